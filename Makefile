@@ -1,0 +1,151 @@
+# `make` lists the targets. Needed: Go, GNU make, and a C compiler for the race
+# detector. Nothing here needs root, or a network beyond the Go module proxy
+# (`make vuln` excepted).
+
+SHELL         := /bin/sh
+.SHELLFLAGS   := -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-builtin-rules --no-print-directory
+
+GO ?= go
+
+# What `make demo` runs, so that the line can be copied and changed.
+DEMO_FLAGS ?= --fault panic --check --out out/snowball
+
+TEST_TIMEOUT ?= 10m
+FUZZTIME     ?= 10s
+COUNT        ?= 6
+BENCH        ?= .
+BENCH_PKGS   ?= ./courier/ ./cache/ ./partition/
+
+# benchmarks/ is a module of its own, so that its dependencies stay out of ours.
+NESTED := $(wildcard benchmarks/go.mod)
+
+# Tools are built from the versions that tools/go.mod pins, into a folder named
+# after the Go that builds them: a linter reads the export data of its own Go, so
+# one built by another release would not do.
+TOOLS     = bin/tools/$(shell $(GO) env GOVERSION)
+GOLANGCI  = $(TOOLS)/golangci-lint
+GOVULN    = $(TOOLS)/govulncheck
+BENCHSTAT = $(TOOLS)/benchstat
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build bin/cachebench
+	$(GO) build -o bin/cachebench ./cmd/cachebench
+
+.PHONY: demo
+demo: build ## Show the snowball without the fix and with it; the report goes to out/snowball
+	@mkdir -p out
+	bin/cachebench snowball $(DEMO_FLAGS)
+
+.PHONY: test
+test: vet lint test-race ## Vet, lint and test everything under the race detector
+
+.PHONY: test-race
+test-race: ## The tests alone, under the race detector
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+endif
+
+.PHONY: test-short
+test-short: ## The quick tests, without the race detector: for work in progress
+	$(GO) test -short -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) vet ./...
+endif
+
+.PHONY: lint
+lint: tool-golangci-lint ## golangci-lint, as pinned in tools/go.mod (the first run builds it: some minutes)
+	$(GOLANGCI) run ./...
+ifneq ($(NESTED),)
+	cd benchmarks && ../$(GOLANGCI) run --config ../.golangci.yml ./...
+endif
+
+.PHONY: fmt
+fmt: tool-golangci-lint ## Format the code as the linter wants it
+	$(GOLANGCI) fmt ./...
+ifneq ($(NESTED),)
+	cd benchmarks && ../$(GOLANGCI) fmt --config ../.golangci.yml ./...
+endif
+
+# `go test -fuzz` takes one target of one package at a time. The list comes from
+# the tests themselves: names first, then the line of the package they are in.
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@list=$$($(GO) test -list '^Fuzz' ./...); \
+	targets=$$(printf '%s\n' "$$list" | awk '/^Fuzz/ { name[n++] = $$1 } \
+		$$1 == "ok" { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }'); \
+	[ -n "$$targets" ] || { echo "no fuzz target found" >&2; exit 1; }; \
+	printf '%s\n' "$$targets" | while read -r pkg name; do \
+		echo "fuzz $$pkg $$name for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null || exit 1; \
+	done
+
+# A pipe's status is its last command's, so a failure is read from the output.
+.PHONY: bench
+bench: tool-benchstat ## Benchmarks of courier, cache and partition, COUNT (6) times each, with a summary
+	@mkdir -p out
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(BENCH_PKGS) | tee out/bench.txt
+	@if grep '^FAIL' out/bench.txt >&2; then exit 1; fi
+	$(BENCHSTAT) out/bench.txt
+
+.PHONY: bench-compare
+bench-compare: tool-benchstat ## Benchmarks side by side with other libraries
+ifneq ($(NESTED),)
+	@mkdir -p out
+	cd benchmarks && $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee ../out/bench-compare.txt
+	@if grep '^FAIL' out/bench-compare.txt >&2; then exit 1; fi
+	$(BENCHSTAT) out/bench-compare.txt
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
+.PHONY: cover
+cover: ## Test coverage: a total here, the lines in out/cover.html
+	@mkdir -p out
+	$(GO) test -timeout $(TEST_TIMEOUT) -coverpkg ./... -coverprofile out/cover.out ./...
+	$(GO) tool cover -html out/cover.out -o out/cover.html
+	@$(GO) tool cover -func out/cover.out | tail -n 1
+
+# VULNDB names another copy of the vulnerability database, for example a folder.
+.PHONY: vuln
+vuln: tool-govulncheck ## govulncheck (asks the Go vulnerability database over the network)
+	$(GOVULN) $(if $(VULNDB),-db $(VULNDB)) ./...
+
+.PHONY: tidy-check
+tidy-check: ## Fail where a go.mod or go.sum is not tidy
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) mod tidy -diff
+endif
+
+.PHONY: clean
+clean: ## Remove what the other targets made (bin/ and out/)
+	rm -rf bin out
+
+# One rule for each tool. The file rule does the work once and again whenever the
+# pins change; the phony one spares every other target the call of `go env`.
+.PHONY: tool-golangci-lint tool-govulncheck tool-benchstat
+tool-golangci-lint:
+	@$(MAKE) -s $(GOLANGCI)
+tool-govulncheck:
+	@$(MAKE) -s $(GOVULN)
+tool-benchstat:
+	@$(MAKE) -s $(BENCHSTAT)
+
+bin/tools/%: tools/go.mod tools/go.sum
+	@mkdir -p $(@D)
+	@echo "building $(@F), as pinned in tools/go.mod; this happens once"
+	@cd tools && $(GO) build -buildvcs=false -o ../$@ \
+		$$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' tool | grep '/$(@F)$$')
+	@touch $@
