@@ -1,0 +1,212 @@
+package courier
+
+import (
+	"context"
+	"time"
+)
+
+// A flight is one call of a fetch function and everyone who waits for it. It
+// is also the context that the function gets (see context.go): a flight is
+// over exactly when its context is done, so one channel tells the waiters, the
+// function and its children.
+type flight[K comparable, V any] struct {
+	courier *Courier[K, V]
+	key     K
+	fetch   func(context.Context) (V, error)
+	values  context.Context // the first caller's: only its values are used
+	limit   *timeLimit      // nil: none
+
+	// done is closed when the flight is over. value, err, joins and the flags
+	// are final by then and may be read without a lock.
+	done chan struct{}
+
+	// Guarded by courier.mu. Small types: a flight is allocated per fetch.
+	value   V
+	err     error
+	waiters int32
+	joins   int32
+	running int32 // goroutines: the function and its linked children
+	lending int32 // of these, the ones that wait in a nested Do
+	owns    bool  // it is courier.flights[key]
+	ended   bool
+	expired bool // it ended because its time was up
+	holding bool // it has a slot
+	counted bool // it is in Stats.Abandoned
+	after   map[*afterFunc]struct{}
+
+	// waitsFor is guarded by the wait-for graph's lock.
+	waitsFor []node
+}
+
+// A timeLimit ends a flight that takes too long.
+type timeLimit struct {
+	deadline time.Time
+	timer    *time.Timer
+}
+
+// newFlight makes a flight with one waiter. c.mu is held.
+func newFlight[K comparable, V any](c *Courier[K, V], ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error)) *flight[K, V] {
+	f := &flight[K, V]{
+		courier: c,
+		key:     key,
+		fetch:   fetch,
+		values:  ctx,
+		done:    make(chan struct{}),
+		owns:    owns,
+		waiters: 1,
+		running: 1,
+	}
+	if d := c.cfg.timeout; d > 0 && !c.cfg.unlinked {
+		f.limit = &timeLimit{time.Now().Add(d), time.AfterFunc(d, f.expire)}
+	}
+	return f
+}
+
+// run is the flight's goroutine.
+func (f *flight[K, V]) run() {
+	if f.courier.slots != nil && !f.admit() {
+		return
+	}
+	var v V
+	guard(func() (err error) {
+		v, err = f.fetch(f)
+		return err
+	}, func(how ending, err error) {
+		f.exit(v, how, err)
+	})
+}
+
+// exit is called when the function has ended, whatever ended it.
+func (f *flight[K, V]) exit(v V, how ending, err error) {
+	c := f.courier
+	c.mu.Lock()
+	c.count(how)
+	silent := c.cfg.unlinked && how != returned
+	first := !f.ended && !silent
+	f.running--
+	if first {
+		c.remember(f, err)
+		f.settle(v, err)
+	}
+	f.retire()
+	c.mu.Unlock()
+	if first {
+		f.land()
+	}
+}
+
+// fail ends the flight for a reason other than the function's own end, and
+// reports whether it was the first to do so.
+func (f *flight[K, V]) fail(err error, note func(*Stats)) bool {
+	c := f.courier
+	c.mu.Lock()
+	first := !f.ended
+	if first {
+		if note != nil {
+			note(&c.stats)
+		}
+		c.remember(f, err)
+		f.settle(*new(V), err)
+	}
+	c.mu.Unlock()
+	if first {
+		f.land()
+	}
+	return first
+}
+
+// expire is called by the timer.
+func (f *flight[K, V]) expire() {
+	f.fail(ErrTimeout, func(s *Stats) {
+		s.Timeouts++
+		f.expired = true
+	})
+}
+
+// settle fixes the outcome, frees the key and the slot, and counts the flight
+// as abandoned if a goroutine of it still runs. The caller calls land after it
+// has unlocked. courier.mu is held.
+func (f *flight[K, V]) settle(v V, err error) {
+	c := f.courier
+	f.ended = true
+	f.value, f.err = v, err
+	if f.owns {
+		f.disown()
+		c.track()
+	} else {
+		delete(c.loose, f)
+		if len(c.loose) == 0 {
+			c.loose = nil
+		}
+	}
+	c.stats.InFlight--
+	c.stats.Waiting -= int(f.waiters)
+	f.giveBack()
+	if f.running > 0 {
+		f.abandon()
+	}
+}
+
+// land tells everyone that the flight is over. It is called once, after
+// settle, without a lock: waking many waiters takes a while.
+func (f *flight[K, V]) land() {
+	close(f.done)
+	if f.limit != nil {
+		f.limit.timer.Stop()
+	}
+	if f.after != nil {
+		for a := range f.after {
+			go a.do()
+		}
+	}
+}
+
+// disown takes the key from the flight. courier.mu is held.
+func (f *flight[K, V]) disown() {
+	c := f.courier
+	f.owns = false
+	delete(c.flights, f.key)
+	// A Go map never shrinks: after a burst it is replaced.
+	if len(c.flights) == 0 && c.peak > 1024 {
+		c.flights, c.peak = nil, 0
+	}
+}
+
+// abandon counts an ended flight whose goroutines still run. courier.mu is
+// held.
+func (f *flight[K, V]) abandon() {
+	c := f.courier
+	f.counted = true
+	c.stats.Abandoned++
+	c.stats.AbandonedTotal++
+	if equalsItself(f.key) {
+		if c.stuck == nil {
+			c.stuck = make(map[K]int)
+		}
+		c.stuck[f.key]++
+	}
+}
+
+// retire is called when a goroutine of the flight has ended, after running
+// was lowered. courier.mu is held.
+func (f *flight[K, V]) retire() {
+	c := f.courier
+	if f.running > 0 {
+		return
+	}
+	c.busy--
+	if c.busy == 0 && c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+	if !f.counted {
+		return
+	}
+	f.counted = false
+	c.stats.Abandoned--
+	if n := c.stuck[f.key]; n > 1 {
+		c.stuck[f.key] = n - 1
+	} else {
+		delete(c.stuck, f.key)
+	}
+}

@@ -1,0 +1,60 @@
+package courier
+
+import "context"
+
+// Go starts f in a new goroutine that is linked to the flight in ctx: the
+// context a fetch function was given, or one derived from it. f gets ctx.
+//
+// If f panics, calls runtime.Goexit or returns an error while the flight is
+// under way, the flight ends with that at once, even while its fetch function
+// is stuck waiting for f. If f returns nil, nothing happens. A flight does not
+// wait for its children: when it ends, ctx is cancelled, and a child that runs
+// on is counted as abandoned until it returns.
+//
+// A goroutine started with a plain go statement can't be linked: its panic
+// ends the process, and its silence leaves the fetch function waiting until
+// the flight's time is up.
+//
+// Go panics if there is no flight in ctx, since nobody would hear of f's end.
+// It does not block and is safe for concurrent use.
+func Go(ctx context.Context, f func(context.Context) error) {
+	n := nodeOf(ctx)
+	if n == nil {
+		panic("courier.Go: no flight in the context; pass the one that the fetch function was given")
+	}
+	n.spawn(ctx, f)
+}
+
+// spawn starts a linked child.
+func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) error) {
+	c := f.courier
+	c.mu.Lock()
+	f.running++
+	if f.running == 1 { // all were gone: the context was kept beyond the flight
+		c.busy++
+	}
+	if f.ended && !f.counted {
+		f.abandon()
+	}
+	c.mu.Unlock()
+
+	go guard(func() error { return child(ctx) }, f.childExit)
+}
+
+// childExit is called when a linked child has ended, whatever ended it.
+func (f *flight[K, V]) childExit(how ending, err error) {
+	c := f.courier
+	c.mu.Lock()
+	c.count(how)
+	first := err != nil && !f.ended && !c.cfg.unlinked
+	f.running--
+	if first {
+		c.remember(f, err)
+		f.settle(*new(V), err)
+	}
+	f.retire()
+	c.mu.Unlock()
+	if first {
+		f.land()
+	}
+}

@@ -1,0 +1,167 @@
+package courier
+
+import (
+	"fmt"
+	"time"
+)
+
+// Defaults of the bounds that a Courier always has.
+const (
+	// DefaultMaxAbandonedPerKey and DefaultMaxAbandoned are used where
+	// WithMaxAbandoned is not given.
+	DefaultMaxAbandonedPerKey = 8
+	DefaultMaxAbandoned       = 1024
+
+	// DefaultQueueWait is used with WithMaxConcurrent where WithQueueWait is
+	// not given.
+	DefaultQueueWait = 10 * time.Second
+)
+
+// An Option sets a property of a Courier.
+type Option func(*config) error
+
+type config struct {
+	timeout        time.Duration
+	maxConcurrent  int
+	queueWait      time.Duration
+	maxWaiting     int
+	abandonedKey   int // 0: the default
+	abandonedTotal int // 0: the default
+	backoffMin     time.Duration
+	backoffMax     time.Duration
+	unlinked       bool
+}
+
+// An OptionError says which option had a value out of its range.
+type OptionError struct {
+	Option string
+	Value  any
+	Want   string
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("courier: %s: %v: want %s", e.Option, e.Value, e.Want)
+}
+
+func configure(opts []Option) (config, error) {
+	cfg := config{queueWait: DefaultQueueWait}
+	for _, opt := range opts {
+		if err := opt(&cfg); err != nil {
+			return config{}, err
+		}
+	}
+	return cfg, nil
+}
+
+// Validate returns the *OptionError with which New would panic, or nil.
+func Validate(opts ...Option) error {
+	_, err := configure(opts)
+	return err
+}
+
+func (c *config) abandonedPerKey() int {
+	if c.abandonedKey == 0 {
+		return DefaultMaxAbandonedPerKey
+	}
+	return c.abandonedKey
+}
+
+func (c *config) abandonedInAll() int {
+	if c.abandonedTotal == 0 {
+		return DefaultMaxAbandoned
+	}
+	return c.abandonedTotal
+}
+
+// WithTimeout ends every flight after d with ErrTimeout, even if its function
+// ignores its context. The time in which the flight waits for its turn
+// (WithMaxConcurrent) counts. 0 means no time-out; d must not be negative.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		c.timeout = d
+		return atLeast("WithTimeout", d, 0, "0 (none) or more")
+	}
+}
+
+// WithMaxConcurrent lets at most n fetch functions run at a time; further
+// flights wait for their turn, in order, for as long as WithQueueWait says.
+// Functions of flights that are over do not count, nor does one that waits in
+// a nested Do. 0 means no limit; n must not be negative.
+func WithMaxConcurrent(n int) Option {
+	return func(c *config) error {
+		c.maxConcurrent = n
+		return atLeast("WithMaxConcurrent", n, 0, "0 (no limit) or more")
+	}
+}
+
+// WithQueueWait ends a flight with ErrOverloaded if its turn (see
+// WithMaxConcurrent) does not come within d. 0 means to wait as long as the
+// flight lives; d must not be negative.
+func WithQueueWait(d time.Duration) Option {
+	return func(c *config) error {
+		c.queueWait = d
+		return atLeast("WithQueueWait", d, 0, "0 (no bound) or more")
+	}
+}
+
+// WithMaxWaiting gives a caller ErrOverloaded at once when n callers wait
+// already, over all keys. 0 means no limit; n must not be negative.
+func WithMaxWaiting(n int) Option {
+	return func(c *config) error {
+		c.maxWaiting = n
+		return atLeast("WithMaxWaiting", n, 0, "0 (no limit) or more")
+	}
+}
+
+// WithMaxAbandoned bounds the flights that are over but whose goroutines still
+// run: while there are perKey of them for a key, or inAll for all keys, a call
+// that would start another flight gets ErrOverloaded at once. Both must be at
+// least 1.
+func WithMaxAbandoned(perKey, inAll int) Option {
+	return func(c *config) error {
+		c.abandonedKey, c.abandonedTotal = perKey, inAll
+		if err := atLeast("WithMaxAbandoned", perKey, 1, "1 or more per key"); err != nil {
+			return err
+		}
+		return atLeast("WithMaxAbandoned", inAll, 1, "1 or more in all")
+	}
+}
+
+// WithBackoff has a key rest after its flight failed: for that time callers
+// get a *BackoffError, which wraps the failure, and no flight is started. The
+// rest is shortest after the first failure and doubles with each further one
+// in a row up to longest; up to half of it is taken off at random. A success,
+// or Forget, ends it. Callers who left, ErrClosed and ErrOverloaded are no
+// failures. The 10,000 keys that failed last are remembered.
+//
+// shortest must be above 0, and longest no less than shortest.
+func WithBackoff(shortest, longest time.Duration) Option {
+	return func(c *config) error {
+		c.backoffMin, c.backoffMax = shortest, longest
+		if shortest <= 0 {
+			return &OptionError{"WithBackoff", shortest, "a shortest rest above 0"}
+		}
+		return atLeast("WithBackoff", longest, shortest, "a longest rest no less than the shortest")
+	}
+}
+
+// WithUnlinked switches off what this package is for, so that benchmarks and
+// tests can show the difference. It makes the courier behave as couriers did
+// before the link: a function or child that panics or calls Goexit tells
+// nobody, time-outs are not kept, and a flight ends only when its function
+// returns (or on Shutdown). Callers wait until their own contexts end, and
+// later callers join the dead flight. Do not use it in a program that is meant
+// to work.
+func WithUnlinked() Option {
+	return func(c *config) error {
+		c.unlinked = true
+		return nil
+	}
+}
+
+func atLeast[T int | time.Duration](option string, value, least T, want string) error {
+	if value < least {
+		return &OptionError{option, value, want}
+	}
+	return nil
+}
