@@ -49,7 +49,7 @@ func (r *Reader) load() (*Trace, error) {
 	numbers := make(map[string]uint32)
 	for {
 		key, err := r.read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -139,7 +139,7 @@ func (r *Reader) All() iter.Seq2[Request, error] {
 	return func(yield func(Request, error) bool) {
 		for {
 			key, err := r.read()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
@@ -186,10 +186,10 @@ func (r *Reader) read() ([]byte, error) {
 
 func (r *Reader) readLine() error {
 	line, err := r.lines.ReadSlice('\n')
-	if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
-		if err == io.EOF {
-			return io.EOF
-		}
+	switch {
+	case errors.Is(err, io.EOF) && len(line) == 0:
+		return io.EOF
+	case err != nil && !errors.Is(err, io.EOF): // the last line may lack its end
 		return r.lineError(err)
 	}
 	r.line++
@@ -239,7 +239,7 @@ func gzipReason(err error) string {
 
 // noEOF keeps a cut-off file from looking like the end of a good one.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -16,8 +16,8 @@ import (
 )
 
 // readAll returns the keys up to the first error.
-func readAll(t testing.TB, text string, o Options) (keys []string, format Format, err error) {
-	t.Helper()
+func readAll(tb testing.TB, text string, o Options) (keys []string, format Format, err error) {
+	tb.Helper()
 	r, err := NewReader(strings.NewReader(text), "t", o)
 	if err != nil {
 		return nil, Auto, err
@@ -31,13 +31,13 @@ func readAll(t testing.TB, text string, o Options) (keys []string, format Format
 	return keys, r.Format(), nil
 }
 
-func zip(t testing.TB, text string) string {
-	t.Helper()
+func zip(tb testing.TB, text string) string {
+	tb.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, err := io.WriteString(w, text)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
+	require.NoError(tb, err)
+	require.NoError(tb, w.Close())
 	return b.String()
 }
 
@@ -226,8 +226,8 @@ func TestAllResumes(t *testing.T) {
 		rest = append(rest, req)
 	}
 	require.Equal(t, []Request{{"2", 1}, {"3", 1}, {"9", 2}}, rest)
-	for range r.All() {
-		t.Fatal("a request after the end")
+	for req, err := range r.All() {
+		t.Fatal("something after the end:", req, err)
 	}
 	require.NoError(t, r.Close())
 }
