@@ -1,0 +1,47 @@
+package origin
+
+import "sync/atomic"
+
+// Stats are an origin's counters at one moment.
+type Stats struct {
+	Loads      uint64 // loads begun
+	Faults     uint64 // of these, loads that a fault was decided for
+	InProgress int    // loads that have begun and not ended, hanging ones too
+	Peak       int    // the most loads that were ever in progress at once
+	Waiting    int    // loads that wait for a place
+	Hanging    int    // loads that hang until Close
+}
+
+// Stats returns the counters. Each is exact, but they are not read at the very
+// same moment.
+func (o *Origin) Stats() Stats {
+	return Stats{
+		Loads:      o.stats.loads.Load(),
+		Faults:     o.stats.faults.Load(),
+		InProgress: int(o.stats.inProgress.Load()),
+		Peak:       int(o.stats.peak.Load()),
+		Waiting:    int(o.stats.waiting.Load()),
+		Hanging:    int(o.stats.hanging.Load()),
+	}
+}
+
+type counters struct {
+	loads, faults                      atomic.Uint64
+	inProgress, peak, waiting, hanging atomic.Int64
+}
+
+func (c *counters) begin(fault FaultKind) {
+	c.loads.Add(1)
+	if fault != FaultNone {
+		c.faults.Add(1)
+	}
+	now := c.inProgress.Add(1)
+	for {
+		peak := c.peak.Load()
+		if now <= peak || c.peak.CompareAndSwap(peak, now) {
+			return
+		}
+	}
+}
+
+func (c *counters) end() { c.inProgress.Add(-1) }
