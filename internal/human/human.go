@@ -19,6 +19,9 @@ func Duration(d time.Duration) string {
 		}
 		return "-" + Duration(-d)
 	}
+	if d == 0 {
+		return "0 s"
+	}
 	if d < time.Microsecond {
 		return strconv.FormatInt(int64(d), 10) + " ns"
 	}

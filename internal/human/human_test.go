@@ -15,7 +15,7 @@ func TestDuration(t *testing.T) {
 		in   time.Duration
 		want string
 	}{
-		{0, "0 ns"},
+		{0, "0 s"},
 		{999, "999 ns"},
 		{1000, "1.0 µs"},
 		{45 * time.Microsecond, "45 µs"},

@@ -18,6 +18,14 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
+// pts makes points from t, v, t, v and so on.
+func pts(tv ...float64) (points []series.Point) {
+	for i := 0; i+1 < len(tv); i += 2 {
+		points = append(points, series.Point{T: tv[i], V: tv[i+1]})
+	}
+	return points
+}
+
 func TestRecorderKeepsOrder(t *testing.T) {
 	r := series.NewRecorder("queue", "heap")
 	r.Add("late", 2*time.Second, 7)
@@ -26,7 +34,7 @@ func TestRecorderKeepsOrder(t *testing.T) {
 	all := r.All()
 	require.Len(t, all, 3)
 	assert.Equal(t, "queue", all[0].Name)
-	assert.Equal(t, []series.Point{{T: 0.1, V: 1}, {T: 0.2, V: 2}}, all[0].Points)
+	assert.Equal(t, pts(0.1, 1, 0.2, 2), all[0].Points)
 	assert.Empty(t, all[1].Points)
 	assert.Equal(t, "late", all[2].Name)
 	assert.Equal(t, all[0], r.Series("queue"))
@@ -53,9 +61,7 @@ func TestRecorderConcurrent(t *testing.T) {
 }
 
 func TestJSONHasNoNaN(t *testing.T) {
-	b, err := json.Marshal(series.Series{Name: "x", Points: []series.Point{
-		{0, 1.5}, {1, math.NaN()}, {2, math.Inf(-1)}, {3, 1e300}, {4, 1e-9},
-	}})
+	b, err := json.Marshal(series.Series{Name: "x", Points: pts(0, 1.5, 1, math.NaN(), 2, math.Inf(-1), 3, 1e300, 4, 1e-9)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"name":"x","points":[[0,1.5],[1,null],[2,null],[3,1e300],[4,1e-9]]}`, string(b))
 }
@@ -63,8 +69,8 @@ func TestJSONHasNoNaN(t *testing.T) {
 func TestCSV(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, series.WriteCSV(&b,
-		series.Series{Name: "a", Points: []series.Point{{0, 1}, {0.5, math.NaN()}, {1, 2.25}}},
-		series.Series{Name: "=cmd()\n,\"x\"", Points: []series.Point{{1, 1e6}, {0.25, -3}}},
+		series.Series{Name: "a", Points: pts(0, 1, 0.5, math.NaN(), 1, 2.25)},
+		series.Series{Name: "=cmd()\n,\"x\"", Points: pts(1, 1e6, 0.25, -3)},
 	))
 	rows, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
 	require.NoError(t, err)
@@ -87,7 +93,7 @@ func TestCSVRefusesTwins(t *testing.T) {
 
 func TestCSVFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "run.csv")
-	require.NoError(t, series.WriteCSVFile(path, series.Series{Name: "a", Points: []series.Point{{1, 2}}}))
+	require.NoError(t, series.WriteCSVFile(path, series.Series{Name: "a", Points: pts(1, 2)}))
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, "t_seconds,a\n1,2\n", string(got))

@@ -36,7 +36,7 @@ measure             fix off    fix on
 throughput ↑          312/s   1,198/s
 p99 ↓                 5.0 s    1.2 ms
 dropped ↓                 0         0
-time to recover ↓         –      0 ns
+time to recover ↓         –       0 s
 window: 3 s
 `, "\n"), b.String())
 }
@@ -78,7 +78,7 @@ func TestMarkdown(t *testing.T) {
 | throughput ↑ | 312/s | **1,198/s** |
 | p99 ↓ | 5.0 s | **1.2 ms** |
 | dropped ↓ | 0 | 0 |
-| time to recover ↓ | – | 0 ns |
+| time to recover ↓ | – | 0 s |
 | a\|b &lt;c> \*d\* | 50.00 % | 1.0 MiB |
 
 window: 3 s

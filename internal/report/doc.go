@@ -1,0 +1,22 @@
+// Package report writes the result of a run as one HTML file.
+//
+// The page needs nothing else: no script, no font, no network. It opens from
+// file://, follows the reader's light or dark theme, prints, and carries what is
+// needed to repeat the run: command line, seed, scenario and environment (but no
+// host name and no path of the machine).
+//
+// A [Report] is plain data: checks, tables and charts. A [Chart] draws lines over
+// time; the lines of a run with the fix off and with it on have the same colour
+// and dash in every chart, and all charts of a report share one time axis. A
+// chart can also be written as an SVG file of its own, for a README.
+//
+// # Why the charts are drawn here
+//
+// gonum.org/v1/plot was tried first. It draws the lines well, but: its SVG has
+// colours and font on each element and no classes, so a theme means rewriting the
+// output; text is placed by the widths of one font, without text-anchor, and
+// drifts in any other; the plot area moves with the width of the labels, so time
+// axes of charts above one another don't line up; a value of 0 panics on a log
+// axis; and it adds 5.6 MB to a program of 3.7 MB, for fonts and PDF, TeX and
+// TIFF writers that are never used. A few hundred lines do without all that.
+package report

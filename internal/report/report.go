@@ -1,0 +1,150 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+
+	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+// Report is all that a page shows. Every text is escaped; none is taken as
+// HTML. It is plain data, and marshals to JSON with the numbers in full.
+type Report struct {
+	Title string `json:"title"`
+	// Summary is one paragraph for a reader who knows nothing of the tool.
+	Summary string `json:"summary"`
+	// Command is the exact command line, quoted so that it can be pasted.
+	Command string `json:"command"`
+	Seed    uint64 `json:"seed"`
+	// Scenario is the full text of the scenario after all flags; empty if the
+	// run had none.
+	Scenario    string         `json:"scenario,omitempty"`
+	Environment Environment    `json:"environment"`
+	Checks      []Check        `json:"checks,omitempty"`
+	Tables      []*table.Table `json:"tables,omitempty"`
+	Charts      []*Chart       `json:"charts,omitempty"`
+}
+
+// Check is an expectation and whether it held.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // what was seen, and what was expected
+}
+
+// Passed reports whether every check held.
+func (r *Report) Passed() bool {
+	for _, c := range r.Checks {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+// ChecksTable shows checks in a terminal or a Markdown page.
+func ChecksTable(checks []Check) *table.Table {
+	t := table.New("Checks", "result", "check", "seen")
+	for _, c := range checks {
+		t.Add(table.Text(verdict(c.OK)), table.Text(c.Name), table.Text(c.Detail))
+	}
+	return t
+}
+
+// WriteHTML writes the page. An invalid table is an error before anything is
+// written; otherwise the error is that of w.
+func (r *Report) WriteHTML(w io.Writer) error {
+	for _, t := range r.Tables {
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, r); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// WriteHTMLFile is WriteHTML into a file, which is replaced whole or not at
+// all. It makes the folder if need be; the error names the file.
+func (r *Report) WriteHTMLFile(path string) error { return atomicfile.Write(path, r.WriteHTML) }
+
+// WriteCSVFile writes the series of all charts side by side. A column is called
+// "chart title: line name" where there is more than one chart.
+func (r *Report) WriteCSVFile(path string) error {
+	var all []series.Series
+	for _, c := range r.Charts {
+		for _, l := range c.Lines {
+			s := l.Series
+			if len(r.Charts) > 1 {
+				s.Name = c.Title + ": " + l.Name
+			}
+			all = append(all, s)
+		}
+	}
+	return series.WriteCSVFile(path, all...)
+}
+
+// figure is a chart ready for the page.
+type figure struct {
+	SVG     template.HTML
+	Caption string
+	Wide    bool
+}
+
+// figures draws the charts over one time axis.
+func (r *Report) figures() []figure {
+	from, to := math.Inf(1), math.Inf(-1)
+	for _, c := range r.Charts {
+		a, b := c.span()
+		from, to = min(from, a), max(to, b)
+	}
+	figures := make([]figure, len(r.Charts))
+	for i, c := range r.Charts {
+		shared := *c
+		if shared.XRange == ([2]float64{}) {
+			shared.XRange = [2]float64{from, to}
+		}
+		figures[i] = figure{
+			// Every text in the drawing has been escaped by esc.
+			SVG:     template.HTML(shared.inline(fmt.Sprintf("chart%d", i+1))), //nolint:gosec
+			Caption: c.Caption, Wide: c.Wide,
+		}
+	}
+	return figures
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"css":     func() template.CSS { return template.CSS(pageCSS + chartCSS) }, //nolint:gosec // both are our own files
+	"figures": (*Report).figures,
+	"verdict": verdict,
+	"words": func(b table.Better) string {
+		if b == "" {
+			return ""
+		}
+		return string(b) + " is better"
+	},
+}).Parse(pageHTML))
+
+func verdict(ok bool) string {
+	if ok {
+		return "pass"
+	}
+	return "FAIL"
+}
