@@ -92,3 +92,20 @@ func contextError(ctx context.Context) error {
 	}
 	return err
 }
+
+// Detach returns a context with the values of ctx that is never cancelled and
+// belongs to no flight. It is for work that a fetch function sets off but does
+// not wait for: a nested Do with a context of the flight counts as something
+// that the flight waits for.
+func Detach(ctx context.Context) context.Context {
+	return detached{context.WithoutCancel(ctx)}
+}
+
+type detached struct{ context.Context }
+
+func (d detached) Value(key any) any {
+	if key == (flightKey{}) {
+		return nil
+	}
+	return d.Context.Value(key)
+}

@@ -1,0 +1,221 @@
+package cache
+
+import (
+	"context"
+	"hash/maphash"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// ErrClosed is what Fetch returns after Close. It is courier.ErrClosed.
+var ErrClosed = courier.ErrClosed
+
+// A Cache maps keys to values, within a capacity and for a time, and loads
+// missing values once. Make one with [New]. All methods are safe for
+// concurrent use. A nil or zero value is a value like any other. A key that
+// does not equal itself (NaN) is never stored.
+type Cache[K comparable, V any] struct {
+	ttl          time.Duration
+	jitter       float64
+	refreshAfter time.Duration
+	capacity     int64
+	maxWeight    int64
+	weigher      func(K, V) uint32
+	onEviction   func(K, V, Reason)
+
+	base    time.Time // the zero of the cache's clock
+	courier *courier.Courier[K, V]
+	entries *xsync.Map[K, *entry[K, V]] // written with the key's shard locked
+	seed    maphash.Seed
+	shards  []shard[K, V] // a power of two
+
+	// Totals over the shards. Changed with the changing shard locked, and only
+	// if its total changed: an insertion that evicts writes neither.
+	count  atomic.Int64
+	weight atomic.Int64
+
+	closed     atomic.Bool
+	sweeper    sweeper
+	background background
+	counters   counters
+}
+
+// New makes a Cache. The error is an *[OptionError] that names the field and
+// the value, or a *courier.OptionError.
+//
+// A cache that holds entries with a TTL, or refreshes, has goroutines; Close
+// stops them.
+func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	c := &Cache[K, V]{
+		ttl:          o.TTL,
+		jitter:       o.TTLJitter,
+		refreshAfter: o.RefreshAfter,
+		capacity:     int64(o.Capacity),
+		maxWeight:    int64(o.MaxWeight), //nolint:gosec // validated
+		weigher:      o.Weigher,
+		onEviction:   o.OnEviction,
+		base:         time.Now(),
+		courier:      courier.New[K, V](o.Courier...),
+		entries:      xsync.NewMap[K, *entry[K, V]](),
+		seed:         maphash.MakeSeed(),
+		shards:       make([]shard[K, V], o.shards()),
+		counters:     newCounters(),
+	}
+	for i := range c.shards {
+		c.shards[i].init()
+	}
+	return c, nil
+}
+
+// Get returns the value stored for key. It does not block.
+func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
+	if e := c.lookup(key); e != nil {
+		return e.value, true
+	}
+	return value, false
+}
+
+// lookup finds the live entry for key and counts the hit or miss.
+func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
+	if e, ok := c.entries.Load(key); ok && !c.expired(e) {
+		e.shard.hits.Add(1)
+		e.shard.touch(e)
+		return e
+	}
+	c.counters.misses.Inc()
+	return nil
+}
+
+// Set stores value for key, with the TTL of the options. A load of key that is
+// under way will not overwrite it.
+func (c *Cache[K, V]) Set(key K, value V) { c.SetTTL(key, value, c.ttl) }
+
+// SetTTL stores value for key, for ttl (less the options' TTLJitter) or, if ttl
+// is 0, until it is evicted. A negative ttl has passed already: the key is
+// deleted.
+func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
+	if ttl < 0 {
+		c.Delete(key)
+		return
+	}
+	c.store(key, value, ttl, nil)
+	c.courier.Forget(key)
+}
+
+// Delete removes key and reports whether it was there. A load of key that is
+// under way will not bring it back.
+func (c *Cache[K, V]) Delete(key K) bool {
+	s := c.shardOf(key)
+	var out departures[K, V]
+	s.mu.Lock()
+	delete(s.loads, key)
+	e, ok := s.recency.Peek(key)
+	live := ok && !c.expired(e)
+	if ok {
+		c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
+	}
+	s.mu.Unlock()
+	c.courier.Forget(key)
+	c.tell(out)
+	return live
+}
+
+// Clear removes every entry. Loads that are under way will not bring any back.
+// An entry that is set while Clear runs may stay or go.
+func (c *Cache[K, V]) Clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		var out departures[K, V]
+		s.mu.Lock()
+		s.loads = nil
+		for _, key := range s.recency.Keys() {
+			e, _ := s.recency.Peek(key)
+			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
+		}
+		s.mu.Unlock()
+		c.tell(out)
+	}
+	c.courier.ForgetAll()
+}
+
+// Len is the number of entries, including those that have expired but are not
+// reclaimed yet.
+func (c *Cache[K, V]) Len() int { return int(c.count.Load()) }
+
+// All iterates over the live entries in no particular order. It is weakly
+// consistent: it locks nothing while the loop's body runs, and an entry that is
+// stored or removed meanwhile may be seen or not. It does not count as use:
+// neither Stats nor recency change.
+func (c *Cache[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		c.entries.Range(func(key K, e *entry[K, V]) bool {
+			return c.expired(e) || yield(key, e.value)
+		})
+	}
+}
+
+// closeGrace is how long Close waits for fetch functions to heed their
+// contexts.
+const closeGrace = time.Second
+
+// Close removes all entries, ends the loads under way with ErrClosed and stops
+// the cache's goroutines. It waits for fetch functions for up to a second and
+// returns a *courier.ShutdownError if some run on. After it, Get finds nothing,
+// Set stores nothing and Fetch returns ErrClosed. A second Close returns nil
+// once the functions have ended.
+func (c *Cache[K, V]) Close() error {
+	c.closed.Store(true)
+	c.sweeper.stop()
+	c.Clear()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	err := c.courier.Shutdown(ctx)
+	c.background.stop()
+	return err
+}
+
+// now is the time on the cache's clock, in nanoseconds.
+func (c *Cache[K, V]) now() int64 { return int64(time.Since(c.base)) }
+
+func (c *Cache[K, V]) shardOf(key K) *shard[K, V] {
+	if len(c.shards) == 1 {
+		return &c.shards[0]
+	}
+	return &c.shards[maphash.Comparable(c.seed, key)&uint64(len(c.shards)-1)]
+}
+
+// background owns the goroutines that refresh entries.
+type background struct {
+	mu     sync.Mutex // guards closed, and wg.Add against wg.Wait
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// run calls f in a new goroutine, unless stop was called.
+func (b *background) run(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.wg.Go(f)
+	return true
+}
+
+// stop waits for all goroutines and lets none start any more.
+func (b *background) stop() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.wg.Wait()
+}

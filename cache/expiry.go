@@ -1,0 +1,130 @@
+package cache
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// expiryHeap orders a shard's entries by expiry. It implements heap.Interface.
+// Entries that share a TTL come in order, so a push is one comparison.
+type expiryHeap[K comparable, V any] []*entry[K, V]
+
+func (h expiryHeap[K, V]) Len() int           { return len(h) }
+func (h expiryHeap[K, V]) Less(i, j int) bool { return h[i].expires < h[j].expires }
+
+func (h expiryHeap[K, V]) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapAt, h[j].heapAt = int32(i), int32(j) //nolint:gosec // entries fit in memory
+}
+
+// Push and Pop are for package heap.
+
+func (h *expiryHeap[K, V]) Push(x any) {
+	e := x.(*entry[K, V])     //nolint:errcheck,forcetypeassert // only entries are pushed
+	e.heapAt = int32(len(*h)) //nolint:gosec // entries fit in memory
+	*h = append(*h, e)
+}
+
+func (h *expiryHeap[K, V]) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	e.heapAt = -1
+	return e
+}
+
+const (
+	sweepEvery = time.Second
+
+	// sweepBatch bounds how many entries a sweep reclaims in one shard while
+	// it holds the lock, and sweepBudget how many in all before it rests.
+	sweepBatch  = 128
+	sweepBudget = 16_384
+
+	// sweepAgain is the rest of a sweep that used up its budget.
+	sweepAgain = sweepEvery / 20
+)
+
+// sweeper owns the goroutine that reclaims expired entries.
+type sweeper struct {
+	started sync.Once
+	stopped sync.Once
+	quit    chan struct{}
+	done    chan struct{}
+}
+
+// start runs sweep every now and then, from its first call on.
+func (w *sweeper) start(sweep func() (more bool)) {
+	w.started.Do(func() {
+		w.quit, w.done = make(chan struct{}), make(chan struct{})
+		go w.loop(sweep)
+	})
+}
+
+func (w *sweeper) loop(sweep func() (more bool)) {
+	defer close(w.done)
+	timer := time.NewTimer(sweepEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.quit:
+			return
+		case <-timer.C:
+		}
+		if sweep() {
+			timer.Reset(sweepAgain)
+		} else {
+			timer.Reset(sweepEvery)
+		}
+	}
+}
+
+// stop ends the goroutine, waits for it, and lets none start any more.
+func (w *sweeper) stop() {
+	w.started.Do(func() {})
+	if w.quit == nil {
+		return
+	}
+	w.stopped.Do(func() { close(w.quit) })
+	<-w.done
+}
+
+// sweep reclaims entries that have expired, up to its budget, and reports
+// whether more are left.
+func (c *Cache[K, V]) sweep() (more bool) {
+	budget := sweepBudget
+	for i := range c.shards {
+		s := &c.shards[i]
+		for {
+			n := c.sweepShard(s)
+			budget -= n
+			if budget <= 0 {
+				return true
+			}
+			if n < sweepBatch {
+				break
+			}
+		}
+	}
+	return false
+}
+
+// sweepShard reclaims up to sweepBatch entries and returns how many.
+func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
+	var out departures[K, V]
+	s.mu.Lock()
+	for n < sweepBatch && len(s.expiring) > 0 && c.expired(s.expiring[0]) {
+		c.remove(s, s.expiring[0], ReasonExpired, &out)
+		n++
+	}
+	s.mu.Unlock()
+	c.tell(out)
+	return n
+}
+
+// startSweeper is called when an entry that can expire was stored.
+func (c *Cache[K, V]) startSweeper() { c.sweeper.start(c.sweep) }
+
+var _ heap.Interface = (*expiryHeap[int, int])(nil)

@@ -1,0 +1,152 @@
+package cache
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// Fetch returns the value stored for key or, if there is none, what fetch
+// returns for it, which it stores for later. Callers who miss the same key at
+// the same time share one call of fetch, even if their functions differ.
+//
+// Fetch blocks until the value is there, the load has failed, or ctx has ended;
+// a hit neither blocks nor looks at ctx. The context given to fetch has the
+// values of ctx but is cancelled only when nobody waits any more, the courier's
+// time-out has passed, or the cache is closed; give it to whatever fetch calls.
+// Fetch may be called within fetch, with that context: a cycle is an error.
+//
+// err is what fetch returned, or says how it ended otherwise; the possible
+// errors are those of courier.Courier.Do. A failed load stores nothing and the
+// next Fetch tries again, unless courier.WithBackoff says otherwise.
+func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Context, K) (V, error)) (V, error) {
+	if e := c.lookup(key); e != nil {
+		if c.refreshAfter > 0 {
+			c.refresh(ctx, e, fetch)
+		}
+		return e.value, nil
+	}
+	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
+		return c.load(ctx, key, nil, fetch)
+	})
+	return v, err
+}
+
+// load is what a flight runs. stale is the entry that it is to replace, or nil.
+func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch func(context.Context, K) (V, error)) (v V, err error) {
+	s := c.shardOf(key)
+	l := &load{Context: ctx}
+	l.keep.Store(int64(c.ttl))
+	if e := c.begin(s, key, l, stale); e != nil {
+		return e.value, nil // stored between the caller's miss and the flight
+	}
+	c.counters.loads.Add(1)
+	done := false
+	defer func() { // also after a panic or Goexit of fetch
+		if !done {
+			c.counters.loadErrors.Add(1)
+		}
+		s.finish(key, l)
+	}()
+	v, err = fetch(l, key)
+	if err != nil {
+		return v, err
+	}
+	// Past its end a flight has no say: its callers have been told otherwise.
+	if keep := l.keep.Load(); keep >= 0 && ctx.Err() == nil {
+		c.store(key, v, time.Duration(keep), l)
+	}
+	done = true
+	return v, nil
+}
+
+// begin registers l as the load whose result may be stored for key, or returns
+// the live entry that makes it needless.
+func (c *Cache[K, V]) begin(s *shard[K, V], key K, l *load, stale *entry[K, V]) *entry[K, V] {
+	if !equalsItself(key) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.recency.Peek(key); ok && e != stale && !c.expired(e) {
+		return e
+	}
+	if s.loads == nil {
+		s.loads = make(map[K]*load)
+	}
+	s.loads[key] = l
+	return nil
+}
+
+// finish removes l, if it is still there.
+func (s *shard[K, V]) finish(key K, l *load) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loads[key] == l {
+		delete(s.loads, key)
+	}
+}
+
+// refresh loads e's key in the background if e is due. Whoever moves the mark
+// first starts the load; it has until the mark comes up again, so that a stuck
+// one is given up and followed by another.
+func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error)) {
+	due := e.refresh.Load()
+	now := c.now()
+	if now < due || !e.refresh.CompareAndSwap(due, now+int64(c.refreshAfter)) {
+		return
+	}
+	c.background.run(func() {
+		c.counters.refreshes.Add(1)
+		ctx, cancel := context.WithTimeout(courier.Detach(ctx), c.refreshAfter)
+		defer cancel()
+		// The outcome is in the cache, and in Stats if it is a failure.
+		_, _, _ = c.courier.Do(ctx, e.key, func(ctx context.Context) (V, error) {
+			return c.load(ctx, e.key, e, fetch)
+		})
+	})
+}
+
+// A load is one call of a fetch function: its context, and what the function
+// has said about its result.
+type load struct {
+	context.Context
+	keep atomic.Int64 // a TTL; negative: do not store
+}
+
+type loadKey struct{}
+
+// Value finds the load itself in any context derived from its own.
+func (l *load) Value(key any) any {
+	if key == (loadKey{}) {
+		return l
+	}
+	return l.Context.Value(key)
+}
+
+// AfterFunc passes on what the flight's context has and embedding hides. See
+// package context.
+func (l *load) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(l.Context, f)
+}
+
+// StoreFor is called by a fetch function, with the context it was given, to
+// have its result stored for ttl instead of the cache's TTL: for example as
+// long as an HTTP response's max-age says. As with SetTTL, 0 means until it is
+// evicted, and the options' TTLJitter is taken off; a negative ttl means
+// [NoStore]. The last call before the function returns counts. StoreFor reports
+// whether ctx belongs to a load; otherwise it does nothing.
+func StoreFor(ctx context.Context, ttl time.Duration) bool {
+	l, ok := ctx.Value(loadKey{}).(*load)
+	if ok {
+		l.keep.Store(int64(ttl))
+	}
+	return ok
+}
+
+// NoStore is called by a fetch function, with the context it was given, to have
+// its result given to those who wait for it but not stored. It reports whether
+// ctx belongs to a load; otherwise it does nothing.
+func NoStore(ctx context.Context) bool { return StoreFor(ctx, -1) }

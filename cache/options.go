@@ -1,0 +1,114 @@
+package cache
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// DefaultCapacity is the capacity where neither Capacity nor MaxWeight is set.
+const DefaultCapacity = 10_000
+
+// Options configure a Cache. The zero value is a cache of DefaultCapacity
+// entries that do not expire.
+type Options[K comparable, V any] struct {
+	// Capacity is the most entries that the cache holds. 0 means
+	// DefaultCapacity or, if MaxWeight is set, no bound on their number.
+	Capacity int
+
+	// MaxWeight bounds the sum of what Weigher returns for the entries: with
+	// sizes in bytes, a byte budget for values. A value heavier than MaxWeight
+	// is not stored (but given to those who fetched it). 0 means no bound.
+	MaxWeight uint64
+
+	// Weigher is called once for each value to be stored, without locks. Needed
+	// with, and only with, MaxWeight.
+	Weigher func(key K, value V) uint32
+
+	// TTL is how long an entry lives unless SetTTL or StoreFor says otherwise.
+	// 0 means until it is evicted.
+	TTL time.Duration
+
+	// TTLJitter, from 0 to 1, is the part of each TTL of which a random share
+	// is taken off, so that entries made together do not expire together: with
+	// 0.1 an entry lives for 90 to 100 % of its TTL.
+	TTLJitter float64
+
+	// RefreshAfter has a Fetch that finds an entry older than this return it at
+	// once and load the key anew in the background. One such load runs per key,
+	// for at most RefreshAfter; if it fails the entry stays. 0 means never.
+	// Must be below TTL where both are set.
+	RefreshAfter time.Duration
+
+	// OnEviction is called after an entry left, with the reason. It runs
+	// without locks, in the goroutine that caused it (a caller's, a load's or
+	// the sweep's), so it may use the cache but should be quick. Its panics are
+	// recovered and counted in Stats.
+	OnEviction func(key K, value V, reason Reason)
+
+	// Courier configures how fetch functions run: time-outs, limits, back-off
+	// of failing keys. See the options of package courier.
+	Courier []courier.Option
+}
+
+// An OptionError says which field of Options had which value, and what was
+// wanted.
+type OptionError struct {
+	Field string
+	Value any
+	Want  string
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("cache: Options.%s: %v: want %s", e.Field, e.Value, e.Want)
+}
+
+func (o *Options[K, V]) validate() error {
+	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
+	switch {
+	case o.Capacity < 0:
+		return bad("Capacity", o.Capacity, "0 (the default) or more")
+	case o.MaxWeight > math.MaxInt64:
+		return bad("MaxWeight", o.MaxWeight, "less than 2^63")
+	case o.MaxWeight > 0 && o.Weigher == nil:
+		return bad("Weigher", "nil", "a function, since MaxWeight is set")
+	case o.MaxWeight == 0 && o.Weigher != nil:
+		return bad("MaxWeight", 0, "a bound above 0, since Weigher is set")
+	case o.TTL < 0:
+		return bad("TTL", o.TTL, "0 (no expiry) or more")
+	case !(o.TTLJitter >= 0 && o.TTLJitter <= 1): // so that NaN is refused
+		return bad("TTLJitter", o.TTLJitter, "a share from 0 to 1")
+	case o.RefreshAfter < 0:
+		return bad("RefreshAfter", o.RefreshAfter, "0 (never) or more")
+	case o.RefreshAfter > 0 && o.TTL > 0 && o.RefreshAfter >= o.TTL:
+		return bad("RefreshAfter", o.RefreshAfter, fmt.Sprintf("less than TTL (%v)", o.TTL))
+	}
+	return courier.Validate(o.Courier...)
+}
+
+func (o Options[K, V]) withDefaults() Options[K, V] {
+	if o.Capacity == 0 && o.MaxWeight == 0 {
+		o.Capacity = DefaultCapacity
+	}
+	return o
+}
+
+const (
+	minShardEntries = 512
+	minShardWeight  = 1 << 20
+)
+
+// shards is how many shards the cache gets: a few per core so that writers
+// seldom meet, but not so many that the eviction order of each says little.
+func (o Options[K, V]) shards() int {
+	n := 1
+	for n < 4*runtime.GOMAXPROCS(0) &&
+		(o.Capacity == 0 || o.Capacity/(2*n) >= minShardEntries) &&
+		(o.MaxWeight == 0 || o.MaxWeight/uint64(2*n) >= minShardWeight) { //nolint:gosec // n is small
+		n *= 2
+	}
+	return n
+}

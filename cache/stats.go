@@ -1,0 +1,59 @@
+package cache
+
+import (
+	"sync/atomic"
+
+	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// Stats is what a Cache did since it was made. Each number is exact when
+// nothing is going on; they are not read at one instant.
+type Stats struct {
+	Hits           uint64 // Get and Fetch that found a value
+	Misses         uint64 // Get and Fetch that did not
+	Loads          uint64 // fetch functions called
+	LoadErrors     uint64 // of these, the ones that gave no value, for whatever reason
+	Panics         uint64 // fetch functions, and their linked children, that panicked
+	Refreshes      uint64 // loads started in the background by RefreshAfter
+	Evictions      uint64 // entries that had to go because the cache was full
+	Expired        uint64 // expired entries that were reclaimed
+	Rejected       uint64 // values heavier than MaxWeight, and so not stored
+	CallbackPanics uint64 // panics of OnEviction, which were recovered
+
+	Courier courier.Stats // flights, callers waiting, abandoned functions
+}
+
+type counters struct {
+	misses         *xsync.Counter
+	loads          atomic.Uint64
+	loadErrors     atomic.Uint64
+	refreshes      atomic.Uint64
+	evictions      atomic.Uint64
+	expired        atomic.Uint64
+	rejected       atomic.Uint64
+	callbackPanics atomic.Uint64
+}
+
+func newCounters() counters { return counters{misses: xsync.NewCounter()} }
+
+// Stats returns the cache's counters. It does not block.
+func (c *Cache[K, V]) Stats() Stats {
+	s := Stats{
+		Misses:         uint64(c.counters.misses.Value()), //nolint:gosec // it only goes up
+		Loads:          c.counters.loads.Load(),
+		LoadErrors:     c.counters.loadErrors.Load(),
+		Refreshes:      c.counters.refreshes.Load(),
+		Evictions:      c.counters.evictions.Load(),
+		Expired:        c.counters.expired.Load(),
+		Rejected:       c.counters.rejected.Load(),
+		CallbackPanics: c.counters.callbackPanics.Load(),
+		Courier:        c.courier.Stats(),
+	}
+	s.Panics = s.Courier.Panics
+	for i := range c.shards {
+		s.Hits += c.shards[i].hits.Load()
+	}
+	return s
+}

@@ -1,0 +1,147 @@
+package cache
+
+import "time"
+
+// store puts a value into the cache. If l is not nil the value is the result
+// of that load, and is stored only if nothing newer happened to the key.
+func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
+	if !equalsItself(key) {
+		return
+	}
+	var weight uint32
+	if c.weigher != nil {
+		weight = c.weigher(key, value)
+	}
+	s := c.shardOf(key)
+	e := c.newEntry(s, key, value, weight, ttl)
+	var out departures[K, V]
+
+	s.mu.Lock()
+	if c.closed.Load() || l != nil && s.loads[key] != l {
+		s.mu.Unlock()
+		return
+	}
+	delete(s.loads, key)
+	c.put(s, e, &out)
+	s.mu.Unlock()
+
+	c.makeRoom(e, &out)
+	if e.expires != never {
+		c.startSweeper()
+	}
+	c.tell(out)
+}
+
+// put stores e in place of whatever its key had, and makes room in its shard
+// if that holds more than its share. s.mu is held.
+func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V]) {
+	old, replaces := s.recency.Peek(e.key)
+	if c.maxWeight > 0 && int64(e.weight) > c.maxWeight {
+		// It can't be stored. The old value must not stay: it is outdated.
+		c.counters.rejected.Add(1)
+		if replaces {
+			c.remove(s, old, c.reasonFor(old, ReasonReplaced), out)
+		}
+		return
+	}
+	c.entries.Store(e.key, e)
+	s.insert(e, old)
+	count, weight := int64(1), int64(e.weight)
+	if replaces {
+		c.depart(old, c.reasonFor(old, ReasonReplaced), out)
+		count, weight = 0, weight-int64(old.weight)
+	}
+	for c.exceeds(count, weight) && c.overShare(s) {
+		victim := c.victim(s, e)
+		if victim == nil {
+			break
+		}
+		c.entries.Delete(victim.key)
+		s.drop(victim)
+		c.depart(victim, c.reasonFor(victim, ReasonSize), out)
+		count, weight = count-1, weight-int64(victim.weight)
+	}
+	c.addTotals(count, weight)
+}
+
+// remove takes e out. s.mu is held.
+func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *departures[K, V]) {
+	c.entries.Delete(e.key)
+	s.drop(e)
+	c.addTotals(-1, -int64(e.weight))
+	c.depart(e, reason, out)
+}
+
+func (c *Cache[K, V]) addTotals(count, weight int64) {
+	if count != 0 {
+		c.count.Add(count)
+	}
+	if weight != 0 {
+		c.weight.Add(weight)
+	}
+}
+
+// exceeds reports whether the cache would be too full with that much more.
+func (c *Cache[K, V]) exceeds(count, weight int64) bool {
+	return c.capacity > 0 && c.count.Load()+count > c.capacity ||
+		c.maxWeight > 0 && c.weight.Load()+weight > c.maxWeight
+}
+
+// overShare reports whether s holds more than its part of the whole.
+func (c *Cache[K, V]) overShare(s *shard[K, V]) bool {
+	n := int64(len(c.shards))
+	return c.capacity > 0 && s.size.Load() > c.capacity/n ||
+		c.maxWeight > 0 && s.heft.Load() > c.maxWeight/n
+}
+
+// victim is the entry of s that goes first, other than spared; nil if there is
+// none. s.mu is held.
+func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
+	if len(s.expiring) > 0 && s.expiring[0] != spared && c.expired(s.expiring[0]) {
+		return s.expiring[0]
+	}
+	if _, e, ok := s.recency.GetOldest(); ok && e != spared {
+		return e
+	}
+	return nil
+}
+
+// makeRoom evicts from the fullest shards while the cache is too full. It is
+// called without locks after e was stored: e's own shard was within its share,
+// so another one has to give.
+func (c *Cache[K, V]) makeRoom(e *entry[K, V], out *departures[K, V]) {
+	for c.exceeds(0, 0) {
+		s := c.fullest()
+		s.mu.Lock()
+		victim := c.victim(s, e)
+		if victim != nil {
+			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
+		}
+		s.mu.Unlock()
+		if victim == nil {
+			return
+		}
+	}
+}
+
+// fullest is the shard that holds most of what there is too much of.
+func (c *Cache[K, V]) fullest() *shard[K, V] {
+	byWeight := c.maxWeight > 0 && c.weight.Load() > c.maxWeight
+	best, most := &c.shards[0], int64(-1)
+	for i := range c.shards {
+		s := &c.shards[i]
+		held := s.size.Load()
+		if byWeight {
+			held = s.heft.Load()
+		}
+		if held > most {
+			best, most = s, held
+		}
+	}
+	return best
+}
+
+// equalsItself is false for keys such as NaN, which no map can find again.
+func equalsItself[K comparable](key K) bool {
+	return key == key //nolint:gocritic,staticcheck // false for NaN: that is the question
+}
