@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the run failed or a check did not hold
+	exitUsage  = 2 // a wrong flag, argument or input file
+)
+
+// A usageError is the user's to mend: it ends in exitUsage.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage wraps an error about flags, arguments or input files.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// output is what every command has: its streams and the flags that say how to
+// use them.
+type output struct {
+	stdout io.Writer
+	stderr io.Writer
+	quiet  bool
+	json   bool
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(stdout, stderr)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "cachebench: %v\n", err)
+	var wrong *usageError
+	if errors.As(err, &wrong) {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
+	out := &output{stdout: stdout, stderr: stderr}
+	root := &cobra.Command{
+		Use:   "cachebench",
+		Short: "Load, faults and snowballs for the Snowfence cache",
+		Long: `Cachebench runs load against the Snowfence cache and shows what a slow, stuck or
+crashing fetch does to its callers, with the courier's fix off and on.
+
+Exit codes: 0, all was well; 1, the run failed or a check did not hold; 2, the
+command line or an input file was wrong.`,
+		Example: `  cachebench snowball --fault panic --check --out out/snowball
+  cachebench run --keys zipf:1.01 --duration 10s
+  cachebench run --trace testdata/traces/small.arc
+  cachebench faults`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
+	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
+	root.AddCommand()
+	for _, cmd := range root.Commands() {
+		cmd.Args = usageArgs(cmd.Args)
+	}
+	root.Args = usageArgs(root.Args)
+	return root
+}
+
+// usageArgs makes a complaint about arguments a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(cmd *cobra.Command, args []string) error { return usage(check(cmd, args)) }
+}
+
+// version is what the module system knows of this build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	return v + " " + info.GoVersion
+}
