@@ -119,7 +119,7 @@ cover: ## Test coverage: a total here, the lines in out/cover.html
 # VULNDB names another copy of the vulnerability database, for example a folder.
 .PHONY: vuln
 vuln: tool-govulncheck ## govulncheck (asks the Go vulnerability database over the network)
-	$(GOVULN) $(if $(VULNDB),-db $(VULNDB)) ./...
+	$(GOVULN) $(if $(VULNDB),-db $(VULNDB) ,)./...
 
 .PHONY: tidy-check
 tidy-check: ## Fail where a go.mod or go.sum is not tidy
@@ -134,7 +134,8 @@ clean: ## Remove what the other targets made (bin/ and out/)
 	rm -rf bin out
 
 # One rule for each tool. The file rule does the work once and again whenever the
-# pins change; the phony one spares every other target the call of `go env`.
+# pins change; the phony one spares every other target the call of `go env`. GOFLAGS
+# are for the project's code: -race or -mod=vendor would spoil a tool.
 .PHONY: tool-golangci-lint tool-govulncheck tool-benchstat
 tool-golangci-lint:
 	@$(MAKE) -s $(GOLANGCI)
@@ -146,6 +147,6 @@ tool-benchstat:
 bin/tools/%: tools/go.mod tools/go.sum
 	@mkdir -p $(@D)
 	@echo "building $(@F), as pinned in tools/go.mod; this happens once"
-	@cd tools && $(GO) build -buildvcs=false -o ../$@ \
+	@cd tools && export GOFLAGS= && $(GO) build -buildvcs=false -o ../$@ \
 		$$($(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' tool | grep '/$(@F)$$')
 	@touch $@
