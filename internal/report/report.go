@@ -117,7 +117,7 @@ func (r *Report) figures() []figure {
 		}
 		figures[i] = figure{
 			// Every text in the drawing has been escaped by esc.
-			SVG:     template.HTML(shared.inline(fmt.Sprintf("chart%d", i+1))), //nolint:gosec
+			SVG:     template.HTML(shared.inline(fmt.Sprintf("chart%d", i+1))), //nolint:gosec // escaped
 			Caption: c.Caption, Wide: c.Wide,
 		}
 	}

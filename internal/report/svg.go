@@ -60,7 +60,7 @@ func (c *Chart) svg(id string, alone bool) string {
 	d := c.layOut()
 	size := `width="100%"`
 	if alone {
-		size = fmt.Sprintf(`width="%s" height="%s"`, px(d.width), px(d.height))
+		size = `width="` + px(d.width) + `" height="` + px(d.height) + `"`
 	}
 	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %s %s" %s role="img" aria-labelledby="%s-t %s-d">`+"\n",
 		px(d.width), px(d.height), size, id, id)
@@ -75,13 +75,13 @@ func (c *Chart) svg(id string, alone bool) string {
 	d.windows()
 	d.axes()
 	fmt.Fprintf(d, `<g clip-path="url(#%s-c)">`+"\n", id)
-	any := false
+	drawn := false
 	for _, l := range d.lines {
-		any = d.line(l) || any
+		drawn = d.line(l) || drawn
 	}
 	d.WriteString("</g>\n")
 	d.marks()
-	if !any {
+	if !drawn {
 		d.text((d.left+d.right)/2, (d.top+d.bottom)/2, "", "middle", "no data")
 	}
 	d.WriteString("</svg>\n")
@@ -320,7 +320,7 @@ func (d *drawing) value(v float64) string {
 
 func (d *drawing) text(x, y float64, class, anchor, s string) {
 	if class != "" {
-		class = fmt.Sprintf(` class="%s"`, class)
+		class = ` class="` + class + `"`
 	}
 	fmt.Fprintf(d, `<text x="%s" y="%s"%s text-anchor="%s">%s</text>`+"\n", px(x), px(y), class, anchor, esc(s))
 }
