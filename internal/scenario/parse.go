@@ -1,0 +1,146 @@
+package scenario
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxFileSize is the largest scenario file, in bytes.
+const MaxFileSize = 64 << 10
+
+// source is where the fields of a scenario came from.
+type source struct {
+	file  string
+	lines map[string]int // by path; setLine for a field that was given to Set
+}
+
+const setLine = -1
+
+// Load reads the scenario file at path and validates it. A scenario without a
+// name gets that of the file.
+func Load(path string) (_ *Scenario, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	defer func() {
+		if e := file.Close(); err == nil && e != nil {
+			err = fmt.Errorf("scenario: %w", e)
+		}
+	}()
+	data, err := io.ReadAll(io.LimitReader(file, MaxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse is Load for text that was read already. The file's name stands in
+// errors, and paths in the text start at its folder.
+func Parse(file string, data []byte) (*Scenario, error) {
+	whole := func(line int, reason string) error {
+		return &FieldError{File: file, Line: max(line, 1), Reason: reason}
+	}
+	if len(data) > MaxFileSize {
+		return nil, whole(1, fmt.Sprintf("is over the limit of %d bytes", MaxFileSize))
+	}
+	yamlDecoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc yaml.Node
+	switch err := yamlDecoder.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, whole(1, "is empty")
+	case err != nil:
+		return nil, syntaxError(file, err)
+	}
+	var second yaml.Node
+	switch err := yamlDecoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, syntaxError(file, err)
+	default:
+		return nil, whole(second.Line, "a second document; a file holds one scenario")
+	}
+
+	s := Default()
+	s.source = &source{file: file, lines: make(map[string]int)}
+	d := &decoder{source: s.source}
+	d.document(&doc, s)
+	errs := slices.Concat(d.errs, s.unusedFields())
+	// A field that could not be read still has its default, which is valid: so
+	// nothing is reported twice.
+	errs = append(errs, s.invalidFields()...)
+	if err := join(errs); err != nil {
+		return nil, err
+	}
+	if s.Name == "" {
+		base := filepath.Base(file)
+		s.Name = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	return s, nil
+}
+
+// Set gives the field at a path, such as keys.skew, a value that is written as
+// in a file. It is for flags that override a file. The scenario is not
+// validated: fields that depend on each other may need several calls.
+func (s *Scenario) Set(field, value string) error {
+	node := yaml.Node{Kind: yaml.ScalarNode, Value: value}
+	node.Tag = node.ShortTag() // as the value would be understood without quotes
+	if s.source == nil {
+		s.source = &source{lines: make(map[string]int)}
+	}
+	d := &decoder{source: s.source, set: true}
+	d.field(&node, s, field)
+	return join(d.errs)
+}
+
+// YAML returns the whole scenario as text that Parse reads back, with defaults,
+// but without the fields that its kind of keys does not have. The path of a
+// trace is as TracePath has it.
+func (s *Scenario) YAML() ([]byte, error) {
+	whole := *s
+	whole.Keys.Trace = s.TracePath()
+	var node yaml.Node
+	if err := node.Encode(&whole); err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	used := s.usedKeyFields()
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		section, fields := node.Content[i].Value, node.Content[i+1]
+		for j := 0; j+1 < len(fields.Content); {
+			if known, ok := used[join2(section, fields.Content[j].Value)]; ok && !known {
+				fields.Content = slices.Delete(fields.Content, j, j+2)
+				continue
+			}
+			j += 2
+		}
+	}
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	return text, nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
+
+// syntaxError takes the line out of an error of the YAML library.
+func syntaxError(file string, err error) error {
+	text, line := err.Error(), 1
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		text = text[len(m[0]):]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+		}
+	}
+	return &FieldError{File: file, Line: line, Reason: "is not YAML: " + strings.TrimPrefix(text, "yaml: ")}
+}
