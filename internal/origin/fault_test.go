@@ -54,6 +54,7 @@ func TestFaults(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := load(ctx, o, 9)
 			time.Sleep(wait)
+			synctest.Wait() // or the end of the latency and of the context would race
 			cancel()
 			time.Sleep(time.Hour)
 			synctest.Wait()
@@ -169,6 +170,19 @@ func TestFaultScheduleIsSettledByTheSeed(t *testing.T) {
 	}
 	require.NotEqual(t, a[1], a[2])
 	require.NotEqual(t, a, schedule(t, 2, 0.5, 100, 1, 2, 3))
+}
+
+func TestStartBeginsTheScheduleAnew(t *testing.T) {
+	o := newOrigin(t, Config{Seed: 1, Fault: Fault{Kind: FaultError, Rate: 0.5}})
+	var runs [2][]bool
+	for i := range runs {
+		o.Start()
+		for range 50 {
+			_, err := o.Load(t.Context(), 1)
+			runs[i] = append(runs[i], err != nil)
+		}
+	}
+	require.Equal(t, runs[0], runs[1])
 }
 
 func TestFaultRate(t *testing.T) {
