@@ -115,6 +115,11 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 // Delete removes key and reports whether it was there. A load of key that is
 // under way will not bring it back.
 func (c *Cache[K, V]) Delete(key K) bool {
+	// Before the lock is taken: a key that holds an uncomparable value panics
+	// here, in its caller, and leaves no lock behind.
+	if !equalsItself(key) {
+		return false
+	}
 	s := c.shardOf(key)
 	var out departures[K, V]
 	s.mu.Lock()

@@ -29,6 +29,7 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 		return e.value, nil
 	}
 	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
+		growStack(0)
 		return c.load(ctx, key, nil, fetch)
 	})
 	return v, err
