@@ -107,29 +107,36 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
 }
 
 // makeRoom evicts from the fullest shards while the cache is too full. It is
-// called without locks after e was stored: e's own shard was within its share,
-// so another one has to give.
+// called without locks after e was stored: e's own shard is within its share,
+// or has nothing left to give but e, so another one has to.
 func (c *Cache[K, V]) makeRoom(e *entry[K, V], out *departures[K, V]) {
+	var given *shard[K, V] // e's own, once e is all that it holds
 	for c.exceeds(0, 0) {
-		s := c.fullest()
-		s.mu.Lock()
-		victim := c.victim(s, e)
-		if victim != nil {
-			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
-		}
-		s.mu.Unlock()
-		if victim == nil {
+		s := c.fullest(given)
+		if s == nil {
 			return
 		}
+		s.mu.Lock()
+		if victim := c.victim(s, e); victim != nil {
+			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
+		} else if s == e.shard {
+			given = s
+		}
+		s.mu.Unlock()
 	}
 }
 
-// fullest is the shard that holds most of what there is too much of.
-func (c *Cache[K, V]) fullest() *shard[K, V] {
+// fullest is the shard, other than except, that holds most of what there is
+// too much of; nil if none holds anything.
+func (c *Cache[K, V]) fullest(except *shard[K, V]) *shard[K, V] {
 	byWeight := c.maxWeight > 0 && c.weight.Load() > c.maxWeight
-	best, most := &c.shards[0], int64(-1)
+	var best *shard[K, V]
+	most := int64(0)
 	for i := range c.shards {
 		s := &c.shards[i]
+		if s == except {
+			continue
+		}
 		held := s.size.Load()
 		if byWeight {
 			held = s.heft.Load()
