@@ -40,12 +40,18 @@ func (c *Cache[K, V]) newEntry(s *shard[K, V], key K, value V, weight uint32, tt
 		if c.jitter > 0 {
 			ttl -= time.Duration(c.jitter * rand.Float64() * float64(ttl)) //nolint:gosec // no secret
 		}
-		if expires := now + int64(ttl); expires > now { // else: beyond the clock's end
-			e.expires = expires
-		}
+		e.expires = later(now, ttl)
 	}
 	if c.refreshAfter > 0 {
-		e.refresh.Store(now + int64(c.refreshAfter))
+		e.refresh.Store(later(now, c.refreshAfter))
 	}
 	return e
+}
+
+// later is now plus d, or never if that is beyond the clock's end.
+func later(now int64, d time.Duration) int64 {
+	if int64(d) > never-now {
+		return never
+	}
+	return now + int64(d)
 }

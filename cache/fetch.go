@@ -96,7 +96,7 @@ func (s *shard[K, V]) finish(key K, l *load) {
 func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error)) {
 	due := e.refresh.Load()
 	now := c.now()
-	if now < due || !e.refresh.CompareAndSwap(due, now+int64(c.refreshAfter)) {
+	if now < due || !e.refresh.CompareAndSwap(due, later(now, c.refreshAfter)) {
 		return
 	}
 	c.background.run(func() {
