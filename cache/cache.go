@@ -123,7 +123,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	s := c.shardOf(key)
 	var out departures[K, V]
 	s.mu.Lock()
-	delete(s.loads, key)
+	s.deregister(key)
 	e, ok := s.recency.Peek(key)
 	live := ok && !c.expired(e)
 	if ok {
@@ -142,7 +142,7 @@ func (c *Cache[K, V]) Clear() {
 		s := &c.shards[i]
 		var out departures[K, V]
 		s.mu.Lock()
-		s.loads = nil
+		s.loads, s.loadsPeak = nil, 0
 		for _, key := range s.recency.Keys() {
 			e, _ := s.recency.Peek(key)
 			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)

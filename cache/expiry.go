@@ -32,6 +32,9 @@ func (h *expiryHeap[K, V]) Pop() any {
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	e.heapAt = -1
+	if last < cap(*h)/4 && cap(*h) >= tablesKept {
+		*h = append(make([]*entry[K, V], 0, 2*last), *h...)
+	}
 	return e
 }
 

@@ -74,10 +74,7 @@ func (c *Cache[K, V]) begin(s *shard[K, V], key K, l *load, stale *entry[K, V]) 
 	if e, ok := s.recency.Peek(key); ok && e != stale && !c.expired(e) {
 		return e
 	}
-	if s.loads == nil {
-		s.loads = make(map[K]*load)
-	}
-	s.loads[key] = l
+	s.register(key, l)
 	return nil
 }
 
@@ -86,7 +83,7 @@ func (s *shard[K, V]) finish(key K, l *load) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loads[key] == l {
-		delete(s.loads, key)
+		s.deregister(key)
 	}
 }
 

@@ -18,10 +18,12 @@ type shard[K comparable, V any] struct {
 	// code is waited for; the locks inside Cache.entries may be taken with it.
 	mu       sync.Mutex
 	recency  *simplelru.LRU[K, *entry[K, V]]
+	peak     int // most entries since recency was made
 	expiring expiryHeap[K, V]
-	loads    map[K]*load // loads under way whose result may be stored
-	peak     int         // most entries since the tables were made
-	_        [64]byte
+
+	loads     map[K]*load // loads under way whose result may be stored
+	loadsPeak int         // most of them since the map was made
+	_         [64]byte
 
 	// Read on every hit, written on insertion (with mu held).
 	clock atomic.Uint32 // see touch
@@ -45,9 +47,7 @@ func (s *shard[K, V]) init() {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	s.recency = lru
-	s.expiring = nil
-	s.peak = 0
+	s.recency, s.peak = lru, 0
 }
 
 // touch moves e to the front of the eviction order, unless it is near the front
@@ -106,22 +106,39 @@ func (s *shard[K, V]) unschedule(e *entry[K, V]) {
 	}
 }
 
-// shrink rebuilds the tables once only a quarter of their peak is left: the
-// map in recency and the slice in expiring would keep their size for good. The
-// cost is spread over the removals that led here. s.mu is held.
+// tablesKept is the size up to which tables are not worth shrinking.
+const tablesKept = 1024
+
+// shrink rebuilds recency once only a quarter of its peak is left: the map in
+// it would keep its size for good. The cost is spread over the removals that
+// led here. s.mu is held.
 func (s *shard[K, V]) shrink() {
-	if s.peak < 1024 || s.recency.Len() > s.peak/4 {
+	if s.peak < tablesKept || s.recency.Len() > s.peak/4 {
 		return
 	}
-	old, expiring := s.recency, s.expiring
+	old := s.recency
 	s.init()
 	for _, key := range old.Keys() { // oldest first
 		e, _ := old.Peek(key)
 		s.recency.Add(key, e)
 	}
-	s.expiring = append(s.expiring, expiring...) // same order, same places
 	s.peak = s.recency.Len()
-	if len(s.loads) == 0 {
-		s.loads = nil
+}
+
+// register makes l the load whose result may be stored for key. s.mu is held.
+func (s *shard[K, V]) register(key K, l *load) {
+	if s.loads == nil {
+		s.loads = make(map[K]*load)
+	}
+	s.loads[key] = l
+	s.loadsPeak = max(s.loadsPeak, len(s.loads))
+}
+
+// deregister has the result of no load that is under way stored for key. A map
+// that was large once is given up when it is empty. s.mu is held.
+func (s *shard[K, V]) deregister(key K) {
+	delete(s.loads, key)
+	if len(s.loads) == 0 && s.loadsPeak >= tablesKept {
+		s.loads, s.loadsPeak = nil, 0
 	}
 }

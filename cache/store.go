@@ -21,7 +21,7 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 		s.mu.Unlock()
 		return
 	}
-	delete(s.loads, key)
+	s.deregister(key)
 	c.put(s, e, &out)
 	s.mu.Unlock()
 
