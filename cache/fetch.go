@@ -52,11 +52,11 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 		s.finish(key, l)
 	}()
 	v, err = fetch(l, key)
-	if err != nil {
+	if err != nil || ctx.Err() != nil {
+		// Past its end a flight has no say: its callers have been told otherwise.
 		return v, err
 	}
-	// Past its end a flight has no say: its callers have been told otherwise.
-	if keep := l.keep.Load(); keep >= 0 && ctx.Err() == nil {
+	if keep := l.keep.Load(); keep >= 0 {
 		c.store(key, v, time.Duration(keep), l)
 	}
 	done = true

@@ -14,7 +14,7 @@ type Stats struct {
 	Hits           uint64 // Get and Fetch that found a value
 	Misses         uint64 // Get and Fetch that did not
 	Loads          uint64 // fetch functions called
-	LoadErrors     uint64 // of these, the ones that gave no value, for whatever reason
+	LoadErrors     uint64 // of these, the ones that ended and gave no value, or too late
 	Panics         uint64 // fetch functions, and their linked children, that panicked
 	Refreshes      uint64 // loads started in the background by RefreshAfter
 	Evictions      uint64 // entries that had to go because the cache was full
