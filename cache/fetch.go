@@ -44,6 +44,9 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 		return e.value, nil // stored between the caller's miss and the flight
 	}
 	c.counters.loads.Add(1)
+	if stale != nil {
+		c.counters.refreshes.Add(1)
+	}
 	done := false
 	defer func() { // also after a panic or Goexit of fetch
 		if !done {
@@ -64,17 +67,22 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 }
 
 // begin registers l as the load whose result may be stored for key, or returns
-// the live entry that makes it needless.
+// the live entry that makes it needless. A refresh whose entry has left
+// meanwhile runs for those who joined it, but is not registered: it must not
+// bring back what was deleted after the Fetch that set it off.
 func (c *Cache[K, V]) begin(s *shard[K, V], key K, l *load, stale *entry[K, V]) *entry[K, V] {
 	if !equalsItself(key) {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.recency.Peek(key); ok && e != stale && !c.expired(e) {
+	e, _ := s.recency.Peek(key)
+	if e != nil && e != stale && !c.expired(e) {
 		return e
 	}
-	s.register(key, l)
+	if stale == nil || e == stale {
+		s.register(key, l)
+	}
 	return nil
 }
 
@@ -97,7 +105,9 @@ func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(co
 		return
 	}
 	c.background.run(func() {
-		c.counters.refreshes.Add(1)
+		if current, _ := c.entries.Load(e.key); current != e {
+			return // replaced or deleted before this goroutine began
+		}
 		ctx, cancel := context.WithTimeout(courier.Detach(ctx), c.refreshAfter)
 		defer cancel()
 		// The outcome is in the cache, and in Stats if it is a failure.
