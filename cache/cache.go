@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"sync"
@@ -169,24 +170,25 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// closeGrace is how long Close waits for fetch functions to heed their
-// contexts.
+// closeGrace is how long Close waits for functions of the user: for fetch
+// functions to heed their contexts, and for OnEviction.
 const closeGrace = time.Second
 
 // Close removes all entries, ends the loads under way with ErrClosed and stops
 // the cache's goroutines. It waits for fetch functions for up to a second and
-// returns a *courier.ShutdownError if some run on. After it, Get finds nothing,
-// Set stores nothing and Fetch returns ErrClosed. A second Close returns nil
-// once the functions have ended.
+// returns a *courier.ShutdownError if some run on, or another error if the
+// background sweep could not stop because OnEviction does not return. After it,
+// Get finds nothing, Set stores nothing and Fetch returns ErrClosed. A second
+// Close returns nil once the functions have ended.
 func (c *Cache[K, V]) Close() error {
 	c.closed.Store(true)
-	c.sweeper.stop()
-	c.Clear()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
+	c.sweeper.stop()
+	c.Clear()
 	err := c.courier.Shutdown(ctx)
 	c.background.stop()
-	return err
+	return errors.Join(err, c.sweeper.wait(ctx))
 }
 
 // now is the time on the cache's clock, in nanoseconds.

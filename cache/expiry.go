@@ -2,6 +2,8 @@ package cache
 
 import (
 	"container/heap"
+	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -84,14 +86,28 @@ func (w *sweeper) loop(sweep func() (more bool)) {
 	}
 }
 
-// stop ends the goroutine, waits for it, and lets none start any more.
+// stop tells the goroutine to end, and lets none start any more.
 func (w *sweeper) stop() {
 	w.started.Do(func() {})
-	if w.quit == nil {
-		return
+	if w.quit != nil {
+		w.stopped.Do(func() { close(w.quit) })
 	}
-	w.stopped.Do(func() { close(w.quit) })
-	<-w.done
+}
+
+var errSweeping = errors.New("cache: OnEviction holds up the sweep")
+
+// wait blocks until the goroutine has ended, or ctx has: OnEviction runs in it
+// and may be stuck, or may be what closes the cache. stop comes first.
+func (w *sweeper) wait(ctx context.Context) error {
+	if w.quit == nil {
+		return nil
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return errSweeping
+	}
 }
 
 // sweep reclaims entries that have expired, up to its budget, and reports
