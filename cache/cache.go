@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"iter"
 	"sync"
@@ -188,7 +187,10 @@ func (c *Cache[K, V]) Close() error {
 	c.Clear()
 	err := c.courier.Shutdown(ctx)
 	c.background.stop()
-	return errors.Join(err, c.sweeper.wait(ctx))
+	if held := c.sweeper.wait(ctx); err == nil {
+		err = held
+	}
+	return err
 }
 
 // now is the time on the cache's clock, in nanoseconds.

@@ -106,6 +106,11 @@ func (w *sweeper) wait(ctx context.Context) error {
 	case <-w.done:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-w.done: // both: an end beats an excuse
+		return nil
+	default:
 		return errSweeping
 	}
 }
