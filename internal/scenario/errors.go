@@ -49,3 +49,11 @@ func join(errs []*FieldError) error {
 	}
 	return errors.Join(all...)
 }
+
+// FieldError makes an error about a field of the scenario, for rules that only
+// some commands have.
+func (s *Scenario) FieldError(field, reason string) *FieldError {
+	e := &FieldError{Field: field, Reason: reason}
+	e.File, e.Line = s.position(field)
+	return e
+}

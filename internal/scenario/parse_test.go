@@ -37,7 +37,7 @@ keys:
   scramble: true
 mix: {read: 1, write: 2, delete: 3}
 value: {size: 100}
-cache: {capacity: 6, ttl: 0s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7}
+cache: {capacity: 6, ttl: 0s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7, max_abandoned: 9}
 origin: {latency: exp:5ms, concurrency: 8}
 fault: {kind: slow, keys: 2, share: 0.5, rate: 0.1, start: 1s, end: 2s, slow: 3s}
 expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
@@ -53,7 +53,7 @@ expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
 		Keys:   Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
 		Mix:    Mix{1, 2, 3},
 		Value:  Value{Size: size},
-		Cache:  Cache{Capacity: 6, MaxConcurrent: 7},
+		Cache:  Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9},
 		Origin: Origin{Latency: latency, Concurrency: 8},
 		Fault:  Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second, End: 2 * time.Second, Slow: 3 * time.Second},
 		Expect: Expect{HealthyDropOff: 0.1, HealthyDropOn: 0.2, LearnWithin: time.Millisecond},

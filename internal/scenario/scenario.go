@@ -66,6 +66,7 @@ type Cache struct {
 	Jitter        float64       `yaml:"jitter"`
 	FetchTimeout  time.Duration `yaml:"fetch_timeout"`
 	MaxConcurrent int           `yaml:"max_concurrent"`
+	MaxAbandoned  int           `yaml:"max_abandoned"` // per key; 0 is the courier's default
 }
 
 // Origin is what the backend is like.
