@@ -51,6 +51,15 @@ func Bytes(n float64) Cell { return numeric(human.Bytes(n), "B", n) }
 // Percent shows a fraction of one as a percentage; its value is the fraction.
 func Percent(fraction float64) Cell { return numeric(human.Percent(fraction), "ratio", fraction) }
 
+// As is the cell with another text, which says more than its number. What has no
+// number stays as it is.
+func (c Cell) As(text string) Cell {
+	if c.number {
+		c.text = Text(text).text
+	}
+	return c
+}
+
 // String returns the text as it is shown.
 func (c Cell) String() string { return c.text }
 

@@ -151,3 +151,13 @@ var errFull = errors.New("disk full")
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errFull }
+
+func TestCellAs(t *testing.T) {
+	c := table.Rate(310).As("310/s (-83.7 %)")
+	require.Equal(t, "310/s (-83.7 %)", c.String())
+	value, unit, ok := c.Value()
+	require.True(t, ok)
+	require.Equal(t, 310.0, value)
+	require.Equal(t, "1/s", unit)
+	require.Equal(t, table.Missing(), table.Missing().As("something"))
+}

@@ -1,0 +1,96 @@
+package snowball
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/scenario"
+)
+
+// Config is what Execute needs.
+type Config struct {
+	Scenario *scenario.Scenario
+
+	// Trace is the requests of the scenario's trace, nil for other kinds of keys.
+	Trace []uint32
+
+	// Progress is called about every 50 ms, by one goroutine at a time. It may
+	// be nil and must not block.
+	Progress func(Progress)
+}
+
+// Progress is how far the runs are.
+type Progress struct {
+	Fix      Fix
+	Elapsed  time.Duration // of this run
+	Duration time.Duration // of one run
+	Healthy  float64       // healthy events per second, of late
+	Blocked  int           // callers that wait in the cache
+	Queue    int
+}
+
+// Validate returns everything that keeps a valid scenario from being run as a
+// snowball, each as a *scenario.FieldError.
+func Validate(s *scenario.Scenario) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	var errs []error
+	check := func(ok bool, field, format string, args ...any) {
+		if !ok {
+			errs = append(errs, s.FieldError(field, fmt.Sprintf(format, args...)))
+		}
+	}
+	check(s.Events.Rate > 0, "events.rate", "must be above 0: the snowball offers events at a steady rate")
+	check(s.Events.Until == 0, "events.until", "must be 0s: the snowball offers events until its end, got %v", s.Events.Until)
+	check(s.Mix.Write == 0, "mix.write", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Write)
+	check(s.Mix.Delete == 0, "mix.delete", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Delete)
+	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v", minDuration, s.Duration)
+	check(s.Fault.Start >= minDuration/4, "fault.start", "must be at least %v: what was before is compared with, got %v", minDuration/4, s.Fault.Start)
+	check(s.Fault.End-s.Fault.Start >= minDuration/4, "fault.end", "must be at least %v after fault.start (%v), got %v", minDuration/4, s.Fault.Start, s.Fault.End)
+	check(s.Fault.End <= s.Duration, "fault.end", "must be at most the duration (%v), got %v", s.Duration, s.Fault.End)
+	return errors.Join(errs...)
+}
+
+// minDuration is the shortest run of which a few samples fall into each phase.
+const minDuration = 800 * time.Millisecond
+
+// The phases of a run.
+type phase int
+
+const (
+	warming phase = iota // the cache fills; not compared with
+	before
+	inside // the fault window
+	after
+	phases
+)
+
+// timeline says which phase is when, since the start of a run.
+type timeline struct {
+	settled, start, end, stop time.Duration
+}
+
+func timelineOf(s *scenario.Scenario) timeline {
+	return timeline{settled: s.Fault.Start / 2, start: s.Fault.Start, end: s.Fault.End, stop: s.Duration}
+}
+
+func (l timeline) at(t time.Duration) phase {
+	switch {
+	case t < l.settled:
+		return warming
+	case t < l.start:
+		return before
+	case t < l.end:
+		return inside
+	}
+	return after
+}
+
+// length is how long a phase of a run lasted that ended at ran.
+func (l timeline) length(p phase, ran time.Duration) time.Duration {
+	from := [phases]time.Duration{0, l.settled, l.start, l.end}[p]
+	to := [phases]time.Duration{l.settled, l.start, l.end, l.stop}[p]
+	return max(0, min(to, ran)-from)
+}

@@ -1,0 +1,27 @@
+// Package snowball runs a service in miniature twice, to show what the
+// courier's link is worth.
+//
+// The service ingests events. A generator offers them at a steady rate and
+// never waits: it puts each into a bounded queue, or drops it if the queue is
+// full. A bounded pool of workers takes them out; each event needs one key,
+// which its worker fetches through a cache, with a time-out of its own, from a
+// simulated origin. Within the fault window the fetch function of a few keys
+// crashes, hangs or fails. Those keys are called failing here, whenever they
+// are asked for, and all others healthy.
+//
+// [Execute] runs one scenario with the fix off ([courier.WithUnlinked]) and then
+// with it on. That option is all that differs: keys, intended times and faults
+// come from the seed. What the runs have to say of each other is therefore the
+// mechanism's doing, and a fault rate of 0 makes them alike.
+//
+// # How it is measured
+//
+// Latency counts from the time at which an event was meant to be offered, so
+// that a stalled service is not flattered by the events it did not get to; what
+// was still queued at the end counts with the time it had waited by then. It
+// belongs to the phase in which the event was offered, and throughput to the
+// phase in which the work was done.
+//
+// All time is package time's, so that a run in a testing/synctest bubble takes
+// no time at all.
+package snowball

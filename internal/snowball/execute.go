@@ -1,0 +1,40 @@
+package snowball
+
+import (
+	"context"
+	"runtime"
+)
+
+// Execute runs the scenario with the fix off and then with it on. It blocks for
+// twice the scenario's duration and a little more. If ctx ends it stops, and
+// returns what was measured so far as a partial result and no error. An error
+// says that the scenario can't be run, which it does before anything is, or
+// that a run could not be cleaned up.
+func Execute(ctx context.Context, c Config) (*Result, error) {
+	if err := Validate(c.Scenario); err != nil {
+		return nil, err
+	}
+	r := &Result{Seed: c.Scenario.Seed}
+	for _, fix := range []Fix{Off, On} {
+		if ctx.Err() != nil {
+			break
+		}
+		service, err := newService(c, fix)
+		if err != nil {
+			return nil, err
+		}
+		// The first run's garbage is not the second one's.
+		runtime.GC()
+		run, err := service.run(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if fix == Off {
+			r.Off = run
+		} else {
+			r.On = run
+		}
+	}
+	r.Partial = ctx.Err() != nil
+	return r, nil
+}

@@ -1,0 +1,71 @@
+package snowball
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/snowfence/snowfence/internal/human"
+)
+
+// alike is how much two runs may differ and still be called alike in a sentence.
+const alike = 0.05
+
+// Finding says in a few sentences, with numbers, what the runs showed.
+func (r *Result) Finding() string {
+	if r.Partial || r.Off == nil || r.On == nil {
+		return "The runs were stopped: what is above is a part of what was to be measured."
+	}
+	off, on := r.Off, r.On
+	if !off.ChangeInside.Exists() || !on.ChangeInside.Exists() {
+		return "No healthy event was served before the fault: there is nothing to compare with."
+	}
+	var b strings.Builder
+	if float64(off.ChangeInside) > -alike && float64(on.ChangeInside) > -alike {
+		fmt.Fprintf(&b, "Both runs are alike: during the fault healthy throughput changed by %s with the fix off and by %s with it on.",
+			signedPercent(float64(off.ChangeInside)), signedPercent(float64(on.ChangeInside)))
+		if on.Learn.Count > 0 && off.Learn.Count > 0 {
+			fmt.Fprintf(&b, " A caller of a failing key learned of it after %s and %s in the median.",
+				human.Seconds(float64(off.Learn.P50)), human.Seconds(float64(on.Learn.P50)))
+		}
+		return b.String()
+	}
+	fmt.Fprintf(&b, "Fix off: %s", course(off))
+	fmt.Fprintf(&b, " Fix on: %s", course(on))
+	if on.Learn.Count > 0 && off.Learn.Count > 0 {
+		fmt.Fprintf(&b, " A caller of a failing key learned of it after %s in the median, instead of %s",
+			human.Seconds(float64(on.Learn.P50)), human.Seconds(float64(off.Learn.P50)))
+		if on.AfterDeath.Count > 0 {
+			fmt.Fprintf(&b, ": %s after the fetch had died", human.Seconds(float64(on.AfterDeath.P50)))
+		}
+		b.WriteString(".")
+	}
+	return b.String()
+}
+
+// course is how one run went.
+func course(r *Run) string {
+	verb := "fell"
+	if float64(r.ChangeInside) > -alike {
+		verb = "went"
+	}
+	text := fmt.Sprintf("healthy throughput %s from %s to %s during the fault (%s)", verb,
+		human.Rate(float64(r.HealthyBefore)), human.Rate(float64(r.HealthyInside)), signedPercent(float64(r.ChangeInside)))
+	switch {
+	case r.Recovery.Exists() && r.Recovery == 0:
+	case r.Recovery.Exists():
+		text += fmt.Sprintf(" and was back %s after it", human.Seconds(float64(r.Recovery)))
+	case r.HealthyAfter.Exists():
+		text += " and did not recover within the run"
+	}
+	return fmt.Sprintf("%s; %s dropped.", text, events(r.Dropped))
+}
+
+func events(n uint64) string {
+	switch n {
+	case 0:
+		return "no event was"
+	case 1:
+		return "1 event was"
+	}
+	return human.Count(int64(n)) + " events were" //nolint:gosec // far below
+}

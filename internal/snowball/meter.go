@@ -1,0 +1,199 @@
+package snowball
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// An event is one piece of work.
+type event struct {
+	intended time.Duration // since the start of the run
+	key      uint64
+	failing  bool
+}
+
+// A meter counts what becomes of events. It is safe for concurrent use.
+type meter struct {
+	line timeline
+
+	// deaths is when the last fetch of each failing key died, since the start of
+	// the run. The map is never written to after newMeter.
+	deaths map[uint64]*atomic.Int64
+
+	held atomic.Int64 // workers that fetch a failing key now
+
+	mu sync.Mutex // guards all below
+	totals
+	now interval
+}
+
+// totals is what a meter has counted since the start.
+type totals struct {
+	offered    uint64
+	dropped    uint64
+	served     uint64 // got their value
+	failed     uint64 // healthy or failing, got an error
+	timedOut   uint64 // of these, the ones whose own time-out ended the wait
+	unfinished uint64 // queued or waiting when the run ended
+	heldPeak   int64
+	queuePeak  int
+	droppedOK  uint64         // healthy events among dropped
+	failedOK   uint64         // healthy events among failed
+	healthy    [phases]uint64 // healthy events that were served
+	told       map[verdict.Kind]uint64
+
+	latency [phases]*hdrhistogram.Histogram // of healthy events, by when they were offered
+	learn   *hdrhistogram.Histogram         // callers of failing keys: from call to error
+	tell    *hdrhistogram.Histogram         // the same, but from the fetch's death if that was later
+}
+
+// interval is what a meter has counted since the last sample.
+type interval struct {
+	healthy, healthyOffered, timedOut, dropped uint64
+
+	latency *hdrhistogram.Histogram
+}
+
+func newMeter(line timeline, failing []uint64) *meter {
+	m := &meter{line: line, deaths: make(map[uint64]*atomic.Int64, len(failing))}
+	for _, key := range failing {
+		m.deaths[key] = new(atomic.Int64)
+	}
+	m.told = make(map[verdict.Kind]uint64)
+	for p := range m.latency {
+		m.latency[p] = newHistogram()
+	}
+	m.learn, m.tell, m.now.latency = newHistogram(), newHistogram(), newHistogram()
+	return m
+}
+
+func (m *meter) failing(key uint64) bool { return m.deaths[key] != nil }
+
+// offer counts an event that the generator put into the queue, which is then so
+// deep, or had to drop.
+func (m *meter) offer(e event, queued bool, depth int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.offered++
+	m.queuePeak = max(m.queuePeak, depth)
+	if !e.failing {
+		m.now.healthyOffered++
+	}
+	if queued {
+		return
+	}
+	m.dropped++
+	m.now.dropped++
+	if !e.failing {
+		m.droppedOK++
+	}
+}
+
+// died notes that the fetch of a key has just died.
+func (m *meter) died(key uint64, at time.Duration) {
+	if d := m.deaths[key]; d != nil {
+		d.Store(int64(at))
+	}
+}
+
+// hold notes that a worker begins to fetch, and returns what is to be called
+// when it has done.
+func (m *meter) hold(e event) (done func()) {
+	if !e.failing {
+		return func() {}
+	}
+	n := m.held.Add(1)
+	m.mu.Lock()
+	m.heldPeak = max(m.heldPeak, n)
+	m.mu.Unlock()
+	return func() { m.held.Add(-1) }
+}
+
+// finish counts an event whose worker called the cache at one time and had its
+// answer at another.
+func (m *meter) finish(e event, called, answered time.Duration, err error) {
+	kind := verdict.Of(err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.served++
+	} else {
+		m.failed++
+	}
+	if kind == verdict.Deadline {
+		m.timedOut++
+		m.now.timedOut++
+	}
+	if e.failing {
+		m.told[kind]++
+		if err != nil {
+			m.learned(e, called, answered)
+		}
+		return
+	}
+	if err == nil {
+		m.healthy[m.line.at(answered)]++
+		m.now.healthy++
+	} else {
+		m.failedOK++
+	}
+	record(m.latency[m.line.at(e.intended)], answered-e.intended)
+	record(m.now.latency, answered-e.intended)
+}
+
+// learned notes how long the caller of a failing key was kept in the dark. mu
+// is held.
+func (m *meter) learned(e event, called, answered time.Duration) {
+	record(m.learn, answered-called)
+	if death := time.Duration(m.deaths[e.key].Load()); death > 0 && death <= answered {
+		record(m.tell, answered-max(death, called))
+	}
+}
+
+// abort counts an event that was queued or waited for its key when the run
+// ended.
+func (m *meter) abort(e event, ended time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unfinished++
+	if !e.failing {
+		record(m.latency[m.line.at(e.intended)], ended-e.intended)
+	}
+}
+
+// swap hands over what was counted since the last call. The histogram is the
+// caller's until it calls swap again with it.
+func (m *meter) swap(spare *hdrhistogram.Histogram) interval {
+	spare.Reset()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := m.now
+	m.now = interval{latency: spare}
+	return last
+}
+
+// total returns a copy of the counts. The histograms are shared, so nothing may
+// be measured any more.
+func (m *meter) total() totals {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.totals
+	t.told = maps.Clone(m.told)
+	return t
+}
+
+// newHistogram covers what a run can last, to three digits.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, int64(25*time.Hour), 3)
+}
+
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	// The error is for values out of range, and no run is that long.
+	_ = h.RecordValue(int64(max(0, d)))
+}

@@ -1,0 +1,158 @@
+package snowball
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// Fix says whether the courier's link was on.
+type Fix string
+
+// The two runs.
+const (
+	Off Fix = "off"
+	On  Fix = "on"
+)
+
+// A Result is what both runs showed.
+type Result struct {
+	Seed uint64 `json:"seed"`
+
+	// Partial is set if the runs were stopped. On is nil then if it had not
+	// begun, and both may be.
+	Partial bool `json:"partial"`
+	Off     *Run `json:"fix_off"`
+	On      *Run `json:"fix_on"`
+}
+
+// A Run is what one run showed. Rates are per second, times in seconds.
+type Run struct {
+	Fix     Fix   `json:"fix"`
+	Seconds Value `json:"seconds"` // how long it took
+
+	Offered     uint64 `json:"offered"`
+	Served      uint64 `json:"served"`
+	Failed      uint64 `json:"failed"`
+	Dropped     uint64 `json:"dropped"`
+	Unfinished  uint64 `json:"unfinished"`  // queued or waiting at the end
+	Fingerprint string `json:"fingerprint"` // of the events offered: equal where they were the same
+
+	HealthyDropped uint64 `json:"healthy_dropped"`
+	HealthyFailed  uint64 `json:"healthy_failed"`
+
+	HealthyBefore Value `json:"healthy_per_second_before"`
+	HealthyInside Value `json:"healthy_per_second_inside"`
+	HealthyAfter  Value `json:"healthy_per_second_after"`
+	ChangeInside  Value `json:"healthy_change_inside"` // against before; -1 is a standstill
+	ChangeAfter   Value `json:"healthy_change_after"`
+
+	LatencyInside Spread `json:"healthy_latency_inside"`
+	LatencyAfter  Spread `json:"healthy_latency_after"`
+
+	// Learn is how long callers of failing keys waited for their error, and
+	// AfterDeath how much of that was after the fetch had died.
+	Learn      Spread `json:"learn"`
+	AfterDeath Spread `json:"learn_after_death"`
+
+	// Told is what the callers of failing keys were told, in the whole run.
+	Told map[verdict.Kind]uint64 `json:"told"`
+
+	Timeouts       uint64 `json:"timeouts"` // callers whose own time was up
+	BlockedPeak    int    `json:"blocked_peak"`
+	HeldPeak       int64  `json:"workers_on_failing_keys_peak"`
+	QueuePeak      int    `json:"queue_peak"`
+	GoroutinesPeak int    `json:"goroutines_peak"`
+	HeapPeak       Value  `json:"heap_peak_bytes"`
+	Loads          uint64 `json:"origin_loads"`
+	AbandonedPeak  int    `json:"abandoned_peak"`
+
+	FailingKeys  int   `json:"failing_keys"`
+	FailingShare Value `json:"failing_share"` // the part of all events that is for them
+	DeadKeys     Value `json:"dead_keys"`     // failing keys that did not work at the end
+
+	// Recovery is the time from the window's end to the first moment from which
+	// at least 95 % of the healthy events offered were served for half a second,
+	// the queue being empty.
+	Recovery Value `json:"recovery_seconds"`
+
+	Series []series.Series `json:"-"`
+}
+
+// A Value is a number that may not exist: then it is NaN, and null in JSON.
+type Value float64
+
+// None is the Value that does not exist.
+func None() Value { return Value(math.NaN()) }
+
+// Exists reports whether there is a number.
+func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
+
+// MarshalJSON writes the number, or null.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if !v.Exists() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(v))
+}
+
+// Duration is the value in seconds as a duration.
+func (v Value) Duration() time.Duration {
+	return time.Duration(math.Round(float64(v) * float64(time.Second)))
+}
+
+// Spread is how times were spread.
+type Spread struct {
+	Count int64 `json:"count"`
+	P50   Value `json:"p50_seconds"`
+	P99   Value `json:"p99_seconds"`
+	Max   Value `json:"max_seconds"`
+}
+
+func spreadOf(h *hdrhistogram.Histogram) Spread {
+	if h.TotalCount() == 0 {
+		return Spread{P50: None(), P99: None(), Max: None()}
+	}
+	// A histogram rounds up to its next step, which may lie above its largest value.
+	at := func(percent float64) Value {
+		return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
+	}
+	return Spread{Count: h.TotalCount(), P50: at(50), P99: at(99), Max: Value(time.Duration(h.Max()).Seconds())}
+}
+
+// result puts together what was measured in a run that lasted so long.
+func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
+	t := v.meter.total()
+	rate := func(p phase) Value {
+		length := v.line.length(p, ran)
+		if length <= 0 {
+			return None()
+		}
+		return Value(float64(t.healthy[p]) / length.Seconds())
+	}
+	r := &Run{
+		Fix: v.fix, Seconds: Value(ran.Seconds()),
+		Offered: t.offered, Served: t.served, Failed: t.failed, Dropped: t.dropped, Unfinished: t.unfinished,
+		Fingerprint:    fmt.Sprintf("%016x", v.print),
+		HealthyDropped: t.droppedOK, HealthyFailed: t.failedOK,
+		HealthyBefore: rate(before), HealthyInside: rate(inside), HealthyAfter: rate(after),
+		LatencyInside: spreadOf(t.latency[inside]), LatencyAfter: spreadOf(t.latency[after]),
+		Learn: spreadOf(t.learn), AfterDeath: spreadOf(t.tell), Told: t.told,
+		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
+		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads, AbandonedPeak: m.abandonedPeak,
+		FailingKeys: len(v.failing), FailingShare: Value(v.share), DeadKeys: None(),
+		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy), m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
+		Series:   m.record.All(),
+	}
+	r.ChangeInside, r.ChangeAfter = r.HealthyInside/r.HealthyBefore-1, r.HealthyAfter/r.HealthyBefore-1
+	if dead >= 0 {
+		r.DeadKeys = Value(dead)
+	}
+	return r
+}

@@ -1,0 +1,218 @@
+package snowball
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/origin"
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/workload"
+)
+
+// A service is one run: everything between the generator and the origin.
+type service struct {
+	scenario *scenario.Scenario
+	fix      Fix
+	progress func(Progress)
+
+	line    timeline
+	source  workload.Source
+	failing []uint64 // the keys
+	share   float64  // the part of all events that is for them
+	cache   *cache.Cache[uint64, []byte]
+	origin  *origin.Origin
+	meter   *meter
+	queue   chan event
+	began   time.Time
+	print   uint64 // of the events offered; the generator's until it has ended
+}
+
+func newService(c Config, fix Fix) (*service, error) {
+	s := c.Scenario
+	space, err := s.NewSpace(c.Trace, true)
+	if err != nil {
+		return nil, err
+	}
+	v := &service{scenario: s, fix: fix, progress: c.Progress, line: timelineOf(s), source: space.Source(0)}
+	// Also without a fault: the same keys are then compared with the others.
+	if v.failing, v.share, err = space.Targets(s.Fault.Keys, s.Fault.Share); err != nil {
+		return nil, err
+	}
+	v.meter = newMeter(v.line, v.failing)
+	v.queue = make(chan event, s.Events.Queue)
+	if err := v.openOrigin(space); err != nil {
+		return nil, err
+	}
+	if err := v.openCache(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *service) openOrigin(space *workload.Space) error {
+	c, _, err := v.scenario.OriginConfig(space)
+	if err != nil {
+		return err
+	}
+	c.Go = courier.Go
+	if c.Fault.Kind == origin.FaultChild {
+		// Only the child knows when it dies; the fetch function waits on.
+		c.Go = v.linkedChild
+	}
+	v.origin, err = origin.New(c)
+	return err
+}
+
+// openCache is the one place where the runs differ.
+func (v *service) openCache() error {
+	c := v.scenario.Cache
+	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout), courier.WithMaxConcurrent(c.MaxConcurrent)}
+	if c.MaxAbandoned > 0 {
+		opts = append(opts, courier.WithMaxAbandoned(c.MaxAbandoned, max(courier.DefaultMaxAbandoned, c.MaxAbandoned*len(v.failing))))
+	}
+	if v.fix == Off {
+		opts = append(opts, courier.WithUnlinked())
+	}
+	var err error
+	v.cache, err = cache.New(cache.Options[uint64, []byte]{Capacity: c.Capacity, TTL: c.TTL, TTLJitter: c.Jitter, Courier: opts})
+	return err
+}
+
+// run lasts as long as the scenario says, or until ctx ends. No goroutine is
+// left when it returns.
+func (v *service) run(ctx context.Context) (*Run, error) {
+	load, stop := context.WithCancel(ctx)
+	defer stop()
+	sampler := newSampler(v)
+	v.began = time.Now()
+	v.origin.Start()
+
+	var generator, workers sync.WaitGroup
+	generator.Go(func() { v.generate(load) })
+	for range v.scenario.Events.Workers {
+		workers.Go(func() { v.work(load) })
+	}
+	sampler.run(ctx) // until the end
+	ran := min(v.since(), v.scenario.Duration)
+	stop()
+	generator.Wait()
+	workers.Wait()
+	for len(v.queue) > 0 {
+		v.meter.abort(<-v.queue, ran)
+	}
+
+	dead := v.probe(ctx)
+	loads := v.origin.Stats().Loads
+	// What hangs has to be let go before the cache waits for it.
+	if err := v.origin.Close(); err != nil {
+		return nil, err
+	}
+	if err := v.cache.Close(); err != nil {
+		return nil, fmt.Errorf("snowball: after the run: %w", err)
+	}
+	return v.result(ran, sampler, dead, loads), nil
+}
+
+func (v *service) since() time.Duration { return time.Since(v.began) }
+
+// generate offers events, each at its intended time. If it was late it offers
+// all that are due, as a network would.
+func (v *service) generate(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := 0; ; i++ {
+		intended := v.intended(i)
+		if intended >= v.line.stop {
+			return
+		}
+		if wait := intended - v.since(); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
+		} else if ctx.Err() != nil {
+			return
+		}
+		key, ok := v.source.Next()
+		if !ok {
+			return
+		}
+		v.print = workload.Hash(v.print, key, uint64(intended)) //nolint:gosec // not negative
+		e := event{intended: intended, key: key, failing: v.meter.failing(key)}
+		select {
+		case v.queue <- e:
+			v.meter.offer(e, true, len(v.queue))
+		default:
+			v.meter.offer(e, false, len(v.queue))
+		}
+	}
+}
+
+// intended is computed from the start and not from the event before, so that
+// no error adds up.
+func (v *service) intended(i int) time.Duration {
+	return time.Duration(math.Round(float64(i) / v.scenario.Events.Rate * float64(time.Second)))
+}
+
+// work is one worker of the pool.
+func (v *service) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-v.queue:
+			v.handle(ctx, e)
+		}
+	}
+}
+
+func (v *service) handle(ctx context.Context, e event) {
+	called := v.since()
+	own, cancel := context.WithTimeout(ctx, v.scenario.Events.Timeout)
+	done := v.meter.hold(e)
+	_, err := v.cache.Fetch(own, e.key, v.fetch)
+	done()
+	cancel()
+	answered := v.since()
+	if err != nil && ctx.Err() != nil {
+		v.meter.abort(e, min(answered, v.line.stop))
+		return
+	}
+	v.meter.finish(e, called, answered, err)
+}
+
+type failingKey struct{}
+
+// fetch is the cache's fetch function.
+func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
+	if !v.meter.failing(key) {
+		return v.origin.Load(ctx, key)
+	}
+	ended := false
+	defer func() { // also after a panic or Goexit
+		if !ended {
+			v.meter.died(key, v.since())
+		}
+	}()
+	value, err := v.origin.Load(context.WithValue(ctx, failingKey{}, key), key)
+	// A fetch whose flight is over already has nothing more to tell.
+	ended = err == nil || ctx.Err() != nil
+	return value, err
+}
+
+// linkedChild is courier.Go that notes when the child dies.
+func (v *service) linkedChild(ctx context.Context, child func(context.Context) error) {
+	courier.Go(ctx, func(ctx context.Context) error {
+		if key, ok := ctx.Value(failingKey{}).(uint64); ok {
+			defer func() { v.meter.died(key, v.since()) }()
+		}
+		return child(ctx)
+	})
+}

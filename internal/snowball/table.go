@@ -1,0 +1,203 @@
+package snowball
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/origin"
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/table"
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// A measure is a row of the table.
+type measure struct {
+	name   string
+	better table.Better
+	of     func(*Run) table.Cell
+	// meaning is for the command's help.
+	meaning string
+}
+
+var measures = []measure{
+	{"healthy events/s before the fault", "", func(r *Run) table.Cell { return table.Rate(float64(r.HealthyBefore)) },
+		"events of keys that never fail, served per second, in the half before the window (the cache is warm by then)"},
+	{"healthy events/s during the fault", table.Higher, func(r *Run) table.Cell { return changed(r.HealthyInside, r.ChangeInside) },
+		"the same within the fault window, and the change against before"},
+	{"healthy events/s after the fault", table.Higher, func(r *Run) table.Cell { return changed(r.HealthyAfter, r.ChangeAfter) },
+		"the same from the end of the window to the end of the run"},
+	{"healthy latency during it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyInside) },
+		"of healthy events offered within the window, from when each was meant to be offered: waiting in the queue counts"},
+	{"healthy latency after it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyAfter) },
+		"of healthy events offered after the window; what is unfinished at the end counts with the time it waited"},
+	{"failing key's caller learns: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.Learn) },
+		"from the call to the error, for callers of failing keys who got one: the origin's latency is in it"},
+	{"of that, after the fetch died: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.AfterDeath) },
+		"how long these callers waited though the fetch was dead: the cost of nobody telling them (none where fetches do not die, as when they hang)"},
+	{"callers timed out", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) }, //nolint:gosec // far below
+		"callers whose own deadline ended their wait"},
+	{"callers blocked, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.BlockedPeak)) },
+		"callers that wait in the cache for a load at one time"},
+	{"workers on failing keys, peak", table.Lower, func(r *Run) table.Cell { return table.Count(r.HeldPeak) },
+		"workers of the pool that are held by callers of failing keys at one time"},
+	{"queue depth, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.QueuePeak)) },
+		"events in the queue before the workers"},
+	{"events dropped", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Dropped)) }, //nolint:gosec // far below
+		"events that found the queue full"},
+	{"goroutines, peak", "", func(r *Run) table.Cell { return table.Count(int64(r.GoroutinesPeak)) },
+		"all of the process"},
+	{"heap, peak", "", func(r *Run) table.Cell { return table.Bytes(float64(r.HeapPeak)) },
+		"bytes of live objects and of garbage not yet collected"},
+	{"origin loads", "", func(r *Run) table.Cell { return table.Count(int64(r.Loads)) }, //nolint:gosec // far below
+		"calls of the backend; fewer is no merit where the service stands still"},
+	{"abandoned functions, peak", "", func(r *Run) table.Cell { return table.Count(int64(r.AbandonedPeak)) },
+		"fetch functions that were given up and still run; with the fix off none is ever given up"},
+	{"failing keys still dead at the end", table.Lower, deadKeys,
+		"failing keys that, the fault being over, can't be fetched within a second"},
+	{"time to recover", table.Lower, recoveryCell,
+		"from the end of the window until 95 % of the healthy events offered are served again for half a second, with the queue empty"},
+}
+
+func changed(rate, change Value) table.Cell {
+	c := table.Rate(float64(rate))
+	if !change.Exists() {
+		return c
+	}
+	return c.As(fmt.Sprintf("%s (%s)", c, signedPercent(float64(change))))
+}
+
+// spread is compared by its 99th percentile.
+func spread(s Spread) table.Cell {
+	if s.Count == 0 {
+		return table.Missing()
+	}
+	return table.Duration(s.P99.Duration()).As(fmt.Sprintf("%s / %s / %s",
+		human.Duration(s.P50.Duration()), human.Duration(s.P99.Duration()), human.Duration(s.Max.Duration())))
+}
+
+func deadKeys(r *Run) table.Cell {
+	if !r.DeadKeys.Exists() {
+		return table.Missing()
+	}
+	return table.Count(int64(r.DeadKeys)).As(fmt.Sprintf("%d of %d", int(r.DeadKeys), r.FailingKeys))
+}
+
+func recoveryCell(r *Run) table.Cell {
+	switch {
+	case r.Recovery.Exists() && r.Recovery == 0:
+		return table.Duration(0).As("at once")
+	case r.Recovery.Exists():
+		return table.Duration(r.Recovery.Duration())
+	case r.HealthyAfter.Exists():
+		return table.Text("not within the run")
+	}
+	return table.Missing()
+}
+
+// Glossary explains each row of the table, for a command's help.
+func Glossary() string {
+	var b strings.Builder
+	for _, m := range measures {
+		fmt.Fprintf(&b, "  %s\n      %s\n", m.name, m.meaning)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// Table shows the runs side by side. A run that has not begun has dashes.
+func (r *Result) Table(s *scenario.Scenario) *table.Table {
+	t := table.New(title(s, r), "measure", "fix off", "fix on")
+	t.Columns[2].Highlight = true
+	for _, m := range measures {
+		cells := []table.Cell{table.Text(m.name)}
+		for _, run := range []*Run{r.Off, r.On} {
+			if run == nil {
+				cells = append(cells, table.Missing())
+				continue
+			}
+			cells = append(cells, m.of(run))
+		}
+		t.AddCompared(m.better, cells...)
+	}
+	for _, run := range []*Run{r.Off, r.On} {
+		if run == nil || len(run.Told) == 0 {
+			continue
+		}
+		t.Note("Callers of failing keys were told, fix %s: %s.", run.Fix, told(run.Told))
+	}
+	return t
+}
+
+func title(s *scenario.Scenario, r *Result) string {
+	text := fmt.Sprintf("%s events/s for %s, the same twice: %s",
+		human.Number(s.Events.Rate), human.Duration(s.Duration), faultText(s, r))
+	return text
+}
+
+// faultText says what goes wrong.
+func faultText(s *scenario.Scenario, r *Result) string {
+	f := s.Fault
+	if f.Kind == origin.FaultNone || f.Rate == 0 {
+		return "no load fails"
+	}
+	often := ""
+	if f.Rate < 1 {
+		often = fmt.Sprintf(" in %s of the loads", percent(f.Rate))
+	}
+	share := ""
+	if r.Off != nil {
+		share = fmt.Sprintf(" (%s of the events)", percent(float64(r.Off.FailingShare)))
+	}
+	return fmt.Sprintf("the fetch of %d keys%s %s%s from %s to %s",
+		f.Keys, share, verb(f.Kind), often, human.Duration(f.Start), human.Duration(f.End))
+}
+
+func verb(k origin.FaultKind) string {
+	switch k {
+	case origin.FaultPanic:
+		return "panics"
+	case origin.FaultGoexit:
+		return "calls Goexit"
+	case origin.FaultError:
+		return "returns an error"
+	case origin.FaultHang:
+		return "hangs"
+	case origin.FaultChild:
+		return "loses the goroutine it waits for"
+	case origin.FaultSlow:
+		return "is slow"
+	case origin.FaultNone:
+	}
+	return "works"
+}
+
+// told lists what callers were told, most frequent first.
+func told(counts map[verdict.Kind]uint64) string {
+	kinds := make([]verdict.Kind, 0, len(counts))
+	for kind := range counts {
+		kinds = append(kinds, kind)
+	}
+	slices.SortFunc(kinds, func(a, b verdict.Kind) int {
+		if counts[a] != counts[b] {
+			if counts[a] > counts[b] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(string(a), string(b))
+	})
+	parts := make([]string, len(kinds))
+	for i, kind := range kinds {
+		parts[i] = fmt.Sprintf("%s %s×", kind, human.Count(int64(counts[kind]))) //nolint:gosec // far below
+	}
+	return strings.Join(parts, ", ")
+}
+
+func signedPercent(part float64) string {
+	text := percent(part)
+	if !strings.HasPrefix(text, "-") && text != percent(0) {
+		return "+" + text
+	}
+	return text
+}
