@@ -1,0 +1,88 @@
+package load
+
+import (
+	"math"
+	"runtime"
+	"runtime/metrics"
+	"time"
+)
+
+// Names of runtime/metrics. Reading them does not stop the program.
+const (
+	metricHeap   = "/memory/classes/heap/objects:bytes"
+	metricGCs    = "/gc/cycles/total:gc-cycles"
+	metricPauses = "/sched/pauses/total/gc:seconds"
+)
+
+// A process reads what the program as a whole looks like.
+type process struct {
+	now    []metrics.Sample // heap
+	gc     []metrics.Sample // collections and pauses
+	cycles uint64           // at the start
+	pauses []uint64         // at the start, by bucket
+}
+
+func newProcess() *process {
+	return &process{
+		now: []metrics.Sample{{Name: metricHeap}},
+		gc:  []metrics.Sample{{Name: metricGCs}, {Name: metricPauses}},
+	}
+}
+
+func (p *process) look() (goroutines, heap uint64) {
+	metrics.Read(p.now)
+	return uint64(runtime.NumGoroutine()), number(p.now[0]) //nolint:gosec // a count
+}
+
+func number(s metrics.Sample) uint64 {
+	if s.Value.Kind() != metrics.KindUint64 { // a future Go may drop a metric
+		return 0
+	}
+	return s.Value.Uint64()
+}
+
+// start notes where the counters of the collector stand.
+func (p *process) start() {
+	metrics.Read(p.gc)
+	p.cycles = number(p.gc[0])
+	if h := p.histogram(); h != nil {
+		p.pauses = append([]uint64(nil), h.Counts...)
+	}
+}
+
+// GC is what the garbage collector did in the measured part of a run.
+type GC struct {
+	Cycles uint64 `json:"cycles"`
+	Pauses uint64 `json:"pauses"`
+	// Longest is the upper bound of the slot that the longest pause fell into.
+	Longest Seconds `json:"longest_pause_seconds"`
+}
+
+// collected returns what the collector did since start.
+func (p *process) collected() GC {
+	metrics.Read(p.gc)
+	gc := GC{Cycles: number(p.gc[0]) - p.cycles}
+	h := p.histogram()
+	if h == nil || len(h.Counts) != len(p.pauses) {
+		return gc
+	}
+	for i, n := range h.Counts {
+		if n -= p.pauses[i]; n == 0 {
+			continue
+		}
+		gc.Pauses += n
+		bound := h.Buckets[i+1]
+		if math.IsInf(bound, 0) {
+			bound = h.Buckets[i]
+		}
+		gc.Longest = Seconds(bound * float64(time.Second))
+	}
+	return gc
+}
+
+func (p *process) histogram() *metrics.Float64Histogram {
+	if p.gc[1].Value.Kind() != metrics.KindFloat64Histogram {
+		return nil
+	}
+	return p.gc[1].Value.Float64Histogram()
+}

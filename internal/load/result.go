@@ -1,0 +1,111 @@
+package load
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// Seconds is a duration that JSON has as a number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON writes seconds.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+// Duration is s.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) }
+
+// A Result is what a run measured. Counts are of the measured part, after the
+// warm-up.
+type Result struct {
+	Interrupted bool    `json:"interrupted"`
+	Elapsed     Seconds `json:"elapsed_seconds"` // of operations beginning
+	Operations  uint64  `json:"operations"`
+	Skipped     uint64  `json:"warmup_operations"`
+	CutOff      uint64  `json:"cut_off"` // reads that an interruption ended; not in Operations
+	PerSecond   float64 `json:"operations_per_second"`
+
+	Reads         uint64  `json:"reads"`
+	HitRatio      float64 `json:"hit_ratio"`       // hits by reads; 0 without reads
+	OriginLoads   uint64  `json:"origin_loads"`    // refreshes too
+	OriginPeak    int     `json:"origin_peak"`     // loads in progress at once, warm-up and hanging ones too
+	LoadsPerMiss  float64 `json:"loads_per_miss"`  // origin loads by reads that were no hits; 0 without
+	InjectedLoads uint64  `json:"injected_faults"` // origin loads that went wrong on purpose
+
+	Outcomes []Latencies             `json:"outcomes"` // those that came up
+	Errors   map[verdict.Kind]uint64 `json:"errors"`
+
+	// Of an open loop: how long after they were due operations began, and how
+	// many were due but did not begin before the end. Late is nil in a closed
+	// loop.
+	Late   *Latencies `json:"started_late,omitempty"`
+	Missed uint64     `json:"not_begun"`
+
+	Evictions     uint64 `json:"evictions"`
+	Expired       uint64 `json:"expired"`
+	Refreshes     uint64 `json:"refreshes"`
+	Rejected      uint64 `json:"rejected"`
+	Entries       int    `json:"entries"`        // at the end
+	WaitingPeak   int    `json:"waiting_peak"`   // callers that waited for a load, as sampled
+	AbandonedLeft int    `json:"abandoned_left"` // functions of ended flights that still ran at the end
+	FlightsLeft   int    `json:"flights_left"`   // flights that had not ended at the end: dead ones, with the fix off
+
+	Goroutines Level `json:"goroutines"`
+	Heap       Level `json:"heap_bytes"` // start and end after a collection
+	GC         GC    `json:"gc"`
+
+	TimingCost Seconds `json:"timing_cost_seconds"` // of one timed operation
+	SampleHits int     `json:"sample_hits"`
+
+	Series []series.Series `json:"-"`
+}
+
+// A Level is a quantity at the start, its peak as sampled, and at the end.
+type Level struct {
+	Start uint64 `json:"start"`
+	Peak  uint64 `json:"peak"`
+	End   uint64 `json:"end"`
+}
+
+// Latencies is how long operations of one outcome took.
+type Latencies struct {
+	Outcome *Outcome `json:"outcome,omitempty"` // nil: not of one outcome
+	Count   uint64   `json:"count"`
+	Timed   uint64   `json:"timed"` // fewer than Count where hits are sampled
+	Mean    Seconds  `json:"mean_seconds"`
+	P50     Seconds  `json:"p50_seconds"`
+	P90     Seconds  `json:"p90_seconds"`
+	P99     Seconds  `json:"p99_seconds"`
+	P999    Seconds  `json:"p999_seconds"`
+	Max     Seconds  `json:"max_seconds"`
+}
+
+func (h *histogram) latencies() Latencies {
+	if h.buckets == nil {
+		return Latencies{}
+	}
+	at := func(percent float64) Seconds {
+		// A bucket may end above the largest value that is in it.
+		return Seconds(min(time.Duration(h.buckets.ValueAtPercentile(percent)), h.largest))
+	}
+	n := h.buckets.TotalCount()
+	return Latencies{
+		Count: uint64(n), //nolint:gosec // a count
+		Timed: uint64(n), //nolint:gosec // a count
+		Mean:  Seconds(int64(h.total) / max(n, 1)),
+		P50:   at(50), P90: at(90), P99: at(99), P999: at(99.9),
+		Max: Seconds(h.largest),
+	}
+}
+
+// Outcome returns the latencies of one outcome, zeroes if it did not come up.
+func (r *Result) Outcome(o Outcome) Latencies {
+	for _, l := range r.Outcomes {
+		if l.Outcome != nil && *l.Outcome == o {
+			return l
+		}
+	}
+	return Latencies{}
+}

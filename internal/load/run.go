@@ -1,0 +1,246 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/origin"
+)
+
+type cacheT = cache.Cache[uint64, []byte]
+
+// A run is one run under way.
+type run struct {
+	cfg        Config
+	ctx        context.Context // ends when the run is interrupted
+	cache      *cacheT
+	origin     *origin.Origin
+	fetch      func(context.Context, uint64) ([]byte, error)
+	refreshes  bool
+	sampleHits int
+	pacer      *pacer // nil in a closed loop
+	workers    []*worker
+	base       time.Time // of now
+
+	measuring atomic.Bool
+	stopped   atomic.Bool   // no operation begins any more
+	stop      chan struct{} // closed then
+
+	// Of the goroutine that called Run.
+	measuredFrom time.Duration
+	stoppedAt    time.Duration
+	before       counts // at the start of the measured part
+	sampler      *sampler
+	process      *process
+}
+
+// counts are the counters of the cache and the origin.
+type counts struct {
+	cache  cache.Stats
+	origin origin.Stats
+}
+
+// Run makes a cache and an origin, runs the load, closes both and returns what
+// was measured. It blocks for the run's duration, and then for as long as the
+// operations under way take, at most Config.Timeout. If ctx ends before, the run
+// stops at once and the result says so; that is not an error.
+func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	o, err := origin.New(cfg.Origin)
+	if err != nil {
+		return nil, err
+	}
+	// The origin first, so that functions that hang can end.
+	defer func() { err = errors.Join(err, o.Close()) }()
+	c, err := cache.New(cfg.Cache)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, o.Close(), c.Close()) }()
+
+	r := &run{
+		cfg:        cfg,
+		ctx:        ctx,
+		cache:      c,
+		origin:     o,
+		refreshes:  cfg.Cache.RefreshAfter > 0,
+		sampleHits: max(1, cfg.SampleHits),
+		stop:       make(chan struct{}),
+		process:    newProcess(),
+	}
+	r.fetch = r.load
+	if cfg.Rate > 0 {
+		r.pacer = newPacer(r)
+	}
+	for i := range cfg.Workers {
+		r.workers = append(r.workers, newWorker(r, i))
+	}
+	cost := timingCost()
+	runtime.GC()
+	r.base = time.Now()
+	r.sampler = newSampler(r)
+	r.supervise()
+	return r.result(cost), nil
+}
+
+// now is the time since the run began.
+func (r *run) now() time.Duration { return time.Since(r.base) }
+
+// supervise starts the workers, steers the run through its parts, samples, and
+// returns when the workers have ended and the time is over.
+func (r *run) supervise() {
+	if r.cfg.Warmup == 0 {
+		r.measure()
+	}
+	var wg sync.WaitGroup
+	for _, w := range r.workers {
+		wg.Go(w.loop)
+	}
+	ended := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(ended)
+	}()
+
+	until := r.cfg.Until
+	if until == 0 {
+		until = r.cfg.Duration
+	}
+	warm, last, end := time.NewTimer(r.cfg.Warmup), time.NewTimer(r.cfg.Warmup+until), time.NewTimer(r.cfg.Warmup+r.cfg.Duration)
+	tick := time.NewTimer(r.sampler.interval())
+	defer warm.Stop()
+	defer last.Stop()
+	defer end.Stop()
+	defer tick.Stop()
+	interrupted, over := r.ctx.Done(), false
+	for ended != nil || !over {
+		select {
+		case <-warm.C:
+			if !r.measuring.Load() {
+				r.measure()
+			}
+		case <-last.C:
+			r.halt()
+		case <-end.C:
+			over = true
+		case <-interrupted:
+			interrupted, over = nil, true
+			r.halt()
+		case <-ended:
+			ended = nil
+			if !r.stopped.Load() { // there are no more keys
+				over = true
+				r.halt()
+			}
+		case <-tick.C:
+			r.sampler.sample()
+			tick.Reset(r.sampler.interval())
+		}
+	}
+	if !r.measuring.Load() { // stopped while it warmed up
+		r.measure()
+		r.stoppedAt = r.measuredFrom
+	}
+	r.sampler.sample()
+}
+
+// measure begins the measured part.
+func (r *run) measure() {
+	r.measuredFrom = r.now()
+	r.before = counts{r.cache.Stats(), r.origin.Stats()}
+	r.process.start()
+	r.origin.Start()
+	r.sampler.start()
+	r.measuring.Store(true)
+}
+
+// halt lets no operation begin any more.
+func (r *run) halt() {
+	if !r.stopped.Swap(true) {
+		r.stoppedAt = r.now()
+		close(r.stop)
+	}
+}
+
+// result sums up. The workers have ended; cache and origin are still open.
+func (r *run) result(cost time.Duration) *Result {
+	var all tally
+	for _, w := range r.workers {
+		all.merge(&w.tally)
+	}
+	cacheNow, originNow := r.cache.Stats(), r.origin.Stats()
+	elapsed := r.stoppedAt - r.measuredFrom
+	res := &Result{
+		Interrupted:   r.ctx.Err() != nil,
+		Elapsed:       Seconds(elapsed),
+		Skipped:       all.skipped,
+		CutOff:        all.cutOff,
+		OriginLoads:   originNow.Loads - r.before.origin.Loads,
+		OriginPeak:    originNow.Peak,
+		InjectedLoads: originNow.Faults - r.before.origin.Faults,
+		Errors:        all.errors,
+		Evictions:     cacheNow.Evictions - r.before.cache.Evictions,
+		Expired:       cacheNow.Expired - r.before.cache.Expired,
+		Refreshes:     cacheNow.Refreshes - r.before.cache.Refreshes,
+		Rejected:      cacheNow.Rejected - r.before.cache.Rejected,
+		Entries:       r.cache.Len(),
+		AbandonedLeft: cacheNow.Courier.Abandoned,
+		FlightsLeft:   cacheNow.Courier.InFlight,
+		GC:            r.process.collected(),
+		TimingCost:    Seconds(cost),
+		SampleHits:    r.sampleHits,
+	}
+	for o := range outcomes {
+		n := all.counts[o].Load()
+		if n == 0 {
+			continue
+		}
+		l := all.times[o].latencies()
+		l.Outcome, l.Count = &o, n
+		res.Outcomes = append(res.Outcomes, l)
+		res.Operations += n
+		if o != Write && o != Delete {
+			res.Reads += n
+		}
+	}
+	if elapsed > 0 {
+		res.PerSecond = float64(res.Operations) / elapsed.Seconds()
+	}
+	hits := all.counts[Hit].Load()
+	if res.Reads > 0 {
+		res.HitRatio = float64(hits) / float64(res.Reads)
+	}
+	if misses := res.Reads - hits; misses > 0 {
+		res.LoadsPerMiss = float64(res.OriginLoads) / float64(misses)
+	}
+	if r.pacer != nil {
+		late := all.late.latencies()
+		res.Late, res.Missed = &late, r.pacer.missed(r.stoppedAt)
+	}
+	r.sampler.finish(res)
+	return res
+}
+
+// timingCost measures what a timed operation costs, see the package's comment.
+func timingCost() time.Duration {
+	const rounds = 20_000
+	best := time.Duration(math.MaxInt64)
+	for range 5 { // the best, since others disturb only upwards
+		var t tally
+		began := time.Now()
+		for range rounds {
+			from := time.Since(began)
+			t.add(Hit, time.Since(began)-from)
+		}
+		best = min(best, time.Since(began)/rounds)
+	}
+	return best
+}

@@ -1,0 +1,144 @@
+package load
+
+import (
+	"math"
+	"runtime"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/series"
+)
+
+// The series of a run, over the seconds of its measured part.
+const (
+	SeriesOperations = "operations/s"
+	SeriesHitRatio   = "hit ratio" // within the sample's interval
+	SeriesErrors     = "errors/s"
+	SeriesLoads      = "origin loads/s"
+	SeriesWaiting    = "callers waiting"
+	SeriesWorst      = "worst latency" // of operations that ended within the interval, in seconds
+	SeriesGoroutines = "goroutines"
+	SeriesHeap       = "heap"
+)
+
+// A sampler looks at the run now and then. It belongs to the goroutine that
+// called Run.
+type sampler struct {
+	run     *run
+	rec     *series.Recorder
+	last    snapshot
+	waiting int
+
+	goroutines, heap Level
+}
+
+type snapshot struct {
+	at     time.Duration
+	counts [outcomes]uint64
+	loads  uint64
+}
+
+func newSampler(r *run) *sampler {
+	s := &sampler{run: r, rec: series.NewRecorder(SeriesOperations, SeriesHitRatio, SeriesErrors,
+		SeriesLoads, SeriesWaiting, SeriesWorst, SeriesGoroutines, SeriesHeap)}
+	s.goroutines.Start, s.heap.Start = r.process.look()
+	s.goroutines.Peak, s.heap.Peak = s.goroutines.Start, s.heap.Start
+	return s
+}
+
+// interval grows with the run, so that one of unknown length is neither too
+// coarse at first nor too much in the end.
+func (s *sampler) interval() time.Duration {
+	const shortest, perRun = 20 * time.Millisecond, 400
+	return max(shortest, (s.run.now()-s.run.measuredFrom)/perRun)
+}
+
+// start begins the measured part.
+func (s *sampler) start() {
+	s.last = s.snapshot()
+}
+
+func (s *sampler) snapshot() snapshot {
+	now := snapshot{at: s.run.now(), loads: s.run.origin.Stats().Loads}
+	for _, w := range s.run.workers {
+		for o := range now.counts {
+			now.counts[o] += w.counts[o].Load()
+		}
+	}
+	return now
+}
+
+func (s *sampler) sample() {
+	r := s.run
+	goroutines, heap := r.process.look()
+	s.goroutines.Peak, s.heap.Peak = max(s.goroutines.Peak, goroutines), max(s.heap.Peak, heap)
+	if !r.measuring.Load() {
+		s.observe(Progress{Warming: true, HitRatio: math.NaN()})
+		return
+	}
+	was, now := s.last, s.snapshot()
+	span := (now.at - was.at).Seconds()
+	if span <= 0 {
+		return
+	}
+	s.last = now
+	waiting := r.cache.Stats().Courier.Waiting
+	s.waiting = max(s.waiting, waiting)
+	var worst int64
+	for _, w := range r.workers {
+		worst = max(worst, w.worst.Swap(0))
+	}
+	ops, reads := 0.0, 0.0
+	for o := range now.counts {
+		n := float64(now.counts[o] - was.counts[o])
+		ops += n
+		if o := Outcome(o); o != Write && o != Delete {
+			reads += n
+		}
+	}
+	latency := math.NaN() // no operation ended
+	if ops > 0 {
+		latency = time.Duration(worst).Seconds()
+	}
+	at := now.at - r.measuredFrom
+	s.rec.Add(SeriesOperations, at, ops/span)
+	s.rec.Add(SeriesHitRatio, at, float64(now.counts[Hit]-was.counts[Hit])/reads)
+	s.rec.Add(SeriesErrors, at, float64(now.counts[Error]-was.counts[Error])/span)
+	s.rec.Add(SeriesLoads, at, float64(now.loads-was.loads)/span)
+	s.rec.Add(SeriesWaiting, at, float64(waiting))
+	s.rec.Add(SeriesWorst, at, latency)
+	s.rec.Add(SeriesGoroutines, at, float64(goroutines))
+	s.rec.Add(SeriesHeap, at, float64(heap))
+
+	total, totalReads := uint64(0), uint64(0)
+	for o := range now.counts {
+		total += now.counts[o]
+		if o := Outcome(o); o != Write && o != Delete {
+			totalReads += now.counts[o]
+		}
+	}
+	p := Progress{
+		Finishing:  r.stopped.Load(),
+		Operations: total,
+		PerSecond:  ops / span,
+		HitRatio:   float64(now.counts[Hit]) / float64(totalReads),
+		Fraction:   at.Seconds() / r.cfg.Duration.Seconds(),
+	}
+	if r.cfg.Requests > 0 {
+		p.Fraction = max(p.Fraction, float64(total)/float64(r.cfg.Requests))
+	}
+	s.observe(p)
+}
+
+func (s *sampler) observe(p Progress) {
+	if s.run.cfg.Observe != nil {
+		s.run.cfg.Observe(p)
+	}
+}
+
+// finish adds what the sampler knows to the result.
+func (s *sampler) finish(res *Result) {
+	runtime.GC()
+	s.goroutines.End, s.heap.End = s.run.process.look()
+	res.Goroutines, res.Heap, res.WaitingPeak = s.goroutines, s.heap, s.waiting
+	res.Series = s.rec.All()
+}

@@ -1,0 +1,145 @@
+package load
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/verdict"
+	"github.com/snowfence/snowfence/internal/workload"
+)
+
+// What is drawn from the seed besides keys: the first step of the path. The
+// workload package uses small numbers.
+const pathOps = 1 << 32
+
+// A worker runs one operation after the other.
+type worker struct {
+	tally
+
+	run    *run
+	keys   workload.Source
+	ops    *rand.Rand
+	onlyOp bool // all operations are reads
+	call   *call
+	toTime int // reads until one is timed
+}
+
+func newWorker(r *run, number int) *worker {
+	n := uint64(number) //nolint:gosec // from 0 on
+	m := r.cfg.Mix
+	return &worker{
+		run:    r,
+		keys:   r.cfg.Keys.Source(n),
+		ops:    workload.Stream(r.cfg.Seed, pathOps, n),
+		onlyOp: m.Write == 0 && m.Delete == 0,
+		call:   &call{run: r},
+	}
+}
+
+const notDue = time.Duration(-1) // of a closed loop, where nothing is ever due
+
+// loop runs operations until the run stops or there are no more keys.
+func (w *worker) loop() {
+	for !w.run.stopped.Load() {
+		due := notDue
+		if w.run.pacer != nil {
+			var ok bool
+			if due, ok = w.run.pacer.next(); !ok {
+				return
+			}
+		}
+		key, ok := w.keys.Next()
+		if !ok {
+			return
+		}
+		w.do(key, due)
+	}
+}
+
+func (w *worker) do(key uint64, due time.Duration) {
+	op := workload.Read
+	if !w.onlyOp {
+		op = w.run.cfg.Mix.Pick(w.ops)
+	}
+	measured := w.run.measuring.Load()
+	if !measured {
+		w.skipped++
+	} else if due != notDue {
+		w.late.record(max(0, w.run.now()-due))
+	}
+	switch op {
+	case workload.Read:
+		w.read(key, due, measured)
+	case workload.Write:
+		value := w.run.origin.Value(key)
+		began := w.begin(due)
+		w.run.cache.Set(key, value)
+		w.end(Write, began, measured)
+	case workload.Delete:
+		began := w.begin(due)
+		w.run.cache.Delete(key)
+		w.end(Delete, began, measured)
+	}
+}
+
+// begin returns the time from which an operation's latency counts.
+func (w *worker) begin(due time.Duration) time.Duration {
+	if due != notDue {
+		return due
+	}
+	return w.run.now()
+}
+
+func (w *worker) end(o Outcome, began time.Duration, measured bool) {
+	if measured {
+		w.add(o, w.run.now()-began)
+	}
+}
+
+func (w *worker) read(key uint64, due time.Duration, measured bool) {
+	timed := due != notDue
+	if w.toTime--; w.toTime < 0 {
+		w.toTime = w.run.sampleHits - 1
+		timed = true
+	}
+	var began time.Duration
+	if timed {
+		began = w.begin(due)
+	}
+	c := w.call
+	_, err := w.run.cache.Fetch(c, key, w.run.fetch)
+	if !c.missed() {
+		switch {
+		case !measured:
+		case timed:
+			w.add(Hit, w.run.now()-began)
+		default:
+			w.add(Hit, -1)
+		}
+		if w.run.refreshes { // one may have kept the call
+			w.call = &call{run: w.run}
+		}
+		return
+	}
+	took := w.run.now() - began
+	if !timed {
+		took = w.run.now() - c.asked
+	}
+	c.cancel()
+	w.call = &call{run: w.run}
+	if !measured {
+		return
+	}
+	kind := verdict.Of(err)
+	switch {
+	case kind == verdict.Canceled && w.run.ctx.Err() != nil:
+		w.cutOff++
+	case err != nil:
+		w.fail(kind)
+		w.add(Error, took)
+	case c.ran.Load():
+		w.add(Loaded, took)
+	default:
+		w.add(Joined, took)
+	}
+}
