@@ -2,8 +2,21 @@ package snowball
 
 import (
 	"context"
+	"errors"
 	"runtime"
 )
+
+// Prepare returns the error that Execute would return before it runs anything.
+func Prepare(c Config) error {
+	if err := Validate(c.Scenario); err != nil {
+		return err
+	}
+	v, err := newService(c, On)
+	if err != nil {
+		return err
+	}
+	return errors.Join(v.origin.Close(), v.cache.Close())
+}
 
 // Execute runs the scenario with the fix off and then with it on. It blocks for
 // twice the scenario's duration and a little more. If ctx ends it stops, and
@@ -11,7 +24,7 @@ import (
 // says that the scenario can't be run, which it does before anything is, or
 // that a run could not be cleaned up.
 func Execute(ctx context.Context, c Config) (*Result, error) {
-	if err := Validate(c.Scenario); err != nil {
+	if err := Prepare(c); err != nil {
 		return nil, err
 	}
 	r := &Result{Seed: c.Scenario.Seed}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/progress"
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/snowball"
+)
+
+// snowballFlags are the flags of "cachebench snowball".
+type snowballFlags struct {
+	fields *overrides // flags that stand for fields of a scenario
+
+	scenario string
+	fault    string
+	keys     string
+	dir      string
+	check    bool
+}
+
+func newSnowball(out *output) *cobra.Command {
+	f := &snowballFlags{}
+	cmd := &cobra.Command{
+		Use:   "snowball",
+		Short: "Show what one crashing fetch does to everyone else, with the fix off and on",
+		Long: `Snowball runs an ingestion service in miniature. Events are offered at a steady
+rate to a bounded queue (full: the event is dropped); a bounded pool of workers
+takes them out; each event needs one key, which its worker fetches through the
+cache from a simulated origin, with a time-out of its own. Within a window of
+time the fetch function of a few keys goes wrong.
+
+The very same events run twice, one run after the other: with the courier's fix
+off (courier.WithUnlinked: a fetch that dies tells nobody) and with it on. That
+is all that differs. With --fault-rate 0 both runs come out alike.
+
+Without --scenario the run is the one that belongs to --fault, which is a file
+in testdata/scenarios as well as a part of this program. Flags override its
+fields.
+
+Faults, all in the fetch function:
+  panic    it panics
+  goexit   it calls runtime.Goexit
+  hang     it never returns, deaf to its context
+  child    it waits for a linked goroutine, which panics
+  slow     it takes longer
+  error    it returns an error, which any cache hands on: no difference is expected
+  none     nothing goes wrong: no difference is expected
+
+What the rows of the table say:
+` + snowball.Glossary() + `
+
+With --check the result is held to what the scenario expects, and the exit code
+is 1 if it does not show that.`,
+		Example: `  cachebench snowball
+  cachebench snowball --fault hang --check --out out/hang
+  cachebench snowball --fault panic --rate 500 --workers 8 --timeout 5s
+  cachebench snowball --fault-rate 0
+  cachebench snowball --scenario testdata/scenarios/smoke.yaml --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, out) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	f.fields = newOverrides(flags)
+	add := f.fields.add
+
+	flags.StringVar(&f.scenario, "scenario", "", "read the run from this `file`; flags override its fields")
+	flags.StringVar(&f.fault, "fault", "panic", "what goes wrong: `kind` is panic, goexit, error, hang, child, slow or none")
+	flags.BoolVar(&f.check, "check", false, "exit with 1 if the result is not what the scenario expects")
+	flags.StringVar(&f.dir, "out", "", "write report.html, snowball.svg, series.csv and result.json into this `folder`")
+	add("seed", "seed", "number", "1", "settles keys, latencies, sizes and faults")
+	add("duration", "duration", "duration", "8s", "how long each of the two runs takes; the fault window keeps its place in proportion")
+	add("rate", "events.rate", "per-second", "2000", "events offered per second, whether or not they are kept up with")
+	add("workers", "events.workers", "n", "32", "the pool of workers")
+	add("queue", "events.queue", "n", "512", "the queue before it, in events")
+	add("timeout", "events.timeout", "duration", "2s", "a caller's own deadline for its key")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: zipf:`SKEW`, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]], trace:PATH")
+	add("key-count", "keys.count", "n", "1000", "how many keys there are")
+	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail")
+	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang and slow")
+	add("fault-keys", "fault.keys", "n", "5", "how many keys fail")
+	add("fault-share", "fault.share", "share", "0.05", "fail neighbours in popularity that get this part of all events; 0: the most popular")
+	add("fault-rate", "fault.rate", "share", "1", "the part of their loads that fail")
+	add("fault-start", "fault.start", "duration", "2s", "start of the fault window")
+	add("fault-end", "fault.end", "duration", "5s", "end of the fault window")
+
+	for flag, values := range map[string][]string{
+		"fault": snowball.Faults(),
+		"keys":  {"zipf:1.01", "uniform", "scan", "zipf-scan:1.01"},
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // no such flag: a mistake above
+		}
+	}
+	if err := errors.Join(cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"), cmd.MarkFlagDirname("out")); err != nil {
+		panic(err)
+	}
+	return cmd
+}
+
+func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
+	c, err := f.plan()
+	if err != nil {
+		return usage(err)
+	}
+	if f.dir != "" {
+		if err := writable(f.dir); err != nil {
+			return usage(fmt.Errorf("--out: %w", err))
+		}
+	}
+	line := out.progress()
+	c.Progress = func(p snowball.Progress) { showSnowball(line, p) }
+	line.Start("snowball")
+	began := time.Now()
+	result, err := snowball.Execute(cmd.Context(), c)
+	line.Done()
+	if err != nil {
+		return err
+	}
+	o, err := newSnowballOutput(cmd, c.Scenario, result, time.Since(began))
+	if err != nil {
+		return err
+	}
+	if f.check {
+		o.Checks = result.Checks(c.Scenario.Expect)
+	}
+	if err := o.write(out, f.dir); err != nil {
+		return err
+	}
+	if result.Partial {
+		return errors.New("stopped before the end; the result is partial")
+	}
+	return o.failedChecks()
+}
+
+// plan is the scenario with the flags in it, valid, and what it needs.
+func (f *snowballFlags) plan() (snowball.Config, error) {
+	s, err := f.merged()
+	if err != nil {
+		return snowball.Config{}, err
+	}
+	if err := f.fields.inFlags(snowball.Validate(s)); err != nil {
+		return snowball.Config{}, err
+	}
+	if f.check && s.Expect == (scenario.Expect{}) {
+		return snowball.Config{}, fmt.Errorf("--check: scenario %s has no section expect to be held to", s.Name)
+	}
+	c := snowball.Config{Scenario: s}
+	if path := s.TracePath(); path != "" {
+		if c.Trace, err = snowballTrace(path); err != nil {
+			return snowball.Config{}, err
+		}
+	}
+	// What depends on several fields at once, or on the trace.
+	if err := snowball.Prepare(c); err != nil {
+		return snowball.Config{}, err
+	}
+	return c, nil
+}
+
+func showSnowball(line *progress.Line, p snowball.Progress) {
+	fraction := float64(p.Elapsed) / float64(p.Duration) / 2
+	if p.Fix == snowball.On {
+		fraction += 0.5
+	}
+	line.Update(fraction, fmt.Sprintf("fix %-3s  healthy %s, %s callers blocked, queue %s", p.Fix,
+		human.Rate(p.Healthy), human.Count(int64(p.Blocked)), human.Count(int64(p.Queue))))
+}
+
+// writable makes the folder and tries whether a file can be made in it: better
+// now than after the runs.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".tmp-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}

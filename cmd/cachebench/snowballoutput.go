@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/snowball"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+// A snowballOutput is what "cachebench snowball" prints and writes. Its JSON is
+// that of --json and of result.json.
+type snowballOutput struct {
+	Command string `json:"command"`
+	*snowball.Result
+	Scenario    string             `json:"scenario"`
+	Environment report.Environment `json:"environment"`
+	Finding     string             `json:"finding"`
+	Checks      []report.Check     `json:"checks,omitempty"`
+	Files       []string           `json:"files,omitempty"`
+
+	plan *scenario.Scenario
+	took time.Duration
+}
+
+func newSnowballOutput(cmd *cobra.Command, s *scenario.Scenario, r *snowball.Result, took time.Duration) (*snowballOutput, error) {
+	text, err := s.YAML()
+	if err != nil {
+		return nil, err
+	}
+	return &snowballOutput{
+		Command: commandLine(cmd), Result: r, Scenario: string(text),
+		Environment: report.CurrentEnvironment(), Finding: r.Finding(), plan: s, took: took,
+	}, nil
+}
+
+// write prints the result, and writes it into the folder if there is one.
+func (o *snowballOutput) write(out *output, dir string) error {
+	if dir != "" {
+		if err := o.writeFiles(dir); err != nil {
+			return err
+		}
+	}
+	if out.json {
+		return out.writeJSON(o)
+	}
+	return o.writeText(out.stdout)
+}
+
+func (o *snowballOutput) writeText(w io.Writer) error {
+	style := table.StyleFor(w)
+	if err := o.Table(o.plan).WriteText(w, style); err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n", wrapped(o.Finding, 100))
+	if len(o.Checks) > 0 {
+		b.WriteByte('\n')
+		if err := report.ChecksTable(o.Checks).WriteText(&b, style); err != nil {
+			return err
+		}
+	}
+	if len(o.Files) > 0 {
+		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(o.Files, ", "))
+	}
+	fmt.Fprintf(&b, "Took %s. Seed %d.\n", human.Duration(o.took), o.Seed)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeFiles writes the four files, the result last: it names the others.
+func (o *snowballOutput) writeFiles(dir string) error {
+	page := o.report()
+	for _, file := range []struct {
+		name  string
+		write func(path string) error
+	}{
+		{"report.html", page.WriteHTMLFile},
+		{"snowball.svg", page.Charts[0].WriteSVGFile},
+		{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.Series()...) }},
+		{"result.json", o.writeResult},
+	} {
+		path := filepath.Join(dir, file.name)
+		o.Files = append(o.Files, path)
+		if err := file.write(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *snowballOutput) writeResult(path string) error {
+	text, err := indented(o)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// report is the result as a page.
+func (o *snowballOutput) report() *report.Report {
+	return &report.Report{
+		Title:       "Snowball: one fault, with the courier's fix off and on",
+		Summary:     snowball.Story(o.plan) + " " + o.Finding,
+		Command:     o.Command,
+		Seed:        o.Seed,
+		Scenario:    o.Scenario,
+		Environment: o.Environment,
+		Checks:      o.Checks,
+		Tables:      []*table.Table{o.Table(o.plan)},
+		Charts:      o.Charts(o.plan),
+	}
+}
+
+// failedChecks names each check that did not hold.
+func (o *snowballOutput) failedChecks() error {
+	var failed []string
+	for _, c := range o.Checks {
+		if !c.OK {
+			failed = append(failed, fmt.Sprintf("%s: %s", c.Name, c.Detail))
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(o.Checks), strings.Join(failed, "\n  "))
+}
+
+// wrapped breaks a text between words so that lines have at most width columns.
+func wrapped(text string, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		length := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+length > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += length
+	}
+	return b.String()
+}
