@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/faultmatrix"
+)
+
+// faultsFlags are the flags of "cachebench faults".
+type faultsFlags struct {
+	callers      int
+	timeout      time.Duration
+	fetchTimeout time.Duration
+	check        bool
+	dir          string
+}
+
+func newFaults(out *output) *cobra.Command {
+	f := &faultsFlags{}
+	cmd := &cobra.Command{
+		Use:   "faults",
+		Short: "Show what every fault does to its callers, with the fix off and on",
+		Long: `Faults lets one load go wrong in every known way while many callers wait for it,
+with the courier's fix off and on, and prints what they were told and when.
+
+How to read it. In each trial the first caller of a key starts its load, the
+load waits until all others have joined, and then the fault strikes. The first
+table says what the callers saw, and how long after the fault struck they knew,
+at the median and at most:
+
+  value          the value
+  error, panic, goexit, deadlock
+                 an error that says what became of the load
+  time-out       the flight's time was up (--fetch-timeout): the load was stuck
+  own deadline   nobody told the caller anything; its own deadline passed
+                 (--timeout). In a service this caller held a worker all along.
+  cancelled      the caller itself had left
+
+The second table is what came after: one more caller, whose fetch function
+works. If that one sees "own deadline" too, the key is dead for good. Loads is
+how many fetch functions were called in all.
+
+With the fix on, no cell may be "own deadline": each is a value or an error at
+once (hang and slow: when the flight's time is up). --check exits with 1 and
+names each cell that is not so. At once means within 1 ms at the median, which
+asks for a machine that is not busy with other things.`,
+		Example: `  cachebench faults
+  cachebench faults --callers 1000 --timeout 2s --fetch-timeout 1s
+  cachebench faults --check --json
+  cachebench faults --out out/faults`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, out) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&f.callers, "callers", 50, "how many callers wait for the load (`n`)")
+	flags.DurationVar(&f.timeout, "timeout", 200*time.Millisecond, "a caller's own deadline")
+	flags.DurationVar(&f.fetchTimeout, "fetch-timeout", 100*time.Millisecond, "the flight's time-out, below --timeout; with the fix off there is none")
+	flags.BoolVar(&f.check, "check", false, "exit with 1 if a cell with the fix on is not a value or an error at once")
+	flags.StringVar(&f.dir, "out", "", "write report.html and result.json into this `folder`")
+	if err := cmd.MarkFlagDirname("out"); err != nil {
+		panic(err) // no such flag: a mistake above
+	}
+	return cmd
+}
+
+// mostCallers keeps a typing error from filling the memory with goroutines.
+const mostCallers = 100_000
+
+func (f *faultsFlags) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(f.callers >= 2 && f.callers <= mostCallers, "--callers: must be from 2 to %d, got %d", mostCallers, f.callers)
+	check(f.fetchTimeout > 0, "--fetch-timeout: must be above 0, got %v", f.fetchTimeout)
+	check(f.timeout > f.fetchTimeout, "--timeout: must be above --fetch-timeout (%v), got %v", f.fetchTimeout, f.timeout)
+	check(f.timeout <= time.Minute, "--timeout: must be at most %v, got %v", time.Minute, f.timeout)
+	return errors.Join(errs...)
+}
+
+func (f *faultsFlags) run(cmd *cobra.Command, out *output) error {
+	if err := f.validate(); err != nil {
+		return usage(err)
+	}
+	if f.dir != "" {
+		if err := os.MkdirAll(f.dir, 0o750); err != nil {
+			return usage(fmt.Errorf("--out: %w", err))
+		}
+	}
+	line := out.progress()
+	line.Start("faults")
+	matrix, err := faultmatrix.Run(cmd.Context(), faultmatrix.Config{
+		Callers: f.callers, Timeout: f.timeout, FetchTimeout: f.fetchTimeout,
+		Observe: func(done, all int, what string) { line.Update(float64(done)/float64(all), what) },
+	})
+	line.Done()
+	if err != nil {
+		return err
+	}
+	done := newFaultsOutput(commandLine(cmd), matrix)
+	if err := done.write(out, f.dir); err != nil {
+		return err
+	}
+	switch {
+	case matrix.Interrupted:
+		return errors.New("interrupted; the rows are those that were done")
+	case f.check && len(done.Problems) > 0:
+		return fmt.Errorf("%d checks did not hold; the first: %s", len(done.Problems), done.Problems[0])
+	}
+	return nil
+}

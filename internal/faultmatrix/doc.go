@@ -1,0 +1,13 @@
+// Package faultmatrix lets one load go wrong in every known way while many
+// callers wait for it, with the courier's fix off and on, and notes what each
+// caller was told and when. It is the engine of "cachebench faults".
+//
+// A trial is one fault with the fix off or on. The first caller of a key starts
+// its load; the load waits until all other callers have joined; then the fault
+// strikes. How long a caller took to know counts from there, so it is the
+// cache's doing alone. Afterwards one more caller comes with a loader that
+// works: does the key work again?
+//
+// Trials run one after the other, each with a cache of its own, and leave no
+// goroutine behind.
+package faultmatrix

@@ -1,0 +1,215 @@
+package faultmatrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// Config is how a matrix is made.
+type Config struct {
+	Callers      int           // who wait for one load, at least 2
+	Timeout      time.Duration // a caller's own deadline
+	FetchTimeout time.Duration // the flight's, below Timeout
+	// Observe is called before each trial with its number, how many there are,
+	// and what it is. Nil means nobody looks.
+	Observe func(done, all int, what string)
+}
+
+func (c Config) validate() error {
+	switch {
+	case c.Callers < 2:
+		return fmt.Errorf("faultmatrix: Config.Callers: must be at least 2, got %d", c.Callers)
+	case c.FetchTimeout <= 0:
+		return fmt.Errorf("faultmatrix: Config.FetchTimeout: must be above 0, got %v", c.FetchTimeout)
+	case c.Timeout <= c.FetchTimeout:
+		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v", c.FetchTimeout, c.Timeout)
+	}
+	return nil
+}
+
+// Seconds is a duration that JSON has as a number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON writes seconds.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+// Duration is s.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) }
+
+// A Matrix is the outcome of all trials.
+type Matrix struct {
+	Callers      int     `json:"callers"`
+	Timeout      Seconds `json:"timeout_seconds"`
+	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
+	Interrupted  bool    `json:"interrupted"` // rows are missing
+	Rows         []Row   `json:"rows"`
+	// GoroutinesLeft is how many more goroutines there were a second after the
+	// last trial than before the first.
+	GoroutinesLeft int `json:"goroutines_left"`
+}
+
+// A Row is one fault, with the fix off and on.
+type Row struct {
+	Fault string `json:"fault"`
+	What  string `json:"what"` // in words
+	Off   *Cell  `json:"off"`
+	On    *Cell  `json:"on"`
+}
+
+// A Cell is one trial.
+type Cell struct {
+	Fault string `json:"-"`
+	FixOn bool   `json:"fix_on"`
+	Saw   []Seen `json:"callers_saw"` // the most frequent first
+	// Median and Max are how long after the fault struck the callers knew.
+	Median Seconds `json:"median_seconds"`
+	Max    Seconds `json:"max_seconds"`
+	Next   Next    `json:"next_caller"`
+	Loads  int     `json:"loads"` // fetch functions called, for all callers
+}
+
+// Seen is how many callers were told the same.
+type Seen struct {
+	Kind  verdict.Kind `json:"kind"`
+	Count int          `json:"count"`
+}
+
+// Next is what the caller saw who came afterwards.
+type Next struct {
+	Kind  verdict.Kind `json:"kind"`
+	Value string       `json:"value,omitempty"`
+	Took  Seconds      `json:"took_seconds"`
+}
+
+// callers sums up what the callers were told.
+func (c *Cell) callers(t *trial, answers []told) {
+	var times []time.Duration
+	counts := make(map[verdict.Kind]int)
+	for i, a := range answers {
+		since := *t.struck.Load()
+		if i == 0 && t.fault.leaves {
+			since = t.firstLeaves
+		}
+		counts[a.kind]++
+		times = append(times, a.at.Sub(since))
+	}
+	slices.Sort(times)
+	c.Median, c.Max = Seconds(times[len(times)/2]), Seconds(times[len(times)-1])
+	for kind, n := range counts {
+		c.Saw = append(c.Saw, Seen{kind, n})
+	}
+	slices.SortFunc(c.Saw, func(a, b Seen) int { return b.Count - a.Count })
+}
+
+// Run makes the matrix. It blocks for some seconds: for each trial in which
+// callers wait for their deadlines, twice Config.Timeout. If ctx ends before,
+// the matrix has fewer rows and says so.
+func Run(ctx context.Context, cfg Config) (*Matrix, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	before := runtime.NumGoroutine()
+	m := &Matrix{Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout), FetchTimeout: Seconds(cfg.FetchTimeout)}
+	for i := range faults {
+		f := &faults[i]
+		row := Row{Fault: f.name, What: f.what}
+		for _, half := range []struct {
+			cell **Cell
+			on   bool
+			name string
+		}{{&row.Off, false, "off"}, {&row.On, true, "on"}} {
+			if cfg.Observe != nil {
+				done := 2 * i
+				if half.on {
+					done++
+				}
+				cfg.Observe(done, 2*len(faults), f.name+", fix "+half.name)
+			}
+			cell, err := runTrial(ctx, cfg, f, half.on)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				m.Interrupted = true
+				m.GoroutinesLeft = goroutinesLeft(before)
+				return m, nil
+			case err != nil:
+				return nil, err
+			}
+			*half.cell = cell
+		}
+		m.Rows = append(m.Rows, row)
+	}
+	m.GoroutinesLeft = goroutinesLeft(before)
+	return m, nil
+}
+
+// goroutinesLeft gives goroutines that have done their work a moment to end.
+func goroutinesLeft(before int) int {
+	const patience, look = time.Second, time.Millisecond
+	for began := time.Now(); ; time.Sleep(look) {
+		left := runtime.NumGoroutine() - before
+		if left <= 0 || time.Since(began) > patience {
+			return max(0, left)
+		}
+	}
+}
+
+// AtOnce is what "at once" means: the longest that callers of a load that has
+// ended may take to know, at the median.
+const AtOnce = time.Millisecond
+
+// Problems returns what is wrong with the cells in which the fix was on: each
+// must be a value or an error at once, and never a wait for the caller's own
+// deadline. The errors name the fault.
+func (m *Matrix) Problems() []error {
+	var problems []error
+	for _, row := range m.Rows {
+		for i := range faults {
+			if faults[i].name == row.Fault && row.On != nil {
+				for _, text := range row.On.problems(&faults[i], m.Callers) {
+					problems = append(problems, fmt.Errorf("%s, fix on: %s", row.Fault, text))
+				}
+			}
+		}
+	}
+	if m.GoroutinesLeft > 0 {
+		problems = append(problems, fmt.Errorf("%d goroutines were left", m.GoroutinesLeft))
+	}
+	if m.Interrupted {
+		problems = append(problems, errors.New("interrupted: rows are missing"))
+	}
+	return problems
+}
+
+func (c *Cell) problems(f *fault, callers int) []string {
+	var texts []string
+	want := map[verdict.Kind]int{f.want: callers}
+	if f.leaves {
+		want = map[verdict.Kind]int{f.want: callers - 1, verdict.Canceled: 1}
+	}
+	for _, seen := range c.Saw {
+		if n := seen.Count - want[seen.Kind]; n > 0 {
+			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s", n, seen.Kind, f.want))
+		}
+	}
+	if !f.waits && c.Median.Duration() >= AtOnce {
+		texts = append(texts, fmt.Sprintf("the callers knew after %v at the median, not within %v", c.Median.Duration(), AtOnce))
+	}
+	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
+		got := string(c.Next.Kind)
+		if c.Next.Kind == verdict.Value {
+			got = c.Next.Value
+		}
+		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", got, f.wantNext))
+	}
+	if c.Loads != f.wantLoads {
+		texts = append(texts, fmt.Sprintf("%d loads, want %d", c.Loads, f.wantLoads))
+	}
+	return texts
+}
