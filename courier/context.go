@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -29,7 +30,7 @@ func (f *flight[K, V]) Done() <-chan struct{} { return f.done }
 func (f *flight[K, V]) Err() error {
 	select {
 	case <-f.done:
-		if f.expired {
+		if f.limit != nil && f.limit.reached {
 			return context.DeadlineExceeded
 		}
 		return context.Canceled
@@ -87,7 +88,7 @@ func (f *flight[K, V]) AfterFunc(do func()) (stop func() bool) {
 // reached by errors.Is.
 func contextError(ctx context.Context) error {
 	err := ctx.Err()
-	if cause := context.Cause(ctx); cause != nil && cause != err { //nolint:errorlint // identity is meant
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err

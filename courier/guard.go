@@ -19,12 +19,17 @@ const (
 // is what it returned.
 func guard(body func() error, report func(how ending, err error)) {
 	how, err := exited, ErrGoexit
-	defer func() { report(how, err) }()
+	var caught *PanicError
+	defer func() {
+		if caught != nil { // even if it panicked on its way out of Goexit
+			how, err = panicked, caught
+		}
+		report(how, err)
+	}()
 
 	// A panic is recovered in a function of its own, so that what follows it
 	// is reached after a panic (even panic(nil) under GODEBUG=panicnil=1) but
 	// not after Goexit.
-	var caught *PanicError
 	func() {
 		defer func() {
 			if how == returned {
@@ -37,11 +42,8 @@ func guard(body func() error, report func(how ending, err error)) {
 		err = body()
 		how = returned
 	}()
-	if how != returned {
-		if caught == nil {
-			caught = &PanicError{}
-		}
-		how, err = panicked, caught
+	if how != returned && caught == nil {
+		caught = &PanicError{}
 	}
 }
 
