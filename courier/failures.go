@@ -33,7 +33,7 @@ func newFailures[K comparable](shortest, longest time.Duration) *failures[K] {
 
 // check returns a *BackoffError while key rests.
 func (s *failures[K]) check(key K) error {
-	f, ok := s.byKey.Get(key)
+	f, ok := s.byKey.Peek(key) // being asked for is not failing
 	if !ok || !time.Now().Before(f.Until) {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (s *failures[K]) note(key K, err error) {
 	}
 	f.inRow++
 	rest := s.max
-	if shift := f.inRow - 1; shift < 32 && s.min<<shift < s.max && s.min<<shift > 0 {
+	if shift := f.inRow - 1; s.min <= s.max>>shift { // so that min<<shift can't overflow
 		rest = s.min << shift
 	}
 	rest -= rand.N(rest/2 + 1)
