@@ -62,7 +62,9 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 // Do blocks until the flight ends or ctx does. If ctx ends first, the error is
 // ctx.Err(), joined by context.Cause(ctx) where that says more, and the flight
 // goes on for its other callers; a flight whose last caller has left is
-// cancelled. If ctx has ended before the call, no flight is started.
+// cancelled. If ctx has ended before the call, no flight is started. A call
+// made inside a flight of a courier with [WithMaxConcurrent] then waits until
+// that flight has its turn again or is over.
 //
 // The context given to fetch has the values of the starting caller's context.
 // It is cancelled when the flight ends, for whatever reason; its deadline is
@@ -101,7 +103,7 @@ func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Contex
 // equalsItself is false for keys such as NaN, which a map can never find
 // again. Their flights own no key: each caller has one of its own.
 func equalsItself[K comparable](key K) bool {
-	return key == key //nolint:gocritic,staticcheck // false for NaN: that is the question
+	return key == key //nolint:gocritic // false for NaN: that is the question
 }
 
 // board finds the flight for key or makes one, and counts the caller in. The
@@ -137,7 +139,7 @@ func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(
 		c.stats.Overloads++
 		return nil, false, errStuckAll
 	}
-	f = newFlight(c, ctx, key, owns, fetch)
+	f = newFlight(ctx, c, key, owns, fetch)
 	if owns {
 		if c.flights == nil {
 			c.flights = make(map[K]*flight[K, V])

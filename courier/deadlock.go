@@ -50,9 +50,11 @@ func (c *Courier[K, V]) waitNested(ctx context.Context, parent node, f *flight[K
 		c.leave(f)
 		return v, joined, err
 	}
-	defer removeEdge(parent, f)
 	parent.lend()
 	defer parent.reclaim()
+	// Taken out before the wait for a slot, in which parent no longer waits
+	// for f: a stale edge would make a cycle where there is none.
+	defer removeEdge(parent, f)
 	if !joined {
 		go f.run()
 	}

@@ -26,12 +26,11 @@ type flight[K comparable, V any] struct {
 	waiters int32
 	joins   int32
 	running int32 // goroutines: the function and its linked children
-	lending int32 // of these, the ones that wait in a nested Do
 	owns    bool  // it is courier.flights[key]
 	ended   bool
-	expired bool // it ended because its time was up
-	holding bool // it has a slot
-	counted bool // it is in Stats.Abandoned
+	holding bool  // it has a slot
+	counted bool  // it is in Stats.Abandoned
+	loan    *loan // nil until it lends its slot for the first time
 	after   map[*afterFunc]struct{}
 
 	// waitsFor is guarded by the wait-for graph's lock.
@@ -42,10 +41,11 @@ type flight[K comparable, V any] struct {
 type timeLimit struct {
 	deadline time.Time
 	timer    *time.Timer
+	reached  bool // guarded by courier.mu until the flight is over
 }
 
 // newFlight makes a flight with one waiter. c.mu is held.
-func newFlight[K comparable, V any](c *Courier[K, V], ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error)) *flight[K, V] {
+func newFlight[K comparable, V any](ctx context.Context, c *Courier[K, V], key K, owns bool, fetch func(context.Context) (V, error)) *flight[K, V] {
 	f := &flight[K, V]{
 		courier: c,
 		key:     key,
@@ -57,13 +57,17 @@ func newFlight[K comparable, V any](c *Courier[K, V], ctx context.Context, key K
 		running: 1,
 	}
 	if d := c.cfg.timeout; d > 0 && !c.cfg.unlinked {
-		f.limit = &timeLimit{time.Now().Add(d), time.AfterFunc(d, f.expire)}
+		f.limit = &timeLimit{deadline: time.Now().Add(d), timer: time.AfterFunc(d, f.expire)}
 	}
 	return f
 }
 
 // run is the flight's goroutine.
 func (f *flight[K, V]) run() {
+	if f.over() { // before it began: nobody wants the result
+		f.exit(*new(V), returned, nil)
+		return
+	}
 	if f.courier.slots != nil && !f.admit() {
 		return
 	}
@@ -119,7 +123,7 @@ func (f *flight[K, V]) fail(err error, note func(*Stats)) bool {
 func (f *flight[K, V]) expire() {
 	f.fail(ErrTimeout, func(s *Stats) {
 		s.Timeouts++
-		f.expired = true
+		f.limit.reached = true
 	})
 }
 
@@ -204,6 +208,9 @@ func (f *flight[K, V]) retire() {
 	}
 	f.counted = false
 	c.stats.Abandoned--
+	if !equalsItself(f.key) {
+		return // it may not even be hashable: {NaN, a slice}
+	}
 	if n := c.stuck[f.key]; n > 1 {
 		c.stuck[f.key] = n - 1
 	} else {

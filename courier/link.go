@@ -9,7 +9,9 @@ import "context"
 // under way, the flight ends with that at once, even while its fetch function
 // is stuck waiting for f. If f returns nil, nothing happens. A flight does not
 // wait for its children: when it ends, ctx is cancelled, and a child that runs
-// on is counted as abandoned until it returns.
+// on is counted as abandoned until it returns. A child that the fetch function
+// dismisses early, by cancelling a derived context, should return nil: its
+// context's error would end the flight.
 //
 // A goroutine started with a plain go statement can't be linked: its panic
 // ends the process, and its silence leaves the fetch function waiting until

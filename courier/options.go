@@ -95,7 +95,8 @@ func WithMaxConcurrent(n int) Option {
 }
 
 // WithQueueWait ends a flight with ErrOverloaded if its turn (see
-// WithMaxConcurrent) does not come within d. 0 means to wait as long as the
+// WithMaxConcurrent) does not come within d; so it does with one that waits
+// for its turn to go on after a nested Do. 0 means to wait as long as the
 // flight lives; d must not be negative.
 func WithQueueWait(d time.Duration) Option {
 	return func(c *config) error {

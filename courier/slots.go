@@ -72,6 +72,13 @@ func (f *flight[K, V]) giveBack() {
 	}
 }
 
+// A loan is what a flight keeps in mind while goroutines of it wait in a
+// nested Do and others have its slot.
+type loan struct {
+	waiting int           // those goroutines
+	queue   chan struct{} // not nil: one waits for a slot; closed when it has its answer
+}
+
 // lend gives the slot back while a goroutine of the flight waits in a nested
 // Do: the flight it waits for may need it.
 func (f *flight[K, V]) lend() {
@@ -81,28 +88,57 @@ func (f *flight[K, V]) lend() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.lending++
+	if f.loan == nil {
+		f.loan = &loan{}
+	}
+	f.loan.waiting++
 	f.giveBack()
 }
 
-// reclaim waits for a slot again when the last such goroutine goes on.
+// reclaim waits for a slot again when the last such goroutine goes on. If none
+// comes in time, the flight ends as one that never had its turn.
 func (f *flight[K, V]) reclaim() {
 	c := f.courier
 	if c.slots == nil {
 		return
 	}
 	c.mu.Lock()
-	f.lending--
-	needs := f.lending == 0 && !f.ended
+	l := f.loan
+	l.waiting--
+	if l.waiting > 0 || f.ended {
+		c.mu.Unlock()
+		return
+	}
+	if queue := l.queue; queue != nil {
+		// Two of them in the queue would be one slot too many: with a limit
+		// of 1 the second would wait for the first for ever.
+		c.mu.Unlock()
+		<-queue
+		return
+	}
+	queue := make(chan struct{})
+	l.queue = queue
 	c.mu.Unlock()
-	if !needs || c.slots.sem.Acquire(f, 1) != nil {
-		return
-	}
+
+	err := c.slots.acquire(f)
+
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.ended || f.holding || f.lending > 0 {
+	l.queue = nil
+	close(queue)
+	wanted := !f.ended && l.waiting == 0
+	late := false
+	switch {
+	case err == nil && wanted:
+		f.holding = true
+	case err == nil:
 		c.slots.release()
-		return
+	case wanted:
+		late = true
+		c.stats.Overloads++
+		f.settle(*new(V), errQueueWait)
 	}
-	f.holding = true
+	c.mu.Unlock()
+	if late {
+		f.land()
+	}
 }

@@ -1,0 +1,217 @@
+package courier_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+func TestFirstCallerLeavesOthersStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		gate := make(chan struct{})
+		fetch := func(ctx context.Context) (int, error) {
+			select {
+			case <-gate:
+				return 7, nil
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		first, leave := context.WithCancel(t.Context())
+		left := make(chan error, 1)
+		go func() {
+			_, _, err := c.Do(first, "key", fetch)
+			left <- err
+		}()
+		synctest.Wait()
+		patient := callers(t, &c, 3, "key", 0, fetch)
+
+		leave()
+		require.ErrorIs(t, <-left, context.Canceled)
+		assert.Equal(t, courier.Stats{Started: 1, Joined: 3, InFlight: 1, Waiting: 3}, c.Stats())
+
+		close(gate)
+		for _, o := range patient.wait() {
+			assert.Equal(t, outcome{value: 7, shared: true}, o)
+		}
+		still(t, c.Stats())
+	})
+}
+
+func TestLastCallerCancelsTheFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		ended := make(chan error, 1)
+		h := callers(t, &c, 2, "key", time.Second, func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return -1, ctx.Err()
+		})
+		h.wait()
+		assert.Equal(t, context.Canceled, <-ended)
+		synctest.Wait()
+		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
+	})
+}
+
+func TestDeafFunctionDoesNotKeepTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		release := make(chan struct{})
+		old := callers(t, &c, 1, "key", time.Second, deaf(release))
+		assert.ErrorIs(t, old.one().err, context.DeadlineExceeded)
+
+		gate := make(chan struct{})
+		fresh := callers(t, &c, 2, "key", 0, func(context.Context) (int, error) { <-gate; return 7, nil })
+		assert.Equal(t, 1, c.Stats().Abandoned)
+
+		close(release) // the late result belongs to nobody, nor does it free the key
+		synctest.Wait()
+		assert.Equal(t, 0, c.Stats().Abandoned)
+		joined := callers(t, &c, 1, "key", 0, value(8))
+		close(gate)
+		for _, o := range append(fresh.wait(), joined.wait()...) {
+			assert.Equal(t, outcome{value: 7, shared: true}, o)
+		}
+		assert.EqualValues(t, 2, c.Stats().Started)
+	})
+}
+
+func TestCauseOfTheCallerIsReachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errBoom) })
+		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil })
+		assert.ErrorIs(t, err, context.Canceled)
+		assert.ErrorIs(t, err, errBoom)
+
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil })
+		assert.Equal(t, context.DeadlineExceeded, err, "nothing is added where the cause says no more")
+	})
+}
+
+func TestEndedContextStartsNothing(t *testing.T) {
+	var c courier.Courier[string, int]
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errBoom)
+	_, shared, err := c.Do(ctx, "key", func(context.Context) (int, error) {
+		t.Error("called")
+		return 0, nil
+	})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.ErrorIs(t, err, errBoom)
+	assert.False(t, shared)
+	assert.Zero(t, c.Stats())
+}
+
+// oddContext ends as it is told; its error can't be compared.
+type oddContext struct {
+	context.Context
+	done chan struct{}
+}
+
+type errorsError []error
+
+func (errorsError) Error() string { return "several" }
+
+func (c oddContext) Done() <-chan struct{} { return c.done }
+func (c oddContext) Err() error {
+	select {
+	case <-c.done:
+		return errorsError{errBoom}
+	default:
+		return nil
+	}
+}
+
+func TestForeignContextWithUncomparableError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		ctx := oddContext{t.Context(), make(chan struct{})}
+		time.AfterFunc(time.Second, func() { close(ctx.done) })
+		fetch := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }
+		var list errorsError
+		_, _, err := c.Do(ctx, "key", fetch)
+		assert.ErrorAs(t, err, &list)
+		_, _, err = c.Do(ctx, "key", fetch)
+		assert.ErrorAs(t, err, &list)
+		synctest.Wait()
+		still(t, c.Stats())
+	})
+}
+
+// A caller whose context ends in the moment in which the flight does gets the
+// outcome or its context's error, and is counted once.
+func TestLeavingAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		for range 200 {
+			h := callers(t, &c, 4, "key", time.Second, func(context.Context) (int, error) {
+				time.Sleep(time.Second)
+				return 7, nil
+			})
+			for _, o := range h.wait() {
+				if o.err != nil {
+					assert.ErrorIs(t, o.err, context.DeadlineExceeded)
+				} else {
+					assert.Equal(t, 7, o.value)
+				}
+			}
+			synctest.Wait()
+			still(t, c.Stats())
+		}
+	})
+}
+
+// A flight that is over before its goroutine got to run does not call its
+// function. On one processor the caller leaves first, but for rare preemption.
+func TestNothingRunsForNobody(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var c courier.Courier[string, int]
+	done := make(chan struct{})
+	close(done)
+	var calls atomic.Int32
+	for range 1000 {
+		_, _, err := c.Do(&leaving{Context: t.Context(), done: done}, "key", func(context.Context) (int, error) {
+			calls.Add(1)
+			return 0, nil
+		})
+		if err != nil {
+			assert.ErrorIs(t, err, context.Canceled)
+		}
+		runtime.Gosched()
+	}
+	require.NoError(t, c.Shutdown(t.Context()))
+	still(t, c.Stats())
+	assert.Less(t, calls.Load(), int32(500))
+}
+
+// leaving is a context that lives when it is asked first and is over when it
+// is waited for.
+type leaving struct {
+	context.Context
+	done  chan struct{}
+	asked bool
+}
+
+func (c *leaving) Done() <-chan struct{} { return c.done }
+func (c *leaving) Value(any) any         { return nil }
+func (c *leaving) Err() error {
+	if !c.asked {
+		c.asked = true
+		return nil
+	}
+	return context.Canceled
+}
