@@ -1,0 +1,113 @@
+package courier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// Callers of one key share one fetch.
+func ExampleCourier_Do() {
+	var c courier.Courier[string, int]
+	release := make(chan struct{})
+	price := func(context.Context) (int, error) { //nolint:unparam // this shop always answers
+		<-release // a slow shop
+		fmt.Println("asked the shop")
+		return 42, nil
+	}
+
+	var callers sync.WaitGroup
+	prices := make([]int, 3)
+	for i := range prices {
+		callers.Go(func() {
+			prices[i], _, _ = c.Do(context.Background(), "apple", price)
+		})
+	}
+	for c.Stats().Waiting < len(prices) {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	callers.Wait()
+	fmt.Println(prices)
+	// Output:
+	// asked the shop
+	// [42 42 42]
+}
+
+// A helper started with Go takes the flight with it when it dies, even though
+// the fetch function waits for it in vain.
+func ExampleGo() {
+	var c courier.Courier[string, string]
+	_, _, err := c.Do(context.Background(), "page", func(ctx context.Context) (string, error) {
+		body := make(chan string)
+		courier.Go(ctx, func(context.Context) error {
+			return errors.New("no route to host") // and nothing is sent
+		})
+		select {
+		case s := <-body:
+			return s, nil
+		case <-ctx.Done(): // so that this function ends with its flight
+			return "", ctx.Err()
+		}
+	})
+	fmt.Println(err)
+	// Output: no route to host
+}
+
+func ExamplePanicError() {
+	var c courier.Courier[string, int]
+	_, _, err := c.Do(context.Background(), "key", func(context.Context) (int, error) {
+		rows := strings.Fields(" ") // the shop sent none
+		return len(rows[0]), nil
+	})
+	var p *courier.PanicError
+	if errors.As(err, &p) {
+		fmt.Println(p.Value) // p.Stack is the stack of the panic
+	}
+	// Output: runtime error: index out of range [0] with length 0
+}
+
+// The flight's time-out tells its waiters though the function ignores its
+// context; the function is counted until it ends.
+func ExampleWithTimeout() {
+	c := courier.New[string, int](courier.WithTimeout(10 * time.Millisecond))
+	release := make(chan struct{})
+	_, _, err := c.Do(context.Background(), "key", func(context.Context) (int, error) {
+		<-release
+		return 1, nil
+	})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), c.Stats().Abandoned)
+
+	close(release)
+	fmt.Println(c.Shutdown(context.Background()), c.Stats().Abandoned)
+	// Output:
+	// courier: flight timed out
+	// true 1
+	// <nil> 0
+}
+
+// A fetch that could only wait for itself gets an error that says why.
+func ExampleDeadlockError() {
+	var c courier.Courier[string, int]
+	ctx := context.Background()
+	var cell func(ctx context.Context, name string) (int, error)
+	formulas := map[string]string{"A1": "B1", "B1": "C1", "C1": "A1"}
+	cell = func(ctx context.Context, name string) (int, error) {
+		v, _, err := c.Do(ctx, name, func(ctx context.Context) (int, error) {
+			return cell(ctx, formulas[name])
+		})
+		return v, err
+	}
+	_, err := cell(ctx, "A1")
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, courier.ErrDeadlock))
+	// Output:
+	// courier: deadlock: A1 → B1 → C1 → A1
+	// true
+}
