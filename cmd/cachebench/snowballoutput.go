@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -139,8 +140,13 @@ func (o *snowballOutput) failedChecks() error {
 	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(o.Checks), strings.Join(failed, "\n  "))
 }
 
+var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
+
 // wrapped breaks a text between words so that lines have at most width columns.
+// A number stays with its unit.
 func wrapped(text string, width int) string {
+	const joined = "\x00" // no space to Fields
+	text = unit.ReplaceAllString(text, "$1"+joined+"$2$3")
 	var b strings.Builder
 	column := 0
 	for i, word := range strings.Fields(text) {
@@ -157,5 +163,5 @@ func wrapped(text string, width int) string {
 		b.WriteString(word)
 		column += length
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), joined, " ")
 }

@@ -17,7 +17,8 @@ func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 		return &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name), Windows: windows}
 	}
 	throughput := chart(seriesHealthy, "Healthy throughput", "events/s",
-		"Events of keys that never fail. The fault is none of their business; they stop where the workers are held by callers of the other keys.")
+		"Events of keys that never fail. The fault is none of their business; they stop where callers of the other keys hold the workers. Without the fix these give up together, "+
+			"after their own time-out: then the rest of the queue is worked off, until the workers have met dead keys again.")
 	throughput.Wide = true
 	for _, run := range []*Run{r.Off, r.On} {
 		if run != nil && run.Recovery.Exists() && run.Recovery > 0 {
@@ -39,7 +40,7 @@ func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 		latency,
 		chart(seriesBlocked, "Callers blocked in the cache", "callers", "Callers of any key that wait for a load."),
 		chart(seriesDrops, "Events dropped", "events/s", ""),
-		chart(seriesTimeouts, "Callers timed out", "callers/s", fmt.Sprintf("Callers who gave up after %v. They come in waves: a worker that gives up soon takes the next event of a dead key.", s.Events.Timeout)),
+		chart(seriesTimeouts, "Callers timed out", "callers/s", fmt.Sprintf("Callers who gave up after %s.", plain(s.Events.Timeout))),
 		chart(seriesGoroutines, "Goroutines", "goroutines", "All of the process."),
 		heap,
 		chart(seriesAbandoned, "Abandoned functions", "functions", "Fetch functions that were given up and still run. The courier bounds them; with the fix off none is ever given up."),
@@ -81,5 +82,5 @@ func windowLabel(s *scenario.Scenario) string {
 	if s.Fault.Kind == origin.FaultNone || s.Fault.Rate == 0 {
 		return "no load fails"
 	}
-	return fmt.Sprintf("fault: fetch of %d keys %s", s.Fault.Keys, verb(s.Fault.Kind))
+	return fmt.Sprintf("fault: fetch of %s %s", keys(s.Fault.Keys), verb(s.Fault.Kind))
 }

@@ -19,14 +19,12 @@ func (r *Result) Checks(e scenario.Expect) []report.Check {
 	off, on := r.Off.orNone(), r.On.orNone()
 	// Comparisons with a value that does not exist are false, as they should be.
 	if e.HealthyDropOff > 0 {
-		drop := -float64(off.ChangeInside)
-		add(drop >= e.HealthyDropOff, "fix off: healthy throughput falls during the fault",
-			"it fell by %s; wanted: at least %s", percent(drop), percent(e.HealthyDropOff))
+		add(-float64(off.ChangeInside) >= e.HealthyDropOff, "fix off: healthy throughput falls during the fault",
+			"it changed by %s; wanted: -%s or worse", signedPercent(float64(off.ChangeInside)), percent(e.HealthyDropOff))
 	}
 	if e.HealthyDropOn > 0 {
-		drop := -float64(on.ChangeInside)
-		add(drop <= e.HealthyDropOn, "fix on: healthy throughput holds during the fault",
-			"it fell by %s; wanted: at most %s", percent(drop), percent(e.HealthyDropOn))
+		add(-float64(on.ChangeInside) <= e.HealthyDropOn, "fix on: healthy throughput holds during the fault",
+			"it changed by %s; wanted: -%s or better", signedPercent(float64(on.ChangeInside)), percent(e.HealthyDropOn))
 	}
 	if e.Alike > 0 {
 		differ := math.Abs(float64(off.HealthyInside-on.HealthyInside)) / float64(max(off.HealthyInside, on.HealthyInside))

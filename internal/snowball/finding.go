@@ -15,10 +15,10 @@ const alike = 0.05
 func Story(s *scenario.Scenario) string {
 	e := s.Events
 	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each event needs one key, "+
-		"which its worker fetches through the cache and waits for at most %s. In these runs %s. "+
-		"With the fix off, nobody tells the callers of a fetch that died, so each holds a worker until its own time is up; "+
-		"with the fix on, all of them get an error. The same events ran with the fix off and then with it on.",
-		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), human.Duration(e.Timeout), faultText(s, &Result{}))
+		"which its worker fetches through the cache, for at most %s. %s. "+
+		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until its own time is up; "+
+		"with the fix on they get an error. The same events ran both ways.",
+		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), plain(e.Timeout), faultText(s, &Result{}))
 }
 
 // Finding says in a few sentences, with numbers, what the runs showed.

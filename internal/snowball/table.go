@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/origin"
@@ -29,7 +30,7 @@ var measures = []measure{
 	{"healthy events/s after the fault", table.Higher, func(r *Run) table.Cell { return changed(r.HealthyAfter, r.ChangeAfter) },
 		"the same from the end of the window to the end of the run"},
 	{"healthy latency during it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyInside) },
-		"of healthy events offered within the window, from when each was meant to be offered: waiting in the queue counts"},
+		"of healthy events offered within the window, from when each was meant to be offered: waiting in the queue counts (and so does a sleeping program's waking up late, up to 1 ms)"},
 	{"healthy latency after it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyAfter) },
 		"of healthy events offered after the window; what is unfinished at the end counts with the time it waited"},
 	{"failing key's caller learns: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.Learn) },
@@ -129,17 +130,16 @@ func (r *Result) Table(s *scenario.Scenario) *table.Table {
 	return t
 }
 
+// title is what ran, in two sentences.
 func title(s *scenario.Scenario, r *Result) string {
-	text := fmt.Sprintf("%s events/s for %s, the same twice: %s",
-		human.Number(s.Events.Rate), human.Duration(s.Duration), faultText(s, r))
-	return text
+	return fmt.Sprintf("%s events/s for %s, twice. %s.", human.Number(s.Events.Rate), plain(s.Duration), faultText(s, r))
 }
 
 // faultText says what goes wrong.
 func faultText(s *scenario.Scenario, r *Result) string {
 	f := s.Fault
 	if f.Kind == origin.FaultNone || f.Rate == 0 {
-		return "no load fails"
+		return "No load fails"
 	}
 	often := ""
 	if f.Rate < 1 {
@@ -149,9 +149,18 @@ func faultText(s *scenario.Scenario, r *Result) string {
 	if r.Off != nil {
 		share = fmt.Sprintf(" (%s of the events)", percent(float64(r.Off.FailingShare)))
 	}
-	return fmt.Sprintf("the fetch of %d keys%s %s%s from %s to %s",
-		f.Keys, share, verb(f.Kind), often, human.Duration(f.Start), human.Duration(f.End))
+	return fmt.Sprintf("From %s to %s the fetch of %s%s %s%s", plain(f.Start), plain(f.End), keys(f.Keys), share, verb(f.Kind), often)
 }
+
+func keys(n int) string {
+	if n == 1 {
+		return "1 key"
+	}
+	return human.Count(int64(n)) + " keys"
+}
+
+// plain writes a length that was chosen and not measured: 8 s and not 8.0 s.
+func plain(d time.Duration) string { return strings.Replace(human.Duration(d), ".0 ", " ", 1) }
 
 func verb(k origin.FaultKind) string {
 	switch k {
@@ -164,7 +173,7 @@ func verb(k origin.FaultKind) string {
 	case origin.FaultHang:
 		return "hangs"
 	case origin.FaultChild:
-		return "loses the goroutine it waits for"
+		return "loses its child"
 	case origin.FaultSlow:
 		return "is slow"
 	case origin.FaultNone:
