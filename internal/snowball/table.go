@@ -37,6 +37,8 @@ var measures = []measure{
 		"from the call to the error, for callers of failing keys who got one: the origin's latency is in it"},
 	{"of that, after the fetch died: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.AfterDeath) },
 		"how long these callers waited though the fetch was dead: the cost of nobody telling them (none where fetches do not die, as when they hang)"},
+	{"healthy events failed", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.HealthyFailed)) }, //nolint:gosec // far below
+		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, which ends slow loads too"},
 	{"callers timed out", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) }, //nolint:gosec // far below
 		"callers whose own deadline ended their wait"},
 	{"callers blocked, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.BlockedPeak)) },

@@ -1,0 +1,60 @@
+package snowball
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/scenario"
+)
+
+func TestBuiltin(t *testing.T) {
+	for _, fault := range Faults() {
+		s := builtin(t, fault)
+		require.NoError(t, Prepare(Config{Scenario: s}), fault)
+		assert.NotEqual(t, scenario.Expect{}, s.Expect, "%s: --check must have something to check", fault)
+		assert.Equal(t, 8*time.Second, s.Duration)
+	}
+	_, err := Builtin("crash")
+	require.EqualError(t, err, `"crash": must be one of panic, goexit, error, hang, child, slow, none`)
+}
+
+func TestValidate(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"a closed loop", "events:\n  rate: 0\n", "x.yaml:2: events.rate: must be above 0: the snowball offers events at a steady rate"},
+		{"events that stop", "events: {until: 3s}\n", "x.yaml:1: events.until: must be 0s: the snowball offers events until its end, got 3s"},
+		{"writes", "seed: 1\nmix: {read: 1, write: 2}\n", "x.yaml:2: mix.write: must be 0: every event of the snowball is a fetch, got 2"},
+		{"deletes", "mix: {delete: 3}\n", "x.yaml:1: mix.delete: must be 0: every event of the snowball is a fetch, got 3"},
+		{"too short", "duration: 500ms\nfault: {start: 200ms, end: 400ms}\n", "x.yaml:1: duration: must be at least 800ms to be measured, got 500ms"},
+		{"no time before", "fault: {start: 0s}\n", "x.yaml:1: fault.start: must be at least 200ms: what was before is compared with, got 0s"},
+		{"a window without length", "fault: {start: 2s, end: 2100ms}\n", "x.yaml:1: fault.end: must be at least 200ms after fault.start (2s), got 2.1s"},
+		{"a window beyond the end", "duration: 3s\n", "x.yaml:1: fault.end: must be at most the duration (3s), got 5s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := scenario.Parse("x.yaml", []byte(tt.text))
+			require.NoError(t, err)
+			require.EqualError(t, Validate(s), tt.want)
+			_, err = Execute(t.Context(), Config{Scenario: s})
+			require.EqualError(t, err, tt.want)
+		})
+	}
+	s := scenario.Default()
+	s.Events.Workers = 0
+	var field *scenario.FieldError
+	require.ErrorAs(t, Validate(s), &field)
+	assert.Equal(t, "events.workers", field.Field)
+}
+
+func TestTimeline(t *testing.T) {
+	line := timeline{settled: 1, start: 2, end: 4, stop: 8}
+	for at, want := range map[time.Duration]phase{0: warming, 1: before, 2: inside, 3: inside, 4: after, 9: after} {
+		assert.Equal(t, want, line.at(at), "at %d", at)
+	}
+	for p, want := range map[phase]time.Duration{warming: 1, before: 1, inside: 2, after: 4} {
+		assert.Equal(t, want, line.length(p, 8))
+	}
+	assert.Equal(t, time.Duration(1), line.length(inside, 3))
+	assert.Zero(t, line.length(after, 3))
+}

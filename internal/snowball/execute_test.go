@@ -1,0 +1,226 @@
+package snowball
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+func builtin(t *testing.T, fault string) *scenario.Scenario {
+	t.Helper()
+	s, err := Builtin(fault)
+	require.NoError(t, err)
+	return s
+}
+
+// inBubble runs the scenario on a fake clock. The bubble fails the test if a
+// goroutine is left.
+func inBubble(t *testing.T, c Config, check func(t *testing.T, r *Result)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r, err := Execute(t.Context(), c)
+		require.NoError(t, err)
+		assert.False(t, r.Partial)
+		for _, run := range []*Run{r.Off, r.On} {
+			assert.Equal(t, run.Offered, run.Served+run.Failed+run.Dropped+run.Unfinished, "fix %s: events were lost", run.Fix)
+			assert.Equal(t, Value(c.Scenario.Duration.Seconds()), run.Seconds)
+			if run.Fix == Off || c.Scenario.Cache.FetchTimeout > 200*time.Millisecond {
+				assert.Zero(t, run.HealthyFailed, "fix %s", run.Fix)
+			}
+			assert.Less(t, run.HealthyFailed, uint64(10), "a short time-out hits a few slow loads of healthy keys")
+		}
+		assert.Equal(t, r.Off.Offered, r.On.Offered)
+		assert.Equal(t, r.Off.Fingerprint, r.On.Fingerprint, "the runs must be offered the same events")
+		check(t, r)
+	})
+}
+
+func TestSnowball(t *testing.T) {
+	for fault, toldOn := range map[string]verdict.Kind{
+		"panic": verdict.Panic, "goexit": verdict.Goexit, "child": verdict.Panic, "hang": verdict.TimedOut,
+	} {
+		t.Run(fault, func(t *testing.T) {
+			s := builtin(t, fault)
+			inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
+				off, on := r.Off, r.On
+				assert.Less(t, float64(off.ChangeInside), -0.5)
+				assert.Greater(t, float64(on.ChangeInside), -0.05)
+				assert.Less(t, float64(off.ChangeAfter), -0.5, "dead flights outlive the fault")
+				assert.Greater(t, float64(on.ChangeAfter), -0.05)
+
+				assert.Equal(t, s.Events.Timeout, off.Learn.P50.Duration().Round(10*time.Millisecond))
+				assert.LessOrEqual(t, on.Learn.P50.Duration(), s.Expect.LearnWithin)
+				if fault == "hang" {
+					assert.Zero(t, on.AfterDeath.Count, "what hangs does not die")
+				} else {
+					assert.Zero(t, on.AfterDeath.Max, "the news costs no time on a fake clock")
+					assert.Greater(t, off.AfterDeath.P50.Duration(), time.Second)
+				}
+				assert.Positive(t, on.Told[toldOn])
+				assert.Positive(t, off.Told[verdict.Deadline])
+				assert.Equal(t, off.Timeouts, off.Told[verdict.Deadline])
+				assert.Zero(t, on.Timeouts)
+
+				assert.Equal(t, s.Events.Workers, off.BlockedPeak, "the whole pool waits")
+				assert.Equal(t, int64(s.Events.Workers), off.HeldPeak)
+				assert.Less(t, on.BlockedPeak, s.Events.Workers)
+				assert.Equal(t, s.Events.Queue, off.QueuePeak)
+				assert.Positive(t, off.HealthyDropped)
+				assert.Zero(t, on.Dropped)
+				assert.Greater(t, off.LatencyAfter.P50.Duration(), time.Second, "the time in the queue counts")
+				assert.Less(t, on.LatencyInside.P99.Duration(), 100*time.Millisecond)
+
+				assert.Equal(t, Value(s.Fault.Keys), off.DeadKeys)
+				assert.Equal(t, Value(0), on.DeadKeys)
+				assert.False(t, off.Recovery.Exists())
+				assert.Equal(t, Value(0), on.Recovery)
+				for _, c := range r.Checks(s.Expect) {
+					assert.True(t, c.OK, "%s: %s", c.Name, c.Detail)
+				}
+			})
+		})
+	}
+}
+
+func TestNoDifferenceWithoutCrash(t *testing.T) {
+	for _, fault := range []string{"none", "error"} {
+		t.Run(fault, func(t *testing.T) {
+			s := builtin(t, fault)
+			inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) { alikeRuns(t, s, r) })
+		})
+	}
+	t.Run("a crash at rate 0", func(t *testing.T) {
+		s := builtin(t, "panic")
+		s.Fault.Rate = 0
+		inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
+			alikeRuns(t, s, r)
+			var failed []string
+			for _, c := range r.Checks(s.Expect) {
+				if !c.OK {
+					failed = append(failed, c.Name)
+				}
+			}
+			assert.Equal(t, []string{
+				"fix off: healthy throughput falls during the fault",
+				"fix on: callers of failing keys learn of it soon",
+			}, failed, "an effect that is expected and not there must not pass")
+		})
+	})
+}
+
+func alikeRuns(t *testing.T, s *scenario.Scenario, r *Result) {
+	t.Helper()
+	assert.InEpsilon(t, float64(r.Off.HealthyInside), float64(r.On.HealthyInside), 0.01)
+	assert.InEpsilon(t, float64(r.Off.HealthyAfter), float64(r.On.HealthyAfter), 0.01)
+	for _, run := range []*Run{r.Off, r.On} {
+		assert.InDelta(t, 0, float64(run.ChangeInside), 0.05)
+		assert.Zero(t, run.Dropped)
+		assert.Zero(t, run.Timeouts)
+		assert.Equal(t, Value(0), run.DeadKeys)
+		assert.Equal(t, Value(0), run.Recovery)
+	}
+	assert.Contains(t, r.Finding(), "Both runs are alike")
+	if s.Fault.Rate > 0 {
+		assert.Equal(t, r.Off.Told[verdict.Failed], r.On.Told[verdict.Failed])
+	}
+}
+
+// A slow backend stops when the fault does, so the service comes back by itself.
+func TestRecovery(t *testing.T) {
+	s := builtin(t, "slow")
+	inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
+		assert.Less(t, float64(r.Off.ChangeInside), -s.Expect.HealthyDropOff)
+		assert.Greater(t, float64(r.On.ChangeInside), -0.05)
+		assert.Positive(t, float64(r.Off.Recovery))
+		assert.Less(t, r.Off.Recovery.Duration(), s.Fault.Slow)
+		assert.Equal(t, Value(0), r.On.Recovery)
+		assert.Contains(t, r.Finding(), "and was back")
+		assert.NotEmpty(t, r.Charts(s)[0].Marks)
+	})
+}
+
+func TestSeedSettlesEvents(t *testing.T) {
+	prints := make(map[string]bool)
+	for _, seed := range []uint64{1, 1, 2} {
+		s := builtin(t, "none")
+		s.Seed, s.Events.Rate = seed, 100
+		inBubble(t, Config{Scenario: s}, func(_ *testing.T, r *Result) { prints[r.On.Fingerprint] = true })
+	}
+	assert.Len(t, prints, 2)
+}
+
+func TestTraceKeys(t *testing.T) {
+	s := builtin(t, "panic")
+	require.NoError(t, s.Set("keys.kind", "trace"))
+	require.NoError(t, s.Set("keys.trace", "x"))
+	s.Fault.Keys, s.Fault.Share, s.Events.Rate = 1, 0, 200
+	inBubble(t, Config{Scenario: s, Trace: []uint32{0, 1, 2, 1}}, func(t *testing.T, r *Result) {
+		assert.Equal(t, Value(0.5), r.On.FailingShare)
+		assert.Positive(t, r.On.Told[verdict.Panic])
+	})
+}
+
+func TestStopped(t *testing.T) {
+	s := builtin(t, "panic")
+	for _, tt := range []struct {
+		name   string
+		after  time.Duration
+		begun  []Fix
+		inside bool // the first run got into the window
+	}{
+		{"before it began", 0, nil, false},
+		{"warming up", 500 * time.Millisecond, []Fix{Off}, false},
+		{"in the window", 4 * time.Second, []Fix{Off}, true},
+		{"in the second run", 11 * time.Second, []Fix{Off, On}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), tt.after)
+				defer cancel()
+				began := time.Now()
+				r, err := Execute(ctx, Config{Scenario: s})
+				require.NoError(t, err)
+				assert.Equal(t, tt.after, time.Since(began).Round(100*time.Millisecond), "it must stop at once")
+				assert.True(t, r.Partial)
+				assert.Contains(t, r.Finding(), "stopped")
+				var begun []Fix
+				for _, run := range []*Run{r.Off, r.On} {
+					if run != nil {
+						begun = append(begun, run.Fix)
+						assert.Equal(t, run.Offered, run.Served+run.Failed+run.Dropped+run.Unfinished)
+					}
+				}
+				assert.Equal(t, tt.begun, begun)
+				if r.Off != nil {
+					assert.Equal(t, tt.inside, r.Off.HealthyInside.Exists())
+				}
+				require.NoError(t, r.Table(s).Validate())
+				for _, c := range r.Checks(s.Expect) {
+					assert.False(t, c.OK && c.Name != "fix off: healthy throughput falls during the fault", "%s: %s", c.Name, c.Detail)
+				}
+			})
+		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	s := builtin(t, "none")
+	s.Events.Rate = 100
+	var seen []Progress
+	c := Config{Scenario: s, Progress: func(p Progress) { seen = append(seen, p) }}
+	inBubble(t, c, func(t *testing.T, _ *Result) {
+		require.Len(t, seen, 2*160)
+		assert.Equal(t, Off, seen[0].Fix)
+		last := seen[len(seen)-1]
+		assert.Equal(t, On, last.Fix)
+		assert.Equal(t, s.Duration, last.Elapsed)
+		assert.Equal(t, s.Duration, last.Duration)
+	})
+}

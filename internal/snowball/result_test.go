@@ -1,0 +1,77 @@
+package snowball
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+func TestValueJSON(t *testing.T) {
+	text, err := json.Marshal(map[string]any{"none": None(), "some": Value(1.5), "spread": spreadOf(newHistogram())})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"none": null, "some": 1.5, "spread": {"count": 0, "p50_seconds": null, "p99_seconds": null, "max_seconds": null}}`, string(text))
+}
+
+func TestSpread(t *testing.T) {
+	h := newHistogram()
+	for range 98 {
+		record(h, time.Millisecond)
+	}
+	record(h, time.Second)
+	record(h, -time.Second) // a clock that was set back is no reason to fail
+	record(h, 20*time.Second)
+	s := spreadOf(h)
+	assert.Equal(t, int64(101), s.Count)
+	assert.InEpsilon(t, 0.001, float64(s.P50), 0.01)
+	assert.InEpsilon(t, 1, float64(s.P99), 0.01)
+	assert.InEpsilon(t, 20, float64(s.Max), 0.01)
+	assert.LessOrEqual(t, s.P99, s.Max)
+}
+
+// One run in full, as it is shown.
+func TestPresentation(t *testing.T) {
+	s := builtin(t, "panic")
+	synctest.Test(t, func(t *testing.T) {
+		r, err := Execute(t.Context(), Config{Scenario: s})
+		require.NoError(t, err)
+
+		var text strings.Builder
+		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
+		assert.Contains(t, text.String(), "2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
+		for _, m := range measures {
+			assert.Contains(t, text.String(), m.name)
+			assert.Contains(t, Glossary(), m.name)
+		}
+		assert.Contains(t, text.String(), "not within the run")
+		assert.Contains(t, text.String(), "5 of 5")
+		assert.Contains(t, text.String(), "Callers of failing keys were told, fix off: value ")
+
+		assert.Regexp(t, `^Fix off: healthy throughput fell from [\d,]+/s to \d+/s during the fault \(-\d+\.\d %\) and did not recover within the run; `+
+			`[\d,]+ events were dropped\. Fix on: healthy throughput went from .*; no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.Finding())
+		assert.Contains(t, Story(s), "A service of 32 workers takes 2,000 events per second from a queue of 512.")
+
+		var csv bytes.Buffer
+		require.NoError(t, series.WriteCSV(&csv, r.Series()...))
+		lines := strings.Split(strings.TrimSpace(csv.String()), "\n")
+		require.Len(t, lines, 161, "both runs must be sampled at the same times")
+		for _, line := range lines {
+			assert.Len(t, strings.Split(line, ","), 1+2*11)
+		}
+		charts := r.Charts(s)
+		for _, c := range charts {
+			require.Len(t, c.Lines, 2, c.Title)
+			assert.NotEmpty(t, c.Lines[0].Points, c.Title)
+			assert.Equal(t, "fault: fetch of 5 keys panics", c.Windows[0].Label)
+		}
+		assert.Equal(t, "Healthy throughput", charts[0].Title)
+	})
+}
