@@ -14,13 +14,21 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// again is how long after the first signal a second one counts. Some wrappers,
+// such as timeout(1), send one signal twice at once.
+const again = 300 * time.Millisecond
 
 func main() {
 	// The first signal stops the run, which then prints what it measured; a
 	// second one ends the process.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(again)
+		stop()
+	})
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
