@@ -58,7 +58,7 @@ asks for a machine that is not busy with other things.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.IntVar(&f.callers, "callers", 50, "how many callers wait for the load (`n`)")
+	flags.IntVar(&f.callers, "callers", 50, "let `n` callers wait for the load")
 	flags.DurationVar(&f.timeout, "timeout", 200*time.Millisecond, "a caller's own deadline")
 	flags.DurationVar(&f.fetchTimeout, "fetch-timeout", 100*time.Millisecond, "the flight's time-out, below --timeout; with the fix off there is none")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a cell with the fix on is not a value or an error at once")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"time"
@@ -101,7 +102,7 @@ replay.`,
 	add("rate", "events.rate", "per-second", "0", "operations due per second (open loop); 0: as fast as the workers can (closed loop)")
 	add("timeout", "events.timeout", "duration", "2s", "the deadline of each read")
 
-	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: zipf:`SKEW`, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]]")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which `law` chooses keys: zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]]")
 	add("key-count", "keys.count", "n", "100000", "how many keys there are")
 	add("scramble", "keys.scramble", "bool", "false", "scatter the popular keys over the range")
 	flags.Lookup("scramble").NoOptDefVal = "true"
@@ -229,10 +230,11 @@ func (f *runFlags) loadTrace(path string) (*trace.Trace, error) {
 		return nil, fmt.Errorf("--trace-format: %w", err)
 	}
 	t, err := trace.Load(path, o)
-	if err != nil {
-		return nil, fmt.Errorf("--trace: %w", err)
+	var missing *fs.PathError
+	if errors.As(err, &missing) {
+		return nil, fmt.Errorf("trace %s: %w", path, missing.Err)
 	}
-	return t, nil
+	return t, err // it has the file's name, and the line if that is wrong
 }
 
 func faultNames() []string {

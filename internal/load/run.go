@@ -18,7 +18,8 @@ type cacheT = cache.Cache[uint64, []byte]
 // A run is one run under way.
 type run struct {
 	cfg        Config
-	ctx        context.Context // ends when the run is interrupted
+	ctx        context.Context // of all reads; ends after an interrupted run has stopped
+	cutOff     context.CancelFunc
 	cache      *cacheT
 	origin     *origin.Origin
 	fetch      func(context.Context, uint64) ([]byte, error)
@@ -68,7 +69,6 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 
 	r := &run{
 		cfg:        cfg,
-		ctx:        ctx,
 		cache:      c,
 		origin:     o,
 		refreshes:  cfg.Cache.RefreshAfter > 0,
@@ -76,6 +76,10 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 		stop:       make(chan struct{}),
 		process:    newProcess(),
 	}
+	// Not ctx itself: workers would go on for a moment, with reads that all end
+	// at once, and be counted.
+	r.ctx, r.cutOff = context.WithCancel(context.WithoutCancel(ctx))
+	defer r.cutOff()
 	r.fetch = r.load
 	if cfg.Rate > 0 {
 		r.pacer = newPacer(r)
@@ -87,7 +91,7 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	runtime.GC()
 	r.base = time.Now()
 	r.sampler = newSampler(r)
-	r.supervise()
+	r.supervise(ctx)
 	return r.result(cost), nil
 }
 
@@ -96,7 +100,7 @@ func (r *run) now() time.Duration { return time.Since(r.base) }
 
 // supervise starts the workers, steers the run through its parts, samples, and
 // returns when the workers have ended and the time is over.
-func (r *run) supervise() {
+func (r *run) supervise(ctx context.Context) {
 	if r.cfg.Warmup == 0 {
 		r.measure()
 	}
@@ -120,7 +124,7 @@ func (r *run) supervise() {
 	defer last.Stop()
 	defer end.Stop()
 	defer tick.Stop()
-	interrupted, over := r.ctx.Done(), false
+	interrupted, over := ctx.Done(), false
 	for ended != nil || !over {
 		select {
 		case <-warm.C:
@@ -134,6 +138,7 @@ func (r *run) supervise() {
 		case <-interrupted:
 			interrupted, over = nil, true
 			r.halt()
+			r.cutOff()
 		case <-ended:
 			ended = nil
 			if !r.stopped.Load() { // there are no more keys
