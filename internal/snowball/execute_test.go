@@ -20,6 +20,17 @@ func builtin(t *testing.T, fault string) *scenario.Scenario {
 	return s
 }
 
+// half is the scenario of a fault at half its size: events are what costs time
+// under the race detector.
+func half(t *testing.T, fault string) *scenario.Scenario {
+	t.Helper()
+	s := builtin(t, fault)
+	s.Events.Rate /= 2
+	s.Events.Workers /= 2
+	s.Events.Queue /= 2
+	return s
+}
+
 // inBubble runs the scenario on a fake clock. The bubble fails the test if a
 // goroutine is left.
 func inBubble(t *testing.T, c Config, check func(t *testing.T, r *Result)) {
@@ -47,7 +58,7 @@ func TestSnowball(t *testing.T) {
 		"panic": verdict.Panic, "goexit": verdict.Goexit, "child": verdict.Panic, "hang": verdict.TimedOut,
 	} {
 		t.Run(fault, func(t *testing.T) {
-			s := builtin(t, fault)
+			s := half(t, fault)
 			inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
 				off, on := r.Off, r.On
 				assert.Less(t, float64(off.ChangeInside), -0.5)
@@ -92,12 +103,12 @@ func TestSnowball(t *testing.T) {
 func TestNoDifferenceWithoutCrash(t *testing.T) {
 	for _, fault := range []string{"none", "error"} {
 		t.Run(fault, func(t *testing.T) {
-			s := builtin(t, fault)
+			s := half(t, fault)
 			inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) { alikeRuns(t, s, r) })
 		})
 	}
 	t.Run("a crash at rate 0", func(t *testing.T) {
-		s := builtin(t, "panic")
+		s := half(t, "panic")
 		s.Fault.Rate = 0
 		inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
 			alikeRuns(t, s, r)
@@ -128,13 +139,15 @@ func alikeRuns(t *testing.T, s *scenario.Scenario, r *Result) {
 	}
 	assert.Contains(t, r.Finding(), "Both runs are alike")
 	if s.Fault.Rate > 0 {
-		assert.Equal(t, r.Off.Told[verdict.Failed], r.On.Told[verdict.Failed])
+		// Goroutines are not scheduled alike, so now and then a caller joins a load
+		// in one run and just misses it in the other.
+		assert.InEpsilon(t, r.Off.Told[verdict.Failed], r.On.Told[verdict.Failed], 0.1)
 	}
 }
 
 // A slow backend stops when the fault does, so the service comes back by itself.
 func TestRecovery(t *testing.T) {
-	s := builtin(t, "slow")
+	s := half(t, "slow")
 	inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
 		assert.Less(t, float64(r.Off.ChangeInside), -s.Expect.HealthyDropOff)
 		assert.Greater(t, float64(r.On.ChangeInside), -0.05)
@@ -149,7 +162,7 @@ func TestRecovery(t *testing.T) {
 func TestSeedSettlesEvents(t *testing.T) {
 	prints := make(map[string]bool)
 	for _, seed := range []uint64{1, 1, 2} {
-		s := builtin(t, "none")
+		s := half(t, "none")
 		s.Seed, s.Events.Rate = seed, 100
 		inBubble(t, Config{Scenario: s}, func(_ *testing.T, r *Result) { prints[r.On.Fingerprint] = true })
 	}
@@ -157,7 +170,7 @@ func TestSeedSettlesEvents(t *testing.T) {
 }
 
 func TestTraceKeys(t *testing.T) {
-	s := builtin(t, "panic")
+	s := half(t, "panic")
 	require.NoError(t, s.Set("keys.kind", "trace"))
 	require.NoError(t, s.Set("keys.trace", "x"))
 	s.Fault.Keys, s.Fault.Share, s.Events.Rate = 1, 0, 200
@@ -168,7 +181,7 @@ func TestTraceKeys(t *testing.T) {
 }
 
 func TestStopped(t *testing.T) {
-	s := builtin(t, "panic")
+	s := half(t, "panic")
 	for _, tt := range []struct {
 		name   string
 		after  time.Duration
@@ -211,7 +224,7 @@ func TestStopped(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	s := builtin(t, "none")
+	s := half(t, "none")
 	s.Events.Rate = 100
 	var seen []Progress
 	c := Config{Scenario: s, Progress: func(p Progress) { seen = append(seen, p) }}
