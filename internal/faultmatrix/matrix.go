@@ -1,6 +1,7 @@
 package faultmatrix
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,7 +68,7 @@ type Row struct {
 type Cell struct {
 	Fault string `json:"-"`
 	FixOn bool   `json:"fix_on"`
-	Saw   []Seen `json:"callers_saw"` // the most frequent first
+	Saw   []Seen `json:"callers_saw"` // the most frequent first, then by name
 	// Median and Max are how long after the fault struck the callers knew.
 	Median Seconds `json:"median_seconds"`
 	Max    Seconds `json:"max_seconds"`
@@ -105,7 +106,7 @@ func (c *Cell) callers(t *trial, answers []told) {
 	for kind, n := range counts {
 		c.Saw = append(c.Saw, Seen{kind, n})
 	}
-	slices.SortFunc(c.Saw, func(a, b Seen) int { return b.Count - a.Count })
+	slices.SortFunc(c.Saw, func(a, b Seen) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Kind, b.Kind)) })
 }
 
 // Run makes the matrix. It blocks for some seconds: for each trial in which

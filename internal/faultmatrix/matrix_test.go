@@ -1,0 +1,167 @@
+package faultmatrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+var config = Config{Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond}
+
+// harmful are the faults that leave callers to their own deadlines, and the key
+// dead, when the fix is off.
+var harmful = map[string]bool{
+	"panic": true, "goexit": true, "hang": true, "child": true, "slow": true, "load in own load": true,
+}
+
+func TestMatrix(t *testing.T) {
+	for _, callers := range []int{2, 50} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config
+			cfg.Callers = callers
+			var seen []string
+			cfg.Observe = func(_, all int, what string) {
+				require.Equal(t, 2*len(faults), all)
+				seen = append(seen, what)
+			}
+			m, err := Run(t.Context(), cfg)
+			require.NoError(t, err)
+			require.Empty(t, m.Problems())
+			require.Len(t, m.Rows, len(faults))
+			require.Len(t, seen, 2*len(faults))
+			require.Zero(t, m.GoroutinesLeft)
+			for i, row := range m.Rows {
+				f := faults[i]
+				// With the fix on, on a clock that only moves while all wait:
+				// known in no time, or when the flight's time is up.
+				if f.waits {
+					require.InDelta(t, cfg.FetchTimeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
+				} else {
+					require.Zero(t, row.On.Max, row.Fault)
+				}
+				if !harmful[row.Fault] {
+					require.Equal(t, row.On.Saw, row.Off.Saw, row.Fault)
+					require.Equal(t, row.On.Loads, row.Off.Loads, row.Fault)
+					require.Equal(t, row.On.Next.Value, row.Off.Next.Value, row.Fault)
+					continue
+				}
+				require.Equal(t, []Seen{{verdict.Deadline, callers}}, row.Off.Saw, row.Fault)
+				require.InDelta(t, cfg.Timeout, row.Off.Median.Duration(), float64(5*time.Millisecond), row.Fault)
+				require.Equal(t, Next{Kind: verdict.Deadline, Took: Seconds(cfg.Timeout)}, row.Off.Next, row.Fault)
+				require.Equal(t, 1, row.Off.Loads, row.Fault)
+			}
+		})
+	}
+}
+
+// On the real clock, and with as many callers as a busy service may have.
+func TestMatrixOnTheRealClock(t *testing.T) {
+	cfg := Config{Callers: 200, Timeout: 900 * time.Millisecond, FetchTimeout: 800 * time.Millisecond}
+	all := faults
+	t.Cleanup(func() { faults = all })
+	for _, f := range all {
+		if f.name == "panic" || f.name == "first caller gone" {
+			faults = []fault{f}
+			m, err := Run(t.Context(), cfg)
+			require.NoError(t, err)
+			for _, problem := range m.Problems() {
+				// How fast is for the machine to say, and what is for us.
+				require.ErrorContains(t, problem, "at the median")
+			}
+		}
+	}
+}
+
+// Cells in which the fix is off, taken for cells in which it is on, must be
+// found out: otherwise the check proves nothing.
+func TestProblemsNameEachCell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := Run(t.Context(), config)
+		require.NoError(t, err)
+		for i := range m.Rows {
+			m.Rows[i].On = m.Rows[i].Off
+		}
+		m.GoroutinesLeft = 3
+		text := errors.Join(m.Problems()...).Error()
+		for i := range faults {
+			name := faults[i].name + ", fix on: "
+			require.Equal(t, harmful[faults[i].name], strings.Contains(text, name), "%s\n%s", name, text)
+		}
+		for _, part := range []string{
+			"panic, fix on: 50 callers too many saw deadline instead of panic",
+			"panic, fix on: the callers knew after 199.95ms at the median, not within 1ms",
+			`panic, fix on: the next caller got "deadline", want "loaded anew"`,
+			"panic, fix on: 1 loads, want 2",
+			"3 goroutines were left",
+		} {
+			require.Contains(t, text, part)
+		}
+	})
+}
+
+func TestInterruptedMatrixHasFewerRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cfg := config
+		cfg.Observe = func(_, _ int, what string) {
+			if what == "panic, fix off" {
+				time.AfterFunc(50*time.Millisecond, cancel)
+			}
+		}
+		m, err := Run(ctx, cfg)
+		require.NoError(t, err)
+		require.True(t, m.Interrupted)
+		require.Len(t, m.Rows, 2)
+		require.Zero(t, m.GoroutinesLeft)
+		require.ErrorContains(t, errors.Join(m.Problems()...), "interrupted")
+	})
+}
+
+func TestMatrixAsJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := Run(t.Context(), config)
+		require.NoError(t, err)
+		text, err := json.Marshal(m)
+		require.NoError(t, err)
+		var back struct {
+			Timeout float64 `json:"timeout_seconds"`
+			Rows    []struct {
+				Fault string
+				Off   struct {
+					Saw []struct {
+						Kind  string
+						Count int
+					} `json:"callers_saw"`
+					Median float64 `json:"median_seconds"`
+				}
+			}
+		}
+		require.NoError(t, json.Unmarshal(text, &back))
+		require.Equal(t, 0.2, back.Timeout)
+		require.Equal(t, "panic", back.Rows[2].Fault)
+		require.Equal(t, "deadline", back.Rows[2].Off.Saw[0].Kind)
+		require.Equal(t, 50, back.Rows[2].Off.Saw[0].Count)
+		require.InDelta(t, 0.2, back.Rows[2].Off.Median, 0.005)
+	})
+}
+
+func TestConfigIsValidated(t *testing.T) {
+	for field, spoil := range map[string]func(*Config){
+		"Callers":      func(c *Config) { c.Callers = 1 },
+		"FetchTimeout": func(c *Config) { c.FetchTimeout = 0 },
+		"Timeout":      func(c *Config) { c.Timeout = c.FetchTimeout },
+	} {
+		cfg := config
+		spoil(&cfg)
+		_, err := Run(t.Context(), cfg)
+		require.ErrorContains(t, err, "Config."+field)
+	}
+}
