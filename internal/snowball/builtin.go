@@ -35,5 +35,5 @@ func Builtin(fault string) (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snowball: %w", err)
 	}
-	return scenario.Parse(file, text)
+	return scenario.Parse("built-in "+file, text)
 }

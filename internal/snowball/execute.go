@@ -29,7 +29,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 	}
 	r := &Result{Seed: c.Scenario.Seed}
 	for _, fix := range []Fix{Off, On} {
-		if ctx.Err() != nil {
+		if stopped(ctx) {
 			break
 		}
 		service, err := newService(c, fix)
@@ -48,6 +48,8 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 			r.On = run
 		}
 	}
-	r.Partial = ctx.Err() != nil
+	r.Partial = stopped(ctx)
 	return r, nil
 }
+
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }

@@ -33,7 +33,7 @@ func (v *service) probe(ctx context.Context) int {
 		})
 	}
 	probes.Wait()
-	if ctx.Err() != nil {
+	if stopped(ctx) {
 		return -1
 	}
 	return int(dead.Load())

@@ -63,7 +63,8 @@ func (m *sampler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if m.sample(m.service.since()); m.last >= m.service.line.stop {
+			m.sample(m.service.since())
+			if m.last >= m.service.line.stop {
 				return
 			}
 		}

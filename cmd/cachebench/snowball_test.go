@@ -1,0 +1,235 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// smallSnowball is the built-in service at a quarter of its size.
+var smallSnowball = []string{"snowball", "--rate", "500", "--workers", "8", "--queue", "128"}
+
+// snowballOnFakeClock runs the command until its end, or for the given time if
+// that is not 0. No goroutine may be left: the bubble sees to that.
+func snowballOnFakeClock(t *testing.T, stopAfter time.Duration, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		if stopAfter > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, stopAfter)
+			defer cancel()
+		}
+		var o, e bytes.Buffer
+		code = execute(ctx, append(smallSnowball[:len(smallSnowball):len(smallSnowball)], args...), &o, &e)
+		stdout, stderr = o.String(), e.String()
+	})
+	return code, stdout, stderr
+}
+
+func TestSnowballCommand(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--check", "--out", dir)
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+	assert.Empty(t, stderr, "no progress where there is no terminal")
+	assert.NotContains(t, stdout, "\x1b")
+	assert.Contains(t, stdout, "500 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
+	assert.Regexp(t, `failing keys still dead at the end ↓ +[1-5] of 5 +0 of 5`, stdout)
+	assert.Regexp(t, `(?s)Fix off: healthy\s+throughput\s+fell`, stdout)
+	assert.Contains(t, stdout, "pass     fix off: healthy throughput falls during the fault")
+	assert.NotContains(t, stdout, "FAIL")
+	for _, name := range []string{"report.html", "snowball.svg", "series.csv", "result.json"} {
+		assert.Contains(t, stdout, filepath.Join(dir, name))
+	}
+
+	page := readFile(t, dir, "report.html")
+	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check --out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics"} {
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	}
+	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
+		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign) //nolint:testifylint // would print the page
+	}
+	for _, attribute := range regexp.MustCompile(`href="[^"]*"`).FindAllString(page, -1) {
+		assert.True(t, strings.HasPrefix(attribute, `href="#`), attribute)
+	}
+	assert.Contains(t, readFile(t, dir, "snowball.svg")[:300], "<svg ")
+
+	rows, err := csv.NewReader(strings.NewReader(readFile(t, dir, "series.csv"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 161)
+	columns := []string{
+		"healthy_per_second", "healthy_offered_per_second", "healthy_latency_p99_seconds", "queue_depth", "blocked_callers",
+		"workers_on_failing_keys", "goroutines", "heap_bytes", "timeouts_per_second", "drops_per_second", "abandoned_functions",
+	}
+	want := []string{"t_seconds"}
+	for _, fix := range []string{"off_", "on_"} {
+		for _, c := range columns {
+			want = append(want, fix+c)
+		}
+	}
+	assert.Equal(t, want, rows[0])
+	assert.Equal(t, "0.05", rows[1][0])
+	assert.Equal(t, "8", rows[160][0])
+
+	var result map[string]any
+	require.NoError(t, json.Unmarshal([]byte(readFile(t, dir, "result.json")), &result))
+	assert.Len(t, result["files"], 4)
+}
+
+func readFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestSnowballJSON(t *testing.T) {
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--json", "--fault", "goexit", "--seed", "7", "--duration", "4s")
+	require.Equal(t, exitOK, code, stderr)
+	var result struct {
+		Command  string
+		Seed     uint64
+		Partial  bool
+		Scenario string
+		Finding  string
+		Off      map[string]any `json:"fix_off"`
+		On       map[string]any `json:"fix_on"`
+		Checks   []any
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
+	assert.Equal(t, uint64(7), result.Seed)
+	assert.False(t, result.Partial)
+	assert.Empty(t, result.Checks)
+	assert.Contains(t, result.Command, "--fault goexit")
+	assert.Contains(t, result.Scenario, "start: 1s", "the window keeps its place in a shorter run")
+	assert.Contains(t, result.Scenario, "end: 2.5s")
+	assert.NotEmpty(t, result.Finding)
+	assert.Equal(t, result.Off["fingerprint"], result.On["fingerprint"])
+	assert.Nil(t, result.Off["recovery_seconds"], "it did not recover")
+	assert.Equal(t, 0.0, result.On["recovery_seconds"])
+	assert.Less(t, result.Off["healthy_change_inside"], -0.3)
+	assert.Greater(t, result.On["healthy_change_inside"], -0.05)
+}
+
+func TestSnowballCheckFails(t *testing.T) {
+	// Nothing goes wrong, so the expected effect is not there.
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--check", "--fault-rate", "0")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stdout, "Both runs are alike")
+	assert.Contains(t, stdout, "FAIL     fix off: healthy throughput falls during the fault")
+	assert.Regexp(t, `^cachebench: 2 of 3 checks did not hold:
+  fix off: healthy throughput falls during the fault: it changed by [+-]?\d\.\d %; wanted: -50\.0 % or worse
+  fix on: callers of failing keys learn of it soon: after – in the median; wanted: at most 100 ms
+$`, stderr)
+
+	// The same expectations on a service with room for those who wait.
+	code, _, stderr = snowballOnFakeClock(t, 0, "--check", "--workers", "500")
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stderr, "cachebench: 1 of 3 checks did not hold:\n  fix off: ")
+}
+
+func TestSnowballStopped(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := snowballOnFakeClock(t, 4*time.Second, "--out", dir)
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "cachebench: stopped before the end; the result is partial\n", stderr)
+	assert.Regexp(t, `healthy events/s during the fault ↑ +\d+/s \(-\d+\.\d %\) +–`, stdout, "what was measured must be there")
+	assert.Contains(t, stdout, "The runs were stopped")
+	assert.Contains(t, readFile(t, dir, "report.html"), "The runs were stopped")
+
+	code, stdout, _ = snowballOnFakeClock(t, 4*time.Second, "--json")
+	assert.Equal(t, exitFailed, code)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
+	assert.Equal(t, true, result["partial"])
+	assert.NotNil(t, result["fix_off"])
+	assert.Nil(t, result["fix_on"])
+}
+
+func TestSnowballScenarioFile(t *testing.T) {
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--scenario", filepath.Join("..", "..", "testdata", "scenarios", "smoke.yaml"), "--fault", "error")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, stdout, "500 events/s for 3 s, twice. From 500 ms to 2 s the fetch of 5 keys (4.8 % of the events) returns an error.")
+	assert.Contains(t, stdout, "Both runs are alike")
+}
+
+func TestSnowballKeys(t *testing.T) {
+	trace := filepath.Join("..", "..", "testdata", "traces", "small.arc")
+	for _, keys := range []string{"uniform", "zipf:0.8", "trace:" + trace} {
+		code, stdout, stderr := snowballOnFakeClock(t, 0, "--keys", keys, "--duration", "1s", "--fault-keys", "3", "--fault-share", "0")
+		require.Equal(t, exitOK, code, "%s: %s", keys, stderr)
+		assert.Contains(t, stdout, "the fetch of 3 keys", keys)
+	}
+}
+
+func TestSnowballWrongUsage(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	unknown := file("unknown.yaml", "events:\n  ratee: 5\n")
+	writes := file("writes.yaml", "seed: 1\nmix: {write: 1}\n")
+	plain := file("plain.yaml", "seed: 1\n")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--fault", "crash"}, `--fault: "crash": must be one of panic, goexit, error, hang, child, slow, none`},
+		{[]string{"--rate", "many"}, `--rate: must be a number, got "many"`},
+		{[]string{"--rate", "0"}, "--rate: must be above 0: the snowball offers events at a steady rate"},
+		{[]string{"--workers", "0"}, "--workers: must be from 1 to 1000000, got 0"},
+		{[]string{"--workers", "-3"}, "--workers: must be from 1 to 1000000, got -3"},
+		{[]string{"--timeout", "2"}, "--timeout: must be a duration such as 250ms, got 2"},
+		{[]string{"--fault-rate", "1.5"}, "--fault-rate: must be from 0 to 1, got 1.5"},
+		{[]string{"--fault-start", "6s"}, "built-in snowball-panic.yaml:13: fault.end: must be after fault.start (6s), got 5s"},
+		{[]string{"--fault-keys", "5000"}, "--fault-keys: must be at most keys.count (1000), got 5000"},
+		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
+		{[]string{"--keys", "trace:none.arc"}, "none.arc"},
+		{[]string{"--duration", "100ms"}, "--duration: must be at least 800ms to be measured, got 100ms"},
+		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
+		{[]string{"--scenario", unknown}, unknown + ":2: events.ratee: unknown field (did you mean rate?)"},
+		{[]string{"--scenario", writes}, writes + ":2: mix.write: must be 0"},
+		{[]string{"--scenario", plain, "--check"}, "--check: scenario plain has no section expect to be held to"},
+		{[]string{"--scenario", plain, "--fault", "crash"}, `--fault: "crash": must be one of none, panic`},
+		{[]string{"--out", filepath.Join(plain, "x")}, "--out: "},
+		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
+		{[]string{"stray"}, `unknown command "stray"`},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := execute(t.Context(), append([]string{"snowball"}, tt.args...), &stdout, &stderr)
+			assert.Equal(t, exitUsage, code, stderr.String())
+			assert.Contains(t, stderr.String(), tt.want)
+			assert.Contains(t, stderr.String(), "Run 'cachebench snowball --help' for usage.")
+			assert.Empty(t, stdout.String(), "nothing may run")
+		})
+	}
+}
+
+func TestSnowballHelp(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, exitOK, execute(t.Context(), []string{"snowball", "-h"}, &stdout, &stderr))
+	for _, want := range []string{"Examples:", "time to recover", "--fault-start", "queue depth, peak", "goexit   it calls runtime.Goexit"} {
+		assert.Contains(t, stdout.String(), want)
+	}
+}
+
+func TestWrapped(t *testing.T) {
+	assert.Equal(t, "it took\n1.8 s then", wrapped("it took 1.8 s then", 10))
+	assert.Equal(t, "by\n-3.5 %.", wrapped("by -3.5 %.", 7))
+	assert.Equal(t, "unbreakable", wrapped("unbreakable", 3))
+	assert.Empty(t, wrapped("", 3))
+}
