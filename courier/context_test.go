@@ -91,7 +91,7 @@ func TestTimeoutSeenFromInside(t *testing.T) {
 func TestDerivedContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
-		caller, leave := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
+		caller, leave := context.WithCancelCause(context.WithValue(t.Context(), contextKey{}, "value"))
 		got := make(chan context.Context, 1)
 		gate := make(chan struct{})
 		go func() {
@@ -117,8 +117,9 @@ func TestDerivedContexts(t *testing.T) {
 		cancelOwn(errBoom)
 		assert.Equal(t, errBoom, context.Cause(own))
 
-		leave()
+		leave(errBoom)
 		synctest.Wait()
+		assert.NoError(t, context.Cause(ctx), "the first caller's end is not the flight's")
 		all := []context.Context{plain, timed, deeper, valued}
 		for i, derived := range all {
 			assert.NoError(t, derived.Err(), i)
@@ -126,6 +127,7 @@ func TestDerivedContexts(t *testing.T) {
 		close(gate)
 		assert.NoError(t, stays.one().err)
 		synctest.Wait()
+		assert.Equal(t, context.Canceled, context.Cause(ctx))
 		for i, derived := range all {
 			assert.Equal(t, context.Canceled, derived.Err(), i)
 			assert.Equal(t, context.Canceled, context.Cause(derived), i)

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -87,6 +88,9 @@ func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Contex
 
 	c.mu.Lock()
 	f, joined, err := c.board(ctx, key, owns, fetch)
+	if err != nil {
+		f, joined, err = c.boardAgain(ctx, key, owns, fetch, err)
+	}
 	c.mu.Unlock()
 	if err != nil {
 		return v, false, err
@@ -106,6 +110,24 @@ func equalsItself[K comparable](key K) bool {
 	return key == key //nolint:gocritic // false for NaN: that is the question
 }
 
+// boardAgain is called when board has refused a caller, with c.mu held. A
+// goroutine that is about to end, and only waits for a processor, is not stuck:
+// in a busy loop of calls, children that have nothing left to do can starve
+// for a time slice. So they get a few chances before the caller is refused.
+func (c *Courier[K, V]) boardAgain(ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error), why error) (f *flight[K, V], joined bool, err error) {
+	err = why
+	for try := 0; try < 4 && (err == errStuckKey || err == errStuckAll); try++ { //nolint:errorlint // a BackoffError may wrap another courier's
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+		f, joined, err = c.board(ctx, key, owns, fetch)
+	}
+	if err == errTooManyWaiting || err == errStuckKey || err == errStuckAll { //nolint:errorlint // as above
+		c.stats.Overloads++
+	}
+	return f, joined, err
+}
+
 // board finds the flight for key or makes one, and counts the caller in. The
 // caller of board starts a new flight's goroutine. c.mu is held.
 func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error)) (f *flight[K, V], joined bool, err error) {
@@ -113,7 +135,6 @@ func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(
 		return nil, false, ErrClosed
 	}
 	if limit := c.cfg.maxWaiting; limit > 0 && c.stats.Waiting >= limit {
-		c.stats.Overloads++
 		return nil, false, errTooManyWaiting
 	}
 	if owns {
@@ -131,12 +152,10 @@ func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(
 			}
 		}
 		if c.stuck[key] >= c.cfg.abandonedPerKey() {
-			c.stats.Overloads++
 			return nil, false, errStuckKey
 		}
 	}
 	if c.stats.Abandoned >= c.cfg.abandonedInAll() {
-		c.stats.Overloads++
 		return nil, false, errStuckAll
 	}
 	f = newFlight(ctx, c, key, owns, fetch)

@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,20 @@ func TestDeadlockIsSurvived(t *testing.T) {
 		assert.NoError(t, o.err)
 		assert.Equal(t, 7, o.value)
 		assert.Equal(t, 0, c.Stats().Waiting)
+
+		// The call that got the error does not wait: the flight is cancelled
+		// when its caller leaves.
+		o = callers(t, &c, 1, "a", time.Second, func(ctx context.Context) (int, error) {
+			_, _, err := c.Do(ctx, "a", nil)
+			assert.ErrorIs(t, err, courier.ErrDeadlock)
+			assert.Equal(t, 1, c.Stats().Waiting)
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}).one()
+		assert.ErrorIs(t, o.err, context.DeadlineExceeded)
+		synctest.Wait()
+		assert.EqualValues(t, 1, c.Stats().Deserted)
+		still(t, c.Stats())
 	})
 }
 
@@ -255,6 +270,34 @@ func TestNoDeadlockWithAnEndedFlight(t *testing.T) {
 		assert.Equal(t, outcome{value: 7, shared: true, after: 2 * time.Second}, b.one())
 		synctest.Wait()
 		still(t, c.Stats())
+	})
+}
+
+// Nor do those wait who have just been told, but did not run yet. On one
+// processor they do not run before the call, but for rare preemption.
+func TestNoDeadlockWithOneWhoWasTold(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		var c, closed courier.Courier[string, int]
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		goB := make(chan struct{})
+		b := callers(t, &c, 1, "b", 0, func(ctx context.Context) (int, error) {
+			<-goB
+			// It ends "middle", for which "a" waits, and does not block.
+			assert.Error(t, closed.Shutdown(ended))
+			return asks(&c, "a", nil)(ctx)
+		})
+		a := callers(t, &c, 1, "a", 0, func(ctx context.Context) (int, error) {
+			_, err := asks(&closed, "middle", func(ctx context.Context) (int, error) {
+				return asks(&c, "b", nil)(context.WithoutCancel(ctx))
+			})(ctx)
+			assert.ErrorIs(t, err, courier.ErrClosed)
+			return 7, nil
+		})
+		close(goB)
+		assert.Equal(t, 7, a.one().value)
+		assert.Equal(t, 7, b.one().value)
 	})
 }
 

@@ -88,5 +88,6 @@ func TestInterfaceKeys(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 5, c.Stats().InFlight)
 		close(gate)
+		synctest.Wait() // t.Context ends with this function
 	})
 }

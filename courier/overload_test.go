@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -137,4 +138,23 @@ func TestMaxWaiting(t *testing.T) {
 		works(t, c, "a")
 		still(t, c.Stats())
 	})
+}
+
+// Goroutines that only wait for a processor are not stuck. Here the children
+// have nothing left to do but starve, since caller and flight hand one
+// processor to each other.
+func TestStarvingIsNotStuck(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	c := courier.New[string, int](courier.WithMaxAbandoned(1, 1))
+	for range 1000 {
+		_, _, err := c.Do(t.Context(), "key", func(ctx context.Context) (int, error) {
+			courier.Go(ctx, func(context.Context) error { return nil })
+			return 7, nil
+		})
+		if !assert.NoError(t, err) {
+			break
+		}
+	}
+	assert.NoError(t, c.Shutdown(t.Context()))
+	still(t, c.Stats())
 }

@@ -124,6 +124,23 @@ func TestQueuedFlightIsDeserted(t *testing.T) {
 	})
 }
 
+// A flight that gets the slot in the moment in which its time is up gives it
+// back.
+func TestHolderAndQueuedTimeOutTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTimeout(time.Second))
+		for range 100 {
+			holder := callers(t, c, 1, "holder", 0, sleeps(time.Minute))
+			queued := callers(t, c, 1, "queued", 0, sleeps(time.Minute))
+			assert.ErrorIs(t, holder.one().err, courier.ErrTimeout)
+			assert.ErrorIs(t, queued.one().err, courier.ErrTimeout)
+			works(t, c, "key")
+			time.Sleep(time.Hour)
+			still(t, c.Stats())
+		}
+	})
+}
+
 // A few stuck functions do not stop all keys.
 func TestFlightThatIsOverHasNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
