@@ -1,0 +1,66 @@
+package cache_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/courier"
+)
+
+// Each wrong option is refused with its name and value.
+func TestOptionErrors(t *testing.T) {
+	type options = cache.Options[int, int]
+	weigher := func(int, int) uint32 { return 1 }
+	for _, tt := range []struct {
+		o     options
+		field string
+		value any
+		text  string
+	}{
+		{options{Capacity: -1}, "Capacity", -1, "cache: Options.Capacity: -1: want 0 (the default) or more"},
+		{options{MaxWeight: 1 << 63, Weigher: weigher}, "MaxWeight", uint64(1 << 63), "cache: Options.MaxWeight: 9223372036854775808: want less than 2^63"},
+		{options{MaxWeight: 1}, "Weigher", "nil", "cache: Options.Weigher: nil: want a function, since MaxWeight is set"},
+		{options{Weigher: weigher}, "MaxWeight", 0, "cache: Options.MaxWeight: 0: want a bound above 0, since Weigher is set"},
+		{options{TTL: -time.Second}, "TTL", -time.Second, "cache: Options.TTL: -1s: want 0 (no expiry) or more"},
+		{options{TTLJitter: -0.5}, "TTLJitter", -0.5, "cache: Options.TTLJitter: -0.5: want a share from 0 to 1"},
+		{options{TTLJitter: 1.5}, "TTLJitter", 1.5, "cache: Options.TTLJitter: 1.5: want a share from 0 to 1"},
+		{options{RefreshAfter: -1}, "RefreshAfter", time.Duration(-1), "cache: Options.RefreshAfter: -1ns: want 0 (never) or more"},
+		{options{RefreshAfter: time.Minute, TTL: time.Minute}, "RefreshAfter", time.Minute, "cache: Options.RefreshAfter: 1m0s: want less than TTL (1m0s)"},
+	} {
+		_, err := cache.New(tt.o)
+		var bad *cache.OptionError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, tt.field, bad.Field)
+		require.Equal(t, tt.value, bad.Value)
+		require.EqualError(t, err, tt.text)
+	}
+	_, err := cache.New(options{TTLJitter: math.NaN()})
+	require.EqualError(t, err, "cache: Options.TTLJitter: NaN: want a share from 0 to 1")
+
+	_, err = cache.New(options{Courier: []courier.Option{courier.WithTimeout(-time.Second)}})
+	var bad *courier.OptionError
+	require.ErrorAs(t, err, &bad)
+	require.Equal(t, "WithTimeout", bad.Option)
+}
+
+func TestOptionsAtTheirBounds(t *testing.T) {
+	type options = cache.Options[int, int]
+	for _, o := range []options{
+		{Capacity: math.MaxInt},
+		{MaxWeight: math.MaxInt64, Weigher: func(int, int) uint32 { return math.MaxUint32 }},
+		{TTL: math.MaxInt64, TTLJitter: 1},
+		{TTL: 2, RefreshAfter: 1},
+		{RefreshAfter: math.MaxInt64},
+	} {
+		c := newCache(t, o)
+		for i := range 100 {
+			c.Set(i, i)
+			_, err := c.Fetch(t.Context(), -i, returns[int](i))
+			require.NoError(t, err)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package cache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+// A small cache is a strict LRU: Get, Fetch and Set count as use.
+func TestOrder(t *testing.T) {
+	var left []string
+	c := newCache(t, cache.Options[string, int]{Capacity: 4, OnEviction: func(k string, _ int, r cache.Reason) {
+		if r == cache.ReasonSize {
+			left = append(left, k)
+		}
+	}})
+	for _, k := range []string{"a", "b", "c", "d"} {
+		c.Set(k, 0)
+	}
+	c.Get("a")
+	_, err := c.Fetch(t.Context(), "b", mustNotLoad[string, int](t))
+	require.NoError(t, err)
+	c.Set("c", 1)
+	c.Get("missing")
+	for range c.All() { // counts for nothing
+	}
+	for _, k := range []string{"1", "2", "3", "4"} {
+		_, err := c.Fetch(t.Context(), k, returns[string](0))
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"d", "a", "b", "c"}, left)
+	require.Equal(t, uint64(4), c.Stats().Evictions)
+}
+
+// Long random sequences leave what golang-lru leaves, in the same order.
+func TestOrderIsThatOfGolangLRU(t *testing.T) {
+	for _, capacity := range []int{1, 2, 3, 17, cache.StrictBelow - 1} {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprintf("%d", capacity), func(t *testing.T) {
+			t.Log("seed", seed)
+			r := rand.New(rand.NewPCG(seed, 0))
+			var got, want []int
+			c := newCache(t, cache.Options[int, int]{Capacity: capacity, OnEviction: func(k, _ int, reason cache.Reason) {
+				if reason == cache.ReasonSize {
+					got = append(got, k)
+				}
+			}})
+			deleting := false
+			lru, err := simplelru.NewLRU(capacity, func(k, _ int) {
+				if !deleting {
+					want = append(want, k)
+				}
+			})
+			require.NoError(t, err)
+			for range 20_000 {
+				k := r.IntN(2 * capacity)
+				switch r.IntN(10) {
+				case 0:
+					deleting = true
+					require.Equal(t, lru.Remove(k), c.Delete(k))
+					deleting = false
+				case 1, 2, 3:
+					c.Set(k, k)
+					lru.Add(k, k)
+				default:
+					_, ok := c.Get(k)
+					_, wantOK := lru.Get(k)
+					require.Equal(t, wantOK, ok)
+				}
+			}
+			require.Equal(t, want, got)
+			keys := lru.Keys()
+			slices.Sort(keys)
+			left := make([]int, 0, len(keys))
+			for k := range c.All() {
+				left = append(left, k)
+			}
+			slices.Sort(left)
+			require.Equal(t, keys, left)
+		})
+	}
+}
+
+// The whole capacity is there to be used, whatever the number of shards, and
+// never more.
+func TestCapacityIsExact(t *testing.T) {
+	for _, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000} {
+		t.Run(fmt.Sprintf("%d", capacity), func(t *testing.T) {
+			c := newCache(t, cache.Options[int, int]{Capacity: capacity})
+			for i := range capacity {
+				c.Set(i, i)
+				if c.Len() != i+1 {
+					t.Fatalf("%d entries after %d sets", c.Len(), i+1)
+				}
+			}
+			require.Len(t, contents(c), capacity)
+			for i := range max(1000, capacity/4) {
+				c.Set(-1-i, i)
+				if c.Len() != capacity {
+					t.Fatalf("%d entries, capacity %d", c.Len(), capacity)
+				}
+				if _, ok := c.Get(-1 - i); !ok {
+					t.Fatal("what was just stored is gone")
+				}
+			}
+			require.NoError(t, c.Audit())
+			require.Equal(t, uint64(max(1000, capacity/4)), c.Stats().Evictions)
+		})
+	}
+}
+
+// With a capacity of 1 the newest stays.
+func TestCapacityOne(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{Capacity: 1, TTL: time.Hour})
+	for i := range 10 {
+		v, err := c.Fetch(t.Context(), i, returns[int](i))
+		require.NoError(t, err)
+		require.Equal(t, i, v)
+		require.Equal(t, map[int]int{i: i}, contents(c))
+	}
+}
+
+func TestDefaultCapacity(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{})
+	for i := range 2 * cache.DefaultCapacity {
+		c.Set(i, i)
+	}
+	require.Equal(t, cache.DefaultCapacity, c.Len())
+}
+
+// Room is taken from expired entries before live ones.
+func TestExpiredEntriesGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var left []departure[int, int]
+		c := newCache(t, cache.Options[int, int]{Capacity: 3, OnEviction: record(&left)})
+		c.Set(1, 0) // the oldest
+		c.Set(2, 0)
+		c.SetTTL(3, 0, time.Millisecond)
+		time.Sleep(time.Millisecond)
+		c.Set(4, 0)
+		c.Set(5, 0)
+		require.Equal(t, []departure[int, int]{{3, 0, cache.ReasonExpired}, {1, 0, cache.ReasonSize}}, left)
+	})
+}

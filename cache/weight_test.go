@@ -1,0 +1,129 @@
+package cache_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+const mib = 1 << 20
+
+func weighted(tb testing.TB, budget uint64) *cache.Cache[int, uint32] {
+	tb.Helper()
+	return newCache(tb, cache.Options[int, uint32]{
+		MaxWeight: budget,
+		Weigher:   func(_ int, v uint32) uint32 { return v },
+	})
+}
+
+func TestWeightBudgetIsHeld(t *testing.T) {
+	for _, budget := range []uint64{1000, 8 * mib} {
+		seed := rand.Uint64()
+		t.Log("seed", seed)
+		r := rand.New(rand.NewPCG(seed, 0))
+		c := weighted(t, budget)
+		most := int64(0)
+		for i := range 20_000 {
+			w := r.Uint64N(budget/100 + 1)
+			if i%100 == 0 {
+				w = r.Uint64N(budget + 1)
+			}
+			k := r.IntN(5000)
+			c.Set(k, uint32(w))
+			if got := c.Weight(); got > int64(budget) {
+				t.Fatalf("weight %d after %d sets, at most %d", got, i+1, budget)
+			}
+			if v, ok := c.Get(k); !ok || v != uint32(w) {
+				t.Fatal("what was just stored is gone")
+			}
+			most = max(most, c.Weight())
+			if i%1000 == 0 {
+				require.NoError(t, c.Audit())
+			}
+		}
+		require.Greater(t, most, int64(budget)*9/10, "the budget is there to be used")
+	}
+}
+
+// One entry may be heavier than its shard's share, up to MaxWeight itself:
+// others make room for it.
+func TestEntryHeavierThanItsShardsShare(t *testing.T) {
+	c := weighted(t, 8*mib)
+	require.Greater(t, c.Shards(), 1)
+	for i := range 8 * 1024 {
+		c.Set(i, 1024)
+	}
+	require.Equal(t, int64(8*mib), c.Weight())
+	for _, w := range []uint32{2 * mib, 7 * mib, 8 * mib} {
+		c.Set(-1, w)
+		require.LessOrEqual(t, c.Weight(), int64(8*mib))
+		v, ok := c.Get(-1)
+		require.True(t, ok)
+		require.Equal(t, w, v)
+		require.NoError(t, c.Audit())
+		require.Greater(t, c.Weight(), int64(8*mib)-2048, "no more goes than has to")
+	}
+	require.Equal(t, 1, c.Len())
+	for i := range 100 { // now it has to go
+		c.Set(i, mib)
+		require.LessOrEqual(t, c.Weight(), int64(8*mib))
+	}
+	_, ok := c.Get(-1)
+	require.False(t, ok)
+}
+
+func TestEntryHeavierThanTheBudget(t *testing.T) {
+	c := weighted(t, 1000)
+	c.Set(1, 10)
+	c.Set(2, 20)
+	c.Set(1, 1001)
+	_, ok := c.Get(1)
+	require.False(t, ok, "the older value is outdated")
+	require.Equal(t, 1, c.Len(), "nothing else had to go")
+	v, err := c.Fetch(t.Context(), 3, returns[int](uint32(math.MaxUint32)))
+	require.NoError(t, err)
+	require.Equal(t, uint32(math.MaxUint32), v, "who fetched it gets it")
+	_, ok = c.Get(3)
+	require.False(t, ok)
+	require.Equal(t, uint64(2), c.Stats().Rejected)
+	require.Equal(t, int64(20), c.Weight())
+}
+
+func TestWeightAndCapacity(t *testing.T) {
+	c := newCache(t, cache.Options[int, uint32]{
+		Capacity:  10,
+		MaxWeight: 100,
+		Weigher:   func(_ int, v uint32) uint32 { return v },
+	})
+	for i := range 50 {
+		c.Set(i, 1)
+	}
+	require.Equal(t, 10, c.Len())
+	for i := range 50 {
+		c.Set(i, 50)
+	}
+	require.Equal(t, 2, c.Len())
+	c.Set(49, 0)
+	require.Equal(t, int64(50), c.Weight())
+}
+
+// A Weigher that panics does so in its caller, or is an error of Fetch; the
+// cache stays whole.
+func TestWeigherPanics(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{MaxWeight: 10, Weigher: func(k, _ int) uint32 {
+		if k == 13 {
+			panic("thirteen")
+		}
+		return 1
+	}})
+	require.Panics(t, func() { c.Set(13, 1) })
+	_, err := c.Fetch(t.Context(), 13, returns[int](1))
+	require.ErrorContains(t, err, "thirteen")
+	require.Zero(t, c.Loads())
+	c.Set(1, 1)
+	require.Equal(t, 1, c.Len())
+}
