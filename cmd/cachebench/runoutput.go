@@ -118,7 +118,7 @@ func (r *runOutput) summary() string {
 			size = bytes
 		}
 	}
-	text := fmt.Sprintf("Keys: %s. Cache of %s. %s, %s; %s.", r.Keys, size, upper(loop), workers, c.Mix)
+	text := fmt.Sprintf("Keys: %s. Cache of %s. %s, %s; %s.", r.Keys, size, upper(loop), workers, mixText(c.Mix))
 	if r.Unlinked {
 		text += " The courier's fix is off."
 	}

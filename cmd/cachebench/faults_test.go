@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/faultmatrix"
+)
+
+// The clock is false, so that nothing depends on how busy the machine is.
+func TestFaultsPrintsTheMatrix(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		code, stdout, stderr := cachebench(t.Context(), "faults", "--check", "--out", dir)
+		require.Equal(t, exitOK, code, stderr)
+		require.Empty(t, stderr)
+		for _, part := range []string{
+			"What 50 callers of one load saw", "50 own deadline", "50 panic", "50 goexit", "50 time-out", "50 deadlock",
+			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set", "all 11 loads",
+		} {
+			require.Contains(t, stdout, part)
+		}
+		for _, line := range strings.Split(stdout, "\n") {
+			require.LessOrEqual(t, len([]rune(line)), 120, line)
+		}
+	})
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	require.NoError(t, err)
+	require.Contains(t, string(page), "50 own deadline")
+	text, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	require.True(t, json.Valid(text))
+}
+
+func TestFaultsAsJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code, stdout, stderr := cachebench(t.Context(), "faults", "--callers", "3", "--json")
+		require.Equal(t, exitOK, code, stderr)
+		var r struct {
+			Command string
+			Passed  bool
+			Matrix  struct {
+				Callers int
+				Rows    []struct{ Fault string }
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+		require.Equal(t, "cachebench faults --callers 3 --json", r.Command)
+		require.True(t, r.Passed)
+		require.Equal(t, 3, r.Matrix.Callers)
+		require.Len(t, r.Matrix.Rows, 11)
+	})
+}
+
+// What fails with --check is printed in any case.
+func TestFaultsOutputNamesProblems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := faultmatrix.Run(t.Context(), faultmatrix.Config{Callers: 2, Timeout: 200e6, FetchTimeout: 100e6})
+		require.NoError(t, err)
+		m.Rows[2].On = m.Rows[2].Off
+		f := newFaultsOutput("cachebench faults", m)
+		require.False(t, f.Passed)
+		var out strings.Builder
+		require.NoError(t, f.write(&output{stdout: &out}, ""))
+		require.Contains(t, out.String(), "What did not hold:\n  panic, fix on: 2 callers too many saw deadline instead of panic")
+		require.False(t, f.report().Passed())
+	})
+}
+
+func TestInterruptedFaultsPrintWhatWasDone(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code, stdout, stderr := cachebench(ctx, "faults")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "interrupted")
+	require.Contains(t, stdout, "What 50 callers")
+}
+
+func TestFaultsRefusesBadInput(t *testing.T) {
+	for args, want := range map[string][]string{
+		"--callers 1":                           {"--callers", "from 2", "got 1"},
+		"--callers x":                           {"--callers", `"x"`},
+		"--timeout 50ms":                        {"--timeout", "50ms", "--fetch-timeout (100ms)"},
+		"--fetch-timeout 0s":                    {"--fetch-timeout", "0s"},
+		"--timeout 2h":                          {"--timeout", "2h0m0s"},
+		"--timeout abc":                         {"--timeout", "abc"},
+		"--callers 1 --fetch-timeout -1s":       {"--callers", "--fetch-timeout", "-1s"},
+		"--what":                                {"--what"},
+		"extra":                                 {"extra"},
+		"--out " + os.Args[0] + "/not-a-folder": {"--out", "not a directory"},
+	} {
+		code, stdout, stderr := cachebench(t.Context(), append([]string{"faults"}, strings.Fields(args)...)...)
+		require.Equal(t, exitUsage, code, "%s: %s", args, stderr)
+		require.Empty(t, stdout, args)
+		for _, part := range want {
+			require.Contains(t, stderr, part, args)
+		}
+	}
+}

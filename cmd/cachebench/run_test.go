@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/scenario"
+)
+
+const smallTrace = "../../testdata/traces/small.arc"
+
+// cachebench runs a command line.
+func cachebench(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = execute(ctx, args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// file writes a file for a test and returns its path.
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// runJSON is what a program that reads --json relies on.
+type runJSON struct {
+	Command  string
+	Seed     uint64
+	Scenario string
+	Result   struct {
+		Interrupted bool
+		Operations  uint64
+		Elapsed     float64 `json:"elapsed_seconds"`
+		HitRatio    float64 `json:"hit_ratio"`
+		OriginLoads uint64  `json:"origin_loads"`
+		Outcomes    []struct {
+			Outcome string
+			Count   uint64
+			P99     float64 `json:"p99_seconds"`
+			Max     float64 `json:"max_seconds"`
+		}
+		Errors map[string]uint64
+		Heap   struct{ Start, Peak, End uint64 } `json:"heap_bytes"`
+		Late   *struct {
+			Max float64 `json:"max_seconds"`
+		} `json:"started_late"`
+	}
+	PlainLRU *struct {
+		Requests uint64
+		HitRatio float64 `json:"hit_ratio"`
+	} `json:"plain_lru"`
+	Checks []struct{ OK bool }
+}
+
+func decodeRun(t *testing.T, text string) runJSON {
+	t.Helper()
+	var r runJSON
+	require.NoError(t, json.Unmarshal([]byte(text), &r), text)
+	return r
+}
+
+func TestRunReplaysATrace(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500", "--compare-lru", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	require.Empty(t, stderr)
+	r := decodeRun(t, stdout)
+	require.Equal(t, uint64(20_000), r.Result.Operations)
+	require.Equal(t, r.Result.Operations, r.PlainLRU.Requests)
+	require.Equal(t, r.PlainLRU.HitRatio, r.Result.HitRatio) // below 512 entries: a strict LRU
+	require.Greater(t, r.Result.HitRatio, 0.2)
+	require.Less(t, r.Result.HitRatio, 0.9)
+	require.False(t, r.Result.Interrupted)
+	require.Nil(t, r.Result.Late)
+	require.Contains(t, r.Command, "cachebench run")
+	require.Contains(t, r.Command, "--compare-lru")
+	require.Contains(t, r.Scenario, "capacity: 500")
+	counts := make(map[string]uint64)
+	for _, o := range r.Result.Outcomes {
+		counts[o.Outcome] = o.Count
+		require.GreaterOrEqual(t, o.Max, o.P99)
+	}
+	require.Equal(t, r.Result.Operations, counts["hit"]+counts["loaded"])
+	require.Equal(t, counts["loaded"], r.Result.OriginLoads)
+}
+
+func TestRunPrintsTables(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500", "--compare-lru",
+		"--min-hit-ratio", "0.01", "--warmup", "1ms")
+	require.Equal(t, exitOK, code, stderr)
+	for _, part := range []string{
+		"20,000 requests for 5,853 keys", "Cache of 500 entries", "1 worker", "reads only",
+		"throughput", "hit ratio of plain golang-lru", "difference in percentage points", "origin loads per miss",
+		"p99.9", "hit ", "loaded ", "goroutines", "Timing an operation costs", "The hit ratio is at least",
+	} {
+		require.Contains(t, stdout, part)
+	}
+	require.NotContains(t, stdout, "\x1b")
+	for _, line := range strings.Split(stdout, "\n")[1:] {
+		require.LessOrEqual(t, len([]rune(line)), 120, line)
+	}
+}
+
+func TestRunOpenLoopWithAFault(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--duration", "400ms",
+		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "5ms", "--jitter", "0",
+		"--fault", "panic", "--fault-keys", "20", "--fault-start", "0s", "--fault-end", "400ms", "--json", "--seed", "7")
+	require.Equal(t, exitOK, code, stderr)
+	r := decodeRun(t, stdout)
+	require.Equal(t, uint64(7), r.Seed)
+	require.NotNil(t, r.Result.Late)
+	require.Positive(t, r.Result.Errors["panic"])
+	require.Len(t, r.Result.Errors, 1)
+}
+
+func TestRunWritesItsReport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "out")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--out", dir)
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, filepath.Join(dir, "report.html"))
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	require.NoError(t, err)
+	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace", "kind: trace"} {
+		require.Contains(t, string(page), part)
+	}
+	table, err := os.ReadFile(filepath.Join(dir, "series.csv"))
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(table), "t_seconds,"), string(table))
+	text, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	require.Equal(t, uint64(20_000), decodeRun(t, string(text)).Result.Operations)
+}
+
+func TestRunFailsWhereTheHitRatioIsTooLow(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "10", "--min-hit-ratio", "0.99", "--json")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "check did not hold")
+	r := decodeRun(t, stdout)
+	require.Len(t, r.Checks, 1)
+	require.False(t, r.Checks[0].OK)
+}
+
+func TestInterruptedRunPrintsWhatWasMeasured(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	code, stdout, stderr := cachebench(ctx, "run", "--duration", "1h", "--json", "--origin-latency", "1ms")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "interrupted after")
+	r := decodeRun(t, stdout)
+	require.True(t, r.Result.Interrupted)
+	require.Less(t, r.Result.Elapsed, 3000.0)
+	require.Empty(t, r.Result.Errors)
+
+	code, stdout, _ = cachebench(ctx, "run", "--duration", "1h")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "Latency by outcome")
+}
+
+func TestRunRefusesBadInput(t *testing.T) {
+	var broken strings.Builder
+	for i := range 1200 {
+		if i == 999 {
+			broken.WriteString("1000 x 0 0\n")
+			continue
+		}
+		fmt.Fprintf(&broken, "%d 1 0 0\n", i+1)
+	}
+	brokenTrace := file(t, "broken.arc", broken.String())
+	unknownField := file(t, "run.yaml", "duration: 1s\nevents:\n  ratee: 5\n")
+	noFolder := filepath.Join(brokenTrace, "out")
+	for _, c := range []struct {
+		args string
+		want []string
+	}{
+		{"--capacity -1", []string{"--capacity", "at least 1", "-1"}},
+		{"--capacity many", []string{"--capacity", `"many"`}},
+		{"--capacity -1 --rate -3", []string{"--capacity", "-1", "--rate", "-3"}},
+		{"--nosuch", []string{"--nosuch"}},
+		{"extra", []string{"extra"}},
+		{"--fault boom", []string{"--fault", "boom", "panic, goexit"}},
+		{"--fault panic --fault-end 11s", []string{"--fault-end", "11s", "10s"}},
+		{"--fault panic --fault-keys 0", []string{"--fault-keys", "0"}},
+		{"--fault-rate 1.5", []string{"--fault-rate", "1.5"}},
+		{"--keys zipf:x", []string{"--keys", "zipf:x"}},
+		{"--keys trace:x", []string{"--keys", "--trace x"}},
+		{"--keys scan --trace x", []string{"--keys scan", "--trace"}},
+		{"--key-count 0", []string{"--key-count", "0"}},
+		{"--mix read:x", []string{"--mix", "read:x"}},
+		{"--mix read:0", []string{"--mix", "above 0"}},
+		{"--value-size big", []string{"--value-size", "big"}},
+		{"--origin-latency quick", []string{"--origin-latency", "quick"}},
+		{"--max-bytes 12Q", []string{"--max-bytes", "12Q"}},
+		{"--duration 0s", []string{"--duration", "0s"}},
+		{"--duration soon", []string{"--duration", "soon"}},
+		{"--warmup -1s", []string{"--warmup", "-1s"}},
+		{"--timeout 0s", []string{"--timeout", "0s"}},
+		{"--workers 0", []string{"--workers", "0"}},
+		{"--jitter 2", []string{"--jitter", "2"}},
+		{"--refresh-after 2m", []string{"--refresh-after", "2m0s", "1m0s"}},
+		{"--sample-hits 0", []string{"--sample-hits", "0"}},
+		{"--sample-hits 9 --rate 5", []string{"--sample-hits 9", "--rate"}},
+		{"--min-hit-ratio 50", []string{"--min-hit-ratio", "50"}},
+		{"--loop", []string{"--loop", "trace"}},
+		{"--trace-format csv", []string{"--trace-format csv"}},
+		{"--compare-lru", []string{"--compare-lru", "--mix read:100", "--workers 1"}},
+		{"--trace missing.arc", []string{"missing.arc", "no such file"}},
+		{"--trace " + smallTrace + " --loop", []string{"--loop", "--duration"}},
+		{"--trace " + smallTrace + " --trace-format x", []string{"--trace-format", `"x"`}},
+		{"--trace " + brokenTrace, []string{brokenTrace + ":1000: field 2 (count)", `"x"`}},
+		{"--scenario missing.yaml", []string{"missing.yaml", "no such file"}},
+		{"--scenario " + unknownField, []string{unknownField + ":3: events.ratee: unknown field", "rate?"}},
+		{"--out " + noFolder, []string{"--out", "not a directory"}},
+	} {
+		code, stdout, stderr := cachebench(t.Context(), append([]string{"run"}, strings.Fields(c.args)...)...)
+		require.Equal(t, exitUsage, code, "%s: %s", c.args, stderr)
+		require.Empty(t, stdout, c.args)
+		for _, part := range c.want {
+			require.Contains(t, stderr, part, c.args)
+		}
+		require.Contains(t, stderr, "cachebench run --help", c.args)
+	}
+}
+
+func TestRunDefaultIsTheScenarioFile(t *testing.T) {
+	s, err := scenario.Load("../../testdata/scenarios/run-default.yaml")
+	require.NoError(t, err)
+	want, err := s.YAML()
+	require.NoError(t, err)
+	got, err := runDefault().YAML()
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+
+	replay := replayDefault()
+	replay.Keys.Trace = "some.arc"
+	require.NoError(t, replay.Validate())
+}
+
+// Help shows the defaults, which are those of the scenario.
+func TestRunHelpShowsTheDefaults(t *testing.T) {
+	var out bytes.Buffer
+	cmd := newRun(&output{stdout: &out, stderr: &out})
+	s := runDefault()
+	for field, name := range map[string]string{
+		"duration": "duration", "events.workers": "workers", "events.rate": "rate", "events.timeout": "timeout",
+		"keys.count": "key-count", "value.size": "value-size", "cache.capacity": "capacity", "cache.ttl": "ttl",
+		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout", "cache.max_concurrent": "max-concurrent",
+		"origin.latency": "origin-latency", "origin.concurrency": "origin-concurrency", "fault.kind": "fault",
+		"fault.keys": "fault-keys", "fault.share": "fault-share", "fault.rate": "fault-rate",
+		"fault.start": "fault-start", "fault.end": "fault-end", "fault.slow": "fault-slow", "seed": "seed",
+	} {
+		changed := runDefault()
+		require.NoError(t, changed.Set(field, cmd.Flags().Lookup(name).DefValue))
+		want, err := s.YAML()
+		require.NoError(t, err)
+		got, err := changed.YAML()
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got), "--%s", name)
+	}
+}
+
+func TestFlagsOverrideAScenario(t *testing.T) {
+	path := file(t, "x.yaml", "duration: 1h\nseed: 5\nkeys: {count: 10}\nfault: {kind: error, start: 10ms, end: 20ms}\ncache: {capacity: 7}\n")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--scenario", path, "--duration", "50ms", "--capacity", "8", "--keys", "uniform", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	r := decodeRun(t, stdout)
+	require.Equal(t, uint64(5), r.Seed)
+	for _, part := range []string{"duration: 50ms", "capacity: 8", "kind: uniform", "start: 10ms", "count: 10"} {
+		require.Contains(t, r.Scenario, part)
+	}
+}
+
+func TestMaxBytesBoundsTheCache(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--max-bytes", "64KiB", "--value-size", "1KiB", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	var r struct {
+		Result struct{ Entries, Evictions int }
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+	require.Equal(t, 64, r.Result.Entries)
+	require.Positive(t, r.Result.Evictions)
+}
+
+func TestCompletion(t *testing.T) {
+	code, stdout, _ := cachebench(t.Context(), "completion", "bash")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "__start_cachebench")
+	for flag, want := range map[string]string{
+		"--fault":        "none\npanic\ngoexit\nerror\nhang\nchild\nslow\n",
+		"--keys":         "zipf:1.01\nuniform\nscan\nzipf-scan:1.01\n",
+		"--trace-format": "auto\narc\nkeys\ncsv\n",
+		"--scenario":     "yaml\nyml\njson\n",
+	} {
+		code, stdout, _ := cachebench(t.Context(), "__complete", "run", flag, "")
+		require.Equal(t, exitOK, code)
+		require.True(t, strings.HasPrefix(stdout, want), "%s: %s", flag, stdout)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, stdout, _ := cachebench(t.Context(), "--version")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "cachebench version ")
+}
