@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ Faults, all in the fetch function:
   none     nothing goes wrong: no difference is expected
 
 What the rows of the table say:
-` + snowball.Glossary() + `
+` + snowballRows() + `
 
 With --check the result is held to what the scenario expects, and the exit code
 is 1 if it does not show that.`,
@@ -81,7 +82,7 @@ is 1 if it does not show that.`,
 	add("workers", "events.workers", "n", "32", "the pool of workers")
 	add("queue", "events.queue", "n", "512", "the queue before it, in events")
 	add("timeout", "events.timeout", "duration", "2s", "a caller's own deadline for its key")
-	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: zipf:`SKEW`, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]], trace:PATH")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH")
 	add("key-count", "keys.count", "n", "1000", "how many keys there are")
 	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail")
 	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang and slow")
@@ -103,6 +104,16 @@ is 1 if it does not show that.`,
 		panic(err)
 	}
 	return cmd
+}
+
+// snowballRows explains the rows of the table.
+func snowballRows() string {
+	const indent = "\n      "
+	var rows []string
+	for _, term := range snowball.Glossary() {
+		rows = append(rows, "  "+term.Row+indent+strings.ReplaceAll(wrapped(term.Meaning, 74), "\n", indent))
+	}
+	return strings.Join(rows, "\n")
 }
 
 func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {

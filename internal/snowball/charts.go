@@ -2,6 +2,7 @@ package snowball
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
@@ -32,19 +33,30 @@ func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 	latency.Quantity, latency.Log = report.Seconds, true
 	heap := chart(seriesHeap, "Heap", "bytes", "Live objects, and garbage that waits for the collector: hence the saw teeth.")
 	heap.Quantity = report.Bytes
-	return []*report.Chart{
+	charts := []*report.Chart{
 		throughput,
 		chart(seriesHeld, "Workers held by failing keys", "workers",
 			fmt.Sprintf("Of a pool of %d. What is held here is missing for everyone else.", s.Events.Workers)),
 		chart(seriesQueue, "Queue depth", "events", fmt.Sprintf("At %d events the queue is full, and events are dropped.", s.Events.Queue)),
 		latency,
 		chart(seriesBlocked, "Callers blocked in the cache", "callers", "Callers of any key that wait for a load."),
-		chart(seriesDrops, "Events dropped", "events/s", ""),
+		chart(seriesDrops, "Events dropped", "events/s", "Events that found the queue full."),
 		chart(seriesTimeouts, "Callers timed out", "callers/s", fmt.Sprintf("Callers who gave up after %s.", plain(s.Events.Timeout))),
 		chart(seriesGoroutines, "Goroutines", "goroutines", "All of the process."),
 		heap,
 		chart(seriesAbandoned, "Abandoned functions", "functions", "Fetch functions that were given up and still run. The courier bounds them; with the fix off none is ever given up."),
 	}
+	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != throughput && eventless(c) })
+}
+
+// eventless reports whether a chart shows nothing but zeros.
+func eventless(c *report.Chart) bool {
+	for _, l := range c.Lines {
+		if low, high, ok := l.Range(); ok && (low != 0 || high != 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // Series returns the series of both runs, for a CSV file: off_... and on_....

@@ -46,6 +46,7 @@ type totals struct {
 	droppedOK  uint64         // healthy events among dropped
 	failedOK   uint64         // healthy events among failed
 	healthy    [phases]uint64 // healthy events that were served
+	due        [phases]uint64 // healthy events that were offered
 	told       map[verdict.Kind]uint64
 
 	latency [phases]*hdrhistogram.Histogram // of healthy events, by when they were offered
@@ -84,6 +85,7 @@ func (m *meter) offer(e event, queued bool, depth int) {
 	m.queuePeak = max(m.queuePeak, depth)
 	if !e.failing {
 		m.now.healthyOffered++
+		m.due[m.line.at(e.intended)]++
 	}
 	if queued {
 		return

@@ -47,9 +47,9 @@ func TestPresentation(t *testing.T) {
 		var text strings.Builder
 		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
 		assert.Contains(t, text.String(), "2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
-		for _, m := range measures {
-			assert.Contains(t, text.String(), m.name)
-			assert.Contains(t, Glossary(), m.name)
+		for _, term := range Glossary() {
+			assert.Contains(t, text.String(), term.Row)
+			assert.NotEmpty(t, term.Meaning)
 		}
 		assert.Contains(t, text.String(), "not within the run")
 		assert.Contains(t, text.String(), "5 of 5")
@@ -73,5 +73,24 @@ func TestPresentation(t *testing.T) {
 			assert.Equal(t, "fault: fetch of 5 keys panics", c.Windows[0].Label)
 		}
 		assert.Equal(t, "Healthy throughput", charts[0].Title)
+		for _, c := range charts {
+			assert.NotEqual(t, "Abandoned functions", c.Title, "a chart in which nothing happens says nothing")
+		}
 	})
+}
+
+func TestBacklogIsNoBaseline(t *testing.T) {
+	s := builtin(t, "none")
+	v, err := newService(Config{Scenario: s}, On)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, v.cache.Close()) }()
+	// Two events of the warm-up are served late, beside the one that is due.
+	for _, intended := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond} {
+		e := event{intended: intended, key: 999}
+		v.meter.offer(e, true, 1)
+		v.meter.finish(e, 1200*time.Millisecond, 1200*time.Millisecond, nil)
+	}
+	r := v.result(s.Duration, newSampler(v), 0, 0)
+	assert.Equal(t, Value(1), r.HealthyBefore)
+	assert.Zero(t, r.LatencyInside.Count, "nothing was offered within the window")
 }

@@ -99,13 +99,16 @@ func recoveryCell(r *Run) table.Cell {
 	return table.Missing()
 }
 
+// A Term is a row of the table and what it says.
+type Term struct{ Row, Meaning string }
+
 // Glossary explains each row of the table, for a command's help.
-func Glossary() string {
-	var b strings.Builder
-	for _, m := range measures {
-		fmt.Fprintf(&b, "  %s\n      %s\n", m.name, m.meaning)
+func Glossary() []Term {
+	terms := make([]Term, len(measures))
+	for i, m := range measures {
+		terms[i] = Term{m.name, m.meaning}
 	}
-	return strings.TrimRight(b.String(), "\n")
+	return terms
 }
 
 // Table shows the runs side by side. A run that has not begun has dashes.
