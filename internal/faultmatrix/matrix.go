@@ -117,37 +117,42 @@ func Run(ctx context.Context, cfg Config) (*Matrix, error) {
 		return nil, err
 	}
 	before := runtime.NumGoroutine()
-	m := &Matrix{Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout), FetchTimeout: Seconds(cfg.FetchTimeout)}
+	rows, err := trials(ctx, cfg)
+	if err != nil && ctx.Err() == nil {
+		return nil, err
+	}
+	return &Matrix{
+		Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout), FetchTimeout: Seconds(cfg.FetchTimeout),
+		Interrupted: err != nil, Rows: rows, GoroutinesLeft: goroutinesLeft(before),
+	}, nil
+}
+
+// trials returns the rows that were done, and why not all were.
+func trials(ctx context.Context, cfg Config) (rows []Row, err error) {
 	for i := range faults {
 		f := &faults[i]
 		row := Row{Fault: f.name, What: f.what}
-		for _, half := range []struct {
-			cell **Cell
-			on   bool
-			name string
-		}{{&row.Off, false, "off"}, {&row.On, true, "on"}} {
-			if cfg.Observe != nil {
-				done := 2 * i
-				if half.on {
-					done++
-				}
-				cfg.Observe(done, 2*len(faults), f.name+", fix "+half.name)
-			}
-			cell, err := runTrial(ctx, cfg, f, half.on)
-			switch {
-			case err != nil && ctx.Err() != nil:
-				m.Interrupted = true
-				m.GoroutinesLeft = goroutinesLeft(before)
-				return m, nil
-			case err != nil:
-				return nil, err
-			}
-			*half.cell = cell
+		if row.Off, err = observed(ctx, cfg, 2*i, f, false); err != nil {
+			return rows, err
 		}
-		m.Rows = append(m.Rows, row)
+		if row.On, err = observed(ctx, cfg, 2*i+1, f, true); err != nil {
+			return rows, err
+		}
+		rows = append(rows, row)
 	}
-	m.GoroutinesLeft = goroutinesLeft(before)
-	return m, nil
+	return rows, nil
+}
+
+// observed runs the trial with the given number.
+func observed(ctx context.Context, cfg Config, number int, f *fault, fixOn bool) (*Cell, error) {
+	if cfg.Observe != nil {
+		what := f.name + ", fix off"
+		if fixOn {
+			what = f.name + ", fix on"
+		}
+		cfg.Observe(number, 2*len(faults), what)
+	}
+	return runTrial(ctx, cfg, f, fixOn)
 }
 
 // goroutinesLeft gives goroutines that have done their work a moment to end.

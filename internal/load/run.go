@@ -133,6 +133,7 @@ func (r *run) supervise(ctx context.Context) {
 			}
 		case <-last.C:
 			r.halt()
+			r.sampler.sample()
 		case <-end.C:
 			over = true
 		case <-interrupted:

@@ -100,10 +100,12 @@ func (s *sampler) sample() {
 		latency = time.Duration(worst).Seconds()
 	}
 	at := now.at - r.measuredFrom
-	s.rec.Add(SeriesOperations, at, ops/span)
-	s.rec.Add(SeriesHitRatio, at, float64(now.counts[Hit]-was.counts[Hit])/reads)
-	s.rec.Add(SeriesErrors, at, float64(now.counts[Error]-was.counts[Error])/span)
-	s.rec.Add(SeriesLoads, at, float64(now.loads-was.loads)/span)
+	if !r.stopped.Load() || was.at < r.stoppedAt { // the last operations are no rate
+		s.rec.Add(SeriesOperations, at, ops/span)
+		s.rec.Add(SeriesHitRatio, at, float64(now.counts[Hit]-was.counts[Hit])/reads)
+		s.rec.Add(SeriesErrors, at, float64(now.counts[Error]-was.counts[Error])/span)
+		s.rec.Add(SeriesLoads, at, float64(now.loads-was.loads)/span)
+	}
 	s.rec.Add(SeriesWaiting, at, float64(waiting))
 	s.rec.Add(SeriesWorst, at, latency)
 	s.rec.Add(SeriesGoroutines, at, float64(goroutines))

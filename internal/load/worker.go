@@ -98,7 +98,8 @@ func (w *worker) end(o Outcome, began time.Duration, measured bool) {
 
 func (w *worker) read(key uint64, due time.Duration, measured bool) {
 	timed := due != notDue
-	if w.toTime--; w.toTime < 0 {
+	w.toTime--
+	if w.toTime < 0 {
 		w.toTime = w.run.sampleHits - 1
 		timed = true
 	}
