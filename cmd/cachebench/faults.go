@@ -47,8 +47,9 @@ how many fetch functions were called in all.
 
 With the fix on, no cell may be "own deadline": each is a value or an error at
 once (hang and slow: when the flight's time is up). --check exits with 1 and
-names each cell that is not so. At once means within 1 ms at the median, which
-asks for a machine that is not busy with other things.`,
+names each cell that is not so. At once means within 1 ms at the median (for
+each hundred callers, since waking them takes time), which asks for a machine
+that is not busy with other things.`,
 		Example: `  cachebench faults
   cachebench faults --callers 1000 --timeout 2s --fetch-timeout 1s
   cachebench faults --check --json

@@ -212,7 +212,7 @@ func showProgress(line *progress.Line, p load.Progress) {
 		line.Update(0, "warming up")
 		return
 	case p.Finishing:
-		line.Update(0.999, "waiting for the last operations")
+		line.Update(min(p.Fraction, 0.999), "no operation begins any more")
 		return
 	}
 	text := fmt.Sprintf("%s operations, %s", human.Count(int64(p.Operations)), human.Rate(p.PerSecond)) //nolint:gosec // a count

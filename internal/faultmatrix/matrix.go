@@ -166,9 +166,13 @@ func goroutinesLeft(before int) int {
 	}
 }
 
-// AtOnce is what "at once" means: the longest that callers of a load that has
-// ended may take to know, at the median.
-const AtOnce = time.Millisecond
+// AtOnce is what "at once" means: the longest that the callers of a load that
+// has ended may take to know, at the median. Waking them takes its time, so it
+// is a millisecond for each hundred of them.
+func (m *Matrix) AtOnce() time.Duration {
+	const hundred = 100
+	return time.Duration((m.Callers+hundred-1)/hundred) * time.Millisecond
+}
 
 // Problems returns what is wrong with the cells in which the fix was on: each
 // must be a value or an error at once, and never a wait for the caller's own
@@ -178,7 +182,7 @@ func (m *Matrix) Problems() []error {
 	for _, row := range m.Rows {
 		for i := range faults {
 			if faults[i].name == row.Fault && row.On != nil {
-				for _, text := range row.On.problems(&faults[i], m.Callers) {
+				for _, text := range row.On.problems(&faults[i], m.Callers, m.AtOnce()) {
 					problems = append(problems, fmt.Errorf("%s, fix on: %s", row.Fault, text))
 				}
 			}
@@ -193,7 +197,7 @@ func (m *Matrix) Problems() []error {
 	return problems
 }
 
-func (c *Cell) problems(f *fault, callers int) []string {
+func (c *Cell) problems(f *fault, callers int, atOnce time.Duration) []string {
 	var texts []string
 	want := map[verdict.Kind]int{f.want: callers}
 	if f.leaves {
@@ -204,8 +208,8 @@ func (c *Cell) problems(f *fault, callers int) []string {
 			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s", n, seen.Kind, f.want))
 		}
 	}
-	if !f.waits && c.Median.Duration() >= AtOnce {
-		texts = append(texts, fmt.Sprintf("the callers knew after %v at the median, not within %v", c.Median.Duration(), AtOnce))
+	if !f.waits && c.Median.Duration() >= atOnce {
+		texts = append(texts, fmt.Sprintf("the callers knew after %v at the median, not within %v", c.Median.Duration(), atOnce))
 	}
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
 		got := string(c.Next.Kind)

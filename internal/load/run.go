@@ -11,6 +11,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/internal/origin"
+	"github.com/snowfence/snowfence/internal/verdict"
 )
 
 type cacheT = cache.Cache[uint64, []byte]
@@ -178,7 +179,7 @@ func (r *run) halt() {
 
 // result sums up. The workers have ended; cache and origin are still open.
 func (r *run) result(cost time.Duration) *Result {
-	var all tally
+	all := tally{errors: make(map[verdict.Kind]uint64)}
 	for _, w := range r.workers {
 		all.merge(&w.tally)
 	}
@@ -193,6 +194,7 @@ func (r *run) result(cost time.Duration) *Result {
 		OriginPeak:    originNow.Peak,
 		InjectedLoads: originNow.Faults - r.before.origin.Faults,
 		Errors:        all.errors,
+		Outcomes:      []Latencies{},
 		Evictions:     cacheNow.Evictions - r.before.cache.Evictions,
 		Expired:       cacheNow.Expired - r.before.cache.Expired,
 		Refreshes:     cacheNow.Refreshes - r.before.cache.Refreshes,

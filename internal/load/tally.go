@@ -68,6 +68,7 @@ func (t *tally) fail(kind verdict.Kind) {
 	t.errors[kind]++
 }
 
+// merge adds the other to t, which must have a map of errors.
 func (t *tally) merge(other *tally) {
 	for o := range t.counts {
 		t.counts[o].Add(other.counts[o].Load())
@@ -75,9 +76,6 @@ func (t *tally) merge(other *tally) {
 	}
 	t.late.merge(&other.late)
 	for kind, n := range other.errors {
-		if t.errors == nil {
-			t.errors = make(map[verdict.Kind]uint64)
-		}
 		t.errors[kind] += n
 	}
 	t.cutOff += other.cutOff
