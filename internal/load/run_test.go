@@ -405,3 +405,27 @@ func BenchmarkMeasuredHit(b *testing.B) {
 		w.do(1, notDue)
 	}
 }
+
+// A refresh keeps the call of the hit that set it off. It must not make a later
+// read by the same worker look as if its own fetch function had run.
+func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := origin.New(origin.Config{})
+		require.NoError(t, err)
+		c, err := cache.New(cache.Options[uint64, []byte]{RefreshAfter: time.Second})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
+		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true, sampleHits: 1, base: time.Now()}
+		r.fetch = r.load
+		r.measuring.Store(true)
+		w := newWorker(r, 0)
+		w.do(1, notDue)
+		time.Sleep(2 * time.Second)
+		w.do(1, notDue) // a hit that sets a refresh off
+		synctest.Wait()
+		require.Equal(t, uint64(1), w.counts[Hit].Load())
+		require.Equal(t, uint64(1), c.Stats().Refreshes)
+		require.False(t, w.call.ran.Load())
+		require.False(t, w.call.missed())
+	})
+}
