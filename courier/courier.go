@@ -28,7 +28,7 @@ type Courier[K comparable, V any] struct {
 	peak     int                        // largest len(flights) since the map was made
 	loose    map[*flight[K, V]]struct{} // live flights that own no key any more
 	failures *failures[K]               // nil: keys don't back off
-	stuck    map[K]int                  // abandoned flights by key
+	stuck    map[K]*abandoned           // abandoned flights by key
 	busy     int                        // flights with a goroutine still running
 	closed   bool
 	idle     chan struct{} // made by Shutdown; closed when busy falls to 0
@@ -151,7 +151,7 @@ func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(
 				return nil, false, err
 			}
 		}
-		if c.stuck[key] >= c.cfg.abandonedPerKey() {
+		if a := c.stuck[key]; a != nil && c.refuses(a) {
 			return nil, false, errStuckKey
 		}
 	}

@@ -43,7 +43,8 @@
 // the key is free for a fresh flight, and the goroutine is counted in
 // [Stats].Abandoned until it ends. So that the cure can't become a pile of
 // goroutines itself, abandoned flights are bounded by key and in all
-// ([WithMaxAbandoned]); past the bound a caller gets [ErrOverloaded] at once.
+// ([WithMaxAbandoned]); past the bound a caller gets [ErrOverloaded] at once,
+// but for one flight now and then that finds out whether the key works again.
 //
 // # Nested fetches and deadlock
 //

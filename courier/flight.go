@@ -90,6 +90,9 @@ func (f *flight[K, V]) exit(v V, how ending, err error) {
 	f.running--
 	if first {
 		c.remember(f, err)
+		if how == returned && f.running == 0 {
+			f.forgive()
+		}
 		f.settle(v, err)
 	}
 	f.retire()
@@ -173,47 +176,5 @@ func (f *flight[K, V]) disown() {
 	// A Go map never shrinks: after a burst it is replaced.
 	if len(c.flights) == 0 && c.peak > 1024 {
 		c.flights, c.peak = nil, 0
-	}
-}
-
-// abandon counts an ended flight whose goroutines still run. courier.mu is
-// held.
-func (f *flight[K, V]) abandon() {
-	c := f.courier
-	f.counted = true
-	c.stats.Abandoned++
-	c.stats.AbandonedTotal++
-	if equalsItself(f.key) {
-		if c.stuck == nil {
-			c.stuck = make(map[K]int)
-		}
-		c.stuck[f.key]++
-	}
-}
-
-// retire is called when a goroutine of the flight has ended, after running
-// was lowered. courier.mu is held.
-func (f *flight[K, V]) retire() {
-	c := f.courier
-	if f.running > 0 {
-		return
-	}
-	c.busy--
-	if c.busy == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
-	}
-	if !f.counted {
-		return
-	}
-	f.counted = false
-	c.stats.Abandoned--
-	if !equalsItself(f.key) {
-		return // it may not even be hashable: {NaN, a slice}
-	}
-	if n := c.stuck[f.key]; n > 1 {
-		c.stuck[f.key] = n - 1
-	} else {
-		delete(c.stuck, f.key)
 	}
 }

@@ -118,6 +118,12 @@ func WithMaxWaiting(n int) Option {
 // run: while there are perKey of them for a key, or inAll for all keys, a call
 // that would start another flight gets ErrOverloaded at once. Both must be at
 // least 1.
+//
+// Functions that hang for ever would keep their key refused for ever, long
+// after the cause is gone. So past perKey one flight may still try now and then:
+// a second after the bound was reached, then after two, four, and so on up to a
+// minute, as long as less than half of inAll is used up. Once a function of the
+// key has returned, the ones that hung before it no longer count for perKey.
 func WithMaxAbandoned(perKey, inAll int) Option {
 	return func(c *config) error {
 		c.abandonedKey, c.abandonedTotal = perKey, inAll
