@@ -34,7 +34,7 @@ func (r *runOutput) report() *report.Report {
 		Title:       "Load on the cache: " + r.Keys,
 		Summary:     r.summary(),
 		Command:     r.Command,
-		Seed:        r.Seed,
+		Seed:        &r.Seed,
 		Scenario:    r.Scenario,
 		Environment: r.environment,
 		Checks:      r.Checks,

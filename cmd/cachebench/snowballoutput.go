@@ -117,7 +117,7 @@ func (o *snowballOutput) report() *report.Report {
 		Title:       "Snowball: one fault, with the courier's fix off and on",
 		Summary:     snowball.Story(o.plan) + " " + o.Finding,
 		Command:     o.Command,
-		Seed:        o.Seed,
+		Seed:        &o.Seed,
 		Scenario:    o.Scenario,
 		Environment: o.Environment,
 		Checks:      o.Checks,

@@ -21,7 +21,8 @@ type Report struct {
 	Summary string `json:"summary"`
 	// Command is the exact command line, quoted so that it can be pasted.
 	Command string `json:"command"`
-	Seed    uint64 `json:"seed"`
+	// Seed is nil where nothing in the run was random.
+	Seed *uint64 `json:"seed,omitempty"`
 	// Scenario is the full text of the scenario after all flags; empty if the
 	// run had none.
 	Scenario    string         `json:"scenario,omitempty"`

@@ -32,6 +32,7 @@ func TestWriteSample(t *testing.T) {
 // 5 s fills the workers with callers of dead keys until the callers' time-out
 // of 2 s. The numbers are invented here, for the looks of the page alone.
 func sampleReport() *report.Report {
+	seed := uint64(42)
 	rng := rand.New(rand.NewPCG(1, 2))
 	noise := func(size float64) float64 { return (rng.Float64() - 0.5) * size }
 	rec := series.NewRecorder()
@@ -92,7 +93,7 @@ func sampleReport() *report.Report {
 			"For three seconds the fetch of five keys crashes. With the fix off nobody tells the callers of those keys, so each holds " +
 			"a worker until its own time-out, and the other keys starve. With the fix on they get an error at once.",
 		Command:     "cachebench snowball --fault panic --rate 1000 --workers 64 --seed 42 --check --report out/report.html",
-		Seed:        42,
+		Seed:        &seed,
 		Scenario:    "name: snowball-panic\nduration: 10s\nrate: 1000\nworkers: 64\nfault:\n  kind: panic\n  keys: 5\n  from: 2s\n  to: 5s\n",
 		Environment: report.Environment{Go: "go1.25.0", OS: "linux", Arch: "amd64", Cores: 8, GOMAXPROCS: 8},
 		Checks: []report.Check{
