@@ -124,7 +124,8 @@ func TestAll(t *testing.T) {
 
 	n := 0
 	for range c.All() {
-		if n++; n == 10 {
+		n++
+		if n == 10 {
 			break
 		}
 	}

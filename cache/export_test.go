@@ -107,3 +107,14 @@ func (c *Cache[K, V]) Audit() error {
 	}
 	return errors.Join(errs...)
 }
+
+// ExpiryRoom is how many entries the orders of expiry have room for.
+func (c *Cache[K, V]) ExpiryRoom() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += cap(s.expiring)
+		s.mu.Unlock()
+	}
+	return n
+}

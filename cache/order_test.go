@@ -1,9 +1,9 @@
 package cache_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +44,7 @@ func TestOrder(t *testing.T) {
 func TestOrderIsThatOfGolangLRU(t *testing.T) {
 	for _, capacity := range []int{1, 2, 3, 17, cache.StrictBelow - 1} {
 		seed := rand.Uint64()
-		t.Run(fmt.Sprintf("%d", capacity), func(t *testing.T) {
+		t.Run(strconv.Itoa(capacity), func(t *testing.T) {
 			t.Log("seed", seed)
 			r := rand.New(rand.NewPCG(seed, 0))
 			var got, want []int
@@ -93,7 +93,7 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 // never more.
 func TestCapacityIsExact(t *testing.T) {
 	for _, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000} {
-		t.Run(fmt.Sprintf("%d", capacity), func(t *testing.T) {
+		t.Run(strconv.Itoa(capacity), func(t *testing.T) {
 			c := newCache(t, cache.Options[int, int]{Capacity: capacity})
 			for i := range capacity {
 				c.Set(i, i)

@@ -36,14 +36,14 @@ func TestRefresh(t *testing.T) {
 		c := refreshing(t)
 		c.Set("k", 1)
 		var loads atomic.Int32
-		load := func(context.Context, string) (int, error) {
+		load := func(ctx context.Context, _ string) (int, error) {
 			loads.Add(1)
 			time.Sleep(time.Second)
-			return 2, nil
+			return 2, ctx.Err()
 		}
 		time.Sleep(refreshAfter - 1)
 		requireFetch(t, c, 1, mustNotLoad[string, int](t))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		var wg sync.WaitGroup
 		for range 1000 { // all get the old value at once; one load runs
 			wg.Go(func() { requireFetch(t, c, 1, load) })
@@ -149,7 +149,7 @@ func TestStuckRefresh(t *testing.T) {
 		})
 		time.Sleep(refreshAfter - 1)
 		requireFetch(t, c, 1, mustNotLoad[string, int](t))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.Equal(t, 1, c.Stats().Courier.Abandoned)
 		requireFetch(t, c, 1, returns[string](2))

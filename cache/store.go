@@ -150,5 +150,5 @@ func (c *Cache[K, V]) fullest(except *shard[K, V]) *shard[K, V] {
 
 // equalsItself is false for keys such as NaN, which no map can find again.
 func equalsItself[K comparable](key K) bool {
-	return key == key //nolint:gocritic,staticcheck // false for NaN: that is the question
+	return key == key //nolint:gocritic // false for NaN: that is the question
 }

@@ -37,7 +37,7 @@ func TestWeightBudgetIsHeld(t *testing.T) {
 			if got := c.Weight(); got > int64(budget) {
 				t.Fatalf("weight %d after %d sets, at most %d", got, i+1, budget)
 			}
-			if v, ok := c.Get(k); !ok || v != uint32(w) {
+			if v, ok := c.Get(k); !ok || uint64(v) != w {
 				t.Fatal("what was just stored is gone")
 			}
 			most = max(most, c.Weight())

@@ -1,0 +1,138 @@
+package cache_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/workload"
+)
+
+const benchKeys = 100_000
+
+// zipfKeys are draws of the hit path's keys, made before the clock runs.
+func zipfKeys(b *testing.B) []int {
+	b.Helper()
+	z, err := workload.NewZipf(benchKeys, 1.01)
+	require.NoError(b, err)
+	r := workload.Stream(1)
+	keys := make([]int, 1<<18)
+	for i := range keys {
+		keys[i] = int(z.Draw(r))
+	}
+	return keys
+}
+
+// parallelHits calls get for keys of a zipf law, in as many goroutines as -cpu
+// says, each from a place of its own.
+func parallelHits(b *testing.B, get func(int) bool) {
+	b.Helper()
+	keys := zipfKeys(b)
+	var place atomic.Uint64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		i := int(place.Add(1)) * 7919
+		for pb.Next() {
+			if !get(keys[i&(len(keys)-1)]) {
+				b.Error("a miss")
+				return
+			}
+			i++
+		}
+	})
+}
+
+func full(b *testing.B, o cache.Options[int, int]) *cache.Cache[int, int] {
+	b.Helper()
+	o.Capacity = benchKeys
+	c := newCache(b, o)
+	for i := range benchKeys {
+		c.Set(i, i)
+	}
+	return c
+}
+
+func BenchmarkHit(b *testing.B) {
+	b.Run("cache", func(b *testing.B) {
+		c := full(b, cache.Options[int, int]{})
+		parallelHits(b, func(k int) bool { _, ok := c.Get(k); return ok })
+	})
+	b.Run("cache with TTL", func(b *testing.B) {
+		c := full(b, cache.Options[int, int]{TTL: time.Hour})
+		parallelHits(b, func(k int) bool { _, ok := c.Get(k); return ok })
+	})
+	b.Run("cache Fetch", func(b *testing.B) {
+		c := full(b, cache.Options[int, int]{})
+		ctx := b.Context()
+		load := returns[int](0)
+		parallelHits(b, func(k int) bool { _, err := c.Fetch(ctx, k, load); return err == nil })
+	})
+	b.Run("golang-lru", func(b *testing.B) {
+		c, err := lru.New[int, int](benchKeys)
+		require.NoError(b, err)
+		for i := range benchKeys {
+			c.Add(i, i)
+		}
+		parallelHits(b, func(k int) bool { _, ok := c.Get(k); return ok })
+	})
+}
+
+// Each key is missing, loaded by a trivial function, and stored in place of
+// another.
+func BenchmarkFetchMiss(b *testing.B) {
+	c := newCache(b, cache.Options[int, int]{Capacity: benchKeys})
+	load := func(_ context.Context, k int) (int, error) { return k, nil }
+	ctx := b.Context()
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := c.Fetch(ctx, int(next.Add(1)), load); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+func BenchmarkGetMiss(b *testing.B) {
+	c := full(b, cache.Options[int, int]{})
+	parallelHits(b, func(k int) bool { _, ok := c.Get(-1 - k); return !ok })
+}
+
+func BenchmarkSetReplace(b *testing.B) {
+	for name, o := range map[string]cache.Options[int, int]{"no TTL": {}, "TTL": {TTL: time.Hour}} {
+		b.Run(name, func(b *testing.B) {
+			c := full(b, o)
+			parallelHits(b, func(k int) bool { c.Set(k, k); return true })
+		})
+	}
+}
+
+func BenchmarkSetNew(b *testing.B) {
+	c := full(b, cache.Options[int, int]{})
+	b.ReportAllocs()
+	i := benchKeys
+	for b.Loop() {
+		c.Set(i, i)
+		i++
+	}
+}
+
+func BenchmarkDelete(b *testing.B) {
+	c := full(b, cache.Options[int, int]{})
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() { // every other one is there
+		c.Delete(i % benchKeys)
+		if i&1 == 0 {
+			c.Set(i%benchKeys, i)
+		}
+		i++
+	}
+}

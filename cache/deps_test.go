@@ -1,0 +1,39 @@
+package cache_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A program that imports these packages links no cluster, no metrics and no
+// command line.
+func TestDependencies(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go tool here")
+	}
+	const module = "github.com/snowfence/snowfence"
+	out, err := exec.CommandContext(t.Context(), tool, "list", "-deps", //nolint:gosec // the go tool
+		"-f", "{{if not .Standard}}{{.ImportPath}}{{end}}",
+		module+"/cache", module+"/courier", module+"/partition").CombinedOutput()
+	require.NoError(t, err, string(out))
+	allowed := []string{
+		module + "/cache", module + "/courier", module + "/partition",
+		"github.com/hashicorp/golang-lru/v2/",
+		"github.com/puzpuzpuz/xsync/v4",
+		"github.com/cespare/xxhash/v2",
+		"golang.org/x/sync/semaphore",
+	}
+	for path := range strings.Lines(string(out)) {
+		path = strings.TrimSpace(path)
+		ok := false
+		for _, a := range allowed {
+			ok = ok || path == a || strings.HasSuffix(a, "/") && strings.HasPrefix(path, a)
+		}
+		require.True(t, ok, "%s is linked", path)
+	}
+	require.Contains(t, string(out), module+"/cache\n")
+}

@@ -1,0 +1,142 @@
+package cache_test
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers and pools held on to
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// requireGivenBack asserts that after empty no more of what fill took is left
+// than a twentieth and 2 MiB.
+func requireGivenBack(t *testing.T, fill, empty func()) {
+	t.Helper()
+	before := heap()
+	fill()
+	full := heap()
+	empty()
+	after := heap()
+	grown, left := int64(full-before), int64(after)-int64(before)
+	t.Logf("grew by %d KiB, %d KiB left", grown>>10, left>>10)
+	require.Greater(t, grown, int64(3*mib), "the burst was none")
+	require.Less(t, left, grown/20+2*mib)
+}
+
+// Memory is given back when a burst is over, although maps never shrink.
+func TestMemoryIsGivenBack(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() || raceEnabled {
+		n = 300_000
+	}
+	for name, empty := range map[string]func(c *cache.Cache[int, int]){
+		"Delete": func(c *cache.Cache[int, int]) {
+			for i := range n {
+				c.Delete(i)
+			}
+		},
+		"Clear": func(c *cache.Cache[int, int]) { c.Clear() },
+		"expiry": func(c *cache.Cache[int, int]) {
+			for i := range n {
+				c.SetTTL(i, i, 1)
+			}
+			for c.Sweep() { // until nothing is left
+			}
+		},
+		"negative TTL": func(c *cache.Cache[int, int]) {
+			for i := range n {
+				c.SetTTL(i, i, -1)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCache(t, cache.Options[int, int]{Capacity: n, TTL: time.Hour})
+			requireGivenBack(t, func() {
+				for i := range n {
+					c.Set(i, i)
+				}
+				require.Equal(t, n, c.Len())
+			}, func() { empty(c) })
+			require.Zero(t, c.Len())
+			require.NoError(t, c.Audit())
+		})
+	}
+}
+
+// A burst of loads at one time leaves neither flights nor load records behind,
+// even where nothing is stored.
+func TestMemoryOfLoadsIsGivenBack(t *testing.T) {
+	n := 50_000
+	if testing.Short() || raceEnabled {
+		n = 10_000
+	}
+	// The runtime never gives a goroutine's own record back: have it make them
+	// now. A load has a caller and a flight.
+	var wg sync.WaitGroup
+	release := make(chan struct{})
+	for range 2*n + 1000 {
+		wg.Go(func() { <-release })
+	}
+	close(release)
+	wg.Wait()
+	for name, opts := range map[string]cache.Options[int, int]{
+		"one shard":   {Capacity: 10},
+		"many shards": {Capacity: 1_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCache(t, opts)
+			var wg sync.WaitGroup
+			release := make(chan struct{})
+			requireGivenBack(t, func() {
+				var running sync.WaitGroup
+				running.Add(n)
+				for i := range n {
+					wg.Go(func() {
+						_, err := c.Fetch(t.Context(), i, func(ctx context.Context, _ int) (int, error) {
+							cache.NoStore(ctx)
+							running.Done()
+							<-release
+							return 0, nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				running.Wait()
+			}, func() {
+				close(release)
+				wg.Wait()
+			})
+			require.Zero(t, c.Loads())
+			require.Zero(t, c.Len())
+		})
+	}
+}
+
+// The books of loads and of expiry are given back by themselves, while the
+// entries stay.
+func TestTablesShrink(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{Capacity: 100_000})
+	for i := range 50_000 {
+		c.SetTTL(i, i, time.Hour)
+	}
+	require.GreaterOrEqual(t, c.ExpiryRoom(), 50_000)
+	for i := range 50_000 {
+		c.SetTTL(i, i, 0)
+	}
+	require.Equal(t, 50_000, c.Len())
+	require.Less(t, c.ExpiryRoom(), c.Shards()*1024+1)
+}
