@@ -31,8 +31,8 @@ func TestStuckKeyIsTriedAgain(t *testing.T) {
 		}
 		// The rest doubles with each try, from a second up to a minute.
 		reached := time.Now()
-		for _, rest := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			rest *= time.Second
+		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
+			rest := time.Duration(seconds) * time.Second
 			time.Sleep(time.Until(reached.Add(rest - time.Millisecond)))
 			require.ErrorIs(t, do(hang), courier.ErrOverloaded, "just before %v", rest)
 			time.Sleep(time.Millisecond)
