@@ -35,6 +35,7 @@ func parallelHits(b *testing.B, get func(int) bool) {
 	keys := zipfKeys(b)
 	var place atomic.Uint64
 	b.ReportAllocs()
+	b.ResetTimer() // the keys and the full cache took their time
 	b.RunParallel(func(pb *testing.PB) {
 		i := int(place.Add(1)) * 7919
 		for pb.Next() {
@@ -90,6 +91,7 @@ func BenchmarkFetchMiss(b *testing.B) {
 	ctx := b.Context()
 	var next atomic.Int64
 	b.ReportAllocs()
+	b.ResetTimer() // the keys and the full cache took their time
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if _, err := c.Fetch(ctx, int(next.Add(1)), load); err != nil {

@@ -182,7 +182,7 @@ func TestAllWhileOthersWrite(t *testing.T) {
 }
 
 func TestClear(t *testing.T) {
-	for _, capacity := range []int{10, 20_000} {
+	for _, capacity := range []int{10, 8000} {
 		c := newCache(t, cache.Options[int, int]{Capacity: capacity, TTL: time.Hour})
 		for i := range 2 * capacity {
 			c.Set(i, i)

@@ -80,6 +80,33 @@ func TestInvalidationDuringLoad(t *testing.T) {
 	}
 }
 
+// What was overtaken is not stored, even if nobody asks for the key again.
+func TestOvertakenLoadIsNotStored(t *testing.T) {
+	for name, overtake := range map[string]func(*cache.Cache[string, int]){
+		"Delete": func(c *cache.Cache[string, int]) { c.Delete("k") },
+		"Clear":  func(c *cache.Cache[string, int]) { c.Clear() },
+		"SetTTL": func(c *cache.Cache[string, int]) { c.SetTTL("k", 2, -1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCache(t, cache.Options[string, int]{})
+				done := make(chan int, 1)
+				go func() {
+					v, _ := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
+						time.Sleep(time.Second)
+						return 1, nil
+					})
+					done <- v
+				}()
+				synctest.Wait()
+				overtake(c)
+				require.Equal(t, 1, <-done)
+				require.Zero(t, c.Len())
+			})
+		})
+	}
+}
+
 // Invalidation ends no load that it does not have to.
 func TestInvalidationOfOtherKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,11 @@ func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Behind the interface, since rapid asks a *testing.T for what there is
 		// not in a bubble: its deadline.
-		for range 20 { // each of a hundred sequences
+		rounds := 20
+		if raceEnabled {
+			rounds = 5
+		}
+		for range rounds { // each of a hundred sequences
 			rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) {
 				m := newModel(t)
 				t.Repeat(map[string]func(*rapid.T){

@@ -60,7 +60,7 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 				}
 			})
 			require.NoError(t, err)
-			for range 20_000 {
+			for range 10_000 {
 				k := r.IntN(2 * capacity)
 				switch r.IntN(10) {
 				case 0:
@@ -94,6 +94,9 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 func TestCapacityIsExact(t *testing.T) {
 	for _, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000} {
 		t.Run(strconv.Itoa(capacity), func(t *testing.T) {
+			if raceEnabled && capacity > 10_000 {
+				t.Skip("slow, and there is one goroutine only")
+			}
 			c := newCache(t, cache.Options[int, int]{Capacity: capacity})
 			for i := range capacity {
 				c.Set(i, i)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/courier"
 )
 
 const refreshAfter = 10 * time.Second
@@ -193,6 +194,32 @@ func TestInvalidationDuringRefresh(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			require.Zero(t, c.Len())
 		}
+	})
+}
+
+// Nor does a refresh that had to wait for its turn bring back what was deleted
+// meanwhile.
+func TestRefreshQueuedBeforeDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, cache.Options[string, int]{
+			RefreshAfter: refreshAfter,
+			Courier:      []courier.Option{courier.WithMaxConcurrent(1)},
+		})
+		c.Set("k", 1)
+		time.Sleep(refreshAfter)
+		go func() { // takes the only turn
+			_, _ = c.Fetch(t.Context(), "slow", func(ctx context.Context, _ string) (int, error) {
+				time.Sleep(time.Second)
+				cache.NoStore(ctx)
+				return 0, nil
+			})
+		}()
+		synctest.Wait()
+		requireFetch(t, c, 1, returns[string](2))
+		synctest.Wait()
+		c.Delete("k")
+		time.Sleep(2 * time.Second)
+		require.Zero(t, c.Len())
 	})
 }
 

@@ -27,7 +27,7 @@ func TestWeightBudgetIsHeld(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		c := weighted(t, budget)
 		most := int64(0)
-		for i := range 20_000 {
+		for i := range 6_000 {
 			w := r.Uint64N(budget/100 + 1)
 			if i%100 == 0 {
 				w = r.Uint64N(budget + 1)
