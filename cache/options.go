@@ -46,7 +46,8 @@ type Options[K comparable, V any] struct {
 	// OnEviction is called after an entry left, with the reason. It runs
 	// without locks, in the goroutine that caused it (a caller's, a load's or
 	// the sweep's), so it may use the cache but should be quick. Its panics are
-	// recovered and counted in Stats.
+	// recovered and counted in Stats. It must not call runtime.Goexit, which
+	// would end that goroutine.
 	OnEviction func(key K, value V, reason Reason)
 
 	// Courier configures how fetch functions run: time-outs, limits, back-off

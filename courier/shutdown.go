@@ -9,7 +9,8 @@ import (
 // contexts, and refuses new calls with ErrClosed. It then blocks until all
 // functions and children have returned or ctx ends; in that case it returns a
 // *[ShutdownError] that says how many did not. It may be called again, to wait
-// again.
+// again. Called by a fetch function, it waits for that function too, and so until
+// ctx ends.
 func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.closed = true

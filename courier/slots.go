@@ -8,7 +8,7 @@ import (
 )
 
 // slots bounds the functions that run at one time. Flights get their turn in
-// the order in which they started.
+// the order in which their goroutines came for it.
 type slots struct {
 	sem  *semaphore.Weighted
 	wait time.Duration // 0: as long as the flight lives
