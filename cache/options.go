@@ -63,6 +63,7 @@ type OptionError struct {
 	Want  string
 }
 
+// Error describes the OptionError in one line.
 func (e *OptionError) Error() string {
 	return fmt.Sprintf("cache: Options.%s: %v: want %s", e.Field, e.Value, e.Want)
 }

@@ -112,6 +112,7 @@ type DeadlockError struct {
 	Cycle []any
 }
 
+// Error describes the DeadlockError in one line.
 func (e *DeadlockError) Error() string {
 	var b strings.Builder
 	b.WriteString("courier: deadlock: ")

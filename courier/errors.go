@@ -53,6 +53,7 @@ type BackoffError struct {
 	Until time.Time // no new flight starts before
 }
 
+// Error describes the BackoffError in one line.
 func (e *BackoffError) Error() string {
 	return fmt.Sprintf("courier: key backs off until %s after: %v", e.Until.Format(time.RFC3339Nano), e.Err)
 }

@@ -39,6 +39,7 @@ type OptionError struct {
 	Want   string
 }
 
+// Error describes the OptionError in one line.
 func (e *OptionError) Error() string {
 	return fmt.Sprintf("courier: %s: %v: want %s", e.Option, e.Value, e.Want)
 }

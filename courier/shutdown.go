@@ -60,6 +60,7 @@ type ShutdownError struct {
 	Err       error // why Shutdown did not wait longer: its context's error
 }
 
+// Error describes the ShutdownError in one line.
 func (e *ShutdownError) Error() string {
 	return fmt.Sprintf("courier: shutdown left %d functions running: %v", e.Abandoned, e.Err)
 }

@@ -137,24 +137,12 @@ replay.`,
 	flags.Float64Var(&f.minHitRatio, "min-hit-ratio", 0, "fail with exit code 1 if the hit ratio is below this `share`")
 	flags.StringVar(&f.dir, "out", "", "write report.html, series.csv and result.json into this `folder`")
 
-	complete := func(flag string, values ...string) {
-		err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-		if err != nil {
-			panic(err) // no such flag: a mistake above
-		}
-	}
-	complete("fault", faultNames()...)
-	complete("keys", "zipf:1.01", "uniform", "scan", "zipf-scan:1.01")
-	complete("trace-format", "auto", "arc", "keys", "csv")
-	for _, err := range []error{
-		cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"),
-		cmd.MarkFlagFilename("trace"),
-		cmd.MarkFlagDirname("out"),
-	} {
-		if err != nil {
-			panic(err)
-		}
-	}
+	completeValues(cmd, "fault", faultNames()...)
+	completeValues(cmd, "keys", keyLaws...)
+	completeValues(cmd, "trace-format", "auto", "arc", "keys", "csv")
+	completeScenario(cmd)
+	completeFile(cmd, "trace")
+	completeFolder(cmd, "out")
 	return cmd
 }
 

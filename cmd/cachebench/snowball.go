@@ -92,17 +92,10 @@ is 1 if it does not show that.`,
 	add("fault-start", "fault.start", "duration", "2s", "start of the fault window")
 	add("fault-end", "fault.end", "duration", "5s", "end of the fault window")
 
-	for flag, values := range map[string][]string{
-		"fault": snowball.Faults(),
-		"keys":  {"zipf:1.01", "uniform", "scan", "zipf-scan:1.01"},
-	} {
-		if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-			panic(err) // no such flag: a mistake above
-		}
-	}
-	if err := errors.Join(cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"), cmd.MarkFlagDirname("out")); err != nil {
-		panic(err)
-	}
+	completeValues(cmd, "fault", snowball.Faults()...)
+	completeValues(cmd, "keys", keyLaws...)
+	completeScenario(cmd)
+	completeFolder(cmd, "out")
 	return cmd
 }
 
