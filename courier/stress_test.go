@@ -79,18 +79,33 @@ func (st *storm) call(t *testing.T, ctx context.Context, rnd *rand.Rand, depth i
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(1000))*time.Millisecond)
 		defer cancel()
 	}
-	refused := ctx.Err() != nil
+	asked := &askedContext{Context: ctx}
 	// Its own source: the function may run on after the call.
 	inner := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
-	v, _, err := st.c.Do(ctx, key, func(ctx context.Context) (int, error) {
+	v, _, err := st.c.Do(asked, key, func(ctx context.Context) (int, error) {
 		st.tally.runs.Add(1)
 		return st.fetch(t, ctx, key, inner, depth)
 	})
 	st.tally.calls.Add(1)
-	if refused {
+	if asked.refused {
 		st.tally.refused.Add(1)
 	}
 	st.note(t, ctx, key, v, err)
+}
+
+// An askedContext keeps what Do, which asks first of all, was told: asked
+// before Do, a context could still end in between.
+type askedContext struct {
+	context.Context
+	before, refused bool
+}
+
+func (c *askedContext) Err() error {
+	err := c.Context.Err()
+	if !c.before {
+		c.before, c.refused = true, err != nil
+	}
+	return err
 }
 
 // fetch does something at random.
