@@ -80,13 +80,19 @@ func (f *flight[K, V]) run() {
 	})
 }
 
-// exit is called when the function has ended, whatever ended it.
+// exit is called when the function has ended, whatever ended it: that ends the
+// flight, unless nobody is to hear of a death.
 func (f *flight[K, V]) exit(v V, how ending, err error) {
+	f.finish(v, how, err, how == returned || !f.courier.cfg.unlinked)
+}
+
+// finish accounts for a goroutine of the flight that has ended, and ends the
+// flight with its outcome if that decides it and nothing else came first.
+func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 	c := f.courier
 	c.mu.Lock()
 	c.count(how)
-	silent := c.cfg.unlinked && how != returned
-	first := !f.ended && !silent
+	first := decides && !f.ended
 	f.running--
 	if first {
 		c.remember(f, err)
@@ -102,32 +108,21 @@ func (f *flight[K, V]) exit(v V, how ending, err error) {
 	}
 }
 
-// fail ends the flight for a reason other than the function's own end, and
-// reports whether it was the first to do so.
-func (f *flight[K, V]) fail(err error, note func(*Stats)) bool {
+// expire is called by the timer.
+func (f *flight[K, V]) expire() {
 	c := f.courier
 	c.mu.Lock()
 	first := !f.ended
 	if first {
-		if note != nil {
-			note(&c.stats)
-		}
-		c.remember(f, err)
-		f.settle(*new(V), err)
+		c.stats.Timeouts++
+		f.limit.reached = true
+		c.remember(f, ErrTimeout)
+		f.settle(*new(V), ErrTimeout)
 	}
 	c.mu.Unlock()
 	if first {
 		f.land()
 	}
-	return first
-}
-
-// expire is called by the timer.
-func (f *flight[K, V]) expire() {
-	f.fail(ErrTimeout, func(s *Stats) {
-		s.Timeouts++
-		f.limit.reached = true
-	})
 }
 
 // settle fixes the outcome, frees the key and the slot, and counts the flight

@@ -43,20 +43,8 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	go guard(func() error { return child(ctx) }, f.childExit)
 }
 
-// childExit is called when a linked child has ended, whatever ended it.
+// childExit is called when a linked child has ended, whatever ended it. Only a
+// failure ends the flight.
 func (f *flight[K, V]) childExit(how ending, err error) {
-	c := f.courier
-	c.mu.Lock()
-	c.count(how)
-	first := err != nil && !f.ended && !c.cfg.unlinked
-	f.running--
-	if first {
-		c.remember(f, err)
-		f.settle(*new(V), err)
-	}
-	f.retire()
-	c.mu.Unlock()
-	if first {
-		f.land()
-	}
+	f.finish(*new(V), how, err, err != nil && !f.courier.cfg.unlinked)
 }
