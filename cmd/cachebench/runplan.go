@@ -135,10 +135,7 @@ func (f *runFlags) merged() (*scenario.Scenario, error) {
 		} else if spec.Kind == workload.KindTrace {
 			errs = append(errs, fmt.Errorf("--keys %s: use --trace %s", f.keys, spec.Path))
 		} else {
-			s.Keys.Kind, s.Keys.ScanShare, s.Keys.ScanLength = spec.Kind, spec.ScanShare, spec.ScanLength
-			if spec.Skew != 0 {
-				s.Keys.Skew = spec.Skew
-			}
+			s.Keys.SetLaw(spec)
 		}
 	}
 	if given("mix") {

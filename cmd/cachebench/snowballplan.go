@@ -47,10 +47,7 @@ func (f *snowballFlags) setKeys(s *scenario.Scenario) error {
 		return fmt.Errorf("--keys: %w", err)
 	}
 	k := &s.Keys
-	k.Kind, k.ScanShare, k.ScanLength = spec.Kind, spec.ScanShare, spec.ScanLength
-	if spec.Skew != 0 {
-		k.Skew = spec.Skew
-	}
+	k.SetLaw(spec)
 	// Of keys that are all alike a share can't be asked for, and one that the
 	// scenario brings was not asked for.
 	alike := k.Kind == workload.KindUniform || k.Kind == workload.KindScan

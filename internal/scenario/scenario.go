@@ -129,6 +129,15 @@ func (s *Scenario) TracePath() string {
 	return filepath.Join(filepath.Dir(s.source.file), path)
 }
 
+// SetLaw takes over what spec says of how keys are chosen. A skew that spec
+// leaves open stays, and so does the trace: its path is for Set.
+func (k *Keys) SetLaw(spec workload.KeySpec) {
+	k.Kind, k.ScanShare, k.ScanLength = spec.Kind, spec.ScanShare, spec.ScanLength
+	if spec.Skew != 0 {
+		k.Skew = spec.Skew
+	}
+}
+
 // Spec returns the law by which keys are chosen.
 func (s *Scenario) Spec() workload.KeySpec {
 	k := s.Keys
