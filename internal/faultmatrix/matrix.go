@@ -160,8 +160,21 @@ func goroutinesLeft(before int) int {
 	const patience, look = time.Second, time.Millisecond
 	for began := time.Now(); ; time.Sleep(look) {
 		left := runtime.NumGoroutine() - before
-		if left <= 0 || time.Since(began) > patience {
-			return max(0, left)
+		if left > 0 && time.Since(began) > patience {
+			return max(0, goroutines()-before)
+		}
+		if left <= 0 {
+			return 0
+		}
+	}
+}
+
+// goroutines is exact, where runtime.NumGoroutine, which stops nothing to
+// count, may still see one that has just ended.
+func goroutines() int {
+	for room := 2 * runtime.NumGoroutine(); ; room *= 2 {
+		if n, ok := runtime.GoroutineProfile(make([]runtime.StackRecord, room)); ok {
+			return n
 		}
 	}
 }
