@@ -1,0 +1,141 @@
+package hlc
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Clock is the hybrid logical clock of one node. Its methods may be called at the
+// same time; none blocks for longer than it takes to copy a few numbers.
+type Clock struct {
+	maxSkew int64
+
+	mu      sync.Mutex // guards the fields below; a leaf: no other lock is taken under it
+	last    Timestamp
+	peers   map[string]int64 // by node: its wall clock minus ours, when it was heard last
+	ahead   int64            // by how much our wall clock exceeds what maxSkew allows; 0: it does not
+	clamps  uint64
+	refused uint64
+}
+
+// New returns a clock that tolerates wall clocks up to maxSkew apart.
+func New(maxSkew time.Duration) *Clock {
+	return &Clock{maxSkew: int64(maxSkew), peers: make(map[string]int64)}
+}
+
+// Now returns a timestamp that is newer than every one the clock gave out or
+// observed, given the wall clock's reading in nanoseconds. It follows the wall clock,
+// but for a wall clock that stepped back (then the logical part counts on) and for
+// one that is far ahead of the cluster (then it is held back, see [Clock.Heard]).
+func (c *Clock) Now(wall int64) Timestamp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := wall - c.ahead; now > c.last.Nanos {
+		c.last = Timestamp{Nanos: now}
+	} else {
+		c.last = next(c.last)
+	}
+	return c.last
+}
+
+// Observe makes later timestamps newer than ts, which came from another node. One that is
+// further ahead of the wall clock than the tolerated skew is not followed, so that one sick
+// clock can't carry the others along; Observe reports whether it was followed.
+func (c *Clock) Observe(ts Timestamp, wall int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ts.Nanos > wall-c.ahead+c.maxSkew {
+		c.refused++
+		return false
+	}
+	if ts.Compare(c.last) > 0 {
+		c.last = ts
+	}
+	return true
+}
+
+// Heard notes the wall clock of another node, as it stood in a message that just came, and
+// reports whether this is the moment at which our own is found to be too far ahead. The clock
+// then starts again from the limit, and timestamps newer than [Clock.Limit] should be given again.
+//
+// Too far ahead means further than the tolerated skew ahead of the median of the cluster's clocks
+// (the lower of two in the middle, so that of two nodes the one ahead gives way). A message that
+// took long makes its sender look slow, never fast; the median keeps one such message from
+// mattering.
+func (c *Clock) Heard(node string, theirs, wall int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peers[node] = theirs - wall
+	return c.judge(wall)
+}
+
+// Forget drops what is known of a node's clock: it went down.
+func (c *Clock) Forget(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.peers, node)
+}
+
+// judge sets ahead from the offsets known. The caller holds mu.
+func (c *Clock) judge(wall int64) bool {
+	offsets := make([]int64, 0, 64) // on the stack for clusters of up to 64 nodes
+	for _, o := range c.peers {
+		offsets = append(offsets, o)
+	}
+	offsets = append(offsets, 0) // our own
+	slices.Sort(offsets)
+	median := offsets[(len(offsets)-1)/2]
+	was := c.ahead
+	c.ahead = max(0, -median-c.maxSkew)
+	if was > 0 || c.ahead == 0 {
+		return false
+	}
+	c.clamps++
+	if limit := wall - c.ahead; c.last.Nanos > limit {
+		c.last = Timestamp{Nanos: limit}
+	}
+	return true
+}
+
+// Limit returns the newest timestamp that may stand now, given the wall clock's reading, and how
+// often the clock was found to be too far ahead. Whoever keeps timestamps of this clock gives those
+// newer than the limit again when the count has grown.
+func (c *Clock) Limit(wall int64) (Timestamp, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Timestamp{Nanos: wall - c.ahead, Logical: math.MaxUint32}, c.clamps
+}
+
+// Stats says how often the bound on clocks was met.
+type Stats struct {
+	Refused uint64 // timestamps from others that were too far ahead to be followed
+	Clamps  uint64 // times that our own clock was found to be too far ahead
+	Ahead   time.Duration
+}
+
+// Stats returns the counts, and by how much timestamps are held back now.
+func (c *Clock) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{Refused: c.refused, Clamps: c.clamps, Ahead: time.Duration(c.ahead)}
+}
+
+func next(t Timestamp) Timestamp {
+	if t.Logical == math.MaxUint32 {
+		return Timestamp{Nanos: t.Nanos + 1}
+	}
+	return Timestamp{Nanos: t.Nanos, Logical: t.Logical + 1}
+}
+
+// Clone returns an independent copy.
+func (c *Clock) Clone() *Clock {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Clock{
+		maxSkew: c.maxSkew, last: c.last, peers: maps.Clone(c.peers),
+		ahead: c.ahead, clamps: c.clamps, refused: c.refused,
+	}
+}

@@ -1,0 +1,45 @@
+package replica
+
+import "time"
+
+// Pending returns how many names changed here that Flush has not handed out yet, and
+// since when there are such names.
+func (p *Partition) Pending() (names int, since time.Duration) { return p.pending, p.oldest }
+
+// Flush hands out own changes for all other nodes, oldest first, as updates of about
+// maxBytes each (a record that is larger has one of its own), at most n of them; n <= 0: all.
+func (p *Partition) Flush(maxBytes, n int) []*Update {
+	t := p.own
+	var updates []*Update
+	for i := t.after(p.flushed); p.flushed < t.seq && (n <= 0 || len(updates) < n); {
+		u := &Update{Origin: t.origin, Incarnation: t.inc, After: p.flushed, UpTo: t.seq}
+		size := 0
+		for ; i < len(t.log); i++ {
+			r := t.log[i]
+			if !p.current(t, r) {
+				continue
+			}
+			if size > 0 && size+sizeOf(r) > maxBytes {
+				u.UpTo = u.Records[len(u.Records)-1].Seq
+				break
+			}
+			size += sizeOf(r)
+			u.Records = append(u.Records, r)
+		}
+		p.flushed = u.UpTo
+		p.pending -= len(u.Records)
+		updates = append(updates, u)
+		p.stats.Sent[KindUpdate]++
+	}
+	p.compact(t) // tombstones may go once they were handed out
+	return updates
+}
+
+// sizeOf estimates a record's bytes on the wire from above, its name and metadata apart.
+func sizeOf(r *Record) int {
+	n := len(r.Name) + len(r.Meta) + 24
+	if r.Dead {
+		n += len(r.Winner) + 12
+	}
+	return n
+}

@@ -1,0 +1,296 @@
+package replica
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+)
+
+// A Partition is one node's replica of one partition of the names. It is a state machine:
+// a call is an input, and what it leads to is kept until [Partition.Take]. It starts no goroutine,
+// reads no clock and sends nothing. Its methods must not be called at the same time.
+type Partition struct {
+	cfg    Config
+	source *rand.PCG // behind rand, so that a copy can go on alike
+	rand   *rand.Rand
+
+	own    *table
+	tables map[string]*table // by origin; own included
+	order  []string          // the keys of tables, sorted, so that nothing depends on a map's order
+	peers  []string          // nodes that are up but for the own, sorted
+
+	sole     map[string]*Record  // by name: the only claim there is
+	contests map[string]*contest // by name, where there are several
+	live     int                 // names with a visible winner
+
+	withdrawn map[string]Loss // own claims lost lately, by name: to see whether the winner says the same
+	disagreed map[string]Loss // disagreements that were reported
+
+	flushed uint64        // own changes up to here were handed out by Flush
+	pending int           // own records after flushed
+	oldest  time.Duration // when the first of them was made
+
+	summaryAt time.Duration // when the next probe is due
+	refuteAt  time.Duration // the own incarnation is not raised before
+	refuteGap time.Duration
+	clamps    uint64 // of the clock, when own timestamps were last checked
+
+	out   Output
+	stats Stats
+}
+
+// Config settles a partition. Self, Incarnation and Clock are required.
+type Config struct {
+	Self        string // the own node's name
+	Partition   int    // the partition's number; the core only passes it on
+	Incarnation uint64 // of this run of the node: higher than that of any earlier run
+	Clock       *hlc.Clock
+	Seed        uint64 // of all that is random: jitter, and which peer is asked
+
+	// Compare is positive where a is to be kept, negative where b is, and 0 where the default
+	// order decides: the newer claim, and of equal timestamps that of the greater node name.
+	// It is called with a before b in the order of node names. nil: always 0. A panic counts as 0.
+	Compare func(a, b *Record) int
+
+	// Shared reports whether claims on the name live side by side instead of in
+	// conflict: each node may have one. nil: none.
+	Shared func(name string) bool
+
+	// Publish is called whenever the visible winner of a name changes, nil for none.
+	Publish func(name string, winner *Record)
+
+	Limits
+}
+
+// Limits are the bounds and intervals of the protocol. A zero field has the default.
+type Limits struct {
+	ChunkBytes   int           // about the largest chunk; 256 KiB
+	Tombstones   int           // kept per origin, for pulls; 1024
+	Buffered     int           // updates per origin that wait for a gap to close; 64
+	Pulls        int           // pulls under way at a time; 8
+	SummaryEvery time.Duration // between probes of a random peer; 2 s, jittered by a quarter
+	GapPatience  time.Duration // how long a gap may close by itself before it is pulled; 100 ms
+	PullTimeout  time.Duration // until an unanswered pull is tried again, doubling to 16 times; 1 s
+	VectorEvery  time.Duration // at least between two vectors to the same peer that were not asked for; 500 ms
+	ForgetAfter  time.Duration // until the hidden claims of a node that is down are dropped; 10 min
+}
+
+// At is the moment of an input.
+type At struct {
+	Wall int64         // the wall clock, in nanoseconds since the Unix epoch; may step
+	Mono time.Duration // a clock that never steps, for intervals
+}
+
+// Output is what inputs led to.
+type Output struct {
+	Send   []Envelope
+	Relay  []*Update // updates of other origins that were news, for gossip to pass on
+	Events []Event
+	Lost   []Loss // own claims that were withdrawn because another was preferred
+}
+
+// An Envelope is a message to one node. Messages may be lost, doubled and overtaken.
+type Envelope struct {
+	To      string
+	Message Message
+}
+
+// A Loss tells that the own claim on a name was withdrawn.
+type Loss struct {
+	Own, Winner *Record
+}
+
+// An Event is a change of what this replica shows.
+type Event struct {
+	Type   EventType
+	Name   string
+	Record *Record // who has, or had, the name; of Conflict and Disagreement: the winner
+	Other  *Record // of Updated: the record before; of Conflict and Disagreement: the loser
+	Why    Why     // of Unregistered
+	Panic  any     // of ResolverPanic
+}
+
+// EventType says what an [Event] is.
+type EventType uint8
+
+// Types of events.
+const (
+	Registered    EventType = iota + 1 // the name has a holder, or another one
+	Updated                            // the same holder, other metadata
+	Unregistered                       // the name's holder is gone or hidden; Registered follows if another takes over
+	Conflict                           // two nodes claim the name; Record was preferred to Other
+	Disagreement                       // another node is seen to have resolved the conflict the other way
+	ResolverPanic                      // the resolver panicked; the default order decided
+	SharedChanged                      // the claims on a shared name changed; Record is the new one or its tombstone
+	ClockAhead                         // own timestamps were given again: the clock is too far ahead
+)
+
+// Stats counts since the start.
+type Stats struct {
+	Received, Sent  [6]uint64 // messages by Kind; Sent counts envelopes, and updates handed out by Flush
+	Ignored         uint64    // messages about nodes that are not up, or of old incarnations
+	Gaps            uint64    // updates that came with a gap before them
+	Pulls           uint64    // pulls sent
+	PullTimeouts    uint64
+	Resyncs         uint64 // snapshots begun
+	Conflicts       uint64
+	Lost            uint64 // own claims withdrawn
+	Disagreements   uint64
+	Refutations     uint64 // times the own incarnation was raised
+	DroppedBuffered uint64 // updates dropped because too many waited for a gap
+
+	// What is held now: tombstones, updates that wait for a gap, records in
+	// all logs (live ones, tombstones and some that are outdated), names with several claims.
+	Tombstones, Buffered, Log, Contested int
+}
+
+// New returns an empty partition whose node is alone.
+func New(c Config) *Partition {
+	c.Limits = c.withDefaults()
+	source := rand.NewPCG(c.Seed, uint64(c.Partition))
+	own := newTable(c.Self, c.Incarnation)
+	own.visible = true
+	return &Partition{
+		cfg:       c,
+		source:    source,
+		rand:      rand.New(source),
+		own:       own,
+		tables:    map[string]*table{c.Self: own},
+		order:     []string{c.Self},
+		sole:      make(map[string]*Record),
+		contests:  make(map[string]*contest),
+		withdrawn: make(map[string]Loss),
+		disagreed: make(map[string]Loss),
+	}
+}
+
+func (l Limits) withDefaults() Limits {
+	l.ChunkBytes = cmp.Or(l.ChunkBytes, 256<<10)
+	l.Tombstones = cmp.Or(l.Tombstones, 1024)
+	l.Buffered = cmp.Or(l.Buffered, 64)
+	l.Pulls = cmp.Or(l.Pulls, 8)
+	l.SummaryEvery = cmp.Or(l.SummaryEvery, 2*time.Second)
+	l.GapPatience = cmp.Or(l.GapPatience, 100*time.Millisecond)
+	l.PullTimeout = cmp.Or(l.PullTimeout, time.Second)
+	l.VectorEvery = cmp.Or(l.VectorEvery, 500*time.Millisecond)
+	l.ForgetAfter = cmp.Or(l.ForgetAfter, 10*time.Minute)
+	return l
+}
+
+// Register claims a name for this node. It returns the claim, or nil and the visible
+// claim that has the name (the own node's included).
+func (p *Partition) Register(at At, name string, meta []byte) (own, taken *Record) {
+	taken = p.Lookup(name)
+	if p.shared(name) {
+		taken = p.Own(name)
+	}
+	if taken != nil {
+		return nil, taken
+	}
+	own = &Record{Name: name, Node: p.cfg.Self, Time: p.cfg.Clock.Now(at.Wall), Meta: meta}
+	p.write(at, own)
+	return own, nil
+}
+
+// Update gives the own claim on a name other metadata; the timestamp stays, so that news
+// about a holder does not change who wins. It returns nil if there is no own claim.
+func (p *Partition) Update(at At, name string, meta []byte) *Record {
+	was := p.Own(name)
+	if was == nil {
+		return nil
+	}
+	p.write(at, &Record{Name: name, Node: p.cfg.Self, Time: was.Time, Meta: meta})
+	return p.Own(name)
+}
+
+// Unregister withdraws the own claim on a name and reports whether there was one.
+func (p *Partition) Unregister(at At, name string, why Why) bool {
+	was := p.Own(name)
+	if was == nil {
+		return false
+	}
+	p.write(at, &Record{Name: name, Node: p.cfg.Self, Time: was.Time, Dead: true, Why: why})
+	return true
+}
+
+// Take returns what inputs led to since the last Take.
+func (p *Partition) Take() Output {
+	out := p.out
+	p.out = Output{}
+	return out
+}
+
+// Lookup returns the visible winner of a name, nil for none.
+func (p *Partition) Lookup(name string) *Record {
+	if r := p.sole[name]; r != nil && p.sees(r) {
+		return r
+	}
+	if c := p.contests[name]; c != nil {
+		return c.winner
+	}
+	return nil
+}
+
+// Claims returns the visible claims on a name, in the order of node names.
+func (p *Partition) Claims(name string) []*Record {
+	if r := p.sole[name]; r != nil && p.sees(r) {
+		return []*Record{r}
+	}
+	if c := p.contests[name]; c != nil {
+		return slices.DeleteFunc(slices.Clone(c.claims), func(r *Record) bool { return !p.sees(r) })
+	}
+	return nil
+}
+
+// Own returns this node's claim on a name, nil for none.
+func (p *Partition) Own(name string) *Record { return p.claim(name, p.cfg.Self) }
+
+// OwnNames calls f with each of this node's claims, in the order in which they were
+// written last, until it returns false. f must not change the partition.
+func (p *Partition) OwnNames(f func(*Record) bool) {
+	for r := range p.living(p.own) {
+		if !f(r) {
+			return
+		}
+	}
+}
+
+// Len returns the number of names with a visible winner.
+func (p *Partition) Len() int { return p.live }
+
+// Synced reports whether this replica shows the claims of all nodes that are up and lacks
+// nothing that it knows of.
+func (p *Partition) Synced() bool {
+	for _, node := range p.peers {
+		if t := p.tables[node]; !t.visible || t.want > t.seq {
+			return false
+		}
+	}
+	return true
+}
+
+// Stats returns the counts.
+func (p *Partition) Stats() Stats {
+	s := p.stats
+	for _, t := range p.tables {
+		s.Tombstones += len(t.tombs)
+		s.Buffered += len(t.buffer)
+		s.Log += len(t.log)
+	}
+	s.Contested = len(p.contests)
+	return s
+}
+
+func (p *Partition) shared(name string) bool { return p.cfg.Shared != nil && p.cfg.Shared(name) }
+
+func (p *Partition) sees(r *Record) bool { return p.tables[r.Node].visible }
+
+func (p *Partition) event(e Event) { p.out.Events = append(p.out.Events, e) }
+
+func (p *Partition) send(to string, m Message) {
+	p.stats.Sent[m.Kind()]++
+	p.out.Send = append(p.out.Send, Envelope{To: to, Message: m})
+}

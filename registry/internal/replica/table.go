@@ -1,0 +1,201 @@
+package replica
+
+import (
+	"iter"
+	"slices"
+	"sort"
+	"time"
+)
+
+// A table is what this replica knows of one origin: the state of the origin's sequence as of seq.
+type table struct {
+	origin string
+	inc    uint64 // incarnation: messages of lower ones are ignored
+	member uint64 // the incarnation under which membership knows the node
+	seq    uint64 // the watermark: all changes up to here are in
+	want   uint64 // the highest number heard of
+
+	// log holds the records in the order of Seq, the newest of each name and some
+	// older ones, which are dropped when they are the most. It is what a pull reads.
+	log   []*Record
+	stale int
+	tombs map[string]*Record // by name: tombstones that are still in log
+	floor uint64             // tombstones up to here may be gone
+
+	visible bool   // claims are shown: the node is up and seq has reached target
+	target  uint64 // how far one who speaks for the origin has come, since the node is up
+	aimed   bool   // target is known
+
+	buffer []*Update     // updates with a gap before them, sorted by After
+	gapAt  time.Duration // since when seq < want
+	source string        // who told of want
+	pull   *pull         // under way
+	snap   *snapshot     // being received
+	retry  time.Duration // no pull before
+	tries  int           // pulls in a row without progress
+
+	asked  time.Duration // when the node was last asked for its vector
+	asks   int           // how often since it is up
+	downAt time.Duration
+	up     bool
+}
+
+type pull struct {
+	server string
+	after  uint64
+	start  uint64
+	due    time.Duration // time-out
+}
+
+// A snapshot under way remembers which records were listed; the others go at its end.
+type snapshot struct {
+	server string
+	start  uint64
+	next   uint64
+	seen   map[uint64]struct{}
+}
+
+func newTable(origin string, inc uint64) *table {
+	return &table{origin: origin, inc: inc, tombs: make(map[string]*Record)}
+}
+
+// write makes the next change of the own sequence.
+func (p *Partition) write(at At, r *Record) {
+	t := p.own
+	t.seq++
+	r.Seq = t.seq
+	was := p.claim(r.Name, p.cfg.Self)
+	if was == nil {
+		was = t.tombs[r.Name]
+	}
+	if was == nil || was.Seq <= p.flushed {
+		if p.pending == 0 {
+			p.oldest = at.Mono
+		}
+		p.pending++
+	}
+	p.apply(at, t, r)
+}
+
+// apply puts a record where the table's older ones on the name stood. Whoever calls
+// it sees to the watermark.
+func (p *Partition) apply(at At, t *table, r *Record) {
+	was, tomb := p.claim(r.Name, t.origin), t.tombs[r.Name]
+	if was != nil && was.Seq >= r.Seq || tomb != nil && tomb.Seq >= r.Seq {
+		return
+	}
+	if t != p.own {
+		p.cfg.Clock.Observe(r.Time, at.Wall)
+	}
+	if was != nil {
+		t.stale++
+	}
+	if tomb != nil {
+		t.stale++
+		delete(t.tombs, r.Name)
+	}
+	t.insert(r)
+	if r.Dead {
+		t.tombs[r.Name] = r
+		p.replace(at, r.Name, t.origin, nil, r)
+	} else {
+		p.replace(at, r.Name, t.origin, r, r)
+	}
+	p.compact(t)
+}
+
+// insert keeps the log sorted. Records come in order, but for a snapshot that is
+// taken up with another server.
+func (t *table) insert(r *Record) {
+	i := len(t.log)
+	if i > 0 && t.log[i-1].Seq > r.Seq {
+		i = t.after(r.Seq)
+	}
+	t.log = slices.Insert(t.log, i, r)
+}
+
+// after returns the place in the log of the first record with a higher number.
+func (t *table) after(seq uint64) int {
+	return sort.Search(len(t.log), func(i int) bool { return t.log[i].Seq > seq })
+}
+
+// current tells whether a record of the log is the newest of its name.
+func (p *Partition) current(t *table, r *Record) bool {
+	if r.Dead {
+		return t.tombs[r.Name] == r
+	}
+	return p.claim(r.Name, t.origin) == r
+}
+
+// living yields the table's claims in the order of Seq.
+func (p *Partition) living(t *table) iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for _, r := range t.log {
+			if !r.Dead && p.current(t, r) && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// compact bounds the log and the tombstones. Tombstones that were not handed out yet stay.
+func (p *Partition) compact(t *table) {
+	if len(t.tombs) > p.cfg.Tombstones {
+		excess := len(t.tombs) - p.cfg.Tombstones/2
+		for _, r := range t.log {
+			if excess == 0 || t == p.own && r.Seq > p.flushed {
+				break
+			}
+			if r.Dead && t.tombs[r.Name] == r {
+				delete(t.tombs, r.Name)
+				t.floor = max(t.floor, r.Seq)
+				t.stale++
+				excess--
+			}
+		}
+	}
+	if t.stale > 64 && t.stale > len(t.log)/2 {
+		t.log = slices.DeleteFunc(t.log, func(r *Record) bool { return !p.current(t, r) })
+		t.log = slices.Clip(slices.Clone(t.log)) // a burst's array must not outlive it
+		t.stale = 0
+	}
+}
+
+// empty forgets all of an origin's claims, with a reason for the events. Its incarnation
+// stays, so that messages of older ones can't bring anything back.
+func (p *Partition) empty(at At, t *table, why Why) {
+	claims := slices.Collect(p.living(t))
+	for _, r := range claims {
+		p.replace(at, r.Name, t.origin, nil, &Record{Name: r.Name, Node: r.Node, Dead: true, Why: why})
+	}
+	t.log, t.stale, t.floor, t.seq, t.want = nil, 0, 0, 0, 0
+	clear(t.tombs)
+	p.unsettle(t)
+	t.visible = t == p.own
+}
+
+// unsettle ends what is under way to complete the table.
+func (p *Partition) unsettle(t *table) {
+	t.buffer, t.gapAt, t.source, t.pull, t.snap, t.retry, t.tries = nil, 0, "", nil, nil, 0, 0
+	t.aimed, t.target, t.asks = false, 0, 0
+}
+
+// tableOf returns the table of an origin, a new one if need be.
+func (p *Partition) tableOf(origin string) *table {
+	t := p.tables[origin]
+	if t == nil {
+		t = newTable(origin, 0)
+		p.tables[origin] = t
+		i, _ := slices.BinarySearch(p.order, origin)
+		p.order = slices.Insert(p.order, i, origin)
+	}
+	return t
+}
+
+// drop forgets an origin. Its table must be empty.
+func (p *Partition) drop(t *table) {
+	delete(p.tables, t.origin)
+	if i, ok := slices.BinarySearch(p.order, t.origin); ok {
+		p.order = slices.Delete(p.order, i, i+1)
+	}
+}
