@@ -1,11 +1,11 @@
 package replica
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
@@ -48,64 +48,101 @@ func (t *table) clone() *table {
 	return &c
 }
 
+// Reseed starts the random source again from a seed, so that what happens next follows from the state and the seed
+// alone. It is for the same tools.
+func (p *Partition) Reseed(seed uint64) {
+	p.source = rand.NewPCG(seed, uint64(p.cfg.Partition)) //nolint:gosec // bits, not a number
+	p.rand = rand.New(p.source)                           //nolint:gosec // the choice of a peer is no secret
+}
+
 // AppendState appends all that decides how the partition behaves from now on, in a form
-// in which equal states are equal bytes. Deadlines count from at; statistics and the random source
-// are left out.
+// in which equal states are equal bytes. Of a deadline only that it is to come or over is told, so time must
+// pass in steps that outlast each interval of the protocol, or none of it. Statistics, the clock, the random source and
+// the outdated records of a log are left out.
 func (p *Partition) AppendState(b []byte, at At) []byte {
-	deadline := func(b []byte, d time.Duration) []byte { return binary.AppendVarint(b, int64(max(0, d-at.Mono))) }
-	text := func(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	flag := func(b []byte, v bool) []byte {
+	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	flag := func(v bool) {
 		if v {
-			return append(b, 1)
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
 		}
-		return append(b, 0)
 	}
-	b = binary.AppendUvarint(b, p.flushed)
-	b = deadline(b, p.summaryAt)
-	b = deadline(b, p.refuteAt)
-	b = binary.AppendVarint(b, int64(p.refuteGap))
+	number(p.flushed)
+	number(uint64(p.pending)) //nolint:gosec // not negative
+	flag(p.summaryAt != 0)
+	flag(p.summaryAt > at.Mono)
+	flag(p.refuteAt > at.Mono)
+	number(uint64(p.refuteGap)) //nolint:gosec // not negative
+	number(uint64(len(p.order)))
 	for _, node := range p.order {
-		t := p.tables[node]
-		b = text(b, node)
-		for _, n := range []uint64{t.inc, t.member, t.seq, t.want, t.floor, t.target, uint64(t.tries), uint64(t.asks)} {
-			b = binary.AppendUvarint(b, n)
-		}
-		b = flag(flag(flag(b, t.visible), t.aimed), t.up)
-		b = text(b, t.source)
-		for _, d := range []time.Duration{t.gapAt, t.retry, t.asked + p.cfg.VectorEvery, t.downAt + p.cfg.ForgetAfter} {
-			b = deadline(b, d)
-		}
-		for _, r := range t.log {
-			if p.current(t, r) {
-				b = r.append(b)
-			}
-		}
-		b = append(b, 0xff)
-		for _, u := range t.buffer {
-			b = binary.AppendUvarint(binary.AppendUvarint(b, u.After), u.UpTo)
-			for _, r := range u.Records {
-				b = r.append(b)
-			}
-		}
-		b = append(b, 0xff)
-		if q := t.pull; q != nil {
-			b = text(b, q.server)
-			b = deadline(binary.AppendUvarint(binary.AppendUvarint(b, q.after), q.start), q.due)
-		}
-		b = append(b, 0xff)
-		if s := t.snap; s != nil {
-			b = text(b, s.server)
-			b = binary.AppendUvarint(binary.AppendUvarint(b, s.start), s.next)
-			for _, seq := range slices.Sorted(maps.Keys(s.seen)) {
-				b = binary.AppendUvarint(b, seq)
-			}
-		}
-		b = append(b, 0xff)
+		b = p.tables[node].append(b, p, at)
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.withdrawn)) {
-		b = text(b, name)
-		l := p.withdrawn[name]
-		b = l.Winner.append(l.Own.append(b))
+	for _, losses := range []map[string]Loss{p.withdrawn, p.disagreed} {
+		number(uint64(len(losses)))
+		for _, name := range slices.Sorted(maps.Keys(losses)) {
+			text(name)
+			l := losses[name]
+			b = l.Winner.append(l.Own.append(b))
+		}
+	}
+	return b
+}
+
+func (t *table) append(b []byte, p *Partition, at At) []byte {
+	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	text(t.origin)
+	// Tries beyond the fourth only tell by being odd or even.
+	tries := t.tries
+	if tries > 4 {
+		tries = 4 + tries%2
+	}
+	for _, n := range []uint64{t.inc, t.member, t.seq, t.want, t.floor, t.target, uint64(tries)} { //nolint:gosec // not negative
+		number(n)
+	}
+	text(t.source)
+	flags := 0
+	for i, v := range []bool{
+		t.visible, t.aimed, t.up, t.gapAt != 0, t.gapAt > at.Mono, t.retry > at.Mono,
+		t.asked != 0 && t.asked+p.cfg.VectorEvery > at.Mono, !t.up && t.downAt+p.cfg.ForgetAfter > at.Mono,
+		t.pull != nil, t.snap != nil,
+	} {
+		if v {
+			flags |= 1 << i
+		}
+	}
+	number(uint64(flags)) //nolint:gosec // not negative
+	records := func(all []*Record, wanted func(*Record) bool) {
+		for _, r := range all {
+			if wanted(r) {
+				b = r.append(append(b, 1))
+			}
+		}
+		b = append(b, 0)
+	}
+	records(t.log, func(r *Record) bool { return p.current(t, r) })
+	number(uint64(len(t.buffer)))
+	for _, u := range t.buffer {
+		number(u.After)
+		number(u.UpTo)
+		records(u.Records, func(*Record) bool { return true })
+	}
+	if q := t.pull; q != nil {
+		text(q.server)
+		number(q.after)
+		number(q.start)
+		b = append(b, byte(cmp.Compare(q.due, at.Mono)))
+	}
+	if s := t.snap; s != nil {
+		text(s.server)
+		number(s.start)
+		number(s.next)
+		number(uint64(len(s.seen)))
+		for _, seq := range slices.Sorted(maps.Keys(s.seen)) {
+			number(seq)
+		}
 	}
 	return b
 }
@@ -118,7 +155,7 @@ func (r *Record) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, n)
 	}
 	if r.Dead {
-		b = append(b, 1)
+		return append(b, 1)
 	}
-	return b
+	return append(b, 0)
 }
