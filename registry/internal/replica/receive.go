@@ -66,7 +66,10 @@ func (p *Partition) refute(at At, inc, seq uint64) {
 	p.refuteAt = at.Mono + p.refuteGap
 	p.stats.Refutations++
 	claims := slices.Collect(p.living(t))
-	t.inc, t.seq, t.floor, t.log, t.stale = inc+1, 0, 0, nil, 0
+	// Not just inc+1: another run of this node may have raised its own to that, and two
+	// runs of one incarnation would be one sequence with two meanings.
+	t.inc = inc + 1 + p.cfg.Incarnation%(1<<20)
+	t.seq, t.floor, t.log, t.stale = 0, 0, nil, 0
 	clear(t.tombs)
 	p.flushed, p.pending, p.oldest = 0, len(claims), at.Mono
 	for _, r := range claims {
