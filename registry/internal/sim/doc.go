@@ -1,0 +1,64 @@
+// Package sim runs the replica core of several nodes in one deterministic world.
+//
+// # Model
+//
+// A [World] has 2 to 7 nodes (the flapping test: 16), each with one core per partition, a hybrid clock and a
+// wall clock that may be skewed, stepped or years ahead. Between each two nodes there is a link each way, which
+// delays messages at random (so they overtake each other), doubles and drops them, or is cut. Nodes pause
+// (what comes waits), crash (all is lost), restart (same name, another incarnation, lower if the clock was set
+// back) and leave. Membership is a stand-in for SWIM: each node finds out about each other one by itself,
+// after a while, and may be wrong, so that views differ. The shell is a model of registry's:
+// it ticks, flushes own changes as broadcasts that may be lost (a backlog by reliable send), relays news to a
+// few nodes, and posts the core's envelopes.
+//
+// Nothing in a world depends on anything but its [Setup] and its list of [Step]s, both drawn from a
+// seed ([NewSetup], [Steps]): there is no goroutine, no clock and no map order in it. A step that can't be done does
+// nothing, so any part of the list is a valid list; that is what [Minimise] relies on.
+//
+// A step [Calm], and the end, heals all, ends all faults and waits until the world has come to rest: no
+// queue, no message but summaries, no unfinished repair, and every summary says the same. If that takes more than
+// two simulated minutes, that is a violation. Then it checks; and in half of the worlds it releases names
+// and registers them on other nodes.
+//
+// # Invariants
+//
+// At every step:
+//
+//   - WinnerIsResolved: a lookup finds what the resolver (written a second time here) picks among the visible claims;
+//     whoever withdrew a claim did so for one that the resolver prefers; no disagreement is reported.
+//   - EventsConsistent: the events, replayed, and the published winners give the lookup table.
+//   - OwnAuthority: a node's claims change by its own calls and by losses only.
+//   - LosersTold: a claim that vanished without a local call came with a loss, and one that is
+//     seen to be worse than another is given up at once.
+//   - Authentic: what is shown anywhere was written by its node, word for word.
+//   - DownIsHidden: claims of a node that is seen to be down are not shown.
+//   - NoHearsay: claims are hidden because of this node's own membership, never on another node's word.
+//   - Monotone: timestamps of a node's claims grow, unless its clock was found ahead; if all clocks are right, they are
+//     the time of the claim.
+//   - RegisterIsHonest: a registration fails exactly if the name is seen to be taken, and names the holder.
+//   - ChunksBounded, TombstonesBounded: messages and what is kept stay within their limits.
+//   - NoPanic.
+//
+// At rest:
+//
+//   - AllRegistered: every claim that stands is known everywhere, in its latest form.
+//   - ThereCanBeOnlyOne: one node holds a name, and all name the same one.
+//   - NoZombie: no lookup returns a holder that is gone at its own node.
+//   - AllMessagesProcessed: the world comes to rest at all, nothing waits in a buffer.
+//   - WinnerIsResolved: the best of the claims that stood at the heal survives, if nobody released.
+//   - Retakable: a name that was released can be registered on another node, which keeps it.
+//   - ClockBounded: no claim is ahead of all other nodes' clocks by more than the tolerated skew.
+//
+// # Running it
+//
+//	go test ./registry/internal/sim                       as many seeds as fit into -sim.budget (20 s)
+//	go test ./registry/internal/sim -run TestSeeds -v -sim.seeds 1000000 -timeout 0
+//	go test ./registry/internal/sim -run TestSeeds -v -sim.seed 42    one seed, with all that happens
+//
+// The budget is time, not a number of seeds, so that the test takes as long on a slow machine or under the race
+// detector; it prints how many seeds that were. A seed that fails is minimised and told: setup,
+// steps, messages, and both views of what was violated. The same seed fails alike, until the core or this
+// package changes.
+//
+// TestPlantedBugs builds the core with one line changed at a time, and wants every such bug caught.
+package sim

@@ -1,0 +1,464 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// A Violation is an invariant that did not hold.
+type Violation struct {
+	Invariant string
+	Detail    string
+	At        time.Duration
+}
+
+// Error returns the invariant's name and what was seen.
+func (v *Violation) Error() string { return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail) }
+
+// violated ends the run.
+func (w *World) violated(invariant, format string, args ...any) {
+	for i, a := range args {
+		switch a := a.(type) {
+		case *replica.Record:
+			args[i] = record(a)
+		case []*replica.Record:
+			args[i] = records(a)
+		}
+	}
+	panic(&Violation{Invariant: invariant, Detail: fmt.Sprintf(format, args...)})
+}
+
+// input is what a core was just given.
+type input struct {
+	msg   replica.Message
+	local string // name of a local call
+	up    string // node
+	down  string // node
+	all   bool   // look at all names
+}
+
+// settle takes what an input led to, passes it on as the shell does, and checks what must hold at every step.
+func (n *node) settle(part int, in input) {
+	c := &n.cores[part]
+	out := c.Take()
+	if w := n.world; w.trace != nil {
+		for _, e := range out.Events {
+			w.logf("%s [%d] event %d %q %s %s %v", n.name, part, e.Type, e.Name, record(e.Record), record(e.Other), e.Why)
+		}
+		for _, l := range out.Lost {
+			w.logf("%s [%d] LOST %s to %s", n.name, part, record(l.Own), record(l.Winner))
+		}
+	}
+	ahead := n.replay(c, in, out.Events)
+	n.losersTold(c, out.Lost, ahead)
+	if in.local != "" || in.msg != nil || in.all || ahead {
+		n.ownAuthority(c, ahead)
+	}
+	if in.msg == nil && in.local == "" && len(out.Events) > 0 {
+		in.all = true
+	}
+	n.inspect(c, part, in, out.Events)
+	for _, u := range out.Relay {
+		n.relay(part, u)
+	}
+	for _, e := range out.Send {
+		n.post(part, e)
+	}
+}
+
+// losersTold: every own claim that is gone without a local call came with a Loss; and what it lost to is a claim
+// of another node that the resolver prefers. (LosersTold, WinnerIsResolved.)
+func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
+	w := n.world
+	for _, l := range lost {
+		own := c.own[l.Own.Name]
+		// A claim may lose by an update, or by the timestamp that it was given just now.
+		if own == nil || l.Own.Node != n.name || own.Time != l.Own.Time && !ahead {
+			w.violated("LosersTold", "%s is told that it lost %v, but it holds %v", n.name, l.Own, own)
+		}
+		if l.Winner.Node == n.name || !w.setup.Resolver.better(l.Winner, l.Own) {
+			w.violated("WinnerIsResolved", "%s withdrew %v for %v, which is not better by %v", n.name, l.Own, l.Winner, w.setup.Resolver)
+		}
+		w.authentic(n, l.Winner)
+		if own.Time != l.Own.Time {
+			w.dirty[l.Own.Name] = true
+		}
+		delete(c.own, l.Own.Name)
+	}
+}
+
+// replay follows the events. It reports whether the node's clock was found to be ahead. Only membership, never
+// another node's word, hides the claims of a node. (NoHearsay.)
+func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
+	w := n.world
+	for i := range events {
+		e := &events[i]
+		was := c.shows[e.Name]
+		switch e.Type {
+		case replica.Registered:
+			if was != nil {
+				w.violated("EventsConsistent", "%s: %v registered while %v is", n.name, e.Record, was)
+			}
+			c.shows[e.Name] = e.Record
+		case replica.Updated:
+			if was == nil || !same(was, e.Other) {
+				w.violated("EventsConsistent", "%s: %v updated from %v, but it was %v", n.name, e.Record, e.Other, was)
+			}
+			c.shows[e.Name] = e.Record
+		case replica.Unregistered:
+			if was == nil || !same(was, e.Record) {
+				w.violated("EventsConsistent", "%s: %v unregistered, but it was %v", n.name, e.Record, was)
+			}
+			if (e.Why == replica.WhyNodeDown || e.Why == replica.WhyNodeLeft) && in.down != e.Record.Node {
+				w.violated("NoHearsay", "%s hides %v as %v, but membership did not say so", n.name, e.Record, e.Why)
+			}
+			delete(c.shows, e.Name)
+		case replica.Conflict:
+			if !w.setup.Resolver.better(e.Record, e.Other) {
+				w.violated("WinnerIsResolved", "%s reports that %v won over %v", n.name, e.Record, e.Other)
+			}
+		case replica.Disagreement:
+			w.violated("WinnerIsResolved", "%s reports a disagreement on %v and %v, but the resolver is sound", n.name, e.Record, e.Other)
+		case replica.ResolverPanic:
+			w.violated("NoPanic", "%s: the resolver panicked: %v", n.name, e.Panic)
+		case replica.SharedChanged:
+			if m := (member{e.Name, e.Record.Node}); e.Record.Dead {
+				delete(c.members, m)
+			} else {
+				c.members[m] = e.Record
+			}
+		case replica.ClockAhead:
+			ahead = true
+		}
+	}
+	return ahead
+}
+
+// ownAuthority: a node's own claims change only by its own calls and by losses, and their timestamps only when its
+// clock was found to be ahead. (OwnAuthority.)
+func (n *node) ownAuthority(c *core, ahead bool) {
+	w, count := n.world, 0
+	c.OwnNames(func(r *replica.Record) bool {
+		count++
+		own := c.own[r.Name]
+		if own == r {
+			return true
+		}
+		if own == nil {
+			w.violated("OwnAuthority", "%s has %v, which it did not register", n.name, r)
+		}
+		switch {
+		case own.Time == r.Time:
+		case !ahead:
+			w.violated("OwnAuthority", "%s has %v, which was %v", n.name, r, own)
+		default:
+			w.dirty[r.Name] = true
+			n.newest = r.Time
+		}
+		if string(own.Meta) != string(r.Meta) {
+			w.violated("OwnAuthority", "%s has %v, which was %v", n.name, r, own)
+		}
+		w.note(n, r)
+		c.own[r.Name] = r
+		return true
+	})
+	if ahead {
+		n.newest = n.newestOwn()
+	}
+	if count != len(c.own) {
+		for name, own := range c.own {
+			if c.Own(name) == nil {
+				w.violated("LosersTold", "%s lost %v without being told", n.name, own)
+			}
+		}
+	}
+}
+
+// inspect checks the names that an input touched.
+func (n *node) inspect(c *core, part int, in input, events []replica.Event) {
+	w := n.world
+	if in.all {
+		for _, name := range w.partNames[part] {
+			n.winnerIsResolved(c, name)
+		}
+		if got := c.Len(); got != len(c.published) {
+			w.violated("EventsConsistent", "%s counts %d names, but published %d", n.name, got, len(c.published))
+		}
+		n.bounded(c)
+		return
+	}
+	for i := range events {
+		if events[i].Name != "" {
+			n.winnerIsResolved(c, events[i].Name)
+		}
+	}
+	switch m := in.msg.(type) {
+	case *replica.Update:
+		for _, r := range m.Records {
+			n.winnerIsResolved(c, r.Name)
+		}
+	case *replica.Chunk:
+		for _, r := range m.Records {
+			n.winnerIsResolved(c, r.Name)
+		}
+	}
+	if in.local != "" {
+		n.winnerIsResolved(c, in.local)
+	}
+}
+
+// winnerIsResolved: what a lookup finds is what the resolver picks among the visible claims; it is what the events
+// and the published winners say; every claim was written by its node as it is; and only claims of nodes that
+// are up are visible. (WinnerIsResolved, EventsConsistent, Authentic, DownIsHidden.)
+func (n *node) winnerIsResolved(c *core, name string) {
+	w := n.world
+	got, claims := c.Lookup(name), c.Claims(name)
+	for _, r := range claims {
+		w.authentic(n, r)
+		if r.Node != n.name && !n.views[r.Node[1]-'a'].up {
+			w.violated("DownIsHidden", "%s sees %s down, but shows %v", n.name, r.Node, r)
+		}
+		if own := c.own[name]; r.Node == n.name && r != own {
+			w.violated("OwnAuthority", "%s shows %v, but holds %v", n.name, r, own)
+		}
+	}
+	want := w.setup.Resolver.pick(claims)
+	if w.setup.shared(name) {
+		want = nil
+		if len(claims) > 0 {
+			want = claims[0]
+		}
+	}
+	if got != want {
+		w.violated("WinnerIsResolved", "%s looks up %q: %v, but of the claims%v, %v is the better by %v", n.name, name, got, claims, want, w.setup.Resolver)
+	}
+	if w.setup.shared(name) {
+		n.sharedConsistent(c, name, claims)
+	} else if c.shows[name] != got {
+		w.violated("EventsConsistent", "%s looks up %q: %v, but the events say %v", n.name, name, got, c.shows[name])
+	}
+	if c.published[name] != got {
+		w.violated("EventsConsistent", "%s looks up %q: %v, but published %v", n.name, name, got, c.published[name])
+	}
+	if own := c.own[name]; own != nil && !w.setup.shared(name) && got != own {
+		w.violated("LosersTold", "%s shows %v but still holds %v", n.name, got, own)
+	}
+}
+
+// sharedConsistent: what the events say of a shared name is what is shown of it. (EventsConsistent.)
+func (n *node) sharedConsistent(c *core, name string, claims []*replica.Record) {
+	at := 0
+	for _, other := range n.world.nodes {
+		said, shown := c.members[member{name, other.name}], (*replica.Record)(nil)
+		if at < len(claims) && claims[at].Node == other.name {
+			shown = claims[at]
+			at++
+		}
+		if said != shown {
+			n.world.violated("EventsConsistent", "%s shows %v of %q from %s, but the events say %v", n.name, shown, name, other.name, said)
+		}
+	}
+}
+
+// authentic: a claim that is shown anywhere was written by its node, word for word. (Authentic.)
+func (w *World) authentic(n *node, r *replica.Record) {
+	if o, ok := w.made[r]; !ok || !same(r, &o.copy) {
+		w.violated("Authentic", "%s shows %v, which %s never wrote", n.name, r, r.Node)
+	}
+}
+
+// monotone: the timestamps of a node's successive claims grow, unless its clock is found to be ahead. Where
+// all clocks are right, they also follow real time between nodes. (Monotone.)
+func (n *node) monotone(r *replica.Record) {
+	w := n.world
+	if r.Time.Compare(n.newest) <= 0 && n.clock.Stats().Clamps == 0 {
+		w.violated("Monotone", "%s claims %v after it gave out %v", n.name, r, n.newest)
+	}
+	n.newest = r.Time
+	if w.setup.honest() && !w.stepped && n.clock.Stats().Clamps == 0 {
+		if want := epoch + int64(w.now); r.Time.Nanos != want {
+			w.violated("Monotone", "all clocks are right, but %s claims %v at %d", n.name, r, want-epoch)
+		}
+	}
+}
+
+// newestOwn returns the newest timestamp of the node's claims that stand.
+func (n *node) newestOwn() (t hlc.Timestamp) {
+	for i := range n.cores {
+		n.cores[i].OwnNames(func(r *replica.Record) bool {
+			if r.Time.Compare(t) > 0 {
+				t = r.Time
+			}
+			return true
+		})
+	}
+	return t
+}
+
+// sized: no message is larger than its bound, unless it holds a single record. (ChunksBounded.)
+func (w *World) sized(n *node, rs []*replica.Record, most int) {
+	size := 0
+	for _, r := range rs {
+		size += len(r.Name) + len(r.Meta)
+	}
+	if size > most && len(rs) > 1 {
+		w.violated("ChunksBounded", "%s sends %d records, %d bytes of names and metadata: at most %d", n.name, len(rs), size, most)
+	}
+}
+
+// bounded: what a core keeps beyond the claims that stand does not grow without bound. (TombstonesBounded.)
+func (n *node) bounded(c *core) {
+	w, s, l := n.world, c.Stats(), &n.world.setup.Limits
+	pending, _ := c.Pending()
+	origins := len(w.nodes)
+	if most := origins*(l.Tombstones+1) + pending; s.Tombstones > most {
+		w.violated("TombstonesBounded", "%s keeps %d tombstones: at most %d", n.name, s.Tombstones, most)
+	}
+	if most := origins * l.Buffered; s.Buffered > most {
+		w.violated("TombstonesBounded", "%s keeps %d updates that wait: at most %d", n.name, s.Buffered, most)
+	}
+}
+
+// quiescent checks what must hold when the world has come to rest.
+func (w *World) quiescent() {
+	for _, name := range w.names {
+		part := w.partOf[name]
+		var holders []*replica.Record
+		for _, n := range w.nodes {
+			if n.alive {
+				if r := n.cores[part].Own(name); r != nil {
+					holders = append(holders, r)
+				}
+			}
+		}
+		w.thereCanBeOnlyOne(name, part, holders)
+		w.allRegistered(name, part, holders)
+	}
+	w.clockBounded()
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		for part := range n.cores {
+			n.inspect(&n.cores[part], part, input{all: true}, nil)
+			n.logBounded(&n.cores[part])
+		}
+	}
+}
+
+// thereCanBeOnlyOne: one node at most holds a name that is not shared, and every replica names the same
+// winner. (ThereCanBeOnlyOne.)
+func (w *World) thereCanBeOnlyOne(name string, part int, holders []*replica.Record) {
+	if len(holders) > 1 && !w.setup.shared(name) {
+		w.violated("ThereCanBeOnlyOne", "%q is held by%v", name, holders)
+	}
+	var first *node
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		if first == nil {
+			first = n
+		}
+		if a, b := first.cores[part].Lookup(name), n.cores[part].Lookup(name); !same(a, b) && a != nil && b != nil {
+			w.violated("ThereCanBeOnlyOne", "%q: %s finds %v, %s finds %v", name, first.name, a, n.name, b)
+		}
+	}
+}
+
+// allRegistered: every claim that stands is known everywhere in its latest form, and what is shown anywhere
+// stands at its node. (AllRegistered, NoZombie.)
+func (w *World) allRegistered(name string, part int, holders []*replica.Record) {
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		c := &n.cores[part]
+		claims := c.Claims(name)
+		for _, r := range claims {
+			if !slices.ContainsFunc(holders, func(h *replica.Record) bool { return same(h, r) }) {
+				if slices.ContainsFunc(holders, func(h *replica.Record) bool { return h.Node == r.Node }) {
+					w.violated("AllRegistered", "%s still shows %v, which has changed:%v", n.name, r, holders)
+				}
+				w.violated("NoZombie", "%s shows %v, but that is gone at its node; held by%v", n.name, r, holders)
+			}
+		}
+		if len(claims) < len(holders) {
+			w.violated("AllRegistered", "%s shows%v of %q, but held are%v", n.name, claims, name, holders)
+		}
+	}
+}
+
+// winnersStand: of the claims that stood when calm began, the one that the resolver prefers has the name, unless
+// somebody released. (WinnerIsResolved.)
+func (w *World) winnersStand(best map[string]*replica.Record) {
+	for _, name := range w.names {
+		want := best[name]
+		if want == nil || w.dirty[name] {
+			continue
+		}
+		for _, n := range w.nodes {
+			if !n.alive {
+				continue
+			}
+			if got := n.cores[w.partOf[name]].Lookup(name); got == nil || got.Node != want.Node || got.Time != want.Time {
+				w.violated("WinnerIsResolved", "nobody released %q, and when calm began %v was the best claim, but %s finds %v", name, want, n.name, got)
+			}
+		}
+	}
+}
+
+// clockBounded: no claim is ahead of all other nodes' clocks by more than is tolerated. (ClockBounded.)
+func (w *World) clockBounded() {
+	if w.stepped || w.living() < 2 {
+		return
+	}
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		var latest int64
+		for _, other := range w.nodes {
+			if other != n && other.alive {
+				latest = max(latest, other.wall())
+			}
+		}
+		limit := latest + int64(w.setup.MaxSkew+time.Second)
+		for i := range n.cores {
+			n.cores[i].OwnNames(func(r *replica.Record) bool {
+				if r.Time.Nanos > limit {
+					w.violated("ClockBounded", "%s holds %v, ahead of everybody else by %v", n.name, r, time.Duration(r.Time.Nanos-latest))
+				}
+				return true
+			})
+		}
+	}
+}
+
+// logBounded: at rest, a core keeps no more records than about twice what stands and the tombstones
+// allowed. (TombstonesBounded.)
+func (n *node) logBounded(c *core) {
+	s, claims := c.Stats(), 0
+	for _, name := range n.world.names {
+		claims += len(c.Claims(name))
+	}
+	if most := 2*(claims+s.Tombstones) + 130*len(n.world.nodes); s.Log > most {
+		n.world.violated("TombstonesBounded", "%s keeps %d records for %d claims and %d tombstones", n.name, s.Log, claims, s.Tombstones)
+	}
+	if s.Buffered > 0 {
+		n.world.violated("AllMessagesProcessed", "%s is at rest, but %d updates wait", n.name, s.Buffered)
+	}
+}
+
+// same reports whether two records say the same.
+func same(a, b *replica.Record) bool {
+	if a == b {
+		return true
+	}
+	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq && a.Time == b.Time &&
+		string(a.Meta) == string(b.Meta) && a.Dead == b.Dead
+}

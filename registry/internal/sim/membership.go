@@ -1,0 +1,113 @@
+package sim
+
+// Membership stands in for SWIM: each node finds out for itself, after a while, whether another is up, and may
+// be wrong. Nodes' views differ while they find out.
+
+// A view is what one node believes of another.
+type view struct {
+	up          bool
+	incarnation uint64
+	left        bool // heard that it leaves
+	checking    bool // a look is due
+}
+
+// up reports whether node i would find j up if it looked now.
+func (w *World) up(i, j int) bool {
+	n := w.nodes[j]
+	return n.alive && !n.paused && w.reach(i, j)
+}
+
+// reach reports whether i and j hear each other, if need be through a third node.
+func (w *World) reach(i, j int) bool {
+	both := func(a, b int) bool { return !w.link(a, b).cut && !w.link(b, a).cut }
+	if both(i, j) {
+		return true
+	}
+	if w.setup.Indirect {
+		for k, n := range w.nodes {
+			if k != i && k != j && n.alive && !n.paused && both(i, k) && both(k, j) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stale reports whether what n believes of another is not what it would find.
+func (n *node) stale(other int) bool {
+	v, up := &n.views[other], n.world.up(n.id, other)
+	return v.up != up || up && v.incarnation != n.world.nodes[other].incarnation
+}
+
+// lookAround lets every node look, after a while, at those of whom it believes what is not true. It is called after
+// each step.
+func (w *World) lookAround() {
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		for other := range w.nodes {
+			if other == n.id || n.views[other].checking || !n.stale(other) {
+				continue
+			}
+			n.lookLater(other)
+		}
+	}
+}
+
+func (n *node) lookLater(other int) {
+	w := n.world
+	d, in := &w.link(other, n.id).dice, w.setup.Down
+	if w.up(n.id, other) {
+		in = w.setup.Up
+	}
+	n.views[other].checking = true
+	w.checks++
+	w.schedule(event{at: w.now + d.between(in[0], in[1]), do: check, node: int32(n.id), from: int32(other), life: n.life})
+}
+
+// look is the moment at which a node finds out about another.
+func (n *node) look(other int, life uint32) {
+	if !n.alive || n.life != life {
+		return
+	}
+	w, v := n.world, &n.views[other]
+	v.checking = false
+	if !n.stale(other) {
+		return
+	}
+	if w.up(n.id, other) {
+		v.up, v.left, v.incarnation = true, false, w.nodes[other].incarnation
+		if w.trace != nil {
+			w.logf("%s sees %s up, incarnation %d", n.name, w.nodes[other].name, v.incarnation-uint64(epoch))
+		}
+		for i := range n.cores {
+			n.cores[i].NodeUp(n.at(), w.nodes[other].name, v.incarnation)
+			n.settle(i, input{up: w.nodes[other].name, all: true})
+		}
+		return
+	}
+	n.loses(other)
+}
+
+// loses tells the cores that another node is down.
+func (n *node) loses(other int) {
+	w, v := n.world, &n.views[other]
+	v.up = false
+	name := w.nodes[other].name
+	if w.trace != nil {
+		w.logf("%s sees %s down, left %v", n.name, name, v.left)
+	}
+	n.clock.Forget(name)
+	for i := range n.cores {
+		n.cores[i].NodeDown(n.at(), name, v.left)
+		n.settle(i, input{down: name, all: true})
+	}
+}
+
+// suspects makes a node believe that another is down, until it looks again.
+func (n *node) suspects(other int) {
+	if n.alive && !n.paused && other != n.id && n.views[other].up {
+		n.loses(other)
+	}
+}

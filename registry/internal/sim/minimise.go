@@ -1,0 +1,127 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Failure is a world that violates an invariant, as small as it could be made.
+type Failure struct {
+	Setup     Setup
+	Steps     []Step
+	Violation *Violation
+	Drawn     int // steps before minimising
+	Runs      int // of the minimiser
+}
+
+// minimiserRuns bounds the minimiser's work.
+const minimiserRuns = 3000
+
+// Minimise takes out of a world that violates an invariant what is not needed for that, by delta
+// debugging: steps, nodes, partitions, bad weather.
+func Minimise(s Setup, steps []Step, v *Violation) *Failure {
+	f := &Failure{Setup: s, Steps: steps, Violation: v, Drawn: len(steps)}
+	if f.Drawn == 0 {
+		return f
+	}
+	f.fewerSteps()
+	f.simplerSetup()
+	f.fewerSteps()
+	return f
+}
+
+// try keeps a variant that violates the same invariant.
+func (f *Failure) try(s Setup, steps []Step) bool {
+	if f.Runs >= minimiserRuns {
+		return false
+	}
+	f.Runs++
+	if v := Run(s, steps); v != nil && v.Invariant == f.Violation.Invariant {
+		f.Setup, f.Steps, f.Violation = s, steps, v
+		return true
+	}
+	return false
+}
+
+// fewerSteps leaves out runs of steps, long ones first, until none can be left out.
+func (f *Failure) fewerSteps() {
+	for size := (len(f.Steps) + 1) / 2; size > 0; {
+		shorter := false
+		for i := 0; i < len(f.Steps); {
+			rest := append([]Step(nil), f.Steps[:i]...)
+			rest = append(rest, f.Steps[min(i+size, len(f.Steps)):]...)
+			if f.try(f.Setup, rest) {
+				shorter = true
+			} else {
+				i += size
+			}
+		}
+		switch {
+		case size > 1:
+			size /= 2
+		case !shorter:
+			return
+		}
+	}
+}
+
+// simplerSetup makes the world smaller and its weather fair.
+func (f *Failure) simplerSetup() {
+	for f.Setup.Nodes > 2 {
+		last := f.Setup.Nodes - 1
+		s := f.Setup
+		s.Nodes, s.Skew = last, s.Skew[:last]
+		var steps []Step
+		for _, step := range f.Steps {
+			if step.Node < last && step.Other < last {
+				step.Arg = keep(step, last)
+				steps = append(steps, step)
+			}
+		}
+		if !f.try(s, steps) {
+			break
+		}
+	}
+	for _, change := range []func(*Setup){
+		func(s *Setup) { s.Partitions = 1 },
+		func(s *Setup) { s.Skew = make([]time.Duration, s.Nodes) },
+		func(s *Setup) { s.Drop = 0 },
+		func(s *Setup) { s.Double = 0 },
+		func(s *Setup) { s.Straggle = 0 },
+		func(s *Setup) { s.GossipLoss = 0 },
+		func(s *Setup) { s.Fanout = 0 },
+		func(s *Setup) { s.Shared = false },
+		func(s *Setup) { s.Resolver = Newest },
+		func(s *Setup) { s.Retake = false },
+		func(s *Setup) { s.FlushBytes, s.FlushMax = 1300, 0 },
+		func(s *Setup) { s.Limits.ChunkBytes = 256 << 10 },
+		func(s *Setup) { s.Limits.Tombstones = 1024 },
+		func(s *Setup) { s.Limits.Buffered = 64 },
+	} {
+		s := f.Setup
+		change(&s)
+		f.try(s, f.Steps)
+	}
+}
+
+// keep takes the nodes that are gone out of a split's mask.
+func keep(s Step, nodes int) int {
+	if s.Kind == Split {
+		return s.Arg & (1<<nodes - 1)
+	}
+	return s.Arg
+}
+
+// String tells the whole story: setup, steps, messages, and what was violated.
+func (f *Failure) String() string {
+	t := &trace{most: 120}
+	v, _ := run(f.Setup, f.Steps, t)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v\n\n%s\n\n%d steps of %d:\n", f.Violation, &f.Setup, len(f.Steps), f.Drawn)
+	for _, s := range f.Steps {
+		fmt.Fprintf(&b, "  %v\n", s)
+	}
+	fmt.Fprintf(&b, "\nwhat happened:\n%s\n%v\n", t, v)
+	return b.String()
+}

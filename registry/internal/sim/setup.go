@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// A Setup is all of a world that is not a step. Together with the list of steps it
+// determines the run to the last message.
+type Setup struct {
+	Seed       uint64
+	Nodes      int
+	Partitions int
+	Resolver   Resolver
+	Shared     bool // names that begin with "s" are shared
+	Limits     replica.Limits
+
+	MaxSkew time.Duration   // what the nodes' clocks tolerate
+	Skew    []time.Duration // of each node's wall clock, at the start
+
+	Weather                     // of all links, until a step changes it
+	GossipLoss float64          // share of broadcast packets that are lost, even when calm
+	Fanout     int              // to how many nodes news is relayed
+	FlushBytes int              // size of a packet
+	FlushMax   int              // packets handed out at a time
+	Backlog    int              // from so many pending names on, all is sent by reliable send
+	TickEvery  time.Duration    // twice the shortest time between two ticks
+	Indirect   bool             // members are probed through third nodes, too
+	Down, Up   [2]time.Duration // after how long others notice that a node is down or up
+	Retake     bool             // after each calm, names are released and registered elsewhere
+	Bound      time.Duration    // within which a calm world must come to rest
+}
+
+// Weather is what the network does to messages between nodes that are connected.
+type Weather struct {
+	Drop, Double float64          // shares of messages
+	Delay        [2]time.Duration // from, to
+	Straggle     float64          // share of messages that take up to two seconds
+}
+
+// NewSetup draws a world's setup from a seed.
+func NewSetup(seed uint64) Setup {
+	d := dice(seed).fork(1)
+	s := Setup{
+		Seed:       seed,
+		Nodes:      2 + d.intn(6),
+		Partitions: 1 + d.intn(2),
+		Resolver:   of(&d, Newest, Newest, Oldest, Priority),
+		Shared:     d.chance(0.25),
+		Limits: replica.Limits{
+			ChunkBytes:   of(&d, 100, 300, 1000, 256<<10),
+			Tombstones:   of(&d, 1, 2, 4, 16, 1024),
+			Buffered:     of(&d, 1, 2, 8, 64),
+			Pulls:        of(&d, 1, 2, 8),
+			SummaryEvery: of(&d, 300*time.Millisecond, time.Second, 2*time.Second),
+			GapPatience:  of(&d, 20*time.Millisecond, 100*time.Millisecond),
+			PullTimeout:  of(&d, 200*time.Millisecond, time.Second),
+			VectorEvery:  of(&d, 100*time.Millisecond, 500*time.Millisecond),
+			ForgetAfter:  of(&d, 2*time.Second, 20*time.Second, 10*time.Minute),
+		},
+		MaxSkew: of(&d, 200*time.Millisecond, 2*time.Second, 10*time.Second),
+		Weather: Weather{
+			Drop:     of(&d, 0, 0, 0.05, 0.3),
+			Double:   of(&d, 0, 0, 0.05, 0.3),
+			Delay:    of(&d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6}, [2]time.Duration{1e6, 300e6}),
+			Straggle: of(&d, 0, 0, 0.02, 0.2),
+		},
+		GossipLoss: of(&d, 0, 0.02, 0.2, 0.6),
+		Fanout:     d.intn(4),
+		FlushBytes: of(&d, 60, 200, 1300),
+		FlushMax:   of(&d, 1, 4, 0),
+		Backlog:    of(&d, 4, 32, 1000),
+		TickEvery:  of(&d, 50*time.Millisecond, 100*time.Millisecond),
+		Indirect:   d.chance(0.5),
+		Down:       of(&d, [2]time.Duration{50e6, 500e6}, [2]time.Duration{200e6, 3e9}),
+		Up:         of(&d, [2]time.Duration{1e6, 50e6}, [2]time.Duration{50e6, 1500e6}),
+		Retake:     d.chance(0.5),
+		Bound:      2 * time.Minute,
+	}
+	if s.Delay[1] >= 300*time.Millisecond {
+		s.Limits.PullTimeout = time.Second // must exceed the way there and back, or no snapshot ends
+	}
+	s.Skew = make([]time.Duration, s.Nodes)
+	spread := of(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
+	for i := range s.Skew {
+		s.Skew[i] = d.between(0, 2*spread+1) - spread
+	}
+	if spread > 0 && d.chance(0.2) {
+		s.Skew[d.intn(s.Nodes)] += of(&d, time.Hour, 365*24*time.Hour)
+	}
+	return s
+}
+
+// honest reports whether all wall clocks agree at the start.
+func (s *Setup) honest() bool {
+	for _, d := range s.Skew {
+		if d != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Setup) shared(name string) bool { return s.Shared && strings.HasPrefix(name, "s") }
+
+// String describes the setup in a few lines.
+func (s *Setup) String() string {
+	l := s.Limits
+	return fmt.Sprintf("seed %d: %d nodes, %d partitions, resolver %s, shared names %v, skew %v of at most %v, members seen down after %v, up after %v, through others %v\n"+
+		"network: drop %.2f, double %.2f, delay %v, straggle %.2f, broadcast loss %.2f, fanout %d, packets of %d bytes, %d at a time, backlog %d, tick %v\n"+
+		"limits: chunk %d, tombstones %d, buffered %d, pulls %d, summary %v, gap %v, pull %v, vector %v, forget %v",
+		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Skew, s.MaxSkew, s.Down, s.Up, s.Indirect,
+		s.Drop, s.Double, s.Delay, s.Straggle, s.GossipLoss, s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog, s.TickEvery,
+		l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience, l.PullTimeout, l.VectorEvery, l.ForgetAfter)
+}

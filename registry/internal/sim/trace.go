@@ -1,0 +1,91 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// trace keeps the last lines of what happened.
+type trace struct {
+	lines []string
+	most  int
+	cut   int
+}
+
+func (w *World) logf(format string, args ...any) {
+	t := w.trace
+	if len(t.lines) >= t.most {
+		half := len(t.lines) / 2
+		t.cut += half
+		t.lines = append(t.lines[:0], t.lines[half:]...)
+	}
+	t.lines = append(t.lines, fmt.Sprintf("%12v  ", w.now)+fmt.Sprintf(format, args...))
+}
+
+func (t *trace) String() string {
+	var b strings.Builder
+	if t.cut > 0 {
+		fmt.Fprintf(&b, "(%d lines before these)\n", t.cut)
+	}
+	for _, l := range t.lines {
+		b.WriteString(l)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// describe writes a message for people.
+func describe(m replica.Message) string {
+	switch m := m.(type) {
+	case *replica.Update:
+		return fmt.Sprintf("update of %s@%s (%d,%d]%s", m.Origin, inc(m.Incarnation), m.After, m.UpTo, records(m.Records))
+	case *replica.Summary:
+		return fmt.Sprintf("summary %04x", m.Root&0xffff)
+	case *replica.Vector:
+		var b strings.Builder
+		fmt.Fprintf(&b, "vector reply=%v", m.Reply)
+		for _, e := range m.Entries {
+			fmt.Fprintf(&b, " %s@%s:%d", e.Origin, inc(e.Incarnation), e.Seq)
+			if !e.Visible {
+				b.WriteString("(hidden)")
+			}
+		}
+		return b.String()
+	case *replica.Pull:
+		return fmt.Sprintf("pull of %s@%s after %d start %d", m.Origin, inc(m.Incarnation), m.After, m.Start)
+	case *replica.Chunk:
+		return fmt.Sprintf("chunk of %s@%s (%d,%d] start %d more=%v%s", m.Origin, inc(m.Incarnation), m.After, m.UpTo, m.Start, m.More, records(m.Records))
+	}
+	return fmt.Sprintf("%T", m)
+}
+
+func inc(i uint64) string { return fmt.Sprintf("%+d", int64(i)-epoch) }
+
+func records(rs []*replica.Record) string {
+	var b strings.Builder
+	for i, r := range rs {
+		if i == 8 {
+			fmt.Fprintf(&b, " and %d more", len(rs)-i)
+			break
+		}
+		b.WriteString(" " + record(r))
+	}
+	return b.String()
+}
+
+// record writes a record for people.
+func record(r *replica.Record) string {
+	if r == nil {
+		return "none"
+	}
+	if r.Dead {
+		s := fmt.Sprintf("{%s#%d %q %s", r.Node, r.Seq, r.Name, r.Why)
+		if r.Why == replica.WhyConflict {
+			s += fmt.Sprintf(" to %s#%d", r.Winner, r.WinnerSeq)
+		}
+		return s + "}"
+	}
+	return fmt.Sprintf("{%s#%d %q t=%+d.%d meta=%v}", r.Node, r.Seq, r.Name, r.Time.Nanos-epoch, r.Time.Logical, r.Meta)
+}
