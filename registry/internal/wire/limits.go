@@ -1,0 +1,62 @@
+package wire
+
+import "github.com/snowfence/snowfence/registry/internal/replica"
+
+// DefaultMaxFrame is the largest frame that [Decode] takes where [Limits] say nothing else.
+const DefaultMaxFrame = 1 << 20
+
+// Limits bound what [Decode] takes. A field that is zero, or wider than the format allows, stands
+// for the format's own bound; MaxFrame is [DefaultMaxFrame] where it is zero, and may be any size.
+type Limits struct {
+	Partitions int // of the cluster: partitions from 0 up to but not including it
+	MaxName    int // bytes in a name
+	MaxMeta    int // bytes of metadata
+	MaxNode    int // bytes in the name of a node
+	MaxFrame   int // bytes in a frame
+
+	// MaxIncarnation is the highest incarnation taken. Incarnations are wall clock readings, and a node
+	// that hears of a higher one than its own raises its own above that. A limit that is the own clock's
+	// reading plus a generous slack keeps a forged incarnation from driving a node up to
+	// where there is nothing higher: the limit rises with the clock.
+	MaxIncarnation uint64
+}
+
+func (l Limits) orDefault() Limits {
+	l.Partitions = within(l.Partitions, MaxPartitions)
+	l.MaxName = within(l.MaxName, MaxName)
+	l.MaxMeta = within(l.MaxMeta, MaxMeta)
+	l.MaxNode = within(l.MaxNode, MaxNode)
+	if l.MaxIncarnation == 0 || l.MaxIncarnation > MaxIncarnation {
+		l.MaxIncarnation = MaxIncarnation
+	}
+	if l.MaxFrame <= 0 {
+		l.MaxFrame = DefaultMaxFrame
+	}
+	return l
+}
+
+func within(limit, bound int) int {
+	if limit <= 0 || limit > bound {
+		return bound
+	}
+	return limit
+}
+
+// The head of a record is one byte: flags in the low half, the reason of a tombstone in the high
+// half. A record that is alive has no reason, so "dead" needs no flag.
+const (
+	headGap     = 1 << 0 // sequence numbers were left out before this one
+	headLogical = 1 << 1 // the timestamp's logical part is not 0
+	headMeta    = 1 << 2 // there is metadata
+	headFlags   = headGap | headLogical | headMeta
+	headWhy     = 4 // bits to shift the reason by
+
+	lastWhy = replica.WhyClosed // those after it never travel
+)
+
+// The smallest encodings, by which counts are bounded before anything is allocated for them.
+const (
+	minItem   = 4  // partition, kind, and a vector without entries
+	minRecord = 4  // head, time, and a name of one byte
+	minEntry  = 12 // an origin of one byte, incarnation, sequence number, flags
+)

@@ -1,0 +1,248 @@
+package wire_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/replica"
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// A victim is a partition with claims of its own that is sent anything at all, by a peer
+// that has the cluster's key.
+type victim struct {
+	tb          rapid.TB
+	p           *replica.Partition
+	now         replica.At
+	favoured    bool // the resolver keeps own claims
+	lost        map[string]bool
+	incarnation uint64
+}
+
+const (
+	ownClaims     = 5
+	maxTombstones = 16
+	maxBuffered   = 4
+	tables        = 3 // its own, and those of the two peers that are up
+
+	maxIncarnation = uint64(noon + 365*24*time.Hour)
+)
+
+func newVictim(tb rapid.TB, favoured bool) *victim {
+	tb.Helper()
+	v := &victim{tb: tb, now: replica.At{Wall: noon, Mono: time.Second}, favoured: favoured, lost: make(map[string]bool)}
+	c := replica.Config{
+		Self: "self", Incarnation: 1000, Clock: hlc.New(time.Second), Seed: 1,
+		Limits: replica.Limits{ChunkBytes: 512, Tombstones: maxTombstones, Buffered: maxBuffered, Pulls: 2},
+	}
+	if favoured {
+		c.Compare = func(a, b *replica.Record) int {
+			switch {
+			case a.Node == "self":
+				return 1
+			case b.Node == "self":
+				return -1
+			}
+			return 0
+		}
+	}
+	v.p = replica.New(c)
+	for i := range ownClaims {
+		own, _ := v.p.Register(v.now, fmt.Sprintf("own-%d", i), []byte{byte(i)})
+		require.NotNil(tb, own)
+	}
+	v.p.NodeUp(v.now, "peer", 1000)
+	v.p.NodeUp(v.now, "other", 1000)
+	v.check()
+	return v
+}
+
+// receive hands a frame over as the shell does, and reports whether it was one.
+func (v *victim) receive(b []byte) bool {
+	v.tb.Helper()
+	f, err := wire.Decode(b, wire.Limits{Partitions: 1000, MaxIncarnation: maxIncarnation})
+	if err != nil {
+		return false
+	}
+	for _, i := range f.Items {
+		v.now.Wall += int64(time.Millisecond)
+		v.now.Mono += time.Millisecond
+		v.p.Receive(v.now, "peer", i.Message)
+		v.check()
+	}
+	v.now.Wall += int64(300 * time.Millisecond)
+	v.now.Mono += 300 * time.Millisecond
+	v.p.Tick(v.now)
+	v.check()
+	return true
+}
+
+func (v *victim) check() {
+	tb := v.tb
+	tb.Helper()
+	out := v.p.Take()
+	for _, l := range out.Lost {
+		require.False(tb, v.favoured, "lost %q against the resolver", l.Own.Name)
+		require.Contains(tb, []string{"peer", "other"}, l.Winner.Node)
+		require.Equal(tb, "self", l.Own.Node)
+		v.lost[l.Own.Name] = true
+	}
+	for i := range ownClaims {
+		name := fmt.Sprintf("own-%d", i)
+		own := v.p.Own(name)
+		require.Equal(tb, v.lost[name], own == nil, name)
+		if own != nil {
+			require.Equal(tb, []byte{byte(i)}, own.Meta)
+			require.Equal(tb, own, v.p.Lookup(name), "a claim that stands is the one that is shown")
+		}
+	}
+
+	stats := v.p.Stats()
+	require.LessOrEqual(tb, stats.Tombstones, tables*maxTombstones)
+	require.LessOrEqual(tb, stats.Buffered, tables*maxBuffered)
+
+	// One message must not lead to many, and all that leaves can be written and read.
+	require.LessOrEqual(tb, len(out.Send), 16)
+	for _, e := range out.Send {
+		v.leaves(e.Message)
+	}
+	for _, u := range out.Relay {
+		require.NotEqual(tb, "self", u.Origin)
+		v.leaves(u)
+	}
+	for _, u := range v.p.Flush(1000, 0) {
+		v.leaves(u)
+	}
+}
+
+func (v *victim) leaves(m replica.Message) {
+	v.tb.Helper()
+	f := &wire.Frame{From: "self", Items: []wire.Item{{Message: m}}}
+	b, err := wire.Append(nil, f)
+	require.NoError(v.tb, err)
+	require.Len(v.tb, b, f.Size())
+	_, err = wire.Decode(b, wire.Limits{})
+	require.NoError(v.tb, err)
+	if vector, ok := m.(*replica.Vector); ok {
+		for _, e := range vector.Entries {
+			if e.Origin == "self" {
+				require.GreaterOrEqual(v.tb, e.Incarnation, v.incarnation, "the own incarnation went down")
+				v.incarnation = e.Incarnation
+			}
+		}
+	}
+}
+
+// FuzzReceive: whatever bytes come from the network, nothing panics, the own claims stand unless the resolver
+// says otherwise, and memory stays bounded. The input is cut into frames by lengths of two bytes.
+func FuzzReceive(f *testing.F) {
+	join := func(frames ...*wire.Frame) []byte {
+		var b []byte
+		for _, frame := range frames {
+			one := mustAppend(f, frame)
+			b = append(binary.BigEndian.AppendUint16(b, uint16(len(one))), one...)
+		}
+		return b
+	}
+	of := func(m ...replica.Message) *wire.Frame {
+		frame := &wire.Frame{From: "peer", Incarnation: 1000, Sent: noon}
+		for _, m := range m {
+			frame.Items = append(frame.Items, wire.Item{Message: m})
+		}
+		return frame
+	}
+	rival := &replica.Record{Name: "own-1", Node: "peer", Seq: 1, Time: at(time.Second)}
+	release := &replica.Record{Name: "own-1", Node: "peer", Seq: 2, Time: at(time.Second), Dead: true, Why: replica.WhyReleased}
+	conflict := &replica.Record{
+		Name: "own-2", Node: "peer", Seq: 3, Time: at(time.Second), Dead: true,
+		Why: replica.WhyConflict, Winner: "self", WinnerSeq: 3, LostSeq: 1,
+	}
+	visible := &replica.Vector{Reply: true, Entries: []replica.Entry{
+		{Origin: "other", Incarnation: 1000, Visible: true},
+		{Origin: "peer", Incarnation: 1000, Visible: true},
+	}}
+	ahead := &replica.Vector{Entries: []replica.Entry{
+		{Origin: "other", Incarnation: maxIncarnation, Seq: math.MaxUint64, Visible: true},
+		{Origin: "self", Incarnation: maxIncarnation, Seq: math.MaxUint64, Visible: true},
+	}}
+	news := &replica.Update{Origin: "peer", Incarnation: 1000, UpTo: 1, Records: []*replica.Record{rival}}
+	later := &replica.Update{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, Records: []*replica.Record{release, conflict}}
+	snapshot := &replica.Chunk{Origin: "peer", Incarnation: 1000, UpTo: 1, Start: 3, More: true, Records: []*replica.Record{rival}}
+	rest := &replica.Chunk{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, Start: 3, Records: []*replica.Record{release}}
+	forged := &replica.Update{Origin: "self", Incarnation: 1001, UpTo: 1, Records: []*replica.Record{{Name: "own-0", Node: "self", Seq: 1, Dead: true, Why: replica.WhyReleased}}}
+	for _, favoured := range []bool{false, true} {
+		f.Add(favoured, join(of(visible, news, later)))
+		f.Add(favoured, join(of(later), of(visible), of(snapshot), of(rest)))
+		f.Add(favoured, join(of(&replica.Summary{Root: 1}, &replica.Pull{Origin: "self", Incarnation: 1000}), of(ahead)))
+		f.Add(favoured, join(of(forged), of(&replica.Pull{Origin: "self", Incarnation: 1001, After: 2, Start: 9})))
+	}
+	f.Fuzz(func(t *testing.T, favoured bool, b []byte) {
+		v := newVictim(t, favoured)
+		for len(b) >= 2 {
+			n := min(int(binary.BigEndian.Uint16(b)), len(b)-2)
+			v.receive(b[2 : 2+n])
+			b = b[2+n:]
+		}
+	})
+}
+
+// TestReceiveForged does the same with frames that are well formed, and so get further.
+func TestReceiveForged(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := newVictim(t, rapid.Bool().Draw(t, "favoured"))
+		for range rapid.IntRange(1, 40).Draw(t, "frames") {
+			f := &wire.Frame{From: "peer", Items: []wire.Item{{Message: drawForged(t)}}}
+			require.True(t, v.receive(mustAppend(t, f)))
+		}
+	})
+}
+
+// drawForged draws a message whose names and numbers meet those of the victim.
+func drawForged(t *rapid.T) replica.Message {
+	origin := rapid.SampledFrom([]string{"peer", "peer", "other", "self", "stranger"}).Draw(t, "origin")
+	incarnation := rapid.SampledFrom([]uint64{1000, 1000, 1000, 1000, 999, 1001, maxIncarnation}).Draw(t, "incarnation")
+	number := rapid.OneOf(rapid.Uint64Range(0, 12), rapid.Uint64Range(0, 12), rapid.Just(uint64(math.MaxUint64)))
+	var records []*replica.Record
+	after := rapid.Uint64Range(0, 12).Draw(t, "after")
+	seq := after
+	for range rapid.IntRange(0, 6).Draw(t, "records") {
+		seq += rapid.Uint64Range(1, 3).Draw(t, "step")
+		name := fmt.Sprintf("own-%d", rapid.IntRange(0, 40).Draw(t, "name"))
+		records = append(records, drawRecord(t, origin, name, seq))
+	}
+	upTo := seq
+	if rapid.IntRange(0, 9).Draw(t, "far") == 0 {
+		upTo = max(seq, number.Draw(t, "up to"))
+	}
+	switch replica.Kind(rapid.IntRange(1, 5).Draw(t, "kind")) {
+	case replica.KindUpdate:
+		return &replica.Update{Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records}
+	case replica.KindChunk:
+		return &replica.Chunk{
+			Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records,
+			Start: number.Draw(t, "start"), More: rapid.Bool().Draw(t, "more"),
+		}
+	case replica.KindPull:
+		return &replica.Pull{Origin: origin, Incarnation: incarnation, After: number.Draw(t, "after"), Start: number.Draw(t, "start")}
+	case replica.KindVector:
+		m := &replica.Vector{Reply: rapid.Bool().Draw(t, "reply")}
+		for _, origin := range []string{"other", "peer", "self", "stranger"} {
+			if rapid.Bool().Draw(t, origin) {
+				m.Entries = append(m.Entries, replica.Entry{
+					Origin: origin, Incarnation: incarnation,
+					Seq: number.Draw(t, "seq"), Visible: rapid.Bool().Draw(t, "visible"),
+				})
+			}
+		}
+		return m
+	default:
+		return &replica.Summary{Root: rapid.Uint64().Draw(t, "root")}
+	}
+}
