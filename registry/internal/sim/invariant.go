@@ -222,6 +222,9 @@ func (n *node) winnerIsResolved(c *core, name string) {
 		if r.Node != n.name && !n.views[r.Node[1]-'a'].up {
 			w.violated("DownIsHidden", "%s sees %s down, but shows %v", n.name, r.Node, r)
 		}
+		if r.Node != n.name && !n.views[r.Node[1]-'a'].word[w.partOf[name]].given {
+			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up", n.name, r, r.Node)
+		}
 		if own := c.own[name]; r.Node == n.name && r != own {
 			w.violated("OwnAuthority", "%s shows %v, but holds %v", n.name, r, own)
 		}
@@ -246,6 +249,28 @@ func (n *node) winnerIsResolved(c *core, name string) {
 	}
 	if own := c.own[name]; own != nil && !w.setup.shared(name) && got != own {
 		w.violated("LosersTold", "%s shows %v but still holds %v", n.name, got, own)
+	}
+}
+
+// hear notes who speaks for whom.
+func (n *node) hear(part int, v *replica.Vector) {
+	for _, e := range v.Entries {
+		of := &n.views[e.Origin[1]-'a']
+		if e.Visible && of.up && (!of.word[part].given || e.Incarnation > of.word[part].incarnation) {
+			of.word[part] = word{given: true, incarnation: e.Incarnation, seq: e.Seq}
+		}
+	}
+}
+
+// shownWhenConfirmed: a node speaks for another only when it has come as far as one who did. (ShownWhenConfirmed.)
+func (n *node) shownWhenConfirmed(part int, v *replica.Vector) {
+	for _, e := range v.Entries {
+		if e.Origin == n.name || !e.Visible {
+			continue
+		}
+		if heard := n.views[e.Origin[1]-'a'].word[part]; !heard.given || heard.incarnation == e.Incarnation && heard.seq > e.Seq {
+			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name, e.Origin, e.Seq, heard.seq, describe(v))
+		}
 	}
 }
 
@@ -297,6 +322,17 @@ func (n *node) newestOwn() (t hlc.Timestamp) {
 		})
 	}
 	return t
+}
+
+// noStorm: a world of this size has no use for so many messages. (AllMessagesProcessed.)
+func (w *World) noStorm(most int) {
+	sum := 0
+	for _, n := range w.sent {
+		sum += n
+	}
+	if sum > most {
+		w.violated("AllMessagesProcessed", "a storm: messages sent by kind %v", w.sent[1:])
+	}
 }
 
 // sized: no message is larger than its bound, unless it holds a single record. (ChunksBounded.)
@@ -423,7 +459,7 @@ func (w *World) clockBounded() {
 		}
 		var latest int64
 		for _, other := range w.nodes {
-			if other != n && other.alive {
+			if other != n { // one that is dead by now may have been heard
 				latest = max(latest, other.wall())
 			}
 		}

@@ -9,6 +9,14 @@ type view struct {
 	incarnation uint64
 	left        bool // heard that it leaves
 	checking    bool // a look is due
+	word        []word
+}
+
+// A word is, by partition, what the first vector said that spoke for a node since the node was seen up.
+type word struct {
+	given       bool
+	incarnation uint64
+	seq         uint64
 }
 
 // up reports whether node i would find j up if it looked now.
@@ -77,7 +85,15 @@ func (n *node) look(other int, life uint32) {
 		return
 	}
 	if w.up(n.id, other) {
+		if !v.up {
+			v.word = make([]word, len(n.cores))
+		}
 		v.up, v.left, v.incarnation = true, false, w.nodes[other].incarnation
+		for i := range v.word {
+			if v.word[i].incarnation != v.incarnation {
+				v.word[i] = word{}
+			}
+		}
 		if w.trace != nil {
 			w.logf("%s sees %s up, incarnation %d", n.name, w.nodes[other].name, v.incarnation-uint64(epoch))
 		}

@@ -105,6 +105,9 @@ func (n *node) post(part int, e replica.Envelope) {
 		c := &n.cores[part]
 		c.root, c.rootAt = s.Root, n.world.now
 	}
+	if v, ok := e.Message.(*replica.Vector); ok {
+		n.shownWhenConfirmed(part, v)
+	}
 	if c, ok := e.Message.(*replica.Chunk); ok {
 		n.world.sized(n, c.Records, n.world.setup.Limits.ChunkBytes)
 	}

@@ -46,6 +46,7 @@ func TestSeeds(t *testing.T) {
 		s := NewSetup(failed)
 		steps := Steps(s)
 		f := Minimise(s, steps, Run(s, steps))
+		t.Logf("found: invariant=%s seed=%d seeds=%d steps=%d of=%d", f.Violation.Invariant, failed, done, len(f.Steps), f.Drawn)
 		t.Fatalf("seed %d: %v\nreplay: go test ./registry/internal/sim -run 'TestSeeds$' -v -sim.seed %d", failed, f, failed)
 	}
 }

@@ -31,6 +31,7 @@ type Setup struct {
 	Indirect   bool             // members are probed through third nodes, too
 	Down, Up   [2]time.Duration // after how long others notice that a node is down or up
 	Retake     bool             // after each calm, names are released and registered elsewhere
+	Most       int              // messages sent in all
 	Bound      time.Duration    // within which a calm world must come to rest
 }
 
@@ -78,6 +79,7 @@ func NewSetup(seed uint64) Setup {
 		Down:       of(&d, [2]time.Duration{50e6, 500e6}, [2]time.Duration{200e6, 3e9}),
 		Up:         of(&d, [2]time.Duration{1e6, 50e6}, [2]time.Duration{50e6, 1500e6}),
 		Retake:     d.chance(0.5),
+		Most:       100_000,
 		Bound:      2 * time.Minute,
 	}
 	if s.Delay[1] >= 300*time.Millisecond {

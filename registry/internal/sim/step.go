@@ -184,9 +184,9 @@ func (g *generator) pattern() {
 	soon := func() time.Duration { return g.dice.between(1, of(&g.dice, time.Millisecond, 30*time.Millisecond)) }
 	later := func() time.Duration { return g.dice.between(100*time.Millisecond, 3*time.Second) }
 	switch g.dice.intn(6) {
-	case 0: // a duel within a millisecond
+	case 0: // a duel at once, or within a millisecond
 		g.add(g.dice.between(0, g.gap), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})
-		g.add(g.dice.between(1, 900*time.Microsecond), Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
+		g.add(g.dice.between(0, of(&g.dice, 1, 900*time.Microsecond)), Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
 	case 1: // both sides of a split, and a release while they meet
 		g.add(0, Step{Kind: Split, Arg: 1 << a})
 		g.add(later(), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})

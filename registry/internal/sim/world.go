@@ -190,6 +190,9 @@ func (w *World) runUntil(t time.Duration) {
 		e := w.queue.pop()
 		w.now = e.at
 		w.happen(&e)
+		if w.turn%4096 == 0 {
+			w.noStorm(w.setup.Most)
+		}
 	}
 	w.now = max(w.now, t)
 }
@@ -462,6 +465,9 @@ func (n *node) receive(e *event) {
 	c := &n.cores[e.part]
 	if w.trace != nil {
 		w.logf("%s <- %s [%d] %s", n.name, w.nodes[e.from].name, e.part, describe(e.msg))
+	}
+	if v, ok := e.msg.(*replica.Vector); ok {
+		n.hear(int(e.part), v)
 	}
 	c.Receive(n.at(), w.nodes[e.from].name, e.msg)
 	n.settle(int(e.part), input{msg: e.msg})

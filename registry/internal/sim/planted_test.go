@@ -1,0 +1,222 @@
+package sim
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+var plantedAll = flag.Bool("sim.planted", false, "plant the rare bugs, too, which take thousands of seeds to catch")
+
+// A mutation is a bug as a change of the source. Text must occur exactly once; Bug takes its place, and has
+// the condition $ where it is to make a difference.
+type mutation struct {
+	file, text, bug string
+}
+
+// A plantedBug is what somebody could have got wrong.
+type plantedBug struct {
+	name      string
+	rare      bool
+	mutations []mutation
+}
+
+// The bugs. Whoever changes a line of the core that is named here changes it here, too.
+var plantedBugs = []plantedBug{
+	{"forget the tombstone", false, []mutation{{"table.go", "\t\tt.tombs[r.Name] = r\n", "\t\tif !$ {\n\t\t\tt.tombs[r.Name] = r\n\t\t}\n"}}},
+	{"tie-break by arrival", false, []mutation{
+		{"claims.go", "c = &contest{claims: []*Record{was}}", "c = &contest{claims: []*Record{was}}\n\t\tif $ {\n\t\t\tc.winner = was\n\t\t}"},
+		{"claims.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))", "a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
+	}},
+	{"purge another node's claim on conflict", false, []mutation{{"claims.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n\t\treturn\n",
+		"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
+	{"millisecond clock", false, []mutation{{"hlc/clock.go", "if now := wall - c.ahead; now > c.last.Nanos {", "if $ {\n\t\twall -= wall % 1e6\n\t}\n\tif now := wall - c.ahead; now > c.last.Nanos {"}}},
+	{"gap not detected", false, []mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
+	{"watermark moved on over a gap", false, []mutation{{"receive.go", "\t\tp.keep(t, u)\n", "\t\tp.keep(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.drain(at, t)\n\t\t}\n"}}},
+	{"snapshot does not sweep", false, []mutation{{"pull.go", "\tp.sweep(at, t, c.UpTo, s.seen)\n", "\tif !$ {\n\t\tp.sweep(at, t, c.UpTo, s.seen)\n\t}\n"}}},
+	{"delta served where tombstones are gone", false, []mutation{{"pull.go", "if q.Start == 0 && q.After < t.floor ||", "if !$ && q.Start == 0 && q.After < t.floor ||"}}},
+	{"node down not hidden", false, []mutation{{"members.go", "\t\tp.reveal(at, t, false, WhyNodeDown)\n", "\t\tif !$ {\n\t\t\tp.reveal(at, t, false, WhyNodeDown)\n\t\t}\n"}}},
+	{"node that left not emptied", false, []mutation{{"members.go", "\t\tp.empty(at, t, WhyNodeLeft)\n", "\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeLeft)\n\t\t}\n"}}},
+	{"old incarnation heard", false, []mutation{{"receive.go", "!t.up || inc < t.inc {", "!t.up || inc < t.inc && !$ {"}}},
+	{"old incarnation not emptied", false, []mutation{
+		{"receive.go", "\t\tp.empty(at, t, WhyNodeRestart)\n", "\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t}\n"},
+		{"members.go", "\t\t\tp.empty(at, t, WhyNodeRestart)\n", "\t\t\tif !$ {\n\t\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t\t}\n"},
+	}},
+	{"loser not told", false, []mutation{{"claims.go", "\tp.out.Lost = append(p.out.Lost, loss)\n", "\tif !$ {\n\t\tp.out.Lost = append(p.out.Lost, loss)\n\t}\n"}}},
+	{"loser does not yield when the winner comes back in sight", false, []mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n", "\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
+	{"shown before anybody spoke for it", false, []mutation{{"receive.go", "t.up && t.aimed && ", "t.up && (t.aimed || $) && "}}},
+	{"shown before caught up", false, []mutation{{"receive.go", " t.seq >= t.target && t.snap", " (t.seq >= t.target || $) && t.snap"}}},
+	{"incarnation not raised", false, []mutation{{"receive.go", "seq <= t.seq || at.Mono < p.refuteAt {", "seq <= t.seq || at.Mono < p.refuteAt || $ {"}}},
+	{"incarnation raised by one", true, []mutation{{"receive.go", "\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n", "\tif $ {\n\t\tt.inc = inc + 1\n\t}\n\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n"}}},
+	{"old news relayed for ever", false, []mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n", "\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, u)\n\t\t}\n\t\treturn\n"}}},
+	{"summary leaves out the watermark", false, []mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, e.Seq)\n", "\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, e.Seq)\n\t\t}\n"}}},
+	{"metadata update moves the timestamp", false, []mutation{{"partition.go", "Time: was.Time, Meta: meta}", "Time: p.moved(at, was, $), Meta: meta}"}}},
+	{"own claims not stamped again", false, []mutation{{"members.go", "\tfor _, r := range ahead {\n", "\tif $ {\n\t\tahead = nil\n\t}\n\tfor _, r := range ahead {\n"}}},
+	{"clock ahead not held back", false, []mutation{{"hlc/clock.go", "c.ahead = max(0, -median-c.maxSkew)", "c.ahead = max(0, -median-c.maxSkew)\n\tif $ {\n\t\tc.ahead = 0\n\t}"}}},
+	{"flush drops what does not fit", false, []mutation{{"flush.go", "\t\tp.flushed = u.UpTo\n", "\t\tp.flushed = u.UpTo\n\t\tif $ {\n\t\t\tp.flushed = t.seq\n\t\t}\n"}}},
+	{"tombstones kept for ever", false, []mutation{{"table.go", "\tif len(t.tombs) > p.cfg.Tombstones {\n", "\tif len(t.tombs) > p.cfg.Tombstones && !$ {\n"}}},
+}
+
+// plantedReplica is added to the core: which bug is planted, and what some of them do.
+const plantedReplica = `package replica
+
+import (
+	"os"
+	"slices"
+
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+)
+
+var planted = os.Getenv("SIM_PLANTED")
+
+// arrival prefers what came first.
+func (p *Partition) arrival(a, b *Record, bug bool) int {
+	if c := p.contests[a.Name]; bug && c != nil {
+		switch c.winner {
+		case a:
+			return 1
+		case b:
+			return -1
+		}
+	}
+	return 0
+}
+
+// purge deletes the claims of other nodes that lose.
+func (p *Partition) purge(name string) {
+	c := p.contests[name]
+	if c == nil || c.winner == nil {
+		return
+	}
+	winner := c.winner
+	for _, r := range slices.Clone(c.claims) {
+		if r != winner && r.Node != p.cfg.Self {
+			p.place(name, r.Node, nil)
+		}
+	}
+}
+
+func (p *Partition) moved(at At, was *Record, bug bool) hlc.Timestamp {
+	if bug {
+		return p.cfg.Clock.Now(at.Wall)
+	}
+	return was.Time
+}
+`
+
+const plantedClock = `package hlc
+
+import "os"
+
+var planted = os.Getenv("SIM_PLANTED")
+`
+
+// overlay writes the mutated core into a folder and returns the file that tells the go command of it.
+func overlay(t *testing.T, dir string) string {
+	t.Helper()
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Skip("skipped: the test's source is not known")
+	}
+	internal := filepath.Dir(filepath.Dir(here))
+	source := func(file string) string {
+		if strings.HasPrefix(file, "hlc/") {
+			return filepath.Join(internal, filepath.FromSlash(file))
+		}
+		return filepath.Join(internal, "replica", file)
+	}
+	texts := make(map[string]string)
+	for _, b := range plantedBugs {
+		for _, m := range b.mutations {
+			path := source(m.file)
+			text, ok := texts[path]
+			if !ok {
+				raw, err := os.ReadFile(path)
+				if err != nil {
+					t.Skipf("skipped: no source of the core here: %v", err)
+				}
+				text = string(raw)
+			}
+			if n := strings.Count(text, m.text); n != 1 {
+				t.Fatalf("bug %q: %s has this text %d times, but 1 is needed; say here how the bug is planted now:\n%s", b.name, m.file, n, m.text)
+			}
+			texts[path] = strings.Replace(text, m.text, strings.ReplaceAll(m.bug, "$", fmt.Sprintf("(planted == %q)", b.name)), 1)
+		}
+	}
+	texts[source("planted.go")] = plantedReplica
+	texts[source("hlc/planted.go")] = plantedClock
+	replace := make(map[string]string)
+	for path, text := range texts {
+		to := filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[path] = to
+	}
+	raw, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+var found = regexp.MustCompile(`found: invariant=(\w+) seed=(\d+) seeds=(\d+) steps=(\d+) of=(\d+)`)
+
+// TestPlantedBugs plants bugs into the core and wants the seeds to find each. The core is compiled once, with
+// all bugs, of which one at a time is switched on.
+func TestPlantedBugs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped with -short: it compiles the core anew and runs each bug")
+	}
+	goCommand, err := exec.LookPath("go")
+	if err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "planted.test")
+	build := exec.CommandContext(t.Context(), goCommand, "test", "-c", "-overlay", overlay(t, dir), "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	hunt := func(bug string, seeds int) string {
+		cmd := exec.CommandContext(t.Context(), binary, "-test.run", "TestSeeds$", "-test.v", fmt.Sprint("-sim.seeds=", seeds))
+		cmd.Env = append(os.Environ(), "SIM_PLANTED="+bug)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != strings.Contains(string(out), "--- PASS: TestSeeds") {
+			t.Fatalf("%s: %v\n%s", bug, err, out)
+		}
+		return string(out)
+	}
+	if out := hunt("none", 100); !strings.Contains(out, "--- PASS: TestSeeds") {
+		t.Fatalf("a violation without any bug:\n%s", out)
+	}
+	t.Logf("%-57s %-22s %6s %6s  %s", "bug", "caught by", "seed", "seeds", "steps, minimised")
+	for _, b := range plantedBugs {
+		if b.rare && !*plantedAll {
+			continue
+		}
+		start := time.Now()
+		seeds := 3000
+		if b.rare {
+			seeds = 20_000
+		}
+		m := found.FindStringSubmatch(hunt(b.name, seeds))
+		if m == nil {
+			t.Errorf("%-57s not caught by %d seeds, %v", b.name, seeds, time.Since(start).Round(time.Millisecond))
+			continue
+		}
+		t.Logf("%-57s %-22s %6s %6s  %s of %s, %v", b.name, m[1], m[2], m[3], m[4], m[5], time.Since(start).Round(time.Millisecond))
+	}
+}
