@@ -27,7 +27,7 @@ type Setup struct {
 	FlushBytes int              // size of a packet
 	FlushMax   int              // packets handed out at a time
 	Backlog    int              // from so many pending names on, all is sent by reliable send
-	TickEvery  time.Duration    // twice the shortest time between two ticks
+	TickEvery  time.Duration    // the longest time between two ticks; the shortest is half of it
 	Indirect   bool             // members are probed through third nodes, too
 	Down, Up   [2]time.Duration // after how long others notice that a node is down or up
 	Retake     bool             // after each calm, names are released and registered elsewhere
@@ -56,7 +56,7 @@ func NewSetup(seed uint64) Setup {
 			Tombstones:   of(&d, 1, 2, 4, 16, 1024),
 			Buffered:     of(&d, 1, 2, 8, 64),
 			Pulls:        of(&d, 1, 2, 8),
-			SummaryEvery: of(&d, 300*time.Millisecond, time.Second, 2*time.Second),
+			SummaryEvery: of(&d, 300*time.Millisecond, 600*time.Millisecond, time.Second),
 			GapPatience:  of(&d, 20*time.Millisecond, 100*time.Millisecond),
 			PullTimeout:  of(&d, 200*time.Millisecond, time.Second),
 			VectorEvery:  of(&d, 100*time.Millisecond, 500*time.Millisecond),
@@ -74,7 +74,7 @@ func NewSetup(seed uint64) Setup {
 		FlushBytes: of(&d, 60, 200, 1300),
 		FlushMax:   of(&d, 1, 4, 0),
 		Backlog:    of(&d, 4, 32, 1000),
-		TickEvery:  of(&d, 50*time.Millisecond, 100*time.Millisecond),
+		TickEvery:  of(&d, 100*time.Millisecond, 200*time.Millisecond),
 		Indirect:   d.chance(0.5),
 		Down:       of(&d, [2]time.Duration{50e6, 500e6}, [2]time.Duration{200e6, 3e9}),
 		Up:         of(&d, [2]time.Duration{1e6, 50e6}, [2]time.Duration{50e6, 1500e6}),

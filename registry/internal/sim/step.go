@@ -88,7 +88,7 @@ func nodeName(i int) string { return string([]byte{'n', 'a' + byte(i)}) }
 // not met by worlds that have some of each.
 func Steps(s Setup) []Step {
 	d := dice(s.Seed).fork(2)
-	g := generator{dice: d, setup: s, gap: of(&d, time.Millisecond, 20*time.Millisecond, 150*time.Millisecond, 600*time.Millisecond)}
+	g := generator{dice: d, setup: s, gap: of(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
 	for i := range 1 + g.dice.intn(5) {
 		g.names = append(g.names, string([]byte{"xys"[g.dice.intn(3)], '0' + byte(i)}))
 	}
@@ -182,7 +182,9 @@ func (g *generator) pattern() {
 	b := (a + 1 + g.dice.intn(g.setup.Nodes-1)) % g.setup.Nodes
 	name := g.name()
 	soon := func() time.Duration { return g.dice.between(1, of(&g.dice, time.Millisecond, 30*time.Millisecond)) }
-	later := func() time.Duration { return g.dice.between(100*time.Millisecond, 3*time.Second) }
+	later := func() time.Duration {
+		return g.dice.between(50*time.Millisecond, of(&g.dice, 500*time.Millisecond, 3*time.Second))
+	}
 	switch g.dice.intn(6) {
 	case 0: // a duel at once, or within a millisecond
 		g.add(g.dice.between(0, g.gap), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})
