@@ -32,9 +32,14 @@ func (p *Partition) pullMore(at At) {
 	}
 }
 
-// server chooses whom to ask: first who told of the news, then by turns the origin and anybody.
+// server chooses whom to ask: first who told of the news, then by turns the origin and anybody. A
+// snapshot stays with its server for two more tries: another would begin it anew, and where answers take
+// longer than pulls wait for them none would ever end, whereas the late answer to the first
+// try is as good as one to the second.
 func (p *Partition) server(t *table) string {
 	switch {
+	case t.snap != nil && t.tries <= 2 && p.hasPeer(t.snap.server):
+		return t.snap.server
 	case t.tries == 0 && p.hasPeer(t.source):
 		return t.source
 	case t.tries%2 == 0 && p.hasPeer(t.origin):

@@ -1,0 +1,25 @@
+package sim
+
+import (
+	"testing"
+	"time"
+)
+
+// TestSlowAnswers has answers take longer than a pull waits for them, and snapshots of many chunks. The repair must
+// end all the same: a chunk that comes late is a chunk, if the same server is asked again.
+func TestSlowAnswers(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		s := NewSetup(seed)
+		s.Nodes, s.Skew, s.Partitions = 4, make([]time.Duration, 4), 1
+		s.Weather = Weather{Delay: [2]time.Duration{1e6, 300e6}}
+		s.GossipLoss = 0.2
+		s.Limits.PullTimeout, s.Limits.ChunkBytes, s.Limits.Tombstones = 200*time.Millisecond, 100, 1
+		steps := []Step{
+			{At: 16 * time.Millisecond, Kind: Burst, Node: 2, Arg: 60},
+			{At: 27 * time.Millisecond, Kind: Burst, Node: 3, Arg: 60},
+		}
+		if v := Run(s, steps); v != nil {
+			t.Fatalf("seed %d: %v", seed, v)
+		}
+	}
+}
