@@ -97,6 +97,7 @@ func (p *Partition) receiveUpdate(at At, t *table, u *Update) {
 	}
 	p.advance(at, t, u)
 	p.drain(at, t)
+	p.aim(at, t)
 }
 
 func (p *Partition) advance(at At, t *table, u *Update) {
@@ -145,7 +146,8 @@ func (p *Partition) drain(at At, t *table) {
 		t.buffer = nil
 	}
 	if t.seq >= t.want {
-		t.gapAt, t.tries, t.retry = 0, 0, 0
+		// A snapshot that updates have overtaken is moot, and nobody would ask for the rest of it.
+		t.gapAt, t.tries, t.retry, t.snap = 0, 0, 0, nil
 	}
 }
 
