@@ -214,7 +214,8 @@ func (p *Partition) compareNotes(name string, word *Record) {
 		return
 	}
 	delete(p.withdrawn, name)
-	if word.Winner == p.cfg.Self && word.WinnerSeq == loss.Own.Seq && word.LostSeq == loss.Winner.Seq {
+	if word.Winner == p.cfg.Self && word.WinnerSeq == loss.Own.Seq && word.LostSeq == loss.Winner.Seq &&
+		word.Time == loss.Winner.Time { // and not a claim of another run with the same number
 		p.disagree(name, loss)
 	}
 }

@@ -71,6 +71,7 @@ func (p *Partition) refute(at At, inc, seq uint64) {
 	t.inc = inc + 1 + p.cfg.Incarnation%(1<<20)
 	t.seq, t.floor, t.log, t.stale = 0, 0, nil, 0
 	clear(t.tombs)
+	clear(p.withdrawn) // the numbers in it are those of the old incarnation
 	p.flushed, p.pending, p.oldest = 0, len(claims), at.Mono
 	for _, r := range claims {
 		again := *r
