@@ -1,0 +1,56 @@
+package explore
+
+// apart is how two nodes come to hold a name each, as neither hears of the other.
+func apart(nodes int) []Step {
+	before := []Step{{Split, 0, 0}}
+	for i := range nodes {
+		if i > 0 {
+			before = append(before, Step{Hear, 0, uint8(i)}, Step{Hear, uint8(i), 0})
+		}
+	}
+	return append(before, Step{Register, 0, 0}, Step{Flush, 0, 0}, Step{Register, 1, 0}, Step{Flush, 1, 0})
+}
+
+// Worlds returns those that are searched with every run of the tests; each is done within seconds.
+func Worlds() []World {
+	return []World{
+		{Name: "two: calm", Nodes: 2, Budget: Budget{Register: 3, Update: 1, Release: 2}},
+		{Name: "two: split", Nodes: 2, Budget: Budget{Register: 2, Release: 1, Split: 1}},
+		{Name: "two: split, oldest wins", Nodes: 2, Oldest: true, Budget: Budget{Register: 2, Release: 1, Split: 1}},
+		{Name: "two: split, ties", Nodes: 2, Ties: true, Budget: Budget{Register: 2, Release: 1, Split: 1}},
+		{Name: "two: split, ticks", Nodes: 2, Budget: Budget{Register: 2, Release: 1, Split: 1, Tick: 2}, Flying: 1},
+		{Name: "two: lossy", Nodes: 2, Budget: Budget{Register: 2, Release: 2, Update: 1, Drop: 1, Duplicate: 1, Tick: 2}, Flying: 3},
+		{Name: "two: suspicion", Nodes: 2, Budget: Budget{Register: 2, Release: 1, Suspect: 1, Drop: 1}, Flying: 2},
+		{Name: "two: crash", Nodes: 2, Budget: Budget{Register: 2, Crash: 1, Tick: 1}, Flying: 1},
+		{Name: "two: crash, clock set back", Nodes: 2, Lower: true, Budget: Budget{Register: 2, Crash: 1, Tick: 1}, Flying: 1},
+		{Name: "two: leave", Nodes: 2, Budget: Budget{Register: 2, Leave: 1, Drop: 1, Tick: 1}},
+		{Name: "two: forgetful", Nodes: 2, Forget: true, Budget: Budget{Register: 2, Suspect: 1, Tick: 2}, Flying: 1},
+		{Name: "two: snapshot", Nodes: 2, Snapshot: true, Budget: Budget{Register: 2, Release: 2, Drop: 2, Tick: 2}},
+		{Name: "two: snapshot of two names", Nodes: 2, Names: 2, Snapshot: true, Budget: Budget{Register: 3, Release: 2, Drop: 1, Tick: 1}, Flying: 2},
+		{Name: "three: calm", Nodes: 3, Budget: Budget{Register: 3, Release: 2}},
+		{Name: "three: lossy", Nodes: 3, Seeds: 2, Budget: Budget{Register: 2, Release: 1, Drop: 1, Tick: 1}, Flying: 2},
+		{Name: "three: gossip", Nodes: 3, Relay: true, Budget: Budget{Register: 2, Release: 1, Drop: 2, Duplicate: 1}, Flying: 3},
+		{Name: "three: snapshot", Nodes: 3, Seeds: 2, Snapshot: true, Budget: Budget{Register: 2, Release: 1, Drop: 1, Tick: 1}, Flying: 1},
+		{Name: "three: suspicion", Nodes: 3, Budget: Budget{Register: 2, Release: 1, Suspect: 1}, Flying: 1},
+		{Name: "three: split", Nodes: 3, Budget: Budget{Register: 2, Split: 1}, Flying: 1},
+		{Name: "three: one link cut", Nodes: 3, Cuts: []Cut{Cut01}, Budget: Budget{Register: 2, Release: 1, Split: 1}, Flying: 1},
+		{Name: "three: crash", Nodes: 3, Budget: Budget{Register: 1, Crash: 1}, Flying: 1},
+		{Name: "three: crash, clock set back", Nodes: 3, Lower: true, Budget: Budget{Register: 1, Crash: 1}, Flying: 1},
+	}
+}
+
+// SynRace is the race that syn's model of itself found: two nodes registered a name while apart, they meet, and one
+// releases it while what they tell each other is under way.
+func SynRace() []World {
+	return []World{
+		{Name: "syn's race", Nodes: 2, Before: apart(2), Budget: Budget{Release: 1, Register: 1, Drop: 1, Duplicate: 1, Tick: 1}, Flying: 3},
+		{Name: "syn's race, oldest wins", Nodes: 2, Oldest: true, Before: apart(2), Budget: Budget{Release: 1, Register: 1, Drop: 1, Duplicate: 1, Tick: 1}, Flying: 3},
+		{Name: "syn's race, snapshots", Nodes: 2, Snapshot: true, Before: apart(2), Budget: Budget{Release: 1, Register: 1, Drop: 1, Tick: 1}, Flying: 3},
+		{Name: "syn's race, third node", Nodes: 3, Before: apart(3), Budget: Budget{Release: 1}, Flying: 1},
+	}
+}
+
+// DeepWorlds take minutes.
+func DeepWorlds() []World {
+	return []World{{Name: "placeholder", Nodes: 2, Budget: Budget{Register: 1}}}
+}
