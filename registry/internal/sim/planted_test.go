@@ -56,6 +56,8 @@ var plantedBugs = []plantedBug{
 	{"shown before caught up", false, []mutation{{"receive.go", " t.seq >= t.target && t.snap", " (t.seq >= t.target || $) && t.snap"}}},
 	{"incarnation not raised", false, []mutation{{"receive.go", "seq <= t.seq || at.Mono < p.refuteAt {", "seq <= t.seq || at.Mono < p.refuteAt || $ {"}}},
 	{"incarnation raised by one", true, []mutation{{"receive.go", "\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n", "\tif $ {\n\t\tt.inc = inc + 1\n\t}\n\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n"}}},
+	{"overtaken snapshot hides its node", true, []mutation{{"receive.go", "t.gapAt, t.tries, t.retry, t.snap = 0, 0, 0, nil\n", "snap := t.snap\n\t\tt.gapAt, t.tries, t.retry, t.snap = 0, 0, 0, nil\n\t\tif $ {\n\t\t\tt.snap = snap\n\t\t}\n"}}},
+	{"snapshot changes its server on a time-out", true, []mutation{{"pull.go", "t.tries <= 2 && p.hasPeer(t.snap", "t.tries <= 2 && !$ && p.hasPeer(t.snap"}}},
 	{"old news relayed for ever", false, []mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n", "\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, u)\n\t\t}\n\t\treturn\n"}}},
 	{"summary leaves out the watermark", false, []mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, e.Seq)\n", "\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, e.Seq)\n\t\t}\n"}}},
 	{"metadata update moves the timestamp", false, []mutation{{"partition.go", "Time: was.Time, Meta: meta}", "Time: p.moved(at, was, $), Meta: meta}"}}},

@@ -82,9 +82,6 @@ func NewSetup(seed uint64) Setup {
 		Most:       100_000,
 		Bound:      2 * time.Minute,
 	}
-	if s.Delay[1] >= 300*time.Millisecond {
-		s.Limits.PullTimeout = time.Second // must exceed the way there and back, or no snapshot ends
-	}
 	s.Skew = make([]time.Duration, s.Nodes)
 	spread := of(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
 	for i := range s.Skew {

@@ -41,6 +41,7 @@ const (
 	Leave                      // Node leaves in good order
 	ClockStep                  // Node's wall clock is shifted by Delta
 	Suspect                    // Node hears that Other is down, for a while
+	Echo                       // a message that came to Node before comes once more
 	Rumour                     // everybody hears that Node is down, for a while
 	Calm                       // all is healed, the world comes to rest and is checked
 	stepKinds
@@ -48,7 +49,7 @@ const (
 
 var stepNames = [...]string{
 	"register", "update", "unregister", "holder ends", "burst", "sweep", "cut", "sever", "mend", "split", "heal", "storm",
-	"pause", "resume", "crash", "restart", "leave", "clock step", "suspect", "rumour", "calm",
+	"pause", "resume", "crash", "restart", "leave", "clock step", "suspect", "echo", "rumour", "calm",
 }
 
 func (k StepKind) String() string { return stepNames[k] }
@@ -155,6 +156,8 @@ func (g *generator) one() {
 	switch s.Kind {
 	case Register, Update, Unregister, HolderEnds:
 		s.Name, s.Arg = g.name(), g.dice.intn(4)
+	case Echo:
+		s.Arg = g.dice.intn(8)
 	case Burst:
 		s.Arg = of(&g.dice, 3, 10, 60)
 	case Cut, Sever, Mend, Suspect:

@@ -31,6 +31,7 @@ type World struct {
 	dirty     map[string]bool // names of which a claim ended, other than by a loss, since the last calm
 	burst     int
 	stepped   bool // some clock was set
+	restarted bool // some node runs for the second time
 
 	flying  int           // messages under way, summaries apart
 	busy    time.Duration // when one was sent last
@@ -172,6 +173,14 @@ func (w *World) step(s Step) {
 	case ClockStep:
 		n.skew += s.Delta
 		w.stepped = true
+	case Echo:
+		if e := n.old[s.Arg%len(n.old)]; e.msg != nil {
+			e.at = w.now
+			if e.msg.Kind() != replica.KindSummary {
+				w.flying++
+			}
+			w.schedule(e)
+		}
 	case Suspect:
 		n.suspects(s.Other)
 	case Rumour:
@@ -253,6 +262,7 @@ type node struct {
 	views         []view
 	inbox         []event
 	newest        hlc.Timestamp // of its claims
+	old           [8]event      // some messages that came before
 }
 
 // A core is one partition's replica and what the world expects of it.
@@ -263,6 +273,7 @@ type core struct {
 	members   map[member]*replica.Record // the events of shared names, replayed
 	published map[string]*replica.Record
 	ticks     int
+	touched   bool   // something but ticks came since all names were looked at
 	root      uint64 // of the last summary, and when it was sent
 	rootAt    time.Duration
 }
@@ -279,6 +290,7 @@ func (n *node) start() {
 	w := n.world
 	n.alive, n.paused, n.inbox = true, false, nil
 	n.life++
+	w.restarted = w.restarted || n.life > 1
 	n.born = w.now
 	inc := uint64(n.wall())
 	if inc == n.incarnation {
@@ -462,6 +474,9 @@ func (n *node) unregister(name string, why replica.Why) {
 func (n *node) receive(e *event) {
 	w := n.world
 	n.clock.Heard(w.nodes[e.from].name, e.wall, n.wall())
+	if n.dice.chance(0.2) {
+		n.old[n.dice.intn(len(n.old))] = *e
+	}
 	c := &n.cores[e.part]
 	if w.trace != nil {
 		w.logf("%s <- %s [%d] %s", n.name, w.nodes[e.from].name, e.part, describe(e.msg))
@@ -476,9 +491,8 @@ func (n *node) receive(e *event) {
 func (n *node) tick() {
 	for i := range n.cores {
 		c := &n.cores[i]
-		c.ticks++
 		c.Tick(n.at())
-		n.settle(i, input{all: c.ticks%16 == 0})
+		n.settle(i, input{})
 		if pending, _ := c.Pending(); pending > 0 {
 			n.world.pending = max(n.world.pending, pending)
 			n.flush(i, pending)
