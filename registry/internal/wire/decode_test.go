@@ -275,6 +275,10 @@ func TestAllocations(t *testing.T) {
 	}
 	half := update(n).first() // fails late: the list is there, the records are not
 	half = half.bytes(0xff).zeros(4 * n)
+	for _, b := range []raw{records, items} {
+		_, err := wire.Decode(b, wire.Limits{})
+		require.NoError(t, err, "the smallest are not taken for a lie")
+	}
 	for name, b := range map[string]raw{"records": records, "items": items, "half": half} {
 		size := cost(b)
 		t.Logf("%s: %d bytes of frame, %d allocated: %.1f for one", name, len(b), size, float64(size)/float64(len(b)))
