@@ -121,6 +121,9 @@ func (f *runFlags) merged() (*scenario.Scenario, error) {
 		if s, err = scenario.Load(f.scenario); err != nil {
 			return nil, err
 		}
+		if s.Kind != scenario.KindCache {
+			return nil, s.FieldError("kind", fmt.Sprintf("must be cache, got %s: a scenario of another command", s.Kind))
+		}
 	case given("trace"):
 		s = replayDefault()
 	}

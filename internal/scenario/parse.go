@@ -104,8 +104,8 @@ func (s *Scenario) Set(field, value string) error {
 }
 
 // YAML returns the whole scenario as text that Parse reads back, with defaults,
-// but without the fields that its kind of keys does not have. The path of a
-// trace is as TracePath has it.
+// but without what means nothing to its kind of scenario or of keys. The path of
+// a trace is as TracePath has it.
 func (s *Scenario) YAML() ([]byte, error) {
 	whole := *s
 	whole.Keys.Trace = s.TracePath()
@@ -113,22 +113,27 @@ func (s *Scenario) YAML() ([]byte, error) {
 	if err := node.Encode(&whole); err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
-	used := s.usedKeyFields()
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		section, fields := node.Content[i].Value, node.Content[i+1]
-		for j := 0; j+1 < len(fields.Content); {
-			if known, ok := used[join2(section, fields.Content[j].Value)]; ok && !known {
-				fields.Content = slices.Delete(fields.Content, j, j+2)
-				continue
-			}
-			j += 2
-		}
-	}
+	s.dropUnused(&node, "")
 	text, err := yaml.Marshal(&node)
 	if err != nil {
 		return nil, fmt.Errorf("scenario: %w", err)
 	}
 	return text, nil
+}
+
+// dropUnused takes out of a mapping what the scenario does not use.
+func (s *Scenario) dropUnused(node *yaml.Node, path string) {
+	for i := 0; i+1 < len(node.Content); {
+		at := join2(path, node.Content[i].Value)
+		if used, _ := s.uses(at); !used {
+			node.Content = slices.Delete(node.Content, i, i+2)
+			continue
+		}
+		if value := node.Content[i+1]; value.Kind == yaml.MappingNode {
+			s.dropUnused(value, at)
+		}
+		i += 2
+	}
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)

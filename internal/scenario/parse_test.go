@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -49,13 +50,14 @@ expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
 	require.NoError(t, err)
 	require.Equal(t, Scenario{
 		Name: "all", Description: "every kind of field", Seed: 18446744073709551615, Duration: 90 * time.Second,
-		Events: Events{Rate: 0.5, Until: time.Minute, Workers: 2, Queue: 3, Timeout: 4 * time.Second},
-		Keys:   Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
-		Mix:    Mix{1, 2, 3},
-		Value:  Value{Size: size},
-		Cache:  Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9},
-		Origin: Origin{Latency: latency, Concurrency: 8},
-		Fault:  Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second, End: 2 * time.Second, Slow: 3 * time.Second},
+		Events:   Events{Rate: 0.5, Until: time.Minute, Workers: 2, Queue: 3, Timeout: 4 * time.Second},
+		Keys:     Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
+		Mix:      Mix{1, 2, 3},
+		Value:    Value{Size: size},
+		Cache:    Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9},
+		Origin:   Origin{Latency: latency, Concurrency: 8},
+		Fault:    Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second, End: 2 * time.Second, Slow: 3 * time.Second},
+		Registry: Default().Registry, Disturb: Default().Disturb,
 		Expect: Expect{HealthyDropOff: 0.1, HealthyDropOn: 0.2, LearnWithin: time.Millisecond},
 	}, plain(s))
 }
@@ -283,7 +285,8 @@ func FuzzParse(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(text)
 	}
-	for _, s := range []string{"", "{}", "a: &a [*a]", "<<: *x", "? {a: b}\n: c", "seed: !!binary aGk=", "seed: 1\nseed: 2", "---\n---\n", `{"events":{"rate":1e3}}`, "keys: {skew: .nan}", "\xff\xfe", "a: |\n  b\n", "%YAML 1.2\n---\nseed: 1"} {
+	for _, s := range []string{"", "{}", "a: &a [*a]", "<<: *x", "? {a: b}\n: c", "seed: !!binary aGk=", "seed: 1\nseed: 2", "---\n---\n", `{"events":{"rate":1e3}}`, "keys: {skew: .nan}", "\xff\xfe", "a: |\n  b\n", "%YAML 1.2\n---\nseed: 1",
+		"kind: registry\nregistry: {nodes: 3, partitions: '1, 16'}\ndisturb: {kind: flap}\n", "kind: registry\nmix: {}\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -304,6 +307,17 @@ func FuzzParse(f *testing.F) {
 		}
 		if s.Keys.Kind == workload.KindTrace || s.Keys.Count > 1000 {
 			return
+		}
+		text, err = s.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("x.yaml", text)
+		if err != nil {
+			t.Fatalf("what it writes it does not read: %v", err)
+		}
+		if s.Kind == KindRegistry && !reflect.DeepEqual(plain(again), plain(s)) {
+			t.Fatalf("it reads back something else: %v instead of %v", plain(again), plain(s))
 		}
 		space, err := s.NewSpace(nil, false)
 		if err != nil {

@@ -64,6 +64,11 @@ func (s *Scenario) position(field string) (file string, line int) {
 func (s *Scenario) invalidFields() []*FieldError {
 	c := &checker{scenario: s}
 	c.check(s.Duration > 0 && s.Duration <= maxDuration, "duration", "must be above 0 and at most %v, got %v", maxDuration, s.Duration)
+	c.check(s.Kind >= KindCache && s.Kind <= KindRegistry, "kind", "unknown kind %d", int(s.Kind))
+	if s.Kind == KindRegistry {
+		s.invalidRegistry(c)
+		return c.errs
+	}
 
 	within(c, "events.rate", s.Events.Rate, 0, maxRate)
 	within(c, "events.until", s.Events.Until, 0, max(s.Duration, 0))
@@ -138,12 +143,18 @@ func (s *Scenario) usedKeyFields() map[string]bool {
 	}
 }
 
-// unusedFields reports fields of the file that its kind of keys does not have.
-// Validate lets them pass: a flag may have changed the kind.
+// unusedFields reports fields of the file that mean nothing to its kind of scenario or
+// of keys. Validate lets them pass: a flag may have changed the kind.
 func (s *Scenario) unusedFields() []*FieldError {
 	c := &checker{scenario: s}
-	for field, used := range s.usedKeyFields() {
-		c.check(used || s.source.lines[field] == 0, field, "has no meaning for %s keys", s.Keys.Kind)
+	for field := range s.source.lines {
+		used, to := s.uses(field)
+		if section, _, inside := strings.Cut(field, "."); inside {
+			if whole, _ := s.uses(section); !whole {
+				continue // said of the section already
+			}
+		}
+		c.check(used, field, "has no meaning for %s", to)
 	}
 	return c.errs
 }

@@ -42,6 +42,7 @@ func Validate(s *scenario.Scenario) error {
 			errs = append(errs, s.FieldError(field, fmt.Sprintf(format, args...)))
 		}
 	}
+	check(s.Kind == scenario.KindCache, "kind", "must be cache, got %s: the snowball is no scenario of that kind", s.Kind)
 	check(s.Events.Rate > 0, "events.rate", "must be above 0: the snowball offers events at a steady rate")
 	check(s.Events.Until == 0, "events.until", "must be 0s: the snowball offers events until its end, got %v", s.Events.Until)
 	check(s.Mix.Write == 0, "mix.write", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Write)
