@@ -76,6 +76,12 @@ func (p *Partition) serve(to string, q *Pull) {
 	if q.Start == 0 && q.After < t.floor || q.Start != 0 && q.Start < t.floor {
 		c.Start, c.After = t.seq, 0
 	}
+	if last := len(t.log) - 1; c.Start != 0 && last >= 0 && t.log[last].Seq > t.seq {
+		// This replica is itself amid a snapshot: what is above its watermark took the place of records below, and a
+		// list without those would sweep claims that stand.
+		p.send(to, p.vector(false))
+		return
+	}
 	c.UpTo = max(t.seq, c.After)
 	size := 0
 	for _, r := range t.log[t.after(c.After):] {
