@@ -1,0 +1,235 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// A fakeLAN is a network in memory: what is sent arrives at once, but where a link is cut. It starts no
+// goroutine, so a registry over it can be tested in a synctest bubble.
+type fakeLAN struct {
+	mu    sync.Mutex
+	nodes map[string]*fakeNode
+	cut   map[[2]string]bool
+}
+
+func newLAN() *fakeLAN {
+	return &fakeLAN{nodes: make(map[string]*fakeNode), cut: make(map[[2]string]bool)}
+}
+
+// A fakeNode is one node's end.
+type fakeNode struct {
+	lan  *fakeLAN
+	name string
+	reg  *Registry
+	up   map[string]bool // guarded by lan.mu
+
+	mu       sync.Mutex
+	jammed   bool // nothing can be sent
+	direct   int  // updates sent straight to all
+	gossiped int
+}
+
+func (l *fakeLAN) connect(r *Registry) (network, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := &fakeNode{lan: l, name: r.cfg.NodeName, reg: r, up: make(map[string]bool)}
+	l.nodes[n.name] = n
+	return n, nil
+}
+
+// see tells each of two nodes that the other is up, or that it is down.
+func (l *fakeLAN) see(a, b *fakeNode, up, left bool) {
+	for _, pair := range [][2]*fakeNode{{a, b}, {b, a}} {
+		me, other := pair[0], pair[1]
+		if me.up[other.name] == up {
+			continue
+		}
+		me.up[other.name] = up
+		if up {
+			handler{me.reg}.NodeUp(other.name, other.reg.incarnation, other.Addr())
+		} else {
+			handler{me.reg}.NodeDown(other.name, left)
+		}
+	}
+}
+
+// split cuts all links between a and b, and has the nodes see it.
+func (l *fakeLAN) split(a, b *Registry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	na, nb := l.nodes[a.cfg.NodeName], l.nodes[b.cfg.NodeName]
+	l.cut[[2]string{na.name, nb.name}], l.cut[[2]string{nb.name, na.name}] = true, true
+	l.see(na, nb, false, false)
+}
+
+func (l *fakeLAN) heal(a, b *Registry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.cut)
+	l.see(l.nodes[a.cfg.NodeName], l.nodes[b.cfg.NodeName], true, false)
+}
+
+func (n *fakeNode) jam(jammed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.jammed = jammed
+}
+
+func (n *fakeNode) isJammed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.jammed
+}
+
+func (n *fakeNode) Addr() string { return n.name + ":1" }
+
+func (n *fakeNode) Join(_ context.Context, seeds ...string) (int, error) {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	answered := 0
+	for _, other := range n.lan.nodes {
+		if other != n && slices.Contains(seeds, other.Addr()) {
+			answered++
+			for _, third := range n.lan.nodes {
+				if third == other || other.up[third.name] && third != n {
+					n.lan.see(n, third, true, false)
+				}
+			}
+		}
+	}
+	if answered == 0 {
+		return 0, errors.New("nobody there")
+	}
+	return answered, nil
+}
+
+func (n *fakeNode) Members() []Member {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	members := []Member{{Name: n.name, Addr: n.Addr(), Self: true}}
+	for name, up := range n.up {
+		if up {
+			members = append(members, Member{Name: name, Addr: n.lan.nodes[name].Addr()})
+		}
+	}
+	return members
+}
+
+func (n *fakeNode) Leave(context.Context) error {
+	n.gone(true)
+	return nil
+}
+
+func (n *fakeNode) Close() error {
+	n.gone(false)
+	return nil
+}
+
+func (n *fakeNode) gone(left bool) {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	for _, other := range n.lan.nodes {
+		if other != n && other.up[n.name] {
+			n.lan.see(n, other, false, left)
+		}
+	}
+	delete(n.lan.nodes, n.name)
+}
+
+func (n *fakeNode) deliver(to string, partition int, m replica.Message) {
+	n.lan.mu.Lock()
+	other := n.lan.nodes[to]
+	cut := n.lan.cut[[2]string{n.name, to}]
+	n.lan.mu.Unlock()
+	if other == nil || cut {
+		return
+	}
+	f := &wire.Frame{From: n.name, Incarnation: n.reg.incarnation, Sent: n.reg.wall(), Items: []wire.Item{{Partition: partition, Message: m}}}
+	handler{other.reg}.Frame(f, f.Size())
+}
+
+func (n *fakeNode) all() []string {
+	n.lan.mu.Lock()
+	defer n.lan.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.up))
+}
+
+func (n *fakeNode) Broadcast(partition int, u *replica.Update) bool {
+	if n.isJammed() {
+		return false
+	}
+	n.mu.Lock()
+	n.gossiped++
+	n.mu.Unlock()
+	for _, to := range n.all() {
+		n.deliver(to, partition, u)
+	}
+	return true
+}
+
+func (n *fakeNode) SendAll(ctx context.Context, partition int, u *replica.Update) error {
+	if n.isJammed() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	n.mu.Lock()
+	n.direct++
+	n.mu.Unlock()
+	for _, to := range n.all() {
+		n.deliver(to, partition, u)
+	}
+	return nil
+}
+
+func (n *fakeNode) Send(to string, partition int, m replica.Message) bool {
+	if n.isJammed() {
+		return false
+	}
+	n.deliver(to, partition, m)
+	return true
+}
+
+func (n *fakeNode) Probe(to string, partition int, m replica.Message) bool {
+	return n.Send(to, partition, m)
+}
+
+func (n *fakeNode) InstallKey([]byte) error { return nil }
+func (n *fakeNode) UseKey([]byte) error     { return nil }
+func (n *fakeNode) RemoveKey([]byte) error  { return nil }
+func (n *fakeNode) Keys() [][]byte          { return nil }
+func (n *fakeNode) Stats() NetworkStats     { return NetworkStats{} }
+
+// openFake opens a registry on the LAN that knows all the others there.
+func (l *fakeLAN) open(tb testing.TB, name string, change ...func(*Config)) (*Registry, *fakeNode) {
+	tb.Helper()
+	c := Config{NodeName: name, Partitions: 4}
+	l.mu.Lock()
+	for other := range l.nodes {
+		c.Seeds = append(c.Seeds, other+":1")
+	}
+	l.mu.Unlock()
+	for _, f := range change {
+		f(&c)
+	}
+	r, err := open(tb.Context(), c, l.connect)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
+	return r, l.nodes[name]
+}
+
+// bubble runs a test with a clock of its own, in which waiting costs nothing.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}

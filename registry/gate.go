@@ -1,0 +1,47 @@
+package registry
+
+import "container/list"
+
+// A gate is where those wait who found a queue full: first come, first served, and nobody
+// slips past who came later. Its part's lock guards it.
+type gate struct {
+	waiting list.List // of *ticket
+	granted int       // tickets whose turn has come and whose holder is on the way
+}
+
+// A ticket is one who waits.
+type ticket struct {
+	turn  chan struct{} // closed when its turn has come
+	place *list.Element // nil once its turn has come
+}
+
+// full reports whether a newcomer must wait at a queue with this much room.
+func (g *gate) full(room int) bool { return g.waiting.Len() > 0 || g.granted >= room }
+
+// enter joins the line.
+func (g *gate) enter() *ticket {
+	t := &ticket{turn: make(chan struct{})}
+	t.place = g.waiting.PushBack(t)
+	return t
+}
+
+// open lets as many in as there is room for.
+func (g *gate) open(room int) {
+	for g.granted < room && g.waiting.Len() > 0 {
+		t := g.waiting.Remove(g.waiting.Front()).(*ticket) //nolint:forcetypeassert // enter puts nothing else in
+		t.place = nil
+		g.granted++
+		close(t.turn)
+	}
+}
+
+// leave takes a ticket back, whether or not its turn has come. Whoever had it must take the room
+// it stands for before the lock is given up, or call open.
+func (g *gate) leave(t *ticket) {
+	if t.place != nil {
+		g.waiting.Remove(t.place)
+		t.place = nil
+		return
+	}
+	g.granted--
+}

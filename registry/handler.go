@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// A handler is the registry as the network sees it. None of its methods waits.
+type handler struct{ r *Registry }
+
+// Frame takes a frame of messages from another node.
+func (h handler) Frame(f *wire.Frame, _ int) {
+	r := h.r
+	if r.clock.Heard(f.From, f.Sent, r.wall()) {
+		ahead := r.clock.Stats().Ahead
+		r.log.Warn("the clock of this node is too far ahead of the others'; its timestamps are held back",
+			"tolerated", r.cfg.MaxClockSkew, "beyond that", ahead)
+		r.hub.publish(Event{Kind: ClockAhead, Node: r.cfg.NodeName})
+	}
+	for _, it := range f.Items {
+		if it.Partition < 0 || it.Partition >= len(r.parts) {
+			r.rejected.Add(1)
+			continue
+		}
+		r.parts[it.Partition].inbox.message(f.From, it.Message, it.Size())
+	}
+}
+
+// Rejected takes note of bytes that were no frame.
+func (h handler) Rejected(from string, err error) {
+	h.r.rejected.Add(1)
+	h.r.log.Debug("rejected a message", "from", from, "error", err)
+}
+
+// NodeUp takes note that a node is part of the cluster, or started anew.
+func (h handler) NodeUp(node string, incarnation uint64, addr string) {
+	r := h.r
+	if node == r.cfg.NodeName {
+		return
+	}
+	r.log.Info("node is up", "name", node, "addr", addr)
+	r.peers.add(node)
+	r.hub.publish(Event{Kind: NodeUp, Node: node, Addr: addr})
+	for _, p := range r.parts {
+		p.inbox.node(node, nodeUp, incarnation)
+	}
+}
+
+// NodeDown takes note that a node is gone.
+func (h handler) NodeDown(node string, left bool) {
+	r := h.r
+	if node == r.cfg.NodeName {
+		return
+	}
+	news, reason := nodeDown, ReasonNodeDown
+	if left {
+		news, reason = nodeLeft, ReasonNodeLeft
+	}
+	r.log.Info("node is down", "name", node, "left", left)
+	r.peers.remove(node)
+	r.clock.Forget(node)
+	r.hub.publish(Event{Kind: NodeDown, Node: node, Reason: reason})
+	for _, p := range r.parts {
+		p.inbox.node(node, news, 0)
+	}
+}
+
+// Refused takes note that a node was not let in.
+func (h handler) Refused(node, addr string, err error) {
+	h.r.log.Warn("refused a node", "name", node, "addr", addr, "error", err)
+	h.r.hub.publish(Event{Kind: NodeRefused, Node: node, Addr: addr, Err: err})
+}
+
+// peers are the other nodes that are up.
+type peers struct {
+	count atomic.Int32 // the size of names, to be read without the lock
+
+	mu    sync.Mutex // guards names; a leaf
+	names map[string]struct{}
+}
+
+func (p *peers) add(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.names == nil {
+		p.names = make(map[string]struct{})
+	}
+	p.names[node] = struct{}{}
+	p.count.Store(int32(len(p.names))) //nolint:gosec // not that many
+}
+
+func (p *peers) remove(node string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.names, node)
+	p.count.Store(int32(len(p.names))) //nolint:gosec // not that many
+}

@@ -1,0 +1,118 @@
+package registry
+
+import (
+	"sync"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// What an inbox holds at most. Messages past that are dropped and counted: the protocol repairs that as it
+// repairs a loss on the network.
+const (
+	inboxMessages = 1024
+	inboxBytes    = 4 << 20
+)
+
+// An inbox keeps what came for a partition until its goroutine takes it. The network's goroutines put into it
+// and never wait.
+type inbox struct {
+	signal chan struct{} // has room for one: there is something to take
+
+	mu    sync.Mutex // guards the fields below; a leaf
+	items []item
+	bytes int
+	nodes map[string]int // by node: the place in items of the last word about it
+	stats inboxStats
+}
+
+// An item is a message, or news about a node, or a question.
+type item struct {
+	node    string
+	message replica.Message // nil in the other cases
+	bytes   int
+
+	news        nodeNews
+	incarnation uint64
+
+	synced chan struct{} // to be closed when the partition is in sync
+}
+
+type nodeNews uint8
+
+const (
+	noNews nodeNews = iota
+	nodeUp
+	nodeDown
+	nodeLeft
+)
+
+type inboxStats struct {
+	received, receivedBytes, dropped uint64
+	high                             int
+}
+
+func newInbox() inbox {
+	return inbox{signal: make(chan struct{}, 1), nodes: make(map[string]int)}
+}
+
+// message puts a message in, if there is room.
+func (b *inbox) message(from string, m replica.Message, bytes int) {
+	b.mu.Lock()
+	b.stats.received++
+	b.stats.receivedBytes += uint64(bytes) //nolint:gosec // a length
+	if len(b.items) >= inboxMessages || b.bytes+bytes > inboxBytes {
+		b.stats.dropped++
+		b.mu.Unlock()
+		return
+	}
+	b.bytes += bytes
+	b.put(item{node: from, message: m, bytes: bytes})
+}
+
+// node puts news about a node in. They are never dropped; that they stay few is because later ones take the
+// place of earlier ones.
+func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
+	it := item{node: name, news: news, incarnation: incarnation}
+	b.mu.Lock()
+	if i, ok := b.nodes[name]; ok {
+		b.items[i] = it
+		b.mu.Unlock()
+		return
+	}
+	b.nodes[name] = len(b.items)
+	b.put(it)
+}
+
+// whenSynced asks, after all that is in already, for done to be closed once the partition is in sync.
+func (b *inbox) whenSynced(done chan struct{}) {
+	b.mu.Lock()
+	b.put(item{synced: done})
+}
+
+// put appends an item and unlocks.
+func (b *inbox) put(it item) {
+	b.items = append(b.items, it)
+	b.stats.high = max(b.stats.high, len(b.items))
+	b.mu.Unlock()
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all that is in.
+func (b *inbox) take() []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items, b.bytes = nil, 0
+	clear(b.nodes)
+	return items
+}
+
+// len returns how much is in, and the counts.
+func (b *inbox) len() (int, inboxStats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items), b.stats
+}

@@ -1,0 +1,42 @@
+package registry
+
+import "errors"
+
+// A Member is a node of the cluster, as this node sees it.
+type Member struct {
+	Name string
+	Addr string // host:port
+	Self bool   // it is this node
+}
+
+// Members returns the nodes that are part of the cluster, this one included, by name.
+func (r *Registry) Members() []Member { return r.net.Members() }
+
+var errKeySize = errors.New("registry: a key has 16, 24 or 32 bytes")
+
+func checkKey(key []byte) error {
+	switch len(key) {
+	case 16, 24, 32:
+		return nil
+	}
+	return errKeySize
+}
+
+// InstallKey has this node accept traffic under one more key. To change a cluster's key, install the new one on
+// all nodes, then [Registry.UseKey] it on all, then [Registry.RemoveKey] the old one on all. It is an error if the
+// registry was opened without Config.Keys, or if the key has not 16, 24 or 32 bytes.
+func (r *Registry) InstallKey(key []byte) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return r.net.InstallKey(key)
+}
+
+// UseKey has this node send under a key that is installed.
+func (r *Registry) UseKey(key []byte) error { return r.net.UseKey(key) }
+
+// RemoveKey has this node no longer accept traffic under a key. The key in use can't be removed.
+func (r *Registry) RemoveKey(key []byte) error { return r.net.RemoveKey(key) }
+
+// Keys returns the keys that are installed, the one in use first; nil without encryption.
+func (r *Registry) Keys() [][]byte { return r.net.Keys() }

@@ -1,0 +1,431 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry/internal/cutnet"
+)
+
+// patience is how long a test waits for what must come. It is not reached where all is well.
+const patience = 60 * time.Second
+
+// quick has membership notice a lost node soon.
+func quick(c *Config) {
+	c.GossipInterval = 20 * time.Millisecond
+	c.ProbeInterval = 200 * time.Millisecond
+	c.ProbeTimeout = 100 * time.Millisecond
+	c.SuspicionMult = 2
+}
+
+// openReal opens a node on loopback sockets.
+func openReal(tb testing.TB, name string, seeds []string, change ...func(*Config)) *Registry {
+	tb.Helper()
+	c := Config{NodeName: name, Seeds: seeds}
+	quick(&c)
+	for _, f := range change {
+		f(&c)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	defer cancel()
+	r, err := Open(ctx, c)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
+	return r
+}
+
+// eventually waits for a condition on the real clock.
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
+	require.Eventually(tb, cond, patience, 5*time.Millisecond, what)
+}
+
+func holderOf(r *Registry, name string) string {
+	c, _ := r.Lookup(name)
+	return c.Node
+}
+
+func TestThreeNodes(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	c := openReal(t, "c", []string{b.Addr()})
+	all := []*Registry{a, b, c}
+	for _, r := range all {
+		eventually(t, "everybody sees everybody", func() bool { return len(r.Members()) == 3 && r.Stats().Members == 3 })
+	}
+
+	g, err := b.Register(t.Context(), "x", []byte("hello"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, r := range all {
+		claim, err := r.WaitFor(ctx, "x")
+		require.NoError(t, err)
+		require.Equal(t, g.Claim(), claim)
+	}
+	_, err = a.Register(t.Context(), "x", nil)
+	require.ErrorIs(t, err, ErrTaken)
+	require.NoError(t, g.Release())
+	eventually(t, "released", func() bool { return holderOf(a, "x") == "" && holderOf(c, "x") == "" })
+	_, err = c.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	eventually(t, "taken over", func() bool { return holderOf(a, "x") == "c" && holderOf(b, "x") == "c" })
+
+	s := b.Stats()
+	require.Equal(t, 1, s.Names)
+	require.NotZero(t, s.Network.Gossip.FramesIn)
+	require.NotZero(t, s.Network.Gossip.FramesOut)
+	require.Zero(t, s.Network.Rejected)
+}
+
+// A burst that gossip could not carry goes straight to all nodes.
+func TestBurst(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	c := openReal(t, "c", []string{a.Addr()})
+	const names = 20_000
+	for i := range names {
+		_, err := a.Register(t.Context(), fmt.Sprint("name ", i), []byte("some metadata"))
+		require.NoError(t, err)
+	}
+	eventually(t, "all names are everywhere", func() bool { return b.Len() == names && c.Len() == names })
+	require.NotZero(t, a.Stats().Network.Reliable.FramesOut)
+	for _, p := range a.Stats().Partitions {
+		require.LessOrEqual(t, p.QueueHigh, DefaultQueueSize)
+	}
+	d := openReal(t, "d", []string{b.Addr()})
+	require.Equal(t, names, d.Len(), "at the moment when Open returns")
+}
+
+func TestCrashAndRestart(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	_, err := b.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	_, err = b.Register(t.Context(), "y", nil)
+	require.NoError(t, err)
+	eventually(t, "seen", func() bool { return a.Len() == 2 })
+	w := a.Watch(t.Context())
+
+	require.NoError(t, b.Close()) // without a word
+	eventually(t, "hidden", func() bool { return a.Len() == 0 })
+	require.ElementsMatch(t, []string{
+		"node down: b: node down", `unregistered "x" on b: node down`, `unregistered "y" on b: node down`,
+	}, taken(t, w, 3))
+
+	again := openReal(t, "b", []string{a.Addr()})
+	_, err = again.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	eventually(t, "the new run's name is seen", func() bool { return holderOf(a, "x") == "b" })
+	require.Equal(t, 1, a.Len(), "what the run before had is gone")
+}
+
+func TestLeave(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	g, err := b.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	eventually(t, "seen", func() bool { return a.Len() == 1 })
+	w := a.Watch(t.Context())
+	require.NoError(t, b.Leave(t.Context()))
+	require.NoError(t, b.Leave(t.Context()), "again")
+	require.ErrorIs(t, context.Cause(g.Context()), ErrClosed)
+	require.ErrorIs(t, g.Release(), ErrClosed)
+	_, err = b.Register(t.Context(), "y", nil)
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = b.Join(t.Context(), a.Addr())
+	require.ErrorIs(t, err, ErrClosed)
+	require.Equal(t, []string{"node down: b: node left", `unregistered "x" on b: node left`}, taken(t, w, 2))
+	_, err = a.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+	require.ErrorIs(t, b.Leave(t.Context()), ErrClosed)
+}
+
+func TestSplitAndHeal(t *testing.T) {
+	for _, resolver := range []Resolver{KeepNewest, KeepOldest} {
+		t.Run(resolver.Name(), func(t *testing.T) {
+			cut := cutnet.New(1)
+			on := func(name string) func(*Config) {
+				return func(c *Config) {
+					tr, err := cut.Listen(name, "127.0.0.1", 0)
+					require.NoError(t, err)
+					c.Transport, c.Resolver = tr, resolver
+				}
+			}
+			a := openReal(t, "a", nil, on("a"))
+			b := openReal(t, "b", []string{a.Addr()}, on("b"))
+			c := openReal(t, "c", []string{a.Addr()}, on("c"))
+			all := []*Registry{a, b, c}
+			for _, r := range all {
+				eventually(t, "together", func() bool { return r.Stats().Members == 3 })
+			}
+			cut.Split([]string{"a"}, []string{"b", "c"})
+			eventually(t, "apart", func() bool {
+				return a.Stats().Members == 1 && b.Stats().Members == 2 && c.Stats().Members == 2
+			})
+			const names = 1000
+			var older, newer []*Registration
+			for _, side := range []struct {
+				r    *Registry
+				list *[]*Registration
+			}{{a, &older}, {b, &newer}} {
+				for i := range names {
+					g, err := side.r.Register(t.Context(), fmt.Sprint("name ", i), []byte(side.r.cfg.NodeName))
+					require.NoError(t, err, "both sides stay available")
+					*side.list = append(*side.list, g)
+				}
+			}
+			eventually(t, "c has its side's view", func() bool { return c.Len() == names && holderOf(c, "name 0") == "b" })
+			cut.Heal()
+
+			winners, losers, winner := newer, older, "b"
+			if resolver == KeepOldest {
+				winners, losers, winner = older, newer, "a"
+			}
+			deadline := time.After(patience)
+			for _, g := range losers {
+				select {
+				case <-g.Context().Done():
+				case <-deadline:
+					t.Fatal("a loser was not told")
+				}
+				require.ErrorIs(t, context.Cause(g.Context()), ErrConflict)
+				var conflict *ConflictError
+				require.ErrorAs(t, context.Cause(g.Context()), &conflict)
+				require.Equal(t, winner, conflict.Winner.Node)
+			}
+			for _, r := range all {
+				eventually(t, "one holder each, the same everywhere", func() bool {
+					counts := r.CountByNode()
+					return len(counts) == 1 && counts[winner] == names
+				})
+			}
+			for _, g := range winners {
+				require.NoError(t, g.Context().Err())
+			}
+			var conflicts, lost uint64
+			for _, r := range all {
+				for _, p := range r.Stats().Partitions {
+					require.Zero(t, p.Disagreements)
+					conflicts += p.Conflicts
+					lost += p.Lost
+				}
+			}
+			require.GreaterOrEqual(t, conflicts, uint64(names))
+			require.Equal(t, uint64(names), lost)
+		})
+	}
+}
+
+func TestRefused(t *testing.T) {
+	a := openReal(t, "a", nil)
+	w := a.Watch(t.Context())
+	for _, test := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Partitions = 8 }, `partitions is "16" there, "8" here`},
+		{func(c *Config) { c.Resolver = KeepOldest }, `resolver is "keep-newest" there, "keep-oldest" here`},
+		{func(c *Config) { c.Cluster = "other" }, `cluster is "snowfence" there, "other" here`},
+	} {
+		c := Config{NodeName: "b", Seeds: []string{a.Addr()}}
+		quick(&c)
+		test.change(&c)
+		_, err := Open(t.Context(), c)
+		var mismatch *MismatchError
+		require.ErrorAs(t, err, &mismatch)
+		require.ErrorContains(t, err, test.want)
+		var join *JoinError
+		require.ErrorAs(t, err, &join)
+		require.Equal(t, c.Seeds, join.Seeds)
+
+		e, err := w.Next(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, NodeRefused, e.Kind)
+		require.Equal(t, "b", e.Node)
+		require.ErrorAs(t, e.Err, &mismatch)
+		require.Len(t, mismatch.Differences, 1)
+	}
+
+	c := Config{NodeName: "a", Seeds: []string{a.Addr()}}
+	_, err := Open(t.Context(), c)
+	var duplicate *DuplicateNameError
+	require.ErrorAs(t, err, &duplicate)
+	require.Equal(t, "a", duplicate.Name)
+	require.Len(t, a.Members(), 1)
+}
+
+func TestKeys(t *testing.T) {
+	old, next := []byte("0123456789abcdef"), []byte("fedcba9876543210")
+	with := func(keys ...[]byte) func(*Config) { return func(c *Config) { c.Keys = keys } }
+	a := openReal(t, "a", nil, with(old))
+	b := openReal(t, "b", []string{a.Addr()}, with(old))
+	for _, wrong := range [][][]byte{nil, {next}} {
+		c := Config{NodeName: "c", Seeds: []string{a.Addr()}, Keys: wrong}
+		quick(&c)
+		_, err := Open(t.Context(), c)
+		require.ErrorContains(t, err, "the encryption keys don't match")
+	}
+	for _, step := range []func(*Registry) error{
+		func(r *Registry) error { return r.InstallKey(next) },
+		func(r *Registry) error { return r.UseKey(next) },
+		func(r *Registry) error { return r.RemoveKey(old) },
+	} {
+		for _, r := range []*Registry{a, b} {
+			require.NoError(t, step(r))
+		}
+	}
+	require.Equal(t, [][]byte{next}, a.Keys())
+	_, err := a.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	eventually(t, "they still understand each other", func() bool { return holderOf(b, "x") == "a" })
+	openReal(t, "c", []string{b.Addr()}, with(next))
+	require.Error(t, a.InstallKey([]byte("short")))
+	require.Error(t, a.RemoveKey(next), "it is in use")
+}
+
+func TestOpenFails(t *testing.T) {
+	quiet, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	nobody := quiet.Addr().String()
+	require.NoError(t, quiet.Close())
+
+	rubbish, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := rubbish.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("SSH-2.0-OpenSSH_9.9\r\n"))
+			_ = conn.Close()
+		}
+	})
+	defer wg.Wait()
+	defer func() { require.NoError(t, rubbish.Close()) }()
+
+	for _, seed := range []string{nobody, rubbish.Addr().String()} {
+		c := Config{NodeName: "a", Seeds: []string{seed}}
+		quick(&c)
+		_, err := Open(t.Context(), c)
+		var join *JoinError
+		require.ErrorAs(t, err, &join)
+		var s *SeedError
+		require.ErrorAs(t, err, &s)
+		require.Equal(t, seed, s.Seed)
+		t.Log(err)
+	}
+
+	a := openReal(t, "a", nil)
+	_, port, err := net.SplitHostPort(a.Addr())
+	require.NoError(t, err)
+	var n int
+	_, err = fmt.Sscan(port, &n)
+	require.NoError(t, err)
+	_, err = Open(t.Context(), Config{NodeName: "b", BindPort: n})
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	require.ErrorContains(t, err, port)
+	t.Log(err)
+
+	// The first node of a cluster may be given the list that all are given.
+	b := openReal(t, "b", nil)
+	addr := b.Addr()
+	require.NoError(t, b.Close())
+	_, port, _ = net.SplitHostPort(addr)
+	_, err = fmt.Sscan(port, &n)
+	require.NoError(t, err)
+	first := openReal(t, "first", []string{nobody, addr}, func(c *Config) { c.BindPort = n })
+	require.Len(t, first.Members(), 1)
+
+	ended, cancel := context.WithCancelCause(t.Context())
+	gaveUp := errors.New("gave up")
+	cancel(gaveUp)
+	_, err = Open(ended, Config{Seeds: []string{a.Addr()}})
+	require.ErrorIs(t, err, gaveUp)
+}
+
+func TestLosersAndWinnersUnderLoad(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	var wg sync.WaitGroup
+	for _, r := range []*Registry{a, b} {
+		for range 4 {
+			wg.Go(func() {
+				for i := range 500 {
+					ctx, cancel := context.WithCancel(t.Context())
+					g, err := r.Register(ctx, fmt.Sprint("name ", i%50), nil)
+					if err != nil {
+						if !errors.Is(err, ErrTaken) {
+							t.Error(err)
+						}
+						cancel()
+						continue
+					}
+					r.Lookup(g.Name())
+					err = g.Update(ctx, func(m []byte) []byte { return append(slices.Clone(m), 1) })
+					if err != nil && !errors.Is(err, ErrConflict) {
+						t.Error(err)
+					}
+					if i%2 == 0 {
+						cancel()
+						continue
+					}
+					if err := g.Release(); err != nil && !errors.Is(err, ErrConflict) {
+						t.Error(err)
+					}
+					cancel()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	eventually(t, "nothing is left", func() bool {
+		return a.Len() == 0 && b.Len() == 0 && len(a.Registrations()) == 0 && len(b.Registrations()) == 0
+	})
+}
+
+func TestCloseIsCompleteAndMayBeRepeated(t *testing.T) {
+	r := openReal(t, "a", nil)
+	g, err := r.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	w := r.Watch(t.Context())
+	waiting := make(chan error)
+	go func() {
+		_, err := r.WaitFor(t.Context(), "nobody has it")
+		waiting <- err
+	}()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.ErrorIs(t, <-waiting, ErrClosed)
+	require.ErrorIs(t, context.Cause(g.Context()), ErrClosed)
+	require.Equal(t, []string{`unregistered "x" on a: registry closed`}, taken(t, w, 1))
+	_, err = w.Next(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = r.Watch(t.Context()).Next(t.Context())
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = r.Register(t.Context(), "x", nil)
+	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, r.Update(t.Context(), "x", nil), ErrClosed)
+	require.Zero(t, r.Stats().Registrations)
+	require.True(t, strings.HasPrefix(r.Addr(), "127.0.0.1:"))
+}

@@ -1,0 +1,34 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// A network is what the registry needs of the cluster's membership and its messages; see
+// package mesh for the real one. Nothing but Join, Leave and sendAll waits for others.
+type network interface {
+	Addr() string
+	Join(ctx context.Context, seeds ...string) (answered int, err error)
+	Members() []Member
+	Leave(ctx context.Context) error
+	Close() error
+
+	// Broadcast has gossip carry an update to all nodes. It reports whether there was room for it.
+	Broadcast(partition int, u *replica.Update) bool
+	// SendAll sends an update straight to each node, reliably. It waits for room until ctx ends, and
+	// then leaves out those nodes whose queues are still full.
+	SendAll(ctx context.Context, partition int, u *replica.Update) error
+	// Send queues a message to one node, to be sent reliably, and reports whether there was room.
+	Send(to string, partition int, m replica.Message) bool
+	// Probe sends a message to one node in a packet that may be lost, and reports whether it fits.
+	Probe(to string, partition int, m replica.Message) bool
+
+	InstallKey(key []byte) error
+	UseKey(key []byte) error
+	RemoveKey(key []byte) error
+	Keys() [][]byte
+
+	Stats() NetworkStats
+}

@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// A Registration is a name that a holder on this node has. Its methods may be called at the same time.
+type Registration struct {
+	part   *part
+	name   string
+	holder <-chan struct{} // ends with the context that the name was registered with; nil: never
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	// Guarded by the part's mu.
+	unlink func() bool     // stops the wait for the end of the holder
+	last   *replica.Record // the claim when the registration ended
+	cause  error           // why it ended; nil: it has not, or its holder has ended
+}
+
+type registrationKey struct{ g *Registration }
+
+// newRegistration links a claim to its holder's life. The caller holds the part's mu.
+func (p *part) newRegistration(ctx context.Context, name string) *Registration {
+	g := &Registration{part: p, name: name, holder: ctx.Done()}
+	inner, cancel := context.WithCancelCause(ctx)
+	g.cancel = cancel
+	g.ctx = context.WithValue(inner, registrationKey{g}, g)
+	p.regs[name] = g
+	p.reg.endings.Add(1)
+	g.unlink = context.AfterFunc(inner, func() {
+		defer p.reg.endings.Done()
+		p.step(func(at replica.At) {
+			if p.regs[name] == g {
+				p.withdraw(at, g, replica.WhyEnded, nil)
+			}
+		})
+	})
+	return g
+}
+
+// heldBy reports whether ctx is the holder's: it carries the registration, or ends with the very context
+// that the name was registered with.
+func (g *Registration) heldBy(ctx context.Context) bool {
+	return ctx.Value(registrationKey{g}) != nil || g.holder != nil && ctx.Done() == g.holder
+}
+
+// withdraw takes back the claim of a registration, which must be one of p.regs. The caller holds mu.
+func (p *part) withdraw(at replica.At, g *Registration, why replica.Why, cause error) ending {
+	own := p.core.Own(g.name)
+	p.core.Unregister(at, g.name, why)
+	return p.detach(g, own, cause)
+}
+
+// detach parts a registration from its claim, which is gone or about to go. The caller holds mu, and lets the
+// registration's context end once it is released.
+func (p *part) detach(g *Registration, last *replica.Record, cause error) ending {
+	delete(p.regs, g.name)
+	g.last, g.cause = last, cause
+	if g.unlink() {
+		p.reg.endings.Done()
+	}
+	return ending{g, cause}
+}
+
+// Name returns the registered name.
+func (g *Registration) Name() string { return g.name }
+
+// Context returns a context that ends with the registration; the holder should stop then. It is derived from
+// the context that the name was registered with. Its cause ([context.Cause]) is [ErrReleased] after Release,
+// [ErrClosed] when the registry closed or left, a [*ConflictError] (which is [ErrConflict]) when another
+// node's claim was preferred, and otherwise the cause with which the holder's own context ended.
+//
+// A name that is registered with this context, or one derived from it, belongs to the same holder.
+func (g *Registration) Context() context.Context { return g.ctx }
+
+// Claim returns the claim as it stands or, after the registration's end, as it stood.
+func (g *Registration) Claim() Claim {
+	g.part.mu.Lock()
+	defer g.part.mu.Unlock()
+	if g.part.regs[g.name] == g {
+		return claimOf(g.part.core.Own(g.name))
+	}
+	return claimOf(g.last)
+}
+
+// Release gives the name up and ends the registration's context with [ErrReleased]. It does not wait for other
+// nodes to hear of it, nor for room in the queue. It returns nil if the registration has been released, now or
+// before, and else the cause with which it had ended already.
+func (g *Registration) Release() error {
+	p := g.part
+	p.mu.Lock()
+	held := p.regs[g.name] == g && g.ctx.Err() == nil
+	var e effects
+	if p.regs[g.name] == g {
+		end := p.withdraw(p.reg.now(), g, replica.WhyReleased, ErrReleased)
+		e = p.settle()
+		e.ended = append(e.ended, end)
+	}
+	cause := g.cause
+	p.mu.Unlock()
+	p.act(e)
+	if held {
+		return nil
+	}
+	if err := context.Cause(g.ctx); err != nil {
+		cause = err
+	}
+	if errors.Is(cause, ErrReleased) {
+		return nil
+	}
+	return cause
+}
+
+// Update replaces the metadata with what f makes of them; the timestamp stays. f must not modify its argument, and is called again
+// if the metadata were changed meanwhile. Update waits for room in the queue as [Registry.Register] does. It fails
+// with a [*MetaError], an [*OverloadedError], or the cause with which the registration or ctx has ended.
+func (g *Registration) Update(ctx context.Context, f func(meta []byte) []byte) error {
+	return g.update(ctx, func(c Claim) []byte { return f(c.Meta) })
+}
+
+func (g *Registration) update(ctx context.Context, f func(Claim) []byte) error {
+	p := g.part
+	for {
+		was, err := g.current()
+		if err != nil {
+			return err
+		}
+		meta := bytes.Clone(f(claimOf(was)))
+		if err := p.reg.checkMeta(g.name, meta); err != nil {
+			return err
+		}
+		err = p.withRoom(ctx, g.name, func(replica.At) error {
+			switch {
+			case p.regs[g.name] != g || g.ctx.Err() != nil:
+				return g.ended()
+			case p.core.Own(g.name) != was:
+				return errChanged
+			}
+			return nil
+		}, func(at replica.At) { p.core.Update(at, g.name, meta) })
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+	}
+}
+
+var errChanged = errors.New("registry: changed meanwhile")
+
+// current returns the claim, or why there is none any more.
+func (g *Registration) current() (*replica.Record, error) {
+	g.part.mu.Lock()
+	defer g.part.mu.Unlock()
+	if g.part.regs[g.name] != g || g.ctx.Err() != nil {
+		return nil, g.ended()
+	}
+	return g.part.core.Own(g.name), nil
+}
+
+// ended returns why the registration has ended. The caller holds the part's mu.
+func (g *Registration) ended() error {
+	if g.cause != nil {
+		return g.cause
+	}
+	return context.Cause(g.ctx)
+}

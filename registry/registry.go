@@ -1,0 +1,255 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/snowfence/snowfence/partition"
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// A Registry is one node of the cluster: it holds the claims of all nodes. Its methods may be called at the
+// same time.
+type Registry struct {
+	cfg         Config
+	log         *slog.Logger
+	wall        func() int64
+	started     time.Time
+	incarnation uint64
+	clock       *hlc.Clock
+	net         network
+	hub         hub
+	places      partition.Map
+	parts       []*part
+	peers       peers
+	rejected    atomic.Uint64
+	conflicts   conflictLog
+
+	life    context.Context // ends when the registry closes
+	die     context.CancelCauseFunc
+	running sync.WaitGroup // the partitions' goroutines
+	endings sync.WaitGroup // registrations whose holder's end is waited for
+	closing chan struct{}  // closed when no more registrations are taken
+
+	mu     sync.Mutex // guards left; serialises Leave and Close
+	left   bool
+	closed bool
+	err    error // of Close
+}
+
+// Open starts a node: it listens, joins the cluster if there are Seeds, and waits until it has what the others have, at
+// most for [Config].SyncTimeout. ctx bounds Open alone, not the registry's life, which ends with
+// [Registry.Close].
+//
+// It fails with a [*ConfigError] before any work; with a [*JoinError] if no seed could be joined, in which a
+// [*MismatchError] or a [*DuplicateNameError] may be found by errors.As; with the cause of ctx; or because the
+// address can't be listened on.
+func Open(ctx context.Context, c Config) (*Registry, error) {
+	return open(ctx, c, listen)
+}
+
+// open is Open over any network.
+func open(ctx context.Context, c Config, connect func(*Registry) (network, error)) (*Registry, error) {
+	c = c.withDefaults()
+	err := c.validate()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		if c.Transport != nil {
+			err = errors.Join(err, c.Transport.Shutdown())
+		}
+		return nil, err
+	}
+	places, err := partition.New(c.Partitions)
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	r := &Registry{
+		cfg: c, log: c.Logger.With("node", c.NodeName), places: places,
+		wall:    func() int64 { return time.Now().UnixNano() },
+		started: time.Now(),
+		clock:   hlc.New(c.MaxClockSkew),
+		closing: make(chan struct{}),
+	}
+	r.incarnation = uint64(r.wall()) //nolint:gosec // positive until 2262
+	r.life, r.die = context.WithCancelCause(context.Background())
+	for n := range c.Partitions {
+		r.parts = append(r.parts, newPart(r, n, rand.Uint64()))
+	}
+	if r.net, err = connect(r); err != nil {
+		r.die(ErrClosed)
+		return nil, err
+	}
+	for _, p := range r.parts {
+		r.running.Go(p.run)
+	}
+	if err := r.joinSeeds(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions, "resolver", c.Resolver.Name())
+	return r, nil
+}
+
+// joinSeeds joins the seeds of the configuration.
+func (r *Registry) joinSeeds(ctx context.Context) error {
+	seeds, first := otherSeeds(r.cfg.Seeds, r.Addr())
+	if len(seeds) == 0 {
+		return nil
+	}
+	_, err := r.Join(ctx, seeds...)
+	var j *JoinError
+	if first && errors.As(err, &j) && !refused(err) {
+		r.log.Warn("no seed answers: this node starts the cluster", "error", err)
+		return nil
+	}
+	return err
+}
+
+// refused tells whether a node was reached and did not let this one in.
+func refused(err error) bool {
+	var m *MismatchError
+	var d *DuplicateNameError
+	return errors.As(err, &m) || errors.As(err, &d)
+}
+
+// Addr returns the address, host:port, that other nodes put into their Seeds.
+func (r *Registry) Addr() string { return r.net.Addr() }
+
+// Join joins the cluster of which the seeds, host:port, are nodes; two clusters that are joined become one. It returns how
+// many of them answered, and waits as [Open] does until this node has what the others have. It fails with a [*JoinError] if none
+// answered, or if one refused this node although others answered; or, if ctx ends while it waits, with the cause. The node's own
+// address is left out: to have no other seed is no error.
+func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
+	if err := r.gone(); err != nil {
+		return 0, err
+	}
+	for _, seed := range seeds {
+		if _, ok := seedHost(seed); !ok {
+			return 0, &JoinError{Seeds: seeds, Err: fmt.Errorf("seed %q: want host:port", seed)}
+		}
+	}
+	if len(seeds) == 0 {
+		return 0, nil
+	}
+	answered, err := r.net.Join(ctx, seeds...)
+	switch {
+	case ctx.Err() != nil && answered == 0:
+		return 0, &JoinError{Seeds: slices.Clone(seeds), Err: errors.Join(context.Cause(ctx), err)}
+	case answered == 0 && err == nil: // no seed but this node itself
+		return 0, nil
+	case answered == 0:
+		return 0, &JoinError{Seeds: slices.Clone(seeds), Err: err}
+	case err != nil: // some belong to what this node must not join
+		return answered, &JoinError{Seeds: slices.Clone(seeds), Answered: answered, Err: err}
+	}
+	return answered, r.awaitSync(ctx)
+}
+
+var errSyncTimeout = errors.New("registry: not in sync yet")
+
+// awaitSync waits until all partitions show what the nodes show that are up by now. That it takes too long is no error.
+func (r *Registry) awaitSync(ctx context.Context) error {
+	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.SyncTimeout, errSyncTimeout)
+	defer cancel()
+	waits := make([]chan struct{}, len(r.parts))
+	for i, p := range r.parts {
+		waits[i] = make(chan struct{})
+		p.inbox.whenSynced(waits[i])
+	}
+	for n, synced := range waits {
+		select {
+		case <-synced:
+		case <-r.life.Done():
+			return ErrClosed
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			r.log.Warn("not in sync yet; the rest comes in the background", "partition", n, "waited", r.cfg.SyncTimeout)
+			return nil
+		}
+	}
+	return nil
+}
+
+// Leave says good-bye: it ends the registrations of this node, their contexts with [ErrClosed], and tells the
+// others, who drop what this node had. It waits until they were told or ctx ends. Afterwards this node takes no
+// registrations; Lookup still answers, ever more outdated, until [Registry.Close]. It returns ErrClosed after Close.
+func (r *Registry) Leave(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if r.left {
+		return nil
+	}
+	r.left = true
+	r.retire()
+	r.log.Info("leaving the cluster")
+	return r.net.Leave(ctx)
+}
+
+// Close stops the node: it ends its registrations, their contexts with [ErrClosed], and all of its goroutines. Close
+// does not tell the other nodes; without a [Registry.Leave] before, they find out by themselves that this
+// one is down, which takes some seconds, and until then show its names. Close does not wait for the network. It may be called more than once.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return r.err
+	}
+	r.closed = true
+	if !r.left {
+		r.retire()
+	}
+	r.die(ErrClosed)
+	r.running.Wait()
+	r.endings.Wait()
+	if err := r.net.Close(); err != nil {
+		r.err = fmt.Errorf("registry: closing: %w", err)
+	}
+	r.hub.close()
+	return r.err
+}
+
+// retire ends all registrations and takes no more.
+func (r *Registry) retire() {
+	close(r.closing)
+	for _, p := range r.parts {
+		p.mu.Lock()
+		p.closed = true
+		at := r.now()
+		var ended []ending
+		for _, g := range p.regs {
+			ended = append(ended, p.withdraw(at, g, replica.WhyClosed, ErrClosed))
+		}
+		e := p.settle()
+		e.ended = append(e.ended, ended...)
+		p.mu.Unlock()
+		p.act(e)
+	}
+}
+
+// gone returns ErrClosed after Leave or Close.
+func (r *Registry) gone() error {
+	select {
+	case <-r.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (r *Registry) part(name string) *part { return r.parts[r.places.Of(name)] }
+
+func (r *Registry) now() replica.At { return replica.At{Wall: r.wall(), Mono: time.Since(r.started)} }

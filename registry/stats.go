@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
+
+// Stats describes a registry at a moment. Counts are since it was opened.
+type Stats struct {
+	Names         int // that have a holder
+	Registrations int // of this node
+	Members       int // this node included
+	Partitions    []PartitionStats
+
+	// HeapBytes estimates the heap that the tables take: for each name a constant (its record, and its
+	// share of the maps and logs) and the lengths of name and metadata; for each registration of this node a
+	// constant more. What others hold under the contexts is not counted.
+	HeapBytes uint64
+
+	Rejected uint64 // messages that could not be read, or were for a partition that does not exist
+	Clock    ClockStats
+	Network  NetworkStats
+}
+
+// ClockStats says how often the bound on clocks was met.
+type ClockStats struct {
+	Refused uint64        // timestamps of others that were too far ahead to be followed
+	Clamps  uint64        // times that the own clock was found to be too far ahead
+	Ahead   time.Duration // by how much timestamps are held back now
+}
+
+// PartitionStats describes one partition.
+type PartitionStats struct {
+	Names         int
+	Registrations int
+
+	// The queue of names that changed here and were not sent yet.
+	Queue     int
+	QueueHigh int           // the deepest that it was
+	QueueAge  time.Duration // how long its oldest has been waiting
+	Waiting   int           // callers that wait for room in it
+
+	// The inbox of messages that came and were not handled yet.
+	Inbox        int
+	InboxHigh    int
+	InboxDropped uint64 // for lack of room; the protocol asks for them again
+
+	Received, Sent           Messages
+	ReceivedBytes, SentBytes uint64 // of messages, before framing and encryption; what gossip and SendAll repeat counts once
+
+	Gaps          uint64 // updates before which something was missing
+	Pulls         uint64 // requests for what was missing
+	PullTimeouts  uint64
+	Resyncs       uint64 // times that the whole of a node's claims was fetched
+	Conflicts     uint64
+	Lost          uint64 // conflicts that cost this node its claim
+	Disagreements uint64
+	Refutations   uint64 // times that others knew more of this node than it does itself
+	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
+	Tombstones    int    // kept
+}
+
+// Messages counts messages by kind; package replica, where the protocol is written down, explains them.
+type Messages struct {
+	Updates, Summaries, Vectors, Pulls, Chunks uint64
+}
+
+func messages(n [6]uint64) Messages {
+	return Messages{
+		Updates: n[replica.KindUpdate], Summaries: n[replica.KindSummary], Vectors: n[replica.KindVector],
+		Pulls: n[replica.KindPull], Chunks: n[replica.KindChunk],
+	}
+}
+
+// Stats returns the counts. It takes each partition's lock for a moment.
+func (r *Registry) Stats() Stats {
+	clock := r.clock.Stats()
+	s := Stats{
+		Members:  int(r.peers.count.Load()) + 1,
+		Rejected: r.rejected.Load(),
+		Clock:    ClockStats(clock),
+		Network:  r.net.Stats(),
+	}
+	for _, p := range r.parts {
+		ps := p.statistics()
+		s.Names += ps.Names
+		s.Registrations += ps.Registrations
+		s.HeapBytes += uint64(max(p.heap.Load(), 0)) + uint64(ps.Registrations)*registrationHeap //nolint:gosec // not negative
+		s.Partitions = append(s.Partitions, ps)
+	}
+	return s
+}
+
+func (p *part) statistics() PartitionStats {
+	inbox, in := p.inbox.len()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	core := p.core.Stats()
+	depth, since := p.core.Pending()
+	s := PartitionStats{
+		Names: p.core.Len(), Registrations: len(p.regs),
+		Queue: depth, QueueHigh: p.high, Waiting: p.gate.waiting.Len(),
+		Inbox: inbox, InboxHigh: in.high, InboxDropped: in.dropped,
+		Received: messages(core.Received), Sent: messages(core.Sent),
+		ReceivedBytes: in.receivedBytes, SentBytes: p.sentBytes.Load(),
+		Gaps: core.Gaps, Pulls: core.Pulls, PullTimeouts: core.PullTimeouts, Resyncs: core.Resyncs,
+		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements, Refutations: core.Refutations,
+		Ignored: core.Ignored, Tombstones: core.Tombstones,
+	}
+	if depth > 0 {
+		s.QueueAge = p.reg.now().Mono - since
+	}
+	return s
+}
+
+// What a name takes besides its record, its own bytes and its metadata: its place in the core's map and log
+// and in the map that Lookup reads; and what a registration takes with its contexts. Measured, see
+// TestHeapEstimate.
+const (
+	nameHeap         = 120
+	registrationHeap = 700
+)
+
+// heapOf estimates what a winner takes.
+func heapOf(r *replica.Record) int64 {
+	if r == nil {
+		return 0
+	}
+	return int64(unsafe.Sizeof(*r)) + nameHeap + int64(len(r.Name)+len(r.Meta)) //nolint:gosec // a size
+}
