@@ -1,0 +1,138 @@
+package mesh
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// admit decides about one node, by its identity.
+func (m *Mesh) admit(n *memberlist.Node) error {
+	theirs, _, err := decodeMeta(n.Meta)
+	if err != nil {
+		return &MismatchError{Node: n.Name, Addr: n.Address(), Err: err}
+	}
+	if d := m.cfg.Identity.differences(theirs); len(d) > 0 {
+		return &MismatchError{Node: n.Name, Addr: n.Address(), Differences: d}
+	}
+	return nil
+}
+
+// admitAll decides about the nodes that the other side of a join knows of. Whole clusters are refused if
+// an identity differs. A name that is used twice only keeps out a node that comes alone: when two halves
+// of a cluster find each other again, one duplicate must not keep all others apart.
+func (m *Mesh) admitAll(nodes []*memberlist.Node) error {
+	var live []*memberlist.Node
+	for _, n := range nodes {
+		if n.State == memberlist.StateAlive || n.State == memberlist.StateSuspect {
+			live = append(live, n)
+		}
+	}
+	refuse := func(n *memberlist.Node, err error) error {
+		m.refusals.remember(err)
+		m.refuse(n.Name, n.Address(), err)
+		return err
+	}
+	for _, n := range live {
+		if err := m.admit(n); err != nil {
+			return refuse(n, err)
+		}
+	}
+	alone := m.members.others() == 0
+	for _, n := range live {
+		addr := n.Address()
+		if n.Name == m.self.Name {
+			if addr != m.self.Addr && (alone || len(live) == 1) {
+				taken := addr
+				if !alone {
+					taken = m.self.Addr // the other is the one that comes alone
+				}
+				return refuse(n, m.duplicate(n.Name, taken))
+			}
+			continue
+		}
+		if x := m.members.get(n.Name); x != nil && x.Addr != addr && len(live) == 1 {
+			return refuse(n, m.duplicate(n.Name, x.Addr))
+		}
+	}
+	return nil
+}
+
+func (m *Mesh) duplicate(name, addr string) error {
+	return &DuplicateNameError{Name: name, Addr: addr, Free: m.nameFree()}
+}
+
+// nameFree returns about how long a node that crashed may be taken for alive: until each of the others, in
+// its own random order, has come to probe it, and then the longest suspicion.
+func (m *Mesh) nameFree() time.Duration {
+	n := m.members.others() + 1
+	d := time.Duration(float64(m.cfg.ProbeInterval) * float64(m.cfg.SuspicionMult) * max(1, math.Log10(float64(n))))
+	if n-2 >= m.cfg.SuspicionMult-2 {
+		d *= time.Duration(memberlist.DefaultLANConfig().SuspicionMaxTimeoutMult) // until enough others agree
+	}
+	return d + time.Duration(2*n)*m.cfg.ProbeInterval
+}
+
+// refuse tells of a node that was kept out, unless it did so lately.
+func (m *Mesh) refuse(node, addr string, err error) {
+	m.counters.refused.Add(1)
+	if ok, repeats := m.repeats.allow("refused " + node + " " + addr + " " + err.Error()); ok {
+		m.log.Warn("node refused", "refused", node, "addr", addr, "err", err, "repeats", repeats)
+		m.cfg.Handler.Refused(node, addr, err)
+	}
+}
+
+// answered takes the answer to a probe, which says who gave it. A node that was restarted answers for
+// its name before it has joined again, and if it is of another kind now it never will: nobody would
+// find out by probes alone that the member is gone. So it is not spoken to any more and dies in the members' eyes.
+// Each node does this on what it has seen itself.
+func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
+	if hash != m.cfg.Identity.hash() {
+		m.transport.shun(addr, max(m.nameFree(), time.Minute))
+		m.refuse(name, addr, &MismatchError{Node: name, Addr: addr})
+		return
+	}
+	if known, ok := m.members.incarnation(name); ok && known != incarnation {
+		m.rejoin.kick(addr) // instead of waiting for chance to bring the two together
+	}
+}
+
+// refusals keep the errors that memberlist will turn into text on the way to [Mesh.Join].
+type refusals struct {
+	mu     sync.Mutex // guards byText
+	byText map[string]error
+}
+
+// maxRefusals is more than there are joins under way at a time.
+const maxRefusals = 64
+
+func (r *refusals) remember(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.byText) >= maxRefusals {
+		clear(r.byText)
+	}
+	r.byText[err.Error()] = err
+}
+
+// recall returns the error whose text is within that of another.
+func (r *refusals) recall(text string, contains func(text, part string) bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for part, err := range r.byText {
+		if contains(text, part) {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusal reports whether an error says that this node, as it is, must stay out.
+func refusal(err error) bool {
+	var mismatch *MismatchError
+	var duplicate *DuplicateNameError
+	return errors.As(err, &mismatch) || errors.As(err, &duplicate)
+}

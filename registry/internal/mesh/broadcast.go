@@ -1,0 +1,99 @@
+package mesh
+
+import (
+	"sync"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// retransmits is how often, times the logarithm of the cluster's size rounded up, a node sends each
+// broadcast: three times among up to nine nodes, six times among up to 99. Memberlist gossips to three nodes
+// at a time, so a small cluster has it after one round. In a larger one each node to which it is news
+// sends it on as often: of a node's chance to be missed by all of them e to the power of -3 or -6 is left, and
+// what it missed it finds by the gap. More would cost each of the nodes as many packets more.
+const retransmits = 3
+
+// broadcasts is the queue of what gossip takes along. It is bounded and drops nothing that it has
+// taken: who fills it is told that it is full.
+type broadcasts struct {
+	mu    sync.Mutex // makes the bound exact; the queue has a lock of its own, taken inside
+	queue memberlist.TransmitLimitedQueue
+	limit int
+}
+
+func (q *broadcasts) init(s *members, limit int) {
+	q.limit = limit
+	q.queue.RetransmitMult = retransmits
+	q.queue.NumNodes = func() int { return s.others() + 1 }
+}
+
+// A broadcast is one message. None replaces another: each has another part of a sequence.
+type broadcast []byte
+
+func (broadcast) Invalidates(memberlist.Broadcast) bool { return false }
+func (b broadcast) Message() []byte                     { return b }
+func (broadcast) Finished()                             {}
+func (broadcast) UniqueBroadcast()                      {}
+
+// Broadcast queues an update, the own or one that is passed on, for gossip. It does not block, and reports false
+// if the queue is full or the update does not fit into a packet. While the node is alone there is nobody to
+// tell, and it reports true.
+func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
+	item := wire.Item{Partition: partition, Message: u}
+	if wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+		m.counters.tooLarge.Add(1)
+		return false
+	}
+	if m.members.others() == 0 {
+		return true
+	}
+	b, err := m.encode(byGossip, []wire.Item{item})
+	if err != nil {
+		m.invalid(err)
+		return false
+	}
+	if !m.broadcast.put(b, &m.counters) {
+		m.counters.broadcastFull.Add(1)
+		return false
+	}
+	return true
+}
+
+func (q *broadcasts) put(b broadcast, c *counters) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.queue.NumQueued()
+	if n >= q.limit {
+		return false
+	}
+	q.queue.QueueBroadcast(b)
+	c.broadcastHigh.raise(n + 1)
+	return true
+}
+
+// BroadcastRoom returns how many broadcasts more the queue would take. It does not block.
+func (m *Mesh) BroadcastRoom() int {
+	return max(0, m.broadcast.limit-m.broadcast.queue.NumQueued())
+}
+
+// BroadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to fit into
+// a broadcast.
+func (m *Mesh) BroadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
+
+// takeBroadcasts fills a packet; each message taken is sent.
+func (m *Mesh) takeBroadcasts(overhead, limit int) [][]byte {
+	list := m.broadcast.queue.GetBroadcasts(overhead, limit)
+	for _, b := range list {
+		m.counters.gossip.sent(len(b))
+	}
+	return list
+}
+
+func (q *broadcasts) reset() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue.Reset()
+}

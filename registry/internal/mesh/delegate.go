@@ -1,0 +1,94 @@
+package mesh
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// A delegate is what memberlist calls. Of its methods, those about the coming and going of nodes are
+// called one at a time, under memberlist's lock for nodes; that keeps the order of events.
+type delegate struct{ mesh *Mesh }
+
+// NodeMeta gives the node's metadata.
+func (d *delegate) NodeMeta(int) []byte {
+	return encodeMeta(d.mesh.cfg.Identity, d.mesh.cfg.Incarnation)
+}
+
+// NotifyMsg gets a message of ours, over whichever path. It belongs to memberlist.
+func (d *delegate) NotifyMsg(b []byte) {
+	d.mesh.hear(func() { d.mesh.receive(b) })
+}
+
+// GetBroadcasts fills a packet.
+func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.mesh.takeBroadcasts(overhead, limit)
+}
+
+// LocalState gives nothing: how much crosses the wire must not grow with the number of names.
+func (d *delegate) LocalState(bool) []byte { return nil }
+
+// MergeRemoteState ignores what another release might send.
+func (d *delegate) MergeRemoteState([]byte, bool) {}
+
+// NotifyJoin tells of a new member.
+func (d *delegate) NotifyJoin(n *memberlist.Node) {
+	d.mesh.hear(func() { d.mesh.joined(n) })
+}
+
+// NotifyUpdate tells of other metadata of a member: it was restarted.
+func (d *delegate) NotifyUpdate(n *memberlist.Node) {
+	d.mesh.hear(func() { d.mesh.updated(n) })
+}
+
+// NotifyLeave tells of a member that left or died.
+func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	d.mesh.hear(func() { d.mesh.gone(n.Name) })
+}
+
+// errClosing keeps memberlist from taking in nodes while the mesh closes.
+var errClosing = errors.New("mesh: closing")
+
+// NotifyMerge is asked on both sides when a node joins, before anything is merged.
+func (d *delegate) NotifyMerge(nodes []*memberlist.Node) error {
+	err := errClosing
+	d.mesh.hear(func() { err = d.mesh.admitAll(nodes) })
+	return err
+}
+
+// NotifyAlive is asked about each word of a live node, so that clusters do not merge by hearsay.
+func (d *delegate) NotifyAlive(n *memberlist.Node) error {
+	err := errClosing
+	d.mesh.hear(func() {
+		err = d.mesh.admit(n)
+		if err != nil {
+			d.mesh.refuse(n.Name, n.Address(), err)
+		}
+	})
+	return err
+}
+
+// NotifyConflict tells that a live node's name is used at another address too.
+func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
+	d.mesh.hear(func() {
+		d.mesh.refuse(other.Name, other.Address(), d.mesh.duplicate(existing.Name, existing.Address()))
+	})
+}
+
+// AckPayload tells who answers a probe: a node that was restarted at the same address answers for the one before.
+func (d *delegate) AckPayload() []byte {
+	b := binary.BigEndian.AppendUint64(nil, d.mesh.cfg.Identity.hash())
+	return binary.BigEndian.AppendUint64(b, d.mesh.cfg.Incarnation)
+}
+
+// NotifyPingComplete gets the answer to a probe.
+func (d *delegate) NotifyPingComplete(n *memberlist.Node, _ time.Duration, payload []byte) {
+	if len(payload) != 16 {
+		return
+	}
+	hash, incarnation := binary.BigEndian.Uint64(payload), binary.BigEndian.Uint64(payload[8:])
+	name, addr := n.Name, n.Address()
+	d.mesh.hear(func() { d.mesh.answered(name, addr, hash, incarnation) })
+}

@@ -1,0 +1,133 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Times that Leave takes at the most where its context allows more.
+const (
+	noticeTimeout = 300 * time.Millisecond // until a member that has not answered is told again
+	noticeRounds  = 4
+	leaveTimeout  = 5 * time.Second
+
+	maxAcks = 1024 // answers that come at once; more are only told again
+)
+
+// leaving is the state of a Leave. That a node left, and did not die, memberlist knows but does not say; so
+// the node tells all members itself, and waits until they have heard it, before memberlist tells them.
+type leaving struct {
+	begun atomic.Bool
+	acks  chan string // names of members that have heard it
+
+	mu   sync.Mutex // held during a Leave, and by Close; taken before all other locks
+	done bool       // guarded by mu
+}
+
+// noted takes the answer of a member; it does not block.
+func (l *leaving) noted(name string) {
+	if !l.begun.Load() {
+		return
+	}
+	select {
+	case l.acks <- name:
+	default:
+	}
+}
+
+// Leave tells the others that this node leaves in good order: their NodeDown says so. Then the node is no member
+// any more, for them and for good, but still hears and sends until [Mesh.Close]. It blocks until the word is on
+// its way, for a few seconds at the most, or until the context ends; an error means that some may take the
+// node for dead instead. A second call returns at once. After Close it returns [ErrClosed].
+func (m *Mesh) Leave(ctx context.Context) error {
+	finished := make(chan error, 1)
+	if !m.spawn(func() { finished <- m.leave(ctx) }) {
+		return ErrClosed
+	}
+	select {
+	case err := <-finished:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("mesh: leaving: %w", context.Cause(ctx))
+	}
+}
+
+func (m *Mesh) leave(ctx context.Context) error {
+	m.leaving.mu.Lock()
+	defer m.leaving.mu.Unlock()
+	if m.leaving.done {
+		return nil
+	}
+	if m.ctx.Err() != nil {
+		return ErrClosed
+	}
+	m.leaving.begun.Store(true)
+	heard, all := m.giveNotice(ctx)
+	if m.ctx.Err() != nil {
+		return ErrClosed
+	}
+
+	timeout := leaveTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = max(time.Millisecond, min(timeout, time.Until(deadline)))
+	}
+	err := m.list.Leave(timeout)
+	m.leaving.done = true
+	switch {
+	case err != nil:
+		return fmt.Errorf("mesh: leaving: the word did not go round: %w", err)
+	case heard < all:
+		return fmt.Errorf("mesh: leaving: %d of %d members have confirmed that they know", heard, all)
+	}
+	return nil
+}
+
+// giveNotice tells each member over a connection, and waits for the answers, which come in packets.
+func (m *Mesh) giveNotice(ctx context.Context) (heard, all int) {
+	waiting := make(map[string]*member)
+	for _, x := range m.members.all() {
+		waiting[x.Name] = x
+	}
+	all = len(waiting)
+	text := appendNotice(isLeaving, m.cfg.Node, m.cfg.Incarnation)
+	for range noticeRounds {
+		for _, x := range waiting {
+			m.spawn(func() {
+				if err := m.list.SendReliable(&x.node, text); err != nil {
+					m.log.Debug("notice not sent", "member", x.Name, "addr", x.Addr, "err", err)
+				}
+			})
+		}
+		m.awaitNoted(ctx, waiting)
+		if len(waiting) == 0 || ctx.Err() != nil || m.ctx.Err() != nil {
+			break
+		}
+	}
+	return all - len(waiting), all
+}
+
+// awaitNoted takes out who answers, for a while.
+func (m *Mesh) awaitNoted(ctx context.Context, waiting map[string]*member) {
+	timeout := time.NewTimer(noticeTimeout)
+	defer timeout.Stop()
+	for len(waiting) > 0 {
+		select {
+		case name := <-m.leaving.acks:
+			delete(waiting, name)
+		case <-timeout.C:
+			for name := range waiting { // who has gone meanwhile will not answer
+				if m.members.get(name) == nil {
+					delete(waiting, name)
+				}
+			}
+			return
+		case <-ctx.Done():
+			return
+		case <-m.ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package mesh
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// A Member is a node that is not known to be gone.
+type Member struct {
+	Name        string
+	Addr        string // host:port
+	Incarnation uint64 // of its run
+}
+
+// members are the other nodes, as the last call of memberlist left them. Memberlist's own list can't be asked
+// from within its calls.
+type members struct {
+	mu     sync.RWMutex // guards byName and what the doc of member says
+	byName map[string]*member
+}
+
+// A member's fields are set once, but for Incarnation and leaving, which members.mu guards.
+type member struct {
+	Member
+	node    memberlist.Node // a copy, for sending
+	leaving bool            // it said that it is about to leave
+	peer    *peer
+}
+
+// Members returns all members, the own node included, sorted by name.
+func (m *Mesh) Members() []Member {
+	m.members.mu.RLock()
+	list := make([]Member, 0, len(m.members.byName)+1)
+	for _, x := range m.members.byName {
+		list = append(list, x.Member)
+	}
+	m.members.mu.RUnlock()
+	list = append(list, m.self)
+	slices.SortFunc(list, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (s *members) get(name string) *member {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byName[name]
+}
+
+// incarnation returns that of a member, and whether it is one.
+func (s *members) incarnation(name string) (uint64, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	x := s.byName[name]
+	if x == nil {
+		return 0, false
+	}
+	return x.Incarnation, true
+}
+
+// others returns how many there are.
+func (s *members) others() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.byName)
+}
+
+func (s *members) all() []*member {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*member, 0, len(s.byName))
+	for _, x := range s.byName {
+		list = append(list, x)
+	}
+	return list
+}
+
+// put enters a member and returns the one that it replaces.
+func (s *members) put(x *member) *member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.byName[x.Name]
+	s.byName[x.Name] = x
+	return old
+}
+
+// renew sets a member's incarnation and reports whether it was another.
+func (s *members) renew(name string, incarnation uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.byName[name]
+	if x == nil || x.Incarnation == incarnation {
+		return false
+	}
+	x.Incarnation, x.leaving = incarnation, false
+	return true
+}
+
+// remove takes a member out. It returns nil if there is none, and whether it said that it would leave.
+func (s *members) remove(name string) (x *member, left bool, others int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x = s.byName[name]
+	if x != nil {
+		left = x.leaving
+		delete(s.byName, name)
+	}
+	return x, left, len(s.byName)
+}
+
+// says notes that a member is about to leave, and reports whether it is one, of that incarnation.
+func (s *members) says(name string, incarnation uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.byName[name]
+	if x == nil || x.Incarnation != incarnation {
+		return false
+	}
+	x.leaving = true
+	return true
+}
+
+func (s *members) stopAll() {
+	for _, x := range s.all() {
+		x.peer.stop()
+	}
+}

@@ -1,0 +1,207 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// A Mesh is a node's place among the others. Its methods may be called at the same time.
+type Mesh struct {
+	cfg       Config
+	list      *memberlist.Memberlist
+	transport *transport
+	keyring   *memberlist.Keyring
+	log       *slog.Logger
+	repeats   *limiter
+	self      Member
+	limits    wire.Limits
+	room      int // bytes that a packet has for a frame
+	counters  counters
+
+	// hearing is held for reading while memberlist calls, so that Close can wait for the last call. It is
+	// taken after memberlist's locks and before all others here.
+	hearing sync.RWMutex
+	deaf    bool // guarded by hearing
+
+	members   members
+	space     space
+	broadcast broadcasts
+	probes    probes
+	refusals  refusals
+	rejoin    rejoin
+	leaving   leaving
+	tokens    atomic.Uint64 // given to attempts to join
+
+	ready  chan struct{}   // closed when list is set: calls may come before
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	begun  sync.RWMutex // held for reading where a goroutine is started; taken inside no other lock but hearing
+	closed bool         // guarded by begun
+	wg     sync.WaitGroup
+	once   sync.Once
+	err    error // of Close; written within once
+}
+
+// Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't be it returns a
+// [*ConfigError], before it listens; if the address can't be had, an error that names it, and which is
+// syscall.EADDRINUSE if that is why. It does not block.
+func Open(c Config) (*Mesh, error) {
+	given := c.Transport
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, shutDown(given, err)
+	}
+	m := &Mesh{
+		cfg:     c,
+		log:     c.Logger.With("node", c.Node),
+		repeats: newLimiter(time.Now),
+		ready:   make(chan struct{}),
+		limits:  wire.Limits{Partitions: c.Identity.Partitions},
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.members.byName = make(map[string]*member)
+	m.refusals.byText = make(map[string]error)
+	m.leaving.acks = make(chan string, maxAcks)
+	m.rejoin.init()
+	m.probes.init()
+	m.broadcast.init(&m.members, c.QueueLimit)
+
+	if len(c.Keys) > 0 {
+		if m.keyring, err = memberlist.NewKeyring(c.Keys, c.Keys[0]); err != nil {
+			m.cancel()
+			return nil, shutDown(given, fmt.Errorf("mesh: %w", err))
+		}
+	}
+	m.room = c.PacketSize - packetOverhead
+	if m.keyring != nil {
+		m.room -= encryptOverhead
+	}
+	if m.transport, err = newTransport(&c); err != nil {
+		m.cancel()
+		return nil, err
+	}
+	ip, port, err := m.transport.FinalAdvertiseAddr(c.AdvertiseAddr, c.AdvertisePort)
+	if err != nil {
+		m.cancel()
+		return nil, shutDown(m.transport, fmt.Errorf("mesh: no address to advertise: %w", err))
+	}
+	// Others may call while memberlist is being made: all that they touch must be there.
+	m.self = Member{Name: c.Node, Addr: net.JoinHostPort(ip.String(), strconv.Itoa(port)), Incarnation: c.Incarnation}
+	if m.list, err = memberlist.Create(m.listConfig()); err != nil {
+		m.cancel()
+		m.members.stopAll()
+		m.wg.Wait()
+		return nil, shutDown(m.transport, fmt.Errorf("mesh: %w", err))
+	}
+	close(m.ready)
+	m.wg.Go(m.sendProbes)
+	if c.RejoinInterval > 0 {
+		m.wg.Go(m.findLost)
+	}
+	return m, nil
+}
+
+// shutDown ends a transport that is of no use after an error, which it returns.
+func shutDown(t memberlist.Transport, err error) error {
+	if t == nil {
+		return err
+	}
+	if e := t.Shutdown(); e != nil {
+		return fmt.Errorf("%w (and its transport did not shut down: %w)", err, e)
+	}
+	return err
+}
+
+// Overheads of a packet that holds one message of ours: memberlist's heads for one of several messages
+// in a checked packet, and the byte before our frames.
+const (
+	packetOverhead  = 16
+	encryptOverhead = 29
+)
+
+func (m *Mesh) listConfig() *memberlist.Config {
+	c := memberlist.DefaultLANConfig()
+	d := &delegate{m}
+	c.Name = m.cfg.Node
+	c.Transport = m.transport
+	c.BindAddr, c.BindPort = m.cfg.BindAddr, m.cfg.BindPort
+	c.AdvertiseAddr, c.AdvertisePort = m.cfg.AdvertiseAddr, m.cfg.AdvertisePort
+	c.Logger = log.New(&logWriter{log: m.log, repeats: m.repeats, rejected: m.rejectedByList}, "", 0)
+	c.Keyring = m.keyring
+	c.Delegate, c.Events, c.Merge, c.Alive, c.Conflict, c.Ping = d, d, d, d, d, d
+
+	c.TCPTimeout = ioTimeout
+	c.GossipInterval = m.cfg.GossipInterval
+	c.ProbeInterval = m.cfg.ProbeInterval
+	c.ProbeTimeout = m.cfg.ProbeTimeout
+	c.SuspicionMult = m.cfg.SuspicionMult
+	c.UDPBufferSize = m.cfg.PacketSize
+	c.PushPullInterval = 15 * time.Second // of membership alone, and so cheap
+	c.AwarenessMaxMultiplier = 4          // a probe of a node that is slow itself takes at most so many intervals
+	c.DeadNodeReclaimTime = time.Nanosecond
+	c.EnableCompression = false // frames are dense; a packet of gossip is not worth the time
+	c.HandoffQueueDepth = 4096
+	return c
+}
+
+// Addr returns the host:port that others can put into their seeds.
+func (m *Mesh) Addr() string { return m.self.Addr }
+
+// spawn starts a goroutine that Close waits for, unless Close has begun.
+func (m *Mesh) spawn(f func()) bool {
+	m.begun.RLock()
+	defer m.begun.RUnlock()
+	if m.closed {
+		return false
+	}
+	m.wg.Go(f)
+	return true
+}
+
+// hear calls f unless the mesh is closed, and reports whether it did.
+func (m *Mesh) hear(f func()) bool {
+	m.hearing.RLock()
+	defer m.hearing.RUnlock()
+	if m.deaf {
+		return false
+	}
+	f()
+	return true
+}
+
+// Close stops at once, without a word to the others: they find out by probing. See [Mesh.Leave]. It
+// waits for the calls of Handler that are under way, so none of them may call it, for connections
+// to end and for a Leave under way. Once it has returned, no socket is open and no call comes any more. Of
+// memberlist's goroutines, one that waits for the answer to a probe may live for what is left of the
+// probe's time: up to ProbeInterval, four times that on a node that has proved slow.
+// Later calls return what the first did.
+func (m *Mesh) Close() error {
+	m.once.Do(func() {
+		m.begun.Lock()
+		m.closed = true
+		m.begun.Unlock()
+		m.cancel()
+		m.leaving.mu.Lock() // until a Leave is over: memberlist can't leave what is shut down
+		defer m.leaving.mu.Unlock()
+
+		m.hearing.Lock()
+		m.deaf = true
+		m.hearing.Unlock()
+		m.err = m.list.Shutdown()
+		m.transport.idle()
+		m.members.stopAll()
+		m.wg.Wait()
+	})
+	return m.err
+}
