@@ -6,17 +6,20 @@ import (
 )
 
 // TestSlowAnswers has answers take longer than a pull waits for them, and snapshots of many chunks. The repair must
-// end all the same: a chunk that comes late is a chunk, if the same server is asked again.
+// end all the same: a chunk that comes late is a chunk, if the same server is asked again; and a snapshot that
+// updates have overtaken must not keep its node hidden.
 func TestSlowAnswers(t *testing.T) {
-	for seed := uint64(1); seed <= 20; seed++ {
+	for seed := uint64(1); seed <= 60; seed++ {
 		s := NewSetup(seed)
 		s.Nodes, s.Skew, s.Partitions = 4, make([]time.Duration, 4), 1
 		s.Weather = Weather{Delay: [2]time.Duration{1e6, 300e6}}
-		s.GossipLoss = 0.2
 		s.Limits.PullTimeout, s.Limits.ChunkBytes, s.Limits.Tombstones = 200*time.Millisecond, 100, 1
+		s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog = 1, 60, 1, 1000
 		steps := []Step{
 			{At: 16 * time.Millisecond, Kind: Burst, Node: 2, Arg: 60},
 			{At: 27 * time.Millisecond, Kind: Burst, Node: 3, Arg: 60},
+			{At: 300 * time.Millisecond, Kind: Split, Arg: 1<<2 | 1<<3},
+			{At: 380 * time.Millisecond, Kind: Burst, Node: 1, Arg: 60},
 		}
 		if v := Run(s, steps); v != nil {
 			t.Fatalf("seed %d: %v", seed, v)
