@@ -31,7 +31,8 @@ func (p *Partition) Flush(maxBytes, n int) []*Update {
 		updates = append(updates, u)
 		p.stats.Sent[KindUpdate]++
 	}
-	p.compact(t) // tombstones may go once they were handed out
+	p.bury(t)
+	p.compact(t)
 	return updates
 }
 

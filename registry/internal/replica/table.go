@@ -101,6 +101,9 @@ func (p *Partition) apply(at At, t *table, r *Record) {
 	} else {
 		p.replace(at, r.Name, t.origin, r, r)
 	}
+	if t != p.own {
+		p.bury(t) // own tombstones must be handed out first: Flush sees to them
+	}
 	p.compact(t)
 }
 
@@ -138,22 +141,31 @@ func (p *Partition) living(t *table) iter.Seq[*Record] {
 	}
 }
 
-// compact bounds the log and the tombstones. Tombstones that were not handed out yet stay.
-func (p *Partition) compact(t *table) {
-	if len(t.tombs) > p.cfg.Tombstones {
-		excess := len(t.tombs) - p.cfg.Tombstones/2
-		for _, r := range t.log {
-			if excess == 0 || t == p.own && r.Seq > p.flushed {
-				break
-			}
-			if r.Dead && t.tombs[r.Name] == r {
-				delete(t.tombs, r.Name)
-				t.floor = max(t.floor, r.Seq)
-				t.stale++
-				excess--
-			}
+// bury drops tombstones where there are too many. Those that were not handed out yet stay.
+func (p *Partition) bury(t *table) {
+	if len(t.tombs) <= p.cfg.Tombstones {
+		return
+	}
+	from := 0
+	if t == p.own {
+		from = t.after(t.floor) // none is left before
+	}
+	excess := len(t.tombs) - p.cfg.Tombstones/2
+	for _, r := range t.log[from:] {
+		if excess == 0 || t == p.own && r.Seq > p.flushed {
+			break
+		}
+		if r.Dead && t.tombs[r.Name] == r {
+			delete(t.tombs, r.Name)
+			t.floor = max(t.floor, r.Seq)
+			t.stale++
+			excess--
 		}
 	}
+}
+
+// compact bounds the log.
+func (p *Partition) compact(t *table) {
 	if t.stale > 64 && t.stale > len(t.log)/2 {
 		t.log = slices.DeleteFunc(t.log, func(r *Record) bool { return !p.current(t, r) })
 		t.log = slices.Clip(slices.Clone(t.log)) // a burst's array must not outlive it
