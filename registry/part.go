@@ -252,11 +252,11 @@ func (p *part) queued(name string) bool {
 
 // publish is told by the core who wins a name now.
 func (p *part) publish(name string, winner *replica.Record) {
-	var before *replica.Record
+	before, _ := p.winners.Load(name)
 	if winner == nil {
-		before, _ = p.winners.LoadAndDelete(name)
+		p.winners.Delete(name)
 	} else {
-		before, _ = p.winners.LoadAndStore(name, winner)
+		p.winners.Store(name, winner)
 		p.announce(name, winner)
 	}
 	p.heap.Add(heapOf(winner) - heapOf(before))

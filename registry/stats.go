@@ -119,8 +119,8 @@ func (p *part) statistics() PartitionStats {
 // and in the map that Lookup reads; and what a registration takes with its contexts. Measured, see
 // TestHeapEstimate.
 const (
-	nameHeap         = 120
-	registrationHeap = 700
+	nameHeap         = 110
+	registrationHeap = 820
 )
 
 // heapOf estimates what a winner takes.

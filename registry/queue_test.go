@@ -1,0 +1,224 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// one is a single partition with a short queue.
+func one(c *Config) { c.Partitions, c.QueueSize = 1, 4 }
+
+// fill fills the queue of a jammed node: what was handed out before is on its way to nowhere.
+func fill(t *testing.T, r *Registry) {
+	t.Helper()
+	p := r.parts[0]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 0; p.room() > 0; i++ {
+		p.core.Register(r.now(), fmt.Sprint("filler ", i), nil)
+	}
+}
+
+func TestFullQueuePushesBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a", one)
+		b, _ := lan.open(t, "b", one)
+		node.jam(true)
+		fill(t, a)
+
+		// A caller without patience gets an error that says where and how much.
+		gaveUp := errors.New("gave up")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		result := make(chan error)
+		go func() {
+			_, err := a.Register(ctx, "impatient", nil)
+			result <- err
+		}()
+		synctest.Wait()
+		require.Equal(t, 1, a.Stats().Partitions[0].Waiting)
+		cancel(gaveUp)
+		err := <-result
+		require.ErrorIs(t, err, ErrOverloaded)
+		require.ErrorIs(t, err, gaveUp)
+		var over *OverloadedError
+		require.ErrorAs(t, err, &over)
+		require.Equal(t, OverloadedError{Name: "impatient", Partition: 0, Depth: 4, Err: gaveUp}, *over)
+		_, ok := a.Lookup("impatient")
+		require.False(t, ok)
+
+		// Others wait, and the queue does not grow meanwhile.
+		const waiting = 50
+		for i := range waiting {
+			go func() {
+				_, err := a.Register(t.Context(), fmt.Sprint("patient ", i), nil)
+				result <- err
+			}()
+		}
+		for range waiting {
+			require.NoError(t, <-result)
+			require.LessOrEqual(t, a.Stats().Partitions[0].Queue, 4)
+		}
+		s := a.Stats().Partitions[0]
+		require.Equal(t, 4, s.QueueHigh)
+		require.Zero(t, s.Waiting)
+
+		node.jam(false)
+		time.Sleep(30 * time.Second) // what was lost is asked for
+		require.Equal(t, a.Len(), b.Len())
+		require.Zero(t, a.Stats().Partitions[0].Queue)
+	})
+}
+
+// A name that waits already can change as often as it likes: the queue has one place for each name.
+func TestQueueCoalesces(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a", one)
+		b, _ := lan.open(t, "b", one)
+		node.jam(true)
+		synctestWait()
+		g, err := a.Register(t.Context(), "x", nil)
+		require.NoError(t, err)
+		fill(t, a)
+		ctx, cancel := context.WithCancel(t.Context())
+		for i := range 1000 {
+			require.NoError(t, g.Update(ctx, func([]byte) []byte { return fmt.Append(nil, i) }), "without waiting")
+		}
+		cancel()
+		s := a.Stats().Partitions[0]
+		require.Equal(t, 4, s.Queue)
+		require.Equal(t, 4, s.QueueHigh)
+		node.jam(false)
+		synctestWait()
+		claim, _ := b.Lookup("x")
+		require.Equal(t, "999", string(claim.Meta))
+		sent := node.gossiped + node.direct
+		require.LessOrEqual(t, sent, 3, "a thousand changes left as one")
+	})
+}
+
+// Giving a name up never waits.
+func TestReleaseNeedsNoRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a", one)
+		lan.open(t, "b", one)
+		g, err := a.Register(t.Context(), "x", nil)
+		require.NoError(t, err)
+		synctestWait()
+		node.jam(true)
+		fill(t, a)
+		before := time.Now()
+		require.NoError(t, g.Release())
+		require.Equal(t, before, time.Now())
+		require.Equal(t, 5, a.Stats().Partitions[0].Queue)
+	})
+}
+
+func TestCloseWakesThoseWhoWaitForRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a", one)
+		lan.open(t, "b", one)
+		node.jam(true)
+		fill(t, a)
+		result := make(chan error)
+		go func() {
+			_, err := a.Register(t.Context(), "x", nil)
+			result <- err
+		}()
+		synctest.Wait()
+		require.Equal(t, 1, a.Stats().Partitions[0].Waiting)
+		require.NoError(t, a.Close())
+		require.ErrorIs(t, <-result, ErrClosed)
+	})
+}
+
+func TestManyChangesGoStraightToAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a")
+		b, _ := lan.open(t, "b")
+		_, err := a.Register(t.Context(), "few", nil)
+		require.NoError(t, err)
+		synctestWait()
+		require.Equal(t, 1, node.gossiped)
+		require.Zero(t, node.direct)
+		for i := range 4 * (bulkNames + 100) {
+			_, err := a.Register(t.Context(), fmt.Sprint(i), nil)
+			require.NoError(t, err)
+		}
+		synctestWait()
+		require.NotZero(t, node.direct)
+		require.Equal(t, a.Len(), b.Len())
+	})
+}
+
+// Whoever gives up while its turn comes must not take the turn along.
+func TestGate(t *testing.T) {
+	var g gate
+	require.False(t, g.full(1))
+	require.True(t, g.full(0))
+	first, second, third := g.enter(), g.enter(), g.enter()
+	require.True(t, g.full(1), "nobody slips past those who wait")
+	g.open(1)
+	require.True(t, isClosed(first.turn))
+	require.False(t, isClosed(second.turn))
+	g.open(1)
+	require.False(t, isClosed(second.turn), "the room is spoken for")
+	g.leave(second)
+	g.leave(first)
+	g.open(1)
+	require.True(t, isClosed(third.turn))
+	require.True(t, g.full(1))
+	g.leave(third)
+	require.False(t, g.full(1))
+	require.Zero(t, g.waiting.Len())
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestInboxIsBounded(t *testing.T) {
+	b := newInbox()
+	for range 3 * inboxMessages {
+		b.message("n", nil, 1)
+	}
+	n, s := b.len()
+	require.Equal(t, inboxMessages, n)
+	require.Equal(t, inboxMessages, s.high)
+	require.Equal(t, uint64(3*inboxMessages), s.received)
+	require.Equal(t, uint64(2*inboxMessages), s.dropped)
+	require.Len(t, b.take(), inboxMessages)
+
+	b.message("n", nil, inboxBytes)
+	b.message("n", nil, 1)
+	n, s = b.len()
+	require.Equal(t, 1, n)
+	require.Equal(t, uint64(2*inboxMessages+1), s.dropped)
+
+	// News of nodes are kept even so, the last of each node.
+	for i := range uint64(1000) {
+		b.node("x", nodeUp, i)
+		b.node("x", nodeDown, 0)
+		b.node("y", nodeUp, i)
+	}
+	items := b.take()
+	require.Len(t, items, 3)
+	require.Equal(t, item{node: "x", news: nodeDown}, items[1])
+	require.Equal(t, item{node: "y", news: nodeUp, incarnation: 999}, items[2])
+	require.Empty(t, b.take())
+}
