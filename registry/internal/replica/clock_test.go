@@ -1,0 +1,46 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A node whose clock is found to be a day ahead gives its claims another timestamp, so that it does not win for a day.
+func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	right := o.at.Wall
+	o.at.Wall += int64(24 * time.Hour)
+	fill(o.Partition, o.at, 3)
+	o.at.Wall = right
+	before, _ := o.Register(o.at, "late", nil) // the clock still counts on from the day ahead
+	require.Greater(t, before.Time.Nanos, right)
+	o.at.Wall += int64(24 * time.Hour)
+	o.Take()
+	require.True(t, o.cfg.Clock.Heard("b", right, o.at.Wall))
+	out := o.pass(0)
+	require.Equal(t, 1, count(out.Events, ClockAhead))
+	require.Equal(t, 4, o.Len())
+	o.OwnNames(func(r *Record) bool {
+		require.LessOrEqual(t, r.Time.Nanos, right+int64(time.Second), "of the skew that is tolerated")
+		return true
+	})
+	require.Empty(t, out.Lost)
+	require.Empty(t, types(o.pass(0).Events), "once")
+}
+
+func TestAClaimThatWasAheadLosesOnceItIsStampedAgain(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	right := o.at.Wall
+	o.at.Wall += int64(time.Hour)
+	o.Register(o.at, "x", nil)
+	theirs := claim("x", 1)
+	theirs.Time.Nanos = right + int64(30*time.Minute)
+	o.hear("b", update(0, 1, theirs))
+	require.NotNil(t, o.Own("x"), "so far ours is newer")
+	o.cfg.Clock.Heard("b", right, o.at.Wall)
+	out := o.pass(0)
+	require.Len(t, out.Lost, 1)
+	require.Equal(t, "b", o.Lookup("x").Node)
+}

@@ -1,0 +1,119 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestARestartedNodesClaimsAreDropped(t *testing.T) {
+	for name, how := range map[string]func(o *observer){
+		"membership tells": func(o *observer) { o.NodeUp(o.at, "b", 2) },
+		"a message tells": func(o *observer) {
+			o.Receive(o.at, "c", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observe(t, Config{}, "b", "c")
+			o.hear("b", update(0, 2, claim("x", 1), claim("y", 2)))
+			how(o)
+			out := o.Take()
+			require.Equal(t, []EventType{Unregistered, Unregistered}, types(out.Events))
+			require.Equal(t, WhyNodeRestart, out.Events[0].Why)
+			require.Zero(t, o.Len())
+			o.hear("c", update(2, 3, claim("z", 3)))
+			o.hear("c", update(0, 3, claim("x", 1), claim("y", 2), claim("z", 3)))
+			require.Zero(t, o.Len(), "messages of the run before are void")
+			o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
+			o.hear("b", &Update{Origin: "b", Incarnation: 2, UpTo: 1, Records: []*Record{claim("x", 1)}})
+			require.Equal(t, 1, o.Len())
+			o.NodeUp(o.at, "b", 2) // told late, or twice
+			require.Equal(t, 1, o.Len())
+			require.Empty(t, o.Take().Events)
+		})
+	}
+}
+
+// A node starts again with a clock that was set back. The others would ignore it for ever; it hears of its
+// past and raises its incarnation above it.
+func TestALowerIncarnationIsRaised(t *testing.T) {
+	c := newCluster(t, "a", "b", "c")
+	c.nodes["a"].Register(c.at, "old", nil)
+	c.pump(time.Second)
+	c.start("b", 50, Config{}) // another node restarts, for good measure
+	c.pump(time.Second)
+	c.start("b", 10, Config{})
+	c.nodes["b"].Register(c.at, "new", nil)
+	c.pump(5 * time.Second)
+	require.EqualValues(t, 1, c.nodes["b"].Stats().Refutations)
+	require.Greater(t, c.nodes["b"].own.inc, uint64(50))
+	for n, p := range c.nodes {
+		require.Equal(t, "b", p.Lookup("new").Node, n)
+		require.Equal(t, "a", p.Lookup("old").Node, n)
+		require.True(t, p.Synced(), n)
+	}
+	require.Empty(t, c.lost["b"])
+}
+
+func TestARefutationKeepsTheClaims(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	fill(o.Partition, o.at, 5)
+	o.Unregister(o.at, "n2", WhyReleased)
+	o.Flush(1200, 0)
+	before := map[string]Record{}
+	o.OwnNames(func(r *Record) bool { before[r.Name] = *r; return true })
+	out := o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40, Visible: true}}})
+	require.Greater(t, o.own.inc, uint64(9))
+	require.Len(t, sent[*Vector](out), 1, "all hear of it")
+	require.Empty(t, out.Lost)
+	var seqs []uint64
+	o.OwnNames(func(r *Record) bool {
+		require.Equal(t, before[r.Name].Time, r.Time)
+		seqs = append(seqs, r.Seq)
+		return true
+	})
+	require.Equal(t, []uint64{1, 2, 3, 4}, seqs)
+	names, _ := o.Pending()
+	require.Equal(t, 4, names)
+	updates := o.Flush(1200, 0)
+	require.Len(t, updates, 1)
+	require.Equal(t, o.own.inc, updates[0].Incarnation)
+	require.Zero(t, updates[0].After)
+	require.Len(t, updates[0].Records, 4)
+	// The same rumour again is no news.
+	o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40}}})
+	require.EqualValues(t, 1, o.Stats().Refutations)
+}
+
+func TestWhatIsKnownOfTheOwnNodeNeedsNoRefutation(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	fill(o.Partition, o.at, 3)
+	for _, e := range []Entry{{Origin: "a", Incarnation: 1, Seq: 3}, {Origin: "a", Incarnation: 1}, {Origin: "a", Seq: 70}} {
+		o.hear("b", &Vector{Entries: []Entry{e}})
+		require.Zero(t, o.Stats().Refutations, "%+v", e)
+	}
+	o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 1, Seq: 4}}})
+	require.EqualValues(t, 1, o.Stats().Refutations, "it never wrote a fourth")
+}
+
+// Two nodes of one name each take the other for their own past. Membership is to keep that from happening;
+// if it does not, they must not keep everybody busy.
+func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
+	start := func() *observer {
+		o := observe(t, Config{}, "b")
+		fill(o.Partition, o.at, 2)
+		return o
+	}
+	one, two := start(), start()
+	two.Register(two.at, "more", nil)
+	for range 3600 { // an hour
+		one.pass(time.Second)
+		two.pass(time.Second)
+		two.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: one.own.inc, Seq: one.own.seq}}})
+		one.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: two.own.inc, Seq: two.own.seq}}})
+	}
+	n := one.Stats().Refutations + two.Stats().Refutations
+	require.Greater(t, n, uint64(10))
+	require.Less(t, n, uint64(150), "each waits up to a minute")
+}
