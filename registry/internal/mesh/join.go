@@ -50,11 +50,10 @@ func (m *Mesh) Join(ctx context.Context, seeds ...string) (answered int, err err
 		select {
 		case r := <-results:
 			delete(pending, r.target)
-			switch {
-			case r.err == nil:
+			if r.err == nil {
 				answered++
 				m.rejoin.seed(r.target.addr)
-			default:
+			} else {
 				errs = append(errs, &SeedError{Seed: r.target.seed, Addr: r.target.addr, Err: r.err})
 			}
 			continue

@@ -240,7 +240,7 @@ func TestKeysMustMatch(t *testing.T) {
 // serve answers each connection to a listener with f, until the test ends.
 func serve(t *testing.T, f func(net.Conn)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {
@@ -270,7 +270,7 @@ func TestSeedsThatAreNoNodes(t *testing.T) {
 		}
 	}
 	unused := serve(t, func(net.Conn) {})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	closed := l.Addr().String()
 	require.NoError(t, l.Close())

@@ -96,6 +96,8 @@ func containsAny(s string, parts []string) bool {
 	return false
 }
 
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+
 // Write takes one line.
 func (w *logWriter) Write(b []byte) (int, error) {
 	line := strings.TrimSpace(string(b))
@@ -118,13 +120,7 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	if !w.log.Enabled(context.Background(), level) {
 		return len(b), nil
 	}
-	// Numbers and addresses vary where the news is the same.
-	key := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return '#'
-		}
-		return r
-	}, line)
+	key := strings.Join(strings.FieldsFunc(line, isDigit), "#") // numbers and addresses vary where the news is the same
 	if ok, repeats := w.repeats.allow(key); ok {
 		w.log.Log(context.Background(), level, "memberlist: "+line, "repeats", repeats)
 	}

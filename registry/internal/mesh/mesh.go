@@ -169,15 +169,13 @@ func (m *Mesh) spawn(f func()) bool {
 	return true
 }
 
-// hear calls f unless the mesh is closed, and reports whether it did.
-func (m *Mesh) hear(f func()) bool {
+// hear calls f unless the mesh is closed.
+func (m *Mesh) hear(f func()) {
 	m.hearing.RLock()
 	defer m.hearing.RUnlock()
-	if m.deaf {
-		return false
+	if !m.deaf {
+		f()
 	}
-	f()
-	return true
 }
 
 // Close stops at once, without a word to the others: they find out by probing. See [Mesh.Leave]. It

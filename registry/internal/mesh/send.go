@@ -11,8 +11,8 @@ import (
 
 // Send queues a message for a member, to be sent over a connection. The message must not be changed
 // any more. It does not block, and reports false if there is no such member, if its queue is full, or if the
-// message is larger than any frame may be. Messages to one member keep their order, but may be lost
-// with the connection, or with the member.
+// message is larger than any frame may be. Messages to one member are sent in order, and arrive so within a
+// frame; frames may overtake each other, since each has a connection, and may be lost with it or with the member.
 func (m *Mesh) Send(to string, partition int, msg replica.Message) bool {
 	item, size, ok := m.item(partition, msg)
 	if !ok {

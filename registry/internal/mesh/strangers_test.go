@@ -1,0 +1,185 @@
+package mesh
+
+import (
+	"bytes"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+	"github.com/snowfence/snowfence/registry/internal/wire"
+)
+
+// TestRubbishFromOutside throws bytes at both sockets, and expects the node to be well.
+func TestRubbishFromOutside(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	nodes := cluster(t, 2, nil)
+	addr := nodes[0].Addr()
+	udp, err := new(net.Dialer).DialContext(t.Context(), "udp", addr)
+	require.NoError(t, err)
+	frame, err := wire.Append([]byte{8, byGossip}, &wire.Frame{From: "stranger", Incarnation: 1,
+		Items: []wire.Item{{Message: &replica.Summary{Root: 1}}}})
+	require.NoError(t, err)
+	for i := range 2000 {
+		var b []byte
+		switch i % 4 {
+		case 0: // a message of ours, broken
+			b = bytes.Clone(frame)
+			b[1+r.IntN(len(b)-1)] ^= byte(1 << r.IntN(8))
+			b = b[:2+r.IntN(len(b)-1)]
+		case 1: // any of memberlist's types
+			b = random(r, 1+r.IntN(200))
+			b[0] = byte(i % 16)
+		case 2: // many in one
+			b = append([]byte{7, byte(r.IntN(256))}, random(r, r.IntN(500))...)
+		case 3:
+			b = random(r, 1+r.IntN(1400))
+		}
+		_, err = udp.Write(b)
+		require.NoError(t, err)
+		if i%100 == 0 {
+			tcp, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+			require.NoError(t, err)
+			_, _ = tcp.Write(b) // it may hang up before
+			require.NoError(t, tcp.Close())
+		}
+	}
+	require.NoError(t, udp.Close())
+	require.True(t, nodes[1].Send("a", 0, update("b", 1, 10)))
+	soon(t, "it still hears", func() bool { return nodes[0].has("b", 0, 1) })
+	require.Positive(t, nodes[0].Stats().Rejected+nodes[0].Stats().Received.Unknown)
+	require.Equal(t, []string{"a", "b"}, nodes[0].names())
+}
+
+func random(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// TestFramesOfOthers are counted and dropped if their sender is no member of that incarnation.
+func TestFramesOfOthers(t *testing.T) {
+	nodes := cluster(t, 2, func(c *Config) { c.Incarnation = 5 })
+	a := nodes[0]
+	give := func(from string, incarnation uint64) {
+		b, err := wire.Append([]byte{byGossip}, &wire.Frame{From: from, Incarnation: incarnation})
+		require.NoError(t, err)
+		(&delegate{a.Mesh}).NotifyMsg(b)
+	}
+	give("a", 5)
+	give("stranger", 5)
+	give("b", 4)
+	require.Equal(t, ReceiveDrops{Own: 1, Unknown: 1, Stale: 1}, a.Stats().Received)
+	require.Empty(t, a.received())
+	give("b", 5)
+	give("b", 6) // a restart that has not come round
+	require.Len(t, a.received(), 2)
+
+	for _, bad := range [][]byte{nil, {}, {'?'}, {byProbe}, {byGossip, 99}, {isLeaving}, {isNoted, 1, 2}} {
+		before := a.Stats().Rejected
+		(&delegate{a.Mesh}).NotifyMsg(bad)
+		require.Equal(t, before+1, a.Stats().Rejected, "%v", bad)
+	}
+	require.Less(t, strings.Count(a.log.String(), "bytes rejected"), 5, "repeats are not logged")
+}
+
+func TestConfigMustMakeSense(t *testing.T) {
+	cases := map[string]func(*Config){
+		"Node":                func(c *Config) { c.Node = "" },
+		"AdvertiseAddr":       func(c *Config) { c.AdvertiseAddr = "example.org" },
+		"BindAddr":            func(c *Config) { c.BindAddr = "localhost" },
+		"BindPort":            func(c *Config) { c.BindPort = 70000 },
+		"AdvertisePort":       func(c *Config) { c.AdvertisePort = 1 },
+		"GossipInterval":      func(c *Config) { c.GossipInterval = -1 },
+		"ProbeInterval":       func(c *Config) { c.ProbeInterval = -1 },
+		"ProbeTimeout":        func(c *Config) { c.ProbeTimeout = time.Hour },
+		"SuspicionMult":       func(c *Config) { c.SuspicionMult = -1 },
+		"PacketSize":          func(c *Config) { c.PacketSize = 100 },
+		"QueueLimit":          func(c *Config) { c.QueueLimit = -1 },
+		"PeerQueueBytes":      func(c *Config) { c.PeerQueueBytes = -1 },
+		"Keys[1]":             func(c *Config) { c.Keys = [][]byte{make([]byte, 16), make([]byte, 5)} },
+		"Identity":            func(c *Config) { c.Identity.Resolver = strings.Repeat("x", 600) },
+		"Identity.Partitions": func(c *Config) { c.Identity.Partitions = 0 },
+	}
+	for field, change := range cases {
+		c := config("a")
+		change(&c)
+		_, err := try(t, c)
+		var bad *ConfigError
+		require.ErrorAs(t, err, &bad, field)
+		require.Equal(t, field, bad.Field)
+		require.ErrorContains(t, err, field)
+	}
+	for _, name := range []string{strings.Repeat("n", 129), "\xff"} {
+		c := config(name)
+		_, err := try(t, c)
+		var bad *ConfigError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, "Node", bad.Field)
+	}
+	_, err := Open(Config{Node: "a"})
+	require.ErrorContains(t, err, "Logger")
+}
+
+func TestAdvertisedAddress(t *testing.T) {
+	c := config("a")
+	c.AdvertiseAddr = "127.0.0.2"
+	a := open(t, c)
+	host, _, err := net.SplitHostPort(a.Addr())
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.2", host)
+	require.NotZero(t, port(t, a.Addr()))
+}
+
+func TestLogLines(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var b bytes.Buffer
+	var rejected []string
+	w := &logWriter{
+		log:      slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		repeats:  newLimiter(func() time.Time { return now }),
+		rejected: func(from string, err error) { require.ErrorIs(t, err, ErrKey); rejected = append(rejected, from) },
+	}
+	say := func(line string) string {
+		b.Reset()
+		n, err := w.Write([]byte(line + "\n"))
+		require.NoError(t, err)
+		require.Equal(t, len(line)+1, n)
+		return b.String()
+	}
+	require.Contains(t, say("[ERR] memberlist: Push/Pull with b failed: dial tcp: refused"), "level=DEBUG")
+	require.Contains(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:1"), "level=DEBUG")
+	require.Contains(t, say("[INFO] memberlist: Suspect b has failed, no acks received"), "level=INFO")
+	require.Contains(t, say("[WARN] memberlist: Was able to connect to b over TCP but UDP probes failed, network may be misconfigured"), "level=WARN")
+	require.Empty(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:25"), "only a number differs")
+	now = now.Add(repeatAfter)
+	require.Contains(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:31"), "repeats=1")
+	require.Empty(t, say("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt the message from=1.2.3.4:5"))
+	require.Equal(t, []string{"1.2.3.4:5"}, rejected)
+}
+
+func FuzzDecodeMeta(f *testing.F) {
+	f.Add(encodeMeta(identity, 7))
+	f.Add(encodeMeta(Identity{}, 0))
+	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i, incarnation, err := decodeMeta(b)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMetadata)
+			return
+		}
+		again, n, err := decodeMeta(append(encodeMeta(i, incarnation), "of a later release"...))
+		require.NoError(t, err)
+		require.Equal(t, i, again)
+		require.Equal(t, incarnation, n)
+	})
+}
