@@ -145,7 +145,7 @@ func defaultNodeName(port int) string {
 }
 
 // validate checks a Config that has its defaults.
-func (c *Config) validate() error {
+func (c Config) validate() error {
 	bad := func(field string, value any, want string) error { return &ConfigError{field, value, want} }
 	identifier := fmt.Sprintf("1 to %d bytes", longestID)
 	switch {
@@ -214,7 +214,7 @@ func seedHost(seed string) (host string, ok bool) {
 }
 
 // onLoopback tells whether only this machine can reach the node.
-func (c *Config) onLoopback() bool {
+func (c Config) onLoopback() bool {
 	return c.Transport == nil && c.AdvertiseAddr == "" && net.ParseIP(c.BindAddr).IsLoopback()
 }
 

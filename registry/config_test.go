@@ -62,7 +62,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, "^"+host+"-[0-9a-f]{8}$", c.NodeName)
 	require.Equal(t, net.JoinHostPort(host, "7946"), Config{BindPort: 7946}.withDefaults().NodeName)
-	require.NoError(t, (&Config{Resolver: KeepNewest, NodeName: "n", Partitions: 1, BindAddr: "0.0.0.0", Seeds: []string{"10.0.0.1:1"}}).validate())
+	require.NoError(t, Config{Resolver: KeepNewest, NodeName: "n", Partitions: 1, BindAddr: "0.0.0.0", Seeds: []string{"10.0.0.1:1"}}.validate())
 }
 
 func TestZeroConfig(t *testing.T) {

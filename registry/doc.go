@@ -1,2 +1,62 @@
-// Package registry is a partitioned registry of names, replicated to every node of a cluster by gossip.
+// Package registry is a registry of names for a cluster: each name has one holder, every node knows all
+// of them, and a lookup is a read of local memory.
+//
+// # The model
+//
+// A node opens a [Registry] and joins others ([Config].Seeds). A holder, which is any piece of the program
+// with a life of its own, registers a name under the context that it lives under, and gets a
+// [Registration]. The registration's context ends when the name is lost for any reason, and the
+// holder stops on that; when the holder's own context ends, the name is released. So the two lives are linked in
+// both directions, as those of a monitored process and its name are in syn, the Erlang registry that this
+// one is modelled on.
+//
+// What a node says of a name is a claim: name, node, time, metadata. Only the node on which a
+// holder lives ever writes or withdraws its claim; the others copy it. No message from a third node
+// can therefore bring back a claim that its own node has withdrawn.
+//
+// # Splits and conflicts
+//
+// Every node decides alone, from what it has, so both sides of a split network stay available. The price
+// is that two nodes can come to hold the same name: each on its side of a split, or both at the same
+// moment. As soon as the two nodes hear of each other's claims the conflict is settled. A [Resolver], the same on all nodes,
+// says which claim is kept: [KeepNewest], [KeepOldest], or a function of yours over both claims and their metadata, which
+// package registrytest can check. All nodes choose alike, since they choose by the two claims alone. The loser's own node
+// withdraws the losing claim, and ends its registration's context with [ErrConflict].
+//
+// Times come from a hybrid logical clock in nanoseconds. A node whose wall clock is further ahead of the
+// others' than [Config].MaxClockSkew is held back, and tells ([ClockAhead]), so that it does not win
+// every conflict.
+//
+// A node that is not seen any more has its names hidden at once, which frees them for others. If it was only cut off they come
+// back when it does; if it has started anew they are dropped.
+//
+// # Partitions
+//
+// Names are spread over [Config].Partitions by their hash, the same on every node. Each partition has a
+// goroutine, a lock and a bounded queue of its own, so that one is not held up by another. A queue holds
+// the names that changed here and were not sent yet, each once however often it changed. When it is full,
+// [Registry.Register] waits for room, until its context ends and it fails with [ErrOverloaded]. Giving a name up never
+// waits; a queue can exceed its size by the names that are given up at once, of which there are no more than this node holds.
+//
+// A few changes travel by gossip, many go straight to every node. What is lost on the way is noticed by
+// the numbers that changes carry, and by comparing digests with a random node every two seconds; only what
+// differs is sent. A node that can't be reached holds up the queue for 100 ms at a time at most, and asks for what it missed
+// later. The protocol, its messages, the argument why all nodes come to the same state, and a comparison with syn's are
+// written down in the doc of registry/internal/replica.
+//
+// # What is not promised
+//
+//   - That a name has no second holder at any moment. While nodes can't see each other, it may; do not
+//     guard with a name what must never run twice. For that, use a store with consensus.
+//   - That a lookup is up to date. It is what this node has heard: in a healthy network some tens of milliseconds old,
+//     and the time that it takes to notice a dead node, some seconds, where one is involved.
+//   - That all events are seen. Changes of a name that follow each other quickly may arrive as one; a
+//     watcher that is slow is told how many it missed.
+//   - That anything outlives the processes. Claims are kept in memory alone: a node that starts anew holds nothing.
+//   - That a stranger is kept out, unless [Config].Keys are set.
+//
+// # Closing
+//
+// [Registry.Leave] and then [Registry.Close] is the way to stop a node: its names are free on the others as
+// soon as they hear of it. After Close alone they first have to find out.
 package registry

@@ -28,7 +28,10 @@ func (g *gate) enter() *ticket {
 // open lets as many in as there is room for.
 func (g *gate) open(room int) {
 	for g.granted < room && g.waiting.Len() > 0 {
-		t := g.waiting.Remove(g.waiting.Front()).(*ticket) //nolint:forcetypeassert // enter puts nothing else in
+		t, ok := g.waiting.Remove(g.waiting.Front()).(*ticket)
+		if !ok {
+			panic("registry: not a ticket") // enter puts nothing else in
+		}
 		t.place = nil
 		g.granted++
 		close(t.turn)

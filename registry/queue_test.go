@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,7 +153,7 @@ func TestManyChangesGoStraightToAll(t *testing.T) {
 		require.Equal(t, 1, node.gossiped)
 		require.Zero(t, node.direct)
 		for i := range 4 * (bulkNames + 100) {
-			_, err := a.Register(t.Context(), fmt.Sprint(i), nil)
+			_, err := a.Register(t.Context(), strconv.Itoa(i), nil)
 			require.NoError(t, err)
 		}
 		synctestWait()

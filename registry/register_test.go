@@ -232,7 +232,8 @@ func TestUpdate(t *testing.T) {
 		// Changed meanwhile: f is called again with what is there now.
 		calls := 0
 		require.NoError(t, g.Update(t.Context(), func(m []byte) []byte {
-			if calls++; calls == 1 {
+			calls++
+			if calls == 1 {
 				require.NoError(t, g.Update(t.Context(), plus("4")))
 			}
 			return plus("5")(m)

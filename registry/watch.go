@@ -91,13 +91,18 @@ func (w *Watcher) Next(ctx context.Context) (Event, error) {
 			if e, ok := w.pop(); ok {
 				return e, nil
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return Event{}, w.err
+			return Event{}, w.reason()
 		case <-ctx.Done():
 			return Event{}, context.Cause(ctx)
 		}
 	}
+}
+
+// reason says why no more events come.
+func (w *Watcher) reason() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Events yields events until no more come, see [Watcher.Next]. Leaving the loop does not close the watcher.

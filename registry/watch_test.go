@@ -3,7 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,7 +61,7 @@ func TestSlowWatcher(t *testing.T) {
 		w := r.Watch(t.Context(), WatchBuffer(10))
 		before := time.Now()
 		for i := range 1000 {
-			_, err := r.Register(t.Context(), fmt.Sprint(i), nil)
+			_, err := r.Register(t.Context(), strconv.Itoa(i), nil)
 			require.NoError(t, err)
 		}
 		require.Equal(t, before, time.Now(), "nobody waited for it")
@@ -72,7 +72,7 @@ func TestSlowWatcher(t *testing.T) {
 		for i := range 10 {
 			e, err := w.Next(t.Context())
 			require.NoError(t, err)
-			require.Equal(t, fmt.Sprint(990+i), e.Name)
+			require.Equal(t, strconv.Itoa(990+i), e.Name)
 		}
 	})
 }
@@ -130,7 +130,7 @@ func TestNextByMany(t *testing.T) {
 		synctest.Wait()
 		want := make(map[string]bool)
 		for i := range 100 {
-			name := fmt.Sprint(i)
+			name := strconv.Itoa(i)
 			want[name] = true
 			_, err := r.Register(t.Context(), name, nil)
 			require.NoError(t, err)
