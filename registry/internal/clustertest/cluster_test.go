@@ -1,0 +1,207 @@
+package clustertest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience is how long a test waits for what must come. It is not reached where all is well.
+const patience = 60 * time.Second
+
+// A cluster is some nodes, and what they must come to see.
+type cluster struct {
+	tb    testing.TB
+	start starter
+	base  spec // of all nodes
+	nodes []*node
+	want  map[string]string // the holder of each name, as it must be
+
+	lastPort int // of the node that was killed last
+}
+
+func newCluster(tb testing.TB, start starter, base spec) *cluster {
+	tb.Helper()
+	return &cluster{tb: tb, start: start, base: base, want: make(map[string]string)}
+}
+
+// add opens nodes, each with the addresses of those that are there as seeds.
+func (c *cluster) add(names ...string) {
+	c.tb.Helper()
+	for _, name := range names {
+		s := c.base
+		s.Name = name
+		c.open(&s)
+	}
+}
+
+// seeds returns the addresses of three nodes at the most.
+func (c *cluster) seeds() []string {
+	var list []string
+	for _, n := range c.nodes[:min(3, len(c.nodes))] {
+		list = append(list, n.addr)
+	}
+	return list
+}
+
+// open opens a node. While its name is taken it tries again.
+func (c *cluster) open(s *spec) (refused int) {
+	c.tb.Helper()
+	if len(s.Seeds) == 0 {
+		s.Seeds = c.seeds()
+	}
+	var way caller
+	var addr string
+	waitUntil(c.tb, "open "+s.Name, func() string {
+		var err error
+		way, addr, err = c.start(c.tb, s)
+		if errors.Is(err, errDuplicate) {
+			refused++
+			return err.Error()
+		}
+		require.NoError(c.tb, err, "open %s", s.Name)
+		return ""
+	})
+	c.nodes = append(c.nodes, &node{caller: way, tb: c.tb, spec: *s, addr: addr})
+	return refused
+}
+
+func (c *cluster) node(name string) *node {
+	c.tb.Helper()
+	for _, n := range c.nodes {
+		if n.spec.Name == name {
+			return n
+		}
+	}
+	c.tb.Fatalf("there is no node %s", name)
+	return nil
+}
+
+// drop forgets a node, and what it held.
+func (c *cluster) drop(name string) *node {
+	c.tb.Helper()
+	n := c.node(name)
+	c.nodes = slices.DeleteFunc(c.nodes, func(x *node) bool { return x == n })
+	maps.DeleteFunc(c.want, func(_, holder string) bool { return holder == name })
+	return n
+}
+
+// register has a node register names, all of which must be free.
+func (c *cluster) register(node string, names ...string) {
+	c.tb.Helper()
+	for i, e := range c.node(node).register([]byte("on "+node), names...) {
+		require.Empty(c.tb, e, "%s registers %q", node, names[i])
+	}
+	for _, name := range names {
+		c.want[name] = node
+	}
+}
+
+func (c *cluster) release(node string, names ...string) {
+	c.tb.Helper()
+	c.node(node).release(names...)
+	for _, name := range names {
+		delete(c.want, name)
+	}
+}
+
+// whole waits until all nodes see each other and what is wanted, and returns how long that took.
+func (c *cluster) whole(when string) time.Duration {
+	c.tb.Helper()
+	took := waitUntil(c.tb, when, func() string {
+		for _, n := range c.nodes {
+			if got := n.members(); len(got) != len(c.nodes) {
+				return fmt.Sprintf("%s sees the nodes %v", n.spec.Name, got)
+			}
+		}
+		return disagreement(c.nodes, c.want)
+	})
+	c.tb.Logf("%s: all %d nodes agree after %v", when, len(c.nodes), took.Round(time.Millisecond))
+	return took
+}
+
+// disagreement says in what a node differs from what is wanted, by what it shows or by what is held there.
+func disagreement(nodes []*node, want map[string]string) string {
+	for _, n := range nodes {
+		got := n.holders()
+		for name, holder := range want {
+			if got[name] != holder {
+				return fmt.Sprintf("%s has %q held by %q instead of %q, and %d names instead of %d", n.spec.Name, name, got[name], holder, len(got), len(want))
+			}
+		}
+		for name, holder := range got {
+			if _, ok := want[name]; !ok {
+				return fmt.Sprintf("%s has %q held by %q, but nobody should hold it", n.spec.Name, name, holder)
+			}
+		}
+		held := n.held()
+		for name := range held {
+			if want[name] != n.spec.Name {
+				return fmt.Sprintf("the holder of %q on %s was not told to stop: it should be held on %q", name, n.spec.Name, want[name])
+			}
+		}
+		for name, holder := range want {
+			if holder == n.spec.Name && !held[name] {
+				return fmt.Sprintf("the holder of %q on %s was told to stop, but it should hold the name", name, holder)
+			}
+		}
+	}
+	return ""
+}
+
+// down waits until nobody but the node itself sees it any more, and returns how long it took.
+func (c *cluster) down(name string) time.Duration {
+	c.tb.Helper()
+	return waitUntil(c.tb, name+" is given up", func() string {
+		for _, n := range c.nodes {
+			if n.spec.Name != name && slices.Contains(n.members(), name) {
+				return n.spec.Name + " still sees it"
+			}
+		}
+		return ""
+	})
+}
+
+// agreed checks that no conflict was settled in two ways.
+func (c *cluster) agreed() {
+	c.tb.Helper()
+	for _, n := range c.nodes {
+		for i, p := range n.stats().Partitions {
+			require.Zero(c.tb, p.Disagreements, "%s, partition %d", n.spec.Name, i)
+		}
+		tally := n.tally()
+		require.Zero(c.tb, tally["disagreement"], n.spec.Name)
+		require.Zero(c.tb, tally["missed"], "events of %s were lost: its tally is worth nothing", n.spec.Name)
+	}
+}
+
+// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how long it took.
+func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
+	tb.Helper()
+	start := time.Now()
+	for {
+		text := missing()
+		took := time.Since(start)
+		switch {
+		case text == "":
+			return took
+		case took > patience:
+			tb.Fatalf("%s: not within %v: %s", what, patience, text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// series returns n names.
+func series(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("%s/%d", prefix, i)
+	}
+	return list
+}

@@ -1,0 +1,171 @@
+package clustertest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestLifeOfACluster goes through what happens to a cluster in its life, in one process and as processes.
+func TestLifeOfACluster(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []struct {
+		name  string
+		start starter
+	}{{"in one process", startLocal}, {"as processes", startProcess}} {
+		for _, size := range []int{3, 5, 9} {
+			if testing.Short() && size > 3 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%d nodes %s", size, kind.name), func(t *testing.T) {
+				t.Parallel()
+				live(newCluster(t, kind.start, spec{}), size)
+			})
+		}
+	}
+}
+
+const namesEach = 20
+
+func live(c *cluster, size int) {
+	var names []string
+	for i := range size {
+		names = append(names, fmt.Sprintf("n%d", i))
+	}
+	c.add(names...)
+	for _, name := range names {
+		c.register(name, series(name, namesEach)...)
+	}
+	c.whole("joined")
+
+	last := names[size-1]
+	c.crash(last)
+	orphans := series(last, namesEach)
+	c.register(names[0], orphans[:namesEach/2]...)
+	c.whole("some of its names are taken over")
+
+	c.restart(last, c.lastPort)
+	c.whole("it started anew at the same port")
+	c.register(last, orphans[namesEach/2:]...)
+	c.whole("it took its other names again")
+
+	c.crash(last)
+	c.restart(last, 0)
+	c.register(last, orphans[namesEach/2:]...)
+	c.whole("it started anew at another port")
+
+	c.kill(last)
+	require.Zero(c.tb, c.restart(last, c.lastPort), "refusals at the address of the node before")
+	c.whole("it started anew at once at the same port")
+	c.register(last, orphans[namesEach/2:]...)
+	c.whole("it took its other names once more")
+
+	c.kill(last)
+	refused := c.restart(last, 0)
+	c.tb.Logf("started at another port at once after a kill: refused %d times until the node before was given up", refused)
+	require.Positive(c.tb, refused, "the name is still that of the node before")
+	c.register(last, orphans[namesEach/2:]...)
+	c.whole("its name was free again")
+
+	leaver := names[1]
+	left := c.leave(leaver)
+	for _, n := range c.nodes {
+		tally := n.tally()
+		require.Equal(c.tb, namesEach, tally["unregistered "+leaver+": node left"]+tally["unregistered "+leaver+": registry closed"], n.spec.Name)
+		require.Zero(c.tb, tally["node down "+leaver+": node down"], n.spec.Name)
+		require.Equal(c.tb, 1, tally["node down "+leaver+": node left"], n.spec.Name)
+	}
+	c.register(names[0], series(leaver, namesEach)...)
+	c.whole("the names of the node that left are taken over")
+	c.release(names[0], series(leaver, namesEach)...)
+	c.restart(leaver, left)
+	c.register(leaver, series(leaver, namesEach)...)
+	c.whole("the node that left is back")
+
+	start := time.Now()
+	for _, name := range names {
+		mine := c.namesOf(name)
+		port := c.leave(name)
+		c.restart(name, port)
+		c.register(name, mine...)
+	}
+	c.whole("each node in turn left and came back")
+	c.tb.Logf("rolling restart of %d nodes: %v", size, time.Since(start).Round(time.Millisecond))
+	c.agreed()
+}
+
+// kill kills a node, and says nothing of what the others make of it.
+func (c *cluster) kill(name string) {
+	c.tb.Helper()
+	n := c.drop(name)
+	c.lastPort = n.port()
+	require.NoError(c.tb, n.kill())
+}
+
+// crash kills a node and waits until the others have given it up. Its names must be hidden, and no others even
+// for a moment.
+func (c *cluster) crash(name string) {
+	c.tb.Helper()
+	before := make([]map[string]int, len(c.nodes))
+	rest := 0
+	for _, n := range c.nodes {
+		if n.spec.Name != name {
+			before[rest] = n.tally()
+			rest++
+		}
+	}
+	mine := len(c.namesOf(name))
+	c.kill(name)
+	took := c.whole(name + " was killed")
+	c.tb.Logf("%s was given up by %d nodes %v after its death", name, len(c.nodes), took.Round(time.Millisecond))
+	for i, n := range c.nodes {
+		var hidden, downs int
+		for key, count := range n.tally() {
+			count -= before[i][key]
+			if count == 0 || !strings.HasPrefix(key, "unregistered ") && !strings.HasPrefix(key, "node down ") {
+				continue
+			}
+			switch key {
+			case "unregistered " + name + ": node down":
+				hidden = count
+			case "node down " + name + ": node down":
+				downs = count
+			default:
+				c.tb.Errorf("%s saw %d × %q when only %s was killed", n.spec.Name, count, key, name)
+			}
+		}
+		require.Equal(c.tb, 1, downs, n.spec.Name)
+		require.Equal(c.tb, mine, hidden, n.spec.Name)
+	}
+}
+
+func (c *cluster) namesOf(node string) []string {
+	var list []string
+	for name, holder := range c.want {
+		if holder == node {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// restart opens a node under the name of one that is gone. It returns how often it was refused.
+func (c *cluster) restart(name string, port int) (refused int) {
+	c.tb.Helper()
+	s := c.base
+	s.Name, s.Port = name, port
+	return c.open(&s)
+}
+
+// leave has a node leave in good order and exit, and returns its port.
+func (c *cluster) leave(name string) (port int) {
+	c.tb.Helper()
+	n := c.drop(name)
+	n.ask(&request{Op: "leave"})
+	c.whole(name + " left")
+	require.NoError(c.tb, n.exit())
+	return n.port()
+}

@@ -1,0 +1,50 @@
+package clustertest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own process.
+const childEnv = "SNOWFENCE_CLUSTERTEST_NODE"
+
+// atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
+const atOnce = "4"
+
+func TestMain(m *testing.M) {
+	if s := os.Getenv(childEnv); s != "" {
+		os.Exit(serve(s, os.Stdin, os.Stdout))
+	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", atOnce); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	if code == 0 {
+		code = leaks()
+	}
+	os.Exit(code)
+}
+
+// leaks looks for goroutines that are left. It is patient: a probe of memberlist's that was under way when its node
+// closed lives on until its time is up.
+func leaks() int {
+	var err error
+	for range 100 {
+		if err = goleak.Find(); err == nil {
+			return 0
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}

@@ -1,0 +1,60 @@
+package clustertest
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/snowfence/snowfence/registry"
+)
+
+// A spec says what node is to be opened. It travels to another process as JSON.
+type spec struct {
+	Name       string
+	Host       string // the address to listen on; "": loopback
+	Port       int
+	Seeds      []string
+	Resolver   string // "": the default
+	Partitions int
+	MaxMeta    int
+	QueueSize  int
+	Keys       [][]byte
+	Pace       pace
+
+	// Namespace is the network namespace that the process is to run in; "": that of the test.
+	Namespace string
+}
+
+// A pace is how fast membership works.
+type pace struct {
+	Gossip, Probe, Timeout time.Duration
+	Suspicion              int
+}
+
+var (
+	// brisk notices a dead node within some seconds, and stands a machine that is busy for two.
+	brisk = pace{20 * time.Millisecond, 500 * time.Millisecond, 250 * time.Millisecond, 4}
+
+	// hasty is for tests in which nodes are to be given up, wrongly at times.
+	hasty = pace{20 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond, 3}
+)
+
+func (s *spec) config(log *slog.Logger, tr memberlist.Transport) registry.Config {
+	p := s.Pace
+	if p == (pace{}) {
+		p = brisk
+	}
+	c := registry.Config{
+		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds,
+		Partitions: cmp.Or(s.Partitions, 4), MaxMeta: s.MaxMeta, QueueSize: s.QueueSize, Keys: s.Keys,
+		SyncTimeout:    patience,
+		GossipInterval: p.Gossip, ProbeInterval: p.Probe, ProbeTimeout: p.Timeout, SuspicionMult: p.Suspicion,
+		Logger: log, Transport: tr,
+	}
+	if s.Resolver == registry.KeepOldest.Name() {
+		c.Resolver = registry.KeepOldest
+	}
+	return c
+}
