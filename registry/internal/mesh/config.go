@@ -51,6 +51,8 @@ type Config struct {
 	QueueLimit     int // the most broadcasts that wait; 0: 512
 	PeerQueueBytes int // the most bytes that wait for one peer; 0: 4 MiB
 
+	forgetDead time.Duration // how long memberlist still speaks to the dead; 0: its default; set by tests
+
 	Wall    func() int64 // the wall clock for [wire.Frame]'s Sent; nil: the system's
 	Handler Handler
 }

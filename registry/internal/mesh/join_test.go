@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 )
 
@@ -149,6 +151,24 @@ func TestRestartOfASeed(t *testing.T) {
 	a := open(t, again)
 	soon(t, "b finds the new a", func() bool { return nodes[1].heard("up a 2") })
 	together(t, a, nodes[1])
+}
+
+// TestAnswerOfAnotherRun: an answer to a probe that names another incarnation leads to an exchange at once.
+func TestAnswerOfAnotherRun(t *testing.T) {
+	nodes := cluster(t, 2, nil)
+	a, b := nodes[0], nodes[1]
+	answer := func(incarnation uint64) {
+		tcp, err := net.ResolveTCPAddr("tcp", b.Addr())
+		require.NoError(t, err)
+		n := &memberlist.Node{Name: "b", Addr: tcp.IP, Port: uint16(port(t, b.Addr()))}
+		payload := binary.BigEndian.AppendUint64(nil, identity.hash())
+		(&delegate{a.Mesh}).NotifyPingComplete(n, 0, binary.BigEndian.AppendUint64(payload, incarnation))
+	}
+	answer(1)
+	require.Empty(t, a.rejoin.kicked)
+	require.Zero(t, a.Stats().RejoinAttempts, "nothing is new")
+	answer(2)
+	soon(t, "an exchange", func() bool { return a.Stats().RejoinAttemptsOK > 0 })
 }
 
 // TestRestartAsAnotherKind: the new process answers probes for the one before, which must be found dead all the same.

@@ -150,6 +150,8 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.PushPullInterval = 15 * time.Second // of membership alone, and so cheap
 	c.AwarenessMaxMultiplier = 4          // a probe of a node that is slow itself takes at most so many intervals
 	c.DeadNodeReclaimTime = time.Nanosecond
+	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)
+	c.GossipToTheDeadTime = m.cfg.forgetDead
 	c.EnableCompression = false // frames are dense; a packet of gossip is not worth the time
 	c.HandoffQueueDepth = 4096
 	return c
