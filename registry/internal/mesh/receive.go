@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
@@ -16,6 +17,11 @@ const (
 	isLeaving  byte = 'L' // the node that sends is about to leave
 	isNoted    byte = 'N' // the answer to that
 )
+
+// incarnationSlack is how far ahead of the own wall clock an incarnation may be: a hundred years, as a
+// clock that is wrong must not shut its node out, and what is forged must leave room above it. A node that is
+// driven up to the limit raises its own a little above that, and the clock carries the limit past it.
+const incarnationSlack = 100 * 365 * 24 * uint64(time.Hour)
 
 // receive takes a message. It must not keep b.
 func (m *Mesh) receive(b []byte) {
@@ -38,7 +44,9 @@ func (m *Mesh) receive(b []byte) {
 // one that has joined but whose name has not come round; what it said is found by the next comparison, as
 // if the packet had been lost. A frame of the own name comes from a duplicate, or in a circle.
 func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
-	f, err := wire.Decode(b[1:], m.limits)
+	limits := m.limits
+	limits.MaxIncarnation = uint64(m.cfg.Wall()) + incarnationSlack //nolint:gosec // positive until 2262
+	f, err := wire.Decode(b[1:], limits)
 	if err != nil {
 		m.reject("", err)
 		return

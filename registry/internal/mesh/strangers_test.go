@@ -84,6 +84,10 @@ func TestFramesOfOthers(t *testing.T) {
 	give("b", 6) // a restart that has not come round
 	require.Len(t, a.received(), 2)
 
+	give("b", wire.MaxIncarnation) // forged: there would be nothing above it
+	require.Len(t, a.received(), 2)
+	require.EqualValues(t, 1, a.Stats().Rejected)
+
 	for _, bad := range [][]byte{nil, {}, {'?'}, {byProbe}, {byGossip, 99}, {isLeaving}, {isNoted, 1, 2}} {
 		before := a.Stats().Rejected
 		(&delegate{a.Mesh}).NotifyMsg(bad)
