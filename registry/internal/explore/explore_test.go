@@ -8,6 +8,8 @@ import (
 	"testing"
 )
 
+var most = flag.Int("explore.states", 0, "end the search of each world after this many states; 0: when all were seen")
+
 var deep = flag.Bool("explore.deep", false, "search the bigger worlds too")
 
 // quick is how many states of a world are enough with -short.
@@ -23,6 +25,9 @@ func explore(t *testing.T, worlds []World) {
 				t.Parallel()
 				if testing.Short() || race {
 					w.MaxStates = quick
+				}
+				if *most > 0 {
+					w.MaxStates = *most
 				}
 				r := Explore(w)
 				mu.Lock()

@@ -170,3 +170,33 @@ func TestWhoIsAmidASnapshotServesNone(t *testing.T) {
 	require.EqualValues(t, 20, c[0].UpTo)
 	require.Len(t, c[0].Records, 1)
 }
+
+// Updates bring all that a snapshot under way would have. Nobody asks for the rest of it, so it must not keep the node
+// hidden.
+func TestASnapshotThatUpdatesHaveOvertakenIsMoot(t *testing.T) {
+	o := observe(t, Config{}, "c")
+	o.NodeUp(o.at, "b", 1)
+	o.hear("c", stands(2))
+	require.Contains(t, pulls(o.hear("c", chunk(0, 1, 2, true, claim("x", 1)))), "c")
+	require.Nil(t, o.Lookup("x"))
+	o.hear("b", update(0, 2, claim("x", 1), claim("y", 2)))
+	require.Equal(t, 2, o.Len())
+	require.True(t, o.Synced())
+}
+
+// A server that is slower than a pull waits must still get the snapshot done.
+func TestASnapshotStaysWithItsServerForAWhile(t *testing.T) {
+	o := observe(t, Config{}, "b", "c", "d")
+	o.hear("d", stands(9))
+	o.hear("d", chunk(0, 1, 9, true, claim("x", 1)))
+	for range 2 {
+		var again map[string]*Pull
+		for len(again) == 0 {
+			again = pulls(o.pass(100 * time.Millisecond))
+		}
+		require.Equal(t, map[string]*Pull{"d": {Origin: "b", Incarnation: 1, After: 1, Start: 9}}, again)
+	}
+	o.hear("d", chunk(1, 9, 9, false, claim("y", 9)))
+	require.Equal(t, 2, o.Len())
+	require.EqualValues(t, 1, o.Stats().Resyncs)
+}

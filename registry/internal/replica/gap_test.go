@@ -107,3 +107,15 @@ func TestMessagesAboutStrangersAreIgnored(t *testing.T) {
 	require.Zero(t, o.Len())
 	require.NotContains(t, o.tables, "z")
 }
+
+// A chunk that was served before the claim ended comes after the tombstone came, and was dropped.
+func TestALateChunkCanNotBringBackWhatIsGone(t *testing.T) {
+	for _, keep := range []int{1024, -1} {
+		o := observe(t, Config{Limits: Limits{Tombstones: keep}}, "b", "c")
+		require.Contains(t, pulls(o.hear("c", stands(1))), "c")
+		o.hear("b", update(0, 2, tombstone("x", 2)))
+		o.hear("c", chunk(0, 1, 0, false, claim("x", 1)))
+		require.Nil(t, o.Lookup("x"))
+		require.EqualValues(t, 2, o.seq("b"))
+	}
+}

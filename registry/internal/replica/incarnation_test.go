@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
 func TestARestartedNodesClaimsAreDropped(t *testing.T) {
@@ -60,6 +62,9 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	fill(o.Partition, o.at, 5)
 	o.Unregister(o.at, "n2", WhyReleased)
+	o.Register(o.at, "lost", nil)
+	o.hear("b", update(0, 1, &Record{Name: "lost", Node: "b", Seq: 1, Time: hlc.Timestamp{Nanos: o.at.Wall + 1000}}))
+	require.Len(t, o.withdrawn, 1)
 	o.Flush(1200, 0)
 	before := map[string]Record{}
 	o.OwnNames(func(r *Record) bool { before[r.Name] = *r; return true })
@@ -81,6 +86,7 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	require.Equal(t, o.own.inc, updates[0].Incarnation)
 	require.Zero(t, updates[0].After)
 	require.Len(t, updates[0].Records, 4)
+	require.Empty(t, o.withdrawn)
 	// The same rumour again is no news.
 	o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40}}})
 	require.EqualValues(t, 1, o.Stats().Refutations)
@@ -116,4 +122,19 @@ func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	n := one.Stats().Refutations + two.Stats().Refutations
 	require.Greater(t, n, uint64(10))
 	require.Less(t, n, uint64(150), "each waits up to a minute")
+}
+
+// Another run of the node may have raised its incarnation to the next number already.
+func TestARaisedIncarnationIsOneOfItsOwn(t *testing.T) {
+	rumour := &Vector{Entries: []Entry{{Origin: "a", Incarnation: 5000, Seq: 40}}}
+	seen := map[uint64]bool{}
+	for inc := range uint64(3) {
+		p := New(Config{Self: "a", Incarnation: 1000 + inc, Clock: hlc.New(time.Second)})
+		at := At{Wall: 1e18, Mono: time.Hour}
+		p.NodeUp(at, "b", 1)
+		p.Receive(at, "b", rumour)
+		require.Greater(t, p.own.inc, uint64(5000))
+		require.False(t, seen[p.own.inc])
+		seen[p.own.inc] = true
+	}
 }
