@@ -62,7 +62,7 @@ func TestLog(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.NoError(t, a.Close())
 		require.NoError(t, b.Close())
-		require.Contains(t, info.String(), `msg="node is up" node=a name=b addr=b:1`)
+		require.Contains(t, info.String(), `msg="registry is open" node=a addr=a:1`)
 		require.Contains(t, info.String(), `msg="conflicts were settled" node=a conflicts=3 "lost here"=3`)
 		require.NotContains(t, info.String(), "registered", "each change is for level Debug")
 		require.Contains(t, debug.String(), `msg="registered \"x\" on b"`)

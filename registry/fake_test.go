@@ -36,6 +36,7 @@ type fakeNode struct {
 
 	mu       sync.Mutex
 	jammed   bool // nothing can be sent
+	backlog  int  // as if gossip were busy
 	direct   int  // updates sent straight to all
 	gossiped int
 }
@@ -176,6 +177,12 @@ func (n *fakeNode) Broadcast(partition int, u *replica.Update) bool {
 		n.deliver(to, partition, u)
 	}
 	return true
+}
+
+func (n *fakeNode) Backlog() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.backlog
 }
 
 func (n *fakeNode) SendAll(ctx context.Context, partition int, u *replica.Update) error {

@@ -7,7 +7,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A handler is the registry as the network sees it. None of its methods waits.
+// A handler is the registry as the network sees it. None of its methods waits. The network logs what
+// happens to nodes by itself.
 type handler struct{ r *Registry }
 
 // Frame takes a frame of messages from another node.
@@ -29,10 +30,7 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 }
 
 // Rejected takes note of bytes that were no frame.
-func (h handler) Rejected(from string, err error) {
-	h.r.rejected.Add(1)
-	h.r.log.Debug("rejected a message", "from", from, "error", err)
-}
+func (h handler) Rejected(string, error) { h.r.rejected.Add(1) }
 
 // NodeUp takes note that a node is part of the cluster, or started anew.
 func (h handler) NodeUp(node string, incarnation uint64, addr string) {
@@ -40,7 +38,6 @@ func (h handler) NodeUp(node string, incarnation uint64, addr string) {
 	if node == r.cfg.NodeName {
 		return
 	}
-	r.log.Info("node is up", "name", node, "addr", addr)
 	r.peers.add(node)
 	r.hub.publish(Event{Kind: NodeUp, Node: node, Addr: addr})
 	for _, p := range r.parts {
@@ -58,7 +55,6 @@ func (h handler) NodeDown(node string, left bool) {
 	if left {
 		news, reason = nodeLeft, ReasonNodeLeft
 	}
-	r.log.Info("node is down", "name", node, "left", left)
 	r.peers.remove(node)
 	r.clock.Forget(node)
 	r.hub.publish(Event{Kind: NodeDown, Node: node, Reason: reason})
@@ -69,7 +65,6 @@ func (h handler) NodeDown(node string, left bool) {
 
 // Refused takes note that a node was not let in.
 func (h handler) Refused(node, addr string, err error) {
-	h.r.log.Warn("refused a node", "name", node, "addr", addr, "error", err)
 	h.r.hub.publish(Event{Kind: NodeRefused, Node: node, Addr: addr, Err: err})
 }
 

@@ -51,6 +51,8 @@ func (l lan) Members() []Member {
 	return members
 }
 
+func (l lan) Backlog() int { return mesh.DefaultQueueLimit - l.BroadcastRoom() }
+
 func (l lan) SendAll(ctx context.Context, partition int, u *replica.Update) error {
 	if missed := l.Mesh.SendAll(ctx, partition, u); len(missed) > 0 {
 		return fmt.Errorf("registry: no room in the queues to %s", strings.Join(missed, ", "))

@@ -17,6 +17,8 @@ type network interface {
 
 	// Broadcast has gossip carry an update to all nodes. It reports whether there was room for it.
 	Broadcast(partition int, u *replica.Update) bool
+	// Backlog is how many updates gossip carries now.
+	Backlog() int
 	// SendAll sends an update straight to each node, reliably. It waits for room until ctx ends, and
 	// then leaves out those nodes whose queues are still full.
 	SendAll(ctx context.Context, partition int, u *replica.Update) error

@@ -18,8 +18,8 @@ const (
 	batchWindow = 5 * time.Millisecond // how long a change waits for company
 
 	packetBytes = 1200 // of records in an update that gossip carries
-	packets     = 8    // at most so many at a time by gossip
-	bulkNames   = 128  // more changes than this go straight to every node
+	gossipDepth = 32   // while gossip carries that many updates, others go straight to every node
+	bulkNames   = 128  // and so do more changes than this at a time
 	bulkBytes   = 64 << 10
 	roomWait    = 100 * time.Millisecond // for room in the queues to the other nodes
 
@@ -168,7 +168,9 @@ func (p *part) act(e effects) {
 		p.reg.net.Send(env.To, p.n, env.Message) // no room: as if lost
 	}
 	for _, u := range e.out.Relay {
-		p.reg.net.Broadcast(p.n, u) // no room, or too large: its origin has others, or sent it to all
+		if p.reg.net.Backlog() < gossipDepth { // else whoever missed it asks, or its origin sent it to all
+			p.reg.net.Broadcast(p.n, u)
+		}
 	}
 	p.reg.logEvents(p.n, e.out.Events)
 }
@@ -202,7 +204,8 @@ func (p *part) receive() {
 }
 
 // flush sends own changes: a few by gossip, many straight to every node, one piece at a time so that the
-// goroutine stays responsive. It reports whether it should be called again at once.
+// goroutine stays responsive. Gossip has about one packet per round and node, so that more than a little would wait
+// in it for seconds. flush reports whether it should be called again at once.
 func (p *part) flush() (again bool) {
 	p.mu.Lock()
 	depth, _ := p.core.Pending()
@@ -214,7 +217,7 @@ func (p *part) flush() (again bool) {
 	case bulk:
 		updates = p.drain(p.core.Flush(bulkBytes, 1))
 	default:
-		updates = p.drain(p.core.Flush(packetBytes, packets))
+		updates = p.drain(p.core.Flush(packetBytes, 1))
 	}
 	depth, _ = p.core.Pending()
 	e := p.settle()
@@ -225,7 +228,7 @@ func (p *part) flush() (again bool) {
 	defer cancel()
 	for _, u := range updates {
 		p.sentBytes.Add(p.size(u))
-		if !bulk && p.reg.net.Broadcast(p.n, u) {
+		if !bulk && p.reg.net.Backlog() < gossipDepth && p.reg.net.Broadcast(p.n, u) {
 			continue
 		}
 		if err := p.reg.net.SendAll(ctx, p.n, u); err != nil {

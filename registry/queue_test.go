@@ -152,6 +152,18 @@ func TestManyChangesGoStraightToAll(t *testing.T) {
 		synctestWait()
 		require.Equal(t, 1, node.gossiped)
 		require.Zero(t, node.direct)
+
+		node.mu.Lock()
+		node.backlog = gossipDepth
+		node.mu.Unlock()
+		_, err = a.Register(t.Context(), "while gossip is busy", nil)
+		require.NoError(t, err)
+		synctestWait()
+		require.Equal(t, 1, node.gossiped)
+		require.Equal(t, 1, node.direct)
+		node.mu.Lock()
+		node.backlog, node.direct = 0, 0
+		node.mu.Unlock()
 		for i := range 4 * (bulkNames + 100) {
 			_, err := a.Register(t.Context(), strconv.Itoa(i), nil)
 			require.NoError(t, err)
