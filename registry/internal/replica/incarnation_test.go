@@ -12,6 +12,10 @@ import (
 func TestARestartedNodesClaimsAreDropped(t *testing.T) {
 	for name, how := range map[string]func(o *observer){
 		"membership tells": func(o *observer) { o.NodeUp(o.at, "b", 2) },
+		"membership tells, and a message before": func(o *observer) {
+			o.Receive(o.at, "c", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
+			o.NodeUp(o.at, "b", 2)
+		},
 		"a message tells": func(o *observer) {
 			o.Receive(o.at, "c", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
 		},
@@ -35,6 +39,19 @@ func TestARestartedNodesClaimsAreDropped(t *testing.T) {
 			require.Empty(t, o.Take().Events)
 		})
 	}
+}
+
+func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	o.NodeUp(o.at, "b", 9)
+	o.hear("b", &Update{Origin: "b", Incarnation: 9, UpTo: 1, Records: []*Record{claim("x", 1)}})
+	o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 9, Seq: 1, Visible: true}}})
+	require.NotNil(t, o.Lookup("x"))
+	o.NodeUp(o.at, "b", 4)
+	require.Nil(t, o.Lookup("x"), "the holder died with its node")
+	o.hear("b", &Update{Origin: "b", Incarnation: 4, UpTo: 1, Records: []*Record{claim("y", 1)}})
+	require.Nil(t, o.Lookup("y"), "for all we know that is an old message")
+	require.EqualValues(t, 9, o.tables["b"].inc, "which b has to hear of")
 }
 
 // A node starts again with a clock that was set back. The others would ignore it for ever; it hears of its

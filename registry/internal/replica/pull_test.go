@@ -140,3 +140,39 @@ func TestANodeThatDoesNotAnswerIsAskedLessAndLessOften(t *testing.T) {
 	}
 	require.LessOrEqual(t, len(sent[*Vector](o.Take())), 1)
 }
+
+func TestOnlyTheAnswerToThePullIsTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		from  string
+		chunk *Chunk
+	}{
+		"of another node":         {"d", chunk(0, 5, 0, false, claim("x", 5))},
+		"of an earlier pull":      {"c", chunk(2, 5, 0, false, claim("x", 5))},
+		"of an earlier snapshot":  {"c", chunk(2, 5, 9, false, claim("x", 5))},
+		"of another origin":       {"c", &Chunk{Origin: "d", Incarnation: 1, UpTo: 5}},
+		"of the run before":       {"c", &Chunk{Origin: "b", UpTo: 5, Records: []*Record{claim("x", 5)}}},
+		"of one that is not seen": {"c", &Chunk{Origin: "z", Incarnation: 1, UpTo: 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observe(t, Config{}, "b", "c", "d")
+			require.Contains(t, pulls(o.hear("c", stands(5))), "c")
+			ignored := o.Stats().Ignored
+			require.Equal(t, Output{}, o.hear(c.from, c.chunk))
+			require.Equal(t, ignored+1, o.Stats().Ignored)
+			require.Zero(t, o.seq("b"))
+			require.NotNil(t, o.tables["b"].pull, "the answer is still to come")
+			o.hear("c", chunk(0, 5, 0, false, claim("x", 5)))
+			require.NotNil(t, o.Lookup("x"))
+		})
+	}
+}
+
+// Who is ahead of the server is not taken back.
+func TestAServerThatIsBehindSaysSo(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	fill(o.Partition, o.at, 3)
+	for _, start := range []uint64{0, 9} {
+		c := ask(o, Pull{After: 7, Start: start})
+		require.Equal(t, Chunk{Origin: "a", Incarnation: 1, After: 7, UpTo: 7, Start: start}, *c)
+	}
+}
