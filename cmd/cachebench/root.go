@@ -61,16 +61,18 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	out := &output{stdout: stdout, stderr: stderr}
 	root := &cobra.Command{
 		Use:   "cachebench",
-		Short: "Load, faults and snowballs for the Snowfence cache",
+		Short: "Load, faults and snowballs for the Snowfence cache and its registry",
 		Long: `Cachebench runs load against the Snowfence cache and shows what a slow, stuck or
-crashing fetch does to its callers, with the courier's fix off and on.
+crashing fetch does to its callers, with the courier's fix off and on. It also
+runs clusters of the name registry, harms them, and shows how they recover.
 
 Exit codes: 0, all was well; 1, the run failed or a check did not hold; 2, the
 command line or an input file was wrong.`,
 		Example: `  cachebench snowball --fault panic --check --out out/snowball
   cachebench run --keys zipf:1.01 --duration 10s
   cachebench run --trace testdata/traces/small.arc
-  cachebench faults`,
+  cachebench faults
+  cachebench registry --disturb split --check --out out/registry`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -84,7 +86,7 @@ command line or an input file was wrong.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
-	root.AddCommand(newRun(out), newFaults(out), newSnowball(out))
+	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode())
 	for _, cmd := range root.Commands() {
 		cmd.Args = usageArgs(cmd.Args)
 	}

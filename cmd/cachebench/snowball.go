@@ -101,10 +101,19 @@ is 1 if it does not show that.`,
 
 // snowballRows explains the rows of the table.
 func snowballRows() string {
+	var terms [][2]string
+	for _, term := range snowball.Glossary() {
+		terms = append(terms, [2]string{term.Row, term.Meaning})
+	}
+	return glossary(terms)
+}
+
+// glossary sets terms and their meanings below each other.
+func glossary(terms [][2]string) string {
 	const indent = "\n      "
 	var rows []string
-	for _, term := range snowball.Glossary() {
-		rows = append(rows, "  "+term.Row+indent+strings.ReplaceAll(wrapped(term.Meaning, 74), "\n", indent))
+	for _, term := range terms {
+		rows = append(rows, "  "+term[0]+indent+strings.ReplaceAll(wrapped(term[1], 74), "\n", indent))
 	}
 	return strings.Join(rows, "\n")
 }
@@ -141,7 +150,7 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 	if result.Partial {
 		return errors.New("stopped before the end; the result is partial")
 	}
-	return o.failedChecks()
+	return failedChecks(o.Checks)
 }
 
 // plan is the scenario with the flags in it, valid, and what it needs.

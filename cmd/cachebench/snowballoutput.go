@@ -127,9 +127,9 @@ func (o *snowballOutput) report() *report.Report {
 }
 
 // failedChecks names each check that did not hold.
-func (o *snowballOutput) failedChecks() error {
+func failedChecks(checks []report.Check) error {
 	var failed []string
-	for _, c := range o.Checks {
+	for _, c := range checks {
 		if !c.OK {
 			failed = append(failed, fmt.Sprintf("%s: %s", c.Name, c.Detail))
 		}
@@ -137,7 +137,7 @@ func (o *snowballOutput) failedChecks() error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(o.Checks), strings.Join(failed, "\n  "))
+	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks), strings.Join(failed, "\n  "))
 }
 
 var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/internal/clusterload"
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+// A registryOutput is what "cachebench registry" prints and writes. Its JSON is that of --json and of result.json.
+type registryOutput struct {
+	Command string `json:"command"`
+	*clusterload.Result
+	Scenario    string             `json:"scenario"`
+	Environment report.Environment `json:"environment"`
+	Finding     string             `json:"finding"`
+	Checks      []report.Check     `json:"checks,omitempty"`
+	Files       []string           `json:"files,omitempty"`
+
+	plan *scenario.Scenario
+	took time.Duration
+}
+
+func newRegistryOutput(cmd *cobra.Command, s *scenario.Scenario, r *clusterload.Result, took time.Duration) (*registryOutput, error) {
+	text, err := s.YAML()
+	if err != nil {
+		return nil, err
+	}
+	return &registryOutput{
+		Command: commandLine(cmd), Result: r, Scenario: string(text),
+		Environment: report.CurrentEnvironment(), Finding: r.Finding(s), plan: s, took: took,
+	}, nil
+}
+
+// write prints the result, and writes it into the folder if there is one.
+func (o *registryOutput) write(out *output, dir string) error {
+	if dir != "" {
+		if err := o.writeFiles(dir); err != nil {
+			return err
+		}
+	}
+	if out.json {
+		return out.writeJSON(o)
+	}
+	return o.writeText(out.stdout)
+}
+
+func (o *registryOutput) writeText(w io.Writer) error {
+	style := table.StyleFor(w)
+	var b strings.Builder
+	for _, t := range o.Tables(o.plan) {
+		if err := t.WriteText(&b, style); err != nil {
+			return err
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%s\n", wrapped(o.Finding, 100))
+	if len(o.Checks) > 0 {
+		b.WriteByte('\n')
+		if err := report.ChecksTable(o.Checks).WriteText(&b, style); err != nil {
+			return err
+		}
+	}
+	if len(o.Files) > 0 {
+		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(o.Files, ", "))
+	}
+	fmt.Fprintf(&b, "Took %s. Seed %d.\n", human.Duration(o.took), o.Seed)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeFiles writes the files, the result last: it names the others.
+func (o *registryOutput) writeFiles(dir string) error {
+	page := o.report()
+	for _, file := range []struct {
+		name  string
+		write func(path string) error
+	}{
+		{"report.html", page.WriteHTMLFile},
+		{"registry.svg", page.Charts[0].WriteSVGFile},
+		{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.AllSeries()...) }},
+		{"tables.md", func(path string) error { return writeText(path, o.markdown) }},
+		{"result.json", func(path string) error {
+			return writeText(path, func() (string, error) {
+				text, err := indented(o)
+				return string(text), err
+			})
+		}},
+	} {
+		path := filepath.Join(dir, file.name)
+		o.Files = append(o.Files, path)
+		if err := file.write(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *registryOutput) markdown() (string, error) {
+	var parts []string
+	for _, t := range o.Tables(o.plan) {
+		text, err := t.Markdown()
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "\n"), nil
+}
+
+// writeText writes a text into a file.
+func writeText(path string, text func() (string, error)) error {
+	t, err := text()
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, t)
+		return err
+	})
+}
+
+// report is the result as a page.
+func (o *registryOutput) report() *report.Report {
+	return &report.Report{
+		Title:       "Registry: " + registryTitle(o.plan),
+		Summary:     clusterload.Story(o.plan) + " " + o.Finding,
+		Command:     o.Command,
+		Seed:        &o.Seed,
+		Scenario:    o.Scenario,
+		Environment: o.Environment,
+		Checks:      o.Checks,
+		Tables:      o.Tables(o.plan),
+		Charts:      o.Charts(o.plan),
+	}
+}
+
+func registryTitle(s *scenario.Scenario) string {
+	switch s.Disturb.Kind {
+	case scenario.DisturbKill:
+		return "a node is killed"
+	case scenario.DisturbRestart:
+		return "a node is killed and comes back"
+	case scenario.DisturbSplit:
+		return "the cluster splits and heals"
+	case scenario.DisturbFlap:
+		return "links fail and work again"
+	case scenario.DisturbSkew:
+		return "a clock is wrong"
+	case scenario.DisturbNone:
+	}
+	if len(s.Registry.Partitions) > 1 {
+		return "one load, several numbers of partitions"
+	}
+	return "a cluster that nobody disturbs"
+}

@@ -1,0 +1,71 @@
+package clusterload
+
+import (
+	"fmt"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/scenario"
+)
+
+// Checks holds the result to what must always be so, and to what the scenario expects. A run that was stopped fails
+// what it can't answer.
+func (r *Result) Checks(s *scenario.Scenario) []report.Check {
+	var checks []report.Check
+	for _, run := range r.Runs {
+		prefix := ""
+		if len(s.Registry.Partitions) > 1 {
+			prefix = partitionsText(run.Partitions) + ": "
+		}
+		for _, c := range run.checks(s) {
+			c.Name = prefix + c.Name
+			checks = append(checks, c)
+		}
+	}
+	if missing := len(s.Registry.Partitions) - len(r.Runs); missing > 0 {
+		checks = append(checks, report.Check{Name: "every run took place", Detail: fmt.Sprintf("%d did not", missing)})
+	}
+	return checks
+}
+
+func (x *Run) checks(s *scenario.Scenario) []report.Check {
+	var checks []report.Check
+	add := func(ok bool, name, format string, args ...any) {
+		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
+	}
+	if a := x.Audit; a == nil {
+		add(false, "every name was asked for on every node at the end", "it was not: the run was stopped")
+	} else {
+		example := ""
+		if a.Example != "" {
+			example = "; for example: " + a.Example
+		}
+		add(a.TwoHolders == 0 && a.WrongWinner == 0, "one holder for each name, the one that the resolver prefers",
+			"%s names; %d with two holders, %d with the wrong one%s", human.Count(int64(a.Names)), a.TwoHolders, a.WrongWinner, example)
+		add(a.Zombies == 0, "no zombies", "%d views of a claim that is gone%s", a.Zombies, example)
+		add(a.Disagreements == 0 && a.Missing == 0, "all nodes agree", "%d names on which nodes differ, %d views without a claim that is alive%s",
+			a.Disagreements, a.Missing, example)
+	}
+	c := x.Conflicts
+	add(c.Told == c.Losers, "every loser was told", "%d of %d, in %d conflicts", c.Told, c.Losers, c.Both)
+	add(x.Dropped == 0, "no claim was lost without a reason", "%d were", x.Dropped)
+	failure := ""
+	if x.Failure != "" {
+		failure = "; the first: " + x.Failure
+	}
+	add(x.Failed == 0, "no operation failed", "%d did%s", x.Failed, failure)
+	if limit := s.Expect.WholeWithin; limit > 0 {
+		name, took := "whole again soon after the disturbance", x.Whole
+		if s.Disturb.Kind == scenario.DisturbNone {
+			name, took = "all agree soon after the load", x.Settled
+		}
+		add(float64(took) <= limit.Seconds(), name, "after %s; wanted: at most %s", human.Seconds(float64(took)), human.Duration(limit))
+	}
+	limit := s.Expect.QueueAtMost
+	if limit == 0 {
+		limit = x.QueueLimit
+	}
+	add(x.QueuePeak <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
+		human.Count(int64(x.QueuePeak)), human.Count(int64(limit)))
+	return checks
+}

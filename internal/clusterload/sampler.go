@@ -1,0 +1,246 @@
+package clusterload
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snowfence/snowfence/internal/series"
+)
+
+const (
+	observeTimeout = 5 * time.Second
+	mostSamples    = 200
+	minInterval    = 50 * time.Millisecond
+	// calm is for how many samples in a row all must agree before a run is over.
+	calm = 3
+)
+
+// A sampler watches a run. It belongs to the goroutine that executes the run.
+type sampler struct {
+	r      *run
+	views  *views
+	lives  []int       // of each member, that its view and its counters are of
+	first  []Totals    // of each life, at the start of the run
+	last   []nodeCount // of each life
+	ended  Totals      // of lives that are over
+	record *series.Recorder
+	at     time.Duration // of the sample before
+	before Totals        // at that time
+
+	whole, settled agreement
+	queuePeak      int
+	queueByPart    []int
+	heapPeak       uint64
+	behindPeak     int
+}
+
+func newSampler(r *run) *sampler {
+	n := len(r.cluster.members)
+	return &sampler{
+		r: r, views: newViews(r.ledger, r.line), lives: make([]int, n),
+		first: make([]Totals, n), last: make([]nodeCount, n), record: series.NewRecorder(),
+		whole: newAgreement(never), settled: newAgreement(never),
+	}
+}
+
+// observed is one look at the whole cluster.
+type observed struct {
+	last        time.Duration // when a node saw the last change
+	least, most int           // names that a node shows
+	names       []int         // that each node shows; -1: it is down
+	expected    int           // names that must be visible
+	behind, old int           // see views.behind
+	queue       int
+	total       Totals
+}
+
+// observe asks all nodes what has happened, and compares what they show with the ledger.
+func (s *sampler) observe(ctx context.Context) (observed, error) {
+	members := s.r.cluster.members
+	seen := make([]*observation, len(members))
+	lives := make([]int, len(members))
+	var group errgroup.Group
+	limited, cancel := context.WithTimeout(ctx, observeTimeout)
+	defer cancel()
+	for i, m := range members {
+		group.Go(func() error {
+			n, life := m.get()
+			lives[i] = life
+			if n == nil {
+				return nil
+			}
+			o, err := n.Observe(limited)
+			if _, now := m.get(); now != life {
+				return nil // killed meanwhile
+			}
+			if err != nil {
+				return fmt.Errorf("observing %s: %w", m.name, err)
+			}
+			seen[i] = &o
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return observed{}, err
+	}
+	return s.takeIn(seen, lives), nil
+}
+
+// takeIn takes over what the nodes have observed; nil stands for one that is down.
+func (s *sampler) takeIn(seen []*observation, lives []int) observed {
+	o := observed{last: noChange, least: -1, names: make([]int, len(seen))}
+	for i, x := range seen {
+		if lives[i] != s.lives[i] || x == nil && s.views.up[i] {
+			s.turn(i, lives[i], x != nil)
+		}
+		if x == nil {
+			o.names[i] = -1
+			continue
+		}
+		for _, l := range x.Lost {
+			s.r.ledger.lost(l, s.r.since())
+		}
+		o.last = max(o.last, s.views.apply(i, *x))
+		s.last[i] = x.Count
+		o.names[i] = x.Count.Names
+		if o.least < 0 || x.Count.Names < o.least {
+			o.least = x.Count.Names
+		}
+		o.most = max(o.most, x.Count.Names)
+		o.queue = max(o.queue, x.Count.Queue)
+		s.peaks(x.Count)
+	}
+	o.least = max(o.least, 0)
+	o.behind, o.old = s.views.behind(s.whole.until)
+	o.expected = s.r.ledger.expected()
+	o.total = s.total()
+	return o
+}
+
+// turn notes that one life of a member has ended, and perhaps another begun.
+func (s *sampler) turn(i, life int, up bool) {
+	if s.views.up[i] {
+		s.ended.add(s.last[i].Totals.since(s.first[i]))
+	}
+	s.lives[i], s.first[i], s.last[i] = life, Totals{}, nodeCount{}
+	s.views.set(i, up)
+}
+
+func (s *sampler) peaks(c nodeCount) {
+	s.queuePeak = max(s.queuePeak, c.QueueHigh)
+	s.heapPeak = max(s.heapPeak, c.Heap)
+	for len(s.queueByPart) < len(c.ByPart) {
+		s.queueByPart = append(s.queueByPart, 0)
+	}
+	for i, depth := range c.ByPart {
+		s.queueByPart[i] = max(s.queueByPart[i], depth)
+	}
+}
+
+// total is what was counted in the run, over all nodes.
+func (s *sampler) total() Totals {
+	sum := s.ended
+	for i, c := range s.last {
+		if s.views.up[i] {
+			sum.add(c.Totals.since(s.first[i]))
+		}
+	}
+	return sum
+}
+
+// begin starts the run: what was counted until now is no part of it.
+func (s *sampler) begin(ctx context.Context) error {
+	if _, err := s.observe(ctx); err != nil {
+		return err
+	}
+	for i, c := range s.last {
+		s.first[i] = c.Totals
+	}
+	s.ended = Totals{}
+	s.views.recent.Reset()
+	return nil
+}
+
+// run takes samples until a time.
+func (s *sampler) run(ctx context.Context, until time.Duration) {
+	interval := max(minInterval, until/mostSamples)
+	for at := interval; at <= until; at += interval {
+		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Running) {
+			return
+		}
+	}
+}
+
+// settle takes samples until all views are as they must be and stay so, or patience is over.
+func (s *sampler) settle(ctx context.Context) {
+	s.settled = newAgreement(s.r.since())
+	end := s.r.since() + max(patience, s.r.scenario.Expect.WholeWithin)
+	inARow := 0
+	for at := s.r.since(); at < end && inARow < calm; at += minInterval {
+		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Settling) {
+			return
+		}
+		if inARow++; !s.settled.reached() || s.r.ledger.unsettled() > 0 {
+			inARow = 0
+		}
+	}
+}
+
+// sample looks at the cluster and notes what it sees. It returns false if the run can't go on.
+func (s *sampler) sample(ctx context.Context, doing string) bool {
+	if at := s.r.over.Load(); at > 0 && s.whole.until == never {
+		s.whole = newAgreement(time.Duration(at))
+	}
+	o, err := s.observe(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.r.fail(err)
+		}
+		return false
+	}
+	now := s.r.since()
+	s.whole.see(now, o.last, o.old == 0)
+	s.settled.see(now, o.last, o.behind == 0)
+	s.behindPeak = max(s.behindPeak, o.behind)
+	s.note(now, o)
+	s.r.tell(doing, o)
+	return true
+}
+
+// note puts a sample into the series.
+func (s *sampler) note(now time.Duration, o observed) {
+	length := (now - s.at).Seconds()
+	d := o.total.since(s.before)
+	s.at, s.before = now, o.total
+	add := func(name string, v float64) { s.record.Add(name, now, v) }
+	add(seriesExpected, float64(o.expected))
+	add(seriesLeast, float64(o.least))
+	add(seriesMost, float64(o.most))
+	for i, n := range o.names {
+		if v := None(); n >= 0 {
+			add(seriesNamesOf+s.r.cluster.members[i].name, float64(n))
+		} else {
+			add(seriesNamesOf+s.r.cluster.members[i].name, float64(v))
+		}
+	}
+	add(seriesBehind, float64(o.behind))
+	add(seriesVisible50, float64(quantile(s.views.recent, 50)))
+	add(seriesVisible99, float64(quantile(s.views.recent, 99)))
+	s.views.recent.Reset()
+	add(seriesQueue, float64(o.queue))
+	add(seriesMessages, float64(d.Sent.All())/length)
+	add(seriesBytes, float64(d.WireBytes)/length)
+	add(seriesConflicts, float64(d.Lost)/length)
+	add(seriesRepairs, float64(d.Pulls)/length)
+}
+
+func quantile(h *hdrhistogram.Histogram, percent float64) Value {
+	if h.TotalCount() == 0 {
+		return None()
+	}
+	return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
+}

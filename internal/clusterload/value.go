@@ -1,0 +1,46 @@
+package clusterload
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A Value is a number that may not exist: then it is NaN, and null in JSON.
+type Value float64
+
+// None is the Value that does not exist.
+func None() Value { return Value(math.NaN()) }
+
+// Exists reports whether there is a number.
+func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
+
+// MarshalJSON writes the number, or null.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if !v.Exists() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(v))
+}
+
+// Duration is the value in seconds as a duration.
+func (v Value) Duration() time.Duration {
+	return time.Duration(math.Round(float64(v) * float64(time.Second)))
+}
+
+// Spread is how times were spread.
+type Spread struct {
+	Count int64 `json:"count"`
+	P50   Value `json:"p50_seconds"`
+	P99   Value `json:"p99_seconds"`
+	Max   Value `json:"max_seconds"`
+}
+
+func spreadOf(h *hdrhistogram.Histogram) Spread {
+	if h.TotalCount() == 0 {
+		return Spread{P50: None(), P99: None(), Max: None()}
+	}
+	return Spread{Count: h.TotalCount(), P50: quantile(h, 50), P99: quantile(h, 99), Max: Value(time.Duration(h.Max()).Seconds())}
+}
