@@ -15,7 +15,7 @@ func (d *dice) next() uint64 {
 }
 
 // fork gives a source of its own to whatever number n stands for.
-func (d dice) fork(n uint64) dice {
+func fork(d dice, n uint64) dice {
 	f := d + dice(n)*0xd1342543de82ef95
 	return dice(f.next())
 }

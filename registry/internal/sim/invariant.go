@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -16,8 +17,8 @@ type Violation struct {
 	At        time.Duration
 }
 
-// Error returns the invariant's name and what was seen.
-func (v *Violation) Error() string { return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail) }
+// String returns the invariant's name and what was seen.
+func (v *Violation) String() string { return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail) }
 
 // violated ends the run.
 func (w *World) violated(invariant, format string, args ...any) {
@@ -46,8 +47,8 @@ func (n *node) settle(part int, in input) {
 	c := &n.cores[part]
 	out := c.Take()
 	if w := n.world; w.trace != nil {
-		for _, e := range out.Events {
-			w.logf("%s [%d] event %d %q %s %s %v", n.name, part, e.Type, e.Name, record(e.Record), record(e.Other), e.Why)
+		for i := range out.Events {
+			w.logf("%s [%d] %s", n.name, part, tell(&out.Events[i]))
 		}
 		for _, l := range out.Lost {
 			w.logf("%s [%d] LOST %s to %s", n.name, part, record(l.Own), record(l.Winner))
@@ -169,7 +170,7 @@ func (n *node) ownAuthority(c *core, ahead bool) {
 			w.dirty[r.Name] = true
 			n.newest = r.Time
 		}
-		if string(own.Meta) != string(r.Meta) {
+		if !bytes.Equal(own.Meta, r.Meta) {
 			w.violated("OwnAuthority", "%s has %v, which was %v", n.name, r, own)
 		}
 		w.note(n, r)
@@ -508,5 +509,5 @@ func same(a, b *replica.Record) bool {
 		return true
 	}
 	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq && a.Time == b.Time &&
-		string(a.Meta) == string(b.Meta) && a.Dead == b.Dead
+		bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
 }

@@ -95,7 +95,7 @@ func (n *node) look(other int, life uint32) {
 			}
 		}
 		if w.trace != nil {
-			w.logf("%s sees %s up, incarnation %d", n.name, w.nodes[other].name, v.incarnation-uint64(epoch))
+			w.logf("%s sees %s up, incarnation %s", n.name, w.nodes[other].name, inc(v.incarnation))
 		}
 		for i := range n.cores {
 			n.cores[i].NodeUp(n.at(), w.nodes[other].name, v.incarnation)

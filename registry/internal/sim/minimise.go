@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,19 +69,21 @@ func (f *Failure) fewerSteps() {
 
 // simplerSetup makes the world smaller and its weather fair.
 func (f *Failure) simplerSetup() {
-	for f.Setup.Nodes > 2 {
-		last := f.Setup.Nodes - 1
-		s := f.Setup
-		s.Nodes, s.Skew = last, s.Skew[:last]
-		var steps []Step
-		for _, step := range f.Steps {
-			if step.Node < last && step.Other < last {
-				step.Arg = keep(step, last)
-				steps = append(steps, step)
+	for k := f.Setup.Nodes - 1; k >= 0; k-- {
+		// Without the node all goes a little differently; what hurts may need another cast of the dice.
+		for luck := range uint64(8) {
+			if s, steps := f.without(k); s.Nodes < 2 {
+				break
+			} else if s.Luck = luck; f.try(s, steps) {
+				break
 			}
 		}
-		if !f.try(s, steps) {
-			break
+	}
+	for i, step := range f.Steps {
+		if step.Kind == Burst {
+			steps := slices.Clone(f.Steps)
+			for steps[i].Arg = 1; steps[i].Arg < step.Arg && !f.try(f.Setup, slices.Clone(steps)); steps[i].Arg *= 2 {
+			}
 		}
 	}
 	for _, change := range []func(*Setup){
@@ -105,17 +108,34 @@ func (f *Failure) simplerSetup() {
 	}
 }
 
-// keep takes the nodes that are gone out of a split's mask.
-func keep(s Step, nodes int) int {
-	if s.Kind == Split {
-		return s.Arg & (1<<nodes - 1)
+// without takes node k out of the world; the nodes after it move up.
+func (f *Failure) without(k int) (Setup, []Step) {
+	s := f.Setup
+	s.Nodes--
+	s.Drawn = slices.Delete(slices.Clone(s.Drawn), k, k+1)
+	s.Skew = slices.Delete(slices.Clone(s.Skew), k, k+1)
+	var steps []Step
+	for _, step := range f.Steps {
+		if step.Node == k && step.Kind != Split || step.Other == k && step.Kind.pairs() {
+			continue
+		}
+		if step.Node > k {
+			step.Node--
+		}
+		if step.Other > k {
+			step.Other--
+		}
+		if step.Kind == Split {
+			step.Arg = step.Arg&(1<<k-1) | step.Arg>>(k+1)<<k
+		}
+		steps = append(steps, step)
 	}
-	return s.Arg
+	return s, steps
 }
 
 // String tells the whole story: setup, steps, messages, and what was violated.
 func (f *Failure) String() string {
-	t := &trace{most: 120}
+	t := &trace{most: 200, brief: true}
 	v, _ := run(f.Setup, f.Steps, t)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v\n\n%s\n\n%d steps of %d:\n", f.Violation, &f.Setup, len(f.Steps), f.Drawn)

@@ -61,7 +61,17 @@ var plantedBugs = []plantedBug{
 	{"own claims not stamped again", "TestSeeds", []mutation{{"members.go", "\tfor _, r := range ahead {\n", "\tif $ {\n\t\tahead = nil\n\t}\n\tfor _, r := range ahead {\n"}}},
 	{"clock ahead not held back", "TestSeeds", []mutation{{"hlc/clock.go", "c.ahead = max(0, -median-c.maxSkew)", "c.ahead = max(0, -median-c.maxSkew)\n\tif $ {\n\t\tc.ahead = 0\n\t}"}}},
 	{"flush drops what does not fit", "TestSeeds", []mutation{{"flush.go", "\t\tp.flushed = u.UpTo\n", "\t\tp.flushed = u.UpTo\n\t\tif $ {\n\t\t\tp.flushed = t.seq\n\t\t}\n"}}},
-	{"tombstones kept for ever", "TestSeeds", []mutation{{"table.go", "\tif len(t.tombs) > p.cfg.Tombstones {\n", "\tif len(t.tombs) > p.cfg.Tombstones && !$ {\n"}}},
+	{"name given away that is taken", "TestSeeds", []mutation{{"partition.go", "\tif taken != nil {\n", "\tif taken != nil && !$ {\n"}}},
+	{"resolver asked the wrong way round", "TestSeeds", []mutation{{"claims.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
+	{"no event for a name that is back", "TestSeeds", []mutation{{"claims.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered", "\tif after != nil && !$ {\n\t\tp.event(Event{Type: Registered"}}},
+	{"winner that is gone stays published", "TestSeeds", []mutation{{"claims.go", "\tif p.cfg.Publish != nil {\n", "\tif p.cfg.Publish != nil && (after != nil || !$) {\n"}}},
+	{"chunks without a bound", "TestSeeds", []mutation{{"pull.go", "size+sizeOf(r) > p.cfg.ChunkBytes {", "size+sizeOf(r) > p.cfg.ChunkBytes && !$ {"}}},
+	{"node hidden on another's word", "TestSeeds", []mutation{{"receive.go", "\tp.spot(from, theirs, ours)\n", "\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.spot(from, theirs, ours)\n"}}},
+	{"record changed on its way", "TestSeeds", []mutation{{"table.go", "\tt.insert(r)\n", "\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = &forged\n\t}\n\tt.insert(r)\n"}}},
+	{"tombstones kept for ever", "TestSeeds", []mutation{
+		{"table.go", "\t\tp.bury(t) // own", "\t\tif !$ {\n\t\t\tp.bury(t)\n\t\t} // own"},
+		{"flush.go", "\tp.bury(t)\n", "\tif !$ {\n\t\tp.bury(t)\n\t}\n"},
+	}},
 }
 
 // plantedReplica is added to the core: which bug is planted, and what some of them do.
@@ -99,6 +109,23 @@ func (p *Partition) purge(name string) {
 	for _, r := range slices.Clone(c.claims) {
 		if r != winner && r.Node != p.cfg.Self {
 			p.place(name, r.Node, nil)
+		}
+	}
+}
+
+// around asks the resolver with its arguments swapped.
+func (p *Partition) around(a, b *Record, bug bool) int {
+	if bug {
+		return p.compare(b, a)
+	}
+	return p.compare(a, b)
+}
+
+// believe hides the nodes that another does not show.
+func (p *Partition) believe(at At, v *Vector) {
+	for _, e := range v.Entries {
+		if t := p.tables[e.Origin]; t != nil && t != p.own && t.visible && !e.Visible {
+			p.reveal(at, t, false, WhyNodeDown)
 		}
 	}
 }

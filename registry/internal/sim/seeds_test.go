@@ -168,7 +168,7 @@ func TestSameSeedSameWorld(t *testing.T) {
 			v, _ := run(s, Steps(s), tr)
 			told[i] = tr.String()
 			if v != nil {
-				told[i] += v.Error()
+				told[i] += v.String()
 			}
 		}
 		if told[0] != told[1] {

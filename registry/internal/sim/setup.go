@@ -12,7 +12,9 @@ import (
 // determines the run to the last message.
 type Setup struct {
 	Seed       uint64
+	Luck       uint64 // what the dice show besides; the minimiser tries others
 	Nodes      int
+	Drawn      []int // the numbers that the nodes had when they were drawn, which their dice go by
 	Partitions int
 	Resolver   Resolver
 	Shared     bool // names that begin with "s" are shared
@@ -44,7 +46,7 @@ type Weather struct {
 
 // NewSetup draws a world's setup from a seed.
 func NewSetup(seed uint64) Setup {
-	d := dice(seed).fork(1)
+	d := fork(dice(seed), 1)
 	s := Setup{
 		Seed:       seed,
 		Nodes:      2 + d.intn(6),
@@ -82,6 +84,7 @@ func NewSetup(seed uint64) Setup {
 		Most:       100_000,
 		Bound:      2 * time.Minute,
 	}
+	s.Drawn = numbers(s.Nodes)
 	s.Skew = make([]time.Duration, s.Nodes)
 	spread := of(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
 	for i := range s.Skew {
@@ -114,4 +117,12 @@ func (s *Setup) String() string {
 		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Skew, s.MaxSkew, s.Down, s.Up, s.Indirect,
 		s.Drop, s.Double, s.Delay, s.Straggle, s.GossipLoss, s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog, s.TickEvery,
 		l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience, l.PullTimeout, l.VectorEvery, l.ForgetAfter)
+}
+
+func numbers(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
 }

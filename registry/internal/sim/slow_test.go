@@ -11,7 +11,7 @@ import (
 func TestSlowAnswers(t *testing.T) {
 	for seed := uint64(1); seed <= 60; seed++ {
 		s := NewSetup(seed)
-		s.Nodes, s.Skew, s.Partitions = 4, make([]time.Duration, 4), 1
+		s.Nodes, s.Drawn, s.Skew, s.Partitions = 4, numbers(4), make([]time.Duration, 4), 1
 		s.Weather = Weather{Delay: [2]time.Duration{1e6, 300e6}}
 		s.Limits.PullTimeout, s.Limits.ChunkBytes, s.Limits.Tombstones = 200*time.Millisecond, 100, 1
 		s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog = 1, 60, 1, 1000

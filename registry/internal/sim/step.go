@@ -54,6 +54,9 @@ var stepNames = [...]string{
 
 func (k StepKind) String() string { return stepNames[k] }
 
+// pairs reports whether such steps concern two nodes.
+func (k StepKind) pairs() bool { return k == Cut || k == Sever || k == Mend || k == Suspect }
+
 // String writes the step for people.
 func (s Step) String() string {
 	head := fmt.Sprintf("%-12v %-11s", s.At, s.Kind)
@@ -88,7 +91,7 @@ func nodeName(i int) string { return string([]byte{'n', 'a' + byte(i)}) }
 // together differs from world to world, because a bug that needs many of one kind is
 // not met by worlds that have some of each.
 func Steps(s Setup) []Step {
-	d := dice(s.Seed).fork(2)
+	d := fork(dice(s.Seed), 2)
 	g := generator{dice: d, setup: s, gap: of(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
 	for i := range 1 + g.dice.intn(5) {
 		g.names = append(g.names, string([]byte{"xys"[g.dice.intn(3)], '0' + byte(i)}))

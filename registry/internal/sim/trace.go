@@ -12,10 +12,16 @@ type trace struct {
 	lines []string
 	most  int
 	cut   int
+	brief bool // leave out summaries
 }
 
 func (w *World) logf(format string, args ...any) {
 	t := w.trace
+	if t.brief && len(args) > 0 {
+		if last, ok := args[len(args)-1].(string); ok && strings.HasPrefix(last, "summary") {
+			return
+		}
+	}
 	if len(t.lines) >= t.most {
 		half := len(t.lines) / 2
 		t.cut += half
@@ -34,6 +40,25 @@ func (t *trace) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+var eventNames = [...]string{
+	replica.Registered: "registered", replica.Updated: "updated", replica.Unregistered: "unregistered",
+	replica.Conflict: "conflict", replica.Disagreement: "disagreement", replica.ResolverPanic: "resolver panic",
+	replica.SharedChanged: "shared changed", replica.ClockAhead: "clock ahead",
+}
+
+// tell writes an event for people.
+func tell(e *replica.Event) string {
+	switch e.Type {
+	case replica.ClockAhead:
+		return eventNames[e.Type]
+	case replica.Unregistered:
+		return fmt.Sprintf("%s %s: %s", eventNames[e.Type], record(e.Record), e.Why)
+	case replica.Conflict, replica.Disagreement, replica.Updated:
+		return fmt.Sprintf("%s %s over %s", eventNames[e.Type], record(e.Record), record(e.Other))
+	}
+	return fmt.Sprintf("%s %s", eventNames[e.Type], record(e.Record))
 }
 
 // describe writes a message for people.

@@ -60,13 +60,13 @@ func New(s Setup) *World {
 		made:      make(map[*replica.Record]origin),
 		dirty:     make(map[string]bool),
 	}
-	d := dice(s.Seed)
-	for i := range w.links {
-		w.links[i].dice = d.fork(uint64(1000 + i))
-	}
+	d := dice(s.Seed + s.Luck<<32)
 	for i := range w.nodes {
-		n := &node{world: w, id: i, name: nodeName(i), skew: s.Skew[i], dice: d.fork(uint64(100 + i))}
+		n := &node{world: w, id: i, name: nodeName(i), skew: s.Skew[i], dice: fork(d, uint64(100+s.Drawn[i]))}
 		w.nodes[i] = n
+		for j := range w.nodes {
+			w.link(i, j).dice = fork(d, uint64(1000+64*s.Drawn[i]+s.Drawn[j]))
+		}
 		n.start()
 	}
 	w.lookAround()
