@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -13,8 +14,8 @@ type Violation struct {
 	Detail    string
 }
 
-// Error returns the invariant's name and what was seen.
-func (v *Violation) Error() string { return v.Invariant + ": " + v.Detail }
+// String returns the invariant's name and what was seen.
+func (v *Violation) String() string { return v.Invariant + ": " + v.Detail }
 
 func violated(invariant, format string, args ...any) *Violation {
 	for i, a := range args {
@@ -101,7 +102,7 @@ func (e *effect) ownAuthority(_ *World, i int) *Violation {
 		}
 		return violated("LosersTold", "%v is gone, and nobody was told", was)
 	}
-	if was != nil && is != nil && was.Time == is.Time && string(was.Meta) == string(is.Meta) && e.in.kind == Deliver {
+	if was != nil && is != nil && was.Time == is.Time && bytes.Equal(was.Meta, is.Meta) && e.in.kind == Deliver {
 		return nil
 	}
 	return violated("OwnAuthority", "the own claim was %v and is %v", was, is)

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"bytes"
 	"flag"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ func explore(t *testing.T, worlds []World) {
 	var mu sync.Mutex // guards reports
 	reports := make([]Report, len(worlds))
 	t.Run("worlds", func(t *testing.T) {
-		for i, w := range worlds {
+		for i := range worlds {
+			w := worlds[i]
 			t.Run(strings.ReplaceAll(w.Name, " ", "-"), func(t *testing.T) {
 				t.Parallel()
 				if testing.Short() || race {
@@ -90,7 +92,7 @@ func TestStatesAreWrittenInFull(t *testing.T) {
 	}
 	var again state
 	again.parse(s.append(nil))
-	if string(again.append(nil)) != string(s.append(nil)) || again.node != s.node || again.view != s.view || again.budget != s.budget || !slices.Equal(again.flying, s.flying) {
+	if !bytes.Equal(again.append(nil), s.append(nil)) || again.node != s.node || again.view != s.view || again.budget != s.budget || !slices.Equal(again.flying, s.flying) {
 		t.Fatalf("%+v became %+v", s, again)
 	}
 }

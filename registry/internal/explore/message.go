@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -124,5 +125,5 @@ func same(a, b *replica.Record) bool {
 		return true
 	}
 	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq && a.Time == b.Time &&
-		string(a.Meta) == string(b.Meta) && a.Dead == b.Dead
+		bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
 }

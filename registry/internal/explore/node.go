@@ -75,8 +75,10 @@ func (n *node) read() {
 	// A probe with another hash than ours is answered by what we know.
 	probe := n.core.Clone(n.clock.Clone(), nil)
 	probe.Receive(n.at(), "", &replica.Summary{})
-	for _, e := range probe.Take().Send[0].Message.(*replica.Vector).Entries {
-		n.marks[nodeIndex(e.Origin)] = e
+	if v, ok := probe.Take().Send[0].Message.(*replica.Vector); ok {
+		for _, e := range v.Entries {
+			n.marks[nodeIndex(e.Origin)] = e
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package hlc
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestWhoIsTooFarAhead(t *testing.T) {
 		t.Run(fmt.Sprint(c.offsets), func(t *testing.T) {
 			clock, wall := New(time.Second), int64(1e18)
 			for i, o := range c.offsets {
-				clock.Heard(fmt.Sprint(i), wall+int64(o)*skew, wall)
+				clock.Heard(strconv.Itoa(i), wall+int64(o)*skew, wall)
 			}
 			require.Equal(t, time.Duration(c.ahead)*time.Second, clock.Stats().Ahead)
 			require.Equal(t, wall-int64(c.ahead)*skew, clock.Now(wall).Nanos)
@@ -99,7 +100,7 @@ func TestAMajorityBoundsEverybody(t *testing.T) {
 			c, wall := New(time.Second), int64(1e18)+offsets[i]
 			for j := range offsets {
 				if i != j {
-					c.Heard(fmt.Sprint(j), int64(1e18)+offsets[j], wall)
+					c.Heard(strconv.Itoa(j), int64(1e18)+offsets[j], wall)
 				}
 			}
 			require.LessOrEqual(r, c.Now(wall).Nanos, int64(1e18)+newest+skew)

@@ -11,8 +11,8 @@ import (
 
 const many = 100_000
 
-func bench(l Limits) (*Partition, At) {
-	p := New(Config{Self: "a", Incarnation: 1, Clock: hlc.New(time.Second), Limits: l})
+func bench() (*Partition, At) {
+	p := New(Config{Self: "a", Incarnation: 1, Clock: hlc.New(time.Second)})
 	at := At{Wall: 1e18, Mono: time.Hour}
 	p.NodeUp(at, "b", 1)
 	p.Receive(at, "b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 1, Visible: true}}})
@@ -20,8 +20,8 @@ func bench(l Limits) (*Partition, At) {
 	return p, at
 }
 
-func benchNames(n int) []string {
-	names := make([]string, n)
+func benchNames() []string {
+	names := make([]string, many)
 	for i := range names {
 		names[i] = fmt.Sprintf("service/instance-%06d", i)
 	}
@@ -30,7 +30,7 @@ func benchNames(n int) []string {
 
 // filled is a partition that holds many names of "b".
 func filled(names []string) (*Partition, At) {
-	p, at := bench(Limits{})
+	p, at := bench()
 	const batch = 20
 	for i := 0; i < len(names); i += batch {
 		u := &Update{Origin: "b", Incarnation: 1, After: uint64(i), UpTo: uint64(i + batch)}
@@ -44,26 +44,27 @@ func filled(names []string) (*Partition, At) {
 }
 
 func BenchmarkRegisterAndFlush(b *testing.B) {
-	names := benchNames(many)
-	p, at := bench(Limits{})
+	names := benchNames()
+	p, at := bench()
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
 		p.Register(at, names[i%many], nil)
-		if i++; i%20 == 0 {
+		i++
+		if i%20 == 0 {
 			p.Flush(1200, 0)
 			p.Take()
 		}
 		if i%many == 0 {
 			b.StopTimer()
-			p, at = bench(Limits{})
+			p, at = bench()
 			b.StartTimer()
 		}
 	}
 }
 
 func BenchmarkRegisterUnregister(b *testing.B) {
-	p, at := bench(Limits{})
+	p, at := bench()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		p.Register(at, "name", nil)
@@ -76,7 +77,7 @@ func BenchmarkRegisterUnregister(b *testing.B) {
 }
 
 func BenchmarkReceiveUpdate(b *testing.B) {
-	names := benchNames(many)
+	names := benchNames()
 	p, at := filled(names)
 	seq := p.tables["b"].seq
 	b.ReportAllocs()
@@ -91,7 +92,7 @@ func BenchmarkReceiveUpdate(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	names := benchNames(many)
+	names := benchNames()
 	p, _ := filled(names)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
@@ -102,7 +103,7 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkNodeDownAndUp(b *testing.B) {
-	p, at := filled(benchNames(many))
+	p, at := filled(benchNames())
 	seq := p.tables["b"].seq
 	for b.Loop() {
 		p.NodeDown(at, "b", false)
@@ -118,10 +119,10 @@ func BenchmarkNodeDownAndUp(b *testing.B) {
 
 // Who holds many names lets them all go, with no flush in between.
 func BenchmarkReleaseAll(b *testing.B) {
-	names := benchNames(many)
+	names := benchNames()
 	for b.Loop() {
 		b.StopTimer()
-		p, at := bench(Limits{})
+		p, at := bench()
 		for _, n := range names {
 			p.Register(at, n, nil)
 		}
@@ -137,14 +138,14 @@ func BenchmarkReleaseAll(b *testing.B) {
 }
 
 func BenchmarkServeSnapshot(b *testing.B) {
-	p, at := filled(benchNames(many))
+	p, at := filled(benchNames())
 	chunks, records := 0, 0
 	b.ReportAllocs()
 	for b.Loop() {
 		q := &Pull{Origin: "b", Incarnation: 1}
 		for more := true; more; {
 			p.Receive(at, "c", q)
-			c := p.Take().Send[0].Message.(*Chunk)
+			c := sent[*Chunk](p.Take())[0]
 			chunks, records, more = chunks+1, records+len(c.Records), c.More
 			q = &Pull{Origin: "b", Incarnation: 1, After: c.UpTo, Start: c.Start}
 		}
@@ -158,7 +159,7 @@ func BenchmarkServeSnapshot(b *testing.B) {
 
 // What a name costs on each node that does not hold it. The strings of names are shared with the test, and not counted.
 func BenchmarkHeapPerName(b *testing.B) {
-	names := benchNames(many)
+	names := benchNames()
 	var before, after runtime.MemStats
 	for b.Loop() {
 		runtime.GC()

@@ -107,7 +107,7 @@ func TestASnapshotSweepsWhatItDidNotList(t *testing.T) {
 	require.Equal(t, "gone", out.Events[2].Name)
 	require.Equal(t, WhyMissing, out.Events[2].Why)
 	require.Nil(t, o.Lookup("gone"))
-	require.EqualValues(t, 9, o.seq("b"))
+	require.EqualValues(t, 9, o.mark())
 	require.EqualValues(t, 8, o.tables["b"].floor, "tombstones before the start may be missing here too")
 	require.True(t, o.Synced())
 	require.EqualValues(t, 1, o.Stats().Resyncs)
@@ -125,7 +125,7 @@ func TestASnapshotBeginsAnewWithAnotherServer(t *testing.T) {
 		require.NotEqual(t, "c", to)
 		require.Equal(t, Pull{Origin: "b", Incarnation: 1}, *q, "from the start")
 		// This one dropped x in the meantime, and had y renewed.
-		out = o.hear(to, chunk(0, 10, 10, false, claim("y", 10)))
+		o.hear(to, chunk(0, 10, 10, false, claim("y", 10)))
 	}
 	require.Nil(t, o.Lookup("x"))
 	require.EqualValues(t, 10, o.Lookup("y").Seq)
@@ -139,7 +139,7 @@ func TestASnapshotWhoseServerRanOutOfTombstonesBeginsAnew(t *testing.T) {
 	o.hear("b", chunk(0, 30, 30, false, claim("y", 2), claim("z", 30)))
 	require.Nil(t, o.Lookup("x"))
 	require.NotNil(t, o.Lookup("y"))
-	require.EqualValues(t, 30, o.seq("b"))
+	require.EqualValues(t, 30, o.mark())
 	require.EqualValues(t, 2, o.Stats().Resyncs)
 }
 
@@ -151,7 +151,7 @@ func TestWhoIsAmidASnapshotServesNone(t *testing.T) {
 	server.hear("b", stands(20))
 	server.pass(time.Second)
 	server.hear("b", chunk(0, 12, 20, true, claim("x", 12))) // there is more to come
-	require.EqualValues(t, 5, server.seq("b"))
+	require.EqualValues(t, 5, server.mark())
 
 	asker := observe(t, Config{}, "b", "c")
 	asker.hear("b", update(0, 4, claim("x", 3), claim("y", 4)))

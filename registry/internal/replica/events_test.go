@@ -66,7 +66,7 @@ func TestEventsReplayToWhatIsShown(t *testing.T) {
 				require.Equal(r, claims["a"][name] != nil, p.Unregister(at, name, WhyEnded))
 				delete(claims["a"], name)
 			},
-			"flush": func(r *rapid.T) { p.Flush(60, 1) },
+			"flush": func(*rapid.T) { p.Flush(60, 1) },
 			"other": func(r *rapid.T) {
 				node := rapid.SampledFrom(others).Draw(r, "node")
 				if !up[node] {

@@ -29,7 +29,7 @@ func TestUpdatesApplyInWhateverOrderTheyCome(t *testing.T) {
 		for _, u := range all {
 			o.hear("b", u)
 		}
-		require.EqualValues(t, 12, o.seq("b"), "seed %d", seed)
+		require.EqualValues(t, 12, o.mark(), "seed %d", seed)
 		require.Equal(t, 12, o.Len())
 		require.Zero(t, o.Stats().Buffered)
 		require.Empty(t, pulls(o.pass(time.Minute)), "nothing is missing")
@@ -50,7 +50,7 @@ func TestAnUpdateThatOverlapsBringsWhatIsNew(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.hear("b", update(0, 2, claim("x", 1), claim("y", 2)))
 	o.hear("b", update(1, 4, claim("y", 2), tombstone("x", 3), claim("z", 4)))
-	require.EqualValues(t, 4, o.seq("b"))
+	require.EqualValues(t, 4, o.mark())
 	require.Nil(t, o.Lookup("x"))
 	require.NotNil(t, o.Lookup("y"))
 	require.NotNil(t, o.Lookup("z"))
@@ -75,7 +75,7 @@ func TestUpdatesThatWaitAreBounded(t *testing.T) {
 	require.EqualValues(t, 5, o.Stats().DroppedBuffered)
 	require.EqualValues(t, 8, o.Stats().Gaps)
 	o.hear("b", all[0])
-	require.EqualValues(t, 4, o.seq("b"), "the nearest were kept")
+	require.EqualValues(t, 4, o.mark(), "the nearest were kept")
 	q := pulls(o.pass(time.Second))["b"]
 	require.NotNil(t, q, "the rest is asked for")
 	require.Equal(t, Pull{Origin: "b", Incarnation: 1, After: 4}, *q)
@@ -116,6 +116,6 @@ func TestALateChunkCanNotBringBackWhatIsGone(t *testing.T) {
 		o.hear("b", update(0, 2, tombstone("x", 2)))
 		o.hear("c", chunk(0, 1, 0, false, claim("x", 1)))
 		require.Nil(t, o.Lookup("x"))
-		require.EqualValues(t, 2, o.seq("b"))
+		require.EqualValues(t, 2, o.mark())
 	}
 }

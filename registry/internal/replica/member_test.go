@@ -23,7 +23,7 @@ func TestANodeThatIsDownIsHiddenAndComesBack(t *testing.T) {
 	require.Empty(t, o.Take().Events, "told twice")
 
 	o.hear("c", update(3, 4, tombstone("x", 4)))
-	require.EqualValues(t, 3, o.seq("b"), "nothing is taken for a node that is down")
+	require.EqualValues(t, 3, o.mark(), "nothing is taken for a node that is down")
 
 	o.pass(time.Second)
 	o.NodeUp(o.at, "b", 1)
@@ -62,7 +62,7 @@ func TestANodeThatLeftIsDropped(t *testing.T) {
 	require.Len(t, out.Events, 1)
 	require.Equal(t, WhyNodeLeft, out.Events[0].Why)
 	require.Zero(t, o.Stats().Log)
-	require.Zero(t, o.seq("b"))
+	require.Zero(t, o.mark())
 	o.hear("b", update(0, 1, claim("x", 1)))
 	require.Nil(t, o.Lookup("x"))
 }

@@ -57,7 +57,8 @@ func TestPullsUnderWayAreBounded(t *testing.T) {
 	for served := 0; served < 20; {
 		var next []Envelope
 		for _, e := range out.Send {
-			q := e.Message.(*Pull)
+			q, ok := e.Message.(*Pull)
+			require.True(t, ok)
 			require.Equal(t, "n07", e.To)
 			c := &Chunk{Origin: q.Origin, Incarnation: 1, UpTo: 1, Records: []*Record{claimOf(q.Origin, q.Origin, 1)}}
 			more := o.hear("n07", c).Send
@@ -159,7 +160,7 @@ func TestOnlyTheAnswerToThePullIsTaken(t *testing.T) {
 			ignored := o.Stats().Ignored
 			require.Equal(t, Output{}, o.hear(c.from, c.chunk))
 			require.Equal(t, ignored+1, o.Stats().Ignored)
-			require.Zero(t, o.seq("b"))
+			require.Zero(t, o.mark())
 			require.NotNil(t, o.tables["b"].pull, "the answer is still to come")
 			o.hear("c", chunk(0, 5, 0, false, claim("x", 5)))
 			require.NotNil(t, o.Lookup("x"))

@@ -49,7 +49,7 @@ func TestResolvers(t *testing.T) {
 		panics  bool
 	}{
 		"none: the newer":    {nil, "b", false},
-		"always the first":   {func(x, y *Record) int { return 1 }, "a", false},
+		"always the first":   {func(*Record, *Record) int { return 1 }, "a", false},
 		"the older":          {func(x, y *Record) int { return y.Time.Compare(x.Time) }, "a", false},
 		"by metadata":        {byMeta, "b", false},
 		"the other way":      {func(x, y *Record) int { return -byMeta(x, y) }, "a", false},
@@ -136,8 +136,12 @@ func TestOfThreeTheBestWins(t *testing.T) {
 	o := observe(t, Config{}, "b", "c")
 	o.Register(o.at, "x", nil)
 	own := o.Own("x")
-	o.hear("b", &Update{Origin: "b", Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: "b", Seq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}}})
+	o.Take()
+	first := o.hear("b", &Update{Origin: "b", Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: "b", Seq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}}})
 	out := o.hear("c", &Update{Origin: "c", Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: "c", Seq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos - 5}}}})
+	require.Equal(t, []EventType{Unregistered, Registered, Conflict}, types(first.Events))
+	require.Equal(t, WhyConflict, first.Events[0].Why)
+	require.Equal(t, own, first.Events[0].Record)
 	require.Equal(t, "b", o.Lookup("x").Node)
 	require.Nil(t, o.Own("x"))
 	require.Len(t, o.Claims("x"), 2)
