@@ -33,6 +33,8 @@
 //   - Authentic: what is shown anywhere was written by its node, word for word.
 //   - DownIsHidden: claims of a node that is seen to be down are not shown.
 //   - NoHearsay: claims are hidden because of this node's own membership, never on another node's word.
+//   - ShownWhenConfirmed: the claims of a node that came up are shown only when this replica has come as far as
+//     somebody who spoke for it.
 //   - Monotone: timestamps of a node's claims grow, unless its clock was found ahead; if all clocks are right, they are
 //     the time of the claim.
 //   - RegisterIsHonest: a registration fails exactly if the name is seen to be taken, and names the holder.
@@ -60,5 +62,9 @@
 // steps, messages, and both views of what was violated. The same seed fails alike, until the core or this
 // package changes.
 //
-// TestPlantedBugs builds the core with one line changed at a time, and wants every such bug caught.
+// TestPlantedBugs compiles the core with some thirty bugs in it, by an overlay that changes lines of its source, switches
+// one on at a time, and wants each caught. It fails if a line to be changed is no longer there. TestFlapping lets the links of
+// 16 nodes flap for a simulated minute and bounds queues, messages per flap and the time until all is
+// whole. TestSynRace is the race of syn's model, by hand; TestSlowAnswers and TestTwoRunsApart are for bugs
+// that seeds found and meet rarely.
 package sim
