@@ -69,6 +69,7 @@ func TestFullQueuePushesBack(t *testing.T) {
 		s := a.Stats().Partitions[0]
 		require.Equal(t, 4, s.QueueHigh)
 		require.Zero(t, s.Waiting)
+		require.Zero(t, a.parts[0].gate.granted, "who gave up left no claim on room")
 
 		node.jam(false)
 		time.Sleep(30 * time.Second) // what was lost is asked for

@@ -50,8 +50,35 @@ func TestOpenBringsWhatTheOthersHave(t *testing.T) {
 			_, err := a.Register(t.Context(), fmt.Sprint("name ", i), nil)
 			require.NoError(t, err)
 		}
+		before := time.Now()
 		b, _ := lan.open(t, "b")
 		require.Equal(t, 1000, b.Len(), "at the moment when Open returns")
+		require.Less(t, time.Since(before), time.Second, "Open saw that all was there")
+	})
+}
+
+// An Open that waits in vain returns after SyncTimeout; the registry works, and the rest comes later.
+func TestOpenDoesNotWaitForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		lan := newLAN()
+		a, node := lan.open(t, "a")
+		_, err := a.Register(t.Context(), "x", nil)
+		require.NoError(t, err)
+		node.jam(true)
+		before := time.Now()
+		b, _ := lan.open(t, "b")
+		require.Equal(t, DefaultSyncTimeout, time.Since(before))
+		require.Zero(t, b.Len())
+		node.jam(false)
+		c, err := b.WaitFor(t.Context(), "x")
+		require.NoError(t, err)
+		require.Equal(t, "a", c.Node)
+
+		node.jam(true)
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = open(impatient, Config{NodeName: "c", Partitions: 4, Seeds: []string{"a:1"}}, lan.connect)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
 
