@@ -148,10 +148,10 @@ func (x *explorer) do(s *state, a Step) *Violation {
 
 // hear brings what i's membership shows of j up to date.
 func (x *explorer) hear(s *state, i, j int) *Violation {
-	real := s.real(i, j)
-	s.view[i][j] = real
-	if real > 0 {
-		return x.local(s, i, input{kind: Hear, a: uint8(j), b: real - 1})
+	run := s.real(i, j)
+	s.view[i][j] = run
+	if run > 0 {
+		return x.local(s, i, input{kind: Hear, a: uint8(j), b: run - 1})
 	}
 	return x.local(s, i, input{kind: Suspect, a: uint8(j), b: s.left >> j & 1})
 }

@@ -200,3 +200,42 @@ func TestASnapshotStaysWithItsServerForAWhile(t *testing.T) {
 	require.Equal(t, 2, o.Len())
 	require.EqualValues(t, 1, o.Stats().Resyncs)
 }
+
+// Part of a snapshot came from one server, and the rest from another that is less far. What the first one brought is
+// newer, and stays.
+func TestWhatAnAbandonedSnapshotBroughtStays(t *testing.T) {
+	for name, newest := range map[string]*Record{"a claim": claim("x", 12), "a tombstone": tombstone("x", 12)} {
+		t.Run(name, func(t *testing.T) {
+			o := observe(t, Config{}, "b", "c", "d")
+			o.hear("c", stands(20))
+			o.hear("c", chunk(0, 14, 9, true, newest, claim("z", 14)))
+			o.NodeDown(o.at, "c", false)
+			out := o.hear("d", stands(9))
+			require.Len(t, pulls(out), 1)
+			for to := range pulls(out) {
+				out = o.hear(to, chunk(0, 9, 0, false, claim("x", 8), claim("y", 9)))
+			}
+			require.Equal(t, []string{"y"}, names(out.Events))
+			require.EqualValues(t, 9, o.mark())
+			if newest.Dead {
+				require.Nil(t, o.Lookup("x"))
+			} else {
+				require.Equal(t, newest, o.Lookup("x"))
+			}
+			var seqs []uint64
+			for _, r := range o.tables["b"].log {
+				seqs = append(seqs, r.Seq)
+			}
+			require.IsIncreasing(t, seqs)
+			require.Empty(t, names(o.hear("b", update(9, 14, newest, claim("z", 14))).Events), "no news")
+			require.NotNil(t, o.Lookup("z"))
+		})
+	}
+}
+
+func names(events []Event) (all []string) {
+	for _, e := range events {
+		all = append(all, e.Name)
+	}
+	return all
+}

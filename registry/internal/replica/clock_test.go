@@ -44,3 +44,14 @@ func TestAClaimThatWasAheadLosesOnceItIsStampedAgain(t *testing.T) {
 	require.Len(t, out.Lost, 1)
 	require.Equal(t, "b", o.Lookup("x").Node)
 }
+
+// Who takes a name after another is newer than that one was, even if its wall clock is behind.
+func TestAClaimIsNewerThanAllThatWereSeen(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	theirs := claim("x", 1)
+	theirs.Time.Nanos = o.at.Wall + int64(500*time.Millisecond)
+	o.hear("b", update(0, 1, theirs))
+	o.hear("b", update(1, 2, tombstone("x", 2)))
+	own, _ := o.Register(o.at, "x", nil)
+	require.Positive(t, own.Time.Compare(theirs.Time))
+}

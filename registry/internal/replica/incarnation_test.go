@@ -41,6 +41,20 @@ func TestARestartedNodesClaimsAreDropped(t *testing.T) {
 	}
 }
 
+func TestARestartedNodeIsHiddenUntilSomebodySpeaksForIt(t *testing.T) {
+	o := observe(t, Config{Limits: Limits{Tombstones: -1}}, "b", "c")
+	o.hear("b", update(0, 9, claim("x", 8), tombstone("y", 9)))
+	o.NodeUp(o.at, "b", 2)
+	o.hear("c", &Update{Origin: "b", Incarnation: 2, UpTo: 1, Records: []*Record{claim("x", 1)}})
+	require.Zero(t, o.Len(), "there may be more, such as that x is gone")
+	o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Seq: 1, Visible: true}}})
+	require.Equal(t, 1, o.Len())
+	// The new sequence has nothing to do with the old: no tombstone of it was ever dropped.
+	c := sent[*Chunk](o.hear("c", &Pull{Origin: "b", Incarnation: 2}))
+	require.Len(t, c, 1)
+	require.Zero(t, c[0].Start)
+}
+
 func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.NodeUp(o.at, "b", 9)

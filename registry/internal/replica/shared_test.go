@@ -34,6 +34,10 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 		require.Zero(t, count(c.event[n], Registered))
 		require.Equal(t, 1, p.Len())
 	}
+	c.nodes["c"].Unregister(c.at, "group/g", WhyReleased)
+	own, taken := c.nodes["c"].Register(c.at, "group/g", nil)
+	require.Nil(t, taken, "that others have it is no matter")
+	require.NotNil(t, own)
 	c.nodes["b"].Unregister(c.at, "group/g", WhyEnded)
 	c.pump(time.Second)
 	last := c.event["c"][len(c.event["c"])-1]
