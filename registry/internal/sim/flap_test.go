@@ -11,7 +11,7 @@ import (
 // What flapping may cost, and how soon it must be over.
 const (
 	flapNodes    = 16
-	flapTime     = time.Minute
+	flapTime     = time.Minute     // a third of it with -short
 	flapOwn      = 20              // names that each node holds throughout
 	flapMessages = 10              // per flap, above what the same cluster sends without flaps
 	flapPending  = 8               // names that wait to be flushed, on any node
@@ -38,11 +38,11 @@ func flapSetup(seed uint64, indirect bool) Setup {
 }
 
 // flapSteps draws claims and releases, and flaps: a link, or all links of a node, cut for up to two seconds.
-func flapSteps(s Setup, flapping bool) (steps []Step, flaps int) {
+func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flaps int) {
 	d := fork(dice(s.Seed), 3)
 	g := generator{setup: s}
 	var pending []Step
-	for at := time.Duration(0); at < flapTime; at += 50 * time.Millisecond {
+	for at := time.Duration(0); at < length; at += 50 * time.Millisecond {
 		for len(pending) > 0 && pending[0].At <= at {
 			g.steps = append(g.steps, pending[0])
 			pending = pending[1:]
@@ -79,9 +79,9 @@ type flapResult struct {
 	whole                        time.Duration
 }
 
-// flap runs the minute. It watches that whoever is seen up, and was spoken for, is shown: nobody is
+// flap runs the steps. It watches that whoever is seen up, and was spoken for, is shown: nobody is
 // lost from sight on hearsay.
-func flap(t *testing.T, s Setup, flapping bool) (r flapResult) {
+func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapResult) {
 	w := New(s)
 	defer func() {
 		if v, ok := recover().(*Violation); ok {
@@ -97,7 +97,7 @@ func flap(t *testing.T, s Setup, flapping bool) (r flapResult) {
 	w.rest()
 	w.round = w.now
 	w.sent, w.pending = [6]int{}, 0
-	steps, flaps := flapSteps(s, flapping)
+	steps, flaps := flapSteps(s, length, flapping)
 	var shown [flapNodes][flapNodes]bool
 	watch := func() {
 		for i, n := range w.nodes {
@@ -155,9 +155,9 @@ func everywhere(w *World) bool {
 // TestFlapping lets links flap for a simulated minute (F2). Queues stay bounded, each flap costs a bounded number of
 // messages, nobody is lost from sight on hearsay, and the cluster is whole soon after.
 func TestFlapping(t *testing.T) {
-	seeds := 2
+	seeds, length := 2, flapTime
 	if testing.Short() {
-		seeds = 1
+		seeds, length = 1, flapTime/3
 	}
 	for _, indirect := range []bool{false, true} {
 		if indirect && testing.Short() {
@@ -165,7 +165,7 @@ func TestFlapping(t *testing.T) {
 		}
 		for seed := range seeds {
 			s := flapSetup(uint64(seed+1), indirect)
-			quiet, loud := flap(t, s, false), flap(t, s, true)
+			quiet, loud := flap(t, s, length, false), flap(t, s, length, true)
 			each := float64(loud.sent-quiet.sent) / float64(loud.flaps)
 			t.Logf("seed %d, through others %v: %d flaps of a link; messages %d against %d without flaps, %.1f per flap %v; waiting at most %d, under way at most %d; whole %v after the last",
 				s.Seed, indirect, loud.flaps, loud.sent, quiet.sent, each, loud.byKind[1:], loud.pending, loud.flying, loud.whole)
