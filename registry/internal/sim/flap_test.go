@@ -16,7 +16,7 @@ const (
 	flapMessages = 10              // per flap, above what the same cluster sends without flaps
 	flapPending  = 8               // names that wait to be flushed, on any node
 	flapFlying   = 200             // messages under way at a time
-	flapWhole    = 3 * time.Second // after the last flap, every claim is seen everywhere
+	flapWhole    = 5 * time.Second // after the last flap, every claim is seen everywhere
 )
 
 // flapSetup is a cluster with the registry's defaults. Where members are probed through others (as memberlist does)
