@@ -93,6 +93,11 @@ type Config struct {
 	// have; 5 s by default. After that they return, and the rest comes in the background.
 	SyncTimeout time.Duration
 
+	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other node, and above
+	// which gossip spreads them; 32 by default, negative: always by gossip. Straight is faster and costs
+	// less on the wire, as long as a node can be expected to send that many packets for a change.
+	GossipAbove int
+
 	// GossipInterval is the time between two rounds of gossip, ProbeInterval that between two
 	// checks of another node, ProbeTimeout how long a node may take to answer, and SuspicionMult how
 	// many probe intervals (times the logarithm of the cluster's size) a silent node has

@@ -179,6 +179,8 @@ func (n *fakeNode) Broadcast(partition int, u *replica.Update) bool {
 	return true
 }
 
+func (n *fakeNode) Relay(partition int, u *replica.Update) { n.Broadcast(partition, u) }
+
 func (n *fakeNode) Backlog() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

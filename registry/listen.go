@@ -26,6 +26,7 @@ func listen(r *Registry) (network, error) {
 		Logger:      c.Logger,
 		Transport:   c.Transport,
 
+		GossipAbove:    c.GossipAbove,
 		GossipInterval: c.GossipInterval,
 		ProbeInterval:  c.ProbeInterval,
 		ProbeTimeout:   c.ProbeTimeout,

@@ -83,8 +83,8 @@ func TestThreeNodes(t *testing.T) {
 
 	s := b.Stats()
 	require.Equal(t, 1, s.Names)
-	require.NotZero(t, s.Network.Gossip.FramesIn)
-	require.NotZero(t, s.Network.Gossip.FramesOut)
+	require.NotZero(t, s.Network.Packets.FramesIn)
+	require.NotZero(t, s.Network.Packets.FramesOut)
 	require.Zero(t, s.Network.Rejected)
 }
 

@@ -15,8 +15,11 @@ type network interface {
 	Leave(ctx context.Context) error
 	Close() error
 
-	// Broadcast has gossip carry an update to all nodes. It reports whether there was room for it.
+	// Broadcast sends an update of this node to all others in packets, straight or by gossip. It reports whether
+	// there was room for it.
 	Broadcast(partition int, u *replica.Update) bool
+	// Relay passes on an update of another node, where gossip carries updates.
+	Relay(partition int, u *replica.Update)
 	// Backlog is how many updates gossip carries now.
 	Backlog() int
 	// SendAll sends an update straight to each node, reliably. It waits for room until ctx ends, and

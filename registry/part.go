@@ -203,9 +203,9 @@ func (p *part) receive() {
 	}
 }
 
-// flush sends own changes: a few by gossip, many straight to every node, one piece at a time so that the
-// goroutine stays responsive. Gossip has about one packet per round and node, so that more than a little would wait
-// in it for seconds. flush reports whether it should be called again at once.
+// flush sends own changes: a few in packets, many over connections to every node, one piece at a time so that the
+// goroutine stays responsive. Where gossip carries the packets it has about one per round and node, so that more than a
+// little would wait in it for seconds. flush reports whether it should be called again at once.
 func (p *part) flush() (again bool) {
 	p.mu.Lock()
 	depth, _ := p.core.Pending()

@@ -30,7 +30,7 @@ func (q *broadcasts) init(s *members, limit int) {
 	q.queue.NumNodes = func() int { return s.others() + 1 }
 }
 
-// A broadcast is one message. None replaces another: each has another part of a sequence.
+// A broadcast is one message that gossip carries. None replaces another: each has another part of a sequence.
 type broadcast []byte
 
 func (broadcast) Invalidates(memberlist.Broadcast) bool { return false }
@@ -38,18 +38,54 @@ func (b broadcast) Message() []byte                     { return b }
 func (broadcast) Finished()                             {}
 func (broadcast) UniqueBroadcast()                      {}
 
-// Broadcast queues an update, the own or one that is passed on, for gossip. It does not block, and reports false
-// if the queue is full or the update does not fit into a packet. While the node is alone there is nobody to
-// tell, and it reports true.
+// Broadcast sends an update of the own node to all members, by packets that may be lost. In a cluster of up to
+// GossipAbove nodes they go straight to each; in a larger one the update is queued for gossip. Broadcast does not block, and
+// reports false if the queue is full or the update does not fit into a packet. While the node is alone there is
+// nobody to tell, and it reports true.
+//
+// Gossip sends one packet per round to each of three nodes, and each node passes on what is news to it: in a
+// cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a few hundred updates a second fill
+// all rounds. Straight on it crosses 4 or 15 times, as soon as it is made.
 func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	item := wire.Item{Partition: partition, Message: u}
 	if wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
 		m.counters.tooLarge.Add(1)
 		return false
 	}
-	if m.members.others() == 0 {
+	switch others := m.members.others(); {
+	case others == 0:
 		return true
+	case m.isSmall(others):
+		return m.spread(item)
+	default:
+		return m.gossip(item)
 	}
+}
+
+// Relay passes an update of another node on where gossip carries updates; elsewhere its origin has sent it to all. Like
+// Broadcast it does not block.
+func (m *Mesh) Relay(partition int, u *replica.Update) {
+	item := wire.Item{Partition: partition, Message: u}
+	if m.isSmall(m.members.others()) || wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+		return
+	}
+	m.gossip(item)
+}
+
+func (m *Mesh) isSmall(others int) bool { return others < m.cfg.GossipAbove }
+
+// spread sends an item to each member in packets, and over a connection where too many packets wait.
+func (m *Mesh) spread(item wire.Item) bool {
+	sent, size := true, item.Size()
+	for _, x := range m.members.all() {
+		if !m.probes.put(x.Name, item, size) && !m.Send(x.Name, item.Partition, item.Message) {
+			sent = false
+		}
+	}
+	return sent
+}
+
+func (m *Mesh) gossip(item wire.Item) bool {
 	b, err := m.encode(byGossip, []wire.Item{item})
 	if err != nil {
 		m.invalid(err)

@@ -20,6 +20,7 @@ const (
 	DefaultSuspicionMult  = 4
 	DefaultPacketSize     = 1400
 	DefaultQueueLimit     = 512
+	DefaultGossipAbove    = 32
 	DefaultPeerQueueBytes = 4 << 20
 	DefaultRejoinInterval = 5 * time.Second
 )
@@ -41,6 +42,7 @@ type Config struct {
 	Logger    *slog.Logger
 	Transport memberlist.Transport // nil: UDP and TCP on BindAddr; the mesh shuts it down, if Open succeeds or not
 
+	GossipAbove    int           // nodes up to which updates go straight to each; 0: 32, negative: always by gossip
 	GossipInterval time.Duration // between rounds of gossip; 0: 50 ms
 	ProbeInterval  time.Duration // between probes of members; 0: 1 s
 	ProbeTimeout   time.Duration // for an answer to a probe; 0: 500 ms, or half of ProbeInterval
@@ -103,6 +105,7 @@ func (c Config) withDefaults() (Config, error) {
 	fill(&c.RejoinInterval, DefaultRejoinInterval)
 	fill(&c.PacketSize, DefaultPacketSize)
 	fill(&c.QueueLimit, DefaultQueueLimit)
+	fill(&c.GossipAbove, DefaultGossipAbove)
 	fill(&c.PeerQueueBytes, DefaultPeerQueueBytes)
 	fill(&c.BindAddr, "0.0.0.0")
 	if c.Wall == nil {

@@ -3,8 +3,9 @@
 //
 // # Paths
 //
-// [Mesh.Broadcast] puts an update into a bounded queue from which memberlist fills packets of gossip. Each node
-// that hears news broadcasts it again, so a node sends each update only a few times: see retransmits. A queue
+// [Mesh.Broadcast] sends an update to all members, straight in packets while they are few. Among many it puts
+// it into a bounded queue from which memberlist fills packets of gossip, and each node that hears news has
+// [Mesh.Relay] pass it on, so a node sends each update only a few times: see retransmits. A queue
 // that is full says so and drops nothing; while the node is alone it takes nothing, since nobody would empty it.
 //
 // [Mesh.Send] and [Mesh.SendAll] queue a message for one member or all. Each member has a goroutine and

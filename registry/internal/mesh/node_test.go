@@ -73,7 +73,7 @@ func (n *node) Frame(f *wire.Frame, size int) {
 		if !n.seen[key] {
 			n.seen[key] = true
 			if n.relay && n.Mesh != nil {
-				n.Broadcast(i.Partition, u)
+				n.Relay(i.Partition, u)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func (n *node) names() (names []string) {
 func config(name string) Config {
 	return Config{
 		Node: name, BindAddr: "127.0.0.1", Identity: identity, Incarnation: 1,
-		GossipInterval: 10 * time.Millisecond, ProbeInterval: 200 * time.Millisecond,
+		GossipAbove: -1, GossipInterval: 10 * time.Millisecond, ProbeInterval: 200 * time.Millisecond,
 		ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 3, RejoinInterval: 200 * time.Millisecond,
 	}
 }

@@ -83,6 +83,37 @@ func TestBroadcastIsBounded(t *testing.T) {
 	require.EqualValues(t, 1, a.Stats().Dropped.TooLarge)
 }
 
+// TestSmallClustersNeedNoGossip shows that updates go straight to each member up to a size of cluster, and
+// are then not passed on.
+func TestSmallClustersNeedNoGossip(t *testing.T) {
+	nodes := cluster(t, 3, func(c *Config) { c.GossipAbove = 3 })
+	for i := range 100 {
+		require.True(t, nodes[0].Broadcast(i%16, update("a", uint64(i+1), 10)))
+	}
+	for _, n := range nodes[1:] {
+		soon(t, "all have come", func() bool {
+			for i := range 100 {
+				if !n.has("a", i%16, uint64(i+1)) {
+					return false
+				}
+			}
+			return true
+		})
+		n.Relay(0, update("a", 1, 10))
+	}
+	for _, n := range nodes {
+		require.Zero(t, n.Stats().Gossip.FramesOut)
+		require.Zero(t, n.Stats().BroadcastHigh)
+	}
+	require.Less(t, nodes[0].Stats().Probe.FramesOut, uint64(200), "updates share packets")
+
+	fourth := open(t, func() Config { c := config("d"); c.GossipAbove = 3; return c }())
+	join(t, fourth, nodes[0])
+	together(t, append(nodes, fourth)...)
+	require.True(t, nodes[0].Broadcast(0, update("a", 101, 10)))
+	require.Positive(t, nodes[0].Stats().BroadcastHigh)
+}
+
 // TestLargestBroadcastTravels shows that BroadcastSize leaves room for all that is put around it.
 func TestLargestBroadcastTravels(t *testing.T) {
 	for _, keys := range [][][]byte{nil, {bytes.Repeat([]byte{1}, 32)}} {
