@@ -16,9 +16,8 @@ func completeFile(cmd *cobra.Command, flag string, extensions ...string) {
 	mustComplete(cmd.MarkFlagFilename(flag, extensions...))
 }
 
-func completeFolder(cmd *cobra.Command, flag string) {
-	mustComplete(cmd.MarkFlagDirname(flag))
-}
+// completeOut is for --out.
+func completeOut(cmd *cobra.Command) { mustComplete(cmd.MarkFlagDirname("out")) }
 
 // completeScenario is for --scenario.
 func completeScenario(cmd *cobra.Command) { completeFile(cmd, "scenario", "yaml", "yml", "json") }

@@ -64,7 +64,7 @@ that is not busy with other things.`,
 	flags.DurationVar(&f.fetchTimeout, "fetch-timeout", 100*time.Millisecond, "the flight's time-out, below --timeout; with the fix off there is none")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a cell with the fix on is not a value or an error at once")
 	flags.StringVar(&f.dir, "out", "", "write report.html and result.json into this `folder`")
-	completeFolder(cmd, "out")
+	completeOut(cmd)
 	return cmd
 }
 

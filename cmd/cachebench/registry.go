@@ -104,7 +104,7 @@ deeper, than the scenario allows.`,
 	completeValues(cmd, "resolver", scenario.Resolvers()...)
 	completeValues(cmd, "partitions", "1", "16", "1,16")
 	completeScenario(cmd)
-	completeFolder(cmd, "out")
+	completeOut(cmd)
 	return cmd
 }
 

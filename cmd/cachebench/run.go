@@ -142,7 +142,7 @@ replay.`,
 	completeValues(cmd, "trace-format", "auto", "arc", "keys", "csv")
 	completeScenario(cmd)
 	completeFile(cmd, "trace")
-	completeFolder(cmd, "out")
+	completeOut(cmd)
 	return cmd
 }
 

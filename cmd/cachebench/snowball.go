@@ -95,7 +95,7 @@ is 1 if it does not show that.`,
 	completeValues(cmd, "fault", snowball.Faults()...)
 	completeValues(cmd, "keys", keyLaws...)
 	completeScenario(cmd)
-	completeFolder(cmd, "out")
+	completeOut(cmd)
 	return cmd
 }
 

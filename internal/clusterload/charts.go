@@ -14,58 +14,72 @@ import (
 const mostLines = 9
 
 // Charts draws the series of all runs with the window of the disturbance shaded. The first one tells the story on
-// its own.
+// its own: the names that each node shows or, of several runs, how much the nodes lag behind.
 func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 	chart := func(name, title, unit, caption string) *report.Chart {
-		return r.mark(s, &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name)})
+		return r.shade(s, &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name)})
 	}
-	shown := r.mark(s, &report.Chart{
-		Title: "Names visible", Unit: "names", Wide: true, Lines: r.nameLines(s),
-		Caption: "What each node shows, and how many names have a holder in truth. Names of nodes that are thought to be down are hidden at once and come back when these are heard of again.",
-	})
+	behind := r.mark(s, chart(seriesBehind, "Views behind", "views",
+		"A view is one name on one node. It is behind if it is not what it must be; what is under way counts."))
+	first, second := r.namesChart(s), behind
 	if len(r.Runs) > 1 {
-		shown.Caption = "On the node that shows fewest, and how many names have a holder in truth."
+		first, second = second, first
 	}
-	low, high := extent(shown)
-	if high > low && low > high/2 {
-		// What happens is lost in a picture that begins at 0.
-		margin := (high - low) * 0.15
-		shown.YRange = [2]float64{low - margin, high + margin}
-	}
-	latency := chart(seriesVisible99, "Registration to visibility, p99", "log scale",
-		"Of what became visible on another node in each moment. After a split those are first that were made in it. A gap: nothing became visible.")
-	latency.Quantity, latency.Log = report.Seconds, true
-	if len(r.Runs) == 1 {
-		latency.Title = "Registration to visibility"
-		latency.Lines = slices.Concat(named(r.lines(seriesVisible50), "p50"), named(r.lines(seriesVisible99), "p99"))
-	}
+	first.Wide = true
 	bytes := chart(seriesBytes, "Bytes on the wire", "per second", "Sent by all nodes together, with all that membership needs.")
 	bytes.Quantity = report.Bytes
 	charts := []*report.Chart{
-		shown,
-		chart(seriesBehind, "Views behind", "views", "A view is one name on one node. It is behind if it is not what it must be; what is under way counts."),
-		latency,
+		first, second, r.latencyChart(s),
 		chart(seriesQueue, "Queue depth", "names", "Names that wait to be sent, in the deepest queue of any partition on any node."),
 		chart(seriesMessages, "Messages sent", "messages/s", "Of the registry, by all nodes together."),
 		bytes,
 		chart(seriesConflicts, "Conflicts lost", "claims/s", "Claims that a node withdrew, as it saw a better one."),
 		chart(seriesRepairs, "Repairs", "pulls/s", "Requests for what was missing."),
 	}
-	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != shown && eventless(c) })
+	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != first && eventless(c) })
 }
 
-// mark adds the window, and the moments at which the runs were whole again.
-func (r *Result) mark(s *scenario.Scenario, c *report.Chart) *report.Chart {
+// namesChart shows how many names are visible.
+func (r *Result) namesChart(s *scenario.Scenario) *report.Chart {
+	c := r.mark(s, r.shade(s, &report.Chart{
+		Title: "Names visible", Unit: "names", Lines: r.nameLines(s),
+		Caption: "What each node shows, and how many names have a holder in truth. Names of nodes that are thought to be down are hidden at once, and come back when these are heard of again.",
+	}))
+	if len(r.Runs) > 1 {
+		c.Caption = "On the node that shows fewest."
+	}
+	low, high := extent(c)
+	if high > low && low > high/2 {
+		// What happens is lost in a picture that begins at 0.
+		margin := (high - low) * 0.15
+		c.YRange = [2]float64{low - margin, high + margin}
+	}
+	return c
+}
+
+func (r *Result) latencyChart(s *scenario.Scenario) *report.Chart {
+	c := r.shade(s, &report.Chart{
+		Title: "Registration to visibility, p99", Unit: "log scale", Quantity: report.Seconds, Log: true,
+		Caption: "Of what became visible on another node in each moment; after a split those are at first the ones that were made in it. A gap: nothing became visible.",
+		Lines:   r.lines(seriesVisible99),
+	})
+	if len(r.Runs) == 1 {
+		c.Title = "Registration to visibility"
+		c.Lines = slices.Concat(named(r.lines(seriesVisible50), "p50"), named(c.Lines, "p99"))
+	}
+	return c
+}
+
+// shade adds the window of the disturbance.
+func (r *Result) shade(s *scenario.Scenario, c *report.Chart) *report.Chart {
 	d := s.Disturb
 	who := nodes(d.Nodes)
 	if len(r.Runs) > 0 && len(r.Runs[0].Struck) > 0 && len(r.Runs[0].Struck) <= 3 {
 		who = strings.Join(r.Runs[0].Struck, ", ")
 	}
 	window := report.Window{From: d.Start.Seconds(), To: d.End.Seconds()}
-	over := d.End
 	switch d.Kind {
 	case scenario.DisturbKill:
-		over = d.Start
 		c.Marks = append(c.Marks, report.Mark{At: d.Start.Seconds(), Label: who + " killed"})
 	case scenario.DisturbRestart:
 		window.Label = who + " down"
@@ -83,6 +97,15 @@ func (r *Result) mark(s *scenario.Scenario, c *report.Chart) *report.Chart {
 	if window.Label != "" {
 		c.Windows = append(c.Windows, window)
 	}
+	return c
+}
+
+// mark adds the moments at which the runs were whole again.
+func (r *Result) mark(s *scenario.Scenario, c *report.Chart) *report.Chart {
+	over := s.Disturb.End
+	if s.Disturb.Kind == scenario.DisturbKill {
+		over = s.Disturb.Start
+	}
 	for _, x := range r.Runs {
 		if !x.Whole.Exists() || x.Whole <= 0 {
 			continue
@@ -99,13 +122,7 @@ func (r *Result) mark(s *scenario.Scenario, c *report.Chart) *report.Chart {
 // nameLines is one line for each node, or for each run if there are several; and the truth.
 func (r *Result) nameLines(s *scenario.Scenario) []report.Line {
 	if len(r.Runs) > 1 {
-		var lines []report.Line
-		for _, x := range r.Runs {
-			lines = append(lines,
-				line(x, seriesExpected, "in truth, "+partitionsText(x.Partitions)),
-				line(x, seriesLeast, "fewest on a node, "+partitionsText(x.Partitions)))
-		}
-		return lines
+		return r.lines(seriesLeast)
 	}
 	var lines []report.Line
 	for _, x := range r.Runs {

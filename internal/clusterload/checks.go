@@ -47,7 +47,7 @@ func (x *Run) checks(s *scenario.Scenario) []report.Check {
 			a.Disagreements, a.Missing, example)
 	}
 	c := x.Conflicts
-	add(c.Told == c.Losers, "every loser was told", "%d of %d, in %d conflicts", c.Told, c.Losers, c.Both)
+	add(c.Told == c.Losers, "every loser was told", "%s, in %s conflicts", partText(c.Told, c.Losers), human.Count(int64(c.Both)))
 	add(x.Dropped == 0, "no claim was lost without a reason", "%d were", x.Dropped)
 	failure := ""
 	if x.Failure != "" {

@@ -51,13 +51,14 @@ type Messages struct {
 }
 
 // All is the sum of all kinds.
-func (m Messages) All() uint64 { return m.Updates + m.Summaries + m.Vectors + m.Pulls + m.Chunks }
+func (m *Messages) All() uint64 { return m.Updates + m.Summaries + m.Vectors + m.Pulls + m.Chunks }
 
 // countOf takes a node's counters from its statistics.
 func countOf(s registry.Stats) nodeCount {
 	c := nodeCount{Names: s.Names, Heap: s.HeapBytes}
 	c.ClockClamps, c.ClockRefused = s.Clock.Clamps, s.Clock.Refused
-	for _, p := range s.Partitions {
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
 		c.Queue, c.QueueHigh = max(c.Queue, p.Queue), max(c.QueueHigh, p.QueueHigh)
 		c.QueueAge = max(c.QueueAge, p.QueueAge.Seconds())
 		c.ByPart = append(c.ByPart, p.QueueHigh)
@@ -110,7 +111,8 @@ func (m *Messages) add(o Messages) { m.each(&o, func(a *uint64, b uint64) { *a +
 func (t *Totals) add(o Totals) { t.each(&o, func(a *uint64, b uint64) { *a += b }) }
 
 // since returns what was counted after o.
-func (t Totals) since(o Totals) Totals {
-	t.each(&o, func(a *uint64, b uint64) { *a -= min(*a, b) })
-	return t
+func (t *Totals) since(o Totals) Totals {
+	d := *t
+	d.each(&o, func(a *uint64, b uint64) { *a -= min(*a, b) })
+	return d
 }

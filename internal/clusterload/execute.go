@@ -19,7 +19,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 	}
 	result := &Result{Seed: c.Scenario.Seed}
 	for i, partitions := range c.Scenario.Registry.Partitions {
-		if ctx.Err() != nil {
+		if stopped(ctx) {
 			break
 		}
 		// The garbage of one run is not the next one's.
@@ -29,10 +29,12 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		if done != nil {
 			result.Runs = append(result.Runs, done)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && !stopped(ctx) {
 			return nil, err
 		}
 	}
-	result.Partial = ctx.Err() != nil
+	result.Partial = stopped(ctx)
 	return result, nil
 }
+
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }

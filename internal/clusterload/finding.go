@@ -109,7 +109,7 @@ func (x *Run) course(s *scenario.Scenario) string {
 		say("after the %s the nodes did not come to agree", s.Disturb.Kind)
 	}
 	if c := x.Conflicts; c.Both > 0 {
-		say("%s had been claimed by two nodes at a time, and %d of the %d losers were told", names(c.Both), c.Told, c.Losers)
+		say("%s had been claimed by two nodes at a time, and %s losers were told", names(c.Both), partText(c.Told, c.Losers))
 	}
 	if a := x.Audit; a != nil {
 		if a.TwoHolders+a.WrongWinner+a.Zombies+a.Disagreements+a.Missing == 0 {

@@ -119,7 +119,7 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 		r.fill(ctx)
 	})
 	defer filling.Wait()
-	tick := time.NewTicker(settleInterval)
+	tick := time.NewTicker(setupInterval)
 	defer tick.Stop()
 	full, last := false, -setupPatience
 	for {
@@ -150,8 +150,8 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 }
 
 const (
-	setupPatience  = 2 * time.Minute
-	settleInterval = 10 * time.Millisecond
+	setupPatience = 2 * time.Minute
+	setupInterval = 10 * time.Millisecond
 )
 
 // load runs the load with the disturbance, and goes on until all nodes agree or patience is over. It returns when

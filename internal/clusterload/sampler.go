@@ -14,7 +14,8 @@ import (
 const (
 	observeTimeout = 5 * time.Second
 	mostSamples    = 200
-	minInterval    = 50 * time.Millisecond
+	minInterval    = 100 * time.Millisecond
+	settleInterval = 50 * time.Millisecond
 	// calm is for how many samples in a row all must agree before a run is over.
 	calm = 3
 )
@@ -124,7 +125,7 @@ func (s *sampler) takeIn(seen []*observation, lives []int) observed {
 // turn notes that one life of a member has ended, and perhaps another begun.
 func (s *sampler) turn(i, life int, up bool) {
 	if s.views.up[i] {
-		s.ended.add(s.last[i].Totals.since(s.first[i]))
+		s.ended.add(s.last[i].since(s.first[i]))
 	}
 	s.lives[i], s.first[i], s.last[i] = life, Totals{}, nodeCount{}
 	s.views.set(i, up)
@@ -144,9 +145,9 @@ func (s *sampler) peaks(c nodeCount) {
 // total is what was counted in the run, over all nodes.
 func (s *sampler) total() Totals {
 	sum := s.ended
-	for i, c := range s.last {
+	for i := range s.last {
 		if s.views.up[i] {
-			sum.add(c.Totals.since(s.first[i]))
+			sum.add(s.last[i].since(s.first[i]))
 		}
 	}
 	return sum
@@ -157,8 +158,8 @@ func (s *sampler) begin(ctx context.Context) error {
 	if _, err := s.observe(ctx); err != nil {
 		return err
 	}
-	for i, c := range s.last {
-		s.first[i] = c.Totals
+	for i := range s.last {
+		s.first[i] = s.last[i].Totals
 	}
 	s.ended = Totals{}
 	s.views.recent.Reset()
@@ -180,11 +181,12 @@ func (s *sampler) settle(ctx context.Context) {
 	s.settled = newAgreement(s.r.since())
 	end := s.r.since() + max(patience, s.r.scenario.Expect.WholeWithin)
 	inARow := 0
-	for at := s.r.since(); at < end && inARow < calm; at += minInterval {
+	for at := s.r.since(); at < end && inARow < calm; at += settleInterval {
 		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Settling) {
 			return
 		}
-		if inARow++; !s.settled.reached() || s.r.ledger.unsettled() > 0 {
+		inARow++
+		if !s.settled.reached() || s.r.ledger.unsettled() > 0 {
 			inARow = 0
 		}
 	}

@@ -40,10 +40,10 @@ var measures = []measure{
 		"a view is one name on one node; so many at one time were not what they must be"},
 	{"claims that died with their node", "", func(x *Run) table.Cell { return table.Count(int64(x.Died)) }, "of nodes that were killed"},
 	{"names claimed by two nodes", "", func(x *Run) table.Cell {
-		return table.Count(int64(x.Conflicts.Both)).As(fmt.Sprintf("%d of %d", x.Conflicts.Both, x.Conflicts.Names))
+		return part(x.Conflicts.Both, x.Conflicts.Names)
 	}, "conflicts, of the names that two nodes asked for (--contested); in the others one came first and the other was refused"},
 	{"losers told", "", func(x *Run) table.Cell {
-		return table.Count(int64(x.Conflicts.Told)).As(fmt.Sprintf("%d of %d", x.Conflicts.Told, x.Conflicts.Losers))
+		return part(x.Conflicts.Told, x.Conflicts.Losers)
 	}, "holders whose registration ended with ErrConflict, of those that lost"},
 	{"names with two holders at the end", table.Lower, audited(func(a *Audit) int { return a.TwoHolders }), "must be 0"},
 	{"names with the wrong holder at the end", table.Lower, audited(func(a *Audit) int { return a.WrongWinner }),
@@ -53,7 +53,7 @@ var measures = []measure{
 	{"disagreements at the end", table.Lower, audited(func(a *Audit) int { return a.Disagreements }),
 		"names on which two nodes differ; must be 0"},
 	{"queue depth, peak", table.Lower, func(x *Run) table.Cell {
-		return table.Count(int64(x.QueuePeak)).As(fmt.Sprintf("%s of %s", human.Count(int64(x.QueuePeak)), human.Count(int64(x.QueueLimit))))
+		return part(x.QueuePeak, x.QueueLimit)
 	}, "names that waited to be sent, in the deepest queue of any partition on any node, of the number at which registering has to wait"},
 	{"messages sent per second", table.Lower, func(x *Run) table.Cell { return table.Rate(x.perSecond(x.Counts.Sent.All())) },
 		"of the registry, by all nodes together, what gossip repeats counted once"},
@@ -75,6 +75,10 @@ func seconds(v Value) table.Cell {
 	}
 	return table.Duration(v.Duration())
 }
+
+func part(n, of int) table.Cell { return table.Count(int64(n)).As(partText(n, of)) }
+
+func partText(n, of int) string { return human.Count(int64(n)) + " of " + human.Count(int64(of)) }
 
 func count(n uint64) table.Cell { return table.Count(int64(n)) } //nolint:gosec // far below
 
@@ -193,7 +197,7 @@ func (r *Result) messages() *table.Table {
 		{"vector: how far a node has come", func(m Messages) uint64 { return m.Vectors }},
 		{"pull: a request for what is missing", func(m Messages) uint64 { return m.Pulls }},
 		{"chunk: the answer to a pull", func(m Messages) uint64 { return m.Chunks }},
-		{"all", Messages.All},
+		{"all", func(m Messages) uint64 { return m.All() }},
 	} {
 		cells := []table.Cell{table.Text(kind.name)}
 		for _, x := range r.Runs {

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// smallRegistry is a cluster that a busy machine can keep up with, for half a second.
+var smallRegistry = []string{
+	"registry", "--duration", "500ms", "--nodes", "3", "--names", "50", "--rate", "200", "--contested", "10", "--partitions", "4",
+	"--gossip", "20ms", "--probe", "50ms",
+}
+
+func runRegistry(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	var o, e bytes.Buffer
+	code = execute(ctx, append(smallRegistry[:len(smallRegistry):len(smallRegistry)], args...), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestRegistryCommand(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	code, stdout, stderr := runRegistry(t.Context(), "--check", "--out", dir)
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+	assert.Empty(t, stderr, "no progress where there is no terminal")
+	assert.NotContains(t, stdout, "\x1b")
+	assert.Regexp(t, `^3 nodes in one process, 50 names from the start, 200 changes/s for 500 ms. From 125 ms to 313 ms node-0\d, node-0\d are cut off`, stdout)
+	assert.Regexp(t, `names claimed by two nodes +10 of 10`, stdout)
+	assert.Regexp(t, `losers told +10 of 10`, stdout)
+	assert.Regexp(t, `zombies at the end +0`, stdout)
+	assert.Contains(t, stdout, "Deepest queue by partition: ")
+	assert.Contains(t, stdout, "pull: a request for what is missing")
+	assert.Contains(t, stdout, "pass     every loser was told")
+	assert.NotContains(t, stdout, "FAIL")
+	for _, name := range []string{"report.html", "registry.svg", "series.csv", "tables.md", "result.json"} {
+		assert.Contains(t, stdout, filepath.Join(dir, name))
+	}
+
+	page := readFile(t, dir, "report.html")
+	for _, part := range []string{
+		"Registry: the cluster splits and heals", "cachebench registry --duration 500ms", "--check --out ", "kind: registry",
+		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent", "Bytes on the wire", "Conflicts lost",
+	} {
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	}
+	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
+		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign) //nolint:testifylint // would print the page
+	}
+	assert.Contains(t, readFile(t, dir, "registry.svg")[:300], "<svg ")
+	assert.Contains(t, readFile(t, dir, "tables.md"), "| losers told | 10 of 10 |")
+	rows, err := csv.NewReader(strings.NewReader(readFile(t, dir, "series.csv"))).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"t_seconds", "p4_names_expected", "p4_names_least", "p4_names_most", "p4_names_node-01", "p4_names_node-02", "p4_names_node-03",
+		"p4_views_behind", "p4_visible_p50_seconds", "p4_visible_p99_seconds", "p4_queue_depth", "p4_messages_per_second",
+		"p4_wire_bytes_per_second", "p4_conflicts_lost_per_second", "p4_pulls_per_second",
+	}, rows[0])
+	require.Greater(t, len(rows), 4)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal([]byte(readFile(t, dir, "result.json")), &result))
+	assert.Len(t, result["files"], 5)
+}
+
+func TestRegistryJSON(t *testing.T) {
+	code, stdout, stderr := runRegistry(t.Context(), "--json", "--disturb", "restart", "--processes", "--partitions", "1,3", "--seed", "7", "--resolver", "oldest")
+	require.Equal(t, exitOK, code, stderr)
+	var result struct {
+		Command  string
+		Seed     uint64
+		Partial  bool
+		Scenario string
+		Finding  string
+		Checks   []any
+		Runs     []struct {
+			Partitions int
+			Nodes      int
+			Struck     []string
+			Registered int
+			Died       int
+			Visible    map[string]struct {
+				Count int
+				P99   *float64 `json:"p99_seconds"`
+			}
+			Whole     *float64 `json:"whole_seconds"`
+			Settled   *float64 `json:"settled_seconds"`
+			Conflicts struct{ Names, Losers, Told int }
+			Audit     struct {
+				Names, Zombies, Disagreements int
+				TwoHolders                    int `json:"two_holders"`
+			}
+			Queues []int `json:"queue_peak_by_partition"`
+			Counts struct {
+				Sent struct{ Updates int }
+				Wire int `json:"wire_bytes"`
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
+	assert.Equal(t, uint64(7), result.Seed)
+	assert.False(t, result.Partial)
+	assert.Empty(t, result.Checks)
+	assert.Contains(t, result.Command, "--partitions 1,3")
+	assert.Contains(t, result.Command, "--processes")
+	assert.Contains(t, result.Scenario, "partitions: 1,3")
+	assert.Contains(t, result.Scenario, "processes: true")
+	assert.NotEmpty(t, result.Finding)
+	require.Len(t, result.Runs, 2)
+	for i, partitions := range []int{1, 3} {
+		run := result.Runs[i]
+		assert.Equal(t, partitions, run.Partitions)
+		assert.Len(t, run.Queues, partitions)
+		assert.Equal(t, 3, run.Nodes)
+		assert.Len(t, run.Struck, 1)
+		assert.Positive(t, run.Died)
+		assert.Positive(t, run.Registered)
+		assert.Positive(t, run.Counts.Sent.Updates)
+		assert.Positive(t, run.Counts.Wire)
+		assert.Contains(t, run.Visible, "during")
+		assert.NotNil(t, run.Whole)
+		assert.NotNil(t, run.Settled)
+		assert.Positive(t, run.Audit.Names)
+		assert.Zero(t, run.Audit.Zombies+run.Audit.Disagreements+run.Audit.TwoHolders)
+		assert.Equal(t, run.Conflicts.Losers, run.Conflicts.Told)
+	}
+	assert.Equal(t, result.Runs[0].Struck, result.Runs[1].Struck, "the seed is the same")
+}
+
+func TestRegistryCheckFails(t *testing.T) {
+	// Nobody heals a split of 1 s in no time at all.
+	dir := t.TempDir()
+	path := filepath.Join(dir, "hasty.yaml")
+	writeFile(t, path, "kind: registry\nduration: 600ms\nregistry: {nodes: 2, names: 20, rate: 50, contested: 5}\n"+
+		"disturb: {kind: split, start: 100ms, end: 500ms}\nexpect: {whole_within: 1ns}\n")
+	var stdout, stderr bytes.Buffer
+	code := execute(t.Context(), []string{"registry", "--scenario", path, "--check"}, &stdout, &stderr)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, stdout.String(), "FAIL     whole again soon after the disturbance")
+	assert.Regexp(t, `^cachebench: 1 of 8 checks did not hold:\n  whole again soon after the disturbance: after .*; wanted: at most 1 ns\n$`, stderr.String())
+}
+
+func TestRegistryStopped(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	dir := t.TempDir()
+	code, stdout, stderr := runRegistry(ctx, "--duration", "1m", "--out", dir)
+	assert.Equal(t, exitFailed, code)
+	assert.Equal(t, "cachebench: stopped before the end; the result is partial\n", stderr)
+	assert.Contains(t, strings.Join(strings.Fields(stdout), " "), "The run was stopped")
+	assert.Contains(t, readFile(t, dir, "report.html"), "The run was stopped")
+}
+
+func TestRegistryWrongUsage(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, text)
+		return path
+	}
+	unknown := file("unknown.yaml", "kind: registry\nregistry:\n  node: 5\n")
+	cache := file("cache.yaml", "seed: 1\n")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--disturb", "spilt"}, `--disturb: must be one of none, kill, restart, split, flap, skew, got "spilt" (did you mean split?)`},
+		{[]string{"--disturb", "split", "--nodes", "1"}, "--disturb: split needs at least 2 nodes, and there is 1"},
+		{[]string{"--disturb", "kill", "--nodes", "3", "--struck", "3"}, "--struck: must leave a node alone: at most 2 of 3, got 3"},
+		{[]string{"--nodes", "0"}, "--nodes: must be from 1 to 64, got 0"},
+		{[]string{"--nodes", "-2"}, "--nodes: must be from 1 to 64, got -2"},
+		{[]string{"--nodes", "many"}, `--nodes: must be a whole number, got "many"`},
+		{[]string{"--nodes", "1", "--disturb", "none", "--contested", "5"}, "--contested: needs two nodes that claim a name, and there is 1"},
+		{[]string{"--partitions", "0"}, `--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "0" in "0"`},
+		{[]string{"--partitions", "1,x"}, `--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "x" in "1,x"`},
+		{[]string{"--partitions", "16,16"}, "--partitions: 16 stands there twice"},
+		{[]string{"--partitions", "5000"}, "--partitions: must be from 1 to 4096, got 5000"},
+		{[]string{"--processes=perhaps"}, `--processes: must be true or false, got "perhaps"`},
+		{[]string{"--resolver", "last"}, `--resolver: must be one of newest, oldest, got "last"`},
+		{[]string{"--rate", "-1"}, "--rate: must be from 0 to 1e+06, got -1"},
+		{[]string{"--churn", "1"}, "--churn: must be at least 0 and below 1, got 1"},
+		{[]string{"--duration", "100ms"}, "--duration: must be at least 500ms to be measured, got 100ms"},
+		{[]string{"--disturb-start", "6s", "--disturb-end", "5s"}, "--disturb-end: must be after disturb.start (6s), got 5s"},
+		{[]string{"--disturb-end", "9s"}, "--disturb-end: must be at most the duration (8s), got 9s"},
+		{[]string{"--gossip", "0"}, "--gossip: must be from 1ms to 1m0s, got 0s"},
+		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
+		{[]string{"--scenario", unknown}, unknown + ":3: registry.node: unknown field (did you mean nodes?)"},
+		{[]string{"--scenario", cache}, cache + ":1: kind: must be registry, got cache"},
+		{[]string{"--out", filepath.Join(cache, "x")}, "--out: "},
+		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
+		{[]string{"stray"}, `unknown command "stray"`},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := execute(t.Context(), append([]string{"registry"}, tt.args...), &stdout, &stderr)
+			assert.Equal(t, exitUsage, code, stderr.String())
+			assert.Contains(t, stderr.String(), tt.want)
+			assert.Contains(t, stderr.String(), "Run 'cachebench registry --help' for usage.")
+			assert.Empty(t, stdout.String(), "nothing may run")
+		})
+	}
+}
+
+// A scenario of one kind is not run as if it were of the other.
+func TestScenariosOfAnotherCommand(t *testing.T) {
+	path := filepath.Join("..", "..", "testdata", "scenarios", "registry-smoke.yaml")
+	for _, command := range []string{"run", "snowball"} {
+		var stdout, stderr bytes.Buffer
+		code := execute(t.Context(), []string{command, "--scenario", path}, &stdout, &stderr)
+		assert.Equal(t, exitUsage, code)
+		assert.Contains(t, stderr.String(), path+":4: kind: must be cache, got registry")
+		assert.Empty(t, stdout.String())
+	}
+}
+
+func TestRegistryHelp(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, exitOK, execute(t.Context(), []string{"registry", "-h"}, &stdout, &stderr))
+	for _, want := range []string{"Examples:", "zombies at the end", "--disturb-start", "flap      links of nodes", "--processes  "} {
+		assert.Contains(t, stdout.String(), want)
+	}
+	stdout.Reset()
+	require.Equal(t, exitOK, execute(t.Context(), []string{"-h"}, &stdout, &stderr))
+	assert.Contains(t, stdout.String(), "  registry    Run a cluster")
+	assert.NotContains(t, stdout.String(), "\n  node ", "it is not for people")
+
+	stdout.Reset()
+	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "registry", "--disturb", ""}, &stdout, &stderr))
+	assert.Contains(t, stdout.String(), "none\nkill\nrestart\nsplit\nflap\nskew\n")
+}
+
+// The defaults that help shows are those of the built-in scenario.
+func TestRegistryDefaults(t *testing.T) {
+	f := &registryFlags{}
+	cmd := newRegistry(&output{})
+	f.fields = newOverrides(cmd.Flags())
+	f.fields.byField = map[string]string{}
+	s, err := f.plan()
+	require.NoError(t, err)
+	for flag, want := range map[string]any{
+		"seed": s.Seed, "duration": s.Duration, "nodes": s.Registry.Nodes, "processes": s.Registry.Processes, "partitions": s.Registry.Partitions,
+		"resolver": s.Registry.Resolver, "names": s.Registry.Names, "rate": s.Registry.Rate, "churn": s.Registry.Churn,
+		"contested": s.Registry.Contested, "struck": s.Disturb.Nodes, "disturb": s.Disturb.Kind, "disturb-start": s.Disturb.Start,
+		"disturb-end": s.Disturb.End, "flap-period": s.Disturb.Period, "skew": s.Disturb.Skew, "queue": s.Registry.Queue,
+		"gossip": s.Registry.Gossip, "probe": s.Registry.Probe,
+	} {
+		assert.Equal(t, fmt.Sprint(want), cmd.Flags().Lookup(flag).DefValue, flag)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}

@@ -1,0 +1,33 @@
+package clusterload
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// asNode makes this test program a node's process.
+const asNode = "clusterload-node"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == asNode {
+		if err := Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// nodeProcess is the command line of such a process.
+func nodeProcess(t *testing.T) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, asNode}
+}

@@ -1,0 +1,183 @@
+package clusterload
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry"
+)
+
+var quick = nodeConfig{Name: "node-01", Partitions: 2, Gossip: 20 * time.Millisecond, Probe: 50 * time.Millisecond}
+
+// A node in this process and one in another answer alike.
+func TestNode(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) (node, error){
+		"local":   func(t *testing.T) (node, error) { t.Helper(); return openLocal(t.Context(), quick) },
+		"process": func(t *testing.T) (node, error) { t.Helper(); return openProcess(t.Context(), nodeProcess(t), quick) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			n, err := open(t)
+			require.NoError(t, err)
+			port, err := portOf(n.Addr())
+			require.NoError(t, err)
+			require.Positive(t, port)
+
+			at, err := n.Register(ctx, "a", 7)
+			require.NoError(t, err)
+			require.Positive(t, at.Nanos)
+			_, err = n.Register(ctx, "a", 8)
+			require.ErrorIs(t, err, errTaken)
+			_, err = n.Register(ctx, "", 9)
+			require.ErrorContains(t, err, "name of 0 bytes")
+			gone, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
+			_, err = n.Register(gone, "late", 10)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+
+			view, err := n.View(ctx)
+			require.NoError(t, err)
+			require.Equal(t, map[string]claimID{"a": 7}, view)
+			o, err := n.Observe(ctx)
+			require.NoError(t, err)
+			require.True(t, o.Full, "the first is the whole view")
+			require.Equal(t, claimID(7), o.Changes[0].ID)
+			require.Equal(t, 1, o.Count.Names)
+
+			require.NoError(t, n.Release(ctx, 7))
+			require.ErrorIs(t, n.Release(ctx, 99), registry.ErrConflict, "it is not held")
+			require.NoError(t, n.Cut(ctx, []string{"127.0.0.1:1"}))
+			require.Eventually(t, func() bool {
+				o, err := n.Observe(ctx)
+				last := len(o.Changes) - 1 // the registration may come first, late
+				return err == nil && !o.Full && last >= 0 && o.Changes[last].Name == "a" && o.Changes[last].ID == 0 && len(o.Lost) == 0
+			}, 10*time.Second, time.Millisecond, "a release is a change of the view and no loss")
+			if err := n.Skew(ctx, time.Hour); err == nil {
+				late, err := n.Register(ctx, "b", 11)
+				require.NoError(t, err)
+				require.Greater(t, late.Time().Sub(at.Time()), 50*time.Minute)
+			}
+			require.NoError(t, n.Close())
+			_, err = n.Register(ctx, "c", 12)
+			require.Error(t, err)
+		})
+	}
+}
+
+// A port that is in use is said to be.
+func TestPortInUse(t *testing.T) {
+	a, err := openLocal(t.Context(), quick)
+	require.NoError(t, err)
+	c := quick
+	c.Name = "node-02"
+	c.Port, err = portOf(a.Addr())
+	require.NoError(t, err)
+	_, err = openLocal(t.Context(), c)
+	require.ErrorContains(t, err, "node node-02: listening: ")
+	_, err = openProcess(t.Context(), nodeProcess(t), c)
+	require.ErrorContains(t, err, "node node-02: listening: ")
+
+	// A seed that does not answer.
+	require.NoError(t, a.Close())
+	c.Port, c.Seeds = 0, []string{a.Addr()}
+	_, err = openLocal(t.Context(), c)
+	var join *registry.JoinError
+	require.ErrorAs(t, err, &join)
+}
+
+func TestServe(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"", ""},
+		{"rubbish\n", "request: invalid character"},
+		{`{"id": 1, "op": "view"}`, `request "view": the node is not open; "open" comes first`},
+	} {
+		var out bytes.Buffer
+		err := Serve(strings.NewReader(tt.in), &out)
+		if tt.want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, tt.want)
+		}
+		require.Empty(t, out.String())
+	}
+
+	config, err := json.Marshal(quick)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, Serve(strings.NewReader(`{"id":1,"op":"open","config":`+string(config)+"}\n"+`{"id":2,"op":"dance"}`), &out))
+	answers := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Len(t, answers, 2)
+	require.Contains(t, answers[0], `"addr":"127.0.0.1:`)
+	require.Contains(t, answers[1], `{"id":2,"error":"unknown operation \"dance\""}`)
+}
+
+func TestLinks(t *testing.T) {
+	a, err := listen(0)
+	require.NoError(t, err)
+	b, err := listen(0)
+	require.NoError(t, err)
+	_, port, err := b.FinalAdvertiseAddr("", 0)
+	require.NoError(t, err)
+	to := memberlist.Address{Addr: "127.0.0.1:" + strconv.Itoa(port)}
+
+	got := func() string {
+		select {
+		case p := <-b.PacketCh():
+			return string(p.Buf)
+		case <-time.After(20 * time.Second):
+			return "nothing came"
+		}
+	}
+	_, err = a.WriteTo([]byte("one"), to.Addr)
+	require.NoError(t, err)
+	require.Equal(t, "one", got())
+	conn, err := a.DialTimeout(to.Addr, 10*time.Second)
+	require.NoError(t, err)
+	other := <-b.StreamCh()
+	_, err = conn.Write([]byte("abc"))
+	require.NoError(t, err)
+
+	// What is sent over a cut link is lost, and its streams are reset.
+	a.set([]string{to.Addr})
+	_, err = a.WriteToAddress([]byte("two"), to)
+	require.NoError(t, err)
+	_, err = a.DialAddressTimeout(to, time.Second)
+	require.ErrorContains(t, err, "is cut")
+	_, err = io.Copy(io.Discard, other)
+	require.NoError(t, err, "it ends")
+	_, err = conn.Write([]byte("abc"))
+	require.Error(t, err)
+	require.NoError(t, other.Close())
+
+	a.set(nil)
+	_, err = a.WriteTo([]byte("three"), to.Addr)
+	require.NoError(t, err)
+	require.Equal(t, "three", got(), "the second never came")
+	packets, streams, sent := a.count()
+	require.Equal(t, []uint64{2, 1, 3 + 3 + 5}, []uint64{packets, streams, sent})
+
+	a.silence()
+	a.set(nil)
+	_, err = a.DialTimeout(to.Addr, time.Second)
+	require.ErrorContains(t, err, "is cut", "for good")
+	require.NoError(t, a.Shutdown())
+	require.NoError(t, b.Shutdown())
+}
+
+func TestTotals(t *testing.T) {
+	a := Totals{Gaps: 5, WireBytes: 10, Sent: Messages{Updates: 3, Chunks: 1}}
+	b := Totals{Gaps: 2, WireBytes: 20, Sent: Messages{Updates: 1}}
+	require.Equal(t, Totals{Gaps: 3, Sent: Messages{Updates: 2, Chunks: 1}}, a.since(b), "a counter that began anew is not negative")
+	a.add(b)
+	require.Equal(t, Totals{Gaps: 7, WireBytes: 30, Sent: Messages{Updates: 4, Chunks: 1}}, a)
+	require.Equal(t, uint64(5), a.Sent.All())
+}
