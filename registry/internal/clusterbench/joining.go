@@ -1,0 +1,89 @@
+package clusterbench
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A full cluster is one that holds many names, into which nodes join one after the other.
+type full struct {
+	*cluster
+	names int
+}
+
+// joining has some nodes join a full cluster, one after the other. Each gives figures of the same kinds.
+func joining(ctx context.Context, names, joins int) (figures []figure, err error) {
+	f, err := fill(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	for range joins {
+		more, err := f.join(ctx, func() {})
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, more...)
+	}
+	return figures, nil
+}
+
+// fill makes a cluster of two nodes that hold half of the names each.
+func fill(ctx context.Context, names int) (*full, error) {
+	c, err := setup{nodes: 2, metered: true}.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := &full{c, names}
+	err = inParallel(2, 2, func(i int) error {
+		half := names / 2
+		_, err := register(c.nodes[i], i*half, half+i*(names%2), 2)
+		return err
+	})
+	if err == nil {
+		err = c.visible(ctx, names)
+	}
+	if err == nil {
+		err = c.quiet(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return f, nil
+}
+
+// join has a node join, calls joined, and has it leave again. The time is that until the node has all, which is when Open returns.
+func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
+	heap := liveHeap()
+	before := f.meter.Traffic()
+	start := time.Now()
+	r, err := f.add(ctx)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	joined()
+	if err := f.visible(ctx, f.names); err != nil {
+		return nil, err
+	}
+	after := f.meter.Traffic()
+	moved := float64(after.PacketBytes + after.StreamBytes - before.PacketBytes - before.StreamBytes)
+	figures := []figure{
+		{"join until the node has all", seconds, took.Seconds()},
+		{"join, names per second", perSecond, rate(f.names, took)},
+		{"join, all traffic of the cluster meanwhile", bytes, moved},
+		{"join, bytes per name", bytes, moved / float64(f.names)},
+	}
+	if err := f.quiet(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.assemble(ctx); err != nil {
+		return nil, err
+	}
+	figures = append(figures, heapFigures("on the node that joined", f.names, liveHeap()-heap, r.Stats().HeapBytes)...)
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return figures, f.dismiss(ctx)
+}

@@ -1,0 +1,82 @@
+package clusterbench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// bytesPerName registers names on one node, as fast as it takes them, and counts what that costs until all nodes
+// show them and gossip repeats them no more. Few names go by gossip, many by connections.
+func bytesPerName(ctx context.Context, nodes int, bursts []int) (figures []figure, err error) {
+	for _, names := range bursts {
+		err := setup{nodes: nodes, metered: true}.with(ctx, func(c *cluster) error {
+			if err := c.quiet(ctx); err != nil {
+				return err
+			}
+			var before, after sums
+			before.add(c.nodes)
+			if _, err := register(c.nodes[0], 0, names, 4); err != nil {
+				return err
+			}
+			if err := c.visible(ctx, names); err != nil {
+				return err
+			}
+			if err := c.quiet(ctx); err != nil {
+				return err
+			}
+			after.add(c.nodes)
+			what := fmt.Sprintf("%d names: bytes per name", names)
+			gossip := float64(after.network.gossip-before.network.gossip) / float64(names)
+			reliable := float64(after.network.reliable-before.network.reliable) / float64(names)
+			figures = append(figures,
+				figure{what + ", sent by all nodes", bytes, gossip + reliable},
+				figure{what + ", of these by gossip", bytes, gossip},
+				figure{what + ", of these over connections", bytes, reliable},
+				figure{what + ", for each node that hears of it", bytes, (gossip + reliable) / float64(nodes-1)})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return figures, nil
+}
+
+// idle counts what nodes say while nothing happens: the membership's probes, and ours.
+func idle(ctx context.Context, nodes, names int, d time.Duration) (figures []figure, err error) {
+	err = setup{nodes: nodes, metered: true}.with(ctx, func(c *cluster) error {
+		if _, err := register(c.nodes[0], 0, names, 1); err != nil {
+			return err
+		}
+		if err := c.visible(ctx, names); err != nil {
+			return err
+		}
+		if err := c.quiet(ctx); err != nil {
+			return err
+		}
+		var ours0, ours1 sums
+		ours0.add(c.nodes)
+		all0, start := c.meter.Traffic(), time.Now()
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		nodeSeconds := time.Since(start).Seconds() * float64(nodes)
+		all1 := c.meter.Traffic()
+		ours1.add(c.nodes)
+		a, b := ours0.network, ours1.network
+		ours := float64(b.packets-a.packets+b.gossip-a.gossip+b.reliable-a.reliable) / nodeSeconds
+		all := float64(all1.PacketBytes-all0.PacketBytes+all1.StreamBytes-all0.StreamBytes) / nodeSeconds
+		figures = []figure{
+			{"bytes per node and second", bytes, all},
+			{"of these the registry's", bytes, ours},
+			{"of these the membership's", bytes, all - ours},
+			{"packets per node and second", number, float64(all1.Packets-all0.Packets) / nodeSeconds},
+			{"connections per node and second", number, float64(all1.Streams-all0.Streams) / nodeSeconds},
+		}
+		return nil
+	})
+	return figures, err
+}
