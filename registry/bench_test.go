@@ -249,9 +249,9 @@ func BenchmarkWatch(b *testing.B) {
 			r := openReal(b, "a", nil)
 			ctx := context.Background()
 			var reading sync.WaitGroup
+			b.Cleanup(reading.Wait) // when the watchers are closed: the last comes first
 			for i := range c.watchers {
 				w := r.Watch(ctx, c.opts...)
-				b.Cleanup(reading.Wait)
 				b.Cleanup(w.Close)
 				if i == 0 {
 					reading.Go(func() {

@@ -149,14 +149,14 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(after.Packets-before.Packets)/b.Elapsed().Seconds()/float64(len(c.nodes)), "packets/node/s")
 }
 
-// BenchmarkBytes counts what all nodes send for each name, in a burst that goes by gossip and in one that goes over connections.
+// BenchmarkBytes counts what all nodes send for each name, in a burst that goes in packets and in one that goes over connections.
 func BenchmarkBytes(b *testing.B) {
 	for _, nodes := range []int{3, DefaultPlan.BigCluster} {
 		for _, n := range []int{DefaultPlan.Few, DefaultPlan.Many} {
 			b.Run("nodes="+strconv.Itoa(nodes)+"/names="+strconv.Itoa(n), func(b *testing.B) {
 				sum, runs := 0.0, 0
 				for b.Loop() {
-					figures, err := bytesPerName(b.Context(), nodes, []int{n})
+					figures, err := bytesPerName(b.Context(), setup{nodes: nodes}, []int{n})
 					require.NoError(b, err)
 					sum += figures[0].value
 					runs++

@@ -62,7 +62,9 @@ func (l churn) run(ctx context.Context) (figures []figure, err error) {
 			figure{"waiting for locks, per registration", seconds, locks.Seconds() / float64(n)},
 		)
 		if cpu > 0 {
-			figures = append(figures, figure{"processors in use", number, cpu.Seconds() / took.Seconds()})
+			figures = append(figures,
+				figure{"processor time per registration and release, of all nodes", seconds, cpu.Seconds() / float64(n)},
+				figure{"processors in use", number, cpu.Seconds() / took.Seconds()})
 		}
 		return nil
 	})

@@ -25,6 +25,7 @@ type cluster struct {
 type setup struct {
 	nodes      int
 	partitions int  // 0: the registry's default
+	gossip     bool // small changes go by gossip, whatever the size of the cluster
 	metered    bool // costs a lock for each packet and each piece of a stream
 }
 
@@ -52,6 +53,9 @@ func (c *cluster) add(ctx context.Context) (*registry.Registry, error) {
 		NodeName:    fmt.Sprintf("node-%02d", c.opened),
 		Partitions:  c.setup.partitions,
 		SyncTimeout: time.Hour, // ctx ends before
+	}
+	if c.setup.gossip {
+		config.GossipAbove = -1
 	}
 	c.opened++
 	if len(c.nodes) > 0 {

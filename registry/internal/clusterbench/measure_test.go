@@ -104,7 +104,7 @@ var positive = map[string][]string{
 	"heap":   {"heap per name where the holders live, by Stats"},
 	"flood":  {"registrations per second", "registration, 99th percentile", "deepest queue of a partition (names)"},
 	"rate":   {"registrations per second", "registration, 50th percentile"},
-	"bytes":  {"4 names: bytes per name, of these by gossip", "300 names: bytes per name, sent by all nodes"},
+	"bytes":  {"4 names: bytes per name, sent by all nodes", "300 names: bytes per name, sent by all nodes"},
 	"idle":   {"bytes per node and second", "packets per node and second"},
 }
 

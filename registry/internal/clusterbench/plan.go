@@ -15,7 +15,7 @@ type Plan struct {
 	Spread     [2]int        // names that spread to two other nodes
 	Join       int           // names that the cluster of a join holds
 	Steps      int           // names that are registered one at a time
-	Few, Many  int           // names that go by gossip, and over connections
+	Few, Many  int           // names that go in packets, and over connections
 	BigCluster int           // nodes of the large cluster, for traffic
 	Idle       time.Duration // how long idle nodes are listened to
 	Lookups    time.Duration // how long lookups go on
@@ -53,7 +53,7 @@ func (p Plan) sections() []section {
 				more, err := oneByOne(ctx, 3, p.Steps)
 				return append(figures, more...), err
 			}}},
-			notes: []string{"A change waits 5 ms for company before it is sent, and up to 50 ms for the next round of gossip."},
+			notes: []string{"A change waits up to 5 ms for company before it is sent, and up to 2 ms for a packet to be shared."},
 		},
 		{
 			name: "spread", title: "Names of one node spread to two others",
@@ -126,11 +126,16 @@ func (p Plan) churn(name, title string, perSecond int) section {
 func (p Plan) traffic() section {
 	s := section{
 		name: "bytes", title: "Bytes on the wire for each name",
-		notes: []string{"From the first registration on one node until all nodes show all names and gossip repeats none of them any more."},
+		notes: []string{"From the first registration on one node until all nodes show all names and gossip repeats none of them any more. " +
+			"Gossip is for clusters larger than these, see Config.GossipAbove."},
 	}
-	for _, n := range []int{3, p.BigCluster} {
-		s.variants = append(s.variants, variant{fmt.Sprintf("%d nodes", n), func(ctx context.Context) ([]figure, error) {
-			return bytesPerName(ctx, n, []int{p.Few, p.Many})
+	for _, c := range []setup{{nodes: 3}, {nodes: p.BigCluster}, {nodes: p.BigCluster, gossip: true}} {
+		title := fmt.Sprintf("%d nodes", c.nodes)
+		if c.gossip {
+			title += ", by gossip"
+		}
+		s.variants = append(s.variants, variant{title, func(ctx context.Context) ([]figure, error) {
+			return bytesPerName(ctx, c, []int{p.Few, p.Many})
 		}})
 	}
 	return s

@@ -12,7 +12,7 @@ import (
 func spreading(ctx context.Context, nodes, names int) (figures []figure, err error) {
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
 		what := fmt.Sprintf("%d names on one node", names)
-		start := time.Now()
+		start, cpu := time.Now(), cpuTime()
 		if _, err := register(c.nodes[0], 0, names, 4); err != nil {
 			return err
 		}
@@ -21,12 +21,14 @@ func spreading(ctx context.Context, nodes, names int) (figures []figure, err err
 			return err
 		}
 		took := time.Since(start)
+		cpu = cpuTime() - cpu
 		var sum sums
 		sum.add(c.nodes)
 		figures = []figure{
 			{what + ": the last is registered", seconds, registered.Seconds()},
 			{what + ": all nodes show all", seconds, took.Seconds()},
 			{what + ": per second", perSecond, rate(names, took)},
+			{what + ": processor time per name, of all nodes", seconds, cpu.Seconds() / float64(names)},
 			{what + ": deepest queue of a partition", number, float64(sum.queueHigh)},
 			{what + ": requests for missed updates", number, float64(sum.pulls)},
 		}

@@ -7,10 +7,11 @@ import (
 )
 
 // bytesPerName registers names on one node, as fast as it takes them, and counts what that costs until all nodes
-// show them and gossip repeats them no more. Few names go by gossip, many by connections.
-func bytesPerName(ctx context.Context, nodes int, bursts []int) (figures []figure, err error) {
+// show them and gossip repeats them no more. Few names go in packets, many over connections.
+func bytesPerName(ctx context.Context, s setup, bursts []int) (figures []figure, err error) {
+	s.metered = true
 	for _, names := range bursts {
-		err := setup{nodes: nodes, metered: true}.with(ctx, func(c *cluster) error {
+		err := s.with(ctx, func(c *cluster) error {
 			if err := c.quiet(ctx); err != nil {
 				return err
 			}
@@ -28,12 +29,15 @@ func bytesPerName(ctx context.Context, nodes int, bursts []int) (figures []figur
 			after.add(c.nodes)
 			what := fmt.Sprintf("%d names: bytes per name", names)
 			gossip := float64(after.network.gossip-before.network.gossip) / float64(names)
+			packets := float64(after.network.packets-before.network.packets) / float64(names)
 			reliable := float64(after.network.reliable-before.network.reliable) / float64(names)
+			all := gossip + packets + reliable
 			figures = append(figures,
-				figure{what + ", sent by all nodes", bytes, gossip + reliable},
+				figure{what + ", sent by all nodes", bytes, all},
 				figure{what + ", of these by gossip", bytes, gossip},
+				figure{what + ", of these in packets of their own", bytes, packets},
 				figure{what + ", of these over connections", bytes, reliable},
-				figure{what + ", for each node that hears of it", bytes, (gossip + reliable) / float64(nodes-1)})
+				figure{what + ", for each node that hears of it", bytes, all / float64(s.nodes-1)})
 			return nil
 		})
 		if err != nil {
