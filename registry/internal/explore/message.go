@@ -31,9 +31,13 @@ func messageKey(m replica.Message) string {
 			text(r.Name)
 			text(r.Node)
 			text(string(r.Meta))
-			text(r.Winner)
-			number(r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), uint64(r.Why), r.WinnerSeq, r.LostSeq)
+			number(r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), uint64(r.Why))
 			flag(r.Dead)
+			flag(r.Verdict != nil)
+			if v := r.Verdict; v != nil {
+				text(v.Winner)
+				number(v.WinnerSeq, v.LostSeq, uint64(v.Time.Nanos), uint64(v.Time.Logical))
+			}
 		}
 	}
 	switch m := m.(type) {

@@ -83,7 +83,7 @@ func (p *Partition) replace(at At, name, node string, r, word *Record) {
 	if r != nil && was == nil && p.sees(r) {
 		p.clash(name, r)
 	}
-	if word.Dead && word.Why == WhyConflict {
+	if word.Verdict != nil {
 		p.compareNotes(name, word)
 	}
 	p.yieldTo(at, name)
@@ -202,7 +202,7 @@ func (p *Partition) yieldTo(at At, name string) {
 	p.out.Lost = append(p.out.Lost, loss)
 	p.write(at, &Record{
 		Name: name, Node: p.cfg.Self, Time: own.Time, Dead: true,
-		Why: WhyConflict, Winner: c.winner.Node, WinnerSeq: c.winner.Seq, LostSeq: own.Seq,
+		Why: WhyConflict, Verdict: &Verdict{Winner: c.winner.Node, WinnerSeq: c.winner.Seq, LostSeq: own.Seq, Time: c.winner.Time},
 	})
 }
 
@@ -214,8 +214,8 @@ func (p *Partition) compareNotes(name string, word *Record) {
 		return
 	}
 	delete(p.withdrawn, name)
-	if word.Winner == p.cfg.Self && word.WinnerSeq == loss.Own.Seq && word.LostSeq == loss.Winner.Seq &&
-		word.Time == loss.Winner.Time { // and not a claim of another run with the same number
+	want := Verdict{Winner: p.cfg.Self, WinnerSeq: loss.Own.Seq, LostSeq: loss.Winner.Seq, Time: loss.Own.Time}
+	if *word.Verdict == want && word.Time == loss.Winner.Time { // and not a claim of another run with the same number
 		p.disagree(name, loss)
 	}
 }

@@ -39,8 +39,8 @@ func (p *Partition) Flush(maxBytes, n int) []*Update {
 // sizeOf estimates a record's bytes on the wire from above, its name and metadata apart.
 func sizeOf(r *Record) int {
 	n := len(r.Name) + len(r.Meta) + 24
-	if r.Dead {
-		n += len(r.Winner) + 12
+	if r.Verdict != nil {
+		n += len(r.Verdict.Winner) + 24
 	}
 	return n
 }

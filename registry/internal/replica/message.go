@@ -12,14 +12,21 @@ type Record struct {
 	Time hlc.Timestamp
 	Meta []byte
 
-	// Dead marks a tombstone. Why says what ended the holder; for WhyConflict,
-	// Winner and WinnerSeq name the claim that was preferred, and LostSeq the own one that it
-	// was compared with.
-	Dead      bool
-	Why       Why
-	Winner    string
-	WinnerSeq uint64
-	LostSeq   uint64
+	// Dead marks a tombstone. Why says what ended the holder.
+	Dead bool
+	Why  Why
+
+	Verdict *Verdict // of WhyConflict, and then only
+}
+
+// A Verdict says which claim was preferred to the one that a tombstone ends.
+type Verdict struct {
+	Winner    string // the node
+	WinnerSeq uint64 // the winner's record, as it was compared
+	LostSeq   uint64 // the own record that it was compared with
+
+	// Time is the winner's: it tells the claim apart from one with the same number of another run.
+	Time hlc.Timestamp
 }
 
 // Why says why a claim is no longer seen.

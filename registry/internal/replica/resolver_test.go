@@ -103,11 +103,12 @@ func TestBothDropIsNoticed(t *testing.T) {
 		want   int
 	}{
 		"each for the other":      {func(*Record) {}, 1},
-		"it lost to a third":      {func(r *Record) { r.Winner = "c" }, 0},
-		"it lost to another one":  {func(r *Record) { r.WinnerSeq++ }, 0},
-		"another one of it lost":  {func(r *Record) { r.LostSeq++ }, 0},
-		"it was released":         {func(r *Record) { r.Why = WhyReleased }, 0},
+		"it lost to a third":      {func(r *Record) { r.Verdict.Winner = "c" }, 0},
+		"it lost to another one":  {func(r *Record) { r.Verdict.WinnerSeq++ }, 0},
+		"another one of it lost":  {func(r *Record) { r.Verdict.LostSeq++ }, 0},
+		"it was released":         {func(r *Record) { r.Why, r.Verdict = WhyReleased, nil }, 0},
 		"it is of another moment": {func(r *Record) { r.Time.Nanos++ }, 0},
+		"it lost to another run":  {func(r *Record) { r.Verdict.Time.Nanos++ }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			theirs := func(x, _ *Record) int { // a is before b
@@ -117,11 +118,11 @@ func TestBothDropIsNoticed(t *testing.T) {
 				return 1
 			}
 			o := observe(t, Config{Compare: theirs}, "b", "c")
-			o.Register(o.at, "x", nil)
+			own, _ := o.Register(o.at, "x", nil)
 			out := o.hear("b", update(0, 1, claim("x", 1)))
 			require.Len(t, out.Lost, 1)
 			dead := claim("x", 2)
-			dead.Dead, dead.Why, dead.Winner, dead.WinnerSeq, dead.LostSeq = true, WhyConflict, "a", 1, 1
+			dead.Dead, dead.Why, dead.Verdict = true, WhyConflict, &Verdict{Winner: "a", WinnerSeq: 1, LostSeq: 1, Time: own.Time}
 			dead.Time = claim("x", 1).Time
 			c.change(dead)
 			out = o.hear("b", update(1, 2, dead))
@@ -149,9 +150,7 @@ func TestOfThreeTheBestWins(t *testing.T) {
 	require.Equal(t, "c", out.Events[0].Other.Node)
 	dead := o.own.tombs["x"]
 	require.Equal(t, WhyConflict, dead.Why)
-	require.Equal(t, "b", dead.Winner)
-	require.EqualValues(t, 1, dead.WinnerSeq)
-	require.EqualValues(t, 1, dead.LostSeq)
+	require.Equal(t, &Verdict{Winner: "b", WinnerSeq: 1, LostSeq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}, dead.Verdict)
 	require.Equal(t, own.Time, dead.Time)
 }
 

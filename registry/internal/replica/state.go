@@ -148,10 +148,14 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 }
 
 func (r *Record) append(b []byte) []byte {
-	for _, s := range []string{r.Name, r.Node, string(r.Meta), r.Winner} {
+	var v Verdict
+	if r.Verdict != nil {
+		v = *r.Verdict
+	}
+	for _, s := range []string{r.Name, r.Node, string(r.Meta), v.Winner} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
-	for _, n := range []uint64{r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), uint64(r.Why), r.WinnerSeq, r.LostSeq} { //nolint:gosec // bits, not numbers
+	for _, n := range []uint64{r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), uint64(r.Why), v.WinnerSeq, v.LostSeq, uint64(v.Time.Nanos), uint64(v.Time.Logical)} { //nolint:gosec // bits, not numbers
 		b = binary.AppendUvarint(b, n)
 	}
 	if r.Dead {

@@ -129,11 +129,7 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 				w.violated("WinnerIsResolved", "%s reports that %v won over %v", n.name, e.Record, e.Other)
 			}
 		case replica.Disagreement:
-			// A tombstone names the claim that it yielded to by its number, which another run of
-			// that node gives out again; so a restart may raise a false alarm.
-			if !w.restarted {
-				w.violated("WinnerIsResolved", "%s reports a disagreement on %v and %v, but the resolver is sound", n.name, e.Record, e.Other)
-			}
+			w.violated("WinnerIsResolved", "%s reports a disagreement on %v and %v, but the resolver is sound", n.name, e.Record, e.Other)
 		case replica.ResolverPanic:
 			w.violated("NoPanic", "%s: the resolver panicked: %v", n.name, e.Panic)
 		case replica.SharedChanged:

@@ -108,7 +108,7 @@ func record(r *replica.Record) string {
 	if r.Dead {
 		s := fmt.Sprintf("{%s#%d %q %s", r.Node, r.Seq, r.Name, r.Why)
 		if r.Why == replica.WhyConflict {
-			s += fmt.Sprintf(" to %s#%d", r.Winner, r.WinnerSeq)
+			s += fmt.Sprintf(" to %s#%d", r.Verdict.Winner, r.Verdict.WinnerSeq)
 		}
 		return s + "}"
 	}

@@ -31,7 +31,6 @@ type World struct {
 	dirty     map[string]bool // names of which a claim ended, other than by a loss, since the last calm
 	burst     int
 	stepped   bool // some clock was set
-	restarted bool // some node runs for the second time
 
 	flying  int           // messages under way, summaries apart
 	busy    time.Duration // when one was sent last
@@ -290,7 +289,6 @@ func (n *node) start() {
 	w := n.world
 	n.alive, n.paused, n.inbox = true, false, nil
 	n.life++
-	w.restarted = w.restarted || n.life > 1
 	n.born = w.now
 	inc := uint64(n.wall())
 	if inc == n.incarnation {

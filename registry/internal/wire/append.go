@@ -182,12 +182,14 @@ func (e *encoder) records(origin string, after, upTo uint64, records []*replica.
 			e.uvarint(uint64(len(r.Meta)))
 			e.b = append(e.b, r.Meta...)
 		}
-		if r.Why == replica.WhyConflict {
-			if err := e.node("winner", r.Winner); err != nil {
+		if r.Verdict != nil {
+			if err := e.node("winner", r.Verdict.Winner); err != nil {
 				return err
 			}
-			e.uvarint(r.WinnerSeq)
-			e.uvarint(r.LostSeq)
+			e.uvarint(r.Verdict.WinnerSeq)
+			e.uvarint(r.Verdict.LostSeq)
+			e.uint64(uint64(r.Verdict.Time.Nanos))
+			e.uvarint(uint64(r.Verdict.Time.Logical))
 		}
 		seq, nanos = r.Seq, r.Time.Nanos
 	}
@@ -230,8 +232,10 @@ func (e *encoder) check(r *replica.Record, origin string, before, upTo uint64) e
 		return e.invalid("metadata", "a tombstone has none")
 	case !r.Dead && r.Why != 0:
 		return e.invalid("reason", "the record is alive")
-	case r.Why != replica.WhyConflict && (r.Winner != "" || r.WinnerSeq != 0 || r.LostSeq != 0):
-		return e.invalid("winner", "the record lost no conflict")
+	case r.Why != replica.WhyConflict && r.Verdict != nil:
+		return e.invalid("verdict", "the record lost no conflict")
+	case r.Why == replica.WhyConflict && r.Verdict == nil:
+		return e.invalid("verdict", "it is missing")
 	}
 	return nil
 }

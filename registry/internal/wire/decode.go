@@ -277,14 +277,36 @@ func (d *decoder) record(origin string, before *replica.Record, upTo uint64, fir
 	if r.Why != replica.WhyConflict {
 		return r, nil
 	}
-	if r.Winner, err = d.node("winner", d.limits.MaxNode); err != nil {
-		return nil, err
-	}
-	if r.WinnerSeq, err = d.uvarint("winner's sequence number"); err != nil {
-		return nil, err
-	}
-	r.LostSeq, err = d.uvarint("lost sequence number")
+	r.Verdict, err = d.verdict()
 	return r, err
+}
+
+func (d *decoder) verdict() (*replica.Verdict, error) {
+	v := new(replica.Verdict)
+	var err error
+	if v.Winner, err = d.node("winner", d.limits.MaxNode); err != nil {
+		return nil, err
+	}
+	if v.WinnerSeq, err = d.uvarint("winner's sequence number"); err != nil {
+		return nil, err
+	}
+	if v.LostSeq, err = d.uvarint("lost sequence number"); err != nil {
+		return nil, err
+	}
+	nanos, err := d.uint64("winner's time")
+	if err != nil {
+		return nil, err
+	}
+	start := d.off
+	logical, err := d.uvarint("winner's logical time")
+	if err != nil {
+		return nil, err
+	}
+	if logical > math.MaxUint32 {
+		return nil, d.syntaxAt(start, "winner's logical time", "%d is not within 0 to %d", logical, uint32(math.MaxUint32))
+	}
+	v.Time = hlc.Timestamp{Nanos: int64(nanos), Logical: uint32(logical)}
+	return v, nil
 }
 
 // seq reads what a record's sequence number is more than the one before.

@@ -223,8 +223,9 @@ func TestInvalid(t *testing.T) {
 		{"update: record 0: reason: 5 (node down) does not travel in a tombstone", with(func(r *replica.Record) { r.Dead, r.Why = true, replica.WhyNodeDown })},
 		{"update: record 0: metadata: a tombstone has none", with(func(r *replica.Record) { r.Dead, r.Why, r.Meta = true, replica.WhyEnded, []byte{1} })},
 		{"update: record 0: reason: the record is alive", with(func(r *replica.Record) { r.Why = replica.WhyEnded })},
-		{"update: record 0: winner: the record lost no conflict", with(func(r *replica.Record) { r.LostSeq = 3 })},
-		{"update: record 0: winner: it is empty", with(func(r *replica.Record) { r.Dead, r.Why = true, replica.WhyConflict })},
+		{"update: record 0: verdict: the record lost no conflict", with(func(r *replica.Record) { r.Verdict = new(replica.Verdict) })},
+		{"update: record 0: verdict: it is missing", with(func(r *replica.Record) { r.Dead, r.Why = true, replica.WhyConflict })},
+		{"update: record 0: winner: it is empty", with(func(r *replica.Record) { r.Dead, r.Why, r.Verdict = true, replica.WhyConflict, new(replica.Verdict) })},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {

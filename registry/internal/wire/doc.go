@@ -65,6 +65,8 @@
 //	winner    1 n…   if it lost a conflict (3): 1 to 255 bytes
 //	won       v        the winner's sequence number
 //	lost      v        that of the claim which lost
+//	when      8        the winner's time, signed, ns since the Unix epoch
+//	logical   v        and its logical part, 0 to 2^32-1
 //
 // Sequence numbers start from the message's After, rise from record to record, and end at UpTo
 // at the latest. Each message has one encoding only: a number in a longer form than it needs, a flag
@@ -88,7 +90,7 @@
 //	each further registration                    21
 //	  with 16 bytes of metadata                  38
 //	each further release                         21
-//	each further claim lost in a conflict        34
+//	each further claim lost in a conflict        43
 //	summary                                      10
 //	pull                                         21
 //	vector of 16 nodes                          308

@@ -110,9 +110,12 @@ func drawRecord(t *rapid.T, origin, name string, seq uint64) *replica.Record {
 	r.Dead = true
 	r.Why = replica.Why(rapid.IntRange(int(replica.WhyReleased), int(replica.WhyClosed)).Draw(t, "why"))
 	if r.Why == replica.WhyConflict {
-		r.Winner = node().Draw(t, "winner")
-		r.WinnerSeq = rapid.Uint64().Draw(t, "winner's seq")
-		r.LostSeq = rapid.Uint64().Draw(t, "lost seq")
+		r.Verdict = &replica.Verdict{
+			Winner:    node().Draw(t, "winner"),
+			WinnerSeq: rapid.Uint64().Draw(t, "winner's seq"),
+			LostSeq:   rapid.Uint64().Draw(t, "lost seq"),
+			Time:      hlc.Timestamp{Nanos: rapid.Int64().Draw(t, "winner's time"), Logical: rapid.Uint32().Draw(t, "winner's logical time")},
+		}
 	}
 	return r
 }
@@ -141,7 +144,7 @@ func samples() map[string]*wire.Frame {
 		{Name: "user:1002", Node: "node-1", Seq: 43, Time: at(1500 * time.Nanosecond), Meta: []byte("10.0.0.1:8080")},
 		{Name: "user:1003", Node: "node-1", Seq: 46, Time: hlc.Timestamp{Nanos: noon + 1500, Logical: 7}},
 		{Name: "user:1004", Node: "node-1", Seq: 48, Time: at(-time.Minute), Dead: true, Why: replica.WhyReleased},
-		{Name: "user:1005", Node: "node-1", Seq: 50, Time: at(-time.Hour), Dead: true, Why: replica.WhyConflict, Winner: "node-2", WinnerSeq: 9000, LostSeq: 12},
+		{Name: "user:1005", Node: "node-1", Seq: 50, Time: at(-time.Hour), Dead: true, Why: replica.WhyConflict, Verdict: &replica.Verdict{Winner: "node-2", WinnerSeq: 9000, LostSeq: 12, Time: at(time.Second)}},
 	}}
 	summary := &replica.Summary{Root: 0x0123456789abcdef}
 	vector := &replica.Vector{Reply: true, Entries: []replica.Entry{

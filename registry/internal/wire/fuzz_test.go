@@ -57,10 +57,9 @@ func sound(tb testing.TB, f *wire.Frame, l wire.Limits) {
 			after = r.Seq
 			require.Equal(tb, r.Dead, r.Why != 0)
 			require.LessOrEqual(tb, r.Why, replica.WhyClosed)
-			if r.Why == replica.WhyConflict {
-				name(r.Winner, l.MaxNode)
-			} else {
-				require.Empty(tb, r.Winner)
+			require.Equal(tb, r.Why == replica.WhyConflict, r.Verdict != nil)
+			if r.Verdict != nil {
+				name(r.Verdict.Winner, l.MaxNode)
 			}
 		}
 	}

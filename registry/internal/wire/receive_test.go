@@ -162,7 +162,7 @@ func FuzzReceive(f *testing.F) {
 	release := &replica.Record{Name: "own-1", Node: "peer", Seq: 2, Time: at(time.Second), Dead: true, Why: replica.WhyReleased}
 	conflict := &replica.Record{
 		Name: "own-2", Node: "peer", Seq: 3, Time: at(time.Second), Dead: true,
-		Why: replica.WhyConflict, Winner: "self", WinnerSeq: 3, LostSeq: 1,
+		Why: replica.WhyConflict, Verdict: &replica.Verdict{Winner: "self", WinnerSeq: 3, LostSeq: 1},
 	}
 	visible := &replica.Vector{Reply: true, Entries: []replica.Entry{
 		{Origin: "other", Incarnation: 1000, Visible: true},

@@ -65,8 +65,9 @@ func recordsSize(after uint64, records []*replica.Record) int {
 		if len(r.Meta) > 0 {
 			n += stringSize(len(r.Meta))
 		}
-		if r.Why == replica.WhyConflict {
-			n += nodeSize(r.Winner) + uvarintSize(r.WinnerSeq) + uvarintSize(r.LostSeq)
+		if r.Verdict != nil {
+			n += nodeSize(r.Verdict.Winner) + uvarintSize(r.Verdict.WinnerSeq) + uvarintSize(r.Verdict.LostSeq)
+			n += 8 + uvarintSize(uint64(r.Verdict.Time.Logical))
 		}
 		seq, nanos = r.Seq, r.Time.Nanos
 	}

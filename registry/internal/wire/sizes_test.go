@@ -28,7 +28,7 @@ func TestDocumentedSizes(t *testing.T) {
 	dead := func(r *replica.Record, why replica.Why) *replica.Record {
 		r.Dead, r.Why = true, why
 		if why == replica.WhyConflict {
-			r.Winner, r.WinnerSeq, r.LostSeq = "node-2", seq, seq
+			r.Verdict = &replica.Verdict{Winner: "node-2", WinnerSeq: seq, LostSeq: seq, Time: at(time.Second)}
 		}
 		return r
 	}
@@ -60,7 +60,7 @@ func TestDocumentedSizes(t *testing.T) {
 	require.Equal(t, 21, second(claim(1, "")))
 	require.Equal(t, 38, second(claim(1, address)))
 	require.Equal(t, 21, second(dead(claim(1, ""), replica.WhyReleased)))
-	require.Equal(t, 34, second(dead(claim(1, ""), replica.WhyConflict)))
+	require.Equal(t, 43, second(dead(claim(1, ""), replica.WhyConflict)))
 	require.Equal(t, 10, wire.Item{Partition: 7, Message: &replica.Summary{}}.Size())
 	require.Equal(t, 308, wire.Item{Partition: 7, Message: vector}.Size())
 	require.Equal(t, 21, wire.Item{Partition: 7, Message: &replica.Pull{Origin: "node-1", Incarnation: inc, After: seq}}.Size())
