@@ -38,7 +38,8 @@
 // [Registry.Register] waits for room, until its context ends and it fails with [ErrOverloaded]. Giving a name up never
 // waits; a queue can exceed its size by the names that are given up at once, of which there are no more than this node holds.
 //
-// A few changes travel by gossip, many go straight to every node. What is lost on the way is noticed by
+// A few changes go in packets to each node, or by gossip in a cluster of more than [Config].GossipAbove nodes; many go
+// over connections to every node. What is lost on the way is noticed by
 // the numbers that changes carry, and by comparing digests with a random node every two seconds; only what
 // differs is sent. A node that can't be reached holds up the queue for 100 ms at a time at most, and asks for what it missed
 // later. The protocol, its messages, the argument why all nodes come to the same state, and a comparison with syn's are

@@ -35,7 +35,7 @@
 //	Pull     who lacks → who has     Origin Incarnation After Start                  ~ 20+o              asks for one chunk.
 //	Chunk    answer                  Origin Incarnation After UpTo Start More Records  at most 256 KiB + one record  all live records and tombstones with After < Seq <= UpTo; of a snapshot, tombstones only after Start.
 //
-// Update is the fast path; the shell sends it by gossip, or straight to everybody if it is large. A receiver
+// Update is the fast path; the shell sends it in packets straight to everybody or by gossip, and over connections if it is large. A receiver
 // that lacks what is before it keeps it (a bounded number of them) and, if the gap does not
 // close by itself, pulls. Summary, Vector, Pull and Chunk are anti-entropy, the slow path that
 // repairs whatever the fast one lost: every two seconds a replica probes one peer at random, and a
