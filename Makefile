@@ -16,7 +16,8 @@ TEST_TIMEOUT ?= 10m
 FUZZTIME     ?= 10s
 COUNT        ?= 6
 BENCH        ?= .
-BENCH_PKGS   ?= ./courier/ ./cache/ ./partition/
+BENCH_PKGS   ?= ./courier/ ./cache/ ./partition/ ./registry/...
+SEEDS        ?= 100000
 
 # benchmarks/ is a module of its own, so that its dependencies stay out of ours.
 NESTED := $(wildcard benchmarks/go.mod)
@@ -91,8 +92,16 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	done
 
 # A pipe's status is its last command's, so a failure is read from the output.
+.PHONY: sim
+sim: ## Run the registry's simulator over SEEDS (100000) seeds; prints seeds per second
+	$(GO) test ./registry/internal/sim -run '^TestSeeds$$' -count 1 -timeout 0 -v -sim.seeds $(SEEDS)
+
+.PHONY: explore
+explore: ## Explore more of the registry's small worlds than the tests do (minutes, and some GiB)
+	$(GO) test ./registry/internal/explore -run Deep -count 1 -timeout 0 -v -explore.deep
+
 .PHONY: bench
-bench: tool-benchstat ## Benchmarks of courier, cache and partition, COUNT (6) times each, with a summary
+bench: tool-benchstat ## Benchmarks of the packages, COUNT (6) times each, with a summary
 	@mkdir -p out
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(BENCH_PKGS) | tee out/bench.txt
 	@if grep '^FAIL' out/bench.txt >&2; then exit 1; fi
