@@ -60,8 +60,12 @@ What the rows of the table say:
 
 With --check the exit code is 1 if a name has two holders or the wrong one, if
 there is a zombie, if nodes disagree, if a loser was not told, if a claim was lost
-without a reason, if the cluster was not whole again in the time, or a queue was
-deeper, than the scenario allows.`,
+without a reason, if the cluster was not whole again in the time that the scenario
+allows, or if a queue was deeper than it allows.
+
+--json prints what result.json holds: command, scenario, environment, finding,
+checks, and under runs one object for each number of partitions. Times are in
+seconds and have names that end in _seconds; what does not exist is null.`,
 		Example: `  cachebench registry
   cachebench registry --disturb kill --processes --check
   cachebench registry --disturb flap --nodes 9 --out out/flap

@@ -37,6 +37,7 @@ type Totals struct {
 	Lost          uint64 `json:"lost"`
 	Disagreements uint64 `json:"disagreements"`
 	InboxDropped  uint64 `json:"inbox_dropped"`
+	NodesDown     uint64 `json:"nodes_down"` // times that a node took another for down
 	ClockClamps   uint64 `json:"clock_clamps"`
 	ClockRefused  uint64 `json:"clock_refused"`
 }
@@ -93,6 +94,7 @@ func (t *Totals) each(o *Totals, f func(a *uint64, b uint64)) {
 	f(&t.Lost, o.Lost)
 	f(&t.Disagreements, o.Disagreements)
 	f(&t.InboxDropped, o.InboxDropped)
+	f(&t.NodesDown, o.NodesDown)
 	f(&t.ClockClamps, o.ClockClamps)
 	f(&t.ClockRefused, o.ClockRefused)
 }

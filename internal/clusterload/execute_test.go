@@ -77,6 +77,7 @@ func TestUndisturbed(t *testing.T) {
 	for _, x := range r.Runs {
 		require.Equal(t, 20, x.Conflicts.Names)
 		require.Zero(t, x.Died)
+		require.NotContains(t, r.Finding(s), "whole")
 		require.False(t, x.Whole.Exists(), "nothing was disturbed")
 		require.Empty(t, x.Struck)
 	}
@@ -125,6 +126,7 @@ func TestKillInProcesses(t *testing.T) {
 	r := execute(t, s)
 	x := r.Runs[0]
 	require.Positive(t, x.Died)
+	require.GreaterOrEqual(t, x.Counts.NodesDown, uint64(2), "both of the others must have found out")
 	require.True(t, x.Whole.Exists())
 	require.Contains(t, r.Tables(s)[0].Title, "3 nodes in processes of their own")
 	require.Contains(t, r.Tables(s)[0].Title, x.Struck[0]+" is killed.")

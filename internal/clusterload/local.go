@@ -31,7 +31,8 @@ type localNode struct {
 	changes []change
 	lost    []loss
 	missed  uint64
-	whole   bool // the view as a whole was reported once
+	downs   uint64 // times that another node was taken for down
+	whole   bool   // the view as a whole was reported once
 	closing bool
 }
 
@@ -74,6 +75,8 @@ func (n *localNode) watch() {
 			n.changes = append(n.changes, change{Name: e.Name, ID: claimOf(e.Claim.Meta), At: at})
 		case registry.Unregistered:
 			n.changes = append(n.changes, change{Name: e.Name, At: at})
+		case registry.NodeDown:
+			n.downs++
 		case registry.Missed:
 			n.missed += e.Missed
 		}
@@ -151,6 +154,7 @@ func (n *localNode) Observe(ctx context.Context) (observation, error) {
 	n.mu.Lock()
 	o := observation{Changes: n.changes, Lost: n.lost, Missed: n.missed}
 	n.changes, n.lost, n.missed = nil, nil, 0
+	downs := n.downs
 	o.Full = o.Missed > 0 || !n.whole // what was there when the watch began came without events
 	n.whole = true
 	n.mu.Unlock()
@@ -166,6 +170,7 @@ func (n *localNode) Observe(ctx context.Context) (observation, error) {
 		}
 	}
 	o.Count = countOf(n.reg.Stats())
+	o.Count.NodesDown = downs
 	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.count()
 	return o, nil
 }

@@ -160,14 +160,12 @@ func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
 	r.zero = time.Now()
 	r.sampler.views.rebase(r.zero)
 	r.tally.restart()
-	working, stop := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
-		work.Go(func() { do(working) })
+		work.Go(func() { do(ctx) })
 	}
 	r.sampler.run(ctx, r.line.stop)
-	stop()
-	work.Wait()
+	work.Wait() // all end by themselves; a node that was started late may take its time
 	r.ops.Wait()
 	ran = min(r.since(), r.line.stop)
 	if ctx.Err() == nil {

@@ -38,6 +38,8 @@ var measures = []measure{
 		"from the last change until all nodes showed the same, which is what was really done"},
 	{"views behind, peak", table.Lower, func(x *Run) table.Cell { return table.Count(int64(x.BehindPeak)) },
 		"a view is one name on one node; so many at one time were not what they must be"},
+	{"nodes taken for down", "", func(x *Run) table.Cell { return count(x.Counts.NodesDown) },
+		"times that a node took another one for down, and hid its names: of nodes that were killed or cut off that is as it should be"},
 	{"claims that died with their node", "", func(x *Run) table.Cell { return table.Count(int64(x.Died)) }, "of nodes that were killed"},
 	{"names claimed by two nodes", "", func(x *Run) table.Cell {
 		return part(x.Conflicts.Both, x.Conflicts.Names)
