@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -21,11 +22,12 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 		r.hub.publish(Event{Kind: ClockAhead, Node: r.cfg.NodeName})
 	}
 	for _, it := range f.Items {
-		if it.Partition < 0 || it.Partition >= len(r.parts) {
+		p := r.partOf(it.Partition)
+		if p == nil {
 			r.rejected.Add(1)
 			continue
 		}
-		r.parts[it.Partition].inbox.message(f.From, it.Message, it.Size())
+		p.inbox.message(f.From, it.Message, it.Size())
 	}
 }
 
@@ -38,11 +40,12 @@ func (h handler) NodeUp(node string, incarnation uint64, addr string) {
 	if node == r.cfg.NodeName {
 		return
 	}
-	r.peers.add(node)
+	r.peers.add(node, incarnation)
 	r.hub.publish(Event{Kind: NodeUp, Node: node, Addr: addr})
 	for _, p := range r.parts {
 		p.inbox.node(node, nodeUp, incarnation)
 	}
+	r.tellGroups(node, nodeUp, incarnation)
 }
 
 // NodeDown takes note that a node is gone.
@@ -61,6 +64,7 @@ func (h handler) NodeDown(node string, left bool) {
 	for _, p := range r.parts {
 		p.inbox.node(node, news, 0)
 	}
+	r.tellGroups(node, news, 0)
 }
 
 // Refused takes note that a node was not let in.
@@ -72,17 +76,24 @@ func (h handler) Refused(node, addr string, err error) {
 type peers struct {
 	count atomic.Int32 // the size of names, to be read without the lock
 
-	mu    sync.Mutex // guards names; a leaf
-	names map[string]struct{}
+	mu    sync.Mutex        // guards names; a leaf
+	names map[string]uint64 // their incarnations
 }
 
-func (p *peers) add(node string) {
+// all returns a copy.
+func (p *peers) all() map[string]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.names)
+}
+
+func (p *peers) add(node string, incarnation uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.names == nil {
-		p.names = make(map[string]struct{})
+		p.names = make(map[string]uint64)
 	}
-	p.names[node] = struct{}{}
+	p.names[node] = incarnation
 	p.count.Store(int32(len(p.names))) //nolint:gosec // not that many
 }
 

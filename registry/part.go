@@ -10,6 +10,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/snowfence/snowfence/registry/internal/replica"
+	"github.com/snowfence/snowfence/registry/internal/shared"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type part struct {
 	sentBytes atomic.Uint64
 
 	// mu guards what follows. Under it are taken the locks of the hub, of a watcher, of the clock and of the
-	// inbox, never that of another part. The only code of others that runs under it is the
+	// inbox, and by the client what it says, never that of another part. The only code of others that runs under it is the
 	// Resolver and the methods of the contexts that callers pass.
 	mu     sync.Mutex
 	core   *replica.Partition
@@ -51,7 +52,8 @@ type part struct {
 	sent   uint64 // own changes up to here were flushed
 	high   int    // the queue's high-water mark
 	asked  []chan struct{}
-	closed bool // no more registrations
+	closed bool          // no more registrations
+	client shared.Client // of a partition of the second space; nil: nobody has opened that
 }
 
 func newPart(r *Registry, n int, seed uint64) *part {
@@ -64,6 +66,7 @@ func newPart(r *Registry, n int, seed uint64) *part {
 	p.core = replica.New(replica.Config{
 		Self: r.cfg.NodeName, Partition: n, Incarnation: r.incarnation, Clock: r.clock, Seed: seed,
 		Compare: compareRecords(r.cfg.Resolver), Publish: p.publish,
+		Shared: func(string) bool { return n >= r.cfg.Partitions },
 	})
 	return p
 }
@@ -123,6 +126,9 @@ type ending struct {
 func (p *part) settle() effects {
 	e := effects{out: p.core.Take()}
 	for _, event := range e.out.Events {
+		if event.Type == replica.SharedChanged && p.client != nil {
+			p.client.Changed(event.Record)
+		}
 		if out, ok := eventOf(event); ok {
 			p.reg.hub.publish(out)
 		}

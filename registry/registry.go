@@ -29,6 +29,7 @@ type Registry struct {
 	hub         hub
 	places      partition.Map
 	parts       []*part
+	groups      groups
 	peers       peers
 	rejected    atomic.Uint64
 	conflicts   conflictLog
@@ -89,9 +90,8 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 		r.die(ErrClosed)
 		return nil, err
 	}
-	for _, p := range r.parts {
-		r.running.Go(p.run)
-	}
+	r.run(r.parts)
+	r.runGroups()
 	if err := r.joinSeeds(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -151,21 +151,21 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 	case err != nil: // some belong to what this node must not join
 		return answered, &JoinError{Seeds: slices.Clone(seeds), Answered: answered, Err: err}
 	}
-	return answered, r.awaitSync(ctx)
+	return answered, r.awaitSync(ctx, slices.Concat(r.parts, r.groups.awake()))
 }
 
 var errSyncTimeout = errors.New("registry: not in sync yet")
 
-// awaitSync waits until all partitions show what the nodes show that are up by now. That it takes too long is no error.
-func (r *Registry) awaitSync(ctx context.Context) error {
+// awaitSync waits until partitions show what the nodes show that are up by now. That it takes too long is no error.
+func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.SyncTimeout, errSyncTimeout)
 	defer cancel()
-	waits := make([]chan struct{}, len(r.parts))
-	for i, p := range r.parts {
+	waits := make([]chan struct{}, len(parts))
+	for i, p := range parts {
 		waits[i] = make(chan struct{})
 		p.inbox.whenSynced(waits[i])
 	}
-	for n, synced := range waits {
+	for i, synced := range waits {
 		select {
 		case <-synced:
 		case <-r.life.Done():
@@ -174,7 +174,7 @@ func (r *Registry) awaitSync(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			r.log.Warn("not in sync yet; the rest comes in the background", "partition", n, "waited", r.cfg.SyncTimeout)
+			r.log.Warn("not in sync yet; the rest comes in the background", "partition", parts[i].n, "waited", r.cfg.SyncTimeout)
 			return nil
 		}
 	}
@@ -219,6 +219,7 @@ func (r *Registry) Close() error {
 		r.err = fmt.Errorf("registry: closing: %w", err)
 	}
 	r.hub.close()
+	r.closeGroups()
 	return r.err
 }
 
@@ -238,6 +239,7 @@ func (r *Registry) retire() {
 		p.mu.Unlock()
 		p.act(e)
 	}
+	r.retireGroups()
 }
 
 // gone returns ErrClosed after Leave or Close.

@@ -67,7 +67,7 @@ func Open(c Config) (*Mesh, error) {
 		log:     c.Logger.With("node", c.Node),
 		repeats: newLimiter(time.Now),
 		ready:   make(chan struct{}),
-		limits:  wire.Limits{Partitions: c.Identity.Partitions},
+		limits:  wire.Limits{Partitions: 2 * c.Identity.Partitions}, // the names' and, after them, the groups'
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.members.byName = make(map[string]*member)
