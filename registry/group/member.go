@@ -1,0 +1,23 @@
+package group
+
+import (
+	"cmp"
+
+	"github.com/snowfence/snowfence/registry"
+)
+
+// A Member is one member of a group, as this node sees it.
+type Member struct {
+	// Node is the node that it lives on.
+	Node string
+	// ID tells it from the other members of its node, in whatever group. It is not given again, unless the node
+	// starts anew with its clock set back. IDs rise in the order of joining.
+	ID uint64
+	// Meta is what it attached. It is shared with the registry and must not be modified.
+	Meta []byte
+	// Time is when it joined, by the clock of its node. It stays when the metadata change.
+	Time registry.Timestamp
+}
+
+// compareID orders the members of one node.
+func compareID(m Member, id uint64) int { return cmp.Compare(m.ID, id) }
