@@ -49,8 +49,18 @@ func (s setup) open(ctx context.Context) (*cluster, error) {
 
 // add opens one more node and has it join. It returns when the node has what the others have.
 func (c *cluster) add(ctx context.Context) (*registry.Registry, error) {
+	var seeds []string
+	if len(c.nodes) > 0 {
+		seeds = []string{c.nodes[0].Addr()}
+	}
+	return c.addTo(ctx, seeds)
+}
+
+// addTo opens one more node and has it join the seeds, if there are any.
+func (c *cluster) addTo(ctx context.Context, seeds []string) (*registry.Registry, error) {
 	config := registry.Config{
 		NodeName:    fmt.Sprintf("node-%02d", c.opened),
+		Seeds:       seeds,
 		Partitions:  c.setup.partitions,
 		SyncTimeout: time.Hour, // ctx ends before
 	}
@@ -58,9 +68,6 @@ func (c *cluster) add(ctx context.Context) (*registry.Registry, error) {
 		config.GossipAbove = -1
 	}
 	c.opened++
-	if len(c.nodes) > 0 {
-		config.Seeds = []string{c.nodes[0].Addr()}
-	}
 	if c.meter != nil {
 		t, err := c.meter.Listen(config.NodeName, "127.0.0.1", 0)
 		if err != nil {
