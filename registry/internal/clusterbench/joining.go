@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/snowfence/snowfence/registry"
 )
 
 // A full cluster is one that holds many names, into which nodes join one after the other.
@@ -97,5 +99,9 @@ func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
+	var sum sums
+	sum.add([]*registry.Registry{r})
+	figures = append(figures, figure{"join, requests for chunks", number, float64(sum.pulls)},
+		figure{"join, of these timed out", number, float64(sum.timeouts)})
 	return figures, f.dismiss(ctx)
 }

@@ -40,7 +40,8 @@ func spreading(ctx context.Context, nodes, names int) (figures []figure, err err
 // sums are statistics of some nodes together.
 type sums struct {
 	queueHigh, inboxHigh int // the deepest of all partitions of all nodes
-	dropped, pulls       uint64
+	dropped              uint64
+	pulls, timeouts      uint64
 	network              networkBytes
 }
 
@@ -59,6 +60,7 @@ func (s *sums) add(nodes []*registry.Registry) {
 			s.inboxHigh = max(s.inboxHigh, p.InboxHigh)
 			s.dropped += p.InboxDropped
 			s.pulls += p.Pulls
+			s.timeouts += p.PullTimeouts
 		}
 	}
 }
