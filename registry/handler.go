@@ -19,7 +19,7 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 		ahead := r.clock.Stats().Ahead
 		r.log.Warn("the clock of this node is too far ahead of the others'; its timestamps are held back",
 			"tolerated", r.cfg.MaxClockSkew, "beyond that", ahead)
-		r.hub.publish(Event{Kind: ClockAhead, Node: r.cfg.NodeName})
+		r.hub.Publish(Event{Kind: ClockAhead, Node: r.cfg.NodeName})
 	}
 	for _, it := range f.Items {
 		p := r.partOf(it.Partition)
@@ -41,7 +41,7 @@ func (h handler) NodeUp(node string, incarnation uint64, addr string) {
 		return
 	}
 	r.peers.add(node, incarnation)
-	r.hub.publish(Event{Kind: NodeUp, Node: node, Addr: addr})
+	r.hub.Publish(Event{Kind: NodeUp, Node: node, Addr: addr})
 	for _, p := range r.parts {
 		p.inbox.node(node, nodeUp, incarnation)
 	}
@@ -60,7 +60,7 @@ func (h handler) NodeDown(node string, left bool) {
 	}
 	r.peers.remove(node)
 	r.clock.Forget(node)
-	r.hub.publish(Event{Kind: NodeDown, Node: node, Reason: reason})
+	r.hub.Publish(Event{Kind: NodeDown, Node: node, Reason: reason})
 	for _, p := range r.parts {
 		p.inbox.node(node, news, 0)
 	}
@@ -69,7 +69,7 @@ func (h handler) NodeDown(node string, left bool) {
 
 // Refused takes note that a node was not let in.
 func (h handler) Refused(node, addr string, err error) {
-	h.r.hub.publish(Event{Kind: NodeRefused, Node: node, Addr: addr, Err: err})
+	h.r.hub.Publish(Event{Kind: NodeRefused, Node: node, Addr: addr, Err: err})
 }
 
 // peers are the other nodes that are up.

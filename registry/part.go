@@ -130,7 +130,7 @@ func (p *part) settle() effects {
 			p.client.Changed(event.Record)
 		}
 		if out, ok := eventOf(event); ok {
-			p.reg.hub.publish(out)
+			p.reg.hub.Publish(out)
 		}
 	}
 	for _, loss := range e.out.Lost {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/partition"
+	"github.com/snowfence/snowfence/registry/internal/feed"
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
@@ -26,7 +27,7 @@ type Registry struct {
 	incarnation uint64
 	clock       *hlc.Clock
 	net         network
-	hub         hub
+	hub         feed.Hub[Event]
 	places      partition.Map
 	parts       []*part
 	groups      groups
@@ -81,6 +82,8 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 		clock:   hlc.New(c.MaxClockSkew),
 		closing: make(chan struct{}),
 	}
+	r.hub.Ended = ErrClosed
+	r.hub.Missed = func(n uint64) Event { return Event{Kind: Missed, Missed: n} }
 	r.incarnation = uint64(r.wall()) //nolint:gosec // positive until 2262
 	r.life, r.die = context.WithCancelCause(context.Background())
 	for n := range c.Partitions {
@@ -218,7 +221,7 @@ func (r *Registry) Close() error {
 	if err := r.net.Close(); err != nil {
 		r.err = fmt.Errorf("registry: closing: %w", err)
 	}
-	r.hub.close()
+	r.hub.Close()
 	r.closeGroups()
 	return r.err
 }
