@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -143,7 +144,7 @@ func TestSlowGroupWatcher(t *testing.T) {
 		w := g.Watch(t.Context())
 		before := time.Now()
 		for i := range registry.DefaultWatchBuffer + 7 {
-			joined(t, g, fmt.Sprint(i), "")
+			joined(t, g, strconv.Itoa(i), "")
 		}
 		require.Equal(t, before, time.Now(), "nobody waited for it")
 		all := words(w)
@@ -162,7 +163,7 @@ func TestGroupQueue(t *testing.T) {
 		a, b := registry.OpenOn(t, lan, "a", 2), registry.OpenOn(t, lan, "b", 0)
 		ga, gb := groupsOf(t, a), groupsOf(t, b)
 		for i := range 1000 {
-			joined(t, ga, "g", fmt.Sprint(i))
+			joined(t, ga, "g", strconv.Itoa(i))
 		}
 		time.Sleep(time.Second)
 		require.Equal(t, 1000, gb.Len("g"))
@@ -398,7 +399,7 @@ func converge(t *testing.T, steps []int) {
 		name := fmt.Sprint("g", which%2)
 		switch {
 		case what < 3:
-			live = append(live, joined(t, groups[n], name, fmt.Sprint(s)))
+			live = append(live, joined(t, groups[n], name, strconv.Itoa(s)))
 		case what == 3 && len(live) > 0:
 			i := which % len(live)
 			require.NoError(t, live[i].Leave())

@@ -53,12 +53,9 @@ func cluster(tb testing.TB) (*cutnet.Network, []node) {
 		n := start(tb, registry.Config{NodeName: name, Seeds: seeds, Transport: tr})
 		seeds = []string{n.Addr()}
 		nodes = append(nodes, n)
-		if len(nodes) == 1 {
-			seeds = []string{n.Addr()}
-		}
 	}
 	for _, n := range nodes {
-		eventually(tb, "together", func() bool { return n.Registry.Stats().Members == 3 })
+		eventually(tb, "together", func() bool { return n.Stats().Members == 3 })
 	}
 	return cut, nodes
 }
@@ -77,7 +74,7 @@ func show(g *Groups, name string) []string {
 	return words
 }
 
-func join(tb testing.TB, ctx context.Context, n node, name, meta string) *Membership { //nolint:revive // tb first
+func join(tb testing.TB, ctx context.Context, n node, name, meta string) *Membership {
 	tb.Helper()
 	m, err := n.groups.Join(ctx, name, []byte(meta))
 	require.NoError(tb, err)
@@ -96,7 +93,7 @@ func TestThreeNodes(t *testing.T) {
 	_, err := c.Register(t.Context(), "g", nil)
 	require.NoError(t, err, "a name is another thing")
 	for _, n := range nodes {
-		eventually(t, "all are seen", func() bool { return n.groups.Len("g") == 4 && n.Registry.Len() == 1 })
+		eventually(t, "all are seen", func() bool { return n.groups.Len("g") == 4 && n.Len() == 1 })
 		require.Equal(t, []string{"a 1", "a 3", "b 2", "c 4"}, show(n.groups, "g"))
 		require.Equal(t, a.groups.Members("g"), n.groups.Members("g"))
 	}
@@ -113,8 +110,8 @@ func TestThreeNodes(t *testing.T) {
 		eventually(t, "one has left, and so has a node", func() bool { return n.groups.Len("g") == 1 })
 		require.Equal(t, []string{"a 3"}, show(n.groups, "g"))
 		require.Zero(t, n.groups.Stats().Unreadable)
-		require.Zero(t, n.Registry.Stats().Rejected)
-		require.Zero(t, n.Registry.Stats().Network.Rejected)
+		require.Zero(t, n.Stats().Rejected)
+		require.Zero(t, n.Stats().Network.Rejected)
 	}
 }
 
@@ -217,7 +214,7 @@ func TestCrashAndRestart(t *testing.T) {
 	require.Equal(t, []string{"a stays", "b new"}, show(a.groups, "g"), "what the run before had is gone")
 }
 
-// A node that was never told of groups has them the moment that it asks, since others woke it.
+// One node that opens its groups wakes those of all.
 func TestWoken(t *testing.T) {
 	a := open(t, registry.Config{NodeName: "a"})
 	b := open(t, registry.Config{NodeName: "b", Seeds: []string{a.Addr()}})
