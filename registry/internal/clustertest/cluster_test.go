@@ -180,20 +180,27 @@ func (c *cluster) agreed() {
 	}
 }
 
+// slow is when it is told what a test still waits for.
+const slow = 5 * time.Second
+
 // waitUntil waits until missing returns "", which otherwise says what is missing, and returns how long it took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
-	start := time.Now()
+	start, tell := time.Now(), slow
 	for {
 		text := missing()
 		took := time.Since(start)
+		if text != "" && took > tell {
+			tell += slow
+			tb.Logf("%s: after %v still missing: %s", what, took.Round(time.Millisecond), text)
+		}
 		switch {
 		case text == "":
 			return took
 		case took > patience:
 			tb.Fatalf("%s: not within %v: %s", what, patience, text)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
