@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/wallclock"
 	"github.com/snowfence/snowfence/partition"
 	"github.com/snowfence/snowfence/registry/internal/feed"
 	"github.com/snowfence/snowfence/registry/internal/hlc"
@@ -77,7 +78,7 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 	}
 	r := &Registry{
 		cfg: c, log: c.Logger.With("node", c.NodeName), places: places,
-		wall:    func() int64 { return time.Now().UnixNano() },
+		wall:    wallclock.From(ctx),
 		started: time.Now(),
 		clock:   hlc.New(c.MaxClockSkew),
 		closing: make(chan struct{}),
