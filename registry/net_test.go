@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -86,6 +87,34 @@ func TestThreeNodes(t *testing.T) {
 	require.NotZero(t, s.Network.Packets.FramesIn)
 	require.NotZero(t, s.Network.Packets.FramesOut)
 	require.Zero(t, s.Network.Rejected)
+}
+
+// In a small cluster each change crosses the wire once for each other node: nobody passes it on.
+func TestNothingIsSentTwice(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	c := openReal(t, "c", []string{a.Addr()})
+	all := []*Registry{a, b, c}
+	for i := range 200 {
+		_, err := a.Register(t.Context(), strconv.Itoa(i), nil)
+		require.NoError(t, err)
+	}
+	for _, r := range all {
+		eventually(t, "all names", func() bool { return r.Len() == 200 })
+	}
+	updates := func(r *Registry) (in, out uint64) {
+		for _, p := range r.Stats().Partitions {
+			in += p.Received.Updates
+			out += p.Sent.Updates
+		}
+		return in, out
+	}
+	in, out := updates(a)
+	require.Zero(t, in)
+	for _, r := range all[1:] {
+		in, _ = updates(r)
+		require.LessOrEqual(t, in, out)
+	}
 }
 
 // A burst that gossip could not carry goes straight to all nodes.

@@ -175,7 +175,7 @@ func (p *part) act(e effects) {
 	}
 	for _, u := range e.out.Relay {
 		if p.reg.net.Backlog() < gossipDepth { // else whoever missed it asks, or its origin sent it to all
-			p.reg.net.Broadcast(p.n, u)
+			p.reg.net.Relay(p.n, u)
 		}
 	}
 	p.reg.logEvents(p.n, e.out.Events)
