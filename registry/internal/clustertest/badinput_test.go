@@ -185,7 +185,8 @@ func openPlain(tb testing.TB, c registry.Config) (*registry.Registry, *registry.
 	r, err := registry.Open(tb.Context(), c)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
-	return r, r.Watch(tb.Context())
+	w := r.Watch(tb.Context())
+	return r, w
 }
 
 // TestBadConfig gives Open what can be refused before any work.

@@ -50,7 +50,8 @@ type traffic struct {
 func sent(nodes []*node) (sum traffic) {
 	for _, n := range nodes {
 		s := n.stats()
-		for _, p := range s.Partitions {
+		for i := range s.Partitions {
+			p := &s.Partitions[i]
 			sum.updates += p.Sent.Updates
 			sum.summaries += p.Sent.Summaries
 			sum.repairs += p.Sent.Vectors + p.Sent.Pulls + p.Sent.Chunks
@@ -156,7 +157,8 @@ func TestFlappingCluster(t *testing.T) {
 	var queue, inbox, broadcasts, peers int
 	for _, n := range c.nodes {
 		s := n.stats()
-		for i, p := range s.Partitions {
+		for i := range s.Partitions {
+			p := &s.Partitions[i]
 			require.LessOrEqual(t, p.QueueHigh, flapQueue, "%s, partition %d", n.spec.Name, i)
 			require.Zero(t, p.Queue, "%s, partition %d", n.spec.Name, i)
 			queue, inbox = max(queue, p.QueueHigh), max(inbox, p.InboxHigh)
@@ -269,7 +271,8 @@ func TestFlappingLink(t *testing.T) {
 				return
 			case <-time.After(20*time.Millisecond + time.Duration(r.Int64N(int64(400*time.Millisecond)))):
 			}
-			if changes++; changes%2 == 1 {
+			changes++
+			if changes%2 == 1 {
 				cut.Cut("a", "b")
 			} else {
 				cut.HealLink("a", "b")
@@ -281,7 +284,7 @@ func TestFlappingLink(t *testing.T) {
 		wg.Wait()
 	})
 	defer stop()
-	beside(c, "a", "b")
+	beside(c)
 	stop()
 	t.Logf("the link changed %d times", changes)
 	cut.Heal()

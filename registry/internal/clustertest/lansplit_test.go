@@ -35,7 +35,7 @@ func TestOverlappingSplitOfNetworks(t *testing.T) {
 	c.add("a", "b", "c")
 	c.whole("before the cut")
 	l.isolate("on", "a", "b")
-	beside(c, "a", "b")
+	beside(c)
 	l.isolate("off", "a", "b")
 	c.whole("after healing")
 	c.agreed()

@@ -150,7 +150,7 @@ func TestOneWaySplit(t *testing.T) {
 	c.add("a", "b", "c", "d")
 	c.whole("before the cut")
 	cut.CutOneWay("a", "b")
-	beside(c, "a", "b")
+	beside(c)
 	cut.Heal()
 	c.whole("after healing")
 	c.agreed()
@@ -164,15 +164,15 @@ func TestOverlappingSplit(t *testing.T) {
 	c.add("a", "b", "c")
 	c.whole("before the cut")
 	cut.Cut("a", "b")
-	beside(c, "a", "b")
+	beside(c)
 	cut.Heal()
 	c.whole("after healing")
 	c.agreed()
 }
 
-// beside works with a cluster in which the link between two nodes is bad: what they register is seen at each
+// beside works with a cluster in which the link between a and b is bad: what they register is seen at each
 // other, conflicts between them are settled, and nobody is given up, while that lasts.
-func beside(c *cluster, x, y string) {
+func beside(c *cluster) {
 	t := c.tb
 	start := time.Now()
 	for round := 0; time.Since(start) < badTime(); round++ {
@@ -180,7 +180,7 @@ func beside(c *cluster, x, y string) {
 			c.register(n.spec.Name, series(fmt.Sprintf("round %d of %s", round, n.spec.Name), 20)...)
 		}
 		c.whole("with a bad link: names")
-		contest(c, x, y, series(fmt.Sprintf("contested %d", round), 40))
+		contest(c, "a", "b", series(fmt.Sprintf("contested %d", round), 40))
 		c.whole("with a bad link: conflicts")
 		for _, n := range slices.Clone(c.nodes) {
 			c.release(n.spec.Name, series(fmt.Sprintf("round %d of %s", round, n.spec.Name), 10)...)
