@@ -156,7 +156,7 @@ func BenchmarkBytes(b *testing.B) {
 			b.Run("nodes="+strconv.Itoa(nodes)+"/names="+strconv.Itoa(n), func(b *testing.B) {
 				sum, runs := 0.0, 0
 				for b.Loop() {
-					figures, err := bytesPerName(b.Context(), setup{nodes: nodes}, []int{n})
+					figures, err := bytesPerName(b.Context(), setup{nodes: nodes}, DefaultPlan.Settle, []int{n})
 					require.NoError(b, err)
 					sum += figures[0].value
 					runs++

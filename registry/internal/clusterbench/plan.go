@@ -17,6 +17,7 @@ type Plan struct {
 	Steps      int           // names that are registered one at a time
 	Few, Many  int           // names that go in packets, and over connections
 	BigCluster int           // nodes of the large cluster, for traffic
+	Settle     time.Duration // how long a cluster is left alone before its traffic is counted
 	Idle       time.Duration // how long idle nodes are listened to
 	Lookups    time.Duration // how long lookups go on
 	Churn      int           // names that each of 48 goroutines registers
@@ -26,7 +27,7 @@ type Plan struct {
 // DefaultPlan takes about five minutes on two processors.
 var DefaultPlan = Plan{
 	Rounds: 5, Names: 100_000, Spread: [2]int{10_000, 100_000}, Join: 100_000, Steps: 200,
-	Few: 64, Many: 20_000, BigCluster: 16, Idle: 5 * time.Second, Lookups: 300 * time.Millisecond,
+	Few: 64, Many: 20_000, BigCluster: 16, Settle: 3 * time.Second, Idle: 5 * time.Second, Lookups: 300 * time.Millisecond,
 	Churn: 2000, ChurnRate: 5000,
 }
 
@@ -135,7 +136,7 @@ func (p Plan) traffic() section {
 			title += ", by gossip"
 		}
 		s.variants = append(s.variants, variant{title, func(ctx context.Context) ([]figure, error) {
-			return bytesPerName(ctx, c, []int{p.Few, p.Many})
+			return bytesPerName(ctx, c, p.Settle, []int{p.Few, p.Many})
 		}})
 	}
 	return s
