@@ -43,14 +43,16 @@ type Mesh struct {
 	leaving   leaving
 	tokens    atomic.Uint64 // given to attempts to join
 
-	ready  chan struct{}   // closed when list is set: calls may come before
-	ctx    context.Context // ends when Close begins
-	cancel context.CancelFunc
-	begun  sync.RWMutex // held for reading where a goroutine is started; taken inside no other lock but hearing
-	closed bool         // guarded by begun
-	wg     sync.WaitGroup
-	once   sync.Once
-	err    error // of Close; written within once
+	ready   chan struct{}   // closed when list is set: calls may come before
+	ctx     context.Context // ends when Close begins
+	cancel  context.CancelFunc
+	begun   sync.RWMutex // held for reading where a goroutine is started; taken inside no other lock but hearing
+	closed  bool         // guarded by begun
+	started time.Time
+	asked   atomic.Int64 // when askAround last did, since started
+	wg      sync.WaitGroup
+	once    sync.Once
+	err     error // of Close; written within once
 }
 
 // Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't be it returns a
@@ -67,6 +69,7 @@ func Open(c Config) (*Mesh, error) {
 		log:     c.Logger.With("node", c.Node),
 		repeats: newLimiter(time.Now),
 		ready:   make(chan struct{}),
+		started: time.Now(),
 		limits:  wire.Limits{Partitions: 2 * c.Identity.Partitions}, // the names' and, after them, the groups'
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -147,8 +150,9 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.ProbeTimeout = m.cfg.ProbeTimeout
 	c.SuspicionMult = m.cfg.SuspicionMult
 	c.UDPBufferSize = m.cfg.PacketSize
-	c.PushPullInterval = 15 * time.Second // of membership alone, and so cheap
-	c.AwarenessMaxMultiplier = 4          // a probe of a node that is slow itself takes at most so many intervals
+	c.PushPullInterval = 5 * time.Second // of membership alone, and so cheap
+	c.RetransmitMult = 8                 // of membership too; with four transmissions one of a few nodes is left out now and then
+	c.AwarenessMaxMultiplier = 4         // a probe of a node that is slow itself takes at most so many intervals
 	c.DeadNodeReclaimTime = time.Nanosecond
 	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)
 	c.GossipToTheDeadTime = m.cfg.forgetDead

@@ -41,8 +41,8 @@ func (m *Mesh) receive(b []byte) {
 }
 
 // receiveFrame passes a frame on if its sender is a member. A frame of a node that is unknown may be that of
-// one that has joined but whose name has not come round; what it said is found by the next comparison, as
-// if the packet had been lost. A frame of the own name comes from a duplicate, or in a circle.
+// one that has joined but whose name has not come round, so another member is asked; what it said is found by the
+// next comparison, as if the packet had been lost. A frame of the own name comes from a duplicate, or in a circle.
 func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
 	limits := m.limits
 	limits.MaxIncarnation = uint64(m.cfg.Wall()) + incarnationSlack //nolint:gosec // positive until 2262
@@ -59,6 +59,7 @@ func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
 	switch {
 	case !ok:
 		m.counters.unknown.Add(1)
+		m.askAround()
 		return
 	case f.Incarnation < incarnation:
 		m.counters.stale.Add(1)

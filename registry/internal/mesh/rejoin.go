@@ -124,6 +124,22 @@ func (m *Mesh) findLost() {
 	}
 }
 
+// askEvery is the least time between two exchanges because of strangers.
+const askEvery = time.Second
+
+// askAround has membership exchanged with a member at random, soon: a node sends to this one that it has not
+// heard of. The word of a node spreads by gossip, a few packets from each to few others, which
+// leaves one out now and then; until the next exchange it would ignore what that node says.
+func (m *Mesh) askAround() {
+	now, last := time.Since(m.started), m.asked.Load()
+	if last != 0 && now < time.Duration(last)+askEvery || !m.asked.CompareAndSwap(last, max(int64(now), 1)) {
+		return
+	}
+	if all := m.members.all(); len(all) > 0 {
+		m.rejoin.kick(all[rand.IntN(len(all))].Addr)
+	}
+}
+
 // present returns the addresses of all members.
 func (m *Mesh) present() map[string]struct{} {
 	set := map[string]struct{}{m.self.Addr: {}}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,28 @@ func TestFramesOfOthers(t *testing.T) {
 		require.Equal(t, before+1, a.Stats().Rejected, "%v", bad)
 	}
 	require.Less(t, strings.Count(a.log.String(), "bytes rejected"), 5, "repeats are not logged")
+}
+
+// TestAStrangerIsAskedFor has a node join another while nothing is gossiped: a third does not hear of it, but
+// for what it sends.
+func TestAStrangerIsAskedFor(t *testing.T) {
+	silent := func(c *Config) { c.GossipInterval, c.ProbeInterval = time.Hour, time.Hour }
+	nodes := cluster(t, 2, silent)
+	a, b := nodes[0], nodes[1]
+	c := open(t, func() Config { x := config("c"); silent(&x); return x }())
+	join(t, c, b)
+	soon(t, "c sees a", func() bool { return slices.Contains(c.names(), "a") })
+	if a.has("c", 0, 1) || slices.Contains(a.names(), "c") {
+		t.Skip("memberlist's own exchange came first")
+	}
+	var seq uint64
+	soon(t, "a hears c", func() bool {
+		seq++
+		c.Send("a", 0, update("c", seq, 10))
+		return a.has("c", 0, seq)
+	})
+	require.Positive(t, a.Stats().Received.Unknown)
+	require.Positive(t, a.Stats().RejoinAttemptsOK)
 }
 
 func TestConfigMustMakeSense(t *testing.T) {
