@@ -30,6 +30,9 @@ type cluster struct {
 
 func newCluster(tb testing.TB, start starter, base spec) *cluster {
 	tb.Helper()
+	if base.Pace == (pace{}) {
+		base.Pace = brisk()
+	}
 	return &cluster{tb: tb, start: start, base: base, want: make(map[string]string)}
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 const childEnv = "SNOWFENCE_CLUSTERTEST_NODE"
 
 // atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
-const atOnce = "4"
+const atOnce = 4
 
 func TestMain(m *testing.M) {
 	if s := os.Getenv(childEnv); s != "" {
@@ -24,7 +25,11 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		if err := flag.Set("test.parallel", atOnce); err != nil {
+		n := atOnce
+		if testing.Short() {
+			n = 3 * atOnce // one after the other would take longer than -short should
+		}
+		if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
 			panic(err)
 		}
 	}

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"sync"
@@ -107,6 +108,18 @@ func (n *node) conflicts() map[string]string {
 		}
 	}
 	return m
+}
+
+// toldOf waits until holders on the node were told of that many lost conflicts, and returns them as conflicts does.
+func (n *node) toldOf(count int) (got map[string]string) {
+	n.tb.Helper()
+	waitUntil(n.tb, "every loser on "+n.spec.Name+" is told", func() string {
+		if got = n.conflicts(); len(got) < count {
+			return fmt.Sprintf("%d of %d", len(got), count)
+		}
+		return ""
+	})
+	return got
 }
 
 func asBytes(names []string) [][]byte {

@@ -3,6 +3,7 @@ package clustertest
 import (
 	"cmp"
 	"log/slog"
+	"testing"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -35,13 +36,15 @@ type pace struct {
 
 // brisk gives a dead node up within four or five seconds, and stands a machine that is busy for two. With a factor of
 // 2 a suspicion takes a fixed time, whatever others say.
-var brisk = pace{20 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 2}
+func brisk() pace {
+	if testing.Short() {
+		return pace{20 * time.Millisecond, 700 * time.Millisecond, 500 * time.Millisecond, 2}
+	}
+	return pace{20 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 2}
+}
 
 func (s *spec) config(log *slog.Logger, tr memberlist.Transport) registry.Config {
 	p := s.Pace
-	if p == (pace{}) {
-		p = brisk
-	}
 	c := registry.Config{
 		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds,
 		Partitions: cmp.Or(s.Partitions, 4), MaxMeta: s.MaxMeta, QueueSize: s.QueueSize, Keys: s.Keys,
