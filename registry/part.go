@@ -20,7 +20,7 @@ const (
 
 	packetBytes = 1200 // of records in an update that gossip carries
 	gossipDepth = 32   // while gossip carries that many updates, others go straight to every node
-	bulkNames   = 128  // and so do more changes than this at a time
+	bulkNames   = 32   // and so do more changes than this at a time
 	bulkBytes   = 64 << 10
 	roomWait    = 100 * time.Millisecond // for room in the queues to the other nodes
 

@@ -151,7 +151,7 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.SuspicionMult = m.cfg.SuspicionMult
 	c.UDPBufferSize = m.cfg.PacketSize
 	c.PushPullInterval = 5 * time.Second // of membership alone, and so cheap
-	c.RetransmitMult = 8                 // of membership too; with four transmissions one of a few nodes is left out now and then
+	c.RetransmitMult = 8                 // of membership too; with four, one of a few nodes is left out now and then
 	c.AwarenessMaxMultiplier = 4         // a probe of a node that is slow itself takes at most so many intervals
 	c.DeadNodeReclaimTime = time.Nanosecond
 	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)
