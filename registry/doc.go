@@ -45,6 +45,11 @@
 // later. The protocol, its messages, the argument why all nodes come to the same state, and a comparison with syn's are
 // written down in the doc of registry/internal/replica.
 //
+// # Groups
+//
+// Package group keeps many members under one name, by the same protocol. The names of groups are a space of their own, with as many
+// partitions again, which sleep until some node opens its groups.
+//
 // # What is not promised
 //
 //   - That a name has no second holder at any moment. While nodes can't see each other, it may; do not

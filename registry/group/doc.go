@@ -33,7 +33,8 @@
 // A change sends the node's whole list of the group's members, once however many changes there were within some
 // milliseconds. The list has a version byte and takes, for each member, some 8 bytes and its metadata; all of one
 // node's members of one group share [MaxBytes]: about 7,500 members without metadata, 800 with 64 bytes each. Past that
-// [Groups.Join] fails with a [*FullError]. That is right for hundreds of members on a node, and for many
+// [Groups.Join] fails with a [*FullError]. A join reads and writes the list: some 10 µs in a small
+// group, and near half a millisecond in one of 1,000 local members. That is right for hundreds of members on a node, and for many
 // groups. Where thousands change all the time, split the group by a number in its name, and take the union
 // of the parts.
 //
