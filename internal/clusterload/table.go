@@ -212,7 +212,7 @@ func (r *Result) messages() *table.Table {
 		cells = append(cells, table.Bytes(float64(x.Counts.SentBytes)), table.Bytes(float64(x.Counts.ReceivedBytes)))
 	}
 	t.Add(cells...)
-	t.Note("An update that gossip carries is sent once and received by each of the other nodes, some of them from each other.")
+	t.Note("An update is counted once where it is made, and at each of the other nodes that it comes to.")
 	return t
 }
 
