@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -139,6 +140,39 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 		require.Empty(t, n.refusals0())
 	}
 	together(t, a, b, c)
+}
+
+// TestWordOfTheRunBefore sends a node that starts again the word of its run before, as soon as it listens.
+func TestWordOfTheRunBefore(t *testing.T) {
+	nodes := cluster(t, 2, nil)
+	a, b := nodes[0], nodes[1]
+	addr := b.Addr()
+	require.NoError(t, b.Close())
+
+	stop := make(chan struct{})
+	var pestering sync.WaitGroup
+	for range 4 {
+		pestering.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = a.list.Join([]string{addr}) // nobody there, most of the time
+				}
+			}
+		})
+	}
+	again := config("b")
+	again.BindPort = port(t, addr)
+	for incarnation := uint64(2); incarnation < 12; incarnation++ {
+		again.Incarnation = incarnation
+		b = open(t, again)
+		soon(t, "a hears of the restart", func() bool { return a.heard(fmt.Sprintf("up b %d", incarnation)) })
+		require.NoError(t, b.Close())
+	}
+	close(stop)
+	pestering.Wait()
 }
 
 // TestRestartOfASeed starts the first node of a cluster again, which joins nobody: those that probe it find out.

@@ -108,6 +108,7 @@ func Open(c Config) (*Mesh, error) {
 		return nil, shutDown(m.transport, fmt.Errorf("mesh: %w", err))
 	}
 	close(m.ready)
+	close(m.transport.begun)
 	m.wg.Go(m.sendProbes)
 	if c.RejoinInterval > 0 {
 		m.wg.Go(m.findLost)

@@ -29,6 +29,7 @@ type transport struct {
 	ctx     context.Context // ends when the shutdown begins
 	cancel  context.CancelFunc
 	drained chan struct{} // closed when the base has shut down
+	begun   chan struct{} // closed when memberlist may hear of the network
 	stop    sync.Once
 	stopErr error          // written within stop
 	wg      sync.WaitGroup // the own goroutines
@@ -46,6 +47,7 @@ func newTransport(c *Config) (*transport, error) {
 	t := &transport{
 		streams:  make(chan net.Conn),
 		drained:  make(chan struct{}),
+		begun:    make(chan struct{}),
 		conns:    make(map[*conn]struct{}),
 		attempts: make(map[string]*attempt),
 		shunned:  make(map[string]time.Time),
@@ -88,8 +90,19 @@ func listen(ip string, port int) (*memberlist.NetTransport, error) {
 	return nil, fmt.Errorf("mesh: can't listen on %s: %w", addr, err)
 }
 
+// await blocks until memberlist may hear of the network. It listens before it has entered itself into
+// its own list: word of the node's run before, from those that have not noticed its end, would then
+// be taken as the node's own entry, a dead one, which no later word brings to life.
+func (t *transport) await() {
+	select {
+	case <-t.begun:
+	case <-t.ctx.Done():
+	}
+}
+
 // accept hands streams from the network to memberlist, until the base gives none any more.
 func (t *transport) accept() {
+	t.await()
 	for {
 		select {
 		case c := <-t.base.StreamCh():
@@ -158,7 +171,11 @@ func (t *transport) unshun(addr string) {
 	delete(t.shunned, addr)
 }
 
-func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.base.PacketCh() }
+// PacketCh is what memberlist reads packets from; it asks for it before each.
+func (t *transport) PacketCh() <-chan *memberlist.Packet {
+	t.await()
+	return t.base.PacketCh()
+}
 
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
