@@ -3,6 +3,8 @@ package clusterload
 import (
 	"math"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/measured"
 )
 
 // An agreement is the first moment after some other from which on all views were as they must be.
@@ -39,7 +41,7 @@ func (a *agreement) reached() bool { return a.at != missing }
 // took is how long it took, if it came about.
 func (a *agreement) took() Value {
 	if !a.reached() {
-		return None()
+		return measured.None()
 	}
 	return Value((a.at - a.until).Seconds())
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/measured"
 )
 
 // An Audit is what all nodes show when the run is over, held against what was really done. All of its counts but
@@ -160,7 +162,7 @@ func (l *ledger) conflicts() Conflicts {
 		c.Losers += max(0, made-1)
 		c.Told += told
 	}
-	c.Apart = quantile(apart, 50)
+	c.Apart = measured.Quantile(apart, 50)
 	return c
 }
 

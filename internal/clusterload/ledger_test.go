@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -97,7 +98,7 @@ func TestChecksOfARun(t *testing.T) {
 		"every loser was told":                              func(x *Run) { x.Conflicts = Conflicts{Both: 2, Losers: 2, Told: 1} },
 		"no claim was lost without a reason":                func(x *Run) { x.Dropped = 1 },
 		"no operation failed":                               func(x *Run) { x.Failed, x.Failure = 1, "for this" },
-		"whole again soon after the disturbance":            func(x *Run) { x.Whole = None() },
+		"whole again soon after the disturbance":            func(x *Run) { x.Whole = measured.None() },
 		"queues stayed bounded":                             func(x *Run) { x.QueuePeak = 11 },
 		"every name was asked for on every node at the end": func(x *Run) { x.Audit = nil },
 	} {
@@ -227,8 +228,8 @@ func TestAgreement(t *testing.T) {
 		looks []look
 		want  Value
 	}{
-		{"never", []look{{11, 5, false}, {12, 12, false}}, None()},
-		{"not before", []look{{9, 9, true}}, None()},
+		{"never", []look{{11, 5, false}, {12, 12, false}}, measured.None()},
+		{"not before", []look{{9, 9, true}}, measured.None()},
 		{"at once", []look{{11, 5, true}}, 0},
 		{"when the last view changed", []look{{11, 11, false}, {15, 14, true}, {16, 16, true}}, 4},
 		{"when a holder was told", []look{{11, 11, false}, {15, noChange, true}}, 5},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -103,7 +104,7 @@ func (r *run) result(ran time.Duration) *Run {
 		x.Failure = fmt.Sprint(t.first)
 	}
 	l := &s.views.latency
-	x.Visible.Before, x.Visible.During, x.Visible.After = spreadOf(l[before]), spreadOf(l[during]), spreadOf(l[after])
+	x.Visible.Before, x.Visible.During, x.Visible.After = measured.SpreadOf(l[before]), measured.SpreadOf(l[during]), measured.SpreadOf(l[after])
 	return x
 }
 
@@ -126,3 +127,9 @@ func (l *ledger) count(s claimState) int {
 	}
 	return n
 }
+
+// Value and Spread are measured's.
+type (
+	Value  = measured.Value
+	Spread = measured.Spread
+)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
@@ -223,26 +223,19 @@ func (s *sampler) note(now time.Duration, o observed) {
 	add(seriesLeast, float64(o.least))
 	add(seriesMost, float64(o.most))
 	for i, n := range o.names {
-		if v := None(); n >= 0 {
+		if v := measured.None(); n >= 0 {
 			add(seriesNamesOf+s.r.cluster.members[i].name, float64(n))
 		} else {
 			add(seriesNamesOf+s.r.cluster.members[i].name, float64(v))
 		}
 	}
 	add(seriesBehind, float64(o.behind))
-	add(seriesVisible50, float64(quantile(s.views.recent, 50)))
-	add(seriesVisible99, float64(quantile(s.views.recent, 99)))
+	add(seriesVisible50, float64(measured.Quantile(s.views.recent, 50)))
+	add(seriesVisible99, float64(measured.Quantile(s.views.recent, 99)))
 	s.views.recent.Reset()
 	add(seriesQueue, float64(o.queue))
 	add(seriesMessages, float64(d.Sent.All())/length)
 	add(seriesBytes, float64(d.WireBytes)/length)
 	add(seriesConflicts, float64(d.Lost)/length)
 	add(seriesRepairs, float64(d.Pulls)/length)
-}
-
-func quantile(h *hdrhistogram.Histogram, percent float64) Value {
-	if h.TotalCount() == 0 {
-		return None()
-	}
-	return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/scenario"
 )
@@ -44,11 +45,11 @@ func (r *Run) orNone() *Run {
 	if r != nil {
 		return r
 	}
-	none := Spread{P50: None(), P99: None(), Max: None()}
+	none := Spread{P50: measured.None(), P99: measured.None(), Max: measured.None()}
 	return &Run{
-		HealthyBefore: None(), HealthyInside: None(), HealthyAfter: None(), ChangeInside: None(), ChangeAfter: None(),
+		HealthyBefore: measured.None(), HealthyInside: measured.None(), HealthyAfter: measured.None(), ChangeInside: measured.None(), ChangeAfter: measured.None(),
 		LatencyInside: none, LatencyAfter: none, Learn: none, AfterDeath: none,
-		HeapPeak: None(), DeadKeys: None(), Recovery: None(),
+		HeapPeak: measured.None(), DeadKeys: measured.None(), Recovery: measured.None(),
 	}
 }
 

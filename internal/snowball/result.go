@@ -1,13 +1,10 @@
 package snowball
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
@@ -85,46 +82,11 @@ type Run struct {
 	Series []series.Series `json:"-"`
 }
 
-// A Value is a number that may not exist: then it is NaN, and null in JSON.
-type Value float64
-
-// None is the Value that does not exist.
-func None() Value { return Value(math.NaN()) }
-
-// Exists reports whether there is a number.
-func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
-
-// MarshalJSON writes the number, or null.
-func (v Value) MarshalJSON() ([]byte, error) {
-	if !v.Exists() {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(v))
-}
-
-// Duration is the value in seconds as a duration.
-func (v Value) Duration() time.Duration {
-	return time.Duration(math.Round(float64(v) * float64(time.Second)))
-}
-
-// Spread is how times were spread.
-type Spread struct {
-	Count int64 `json:"count"`
-	P50   Value `json:"p50_seconds"`
-	P99   Value `json:"p99_seconds"`
-	Max   Value `json:"max_seconds"`
-}
-
-func spreadOf(h *hdrhistogram.Histogram) Spread {
-	if h.TotalCount() == 0 {
-		return Spread{P50: None(), P99: None(), Max: None()}
-	}
-	// A histogram rounds up to its next step, which may lie above its largest value.
-	at := func(percent float64) Value {
-		return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
-	}
-	return Spread{Count: h.TotalCount(), P50: at(50), P99: at(99), Max: Value(time.Duration(h.Max()).Seconds())}
-}
+// Value and Spread are measured's.
+type (
+	Value  = measured.Value
+	Spread = measured.Spread
+)
 
 // result puts together what was measured in a run that lasted so long.
 func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
@@ -132,7 +94,7 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 	rate := func(p phase) Value {
 		length := v.line.length(p, ran)
 		if length <= 0 {
-			return None()
+			return measured.None()
 		}
 		return Value(float64(t.healthy[p]) / length.Seconds())
 	}
@@ -145,11 +107,11 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		Fingerprint:    fmt.Sprintf("%016x", v.print),
 		HealthyDropped: t.droppedOK, HealthyFailed: t.failedOK,
 		HealthyBefore: rate(before), HealthyInside: rate(inside), HealthyAfter: rate(after),
-		LatencyInside: spreadOf(t.latency[inside]), LatencyAfter: spreadOf(t.latency[after]),
-		Learn: spreadOf(t.learn), AfterDeath: spreadOf(t.tell), Told: t.told,
+		LatencyInside: measured.SpreadOf(t.latency[inside]), LatencyAfter: measured.SpreadOf(t.latency[after]),
+		Learn: measured.SpreadOf(t.learn), AfterDeath: measured.SpreadOf(t.tell), Told: t.told,
 		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
 		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads, AbandonedPeak: m.abandonedPeak,
-		FailingKeys: len(v.failing), FailingShare: Value(v.share), DeadKeys: None(),
+		FailingKeys: len(v.failing), FailingShare: Value(v.share), DeadKeys: measured.None(),
 		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy), m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
 		Series:   m.record.All(),
 	}

@@ -11,12 +11,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
 )
 
 func TestValueJSON(t *testing.T) {
-	text, err := json.Marshal(map[string]any{"none": None(), "some": Value(1.5), "spread": spreadOf(newHistogram())})
+	text, err := json.Marshal(map[string]any{"none": measured.None(), "some": Value(1.5), "spread": measured.SpreadOf(newHistogram())})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"none": null, "some": 1.5, "spread": {"count": 0, "p50_seconds": null, "p99_seconds": null, "max_seconds": null}}`, string(text))
 }
@@ -29,7 +30,7 @@ func TestSpread(t *testing.T) {
 	record(h, time.Second)
 	record(h, -time.Second) // a clock that was set back is no reason to fail
 	record(h, 20*time.Second)
-	s := spreadOf(h)
+	s := measured.SpreadOf(h)
 	assert.Equal(t, int64(101), s.Count)
 	assert.InEpsilon(t, 0.001, float64(s.P50), 0.01)
 	assert.InEpsilon(t, 1, float64(s.P99), 0.01)

@@ -1,4 +1,5 @@
-package clusterload
+// Package measured holds numbers that come out of a run and may be missing: a [Value], and the [Spread] of times.
+package measured
 
 import (
 	"encoding/json"
@@ -38,9 +39,19 @@ type Spread struct {
 	Max   Value `json:"max_seconds"`
 }
 
-func spreadOf(h *hdrhistogram.Histogram) Spread {
+// SpreadOf returns the spread of what a histogram of nanoseconds has recorded.
+func SpreadOf(h *hdrhistogram.Histogram) Spread {
 	if h.TotalCount() == 0 {
 		return Spread{P50: None(), P99: None(), Max: None()}
 	}
-	return Spread{Count: h.TotalCount(), P50: quantile(h, 50), P99: quantile(h, 99), Max: Value(time.Duration(h.Max()).Seconds())}
+	return Spread{Count: h.TotalCount(), P50: Quantile(h, 50), P99: Quantile(h, 99), Max: Value(time.Duration(h.Max()).Seconds())}
+}
+
+// Quantile returns the time, in seconds, that so many percent of a histogram of nanoseconds do not exceed.
+func Quantile(h *hdrhistogram.Histogram, percent float64) Value {
+	if h.TotalCount() == 0 {
+		return None()
+	}
+	// A histogram rounds up to its next step, which may lie above its largest value.
+	return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
 }
