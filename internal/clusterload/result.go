@@ -128,8 +128,8 @@ func (l *ledger) count(s claimState) int {
 	return n
 }
 
-// Value and Spread are measured's.
-type (
-	Value  = measured.Value
-	Spread = measured.Spread
-)
+// Value is a number that may not exist, see [measured.Value].
+type Value = measured.Value
+
+// Spread is how times were spread, see [measured.Spread].
+type Spread = measured.Spread

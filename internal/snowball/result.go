@@ -82,11 +82,11 @@ type Run struct {
 	Series []series.Series `json:"-"`
 }
 
-// Value and Spread are measured's.
-type (
-	Value  = measured.Value
-	Spread = measured.Spread
-)
+// Value is a number that may not exist, see [measured.Value].
+type Value = measured.Value
+
+// Spread is how times were spread, see [measured.Spread].
+type Spread = measured.Spread
 
 // result puts together what was measured in a run that lasted so long.
 func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
