@@ -83,6 +83,7 @@ func live(c *cluster, size int) {
 	c.register(names[0], series(leaver, namesEach)...)
 	c.whole("the names of the node that left are taken over")
 	c.release(names[0], series(leaver, namesEach)...)
+	c.whole("they are released")
 	c.restart(leaver, left)
 	c.register(leaver, series(leaver, namesEach)...)
 	c.whole("the node that left is back")
