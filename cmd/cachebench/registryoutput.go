@@ -1,17 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/clusterload"
-	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
@@ -58,53 +54,29 @@ func (o *registryOutput) write(out *output, dir string) error {
 
 func (o *registryOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
-	var b strings.Builder
-	for _, t := range o.Tables(o.plan) {
-		if err := t.WriteText(&b, style); err != nil {
-			return err
+	for i, t := range o.Tables(o.plan) {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
 		}
-		b.WriteByte('\n')
-	}
-	fmt.Fprintf(&b, "%s\n", wrapped(o.Finding, 100))
-	if len(o.Checks) > 0 {
-		b.WriteByte('\n')
-		if err := report.ChecksTable(o.Checks).WriteText(&b, style); err != nil {
+		if err := t.WriteText(w, style); err != nil {
 			return err
 		}
 	}
-	if len(o.Files) > 0 {
-		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(o.Files, ", "))
-	}
-	fmt.Fprintf(&b, "Took %s. Seed %d.\n", human.Duration(o.took), o.Seed)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return ending{o.Finding, o.Checks, o.Files, o.took, o.Seed}.write(w, style)
 }
 
 // writeFiles writes the files, the result last: it names the others.
 func (o *registryOutput) writeFiles(dir string) error {
 	page := o.report()
-	for _, file := range []struct {
-		name  string
-		write func(path string) error
-	}{
-		{"report.html", page.WriteHTMLFile},
-		{"registry.svg", page.Charts[0].WriteSVGFile},
-		{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.AllSeries()...) }},
-		{"tables.md", func(path string) error { return writeText(path, o.markdown) }},
-		{"result.json", func(path string) error {
-			return writeText(path, func() (string, error) {
-				text, err := indented(o)
-				return string(text), err
-			})
-		}},
-	} {
-		path := filepath.Join(dir, file.name)
-		o.Files = append(o.Files, path)
-		if err := file.write(path); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeReport(dir, &o.Files,
+		reportFile{"report.html", page.WriteHTMLFile},
+		reportFile{"registry.svg", page.Charts[0].WriteSVGFile},
+		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.AllSeries()...) }},
+		reportFile{"tables.md", func(path string) error { return writeText(path, o.markdown) }},
+		resultFile(o),
+	)
 }
 
 func (o *registryOutput) markdown() (string, error) {
@@ -117,18 +89,6 @@ func (o *registryOutput) markdown() (string, error) {
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, "\n"), nil
-}
-
-// writeText writes a text into a file.
-func writeText(path string, text func() (string, error)) error {
-	t, err := text()
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, t)
-		return err
-	})
 }
 
 // report is the result as a page.

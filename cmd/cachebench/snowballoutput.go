@@ -3,15 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
-	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
@@ -63,52 +60,18 @@ func (o *snowballOutput) writeText(w io.Writer) error {
 	if err := o.Table(o.plan).WriteText(w, style); err != nil {
 		return err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", wrapped(o.Finding, 100))
-	if len(o.Checks) > 0 {
-		b.WriteByte('\n')
-		if err := report.ChecksTable(o.Checks).WriteText(&b, style); err != nil {
-			return err
-		}
-	}
-	if len(o.Files) > 0 {
-		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(o.Files, ", "))
-	}
-	fmt.Fprintf(&b, "Took %s. Seed %d.\n", human.Duration(o.took), o.Seed)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return ending{o.Finding, o.Checks, o.Files, o.took, o.Seed}.write(w, style)
 }
 
 // writeFiles writes the four files, the result last: it names the others.
 func (o *snowballOutput) writeFiles(dir string) error {
 	page := o.report()
-	for _, file := range []struct {
-		name  string
-		write func(path string) error
-	}{
-		{"report.html", page.WriteHTMLFile},
-		{"snowball.svg", page.Charts[0].WriteSVGFile},
-		{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.Series()...) }},
-		{"result.json", o.writeResult},
-	} {
-		path := filepath.Join(dir, file.name)
-		o.Files = append(o.Files, path)
-		if err := file.write(path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *snowballOutput) writeResult(path string) error {
-	text, err := indented(o)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return writeReport(dir, &o.Files,
+		reportFile{"report.html", page.WriteHTMLFile},
+		reportFile{"snowball.svg", page.Charts[0].WriteSVGFile},
+		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.Series()...) }},
+		resultFile(o),
+	)
 }
 
 // report is the result as a page.

@@ -14,6 +14,7 @@ const (
 	Priority                 // the greater first byte of the metadata, then the default
 )
 
+// String returns the name of the resolver.
 func (r Resolver) String() string { return [...]string{"newest", "oldest", "priority"}[r] }
 
 // compare is what the core is given.

@@ -52,6 +52,7 @@ var stepNames = [...]string{
 	"pause", "resume", "crash", "restart", "leave", "clock step", "suspect", "echo", "rumour", "calm",
 }
 
+// String returns what such a step does, in a word or two.
 func (k StepKind) String() string { return stepNames[k] }
 
 // pairs reports whether such steps concern two nodes.
