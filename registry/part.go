@@ -49,8 +49,7 @@ type part struct {
 	regs   map[string]*Registration // by name: what is registered here
 	waits  map[string]*wait
 	gate   gate
-	sent   uint64 // own changes up to here were flushed
-	high   int    // the queue's high-water mark
+	high   int // the queue's high-water mark
 	asked  []chan struct{}
 	closed bool          // no more registrations
 	client shared.Client // of a partition of the second space; nil: nobody has opened that
@@ -219,11 +218,11 @@ func (p *part) flush() (again bool) {
 	var updates []*replica.Update
 	switch {
 	case alone:
-		p.drain(p.core.Flush(bulkBytes, 0)) // for nobody: who comes up later asks for all there is, and who has left is dropped
+		p.core.Flush(bulkBytes, 0) // for nobody: who comes up later asks for all there is, and who has left is dropped
 	case bulk:
-		updates = p.drain(p.core.Flush(bulkBytes, 1))
+		updates = p.core.Flush(bulkBytes, 1)
 	default:
-		updates = p.drain(p.core.Flush(packetBytes, 1))
+		updates = p.core.Flush(packetBytes, 1)
 	}
 	depth, _ = p.core.Pending()
 	e := p.settle()
@@ -242,21 +241,6 @@ func (p *part) flush() (again bool) {
 		}
 	}
 	return depth > 0
-}
-
-// drain notes how far the queue was handed out.
-func (p *part) drain(updates []*replica.Update) []*replica.Update {
-	if n := len(updates); n > 0 {
-		p.sent = updates[n-1].UpTo
-	}
-	return updates
-}
-
-// queued reports whether the own claim on a name waits to be sent already, so that another change of
-// it takes no room. The caller holds mu.
-func (p *part) queued(name string) bool {
-	own := p.core.Own(name)
-	return own != nil && own.Seq > p.sent
 }
 
 // publish is told by the core who wins a name now.

@@ -105,7 +105,7 @@ func (p *part) withRoom(ctx context.Context, name string, check func(replica.At)
 		}
 		switch {
 		case err != nil:
-		case mine || p.queued(name) || !p.gate.full(p.room()):
+		case mine || p.core.Queued(name) || !p.gate.full(p.room()):
 			do(at)
 		default:
 			turn = p.gate.enter()

@@ -6,6 +6,15 @@ import "time"
 // since when there are such names.
 func (p *Partition) Pending() (names int, since time.Duration) { return p.pending, p.oldest }
 
+// Queued reports whether a change of the name waits for Flush, so that another change of it takes no room.
+func (p *Partition) Queued(name string) bool {
+	was := p.Own(name)
+	if was == nil {
+		was = p.own.tombs[name]
+	}
+	return was != nil && was.Seq > p.flushed
+}
+
 // Flush hands out own changes for all other nodes, oldest first, as updates of about
 // maxBytes each (a record that is larger has one of its own), at most n of them; n <= 0: all.
 func (p *Partition) Flush(maxBytes, n int) []*Update {

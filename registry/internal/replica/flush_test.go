@@ -116,3 +116,20 @@ func TestPendingTellsItsAge(t *testing.T) {
 	_, since = o.Pending()
 	require.Equal(t, o.at.Mono, since)
 }
+
+// A name is queued from its change until Flush hands that out, whether it is claimed or given up.
+func TestQueued(t *testing.T) {
+	c := newCluster(t, "a")
+	p := c.nodes["a"]
+	require.False(t, p.Queued("x"))
+	p.Register(c.at, "x", nil)
+	require.True(t, p.Queued("x"))
+	p.Flush(1200, 0)
+	require.False(t, p.Queued("x"))
+	p.Unregister(c.at, "x", WhyReleased)
+	require.True(t, p.Queued("x"), "its tombstone")
+	names, _ := p.Pending()
+	require.Equal(t, 1, names)
+	p.Flush(1200, 0)
+	require.False(t, p.Queued("x"))
+}

@@ -64,11 +64,7 @@ func (p *Partition) write(at At, r *Record) {
 	t := p.own
 	t.seq++
 	r.Seq = t.seq
-	was := p.claim(r.Name, p.cfg.Self)
-	if was == nil {
-		was = t.tombs[r.Name]
-	}
-	if was == nil || was.Seq <= p.flushed {
+	if !p.Queued(r.Name) {
 		if p.pending == 0 {
 			p.oldest = at.Mono
 		}
