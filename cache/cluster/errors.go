@@ -1,0 +1,42 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// Errors that errors.Is finds.
+var (
+	// ErrClosed: the cache is closed. It is courier.ErrClosed.
+	ErrClosed = courier.ErrClosed
+	// ErrOverloaded: too much is going on, here or where the key is owned. It is courier.ErrOverloaded.
+	ErrOverloaded = courier.ErrOverloaded
+)
+
+// A KeyError says that a key is longer than Options.MaxKey.
+type KeyError struct {
+	Len int // bytes
+	Max int
+}
+
+// Error describes the KeyError in one line.
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("cluster: key of %d bytes: want at most %d (Options.MaxKey)", e.Len, e.Max)
+}
+
+// An UnconfirmedError says which nodes have not confirmed a Delete or Clear. It has been done on this node and on the
+// others, and will be on these as soon as they can be reached.
+type UnconfirmedError struct {
+	Nodes []string // sorted
+	Err   error    // why one of them has not
+}
+
+// Error describes the UnconfirmedError in one line.
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("cluster: not confirmed by %s, which will do it when reached: %v", strings.Join(e.Nodes, ", "), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *UnconfirmedError) Unwrap() error { return e.Err }

@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"context"
+	"net/http"
+)
+
+// A Propagator carries a trace from the context of a caller to the context that Load gets on another node. It has
+// the methods of OpenTelemetry's propagators with http.Header for the carrier. Its methods are called at the same time.
+type Propagator interface {
+	// Inject puts into header what the other node shall know.
+	Inject(ctx context.Context, header http.Header)
+	// Extract returns ctx with what Inject put into header on the other node.
+	Extract(ctx context.Context, header http.Header) context.Context
+}
+
+type traceKey struct{}
+
+// traceHeaders are those of W3C Trace Context and W3C Baggage.
+var traceHeaders = []string{"Traceparent", "Tracestate", "Baggage"}
+
+// WithTrace returns ctx with the W3C trace headers (traceparent, tracestate, baggage) of a request. A Fetch with that
+// context passes them on to the owner, where Load finds them with [TraceFrom].
+func WithTrace(ctx context.Context, header http.Header) context.Context {
+	kept := make(http.Header)
+	for _, name := range traceHeaders {
+		if values := header.Values(name); len(values) > 0 {
+			kept[name] = values
+		}
+	}
+	if len(kept) == 0 {
+		return ctx
+	}
+	return context.WithValue(ctx, traceKey{}, kept)
+}
+
+// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on that of the caller; nil if there are none.
+// They must not be changed.
+func TraceFrom(ctx context.Context) http.Header {
+	header, _ := ctx.Value(traceKey{}).(http.Header)
+	return header
+}
+
+// w3c is the Propagator of WithTrace and TraceFrom.
+type w3c struct{}
+
+func (w3c) Inject(ctx context.Context, header http.Header) {
+	for name, values := range TraceFrom(ctx) {
+		header[name] = values
+	}
+}
+
+func (w3c) Extract(ctx context.Context, header http.Header) context.Context {
+	return WithTrace(ctx, header)
+}
