@@ -96,6 +96,23 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	return nil
 }
 
+// Peek returns the value stored for key and how much longer it will be stored:
+// 0 if until it is evicted. Unlike Get it counts nothing, and does not make the
+// entry look used. It does not block.
+func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
+	e, found := c.entries.Load(key)
+	if !found {
+		return value, 0, false
+	}
+	if e.expires == never {
+		return e.value, 0, true
+	}
+	if ttl = time.Duration(e.expires - c.now()); ttl <= 0 {
+		return value, 0, false
+	}
+	return e.value, ttl, true
+}
+
 // Set stores value for key, with the TTL of the options. A load of key that is
 // under way will not overwrite it.
 func (c *Cache[K, V]) Set(key K, value V) { c.SetTTL(key, value, c.ttl) }

@@ -158,3 +158,15 @@ func StoreFor(ctx context.Context, ttl time.Duration) bool {
 // its result given to those who wait for it but not stored. It reports whether
 // ctx belongs to a load; otherwise it does nothing.
 func NoStore(ctx context.Context) bool { return StoreFor(ctx, -1) }
+
+// StoreTTL returns how long the result of the load in ctx is to be stored, as
+// far as is known: the cache's TTL, or what StoreFor said last. 0 means until it
+// is evicted, and a negative ttl that it is not stored. It reports false if ctx
+// does not belong to a load.
+func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
+	l, ok := ctx.Value(loadKey{}).(*load)
+	if !ok {
+		return -1, false
+	}
+	return time.Duration(l.keep.Load()), true
+}
