@@ -16,8 +16,10 @@ TEST_TIMEOUT ?= 10m
 FUZZTIME     ?= 10s
 COUNT        ?= 6
 BENCH        ?= .
-BENCH_PKGS   ?= ./courier/ ./cache/ ./partition/ ./registry/...
+BENCH_PKGS   ?= ./courier/ ./cache/... ./partition/ ./registry/...
 SEEDS        ?= 100000
+SOAK         ?= 3m
+SOAK_SEED    ?= 0
 
 # benchmarks/ is a module of its own, so that its dependencies stay out of ours.
 NESTED := $(wildcard benchmarks/go.mod)
@@ -95,6 +97,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 .PHONY: sim
 sim: ## Run the registry's simulator over SEEDS (100000) seeds; prints seeds per second
 	$(GO) test ./registry/internal/sim -run '^TestSeeds$$' -count 1 -timeout 0 -v -sim.seeds $(SEEDS)
+
+# SOAK_SEED=0 has the soak choose a seed, which it prints.
+.PHONY: soak
+soak: ## Random faults on a cluster of caches for SOAK (3m), from SOAK_SEED
+	$(GO) test ./cache/cluster/internal/clustertest -run '^TestSoak$$' -count 1 -timeout 0 -v -soak $(SOAK) -soak.seed $(SOAK_SEED)
 
 .PHONY: explore
 explore: ## Explore more of the registry's small worlds than the tests do (minutes, and some GiB)

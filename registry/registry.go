@@ -125,6 +125,9 @@ func refused(err error) bool {
 	return errors.As(err, &m) || errors.As(err, &d)
 }
 
+// NodeName returns the name of this node: that of the configuration, or the one that was made up.
+func (r *Registry) NodeName() string { return r.cfg.NodeName }
+
 // Addr returns the address, host:port, that other nodes put into their Seeds.
 func (r *Registry) Addr() string { return r.net.Addr() }
 
