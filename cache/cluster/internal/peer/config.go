@@ -1,0 +1,77 @@
+package peer
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// What the zero values of Config stand for.
+const (
+	DefaultMaxKey      = 4 << 10
+	DefaultMaxValue    = 16 << 20
+	DefaultMaxMessage  = 1 << 20
+	DefaultMaxRequests = 1024
+	DefaultSilence     = 500 * time.Millisecond
+)
+
+// Config is what a Client and a Server have in common: who this node is, what it accepts, and how long it waits. It must not be
+// changed once one of them was made with it.
+type Config struct {
+	Node  string // the name of this node: any string
+	Run   uint64 // of this instance: another one after each restart
+	Cache string // the name of the cache: a request for another one is refused
+
+	// Keys authenticate requests and answers. The first signs, all are accepted. None: nothing is authenticated.
+	Keys [][]byte
+
+	// RequireTLS makes the Server refuse requests that came without a client certificate which was verified.
+	RequireTLS bool
+
+	// Authorize, if set, is called by the Server for each request, before its body is read. An error refuses it.
+	Authorize func(*http.Request) error
+
+	MaxKey      int // bytes of a key
+	MaxValue    int // bytes of a value
+	MaxMessage  int // bytes of a message about deletes, of those that a key must not be older than, and of the answer
+	MaxRequests int // how many requests the Server works at, at a time
+
+	// Silence is how long the Client hears nothing before it gives up.
+	Silence time.Duration
+
+	// Propagator, if set, carries what a context knows of a trace.
+	Propagator Propagator
+
+	// Errors are what errors.Is shall find in a LoadError of another node, by names which are the same on all nodes.
+	Errors map[string]error
+
+	// Logger gets requests that were refused (Debug) and panics of a Backend (Warn). nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Propagator carries a trace over HTTP. Its methods are called at the same time.
+type Propagator interface {
+	// Inject puts into header what the other node shall know.
+	Inject(ctx context.Context, header http.Header)
+	// Extract returns ctx with what Inject put into header on the other node.
+	Extract(ctx context.Context, header http.Header) context.Context
+}
+
+func (c Config) withDefaults() Config {
+	setIfZero(&c.MaxKey, DefaultMaxKey)
+	setIfZero(&c.MaxValue, DefaultMaxValue)
+	setIfZero(&c.MaxMessage, DefaultMaxMessage)
+	setIfZero(&c.MaxRequests, DefaultMaxRequests)
+	setIfZero(&c.Silence, DefaultSilence)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setIfZero[T comparable](p *T, otherwise T) {
+	if *p == *new(T) {
+		*p = otherwise
+	}
+}
