@@ -1,0 +1,231 @@
+package clustertest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCalm is about clusters in which nothing is wrong.
+func TestCalm(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		for _, x := range []struct {
+			name string
+			f    func(*testing.T, *testCluster)
+		}{
+			{"OneLoad", oneLoad},
+			{"SlowLoad", slowLoad},
+			{"FailedLoad", failedLoad},
+			{"Cancel", cancelled},
+			{"Delete", deleted},
+			{"Clear", cleared},
+		} {
+			c := *c
+			t.Run(x.name, func(t *testing.T) {
+				c.tb = t
+				x.f(t, &c)
+			})
+		}
+	}, spec{CopyTTL: 200 * time.Millisecond, PeerTimeout: 2 * time.Second},
+		cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true})
+}
+
+// oneLoad has 1,000 callers on all nodes want keys that nobody has: each is loaded once.
+func oneLoad(t *testing.T, c *testCluster) {
+	const callers = 1000
+	for _, x := range []struct {
+		what  string
+		keys  []string
+		delay time.Duration
+	}{
+		{"one key", []string{"cold/one"}, 100 * time.Millisecond},
+		{"one key, at once", []string{"cold/quick"}, 0},
+		{"100 keys", series("cold/many", 100), 20 * time.Millisecond},
+	} {
+		c.origin.treat("cold/", treatment{delay: x.delay})
+		results := c.fetch(callers, x.keys)
+		require.Len(t, results, callers, x.what)
+		values(t, results)
+		c.within(results, x.delay)
+		versions := make(map[string]uint64)
+		for _, r := range results {
+			if v, ok := versions[r.Key]; ok {
+				require.Equal(t, v, r.Version, "%s: %s got another value of %q", x.what, r.Node, r.Key)
+			}
+			versions[r.Key] = r.Version
+		}
+		for _, key := range x.keys {
+			require.Equal(t, 1, c.origin.count(key), "%s: loads of %q", x.what, key)
+		}
+	}
+}
+
+// slowLoad: an owner that works is waited for as long as callers like, and nobody loads again.
+func slowLoad(t *testing.T, c *testCluster) {
+	release := c.origin.hold("slow/")
+	defer release()
+	patient := c.let(30, deadline, []string{"slow/k"})
+	hasty := c.let(30, 2*c.base.PeerTimeout, []string{"slow/k"})
+	results := hasty.wait()
+	require.Len(t, results, 30)
+	for _, r := range results {
+		require.Equal(t, "deadline", r.Class, "%s, who gave up after two PeerTimeouts: %s", r.Node, r.Error)
+		require.GreaterOrEqual(t, r.took(), 2*c.base.PeerTimeout)
+		require.Less(t, r.took(), 2*c.base.PeerTimeout+slack)
+	}
+	require.Equal(t, 1, c.origin.count("slow/k"), "loads")
+	release()
+	values(t, patient.wait())
+	require.Equal(t, 1, c.origin.count("slow/k"), "loads")
+}
+
+// failedLoad: what happened to a load is told to all callers on all nodes, with the node, and nobody loads again.
+func failedLoad(t *testing.T, c *testCluster) {
+	for _, x := range []struct {
+		name string
+		how  answer
+		text string
+	}{
+		{"error", answer{Error: "the database is on fire"}, "the database is on fire"},
+		{"panic", answer{Panic: "index out of range"}, "index out of range"},
+		{"goexit", answer{Goexit: true}, "Goexit"},
+	} {
+		key := "failed/" + x.name
+		gate := make(chan struct{})
+		c.origin.treat(key, treatment{gate: gate, answer: x.how})
+		h := c.let(60, deadline, []string{key})
+		c.untilLoads(1, key)
+		c.joined(h, key)
+		close(gate)
+		results := h.wait()
+		loads := c.origin.of(key)
+		require.Len(t, loads, 1, "%s: loads", x.name)
+		require.Len(t, results, 60)
+		for _, r := range results {
+			require.Contains(t, r.Error, x.text, "%s: %s", x.name, r.Node)
+			if r.Node != loads[0].node {
+				require.Contains(t, r.Error, loads[0].node, "%s: what %s got names the node", x.name, r.Node)
+				require.Equal(t, loads[0].node, r.Where, "%s: LoadError.Node", x.name)
+			}
+		}
+		c.origin.treat(key, treatment{})
+		values(t, c.fetch(len(c.nodes), []string{key})) // the key works again
+	}
+}
+
+// joined waits until all callers of a herd can be taken to wait: each node that does not load a key has asked for it.
+func (c *testCluster) joined(h *herd, key string) {
+	c.tb.Helper()
+	require.NotEmpty(c.tb, h.calls, key)
+	if localOnly {
+		return
+	}
+	waitUntil(c.tb, "callers wait", func() string {
+		for i := range c.nodes {
+			s := c.state(i).Stats
+			if waiting := s.Owned.Courier.Waiting + s.Copies.Courier.Waiting; waiting < 10 {
+				return fmt.Sprintf("%d callers wait on %s", waiting, nameOf(i))
+			}
+		}
+		return ""
+	})
+}
+
+// cancelled: a load is given up when the last caller has left, on whichever node, and not before.
+func cancelled(t *testing.T, c *testCluster) {
+	owner := 1
+	for _, key := range c.owned(owner, 2, "left") {
+		before := c.origin.count(key)
+		c.origin.treat("left/", treatment{never: true})
+		first := c.let(20, deadline, []string{key}, 0)
+		c.untilLoads(before+1, key)
+		second := c.let(20, deadline, []string{key}, 2)
+		c.joinedBy(2)
+		loads := c.origin.of(key)
+		require.Len(t, loads, before+1, "loads")
+		require.Equal(t, nameOf(owner), loads[before].node)
+
+		first.cancel()
+		for _, r := range first.wait() {
+			require.Equal(t, "cancelled", r.Class, r.Error)
+		}
+		pause := time.Now().Add(time.Second)
+		waitUntil(t, "a second", func() string {
+			if l := c.origin.of(key); l[before].left {
+				t.Fatalf("the load of %q was given up while %s waited", key, nameOf(2))
+			}
+			if time.Now().Before(pause) {
+				return "time"
+			}
+			return ""
+		})
+		second.cancel()
+		for _, r := range second.wait() {
+			require.Equal(t, "cancelled", r.Class, r.Error)
+		}
+		waitUntil(t, "the load is given up", func() string {
+			if l := c.origin.of(key); !l[before].left {
+				return "its context has not ended"
+			}
+			return ""
+		})
+		c.origin.treat("left/", treatment{})
+		c.value(0, key)
+		require.Equal(t, before+2, c.origin.count(key), "loads")
+	}
+}
+
+// joinedBy waits until callers on a node wait.
+func (c *testCluster) joinedBy(i int) {
+	c.tb.Helper()
+	waitUntil(c.tb, "callers wait", func() string {
+		s := c.state(i).Stats
+		if s.Owned.Courier.Waiting+s.Copies.Courier.Waiting == 0 {
+			return "none does on " + nameOf(i)
+		}
+		return ""
+	})
+}
+
+// cancel has the callers leave.
+func (h *herd) cancel() {
+	h.c.tb.Helper()
+	for _, call := range h.calls {
+		_, err := call.p.do(command{Op: "cancel", Target: call.id})
+		require.NoError(h.c.tb, err)
+	}
+}
+
+// deleted: a delete on any node is seen by all when it is confirmed.
+func deleted(t *testing.T, c *testCluster) {
+	keys := series("deleted", 20)
+	values(t, c.fetch(len(c.nodes)*len(keys), keys))
+	for i, key := range keys {
+		by := i % len(c.nodes)
+		r := c.remove(by, key)
+		for k := range c.nodes {
+			require.GreaterOrEqual(t, c.value(k, key).Issued, r.Begin, "%s got a value of %q from before its delete on %s",
+				nameOf(k), key, nameOf(by))
+		}
+		require.Equal(t, 2, c.origin.count(key), "loads of %q", key)
+	}
+}
+
+func cleared(t *testing.T, c *testCluster) {
+	keys := series("cleared", 20)
+	values(t, c.fetch(len(c.nodes)*len(keys), keys))
+	r, err := c.nodes[1].do(command{Op: "clear", Deadline: deadline})
+	require.NoError(t, err)
+	require.Empty(t, r.Error)
+	results := c.fetch(len(c.nodes)*len(keys), keys)
+	values(t, results)
+	for _, x := range results {
+		require.GreaterOrEqual(t, x.Issued, r.Begin, "%s got a value of %q from before Clear", x.Node, x.Key)
+	}
+	for _, key := range keys {
+		require.Equal(t, 2, c.origin.count(key), "loads of %q", key)
+	}
+}

@@ -1,0 +1,107 @@
+package clustertest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMissedDelete deletes while a node can't be told.
+func TestMissedDelete(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		t.Run("OwnerNotTold", func(t *testing.T) {
+			c := *c
+			c.tb = t
+			ownerNotTold(t, &c)
+		})
+		t.Run("CutOff", func(t *testing.T) {
+			c := *c
+			c.tb = t
+			cutOff(t, &c)
+		})
+	}, spec{CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"slot", 5, true})
+}
+
+// ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the owner.
+func ownerNotTold(t *testing.T, c *testCluster) {
+	const deleter, asker, owner = 0, 1, 2
+	keys := c.owned(owner, 3, "nottold")
+	values(t, c.fetch(30, keys))
+	c.split(overHTTP, []int{deleter}, []int{owner})
+	c.apply()
+	for _, x := range []struct {
+		key string
+		op  string
+	}{{keys[0], "delete"}, {keys[1], "clear"}} {
+		r, err := c.nodes[deleter].do(command{Op: x.op, Keys: []string{x.key}, Deadline: deadline})
+		require.NoError(t, err)
+		require.Equal(t, []string{nameOf(owner)}, r.Unconfirmed, "%s: %s", x.op, r.Error)
+		require.Less(t, time.Duration(r.End-r.Begin), 2*c.base.PeerTimeout+slack, "how long %s waits for a node that can't be reached", x.op)
+		for _, i := range []int{asker, deleter, asker} {
+			require.GreaterOrEqual(t, c.value(i, x.key).Issued, r.Begin, "%s got a value of %q from before %s on %s",
+				nameOf(i), x.key, x.op, nameOf(deleter))
+		}
+	}
+	r, err := c.nodes[deleter].do(command{Op: "delete", Keys: keys[2:3], Deadline: deadline})
+	require.NoError(t, err)
+	require.Equal(t, []string{nameOf(owner)}, r.Unconfirmed, r.Error)
+	c.heal()
+	c.repaired(keys[2], r.Begin, owner, deleter, asker)
+	c.settle()
+}
+
+// repaired waits until a node returns no value of a key from before a time. Meanwhile others must never do so.
+func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
+	c.tb.Helper()
+	took := waitUntil(c.tb, "repair", func() string {
+		for _, i := range others {
+			require.GreaterOrEqual(c.tb, c.value(i, key).Issued, at, "%s got a value of %q from before its delete", nameOf(i), key)
+		}
+		if r := c.value(node, key); r.Issued < at {
+			return fmt.Sprintf("%s got version %d of %q, from before its delete", r.Node, r.Version, key)
+		}
+		return ""
+	})
+	c.tb.Logf("%s has caught up after %v", nameOf(node), took.Round(time.Millisecond))
+}
+
+// cutOff: the cluster is split when it is deleted from. The node on the other side has older values, and once healed is, for
+// some keys, who holds the name.
+func cutOff(t *testing.T, c *testCluster) {
+	last := len(c.nodes) - 1
+	rest := c.all()[:last]
+	theirs := c.owned(last, 2, "theirs") // owned on the side that misses the delete
+	ours := c.owned(0, 2, "ours")        // claimed there during the split, later than on this side
+	values(t, c.fetch(60, append(theirs[:2:2], ours...)))
+	c.split(overBoth, rest, []int{last})
+	c.apply()
+	c.settle(rest, []int{last})
+	c.remove(last, ours[0]) // so that they are loaded there
+	c.remove(last, ours[1])
+	values(t, c.fetch(4, append(theirs[:2:2], ours...), last))
+
+	single := c.remove(0, theirs[0])
+	c.remove(0, ours[0])
+	clearAll, err := c.nodes[1].do(command{Op: "clear", Deadline: deadline})
+	require.NoError(t, err)
+	require.Empty(t, clearAll.Error)
+	deletedAt := map[string]int64{theirs[0]: single.Begin, ours[0]: single.Begin, theirs[1]: clearAll.Begin, ours[1]: clearAll.Begin}
+	for key, at := range deletedAt {
+		for _, i := range rest {
+			require.GreaterOrEqual(t, c.value(i, key).Issued, at, "%s got a value of %q from before its delete", nameOf(i), key)
+		}
+		require.Less(t, c.value(last, key).Issued, at, "the node that is cut off should still have the older value of %q", key)
+	}
+	c.heal()
+	for key, at := range deletedAt {
+		c.repaired(key, at, last, rest...)
+	}
+	c.settle()
+	for key, at := range deletedAt {
+		c.agree("healed", key)
+		require.GreaterOrEqual(t, c.value(last, key).Issued, at, "the older value of %q has come back", key)
+	}
+}

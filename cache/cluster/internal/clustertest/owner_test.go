@@ -1,0 +1,229 @@
+package clustertest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestKilled kills an owner with kill -9 in the middle of a load that callers on all nodes wait for.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		const owner = 1
+		key := c.owned(owner, 1, "killed")[0]
+		before := c.origin.count(key)
+		release := c.origin.hold("killed/")
+		h := c.let(300, deadline, []string{key})
+		c.untilLoads(before+1, key)
+		c.joinedBy(0)
+		c.joinedBy(2)
+		require.Equal(t, before+1, c.origin.count(key), "loads")
+		c.nodes[owner].kill()
+		release()
+		results := h.wait()
+		require.Len(t, results, 300-300/len(c.nodes), "callers on the other nodes")
+		values(t, results)
+		c.within(results, 0)
+		c.oncePerNode(key, before, "with the owner killed")
+
+		c.settle()
+		c.oneLoad("without the owner")
+		c.restart(owner)
+		c.settle()
+		c.oneLoad("with the owner back")
+	}, spec{}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true}, cell{"ring", 3, true})
+}
+
+// oncePerNode checks that no node has loaded a key twice since it had been loaded before times.
+func (c *testCluster) oncePerNode(key string, before int, when string) {
+	c.tb.Helper()
+	loads := c.origin.of(key)[before:]
+	by := make(map[string]int)
+	for _, l := range loads {
+		by[l.node]++
+		require.LessOrEqual(c.tb, by[l.node], 1, "%s: loads of %q: %v", when, key, loads)
+	}
+	c.tb.Logf("%s: %d loads on %d nodes (at most one on each)", when, len(loads), len(c.nodes))
+}
+
+// oneLoad checks that a cold key is loaded once, by callers on all nodes that run.
+func (c *testCluster) oneLoad(when string) {
+	c.tb.Helper()
+	key := "once/" + when
+	var running []int
+	for i, p := range c.nodes {
+		if p.alive() {
+			running = append(running, i)
+		}
+	}
+	results := c.fetch(100, []string{key}, running...)
+	values(c.tb, results)
+	require.Equal(c.tb, 1, c.origin.count(key), "%s: loads", when)
+}
+
+// TestStopped stops an owner with SIGSTOP: it keeps its connections, but says nothing.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		const owner = 1
+		sick := c.owned(owner, 30, "sick")
+		healthy := append(c.owned(0, 5, "healthy"), c.owned(2, 5, "well")...)
+		key := sick[0]
+		before := c.origin.count(key)
+		release := c.origin.hold(key)
+		h := c.let(60, deadline, []string{key}, 0, 2)
+		c.untilLoads(before+1, key)
+		c.joinedBy(0)
+		c.joinedBy(2)
+		require.NoError(t, c.nodes[owner].pause())
+		release()
+
+		// While callers wait for the sick owner, the keys of healthy ones are as quick as ever: they are asked for anew all
+		// the time, since copies are not kept.
+		more := c.let(300, deadline, sick[1:], 0, 2)
+		late, fetched := 0, 0
+		for end := time.Now().Add(2 * c.base.PeerTimeout); time.Now().Before(end); {
+			results := c.fetch(20, healthy, 0, 2)
+			values(t, results)
+			for i := range results {
+				fetched++
+				if results[i].took() > c.base.PeerTimeout/2 {
+					late++
+				}
+			}
+		}
+		t.Logf("%d callers of healthy keys, %d of which took longer than half of PeerTimeout", fetched, late)
+		require.LessOrEqual(t, late, fetched/50, "callers, of %d, that a sick owner has slowed", fetched)
+
+		for _, h := range []*herd{h, more} {
+			results := h.wait()
+			values(t, results)
+			c.within(results, 0)
+		}
+		c.oncePerNode(key, before, "with the owner stopped")
+
+		require.NoError(t, c.nodes[owner].resume())
+		c.settle()
+		c.agree("with the owner back", key)
+		c.oneLoad("with the owner back")
+	}, spec{CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"ring", 3, true})
+}
+
+// agree waits until all nodes return one value for a key, and nobody loads it.
+func (c *testCluster) agree(when, key string) {
+	c.tb.Helper()
+	var running []int
+	for i, p := range c.nodes {
+		if p.alive() {
+			running = append(running, i)
+		}
+	}
+	const often = 4
+	agreed, loads := 0, c.origin.count(key)
+	var last uint64
+	took := waitUntil(c.tb, when+": one value for "+key, func() string {
+		results := c.fetch(len(running), []string{key}, running...)
+		values(c.tb, results)
+		now := c.origin.count(key)
+		for i := range results {
+			if results[i].Version != last || now != loads {
+				text := fmt.Sprintf("version %d on %s, %d elsewhere or before; %d loads, %d before",
+					results[i].Version, results[i].Node, last, now, loads)
+				last, loads, agreed = results[i].Version, now, 0
+				return text
+			}
+		}
+		if agreed++; agreed < often {
+			return fmt.Sprintf("seen %d times", agreed)
+		}
+		return ""
+	})
+	c.tb.Logf("%s: one value on all nodes after %v", when, took.Round(time.Millisecond))
+}
+
+// TestUnreachable cuts an owner off from one of two nodes that ask it, in one direction.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		const asker, owner, other = 0, 1, 2
+		keys := c.owned(owner, 6, "unreachable")
+		for i, x := range []struct {
+			name     string
+			ways     int
+			from, to int
+			refuse   bool
+		}{
+			{"requests arrive, answers do not", overHTTP, owner, asker, false},
+			{"requests do not arrive", overHTTP, asker, owner, false},
+			{"requests arrive, answers and gossip do not", overBoth, owner, asker, false},
+			{"requests and gossip do not arrive", overBoth, asker, owner, false},
+			{"no connection", overHTTP, asker, owner, true},
+		} {
+			before := c.origin.count(keys[i])
+			c.refuse = x.refuse
+			c.cutOneWay(x.ways, x.from, x.to)
+			c.apply()
+			results := c.fetch(90, keys[i:i+1], asker, other)
+			values(t, results)
+			c.within(results, 0)
+			c.oncePerNode(keys[i], before, x.name)
+			for _, r := range results {
+				if r.Node == nameOf(other) {
+					loads := c.origin.of(keys[i])
+					require.Equal(t, c.origin.byVersion(r.Version), nameOf(owner), "%s: who loaded what the node got that reaches the owner; %v", x.name, loads)
+				}
+			}
+			c.heal()
+			c.settle()
+			c.agree(x.name+", healed", keys[i])
+		}
+	}, spec{CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true})
+}
+
+// TestOverloaded has an owner that serves two requests at a time: the others are told that it is busy, and load for
+// themselves, as many at a time as they may.
+func TestOverloaded(t *testing.T) {
+	t.Parallel()
+	const owner, requests, loads = 1, 2, 3
+	grid(t, func(t *testing.T, c *testCluster) {
+		keys := c.owned(owner, 20, "busy")
+		release := c.origin.hold("busy/")
+		for i := range c.nodes {
+			c.origin.mostAt(nameOf(i))
+		}
+		h := c.let(6*len(keys), deadline, keys, 0, 2)
+		waitUntil(t, "the nodes are at their limits", func() string {
+			if got := c.state(owner).Stats.Refused.Busy; got == 0 {
+				return "the owner has refused nobody"
+			}
+			for _, i := range []int{0, 2} {
+				if s := c.state(i).Stats; s.LocalRejected == 0 || s.AskFailures.Busy == 0 {
+					return fmt.Sprintf("%s has been refused %d times and rejected %d callers", nameOf(i), s.AskFailures.Busy, s.LocalRejected)
+				}
+			}
+			return ""
+		})
+		release()
+		results := h.wait()
+		rejected := make(map[string]uint64)
+		for _, r := range results {
+			if r.Error != "" {
+				require.Equal(t, "overloaded", r.Class, "%s: %s", r.Node, r.Error)
+				require.Less(t, r.took(), 2*c.base.PeerTimeout+slack, "to be rejected")
+				rejected[r.Node]++
+			}
+		}
+		for _, i := range []int{0, 2} {
+			require.Equal(t, rejected[nameOf(i)], c.state(i).Stats.LocalRejected, "callers that %s has rejected", nameOf(i))
+			require.LessOrEqual(t, c.origin.mostAt(nameOf(i)), loads, "loads of %s at a time", nameOf(i))
+		}
+		require.LessOrEqual(t, c.origin.mostAt(nameOf(owner)), requests, "loads of the owner at a time")
+		c.settle()
+		for _, key := range keys {
+			values(t, c.fetch(2, []string{key}, 0, 2))
+		}
+	}, spec{MaxPeerRequests: requests, MaxLocalLoads: loads}, cell{"key", 3, false}, cell{"slot", 3, true})
+}

@@ -1,0 +1,107 @@
+package clustertest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Drivers are callers on all nodes: they fetch all the time, and delete now and then.
+type drivers struct {
+	c     *testCluster
+	book  *ledger
+	nodes []atomic.Pointer[process] // nil: nobody may call
+	quit  chan struct{}
+	wg    sync.WaitGroup
+}
+
+const driversPerNode = 4
+
+func newDrivers(c *testCluster, book *ledger) *drivers {
+	return &drivers{c: c, book: book, nodes: make([]atomic.Pointer[process], len(c.nodes)), quit: make(chan struct{})}
+}
+
+func (d *drivers) drive(seed uint64) {
+	for i := range d.c.nodes {
+		d.resume(i)
+		for k := range driversPerNode {
+			d.wg.Go(func() { d.run(i, rand.New(rand.NewPCG(seed, uint64(1+i*driversPerNode+k)))) }) //nolint:gosec // small
+		}
+	}
+}
+
+func (d *drivers) end() {
+	close(d.quit)
+	d.wg.Wait()
+}
+
+// stop has nobody call a node from now on; who has called may go on. The node is about to end.
+func (d *drivers) stop(i int) {
+	d.book.closing(d.c.nodes[i])
+	d.nodes[i].Store(nil)
+}
+
+// resume has a node be called, whose process is a new one.
+func (d *drivers) resume(i int) {
+	d.book.started(d.c.nodes[i])
+	d.nodes[i].Store(d.c.nodes[i])
+}
+
+// run calls a node until end.
+func (d *drivers) run(i int, r *rand.Rand) {
+	for {
+		key, second, callers := key(r), key(r), 1+r.IntN(6)
+		limit, removes := soakDeadline, r.IntN(12) == 0
+		if r.IntN(10) == 0 {
+			limit = between(r, 50*time.Millisecond, 3*time.Second)
+		}
+		select {
+		case <-d.quit:
+			return
+		case <-time.After(time.Duration(r.Int64N(int64(30 * time.Millisecond)))):
+		}
+		p := d.nodes[i].Load()
+		if p == nil {
+			continue
+		}
+		if removes {
+			d.remove(p, "delete", key)
+			continue
+		}
+		reply, err := p.do(command{Op: "fetch", Keys: []string{key, second}, Callers: callers, Deadline: limit})
+		if err != nil {
+			if !d.book.mayEnd(p) {
+				d.c.tb.Errorf("%v", err)
+				return
+			}
+			continue
+		}
+		for k := range reply.Results {
+			d.book.got(p, &reply.Results[k], limit)
+		}
+	}
+}
+
+// key chooses a key: a few are wanted often.
+func key(r *rand.Rand) string {
+	n := soakKeys
+	if r.IntN(2) == 0 {
+		n = 10
+	}
+	return fmt.Sprintf("soak/%d", r.IntN(n))
+}
+
+// remove deletes a key, or all.
+func (d *drivers) remove(p *process, op, key string) {
+	before := d.book.runs()
+	reply, err := p.do(command{Op: op, Keys: []string{key}, Deadline: soakDeadline})
+	if err != nil {
+		if !d.book.mayEnd(p) {
+			d.c.tb.Errorf("%v", err)
+		}
+		return
+	}
+	d.book.removed(p, key, reply, before)
+}
