@@ -1,9 +1,6 @@
 package peer
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // A LoadError is what became of a Load on another node. It is an answer: whoever gets it does not load for itself.
 //
@@ -62,5 +59,3 @@ func (k LoadKind) String() string {
 	}
 	return fmt.Sprintf("LoadKind(%d)", uint8(k))
 }
-
-var errNotYet = errors.New("peer: not there yet")

@@ -3,6 +3,8 @@ package peer
 import (
 	"context"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,44 +14,136 @@ type Value struct {
 	Keep time.Duration // how much longer the owner keeps it. Negative: for ever; 0: not at all
 }
 
-// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when the asker has left.
+// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when the asker has left. The slices that
+// they get are theirs to keep.
 type Backend interface {
 	// Fetch returns the value of key for the node from, after the deletes that after stands for have been applied. Its error is a
 	// *MisplacedError, ErrBusy, ErrClosing, or whatever became of Load: the asker gets that as a *LoadError, but for
 	// courier.ErrOverloaded and courier.ErrClosed, which count as ErrBusy and ErrClosing.
 	Fetch(ctx context.Context, from, key string, after []byte) (Value, error)
-	// Exchange takes a message about deletes from the node from, and returns the one that goes back.
+	// Exchange takes a message about deletes from the node from, and returns the one that goes back. Its error is ErrBusy,
+	// ErrClosing, or says what is wrong with the message.
 	Exchange(ctx context.Context, from string, message []byte) ([]byte, error)
 }
 
-// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix.
+// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and serve at any number of servers.
 type Server struct {
 	config  Config
 	backend Backend
+	signers []*signer
+	replays *replays
+	refused [len(kinds)]atomic.Uint64
+
+	mu      sync.Mutex
+	running map[*work]struct{}
+	closed  bool
+	idle    chan struct{} // closed when it is closed and nothing runs
 }
 
 // NewServer makes a Server.
 func NewServer(c Config, b Backend) *Server {
-	return &Server{config: c.withDefaults(), backend: b}
+	c = c.withDefaults()
+	return &Server{
+		config:  c,
+		backend: b,
+		signers: newSigners(c.Keys),
+		replays: newReplays(c.Run),
+		running: make(map[*work]struct{}),
+		idle:    make(chan struct{}),
+	}
 }
 
 // ServeHTTP answers one request. It blocks as long as the Backend does.
-func (s *Server) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, errNotYet.Error(), http.StatusNotImplemented)
+func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(context.Canceled)
+	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.Silence)}
+	if no := s.enter(w); no != nil {
+		w.refuse(no)
+		return
+	}
+	defer s.leave(w)
+	w.serve(ctx)
+}
+
+// enter lets w begin, or says why not.
+func (s *Server) enter(w *work) *refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return refuse(closing, "this node is closing")
+	case len(s.running) >= s.config.MaxRequests:
+		return refuse(busy, "this node is at work on as many requests as it may")
+	}
+	s.running[w] = struct{}{}
+	return nil
+}
+
+func (s *Server) leave(w *work) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, w)
+	s.checkIdle()
+}
+
+// checkIdle is called with mu held.
+func (s *Server) checkIdle() {
+	if !s.closed || len(s.running) > 0 {
+		return
+	}
+	select {
+	case <-s.idle:
+	default:
+		close(s.idle)
+	}
 }
 
 // Refused counts the requests that a Server refused.
 type Refused struct {
-	Busy            uint64 // above Config.MaxRequests, or the Backend said so
+	Busy            uint64 // above Config.MaxRequests, or the Backend said so, or closing
 	Misplaced       uint64 // for a key that the Backend does not own
 	Unauthenticated uint64 // no, wrong or used credentials
 	Malformed       uint64 // not of this protocol, or too large
-	OtherVersion    uint64 // of another version, or for another node, run or cache
+	OtherVersion    uint64 // of another version, or for another run or cache
 }
 
 // Refused returns how many requests were refused since the Server was made.
-func (s *Server) Refused() Refused { return Refused{} }
+func (s *Server) Refused() Refused {
+	sum := func(kinds ...kind) (n uint64) {
+		for _, k := range kinds {
+			n += s.refused[k].Load()
+		}
+		return n
+	}
+	return Refused{
+		Busy:            sum(busy, closing),
+		Misplaced:       sum(misplaced),
+		Unauthenticated: sum(denied),
+		Malformed:       sum(malformed, tooLarge),
+		OtherVersion:    sum(otherVersion, differs),
+	}
+}
 
-// Close makes the Server answer that it is closing, ends the contexts of what the Backend does, and waits until all requests are
-// answered or ctx ends, and returns the cause in that case. It may be called again.
-func (s *Server) Close(context.Context) error { return nil }
+// Close makes the Server answer that it is closing, and waits until the requests that are under way are answered. If ctx ends
+// sooner, their contexts end too, and Close returns the cause of ctx. It may be called again, to wait again.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.checkIdle()
+	s.mu.Unlock()
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.running {
+		w.cancel(ErrClosing)
+	}
+	if len(s.running) == 0 {
+		return nil
+	}
+	return context.Cause(ctx)
+}

@@ -1,0 +1,132 @@
+package peer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// known are the errors which every node knows, by their place: it may not change.
+var known = [...]error{
+	courier.ErrGoexit,
+	courier.ErrDeadlock,
+	courier.ErrTimeout,
+	context.DeadlineExceeded,
+	context.Canceled,
+}
+
+// maxNames is how many of Config.Errors one error can be.
+const maxNames = 64
+
+// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message, stack, and names of Config.Errors.
+func encodeLoadError(err error, names map[string]error) []byte {
+	k, message, stack := describe(err)
+	var bits uint64
+	for i, e := range known {
+		if errors.Is(err, e) {
+			bits |= 1 << i
+		}
+	}
+	var is []string
+	for name, e := range names {
+		if errors.Is(err, e) {
+			is = append(is, name)
+		}
+	}
+	slices.Sort(is)
+	is = is[:min(len(is), maxNames)]
+
+	b := append(make([]byte, 0, 64+len(message)+len(stack)), byte(k))
+	b = binary.AppendUvarint(b, bits)
+	b = appendPart(b, shorten(message, maxText))
+	b = appendPart(b, shorten(stack, maxStack))
+	b = binary.AppendUvarint(b, uint64(len(is)))
+	for _, name := range is {
+		b = appendPart(b, name)
+	}
+	return b
+}
+
+func describe(err error) (k LoadKind, message, stack string) {
+	message = err.Error()
+	var panicked *courier.PanicError
+	if errors.As(err, &panicked) {
+		stack = string(panicked.Stack)
+	}
+	var backoff *courier.BackoffError
+	switch {
+	case errors.As(err, &backoff):
+		return BackedOff, message, stack
+	case panicked != nil:
+		return Panicked, fmt.Sprint(panicked.Value), stack
+	case errors.Is(err, courier.ErrGoexit):
+		return Goexited, message, ""
+	case errors.Is(err, courier.ErrDeadlock):
+		return Deadlocked, message, ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return TimedOut, message, ""
+	}
+	return Failed, message, ""
+}
+
+var errLoadWire = errors.New("an error that can't be read")
+
+// decodeLoadError is the opposite of encodeLoadError. A name that is not known here is passed over: the text is there.
+func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
+	if len(b) == 0 || b[0] < byte(Failed) || b[0] > byte(BackedOff) {
+		return nil, errLoadWire
+	}
+	e := &LoadError{Kind: LoadKind(b[0])}
+	bits, n := binary.Uvarint(b[1:])
+	if n <= 0 || bits >= 1<<len(known) {
+		return nil, errLoadWire
+	}
+	message, rest, ok1 := cutPart(b[1+n:])
+	stack, rest, ok2 := cutPart(rest)
+	count, n := binary.Uvarint(rest)
+	if !ok1 || !ok2 || n <= 0 || len(message) > maxText || len(stack) > maxStack || count > maxNames {
+		return nil, errLoadWire
+	}
+	e.Message, e.Stack = string(message), string(stack)
+	for i, err := range known {
+		if bits&(1<<i) != 0 {
+			e.is = append(e.is, err)
+		}
+	}
+	rest = rest[n:]
+	for range count {
+		var name []byte
+		var ok bool
+		if name, rest, ok = cutPart(rest); !ok {
+			return nil, errLoadWire
+		}
+		if err := names[string(name)]; err != nil {
+			e.is = append(e.is, err)
+		}
+	}
+	if len(rest) > 0 {
+		return nil, errLoadWire
+	}
+	return e, nil
+}
+
+// shorten returns s, or as much of it as fits into n bytes with a sign that something is missing.
+func shorten(s string, n int) string {
+	const sign = "…"
+	if len(s) <= n {
+		return s
+	}
+	s = s[:n-len(sign)]
+	for range utf8.UTFMax - 1 { // not in the middle of a rune, if these are runes
+		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size != 1 {
+			break
+		}
+		s = s[:len(s)-1]
+	}
+	return s + sign
+}

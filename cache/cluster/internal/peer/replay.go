@@ -1,0 +1,89 @@
+package peer
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+)
+
+const (
+	windowSize = 4096 // how far requests may overtake each other
+	maxWindows = 4096 // how many runs are remembered
+)
+
+// window knows which counters of one run were used: all up to top, but for those among the last windowSize whose bit is not set. It is
+// the anti-replay window of RFC 4303, appendix A2.
+type window struct {
+	top  uint64
+	used [windowSize / 64]uint64
+}
+
+// verdict is what a counter is.
+type verdict uint8
+
+const (
+	fresh    verdict = iota + 1
+	replayed         // it was used
+	stale            // nobody knows any more
+)
+
+// take uses n up.
+func (w *window) take(n uint64) verdict {
+	word, bit := n%windowSize/64, uint64(1)<<(n%64)
+	switch {
+	case n > w.top && n-w.top >= windowSize:
+		w.used = [windowSize / 64]uint64{}
+		w.top = n
+	case n > w.top:
+		for w.top < n {
+			w.top++
+			w.used[w.top%windowSize/64] &^= 1 << (w.top % 64)
+		}
+	case w.top-n >= windowSize:
+		return stale
+	case w.used[word]&bit != 0:
+		return replayed
+	}
+	w.used[word] |= bit
+	return fresh
+}
+
+// replays finds requests that come a second time, without clocks and in bounded memory. Each run that has sent an authentic request
+// has a window. When there are too many of them all are dropped, and a new epoch begins, a random number that every request must name:
+// so what was sent in an older one is refused for ever, and senders are told to sign again. The first epoch is the node's run.
+type replays struct {
+	mu      sync.Mutex
+	epoch   uint64
+	windows map[uint64]*window
+	max     int
+}
+
+func newReplays(run uint64) *replays {
+	return &replays{epoch: run, windows: make(map[uint64]*window), max: maxWindows}
+}
+
+// take uses up a stamp that was sent by run and is known to be authentic. It returns the epoch that requests must name.
+func (r *replays) take(run uint64, t stamp) (verdict, uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t.epoch != r.epoch {
+		return stale, r.epoch
+	}
+	w := r.windows[run]
+	if w == nil {
+		if len(r.windows) >= r.max {
+			clear(r.windows)
+			r.epoch = newEpoch()
+			return stale, r.epoch
+		}
+		w = new(window)
+		r.windows[run] = w
+	}
+	return w.take(t.counter), r.epoch
+}
+
+func newEpoch() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) //nolint:errcheck // it never fails: crypto/rand ends the process instead
+	return binary.BigEndian.Uint64(b[:])
+}
