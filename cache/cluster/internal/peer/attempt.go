@@ -73,7 +73,7 @@ func (c *Client) attempt(
 
 	res, err := c.rt.RoundTrip(r)
 	if err == nil {
-		defer res.Body.Close() //nolint:errcheck // it was read, or is not wanted
+		defer res.Body.Close()
 		l.heard()
 		var a reply
 		if a, err = c.read(res, &hearing{res.Body, l}, limit, sent); err == nil {

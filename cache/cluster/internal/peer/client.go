@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -68,7 +69,15 @@ func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]by
 	if err != nil {
 		return nil, err
 	}
-	return a.body, nil
+	switch a.kind {
+	case failed:
+		err = fmt.Errorf("it failed: %s: %s", a.failure.Kind, a.failure.Message)
+	case misplaced:
+		err = errors.New("an answer that is one to another request")
+	default:
+		return a.body, nil
+	}
+	return nil, &UnavailableError{Node: to.Node, Reason: Rubbish, Err: err}
 }
 
 // ask sends one request, unless the node is passed over, and tells the breaker what became of it.
@@ -185,5 +194,5 @@ func (f *failure) health() error {
 	return f.err
 }
 
-// interval is at least so long that timers of a Client make sense.
+// silence is at least so long that a timer makes sense.
 func (c *Client) silence() time.Duration { return max(c.config.Silence, time.Millisecond) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,15 +115,14 @@ func (p *pair) fetch(ctx context.Context, key string) (Value, error) {
 	return p.client.Fetch(ctx, p.to, key, nil)
 }
 
-// unavailable checks that err is an UnavailableError of node b for that reason, and returns it.
-func unavailable(tb testing.TB, err error, r Reason) *UnavailableError {
+// unavailable checks that err is an UnavailableError of node b for that reason.
+func unavailable(tb testing.TB, err error, r Reason) {
 	tb.Helper()
 	var e *UnavailableError
 	require.ErrorAs(tb, err, &e)
 	require.Equal(tb, r, e.Reason, "%v", err)
 	require.Equal(tb, "b", e.Node)
 	require.Error(tb, e.Err)
-	return e
 }
 
 // receive returns what comes out of ch, or fails the test.
@@ -134,4 +134,17 @@ func receive[T any](tb testing.TB, ch <-chan T, what string) (v T) {
 		require.FailNow(tb, "nothing came", what)
 	}
 	return v
+}
+
+var patternOnce = sync.OnceValue(func() []byte {
+	b := make([]byte, 9<<20)
+	for i := range b {
+		b[i] = byte(i * i >> 7)
+	}
+	return b
+})
+
+// pattern is size bytes in which nothing is where it could be taken for something else.
+func pattern(size int) []byte {
+	return patternOnce()[:size]
 }

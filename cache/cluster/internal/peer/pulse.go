@@ -118,13 +118,14 @@ func (p *pulse) renew() {
 	}
 }
 
-func (p *pulse) flush() { _ = p.ctl.Flush() } // it fails if the asker is gone
-
+// stop ends the pulse. Nothing writes once it has returned.
 func (p *pulse) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.phase = over
-	p.timer.Stop()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	if p.timed { // over HTTP/1 a deadline is that of the connection, also for the next request
 		_ = p.ctl.Flush()
 		_ = p.ctl.SetWriteDeadline(time.Time{})

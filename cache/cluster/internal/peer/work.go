@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -164,7 +165,7 @@ func (w *work) fetch(ctx context.Context, body []byte) {
 	var elsewhere *MisplacedError
 	switch {
 	case w.r.Context().Err() != nil:
-		// Nobody is left to be told.
+		w.pulse.stop() // nobody is left to be told
 	case errors.As(err, &elsewhere):
 		no := refuse(misplaced, "")
 		no.body = []byte(elsewhere.Owner)
@@ -186,7 +187,7 @@ func (w *work) exchange(ctx context.Context, body []byte) {
 	message, err := w.server.backend.Exchange(ctx, w.head.node, body)
 	switch {
 	case w.r.Context().Err() != nil:
-		// Nobody is left to be told.
+		w.pulse.stop()
 	case err != nil:
 		no := w.unavailable(ctx, err)
 		if no == nil {
@@ -211,24 +212,26 @@ func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	return nil
 }
 
-// guard runs f. If it panics or calls Goexit, the asker is told as if Load had.
+// guard runs f. If it panics, the asker is told as if Load had. If it calls Goexit, net/http breaks off the answer.
 func (w *work) guard(ctx context.Context, f func()) {
 	done := false
 	defer func() {
 		if done || w.pulse.answered() {
 			return // a panic of the answer itself goes up
 		}
-		var err error = courier.ErrGoexit
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { //nolint:errorlint // that value and no other aborts
-				panic(p)
-			}
-			err = &courier.PanicError{Value: p, Stack: debug.Stack()}
+		p := recover()
+		if p == nil {
+			w.warn(ctx, courier.ErrGoexit)
+			w.pulse.stop()
+			return
 		}
-		w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn, "cluster: a request of another node ended badly",
-			slog.String("from", w.head.node), slog.Any("error", err))
+		if p == http.ErrAbortHandler { //nolint:errorlint // that value and no other aborts
+			w.pulse.stop()
+			panic(p)
+		}
+		err := &courier.PanicError{Value: p, Stack: debug.Stack()}
+		w.warn(ctx, err)
 		w.answer(answer{kind: failed, body: encodeLoadError(err, nil)}, kinds[failed].status)
-		w.pulse.flush() // after Goexit nobody else would
 	}()
 	f()
 	done = true
@@ -258,11 +261,16 @@ func (w *work) answer(a answer, status int) {
 	}
 	if w.signer != nil {
 		m := w.signer.answer(w.mac, a)
-		h[headerAuth] = []string{fmt.Sprintf("%x", m[:])}
+		h[headerAuth] = []string{hex.EncodeToString(m[:])}
 	}
 	if err := w.pulse.send(status, a.body); err != nil {
 		w.debug("cluster: an answer broke off", slog.Any("error", err))
 	}
+}
+
+func (w *work) warn(ctx context.Context, err error) {
+	w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn, "cluster: a request of another node ended badly",
+		slog.String("from", w.head.node), slog.Any("error", err))
 }
 
 func (w *work) debug(text string, attrs ...slog.Attr) {

@@ -1,0 +1,147 @@
+package peer
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever a server answers that is none, there is never a value.
+func TestRubbish(t *testing.T) {
+	write := func(status int, body string, headers ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(headers); i += 2 {
+				w.Header()[headers[i]] = append(w.Header()[headers[i]], headers[i+1])
+			}
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	ours := func(kind, length string, more ...string) []string {
+		return append([]string{headerProtocol, version, headerAnswer, kind, headerLength, length}, more...)
+	}
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		reason  Reason
+	}{
+		"HTML":                   {write(200, "<html>It works!</html>"), Rubbish},
+		"HTML, not found":        {write(404, "<html>404</html>"), Rubbish},
+		"redirect":               {write(302, "", "Location", "/login"), Rubbish},
+		"no content":             {write(204, ""), Rubbish},
+		"login":                  {write(401, "<html>log in</html>"), Denied},
+		"forbidden":              {write(403, ""), Denied},
+		"bad gateway":            {write(502, "<html>nginx</html>"), Unreachable},
+		"unavailable":            {write(503, "upstream connect error"), Unreachable},
+		"gateway timeout":        {write(504, ""), Unreachable},
+		"another version":        {write(200, "v", headerProtocol, "2", headerAnswer, "value", headerLength, "1"), OtherVersion},
+		"two versions":           {write(200, "v", ours("value", "1", headerProtocol, "1")...), Rubbish},
+		"no kind":                {write(200, "v", headerProtocol, version, headerLength, "1"), Rubbish},
+		"unknown kind":           {write(200, "v", ours("gift", "1")...), Rubbish},
+		"two kinds":              {write(200, "v", ours("value", "1", headerAnswer, "busy")...), Rubbish},
+		"kind of another status": {write(500, "v", ours("value", "1")...), Rubbish},
+		"value as misdirected":   {write(421, "v", ours("value", "1")...), Rubbish},
+		"misplaced as value":     {write(200, "v", ours("misplaced", "1")...), Rubbish},
+		"no length":              {write(200, "v", headerProtocol, version, headerAnswer, "value"), Rubbish},
+		"two lengths":            {write(200, "v", ours("value", "1", headerLength, "1")...), Rubbish},
+		"length of words":        {write(200, "v", ours("value", "one")...), Rubbish},
+		"negative length":        {write(200, "v", ours("value", "-1")...), Rubbish},
+		"length with zeros":      {write(200, "v", ours("value", "01")...), Rubbish},
+		"too short":              {write(200, "v", ours("value", "2")...), Rubbish},
+		"too long":               {write(200, "vv", ours("value", "1")...), Rubbish},
+		"empty but announced":    {write(200, "", ours("value", "1")...), Rubbish},
+		"too large":              {write(200, "v", ours("value", "99999999999")...), Rubbish},
+		"too large an error":     {write(500, "v", ours("failed", "32769")...), Rubbish},
+		"no error":               {write(500, "v", ours("failed", "1")...), Rubbish},
+		"empty error":            {write(500, "", ours("failed", "0")...), Rubbish},
+		"keep of words":          {write(200, "v", ours("value", "1", headerKeep, "1s")...), Rubbish},
+		"keep twice":             {write(200, "v", ours("value", "1", headerKeep, "1", headerKeep, "2")...), Rubbish},
+		"keep of an error":       {write(421, "v", ours("misplaced", "1", headerKeep, "1")...), Rubbish},
+		"owner without end":      {write(421, strings.Repeat("n", maxName+1), ours("misplaced", "1025")...), Rubbish},
+		"sign again, no epoch":   {write(401, "x", ours("sign-again", "1")...), Rubbish},
+		"sign again and again":   {write(401, "0000000000000001", ours("sign-again", "16")...), Denied},
+	} {
+		for _, p := range bothProtocols {
+			t.Run(fmt.Sprintf("%s/%s", p, name), func(t *testing.T) {
+				k := NewClient(configA(), transport(t, p))
+				defer k.Close()
+				to := Address{Node: "b", URL: serveOn(t, p, c.handler), Run: runB}
+				v, err := k.Fetch(t.Context(), to, "k", nil)
+				unavailable(t, err, c.reason)
+				assert.Zero(t, v)
+				m, err := k.Exchange(t.Context(), to, []byte("m"))
+				unavailable(t, err, c.reason)
+				assert.Nil(t, m)
+			})
+		}
+	}
+}
+
+// raw is a server that sends bytes, whatever it is asked, and closes the connection.
+func raw(tb testing.TB, answer string) string {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = io.Copy(io.Discard, r.Body)
+			}
+			_, _ = io.WriteString(c, answer)
+			_ = c.Close()
+		}
+	}()
+	tb.Cleanup(func() { _ = l.Close(); <-done })
+	return "http://" + l.Addr().String()
+}
+
+func TestRawBytes(t *testing.T) {
+	ours := headerProtocol + ": 1\r\n" + headerAnswer + ": value\r\n" + headerLength + ": 5\r\n"
+	for name, c := range map[string]struct {
+		answer string
+		reason Reason
+	}{
+		"nothing":              {"", Unreachable},
+		"noise":                {"\x00\x01\x02\xff\xfe noise\r\n\r\n", Unreachable},
+		"SSH":                  {"SSH-2.0-OpenSSH_9.6\r\n", Unreachable},
+		"half a head":          {"HTTP/1.1 200 OK\r\n" + ours, Unreachable},
+		"no colon":             {"HTTP/1.1 200 OK\r\nrubbish\r\n\r\n", Unreachable},
+		"cut off":              {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + ours + "\r\nval", Unreachable},
+		"cut off, HTTP/1.0":    {"HTTP/1.0 200 OK\r\n" + ours + "\r\nval", Unreachable},
+		"cut off, chunked":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n", Unreachable},
+		"short, chunked":       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n0\r\n\r\n", Unreachable},
+		"another length":       {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n" + ours + "\r\nvalu", Rubbish},
+		"switching protocols":  {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n" + ours + "\r\nvalue", Rubbish},
+		"header without end":   {"HTTP/1.1 200 OK\r\n" + ours + "X: " + strings.Repeat("x", 1<<20), Unreachable},
+		"interim without end":  {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100), Unreachable},
+		"102s and the end":     {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 100), Unreachable},
+		"compressed, unwanted": {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n" + ours + "\r\n\x1f\x8b\x08\x00", Rubbish},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := NewClient(configA(), transport(t, http1))
+			defer k.Close()
+			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: raw(t, c.answer), Run: runB}, "k", nil)
+			unavailable(t, err, c.reason)
+			assert.Zero(t, v)
+		})
+	}
+	t.Run("and what is right", func(t *testing.T) {
+		k := NewClient(configA(), transport(t, http1))
+		defer k.Close()
+		v, err := k.Fetch(t.Context(), Address{Node: "b", URL: raw(t, "HTTP/1.0 200 OK\r\n"+ours+"\r\nvalue"), Run: runB}, "k", nil)
+		require.NoError(t, err)
+		assert.Equal(t, "value", string(v.Data))
+	})
+}

@@ -1,0 +1,278 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const shortSilence = 60 * time.Millisecond
+
+// impatient makes an asker that soon gives up. What a server does within its silence it must do on a machine that is busy.
+func impatient() Config {
+	a := configA()
+	a.Silence = shortSilence
+	return a
+}
+
+func TestSlowLoadIsWaitedFor(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			t.Parallel()
+			a := configA()
+			a.Silence = time.Second
+			calls := 0
+			n := connect(t, p, a, configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+				if calls++; calls == 1 {
+					time.Sleep(3 * time.Second) // three times what may pass in silence, and more than five 102s
+				}
+				return Value{Data: []byte("at last")}, nil
+			}})
+			v, err := n.fetch(t.Context(), "k")
+			require.NoError(t, err)
+			assert.Equal(t, "at last", string(v.Data))
+			v, err = n.fetch(t.Context(), "k") // and the connection is as good as before
+			require.NoError(t, err)
+			assert.Equal(t, "at last", string(v.Data))
+		})
+	}
+}
+
+// A server with time-outs of its own for requests must not end a load that takes long.
+func TestTimeoutsOfTheServer(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			t.Parallel()
+			s := NewServer(configB(), backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
+				select {
+				case <-time.After(2 * time.Second):
+					return Value{Data: []byte(key)}, nil
+				case <-ctx.Done():
+					return Value{}, ctx.Err()
+				}
+			}})
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			h := &http.Server{Handler: s, Protocols: protocolsOf(p), ReadTimeout: time.Second, WriteTimeout: time.Second}
+			served := make(chan error, 1)
+			go func() { served <- h.Serve(l) }()
+			defer func() {
+				assert.NoError(t, h.Close())
+				assert.ErrorIs(t, receive(t, served, "the end of Serve"), http.ErrServerClosed)
+			}()
+			a := configA()
+			a.Silence = time.Second
+			c := NewClient(a, transport(t, p))
+			defer c.Close()
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, "k", nil)
+			require.NoError(t, err)
+			assert.Equal(t, "k", string(v.Data))
+		})
+	}
+}
+
+func TestSilentServer(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			gone := make(chan struct{}, 1)
+			url := serveOn(t, p, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+				gone <- struct{}{}
+			}))
+			c := NewClient(impatient(), transport(t, p))
+			defer c.Close()
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			unavailable(t, err, Silent)
+			receive(t, gone, "the end of the request")
+		})
+	}
+}
+
+// Interim answers other than 102 don't say that anybody is at work.
+func TestOtherInterimAnswersAreNoLife(t *testing.T) {
+	url := serveOn(t, h2c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			w.WriteHeader(http.StatusEarlyHints)
+			time.Sleep(shortSilence / 8)
+		}
+	}))
+	c := NewClient(impatient(), transport(t, h2c))
+	defer c.Close()
+	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+	unavailable(t, err, Silent)
+}
+
+func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				says(w, value, "1000")
+				_, _ = w.Write(make([]byte, 500))
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}))
+			c := NewClient(impatient(), transport(t, p))
+			defer c.Close()
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			unavailable(t, err, Silent)
+		})
+	}
+}
+
+// says writes the head of an answer as a Server would.
+func says(w http.ResponseWriter, k kind, length string) {
+	h := w.Header()
+	h.Set(headerProtocol, version)
+	h.Set(headerAnswer, k.String())
+	h.Set(headerLength, length)
+	w.WriteHeader(kinds[k].status)
+}
+
+// A slow line is not silence: as long as bytes arrive the asker waits.
+func TestSlowAnswer(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			t.Parallel()
+			const parts = 20
+			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				says(w, value, "20")
+				for range parts {
+					time.Sleep(100 * time.Millisecond) // two seconds in all
+					_, _ = w.Write([]byte("x"))
+					_ = http.NewResponseController(w).Flush()
+				}
+			}))
+			a := configA()
+			a.Silence = time.Second
+			c := NewClient(a, transport(t, p))
+			defer c.Close()
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			require.NoError(t, err)
+			assert.Len(t, v.Data, parts)
+		})
+	}
+}
+
+// Where packets vanish there is not even a connection.
+func TestSilenceWhileConnecting(t *testing.T) {
+	rt := transport(t, h2c)
+	hung := make(chan struct{}, 1)
+	rt.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		hung <- struct{}{}
+		return nil, ctx.Err()
+	}
+	c := NewClient(impatient(), rt)
+	defer c.Close()
+	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Run: runB}, "k", nil)
+	unavailable(t, err, Silent)
+	c.Close() // net/http lets a dial go on for who comes next
+	receive(t, hung, "the end of the dial")
+}
+
+// A server that accepts connections and never says a word, as one whose process is stopped.
+func TestStoppedServer(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			c := NewClient(impatient(), transport(t, p))
+			defer c.Close()
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, "k", nil)
+			unavailable(t, err, Silent)
+			// A large message does not even leave.
+			_, err = c.Exchange(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, make([]byte, 16<<20))
+			unavailable(t, err, Silent)
+		})
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	url := "http://" + l.Addr().String()
+	require.NoError(t, l.Close())
+	c := NewClient(configA(), transport(t, h2c))
+	defer c.Close()
+	for _, url := range []string{url, "http://node.invalid.:1", "ftp://a", "a", "http://", "http://[", ":"} {
+		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+		unavailable(t, err, Unreachable)
+		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Run: runB}))
+	}
+}
+
+var errLeft = errors.New("the caller has left")
+
+// The Backend's context ends when the asker has left, and the asker gets the cause of its own context.
+func TestCallerLeaves(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			begun, ended := make(chan struct{}), make(chan error, 1)
+			n := connect(t, p, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+				close(begun)
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return Value{}, ctx.Err()
+			}})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			errs := make(chan error, 1)
+			go func() {
+				_, err := n.fetch(ctx, "k")
+				errs <- err
+			}()
+			receive(t, begun, "the request")
+			cancel(errLeft)
+			assert.Equal(t, errLeft, receive(t, errs, "the error"))
+			assert.ErrorIs(t, receive(t, ended, "the end of the Backend's context"), context.Canceled)
+			assert.Equal(t, "closed", n.client.Breaker(n.to))
+
+			_, err := n.fetch(ctx, "k") // who has left does not ask
+			assert.Equal(t, errLeft, err)
+		})
+	}
+}
+
+// The asker's deadline is the Backend's too, should the end of the request get lost.
+func TestDeadlineIsCarriedOver(t *testing.T) {
+	for _, p := range bothProtocols {
+		t.Run(string(p), func(t *testing.T) {
+			var got, want time.Time
+			var has bool
+			n := connect(t, p, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+				got, has = ctx.Deadline()
+				return Value{}, nil
+			}})
+			_, err := n.fetch(t.Context(), "k")
+			require.NoError(t, err)
+			assert.False(t, has, "no deadline was sent")
+
+			want = time.Now().Add(time.Hour)
+			ctx, cancel := context.WithDeadline(t.Context(), want)
+			defer cancel()
+			_, err = n.fetch(ctx, "k")
+			require.NoError(t, err)
+			assert.True(t, has)
+			assert.WithinRange(t, got, want, want.Add(patienceOfTests))
+		})
+	}
+}
+
+func TestDeadlineOfTheCaller(t *testing.T) {
+	n := connect(t, h2c, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+		<-ctx.Done()
+		return Value{}, ctx.Err()
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := n.fetch(ctx, "k")
+	require.Equal(t, context.DeadlineExceeded, err)
+}
