@@ -89,7 +89,7 @@ func TestRollingRestart(t *testing.T) {
 							return
 						}
 						for i := range r.Results {
-							x := &r.Results[i]
+							x := r.Results[i]
 							fetched.Add(1)
 							if text := c.origin.check(x); text != "" || x.Error != "" {
 								t.Errorf("%s got of %q: %s %s", x.Node, x.Key, text, x.Error)

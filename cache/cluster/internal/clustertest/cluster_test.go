@@ -99,7 +99,8 @@ func (c *testCluster) open(i, run int, s *spec) error {
 	fixed := s.Port != 0
 	s.Seeds = nil
 	for k, p := range c.nodes {
-		if k != i && p.alive() {
+		reached := !c.cuts[cut{false, i, k}] && !c.cuts[cut{false, k, i}]
+		if k != i && p.alive() && reached {
 			s.Seeds = append(s.Seeds, addrOf(p.spec.Port))
 		}
 	}
@@ -107,6 +108,7 @@ func (c *testCluster) open(i, run int, s *spec) error {
 		if !fixed {
 			s.Port, s.HTTPPort = newPort(), newPort()
 		}
+		s.Links = c.linksOf(i)
 		p, err := startProcess(c.tb, s, run, c.origin)
 		switch {
 		case err == nil:
@@ -114,7 +116,7 @@ func (c *testCluster) open(i, run int, s *spec) error {
 				c.nodes = append(c.nodes, p)
 			}
 			c.nodes[i] = p
-			return c.tell(i)
+			return nil
 		case time.Since(start) > patience,
 			!errors.Is(err, errDuplicate) && !strings.Contains(err.Error(), "address already in use"):
 			return fmt.Errorf("opening %s: %w", s.Name, err)
@@ -190,6 +192,12 @@ func (c *testCluster) heal() {
 
 // tell tells a node which of its links are cut.
 func (c *testCluster) tell(i int) error {
+	s := c.linksOf(i)
+	_, err := c.nodes[i].do(command{Op: "links", Links: &s})
+	return err
+}
+
+func (c *testCluster) linksOf(i int) linkState {
 	s := linkState{Refuse: c.refuse, RegistryDelay: c.delay}
 	for k, p := range c.nodes {
 		reg, http := addrOf(p.spec.Port), addrOf(p.spec.HTTPPort)
@@ -206,8 +214,7 @@ func (c *testCluster) tell(i int) error {
 			s.HTTPIn = append(s.HTTPIn, http)
 		}
 	}
-	_, err := c.nodes[i].do(command{Op: "links", Links: &s})
-	return err
+	return s
 }
 
 // state returns what a node says of itself.
@@ -344,9 +351,9 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 }
 
 // wait returns what the callers got, but for those on nodes that have been killed. No value may be wrong.
-func (h *herd) wait() []result {
+func (h *herd) wait() []*result {
 	h.c.tb.Helper()
-	var all []result
+	var all []*result
 	for _, call := range h.calls {
 		r, err := call.wait()
 		if errors.Is(err, errEnded) {
@@ -356,7 +363,7 @@ func (h *herd) wait() []result {
 		all = append(all, r.Results...)
 	}
 	for i := range all {
-		if text := h.c.origin.check(&all[i]); text != "" {
+		if text := h.c.origin.check(all[i]); text != "" {
 			h.c.tb.Errorf("%s", text)
 		}
 	}
@@ -364,13 +371,13 @@ func (h *herd) wait() []result {
 }
 
 // fetch has callers on the nodes fetch keys, and returns what they got.
-func (c *testCluster) fetch(callers int, keys []string, nodes ...int) []result {
+func (c *testCluster) fetch(callers int, keys []string, nodes ...int) []*result {
 	c.tb.Helper()
 	return c.let(callers, deadline, keys, nodes...).wait()
 }
 
 // value has one caller on a node fetch a key, who must get a value.
-func (c *testCluster) value(i int, key string) result {
+func (c *testCluster) value(i int, key string) *result {
 	c.tb.Helper()
 	r := c.fetch(1, []string{key}, i)
 	require.Len(c.tb, r, 1)
@@ -379,11 +386,11 @@ func (c *testCluster) value(i int, key string) result {
 }
 
 // values checks that all callers got a value.
-func values(tb testing.TB, results []result) {
+func values(tb testing.TB, results []*result) {
 	tb.Helper()
 	failures := make(map[string]int)
 	for i := range results {
-		if r := &results[i]; r.Error != "" {
+		if r := results[i]; r.Error != "" {
 			failures[r.Node+": "+r.Error]++
 		}
 	}
@@ -392,7 +399,7 @@ func values(tb testing.TB, results []result) {
 
 // within checks that all callers got something in time: within the bound that is promised, which is two silences of
 // an owner and the load, as the origin takes it.
-func (c *testCluster) within(results []result, load time.Duration) {
+func (c *testCluster) within(results []*result, load time.Duration) {
 	c.tb.Helper()
 	bound := 2*c.base.PeerTimeout + load + slack
 	late := 0

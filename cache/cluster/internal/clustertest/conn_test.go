@@ -127,9 +127,9 @@ func (c *conn) linkChanged() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.Conn.SetWriteDeadline(time.Now().Add(time.Second)) // the other process may be stopped
+	err := c.SetWriteDeadline(time.Now().Add(time.Second)) // the other process may be stopped
 	if err == nil {
-		err = errors.Join(c.flush(), c.Conn.SetWriteDeadline(time.Time{}))
+		err = errors.Join(c.flush(), c.SetWriteDeadline(time.Time{}))
 	}
 	if err != nil || c.shut {
 		c.forget()
@@ -147,11 +147,10 @@ func (c *conn) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out, in, refuse, _ := c.links.http(c.to)
+	out, _, refuse, _ := c.links.http(c.to)
 	if out && !refuse {
 		c.shut = true // the other end hears of it when the link heals
-		_ = in
-		return c.Conn.SetReadDeadline(time.Now())
+		return c.SetReadDeadline(time.Now())
 	}
 	c.forget()
 	return c.Conn.Close()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -131,6 +132,7 @@ func (n *node) open() error {
 	if n.links, err = listen(s.Port); err != nil {
 		return errors.Join(err, l.Close())
 	}
+	n.links.set(s.Links)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	n.reg, err = registry.Open(ctx, registry.Config{
@@ -305,7 +307,7 @@ func (n *node) fetch(ctx context.Context, cancel context.CancelFunc, c *command)
 		delete(n.fetches, c.ID)
 		n.mu.Unlock()
 	}()
-	p := &reply{Results: make([]result, c.Callers)}
+	p := &reply{Results: make([]*result, c.Callers)}
 	var wg sync.WaitGroup
 	for i := range p.Results {
 		wg.Go(func() {
@@ -319,8 +321,8 @@ func (n *node) fetch(ctx context.Context, cancel context.CancelFunc, c *command)
 	return p
 }
 
-func resultOf(key string, v value, err error, begin int64) result {
-	r := result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin, End: time.Now().UnixNano()}
+func resultOf(key string, v value, err error, begin int64) *result {
+	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin, End: time.Now().UnixNano()}
 	if v.Key != key && v.Key != "" {
 		r.Wrong = v.Key
 	}
@@ -345,7 +347,14 @@ func classOf(err error) string {
 	return "load"
 }
 
-func whereOf(error) string { return "" }
+// whereOf returns the node that an error of Load names.
+func whereOf(err error) string {
+	var l *peer.LoadError
+	if errors.As(err, &l) {
+		return l.Node
+	}
+	return ""
+}
 
 func (n *node) state() *state {
 	s := &state{

@@ -34,7 +34,7 @@ func TestKilled(t *testing.T) {
 		c.restart(owner)
 		c.settle()
 		c.oneLoad("with the owner back")
-	}, spec{}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true}, cell{"ring", 3, true})
+	}, spec{TTL: shortTTL}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true}, cell{"ring", 3, true})
 }
 
 // oncePerNode checks that no node has loaded a key twice since it had been loaded before times.
@@ -42,9 +42,10 @@ func (c *testCluster) oncePerNode(key string, before int, when string) {
 	c.tb.Helper()
 	loads := c.origin.of(key)[before:]
 	by := make(map[string]int)
-	for _, l := range loads {
-		by[l.node]++
-		require.LessOrEqual(c.tb, by[l.node], 1, "%s: loads of %q: %v", when, key, loads)
+	for i := range loads {
+		node := loads[i].node
+		by[node]++
+		require.LessOrEqual(c.tb, by[node], 1, "%s: loads of %q: %v", when, key, loads)
 	}
 	c.tb.Logf("%s: %d loads on %d nodes (at most one on each)", when, len(loads), len(c.nodes))
 }
@@ -109,8 +110,11 @@ func TestStopped(t *testing.T) {
 		c.settle()
 		c.agree("with the owner back", key)
 		c.oneLoad("with the owner back")
-	}, spec{CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"ring", 3, true})
+	}, spec{TTL: shortTTL, CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"ring", 3, true})
 }
+
+// shortTTL bounds how long it takes until nodes that had to load for themselves agree with the owner.
+const shortTTL = 5 * time.Second
 
 // agree waits until all nodes return one value for a key, and nobody loads it.
 func (c *testCluster) agree(when, key string) {
@@ -136,7 +140,8 @@ func (c *testCluster) agree(when, key string) {
 				return text
 			}
 		}
-		if agreed++; agreed < often {
+		agreed++
+		if agreed < often {
 			return fmt.Sprintf("seen %d times", agreed)
 		}
 		return ""
@@ -180,7 +185,7 @@ func TestUnreachable(t *testing.T) {
 			c.settle()
 			c.agree(x.name+", healed", keys[i])
 		}
-	}, spec{CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true})
+	}, spec{TTL: shortTTL, CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true})
 }
 
 // TestOverloaded has an owner that serves two requests at a time: the others are told that it is busy, and load for

@@ -23,6 +23,8 @@ type spec struct {
 	MaxPeerRequests int
 	Codec           string // another name for the codec
 	SharedKeys      [][]byte
+
+	Links linkState // from the beginning
 }
 
 // A value is what the origin issues. No two loads get the same version.
@@ -79,14 +81,14 @@ type loading struct {
 // A reply is what came of a command. Only what was asked for is set.
 type reply struct {
 	ID          uint64
-	Error       string   `json:",omitempty"`
-	Duplicate   bool     `json:",omitempty"` // Error says that the node's name is taken
-	Unconfirmed []string `json:",omitempty"` // by these nodes, says Error
-	Results     []result `json:",omitempty"`
-	Peers       []string `json:",omitempty"` // the nodes that were members before and after a delete
-	Begin, End  int64    `json:",omitempty"` // of a delete
-	State       *state   `json:",omitempty"`
-	Left        string   `json:",omitempty"` // what is left after close; "" if nothing is
+	Error       string    `json:",omitempty"`
+	Duplicate   bool      `json:",omitempty"` // Error says that the node's name is taken
+	Unconfirmed []string  `json:",omitempty"` // by these nodes, says Error
+	Results     []*result `json:",omitempty"`
+	Peers       []string  `json:",omitempty"` // the nodes that were members before and after a delete
+	Begin, End  int64     `json:",omitempty"` // of a delete
+	State       *state    `json:",omitempty"`
+	Left        string    `json:",omitempty"` // what is left after close; "" if nothing is
 }
 
 // A result is what one caller got.

@@ -2,9 +2,11 @@ package clustertest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,8 +50,9 @@ func (s *saboteur) is() string {
 func (s *saboteur) set(mode string) {
 	s.mode.Store(mode)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
 		_ = c.Close()
 	}
 }

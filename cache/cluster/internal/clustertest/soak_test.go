@@ -90,7 +90,7 @@ func (s *soak) episode(r *rand.Rand) {
 	s.t.Helper()
 	first, second := faults[r.IntN(len(faults))], faults[r.IntN(len(faults))]
 	list := []fault{first}
-	if r.IntN(3) == 0 && first.name != second.name && !(first.ends && second.ends) {
+	if r.IntN(3) == 0 && first.name != second.name && (!first.ends || !second.ends) {
 		list = append(list, second)
 	}
 	var names []string
@@ -268,7 +268,7 @@ func (s *soak) finish() {
 	s.t.Helper()
 	s.c.heal()
 	s.c.settle()
-	s.drivers.end()
+	s.end()
 	s.c.settle()
 	keys := slices.Sorted(maps.Keys(s.book.unique()))
 	s.t.Logf("healed: %d keys are looked at on each node", len(keys))
@@ -276,7 +276,7 @@ func (s *soak) finish() {
 		results := s.c.fetch(len(keys), keys, i)
 		values(s.t, results)
 		for k := range results {
-			s.book.last(&results[k])
+			s.book.last(results[k])
 		}
 	}
 }

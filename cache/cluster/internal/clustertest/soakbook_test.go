@@ -152,10 +152,8 @@ func (b *ledger) inTime(r *result, limit time.Duration) {
 	if took <= bound && took <= limit+soakSlack {
 		return
 	}
-	for i := range b.pauses {
-		if s := &b.pauses[i]; s.node == r.Node && s.meets(r.Begin, r.End) {
-			return // it could not say anything
-		}
+	if b.pausedIn(r.Node, r.Begin, r.End) {
+		return // it could not say anything
 	}
 	var delay time.Duration
 	for i := range b.slowness {
@@ -168,6 +166,16 @@ func (b *ledger) inTime(r *result, limit time.Duration) {
 	if took > bound {
 		b.bad("a caller on %s of %q waited %v, longer than %v, and got %q", r.Node, r.Key, took, bound, r.Error)
 	}
+}
+
+// pausedIn tells whether a node was stopped during some of a time. mu is held.
+func (b *ledger) pausedIn(node string, from, to int64) bool {
+	for i := range b.pauses {
+		if s := &b.pauses[i]; s.node == node && s.meets(from, to) {
+			return true
+		}
+	}
+	return false
 }
 
 // runs returns which run of each node there is.
@@ -188,6 +196,9 @@ func (b *ledger) started(p *process) {
 func (b *ledger) removed(p *process, key string, r *reply, before map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if took := time.Duration(r.End - r.Begin); took > soakDeadline+soakSlack && !b.pausedIn(p.spec.Name, r.Begin, r.End) {
+		b.bad("%s took %v to delete %q", p.spec.Name, took, key)
+	}
 	d := deletion{begin: r.Begin, end: r.End, by: p.spec.Name, run: p.run}
 	switch {
 	case r.Error == "":

@@ -79,7 +79,7 @@ func (d *drivers) run(i int, r *rand.Rand) {
 			continue
 		}
 		for k := range reply.Results {
-			d.book.got(p, &reply.Results[k], limit)
+			d.book.got(p, reply.Results[k], limit)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestSplit(t *testing.T) {
 			}
 			c.oneLoad(x.name + ", healed")
 		}
-	}, spec{CopyTTL: 500 * time.Millisecond},
+	}, spec{TTL: shortTTL, CopyTTL: 500 * time.Millisecond},
 		cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true})
 }
 

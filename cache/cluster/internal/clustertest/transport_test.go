@@ -1,13 +1,10 @@
 package clustertest
 
 import (
-	"net"
 	"net/http"
+
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// transport is what the cache would use by itself.
-func transport() *http.Transport {
-	p := new(http.Protocols)
-	p.SetUnencryptedHTTP2(true)
-	return &http.Transport{Protocols: p, DialContext: (&net.Dialer{}).DialContext}
-}
+// transport is what the cache uses by itself.
+func transport() *http.Transport { return peer.DefaultTransport(nil) }
