@@ -4,7 +4,25 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/courier"
+)
+
+// A LoadError is what became of a Load on another node: which one, and how it ended. errors.Is finds in it what it would have found
+// there, as far as that is known here: the errors of Options.Errors, those of package courier, context.DeadlineExceeded.
+type LoadError = peer.LoadError
+
+// A LoadKind says how a Load ended that gave no value.
+type LoadKind = peer.LoadKind
+
+// The kinds.
+const (
+	Failed     = peer.Failed     // it returned an error
+	Panicked   = peer.Panicked   // it panicked
+	Goexited   = peer.Goexited   // it called runtime.Goexit
+	Deadlocked = peer.Deadlocked // it would have waited for itself
+	TimedOut   = peer.TimedOut   // its time was up
+	BackedOff  = peer.BackedOff  // it was not called, since it failed lately
 )
 
 // Errors that errors.Is finds.

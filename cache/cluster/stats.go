@@ -1,6 +1,13 @@
 package cluster
 
-import "github.com/snowfence/snowfence/cache"
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+)
 
 // Stats is what a Cache did since it was made. Each number is exact when nothing is going on; they are not read at one
 // instant.
@@ -64,4 +71,64 @@ type PeerStats struct {
 	Breaker string // "closed": it is asked; "open": it is passed over; "half-open": one request tries it
 	Synced  bool   // whether all deletes known here are known there
 	Differs string // if it is never asked: which option of the cluster differs, and how
+}
+
+type counters struct {
+	misses        atomic.Uint64
+	loads         atomic.Uint64
+	loadErrors    atomic.Uint64
+	localLoads    atomic.Uint64
+	localRejected atomic.Uint64
+	asked         atomic.Uint64
+	misplaced     atomic.Uint64
+	deletes       atomic.Uint64
+	served        atomic.Uint64
+	servedErrors  atomic.Uint64
+	failures      [peer.PassedOver + 1]atomic.Uint64 // by why a node did not deliver
+}
+
+// Stats returns the cache's counters. It does not block.
+func (c *Cache[V]) Stats() Stats {
+	n := &c.counters
+	s := Stats{
+		Misses:        n.misses.Load(),
+		Loads:         n.loads.Load(),
+		LoadErrors:    n.loadErrors.Load(),
+		LocalLoads:    n.localLoads.Load(),
+		LocalRejected: n.localRejected.Load(),
+		Asked:         n.asked.Load(),
+		AskFailures: AskFailures{
+			Silent:       n.failures[peer.Silent].Load(),
+			Unreachable:  n.failures[peer.Unreachable].Load(),
+			Busy:         n.failures[peer.Busy].Load() + n.failures[peer.Closing].Load(),
+			Misplaced:    n.misplaced.Load(),
+			Rubbish:      n.failures[peer.Rubbish].Load(),
+			OtherVersion: n.failures[peer.OtherVersion].Load(),
+			Denied:       n.failures[peer.Denied].Load(),
+			PassedOver:   n.failures[peer.PassedOver].Load(),
+		},
+		Served: n.served.Load(), ServedErrors: n.servedErrors.Load(), Refused: Refused(c.server.Refused()),
+		Deletes: n.deletes.Load(),
+		Owned:   c.owned.Stats(), OwnedEntries: c.owned.Len(),
+		Copies: c.copies.Stats(), CopyEntries: c.copies.Len(),
+	}
+	s.Hits, s.CopyHits = s.Owned.Hits, s.Copies.Hits
+	log := c.deletes.Stats()
+	s.DeletesApplied, s.Resets = log.Applied, log.Resets
+	units := c.units.Stats()
+	s.Held, s.Claimed, s.Released, s.Lost = units.Held, units.Claimed, units.Released, units.Lost
+	seen := c.members.all()
+	applied := c.deletes.Vector()
+	for _, node := range slices.Sorted(maps.Keys(seen)) {
+		m := seen[node]
+		p := PeerStats{Node: node, URL: m.address.URL, Differs: m.differs}
+		if m.differs == "" {
+			p.Breaker = c.client.Breaker(m.address)
+			m.mu.Lock()
+			p.Synced = m.ended > 0 && m.known.CoversAll(applied)
+			m.mu.Unlock()
+		}
+		s.Peers = append(s.Peers, p)
+	}
+	return s
 }

@@ -1,0 +1,208 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+)
+
+const benchKeys = 10_000
+
+// BenchmarkHit compares a hit of an own entry, and of a copy, with a hit of a plain cache.
+func BenchmarkHit(b *testing.B) {
+	keys := make([]string, benchKeys)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+	}
+	var from origin
+	hits := func(get func(ctx context.Context, key string) (string, error), keys []string) func(b *testing.B) {
+		return func(b *testing.B) {
+			for _, key := range keys {
+				_, err := get(b.Context(), key)
+				require.NoError(b, err)
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i = (i + 1) % len(keys) {
+					_, _ = get(b.Context(), keys[i])
+				}
+			})
+		}
+	}
+	b.Run("plain", func(b *testing.B) {
+		plain, err := cache.New(cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour})
+		require.NoError(b, err)
+		defer func() { require.NoError(b, plain.Close()) }()
+		hits(func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, from.Load) }, keys)(b)
+	})
+	for _, ownership := range ownerships {
+		b.Run("own/"+ownership.String(), func(b *testing.B) {
+			nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) {
+				o.Ownership, o.Cache = ownership, cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour}
+			})
+			hits(nodes[0].Fetch, keys)(b)
+		})
+	}
+	b.Run("copy", func(b *testing.B) {
+		nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
+			o.Cache = cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour}
+			o.CopyTTL, o.CopyCapacity = time.Hour, 2*benchKeys
+		})
+		var elsewhere []string
+		for _, key := range keys {
+			asked := nodes[0].Stats().Asked
+			_, err := nodes[0].Fetch(b.Context(), key)
+			require.NoError(b, err)
+			if nodes[0].Stats().Asked > asked {
+				elsewhere = append(elsewhere, key)
+			}
+		}
+		hits(nodes[0].Fetch, elsewhere)(b)
+	})
+}
+
+// BenchmarkRemote compares a Fetch that asks another node with a bare HTTP/2 call that brings as many bytes.
+func BenchmarkRemote(b *testing.B) {
+	for _, size := range []int{100, 10 << 10, 1 << 20} {
+		value := strings.Repeat("x", size)
+		name := fmt.Sprint(size)
+		bare := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(w, value)
+		}))
+		bare.Config.Protocols = cluster.Protocols()
+		bare.Start()
+		transport := peer.DefaultTransport(nil)
+		call := func(ctx context.Context) error {
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, bare.URL, strings.NewReader("key"))
+			if err != nil {
+				return err
+			}
+			answer, err := transport.RoundTrip(r)
+			if err != nil {
+				return err
+			}
+			_, err = io.ReadAll(answer.Body)
+			return cmpErr(err, answer.Body.Close())
+		}
+		both(b, "bare/"+name, size, call)
+		transport.CloseIdleConnections()
+		bare.Close()
+
+		for _, keyed := range []bool{false, true} {
+			name := "cluster/" + name
+			if keyed {
+				name = "cluster-keyed/" + strings.TrimPrefix(name, "cluster/")
+			}
+			var from origin
+			from.set(func(context.Context, string, int) (string, error) { return value, nil })
+			nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
+				o.CopyTTL = -1
+				if keyed {
+					o.SharedKeys = [][]byte{[]byte(strings.Repeat("k", cluster.MinSharedKey))}
+				}
+			})
+			key := ""
+			for i := 0; nodes[0].Stats().Asked == 0; i++ {
+				key = fmt.Sprint("key", i)
+				_, err := nodes[0].Fetch(b.Context(), key)
+				require.NoError(b, err)
+			}
+			both(b, name, size, func(ctx context.Context) error {
+				_, err := nodes[0].Fetch(ctx, key)
+				return err
+			})
+			require.EqualValues(b, 0, nodes[0].Stats().LocalLoads)
+			for _, n := range nodes {
+				n.stop(b)
+			}
+		}
+	}
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// both measures a call one at a time (its latency), and from many goroutines (its throughput).
+func both(b *testing.B, name string, size int, call func(context.Context) error) {
+	b.Helper()
+	b.Run(name+"/one", func(b *testing.B) {
+		b.SetBytes(int64(size))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := call(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run(name+"/many", func(b *testing.B) {
+		b.SetBytes(int64(size))
+		b.ReportAllocs()
+		b.SetParallelism(16)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := call(b.Context()); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkHerd is a key that nobody has, fetched by 100 callers on each of three nodes, against 300 callers of one plain
+// cache.
+func BenchmarkHerd(b *testing.B) {
+	const each = 100
+	var from origin
+	herd := func(b *testing.B, fetch []func(ctx context.Context, key string) (string, error)) {
+		b.Helper()
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			i++
+			key := fmt.Sprint("herd", i)
+			var wg sync.WaitGroup
+			for _, f := range fetch {
+				for range each {
+					wg.Go(func() {
+						if _, err := f(b.Context(), key); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+			}
+			wg.Wait()
+		}
+		b.ReportMetric(float64(from.total.Load())/float64(max(1, i)), "loads/key")
+		from.total.Store(0)
+	}
+	b.Run("plain", func(b *testing.B) {
+		plain, err := cache.New(cache.Options[string, string]{})
+		require.NoError(b, err)
+		defer func() { require.NoError(b, plain.Close()) }()
+		f := func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, from.Load) }
+		herd(b, []func(context.Context, string) (string, error){f, f, f})
+	})
+	for _, ownership := range ownerships {
+		b.Run(ownership.String(), func(b *testing.B) {
+			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership = ownership })
+			herd(b, []func(context.Context, string) (string, error){nodes[0].Fetch, nodes[1].Fetch, nodes[2].Fetch})
+		})
+	}
+}

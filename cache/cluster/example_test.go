@@ -1,0 +1,51 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/registry"
+)
+
+// A service of one node; the others differ in their addresses and in Seeds. The order matters: listen, make the cache, serve.
+// And at the end: close the cache, then the server, then the registry.
+func Example() {
+	ctx := context.Background()
+	names, err := registry.Open(ctx, registry.Config{Seeds: nil})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer names.Close()
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	users, err := cluster.New(cluster.Options[string]{
+		Registry: names,
+		URL:      "http://" + listener.Addr().String() + "/_cache",
+		Load: func(_ context.Context, key string) (string, error) {
+			return "the user " + key, nil // a query that is dear
+		},
+		Cache: cache.Options[string, string]{Capacity: 100_000, TTL: time.Minute},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/_cache/", users.Handler())
+	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Second}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	defer users.Close()
+
+	v, err := users.Fetch(ctx, "42")
+	fmt.Println(v, err)
+	// Output: the user 42 <nil>
+}

@@ -1,0 +1,178 @@
+package cluster_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/registry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const path = "/_cache"
+
+// An origin is where values come from. It counts.
+type origin struct {
+	mu    sync.Mutex
+	loads map[string]int
+	total atomic.Int64
+	load  func(ctx context.Context, key string, n int) (string, error) // nil: key#n
+}
+
+func (o *origin) Load(ctx context.Context, key string) (string, error) {
+	o.mu.Lock()
+	if o.loads == nil {
+		o.loads = make(map[string]int)
+	}
+	o.loads[key]++
+	n := o.loads[key]
+	load := o.load
+	o.mu.Unlock()
+	o.total.Add(1)
+	if load != nil {
+		return load(ctx, key, n)
+	}
+	return fmt.Sprintf("%s#%d", key, n), nil
+}
+
+func (o *origin) count(key string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.loads[key]
+}
+
+func (o *origin) set(load func(ctx context.Context, key string, n int) (string, error)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.load = load
+}
+
+// A node is one node of a cluster in this process.
+type node struct {
+	*cluster.Cache[string]
+	name     string
+	registry *registry.Registry
+	server   *http.Server
+	served   chan struct{}
+	stopped  sync.Once
+}
+
+// startNode opens a registry and a cache, and serves its handler on the loopback interface.
+func startNode(t testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
+	t.Helper()
+	n := &node{name: name, served: make(chan struct{})}
+	r, err := registry.Open(t.Context(), registry.Config{
+		NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	n.registry = r
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	o.Registry, o.URL = r, "http://"+listener.Addr().String()+path
+	n.Cache, err = cluster.New(o)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle(path+"/", n.Handler())
+	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
+	go func() {
+		defer close(n.served)
+		_ = n.server.Serve(listener)
+	}()
+	t.Cleanup(func() { n.stop(t) })
+	return n
+}
+
+// stop ends the node in good order. It may be called more than once.
+func (n *node) stop(t testing.TB) {
+	t.Helper()
+	n.stopped.Do(func() {
+		require.NoError(t, n.Close())
+		n.unplug()
+		require.NoError(t, n.registry.Close())
+	})
+}
+
+// unplug ends the node's server: whoever asks it can't reach it.
+func (n *node) unplug() {
+	_ = n.server.Close()
+	<-n.served
+}
+
+// start starts some nodes that see each other.
+func start(t testing.TB, count int, load *origin, change func(i int, o *cluster.Options[string])) []*node {
+	t.Helper()
+	nodes := make([]*node, count)
+	var seeds []string
+	for i := range nodes {
+		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second}
+		if change != nil {
+			change(i, &o)
+		}
+		nodes[i] = startNode(t, string(rune('a'+i)), seeds, o)
+		seeds = []string{nodes[0].registry.Addr()}
+	}
+	waitForPeers(t, nodes...)
+	return nodes
+}
+
+// waitForPeers waits until each node has exchanged deletes with each other one.
+func waitForPeers(t testing.TB, nodes ...*node) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, n := range nodes {
+			synced := 0
+			for _, p := range n.Stats().Peers {
+				if p.Synced {
+					synced++
+				}
+			}
+			if synced != len(nodes)-1 {
+				return false
+			}
+		}
+		return true
+	}, 20*time.Second, 5*time.Millisecond, "the nodes do not see each other")
+}
+
+// everywhere calls f for each node, some times each, all at once.
+func everywhere(nodes []*node, each int, f func(n *node)) {
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		for range each {
+			wg.Go(func() { f(n) })
+		}
+	}
+	wg.Wait()
+}
+
+// owner returns the node that has called Load for the keys so far.
+func owner(t testing.TB, nodes []*node) *node {
+	t.Helper()
+	for _, n := range nodes {
+		if n.Stats().Loads > 0 {
+			return n
+		}
+	}
+	t.Fatal("no node has loaded anything")
+	return nil
+}
+
+// others returns the nodes but one.
+func others(nodes []*node, but *node) (list []*node) {
+	for _, n := range nodes {
+		if n != but {
+			list = append(list, n)
+		}
+	}
+	return list
+}

@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/registry/group"
+)
+
+// protocolVersion is that of what nodes say to each other.
+const protocolVersion = 1
+
+// A card is what a node tells the others of itself: the metadata of its membership in the cache's group.
+type card struct {
+	Protocol  int    `json:"v"`
+	URL       string `json:"url"`
+	Run       string `json:"run"`
+	Codec     string `json:"codec"`
+	Ownership string `json:"ownership"`
+	Slots     int    `json:"slots,omitempty"` // only by slot
+}
+
+func (c *Cache[V]) card() card {
+	own := card{
+		Protocol: protocolVersion, URL: c.o.URL, Run: strconv.FormatUint(c.run, 16),
+		Codec: c.o.Codec.Name(), Ownership: c.o.Ownership.String(),
+	}
+	if c.o.Ownership == BySlot {
+		own.Slots = c.o.Slots
+	}
+	return own
+}
+
+// differs says what keeps two nodes from working together; nothing does if it is empty.
+func (own card) differs(other card) string {
+	switch {
+	case own.Protocol != other.Protocol:
+		return fmt.Sprintf("protocol version is %d there, %d here", other.Protocol, own.Protocol)
+	case own.Codec != other.Codec:
+		return fmt.Sprintf("codec is %q there, %q here", other.Codec, own.Codec)
+	case own.Ownership != other.Ownership:
+		return fmt.Sprintf("ownership is by %s there, by %s here", other.Ownership, own.Ownership)
+	case own.Slots != other.Slots:
+		return fmt.Sprintf("slots are %d there, %d here", other.Slots, own.Slots)
+	}
+	return ""
+}
+
+// members are the other nodes of the cache that this one sees.
+type members struct {
+	seen atomic.Pointer[map[string]*member] // by node name; never changed, but replaced
+
+	mu         sync.Mutex // guards membership, and serialises changes of seen
+	membership *group.Membership
+}
+
+// all returns the members by node name.
+func (m *members) all() map[string]*member {
+	if seen := m.seen.Load(); seen != nil {
+		return *seen
+	}
+	return nil
+}
+
+// address returns where a node is asked, unless it is not a member or differs.
+func (m *members) address(node string) (peer.Address, bool) {
+	if other := m.all()[node]; other != nil && other.differs == "" {
+		return other.address, true
+	}
+	return peer.Address{}, false
+}
+
+// group is the name of the group of nodes that run this cache.
+func (c *Cache[V]) group() string { return "cache/" + c.o.Name }
+
+// join makes this node a member and follows who else is.
+func (c *Cache[V]) join() error {
+	groups, err := group.Open(c.life, c.o.Registry)
+	if err != nil {
+		return err
+	}
+	meta, err := json.Marshal(c.card())
+	if err != nil {
+		return err
+	}
+	watcher := groups.Watch(c.life, c.group())
+	c.see(groups.Members(c.group()))
+	membership, err := groups.Join(c.life, c.group(), meta)
+	if err != nil {
+		watcher.Close()
+		return err
+	}
+	c.members.mu.Lock()
+	c.members.membership = membership
+	c.members.mu.Unlock()
+	c.running.Go(func() {
+		defer watcher.Close()
+		for {
+			c.see(groups.Members(c.group()))
+			if _, err := watcher.Next(c.life); err != nil {
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// leave ends this node's membership.
+func (c *Cache[V]) leave() {
+	c.members.mu.Lock()
+	defer c.members.mu.Unlock()
+	if c.members.membership != nil {
+		_ = c.members.membership.Leave() // it fails only if it had ended already
+	}
+}
+
+// see takes note of who the members are. A member whose card has changed, because its node was restarted, is a new one.
+func (c *Cache[V]) see(list []group.Member) {
+	c.members.mu.Lock()
+	defer c.members.mu.Unlock()
+	before, now := c.members.all(), make(map[string]*member)
+	own := c.card()
+	nodes := []string{c.self}
+	for _, m := range newest(list) {
+		if m.Node == c.self {
+			continue
+		}
+		other := before[m.Node]
+		if other == nil || string(m.Meta) != other.meta {
+			other = c.newMember(own, m)
+		}
+		now[m.Node] = other
+		if other.differs == "" {
+			nodes = append(nodes, m.Node)
+		}
+	}
+	if maps.Equal(before, now) && before != nil {
+		return
+	}
+	slices.Sort(nodes)
+	c.members.seen.Store(&now)
+	c.units.SetMembers(nodes)
+	for node, other := range before {
+		if now[node] != other {
+			other.stop()
+		}
+	}
+	for node, other := range now {
+		if before[node] != other {
+			c.begin(other)
+		}
+	}
+	c.client.Forget(func(a peer.Address) bool {
+		other := now[a.Node]
+		return other != nil && other.address == a
+	})
+}
+
+// newest returns one member of each node: a node that closed its cache and made another may be seen with both for a moment.
+func newest(list []group.Member) map[string]group.Member {
+	last := make(map[string]group.Member, len(list))
+	for _, m := range list {
+		if other, ok := last[m.Node]; !ok || other.ID < m.ID {
+			last[m.Node] = m
+		}
+	}
+	return last
+}
+
+func (c *Cache[V]) newMember(own card, m group.Member) *member {
+	other := &member{meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	var theirs card
+	err := json.Unmarshal(m.Meta, &theirs)
+	if err == nil {
+		other.address.URL = theirs.URL
+		other.address.Run, err = strconv.ParseUint(theirs.Run, 16, 64)
+	}
+	if err != nil {
+		other.differs = fmt.Sprintf("what it tells of itself can't be read: %v", err)
+	} else {
+		other.differs = own.differs(theirs)
+	}
+	if other.differs != "" {
+		c.log.Warn("a node of this cache is configured otherwise, and is not asked", "other", m.Node, "differs", other.differs)
+	}
+	return other
+}
+
+// begin starts exchanging deletes with a new member.
+func (c *Cache[V]) begin(other *member) {
+	ctx, stop := context.WithCancel(c.life)
+	other.stop = stop
+	if other.differs == "" {
+		c.running.Go(func() { c.exchange(ctx, other) })
+	}
+}
