@@ -66,16 +66,16 @@ func newReplays(run uint64) *replays {
 func (r *replays) take(run uint64, t stamp) (verdict, uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	w := r.windows[run]
+	if w == nil && len(r.windows) >= r.max {
+		// Before the epoch is looked at, so that who signs again finds room.
+		clear(r.windows)
+		r.epoch = newEpoch()
+	}
 	if t.epoch != r.epoch {
 		return stale, r.epoch
 	}
-	w := r.windows[run]
 	if w == nil {
-		if len(r.windows) >= r.max {
-			clear(r.windows)
-			r.epoch = newEpoch()
-			return stale, r.epoch
-		}
 		w = new(window)
 		r.windows[run] = w
 	}

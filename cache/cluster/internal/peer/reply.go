@@ -59,7 +59,9 @@ func readAnswer(k kind, res *http.Response, body io.Reader, limit int) (a answer
 			return answer{}, fail(Rubbish, headerError(headerKeep))
 		}
 	}
-	a.body, err = readBody(body, size)
+	if a.body, err = readBody(body, size); errors.Is(err, errTooLong) {
+		err = fail(Rubbish, err)
+	}
 	return a, err
 }
 

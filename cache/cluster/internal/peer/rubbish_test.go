@@ -122,6 +122,7 @@ func TestRawBytes(t *testing.T) {
 		"cut off, HTTP/1.0":    {"HTTP/1.0 200 OK\r\n" + ours + "\r\nval", Unreachable},
 		"cut off, chunked":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n", Unreachable},
 		"short, chunked":       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n0\r\n\r\n", Unreachable},
+		"long, chunked":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n6\r\nvalue!\r\n0\r\n\r\n", Rubbish},
 		"another length":       {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n" + ours + "\r\nvalu", Rubbish},
 		"switching protocols":  {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n" + ours + "\r\nvalue", Rubbish},
 		"header without end":   {"HTTP/1.1 200 OK\r\n" + ours + "X: " + strings.Repeat("x", 1<<20), Unreachable},

@@ -229,6 +229,8 @@ func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, e
 	return string(rest), after, nil
 }
 
+var errTooLong = errors.New("more bytes than were announced")
+
 // readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced. A body that is shorter or longer is
 // an error.
 func readBody(r io.Reader, size int64) ([]byte, error) {
@@ -252,7 +254,7 @@ func readBody(r io.Reader, size int64) ([]byte, error) {
 	var one [1]byte
 	switch n, err := io.ReadFull(r, one[:]); {
 	case n > 0:
-		return nil, fmt.Errorf("more than the %d bytes that were announced", size)
+		return nil, fmt.Errorf("%w: %d", errTooLong, size)
 	case !errors.Is(err, io.EOF):
 		return nil, err
 	}
