@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -77,7 +78,7 @@ func BenchmarkHit(b *testing.B) {
 func BenchmarkRemote(b *testing.B) {
 	for _, size := range []int{100, 10 << 10, 1 << 20} {
 		value := strings.Repeat("x", size)
-		name := fmt.Sprint(size)
+		name := strconv.Itoa(size)
 		bare := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = io.WriteString(w, value)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -283,7 +284,7 @@ func TestTraceReachesTheOwner(t *testing.T) {
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	ctx := cluster.WithTrace(t.Context(), map[string][]string{"Traceparent": {trace}, "Cookie": {"secret"}})
 	for i := range 8 {
-		_, err := nodes[0].Fetch(ctx, fmt.Sprint(i))
+		_, err := nodes[0].Fetch(ctx, strconv.Itoa(i))
 		require.NoError(t, err)
 		require.Equal(t, trace, <-got)
 	}
@@ -341,7 +342,7 @@ func TestClose(t *testing.T) {
 	var from origin
 	nodes := start(t, 3, &from, nil)
 	for i := range 30 {
-		_, err := nodes[0].Fetch(t.Context(), fmt.Sprint(i))
+		_, err := nodes[0].Fetch(t.Context(), strconv.Itoa(i))
 		require.NoError(t, err)
 	}
 	nodes[1].stop(t)
@@ -359,7 +360,7 @@ func TestClose(t *testing.T) {
 	}, 20*time.Second, 5*time.Millisecond)
 	for i := range 60 {
 		for _, n := range others(nodes, nodes[1]) {
-			_, err := n.Fetch(t.Context(), fmt.Sprint(i))
+			_, err := n.Fetch(t.Context(), strconv.Itoa(i))
 			require.NoError(t, err)
 		}
 	}

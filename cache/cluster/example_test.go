@@ -16,16 +16,22 @@ import (
 // A service of one node; the others differ in their addresses and in Seeds. The order matters: listen, make the cache, serve.
 // And at the end: close the cache, then the server, then the registry.
 func Example() {
-	ctx := context.Background()
+	if err := serve(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output: the user 42
+}
+
+func serve(ctx context.Context) error {
 	names, err := registry.Open(ctx, registry.Config{Seeds: nil})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer names.Close()
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	users, err := cluster.New(cluster.Options[string]{
 		Registry: names,
@@ -36,7 +42,7 @@ func Example() {
 		Cache: cache.Options[string, string]{Capacity: 100_000, TTL: time.Minute},
 	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/_cache/", users.Handler())
@@ -45,7 +51,7 @@ func Example() {
 	defer server.Close()
 	defer users.Close()
 
-	v, err := users.Fetch(ctx, "42")
-	fmt.Println(v, err)
-	// Output: the user 42 <nil>
+	user, err := users.Fetch(ctx, "42")
+	fmt.Println(user)
+	return err
 }

@@ -68,19 +68,19 @@ type node struct {
 }
 
 // startNode opens a registry and a cache, and serves its handler on the loopback interface.
-func startNode(t testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
-	t.Helper()
+func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
+	tb.Helper()
 	n := &node{name: name, served: make(chan struct{})}
-	r, err := registry.Open(t.Context(), registry.Config{
+	r, err := registry.Open(tb.Context(), registry.Config{
 		NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	n.registry = r
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
 	o.Registry, o.URL = r, "http://"+listener.Addr().String()+path
 	n.Cache, err = cluster.New(o)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	mux := http.NewServeMux()
 	mux.Handle(path+"/", n.Handler())
 	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
@@ -88,17 +88,17 @@ func startNode(t testing.TB, name string, seeds []string, o cluster.Options[stri
 		defer close(n.served)
 		_ = n.server.Serve(listener)
 	}()
-	t.Cleanup(func() { n.stop(t) })
+	tb.Cleanup(func() { n.stop(tb) })
 	return n
 }
 
 // stop ends the node in good order. It may be called more than once.
-func (n *node) stop(t testing.TB) {
-	t.Helper()
+func (n *node) stop(tb testing.TB) {
+	tb.Helper()
 	n.stopped.Do(func() {
-		require.NoError(t, n.Close())
+		require.NoError(tb, n.Close())
 		n.unplug()
-		require.NoError(t, n.registry.Close())
+		require.NoError(tb, n.registry.Close())
 	})
 }
 
@@ -109,8 +109,8 @@ func (n *node) unplug() {
 }
 
 // start starts some nodes that see each other.
-func start(t testing.TB, count int, load *origin, change func(i int, o *cluster.Options[string])) []*node {
-	t.Helper()
+func start(tb testing.TB, count int, load *origin, change func(i int, o *cluster.Options[string])) []*node {
+	tb.Helper()
 	nodes := make([]*node, count)
 	var seeds []string
 	for i := range nodes {
@@ -118,17 +118,17 @@ func start(t testing.TB, count int, load *origin, change func(i int, o *cluster.
 		if change != nil {
 			change(i, &o)
 		}
-		nodes[i] = startNode(t, string(rune('a'+i)), seeds, o)
+		nodes[i] = startNode(tb, string(rune('a'+i)), seeds, o)
 		seeds = []string{nodes[0].registry.Addr()}
 	}
-	waitForPeers(t, nodes...)
+	waitForPeers(tb, nodes...)
 	return nodes
 }
 
 // waitForPeers waits until each node has exchanged deletes with each other one.
-func waitForPeers(t testing.TB, nodes ...*node) {
-	t.Helper()
-	require.Eventually(t, func() bool {
+func waitForPeers(tb testing.TB, nodes ...*node) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
 		for _, n := range nodes {
 			synced := 0
 			for _, p := range n.Stats().Peers {
@@ -156,14 +156,14 @@ func everywhere(nodes []*node, each int, f func(n *node)) {
 }
 
 // owner returns the node that has called Load for the keys so far.
-func owner(t testing.TB, nodes []*node) *node {
-	t.Helper()
+func owner(tb testing.TB, nodes []*node) *node {
+	tb.Helper()
 	for _, n := range nodes {
 		if n.Stats().Loads > 0 {
 			return n
 		}
 	}
-	t.Fatal("no node has loaded anything")
+	tb.Fatal("no node has loaded anything")
 	return nil
 }
 

@@ -3,8 +3,8 @@ package cluster_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -124,7 +124,7 @@ func TestCodecThatFails(t *testing.T) {
 	codec := &brokenCodec{}
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Codec = codec })
 	for i := range 20 {
-		key := fmt.Sprint(i)
+		key := strconv.Itoa(i)
 		v, err := nodes[0].Fetch(t.Context(), key)
 		require.NoError(t, err)
 		require.Contains(t, v, key+"#")

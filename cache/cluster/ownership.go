@@ -6,13 +6,13 @@ import "fmt"
 type Ownership uint8
 
 const (
-	// ByKey: each key that is cached is a name. Its owner is whoever loaded it first; others that come and go move no
+	// ByKey has each key that is cached be a name. Its owner is whoever loaded it first; others that come and go move no
 	// key.
 	ByKey Ownership = iota
-	// BySlot: a fixed number of names, each of which owns all keys that hash to it. The cost in the registry is
+	// BySlot has a fixed number of names, each of which owns all keys that hash to it. The cost in the registry is
 	// that of the slots, however many keys there are.
 	BySlot
-	// ByRing: nothing is registered. The owner is computed from who is a member, by consistent hashing, as groupcache
+	// ByRing registers nothing. The owner is computed from who is a member, by consistent hashing, as groupcache
 	// does. It is here for comparison, and for those who want no names at all.
 	ByRing
 )
