@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,49 +29,53 @@ func BenchmarkHit(b *testing.B) {
 		keys[i] = fmt.Sprint("key", i)
 	}
 	var from origin
-	hits := func(get func(ctx context.Context, key string) (string, error), keys []string) func(b *testing.B) {
-		return func(b *testing.B) {
-			for _, key := range keys {
-				_, err := get(b.Context(), key)
-				require.NoError(b, err)
-			}
-			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				for i := 0; pb.Next(); i = (i + 1) % len(keys) {
-					_, _ = get(b.Context(), keys[i])
-				}
-			})
-		}
-	}
-	b.Run("plain", func(b *testing.B) {
-		plain, err := cache.New(cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour})
-		require.NoError(b, err)
-		defer func() { require.NoError(b, plain.Close()) }()
-		hits(func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, from.Load) }, keys)(b)
-	})
+	load := from.Load // once: a method value allocates
+	options := cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour}
+
+	plain, err := cache.New(options)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, plain.Close()) }()
+	hits(b, "plain", keys, func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, load) })
 	for _, ownership := range ownerships {
-		b.Run("own/"+ownership.String(), func(b *testing.B) {
-			nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) {
-				o.Ownership, o.Cache = ownership, cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour}
-			})
-			hits(nodes[0].Fetch, keys)(b)
-		})
+		nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Cache = ownership, options })
+		hits(b, "own/"+ownership.String(), keys, nodes[0].Fetch)
 	}
-	b.Run("copy", func(b *testing.B) {
-		nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
-			o.Cache = cache.Options[string, string]{Capacity: 2 * benchKeys, TTL: time.Hour}
-			o.CopyTTL, o.CopyCapacity = time.Hour, 2*benchKeys
-		})
-		var elsewhere []string
-		for _, key := range keys {
-			asked := nodes[0].Stats().Asked
-			_, err := nodes[0].Fetch(b.Context(), key)
-			require.NoError(b, err)
-			if nodes[0].Stats().Asked > asked {
-				elsewhere = append(elsewhere, key)
-			}
+
+	nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.Cache, o.CopyTTL, o.CopyCapacity = options, time.Hour, 2*benchKeys
+	})
+	var elsewhere []string
+	for _, key := range keys {
+		asked := nodes[0].Stats().Asked
+		_, err := nodes[0].Fetch(b.Context(), key)
+		require.NoError(b, err)
+		if nodes[0].Stats().Asked > asked {
+			elsewhere = append(elsewhere, key)
 		}
-		hits(nodes[0].Fetch, elsewhere)(b)
+	}
+	hits(b, "copy", elsewhere, nodes[0].Fetch)
+}
+
+// hits measures how long it takes to get what is there.
+func hits(b *testing.B, name string, keys []string, get func(ctx context.Context, key string) (string, error)) {
+	b.Helper()
+	for _, key := range keys {
+		_, err := get(b.Context(), key)
+		require.NoError(b, err)
+	}
+	b.Run(name, func(b *testing.B) {
+		ctx := b.Context()
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for i := 0; pb.Next(); {
+				if _, err := get(ctx, keys[i]); err != nil {
+					b.Error(err)
+				}
+				if i++; i == len(keys) {
+					i = 0
+				}
+			}
+		})
 	})
 }
 
@@ -86,7 +91,7 @@ func BenchmarkRemote(b *testing.B) {
 		bare.Config.Protocols = cluster.Protocols()
 		bare.Start()
 		transport := peer.DefaultTransport(nil)
-		call := func(ctx context.Context) error {
+		call := func(ctx context.Context, _ int) error {
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost, bare.URL, strings.NewReader("key"))
 			if err != nil {
 				return err
@@ -115,14 +120,17 @@ func BenchmarkRemote(b *testing.B) {
 					o.SharedKeys = [][]byte{[]byte(strings.Repeat("k", cluster.MinSharedKey))}
 				}
 			})
-			key := ""
-			for i := 0; nodes[0].Stats().Asked == 0; i++ {
-				key = fmt.Sprint("key", i)
+			var keys []string // that the other node owns
+			for i := 0; len(keys) < 64; i++ {
+				key, asked := fmt.Sprint("key", i), nodes[0].Stats().Asked
 				_, err := nodes[0].Fetch(b.Context(), key)
 				require.NoError(b, err)
+				if nodes[0].Stats().Asked > asked {
+					keys = append(keys, key)
+				}
 			}
-			both(b, name, size, func(ctx context.Context) error {
-				_, err := nodes[0].Fetch(ctx, key)
+			both(b, name, size, func(ctx context.Context, n int) error {
+				_, err := nodes[0].Fetch(ctx, keys[n%len(keys)])
 				return err
 			})
 			require.EqualValues(b, 0, nodes[0].Stats().LocalLoads)
@@ -141,13 +149,13 @@ func cmpErr(a, b error) error {
 }
 
 // both measures a call one at a time (its latency), and from many goroutines (its throughput).
-func both(b *testing.B, name string, size int, call func(context.Context) error) {
+func both(b *testing.B, name string, size int, call func(ctx context.Context, n int) error) {
 	b.Helper()
 	b.Run(name+"/one", func(b *testing.B) {
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := call(b.Context()); err != nil {
+			if err := call(b.Context(), 0); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -156,9 +164,10 @@ func both(b *testing.B, name string, size int, call func(context.Context) error)
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
 		b.SetParallelism(16)
+		var next atomic.Int64
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if err := call(b.Context()); err != nil {
+				if err := call(b.Context(), int(next.Add(1))); err != nil { // another key each: none waits for another's
 					b.Error(err)
 				}
 			}
