@@ -171,7 +171,7 @@ func (l *Log) lacking(items []byte) (lacking bool, err error) {
 		if it, items, err = nextItem(items); err != nil {
 			return false, err
 		}
-		if err = l.own(it.id); err != nil {
+		if err := l.own(it.id); err != nil {
 			return false, err
 		}
 		r := l.runs[it.id.Run]

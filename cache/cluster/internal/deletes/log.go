@@ -26,7 +26,8 @@ type Log struct {
 	spans   int                  // in all runs
 	tidying bool                 // somebody is in tidy
 	swept   time.Duration        // when expired runs were last looked for
-	retired time.Duration        // when runs were dropped because there were too many; a clear was made then
+	retired time.Duration        // when a clear was made because there were too many runs, see retire
+	active  int                  // runs of which something was made then or later
 
 	applied, resets atomic.Uint64
 }
@@ -48,7 +49,7 @@ func New(o Options) *Log {
 		runs:     make(map[uint64]*run),
 		keys:     make(map[string][]*record),
 		pending:  make(map[step]*batch),
-		retired:  -1 << 62,
+		retired:  -1 << 62, // before anything
 	}
 	l.arrival.prev, l.arrival.next = &l.arrival, &l.arrival
 	l.index.keys = make(map[string][]byte)
@@ -82,6 +83,7 @@ func (l *Log) Clear() ID {
 	id, b := l.clear()
 	l.mu.Unlock()
 	l.run(b)
+	l.tidy()
 	return id
 }
 
@@ -127,8 +129,11 @@ func (l *Log) vector(now time.Duration) Vector {
 func (l *Log) of(id uint64, at time.Duration) *run {
 	r := l.runs[id]
 	if r == nil {
-		r = &run{id: id, last: at}
+		r = &run{id: id, last: -1 << 63}
 		l.runs[id] = r
+	}
+	if r.last < l.retired && at >= l.retired {
+		l.active++
 	}
 	r.last = max(r.last, at)
 	return r

@@ -21,6 +21,8 @@ type chapter struct {
 	// complete: who has applied this, and had applied what the message takes for known, has applied all that
 	// the sender's vector has of the run. For the deletes that are not listed others that are stand, or they have expired.
 	complete bool
+
+	stood bool // a clear that was made later is applied here and stands for all of it, see retire; not in the message
 }
 
 // aged is an entry of a chapter.
@@ -99,9 +101,7 @@ func (l *Log) Merge(data []byte) (theirs Vector, err error) {
 	}
 	l.bring(w)
 	theirs = Vector{run: m.from, runs: m.vector}
-	if m.to == 0 || m.to == l.o.Run {
-		l.takeOver(theirs, chapters)
-	}
+	l.takeOver(theirs, chapters, m.to == 0 || m.to == l.o.Run)
 	l.tidy()
 	return theirs, nil
 }
@@ -124,8 +124,10 @@ func (l *Log) admit(m message) (w wanted, chapters []chapter, err error) {
 		if err := l.own(ID{c.run, c.top()}); err != nil {
 			return w, nil, err
 		}
-		if l.runs[c.run] == nil && now-c.age <= l.retired {
-			continue // a clear stands for all of it, see retire
+		if l.runs[c.run] == nil && now-c.age < l.retired {
+			c.stood = true
+			chapters = append(chapters, c)
+			continue
 		}
 		chapters = append(chapters, c)
 		add := func(to []dated, seq uint64, all bool, key string, age time.Duration) []dated {
@@ -144,13 +146,13 @@ func (l *Log) admit(m message) (w wanted, chapters []chapter, err error) {
 	return w, chapters, nil
 }
 
-// takeOver notes that with the complete chapters all has been applied that the vector has.
-func (l *Log) takeOver(v Vector, chapters []chapter) {
+// takeOver notes that with the complete chapters all has been applied that the vector has, if the message was made for this run.
+func (l *Log) takeOver(v Vector, chapters []chapter, forUs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
 	for _, c := range chapters {
-		if !c.complete {
+		if !c.stood && !(c.complete && forUs) {
 			continue
 		}
 		r, p := l.of(c.run, now-c.age), v.of(c.run)

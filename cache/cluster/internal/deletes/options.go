@@ -9,14 +9,14 @@ const (
 	// MaxKey is how long a key can be, in bytes. The delete of a longer one is made a clear.
 	MaxKey = 1 << 20
 	// MaxAfter is how much After returns at most, in bytes; Require refuses more.
-	MaxAfter = 32 << 10
+	MaxAfter = 64 << 10
 	// MinMessage is how far a Message can exceed the maxBytes it was given, in bytes, besides one entry: so much the parts can
 	// take that are always in it.
-	MinMessage = 256 << 10
+	MinMessage = 384 << 10
 	// MaxMessage is how long a message can be that Merge accepts, in bytes.
 	MaxMessage = 64 << 20
 
-	maxRuns    = 512  // known to a Log
+	maxRuns    = 1024 // known to a Log
 	maxSpans   = 8192 // of deletes applied before earlier ones, of all runs together
 	maxListed  = 4096 // runs in a message
 	maxEntries = 1 << 20

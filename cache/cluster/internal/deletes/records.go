@@ -149,12 +149,15 @@ func (l *Log) expire(now time.Duration, runs bool) {
 // lose forgets a run of which nothing is kept.
 func (l *Log) lose(r *run) {
 	l.spans -= len(r.ahead)
+	if r.last >= l.retired {
+		l.active--
+	}
 	delete(l.runs, r.id)
 }
 
 // idle reports whether nothing of a run matters any more.
 func (l *Log) idle(r *run, now time.Duration) bool {
-	return r.empty() && r.pending == 0 && (l.expired(r.last, now) || r.last <= l.retired)
+	return r.empty() && r.pending == 0 && (l.expired(r.last, now) || r.last < l.retired)
 }
 
 // tidy keeps to the bounds of what is not in records. One goroutine at a time does that, since what Apply and Reset call may get here.
@@ -170,9 +173,11 @@ func (l *Log) tidy() {
 		f := l.shortcut()
 		l.unlocked(func() { l.bring(wanted{floors: []dated{f}}) })
 	}
-	if len(l.runs) > l.maxRuns {
-		b := l.retire()
-		l.unlocked(func() { l.run(b) })
+	if l.active > l.maxRuns {
+		l.retire()
+	}
+	if len(l.runs) > 2*l.maxRuns {
+		l.loseRetired()
 	}
 }
 
@@ -194,18 +199,27 @@ func (l *Log) shortcut() dated {
 	return dated{Entry{ID: ID{most.id, most.ahead[len(most.ahead)/2].last}, All: true}, most.last}
 }
 
-// retire makes a clear, which stands for all that is known of all runs, and then forgets the half of them of which nothing has been
-// heard for the longest time. Merge does not learn them again from nodes that still know them.
-func (l *Log) retire() *batch {
-	_, b := l.clear()
-	l.retired = l.now()
-	runs := slices.SortedFunc(maps.Values(l.runs), func(r, s *run) int {
-		return cmp.Or(cmp.Compare(r.last, s.last), cmp.Compare(r.id, s.id))
-	})
-	for _, r := range runs {
-		if len(l.runs) > l.maxRuns/2 && r.id != l.o.Run && r.pending == 0 {
+// retire makes a clear, which stands for all that is known of all runs. So of those that make no more deletes nothing matters
+// any more.
+func (l *Log) retire() {
+	id, b := l.clear()
+	at := l.runs[id.Run].clear.at
+	l.unlocked(func() { l.run(b) })
+	l.retired, l.active = at, 0
+	for _, r := range l.runs {
+		if r.last >= at {
+			l.active++
+		}
+	}
+}
+
+// loseRetired forgets those runs of which nothing matters since the latest retire, the oldest first. Other nodes for which they matter
+// tell this one of them again and again, which costs little.
+func (l *Log) loseRetired() {
+	runs := slices.SortedFunc(maps.Values(l.runs), func(r, s *run) int { return cmp.Compare(r.last, s.last) })
+	for _, r := range runs[:len(runs)-2*l.maxRuns] {
+		if r.empty() && r.pending == 0 && r.last < l.retired && r.id != l.o.Run {
 			l.lose(r)
 		}
 	}
-	return b
 }
