@@ -43,7 +43,8 @@ func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, works := 0, false
 		c := NewClient(configA(), roundTrips(func(*http.Request) (*http.Response, error) {
-			if asked++; works {
+			asked++
+			if works {
 				return replied(value, "v"), nil
 			}
 			return nil, errNetwork

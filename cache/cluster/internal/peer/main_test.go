@@ -2,6 +2,8 @@ package peer
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -67,7 +69,7 @@ func serveOn(tb testing.TB, p protocol, h http.Handler) string {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	s := &http.Server{Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, HTTP2: HTTP2()}
+	s := &http.Server{Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, HTTP2: HTTP2(), ErrorLog: quiet()}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -148,3 +150,6 @@ var patternOnce = sync.OnceValue(func() []byte {
 func pattern(size int) []byte {
 	return patternOnce()[:size]
 }
+
+// quiet is for servers whose clients do wrong on purpose.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

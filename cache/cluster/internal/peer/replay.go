@@ -11,11 +11,14 @@ const (
 	maxWindows = 4096 // how many runs are remembered
 )
 
+// windowWords has one word more than the window needs, so that words can be cleared whole when it moves (RFC 6479).
+const windowWords = windowSize/64 + 1
+
 // window knows which counters of one run were used: all up to top, but for those among the last windowSize whose bit is not set. It is
 // the anti-replay window of RFC 4303, appendix A2.
 type window struct {
 	top  uint64
-	used [windowSize / 64]uint64
+	used [windowWords]uint64
 }
 
 // verdict is what a counter is.
@@ -29,22 +32,20 @@ const (
 
 // take uses n up.
 func (w *window) take(n uint64) verdict {
-	word, bit := n%windowSize/64, uint64(1)<<(n%64)
-	switch {
-	case n > w.top && n-w.top >= windowSize:
-		w.used = [windowSize / 64]uint64{}
-		w.top = n
-	case n > w.top:
-		for w.top < n {
-			w.top++
-			w.used[w.top%windowSize/64] &^= 1 << (w.top % 64)
-		}
-	case w.top-n >= windowSize:
+	if n <= w.top && w.top-n >= windowSize {
 		return stale
-	case w.used[word]&bit != 0:
+	}
+	word, bit := n/64, uint64(1)<<(n%64)
+	if n > w.top {
+		for i := range min(word-w.top/64, windowWords) {
+			w.used[(word-i)%windowWords] = 0
+		}
+		w.top = n
+	}
+	if w.used[word%windowWords]&bit != 0 {
 		return replayed
 	}
-	w.used[word] |= bit
+	w.used[word%windowWords] |= bit
 	return fresh
 }
 

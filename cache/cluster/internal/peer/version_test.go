@@ -9,11 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mustNotServe is a Backend that is not to be asked.
-func mustNotServe(tb testing.TB) Backend {
-	tb.Helper()
-	return backend{}
-}
+// mustNotServe is a Backend that is not to be asked: it would panic.
+var mustNotServe backend
 
 // altered sends requests after f has changed them.
 type altered struct {
@@ -41,7 +38,7 @@ func TestOtherVersion(t *testing.T) {
 			for _, keys := range [][][]byte{nil, {key}} {
 				a, b := configA(), configB()
 				a.Keys, b.Keys = keys, keys
-				n := connect(t, h2c, a, b, mustNotServe(t))
+				n := connect(t, h2c, a, b, mustNotServe)
 				n.client.rt = altered{n.client.rt, func(r *http.Request) {
 					u := *r.URL
 					r.URL = &u
@@ -62,14 +59,14 @@ func TestAnotherCacheOrRun(t *testing.T) {
 			a, b := configA(), configB()
 			a.Keys, b.Keys = keys, keys
 			b.Cache = "other things"
-			n := connect(t, h2c, a, b, mustNotServe(t))
+			n := connect(t, h2c, a, b, mustNotServe)
 			_, err := n.fetch(t.Context(), "k")
 			unavailable(t, err, OtherVersion)
 			assert.ErrorContains(t, err, `this is cache "other things", and not "things"`)
 			assert.Equal(t, Refused{OtherVersion: 1}, n.server.Refused())
 
 			b.Cache = a.Cache
-			n = connect(t, h2c, a, b, mustNotServe(t))
+			n = connect(t, h2c, a, b, mustNotServe)
 			n.to.Run++
 			_, err = n.fetch(t.Context(), "k")
 			unavailable(t, err, OtherVersion)
@@ -81,7 +78,7 @@ func TestAnotherCacheOrRun(t *testing.T) {
 
 // The likeliest mistake in setting up a cluster: the error says how to put it right.
 func TestServerWithoutHTTP2(t *testing.T) {
-	s := NewServer(configB(), mustNotServe(t))
+	s := NewServer(configB(), mustNotServe)
 	url := serveOn(t, http1, s)
 	c := NewClient(configA(), transport(t, h2c))
 	defer c.Close()

@@ -48,7 +48,9 @@ func (w *work) serve(ctx context.Context) {
 	}
 	if w.head.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, w.head.timeout)
+		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost. Were it not later than the
+		// asker's own deadline, it could take our word for an answer.
+		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+clamp(w.head.silence))
 		defer cancel()
 	}
 	w.pulse.work(w.head.silence)

@@ -1,0 +1,73 @@
+package peer
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// waits is a Backend that is at work until it is told, or its context ends.
+func waits() (b backend, begun, end chan struct{}) {
+	begun, end = make(chan struct{}), make(chan struct{})
+	return backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
+		begun <- struct{}{}
+		select {
+		case <-end:
+			return Value{Data: []byte(key)}, nil
+		case <-ctx.Done():
+			return Value{}, ctx.Err()
+		}
+	}}, begun, end
+}
+
+// A Server that closes lets those end whom it has begun with, and sends others away.
+func TestServerClose(t *testing.T) {
+	back, begun, end := waits()
+	n := connect(t, h2c, configA(), configB(), back)
+	errs := make(chan error, 1)
+	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
+	receive(t, begun, "the request")
+	closed := make(chan error, 1)
+	go func() { closed <- n.server.Close(t.Context()) }()
+	require.Eventually(t, func() bool {
+		_, err := n.fetch(t.Context(), "k")
+		var u *UnavailableError
+		return assert.ErrorAs(t, err, &u) && u.Reason == Closing
+	}, patienceOfTests, patienceOfTests/10)
+	require.Empty(t, closed, "it waits")
+	close(end)
+	require.NoError(t, receive(t, errs, "the answer"))
+	require.NoError(t, receive(t, closed, "the end of Close"))
+	require.NoError(t, n.server.Close(t.Context()), "again")
+	assert.Equal(t, "closed", n.client.Breaker(n.to))
+}
+
+// If there is no time for that, their contexts end, and they are told that the node is closing.
+func TestServerCloseWithoutTime(t *testing.T) {
+	back, begun, _ := waits()
+	n := connect(t, h2c, configA(), configB(), back)
+	errs := make(chan error, 1)
+	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
+	receive(t, begun, "the request")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errLeft)
+	require.Equal(t, errLeft, n.server.Close(ctx))
+	unavailable(t, receive(t, errs, "the answer"), Closing)
+	require.NoError(t, n.server.Close(t.Context()))
+}
+
+func TestClientClose(t *testing.T) {
+	back, begun, _ := waits()
+	n := connect(t, h2c, configA(), configB(), back)
+	errs := make(chan error, 1)
+	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
+	receive(t, begun, "the request")
+	n.client.Close()
+	unavailable(t, receive(t, errs, "the error"), Closing)
+	_, err := n.fetch(t.Context(), "k")
+	unavailable(t, err, Closing)
+	require.NoError(t, n.server.Close(t.Context()), "the request has ended there, too")
+	n.client.Close()
+}
