@@ -37,7 +37,7 @@ func BenchmarkHit(b *testing.B) {
 	defer func() { require.NoError(b, plain.Close()) }()
 	hits(b, "plain", keys, func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, load) })
 	for _, ownership := range ownerships {
-		nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Cache = ownership, options })
+		nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots, o.Cache = ownership, 16, options })
 		hits(b, "own/"+ownership.String(), keys, nodes[0].Fetch)
 	}
 
@@ -211,7 +211,7 @@ func BenchmarkHerd(b *testing.B) {
 	})
 	for _, ownership := range ownerships {
 		b.Run(ownership.String(), func(b *testing.B) {
-			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership = ownership })
+			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
 			herd(b, []func(context.Context, string) (string, error){nodes[0].Fetch, nodes[1].Fetch, nodes[2].Fetch})
 		})
 	}

@@ -122,6 +122,11 @@ func start(tb testing.TB, count int, load *origin, change func(i int, o *cluster
 		seeds = []string{nodes[0].registry.Addr()}
 	}
 	waitForPeers(tb, nodes...)
+	if o := (cluster.Options[string]{}); change != nil {
+		if change(0, &o); o.Ownership == cluster.BySlot {
+			waitForSlots(tb, o.Slots, nodes...)
+		}
+	}
 	return nodes
 }
 
@@ -142,6 +147,21 @@ func waitForPeers(tb testing.TB, nodes ...*node) {
 		}
 		return true
 	}, 20*time.Second, 5*time.Millisecond, "the nodes do not see each other")
+}
+
+// waitForSlots waits until all nodes hold as many slots, one more or less.
+func waitForSlots(tb testing.TB, slots int, nodes ...*node) {
+	tb.Helper()
+	require.Eventually(tb, func() bool {
+		held := 0
+		for _, n := range nodes {
+			held += n.Stats().Held
+			if n.Stats().Held < slots/len(nodes) {
+				return false
+			}
+		}
+		return held == slots
+	}, 20*time.Second, 5*time.Millisecond, "the slots are not spread")
 }
 
 // everywhere calls f for each node, some times each, all at once.

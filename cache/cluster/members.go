@@ -55,9 +55,9 @@ func (own card) differs(other card) string {
 
 // members are the other nodes of the cache that this one sees.
 type members struct {
-	seen atomic.Pointer[map[string]*member] // by node name; never changed, but replaced
+	seen atomic.Pointer[map[string]*member] // by node name; never changed, but replaced, by see
 
-	mu         sync.Mutex // guards membership, and serialises changes of seen
+	mu         sync.Mutex // guards membership
 	membership *group.Membership
 }
 
@@ -122,9 +122,8 @@ func (c *Cache[V]) leave() {
 }
 
 // see takes note of who the members are. A member whose card has changed, because its node was restarted, is a new one.
+// Only one goroutine calls it at a time: first join's, then the one that follows the group.
 func (c *Cache[V]) see(list []group.Member) {
-	c.members.mu.Lock()
-	defer c.members.mu.Unlock()
 	before, now := c.members.all(), make(map[string]*member)
 	own := c.card()
 	nodes := []string{c.self}

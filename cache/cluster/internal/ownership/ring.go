@@ -1,0 +1,77 @@
+package ownership
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// points is how many points each member has on the ring: as many as in groupcache.
+const points = 50
+
+// NewRing returns units that are arcs of a ring: the owner is computed from the members alone.
+func NewRing(c Config) Units { return &ring{c: c.withDefaults()} }
+
+type ring struct {
+	c       Config
+	members members
+	points  atomic.Pointer[[]point]
+}
+
+type point struct {
+	hash uint64
+	node string
+}
+
+// Owner returns the member whose point is the next one on the ring.
+func (r *ring) Owner(key string) Owner {
+	all := r.points.Load()
+	if all == nil || len(*all) == 0 {
+		return Owner{}
+	}
+	return Owner{ownerOn(*all, key), true}
+}
+
+func ownerOn(all []point, key string) string {
+	i, _ := slices.BinarySearchFunc(all, xxhash.Sum64String(key), func(p point, hash uint64) int { return cmp.Compare(p.hash, hash) })
+	if i == len(all) {
+		i = 0
+	}
+	return all[i].node
+}
+
+// Claim returns the owner: there is nothing to claim.
+func (r *ring) Claim(_ context.Context, key string) (Owner, error) { return r.Owner(key), nil }
+
+// Arrived does nothing.
+func (r *ring) Arrived(string) {}
+
+// Left does nothing.
+func (r *ring) Left(string) {}
+
+// SetMembers makes a new ring. What this node owned on the one before, and does not now, is lost.
+func (r *ring) SetMembers(nodes []string) {
+	if !r.members.set(nodes) {
+		return
+	}
+	var now []point
+	for _, node := range r.members.list() {
+		for i := range points {
+			now = append(now, point{xxhash.Sum64String(strconv.Itoa(i) + node), node})
+		}
+	}
+	slices.SortFunc(now, func(a, b point) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.node, b.node)) })
+	if r.points.Swap(&now) != nil && len(now) > 0 {
+		r.c.Lost(func(key string) bool { return ownerOn(now, key) != r.c.Self })
+	}
+}
+
+// Stats are zero: no names are registered.
+func (r *ring) Stats() Stats { return Stats{} }
+
+// Close does nothing.
+func (r *ring) Close(context.Context) error { return nil }
