@@ -152,7 +152,7 @@ func (l *Log) takeOver(v Vector, chapters []chapter, forUs bool) {
 	defer l.mu.Unlock()
 	now := l.now()
 	for _, c := range chapters {
-		if !c.stood && !(c.complete && forUs) {
+		if known := c.stood || c.complete && forUs; !known {
 			continue
 		}
 		r, p := l.of(c.run, now-c.age), v.of(c.run)

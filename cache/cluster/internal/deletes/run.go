@@ -36,9 +36,12 @@ func (r *run) covers(seq uint64) bool { return seq <= r.applied || r.ahead.conta
 
 // mark notes that the deletes from first to last are applied.
 func (r *run) mark(first, last uint64) {
-	if last > r.applied {
-		r.ahead = r.ahead.add(max(first, r.applied+1), last)
-		r.applied, r.ahead = r.ahead.absorb(r.applied)
+	switch {
+	case last <= r.applied:
+	case first <= r.applied+1:
+		r.raise(last)
+	default:
+		r.ahead = r.ahead.add(first, last)
 	}
 }
 

@@ -39,5 +39,8 @@ func (s spans) absorb(upTo uint64) (uint64, spans) {
 		upTo = max(upTo, s[n].last)
 		n++
 	}
+	if n == len(s) {
+		return upTo, nil
+	}
 	return upTo, slices.Delete(s, 0, n)
 }
