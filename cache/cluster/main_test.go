@@ -113,19 +113,21 @@ func start(tb testing.TB, count int, load *origin, change func(i int, o *cluster
 	tb.Helper()
 	nodes := make([]*node, count)
 	var seeds []string
+	slots := 0
 	for i := range nodes {
 		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second}
 		if change != nil {
 			change(i, &o)
 		}
+		if o.Ownership == cluster.BySlot {
+			slots = o.Slots
+		}
 		nodes[i] = startNode(tb, string(rune('a'+i)), seeds, o)
 		seeds = []string{nodes[0].registry.Addr()}
 	}
 	waitForPeers(tb, nodes...)
-	if o := (cluster.Options[string]{}); change != nil {
-		if change(0, &o); o.Ownership == cluster.BySlot {
-			waitForSlots(tb, o.Slots, nodes...)
-		}
+	if slots > 0 {
+		waitForSlots(tb, slots, nodes...)
 	}
 	return nodes
 }
