@@ -113,7 +113,7 @@ func TestRollingRestart(t *testing.T) {
 		for i := range c.nodes {
 			stops[i]()
 			p := c.nodes[i]
-			r, err := p.do(command{Op: "close"})
+			r, err := p.do(command{Op: "leave"})
 			require.NoError(t, err)
 			require.Empty(t, r.Error, "%s closes", p.spec.Name)
 			require.Empty(t, r.Left, "what is left on %s", p.spec.Name)

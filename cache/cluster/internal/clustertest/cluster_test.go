@@ -320,14 +320,11 @@ func (c *testCluster) stranger(i int, group []int, s *state) string {
 	switch {
 	case !slices.Equal(members, others):
 		return fmt.Sprintf("the registry of %s sees %v instead of %v", nameOf(i), members, others)
-	case !localOnly && !slices.Equal(peers, others):
+	case !slices.Equal(peers, others):
 		return fmt.Sprintf("the cache of %s sees %v instead of %v", nameOf(i), peers, others)
 	}
 	return ""
 }
-
-// localOnly: the cache under test knows no other nodes.
-const localOnly = true
 
 // A herd is callers that have been let loose.
 type herd struct {

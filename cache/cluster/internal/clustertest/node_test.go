@@ -268,7 +268,9 @@ func (n *node) do(c *command) *reply {
 	case "close cache":
 		return failed(n.cache.Close())
 	case "close":
-		return n.close()
+		return n.close(false)
+	case "leave":
+		return n.close(true)
 	}
 	return failed(fmt.Errorf("unknown command %q", c.Op))
 }
@@ -370,8 +372,9 @@ func (n *node) state() *state {
 	return s
 }
 
-// close stops the node as a program should, and says what is left.
-func (n *node) close() *reply {
+// close stops the node as a program should, and says what is left. To leave the registry takes seconds if others leave at the
+// same moment, and fails then.
+func (n *node) close(leave bool) *reply {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err := n.cache.Close()
@@ -380,7 +383,10 @@ func (n *node) close() *reply {
 	<-n.served
 	n.client.CloseIdleConnections()
 	n.links.abandon()
-	err = errors.Join(err, n.reg.Leave(ctx), n.reg.Close())
+	if leave {
+		err = errors.Join(err, n.reg.Leave(ctx))
+	}
+	err = errors.Join(err, n.reg.Close())
 	p := failed(err)
 	p.Left = n.left()
 	return p

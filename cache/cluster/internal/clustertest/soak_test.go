@@ -254,10 +254,18 @@ func (s *soak) origin(t treatment, d time.Duration) (undo func()) {
 func (s *soak) shut(i int) {
 	s.t.Helper()
 	p := s.c.nodes[i]
-	r, err := p.do(command{Op: "close"})
+	r, err := p.do(command{Op: "close cache"})
 	require.NoError(s.t, err)
-	if r.Error != "" || r.Left != "" {
-		s.t.Errorf("closing %s: %s\nleft: %s", p.spec.Name, r.Error, r.Left)
+	if r.Error != "" {
+		s.t.Errorf("closing the cache of %s: %s", p.spec.Name, r.Error)
+	}
+	r, err = p.do(command{Op: "leave"})
+	require.NoError(s.t, err)
+	if r.Error != "" { // the others may not be reached
+		s.t.Logf("leaving, %s: %s", p.spec.Name, r.Error)
+	}
+	if r.Left != "" {
+		s.t.Errorf("left on %s: %s", p.spec.Name, r.Left)
 	}
 	p.queue.put(&command{Op: "exit"})
 	<-p.gone

@@ -23,7 +23,7 @@ func TestSplit(t *testing.T) {
 			if testing.Short() && x.ways != overBoth {
 				continue
 			}
-			warm := []string{c.owned(1, 1, x.name+"/warm")[0], c.owned(2, 1, x.name+"/warm")[0]}
+			warm := []string{c.owned(1, 1, x.name+"/warm")[0], c.owned(2, 1, x.name+"/hot")[0]}
 			values(t, c.fetch(60, warm))
 			lost := c.lost()
 
