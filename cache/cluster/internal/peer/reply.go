@@ -82,7 +82,7 @@ func (c *Client) verify(a answer, h http.Header, sent mac) error {
 
 // interpret turns an answer into what the Client returns.
 func (c *Client) interpret(a answer) (reply, error) {
-	text := errors.New(shorten(string(a.body), maxText))
+	text := func() error { return errors.New(shorten(string(a.body), maxText)) }
 	switch a.kind {
 	case failed:
 		e, err := decodeLoadError(a.body, c.config.Errors)
@@ -107,17 +107,17 @@ func (c *Client) interpret(a answer) (reply, error) {
 		}
 		return reply{}, &failure{Rubbish, &SizeError{What: "value", Size: size, Max: int64(c.config.MaxValue)}, true}
 	case busy:
-		return reply{}, fail(Busy, text)
+		return reply{}, fail(Busy, text())
 	case closing:
-		return reply{}, fail(Closing, text)
+		return reply{}, fail(Closing, text())
 	case denied:
-		return reply{}, fail(Denied, text)
+		return reply{}, fail(Denied, text())
 	case otherVersion, differs:
-		return reply{}, fail(OtherVersion, text)
+		return reply{}, fail(OtherVersion, text())
 	case tooLarge:
-		return reply{}, &failure{OtherVersion, text, true}
+		return reply{}, &failure{OtherVersion, text(), true}
 	case malformed:
-		return reply{}, &failure{Rubbish, text, true}
+		return reply{}, &failure{Rubbish, text(), true}
 	}
 	return reply{answer: a}, nil
 }

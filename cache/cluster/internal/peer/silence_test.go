@@ -27,12 +27,12 @@ func TestSlowLoadIsWaitedFor(t *testing.T) {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
 			a := configA()
-			a.Silence = time.Second
+			a.Silence = 600 * time.Millisecond
 			calls := 0
 			n := connect(t, p, a, configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 				calls++
 				if calls == 1 {
-					time.Sleep(3 * time.Second) // three times what may pass in silence, and more than five 102s
+					time.Sleep(1800 * time.Millisecond) // three times what may pass in silence, and more than five 102s
 				}
 				return Value{Data: []byte("at last")}, nil
 			}})
@@ -53,7 +53,7 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 			t.Parallel()
 			s := NewServer(configB(), backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
 				select {
-				case <-time.After(2 * time.Second):
+				case <-time.After(1200 * time.Millisecond):
 					return Value{Data: []byte(key)}, nil
 				case <-ctx.Done():
 					return Value{}, ctx.Err()
@@ -61,7 +61,7 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 			}})
 			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			require.NoError(t, err)
-			h := &http.Server{Handler: s, Protocols: protocolsOf(p), ReadTimeout: time.Second, WriteTimeout: time.Second}
+			h := &http.Server{Handler: s, Protocols: protocolsOf(p), ReadTimeout: 700 * time.Millisecond, WriteTimeout: 700 * time.Millisecond}
 			served := make(chan error, 1)
 			go func() { served <- h.Serve(l) }()
 			defer func() {
@@ -146,13 +146,13 @@ func TestSlowAnswer(t *testing.T) {
 			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				says(w, value, "20")
 				for range parts {
-					time.Sleep(100 * time.Millisecond) // two seconds in all
+					time.Sleep(60 * time.Millisecond) // twice as long as silence may be
 					_, _ = w.Write([]byte("x"))
 					_ = http.NewResponseController(w).Flush()
 				}
 			}))
 			a := configA()
-			a.Silence = time.Second
+			a.Silence = 600 * time.Millisecond
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
 			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
@@ -256,8 +256,14 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 			require.NoError(t, err)
 			assert.False(t, has, "no deadline was sent")
 
+			ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(290*365*24*time.Hour))
+			defer cancel()
+			_, err = n.fetch(ctx, "k")
+			require.NoError(t, err)
+			assert.False(t, has, "one that is hundreds of years away is none")
+
 			want = time.Now().Add(time.Hour)
-			ctx, cancel := context.WithDeadline(t.Context(), want)
+			ctx, cancel = context.WithDeadline(t.Context(), want)
 			defer cancel()
 			_, err = n.fetch(ctx, "k")
 			require.NoError(t, err)

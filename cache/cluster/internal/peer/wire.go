@@ -44,6 +44,7 @@ const (
 	firstRead  = 1 << 20  // of a buffer whose size a peer claims, before anything has arrived
 	minSilence = 4 * time.Millisecond
 	maxSilence = time.Minute
+	maxTimeout = 365 * 24 * time.Hour // a longer one is none
 )
 
 // endpoint is what is asked for.

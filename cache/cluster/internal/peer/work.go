@@ -46,7 +46,7 @@ func (w *work) serve(ctx context.Context) {
 	if p := w.server.config.Propagator; p != nil {
 		ctx = p.Extract(ctx, w.r.Header)
 	}
-	if w.head.timeout > 0 {
+	if w.head.timeout > 0 && w.head.timeout < maxTimeout {
 		var cancel context.CancelFunc
 		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost. Were it not later than the
 		// asker's own deadline, it could take our word for an answer.
