@@ -10,8 +10,8 @@ import (
 
 // An index has what After returns, ready to be sent.
 //
-// Who changes both parts puts in what stands for more (common) before it takes out what that stands for (keys), and who reads them reads keys
-// first. So a delete is never missed in between.
+// Who changes both parts puts in what stands for more (common) before it takes out what that stands for (keys), and
+// who reads them reads keys first. So a delete is never missed in between.
 type index struct {
 	mu   sync.RWMutex      // guards keys; never held while something else is called
 	keys map[string][]byte // the IDs of the deletes of a key
@@ -125,15 +125,16 @@ func nextItem(b []byte) (it item, rest []byte, err error) {
 	return it, b[9+n:], nil
 }
 
-// Require applies what After returned on another node for key, as far as that has not been done here. When it returns nil, all of
-// it has been, also if another goroutine was at it. Otherwise after makes no sense, the error is [ErrMalformed], and
-// nothing was done.
+// Require applies what After returned on another node for key, as far as that has not been done here. When it
+// returns nil, all of it has been, also if another goroutine was at it. Otherwise after makes no sense, the error
+// is [ErrMalformed], and nothing was done.
 func (l *Log) Require(key string, after []byte) error {
 	if len(after) == 0 {
 		return nil
 	}
 	if len(after) > MaxAfter || len(key) > MaxKey {
-		return malformed("key of %d bytes and IDs of %d, want at most %d and %d", len(key), len(after), MaxKey, MaxAfter)
+		return malformed("key of %d bytes and IDs of %d, want at most %d and %d",
+			len(key), len(after), MaxKey, MaxAfter)
 	}
 	if after[0] != afterVersion {
 		return malformed("IDs of version %d, want %d", after[0], afterVersion)

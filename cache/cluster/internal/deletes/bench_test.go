@@ -33,6 +33,7 @@ func BenchmarkAfter(b *testing.B) {
 				l.Clear()
 			}
 			b.ReportAllocs()
+			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					l.After(x.key)

@@ -22,7 +22,8 @@ func sample() message {
 		},
 		chapters: []chapter{
 			{
-				run: 0x1111111111111111, age: 5 * time.Millisecond, floor: 10, floored: time.Second, clear: 290, cleared: 900 * time.Millisecond,
+				run: 0x1111111111111111, age: 5 * time.Millisecond,
+				floor: 10, floored: time.Second, clear: 290, cleared: 900 * time.Millisecond,
 				entries:  []aged{{295, 200 * time.Millisecond, "a"}, {409, 0, "\x00é"}},
 				complete: true,
 			},
@@ -53,7 +54,8 @@ func TestFormat(t *testing.T) {
 	require.Equal(t, sample(), m)
 
 	after := appendItem(appendItem(appendItem(nil, afterKey, ID{1, 300}), afterClear, ID{2, 1}), afterFloor, ID{3, 127})
-	require.Equal(t, "01"+"010100000000000000ac02"+"02020000000000000001"+"0303000000000000007f", hex.EncodeToString(after))
+	require.Equal(t, "01"+"010100000000000000ac02"+"02020000000000000001"+"0303000000000000007f",
+		hex.EncodeToString(after))
 }
 
 func TestMalformed(t *testing.T) {
@@ -98,7 +100,9 @@ func TestMalformed(t *testing.T) {
 			m.vector[0] = progress{run: 1, applied: maxSeq, ahead: spans{{maxSeq + 2, maxSeq + 2}}}
 		}), "above"},
 		{"long span", edit(func(m *message) { m.vector[0].ahead[1].last = math.MaxUint64 - 5 }), "at most"},
-		{"long key", edit(func(m *message) { m.chapters[1].entries[0].key = strings.Repeat("k", MaxKey+1) }), "length of a key"},
+		{"long key", edit(func(m *message) {
+			m.chapters[1].entries[0].key = strings.Repeat("k", MaxKey+1)
+		}), "length of a key"},
 		{"many runs", edit(func(m *message) { m.vector = many(maxListed + 1) }), "number of runs"},
 		{"many spans", edit(func(m *message) {
 			m.vector = many(3)
@@ -108,10 +112,14 @@ func TestMalformed(t *testing.T) {
 				p.ahead = append(p.ahead, span{at, at})
 			}
 		}), "spans"},
-		{"of this run in the vector", edit(func(m *message) { m.vector = []progress{{run: 9, applied: 3}} }), "which has made 2"},
-		{"of this run in a span", edit(func(m *message) { m.vector = []progress{{run: 9, ahead: spans{{3, 3}}}} }), "which has made 2"},
-		{"of this run", edit(func(m *message) { m.chapters = []chapter{{run: 9, entries: []aged{{seq: 3}}}} }), "which has made 2"},
-		{"floor of this run", edit(func(m *message) { m.chapters = []chapter{{run: 9, floor: 3}} }), "which has made 2"},
+		{"of this run in the vector", edit(func(m *message) { m.vector = []progress{{run: 9, applied: 3}} }), "has made 2"},
+		{"of this run in a span", edit(func(m *message) {
+			m.vector = []progress{{run: 9, ahead: spans{{3, 3}}}}
+		}), "has made 2"},
+		{"of this run", edit(func(m *message) {
+			m.chapters = []chapter{{run: 9, entries: []aged{{seq: 3}}}}
+		}), "has made 2"},
+		{"floor of this run", edit(func(m *message) { m.chapters = []chapter{{run: 9, floor: 3}} }), "has made 2"},
 		{"flags", withChapter("\x08\x00\x00"), "flags 0x8"},
 		{"long varint", slices.Concat(good[:17], []byte{0x82, 0}, good[18:]), "not a number"},
 		{"more entries than bytes", withChapter("\x00\x00\x03\x01\x00\x00"), "number of entries"},
@@ -176,6 +184,7 @@ func TestRequireMalformed(t *testing.T) {
 	n := newNode(t, 9, nil)
 	require.NoError(t, n.Require("a", nil))
 	require.NoError(t, n.Require("a", []byte{1}))
-	require.NoError(t, n.Require("a", slices.Concat([]byte{1}, slices.Repeat(good[1:], MaxAfter/11))), "as much as there may be")
+	most := slices.Concat([]byte{1}, slices.Repeat(good[1:], MaxAfter/11))
+	require.NoError(t, n.Require("a", most), "as much as there may be")
 	require.Len(t, n.applied, 1)
 }

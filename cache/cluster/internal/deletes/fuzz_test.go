@@ -50,7 +50,8 @@ func FuzzMerge(f *testing.F) {
 }
 
 func FuzzRequire(f *testing.F) {
-	f.Add("key", appendItem(appendItem(appendItem(nil, afterKey, ID{1, 300}), afterClear, ID{2, 1}), afterFloor, ID{3, 127}))
+	keyAndClear := appendItem(appendItem(nil, afterKey, ID{1, 300}), afterClear, ID{2, 1})
+	f.Add("key", appendItem(keyAndClear, afterFloor, ID{3, 127}))
 	f.Add("", []byte{afterVersion})
 	f.Fuzz(func(t *testing.T, key string, after []byte) {
 		n := newNode(t, 9, nil)

@@ -59,7 +59,8 @@ func New(o Options) *Log {
 
 func (l *Log) now() time.Duration { return l.o.Now() }
 
-// Delete makes a delete of key, applies it here, and returns its ID. From its beginning on After tells it, from its end on Vector does.
+// Delete makes a delete of key, applies it here, and returns its ID. From its beginning on After tells it, from its
+// end on Vector does.
 func (l *Log) Delete(key string) ID {
 	if len(key) > MaxKey {
 		return l.Clear()
@@ -103,9 +104,9 @@ func (l *Log) clear() (ID, *batch) {
 	return e.ID, b
 }
 
-// After returns the IDs of the deletes that whoever answers for key must have applied, for Require there: those of key, and all clears.
-// It is nil if there are none, and at most MaxAfter bytes. It must not be changed. After never blocks for long, and allocates only if
-// there are both.
+// After returns the IDs of the deletes that whoever answers for key must have applied, for Require there: those of
+// key, and all clears. It is nil if there are none, and at most MaxAfter bytes. It must not be changed. After never
+// blocks for long, and allocates only if there are both.
 func (l *Log) After(key string) []byte { return l.index.after(key) }
 
 // Vector returns what has been applied here.

@@ -86,7 +86,8 @@ func TestAfter(t *testing.T) {
 	require.Equal(t, both, n.After("a"))
 	clearing := other.Clear()
 	tell(t, other, n, 1<<20)
-	require.Equal(t, appendItem(appendItem(nil, afterKey, again), afterClear, clearing), n.After("a"), "their clear stands for their delete")
+	both = appendItem(appendItem(nil, afterKey, again), afterClear, clearing)
+	require.Equal(t, both, n.After("a"), "their clear stands for their delete")
 	require.Equal(t, appendItem(nil, afterClear, clearing), n.After("b"))
 
 	own := n.Clear()

@@ -18,8 +18,9 @@ type chapter struct {
 	clear   uint64        // a clear; 0: none
 	cleared time.Duration // its age
 	entries []aged        // by Seq
-	// complete: who has applied this, and had applied what the message takes for known, has applied all that
-	// the sender's vector has of the run. For the deletes that are not listed others that are stand, or they have expired.
+	// complete: who has applied this, and had applied what the message takes for known, has applied all that the
+	// sender's vector has of the run. For the deletes that are not listed others that are stand, or they have
+	// expired.
 	complete bool
 
 	stood bool // a clear that was made later is applied here and stands for all of it, see retire; not in the message
@@ -32,9 +33,9 @@ type aged struct {
 	key string
 }
 
-// Message returns this Log's Vector together with what a node with the Vector known lacks. The entries fill maxBytes, but there is
-// at least one, so that who goes on exchanging messages gets through; more reports whether some were left out. See MinMessage about
-// the other parts.
+// Message returns this Log's Vector together with what a node with the Vector known lacks. The entries fill
+// maxBytes, but there is at least one, so that who goes on exchanging messages gets through; more reports whether
+// some were left out. See MinMessage about the other parts.
 //
 // The Vector known is what Merge returned for the latest message of that node; the zero Vector if there was none.
 func (l *Log) Message(known Vector, maxBytes int) (data []byte, more bool) {
@@ -47,7 +48,9 @@ func (l *Log) Message(known Vector, maxBytes int) (data []byte, more bool) {
 	for _, p := range m.vector {
 		r := l.runs[p.run]
 		c, records := l.chapter(r, known.of(p.run), now)
-		if c.complete = !known.of(p.run).coversAll(p); p.idle || c.floor == 0 && c.clear == 0 && !c.complete && len(records) == 0 {
+		c.complete = !known.of(p.run).coversAll(p)
+		news := c.complete || c.floor != 0 || c.clear != 0 || len(records) > 0
+		if p.idle || !news {
 			continue
 		}
 		m.chapters = append(m.chapters, c)
@@ -87,9 +90,9 @@ func (l *Log) chapter(r *run, known progress, now time.Duration) (c chapter, rec
 	return c, records
 }
 
-// Merge applies what a Message of another node has that is not applied here yet, and returns the Vector of that node. When it returns, all of
-// it has been applied, also if another goroutine was at it. If the message makes no sense the error is [ErrMalformed], and
-// nothing was done.
+// Merge applies what a Message of another node has that is not applied here yet, and returns the Vector of that
+// node. When it returns, all of it has been applied, also if another goroutine was at it. If the message makes no
+// sense the error is [ErrMalformed], and nothing was done.
 func (l *Log) Merge(data []byte) (theirs Vector, err error) {
 	m, err := decode(data)
 	if err != nil {
@@ -146,7 +149,8 @@ func (l *Log) admit(m message) (w wanted, chapters []chapter, err error) {
 	return w, chapters, nil
 }
 
-// takeOver notes that with the complete chapters all has been applied that the vector has, if the message was made for this run.
+// takeOver notes that with the complete chapters all has been applied that the vector has, if the message was made
+// for this run.
 func (l *Log) takeOver(v Vector, chapters []chapter, forUs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

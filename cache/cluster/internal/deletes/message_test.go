@@ -25,7 +25,7 @@ func TestMessageSizes(t *testing.T) {
 			require.Less(t, rounds, 601)
 			var data []byte
 			data, more = from.Message(known, size)
-			require.LessOrEqual(t, len(data), max(size, 200+1500), "where little fits, there is one entry besides the vector")
+			require.LessOrEqual(t, len(data), max(size, 200+1500), "there is at least one entry")
 			_, err := to.Merge(data)
 			require.NoError(t, err)
 			back, _ := to.Message(known, 0)

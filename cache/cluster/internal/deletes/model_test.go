@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Nodes load, delete, clear, ask each other, lose messages and restart, at random. A failure is logged with its seed and shrunk;
-// -rapid.seed plays it again.
+// Nodes load, delete, clear, ask each other, lose messages and restart, at random. A failure is logged with its
+// seed and shrunk; -rapid.seed plays it again.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
@@ -147,7 +147,8 @@ func (n *node) fresh(t *rapid.T, key string, v value, how string) {
 	n.learn()
 	for _, d := range n.c.deletes {
 		if n.knows[d.ID] && (d.All || d.Key == key) && v.loaded < d.step {
-			t.Fatalf("%s: run %d got %q loaded at %d, and has applied %+v made at %d", how, n.log.o.Run, key, v.loaded, d.ID, d.step)
+			t.Fatalf("%s: run %d got %q loaded at %d, and has applied %+v made at %d",
+				how, n.log.o.Run, key, v.loaded, d.ID, d.step)
 		}
 	}
 }
@@ -274,7 +275,8 @@ func (c *cluster) settle(t *rapid.T) {
 				c.deliver(t, letter{i, j, data})
 				back, _ := to.log.Message(to.peers[i], size)
 				c.deliver(t, letter{j, i, back})
-				quiet = quiet && !more && from.peers[j].CoversAll(from.log.Vector()) && from.log.Vector().CoversAll(from.peers[j])
+				v, w := from.log.Vector(), from.peers[j]
+				quiet = quiet && !more && v.CoversAll(w) && w.CoversAll(v)
 			}
 		}
 		if quiet {
@@ -300,7 +302,8 @@ func (c *cluster) settled(t *rapid.T) {
 	for i, n := range c.nodes {
 		for j, o := range c.nodes {
 			if !n.log.Vector().CoversAll(o.log.Vector()) {
-				t.Fatalf("settled, but node %d lacks something of node %d: %+v, %+v", i, j, n.log.Vector(), o.log.Vector())
+				t.Fatalf("settled, but node %d lacks something of node %d: %+v, %+v",
+					i, j, n.log.Vector(), o.log.Vector())
 			}
 		}
 		for _, d := range c.deletes {
@@ -309,7 +312,8 @@ func (c *cluster) settled(t *rapid.T) {
 					continue
 				}
 				if known[d.ID] && (d.All || d.Key == key) && v.loaded < d.step {
-					t.Fatalf("settled, but node %d has %q loaded at %d, and %+v was made at %d", i, key, v.loaded, d.ID, d.step)
+					t.Fatalf("settled, but node %d has %q loaded at %d, and %+v was made at %d",
+						i, key, v.loaded, d.ID, d.step)
 				}
 			}
 		}
@@ -378,8 +382,8 @@ func (l *Log) audit() error {
 			}
 		}
 	}
-	if listed != l.kept || inKeys != l.kept || inRuns != l.kept || l.kept > l.o.Max || len(l.index.keys) != len(l.keys) ||
-		l.index.size.Load() != int64(len(l.keys)) {
+	if listed != l.kept || inKeys != l.kept || inRuns != l.kept || l.kept > l.o.Max ||
+		len(l.index.keys) != len(l.keys) || l.index.size.Load() != int64(len(l.keys)) {
 		return fmt.Errorf("%d listed, %d in keys, %d in runs, %d counted, at most %d; %d keys, %d shown",
 			listed, inKeys, inRuns, l.kept, l.o.Max, len(l.keys), len(l.index.keys))
 	}

@@ -10,8 +10,8 @@ const (
 	MaxKey = 1 << 20
 	// MaxAfter is how much After returns at most, in bytes; Require refuses more.
 	MaxAfter = 64 << 10
-	// MinMessage is how far a Message can exceed the maxBytes it was given, in bytes, besides one entry: so much the parts can
-	// take that are always in it.
+	// MinMessage is how far a Message can exceed the maxBytes it was given, in bytes, besides one entry: so much
+	// the parts can take that are always in it.
 	MinMessage = 384 << 10
 	// MaxMessage is how long a message can be that Merge accepts, in bytes.
 	MaxMessage = 64 << 20
@@ -41,14 +41,14 @@ type Options struct {
 	// Max is how many entries are kept, clears not counted; DefaultMax if it is 0.
 	Max int
 
-	// Retain is how long entries are kept, without end if it is 0. It must be longer than any value can be used whose load
-	// began before the entry was made: the longest load and the longest TTL together, and some margin for clocks that run
-	// at different speeds.
+	// Retain is how long entries are kept, without end if it is 0. It must be longer than any value can be used
+	// whose load began before the entry was made: the longest load and the longest TTL together, and some margin
+	// for clocks that run at different speeds.
 	Retain time.Duration
 
-	// Apply drops what the node has for the keys of the entries, or all that it has if one of them is a clear, and forgets the loads
-	// under way for them. It must have done so when it returns. It is called without locks, from several goroutines at
-	// a time, and may call the Log.
+	// Apply drops what the node has for the keys of the entries, or all that it has if one of them is a clear, and
+	// forgets the loads under way for them. It must have done so when it returns. It is called without locks, from
+	// several goroutines at a time, and may call the Log.
 	Apply func([]Entry)
 
 	// Reset drops all that the node has, and forgets the loads under way. It is called like Apply.

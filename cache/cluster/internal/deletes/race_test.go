@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A store is the values of a node, as the moments at which they were loaded, with the promise of a cache: a delete wins over
-// a load under way.
+// A store is the values of a node, as the moments at which they were loaded, with the promise of a cache: a delete
+// wins over a load under way.
 type store struct {
 	mu     sync.Mutex
 	values map[string]int64

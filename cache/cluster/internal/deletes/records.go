@@ -107,8 +107,8 @@ func (l *Log) raise(r *run, seq uint64) {
 	l.spans += len(r.ahead)
 }
 
-// Expire drops what is older than Options.Retain, and runs of which nothing has been heard for twice as long. The other methods do
-// so now and then, so this is only needed where none is called for long.
+// Expire drops what is older than Options.Retain, and runs of which nothing has been heard for twice as long. The
+// other methods do so now and then, so this is only needed where none is called for long.
 func (l *Log) Expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +160,8 @@ func (l *Log) idle(r *run, now time.Duration) bool {
 	return r.empty() && r.pending == 0 && (l.expired(r.last, now) || r.last < l.retired)
 }
 
-// tidy keeps to the bounds of what is not in records. One goroutine at a time does that, since what Apply and Reset call may get here.
+// tidy keeps to the bounds of what is not in records. One goroutine at a time does that, since what Apply and Reset
+// call may get here.
 func (l *Log) tidy() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,8 +200,8 @@ func (l *Log) shortcut() dated {
 	return dated{Entry{ID: ID{most.id, most.ahead[len(most.ahead)/2].last}, All: true}, most.last}
 }
 
-// retire makes a clear, which stands for all that is known of all runs. So of those that make no more deletes nothing matters
-// any more.
+// retire makes a clear, which stands for all that is known of all runs. So of those that make no more deletes
+// nothing matters any more.
 func (l *Log) retire() {
 	id, b := l.clear()
 	at := l.runs[id.Run].clear.at
@@ -213,8 +214,8 @@ func (l *Log) retire() {
 	}
 }
 
-// loseRetired forgets those runs of which nothing matters since the latest retire, the oldest first. Other nodes for which they matter
-// tell this one of them again and again, which costs little.
+// loseRetired forgets those runs of which nothing matters since the latest retire, the oldest first. Other nodes
+// for which they matter tell this one of them again and again, which costs little.
 func (l *Log) loseRetired() {
 	runs := slices.SortedFunc(maps.Values(l.runs), func(r, s *run) int { return cmp.Compare(r.last, s.last) })
 	for _, r := range runs[:len(runs)-2*l.maxRuns] {

@@ -71,7 +71,9 @@ func (r *run) later(seq uint64) int {
 	if n := len(r.records); n == 0 || r.records[n-1].ID.Seq <= seq {
 		return n
 	}
-	i, _ := slices.BinarySearchFunc(r.records, seq+1, func(x *record, seq uint64) int { return cmp.Compare(x.ID.Seq, seq) })
+	i, _ := slices.BinarySearchFunc(r.records, seq+1, func(x *record, seq uint64) int {
+		return cmp.Compare(x.ID.Seq, seq)
+	})
 	return i
 }
 
