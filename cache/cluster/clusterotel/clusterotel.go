@@ -1,0 +1,31 @@
+// Package clusterotel carries OpenTelemetry traces from the caller of a fetch to the node that loads the value.
+//
+//	cluster.New(cluster.Options[*User]{…, Propagator: clusterotel.New(otel.GetTextMapPropagator())})
+//
+// A span that Load starts on the owner is then a child of the one that was current in the context of the first caller, on
+// whatever node that was. Only OpenTelemetry's API is linked, no exporter.
+package clusterotel
+
+import (
+	"context"
+	"net/http"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+)
+
+// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches.
+func New(p propagation.TextMapPropagator) cluster.Propagator { return propagator{p} }
+
+type propagator struct{ p propagation.TextMapPropagator }
+
+// Inject implements cluster.Propagator.
+func (x propagator) Inject(ctx context.Context, header http.Header) {
+	x.p.Inject(ctx, propagation.HeaderCarrier(header))
+}
+
+// Extract implements cluster.Propagator.
+func (x propagator) Extract(ctx context.Context, header http.Header) context.Context {
+	return x.p.Extract(ctx, propagation.HeaderCarrier(header))
+}

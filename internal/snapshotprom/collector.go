@@ -1,0 +1,60 @@
+// Package snapshotprom makes a Prometheus collector of a function that returns a struct of counts.
+package snapshotprom
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// A Metric is one value of a snapshot of type S.
+type Metric[S any] struct {
+	Name, Help string
+	Kind       prometheus.ValueType
+	Labels     []string // of the values
+
+	// Each calls set for each value, with those of Labels.
+	Each func(s S, set func(value float64, labels ...string))
+}
+
+// Counter is a metric that only goes up.
+func Counter[S any](name, help string, value func(S) uint64) Metric[S] {
+	return Metric[S]{Name: name, Help: help, Kind: prometheus.CounterValue, Each: func(s S, set func(float64, ...string)) {
+		set(float64(value(s)))
+	}}
+}
+
+// Gauge is a metric that goes up and down.
+func Gauge[S any](name, help string, value func(S) int) Metric[S] {
+	return Metric[S]{Name: name, Help: help, Kind: prometheus.GaugeValue, Each: func(s S, set func(float64, ...string)) {
+		set(float64(value(s)))
+	}}
+}
+
+// New returns a collector that takes one snapshot for each scrape. constant are labels that all metrics have.
+func New[S any](snapshot func() S, constant prometheus.Labels, metrics ...Metric[S]) prometheus.Collector {
+	c := &collector[S]{snapshot: snapshot, metrics: metrics}
+	for _, m := range metrics {
+		c.descs = append(c.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, constant))
+	}
+	return c
+}
+
+type collector[S any] struct {
+	snapshot func() S
+	metrics  []Metric[S]
+	descs    []*prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector[S]) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector[S]) Collect(to chan<- prometheus.Metric) {
+	s := c.snapshot()
+	for i, m := range c.metrics {
+		m.Each(s, func(value float64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(c.descs[i], m.Kind, value, labels...)
+		})
+	}
+}
