@@ -26,8 +26,9 @@ const (
 var kinds = [...]struct {
 	name   string
 	status int
-	// unsigned answers of this kind are believed although there are keys: some are given before it is known who asks. None of
-	// them brings a value, an error of Load or the name of another node; who can send them falsely could as well cut the line.
+	// unsigned answers of this kind are believed although there are keys: some are given before it is known who asks.
+	// None of them brings a value, an error of Load or the name of another node; who can send them falsely could as
+	// well cut the line.
 	unsigned bool
 }{
 	value:        {"value", http.StatusOK, false},

@@ -31,7 +31,8 @@ func (c *Client) attempt(
 	for name, values := range trace {
 		h[name] = values
 	}
-	said := head{cache: c.config.Cache, node: c.config.Node, from: c.config.Run, to: t.to.Run, silence: c.config.Silence}
+	own := &c.config
+	said := head{cache: own.Cache, node: own.Node, from: own.Run, to: t.to.Run, silence: own.Silence}
 	if deadline, ok := ctx.Deadline(); ok {
 		said.timeout = max(time.Until(deadline), 1)
 		h[headerTimeout] = []string{strconv.FormatInt(int64(said.timeout), 10)}
@@ -125,14 +126,14 @@ func (h *hearing) Read(p []byte) (int, error) {
 type plainError struct{ err error }
 
 func (e *plainError) Error() string {
-	return "it does not speak HTTP/2 without TLS: set the Protocols of its http.Server to cluster.Protocols(), or use https (" +
-		e.err.Error() + ")"
+	return "it does not speak HTTP/2 without TLS: set the Protocols of its http.Server to cluster.Protocols(), " +
+		"or use https (" + e.err.Error() + ")"
 }
 
 func (e *plainError) Unwrap() error { return e.err }
 
-// isOldProtocol reports whether err is what net/http says when an HTTP/1 server answers an HTTP/2 client. There is no value to
-// compare with.
+// isOldProtocol reports whether err is what net/http says when an HTTP/1 server answers an HTTP/2 client. There is no
+// value to compare with.
 func isOldProtocol(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "looked like an HTTP/1.1 header")
 }

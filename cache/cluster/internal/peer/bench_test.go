@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,8 @@ var benchSizes = []struct {
 	size int
 }{{"100B", 100}, {"10KiB", 10 << 10}, {"1MiB", 1 << 20}}
 
-// BenchmarkFetch compares a Fetch over loopback, without and with a shared key, with a bare call of net/http over the same transport.
+// BenchmarkFetch compares a Fetch over loopback, without and with a shared key, with a bare call of net/http over the
+// same transport.
 func BenchmarkFetch(b *testing.B) {
 	for _, s := range benchSizes {
 		data := pattern(s.size)
@@ -23,7 +25,7 @@ func BenchmarkFetch(b *testing.B) {
 			rt := transport(b, h2c)
 			url := serveOn(b, h2c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
-				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+				w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 				_, _ = w.Write(data)
 			}))
 			run(b, s.size, func(ctx context.Context) error { return bare(ctx, rt, url) })

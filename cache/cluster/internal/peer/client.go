@@ -17,8 +17,8 @@ type Address struct {
 	Run  uint64
 }
 
-// A Client asks other nodes' Servers. Its methods may be called at the same time. There must be one Client for a run at most: two
-// would send the same counters, and be taken for each other's replay.
+// A Client asks other nodes' Servers. Its methods may be called at the same time. There must be one Client for a run at
+// most: two would send the same counters, and be taken for each other's replay.
 type Client struct {
 	config  Config
 	rt      http.RoundTripper
@@ -42,8 +42,8 @@ func NewClient(c Config, rt http.RoundTripper) *Client {
 	return k
 }
 
-// Fetch asks for the value of key, from a node which must have applied the deletes that after stands for before it answers. It blocks
-// until there is an answer, the other node is silent for Config.Silence, or ctx ends.
+// Fetch asks for the value of key, from a node which must have applied the deletes that after stands for before it
+// answers. It blocks until there is an answer, the other node is silent for Config.Silence, or ctx ends.
 //
 // The error is a *MisplacedError, a *LoadError, an *UnavailableError, or the cause of ctx if that has ended.
 func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte) (Value, error) {
@@ -62,8 +62,8 @@ func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte
 	return Value{Data: a.body, Keep: a.keep}, nil
 }
 
-// Exchange sends a message about deletes, and returns the one that comes back. It blocks like Fetch, and its error is an
-// *UnavailableError, or the cause of ctx if that has ended.
+// Exchange sends a message about deletes, and returns the one that comes back. It blocks like Fetch, and its error is
+// an *UnavailableError, or the cause of ctx if that has ended.
 func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]byte, error) {
 	a, err := c.ask(ctx, to, deletesEndpoint, message, c.config.MaxMessage)
 	if err != nil {
@@ -148,8 +148,8 @@ func (c *Client) Forget(keep func(Address) bool) {
 	}
 }
 
-// Close ends the requests that are under way, and closes idle connections. They fail with Reason Closing, as do those that are
-// made later. It does not block.
+// Close ends the requests that are under way, and closes idle connections. They fail with Reason Closing, as do those
+// that are made later. It does not block.
 func (c *Client) Close() {
 	c.close(ErrClosing)
 	if t, ok := c.rt.(interface{ CloseIdleConnections() }); ok {

@@ -16,8 +16,8 @@ const (
 	DefaultSilence     = 500 * time.Millisecond
 )
 
-// Config is what a Client and a Server have in common: who this node is, what it accepts, and how long it waits. It must not be
-// changed once one of them was made with it.
+// Config is what a Client and a Server have in common: who this node is, what it accepts, and how long it waits. It
+// must not be changed once one of them was made with it.
 type Config struct {
 	Node  string // the name of this node: any string
 	Run   uint64 // of this instance: another one after each restart

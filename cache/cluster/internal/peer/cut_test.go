@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told. Connections that were there when it was cut
-// stay dead when it is mended, as behind a firewall that has forgotten them.
+// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told. Connections that were there
+// when it was cut stay dead when it is mended, as behind a firewall that has forgotten them.
 type line struct {
 	url  string
 	to   string
@@ -113,8 +113,8 @@ func (p *line) set(cut bool) {
 	}
 }
 
-// Over a line that is cut each asker waits for no longer than its silence, and the connection is given up, so that the node is reached
-// again soon after the line is mended.
+// Over a line that is cut each asker waits for no longer than its silence, and the connection is given up, so that the
+// node is reached again soon after the line is mended.
 func TestLineIsCut(t *testing.T) {
 	t.Parallel()
 	a := configA()
@@ -122,7 +122,10 @@ func TestLineIsCut(t *testing.T) {
 	n := connect(t, h2c, a, configB(), backend{fetch: echo})
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
 	n.to.URL = p.url
-	require.Eventually(t, func() bool { _, err := n.fetch(t.Context(), "k"); return err == nil }, patienceOfTests, time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err := n.fetch(t.Context(), "k")
+		return err == nil
+	}, patienceOfTests, time.Millisecond)
 
 	p.set(true)
 	for range tooOften {

@@ -13,8 +13,8 @@ var (
 	ErrClosing = errors.New("peer: closing")
 )
 
-// A MisplacedError says that Node does not own the key, and who does, as far as it knows. A Backend returns it with Owner, and
-// the asker gets it with Node, too.
+// A MisplacedError says that Node does not own the key, and who does, as far as it knows. A Backend returns it with
+// Owner, and the asker gets it with Node, too.
 type MisplacedError struct {
 	Node  string // who was asked
 	Owner string // who it thinks owns the key; "" if it knows nobody
@@ -53,7 +53,7 @@ const (
 	Busy                           // it has too much to do
 	Closing                        // it is closing
 	Rubbish                        // its answer makes no sense, is not authentic, or too large
-	OtherVersion                   // it speaks another protocol, or is another node, run or cache than the one that was meant
+	OtherVersion                   // it speaks another protocol, or is not the run or cache that was meant
 	Denied                         // it does not accept our credentials
 	PassedOver                     // it was not asked: it has failed too often
 )
@@ -81,8 +81,8 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", uint8(r))
 }
 
-// A SizeError says that something is larger than it may be. As the Err of an UnavailableError with Reason Rubbish it is no failure
-// of the other node's: the value is larger than Config.MaxValue.
+// A SizeError says that something is larger than it may be. As the Err of an UnavailableError with Reason Rubbish it is
+// no failure of the other node's: the value is larger than Config.MaxValue.
 type SizeError struct {
 	What string // "key", "value", …
 	Size int64  // bytes; -1 if only known to be above Max

@@ -100,7 +100,9 @@ func TestSizesOfValues(t *testing.T) {
 			n := connect(t, p, a, b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 				return Value{Data: pattern(size)}, nil
 			}})
-			for _, size = range []int{0, 1, chunk - 1, chunk, chunk + 1, firstRead - 1, firstRead, firstRead + 1, 3*firstRead + 7, 4 << 20} {
+			for _, size = range []int{
+				0, 1, chunk - 1, chunk, chunk + 1, firstRead - 1, firstRead, firstRead + 1, 3*firstRead + 7, 4 << 20,
+			} {
 				v, err := n.fetch(t.Context(), "k")
 				require.NoError(t, err, size)
 				require.Len(t, v.Data, size)
@@ -123,7 +125,9 @@ func TestSizesOfValues(t *testing.T) {
 
 func TestMisplaced(t *testing.T) {
 	for _, owner := range []string{"", "c", "node \xff\r\nX: y \"ü\"", strings.Repeat("n", maxName)} {
-		n := connect(t, h2c, configA(), configB(), backend{fetch: fails(fmt.Errorf("wrapped: %w", &MisplacedError{Owner: owner}))})
+		n := connect(t, h2c, configA(), configB(), backend{
+			fetch: fails(fmt.Errorf("wrapped: %w", &MisplacedError{Owner: owner})),
+		})
 		_, err := n.fetch(t.Context(), "k")
 		var m *MisplacedError
 		require.ErrorAs(t, err, &m)
@@ -177,6 +181,9 @@ func TestMaxRequests(t *testing.T) {
 		require.NoError(t, receive(t, errs, "an answer"))
 	}
 	go func() { <-begun }()
-	require.Eventually(t, func() bool { _, err = n.fetch(t.Context(), "k"); return err == nil }, patienceOfTests, time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err = n.fetch(t.Context(), "k")
+		return err == nil
+	}, patienceOfTests, time.Millisecond)
 	assert.Positive(t, n.server.Refused().Busy)
 }

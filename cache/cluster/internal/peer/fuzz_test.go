@@ -107,9 +107,10 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(200, "1", "value", "5", "60000000000", "", []byte("value"), int64(5))
 	f.Add(421, "1", "misplaced", "1", "", "", []byte("c"), int64(-1))
 	f.Add(500, "1", "failed", "12", "", "", encodeLoadError(errOther, nil), int64(-1))
-	signed, _ := signed()
 	f.Fuzz(func(t *testing.T, status int, protocol, kind, length, keep, auth string, body []byte, contentLength int64) {
-		for _, c := range []Config{configA(), signed} {
+		for _, keys := range [][][]byte{nil, {sharedKey(1)}} {
+			c := configA()
+			c.Keys = keys
 			answer := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 			answer.ContentLength = contentLength
 			for name, v := range map[string]string{

@@ -4,8 +4,8 @@ import "fmt"
 
 // A LoadError is what became of a Load on another node. It is an answer: whoever gets it does not load for itself.
 //
-// errors.Is finds in it the error of Config.Errors that it was, courier.ErrGoexit, courier.ErrDeadlock, courier.ErrTimeout,
-// context.DeadlineExceeded and context.Canceled, as it would have on the node where Load ran.
+// errors.Is finds in it the error of Config.Errors that it was, courier.ErrGoexit, courier.ErrDeadlock,
+// courier.ErrTimeout, context.DeadlineExceeded and context.Canceled, as it would have on the node where Load ran.
 type LoadError struct {
 	Node    string   // where Load ran
 	Key     string   // of what
@@ -20,7 +20,8 @@ type LoadError struct {
 func (e *LoadError) Error() string {
 	key := e.Key
 	if len(key) > 200 {
-		return fmt.Sprintf("cluster: load of key %q… (%d bytes) on node %q %s: %s", key[:200], len(key), e.Node, e.Kind, e.Message)
+		return fmt.Sprintf("cluster: load of key %q… (%d bytes) on node %q %s: %s",
+			key[:200], len(key), e.Node, e.Kind, e.Message)
 	}
 	return fmt.Sprintf("cluster: load of key %q on node %q %s: %s", key, e.Node, e.Kind, e.Message)
 }

@@ -23,7 +23,8 @@ var known = [...]error{
 // maxNames is how many of Config.Errors one error can be.
 const maxNames = 64
 
-// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message, stack, and names of Config.Errors.
+// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message, stack, and names of
+// Config.Errors.
 func encodeLoadError(err error, names map[string]error) []byte {
 	k, message, stack := describe(err)
 	var bits uint64

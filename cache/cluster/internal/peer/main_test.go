@@ -69,7 +69,9 @@ func serveOn(tb testing.TB, p protocol, h http.Handler) string {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	s := &http.Server{Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, HTTP2: HTTP2(), ErrorLog: quiet()}
+	s := &http.Server{
+		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, HTTP2: HTTP2(), ErrorLog: quiet(),
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

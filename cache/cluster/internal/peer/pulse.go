@@ -9,9 +9,10 @@ import (
 // chunk is how much of an answer must go out within the pulse's limit.
 const chunk = 64 << 10
 
-// pulse is the clock of one request at a Server, and what may write to it. While the body arrives it sets the time for that. While the
-// Backend is at work it tells the asker so, several times per silence of the asker's. While the answer goes out it sets the time
-// for each part of it. So neither an asker that is slow on purpose nor one that has stopped holds a place for ever.
+// pulse is the clock of one request at a Server, and what may write to it. While the body arrives it sets the time for
+// that. While the Backend is at work it tells the asker so, several times per silence of the asker's. While the answer
+// goes out it sets the time for each part of it. So neither an asker that is slow on purpose nor one that has stopped
+// holds a place for ever.
 type pulse struct {
 	rw    http.ResponseWriter
 	ctl   *http.ResponseController
@@ -38,8 +39,8 @@ func newPulse(rw http.ResponseWriter, silence time.Duration) *pulse {
 	return &pulse{rw: rw, ctl: http.NewResponseController(rw), limit: patience(silence)}
 }
 
-// patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so an honest one never stops for
-// longer than that.
+// patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so an honest one never
+// stops for longer than that.
 func patience(silence time.Duration) time.Duration { return max(4*clamp(silence), time.Second) }
 
 var past = time.Unix(1, 0)

@@ -14,8 +14,8 @@ const (
 // windowWords has one word more than the window needs, so that words can be cleared whole when it moves (RFC 6479).
 const windowWords = windowSize/64 + 1
 
-// window knows which counters of one run were used: all up to top, but for those among the last windowSize whose bit is not set. It is
-// the anti-replay window of RFC 4303, appendix A2.
+// window knows which counters of one run were used: all up to top, but for those among the last windowSize whose bit is
+// not set. It is the anti-replay window of RFC 4303, appendix A2.
 type window struct {
 	top  uint64
 	used [windowWords]uint64
@@ -49,9 +49,10 @@ func (w *window) take(n uint64) verdict {
 	return fresh
 }
 
-// replays finds requests that come a second time, without clocks and in bounded memory. Each run that has sent an authentic request
-// has a window. When there are too many of them all are dropped, and a new epoch begins, a random number that every request must name:
-// so what was sent in an older one is refused for ever, and senders are told to sign again. The first epoch is the node's run.
+// replays finds requests that come a second time, without clocks and in bounded memory. Each run that has sent an
+// authentic request has a window. When there are too many of them all are dropped, and a new epoch begins, a random
+// number that every request must name: so what was sent in an older one is refused for ever, and senders are told to
+// sign again. The first epoch is the node's run.
 type replays struct {
 	mu      sync.Mutex
 	epoch   uint64

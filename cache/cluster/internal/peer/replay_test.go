@@ -63,7 +63,8 @@ func TestWindowAgainstASet(t *testing.T) {
 	}
 }
 
-// However many runs there were, memory is bounded, and nothing that was sent before they were forgotten is accepted again.
+// However many runs there were, memory is bounded, and nothing that was sent before they were forgotten is accepted
+// again.
 func TestEpochs(t *testing.T) {
 	r := newReplays(runB)
 	r.max = 3

@@ -15,14 +15,15 @@ type reply struct {
 	epoch   uint64
 }
 
-// read makes sense of a response, or says why there is none: a *failure, or an error of the connection. Until the MAC has been compared
-// nothing is taken from it.
+// read makes sense of a response, or says why there is none: a *failure, or an error of the connection. Until the MAC
+// has been compared nothing is taken from it.
 func (c *Client) read(res *http.Response, body io.Reader, limit int, sent mac) (reply, error) {
 	switch v, ok := single(res.Header, headerProtocol); {
 	case !ok:
 		return reply{}, foreign(res, body)
 	case v != version:
-		return reply{}, fail(OtherVersion, fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", v, version))
+		err := fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", v, version)
+		return reply{}, fail(OtherVersion, err)
 	}
 	name, ok := single(res.Header, headerAnswer)
 	k, ok2 := parseKind(name, res.StatusCode)

@@ -141,7 +141,8 @@ func TestRawBytes(t *testing.T) {
 	t.Run("and what is right", func(t *testing.T) {
 		k := NewClient(configA(), transport(t, http1))
 		defer k.Close()
-		v, err := k.Fetch(t.Context(), Address{Node: "b", URL: raw(t, "HTTP/1.0 200 OK\r\n"+ours+"\r\nvalue"), Run: runB}, "k", nil)
+		to := Address{Node: "b", URL: raw(t, "HTTP/1.0 200 OK\r\n"+ours+"\r\nvalue"), Run: runB}
+		v, err := k.Fetch(t.Context(), to, "k", nil)
 		require.NoError(t, err)
 		assert.Equal(t, "value", string(v.Data))
 	})

@@ -14,19 +14,20 @@ type Value struct {
 	Keep time.Duration // how much longer the owner keeps it. Negative: for ever; 0: not at all
 }
 
-// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when the asker has left. The slices that
-// they get are theirs to keep.
+// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when the asker has left.
+// The slices that they get are theirs to keep.
 type Backend interface {
-	// Fetch returns the value of key for the node from, after the deletes that after stands for have been applied. Its error is a
-	// *MisplacedError, ErrBusy, ErrClosing, or whatever became of Load: the asker gets that as a *LoadError, but for
-	// courier.ErrOverloaded and courier.ErrClosed, which count as ErrBusy and ErrClosing.
+	// Fetch returns the value of key for the node from, after the deletes that after stands for have been applied. Its
+	// error is a *MisplacedError, ErrBusy, ErrClosing, or whatever became of Load: the asker gets that as a *LoadError,
+	// but for courier.ErrOverloaded and courier.ErrClosed, which count as ErrBusy and ErrClosing.
 	Fetch(ctx context.Context, from, key string, after []byte) (Value, error)
-	// Exchange takes a message about deletes from the node from, and returns the one that goes back. Its error is ErrBusy,
-	// ErrClosing, or says what is wrong with the message.
+	// Exchange takes a message about deletes from the node from, and returns the one that goes back. Its error is
+	// ErrBusy, ErrClosing, or says what is wrong with the message.
 	Exchange(ctx context.Context, from string, message []byte) ([]byte, error)
 }
 
-// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and serve at any number of servers.
+// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and serve at any number of
+// servers.
 type Server struct {
 	config  Config
 	backend Backend
@@ -125,8 +126,8 @@ func (s *Server) Refused() Refused {
 	}
 }
 
-// Close makes the Server answer that it is closing, and waits until the requests that are under way are answered. If ctx ends
-// sooner, their contexts end too, and Close returns the cause of ctx. It may be called again, to wait again.
+// Close makes the Server answer that it is closing, and waits until the requests that are under way are answered. If
+// ctx ends sooner, their contexts end too, and Close returns the cause of ctx. It may be called again, to wait again.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

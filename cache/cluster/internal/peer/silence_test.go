@@ -15,7 +15,8 @@ import (
 
 const shortSilence = 60 * time.Millisecond
 
-// impatient makes an asker that soon gives up. What a server does within its silence it must do on a machine that is busy.
+// impatient makes an asker that soon gives up. What a server does within its silence it must do on a machine that is
+// busy.
 func impatient() Config {
 	a := configA()
 	a.Silence = shortSilence
@@ -61,7 +62,10 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 			}})
 			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			require.NoError(t, err)
-			h := &http.Server{Handler: s, Protocols: protocolsOf(p), ReadTimeout: 700 * time.Millisecond, WriteTimeout: 700 * time.Millisecond}
+			h := &http.Server{
+				Handler: s, Protocols: protocolsOf(p),
+				ReadTimeout: 700 * time.Millisecond, WriteTimeout: 700 * time.Millisecond,
+			}
 			served := make(chan error, 1)
 			go func() { served <- h.Serve(l) }()
 			defer func() {
@@ -188,10 +192,11 @@ func TestStoppedServer(t *testing.T) {
 		t.Run(string(p), func(t *testing.T) {
 			c := NewClient(impatient(), transport(t, p))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, "k", nil)
+			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}
+			_, err := c.Fetch(t.Context(), to, "k", nil)
 			unavailable(t, err, Silent)
 			// A large message does not even leave.
-			_, err = c.Exchange(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, make([]byte, 16<<20))
+			_, err = c.Exchange(t.Context(), to, make([]byte, 16<<20))
 			unavailable(t, err, Silent)
 		})
 	}

@@ -89,8 +89,8 @@ func TestAskerThatDoesNotSend(t *testing.T) {
 			body, end := io.Pipe()
 			defer end.Close()
 			go func() { _, _ = end.Write([]byte("\x00")) }()
-			r := (&http.Request{Method: http.MethodPost, URL: u, Header: h, ContentLength: 2, Body: body}).WithContext(t.Context())
-			res, err := transport(t, p).RoundTrip(r)
+			r := &http.Request{Method: http.MethodPost, URL: u, Header: h, ContentLength: 2, Body: body}
+			res, err := transport(t, p).RoundTrip(r.WithContext(t.Context()))
 			require.NoError(t, err)
 			defer res.Body.Close()
 			assert.Equal(t, http.StatusRequestTimeout, res.StatusCode)

@@ -18,8 +18,8 @@ import (
 const (
 	// tooOften is after how many failures in a row a node is passed over.
 	tooOften = 5
-	// rest is how long it is passed over, at least, and twice that at most. Each Client and address has its own, so that the nodes
-	// of a cluster don't all try at once.
+	// rest is how long it is passed over, at least, and twice that at most. Each Client and address has its own, so
+	// that the nodes of a cluster don't all try at once.
 	rest = time.Second
 )
 

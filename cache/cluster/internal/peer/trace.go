@@ -10,8 +10,8 @@ import (
 // maxTrace is how many bytes of headers a Propagator may add to a request.
 const maxTrace = 8 << 10
 
-// trace returns the headers that the Propagator wants to send. What would not pass, or change what the request means, is left out: a
-// trace is never a reason not to ask.
+// trace returns the headers that the Propagator wants to send. What would not pass, or change what the request means,
+// is left out: a trace is never a reason not to ask.
 func (c *Client) trace(ctx context.Context) http.Header {
 	p := c.config.Propagator
 	if p == nil {
@@ -44,7 +44,8 @@ func isReserved(name string) bool {
 		"Transfer-Encoding", "Upgrade":
 		return true
 	}
-	return strings.HasPrefix(name, headerPrefix) || strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-")
+	return strings.HasPrefix(name, headerPrefix) || strings.HasPrefix(name, "Content-") ||
+		strings.HasPrefix(name, "Proxy-")
 }
 
 func isHeader(name string) bool {

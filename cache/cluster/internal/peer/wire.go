@@ -55,8 +55,8 @@ const (
 	deletesEndpoint endpoint = "deletes"
 )
 
-// endpointOf finds what a URL asks for: its last two elements. The prefix is that of the user's mux; it is not used, but one that
-// is not clean is refused, since nobody would have sent it.
+// endpointOf finds what a URL asks for: its last two elements. The prefix is that of the user's mux; it is not used,
+// but one that is not clean is refused, since nobody would have sent it.
 func endpointOf(u *url.URL) (endpoint, *refusal) {
 	path := u.EscapedPath()
 	if strings.Contains(path, "%") || strings.Contains(path, "//") || strings.Contains(path+"/", "/../") ||
@@ -232,8 +232,8 @@ func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, e
 
 var errTooLong = errors.New("more bytes than were announced")
 
-// readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced. A body that is shorter or longer is
-// an error.
+// readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced. A body that is
+// shorter or longer is an error.
 func readBody(r io.Reader, size int64) ([]byte, error) {
 	b := make([]byte, min(size, firstRead))
 	for have := 0; ; {

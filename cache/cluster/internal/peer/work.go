@@ -48,8 +48,8 @@ func (w *work) serve(ctx context.Context) {
 	}
 	if w.head.timeout > 0 && w.head.timeout < maxTimeout {
 		var cancel context.CancelFunc
-		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost. Were it not later than the
-		// asker's own deadline, it could take our word for an answer.
+		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost. Were it not later
+		// than the asker's own deadline, it could take our word for an answer.
 		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+clamp(w.head.silence))
 		defer cancel()
 	}
@@ -111,7 +111,8 @@ func (w *work) receive(e endpoint) ([]byte, *refusal) {
 	return body, nil
 }
 
-// authenticate finds out who asks, and whether this node is meant. Who can't say which key it has learns nothing of this node.
+// authenticate finds out who asks, and whether this node is meant. Who can't say which key it has learns nothing of
+// this node.
 func (w *work) authenticate(e endpoint, body []byte) *refusal {
 	s := w.server
 	var t stamp
@@ -242,7 +243,8 @@ func (w *work) guard(ctx context.Context, f func()) {
 func (w *work) refuse(no *refusal) {
 	w.server.refused[no.kind].Add(1)
 	if no.kind != misplaced {
-		w.debug("cluster: a request was refused", slog.String("why", no.kind.String()), slog.String("text", string(no.body)))
+		w.debug("cluster: a request was refused",
+			slog.String("why", no.kind.String()), slog.String("text", string(no.body)))
 	}
 	w.answer(answer{kind: no.kind, body: no.body}, no.status)
 }
