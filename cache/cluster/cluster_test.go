@@ -250,7 +250,7 @@ func TestLocalLoadsAreBounded(t *testing.T) {
 			refused++
 		}
 	}
-	require.EqualValues(t, refused, nodes[0].Stats().LocalRejected)
+	require.EqualValues(t, refused, nodes[0].Stats().LocalRejected, "each had a key of its own")
 }
 
 // Keys are any bytes.

@@ -56,19 +56,19 @@ func (c *Cache[V]) miss(ctx context.Context, key string) (v V, err error) {
 	return c.copies.Fetch(ctx, key, c.askFn)
 }
 
-// place says who owns key. A key that nobody holds and that is this node's to claim is claimed; if that fails, nobody
-// owns it.
+// place says who owns key. A key that nobody holds and that is this node's to claim is claimed. If that fails, this node
+// serves it all the same, without a name: it is the key's home, so all who do not find a name come here.
 func (c *Cache[V]) place(ctx context.Context, key string) ownership.Owner {
 	owner := c.units.Owner(key)
 	if owner.Node != c.self || owner.Held {
 		return owner
 	}
-	owner, err := c.units.Claim(ctx, key)
+	claimed, err := c.units.Claim(ctx, key)
 	if err != nil {
 		c.log.Debug("a name could not be claimed", "error", err)
-		return ownership.Owner{}
+		return owner
 	}
-	return owner
+	return claimed
 }
 
 // fetchOwn returns the value of a key that this node owns.

@@ -19,7 +19,7 @@ type Stats struct {
 	Loads         uint64 // calls of Load by this node
 	LoadErrors    uint64 // of these, the ones that gave no value
 	LocalLoads    uint64 // of these, the ones for a key that another node owns, but did not deliver
-	LocalRejected uint64 // callers that got ErrOverloaded because of MaxLocalLoads
+	LocalRejected uint64 // loads that were refused because of MaxLocalLoads: all who waited for one got ErrOverloaded
 
 	Asked       uint64      // requests for a value that this node sent to others
 	AskFailures AskFailures // those that brought neither a value nor an error of Load

@@ -36,7 +36,7 @@ var cacheMetrics = []metric{
 	counter("loads_total", "Calls of Load by this node.", func(s stats) uint64 { return s.Loads }),
 	counter("load_errors_total", "Calls of Load that gave no value.", func(s stats) uint64 { return s.LoadErrors }),
 	counter("local_loads_total", "Calls of Load for keys whose owner did not deliver.", func(s stats) uint64 { return s.LocalLoads }),
-	counter("local_rejected_total", "Callers refused because too many such calls were running.", func(s stats) uint64 { return s.LocalRejected }),
+	counter("local_rejected_total", "Such calls that were refused because too many were running.", func(s stats) uint64 { return s.LocalRejected }),
 	counter("asked_total", "Requests for a value that were sent to other nodes.", func(s stats) uint64 { return s.Asked }),
 	byReason("ask_failures_total", "Requests that other nodes did not answer with a value or an error of Load, by reason.", func(s stats) map[string]uint64 {
 		f := s.AskFailures

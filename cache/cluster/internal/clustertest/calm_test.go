@@ -51,14 +51,14 @@ func oneLoad(t *testing.T, c *testCluster) {
 		values(t, results)
 		c.within(results, x.delay)
 		versions := make(map[string]uint64)
+		for _, key := range x.keys {
+			require.Equal(t, 1, c.origin.count(key), "%s: loads of %q: %v", x.what, key, c.origin.of(key))
+		}
 		for _, r := range results {
 			if v, ok := versions[r.Key]; ok {
 				require.Equal(t, v, r.Version, "%s: %s got another value of %q", x.what, r.Node, r.Key)
 			}
 			versions[r.Key] = r.Version
-		}
-		for _, key := range x.keys {
-			require.Equal(t, 1, c.origin.count(key), "%s: loads of %q", x.what, key)
 		}
 	}
 }

@@ -250,7 +250,7 @@ func waitUntil(tb testing.TB, what string, missing func() string) time.Duration 
 }
 
 // settle waits until the cluster is calm: the nodes of each group, all running ones if none is given, see each
-// other and nobody else, know of the same deletes, and no name has changed hands for a while.
+// other and nobody else, know of the same deletes, hold as many slots, and no name has changed hands for a while.
 func (c *testCluster) settle(groups ...[]int) {
 	c.tb.Helper()
 	if len(groups) == 0 {
@@ -271,12 +271,17 @@ func (c *testCluster) settle(groups ...[]int) {
 	waitUntil(c.tb, fmt.Sprintf("settle %v", groups), func() string {
 		var now []moves
 		for _, group := range groups {
+			least, most, held := c.base.Slots, 0, 0
 			for _, i := range group {
 				s := c.state(i)
 				if text := c.stranger(i, group, s); text != "" {
 					return text
 				}
 				now = append(now, moves{s.Stats.Claimed, s.Stats.Released, s.Stats.Lost, s.Stats.Held})
+				least, most, held = min(least, s.Stats.Held), max(most, s.Stats.Held), held+s.Stats.Held
+			}
+			if c.base.Ownership == "slot" && (held != c.base.Slots || most > least+1) {
+				return fmt.Sprintf("%d to %d slots are held by each node of %v, %d in all", least, most, group, held)
 			}
 		}
 		if !slices.Equal(now, last) {

@@ -250,7 +250,7 @@ type tail struct {
 	buf bytes.Buffer
 }
 
-const tailBytes = 16 << 10
+const tailBytes = 256 << 10
 
 func newTail(tb testing.TB, node string) *tail {
 	tb.Helper()
