@@ -14,22 +14,24 @@ import (
 // Nodes load, delete, clear, ask each other, lose messages and restart, at random. A failure is logged with its
 // seed and shrunk; -rapid.seed plays it again.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := newModel(t)
-		t.Repeat(map[string]func(*rapid.T){
-			"":        m.check,
-			"load":    m.load,
-			"fetch":   m.fetch,
-			"delete":  m.delete,
-			"clear":   m.clear,
-			"send":    m.send,
-			"receive": m.receive,
-			"lose":    m.lose,
-			"restart": m.restart,
-			"settle":  m.settle,
-			"advance": m.advance,
+	for range 5 { // each of a hundred sequences
+		rapid.Check(t, func(t *rapid.T) {
+			m := newModel(t)
+			t.Repeat(map[string]func(*rapid.T){
+				"":        m.check,
+				"load":    m.load,
+				"fetch":   m.fetch,
+				"delete":  m.delete,
+				"clear":   m.clear,
+				"send":    m.send,
+				"receive": m.receive,
+				"lose":    m.lose,
+				"restart": m.restart,
+				"settle":  m.settle,
+				"advance": m.advance,
+			})
 		})
-	})
+	}
 }
 
 // A cluster is a model of nodes whose values are the moments at which they were loaded.
