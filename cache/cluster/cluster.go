@@ -117,7 +117,7 @@ func (c *Cache[V]) peerConfig() peer.Config {
 	return peer.Config{
 		Node: c.self, Run: c.run, Cache: c.o.Name,
 		Keys: c.o.SharedKeys, RequireTLS: c.o.TLS != nil, Authorize: c.o.Authorize,
-		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue, MaxMessage: maxMessage, MaxRequests: c.o.MaxPeerRequests,
+		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue, MaxMessage: messageSize + deletes.MinMessage + 2*c.o.MaxKey, MaxRequests: c.o.MaxPeerRequests,
 		Silence: c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
 	}
 }

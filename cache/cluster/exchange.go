@@ -18,7 +18,11 @@ const (
 	// A member that can't be reached is tried again after retryFirst, then after twice as long, up to exchangeEvery.
 	retryFirst = 100 * time.Millisecond
 
-	maxMessage = 1 << 20 // bytes
+	// maxRounds is how often the two answer each other in one exchange; what is left then comes with the next one.
+	maxRounds = 1000
+
+	// A message about deletes is filled up to messageSize bytes. It may be longer by what each message holds, and by one key.
+	messageSize = 512 << 10
 )
 
 // A member is another node of the cache, in one run of it.
@@ -69,10 +73,10 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 	known := m.known
 	m.mu.Unlock()
 	defer func() { m.finish(err) }()
-	for more := true; more; {
-		var message, answer []byte
-		message, more = c.deletes.Message(known, maxMessage)
-		if answer, err = c.client.Exchange(ctx, m.address, message); err != nil {
+	for range maxRounds {
+		message, more := c.deletes.Message(known, messageSize)
+		answer, err := c.client.Exchange(ctx, m.address, message)
+		if err != nil {
 			return err
 		}
 		if known, err = c.deletes.Merge(answer); err != nil {
@@ -81,7 +85,9 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 		m.mu.Lock()
 		m.known = known
 		m.mu.Unlock()
-		more = more || !c.deletes.Vector().CoversAll(known)
+		if !more && c.deletes.Vector().CoversAll(known) {
+			break
+		}
 	}
 	return nil
 }
@@ -115,7 +121,7 @@ func (c *Cache[V]) mergeDeletes(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, _ := c.deletes.Message(known, maxMessage)
+	answer, _ := c.deletes.Message(known, messageSize)
 	return answer, nil
 }
 
