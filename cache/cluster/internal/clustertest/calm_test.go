@@ -30,7 +30,7 @@ func TestCalm(t *testing.T) {
 			})
 		}
 	}, spec{CopyTTL: 200 * time.Millisecond, PeerTimeout: 2 * time.Second},
-		cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true})
+		cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll})
 }
 
 // oneLoad has 1,000 callers on all nodes want keys that nobody has: each is loaded once.

@@ -62,7 +62,7 @@ func TestClose(t *testing.T) {
 		require.Equal(t, before+len(keys), c.origin.count(keys...), "loads: one for each key that lost its owner")
 		now := c.state(0).Stats.AskFailures
 		require.Equal(t, asked.Silent, now.Silent, "nobody has waited for the node that is closed")
-	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"ring", 3, true})
+	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll})
 }
 
 // TestRollingRestart restarts the nodes one after the other, as a deployment does, while all are asked all the time.
@@ -81,7 +81,7 @@ func TestRollingRestart(t *testing.T) {
 						select {
 						case <-quit:
 							return
-						case <-time.After(5 * time.Millisecond):
+						case <-time.After(20 * time.Millisecond):
 						}
 						r, err := p.do(command{Op: "fetch", Keys: []string{keys[at%len(keys)], keys[at*7%len(keys)]}, Callers: 4, Deadline: deadline})
 						if err != nil {
@@ -129,5 +129,5 @@ func TestRollingRestart(t *testing.T) {
 		loads.Store(int64(c.origin.count(keys...)))
 		t.Logf("%d fetches of %d keys, %d loads during %d restarts", fetched.Load(), len(keys), loads.Load(), len(c.nodes))
 		require.NotZero(t, fetched.Load())
-	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"slot", 5, true})
+	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"slot", 3, notShort}, cell{"key", 3, whenAll}, cell{"slot", 5, whenAll})
 }

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -19,7 +20,7 @@ import (
 
 const (
 	// patience is how long a test waits for what must come. It is not reached where all is well.
-	patience = 60 * time.Second
+	patience = 40 * time.Second
 
 	// leftPatience is how long a node that was closed may take until all that it had opened is gone.
 	leftPatience = 10 * time.Second
@@ -245,7 +246,7 @@ func waitUntil(tb testing.TB, what string, missing func() string) time.Duration 
 		case took > patience:
 			tb.Fatalf("%s: not within %v: %s", what, patience, text)
 		}
-		time.Sleep(30 * time.Millisecond)
+		time.Sleep(60 * time.Millisecond)
 	}
 }
 
@@ -468,8 +469,8 @@ func grid(t *testing.T, f func(t *testing.T, c *testCluster), base spec, cells .
 	for _, x := range cells {
 		t.Run(fmt.Sprintf("%s%d", x.ownership, x.nodes), func(t *testing.T) {
 			t.Parallel()
-			if testing.Short() && x.long {
-				t.Skip("-short")
+			if testing.Short() && x.when > always || x.when == whenAll && !*all {
+				t.Skip("not with -short, or only with -all")
 			}
 			s := base
 			s.Ownership = x.ownership
@@ -481,5 +482,16 @@ func grid(t *testing.T, f func(t *testing.T, c *testCluster), base spec, cells .
 type cell struct {
 	ownership string
 	nodes     int
-	long      bool // left out by -short
+	when      when
 }
+
+// A when says in which runs there is a cell.
+type when int
+
+const (
+	always   when = iota
+	notShort      // not with -short
+	whenAll       // with -all
+)
+
+var all = flag.Bool("all", false, "run each test with all ways to own a key, on more nodes: it takes some minutes")

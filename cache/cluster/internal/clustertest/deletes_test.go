@@ -22,7 +22,7 @@ func TestMissedDelete(t *testing.T) {
 			c.tb = t
 			cutOff(t, &c)
 		})
-	}, spec{CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"slot", 5, true})
+	}, spec{CopyTTL: time.Second}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"slot", 5, whenAll})
 }
 
 // ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the owner.

@@ -15,7 +15,7 @@ import (
 const childEnv = "SNOWFENCE_CACHE_CLUSTERTEST_NODE"
 
 // atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
-const atOnce = 3
+const atOnce = 5
 
 func TestMain(m *testing.M) {
 	if s := os.Getenv(childEnv); s != "" {

@@ -375,11 +375,13 @@ func (n *node) state() *state {
 // close stops the node as a program should, and says what is left. To leave the registry takes seconds if others leave at the
 // same moment, and fails then.
 func (n *node) close(leave bool) *reply {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), leftPatience)
 	defer cancel()
 	err := n.cache.Close()
 	close(n.sab.quit)
-	err = errors.Join(err, n.server.Shutdown(ctx))
+	if hangs := n.server.Shutdown(ctx); hangs != nil {
+		return &reply{Left: fmt.Sprintf("requests that the server waits for: %v\n%s", hangs, stacks())}
+	}
 	<-n.served
 	n.client.CloseIdleConnections()
 	n.links.abandon()
@@ -392,6 +394,11 @@ func (n *node) close(leave bool) *reply {
 	return p
 }
 
+func stacks() []byte {
+	b := make([]byte, 1<<17)
+	return b[:runtime.Stack(b, true)]
+}
+
 // left waits until what the node has opened is gone, and says what is still there if it does not go.
 func (n *node) left() string {
 	var goroutines, files int
@@ -401,8 +408,6 @@ func (n *node) left() string {
 			return ""
 		}
 	}
-	stacks := make([]byte, 1<<16)
-	stacks = stacks[:runtime.Stack(stacks, true)]
 	var links bytes.Buffer
 	if entries, err := os.ReadDir("/proc/self/fd"); err == nil {
 		for _, e := range entries {
@@ -412,5 +417,5 @@ func (n *node) left() string {
 		}
 	}
 	return fmt.Sprintf("%d goroutines, %d at the start; %d files, %d at the start\n%s\n%s",
-		goroutines, n.goroutines, files, n.files, links.Bytes(), stacks)
+		goroutines, n.goroutines, files, n.files, links.Bytes(), stacks())
 }

@@ -34,7 +34,7 @@ func TestKilled(t *testing.T) {
 		c.restart(owner)
 		c.settle()
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true}, cell{"ring", 3, true})
+	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll}, cell{"key", 5, whenAll}, cell{"ring", 3, whenAll})
 }
 
 // oncePerNode checks that no node has loaded a key twice since it had been loaded before times.
@@ -110,7 +110,7 @@ func TestStopped(t *testing.T) {
 		c.settle()
 		c.agree("with the owner back", key)
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL, CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true}, cell{"ring", 3, true})
+	}, spec{TTL: shortTTL, CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
 }
 
 // shortTTL bounds how long it takes until nodes that had to load for themselves agree with the owner.
@@ -187,7 +187,7 @@ func TestUnreachable(t *testing.T) {
 		for _, key := range keys {
 			c.agree("healed", key)
 		}
-	}, spec{TTL: 2 * time.Second, CopyTTL: time.Second}, cell{"key", 3, false}, cell{"slot", 3, true})
+	}, spec{TTL: 2 * time.Second, CopyTTL: time.Second}, cell{"key", 3, notShort}, cell{"slot", 3, whenAll})
 }
 
 // TestOverloaded has an owner that serves two requests at a time: the others are told that it is busy, and load for
@@ -233,5 +233,5 @@ func TestOverloaded(t *testing.T) {
 		for _, key := range keys {
 			values(t, c.fetch(2, []string{key}, 0, 2))
 		}
-	}, spec{MaxPeerRequests: requests, MaxLocalLoads: loads}, cell{"key", 3, false}, cell{"slot", 3, true})
+	}, spec{MaxPeerRequests: requests, MaxLocalLoads: loads}, cell{"key", 3, always}, cell{"slot", 3, whenAll})
 }

@@ -129,6 +129,8 @@ func (p *process) await(replies <-chan *reply) (*reply, error) {
 	case <-p.gone:
 		return nil, errEnded
 	case <-t.C:
+		p.log.grow()
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // the runtime shows in the log where it hangs
 		return nil, errSilent
 	}
 }
@@ -246,15 +248,23 @@ func (q *queue) close() {
 
 // A tail keeps the end of a node's log, and shows it if the test fails.
 type tail struct {
-	mu  sync.Mutex // guards buf
+	mu  sync.Mutex // guards what follows
 	buf bytes.Buffer
+	max int
 }
 
-const tailBytes = 256 << 10
+const tailBytes = 16 << 10
+
+// grow keeps more from now on.
+func (t *tail) grow() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.max = 1 << 20
+}
 
 func newTail(tb testing.TB, node string) *tail {
 	tb.Helper()
-	t := new(tail)
+	t := &tail{max: tailBytes}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			t.mu.Lock()
@@ -269,7 +279,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.Write(b)
-	if over := t.buf.Len() - tailBytes; over > 0 {
+	if over := t.buf.Len() - t.max; over > 0 {
 		t.buf.Next(over)
 	}
 	return len(b), nil

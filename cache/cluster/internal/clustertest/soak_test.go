@@ -275,7 +275,6 @@ func (s *soak) shut(i int) {
 func (s *soak) finish() {
 	s.t.Helper()
 	s.c.heal()
-	s.c.settle()
 	s.end()
 	s.c.settle()
 	keys := slices.Sorted(maps.Keys(s.book.unique()))

@@ -69,7 +69,7 @@ func TestSplit(t *testing.T) {
 			c.oneLoad(x.name + ", healed")
 		}
 	}, spec{TTL: shortTTL, CopyTTL: 500 * time.Millisecond},
-		cell{"key", 3, false}, cell{"slot", 3, false}, cell{"ring", 3, true}, cell{"key", 5, true}, cell{"slot", 5, true})
+		cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
 }
 
 // lost returns how many names the nodes have lost in conflicts.
@@ -104,5 +104,5 @@ func TestSlowRegistry(t *testing.T) {
 		c.heal()
 		c.settle()
 		c.oneLoad("healed")
-	}, spec{}, cell{"key", 3, false}, cell{"slot", 3, true})
+	}, spec{}, cell{"key", 3, notShort}, cell{"slot", 3, whenAll})
 }
