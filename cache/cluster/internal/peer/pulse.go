@@ -119,16 +119,13 @@ func (p *pulse) renew() {
 	}
 }
 
-// stop ends the pulse. Nothing writes once it has returned.
+// stop ends the pulse. Nothing writes once it has returned. A deadline that was set ends with the request: net/http
+// sees to it.
 func (p *pulse) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.phase = over
 	if p.timer != nil {
 		p.timer.Stop()
-	}
-	if p.timed { // over HTTP/1 a deadline is that of the connection, also for the next request
-		_ = p.ctl.Flush()
-		_ = p.ctl.SetWriteDeadline(time.Time{})
 	}
 }

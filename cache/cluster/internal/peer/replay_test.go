@@ -28,6 +28,25 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// When the window jumps nothing of what was there before may be left in it.
+func TestWindowJumps(t *testing.T) {
+	for _, jump := range []uint64{1, 63, 64, 65, windowSize - 64, windowSize, windowSize + 1, windowSize + 64, 3 * windowSize} {
+		w := new(window)
+		top := uint64(2*windowSize + 7)
+		for n := range top + 1 {
+			require.Equal(t, fresh, w.take(n))
+		}
+		require.Equal(t, fresh, w.take(top+jump))
+		for n := top + jump - windowSize + 1; n < top+jump; n++ {
+			want := fresh
+			if n <= top {
+				want = replayed
+			}
+			require.Equal(t, want, w.take(n), "%d after %d and %d", n, top, top+jump)
+		}
+	}
+}
+
 // A window never says fresh twice, and never anything else of a counter that is new and not overtaken by too many.
 func TestWindowAgainstASet(t *testing.T) {
 	seed := rand.Uint64()

@@ -202,18 +202,21 @@ func TestForgedAnswers(t *testing.T) {
 		"wrong MAC":  func(r *http.Response) string { r.Header.Set(headerAuth, strings.Repeat("0", 64)); return "" },
 		"other kind": func(r *http.Response) string { r.Header.Set(headerAnswer, "misplaced"); r.StatusCode = 421; return "" },
 		"unsigned misplaced": func(r *http.Response) string {
+			r.Header.Del(headerKeep)
 			r.Header.Set(headerAnswer, "misplaced")
 			r.StatusCode = 421
 			r.Header.Del(headerAuth)
 			return ""
 		},
 		"unsigned error": func(r *http.Response) string {
+			r.Header.Del(headerKeep)
 			r.Header.Set(headerAnswer, "failed")
 			r.StatusCode = 500
 			r.Header.Del(headerAuth)
 			return body(r, string(encodeLoadError(errNetwork, nil)))
 		},
 		"unsigned epoch": func(r *http.Response) string {
+			r.Header.Del(headerKeep)
 			r.Header.Set(headerAnswer, "sign-again")
 			r.StatusCode = 401
 			r.Header.Del(headerAuth)

@@ -103,15 +103,20 @@ func TestSilentServer(t *testing.T) {
 
 // Interim answers other than 102 don't say that anybody is at work.
 func TestOtherInterimAnswersAreNoLife(t *testing.T) {
+	t.Parallel()
 	url := serveOn(t, h2c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			w.WriteHeader(http.StatusEarlyHints)
-			time.Sleep(shortSilence / 8)
+			time.Sleep(time.Millisecond)
 		}
 	}))
-	c := NewClient(impatient(), transport(t, h2c))
+	a := configA()
+	a.Silence = 500 * time.Millisecond
+	c := NewClient(a, transport(t, h2c))
 	defer c.Close()
-	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*a.Silence)
+	defer cancel()
+	_, err := c.Fetch(ctx, Address{Node: "b", URL: url, Run: runB}, "k", nil)
 	unavailable(t, err, Silent)
 }
 
