@@ -13,5 +13,6 @@
 // No test waits for a time to pass and hopes: each waits for something to be seen, up to a patience that is only
 // reached if it will never be. What is promised about time is checked with a slack that a busy machine needs.
 //
-// TestSoak runs random faults from a seed for as long as -soak says, see there.
+// Without flags each test has some ways to own a key and some numbers of nodes, so that they take a minute; -short has
+// fewer, -all has them all. TestSoak runs random faults from a seed for as long as -soak says, see there.
 package clustertest

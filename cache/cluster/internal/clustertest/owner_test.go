@@ -54,12 +54,7 @@ func (c *testCluster) oncePerNode(key string, before int, when string) {
 func (c *testCluster) oneLoad(when string) {
 	c.tb.Helper()
 	key := "once/" + when
-	var running []int
-	for i, p := range c.nodes {
-		if p.alive() {
-			running = append(running, i)
-		}
-	}
+	running := c.running()
 	results := c.fetch(100, []string{key}, running...)
 	values(c.tb, results)
 	require.Equal(c.tb, 1, c.origin.count(key), "%s: loads", when)
@@ -119,12 +114,7 @@ const shortTTL = 5 * time.Second
 // agree waits until all nodes return one value for a key, and nobody loads it.
 func (c *testCluster) agree(when, key string) {
 	c.tb.Helper()
-	var running []int
-	for i, p := range c.nodes {
-		if p.alive() {
-			running = append(running, i)
-		}
-	}
+	running := c.running()
 	const often = 4
 	agreed, loads := 0, c.origin.count(key)
 	var last uint64

@@ -19,6 +19,7 @@ var (
 	soakFor   = flag.Duration("soak", 0, "how long TestSoak runs; 0: not at all")
 	soakSeed  = flag.Uint64("soak.seed", 0, "the seed of what TestSoak does; 0: any")
 	soakNodes = flag.Int("soak.nodes", 5, "how many nodes TestSoak has")
+	soakOnly  = flag.String("soak.faults", "", "the faults of TestSoak, by name, with commas between; by default all")
 	soakOwner = flag.String("soak.ownership", "", "key, slot or ring; by default the seed decides")
 )
 
@@ -50,7 +51,8 @@ func TestSoak(t *testing.T) {
 	for seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("seed %d; again: -soak %v -soak.seed %d -soak.nodes %d", seed, *soakFor, seed, *soakNodes)
+	t.Logf("seed %d; again: -soak %v -soak.seed %d -soak.nodes %d -soak.ownership %q -soak.faults %q",
+		seed, *soakFor, seed, *soakNodes, *soakOwner, *soakOnly)
 	r := rand.New(rand.NewPCG(seed, 0))
 	ownership := cluster.Ownership(r.IntN(2)).String() // ByKey or BySlot
 	if *soakOwner != "" {
@@ -61,6 +63,11 @@ func TestSoak(t *testing.T) {
 		PeerTimeout: 500 * time.Millisecond, MaxLocalLoads: 256,
 	})
 	s := newSoak(t, c)
+	if *soakOnly != "" {
+		only := strings.Split(*soakOnly, ",")
+		s.faults = slices.DeleteFunc(s.faults, func(f fault) bool { return !slices.Contains(only, f.name) })
+		require.NotEmpty(t, s.faults, "none of the faults is one of %q", only)
+	}
 	s.drive(seed)
 	for began := time.Now(); time.Since(began) < *soakFor && !t.Failed(); {
 		s.episode(r)
@@ -73,22 +80,23 @@ func TestSoak(t *testing.T) {
 
 // A soak is a cluster under faults.
 type soak struct {
-	t    *testing.T
-	c    *testCluster
-	book *ledger
+	t      *testing.T
+	c      *testCluster
+	book   *ledger
+	faults []fault
 	*drivers
 }
 
 func newSoak(t *testing.T, c *testCluster) *soak {
 	t.Helper()
 	book := newLedger(t, c)
-	return &soak{t, c, book, newDrivers(c, book)}
+	return &soak{t, c, book, slices.Clone(faults), newDrivers(c, book)}
 }
 
 // An episode is one or two faults at the same time, and the time to recover, or some of it.
 func (s *soak) episode(r *rand.Rand) {
 	s.t.Helper()
-	first, second := faults[r.IntN(len(faults))], faults[r.IntN(len(faults))]
+	first, second := s.faults[r.IntN(len(s.faults))], s.faults[r.IntN(len(s.faults))]
 	list := []fault{first}
 	if r.IntN(3) == 0 && first.name != second.name && (!first.ends || !second.ends) {
 		list = append(list, second)
