@@ -86,7 +86,7 @@ command line or an input file was wrong.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
-	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode())
+	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(), newCluster(out), newClusterNode())
 	for _, cmd := range root.Commands() {
 		cmd.Args = usageArgs(cmd.Args)
 	}

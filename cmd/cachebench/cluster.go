@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/peerload"
+	"github.com/snowfence/snowfence/internal/progress"
+)
+
+// clusterFlags are the flags of "cachebench cluster".
+type clusterFlags struct {
+	config peerload.Config
+	given  func(flag string) bool
+
+	dir   string
+	check bool
+}
+
+func newCluster(out *output) *cobra.Command {
+	f := &clusterFlags{config: peerload.DefaultConfig()}
+	cmd := &cobra.Command{
+		Use:   "cluster",
+		Short: "Run a cache that nodes share, harm it, and count what the origin has to bear",
+		Long: `Cluster starts real processes on this machine, which share a cache over sockets of
+the loopback interface, and an origin that counts what it is asked for. Fetches
+begin on every node at a steady rate, whether or not those before have ended.
+Within a window of time something is done to the nodes or to the origin. The same
+is run once for each --ownership, and the results stand side by side.
+
+How a key finds the node that loads it (--ownership):
+  key       the node that holds the key's name in the registry
+  slot      the node that holds the name of the slot which the key hashes to
+  ring      a fixed place on a hash ring of the nodes that are there, no names
+  none      no cluster: each node loads for itself, as services do today
+
+Two numbers tell most. The ideal is how many loads one single cache for all nodes
+would have needed, had it never failed nor evicted: x1.00 is the best there is.
+Without a cluster (none) each node loads what it needs, so that the origin bears
+up to as many times the ideal as there are nodes.
+
+Disturbances, from --start to --end:
+  none         nothing
+  kill         nodes end as by kill -9, and stay away
+  restart      nodes end as by kill -9, and are started again at the end
+  pause        nodes are stopped (SIGSTOP), as a process that hangs
+  split        the network between two sides is cut; both reach the origin
+  rolling      all nodes, one after the other, end in good order and start again
+  origin-slow  loads take ten times as long, at least a second
+  origin-fail  every load fails
+
+What the rows of the table say:
+` + glossary(clusterTerms()) + `
+
+With --check the exit code is 1 if a promise was broken: if a value was wrong or
+stale, a fetch late, an error without a reason (a failing origin, a node that was
+struck), if there were more loads than the bound that is printed, or if it took
+too long until all was as before.
+
+--json prints what result.json holds: command, config, environment, finding,
+checks, and under runs one object for each ownership. Times are in seconds and
+have names that end in _seconds; what does not exist is null.`,
+		Example: `  cachebench cluster                                  # calm: one load per key in the whole cluster
+  cachebench cluster --ownership all --disturb kill   # side by side with none and with a ring
+  cachebench cluster --nodes 5 --victims 2 --disturb split --check --out out/split
+  cachebench cluster --disturb rolling --duration 30s --start 5s --end 20s
+  cachebench cluster --disturb origin-slow --origin-latency 100ms --deadline 2s --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.given = cmd.Flags().Changed
+			return f.run(cmd, out)
+		},
+	}
+	f.define(cmd)
+	return cmd
+}
+
+func clusterTerms() [][2]string {
+	var terms [][2]string
+	for _, term := range peerload.Glossary() {
+		terms = append(terms, [2]string{term.Row, term.Meaning})
+	}
+	return terms
+}
+
+func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
+	c, err := f.plan()
+	if err != nil {
+		return usage(err)
+	}
+	if f.dir != "" {
+		if err := writable(f.dir); err != nil {
+			return usage(fmt.Errorf("--out: %w", err))
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Command = []string{self, clusterNodeCommand}
+	line := out.progress()
+	c.Progress = func(p peerload.Progress) { showCluster(line, p) }
+	line.Start("cluster")
+	began := time.Now()
+	result, err := peerload.Execute(cmd.Context(), c)
+	line.Done()
+	if err != nil {
+		return err
+	}
+	o := newClusterOutput(cmd, c, result, time.Since(began))
+	if f.check {
+		o.Checks = result.Checks(c)
+	}
+	if err := o.write(out, f.dir); err != nil {
+		return err
+	}
+	if result.Partial {
+		return errors.New("stopped before the end; the result is partial")
+	}
+	return failedChecks(o.Checks)
+}
+
+func showCluster(line *progress.Line, p peerload.Progress) {
+	part := 0.0
+	switch p.Doing {
+	case peerload.Running:
+		part = 0.1 + 0.8*float64(p.Elapsed)/float64(max(p.Duration, 1))
+	case peerload.Settling:
+		part = 0.9
+	}
+	text := string(p.Ownership) + "  " + p.Doing
+	if p.Doing != peerload.Starting {
+		text += fmt.Sprintf(": %s fetches, %s loads", human.Count(int64(p.Fetches)), human.Count(int64(p.Loads))) //nolint:gosec // far below
+	}
+	line.Update((float64(p.Run)+part)/float64(max(p.Runs, 1)), text)
+}
+
+// clusterNodeCommand is the name of the command that is a node's process.
+const clusterNodeCommand = "cluster-node"
+
+// newClusterNode is one node of "cachebench cluster". It is not for people.
+func newClusterNode() *cobra.Command {
+	return &cobra.Command{
+		Use:    clusterNodeCommand,
+		Short:  "One node of a cluster that shares a cache, driven by its standard input",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// As with newNode: the parent ends this process, so an interrupt of the terminal is left to it.
+			return peerload.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}

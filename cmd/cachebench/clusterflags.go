@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/peerload"
+)
+
+// ownerships and disturbances are what the flags accept, in the order in which they are shown.
+var (
+	ownerships   = []peerload.Ownership{peerload.ByKey, peerload.BySlot, peerload.ByRing, peerload.None}
+	disturbances = []peerload.Disturb{
+		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling, peerload.OriginSlow, peerload.OriginFail,
+	}
+)
+
+// A parsedFlag is a flag whose text becomes a field of type T.
+type parsedFlag[T any] struct {
+	field *T
+	text  string
+	kind  string // the placeholder in help
+	parse func(string) (T, error)
+}
+
+func (p *parsedFlag[T]) String() string { return p.text }
+func (p *parsedFlag[T]) Type() string   { return p.kind }
+func (p *parsedFlag[T]) Set(text string) error {
+	v, err := p.parse(text)
+	if err != nil {
+		return err
+	}
+	*p.field, p.text = v, text
+	return nil
+}
+
+// define adds the flags. Their defaults are those of the engine.
+func (f *clusterFlags) define(cmd *cobra.Command) {
+	c, flags := &f.config, cmd.Flags()
+	flags.SortFlags = false
+	number := func(field *int, name, help string) {
+		flags.Var(&parsedFlag[int]{field, strconv.Itoa(*field), "n", wholeNumber}, name, help)
+	}
+	share := func(field *float64, name, kind, help string) {
+		flags.Var(&parsedFlag[float64]{field, strconv.FormatFloat(*field, 'g', -1, 64), kind, anyNumber}, name, help)
+	}
+	length := func(field *time.Duration, name, help string) {
+		text := plainDuration(*field)
+		flags.Var(&parsedFlag[time.Duration]{field, text, "duration", duration}, name, help)
+	}
+
+	flags.Var(&parsedFlag[[]peerload.Ownership]{&c.Ownerships, ownershipText(c.Ownerships), "kind,...", parseOwnerships}, "ownership",
+		"how a key finds its node: key, slot, ring, none, several of them, or all; each is a run")
+	flags.Var(&parsedFlag[peerload.Disturb]{&c.Disturb, string(c.Disturb), "kind", parseDisturb}, "disturb",
+		"what is done to the nodes: "+strings.Join(texts(disturbances), ", "))
+	flags.BoolVar(&f.check, "check", false, "exit with 1 if a promise is broken")
+	flags.StringVar(&f.dir, "out", "", "write report.html, cluster.svg, series.csv, tables.md and result.json into this `folder`")
+	flags.Var(&parsedFlag[uint64]{&c.Seed, strconv.FormatUint(c.Seed, 10), "number", seedNumber}, "seed", "settles which keys and nodes")
+	length(&c.Duration, "duration", "how long the load of each run takes; the window keeps its place in proportion")
+	number(&c.Nodes, "nodes", "the nodes of the cluster, a process each")
+	share(&c.Rate, "rate", "per-second", "fetches per second on each node")
+	number(&c.Keys, "keys", "how many keys there are")
+	share(&c.Zipf, "zipf", "skew", "how uneven their popularity is, above 1; 0: all alike")
+	number(&c.Size, "size", "bytes of a value")
+	length(&c.TTL, "ttl", "how long a value may be used")
+	number(&c.Capacity, "capacity", "entries of each node's cache")
+	length(&c.CopyTTL, "copy-ttl", "how long a node keeps a copy of another's value; 0: the default of the cluster's cache, negative: not at all")
+	length(&c.PeerTimeout, "peer-timeout", "how long an owner may be silent; 0: the default of the cluster's cache")
+	length(&c.Deadline, "deadline", "by when a fetch must have ended")
+	length(&c.OriginLatency, "origin-latency", "how long the origin takes for a load")
+	share(&c.OriginErrors, "origin-errors", "share", "the part of the loads that fail, from 0 to 1")
+	length(&c.Start, "start", "when the disturbance begins")
+	length(&c.End, "end", "when it ends")
+	number(&c.Victims, "victims", "to how many nodes it is done; in a split, how many are on one side")
+
+	completeValues(cmd, "ownership", append(texts(ownerships), "all")...)
+	completeValues(cmd, "disturb", texts(disturbances)...)
+	completeOut(cmd)
+}
+
+// plan is the configuration that the flags ask for, valid.
+func (f *clusterFlags) plan() (peerload.Config, error) {
+	c, usual := f.config, peerload.DefaultConfig()
+	if f.given("duration") && !f.given("start") && !f.given("end") && c.Duration > 0 {
+		scale := float64(c.Duration) / float64(usual.Duration)
+		c.Start = time.Duration(float64(usual.Start) * scale).Round(time.Millisecond)
+		c.End = min(time.Duration(float64(usual.End)*scale).Round(time.Millisecond), c.Duration)
+	}
+	return c, clusterFlagNames(c.Validate())
+}
+
+func parseOwnerships(text string) ([]peerload.Ownership, error) {
+	if text == "all" {
+		return ownerships, nil
+	}
+	var list []peerload.Ownership
+	for word := range strings.SplitSeq(text, ",") {
+		o := peerload.Ownership(strings.TrimSpace(word))
+		if !slices.Contains(ownerships, o) {
+			return nil, fmt.Errorf("must be key, slot, ring, none, several of them with commas between, or all, got %q", word)
+		}
+		if slices.Contains(list, o) {
+			return nil, fmt.Errorf("%s stands there twice", o)
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+func ownershipText(list []peerload.Ownership) string { return strings.Join(texts(list), ",") }
+
+func parseDisturb(text string) (peerload.Disturb, error) {
+	if d := peerload.Disturb(text); slices.Contains(disturbances, d) {
+		return d, nil
+	}
+	return "", fmt.Errorf("must be one of %s", strings.Join(texts(disturbances), ", "))
+}
+
+func texts[T ~string](list []T) []string {
+	words := make([]string, len(list))
+	for i, word := range list {
+		words[i] = string(word)
+	}
+	return words
+}
+
+func wholeNumber(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("must be a whole number")
+	}
+	return n, nil
+}
+
+func seedNumber(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("must be a whole number from 0 on")
+	}
+	return n, nil
+}
+
+func anyNumber(text string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0, fmt.Errorf("must be a number")
+	}
+	return n, nil
+}
+
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("must be a duration such as 500ms or 10s")
+	}
+	return d, nil
+}
+
+// plainDuration is 1m and not 1m0s.
+func plainDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// clusterFlagNames has the errors of a configuration name flags instead of fields.
+func clusterFlagNames(err error) error { return err }

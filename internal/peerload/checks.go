@@ -1,0 +1,107 @@
+package peerload
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/report"
+)
+
+// Slack is how far the loads of a calm cluster may be above the ideal: a load that begins just before a value expires on one node, and
+// ends after it did on another, is counted twice.
+const Slack = 0.02
+
+// Checks holds the runs to what the cluster promises. A run that was stopped fails what it can't answer.
+func (r *Result) Checks(c Config) []report.Check {
+	var checks []report.Check
+	for _, x := range r.Runs {
+		for _, check := range x.checks(c) {
+			if len(c.Ownerships) > 1 {
+				check.Name = x.Ownership.column() + ": " + check.Name
+			}
+			checks = append(checks, check)
+		}
+	}
+	if missing := len(c.Ownerships) - len(r.Runs); missing > 0 {
+		checks = append(checks, report.Check{Name: "every run took place", Detail: fmt.Sprintf("%d did not", missing)})
+	}
+	if r.Partial {
+		checks = append(checks, report.Check{Name: "the runs went to their end", Detail: "they were stopped"})
+	}
+	return checks
+}
+
+func (x *Run) checks(c Config) []report.Check {
+	var checks []report.Check
+	add := func(ok bool, name, format string, args ...any) {
+		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
+	}
+	add(x.Fetches > 0 && x.Loads.Total > 0, "there was load", "%s fetches, %s loads", whole(x.Fetches), whole(x.Loads.Total))
+	add(x.Wrong == 0, "no value was wrong", "%s of %s fetches got one that the origin never issued for the key", whole(x.Wrong), whole(x.Fetches))
+	add(x.Stale == 0, "no value was stale", "%s were older than the TTL of %s allows", whole(x.Stale), plain(c.TTL))
+	add(x.Late == 0, "no fetch was late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
+	detail := fmt.Sprintf("%s errors, each from an origin that failed or a node that was struck", whole(x.errors()))
+	if x.Failure != "" {
+		detail = "for example: " + x.Failure
+	} else if x.errors() == 0 {
+		detail = "no fetch failed"
+	}
+	add(x.Failure == "", "every error has a reason", "%s", detail)
+	if c.OriginErrors == 0 {
+		add(x.Before.errors() == 0, "no errors before the disturbance", "%s of %s fetches", whole(x.Before.errors()), whole(x.Before.Fetches))
+	}
+	if limit, why := x.loadsAllowed(c); limit > 0 {
+		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s, which is %s",
+			whole(x.Loads.Total), whole(limit), why)
+	}
+	if limit := healsWithin(c); limit > 0 && x.Ownership.clustered() {
+		add(x.Heal.Exists() && x.Heal.Duration() <= limit, "as before soon after the disturbance", "after %s; wanted: at most %s",
+			human.Seconds(float64(x.Heal)), plain(limit))
+	}
+	return checks
+}
+
+// loadsAllowed is how many loads there may be at most, and what that is made of. 0: nothing is promised, as where
+// nodes share nothing, where loads fail (each fetch may then load anew), or where the caches hold fewer than all keys.
+func (x *Run) loadsAllowed(c Config) (limit uint64, why string) {
+	if !x.Ownership.clustered() || c.Disturb == OriginFail || c.OriginErrors > 0 || c.Capacity < c.Keys {
+		return 0, ""
+	}
+	calm := uint64(math.Ceil(float64(x.Loads.Ideal) * (1 + Slack)))
+	why = fmt.Sprintf("the ideal of %s and %s", whole(x.Loads.Ideal), human.Percent(Slack))
+	if c.Disturb == Calm {
+		return calm, why
+	}
+	// In the worst case a node that is cut off from a key's owner serves itself, as it would without a cluster: it loads the key anew
+	// once its copy has expired.
+	return calm + uint64(x.Nodes)*uint64(x.Loads.Keys)*x.rounds(c), //nolint:gosec // all above 0
+		fmt.Sprintf("%s, and each of %s keys %s more on each of %s", why, human.Count(int64(x.Loads.Keys)), often(x.rounds(c)), nodes(x.Nodes))
+}
+
+// rounds is how often one node may load a key for itself because of the disturbance.
+func (x *Run) rounds(c Config) uint64 {
+	length := c.End - c.Start
+	if c.Disturb == Kill {
+		length = 0 // it is over at once; what is left is that others take over
+	}
+	return 1 + uint64(math.Ceil(float64(length)/float64(max(c.TTL, time.Millisecond))))
+}
+
+func often(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// healsWithin is how long it may take until all is as it was before; 0 where there is nothing to heal.
+func healsWithin(c Config) time.Duration {
+	if c.Disturb == Calm || c.Disturb == "" {
+		return 0
+	}
+	return 10*time.Second + 2*c.TTL
+}
+
+func whole(n uint64) string { return human.Count(int64(n)) } //nolint:gosec // far below

@@ -1,0 +1,249 @@
+package peerload
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+// A measure is a row of the table.
+type measure struct {
+	name   string
+	better table.Better
+	of     func(*Result, *Run) table.Cell
+	// meaning is for the command's help.
+	meaning string
+}
+
+var measures = []measure{
+	{"origin loads against the ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return times(x.againstIdeal()) },
+		"1 is the best there is: as many loads as one cache for all nodes would need that never fails and never evicts. " +
+			"A key counts once for each time that it is fetched and its last load is older than --ttl"},
+	{"origin loads against no cluster", table.Lower, func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
+		"of the loads that the same fetches cause where each node has a cache of its own; needs none in --ownership"},
+	{"origin loads, all / ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
+		"what the two rows above were made of"},
+	{"origin loads per key", table.Lower, func(_ *Result, x *Run) table.Cell { return number(x.Loads.PerKey) },
+		"the mean over the keys that were loaded at all"},
+	{"loaded once / twice / more within a TTL", "", func(_ *Result, x *Run) table.Cell { return sameText(x.Loads.Same) },
+		"how often a key was loaded so many times before its value was older than --ttl; calm, only once is right"},
+	{"loads/s before / during / after", "", func(_ *Result, x *Run) table.Cell { return x.rates() },
+		"of the origin, before, during and after the disturbance"},
+	{"latency before: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.Before.Latency) },
+		"from when a fetch was to begin until its caller had the value; of fetches before the disturbance"},
+	{"latency during: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.During.Latency) },
+		"the same of those within it"},
+	{"latency after: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.After.Latency) },
+		"the same of those after it"},
+	{"fetches begun", "", func(_ *Result, x *Run) table.Cell { return count(x.Fetches) }, "on all nodes together"},
+	{"errors before / during / after", table.Lower, func(_ *Result, x *Run) table.Cell {
+		b, d, a := x.Before.errors(), x.During.errors(), x.After.errors()
+		return count(b + d + a).As(joined(b, d, a))
+	}, "fetches that ended in an error; of which kind stands below the table"},
+	{"lost with a killed node", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
+		"fetches that were under way on a node when it was killed"},
+	{"local hits / copies / asked a node", "", func(_ *Result, x *Run) table.Cell {
+		return countsOf(x.Stats.Hits, x.Stats.CopyHits, x.Stats.Asked)
+	}, "where values came from without a load here: the entries that a node owns, its short-lived copies of others' values, the owner"},
+	{"loads by owners / without the owner", "", func(_ *Result, x *Run) table.Cell {
+		own := x.Stats.Loads - min(x.Stats.Loads, x.Stats.LocalLoads)
+		return count(own).As(joined(own, x.Stats.LocalLoads))
+	}, "as the nodes that are left counted them; without the owner: it was asked and did not answer, so the node loaded for itself"},
+	{"asks that failed", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stats.AskFailures) },
+		"the owner was silent for --peer-timeout, could not be reached, or was busy"},
+	{"names held / moved / lost to another", "", func(_ *Result, x *Run) table.Cell {
+		return count(x.Stats.Moved).As(joined(uint64(max(0, x.Stats.Held)), x.Stats.Moved, x.Stats.Lost))
+	}, "names in the registry at the end, names claimed after the first second, and names that two nodes had claimed and one gave up"},
+	{"time to heal", table.Lower, func(_ *Result, x *Run) table.Cell { return seconds(x.Heal) },
+		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency were as before, and stayed so; a dash: not within the run"},
+	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
+		"that the origin never issued for that key; must be 0"},
+	{"stale values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stale) },
+		"that were older than --ttl allows; must be 0"},
+	{"late fetches", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Late) },
+		"that had not ended by --deadline, with some tolerance; must be 0"},
+}
+
+// A Term is a row of the table and what it says.
+type Term struct{ Row, Meaning string }
+
+// Glossary explains each row of the table, for a command's help.
+func Glossary() []Term {
+	terms := make([]Term, len(measures))
+	for i, m := range measures {
+		terms[i] = Term{m.name, m.meaning}
+	}
+	return terms
+}
+
+// Table shows the runs side by side.
+func (r *Result) Table(c Config) *table.Table {
+	columns := []string{"measure"}
+	for _, x := range r.Runs {
+		columns = append(columns, x.Ownership.column())
+	}
+	t := table.New(title(c, r), columns...)
+	for _, m := range measures {
+		cells, shown := []table.Cell{table.Text(m.name)}, false
+		for _, x := range r.Runs {
+			cell := m.of(r, x)
+			cells, shown = append(cells, cell), shown || cell.String() != human.Missing
+		}
+		if !shown && m.name != "time to heal" {
+			continue // such as the comparison with no cluster, if there was no such run
+		}
+		better := m.better
+		if len(r.Runs) < 2 {
+			better = "" // nothing to compare with
+		}
+		t.AddCompared(better, cells...)
+	}
+	for _, x := range r.Runs {
+		if kinds := x.kinds(); kinds != "" {
+			t.Note("Errors %s: %s.", x.Ownership.how(), kinds)
+		}
+	}
+	return t
+}
+
+// kinds lists the errors of a run by their kind, most first.
+func (x *Run) kinds() string {
+	all := make(map[string]uint64)
+	for _, p := range []Phase{x.Before, x.During, x.After} {
+		for kind, n := range p.Errors {
+			all[kind] += n
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(all), func(a, b string) int {
+		if all[a] != all[b] {
+			return int(min(all[b], 1<<62)) - int(min(all[a], 1<<62)) //nolint:gosec // bounded
+		}
+		return strings.Compare(a, b)
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %s", human.Count(int64(all[name])), name) //nolint:gosec // far below
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p Phase) errors() uint64 {
+	var n uint64
+	for _, of := range p.Errors {
+		n += of
+	}
+	return n
+}
+
+func (x *Run) errors() uint64 { return x.Before.errors() + x.During.errors() + x.After.errors() }
+
+// againstIdeal is 1 where no load could have been saved.
+func (x *Run) againstIdeal() measured.Value {
+	if x.Loads.Ideal == 0 {
+		return measured.None()
+	}
+	return measured.Value(float64(x.Loads.Total) / float64(x.Loads.Ideal))
+}
+
+// againstNone is the share of the loads that nodes without a cluster cause.
+func (r *Result) againstNone(x *Run) measured.Value {
+	none := r.run(None)
+	if none == nil || none.Loads.Total == 0 {
+		return measured.None()
+	}
+	return measured.Value(float64(x.Loads.Total) / float64(none.Loads.Total))
+}
+
+// run is that of one ownership, or nil.
+func (r *Result) run(o Ownership) *Run {
+	for _, x := range r.Runs {
+		if x.Ownership == o {
+			return x
+		}
+	}
+	return nil
+}
+
+// rates shows the loads per second in the three phases.
+func (x *Run) rates() table.Cell {
+	var words []string
+	for _, p := range []Phase{x.Before, x.During, x.After} {
+		word := human.Missing
+		if p.Seconds.Exists() && p.Seconds > 0 {
+			word = human.Number(float64(p.Loads) / float64(p.Seconds))
+		}
+		words = append(words, word)
+	}
+	return table.Count(0).As(strings.Join(words, " / "))
+}
+
+// sameText sums up how often keys were loaded once, twice and more often within one TTL.
+func sameText(same []uint64) table.Cell {
+	var once, twice, more uint64
+	for i, n := range same {
+		switch i {
+		case 0:
+			once = n
+		case 1:
+			twice = n
+		default:
+			more += n
+		}
+	}
+	return count(twice + more).As(joined(once, twice, more))
+}
+
+func times(v measured.Value) table.Cell {
+	if !v.Exists() {
+		return table.Missing()
+	}
+	return table.Number(float64(v)).As(timesText(v))
+}
+
+func timesText(v measured.Value) string { return fmt.Sprintf("x%.2f", float64(v)) }
+
+func percent(v measured.Value) table.Cell {
+	if !v.Exists() {
+		return table.Missing()
+	}
+	return table.Percent(float64(v))
+}
+
+func number(v measured.Value) table.Cell {
+	if !v.Exists() {
+		return table.Missing()
+	}
+	return table.Number(float64(v))
+}
+
+func seconds(v measured.Value) table.Cell {
+	if !v.Exists() {
+		return table.Missing()
+	}
+	return table.Duration(v.Duration())
+}
+
+func count(n uint64) table.Cell { return table.Count(int64(n)) } //nolint:gosec // far below
+
+func countsOf(ns ...uint64) table.Cell { return count(ns[0]).As(joined(ns...)) }
+
+func joined(ns ...uint64) string {
+	words := make([]string, len(ns))
+	for i, n := range ns {
+		words[i] = human.Count(int64(n)) //nolint:gosec // far below
+	}
+	return strings.Join(words, " / ")
+}
+
+// spread is compared by its 99th percentile.
+func spread(s measured.Spread) table.Cell {
+	if s.Count == 0 {
+		return table.Missing()
+	}
+	return table.Duration(s.P99.Duration()).As(fmt.Sprintf("%s / %s / %s",
+		human.Seconds(float64(s.P50)), human.Seconds(float64(s.P99)), human.Seconds(float64(s.Max))))
+}
