@@ -145,7 +145,7 @@ func TestBreakerDoesNotCount(t *testing.T) {
 			},
 			"too large": func(*http.Request) (*http.Response, error) { return replied(tooLarge, "key"), nil },
 			"malformed": func(*http.Request) (*http.Response, error) { return replied(malformed, "?"), nil },
-			"oversize":  func(*http.Request) (*http.Response, error) { return replied(oversize, "1"), nil },
+			"oversize":  func(*http.Request) (*http.Response, error) { return replied(oversize, "2 1"), nil },
 		}
 		for name, f := range answers {
 			answer = f

@@ -30,7 +30,7 @@
 //	value       200  the value, or message; Snowfence-Keep: how much longer it is kept in ns (below 0: for ever)
 //	misplaced   421  the node does not own the key (RFC 9110, 15.5.20); the body says who it thinks does
 //	failed      500  an error of Load: its kind, text (4 KiB at most), stack (16 KiB), and which known errors it is
-//	oversize    422  the value is larger than Config.MaxValue; the body says how large
+//	oversize    422  the value is larger than Config.MaxValue of the node; the body is its size, and that
 //	busy        503  Config.MaxRequests are under way, or the Backend has too much to do
 //	closing     503  the node is going
 //	denied      401  no, wrong or used credentials; 403 if Config.Authorize said no

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // reply is an answer that can be made use of: a value, an error of Load, or where else to ask.
@@ -102,11 +103,15 @@ func (c *Client) interpret(a answer) (reply, error) {
 		}
 		return reply{answer: a, epoch: epoch}, nil
 	case oversize:
-		size, err := strconv.ParseInt(string(a.body), 10, 64)
-		if err != nil {
-			size = -1
+		size, most, _ := strings.Cut(string(a.body), " ")
+		e := &SizeError{What: "answer"}
+		var err1, err2 error
+		e.Size, err1 = strconv.ParseInt(size, 10, 64)
+		e.Max, err2 = strconv.ParseInt(most, 10, 64)
+		if err1 != nil || err2 != nil || e.Size <= e.Max || e.Max < 0 {
+			return reply{}, fail(Rubbish, errors.New("a size that can't be read"))
 		}
-		return reply{}, &failure{Rubbish, &SizeError{What: "value", Size: size, Max: int64(c.config.MaxValue)}, true}
+		return reply{}, &failure{Rubbish, e, true}
 	case busy:
 		return reply{}, fail(Busy, text())
 	case closing:

@@ -64,6 +64,7 @@ func TestRubbish(t *testing.T) {
 		"keep twice":             {write(200, "v", ours("value", "1", headerKeep, "1", headerKeep, "2")...), Rubbish},
 		"keep of an error":       {write(421, "v", ours("misplaced", "1", headerKeep, "1")...), Rubbish},
 		"owner without end":      {write(421, strings.Repeat("n", maxName+1), ours("misplaced", "1025")...), Rubbish},
+		"oversize, no size":      {write(422, "1", ours("oversize", "1")...), Rubbish},
 		"sign again, no epoch":   {write(401, "x", ours("sign-again", "1")...), Rubbish},
 		"sign again and again":   {write(401, "0000000000000001", ours("sign-again", "16")...), Denied},
 	} {

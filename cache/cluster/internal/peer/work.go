@@ -180,7 +180,7 @@ func (w *work) fetch(ctx context.Context, body []byte) {
 		}
 		w.answer(answer{kind: failed, body: encodeLoadError(err, c.Errors)}, kinds[failed].status)
 	case len(v.Data) > c.MaxValue:
-		w.refuse(refuse(oversize, strconv.Itoa(len(v.Data))))
+		w.refuse(tooLargeToSend(len(v.Data), c.MaxValue))
 	default:
 		w.answer(answer{kind: value, keep: v.Keep, body: v.Data}, http.StatusOK)
 	}
@@ -198,10 +198,15 @@ func (w *work) exchange(ctx context.Context, body []byte) {
 		}
 		w.refuse(no)
 	case len(message) > w.server.config.MaxMessage:
-		w.refuse(refuse(oversize, strconv.Itoa(len(message))))
+		w.refuse(tooLargeToSend(len(message), w.server.config.MaxMessage))
 	default:
 		w.answer(answer{kind: value, body: message}, http.StatusOK)
 	}
+}
+
+// tooLargeToSend says how large it is, and how large it may be here.
+func tooLargeToSend(size, limit int) *refusal {
+	return refuse(oversize, strconv.Itoa(size)+" "+strconv.Itoa(limit))
 }
 
 // unavailable returns how the asker is told of an error that is no answer; nil if it is one.
