@@ -18,6 +18,9 @@ func TestMissedDelete(t *testing.T) {
 			ownerNotTold(t, &c)
 		})
 		t.Run("CutOff", func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("-short")
+			}
 			c := *c
 			c.tb = t
 			cutOff(t, &c)
