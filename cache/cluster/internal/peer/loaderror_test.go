@@ -201,3 +201,23 @@ func TestLoadKinds(t *testing.T) {
 	}
 	assert.Equal(t, "LoadKind(99)", LoadKind(99).String())
 }
+
+// Nothing but what encodeLoadError writes is read: not a bit less, and not a byte more.
+func TestLoadErrorsThatCannotBeRead(t *testing.T) {
+	good := encodeLoadError(errNotFound, map[string]error{"a": errNotFound})
+	_, err := decodeLoadError(good, nil)
+	require.NoError(t, err)
+	for n := range good {
+		_, err := decodeLoadError(good[:n], nil)
+		require.ErrorIs(t, err, errLoadWire, "the first %d bytes", n)
+	}
+	for name, b := range map[string][]byte{
+		"a byte more":  append(append([]byte(nil), good...), 0),
+		"kind":         {byte(BackedOff) + 1, 0, 0, 0, 0},
+		"unknown bits": {byte(Failed), 1 << len(known), 0, 0, 0},
+		"many names":   append([]byte{byte(Failed), 0, 0, 0, maxNames + 1}, make([]byte, maxNames+1)...),
+	} {
+		_, err := decodeLoadError(b, nil)
+		require.ErrorIs(t, err, errLoadWire, name)
+	}
+}
