@@ -100,6 +100,9 @@ func TestStopped(t *testing.T) {
 			c.within(results, 0)
 		}
 		c.oncePerNode(key, before, "with the owner stopped")
+		for _, i := range []int{0, 2} {
+			require.NotZero(t, c.state(i).Stats.AskFailures.Silent, "%s has noticed that the owner is silent", nameOf(i))
+		}
 
 		require.NoError(t, c.nodes[owner].resume())
 		c.settle()
