@@ -64,7 +64,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Load, faults and snowballs for the Snowfence cache and its registry",
 		Long: `Cachebench runs load against the Snowfence cache and shows what a slow, stuck or
 crashing fetch does to its callers, with the courier's fix off and on. It also
-runs clusters of the name registry, harms them, and shows how they recover.
+runs clusters of the name registry, and of the cache that is built on it, harms
+them, and shows how they recover.
 
 Exit codes: 0, all was well; 1, the run failed or a check did not hold; 2, the
 command line or an input file was wrong.`,
@@ -72,7 +73,8 @@ command line or an input file was wrong.`,
   cachebench run --keys zipf:1.01 --duration 10s
   cachebench run --trace testdata/traces/small.arc
   cachebench faults
-  cachebench registry --disturb split --check --out out/registry`,
+  cachebench registry --disturb split --check --out out/registry
+  cachebench cluster --ownership all --disturb kill --out out/cluster`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,

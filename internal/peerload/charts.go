@@ -59,7 +59,7 @@ func (r *Result) shade(c Config, chart *report.Chart) *report.Chart {
 	return chart
 }
 
-// lines is one line for each run. An ownership has one look in all charts and all reports.
+// lines is one line for each run. An ownership has one look in all charts of a report; no cluster is always dashed.
 func (r *Result) lines(name string) []report.Line {
 	var lines []report.Line
 	for _, x := range r.Runs {

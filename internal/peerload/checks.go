@@ -38,20 +38,21 @@ func (x *Run) checks(c Config) []report.Check {
 	add := func(ok bool, name, format string, args ...any) {
 		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
-	add(x.Fetches > 0 && x.Loads.Total > 0, "there was load", "%s fetches, %s loads", whole(x.Fetches), whole(x.Loads.Total))
-	add(x.Wrong == 0, "no value was wrong", "%s of %s fetches got one that the origin never issued for the key", whole(x.Wrong), whole(x.Fetches))
-	add(x.Stale == 0, "no value was stale", "%s were older than the TTL of %s allows", whole(x.Stale), plain(c.TTL))
-	add(x.Late == 0, "no fetch was late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
-	detail := fmt.Sprintf("%s errors, each from an origin that failed or a node that was struck", whole(x.errors()))
+	add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
+		"%s fetches; %s got a value that the origin never issued for the key, %s one that was older than the TTL of %s allows",
+		whole(x.Fetches), whole(x.Wrong), whole(x.Stale), plain(c.TTL))
+	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
+	early := x.Before.errors()
+	if c.OriginErrors > 0 {
+		early = 0 // a part of the loads fails from the start
+	}
+	detail := whole(x.errors()) + " of " + whole(x.Fetches) + " fetches failed"
 	if x.Failure != "" {
-		detail = "for example: " + x.Failure
-	} else if x.errors() == 0 {
-		detail = "no fetch failed"
+		detail += "; for example: " + x.Failure
+	} else if early > 0 {
+		detail += fmt.Sprintf("; %s of them before the disturbance", whole(early))
 	}
-	add(x.Failure == "", "every error has a reason", "%s", detail)
-	if c.OriginErrors == 0 {
-		add(x.Before.errors() == 0, "no errors before the disturbance", "%s of %s fetches", whole(x.Before.errors()), whole(x.Before.Fetches))
-	}
+	add(x.Failure == "" && early == 0, "no error without a reason", "%s", detail)
 	if limit, why := x.loadsAllowed(c); limit > 0 {
 		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s, which is %s",
 			whole(x.Loads.Total), whole(limit), why)
@@ -70,7 +71,7 @@ func (x *Run) loadsAllowed(c Config) (limit uint64, why string) {
 		return 0, ""
 	}
 	calm := uint64(math.Ceil(float64(x.Loads.Ideal) * (1 + Slack)))
-	why = fmt.Sprintf("the ideal of %s and %s", whole(x.Loads.Ideal), human.Percent(Slack))
+	why = fmt.Sprintf("the ideal of %s and %s", whole(x.Loads.Ideal), percentText(Slack))
 	if c.Disturb == Calm {
 		return calm, why
 	}

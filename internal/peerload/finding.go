@@ -162,7 +162,7 @@ func (r *Result) course(c Config, x *Run) string {
 	}
 	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal", human.Count(int64(x.Loads.Total)), timesOf(ideal)) //nolint:gosec // far below
 	if none := r.againstNone(x); x.Ownership.clustered() && none.Exists() {
-		text += fmt.Sprintf(" and %s of what it takes without a cluster", human.Percent(float64(none)))
+		text += fmt.Sprintf(" and %s of what it takes without a cluster", percentText(none))
 	}
 	if n := x.errors(); n > 0 {
 		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches))) //nolint:gosec // far below

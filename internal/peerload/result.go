@@ -22,7 +22,9 @@ type Run struct {
 	Fetches uint64 `json:"fetches"` // that were begun, on all nodes
 	Lost    uint64 `json:"lost"`    // of these, the ones whose node was killed before they ended
 
-	Before, During, After Phase
+	Before Phase `json:"before"`
+	During Phase `json:"during"`
+	After  Phase `json:"after"`
 
 	Loads Loads `json:"loads"` // by the origin, of the whole run
 
@@ -67,12 +69,16 @@ type Loads struct {
 
 // Stats are those of the nodes' caches, added up.
 type Stats struct {
-	Hits, CopyHits, Misses   uint64
-	Loads, LocalLoads, Asked uint64
-	AskFailures              uint64
-	Held                     int    // names at the end
-	Moved                    uint64 // names that were claimed after the run's first second
-	Lost                     uint64
+	Hits        uint64 `json:"hits"`
+	CopyHits    uint64 `json:"copy_hits"`
+	Misses      uint64 `json:"misses"`
+	Loads       uint64 `json:"loads"`
+	LocalLoads  uint64 `json:"local_loads"`
+	Asked       uint64 `json:"asked"`
+	AskFailures uint64 `json:"ask_failures"`
+	Held        int    `json:"held"`  // names at the end
+	Moved       uint64 `json:"moved"` // names that were claimed after the run's first second
+	Lost        uint64 `json:"lost"`
 }
 
 // The names of the series.

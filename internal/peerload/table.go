@@ -178,7 +178,7 @@ func (x *Run) rates() table.Cell {
 		}
 		words = append(words, word)
 	}
-	return table.Count(0).As(strings.Join(words, " / "))
+	return table.Text(strings.Join(words, " / "))
 }
 
 // sameText sums up how often keys were loaded once, twice and more often within one TTL.
@@ -210,8 +210,11 @@ func percent(v measured.Value) table.Cell {
 	if !v.Exists() {
 		return table.Missing()
 	}
-	return table.Percent(float64(v))
+	return table.Percent(float64(v)).As(percentText(v))
 }
+
+// percentText has no decimals: they differ from run to run.
+func percentText(v measured.Value) string { return fmt.Sprintf("%.0f %%", 100*float64(v)) }
 
 func number(v measured.Value) table.Cell {
 	if !v.Exists() {

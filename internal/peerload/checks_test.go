@@ -1,0 +1,123 @@
+package peerload
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/report"
+)
+
+// failing names the checks that did not hold, with what was seen.
+func failing(checks []report.Check) map[string]string {
+	failed := make(map[string]string)
+	for _, c := range checks {
+		if !c.OK {
+			failed[c.Name] = c.Detail
+		}
+	}
+	return failed
+}
+
+// one is the sample's run by key alone.
+func one() (Config, *Result) {
+	c, r := sample()
+	c.Ownerships, r.Runs = c.Ownerships[:1], r.Runs[:1]
+	return c, r
+}
+
+func TestChecksHold(t *testing.T) {
+	c, r := sample()
+	checks := r.Checks(c)
+	assert.Empty(t, failing(checks), "without a cluster nothing is promised of loads or healing")
+	var names []string
+	for _, check := range checks {
+		names = append(names, check.Name)
+		assert.NotEmpty(t, check.Detail)
+	}
+	assert.Contains(t, names, "by key: loads stay bounded")
+	assert.Contains(t, names, "by ring: as before soon after the disturbance")
+	assert.NotContains(t, names, "no cluster: loads stay bounded")
+	assert.NotContains(t, names, "no cluster: as before soon after the disturbance")
+	assert.Contains(t, names, "no cluster: no value is wrong or stale")
+}
+
+func TestChecksFail(t *testing.T) {
+	for name, tt := range map[string]struct {
+		harm func(*Config, *Result, *Run)
+		want string
+	}{
+		"no value is wrong or stale": {func(_ *Config, _ *Result, x *Run) { x.Wrong, x.Stale = 1, 2 },
+			"15,000 fetches; 1 got a value that the origin never issued for the key, 2 one that was older than the TTL of 2 s allows"},
+		"no fetch is late":          {func(_ *Config, _ *Result, x *Run) { x.Late = 1 }, "1 went on after the deadline of 3 s"},
+		"no error without a reason": {func(_ *Config, _ *Result, x *Run) { x.Failure = "node-1: no" }, "0 of 15,000 fetches failed; for example: node-1: no"},
+		"loads stay bounded": {func(_ *Config, _ *Result, x *Run) { x.Loads.Total = 2821 },
+			"2,821; wanted: at most 2,820, which is the ideal of 1,000 and 2 %, and each of 200 keys 3 times more on each of 3 nodes"},
+		"as before soon after the disturbance": {func(_ *Config, _ *Result, x *Run) { x.Heal = 14.1 }, "after 14.1 s; wanted: at most 14 s"},
+		"the runs went to their end":           {func(_ *Config, r *Result, _ *Run) { r.Partial = true }, "they were stopped"},
+	} {
+		c, r := one()
+		tt.harm(&c, r, r.Runs[0])
+		assert.Equal(t, map[string]string{name: tt.want}, failing(r.Checks(c)))
+	}
+	c, r := one()
+	r.Runs[0].Heal = measured.None()
+	assert.Equal(t, map[string]string{"as before soon after the disturbance": "after –; wanted: at most 14 s"}, failing(r.Checks(c)))
+	c.Ownerships = []Ownership{ByKey, BySlot, None}
+	assert.Equal(t, "2 did not", failing(r.Checks(c))["every run took place"])
+}
+
+func TestChecksOfValues(t *testing.T) {
+	for _, spoil := range []func(*Run){
+		func(x *Run) { x.Wrong = 1 },
+		func(x *Run) { x.Stale = 1 },
+		func(x *Run) { x.Fetches = 0 },
+		func(x *Run) { x.Loads.Total = 0 },
+	} {
+		c, r := one()
+		spoil(r.Runs[0])
+		assert.Contains(t, failing(r.Checks(c)), "no value is wrong or stale")
+	}
+}
+
+func TestChecksOfErrors(t *testing.T) {
+	c, r := one()
+	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
+	assert.Empty(t, failing(r.Checks(c)), "the engine found a reason for them")
+	r.Runs[0].Before.Errors = map[string]uint64{"no": 2}
+	assert.Equal(t, map[string]string{"no error without a reason": "5 of 15,000 fetches failed; 2 of them before the disturbance"}, failing(r.Checks(c)))
+	c.OriginErrors = 0.1
+	assert.Empty(t, failing(r.Checks(c)), "loads fail from the start")
+}
+
+func TestLoadsAllowed(t *testing.T) {
+	allowed := func(change func(*Config, *Run)) uint64 {
+		c, r := one()
+		change(&c, r.Runs[0])
+		limit, _ := r.Runs[0].loadsAllowed(c)
+		return limit
+	}
+	assert.Equal(t, uint64(1020), allowed(func(c *Config, _ *Run) { c.Disturb = Calm }), "the ideal and 2 %")
+	assert.Equal(t, uint64(1020+3*200), allowed(func(c *Config, _ *Run) { c.Disturb = Kill }), "others take over")
+	assert.Equal(t, uint64(1020+3*200*3), allowed(func(*Config, *Run) {}), "3 s of a TTL of 2 s touch two lives of a value, and one more after it")
+	assert.Equal(t, uint64(1020+3*200*2), allowed(func(c *Config, _ *Run) { c.TTL = time.Minute }))
+	for name, change := range map[string]func(*Config, *Run){
+		"no cluster":   func(_ *Config, x *Run) { x.Ownership = None },
+		"loads fail":   func(c *Config, _ *Run) { c.Disturb = OriginFail },
+		"some fail":    func(c *Config, _ *Run) { c.OriginErrors = 0.01 },
+		"small caches": func(c *Config, _ *Run) { c.Capacity = c.Keys - 1 },
+	} {
+		assert.Zero(t, allowed(change), name)
+	}
+
+	// A calm run is held to the ideal exactly.
+	c, r := one()
+	c.Disturb, r.Runs[0].Loads.Total = Calm, 1020
+	assert.Empty(t, failing(r.Checks(c)))
+	r.Runs[0].Heal = measured.None()
+	assert.Empty(t, failing(r.Checks(c)), "there is nothing to heal")
+	r.Runs[0].Loads.Total++
+	assert.Equal(t, map[string]string{"loads stay bounded": "1,021; wanted: at most 1,020, which is the ideal of 1,000 and 2 %"}, failing(r.Checks(c)))
+}
