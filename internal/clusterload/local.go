@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/links"
 	"github.com/snowfence/snowfence/internal/wallclock"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -20,7 +21,7 @@ const watchBuffer = 1 << 18
 // A localNode is a node in this process.
 type localNode struct {
 	reg     *registry.Registry
-	links   *links
+	links   *links.Links
 	watcher *registry.Watcher
 	watched sync.WaitGroup
 	skew    atomic.Int64 // by which the wall clock is ahead, in nanoseconds
@@ -38,7 +39,7 @@ type localNode struct {
 
 // openLocal starts a node and joins the cluster.
 func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
-	l, err := listen(c.Port)
+	l, err := links.Listen(c.Port)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
@@ -53,7 +54,7 @@ func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
 	return n, nil
 }
 
-func (n *localNode) config(c nodeConfig, l *links) registry.Config {
+func (n *localNode) config(c nodeConfig, l *links.Links) registry.Config {
 	resolver := registry.KeepNewest
 	if c.Oldest {
 		resolver = registry.KeepOldest
@@ -132,7 +133,7 @@ func (n *localNode) Release(_ context.Context, id claimID) error {
 }
 
 func (n *localNode) Cut(_ context.Context, addrs []string) error {
-	n.links.set(addrs)
+	n.links.Set(addrs)
 	return nil
 }
 
@@ -171,7 +172,7 @@ func (n *localNode) Observe(ctx context.Context) (observation, error) {
 	}
 	o.Count = countOf(n.reg.Stats())
 	o.Count.NodesDown = downs
-	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.count()
+	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.Count()
 	return o, nil
 }
 
@@ -185,7 +186,7 @@ func (n *localNode) View(context.Context) (map[string]claimID, error) {
 
 func (n *localNode) Kill() error {
 	// A process that is killed says nothing more; here it would.
-	n.links.silence()
+	n.links.Silence()
 	return n.Close()
 }
 

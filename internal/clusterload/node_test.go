@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/links"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -121,9 +122,9 @@ func TestServe(t *testing.T) {
 }
 
 func TestLinks(t *testing.T) {
-	a, err := listen(0)
+	a, err := links.Listen(0)
 	require.NoError(t, err)
-	b, err := listen(0)
+	b, err := links.Listen(0)
 	require.NoError(t, err)
 	_, port, err := b.FinalAdvertiseAddr("", 0)
 	require.NoError(t, err)
@@ -147,7 +148,7 @@ func TestLinks(t *testing.T) {
 	require.NoError(t, err)
 
 	// What is sent over a cut link is lost, and its streams are reset.
-	a.set([]string{to.Addr})
+	a.Set([]string{to.Addr})
 	_, err = a.WriteToAddress([]byte("two"), to)
 	require.NoError(t, err)
 	_, err = a.DialAddressTimeout(to, time.Second)
@@ -158,15 +159,15 @@ func TestLinks(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, other.Close())
 
-	a.set(nil)
+	a.Set(nil)
 	_, err = a.WriteTo([]byte("three"), to.Addr)
 	require.NoError(t, err)
 	require.Equal(t, "three", got(), "the second never came")
-	packets, streams, sent := a.count()
+	packets, streams, sent := a.Count()
 	require.Equal(t, []uint64{2, 1, 3 + 3 + 5}, []uint64{packets, streams, sent})
 
-	a.silence()
-	a.set(nil)
+	a.Silence()
+	a.Set(nil)
 	_, err = a.DialTimeout(to.Addr, time.Second)
 	require.ErrorContains(t, err, "is cut", "for good")
 	require.NoError(t, a.Shutdown())

@@ -1,4 +1,5 @@
-package clusterload
+// Package links is a memberlist transport of which single links can be cut, for load tools that cut a cluster of processes apart.
+package links
 
 import (
 	"fmt"
@@ -13,10 +14,10 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// links is a node's transport, of which single links can be cut: what the node sends over a cut one is lost, and
+// Links are a node's transport, of which single links can be cut: what the node sends over a cut one is lost, and
 // no stream can be opened. To cut a link for good both of its ends must do so, which also works where they
 // are processes.
-type links struct {
+type Links struct {
 	memberlist.NodeAwareTransport
 
 	mu   sync.Mutex // guards all below
@@ -27,7 +28,8 @@ type links struct {
 	packets, streams, bytes uint64
 }
 
-func listen(port int) (*links, error) {
+// Listen opens a transport on the loopback interface, at a port or, if that is 0, at one that the kernel chooses.
+func Listen(port int) (*Links, error) {
 	var err error
 	for range 10 { // a port that is free for TCP need not be for UDP
 		var base *memberlist.NetTransport
@@ -35,7 +37,7 @@ func listen(port int) (*links, error) {
 			BindAddrs: []string{"127.0.0.1"}, BindPort: port, Logger: log.New(io.Discard, "", 0),
 		})
 		if err == nil {
-			return &links{NodeAwareTransport: base, cut: make(map[string]struct{}), open: make(map[*stream]struct{})}, nil
+			return &Links{NodeAwareTransport: base, cut: make(map[string]struct{}), open: make(map[*stream]struct{})}, nil
 		}
 		if port != 0 {
 			break
@@ -44,8 +46,8 @@ func listen(port int) (*links, error) {
 	return nil, fmt.Errorf("listening: %w", err)
 }
 
-// set cuts the links to these addresses, and resets the streams that are open over them. All others work again.
-func (l *links) set(addrs []string) {
+// Set cuts the links to these addresses, and resets the streams that are open over them. All others work again.
+func (l *Links) Set(addrs []string) {
 	l.change(func() {
 		clear(l.cut)
 		for _, a := range addrs {
@@ -54,16 +56,16 @@ func (l *links) set(addrs []string) {
 	})
 }
 
-// silence cuts all links for good.
-func (l *links) silence() { l.change(func() { l.dead = true }) }
+// Silence cuts all links for good.
+func (l *Links) Silence() { l.change(func() { l.dead = true }) }
 
 // isCut tells whether nothing is sent to an address. mu is held.
-func (l *links) isCut(addr string) bool {
+func (l *Links) isCut(addr string) bool {
 	_, cut := l.cut[addr]
 	return cut || l.dead
 }
 
-func (l *links) change(f func()) {
+func (l *Links) change(f func()) {
 	l.mu.Lock()
 	f()
 	var broken []*stream
@@ -79,7 +81,7 @@ func (l *links) change(f func()) {
 }
 
 // sends counts what is about to be sent and reports whether it may be.
-func (l *links) sends(addr string, packets, bytes int) bool {
+func (l *Links) sends(addr string, packets, bytes int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isCut(addr) {
@@ -90,28 +92,33 @@ func (l *links) sends(addr string, packets, bytes int) bool {
 	return true
 }
 
-func (l *links) count() (packets, streams, bytes uint64) {
+// Count returns what has been sent.
+func (l *Links) Count() (packets, streams, bytes uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.packets, l.streams, l.bytes
 }
 
-func (l *links) WriteTo(b []byte, addr string) (time.Time, error) {
+// WriteTo implements memberlist.Transport.
+func (l *Links) WriteTo(b []byte, addr string) (time.Time, error) {
 	return l.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
-func (l *links) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+// WriteToAddress implements memberlist.NodeAwareTransport.
+func (l *Links) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	if !l.sends(a.Addr, 1, len(b)) {
 		return time.Now(), nil // a packet that is lost is no error
 	}
 	return l.NodeAwareTransport.WriteToAddress(b, a)
 }
 
-func (l *links) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+// DialTimeout implements memberlist.Transport.
+func (l *Links) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return l.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-func (l *links) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+// DialAddressTimeout implements memberlist.NodeAwareTransport.
+func (l *Links) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	if !l.sends(a.Addr, 0, 0) {
 		return nil, unreachable(a.Addr)
 	}
@@ -142,7 +149,7 @@ func unreachable(addr string) error {
 // A stream counts what is written to it.
 type stream struct {
 	net.Conn
-	links *links
+	links *Links
 	to    string
 }
 
