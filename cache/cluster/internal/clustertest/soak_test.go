@@ -204,7 +204,7 @@ var faults = []fault{
 	{"clear", false, func(s *soak, r *rand.Rand) (string, func()) {
 		i := r.IntN(len(s.c.nodes))
 		if p := s.nodes[i].Load(); p != nil {
-			s.remove(p, "clear", "")
+			s.wg.Go(func() { s.remove(p, "clear", "") }) // which takes long if the node is stopped
 		}
 		return " on " + nameOf(i), func() {}
 	}},
