@@ -11,7 +11,7 @@ import (
 )
 
 func TestCharts(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	var titles []string
 	for _, chart := range r.Charts(c) {
 		titles = append(titles, chart.Title)
@@ -33,7 +33,7 @@ func TestCharts(t *testing.T) {
 }
 
 func TestShade(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	for d, want := range map[Disturb]string{
 		Restart: "node-2 down", Pause: "node-2 stopped", Rolling: "one after the other restarted", OriginSlow: "origin slow", OriginFail: "origin fails",
 	} {
@@ -48,7 +48,7 @@ func TestShade(t *testing.T) {
 }
 
 func TestAllSeries(t *testing.T) {
-	_, r := sample()
+	_, r := sampleRuns()
 	var names []string
 	for _, s := range r.AllSeries() {
 		names = append(names, s.Name)
@@ -60,7 +60,7 @@ func TestAllSeries(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	page := r.Report(c)
 	page.Checks = r.Checks(c)
 	var b strings.Builder

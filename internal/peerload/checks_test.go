@@ -23,13 +23,13 @@ func failing(checks []report.Check) map[string]string {
 
 // one is the sample's run by key alone.
 func one() (Config, *Result) {
-	c, r := sample()
+	c, r := sampleRuns()
 	c.Ownerships, r.Runs = c.Ownerships[:1], r.Runs[:1]
 	return c, r
 }
 
 func TestChecksHold(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	checks := r.Checks(c)
 	assert.Empty(t, failing(checks), "without a cluster nothing is promised of loads or healing")
 	var names []string

@@ -21,14 +21,14 @@ func TestWriteSample(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	c, r := sample()
+	c, r := sampleRuns()
 	page := r.Report(c)
 	page.Command, page.Environment, page.Checks = "cachebench cluster", report.CurrentEnvironment(), r.Checks(c)
 	require.NoError(t, page.WriteHTMLFile(filepath.Join(dir, "report.html")))
 	require.NoError(t, page.Charts[0].WriteSVGFile(filepath.Join(dir, "cluster.svg")))
 }
 
-// sampleConfig is the run that sample made up.
+// sampleConfig is the run that sampleRuns made up.
 func sampleConfig() Config {
 	return Config{
 		Nodes: 3, Ownerships: []Ownership{ByKey, ByRing, None}, Duration: 10 * time.Second, Rate: 500, Keys: 200, Zipf: 1.1, Size: 100,
@@ -37,8 +37,8 @@ func sampleConfig() Config {
 	}
 }
 
-// sample is a result with invented numbers.
-func sample() (Config, *Result) {
+// sampleRuns is a result with invented numbers.
+func sampleRuns() (Config, *Result) {
 	c, r := sampleConfig(), &Result{Seed: 7}
 	for i, o := range c.Ownerships {
 		total := []uint64{1040, 1300, 2900}[i]

@@ -21,14 +21,14 @@ func tableText(t *testing.T, c Config, r *Result) string {
 }
 
 func TestTable(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	r.Runs[1].During.Errors = map[string]uint64{"deadline": 3, "unavailable": 9}
 	r.Runs[1].After.Errors = map[string]uint64{"deadline": 1}
 	assert.Equal(t, golden, tableText(t, c, r))
 }
 
 func TestTableOfOneRun(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	c.Ownerships, r.Runs = c.Ownerships[:1], r.Runs[:1]
 	got := tableText(t, c, r)
 	assert.NotContains(t, got, "against no cluster", "there is nothing to compare with")
@@ -43,7 +43,7 @@ func TestTableOfOneRun(t *testing.T) {
 }
 
 func TestTableOfNothing(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	r.Runs = nil
 	assert.Contains(t, tableText(t, c, r), "3 processes, 200 keys")
 	assert.Equal(t, "The run was stopped before there was anything to see.", r.Finding(c))
@@ -51,7 +51,7 @@ func TestTableOfNothing(t *testing.T) {
 }
 
 func TestFinding(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what it takes without a cluster; it was as before after 1.5 s. "+
 		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes without a cluster; it was as before after 1.5 s. "+
 		"Without a cluster the origin was asked 2,900 times, 2.90 times the ideal; it was not as before by the end. "+
@@ -71,7 +71,7 @@ func TestFinding(t *testing.T) {
 }
 
 func TestHarm(t *testing.T) {
-	c, r := sample()
+	c, r := sampleRuns()
 	for d, want := range map[Disturb]string{
 		Calm:       "Nothing is disturbed",
 		Kill:       "At 3 s node-2 is killed",
@@ -102,7 +102,7 @@ func TestGlossary(t *testing.T) {
 		assert.False(t, seen[term.Row], term.Row)
 		seen[term.Row] = true
 	}
-	c, r := sample()
+	c, r := sampleRuns()
 	for _, row := range r.Table(c).Rows {
 		assert.True(t, seen[row.Cells[0].String()])
 	}

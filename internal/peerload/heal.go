@@ -1,0 +1,45 @@
+package peerload
+
+import (
+	"time"
+
+	"github.com/snowfence/snowfence/internal/measured"
+)
+
+// A moment is what happened in one slot of a run.
+type moment struct {
+	loads, errors, fetches, local uint64
+	p50, p99                      time.Duration // 0: nothing ended
+}
+
+// heal returns how long after from, in seconds, the run was back to what it was like before start, and stayed so; it does
+// not exist if it never was. Slots are looked at by two, so that one that is empty by chance says nothing. The range of before
+// is that of the second half of the time before the disturbance (in the first one caches fill), with some room: half as many
+// loads more and 20 per second, twice the latency and 30 ms.
+func heal(moments []moment, start, from time.Duration) measured.Value {
+	pairs := make([]moment, len(moments)/2)
+	for i := range pairs {
+		a, b := moments[2*i], moments[2*i+1]
+		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors, p99: max(a.p99, b.p99)}
+	}
+	width := 2 * slot
+	var most moment
+	for i := int(start / 2 / width); i < int(start/width) && i < len(pairs); i++ {
+		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads), max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
+	}
+	most.loads += most.loads/2 + uint64(20*width.Seconds())
+	most.p99 = 2*most.p99 + 30*time.Millisecond
+	last := -1
+	for i := int(from / width); i < len(pairs); i++ {
+		if p := pairs[i]; p.loads > most.loads || p.errors > most.errors || p.p99 > most.p99 {
+			last = i
+		}
+	}
+	switch {
+	case last < 0:
+		return 0
+	case last >= len(pairs)-1:
+		return measured.None()
+	}
+	return measured.Value(max(0, time.Duration(last+1)*width-from).Seconds())
+}

@@ -1,0 +1,112 @@
+package peerload
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// An origin is where values come from: an HTTP server in this process, which counts.
+type origin struct {
+	c      Config
+	server *http.Server
+	url    string
+	ended  chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	rng   *rand.Rand
+	begun time.Time // of the run
+	slow  bool
+	fail  bool
+	loads map[string][]time.Duration // since begun, when each load of a key came
+	total uint64
+}
+
+func openOrigin(ctx context.Context, c Config) (*origin, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{
+		c: c, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
+		rng:   rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
+		loads: make(map[string][]time.Duration),
+	}
+	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
+	go func() {
+		defer close(o.ended)
+		_ = o.server.Serve(listener) // it fails when it is closed
+	}()
+	return o, nil
+}
+
+// ServeHTTP is a load: the body is the key.
+func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<12))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	o.total++
+	version := o.total
+	if !o.begun.IsZero() {
+		o.loads[string(key)] = append(o.loads[string(key)], time.Since(o.begun))
+	}
+	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
+	latency := o.c.OriginLatency
+	if o.slow {
+		latency = max(10*latency, time.Second)
+	}
+	o.mu.Unlock()
+	select {
+	case <-time.After(latency):
+	case <-r.Context().Done():
+		return
+	}
+	if fails {
+		http.Error(w, "the origin fails", http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(makeValue(string(key), version, time.Now(), o.c.Size))
+}
+
+// begin has loads counted from now on.
+func (o *origin) begin(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.begun = at
+}
+
+// set makes the origin slow, or has it fail.
+func (o *origin) set(slow, fail bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slow, o.fail = slow, fail
+}
+
+// counted returns when each key was loaded, in order of time.
+func (o *origin) counted() map[string][]time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make(map[string][]time.Duration, len(o.loads))
+	for key, times := range o.loads {
+		all[key] = append([]time.Duration(nil), times...)
+	}
+	return all
+}
+
+func (o *origin) issued() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.total
+}
+
+func (o *origin) close() {
+	_ = o.server.Close()
+	<-o.ended
+}

@@ -1,0 +1,80 @@
+package peerload
+
+import "time"
+
+// A nodeConfig is the first line that a node's process gets.
+type nodeConfig struct {
+	Name      string        `json:"name"`
+	Index     int           `json:"index"`
+	Ownership Ownership     `json:"ownership"`
+	Seeds     []string      `json:"seeds"`
+	Origin    string        `json:"origin"` // URL
+	Rate      float64       `json:"rate"`
+	Keys      int           `json:"keys"`
+	Zipf      float64       `json:"zipf"`
+	TTL       time.Duration `json:"ttl"`
+	Capacity  int           `json:"capacity"`
+	CopyTTL   time.Duration `json:"copy_ttl"`
+	Timeout   time.Duration `json:"peer_timeout"`
+	Deadline  time.Duration `json:"deadline"`
+	Seed      uint64        `json:"seed"`
+}
+
+// An order is each further line that it gets.
+type order struct {
+	Begin    int64         `json:"begin,omitempty"`    // start the load: the beginning of the run, in nanoseconds of the wall clock
+	Duration time.Duration `json:"duration,omitempty"` // of the load
+	Cut      *cutOrder     `json:"cut,omitempty"`
+	Leave    bool          `json:"leave,omitempty"` // end in good order
+}
+
+// A cutOrder says which addresses nothing is sent to any more.
+type cutOrder struct {
+	Registry []string `json:"registry"`
+	HTTP     []string `json:"http"`
+}
+
+// A report is each line that it writes: the first when it is ready, then one in every tick.
+type nodeReport struct {
+	Registry string `json:"registry,omitempty"` // its addresses; in the first report
+	HTTP     string `json:"http,omitempty"`
+
+	At      int64    `json:"at"`     // nanoseconds of the wall clock
+	Peers   int      `json:"peers"`  // that it sees and has exchanged deletes with
+	Ended   []record `json:"ended"`  // fetches that ended since the report before
+	Begun   uint64   `json:"begun"`  // so far
+	Missed  uint64   `json:"missed"` // fetches that fell into a time in which the process was stopped
+	Wrong   uint64   `json:"wrong"`
+	Stale   uint64   `json:"stale"`
+	Late    uint64   `json:"late"`
+	Failure string   `json:"failure,omitempty"`
+	Stats   Stats    `json:"stats"`
+	Done    bool     `json:"done,omitempty"` // all fetches of the load have ended
+}
+
+// A record is one fetch.
+type record struct {
+	Due     time.Duration `json:"d"`           // when it was to begin, from the beginning of the run
+	Latency time.Duration `json:"l"`           // from then
+	Key     int           `json:"k"`           // its number
+	Error   string        `json:"e,omitempty"` // its kind
+}
+
+// Kinds of errors.
+const (
+	errorLoad       = "load"
+	errorDeadline   = "deadline"
+	errorOverloaded = "overloaded"
+	errorOther      = "other"
+)
+
+const (
+	// tick is how often a node reports.
+	tick = 100 * time.Millisecond
+
+	// slot is the width of what the series show.
+	slot = 200 * time.Millisecond
+
+	// tolerance is how much later than its deadline a fetch may end on a busy machine.
+	tolerance = time.Second
+)

@@ -1,0 +1,32 @@
+package peerload
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// keyName is the key of a number.
+func keyName(n int) string { return "key/" + strconv.Itoa(n) }
+
+// makeValue is what the origin gives: the key, the version, and when it was issued, in nanoseconds of the wall clock.
+func makeValue(key string, version uint64, issued time.Time, size int) []byte {
+	b := fmt.Appendf(nil, "%s %d %d ", key, version, issued.UnixNano())
+	if pad := size - len(b); pad > 0 {
+		b = append(b, bytes.Repeat([]byte{'.'}, pad)...)
+	}
+	return b
+}
+
+// readValue returns what makeValue put into a value.
+func readValue(value []byte) (key string, version uint64, issued time.Time, ok bool) {
+	fields := strings.SplitN(string(value), " ", 4)
+	if len(fields) != 4 {
+		return "", 0, time.Time{}, false
+	}
+	version, err := strconv.ParseUint(fields[1], 10, 64)
+	at, err2 := strconv.ParseInt(fields[2], 10, 64)
+	return fields[0], version, time.Unix(0, at), err == nil && err2 == nil
+}
