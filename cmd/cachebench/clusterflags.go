@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -174,5 +175,18 @@ func plainDuration(d time.Duration) string {
 	return text
 }
 
-// clusterFlagNames has the errors of a configuration name flags instead of fields.
-func clusterFlagNames(err error) error { return err }
+// clusterFlagNames has the errors of a configuration name flags instead of fields, one a line.
+func clusterFlagNames(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, clusterFlagNames(e))
+		}
+		return errors.Join(errs...)
+	}
+	var field *peerload.FieldError
+	if errors.As(err, &field) {
+		return fmt.Errorf("--%s: want %s, got %v", field.Field, field.Want, field.Value)
+	}
+	return err
+}

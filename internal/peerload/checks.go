@@ -39,8 +39,7 @@ func (x *Run) checks(c Config) []report.Check {
 		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
 	add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
-		"%s fetches; %s got a value that the origin never issued for the key, %s one that was older than the TTL of %s allows",
-		whole(x.Fetches), whole(x.Wrong), whole(x.Stale), plain(c.TTL))
+		"%s fetches: %s wrong, %s stale", whole(x.Fetches), whole(x.Wrong), whole(x.Stale))
 	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
 	early := x.Before.errors()
 	if c.OriginErrors > 0 {
@@ -54,12 +53,12 @@ func (x *Run) checks(c Config) []report.Check {
 	}
 	add(x.Failure == "" && early == 0, "no error without a reason", "%s", detail)
 	if limit, why := x.loadsAllowed(c); limit > 0 {
-		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s, which is %s",
+		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
 			whole(x.Loads.Total), whole(limit), why)
 	}
-	if limit := healsWithin(c); limit > 0 && x.Ownership.clustered() {
-		add(x.Heal.Exists() && x.Heal.Duration() <= limit, "as before soon after the disturbance", "after %s; wanted: at most %s",
-			human.Seconds(float64(x.Heal)), plain(limit))
+	if c.Disturb != Calm && x.Ownership.clustered() {
+		add(x.Heal.Exists() && x.Heal.Duration() <= HealsWithin, "as before soon after the disturbance", "after %s; wanted: at most %s",
+			human.Seconds(float64(x.Heal)), plain(HealsWithin))
 	}
 	return checks
 }
@@ -71,23 +70,26 @@ func (x *Run) loadsAllowed(c Config) (limit uint64, why string) {
 		return 0, ""
 	}
 	calm := uint64(math.Ceil(float64(x.Loads.Ideal) * (1 + Slack)))
-	why = fmt.Sprintf("the ideal of %s and %s", whole(x.Loads.Ideal), percentText(Slack))
+	why = fmt.Sprintf("the ideal %s + %s", whole(x.Loads.Ideal), percentText(Slack))
 	if c.Disturb == Calm {
 		return calm, why
 	}
 	// In the worst case a node that is cut off from a key's owner serves itself, as it would without a cluster: it loads the key anew
 	// once its copy has expired.
 	return calm + uint64(x.Nodes)*uint64(x.Loads.Keys)*x.rounds(c), //nolint:gosec // all above 0
-		fmt.Sprintf("%s, and each of %s keys %s more on each of %s", why, human.Count(int64(x.Loads.Keys)), often(x.rounds(c)), nodes(x.Nodes))
+		fmt.Sprintf("%s; each of %s keys %s more on each node", why, human.Count(int64(x.Loads.Keys)), often(x.rounds(c)))
 }
 
 // rounds is how often one node may load a key for itself because of the disturbance.
 func (x *Run) rounds(c Config) uint64 {
+	if c.TTL == 0 {
+		return 1
+	}
 	length := c.End - c.Start
 	if c.Disturb == Kill {
 		length = 0 // it is over at once; what is left is that others take over
 	}
-	return 1 + uint64(math.Ceil(float64(length)/float64(max(c.TTL, time.Millisecond))))
+	return 1 + uint64(math.Ceil(float64(length)/float64(c.TTL)))
 }
 
 func often(n uint64) string {
@@ -97,12 +99,8 @@ func often(n uint64) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// healsWithin is how long it may take until all is as it was before; 0 where there is nothing to heal.
-func healsWithin(c Config) time.Duration {
-	if c.Disturb == Calm || c.Disturb == "" {
-		return 0
-	}
-	return 10*time.Second + 2*c.TTL
-}
+// HealsWithin is how long it may take until all is as it was before: to notice a dead node takes seconds, and to notice that a
+// split is over as well.
+const HealsWithin = 10 * time.Second
 
 func whole(n uint64) string { return human.Count(int64(n)) } //nolint:gosec // far below

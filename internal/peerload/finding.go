@@ -30,8 +30,8 @@ func (o Ownership) clustered() bool { return o != None }
 
 // title is what ran, in two sentences.
 func title(c Config, r *Result) string {
-	return fmt.Sprintf("%s, %s keys (%s), %s fetches/s on each for %s, a TTL of %s. %s.",
-		processes(c.Nodes), human.Count(int64(c.Keys)), popularity(c.Zipf), human.Number(c.Rate), plain(c.Duration), plain(c.TTL), harm(c, r))
+	return fmt.Sprintf("%s, %s keys (%s), %s fetches/s on each for %s, TTL %s. %s.",
+		processes(c.Nodes), human.Count(int64(c.Keys)), popularity(c.Zipf), human.Number(c.Rate), plain(c.Duration), life(c.TTL), harm(c, r))
 }
 
 func popularity(zipf float64) string {
@@ -121,8 +121,8 @@ func Headline(c Config) string {
 // Story says what is run, for a reader who knows nothing of it.
 func Story(c Config) string {
 	text := fmt.Sprintf("%s share a cache of what an origin delivers: a key is meant to be loaded by one of them, its owner, and the others ask the owner. "+
-		"On each, %s fetches per second begin, of %s keys; a value lives %s, and the origin takes %s for a load.",
-		nodes(c.Nodes), human.Number(c.Rate), human.Count(int64(c.Keys)), plain(c.TTL), plain(c.OriginLatency))
+		"On each, %s fetches per second begin, of %s keys; the TTL of a value is %s, and the origin takes %s for a load.",
+		nodes(c.Nodes), human.Number(c.Rate), human.Count(int64(c.Keys)), life(c.TTL), plain(c.OriginLatency))
 	return text + " " + harm(c, nil) + "."
 }
 
@@ -169,15 +169,25 @@ func (r *Result) course(c Config, x *Run) string {
 	}
 	switch {
 	case c.Disturb == Calm || x.After.Fetches == 0 && !x.Heal.Exists():
+	case x.Heal == 0:
+		text += "; all was as before at once"
 	case x.Heal.Exists():
-		text += fmt.Sprintf("; it was as before after %s", human.Seconds(float64(x.Heal)))
+		text += fmt.Sprintf("; all was as before after %s", human.Seconds(float64(x.Heal)))
 	default:
-		text += "; it was not as before by the end"
+		text += "; not all was as before by the end"
 	}
 	return text + "."
 }
 
 func timesOf(v measured.Value) string { return fmt.Sprintf("%.2f times", float64(v)) }
+
+// life is a TTL.
+func life(ttl time.Duration) string {
+	if ttl == 0 {
+		return "for ever"
+	}
+	return plain(ttl)
+}
 
 // plain writes a length that was chosen and not measured: 8 s and not 8.0 s.
 func plain(d time.Duration) string { return strings.Replace(human.Duration(d), ".0 ", " ", 1) }

@@ -1,7 +1,7 @@
 package peerload
 
 // golden is the table of the sample, with some errors by ring.
-const golden = `3 processes, 200 keys (zipf 1.1), 500 fetches/s on each for 10 s, a TTL of 2 s. From 3 s to 6 s node-2 is cut off from the others.
+const golden = `3 processes, 200 keys (zipf 1.1), 500 fetches/s on each for 10 s, TTL 2 s. From 3 s to 6 s node-2 is cut off from the others.
 measure                                                    by key                   by ring                no cluster
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 origin loads against the ideal ↓                            x1.04                     x1.30                     x2.90

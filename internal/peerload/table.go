@@ -3,6 +3,7 @@ package peerload
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -174,7 +175,7 @@ func (x *Run) rates() table.Cell {
 	for _, p := range []Phase{x.Before, x.During, x.After} {
 		word := human.Missing
 		if p.Seconds.Exists() && p.Seconds > 0 {
-			word = human.Number(float64(p.Loads) / float64(p.Seconds))
+			word = human.Number(math.Round(float64(p.Loads) / float64(p.Seconds)))
 		}
 		words = append(words, word)
 	}

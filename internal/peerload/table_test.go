@@ -52,9 +52,9 @@ func TestTableOfNothing(t *testing.T) {
 
 func TestFinding(t *testing.T) {
 	c, r := sampleRuns()
-	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what it takes without a cluster; it was as before after 1.5 s. "+
-		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes without a cluster; it was as before after 1.5 s. "+
-		"Without a cluster the origin was asked 2,900 times, 2.90 times the ideal; it was not as before by the end. "+
+	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what it takes without a cluster; all was as before after 1.5 s. "+
+		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes without a cluster; all was as before after 1.5 s. "+
+		"Without a cluster the origin was asked 2,900 times, 2.90 times the ideal; not all was as before by the end. "+
 		"No value was wrong or stale, and no fetch late.", r.Finding(c))
 
 	r.Partial = true
@@ -92,7 +92,7 @@ func TestHarm(t *testing.T) {
 	assert.Equal(t, "At 3 s 2 nodes are killed", harm(c, nil), "before it is known which")
 	r.Runs[1].Struck = []string{"node-1", "node-3"}
 	assert.Equal(t, "At 3 s 2 nodes are killed", harm(c, r), "they differ from run to run")
-	assert.Contains(t, title(Config{Nodes: 1, TTL: time.Minute}, r), "1 process, 0 keys (all alike), 0 fetches/s on each for 0 s, a TTL of 1 min")
+	assert.Contains(t, title(Config{Nodes: 1, TTL: time.Minute}, r), "1 process, 0 keys (all alike), 0 fetches/s on each for 0 s, TTL 1 min")
 }
 
 func TestGlossary(t *testing.T) {
