@@ -158,7 +158,8 @@ func (p *part) failed() (n uint64) {
 }
 
 func (p *part) phase() Phase {
-	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches, Latency: measured.SpreadOf(p.latency), Loads: p.loads}
+	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches, Latency: measured.SpreadOf(p.latency),
+		P999: measured.Quantile(p.latency, 99.9), Loads: p.loads}
 	if len(p.errors) > 0 {
 		x.Errors = p.errors
 	}

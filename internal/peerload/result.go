@@ -48,6 +48,7 @@ type Phase struct {
 	Seconds measured.Value    `json:"seconds"`
 	Fetches uint64            `json:"fetches"`
 	Latency measured.Spread   `json:"latency"` // from when the fetch was to begin
+	P999    measured.Value    `json:"latency_p999_seconds"`
 	Loads   uint64            `json:"loads"`
 	Errors  map[string]uint64 `json:"errors"` // by kind; nil if there were none
 }

@@ -68,6 +68,7 @@ func sampleRuns() (Config, *Result) {
 func samplePhase(seconds float64, fetches, loads uint64, p99 float64, errors map[string]uint64) Phase {
 	return Phase{
 		Seconds: measured.Value(seconds), Fetches: fetches, Loads: loads, Errors: errors,
+		P999: measured.Value(1.5 * p99 / 1000),
 		Latency: measured.Spread{
 			Count: int64(fetches), P50: 0.0002, P99: measured.Value(p99 / 1000), Max: measured.Value(2 * p99 / 1000),
 		},

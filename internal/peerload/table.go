@@ -35,12 +35,18 @@ var measures = []measure{
 		"how often a key was loaded so many times before its value was older than --ttl; calm, only once is right"},
 	{"loads/s before / during / after", "", func(_ *Result, x *Run) table.Cell { return x.rates() },
 		"of the origin, before, during and after the disturbance"},
-	{"latency before: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.Before.Latency) },
+	{"latency before: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.common() },
 		"from when a fetch was to begin until its caller had the value; of fetches before the disturbance"},
-	{"latency during: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.During.Latency) },
+	{"latency before: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.rare() },
+		"of the same, what all but one in a thousand did not exceed, and the slowest"},
+	{"latency during: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.During.common() },
 		"the same of those within it"},
-	{"latency after: p50 / p99 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return spread(x.After.Latency) },
+	{"latency during: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.During.rare() },
+		"of the same, what all but one in a thousand did not exceed, and the slowest"},
+	{"latency after: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.After.common() },
 		"the same of those after it"},
+	{"latency after: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.After.rare() },
+		"of the same, what all but one in a thousand did not exceed, and the slowest"},
 	{"fetches begun", "", func(_ *Result, x *Run) table.Cell { return count(x.Fetches) }, "on all nodes together"},
 	{"errors before / during / after", table.Lower, func(_ *Result, x *Run) table.Cell {
 		b, d, a := x.Before.errors(), x.During.errors(), x.After.errors()
@@ -243,11 +249,15 @@ func joined(ns ...uint64) string {
 	return strings.Join(words, " / ")
 }
 
-// spread is compared by its 99th percentile.
-func spread(s measured.Spread) table.Cell {
-	if s.Count == 0 {
+// common is the latency that is often seen, compared by the 99th percentile.
+func (p Phase) common() table.Cell { return p.latencies(p.Latency.P99, p.Latency.P50, p.Latency.P99) }
+
+// rare is that of the slowest, compared by what all but one in a thousand do not exceed.
+func (p Phase) rare() table.Cell { return p.latencies(p.P999, p.P999, p.Latency.Max) }
+
+func (p Phase) latencies(compared, first, second measured.Value) table.Cell {
+	if p.Latency.Count == 0 {
 		return table.Missing()
 	}
-	return table.Duration(s.P99.Duration()).As(fmt.Sprintf("%s / %s / %s",
-		human.Seconds(float64(s.P50)), human.Seconds(float64(s.P99)), human.Seconds(float64(s.Max))))
+	return table.Duration(compared.Duration()).As(human.Seconds(float64(first)) + " / " + human.Seconds(float64(second)))
 }
