@@ -44,7 +44,7 @@ func TestClusterCommand(t *testing.T) {
 	}
 
 	page := readFile(t, dir, "report.html")
-	for _, part := range []string{"Cluster cache: the origin is slow", "cachebench cluster --ownership slot,none", "Loads by the origin", "origin slow"} {
+	for _, part := range []string{"Cluster cache: the origin is slow", "--ownership slot,none --disturb origin-slow", "Loads by the origin", "origin slow"} {
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
 	}
 	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
@@ -97,7 +97,7 @@ func TestClusterJSON(t *testing.T) {
 	assert.Equal(t, uint64(7), result.Seed)
 	assert.False(t, result.Partial)
 	assert.NotEmpty(t, result.Checks)
-	assert.Contains(t, result.Command, "--ownership key --check --seed 7")
+	assert.Contains(t, result.Command, "--check --ownership key --seed 7")
 	assert.Equal(t, 2, result.Config.Nodes)
 	assert.Equal(t, []string{"key"}, result.Config.Ownerships)
 	assert.InDelta(t, 2, result.Config.Duration, 0)
@@ -220,6 +220,9 @@ func TestClusterPlan(t *testing.T) {
 	double := plan("--duration", (2 * usual.Duration).String())
 	assert.Equal(t, 2*usual.Start, double.Start)
 	assert.Equal(t, 2*usual.End, double.End)
+	short := plan("--duration", "2s")
+	assert.Equal(t, time.Second, short.Start, "it takes a second to see what it was like before")
+	assert.Greater(t, short.End, short.Start)
 	fixed := plan("--duration", (2 * usual.Duration).String(), "--start", "1s")
 	assert.Equal(t, time.Second, fixed.Start)
 	assert.Equal(t, usual.End, fixed.End)

@@ -90,8 +90,9 @@ func (f *clusterFlags) plan() (peerload.Config, error) {
 	c, usual := f.config, peerload.DefaultConfig()
 	if f.given("duration") && !f.given("start") && !f.given("end") && c.Duration > 0 {
 		scale := float64(c.Duration) / float64(usual.Duration)
-		c.Start = time.Duration(float64(usual.Start) * scale).Round(time.Millisecond)
-		c.End = min(time.Duration(float64(usual.End)*scale).Round(time.Millisecond), c.Duration)
+		// A run must be seen for a second before it is disturbed.
+		c.Start = max(time.Second, time.Duration(float64(usual.Start)*scale).Round(time.Millisecond))
+		c.End = min(c.Start+time.Duration(float64(usual.End-usual.Start)*scale).Round(time.Millisecond), c.Duration)
 	}
 	return c, clusterFlagNames(c.Validate())
 }

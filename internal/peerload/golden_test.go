@@ -22,7 +22,7 @@ lost with a killed node                                       0                 
 local hits / copies / asked a node        9,000 / 3,000 / 1,900   9,000 / 3,000 / 1,900    12,100 / 0 / 0
 loads by owners / without the owner                  1,000 / 40              1,260 / 40         2,900 / 0
 asks that failed ↓                                           41                      41                 0
-names held / moved / lost to another              200 / 60 / 12           200 / 60 / 12         0 / 0 / 0
+names claimed / lost to another node                    60 / 12                 60 / 12             0 / 0
 time to heal ↓                                            1.5 s                   1.5 s                 –
 wrong values ↓                                                0                       0                 0
 stale values ↓                                                0                       0                 0

@@ -63,9 +63,9 @@ var measures = []measure{
 	}, "as the nodes that are left counted them; without the owner: it was asked and did not answer, so the node loaded for itself"},
 	{"asks that failed", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stats.AskFailures) },
 		"the owner was silent for --peer-timeout, could not be reached, or was busy"},
-	{"names held / moved / lost to another", "", func(_ *Result, x *Run) table.Cell {
-		return count(x.Stats.Moved).As(joined(uint64(max(0, x.Stats.Held)), x.Stats.Moved, x.Stats.Lost))
-	}, "names in the registry at the end, names claimed after the first second, and names that two nodes had claimed and one gave up"},
+	{"names claimed / lost to another node", "", func(_ *Result, x *Run) table.Cell {
+		return countsOf(x.Stats.Moved, x.Stats.Lost)
+	}, "after the run's first second: of keys that are new, or whose owner was gone; and names that two nodes had claimed, so that one gave up"},
 	{"time to heal", table.Lower, func(_ *Result, x *Run) table.Cell { return seconds(x.Heal) },
 		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency were as before, and stayed so; a dash: not within the run"},
 	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
