@@ -17,10 +17,10 @@ type load struct {
 	quit chan struct{}
 	once sync.Once
 
-	mu    sync.Mutex // guards what follows
-	stops int        // how often the process was stopped
-	beat  time.Time  // when it was last seen to run
-	next  nodeReport
+	mu      sync.Mutex // guards what follows
+	beat    time.Time  // when the process was last seen to run
+	resumed time.Time  // when it ran again after it was stopped
+	next    nodeReport
 }
 
 // stall is how long a process must not run to count as stopped.
@@ -44,7 +44,7 @@ func (l *load) run(ctx context.Context, begin time.Time, d time.Duration, fetch 
 		if !l.wait(time.Until(begin.Add(due))) {
 			break
 		}
-		if l.alive() {
+		if l.missed(begin.Add(due)) {
 			l.count(func(r *nodeReport) { r.Missed++ })
 			continue // its callers were stopped with the process
 		}
@@ -77,16 +77,16 @@ func (l *load) wait(d time.Duration) bool {
 
 func (l *load) stop() { l.once.Do(func() { close(l.quit) }) }
 
-// alive notes that the process runs, and reports whether it has been stopped since the last time.
-func (l *load) alive() (stopped bool) {
+// missed notes that the process runs, and reports whether it was stopped after a time.
+func (l *load) missed(from time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if stopped = now.Sub(l.beat) > stall && l.next.Begun > 0; stopped {
-		l.stops++
+	if now.Sub(l.beat) > stall && l.next.Begun > 0 {
+		l.resumed = now
 	}
 	l.beat = now
-	return stopped
+	return l.resumed.After(from)
 }
 
 func (l *load) count(f func(*nodeReport)) {
@@ -100,17 +100,14 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	from := begin.Add(due)
 	ctx, cancel := context.WithDeadline(ctx, from.Add(l.c.Deadline))
 	defer cancel()
-	l.mu.Lock()
-	stops := l.stops
-	l.mu.Unlock()
 	began := time.Now()
 	value, err := fetch(ctx, keyName(key))
 	took := time.Since(from)
-	l.alive()
+	missed := l.missed(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.next
-	if l.stops != stops {
+	if missed {
 		r.Missed++
 		r.Begun--
 		return
