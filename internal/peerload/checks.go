@@ -41,17 +41,14 @@ func (x *Run) checks(c Config) []report.Check {
 	add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
 		"%s fetches: %s wrong, %s stale", whole(x.Fetches), whole(x.Wrong), whole(x.Stale))
 	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
-	early := x.Before.errors()
-	if c.OriginErrors > 0 {
-		early = 0 // a part of the loads fails from the start
-	}
+	early := x.early(c)
 	detail := whole(x.errors()) + " of " + whole(x.Fetches) + " fetches failed"
 	if x.Failure != "" {
 		detail += "; for example: " + x.Failure
-	} else if early > 0 {
-		detail += fmt.Sprintf("; %s of them before the disturbance", whole(early))
+	} else if early {
+		detail += "; some before anything was disturbed"
 	}
-	add(x.Failure == "" && early == 0, "no error without a reason", "%s", detail)
+	add(x.Failure == "" && !early, "no error without a reason", "%s", detail)
 	if limit, why := x.loadsAllowed(c); limit > 0 {
 		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
 			whole(x.Loads.Total), whole(limit), why)
@@ -61,6 +58,22 @@ func (x *Run) checks(c Config) []report.Check {
 			human.Seconds(float64(x.Heal)), plain(HealsWithin))
 	}
 	return checks
+}
+
+// early reports whether fetches failed that were over before the disturbance. What was under way when it began may have failed by it.
+func (x *Run) early(c Config) bool {
+	if c.OriginErrors > 0 {
+		return false // a part of the loads fails from the start
+	}
+	if c.Disturb == Calm {
+		return x.errors() > 0
+	}
+	for _, p := range x.series(SeriesErrors).Points {
+		if p.V > 0 && p.T < (c.Start-c.Deadline-slot).Seconds() {
+			return true
+		}
+	}
+	return false
 }
 
 // loadsAllowed is how many loads there may be at most, and what that is made of. 0: nothing is promised, as where

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/series"
 )
 
 // failing names the checks that did not hold, with what was seen.
@@ -86,10 +88,21 @@ func TestChecksOfErrors(t *testing.T) {
 	c, r := one()
 	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
 	assert.Empty(t, failing(r.Checks(c)), "the engine found a reason for them")
-	r.Runs[0].Before.Errors = map[string]uint64{"no": 2}
-	assert.Equal(t, map[string]string{"no error without a reason": "5 of 15,000 fetches failed; 2 of them before the disturbance"}, failing(r.Checks(c)))
+	errors := &r.Runs[0].Series[3]
+	require.Equal(t, SeriesErrors, errors.Name)
+	c.Start = 6 * time.Second // the deadline is 3 s
+	errors.Points = []series.Point{{T: 2.9, V: 5}, {T: 4, V: 5}}
+	assert.Empty(t, failing(r.Checks(c)), "they may have been under way")
+	errors.Points[0].T = 2.7
+	assert.Equal(t, map[string]string{"no error without a reason": "3 of 15,000 fetches failed; some before anything was disturbed"}, failing(r.Checks(c)))
 	c.OriginErrors = 0.1
 	assert.Empty(t, failing(r.Checks(c)), "loads fail from the start")
+
+	c.OriginErrors, c.Disturb, r.Runs[0].Loads.Total = 0, Calm, 1000
+	errors.Points = nil
+	assert.Contains(t, failing(r.Checks(c)), "no error without a reason", "nothing is disturbed")
+	r.Runs[0].During.Errors = nil
+	assert.Empty(t, failing(r.Checks(c)))
 }
 
 func TestLoadsAllowed(t *testing.T) {

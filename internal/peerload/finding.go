@@ -144,8 +144,16 @@ func (r *Result) Finding(c Config) string {
 	}
 	switch {
 	case wrong+stale+late > 0:
-		parts = append(parts, fmt.Sprintf("Promises were broken: %s wrong values, %s stale ones, %s late fetches.",
-			human.Count(int64(wrong)), human.Count(int64(stale)), human.Count(int64(late)))) //nolint:gosec // far below
+		var broken []string
+		for _, b := range []struct {
+			n    uint64
+			what string
+		}{{wrong, "wrong values"}, {stale, "stale values"}, {late, "late fetches"}} {
+			if b.n > 0 {
+				broken = append(broken, whole(b.n)+" "+b.what)
+			}
+		}
+		parts = append(parts, "Promises were broken: "+strings.Join(broken, ", ")+".")
 	case r.Runs[0].Fetches > 0:
 		parts = append(parts, "No value was wrong or stale, and no fetch late.")
 	}
@@ -160,12 +168,12 @@ func (r *Result) course(c Config, x *Run) string {
 	if !ideal.Exists() {
 		return text + " nothing was loaded."
 	}
-	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal", human.Count(int64(x.Loads.Total)), timesOf(ideal)) //nolint:gosec // far below
+	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal", human.Count(int64(x.Loads.Total)), timesOf(ideal))
 	if none := r.againstNone(x); x.Ownership.clustered() && none.Exists() {
 		text += fmt.Sprintf(" and %s of what it takes without a cluster", percentText(none))
 	}
 	if n := x.errors(); n > 0 {
-		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches))) //nolint:gosec // far below
+		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches)))
 	}
 	switch {
 	case c.Disturb == Calm || x.After.Fetches == 0 && !x.Heal.Exists():
