@@ -22,9 +22,10 @@
 // # By slot
 //
 // A plan says who should hold which slot: every member as many as the others, one more or less, with the fewest moves from
-// what is held now. It is a pure function of the holders and the members, so all nodes come to the same one. Each node
-// claims the slots that nobody holds and that the plan gives it, at once; and it gives up those that the plan gives to others, some at
-// a time, once the members have been the same for a while: a node that restarts does not set all slots moving.
+// what is held now. It is a pure function of the holders and the members, so all nodes come to the same one. Once the
+// members have been the same for a while, each node claims the slots that nobody holds and that the plan gives it, and gives up those
+// that the plan gives to others, some at a time: a node that restarts does not set all slots moving. A slot that
+// nobody holds and that is needed before is claimed when it is asked for.
 //
 // # By ring
 //

@@ -60,7 +60,7 @@ type Config struct {
 	// Slots is how many slots there are.
 	Slots int
 
-	// Settle is how long the members must have been the same before slots are moved; 1 s if it is 0. In each Round, 1 s if it is
+	// Settle is how long the members must have been the same before slots are claimed or moved without need; 1 s if it is 0. In each Round, 1 s if it is
 	// 0, a quarter of all slots are moved at most.
 	Settle time.Duration
 	Round  time.Duration

@@ -81,25 +81,26 @@ func (s *slots) lost(unit string) {
 	s.c.Lost(func(key string) bool { return s.places.Of(key) == slot })
 }
 
-// balance claims and hands over slots as the plan says, until the holdings close.
+// balance claims and hands over slots as the plan says, until the holdings close. It waits until the members have been the same for
+// a while: a node that was stopped for some seconds sees nobody when it wakes up, for a moment, and would take
+// all slots. What is asked for meanwhile is claimed by itself, see Claim.
 func (s *slots) balance() {
 	defer close(s.done)
 	ticker := time.NewTicker(s.c.Round)
 	defer ticker.Stop()
 	quiet := time.Now() // since when the members have been the same
 	for {
-		settled := false
 		select {
 		case <-s.holdings.life.Done():
 			return
 		case <-s.changed:
 			quiet = time.Now()
+			continue
 		case <-ticker.C:
-			settled = time.Since(quiet) >= s.c.Settle
 		}
 		holders, targets := s.look()
-		s.claimOpen(holders, targets)
-		if settled {
+		if time.Since(quiet) >= s.c.Settle {
+			s.claimOpen(holders, targets)
 			s.handOver(holders, targets)
 		}
 	}

@@ -191,3 +191,17 @@ func TestRing(t *testing.T) {
 	require.Zero(t, u.Stats())
 	require.NoError(t, u.Close(t.Context()))
 }
+
+// Nothing is claimed without need before the members have been the same for a while: a node that was stopped sees nobody when it
+// wakes up, for a moment.
+func TestSlotsAreNotTakenInHaste(t *testing.T) {
+	r := openRegistry(t, "a")
+	u := openUnits(t, NewSlots, Config{Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond})
+	u.SetMembers([]string{"a"})
+	time.Sleep(30 * time.Millisecond) // some rounds
+	require.Zero(t, u.Stats().Held)
+	owner, err := u.Claim(t.Context(), "needed")
+	require.NoError(t, err)
+	require.Equal(t, Owner{"a", true}, owner)
+	require.Equal(t, 1, u.Stats().Held)
+}
