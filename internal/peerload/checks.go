@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 )
 
@@ -17,7 +18,7 @@ const Slack = 0.02
 func (r *Result) Checks(c Config) []report.Check {
 	var checks []report.Check
 	for _, x := range r.Runs {
-		for _, check := range x.checks(c) {
+		for _, check := range r.checksOf(c, x) {
 			if len(c.Ownerships) > 1 {
 				check.Name = x.Ownership.column() + ": " + check.Name
 			}
@@ -33,7 +34,7 @@ func (r *Result) Checks(c Config) []report.Check {
 	return checks
 }
 
-func (x *Run) checks(c Config) []report.Check {
+func (r *Result) checksOf(c Config, x *Run) []report.Check {
 	var checks []report.Check
 	add := func(ok bool, name, format string, args ...any) {
 		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
@@ -49,7 +50,7 @@ func (x *Run) checks(c Config) []report.Check {
 		detail += "; some before anything was disturbed"
 	}
 	add(x.Failure == "" && !early, "no error without a reason", "%s", detail)
-	if limit, why := x.loadsAllowed(c); limit > 0 {
+	if limit, why := r.loadsAllowed(c, x); limit > 0 {
 		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
 			whole(x.Loads.Total), whole(limit), why)
 	}
@@ -78,39 +79,49 @@ func (x *Run) early(c Config) bool {
 
 // loadsAllowed is how many loads there may be at most, and what that is made of. 0: nothing is promised, as where
 // nodes share nothing, where loads fail (each fetch may then load anew), or where the caches hold fewer than all keys.
-func (x *Run) loadsAllowed(c Config) (limit uint64, why string) {
-	if !x.Ownership.clustered() || c.Disturb == OriginFail || c.OriginErrors > 0 || c.Capacity < c.Keys {
+func (r *Result) loadsAllowed(c Config, x *Run) (limit uint64, why string) {
+	patient := c.Disturb != OriginSlow || slowLoad(c) < c.Deadline
+	if !x.Ownership.clustered() || c.Disturb == OriginFail || !patient || c.OriginErrors > 0 || c.Capacity < c.Keys {
 		return 0, ""
 	}
-	calm := uint64(math.Ceil(float64(x.Loads.Ideal) * (1 + Slack)))
+	ideal := float64(x.Loads.Ideal)
+	allowed := ideal * (1 + Slack)
 	why = fmt.Sprintf("the ideal %s + %s", whole(x.Loads.Ideal), percentText(Slack))
-	if c.Disturb == Calm {
-		return calm, why
+	if part := blind(c); part > 0 {
+		// For a while each node may have to load for itself, as it does without a cluster: so many times the ideal as was measured, or
+		// else as there are nodes.
+		without := float64(x.Nodes)
+		if none := r.run(None); none != nil && none.againstIdeal().Exists() {
+			without = max(1, float64(none.againstIdeal()))
+		}
+		allowed += ideal * (without - 1) * part
+		why += fmt.Sprintf(", and as without a cluster, %.2f times the ideal, in %s of the time", without, percentText(measured.Value(part)))
 	}
-	// In the worst case a node that is cut off from a key's owner serves itself, as it would without a cluster: it loads the key anew
-	// once its copy has expired.
-	return calm + uint64(x.Nodes)*uint64(x.Loads.Keys)*x.rounds(c), //nolint:gosec // all above 0
-		fmt.Sprintf("%s; each of %s keys %s more on each node", why, human.Count(int64(x.Loads.Keys)), often(x.rounds(c)))
+	return uint64(math.Ceil(allowed)), why
 }
 
-// rounds is how often one node may load a key for itself because of the disturbance.
-func (x *Run) rounds(c Config) uint64 {
+// settles is how long a cluster may take to notice that nodes are gone or back, and to have new owners.
+const settles = 3 * time.Second
+
+// blind is the part of a run in which nodes may load for themselves: while they are disturbed, until that has been noticed, and
+// for one TTL after it, since what is lost has to be loaded anew.
+func blind(c Config) float64 {
+	length := c.End - c.Start
+	switch c.Disturb {
+	case Calm, OriginSlow, OriginFail:
+		return 0
+	case Kill:
+		length = 0 // it is over at once
+	case Restart, Pause, Split, Rolling:
+	}
 	if c.TTL == 0 {
 		return 1
 	}
-	length := c.End - c.Start
-	if c.Disturb == Kill {
-		length = 0 // it is over at once; what is left is that others take over
-	}
-	return 1 + uint64(math.Ceil(float64(length)/float64(c.TTL)))
+	return min(1, float64(length+settles+c.TTL)/float64(c.Duration))
 }
 
-func often(n uint64) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
+// slowLoad is how long a load of a slow origin takes.
+func slowLoad(c Config) time.Duration { return max(10*c.OriginLatency, time.Second) }
 
 // HealsWithin is how long it may take until all is as it was before: to notice a dead node takes seconds, and to notice that a
 // split is over as well.

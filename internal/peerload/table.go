@@ -26,7 +26,7 @@ var measures = []measure{
 		"1 is the best there is: as many loads as one cache for all nodes would need that never fails and never evicts. " +
 			"A key counts once for each time that it is fetched and its last load is older than --ttl"},
 	{"origin loads against no cluster", table.Lower, func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
-		"of the loads that the same fetches cause where each node has a cache of its own; needs none in --ownership"},
+		"of the loads that such fetches cause where each node has a cache of its own; needs none in --ownership"},
 	{"origin loads, all / ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
 		"what the two rows above were made of"},
 	{"origin loads per key", table.Lower, func(_ *Result, x *Run) table.Cell { return number(x.Loads.PerKey) },
@@ -156,13 +156,14 @@ func (x *Run) againstIdeal() measured.Value {
 	return measured.Value(float64(x.Loads.Total) / float64(x.Loads.Ideal))
 }
 
-// againstNone is the share of the loads that nodes without a cluster cause.
+// againstNone is the share of the loads that nodes without a cluster cause. Each is measured against its ideal, since a node that is
+// away for longer has fewer fetches.
 func (r *Result) againstNone(x *Run) measured.Value {
 	none := r.run(None)
-	if none == nil || none.Loads.Total == 0 {
+	if none == nil || !(none.againstIdeal() > 0) {
 		return measured.None()
 	}
-	return measured.Value(float64(x.Loads.Total) / float64(none.Loads.Total))
+	return x.againstIdeal() / none.againstIdeal()
 }
 
 // run is that of one ownership, or nil.
