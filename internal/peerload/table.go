@@ -76,6 +76,28 @@ var measures = []measure{
 		"that had not ended by --deadline, with some tolerance; must be 0"},
 }
 
+const phases = " before / during / after"
+
+// title is the name of the row. A run that nobody disturbs has no phases.
+func (m measure) title(calm bool) string {
+	if calm {
+		return strings.Replace(strings.TrimSuffix(m.name, phases), " before:", ":", 1)
+	}
+	return m.name
+}
+
+func (m measure) cell(r *Result, x *Run, calm bool) table.Cell {
+	cell := m.of(r, x)
+	if calm && strings.HasSuffix(m.name, phases) {
+		first, _, _ := strings.Cut(cell.String(), " / ")
+		if !cell.IsNumber() {
+			return table.Text(first)
+		}
+		return cell.As(first)
+	}
+	return cell
+}
+
 // A Term is a row of the table and what it says.
 type Term struct{ Row, Meaning string }
 
@@ -96,12 +118,13 @@ func (r *Result) Table(c Config) *table.Table {
 	}
 	t := table.New(title(c, r), columns...)
 	for _, m := range measures {
-		cells, shown := []table.Cell{table.Text(m.name)}, false
+		calm := c.Disturb == Calm
+		cells, shown := []table.Cell{table.Text(m.title(calm))}, false
 		for _, x := range r.Runs {
-			cell := m.of(r, x)
+			cell := m.cell(r, x, calm)
 			cells, shown = append(cells, cell), shown || cell.String() != human.Missing
 		}
-		if !shown && m.name != "time to heal" {
+		if !shown && (calm || m.name != "time to heal") {
 			continue // such as the comparison with no cluster, if there was no such run
 		}
 		better := m.better

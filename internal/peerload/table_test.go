@@ -42,6 +42,22 @@ func TestTableOfOneRun(t *testing.T) {
 	assert.NotContains(t, got, "NaN")
 }
 
+func TestTableOfACalmRun(t *testing.T) {
+	c, r := sampleRuns()
+	c.Disturb = Calm
+	for _, x := range r.Runs {
+		x.During, x.After, x.Heal = Phase{Seconds: measured.None()}, Phase{Seconds: measured.None()}, measured.None()
+		x.Before.Errors = map[string]uint64{"load": 7}
+	}
+	got := tableText(t, c, r)
+	assert.Regexp(t, `(?m)^loads/s +100 +100 +100$`, got)
+	assert.Regexp(t, `(?m)^latency: p50 / p99 ↓ +200 µs / 5.0 ms `, got)
+	assert.Regexp(t, `(?m)^errors ↓ +7 +7 +7$`, got)
+	for _, word := range []string{"before", "during", "after", "heal"} {
+		assert.NotContains(t, got, word, "it has no phases")
+	}
+}
+
 func TestTableOfNothing(t *testing.T) {
 	c, r := sampleRuns()
 	r.Runs = nil
