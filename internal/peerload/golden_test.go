@@ -18,7 +18,7 @@ latency after: p50 / p99 ↓                      200 µs / 6.0 ms         200 �
 latency after: p99.9 / max ↓                     9.0 ms / 12 ms          9.0 ms / 12 ms    9.0 ms / 12 ms
 fetches begun                                            15,000                  15,000            15,000
 errors before / during / after ↓                      0 / 0 / 0              0 / 12 / 1         0 / 0 / 0
-lost with a killed node                                       0                       0                 0
+lost with a struck node                                       0                       0                 0
 local hits / copies / asked a node        9,000 / 3,000 / 1,900   9,000 / 3,000 / 1,900    12,100 / 0 / 0
 loads by owners / without the owner                  1,000 / 40              1,260 / 40         2,900 / 0
 asks that failed ↓                                           41                      41                 0

@@ -52,8 +52,8 @@ var measures = []measure{
 		b, d, a := x.Before.errors(), x.During.errors(), x.After.errors()
 		return count(b + d + a).As(joined(b, d, a))
 	}, "fetches that ended in an error; of which kind stands below the table"},
-	{"lost with a killed node", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
-		"fetches that were under way on a node when it was killed"},
+	{"lost with a struck node", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
+		"fetches that were under way on a node when it was killed or stopped, or that would have begun while it was stopped"},
 	{"local hits / copies / asked a node", "", func(_ *Result, x *Run) table.Cell {
 		return countsOf(x.Stats.Hits, x.Stats.CopyHits, x.Stats.Asked)
 	}, "where values came from without a load here: the entries that a node owns, its short-lived copies of others' values, the owner"},
@@ -183,7 +183,7 @@ func (x *Run) againstIdeal() measured.Value {
 // away for longer has fewer fetches.
 func (r *Result) againstNone(x *Run) measured.Value {
 	none := r.run(None)
-	if none == nil || !(none.againstIdeal() > 0) {
+	if none == nil {
 		return measured.None()
 	}
 	return x.againstIdeal() / none.againstIdeal()

@@ -82,6 +82,10 @@ func TestFinding(t *testing.T) {
 		"By key the origin was asked 1,040 times, 1.04 times the ideal; 5 of 15,000 fetches failed. "+
 		"Promises were broken: 10 wrong values, 3 late fetches.", r.Finding(c))
 
+	c, r = sampleRuns()
+	r.Runs[2].Loads.Total = 0
+	assert.NotContains(t, r.Finding(c), "of what it takes")
+
 	r.Runs[0].Loads = Loads{}
 	assert.Contains(t, r.Finding(c), "By key nothing was loaded.")
 }
