@@ -118,12 +118,12 @@ func Headline(c Config) string {
 	return "nobody disturbs it"
 }
 
-// Story says what is run, for a reader who knows nothing of it.
-func Story(c Config) string {
+// story says what is run, for a reader who knows nothing of it.
+func (r *Result) story(c Config) string {
 	text := fmt.Sprintf("%s share a cache of what an origin delivers: a key is meant to be loaded by one of them, its owner, and the others ask the owner. "+
 		"On each, %s fetches per second begin, of %s keys; the TTL of a value is %s, and the origin takes %s for a load.",
 		nodes(c.Nodes), human.Number(c.Rate), human.Count(int64(c.Keys)), life(c.TTL), plain(c.OriginLatency))
-	return text + " " + harm(c, nil) + "."
+	return text + " " + harm(c, r) + "."
 }
 
 // Finding says in a few sentences, with numbers, what the runs showed.
@@ -176,7 +176,7 @@ func (r *Result) course(c Config, x *Run) string {
 		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches)))
 	}
 	switch {
-	case c.Disturb == Calm || x.After.Fetches == 0 && !x.Heal.Exists():
+	case c.Disturb == Calm || !x.Ownership.clustered() || x.After.Fetches == 0 && !x.Heal.Exists():
 	case x.Heal == 0:
 		text += "; all was as before at once"
 	case x.Heal.Exists():

@@ -9,7 +9,7 @@ import (
 func (r *Result) Report(c Config) *report.Report {
 	return &report.Report{
 		Title:   "Cluster cache: " + Headline(c),
-		Summary: Story(c) + " " + r.Finding(c),
+		Summary: r.story(c) + " " + r.Finding(c),
 		Seed:    &r.Seed,
 		Tables:  []*table.Table{r.Table(c)},
 		Charts:  r.Charts(c),

@@ -24,7 +24,8 @@ type measure struct {
 var measures = []measure{
 	{"origin loads against the ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return times(x.againstIdeal()) },
 		"1 is the best there is: as many loads as one cache for all nodes would need that never fails and never evicts. " +
-			"A key counts once for each time that it is fetched and its last load is older than --ttl"},
+			"A key counts once for each time that it is fetched and its last load is older than --ttl. " +
+			"Below 1 where loads take long, as a TTL begins when its load has ended"},
 	{"origin loads against no cluster", table.Lower, func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
 		"of the loads that such fetches cause where each node has a cache of its own; needs none in --ownership"},
 	{"origin loads, all / ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
