@@ -49,7 +49,11 @@ func (r *Result) checksOf(c Config, x *Run) []report.Check {
 	} else if early {
 		detail += "; some before anything was disturbed"
 	}
-	add(x.Failure == "" && !early, "no error without a reason", "%s", detail)
+	odd := x.odd(c)
+	if odd != "" {
+		detail += "; " + odd
+	}
+	add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
 	if limit, why := r.loadsAllowed(c, x); limit > 0 {
 		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
 			whole(x.Loads.Total), whole(limit), why)
@@ -75,6 +79,18 @@ func (x *Run) early(c Config) bool {
 		}
 	}
 	return false
+}
+
+// odd says which errors should not have come with this disturbance, if there are any.
+func (x *Run) odd(c Config) string {
+	kinds := x.kinds()
+	if n := kinds[errorLoad]; n > 0 && c.Disturb != OriginFail && c.OriginErrors == 0 {
+		return whole(n) + " by an origin that never failed"
+	}
+	if n := kinds[errorDeadline]; n > 0 && (c.Disturb == OriginFail || c.Disturb == OriginSlow && slowLoad(c) < c.Deadline) {
+		return whole(n) + " past their deadline, though no node was struck and loads ended in time"
+	}
+	return ""
 }
 
 // loadsAllowed is how many loads there may be at most, and what that is made of. 0: nothing is promised, as where

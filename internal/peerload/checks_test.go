@@ -88,6 +88,30 @@ func TestChecksOfErrors(t *testing.T) {
 	c, r := one()
 	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
 	assert.Empty(t, failing(r.Checks(c)), "the engine found a reason for them")
+	for _, tt := range []struct {
+		disturb Disturb
+		kind    string
+		want    string
+	}{
+		{Kill, errorDeadline, ""},
+		{Kill, errorOverloaded, ""},
+		{Kill, errorLoad, "3 by an origin that never failed"},
+		{OriginFail, errorLoad, ""},
+		{OriginFail, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
+		{OriginSlow, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
+	} {
+		c.Disturb, r.Runs[0].During.Errors, r.Runs[0].Loads.Total = tt.disturb, map[string]uint64{tt.kind: 3}, 1000
+		got := failing(r.Checks(c))["no error without a reason"]
+		if tt.want != "" {
+			tt.want = "3 of 15,000 fetches failed; " + tt.want
+		}
+		assert.Equal(t, tt.want, got, "%s: %s", tt.disturb, tt.kind)
+	}
+	c.Deadline = time.Second
+	assert.Empty(t, failing(r.Checks(c)), "a slow load takes as long as that")
+
+	c, r = one()
+	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
 	errors := &r.Runs[0].Series[3]
 	require.Equal(t, SeriesErrors, errors.Name)
 	c.Start = 6 * time.Second // the deadline is 3 s

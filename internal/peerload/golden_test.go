@@ -27,5 +27,5 @@ time to heal ↓                                            1.5 s               
 wrong values ↓                                                0                       0                 0
 stale values ↓                                                0                       0                 0
 late fetches ↓                                                0                       0                 0
-Errors by ring: 9 unavailable, 4 deadline.
+Errors by ring: 9 overloaded, 4 past the deadline.
 `

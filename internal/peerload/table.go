@@ -135,21 +135,30 @@ func (r *Result) Table(c Config) *table.Table {
 		t.AddCompared(better, cells...)
 	}
 	for _, x := range r.Runs {
-		if kinds := x.kinds(); kinds != "" {
-			t.Note("Errors %s: %s.", x.Ownership.how(), kinds)
+		if list := x.errorList(); list != "" {
+			t.Note("Errors %s: %s.", x.Ownership.how(), list)
 		}
 	}
 	return t
 }
 
-// kinds lists the errors of a run by their kind, most first.
-func (x *Run) kinds() string {
+// kinds counts the errors of a run by their kind.
+func (x *Run) kinds() map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range []Phase{x.Before, x.During, x.After} {
 		for kind, n := range p.Errors {
 			all[kind] += n
 		}
 	}
+	return all
+}
+
+// errorWords say what the kinds of errors are.
+var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "past the deadline"}
+
+// errorList lists the errors of a run by their kind, most first.
+func (x *Run) errorList() string {
+	all := x.kinds()
 	names := slices.SortedFunc(maps.Keys(all), func(a, b string) int {
 		if all[a] != all[b] {
 			return int(min(all[b], 1<<62)) - int(min(all[a], 1<<62)) //nolint:gosec // bounded
@@ -157,7 +166,11 @@ func (x *Run) kinds() string {
 		return strings.Compare(a, b)
 	})
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %s", human.Count(int64(all[name])), name) //nolint:gosec // far below
+		word := name
+		if w, ok := errorWords[name]; ok {
+			word = w
+		}
+		names[i] = whole(all[name]) + " " + word
 	}
 	return strings.Join(names, ", ")
 }

@@ -22,7 +22,7 @@ func tableText(t *testing.T, c Config, r *Result) string {
 
 func TestTable(t *testing.T) {
 	c, r := sampleRuns()
-	r.Runs[1].During.Errors = map[string]uint64{"deadline": 3, "unavailable": 9}
+	r.Runs[1].During.Errors = map[string]uint64{"deadline": 3, "overloaded": 9}
 	r.Runs[1].After.Errors = map[string]uint64{"deadline": 1}
 	assert.Equal(t, golden, tableText(t, c, r))
 }
