@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -33,7 +34,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		}
 	}
 	result.Partial = ctx.Err() != nil
-	return result, nil
+	return result, nil //nolint:nilerr // what fails once it is stopped is no error
 }
 
 // A run is the load with one kind of ownership.
@@ -86,13 +87,13 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	disturbing, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { disturbed <- r.disturb(disturbing) }()
-	err = r.watch(ctx)
+	r.watch(ctx)
 	stop()
 	if failed := <-disturbed; failed != nil && !errors.Is(failed, context.Canceled) {
 		return nil, failed
 	}
 	ran := min(time.Since(r.begin), r.c.Duration)
-	err = errors.Join(err, r.end())
+	err = r.end()
 	return r.result(ran), err
 }
 
@@ -106,8 +107,19 @@ func (r *run) start(ctx context.Context, i int) error {
 			}
 		}
 	}
+	// A node that is started again has the address that it had: so the others know at once that its run before is over.
+	port := 0
+	for _, before := range r.all {
+		if before.name == nodeName(i) && before.registry != "" {
+			address, err := netip.ParseAddrPort(before.registry)
+			if err != nil {
+				return err
+			}
+			port = int(address.Port())
+		}
+	}
 	p, err := startProcess(ctx, r.c.Command, nodeConfig{
-		Name: nodeName(i), Index: i, Ownership: r.ownership, Seeds: seeds, Origin: r.origin.url,
+		Name: nodeName(i), Index: i, Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
 		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity, CopyTTL: r.c.CopyTTL,
 		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Seed: r.c.Seed,
 	})
@@ -160,11 +172,11 @@ func (r *run) together(ctx context.Context) error {
 }
 
 // watch takes samples until the load is over, and the last fetches have ended.
-func (r *run) watch(ctx context.Context) error {
+func (r *run) watch(ctx context.Context) {
 	until := r.begin.Add(r.c.Duration)
 	for time.Now().Before(until) {
 		if err := sleep(ctx, tick); err != nil {
-			return nil //nolint:nilerr // stopped: a partial result
+			return // stopped: a partial result
 		}
 		r.take()
 		r.tell(Running)
@@ -176,14 +188,14 @@ func (r *run) watch(ctx context.Context) error {
 			done = done && (p.seen().Done || !p.runs())
 		}
 		if done {
-			return nil
+			return
 		}
 		r.tell(Settling)
 		if err := sleep(ctx, tick); err != nil {
-			return nil //nolint:nilerr // as above
+			return
 		}
 	}
-	return nil // what has not ended by now counts as late
+	// What has not ended by now counts as late.
 }
 
 // take takes a sample. What a node that is gone had counted stays counted.

@@ -8,6 +8,7 @@ type nodeConfig struct {
 	Index     int           `json:"index"`
 	Ownership Ownership     `json:"ownership"`
 	Seeds     []string      `json:"seeds"`
+	Port      int           `json:"port"`   // of the registry; 0: any
 	Origin    string        `json:"origin"` // URL
 	Rate      float64       `json:"rate"`
 	Keys      int           `json:"keys"`

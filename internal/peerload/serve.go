@@ -86,7 +86,6 @@ type node struct {
 
 	load    *load
 	loading sync.WaitGroup
-	base    Stats // of the end of the first second
 }
 
 var errOrigin = errors.New("the origin fails")
@@ -117,7 +116,7 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 }
 
 func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache.Options[string, []byte]) (err error) {
-	if n.links, err = links.Listen(0); err != nil {
+	if n.links, err = links.Listen(n.c.Port); err != nil {
 		return err
 	}
 	// A node that dies is noticed in some two seconds: faster than by default, so that a short run shows it.
