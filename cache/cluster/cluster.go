@@ -138,7 +138,7 @@ func (c *Cache[V]) newUnits() ownership.Units {
 }
 
 // Handler serves the requests of other nodes. Mount it under the path of Options.URL, on a server that speaks HTTP/2
-// ([Protocols]). It looks at the end of a request's path only, so it does not matter whether the prefix is stripped.
+// ([Protocols], [HTTP2]). It looks at the end of a request's path only, so it does not matter whether the prefix is stripped.
 func (c *Cache[V]) Handler() http.Handler { return c.server }
 
 // Close ends this node's part: the others are told and stop asking it, its names are free, loads are cancelled and every caller

@@ -46,7 +46,7 @@ func serve(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/_cache/", users.Handler())
-	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Second}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 	defer users.Close()

@@ -83,7 +83,7 @@ func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[str
 	require.NoError(tb, err)
 	mux := http.NewServeMux()
 	mux.Handle(path+"/", n.Handler())
-	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
+	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Minute}
 	go func() {
 		defer close(n.served)
 		_ = n.server.Serve(listener)

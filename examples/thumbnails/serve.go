@@ -65,7 +65,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	ready.Store(true)

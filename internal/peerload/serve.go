@@ -99,7 +99,7 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	}
 	options := cache.Options[string, []byte]{Capacity: c.Capacity, TTL: c.TTL}
 	mux := http.NewServeMux()
-	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
+	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Minute}
 	if c.Ownership == None {
 		n.plain, err = cache.New(options)
 	} else {
