@@ -121,7 +121,7 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 		name, _, issued, ok := readValue(value)
 		if !ok || name != keyName(key) {
 			r.Wrong++
-		} else if l.c.TTL > 0 && began.Sub(issued) > l.c.TTL+staleTolerance {
+		} else if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
 			r.Stale++
 		}
 	case errors.Is(err, errOrigin):
@@ -139,7 +139,7 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	r.Ended = append(r.Ended, one)
 }
 
-// staleTolerance is for the way of a value from the origin to the cache, in which its TTL has not begun.
+// staleTolerance is for the way of a value from the end of its load to the cache, in which its TTL has not begun.
 const staleTolerance = 250 * time.Millisecond
 
 // report returns what has happened since the last one.

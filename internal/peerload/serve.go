@@ -157,7 +157,10 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = errOrigin
 	}
-	return value, err
+	if err != nil {
+		return nil, err
+	}
+	return receive(value, time.Now()), nil
 }
 
 func (n *node) fetch(ctx context.Context, key string) ([]byte, error) {

@@ -30,3 +30,16 @@ func readValue(value []byte) (key string, version uint64, issued time.Time, ok b
 	at, err2 := strconv.ParseInt(fields[2], 10, 64)
 	return fields[0], version, time.Unix(0, at), err == nil && err2 == nil
 }
+
+// receive adds to a value when its load ended: its TTL begins then. It may be long after the value was issued, if the process was
+// stopped in between.
+func receive(value []byte, at time.Time) []byte { return fmt.Appendf(value, " %d", at.UnixNano()) }
+
+// received is what receive added, or else the time when the value was issued.
+func received(value []byte, issued time.Time) time.Time {
+	nanos, err := strconv.ParseInt(string(value[bytes.LastIndexByte(value, ' ')+1:]), 10, 64)
+	if err != nil {
+		return issued
+	}
+	return time.Unix(0, nanos)
+}
