@@ -67,12 +67,12 @@ func hits(b *testing.B, name string, keys []string, get func(ctx context.Context
 		ctx := b.Context()
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
-			for i := 0; pb.Next(); {
+			for i := 0; pb.Next(); i++ {
+				if i == len(keys) {
+					i = 0
+				}
 				if _, err := get(ctx, keys[i]); err != nil {
 					b.Error(err)
-				}
-				if i++; i == len(keys) {
-					i = 0
 				}
 			}
 		})

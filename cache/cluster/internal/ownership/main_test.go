@@ -25,13 +25,13 @@ func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registr
 }
 
 // openUnits makes units of some kind on a registry, which are closed with the test.
-func openUnits(tb testing.TB, make func(Config) Units, c Config) Units {
+func openUnits(tb testing.TB, kind func(Config) Units, c Config) Units {
 	tb.Helper()
 	c.Self, c.Cache = c.Registry.NodeName(), "test"
 	if c.Lost == nil {
 		c.Lost = func(func(string) bool) {}
 	}
-	u := make(c)
+	u := kind(c)
 	tb.Cleanup(func() { require.NoError(tb, u.Close(context.Background())) })
 	return u
 }

@@ -101,7 +101,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	require.NoError(t, c.Close(context.Background()))
 	together(a, b)
 	even(t, a, b)
-	require.EqualValues(t, before+testSlots/3, claimed(a, b))
+	require.Equal(t, before+testSlots/3, claimed(a, b))
 	require.Equal(t, lost, a.lost.Load()+b.lost.Load())
 
 	// Nothing moves once all is even.
@@ -180,7 +180,8 @@ func TestRing(t *testing.T) {
 			require.Equal(t, "d", is)
 			moved++
 		}
-		assert.Equal(t, is != "a", (*lost.Load())(key))
+		told := (*lost.Load())(key)
+		assert.Equal(t, told, is != "a", "%s: told that it is lost", key)
 	}
 	require.InDelta(t, 750, moved, 400)
 	claim, err := u.Claim(t.Context(), "key1")
