@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -13,28 +14,36 @@ import (
 	"time"
 )
 
-// startAll runs three processes of this program, one for each node, until ctx ends.
-func startAll(ctx context.Context, args []string, stderr io.Writer) error {
+// startAll runs three processes of this program, one for each node, until ctx ends. When one of them ends before, the
+// others go on, as they would on machines of their own: so it can be killed, to see what becomes of that.
+func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Logger) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	rest := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "-all" || a == "--all" || a == "-all=true" })
 	var running sync.WaitGroup
-	failed := make(chan error, 3)
-	for node := 1; node <= 3; node++ {
-		cmd := exec.CommandContext(ctx, self, append(rest, "-node", strconv.Itoa(node))...) //nolint:gosec // ourselves
+	ended := make(chan error, nodes)
+	for node := 1; node <= nodes; node++ {
+		// Of a flag that is given twice, the last one counts.
+		given := append(slices.Clone(args), "-all=false", "-node", strconv.Itoa(node))
+		cmd := exec.CommandContext(ctx, self, given...) //nolint:gosec // ourselves
 		cmd.Stdout, cmd.Stderr = stderr, stderr
 		// An end in good order; if that takes too long, one in bad.
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.WaitDelay = 10 * time.Second
+		cmd.WaitDelay = time.Minute
 		running.Go(func() {
-			if err := cmd.Run(); err != nil && ctx.Err() == nil {
-				failed <- fmt.Errorf("node %d: %w", node, err)
+			err := cmd.Run()
+			if ctx.Err() == nil {
+				log.Error("a node has ended; the others go on", "node", fmt.Sprint("thumbs-", node), "error", err)
 			}
+			ended <- err
 		})
 	}
 	running.Wait()
-	close(failed)
-	return <-failed
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return fmt.Errorf("all nodes have ended, the first one with: %w", <-ended)
+	}
 }

@@ -1,111 +1,84 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"hash/fnv"
-	"image"
-	"image/color"
-	"image/png"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// errNoPicture is what Load returns for a name that has no picture.
-var errNoPicture = errors.New("no such picture")
+// patience is how long a request may take.
+const patience = 5 * time.Second
 
-// A gallery serves thumbnails.
+// A gallery serves thumbnails to users.
 type gallery struct {
 	node   string
-	thumbs *cluster.Cache[[]byte]
+	thumbs *cluster.Cache[*thumbnail]
 	log    *slog.Logger
 }
 
-// ServeHTTP serves GET and DELETE of /thumb/{name}.
-func (g gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
+func (g gallery) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /thumb/{name}", g.get)
+	mux.HandleFunc("DELETE /thumb/{name}", g.forget)
+	return mux
+}
+
+func (g gallery) get(w http.ResponseWriter, r *http.Request) {
+	// Every request has a deadline: what is behind a cache may be slow, and nobody waits for ever. It is for this user
+	// alone; if others wait for the same thumbnail, it is made for them all the same.
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	name, began := r.PathValue("name"), time.Now()
+	thumb, err := g.thumbs.Fetch(ctx, name)
 	w.Header().Set("X-Node", g.node)
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		g.get(w, r, name)
-	case http.MethodDelete:
-		if err := g.thumbs.Delete(r.Context(), name); err != nil {
-			// It is gone here and will be on the nodes that are named; until then they may show the old one.
-			g.log.Warn("not all nodes have forgotten a picture yet", "name", name, "error", err)
-		}
-		w.WriteHeader(http.StatusNoContent)
-	default:
-		w.Header().Set("Allow", "GET, HEAD, DELETE")
-		http.Error(w, "GET or DELETE", http.StatusMethodNotAllowed)
-	}
-}
-
-func (g gallery) get(w http.ResponseWriter, r *http.Request, name string) {
-	began := time.Now()
-	thumb, here := g.thumbs.Get(name)
-	if !here {
-		// Every request has a deadline: what is behind the cache may be slow, and nobody waits for ever.
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		var err error
-		if thumb, err = g.thumbs.Fetch(ctx, name); err != nil {
-			g.fail(w, name, err)
-			return
-		}
-	}
-	from := "here"
-	if !here {
-		from = "made, or asked for"
-	}
-	w.Header().Set("X-Cache", from)
 	w.Header().Set("X-Took", time.Since(began).Round(time.Microsecond).String())
+	if err != nil {
+		g.fail(w, r, name, err)
+		return
+	}
+	w.Header().Set("X-Made-By", thumb.MadeBy)
 	w.Header().Set("Content-Type", "image/png")
-	_, _ = w.Write(thumb)
+	_, _ = w.Write(thumb.PNG)
 }
 
-func (g gallery) fail(w http.ResponseWriter, name string, err error) {
+// forget is what the service calls that lets users change their pictures.
+func (g gallery) forget(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	name := r.PathValue("name")
+	var unconfirmed *cluster.UnconfirmedError
+	switch err := g.thumbs.Delete(ctx, name); {
+	case err == nil:
+		w.WriteHeader(http.StatusNoContent)
+	case errors.As(err, &unconfirmed):
+		// It is gone on all other nodes, and will be on these; until then they may show the old one.
+		g.log.Warn("not all nodes have forgotten a picture yet", "name", name, "nodes", unconfirmed.Nodes, "error", err)
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		g.fail(w, r, name, err)
+	}
+}
+
+// fail answers in as few words as a stranger needs; the log has the rest: which node, why, and the stack of a panic.
+func (g gallery) fail(w http.ResponseWriter, r *http.Request, name string, err error) {
 	status := http.StatusBadGateway
 	switch {
-	case errors.Is(err, errNoPicture):
-		status = http.StatusNotFound
+	case r.Context().Err() != nil: // the user has left
+		return
+	case errors.Is(err, errNoPicture): // also if it was found out on another node, see cluster.Options.Errors
+		http.Error(w, errNoPicture.Error(), http.StatusNotFound)
+		return
+	case errors.As(err, new(*cluster.KeyError)):
+		status = http.StatusRequestURITooLong
 	case errors.Is(err, cluster.ErrOverloaded), errors.Is(err, cluster.ErrClosed):
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		status = http.StatusGatewayTimeout
 	}
-	g.log.Warn("no thumbnail", "name", name, "error", err)
-	http.Error(w, err.Error(), status)
-}
-
-// A maker makes thumbnails. It takes its time, as decoding a large picture would.
-type maker struct{ work time.Duration }
-
-// make is the cache's Load: it runs once for all who wait, on whatever node they are.
-func (m maker) make(ctx context.Context, name string) ([]byte, error) {
-	if strings.HasPrefix(name, "no-") {
-		return nil, errNoPicture
-	}
-	select {
-	case <-time.After(m.work):
-	case <-ctx.Done(): // everybody who waited has left
-		return nil, context.Cause(ctx)
-	}
-	const size = 64
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	tint := h.Sum32()
-	img := image.NewRGBA(image.Rect(0, 0, size, size))
-	for x := range size {
-		for y := range size {
-			img.SetRGBA(x, y, color.RGBA{uint8(tint + uint32(x)), uint8(tint>>8 + uint32(y)), uint8(tint >> 16), 255}) //nolint:gosec // colours wrap around
-		}
-	}
-	var b bytes.Buffer
-	err := png.Encode(&b, img)
-	return b.Bytes(), err
+	g.log.Warn("request failed", "name", name, "status", status, "error", err)
+	http.Error(w, http.StatusText(status), status)
 }
