@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -153,7 +152,7 @@ func TestKeysClose(t *testing.T) {
 	require.Zero(t, r.Len())
 	require.Equal(t, Stats{Claimed: 100, Released: 100}, u.Stats())
 	_, err := u.Claim(t.Context(), "k")
-	require.ErrorIs(t, err, courier.ErrClosed)
+	require.ErrorIs(t, err, ErrClosed)
 	u.Arrived("a")
 	u.Left("a")
 	require.NoError(t, u.Close(t.Context()), "again")

@@ -27,7 +27,9 @@ func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registr
 // openUnits makes units of some kind on a registry, which are closed with the test.
 func openUnits(tb testing.TB, kind func(Config) Units, c Config) Units {
 	tb.Helper()
-	c.Self, c.Cache = c.Registry.NodeName(), "test"
+	r, ok := c.Registry.(interface{ NodeName() string })
+	require.True(tb, ok)
+	c.Self, c.Cache = r.NodeName(), "test"
 	if c.Lost == nil {
 		c.Lost = func(func(string) bool) {}
 	}
