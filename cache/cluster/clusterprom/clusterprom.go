@@ -1,17 +1,41 @@
 // Package clusterprom shows the counts of a cluster's cache, and of the registry below it, to Prometheus.
 //
-//	prometheus.MustRegister(clusterprom.New("users", users.Stats), clusterprom.NewRegistry(names))
+//	prometheus.MustRegister(clusterprom.New("users", users.Stats), clusterprom.NewRegistry(names.Stats))
 //
 // The metrics of a cache begin with snowfence_cluster_ and have the label cache; those of the registry begin with
-// snowfence_registry_. They are read when Prometheus asks for them; nothing runs meanwhile. No metric has a key or a name for
-// a label. What to look at: local_loads_total, loads that the owner should have done; ask_failures_total by reason, which says
-// why; peer_up, which says who; peers_differing, nodes that were configured otherwise; and
-// snowfence_registry_queue_age_seconds, which grows if news does not get out.
+// snowfence_registry_. They are read when Prometheus asks for them; nothing runs meanwhile.
+//
+// No metric has a key, or a name of the registry, for a label, and none has one for each partition. The only labels whose values
+// are not known beforehand are those of peer, the names of the other nodes. Give nodes names that they keep when they are started
+// again (registry.Config.NodeName), or each start adds series.
+//
+// # What to look at
+//
+//	snowfence_cluster_local_loads_total      loads that the owner should have done; more than a few: why?
+//	snowfence_cluster_ask_failures_total     by reason, why owners did not deliver
+//	snowfence_cluster_peer_up                by peer, which one does not
+//	snowfence_cluster_peer_synced            by peer, 0 for long: it has not heard of deletes
+//	snowfence_cluster_peers_differing        nodes that were configured otherwise, and take no part: should be 0
+//	snowfence_cluster_local_rejected_total   too many loads for others at once: callers got errors
+//	snowfence_cluster_evictions_total        the cache is too small
+//	snowfence_cluster_functions_abandoned    calls of Load that were given up and still run: they hang
+//	snowfence_cluster_refused_total          reason unauthenticated: wrong keys, or somebody who should not be there
+//	snowfence_registry_members               nodes; if they differ from node to node, the cluster is split
+//	snowfence_registry_queue_age_seconds     grows if news does not get out
+//	snowfence_registry_disagreements_total   a resolver is wrong: should be 0
+//
+// What the two stores of a cache do in detail, those of own entries and of copies, is what package cacheprom shows:
+//
+//	cacheprom.New("users-owned", func() cache.Stats { return users.Stats().Owned }, func() int { return users.Stats().OwnedEntries })
 package clusterprom
 
 import (
+	"strconv"
+	"unicode/utf8"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/internal/snapshotprom"
 )
@@ -63,11 +87,17 @@ var cacheMetrics = []metric{
 	counter("resets_total", "Times that this node cleared its cache because it had missed too many deletes.", func(s stats) uint64 { return s.Resets }),
 	gauge("entries", "Entries that this node owns.", func(s stats) int { return s.OwnedEntries }),
 	gauge("copies", "Copies that this node keeps.", func(s stats) int { return s.CopyEntries }),
+	byStore("evictions_total", "Entries and copies that had to go because there was no room, by store.", func(s cache.Stats) uint64 { return s.Evictions }),
+	byStore("expired_total", "Expired entries and copies that were reclaimed, by store.", func(s cache.Stats) uint64 { return s.Expired }),
+	byStore("rejected_total", "Values that were too heavy to be stored, by store.", func(s cache.Stats) uint64 { return s.Rejected }),
+	counter("refreshes_total", "Loads of own entries that were started in the background.", func(s stats) uint64 { return s.Owned.Refreshes }),
+	counter("load_panics_total", "Calls of Load for own entries, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics }),
+	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Owned.CallbackPanics }),
 	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Owned.Courier.Waiting + s.Copies.Courier.Waiting }),
 	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int { return s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned }),
 	gauge("peers", "Other nodes of this cache.", func(s stats) int { return len(s.Peers) }),
 	gauge("peers_differing", "Other nodes that are never asked because they are configured otherwise.", func(s stats) int { return count(s, differs) }),
-	byPeer("peer_up", "Whether another node is asked (1), or passed over since it failed several times (0).", func(p cluster.PeerStats) bool { return p.Breaker != "open" }),
+	byPeer("peer_up", "Whether another node is asked (1), or has failed and not answered since (0).", func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),
 	byPeer("peer_synced", "Whether another node has applied all deletes that are known here.", func(p cluster.PeerStats) bool { return p.Synced }),
 }
 
@@ -90,6 +120,17 @@ func byReason(name, help string, values func(stats) map[string]uint64) metric {
 	}
 }
 
+// byStore is a counter of each of the two stores.
+func byStore(name, help string, value func(cache.Stats) uint64) metric {
+	return metric{
+		Name: prefix + name, Help: help, Kind: prometheus.CounterValue, Labels: []string{"store"},
+		Each: func(s stats, set func(float64, ...string)) {
+			set(float64(value(s.Owned)), "owned")
+			set(float64(value(s.Copies)), "copies")
+		},
+	}
+}
+
 // byPeer is a gauge of 0 or 1 for each node that is asked at all.
 func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 	return metric{
@@ -101,11 +142,19 @@ func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 					value = 1
 				}
 				if !differs(p) {
-					set(value, p.Node)
+					set(value, label(p.Node))
 				}
 			}
 		},
 	}
+}
+
+// label returns the name of a node as a label, which has to be UTF-8. Names are, but who checks those of others is others.
+func label(node string) string {
+	if utf8.ValidString(node) {
+		return node
+	}
+	return strconv.Quote(node)
 }
 
 func differs(p cluster.PeerStats) bool { return p.Differs != "" }

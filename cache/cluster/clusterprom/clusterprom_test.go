@@ -60,7 +60,18 @@ snowfence_cluster_peers{cache="users"} 3
 # TYPE snowfence_cluster_peers_differing gauge
 snowfence_cluster_peers_differing{cache="users"} 1
 `), "snowfence_cluster_peer_synced", "snowfence_cluster_peer_up", "snowfence_cluster_peers", "snowfence_cluster_peers_differing"))
-	require.Contains(t, snapshottest.Text(t, collector), `label:{name:"reason" value:"silent"} counter:{value:3}`)
+	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
+# HELP snowfence_cluster_ask_failures_total Requests that other nodes did not answer with a value or an error of Load, by reason.
+# TYPE snowfence_cluster_ask_failures_total counter
+snowfence_cluster_ask_failures_total{cache="users",reason="busy"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="denied"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="misplaced"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="other_version"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="passed_over"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="rubbish"} 0
+snowfence_cluster_ask_failures_total{cache="users",reason="silent"} 3
+snowfence_cluster_ask_failures_total{cache="users",reason="unreachable"} 0
+`), "snowfence_cluster_ask_failures_total"))
 }
 
 func TestRegistry(t *testing.T) {
