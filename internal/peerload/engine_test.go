@@ -148,8 +148,8 @@ func TestValidate(t *testing.T) {
 		"origin-latency: -1s: want 0 or more":                                                        func(c *Config) { c.OriginLatency = -time.Second },
 		"origin-errors: 2: want a share from 0 to 1":                                                 func(c *Config) { c.OriginErrors = 2 },
 		"start: 0s: want at least 1s, to know what it was like before":                               func(c *Config) { c.Disturb, c.Start = Kill, 0 },
-		"end: 4s: want later than start (4s)":                                                        func(c *Config) { c.Disturb, c.End = Kill, 4*time.Second },
-		"end: 20s: want at most duration (12s)":                                                      func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
+		"end: 5s: want later than start (5s)":                                                        func(c *Config) { c.Disturb, c.End = Kill, 5*time.Second },
+		"end: 20s: want at most duration (15s)":                                                      func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
 		"victims: 3: want at least 1, fewer than nodes":                                              func(c *Config) { c.Disturb, c.Victims = Pause, 3 },
 		"nodes: 1: want at least 2 for --disturb rolling":                                            func(c *Config) { c.Disturb, c.Nodes = Rolling, 1 },
 		"nodes: 1: want at least 2 for --disturb split":                                              func(c *Config) { c.Disturb, c.Nodes = Split, 1 },
@@ -266,6 +266,7 @@ func TestRuns(t *testing.T) {
 	}
 	base := DefaultConfig()
 	base.Duration, base.Start, base.End, base.Rate, base.Keys = 3*time.Second, time.Second, 2*time.Second, 100, 200
+	base.TTL = time.Minute
 	base.Deadline, base.Seed = 5*time.Second, 3
 
 	t.Run("calm", func(t *testing.T) {

@@ -15,7 +15,7 @@ type moment struct {
 // heal returns how long after from, in seconds, the run was back to what it was like before start, and stayed so; it does
 // not exist if it never was. Slots are looked at by two, so that one that is empty by chance says nothing. The range of before
 // is that of the second half of the time before the disturbance (in the first one caches fill), with some room: half as many
-// loads more and 20 per second, twice the latency and 30 ms.
+// loads more and 20 per second, twice the latency and 100 ms.
 func heal(moments []moment, start, from time.Duration) measured.Value {
 	pairs := make([]moment, len(moments)/2)
 	for i := range pairs {
@@ -28,7 +28,7 @@ func heal(moments []moment, start, from time.Duration) measured.Value {
 		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads), max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
 	}
 	most.loads += most.loads/2 + uint64(20*width.Seconds())
-	most.p99 = 2*most.p99 + 30*time.Millisecond
+	most.p99 = 2*most.p99 + 100*time.Millisecond
 	last := -1
 	for i := int(from / width); i < len(pairs); i++ {
 		if p := pairs[i]; p.loads > most.loads || p.errors > most.errors || p.p99 > most.p99 {

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// DefaultConfig is what runs if nothing is said: three nodes, by key and without a cluster, with keys whose TTL is longer than the
-// run, so that each load is one that had to be, or one that was too many.
+// DefaultConfig is what runs if nothing is said: three nodes, by key and without a cluster, with few keys and a short TTL: so that it
+// goes evenly before the disturbance, which then shows.
 func DefaultConfig() Config {
 	return Config{
-		Nodes: 3, Ownerships: []Ownership{ByKey, None}, Duration: 12 * time.Second,
-		Rate: 300, Keys: 1000, Zipf: 1.1, Size: 256,
-		TTL: time.Minute, Capacity: 10_000, Deadline: 2 * time.Second,
+		Nodes: 3, Ownerships: []Ownership{ByKey, None}, Duration: 15 * time.Second,
+		Rate: 300, Keys: 300, Zipf: 1.1, Size: 256,
+		TTL: 3 * time.Second, Capacity: 10_000, Deadline: 2 * time.Second,
 		OriginLatency: 20 * time.Millisecond,
-		Disturb:       Calm, Start: 4 * time.Second, End: 7 * time.Second, Victims: 1, Seed: 1,
+		Disturb:       Calm, Start: 5 * time.Second, End: 9 * time.Second, Victims: 1, Seed: 1,
 	}
 }
 
