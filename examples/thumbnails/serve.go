@@ -50,7 +50,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 
 	n := node{config: c, names: names, thumbs: thumbs, log: log.With("node", c.name())}
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(clusterprom.New("thumbs", thumbs.Stats), clusterprom.NewRegistry(names))
+	metrics.MustRegister(clusterprom.New("thumbs", thumbs.Stats), clusterprom.NewRegistry(names.Stats))
 	mux := http.NewServeMux()
 	mux.Handle("/_cache/", thumbs.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
@@ -62,7 +62,10 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 		fmt.Fprintln(w, "ok") // the registry has been joined and the cache is there, or we would not be here
 	})
 	// No WriteTimeout inside: who waits for a thumbnail that is being made is told so again and again.
-	n.back = &http.Server{Handler: mux, Protocols: cluster.Protocols(), ReadHeaderTimeout: patience}
+	n.back = &http.Server{
+		Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(),
+		ReadHeaderTimeout: patience, IdleTimeout: time.Minute,
+	}
 	n.front = &http.Server{
 		Handler:           gallery{c.name(), thumbs, n.log}.handler(),
 		ReadHeaderTimeout: patience, WriteTimeout: 2 * patience, IdleTimeout: time.Minute,

@@ -2,7 +2,9 @@ package clusterprom_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -20,89 +22,185 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAllIsShown(t *testing.T) {
+	leftOut := []string{
+		"Peers", // see TestPeers
+
+		// Counted by the cluster's cache, too.
+		"Owned.Hits", "Owned.Misses", "Owned.Loads", "Owned.LoadErrors", "Copies.Hits", "Copies.Misses",
+		// Copies are not loaded, but asked for, and OnEviction is not called for them.
+		"Copies.Loads", "Copies.LoadErrors", "Copies.Panics", "Copies.Refreshes", "Copies.CallbackPanics",
+	}
+	for _, store := range []string{"Owned.Courier.", "Copies.Courier."} { // for those: cacheprom over Stats().Owned
+		for _, field := range []string{
+			"Started", "Joined", "Panics", "Goexits", "Timeouts", "Deserted", "Deadlocks", "Overloads", "BackedOff",
+			"AbandonedTotal", "InFlight",
+		} {
+			leftOut = append(leftOut, store+field)
+		}
+	}
 	snapshottest.Fields(t, cluster.Stats{}, func(stats func() cluster.Stats) prometheus.Collector {
 		return clusterprom.New("users", stats)
-	}, "Peers", // see TestPeers
-		"Owned.Hits", "Owned.Misses", "Owned.Loads", "Owned.LoadErrors", // counted by the cluster's cache, too
-		"Owned.Panics", "Owned.Refreshes", "Owned.Evictions", "Owned.Expired", "Owned.Rejected", "Owned.CallbackPanics",
-		"Owned.Courier.Started", "Owned.Courier.Joined", "Owned.Courier.Panics", "Owned.Courier.Goexits", "Owned.Courier.Timeouts",
-		"Owned.Courier.Deserted", "Owned.Courier.Deadlocks", "Owned.Courier.Overloads", "Owned.Courier.BackedOff",
-		"Owned.Courier.AbandonedTotal", "Owned.Courier.InFlight", // for those: cacheprom over Stats().Owned
-		"Copies.Hits", "Copies.Misses", "Copies.Loads", "Copies.LoadErrors", "Copies.Panics", "Copies.Refreshes", "Copies.Evictions",
-		"Copies.Expired", "Copies.Rejected", "Copies.CallbackPanics",
-		"Copies.Courier.Started", "Copies.Courier.Joined", "Copies.Courier.Panics", "Copies.Courier.Goexits", "Copies.Courier.Timeouts",
-		"Copies.Courier.Deserted", "Copies.Courier.Deadlocks", "Copies.Courier.Overloads", "Copies.Courier.BackedOff",
-		"Copies.Courier.AbandonedTotal", "Copies.Courier.InFlight")
+	}, leftOut...)
+}
+
+// Each count is shown under its own name, and there is no metric besides these.
+func TestValues(t *testing.T) {
+	var s cluster.Stats
+	number(reflect.ValueOf(&s).Elem(), new(int))
+	s.Peers = []cluster.PeerStats{{Node: "a", Breaker: "closed", Synced: true}}
+	require.Equal(t, map[string]float64{
+		"hits_total": float64(s.Hits), "copy_hits_total": float64(s.CopyHits), "misses_total": float64(s.Misses),
+		"loads_total": float64(s.Loads), "load_errors_total": float64(s.LoadErrors),
+		"local_loads_total": float64(s.LocalLoads), "local_rejected_total": float64(s.LocalRejected),
+		"load_panics_total": float64(s.Owned.Panics), "refreshes_total": float64(s.Owned.Refreshes),
+		"callback_panics_total":                   float64(s.Owned.CallbackPanics),
+		"asked_total":                             float64(s.Asked),
+		"ask_failures_total reason=silent":        float64(s.AskFailures.Silent),
+		"ask_failures_total reason=unreachable":   float64(s.AskFailures.Unreachable),
+		"ask_failures_total reason=busy":          float64(s.AskFailures.Busy),
+		"ask_failures_total reason=misplaced":     float64(s.AskFailures.Misplaced),
+		"ask_failures_total reason=rubbish":       float64(s.AskFailures.Rubbish),
+		"ask_failures_total reason=other_version": float64(s.AskFailures.OtherVersion),
+		"ask_failures_total reason=denied":        float64(s.AskFailures.Denied),
+		"ask_failures_total reason=passed_over":   float64(s.AskFailures.PassedOver),
+		"served_total":                            float64(s.Served),
+		"served_errors_total":                     float64(s.ServedErrors),
+		"refused_total reason=busy":               float64(s.Refused.Busy),
+		"refused_total reason=misplaced":          float64(s.Refused.Misplaced),
+		"refused_total reason=unauthenticated":    float64(s.Refused.Unauthenticated),
+		"refused_total reason=malformed":          float64(s.Refused.Malformed),
+		"refused_total reason=other_version":      float64(s.Refused.OtherVersion),
+		"names_held":                              float64(s.Held),
+		"names_claimed_total":                     float64(s.Claimed),
+		"names_released_total":                    float64(s.Released),
+		"names_lost_total":                        float64(s.Lost),
+		"deletes_total":                           float64(s.Deletes),
+		"deletes_applied_total":                   float64(s.DeletesApplied),
+		"resets_total":                            float64(s.Resets),
+		"entries":                                 float64(s.OwnedEntries),
+		"copies":                                  float64(s.CopyEntries),
+		"evictions_total store=owned":             float64(s.Owned.Evictions),
+		"evictions_total store=copies":            float64(s.Copies.Evictions),
+		"expired_total store=owned":               float64(s.Owned.Expired),
+		"expired_total store=copies":              float64(s.Copies.Expired),
+		"rejected_total store=owned":              float64(s.Owned.Rejected),
+		"rejected_total store=copies":             float64(s.Copies.Rejected),
+		"callers_waiting":                         float64(s.Owned.Courier.Waiting + s.Copies.Courier.Waiting),
+		"functions_abandoned":                     float64(s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned),
+		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1, "peer_synced peer=a": 1,
+	}, values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_"))
 }
 
 func TestPeers(t *testing.T) {
+	require.Equal(t, 5, reflect.TypeFor[cluster.PeerStats]().NumField(), "a new field: show it, or say here why not")
+	// URL is as good as Node, and longer. What Differs says is in the log; here is how many do.
 	collector := clusterprom.New("users", func() cluster.Stats {
-		return cluster.Stats{
-			AskFailures: cluster.AskFailures{Silent: 3},
-			Peers: []cluster.PeerStats{
-				{Node: "a", Breaker: "closed", Synced: true}, {Node: "b", Breaker: "open"}, {Node: "c", Differs: "slots are 8 there, 16 here"},
-			},
-		}
+		return cluster.Stats{Peers: []cluster.PeerStats{
+			{Node: "a", Breaker: "closed", Synced: true},
+			{Node: "b", Breaker: "open"},
+			{Node: "c", Differs: "slots are 8 there, 16 here"},
+			{Node: "d", Breaker: "half-open", Synced: true},
+			{Node: "\xff", Breaker: "closed"}, // no UTF-8, which would make the whole scrape fail
+		}}
 	})
-	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
-# HELP snowfence_cluster_peer_synced Whether another node has applied all deletes that are known here.
-# TYPE snowfence_cluster_peer_synced gauge
-snowfence_cluster_peer_synced{cache="users",peer="a"} 1
-snowfence_cluster_peer_synced{cache="users",peer="b"} 0
-# HELP snowfence_cluster_peer_up Whether another node is asked (1), or passed over since it failed several times (0).
-# TYPE snowfence_cluster_peer_up gauge
-snowfence_cluster_peer_up{cache="users",peer="a"} 1
-snowfence_cluster_peer_up{cache="users",peer="b"} 0
-# HELP snowfence_cluster_peers Other nodes of this cache.
-# TYPE snowfence_cluster_peers gauge
-snowfence_cluster_peers{cache="users"} 3
-# HELP snowfence_cluster_peers_differing Other nodes that are never asked because they are configured otherwise.
-# TYPE snowfence_cluster_peers_differing gauge
-snowfence_cluster_peers_differing{cache="users"} 1
-`), "snowfence_cluster_peer_synced", "snowfence_cluster_peer_up", "snowfence_cluster_peers", "snowfence_cluster_peers_differing"))
-	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
-# HELP snowfence_cluster_ask_failures_total Requests that other nodes did not answer with a value or an error of Load, by reason.
-# TYPE snowfence_cluster_ask_failures_total counter
-snowfence_cluster_ask_failures_total{cache="users",reason="busy"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="denied"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="misplaced"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="other_version"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="passed_over"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="rubbish"} 0
-snowfence_cluster_ask_failures_total{cache="users",reason="silent"} 3
-snowfence_cluster_ask_failures_total{cache="users",reason="unreachable"} 0
-`), "snowfence_cluster_ask_failures_total"))
-}
-
-func TestRegistry(t *testing.T) {
-	r, err := registry.Open(t.Context(), registry.Config{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, r.Close()) }()
-	for i := range 5 {
-		_, err := r.Register(t.Context(), fmt.Sprint("name", i), nil)
-		require.NoError(t, err)
-	}
-	collector := clusterprom.NewRegistry(r)
-	snapshottest.Text(t, collector)
-	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
-# HELP snowfence_registry_members Nodes that are seen, this one included.
-# TYPE snowfence_registry_members gauge
-snowfence_registry_members 1
-# HELP snowfence_registry_registrations Names that this node holds.
-# TYPE snowfence_registry_registrations gauge
-snowfence_registry_registrations 5
-`), "snowfence_registry_members", "snowfence_registry_registrations"))
+	all := values(t, collector, "snowfence_cluster_peer")
+	require.Equal(t, map[string]float64{
+		"s": 5, "s_differing": 1,
+		"_up peer=a": 1, "_up peer=b": 0, "_up peer=d": 0, `_up peer="\xff"`: 1,
+		"_synced peer=a": 1, "_synced peer=b": 0, "_synced peer=d": 1, `_synced peer="\xff"`: 0,
+	}, all)
 }
 
 func Example() {
-	names, err := registry.Open(context.Background(), registry.Config{})
+	ctx := context.Background()
+	names, err := registry.Open(ctx, registry.Config{NodeName: "web-1"})
 	if err != nil {
 		panic(err)
 	}
 	defer names.Close()
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(clusterprom.NewRegistry(names)) // and clusterprom.New("users", users.Stats)
-	n, err := testutil.GatherAndCount(metrics, "snowfence_registry_members")
-	fmt.Println(n, err)
-	// Output: 1 <nil>
+	users, err := cluster.New(cluster.Options[string]{
+		Registry: names,
+		URL:      "http://127.0.0.1:8080/_cache",
+		Load:     func(_ context.Context, key string) (string, error) { return "the user " + key, nil },
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer users.Close()
+
+	metrics := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	metrics.MustRegister(clusterprom.New("users", users.Stats), clusterprom.NewRegistry(names.Stats))
+
+	_, err1 := users.Fetch(ctx, "42")
+	_, err2 := users.Fetch(ctx, "42")
+	families, err3 := metrics.Gather()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		panic(err)
+	}
+	for _, f := range families {
+		switch m := f.GetMetric()[0]; f.GetName() {
+		case "snowfence_cluster_hits_total", "snowfence_cluster_loads_total":
+			fmt.Println(f.GetName(), m.GetCounter().GetValue())
+		case "snowfence_registry_registrations":
+			fmt.Println(f.GetName(), m.GetGauge().GetValue())
+		}
+	}
+	// Output:
+	// snowfence_cluster_hits_total 1
+	// snowfence_cluster_loads_total 1
+	// snowfence_registry_registrations 1
+}
+
+// values returns all values of a collector by name and labels, without prefix and the label cache. What is shown is linted.
+func values(t *testing.T, c prometheus.Collector, prefix string) map[string]float64 {
+	t.Helper()
+	gathered := prometheus.NewPedanticRegistry()
+	require.NoError(t, gathered.Register(c))
+	problems, err := testutil.GatherAndLint(gathered)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	families, err := gathered.Gather()
+	require.NoError(t, err)
+	all := make(map[string]float64)
+	for _, f := range families {
+		short, ours := strings.CutPrefix(f.GetName(), prefix)
+		if !ours {
+			continue
+		}
+		require.NotEmpty(t, f.GetHelp())
+		for _, m := range f.GetMetric() {
+			name := short
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "cache" {
+					require.Equal(t, "users", l.GetValue())
+				} else {
+					name += " " + l.GetName() + "=" + l.GetValue()
+				}
+			}
+			all[name] = m.GetGauge().GetValue()
+			if m.Counter != nil {
+				require.Regexp(t, "_total$", f.GetName())
+				all[name] = m.GetCounter().GetValue()
+			} else {
+				require.NotRegexp(t, "_total$", f.GetName())
+			}
+		}
+	}
+	return all
+}
+
+// number gives each number in a struct a value of its own, which is not 0.
+func number(v reflect.Value, last *int) {
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			number(v.Field(i), last)
+		}
+	case v.CanInt():
+		*last++
+		v.SetInt(int64(*last))
+	case v.CanUint():
+		*last++
+		v.SetUint(uint64(*last)) //nolint:gosec // not negative
+	}
 }
