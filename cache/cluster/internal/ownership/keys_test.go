@@ -2,6 +2,8 @@ package ownership
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,68 +78,122 @@ func TestLongKeys(t *testing.T) {
 	}
 }
 
-// A name is given up once its key has been gone for IdleRelease, and not while it is there.
-func TestIdleRelease(t *testing.T) {
-	const idle = 50 * time.Millisecond
-	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: idle})
-	u.SetMembers([]string{"a"})
-	claim := func(key string) {
-		_, err := u.Claim(t.Context(), key)
-		require.NoError(t, err)
+// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told. It is told of all that were lost
+// while it was busy in one call.
+func TestConflict(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		t.Run(fmt.Sprintf("LostKeys=%v", single), func(t *testing.T) {
+			const n = 300
+			a, b := openRegistry(t, "a"), openRegistry(t, "b")
+			var calls atomic.Int64
+			var lost sync.Map
+			busy := make(chan struct{})
+			told := func(keys []string) {
+				for _, key := range keys {
+					_, twice := lost.LoadOrStore(key, true)
+					assert.False(t, twice)
+				}
+				if calls.Add(1) == 1 {
+					<-busy
+				}
+			}
+			c := Config{IdleRelease: time.Hour, Lost: func(match func(string) bool) {
+				assert.False(t, match("other"))
+				var keys []string
+				for i := range n {
+					if key := fmt.Sprint("key", i); match(key) {
+						keys = append(keys, key)
+					}
+				}
+				told(keys)
+			}}
+			if single {
+				c.LostKeys, c.Lost = told, func(func(string) bool) { t.Error("not this one") }
+			}
+			c.Registry = a
+			ua := openUnits(t, NewKeys, c)
+			c.Registry = b
+			ub := openUnits(t, NewKeys, c)
+			for _, u := range []Units{ua, ub} { // b's are newer: a loses all
+				u.SetMembers([]string{"a", "b"})
+				for i := range n {
+					_, err := u.Claim(t.Context(), fmt.Sprint("key", i))
+					require.NoError(t, err)
+					u.Arrived(fmt.Sprint("key", i))
+				}
+			}
+			_, err := b.Join(t.Context(), a.Addr())
+			require.NoError(t, err)
+			soon(t, "all conflicts are settled", func() bool { return ua.Stats().Lost == n })
+			require.Equal(t, Stats{Claimed: n, Lost: n}, ua.Stats())
+			require.Equal(t, Stats{Held: n, Claimed: n}, ub.Stats())
+			close(busy)
+			soon(t, "the loser is told of all", func() bool {
+				count := 0
+				lost.Range(func(any, any) bool { count++; return true })
+				return count == n
+			})
+			require.EqualValues(t, 2, calls.Load())
+			for i := range n {
+				require.Equal(t, Owner{"b", true}, ua.Owner(fmt.Sprint("key", i)))
+			}
+			owner, err := ua.Claim(t.Context(), "key0")
+			require.NoError(t, err)
+			require.Equal(t, Owner{"b", true}, owner)
+		})
 	}
-	claim("kept")
-	u.Arrived("kept")
-	claim("hot")
-	u.Arrived("hot")
-	claim("failed") // its load failed: nothing arrived
-	claim("evicted")
-	u.Arrived("evicted")
-	u.Left("evicted")
-	u.Left("evicted")
-	u.Left("never heard of")
-	for range 20 { // it comes and goes, faster than it is idle
-		u.Left("hot")
-		time.Sleep(idle / 10)
-		u.Arrived("hot")
-	}
-	soon(t, "the idle ones are given up", func() bool { return u.Stats().Released == 2 })
-	require.True(t, u.Owner("kept").Held)
-	require.True(t, u.Owner("hot").Held)
-	require.False(t, u.Owner("failed").Held)
-	require.False(t, u.Owner("evicted").Held)
-	u.Left("kept")
-	u.Left("hot")
-	soon(t, "so are the others, later", func() bool { return u.Stats().Held == 0 })
-	soon(t, "their names are free", func() bool { return r.Len() == 0 })
-	claim("kept")
-	require.Equal(t, 1, u.Stats().Held, "and can be claimed again")
 }
 
-// Two nodes that did not see each other hold a key; when they meet, one of them is told that it has lost it.
-func TestConflict(t *testing.T) {
+// A conflict that is lost while its name is being given up is told all the same, and one that was claimed anew meanwhile is not
+// given up for the end of the one before.
+func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
-	var lost atomic.Int64
-	told := func(match func(string) bool) {
-		lost.Add(1)
-		assert.True(t, match("k"))
-		assert.False(t, match("other"))
-	}
-	ua := openUnits(t, NewKeys, Config{Registry: a, IdleRelease: time.Hour, Lost: told})
-	ub := openUnits(t, NewKeys, Config{Registry: b, IdleRelease: time.Hour, Lost: told})
-	for _, u := range []Units{ua, ub} {
-		u.SetMembers([]string{"a", "b"})
-		_, err := u.Claim(t.Context(), "k")
-		require.NoError(t, err)
-		u.Arrived("k")
-	}
-	_, err := b.Join(t.Context(), a.Addr())
+	told := make(chan struct{}, 10)
+	u := openUnits(t, NewKeys, Config{Registry: a, LostKeys: func(keys []string) {
+		assert.Equal(t, []string{"k"}, keys)
+		told <- struct{}{}
+	}})
+	u.SetMembers([]string{"a", "b"})
+	mustClaim(t, u, "k")
+	k, ok := u.(*keys)
+	require.True(t, ok)
+	s := k.holdings.shard("k")
+	s.mu.Lock()
+	have := s.units["k"]
+	s.mu.Unlock()
+	require.True(t, have.forget(), "as if its func had not run yet")
+	other, err := b.Register(t.Context(), "cache/test/key/k", nil)
 	require.NoError(t, err)
-	soon(t, "the loser is told", func() bool { return lost.Load() == 1 })
-	soon(t, "both agree", func() bool { return ua.Owner("k") == ub.Owner("k") && ua.Owner("k").Held })
-	require.Equal(t, 1, ua.Stats().Held+ub.Stats().Held)
-	require.EqualValues(t, 1, ua.Stats().Lost+ub.Stats().Lost)
-	require.EqualValues(t, 1, lost.Load())
+	_, err = b.Join(t.Context(), a.Addr())
+	require.NoError(t, err)
+	soon(t, "the conflict is settled", func() bool { return have.registration.Context().Err() != nil })
+	require.NoError(t, other.Release())
+	soon(t, "it is free", func() bool { return !u.Owner("k").Held })
+	mustClaim(t, u, "k")
+	<-told
+	k.holdings.ended(s, have)
+	require.Equal(t, Stats{Held: 1, Claimed: 2, Lost: 1}, u.Stats())
+	require.True(t, u.Owner("k").Held)
+}
+
+// Close waits for who is being told of a loss, but not for longer than it may.
+func TestCloseWaitsForLost(t *testing.T) {
+	r := openRegistry(t, "a")
+	busy, begun := make(chan struct{}), make(chan struct{})
+	u, ok := openUnits(t, NewKeys, Config{Registry: r, LostKeys: func([]string) {
+		close(begun)
+		<-busy
+	}}).(*keys)
+	require.True(t, ok)
+	u.holdings.losses.add("k")
+	<-begun
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("tired")
+	cancel(why)
+	require.ErrorIs(t, u.Close(ctx), why)
+	u.holdings.losses.add("later") // would close begun again
+	close(busy)
+	require.NoError(t, u.Close(t.Context()))
 }
 
 func TestKeysClose(t *testing.T) {
@@ -171,14 +227,4 @@ func TestRegistryCloses(t *testing.T) {
 	_, err = u.Claim(t.Context(), "k")
 	require.ErrorIs(t, err, registry.ErrClosed)
 	require.Zero(t, u.Stats().Lost)
-}
-
-func TestClaimEndsWithItsCaller(t *testing.T) {
-	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := u.Claim(ctx, "k"); err != nil { // it may have been quicker
-		require.ErrorIs(t, err, context.Canceled)
-	}
 }

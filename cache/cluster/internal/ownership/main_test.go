@@ -2,9 +2,14 @@ package ownership
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -18,14 +23,16 @@ const patience = 20 * time.Second
 // openRegistry opens a node of its own or of the cluster of a seed.
 func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registry {
 	tb.Helper()
-	r, err := registry.Open(tb.Context(), registry.Config{NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond})
+	r, err := registry.Open(tb.Context(), registry.Config{
+		NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
+	})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
 	return r
 }
 
 // openUnits makes units of some kind on a registry, which are closed with the test.
-func openUnits(tb testing.TB, kind func(Config) Units, c Config) Units {
+func openUnits[U Units](tb testing.TB, make func(Config) U, c Config) U {
 	tb.Helper()
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
@@ -33,7 +40,7 @@ func openUnits(tb testing.TB, kind func(Config) Units, c Config) Units {
 	if c.Lost == nil {
 		c.Lost = func(func(string) bool) {}
 	}
-	u := kind(c)
+	u := make(c)
 	tb.Cleanup(func() { require.NoError(tb, u.Close(context.Background())) })
 	return u
 }
@@ -41,4 +48,54 @@ func openUnits(tb testing.TB, kind func(Config) Units, c Config) Units {
 func soon(tb testing.TB, what string, is func() bool) {
 	tb.Helper()
 	require.Eventually(tb, is, patience, 2*time.Millisecond, what)
+}
+
+// bubble runs f with a registry of one node, without sockets, in a synctest bubble.
+func bubble(t *testing.T, f func(t *testing.T, r *gated)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r, err := registry.Open(t.Context(), registry.Config{
+			NodeName: "a", Partitions: 1, Transport: new(memberlist.MockNetwork).NewTransport("a"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, r.Close()) }()
+		f(t, &gated{Registry: r})
+	})
+}
+
+// gated is a registry that can be made to wait, as one whose queues are full, and be told what to answer.
+type gated struct {
+	*registry.Registry
+	registers atomic.Int64                                                      // calls of Register
+	shut      atomic.Pointer[chan struct{}]                                     // Register waits for it
+	lookup    atomic.Pointer[func(name string) (claim registry.Claim, ok bool)] // in place of Lookup
+}
+
+// jam has Register wait until the result is called.
+func (g *gated) jam() (open func()) {
+	gate := make(chan struct{})
+	g.shut.Store(&gate)
+	return func() {
+		g.shut.Store(nil)
+		close(gate)
+	}
+}
+
+func (g *gated) Register(ctx context.Context, name string, meta []byte) (*registry.Registration, error) {
+	g.registers.Add(1)
+	if gate := g.shut.Load(); gate != nil {
+		select {
+		case <-*gate:
+		case <-ctx.Done():
+			return nil, &registry.OverloadedError{Name: name, Err: context.Cause(ctx)}
+		}
+	}
+	return g.Registry.Register(ctx, name, meta)
+}
+
+func (g *gated) Lookup(name string) (registry.Claim, bool) {
+	if f := g.lookup.Load(); f != nil {
+		return (*f)(name)
+	}
+	return g.Registry.Lookup(name)
 }
