@@ -4,22 +4,71 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cacheprom"
 	"github.com/snowfence/snowfence/internal/snapshotprom/snapshottest"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 func TestAllIsShown(t *testing.T) {
 	snapshottest.Fields(t, cache.Stats{}, func(stats func() cache.Stats) prometheus.Collector {
 		return cacheprom.New("users", stats, func() int { return 0 })
 	}, "Courier.Panics") // shown as Panics
+}
+
+// Each count is shown under its own name, and there is no metric besides these.
+func TestNames(t *testing.T) {
+	var s cache.Stats
+	n := uint64(0)
+	for _, v := range []reflect.Value{reflect.ValueOf(&s).Elem(), reflect.ValueOf(&s.Courier).Elem()} {
+		for i := range v.NumField() {
+			n++
+			if f := v.Field(i); f.CanUint() {
+				f.SetUint(n)
+			} else if f.CanInt() {
+				f.SetInt(int64(n)) //nolint:gosec // small
+			}
+		}
+	}
+	want := map[string]uint64{
+		"hits_total": s.Hits, "misses_total": s.Misses, "loads_total": s.Loads, "load_errors_total": s.LoadErrors,
+		"load_panics_total": s.Panics, "refreshes_total": s.Refreshes, "evictions_total": s.Evictions,
+		"expired_total": s.Expired, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
+		"flights_total": s.Courier.Started, "flights_joined_total": s.Courier.Joined,
+		"flights_timed_out_total": s.Courier.Timeouts, "flights_deserted_total": s.Courier.Deserted,
+		"goexits_total": s.Courier.Goexits, "deadlocks_total": s.Courier.Deadlocks,
+		"overloads_total": s.Courier.Overloads, "backed_off_total": s.Courier.BackedOff,
+		"functions_abandoned_total": s.Courier.AbandonedTotal,
+	}
+	gauges := map[string]int{
+		"entries": 1234, "flights": s.Courier.InFlight, "callers_waiting": s.Courier.Waiting, "functions_abandoned": s.Courier.Abandoned,
+	}
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(t, registry.Register(cacheprom.New("users", func() cache.Stats { return s }, func() int { return 1234 })))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	require.Len(t, families, len(want)+len(gauges))
+	for _, f := range families {
+		name := strings.TrimPrefix(f.GetName(), "snowfence_cache_")
+		require.Len(t, f.GetMetric(), 1)
+		if m := f.GetMetric()[0]; m.Counter != nil {
+			require.Contains(t, want, name)
+			require.EqualValues(t, want[name], m.GetCounter().GetValue(), name)
+		} else {
+			require.Contains(t, gauges, name)
+			require.EqualValues(t, gauges[name], m.GetGauge().GetValue(), name)
+		}
+	}
 }
 
 func TestValues(t *testing.T) {
@@ -44,7 +93,7 @@ snowfence_cache_loads_total{cache="users"} 1
 `), "snowfence_cache_entries", "snowfence_cache_hits_total", "snowfence_cache_loads_total"))
 }
 
-// Whoever shows a cache to Prometheus links no cluster.
+// Whoever shows a cache to Prometheus links no cluster, and who does not show it links no metrics.
 func TestDependencies(t *testing.T) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
@@ -57,23 +106,39 @@ func TestDependencies(t *testing.T) {
 		return string(out)
 	}
 	require.NotContains(t, linked("/cache/cacheprom"), "memberlist")
-	for _, path := range []string{"/cache/cluster", "/registry"} {
-		require.NotContains(t, linked(path), "prometheus/client_golang")
+	for _, path := range []string{"/cache", "/cache/cluster", "/registry"} {
+		require.NotContains(t, linked(path), "prometheus")
 		require.NotContains(t, linked(path), "opentelemetry")
 	}
+	require.Contains(t, linked("/cache/cacheprom"), "prometheus", "what is looked for is spelled right")
 }
 
 func ExampleNew() {
-	c, err := cache.New(cache.Options[string, string]{})
+	users, err := cache.New(cache.Options[string, string]{})
 	if err != nil {
 		panic(err)
 	}
-	defer c.Close()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(cacheprom.New("users", c.Stats, c.Len))
+	defer users.Close()
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	registry.MustRegister(cacheprom.New("users", users.Stats, users.Len))
 
-	c.Set("42", "Ada")
-	n, err := testutil.GatherAndCount(registry, "snowfence_cache_entries")
-	fmt.Println(n, err)
-	// Output: 1 <nil>
+	users.Set("42", "Ada")
+	users.Get("42")
+	users.Get("43")
+	families, err := registry.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range families {
+		switch m := f.GetMetric()[0]; f.GetName() {
+		case "snowfence_cache_hits_total", "snowfence_cache_misses_total":
+			fmt.Println(f.GetName(), m.GetCounter().GetValue())
+		case "snowfence_cache_entries":
+			fmt.Println(f.GetName(), m.GetGauge().GetValue())
+		}
+	}
+	// Output:
+	// snowfence_cache_entries 1
+	// snowfence_cache_hits_total 1
+	// snowfence_cache_misses_total 1
 }

@@ -3,7 +3,11 @@
 //	cluster.New(cluster.Options[*User]{…, Propagator: clusterotel.New(otel.GetTextMapPropagator())})
 //
 // A span that Load starts on the owner is then a child of the one that was current in the context of the first caller, on
-// whatever node that was. Only OpenTelemetry's API is linked, no exporter.
+// whatever node that was; those who join its flight are in other traces. Baggage travels as well if the propagator carries it,
+// which is then sent to other nodes as it is: what a user can put into it, Load can see.
+//
+// A service that has set no global propagator gets one from OpenTelemetry that does nothing, and no trace crosses; see
+// otel.SetTextMapPropagator. Only OpenTelemetry's API is linked, no exporter.
 package clusterotel
 
 import (
@@ -15,8 +19,13 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches.
-func New(p propagation.TextMapPropagator) cluster.Propagator { return propagator{p} }
+// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches. It panics if p is nil.
+func New(p propagation.TextMapPropagator) cluster.Propagator {
+	if p == nil {
+		panic("clusterotel: nil TextMapPropagator")
+	}
+	return propagator{p}
+}
 
 type propagator struct{ p propagation.TextMapPropagator }
 

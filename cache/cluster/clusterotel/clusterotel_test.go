@@ -3,15 +3,25 @@ package clusterotel_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/goleak"
 
+	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterotel"
+	"github.com/snowfence/snowfence/registry"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSpanContextCrosses(t *testing.T) {
 	p := clusterotel.New(propagation.TraceContext{})
@@ -31,10 +41,117 @@ func TestSpanContextCrosses(t *testing.T) {
 	require.False(t, trace.SpanContextFromContext(p.Extract(t.Context(), make(http.Header))).IsValid())
 }
 
+func TestNil(t *testing.T) {
+	require.PanicsWithValue(t, "clusterotel: nil TextMapPropagator", func() { clusterotel.New(nil) })
+}
+
+// heard is what Load found in its context.
+type heard struct {
+	node    string
+	span    trace.SpanContext
+	baggage string
+}
+
+// With two nodes, the trace of a caller is that of Load, whichever node calls it. Signed requests carry it as well.
+func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
+	for name, keys := range map[string][][]byte{"plain": nil, "signed": {make([]byte, cluster.MinSharedKey)}} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			loads := make(map[string]heard) // by key
+			a := startNode(t, "a", nil, keys, func(ctx context.Context, key, node string) {
+				mu.Lock()
+				defer mu.Unlock()
+				loads[key] = heard{node, trace.SpanContextFromContext(ctx), baggage.FromContext(ctx).Member("user").Value()}
+			})
+			b := startNode(t, "b", []string{a.names.Addr()}, keys, a.load)
+			for _, n := range []*node{a, b} {
+				require.Eventually(t, func() bool {
+					peers := n.Stats().Peers
+					return len(peers) == 1 && peers[0].Synced
+				}, 20*time.Second, 5*time.Millisecond)
+			}
+
+			here, there := 0, 0
+			for i := 1; i < 1000 && (here == 0 || there == 0); i++ {
+				key := strconv.Itoa(i)
+				span := trace.NewSpanContext(trace.SpanContextConfig{
+					TraceID: trace.TraceID{byte(i), byte(i >> 8), 1}, SpanID: trace.SpanID{byte(i), 7}, TraceFlags: trace.FlagsSampled,
+				})
+				member, err := baggage.NewMember("user", "u"+key)
+				require.NoError(t, err)
+				bag, err := baggage.New(member)
+				require.NoError(t, err)
+				ctx := baggage.ContextWithBaggage(trace.ContextWithSpanContext(t.Context(), span), bag)
+				_, err = a.Fetch(ctx, key)
+				require.NoError(t, err)
+
+				mu.Lock()
+				got := loads[key]
+				mu.Unlock()
+				if got.node == "a" {
+					here++
+				} else {
+					there++
+				}
+				require.Equal(t, span.TraceID(), got.span.TraceID(), "on %s", got.node)
+				require.Equal(t, span.SpanID(), got.span.SpanID())
+				require.Equal(t, got.node == "b", got.span.IsRemote())
+				require.Equal(t, "u"+key, got.baggage)
+			}
+			require.NotZero(t, here)
+			require.NotZero(t, there)
+		})
+	}
+}
+
+type node struct {
+	*cluster.Cache[string]
+	names *registry.Registry
+	load  func(ctx context.Context, key, node string)
+}
+
+func startNode(t *testing.T, name string, seeds []string, keys [][]byte, load func(ctx context.Context, key, node string)) *node {
+	t.Helper()
+	names, err := registry.Open(t.Context(), registry.Config{NodeName: name, Seeds: seeds})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, names.Close()) })
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c, err := cluster.New(cluster.Options[string]{
+		Registry: names, URL: "http://" + listener.Addr().String(), SharedKeys: keys,
+		Load: func(ctx context.Context, key string) (string, error) {
+			load(ctx, key, name)
+			return "the user " + key, nil
+		},
+		PeerTimeout: 5 * time.Second, // on a busy machine as well
+		Propagator: clusterotel.New(propagation.NewCompositeTextMapPropagator(
+			propagation.TraceContext{}, propagation.Baggage{})),
+	})
+	require.NoError(t, err)
+	server := &http.Server{Handler: c.Handler(), Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, c.Close())
+		require.NoError(t, server.Close())
+		<-served
+	})
+	return &node{c, names, load}
+}
+
 func Example() {
 	p := clusterotel.New(propagation.TraceContext{}) // goes into cluster.Options.Propagator
-	header := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
-	ctx := p.Extract(context.Background(), header)
+
+	// What the cache does with it: on the node that asks,
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
+	request := make(http.Header)
+	p.Inject(trace.ContextWithSpanContext(context.Background(), span), request)
+
+	// and on the owner, for the context of Load.
+	ctx := p.Extract(context.Background(), request)
 	fmt.Println(trace.SpanContextFromContext(ctx).TraceID())
-	// Output: 0af7651916cd43dd8448eb211c80319c
+	// Output: 01000000000000000000000000000000
 }

@@ -169,14 +169,15 @@ func values(t *testing.T, c prometheus.Collector, prefix string) map[string]floa
 		}
 		require.NotEmpty(t, f.GetHelp())
 		for _, m := range f.GetMetric() {
-			name := short
+			words := []string{short}
 			for _, l := range m.GetLabel() {
 				if l.GetName() == "cache" {
 					require.Equal(t, "users", l.GetValue())
 				} else {
-					name += " " + l.GetName() + "=" + l.GetValue()
+					words = append(words, l.GetName()+"="+l.GetValue())
 				}
 			}
+			name := strings.Join(words, " ")
 			all[name] = m.GetGauge().GetValue()
 			if m.Counter != nil {
 				require.Regexp(t, "_total$", f.GetName())
