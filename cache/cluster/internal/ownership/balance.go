@@ -59,7 +59,8 @@ func (s *slots) round(late bool) (view, bool) {
 	if late {
 		s.quiet = time.Now()
 	}
-	return s.look(), time.Since(s.quiet) >= s.c.Settle
+	calm := time.Since(s.quiet) >= s.c.Settle // before looking: it may be stopped just then
+	return s.look(), calm
 }
 
 // claimOpen claims the slots that nobody holds and that are to be this node's.

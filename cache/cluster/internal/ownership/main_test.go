@@ -32,7 +32,7 @@ func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registr
 }
 
 // openUnits makes units of some kind on a registry, which are closed with the test.
-func openUnits[U Units](tb testing.TB, make func(Config) U, c Config) U {
+func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
 	tb.Helper()
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
@@ -40,7 +40,7 @@ func openUnits[U Units](tb testing.TB, make func(Config) U, c Config) U {
 	if c.Lost == nil {
 		c.Lost = func(func(string) bool) {}
 	}
-	u := make(c)
+	u := newUnits(c)
 	tb.Cleanup(func() { require.NoError(tb, u.Close(context.Background())) })
 	return u
 }

@@ -88,6 +88,34 @@ func TestPlanIsStable(t *testing.T) {
 	})
 }
 
+// The plan stays the same while it is carried out, one slot at a time in any order: so nodes that look at different moments agree on
+// who is to claim a slot.
+func TestPlanWhileItIsCarriedOut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		holders, nodes := situation(t)
+		list := listOf(nodes...)
+		targets := plan(holders, list)
+		var twice []int // each slot
+		for i := range 2 * len(holders) {
+			twice = append(twice, i/2)
+		}
+		moves := 0
+		for _, slot := range rapid.Permutation(twice).Draw(t, "slots") {
+			was := holders[slot]
+			switch _, member := slices.BinarySearch(list.nodes, was); {
+			case was == targets[slot]:
+			case member:
+				holders[slot] = "" // it is handed over
+			default:
+				holders[slot] = targets[slot] // it is claimed
+				moves++
+			}
+			require.Equal(t, targets, plan(holders, list), "slot %d of %q", slot, was)
+		}
+		require.LessOrEqual(t, moves, len(holders), "none moves twice")
+	})
+}
+
 func TestPlanWithoutMembers(t *testing.T) {
 	require.Equal(t, []string{"", ""}, plan([]string{"a", ""}, &memberList{}))
 }
@@ -122,4 +150,27 @@ func TestHomeAllocatesNothing(t *testing.T) {
 	var m members
 	m.set([]string{"a", "b", "c"})
 	require.Zero(t, testing.AllocsPerRun(100, func() { m.home("some key") }))
+}
+
+func TestShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		givers := rapid.SliceOfN(rapid.IntRange(0, 200), 1, 9).Draw(t, "givers")
+		most := rapid.IntRange(1, 100).Draw(t, "most")
+		all := 0
+		for _, mine := range givers {
+			all += mine
+		}
+		given, none := 0, 0
+		for _, mine := range givers {
+			n := share(mine, all, most)
+			require.LessOrEqual(t, n, mine)
+			require.True(t, n > 0 || mine == 0, "it goes on")
+			if mine == 0 {
+				none++
+			}
+			given += n
+		}
+		require.GreaterOrEqual(t, given, min(all, most))
+		require.LessOrEqual(t, given, max(min(all, most), most+len(givers)-none-1), "but for one each that is begun")
+	})
 }

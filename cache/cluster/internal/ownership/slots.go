@@ -13,7 +13,9 @@ import (
 
 // NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what package partition makes
 // of a key.
-func NewSlots(c Config) Units {
+func NewSlots(c Config) Units { return newSlots(c) }
+
+func newSlots(c Config) *slots {
 	c = c.withDefaults()
 	s := &slots{c: c}
 	s.places, _ = partition.New(c.Slots) // the number has been checked

@@ -3,13 +3,17 @@ package ownership
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/partition"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -155,42 +159,205 @@ func TestSlotsClose(t *testing.T) {
 	require.Equal(t, Stats{Claimed: testSlots, Released: testSlots}, a.Stats())
 }
 
-func TestRing(t *testing.T) {
-	var lost atomic.Pointer[func(string) bool]
-	u := NewRing(Config{Self: "a", Lost: func(match func(string) bool) { lost.Store(&match) }})
-	require.Equal(t, Owner{}, u.Owner("k"))
-	u.SetMembers([]string{"a", "b", "c"})
-	require.Nil(t, lost.Load(), "there was nothing to lose")
-	counts, before := make(map[string]int), make(map[string]string)
-	for i := range 3000 {
-		key := fmt.Sprint("key", i)
-		owner := u.Owner(key)
-		require.True(t, owner.Held)
-		counts[owner.Node]++
-		before[key] = owner.Node
+// restart has a node close, if it has not, and start anew; it returns the new one.
+func (n *slotNode) restart(t *testing.T, seeds ...string) *slotNode {
+	t.Helper()
+	require.NoError(t, n.Close(context.Background()))
+	require.NoError(t, n.r.Leave(t.Context()))
+	require.NoError(t, n.r.Close())
+	return openSlots(t, n.r.NodeName(), seeds...)
+}
+
+// In a rolling restart each node's slots go to others and come back, and no others move.
+func TestSlotsInARollingRestart(t *testing.T) {
+	nodes := []*slotNode{openSlots(t, "a")}
+	for _, name := range []string{"b", "c"} {
+		nodes = append(nodes, openSlots(t, name, nodes[0].r.Addr()))
 	}
-	for node, n := range counts {
-		require.InDelta(t, 1000, n, 400, node)
-	}
-	u.SetMembers([]string{"a", "b", "c", "d"})
-	moved := 0
-	for key, was := range before {
-		is := u.Owner(key).Node
-		if is != was {
-			require.Equal(t, "d", is)
-			moved++
+	together(nodes...)
+	even(t, nodes...)
+	for i := range nodes {
+		others := slices.Delete(slices.Clone(nodes), i, i+1)
+		before, lost := claimed(others...), int64(0)
+		for _, n := range others {
+			lost += n.lost.Load()
 		}
-		told := (*lost.Load())(key)
-		assert.Equal(t, told, is != "a", "%s: told that it is lost", key)
+		require.NoError(t, nodes[i].Close(context.Background()))
+		together(others...)
+		even(t, others...)
+		require.EqualValues(t, testSlots/3, claimed(others...)-before, "its slots went to the others")
+		for _, n := range others {
+			lost -= n.lost.Load()
+		}
+		require.Zero(t, lost, "none of theirs moved")
+
+		nodes[i] = nodes[i].restart(t, others[0].r.Addr())
+		together(nodes...)
+		even(t, nodes...)
+		require.EqualValues(t, testSlots/3, claimed(others...)-before, "no slot went from one of the others to the other")
+		require.EqualValues(t, testSlots/3, nodes[i].Stats().Claimed, "and each came back once")
 	}
-	require.InDelta(t, 750, moved, 400)
-	claim, err := u.Claim(t.Context(), "key1")
+}
+
+// A node that is back before the members were the same for a while finds its slots free, and nothing else has moved.
+func TestSlotsOfAQuickRestart(t *testing.T) {
+	c := Config{Slots: testSlots, Settle: time.Hour, Round: time.Hour} // rounds are made by hand
+	open := func(name string, seeds ...string) (*registry.Registry, *slots) {
+		r := openRegistry(t, name, seeds...)
+		c.Registry = r
+		return r, openUnits(t, newSlots, c)
+	}
+	round := func(list ...*slots) {
+		for _, s := range list {
+			v, _ := s.round(false)
+			s.claimOpen(v)
+		}
+		for _, s := range list {
+			soon(t, "all see all", func() bool {
+				v, _ := s.round(false)
+				return !slices.Contains(v.holders, "")
+			})
+		}
+	}
+	ra, a := open("a")
+	rb, b := open("b", ra.Addr())
+	a.SetMembers([]string{"a", "b"})
+	b.SetMembers([]string{"b", "a"})
+	round(a, b)
+	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, a.Stats())
+	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, b.Stats())
+
+	require.NoError(t, b.Close(t.Context()))
+	a.SetMembers([]string{"a"})
+	_, calm := a.round(false)
+	require.False(t, calm)
+	require.NoError(t, rb.Leave(t.Context()))
+	require.NoError(t, rb.Close())
+	rb, b = open("b", ra.Addr())
+	a.SetMembers([]string{"a", "b"})
+	b.SetMembers([]string{"b", "a"})
+	soon(t, "a sees b", func() bool {
+		return len(ra.Members()) == 2 && len(rb.Members()) == 2 && ra.Len() == testSlots/2 && rb.Len() == testSlots/2
+	})
+	for i := range 1000 {
+		key := fmt.Sprint("key", i)
+		require.Equal(t, a.Owner(key), b.Owner(key))
+	}
+	round(a, b)
+	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, a.Stats())
+	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, b.Stats())
+}
+
+// Slots are handed over an eighth at a time, and who loses them is told of all of a round at once.
+func TestSlotsMoveInRounds(t *testing.T) {
+	const n = 64
+	r := openRegistry(t, "a")
+	var calls atomic.Int64
+	var moved sync.Map
+	s := openUnits(t, newSlots, Config{
+		Registry: r, Slots: n, Settle: time.Nanosecond, Round: time.Hour,
+		Lost: func(match func(string) bool) {
+			calls.Add(1)
+			for i := range 1000 {
+				key := fmt.Sprint("key", i)
+				if _, held := r.Lookup(slotOf(key, n)); match(key) {
+					assert.False(t, held)
+					moved.Store(slotOf(key, n), true)
+				}
+			}
+		},
+	})
+	s.SetMembers([]string{"a"})
+	v, calm := s.round(false)
+	require.True(t, calm)
+	s.claimOpen(v)
+	require.Equal(t, n, s.Stats().Held)
+	s.SetMembers([]string{"a", "b"})
+	for i := range n / 2 / (n / 8) {
+		v, _ = s.round(false)
+		s.handOver(v)
+		require.EqualValues(t, (i+1)*n/8, s.Stats().Released)
+		soon(t, "it is told", func() bool { return calls.Load() == int64(i+1) })
+	}
+	v, _ = s.round(false)
+	s.handOver(v)
+	require.EqualValues(t, n/2, s.Stats().Released, "that was all")
+	s.claimOpen(v)
+	require.Equal(t, n/2, s.Stats().Held, "those that are free are b's")
+	for slot := range n {
+		name := fmt.Sprintf("cache/test/slot/%04d", slot)
+		_, held := r.Lookup(name)
+		_, told := moved.Load(name)
+		require.Equal(t, !held, told, name)
+	}
+	for i := range 1000 {
+		key := fmt.Sprint("key", i)
+		if owner := s.Owner(key); owner.Node == "b" {
+			require.False(t, owner.Held)
+		} else {
+			require.Equal(t, Owner{"a", true}, owner)
+		}
+	}
+}
+
+// slotOf is the name of a key's slot, made anew from what the doc says.
+func slotOf(key string, n int) string {
+	places, _ := partition.New(n)
+	return fmt.Sprintf("cache/test/slot/%04d", places.Of(key))
+}
+
+// Once the plan is outdated nothing more is claimed by it.
+func TestClaimsByAnOutdatedPlan(t *testing.T) {
+	s := openUnits(t, newSlots, Config{Registry: openRegistry(t, "a"), Slots: testSlots, Round: time.Hour})
+	s.SetMembers([]string{"a"})
+	v, _ := s.round(false)
+	s.SetMembers([]string{"a", "b"})
+	s.claimOpen(v)
+	require.Zero(t, s.Stats().Held)
+}
+
+// A holder that is no member can't be asked: its slots have a home, and are not taken from it.
+func TestSlotOfAStranger(t *testing.T) {
+	r := openRegistry(t, "a")
+	other := openRegistry(t, "stranger", r.Addr())
+	_, err := other.Register(t.Context(), slotOf("k", testSlots), nil)
 	require.NoError(t, err)
-	require.Equal(t, u.Owner("key1"), claim)
-	u.Arrived("k")
-	u.Left("k")
-	require.Zero(t, u.Stats())
-	require.NoError(t, u.Close(t.Context()))
+	soon(t, "a sees it", func() bool { return r.Len() == 1 })
+	s := openUnits(t, newSlots, Config{Registry: r, Slots: testSlots, Settle: time.Nanosecond, Round: time.Hour})
+	s.SetMembers([]string{"a"})
+	require.Equal(t, Owner{Node: "a"}, s.Owner("k"))
+	owner, err := s.Claim(t.Context(), "k")
+	require.NoError(t, err)
+	require.Equal(t, Owner{"stranger", true}, owner)
+	v, _ := s.round(false)
+	s.claimOpen(v)
+	require.Equal(t, testSlots-1, s.Stats().Held)
+}
+
+// A node that was stopped waits again before it takes what seems free.
+func TestSlotsAfterAStop(t *testing.T) {
+	bubble(t, func(t *testing.T, r *gated) {
+		const settle = 1500 * time.Millisecond
+		s := newSlots(Config{Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle, Lost: func(func(string) bool) {}})
+		defer func() { require.NoError(t, s.Close(context.Background())) }()
+		var stopped atomic.Bool
+		stop := func(name string) (registry.Claim, bool) {
+			if !stopped.Swap(true) { // in the first round, after 1 s: the members are new still
+				time.Sleep(10 * time.Second)
+			}
+			return r.Registry.Lookup(name)
+		}
+		s.SetMembers([]string{"a"})
+		r.lookup.Store(&stop)
+		time.Sleep(11*time.Second + time.Millisecond)
+		require.True(t, stopped.Load())
+		require.Zero(t, s.Stats().Claimed, "it has been stopped until now, and has not looked around yet")
+		time.Sleep(time.Second)
+		require.Zero(t, s.Stats().Claimed)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.EqualValues(t, testSlots, s.Stats().Claimed)
+	})
 }
 
 // Nothing is claimed without need before the members have been the same for a while: a node that was stopped sees nobody when it
