@@ -8,44 +8,123 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry"
 )
 
+var benchMembers = []string{"a", "b", "c", "d", "e"}
+
 func BenchmarkOwner(b *testing.B) {
-	for name, kind := range map[string]func(Config) Units{"key": NewKeys, "slot": NewSlots, "ring": NewRing} {
+	for _, kind := range []struct {
+		name string
+		make func(Config) Units
+	}{{"key", NewKeys}, {"slot", NewSlots}, {"ring", NewRing}} {
 		r := openRegistry(b, "a")
-		u := openUnits(b, kind, Config{Registry: r, Slots: 1024, IdleRelease: time.Hour})
-		u.SetMembers([]string{"a", "b", "c", "d", "e"})
+		u := openUnits(b, kind.make, Config{Registry: r, IdleRelease: time.Hour, Settle: time.Hour})
+		u.SetMembers(benchMembers)
 		for _, held := range []bool{false, true} {
-			if held {
-				_, err := u.Claim(b.Context(), "some key")
-				require.NoError(b, err)
+			if held && kind.name == "ring" {
+				continue
 			}
-			b.Run(fmt.Sprintf("%s/held=%v", name, held), func(b *testing.B) {
+			if held {
+				_, err := u.Claim(b.Context(), "user:123456")
+				require.NoError(b, err)
+				u.Arrived("user:123456")
+			}
+			b.Run(fmt.Sprintf("%s/held=%v", kind.name, held), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					u.Owner("some key")
+					u.Owner("user:123456")
 				}
 			})
 		}
 	}
 }
 
-// BenchmarkClaim claims keys, and reports the heap that each takes on the owner, with the registry's share.
-func BenchmarkClaim(b *testing.B) {
-	r := openRegistry(b, "a")
-	u := openUnits(b, NewKeys, Config{Registry: r, IdleRelease: time.Hour})
-	u.SetMembers([]string{"a"})
-	before := heap()
+func BenchmarkClaimAndRelease(b *testing.B) {
+	k := openUnits(b, newKeys, Config{Registry: openRegistry(b, "a")})
+	k.SetMembers(benchMembers)
 	b.ReportAllocs()
-	n := 0
 	for b.Loop() {
-		_, err := u.Claim(b.Context(), "user:"+strconv.Itoa(n))
+		_, err := k.Claim(b.Context(), "user:123456")
 		require.NoError(b, err)
-		n++
+		require.True(b, k.holdings.release("user:123456"))
 	}
-	b.StopTimer()
-	b.ReportMetric(float64(int64(heap())-int64(before))/float64(n), "heap-B/key") //nolint:gosec // heaps are small
-	runtime.KeepAlive(u)
+}
+
+// BenchmarkComeAndGo is a key that is evicted and loaded again.
+func BenchmarkComeAndGo(b *testing.B) {
+	k := openUnits(b, newKeys, Config{Registry: openRegistry(b, "a")})
+	k.SetMembers(benchMembers)
+	_, err := k.Claim(b.Context(), "user:123456")
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Arrived("user:123456")
+		k.Left("user:123456")
+	}
+}
+
+// BenchmarkHeap tells what names cost: the heap of each on the node that holds it, where the owner's share is set beside
+// what a bare registration takes, and on each other node, and how long it takes to claim them, to tell a node that joins of them,
+// and to give them up. With -benchtime 1000000x it is a million keys.
+func BenchmarkHeap(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		make func(Config) Units
+	}{{"bare", nil}, {"key", NewKeys}, {"slot", NewSlots}} {
+		b.Run(kind.name, func(b *testing.B) {
+			n := b.N
+			if kind.name == "slot" {
+				n = 1024
+			}
+			ra := openRegistry(b, "a")
+			before := heap()
+			begun := time.Now()
+			var u Units
+			switch kind.name {
+			case "bare":
+				for i := range n {
+					_, err := ra.Register(b.Context(), "cache/test/key/user:"+strconv.Itoa(i), nil)
+					require.NoError(b, err)
+				}
+			default:
+				u = openUnits(b, kind.make, Config{
+					Registry: ra, IdleRelease: time.Hour, ClaimTimeout: time.Hour, Slots: n, Settle: time.Nanosecond, Round: time.Millisecond,
+				})
+				u.SetMembers([]string{"a"})
+				for i := range n {
+					if kind.name == "key" {
+						_, err := u.Claim(b.Context(), "user:"+strconv.Itoa(i))
+						require.NoError(b, err)
+					}
+				}
+			}
+			soon(b, "all are held", func() bool { return ra.Len() == n })
+			b.ReportMetric(float64(time.Since(begun).Microseconds())/float64(n), "claim-µs/name")
+			owner := heap()
+			b.ReportMetric(perName(owner, before, n), "owner-B/name")
+
+			begun = time.Now()
+			rb, err := registry.Open(b.Context(), registry.Config{NodeName: "b", Seeds: []string{ra.Addr()}, SyncTimeout: time.Minute})
+			require.NoError(b, err)
+			defer func() { require.NoError(b, rb.Close()) }()
+			require.Eventually(b, func() bool { return rb.Len() == n }, time.Minute, time.Millisecond)
+			b.ReportMetric(float64(time.Since(begun).Milliseconds()), "join-ms")
+			b.ReportMetric(perName(heap(), owner, n), "other-B/name")
+			if u != nil {
+				begun = time.Now()
+				require.NoError(b, u.Close(b.Context()))
+				b.ReportMetric(float64(time.Since(begun).Microseconds())/float64(n), "release-µs/name")
+			}
+			b.ReportMetric(0, "ns/op")
+			runtime.KeepAlive(ra)
+		})
+	}
+}
+
+func perName(after, before uint64, n int) float64 {
+	return float64(int64(after)-int64(before)) / float64(n) //nolint:gosec // heaps are small
 }
 
 func heap() uint64 {

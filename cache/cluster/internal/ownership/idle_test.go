@@ -14,8 +14,9 @@ const idleTime = time.Second
 // idleKeys makes keys in a bubble, which are closed when the function that it returns is called.
 func idleKeys(t *testing.T, r *gated) (*keys, func()) {
 	t.Helper()
-	u, ok := NewKeys(Config{Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Lost: func(func(string) bool) { t.Error("nothing was lost") }}).(*keys)
-	require.True(t, ok)
+	u := newKeys(Config{
+		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+	})
 	u.SetMembers([]string{"a"})
 	return u, func() {
 		require.NoError(t, u.Close(t.Context()))

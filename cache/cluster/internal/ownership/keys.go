@@ -10,7 +10,9 @@ import (
 const maxPlainKey = 200
 
 // NewKeys returns units that are keys.
-func NewKeys(c Config) Units {
+func NewKeys(c Config) Units { return newKeys(c) }
+
+func newKeys(c Config) *keys {
 	c = c.withDefaults()
 	k := &keys{c: c, plain: "cache/" + c.Cache + "/key/", hashed: "cache/" + c.Cache + "/sha/"}
 	k.holdings = newHoldings(c, k.name, k.lost)

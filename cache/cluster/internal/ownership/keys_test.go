@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,15 +150,13 @@ func TestConflict(t *testing.T) {
 func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
 	told := make(chan struct{}, 10)
-	u := openUnits(t, NewKeys, Config{Registry: a, LostKeys: func(keys []string) {
+	u := openUnits(t, newKeys, Config{Registry: a, LostKeys: func(keys []string) {
 		assert.Equal(t, []string{"k"}, keys)
 		told <- struct{}{}
 	}})
 	u.SetMembers([]string{"a", "b"})
 	mustClaim(t, u, "k")
-	k, ok := u.(*keys)
-	require.True(t, ok)
-	s := k.holdings.shard("k")
+	s := u.holdings.shard("k")
 	s.mu.Lock()
 	have := s.units["k"]
 	s.mu.Unlock()
@@ -171,7 +170,7 @@ func TestClaimAfterAConflict(t *testing.T) {
 	soon(t, "it is free", func() bool { return !u.Owner("k").Held })
 	mustClaim(t, u, "k")
 	<-told
-	k.holdings.ended(s, have)
+	u.holdings.ended(s, have)
 	require.Equal(t, Stats{Held: 1, Claimed: 2, Lost: 1}, u.Stats())
 	require.True(t, u.Owner("k").Held)
 }
@@ -180,11 +179,10 @@ func TestClaimAfterAConflict(t *testing.T) {
 func TestCloseWaitsForLost(t *testing.T) {
 	r := openRegistry(t, "a")
 	busy, begun := make(chan struct{}), make(chan struct{})
-	u, ok := openUnits(t, NewKeys, Config{Registry: r, LostKeys: func([]string) {
+	u := openUnits(t, newKeys, Config{Registry: r, LostKeys: func([]string) {
 		close(begun)
 		<-busy
-	}}).(*keys)
-	require.True(t, ok)
+	}})
 	u.holdings.losses.add("k")
 	<-begun
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -227,4 +225,47 @@ func TestRegistryCloses(t *testing.T) {
 	_, err = u.Claim(t.Context(), "k")
 	require.ErrorIs(t, err, registry.ErrClosed)
 	require.Zero(t, u.Stats().Lost)
+}
+
+// Callers on all sides, names that go all the time: at the end the counts agree, with each other and with the registry.
+func TestKeysInAHurry(t *testing.T) {
+	r := openRegistry(t, "a")
+	seed := time.Now().UnixNano()
+	t.Log("seed", seed)
+	k := openUnits(t, newKeys, Config{Registry: r, IdleRelease: time.Millisecond, Lost: func(func(string) bool) { t.Error("nothing was lost") }})
+	k.SetMembers([]string{"a", "b"})
+	var wg sync.WaitGroup
+	for g := range 8 {
+		random := rand.New(rand.NewPCG(uint64(seed), uint64(g))) //nolint:gosec // a test; no time is negative
+		wg.Go(func() {
+			for range 3000 {
+				key := fmt.Sprint("key", random.IntN(20))
+				switch random.IntN(8) {
+				case 0:
+					k.Left(key)
+				case 1:
+					k.Arrived(key)
+				case 2:
+					k.Owner(key)
+				case 3:
+					k.holdings.release(key)
+				case 4:
+					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
+				default:
+					owner, err := k.Claim(t.Context(), key)
+					assert.NoError(t, err)
+					assert.Equal(t, Owner{"a", true}, owner)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 20 {
+		k.Left(fmt.Sprint("key", i))
+	}
+	soon(t, "all go", func() bool { return k.Stats().Held == 0 && r.Len() == 0 })
+	stats := k.Stats()
+	require.Equal(t, stats.Claimed, stats.Released)
+	require.Zero(t, idling(k))
+	require.Zero(t, k.holdings.waiting.Load())
 }
