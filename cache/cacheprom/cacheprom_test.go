@@ -61,6 +61,7 @@ func TestNames(t *testing.T) {
 	for _, f := range families {
 		name := strings.TrimPrefix(f.GetName(), "snowfence_cache_")
 		require.Len(t, f.GetMetric(), 1)
+		require.NotEmpty(t, f.GetHelp())
 		if m := f.GetMetric()[0]; m.Counter != nil {
 			require.Contains(t, want, name)
 			require.EqualValues(t, want[name], m.GetCounter().GetValue(), name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,8 +34,8 @@ func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Lo
 		cmd.WaitDelay = time.Minute
 		running.Go(func() {
 			err := cmd.Run()
-			if ctx.Err() == nil {
-				log.Error("a node has ended; the others go on", "node", fmt.Sprint("thumbs-", node), "error", err)
+			if failed := errors.As(err, new(*exec.ExitError)); failed || ctx.Err() == nil {
+				log.Error("a node has ended", "node", fmt.Sprint("thumbs-", node), "error", err)
 			}
 			ended <- err
 		})

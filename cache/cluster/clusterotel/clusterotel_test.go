@@ -41,6 +41,18 @@ func TestSpanContextCrosses(t *testing.T) {
 	require.False(t, trace.SpanContextFromContext(p.Extract(t.Context(), make(http.Header))).IsValid())
 }
 
+// What the context has besides is kept: who waits, and until when.
+func TestContextIsKept(t *testing.T) {
+	type key struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, 1))
+	p := clusterotel.New(propagation.TraceContext{})
+	got := p.Extract(ctx, http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+	require.Equal(t, 1, got.Value(key{}))
+	require.NoError(t, got.Err())
+	cancel()
+	require.Error(t, got.Err())
+}
+
 func TestNil(t *testing.T) {
 	require.PanicsWithValue(t, "clusterotel: nil TextMapPropagator", func() { clusterotel.New(nil) })
 }
