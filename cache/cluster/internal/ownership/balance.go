@@ -1,18 +1,19 @@
 package ownership
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
 
-// A view is what a node sees of the slots, and what it makes of it.
+// A view is what a node sees of the slots, and what it makes of it. It is not changed.
 type view struct {
 	members *memberList
 	holders []string // by slot; empty: no member holds it
 	targets []string // who should hold it
 }
 
-// look makes a new plan from what is seen now. The caller holds mu.
+// look makes a plan from what is seen now, a new one if that has changed. The caller holds mu.
 func (s *slots) look() view {
 	v := view{members: s.members.seen.Load(), holders: make([]string, len(s.names))}
 	if v.members == nil {
@@ -23,15 +24,20 @@ func (s *slots) look() view {
 			v.holders[slot] = claim.Node
 		}
 	}
+	if v.members == s.last.members && slices.Equal(v.holders, s.last.holders) {
+		return s.last
+	}
 	v.targets = plan(v.holders, v.members)
 	s.targets.Store(&v.targets)
+	s.last = v
 	return v
 }
 
 // balance claims and hands over slots as the plan says, until the holdings close.
 //
-// It looks at all names once a Round, which is cheaper and simpler than following the registry's events, and loses nothing:
-// a slot that was given up a moment ago and is needed before its new holder looks is claimed when it is asked for.
+// It looks at all names once a Round, which is cheaper and simpler than following the registry's events, and loses
+// nothing: a slot that was given up a moment ago and is needed before its new holder looks is claimed when it is
+// asked for.
 func (s *slots) balance() {
 	ticker := time.NewTicker(s.c.Round)
 	defer ticker.Stop()
@@ -51,8 +57,9 @@ func (s *slots) balance() {
 }
 
 // round looks at the slots, and reports whether it is time to do something about them: when the members have been the
-// same for a while. So a node that is restarted does not set all slots moving. A node that was stopped for some seconds is late; it
-// may be about to see that the others have gone on without it, or for a moment see nobody, and would take all slots.
+// same for a while. So a node that is restarted does not set all slots moving. A node that was stopped for some
+// seconds is late; it may be about to see that the others have gone on without it, or for a moment see nobody, and
+// would take all slots.
 func (s *slots) round(late bool) (view, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +86,9 @@ func (s *slots) claimOpen(v view) {
 	}
 }
 
-// handOver gives up slots that this node holds and others are to have: its share of what all move in a round. The keys of a slot that
-// moves have to be loaded again, so they are spread over some rounds, eight if nobody held anything but one node.
+// handOver gives up slots that this node holds and others are to have: its share of what all move in a round. The
+// keys of a slot that moves have to be loaded again, so they are spread over some rounds, eight if nobody held
+// anything but one node.
 func (s *slots) handOver(v view) {
 	var mine []int
 	all := 0
@@ -104,8 +112,8 @@ func (s *slots) handOver(v view) {
 	}
 }
 
-// share returns how many of its own units a node gives up in a round in which all together may give up most of all: in proportion,
-// and one at least.
+// share returns how many of its own units a node gives up in a round in which all together may give up most of all:
+// in proportion, and one at least.
 func share(mine, all, most int) int {
 	if all <= most {
 		return mine

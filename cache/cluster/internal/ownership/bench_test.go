@@ -41,6 +41,23 @@ func BenchmarkOwner(b *testing.B) {
 	}
 }
 
+// BenchmarkLook is what each node does once a round.
+func BenchmarkLook(b *testing.B) {
+	for _, n := range []int{1024, 65536} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			s := openUnits(b, newSlots, Config{Registry: openRegistry(b, "a"), Slots: n, Round: time.Hour})
+			s.SetMembers([]string{"a"})
+			v, _ := s.round(false)
+			s.claimOpen(v)
+			s.SetMembers(benchMembers)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.round(false)
+			}
+		})
+	}
+}
+
 func BenchmarkClaimAndRelease(b *testing.B) {
 	k := openUnits(b, newKeys, Config{Registry: openRegistry(b, "a")})
 	k.SetMembers(benchMembers)
@@ -65,9 +82,9 @@ func BenchmarkComeAndGo(b *testing.B) {
 	}
 }
 
-// BenchmarkHeap tells what names cost: the heap of each on the node that holds it, where the owner's share is set beside
-// what a bare registration takes, and on each other node, and how long it takes to claim them, to tell a node that joins of them,
-// and to give them up. With -benchtime 1000000x it is a million keys.
+// BenchmarkHeap tells what names cost: the heap of each on the node that holds it, where the owner's share is set
+// beside what a bare registration takes, and on each other node, and how long it takes to claim them, to tell a node
+// that joins of them, and to give them up. With -benchtime 1000000x it is a million keys.
 func BenchmarkHeap(b *testing.B) {
 	for _, kind := range []struct {
 		name string
@@ -90,7 +107,8 @@ func BenchmarkHeap(b *testing.B) {
 				}
 			default:
 				u = openUnits(b, kind.make, Config{
-					Registry: ra, IdleRelease: time.Hour, ClaimTimeout: time.Hour, Slots: n, Settle: time.Nanosecond, Round: time.Millisecond,
+					Registry: ra, IdleRelease: time.Hour, ClaimTimeout: time.Hour,
+					Slots: n, Settle: time.Nanosecond, Round: time.Millisecond,
 				})
 				u.SetMembers([]string{"a"})
 				for i := range n {
@@ -106,7 +124,9 @@ func BenchmarkHeap(b *testing.B) {
 			b.ReportMetric(perName(owner, before, n), "owner-B/name")
 
 			begun = time.Now()
-			rb, err := registry.Open(b.Context(), registry.Config{NodeName: "b", Seeds: []string{ra.Addr()}, SyncTimeout: time.Minute})
+			rb, err := registry.Open(b.Context(), registry.Config{
+				NodeName: "b", Seeds: []string{ra.Addr()}, SyncTimeout: time.Minute,
+			})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, rb.Close()) }()
 			require.Eventually(b, func() bool { return rb.Len() == n }, time.Minute, time.Millisecond)

@@ -99,7 +99,8 @@ func TestClaimEndsWithItsCaller(t *testing.T) {
 	})
 }
 
-// Names that wait for the registry are bounded: past that claims fail at once, and when there is room again they don't.
+// Names that wait for the registry are bounded: past that claims fail at once, and when there is room again they
+// don't.
 func TestTooManyWait(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, end := idleKeys(t, r)

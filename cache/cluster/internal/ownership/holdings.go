@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// maxWaiting is how many names may wait for the registry at a time: each takes a goroutine, whether somebody still asks for
-// it or not.
+// maxWaiting is how many names may wait for the registry at a time: each takes a goroutine, whether somebody still
+// asks for it or not.
 const maxWaiting = 8192
 
 // holdings are the names that this node holds, by unit.
@@ -74,8 +74,9 @@ func (h *holdings) shard(unit string) *shard {
 
 // claim registers the name of unit, unless somebody holds it, and returns who does.
 //
-// Registering waits while a queue of the registry is full. Who is tired of that leaves; the registration goes on, since the context
-// that could end it is the life of the holder, and one for each name would cost more memory than all else here.
+// Registering waits while a queue of the registry is full. Who is tired of that leaves; the registration goes on,
+// since the context that could end it is the life of the holder, and one for each name would cost more memory than
+// all else here.
 func (h *holdings) claim(ctx context.Context, unit string) (Owner, error) {
 	if ctx.Err() != nil {
 		return Owner{}, context.Cause(ctx)
@@ -102,8 +103,8 @@ func (h *holdings) claim(ctx context.Context, unit string) (Owner, error) {
 	}
 }
 
-// begin returns the change that is to be waited for; it has a unit that is not held register. nil: the unit is held, or there
-// is an error.
+// begin returns the change that is to be waited for; it has a unit that is not held register. nil: the unit is held,
+// or there is an error.
 func (h *holdings) begin(unit string) (*change, error) {
 	s := h.shard(unit)
 	s.mu.Lock()
@@ -207,8 +208,8 @@ func (h *holdings) release(unit string) bool {
 	return true
 }
 
-// goes begins giving a holding up, so that who claims it now waits until that is over: the registry would hand out the registration
-// that is about to end. The caller holds the shard's mu, and calls give next, without it.
+// goes begins giving a holding up, so that who claims it now waits until that is over: the registry would hand out
+// the registration that is about to end. The caller holds the shard's mu, and calls give next, without it.
 func (h *holdings) goes(s *shard, have *holding) {
 	have.change = &change{done: make(chan struct{}), goes: true}
 	s.idlers.remove(have)
@@ -255,9 +256,14 @@ func (h *holdings) close(ctx context.Context) error {
 		}
 	}
 	h.end() // a registration that still waits for room gives up
+	return wait(ctx, &h.running)
+}
+
+// wait waits until nothing runs any more, or ctx ends.
+func wait(ctx context.Context, running *sync.WaitGroup) error {
 	over := make(chan struct{})
 	go func() {
-		h.running.Wait()
+		running.Wait()
 		close(over)
 	}()
 	select {

@@ -15,7 +15,8 @@ const idleTime = time.Second
 func idleKeys(t *testing.T, r *gated) (*keys, func()) {
 	t.Helper()
 	u := newKeys(Config{
-		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime,
+		Lost: func(func(string) bool) { t.Error("nothing was lost") },
 	})
 	u.SetMembers([]string{"a"})
 	return u, func() {

@@ -36,8 +36,9 @@ func (k *keys) name(key string) string {
 	return k.hashed + hex.EncodeToString(sum[:])
 }
 
-// Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key counts as one that nobody
-// holds; if its home then claims it, Claim returns that holder, and the home loads the key without owning it.
+// Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key counts as one
+// that nobody holds; if its home then claims it, Claim returns that holder, and the home loads the key without owning
+// it.
 func (k *keys) Owner(key string) Owner {
 	if claim, ok := k.c.Registry.Lookup(k.name(key)); ok && k.members.has(claim.Node) {
 		if claim.Node == k.c.Self {

@@ -79,8 +79,8 @@ func TestLongKeys(t *testing.T) {
 	}
 }
 
-// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told. It is told of all that were lost
-// while it was busy in one call.
+// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told. It is told of all
+// that were lost while it was busy in one call.
 func TestConflict(t *testing.T) {
 	for _, single := range []bool{false, true} {
 		t.Run(fmt.Sprintf("LostKeys=%v", single), func(t *testing.T) {
@@ -145,8 +145,8 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// A conflict that is lost while its name is being given up is told all the same, and one that was claimed anew meanwhile is not
-// given up for the end of the one before.
+// A conflict that is lost while its name is being given up is told all the same, and one that was claimed anew
+// meanwhile is not given up for the end of the one before.
 func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
 	told := make(chan struct{}, 10)
@@ -196,7 +196,9 @@ func TestCloseWaitsForLost(t *testing.T) {
 
 func TestKeysClose(t *testing.T) {
 	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Lost: func(func(string) bool) { t.Error("nothing was lost") }})
+	u := openUnits(t, NewKeys, Config{
+		Registry: r, IdleRelease: time.Hour, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+	})
 	u.SetMembers([]string{"a"})
 	for i := range 100 {
 		_, err := u.Claim(t.Context(), string(rune('a'+i)))
@@ -227,12 +229,15 @@ func TestRegistryCloses(t *testing.T) {
 	require.Zero(t, u.Stats().Lost)
 }
 
-// Callers on all sides, names that go all the time: at the end the counts agree, with each other and with the registry.
+// Callers on all sides, names that go all the time: at the end the counts agree, with each other and with the
+// registry.
 func TestKeysInAHurry(t *testing.T) {
 	r := openRegistry(t, "a")
 	seed := time.Now().UnixNano()
 	t.Log("seed", seed)
-	k := openUnits(t, newKeys, Config{Registry: r, IdleRelease: time.Millisecond, Lost: func(func(string) bool) { t.Error("nothing was lost") }})
+	k := openUnits(t, newKeys, Config{
+		Registry: r, IdleRelease: time.Millisecond, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+	})
 	k.SetMembers([]string{"a", "b"})
 	var wg sync.WaitGroup
 	for g := range 8 {

@@ -2,8 +2,6 @@ package ownership
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,7 +53,7 @@ func bubble(t *testing.T, f func(t *testing.T, r *gated)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r, err := registry.Open(t.Context(), registry.Config{
-			NodeName: "a", Partitions: 1, Transport: new(memberlist.MockNetwork).NewTransport("a"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			NodeName: "a", Partitions: 1, Transport: new(memberlist.MockNetwork).NewTransport("a"),
 		})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, r.Close()) }()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -14,12 +15,21 @@ import (
 const points = 50
 
 // NewRing returns units that are arcs of a ring: the owner is computed from the members alone.
-func NewRing(c Config) Units { return &ring{c: c.withDefaults()} }
+func NewRing(c Config) Units {
+	r := &ring{c: c.withDefaults()}
+	r.losses.running = &r.running
+	r.losses.tell = func([]string) {
+		r.c.Lost(func(key string) bool { return r.Owner(key).Node != r.c.Self })
+	}
+	return r
+}
 
 type ring struct {
 	c       Config
 	members members
 	points  atomic.Pointer[[]point]
+	losses  losses
+	running sync.WaitGroup
 }
 
 type point struct {
@@ -33,15 +43,13 @@ func (r *ring) Owner(key string) Owner {
 	if all == nil || len(*all) == 0 {
 		return Owner{}
 	}
-	return Owner{ownerOn(*all, key), true}
-}
-
-func ownerOn(all []point, key string) string {
-	i, _ := slices.BinarySearchFunc(all, xxhash.Sum64String(key), func(p point, hash uint64) int { return cmp.Compare(p.hash, hash) })
-	if i == len(all) {
+	i, _ := slices.BinarySearchFunc(*all, xxhash.Sum64String(key), func(p point, hash uint64) int {
+		return cmp.Compare(p.hash, hash)
+	})
+	if i == len(*all) {
 		i = 0
 	}
-	return all[i].node
+	return Owner{(*all)[i].node, true}
 }
 
 // Claim returns the owner: there is nothing to claim.
@@ -64,14 +72,19 @@ func (r *ring) SetMembers(nodes []string) {
 			now = append(now, point{xxhash.Sum64String(strconv.Itoa(i) + node), node})
 		}
 	}
-	slices.SortFunc(now, func(a, b point) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.node, b.node)) })
-	if r.points.Swap(&now) != nil && len(now) > 0 {
-		r.c.Lost(func(key string) bool { return ownerOn(now, key) != r.c.Self })
+	slices.SortFunc(now, func(a, b point) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.node, b.node))
+	})
+	if r.points.Swap(&now) != nil {
+		r.losses.add("all that has moved")
 	}
 }
 
 // Stats are zero: no names are registered.
 func (r *ring) Stats() Stats { return Stats{} }
 
-// Close does nothing.
-func (r *ring) Close(context.Context) error { return nil }
+// Close waits for who is being told of a loss.
+func (r *ring) Close(ctx context.Context) error {
+	r.losses.close()
+	return wait(ctx, &r.running)
+}

@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/partition"
 )
 
-// NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what package partition makes
-// of a key.
+// NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what package partition
+// makes of a key.
 func NewSlots(c Config) Units { return newSlots(c) }
 
 func newSlots(c Config) *slots {
@@ -36,7 +36,8 @@ type slots struct {
 	holdings *holdings // by number, in decimal
 	targets  atomic.Pointer[[]string]
 
-	mu    sync.Mutex // guards quiet, and who sets members and targets
+	mu    sync.Mutex // guards what follows, and who sets members and targets
+	last  view       // at the last look
 	quiet time.Time  // since when the members have been the same, and this node has looked at them in time
 }
 
@@ -71,8 +72,8 @@ func (s *slots) Arrived(string) {}
 // Left does nothing, see Arrived.
 func (s *slots) Left(string) {}
 
-// SetMembers replaces the members, and makes a plan for them at once: it says who claims a slot that is needed before the
-// slots are balanced.
+// SetMembers replaces the members, and makes a plan for them at once: it says who claims a slot that is needed before
+// the slots are balanced.
 func (s *slots) SetMembers(nodes []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

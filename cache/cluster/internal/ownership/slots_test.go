@@ -117,7 +117,8 @@ func TestSlotsAreSpread(t *testing.T) {
 	require.Equal(t, still, claimed(a, b))
 }
 
-// A key of a slot that nobody holds has one home, the same on all nodes that know of each other, who may claim it at once.
+// A key of a slot that nobody holds has one home, the same on all nodes that know of each other, who may claim it at
+// once.
 func TestSlotIsClaimedOnDemand(t *testing.T) {
 	a := openSlots(t, "a")
 	b := openSlots(t, "b", a.r.Addr())
@@ -257,7 +258,7 @@ func TestSlotsMoveInRounds(t *testing.T) {
 	s := openUnits(t, newSlots, Config{
 		Registry: r, Slots: n, Settle: time.Nanosecond, Round: time.Hour,
 		Lost: func(match func(string) bool) {
-			calls.Add(1)
+			defer calls.Add(1)
 			for i := range 1000 {
 				key := fmt.Sprint("key", i)
 				if _, held := r.Lookup(slotOf(key, n)); match(key) {
@@ -338,7 +339,9 @@ func TestSlotOfAStranger(t *testing.T) {
 func TestSlotsAfterAStop(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		const settle = 1500 * time.Millisecond
-		s := newSlots(Config{Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle, Lost: func(func(string) bool) {}})
+		s := newSlots(Config{
+			Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle, Lost: func(func(string) bool) {},
+		})
 		defer func() { require.NoError(t, s.Close(context.Background())) }()
 		var stopped atomic.Bool
 		stop := func(name string) (registry.Claim, bool) {
@@ -360,8 +363,8 @@ func TestSlotsAfterAStop(t *testing.T) {
 	})
 }
 
-// Nothing is claimed without need before the members have been the same for a while: a node that was stopped sees nobody when it
-// wakes up, for a moment.
+// Nothing is claimed without need before the members have been the same for a while: a node that was stopped sees
+// nobody when it wakes up, for a moment.
 func TestSlotsAreNotTakenInHaste(t *testing.T) {
 	r := openRegistry(t, "a")
 	u := openUnits(t, NewSlots, Config{Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond})
