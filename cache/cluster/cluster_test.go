@@ -365,3 +365,36 @@ func TestClose(t *testing.T) {
 		}
 	}
 }
+
+// A load in place of an owner that hangs, or panics, is counted like any other.
+func TestLocalLoadsAreCounted(t *testing.T) {
+	var from origin
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.Cache.Courier = []courier.Option{courier.WithTimeout(50 * time.Millisecond)}
+	})
+	nodes[1].unplug()
+	release := make(chan struct{})
+	from.set(func(_ context.Context, key string, _ int) (string, error) {
+		if key[0] == 'p' {
+			panic("boom")
+		}
+		<-release // deaf to its context
+		return "late", nil
+	})
+	for i := range 10 {
+		for _, kind := range []string{"panic", "hang"} {
+			_, err := nodes[0].Fetch(t.Context(), kind+strconv.Itoa(i))
+			require.Error(t, err)
+		}
+	}
+	s := nodes[0].Stats()
+	require.NotZero(t, s.Local.Panics)
+	require.NotZero(t, s.Local.Abandoned)
+	require.EqualValues(t, 10, s.Owned.Panics+s.Local.Panics)
+	require.Equal(t, 10, s.Owned.Courier.Abandoned+s.Local.Abandoned)
+	close(release)
+	require.Eventually(t, func() bool {
+		s := nodes[0].Stats()
+		return s.Owned.Courier.Abandoned+s.Local.Abandoned == 0
+	}, 20*time.Second, time.Millisecond)
+}

@@ -14,7 +14,8 @@ import (
 )
 
 // A service of one node; the others differ in their addresses and in Seeds. The order matters: listen, make the cache, serve.
-// And at the end: close the cache, then the server, then the registry.
+// And at the end: the server of your own callers, where it is another one; the cache, which has the other nodes stop asking; the
+// server of its handler; the registry.
 func Example() {
 	if err := serve(context.Background()); err != nil {
 		log.Fatal(err)

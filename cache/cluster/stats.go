@@ -7,6 +7,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/courier"
 )
 
 // Stats is what a Cache did since it was made. Each number is exact when nothing is going on; they are not read at one
@@ -37,10 +38,11 @@ type Stats struct {
 	DeletesApplied uint64 // those of other nodes that were applied here
 	Resets         uint64 // how often this node cleared its cache because it had missed too many deletes
 
-	Peers                     []PeerStats // the other nodes of this cache, by name
-	Owned                     cache.Stats // of the entries that this node owns
-	Copies                    cache.Stats // of the copies
-	OwnedEntries, CopyEntries int         // how many there are now
+	Peers                     []PeerStats   // the other nodes of this cache, by name
+	Owned                     cache.Stats   // of the entries that this node owns
+	Copies                    cache.Stats   // of the copies
+	Local                     courier.Stats // of the loads for keys whose owner did not deliver
+	OwnedEntries, CopyEntries int           // how many there are now
 }
 
 // AskFailures says why other nodes did not deliver. After each of these the value was loaded here, or another node asked.
@@ -111,6 +113,7 @@ func (c *Cache[V]) Stats() Stats {
 		Deletes: n.deletes.Load(),
 		Owned:   c.owned.Stats(), OwnedEntries: c.owned.Len(),
 		Copies: c.copies.Stats(), CopyEntries: c.copies.Len(),
+		Local: c.local.Stats(),
 	}
 	s.Hits, s.CopyHits = s.Owned.Hits, s.Copies.Hits
 	log := c.deletes.Stats()

@@ -54,7 +54,11 @@ func (c *collector[S]) Collect(to chan<- prometheus.Metric) {
 	s := c.snapshot()
 	for i, m := range c.metrics {
 		m.Each(s, func(value float64, labels ...string) {
-			to <- prometheus.MustNewConstMetric(c.descs[i], m.Kind, value, labels...)
+			metric, err := prometheus.NewConstMetric(c.descs[i], m.Kind, value, labels...)
+			if err != nil { // a panic here would end the process
+				metric = prometheus.NewInvalidMetric(c.descs[i], err)
+			}
+			to <- metric
 		})
 	}
 }

@@ -91,10 +91,12 @@ var cacheMetrics = []metric{
 	byStore("expired_total", "Expired entries and copies that were reclaimed, by store.", func(s cache.Stats) uint64 { return s.Expired }),
 	byStore("rejected_total", "Values that were too heavy to be stored, by store.", func(s cache.Stats) uint64 { return s.Rejected }),
 	counter("refreshes_total", "Loads of own entries that were started in the background.", func(s stats) uint64 { return s.Owned.Refreshes }),
-	counter("load_panics_total", "Calls of Load for own entries, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics }),
+	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics + s.Local.Panics }),
 	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Owned.CallbackPanics }),
 	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Owned.Courier.Waiting + s.Copies.Courier.Waiting }),
-	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int { return s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned }),
+	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int {
+		return s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned + s.Local.Abandoned
+	}),
 	gauge("peers", "Other nodes of this cache.", func(s stats) int { return len(s.Peers) }),
 	gauge("peers_differing", "Other nodes that are never asked because they are configured otherwise.", func(s stats) int { return count(s, differs) }),
 	byPeer("peer_up", "Whether another node is asked (1), or has failed and not answered since (0).", func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),

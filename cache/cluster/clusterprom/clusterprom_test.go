@@ -38,6 +38,12 @@ func TestAllIsShown(t *testing.T) {
 			leftOut = append(leftOut, store+field)
 		}
 	}
+	for _, field := range []string{
+		"Started", "Joined", "Goexits", "Timeouts", "Deserted", "Deadlocks", "Overloads", "BackedOff", "AbandonedTotal", "InFlight",
+		"Waiting", // callers who wait for one wait in Copies, too
+	} {
+		leftOut = append(leftOut, "Local."+field)
+	}
 	snapshottest.Fields(t, cluster.Stats{}, func(stats func() cluster.Stats) prometheus.Collector {
 		return clusterprom.New("users", stats)
 	}, leftOut...)
@@ -52,7 +58,7 @@ func TestValues(t *testing.T) {
 		"hits_total": float64(s.Hits), "copy_hits_total": float64(s.CopyHits), "misses_total": float64(s.Misses),
 		"loads_total": float64(s.Loads), "load_errors_total": float64(s.LoadErrors),
 		"local_loads_total": float64(s.LocalLoads), "local_rejected_total": float64(s.LocalRejected),
-		"load_panics_total": float64(s.Owned.Panics), "refreshes_total": float64(s.Owned.Refreshes),
+		"load_panics_total": float64(s.Owned.Panics + s.Local.Panics), "refreshes_total": float64(s.Owned.Refreshes),
 		"callback_panics_total":                   float64(s.Owned.CallbackPanics),
 		"asked_total":                             float64(s.Asked),
 		"ask_failures_total reason=silent":        float64(s.AskFailures.Silent),
@@ -86,7 +92,7 @@ func TestValues(t *testing.T) {
 		"rejected_total store=owned":              float64(s.Owned.Rejected),
 		"rejected_total store=copies":             float64(s.Copies.Rejected),
 		"callers_waiting":                         float64(s.Owned.Courier.Waiting + s.Copies.Courier.Waiting),
-		"functions_abandoned":                     float64(s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned),
+		"functions_abandoned":                     float64(s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned + s.Local.Abandoned),
 		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1, "peer_synced peer=a": 1,
 	}, values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_"))
 }
