@@ -115,18 +115,20 @@ func TestHeal(t *testing.T) {
 	require.InDelta(t, 2.2, float64(heal(failing, start, end)), 0.001, "it counts until it stays well")
 
 	loading := calmMoments()
-	loading[at(7)].loads = 60
-	require.InDelta(t, 0.2, float64(heal(loading, start, end)), 0.201)
+	loading[at(7.3)].loads = 60
+	require.EqualValues(t, 0, heal(loading, start, end), "one alone is noise")
+	loading[at(7.7)].loads = 60
+	require.InDelta(t, 1, float64(heal(loading, start, end)), 0.401)
 
 	never := calmMoments()
-	never[59].loads = 1000
+	never[57].loads, never[59].loads = 1000, 1000
 	require.False(t, heal(never, start, end).Exists())
 
 	cold := calmMoments()
 	for i := range at(2) {
 		cold[i].loads = 500
 	}
-	cold[at(8)].loads = 100
+	cold[at(8)].loads, cold[at(8.5)].loads = 100, 100
 	require.Positive(t, float64(heal(cold, start, end)), "the first loads, into empty caches, set no measure")
 }
 
