@@ -129,5 +129,6 @@ func TestTooManyWait(t *testing.T) {
 		}
 		mustClaim(t, u, "one more")
 		require.Equal(t, maxWaiting+1, u.Stats().Held)
+		require.Zero(t, u.holdings.waiting.Load())
 	})
 }

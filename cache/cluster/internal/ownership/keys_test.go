@@ -150,7 +150,7 @@ func TestConflict(t *testing.T) {
 func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
 	told := make(chan struct{}, 10)
-	u := openUnits(t, newKeys, Config{Registry: a, LostKeys: func(keys []string) {
+	u := openUnits(t, newKeys, Config{Registry: a, IdleRelease: time.Hour, LostKeys: func(keys []string) {
 		assert.Equal(t, []string{"k"}, keys)
 		told <- struct{}{}
 	}})
@@ -169,7 +169,7 @@ func TestClaimAfterAConflict(t *testing.T) {
 	require.NoError(t, other.Release())
 	soon(t, "it is free", func() bool { return !u.Owner("k").Held })
 	mustClaim(t, u, "k")
-	<-told
+	soon(t, "it is told", func() bool { return len(told) == 1 })
 	u.holdings.ended(s, have)
 	require.Equal(t, Stats{Held: 1, Claimed: 2, Lost: 1}, u.Stats())
 	require.True(t, u.Owner("k").Held)

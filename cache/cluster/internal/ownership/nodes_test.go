@@ -1,0 +1,103 @@
+package ownership
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/registry"
+)
+
+// Three nodes claim the same keys at the same moment, though only the home of each should: each key has one owner soon,
+// and the others know which. One leaves and one dies: their keys are free, with the same home for all, and no other key
+// moves.
+func TestKeysOfThreeNodes(t *testing.T) {
+	const n = 200
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+	}
+	var registries []*registry.Registry
+	var nodes []Units
+	var names, seeds []string
+	for _, name := range []string{"a", "b", "c"} {
+		r := openRegistry(t, name, seeds...)
+		registries, names, seeds = append(registries, r), append(names, name), append(seeds, r.Addr())
+		nodes = append(nodes, openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour}))
+	}
+	for _, u := range nodes {
+		u.SetMembers(names)
+	}
+	agree := func(nodes []Units, key string) Owner {
+		owner := nodes[0].Owner(key)
+		for _, u := range nodes {
+			if u.Owner(key) != owner {
+				return Owner{}
+			}
+		}
+		return owner
+	}
+	for _, key := range keys {
+		owner := agree(nodes, key)
+		require.Contains(t, names, owner.Node, "all know the same home")
+		require.False(t, owner.Held)
+	}
+	var wg sync.WaitGroup
+	for _, u := range nodes {
+		wg.Go(func() {
+			for _, key := range keys {
+				owner, err := u.Claim(t.Context(), key)
+				assert.NoError(t, err)
+				assert.True(t, owner.Held)
+			}
+		})
+	}
+	wg.Wait()
+	total := func(nodes []Units) (all Stats) {
+		for _, u := range nodes {
+			s := u.Stats()
+			all.Held, all.Claimed, all.Lost = all.Held+s.Held, all.Claimed+s.Claimed, all.Lost+s.Lost
+		}
+		return all
+	}
+	soon(t, "each key has one owner, whom all know", func() bool {
+		for _, key := range keys {
+			if !agree(nodes, key).Held {
+				return false
+			}
+		}
+		return total(nodes).Held == n
+	})
+	all := total(nodes)
+	require.EqualValues(t, n, all.Claimed-all.Lost)
+
+	before := make(map[string]Owner)
+	for _, key := range keys {
+		before[key] = agree(nodes, key)
+	}
+	left := func(members ...string) {
+		some := nodes[:len(members)]
+		for _, u := range some {
+			u.SetMembers(members)
+		}
+		soon(t, "those who are left agree", func() bool {
+			for _, key := range keys {
+				owner := agree(some, key)
+				stays := slices.Contains(members, before[key].Node)
+				if stays && owner != before[key] || !stays && owner.Held || !slices.Contains(members, owner.Node) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	require.NoError(t, nodes[2].Close(t.Context()))
+	left("a", "b")
+	require.NoError(t, registries[1].Close(), "without a word")
+	left("a")
+}
