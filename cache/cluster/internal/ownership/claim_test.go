@@ -95,6 +95,7 @@ func TestClaimEndsWithItsCaller(t *testing.T) {
 		require.ErrorIs(t, <-failed, why)
 		_, err := u.Claim(ctx, "other")
 		require.ErrorIs(t, err, why)
+		synctest.Wait()
 		require.EqualValues(t, 1, r.registers.Load(), "for a caller who has left already nothing is begun")
 	})
 }

@@ -24,6 +24,7 @@ type holdings struct {
 
 	life    context.Context // the holder of all names: it ends with close
 	end     context.CancelFunc
+	closing sync.Once
 	running sync.WaitGroup // all goroutines
 
 	seed   maphash.Seed
@@ -236,26 +237,30 @@ func (h *holdings) stats() Stats {
 	}
 }
 
-// close gives up all names.
+// close gives up all names, one after the other: a million take some seconds. If ctx ends before, they go on going.
 func (h *holdings) close(ctx context.Context) error {
-	h.losses.close()
-	for i := range h.shards {
-		s := &h.shards[i]
-		s.mu.Lock()
-		var have []*holding
-		for _, one := range s.units {
-			if one.change == nil { // else who changes it sees that all is closed
-				h.goes(s, one)
-				have = append(have, one)
+	h.closing.Do(func() {
+		h.losses.close()
+		var all []*holding
+		for i := range h.shards {
+			s := &h.shards[i]
+			s.mu.Lock()
+			for _, have := range s.units {
+				if have.change == nil { // else who changes it sees that all is closed
+					h.goes(s, have)
+					all = append(all, have)
+				}
 			}
+			s.units = nil
+			s.mu.Unlock()
 		}
-		s.units = nil
-		s.mu.Unlock()
-		for _, one := range have {
-			h.give(s, one)
-		}
-	}
-	h.end() // a registration that still waits for room gives up
+		h.running.Go(func() {
+			for _, have := range all {
+				h.give(h.shard(have.unit), have)
+			}
+			h.end() // not before: it would end all registrations at once, each in a goroutine of its own
+		})
+	})
 	return wait(ctx, &h.running)
 }
 

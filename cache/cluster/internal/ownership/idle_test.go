@@ -187,6 +187,27 @@ func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	})
 }
 
+// A name that the registry hands out after Close is given back.
+func TestNameThatComesAfterClose(t *testing.T) {
+	bubble(t, func(t *testing.T, r *gated) {
+		u, end := idleKeys(t, r)
+		open := r.jam()
+		r.deaf.Store(true)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := u.Claim(t.Context(), "k")
+			failed <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, u.Close(ctx), context.Canceled)
+		open()
+		end()
+		require.ErrorIs(t, <-failed, ErrClosed)
+	})
+}
+
 // Close during a claim that waits: the caller is told, and no name comes after it.
 func TestCloseDuringAClaim(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {

@@ -54,10 +54,24 @@ func TestKeyThatAnotherNodeHolds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Owner{"a", true}, owner)
 	require.Zero(t, ub.Stats())
+	require.NoError(t, ua.Close(t.Context()))
+	soon(t, "it is free", func() bool { return !ub.Owner("k").Held })
+	owner, err = ub.Claim(t.Context(), "k")
+	require.NoError(t, err)
+	require.Equal(t, Owner{"b", true}, owner, "what it was told before is forgotten")
+}
 
+// A holder that is no member can't be asked.
+func TestKeyOfAStranger(t *testing.T) {
+	a := openRegistry(t, "a")
+	b := openRegistry(t, "b", a.Addr())
+	_, err := a.Register(t.Context(), "cache/test/key/k", nil)
+	require.NoError(t, err)
+	soon(t, "b sees it", func() bool { return b.Len() == 1 })
+	ub := openUnits(t, NewKeys, Config{Registry: b})
 	ub.SetMembers([]string{"b"})
 	require.Equal(t, Owner{Node: "b"}, ub.Owner("k"), "a holder that is no member can't be asked")
-	owner, err = ub.Claim(t.Context(), "k")
+	owner, err := ub.Claim(t.Context(), "k")
 	require.NoError(t, err)
 	require.Equal(t, Owner{"a", true}, owner)
 }
@@ -90,12 +104,12 @@ func TestConflict(t *testing.T) {
 			var lost sync.Map
 			busy := make(chan struct{})
 			told := func(keys []string) {
+				if calls.Add(1) == 1 {
+					<-busy
+				}
 				for _, key := range keys {
 					_, twice := lost.LoadOrStore(key, true)
 					assert.False(t, twice)
-				}
-				if calls.Add(1) == 1 {
-					<-busy
 				}
 			}
 			c := Config{IdleRelease: time.Hour, Lost: func(match func(string) bool) {
@@ -212,6 +226,25 @@ func TestKeysClose(t *testing.T) {
 	u.Arrived("a")
 	u.Left("a")
 	require.NoError(t, u.Close(t.Context()), "again")
+}
+
+// Who closes without patience is not kept, and the names go all the same.
+func TestCloseGoesOn(t *testing.T) {
+	r := openRegistry(t, "a")
+	u := openUnits(t, NewKeys, Config{Registry: r})
+	u.SetMembers([]string{"a"})
+	for i := range 5000 {
+		mustClaim(t, u, fmt.Sprint("key", i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, u.Close(ctx), context.Canceled)
+	require.Zero(t, u.Stats().Held)
+	_, err := u.Claim(t.Context(), "key1")
+	require.ErrorIs(t, err, ErrClosed)
+	require.NoError(t, u.Close(t.Context()))
+	require.Equal(t, Stats{Claimed: 5000, Released: 5000}, u.Stats())
+	require.Zero(t, r.Len())
 }
 
 // Without a registry nothing can be claimed, and nothing is held.

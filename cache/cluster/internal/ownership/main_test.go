@@ -66,6 +66,7 @@ type gated struct {
 	*registry.Registry
 	registers atomic.Int64                                                      // calls of Register
 	shut      atomic.Pointer[chan struct{}]                                     // Register waits for it
+	deaf      atomic.Bool                                                       // Register does not mind the end of its context
 	lookup    atomic.Pointer[func(name string) (claim registry.Claim, ok bool)] // in place of Lookup
 }
 
@@ -81,6 +82,9 @@ func (g *gated) jam() (open func()) {
 
 func (g *gated) Register(ctx context.Context, name string, meta []byte) (*registry.Registration, error) {
 	g.registers.Add(1)
+	if g.deaf.Load() {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if gate := g.shut.Load(); gate != nil {
 		select {
 		case <-*gate:
