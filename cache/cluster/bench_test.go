@@ -83,12 +83,14 @@ func hits(b *testing.B, name string, keys []string, get func(ctx context.Context
 func BenchmarkRemote(b *testing.B) {
 	for _, size := range []int{100, 10 << 10, 1 << 20} {
 		value := strings.Repeat("x", size)
+		bytes := []byte(value)
 		name := strconv.Itoa(size)
 		bare := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			_, _ = io.WriteString(w, value)
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			_, _ = w.Write(bytes)
 		}))
-		bare.Config.Protocols = cluster.Protocols()
+		bare.Config.Protocols, bare.Config.HTTP2 = cluster.Protocols(), cluster.HTTP2()
 		bare.Start()
 		transport := peer.DefaultTransport(nil)
 		call := func(ctx context.Context, _ int) error {
@@ -100,7 +102,7 @@ func BenchmarkRemote(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			_, err = io.ReadAll(answer.Body)
+			_, err = io.ReadFull(answer.Body, make([]byte, answer.ContentLength))
 			return cmpErr(err, answer.Body.Close())
 		}
 		both(b, "bare/"+name, size, call)
