@@ -47,6 +47,7 @@ func TestRing(t *testing.T) {
 	require.True(t, (<-told)("key1"))
 	require.NoError(t, u.Close(t.Context()))
 	u.SetMembers([]string{"a"})
+	require.NoError(t, u.Close(t.Context()))
 	require.Empty(t, told, "there is nothing to tell where nothing changes, nor after Close")
 }
 
