@@ -148,13 +148,24 @@ func (c *Cache[V]) Close() error {
 	c.closing.Do(func() {
 		c.closed.Store(true)
 		c.leave()
-		ctx, cancel := context.WithTimeout(context.Background(), max(c.o.PeerTimeout, time.Second))
-		defer cancel()
-		c.err = errors.Join(c.server.Close(ctx), c.units.Close(ctx))
+		c.err = bounded(closeGrace, c.units.Close) // first, so that others can own what this node did
+		if err := bounded(max(c.o.PeerTimeout, time.Second), c.server.Close); err != nil {
+			c.log.Debug("requests of other nodes were broken off", "error", err)
+		}
 		c.end(ErrClosed)
 		c.running.Wait()
-		c.err = errors.Join(c.err, c.copies.Close(), c.owned.Close(), c.local.Shutdown(ctx))
+		c.err = errors.Join(c.err, c.copies.Close(), c.owned.Close(), bounded(closeGrace, c.local.Shutdown))
 		c.client.Close()
 	})
 	return c.err
+}
+
+// closeGrace is how long what ends may take to do so.
+const closeGrace = 5 * time.Second
+
+// bounded calls f with a context of its own that ends after d.
+func bounded(d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return f(ctx)
 }

@@ -398,3 +398,34 @@ func TestLocalLoadsAreCounted(t *testing.T) {
 		return s.Owned.Courier.Abandoned+s.Local.Abandoned == 0
 	}, 20*time.Second, time.Millisecond)
 }
+
+// A node that closes while it loads for another one does not wait for that load, and its asker gets the value in another way.
+func TestCloseDuringALoad(t *testing.T) {
+	var from origin
+	nodes := start(t, 2, &from, nil)
+	key := ""
+	for i := 0; nodes[1].Stats().Loads == 0; i++ { // one that the other node owns
+		key = strconv.Itoa(i)
+		_, err := nodes[0].Fetch(t.Context(), key)
+		require.NoError(t, err)
+	}
+	require.NoError(t, nodes[0].Delete(t.Context(), key))
+	began := make(chan struct{}, 1)
+	from.set(func(ctx context.Context, key string, n int) (string, error) {
+		if n == 2 {
+			began <- struct{}{}
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}
+		return fmt.Sprintf("%s#%d", key, n), nil
+	})
+	got := make(chan string, 1)
+	go func() {
+		v, err := nodes[0].Fetch(t.Context(), key)
+		assert.NoError(t, err)
+		got <- v
+	}()
+	<-began
+	nodes[1].stop(t) // which requires that Close succeeds
+	require.Equal(t, key+"#3", <-got)
+}
