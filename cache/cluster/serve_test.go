@@ -1,0 +1,72 @@
+package cluster_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/registry/group"
+)
+
+// addressOf is where a node is asked, from what it tells the others.
+func addressOf(t *testing.T, n *node) peer.Address {
+	t.Helper()
+	groups, err := group.Open(t.Context(), n.registry)
+	require.NoError(t, err)
+	for _, m := range groups.Members("cache/" + cluster.DefaultName) {
+		var card struct{ URL, Run string }
+		require.NoError(t, json.Unmarshal(m.Meta, &card))
+		if m.Node == n.name {
+			run, err := strconv.ParseUint(card.Run, 16, 64)
+			require.NoError(t, err)
+			return peer.Address{Node: n.name, URL: card.URL, Run: run}
+		}
+	}
+	t.Fatal("it is no member")
+	return peer.Address{}
+}
+
+// Whoever asks a node that does not own the key, because it sees another cluster, is told who does. Nothing is loaded, and nobody else is
+// asked: so no request goes in a circle.
+func TestAskedForWhatItDoesNotOwn(t *testing.T) {
+	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
+		var from origin
+		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
+		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil))
+		defer client.Close()
+		served, misplaced := 0, 0
+		for i := range 30 {
+			key := strconv.Itoa(i)
+			_, err := nodes[0].Fetch(t.Context(), key)
+			require.NoError(t, err)
+			hint := ""
+			for _, n := range nodes {
+				v, err := client.Fetch(t.Context(), addressOf(t, n), key, nil)
+				var elsewhere *peer.MisplacedError
+				switch {
+				case err == nil:
+					require.Equal(t, key+"#1", string(v.Data))
+					require.True(t, hint == "" || hint == n.name, "the hint was %q", hint)
+					hint = n.name
+					served++
+				case errors.As(err, &elsewhere):
+					require.NotEqual(t, n.name, elsewhere.Owner)
+					require.True(t, hint == "" || hint == elsewhere.Owner, "%q or %q", hint, elsewhere.Owner)
+					hint = elsewhere.Owner
+					misplaced++
+				default:
+					t.Fatal(err)
+				}
+			}
+		}
+		require.Equal(t, 30, served)
+		require.Equal(t, 60, misplaced)
+		require.EqualValues(t, 30, from.total.Load(), "nobody loaded in another's place")
+	})
+}
