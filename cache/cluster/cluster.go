@@ -125,7 +125,7 @@ func (c *Cache[V]) peerConfig() peer.Config {
 func (c *Cache[V]) newUnits() ownership.Units {
 	config := ownership.Config{
 		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots, IdleRelease: c.o.IdleRelease,
-		Lost: c.demote, Logger: c.log,
+		Lost: c.demote, LostKeys: c.demoteKeys, Logger: c.log,
 	}
 	switch c.o.Ownership {
 	case BySlot:

@@ -18,6 +18,15 @@ func (c *Cache[V]) demote(lost func(key string) bool) {
 	}
 }
 
+// demoteKeys is demote for keys that are known.
+func (c *Cache[V]) demoteKeys(keys []string) {
+	for _, key := range keys {
+		if c.kept(key) {
+			c.demoteOne(key)
+		}
+	}
+}
+
 // demoteOne moves one entry. It does so in a load of copies: so a Delete that comes in between, which removes the entry
 // first and then the copy, finds either the entry still there or the load under way.
 func (c *Cache[V]) demoteOne(key string) {
