@@ -89,7 +89,7 @@ func TestCopiesEndWithTheEntry(t *testing.T) {
 	own := owner(t, nodes)
 	other := others(nodes, own)[0]
 	var born [64]time.Time // when value n was certainly not older than
-	deadline := time.Now().Add(3 * ttl)
+	deadline := time.Now().Add(5 * ttl)
 	born[1] = time.Now()
 	seen := 0
 	for time.Now().Before(deadline) {
