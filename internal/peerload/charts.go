@@ -23,10 +23,7 @@ func (r *Result) Charts(c Config) []*report.Chart {
 	p50 := chart(SeriesP50, "Latency of a fetch, p50", "log scale", "Half of the fetches were faster than this.")
 	p50.Quantity, p50.Log = report.Seconds, true
 	charts := []*report.Chart{
-		loads,
-		chart(SeriesExtra, "Extra loads", "loads/s",
-			"Loads of keys that some node had loaded less than a TTL before: what sharing saves. In a calm cluster there are none."),
-		p99, p50,
+		loads, p99, p50,
 		chart(SeriesErrors, "Errors", "errors/s", "Fetches that ended in an error."),
 		chart(SeriesLocal, "Loads without the owner", "loads/s",
 			"The owner was asked and did not answer, so the node that asked loaded the value for itself."),
@@ -39,11 +36,6 @@ func (r *Result) Charts(c Config) []*report.Chart {
 func (r *Result) shade(c Config, chart *report.Chart) *report.Chart {
 	who := struck(c, r)
 	window := report.Window{From: c.Start.Seconds(), To: c.End.Seconds()}
-	for _, x := range r.Runs {
-		if x.Over.Exists() {
-			window.To = max(window.To, float64(x.Over)) // it took longer
-		}
-	}
 	switch c.Disturb {
 	case Kill:
 		chart.Marks = append(chart.Marks, report.Mark{At: c.Start.Seconds(), Label: who + " killed"})

@@ -24,7 +24,7 @@ func TestCharts(t *testing.T) {
 		assert.NotEmpty(t, chart.Caption)
 	}
 	assert.Equal(t, []string{
-		"Loads by the origin", "Extra loads", "Latency of a fetch, p99", "Latency of a fetch, p50", "Loads without the owner", "Fetches",
+		"Loads by the origin", "Latency of a fetch, p99", "Latency of a fetch, p50", "Loads without the owner", "Fetches",
 	}, titles, "errors, of which there were none, are left out")
 	first := r.Charts(c)[0]
 	assert.True(t, first.Wide)
@@ -40,8 +40,6 @@ func TestShade(t *testing.T) {
 		c.Disturb = d
 		assert.Equal(t, []report.Window{{From: 3, To: 6, Label: want}}, r.Charts(c)[0].Windows)
 	}
-	c.Disturb, r.Runs[1].Over = Rolling, 7.5
-	assert.Equal(t, []report.Window{{From: 3, To: 7.5, Label: "one after the other restarted"}}, r.Charts(c)[0].Windows, "it took longer")
 	c.Disturb = Kill
 	assert.Equal(t, []report.Mark{{At: 3, Label: "node-2 killed"}}, r.Charts(c)[0].Marks)
 	assert.Empty(t, r.Charts(c)[0].Windows, "they stay away")
@@ -55,7 +53,7 @@ func TestAllSeries(t *testing.T) {
 	for _, s := range r.AllSeries() {
 		names = append(names, s.Name)
 	}
-	assert.Len(t, names, 21)
+	assert.Len(t, names, 18)
 	assert.Contains(t, names, "key_origin_loads_per_second")
 	assert.Contains(t, names, "none_local_loads_per_second")
 	assert.Equal(t, SeriesLoads, r.Runs[0].Series[0].Name, "the result stays as it is")

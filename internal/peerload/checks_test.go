@@ -57,10 +57,8 @@ func TestChecksFail(t *testing.T) {
 		"no error without a reason": {func(_ *Config, _ *Result, x *Run) { x.Failure = "node-1: no" }, "0 of 15,000 fetches failed; for example: node-1: no"},
 		"loads stay bounded": {func(_ *Config, _ *Result, x *Run) { x.Loads.Total = 2621 },
 			"2,621; wanted: at most 2,620 (the ideal 1,000 + 2 %, and as without a cluster, 3.00 times the ideal, in 80 % of the time)"},
-		"as before soon after the disturbance": {func(_ *Config, _ *Result, x *Run) { x.Heal = 12.1 }, "after 12.1 s; wanted: at most 12 s (10 s + TTL)"},
-		"one load per key and TTL while calm": {func(_ *Config, _ *Result, x *Run) { x.Loads.CalmExtra = 7 },
-			"7 of 300 loads were of a key that had been loaded within its TTL; wanted: at most 6 (2 %)"},
-		"the runs went to their end": {func(_ *Config, r *Result, _ *Run) { r.Partial = true }, "they were stopped"},
+		"as before soon after the disturbance": {func(_ *Config, _ *Result, x *Run) { x.Heal = 10.1 }, "after 10.1 s; wanted: at most 10 s"},
+		"the runs went to their end":           {func(_ *Config, r *Result, _ *Run) { r.Partial = true }, "they were stopped"},
 	} {
 		c, r := one()
 		tt.harm(&c, r, r.Runs[0])
@@ -68,16 +66,7 @@ func TestChecksFail(t *testing.T) {
 	}
 	c, r := one()
 	r.Runs[0].Heal = measured.None()
-	r.Runs[0].Seconds = 30
-	assert.Equal(t, map[string]string{
-		"as before soon after the disturbance": "not by the end of the run; wanted: at most 12 s (10 s + TTL)",
-	}, failing(r.Checks(c)))
-	r.Runs[0].Seconds = 10
-	assert.Equal(t, map[string]string{
-		"as before soon after the disturbance": "not by the end of the run, 4.0 s later, which is too soon to tell; wanted: at most 12 s (10 s + TTL)",
-	}, failing(r.Checks(c)))
-	r.Runs[0].Heal, r.Runs[0].Loads.CalmExtra = 12, 6
-	assert.Empty(t, failing(r.Checks(c)), "these are the bounds")
+	assert.Equal(t, map[string]string{"as before soon after the disturbance": "after –; wanted: at most 10 s"}, failing(r.Checks(c)))
 	c.Ownerships = []Ownership{ByKey, BySlot, None}
 	assert.Equal(t, "2 did not", failing(r.Checks(c))["every run took place"])
 }
@@ -99,19 +88,17 @@ func TestChecksOfErrors(t *testing.T) {
 	c, r := one()
 	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
 	assert.Empty(t, failing(r.Checks(c)), "the engine found a reason for them")
-	const patient = "3 past their deadline of 3 s, which leaves time for a load after two silences"
 	for _, tt := range []struct {
 		disturb Disturb
 		kind    string
 		want    string
 	}{
-		{Kill, errorDeadline, patient},
-		{Split, errorDeadline, patient},
+		{Kill, errorDeadline, ""},
 		{Kill, errorOverloaded, ""},
 		{Kill, errorLoad, "3 by an origin that never failed"},
 		{OriginFail, errorLoad, ""},
-		{OriginFail, errorDeadline, patient},
-		{OriginSlow, errorDeadline, patient},
+		{OriginFail, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
+		{OriginSlow, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
 	} {
 		c.Disturb, r.Runs[0].During.Errors, r.Runs[0].Loads.Total = tt.disturb, map[string]uint64{tt.kind: 3}, 1000
 		got := failing(r.Checks(c))["no error without a reason"]
@@ -120,14 +107,8 @@ func TestChecksOfErrors(t *testing.T) {
 		}
 		assert.Equal(t, tt.want, got, "%s: %s", tt.disturb, tt.kind)
 	}
-	c.Deadline = 2400 * time.Millisecond
-	assert.Empty(t, failing(r.Checks(c)), "two silences and a slow load take as long as that")
-	c.PeerTimeout = 400 * time.Millisecond
-	assert.NotEmpty(t, failing(r.Checks(c)))
-	c.PeerTimeout, c.Disturb, c.Deadline = 0, Kill, 1420*time.Millisecond
-	assert.Empty(t, failing(r.Checks(c)))
-	c.Deadline++
-	assert.NotEmpty(t, failing(r.Checks(c)))
+	c.Deadline = time.Second
+	assert.Empty(t, failing(r.Checks(c)), "a slow load takes as long as that")
 
 	c, r = one()
 	r.Runs[0].During.Errors = map[string]uint64{"no": 3}
@@ -138,12 +119,6 @@ func TestChecksOfErrors(t *testing.T) {
 	assert.Empty(t, failing(r.Checks(c)), "they may have been under way")
 	errors.Points[0].T = 2.7
 	assert.Equal(t, map[string]string{"no error without a reason": "3 of 15,000 fetches failed; some before anything was disturbed"}, failing(r.Checks(c)))
-	errors.Points = []series.Point{{T: 18.2, V: 5}}
-	assert.Empty(t, failing(r.Checks(c)), "it was over at 6 s, and 12 s later all must be well")
-	errors.Points[0].T = 18.3
-	assert.Equal(t, map[string]string{
-		"no error without a reason": "3 of 15,000 fetches failed; some when the disturbance had been over for 12 s",
-	}, failing(r.Checks(c)))
 	c.OriginErrors = 0.1
 	assert.Empty(t, failing(r.Checks(c)), "loads fail from the start")
 
@@ -171,7 +146,6 @@ func TestLoadsAllowed(t *testing.T) {
 	// What it takes without a cluster is measured, if it can be.
 	c, r := sampleRuns()
 	limit, why := r.loadsAllowed(c, r.Runs[0])
-	require.Greater(t, c.Duration, c.End)
 	assert.Equal(t, uint64(1020+1520), limit)
 	assert.Equal(t, "the ideal 1,000 + 2 %, and as without a cluster, 2.90 times the ideal, in 80 % of the time", why)
 	r.Runs[2].Loads.Total = 10

@@ -13,10 +13,9 @@ import (
 func (r *run) result(ran time.Duration) *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...), Seconds: measured.Value(ran.Seconds()), Over: measured.None()}
-	calm := func(at time.Duration) bool { return r.c.calm(at, r.ended) }
+	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...), Seconds: measured.Value(ran.Seconds())}
 	loads := r.origin.counted()
-	t := newTimeline(r.c, ran, r.ended)
+	t := newTimeline(r.c, ran)
 	due := make(map[int][]time.Duration)
 	for _, p := range r.all {
 		p.mu.Lock()
@@ -29,7 +28,7 @@ func (r *run) result(ran time.Duration) *Run {
 			}
 		}
 		x.Lost += s.Missed
-		x.Stale, x.Late = x.Stale+s.Stale, x.Late+s.Late
+		x.Wrong, x.Stale, x.Late = x.Wrong+s.Wrong, x.Stale+s.Stale, x.Late+s.Late
 		if x.Failure == "" {
 			x.Failure = s.Failure
 		}
@@ -37,37 +36,18 @@ func (r *run) result(ran time.Duration) *Run {
 		for _, one := range p.records {
 			t.fetched(one)
 			due[one.Key] = append(due[one.Key], one.Due)
-			if one.Error == "" && !r.origin.issued(one.Key, one.Version, one.Issued) {
-				x.Wrong++
-			}
 		}
 		p.mu.Unlock()
 	}
 	for _, times := range due {
-		x.Loads.Ideal += ideal(times, r.c.TTL, r.c.loadTakes)
+		x.Loads.Ideal += ideal(times, r.c.TTL)
 	}
-	for _, visits := range loads {
-		x.Loads.Total += uint64(len(visits))
+	for _, times := range loads {
+		x.Loads.Total += uint64(len(times))
 		x.Loads.Keys++
-		var gave []time.Duration // what failed is no load that another could have saved
-		for _, v := range visits {
-			t.loaded(v.at)
-			if calm(v.at) {
-				x.Loads.Calm++
-			}
-			if !v.fails {
-				gave = append(gave, v.at)
-			}
-		}
-		parts := windows(gave, r.c.TTL)
-		x.Loads.Same = same(x.Loads.Same, parts)
-		for _, w := range parts {
-			for _, at := range w[1:] {
-				t.extra(at)
-				if calm(at) {
-					x.Loads.CalmExtra++
-				}
-			}
+		x.Loads.Same = same(x.Loads.Same, times, r.c.TTL)
+		for _, at := range times {
+			t.loaded(at)
 		}
 	}
 	x.Loads.PerKey = measured.None()
@@ -78,7 +58,6 @@ func (r *run) result(ran time.Duration) *Run {
 	x.Before, x.During, x.After = t.phases[0].phase(), t.phases[1].phase(), t.phases[2].phase()
 	x.Heal = measured.None()
 	if r.c.Disturb != Calm && r.ended > 0 {
-		x.Over = measured.Value(r.ended.Seconds())
 		x.Heal = heal(t.moments(), r.c.Start, r.ended)
 	}
 	x.Series = t.series()
@@ -96,7 +75,6 @@ func (s *Stats) add(a, first Stats) {
 // was to begin.
 type timeline struct {
 	c      Config
-	over   time.Duration // when the disturbance was over
 	slots  []*part
 	phases [3]*part
 }
@@ -105,7 +83,6 @@ type timeline struct {
 type part struct {
 	seconds        float64
 	loads, fetches uint64
-	repeats        uint64 // loads of what had been loaded within its TTL
 	local          uint64
 	errors         map[string]uint64
 	latency        *hdrhistogram.Histogram
@@ -115,8 +92,8 @@ func newPart(d time.Duration) *part {
 	return &part{seconds: d.Seconds(), errors: make(map[string]uint64), latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
 }
 
-func newTimeline(c Config, ran, over time.Duration) *timeline {
-	t := &timeline{c: c, over: over}
+func newTimeline(c Config, ran time.Duration) *timeline {
+	t := &timeline{c: c}
 	for at := time.Duration(0); at < ran; at += slot {
 		t.slots = append(t.slots, newPart(slot))
 	}
@@ -125,14 +102,13 @@ func newTimeline(c Config, ran, over time.Duration) *timeline {
 	return t
 }
 
-// bounds returns where the phases meet. Without a disturbance all is before it. One that took longer than planned, as nodes had to
-// be started, lasts until it was over.
+// bounds returns where the phases meet. Without a disturbance all is before it; what was killed for good stays away to the end.
 func (t *timeline) bounds(ran time.Duration) (start, end time.Duration) {
 	switch t.c.Disturb {
 	case Calm:
 		return ran, ran
 	default:
-		return min(t.c.Start, ran), min(max(t.c.End, t.over), ran)
+		return min(t.c.Start, ran), min(t.c.End, ran)
 	}
 }
 
@@ -164,8 +140,6 @@ func (t *timeline) fetched(one record) {
 
 func (t *timeline) loaded(at time.Duration) { t.at(max(0, at), func(p *part) { p.loads++ }) }
 
-func (t *timeline) extra(at time.Duration) { t.at(max(0, at), func(p *part) { p.repeats++ }) }
-
 // sampled spreads what was counted between two samples.
 func (t *timeline) sampled(samples []countSample) {
 	var before uint64
@@ -185,7 +159,7 @@ func (p *part) failed() (n uint64) {
 
 func (p *part) phase() Phase {
 	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches, Latency: measured.SpreadOf(p.latency),
-		P999: measured.Quantile(p.latency, 99.9), Loads: p.loads, Extra: p.repeats}
+		P999: measured.Quantile(p.latency, 99.9), Loads: p.loads}
 	if len(p.errors) > 0 {
 		x.Errors = p.errors
 	}
@@ -195,7 +169,7 @@ func (p *part) phase() Phase {
 func (t *timeline) moments() []moment {
 	list := make([]moment, len(t.slots))
 	for i, p := range t.slots {
-		list[i] = moment{loads: p.loads, extra: p.repeats, errors: p.failed(), fetches: p.fetches, local: p.local}
+		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local}
 		if p.fetches > 0 {
 			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)), time.Duration(p.latency.ValueAtQuantile(99))
 		}
@@ -204,12 +178,11 @@ func (t *timeline) moments() []moment {
 }
 
 func (t *timeline) series() []series.Series {
-	record := series.NewRecorder(SeriesLoads, SeriesExtra, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches, SeriesLocal)
+	record := series.NewRecorder(SeriesLoads, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches, SeriesLocal)
 	for i, m := range t.moments() {
 		at := time.Duration(i)*slot + slot/2
 		perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
 		record.Add(SeriesLoads, at, perSecond(m.loads))
-		record.Add(SeriesExtra, at, perSecond(m.extra))
 		record.Add(SeriesErrors, at, perSecond(m.errors))
 		record.Add(SeriesFetches, at, perSecond(m.fetches))
 		record.Add(SeriesLocal, at, perSecond(m.local))

@@ -4,11 +4,8 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
-
-	"github.com/snowfence/snowfence/cache/cluster"
 )
 
 // A dialer opens connections for HTTP, and can cut those to some addresses: what is written to them is lost, nothing comes, and none can
@@ -23,23 +20,21 @@ func newDialer() *dialer {
 	return &dialer{cut: make(map[string]chan struct{}), open: make(map[*conn]struct{})}
 }
 
-// transport is like the one that package cluster has by default, but for the dialer.
+// transport is package cluster's own, but for the dialer.
 func (d *dialer) transport() *http.Transport {
 	t := &http.Transport{
-		DialContext: d.dial, Protocols: new(http.Protocols), HTTP2: cluster.HTTP2(),
-		IdleConnTimeout: 90 * time.Second, MaxConnsPerHost: 8, MaxIdleConnsPerHost: 8, DisableCompression: true,
+		DialContext: d.dial, Protocols: new(http.Protocols), MaxConnsPerHost: 8,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second, WriteByteTimeout: time.Second},
 	}
 	t.Protocols.SetUnencryptedHTTP2(true)
 	return t
 }
 
-// dialTimeout is that of package cluster's transport.
-const dialTimeout = 2 * time.Second
-
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, dialTimeout, os.ErrDeadlineExceeded)
-	defer cancel()
-	if healed := d.healed(addr); healed != nil {
+	d.mu.Lock()
+	healed := d.cut[addr]
+	d.mu.Unlock()
+	if healed != nil {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

@@ -41,14 +41,11 @@ func (r *run) disturb(ctx context.Context) error {
 		}
 	case Pause:
 		r.strike(victims...)
-		if err := r.ward(victims); err != nil {
-			return err
-		}
 		if err := r.signal(syscall.SIGSTOP, victims); err != nil {
 			return err
 		}
 		slept := sleep(ctx, time.Until(end))
-		if err := errors.Join(slept, r.signal(syscall.SIGCONT, victims), r.ward(nil)); err != nil {
+		if err := errors.Join(slept, r.signal(syscall.SIGCONT, victims)); err != nil {
 			return err
 		}
 	case Split:
@@ -122,15 +119,6 @@ func (r *run) split(victims []int) error {
 		}
 	}
 	return nil
-}
-
-// ward has the first node, which is never a victim, end these processes if this one should be gone before they go on.
-func (r *run) ward(victims []int) error {
-	pids := []int{}
-	for _, i := range victims {
-		pids = append(pids, r.nodes[i].cmd.Process.Pid)
-	}
-	return r.nodes[0].send(order{Stopped: &pids})
 }
 
 func (r *run) signal(s syscall.Signal, victims []int) error {

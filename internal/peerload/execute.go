@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/snowfence/snowfence/cache/cluster"
 )
 
 // Execute runs the load once for each kind of ownership. It blocks for their durations and the time that the nodes need to start, see
@@ -124,7 +122,6 @@ func (r *run) start(ctx context.Context, i int) error {
 		Name: nodeName(i), Index: i, Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
 		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity, CopyTTL: r.c.CopyTTL,
 		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Seed: r.c.Seed,
-		Size: r.c.Size, Pausable: r.c.Disturb == Pause && i >= r.c.Nodes-r.c.Victims,
 	})
 	if err != nil {
 		return err
@@ -160,7 +157,7 @@ func (r *run) together(ctx context.Context) error {
 		ready := true
 		for _, p := range r.living() {
 			s := p.seen()
-			ready = ready && s.Peers == r.c.Nodes-1 && (r.ownership != BySlot || s.Stats.Held >= cluster.DefaultSlots/r.c.Nodes)
+			ready = ready && s.Peers == r.c.Nodes-1 && (r.ownership != BySlot || s.Stats.Held >= 1024/r.c.Nodes)
 		}
 		if ready {
 			return nil
@@ -223,7 +220,7 @@ func (r *run) tell(doing string) {
 		return
 	}
 	p := Progress{
-		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing, Duration: r.c.Duration, Loads: r.origin.count(),
+		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing, Duration: r.c.Duration, Loads: r.origin.issued(),
 	}
 	if doing != Starting {
 		p.Elapsed = min(time.Since(r.begin), r.c.Duration)

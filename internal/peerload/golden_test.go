@@ -10,7 +10,6 @@ origin loads, all / ideal ↓                       1,040 / 1,000           1,30
 origin loads per key ↓                                      5.2                     6.5              14.5
 loaded once / twice / more within a TTL           960 / 20 / 10           960 / 20 / 10     960 / 20 / 10
 loads/s before / during / after                  100 / 133 / 85         100 / 133 / 150   100 / 133 / 550
-extra loads before / during / after ↓                0 / 40 / 0           0 / 200 / 100   190 / 290 / 900
 latency before: p50 / p99 ↓                     200 µs / 5.0 ms         200 µs / 5.0 ms   200 µs / 5.0 ms
 latency before: p99.9 / max ↓                    7.5 ms / 10 ms          7.5 ms / 10 ms    7.5 ms / 10 ms
 latency during: p50 / p99 ↓                     200 µs / 900 ms         200 µs / 900 ms   200 µs / 900 ms

@@ -8,37 +8,30 @@ import (
 
 // A moment is what happened in one slot of a run.
 type moment struct {
-	loads, extra, errors, fetches, local uint64
-	p50, p99                             time.Duration // 0: nothing ended
+	loads, errors, fetches, local uint64
+	p50, p99                      time.Duration // 0: nothing ended
 }
 
 // heal returns how long after from, in seconds, the run was back to what it was like before start, and stayed so; it does
-// not exist if it never was. What is looked at is
-//
-//   - the extra loads, those of keys that had been loaded within their TTL. They and not all loads: those come in waves, one TTL
-//     apart, which are higher than what nodes load that do not share;
-//   - the errors;
-//   - the 99th percentile of the latency on all nodes.
-//
-// Slots are looked at by two, so that one that is empty by chance says nothing. The range of before is that of the second half of
-// the time before the disturbance (in the first one caches fill), with some room: half as many extra loads more and five per
-// second, twice the latency and 100 ms. One pair alone that is out of range says nothing, but for errors.
+// not exist if it never was. Slots are looked at by two, so that one that is empty by chance says nothing. The range of before
+// is that of the second half of the time before the disturbance (in the first one caches fill), with some room: half as many
+// loads more and 20 per second, twice the latency and 100 ms. Less than two pairs in a row out of range say nothing, but for errors.
 func heal(moments []moment, start, from time.Duration) measured.Value {
 	pairs := make([]moment, len(moments)/2)
 	for i := range pairs {
 		a, b := moments[2*i], moments[2*i+1]
-		pairs[i] = moment{extra: a.extra + b.extra, errors: a.errors + b.errors, p99: max(a.p99, b.p99)}
+		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors, p99: max(a.p99, b.p99)}
 	}
 	width := 2 * slot
 	var most moment
 	for i := int(start / 2 / width); i < int(start/width) && i < len(pairs); i++ {
-		most.extra, most.errors, most.p99 = max(most.extra, pairs[i].extra), max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
+		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads), max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
 	}
-	most.extra += most.extra/2 + uint64(5*width.Seconds())
+	most.loads += most.loads/2 + uint64(20*width.Seconds())
 	most.p99 = 2*most.p99 + 100*time.Millisecond
 	bad := make([]bool, len(pairs)+2) // with one before and one after
 	for i, p := range pairs {
-		bad[i+1] = p.extra > most.extra || p.errors > most.errors || p.p99 > most.p99
+		bad[i+1] = p.loads > most.loads || p.errors > most.errors || p.p99 > most.p99
 	}
 	last := -1
 	for i := int(from / width); i < len(pairs); i++ {

@@ -23,8 +23,7 @@ type load struct {
 	next    nodeReport
 }
 
-// stall is how long a process that may be stopped must not run to count as stopped. One that may not is slow, and its callers with it:
-// they are measured.
+// stall is how long a process must not run to count as stopped.
 const stall = 400 * time.Millisecond
 
 func newLoad(c nodeConfig) *load { return &load{c: c, quit: make(chan struct{}), beat: time.Now()} }
@@ -45,7 +44,7 @@ func (l *load) run(ctx context.Context, begin time.Time, d time.Duration, fetch 
 		if !l.wait(time.Until(begin.Add(due))) {
 			break
 		}
-		if l.c.Pausable && l.missed(begin.Add(due)) {
+		if l.missed(begin.Add(due)) {
 			l.count(func(r *nodeReport) { r.Missed++ })
 			continue // its callers were stopped with the process
 		}
@@ -104,7 +103,7 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	began := time.Now()
 	value, err := fetch(ctx, keyName(key))
 	took := time.Since(from)
-	missed := l.c.Pausable && l.missed(from)
+	missed := l.missed(from)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.next
@@ -119,12 +118,10 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	}
 	switch {
 	case err == nil:
-		name, version, issued, ok := readValue(value)
-		if !ok || name != keyName(key) || !genuine(value, name, version, issued, l.c.Size) {
-			break // the origin gave no version 0
-		}
-		one.Version, one.Issued = version, issued.UnixNano()
-		if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
+		name, _, issued, ok := readValue(value)
+		if !ok || name != keyName(key) {
+			r.Wrong++
+		} else if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
 			r.Stale++
 		}
 	case errors.Is(err, errOrigin):

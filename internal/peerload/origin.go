@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -23,21 +22,8 @@ type origin struct {
 	begun time.Time // of the run
 	slow  bool
 	fail  bool
-	loads map[string][]visit // since begun
-	gave  []issue            // all that it ever gave, by version
+	loads map[string][]time.Duration // since begun, when each load of a key came
 	total uint64
-}
-
-// A visit is one load of a key.
-type visit struct {
-	at    time.Duration // when it came, from the beginning of the run
-	fails bool
-}
-
-// An issue is a value that the origin gave. The zero issue is a load that gave none.
-type issue struct {
-	key int64 // its number, and one
-	at  int64 // nanoseconds of the wall clock
 }
 
 func openOrigin(ctx context.Context, c Config) (*origin, error) {
@@ -47,8 +33,8 @@ func openOrigin(ctx context.Context, c Config) (*origin, error) {
 	}
 	o := &origin{
 		c: c, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
-		rng:   rand.New(rand.NewPCG(c.Seed, 7)),                 //nolint:gosec // no secret
-		loads: make(map[string][]visit), gave: make([]issue, 1), // versions begin with 1
+		rng:   rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
+		loads: make(map[string][]time.Duration),
 	}
 	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -68,14 +54,13 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.total++
 	version := o.total
-	o.gave = append(o.gave, issue{})
-	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
 	if !o.begun.IsZero() {
-		o.loads[string(key)] = append(o.loads[string(key)], visit{time.Since(o.begun), fails})
+		o.loads[string(key)] = append(o.loads[string(key)], time.Since(o.begun))
 	}
+	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
 	latency := o.c.OriginLatency
 	if o.slow {
-		latency = slowLoad(o.c)
+		latency = max(10*latency, time.Second)
 	}
 	o.mu.Unlock()
 	select {
@@ -87,18 +72,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin fails", http.StatusInternalServerError)
 		return
 	}
-	now := time.Now()
-	o.mu.Lock()
-	o.gave[version] = issue{keyNumber(string(key)) + 1, now.UnixNano()}
-	o.mu.Unlock()
-	_, _ = w.Write(makeValue(string(key), version, now, o.c.Size))
-}
-
-// issued reports whether the origin gave this version, at this time, for the key of this number.
-func (o *origin) issued(key int, version uint64, at int64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return key >= 0 && version < uint64(len(o.gave)) && o.gave[version] == issue{int64(key) + 1, at}
+	_, _ = w.Write(makeValue(string(key), version, time.Now(), o.c.Size))
 }
 
 // begin has loads counted from now on.
@@ -115,19 +89,18 @@ func (o *origin) set(slow, fail bool) {
 	o.slow, o.fail = slow, fail
 }
 
-// counted returns the loads of each key, in order of time.
-func (o *origin) counted() map[string][]visit {
+// counted returns when each key was loaded, in order of time.
+func (o *origin) counted() map[string][]time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := make(map[string][]visit, len(o.loads))
-	for key, visits := range o.loads {
-		all[key] = slices.Clone(visits)
+	all := make(map[string][]time.Duration, len(o.loads))
+	for key, times := range o.loads {
+		all[key] = append([]time.Duration(nil), times...)
 	}
 	return all
 }
 
-// count is how many loads there were.
-func (o *origin) count() uint64 {
+func (o *origin) issued() uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.total

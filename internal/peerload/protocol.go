@@ -19,8 +19,6 @@ type nodeConfig struct {
 	Timeout   time.Duration `json:"peer_timeout"`
 	Deadline  time.Duration `json:"deadline"`
 	Seed      uint64        `json:"seed"`
-	Size      int           `json:"size"`     // of the origin's values
-	Pausable  bool          `json:"pausable"` // this process may be stopped, and its callers with it
 }
 
 // An order is each further line that it gets.
@@ -29,10 +27,6 @@ type order struct {
 	Duration time.Duration `json:"duration,omitempty"` // of the load
 	Cut      *cutOrder     `json:"cut,omitempty"`
 	Leave    bool          `json:"leave,omitempty"` // end in good order
-
-	// Stopped are the processes that are stopped now. They can't notice that their input has ended, so this one ends them if
-	// its own does.
-	Stopped *[]int `json:"stopped,omitempty"`
 }
 
 // A cutOrder says which addresses nothing is sent to any more.
@@ -51,6 +45,7 @@ type nodeReport struct {
 	Ended   []record `json:"ended"`  // fetches that ended since the report before
 	Begun   uint64   `json:"begun"`  // so far
 	Missed  uint64   `json:"missed"` // fetches that fell into a time in which the process was stopped
+	Wrong   uint64   `json:"wrong"`
 	Stale   uint64   `json:"stale"`
 	Late    uint64   `json:"late"`
 	Failure string   `json:"failure,omitempty"`
@@ -63,9 +58,7 @@ type record struct {
 	Due     time.Duration `json:"d"`           // when it was to begin, from the beginning of the run
 	Latency time.Duration `json:"l"`           // from then
 	Key     int           `json:"k"`           // its number
-	Error   string        `json:"e,omitempty"` // its kind; if there is none, it got the value
-	Version uint64        `json:"v,omitempty"` // of this version; 0: what it got is no value for the key
-	Issued  int64         `json:"t,omitempty"` // nanoseconds of the wall clock
+	Error   string        `json:"e,omitempty"` // its kind
 }
 
 // Kinds of errors.

@@ -28,15 +28,12 @@ type Run struct {
 
 	Loads Loads `json:"loads"` // by the origin, of the whole run
 
-	// Over is when the disturbance was over: of Kill when it was done, of Rolling when the last node was back, which may be later than planned.
-	Over measured.Value `json:"over_seconds"`
-
-	// Heal is the time from Over until the rate of extra loads, the errors and the 99th percentile of the latency were back in the
-	// range that they had before, and stayed there.
+	// Heal is the time from the end of the disturbance (of Kill: from its beginning) until the rate of loads, the errors and the 99th
+	// percentile of the latency were back in the range that they had before, and stayed there.
 	Heal measured.Value `json:"heal_seconds"`
 
 	// What may never be.
-	Wrong   uint64 `json:"wrong"`   // values that the origin never issued for that key, or that have changed on the way
+	Wrong   uint64 `json:"wrong"`   // values that the origin never issued for that key
 	Stale   uint64 `json:"stale"`   // values that were older than their TTL allows
 	Late    uint64 `json:"late"`    // fetches that did not end by their deadline, with some tolerance
 	Failure string `json:"failure"` // the first error of a fetch that nothing explains
@@ -53,8 +50,7 @@ type Phase struct {
 	Latency measured.Spread   `json:"latency"` // from when the fetch was to begin
 	P999    measured.Value    `json:"latency_p999_seconds"`
 	Loads   uint64            `json:"loads"`
-	Extra   uint64            `json:"extra_loads"` // of these, the ones of keys that had been loaded within their TTL
-	Errors  map[string]uint64 `json:"errors"`      // by kind; nil if there were none
+	Errors  map[string]uint64 `json:"errors"` // by kind; nil if there were none
 }
 
 // Loads is what the origin was asked for.
@@ -64,17 +60,12 @@ type Loads struct {
 	PerKey measured.Value `json:"per_key"` // the mean
 
 	// Ideal is how many loads one cache for all nodes, which never fails and never evicts, would have needed for the same fetches: one for each
-	// time that a key is fetched and the load before, which took as long as the origin takes, ended longer ago than the TTL. Total/Ideal is the number to look at: 1 is
+	// time that a key is fetched and the load before is older than the TTL. Total/Ideal is the number to look at: 1 is
 	// the best there is, and without a cluster it goes towards the number of nodes.
 	Ideal uint64 `json:"ideal"`
 
 	// Same counts how often a key was loaded n times within one TTL: Same[0] for n = 1, and so on.
 	Same []uint64 `json:"same"`
-
-	// Calm counts the loads while nothing was disturbed, and when all that had been must have been over for long; CalmExtra those of
-	// them of a key that had been loaded within its TTL.
-	Calm      uint64 `json:"calm"`
-	CalmExtra uint64 `json:"calm_extra"`
 }
 
 // Stats are those of the nodes' caches, added up.
@@ -94,7 +85,6 @@ type Stats struct {
 // The names of the series.
 const (
 	SeriesLoads   = "origin_loads_per_second"
-	SeriesExtra   = "extra_loads_per_second"
 	SeriesP50     = "latency_p50_seconds"
 	SeriesP99     = "latency_p99_seconds"
 	SeriesErrors  = "errors_per_second"

@@ -47,8 +47,7 @@ func sampleRuns() (Config, *Result) {
 			Before: samplePhase(3, 4500, 300, 5, nil),
 			During: samplePhase(3, 4500, 400, 900, nil),
 			After:  samplePhase(4, 6000, total-700, 6, nil),
-			Over:   6,
-			Loads:  Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0}, Calm: 300},
+			Loads:  Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0}},
 			Heal:   1.5,
 			Stats: Stats{
 				Hits: 9000, CopyHits: 3000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41, Held: 200, Moved: 60, Lost: 12,
@@ -56,12 +55,10 @@ func sampleRuns() (Config, *Result) {
 			Series: []series.Series{
 				sampleWave(SeriesLoads, float64(total)/10), sampleWave(SeriesP99, 0.02), sampleWave(SeriesP50, 0.0005),
 				{Name: SeriesErrors, Points: []series.Point{{T: 0, V: 0}, {T: 1, V: 0}}},
-				sampleWave(SeriesFetches, 1500), sampleWave(SeriesLocal, 5), sampleWave(SeriesExtra, float64(total-1000)/10),
+				sampleWave(SeriesFetches, 1500), sampleWave(SeriesLocal, 5),
 			},
 		})
 	}
-	r.Runs[0].During.Extra, r.Runs[1].During.Extra, r.Runs[1].After.Extra = 40, 200, 100
-	r.Runs[2].Before.Extra, r.Runs[2].During.Extra, r.Runs[2].After.Extra = 190, 290, 900
 	r.Runs[2].Heal = measured.None()
 	r.Runs[2].Stats = Stats{Hits: 12100, Misses: 2900, Loads: r.Runs[2].Loads.Total}
 	return c, r

@@ -57,9 +57,6 @@ func Serve(in io.Reader, out io.Writer) error {
 	for {
 		select {
 		case o, ok := <-told:
-			if !ok {
-				n.endStopped()
-			}
 			if !ok || o.Leave {
 				return errors.Join(n.close(), reports.Encode(n.report()))
 			}
@@ -89,7 +86,6 @@ type node struct {
 
 	load    *load
 	loading sync.WaitGroup
-	stopped []int // processes to end if the input of this one does
 }
 
 var errOrigin = errors.New("the origin fails")
@@ -186,20 +182,8 @@ func (n *node) obey(ctx context.Context, o order) {
 		n.links.Set(o.Cut.Registry)
 		n.dialer.set(o.Cut.HTTP)
 	}
-	if o.Stopped != nil {
-		n.stopped = *o.Stopped
-	}
 	if o.Begin > 0 {
-		// From here on by the monotonic clock.
-		now := time.Now()
-		begin := now.Add(time.Unix(0, o.Begin).Sub(now))
-		n.loading.Go(func() { n.load.run(ctx, begin, o.Duration, n.fetch) })
-	}
-}
-
-func (n *node) endStopped() {
-	for _, pid := range n.stopped {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it fails if it has ended
+		n.loading.Go(func() { n.load.run(ctx, time.Unix(0, o.Begin), o.Duration, n.fetch) })
 	}
 }
 

@@ -24,7 +24,8 @@ type measure struct {
 var measures = []measure{
 	{"origin loads against the ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return times(x.againstIdeal()) },
 		"1 is the best there is: as many loads as one cache for all nodes would need that never fails and never evicts. " +
-			"A key counts once for each time that it is fetched and its last load, which took as long as the origin takes, ended longer ago than --ttl"},
+			"A key counts once for each time that it is fetched and its last load is older than --ttl. " +
+			"Below 1 where loads take long, as a TTL begins when its load has ended"},
 	{"origin loads against no cluster", table.Lower, func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
 		"of the loads that such fetches cause where each node has a cache of its own; needs none in --ownership"},
 	{"origin loads, all / ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
@@ -34,11 +35,7 @@ var measures = []measure{
 	{"loaded once / twice / more within a TTL", "", func(_ *Result, x *Run) table.Cell { return sameText(x.Loads.Same) },
 		"how often a key was loaded so many times before its value was older than --ttl; calm, only once is right"},
 	{"loads/s before / during / after", "", func(_ *Result, x *Run) table.Cell { return x.rates() },
-		"of the origin, before, during and after the disturbance; a disturbance lasts until --end, or until the last node is back if that is later"},
-	{"extra loads before / during / after", table.Lower, func(_ *Result, x *Run) table.Cell {
-		b, d, a := x.Before.Extra, x.During.Extra, x.After.Extra
-		return count(b + d + a).As(joined(b, d, a))
-	}, "of these, the ones of keys that had been loaded less than --ttl before, by whatever node; calm, 0 is right"},
+		"of the origin, before, during and after the disturbance"},
 	{"latency before: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.common() },
 		"from when a fetch was to begin until its caller had the value; of fetches before the disturbance"},
 	{"latency before: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.rare() },
@@ -71,10 +68,9 @@ var measures = []measure{
 		return countsOf(x.Stats.Moved, x.Stats.Lost)
 	}, "after the run's first second: of keys that are new, or whose owner was gone; and names that two nodes had claimed, so that one gave up"},
 	{"time to heal", table.Lower, func(_ *Result, x *Run) table.Cell { return seconds(x.Heal) },
-		"from the end of the disturbance (for kill: from the kill) until extra loads, errors and latency (p99) were in the range that they had in the " +
-			"second half of the time before it, with some room, and stayed so; a dash: not within the run"},
+		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency were as before, and stayed so; a dash: not within the run"},
 	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
-		"that the origin never issued for that key, or that changed on the way; must be 0"},
+		"that the origin never issued for that key; must be 0"},
 	{"stale values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stale) },
 		"that were older than --ttl allows; must be 0"},
 	{"late fetches", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Late) },

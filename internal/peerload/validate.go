@@ -8,10 +8,10 @@ import (
 )
 
 // DefaultConfig is what runs if nothing is said: three nodes, by key and without a cluster, with few keys and a short TTL: so that it
-// goes evenly before the disturbance, which then shows. It lasts one TTL longer than it may take to heal.
+// goes evenly before the disturbance, which then shows.
 func DefaultConfig() Config {
 	return Config{
-		Nodes: 3, Ownerships: []Ownership{ByKey, None}, Duration: 25 * time.Second,
+		Nodes: 3, Ownerships: []Ownership{ByKey, None}, Duration: 15 * time.Second,
 		Rate: 300, Keys: 300, Zipf: 1.1, Size: 256,
 		TTL: 3 * time.Second, Capacity: 10_000, Deadline: 2 * time.Second,
 		OriginLatency: 20 * time.Millisecond,

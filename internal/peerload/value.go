@@ -11,16 +11,6 @@ import (
 // keyName is the key of a number.
 func keyName(n int) string { return "key/" + strconv.Itoa(n) }
 
-// keyNumber is the number of a key, or -1.
-func keyNumber(key string) int64 {
-	text, ok := strings.CutPrefix(key, "key/")
-	n, err := strconv.ParseInt(text, 10, 64)
-	if !ok || err != nil || n < 0 {
-		return -1
-	}
-	return n
-}
-
 // makeValue is what the origin gives: the key, the version, and when it was issued, in nanoseconds of the wall clock.
 func makeValue(key string, version uint64, issued time.Time, size int) []byte {
 	b := fmt.Appendf(nil, "%s %d %d ", key, version, issued.UnixNano())
@@ -39,13 +29,6 @@ func readValue(value []byte) (key string, version uint64, issued time.Time, ok b
 	version, err := strconv.ParseUint(fields[1], 10, 64)
 	at, err2 := strconv.ParseInt(fields[2], 10, 64)
 	return fields[0], version, time.Unix(0, at), err == nil && err2 == nil
-}
-
-// genuine reports whether a value is, to the last byte, what makeValue makes of what readValue found, and receive of that.
-func genuine(value []byte, key string, version uint64, issued time.Time, size int) bool {
-	want := makeValue(key, version, issued, size)
-	rest, ok := bytes.CutPrefix(value, want)
-	return ok && (len(rest) == 0 || rest[0] == ' ' && !bytes.ContainsRune(rest[1:], ' '))
 }
 
 // receive adds to a value when its load ended: its TTL begins then. It may be long after the value was issued, if the process was
