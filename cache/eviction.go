@@ -9,9 +9,10 @@ const (
 	ReasonExpired                    // its TTL had passed
 	ReasonDeleted                    // Delete, Clear or Close
 	ReasonReplaced                   // a newer value was stored
+	ReasonMemory                     // the process came near its memory limit: Options.ShedAbove
 )
 
-// String returns "size", "expired", "deleted" or "replaced".
+// String returns "size", "expired", "deleted", "replaced" or "memory".
 func (r Reason) String() string {
 	switch r {
 	case ReasonSize:
@@ -22,6 +23,8 @@ func (r Reason) String() string {
 		return "deleted"
 	case ReasonReplaced:
 		return "replaced"
+	case ReasonMemory:
+		return "memory"
 	default:
 		return "unknown"
 	}
@@ -43,6 +46,8 @@ func (c *Cache[K, V]) depart(e *entry[K, V], reason Reason, out *departures[K, V
 		c.counters.evictions.Add(1)
 	case ReasonExpired:
 		c.counters.expired.Add(1)
+	case ReasonMemory:
+		c.counters.shed.Add(1)
 	case ReasonDeleted, ReasonReplaced:
 	}
 	if c.onEviction != nil {

@@ -43,6 +43,19 @@ type Options[K comparable, V any] struct {
 	// Must be below TTL where both are set.
 	RefreshAfter time.Duration
 
+	// Policy decides which entry goes first when the cache is full. The zero
+	// value is LRU.
+	Policy Policy
+
+	// ShedAbove, from 0 to 1, is the share of the process's memory limit
+	// (GOMEMLIMIT or debug.SetMemoryLimit) above which the cache gives up
+	// entries. 0 means never.
+	ShedAbove float64
+
+	// NoCompaction leaves tables as large as they were at their peak. It is
+	// there so that cachebench and tests can show what compaction is for.
+	NoCompaction bool
+
 	// OnEviction is called after an entry left, with the reason. It runs
 	// without locks, in the goroutine that caused it (a caller's, a load's or
 	// the sweep's), so it may use the cache but should be quick. Its panics are

@@ -19,6 +19,7 @@ type Stats struct {
 	Refreshes      uint64 // loads started in the background by RefreshAfter
 	Evictions      uint64 // entries that had to go because the cache was full
 	Expired        uint64 // expired entries that were reclaimed
+	Shed           uint64 // entries that had to go because memory ran short: Options.ShedAbove
 	Rejected       uint64 // values heavier than MaxWeight, and so not stored
 	CallbackPanics uint64 // panics of OnEviction, which were recovered
 
@@ -32,6 +33,7 @@ type counters struct {
 	refreshes      atomic.Uint64
 	evictions      atomic.Uint64
 	expired        atomic.Uint64
+	shed           atomic.Uint64
 	rejected       atomic.Uint64
 	callbackPanics atomic.Uint64
 }
@@ -47,6 +49,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		Refreshes:      c.counters.refreshes.Load(),
 		Evictions:      c.counters.evictions.Load(),
 		Expired:        c.counters.expired.Load(),
+		Shed:           c.counters.shed.Load(),
 		Rejected:       c.counters.rejected.Load(),
 		CallbackPanics: c.counters.callbackPanics.Load(),
 		Courier:        c.courier.Stats(),

@@ -1,0 +1,12 @@
+package cache
+
+// A Policy decides which entry goes first when the cache is full.
+type Policy uint8
+
+// The policies.
+const (
+	// LRU evicts what was not used for the longest time.
+	LRU Policy = iota
+	// TinyLFU evicts what is used least, by frequency and recency.
+	TinyLFU
+)
