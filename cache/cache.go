@@ -8,8 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/puzpuzpuz/xsync/v4"
-
+	"github.com/snowfence/snowfence/cache/internal/evict"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -29,11 +28,14 @@ type Cache[K comparable, V any] struct {
 	weigher      func(K, V) uint32
 	onEviction   func(K, V, Reason)
 
-	base    time.Time // the zero of the cache's clock
+	policy   Policy
+	compacts bool
+
 	courier *courier.Courier[K, V]
-	entries *xsync.Map[K, *entry[K, V]] // written with the key's shard locked
 	seed    maphash.Seed
 	shards  []shard[K, V] // a power of two
+	stripes stripes
+	clock   clock
 
 	// Totals over the shards. Changed with the changing shard locked, and only
 	// if its total changed: an insertion that evicts writes neither.
@@ -64,15 +66,19 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		maxWeight:    int64(o.MaxWeight), //nolint:gosec // validated
 		weigher:      o.Weigher,
 		onEviction:   o.OnEviction,
-		base:         time.Now(),
+		policy:       o.Policy,
+		compacts:     !o.NoCompaction,
 		courier:      courier.New[K, V](o.Courier...),
-		entries:      xsync.NewMap[K, *entry[K, V]](),
 		seed:         maphash.MakeSeed(),
 		shards:       make([]shard[K, V], o.shards()),
-		counters:     newCounters(),
+		stripes:      newStripes(),
 	}
+	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
 	for i := range c.shards {
-		c.shards[i].init()
+		c.shards[i].policy = evict.NewLRU()
+		if o.Capacity > 0 {
+			c.shards[i].index.room = bucketsFor(o.Capacity/len(c.shards) + 1)
+		}
 	}
 	return c, nil
 }
@@ -87,27 +93,42 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 
 // lookup finds the live entry for key and counts the hit or miss.
 func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
-	if e, ok := c.entries.Load(key); ok && !c.expired(e) {
-		e.shard.hits.Add(1)
-		e.shard.touch(e)
-		return e
+	hash := maphash.Comparable(c.seed, key)
+	s := c.shardFor(hash)
+	e := s.index.find(uint32(hash)&hashMask, key)
+	mine := c.stripes.mine()
+	if e == nil {
+		mine.misses.Add(1)
+		return nil
 	}
-	c.counters.misses.Inc()
-	return nil
+	if expires := e.expiry(); expires != never {
+		if c.clock.roughly() >= expires {
+			mine.misses.Add(1)
+			return nil
+		}
+		if mine.hits.Load()%watchEvery == 0 {
+			c.clock.watch(mine)
+		}
+	}
+	mine.hits.Add(1)
+	s.touch(e)
+	return e
 }
 
 // Peek returns the value stored for key and how much longer it will be stored:
 // 0 if until it is evicted. Unlike Get it counts nothing, and does not make the
 // entry look used. It does not block.
 func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
-	e, found := c.entries.Load(key)
-	if !found {
+	s, hash := c.shardOf(key)
+	e := s.index.find(hash, key)
+	if e == nil {
 		return value, 0, false
 	}
-	if e.expires == never {
+	expires := e.expiry()
+	if expires == never {
 		return e.value, 0, true
 	}
-	if ttl = time.Duration(e.expires - c.now()); ttl <= 0 {
+	if ttl = time.Duration(expires - c.clock.now()); ttl <= 0 {
 		return value, 0, false
 	}
 	return e.value, ttl, true
@@ -137,13 +158,13 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	if !equalsItself(key) {
 		return false
 	}
-	s := c.shardOf(key)
+	s, hash := c.shardOf(key)
 	var out departures[K, V]
 	s.mu.Lock()
 	s.deregister(key)
-	e, ok := s.recency.Peek(key)
-	live := ok && !c.expired(e)
-	if ok {
+	e := s.index.find(hash, key)
+	live := e != nil && !c.expired(e)
+	if e != nil {
 		c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
 	}
 	s.mu.Unlock()
@@ -160,8 +181,7 @@ func (c *Cache[K, V]) Clear() {
 		var out departures[K, V]
 		s.mu.Lock()
 		s.loads, s.loadsPeak = nil, 0
-		for _, key := range s.recency.Keys() {
-			e, _ := s.recency.Peek(key)
+		for e := range s.index.all {
 			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
 		}
 		s.mu.Unlock()
@@ -180,9 +200,13 @@ func (c *Cache[K, V]) Len() int { return int(c.count.Load()) }
 // neither Stats nor recency change.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		c.entries.Range(func(key K, e *entry[K, V]) bool {
-			return c.expired(e) || yield(key, e.value)
-		})
+		for i := range c.shards {
+			for e := range c.shards[i].index.all {
+				if !c.expired(e) && !yield(e.key, e.value) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -201,6 +225,7 @@ func (c *Cache[K, V]) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	c.sweeper.stop()
+	c.clock.stop()
 	c.Clear()
 	err := c.courier.Shutdown(ctx)
 	c.background.stop()
@@ -210,14 +235,15 @@ func (c *Cache[K, V]) Close() error {
 	return err
 }
 
-// now is the time on the cache's clock, in nanoseconds.
-func (c *Cache[K, V]) now() int64 { return int64(time.Since(c.base)) }
+// shardOf is the shard of key, and what that knows it by.
+func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
+	h := maphash.Comparable(c.seed, key)
+	return c.shardFor(h), uint32(h) & hashMask //nolint:gosec // the lower half
+}
 
-func (c *Cache[K, V]) shardOf(key K) *shard[K, V] {
-	if len(c.shards) == 1 {
-		return &c.shards[0]
-	}
-	return &c.shards[maphash.Comparable(c.seed, key)&uint64(len(c.shards)-1)]
+// shardFor chooses by the half of the hash that is not used inside the shard.
+func (c *Cache[K, V]) shardFor(hash uint64) *shard[K, V] {
+	return &c.shards[hash>>32&uint64(len(c.shards)-1)]
 }
 
 // background owns the goroutines that refresh entries.

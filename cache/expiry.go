@@ -1,44 +1,11 @@
 package cache
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"sync"
 	"time"
 )
-
-// expiryHeap orders a shard's entries by expiry. It implements heap.Interface.
-// Entries that share a TTL come in order, so a push is one comparison.
-type expiryHeap[K comparable, V any] []*entry[K, V]
-
-func (h expiryHeap[K, V]) Len() int           { return len(h) }
-func (h expiryHeap[K, V]) Less(i, j int) bool { return h[i].expires < h[j].expires }
-
-func (h expiryHeap[K, V]) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapAt, h[j].heapAt = int32(i), int32(j) //nolint:gosec // entries fit in memory
-}
-
-// Push and Pop are for package heap.
-
-func (h *expiryHeap[K, V]) Push(x any) {
-	e := x.(*entry[K, V])     //nolint:errcheck,forcetypeassert // only entries are pushed
-	e.heapAt = int32(len(*h)) //nolint:gosec // entries fit in memory
-	*h = append(*h, e)
-}
-
-func (h *expiryHeap[K, V]) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	e.heapAt = -1
-	if last < cap(*h)/4 && cap(*h) >= tablesKept {
-		*h = append(make([]*entry[K, V], 0, 2*last), *h...)
-	}
-	return e
-}
 
 const (
 	sweepEvery = time.Second
@@ -139,9 +106,14 @@ func (c *Cache[K, V]) sweep() (more bool) {
 func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 	var out departures[K, V]
 	s.mu.Lock()
-	for n < sweepBatch && len(s.expiring) > 0 && c.expired(s.expiring[0]) {
-		c.remove(s, s.expiring[0], ReasonExpired, &out)
-		n++
+	now := c.clock.now()
+	s.expiring.advance(now)
+	for i := len(s.expiring.due) - 1; i >= 0 && n < sweepBatch; i-- {
+		// What takes the place of a removed one was looked at before.
+		if e := s.expiring.due[i]; e.expiry() <= now {
+			c.remove(s, e, ReasonExpired, &out)
+			n++
+		}
 	}
 	s.mu.Unlock()
 	c.tell(out)
@@ -150,5 +122,3 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 
 // startSweeper is called when an entry that can expire was stored.
 func (c *Cache[K, V]) startSweeper() { c.sweeper.start(c.sweep) }
-
-var _ heap.Interface = (*expiryHeap[int, int])(nil)

@@ -159,7 +159,7 @@ func TestJitter(t *testing.T) {
 // The longest and the shortest TTL survive any jitter.
 func TestJitterOfExtremes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[int, int]{Capacity: 100, TTLJitter: 1})
+		c := newCache(t, cache.Options[int, int]{Capacity: 100, TTLJitter: 1, ClockError: -1})
 		for i := range 1000 {
 			c.SetTTL(i, i, math.MaxInt64)
 			c.SetTTL(-1, i, 1)

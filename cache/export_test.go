@@ -53,48 +53,46 @@ func (c *Cache[K, V]) Audit() error {
 	for i := range c.shards {
 		s := &c.shards[i]
 		var heft int64
-		expiring := 0
-		for _, key := range s.recency.Keys() {
-			e, _ := s.recency.Peek(key)
-			if stored, ok := c.entries.Load(key); !ok || stored != e {
-				bad("shard %d: %v is in the order of eviction but not in the map", i, key)
-			}
-			if e.shard != s || c.shardOf(key) != s {
+		expiring, held := 0, 0
+		for n := range s.policy.All {
+			e := entryOf[K, V](n)
+			key := e.key
+			own, hash := c.shardOf(key)
+			if own != s || hash != e.Hash&hashMask {
 				bad("shard %d: %v belongs to another shard", i, key)
 			}
-			if (e.expires == never) != (e.heapAt < 0) {
-				bad("shard %d: %v expires at %d, but its place in the order of expiry is %d", i, key, e.expires, e.heapAt)
+			if s.index.find(hash, key) != e {
+				bad("shard %d: %v is in the order of eviction but not in the index", i, key)
 			}
-			if e.heapAt >= 0 {
+			if e.expiry() != never {
 				expiring++
-				if int(e.heapAt) >= len(s.expiring) || s.expiring[e.heapAt] != e {
-					bad("shard %d: %v is not at its place %d in the order of expiry", i, key, e.heapAt)
+				if t := e.timed(); (*s.expiring.bucket(t.bucket))[t.at] != e {
+					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.at, t.bucket)
 				}
 			}
-			heft += int64(e.weight)
+			heft += int64(e.Weight)
+			held++
 		}
-		for at, e := range s.expiring {
-			if parent := s.expiring[max(0, at-1)/2]; parent.expires > e.expires {
-				bad("shard %d: place %d expires before its parent", i, at)
-			}
+		if err := s.expiring.audit(); err != nil {
+			bad("shard %d: %v", i, err)
 		}
-		if expiring != len(s.expiring) {
-			bad("shard %d: %d entries can expire, the order of expiry has %d", i, expiring, len(s.expiring))
+		if expiring != s.expiring.n {
+			bad("shard %d: %d entries can expire, the order of expiry has %d", i, expiring, s.expiring.n)
 		}
-		if n := s.size.Load(); n != int64(s.recency.Len()) {
-			bad("shard %d: size %d, entries %d", i, n, s.recency.Len())
+		if n := s.size.Load(); n != int64(held) || held != s.policy.Len() || held != s.index.n {
+			bad("shard %d: size %d, index %d, policy %d, entries %d", i, n, s.index.n, s.policy.Len(), held)
+		}
+		if err := s.index.audit(); err != nil {
+			bad("shard %d: %v", i, err)
 		}
 		if n := s.heft.Load(); n != heft {
 			bad("shard %d: heft %d, weights %d", i, n, heft)
 		}
-		count += int64(s.recency.Len())
+		count += int64(held)
 		weight += heft
 	}
 	if n := c.count.Load(); n != count {
 		bad("count %d, entries %d", n, count)
-	}
-	if n := int64(c.entries.Size()); n != count {
-		bad("the map has %d entries, the shards %d", n, count)
 	}
 	if n := c.weight.Load(); n != weight {
 		bad("weight %d, weights %d", n, weight)
@@ -113,8 +111,67 @@ func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		n += cap(s.expiring)
+		n += s.expiring.size()
 		s.mu.Unlock()
 	}
 	return n
+}
+
+// audit compares where the wheel's entries are with where they belong.
+func (w *wheel[K, V]) audit() error {
+	n := len(w.due)
+	for level, slots := range w.levels {
+		if slots == nil {
+			continue
+		}
+		for slot, b := range slots {
+			n += len(b)
+			for _, e := range b {
+				digit := int(e.expiry()>>tickBits>>(slotBits*level)) % wheelSlots
+				if e.expiry()>>tickBits <= w.tick || digit != slot {
+					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick, e.expiry(), slot, level)
+				}
+			}
+		}
+	}
+	if n != w.n {
+		return fmt.Errorf("audit: the wheel has %d entries and counts %d", n, w.n)
+	}
+	return nil
+}
+
+// audit counts the index's entries and those that went past each bucket.
+func (x *index[K, V]) audit() error {
+	t := x.table.Load()
+	if t == nil {
+		return nil
+	}
+	n := 0
+	past := make([]uint64, len(t.buckets))
+	for at := range t.buckets {
+		tags := t.buckets[at].tags.Load()
+		for slot := range bucketSlots {
+			e := t.buckets[at].slots[slot].Load()
+			tag := tags >> (8 * slot) & 0xff
+			if e == nil && tag == 0 {
+				continue
+			}
+			if e == nil || tag != tagOf(e.Hash&hashMask)&0xff {
+				return fmt.Errorf("audit: slot %d of bucket %d has tag %#x and entry %v", slot, at, tag, e)
+			}
+			n++
+			for p := t.home(e.Hash & hashMask); p != at; p = (p + 1) % len(t.buckets) {
+				past[p]++
+			}
+		}
+	}
+	for at, want := range past {
+		if got := t.buckets[at].tags.Load() / pastOne; got != want && got != pastStuck {
+			return fmt.Errorf("audit: %d entries went past bucket %d, which counts %d", want, at, got)
+		}
+	}
+	if n != x.n {
+		return fmt.Errorf("audit: the index has %d entries and counts %d", n, x.n)
+	}
+	return nil
 }

@@ -37,10 +37,10 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 
 // load is what a flight runs. stale is the entry that it is to replace, or nil.
 func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch func(context.Context, K) (V, error)) (v V, err error) {
-	s := c.shardOf(key)
+	s, hash := c.shardOf(key)
 	l := &load{Context: ctx}
 	l.keep.Store(int64(c.ttl))
-	if e := c.begin(s, key, l, stale); e != nil {
+	if e := c.begin(s, hash, key, l, stale); e != nil {
 		return e.value, nil // stored between the caller's miss and the flight
 	}
 	c.counters.loads.Add(1)
@@ -70,13 +70,13 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 // the live entry that makes it needless. A refresh whose entry has left
 // meanwhile runs for those who joined it, but is not registered: it must not
 // bring back what was deleted after the Fetch that set it off.
-func (c *Cache[K, V]) begin(s *shard[K, V], key K, l *load, stale *entry[K, V]) *entry[K, V] {
+func (c *Cache[K, V]) begin(s *shard[K, V], hash uint32, key K, l *load, stale *entry[K, V]) *entry[K, V] {
 	if !equalsItself(key) {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, _ := s.recency.Peek(key)
+	e := s.index.find(hash, key)
 	if e != nil && e != stale && !c.expired(e) {
 		return e
 	}
@@ -99,13 +99,14 @@ func (s *shard[K, V]) finish(key K, l *load) {
 // first starts the load; it has until the mark comes up again, so that a stuck
 // one is given up and followed by another.
 func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error)) {
-	due := e.refresh.Load()
-	now := c.now()
-	if now < due || !e.refresh.CompareAndSwap(due, later(now, c.refreshAfter)) {
+	mark := &e.refreshed().refresh
+	due := mark.Load()
+	now := c.clock.roughly()
+	if now < due || !mark.CompareAndSwap(due, later(now, c.refreshAfter)) {
 		return
 	}
 	c.background.run(func() {
-		if current, _ := c.entries.Load(e.key); current != e {
+		if s, hash := c.shardOf(e.key); s.index.find(hash, e.key) != e {
 			return // replaced or deleted before this goroutine began
 		}
 		ctx, cancel := context.WithTimeout(courier.Detach(ctx), c.refreshAfter)

@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// The hit ratio is that of golang-lru with equal capacity, though hits reach
-// the order of eviction late and shards each have their own.
+// The hit ratio is no worse than that of golang-lru with equal capacity, though
+// hits reach the order of eviction late and shards each have their own.
 func TestHitRatio(t *testing.T) {
 	small, err := trace.Load("../testdata/traces/small.arc", trace.Options{})
 	require.NoError(t, err)
@@ -65,5 +65,5 @@ func compareHitRatio(t *testing.T, name string, capacity int, ids []uint32) {
 	got := 100 * float64(hits) / float64(len(ids))
 	want := 100 * float64(lruHits) / float64(len(ids))
 	t.Logf("%-10s capacity %6d, %2d shards: %6.2f %%, golang-lru %6.2f %%", name, capacity, c.Shards(), got, want)
-	require.InDelta(t, want, got, 0.5, "%s, capacity %d", name, capacity)
+	require.Greater(t, got, want-0.5, "%s, capacity %d", name, capacity)
 }

@@ -69,6 +69,7 @@ func newModel(t *rapid.T) *model {
 		Capacity:   m.capacity,
 		TTL:        m.ttl,
 		OnEviction: func(int, int, cache.Reason) { m.left++ },
+		ClockError: -1, // the model has an exact clock
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,13 @@ type Options[K comparable, V any] struct {
 	// there so that cachebench and tests can show what compaction is for.
 	NoCompaction bool
 
+	// ClockError is how much longer than its TTL an entry may be returned, so
+	// that not every hit has to ask the system for the time. It is kept while
+	// the Go scheduler runs what is due, or the cache is hit often; while hits
+	// are few the clock is exact. 0 means DefaultClockError, a negative value
+	// that it always is.
+	ClockError time.Duration
+
 	// OnEviction is called after an entry left, with the reason. It runs
 	// without locks, in the goroutine that caused it (a caller's, a load's or
 	// the sweep's), so it may use the cache but should be quick. Its panics are
@@ -107,6 +114,9 @@ func (o *Options[K, V]) validate() error {
 func (o Options[K, V]) withDefaults() Options[K, V] {
 	if o.Capacity == 0 && o.MaxWeight == 0 {
 		o.Capacity = DefaultCapacity
+	}
+	if o.ClockError == 0 {
+		o.ClockError = DefaultClockError
 	}
 	return o
 }

@@ -3,8 +3,6 @@ package cache
 import (
 	"sync/atomic"
 
-	"github.com/puzpuzpuz/xsync/v4"
-
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -27,7 +25,6 @@ type Stats struct {
 }
 
 type counters struct {
-	misses         *xsync.Counter
 	loads          atomic.Uint64
 	loadErrors     atomic.Uint64
 	refreshes      atomic.Uint64
@@ -38,12 +35,11 @@ type counters struct {
 	callbackPanics atomic.Uint64
 }
 
-func newCounters() counters { return counters{misses: xsync.NewCounter()} }
-
 // Stats returns the cache's counters. It does not block.
 func (c *Cache[K, V]) Stats() Stats {
 	s := Stats{
-		Misses:         uint64(c.counters.misses.Value()), //nolint:gosec // it only goes up
+		Hits:           c.stripes.hits(),
+		Misses:         c.stripes.misses(),
 		Loads:          c.counters.loads.Load(),
 		LoadErrors:     c.counters.loadErrors.Load(),
 		Refreshes:      c.counters.refreshes.Load(),
@@ -55,8 +51,5 @@ func (c *Cache[K, V]) Stats() Stats {
 		Courier:        c.courier.Stats(),
 	}
 	s.Panics = s.Courier.Panics
-	for i := range c.shards {
-		s.Hits += c.shards[i].hits.Load()
-	}
 	return s
 }

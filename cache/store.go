@@ -12,8 +12,8 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 	if c.weigher != nil {
 		weight = c.weigher(key, value)
 	}
-	s := c.shardOf(key)
-	e := c.newEntry(s, key, value, weight, ttl)
+	s, hash := c.shardOf(key)
+	e := c.newEntry(hash, key, value, weight, ttl)
 	var out departures[K, V]
 
 	s.mu.Lock()
@@ -25,8 +25,8 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 	c.put(s, e, &out)
 	s.mu.Unlock()
 
-	c.makeRoom(e, &out)
-	if e.expires != never {
+	c.makeRoom(s, e, &out)
+	if e.expiry() != never {
 		c.startSweeper()
 	}
 	c.tell(out)
@@ -35,8 +35,9 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 // put stores e in place of whatever its key had, and makes room in its shard
 // if that holds more than its share. s.mu is held.
 func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V]) {
-	old, replaces := s.recency.Peek(e.key)
-	if c.maxWeight > 0 && int64(e.weight) > c.maxWeight {
+	old := s.index.find(e.Hash&hashMask, e.key)
+	replaces := old != nil
+	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
 		// It can't be stored. The old value must not stay: it is outdated.
 		c.counters.rejected.Add(1)
 		if replaces {
@@ -44,31 +45,33 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 		}
 		return
 	}
-	c.entries.Store(e.key, e)
 	s.insert(e, old)
-	count, weight := int64(1), int64(e.weight)
+	count, weight := int64(1), int64(e.Weight)
 	if replaces {
 		c.depart(old, c.reasonFor(old, ReasonReplaced), out)
-		count, weight = 0, weight-int64(old.weight)
+		count, weight = 0, weight-int64(old.Weight)
 	}
 	for c.exceeds(count, weight) && c.overShare(s) {
 		victim := c.victim(s, e)
 		if victim == nil {
 			break
 		}
-		c.entries.Delete(victim.key)
 		s.drop(victim)
 		c.depart(victim, c.reasonFor(victim, ReasonSize), out)
-		count, weight = count-1, weight-int64(victim.weight)
+		count, weight = count-1, weight-int64(victim.Weight)
 	}
+	s.setLag(c.strict())
 	c.addTotals(count, weight)
 }
 
 // remove takes e out. s.mu is held.
 func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *departures[K, V]) {
-	c.entries.Delete(e.key)
 	s.drop(e)
-	c.addTotals(-1, -int64(e.weight))
+	s.setLag(c.strict())
+	if c.compacts {
+		s.index.shrink()
+	}
+	c.addTotals(-1, -int64(e.Weight))
 	c.depart(e, reason, out)
 }
 
@@ -97,19 +100,18 @@ func (c *Cache[K, V]) overShare(s *shard[K, V]) bool {
 // victim is the entry of s that goes first, other than spared; nil if there is
 // none. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
-	if len(s.expiring) > 0 && s.expiring[0] != spared && c.expired(s.expiring[0]) {
-		return s.expiring[0]
+	if s.expiring.n > 0 {
+		if e := s.expiring.expired(c.clock.now()); e != nil && e != spared {
+			return e
+		}
 	}
-	if _, e, ok := s.recency.GetOldest(); ok && e != spared {
-		return e
-	}
-	return nil
+	return entryOf[K, V](s.policy.Victim(spared.node()))
 }
 
 // makeRoom evicts from the fullest shards while the cache is too full. It is
 // called without locks after e was stored: e's own shard is within its share,
 // or has nothing left to give but e, so another one has to.
-func (c *Cache[K, V]) makeRoom(e *entry[K, V], out *departures[K, V]) {
+func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *departures[K, V]) {
 	var given *shard[K, V] // e's own, once e is all that it holds
 	for c.exceeds(0, 0) {
 		s := c.fullest(given)
@@ -119,7 +121,7 @@ func (c *Cache[K, V]) makeRoom(e *entry[K, V], out *departures[K, V]) {
 		s.mu.Lock()
 		if victim := c.victim(s, e); victim != nil {
 			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
-		} else if s == e.shard {
+		} else if s == own {
 			given = s
 		}
 		s.mu.Unlock()
@@ -147,6 +149,9 @@ func (c *Cache[K, V]) fullest(except *shard[K, V]) *shard[K, V] {
 	}
 	return best
 }
+
+// strict reports whether small shards follow uses at once.
+func (c *Cache[K, V]) strict() bool { return c.policy == LRU }
 
 // equalsItself is false for keys such as NaN, which no map can find again.
 func equalsItself[K comparable](key K) bool {

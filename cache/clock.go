@@ -1,0 +1,141 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A clock tells the cache's time, in nanoseconds since the cache was made.
+//
+// To ask the system takes longer than all else that a hit does. So while there
+// are many hits a goroutine asks for all of them, every half of maxError, and
+// hits read what it found. If it comes too late, since other goroutines keep the
+// cores busy, the hits themselves notice: each of many, the 64th of its stripe,
+// compares. While hits are few there is no goroutine, and each asks the system.
+type clock struct {
+	base     time.Time
+	maxError time.Duration // negative: never read but from the system
+	hits     func() uint64 // in all
+
+	_ [64]byte
+	// rough is the time as of late; 0: ask the system. It is on a line of its
+	// own, which is written every half of maxError.
+	rough atomic.Int64
+	_     [64]byte
+
+	mu      sync.Mutex // guards the following
+	running bool
+	stopped bool
+	quit    chan struct{} // made by the first start; closed by stop
+	done    sync.WaitGroup
+}
+
+// DefaultClockError is Options.ClockError where that is 0.
+const DefaultClockError = time.Millisecond
+
+const (
+	// watchEvery is how many hits of a stripe are between two comparisons.
+	watchEvery = 64
+
+	// roughFrom is how many hits a second, in one stripe, pay for the goroutine.
+	roughFrom = 10_000
+
+	// restAfter is how many beats are between two looks at whether they still do.
+	restAfter = 32
+)
+
+// now is the exact time.
+func (k *clock) now() int64 { return int64(time.Since(k.base)) }
+
+// roughly is the time, at most maxError late while the goroutine gets its turn.
+func (k *clock) roughly() int64 {
+	if t := k.rough.Load(); t != 0 {
+		return t
+	}
+	return k.now()
+}
+
+// watch is called at every 64th hit of a stripe that needed the time.
+func (k *clock) watch(s *stripe) {
+	if k.maxError < 0 {
+		return
+	}
+	now := k.now()
+	rough := k.rough.Load()
+	seen := s.seen.Swap(now)
+	switch since := now - seen; {
+	case rough != 0 && now-rough > int64(k.maxError):
+		k.forward(now)
+	case rough == 0 && seen != 0 && since < int64(time.Second)*watchEvery/roughFrom:
+		k.start()
+	}
+}
+
+// forward sets the rough time to now, never back.
+func (k *clock) forward(now int64) {
+	for {
+		rough := k.rough.Load()
+		if rough == 0 || rough >= now || k.rough.CompareAndSwap(rough, now) {
+			return
+		}
+	}
+}
+
+// start has a goroutine keep the rough time.
+func (k *clock) start() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.running || k.stopped {
+		return
+	}
+	if k.quit == nil {
+		k.quit = make(chan struct{})
+	}
+	k.running = true
+	k.rough.Store(max(1, k.now()))
+	k.done.Go(k.run)
+}
+
+func (k *clock) run() {
+	beat := max(time.Microsecond, k.maxError/2)
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	hits := k.hits()
+	for n := 1; ; n++ {
+		select {
+		case <-k.quit:
+			k.rest()
+			return
+		case <-ticker.C:
+		}
+		k.forward(k.now())
+		if n%restAfter == 0 {
+			before := hits
+			hits = k.hits()
+			if float64(hits-before) < roughFrom*(restAfter*beat).Seconds()/2 {
+				k.rest()
+				return
+			}
+		}
+	}
+}
+
+// rest ends the rough time. Hits ask the system again.
+func (k *clock) rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rough.Store(0)
+	k.running = false
+}
+
+// stop ends the goroutine, and lets none start any more.
+func (k *clock) stop() {
+	k.mu.Lock()
+	if !k.stopped && k.quit != nil {
+		close(k.quit)
+	}
+	k.stopped = true
+	k.mu.Unlock()
+	k.done.Wait()
+}
