@@ -28,8 +28,9 @@ type Cache[K comparable, V any] struct {
 	weigher      func(K, V) uint32
 	onEviction   func(K, V, Reason)
 
-	policy   Policy
-	compacts bool
+	policy    Policy
+	compacts  bool
+	shedAbove float64
 
 	courier *courier.Courier[K, V]
 	seed    maphash.Seed
@@ -43,7 +44,9 @@ type Cache[K comparable, V any] struct {
 	weight atomic.Int64
 
 	closed     atomic.Bool
-	sweeper    sweeper
+	sweeper    periodic
+	shedder    periodic
+	memory     func() memory // readMemory, but in tests
 	background background
 	counters   counters
 }
@@ -68,14 +71,17 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		onEviction:   o.OnEviction,
 		policy:       o.Policy,
 		compacts:     !o.NoCompaction,
+		shedAbove:    o.ShedAbove,
 		courier:      courier.New[K, V](o.Courier...),
 		seed:         maphash.MakeSeed(),
 		shards:       make([]shard[K, V], o.shards()),
 		stripes:      newStripes(),
+		memory:       readMemory,
 	}
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
+	window := evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
 	for i := range c.shards {
-		c.shards[i].policy = evict.NewLRU()
+		c.shards[i].policy = o.Policy.make(window)
 		if o.Capacity > 0 {
 			c.shards[i].index.room = bucketsFor(o.Capacity/len(c.shards) + 1)
 		}
@@ -225,12 +231,15 @@ func (c *Cache[K, V]) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	c.sweeper.stop()
+	c.shedder.stop()
 	c.clock.stop()
 	c.Clear()
 	err := c.courier.Shutdown(ctx)
 	c.background.stop()
-	if held := c.sweeper.wait(ctx); err == nil {
-		err = held
+	for _, p := range []*periodic{&c.sweeper, &c.shedder} {
+		if held := p.wait(ctx); err == nil {
+			err = held
+		}
 	}
 	return err
 }

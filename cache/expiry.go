@@ -19,45 +19,42 @@ const (
 	sweepAgain = sweepEvery / 20
 )
 
-// sweeper owns the goroutine that reclaims expired entries.
-type sweeper struct {
+// periodic owns a goroutine that calls a function now and then.
+type periodic struct {
 	started sync.Once
 	stopped sync.Once
 	quit    chan struct{}
 	done    chan struct{}
 }
 
-// start runs sweep every now and then, from its first call on.
-func (w *sweeper) start(sweep func() (more bool)) {
-	w.started.Do(func() {
-		w.quit, w.done = make(chan struct{}), make(chan struct{})
-		go w.loop(sweep)
+// start has f called after first, and then after each rest that f returns. Only
+// the first call of start does anything.
+func (p *periodic) start(first time.Duration, f func() (rest time.Duration)) {
+	p.started.Do(func() {
+		p.quit, p.done = make(chan struct{}), make(chan struct{})
+		go p.loop(first, f)
 	})
 }
 
-func (w *sweeper) loop(sweep func() (more bool)) {
-	defer close(w.done)
-	timer := time.NewTimer(sweepEvery)
+func (p *periodic) loop(first time.Duration, f func() (rest time.Duration)) {
+	defer close(p.done)
+	timer := time.NewTimer(first)
 	defer timer.Stop()
 	for {
 		select {
-		case <-w.quit:
+		case <-p.quit:
 			return
 		case <-timer.C:
 		}
-		if sweep() {
-			timer.Reset(sweepAgain)
-		} else {
-			timer.Reset(sweepEvery)
-		}
+		timer.Reset(f())
 	}
 }
 
 // stop tells the goroutine to end, and lets none start any more.
-func (w *sweeper) stop() {
-	w.started.Do(func() {})
-	if w.quit != nil {
-		w.stopped.Do(func() { close(w.quit) })
+func (p *periodic) stop() {
+	p.started.Do(func() {})
+	if p.quit != nil {
+		p.stopped.Do(func() { close(p.quit) })
 	}
 }
 
@@ -65,17 +62,17 @@ var errSweeping = errors.New("cache: OnEviction holds up the sweep")
 
 // wait blocks until the goroutine has ended, or ctx has: OnEviction runs in it
 // and may be stuck, or may be what closes the cache. stop comes first.
-func (w *sweeper) wait(ctx context.Context) error {
-	if w.quit == nil {
+func (p *periodic) wait(ctx context.Context) error {
+	if p.quit == nil {
 		return nil
 	}
 	select {
-	case <-w.done:
+	case <-p.done:
 		return nil
 	case <-ctx.Done():
 	}
 	select {
-	case <-w.done: // both: an end beats an excuse
+	case <-p.done: // both: an end beats an excuse
 		return nil
 	default:
 		return errSweeping
@@ -121,4 +118,11 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 }
 
 // startSweeper is called when an entry that can expire was stored.
-func (c *Cache[K, V]) startSweeper() { c.sweeper.start(c.sweep) }
+func (c *Cache[K, V]) startSweeper() {
+	c.sweeper.start(sweepEvery, func() time.Duration {
+		if c.sweep() {
+			return sweepAgain
+		}
+		return sweepEvery
+	})
+}

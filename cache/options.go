@@ -43,13 +43,16 @@ type Options[K comparable, V any] struct {
 	// Must be below TTL where both are set.
 	RefreshAfter time.Duration
 
-	// Policy decides which entry goes first when the cache is full. The zero
-	// value is LRU.
+	// Policy decides which entry goes first when the cache is full: LRU, the
+	// zero value, or TinyLFU.
 	Policy Policy
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit
-	// (GOMEMLIMIT or debug.SetMemoryLimit) above which the cache gives up
-	// entries. 0 means never.
+	// (GOMEMLIMIT or debug.SetMemoryLimit) that may be in use. While there is
+	// more that is not garbage, the cache gives up entries, those that go first
+	// when it is full, so that the garbage collector is not left to fight for
+	// the last bytes: 0.8 is a good value. 0 means never. Without a limit
+	// nothing is given up. Looked at every 50 ms.
 	ShedAbove float64
 
 	// NoCompaction leaves tables as large as they were at their peak. It is
@@ -103,6 +106,12 @@ func (o *Options[K, V]) validate() error {
 		return bad("TTL", o.TTL, "0 (no expiry) or more")
 	case !(o.TTLJitter >= 0 && o.TTLJitter <= 1): // so that NaN is refused
 		return bad("TTLJitter", o.TTLJitter, "a share from 0 to 1")
+	case o.Policy > TinyLFU:
+		return bad("Policy", uint8(o.Policy), "cache.LRU or cache.TinyLFU")
+	case !(o.ShedAbove >= 0 && o.ShedAbove <= 1):
+		return bad("ShedAbove", o.ShedAbove, "a share from 0 to 1")
+	case o.ClockError > time.Second:
+		return bad("ClockError", o.ClockError, "at most a second")
 	case o.RefreshAfter < 0:
 		return bad("RefreshAfter", o.RefreshAfter, "0 (never) or more")
 	case o.RefreshAfter > 0 && o.TTL > 0 && o.RefreshAfter >= o.TTL:

@@ -1,5 +1,7 @@
 package cache
 
+import "github.com/snowfence/snowfence/cache/internal/evict"
+
 // A Policy decides which entry goes first when the cache is full.
 type Policy uint8
 
@@ -10,3 +12,10 @@ const (
 	// TinyLFU evicts what is used least, by frequency and recency.
 	TinyLFU
 )
+
+func (p Policy) make(window *evict.Window) evict.Policy {
+	if p == TinyLFU {
+		return evict.NewTinyLFU(window)
+	}
+	return evict.NewLRU()
+}

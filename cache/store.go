@@ -29,6 +29,9 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 	if e.expiry() != never {
 		c.startSweeper()
 	}
+	if c.shedAbove > 0 {
+		c.startShedder()
+	}
 	c.tell(out)
 }
 

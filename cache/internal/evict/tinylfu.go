@@ -1,0 +1,187 @@
+package evict
+
+// TinyLFU evicts by frequency, estimated over more keys than are stored: what is
+// new has to be asked for more often than what would have to go for it. So a
+// scan does not displace what is in use. It is W-TinyLFU (Einziger, Friedman and
+// Manes, ACM Transactions on Storage 2017): new nodes pass through a window, so
+// that a burst is served, and compete for a place in the main part after it,
+// which is of nodes on probation and others that were used meanwhile and are
+// protected. How large the window is follows from what it does for the hit
+// ratio, see [Window].
+//
+// Unlike there a hit moves nothing. The uses of a node are counted in its mark,
+// and come into effect when it is the oldest of its queue.
+type TinyLFU struct {
+	share     *Window
+	sketch    sketch
+	window    queue
+	probation queue
+	protected queue
+	random    uint32
+	candidate *Node // the last that came out of the window, until it competed
+}
+
+// protectedShare is the part of the main part that may be protected.
+const protectedShare = 0.8
+
+// NewTinyLFU makes an empty TinyLFU. Shards of one cache share a Window.
+func NewTinyLFU(share *Window) *TinyLFU {
+	return &TinyLFU{share: share, probation: queue{id: 1}, protected: queue{id: 2}, random: 1}
+}
+
+// Add takes in n. What the window has too much of then goes on to the main part.
+func (p *TinyLFU) Add(n *Node) {
+	p.sketch.fit(p.Len() + 1)
+	p.sketch.add(n.Hash, 1)
+	p.window.push(n)
+	p.candidate = nil
+	for size := p.share.of(p.Len()); p.window.n > size; {
+		p.candidate = p.window.pop()
+		p.probation.push(p.candidate)
+	}
+	p.share.observe()
+}
+
+// Replace puts n where old is, and notes a use.
+func (p *TinyLFU) Replace(old, n *Node) {
+	n.mark.Store(n.mark.Load()&^usesMax | min(old.uses()+1, usesMax))
+	p.queueOf(old).replace(old, n)
+}
+
+// Remove takes n out. The sketch remembers it.
+func (p *TinyLFU) Remove(n *Node) {
+	p.tally(n)
+	if n == p.candidate {
+		p.candidate = nil
+	}
+	p.queueOf(n).remove(n)
+}
+
+// Use notes a use.
+func (p *TinyLFU) Use(n *Node) { n.mark.Store(n.mark.Load()&^usesMax | min(n.uses()+1, usesMax)) }
+
+func (p *TinyLFU) queueOf(n *Node) *queue {
+	switch {
+	case p.window.in(n):
+		return &p.window
+	case p.probation.in(n):
+		return &p.probation
+	default:
+		return &p.protected
+	}
+}
+
+// tally moves the uses that n counted to the sketch, and reports whether there
+// were any.
+func (p *TinyLFU) tally(n *Node) bool {
+	uses := n.take()
+	if uses > 0 {
+		p.sketch.add(n.Hash, uses)
+	}
+	return uses > 0
+}
+
+// Victim is the node of the main part that was used less of two: the one that
+// came out of the window last, and the one that would go first.
+func (p *TinyLFU) Victim(spared *Node) *Node {
+	candidate := p.candidate
+	p.candidate = nil
+	if candidate == spared {
+		candidate = nil
+	}
+	victim := p.oldest(candidate, spared)
+	if candidate == nil || victim == nil || victim == spared {
+		return p.other(victim, candidate, spared)
+	}
+	if p.admits(candidate, victim) {
+		return victim
+	}
+	return candidate
+}
+
+// oldest is the node of the main part that goes first, except candidate if there
+// is another. Used ones are moved to where they belong.
+func (p *TinyLFU) oldest(candidate, spared *Node) *Node {
+	for chances := secondChances; ; chances-- {
+		n := p.probation.oldest()
+		if n == nil || n == candidate && p.probation.n == 1 {
+			if p.protected.n == 0 {
+				return n
+			}
+			n = p.protected.oldest()
+			if chances > 0 && p.tally(n) {
+				p.protected.push(p.protected.pop())
+				continue
+			}
+			return n
+		}
+		if n != candidate && n != spared && (chances <= 0 || !p.tally(n)) {
+			return n
+		}
+		p.probation.pop()
+		if n == candidate || n == spared {
+			p.probation.push(n)
+			continue
+		}
+		p.protected.push(n)
+		p.demote()
+	}
+}
+
+// demote puts what is protected beyond its share on probation.
+func (p *TinyLFU) demote() {
+	most := int(protectedShare * float64(p.probation.n+p.protected.n))
+	for chances := secondChances; p.protected.n > most; chances-- {
+		n := p.protected.pop()
+		if chances > 0 && p.tally(n) {
+			p.protected.push(n)
+		} else {
+			p.probation.push(n)
+		}
+	}
+}
+
+// other is a victim where there are not two to choose from.
+func (p *TinyLFU) other(victim, candidate, spared *Node) *Node {
+	switch {
+	case victim != nil && victim != spared:
+		return victim
+	case candidate != nil:
+		return candidate
+	}
+	for n := range p.All {
+		if n != spared {
+			return n
+		}
+	}
+	return nil
+}
+
+// admits reports whether candidate is to stay rather than victim.
+func (p *TinyLFU) admits(candidate, victim *Node) bool {
+	have := p.sketch.count(victim.Hash) + victim.uses()
+	want := p.sketch.count(candidate.Hash) + candidate.uses()
+	if want > have {
+		return true
+	}
+	// A few go in by chance, so that nobody can lock others out by using keys
+	// that have the same counters (Caffeine).
+	p.random ^= p.random << 13
+	p.random ^= p.random >> 17
+	p.random ^= p.random << 5
+	return want > 5 && p.random&127 == 0
+}
+
+// Len is the number of nodes.
+func (p *TinyLFU) Len() int { return p.window.n + p.probation.n + p.protected.n }
+
+// All yields the nodes.
+func (p *TinyLFU) All(yield func(*Node) bool) {
+	more := true
+	for _, q := range []*queue{&p.window, &p.probation, &p.protected} {
+		q.all(func(n *Node) bool {
+			more = more && yield(n)
+			return more
+		})
+	}
+}
