@@ -167,7 +167,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	s, hash := c.shardOf(key)
 	var out departures[K, V]
 	s.mu.Lock()
-	s.deregister(key)
+	s.loads.remove(hash, key)
 	e := s.index.find(hash, key)
 	live := e != nil && !c.expired(e)
 	if e != nil {
@@ -186,7 +186,7 @@ func (c *Cache[K, V]) Clear() {
 		s := &c.shards[i]
 		var out departures[K, V]
 		s.mu.Lock()
-		s.loads, s.loadsPeak = nil, 0
+		s.loads.clear()
 		for e := range s.index.all {
 			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
 		}

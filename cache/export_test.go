@@ -29,7 +29,7 @@ func (c *Cache[K, V]) Loads() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		n += len(s.loads)
+		n += s.loads.n
 		s.mu.Unlock()
 	}
 	return n

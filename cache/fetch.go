@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/snowfence/snowfence/courier"
@@ -29,7 +28,6 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 		return e.value, nil
 	}
 	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
-		growStack(0)
 		return c.load(ctx, key, nil, fetch)
 	})
 	return v, err
@@ -38,21 +36,21 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 // load is what a flight runs. stale is the entry that it is to replace, or nil.
 func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch func(context.Context, K) (V, error)) (v V, err error) {
 	s, hash := c.shardOf(key)
-	l := &load{Context: ctx}
+	l := &load[K]{loadContext: loadContext{Context: ctx}, key: key, hash: hash}
 	l.keep.Store(int64(c.ttl))
-	if e := c.begin(s, hash, key, l, stale); e != nil {
+	if e := c.begin(s, l, stale); e != nil {
 		return e.value, nil // stored between the caller's miss and the flight
 	}
 	c.counters.loads.Add(1)
 	if stale != nil {
 		c.counters.refreshes.Add(1)
 	}
-	done := false
+	open := true
 	defer func() { // also after a panic or Goexit of fetch
-		if !done {
+		if open {
 			c.counters.loadErrors.Add(1)
+			s.finish(l)
 		}
-		s.finish(key, l)
 	}()
 	v, err = fetch(l, key)
 	if err != nil || ctx.Err() != nil {
@@ -60,9 +58,11 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 		return v, err
 	}
 	if keep := l.keep.Load(); keep >= 0 {
-		c.store(key, v, time.Duration(keep), l)
+		c.store(key, v, time.Duration(keep), l) // ends the registration, too
+	} else {
+		s.finish(l)
 	}
-	done = true
+	open = false
 	return v, nil
 }
 
@@ -70,28 +70,28 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 // the live entry that makes it needless. A refresh whose entry has left
 // meanwhile runs for those who joined it, but is not registered: it must not
 // bring back what was deleted after the Fetch that set it off.
-func (c *Cache[K, V]) begin(s *shard[K, V], hash uint32, key K, l *load, stale *entry[K, V]) *entry[K, V] {
-	if !equalsItself(key) {
+func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K], stale *entry[K, V]) *entry[K, V] {
+	if !equalsItself(l.key) {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.index.find(hash, key)
+	e := s.index.find(l.hash, l.key)
 	if e != nil && e != stale && !c.expired(e) {
 		return e
 	}
 	if stale == nil || e == stale {
-		s.register(key, l)
+		s.loads.put(l)
 	}
 	return nil
 }
 
 // finish removes l, if it is still there.
-func (s *shard[K, V]) finish(key K, l *load) {
+func (s *shard[K, V]) finish(l *load[K]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.loads[key] == l {
-		s.deregister(key)
+	if s.loads.has(l) {
+		s.loads.remove(l.hash, l.key)
 	}
 }
 
@@ -118,29 +118,6 @@ func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(co
 	})
 }
 
-// A load is one call of a fetch function: its context, and what the function
-// has said about its result.
-type load struct {
-	context.Context
-	keep atomic.Int64 // a TTL; negative: do not store
-}
-
-type loadKey struct{}
-
-// Value finds the load itself in any context derived from its own.
-func (l *load) Value(key any) any {
-	if key == (loadKey{}) {
-		return l
-	}
-	return l.Context.Value(key)
-}
-
-// AfterFunc passes on what the flight's context has and embedding hides. See
-// package context.
-func (l *load) AfterFunc(f func()) (stop func() bool) {
-	return context.AfterFunc(l.Context, f)
-}
-
 // StoreFor is called by a fetch function, with the context it was given, to
 // have its result stored for ttl instead of the cache's TTL: for example as
 // long as an HTTP response's max-age says. As with SetTTL, 0 means until it is
@@ -148,7 +125,7 @@ func (l *load) AfterFunc(f func()) (stop func() bool) {
 // [NoStore]. The last call before the function returns counts. StoreFor reports
 // whether ctx belongs to a load; otherwise it does nothing.
 func StoreFor(ctx context.Context, ttl time.Duration) bool {
-	l, ok := ctx.Value(loadKey{}).(*load)
+	l, ok := ctx.Value(loadKey{}).(*loadContext)
 	if ok {
 		l.keep.Store(int64(ttl))
 	}
@@ -165,7 +142,7 @@ func NoStore(ctx context.Context) bool { return StoreFor(ctx, -1) }
 // is evicted, and a negative ttl that it is not stored. It reports false if ctx
 // does not belong to a load.
 func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
-	l, ok := ctx.Value(loadKey{}).(*load)
+	l, ok := ctx.Value(loadKey{}).(*loadContext)
 	if !ok {
 		return -1, false
 	}

@@ -3,6 +3,8 @@ package cache
 import (
 	"math/bits"
 	"sync/atomic"
+
+	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
 // An index finds the entries of a shard by key. Reading takes no lock and writes
@@ -42,7 +44,8 @@ const (
 	pastOne   = 1 << (8 * bucketSlots)
 	pastStuck = 255 // the count could not be kept, and stays
 
-	hashMask = 1<<32 - 1<<2 // what of an entry's Hash is the hash
+	hashSpare = evict.HashSpare
+	hashMask  = 1<<32 - 1<<hashSpare // what of an entry's Hash is the hash
 )
 
 // bucketsFor is the number of buckets for n entries.
@@ -50,7 +53,7 @@ func bucketsFor(n int) int { return int(float64(n)/(bucketSlots*bucketFill)) + 1
 
 // tagOf is the byte of hash that is kept in the bucket, in each slot's place. It
 // is made of bits that do not choose the bucket.
-func tagOf(hash uint32) uint64 { return (uint64(hash>>2)&0x7f | 0x80) * lows }
+func tagOf(hash uint32) uint64 { return (uint64(hash>>hashSpare)&0x7f | 0x80) * lows }
 
 // home is the bucket of hash: hash/2^32 of the way, so that a table can be of
 // any size.

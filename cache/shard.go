@@ -17,9 +17,8 @@ type shard[K comparable, V any] struct {
 	policy   evict.Policy
 	expiring wheel[K, V]
 
-	loads     map[K]*load // loads under way whose result may be stored
-	loadsPeak int         // most of them since the map was made
-	_         [64]byte
+	loads loads[K]
+	_     [64]byte
 
 	// Read on every hit, written on insertion (with mu held).
 	index index[K, V]
@@ -101,26 +100,5 @@ func (s *shard[K, V]) drop(e *entry[K, V]) {
 func (s *shard[K, V]) unschedule(e *entry[K, V]) {
 	if e.expiry() != never {
 		s.expiring.remove(e)
-	}
-}
-
-// register makes l the load whose result may be stored for key. s.mu is held.
-func (s *shard[K, V]) register(key K, l *load) {
-	if s.loads == nil {
-		s.loads = make(map[K]*load)
-	}
-	s.loads[key] = l
-	s.loadsPeak = max(s.loadsPeak, len(s.loads))
-}
-
-// deregister has the result of no load that is under way stored for key. A map
-// that was large once is given up when it is empty. s.mu is held.
-func (s *shard[K, V]) deregister(key K) {
-	if len(s.loads) == 0 {
-		return
-	}
-	delete(s.loads, key)
-	if len(s.loads) == 0 && s.loadsPeak >= tablesKept {
-		s.loads, s.loadsPeak = nil, 0
 	}
 }

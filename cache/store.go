@@ -3,8 +3,9 @@ package cache
 import "time"
 
 // store puts a value into the cache. If l is not nil the value is the result
-// of that load, and is stored only if nothing newer happened to the key.
-func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
+// of that load, and is stored only if nothing newer happened to the key; in any
+// case that is the end of l's registration.
+func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load[K]) {
 	if !equalsItself(key) {
 		return
 	}
@@ -17,11 +18,14 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load) {
 	var out departures[K, V]
 
 	s.mu.Lock()
-	if c.closed.Load() || l != nil && s.loads[key] != l {
+	superseded := l != nil && !s.loads.has(l)
+	if !superseded {
+		s.loads.remove(hash, key)
+	}
+	if superseded || c.closed.Load() {
 		s.mu.Unlock()
 		return
 	}
-	s.deregister(key)
 	c.put(s, e, &out)
 	s.mu.Unlock()
 
