@@ -46,6 +46,9 @@ func (p *TinyLFU) Add(n *Node) {
 func (p *TinyLFU) Replace(old, n *Node) {
 	n.mark.Store(n.mark.Load()&^usesMax | min(old.uses()+1, usesMax))
 	p.queueOf(old).replace(old, n)
+	if old == p.candidate {
+		p.candidate = n
+	}
 }
 
 // Remove takes n out. The sketch remembers it.
@@ -90,42 +93,48 @@ func (p *TinyLFU) Victim(spared *Node) *Node {
 		candidate = nil
 	}
 	victim := p.oldest(candidate, spared)
-	if candidate == nil || victim == nil || victim == spared {
-		return p.other(victim, candidate, spared)
-	}
-	if p.admits(candidate, victim) {
+	switch {
+	case victim == nil && candidate == nil:
+		return p.fromWindow(spared)
+	case victim == nil:
+		return candidate
+	case candidate == nil || p.admits(candidate, victim):
 		return victim
+	default:
+		return candidate
 	}
-	return candidate
 }
 
-// oldest is the node of the main part that goes first, except candidate if there
-// is another. Used ones are moved to where they belong.
+// oldest is the node of the main part that goes first, other than these two; nil
+// if there is none. Used ones are moved to where they belong.
 func (p *TinyLFU) oldest(candidate, spared *Node) *Node {
-	for chances := secondChances; ; chances-- {
+	chances := secondChances
+	for passed := 0; p.probation.n > passed; {
 		n := p.probation.oldest()
-		if n == nil || n == candidate && p.probation.n == 1 {
-			if p.protected.n == 0 {
-				return n
-			}
-			n = p.protected.oldest()
-			if chances > 0 && p.tally(n) {
-				p.protected.push(p.protected.pop())
-				continue
-			}
+		switch {
+		case n == candidate || n == spared:
+			p.probation.push(p.probation.pop())
+			passed++ // these two at most
+		case chances > 0 && p.tally(n):
+			p.protected.push(p.probation.pop())
+			p.demote()
+			chances--
+		default:
 			return n
 		}
+	}
+	for passed := 0; p.protected.n > passed; {
+		n := p.protected.oldest()
 		if n != candidate && n != spared && (chances <= 0 || !p.tally(n)) {
 			return n
 		}
-		p.probation.pop()
+		p.protected.push(p.protected.pop())
 		if n == candidate || n == spared {
-			p.probation.push(n)
-			continue
+			passed++
 		}
-		p.protected.push(n)
-		p.demote()
+		chances--
 	}
+	return nil
 }
 
 // demote puts what is protected beyond its share on probation.
@@ -141,15 +150,10 @@ func (p *TinyLFU) demote() {
 	}
 }
 
-// other is a victim where there are not two to choose from.
-func (p *TinyLFU) other(victim, candidate, spared *Node) *Node {
-	switch {
-	case victim != nil && victim != spared:
-		return victim
-	case candidate != nil:
-		return candidate
-	}
-	for n := range p.All {
+// fromWindow is the oldest node of the window, other than spared; nil if there
+// is none.
+func (p *TinyLFU) fromWindow(spared *Node) *Node {
+	for n := range p.window.all {
 		if n != spared {
 			return n
 		}

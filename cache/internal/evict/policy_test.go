@@ -1,0 +1,217 @@
+package evict
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// stub is a Window whose cache has had as many hits and misses as it says.
+type stub struct{ hits, misses, entries uint64 }
+
+func (s *stub) window() *Window {
+	return NewWindow(func() uint64 { return s.hits }, func() uint64 { return s.misses }, func() int { return int(s.entries) }) //nolint:gosec // small
+}
+
+func policies() map[string]func() Policy {
+	return map[string]func() Policy{
+		"LRU":     func() Policy { return NewLRU() },
+		"TinyLFU": func() Policy { return NewTinyLFU(new(stub).window()) },
+	}
+}
+
+// Whatever happens, a policy has the nodes that it was given, and a victim that
+// is one of them and not the one to be spared, if there is another.
+func TestPolicies(t *testing.T) {
+	for name, make := range policies() {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				p := make()
+				in := map[*Node]bool{}
+				var nodes []*Node // those in, and some that left
+				pick := func() *Node {
+					for range 20 {
+						if n := nodes[rapid.IntRange(0, len(nodes)-1).Draw(t, "node")]; in[n] {
+							return n
+						}
+					}
+					return nil
+				}
+				add := func() *Node {
+					n := &Node{Hash: rapid.Uint32Range(0, 200).Draw(t, "hash") << HashSpare}
+					nodes = append(nodes, n)
+					in[n] = true
+					return n
+				}
+				p.Add(add())
+				for range rapid.IntRange(1, 300).Draw(t, "steps") {
+					op := rapid.IntRange(0, 9).Draw(t, "op")
+					n := pick()
+					switch {
+					case op < 4 || n == nil:
+						p.Add(add())
+					case op < 5:
+						p.Replace(n, add())
+						delete(in, n)
+					case op < 6:
+						p.Remove(n)
+						delete(in, n)
+					case op < 7:
+						p.Use(n)
+					case op < 8:
+						n.Touch(rapid.Uint32().Draw(t, "now"), 1)
+					default:
+						spared := n
+						if op == 8 {
+							spared = nil
+						}
+						v := p.Victim(spared)
+						rest := len(in)
+						if in[spared] {
+							rest--
+						}
+						if (v != nil) != (rest > 0) || v != nil && (!in[v] || v == spared) {
+							t.Fatalf("victim %p of %d, spared %p", v, len(in), spared)
+						}
+						if v != nil {
+							p.Remove(v)
+							delete(in, v)
+						}
+					}
+					if p.Len() != len(in) {
+						t.Fatalf("%d nodes, want %d", p.Len(), len(in))
+					}
+				}
+				seen := 0
+				for n := range p.All {
+					seen++
+					if !in[n] {
+						t.Fatal("a node that left is in")
+					}
+				}
+				if seen != len(in) {
+					t.Fatalf("%d nodes seen, want %d", seen, len(in))
+				}
+			})
+		})
+	}
+}
+
+// A stop is heeded by All.
+func TestAllStops(t *testing.T) {
+	for _, make := range policies() {
+		p := make()
+		for i := range 500 {
+			p.Add(&Node{Hash: uint32(i) << HashSpare}) //nolint:gosec // small
+		}
+		seen := 0
+		for range p.All {
+			if seen++; seen == 3 {
+				break
+			}
+		}
+		require.Equal(t, 3, seen)
+	}
+}
+
+// cacheOf plays a cache of so many entries.
+type cacheOf struct {
+	p     Policy
+	size  int
+	nodes map[uint32]*Node
+	now   uint32
+	lag   uint32
+	hits  int
+}
+
+func newCacheOf(p Policy, size int) *cacheOf {
+	return &cacheOf{p: p, size: size, nodes: map[uint32]*Node{}, lag: uint32(max(1, size/16))} //nolint:gosec // small
+}
+
+func (c *cacheOf) get(key uint32) {
+	if n := c.nodes[key]; n != nil {
+		c.hits++
+		n.Touch(c.now, c.lag)
+		return
+	}
+	c.now++
+	n := &Node{Hash: key << HashSpare}
+	n.Start(c.now)
+	c.p.Add(n)
+	c.nodes[key] = n
+	for len(c.nodes) > c.size {
+		v := c.p.Victim(n)
+		c.p.Remove(v)
+		delete(c.nodes, v.Hash>>HashSpare)
+	}
+}
+
+// What is in use survives a scan under TinyLFU, and does not under LRU; and a
+// loop over more than there is room for has hits.
+func TestScansAndLoops(t *testing.T) {
+	const size = 1000
+	hits := func(p Policy, trace func(get func(uint32))) int {
+		c := newCacheOf(p, size)
+		trace(c.get)
+		return c.hits
+	}
+	scan := func(get func(uint32)) {
+		r := rand.New(rand.NewPCG(1, 2))
+		next := uint32(1 << 20)
+		for range 20 {
+			for range 10 * size {
+				get(r.Uint32N(size * 8 / 10))
+			}
+			for range 5 * size {
+				get(next)
+				next++
+			}
+		}
+	}
+	loop := func(get func(uint32)) {
+		for range 20 {
+			for key := range uint32(3 * size) {
+				get(key)
+			}
+		}
+	}
+	tiny := func() Policy { return NewTinyLFU(new(stub).window()) }
+	best := 20 * 10 * size
+	require.Greater(t, hits(tiny(), scan), best*97/100)
+	require.Less(t, hits(NewLRU(), scan), best*94/100)
+	require.Zero(t, hits(NewLRU(), loop))
+	require.Greater(t, hits(tiny(), loop), 20*3*size/5, "of a third, at best")
+}
+
+// LRU with Use is exact; with marks it gives those that were used another turn.
+func TestSecondChance(t *testing.T) {
+	p := NewLRU()
+	nodes := make([]Node, 4)
+	for i := range nodes {
+		p.Add(&nodes[i])
+	}
+	nodes[0].Touch(10, 1)
+	nodes[2].Touch(10, 1)
+	p.Use(&nodes[1])
+	var order []int
+	for range nodes {
+		v := p.Victim(nil)
+		for i := range nodes {
+			if v == &nodes[i] {
+				order = append(order, i)
+			}
+		}
+		p.Remove(v)
+	}
+	require.Equal(t, []int{3, 1, 0, 2}, order)
+
+	// All of many were used: the search ends all the same.
+	many := make([]Node, 10*secondChances)
+	for i := range many {
+		p.Add(&many[i])
+		many[i].Touch(10, 1)
+	}
+	require.Same(t, &many[secondChances], p.Victim(nil))
+}

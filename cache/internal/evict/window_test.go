@@ -1,0 +1,46 @@
+package evict
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The window goes on in a direction that pays, turns where it does not, and
+// stays within its bounds.
+func TestWindowClimbs(t *testing.T) {
+	for _, best := range []float64{windowLeast, 0.3, windowMost} {
+		s := &stub{entries: 100}
+		w := s.window()
+		require.InDelta(t, windowFirst, w.get(), 0.001)
+		var sum float64
+		const rounds, last = 300, 100
+		for round := range rounds {
+			// The nearer the window is to best, the more hits there are.
+			off := w.get() - best
+			s.hits += uint64(8000 * (1 - off*off)) //nolint:gosec // positive
+			s.misses += 8000 - uint64(8000*(1-off*off))
+			for range lookEvery {
+				w.observe()
+			}
+			require.GreaterOrEqual(t, w.get(), windowLeast-0.001)
+			require.LessOrEqual(t, w.get(), windowMost)
+			if round >= rounds-last {
+				sum += w.get()
+			}
+		}
+		require.InDelta(t, best, sum/last, 0.08)
+	}
+}
+
+// Nothing changes before enough happened.
+func TestWindowWaits(t *testing.T) {
+	s := &stub{entries: 1000}
+	w := s.window()
+	for range 100 * lookEvery {
+		s.misses += 1
+		w.observe()
+	}
+	require.InDelta(t, windowFirst, w.get(), 0.001)
+	require.Zero(t, w.seen)
+}
