@@ -1,18 +1,29 @@
 module github.com/snowfence/snowfence/benchmarks
 
-go 1.25.0
+go 1.26.0
 
 require (
+	github.com/Yiling-J/theine-go v0.6.3
+	github.com/dgraph-io/ristretto/v2 v2.4.2
+	github.com/golang/groupcache v0.0.0-20241129210726-2c02b8208cf8
 	github.com/hashicorp/golang-lru/v2 v2.0.7
+	github.com/jellydator/ttlcache/v3 v3.4.1
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/snowfence/snowfence v0.0.0
 	github.com/stretchr/testify v1.12.1
-	golang.org/x/sync v0.22.0
+	github.com/viccon/sturdyc v1.1.5
+	golang.org/x/sync v0.25.0
+	resenje.org/singleflight v0.4.3
 )
 
 require (
-	github.com/puzpuzpuz/xsync/v4 v4.5.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/klauspost/cpuid/v2 v2.0.9 // indirect
+	github.com/zeebo/xxh3 v1.0.2 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/sys v0.48.0 // indirect
 )
 
 replace github.com/snowfence/snowfence => ../

@@ -1,58 +1,69 @@
 package benchmarks
 
 import (
-	"math/rand/v2"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/snowfence/snowfence/internal/workload"
-	"github.com/stretchr/testify/require"
 )
 
-const keyCount = 100_000
-
-// name is the key as singleflight wants it.
-func name(key int) string { return strconv.Itoa(key) }
-
-// zipfKeys is a fixed sequence of keys, zipf(1.01) over keyCount.
-func zipfKeys(tb testing.TB) []int {
-	tb.Helper()
-	z, err := workload.NewZipf(keyCount, 1.01)
-	require.NoError(tb, err)
-	r := rand.New(rand.NewPCG(1, 1))
-	keys := make([]int, 1<<20)
-	for i := range keys {
-		keys[i] = int(z.Draw(r))
-	}
-	return keys
+// BenchmarkHit reads keys that are there, zipf(1.01) over 100,000.
+func BenchmarkHit(b *testing.B) {
+	b.Run("keys=int", benchmarkHit[int])
+	b.Run("keys=string", benchmarkHit[string])
 }
 
-// BenchmarkHit reads keys that are there.
-func BenchmarkHit(b *testing.B) {
-	keys := zipfKeys(b)
-	for _, ttl := range []time.Duration{0, time.Hour} {
-		for _, s := range subjects {
-			b.Run("ttl="+ttl.String()+"/"+s.name, func(b *testing.B) {
-				c := s.make(b, keyCount, ttl)
-				for key := range keyCount {
-					c.set(key, key)
-				}
-				var missed, lanes atomic.Uint64
-				b.ReportAllocs()
-				b.ResetTimer()
-				b.RunParallel(func(pb *testing.PB) {
-					i := lanes.Add(1) * 7919
-					for pb.Next() {
-						if _, ok := c.get(keys[i%uint64(len(keys))]); !ok {
-							missed.Add(1)
-						}
-						i++
-					}
-				})
-				b.ReportMetric(float64(missed.Load())/float64(b.N), "misses/op")
-			})
+func benchmarkHit[K keys](b *testing.B) {
+	each(b, both, func(b *testing.B, l library[K, int], ttl time.Duration) {
+		// Twice the room, since some libraries drop a few of what just fits.
+		c := l.make(b, 2*keyCount, ttl, number[K])
+		for i, key := range keysOf[K](keyCount) {
+			c.set(key, i)
+			if c.wait != nil && i%1000 == 0 {
+				c.wait()
+			}
 		}
-	}
+		benchmarkMixed(b, c, keyCount, 100)
+	})
+}
+
+// BenchmarkMixed reads and writes, zipf(1.01) over 100,000 keys with room for a
+// half of them.
+func BenchmarkMixed(b *testing.B) {
+	b.Run("reads=75", func(b *testing.B) {
+		each(b, both, func(b *testing.B, l library[int, int], ttl time.Duration) {
+			benchmarkMixed(b, l.make(b, keyCount/2, ttl, number[int]), keyCount, 75)
+		})
+	})
+	b.Run("reads=50", func(b *testing.B) {
+		each(b, both, func(b *testing.B, l library[int, int], ttl time.Duration) {
+			benchmarkMixed(b, l.make(b, keyCount/2, ttl, number[int]), keyCount, 50)
+		})
+	})
+}
+
+// benchmarkMixed reads in so many of a hundred operations, and else writes.
+func benchmarkMixed[K keys](b *testing.B, c subject[K, int], n, reads int) {
+	b.Helper()
+	keys := draws[K](b, n)
+	var lanes, misses atomic.Int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		i := int(lanes.Add(1)) * 7919
+		missed := int64(0)
+		for pb.Next() {
+			key := keys[i&(len(keys)-1)]
+			if i*37%100 < reads {
+				if _, ok := c.get(key); !ok {
+					missed++
+				}
+			} else {
+				c.set(key, i)
+			}
+			i++
+		}
+		misses.Add(missed)
+	})
+	b.StopTimer()
+	b.ReportMetric(100*float64(misses.Load())/float64(b.N), "misses/100op")
 }

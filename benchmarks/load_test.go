@@ -1,50 +1,116 @@
 package benchmarks
 
 import (
+	"context"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/snowfence/snowfence/courier"
+	"golang.org/x/sync/singleflight"
+	resenje "resenje.org/singleflight"
 )
 
 // BenchmarkMiss fetches keys that were never there, with a loader that does
-// nothing: what is measured is the library.
+// nothing.
 func BenchmarkMiss(b *testing.B) {
-	for _, s := range subjects {
-		b.Run(s.name, func(b *testing.B) {
-			c := s.make(b, keyCount, 0)
-			ctx := b.Context()
-			key := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				if v, err := c.fetch(ctx, key); err != nil || v != load(key) {
-					b.Fatalf("key %d: %d, %v", key, v, err)
-				}
-				key++
+	b.Run("keys=int", benchmarkMiss[int])
+	b.Run("keys=string", benchmarkMiss[string])
+}
+
+func benchmarkMiss[K keys](b *testing.B) {
+	each(b, plain, func(b *testing.B, l library[K, int], ttl time.Duration) {
+		c := l.make(b, keyCount, ttl, number[K])
+		keys := keysOf[K](1 << 20) // more than fit: a key that comes again was evicted long ago
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		n := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			if v, err := c.fetch(ctx, keys[n&(1<<20-1)]); err != nil || v != 7 {
+				b.Fatalf("key %d: %d, %v", n, v, err)
 			}
-		})
-	}
+			n++
+		}
+	})
 }
 
 // BenchmarkHerd has 1,000 goroutines fetch one key that is not there. An
 // operation is a herd, its goroutines included.
 func BenchmarkHerd(b *testing.B) {
-	for _, s := range subjects {
-		b.Run(s.name, func(b *testing.B) {
-			c := s.make(b, keyCount, 0)
-			ctx := b.Context()
-			key := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				var wg sync.WaitGroup
-				for range 1000 {
+	b.Run("keys=1/callers=1000", func(b *testing.B) { benchmarkHerd(b, 1, 1000) })
+	b.Run("keys=1000/callers=10", func(b *testing.B) { benchmarkHerd(b, 1000, 10) })
+}
+
+func benchmarkHerd(b *testing.B, keys, callers int) {
+	b.Helper()
+	each(b, plain, func(b *testing.B, l library[int, int], ttl time.Duration) {
+		c := l.make(b, keyCount, ttl, number[int])
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		first := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			var wg sync.WaitGroup
+			for range callers {
+				for key := range keys {
 					wg.Go(func() {
-						if _, err := c.fetch(ctx, key); err != nil {
+						if _, err := c.fetch(ctx, first+key); err != nil {
 							b.Error(err)
 						}
 					})
 				}
-				wg.Wait()
-				key++
+			}
+			wg.Wait()
+			first += keys
+		}
+	})
+}
+
+// BenchmarkFlight is one call for a key that nobody else asks for: the courier
+// beside what others de-duplicate calls with. singleflight.Do runs the function
+// in its caller, so that it dies with it; the others have a goroutine for it.
+func BenchmarkFlight(b *testing.B) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	keys := make([]string, 1<<12)
+	for i := range keys {
+		keys[i] = strconv.Itoa(i)
+	}
+	run := func(lib string, do func(key string) error) {
+		b.Run("lib="+lib, func(b *testing.B) {
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := do(keys[n&(1<<12-1)]); err != nil {
+					b.Fatal(err)
+				}
+				n++
 			}
 		})
 	}
+	var c courier.Courier[string, int]
+	run("snowfence", func(key string) error {
+		_, _, err := c.Do(ctx, key, func(context.Context) (int, error) { return 7, nil })
+		return err
+	})
+	var do, doChan singleflight.Group
+	run("singleflight-do", func(key string) error {
+		_, err, _ := do.Do(key, func() (any, error) { return 7, nil })
+		return err
+	})
+	run("singleflight-dochan", func(key string) error {
+		select {
+		case r := <-doChan.DoChan(key, func() (any, error) { return 7, nil }):
+			return r.Err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	var r resenje.Group[string, int]
+	run("resenje", func(key string) error {
+		_, _, err := r.Do(ctx, key, func(context.Context) (int, error) { return 7, nil })
+		return err
+	})
 }

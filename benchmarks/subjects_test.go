@@ -1,33 +1,78 @@
 package benchmarks
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// TestSubjects makes sure that what is compared is the same thing.
-func TestSubjects(t *testing.T) {
-	for _, ttl := range []time.Duration{0, time.Hour} {
-		for _, s := range subjects {
-			t.Run("ttl="+ttl.String()+"/"+s.name, func(t *testing.T) {
-				c := s.make(t, 100, ttl)
-				_, ok := c.get(1)
-				require.False(t, ok)
-				c.set(1, 7)
-				v, ok := c.get(1)
-				require.True(t, ok)
-				require.Equal(t, 7, v)
-				for range 2 {
-					v, err := c.fetch(t.Context(), 2)
-					require.NoError(t, err)
-					require.Equal(t, load(2), v)
+// TestLibraries makes sure that what is compared is the same thing.
+func TestLibraries(t *testing.T) {
+	t.Run("int", testLibraries[int])
+	t.Run("string", testLibraries[string])
+}
+
+func testLibraries[K keys](t *testing.T) {
+	for _, ttl := range both {
+		for _, l := range libraries[K, int]() {
+			if ttl > 0 && !l.timed {
+				continue
+			}
+			t.Run("ttl="+ttl.String()+"/"+l.name, func(t *testing.T) {
+				c := l.make(t, 100, ttl, loaded[K])
+				settle := func() {
+					if c.wait != nil {
+						c.wait()
+					}
 				}
-				v, ok = c.get(2)
-				require.True(t, ok, "what was fetched is stored")
-				require.Equal(t, load(2), v)
+				one, two := keyOf[K](1), keyOf[K](22)
+				_, ok := c.get(one)
+				require.False(t, ok)
+				c.set(one, 70)
+				settle()
+				v, ok := c.get(one)
+				require.True(t, ok)
+				require.Equal(t, 70, v)
+				if c.all != nil {
+					seen := 0
+					for key, v := range c.all {
+						seen++
+						require.Equal(t, one, key)
+						require.Equal(t, 70, v)
+					}
+					require.Equal(t, 1, seen)
+				}
+				for range 2 {
+					v, err := c.fetch(t.Context(), two)
+					require.NoError(t, err)
+					require.Equal(t, len(name(two)), v)
+					settle()
+				}
+				c.del(one)
+				settle()
+				_, ok = c.get(one)
+				require.False(t, ok, "deleted")
 			})
 		}
+	}
+}
+
+// A library stores what it loads: the second fetch calls no loader.
+func TestLibrariesLoadOnce(t *testing.T) {
+	for _, l := range libraries[string, int]() {
+		t.Run(l.name, func(t *testing.T) {
+			loads := 0
+			c := l.make(t, 100, time.Hour, func(_ context.Context, _ string) (int, error) { loads++; return 1, nil })
+			for range 5 {
+				_, err := c.fetch(t.Context(), "k")
+				require.NoError(t, err)
+				if c.wait != nil {
+					c.wait()
+				}
+			}
+			require.Equal(t, 1, loads)
+		})
 	}
 }

@@ -115,8 +115,8 @@ func TestReasons(t *testing.T) {
 }
 
 func TestReasonString(t *testing.T) {
-	require.Equal(t, "size expired deleted replaced unknown", fmt.Sprint(
-		cache.ReasonSize, " ", cache.ReasonExpired, " ", cache.ReasonDeleted, " ", cache.ReasonReplaced, " ", cache.Reason(0)))
+	require.Equal(t, "size expired deleted replaced memory unknown", fmt.Sprint(
+		cache.ReasonSize, " ", cache.ReasonExpired, " ", cache.ReasonDeleted, " ", cache.ReasonReplaced, " ", cache.ReasonMemory, " ", cache.Reason(0)))
 }
 
 // OnEviction runs outside the locks: every method works inside it, whatever

@@ -28,6 +28,9 @@ func TestOptionErrors(t *testing.T) {
 		{options{TTL: -time.Second}, "TTL", -time.Second, "cache: Options.TTL: -1s: want 0 (no expiry) or more"},
 		{options{TTLJitter: -0.5}, "TTLJitter", -0.5, "cache: Options.TTLJitter: -0.5: want a share from 0 to 1"},
 		{options{TTLJitter: 1.5}, "TTLJitter", 1.5, "cache: Options.TTLJitter: 1.5: want a share from 0 to 1"},
+		{options{Policy: 9}, "Policy", uint8(9), "cache: Options.Policy: 9: want cache.LRU or cache.TinyLFU"},
+		{options{ShedAbove: 1.5}, "ShedAbove", 1.5, "cache: Options.ShedAbove: 1.5: want a share from 0 to 1"},
+		{options{ClockError: time.Minute}, "ClockError", time.Minute, "cache: Options.ClockError: 1m0s: want at most a second"},
 		{options{RefreshAfter: -1}, "RefreshAfter", time.Duration(-1), "cache: Options.RefreshAfter: -1ns: want 0 (never) or more"},
 		{options{RefreshAfter: time.Minute, TTL: time.Minute}, "RefreshAfter", time.Minute, "cache: Options.RefreshAfter: 1m0s: want less than TTL (1m0s)"},
 	} {
@@ -55,6 +58,7 @@ func TestOptionsAtTheirBounds(t *testing.T) {
 		{TTL: math.MaxInt64, TTLJitter: 1},
 		{TTL: 2, RefreshAfter: 1},
 		{RefreshAfter: math.MaxInt64},
+		{Policy: cache.TinyLFU, ShedAbove: 1, ClockError: time.Second, TTL: time.Second},
 	} {
 		c := newCache(t, o)
 		for i := range 100 {

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -92,12 +93,16 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 // The whole capacity is there to be used, whatever the number of shards, and
 // never more.
 func TestCapacityIsExact(t *testing.T) {
-	for _, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000} {
-		t.Run(strconv.Itoa(capacity), func(t *testing.T) {
+	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000, 100_000} {
+		policy := cache.LRU
+		if i >= 6 {
+			policy = cache.TinyLFU
+		}
+		t.Run(fmt.Sprint(policy, " ", capacity), func(t *testing.T) {
 			if raceEnabled && capacity > 10_000 {
 				t.Skip("slow, and there is one goroutine only")
 			}
-			c := newCache(t, cache.Options[int, int]{Capacity: capacity})
+			c := newCache(t, cache.Options[int, int]{Capacity: capacity, Policy: policy})
 			for i := range capacity {
 				c.Set(i, i)
 				if c.Len() != i+1 {

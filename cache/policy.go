@@ -19,3 +19,15 @@ func (p Policy) make(window *evict.Window) evict.Policy {
 	}
 	return evict.NewLRU()
 }
+
+// String returns "LRU" or "TinyLFU".
+func (p Policy) String() string {
+	switch p {
+	case LRU:
+		return "LRU"
+	case TinyLFU:
+		return "TinyLFU"
+	default:
+		return "unknown"
+	}
+}

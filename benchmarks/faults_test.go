@@ -1,0 +1,84 @@
+package benchmarks
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// cannot says which libraries can't be put through BenchmarkFaults, and why.
+var cannot = map[string]string{
+	"groupcache": "after a panic every later call for the key hangs for ever",
+	"ttlcache":   "its loader has no context, so a load that hangs never ends, nor do its callers",
+}
+
+// BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most,
+// with 1 % of the keys' loads panicking and another 1 % hanging until their
+// context ends. Callers have 20 ms each, and recover, since most libraries panic
+// in them. What is measured is the other 98 %: an operation is one fetch of
+// these, whatever those of the bad keys did to the 64 workers meanwhile.
+func BenchmarkFaults(b *testing.B) {
+	const keyTotal, workers = 10_000, 64
+	load := func(ctx context.Context, key int) (int, error) {
+		switch key % 100 {
+		case 98:
+			panic("the load panics")
+		case 99:
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		return key, nil
+	}
+	for _, l := range libraries[int, int]() {
+		b.Run("lib="+l.name, func(b *testing.B) {
+			if why := cannot[l.name]; why != "" {
+				b.Skip(why)
+			}
+			c := l.make(b, keyTotal, 50*time.Millisecond, load)
+			keys := draws[int](b, keyTotal)
+			var left, next, failed atomic.Int64
+			left.Store(int64(b.N))
+			latencies := make([][]time.Duration, workers)
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for w := range workers {
+				wg.Go(func() {
+					for left.Load() > 0 {
+						key := keys[int(next.Add(1))*7919&(len(keys)-1)]
+						began := time.Now()
+						err := fetchWithin(c.fetch, key, 20*time.Millisecond)
+						if key%100 >= 98 {
+							continue
+						}
+						if err != nil {
+							failed.Add(1)
+						}
+						latencies[w] = append(latencies[w], time.Since(began))
+						left.Add(-1)
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			all := slices.Sorted(slices.Values(slices.Concat(latencies...)))
+			b.ReportMetric(float64(all[len(all)*999/1000].Nanoseconds()), "p99.9-ns")
+			b.ReportMetric(100*float64(failed.Load())/float64(len(all)), "%failed")
+		})
+	}
+}
+
+// fetchWithin has a caller survive what is thrown at it.
+func fetchWithin(fetch func(context.Context, int) (int, error), key int, limit time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	defer func() {
+		if recover() != nil {
+			err = errLoad
+		}
+	}()
+	_, err = fetch(ctx, key)
+	return err
+}

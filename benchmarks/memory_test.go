@@ -1,0 +1,121 @@
+package benchmarks
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
+
+// BenchmarkMemory fills a cache with a million entries. An operation is all of
+// it; what counts are the metrics: bytes per entry after a garbage collection,
+// what such a collection takes with all cores at it, the share of the processors
+// that collections take and their longest pause while entries are replaced, and
+// what is left, of the bytes per entry, after 99 of 100 were deleted.
+func BenchmarkMemory(b *testing.B) {
+	b.Run("types=int-int", func(b *testing.B) {
+		benchmarkMemory[int](b, func(i int) int { return i })
+	})
+	b.Run("types=string-bytes", func(b *testing.B) {
+		benchmarkMemory[string](b, func(i int) []byte { return make([]byte, 100) })
+	})
+}
+
+func benchmarkMemory[K keys, V any](b *testing.B, value func(int) V) {
+	b.Helper()
+	entries := 1_000_000
+	if raceEnabled {
+		entries = 20_000 // a smoke test
+	}
+	each(b, both, func(b *testing.B, l library[K, V], ttl time.Duration) {
+		var perEntry, collection, share, pause, left float64
+		for range b.N {
+			keys := keysOf[K](2 * entries)
+			var none V
+			before := heap()
+			// A tenth more room: who drops some of what just fits would look small.
+			c := l.make(b, entries*11/10, ttl, func(_ context.Context, _ K) (V, error) { return none, nil })
+			for i := range entries {
+				c.set(keys[i], value(i))
+				if c.wait != nil && i%100 == 0 {
+					c.wait()
+				}
+			}
+			held := 0
+			for _, key := range keys[:entries] {
+				if _, ok := c.get(key); ok {
+					held++
+				}
+			}
+			perEntry += float64(heap()-before) / float64(max(held, 1))
+			began := time.Now()
+			runtime.GC()
+			collection += time.Since(began).Seconds() * 1e3
+
+			m := readGC()
+			for i := range 2 * entries {
+				c.set(keys[i], value(i))
+			}
+			s, p := m.since()
+			share, pause = share+100*s, pause+p*1e6
+
+			for i, key := range keys {
+				if i%100 != 0 {
+					c.del(key)
+				}
+			}
+			if c.wait != nil {
+				c.wait()
+			}
+			left += float64(heap()-min(before, heap())) / float64(entries)
+			runtime.KeepAlive(keys)
+			_, _ = c.get(keys[0])
+		}
+		n := float64(b.N)
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(perEntry/n, "B/entry")
+		b.ReportMetric(collection/n, "ms/gc")
+		b.ReportMetric(share/n, "%gc-cpu")
+		b.ReportMetric(pause/n, "µs-pause")
+		b.ReportMetric(left/n, "B-left/entry")
+	})
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers and pools held on to
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// gcTimes is what garbage collections have cost so far.
+type gcTimes struct {
+	gc, total float64
+	pauses    []uint64
+}
+
+func readGC() gcTimes {
+	// The CPU classes are brought up to date by a collection.
+	runtime.GC()
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(s)
+	h := s[2].Value.Float64Histogram()
+	return gcTimes{s[0].Value.Float64(), s[1].Value.Float64(), append([]uint64(nil), h.Counts...)}
+}
+
+// since is the share of the processors, and the longest pause in seconds.
+func (m gcTimes) since() (share, pause float64) {
+	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	now := readGC()
+	metrics.Read(s)
+	h := s[0].Value.Float64Histogram()
+	for i := range now.pauses {
+		if now.pauses[i] > m.pauses[i] && !math.IsInf(h.Buckets[i+1], 0) {
+			pause = h.Buckets[i+1]
+		}
+	}
+	return (now.gc - m.gc) / max(now.total-m.total, 1e-9), pause
+}

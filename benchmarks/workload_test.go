@@ -1,0 +1,79 @@
+package benchmarks
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/snowfence/snowfence/internal/workload"
+	"github.com/stretchr/testify/require"
+)
+
+const keyCount = 100_000
+
+var errLoad = errors.New("the load failed")
+
+// loaded is what every load returns.
+func loaded[K keys](_ context.Context, key K) (int, error) { return len(name(key)), nil }
+
+// number returns at once: what is measured is the library.
+func number[K keys](context.Context, K) (int, error) { return 7, nil }
+
+// keyOf makes the key of a number.
+func keyOf[K keys](n int) (key K) {
+	switch k := any(&key).(type) {
+	case *int:
+		*k = n
+	case *string:
+		*k = "user:" + strconv.Itoa(n)
+	}
+	return key
+}
+
+// keysOf is a fixed set of keys, made beforehand.
+func keysOf[K keys](n int) []K {
+	keys := make([]K, n)
+	for i := range keys {
+		keys[i] = keyOf[K](i)
+	}
+	return keys
+}
+
+// draws is a fixed sequence of keys, zipf(1.01) over n.
+func draws[K keys](tb testing.TB, n int) []K {
+	tb.Helper()
+	z, err := workload.NewZipf(uint64(n), 1.01) //nolint:gosec // positive
+	require.NoError(tb, err)
+	r := rand.New(rand.NewPCG(1, 1))
+	keys := keysOf[K](n)
+	drawn := make([]K, 1<<18)
+	for i := range drawn {
+		drawn[i] = keys[z.Draw(r)]
+	}
+	return drawn
+}
+
+// each runs a sub-benchmark per library, and per TTL that it has.
+func each[K keys, V any](b *testing.B, ttls []time.Duration, run func(b *testing.B, l library[K, V], ttl time.Duration)) {
+	b.Helper()
+	for _, ttl := range ttls {
+		for _, l := range libraries[K, V]() {
+			if ttl > 0 && !l.timed {
+				continue
+			}
+			path := "lib=" + l.name
+			if len(ttls) > 1 {
+				path = "ttl=" + ttl.String() + "/" + path
+			}
+			b.Run(path, func(b *testing.B) { run(b, l, ttl) })
+		}
+	}
+}
+
+var (
+	both  = []time.Duration{0, time.Hour}
+	plain = []time.Duration{0}
+)

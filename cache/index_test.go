@@ -1,0 +1,113 @@
+package cache
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/snowfence/snowfence/cache/internal/evict"
+)
+
+func indexEntry(hash uint32, key, value int) *entry[int, int] {
+	return &entry[int, int]{evict.Node{Hash: hash << hashSpare}, key, value}
+}
+
+// An index is a map, even where all hashes are alike.
+func TestIndex(t *testing.T) {
+	for _, hashes := range []uint32{1, 3, 1 << 30} {
+		rapid.Check(t, func(t *rapid.T) {
+			x := index[int, int]{room: rapid.SampledFrom([]int{0, 1, 20}).Draw(t, "room")}
+			hash := func(key int) uint32 { return uint32(key) * 2654435761 % hashes } //nolint:gosec // wraps
+			want := map[int]*entry[int, int]{}
+			for range rapid.IntRange(1, 300).Draw(t, "steps") {
+				key := rapid.IntRange(0, 99).Draw(t, "key")
+				e := want[key]
+				if got := x.find(hash(key)<<hashSpare, key); got != e {
+					t.Fatalf("find(%d) is %v, want %v", key, got, e)
+				}
+				switch remove := rapid.IntRange(0, 3).Draw(t, "op") == 0; {
+				case e == nil:
+					want[key] = indexEntry(hash(key), key, 0)
+					x.insert(want[key])
+				case remove:
+					x.remove(e)
+					delete(want, key)
+				default:
+					want[key] = indexEntry(hash(key), key, 1)
+					x.replace(e, want[key])
+				}
+				if rapid.IntRange(0, 30).Draw(t, "shrink") == 0 {
+					x.rebuild(bucketsFor(x.n))
+				}
+				if err := x.audit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			seen := 0
+			for e := range x.all {
+				seen++
+				if want[e.key] != e {
+					t.Fatalf("all yields %v", e)
+				}
+			}
+			if seen != len(want) || x.n != len(want) {
+				t.Fatalf("%d entries seen, %d counted, want %d", seen, x.n, len(want))
+			}
+		})
+	}
+}
+
+// Who reads while others write finds what is there all the time, and never what
+// is not there; whatever table it reads.
+func TestIndexWhileItChanges(t *testing.T) {
+	var x index[int, int]
+	hash := func(key int) uint32 { return uint32(key) * 2654435761 % (1 << 10) } //nolint:gosec // collisions wanted
+	const steady, moving = 50, 1000
+	for key := range steady {
+		x.insert(indexEntry(hash(key), key, key))
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				for key := range steady {
+					if e := x.find(hash(key)<<hashSpare, key); e == nil || e.key != key {
+						t.Errorf("key %d: %v", key, e)
+						return
+					}
+					if e := x.find(hash(-1-key)<<hashSpare, -1-key); e != nil {
+						t.Errorf("key %d is not there: %v", -1-key, e)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 20 {
+		entries := make([]*entry[int, int], moving)
+		for i := range entries {
+			entries[i] = indexEntry(hash(steady+i), steady+i, 0)
+			x.insert(entries[i])
+		}
+		for key := range steady {
+			old := x.find(hash(key)<<hashSpare, key)
+			x.replace(old, indexEntry(hash(key), key, 1))
+		}
+		for _, e := range entries {
+			x.remove(e)
+			x.shrink()
+		}
+	}
+	close(stop)
+	wg.Wait()
+	require.NoError(t, x.audit())
+	require.Less(t, len(x.table.Load().buckets), 100, "it shrank")
+}

@@ -1,0 +1,79 @@
+package cache
+
+import (
+	"math"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestExcess(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		m    memory
+		want float64
+	}{
+		{"no limit", memory{limit: math.MaxInt64, live: 1 << 40}, 0},
+		{"before the first collection", memory{limit: 100, other: 200}, 0},
+		{"room", memory{limit: 1000, live: 500, other: 100}, -0.4},
+		{"just full", memory{limit: 1000, live: 700, other: 100}, 0},
+		{"too much", memory{limit: 1000, live: 900, other: 100}, 200. / 900},
+	} {
+		require.InDelta(t, tt.want, tt.m.excess(0.8), 1e-9, tt.name)
+	}
+}
+
+// Entries are given up, those that go first, as far as there is too much in use
+// and once per garbage collection.
+func TestShed(t *testing.T) {
+	for _, policy := range []Policy{LRU, TinyLFU} {
+		synctest.Test(t, func(t *testing.T) {
+			now := memory{limit: 1000, live: 500, other: 100, cycles: 1}
+			reasons := map[Reason]int{}
+			c, err := New(Options[int, int]{Capacity: 100_000, Policy: policy, ShedAbove: 0.8,
+				OnEviction: func(_, _ int, r Reason) { reasons[r]++ }})
+			require.NoError(t, err)
+			c.memory = func() memory { return now }
+			const n = 50_000
+			for i := range n {
+				c.Set(i, i)
+			}
+			time.Sleep(10 * shedEvery)
+			synctest.Wait()
+			require.Equal(t, n, c.Len(), "there is room")
+
+			now.live, now.cycles = 800, 2 // 900 of 1000: an eighth of the live heap too much
+			time.Sleep(10 * shedEvery)
+			synctest.Wait()
+			require.InDelta(t, n-n/8, c.Len(), 8)
+			require.Equal(t, n-c.Len(), reasons[ReasonMemory])
+			require.Equal(t, uint64(reasons[ReasonMemory]), c.Stats().Shed)
+			require.Zero(t, c.Stats().Evictions)
+			require.NoError(t, c.Audit())
+
+			before := c.Len()
+			now.live, now.cycles = 5000, 3 // hopeless: not all at once
+			time.Sleep(10 * shedEvery)
+			synctest.Wait()
+			require.InDelta(t, float64(before)*(1-shedMost), c.Len(), 8)
+
+			require.NoError(t, c.Close())
+		})
+	}
+}
+
+// What the runtime says is read from where it is.
+func TestReadMemory(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
+	debug.FreeOSMemory()
+	m := readMemory()
+	require.Equal(t, uint64(1<<40), m.limit)
+	require.Positive(t, m.cycles)
+	require.Less(t, m.live, uint64(1<<32))
+	require.Positive(t, m.live)
+	require.Less(t, m.other, uint64(1<<32))
+	require.Less(t, m.excess(0.8), 0.)
+}
