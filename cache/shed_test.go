@@ -3,6 +3,7 @@ package cache
 import (
 	"math"
 	"runtime/debug"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,18 +37,27 @@ func TestShed(t *testing.T) {
 			c, err := New(Options[int, int]{Capacity: 100_000, Policy: policy, ShedAbove: 0.8,
 				OnEviction: func(_, _ int, r Reason) { reasons[r]++ }})
 			require.NoError(t, err)
-			c.memory = func() memory { return now }
+			var mu sync.Mutex
+			c.memory = func() memory {
+				mu.Lock()
+				defer mu.Unlock()
+				return now
+			}
+			collected := func(live uint64) {
+				mu.Lock()
+				now.live, now.cycles = live, now.cycles+1
+				mu.Unlock()
+				time.Sleep(10 * shedEvery)
+				synctest.Wait()
+			}
 			const n = 50_000
 			for i := range n {
 				c.Set(i, i)
 			}
-			time.Sleep(10 * shedEvery)
-			synctest.Wait()
+			collected(500)
 			require.Equal(t, n, c.Len(), "there is room")
 
-			now.live, now.cycles = 800, 2 // 900 of 1000: an eighth of the live heap too much
-			time.Sleep(10 * shedEvery)
-			synctest.Wait()
+			collected(800) // 900 of 1000: an eighth of the live heap too much
 			require.InDelta(t, n-n/8, c.Len(), 8)
 			require.Equal(t, n-c.Len(), reasons[ReasonMemory])
 			require.Equal(t, uint64(reasons[ReasonMemory]), c.Stats().Shed)
@@ -55,9 +65,7 @@ func TestShed(t *testing.T) {
 			require.NoError(t, c.Audit())
 
 			before := c.Len()
-			now.live, now.cycles = 5000, 3 // hopeless: not all at once
-			time.Sleep(10 * shedEvery)
-			synctest.Wait()
+			collected(5000) // hopeless: not all at once
 			require.InDelta(t, float64(before)*(1-shedMost), c.Len(), 8)
 
 			require.NoError(t, c.Close())

@@ -39,6 +39,7 @@ var metrics = []snapshotprom.Metric[snapshot]{
 	counter("refreshes_total", "Loads started in the background.", func(s snapshot) uint64 { return s.Refreshes }),
 	counter("evictions_total", "Entries that had to go because the cache was full.", func(s snapshot) uint64 { return s.Evictions }),
 	counter("expired_total", "Expired entries that were reclaimed.", func(s snapshot) uint64 { return s.Expired }),
+	counter("shed_total", "Entries that had to go because memory ran short.", func(s snapshot) uint64 { return s.Shed }),
 	counter("rejected_total", "Values that were too heavy to be stored.", func(s snapshot) uint64 { return s.Rejected }),
 	counter("callback_panics_total", "Panics of OnEviction.", func(s snapshot) uint64 { return s.CallbackPanics }),
 

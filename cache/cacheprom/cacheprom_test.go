@@ -43,7 +43,7 @@ func TestNames(t *testing.T) {
 	want := map[string]uint64{
 		"hits_total": s.Hits, "misses_total": s.Misses, "loads_total": s.Loads, "load_errors_total": s.LoadErrors,
 		"load_panics_total": s.Panics, "refreshes_total": s.Refreshes, "evictions_total": s.Evictions,
-		"expired_total": s.Expired, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
+		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
 		"flights_total": s.Courier.Started, "flights_joined_total": s.Courier.Joined,
 		"flights_timed_out_total": s.Courier.Timeouts, "flights_deserted_total": s.Courier.Deserted,
 		"goexits_total": s.Courier.Goexits, "deadlocks_total": s.Courier.Deadlocks,

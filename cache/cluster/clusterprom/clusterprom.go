@@ -89,6 +89,7 @@ var cacheMetrics = []metric{
 	gauge("copies", "Copies that this node keeps.", func(s stats) int { return s.CopyEntries }),
 	byStore("evictions_total", "Entries and copies that had to go because there was no room, by store.", func(s cache.Stats) uint64 { return s.Evictions }),
 	byStore("expired_total", "Expired entries and copies that were reclaimed, by store.", func(s cache.Stats) uint64 { return s.Expired }),
+	byStore("shed_total", "Entries and copies that had to go because memory ran short, by store.", func(s cache.Stats) uint64 { return s.Shed }),
 	byStore("rejected_total", "Values that were too heavy to be stored, by store.", func(s cache.Stats) uint64 { return s.Rejected }),
 	counter("refreshes_total", "Loads of own entries that were started in the background.", func(s stats) uint64 { return s.Owned.Refreshes }),
 	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics + s.Local.Panics }),

@@ -89,6 +89,8 @@ func TestValues(t *testing.T) {
 		"evictions_total store=copies":            float64(s.Copies.Evictions),
 		"expired_total store=owned":               float64(s.Owned.Expired),
 		"expired_total store=copies":              float64(s.Copies.Expired),
+		"shed_total store=owned":                  float64(s.Owned.Shed),
+		"shed_total store=copies":                 float64(s.Copies.Shed),
 		"rejected_total store=owned":              float64(s.Owned.Rejected),
 		"rejected_total store=copies":             float64(s.Copies.Rejected),
 		"callers_waiting":                         float64(s.Owned.Courier.Waiting + s.Copies.Courier.Waiting),
