@@ -33,6 +33,9 @@ func BenchmarkFaults(b *testing.B) {
 		return key, nil
 	}
 	for _, l := range libraries[int, int]() {
+		if !wanted(l.name) {
+			continue
+		}
 		b.Run("lib="+l.name, func(b *testing.B) {
 			if why := cannot[l.name]; why != "" {
 				b.Skip(why)

@@ -79,6 +79,9 @@ func BenchmarkFlight(b *testing.B) {
 		keys[i] = strconv.Itoa(i)
 	}
 	run := func(lib string, do func(key string) error) {
+		if !wanted(lib) {
+			return
+		}
 		b.Run("lib="+lib, func(b *testing.B) {
 			n := 0
 			b.ReportAllocs()

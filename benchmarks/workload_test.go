@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func each[K keys, V any](b *testing.B, ttls []time.Duration, run func(b *testing
 	b.Helper()
 	for _, ttl := range ttls {
 		for _, l := range libraries[K, V]() {
-			if ttl > 0 && !l.timed {
+			if ttl > 0 && !l.timed || !wanted(l.name) {
 				continue
 			}
 			path := "lib=" + l.name
@@ -71,6 +72,13 @@ func each[K keys, V any](b *testing.B, ttls []time.Duration, run func(b *testing
 			b.Run(path, func(b *testing.B) { run(b, l, ttl) })
 		}
 	}
+}
+
+// wanted reports whether a library is to be measured: all are, unless the
+// environment names one, as compare does so that each has its own process.
+func wanted(lib string) bool {
+	only := os.Getenv("BENCHMARK_LIB")
+	return only == "" || only == lib
 }
 
 var (
