@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// best tries all that a cache could do.
+func best(ids []uint32, held []uint32, capacity int) int {
+	for i, id := range ids {
+		if slices.Contains(held, id) {
+			return 1 + best(ids[i+1:], held, capacity)
+		}
+		if len(held) < capacity {
+			return best(ids[i+1:], append(slices.Clone(held), id), capacity)
+		}
+		most := 0
+		for j := range held {
+			other := slices.Clone(held)
+			other[j] = id
+			most = max(most, best(ids[i+1:], other, capacity))
+		}
+		return most
+	}
+	return 0
+}
+
+func TestBeladyIsTheOptimum(t *testing.T) {
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		ids := make([]uint32, 12)
+		for i := range ids {
+			ids[i] = r.Uint32N(6)
+		}
+		capacity := 1 + r.IntN(3)
+		require.Equal(t, best(ids, nil, capacity), belady(ids, capacity), "%v in %d", ids, capacity)
+	}
+}
+
+// Every policy stores what it was given: with room for all, only the first
+// request of each key misses. And none beats the optimum.
+func TestPolicies(t *testing.T) {
+	ids, err := zipf(1.01, 20_000, 1)
+	require.NoError(t, err)
+	all := newTrace("", ids)
+	for _, p := range policies {
+		t.Run(p.name, func(t *testing.T) {
+			hits, err := p.replay(ids, 40_000)
+			require.NoError(t, err)
+			require.InDelta(t, len(ids)-all.distinct, hits, 300) // ristretto drops some
+			hits, err = p.replay(ids, all.distinct/10)
+			require.NoError(t, err)
+			if p.name != "otter" { // it may hold more than its capacity for a while
+				require.LessOrEqual(t, hits, belady(ids, all.distinct/10))
+			}
+			require.Greater(t, hits, len(ids)/4)
+		})
+	}
+}
+
+// In a loop LRU has no hits, and the optimum nearly as many as there is room.
+func TestLoop(t *testing.T) {
+	ids := loop(1000, 20_000)
+	hits, err := replayLRU(ids, 500)
+	require.NoError(t, err)
+	require.Zero(t, hits)
+	require.InDelta(t, 19_000*499/999, belady(ids, 500), 20)
+}
+
+func TestScans(t *testing.T) {
+	require.Equal(t, []uint32{1, 2, zipfKeys, zipfKeys + 1, 3, 4, zipfKeys + 2, zipfKeys + 3}, scans([]uint32{1, 2, 3, 4}, 2))
+}
+
+func TestCommand(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out.json")
+	var out bytes.Buffer
+	require.NoError(t, command([]string{"-requests", "2000", "-trace", "../../testdata/traces/small.arc", "-json", path,
+		"-policies", "belady,snowfence LRU,golang-lru"}, &out))
+	require.Contains(t, out.String(), "small.arc")
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var results []result
+	require.NoError(t, json.Unmarshal(data, &results))
+	require.Len(t, results, 6*3*3)
+	for _, r := range results {
+		require.LessOrEqual(t, r.HitRatio, 1.)
+	}
+	for _, wrong := range [][]string{
+		{"-requests", "7"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"}, {"file"},
+	} {
+		require.ErrorIs(t, command(wrong, &out), errUsage, wrong)
+	}
+}

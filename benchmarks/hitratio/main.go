@@ -1,0 +1,168 @@
+// Hitratio replays traces against caches of several libraries and sizes, and
+// prints which share of the requests each of them answers.
+//
+//	go run ./hitratio                                   # generated traces
+//	go run ./hitratio -trace ~/oltp.arc.gz -json x.json # and a file
+//
+// A request that finds nothing stores its key, as a loading cache does. One
+// goroutine replays, so that the order is the same for all. A library that does
+// its evictions in the background is measured as it comes, where they lag, and
+// in a variant that does them at once where it has one: what lags holds more
+// entries than it may, which in small caches is worth some hits.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/snowfence/snowfence/internal/atomicfile"
+)
+
+// errUsage is what is wrong about the command line. It ends with exit code 2.
+var errUsage = errors.New("wrong usage")
+
+func main() {
+	err := command(os.Args[1:], os.Stdout)
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "hitratio:", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "hitratio:", err)
+		os.Exit(1)
+	}
+}
+
+// A result is what one cache did with one trace.
+type result struct {
+	Trace    string  `json:"trace"`
+	Share    float64 `json:"capacity_share"` // of the distinct keys
+	Capacity int     `json:"capacity"`
+	Policy   string  `json:"policy"`
+	HitRatio float64 `json:"hit_ratio"`
+}
+
+// files are the values of a flag that may be given several times.
+type files []string
+
+func (f *files) String() string { return strings.Join(*f, ",") }
+
+func (f *files) Set(path string) error {
+	*f = append(*f, path)
+	return nil
+}
+
+func command(args []string, out io.Writer) error {
+	f := flag.NewFlagSet("hitratio", flag.ContinueOnError)
+	f.Usage = func() {
+		fmt.Fprint(f.Output(), "Hitratio replays traces against caches of 0.1, 1 and 10 % of the distinct keys, and prints\nthe share of hits, in percent.\n\n")
+		f.PrintDefaults()
+	}
+	var traces files
+	f.Var(&traces, "trace", "a trace file, in the formats of cachebench run --trace; may be given several times")
+	requests := f.Int("requests", 2_000_000, "length of the generated traces")
+	seed := f.Uint64("seed", 1, "of the generated traces")
+	jsonPath := f.String("json", "", "write the results into this file, too")
+	only := f.String("policies", "", "the policies, with commas between (default: all of "+policyNames()+")")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("%w: %q is not a flag; traces are given with -trace", errUsage, f.Arg(0))
+	}
+	if *requests < 1000 {
+		return fmt.Errorf("%w: -requests: %d: want at least 1000", errUsage, *requests)
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	all, err := loadTraces(traces, *requests, *seed)
+	if err != nil {
+		return err
+	}
+	var results []result
+	for _, t := range all {
+		rs, err := replayAll(t, chosen)
+		if err != nil {
+			return err
+		}
+		results = append(results, rs...)
+		if err := show(out, rs); err != nil {
+			return err
+		}
+	}
+	if *jsonPath == "" {
+		return nil
+	}
+	return atomicfile.Write(*jsonPath, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "\t")
+		return e.Encode(results)
+	})
+}
+
+// choose is the policies that are named, or all.
+func choose(names string) ([]policy, error) {
+	if names == "" {
+		return policies, nil
+	}
+	var chosen []policy
+	for name := range strings.SplitSeq(names, ",") {
+		at := slices.IndexFunc(policies, func(p policy) bool { return p.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("%w: -policies: %q: want some of %s", errUsage, name, policyNames())
+		}
+		chosen = append(chosen, policies[at])
+	}
+	return chosen, nil
+}
+
+// shares are the capacities, of the distinct keys.
+var shares = []float64{0.001, 0.01, 0.1}
+
+func replayAll(t trace, chosen []policy) ([]result, error) {
+	var results []result
+	for _, share := range shares {
+		capacity := max(1, int(share*float64(t.distinct)))
+		for _, p := range chosen {
+			hits, err := p.replay(t.ids, capacity)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %d entries: %w", p.name, capacity, err)
+			}
+			results = append(results, result{t.name, share, capacity, p.name, float64(hits) / float64(len(t.ids))})
+		}
+	}
+	return results, nil
+}
+
+// show prints the results of one trace: a line per policy, a column per size.
+func show(out io.Writer, results []result) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-24s", results[0].Trace)
+	n := len(results) / len(shares)
+	for i, share := range shares {
+		fmt.Fprintf(&b, "%18s", fmt.Sprintf("%g %% = %d", 100*share, results[i*n].Capacity))
+	}
+	b.WriteString("\n")
+	for at := range n {
+		fmt.Fprintf(&b, "  %-22s", results[at].Policy)
+		for i := range shares {
+			fmt.Fprintf(&b, "%18.2f", 100*results[i*n+at].HitRatio)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+	_, err := io.WriteString(out, b.String())
+	return err
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/Yiling-J/theine-go"
+	"github.com/dgraph-io/ristretto/v2"
+	"github.com/hashicorp/golang-lru/arc/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jellydator/ttlcache/v3"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+// A policy is a library with a way to choose what goes.
+type policy struct {
+	name   string
+	replay func(ids []uint32, capacity int) (hits int, err error)
+}
+
+var policies = []policy{
+	{"belady", func(ids []uint32, capacity int) (int, error) { return belady(ids, capacity), nil }},
+	{"snowfence LRU", snowfence(cache.LRU)},
+	{"snowfence TinyLFU", snowfence(cache.TinyLFU)},
+	{"otter", func(ids []uint32, capacity int) (int, error) { return otterWith(nil, ids, capacity) }},
+	{"otter, at once", func(ids []uint32, capacity int) (int, error) { return otterWith(func(f func()) { f() }, ids, capacity) }},
+	{"theine", replayTheine},
+	{"ristretto", replayRistretto},
+	{"golang-lru", replayLRU},
+	{"golang-lru 2Q", replay2Q},
+	{"golang-lru ARC", replayARC},
+	{"ttlcache", replayTTLCache},
+}
+
+func policyNames() string {
+	names := make([]string, len(policies))
+	for i, p := range policies {
+		names[i] = p.name
+	}
+	return strings.Join(names, ",")
+}
+
+// count replays ids against a cache.
+func count(ids []uint32, get func(uint32) bool, set func(uint32)) (hits int) {
+	for _, id := range ids {
+		if get(id) {
+			hits++
+		} else {
+			set(id)
+		}
+	}
+	return hits
+}
+
+func snowfence(p cache.Policy) func(ids []uint32, capacity int) (int, error) {
+	return func(ids []uint32, capacity int) (int, error) {
+		c, err := cache.New(cache.Options[uint32, struct{}]{Capacity: capacity, Policy: p})
+		if err != nil {
+			return 0, err
+		}
+		hits := count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Set(id, struct{}{}) })
+		return hits, c.Close()
+	}
+}
+
+func otterWith(executor func(func()), ids []uint32, capacity int) (int, error) {
+	c, err := otter.New(&otter.Options[uint32, struct{}]{MaximumSize: capacity, Executor: executor})
+	if err != nil {
+		return 0, err
+	}
+	defer c.StopAllGoroutines()
+	return count(ids, func(id uint32) bool { _, ok := c.GetIfPresent(id); return ok }, func(id uint32) { c.Set(id, struct{}{}) }), nil
+}
+
+// replayTheine waits after each insertion, which theine makes in the background.
+func replayTheine(ids []uint32, capacity int) (int, error) {
+	c, err := theine.NewBuilder[uint32, struct{}](int64(capacity)).Build()
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) {
+		c.Set(id, struct{}{}, 1)
+		c.Wait()
+	}), nil
+}
+
+// replayRistretto waits after each insertion, too.
+func replayRistretto(ids []uint32, capacity int) (int, error) {
+	c, err := ristretto.NewCache(&ristretto.Config[uint32, struct{}]{
+		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64, IgnoreInternalCost: true,
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) {
+		c.Set(id, struct{}{}, 1)
+		c.Wait()
+	}), nil
+}
+
+func replayLRU(ids []uint32, capacity int) (int, error) {
+	c, err := lru.New[uint32, struct{}](capacity)
+	if err != nil {
+		return 0, err
+	}
+	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+}
+
+func replay2Q(ids []uint32, capacity int) (int, error) {
+	c, err := lru.New2Q[uint32, struct{}](max(capacity, 4)) // it can't be made smaller
+	if err != nil {
+		return 0, err
+	}
+	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+}
+
+func replayARC(ids []uint32, capacity int) (int, error) {
+	c, err := arc.NewARC[uint32, struct{}](capacity)
+	if err != nil {
+		return 0, err
+	}
+	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+}
+
+func replayTTLCache(ids []uint32, capacity int) (int, error) {
+	c := ttlcache.New(ttlcache.WithCapacity[uint32, struct{}](uint64(capacity))) //nolint:gosec // positive
+	return count(ids, func(id uint32) bool { return c.Get(id) != nil }, func(id uint32) { c.Set(id, struct{}{}, ttlcache.NoTTL) }), nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+
+	tracefile "github.com/snowfence/snowfence/internal/trace"
+	"github.com/snowfence/snowfence/internal/workload"
+)
+
+// A trace is a sequence of requests for keys.
+type trace struct {
+	name     string
+	ids      []uint32
+	distinct int
+}
+
+const (
+	zipfKeys = 1_000_000
+	loopKeys = 100_000
+)
+
+// loadTraces reads the files, which comes first so that a wrong one is known
+// before any work, and generates the others.
+func loadTraces(paths []string, requests int, seed uint64) ([]trace, error) {
+	var read []trace
+	for _, path := range paths {
+		t, err := tracefile.Load(path, tracefile.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("%w: -trace: %w", errUsage, err)
+		}
+		read = append(read, trace{filepath.Base(path), t.IDs, len(t.Keys)})
+	}
+	var all []trace
+	for _, skew := range []float64{0.8, 1.01, 1.2} {
+		ids, err := zipf(skew, requests, seed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, newTrace(fmt.Sprintf("zipf %g", skew), ids))
+		if skew == 1.01 {
+			all = append(all, newTrace("zipf 1.01 and scans", scans(ids, requests/40)))
+		}
+	}
+	all = append(all, newTrace("loop", loop(min(loopKeys, requests/10), requests/2)))
+	return append(all, read...), nil
+}
+
+func newTrace(name string, ids []uint32) trace {
+	seen := make(map[uint32]struct{})
+	for _, id := range ids {
+		seen[id] = struct{}{}
+	}
+	return trace{name, ids, len(seen)}
+}
+
+func zipf(skew float64, n int, seed uint64) ([]uint32, error) {
+	z, err := workload.NewZipf(zipfKeys, skew)
+	if err != nil {
+		return nil, err
+	}
+	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // no secret
+	ids := make([]uint32, n)
+	for i := range ids {
+		ids[i] = uint32(z.Draw(r)) //nolint:gosec // below zipfKeys
+	}
+	return ids, nil
+}
+
+// scans has after every length requests as many for keys that never come again.
+func scans(ids []uint32, length int) []uint32 {
+	mixed := make([]uint32, 0, 2*len(ids))
+	next := uint32(zipfKeys)
+	for i, id := range ids {
+		mixed = append(mixed, id)
+		if (i+1)%length == 0 {
+			for range length {
+				mixed = append(mixed, next)
+				next++
+			}
+		}
+	}
+	return mixed
+}
+
+// loop asks for keys one after the other, again and again.
+func loop(keys, n int) []uint32 {
+	ids := make([]uint32, n)
+	for i := range ids {
+		ids[i] = uint32(i % keys) //nolint:gosec // small
+	}
+	return ids
+}
