@@ -65,7 +65,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Long: `Cachebench runs load against the Snowfence cache and shows what a slow, stuck or
 crashing fetch does to its callers, with the courier's fix off and on. It also
 runs clusters of the name registry, and of the cache that is built on it, harms
-them, and shows how they recover.
+them, and shows how they recover; and it measures what a cache leaves behind in
+memory.
 
 Exit codes: 0, all was well; 1, the run failed or a check did not hold; 2, the
 command line or an input file was wrong.`,
@@ -74,7 +75,8 @@ command line or an input file was wrong.`,
   cachebench run --trace testdata/traces/small.arc
   cachebench faults
   cachebench registry --disturb split --check --out out/registry
-  cachebench cluster --ownership all --disturb kill --out out/cluster`,
+  cachebench cluster --ownership all --disturb kill --out out/cluster
+  cachebench memory --check --out out/memory`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -88,7 +90,8 @@ command line or an input file was wrong.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
-	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(), newCluster(out), newClusterNode())
+	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(), newCluster(out), newClusterNode(),
+		newMemory(out), newMemoryCell())
 	for _, cmd := range root.Commands() {
 		cmd.Args = usageArgs(cmd.Args)
 	}

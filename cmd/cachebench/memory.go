@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/memload"
+	"github.com/snowfence/snowfence/internal/progress"
+	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/series"
+	"github.com/snowfence/snowfence/internal/table"
+)
+
+// memoryFlags are the flags of "cachebench memory".
+type memoryFlags struct {
+	config memload.Config
+	limit  string
+
+	dir   string
+	check bool
+}
+
+func newMemory(out *output) *cobra.Command {
+	f := &memoryFlags{config: memload.DefaultConfig()}
+	cmd := &cobra.Command{
+		Use:   "memory",
+		Short: "Fill, churn and shrink a cache, and show what it leaves behind",
+		Long: `Memory fills a store with entries, churns it at a steady rate, deletes all but a
+part, and goes on with light traffic over what is left. Meanwhile it samples what
+the Go runtime says of the heap and of the garbage collector. That is done for
+each store with each --gogc, and then for each store under a GOMEMLIMIT, every
+time in a process of its own.
+
+Stores (--stores):
+  map                  a Go map behind a mutex, the oldest goes
+  golang-lru           hashicorp/golang-lru's LRU cache
+  snowfence-uncompact  Snowfence with tables that never shrink (Options.NoCompaction)
+  snowfence            Snowfence as it comes
+  snowfence-shed       Snowfence that gives up entries as memory runs short (Options.ShedAbove)
+
+What the columns of the table say:
+` + glossary(memload.Glossary()) + `
+
+With --check the exit code is 1 if compaction does not leave 3.5 times less, if
+shedding does not stay at GOMEMLIMIT, or if it costs more garbage collection
+than filling up to the limit does.`,
+		Example: `  cachebench memory                                    # under a minute
+  cachebench memory --check --out out/memory
+  cachebench memory --stores map,snowfence --gogc 100 --limit none --entries 2000000
+  cachebench memory --limit 100MiB --gogc 100`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, out) },
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "entries that the stores are filled with")
+	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize, "bytes of each value")
+	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep, "the share of the entries that is left after the shrink")
+	flags.DurationVar(&f.config.Phase, "phase", f.config.Phase, "how long the churn takes, and the light traffic after the shrink")
+	flags.IntVar(&f.config.Rate, "rate", f.config.Rate, "operations per second")
+	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores, "the stores")
+	flags.IntSliceVar(&f.config.GOGC, "gogc", f.config.GOGC, "values of GOGC, without a limit")
+	flags.StringVar(&f.limit, "limit", "auto", "GOMEMLIMIT of the last runs, as 100MiB; auto: a tenth above what the leanest store has live; none: no such runs")
+	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "of what is asked for")
+	flags.StringVar(&f.dir, "out", "", "a folder for report.html, memory.svg, series.csv, tables.md and result.json")
+	flags.BoolVar(&f.check, "check", false, "exit with 1 if a check fails")
+	return cmd
+}
+
+// plan is the configuration, checked.
+func (f *memoryFlags) plan() (memload.Config, error) {
+	c := f.config
+	switch f.limit {
+	case "auto":
+	case "none":
+		c.Limit = -1
+	default:
+		var n byteCount
+		if err := n.Set(f.limit); err != nil {
+			return c, fmt.Errorf("--limit: %w, auto or none", err)
+		}
+		c.Limit = int64(n) //nolint:gosec // below 2^62
+	}
+	return c, c.Validate()
+}
+
+func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
+	c, err := f.plan()
+	if err != nil {
+		return usage(err)
+	}
+	if f.dir != "" {
+		if err := writable(f.dir); err != nil {
+			return usage(fmt.Errorf("--out: %w", err))
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Command = []string{self, memoryCellCommand}
+	line := out.progress()
+	c.Progress = func(p memload.Progress) { showMemory(line, p) }
+	line.Start("memory")
+	began := time.Now()
+	result, err := memload.Execute(cmd.Context(), c)
+	line.Done()
+	if err != nil {
+		return err
+	}
+	o := &memoryOutput{
+		Command: commandLine(cmd), Result: result, Environment: report.CurrentEnvironment(), Finding: result.Finding(), took: time.Since(began),
+	}
+	if f.check {
+		o.Checks = result.Checks()
+	}
+	if err := o.write(out, f.dir); err != nil {
+		return err
+	}
+	if result.Partial {
+		return errors.New("stopped before the end; the result is partial")
+	}
+	return failedChecks(o.Checks)
+}
+
+func showMemory(line *progress.Line, p memload.Progress) {
+	line.Update(float64(p.Cell)/float64(max(p.Cells, 1)), p.What)
+}
+
+// memoryCellCommand is the name of the command that is a cell's process.
+const memoryCellCommand = "memory-cell"
+
+// newMemoryCell is one store of "cachebench memory". It is not for people.
+func newMemoryCell() *cobra.Command {
+	return &cobra.Command{
+		Use:    memoryCellCommand,
+		Short:  "One store with one setting, told by its standard input",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return memload.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+// A memoryOutput is what "cachebench memory" prints and writes. Its JSON is that of --json and of result.json.
+type memoryOutput struct {
+	Command string `json:"command"`
+	*memload.Result
+	Environment report.Environment `json:"environment"`
+	Finding     string             `json:"finding"`
+	Checks      []report.Check     `json:"checks,omitempty"`
+	Files       []string           `json:"files,omitempty"`
+
+	took time.Duration
+}
+
+// write prints the result, and writes it into the folder if there is one.
+func (o *memoryOutput) write(out *output, dir string) error {
+	if dir != "" {
+		if err := o.writeFiles(dir); err != nil {
+			return err
+		}
+	}
+	if out.json {
+		return out.writeJSON(o)
+	}
+	return o.writeText(out.stdout)
+}
+
+func (o *memoryOutput) writeText(w io.Writer) error {
+	style := table.StyleFor(w)
+	if err := o.Table().WriteText(w, style); err != nil {
+		return err
+	}
+	return ending{strings.TrimSpace(o.Finding), o.Checks, o.Files, o.took, o.Seed}.write(w, style)
+}
+
+// writeFiles writes the files, the result last: it names the others.
+func (o *memoryOutput) writeFiles(dir string) error {
+	page := o.Report()
+	page.Command, page.Environment, page.Checks = o.Command, o.Environment, o.Checks
+	var lines []series.Series
+	for _, c := range page.Charts {
+		for _, l := range c.Lines {
+			s := l.Series
+			s.Name = c.Title + ": " + s.Name
+			lines = append(lines, s)
+		}
+	}
+	return writeReport(dir, &o.Files,
+		reportFile{"report.html", page.WriteHTMLFile},
+		reportFile{"memory.svg", page.Charts[0].WriteSVGFile},
+		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, lines...) }},
+		reportFile{"tables.md", func(path string) error { return writeText(path, o.Table().Markdown) }},
+		resultFile(o),
+	)
+}

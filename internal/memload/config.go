@@ -1,0 +1,115 @@
+package memload
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Config says what to run.
+type Config struct {
+	Entries   int           // that the stores are filled with
+	ValueSize int           // bytes of each value
+	Keep      float64       // the share of the entries that is left after the shrink
+	Phase     time.Duration // how long the churn takes, and the light traffic
+	Rate      int           // operations per second
+	Stores    []string      // some of Stores
+	GOGC      []int         // without a limit, each of these
+	Limit     int64         // GOMEMLIMIT of the last cells, in bytes; 0: a tenth above what the leanest had live; negative: none of these
+	Seed      uint64
+
+	Command  []string       // starts the process of a cell: it calls Serve
+	Progress func(Progress) // called before each cell; may be nil
+}
+
+// Progress says which cell is about to run.
+type Progress struct {
+	Cell, Cells int
+	What        string
+}
+
+// The stores.
+const (
+	Map         = "map"                 // a Go map behind a mutex
+	GolangLRU   = "golang-lru"          // hashicorp/golang-lru's simple LRU cache
+	Uncompacted = "snowfence-uncompact" // Options.NoCompaction
+	Snowfence   = "snowfence"
+	Shedding    = "snowfence-shed" // Options.ShedAbove
+)
+
+// Stores are all that there are.
+func Stores() []string { return []string{Map, GolangLRU, Uncompacted, Snowfence, Shedding} }
+
+// ShedAbove is what Shedding has.
+const ShedAbove = 0.8
+
+// DefaultConfig ends in less than a minute.
+func DefaultConfig() Config {
+	return Config{
+		Entries: 400_000, ValueSize: 100, Keep: 0.01, Phase: 900 * time.Millisecond, Rate: 150_000,
+		Stores: Stores(), GOGC: []int{50, 100, 200}, Seed: 1,
+	}
+}
+
+// ErrConfig is what every error of Validate matches.
+var ErrConfig = errors.New("memload")
+
+// Validate says what is wrong, by the name of the flag.
+func (c *Config) Validate() error {
+	bad := func(flag string, value any, want string) error {
+		return fmt.Errorf("%w: --%s: %v: want %s", ErrConfig, flag, value, want)
+	}
+	switch {
+	case c.Entries < 1000 || c.Entries > 20_000_000:
+		return bad("entries", c.Entries, "1,000 to 20,000,000")
+	case c.ValueSize < 0 || c.ValueSize > 1<<20:
+		return bad("value-size", c.ValueSize, "0 to 1 MiB")
+	case !(c.Keep >= 0 && c.Keep <= 1):
+		return bad("keep", c.Keep, "a share from 0 to 1")
+	case c.Phase < 100*time.Millisecond || c.Phase > time.Hour:
+		return bad("phase", c.Phase, "100ms to 1h")
+	case c.Rate < 100 || c.Rate > 100_000_000:
+		return bad("rate", c.Rate, "100 to 100,000,000 operations per second")
+	case len(c.Stores) == 0:
+		return bad("stores", "none", "some of "+strings.Join(Stores(), ","))
+	case len(c.GOGC) == 0 && c.Limit < 0:
+		return bad("gogc", "none", "values, since there is no limit either")
+	case c.Limit > 0 && c.Limit < 16<<20:
+		return bad("limit", c.Limit, "at least 16 MiB: a Go program needs some for itself")
+	}
+	for i, s := range c.Stores {
+		if !slices.Contains(Stores(), s) || slices.Contains(c.Stores[:i], s) {
+			return bad("stores", s, "some of "+strings.Join(Stores(), ",")+", each once")
+		}
+	}
+	for _, g := range c.GOGC {
+		if g < 1 || g > 10_000 {
+			return bad("gogc", g, "1 to 10,000")
+		}
+	}
+	return nil
+}
+
+// A Job is one cell, as its process is told.
+type Job struct {
+	Store     string        `json:"store"`
+	GOGC      int           `json:"gogc"`
+	Limit     int64         `json:"limit_bytes,omitempty"` // 0: none
+	Entries   int           `json:"entries"`
+	ValueSize int           `json:"value_size"`
+	Keep      float64       `json:"keep"`
+	Phase     time.Duration `json:"phase_ns"`
+	Rate      int           `json:"rate"`
+	Seed      uint64        `json:"seed"`
+}
+
+// apply sets the collector up in the cell's process.
+func (j *Job) apply() {
+	debug.SetGCPercent(j.GOGC)
+	if j.Limit > 0 {
+		debug.SetMemoryLimit(j.Limit)
+	}
+}

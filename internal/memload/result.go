@@ -1,0 +1,95 @@
+package memload
+
+// A Result is what a run found.
+type Result struct {
+	Seed    uint64  `json:"seed"`
+	Partial bool    `json:"partial,omitempty"` // it was stopped before the end
+	Cells   []*Cell `json:"cells"`
+}
+
+// A Cell is a store with a setting of the collector.
+type Cell struct {
+	Job     Job                `json:"job"`
+	Samples []Sample           `json:"samples"`
+	Begin   map[string]float64 `json:"begin_seconds"` // of each phase
+	Hits    int                `json:"hits"`
+	Gets    int                `json:"gets"`
+	Ops     int                `json:"ops"`
+}
+
+// within are the samples of a phase.
+func (c *Cell) within(phase string) []Sample {
+	from, to := c.Begin[phase], c.Samples[len(c.Samples)-1].T
+	for _, begin := range c.Begin {
+		if begin > from && begin < to {
+			to = begin
+		}
+	}
+	var in []Sample
+	for _, s := range c.Samples {
+		if s.T >= from && s.T <= to {
+			in = append(in, s)
+		}
+	}
+	return in
+}
+
+// PeakHeap is the most that the heap had, in bytes.
+func (c *Cell) PeakHeap() (peak float64) {
+	for _, s := range c.Samples {
+		peak = max(peak, s.Heap)
+	}
+	return peak
+}
+
+// PeakInUse is the most that counted towards the limit, in bytes.
+func (c *Cell) PeakInUse() (peak float64) {
+	for _, s := range c.Samples {
+		peak = max(peak, s.InUse)
+	}
+	return peak
+}
+
+// Left is what of the heap was in use at the end, in bytes.
+func (c *Cell) Left() float64 { return c.Samples[len(c.Samples)-1].Live }
+
+// CPU is the processor time of a phase, and that of collections in it, in
+// seconds.
+func (c *Cell) CPU(phase string) (all, gc float64) {
+	in := c.within(phase)
+	if len(in) == 0 {
+		return 0, 0
+	}
+	first, last := in[0], in[len(in)-1]
+	return last.CPUSeconds - first.CPUSeconds, last.GCSeconds - first.GCSeconds
+}
+
+// GCShare is the part of the processor time that collections took, over all.
+func (c *Cell) GCShare() float64 {
+	last := c.Samples[len(c.Samples)-1]
+	if last.CPUSeconds == 0 {
+		return 0
+	}
+	return last.GCSeconds / last.CPUSeconds
+}
+
+// Pause is the longest that collections stopped everything, in seconds.
+func (c *Cell) Pause() (longest float64) {
+	for _, s := range c.Samples {
+		longest = max(longest, s.Pause)
+	}
+	return longest
+}
+
+// HitRatio is the part of the reads that found something.
+func (c *Cell) HitRatio() float64 { return float64(c.Hits) / float64(max(c.Gets, 1)) }
+
+// find is the cell of a store with a setting, or nil.
+func (r *Result) find(store string, gogc int, limited bool) *Cell {
+	for _, c := range r.Cells {
+		if c.Job.Store == store && c.Job.GOGC == gogc && (c.Job.Limit > 0) == limited {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package memload
+
+import (
+	"math"
+	"runtime/metrics"
+)
+
+// A Sample is what the runtime said at a moment.
+type Sample struct {
+	T       float64 `json:"t"`      // seconds since the start of the cell
+	Heap    float64 `json:"heap"`   // bytes of objects, those that are garbage included
+	Live    float64 `json:"live"`   // bytes that the last collection found in use
+	InUse   float64 `json:"in_use"` // bytes that count towards the limit
+	Entries int     `json:"entries"`
+
+	GCSeconds  float64 `json:"gc_s"`    // CPU time of collections so far
+	CPUSeconds float64 `json:"cpu_s"`   // CPU time of the process so far
+	Pause      float64 `json:"pause_s"` // longest pause since the sample before
+	Cycles     uint64  `json:"cycles"`
+}
+
+// sampler reads samples. It is used by one goroutine.
+type sampler struct {
+	s      []metrics.Sample
+	pauses []uint64
+}
+
+func newSampler() *sampler {
+	p := &sampler{}
+	for _, name := range []string{
+		"/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/memory/classes/total:bytes",
+		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds", "/gc/cycles/total:gc-cycles",
+		"/sched/pauses/total/gc:seconds",
+	} {
+		p.s = append(p.s, metrics.Sample{Name: name})
+	}
+	return p
+}
+
+func (p *sampler) read() Sample {
+	metrics.Read(p.s)
+	bytes := func(i int) float64 { return float64(p.s[i].Value.Uint64()) }
+	h := p.s[6].Value.Float64Histogram()
+	pause := 0.0
+	for i, n := range h.Counts {
+		if p.pauses != nil && n > p.pauses[i] {
+			if pause = h.Buckets[i+1]; math.IsInf(pause, 0) {
+				pause = h.Buckets[i]
+			}
+		}
+	}
+	p.pauses = append(p.pauses[:0], h.Counts...)
+	return Sample{
+		Heap: bytes(0), Live: bytes(1), InUse: bytes(2) - bytes(3), GCSeconds: p.s[4].Value.Float64(),
+		CPUSeconds: processSeconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
+	}
+}

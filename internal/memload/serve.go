@@ -1,0 +1,187 @@
+package memload
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// The phases of a cell.
+const (
+	Fill   = "fill"
+	Churn  = "churn"
+	Shrink = "shrink"
+	Rest   = "rest"
+)
+
+// A line is what a cell's process writes: a sample, the end of a phase, or the
+// end.
+type line struct {
+	Sample *Sample `json:"sample,omitempty"`
+	Phase  string  `json:"phase,omitempty"` // which begins
+	Done   bool    `json:"done,omitempty"`
+	Hits   int     `json:"hits,omitempty"`
+	Gets   int     `json:"gets,omitempty"`
+	Ops    int     `json:"ops,omitempty"`
+}
+
+// Serve runs one cell: it reads a Job and writes lines until the cell is done. It
+// changes the collector's settings of its process.
+func Serve(in io.Reader, out io.Writer) error {
+	var j Job
+	if err := json.NewDecoder(io.LimitReader(in, 1<<16)).Decode(&j); err != nil {
+		return fmt.Errorf("%w: a cell's job: %w", ErrConfig, err)
+	}
+	check := Config{Entries: j.Entries, ValueSize: j.ValueSize, Keep: j.Keep, Phase: j.Phase, Rate: j.Rate,
+		Stores: []string{j.Store}, GOGC: []int{j.GOGC}, Limit: j.Limit}
+	if err := check.Validate(); err != nil {
+		return err
+	}
+	j.apply()
+	s, err := newStore(&j)
+	if err != nil {
+		return err
+	}
+	c := &cell{job: &j, store: s, out: json.NewEncoder(out), began: time.Now(), random: rand.New(rand.NewPCG(j.Seed, 2))} //nolint:gosec // no secret
+	if err := c.run(); err != nil {
+		return err
+	}
+	return s.close()
+}
+
+// sampleEvery is how often a cell looks at itself.
+const sampleEvery = 20 * time.Millisecond
+
+// A cell is a run of one store.
+type cell struct {
+	job    *Job
+	store  store
+	random *rand.Rand
+	began  time.Time
+	next   int // the next key to set
+	totals line
+
+	mu  sync.Mutex // guards out
+	out *json.Encoder
+	err error
+}
+
+func (c *cell) write(l line) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.out.Encode(l); err != nil && c.err == nil {
+		c.err = err
+	}
+}
+
+func (c *cell) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *cell) run() error {
+	stop := make(chan struct{})
+	var sampling sync.WaitGroup
+	sampling.Go(func() { c.sample(stop) })
+	defer sampling.Wait()
+	defer close(stop)
+
+	j := c.job
+	c.write(line{Phase: Fill})
+	for c.next < j.Entries {
+		c.set()
+	}
+	runtime.GC() // so that what is live is known
+	c.write(line{Phase: Churn})
+	c.traffic(j.Phase, func() {
+		// Three of four operations read, more often what is newer.
+		if c.random.IntN(4) == 0 {
+			c.set()
+			return
+		}
+		age := int(c.random.ExpFloat64() * float64(j.Entries) / 3)
+		c.get(c.next - 1 - age)
+	})
+	c.write(line{Phase: Shrink})
+	kept := max(1, int(j.Keep*float64(j.Entries)))
+	for key := range c.next - kept {
+		c.store.del(key)
+	}
+	runtime.GC()
+	c.write(line{Phase: Rest})
+	first := c.next - kept
+	c.traffic(j.Phase, func() {
+		// Light traffic over what is left: one of ten is set anew.
+		key := first + c.random.IntN(kept)
+		if c.random.IntN(10) == 0 {
+			c.store.set(key, make([]byte, j.ValueSize))
+			return
+		}
+		c.get(key)
+	})
+	runtime.GC()
+	if err := c.failed(); err != nil {
+		return err
+	}
+	time.Sleep(2 * sampleEvery) // so that the last collection is seen
+	c.totals.Done = true
+	c.write(c.totals)
+	return c.failed()
+}
+
+func (c *cell) set() {
+	c.store.set(c.next, make([]byte, c.job.ValueSize))
+	c.next++
+}
+
+func (c *cell) get(key int) {
+	c.totals.Gets++
+	if c.store.get(key) {
+		c.totals.Hits++
+	}
+}
+
+// traffic does operations at the job's rate, as far as the process keeps up.
+func (c *cell) traffic(d time.Duration, op func()) {
+	const beat = 2 * time.Millisecond
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	began := time.Now()
+	done := 0
+	for {
+		passed := min(time.Since(began), d)
+		due := int(passed.Seconds() * float64(c.job.Rate))
+		// Who is late catches up only a little at a time, to see the clock.
+		for range min(due-done, c.job.Rate/20+1) {
+			op()
+			done++
+		}
+		if time.Since(began) >= d {
+			break
+		}
+		<-ticker.C
+	}
+	c.totals.Ops += done
+}
+
+func (c *cell) sample(stop <-chan struct{}) {
+	s := newSampler()
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for {
+		now := s.read()
+		now.T = time.Since(c.began).Seconds()
+		now.Entries = c.store.size()
+		c.write(line{Sample: &now})
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+	}
+}
