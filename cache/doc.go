@@ -3,16 +3,26 @@
 //
 // # Reading
 //
-// [Cache.Get] takes no lock that it could wait for: it reads a concurrent map
-// (puzpuzpuz/xsync), checks the expiry and returns. What the eviction policy
-// knows of recency follows lazily: a hit moves its entry to the front only if
-// at least a sixteenth of the shard's entries have been inserted since the
-// entry was moved last, and not at all if the shard's lock is taken just then.
-// (memcached bumps an entry at most once a minute for the same reason. Counting
-// insertions instead of seconds keeps the hit ratio at that of a strict LRU
-// when entries turn over quickly, and costs nothing when they don't.) In
-// shards of less than 512 entries every hit counts, so that a small cache is a
-// strict LRU.
+// [Cache.Get] takes no lock and allocates nothing: it finds the entry in a table
+// whose buckets are cache lines, compares its expiry with a clock that is kept
+// for all (see Options.ClockError), and counts the hit in one of many stripes. It
+// writes to no cache line that other cores use but the entry's own mark, and to
+// that at most once in the time in which a sixteenth of the shard's entries are
+// inserted. So hits scale with the cores. One exception: in a cache of less than
+// 64 entries every hit counts at once, so that a small cache is a strict LRU.
+//
+// Counted in cache lines, a hit reads six: two of the Cache, one of the shard, the
+// bucket, the entry and, with a TTL, the clock's, and writes one, its stripe. Of
+// those that it reads, the shard's changes with insertions, the clock's every half
+// millisecond, and the others hardly ever, so that on 64 cores hits of the same
+// key do not wait for each other. There are 16 stripes per core; two goroutines that
+// run at once and share one pay for a line that moves, and nothing else.
+//
+// What stays is decided by a [Policy] in each shard. Hits leave marks, and the
+// policy reads them when it needs room. LRU gives an entry that was used another
+// turn, which is within half a point of a strict LRU's hit ratio, or better.
+// TinyLFU weighs how often keys are asked for, also those that are not stored, so
+// that a scan or a loop does not flush what is in use.
 //
 // # Loading
 //
@@ -34,17 +44,28 @@
 // # Leaving
 //
 // The cache holds at most Capacity entries and, where a Weigher is given, at
-// most MaxWeight of weight. What must go is decided by golang-lru's simplelru
-// in each shard, where entries that have expired go first. Room is common to all
-// shards, and it is taken from those that hold more than their share. With
-// several writers at once the bounds may be exceeded for a moment by what they
-// are inserting.
+// most MaxWeight of weight. When there is no room the policy chooses what goes,
+// but entries that have expired go first. Room is common to all shards, and it is
+// taken from those that hold more than their share. With several writers at once
+// the bounds may be exceeded for a moment by what they are inserting.
 //
-// An expired entry is never returned. Its memory is reclaimed by a background
+// With Options.ShedAbove the cache also gives up entries while the process nears
+// its memory limit (GOMEMLIMIT), before the garbage collector takes all of the
+// processor to stay below it.
+//
+// An expired entry is not returned, or no later than Options.ClockError after its
+// time. Its memory is reclaimed by a background
 // sweep, once a second, at a bounded cost per sweep; it counts in [Cache.Len]
 // until then. The sweep's goroutine starts with the first entry that can expire
 // and stops with [Cache.Close].
 //
-// Memory is given back after a burst: Go maps never shrink, so a shard rebuilds
-// its tables when only a quarter of its peak is left.
+// # Memory
+//
+// An entry is 32 bytes beside its key and value, less what Go's size classes add
+// or the pair leaves free; the table and the order of eviction add some 20, and a
+// TTL 24. Nothing links entries to each other: the garbage collector follows two
+// pointers to each, three with a TTL, and those that key and value have.
+//
+// Memory is given back after a burst: tables are rebuilt when only a quarter of
+// their peak is left, where a Go map would keep its size.
 package cache

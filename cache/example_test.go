@@ -224,3 +224,35 @@ func ExampleCache_All() {
 	// a 1
 	// b 2
 }
+
+// A nightly job reads every record once. TinyLFU keeps what is in use.
+func ExamplePolicy() {
+	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
+		c, err := cache.New(cache.Options[int, string]{Capacity: 1000, Policy: policy})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for range 10 {
+			for user := range 500 { // in use
+				if _, ok := c.Get(user); !ok {
+					c.Set(user, "profile")
+				}
+			}
+		}
+		for record := range 10_000 { // read once
+			c.Set(1_000_000+record, "record")
+		}
+		left := 0
+		for user := range 500 {
+			if _, _, ok := c.Peek(user); ok {
+				left++
+			}
+		}
+		fmt.Println(policy, "kept more than nine of ten:", left > 450)
+		_ = c.Close()
+	}
+	// Output:
+	// LRU kept more than nine of ten: false
+	// TinyLFU kept more than nine of ten: true
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ const (
 
 // periodic owns a goroutine that calls a function now and then.
 type periodic struct {
+	begun   atomic.Bool
 	started sync.Once
 	stopped sync.Once
 	quit    chan struct{}
@@ -34,6 +36,7 @@ func (p *periodic) start(first time.Duration, f func() (rest time.Duration)) {
 		p.quit, p.done = make(chan struct{}), make(chan struct{})
 		go p.loop(first, f)
 	})
+	p.begun.Store(true)
 }
 
 func (p *periodic) loop(first time.Duration, f func() (rest time.Duration)) {
@@ -119,6 +122,9 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 
 // startSweeper is called when an entry that can expire was stored.
 func (c *Cache[K, V]) startSweeper() {
+	if c.sweeper.begun.Load() { // for each insertion but the first: spares it the closure
+		return
+	}
 	c.sweeper.start(sweepEvery, func() time.Duration {
 		if c.sweep() {
 			return sweepAgain

@@ -57,6 +57,9 @@ func readMemory() memory {
 
 // startShedder is called when an entry was stored and Options.ShedAbove is set.
 func (c *Cache[K, V]) startShedder() {
+	if c.shedder.begun.Load() {
+		return
+	}
 	var seen uint64
 	c.shedder.start(shedEvery, func() time.Duration {
 		// What was given up shows in the live heap only after a collection.

@@ -72,12 +72,32 @@ func (f *flight[K, V]) run() {
 		return
 	}
 	var v V
-	guard(func() (err error) {
-		v, err = f.fetch(f)
-		return err
-	}, func(how ending, err error) {
-		f.exit(v, how, err)
-	})
+	how, err := exited, ErrGoexit
+	defer func() { f.exit(v, how, err) }()
+	f.call(&v, &how, &err)
+}
+
+// call is what guard does for children, in two frames less: a goroutine starts
+// with a small stack, and what is left of it decides whether a fetch has to pay
+// for a larger one.
+func (f *flight[K, V]) call(v *V, how *ending, err *error) {
+	inner := exited
+	// See guard for the two functions.
+	func() {
+		defer func() {
+			if inner == returned {
+				return
+			}
+			if p := recover(); p != nil {
+				*how, *err = panicked, &PanicError{Value: p, Stack: panicStack()}
+			}
+		}()
+		*v, *err = f.fetch(f)
+		inner, *how = returned, returned
+	}()
+	if *how == exited {
+		*how, *err = panicked, &PanicError{}
+	}
 }
 
 // exit is called when the function has ended, whatever ended it: that ends the

@@ -1,0 +1,85 @@
+//go:build !race
+
+// A copy of memory would be a race for the detector.
+
+package cache
+
+import (
+	"bytes"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// image is a copy of what is at p.
+func image[T any](p *T) []byte {
+	return bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)))
+}
+
+// A hit writes nothing that cores share: not to the cache, not to a shard, not to
+// the table, and to its entry only once per interval. It counts in a stripe.
+func TestHitsWriteNothingShared(t *testing.T) {
+	for name, o := range map[string]Options[int, int]{
+		"LRU":     {Capacity: 100_000},
+		"TinyLFU": {Capacity: 100_000, Policy: TinyLFU},
+		"TTL":     {Capacity: 100_000, TTL: time.Hour, ClockError: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(o)
+			require.NoError(t, err)
+			const n = 50_000
+			for i := range n {
+				c.Set(i, i)
+			}
+			for i := range n { // leaves the marks that are due
+				c.Get(i)
+			}
+			c.sweeper.stop() // it moves its own clock
+			require.NoError(t, c.sweeper.wait(t.Context()))
+			look := func() (all [][]byte) {
+				for i := range c.shards {
+					s := &c.shards[i]
+					all = append(all, image(s))
+					for at := range s.index.table.Load().buckets {
+						all = append(all, image(&s.index.table.Load().buckets[at]))
+					}
+					for e := range s.index.all {
+						all = append(all, image(e))
+					}
+				}
+				return all
+			}
+			before := look()
+			for range 3 {
+				for i := range n {
+					if _, ok := c.Get(i); !ok {
+						t.Fatal("a miss")
+					}
+				}
+			}
+			for i, now := range look() {
+				if !bytes.Equal(before[i], now) {
+					t.Fatal("hits wrote to memory that is shared")
+				}
+			}
+			require.Equal(t, uint64(4*n), c.Stats().Hits)
+			require.NoError(t, c.Close())
+		})
+	}
+}
+
+// What is written often is on cache lines of its own.
+func TestLayout(t *testing.T) {
+	const line = 64
+	require.EqualValues(t, line, unsafe.Sizeof(stripe{}))
+	require.EqualValues(t, line, unsafe.Sizeof(bucket[int, int]{}))
+	require.EqualValues(t, 32, unsafe.Sizeof(entry[int, int]{}))
+	require.EqualValues(t, 48, unsafe.Sizeof(timedEntry[int, int]{}))
+	var k clock
+	require.GreaterOrEqual(t, unsafe.Offsetof(k.rough)-unsafe.Offsetof(k.hits), uintptr(line))
+	require.GreaterOrEqual(t, unsafe.Offsetof(k.mu)-unsafe.Offsetof(k.rough), uintptr(line))
+	var s shard[int, int]
+	require.GreaterOrEqual(t, unsafe.Offsetof(s.index)-unsafe.Offsetof(s.loads), uintptr(line), "the lock is apart from what hits read")
+}
