@@ -114,13 +114,21 @@ bench: tool-benchstat ## Benchmarks of the packages, COUNT (6) times each, with 
 	@if grep '^FAIL' out/bench.txt >&2; then exit 1; fi
 	$(BENCHSTAT) out/bench.txt
 
+# COMPARE_FLAGS and TRACES can be given: make bench-compare COMPARE_FLAGS=-quick
 .PHONY: bench-compare
-bench-compare: tool-benchstat ## Benchmarks side by side with other libraries
+bench-compare: ## Benchmarks and hit ratios beside other libraries (half an hour); report in out/bench
 ifneq ($(NESTED),)
-	@mkdir -p out
-	cd benchmarks && $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee ../out/bench-compare.txt
-	@if grep '^FAIL' out/bench-compare.txt >&2; then exit 1; fi
-	$(BENCHSTAT) out/bench-compare.txt
+	@mkdir -p out/bench
+	cd benchmarks && $(GO) run ./hitratio $(foreach t,$(TRACES),-trace $(abspath $(t))) -json ../out/bench/hitratio.json
+	cd benchmarks && $(GO) run ./compare -hit-ratio ../out/bench/hitratio.json $(COMPARE_FLAGS)
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
+.PHONY: bench-check
+bench-check: ## Fail if named benchmarks became slower since BASE (the last tag, or HEAD~1)
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) run ./compare check $(if $(BASE),-base $(BASE)) $(CHECK_FLAGS)
 else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif

@@ -13,6 +13,7 @@ require (
 	github.com/snowfence/snowfence v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/viccon/sturdyc v1.1.5
+	go.uber.org/goleak v1.3.0
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da
 	golang.org/x/sync v0.25.0
 	resenje.org/singleflight v0.4.3

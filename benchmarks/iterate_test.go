@@ -24,7 +24,8 @@ func BenchmarkIterate(b *testing.B) {
 		for seen < b.N {
 			before := seen
 			for range c.all {
-				if seen++; seen == b.N {
+				seen++
+				if seen == b.N {
 					break
 				}
 			}

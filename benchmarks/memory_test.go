@@ -19,7 +19,7 @@ func BenchmarkMemory(b *testing.B) {
 		benchmarkMemory[int](b, func(i int) int { return i })
 	})
 	b.Run("types=string-bytes", func(b *testing.B) {
-		benchmarkMemory[string](b, func(i int) []byte { return make([]byte, 100) })
+		benchmarkMemory[string](b, func(int) []byte { return make([]byte, 100) })
 	})
 }
 

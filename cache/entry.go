@@ -36,7 +36,7 @@ type refreshedEntry[K comparable, V any] struct {
 
 // What an entry is part of, in the bits of its Hash that are not the hash's.
 const (
-	plain = iota
+	plain = iota // 0, so that it is the hash alone
 	timed
 	refreshed
 )
@@ -77,7 +77,7 @@ func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 // newEntry makes an entry that expires after ttl, less a random part of it.
 func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl time.Duration) *entry[K, V] {
 	if ttl == 0 && c.refreshAfter == 0 {
-		return &entry[K, V]{evict.Node{Hash: hash | plain, Weight: weight}, key, value}
+		return &entry[K, V]{evict.Node{Hash: hash, Weight: weight}, key, value}
 	}
 	now := c.clock.now()
 	expires := int64(never)

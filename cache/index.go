@@ -83,7 +83,8 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 		if tags < pastOne {
 			return nil
 		}
-		if at++; at == len(t.buckets) {
+		at++
+		if at == len(t.buckets) {
 			at = 0
 		}
 	}

@@ -83,7 +83,8 @@ func (t *loads[K]) remove(hash uint32, key K) {
 	for at := t.chain(hash); *at != nil; at = &(*at).next {
 		if l := *at; l.key == key {
 			*at, l.next = l.next, nil
-			if t.n--; t.n == 0 && len(t.chains) >= tablesKept {
+			t.n--
+			if t.n == 0 && len(t.chains) >= tablesKept {
 				t.chains = nil
 			}
 			return

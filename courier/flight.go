@@ -71,16 +71,22 @@ func (f *flight[K, V]) run() {
 	if f.courier.slots != nil && !f.admit() {
 		return
 	}
-	var v V
-	how, err := exited, ErrGoexit
-	defer func() { f.exit(v, how, err) }()
-	f.call(&v, &how, &err)
+	o := outcome[V]{how: exited, err: ErrGoexit}
+	defer func() { f.exit(o.value, o.how, o.err) }()
+	f.call(&o)
+}
+
+// An outcome is how a fetch function ended.
+type outcome[V any] struct {
+	value V
+	err   error
+	how   ending
 }
 
 // call is what guard does for children, in two frames less: a goroutine starts
 // with a small stack, and what is left of it decides whether a fetch has to pay
 // for a larger one.
-func (f *flight[K, V]) call(v *V, how *ending, err *error) {
+func (f *flight[K, V]) call(o *outcome[V]) {
 	inner := exited
 	// See guard for the two functions.
 	func() {
@@ -89,14 +95,14 @@ func (f *flight[K, V]) call(v *V, how *ending, err *error) {
 				return
 			}
 			if p := recover(); p != nil {
-				*how, *err = panicked, &PanicError{Value: p, Stack: panicStack()}
+				o.how, o.err = panicked, &PanicError{Value: p, Stack: panicStack()}
 			}
 		}()
-		*v, *err = f.fetch(f)
-		inner, *how = returned, returned
+		o.value, o.err = f.fetch(f)
+		inner, o.how = returned, returned
 	}()
-	if *how == exited {
-		*how, *err = panicked, &PanicError{}
+	if o.how == exited {
+		o.how, o.err = panicked, &PanicError{}
 	}
 }
 

@@ -128,13 +128,13 @@ func (c *check) run(ctx context.Context) error {
 // compare measures one package of both.
 func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir string) ([]pair, error) {
 	binaries := map[bool]string{}
-	for _, new := range []bool{false, true} {
+	for _, current := range []bool{false, true} {
 		from := older
-		if new {
+		if current {
 			from = newer
 		}
-		binaries[new] = filepath.Join(dir, fmt.Sprintf("%s-%t.test", pkg, new))
-		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[new], "./"+pkg) //nolint:gosec // our own paths
+		binaries[current] = filepath.Join(dir, fmt.Sprintf("%s-%t.test", pkg, current))
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[current], "./"+pkg) //nolint:gosec // our own paths
 		build.Dir = from
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go test -c ./%s in %s: %w\n%s", pkg, from, err, out)
@@ -144,8 +144,8 @@ func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir str
 	var order []string
 	for round := range c.rounds {
 		for turn := range 2 {
-			new := (round+turn)%2 == 1
-			run := exec.CommandContext(ctx, binaries[new], "-test.run", "^$", "-test.bench", pattern, "-test.benchmem", //nolint:gosec // just built
+			current := (round+turn)%2 == 1
+			run := exec.CommandContext(ctx, binaries[current], "-test.run", "^$", "-test.bench", pattern, "-test.benchmem", //nolint:gosec // just built
 				"-test.benchtime", c.benchtime, "-test.cpu", c.cpu)
 			run.Dir = filepath.Join(newer, pkg)
 			out, err := run.Output()
@@ -168,7 +168,7 @@ func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir str
 						samples[key] = &pair{name: pkg + "." + string(result.Name), unit: unit}
 						order = append(order, key)
 					}
-					samples[key].add(new, v)
+					samples[key].add(current, v)
 				}
 			}
 		}
@@ -186,8 +186,8 @@ type pair struct {
 	old, now   []float64
 }
 
-func (p *pair) add(new bool, v float64) {
-	if new {
+func (p *pair) add(current bool, v float64) {
+	if current {
 		p.now = append(p.now, v)
 	} else {
 		p.old = append(p.old, v)
@@ -227,7 +227,9 @@ func verdict(w io.Writer, all []pair) error {
 	if len(all) == 0 {
 		return errNoResults
 	}
-	slices.SortStableFunc(all, func(a, b pair) int { return strings.Compare(cores.ReplaceAllString(a.name, ""), cores.ReplaceAllString(b.name, "")) })
+	slices.SortStableFunc(all, func(a, b pair) int {
+		return strings.Compare(cores.ReplaceAllString(a.name, ""), cores.ReplaceAllString(b.name, ""))
+	})
 	var bad []string
 	for _, p := range all {
 		change, worse := p.loss()

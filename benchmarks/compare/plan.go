@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +68,10 @@ Examples:
 		p.rounds, p.benchtime = 1, "20ms"
 	}
 	p.libs = strings.Split(*libs, ",")
-	return p, p.validate(f.Args())
+	if err := p.validate(f.Args()); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *plan) validate(rest []string) error {
@@ -84,7 +88,7 @@ func (p *plan) validate(rest []string) error {
 		return bad("bench", p.bench, "a regular expression: "+err.Error())
 	}
 	for _, lib := range p.libs {
-		if !strings.Contains(","+allLibs+",", ","+lib+",") || lib == "" {
+		if !slices.Contains(strings.Split(allLibs, ","), lib) {
 			return bad("libs", strconv.Quote(lib), "some of "+allLibs)
 		}
 	}
@@ -93,7 +97,7 @@ func (p *plan) validate(rest []string) error {
 			return bad("cpu", p.cpu, "numbers from 1 on, with commas between")
 		}
 	}
-	if d, err := time.ParseDuration(p.benchtime); err != nil && !regexp.MustCompile(`^[1-9][0-9]*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
+	if d, err := time.ParseDuration(p.benchtime); err != nil && !regexp.MustCompile(`^[1-9]\d*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
 		return bad("benchtime", p.benchtime, "a duration, or a count such as 100x")
 	}
 	for name, path := range map[string]string{"from": p.from, "hit-ratio": p.hitRatio} {

@@ -83,7 +83,7 @@ func writeReports(dir string, r *results, ratios []hitRatio) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(os.Stdout, r.markdown()); err != nil {
+	if _, err := os.Stdout.WriteString(r.markdown()); err != nil {
 		return err
 	}
 	return atomicfile.Write(filepath.Join(dir, "compare.html"), func(w io.Writer) error {

@@ -3,7 +3,8 @@ package main
 import "container/heap"
 
 // belady counts the hits of a cache that knows the future: it evicts the key
-// whose next request is furthest away (Belady 1966).
+// whose next request is furthest away (Belady 1966), which may be the one that
+// just came.
 func belady(ids []uint32, capacity int) int {
 	const never = int(^uint(0) >> 1)
 	next := make([]int, len(ids)) // when the key of each request comes again
@@ -24,17 +25,15 @@ func belady(ids []uint32, capacity int) int {
 	for i, id := range ids {
 		if _, ok := due[id]; ok {
 			hits++
-		} else if len(due) == capacity {
-			for {
-				f := heap.Pop(&furthest).(future) //nolint:errcheck,forcetypeassert // only those are pushed
-				if at, ok := due[f.id]; ok && at == f.at {
-					delete(due, f.id)
-					break
-				}
-			}
 		}
 		due[id] = next[i]
 		heap.Push(&furthest, future{next[i], id})
+		for len(due) > capacity {
+			f := heap.Pop(&furthest).(future) //nolint:errcheck,forcetypeassert // only those are pushed
+			if at, ok := due[f.id]; ok && at == f.at {
+				delete(due, f.id)
+			}
+		}
 	}
 	return hits
 }
@@ -46,7 +45,7 @@ type future struct {
 }
 
 // futures is a heap with the furthest on top.
-type futures []future
+type futures []future //nolint:recvcheck // as heap.Interface has it
 
 func (f futures) Len() int           { return len(f) }
 func (f futures) Less(i, j int) bool { return f[i].at > f[j].at }

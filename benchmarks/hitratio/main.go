@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -82,6 +83,11 @@ func command(args []string, out io.Writer) error {
 	}
 	if *requests < 1000 {
 		return fmt.Errorf("%w: -requests: %d: want at least 1000", errUsage, *requests)
+	}
+	if *jsonPath != "" { // before an hour of work
+		if folder, err := os.Stat(filepath.Dir(*jsonPath)); err != nil || !folder.IsDir() {
+			return fmt.Errorf("%w: -json: %s: want a file in a folder that is there", errUsage, *jsonPath)
+		}
 	}
 	chosen, err := choose(*only)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jellydator/ttlcache/v3"
 	"github.com/maypok86/otter/v2"
-
 	"github.com/snowfence/snowfence/cache"
 )
 

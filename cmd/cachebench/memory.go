@@ -86,7 +86,10 @@ func (f *memoryFlags) plan() (memload.Config, error) {
 		}
 		c.Limit = int64(n) //nolint:gosec // below 2^62
 	}
-	return c, c.Validate()
+	if err := c.Validate(); err != nil {
+		return c, err
+	}
+	return c, nil
 }
 
 func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {

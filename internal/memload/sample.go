@@ -43,7 +43,7 @@ func (p *sampler) read() Sample {
 	h := p.s[6].Value.Float64Histogram()
 	pause := 0.0
 	for i, n := range h.Counts {
-		if p.pauses != nil && n > p.pauses[i] {
+		if len(p.pauses) == len(h.Counts) && n > p.pauses[i] {
 			if pause = h.Buckets[i+1]; math.IsInf(pause, 0) {
 				pause = h.Buckets[i]
 			}

@@ -3,6 +3,7 @@ package memload
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
@@ -111,24 +112,25 @@ func (c *Cell) series(value func(before, now Sample) float64) series.Series {
 
 // Finding is the result in a few sentences.
 func (r *Result) Finding() string {
-	text := ""
+	var b strings.Builder
 	if full, lean := r.find(Uncompacted, 100, false), r.find(Snowfence, 100, false); full != nil && lean != nil {
-		text += fmt.Sprintf("After the shrink %s are in use, and %s where tables are never rebuilt: %.1f times as much. ",
+		fmt.Fprintf(&b, "After the shrink %s are in use, and %s where tables are never rebuilt: %.1f times as much. ",
 			human.Bytes(lean.Left()), human.Bytes(full.Left()), full.Left()/lean.Left())
 		for _, other := range []string{Map, GolangLRU} {
 			if o := r.find(other, 100, false); o != nil {
-				text += fmt.Sprintf("With %s it is %.1f times. ", other, o.Left()/lean.Left())
+				fmt.Fprintf(&b, "With %s it is %.1f times. ", other, o.Left()/lean.Left())
 			}
 		}
 	}
 	if keeps, sheds := r.find(Snowfence, 100, true), r.find(Shedding, 100, true); keeps != nil && sheds != nil {
-		text += fmt.Sprintf("Near GOMEMLIMIT, garbage collection took %s of the processor time, and %s where the cache gave up entries, with a hit ratio of %s instead of %s.",
+		fmt.Fprintf(&b, "Near GOMEMLIMIT, garbage collection took %s of the processor time, and %s where the cache gave up entries, "+
+			"with a hit ratio of %s instead of %s.",
 			human.Percent(keeps.GCShare()), human.Percent(sheds.GCShare()), human.Percent(sheds.HitRatio()), human.Percent(keeps.HitRatio()))
 	}
-	if text == "" {
-		text = "Run it with both snowfence-uncompact and snowfence, and GOGC 100, for a comparison."
+	if b.Len() == 0 {
+		return "Run it with both snowfence-uncompact and snowfence, and GOGC 100, for a comparison."
 	}
-	return text
+	return b.String()
 }
 
 // limitSlack is how far the memory in use may exceed the limit for a moment: the

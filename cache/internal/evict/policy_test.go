@@ -25,10 +25,10 @@ func policies() map[string]func() Policy {
 // Whatever happens, a policy has the nodes that it was given, and a victim that
 // is one of them and not the one to be spared, if there is another.
 func TestPolicies(t *testing.T) {
-	for name, make := range policies() {
+	for name, fresh := range policies() {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				p := make()
+				p := fresh()
 				in := map[*Node]bool{}
 				var nodes []*Node // those in, and some that left
 				pick := func() *Node {
@@ -101,14 +101,15 @@ func TestPolicies(t *testing.T) {
 
 // A stop is heeded by All.
 func TestAllStops(t *testing.T) {
-	for _, make := range policies() {
-		p := make()
+	for _, fresh := range policies() {
+		p := fresh()
 		for i := range 500 {
 			p.Add(&Node{Hash: uint32(i) << HashSpare}) //nolint:gosec // small
 		}
 		seen := 0
 		for range p.All {
-			if seen++; seen == 3 {
+			seen++
+			if seen == 3 {
 				break
 			}
 		}

@@ -82,7 +82,8 @@ func (q *queue) oldest() *Node {
 func (q *queue) pop() *Node {
 	n := q.oldest()
 	*q.slot(q.head) = nil
-	if q.n--; q.n == 0 {
+	q.n--
+	if q.n == 0 {
 		q.clear()
 	} else {
 		q.skip()

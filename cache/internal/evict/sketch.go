@@ -52,7 +52,7 @@ func (s *sketch) counter(x uint64, row int) (word *uint64, shift uint) {
 }
 
 // add counts n additions of h.
-func (s *sketch) add(h uint32, n uint32) {
+func (s *sketch) add(h, n uint32) {
 	x := spread(h)
 	for row := range rows {
 		word, shift := s.counter(x, row)

@@ -38,7 +38,7 @@ func TestWindowWaits(t *testing.T) {
 	s := &stub{entries: 1000}
 	w := s.window()
 	for range 100 * lookEvery {
-		s.misses += 1
+		s.misses++
 		w.observe()
 	}
 	require.InDelta(t, windowFirst, w.get(), 0.001)

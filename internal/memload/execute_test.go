@@ -1,0 +1,124 @@
+package memload
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// small is a configuration that ends soon.
+func small(t *testing.T, cell string) Config {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	t.Setenv(cellVariable, cell)
+	return Config{Entries: 20_000, ValueSize: 50, Keep: 0.01, Phase: 150 * time.Millisecond, Rate: 20_000, Stores: Stores(),
+		GOGC: []int{100}, Limit: -1, Seed: 3, Command: []string{self}}
+}
+
+// Every store goes through all phases, with the entries and the traffic that it
+// is to have.
+func TestExecute(t *testing.T) {
+	c := small(t, "serve")
+	var shown []Progress
+	c.Progress = func(p Progress) { shown = append(shown, p) }
+	c.Limit = 64 << 20
+	c.Stores = []string{Map, GolangLRU, Uncompacted, Shedding, Snowfence}
+	r, err := Execute(t.Context(), c)
+	require.NoError(t, err)
+	require.False(t, r.Partial)
+	require.Len(t, r.Cells, 10)
+	require.Len(t, shown, 10)
+	require.Equal(t, Progress{9, 10, "GOMEMLIMIT=64MiB  snowfence"}, shown[9])
+	for _, cell := range r.Cells {
+		name := cell.Job.Store
+		require.Len(t, cell.Begin, 4, name)
+		require.Less(t, cell.Begin[Churn], cell.Begin[Rest], name)
+		most := 0
+		for i, s := range cell.Samples {
+			most = max(most, s.Entries)
+			require.Positive(t, s.Heap, name)
+			require.GreaterOrEqual(t, s.InUse, s.Heap*0.9, name)
+			if i > 0 {
+				require.Greater(t, s.T, cell.Samples[i-1].T)
+				require.GreaterOrEqual(t, s.CPUSeconds, cell.Samples[i-1].CPUSeconds)
+			}
+		}
+		require.InDelta(t, c.Entries, most, float64(c.Entries)/20, name)
+		require.Equal(t, 200, cell.Samples[len(cell.Samples)-1].Entries, name)
+		require.Greater(t, cell.HitRatio(), 0.8, name)
+		require.Positive(t, cell.Ops, name)
+		require.Positive(t, cell.Samples[len(cell.Samples)-1].Cycles, name)
+	}
+	text, err := r.Table().Markdown()
+	require.NoError(t, err)
+	for _, name := range Stores() {
+		require.Contains(t, text, name)
+	}
+	require.Len(t, r.Charts(), 6)
+	require.NotEmpty(t, r.Finding())
+	require.Len(t, r.Checks(), 3)
+}
+
+func TestCellThatFails(t *testing.T) {
+	for cell, want := range map[string]string{"garbage": "not a line of a cell", "silence": errIncomplete.Error()} {
+		_, err := Execute(t.Context(), small(t, cell))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "map, GOGC=100")
+	}
+}
+
+// An interrupt stops the cell that runs.
+func TestInterrupt(t *testing.T) {
+	c := small(t, "stuck")
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Progress = func(Progress) { time.AfterFunc(50*time.Millisecond, cancel) }
+	_, err := Execute(ctx, c)
+	require.Error(t, err)
+
+	c = small(t, "serve")
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	c.Progress = func(p Progress) {
+		if p.Cell == 1 {
+			cancel()
+		}
+	}
+	r, err := Execute(ctx, c)
+	require.NoError(t, err)
+	require.True(t, r.Partial)
+	require.Len(t, r.Cells, 1)
+}
+
+func TestServeRefuses(t *testing.T) {
+	for _, job := range []string{"", "no", `{"store":"x"}`, `{"store":"map","gogc":100,"entries":5}`} {
+		require.ErrorIs(t, Serve(strings.NewReader(job), &strings.Builder{}), ErrConfig, job)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"--entries: 1:":     func(c *Config) { c.Entries = 1 },
+		"--value-size: -1:": func(c *Config) { c.ValueSize = -1 },
+		"--keep: 2:":        func(c *Config) { c.Keep = 2 },
+		"--phase: 1ns:":     func(c *Config) { c.Phase = 1 },
+		"--rate: 0:":        func(c *Config) { c.Rate = 0 },
+		"--stores: none":    func(c *Config) { c.Stores = nil },
+		"--stores: olric":   func(c *Config) { c.Stores = []string{Map, "olric"} },
+		"--stores: map":     func(c *Config) { c.Stores = []string{Map, Map} },
+		"--gogc: 0:":        func(c *Config) { c.GOGC = []int{100, 0} },
+		"--gogc: none":      func(c *Config) { c.GOGC, c.Limit = nil, -1 },
+		"--limit: 1048576:": func(c *Config) { c.Limit = 1 << 20 },
+	} {
+		c := DefaultConfig()
+		require.NoError(t, c.Validate())
+		change(&c)
+		err := c.Validate()
+		require.ErrorIs(t, err, ErrConfig)
+		require.ErrorContains(t, err, want)
+	}
+}

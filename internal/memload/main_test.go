@@ -1,0 +1,31 @@
+package memload
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// cellVariable has this program be the process of a cell.
+const cellVariable = "MEMLOAD_TEST_CELL"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(cellVariable) {
+	case "serve":
+		if err := Serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case "garbage":
+		fmt.Println("{}\nno JSON")
+		os.Exit(0)
+	case "silence":
+		os.Exit(0)
+	case "stuck":
+		select {}
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -1,0 +1,49 @@
+package memload
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// left is a cell that had so much in use at the end, in MiB.
+func left(store string, limit int64, most, mib, gcShare float64) *Cell {
+	return &Cell{Job: Job{Store: store, GOGC: 100, Limit: limit << 20, Phase: 1, Rate: 1}, Begin: map[string]float64{},
+		Samples: []Sample{{T: 0}, {T: 1, InUse: most * (1 << 20), Live: mib * (1 << 20), CPUSeconds: 1, GCSeconds: gcShare}}}
+}
+
+func passed(r *Result) (ok []bool) {
+	for _, c := range r.Checks() {
+		ok = append(ok, c.OK)
+	}
+	return ok
+}
+
+func TestChecks(t *testing.T) {
+	require.Equal(t, []bool{true, true, true}, passed(&Result{Cells: []*Cell{
+		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 62, 2, 0.2),
+	}}))
+	require.Equal(t, []bool{false, false, false}, passed(&Result{Cells: []*Cell{
+		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 64, 2, 0.51),
+	}}))
+	require.Empty(t, passed(&Result{Cells: []*Cell{left(Map, 0, 50, 7, 0.1)}}), "nothing to compare")
+}
+
+func TestPhases(t *testing.T) {
+	c := &Cell{Begin: map[string]float64{Fill: 0, Churn: 1, Shrink: 2, Rest: 3}}
+	for i := range 9 {
+		at := float64(i) / 2
+		c.Samples = append(c.Samples, Sample{T: at, CPUSeconds: at * at, GCSeconds: at, Heap: 10 - at, InUse: 20 - at, Live: at, Pause: at / 1000})
+	}
+	all, gc := c.CPU(Churn)
+	require.InDelta(t, 3, all, 1e-9)
+	require.InDelta(t, 1, gc, 1e-9)
+	all, gc = c.CPU(Rest)
+	require.InDelta(t, 7, all, 1e-9)
+	require.InDelta(t, 1, gc, 1e-9)
+	require.InDelta(t, 10, c.PeakHeap(), 1e-9)
+	require.InDelta(t, 20, c.PeakInUse(), 1e-9)
+	require.InDelta(t, 4, c.Left(), 1e-9)
+	require.InDelta(t, 0.25, c.GCShare(), 1e-9)
+	require.InDelta(t, 0.004, c.Pause(), 1e-9)
+}
