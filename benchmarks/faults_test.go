@@ -16,8 +16,8 @@ var cannot = map[string]string{
 }
 
 // BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most,
-// with 1 % of the keys' loads panicking and another 1 % hanging until their
-// context ends. Callers have 20 ms each, and recover, since most libraries panic
+// with the loads of 1 % of the keys panicking and of another 1 % hanging until
+// their context ends; loads that don't heed one would hang most libraries for good. Callers have 20 ms each, and recover, since most libraries panic
 // in them. What is measured is the other 98 %: an operation is one fetch of
 // these, whatever those of the bad keys did to the 64 workers meanwhile.
 func BenchmarkFaults(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
@@ -17,23 +18,24 @@ func Glossary() [][2]string {
 		{"peak heap", "the most that the heap had, garbage included"},
 		{"peak in use", "the most that counts towards GOMEMLIMIT"},
 		{"left", "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
-		{"CPU churn", "processor time while the store was full, and how much of it was garbage collection"},
-		{"CPU rest", "the same after the shrink, in light traffic"},
-		{"GC", "garbage collection's part of all processor time"},
+		{"churn, its GC", "processor time while the store was full, and of it garbage collection's"},
+		{"rest, its GC", "the same after the shrink, in light traffic"},
+		{"all GC", "garbage collection's part of all processor time"},
 		{"pause", "the longest that garbage collection stopped everything"},
 		{"hits", "reads that found their key"},
+		{"done", "the operations that the process kept up with"},
 	}
 }
 
 // Table has a row per cell.
 func (r *Result) Table() *table.Table {
-	t := table.New("Memory", "setting", "store", "peak heap", "peak in use", "left", "CPU churn", "CPU rest", "GC", "pause", "hits", "done")
+	t := table.New("Memory", "setting", "store", "peak heap", "peak in use", "left", "churn", "its GC", "rest", "its GC", "all GC", "pause", "hits", "done")
 	for _, c := range r.Cells {
 		churn, churnGC := c.CPU(Churn)
 		rest, restGC := c.CPU(Rest)
 		t.Add(table.Text(c.Job.setting()), table.Text(c.Job.Store), table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()),
-			table.Bytes(c.Left()), seconds(churn, churnGC), seconds(rest, restGC), table.Percent(c.GCShare()),
-			table.Text(formatPause(c.Pause())), table.Percent(c.HitRatio()), table.Percent(c.done()))
+			table.Bytes(c.Left()), seconds(churn), seconds(churnGC), seconds(rest), seconds(restGC), table.Percent(c.GCShare()),
+			seconds(c.Pause()), table.Percent(c.HitRatio()), table.Percent(c.done()))
 	}
 	return t
 }
@@ -44,11 +46,7 @@ func (c *Cell) done() float64 {
 	return float64(c.Ops) / (2 * c.Job.Phase.Seconds() * float64(c.Job.Rate))
 }
 
-func seconds(all, gc float64) table.Cell {
-	return table.Text(fmt.Sprintf("%.0f ms, GC %.0f", 1000*all, 1000*gc))
-}
-
-func formatPause(s float64) string { return fmt.Sprintf("%.0f µs", 1e6*s) }
+func seconds(s float64) table.Cell { return table.Duration(time.Duration(s * float64(time.Second))) }
 
 // Charts are the heap, the collector's processor time and its pauses over time,
 // for one GOGC and for the limit.

@@ -186,6 +186,22 @@ func TestScansAndLoops(t *testing.T) {
 	require.Greater(t, hits(tiny(), loop), 20*3*size/5, "of a third, at best")
 }
 
+// The sketch grows with the nodes, and is given back after a burst.
+func TestSketchIsGivenBack(t *testing.T) {
+	p := NewTinyLFU(new(stub).window())
+	nodes := make([]Node, 100_000)
+	for i := range nodes {
+		nodes[i].Hash = uint32(i) << HashSpare //nolint:gosec // small
+		p.Add(&nodes[i])
+	}
+	require.GreaterOrEqual(t, len(p.sketch.words), len(nodes))
+	for i := range nodes[100:] {
+		p.Remove(&nodes[100+i])
+	}
+	require.LessOrEqual(t, len(p.sketch.words), sketchKept)
+	require.Equal(t, 100, p.Len())
+}
+
 // LRU with Use is exact; with marks it gives those that were used another turn.
 func TestSecondChance(t *testing.T) {
 	p := NewLRU()

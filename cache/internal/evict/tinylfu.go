@@ -58,7 +58,16 @@ func (p *TinyLFU) Remove(n *Node) {
 		p.candidate = nil
 	}
 	p.queueOf(n).remove(n)
+	// After a burst the sketch is given back, and begins anew: what it knew was of
+	// other times.
+	if words := len(p.sketch.words); words > sketchKept && p.Len() < words/8 {
+		p.sketch = sketch{}
+		p.sketch.fit(p.Len())
+	}
 }
+
+// sketchKept is the size, in words, up to which a sketch is not worth shrinking.
+const sketchKept = 1024
 
 // Use notes a use.
 func (p *TinyLFU) Use(n *Node) { n.mark.Store(n.mark.Load()&^usesMax | min(n.uses()+1, usesMax)) }
