@@ -20,7 +20,7 @@
 //
 // What stays is decided by a [Policy] in each shard. Hits leave marks, and the
 // policy reads them when it needs room. LRU gives an entry that was used another
-// turn, which is within half a point of a strict LRU's hit ratio, or better.
+// turn, which is mostly better than a strict LRU's hit ratio, and at most a point worse.
 // TinyLFU weighs how often keys are asked for, also those that are not stored, so
 // that a scan or a loop does not flush what is in use.
 //

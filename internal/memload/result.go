@@ -64,13 +64,15 @@ func (c *Cell) CPU(phase string) (all, gc float64) {
 	return last.CPUSeconds - first.CPUSeconds, last.GCSeconds - first.GCSeconds
 }
 
-// GCShare is the part of the processor time that collections took, over all.
+// GCShare is the part of the processor time that collections took, over all. Both
+// are the runtime's estimates, which count the time that another process took of
+// a core, too.
 func (c *Cell) GCShare() float64 {
 	last := c.Samples[len(c.Samples)-1]
-	if last.CPUSeconds == 0 {
+	if last.Busy == 0 {
 		return 0
 	}
-	return last.GCSeconds / last.CPUSeconds
+	return last.GCSeconds / last.Busy
 }
 
 // Pause is the longest that collections stopped everything, in seconds.

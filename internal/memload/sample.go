@@ -13,8 +13,9 @@ type Sample struct {
 	InUse   float64 `json:"in_use"` // bytes that count towards the limit
 	Entries int     `json:"entries"`
 
-	GCSeconds  float64 `json:"gc_s"`    // CPU time of collections so far
-	CPUSeconds float64 `json:"cpu_s"`   // CPU time of the process so far
+	GCSeconds  float64 `json:"gc_s"`    // CPU time of collections so far, as the runtime estimates it
+	Busy       float64 `json:"busy_s"`  // CPU time of everything so far, as the runtime estimates it
+	CPUSeconds float64 `json:"cpu_s"`   // CPU time of the process so far, as the system measures it
 	Pause      float64 `json:"pause_s"` // longest pause since the sample before
 	Cycles     uint64  `json:"cycles"`
 }
@@ -30,7 +31,7 @@ func newSampler() *sampler {
 	for _, name := range []string{
 		"/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/memory/classes/total:bytes",
 		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds", "/gc/cycles/total:gc-cycles",
-		"/sched/pauses/total/gc:seconds",
+		"/sched/pauses/total/gc:seconds", "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds",
 	} {
 		p.s = append(p.s, metrics.Sample{Name: name})
 	}
@@ -52,6 +53,6 @@ func (p *sampler) read() Sample {
 	p.pauses = append(p.pauses[:0], h.Counts...)
 	return Sample{
 		Heap: bytes(0), Live: bytes(1), InUse: bytes(2) - bytes(3), GCSeconds: p.s[4].Value.Float64(),
-		CPUSeconds: processSeconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
+		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: processSeconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
 	}
 }

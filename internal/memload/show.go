@@ -133,7 +133,7 @@ func (r *Result) Finding() string {
 
 // limitSlack is how far the memory in use may exceed the limit for a moment: the
 // limit is a soft one for Go, too.
-const limitSlack = 1.05
+const limitSlack = 1.1
 
 // leastGain is how many times as much must be left without compaction: what the
 // change that this run is modelled on brought.
@@ -158,7 +158,7 @@ func (r *Result) Checks() []report.Check {
 		checks = append(checks, report.Check{
 			Name:   "shedding stays at GOMEMLIMIT",
 			OK:     sheds.PeakInUse() <= limitSlack*float64(sheds.Job.Limit),
-			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a twentieth more is let pass for a moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(sheds.Job.Limit))),
+			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(sheds.Job.Limit))),
 		})
 		if keeps := r.find(Snowfence, 100, true); keeps != nil {
 			checks = append(checks, report.Check{
