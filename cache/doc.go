@@ -9,7 +9,7 @@
 // writes to no cache line that other cores use but the entry's own mark, and to
 // that at most once in the time in which a sixteenth of the shard's entries are
 // inserted. So hits scale with the cores. One exception: in a cache of less than
-// 64 entries every hit counts at once, so that a small cache is a strict LRU.
+// 512 entries every hit counts at once, so that a small cache is a strict LRU.
 //
 // Counted in cache lines, a hit reads six: two of the Cache, one of the shard, the
 // bucket, the entry and, with a TTL, the clock's, and writes one, its stripe. Of

@@ -30,7 +30,7 @@ type shard[K comparable, V any] struct {
 }
 
 // strictBelow is the number of entries below which a shard is a strict LRU.
-const strictBelow = 64
+const strictBelow = 512
 
 // lagShare is the part of a shard that may be inserted before another use of the
 // same entry is noted.

@@ -47,7 +47,11 @@ func commandLine(cmd *cobra.Command) string {
 			words = append(words, "--"+f.Name)
 			return
 		}
-		words = append(words, "--"+f.Name, shellWord(f.Value.String()))
+		value := f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = strings.Join(list.GetSlice(), ",") // String puts it in brackets, which no flag takes
+		}
+		words = append(words, "--"+f.Name, shellWord(value))
 	})
 	return strings.Join(words, " ")
 }

@@ -48,7 +48,7 @@ What the columns of the table say:
 ` + glossary(memload.Glossary()) + `
 
 With --check the exit code is 1 if compaction does not leave 3.5 times less, if
-shedding does not stay at GOMEMLIMIT, or if it costs more garbage collection
+shedding does not stay near GOMEMLIMIT, or if it costs more garbage collection
 than filling up to the limit does.`,
 		Example: `  cachebench memory                                    # under a minute
   cachebench memory --check --out out/memory

@@ -53,15 +53,13 @@ func (c *Cell) PeakInUse() (peak float64) {
 // Left is what of the heap was in use at the end, in bytes.
 func (c *Cell) Left() float64 { return c.Samples[len(c.Samples)-1].Live }
 
-// CPU is the processor time of a phase, and that of collections in it, in
-// seconds.
-func (c *Cell) CPU(phase string) (all, gc float64) {
+// CPU is the processor time of a phase, in seconds.
+func (c *Cell) CPU(phase string) float64 {
 	in := c.within(phase)
 	if len(in) == 0 {
-		return 0, 0
+		return 0
 	}
-	first, last := in[0], in[len(in)-1]
-	return last.CPUSeconds - first.CPUSeconds, last.GCSeconds - first.GCSeconds
+	return in[len(in)-1].CPUSeconds - in[0].CPUSeconds
 }
 
 // GCShare is the part of the processor time that collections took, over all. Both

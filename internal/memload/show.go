@@ -18,9 +18,10 @@ func Glossary() [][2]string {
 		{"peak heap", "the most that the heap had, garbage included"},
 		{"peak in use", "the most that counts towards GOMEMLIMIT"},
 		{"left", "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
-		{"churn, its GC", "processor time while the store was full, and of it garbage collection's"},
-		{"rest, its GC", "the same after the shrink, in light traffic"},
-		{"all GC", "garbage collection's part of all processor time"},
+		{"entries", "that are left then"},
+		{"CPU full", "processor time of the churn, while the store was full"},
+		{"CPU after", "processor time after the shrink, in light traffic"},
+		{"GC", "garbage collection's part of all processor time"},
 		{"pause", "the longest that garbage collection stopped everything"},
 		{"hits", "reads that found their key"},
 		{"done", "the operations that the process kept up with"},
@@ -29,12 +30,10 @@ func Glossary() [][2]string {
 
 // Table has a row per cell.
 func (r *Result) Table() *table.Table {
-	t := table.New("Memory", "setting", "store", "peak heap", "peak in use", "left", "churn", "its GC", "rest", "its GC", "all GC", "pause", "hits", "done")
+	t := table.New("Memory", "setting", "store", "peak heap", "peak in use", "left", "entries", "CPU full", "CPU after", "GC", "pause", "hits", "done")
 	for _, c := range r.Cells {
-		churn, churnGC := c.CPU(Churn)
-		rest, restGC := c.CPU(Rest)
 		t.Add(table.Text(c.Job.setting()), table.Text(c.Job.Store), table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()),
-			table.Bytes(c.Left()), seconds(churn), seconds(churnGC), seconds(rest), seconds(restGC), table.Percent(c.GCShare()),
+			table.Bytes(c.Left()), table.Count(int64(c.Samples[len(c.Samples)-1].Entries)), seconds(c.CPU(Churn)), seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
 			seconds(c.Pause()), table.Percent(c.HitRatio()), table.Percent(c.done()))
 	}
 	return t
@@ -156,7 +155,7 @@ func (r *Result) Checks() []report.Check {
 	}
 	if sheds := r.find(Shedding, 100, true); sheds != nil {
 		checks = append(checks, report.Check{
-			Name:   "shedding stays at GOMEMLIMIT",
+			Name:   "shedding stays near GOMEMLIMIT",
 			OK:     sheds.PeakInUse() <= limitSlack*float64(sheds.Job.Limit),
 			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(sheds.Job.Limit))),
 		})
