@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/snowfence/snowfence/cache/internal/evict"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -28,7 +27,7 @@ type Cache[K comparable, V any] struct {
 	weigher      func(K, V) uint32
 	onEviction   func(K, V, Reason)
 
-	policy    Policy
+	strict    bool // small shards follow uses at once
 	compacts  bool
 	shedAbove float64
 
@@ -47,6 +46,7 @@ type Cache[K comparable, V any] struct {
 	sweeper    periodic
 	shedder    periodic
 	memory     func() memory // readMemory, but in tests
+	collected  uint64        // garbage collections that the shedder has seen; its goroutine's
 	background background
 	counters   counters
 }
@@ -69,7 +69,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		maxWeight:    int64(o.MaxWeight), //nolint:gosec // validated
 		weigher:      o.Weigher,
 		onEviction:   o.OnEviction,
-		policy:       o.Policy,
+		strict:       o.Policy == LRU,
 		compacts:     !o.NoCompaction,
 		shedAbove:    o.ShedAbove,
 		courier:      courier.New[K, V](o.Courier...),
@@ -79,9 +79,11 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		memory:       readMemory,
 	}
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
-	window := evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
+	c.sweeper.init(sweepEvery, c.sweepAndRest)
+	c.shedder.init(shedEvery, c.shedAndRest)
+	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
-		c.shards[i].policy = o.Policy.make(window)
+		c.shards[i].policy = newPolicy()
 		if o.Capacity > 0 {
 			c.shards[i].index.room = bucketsFor(o.Capacity/len(c.shards) + 1)
 		}
@@ -99,9 +101,8 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 
 // lookup finds the live entry for key and counts the hit or miss.
 func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
-	hash := maphash.Comparable(c.seed, key)
-	s := c.shardFor(hash)
-	e := s.index.find(uint32(hash)&hashMask, key)
+	s, hash := c.shardOf(key)
+	e := s.index.find(hash, key)
 	mine := c.stripes.mine()
 	if e == nil {
 		mine.misses.Add(1)
@@ -152,7 +153,8 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 		c.Delete(key)
 		return
 	}
-	c.store(key, value, ttl, nil)
+	s, hash := c.shardOf(key)
+	c.store(s, hash, key, value, ttl, nil)
 	c.courier.Forget(key)
 }
 
@@ -244,15 +246,11 @@ func (c *Cache[K, V]) Close() error {
 	return err
 }
 
-// shardOf is the shard of key, and what that knows it by.
+// shardOf is the shard of key, and what that knows it by: the two halves of a
+// hash choose them.
 func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 	h := maphash.Comparable(c.seed, key)
-	return c.shardFor(h), uint32(h) & hashMask //nolint:gosec // the lower half
-}
-
-// shardFor chooses by the half of the hash that is not used inside the shard.
-func (c *Cache[K, V]) shardFor(hash uint64) *shard[K, V] {
-	return &c.shards[hash>>32&uint64(len(c.shards)-1)]
+	return &c.shards[h>>32&uint64(len(c.shards)-1)], uint32(h) & hashMask //nolint:gosec // the lower half
 }
 
 // background owns the goroutines that refresh entries.

@@ -20,7 +20,8 @@
 //
 // What stays is decided by a [Policy] in each shard. Hits leave marks, and the
 // policy reads them when it needs room. LRU gives an entry that was used another
-// turn, which is mostly better than a strict LRU's hit ratio, and at most a point worse.
+// turn: the hit ratio is mostly better than a strict LRU's, and at most a point
+// worse.
 // TinyLFU weighs how often keys are asked for, also those that are not stored, so
 // that a scan or a loop does not flush what is in use.
 //
@@ -54,10 +55,9 @@
 // processor to stay below it.
 //
 // An expired entry is not returned, or no later than Options.ClockError after its
-// time. Its memory is reclaimed by a background
-// sweep, once a second, at a bounded cost per sweep; it counts in [Cache.Len]
-// until then. The sweep's goroutine starts with the first entry that can expire
-// and stops with [Cache.Close].
+// time. Its memory is reclaimed by a background sweep, once a second, at a bounded
+// cost per sweep; it counts in [Cache.Len] until then. The sweep's goroutine starts
+// with the first entry that can expire and stops with [Cache.Close].
 //
 // # Memory
 //

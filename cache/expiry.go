@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -22,26 +21,30 @@ const (
 
 // periodic owns a goroutine that calls a function now and then.
 type periodic struct {
-	begun   atomic.Bool
+	first time.Duration
+	f     func() (rest time.Duration)
+
 	started sync.Once
 	stopped sync.Once
 	quit    chan struct{}
 	done    chan struct{}
 }
 
-// start has f called after first, and then after each rest that f returns. Only
-// the first call of start does anything.
-func (p *periodic) start(first time.Duration, f func() (rest time.Duration)) {
+// init says what to call: f after first, and then after each rest that f
+// returned. It comes before all else.
+func (p *periodic) init(first time.Duration, f func() (rest time.Duration)) { p.first, p.f = first, f }
+
+// start begins that. Only the first call of start does anything.
+func (p *periodic) start() {
 	p.started.Do(func() {
 		p.quit, p.done = make(chan struct{}), make(chan struct{})
-		go p.loop(first, f)
+		go p.loop()
 	})
-	p.begun.Store(true)
 }
 
-func (p *periodic) loop(first time.Duration, f func() (rest time.Duration)) {
+func (p *periodic) loop() {
 	defer close(p.done)
-	timer := time.NewTimer(first)
+	timer := time.NewTimer(p.first)
 	defer timer.Stop()
 	for {
 		select {
@@ -49,7 +52,7 @@ func (p *periodic) loop(first time.Duration, f func() (rest time.Duration)) {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(f())
+		timer.Reset(p.f())
 	}
 }
 
@@ -120,15 +123,11 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 	return n
 }
 
-// startSweeper is called when an entry that can expire was stored.
-func (c *Cache[K, V]) startSweeper() {
-	if c.sweeper.begun.Load() { // for each insertion but the first: spares it the closure
-		return
+// sweepAndRest is what the sweeper calls. It starts when an entry that can expire
+// is stored.
+func (c *Cache[K, V]) sweepAndRest() (rest time.Duration) {
+	if c.sweep() {
+		return sweepAgain
 	}
-	c.sweeper.start(sweepEvery, func() time.Duration {
-		if c.sweep() {
-			return sweepAgain
-		}
-		return sweepEvery
-	})
+	return sweepEvery
 }

@@ -58,7 +58,7 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 		return v, err
 	}
 	if keep := l.keep.Load(); keep >= 0 {
-		c.store(key, v, time.Duration(keep), l) // ends the registration, too
+		c.store(s, hash, key, v, time.Duration(keep), l) // ends the registration, too
 	} else {
 		s.finish(l)
 	}

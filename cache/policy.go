@@ -21,11 +21,13 @@ const (
 	TinyLFU
 )
 
-func (p Policy) make(window *evict.Window) evict.Policy {
+// policies returns what makes the policy of a shard.
+func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	if p == TinyLFU {
-		return evict.NewTinyLFU(window)
+		window := evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
+		return func() evict.Policy { return evict.NewTinyLFU(window) }
 	}
-	return evict.NewLRU()
+	return func() evict.Policy { return evict.NewLRU() }
 }
 
 // String returns "LRU" or "TinyLFU".

@@ -55,20 +55,15 @@ func readMemory() memory {
 	}
 }
 
-// startShedder is called when an entry was stored and Options.ShedAbove is set.
-func (c *Cache[K, V]) startShedder() {
-	if c.shedder.begun.Load() {
-		return
+// shedAndRest is what the shedder calls. It starts when an entry is stored and
+// Options.ShedAbove is set.
+func (c *Cache[K, V]) shedAndRest() (rest time.Duration) {
+	// What was given up shows in the live heap only after a collection.
+	if m := c.memory(); m.cycles != c.collected {
+		c.collected = m.cycles
+		c.shed(m)
 	}
-	var seen uint64
-	c.shedder.start(shedEvery, func() time.Duration {
-		// What was given up shows in the live heap only after a collection.
-		if m := c.memory(); m.cycles != seen {
-			seen = m.cycles
-			c.shed(m)
-		}
-		return shedEvery
-	})
+	return shedEvery
 }
 
 // shed gives up as many entries as there is too much memory in use.

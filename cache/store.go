@@ -2,10 +2,10 @@ package cache
 
 import "time"
 
-// store puts a value into the cache. If l is not nil the value is the result
+// store puts a value into the cache: s and hash are its key's. If l is not nil the value is the result
 // of that load, and is stored only if nothing newer happened to the key; in any
 // case that is the end of l's registration.
-func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load[K]) {
+func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, ttl time.Duration, l *load[K]) {
 	if !equalsItself(key) {
 		return
 	}
@@ -13,7 +13,6 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load[K]) {
 	if c.weigher != nil {
 		weight = c.weigher(key, value)
 	}
-	s, hash := c.shardOf(key)
 	e := c.newEntry(hash, key, value, weight, ttl)
 	var out departures[K, V]
 
@@ -31,10 +30,10 @@ func (c *Cache[K, V]) store(key K, value V, ttl time.Duration, l *load[K]) {
 
 	c.makeRoom(s, e, &out)
 	if e.expiry() != never {
-		c.startSweeper()
+		c.sweeper.start()
 	}
 	if c.shedAbove > 0 {
-		c.startShedder()
+		c.shedder.start()
 	}
 	c.tell(out)
 }
@@ -67,14 +66,14 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 		c.depart(victim, c.reasonFor(victim, ReasonSize), out)
 		count, weight = count-1, weight-int64(victim.Weight)
 	}
-	s.setLag(c.strict())
+	s.setLag(c.strict)
 	c.addTotals(count, weight)
 }
 
 // remove takes e out. s.mu is held.
 func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *departures[K, V]) {
 	s.drop(e)
-	s.setLag(c.strict())
+	s.setLag(c.strict)
 	if c.compacts {
 		s.index.shrink()
 	}
@@ -156,9 +155,6 @@ func (c *Cache[K, V]) fullest(except *shard[K, V]) *shard[K, V] {
 	}
 	return best
 }
-
-// strict reports whether small shards follow uses at once.
-func (c *Cache[K, V]) strict() bool { return c.policy == LRU }
 
 // equalsItself is false for keys such as NaN, which no map can find again.
 func equalsItself[K comparable](key K) bool {

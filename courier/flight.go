@@ -71,39 +71,9 @@ func (f *flight[K, V]) run() {
 	if f.courier.slots != nil && !f.admit() {
 		return
 	}
-	o := outcome[V]{how: exited, err: ErrGoexit}
+	o := unknown[V]()
 	defer func() { f.exit(o.value, o.how, o.err) }()
-	f.call(&o)
-}
-
-// An outcome is how a fetch function ended.
-type outcome[V any] struct {
-	value V
-	err   error
-	how   ending
-}
-
-// call is what guard does for children, in two frames less: a goroutine starts
-// with a small stack, and what is left of it decides whether a fetch has to pay
-// for a larger one.
-func (f *flight[K, V]) call(o *outcome[V]) {
-	inner := exited
-	// See guard for the two functions.
-	func() {
-		defer func() {
-			if inner == returned {
-				return
-			}
-			if p := recover(); p != nil {
-				o.how, o.err = panicked, &PanicError{Value: p, Stack: panicStack()}
-			}
-		}()
-		o.value, o.err = f.fetch(f)
-		inner, o.how = returned, returned
-	}()
-	if o.how == exited {
-		o.how, o.err = panicked, &PanicError{}
-	}
+	o.of(f, f.fetch)
 }
 
 // exit is called when the function has ended, whatever ended it: that ends the

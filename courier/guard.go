@@ -2,6 +2,7 @@ package courier
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"runtime/debug"
 )
@@ -15,35 +16,41 @@ const (
 	exited // by runtime.Goexit
 )
 
-// guard runs body and reports its end, whatever ends it. If body returned, err
-// is what it returned.
-func guard(body func() error, report func(how ending, err error)) {
-	how, err := exited, ErrGoexit
-	var caught *PanicError
-	defer func() {
-		if caught != nil { // even if it panicked on its way out of Goexit
-			how, err = panicked, caught
-		}
-		report(how, err)
-	}()
+// An outcome is how a function of the user ended.
+type outcome[V any] struct {
+	value V
+	err   error
+	how   ending
+}
 
+// unknown is the outcome of a function that nothing more is heard of: Goexit has
+// ended its goroutine.
+func unknown[V any]() outcome[V] { return outcome[V]{how: exited, err: ErrGoexit} }
+
+// of calls f and notes its end, whatever ends it. The caller reads o in a
+// deferred function, since after Goexit of does not return.
+//
+// It takes two frames and no closure of the caller's: a goroutine starts with a
+// small stack, and what is left of it decides whether a fetch has to pay for a
+// larger one.
+func (o *outcome[V]) of(ctx context.Context, f func(context.Context) (V, error)) {
 	// A panic is recovered in a function of its own, so that what follows it
 	// is reached after a panic (even panic(nil) under GODEBUG=panicnil=1) but
 	// not after Goexit.
 	func() {
 		defer func() {
-			if how == returned {
+			if o.how == returned {
 				return
 			}
-			if v := recover(); v != nil {
-				caught = &PanicError{Value: v, Stack: panicStack()}
+			if v := recover(); v != nil { // even if it panicked on its way out of Goexit
+				o.how, o.err = panicked, &PanicError{Value: v, Stack: panicStack()}
 			}
 		}()
-		err = body()
-		how = returned
+		o.value, o.err = f(ctx)
+		o.how = returned
 	}()
-	if how != returned && caught == nil {
-		caught = &PanicError{}
+	if o.how == exited {
+		o.how, o.err = panicked, &PanicError{}
 	}
 }
 

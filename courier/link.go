@@ -40,7 +40,11 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	}
 	c.mu.Unlock()
 
-	go guard(func() error { return child(ctx) }, f.childExit)
+	go func() {
+		o := unknown[struct{}]()
+		defer func() { f.childExit(o.how, o.err) }()
+		o.of(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) })
+	}()
 }
 
 // childExit is called when a linked child has ended, whatever ended it. Only a

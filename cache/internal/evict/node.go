@@ -44,6 +44,9 @@ func (n *Node) Start(now uint32) { n.mark.Store(now << usesBits) }
 // uses is how often the node was used since take.
 func (n *Node) uses() uint32 { return n.mark.Load() & usesMax }
 
+// credit has the node used that often.
+func (n *Node) credit(uses uint32) { n.mark.Store(n.mark.Load()&^usesMax | min(uses, usesMax)) }
+
 // take returns uses and forgets them.
 func (n *Node) take() uint32 {
 	m := n.mark.Load()

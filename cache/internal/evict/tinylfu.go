@@ -18,7 +18,8 @@ type TinyLFU struct {
 	probation queue
 	protected queue
 	random    uint32
-	candidate *Node // the last that came out of the window, until it competed
+	added     uint32 // nodes, in all
+	candidate *Node  // the last that came out of the window, until it competed
 }
 
 // protectedShare is the part of the main part that may be protected.
@@ -39,12 +40,15 @@ func (p *TinyLFU) Add(n *Node) {
 		p.candidate = p.window.pop()
 		p.probation.push(p.candidate)
 	}
-	p.share.observe()
+	p.added++
+	if p.added%lookEvery == 0 {
+		p.share.observe()
+	}
 }
 
 // Replace puts n where old is, and notes a use.
 func (p *TinyLFU) Replace(old, n *Node) {
-	n.mark.Store(n.mark.Load()&^usesMax | min(old.uses()+1, usesMax))
+	n.credit(old.uses() + 1)
 	p.queueOf(old).replace(old, n)
 	if old == p.candidate {
 		p.candidate = n
@@ -70,7 +74,7 @@ func (p *TinyLFU) Remove(n *Node) {
 const sketchKept = 1024
 
 // Use notes a use.
-func (p *TinyLFU) Use(n *Node) { n.mark.Store(n.mark.Load()&^usesMax | min(n.uses()+1, usesMax)) }
+func (p *TinyLFU) Use(n *Node) { n.credit(n.uses() + 1) }
 
 func (p *TinyLFU) queueOf(n *Node) *queue {
 	switch {

@@ -15,8 +15,7 @@ type Window struct {
 	hits, misses func() uint64 // of the cache, in all
 	entries      func() int
 
-	share    atomic.Uint32 // in 2^-16
-	inserted atomic.Uint32
+	share atomic.Uint32 // in 2^-16
 
 	mu       sync.Mutex // guards the following; only tried
 	seen     uint64     // hits and misses at the last change
@@ -33,7 +32,7 @@ const (
 	stepDecay   = 0.98
 	stepRestart = 0.05 // of the hit ratio: what changed so much is to be climbed anew
 	sampleSize  = 10   // hits and misses per entry between two changes
-	lookEvery   = 64   // insertions
+	lookEvery   = 64   // insertions into a shard
 )
 
 // NewWindow makes a Window for a cache that counts its hits, misses and entries.
@@ -49,9 +48,9 @@ func (w *Window) get() float64      { return float64(w.share.Load()) / (1 << 16)
 // of is how many of n nodes may be in the window.
 func (w *Window) of(n int) int { return max(1, int(float64(n)*w.get())) }
 
-// observe is called for each insertion. It does not block.
+// observe is called now and then. It does not block.
 func (w *Window) observe() {
-	if w.inserted.Add(1)%lookEvery == 0 && w.mu.TryLock() {
+	if w.mu.TryLock() {
 		w.climb()
 		w.mu.Unlock()
 	}
