@@ -2,11 +2,12 @@ package benchmarks
 
 import (
 	"context"
-	"math"
 	"runtime"
 	"runtime/metrics"
 	"testing"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/usage"
 )
 
 // BenchmarkMemory fills a cache with a million entries. An operation is all of
@@ -95,28 +96,20 @@ func heap() uint64 {
 // gcTimes is what garbage collections have cost so far.
 type gcTimes struct {
 	gc, total float64
-	pauses    []uint64
+	pauses    *metrics.Float64Histogram
 }
 
 func readGC() gcTimes {
 	// The CPU classes are brought up to date by a collection.
 	runtime.GC()
-	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/sched/pauses/total/gc:seconds"}}
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: usage.PausesMetric}}
 	metrics.Read(s)
-	h := s[2].Value.Float64Histogram()
-	return gcTimes{s[0].Value.Float64(), s[1].Value.Float64(), append([]uint64(nil), h.Counts...)}
+	return gcTimes{s[0].Value.Float64(), s[1].Value.Float64(), s[2].Value.Float64Histogram()}
 }
 
 // since is the share of the processors, and the longest pause in seconds.
 func (m gcTimes) since() (share, pause float64) {
-	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
 	now := readGC()
-	metrics.Read(s)
-	h := s[0].Value.Float64Histogram()
-	for i := range now.pauses {
-		if now.pauses[i] > m.pauses[i] && !math.IsInf(h.Buckets[i+1], 0) {
-			pause = h.Buckets[i+1]
-		}
-	}
+	_, pause = usage.Pauses(now.pauses, m.pauses.Counts)
 	return (now.gc - m.gc) / max(now.total-m.total, 1e-9), pause
 }

@@ -1,17 +1,17 @@
 package load
 
 import (
-	"math"
 	"runtime"
 	"runtime/metrics"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/usage"
 )
 
 // Names of runtime/metrics. Reading them does not stop the program.
 const (
-	metricHeap   = "/memory/classes/heap/objects:bytes"
-	metricGCs    = "/gc/cycles/total:gc-cycles"
-	metricPauses = "/sched/pauses/total/gc:seconds"
+	metricHeap = "/memory/classes/heap/objects:bytes"
+	metricGCs  = "/gc/cycles/total:gc-cycles"
 )
 
 // A process reads what the program as a whole looks like.
@@ -25,7 +25,7 @@ type process struct {
 func newProcess() *process {
 	return &process{
 		now: []metrics.Sample{{Name: metricHeap}},
-		gc:  []metrics.Sample{{Name: metricGCs}, {Name: metricPauses}},
+		gc:  []metrics.Sample{{Name: metricGCs}, {Name: usage.PausesMetric}},
 	}
 }
 
@@ -62,20 +62,9 @@ type GC struct {
 func (p *process) collected() GC {
 	metrics.Read(p.gc)
 	gc := GC{Cycles: number(p.gc[0]) - p.cycles}
-	h := p.histogram()
-	if h == nil || len(h.Counts) != len(p.pauses) {
-		return gc
-	}
-	for i, n := range h.Counts {
-		if n -= p.pauses[i]; n == 0 {
-			continue
-		}
-		gc.Pauses += n
-		bound := h.Buckets[i+1]
-		if math.IsInf(bound, 0) {
-			bound = h.Buckets[i]
-		}
-		gc.Longest = Seconds(bound * float64(time.Second))
+	if h := p.histogram(); h != nil {
+		n, longest := usage.Pauses(h, p.pauses)
+		gc.Pauses, gc.Longest = n, Seconds(longest*float64(time.Second))
 	}
 	return gc
 }

@@ -65,10 +65,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 func (r *Result) limit() int64 {
 	least := 0.0
 	for _, c := range r.Cells {
-		live := 0.0
-		for _, s := range c.Samples {
-			live = max(live, s.Live)
-		}
+		live := c.most(func(s Sample) float64 { return s.Live })
 		if least == 0 || live < least {
 			least = live
 		}

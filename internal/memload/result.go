@@ -19,7 +19,7 @@ type Cell struct {
 
 // within are the samples of a phase.
 func (c *Cell) within(phase string) []Sample {
-	from, to := c.Begin[phase], c.Samples[len(c.Samples)-1].T
+	from, to := c.Begin[phase], c.last().T
 	for _, begin := range c.Begin {
 		if begin > from && begin < to {
 			to = begin
@@ -34,24 +34,25 @@ func (c *Cell) within(phase string) []Sample {
 	return in
 }
 
-// PeakHeap is the most that the heap had, in bytes.
-func (c *Cell) PeakHeap() (peak float64) {
+// most is the largest of a value over all samples.
+func (c *Cell) most(value func(Sample) float64) (most float64) {
 	for _, s := range c.Samples {
-		peak = max(peak, s.Heap)
+		most = max(most, value(s))
 	}
-	return peak
+	return most
 }
+
+// PeakHeap is the most that the heap had, in bytes.
+func (c *Cell) PeakHeap() float64 { return c.most(func(s Sample) float64 { return s.Heap }) }
 
 // PeakInUse is the most that counted towards the limit, in bytes.
-func (c *Cell) PeakInUse() (peak float64) {
-	for _, s := range c.Samples {
-		peak = max(peak, s.InUse)
-	}
-	return peak
-}
+func (c *Cell) PeakInUse() float64 { return c.most(func(s Sample) float64 { return s.InUse }) }
+
+// last is how it ended.
+func (c *Cell) last() Sample { return c.Samples[len(c.Samples)-1] }
 
 // Left is what of the heap was in use at the end, in bytes.
-func (c *Cell) Left() float64 { return c.Samples[len(c.Samples)-1].Live }
+func (c *Cell) Left() float64 { return c.last().Live }
 
 // CPU is the processor time of a phase, in seconds.
 func (c *Cell) CPU(phase string) float64 {
@@ -66,7 +67,7 @@ func (c *Cell) CPU(phase string) float64 {
 // are the runtime's estimates, which count the time that another process took of
 // a core, too.
 func (c *Cell) GCShare() float64 {
-	last := c.Samples[len(c.Samples)-1]
+	last := c.last()
 	if last.Busy == 0 {
 		return 0
 	}
@@ -74,12 +75,7 @@ func (c *Cell) GCShare() float64 {
 }
 
 // Pause is the longest that collections stopped everything, in seconds.
-func (c *Cell) Pause() (longest float64) {
-	for _, s := range c.Samples {
-		longest = max(longest, s.Pause)
-	}
-	return longest
-}
+func (c *Cell) Pause() float64 { return c.most(func(s Sample) float64 { return s.Pause }) }
 
 // HitRatio is the part of the reads that found something.
 func (c *Cell) HitRatio() float64 { return float64(c.Hits) / float64(max(c.Gets, 1)) }

@@ -1,8 +1,9 @@
 package memload
 
 import (
-	"math"
 	"runtime/metrics"
+
+	"github.com/snowfence/snowfence/internal/usage"
 )
 
 // A Sample is what the runtime said at a moment.
@@ -31,7 +32,7 @@ func newSampler() *sampler {
 	for _, name := range []string{
 		"/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/memory/classes/total:bytes",
 		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds", "/gc/cycles/total:gc-cycles",
-		"/sched/pauses/total/gc:seconds", "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds",
+		usage.PausesMetric, "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds",
 	} {
 		p.s = append(p.s, metrics.Sample{Name: name})
 	}
@@ -42,17 +43,10 @@ func (p *sampler) read() Sample {
 	metrics.Read(p.s)
 	bytes := func(i int) float64 { return float64(p.s[i].Value.Uint64()) }
 	h := p.s[6].Value.Float64Histogram()
-	pause := 0.0
-	for i, n := range h.Counts {
-		if len(p.pauses) == len(h.Counts) && n > p.pauses[i] {
-			if pause = h.Buckets[i+1]; math.IsInf(pause, 0) {
-				pause = h.Buckets[i]
-			}
-		}
-	}
+	_, pause := usage.Pauses(h, p.pauses)
 	p.pauses = append(p.pauses[:0], h.Counts...)
 	return Sample{
 		Heap: bytes(0), Live: bytes(1), InUse: bytes(2) - bytes(3), GCSeconds: p.s[4].Value.Float64(),
-		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: processSeconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
+		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: usage.CPU().Seconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
 	}
 }

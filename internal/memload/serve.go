@@ -88,9 +88,16 @@ func (c *cell) run() error {
 	stop := make(chan struct{})
 	var sampling sync.WaitGroup
 	sampling.Go(func() { c.sample(stop) })
-	defer sampling.Wait()
-	defer close(stop)
+	c.work()
+	close(stop)
+	sampling.Wait()
+	c.totals.Done = true
+	c.write(c.totals)
+	return c.failed()
+}
 
+// work goes through the phases.
+func (c *cell) work() {
 	j := c.job
 	c.write(line{Phase: Fill})
 	for c.next < j.Entries {
@@ -125,13 +132,6 @@ func (c *cell) run() error {
 		c.get(key)
 	})
 	runtime.GC()
-	if err := c.failed(); err != nil {
-		return err
-	}
-	time.Sleep(2 * sampleEvery) // so that the last collection is seen
-	c.totals.Done = true
-	c.write(c.totals)
-	return c.failed()
 }
 
 func (c *cell) set() {
@@ -169,18 +169,22 @@ func (c *cell) traffic(d time.Duration, op func()) {
 	c.totals.Ops += done
 }
 
+// sample looks at the process now and then, and once more when it is to stop.
 func (c *cell) sample(stop <-chan struct{}) {
 	s := newSampler()
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
-	for {
+	for last := false; ; {
 		now := s.read()
 		now.T = time.Since(c.began).Seconds()
 		now.Entries = c.store.size()
 		c.write(line{Sample: &now})
+		if last {
+			return
+		}
 		select {
 		case <-stop:
-			return
+			last = true
 		case <-ticker.C:
 		}
 	}

@@ -2,7 +2,6 @@ package memload
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +32,7 @@ func (r *Result) Table() *table.Table {
 	t := table.New("Memory", "setting", "store", "peak heap", "peak in use", "left", "entries", "CPU full", "CPU after", "GC", "pause", "hits", "done")
 	for _, c := range r.Cells {
 		t.Add(table.Text(c.Job.setting()), table.Text(c.Job.Store), table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()),
-			table.Bytes(c.Left()), table.Count(int64(c.Samples[len(c.Samples)-1].Entries)), seconds(c.CPU(Churn)), seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
+			table.Bytes(c.Left()), table.Count(int64(c.last().Entries)), seconds(c.CPU(Churn)), seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
 			seconds(c.Pause()), table.Percent(c.HitRatio()), table.Percent(c.done()))
 	}
 	return t
@@ -57,7 +56,7 @@ func (r *Result) Charts() []*report.Chart {
 			continue
 		}
 		setting := cells[0].Job.setting()
-		chart := func(title, unit string, q report.Quantity, caption string, value func(before, now Sample) float64) {
+		chart := func(title, unit string, q report.Quantity, caption string, value func(Sample) float64) {
 			c := &report.Chart{Title: title + ", " + setting, Unit: unit, Quantity: q, Caption: caption}
 			for _, cell := range cells {
 				c.Lines = append(c.Lines, report.Line{Series: cell.series(value)})
@@ -67,14 +66,14 @@ func (r *Result) Charts() []*report.Chart {
 		heap := "The heap, garbage included: the saw teeth are collections. After the shrink only a part of the entries is left; what stays above it is what the store does not give back."
 		if limited {
 			heap = "What counts towards GOMEMLIMIT (" + human.Bytes(float64(cells[0].Job.Limit)) + "). Shedding keeps away from it."
-			chart("Memory in use", "bytes", report.Bytes, heap, func(_, now Sample) float64 { return now.InUse })
+			chart("Memory in use", "bytes", report.Bytes, heap, func(s Sample) float64 { return s.InUse })
 		} else {
-			chart("Heap", "bytes", report.Bytes, heap, func(_, now Sample) float64 { return now.Heap })
+			chart("Heap", "bytes", report.Bytes, heap, func(s Sample) float64 { return s.Heap })
 		}
 		chart("CPU time of garbage collection", "s, in all", report.Seconds, "The runtime counts at the end of each collection.",
-			func(_, now Sample) float64 { return now.GCSeconds })
+			func(s Sample) float64 { return s.GCSeconds })
 		chart("Longest pause", "s", report.Seconds, "While garbage collection stopped everything.",
-			func(_, now Sample) float64 { return now.Pause })
+			func(s Sample) float64 { return s.Pause })
 		charts[len(charts)-3].Wide = true
 	}
 	return charts
@@ -97,12 +96,10 @@ func (r *Result) shown(limited bool) (cells []*Cell) {
 	return cells
 }
 
-func (c *Cell) series(value func(before, now Sample) float64) series.Series {
+func (c *Cell) series(value func(Sample) float64) series.Series {
 	s := series.Series{Name: c.Job.Store}
-	before := c.Samples[0]
 	for _, now := range c.Samples {
-		s.Points = append(s.Points, series.Point{T: now.T, V: value(before, now)})
-		before = now
+		s.Points = append(s.Points, series.Point{T: now.T, V: value(now)})
 	}
 	return s
 }
@@ -176,6 +173,6 @@ func (r *Result) Report() *report.Report {
 	return &report.Report{
 		Title:   "Memory: what a cache leaves behind",
 		Summary: "Each store was filled, churned, shrunk to a part, and used lightly after that, in a process of its own. " + r.Finding(),
-		Seed:    &r.Seed, Tables: []*table.Table{r.Table()}, Charts: slices.Clone(r.Charts()),
+		Seed:    &r.Seed, Tables: []*table.Table{r.Table()}, Charts: r.Charts(),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -24,14 +25,14 @@ type churn struct {
 // one which had to wait for another shows it.
 func (l churn) run(ctx context.Context) (figures []figure, err error) {
 	err = setup{nodes: l.nodes, partitions: l.partitions}.with(ctx, func(c *cluster) error {
-		locks, cpu := lockWait(), cpuTime()
+		locks, cpu := lockWait(), usage.CPU()
 		start := time.Now()
 		workers := l.start(c)
 		for _, w := range workers {
 			<-w.done
 		}
 		took := time.Since(start)
-		locks, cpu = lockWait()-locks, cpuTime()-cpu
+		locks, cpu = lockWait()-locks, usage.CPU()-cpu
 		held := 0
 		var all latencies
 		for _, w := range workers {

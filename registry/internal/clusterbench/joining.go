@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -69,13 +70,13 @@ func fill(ctx context.Context, names int) (f *full, err error) {
 func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
 	heap := liveHeap()
 	before := f.meter.Traffic()
-	start, cpu := time.Now(), cpuTime()
+	start, cpu := time.Now(), usage.CPU()
 	r, err := f.add(ctx)
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(start)
-	cpu = cpuTime() - cpu
+	cpu = usage.CPU() - cpu
 	joined()
 	if err := f.visible(ctx, f.names); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -12,7 +13,7 @@ import (
 func spreading(ctx context.Context, nodes, names int) (figures []figure, err error) {
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
 		what := fmt.Sprintf("%d names on one node", names)
-		start, cpu := time.Now(), cpuTime()
+		start, cpu := time.Now(), usage.CPU()
 		if _, err := register(c.nodes[0], 0, names, 4); err != nil {
 			return err
 		}
@@ -21,7 +22,7 @@ func spreading(ctx context.Context, nodes, names int) (figures []figure, err err
 			return err
 		}
 		took := time.Since(start)
-		cpu = cpuTime() - cpu
+		cpu = usage.CPU() - cpu
 		var sum sums
 		sum.add(c.nodes)
 		figures = []figure{

@@ -1,14 +1,15 @@
 //go:build unix
 
-package clusterbench
+package usage
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime returns what this process has had of the processors.
-func cpuTime() time.Duration {
+// CPU returns what this process has had of the processors, 0 if the system does
+// not say.
+func CPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
