@@ -93,10 +93,8 @@ func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
 	if err != nil {
 		return usage(err)
 	}
-	if f.dir != "" {
-		if err := writable(f.dir); err != nil {
-			return usage(fmt.Errorf("--out: %w", err))
-		}
+	if err := reportFolder(f.dir); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -116,7 +114,7 @@ func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks(c)
 	}
-	if err := o.write(out, f.dir); err != nil {
+	if err := out.show(o, f.dir); err != nil {
 		return err
 	}
 	if result.Partial {

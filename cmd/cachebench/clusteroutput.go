@@ -33,19 +33,6 @@ func newClusterOutput(cmd *cobra.Command, c peerload.Config, r *peerload.Result,
 	}
 }
 
-// write prints the result, and writes it into the folder if there is one.
-func (o *clusterOutput) write(out *output, dir string) error {
-	if dir != "" {
-		if err := o.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(o)
-	}
-	return o.writeText(out.stdout)
-}
-
 func (o *clusterOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
 	if err := o.Table(o.plan).WriteText(w, style); err != nil {

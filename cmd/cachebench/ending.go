@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,6 +39,51 @@ func (e ending) write(w io.Writer, style table.Style) error {
 	fmt.Fprintf(&b, "Took %s. Seed %d.\n", human.Duration(e.took), e.seed)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// A document is the result of a run as a command shows it: to people, as JSON, and
+// as files in a folder.
+type document interface {
+	writeText(io.Writer) error
+	writeFiles(dir string) error
+}
+
+// show prints a result, and writes it into the folder if there is one.
+func (o *output) show(d document, dir string) error {
+	if dir != "" {
+		if err := d.writeFiles(dir); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return o.writeJSON(d)
+	}
+	return d.writeText(o.stdout)
+}
+
+// reportFolder makes the folder for a report, if there is to be one, so that what
+// can't be written is known before the run.
+func reportFolder(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := writable(dir); err != nil {
+		return usage(fmt.Errorf("--out: %w", err))
+	}
+	return nil
+}
+
+// writable makes the folder and tries whether a file can be made in it: better
+// now than after the runs.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".tmp-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // A reportFile is one of the files that a run with --out writes.

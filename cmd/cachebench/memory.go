@@ -13,7 +13,6 @@ import (
 	"github.com/snowfence/snowfence/internal/memload"
 	"github.com/snowfence/snowfence/internal/progress"
 	"github.com/snowfence/snowfence/internal/report"
-	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
 )
 
@@ -97,10 +96,8 @@ func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
 	if err != nil {
 		return usage(err)
 	}
-	if f.dir != "" {
-		if err := writable(f.dir); err != nil {
-			return usage(fmt.Errorf("--out: %w", err))
-		}
+	if err := reportFolder(f.dir); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -122,7 +119,7 @@ func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks()
 	}
-	if err := o.write(out, f.dir); err != nil {
+	if err := out.show(o, f.dir); err != nil {
 		return err
 	}
 	if result.Partial {
@@ -163,19 +160,6 @@ type memoryOutput struct {
 	took time.Duration
 }
 
-// write prints the result, and writes it into the folder if there is one.
-func (o *memoryOutput) write(out *output, dir string) error {
-	if dir != "" {
-		if err := o.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(o)
-	}
-	return o.writeText(out.stdout)
-}
-
 func (o *memoryOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
 	if err := o.Table().WriteText(w, style); err != nil {
@@ -188,18 +172,10 @@ func (o *memoryOutput) writeText(w io.Writer) error {
 func (o *memoryOutput) writeFiles(dir string) error {
 	page := o.Report()
 	page.Command, page.Environment, page.Checks = o.Command, o.Environment, o.Checks
-	var lines []series.Series
-	for _, c := range page.Charts {
-		for _, l := range c.Lines {
-			s := l.Series
-			s.Name = c.Title + ": " + s.Name
-			lines = append(lines, s)
-		}
-	}
 	return writeReport(dir, &o.Files,
 		reportFile{"report.html", page.WriteHTMLFile},
 		reportFile{"memory.svg", page.Charts[0].WriteSVGFile},
-		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, lines...) }},
+		reportFile{"series.csv", page.WriteCSVFile},
 		reportFile{"tables.md", func(path string) error { return writeText(path, o.Table().Markdown) }},
 		resultFile(o),
 	)

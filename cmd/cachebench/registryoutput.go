@@ -39,19 +39,6 @@ func newRegistryOutput(cmd *cobra.Command, s *scenario.Scenario, r *clusterload.
 	}, nil
 }
 
-// write prints the result, and writes it into the folder if there is one.
-func (o *registryOutput) write(out *output, dir string) error {
-	if dir != "" {
-		if err := o.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(o)
-	}
-	return o.writeText(out.stdout)
-}
-
 func (o *registryOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
 	for i, t := range o.Tables(o.plan) {

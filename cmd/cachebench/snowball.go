@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -123,10 +122,8 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 	if err != nil {
 		return usage(err)
 	}
-	if f.dir != "" {
-		if err := writable(f.dir); err != nil {
-			return usage(fmt.Errorf("--out: %w", err))
-		}
+	if err := reportFolder(f.dir); err != nil {
+		return err
 	}
 	line := out.progress()
 	c.Progress = func(p snowball.Progress) { showSnowball(line, p) }
@@ -144,7 +141,7 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks(c.Scenario.Expect)
 	}
-	if err := o.write(out, f.dir); err != nil {
+	if err := out.show(o, f.dir); err != nil {
 		return err
 	}
 	if result.Partial {
@@ -185,17 +182,4 @@ func showSnowball(line *progress.Line, p snowball.Progress) {
 	}
 	line.Update(fraction, fmt.Sprintf("fix %-3s  healthy %s, %s callers blocked, queue %s", p.Fix,
 		human.Rate(p.Healthy), human.Count(int64(p.Blocked)), human.Count(int64(p.Queue))))
-}
-
-// writable makes the folder and tries whether a file can be made in it: better
-// now than after the runs.
-func writable(dir string) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	probe, err := os.CreateTemp(dir, ".tmp-*")
-	if err != nil {
-		return err
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

@@ -42,19 +42,6 @@ func newSnowballOutput(cmd *cobra.Command, s *scenario.Scenario, r *snowball.Res
 	}, nil
 }
 
-// write prints the result, and writes it into the folder if there is one.
-func (o *snowballOutput) write(out *output, dir string) error {
-	if dir != "" {
-		if err := o.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(o)
-	}
-	return o.writeText(out.stdout)
-}
-
 func (o *snowballOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
 	if err := o.Table(o.plan).WriteText(w, style); err != nil {
