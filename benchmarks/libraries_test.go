@@ -149,14 +149,25 @@ func newRistrettoCache[K keys, V any](capacity int) (ristrettoCache[K, V], error
 	}, nil
 }
 
-// around is what services write around a cache without a loader.
+// around is what services write around a cache without a loader, with
+// x/sync/singleflight.
 func around[K keys, V any](get func(K) (V, bool), set func(K, V), load loader[K, V]) func(context.Context, K) (V, error) {
 	var flights singleflight.Group
+	return aroundWith(func(key string, f func() (any, error)) (any, error) {
+		v, err, _ := flights.Do(key, f)
+		return v, err
+	}, get, set, load)
+}
+
+// aroundWith is around with another way to have one load per key.
+func aroundWith[K keys, V any](
+	do func(key string, f func() (any, error)) (any, error), get func(K) (V, bool), set func(K, V), load loader[K, V],
+) func(context.Context, K) (V, error) {
 	return func(ctx context.Context, key K) (V, error) {
 		if v, ok := get(key); ok {
 			return v, nil
 		}
-		v, err, _ := flights.Do(name(key), func() (any, error) {
+		v, err := do(name(key), func() (any, error) {
 			v, err := load(ctx, key)
 			if err == nil {
 				set(key, v)
@@ -181,22 +192,20 @@ func name[K keys](key K) string {
 
 func newGolangLRU[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
 	tb.Helper()
-	if ttl > 0 {
-		c := expirable.NewLRU[K, V](capacity, nil, ttl)
-		set := func(key K, value V) { c.Add(key, value) }
-		return subject[K, V]{
-			get: c.Get, set: set, del: func(key K) { c.Remove(key) }, fetch: around(c.Get, set, load),
-			all: func(yield func(K, V) bool) {
-				for _, key := range c.Keys() {
-					if v, ok := c.Peek(key); ok && !yield(key, v) {
-						return
-					}
-				}
-			},
-		}
+	var c interface {
+		Get(key K) (V, bool)
+		Peek(key K) (V, bool)
+		Add(key K, value V) bool
+		Remove(key K) bool
+		Keys() []K
 	}
-	c, err := lru.New[K, V](capacity)
-	require.NoError(tb, err)
+	if ttl > 0 {
+		c = expirable.NewLRU[K, V](capacity, nil, ttl)
+	} else {
+		plain, err := lru.New[K, V](capacity)
+		require.NoError(tb, err)
+		c = plain
+	}
 	set := func(key K, value V) { c.Add(key, value) }
 	return subject[K, V]{
 		get: c.Get, set: set, del: func(key K) { c.Remove(key) }, fetch: around(c.Get, set, load),
@@ -275,23 +284,7 @@ func newGroupcache[K keys, V any](_ testing.TB, capacity int, _ time.Duration, l
 			defer mu.Unlock()
 			c.Remove(key)
 		},
-		fetch: func(ctx context.Context, key K) (V, error) {
-			if v, ok := get(key); ok {
-				return v, nil
-			}
-			v, err := flights.Do(name(key), func() (any, error) {
-				v, err := load(ctx, key)
-				if err == nil {
-					set(key, v)
-				}
-				return v, err
-			})
-			if err != nil {
-				var none V
-				return none, err
-			}
-			return v.(V), nil //nolint:errcheck,forcetypeassert // put there above
-		},
+		fetch: aroundWith(flights.Do, get, set, load),
 	}
 }
 

@@ -49,12 +49,18 @@ func (m *measurement) chart() barChart {
 		if x, ok := m.against(lib); ok && lib != ours {
 			text += fmt.Sprintf("  ×%.2f", x.median)
 		}
-		high := scale(slices.Max(m.by[lib]))
-		c.Bars = append(c.Bars, bar{
-			Lib: lib, Text: text, Ours: lib == ours, Y: i*rowHeight + 4, Width: max(1, scale(mid)),
-			Low: barsLeft + scale(slices.Min(m.by[lib])), High: barsLeft + high, TextX: barsLeft + high + 8,
-			Middle: i*rowHeight + 4 + rowHeight/2 - 2, Lower: i*rowHeight + 4 + rowHeight/2 + 3,
-		})
+		b := newBar(i, lib, text, scale(mid), scale(slices.Min(m.by[lib])), scale(slices.Max(m.by[lib])))
+		b.Ours = lib == ours
+		c.Bars = append(c.Bars, b)
 	}
 	return c
+}
+
+// newBar is the bar of row i, of that width and with extremes on either side.
+func newBar(i int, lib, text string, width, low, high float64) bar {
+	top := i*rowHeight + 4
+	return bar{
+		Lib: lib, Text: text, Y: top, Width: max(1, width), Low: barsLeft + low, High: barsLeft + high, TextX: barsLeft + high + 8,
+		Middle: top + rowHeight/2 - 2, Lower: top + rowHeight/2 + 3,
+	}
 }

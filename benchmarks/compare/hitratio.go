@@ -90,10 +90,9 @@ func hitRatioCharts(all []hitRatio) []barChart {
 		c := barChart{Title: g[0].Trace + ", " + share(g[0]), Unit: fmt.Sprintf("%d entries", g[0].Capacity), Height: rowHeight*len(g) + 8}
 		for i, h := range g {
 			width := h.HitRatio * barsWidth
-			c.Bars = append(c.Bars, bar{
-				Lib: h.Policy, Text: fmt.Sprintf("%.2f %%", 100*h.HitRatio), Ours: strings.HasPrefix(h.Policy, ours), Y: i*rowHeight + 4,
-				Width: max(1, width), TextX: barsLeft + width + 8, Lower: i*rowHeight + 4 + rowHeight/2 + 3,
-			})
+			b := newBar(i, h.Policy, fmt.Sprintf("%.2f %%", 100*h.HitRatio), width, width, width)
+			b.Ours = strings.HasPrefix(h.Policy, ours)
+			c.Bars = append(c.Bars, b)
 		}
 		charts = append(charts, c)
 	}

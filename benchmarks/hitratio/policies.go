@@ -40,10 +40,15 @@ func policyNames() string {
 	return strings.Join(names, ",")
 }
 
+// A cacher is a cache under test.
+type cacher interface {
+	Get(id uint32) (struct{}, bool)
+}
+
 // count replays ids against a cache.
-func count(ids []uint32, get func(uint32) bool, set func(uint32)) (hits int) {
+func count(ids []uint32, c cacher, set func(uint32)) (hits int) {
 	for _, id := range ids {
-		if get(id) {
+		if _, ok := c.Get(id); ok {
 			hits++
 		} else {
 			set(id)
@@ -58,10 +63,16 @@ func snowfence(p cache.Policy) func(ids []uint32, capacity int) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		hits := count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Set(id, struct{}{}) })
-		return hits, c.Close()
+		return count(ids, c, func(id uint32) { c.Set(id, struct{}{}) }), c.Close()
 	}
 }
+
+// otterCache has otter's lookup under the name of the others.
+type otterCache struct {
+	*otter.Cache[uint32, struct{}]
+}
+
+func (c otterCache) Get(id uint32) (struct{}, bool) { return c.GetIfPresent(id) }
 
 func otterWith(executor func(func()), ids []uint32, capacity int) (int, error) {
 	c, err := otter.New(&otter.Options[uint32, struct{}]{MaximumSize: capacity, Executor: executor})
@@ -69,23 +80,33 @@ func otterWith(executor func(func()), ids []uint32, capacity int) (int, error) {
 		return 0, err
 	}
 	defer c.StopAllGoroutines()
-	return count(ids, func(id uint32) bool { _, ok := c.GetIfPresent(id); return ok }, func(id uint32) { c.Set(id, struct{}{}) }), nil
+	return count(ids, otterCache{c}, func(id uint32) { c.Set(id, struct{}{}) }), nil
 }
 
-// replayTheine waits after each insertion, which theine makes in the background.
+// A waiting cache inserts in the background, and can be waited for.
+type waiting interface {
+	cacher
+	Set(id uint32, value struct{}, cost int64) bool
+	Wait()
+}
+
+// countWaiting waits after each insertion.
+func countWaiting(ids []uint32, c waiting) int {
+	return count(ids, c, func(id uint32) {
+		c.Set(id, struct{}{}, 1)
+		c.Wait()
+	})
+}
+
 func replayTheine(ids []uint32, capacity int) (int, error) {
 	c, err := theine.NewBuilder[uint32, struct{}](int64(capacity)).Build()
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) {
-		c.Set(id, struct{}{}, 1)
-		c.Wait()
-	}), nil
+	return countWaiting(ids, c), nil
 }
 
-// replayRistretto waits after each insertion, too.
 func replayRistretto(ids []uint32, capacity int) (int, error) {
 	c, err := ristretto.NewCache(&ristretto.Config[uint32, struct{}]{
 		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64, IgnoreInternalCost: true,
@@ -94,10 +115,7 @@ func replayRistretto(ids []uint32, capacity int) (int, error) {
 		return 0, err
 	}
 	defer c.Close()
-	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) {
-		c.Set(id, struct{}{}, 1)
-		c.Wait()
-	}), nil
+	return countWaiting(ids, c), nil
 }
 
 func replayLRU(ids []uint32, capacity int) (int, error) {
@@ -105,7 +123,7 @@ func replayLRU(ids []uint32, capacity int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+	return count(ids, c, func(id uint32) { c.Add(id, struct{}{}) }), nil
 }
 
 func replay2Q(ids []uint32, capacity int) (int, error) {
@@ -113,7 +131,7 @@ func replay2Q(ids []uint32, capacity int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+	return count(ids, c, func(id uint32) { c.Add(id, struct{}{}) }), nil
 }
 
 func replayARC(ids []uint32, capacity int) (int, error) {
@@ -121,10 +139,17 @@ func replayARC(ids []uint32, capacity int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return count(ids, func(id uint32) bool { _, ok := c.Get(id); return ok }, func(id uint32) { c.Add(id, struct{}{}) }), nil
+	return count(ids, c, func(id uint32) { c.Add(id, struct{}{}) }), nil
 }
+
+// ttlCache has ttlcache's lookup in the form of the others.
+type ttlCache struct {
+	c *ttlcache.Cache[uint32, struct{}]
+}
+
+func (t ttlCache) Get(id uint32) (struct{}, bool) { return struct{}{}, t.c.Get(id) != nil }
 
 func replayTTLCache(ids []uint32, capacity int) (int, error) {
 	c := ttlcache.New(ttlcache.WithCapacity[uint32, struct{}](uint64(capacity))) //nolint:gosec // positive
-	return count(ids, func(id uint32) bool { return c.Get(id) != nil }, func(id uint32) { c.Set(id, struct{}{}, ttlcache.NoTTL) }), nil
+	return count(ids, ttlCache{c}, func(id uint32) { c.Set(id, struct{}{}, ttlcache.NoTTL) }), nil
 }
