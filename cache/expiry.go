@@ -15,6 +15,10 @@ const (
 	sweepBatch  = 128
 	sweepBudget = 16_384
 
+	// sweepMoves bounds how many entries move within the order of expiry while
+	// a sweep holds the lock.
+	sweepMoves = 1024
+
 	// sweepAgain is the rest of a sweep that used up its budget.
 	sweepAgain = sweepEvery / 20
 )
@@ -91,26 +95,25 @@ func (c *Cache[K, V]) sweep() (more bool) {
 	budget := sweepBudget
 	for i := range c.shards {
 		s := &c.shards[i]
-		for {
-			n := c.sweepShard(s)
+		for more := true; more; {
+			var n int
+			n, more = c.sweepShard(s)
 			budget -= n
 			if budget <= 0 {
 				return true
-			}
-			if n < sweepBatch {
-				break
 			}
 		}
 	}
 	return false
 }
 
-// sweepShard reclaims up to sweepBatch entries and returns how many.
-func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
+// sweepShard reclaims up to sweepBatch entries, and returns how many and whether
+// there may be more.
+func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 	var out departures[K, V]
 	s.mu.Lock()
 	now := c.clock.now()
-	s.expiring.advance(now)
+	more = s.expiring.advance(now, sweepMoves)
 	for i := len(s.expiring.due) - 1; i >= 0 && n < sweepBatch; i-- {
 		// What takes the place of a removed one was looked at before.
 		if e := s.expiring.due[i]; e.expiry() <= now {
@@ -120,7 +123,7 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int) {
 	}
 	s.mu.Unlock()
 	c.tell(out)
-	return n
+	return n, more || n == sweepBatch
 }
 
 // sweepAndRest is what the sweeper calls. It starts when an entry that can expire

@@ -66,7 +66,7 @@ func (c *Cache[K, V]) Audit() error {
 			}
 			if e.expiry() != never {
 				expiring++
-				if t := e.timed(); (*s.expiring.bucket(t.bucket))[t.at] != e {
+				if t := e.timed(); s.expiring.holder(t.bucket)[t.at] != e {
 					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.at, t.bucket)
 				}
 			}
@@ -117,22 +117,43 @@ func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	return n
 }
 
+// holder is the bucket of an entry's id.
+func (w *wheel[K, V]) holder(id uint32) []*entry[K, V] {
+	if id == dueBucket {
+		return w.due
+	}
+	return w.levels[id/wheelSlots].buckets[id%wheelSlots]
+}
+
 // audit compares where the wheel's entries are with where they belong.
 func (w *wheel[K, V]) audit() error {
 	n := len(w.due)
-	for level, slots := range w.levels {
-		if slots == nil {
+	moving := 0
+	for level, l := range w.levels {
+		if l == nil {
 			continue
 		}
-		for slot, b := range slots {
+		for slot, b := range l.buckets {
+			if (len(b) > 0) != (l.occupied>>slot&1 == 1) {
+				return fmt.Errorf("audit: slot %d of level %d has %d entries and bits %b", slot, level, len(b), l.occupied)
+			}
 			n += len(b)
+			shift := slotBits * level
+			present := w.tick>>shift%wheelSlots == int64(slot)
+			if present && len(b) > 0 {
+				moving++
+			}
 			for _, e := range b {
-				digit := int(e.expiry()>>tickBits>>(slotBits*level)) % wheelSlots
-				if e.expiry()>>tickBits <= w.tick || digit != slot {
+				tick := e.expiry() >> tickBits
+				late := tick <= w.tick && (!w.moving || !present)
+				if late || tick>>shift/wheelSlots != w.tick>>shift/wheelSlots || tick>>shift%wheelSlots != int64(slot) {
 					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick, e.expiry(), slot, level)
 				}
 			}
 		}
+	}
+	if moving > 1 || moving == 1 && !w.moving {
+		return fmt.Errorf("audit: at tick %d, %d buckets have been reached and not emptied (%t)", w.tick, moving, w.moving)
 	}
 	if n != w.n {
 		return fmt.Errorf("audit: the wheel has %d entries and counts %d", n, w.n)

@@ -9,13 +9,23 @@ import "math/bits"
 //
 // A bucket of level 0 is for one tick, and one of the next level for 64 times
 // that of the level below. When the time comes to a bucket of a higher level its
-// entries are spread over the level below. Buckets are slices, and an entry knows
-// its place in one: removal puts the last into the gap.
+// entries are spread over the levels below, a few at a time, so that a million
+// entries of one moment hold nobody up. Each level knows which of its buckets
+// hold something: time without entries is crossed in one step, however long.
+//
+// Buckets are slices, and an entry knows its place in one: removal puts the last
+// into the gap.
 type wheel[K comparable, V any] struct {
-	tick   int64 // up to which all entries were moved to due
-	levels [wheelLevels]*[wheelSlots][]*entry[K, V]
+	tick   int64 // up to which the buckets have been reached
+	moving bool  // the bucket that was reached last may hold something still
+	levels [wheelLevels]*wheelLevel[K, V]
 	due    []*entry[K, V] // their tick has passed, or is the present one
 	n      int
+}
+
+type wheelLevel[K comparable, V any] struct {
+	occupied uint64 // a bit for each bucket that holds something
+	buckets  [wheelSlots][]*entry[K, V]
 }
 
 const (
@@ -26,29 +36,21 @@ const (
 	dueBucket   = wheelLevels * wheelSlots
 )
 
-// bucket is where the entry knows that it is.
-func (w *wheel[K, V]) bucket(id uint32) *[]*entry[K, V] {
-	if id == dueBucket {
-		return &w.due
-	}
-	level := id / wheelSlots
-	if w.levels[level] == nil {
-		w.levels[level] = new([wheelSlots][]*entry[K, V])
-	}
-	return &w.levels[level][id%wheelSlots]
-}
-
 // add takes in an entry that expires.
 func (w *wheel[K, V]) add(e *entry[K, V]) {
-	tick := e.timed().expires >> tickBits
-	id := uint32(dueBucket)
+	t := e.timed()
+	tick := t.expires >> tickBits
+	id, b := uint32(dueBucket), &w.due
 	if tick > w.tick {
 		// The highest digit, in base 64, in which the two differ.
 		level := (bits.Len64(uint64(tick^w.tick)) - 1) / slotBits
-		id = uint32(level*wheelSlots + int(tick>>(slotBits*level))%wheelSlots) //nolint:gosec // small
+		slot := int(tick>>(slotBits*level)) % wheelSlots
+		if w.levels[level] == nil {
+			w.levels[level] = new(wheelLevel[K, V])
+		}
+		w.levels[level].occupied |= 1 << slot
+		id, b = uint32(level*wheelSlots+slot), &w.levels[level].buckets[slot] //nolint:gosec // small
 	}
-	b := w.bucket(id)
-	t := e.timed()
 	t.bucket, t.at = id, uint32(len(*b)) //nolint:gosec // entries fit in memory
 	*b = append(*b, e)
 	w.n++
@@ -57,68 +59,103 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 // remove takes out an entry that is in.
 func (w *wheel[K, V]) remove(e *entry[K, V]) {
 	t := e.timed()
-	b := w.bucket(t.bucket)
-	last := len(*b) - 1
-	moved := (*b)[last]
-	(*b)[t.at] = moved
-	moved.timed().at = t.at
-	(*b)[last] = nil
-	*b = (*b)[:last]
-	if last == 0 {
-		*b = nil
-	} else if last < cap(*b)/4 && cap(*b) >= tablesKept {
-		*b = append(make([]*entry[K, V], 0, 2*last), *b...)
+	if t.bucket == dueBucket {
+		w.due = without(w.due, t.at)
+	} else {
+		l, slot := w.levels[t.bucket/wheelSlots], t.bucket%wheelSlots
+		l.buckets[slot] = without(l.buckets[slot], t.at)
+		if len(l.buckets[slot]) == 0 {
+			l.occupied &^= 1 << slot
+		}
 	}
 	w.n--
 }
 
-// advance moves to due what expires up to the tick of now.
-func (w *wheel[K, V]) advance(now int64) {
-	tick := now >> tickBits
-	if w.n == len(w.due) {
-		w.tick = max(w.tick, tick) // nothing to move, however long it has been
+// without returns b with its last entry in the place of the one at at, and in
+// less room if there was much too much.
+func without[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
+	last := len(b) - 1
+	b[at] = b[last]
+	b[at].timed().at = at
+	b[last] = nil
+	b = b[:last]
+	switch {
+	case last == 0:
+		return nil
+	case last < cap(b)/4 && cap(b) >= tablesKept:
+		return append(make([]*entry[K, V], 0, 2*last), b...)
 	}
-	for w.tick < tick {
-		w.step(tick)
-	}
+	return b
 }
 
-// step goes on to the next tick, not beyond limit, at which there may be
-// something to do.
-func (w *wheel[K, V]) step(limit int64) {
-	// Levels that are empty are skipped: the next tick of the lowest level that
-	// is not.
-	level := 0
-	for level < wheelLevels-1 && w.levels[level] == nil {
-		level++
+// advance moves to due what expires up to the tick of now, or a part of that: it
+// moves at most so many entries, and reports whether there are more to move.
+func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
+	tick := now >> tickBits
+	for w.moving || w.tick < tick {
+		level, slot, start := w.next()
+		if level < 0 || start > tick {
+			w.tick, w.moving = max(w.tick, tick), false
+			return false
+		}
+		w.tick, w.moving = max(w.tick, start), true
+		if moves == 0 {
+			return true
+		}
+		l := w.levels[level]
+		from := l.buckets[slot]
+		n := min(moves, len(from))
+		moves -= n
+		// Those of the end, which are added to other buckets: none of them
+		// has the digit of tick in this level any more.
+		for i := len(from) - 1; i >= len(from)-n; i-- {
+			w.n--
+			w.add(from[i])
+			from[i] = nil
+		}
+		l.buckets[slot] = from[:len(from)-n]
+		if n == len(from) {
+			l.buckets[slot] = nil
+			l.occupied &^= 1 << slot
+		}
 	}
-	next := (w.tick>>(slotBits*level) + 1) << (slotBits * level)
-	if next > limit {
-		w.tick = limit
-		return
-	}
-	w.tick = next
-	for level := wheelLevels - 1; level >= 0; level-- {
-		if next&(1<<(slotBits*level)-1) != 0 || w.levels[level] == nil {
+	return false
+}
+
+// next is the bucket that time reaches next, or has reached, and the tick at
+// which it begins; its level is negative if all are empty.
+func (w *wheel[K, V]) next() (level, slot int, start int64) {
+	level = -1
+	for i, l := range w.levels {
+		if l == nil {
 			continue
 		}
-		b := &w.levels[level][int(next>>(slotBits*level))%wheelSlots]
-		entries := *b
-		*b = nil
-		w.n -= len(entries)
-		for _, e := range entries {
-			w.add(e)
+		digits := w.tick >> (slotBits * i)
+		// All that is in has the present higher digits, and a digit of this
+		// level that is not below the present one.
+		ahead := l.occupied &^ (1<<(digits%wheelSlots) - 1)
+		if ahead == 0 {
+			continue
+		}
+		first := bits.TrailingZeros64(ahead)
+		at := (digits&^(wheelSlots-1) | int64(first)) << (slotBits * i)
+		if level < 0 || at < start {
+			level, slot, start = i, first, at
 		}
 	}
+	return level, slot, start
 }
 
-// expired returns an entry whose time is up at now, or nil. It looks at some
-// that are due only, since those of one tick may be many.
+// lookMoves bounds what it costs to look for an entry that has expired.
+const lookMoves = 64
+
+// expired returns an entry whose time is up at now, or nil. It does not look
+// long, since those of one tick may be many: there may be others.
 func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	if w.n == 0 {
 		return nil
 	}
-	w.advance(now)
+	w.advance(now, lookMoves)
 	const looks = 8
 	for i := range min(looks, len(w.due)) {
 		if e := w.due[len(w.due)-1-i]; e.timed().expires <= now {
@@ -131,9 +168,9 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 // size is how many entries there is room for.
 func (w *wheel[K, V]) size() int {
 	n := cap(w.due)
-	for _, level := range w.levels {
-		if level != nil {
-			for _, b := range level {
+	for _, l := range w.levels {
+		if l != nil {
+			for _, b := range l.buckets {
 				n += cap(b)
 			}
 		}

@@ -40,15 +40,13 @@ func TestWheel(t *testing.T) {
 					delete(in, e)
 				}
 			default:
-				step := span.Draw(t, "step")
-				if step > 1<<36 && w.n > len(w.due) && w.levels[0] != nil {
-					step = 1 << 30 // the sweep does not let it sleep for long
-				}
-				now = later(now, time.Duration(step))
+				now = later(now, time.Duration(span.Draw(t, "step")))
 				if e := w.expired(now); e != nil && (!in[e] || e.expiry() > now) {
 					t.Fatal("what it gives out has not expired")
 				}
-				w.advance(now)
+				if moves := rapid.IntRange(0, 10).Draw(t, "moves"); w.advance(now, moves) {
+					break // the rest some other time
+				}
 				for _, e := range slices.Clone(w.due) {
 					if e.expiry() <= now {
 						w.remove(e)
@@ -92,4 +90,30 @@ func TestWheelRoom(t *testing.T) {
 	}
 	require.Less(t, w.size(), 2*tablesKept)
 	require.NoError(t, w.audit())
+}
+
+// Time in which nothing expires is crossed in one step, and as many entries of
+// one moment as there may be are moved a few at a time.
+func TestWheelMoves(t *testing.T) {
+	var w wheel[int, int]
+	const n = 1000
+	far := int64(1) << 58
+	short := timedAt(1 << 21)
+	w.add(short) // so that there is a lowest level
+	w.remove(short)
+	for range n {
+		w.add(timedAt(far + 5<<tickBits))
+	}
+	require.False(t, w.advance(far-1, 10), "nothing to move yet")
+	require.Equal(t, (far-1)>>tickBits, w.tick)
+
+	calls := 0
+	for w.advance(far+5<<tickBits, 10) {
+		calls++
+		require.NoError(t, w.audit())
+		require.Less(t, calls, 10*n)
+	}
+	require.Len(t, w.due, n)
+	// From the highest level to one of the lowest, and from there to due.
+	require.InDelta(t, 2*n/10, calls, 2)
 }
