@@ -98,7 +98,7 @@ func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 			w.tick, w.moving = max(w.tick, tick), false
 			return false
 		}
-		w.tick, w.moving = max(w.tick, start), true
+		w.tick, w.moving = start, true
 		if moves == 0 {
 			return true
 		}
