@@ -90,7 +90,7 @@ func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.json")
 	var out bytes.Buffer
-	require.NoError(t, command([]string{"-requests", "2000", "-trace", "../../testdata/traces/small.arc", "-json", path,
+	require.NoError(t, command([]string{"-requests", "2000", "-rounds", "3", "-trace", "../../testdata/traces/small.arc", "-json", path,
 		"-policies", "belady,snowfence LRU,golang-lru"}, &out))
 	require.Contains(t, out.String(), "small.arc")
 	data, err := os.ReadFile(path)
@@ -100,9 +100,11 @@ func TestCommand(t *testing.T) {
 	require.Len(t, results, 6*3*3)
 	for _, r := range results {
 		require.LessOrEqual(t, r.HitRatio, 1.)
+		require.LessOrEqual(t, r.Lowest, r.HitRatio)
+		require.LessOrEqual(t, r.HitRatio, r.Highest)
 	}
 	for _, wrong := range [][]string{
-		{"-requests", "7"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"}, {"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
+		{"-requests", "7"}, {"-rounds", "0"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"}, {"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
 	} {
 		require.ErrorIs(t, command(wrong, &out), errUsage, wrong)
 	}

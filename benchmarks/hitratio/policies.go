@@ -23,7 +23,7 @@ var policies = []policy{
 	{"snowfence LRU", snowfence(cache.LRU)},
 	{"snowfence TinyLFU", snowfence(cache.TinyLFU)},
 	{"otter", func(ids []uint32, capacity int) (int, error) { return otterWith(nil, ids, capacity) }},
-	{"otter, at once", func(ids []uint32, capacity int) (int, error) { return otterWith(func(f func()) { f() }, ids, capacity) }},
+	{"otter at once", func(ids []uint32, capacity int) (int, error) { return otterWith(func(f func()) { f() }, ids, capacity) }},
 	{"theine", replayTheine},
 	{"ristretto", replayRistretto},
 	{"golang-lru", replayLRU},

@@ -3,7 +3,9 @@ package evict
 // A sketch estimates how often hashes were added lately: a count-min sketch of
 // 4-bit counters (Cormode and Muthukrishnan 2005) that are halved now and then,
 // as TinyLFU has it (Einziger, Friedman and Manes 2017). The four counters of a
-// hash are in one cache line.
+// hash are in one cache line. Only the lowest of the four are raised, so that the
+// many keys that are asked for once do not raise each other's (conservative
+// update: Estan and Varghese 2002).
 type sketch struct {
 	words []uint64 // a multiple of lineWords, a power of two
 	added int      // since the counters were halved
@@ -54,10 +56,12 @@ func (s *sketch) counter(x uint64, row int) (word *uint64, shift uint) {
 // add counts n additions of h.
 func (s *sketch) add(h, n uint32) {
 	x := spread(h)
+	least := min(s.least(x)+uint64(n), counterMax)
 	for row := range rows {
 		word, shift := s.counter(x, row)
-		c := *word >> shift & counterMax
-		*word += (min(c+uint64(n), counterMax) - c) << shift
+		if c := *word >> shift & counterMax; c < least {
+			*word += (least - c) << shift
+		}
 	}
 	if s.added += int(n); s.added >= s.limit {
 		s.halve()
@@ -65,14 +69,16 @@ func (s *sketch) add(h, n uint32) {
 }
 
 // count estimates how often h was added.
-func (s *sketch) count(h uint32) uint32 {
-	x := spread(h)
+func (s *sketch) count(h uint32) uint32 { return uint32(s.least(spread(h))) } //nolint:gosec // small
+
+// least is the lowest of the counters of x.
+func (s *sketch) least(x uint64) uint64 {
 	least := uint64(counterMax)
 	for row := range rows {
 		word, shift := s.counter(x, row)
 		least = min(least, *word>>shift&counterMax)
 	}
-	return uint32(least)
+	return least
 }
 
 func (s *sketch) halve() {

@@ -45,6 +45,23 @@ func TestSketch(t *testing.T) {
 	}
 }
 
+// Keys that are asked for once do not make each other look popular, though there
+// are many more of them than nodes.
+func TestSketchOfManyKeys(t *testing.T) {
+	var s sketch
+	const n = 1024
+	s.fit(n)
+	s.limit = 1 << 30
+	total := uint32(0)
+	for i := range uint32(8 * n) {
+		s.add(i<<HashSpare, 1)
+	}
+	for i := range uint32(8 * n) {
+		total += s.count(i << HashSpare)
+	}
+	require.Less(t, float64(total)/(8*n), 1.4, "what keys that came once are taken for")
+}
+
 // Counters are halved after ten additions per node.
 func TestSketchForgets(t *testing.T) {
 	var s sketch

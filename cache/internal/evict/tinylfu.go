@@ -22,6 +22,11 @@ type TinyLFU struct {
 	candidate *Node  // the last that came out of the window, until it competed
 }
 
+// rare is the count from which a candidate that has one more than a victim is let
+// in; below it takes two. Without that a loop over more keys than there is room
+// for gets no hits at all after the counters were halved in the middle of it.
+const rare = 2
+
 // protectedShare is the part of the main part that may be protected.
 const protectedShare = 0.8
 
@@ -178,7 +183,9 @@ func (p *TinyLFU) fromWindow(spared *Node) *Node {
 func (p *TinyLFU) admits(candidate, victim *Node) bool {
 	have := p.sketch.count(victim.Hash) + victim.uses()
 	want := p.sketch.count(candidate.Hash) + candidate.uses()
-	if want > have {
+	// Where both are rare one more is little: the candidate's last use counts, the
+	// victim's next is yet to come, and keys share counters.
+	if want > max(have, min(have+1, rare)) {
 		return true
 	}
 	// A few go in by chance, so that nobody can lock others out by using keys
