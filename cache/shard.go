@@ -59,21 +59,34 @@ func (s *shard[K, V]) touch(e *entry[K, V]) {
 
 // insert adds e, in place of old unless that is nil. s.mu is held.
 func (s *shard[K, V]) insert(e, old *entry[K, V]) {
-	e.Start(s.clock.Add(1))
-	if old == nil {
+	switch {
+	case old == nil:
+		e.Start(s.clock.Add(1))
 		s.index.insert(e)
 		s.policy.Add(e.node())
 		s.size.Add(1)
 		s.heft.Add(int64(e.Weight))
-	} else {
-		s.index.replace(old, e)
-		s.policy.Replace(old.node(), e.node())
-		s.heft.Add(int64(e.Weight) - int64(old.Weight))
-		s.unschedule(old)
+	case s.lag.Load() > 0: // the clock stays: hits read it
+		e.Start(s.clock.Load())
+		s.replace(old, e)
+	default:
+		s.replace(old, e)
+		s.policy.Use(e.node())
+		e.Start(s.clock.Add(1))
 	}
 	if e.expiry() != never {
 		s.expiring.add(e)
 	}
+}
+
+// replace puts e in place of old. s.mu is held.
+func (s *shard[K, V]) replace(old, e *entry[K, V]) {
+	s.index.replace(old, e)
+	s.policy.Replace(old.node(), e.node())
+	if e.Weight != old.Weight {
+		s.heft.Add(int64(e.Weight) - int64(old.Weight))
+	}
+	s.unschedule(old)
 }
 
 // setLag updates lag after a change of size. s.mu is held.

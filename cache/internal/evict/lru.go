@@ -11,10 +11,11 @@ func NewLRU() *LRU { return new(LRU) }
 // Add takes in n as the newest.
 func (l *LRU) Add(n *Node) { l.q.push(n) }
 
-// Replace takes out old and makes n the newest.
+// Replace puts n where old is, and notes a use: to move it would leave a hole for
+// each value that is set anew.
 func (l *LRU) Replace(old, n *Node) {
 	l.q.replace(old, n)
-	l.Use(n)
+	n.credit(1)
 }
 
 // Remove takes n out.

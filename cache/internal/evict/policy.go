@@ -4,7 +4,7 @@ package evict
 type Policy interface {
 	// Add takes in a node that is new.
 	Add(n *Node)
-	// Replace puts n in the place of old: its key has a new value, which counts
+	// Replace puts n in the place of old: its key has a new value, which is noted
 	// as a use.
 	Replace(old, n *Node)
 	// Remove takes n out.
