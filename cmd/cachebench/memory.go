@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 
 // memoryFlags are the flags of "cachebench memory".
 type memoryFlags struct {
-	config memload.Config
-	limit  string
+	config    memload.Config
+	limits    []string
+	limitGOGC []string
 
 	dir   string
 	check bool
@@ -33,28 +35,39 @@ func newMemory(out *output) *cobra.Command {
 		Long: `Memory fills a store with entries, churns it at a steady rate, deletes all but a
 part, and goes on with light traffic over what is left. Meanwhile it samples what
 the Go runtime says of the heap and of the garbage collector. That is done for
-each store with each --gogc, and then for each store under a GOMEMLIMIT, every
-time in a process of its own.
+each store with each --gogc; then under each --limit, with each --limit-gogc; and
+at last for the stores that have a TTL, with entries that are not deleted but
+expire. Every time is in a process of its own.
 
 Stores (--stores):
-  map                  a Go map behind a mutex, the oldest goes
-  golang-lru           hashicorp/golang-lru's LRU cache
-  snowfence-uncompact  Snowfence with tables that never shrink (Options.NoCompaction)
-  snowfence            Snowfence as it comes
-  snowfence-shed       Snowfence that gives up entries as memory runs short (Options.ShedAbove)
+  map                   a Go map behind a mutex, the oldest goes
+  golang-lru            hashicorp/golang-lru's LRU cache
+  golang-lru-expirable  and the one that has a TTL: only where entries expire
+  snowfence-uncompact   Snowfence with tables that never shrink (Options.NoCompaction)
+  snowfence             Snowfence as it comes
+  snowfence-shed        Snowfence that gives up entries as memory runs short (Options.ShedAbove)
 
 What the columns of the table say:
 ` + glossary(memload.Glossary()) + `
 
+Compaction saves memory, not processor time: Go's collector runs when the heap has
+grown by a share of what is live, so that it costs as much per allocated byte
+whether much is live or little. Near a limit it saves time, too, since what is left
+behind counts towards it.
+
 With --check the exit code is 1 if compaction does not leave 3.5 times less, if
 shedding does not stay near GOMEMLIMIT, or if it costs more garbage collection
 than filling up to the limit does.`,
-		Example: `  cachebench memory                                    # under a minute
+		Example: `  cachebench memory                                    # a minute and a half
   cachebench memory --check --out out/memory
-  cachebench memory --stores map,snowfence --gogc 100 --limit none --entries 2000000
-  cachebench memory --limit 100MiB --gogc 100`,
+  cachebench memory --stores map,snowfence --gogc 100 --limit none --ttl 0 --entries 2000000
+  cachebench memory --limit 100MiB,150MiB --limit-gogc off --gogc 100`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, out) },
+	}
+	var limits []string
+	for _, l := range f.config.Limits {
+		limits = append(limits, l.String())
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "entries that the stores are filled with")
@@ -64,7 +77,9 @@ than filling up to the limit does.`,
 	flags.IntVar(&f.config.Rate, "rate", f.config.Rate, "operations per second")
 	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores, "the stores")
 	flags.IntSliceVar(&f.config.GOGC, "gogc", f.config.GOGC, "values of GOGC, without a limit")
-	flags.StringVar(&f.limit, "limit", "auto", "GOMEMLIMIT of the last runs, as 100MiB; auto: a tenth above what the leanest store has live; none: no such runs")
+	flags.StringSliceVar(&f.limits, "limit", limits, "values of GOMEMLIMIT, as 100MiB, or as 1.5x of what the leanest store has live; none: no such runs")
+	flags.StringSliceVar(&f.limitGOGC, "limit-gogc", []string{"100", "off"}, "values of GOGC under a limit")
+	flags.DurationVar(&f.config.TTL, "ttl", f.config.TTL, "of entries that expire; 0: no such runs")
 	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "of what is asked for")
 	flags.StringVar(&f.dir, "out", "", "a folder for report.html, memory.svg, series.csv, tables.md and result.json")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a check fails")
@@ -74,21 +89,53 @@ than filling up to the limit does.`,
 // plan is the configuration, checked.
 func (f *memoryFlags) plan() (memload.Config, error) {
 	c := f.config
-	switch f.limit {
-	case "auto":
-	case "none":
-		c.Limit = -1
-	default:
-		var n byteCount
-		if err := n.Set(f.limit); err != nil {
-			return c, fmt.Errorf("--limit: %w, auto or none", err)
+	c.Limits, c.LimitGOGC = nil, nil
+	for _, text := range f.limits {
+		l, err := parseLimit(text)
+		if err != nil {
+			return c, err
 		}
-		c.Limit = int64(n) //nolint:gosec // below 2^62
+		if text == "none" && len(f.limits) > 1 {
+			return c, errors.New("--limit: none and another")
+		}
+		if text != "none" {
+			c.Limits = append(c.Limits, l)
+		}
+	}
+	for _, text := range f.limitGOGC {
+		gogc := memload.Off
+		if text != "off" {
+			n, err := strconv.ParseUint(text, 10, 31)
+			if err != nil {
+				return c, fmt.Errorf("--limit-gogc: %q: want a whole number, or off", text)
+			}
+			gogc = int(n) //nolint:gosec // 31 bits
+		}
+		c.LimitGOGC = append(c.LimitGOGC, gogc)
 	}
 	if err := c.Validate(); err != nil {
 		return c, err
 	}
 	return c, nil
+}
+
+// parseLimit reads a value of --limit.
+func parseLimit(text string) (l memload.Limit, err error) {
+	if text == "none" {
+		return l, nil
+	}
+	if times, ok := strings.CutSuffix(text, "x"); ok {
+		if l.Times, err = strconv.ParseFloat(times, 64); err != nil || l.Times == 0 {
+			return l, fmt.Errorf("--limit: %q: want a multiple as 1.5x", text)
+		}
+		return l, nil
+	}
+	var n byteCount
+	if err := n.Set(text); err != nil {
+		return l, fmt.Errorf("--limit: %q: %w, a multiple as 1.5x, or none", text, err)
+	}
+	l.Bytes = int64(n) //nolint:gosec // below 2^62
+	return l, nil
 }
 
 func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {

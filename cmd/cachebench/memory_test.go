@@ -20,7 +20,7 @@ func runMemory(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestMemoryCommand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	code, stdout, stderr := runMemory(t, "--stores", "map,snowfence-uncompact,snowfence", "--limit", "none", "--out", dir)
+	code, stdout, stderr := runMemory(t, "--stores", "map,snowfence-uncompact,snowfence", "--limit", "none", "--ttl", "0", "--out", dir)
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 	require.Empty(t, stderr)
 	require.Regexp(t, `(?m)^GOGC=100 +snowfence-uncompact `, stdout)
@@ -47,12 +47,18 @@ func TestMemoryCommand(t *testing.T) {
 
 func TestMemoryUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--entries":                {"--entries", "1"},
-		"--stores: olric":          {"--stores", "olric"},
-		"--limit: must be a whole": {"--limit", "much"},
-		"--limit: 1024":            {"--limit", "1KiB"},
-		"--gogc":                   {"--gogc", "0"},
-		"unknown command":          {"and more"},
+		"--entries":                        {"--entries", "1"},
+		"--stores: olric":                  {"--stores", "olric"},
+		`--limit: "much": must be a whole`: {"--limit", "much"},
+		"--limit: 1024":                    {"--limit", "1KiB"},
+		"--limit: 0.5x":                    {"--limit", "100MiB,0.5x"},
+		`--limit: "manyx"`:                 {"--limit", "manyx"},
+		"--limit: none and":                {"--limit", "none,1.1x"},
+		`--limit-gogc: "on"`:               {"--limit-gogc", "on"},
+		"--limit-gogc: 0":                  {"--limit-gogc", "0"},
+		"--ttl: 1ms":                       {"--ttl", "1ms"},
+		"--gogc":                           {"--gogc", "0"},
+		"unknown command":                  {"and more"},
 	} {
 		code, stdout, stderr := runMemory(t, args...)
 		require.Equal(t, exitUsage, code, want)

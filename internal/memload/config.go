@@ -3,7 +3,6 @@ package memload
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,9 @@ type Config struct {
 	Rate      int           // operations per second
 	Stores    []string      // some of Stores
 	GOGC      []int         // without a limit, each of these
-	Limit     int64         // GOMEMLIMIT of the last cells, in bytes; 0: a tenth above what the leanest had live; negative: none of these
+	Limits    []Limit       // GOMEMLIMIT, each with each of LimitGOGC
+	LimitGOGC []int         // may have Off
+	TTL       time.Duration // of the cells in which entries expire, with a GOGC of 100; 0: none of these
 	Seed      uint64
 
 	Command  []string       // starts the process of a cell: it calls Serve
@@ -33,24 +34,28 @@ type Progress struct {
 
 // The stores.
 const (
-	Map         = "map"                 // a Go map behind a mutex
-	GolangLRU   = "golang-lru"          // hashicorp/golang-lru's simple LRU cache
-	Uncompacted = "snowfence-uncompact" // Options.NoCompaction
+	Map         = "map"                  // a Go map behind a mutex
+	GolangLRU   = "golang-lru"           // hashicorp/golang-lru's simple LRU cache
+	Expirable   = "golang-lru-expirable" // and the one that has a TTL
+	Uncompacted = "snowfence-uncompact"  // Options.NoCompaction
 	Snowfence   = "snowfence"
 	Shedding    = "snowfence-shed" // Options.ShedAbove
 )
 
 // Stores are all that there are.
-func Stores() []string { return []string{Map, GolangLRU, Uncompacted, Snowfence, Shedding} }
+func Stores() []string {
+	return []string{Map, GolangLRU, Expirable, Uncompacted, Snowfence, Shedding}
+}
 
 // ShedAbove is what Shedding has.
 const ShedAbove = 0.8
 
-// DefaultConfig ends in less than a minute.
+// DefaultConfig takes a minute and a half.
 func DefaultConfig() Config {
 	return Config{
 		Entries: 400_000, ValueSize: 100, Keep: 0.01, Phase: 900 * time.Millisecond, Rate: 150_000,
-		Stores: Stores(), GOGC: []int{50, 100, 200}, Seed: 1,
+		Stores: Stores(), GOGC: []int{50, 100, 200}, Limits: []Limit{{Times: 1.1}, {Times: 1.5}}, LimitGOGC: []int{100, Off},
+		TTL: 2 * time.Second, Seed: 1,
 	}
 }
 
@@ -75,10 +80,22 @@ func (c *Config) Validate() error {
 		return bad("rate", c.Rate, "100 to 100,000,000 operations per second")
 	case len(c.Stores) == 0:
 		return bad("stores", "none", "some of "+strings.Join(Stores(), ","))
-	case len(c.GOGC) == 0 && c.Limit < 0:
-		return bad("gogc", "none", "values, since there is no limit either")
-	case c.Limit > 0 && c.Limit < 16<<20:
-		return bad("limit", c.Limit, "at least 16 MiB: a Go program needs some for itself")
+	case c.TTL != 0 && (c.TTL < 100*time.Millisecond || c.TTL > time.Hour):
+		return bad("ttl", c.TTL, "100ms to 1h, or 0 for no such runs")
+	case len(c.GOGC) == 0 && len(c.Limits) == 0 && c.TTL == 0:
+		return bad("gogc", "none", "values, since there is neither a limit nor a TTL")
+	case len(c.Limits) > 0 && len(c.LimitGOGC) == 0:
+		return bad("limit-gogc", "none", "values for the runs under a limit")
+	}
+	for _, l := range c.Limits {
+		switch {
+		case l.Times == 0 && (l.Bytes < leastLimit || l.Bytes > 1<<50):
+			return bad("limit", l, "at least 16 MiB: a Go program needs some for itself")
+		case l.Times != 0 && !(l.Times >= 1 && l.Times <= 100):
+			return bad("limit", l, "1x to 100x")
+		case l.Times != 0 && len(c.GOGC) == 0:
+			return bad("limit", l, "bytes, or a run without a limit (--gogc) to know what that is a multiple of")
+		}
 	}
 	for i, s := range c.Stores {
 		if !slices.Contains(Stores(), s) || slices.Contains(c.Stores[:i], s) {
@@ -87,29 +104,13 @@ func (c *Config) Validate() error {
 	}
 	for _, g := range c.GOGC {
 		if g < 1 || g > 10_000 {
-			return bad("gogc", g, "1 to 10,000")
+			return bad("gogc", g, "1 to 10,000: without a limit there is no end to a heap without it")
+		}
+	}
+	for _, g := range c.LimitGOGC {
+		if g != Off && (g < 1 || g > 10_000) {
+			return bad("limit-gogc", g, "1 to 10,000, or off")
 		}
 	}
 	return nil
-}
-
-// A Job is one cell, as its process is told.
-type Job struct {
-	Store     string        `json:"store"`
-	GOGC      int           `json:"gogc"`
-	Limit     int64         `json:"limit_bytes,omitempty"` // 0: none
-	Entries   int           `json:"entries"`
-	ValueSize int           `json:"value_size"`
-	Keep      float64       `json:"keep"`
-	Phase     time.Duration `json:"phase_ns"`
-	Rate      int           `json:"rate"`
-	Seed      uint64        `json:"seed"`
-}
-
-// apply sets the collector up in the cell's process.
-func (j *Job) apply() {
-	debug.SetGCPercent(j.GOGC)
-	if j.Limit > 0 {
-		debug.SetMemoryLimit(j.Limit)
-	}
 }

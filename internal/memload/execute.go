@@ -17,67 +17,48 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Seed: c.Seed}
-	cells := len(c.Stores) * len(c.GOGC)
-	if c.Limit >= 0 {
-		cells += len(c.Stores)
-	}
-	run := func(store string, gogc int, limit int64) error {
-		j := Job{Store: store, GOGC: gogc, Limit: limit, Entries: c.Entries, ValueSize: c.ValueSize, Keep: c.Keep,
-			Phase: c.Phase, Rate: c.Rate, Seed: c.Seed}
-		if c.Progress != nil {
-			c.Progress(Progress{len(r.Cells), cells, j.setting() + "  " + store})
-		}
-		cell, err := runCell(ctx, c.Command, j)
-		if err != nil {
-			if ctx.Err() != nil && len(r.Cells) > 0 {
-				r.Partial = true
-				return nil
+	cells := c.cells(c.unlimited()) + c.cells(c.limited(0)) + c.cells(c.expiring())
+	run := func(settings []Setting) error {
+		for _, setting := range settings {
+			for _, store := range c.Stores {
+				if r.Partial || !setting.suits(store) {
+					continue
+				}
+				if c.Progress != nil {
+					c.Progress(Progress{len(r.Cells), cells, setting.String() + "  " + store})
+				}
+				cell, err := runCell(ctx, c.Command, Job{Store: store, Setting: setting, Entries: c.Entries, ValueSize: c.ValueSize,
+					Keep: c.Keep, Phase: c.Phase, Rate: c.Rate, Seed: c.Seed})
+				switch {
+				case err == nil:
+					r.Cells = append(r.Cells, cell)
+				case ctx.Err() != nil && len(r.Cells) > 0:
+					r.Partial = true
+				default:
+					return fmt.Errorf("%s, %s: %w", store, setting, err)
+				}
 			}
-			return fmt.Errorf("%s, %s: %w", store, j.setting(), err)
 		}
-		r.Cells = append(r.Cells, cell)
 		return nil
 	}
-	for _, gogc := range c.GOGC {
-		for _, store := range c.Stores {
-			if err := run(store, gogc, 0); err != nil || r.Partial {
-				return r, err
-			}
-		}
+	if err := run(c.unlimited()); err != nil {
+		return nil, err
 	}
-	if c.Limit < 0 {
-		return r, nil
+	if err := run(c.limited(r.leanest())); err != nil {
+		return nil, err
 	}
-	limit := c.Limit
-	if limit == 0 {
-		limit = max(r.limit(), 16<<20)
-	}
-	for _, store := range c.Stores {
-		if err := run(store, 100, limit); err != nil || r.Partial {
-			return r, err
-		}
-	}
-	return r, nil
+	return r, run(c.expiring())
 }
 
-// limit is where a cache that gives way has to, and one that does not still just
-// fits: a tenth above what the leanest store had in use at its fullest.
-func (r *Result) limit() int64 {
+// leanest is what the store that needs least had live when it was full, in bytes.
+func (r *Result) leanest() float64 {
 	least := 0.0
 	for _, c := range r.Cells {
-		live := c.most(func(s Sample) float64 { return s.Live })
-		if least == 0 || live < least {
-			least = live
+		if least == 0 || c.Live < least {
+			least = c.Live
 		}
 	}
-	return int64(least * 1.1)
-}
-
-func (j *Job) setting() string {
-	if j.Limit > 0 {
-		return fmt.Sprintf("GOMEMLIMIT=%dMiB", j.Limit>>20)
-	}
-	return fmt.Sprintf("GOGC=%d", j.GOGC)
+	return least
 }
 
 var errIncomplete = errors.New("its process ended before it was done")
@@ -128,7 +109,7 @@ func (c *Cell) read(lines *bufio.Scanner) (done bool, err error) {
 		case l.Phase != "":
 			c.Begin[l.Phase] = at
 		case l.Done:
-			c.Hits, c.Gets, c.Ops, done = l.Hits, l.Gets, l.Ops, true
+			c.Totals, done = l.Totals, true
 		}
 	}
 	return done, lines.Err()

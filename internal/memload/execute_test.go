@@ -17,7 +17,7 @@ func small(t *testing.T, cell string) Config {
 	require.NoError(t, err)
 	t.Setenv(cellVariable, cell)
 	return Config{Entries: 20_000, ValueSize: 50, Keep: 0.01, Phase: 150 * time.Millisecond, Rate: 20_000, Stores: Stores(),
-		GOGC: []int{100}, Limit: -1, Seed: 3, Command: []string{self}}
+		GOGC: []int{100}, Seed: 3, Command: []string{self}}
 }
 
 // Every store goes through all phases, with the entries and the traffic that it
@@ -26,14 +26,15 @@ func TestExecute(t *testing.T) {
 	c := small(t, "serve")
 	var shown []Progress
 	c.Progress = func(p Progress) { shown = append(shown, p) }
-	c.Limit = 64 << 20
-	c.Stores = []string{Map, GolangLRU, Uncompacted, Shedding, Snowfence}
+	c.Limits, c.LimitGOGC, c.TTL = []Limit{{Bytes: 64 << 20}, {Times: 20}}, []int{Off}, 500*time.Millisecond
+	c.Stores = []string{Map, GolangLRU, Uncompacted, Shedding, Expirable, Snowfence}
 	r, err := Execute(t.Context(), c)
 	require.NoError(t, err)
 	require.False(t, r.Partial)
-	require.Len(t, r.Cells, 10)
-	require.Len(t, shown, 10)
-	require.Equal(t, Progress{9, 10, "GOMEMLIMIT=64MiB  snowfence"}, shown[9])
+	require.Len(t, r.Cells, 3*5+3)
+	require.Len(t, shown, len(r.Cells))
+	require.Equal(t, Progress{9, 18, "GOGC=off GOMEMLIMIT=64MiB  snowfence"}, shown[9])
+	require.Equal(t, Progress{16, 18, "GOGC=100 TTL 500ms  golang-lru-expirable"}, shown[16])
 	for _, cell := range r.Cells {
 		name := cell.Job.Store
 		require.Len(t, cell.Begin, 4, name)
@@ -50,6 +51,10 @@ func TestExecute(t *testing.T) {
 		}
 		require.InDelta(t, c.Entries, most, float64(c.Entries)/20, name)
 		require.Equal(t, 200, cell.Samples[len(cell.Samples)-1].Entries, name)
+		require.Greater(t, cell.Objects, float64(c.Entries)*0.8, name) // a limit may have shed some
+		require.Greater(t, cell.Live, 50*cell.Objects*0.8, name)
+		require.Positive(t, cell.PauseP99, name)
+		require.LessOrEqual(t, cell.PauseP99, cell.Pause(), name)
 		require.Greater(t, cell.HitRatio(), 0.8, name)
 		require.Positive(t, cell.Ops, name)
 		require.Positive(t, cell.Samples[len(cell.Samples)-1].Cycles, name)
@@ -59,9 +64,12 @@ func TestExecute(t *testing.T) {
 	for _, name := range Stores() {
 		require.Contains(t, text, name)
 	}
-	require.Len(t, r.Charts(), 6)
-	require.NotEmpty(t, r.Finding())
-	require.Len(t, r.Checks(), 3)
+	require.Len(t, r.Charts(), 4*3)
+	require.Contains(t, r.Finding(), "Where entries expired")
+	require.Contains(t, r.Finding(), "Under GOGC=off GOMEMLIMIT=64MiB")
+	require.Len(t, r.Checks(), 2+2*2)
+	limit := r.Cells[10].Job.Limit
+	require.Greater(t, limit, int64(leastLimit), "a multiple of what the leanest had live")
 }
 
 func TestCellThatFails(t *testing.T) {
@@ -95,7 +103,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestServeRefuses(t *testing.T) {
-	for _, job := range []string{"", "no", `{"store":"x"}`, `{"store":"map","gogc":100,"entries":5}`} {
+	for _, job := range []string{"", "no", `{"store":"x"}`, `{"store":"map","gogc":100,"entries":5}`, `{"store":"map","gogc":-1,"entries":5000,"phase_ns":1000000000,"rate":100}`} {
 		require.ErrorIs(t, Serve(strings.NewReader(job), &strings.Builder{}), ErrConfig, job)
 	}
 }
@@ -111,8 +119,14 @@ func TestValidate(t *testing.T) {
 		"--stores: olric":   func(c *Config) { c.Stores = []string{Map, "olric"} },
 		"--stores: map":     func(c *Config) { c.Stores = []string{Map, Map} },
 		"--gogc: 0:":        func(c *Config) { c.GOGC = []int{100, 0} },
-		"--gogc: none":      func(c *Config) { c.GOGC, c.Limit = nil, -1 },
-		"--limit: 1048576:": func(c *Config) { c.Limit = 1 << 20 },
+		"--gogc: -1:":       func(c *Config) { c.GOGC = []int{Off} },
+		"--gogc: none":      func(c *Config) { c.GOGC, c.Limits, c.TTL = nil, nil, 0 },
+		"--limit: 1048576:": func(c *Config) { c.Limits = []Limit{{Bytes: 1 << 20}} },
+		"--limit: 0.9x:":    func(c *Config) { c.Limits = []Limit{{Times: 0.9}} },
+		"--limit: 1.1x:":    func(c *Config) { c.GOGC = nil },
+		"--limit-gogc: 0:":  func(c *Config) { c.LimitGOGC = []int{Off, 0} },
+		"--limit-gogc: no":  func(c *Config) { c.LimitGOGC = nil },
+		"--ttl: 1ms:":       func(c *Config) { c.TTL = time.Millisecond },
 	} {
 		c := DefaultConfig()
 		require.NoError(t, c.Validate())

@@ -1,5 +1,7 @@
 package memload
 
+import "slices"
+
 // A Result is what a run found.
 type Result struct {
 	Seed    uint64  `json:"seed"`
@@ -12,9 +14,7 @@ type Cell struct {
 	Job     Job                `json:"job"`
 	Samples []Sample           `json:"samples"`
 	Begin   map[string]float64 `json:"begin_seconds"` // of each phase
-	Hits    int                `json:"hits"`
-	Gets    int                `json:"gets"`
-	Ops     int                `json:"ops"`
+	Totals
 }
 
 // within are the samples of a phase.
@@ -80,10 +80,25 @@ func (c *Cell) Pause() float64 { return c.most(func(s Sample) float64 { return s
 // HitRatio is the part of the reads that found something.
 func (c *Cell) HitRatio() float64 { return float64(c.Hits) / float64(max(c.Gets, 1)) }
 
-// find is the cell of a store with a setting, or nil.
-func (r *Result) find(store string, gogc int, limited bool) *Cell {
+// settings are those of the cells, in order, that match.
+func (r *Result) settings(match func(Setting) bool) (all []Setting) {
 	for _, c := range r.Cells {
-		if c.Job.Store == store && c.Job.GOGC == gogc && (c.Job.Limit > 0) == limited {
+		if match(c.Job.Setting) && !slices.Contains(all, c.Job.Setting) {
+			all = append(all, c.Job.Setting)
+		}
+	}
+	return all
+}
+
+// Which settings to look at.
+func unlimited(s Setting) bool { return s.Limit == 0 && s.TTL == 0 }
+func limited(s Setting) bool   { return s.Limit > 0 }
+func expiring(s Setting) bool  { return s.TTL > 0 }
+
+// find is the cell of a store with a setting, or nil.
+func (r *Result) find(store string, s Setting) *Cell {
+	for _, c := range r.Cells {
+		if c.Job.Store == store && c.Job.Setting == s {
 			return c
 		}
 	}

@@ -2,6 +2,7 @@ package memload
 
 import (
 	"runtime/metrics"
+	"slices"
 
 	"github.com/snowfence/snowfence/internal/usage"
 )
@@ -24,7 +25,8 @@ type Sample struct {
 // sampler reads samples. It is used by one goroutine.
 type sampler struct {
 	s      []metrics.Sample
-	pauses []uint64
+	pauses []uint64 // counts at the sample before
+	first  []uint64 // and at the first
 }
 
 func newSampler() *sampler {
@@ -45,8 +47,24 @@ func (p *sampler) read() Sample {
 	h := p.s[6].Value.Float64Histogram()
 	_, pause := usage.Pauses(h, p.pauses)
 	p.pauses = append(p.pauses[:0], h.Counts...)
+	if p.first == nil {
+		p.first = slices.Clone(h.Counts)
+	}
 	return Sample{
 		Heap: bytes(0), Live: bytes(1), InUse: bytes(2) - bytes(3), GCSeconds: p.s[4].Value.Float64(),
 		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: usage.CPU().Seconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
 	}
+}
+
+// pauseQuantile is the pause that so many of those since the first sample do not
+// exceed, as of the last one, in seconds.
+func (p *sampler) pauseQuantile(q float64) float64 {
+	return usage.PauseQuantile(p.s[6].Value.Float64Histogram(), p.first, q)
+}
+
+// inUse is what the last collection left: bytes and objects.
+func inUse() (bytes, objects float64) {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/objects:objects"}}
+	metrics.Read(s)
+	return float64(s[0].Value.Uint64()), float64(s[1].Value.Uint64())
 }

@@ -24,9 +24,20 @@ type line struct {
 	Sample *Sample `json:"sample,omitempty"`
 	Phase  string  `json:"phase,omitempty"` // which begins
 	Done   bool    `json:"done,omitempty"`
-	Hits   int     `json:"hits,omitempty"`
-	Gets   int     `json:"gets,omitempty"`
-	Ops    int     `json:"ops,omitempty"`
+	Totals
+}
+
+// Totals are what a cell says at its end.
+type Totals struct {
+	Hits     int     `json:"hits,omitempty"`
+	Gets     int     `json:"gets,omitempty"`
+	Ops      int     `json:"ops,omitempty"`
+	Due      int     `json:"due,omitempty"`         // operations that were to be done
+	PauseP99 float64 `json:"pause_p99_s,omitempty"` // of the pauses of collections
+
+	// What a collection found in use once the store was full.
+	Live    float64 `json:"live,omitempty"` // bytes
+	Objects float64 `json:"objects,omitempty"`
 }
 
 // Serve runs one cell: it reads a Job and writes lines until the cell is done. It
@@ -36,9 +47,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(io.LimitReader(in, 1<<16)).Decode(&j); err != nil {
 		return fmt.Errorf("%w: a cell's job: %w", ErrConfig, err)
 	}
-	check := Config{Entries: j.Entries, ValueSize: j.ValueSize, Keep: j.Keep, Phase: j.Phase, Rate: j.Rate,
-		Stores: []string{j.Store}, GOGC: []int{j.GOGC}, Limit: j.Limit}
-	if err := check.Validate(); err != nil {
+	if err := j.validate(); err != nil {
 		return err
 	}
 	j.apply()
@@ -63,7 +72,7 @@ type cell struct {
 	random *rand.Rand
 	began  time.Time
 	next   int // the next key to set
-	totals line
+	totals Totals
 
 	mu  sync.Mutex // guards out
 	out *json.Encoder
@@ -91,8 +100,7 @@ func (c *cell) run() error {
 	c.work()
 	close(stop)
 	sampling.Wait()
-	c.totals.Done = true
-	c.write(c.totals)
+	c.write(line{Done: true, Totals: c.totals})
 	return c.failed()
 }
 
@@ -103,7 +111,8 @@ func (c *cell) work() {
 	for c.next < j.Entries {
 		c.set()
 	}
-	runtime.GC() // so that what is live is known
+	runtime.GC()
+	c.totals.Live, c.totals.Objects = inUse()
 	c.write(line{Phase: Churn})
 	c.traffic(j.Phase, func() {
 		// Three of four operations read, more often what is newer.
@@ -115,35 +124,43 @@ func (c *cell) work() {
 		c.get(c.next - 1 - age)
 	})
 	c.write(line{Phase: Shrink})
-	kept := max(1, int(j.Keep*float64(j.Entries)))
-	for key := range c.next - kept {
-		c.store.del(key)
+	kept := j.kept()
+	first := c.next - kept
+	// Light traffic over what is left: one of ten is set anew, and what is not there.
+	light := func() {
+		key := first + c.random.IntN(kept)
+		if c.random.IntN(10) == 0 || !c.get(key) {
+			c.store.set(key, make([]byte, j.ValueSize))
+		}
+	}
+	if j.TTL > 0 {
+		c.traffic(j.TTL+expiryGrace, light)
+	} else {
+		for key := range first {
+			c.store.del(key)
+		}
 	}
 	runtime.GC()
 	c.write(line{Phase: Rest})
-	first := c.next - kept
-	c.traffic(j.Phase, func() {
-		// Light traffic over what is left: one of ten is set anew.
-		key := first + c.random.IntN(kept)
-		if c.random.IntN(10) == 0 {
-			c.store.set(key, make([]byte, j.ValueSize))
-			return
-		}
-		c.get(key)
-	})
+	c.traffic(j.Phase, light)
 	runtime.GC()
 }
+
+// expiryGrace is how long a store may take to reclaim what has expired.
+const expiryGrace = 1500 * time.Millisecond
 
 func (c *cell) set() {
 	c.store.set(c.next, make([]byte, c.job.ValueSize))
 	c.next++
 }
 
-func (c *cell) get(key int) {
+func (c *cell) get(key int) bool {
+	ok := c.store.get(key)
 	c.totals.Gets++
-	if c.store.get(key) {
+	if ok {
 		c.totals.Hits++
 	}
+	return ok
 }
 
 // traffic does operations at the job's rate, as far as the process keeps up.
@@ -167,6 +184,7 @@ func (c *cell) traffic(d time.Duration, op func()) {
 		<-ticker.C
 	}
 	c.totals.Ops += done
+	c.totals.Due += int(d.Seconds() * float64(c.job.Rate))
 }
 
 // sample looks at the process now and then, and once more when it is to stop.
@@ -180,6 +198,7 @@ func (c *cell) sample(stop <-chan struct{}) {
 		now.Entries = c.store.size()
 		c.write(line{Sample: &now})
 		if last {
+			c.totals.PauseP99 = s.pauseQuantile(0.99)
 			return
 		}
 		select {

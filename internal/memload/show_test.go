@@ -8,7 +8,7 @@ import (
 
 // left is a cell that had so much in use at the end, in MiB.
 func left(store string, limit int64, most, mib, gcShare float64) *Cell {
-	return &Cell{Job: Job{Store: store, GOGC: 100, Limit: limit << 20, Phase: 1, Rate: 1}, Begin: map[string]float64{},
+	return &Cell{Job: Job{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20}}, Begin: map[string]float64{},
 		Samples: []Sample{{T: 0}, {T: 1, InUse: most * (1 << 20), Live: mib * (1 << 20), Busy: 1, GCSeconds: gcShare}}}
 }
 
@@ -24,7 +24,7 @@ func TestChecks(t *testing.T) {
 		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 62, 2, 0.2),
 	}}))
 	require.Equal(t, []bool{false, false, false}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.51),
+		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.56),
 	}}))
 	require.Empty(t, passed(&Result{Cells: []*Cell{left(Map, 0, 50, 7, 0.1)}}), "nothing to compare")
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/expirable"
 
 	"github.com/snowfence/snowfence/cache"
 )
@@ -25,8 +26,10 @@ func newStore(j *Job) (store, error) {
 	case GolangLRU:
 		c, err := lru.New[int, []byte](j.Entries)
 		return &lruStore{c}, err
+	case Expirable:
+		return &expirableStore{expirable.NewLRU[int, []byte](j.Entries, nil, j.TTL)}, nil
 	case Uncompacted, Snowfence, Shedding:
-		o := cache.Options[int, []byte]{Capacity: j.Entries, NoCompaction: j.Store == Uncompacted}
+		o := cache.Options[int, []byte]{Capacity: j.Entries, TTL: j.TTL, NoCompaction: j.Store == Uncompacted}
 		if j.Store == Shedding {
 			o.ShedAbove = ShedAbove
 		}
@@ -84,6 +87,15 @@ func (s *lruStore) set(key int, value []byte) { s.c.Add(key, value) }
 func (s *lruStore) del(key int)               { s.c.Remove(key) }
 func (s *lruStore) size() int                 { return s.c.Len() }
 func (s *lruStore) close() error              { return nil }
+
+// expirableStore has a goroutine that can't be stopped; its process ends.
+type expirableStore struct{ c *expirable.LRU[int, []byte] }
+
+func (s *expirableStore) get(key int) bool          { _, ok := s.c.Get(key); return ok }
+func (s *expirableStore) set(key int, value []byte) { s.c.Add(key, value) }
+func (s *expirableStore) del(key int)               { s.c.Remove(key) }
+func (s *expirableStore) size() int                 { return s.c.Len() }
+func (s *expirableStore) close() error              { return nil }
 
 type cacheStore struct{ c *cache.Cache[int, []byte] }
 

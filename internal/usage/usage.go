@@ -29,3 +29,21 @@ func Pauses(h *metrics.Float64Histogram, before []uint64) (n uint64, longest flo
 	}
 	return n, longest
 }
+
+// PauseQuantile is the upper bound of the slot that the quantile q, from 0 to 1,
+// of the pauses since before falls into, in seconds, as [Pauses] has it for the
+// longest. It is 0 if there were none.
+func PauseQuantile(h *metrics.Float64Histogram, before []uint64, q float64) float64 {
+	n, longest := Pauses(h, before)
+	if n == 0 {
+		return 0
+	}
+	left := uint64(math.Ceil(q * float64(n)))
+	for i, count := range h.Counts {
+		if count -= before[i]; count >= left {
+			return min(h.Buckets[i+1], longest)
+		}
+		left -= h.Counts[i] - before[i]
+	}
+	return longest
+}

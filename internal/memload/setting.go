@@ -1,0 +1,118 @@
+package memload
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Off is the GOGC with which only the limit makes the collector run.
+const Off = -1
+
+// A Setting is what a store is measured under.
+type Setting struct {
+	GOGC  int           `json:"gogc"`
+	Limit int64         `json:"limit_bytes,omitempty"` // GOMEMLIMIT; 0: none
+	TTL   time.Duration `json:"ttl_ns,omitempty"`      // the shrink is that entries expire; 0: that they are deleted
+}
+
+// String has the environment variables that would have the same effect.
+func (s Setting) String() string {
+	gogc := fmt.Sprintf("GOGC=%d", s.GOGC)
+	if s.GOGC == Off {
+		gogc = "GOGC=off"
+	}
+	parts := []string{gogc}
+	if s.Limit > 0 {
+		parts = append(parts, fmt.Sprintf("GOMEMLIMIT=%dMiB", s.Limit>>20))
+	}
+	if s.TTL > 0 {
+		parts = append(parts, "TTL "+s.TTL.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+// suits reports whether a store can be measured under s: not all can expire
+// entries, and one is there for that alone.
+func (s Setting) suits(store string) bool {
+	switch store {
+	case Map, GolangLRU, Shedding:
+		return s.TTL == 0
+	case Expirable:
+		return s.TTL > 0
+	default:
+		return true
+	}
+}
+
+// apply sets the collector of this process up.
+func (s Setting) apply() {
+	debug.SetGCPercent(s.GOGC)
+	if s.Limit > 0 {
+		debug.SetMemoryLimit(s.Limit)
+	}
+}
+
+// leastLimit is what a Go program needs for itself, generously.
+const leastLimit = 16 << 20
+
+// A Limit is a GOMEMLIMIT, in bytes or as a multiple of what the leanest store has
+// live when it is full.
+type Limit struct {
+	Bytes int64
+	Times float64 // 0: Bytes is meant
+}
+
+// String is as it is written on the command line.
+func (l Limit) String() string {
+	if l.Times != 0 {
+		return fmt.Sprintf("%gx", l.Times)
+	}
+	return fmt.Sprintf("%d", l.Bytes)
+}
+
+// of is the limit in bytes, where the leanest store has that much live.
+func (l Limit) of(live float64) int64 {
+	if l.Times != 0 {
+		return max(int64(l.Times*live), leastLimit)
+	}
+	return l.Bytes
+}
+
+// unlimited are the settings without a limit, limited those with one, given what
+// the leanest store has live, and expiring that of entries that expire.
+func (c *Config) unlimited() (all []Setting) {
+	for _, gogc := range c.GOGC {
+		all = append(all, Setting{GOGC: gogc})
+	}
+	return all
+}
+
+func (c *Config) limited(live float64) (all []Setting) {
+	for _, l := range c.Limits {
+		for _, gogc := range c.LimitGOGC {
+			all = append(all, Setting{GOGC: gogc, Limit: l.of(live)})
+		}
+	}
+	return all
+}
+
+func (c *Config) expiring() []Setting {
+	if c.TTL == 0 {
+		return nil
+	}
+	return []Setting{{GOGC: 100, TTL: c.TTL}}
+}
+
+// cells is how many runs there are of the stores under these settings.
+func (c *Config) cells(settings []Setting) (n int) {
+	for _, s := range settings {
+		for _, store := range c.Stores {
+			if s.suits(store) {
+				n++
+			}
+		}
+	}
+	return n
+}
