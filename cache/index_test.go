@@ -59,6 +59,20 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// Who has read a bucket's tags, and finds that the entry of one has left, goes on
+// to the others.
+func TestIndexWhileOneLeaves(t *testing.T) {
+	var x index[int, int]
+	for key := range 2 { // of one hash, in one bucket
+		x.insert(indexEntry(7, key, 0))
+	}
+	b := &x.table.Load().buckets[0]
+	require.NotNil(t, b.slots[0].Load())
+	b.slots[0].Store(nil) // remove has come so far for a reader
+	require.Nil(t, x.find(7<<hashSpare, 0))
+	require.NotNil(t, x.find(7<<hashSpare, 1))
+}
+
 // Who reads while others write finds what is there all the time, and never what
 // is not there; whatever table it reads.
 func TestIndexWhileItChanges(t *testing.T) {

@@ -1,0 +1,41 @@
+package cache
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A key has one load, the last: the end of an older one, which was stuck and given
+// up, does not end it.
+func TestLoadsOfOneKey(t *testing.T) {
+	var s shard[int, int]
+	older, newer := &load[int]{key: 1, hash: 4}, &load[int]{key: 1, hash: 4}
+	other := &load[int]{key: 2, hash: 4}
+	for _, l := range []*load[int]{older, other, newer} {
+		s.loads.put(l)
+	}
+	require.Equal(t, 2, s.loads.n)
+	s.finish(older)
+	require.True(t, s.loads.has(newer) && s.loads.has(other))
+	s.finish(newer)
+	s.finish(other)
+	require.Zero(t, s.loads.n)
+}
+
+// The table grows with the loads under way, and is given up after many.
+func TestLoadsRoom(t *testing.T) {
+	var s shard[int, int]
+	all := make([]*load[int], 2*tablesKept)
+	for i := range all {
+		all[i] = &load[int]{key: i, hash: uint32(i) << hashSpare} //nolint:gosec // small
+		s.loads.put(all[i])
+	}
+	require.GreaterOrEqual(t, len(s.loads.chains), len(all))
+	for _, l := range all {
+		require.True(t, s.loads.has(l))
+		s.finish(l)
+		require.False(t, s.loads.has(l))
+	}
+	require.Empty(t, s.loads.chains)
+}
