@@ -238,3 +238,80 @@ func TestSecondChance(t *testing.T) {
 	}
 	require.Same(t, &many[secondChances], p.Victim(nil))
 }
+
+// A node in the place of another has been used, and has its place.
+func TestReplaceIsAUse(t *testing.T) {
+	for _, p := range []Policy{NewLRU(), NewTinyLFU(new(stub).window())} {
+		nodes := make([]*Node, 4)
+		for i := range nodes {
+			nodes[i] = &Node{Hash: uint32(i) << HashSpare} //nolint:gosec // small
+			p.Add(nodes[i])
+		}
+		fresh := &Node{Hash: nodes[0].Hash}
+		p.Replace(nodes[0], fresh)
+		require.Equal(t, 4, p.Len())
+		for range 2 { // TinyLFU's first is the newest, which has to compete
+			first := p.Victim(nil)
+			require.NotSame(t, fresh, first, "%T", p)
+			p.Remove(first)
+		}
+	}
+}
+
+// What is used is protected, but a part of the places is for what is new.
+func TestProtected(t *testing.T) {
+	const size = 1000
+	p := NewTinyLFU(new(stub).window())
+	c := newCacheOf(p, size)
+	for range 20 {
+		for key := range uint32(size) {
+			c.get(key)
+		}
+		c.get(1 << 20) // something has to go, so uses are looked at
+		for range size / secondChances {
+			p.Victim(nil)
+		}
+	}
+	main := p.probation.n + p.protected.n
+	require.InDelta(t, protectedShare*float64(main), p.protected.n, 2)
+}
+
+// Who is asked for as often as a victim gets in by chance, once in a while, if it
+// is asked for often; and one that is rare does not.
+func TestAdmission(t *testing.T) {
+	p := NewTinyLFU(new(stub).window())
+	p.sketch.fit(1000)
+	admitted := func(candidate, victim uint32) (n int) {
+		a, b := &Node{Hash: 1 << HashSpare}, &Node{Hash: 2 << HashSpare}
+		p.sketch.words = make([]uint64, len(p.sketch.words))
+		p.sketch.add(a.Hash, candidate)
+		p.sketch.add(b.Hash, victim)
+		for range 128 * 20 {
+			if p.admits(a, b) {
+				n++
+			}
+		}
+		return n
+	}
+	require.InDelta(t, 20, admitted(10, 10), 15)
+	require.InDelta(t, 20, admitted(10, 15), 15)
+	require.Zero(t, admitted(5, 5))
+	require.Zero(t, admitted(1, 0))
+	require.Zero(t, admitted(2, 1))
+	require.Equal(t, 128*20, admitted(2, 0))
+	require.Equal(t, 128*20, admitted(3, 2))
+	require.Equal(t, 128*20, admitted(3, 1))
+}
+
+// Insertions have the window look at what it is worth.
+func TestInsertionsMoveTheWindow(t *testing.T) {
+	s := &stub{entries: 10}
+	w := s.window()
+	p := NewTinyLFU(w)
+	for i := range uint32(100 * lookEvery) {
+		s.misses += 10
+		p.Add(&Node{Hash: i << HashSpare})
+	}
+	require.NotZero(t, w.seen)
+	require.NotEqual(t, w.get(), windowFirst)
+}

@@ -1,6 +1,7 @@
 package evict
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,4 +44,22 @@ func TestWindowWaits(t *testing.T) {
 	}
 	require.InDelta(t, windowFirst, w.get(), 0.001)
 	require.Zero(t, w.seen)
+}
+
+// Steps become smaller while little changes, and as large as the first when much
+// does.
+func TestWindowStartsAnew(t *testing.T) {
+	s := &stub{entries: 100}
+	w := s.window()
+	round := func(ratio float64) {
+		s.hits += uint64(8000 * ratio)
+		s.misses += uint64(8000 * (1 - ratio))
+		w.observe()
+	}
+	for range 100 {
+		round(0.5)
+	}
+	require.Less(t, math.Abs(w.step), stepFirst/4)
+	round(0.9)
+	require.InDelta(t, stepFirst, math.Abs(w.step), 1e-9)
 }
