@@ -67,11 +67,11 @@ func (e *entry[K, V]) expiry() int64 {
 	return e.timed().expires
 }
 
-// expired reports whether e's time is up. An entry without a TTL costs no look
-// at the clock.
+// expired reports whether e's time is up, by the clock that hits go by, so that all
+// agree. An entry without a TTL costs no look at it.
 func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 	expires := e.expiry()
-	return expires != never && c.clock.now() >= expires
+	return expires != never && c.clock.roughly() >= expires
 }
 
 // newEntry makes an entry that expires after ttl, less a random part of it.

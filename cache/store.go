@@ -107,7 +107,7 @@ func (c *Cache[K, V]) overShare(s *shard[K, V]) bool {
 // none. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
 	if s.expiring.n > 0 {
-		if e := s.expiring.expired(c.clock.now()); e != nil && e != spared {
+		if e := s.expiring.expired(c.clock.roughly()); e != nil && e != spared {
 			return e
 		}
 	}
