@@ -23,7 +23,8 @@
 // turn: the hit ratio is mostly better than a strict LRU's, and at most a point
 // worse.
 // TinyLFU weighs how often keys are asked for, also those that are not stored, so
-// that a scan or a loop does not flush what is in use.
+// that a scan or a loop does not flush what is in use. A value that is set anew
+// keeps the place of the old one, and counts as a use.
 //
 // # Loading
 //
@@ -46,7 +47,7 @@
 //
 // The cache holds at most Capacity entries and, where a Weigher is given, at
 // most MaxWeight of weight. When there is no room the policy chooses what goes,
-// but entries that have expired go first. Room is common to all shards, and it is
+// but entries that have expired go first, as far as a short look finds them. Room is common to all shards, and it is
 // taken from those that hold more than their share. With several writers at once
 // the bounds may be exceeded for a moment by what they are inserting.
 //

@@ -102,15 +102,18 @@ func (c *Config) Validate() error {
 			return bad("stores", s, "some of "+strings.Join(Stores(), ",")+", each once")
 		}
 	}
-	for _, g := range c.GOGC {
-		if g < 1 || g > 10_000 {
-			return bad("gogc", g, "1 to 10,000: without a limit there is no end to a heap without it")
+	for i, g := range c.GOGC {
+		if g < 1 || g > 10_000 || slices.Contains(c.GOGC[:i], g) {
+			return bad("gogc", g, "1 to 10,000, each once; off needs a limit")
 		}
 	}
-	for _, g := range c.LimitGOGC {
-		if g != Off && (g < 1 || g > 10_000) {
-			return bad("limit-gogc", g, "1 to 10,000, or off")
+	for i, g := range c.LimitGOGC {
+		if g != Off && (g < 1 || g > 10_000) || slices.Contains(c.LimitGOGC[:i], g) {
+			return bad("limit-gogc", g, "1 to 10,000, or off, each once")
 		}
+	}
+	if c.cells() == 0 {
+		return bad("stores", strings.Join(c.Stores, ","), "one that suits the runs: "+Expirable+" needs a --ttl, and others can't be without --gogc and --limit")
 	}
 	return nil
 }

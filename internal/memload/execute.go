@@ -17,7 +17,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Seed: c.Seed}
-	cells := c.cells(c.unlimited()) + c.cells(c.limited(0)) + c.cells(c.expiring())
+	cells := c.cells()
 	run := func(settings []Setting) error {
 		for _, setting := range settings {
 			for _, store := range c.Stores {

@@ -126,6 +126,8 @@ func TestValidate(t *testing.T) {
 		"--limit: 1.1x:":    func(c *Config) { c.GOGC = nil },
 		"--limit-gogc: 0:":  func(c *Config) { c.LimitGOGC = []int{Off, 0} },
 		"--limit-gogc: no":  func(c *Config) { c.LimitGOGC = nil },
+		"--gogc: 100:":      func(c *Config) { c.GOGC = []int{100, 100} },
+		"--stores: golang-": func(c *Config) { c.Stores, c.TTL = []string{Expirable}, 0 },
 		"--ttl: 1ms:":       func(c *Config) { c.TTL = time.Millisecond },
 	} {
 		c := DefaultConfig()

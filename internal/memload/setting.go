@@ -3,6 +3,7 @@ package memload
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -80,8 +81,8 @@ func (l Limit) of(live float64) int64 {
 	return l.Bytes
 }
 
-// unlimited are the settings without a limit, limited those with one, given what
-// the leanest store has live, and expiring that of entries that expire.
+// unlimited are the settings in which neither is memory limited nor do entries
+// expire.
 func (c *Config) unlimited() (all []Setting) {
 	for _, gogc := range c.GOGC {
 		all = append(all, Setting{GOGC: gogc})
@@ -89,15 +90,20 @@ func (c *Config) unlimited() (all []Setting) {
 	return all
 }
 
+// limited are those with a limit, given what the leanest store has live.
 func (c *Config) limited(live float64) (all []Setting) {
 	for _, l := range c.Limits {
 		for _, gogc := range c.LimitGOGC {
-			all = append(all, Setting{GOGC: gogc, Limit: l.of(live)})
+			s := Setting{GOGC: gogc, Limit: l.of(live)}
+			if !slices.Contains(all, s) { // small multiples come to the same
+				all = append(all, s)
+			}
 		}
 	}
 	return all
 }
 
+// expiring is that in which entries expire, if there is to be one.
 func (c *Config) expiring() []Setting {
 	if c.TTL == 0 {
 		return nil
@@ -105,9 +111,10 @@ func (c *Config) expiring() []Setting {
 	return []Setting{{GOGC: 100, TTL: c.TTL}}
 }
 
-// cells is how many runs there are of the stores under these settings.
-func (c *Config) cells(settings []Setting) (n int) {
-	for _, s := range settings {
+// cells is how many runs there are at most.
+func (c *Config) cells() (n int) {
+	const plenty = 1 << 40 // so that all multiples differ
+	for _, s := range slices.Concat(c.unlimited(), c.limited(plenty), c.expiring()) {
 		for _, store := range c.Stores {
 			if s.suits(store) {
 				n++
