@@ -147,7 +147,7 @@ func (c *cell) work() {
 }
 
 // expiryGrace is how long a store may take to reclaim what has expired.
-const expiryGrace = 1500 * time.Millisecond
+const expiryGrace = 2 * time.Second
 
 func (c *cell) set() {
 	c.store.set(c.next, make([]byte, c.job.ValueSize))
