@@ -133,7 +133,8 @@ func (w *wheel[K, V]) audit() error {
 		if l == nil {
 			continue
 		}
-		for slot, b := range l.buckets {
+		for slot := range l.buckets {
+			b := l.buckets[slot]
 			if (len(b) > 0) != (l.occupied>>slot&1 == 1) {
 				return fmt.Errorf("audit: slot %d of level %d has %d entries and bits %b", slot, level, len(b), l.occupied)
 			}

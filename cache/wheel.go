@@ -170,8 +170,8 @@ func (w *wheel[K, V]) size() int {
 	n := cap(w.due)
 	for _, l := range w.levels {
 		if l != nil {
-			for _, b := range l.buckets {
-				n += cap(b)
+			for slot := range l.buckets {
+				n += cap(l.buckets[slot])
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -70,7 +71,7 @@ func (l Limit) String() string {
 	if l.Times != 0 {
 		return fmt.Sprintf("%gx", l.Times)
 	}
-	return fmt.Sprintf("%d", l.Bytes)
+	return strconv.FormatInt(l.Bytes, 10)
 }
 
 // of is the limit in bytes, where the leanest store has that much live.

@@ -35,7 +35,8 @@ func (r *Result) Table() *table.Table {
 	t := table.New("Memory", "setting", "store", "objects", "live", "peak heap", "peak in use", "left", "CPU full", "CPU after", "GC",
 		"p99 pause", "longest", "hits", "done")
 	for _, c := range r.Cells {
-		t.Add(table.Text(c.Job.Setting.String()), table.Text(c.Job.Store), table.Count(int64(c.Objects)), table.Bytes(c.Live),
+		setting := c.Job.Setting
+		t.Add(table.Text(setting.String()), table.Text(c.Job.Store), table.Count(int64(c.Objects)), table.Bytes(c.Live),
 			table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()), table.Bytes(c.Left()), seconds(c.CPU(Churn)),
 			seconds(c.CPU(Rest)), table.Percent(c.GCShare()), seconds(c.PauseP99), seconds(c.Pause()), table.Percent(c.HitRatio()),
 			table.Percent(c.done()))

@@ -313,5 +313,5 @@ func TestInsertionsMoveTheWindow(t *testing.T) {
 		p.Add(&Node{Hash: i << HashSpare})
 	}
 	require.NotZero(t, w.seen)
-	require.NotEqual(t, w.get(), windowFirst)
+	require.NotEqual(t, windowFirst, w.get())
 }
