@@ -30,7 +30,7 @@ func TestMemoryCommand(t *testing.T) {
 		require.Contains(t, stdout, filepath.Join(dir, name))
 	}
 	page := readFile(t, dir, "report.html")
-	for _, part := range []string{"what a cache leaves behind", "--stores map,snowfence-uncompact,snowfence", "CPU time of garbage collection", "Longest pause"} {
+	for _, part := range []string{"what a cache leaves behind", "--stores map,snowfence-uncompact,snowfence", "CPU time of collections", "Longest pause"} {
 		require.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
 	}
 	var result struct {

@@ -54,8 +54,14 @@ func seconds(s float64) table.Cell { return table.Duration(time.Duration(s * flo
 // without a limit, under each, and where entries expire.
 func (r *Result) Charts() (charts []*report.Chart) {
 	for _, setting := range r.charted() {
+		end := 0.0 // where entries expire it takes longer
+		for _, cell := range r.Cells {
+			if cell.Job.Setting == setting {
+				end = max(end, cell.last().T)
+			}
+		}
 		chart := func(title, unit string, q report.Quantity, caption string, value func(Sample) float64) *report.Chart {
-			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q, Caption: caption}
+			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q, Caption: caption, XRange: [2]float64{0, end}}
 			for _, cell := range r.Cells {
 				if cell.Job.Setting == setting {
 					c.Lines = append(c.Lines, report.Line{Series: cell.series(value)})
@@ -73,7 +79,7 @@ func (r *Result) Charts() (charts []*report.Chart) {
 				"The heap, garbage included: the saw teeth are collections. After the shrink only a part of the entries is left; what stays above it is what the store does not give back.",
 				func(s Sample) float64 { return s.Heap }).Wide = true
 		}
-		chart("CPU time of garbage collection", "s, in all", report.Seconds, "The runtime counts at the end of each collection.",
+		chart("CPU time of collections", "s", report.Seconds, "In all since the start. The runtime counts at the end of each garbage collection.",
 			func(s Sample) float64 { return s.GCSeconds })
 		chart("Longest pause", "s", report.Seconds, "While garbage collection stopped everything.",
 			func(s Sample) float64 { return s.Pause })
