@@ -171,9 +171,12 @@ func faults() []fault {
 			fetch: func(s scene, ctx context.Context) (int, error) {
 				got := make(chan int)
 				courier.Go(ctx, func(context.Context) error { <-s.fault; got <- 5; return nil })
-				return <-got, nil
+				v := <-got
+				time.Sleep(time.Nanosecond) // passes once the child has returned: else it might be left behind
+				return v, nil
 			},
 			value: 5,
+			at:    time.Nanosecond,
 		},
 	}
 }
