@@ -46,7 +46,7 @@ type member struct {
 func (c *Cache[V]) exchange(ctx context.Context, m *member) {
 	defer m.leave()
 	retry := retryFirst
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Nanosecond) // not 0: see atOnce in package registry
 	defer timer.Stop()
 	for {
 		select {

@@ -51,7 +51,7 @@ func (d *idle) restart(s *shard, have *holding) {
 
 // run gives names up until the holdings close.
 func (d *idle) run() {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Nanosecond) // not 0: see atOnce in package registry
 	defer timer.Stop()
 	for {
 		select {
