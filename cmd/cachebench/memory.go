@@ -57,7 +57,7 @@ behind counts towards it.
 
 With --check the exit code is 1 if compaction does not leave 3.5 times less, if
 shedding does not stay near GOMEMLIMIT, or if it costs more garbage collection
-than filling up to the limit does.`,
+than filling up to a limit does that does not hold all.`,
 		Example: `  cachebench memory                                    # a minute and a half
   cachebench memory --check --out out/memory
   cachebench memory --stores map,snowfence --gogc 100 --limit none --ttl 0 --entries 2000000

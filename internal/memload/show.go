@@ -150,10 +150,6 @@ const limitSlack = 1.1
 // change that this run is modelled on brought.
 const leastGain = 3.5
 
-// shareSlack is how much more of the processor time collections may take where
-// entries are shed, since the two shares are each of a second or two.
-const shareSlack = 0.05
-
 // Checks are what the run is to show, as far as it has the cells for it.
 func (r *Result) Checks() (checks []report.Check) {
 	for _, setting := range append(r.settings(unlimited), r.settings(expiring)...) {
@@ -177,11 +173,12 @@ func (r *Result) Checks() (checks []report.Check) {
 			OK:     sheds.PeakInUse() <= limitSlack*float64(setting.Limit),
 			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(setting.Limit))),
 		})
-		if keeps := r.find(Snowfence, setting); keeps != nil {
+		// Where there is room for all, nothing is shed and there is nothing to compare.
+		if keeps := r.find(Snowfence, setting); keeps != nil && keeps.PeakInUse() > float64(setting.Limit) {
 			checks = append(checks, report.Check{
 				Name:   fmt.Sprintf("shedding costs no more collection, %s", setting),
-				OK:     sheds.GCShare() <= keeps.GCShare()+shareSlack,
-				Detail: fmt.Sprintf("%s of the processor time, %s without; 5 points more are let pass", human.Percent(sheds.GCShare()), human.Percent(keeps.GCShare())),
+				OK:     sheds.GCShare() <= keeps.GCShare(),
+				Detail: fmt.Sprintf("%s of the processor time, %s without", human.Percent(sheds.GCShare()), human.Percent(keeps.GCShare())),
 			})
 		}
 	}

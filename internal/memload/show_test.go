@@ -24,8 +24,11 @@ func TestChecks(t *testing.T) {
 		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 62, 2, 0.2),
 	}}))
 	require.Equal(t, []bool{false, false, false}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.56),
+		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.51),
 	}}))
+	require.Equal(t, []bool{true}, passed(&Result{Cells: []*Cell{
+		left(Snowfence, 60, 59, 2, 0.1), left(Shedding, 60, 58, 2, 0.2),
+	}}), "there was room for all")
 	require.Empty(t, passed(&Result{Cells: []*Cell{left(Map, 0, 50, 7, 0.1)}}), "nothing to compare")
 }
 
