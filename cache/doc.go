@@ -47,9 +47,10 @@
 //
 // The cache holds at most Capacity entries and, where a Weigher is given, at
 // most MaxWeight of weight. When there is no room the policy chooses what goes,
-// but entries that have expired go first, as far as a short look finds them. Room is common to all shards, and it is
-// taken from those that hold more than their share. With several writers at once
-// the bounds may be exceeded for a moment by what they are inserting.
+// but entries that have expired go first, as far as a short look finds them. Room
+// is common to all shards, and it is taken from those that hold more than their
+// share. With several writers at once the bounds may be exceeded for a moment by
+// what they are inserting.
 //
 // With Options.ShedAbove the cache also gives up entries while the process nears
 // its memory limit (GOMEMLIMIT), before the garbage collector takes all of the

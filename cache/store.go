@@ -2,9 +2,9 @@ package cache
 
 import "time"
 
-// store puts a value into the cache: s and hash are its key's. If l is not nil the value is the result
-// of that load, and is stored only if nothing newer happened to the key; in any
-// case that is the end of l's registration.
+// store puts a value into the cache: s and hash are its key's. If l is not nil the
+// value is the result of that load, and is stored only if nothing newer happened to
+// the key; in any case that is the end of l's registration.
 func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, ttl time.Duration, l *load[K]) {
 	if !equalsItself(key) {
 		return

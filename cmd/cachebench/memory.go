@@ -91,16 +91,17 @@ func (f *memoryFlags) plan() (memload.Config, error) {
 	c := f.config
 	c.Limits, c.LimitGOGC = nil, nil
 	for _, text := range f.limits {
+		if text == "none" {
+			if len(f.limits) > 1 {
+				return c, errors.New("--limit: none and another")
+			}
+			break
+		}
 		l, err := parseLimit(text)
 		if err != nil {
 			return c, err
 		}
-		if text == "none" && len(f.limits) > 1 {
-			return c, errors.New("--limit: none and another")
-		}
-		if text != "none" {
-			c.Limits = append(c.Limits, l)
-		}
+		c.Limits = append(c.Limits, l)
 	}
 	for _, text := range f.limitGOGC {
 		gogc := memload.Off
@@ -121,9 +122,6 @@ func (f *memoryFlags) plan() (memload.Config, error) {
 
 // parseLimit reads a value of --limit.
 func parseLimit(text string) (l memload.Limit, err error) {
-	if text == "none" {
-		return l, nil
-	}
 	if times, ok := strings.CutSuffix(text, "x"); ok {
 		if l.Times, err = strconv.ParseFloat(times, 64); err != nil || l.Times == 0 {
 			return l, fmt.Errorf("--limit: %q: want a multiple as 1.5x", text)

@@ -95,10 +95,20 @@ func unlimited(s Setting) bool { return s.Limit == 0 && s.TTL == 0 }
 func limited(s Setting) bool   { return s.Limit > 0 }
 func expiring(s Setting) bool  { return s.TTL > 0 }
 
+// under are the cells of a setting.
+func (r *Result) under(s Setting) (cells []*Cell) {
+	for _, c := range r.Cells {
+		if c.Job.Setting == s {
+			cells = append(cells, c)
+		}
+	}
+	return cells
+}
+
 // find is the cell of a store with a setting, or nil.
 func (r *Result) find(store string, s Setting) *Cell {
-	for _, c := range r.Cells {
-		if c.Job.Store == store && c.Job.Setting == s {
+	for _, c := range r.under(s) {
+		if c.Job.Store == store {
 			return c
 		}
 	}

@@ -9,10 +9,11 @@ import (
 
 // A Sample is what the runtime said at a moment.
 type Sample struct {
-	T       float64 `json:"t"`      // seconds since the start of the cell
-	Heap    float64 `json:"heap"`   // bytes of objects, those that are garbage included
-	Live    float64 `json:"live"`   // bytes that the last collection found in use
-	InUse   float64 `json:"in_use"` // bytes that count towards the limit
+	T       float64 `json:"t"`       // seconds since the start of the cell
+	Heap    float64 `json:"heap"`    // bytes of objects, those that are garbage included
+	Live    float64 `json:"live"`    // bytes that the last collection found in use
+	InUse   float64 `json:"in_use"`  // bytes that count towards the limit
+	Objects float64 `json:"objects"` // number of them, those that are garbage included
 	Entries int     `json:"entries"`
 
 	GCSeconds  float64 `json:"gc_s"`    // CPU time of collections so far, as the runtime estimates it
@@ -34,7 +35,7 @@ func newSampler() *sampler {
 	for _, name := range []string{
 		"/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/memory/classes/total:bytes",
 		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds", "/gc/cycles/total:gc-cycles",
-		usage.PausesMetric, "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds",
+		usage.PausesMetric, "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds", "/gc/heap/objects:objects",
 	} {
 		p.s = append(p.s, metrics.Sample{Name: name})
 	}
@@ -43,7 +44,7 @@ func newSampler() *sampler {
 
 func (p *sampler) read() Sample {
 	metrics.Read(p.s)
-	bytes := func(i int) float64 { return float64(p.s[i].Value.Uint64()) }
+	number := func(i int) float64 { return float64(p.s[i].Value.Uint64()) }
 	h := p.s[6].Value.Float64Histogram()
 	_, pause := usage.Pauses(h, p.pauses)
 	p.pauses = append(p.pauses[:0], h.Counts...)
@@ -51,7 +52,7 @@ func (p *sampler) read() Sample {
 		p.first = slices.Clone(h.Counts)
 	}
 	return Sample{
-		Heap: bytes(0), Live: bytes(1), InUse: bytes(2) - bytes(3), GCSeconds: p.s[4].Value.Float64(),
+		Heap: number(0), Live: number(1), InUse: number(2) - number(3), Objects: number(9), GCSeconds: p.s[4].Value.Float64(),
 		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: usage.CPU().Seconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
 	}
 }
@@ -60,11 +61,4 @@ func (p *sampler) read() Sample {
 // exceed, as of the last one, in seconds.
 func (p *sampler) pauseQuantile(q float64) float64 {
 	return usage.PauseQuantile(p.s[6].Value.Float64Histogram(), p.first, q)
-}
-
-// inUse is what the last collection left: bytes and objects.
-func inUse() (bytes, objects float64) {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/objects:objects"}}
-	metrics.Read(s)
-	return float64(s[0].Value.Uint64()), float64(s[1].Value.Uint64())
 }

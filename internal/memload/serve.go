@@ -112,7 +112,8 @@ func (c *cell) work() {
 		c.set()
 	}
 	runtime.GC()
-	c.totals.Live, c.totals.Objects = inUse()
+	full := newSampler().read()
+	c.totals.Live, c.totals.Objects = full.Live, full.Objects
 	c.write(line{Phase: Churn})
 	c.traffic(j.Phase, func() {
 		// Three of four operations read, more often what is newer.

@@ -54,18 +54,15 @@ func seconds(s float64) table.Cell { return table.Duration(time.Duration(s * flo
 // without a limit, under each, and where entries expire.
 func (r *Result) Charts() (charts []*report.Chart) {
 	for _, setting := range r.charted() {
+		cells := r.under(setting)
 		end := 0.0 // where entries expire it takes longer
-		for _, cell := range r.Cells {
-			if cell.Job.Setting == setting {
-				end = max(end, cell.last().T)
-			}
+		for _, cell := range cells {
+			end = max(end, cell.last().T)
 		}
 		chart := func(title, unit string, q report.Quantity, caption string, value func(Sample) float64) *report.Chart {
 			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q, Caption: caption, XRange: [2]float64{0, end}}
-			for _, cell := range r.Cells {
-				if cell.Job.Setting == setting {
-					c.Lines = append(c.Lines, report.Line{Series: cell.series(value)})
-				}
+			for _, cell := range cells {
+				c.Lines = append(c.Lines, report.Line{Series: cell.series(value)})
 			}
 			charts = append(charts, c)
 			return c

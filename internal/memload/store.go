@@ -27,7 +27,7 @@ func newStore(j *Job) (store, error) {
 		c, err := lru.New[int, []byte](j.Entries)
 		return &lruStore{c}, err
 	case Expirable:
-		return &expirableStore{expirable.NewLRU[int, []byte](j.Entries, nil, j.TTL)}, nil
+		return &lruStore{expirable.NewLRU[int, []byte](j.Entries, nil, j.TTL)}, nil
 	case Uncompacted, Snowfence, Shedding:
 		o := cache.Options[int, []byte]{Capacity: j.Entries, TTL: j.TTL, NoCompaction: j.Store == Uncompacted}
 		if j.Store == Shedding {
@@ -80,22 +80,22 @@ func (s *mapStore) size() int {
 
 func (s *mapStore) close() error { return nil }
 
-type lruStore struct{ c *lru.Cache[int, []byte] }
+// lruStore is either of golang-lru's caches. The expirable one has a goroutine
+// that can't be stopped; its process ends.
+type lruStore struct {
+	c interface {
+		Get(key int) ([]byte, bool)
+		Add(key int, value []byte) (evicted bool)
+		Remove(key int) bool
+		Len() int
+	}
+}
 
 func (s *lruStore) get(key int) bool          { _, ok := s.c.Get(key); return ok }
 func (s *lruStore) set(key int, value []byte) { s.c.Add(key, value) }
 func (s *lruStore) del(key int)               { s.c.Remove(key) }
 func (s *lruStore) size() int                 { return s.c.Len() }
 func (s *lruStore) close() error              { return nil }
-
-// expirableStore has a goroutine that can't be stopped; its process ends.
-type expirableStore struct{ c *expirable.LRU[int, []byte] }
-
-func (s *expirableStore) get(key int) bool          { _, ok := s.c.Get(key); return ok }
-func (s *expirableStore) set(key int, value []byte) { s.c.Add(key, value) }
-func (s *expirableStore) del(key int)               { s.c.Remove(key) }
-func (s *expirableStore) size() int                 { return s.c.Len() }
-func (s *expirableStore) close() error              { return nil }
 
 type cacheStore struct{ c *cache.Cache[int, []byte] }
 
