@@ -74,12 +74,17 @@ func live(c *cluster, size int) {
 
 	leaver := names[1]
 	left := c.leave(leaver)
-	for _, n := range c.nodes {
+	c.told(leaver+" left", func(n *node) string {
 		tally := n.tally()
-		require.Equal(c.tb, namesEach, tally["unregistered "+leaver+": node left"]+tally["unregistered "+leaver+": registry closed"], n.spec.Name)
-		require.Zero(c.tb, tally["node down "+leaver+": node down"], n.spec.Name)
+		hidden := tally["unregistered "+leaver+": node left"] + tally["unregistered "+leaver+": registry closed"]
+		if downs := tally["node down "+leaver+": node left"]; hidden < namesEach || downs < 1 {
+			return fmt.Sprintf("%d names of %d went, the node %d times", hidden, namesEach, downs)
+		}
+		require.Equal(c.tb, namesEach, hidden, n.spec.Name)
 		require.Equal(c.tb, 1, tally["node down "+leaver+": node left"], n.spec.Name)
-	}
+		require.Zero(c.tb, tally["node down "+leaver+": node down"], n.spec.Name)
+		return ""
+	})
 	c.register(names[0], series(leaver, namesEach)...)
 	c.whole("the names of the node that left are taken over")
 	c.release(names[0], series(leaver, namesEach)...)
@@ -112,22 +117,18 @@ func (c *cluster) kill(name string) {
 // for a moment.
 func (c *cluster) crash(name string) {
 	c.tb.Helper()
-	before := make([]map[string]int, len(c.nodes))
-	rest := 0
+	before := make(map[*node]map[string]int)
 	for _, n := range c.nodes {
-		if n.spec.Name != name {
-			before[rest] = n.tally()
-			rest++
-		}
+		before[n] = n.tally()
 	}
 	mine := len(c.namesOf(name))
 	c.kill(name)
 	took := c.whole(name + " was killed")
 	c.tb.Logf("%s was given up by %d nodes %v after its death", name, len(c.nodes), took.Round(time.Millisecond))
-	for i, n := range c.nodes {
+	c.told(name+" was killed", func(n *node) string {
 		var hidden, downs int
 		for key, count := range n.tally() {
-			count -= before[i][key]
+			count -= before[n][key]
 			if count == 0 || !strings.HasPrefix(key, "unregistered ") && !strings.HasPrefix(key, "node down ") {
 				continue
 			}
@@ -141,12 +142,30 @@ func (c *cluster) crash(name string) {
 			case "node down " + name + ": node down":
 				downs = count
 			default:
-				c.tb.Errorf("%s saw %d × %q when only %s was killed", n.spec.Name, count, key, name)
+				c.tb.Fatalf("%s saw %d × %q when only %s was killed", n.spec.Name, count, key, name)
 			}
 		}
-		require.Equal(c.tb, 1, downs, n.spec.Name)
+		if hidden < mine || downs < 1 {
+			return fmt.Sprintf("%d names of %d went, the node %d times", hidden, mine, downs)
+		}
 		require.Equal(c.tb, mine, hidden, n.spec.Name)
-	}
+		require.Equal(c.tb, 1, downs, n.spec.Name)
+		return ""
+	})
+}
+
+// told waits until each node has told its watchers of what can be seen on it already: events come after that, and
+// whoever counts them takes them later still.
+func (c *cluster) told(what string, missing func(*node) string) {
+	c.tb.Helper()
+	waitUntil(c.tb, what+": the events", func() string {
+		for _, n := range c.nodes {
+			if text := missing(n); text != "" {
+				return n.spec.Name + ": " + text
+			}
+		}
+		return ""
+	})
 }
 
 func (c *cluster) namesOf(node string) []string {

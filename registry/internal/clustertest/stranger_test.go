@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -49,6 +50,13 @@ func knows(tb testing.TB, c *cluster, victim string) *forger {
 	require.NoError(tb, m.Leave(tb.Context()))
 	require.NoError(tb, m.Close())
 	c.whole("the observer is gone")
+	c.told("the observer is gone", func(n *node) string {
+		tally := n.tally()
+		if ups, downs := tally["node up observer"], tally["node down observer: node left"]+tally["node down observer: node down"]; ups != downs {
+			return fmt.Sprintf("it came up %d times and went %d times", ups, downs)
+		}
+		return ""
+	})
 	return f
 }
 
