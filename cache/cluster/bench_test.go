@@ -92,7 +92,7 @@ func BenchmarkRemote(b *testing.B) {
 		}))
 		bare.Config.Protocols, bare.Config.HTTP2 = cluster.Protocols(), cluster.HTTP2()
 		bare.Start()
-		transport := peer.DefaultTransport(nil)
+		transport := peer.DefaultTransport(nil, 0)
 		call := func(ctx context.Context, _ int) error {
 			r, err := http.NewRequestWithContext(ctx, http.MethodPost, bare.URL, strings.NewReader("key"))
 			if err != nil {

@@ -71,7 +71,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	c.deletes = deletes.New(deletes.Options{Run: c.run, Max: o.DeleteLog, Apply: c.applyDeletes, Reset: c.reset})
 	transport := o.Transport
 	if transport == nil {
-		transport = peer.DefaultTransport(o.TLS)
+		transport = peer.DefaultTransport(o.TLS, o.PeerTimeout)
 	}
 	wire := c.peerConfig()
 	c.client = peer.NewClient(wire, transport)

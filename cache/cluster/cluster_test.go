@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,6 +223,55 @@ func TestOwnerOutOfReach(t *testing.T) {
 			assert.EqualValues(t, 1, n.Stats().LocalLoads, "kept as an owner would keep it")
 		})
 	})
+}
+
+// An owner that takes connections and says nothing is waited for as long as PeerTimeout says, and not only until the
+// connection, which is shared, is taken for dead.
+func TestSilentOwner(t *testing.T) {
+	var from origin
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.CopyTTL, o.PeerTimeout = -1, 2*time.Second
+	})
+	keys := make([]string, 20)
+	for i := range keys {
+		keys[i] = fmt.Sprint("k", i)
+		_, err := nodes[0].Fetch(t.Context(), keys[i])
+		require.NoError(t, err)
+	}
+	own := owner(t, nodes)
+	addr := own.unplug()
+	mute, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+	require.NoError(t, err)
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			c, err := mute.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() {
+				_, _ = io.Copy(io.Discard, c) // until the other side hangs up
+				_ = c.Close()
+			})
+		}
+	})
+	asker := others(nodes, own)[0]
+	t.Cleanup(func() {
+		asker.stop(t) // and hangs up
+		_ = mute.Close()
+		open.Wait()
+	})
+
+	var failures cluster.AskFailures
+	for _, key := range keys { // the connection that has ended may not be known to have until it is used
+		_, err = asker.Fetch(t.Context(), key)
+		require.NoError(t, err)
+		if failures = asker.Stats().AskFailures; failures.Silent > 0 {
+			break
+		}
+	}
+	require.EqualValues(t, 1, failures.Silent, "%+v", failures)
+	require.LessOrEqual(t, failures.Unreachable, uint64(1), "%+v", failures)
 }
 
 func TestLocalLoadsAreBounded(t *testing.T) {

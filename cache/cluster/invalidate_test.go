@@ -121,7 +121,7 @@ func TestDeleteThatANodeMissed(t *testing.T) {
 			var from origin
 			walls := make([]*wall, 2)
 			nodes := start(t, 2, &from, func(i int, o *cluster.Options[string]) {
-				transport := peer.DefaultTransport(nil)
+				transport := peer.DefaultTransport(nil, 0)
 				t.Cleanup(transport.CloseIdleConnections)
 				walls[i] = &wall{RoundTripper: transport, deletes: true}
 				o.Transport, o.CopyTTL = walls[i], time.Hour

@@ -63,6 +63,7 @@ type node struct {
 	name     string
 	registry *registry.Registry
 	server   *http.Server
+	addr     string // where the server listens
 	served   chan struct{}
 	stopped  sync.Once
 }
@@ -78,7 +79,8 @@ func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[str
 	n.registry = r
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	o.Registry, o.URL = r, "http://"+listener.Addr().String()+path
+	n.addr = listener.Addr().String()
+	o.Registry, o.URL = r, "http://"+n.addr+path
 	n.Cache, err = cluster.New(o)
 	require.NoError(tb, err)
 	mux := http.NewServeMux()
@@ -102,10 +104,11 @@ func (n *node) stop(tb testing.TB) {
 	})
 }
 
-// unplug ends the node's server: whoever asks it can't reach it.
-func (n *node) unplug() {
+// unplug ends the node's server, and returns its address: whoever asks it can't reach it.
+func (n *node) unplug() (addr string) {
 	_ = n.server.Close()
 	<-n.served
+	return n.addr
 }
 
 // start starts some nodes that see each other.

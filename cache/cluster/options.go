@@ -116,7 +116,8 @@ type Options[V any] struct {
 	Authorize func(*http.Request) error
 
 	// Transport replaces the way in which other nodes are reached. By default it is HTTP/2, over TLS or, for http URLs,
-	// without: the servers must have it enabled, see Protocols.
+	// without: the servers must have it enabled, see Protocols. A connection on which nothing arrives is pinged, and closed if that
+	// is not answered for a second, or for PeerTimeout if that is longer.
 	Transport http.RoundTripper
 
 	// Propagator carries traces from node to node. By default the W3C headers that WithTrace put into a context are

@@ -38,7 +38,7 @@ func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
 		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
-		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil))
+		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil, 0))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {

@@ -21,10 +21,10 @@ func newDialer() *dialer {
 }
 
 // transport is package cluster's own, but for the dialer.
-func (d *dialer) transport() *http.Transport {
+func (d *dialer) transport(silence time.Duration) *http.Transport {
 	t := &http.Transport{
 		DialContext: d.dial, Protocols: new(http.Protocols), MaxConnsPerHost: 8,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second, WriteByteTimeout: time.Second},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: max(time.Second, silence), WriteByteTimeout: time.Second},
 	}
 	t.Protocols.SetUnencryptedHTTP2(true)
 	return t

@@ -181,7 +181,7 @@ func TestDialer(t *testing.T) {
 	go func() { defer close(ended); _ = server.Serve(listener) }()
 	defer func() { require.NoError(t, server.Close()); <-ended }()
 	d := newDialer()
-	transport := d.transport()
+	transport := d.transport(0)
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	call := func(patience time.Duration) error {

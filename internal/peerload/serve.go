@@ -132,7 +132,7 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
 			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache", Load: n.fromOrigin,
 			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Ownership: ownership,
-			Transport: n.dialer.transport(), Errors: map[string]error{"origin": errOrigin},
+			Transport: n.dialer.transport(n.c.Timeout), Errors: map[string]error{"origin": errOrigin},
 		})
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func serveHTTP(t *testing.T) *served {
 	}()
 	s.links, err = listen(0)
 	require.NoError(t, err)
-	tr := transport()
+	tr := transport(patience)
 	tr.DialContext = s.links.dial(tr.DialContext)
 	s.client = &http.Client{Transport: tr}
 	t.Cleanup(func() {

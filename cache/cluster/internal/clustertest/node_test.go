@@ -143,7 +143,7 @@ func (n *node) open() error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.client = transport()
+	n.client = transport(s.PeerTimeout)
 	n.client.DialContext = n.links.dial(n.client.DialContext)
 	o := cluster.Options[value]{
 		Registry: n.reg, URL: "http://" + l.Addr().String() + "/some/where", Load: n.load, Name: "test",

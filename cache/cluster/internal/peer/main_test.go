@@ -94,7 +94,12 @@ func protocolsOf(p protocol) *http.Protocols {
 // transport is the DefaultTransport, or the same over HTTP/1. Its connections are closed at the end of the test.
 func transport(tb testing.TB, p protocol) *http.Transport {
 	tb.Helper()
-	t := DefaultTransport(nil)
+	return transportOf(tb, p, patienceOfTests)
+}
+
+func transportOf(tb testing.TB, p protocol, silence time.Duration) *http.Transport {
+	tb.Helper()
+	t := DefaultTransport(nil, silence)
 	t.Protocols = protocolsOf(p)
 	tb.Cleanup(t.CloseIdleConnections)
 	return t
@@ -110,7 +115,7 @@ type pair struct {
 func connect(tb testing.TB, p protocol, a, b Config, back Backend) *pair {
 	tb.Helper()
 	s := NewServer(b, back)
-	c := NewClient(a, transport(tb, p))
+	c := NewClient(a, transportOf(tb, p, a.Silence))
 	tb.Cleanup(c.Close)
 	return &pair{client: c, server: s, to: Address{Node: b.Node, URL: serveOn(tb, p, s) + "/_cache", Run: b.Run}}
 }

@@ -114,7 +114,7 @@ func TestMutualTLS(t *testing.T) {
 			proto := ""
 			b.Authorize = func(r *http.Request) error { proto = r.Proto; return nil }
 			s := NewServer(b, backend{fetch: echo})
-			rt := DefaultTransport(c.client)
+			rt := DefaultTransport(c.client, 0)
 			defer rt.CloseIdleConnections()
 			k := NewClient(configA(), rt)
 			defer k.Close()

@@ -17,7 +17,7 @@ func TestHerdMakesFewConnections(t *testing.T) {
 	b := configB()
 	b.MaxRequests = 5000
 	n := connect(t, h2c, configA(), b, backend{fetch: echo})
-	rt := DefaultTransport(nil)
+	rt := DefaultTransport(nil, patienceOfTests)
 	defer rt.CloseIdleConnections()
 	var dials atomic.Int64
 	dial := rt.DialContext
