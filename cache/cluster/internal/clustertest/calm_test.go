@@ -29,7 +29,7 @@ func TestCalm(t *testing.T) {
 				x.f(t, &c)
 			})
 		}
-	}, spec{CopyTTL: 200 * time.Millisecond, PeerTimeout: 2 * time.Second},
+	}, spec{CopyTTL: 200 * time.Millisecond},
 		cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll})
 }
 
@@ -98,7 +98,7 @@ func failedLoad(t *testing.T, c *testCluster) {
 		c.origin.treat(key, treatment{gate: gate, answer: x.how})
 		h := c.let(60, deadline, []string{key})
 		c.untilLoads(1, key)
-		c.joined(h, key)
+		c.joined(60/len(c.nodes), key)
 		close(gate)
 		results := h.wait()
 		loads := c.origin.of(key)
@@ -116,16 +116,27 @@ func failedLoad(t *testing.T, c *testCluster) {
 	}
 }
 
-// joined waits until all callers of a herd can be taken to wait: each node that does not load a key has asked for it.
-func (c *testCluster) joined(h *herd, key string) {
+// joined waits until callers, as many on each node, wait for a key: on its owner, which loads it, those and one request of
+// each other node. So nobody comes when the load is over, and has the key loaded again.
+func (c *testCluster) joined(callers int, key string) {
 	c.tb.Helper()
-	require.NotEmpty(c.tb, h.calls, key)
+	owner := c.origin.of(key)[0].node
+	for i := range c.nodes {
+		if nameOf(i) == owner {
+			c.joinedBy(i, callers+len(c.nodes)-1)
+		} else {
+			c.joinedBy(i, callers)
+		}
+	}
+}
+
+// joinedBy waits until so many callers wait on a node, requests of others included.
+func (c *testCluster) joinedBy(i, callers int) {
+	c.tb.Helper()
 	waitUntil(c.tb, "callers wait", func() string {
-		for i := range c.nodes {
-			s := c.state(i).Stats
-			if waiting := s.Owned.Courier.Waiting + s.Copies.Courier.Waiting; waiting < 10 {
-				return fmt.Sprintf("%d callers wait on %s", waiting, nameOf(i))
-			}
+		s := c.state(i).Stats
+		if waiting := s.Owned.Courier.Waiting + s.Copies.Courier.Waiting; waiting < callers {
+			return fmt.Sprintf("%d of %d callers wait on %s", waiting, callers, nameOf(i))
 		}
 		return ""
 	})
@@ -140,7 +151,7 @@ func cancelled(t *testing.T, c *testCluster) {
 		first := c.let(20, deadline, []string{key}, 0)
 		c.untilLoads(before+1, key)
 		second := c.let(20, deadline, []string{key}, 2)
-		c.joinedBy(2)
+		c.joinedBy(owner, 2) // a request of each of the two nodes
 		loads := c.origin.of(key)
 		require.Len(t, loads, before+1, "loads")
 		require.Equal(t, nameOf(owner), loads[before].node)
@@ -173,18 +184,6 @@ func cancelled(t *testing.T, c *testCluster) {
 		c.value(0, key)
 		require.Equal(t, before+2, c.origin.count(key), "loads")
 	}
-}
-
-// joinedBy waits until callers on a node wait.
-func (c *testCluster) joinedBy(i int) {
-	c.tb.Helper()
-	waitUntil(c.tb, "callers wait", func() string {
-		s := c.state(i).Stats
-		if s.Owned.Courier.Waiting+s.Copies.Courier.Waiting == 0 {
-			return "none does on " + nameOf(i)
-		}
-		return ""
-	})
 }
 
 // cancel has the callers leave.

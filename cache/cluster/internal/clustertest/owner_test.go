@@ -18,8 +18,8 @@ func TestKilled(t *testing.T) {
 		release := c.origin.hold("killed/")
 		h := c.let(300, deadline, []string{key})
 		c.untilLoads(before+1, key)
-		c.joinedBy(0)
-		c.joinedBy(2)
+		c.joinedBy(0, 1)
+		c.joinedBy(2, 1)
 		require.Equal(t, before+1, c.origin.count(key), "loads")
 		c.nodes[owner].kill()
 		release()
@@ -72,8 +72,8 @@ func TestStopped(t *testing.T) {
 		release := c.origin.hold(key)
 		h := c.let(60, deadline, []string{key}, 0, 2)
 		c.untilLoads(before+1, key)
-		c.joinedBy(0)
-		c.joinedBy(2)
+		c.joinedBy(0, 1)
+		c.joinedBy(2, 1)
 		require.NoError(t, c.nodes[owner].pause())
 		release()
 
@@ -108,7 +108,7 @@ func TestStopped(t *testing.T) {
 		c.settle()
 		c.agree("with the owner back", key)
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL, CopyTTL: -1, PeerTimeout: time.Second}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
 }
 
 // shortTTL bounds how long it takes until nodes that had to load for themselves agree with the owner.
