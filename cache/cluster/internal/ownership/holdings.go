@@ -189,8 +189,8 @@ func (h *holdings) count(why error, unit string) {
 	case errors.Is(why, registry.ErrReleased):
 		h.released.Add(1)
 	case errors.Is(why, registry.ErrConflict):
+		h.losses.add(unit) // first: what is counted is going to be told
 		h.conflicts.Add(1)
-		h.losses.add(unit)
 	}
 }
 

@@ -35,6 +35,9 @@ func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
 	c.Self, c.Cache = r.NodeName(), "test"
+	if c.ClaimTimeout == 0 {
+		c.ClaimTimeout = patience // a test that gets no turn for a while is no registry without room
+	}
 	if c.Lost == nil {
 		c.Lost = func(func(string) bool) {}
 	}
