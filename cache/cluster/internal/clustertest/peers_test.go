@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,8 @@ func rubbish(t *testing.T, c *testCluster) {
 	if len(c.base.SharedKeys) > 0 {
 		modes = append(modes, "flip") // which can be found out by a signature alone
 	}
-	keys := c.owned(liar, len(modes), "rubbish")
+	const spares = 10
+	keys := c.owned(liar, len(modes)+spares, "rubbish")
 	for i, mode := range modes {
 		key := keys[i]
 		before := c.origin.count(key)
@@ -42,6 +44,7 @@ func rubbish(t *testing.T, c *testCluster) {
 		d := deadline
 		if mode == "working" {
 			d = 2 * c.base.PeerTimeout
+			c.noticed(keys[len(modes):], 0, 2)
 		}
 		results := c.let(40, d, []string{key}, 0, 2).wait()
 		c.within(results, 0)
@@ -73,6 +76,23 @@ func (c *testCluster) sabotage(i int, mode string) {
 	c.tb.Helper()
 	_, err := c.nodes[i].do(command{Op: "sabotage", Mode: mode})
 	require.NoError(c.tb, err)
+}
+
+// noticed waits until nodes have noticed that their connections to an owner, which now is at work for ever, were closed: a request
+// on one that has ended fails, and its key, each of which is used once, is then loaded elsewhere.
+func (c *testCluster) noticed(keys []string, nodes ...int) {
+	c.tb.Helper()
+	for _, i := range nodes {
+		waitUntil(c.tb, nameOf(i)+" waits for an owner at work", func() string {
+			require.NotEmpty(c.tb, keys, "%s does not", nameOf(i))
+			key := keys[0]
+			keys = keys[1:]
+			if r := c.let(1, c.base.PeerTimeout/2, []string{key}, i).wait(); r[0].Class != "deadline" {
+				return fmt.Sprintf("%q: %s", r[0].Class, r[0].Error)
+			}
+			return ""
+		})
+	}
 }
 
 func (c *testCluster) failures(i int) uint64 {
