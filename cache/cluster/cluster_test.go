@@ -239,8 +239,8 @@ func TestSilentOwner(t *testing.T) {
 		require.NoError(t, err)
 	}
 	own := owner(t, nodes)
-	addr := own.unplug()
-	mute, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+	own.unplug()
+	mute, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", own.addr)
 	require.NoError(t, err)
 	var open sync.WaitGroup
 	open.Go(func() {

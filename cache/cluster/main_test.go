@@ -104,11 +104,10 @@ func (n *node) stop(tb testing.TB) {
 	})
 }
 
-// unplug ends the node's server, and returns its address: whoever asks it can't reach it.
-func (n *node) unplug() (addr string) {
+// unplug ends the node's server: whoever asks it can't reach it.
+func (n *node) unplug() {
 	_ = n.server.Close()
 	<-n.served
-	return n.addr
 }
 
 // start starts some nodes that see each other.
