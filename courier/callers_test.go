@@ -59,7 +59,7 @@ func TestLastCallerCancelsTheFlight(t *testing.T) {
 		h.wait()
 		assert.Equal(t, context.Canceled, <-ended)
 		synctest.Wait()
-		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
 	})
 }
 

@@ -3,41 +3,26 @@ package courier
 import (
 	"context"
 	"runtime"
-	"sync"
 	"sync/atomic"
 )
 
-// A Courier runs at most one fetch per key at a time and gives its outcome to
-// every caller who waits for that key. The zero value is ready to use, with
-// the defaults of [New]. All methods are safe for concurrent use. A Courier
-// must not be copied after first use.
+// A Courier runs one fetch per key at a time and gives its outcome to every
+// caller who waits for that key. The zero value is ready to use, with the
+// defaults of [New]. All methods are safe for concurrent use. A Courier must
+// not be copied after first use.
 type Courier[K comparable, V any] struct {
-	cfg   config
-	slots *slots // nil: functions are not limited
-
-	// tracked is the number of keys that Forget would have something to do
-	// for. It is written with mu held and read without, so that Forget costs
-	// one load while nothing is under way.
-	tracked atomic.Int64
-
-	// mu guards everything below, and the mutable fields of every flight.
-	// The lock inside slots may be taken with mu held. The wait-for graph's
-	// lock is never held together with mu.
-	mu       sync.Mutex
-	flights  map[K]*flight[K, V]        // live flights that own their key
-	peak     int                        // largest len(flights) since the map was made
-	loose    map[*flight[K, V]]struct{} // live flights that own no key any more
-	failures *failures[K]               // nil: keys don't back off
-	stuck    map[K]*abandoned           // abandoned flights by key
-	busy     int                        // flights with a goroutine still running
-	closed   bool
-	idle     chan struct{} // made by Shutdown; closed when busy falls to 0
-	stats    Stats
+	cfg     config
+	slots   *slots // nil: functions are not limited
+	table   atomic.Pointer[table[K, V]]
+	waiting atomic.Int64 // callers, counted if WithMaxWaiting is given
+	stuck   stuckInAll
+	drained signal // fired when functions have ended after Shutdown
 }
 
-// New makes a Courier. Without options a flight has no time-out, functions are
-// not limited in number, keys don't back off, and abandoned flights are
-// bounded by [DefaultMaxAbandonedPerKey] and [DefaultMaxAbandoned].
+// New makes a Courier. Without options a flight has [DefaultTimeout], functions
+// and callers are not limited in number, keys don't back off, and abandoned
+// functions are bounded by [DefaultMaxAbandonedPerKey] and
+// [DefaultMaxAbandoned].
 //
 // New panics with an *[OptionError] if an option's value is out of range; call
 // [Validate] first where the values come from outside.
@@ -50,15 +35,13 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 	if cfg.maxConcurrent > 0 {
 		c.slots = newSlots(cfg.maxConcurrent, cfg.queueWait)
 	}
-	if cfg.backoffMin > 0 {
-		c.failures = newFailures[K](cfg.backoffMin, cfg.backoffMax)
-	}
 	return c
 }
 
 // Do returns the outcome of one call of fetch for key. If a flight for key is
-// under way it joins that one and its own fetch is not called; otherwise it
-// starts a flight that calls fetch in a new goroutine.
+// under way it joins that one and its own fetch is not called; otherwise, or if
+// that flight is late (see the package's comment), it starts a flight that
+// calls fetch in a new goroutine.
 //
 // Do blocks until the flight ends or ctx does. If ctx ends first, the error is
 // ctx.Err(), joined by context.Cause(ctx) where that says more, and the flight
@@ -75,33 +58,44 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 // singleflight.
 //
 // Besides what fetch returns, err may be or wrap: *[PanicError], [ErrGoexit],
-// [ErrTimeout], [ErrClosed], *[DeadlockError], [ErrOverloaded] and
+// [ErrTimeout], [ErrClosed], *[DeadlockError], *[OverloadedError] and
 // *[BackoffError]. A panic of fetch is never raised in the caller.
 func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Context) (V, error)) (v V, shared bool, err error) {
 	if ctx.Err() != nil {
 		return v, false, contextError(ctx)
 	}
-	// Compared before the lock is taken: a key that holds an uncomparable
-	// value panics here, in its own caller, and leaves no lock behind.
+	// Compared and hashed before a lock is taken: a key that holds an
+	// uncomparable value panics here, in its own caller.
 	owns := equalsItself(key)
-	parent := nodeOf(ctx)
+	s, hash := c.shardOf(key, owns)
+	from := callOf(ctx)
 
-	c.mu.Lock()
-	f, joined, err := c.board(ctx, key, owns, fetch)
-	if err != nil {
-		f, joined, err = c.boardAgain(ctx, key, owns, fetch, err)
+	s.mu.Lock()
+	f, joined, why, err := s.joinOrStart(ctx, from, hash, key, owns, fetch)
+	// A goroutine that is about to end, and only waits for a processor, is not
+	// stuck: in a busy loop of calls, children that have nothing left to do can
+	// starve for a time slice. So they get a few chances.
+	for try := 0; try < 4 && (why == KeyStuck || why == Stuck); try++ {
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+		f, joined, why, err = s.joinOrStart(ctx, from, hash, key, owns, fetch)
 	}
-	c.mu.Unlock()
+	if why != 0 {
+		s.stats.Overloads++
+		err = &OverloadedError{Key: key, Reason: why}
+	}
+	s.mu.Unlock()
 	if err != nil {
 		return v, false, err
 	}
-	if parent != nil && !c.cfg.unlinked {
-		return c.waitNested(ctx, parent, f, joined)
+	if from.flight != nil && !c.cfg.unlinked {
+		return c.waitNested(ctx, from, f, joined)
 	}
 	if !joined {
 		go f.run()
 	}
-	return c.wait(ctx, f, joined)
+	return f.wait(ctx, from, joined)
 }
 
 // equalsItself is false for keys such as NaN, which a map can never find
@@ -110,163 +104,141 @@ func equalsItself[K comparable](key K) bool {
 	return key == key //nolint:gocritic // false for NaN: that is the question
 }
 
-// boardAgain is called when board has refused a caller, with c.mu held. A
-// goroutine that is about to end, and only waits for a processor, is not stuck:
-// in a busy loop of calls, children that have nothing left to do can starve
-// for a time slice. So they get a few chances before the caller is refused.
-func (c *Courier[K, V]) boardAgain(ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error), why error) (f *flight[K, V], joined bool, err error) {
-	err = why
-	for try := 0; try < 4 && (err == errStuckKey || err == errStuckAll); try++ { //nolint:errorlint // a BackoffError may wrap another courier's
-		c.mu.Unlock()
-		runtime.Gosched()
-		c.mu.Lock()
-		f, joined, err = c.board(ctx, key, owns, fetch)
+// joinOrStart finds the flight for key or makes one, and counts the caller in.
+// why is not 0 if the caller is to be refused for that reason. The caller of
+// joinOrStart starts a new flight's goroutine. s.mu is held.
+func (s *shard[K, V]) joinOrStart(
+	ctx context.Context, from call, hash uint64, key K, owns bool, fetch func(context.Context) (V, error),
+) (f *flight[K, V], joined bool, why OverloadReason, err error) {
+	c := s.courier
+	if s.closed {
+		return nil, false, 0, ErrClosed
 	}
-	if err == errTooManyWaiting || err == errStuckKey || err == errStuckAll { //nolint:errorlint // as above
-		c.stats.Overloads++
+	if !c.admit(from) {
+		return nil, false, Waiting, nil
 	}
-	return f, joined, err
-}
-
-// board finds the flight for key or makes one, and counts the caller in. The
-// caller of board starts a new flight's goroutine. c.mu is held.
-func (c *Courier[K, V]) board(ctx context.Context, key K, owns bool, fetch func(context.Context) (V, error)) (f *flight[K, V], joined bool, err error) {
-	if c.closed {
-		return nil, false, ErrClosed
+	var late *flight[K, V] // the flight that a new one is to replace
+	if owns {
+		if f = s.flights.find(hash, key); f != nil && s.replaceable(f, from) {
+			late, f = f, nil
+		}
 	}
-	if limit := c.cfg.maxWaiting; limit > 0 && c.stats.Waiting >= limit {
-		return nil, false, errTooManyWaiting
+	if f != nil {
+		if limit := c.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
+			c.dismiss(from)
+			return nil, false, KeyWaiting, nil
+		}
+		f.join(from)
+		return f, true, 0, nil
+	}
+	probe, why, err := s.mayStart(key, owns)
+	if why != 0 || err != nil {
+		c.dismiss(from)
+		return nil, false, why, err
+	}
+	f = s.newFlight(ctx, from, hash, key, owns, fetch)
+	f.probe = probe
+	if late != nil {
+		s.replace(late, f)
 	}
 	if owns {
-		if f = c.flights[key]; f != nil {
-			f.waiters++
-			f.joins++
-			c.stats.Waiting++
-			c.stats.Joined++
-			return f, true, nil
-		}
-		if c.failures != nil {
-			if err := c.failures.check(key); err != nil {
-				c.stats.BackedOff++
-				return nil, false, err
+		s.own(f)
+	} else {
+		s.setDetached(f)
+	}
+	s.busy++
+	s.stats.Started++
+	s.stats.InFlight++
+	return f, false, 0, nil
+}
+
+// mayStart reports whether a flight for key may start, and as a try of what. If
+// not, why or err says so. s.mu is held.
+func (s *shard[K, V]) mayStart(key K, owns bool) (probe probing, why OverloadReason, err error) {
+	c := s.courier
+	if owns {
+		if c.cfg.backoffMin > 0 {
+			if err := s.history.backsOff(key); err != nil {
+				s.stats.BackedOff++
+				return none, 0, err
 			}
 		}
-		if a := c.stuck[key]; a != nil && c.refuses(a) {
-			return nil, false, errStuckKey
+		if a := s.stuck[key]; a != nil {
+			if probe = c.mayProbe(a); probe == refused {
+				return refused, KeyStuck, nil
+			}
 		}
 	}
-	if c.stats.Abandoned >= c.cfg.abandonedInAll() {
-		return nil, false, errStuckAll
-	}
-	f = newFlight(ctx, c, key, owns, fetch)
-	if owns {
-		if c.flights == nil {
-			c.flights = make(map[K]*flight[K, V])
+	if probe == none {
+		if probe = c.stuck.mayStart(c.cfg.abandonedInAll()); probe == refused {
+			return refused, Stuck, nil
 		}
-		c.flights[key] = f
-		c.peak = max(c.peak, len(c.flights))
-		c.track()
-	} else {
-		c.setLoose(f)
 	}
-	c.busy++
-	c.stats.Started++
-	c.stats.InFlight++
-	c.stats.Waiting++
-	return f, false, nil
+	return probe, 0, nil
 }
 
-// wait blocks until f has ended or ctx has.
-func (c *Courier[K, V]) wait(ctx context.Context, f *flight[K, V], joined bool) (v V, shared bool, err error) {
-	leaving := ctx.Done()
-	if leaving == nil { // a plain receive is half the price of a select
-		<-f.done
-		return f.value, f.joins > 0, f.err
+// admit counts a caller who is about to wait, and reports false if there are
+// too many of them.
+func (c *Courier[K, V]) admit(from call) bool {
+	limit := int64(c.cfg.maxWaiting)
+	if limit == 0 || from.low {
+		return true
 	}
-	select {
-	case <-f.done:
-	case <-leaving:
-		if c.leave(f) {
-			return v, joined, contextError(ctx)
+	for {
+		n := c.waiting.Load()
+		if n >= limit {
+			return false
 		}
-		// The flight had ended by then: its outcome is better than an excuse.
+		if c.waiting.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	return f.value, f.joins > 0, f.err
 }
 
-// leave takes one caller off f and reports whether f was still under way. The
-// last one to leave cancels the flight.
-func (c *Courier[K, V]) leave(f *flight[K, V]) bool {
-	c.mu.Lock()
-	if f.ended {
-		c.mu.Unlock()
-		return false
+// dismiss takes back what admit has counted.
+func (c *Courier[K, V]) dismiss(from call) {
+	if c.cfg.maxWaiting > 0 && !from.low {
+		c.waiting.Add(-1)
 	}
-	f.waiters--
-	c.stats.Waiting--
-	last := f.waiters == 0 && !c.cfg.unlinked
-	if last {
-		c.stats.Deserted++
-		f.settle(*new(V), context.Canceled)
-	}
-	c.mu.Unlock()
-	if last {
-		f.land()
-	}
-	return true
 }
 
 // Forget makes the next Do for key start a fresh flight, even if one is under
 // way: that one goes on for those who wait for it. It also ends the back-off
 // of a failing key. It does not block.
 func (c *Courier[K, V]) Forget(key K) {
-	if c.tracked.Load() == 0 || !equalsItself(key) {
+	if !equalsItself(key) {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.flights[key]; f != nil && !c.cfg.unlinked {
-		f.disown()
-		c.setLoose(f)
+	s, hash := c.shardOf(key, true)
+	if s.tracked.Load() == 0 {
+		return
 	}
-	if c.failures != nil {
-		c.failures.forget(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.flights.find(hash, key); f != nil && !c.cfg.unlinked {
+		s.disown(f)
+		s.setDetached(f)
 	}
-	c.track()
+	s.history.endBackoff(key)
+	s.track()
 }
 
-// ForgetAll does what [Courier.Forget] does, for every key.
+// ForgetAll does what [Courier.Forget] does, for every key. It takes the locks
+// of the courier's shards one after the other.
 func (c *Courier[K, V]) ForgetAll() {
-	if c.tracked.Load() == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.cfg.unlinked {
-		for _, f := range c.flights {
-			f.disown()
-			c.setLoose(f)
+	for s := range c.shards {
+		if s.tracked.Load() == 0 {
+			continue
 		}
+		s.mu.Lock()
+		if !c.cfg.unlinked {
+			for f := range s.flights.all {
+				s.disown(f)
+				s.setDetached(f)
+			}
+		}
+		s.history.clear()
+		s.track()
+		s.mu.Unlock()
 	}
-	if c.failures != nil {
-		c.failures.forgetAll()
-	}
-	c.track()
-}
-
-// setLoose files a live flight that owns no key. c.mu is held.
-func (c *Courier[K, V]) setLoose(f *flight[K, V]) {
-	if c.loose == nil {
-		c.loose = make(map[*flight[K, V]]struct{})
-	}
-	c.loose[f] = struct{}{}
-}
-
-// track updates tracked after a change of flights or failures. c.mu is held.
-func (c *Courier[K, V]) track() {
-	n := len(c.flights)
-	if c.failures != nil {
-		n += c.failures.len()
-	}
-	c.tracked.Store(int64(n))
 }

@@ -17,8 +17,8 @@
 //
 // # The link
 //
-// Whatever ends the fetch function ends the flight, and every waiter hears of
-// it at once:
+// Whatever ends the fetch function ends the flight, and every waiter gets the
+// outcome at once:
 //
 //	the function returns         its value and error
 //	it panics                    *[PanicError], with the stack of the panic
@@ -35,16 +35,30 @@
 // process: no library can recover a panic in a goroutine that it did not
 // start.
 //
-// # Functions that never return
+// # Functions that hang
+//
+// A flight has a time-out: [DefaultTimeout], unless [WithTimeout] says otherwise.
+// A key that is asked for all the time does not wait for that. A flight that has
+// let a caller down, one whose deadline passed while it waited, is late: the next
+// caller starts a fresh flight in its place, and those that come later join the
+// fresh one. The late one goes on for those who still wait for it. (A caller whose
+// context is cancelled has gone away, which says nothing about the flight.)
+//
+// So a hot key whose fetch hangs serves again after the first deadline, if the
+// next fetch succeeds. An origin that is merely slower than its callers is not
+// asked over and over: each fresh flight that comes late as well doubles the rest
+// before the next one, from a second up to a minute, and a success that let nobody
+// down ends the rest. A fetch that waits for a nested one hands its lateness on,
+// and one that asks another process can do so too ([LateAge]).
 //
 // Go can't stop a goroutine from outside. When a flight ends before its
 // function does (its time is up, its last caller left, a child died), the
 // function is abandoned: its context is cancelled, its late result is dropped,
 // the key is free for a fresh flight, and the goroutine is counted in
 // [Stats].Abandoned until it ends. So that the cure can't become a pile of
-// goroutines itself, abandoned flights are bounded by key and in all
-// ([WithMaxAbandoned]); past the bound a caller gets [ErrOverloaded] at once,
-// but for one flight now and then that finds out whether the key works again.
+// goroutines itself, such functions are bounded by key and in all
+// ([WithMaxAbandoned]); past a bound a caller gets an *[OverloadedError] at once,
+// but for one flight now and then that finds out whether things work again.
 //
 // # Nested fetches and deadlock
 //
@@ -60,9 +74,17 @@
 //
 // [WithMaxConcurrent] bounds the functions that run at one time,
 // [WithQueueWait] how long a flight waits for its turn, [WithMaxWaiting] the
-// callers who wait in all, and [WithBackoff] lets a failing key rest. A
-// function that waits in a nested Do lends its turn to others meanwhile, so a
-// limit of 1 can't deadlock nested fetches.
+// callers who wait in all, [WithMaxWaitingPerKey] those who wait for one flight,
+// and [WithBackoff] lets a failing key rest. A function that waits in a nested Do
+// lends its turn to others meanwhile, so a limit of 1 can't deadlock nested
+// fetches. A Do that nobody waits for yields to others: [ContextWithLowPriority].
+//
+// # Reading the source
+//
+// flight.go is the life of a flight, in order; courier.go how a caller gets into
+// one. The courier's state is sharded by key (shard.go). late.go and stuck.go
+// hold the rules for functions that hang, deadlock.go the wait-for graph, slots.go
+// the turns of WithMaxConcurrent.
 //
 // # Where the ideas come from
 //

@@ -19,10 +19,7 @@ var (
 	// ErrDeadlock matches, by errors.Is, every *DeadlockError.
 	ErrDeadlock = errors.New("courier: deadlock")
 
-	// ErrOverloaded is given to a caller at once when a limit is reached: too
-	// many callers wait (WithMaxWaiting), too many abandoned functions still
-	// run (WithMaxAbandoned), or a flight got no turn in time
-	// (WithQueueWait). The text says which.
+	// ErrOverloaded matches, by errors.Is, every *OverloadedError.
 	ErrOverloaded = errors.New("courier: overloaded")
 
 	// ErrTimeout is the outcome of a flight whose time was up (WithTimeout).
@@ -32,13 +29,49 @@ var (
 	ErrTimeout error = timeoutError{}
 )
 
-// Made once: an overloaded courier should not spend memory on saying so.
-var (
-	errTooManyWaiting = fmt.Errorf("%w: too many callers wait", ErrOverloaded)
-	errStuckKey       = fmt.Errorf("%w: too many abandoned functions of this key still run", ErrOverloaded)
-	errStuckAll       = fmt.Errorf("%w: too many abandoned functions still run", ErrOverloaded)
-	errQueueWait      = fmt.Errorf("%w: no turn came up in time", ErrOverloaded)
+// An OverloadedError is given to a caller when a limit is reached: at once, or,
+// if its Reason is QueueWait, to all callers of a flight when its turn has not
+// come in time. It matches ErrOverloaded.
+type OverloadedError struct {
+	Key    any
+	Reason OverloadReason
+}
+
+// Error describes the OverloadedError in one line, without its key.
+func (e *OverloadedError) Error() string { return ErrOverloaded.Error() + ": " + e.Reason.String() }
+
+// Unwrap returns ErrOverloaded.
+func (e *OverloadedError) Unwrap() error { return ErrOverloaded }
+
+// An OverloadReason says which limit was reached.
+type OverloadReason uint8
+
+// The reasons.
+const (
+	Waiting    OverloadReason = iota + 1 // WithMaxWaiting
+	KeyWaiting                           // WithMaxWaitingPerKey
+	KeyStuck                             // WithMaxAbandoned, per key
+	Stuck                                // WithMaxAbandoned, in all
+	QueueWait                            // WithQueueWait
 )
+
+// String describes the reason.
+func (r OverloadReason) String() string {
+	switch r {
+	case Waiting:
+		return "too many callers wait"
+	case KeyWaiting:
+		return "too many callers wait for this key"
+	case KeyStuck:
+		return "too many abandoned functions of this key still run"
+	case Stuck:
+		return "too many abandoned functions still run"
+	case QueueWait:
+		return "no turn came up in time"
+	default:
+		return "unknown"
+	}
+}
 
 type timeoutError struct{}
 

@@ -116,7 +116,7 @@ func faults() []fault {
 			check:  is(context.DeadlineExceeded),
 			at:     limit,
 			stuck:  true,
-			counts: courier.Stats{Deserted: 1, AbandonedTotal: 1},
+			counts: courier.Stats{Late: 1, Deserted: 1, AbandonedTotal: 1},
 		},
 		{
 			name:   "hang, both, the callers more patient",

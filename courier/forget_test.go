@@ -66,7 +66,7 @@ func TestForgottenFlightIsDeserted(t *testing.T) {
 			assert.ErrorIs(t, o.err, context.DeadlineExceeded)
 		}
 		assert.Equal(t, outcome{value: 7, after: 2 * time.Second}, fresh.one())
-		assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
 	})
 }
 

@@ -23,17 +23,17 @@ type outcome[V any] struct {
 	how   ending
 }
 
-// unknown is the outcome of a function that nothing more is heard of: Goexit has
-// ended its goroutine.
-func unknown[V any]() outcome[V] { return outcome[V]{how: exited, err: ErrGoexit} }
+// assumeGoexit returns the outcome to assume until the function returns: if it
+// never does, and its goroutine ends, Goexit has ended it.
+func assumeGoexit[V any]() outcome[V] { return outcome[V]{how: exited, err: ErrGoexit} }
 
-// of calls f and notes its end, whatever ends it. The caller reads o in a
-// deferred function, since after Goexit of does not return.
+// run calls f and notes its end, whatever ends it. The caller reads o in a
+// deferred function, since after Goexit run does not return.
 //
 // It takes two frames and no closure of the caller's: a goroutine starts with a
 // small stack, and what is left of it decides whether a fetch has to pay for a
 // larger one.
-func (o *outcome[V]) of(ctx context.Context, f func(context.Context) (V, error)) {
+func (o *outcome[V]) run(ctx context.Context, f func(context.Context) (V, error)) {
 	// A panic is recovered in a function of its own, so that what follows it
 	// is reached after a panic (even panic(nil) under GODEBUG=panicnil=1) but
 	// not after Goexit.

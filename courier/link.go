@@ -20,7 +20,7 @@ import "context"
 // Go panics if there is no flight in ctx, since nobody would hear of f's end.
 // It does not block and is safe for concurrent use.
 func Go(ctx context.Context, f func(context.Context) error) {
-	n := nodeOf(ctx)
+	n := callOf(ctx).flight
 	if n == nil {
 		panic("courier.Go: no flight in the context; pass the one that the fetch function was given")
 	}
@@ -29,26 +29,26 @@ func Go(ctx context.Context, f func(context.Context) error) {
 
 // spawn starts a linked child.
 func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) error) {
-	c := f.courier
-	c.mu.Lock()
+	s := f.shard
+	s.mu.Lock()
 	f.running++
 	if f.running == 1 { // all were gone: the context was kept beyond the flight
-		c.busy++
+		s.busy++
 	}
-	if f.ended && !f.counted {
-		f.abandon()
+	if f.ended && !f.abandoned {
+		s.abandon(f)
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 
 	go func() {
-		o := unknown[struct{}]()
+		o := assumeGoexit[struct{}]()
 		defer func() { f.childExit(o.how, o.err) }()
-		o.of(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) })
+		o.run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) })
 	}()
 }
 
 // childExit is called when a linked child has ended, whatever ended it. Only a
 // failure ends the flight.
 func (f *flight[K, V]) childExit(how ending, err error) {
-	f.finish(*new(V), how, err, err != nil && !f.courier.cfg.unlinked)
+	f.finish(*new(V), how, err, err != nil && !f.shard.courier.cfg.unlinked)
 }

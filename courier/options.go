@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// DefaultTimeout is how long a flight may take where WithTimeout is not given.
+const DefaultTimeout = 30 * time.Second
+
 // Defaults of the bounds that a Courier always has.
 const (
 	// DefaultMaxAbandonedPerKey and DefaultMaxAbandoned are used where
@@ -21,15 +24,16 @@ const (
 type Option func(*config) error
 
 type config struct {
-	timeout        time.Duration
-	maxConcurrent  int
-	queueWait      time.Duration
-	maxWaiting     int
-	abandonedKey   int // 0: the default
-	abandonedTotal int // 0: the default
-	backoffMin     time.Duration
-	backoffMax     time.Duration
-	unlinked       bool
+	timeout          time.Duration // 0: the default; negative: none
+	maxConcurrent    int
+	queueWait        time.Duration
+	maxWaiting       int
+	maxWaitingPerKey int
+	abandonedKey     int // 0: the default
+	abandonedTotal   int // 0: the default
+	backoffMin       time.Duration
+	backoffMax       time.Duration
+	unlinked         bool
 }
 
 // An OptionError says which option had a value out of its range.
@@ -60,6 +64,17 @@ func Validate(opts ...Option) error {
 	return err
 }
 
+// flightTimeout returns how long a flight may take; 0 if there is no bound.
+func (c *config) flightTimeout() time.Duration {
+	switch {
+	case c.timeout < 0 || c.unlinked:
+		return 0
+	case c.timeout == 0:
+		return DefaultTimeout
+	}
+	return c.timeout
+}
+
 func (c *config) abandonedPerKey() int {
 	if c.abandonedKey == 0 {
 		return DefaultMaxAbandonedPerKey
@@ -76,18 +91,29 @@ func (c *config) abandonedInAll() int {
 
 // WithTimeout ends every flight after d with ErrTimeout, even if its function
 // ignores its context. The time in which the flight waits for its turn
-// (WithMaxConcurrent) counts. 0 means no time-out; d must not be negative.
+// (WithMaxConcurrent) counts. Without this option d is [DefaultTimeout]. 0 means
+// no time-out, so that a function that hangs keeps its flight for as long as
+// anybody waits for it; d must not be negative.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		c.timeout = d
+		if d == 0 {
+			c.timeout = -1
+		}
 		return atLeast("WithTimeout", d, 0, "0 (none) or more")
 	}
 }
 
 // WithMaxConcurrent lets at most n fetch functions run at a time; further
-// flights wait for their turn, in order, for as long as WithQueueWait says.
-// Functions of flights that are over do not count, nor does one that waits in
-// a nested Do. 0 means no limit; n must not be negative.
+// flights wait for their turn, in order, for as long as WithQueueWait says. A
+// function that waits in a nested Do does not count.
+//
+// Functions that run on although their flights are over count while they are no
+// more than half of n, rounded down. So an origin is not asked for more than it
+// can bear because of some that hang, and those that hang can't take all the
+// turns. Each one more comes on top of n; WithMaxAbandoned bounds them.
+//
+// 0 means no limit; n must not be negative.
 func WithMaxConcurrent(n int) Option {
 	return func(c *config) error {
 		c.maxConcurrent = n
@@ -95,7 +121,7 @@ func WithMaxConcurrent(n int) Option {
 	}
 }
 
-// WithQueueWait ends a flight with ErrOverloaded if its turn (see
+// WithQueueWait ends a flight with an *OverloadedError if its turn (see
 // WithMaxConcurrent) does not come within d; so it does with one that waits
 // for its turn to go on after a nested Do. 0 means to wait as long as the
 // flight lives; d must not be negative.
@@ -106,7 +132,7 @@ func WithQueueWait(d time.Duration) Option {
 	}
 }
 
-// WithMaxWaiting gives a caller ErrOverloaded at once when n callers wait
+// WithMaxWaiting gives a caller an *OverloadedError at once when n callers wait
 // already, over all keys. 0 means no limit; n must not be negative.
 func WithMaxWaiting(n int) Option {
 	return func(c *config) error {
@@ -115,16 +141,29 @@ func WithMaxWaiting(n int) Option {
 	}
 }
 
-// WithMaxAbandoned bounds the flights that are over but whose goroutines still
-// run: while there are perKey of them for a key, or inAll for all keys, a call
-// that would start another flight gets ErrOverloaded at once. Both must be at
-// least 1.
+// WithMaxWaitingPerKey gives a caller an *OverloadedError at once when n callers
+// wait already for the flight that it would join. So one slow key can't hold a
+// whole pool of workers until its time-out. The callers who still wait for a
+// late flight do not count for the fresh one beside it. 0 means no limit; n must
+// not be negative.
+func WithMaxWaitingPerKey(n int) Option {
+	return func(c *config) error {
+		c.maxWaitingPerKey = n
+		return atLeast("WithMaxWaitingPerKey", n, 0, "0 (no limit) or more")
+	}
+}
+
+// WithMaxAbandoned bounds the functions that run on although their flights are
+// over (or late and replaced): while there are perKey of them for a key, or
+// inAll for all keys, a call that would start another flight gets an
+// *OverloadedError at once. Both must be at least 1.
 //
-// Functions that hang for ever would keep their key refused for ever, long
-// after the cause is gone. So past perKey one flight may still try now and then:
-// a second after the bound was reached, then after two, four, and so on up to a
-// minute, as long as less than half of inAll is used up. Once a function of the
-// key has returned, the ones that hung before it no longer count for perKey.
+// Functions that hang for ever would keep their key, or all keys, refused for
+// ever, long after the cause is gone. So past a bound one flight may still try
+// now and then: a second after the bound was reached, then after two, four, and
+// so on up to a minute. (While more than half of inAll functions run on, one of
+// all keys past perKey may.) Once its function has returned, those that hung
+// before it no longer count: of its key, or past inAll of all keys.
 func WithMaxAbandoned(perKey, inAll int) Option {
 	return func(c *config) error {
 		c.abandonedKey, c.abandonedTotal = perKey, inAll
@@ -140,7 +179,8 @@ func WithMaxAbandoned(perKey, inAll int) Option {
 // rest is shortest after the first failure and doubles with each further one
 // in a row up to longest; up to half of it is taken off at random. A success,
 // or Forget, ends it. Callers who left, ErrClosed and ErrOverloaded are no
-// failures. The 10,000 keys that failed last are remembered.
+// failures, nor is what a flight does that nobody waits for (see
+// ContextWithLowPriority). Some 10,000 keys that failed last are remembered.
 //
 // shortest must be above 0, and longest no less than shortest.
 func WithBackoff(shortest, longest time.Duration) Option {

@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"fmt"
+	"sync"
 )
 
 // Shutdown ends every flight with ErrClosed, cancelling the functions'
@@ -12,46 +13,78 @@ import (
 // again. Called by a fetch function, it waits for that function too, and so until
 // ctx ends.
 func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
-	c.mu.Lock()
-	c.closed = true
 	var ended []*flight[K, V]
-	for _, f := range c.flights {
-		ended = append(ended, f)
-	}
-	for f := range c.loose {
-		ended = append(ended, f)
+	for s := range c.shards {
+		s.mu.Lock()
+		s.closed = true
+		first := len(ended)
+		for f := range s.flights.all {
+			ended = append(ended, f)
+		}
+		for f := range s.detached {
+			ended = append(ended, f)
+		}
+		for _, f := range ended[first:] {
+			f.settle(*new(V), ErrClosed)
+		}
+		s.history.clear()
+		s.track()
+		s.mu.Unlock()
 	}
 	for _, f := range ended {
-		f.settle(*new(V), ErrClosed)
+		f.wake()
 	}
-	if c.failures != nil {
-		c.failures.forgetAll()
-		c.track()
+	for {
+		fired := c.drained.next() // before the look, so that nothing is missed
+		if c.busy() == 0 {
+			return nil
+		}
+		select {
+		case <-fired:
+			continue
+		case <-ctx.Done():
+		}
+		left := c.busy()
+		if left == 0 {
+			return nil
+		}
+		return &ShutdownError{Abandoned: left, Err: contextError(ctx)}
 	}
-	idle := c.idle
-	if idle == nil && c.busy > 0 {
-		idle = make(chan struct{})
-		c.idle = idle
+}
+
+// busy returns the number of flights with a goroutine still running.
+func (c *Courier[K, V]) busy() (n int) {
+	for s := range c.shards {
+		s.mu.Lock()
+		n += s.busy
+		s.mu.Unlock()
 	}
-	c.mu.Unlock()
-	for _, f := range ended {
-		f.land()
+	return n
+}
+
+// A signal wakes whoever waits for it to be fired again.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{} // nil: nobody waits
+}
+
+// next returns a channel that is closed when the signal is fired next.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
 	}
-	if idle == nil {
-		return nil
+	return s.ch
+}
+
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
 	}
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	left := c.busy
-	c.mu.Unlock()
-	if left == 0 {
-		return nil
-	}
-	return &ShutdownError{Abandoned: left, Err: contextError(ctx)}
 }
 
 // A ShutdownError says that Shutdown gave up waiting.

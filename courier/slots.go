@@ -1,74 +1,195 @@
 package courier
 
 import (
+	"container/list"
 	"context"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // slots bounds the functions that run at one time. Flights get their turn in
-// the order in which their goroutines came for it.
+// the order in which their goroutines came for it, those that somebody waits for
+// before the others.
 type slots struct {
-	sem  *semaphore.Weighted
-	wait time.Duration // 0: as long as the flight lives
+	wait     time.Duration // 0: as long as the flight lives
+	mostKept int           // by stuck functions
+
+	mu    sync.Mutex // guards the following, and turn.queued of all flights
+	free  int
+	kept  int
+	queue list.List // of *turn: that somebody waits for
+	low   list.List // the others
 }
+
+// A turn is a flight's part in slots. The flight's shard.mu guards it, but for
+// queued and ready; low is written with both locks held.
+type turn struct {
+	low     bool // nobody waits for the flight but with low priority
+	holding bool // it has a slot
+	kept    bool // the flight is over, and its stuck function has the slot
+	loan    *loan
+	queued  *list.Element // of *turn; nil: it is in no queue
+	ready   chan struct{} // closed when it has got a slot from its queue
+}
+
+// came reports whether the flight has had its turn.
+func (t *turn) came() bool { return t.holding || t.kept || t.loan != nil }
 
 func newSlots(n int, wait time.Duration) *slots {
-	return &slots{sem: semaphore.NewWeighted(int64(n)), wait: wait}
+	return &slots{wait: wait, mostKept: n / 2, free: n}
 }
 
-// acquire takes a slot. It blocks until there is one, the flight is over, or
-// its wait has been too long; then it returns an error.
-func (s *slots) acquire(flight context.Context) error {
-	if s.sem.TryAcquire(1) {
-		return nil
-	}
-	if s.wait > 0 {
-		var cancel context.CancelFunc
-		flight, cancel = context.WithTimeout(flight, s.wait)
-		defer cancel()
-	}
-	return s.sem.Acquire(flight, 1)
-}
-
-func (s *slots) release() { s.sem.Release(1) }
-
-// admit waits for the flight's turn, and reports whether it came. If not, the
-// flight is over and its goroutine accounted for.
-func (f *flight[K, V]) admit() bool {
-	c := f.courier
-	err := c.slots.acquire(f)
-	c.mu.Lock()
-	if err == nil && !f.ended {
-		f.holding = true
-		c.mu.Unlock()
+// acquire takes a slot for t. It blocks until there is one, the flight is over, or
+// its wait has been too long, and reports whether it has one.
+func (s *slots) acquire(flight context.Context, t *turn) bool {
+	s.mu.Lock()
+	if s.free > 0 {
+		s.free--
+		s.mu.Unlock()
 		return true
 	}
-	if err == nil {
-		c.slots.release()
+	ready := make(chan struct{})
+	t.ready = ready
+	if t.low {
+		t.queued = s.low.PushBack(t)
+	} else {
+		t.queued = s.queue.PushBack(t)
+	}
+	s.mu.Unlock()
+
+	var tooLong <-chan time.Time
+	if s.wait > 0 {
+		timer := time.NewTimer(s.wait)
+		defer timer.Stop()
+		tooLong = timer.C
+	}
+	select {
+	case <-ready:
+		return true
+	case <-flight.Done():
+	case <-tooLong:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.queued == nil {
+		return true // it came in the same moment
+	}
+	s.remove(t)
+	return false
+}
+
+// remove takes t out of its queue. s.mu is held.
+func (s *slots) remove(t *turn) {
+	s.low.Remove(t.queued) // does nothing for an element of the other
+	s.queue.Remove(t.queued)
+	t.queued = nil
+}
+
+// promote ends the low priority of t, also if it is in the queue. shard.mu is held.
+func (s *slots) promote(t *turn) {
+	if s == nil {
+		t.low = false
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.low = false
+	if t.queued != nil {
+		s.remove(t)
+		t.queued = s.queue.PushBack(t)
+	}
+}
+
+// release gives a slot to the next in the queue.
+func (s *slots) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := s.queue.Front()
+	if first == nil {
+		first = s.low.Front()
+	}
+	if first == nil {
+		s.free++
+		return
+	}
+	next := first.Value.(*turn) //nolint:forcetypeassert // there is nothing else in it
+	s.remove(next)
+	close(next.ready)
+}
+
+// keep reports whether one more stuck function may keep its slot.
+func (s *slots) keep() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept >= s.mostKept {
+		return false
+	}
+	s.kept++
+	return true
+}
+
+// unkeep takes back what keep has counted.
+func (s *slots) unkeep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept--
+}
+
+// takeTurn waits for the flight's turn, and reports whether it came. If not, the
+// flight is over and its goroutine accounted for.
+func (f *flight[K, V]) takeTurn() bool {
+	s := f.shard
+	slots := s.courier.slots
+	came := slots.acquire(&f.flightContext, &f.turn)
+	s.mu.Lock()
+	if came && !f.ended {
+		f.turn.holding = true
+		s.mu.Unlock()
+		return true
+	}
+	if came {
+		slots.release()
 	}
 	f.running--
 	first := !f.ended
 	if first {
-		c.stats.Overloads++
-		f.settle(*new(V), errQueueWait)
+		s.stats.Overloads++
+		f.settle(*new(V), &OverloadedError{f.key, QueueWait})
 	}
 	f.retire()
-	c.mu.Unlock()
+	s.mu.Unlock()
 	if first {
-		f.land()
+		f.wake()
 	}
 	return false
 }
 
-// giveBack releases the flight's slot if it has one. A flight that is over has
-// none, even while its abandoned function runs on: those have a bound of their
-// own, and a few stuck functions must not stop all keys. courier.mu is held.
+// giveBack releases the flight's slot if it has one. shard.mu is held.
 func (f *flight[K, V]) giveBack() {
-	if f.holding {
-		f.holding = false
-		f.courier.slots.release()
+	t := &f.turn
+	if t.kept {
+		t.kept, t.holding = false, true
+		f.shard.courier.slots.unkeep()
+	}
+	if t.holding {
+		t.holding = false
+		f.shard.courier.slots.release()
+	}
+}
+
+// keepTurn is called for a flight that is over while its function runs on. The
+// origin has to bear that function too, so it keeps its slot; but a few stuck
+// functions must not stop all keys, so no more than a share of the slots is kept
+// that way. s.mu is held.
+func (s *shard[K, V]) keepTurn(f *flight[K, V]) {
+	t := &f.turn
+	if !t.holding {
+		return
+	}
+	if s.courier.slots.keep() {
+		t.holding, t.kept = false, true
+	} else {
+		f.giveBack()
 	}
 }
 
@@ -82,63 +203,64 @@ type loan struct {
 // lend gives the slot back while a goroutine of the flight waits in a nested
 // Do: the flight it waits for may need it.
 func (f *flight[K, V]) lend() {
-	c := f.courier
-	if c.slots == nil {
+	s := f.shard
+	if s.courier.slots == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.loan == nil {
-		f.loan = &loan{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.turn.loan == nil {
+		f.turn.loan = &loan{}
 	}
-	f.loan.waiting++
+	f.turn.loan.waiting++
 	f.giveBack()
 }
 
 // reclaim waits for a slot again when the last such goroutine goes on. If none
 // comes in time, the flight ends as one that never had its turn.
 func (f *flight[K, V]) reclaim() {
-	c := f.courier
-	if c.slots == nil {
+	s := f.shard
+	slots := s.courier.slots
+	if slots == nil {
 		return
 	}
-	c.mu.Lock()
-	l := f.loan
+	s.mu.Lock()
+	l := f.turn.loan
 	l.waiting--
 	if l.waiting > 0 || f.ended {
-		c.mu.Unlock()
+		s.mu.Unlock()
 		return
 	}
 	if queue := l.queue; queue != nil {
 		// Two of them in the queue would be one slot too many: with a limit
 		// of 1 the second would wait for the first for ever.
-		c.mu.Unlock()
+		s.mu.Unlock()
 		<-queue
 		return
 	}
 	queue := make(chan struct{})
 	l.queue = queue
-	c.mu.Unlock()
+	s.mu.Unlock()
 
-	err := c.slots.acquire(f)
+	came := slots.acquire(&f.flightContext, &f.turn)
 
-	c.mu.Lock()
+	s.mu.Lock()
 	l.queue = nil
 	close(queue)
 	wanted := !f.ended && l.waiting == 0
-	late := false
+	tooLong := false
 	switch {
-	case err == nil && wanted:
-		f.holding = true
-	case err == nil:
-		c.slots.release()
+	case came && wanted:
+		f.turn.holding = true
+	case came:
+		slots.release()
 	case wanted:
-		late = true
-		c.stats.Overloads++
-		f.settle(*new(V), errQueueWait)
+		tooLong = true
+		s.stats.Overloads++
+		f.settle(*new(V), &OverloadedError{f.key, QueueWait})
 	}
-	c.mu.Unlock()
-	if late {
-		f.land()
+	s.mu.Unlock()
+	if tooLong {
+		f.wake()
 	}
 }

@@ -160,7 +160,7 @@ func TestFlightThatIsOverHasNoSlot(t *testing.T) {
 
 func TestNestedCallsLendTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := courier.New[int, int](courier.WithMaxConcurrent(1))
+		c := courier.New[int, int](courier.WithMaxConcurrent(1), courier.WithTimeout(0))
 		var running, most atomic.Int32
 		var fib func(ctx context.Context, n int) (int, error)
 		fib = func(ctx context.Context, n int) (int, error) {

@@ -10,34 +10,56 @@ type Stats struct {
 	Panics         uint64 // functions and children that panicked
 	Goexits        uint64 // functions and children that called runtime.Goexit
 	Timeouts       uint64 // flights that ended with ErrTimeout
+	Late           uint64 // flights that let a caller down: a deadline passed while it waited
 	Deserted       uint64 // flights cancelled because their last caller left
 	Deadlocks      uint64 // calls that got a DeadlockError
-	Overloads      uint64 // calls and flights that got ErrOverloaded
+	Overloads      uint64 // calls and flights that got an *OverloadedError
 	BackedOff      uint64 // calls that got a BackoffError
 	AbandonedTotal uint64 // flights that were ever in Abandoned
 
 	// Present state.
 
 	InFlight  int // flights under way
-	Waiting   int // callers who wait for one
+	Waiting   int // callers who wait for one, but for those with low priority
 	Abandoned int // flights that are over but whose goroutines still run
 }
 
-// Stats returns a consistent snapshot. It takes the courier's lock for a
-// moment.
+// Stats returns a snapshot. It takes the locks of the courier's shards one after
+// the other, each for a moment: the numbers of one key agree.
 func (c *Courier[K, V]) Stats() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stats
+	var sum Stats
+	for s := range c.shards {
+		s.mu.Lock()
+		sum.add(&s.stats)
+		s.mu.Unlock()
+	}
+	return sum
 }
 
-// count notes how a goroutine ended. c.mu is held.
-func (c *Courier[K, V]) count(how ending) {
+func (s *Stats) add(t *Stats) {
+	s.Started += t.Started
+	s.Joined += t.Joined
+	s.Panics += t.Panics
+	s.Goexits += t.Goexits
+	s.Timeouts += t.Timeouts
+	s.Late += t.Late
+	s.Deserted += t.Deserted
+	s.Deadlocks += t.Deadlocks
+	s.Overloads += t.Overloads
+	s.BackedOff += t.BackedOff
+	s.AbandonedTotal += t.AbandonedTotal
+	s.InFlight += t.InFlight
+	s.Waiting += t.Waiting
+	s.Abandoned += t.Abandoned
+}
+
+// count notes how a goroutine ended. s.mu is held.
+func (s *shard[K, V]) count(how ending) {
 	switch how {
 	case panicked:
-		c.stats.Panics++
+		s.stats.Panics++
 	case exited:
-		c.stats.Goexits++
+		s.stats.Goexits++
 	case returned:
 	}
 }

@@ -1,0 +1,336 @@
+package courier_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// An origin counts the calls of its fetch function.
+type origin struct {
+	mu            sync.Mutex
+	running, most int
+	starts        []time.Duration // since begin
+	begin         time.Time
+}
+
+func (o *origin) enter() (call int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.begin.IsZero() {
+		o.begin = time.Now()
+	}
+	o.starts = append(o.starts, time.Since(o.begin))
+	o.running++
+	o.most = max(o.most, o.running)
+	return len(o.starts)
+}
+
+func (o *origin) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.running--
+}
+
+// startsWithin returns how many calls began from and before, since the first.
+func (o *origin) startsWithin(from, before time.Duration) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, at := range o.starts {
+		if at >= from && at < before {
+			n++
+		}
+	}
+	return n
+}
+
+// arrive has ten callers a second call do for as long as d, each with a deadline of
+// within, and returns what each got, in the order of their coming.
+func arrive(d, within time.Duration, do func(context.Context) error) []error {
+	const every = 100 * time.Millisecond
+	errs := make([]error, d/every)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), within)
+			defer cancel()
+			errs[i] = do(ctx)
+		})
+		time.Sleep(every)
+	}
+	wg.Wait()
+	return errs
+}
+
+// The first call of a hot key hangs, the others would answer at once. With the
+// options as they come the key serves again after the first deadline.
+func TestHangOfAHotKey(t *testing.T) {
+	for name, heeds := range map[string]bool{"deaf to its context": false, "heeds its context": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := courier.New[string, int]()
+				release := make(chan struct{})
+				var o origin
+				errs := arrive(time.Minute, 950*time.Millisecond, func(ctx context.Context) error {
+					_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) {
+						if o.enter() > 1 {
+							return 7, nil
+						}
+						if heeds {
+							<-ctx.Done()
+						} else {
+							<-release
+						}
+						return 0, ctx.Err()
+					})
+					return err
+				})
+				for i, err := range errs {
+					if i < 10 { // came before the first deadline
+						assert.ErrorIs(t, err, context.DeadlineExceeded)
+					} else {
+						require.NoError(t, err, "caller %d", i)
+					}
+				}
+				assert.Equal(t, time.Second, o.starts[1])
+				assert.EqualValues(t, 1, c.Stats().Late)
+				close(release)
+				synctest.Wait()
+				still(t, c.Stats())
+			})
+		})
+	}
+}
+
+// Nothing that hung keeps callers out, however often the key has worked since.
+func TestFreshFlightIsJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int]()
+		release := make(chan struct{})
+		patient := callers(t, c, 1, "key", 0, deaf(release))
+		assert.ErrorIs(t, callers(t, c, 1, "key", time.Second, nil).one().err, context.DeadlineExceeded)
+		fresh := callers(t, c, 5, "key", 0, sleeps(time.Second))
+		for _, o := range fresh.wait() {
+			assert.Equal(t, outcome{value: 7, shared: true, after: time.Second}, o)
+		}
+		assert.Equal(t, 1, c.Stats().InFlight, "the late one goes on for those who wait for it")
+		close(release)
+		assert.Equal(t, -1, patient.one().value)
+		synctest.Wait()
+		still(t, c.Stats())
+	})
+}
+
+// An origin that is merely slower than its callers is not asked over and over,
+// and whoever waits for long enough gets the value.
+func TestOriginSlowerThanItsCallers(t *testing.T) {
+	for name, heeds := range map[string]bool{"deaf to its context": false, "heeds its context": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := courier.New[string, int]()
+				var o origin
+				fetch := func(ctx context.Context) (int, error) {
+					o.enter()
+					defer o.leave()
+					if !heeds {
+						time.Sleep(5 * time.Second)
+						return 7, nil
+					}
+					select {
+					case <-time.After(5 * time.Second):
+						return 7, nil
+					case <-ctx.Done():
+						return 0, ctx.Err()
+					}
+				}
+				var patient sync.WaitGroup
+				for i := range 30 {
+					patient.Go(func() {
+						time.Sleep(time.Duration(i) * 3700 * time.Millisecond)
+						ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
+						defer cancel()
+						v, _, err := c.Do(ctx, "key", fetch)
+						assert.NoError(t, err, "a caller who came after %v", time.Duration(i)*3700*time.Millisecond)
+						assert.Equal(t, 7, v)
+					})
+				}
+				arrive(2*time.Minute, time.Second, func(ctx context.Context) error {
+					_, _, err := c.Do(ctx, "key", fetch)
+					return err
+				})
+				patient.Wait()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				still(t, c.Stats())
+				t.Log("starts", o.starts)
+				assert.LessOrEqual(t, o.most, 2, "calls at a time")
+				const part = 30 * time.Second
+				before := o.startsWithin(0, part)
+				for from := part; from < 2*time.Minute; from += part {
+					now := o.startsWithin(from, from+part)
+					assert.LessOrEqual(t, now, before, "fewer and fewer starts")
+					before = now
+				}
+				assert.LessOrEqual(t, before, 6, "one after the other in the end")
+			})
+		})
+	}
+}
+
+// A success that let nobody down ends the rest.
+func TestRestStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int]()
+		hang := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }
+		patient := func() { callers(t, c, 1, "key", 25*time.Second, hang) }
+		late := func() {
+			t.Helper()
+			assert.ErrorIs(t, callers(t, c, 1, "key", time.Second, hang).one().err, context.DeadlineExceeded)
+		}
+		for range 3 {
+			patient()
+			late()
+			started := c.Stats().Started
+			patient() // at once
+			assert.Equal(t, started+1, c.Stats().Started)
+			late()
+			patient() // it rests
+			assert.Equal(t, started+1, c.Stats().Started)
+			time.Sleep(4 * time.Second) // two run
+			works(t, c, "key")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		still(t, c.Stats())
+	})
+}
+
+// The user went away: that says nothing about the flight.
+func TestCancellationIsNoLateness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int]()
+		h := callers(t, c, 1, "key", 0, sleeps(10*time.Second))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		_, _, err := c.Do(ctx, "key", nil)
+		assert.ErrorIs(t, err, context.Canceled)
+		joined := callers(t, c, 1, "key", 0, nil)
+		assert.Equal(t, 10*time.Second, h.one().after)
+		assert.Equal(t, 9*time.Second, joined.one().after)
+		assert.Zero(t, c.Stats().Late)
+	})
+}
+
+// A flight that waits for its turn is not late: a fresh one would wait longer.
+func TestQueuedFlightIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int](courier.WithMaxConcurrent(1))
+		callers(t, c, 1, "holder", 0, sleeps(3*time.Second))
+		patient := callers(t, c, 1, "key", 0, value(7))
+		callers(t, c, 1, "key", time.Second, nil).wait()
+		callers(t, c, 1, "key", time.Second, nil).wait()
+		assert.Equal(t, outcome{value: 7, shared: true, after: 3 * time.Second}, patient.one())
+		assert.EqualValues(t, 2, c.Stats().Started)
+	})
+}
+
+// A key that hangs behind another one, in a nested call, is found as well.
+func TestHangInANestedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outer, inner := courier.New[string, int](), courier.New[string, int]()
+		release := make(chan struct{})
+		var o origin
+		errs := arrive(time.Minute, 950*time.Millisecond, func(ctx context.Context) error {
+			_, _, err := outer.Do(ctx, "outer", func(ctx context.Context) (int, error) {
+				v, _, err := inner.Do(ctx, "inner", func(context.Context) (int, error) {
+					if o.enter() == 1 {
+						<-release
+					}
+					return 7, nil
+				})
+				return v, err
+			})
+			return err
+		})
+		for i, err := range errs[20:] {
+			require.NoError(t, err, "caller %d", 20+i)
+		}
+		close(release)
+		synctest.Wait()
+		still(t, inner.Stats())
+	})
+}
+
+// Another process says that it has waited in vain.
+func TestLateAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int]()
+		release := make(chan struct{})
+		stuck := callers(t, c, 1, "key", 0, deaf(release))
+		time.Sleep(time.Second)
+
+		// It has seen an older flight than the one there is.
+		young, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		_, _, err := c.Do(courier.ContextWithLateAge(context.WithoutCancel(young), 3*time.Second), "other", value(1))
+		require.NoError(t, err)
+		go func() {
+			_, _, err := c.Do(courier.ContextWithLateAge(t.Context(), 3*time.Second), "key", nil)
+			assert.NoError(t, err)
+		}()
+		synctest.Wait()
+		assert.EqualValues(t, 1, c.Stats().Joined)
+
+		ctx := courier.ContextWithLateAge(t.Context(), time.Second)
+		v, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) {
+			assert.Equal(t, time.Second, courier.LateAge(ctx), "it is passed on")
+			assert.Zero(t, courier.LateAge(courier.Detach(ctx)))
+			return 7, nil
+		})
+		assert.NoError(t, err)
+		assert.Equal(t, 7, v)
+		close(release)
+		stuck.wait()
+		synctest.Wait()
+		still(t, c.Stats())
+	})
+}
+
+// If all that is tried hangs, tries get fewer, and never end.
+func TestKeyThatHangsForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int]()
+		release := make(chan struct{})
+		healthy := time.Now().Add(time.Hour)
+		var o origin
+		errs := arrive(time.Hour+3*time.Minute, time.Second, func(ctx context.Context) error {
+			_, _, err := c.Do(ctx, "key", func(context.Context) (int, error) {
+				o.enter()
+				if time.Now().Before(healthy) {
+					<-release
+				}
+				return 7, nil
+			})
+			return err
+		})
+		starts := o.startsWithin(0, time.Hour)
+		t.Log("starts", starts)
+		assert.Less(t, starts, 100)
+		assert.NoError(t, errs[len(errs)-1])
+		first := 0
+		for ; errs[first] != nil; first++ {
+		}
+		served := time.Duration(first) * 100 * time.Millisecond
+		assert.Less(t, served-time.Hour, 2*time.Minute, "after it was healthy again")
+		close(release)
+		synctest.Wait()
+		still(t, c.Stats())
+	})
+}

@@ -1,0 +1,112 @@
+package courier
+
+import (
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// A table holds a courier's shards. A courier makes it when it is used first, so
+// that its zero value works.
+type table[K comparable, V any] struct {
+	seed   maphash.Seed
+	shards []shard[K, V] // a power of two
+}
+
+// A shard holds the flights of a part of the keys, so that fetches of other keys
+// seldom wait for its lock.
+type shard[K comparable, V any] struct {
+	courier *Courier[K, V]
+
+	// tracked is the number of keys that Forget would have something to do
+	// for. It is written with mu held and read without, so that Forget costs
+	// one load while nothing is under way.
+	tracked atomic.Int64
+
+	// mu guards everything below, and the mutable fields of every flight of
+	// the shard. With mu held these may be taken: the locks of slots, of
+	// stuckInAll and of signal. No two shards' locks are held together, and
+	// never one with a flight's lock of the wait-for graph.
+	mu       sync.Mutex
+	flights  flights[K, V]              // live flights that own their key
+	detached map[*flight[K, V]]struct{} // live flights that own no key any more
+	limited  deadlines[K, V]            // live flights with a time-out
+	history  history[K]
+	stuck    map[K]*stuckKey // keys with functions that are stuck
+	busy     int             // flights with a goroutine still running
+	closed   bool
+	stats    Stats
+
+	_ [64]byte // keeps the next shard's tracked and mu off this one's cache lines
+}
+
+// shardOf returns the shard of key, and its hash. A key that does not equal itself
+// may not even be hashable ({NaN, a slice}), and is never looked for.
+func (c *Courier[K, V]) shardOf(key K, equalsItself bool) (s *shard[K, V], hash uint64) {
+	t := c.table.Load()
+	if t == nil {
+		t = c.makeTable()
+	}
+	if !equalsItself {
+		return &t.shards[0], 0
+	}
+	hash = maphash.Comparable(t.seed, key)
+	return &t.shards[hash&uint64(len(t.shards)-1)], hash
+}
+
+// makeTable makes the courier's table, unless somebody else has done so.
+func (c *Courier[K, V]) makeTable() *table[K, V] {
+	n := 1
+	for n < 2*runtime.GOMAXPROCS(0) {
+		n *= 2
+	}
+	t := &table[K, V]{seed: maphash.MakeSeed(), shards: make([]shard[K, V], n)}
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.courier = c
+		s.history.init(&c.cfg, n)
+	}
+	if c.table.CompareAndSwap(nil, t) {
+		return t
+	}
+	return c.table.Load()
+}
+
+// shards yields each of the courier's shards.
+func (c *Courier[K, V]) shards(yield func(*shard[K, V]) bool) {
+	t := c.table.Load()
+	if t == nil {
+		t = c.makeTable()
+	}
+	for i := range t.shards {
+		if !yield(&t.shards[i]) {
+			return
+		}
+	}
+}
+
+// own makes f the flight of its key. s.mu is held.
+func (s *shard[K, V]) own(f *flight[K, V]) {
+	s.flights.put(f)
+	s.track()
+}
+
+// disown takes the key from f. s.mu is held.
+func (s *shard[K, V]) disown(f *flight[K, V]) {
+	f.owns = false
+	s.flights.remove(f)
+}
+
+// setDetached files a live flight that owns no key. s.mu is held.
+func (s *shard[K, V]) setDetached(f *flight[K, V]) {
+	if s.detached == nil {
+		s.detached = make(map[*flight[K, V]]struct{})
+	}
+	s.detached[f] = struct{}{}
+}
+
+// track updates tracked after a change of flights or history. s.mu is held.
+func (s *shard[K, V]) track() {
+	s.tracked.Store(int64(s.flights.n + s.history.failing()))
+}
