@@ -46,6 +46,7 @@ var metrics = []snapshotprom.Metric[snapshot]{
 	counter("flights_total", "Flights started.", func(s snapshot) uint64 { return s.Courier.Started }),
 	counter("flights_joined_total", "Callers who joined a flight of somebody else.", func(s snapshot) uint64 { return s.Courier.Joined }),
 	counter("flights_timed_out_total", "Flights that ended because their time was up.", func(s snapshot) uint64 { return s.Courier.Timeouts }),
+	counter("flights_late_total", "Flights that let a caller down: its deadline passed while it waited.", func(s snapshot) uint64 { return s.Courier.Late }),
 	counter("flights_deserted_total", "Flights cancelled because their last caller left.", func(s snapshot) uint64 { return s.Courier.Deserted }),
 	counter("goexits_total", "Fetch functions and children that called runtime.Goexit.", func(s snapshot) uint64 { return s.Courier.Goexits }),
 	counter("deadlocks_total", "Calls that would have waited for themselves.", func(s snapshot) uint64 { return s.Courier.Deadlocks }),

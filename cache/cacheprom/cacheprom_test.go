@@ -45,7 +45,7 @@ func TestNames(t *testing.T) {
 		"load_panics_total": s.Panics, "refreshes_total": s.Refreshes, "evictions_total": s.Evictions,
 		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
 		"flights_total": s.Courier.Started, "flights_joined_total": s.Courier.Joined,
-		"flights_timed_out_total": s.Courier.Timeouts, "flights_deserted_total": s.Courier.Deserted,
+		"flights_timed_out_total": s.Courier.Timeouts, "flights_late_total": s.Courier.Late, "flights_deserted_total": s.Courier.Deserted,
 		"goexits_total": s.Courier.Goexits, "deadlocks_total": s.Courier.Deadlocks,
 		"overloads_total": s.Courier.Overloads, "backed_off_total": s.Courier.BackedOff,
 		"functions_abandoned_total": s.Courier.AbandonedTotal,

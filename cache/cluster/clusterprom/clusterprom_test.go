@@ -32,14 +32,14 @@ func TestAllIsShown(t *testing.T) {
 	}
 	for _, store := range []string{"Owned.Courier.", "Copies.Courier."} { // for those: cacheprom over Stats().Owned
 		for _, field := range []string{
-			"Started", "Joined", "Panics", "Goexits", "Timeouts", "Deserted", "Deadlocks", "Overloads", "BackedOff",
+			"Started", "Joined", "Panics", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff",
 			"AbandonedTotal", "InFlight",
 		} {
 			leftOut = append(leftOut, store+field)
 		}
 	}
 	for _, field := range []string{
-		"Started", "Joined", "Goexits", "Timeouts", "Deserted", "Deadlocks", "Overloads", "BackedOff", "AbandonedTotal", "InFlight",
+		"Started", "Joined", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff", "AbandonedTotal", "InFlight",
 		"Waiting", // callers who wait for one wait in Copies, too
 	} {
 		leftOut = append(leftOut, "Local."+field)

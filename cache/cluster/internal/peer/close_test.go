@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -10,7 +11,7 @@ import (
 
 // waits is a Backend that is at work until it is told, or its context ends.
 func waits() (b backend, begun, end chan struct{}) {
-	begun, end = make(chan struct{}), make(chan struct{})
+	begun, end = make(chan struct{}, 100), make(chan struct{})
 	return backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
 		begun <- struct{}{}
 		select {
@@ -32,9 +33,12 @@ func TestServerClose(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- n.server.Close(t.Context()) }()
 	require.Eventually(t, func() bool {
-		_, err := n.fetch(t.Context(), "k")
+		// A request that came before Close did is waited for like the first.
+		ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests/20)
+		defer cancel()
+		_, err := n.fetch(ctx, "k")
 		var u *UnavailableError
-		return assert.ErrorAs(t, err, &u) && u.Reason == Closing
+		return errors.As(err, &u) && u.Reason == Closing
 	}, patienceOfTests, patienceOfTests/10)
 	require.Empty(t, closed, "it waits")
 	close(end)
