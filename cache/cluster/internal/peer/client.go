@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/snowfence/snowfence/courier"
 )
 
 // An Address is where one run of a node is reached.
@@ -47,7 +49,7 @@ func NewClient(c Config, rt http.RoundTripper) *Client {
 //
 // The error is a *MisplacedError, a *LoadError, an *UnavailableError, or the cause of ctx if that has ended.
 func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte) (Value, error) {
-	a, err := c.ask(ctx, to, fetchEndpoint, encodeFetch(key, after), c.config.MaxValue)
+	a, err := c.ask(ctx, to, fetchEndpoint, encodeFetch(key, after, courier.LateAge(ctx)), c.config.MaxValue)
 	if err != nil {
 		return Value{}, err
 	}

@@ -9,8 +9,8 @@
 //	<prefix>/v1/fetch      a key, and what deletes the answer must not be older than
 //	<prefix>/v1/deletes    a message about deletes, answered by another one
 //
-// The body of the first is the length of the deletes as a uvarint, the deletes, and the key as it is; that of the
-// second is the message. A key is thus any bytes, and is never part of a path or header. These headers must be there,
+// The body of the first is how late the asker's last request for the key is (courier.LateAge) in milliseconds and the
+// length of the deletes, as uvarints, the deletes, and the key as it is; that of the second is the message. A key is thus any bytes, and is never part of a path or header. These headers must be there,
 // once each:
 //
 //	Snowfence-Protocol   1

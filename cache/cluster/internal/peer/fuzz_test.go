@@ -9,17 +9,19 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // Whatever body a stranger sends, the Backend gets a key and deletes that make it up exactly, or nothing.
 func FuzzFetchBody(f *testing.F) {
-	f.Add([]byte("\x00key"))
-	f.Add([]byte("\x03idskey"))
+	f.Add([]byte("\x00\x00key"))
+	f.Add([]byte("\x00\x03idskey"))
+	f.Add([]byte("\xe8\x07\x03idskey"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		const maxKey, maxAfter = 64, 32
-		key, after, err := decodeFetch(body, maxKey, maxAfter)
+		key, after, late, err := decodeFetch(body, maxKey, maxAfter)
 		if err != nil {
 			require.Empty(t, key)
 			require.Nil(t, after)
@@ -28,8 +30,10 @@ func FuzzFetchBody(f *testing.F) {
 		require.LessOrEqual(t, len(key), maxKey)
 		require.LessOrEqual(t, len(after), maxAfter)
 		require.True(t, bytes.HasSuffix(body, append(bytes.Clone(after), key...)))
-		k, a, err := decodeFetch(encodeFetch(key, after), maxKey, maxAfter)
+		require.GreaterOrEqual(t, late, time.Duration(0))
+		k, a, l, err := decodeFetch(encodeFetch(key, after, late), maxKey, maxAfter)
 		require.NoError(t, err)
+		require.Equal(t, late, l)
 		require.Equal(t, key, k)
 		require.Equal(t, after, a)
 	})

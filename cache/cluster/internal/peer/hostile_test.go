@@ -175,7 +175,7 @@ func TestOversizedRequests(t *testing.T) {
 			return res.StatusCode, res.Body.Close()
 		}
 		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB).header
-		status, err := send(-1, strings.NewReader("\x00k"), h)
+		status, err := send(-1, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusLengthRequired, status)
 
@@ -186,11 +186,11 @@ func TestOversizedRequests(t *testing.T) {
 
 		huge := h.Clone()
 		huge.Set(headerNode, strings.Repeat("n", 2<<20))
-		status, err = send(2, strings.NewReader("\x00k"), huge)
+		status, err = send(3, strings.NewReader("\x00\x00k"), huge)
 		if err == nil {
 			assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status)
 		}
-		status, err = send(2, strings.NewReader("\x00k"), h)
+		status, err = send(3, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err, "and what is right passes")
 		assert.Equal(t, http.StatusOK, status)
 	}

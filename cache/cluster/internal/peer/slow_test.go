@@ -52,7 +52,7 @@ func TestAskerThatDoesNotRead(t *testing.T) {
 		require.NoError(t, err)
 		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB).header
 		r := (&http.Request{
-			Method: http.MethodPost, URL: u, Header: h, ContentLength: 2, Body: io.NopCloser(strings.NewReader("\x00k")),
+			Method: http.MethodPost, URL: u, Header: h, ContentLength: 3, Body: io.NopCloser(strings.NewReader("\x00\x00k")),
 		}).WithContext(t.Context())
 		res, err := rt.RoundTrip(r)
 		require.NoError(t, err)
@@ -145,9 +145,9 @@ func TestDeadlinesDoNotStay(t *testing.T) {
 // byHand is a request for a value as it goes over HTTP/1.
 func byHand() string {
 	var b strings.Builder
-	b.WriteString("POST /v1/fetch HTTP/1.1\r\nHost: b\r\nContent-Length: 2\r\n")
+	b.WriteString("POST /v1/fetch HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n")
 	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB).header {
 		fmt.Fprintf(&b, "%s: %s\r\n", name, values[0])
 	}
-	return b.String() + "\r\n\x00k"
+	return b.String() + "\r\n\x00\x00k"
 }

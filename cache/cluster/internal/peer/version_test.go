@@ -105,7 +105,7 @@ func TestDifferentLimits(t *testing.T) {
 	}{
 		{101, 0, "key of 101 bytes: want at most 100"},
 		{0, 101, "list of deletes of 101 bytes: want at most 100"},
-		{10000, 0, "body of 10001 bytes: want at most 210"},
+		{10000, 0, "body of 10002 bytes: want at most 220"},
 	} {
 		for range 2 * tooOften {
 			_, err := n.client.Fetch(t.Context(), n.to, string(pattern(c.key)), pattern(c.after))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -36,7 +37,7 @@ const (
 
 // Bounds that are not options.
 const (
-	maxPrefix  = 10      // of the body of a request, before what it is made of
+	maxPrefix  = 20      // of the body of a request, before what it is made of
 	maxName    = 1 << 10 // bytes of a node's name
 	maxText    = 4 << 10 // of a message
 	maxStack   = 16 << 10
@@ -207,27 +208,34 @@ func cutPart(from []byte) (part, rest []byte, ok bool) {
 	return from[w:end:end], from[end:], true
 }
 
-// encodeFetch makes the body of a request for key: what after stands for, and then the key as it is.
-func encodeFetch(key string, after []byte) []byte {
-	return append(appendPart(make([]byte, 0, binary.MaxVarintLen32+len(after)+len(key)), after), key...)
+// encodeFetch makes the body of a request for key: how late the asker's last one is (see courier.LateAge), in
+// milliseconds, what after stands for, and then the key as it is.
+func encodeFetch(key string, after []byte, late time.Duration) []byte {
+	body := make([]byte, 0, binary.MaxVarintLen64+binary.MaxVarintLen32+len(after)+len(key))
+	body = binary.AppendUvarint(body, uint64(max(late, 0).Milliseconds())) //nolint:gosec // not negative
+	return append(appendPart(body, after), key...)
 }
 
 var errFrame = errors.New("the body is not one of this protocol")
 
-func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, err error) {
-	after, rest, ok := cutPart(body)
+func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, late time.Duration, err error) {
+	ms, n := binary.Uvarint(body)
+	if n <= 0 || ms > math.MaxInt64/uint64(time.Millisecond) {
+		return "", nil, 0, errFrame
+	}
+	after, rest, ok := cutPart(body[n:])
 	switch {
 	case !ok:
-		return "", nil, errFrame
+		return "", nil, 0, errFrame
 	case len(rest) > maxKey:
-		return "", nil, &SizeError{What: "key", Size: int64(len(rest)), Max: int64(maxKey)}
+		return "", nil, 0, &SizeError{What: "key", Size: int64(len(rest)), Max: int64(maxKey)}
 	case len(after) > maxAfter:
-		return "", nil, &SizeError{What: "list of deletes", Size: int64(len(after)), Max: int64(maxAfter)}
+		return "", nil, 0, &SizeError{What: "list of deletes", Size: int64(len(after)), Max: int64(maxAfter)}
 	}
 	if len(after) == 0 {
 		after = nil
 	}
-	return string(rest), after, nil
+	return string(rest), after, time.Duration(ms) * time.Millisecond, nil //nolint:gosec // compared above
 }
 
 var errTooLong = errors.New("more bytes than were announced")

@@ -154,7 +154,7 @@ func (w *work) authenticate(e endpoint, body []byte) *refusal {
 
 func (w *work) fetch(ctx context.Context, body []byte) {
 	c := &w.server.config
-	key, after, err := decodeFetch(body, c.MaxKey, c.MaxMessage)
+	key, after, late, err := decodeFetch(body, c.MaxKey, c.MaxMessage)
 	var size *SizeError
 	switch {
 	case errors.As(err, &size):
@@ -163,6 +163,9 @@ func (w *work) fetch(ctx context.Context, body []byte) {
 	case err != nil:
 		w.refuse(refuse(malformed, err.Error()))
 		return
+	}
+	if late > 0 { // callers of the asker waited in vain: what hangs may hang here
+		ctx = courier.ContextWithLateAge(ctx, late)
 	}
 	v, err := w.server.backend.Fetch(ctx, w.head.node, key, after)
 	var elsewhere *MisplacedError

@@ -1,0 +1,60 @@
+package cluster_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+)
+
+// A hot key whose first load hangs serves again, on whatever node callers ask: the one that asks tells the owner that its
+// callers have waited in vain.
+func TestHangOfAHotKey(t *testing.T) {
+	for name, ownership := range map[string]cluster.Ownership{"key": cluster.ByKey, "slot": cluster.BySlot, "ring": cluster.ByRing} {
+		t.Run(name, func(t *testing.T) {
+			var from origin
+			hanging, release := make(chan struct{}), make(chan struct{})
+			from.set(func(_ context.Context, _ string, n int) (string, error) {
+				if n == 1 {
+					close(hanging)
+					<-release
+				}
+				return "value", nil
+			})
+			nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+				if o.Ownership = ownership; ownership == cluster.BySlot {
+					o.Slots = 16
+				}
+			})
+			defer close(release)
+			// Somebody waits for as long as it takes, on both nodes, so that no flight is given up.
+			patient, leave := context.WithCancel(t.Context())
+			done := make(chan struct{}, len(nodes))
+			for _, n := range nodes {
+				go func() {
+					_, _ = n.Fetch(patient, "hot")
+					done <- struct{}{}
+				}()
+			}
+			defer func() { leave(); <-done; <-done }()
+			<-hanging
+			for _, n := range nodes {
+				require.Eventually(t, func() bool {
+					s := n.Stats()
+					return s.Owned.Courier.Waiting+s.Copies.Courier.Waiting > 0
+				}, 10*time.Second, time.Millisecond)
+			}
+			for _, n := range nodes {
+				require.Eventually(t, func() bool {
+					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+					defer cancel()
+					v, err := n.Fetch(ctx, "hot")
+					return err == nil && v == "value"
+				}, 20*time.Second, time.Millisecond, "node %s", n.name)
+			}
+		})
+	}
+}
