@@ -1,0 +1,47 @@
+package cache_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+// BenchmarkWhileALoadRuns has all cores set keys, or miss keys of their own, while one slow load runs: nothing that they do
+// may wait for a lock that all keys share.
+func BenchmarkWhileALoadRuns(b *testing.B) {
+	c, err := cache.New(cache.Options[int, int]{Capacity: 1 << 16})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	loading := make(chan struct{})
+	release := make(chan struct{})
+	go func() {
+		_, _ = c.Fetch(context.Background(), -1, func(context.Context, int) (int, error) {
+			close(loading)
+			<-release
+			return 0, nil
+		})
+	}()
+	<-loading
+	defer close(release)
+	var first atomic.Int64
+	each := func(b *testing.B, op func(key int)) {
+		b.RunParallel(func(pb *testing.PB) {
+			for key := int(first.Add(1e9)); pb.Next(); key++ { // keys that nobody else has
+				op(key)
+			}
+		})
+	}
+	b.Run("Set", func(b *testing.B) { each(b, func(key int) { c.Set(key%(1<<15), key) }) })
+	b.Run("miss", func(b *testing.B) {
+		load := func(_ context.Context, key int) (int, error) { return key, nil }
+		each(b, func(key int) {
+			if _, err := c.Fetch(context.Background(), key, load); err != nil {
+				b.Error(err)
+			}
+		})
+	})
+}
