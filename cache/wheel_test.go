@@ -117,3 +117,15 @@ func TestWheelMoves(t *testing.T) {
 	// From the highest level to one of the lowest, and from there to due.
 	require.InDelta(t, 2*n/10, calls, 2)
 }
+
+// Ticks from 2^31 on, which a process reaches after 26 days, are as good as others where an int has 32 bits.
+func TestWheelLate(t *testing.T) {
+	var w wheel[int, int]
+	now := int64(1<<31) << tickBits
+	w.advance(now, 0)
+	e := timedAt(now + 3<<tickBits)
+	w.add(e)
+	require.NoError(t, w.audit())
+	require.Nil(t, w.expired(now))
+	require.Same(t, e, w.expired(e.expiry()))
+}
