@@ -208,12 +208,12 @@ func TestClusterPlan(t *testing.T) {
 	want := peerload.Config{
 		Nodes: 5, Ownerships: []peerload.Ownership{peerload.ByRing, peerload.ByKey}, Duration: 20 * time.Second, Rate: 12.5, Keys: 11, Zipf: 1.2, Size: 99,
 		TTL: 3 * time.Second, Capacity: 77, CopyTTL: -1, PeerTimeout: 300 * time.Millisecond, Deadline: 4 * time.Second,
-		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Pause, Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
+		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Split, Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
 	}
 	assert.Equal(t, want, plan(
 		"--nodes", "5", "--ownership", "ring,key", "--duration", "20s", "--rate", "12.5", "--keys", "11", "--zipf", "1.2", "--size", "99", "--ttl", "3s",
 		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s", "--origin-latency", "5ms", "--origin-errors", "0.25",
-		"--disturb", "pause", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
+		"--disturb", "split", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
 	assert.Equal(t, []peerload.Ownership{peerload.ByKey, peerload.BySlot, peerload.ByRing, peerload.None}, plan("--ownership", "all").Ownerships)
 
 	// The window keeps its place in a longer run, unless it was given.

@@ -3,7 +3,7 @@ package peerload
 import (
 	"context"
 	"errors"
-	"syscall"
+	"os"
 	"time"
 )
 
@@ -41,11 +41,11 @@ func (r *run) disturb(ctx context.Context) error {
 		}
 	case Pause:
 		r.strike(victims...)
-		if err := r.signal(syscall.SIGSTOP, victims); err != nil {
+		if err := r.signal(stopSignal, victims); err != nil {
 			return err
 		}
 		slept := sleep(ctx, time.Until(end))
-		if err := errors.Join(slept, r.signal(syscall.SIGCONT, victims)); err != nil {
+		if err := errors.Join(slept, r.signal(continueSignal, victims)); err != nil {
 			return err
 		}
 	case Split:
@@ -121,7 +121,7 @@ func (r *run) split(victims []int) error {
 	return nil
 }
 
-func (r *run) signal(s syscall.Signal, victims []int) error {
+func (r *run) signal(s os.Signal, victims []int) error {
 	for _, i := range victims {
 		if err := r.nodes[i].signal(s); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -152,7 +153,7 @@ func TestValidate(t *testing.T) {
 		"start: 0s: want at least 1s, to know what it was like before":                               func(c *Config) { c.Disturb, c.Start = Kill, 0 },
 		"end: 5s: want later than start (5s)":                                                        func(c *Config) { c.Disturb, c.End = Kill, 5*time.Second },
 		"end: 20s: want at most duration (15s)":                                                      func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
-		"victims: 3: want at least 1, fewer than nodes":                                              func(c *Config) { c.Disturb, c.Victims = Pause, 3 },
+		"victims: 3: want at least 1, fewer than nodes":                                              func(c *Config) { c.Disturb, c.Victims = Restart, 3 },
 		"nodes: 1: want at least 2 for --disturb rolling":                                            func(c *Config) { c.Disturb, c.Nodes = Rolling, 1 },
 		"nodes: 1: want at least 2 for --disturb split":                                              func(c *Config) { c.Disturb, c.Nodes = Split, 1 },
 		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow or origin-fail": func(c *Config) { c.Disturb = "rain" },
@@ -167,6 +168,19 @@ func TestValidate(t *testing.T) {
 	}
 	_, err := Execute(t.Context(), DefaultConfig())
 	require.EqualError(t, err, "peerload: no command for the nodes' processes")
+}
+
+// A pause is refused before any work where processes can't be paused.
+func TestNoPause(t *testing.T) {
+	defer func(s os.Signal) { stopSignal = s }(stopSignal)
+	stopSignal = nil
+	c := DefaultConfig()
+	c.Disturb = Pause
+	err := c.Validate()
+	require.EqualError(t, err, "disturb: pause: want another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
+	require.ErrorAs(t, err, new(*FieldError))
+	_, again := Execute(t.Context(), c)
+	require.Equal(t, err, again, "before any work")
 }
 
 // What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all works again.

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -54,7 +54,8 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	}
 	ready := make(chan nodeReport, 1)
 	go p.read(stdout, ready) // ends with the process, for which kill and leave wait
-	if err = p.send(c); err == nil {
+	sent := p.send(c)
+	if err = sent; err == nil {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		select {
@@ -70,6 +71,9 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 		}
 	}
 	p.kill()
+	if sent != nil { // it has ended already: all that it wrote is there now
+		err = fmt.Errorf("%w: %s", sent, p.noise)
+	}
 	return nil, err
 }
 
@@ -103,8 +107,10 @@ func (p *process) send(line any) error {
 	}
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	_, err = p.stdin.Write(append(b, '\n'))
-	return err
+	if _, err = p.stdin.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("node %s: %w", p.name, err)
+	}
+	return nil
 }
 
 // seen returns the last report.
@@ -114,10 +120,10 @@ func (p *process) seen() nodeReport {
 	return p.last
 }
 
-func (p *process) signal(s syscall.Signal) error {
+func (p *process) signal(s os.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = s == syscall.SIGSTOP
+	p.stopped = s == stopSignal
 	return p.cmd.Process.Signal(s)
 }
 

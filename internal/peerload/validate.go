@@ -3,6 +3,7 @@ package peerload
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -59,6 +60,8 @@ func (c Config) Validate() error {
 	check(c.OriginLatency >= 0, "origin-latency", c.OriginLatency, "0 or more")
 	check(c.OriginErrors >= 0 && c.OriginErrors <= 1, "origin-errors", c.OriginErrors, "a share from 0 to 1")
 	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb, "none, kill, restart, pause, split, rolling, origin-slow or origin-fail")
+	check(c.Disturb != Pause || stopSignal != nil, "disturb", c.Disturb,
+		"another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
 	if c.Disturb != Calm {
 		check(c.Start >= time.Second, "start", c.Start, "at least 1s, to know what it was like before")
 		check(c.End > c.Start, "end", c.End, fmt.Sprintf("later than start (%v)", c.Start))
