@@ -1,6 +1,7 @@
 package peerload
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -160,10 +161,7 @@ var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "p
 func (x *Run) errorList() string {
 	all := x.kinds()
 	names := slices.SortedFunc(maps.Keys(all), func(a, b string) int {
-		if all[a] != all[b] {
-			return int(min(all[b], 1<<62)) - int(min(all[a], 1<<62)) //nolint:gosec // bounded
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(cmp.Compare(all[b], all[a]), strings.Compare(a, b))
 	})
 	for i, name := range names {
 		word := name

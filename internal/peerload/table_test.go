@@ -27,6 +27,12 @@ func TestTable(t *testing.T) {
 	assert.Equal(t, golden, tableText(t, c, r))
 }
 
+// Errors are listed by their number, also by one that an int of 32 bits can't hold.
+func TestErrorList(t *testing.T) {
+	x := Run{During: Phase{Errors: map[string]uint64{"few": 1, "most": 1 << 32, "as few": 1}}}
+	require.Equal(t, "4,294,967,296 most, 1 as few, 1 few", x.errorList())
+}
+
 func TestTableOfOneRun(t *testing.T) {
 	c, r := sampleRuns()
 	c.Ownerships, r.Runs = c.Ownerships[:1], r.Runs[:1]
