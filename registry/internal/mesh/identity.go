@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -100,7 +101,7 @@ func decodeMeta(b []byte) (i Identity, incarnation uint64, err error) {
 	ok := true
 	number := func() uint64 {
 		v, n := binary.Uvarint(b)
-		if n <= 0 || v > 1<<31 {
+		if n <= 0 || v > math.MaxInt32 { // an int may have 32 bits
 			ok = false
 			return 0
 		}

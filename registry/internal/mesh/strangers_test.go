@@ -198,6 +198,7 @@ func FuzzDecodeMeta(f *testing.F) {
 	f.Add(encodeMeta(identity, 7))
 	f.Add(encodeMeta(Identity{}, 0))
 	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0, 0}) // 2^31 partitions
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, incarnation, err := decodeMeta(b)
 		if err != nil {
