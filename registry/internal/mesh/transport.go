@@ -84,7 +84,7 @@ func listen(ip string, port int) (*memberlist.NetTransport, error) {
 		}
 	}
 	addr := net.JoinHostPort(ip, strconv.Itoa(port))
-	if strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) { // memberlist keeps only the text
+	if strings.Contains(err.Error(), errInUse.Error()) { // memberlist keeps only the text
 		return nil, fmt.Errorf("mesh: can't listen on %s: %w: is another node running here?", addr, syscall.EADDRINUSE)
 	}
 	return nil, fmt.Errorf("mesh: can't listen on %s: %w", addr, err)
