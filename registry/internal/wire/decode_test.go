@@ -304,6 +304,14 @@ func TestAllocations(t *testing.T) {
 
 // cost returns how many bytes decoding b allocates, whether it succeeds or not.
 func cost(b []byte) uint64 {
+	least := uint64(math.MaxUint64)
+	for range 5 { // whatever else runs in the process counts, too
+		least = min(least, costOnce(b))
+	}
+	return least
+}
+
+func costOnce(b []byte) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f, err := wire.Decode(b, wire.Limits{})
