@@ -31,8 +31,8 @@ type line struct {
 type Totals struct {
 	Hits     int     `json:"hits,omitempty"`
 	Gets     int     `json:"gets,omitempty"`
-	Ops      int     `json:"ops,omitempty"`
-	Due      int     `json:"due,omitempty"`         // operations that were to be done
+	Ops      int64   `json:"ops,omitempty"`
+	Due      int64   `json:"due,omitempty"`         // operations that were to be done
 	PauseP99 float64 `json:"pause_p99_s,omitempty"` // of the pauses of collections
 
 	// What a collection found in use once the store was full.
@@ -170,12 +170,12 @@ func (c *cell) traffic(d time.Duration, op func()) {
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	began := time.Now()
-	done := 0
+	done := int64(0)
 	for {
 		passed := min(time.Since(began), d)
-		due := int(passed.Seconds() * float64(c.job.Rate))
+		due := int64(passed.Seconds() * float64(c.job.Rate))
 		// Who is late catches up only a little at a time, to see the clock.
-		for range min(due-done, c.job.Rate/20+1) {
+		for range min(due-done, int64(c.job.Rate/20+1)) {
 			op()
 			done++
 		}
@@ -185,7 +185,7 @@ func (c *cell) traffic(d time.Duration, op func()) {
 		<-ticker.C
 	}
 	c.totals.Ops += done
-	c.totals.Due += int(d.Seconds() * float64(c.job.Rate))
+	c.totals.Due += int64(d.Seconds() * float64(c.job.Rate))
 }
 
 // sample looks at the process now and then, and once more when it is to stop.
