@@ -62,6 +62,9 @@ func (c *testCluster) oneLoad(when string) {
 
 // TestStopped stops an owner with SIGSTOP: it keeps its connections, but says nothing.
 func TestStopped(t *testing.T) {
+	if stopSignal == nil {
+		t.Skip(errNoPause)
+	}
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
 		const owner = 1

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -36,6 +37,7 @@ var (
 	errEnded     = errors.New("the process has ended")
 	errSilent    = errors.New("the process does not answer")
 	errDuplicate = errors.New("the name is taken")
+	errNoPause   = fmt.Errorf("pausing a process needs SIGSTOP, which %s lacks", runtime.GOOS)
 )
 
 // startProcess runs the test binary again, as a node, and waits until it is open.
@@ -182,17 +184,20 @@ func (p *process) kill() {
 
 // pause stops the process with SIGSTOP, resume lets it go on.
 func (p *process) pause() error {
+	if stopSignal == nil {
+		return errNoPause
+	}
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
-	return p.cmd.Process.Signal(syscall.SIGSTOP)
+	return p.cmd.Process.Signal(stopSignal)
 }
 
 func (p *process) resume() error {
 	p.mu.Lock()
 	p.stopped = false
 	p.mu.Unlock()
-	return p.cmd.Process.Signal(syscall.SIGCONT)
+	return p.cmd.Process.Signal(continueSignal)
 }
 
 // A queue writes commands to a process without making those wait who put them, as a stopped process reads nothing.

@@ -1,0 +1,11 @@
+//go:build unix
+
+package clustertest
+
+import (
+	"os"
+	"syscall"
+)
+
+// stopSignal halts a process and continueSignal lets it go on; nil where the system has no such signals.
+var stopSignal, continueSignal os.Signal = syscall.SIGSTOP, syscall.SIGCONT
