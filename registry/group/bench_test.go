@@ -55,7 +55,7 @@ func BenchmarkMembers(b *testing.B) {
 func BenchmarkParseList(b *testing.B) {
 	var members []Member
 	for i := range 1000 {
-		members = append(members, Member{ID: uint64(1e18 + 3*i), Time: at(int64(1e18+1e6*i), 0), Meta: benchMeta}) //nolint:gosec // positive
+		members = append(members, Member{ID: 1e18 + 3*uint64(i), Time: at(1e18+1e6*int64(i), 0), Meta: benchMeta}) //nolint:gosec // positive
 	}
 	list := appendList(nil, members)
 	b.ReportMetric(float64(len(list))/1000, "bytes/member")

@@ -12,7 +12,7 @@ import (
 // higher incarnation, and raise their own above that; they must not raise it to the same number, as the others
 // would take one run's records for the other's. (Worlds meet this by chance, once in some thousands.)
 func TestTwoRunsApart(t *testing.T) {
-	const before = 5_000_000_000
+	const before uint64 = 5_000_000_000
 	raised := make(map[uint64]uint64)
 	for run := uint64(1); run <= 50; run++ {
 		p := replica.New(replica.Config{Self: "na", Incarnation: 1_000_000_000 + run*7919, Clock: hlc.New(time.Second), Seed: run})
