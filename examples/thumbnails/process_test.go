@@ -52,7 +52,7 @@ func startProcess(t *testing.T, program, secret string, args ...string) *process
 
 func build(t *testing.T) (program string) {
 	t.Helper()
-	program = filepath.Join(t.TempDir(), "thumbnails")
+	program = filepath.Join(t.TempDir(), "thumbnails.exe") // Windows runs no other
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
 	return program
