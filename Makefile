@@ -25,7 +25,8 @@ SOAK_SEED    ?= 0
 # browser gets what needs no sockets. The cores are tested with 32 bits, too.
 PLATFORMS ?= windows/amd64 darwin/arm64 freebsd/amd64 linux/386
 BROWSER   := ./partition ./courier ./cache ./cache/internal/...
-CORES     := $(BROWSER) ./registry $(addprefix ./registry/internal/,explore feed hlc replica sim wire)
+CORES     := $(BROWSER) ./registry \
+	$(addprefix ./registry/internal/,explore feed hlc replica sim wire)
 
 # benchmarks/ is a module of its own, so that its dependencies stay out of ours.
 NESTED := $(wildcard benchmarks/go.mod)
@@ -74,7 +75,7 @@ endif
 
 # A failure to start the empty test is the machine's, any other one the project's.
 .PHONY: portable
-portable: ## Build and vet for other systems and 32 bit, and test the cores as linux/386 if it runs here
+portable: ## Build and vet for other systems and 32 bit; test the cores as linux/386
 	@export CGO_ENABLED=0; \
 	check() { echo "portable: $$GOOS/$$GOARCH, $$PWD: $$*"; $(GO) build "$$@"; $(GO) vet "$$@"; }; \
 	for p in $(PLATFORMS); do \
@@ -85,7 +86,7 @@ portable: ## Build and vet for other systems and 32 bit, and test the cores as l
 	export GOOS=js GOARCH=wasm; check $(BROWSER); \
 	export GOOS=linux GOARCH=386; \
 	out=$$($(GO) test -count 1 -run '^$$' ./registry/internal/hlc 2>&1) || case $$out in \
-		*fork/exec*) echo "portable: left out: this machine does not run the tests for linux/386"; exit 0 ;; \
+		*fork/exec*) echo "portable: this machine runs no linux/386 tests: left out"; exit 0 ;; \
 		*) printf '%s\n' "$$out" >&2; exit 1 ;; \
 	esac; \
 	$(GO) test -short -timeout $(TEST_TIMEOUT) $(CORES)

@@ -118,7 +118,8 @@ func TestWheelMoves(t *testing.T) {
 	require.InDelta(t, 2*n/10, calls, 2)
 }
 
-// Ticks from 2^31 on, which a process reaches after 26 days, are as good as others where an int has 32 bits.
+// Ticks from 2^31 on, which a process reaches after 26 days, are as good as others where an int
+// has 32 bits.
 func TestWheelLate(t *testing.T) {
 	var w wheel[int, int]
 	now := int64(1<<31) << tickBits

@@ -116,8 +116,8 @@ func (p *part) statistics() PartitionStats {
 }
 
 // What a name takes besides its record, its own bytes and its metadata: its place in the core's map and log
-// and in the map that Lookup reads; and what a registration takes with its contexts. Measured where a pointer
-// has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and lengths.
+// and in the map that Lookup reads; and what a registration takes with its contexts. Measured
+// where a pointer has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and lengths.
 const (
 	nameHeap         = 110 * pointerSize / 8
 	registrationHeap = 820 * pointerSize / 8

@@ -177,7 +177,8 @@ func TestNoPause(t *testing.T) {
 	c := DefaultConfig()
 	c.Disturb = Pause
 	err := c.Validate()
-	require.EqualError(t, err, "disturb: pause: want another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
+	require.EqualError(t, err, "disturb: pause: want another one, since pausing a process "+
+		"needs SIGSTOP, which "+runtime.GOOS+" lacks")
 	require.ErrorAs(t, err, new(*FieldError))
 	_, again := Execute(t.Context(), c)
 	require.Equal(t, err, again, "before any work")

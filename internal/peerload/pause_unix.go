@@ -7,5 +7,6 @@ import (
 	"syscall"
 )
 
-// stopSignal halts a process and continueSignal lets it go on; nil where the system has no such signals.
+// stopSignal halts a process and continueSignal lets it go on. They are nil where the system
+// has no such signals.
 var stopSignal, continueSignal os.Signal = syscall.SIGSTOP, syscall.SIGCONT

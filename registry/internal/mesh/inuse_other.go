@@ -4,5 +4,5 @@ package mesh
 
 import "syscall"
 
-// errInUse is what listening on a port that is in use fails with.
+// Listening on a port that is in use fails with errInUse.
 const errInUse = syscall.EADDRINUSE
