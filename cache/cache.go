@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"sync"
@@ -25,7 +26,7 @@ type Cache[K comparable, V any] struct {
 	capacity     int64
 	maxWeight    int64
 	weigher      func(K, V) uint32
-	onEviction   func(K, V, Reason)
+	onLeft       func(K) // of package cluster; see package hook
 
 	strict    bool // small shards follow uses at once
 	compacts  bool
@@ -48,6 +49,7 @@ type Cache[K comparable, V any] struct {
 	memory     func() memory // readMemory, but in tests
 	collected  uint64        // garbage collections that the shedder has seen; its goroutine's
 	background background
+	callbacks  callbacks[K, V]
 	counters   counters
 }
 
@@ -68,7 +70,6 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		capacity:     int64(o.Capacity),
 		maxWeight:    int64(o.MaxWeight), //nolint:gosec // validated
 		weigher:      o.Weigher,
-		onEviction:   o.OnEviction,
 		strict:       o.Policy == LRU,
 		compacts:     !o.NoCompaction,
 		shedAbove:    o.ShedAbove,
@@ -79,6 +80,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		memory:       readMemory,
 	}
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
+	c.callbacks.init(o.OnEviction, &c.counters, c.capacity, c.maxWeight)
 	c.sweeper.init(sweepEvery, c.sweepAndRest)
 	c.shedder.init(shedEvery, c.shedAndRest)
 	newPolicy := c.policies(o.Policy)
@@ -218,16 +220,18 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// closeGrace is how long Close waits for functions of the user: for fetch
+// closeGrace bounds how long Close waits for functions of the user: for fetch
 // functions to heed their contexts, and for OnEviction.
 const closeGrace = time.Second
 
 // Close removes all entries, ends the loads under way with ErrClosed and stops
-// the cache's goroutines. It waits for fetch functions for up to a second and
-// returns a *courier.ShutdownError if some run on, or another error if the
-// background sweep could not stop because OnEviction does not return. After it,
-// Get finds nothing, Set stores nothing and Fetch returns ErrClosed. A second
-// Close returns nil once the functions have ended.
+// the cache's goroutines. It waits for fetch functions and for OnEviction for up to
+// a second, and returns a *courier.ShutdownError if fetch functions run on, and a
+// *[CallbackError] if OnEviction does: what it was not called for by then is dropped.
+// After it, Get finds nothing, Set stores nothing and Fetch returns ErrClosed. A
+// second Close returns nil once the functions have ended.
+//
+// A Close within OnEviction waits for that second, since it waits for itself.
 func (c *Cache[K, V]) Close() error {
 	c.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -236,14 +240,11 @@ func (c *Cache[K, V]) Close() error {
 	c.shedder.stop()
 	c.clock.stop()
 	c.Clear()
-	err := c.courier.Shutdown(ctx)
+	loads := c.courier.Shutdown(ctx)
 	c.background.stop()
-	for _, p := range []*periodic{&c.sweeper, &c.shedder} {
-		if held := p.wait(ctx); err == nil {
-			err = held
-		}
-	}
-	return err
+	c.sweeper.wait()
+	c.shedder.wait()
+	return errors.Join(loads, c.callbacks.stop(ctx))
 }
 
 // shardOf is the shard of key, and what that knows it by: the two halves of a

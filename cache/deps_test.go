@@ -21,7 +21,8 @@ func TestDependencies(t *testing.T) {
 		module+"/cache", module+"/courier", module+"/partition").CombinedOutput()
 	require.NoError(t, err, string(out))
 	allowed := []string{
-		module + "/cache", module + "/cache/internal/evict", module + "/courier", module + "/partition",
+		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
+		module + "/courier", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
 		"golang.org/x/sync/semaphore",

@@ -1,5 +1,7 @@
 package cache
 
+import "github.com/snowfence/snowfence/cache/internal/hook"
+
 // A Reason says why an entry left the cache.
 type Reason uint8
 
@@ -30,16 +32,15 @@ func (r Reason) String() string {
 	}
 }
 
-// A departure is an entry that left, for the callback to hear of.
-type departure[K comparable, V any] struct {
-	entry  *entry[K, V]
-	reason Reason
+// departures are the entries that left while a lock was held: what is left to do
+// once it is not.
+type departures[K comparable, V any] struct {
+	left  []*entry[K, V] // for onLeft
+	start bool           // the goroutine of the callbacks
 }
 
-// departures are collected under a lock and told after it.
-type departures[K comparable, V any] []departure[K, V]
-
-// depart counts an entry that left and keeps it for the callback.
+// depart counts an entry that left and queues the notification of it. The shard of
+// e is locked; tell follows when it is not.
 func (c *Cache[K, V]) depart(e *entry[K, V], reason Reason, out *departures[K, V]) {
 	switch reason {
 	case ReasonSize:
@@ -50,33 +51,34 @@ func (c *Cache[K, V]) depart(e *entry[K, V], reason Reason, out *departures[K, V
 		c.counters.shed.Add(1)
 	case ReasonDeleted, ReasonReplaced:
 	}
-	if c.onEviction != nil {
-		*out = append(*out, departure[K, V]{e, reason})
+	if c.callbacks.call != nil && c.callbacks.put(e, reason) {
+		out.start = true
+	}
+	if c.onLeft != nil {
+		out.left = append(out.left, e)
 	}
 }
 
-// reasonFor is otherwise, unless e has expired: then that is why it left.
-func (c *Cache[K, V]) reasonFor(e *entry[K, V], otherwise Reason) Reason {
+// reasonFor returns ReasonExpired if e has expired, and fallback otherwise.
+func (c *Cache[K, V]) reasonFor(e *entry[K, V], fallback Reason) Reason {
 	if c.expired(e) {
 		return ReasonExpired
 	}
-	return otherwise
+	return fallback
 }
 
-// tell calls the callback. No lock is held.
+// tell finishes what depart began. No lock is held.
 func (c *Cache[K, V]) tell(out departures[K, V]) {
-	for _, d := range out {
-		c.tellOne(d)
+	if out.start {
+		c.callbacks.start()
+	}
+	for _, e := range out.left {
+		c.onLeft(e.key)
 	}
 }
 
-// tellOne survives a callback that panics: it must not turn a good load into a
-// failed one, nor end the process from the sweep.
-func (c *Cache[K, V]) tellOne(d departure[K, V]) {
-	defer func() {
-		if recover() != nil {
-			c.counters.callbackPanics.Add(1)
-		}
-	}()
-	c.onEviction(d.entry.key, d.entry.value, d.reason)
+func init() {
+	hook.OnLeft = func(cache, f any) { cache.(interface{ setOnLeft(f any) }).setOnLeft(f) }
 }
+
+func (c *Cache[K, V]) setOnLeft(f any) { c.onLeft = f.(func(K)) }

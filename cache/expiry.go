@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -68,24 +66,11 @@ func (p *periodic) stop() {
 	}
 }
 
-var errSweeping = errors.New("cache: OnEviction holds up the sweep")
-
-// wait blocks until the goroutine has ended, or ctx has: OnEviction runs in it
-// and may be stuck, or may be what closes the cache. stop comes first.
-func (p *periodic) wait(ctx context.Context) error {
-	if p.quit == nil {
-		return nil
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-	}
-	select {
-	case <-p.done: // both: an end beats an excuse
-		return nil
-	default:
-		return errSweeping
+// wait blocks until the goroutine has ended: no function of the user runs in it. stop
+// comes first.
+func (p *periodic) wait() {
+	if p.quit != nil {
+		<-p.done
 	}
 }
 

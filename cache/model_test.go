@@ -225,6 +225,7 @@ func (m *model) advance(t *rapid.T) {
 }
 
 func (m *model) check(t *rapid.T) {
+	synctest.Wait() // for the callbacks
 	got := contents(m.c)
 	if len(got) != len(m.live) {
 		t.Fatalf("holds %v, want %v", got, m.live)

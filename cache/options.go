@@ -24,8 +24,11 @@ type Options[K comparable, V any] struct {
 	// is not stored (but given to those who fetched it). 0 means no bound.
 	MaxWeight uint64
 
-	// Weigher is called once for each value to be stored, without locks. Needed
-	// with, and only with, MaxWeight.
+	// Weigher returns the weight of a value that is to be stored. It is called once
+	// for each, without locks: in the caller's goroutine by Set, and as a part of the
+	// load by Fetch, so that its time counts for the load's time-out and its panic is
+	// an error of the load. It should be quick and must not change value. Needed with,
+	// and only with, MaxWeight.
 	Weigher func(key K, value V) uint32
 
 	// TTL is how long an entry lives unless SetTTL or StoreFor says otherwise.
@@ -66,11 +69,21 @@ type Options[K comparable, V any] struct {
 	// that it always is.
 	ClockError time.Duration
 
-	// OnEviction is called after an entry left, with the reason. It runs
-	// without locks, in the goroutine that caused it (a caller's, a load's or
-	// the sweep's), so it may use the cache but should be quick. Its panics are
-	// recovered and counted in Stats. It must not call runtime.Goexit, which
-	// would end that goroutine.
+	// OnEviction is called for each entry that left the cache, with the reason. It
+	// runs apart from whatever caused it, in a goroutine of the cache, one call at a
+	// time, in the order in which the entries of a key left. So it may be slow, hang
+	// or use the cache, and delays nobody but the calls after it. Panics and
+	// runtime.Goexit are survived and counted in Stats.
+	//
+	// As many entries may wait for their call as the cache may hold, or 16,384 if that
+	// is more, and with MaxWeight as much weight as that; there is no call for what
+	// leaves beyond that, but Stats.CallbacksDropped counts it. So a callback must keep
+	// up: one that hangs keeps alive as much as the cache holds at most.
+	//
+	// A value that left with ReasonReplaced may be the very one that took its place:
+	// the values of two calls of Set are not compared. A callback that puts back what
+	// was evicted makes the cache evict something else, and so is called again and
+	// again until Close.
 	OnEviction func(key K, value V, reason Reason)
 
 	// Courier configures how fetch functions run: time-outs, limits, back-off

@@ -42,6 +42,7 @@ var metrics = []snapshotprom.Metric[snapshot]{
 	counter("shed_total", "Entries that had to go because memory ran short.", func(s snapshot) uint64 { return s.Shed }),
 	counter("rejected_total", "Values that were too heavy to be stored.", func(s snapshot) uint64 { return s.Rejected }),
 	counter("callback_panics_total", "Panics of OnEviction.", func(s snapshot) uint64 { return s.CallbackPanics }),
+	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.", func(s snapshot) uint64 { return s.CallbacksDropped }),
 
 	counter("flights_total", "Flights started.", func(s snapshot) uint64 { return s.Courier.Started }),
 	counter("flights_joined_total", "Callers who joined a flight of somebody else.", func(s snapshot) uint64 { return s.Courier.Joined }),

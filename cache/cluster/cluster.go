@@ -17,6 +17,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/deletes"
 	"github.com/snowfence/snowfence/cache/cluster/internal/ownership"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -86,18 +87,14 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 // openStores makes the caches of own entries and of copies.
 func (c *Cache[V]) openStores() (err error) {
 	own := c.o.Cache
-	told := own.OnEviction
-	own.OnEviction = func(key string, value V, reason cache.Reason) {
-		if reason != cache.ReasonReplaced {
-			c.units.Left(key)
-		}
-		if told != nil {
-			told(key, value, reason)
-		}
-	}
 	if c.owned, err = cache.New(own); err != nil {
 		return err
 	}
+	hook.OnLeft(c.owned, func(key string) {
+		if !c.kept(key) {
+			c.units.Left(key)
+		}
+	})
 	c.copies, err = cache.New(cache.Options[string, V]{
 		Capacity: c.o.CopyCapacity, MaxWeight: c.o.CopyWeight, Weigher: own.Weigher,
 		TTL: own.TTL, TTLJitter: own.TTLJitter,

@@ -94,6 +94,7 @@ var cacheMetrics = []metric{
 	counter("refreshes_total", "Loads of own entries that were started in the background.", func(s stats) uint64 { return s.Owned.Refreshes }),
 	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics + s.Local.Panics }),
 	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Owned.CallbackPanics }),
+	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.", func(s stats) uint64 { return s.Owned.CallbacksDropped }),
 	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Owned.Courier.Waiting + s.Copies.Courier.Waiting }),
 	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int {
 		return s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned + s.Local.Abandoned

@@ -28,7 +28,7 @@ func TestAllIsShown(t *testing.T) {
 		// Counted by the cluster's cache, too.
 		"Owned.Hits", "Owned.Misses", "Owned.Loads", "Owned.LoadErrors", "Copies.Hits", "Copies.Misses",
 		// Copies are not loaded, but asked for, and OnEviction is not called for them.
-		"Copies.Loads", "Copies.LoadErrors", "Copies.Panics", "Copies.Refreshes", "Copies.CallbackPanics",
+		"Copies.Loads", "Copies.LoadErrors", "Copies.Panics", "Copies.Refreshes", "Copies.CallbackPanics", "Copies.CallbacksDropped",
 	}
 	for _, store := range []string{"Owned.Courier.", "Copies.Courier."} { // for those: cacheprom over Stats().Owned
 		for _, field := range []string{
@@ -60,6 +60,7 @@ func TestValues(t *testing.T) {
 		"local_loads_total": float64(s.LocalLoads), "local_rejected_total": float64(s.LocalRejected),
 		"load_panics_total": float64(s.Owned.Panics + s.Local.Panics), "refreshes_total": float64(s.Owned.Refreshes),
 		"callback_panics_total":                   float64(s.Owned.CallbackPanics),
+		"callbacks_dropped_total":                 float64(s.Owned.CallbacksDropped),
 		"asked_total":                             float64(s.Asked),
 		"ask_failures_total reason=silent":        float64(s.AskFailures.Silent),
 		"ask_failures_total reason=unreachable":   float64(s.AskFailures.Unreachable),

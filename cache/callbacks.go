@@ -1,0 +1,182 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+const (
+	// minCallbacks is how many notifications may wait at least, however small the
+	// cache is: a loop of Set fills a queue faster than a goroutine starts.
+	minCallbacks = 16_384
+
+	// callbackBatch bounds how many notifications are copied when their queue
+	// grows, since a shard is locked meanwhile.
+	callbackBatch = 256
+)
+
+// callbacks calls OnEviction in a goroutine of its own, which starts when there is
+// something to do and ends when there is nothing left.
+//
+// Notifications are queued while the entry's shard is locked, so that those of one
+// key are in the order in which its entries left. What waits keeps no more alive
+// than the cache may hold itself.
+type callbacks[K comparable, V any] struct {
+	call     func(K, V, Reason) // nil: nothing is queued
+	counters *counters
+	most     int   // waiting notifications; 0: no bound but heaviest
+	heaviest int64 // sum of their weights; 0: no bound
+
+	mu      sync.Mutex // guards the following; nothing is waited for while it is held
+	queue   [][]notification[K, V]
+	waiting int
+	weight  int64
+	running bool
+	closed  bool
+	idle    chan struct{} // made by stop if the goroutine runs; closed when it ends
+}
+
+type notification[K comparable, V any] struct {
+	entry  *entry[K, V]
+	reason Reason
+}
+
+// weight is what n counts towards the bound on weight.
+func (n notification[K, V]) weight() int64 { return max(1, int64(n.entry.Weight)) }
+
+// init sets what to call and the bounds of a cache of that capacity and weight. It
+// comes before all else.
+func (q *callbacks[K, V]) init(call func(K, V, Reason), counters *counters, capacity, maxWeight int64) {
+	q.call, q.counters, q.heaviest = call, counters, maxWeight
+	if capacity > 0 {
+		q.most = max(minCallbacks, int(capacity))
+	}
+}
+
+// put queues a notification, or counts it as dropped. It reports whether start is
+// needed. The shard of e is locked.
+func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
+	n := notification[K, V]{e, reason}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.waiting > 0 && (q.most > 0 && q.waiting >= q.most ||
+		q.heaviest > 0 && q.weight+n.weight() > q.heaviest) {
+		q.counters.callbacksDropped.Add(1)
+		return false
+	}
+	last := len(q.queue) - 1
+	if last < 0 || len(q.queue[last]) == callbackBatch {
+		q.queue = append(q.queue, nil)
+		last++
+	}
+	q.queue[last] = append(q.queue[last], n)
+	q.waiting++
+	q.weight += n.weight()
+	return !q.running
+}
+
+// start starts the goroutine, if it is needed.
+func (q *callbacks[K, V]) start() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting > 0 && !q.running {
+		q.running = true
+		go q.run()
+	}
+}
+
+func (q *callbacks[K, V]) run() {
+	done := false
+	defer func() {
+		if !done { // the callback called runtime.Goexit
+			q.counters.callbackPanics.Add(1)
+			go q.run()
+		}
+	}()
+	for n, ok := q.take(); ok; n, ok = q.take() {
+		q.deliver(n)
+	}
+	done = true
+}
+
+// take removes the oldest notification. If there is none the goroutine counts as
+// ended.
+func (q *callbacks[K, V]) take() (n notification[K, V], ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting == 0 {
+		q.queue, q.running = nil, false
+		if q.idle != nil {
+			close(q.idle)
+			q.idle = nil
+		}
+		return n, false
+	}
+	first := q.queue[0]
+	n, first[0] = first[0], notification[K, V]{}
+	if q.queue[0] = first[1:]; len(first) == 1 {
+		q.queue[0] = nil
+		q.queue = q.queue[1:]
+	}
+	q.waiting--
+	q.weight -= n.weight()
+	return n, true
+}
+
+// deliver calls the callback and survives its panic, which must not end the
+// process.
+func (q *callbacks[K, V]) deliver(n notification[K, V]) {
+	defer func() {
+		if recover() != nil {
+			q.counters.callbackPanics.Add(1)
+		}
+	}()
+	q.call(n.entry.key, n.entry.value, n.reason)
+}
+
+// stop lets nothing be queued any more and waits until all is delivered. If ctx
+// ends first it drops what still waits and returns a *CallbackError.
+func (q *callbacks[K, V]) stop(ctx context.Context) error {
+	q.mu.Lock()
+	q.closed = true
+	if q.waiting > 0 && !q.running {
+		q.running = true // before whoever queued it has
+		go q.run()
+	}
+	if !q.running {
+		q.mu.Unlock()
+		return nil
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.running { // both: an end beats an excuse
+		return nil
+	}
+	err := &CallbackError{Dropped: q.waiting}
+	q.counters.callbacksDropped.Add(uint64(q.waiting)) //nolint:gosec // not negative
+	q.queue, q.waiting, q.weight = nil, 0, 0
+	return err
+}
+
+// A CallbackError is returned by Close if OnEviction is still running when Close's
+// time is up.
+type CallbackError struct {
+	// Dropped is the number of entries that OnEviction will not be called for.
+	Dropped int
+}
+
+// Error describes the CallbackError in one line.
+func (e *CallbackError) Error() string {
+	return fmt.Sprintf("cache: OnEviction is still running: %d notifications were dropped", e.Dropped)
+}
