@@ -1,11 +1,11 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
 	"iter"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,14 +43,14 @@ type Cache[K comparable, V any] struct {
 	count  atomic.Int64
 	weight atomic.Int64
 
-	closed     atomic.Bool
-	sweeper    periodic
-	shedder    periodic
-	memory     func() memory // readMemory, but in tests
-	collected  uint64        // garbage collections that the shedder has seen; its goroutine's
-	background background
-	callbacks  callbacks[K, V]
-	counters   counters
+	closed    atomic.Bool
+	sweeper   periodic
+	shedder   periodic
+	memory    func() memory // readMemory, but in tests
+	collected uint64        // garbage collections that the shedder has seen; its goroutine's
+	refresher refresher[K, V]
+	callbacks callbacks[K, V]
+	counters  counters
 }
 
 // New makes a Cache. The error is an *[OptionError] that names the field and
@@ -64,7 +64,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	o = o.withDefaults()
 	c := &Cache[K, V]{
-		ttl:          o.TTL,
+		ttl:          cmp.Or(o.TTL, Forever),
 		jitter:       o.TTLJitter,
 		refreshAfter: o.RefreshAfter,
 		capacity:     int64(o.Capacity),
@@ -155,8 +155,9 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 		c.Delete(key)
 		return
 	}
+	ttl = cmp.Or(ttl, Forever)
 	s, hash := c.shardOf(key)
-	c.store(s, hash, key, value, ttl, nil)
+	c.store(s, hash, key, value, c.weigh(key, value), ttl, nil)
 	c.courier.Forget(key)
 }
 
@@ -241,7 +242,7 @@ func (c *Cache[K, V]) Close() error {
 	c.clock.stop()
 	c.Clear()
 	loads := c.courier.Shutdown(ctx)
-	c.background.stop()
+	c.refresher.stop()
 	c.sweeper.wait()
 	c.shedder.wait()
 	return errors.Join(loads, c.callbacks.stop(ctx))
@@ -252,30 +253,4 @@ func (c *Cache[K, V]) Close() error {
 func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 	h := maphash.Comparable(c.seed, key)
 	return &c.shards[h>>32&uint64(len(c.shards)-1)], uint32(h) & hashMask //nolint:gosec // the lower half
-}
-
-// background owns the goroutines that refresh entries.
-type background struct {
-	mu     sync.Mutex // guards closed, and wg.Add against wg.Wait
-	closed bool
-	wg     sync.WaitGroup
-}
-
-// run calls f in a new goroutine, unless stop was called.
-func (b *background) run(f func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false
-	}
-	b.wg.Go(f)
-	return true
-}
-
-// stop waits for all goroutines and lets none start any more.
-func (b *background) stop() {
-	b.mu.Lock()
-	b.closed = true
-	b.mu.Unlock()
-	b.wg.Wait()
 }

@@ -238,7 +238,7 @@ func TestBooksUnderConcurrency(t *testing.T) {
 							return 0, errLoad
 						}
 						if k%10 == 1 {
-							cache.NoStore(ctx)
+							cache.StoreFor(ctx, 0)
 						}
 						return k, nil
 					})

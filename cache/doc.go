@@ -40,8 +40,12 @@
 // stored, and who comes later does not join the older flight. Errors are not
 // cached, unless the courier is told to with courier.WithBackoff.
 //
-// A fetch function may say how its result is to be kept, with [StoreFor] and
-// [NoStore].
+// A fetch function may say how long its result is to be kept, or that it is not, with
+// [StoreFor].
+//
+// With Options.RefreshAfter an entry that is asked for is loaded anew before it
+// expires, behind the back of whoever asks. Such a load yields to those that callers
+// wait for, and 128 run at a time.
 //
 // # Leaving
 //

@@ -31,7 +31,7 @@ type timedEntry[K comparable, V any] struct {
 
 type refreshedEntry[K comparable, V any] struct {
 	timedEntry[K, V]
-	refresh atomic.Int64 // when Fetch should load it anew; never: not
+	refresh atomic.Int64 // when Fetch should load it anew; never: not, or it is under way
 }
 
 // What an entry is part of, in the bits of its Hash that are not the hash's.
@@ -74,14 +74,15 @@ func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 	return expires != never && c.clock.roughly() >= expires
 }
 
-// newEntry makes an entry that expires after ttl, less a random part of it.
+// newEntry makes an entry that expires after ttl, less a random part of it; Forever:
+// it does not expire.
 func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl time.Duration) *entry[K, V] {
-	if ttl == 0 && c.refreshAfter == 0 {
+	if ttl == Forever && c.refreshAfter == 0 {
 		return &entry[K, V]{evict.Node{Hash: hash, Weight: weight}, key, value}
 	}
 	now := c.clock.now()
 	expires := int64(never)
-	if ttl > 0 {
+	if ttl != Forever {
 		if c.jitter > 0 {
 			ttl -= time.Duration(c.jitter * rand.Float64() * float64(ttl)) //nolint:gosec // no secret
 		}
@@ -94,7 +95,7 @@ func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl t
 	}
 	e := &refreshedEntry[K, V]{}
 	e.Hash, e.Weight, e.key, e.value, e.expires = hash|refreshed, weight, key, value, expires
-	e.refresh.Store(later(now, c.refreshAfter))
+	e.refresh.Store(c.refreshMark(now))
 	return &e.entry
 }
 

@@ -84,7 +84,7 @@ func TestReasons(t *testing.T) {
 		}, []left{{"a", 1, cache.ReasonExpired}}},
 		{"never stored", func(c *cache.Cache[string, int]) {
 			_, _ = c.Fetch(context.Background(), "a", func(ctx context.Context, _ string) (int, error) {
-				cache.NoStore(ctx)
+				cache.StoreFor(ctx, 0)
 				return 1, nil
 			})
 		}, nil},

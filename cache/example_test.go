@@ -116,7 +116,7 @@ func ExampleStoreFor() {
 		age, ok := strings.CutPrefix(res.Header.Get("Cache-Control"), "max-age=")
 		seconds, err := strconv.Atoi(age)
 		if !ok || err != nil || res.StatusCode != http.StatusOK {
-			cache.NoStore(ctx)
+			cache.StoreFor(ctx, 0)
 		} else {
 			cache.StoreFor(ctx, time.Duration(seconds)*time.Second)
 		}

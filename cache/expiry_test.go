@@ -52,19 +52,17 @@ func TestTTL(t *testing.T) {
 		{"SetTTL of a nanosecond", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, 1) }, 1},
 		{"SetTTL 0", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, 0) }, 0},
 		{"SetTTL negative", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, -1) }, -1},
-		{"SetTTL beyond the clock's end", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, math.MaxInt64) }, 0},
+		{"SetTTL Forever", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, cache.Forever) }, 0},
+		{"SetTTL beyond the clock's end", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, cache.Forever-1) }, 0},
 		{"StoreFor", func(c *cache.Cache[string, int]) { fetch(c, keep(time.Second)) }, time.Second},
-		{"StoreFor 0", func(c *cache.Cache[string, int]) { fetch(c, keep(0)) }, 0},
+		{"StoreFor 0", func(c *cache.Cache[string, int]) { fetch(c, keep(0)) }, -1},
 		{"StoreFor negative", func(c *cache.Cache[string, int]) { fetch(c, keep(-time.Second)) }, -1},
-		{"NoStore", func(c *cache.Cache[string, int]) {
-			fetch(c, func(ctx context.Context, _ string) (int, error) {
-				cache.NoStore(ctx)
-				return 1, nil
-			})
-		}, -1},
+		{"StoreFor the least", func(c *cache.Cache[string, int]) { fetch(c, keep(math.MinInt64)) }, -1},
+		{"StoreFor Forever", func(c *cache.Cache[string, int]) { fetch(c, keep(cache.Forever)) }, 0},
+		{"StoreFor nearly Forever", func(c *cache.Cache[string, int]) { fetch(c, keep(cache.Forever-1)) }, 0},
 		{"the last word counts", func(c *cache.Cache[string, int]) {
 			fetch(c, func(ctx context.Context, _ string) (int, error) {
-				cache.NoStore(ctx)
+				cache.StoreFor(ctx, 0)
 				derived, cancel := context.WithCancel(ctx)
 				cancel()
 				cache.StoreFor(derived, time.Second)
@@ -98,6 +96,17 @@ func TestTTL(t *testing.T) {
 			})
 		})
 	}
+	t.Run("jitter", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCache(t, cache.Options[string, int]{TTL: cache.Forever, TTLJitter: 1})
+			for range 100 {
+				c.Set("k", 1)
+				time.Sleep(10 * time.Hour)
+				_, ok := c.Get("k")
+				require.True(t, ok, "nothing is taken off what does not end")
+			}
+		})
+	})
 	t.Run("none", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCache(t, cache.Options[string, int]{})
@@ -113,7 +122,6 @@ func TestTTL(t *testing.T) {
 
 func TestStoreForOutsideOfALoad(t *testing.T) {
 	require.False(t, cache.StoreFor(t.Context(), time.Second))
-	require.False(t, cache.NoStore(t.Context()))
 }
 
 // Fetch loads anew what has expired, even before the sweep came by.

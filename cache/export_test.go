@@ -9,10 +9,12 @@ import (
 // What tests of the package's surface need from inside.
 
 const (
-	SweepEvery  time.Duration = sweepEvery
-	SweepAgain  time.Duration = sweepAgain
-	SweepBudget               = sweepBudget
-	StrictBelow               = strictBelow
+	SweepEvery      time.Duration = sweepEvery
+	SweepAgain      time.Duration = sweepAgain
+	SweepBudget                   = sweepBudget
+	StrictBelow                   = strictBelow
+	MaxRefreshes                  = maxRefreshes
+	MaxRefreshQueue               = maxRefreshQueue
 )
 
 // Sweep is one tick of the background sweep.

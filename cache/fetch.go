@@ -2,9 +2,9 @@ package cache
 
 import (
 	"context"
+	"math"
 	"time"
-
-	"github.com/snowfence/snowfence/courier"
+	"unsafe"
 )
 
 // Fetch returns the value stored for key or, if there is none, what fetch
@@ -28,23 +28,42 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 		return e.value, nil
 	}
 	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
-		return c.load(ctx, key, nil, fetch)
+		s, hash := c.shardOf(key)
+		l := c.newLoad(hash, key)
+		if e := c.begin(s, l); e != nil {
+			return e.value, nil // stored between the caller's miss and the flight
+		}
+		return c.load(ctx, s, l, fetch)
 	})
 	return v, err
 }
 
-// load is what a flight runs. stale is the entry that it is to replace, or nil.
-func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch func(context.Context, K) (V, error)) (v V, err error) {
-	s, hash := c.shardOf(key)
-	l := &load[K]{loadContext: loadContext{Context: ctx}, key: key, hash: hash}
+func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K] {
+	l := &load[K]{key: key, hash: hash}
 	l.keep.Store(int64(c.ttl))
-	if e := c.begin(s, l, stale); e != nil {
-		return e.value, nil // stored between the caller's miss and the flight
+	return l
+}
+
+// begin registers l as the load whose result may be stored for its key, or returns
+// the live entry that makes it needless.
+func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K]) *entry[K, V] {
+	if !equalsItself(l.key) {
+		return nil
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.index.find(l.hash, l.key); e != nil && !c.expired(e) {
+		return e
+	}
+	s.loads.put(l)
+	return nil
+}
+
+// load calls fetch in the flight ctx and stores what it returns, if l is still
+// registered then. s is the shard of l.
+func (c *Cache[K, V]) load(ctx context.Context, s *shard[K, V], l *load[K], fetch func(context.Context, K) (V, error)) (v V, err error) {
 	c.counters.loads.Add(1)
-	if stale != nil {
-		c.counters.refreshes.Add(1)
-	}
+	l.ctx = ctx
 	open := true
 	defer func() { // also after a panic or Goexit of fetch
 		if open {
@@ -52,41 +71,47 @@ func (c *Cache[K, V]) load(ctx context.Context, key K, stale *entry[K, V], fetch
 			s.finish(l)
 		}
 	}()
-	v, err = fetch(l, key)
-	if err != nil || ctx.Err() != nil {
-		// Past its end a flight has no say: its callers have been told otherwise.
+	v, err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
+	if err != nil {
 		return v, err
 	}
-	if keep := l.keep.Load(); keep >= 0 {
-		c.store(s, hash, key, v, time.Duration(keep), l) // ends the registration, too
-	} else {
-		s.finish(l)
+	keep := time.Duration(l.keep.Load())
+	var weight uint32
+	if keep > 0 {
+		weight = c.weigh(l.key, v)
+	}
+	if ctx.Err() != nil {
+		// Past its end a flight has no say: its callers have been told otherwise.
+		return v, nil
 	}
 	open = false
+	if keep > 0 {
+		c.store(s, l.hash, l.key, v, weight, keep, l) // ends the registration, too
+	} else {
+		c.discard(s, l)
+	}
 	return v, nil
 }
 
-// begin registers l as the load whose result may be stored for key, or returns
-// the live entry that makes it needless. A refresh whose entry has left
-// meanwhile runs for those who joined it, but is not registered: it must not
-// bring back what was deleted after the Fetch that set it off.
-func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K], stale *entry[K, V]) *entry[K, V] {
+// discard unregisters l, whose result is not to be stored. What it was to replace is
+// outdated and goes.
+func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
 	if !equalsItself(l.key) {
-		return nil
+		return
 	}
+	var out departures[K, V]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.index.find(l.hash, l.key)
-	if e != nil && e != stale && !c.expired(e) {
-		return e
+	if s.loads.has(l) {
+		s.loads.remove(l.hash, l.key)
+		if e := s.index.find(l.hash, l.key); e != nil {
+			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
+		}
 	}
-	if stale == nil || e == stale {
-		s.loads.put(l)
-	}
-	return nil
+	s.mu.Unlock()
+	c.tell(out)
 }
 
-// finish removes l, if it is still there.
+// finish unregisters l, if it is registered.
 func (s *shard[K, V]) finish(l *load[K]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,56 +120,32 @@ func (s *shard[K, V]) finish(l *load[K]) {
 	}
 }
 
-// refresh loads e's key in the background if e is due. Whoever moves the mark
-// first starts the load; it has until the mark comes up again, so that a stuck
-// one is given up and followed by another.
-func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error)) {
-	mark := &e.refreshed().refresh
-	due := mark.Load()
-	now := c.clock.roughly()
-	if now < due || !mark.CompareAndSwap(due, later(now, c.refreshAfter)) {
-		return
-	}
-	c.background.run(func() {
-		if s, hash := c.shardOf(e.key); s.index.find(hash, e.key) != e {
-			return // replaced or deleted before this goroutine began
-		}
-		ctx, cancel := context.WithTimeout(courier.Detach(ctx), c.refreshAfter)
-		defer cancel()
-		// The outcome is in the cache, and in Stats if it is a failure.
-		_, _, _ = c.courier.Do(ctx, e.key, func(ctx context.Context) (V, error) {
-			return c.load(ctx, e.key, e, fetch)
-		})
-	})
-}
+// Forever is the TTL of an entry that does not expire, but stays until it is evicted.
+const Forever time.Duration = math.MaxInt64
 
-// StoreFor is called by a fetch function, with the context it was given, to
-// have its result stored for ttl instead of the cache's TTL: for example as
-// long as an HTTP response's max-age says. As with SetTTL, 0 means until it is
-// evicted, and the options' TTLJitter is taken off; a negative ttl means
-// [NoStore]. The last call before the function returns counts. StoreFor reports
-// whether ctx belongs to a load; otherwise it does nothing.
+// StoreFor is called by a fetch function, with the context it was given, to have
+// its result stored for ttl instead of the cache's TTL: for example as long as an
+// HTTP response's max-age says. If ttl is 0 or less the result is given to those who
+// wait for it but not stored, and if the load was to refresh an entry, that entry
+// goes: it is outdated. [Forever] means until it is evicted. The options' TTLJitter
+// is taken off as usual. The last call before the function returns counts. StoreFor
+// reports whether ctx belongs to a load; otherwise it does nothing.
 func StoreFor(ctx context.Context, ttl time.Duration) bool {
-	l, ok := ctx.Value(loadKey{}).(*loadContext)
+	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if ok {
 		l.keep.Store(int64(ttl))
 	}
 	return ok
 }
 
-// NoStore is called by a fetch function, with the context it was given, to have
-// its result given to those who wait for it but not stored. It reports whether
-// ctx belongs to a load; otherwise it does nothing.
-func NoStore(ctx context.Context) bool { return StoreFor(ctx, -1) }
-
-// StoreTTL returns how long the result of the load in ctx is to be stored, as
-// far as is known: the cache's TTL, or what StoreFor said last. 0 means until it
-// is evicted, and a negative ttl that it is not stored. It reports false if ctx
-// does not belong to a load.
+// StoreTTL returns how long the result of the load in ctx is to be stored, as far as
+// is known: the cache's TTL, or what StoreFor said last. [Forever] means until it is
+// evicted, and 0 or less that it is not stored. ok is false if ctx does not belong to
+// a load.
 func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
-	l, ok := ctx.Value(loadKey{}).(*loadContext)
+	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {
-		return -1, false
+		return 0, false
 	}
 	return time.Duration(l.keep.Load()), true
 }

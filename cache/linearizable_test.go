@@ -159,7 +159,7 @@ func recordHistory(t *testing.T, seed uint64) []porcupine.Operation {
 						case 0:
 							return 0, errLoad
 						case 1:
-							cache.NoStore(ctx)
+							cache.StoreFor(ctx, 0)
 						}
 						return v, nil
 					})

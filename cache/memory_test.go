@@ -111,7 +111,7 @@ func TestMemoryOfLoadsIsGivenBack(t *testing.T) {
 				for i := range n {
 					wg.Go(func() {
 						_, err := c.Fetch(t.Context(), bigKey{i}, func(ctx context.Context, _ bigKey) (int, error) {
-							cache.NoStore(ctx)
+							cache.StoreFor(ctx, 0)
 							running.Done()
 							<-release
 							return 0, nil

@@ -165,7 +165,7 @@ func (m *model) delete(t *rapid.T) {
 
 func (m *model) fetch(t *rapid.T) {
 	key := drawKey(t)
-	how := rapid.SampledFrom([]string{"good", "error", "panic", "NoStore", "StoreFor"}).Draw(t, "load")
+	how := rapid.SampledFrom([]string{"good", "error", "panic", "StoreFor"}).Draw(t, "load")
 	ttl := m.ttl
 	if how == "StoreFor" {
 		ttl = drawTTL.Draw(t, "ttl")
@@ -179,8 +179,6 @@ func (m *model) fetch(t *rapid.T) {
 			return 0, errLoad
 		case "panic":
 			panic("fetch")
-		case "NoStore":
-			cache.NoStore(ctx)
 		case "StoreFor":
 			cache.StoreFor(ctx, ttl)
 		}
@@ -206,7 +204,7 @@ func (m *model) fetch(t *rapid.T) {
 		}
 	case err != nil || v != m.last:
 		t.Fatalf("Fetch(%d) = %d, %v, want %d", key, v, err, m.last)
-	case how != "NoStore" && ttl >= 0:
+	case how != "StoreFor" || ttl > 0:
 		m.store(key, v, ttl)
 	}
 }

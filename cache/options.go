@@ -40,10 +40,14 @@ type Options[K comparable, V any] struct {
 	// 0.1 an entry lives for 90 to 100 % of its TTL.
 	TTLJitter float64
 
-	// RefreshAfter has a Fetch that finds an entry older than this return it at
-	// once and load the key anew in the background. One such load runs per key,
-	// for at most RefreshAfter; if it fails the entry stays. 0 means never.
-	// Must be below TTL where both are set.
+	// RefreshAfter makes a Fetch that finds an entry older than this, less up to a
+	// fifth of it at random, return it at once and load the key anew in the background.
+	// One such load runs per key, as any other does: under the courier's time-out. It
+	// yields to loads that callers wait for, and its failure does not make the key back
+	// off. If it fails the entry stays, and another is tried no sooner than after
+	// RefreshAfter. 128 run at a time and 1,024 wait for their turn; what is due beyond
+	// that is left for a later Fetch. 0 means never. Must be below TTL where both are
+	// set.
 	RefreshAfter time.Duration
 
 	// Policy decides which entry goes first when the cache is full: LRU, the

@@ -44,7 +44,7 @@ func TestStoreTTL(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{TTL: time.Minute})
 	ttl, ok := cache.StoreTTL(t.Context())
 	require.False(t, ok)
-	require.Negative(t, ttl)
+	require.Zero(t, ttl)
 	_, err := c.Fetch(t.Context(), "a", func(ctx context.Context, _ string) (int, error) {
 		ttl, ok := cache.StoreTTL(ctx)
 		require.True(t, ok)
@@ -52,9 +52,18 @@ func TestStoreTTL(t *testing.T) {
 		cache.StoreFor(ctx, time.Second)
 		ttl, _ = cache.StoreTTL(ctx)
 		require.Equal(t, time.Second, ttl)
-		cache.NoStore(ctx)
+		cache.StoreFor(ctx, 0)
 		ttl, _ = cache.StoreTTL(ctx)
-		require.Negative(t, ttl)
+		require.Zero(t, ttl)
+		return 1, nil
+	})
+	require.NoError(t, err)
+
+	c = newCache(t, cache.Options[string, int]{})
+	_, err = c.Fetch(t.Context(), "a", func(ctx context.Context, _ string) (int, error) {
+		ttl, ok := cache.StoreTTL(ctx)
+		require.True(t, ok)
+		require.Equal(t, cache.Forever, ttl)
 		return 1, nil
 	})
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,11 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-const refreshAfter = 10 * time.Second
+// An entry is due refreshAfter after it was stored, or up to a fifth sooner.
+const (
+	refreshAfter  = 10 * time.Second
+	refreshNotYet = refreshAfter*4/5 - 1
+)
 
 func refreshing(tb testing.TB) *cache.Cache[string, int] {
 	tb.Helper()
@@ -42,9 +47,9 @@ func TestRefresh(t *testing.T) {
 			time.Sleep(time.Second)
 			return 2, ctx.Err()
 		}
-		time.Sleep(refreshAfter - 1)
+		time.Sleep(refreshNotYet)
 		requireFetch(t, c, 1, mustNotLoad[string, int](t))
-		time.Sleep(time.Nanosecond)
+		time.Sleep(refreshAfter - refreshNotYet)
 		var wg sync.WaitGroup
 		for range 1000 { // all get the old value at once; one load runs
 			wg.Go(func() { requireFetch(t, c, 1, load) })
@@ -57,7 +62,7 @@ func TestRefresh(t *testing.T) {
 		synctest.Wait()
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 		require.Equal(t, uint64(1), c.Stats().Refreshes)
-		time.Sleep(refreshAfter - 1) // the new entry is young again
+		time.Sleep(refreshNotYet) // the new entry is young again
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 	})
 }
@@ -137,10 +142,38 @@ func TestFailedRefresh(t *testing.T) {
 	}
 }
 
-// A stuck refresh is given up after RefreshAfter and followed by another.
-func TestStuckRefresh(t *testing.T) {
+// A refresh has the time of any load, and runs alone: one that takes longer than
+// RefreshAfter is not given up, and not followed by another.
+func TestSlowRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
+		c.Set("k", 1)
+		time.Sleep(refreshAfter)
+		requireFetch(t, c, 1, func(ctx context.Context, _ string) (int, error) {
+			select {
+			case <-time.After(5 * refreshAfter):
+			case <-ctx.Done():
+			}
+			return 2, ctx.Err()
+		})
+		for range 49 {
+			time.Sleep(refreshAfter / 10)
+			requireFetch(t, c, 1, mustNotLoad[string, int](t))
+		}
+		time.Sleep(refreshAfter)
+		requireFetch(t, c, 2, mustNotLoad[string, int](t))
+		require.Zero(t, c.Stats().LoadErrors)
+	})
+}
+
+// A stuck refresh is given up after the courier's time-out, and followed by another
+// after RefreshAfter.
+func TestStuckRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = time.Minute
+		c := newCache(t, cache.Options[string, int]{
+			RefreshAfter: refreshAfter, Courier: []courier.Option{courier.WithTimeout(timeout)},
+		})
 		c.Set("k", 1)
 		stuck := make(chan struct{})
 		time.Sleep(refreshAfter)
@@ -148,17 +181,217 @@ func TestStuckRefresh(t *testing.T) {
 			<-stuck
 			return 13, nil
 		})
-		time.Sleep(refreshAfter - 1)
+		time.Sleep(timeout + refreshNotYet)
 		requireFetch(t, c, 1, mustNotLoad[string, int](t))
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
 		require.Equal(t, 1, c.Stats().Courier.Abandoned)
+		time.Sleep(refreshAfter - refreshNotYet)
 		requireFetch(t, c, 1, returns[string](2))
 		synctest.Wait()
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 		close(stuck)
 		synctest.Wait()
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
+	})
+}
+
+// What was stored together is not refreshed together, the first time and later.
+func TestRefreshesDoNotMarchInStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 1000
+		c := newCache(t, cache.Options[int, int]{RefreshAfter: refreshAfter})
+		for k := range keys {
+			c.Set(k, k)
+		}
+		const step = refreshAfter / 100
+		seen := uint64(0)
+		for at := step; at <= 3*refreshAfter; at += step {
+			time.Sleep(step)
+			for k := range keys {
+				_, err := c.Fetch(t.Context(), k, returns[int](k))
+				require.NoError(t, err)
+			}
+			synctest.Wait()
+			now := c.Stats().Refreshes
+			// Evenly spread it is a twentieth.
+			require.Less(t, now-seen, uint64(keys/8), "refreshed within 1 %% of RefreshAfter, %v after Set", at)
+			seen = now
+		}
+		require.Greater(t, seen, uint64(2*keys))
+	})
+}
+
+// The number of refreshes is bounded, and what has to wait costs no goroutine. What
+// does not even fit into the queue is left for a later Fetch.
+func TestRefreshesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 5000
+		c := newCache(t, cache.Options[int, int]{RefreshAfter: refreshAfter})
+		for k := range keys {
+			c.Set(k, 0)
+		}
+		time.Sleep(refreshAfter)
+		release := make(chan struct{})
+		var running, most, loads atomic.Int32
+		hit := func() {
+			for k := range keys {
+				_, err := c.Fetch(t.Context(), k, func(context.Context, int) (int, error) {
+					defer running.Add(-1)
+					if n := running.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					loads.Add(1)
+					<-release
+					return 1, nil
+				})
+				require.NoError(t, err)
+			}
+			synctest.Wait()
+		}
+		before := runtime.NumGoroutine()
+		hit()
+		require.EqualValues(t, cache.MaxRefreshes, running.Load())
+		require.LessOrEqual(t, runtime.NumGoroutine()-before, 2*cache.MaxRefreshes)
+		require.Equal(t, cache.MaxRefreshes+cache.MaxRefreshQueue, c.Loads())
+		hit()
+		require.Equal(t, cache.MaxRefreshes+cache.MaxRefreshQueue, c.Loads(), "once per key")
+		close(release)
+		synctest.Wait()
+		require.EqualValues(t, cache.MaxRefreshes+cache.MaxRefreshQueue, loads.Load())
+		for range keys / cache.MaxRefreshQueue {
+			hit()
+		}
+		require.EqualValues(t, keys, loads.Load(), "once per key")
+		require.LessOrEqual(t, most.Load(), int32(cache.MaxRefreshes))
+		for k, v := range contents(c) {
+			require.Equal(t, 1, v, k)
+		}
+	})
+}
+
+// A refresh whose entry expires before its turn has come still brings what the next
+// caller needs, whether it waits for the courier or for other refreshes.
+func TestRefreshQueuedBeforeExpiry(t *testing.T) {
+	for name, tt := range map[string]struct {
+		concurrent, others int
+	}{
+		"of the courier":   {1, 1},
+		"of the refreshes": {0, cache.MaxRefreshes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCache(t, cache.Options[int, int]{
+					RefreshAfter: refreshAfter,
+					Courier:      []courier.Option{courier.WithMaxConcurrent(tt.concurrent), courier.WithQueueWait(0)},
+				})
+				for k := range tt.others {
+					c.Set(1+k, 1)
+				}
+				c.SetTTL(0, 1, 2*refreshAfter)
+				time.Sleep(refreshAfter)
+				fetch := func(key int, load func(context.Context, int) (int, error)) int {
+					v, err := c.Fetch(t.Context(), key, load)
+					require.NoError(t, err)
+					return v
+				}
+				for k := range tt.others {
+					fetch(1+k, func(context.Context, int) (int, error) {
+						time.Sleep(10 * refreshAfter)
+						return 2, nil
+					})
+				}
+				synctest.Wait()
+				require.Equal(t, 1, fetch(0, returns[int](2)))
+				time.Sleep(5 * refreshAfter)
+				require.Equal(t, tt.others, c.Len(), "it has expired and is swept")
+				time.Sleep(5 * refreshAfter)
+				require.Equal(t, 2, fetch(0, mustNotLoad[int, int](t)))
+			})
+		})
+	}
+}
+
+// A refresh that says that its result is not to be stored ends the entry, since that
+// is outdated; unless it was superseded.
+func TestRefreshThatIsNotStored(t *testing.T) {
+	for _, ttl := range []time.Duration{0, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			var left []departure[string, int]
+			c := newCache(t, cache.Options[string, int]{RefreshAfter: refreshAfter, OnEviction: record(&left)})
+			load := func(ctx context.Context, _ string) (int, error) {
+				time.Sleep(time.Second)
+				cache.StoreFor(ctx, ttl)
+				return 2, nil
+			}
+			c.Set("k", 1)
+			time.Sleep(refreshAfter)
+			requireFetch(t, c, 1, load)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			require.Zero(t, c.Len())
+			require.Equal(t, []departure[string, int]{{"k", 1, cache.ReasonDeleted}}, left)
+			v, err := c.Fetch(t.Context(), "k", returns[string](3))
+			require.NoError(t, err)
+			require.Equal(t, 3, v)
+
+			time.Sleep(refreshAfter)
+			requireFetch(t, c, 3, load)
+			synctest.Wait()
+			c.Set("k", 4)
+			time.Sleep(2 * time.Second)
+			requireFetch(t, c, 4, mustNotLoad[string, int](t))
+			require.Zero(t, c.Stats().LoadErrors)
+		})
+	}
+}
+
+// A failed refresh does not make its key back off: nobody has asked for it.
+func TestFailedRefreshIsNoReasonToBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, cache.Options[string, int]{
+			TTL: 2 * refreshAfter, RefreshAfter: refreshAfter,
+			Courier: []courier.Option{courier.WithBackoff(time.Hour, time.Hour)},
+		})
+		c.Set("k", 1)
+		time.Sleep(refreshAfter)
+		requireFetch(t, c, 1, func(context.Context, string) (int, error) { return 0, errLoad })
+		time.Sleep(2 * refreshAfter)
+		require.Equal(t, uint64(1), c.Stats().LoadErrors)
+		requireFetch(t, c, 2, returns[string](2))
+	})
+}
+
+// Refreshes take no caller's place: neither among those who wait nor in the queue.
+func TestRefreshesYieldToCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, cache.Options[string, int]{
+			RefreshAfter: refreshAfter,
+			Courier:      []courier.Option{courier.WithMaxWaiting(2), courier.WithMaxConcurrent(1), courier.WithQueueWait(0)},
+		})
+		c.Set("k", 1)
+		time.Sleep(refreshAfter)
+		var order []string
+		load := func(_ context.Context, key string) (int, error) {
+			time.Sleep(time.Second)
+			order = append(order, key)
+			return 2, nil
+		}
+		var wg sync.WaitGroup
+		miss := func(key string) {
+			wg.Go(func() {
+				if _, err := c.Fetch(t.Context(), key, load); err != nil {
+					t.Error(key, err)
+				}
+			})
+			synctest.Wait()
+		}
+		miss("first")
+		requireFetch(t, c, 1, load)
+		synctest.Wait()
+		miss("second")
+		wg.Wait()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"first", "second", "k"}, order)
 	})
 }
 
@@ -210,7 +443,7 @@ func TestRefreshQueuedBeforeDelete(t *testing.T) {
 		go func() { // takes the only turn
 			_, _ = c.Fetch(t.Context(), "slow", func(ctx context.Context, _ string) (int, error) {
 				time.Sleep(time.Second)
-				cache.NoStore(ctx)
+				cache.StoreFor(ctx, 0)
 				return 0, nil
 			})
 		}()

@@ -2,16 +2,21 @@ package cache
 
 import "time"
 
+// weigh returns what the user says of a value's weight. It may panic or take long: no
+// lock is held, and a load is not registered as ended.
+func (c *Cache[K, V]) weigh(key K, value V) uint32 {
+	if c.weigher == nil {
+		return 0
+	}
+	return c.weigher(key, value)
+}
+
 // store puts a value into the cache: s and hash are its key's. If l is not nil the
 // value is the result of that load, and is stored only if nothing newer happened to
 // the key; in any case that is the end of l's registration.
-func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, ttl time.Duration, l *load[K]) {
+func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, weight uint32, ttl time.Duration, l *load[K]) {
 	if !equalsItself(key) {
 		return
-	}
-	var weight uint32
-	if c.weigher != nil {
-		weight = c.weigher(key, value)
 	}
 	e := c.newEntry(hash, key, value, weight, ttl)
 	var out departures[K, V]

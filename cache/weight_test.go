@@ -4,10 +4,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/courier"
 )
 
 const mib = 1 << 20
@@ -126,4 +129,25 @@ func TestWeigherPanics(t *testing.T) {
 	require.Zero(t, c.Loads())
 	c.Set(1, 1)
 	require.Equal(t, 1, c.Len())
+}
+
+// A Weigher that is slow within a load is a part of it: the load's time-out counts, and
+// what comes too late is not stored.
+func TestSlowWeigher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, cache.Options[string, int]{
+			MaxWeight: 10,
+			Weigher:   func(string, int) uint32 { time.Sleep(time.Minute); return 1 },
+			Courier:   []courier.Option{courier.WithTimeout(time.Second)},
+		})
+		start := time.Now()
+		_, err := c.Fetch(t.Context(), "k", returns[string](1))
+		require.ErrorIs(t, err, courier.ErrTimeout)
+		require.Equal(t, time.Second, time.Since(start))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Zero(t, c.Len())
+		require.Zero(t, c.Loads())
+		require.Equal(t, uint64(1), c.Stats().LoadErrors)
+	})
 }

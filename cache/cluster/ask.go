@@ -58,7 +58,7 @@ func (c *Cache[V]) askNode(ctx context.Context, to peer.Address, key string) (v 
 	case left > 0:
 		c.keepCopy(ctx, left)
 	default:
-		cache.NoStore(ctx)
+		cache.StoreFor(ctx, 0)
 	}
 	return v, nil
 }
@@ -75,7 +75,7 @@ func (c *Cache[V]) loadHere(ctx context.Context, key string) (v V, err error) {
 	c.counters.localLoads.Add(1)
 	v, _, err = c.local.Do(ctx, key, func(ctx context.Context) (V, error) { return c.load(ctx, key) })
 	if c.o.CopyTTL < 0 {
-		cache.NoStore(ctx)
+		cache.StoreFor(ctx, 0)
 	}
 	return v, err
 }

@@ -35,7 +35,7 @@ func (c *Cache[V]) demoteOne(key string) {
 	_, _ = c.copies.Fetch(ctx, key, func(ctx context.Context, key string) (v V, err error) { // whether or not, the entry goes
 		v, ttl, ok := c.owned.Peek(key)
 		if !ok {
-			cache.NoStore(ctx)
+			cache.StoreFor(ctx, 0)
 			return v, errGone
 		}
 		c.keepCopy(ctx, ttl)

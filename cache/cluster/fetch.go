@@ -112,14 +112,12 @@ func (c *Cache[V]) load(ctx context.Context, key string) (v V, err error) {
 	return v, err
 }
 
-// keepCopy has the result of the load in ctx kept as long as a copy may be: for CopyTTL, for owner (how much longer its owner keeps it;
-// 0: until it is evicted), and no longer than Load has said.
+// keepCopy makes the result of the load in ctx be kept as long as a copy may be: for
+// CopyTTL, for owner (how much longer its owner keeps it; 0: until it is evicted), and
+// no longer than Load has said.
 func (c *Cache[V]) keepCopy(ctx context.Context, owner time.Duration) {
 	keep := c.o.CopyTTL
-	if said, _ := cache.StoreTTL(ctx); keep < 0 || said < 0 {
-		cache.NoStore(ctx)
-		return
-	} else if said > 0 {
+	if said, ok := cache.StoreTTL(ctx); ok {
 		keep = min(keep, said)
 	}
 	if owner > 0 {

@@ -42,9 +42,10 @@ type Options[V any] struct {
 	// "http://10.0.0.7:8080/_cache".
 	URL string
 
-	// Load gets a value from where it comes from. It runs in a courier's flight: once for all who wait for the key, on
-	// this node and on the others; see cache.Cache.Fetch about its context, and cache.StoreFor and cache.NoStore,
-	// which it may call. A value is shared by all who get it: nobody may change it.
+	// Load gets a value from where it comes from. It runs in a courier's flight: once
+	// for all who wait for the key, on this node and on the others; see
+	// cache.Cache.Fetch about its context, and cache.StoreFor, which it may call. A
+	// value is shared by all who get it: nobody may change it.
 	Load func(ctx context.Context, key string) (V, error)
 
 	// Name tells this cache from others of the same cluster: 1 to 64 letters, digits, dots, dashes and underscores.
