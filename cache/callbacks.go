@@ -47,7 +47,9 @@ func (n notification[K, V]) weight() int64 { return max(1, int64(n.entry.Weight)
 
 // init sets what to call and the bounds of a cache of that capacity and weight. It
 // comes before all else.
-func (q *callbacks[K, V]) init(call func(K, V, Reason), counters *counters, capacity, maxWeight int64) {
+func (q *callbacks[K, V]) init(
+	call func(K, V, Reason), counters *counters, capacity, maxWeight int64,
+) {
 	q.call, q.counters, q.heaviest = call, counters, maxWeight
 	if capacity > 0 {
 		q.most = max(minCallbacks, int(capacity))

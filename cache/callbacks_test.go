@@ -60,13 +60,15 @@ func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 	fetchAgain := func(c *cache.Cache[string, int], key string) {
 		_, _ = c.Fetch(context.Background(), key, returns[string](3))
 	}
+	fetchOther := func(c *cache.Cache[string, int], _ string) { fetchAgain(c, "other") }
+	sleep := func(*cache.Cache[string, int], string) { time.Sleep(time.Minute) }
 	for name, tt := range map[string]struct {
 		courier  []courier.Option
 		callback func(c *cache.Cache[string, int], key string)
 	}{
 		"fetches the same key":   {nil, fetchAgain},
-		"needs the only slot":    {[]courier.Option{courier.WithMaxConcurrent(1)}, func(c *cache.Cache[string, int], _ string) { fetchAgain(c, "other") }},
-		"takes longer than it":   {[]courier.Option{courier.WithTimeout(time.Second)}, func(*cache.Cache[string, int], string) { time.Sleep(time.Minute) }},
+		"needs the only slot":    {[]courier.Option{courier.WithMaxConcurrent(1)}, fetchOther},
+		"takes longer than it":   {[]courier.Option{courier.WithTimeout(time.Second)}, sleep},
 		"panics":                 {nil, func(*cache.Cache[string, int], string) { panic("callback") }},
 		"ends its own goroutine": {nil, func(*cache.Cache[string, int], string) { runtime.Goexit() }},
 	} {
@@ -115,7 +117,9 @@ func TestCallbackCallsGoexit(t *testing.T) {
 			c.Set("k", i)
 		}
 		synctest.Wait()
-		require.Equal(t, []departure[string, int]{{"k", 0, cache.ReasonReplaced}, {"k", 1, cache.ReasonReplaced}}, got)
+		require.Equal(t, []departure[string, int]{
+			{"k", 0, cache.ReasonReplaced}, {"k", 1, cache.ReasonReplaced},
+		}, got)
 		require.Equal(t, uint64(2), c.Stats().CallbackPanics)
 	})
 }
@@ -172,7 +176,9 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 		{"weight", cache.Options[int, int]{MaxWeight: 1000, Weigher: weigh}, 10, 100, 500},
 		{"heavy", cache.Options[int, int]{MaxWeight: 1000, Weigher: weigh}, 1000, 1, 500},
 		{"weightless", cache.Options[int, int]{MaxWeight: 1000, Weigher: weigh}, 0, 1000, 5000},
-		{"both", cache.Options[int, int]{Capacity: 2 * least, MaxWeight: 1000, Weigher: weigh}, 10, 100, 500},
+		{"both", cache.Options[int, int]{
+			Capacity: 2 * least, MaxWeight: 1000, Weigher: weigh,
+		}, 10, 100, 500},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -188,7 +194,8 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 					c.Set(1, tt.value)
 				}
 				c.Delete(1)
-				require.Equal(t, uint64(tt.writes-tt.waits), c.Stats().CallbacksDropped) //nolint:gosec // positive
+				dropped := uint64(tt.writes - tt.waits) //nolint:gosec // positive
+				require.Equal(t, dropped, c.Stats().CallbacksDropped)
 				close(release)
 				synctest.Wait()
 				require.Equal(t, 1+tt.waits, calls)
@@ -197,7 +204,9 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 	}
 	t.Run("cleared", func(t *testing.T) {
 		calls := 0
-		c := newCache(t, cache.Options[int, int]{Capacity: 5 * least, OnEviction: func(int, int, cache.Reason) { calls++ }})
+		c := newCache(t, cache.Options[int, int]{
+			Capacity: 5 * least, OnEviction: func(int, int, cache.Reason) { calls++ },
+		})
 		for i := range 5 * least {
 			c.Set(i, i)
 		}

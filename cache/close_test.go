@@ -91,7 +91,9 @@ func TestCloseWhileCallbackIsStuck(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
 			calls := 0
-			c, err := cache.New(cache.Options[string, int]{OnEviction: func(string, int, cache.Reason) { calls++; <-release }})
+			c, err := cache.New(cache.Options[string, int]{
+				OnEviction: func(string, int, cache.Reason) { calls++; <-release },
+			})
 			require.NoError(t, err)
 			c.SetTTL("k", 1, time.Millisecond)
 			c.Set("a", 1)
@@ -104,7 +106,8 @@ func TestCloseWhileCallbackIsStuck(t *testing.T) {
 			require.Equal(t, 2, stuck.Dropped)
 			require.Equal(t, time.Second, time.Since(start))
 			require.Equal(t, uint64(2), c.Stats().CallbacksDropped)
-			require.EqualError(t, c.Close(), "cache: OnEviction is still running: 0 notifications were dropped")
+			require.EqualError(t, c.Close(),
+				"cache: OnEviction is still running: 0 notifications were dropped")
 			close(release)
 			synctest.Wait()
 			require.NoError(t, c.Close())
@@ -115,7 +118,9 @@ func TestCloseWhileCallbackIsStuck(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var c *cache.Cache[string, int]
 			closed := make(chan error, 1)
-			c, err := cache.New(cache.Options[string, int]{OnEviction: func(string, int, cache.Reason) { closed <- c.Close() }})
+			c, err := cache.New(cache.Options[string, int]{
+				OnEviction: func(string, int, cache.Reason) { closed <- c.Close() },
+			})
 			require.NoError(t, err)
 			c.SetTTL("k", 1, time.Millisecond)
 			require.ErrorAs(t, <-closed, new(*cache.CallbackError))

@@ -61,7 +61,9 @@ func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K]) *entry[K, V] {
 
 // load calls fetch in the flight ctx and stores what it returns, if l is still
 // registered then. s is the shard of l.
-func (c *Cache[K, V]) load(ctx context.Context, s *shard[K, V], l *load[K], fetch func(context.Context, K) (V, error)) (v V, err error) {
+func (c *Cache[K, V]) load(
+	ctx context.Context, s *shard[K, V], l *load[K], fetch func(context.Context, K) (V, error),
+) (v V, err error) {
 	c.counters.loads.Add(1)
 	l.ctx = ctx
 	open := true

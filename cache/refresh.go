@@ -30,7 +30,9 @@ func (c *Cache[K, V]) refreshMark(now int64) int64 {
 // refresh makes e's key be loaded in the background if e is due. Whoever moves the
 // mark first does so; the mark does not come up again before that load has ended. If
 // too many wait for their turn already e is left due, for a later hit.
-func (c *Cache[K, V]) refresh(ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error)) {
+func (c *Cache[K, V]) refresh(
+	ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error),
+) {
 	mark := &e.refreshed().refresh
 	due := mark.Load()
 	if c.clock.roughly() < due || c.refresher.full.Load() || !mark.CompareAndSwap(due, never) {
@@ -77,7 +79,8 @@ type refresh[K comparable, V any] struct {
 func (c *Cache[K, V]) runRefresh(r *refresh[K, V]) {
 	s, _ := c.shardOf(r.load.key)
 	if s.registered(r.load) {
-		_, _, _ = c.courier.Do(courier.ContextWithLowPriority(r.context), r.load.key, func(ctx context.Context) (V, error) {
+		ctx := courier.ContextWithLowPriority(r.context)
+		_, _, _ = c.courier.Do(ctx, r.load.key, func(ctx context.Context) (V, error) {
 			if e := c.newer(s, r); e != nil {
 				return e.value, nil
 			}

@@ -213,7 +213,7 @@ func TestRefreshesDoNotMarchInStep(t *testing.T) {
 			synctest.Wait()
 			now := c.Stats().Refreshes
 			// Evenly spread it is a twentieth.
-			require.Less(t, now-seen, uint64(keys/8), "refreshed within 1 %% of RefreshAfter, %v after Set", at)
+			require.Less(t, now-seen, uint64(keys/8), "within 1 %% of RefreshAfter, at %v", at)
 			seen = now
 		}
 		require.Greater(t, seen, uint64(2*keys))
@@ -281,7 +281,9 @@ func TestRefreshQueuedBeforeExpiry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCache(t, cache.Options[int, int]{
 					RefreshAfter: refreshAfter,
-					Courier:      []courier.Option{courier.WithMaxConcurrent(tt.concurrent), courier.WithQueueWait(0)},
+					Courier: []courier.Option{
+						courier.WithMaxConcurrent(tt.concurrent), courier.WithQueueWait(0),
+					},
 				})
 				for k := range tt.others {
 					c.Set(1+k, 1)
@@ -316,7 +318,9 @@ func TestRefreshThatIsNotStored(t *testing.T) {
 	for _, ttl := range []time.Duration{0, -1} {
 		synctest.Test(t, func(t *testing.T) {
 			var left []departure[string, int]
-			c := newCache(t, cache.Options[string, int]{RefreshAfter: refreshAfter, OnEviction: record(&left)})
+			c := newCache(t, cache.Options[string, int]{
+				RefreshAfter: refreshAfter, OnEviction: record(&left),
+			})
 			load := func(ctx context.Context, _ string) (int, error) {
 				time.Sleep(time.Second)
 				cache.StoreFor(ctx, ttl)
@@ -365,7 +369,9 @@ func TestRefreshesYieldToCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
 			RefreshAfter: refreshAfter,
-			Courier:      []courier.Option{courier.WithMaxWaiting(2), courier.WithMaxConcurrent(1), courier.WithQueueWait(0)},
+			Courier: []courier.Option{
+				courier.WithMaxWaiting(2), courier.WithMaxConcurrent(1), courier.WithQueueWait(0),
+			},
 		})
 		c.Set("k", 1)
 		time.Sleep(refreshAfter)

@@ -14,7 +14,9 @@ func (c *Cache[K, V]) weigh(key K, value V) uint32 {
 // store puts a value into the cache: s and hash are its key's. If l is not nil the
 // value is the result of that load, and is stored only if nothing newer happened to
 // the key; in any case that is the end of l's registration.
-func (c *Cache[K, V]) store(s *shard[K, V], hash uint32, key K, value V, weight uint32, ttl time.Duration, l *load[K]) {
+func (c *Cache[K, V]) store(
+	s *shard[K, V], hash uint32, key K, value V, weight uint32, ttl time.Duration, l *load[K],
+) {
 	if !equalsItself(key) {
 		return
 	}

@@ -15,7 +15,8 @@ import (
 
 func requireHeld(t *testing.T, n *node, want int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return n.Stats().Held == want }, 20*time.Second, 5*time.Millisecond, "names held")
+	held := func() bool { return n.Stats().Held == want }
+	require.Eventually(t, held, 20*time.Second, 5*time.Millisecond, "names held")
 }
 
 // The names of keys that have left are given up, whatever the user's callback does.
@@ -24,7 +25,9 @@ func TestNamesGoWithStuckCallback(t *testing.T) {
 	release := make(chan struct{})
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
 		o.IdleRelease = time.Millisecond
-		o.Cache = cache.Options[string, string]{Capacity: 2, OnEviction: func(string, string, cache.Reason) { <-release }}
+		o.Cache = cache.Options[string, string]{
+			Capacity: 2, OnEviction: func(string, string, cache.Reason) { <-release },
+		}
 	})[0]
 	defer close(release)
 	for i := range 20 {
@@ -37,7 +40,9 @@ func TestNamesGoWithStuckCallback(t *testing.T) {
 // So is the name of a key whose new value can't be stored.
 func TestNameGoesWithTooHeavyValue(t *testing.T) {
 	var from origin
-	from.set(func(_ context.Context, _ string, n int) (string, error) { return strings.Repeat("v", n), nil })
+	from.set(func(_ context.Context, _ string, n int) (string, error) {
+		return strings.Repeat("v", n), nil
+	})
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
 		o.IdleRelease = time.Millisecond
 		o.Cache = cache.Options[string, string]{
