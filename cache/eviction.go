@@ -9,8 +9,8 @@ type Reason uint8
 const (
 	ReasonSize     Reason = iota + 1 // the cache was full
 	ReasonExpired                    // its TTL had passed
-	ReasonDeleted                    // Delete, Clear or Close
-	ReasonReplaced                   // a newer value was stored
+	ReasonDeleted                    // Delete, Clear or Close, or StoreFor(ctx, 0) in a refresh
+	ReasonReplaced                   // there is a newer value, if only one too heavy to be stored
 	ReasonMemory                     // the process came near its memory limit: Options.ShedAbove
 )
 
