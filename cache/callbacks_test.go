@@ -86,8 +86,8 @@ func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 					},
 				})
 				for i := range 2 {
-					c.SetTTL("k", 1, cache.SweepEvery/2)
-					time.Sleep(cache.SweepEvery / 2) // no sweep finds it first
+					c.SetTTL("k", 1, cache.SweepEvery/4)
+					time.Sleep(cache.SweepEvery / 4) // no sweep finds it first
 					start := time.Now()
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 					v, err := c.Fetch(ctx, "k", returns[string](2))
