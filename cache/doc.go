@@ -43,9 +43,9 @@
 // A fetch function may say how long its result is to be kept, or that it is not, with
 // [StoreFor].
 //
-// With Options.RefreshAfter an entry that is asked for is loaded anew before it
-// expires, behind the back of whoever asks. Such a load yields to those that callers
-// wait for, and 128 run at a time.
+// With Options.RefreshAfter an entry that is asked for is loaded anew in the background
+// before it expires. Such a load yields to those that callers wait for, and 128 run at
+// a time.
 //
 // # Leaving
 //

@@ -78,7 +78,11 @@ func (c *Cache[K, V]) tell(out departures[K, V]) {
 }
 
 func init() {
-	hook.OnLeft = func(cache, f any) { cache.(interface{ setOnLeft(f any) }).setOnLeft(f) }
+	hook.OnLeft = func(cache, f any) {
+		cache.(interface{ setOnLeft(f any) }).setOnLeft(f) //nolint:forcetypeassert // package cluster's mistake
+	}
 }
 
-func (c *Cache[K, V]) setOnLeft(f any) { c.onLeft = f.(func(K)) }
+func (c *Cache[K, V]) setOnLeft(f any) {
+	c.onLeft = f.(func(K)) //nolint:forcetypeassert // as above
+}

@@ -68,7 +68,7 @@ func (s *shard[K, V]) beginRefresh(e *entry[K, V], l *load[K]) bool {
 
 // A refresh is a load that no caller waits for.
 type refresh[K comparable, V any] struct {
-	context context.Context //nolint:containedctx // for its values, until its turn
+	context context.Context // for its values, until its turn
 	entry   *entry[K, V]    // what it is to replace
 	load    *load[K]
 	fetch   func(context.Context, K) (V, error)
