@@ -151,16 +151,16 @@ func TestSlowRefresh(t *testing.T) {
 		time.Sleep(refreshAfter)
 		requireFetch(t, c, 1, func(ctx context.Context, _ string) (int, error) {
 			select {
-			case <-time.After(5 * refreshAfter):
+			case <-time.After(2 * refreshAfter):
 			case <-ctx.Done():
 			}
 			return 2, ctx.Err()
 		})
-		for range 49 {
+		for range 19 {
 			time.Sleep(refreshAfter / 10)
 			requireFetch(t, c, 1, mustNotLoad[string, int](t))
 		}
-		time.Sleep(refreshAfter)
+		time.Sleep(refreshAfter / 2)
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 		require.Zero(t, c.Stats().LoadErrors)
 	})
@@ -282,7 +282,7 @@ func TestRefreshQueuedBeforeExpiry(t *testing.T) {
 				c := newCache(t, cache.Options[int, int]{
 					RefreshAfter: refreshAfter,
 					Courier: []courier.Option{
-						courier.WithMaxConcurrent(tt.concurrent), courier.WithQueueWait(0),
+						courier.WithMaxConcurrent(tt.concurrent), courier.WithQueueWait(0), courier.WithTimeout(0),
 					},
 				})
 				for k := range tt.others {
