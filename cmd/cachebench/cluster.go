@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/peerload"
@@ -16,7 +17,7 @@ import (
 // clusterFlags are the flags of "cachebench cluster".
 type clusterFlags struct {
 	config peerload.Config
-	given  func(flag string) bool
+	flags  *pflag.FlagSet
 
 	dir   string
 	check bool
@@ -71,10 +72,7 @@ have names that end in _seconds; what does not exist is null.`,
   cachebench cluster --disturb rolling --duration 30s --start 5s --end 20s
   cachebench cluster --disturb origin-slow --origin-latency 100ms --deadline 2s --json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f.given = cmd.Flags().Changed
-			return f.run(cmd, out)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, out) },
 	}
 	f.define(cmd)
 	return cmd

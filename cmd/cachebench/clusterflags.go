@@ -44,6 +44,7 @@ func (p *parsedFlag[T]) Set(text string) error {
 // define adds the flags. Their defaults are those of the engine.
 func (f *clusterFlags) define(cmd *cobra.Command) {
 	c, flags := &f.config, cmd.Flags()
+	f.flags = flags
 	flags.SortFlags = false
 	number := func(field *int, name, help string) {
 		flags.Var(&parsedFlag[int]{field, strconv.Itoa(*field), "n", wholeNumber}, name, help)
@@ -88,13 +89,35 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 // plan is the configuration that the flags ask for, valid.
 func (f *clusterFlags) plan() (peerload.Config, error) {
 	c, usual := f.config, peerload.DefaultConfig()
-	if f.given("duration") && !f.given("start") && !f.given("end") && c.Duration > 0 {
+	if f.flags.Changed("duration") && !f.flags.Changed("start") && !f.flags.Changed("end") && c.Duration > 0 {
 		scale := float64(c.Duration) / float64(usual.Duration)
 		// A run must be seen for a second before it is disturbed.
 		c.Start = max(time.Second, time.Duration(float64(usual.Start)*scale).Round(time.Millisecond))
 		c.End = min(c.Start+time.Duration(float64(usual.End-usual.Start)*scale).Round(time.Millisecond), c.Duration)
 	}
-	return c, clusterFlagNames(c.Validate())
+	return c, errors.Join(f.refuse(c), clusterFlagNames(c.Validate()))
+}
+
+// refuse returns an error for each flag that means nothing beside the others.
+func (f *clusterFlags) refuse(c peerload.Config) error {
+	var errs []error
+	refuse := func(ignored bool, why string, flags ...string) {
+		for _, name := range flags {
+			if ignored && f.flags.Changed(name) {
+				errs = append(errs, refused(f.flags, name, why))
+			}
+		}
+	}
+	refuse(c.Disturb == peerload.Calm, "nothing is disturbed without --disturb", "start", "end", "victims")
+	switch c.Disturb {
+	case peerload.Rolling:
+		refuse(true, "--disturb rolling is for all nodes", "victims")
+	case peerload.OriginSlow, peerload.OriginFail:
+		refuse(true, fmt.Sprintf("--disturb %s is for the origin", c.Disturb), "victims")
+	}
+	refuse(slices.Equal(c.Ownerships, []peerload.Ownership{peerload.None}),
+		"with --ownership none no node asks another", "copy-ttl", "peer-timeout")
+	return errors.Join(errs...)
 }
 
 func parseOwnerships(text string) ([]peerload.Ownership, error) {

@@ -46,36 +46,48 @@ func (o *overrides) add(name, field, kind, byDefault, help string) {
 // given reports whether the flag for a field was given.
 func (o *overrides) given(field string) bool { return o.flags.Changed(o.byField[field]) }
 
-// apply puts the flags that were given into s. It does not validate.
+// apply puts the flags that were given into s, whose errors then name flags instead of fields
+// where a value did not come from a file. It does not validate.
 func (o *overrides) apply(s *scenario.Scenario) error {
 	var errs []error
 	for _, value := range o.order {
+		s.Call(value.field, "--"+o.byField[value.field])
 		if o.given(value.field) {
-			errs = append(errs, o.inFlags(s.Set(value.field, value.text)))
+			errs = append(errs, s.Set(value.field, value.text))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// inFlags has the errors of a scenario name flags instead of fields, where a
-// field's value did not come from a file.
-func (o *overrides) inFlags(err error) error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var errs []error
-		for _, e := range joined.Unwrap() {
-			errs = append(errs, o.inFlags(e))
+// refuse returns an error for each of the fields whose flag was given though it means nothing, for
+// the reason why.
+func (o *overrides) refuse(why string, fields ...string) error {
+	var errs []error
+	for _, field := range fields {
+		if o.given(field) {
+			errs = append(errs, refused(o.flags, o.byField[field], why))
 		}
-		return errors.Join(errs...)
 	}
-	var field *scenario.FieldError
-	if !errors.As(err, &field) || field.File != "" {
-		return err
+	return errors.Join(errs...)
+}
+
+// refused returns the error for a flag that was given though it means nothing.
+func refused(flags *pflag.FlagSet, name, why string) error {
+	return fmt.Errorf("--%s %s: has no effect: %s", name, flags.Lookup(name).Value, why)
+}
+
+// moved notes that a change of --duration moved the window between two fields.
+func (o *overrides) moved(s *scenario.Scenario, fields ...string) {
+	for _, field := range fields {
+		s.Call(field, "--"+o.byField[field]+" (in proportion to --duration)")
 	}
-	if name, ok := o.byField[field.Field]; ok {
-		return fmt.Errorf("--%s: %s", name, field.Reason)
+	s.Overridden(fields...)
+}
+
+// instead notes that a flag which is no override gave fields their values.
+func instead(s *scenario.Scenario, flag string, fields ...string) {
+	for _, field := range fields {
+		s.Call(field, flag)
 	}
-	return err
+	s.Overridden(fields...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,12 +33,30 @@ func (f *registryFlags) plan() (*scenario.Scenario, error) {
 		scale := float64(s.Duration) / float64(usual)
 		s.Disturb.Start = time.Duration(float64(s.Disturb.Start) * scale).Round(time.Millisecond)
 		s.Disturb.End = min(time.Duration(float64(s.Disturb.End)*scale).Round(time.Millisecond), s.Duration)
+		f.fields.moved(s, "disturb.start", "disturb.end")
 	}
 	f.fit(s)
-	if err := f.fields.inFlags(clusterload.Validate(s)); err != nil {
+	if err := errors.Join(f.refuse(s), clusterload.Validate(s)); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// refuse returns an error for each flag that means nothing beside the others.
+func (f *registryFlags) refuse(s *scenario.Scenario) error {
+	var errs []error
+	refuse := func(ignored bool, why string, fields ...string) {
+		if ignored {
+			errs = append(errs, f.fields.refuse(why, fields...))
+		}
+	}
+	kind := s.Disturb.Kind
+	refuse(kind == scenario.DisturbNone, "with --disturb none no node is harmed", "disturb.nodes")
+	refuse(kind == scenario.DisturbNone && s.Registry.Contested == 0,
+		"with --disturb none and --contested 0 nothing happens in the window", "disturb.start", "disturb.end")
+	refuse(kind != scenario.DisturbFlap, "links flap with --disturb flap alone", "disturb.period")
+	refuse(kind != scenario.DisturbSkew, "clocks are off with --disturb skew alone", "disturb.skew")
+	return errors.Join(errs...)
 }
 
 // fit makes what was not asked for go with a cluster of another size.

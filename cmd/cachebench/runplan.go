@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
@@ -72,7 +74,7 @@ func (f *runFlags) plan() (*runPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(f.checkOthers(s), f.fields.inFlags(s.Validate())); err != nil {
+	if err := errors.Join(f.checkOthers(s), s.Validate()); err != nil {
 		return nil, err
 	}
 	p := &runPlan{scenario: s, loop: f.loop}
@@ -139,6 +141,7 @@ func (f *runFlags) merged() (*scenario.Scenario, error) {
 			errs = append(errs, fmt.Errorf("--keys %s: use --trace %s", f.keys, spec.Path))
 		} else {
 			s.Keys.SetLaw(spec)
+			instead(s, "--keys", lawFields...)
 		}
 	}
 	if given("mix") {
@@ -153,6 +156,9 @@ func (f *runFlags) merged() (*scenario.Scenario, error) {
 	}
 	return s, errors.Join(errs...)
 }
+
+// lawFields are the fields that --keys sets.
+var lawFields = []string{"keys.kind", "keys.skew", "keys.scan_share", "keys.scan_length"}
 
 // placeFault sets the ends of the fault window that were not given.
 func (f *runFlags) placeFault(s *scenario.Scenario) {
@@ -187,9 +193,29 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 		"--refresh-after: must be below the TTL (%v), got %v", s.Cache.TTL, f.refreshAfter)
 	check(isTrace || !given("trace-format"), "--trace-format %s: only for a trace", f.traceFormat)
 	check(isTrace || !given("trace-column"), "--trace-column %s: only for a trace", f.traceColumn)
+	check(f.traceColumn == "" || slices.Contains([]string{"auto", "csv"}, strings.ToLower(f.traceFormat)),
+		"--trace-column %s: only --trace-format csv has columns, not %s", f.traceColumn, f.traceFormat)
 	check(isTrace || !f.loop, "--loop: only for a trace")
 	check(!isTrace || !f.loop || f.scenario != "" || given("duration"), "--loop: needs --duration, since the replay would never end")
+	if isTrace {
+		errs = append(errs, f.fields.refuse("a trace has keys of its own", "keys.count", "keys.scramble"))
+	}
+	if s.Cache.TTL == 0 && s.Cache.Jitter > 0 {
+		errs = append(errs, f.fields.refuse("without a TTL (--ttl) there is nothing to vary", "cache.jitter"))
+	}
+	if f.unlinked {
+		errs = append(errs, f.fields.refuse("with --unlinked loads have no time-out", "cache.fetch_timeout"))
+	}
+	switch s.Fault.Kind {
+	case origin.FaultNone:
+		errs = append(errs, f.fields.refuse("no load fails without --fault",
+			"fault.keys", "fault.share", "fault.rate", "fault.start", "fault.end", "fault.slow"))
+	case origin.FaultSlow:
+	default:
+		errs = append(errs, f.fields.refuse("only loads of --fault slow are slow", "fault.slow"))
+	}
 	if f.compareLRU {
+		check(f.maxBytes == 0, "--compare-lru: golang-lru has no limit in bytes; leave out --max-bytes")
 		check(s.Mix.Write == 0 && s.Mix.Delete == 0, "--compare-lru: golang-lru is asked for reads only; give --mix read:100")
 		check(isTrace || s.Events.Workers == 1, "--compare-lru: needs one order of the keys: a trace or --workers 1")
 	}

@@ -156,7 +156,7 @@ func (f *snowballFlags) plan() (snowball.Config, error) {
 	if err != nil {
 		return snowball.Config{}, err
 	}
-	if err := f.fields.inFlags(snowball.Validate(s)); err != nil {
+	if err := snowball.Validate(s); err != nil {
 		return snowball.Config{}, err
 	}
 	if f.check && s.Expect == (scenario.Expect{}) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/snowball"
 	"github.com/snowfence/snowfence/internal/trace"
@@ -31,12 +32,20 @@ func (f *snowballFlags) merged() (*scenario.Scenario, error) {
 		if err := s.Fault.Kind.UnmarshalText([]byte(f.fault)); err != nil {
 			errs = append(errs, fmt.Errorf("--fault: %w", err))
 		}
+		instead(s, "--fault", "fault.kind")
 	}
 	if given("keys") {
 		errs = append(errs, f.setKeys(s))
 	}
 	if given("duration") && !given("fault-start") && !given("fault-end") {
 		scaleWindow(s, usual)
+		f.fields.moved(s, "fault.start", "fault.end")
+	}
+	if f.fault == origin.FaultNone.String() {
+		errs = append(errs, f.fields.refuse("no load fails with --fault none", "fault.rate"))
+	}
+	if s.Keys.Kind == workload.KindTrace {
+		errs = append(errs, f.fields.refuse("a trace has keys of its own", "keys.count"))
 	}
 	return s, errors.Join(errs...)
 }
@@ -48,6 +57,7 @@ func (f *snowballFlags) setKeys(s *scenario.Scenario) error {
 	}
 	k := &s.Keys
 	k.SetLaw(spec)
+	instead(s, "--keys", lawFields...)
 	// Of keys that are all alike a share can't be asked for, and one that the
 	// scenario brings was not asked for.
 	alike := k.Kind == workload.KindUniform || k.Kind == workload.KindScan

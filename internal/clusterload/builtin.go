@@ -18,5 +18,10 @@ func Builtin(disturbance string) (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("clusterload: %w", err)
 	}
-	return scenario.Parse("built-in "+file, text)
+	s, err := scenario.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	s.Forget()
+	return s, nil
 }

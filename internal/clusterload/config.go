@@ -60,6 +60,6 @@ func Validate(s *scenario.Scenario) error {
 	check(s.Kind == scenario.KindRegistry, "kind", "must be registry, got %s: this is not the scenario of a registry", s.Kind)
 	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v", minDuration, s.Duration)
 	check(s.Disturb.End-s.Disturb.Start >= minWindow, "disturb.end",
-		"must be at least %v after disturb.start (%v), got %v", minWindow, s.Disturb.Start, s.Disturb.End)
+		"must be at least %v after %s (%v), got %v", minWindow, s.NameOf("disturb.start"), s.Disturb.Start, s.Disturb.End)
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"math"
@@ -22,7 +23,9 @@ type decoder struct {
 
 func (d *decoder) fail(node *yaml.Node, path, format string, args ...any) {
 	e := &FieldError{Field: path, Reason: fmt.Sprintf(format, args...)}
-	if !d.set {
+	if d.set {
+		e.Field = cmp.Or(d.source.names[path], path)
+	} else {
 		e.File, e.Line = d.source.file, max(node.Line, 1)
 	}
 	d.errs = append(d.errs, e)

@@ -12,7 +12,7 @@ import (
 type FieldError struct {
 	File   string // empty if the field's value did not come from a file
 	Line   int    // counted from 1; 0 if there is no file
-	Field  string // the path, such as keys.skew; empty where the whole file is meant
+	Field  string // as NameOf has it, such as keys.skew; empty where the whole file is meant
 	Reason string
 }
 
@@ -53,7 +53,7 @@ func join(errs []*FieldError) error {
 // FieldError makes an error about a field of the scenario, for rules that only
 // some commands have.
 func (s *Scenario) FieldError(field, reason string) *FieldError {
-	e := &FieldError{Field: field, Reason: reason}
+	e := &FieldError{Field: s.NameOf(field), Reason: reason}
 	e.File, e.Line = s.position(field)
 	return e
 }

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,53 @@ const MaxFileSize = 64 << 10
 // source is where the fields of a scenario came from.
 type source struct {
 	file  string
-	lines map[string]int // by path; setLine for a field that was given to Set
+	lines map[string]int    // by path; setLine for a field whose value is not the file's
+	names map[string]string // by path; see Scenario.Call
 }
 
 const setLine = -1
+
+// from returns the source of s, new if it was made in a program.
+func (s *Scenario) from() *source {
+	if s.source == nil {
+		s.source = &source{}
+	}
+	if s.source.lines == nil {
+		s.source.lines = make(map[string]int)
+	}
+	return s.source
+}
+
+// Call makes errors call a field by name, such as "--rate", wherever its value is not that of
+// the file.
+func (s *Scenario) Call(field, name string) {
+	from := s.from()
+	if from.names == nil {
+		from.names = make(map[string]string)
+	}
+	from.names[field] = name
+}
+
+// Overridden notes that the caller changed fields itself, so that errors do not blame the file
+// for their values.
+func (s *Scenario) Overridden(fields ...string) {
+	for _, field := range fields {
+		s.from().lines[field] = setLine
+	}
+}
+
+// Forget makes s a scenario that did not come from a file, for one that is part of a program:
+// its user has no such file to look into.
+func (s *Scenario) Forget() { s.source = nil }
+
+// NameOf returns what errors call a field: its path, or what Call says if its value is not that
+// of the file.
+func (s *Scenario) NameOf(field string) string {
+	if file, _ := s.position(field); file == "" && s.source != nil {
+		return cmp.Or(s.source.names[field], field)
+	}
+	return field
+}
 
 // Load reads the scenario file at path and validates it. A scenario without a
 // name gets that of the file.
@@ -72,7 +116,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 	}
 
 	s := Default()
-	s.source = &source{file: file, lines: make(map[string]int)}
+	s.from().file = file
 	d := &decoder{source: s.source}
 	d.document(&doc, s)
 	errs := slices.Concat(d.errs, s.unusedFields())
@@ -95,10 +139,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 func (s *Scenario) Set(field, value string) error {
 	node := yaml.Node{Kind: yaml.ScalarNode, Value: value}
 	node.Tag = node.ShortTag() // as the value would be understood without quotes
-	if s.source == nil {
-		s.source = &source{lines: make(map[string]int)}
-	}
-	d := &decoder{source: s.source, set: true}
+	d := &decoder{source: s.from(), set: true}
 	d.field(&node, s, field)
 	return join(d.errs)
 }

@@ -147,9 +147,9 @@ func TestErrors(t *testing.T) {
 		{"jitter", "cache: {jitter: 1}\n", "x.yaml:1: cache.jitter: must be at least 0 and below 1, got 1"},
 		{"duration 0", "duration: 0s\n", "x.yaml:1: duration: must be above 0 and at most 24h0m0s, got 0s"},
 		{"window backwards", "fault: {kind: panic, start: 3s, end: 1s}\n", "x.yaml:1: fault.end: must be after fault.start (3s), got 1s"},
-		{"window too late", "duration: 3s\nfault:\n  kind: panic\n", "x.yaml:2: fault.end: must be at most the duration (3s), got 5s"},
+		{"window too late", "duration: 3s\nfault:\n  kind: panic\n", "x.yaml:2: fault.end: must be at most duration (3s), got 5s"},
 		{"more keys than there are", "keys: {count: 3}\nfault: {kind: panic, keys: 4}\n", "x.yaml:2: fault.keys: must be at most keys.count (3), got 4"},
-		{"share of uniform", "keys: {kind: uniform}\nfault: {kind: panic, share: 0.1}\n", "x.yaml:2: fault.share: has no meaning for uniform keys, which are all alike"},
+		{"share of uniform", "keys: {kind: uniform}\nfault: {kind: panic, share: 0.1}\n", "x.yaml:2: fault.share: has no meaning for uniform keys (keys.kind), which are all alike"},
 		{"contradiction", "expect: {alike: 0.1, healthy_drop_off: 0.5}\n", "x.yaml:1: expect.alike: contradicts expect.healthy_drop_off: runs that are alike differ in nothing"},
 	}
 	for _, tt := range tests {

@@ -29,7 +29,8 @@ func (s *Scenario) invalidRegistry(c *checker) {
 	within(c, "registry.rate", r.Rate, 0, maxChanges)
 	c.check(r.Churn >= 0 && r.Churn < 1, "registry.churn", "must be at least 0 and below 1, got %v", r.Churn)
 	within(c, "registry.contested", r.Contested, 0, maxNames)
-	c.check(r.Contested == 0 || r.Nodes != 1, "registry.contested", "needs two nodes that claim a name, and there is 1")
+	c.check(r.Contested == 0 || r.Nodes != 1, "registry.contested",
+		"needs two nodes that claim a name, and %s is 1", s.NameOf("registry.nodes"))
 	c.check(r.Queue >= 0, "registry.queue", "must not be negative, got %d", r.Queue)
 	within(c, "registry.gossip", r.Gossip, minInterval, maxInterval)
 	within(c, "registry.probe", r.Probe, minInterval, maxInterval)
@@ -42,8 +43,8 @@ func (s *Scenario) invalidDisturbance(c *checker) {
 	d, nodes := s.Disturb, s.Registry.Nodes
 	c.check(d.Kind >= DisturbNone && int(d.Kind) < len(disturbances), "disturb.kind", "unknown kind %d", int(d.Kind))
 	c.check(d.Start >= 0, "disturb.start", "must not be negative, got %v", d.Start)
-	c.check(d.End > d.Start, "disturb.end", "must be after disturb.start (%v), got %v", d.Start, d.End)
-	c.check(d.End <= s.Duration, "disturb.end", "must be at most the duration (%v), got %v", s.Duration, d.End)
+	c.check(d.End > d.Start, "disturb.end", "must be after %s (%v), got %v", s.NameOf("disturb.start"), d.Start, d.End)
+	c.check(d.End <= s.Duration, "disturb.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, d.End)
 	within(c, "disturb.period", d.Period, minInterval, maxInterval)
 	within(c, "disturb.skew", d.Skew, -maxSkewed, maxSkewed)
 	c.check(d.Nodes >= 1, "disturb.nodes", "must be at least 1, got %d", d.Nodes)
@@ -51,7 +52,7 @@ func (s *Scenario) invalidDisturbance(c *checker) {
 		return
 	}
 	if nodes == 1 {
-		c.check(false, "disturb.kind", "%s needs at least 2 nodes, and there is 1", d.Kind)
+		c.check(false, "disturb.kind", "%s needs at least 2 nodes, and %s is 1", d.Kind, s.NameOf("registry.nodes"))
 		return
 	}
 	// A link that flaps has two ends, so all nodes may be struck.
@@ -59,7 +60,7 @@ func (s *Scenario) invalidDisturbance(c *checker) {
 	if d.Kind == DisturbFlap {
 		most = nodes
 	}
-	c.check(d.Nodes <= most, "disturb.nodes", "must leave a node alone: at most %d of %d, got %d", most, nodes, d.Nodes)
+	c.check(d.Nodes <= most, "disturb.nodes", "must leave a node alone: at most %d of %d (%s), got %d", most, nodes, s.NameOf("registry.nodes"), d.Nodes)
 }
 
 // The sections that only one kind of scenario has.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -187,7 +188,7 @@ func (s *Scenario) OriginConfig(space *workload.Space) (c origin.Config, share f
 	if s.Fault.Kind == origin.FaultNone {
 		return c, 0, nil
 	}
-	keys, share, err := space.Targets(s.Fault.Keys, s.Fault.Share)
+	keys, share, err := s.Targets(space)
 	if err != nil {
 		return c, 0, err
 	}
@@ -198,6 +199,16 @@ func (s *Scenario) OriginConfig(space *workload.Space) (c origin.Config, share f
 	f := s.Fault
 	c.Fault = origin.Fault{Kind: f.Kind, Match: match, Rate: f.Rate, Start: f.Start, End: f.End, Slow: f.Slow}
 	return c, share, nil
+}
+
+// Targets returns the keys that can fail, and the part of all requests that is for them. The
+// error is a *FieldError: a trace may have too few keys.
+func (s *Scenario) Targets(space *workload.Space) (keys []uint64, share float64, err error) {
+	if n := s.Fault.Keys; n < 1 || uint64(n) > space.Count() {
+		return nil, 0, s.FieldError("fault.keys",
+			fmt.Sprintf("must be from 1 to %d, which is all keys that there are, got %d", space.Count(), n))
+	}
+	return space.Targets(s.Fault.Keys, s.Fault.Share)
 }
 
 // Operations returns the mix as the workload package draws from it.

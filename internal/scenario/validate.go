@@ -32,9 +32,7 @@ type checker struct {
 // check reports a field's error unless ok.
 func (c *checker) check(ok bool, field, format string, args ...any) {
 	if !ok {
-		e := &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
-		e.File, e.Line = c.scenario.position(field)
-		c.errs = append(c.errs, e)
+		c.errs = append(c.errs, c.scenario.FieldError(field, fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -71,7 +69,8 @@ func (s *Scenario) invalidFields() []*FieldError {
 	}
 
 	within(c, "events.rate", s.Events.Rate, 0, maxRate)
-	within(c, "events.until", s.Events.Until, 0, max(s.Duration, 0))
+	c.check(s.Events.Until >= 0 && s.Events.Until <= s.Duration, "events.until",
+		"must be from 0s to %s (%v), got %v", s.NameOf("duration"), s.Duration, s.Events.Until)
 	within(c, "events.workers", s.Events.Workers, 1, maxWorkers)
 	within(c, "events.queue", s.Events.Queue, 1, maxQueue)
 	c.check(s.Events.Timeout > 0 && s.Events.Timeout <= maxDuration, "events.timeout", "must be above 0 and at most %v, got %v", maxDuration, s.Events.Timeout)
@@ -119,13 +118,14 @@ func (s *Scenario) invalidFault(c *checker) {
 	if f.Kind == origin.FaultNone {
 		return // the rest does not matter
 	}
-	c.check(f.End > f.Start, "fault.end", "must be after fault.start (%v), got %v", f.Start, f.End)
-	c.check(f.End <= s.Duration, "fault.end", "must be at most the duration (%v), got %v", s.Duration, f.End)
+	c.check(f.End > f.Start, "fault.end", "must be after %s (%v), got %v", s.NameOf("fault.start"), f.Start, f.End)
+	c.check(f.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, f.End)
 	if k.Kind != workload.KindTrace && f.Keys >= 1 {
-		c.check(uint64(f.Keys) <= k.Count, "fault.keys", "must be at most keys.count (%d), got %d", k.Count, f.Keys)
+		c.check(uint64(f.Keys) <= k.Count, "fault.keys", "must be at most %s (%d), got %d", s.NameOf("keys.count"), k.Count, f.Keys)
 	}
 	alike := k.Kind == workload.KindUniform || k.Kind == workload.KindScan
-	c.check(!alike || f.Share == 0, "fault.share", "has no meaning for %s keys, which are all alike", k.Kind)
+	c.check(!alike || f.Share == 0, "fault.share", "has no meaning for %s keys (%s), which are all alike",
+		k.Kind, s.NameOf("keys.kind"))
 }
 
 // usedKeyFields tells of the fields that not every kind of keys has whether this

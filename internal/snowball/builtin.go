@@ -35,5 +35,10 @@ func Builtin(fault string) (*scenario.Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snowball: %w", err)
 	}
-	return scenario.Parse("built-in "+file, text)
+	s, err := scenario.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	s.Forget()
+	return s, nil
 }

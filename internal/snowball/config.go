@@ -49,8 +49,9 @@ func Validate(s *scenario.Scenario) error {
 	check(s.Mix.Delete == 0, "mix.delete", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Delete)
 	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v", minDuration, s.Duration)
 	check(s.Fault.Start >= minDuration/4, "fault.start", "must be at least %v: what was before is compared with, got %v", minDuration/4, s.Fault.Start)
-	check(s.Fault.End-s.Fault.Start >= minDuration/4, "fault.end", "must be at least %v after fault.start (%v), got %v", minDuration/4, s.Fault.Start, s.Fault.End)
-	check(s.Fault.End <= s.Duration, "fault.end", "must be at most the duration (%v), got %v", s.Duration, s.Fault.End)
+	check(s.Fault.End-s.Fault.Start >= minDuration/4, "fault.end", "must be at least %v after %s (%v), got %v",
+		minDuration/4, s.NameOf("fault.start"), s.Fault.Start, s.Fault.End)
+	check(s.Fault.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, s.Fault.End)
 	return errors.Join(errs...)
 }
 

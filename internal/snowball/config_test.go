@@ -30,7 +30,7 @@ func TestValidate(t *testing.T) {
 		{"too short", "duration: 500ms\nfault: {start: 200ms, end: 400ms}\n", "x.yaml:1: duration: must be at least 800ms to be measured, got 500ms"},
 		{"no time before", "fault: {start: 0s}\n", "x.yaml:1: fault.start: must be at least 200ms: what was before is compared with, got 0s"},
 		{"a window without length", "fault: {start: 2s, end: 2100ms}\n", "x.yaml:1: fault.end: must be at least 200ms after fault.start (2s), got 2.1s"},
-		{"a window beyond the end", "duration: 3s\n", "x.yaml:1: fault.end: must be at most the duration (3s), got 5s"},
+		{"a window beyond the end", "duration: 3s\n", "x.yaml:1: fault.end: must be at most duration (3s), got 5s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := scenario.Parse("x.yaml", []byte(tt.text))

@@ -40,7 +40,7 @@ func newService(c Config, fix Fix) (*service, error) {
 	}
 	v := &service{scenario: s, fix: fix, progress: c.Progress, line: timelineOf(s), source: space.Source(0)}
 	// Also without a fault: the same keys are then compared with the others.
-	if v.failing, v.share, err = space.Targets(s.Fault.Keys, s.Fault.Share); err != nil {
+	if v.failing, v.share, err = s.Targets(space); err != nil {
 		return nil, err
 	}
 	v.meter = newMeter(v.line, v.failing)
