@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/snowfence/snowfence/internal/memload"
 	"github.com/snowfence/snowfence/internal/progress"
@@ -20,6 +22,7 @@ import (
 // memoryFlags are the flags of "cachebench memory".
 type memoryFlags struct {
 	config    memload.Config
+	flags     *pflag.FlagSet
 	limits    []string
 	limitGOGC []string
 
@@ -70,6 +73,7 @@ than filling up to a limit does that does not hold all.`,
 		limits = append(limits, l.String())
 	}
 	flags := cmd.Flags()
+	f.flags = flags
 	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "entries that the stores are filled with")
 	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize, "bytes of each value")
 	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep, "the share of the entries that is left after the shrink")
@@ -90,6 +94,9 @@ than filling up to a limit does that does not hold all.`,
 func (f *memoryFlags) plan() (memload.Config, error) {
 	c := f.config
 	c.Limits, c.LimitGOGC = nil, nil
+	if slices.Equal(f.limits, []string{"none"}) && f.flags.Changed("limit-gogc") {
+		return c, refused(f.flags, "limit-gogc", "with --limit none no run has a limit")
+	}
 	for _, text := range f.limits {
 		if text == "none" {
 			if len(f.limits) > 1 {

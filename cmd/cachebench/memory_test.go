@@ -48,21 +48,22 @@ func TestMemoryCommand(t *testing.T) {
 func TestMemoryUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--entries":                        {"--entries", "1"},
-		"--stores: olric":                  {"--stores", "olric"},
+		"got olric":                        {"--stores", "olric"},
 		`--limit: "much": must be a whole`: {"--limit", "much"},
-		"--limit: 1024":                    {"--limit", "1KiB"},
-		"--limit: 0.5x":                    {"--limit", "100MiB,0.5x"},
-		`--limit: "manyx"`:                 {"--limit", "manyx"},
-		"--limit: none and":                {"--limit", "none,1.1x"},
-		`--limit-gogc: "on"`:               {"--limit-gogc", "on"},
-		"--limit-gogc: 0":                  {"--limit-gogc", "0"},
-		"--ttl: 1ms":                       {"--ttl", "1ms"},
-		"--gogc":                           {"--gogc", "0"},
-		"unknown command":                  {"and more"},
+		"--limit: want at least 16 MiB: a Go program needs some for itself, got 1024": {"--limit", "1KiB"},
+		"--limit: want 1x to 100x, got 0.5x":                                          {"--limit", "100MiB,0.5x"},
+		`--limit: "manyx"`:                                                            {"--limit", "manyx"},
+		"--limit: none and":                                                           {"--limit", "none,1.1x"},
+		`--limit-gogc: "on"`:                                                          {"--limit-gogc", "on"},
+		"--limit-gogc: want 1 to 10,000, or off, each once, got 0":                    {"--limit-gogc", "0"},
+		"--ttl: want 100ms to 1h, or 0 for no such runs, got 1ms":                     {"--ttl", "1ms"},
+		"--gogc":          {"--gogc", "0"},
+		"unknown command": {"and more"},
 	} {
 		code, stdout, stderr := runMemory(t, args...)
 		require.Equal(t, exitUsage, code, want)
 		require.Contains(t, stderr, want)
+		require.NotContains(t, stderr, "memload", want)
 		require.Empty(t, stdout)
 	}
 }

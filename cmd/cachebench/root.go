@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -87,16 +89,58 @@ command line or an input file was wrong.`,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(flagError(err)) })
 	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
 	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(), newCluster(out), newClusterNode(),
 		newMemory(out), newMemoryCell())
+	addDefaultCommands(root)
+	return root
+}
+
+// addDefaultCommands adds cobra's own commands, which by themselves take a wrong argument for a
+// wish for help and succeed, and makes a complaint about any command's arguments a usage error.
+func addDefaultCommands(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if _, unknown, err := root.Find(args); err != nil || len(unknown) > 0 {
+					return fmt.Errorf("unknown command %q for %q", strings.Join(args, " "), cmd.CommandPath())
+				}
+				return nil
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			sub.Args = usageArgs(sub.Args)
+		}
 		cmd.Args = usageArgs(cmd.Args)
 	}
 	root.Args = usageArgs(root.Args)
-	return root
+}
+
+// flagWants says what the flag library's own kinds of values are.
+var flagWants = map[string]string{
+	"bool": "true or false", "int": "a whole number", "uint64": "a whole number from 0 on", "float64": "a number",
+	"duration": "a duration such as 500ms or 10s", "intSlice": "whole numbers with commas between them",
+	"stringSlice": "words with commas between them",
+}
+
+// flagError says what a flag's value must be, where the flag library has words for programmers.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag := invalid.GetFlag()
+	if want, ok := flagWants[flag.Value.Type()]; ok {
+		return fmt.Errorf("--%s: must be %s, got %q", flag.Name, want, invalid.GetValue())
+	}
+	return fmt.Errorf("--%s %q: %w", flag.Name, invalid.GetValue(), errors.Unwrap(invalid))
 }
 
 // usageArgs makes a complaint about arguments a usage error.

@@ -1,7 +1,6 @@
 package memload
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,14 +58,21 @@ func DefaultConfig() Config {
 	}
 }
 
-// ErrConfig is what every error of Validate matches.
-var ErrConfig = errors.New("memload")
+// A FieldError says which flag of "cachebench memory" had which value, and what was wanted.
+type FieldError struct {
+	Flag  string // without dashes
+	Value any
+	Want  string
+}
 
-// Validate says what is wrong, by the name of the flag.
+// Error describes the FieldError in one line.
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("--%s: want %s, got %v", e.Flag, e.Want, e.Value)
+}
+
+// Validate returns the first thing that is wrong, as a *FieldError.
 func (c *Config) Validate() error {
-	bad := func(flag string, value any, want string) error {
-		return fmt.Errorf("%w: --%s: %v: want %s", ErrConfig, flag, value, want)
-	}
+	bad := func(flag string, value any, want string) error { return &FieldError{flag, value, want} }
 	switch {
 	case c.Entries < 1000 || c.Entries > 20_000_000:
 		return bad("entries", c.Entries, "1,000 to 20,000,000")

@@ -45,7 +45,7 @@ type Totals struct {
 func Serve(in io.Reader, out io.Writer) error {
 	var j Job
 	if err := json.NewDecoder(io.LimitReader(in, 1<<16)).Decode(&j); err != nil {
-		return fmt.Errorf("%w: a cell's job: %w", ErrConfig, err)
+		return fmt.Errorf("memload: a cell's job: %w", err)
 	}
 	if err := j.validate(); err != nil {
 		return err

@@ -36,7 +36,7 @@ func newStore(j *Job) (store, error) {
 		c, err := cache.New(o)
 		return &cacheStore{c}, err
 	default:
-		return nil, fmt.Errorf("%w: no such store: %q", ErrConfig, j.Store)
+		return nil, fmt.Errorf("memload: no such store: %q", j.Store)
 	}
 }
 
