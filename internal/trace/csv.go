@@ -15,6 +15,7 @@ const defaultColumn = "key"
 // rest of the file and be reported at its end.
 type csvParser struct {
 	column string // as chosen in Options
+	isARC  bool   // its lines look like those of an ARC trace
 	header []string
 	index  int // of the key column
 	text   []byte
@@ -53,6 +54,13 @@ func (p *csvParser) line(line []byte) (uint64, *SyntaxError) {
 func (p *csvParser) key(uint64) []byte { return p.text }
 
 func (p *csvParser) readHeader(line []byte) *SyntaxError {
+	if p.isARC && bytes.IndexByte(line, ',') < 0 {
+		// Each line would be one field, and so a key of its own.
+		return &SyntaxError{
+			Field:  "header",
+			Reason: quote(line) + " has no commas: the lines are those of an ARC trace; read it with format arc",
+		}
+	}
 	var header []string
 	for rest, more := line, true; more; {
 		var field []byte

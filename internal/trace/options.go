@@ -20,7 +20,7 @@ type Options struct {
 	// Column is the key column of a CSV trace: a name from the header row, in
 	// any case, or a number counted from 1. A name wins over a number. Empty
 	// means the column named "key", or the first column if none is. Where it
-	// is set, Auto means CSV.
+	// is set, Auto means CSV. Lines that are those of an ARC trace are refused as CSV.
 	Column string
 
 	// MaxLine is the longest line, in bytes without its end. 0 means

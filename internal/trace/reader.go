@@ -82,17 +82,18 @@ func NewReader(in io.Reader, name string, o Options) (*Reader, error) {
 		}
 		sample = sample[len("\uFEFF"):]
 	}
+	guess := detect(sample, errors.Is(err, io.EOF))
 	if o.Format == Auto {
 		// An error other than the end of the file comes again when the lines
 		// are read, with the line's number.
-		o.Format = detect(sample, errors.Is(err, io.EOF))
+		o.Format = guess
 		r.opts.Format = o.Format
 	}
 	switch o.Format {
 	case ARC:
 		r.parser = &arcParser{maxCount: o.MaxCount}
 	case CSV:
-		r.parser = &csvParser{column: o.Column}
+		r.parser = &csvParser{column: o.Column, isARC: guess == ARC}
 	default:
 		r.parser = &keyParser{}
 	}

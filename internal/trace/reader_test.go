@@ -116,6 +116,14 @@ func TestSyntaxErrors(t *testing.T) {
 		{"csv, open quote", "k,v\na,\"1\nb,2\n", Options{}, "t:2: field 2 (v): the quote is not closed on its line", 0, nil},
 		{"csv, stray quote", "k,v\na\"b,1\n", Options{}, "t:2: field 1 (k): a quote inside a field that does not start with one", 0, nil},
 		{"csv, text after a quote", "k,v\n\"a\"b,1\n", Options{}, `t:2: field 1 (k): "b,1" after the closing quote`, 0, nil},
+		{
+			"csv, which it is not", "\n" + good, Options{Format: CSV},
+			`t:2: header: "1 1 0 0" has no commas: the lines are those of an ARC trace; read it with format arc`, 0, nil,
+		},
+		{
+			"a column of what is not csv", good, Options{Column: "1"},
+			`t:1: header: "1 1 0 0" has no commas: the lines are those of an ARC trace; read it with format arc`, 0, nil,
+		},
 		{"csv, bad header", "a,\"b\n", Options{Format: CSV}, "t:1: field 2: the quote is not closed on its line", 0, nil},
 	}
 	for _, tt := range tests {
