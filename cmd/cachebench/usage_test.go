@@ -70,6 +70,17 @@ func TestFlagErrorsAreForUsers(t *testing.T) {
 	}
 }
 
+// What a flag may ask for is bounded by what it costs.
+func TestRangesAreBoundedByMemory(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"run --workers 1000000", "--workers: must be from 1 to 100000, got 1000000"},
+		{"snowball --workers 1000000", "--workers: must be from 1 to 100000, got 1000000"},
+		{"snowball --queue 100000000", "--queue: must be from 1 to 10000000, got 100000000"},
+	} {
+		assert.Contains(t, refusedUsage(t, c.line), c.want, c.line)
+	}
+}
+
 // A wrong argument of cobra's own commands is no wish for help.
 func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 	assert.Contains(t, refusedUsage(t, "completion tcsh"), `unknown command "tcsh" for "cachebench completion"`)

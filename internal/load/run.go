@@ -28,6 +28,7 @@ type run struct {
 	sampleHits int
 	pacer      *pacer // nil in a closed loop
 	workers    []*worker
+	tallies    []*tally
 	base       time.Time // of now
 
 	measuring atomic.Bool
@@ -85,8 +86,11 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if cfg.Rate > 0 {
 		r.pacer = newPacer(r)
 	}
+	for range min(cfg.Workers, mostTallies) {
+		r.tallies = append(r.tallies, new(tally))
+	}
 	for i := range cfg.Workers {
-		r.workers = append(r.workers, newWorker(r, i))
+		r.workers = append(r.workers, newWorker(r, r.tallies[i%len(r.tallies)], i))
 	}
 	cost := timingCost()
 	runtime.GC()
@@ -180,8 +184,8 @@ func (r *run) halt() {
 // result sums up. The workers have ended; cache and origin are still open.
 func (r *run) result(cost time.Duration) *Result {
 	all := tally{errors: make(map[verdict.Kind]uint64)}
-	for _, w := range r.workers {
-		all.merge(&w.tally)
+	for _, t := range r.tallies {
+		all.merge(t)
 	}
 	cacheNow, originNow := r.cache.Stats(), r.origin.Stats()
 	elapsed := r.stoppedAt - r.measuredFrom

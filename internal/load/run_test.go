@@ -363,7 +363,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	r := &run{cfg: cfg, ctx: t.Context(), cache: c, origin: o, sampleHits: 1, base: time.Now()}
 	r.fetch = r.load
 	r.measuring.Store(true)
-	w := newWorker(r, 0)
+	w := newWorker(r, new(tally), 0)
 	w.do(1, notDue)
 	w.do(1, notDue)
 	require.Zero(t, testing.AllocsPerRun(1000, func() { w.do(1, notDue) }))
@@ -400,11 +400,25 @@ func BenchmarkMeasuredHit(b *testing.B) {
 	r := &run{cfg: config(replay(b, 0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1, base: time.Now()}
 	r.fetch = r.load
 	r.measuring.Store(true)
-	w := newWorker(r, 0)
+	w := newWorker(r, new(tally), 0)
 	b.ReportAllocs()
 	for b.Loop() {
 		w.do(1, notDue)
 	}
+}
+
+// A worker is cheap, so that there can be many: it has no histograms to itself.
+func TestManyWorkersTakeLittleMemory(t *testing.T) {
+	const workers, each = 2000, 20 << 10
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config(scan(t))
+		cfg.Workers, cfg.Rate, cfg.Duration = workers, 4*workers, time.Second
+		cfg.Origin.Latency = fixed(t, 500*time.Millisecond)
+		r := mustRun(t, cfg)
+		require.Equal(t, map[string]uint64{"loaded": 2 * workers}, tallied(r), "each worker must have had its turn, twice")
+		require.Equal(t, r.Operations, r.Late.Count)
+		require.Less(t, r.Heap.End, r.Heap.Start+workers*each)
+	})
 }
 
 // A refresh keeps the call of the hit that set it off. It must not make a later
@@ -419,7 +433,7 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true, sampleHits: 1, base: time.Now()}
 		r.fetch = r.load
 		r.measuring.Store(true)
-		w := newWorker(r, 0)
+		w := newWorker(r, new(tally), 0)
 		w.do(1, notDue)
 		time.Sleep(2 * time.Second)
 		w.do(1, notDue) // a hit that sets a refresh off

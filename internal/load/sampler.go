@@ -59,9 +59,9 @@ func (s *sampler) start() {
 
 func (s *sampler) snapshot() snapshot {
 	now := snapshot{at: s.run.now(), loads: s.run.origin.Stats().Loads}
-	for _, w := range s.run.workers {
+	for _, t := range s.run.tallies {
 		for o := range now.counts {
-			now.counts[o] += w.counts[o].Load()
+			now.counts[o] += t.counts[o].Load()
 		}
 	}
 	return now
@@ -84,8 +84,8 @@ func (s *sampler) sample() {
 	waiting := r.cache.Stats().Courier.Waiting
 	s.waiting = max(s.waiting, waiting)
 	var worst int64
-	for _, w := range r.workers {
-		worst = max(worst, w.worst.Swap(0))
+	for _, t := range r.tallies {
+		worst = max(worst, t.worst.Swap(0))
 	}
 	ops, reads := 0.0, 0.0
 	for o := range now.counts {

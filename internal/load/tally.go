@@ -1,6 +1,7 @@
 package load
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,18 +33,22 @@ func (o Outcome) String() string {
 // MarshalText returns the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// A tally is what one worker counted.
+// mostTallies bounds the memory of the histograms: one outcome of one tally takes some 40 kB. As
+// long as there are no more workers than that, each has a tally to itself.
+const mostTallies = 128
+
+// A tally is what one worker counted, or several. It is safe for concurrent use.
 type tally struct {
-	// Written by the worker, read by whoever samples.
+	// Read by whoever samples.
 	counts [outcomes]atomic.Uint64
 	worst  atomic.Int64 // largest latency since the last sample
 
-	// The worker's own until it has ended.
+	mu      sync.Mutex // guards what follows
 	times   [outcomes]histogram
 	late    histogram // how long after they were due operations began
 	errors  map[verdict.Kind]uint64
-	cutOff  uint64 // reads that the end of an interrupted run cut off
-	skipped uint64 // operations before the measured part
+	cutOff  uint64
+	skipped uint64
 }
 
 // add counts an operation and, unless took is negative, how long it took.
@@ -52,7 +57,9 @@ func (t *tally) add(o Outcome, took time.Duration) {
 	if took < 0 {
 		return
 	}
+	t.mu.Lock()
 	t.times[o].record(took)
+	t.mu.Unlock()
 	for {
 		worst := t.worst.Load()
 		if int64(took) <= worst || t.worst.CompareAndSwap(worst, int64(took)) {
@@ -61,14 +68,38 @@ func (t *tally) add(o Outcome, took time.Duration) {
 	}
 }
 
+// fail counts an error by its kind.
 func (t *tally) fail(kind verdict.Kind) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.errors == nil {
 		t.errors = make(map[verdict.Kind]uint64)
 	}
 	t.errors[kind]++
 }
 
-// merge adds the other to t, which must have a map of errors.
+// skip counts an operation before the measured part.
+func (t *tally) skip() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.skipped++
+}
+
+// cut counts a read that the end of an interrupted run cut off.
+func (t *tally) cut() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cutOff++
+}
+
+// began counts how long after it was due an operation began.
+func (t *tally) began(late time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.late.record(late)
+}
+
+// merge adds the other to t, which must have a map of errors. Nobody uses either meanwhile.
 func (t *tally) merge(other *tally) {
 	for o := range t.counts {
 		t.counts[o].Add(other.counts[o].Load())
@@ -83,7 +114,7 @@ func (t *tally) merge(other *tally) {
 }
 
 // A histogram of durations to two digits, with the largest in full. Its memory,
-// some 40 kB, is taken on first use: a thousand workers have few outcomes each.
+// some 40 kB, is taken on first use.
 type histogram struct {
 	buckets *hdrhistogram.Histogram
 	largest time.Duration

@@ -14,7 +14,7 @@ const pathOps = 1 << 32
 
 // A worker runs one operation after the other.
 type worker struct {
-	tally
+	*tally
 
 	run    *run
 	keys   workload.Source
@@ -24,10 +24,11 @@ type worker struct {
 	toTime int // reads until one is timed
 }
 
-func newWorker(r *run, number int) *worker {
+func newWorker(r *run, t *tally, number int) *worker {
 	n := uint64(number) //nolint:gosec // from 0 on
 	m := r.cfg.Mix
 	return &worker{
+		tally:  t,
 		run:    r,
 		keys:   r.cfg.Keys.Source(n),
 		ops:    workload.Stream(r.cfg.Seed, pathOps, n),
@@ -63,9 +64,9 @@ func (w *worker) do(key uint64, due time.Duration) {
 	}
 	measured := w.run.measuring.Load()
 	if !measured {
-		w.skipped++
+		w.skip()
 	} else if due != notDue {
-		w.late.record(max(0, w.run.now()-due))
+		w.began(max(0, w.run.now()-due))
 	}
 	switch op {
 	case workload.Read:
@@ -134,7 +135,7 @@ func (w *worker) read(key uint64, due time.Duration, measured bool) {
 	kind := verdict.Of(err)
 	switch {
 	case kind == verdict.Canceled && w.run.ctx.Err() != nil:
-		w.cutOff++
+		w.cut()
 	case err != nil:
 		w.fail(kind)
 		w.add(Error, took)

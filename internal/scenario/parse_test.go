@@ -142,7 +142,7 @@ func TestErrors(t *testing.T) {
 		{"count of a trace", "keys: {kind: trace, trace: a, count: 3}\n", "x.yaml:1: keys.count: has no meaning for trace keys"},
 		{"trace without path", "keys: {kind: trace}\n", "x.yaml:1: keys.trace: must be given for trace keys"},
 		{"capacity", "cache: {capacity: -1}\n", "x.yaml:1: cache.capacity: must be at least 1, got -1"},
-		{"workers", "events: {workers: 0}\n", "x.yaml:1: events.workers: must be from 1 to 1000000, got 0"},
+		{"workers", "events: {workers: 0}\n", "x.yaml:1: events.workers: must be from 1 to 100000, got 0"},
 		{"mix", "mix: {read: 0}\n", "x.yaml:1: mix: at least one of read, write and delete must be above 0"},
 		{"jitter", "cache: {jitter: 1}\n", "x.yaml:1: cache.jitter: must be at least 0 and below 1, got 1"},
 		{"duration 0", "duration: 0s\n", "x.yaml:1: duration: must be above 0 and at most 24h0m0s, got 0s"},
@@ -170,7 +170,7 @@ func TestAllErrorsAreReported(t *testing.T) {
 	require.EqualError(t, err, strings.Join([]string{
 		`x.yaml:1: seed: must be a whole number from 0 to 18446744073709551615, got "x"`,
 		"x.yaml:3: events.ratee: unknown field (did you mean rate?)",
-		"x.yaml:4: events.workers: must be from 1 to 1000000, got -1",
+		"x.yaml:4: events.workers: must be from 1 to 100000, got -1",
 		"x.yaml:6: keys.skew: must be > 0, got 0",
 		"x.yaml:7: keys.skew: stands there twice, first on line 6",
 	}, "\n"))
@@ -274,7 +274,7 @@ func TestOriginConfig(t *testing.T) {
 	space, err = s.NewSpace([]uint32{0, 1, 1}, true)
 	require.NoError(t, err)
 	_, _, err = s.OriginConfig(space)
-	require.EqualError(t, err, "workload: targets: number of keys: must be from 1 to 2, got 4")
+	require.EqualError(t, err, "fault.keys: must be from 1 to 2, which is all keys that there are, got 4")
 }
 
 func FuzzParse(f *testing.F) {

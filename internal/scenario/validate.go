@@ -13,8 +13,8 @@ import (
 const (
 	maxDuration = 24 * time.Hour
 	maxRate     = 10_000_000
-	maxWorkers  = 1_000_000
-	maxQueue    = 100_000_000
+	maxWorkers  = 100_000    // some 9 kB each
+	maxQueue    = 10_000_000 // 24 B each, at once
 	maxKeys     = 1 << 40
 	maxSkew     = 50
 )
