@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -103,22 +102,16 @@ func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
 	c.Progress = func(p peerload.Progress) { showCluster(line, p) }
 	line.Start("cluster")
 	began := time.Now()
-	result, err := peerload.Execute(cmd.Context(), c)
+	result, failed := peerload.Execute(cmd.Context(), c)
 	line.Done()
-	if err != nil {
-		return err
+	if result == nil {
+		return failed
 	}
 	o := newClusterOutput(cmd, c, result, time.Since(began))
 	if f.check {
 		o.Checks = result.Checks(c)
 	}
-	if err := out.show(o, f.dir); err != nil {
-		return err
-	}
-	if result.Partial {
-		return errors.New("stopped before the end; the result is partial")
-	}
-	return failedChecks(o.Checks)
+	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
 
 func showCluster(line *progress.Line, p peerload.Progress) {

@@ -48,17 +48,30 @@ type document interface {
 	writeFiles(dir string) error
 }
 
-// show prints a result, and writes it into the folder if there is one.
+// show prints a result, and writes it into the folder if there is one. What can't be written, as
+// when the disk is full, keeps nothing from being printed: the run may have taken long.
 func (o *output) show(d document, dir string) error {
+	var unwritten error
 	if dir != "" {
-		if err := d.writeFiles(dir); err != nil {
-			return err
-		}
+		unwritten = d.writeFiles(dir)
 	}
 	if o.json {
-		return o.writeJSON(d)
+		return errors.Join(o.writeJSON(d), unwritten)
 	}
-	return d.writeText(o.stdout)
+	return errors.Join(d.writeText(o.stdout), unwritten)
+}
+
+// conclude shows a result, and returns why the command fails, if it does: because of failed, which
+// ended the run, since it was stopped, or since a check did not hold.
+func (o *output) conclude(d document, dir string, failed error, partial bool, checks []report.Check) error {
+	shown := o.show(d, dir)
+	switch {
+	case failed != nil:
+		return errors.Join(shown, failed)
+	case partial:
+		return errors.Join(shown, errors.New("stopped before the end; the result is partial"))
+	}
+	return errors.Join(shown, failedChecks(checks))
 }
 
 // reportFolder makes the folder for a report, if there is to be one, so that what
@@ -92,13 +105,14 @@ type reportFile struct {
 	write func(path string) error
 }
 
-// writeReport writes files into a folder, in this order. Before each is written, its path is added to names: the
-// last one may list them.
+// writeReport writes files into a folder, in this order, up to the first that can't be. Before each
+// is written, its path is added to names: the last one may list them.
 func writeReport(dir string, names *[]string, files ...reportFile) error {
-	for _, f := range files {
+	for i, f := range files {
 		path := filepath.Join(dir, f.name)
 		*names = append(*names, path)
 		if err := f.write(path); err != nil {
+			*names = (*names)[:i]
 			return err
 		}
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/faultmatrix"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
@@ -21,6 +19,7 @@ type faultsOutput struct {
 	Matrix   *faultmatrix.Matrix `json:"matrix"`
 	Passed   bool                `json:"passed"`
 	Problems []string            `json:"problems"`
+	Files    []string            `json:"files,omitempty"`
 }
 
 func newFaultsOutput(command string, m *faultmatrix.Matrix) *faultsOutput {
@@ -32,17 +31,8 @@ func newFaultsOutput(command string, m *faultmatrix.Matrix) *faultsOutput {
 	return f
 }
 
-// write prints the result and, if dir is not empty, writes it there.
-func (f *faultsOutput) write(out *output, dir string) error {
-	if dir != "" {
-		if err := f.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(f)
-	}
-	style := table.StyleFor(out.stdout)
+func (f *faultsOutput) writeText(w io.Writer) error {
+	style := table.StyleFor(w)
 	var b strings.Builder
 	for _, t := range f.tables() {
 		if err := t.WriteText(&b, style); err != nil {
@@ -58,29 +48,20 @@ func (f *faultsOutput) write(out *output, dir string) error {
 			fmt.Fprintf(&b, "  %s\n", problem)
 		}
 	}
-	if dir != "" {
-		fmt.Fprintf(&b, "\nWritten: %s, result.json\n", filepath.Join(dir, "report.html"))
+	if len(f.Files) > 0 {
+		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(f.Files, ", "))
 	}
-	_, err := io.WriteString(out.stdout, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// writeFiles writes the files, the result last: it names the others.
 func (f *faultsOutput) writeFiles(dir string) error {
-	if err := f.report().WriteHTMLFile(filepath.Join(dir, "report.html")); err != nil {
-		return err
-	}
-	text, err := indented(f)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(dir, "result.json"), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return writeReport(dir, &f.Files, reportFile{"report.html", f.report().WriteHTMLFile}, resultFile(f))
 }
 
 func (f *faultsOutput) summary() string {
-	return fmt.Sprintf("With the fix on every caller of all %d loads had a value or an error at once, and every key worked again.", len(f.Matrix.Rows))
+	return fmt.Sprintf("With the fix on every caller of all %d loads was told its outcome, and every key worked again.", len(f.Matrix.Rows))
 }
 
 func (f *faultsOutput) tables() []*table.Table { return []*table.Table{f.callers(), f.afterwards()} }
@@ -98,8 +79,13 @@ func (f *faultsOutput) callers() *table.Table {
 		}
 		t.Add(cells...)
 	}
-	t.Note("The callers' own deadline is %s; with the fix on, the flight's time-out is %s.",
+	t.Note("The callers' own deadline is %s; with the fix on, the flight's time-out in hang and slow is %s.",
 		human.Duration(m.Timeout.Duration()), human.Duration(m.FetchTimeout.Duration()))
+	for _, row := range m.Rows {
+		if longer := row.On.FetchTimeout.Duration(); longer > m.FetchTimeout.Duration() {
+			t.Note("Of %s it is %s, since the callers did not come together within less.", row.Fault, human.Duration(longer))
+		}
+	}
 	return t
 }
 
@@ -153,7 +139,7 @@ func (f *faultsOutput) report() *report.Report {
 	for _, row := range m.Rows {
 		what.Add(table.Text(row.Fault), table.Text(row.What))
 	}
-	check := report.Check{Name: "Fix on: a value or an error at once in every cell, and no goroutine left", OK: f.Passed, Detail: f.summary()}
+	check := report.Check{Name: "Fix on: a value or an error in every cell, and no goroutine left", OK: f.Passed, Detail: f.summary()}
 	if !f.Passed {
 		check.Detail = strings.Join(f.Problems, "; ")
 	}

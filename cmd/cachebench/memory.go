@@ -160,10 +160,10 @@ func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
 	c.Progress = func(p memload.Progress) { showMemory(line, p) }
 	line.Start("memory")
 	began := time.Now()
-	result, err := memload.Execute(cmd.Context(), c)
+	result, failed := memload.Execute(cmd.Context(), c)
 	line.Done()
-	if err != nil {
-		return err
+	if result == nil {
+		return failed
 	}
 	o := &memoryOutput{
 		Command: commandLine(cmd), Result: result, Environment: report.CurrentEnvironment(), Finding: result.Finding(), took: time.Since(began),
@@ -171,13 +171,7 @@ func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks()
 	}
-	if err := out.show(o, f.dir); err != nil {
-		return err
-	}
-	if result.Partial {
-		return errors.New("stopped before the end; the result is partial")
-	}
-	return failedChecks(o.Checks)
+	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
 
 func showMemory(line *progress.Line, p memload.Progress) {

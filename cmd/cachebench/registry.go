@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -135,13 +134,13 @@ func (f *registryFlags) run(cmd *cobra.Command, out *output) error {
 	line := out.progress()
 	line.Start("registry")
 	began := time.Now()
-	result, err := clusterload.Execute(cmd.Context(), clusterload.Config{
+	result, failed := clusterload.Execute(cmd.Context(), clusterload.Config{
 		Scenario: s, Command: []string{self, nodeCommand},
 		Progress: func(p clusterload.Progress) { showRegistry(line, p) },
 	})
 	line.Done()
-	if err != nil {
-		return err
+	if result == nil {
+		return failed
 	}
 	o, err := newRegistryOutput(cmd, s, result, time.Since(began))
 	if err != nil {
@@ -150,13 +149,7 @@ func (f *registryFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks(s)
 	}
-	if err := out.show(o, f.dir); err != nil {
-		return err
-	}
-	if result.Partial {
-		return errors.New("stopped before the end; the result is partial")
-	}
-	return failedChecks(o.Checks)
+	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
 
 func showRegistry(line *progress.Line, p clusterload.Progress) {

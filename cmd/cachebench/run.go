@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -151,16 +150,18 @@ func (f *runFlags) run(cmd *cobra.Command, out *output) error {
 	if err != nil {
 		return usage(err)
 	}
-	if f.dir != "" {
-		if err := os.MkdirAll(f.dir, 0o750); err != nil {
-			return usage(fmt.Errorf("--out: %w", err))
-		}
+	if err := reportFolder(f.dir); err != nil {
+		return err
 	}
 	line := out.progress()
 	plan.config.Observe = func(p load.Progress) { showProgress(line, p) }
 	line.Start("run")
-	result, err := load.Run(cmd.Context(), plan.config)
+	result, failed := load.Run(cmd.Context(), plan.config)
 	line.Done()
+	if result == nil {
+		return failed
+	}
+	text, err := plan.scenario.YAML()
 	if err != nil {
 		return err
 	}
@@ -171,27 +172,22 @@ func (f *runFlags) run(cmd *cobra.Command, out *output) error {
 		Capacity:    plan.config.Cache.Capacity,
 		Unlinked:    f.unlinked,
 		Result:      result,
+		Scenario:    string(text),
 		environment: report.CurrentEnvironment(),
 		plan:        plan,
 	}
 	if f.compareLRU && result.Operations > 0 {
-		if done.PlainLRU, err = plan.plainLRU(result); err != nil {
-			return err
-		}
+		done.PlainLRU, err = plan.plainLRU(result)
+		failed = errors.Join(failed, err)
 	}
 	if f.minHitRatio > 0 {
 		done.checkHitRatio(f.minHitRatio)
 	}
-	if err := done.write(out, f.dir); err != nil {
-		return err
+	if result.Interrupted {
+		failed = errors.Join(failed,
+			fmt.Errorf("interrupted after %s; the result is of what was done until then", human.Duration(result.Elapsed.Duration())))
 	}
-	switch {
-	case result.Interrupted:
-		return fmt.Errorf("interrupted after %s; the result is of what was done until then", human.Duration(result.Elapsed.Duration()))
-	case !done.report().Passed():
-		return errors.New("a check did not hold")
-	}
-	return nil
+	return out.conclude(done, f.dir, failed, false, done.Checks)
 }
 
 func showProgress(line *progress.Line, p load.Progress) {

@@ -144,7 +144,7 @@ func TestRunWritesItsReport(t *testing.T) {
 func TestRunFailsWhereTheHitRatioIsTooLow(t *testing.T) {
 	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "10", "--min-hit-ratio", "0.99", "--json")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "check did not hold")
+	require.Contains(t, stderr, "1 of 1 checks did not hold")
 	r := decodeRun(t, stdout)
 	require.Len(t, r.Checks, 1)
 	require.False(t, r.Checks[0].OK)

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/load"
 	"github.com/snowfence/snowfence/internal/origin"
@@ -31,6 +29,7 @@ type runOutput struct {
 	PlainLRU *load.Comparison `json:"plain_lru,omitempty"`
 	Checks   []report.Check   `json:"checks,omitempty"`
 	Scenario string           `json:"scenario"`
+	Files    []string         `json:"files,omitempty"`
 
 	environment report.Environment
 	plan        *runPlan
@@ -44,22 +43,8 @@ func (r *runOutput) checkHitRatio(least float64) {
 	})
 }
 
-// write prints the result and, if dir is not empty, writes it there.
-func (r *runOutput) write(out *output, dir string) error {
-	text, err := r.plan.scenario.YAML()
-	if err != nil {
-		return err
-	}
-	r.Scenario = string(text)
-	if dir != "" {
-		if err := r.writeFiles(dir); err != nil {
-			return err
-		}
-	}
-	if out.json {
-		return out.writeJSON(r)
-	}
-	style := table.StyleFor(out.stdout)
+func (r *runOutput) writeText(w io.Writer) error {
+	style := table.StyleFor(w)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.summary())
 	tables := r.tables()
@@ -74,28 +59,20 @@ func (r *runOutput) write(out *output, dir string) error {
 			return err
 		}
 	}
-	if dir != "" {
-		fmt.Fprintf(&b, "\nWritten: %s, series.csv, result.json\n", filepath.Join(dir, "report.html"))
+	if len(r.Files) > 0 {
+		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(r.Files, ", "))
 	}
-	_, err = fmt.Fprint(out.stdout, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// writeFiles writes the files, the result last: it names the others.
 func (r *runOutput) writeFiles(dir string) error {
-	if err := r.report().WriteHTMLFile(filepath.Join(dir, "report.html")); err != nil {
-		return err
-	}
-	if err := series.WriteCSVFile(filepath.Join(dir, "series.csv"), r.Result.Series...); err != nil {
-		return err
-	}
-	text, err := indented(r)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(filepath.Join(dir, "result.json"), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return writeReport(dir, &r.Files,
+		reportFile{"report.html", r.report().WriteHTMLFile},
+		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, r.Result.Series...) }},
+		resultFile(r),
+	)
 }
 
 // summary says in a line or two what was run.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -129,10 +128,10 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 	c.Progress = func(p snowball.Progress) { showSnowball(line, p) }
 	line.Start("snowball")
 	began := time.Now()
-	result, err := snowball.Execute(cmd.Context(), c)
+	result, failed := snowball.Execute(cmd.Context(), c)
 	line.Done()
-	if err != nil {
-		return err
+	if result == nil {
+		return failed
 	}
 	o, err := newSnowballOutput(cmd, c.Scenario, result, time.Since(began))
 	if err != nil {
@@ -141,13 +140,7 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 	if f.check {
 		o.Checks = result.Checks(c.Scenario.Expect)
 	}
-	if err := out.show(o, f.dir); err != nil {
-		return err
-	}
-	if result.Partial {
-		return errors.New("stopped before the end; the result is partial")
-	}
-	return failedChecks(o.Checks)
+	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
 
 // plan is the scenario with the flags in it, valid, and what it needs.

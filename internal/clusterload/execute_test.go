@@ -229,6 +229,22 @@ func TestStopped(t *testing.T) {
 	require.NotEmpty(t, r.Tables(s))
 }
 
+// The run before one that fails has been measured, and is not lost.
+func TestRunThatFailsLeavesTheOneBeforeIt(t *testing.T) {
+	s := small(t, scenario.DisturbNone)
+	s.Registry.Processes, s.Registry.Partitions = true, scenario.Counts{1, 4}
+	command := nodeProcess(t)
+	r, err := Execute(t.Context(), Config{Scenario: s, Command: command, Progress: func(p Progress) {
+		if p.Run == 1 {
+			command[0] = "/no/such/program"
+		}
+	}})
+	require.ErrorContains(t, err, "fork/exec /no/such/program")
+	require.True(t, r.Partial)
+	require.Len(t, r.Runs, 1)
+	require.NotEmpty(t, r.Finding(s))
+}
+
 func TestWhatCanNotBeRun(t *testing.T) {
 	s := small(t, scenario.DisturbNone)
 	s.Registry.Processes = true

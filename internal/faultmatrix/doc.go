@@ -8,6 +8,10 @@
 // cache's doing alone. Afterwards one more caller comes with a loader that
 // works: does the key work again?
 //
+// The verdict rests on what callers were told, and not on how long that took: on a busy
+// machine that is anything. So the callers' deadlines pass only while this process gets to run,
+// and only flights that are to end by their time-out have one.
+//
 // Trials run one after the other, each with a cache of its own, and leave no
 // goroutine behind.
 package faultmatrix

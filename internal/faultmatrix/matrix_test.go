@@ -62,22 +62,91 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// On the real clock, and with as many callers as a busy service may have.
-func TestMatrixOnTheRealClock(t *testing.T) {
-	cfg := Config{Callers: 200, Timeout: 900 * time.Millisecond, FetchTimeout: 800 * time.Millisecond}
+// with makes the matrix of other faults than all.
+func with(t *testing.T, cfg Config, others ...fault) (*Matrix, error) {
+	t.Helper()
 	all := faults
-	t.Cleanup(func() { faults = all })
-	for _, f := range all {
-		if f.name == "panic" || f.name == "first caller gone" {
-			faults = []fault{f}
-			m, err := Run(t.Context(), cfg)
-			require.NoError(t, err)
-			for _, problem := range m.Problems() {
-				// How fast is for the machine to say, and what is for us.
-				require.ErrorContains(t, problem, "at the median")
-			}
+	defer func() { faults = all }()
+	faults = others
+	return Run(t.Context(), cfg)
+}
+
+// named returns the fault of that name.
+func named(name string) fault {
+	for i := range faults {
+		if faults[i].name == name {
+			return faults[i]
 		}
 	}
+	panic(name)
+}
+
+// On the real clock, and with as many callers as a busy service may have.
+func TestMatrixOnTheRealClock(t *testing.T) {
+	cfg := Config{Callers: 200, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond}
+	m, err := with(t, cfg, named("panic"), named("hang"), named("first caller gone"))
+	require.NoError(t, err)
+	for i := range m.Rows {
+		f := named(m.Rows[i].Fault)
+		require.Empty(t, m.Rows[i].On.problems(&f, cfg.Callers), f.name)
+	}
+}
+
+// A machine that does other things for a while is no fault of the cache: neither while the trial is
+// set up, nor before the callers know.
+func TestVerdictRestsOnNoClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := named("panic")
+		late.meanwhile = func(*trial) { time.Sleep(time.Hour) }
+		slowly := named("panic")
+		slowly.load = func(_ context.Context, t *trial) (string, error) {
+			t.strike()
+			time.Sleep(config.Timeout / 2)
+			panic(errInjected)
+		}
+		m, err := with(t, config, late, slowly)
+		require.NoError(t, err)
+		for i, row := range m.Rows {
+			require.Empty(t, row.On.problems(&late, config.Callers), i)
+		}
+		require.Equal(t, config.Timeout/2, m.Rows[1].On.Median.Duration(), "it is shown all the same")
+	})
+}
+
+// Where a flight's time is up before all callers have joined it, its next one has twice as much.
+func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Callers: 50, FetchTimeout: 20 * time.Microsecond, Timeout: 40 * time.Microsecond}
+		hang := named("hang")
+		m, err := with(t, cfg, hang)
+		require.NoError(t, err)
+		require.Empty(t, m.Rows[0].On.problems(&hang, cfg.Callers))
+		require.Greater(t, m.Rows[0].On.FetchTimeout.Duration(), cfg.FetchTimeout)
+	})
+}
+
+// A trial that can't be set up leaves the rows before it.
+func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alone := named("none")
+		alone.leaves = true // its load waits for nobody, so nobody can join it
+		m, err := with(t, config, named("none"), alone, named("none"))
+		require.ErrorIs(t, err, errSetup)
+		require.Len(t, m.Rows, 1)
+		require.False(t, m.Interrupted)
+		require.Contains(t, errors.Join(m.Problems()...).Error(), "rows are missing")
+		require.Zero(t, m.GoroutinesLeft)
+	})
+}
+
+func TestSpend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, stop := time.Now(), make(chan struct{})
+		require.True(t, spend(time.Second, stop))
+		require.Equal(t, time.Second, time.Since(began))
+		time.AfterFunc(time.Second, func() { close(stop) })
+		require.False(t, spend(time.Minute, stop))
+	})
 }
 
 // Cells in which the fix is off, taken for cells in which it is on, must be
@@ -97,7 +166,6 @@ func TestProblemsNameEachCell(t *testing.T) {
 		}
 		for _, part := range []string{
 			"panic, fix on: 50 callers too many saw deadline instead of panic",
-			"panic, fix on: the callers knew after 199.95ms at the median, not within 1ms",
 			`panic, fix on: the next caller got "deadline", want "loaded anew"`,
 			"panic, fix on: 1 loads, want 2",
 			"3 goroutines were left",

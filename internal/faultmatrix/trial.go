@@ -59,11 +59,16 @@ func (t *trial) good(context.Context, string) (string, error) {
 }
 
 // errSetup means that the trial could not be set up, and says nothing about the
-// cache: the machine was too busy to bring all callers together in time.
-var errSetup = errors.New("the callers did not come together before the flight's time was up; give a longer --fetch-timeout and --timeout")
+// cache: the machine was too busy to bring all callers together.
+var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer --fetch-timeout and --timeout")
 
 func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, err error) {
-	options := []courier.Option{courier.WithTimeout(cfg.FetchTimeout)}
+	cell := &Cell{Fault: f.name, FixOn: fixOn}
+	if fixOn && f.waits {
+		// No other fault is to end by a time-out, which would only race with it.
+		cell.FetchTimeout = Seconds(cfg.FetchTimeout)
+	}
+	options := []courier.Option{courier.WithTimeout(cell.FetchTimeout.Duration())}
 	if !fixOn {
 		options = append(options, courier.WithUnlinked())
 	}
@@ -84,37 +89,48 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 	}()
 
 	answers := make([]told, cfg.Callers)
+	deadlines := make([]*deadline, cfg.Callers)
 	var callers sync.WaitGroup
-	call := func(ctx context.Context, i int) {
-		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
-		defer cancel()
-		_, err := c.Fetch(ctx, key, t.load)
-		answers[i] = told{verdict.Of(err), time.Now()}
+	call := func(ctx context.Context, i int, after func()) {
+		own, release := newDeadline(ctx)
+		deadlines[i] = own
+		callers.Go(func() {
+			defer after()
+			defer release()
+			_, err := c.Fetch(own, key, t.load)
+			answers[i] = told{verdict.Of(err), time.Now()}
+		})
 	}
 	first, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	t.first = leave
-	callers.Go(func() {
-		defer close(t.firstKnows)
-		call(first, 0)
-	})
-	ready := t.waiting(1)
+	call(first, 0, func() { close(t.firstKnows) })
+	ready := t.waiting(ctx, 1)
 	for i := 1; i < cfg.Callers; i++ {
-		callers.Go(func() { call(ctx, i) })
+		call(ctx, i, func() {})
 	}
-	ready = ready && t.waiting(cfg.Callers)
+	ready = ready && t.waiting(ctx, cfg.Callers)
 	if ready && f.meanwhile != nil {
 		f.meanwhile(t)
 	}
 	proceed()
-	callers.Wait()
+	allKnow := make(chan struct{})
+	go func() {
+		callers.Wait()
+		close(allKnow)
+	}()
+	if !ready || spend(cfg.Timeout, allKnow) {
+		for _, own := range deadlines {
+			own.pass()
+		}
+	}
+	<-allKnow
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if struck := t.struck.Load(); !ready || struck == nil {
 		return nil, fmt.Errorf("fault %s: %w", f.name, errSetup)
 	}
-	cell := &Cell{Fault: f.name, FixOn: fixOn}
 	cell.callers(t, answers)
 	cell.Next = t.next(ctx)
 	cell.Loads = int(t.loads.Load())
@@ -122,13 +138,19 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 }
 
 // waiting waits until that many callers wait for the load, and reports whether
-// they came together in time.
-func (t *trial) waiting(n int) bool {
-	const look = 50 * time.Microsecond
-	for began := time.Now(); time.Since(began) < t.cfg.FetchTimeout/2; time.Sleep(look) {
-		if t.cache.Stats().Courier.Waiting == n {
+// they came together: before the flight's time was up, if it has a time-out.
+func (t *trial) waiting(ctx context.Context, n int) bool {
+	// Looks and not a time: each is after a pause in which the callers get to run.
+	const look, looks = 50 * time.Microsecond, 200_000
+	for range looks {
+		stats := t.cache.Stats().Courier
+		switch {
+		case stats.Waiting == n:
 			return true
+		case ctx.Err() != nil || stats.Abandoned > 0:
+			return false
 		}
+		time.Sleep(look)
 	}
 	return false
 }
@@ -142,9 +164,19 @@ func (t *trial) dismissFirst() {
 
 // next is one more caller, whose fetch function works.
 func (t *trial) next(ctx context.Context) Next {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.Timeout)
-	defer cancel()
+	own, release := newDeadline(ctx)
+	defer release()
+	done := make(chan struct{})
+	var passing sync.WaitGroup
+	passing.Go(func() {
+		if spend(t.cfg.Timeout, done) {
+			own.pass()
+		}
+	})
 	began := time.Now()
-	value, err := t.cache.Fetch(ctx, key, t.good)
-	return Next{Kind: verdict.Of(err), Value: value, Took: Seconds(time.Since(began))}
+	value, err := t.cache.Fetch(own, key, t.good)
+	took := time.Since(began)
+	close(done)
+	passing.Wait()
+	return Next{Kind: verdict.Of(err), Value: value, Took: Seconds(took)}
 }

@@ -52,7 +52,8 @@ type counts struct {
 // Run makes a cache and an origin, runs the load, closes both and returns what
 // was measured. It blocks for the run's duration, and then for as long as the
 // operations under way take, at most Config.Timeout. If ctx ends before, the run
-// stops at once and the result says so; that is not an error.
+// stops at once and the result says so; that is not an error. With an error about what could not be
+// closed there is a result all the same.
 func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err

@@ -11,7 +11,8 @@ import (
 )
 
 // Execute runs all cells, one after the other. If ctx ends it stops the one that
-// runs, and returns the others and no error, unless there is none.
+// runs, and returns the others and no error, unless there is none. With the error of a cell that
+// fails, the cells before it are returned as a partial result.
 func Execute(ctx context.Context, c Config) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -41,13 +42,19 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		}
 		return nil
 	}
-	if err := run(c.unlimited()); err != nil {
-		return nil, err
+	for _, settings := range []func() []Setting{
+		c.unlimited, func() []Setting { return c.limited(r.leanest()) }, c.expiring,
+	} {
+		err := run(settings())
+		if err != nil && len(r.Cells) == 0 {
+			return nil, err
+		}
+		if err != nil {
+			r.Partial = true
+			return r, err
+		}
 	}
-	if err := run(c.limited(r.leanest())); err != nil {
-		return nil, err
-	}
-	return r, run(c.expiring())
+	return r, nil
 }
 
 // leanest is what the store that needs least had live when it was full, in bytes.

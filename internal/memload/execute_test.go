@@ -80,6 +80,21 @@ func TestCellThatFails(t *testing.T) {
 	}
 }
 
+// The cells before one that fails have been measured, and are not lost.
+func TestCellThatFailsLeavesThoseBeforeIt(t *testing.T) {
+	c := small(t, "serve")
+	c.Stores = []string{Map, Snowfence}
+	c.Progress = func(p Progress) {
+		if p.Cell == 1 {
+			t.Setenv(cellVariable, "garbage")
+		}
+	}
+	r, err := Execute(t.Context(), c)
+	require.ErrorContains(t, err, "snowfence, GOGC=100: not a line of a cell")
+	require.True(t, r.Partial)
+	require.Len(t, r.Cells, 1)
+}
+
 // An interrupt stops the cell that runs.
 func TestInterrupt(t *testing.T) {
 	c := small(t, "stuck")

@@ -357,6 +357,24 @@ func TestStopped(t *testing.T) {
 	require.Len(t, r.Runs, 1)
 }
 
+// The run before one that fails has been measured, and is not lost.
+func TestRunThatFailsLeavesTheOneBeforeIt(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	c := DefaultConfig()
+	c.Ownerships, c.Nodes, c.Duration, c.Rate = []Ownership{None, ByRing}, 1, 2*time.Second, 50
+	c.Command = []string{"env", nodeVariable + "=1", self}
+	c.Progress = func(p Progress) {
+		if p.Run == 1 && p.Doing == Starting {
+			c.Command[2] = "/no/such/program"
+		}
+	}
+	r, err := Execute(t.Context(), c)
+	require.ErrorContains(t, err, "node node1")
+	require.True(t, r.Partial)
+	require.Len(t, r.Runs, 1)
+}
+
 // A process that is no node is named, with what it says.
 func TestNoNode(t *testing.T) {
 	c := DefaultConfig()

@@ -11,7 +11,8 @@ import (
 
 // Execute runs the load once for each kind of ownership. It blocks for their durations and the time that the nodes need to start, see
 // each other and end. If ctx ends it stops, and returns what was measured so far as a partial result and no error. An error says that
-// c can't be run, or that a node could not be started or did not do as it was told.
+// c can't be run, or that a node could not be started or did not do as it was told; what was measured before is then returned as a
+// partial result.
 func Execute(ctx context.Context, c Config) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -30,7 +31,11 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 			result.Runs = append(result.Runs, done)
 		}
 		if err != nil && ctx.Err() == nil {
-			return nil, err
+			if len(result.Runs) == 0 {
+				return nil, err
+			}
+			result.Partial = true
+			return result, err
 		}
 	}
 	result.Partial = ctx.Err() != nil

@@ -22,7 +22,7 @@ func Prepare(c Config) error {
 // twice the scenario's duration and a little more. If ctx ends it stops, and
 // returns what was measured so far as a partial result and no error. An error
 // says that the scenario can't be run, which it does before anything is, or
-// that a run could not be cleaned up.
+// that a run could not be cleaned up; what was measured is then returned as a partial result.
 func Execute(ctx context.Context, c Config) (*Result, error) {
 	if err := Prepare(c); err != nil {
 		return nil, err
@@ -39,13 +39,14 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		// The first run's garbage is not the second one's.
 		runtime.GC()
 		run, err := service.run(ctx)
-		if err != nil {
-			return nil, err
-		}
 		if fix == Off {
 			r.Off = run
 		} else {
 			r.On = run
+		}
+		if err != nil {
+			r.Partial = true
+			return r, err
 		}
 	}
 	r.Partial = stopped(ctx)

@@ -2,6 +2,7 @@ package snowball
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -109,13 +110,11 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	dead := v.probe(ctx)
 	loads := v.origin.Stats().Loads
 	// What hangs has to be let go before the cache waits for it.
-	if err := v.origin.Close(); err != nil {
-		return nil, err
+	err := errors.Join(v.origin.Close(), v.cache.Close())
+	if err != nil {
+		err = fmt.Errorf("snowball: after the run: %w", err)
 	}
-	if err := v.cache.Close(); err != nil {
-		return nil, fmt.Errorf("snowball: after the run: %w", err)
-	}
-	return v.result(ran, sampler, dead, loads), nil
+	return v.result(ran, sampler, dead, loads), err
 }
 
 func (v *service) since() time.Duration { return time.Since(v.began) }
