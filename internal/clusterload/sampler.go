@@ -30,7 +30,7 @@ type sampler struct {
 	ended  Totals      // of lives that are over
 	record *series.Recorder
 	at     time.Duration // of the sample before
-	before Totals        // at that time
+	before Totals        // at the last sample that is in the series
 
 	whole, settled agreement
 	queuePeak      int
@@ -169,8 +169,9 @@ func (s *sampler) begin(ctx context.Context) error {
 // run takes samples until a time.
 func (s *sampler) run(ctx context.Context, until time.Duration) {
 	interval := max(minInterval, until/mostSamples)
-	for at := interval; at <= until; at += interval {
-		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Running) {
+	// A sample may take longer than that. Those that are missed are not made up for.
+	for at := interval; at <= until; at = nextAt(s.r.since(), interval) {
+		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Running, interval) {
 			return
 		}
 	}
@@ -181,8 +182,8 @@ func (s *sampler) settle(ctx context.Context) {
 	s.settled = newAgreement(s.r.since())
 	end := s.r.since() + max(patience, s.r.scenario.Expect.WholeWithin)
 	inARow := 0
-	for at := s.r.since(); at < end && inARow < calm; at += settleInterval {
-		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Settling) {
+	for at := s.r.since(); at < end && inARow < calm; at = nextAt(s.r.since(), settleInterval) {
+		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Settling, settleInterval) {
 			return
 		}
 		inARow++
@@ -192,8 +193,12 @@ func (s *sampler) settle(ctx context.Context) {
 	}
 }
 
-// sample looks at the cluster and notes what it sees. It returns false if the run can't go on.
-func (s *sampler) sample(ctx context.Context, doing string) bool {
+// nextAt returns the first multiple of interval after now.
+func nextAt(now, interval time.Duration) time.Duration { return now.Truncate(interval) + interval }
+
+// sample looks at the cluster and notes what it sees, interval being the time between two samples. It returns
+// false if the run can't go on.
+func (s *sampler) sample(ctx context.Context, doing string, interval time.Duration) bool {
 	if at := s.r.over.Load(); at > 0 && s.whole.until == never {
 		s.whole = newAgreement(time.Duration(at))
 	}
@@ -208,16 +213,21 @@ func (s *sampler) sample(ctx context.Context, doing string) bool {
 	s.whole.see(now, o.last, o.old == 0)
 	s.settled.see(now, o.last, o.behind == 0)
 	s.behindPeak = max(s.behindPeak, o.behind)
-	s.note(now, o)
+	s.note(now, interval, o)
+	s.at = now
 	s.r.tell(doing, o)
 	return true
 }
 
 // note puts a sample into the series.
-func (s *sampler) note(now time.Duration, o observed) {
-	length := (now - s.at).Seconds()
+func (s *sampler) note(now, interval time.Duration, o observed) {
+	since, due := s.record.Next(now, interval)
+	if !due {
+		return
+	}
+	length := since.Seconds()
 	d := o.total.since(s.before)
-	s.at, s.before = now, o.total
+	s.before = o.total
 	add := func(name string, v float64) { s.record.Add(name, now, v) }
 	add(seriesExpected, float64(o.expected))
 	add(seriesLeast, float64(o.least))

@@ -319,6 +319,33 @@ func TestSeriesAddUp(t *testing.T) {
 	})
 }
 
+// The last sample, which comes when the time is over, is no rate if the one before it was a moment ago.
+func TestLastSampleIsNoSpike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config(scan(t))
+		cfg.Rate, cfg.Duration = 99, 20400*time.Microsecond // the third operation is due 0.2 ms after a sample
+		r := mustRun(t, cfg)
+		require.Equal(t, uint64(3), r.Operations)
+		for _, s := range r.Series {
+			if s.Name == SeriesOperations {
+				require.Len(t, s.Points, 1)
+				require.InDelta(t, 100, s.Points[0].V, 1)
+			}
+		}
+	})
+}
+
+// A run that is shorter than the time between two samples has one all the same.
+func TestShortRunHasASample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config(scan(t))
+		cfg.Rate, cfg.Duration = 1000, 5*time.Millisecond
+		for _, s := range mustRun(t, cfg).Series {
+			require.Len(t, s.Points, 1, s.Name)
+		}
+	})
+}
+
 // Below 512 entries the cache is a strict LRU: the hits agree one by one, which
 // they only do if the trace is replayed in its exact order.
 func TestReplayAgreesWithPlainLRU(t *testing.T) {
@@ -412,7 +439,7 @@ func TestManyWorkersTakeLittleMemory(t *testing.T) {
 	const workers, each = 2000, 20 << 10
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config(scan(t))
-		cfg.Workers, cfg.Rate, cfg.Duration = workers, 4*workers, time.Second
+		cfg.Workers, cfg.Rate, cfg.Duration = workers, 4*workers, 900*time.Millisecond
 		cfg.Origin.Latency = fixed(t, 500*time.Millisecond)
 		r := mustRun(t, cfg)
 		require.Equal(t, map[string]uint64{"loaded": 2 * workers}, tallied(r), "each worker must have had its turn, twice")

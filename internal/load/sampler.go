@@ -55,6 +55,7 @@ func (s *sampler) interval() time.Duration {
 // start begins the measured part.
 func (s *sampler) start() {
 	s.last = s.snapshot()
+	s.last.at = s.run.measuredFrom
 }
 
 func (s *sampler) snapshot() snapshot {
@@ -76,10 +77,13 @@ func (s *sampler) sample() {
 		return
 	}
 	was, now := s.last, s.snapshot()
-	span := (now.at - was.at).Seconds()
-	if span <= 0 {
+	at := now.at - r.measuredFrom
+	since, due := s.rec.Next(at, s.interval())
+	first := was.at == r.measuredFrom // the only one of a short run, if that is over
+	if !due && !(first && since > 0 && r.stopped.Load()) {
 		return
 	}
+	span := since.Seconds()
 	s.last = now
 	waiting := r.cache.Stats().Courier.Waiting
 	s.waiting = max(s.waiting, waiting)
@@ -99,7 +103,6 @@ func (s *sampler) sample() {
 	if ops > 0 {
 		latency = time.Duration(worst).Seconds()
 	}
-	at := now.at - r.measuredFrom
 	if !r.stopped.Load() || was.at < r.stoppedAt { // the last operations are no rate
 		s.rec.Add(SeriesOperations, at, ops/span)
 		s.rec.Add(SeriesHitRatio, at, float64(now.counts[Hit]-was.counts[Hit])/reads)

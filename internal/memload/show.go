@@ -2,6 +2,7 @@ package memload
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +99,11 @@ func (r *Result) charted() (all []Setting) {
 
 func (c *Cell) series(value func(Sample) float64) series.Series {
 	s := series.Series{Name: c.Job.Store}
-	for _, now := range c.Samples {
+	every := sampleEvery.Seconds()
+	for i, now := range c.Samples {
+		if i > 0 && now.T-c.Samples[i-1].T >= 2*every { // one was missed
+			s.Points = append(s.Points, series.Point{T: c.Samples[i-1].T + every, V: math.NaN()})
+		}
 		s.Points = append(s.Points, series.Point{T: now.T, V: value(now)})
 	}
 	return s

@@ -46,3 +46,14 @@ func TestPhases(t *testing.T) {
 	require.InDelta(t, 0.25, c.GCShare(), 1e-9)
 	require.InDelta(t, 0.004, c.Pause(), 1e-9)
 }
+
+// Where a sample was missed nothing is known, and no line is drawn.
+func TestMissedSamplesAreGaps(t *testing.T) {
+	c := &Cell{Samples: []Sample{{T: 0.02, Heap: 1}, {T: 0.05, Heap: 2}, {T: 0.2, Heap: 3}}}
+	points := c.series(func(s Sample) float64 { return s.Heap }).Points
+	require.Len(t, points, 4)
+	for i, p := range points {
+		require.Equal(t, i == 2, p.Gap(), i)
+	}
+	require.InDelta(t, 0.07, points[2].T, 1e-9)
+}

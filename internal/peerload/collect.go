@@ -84,6 +84,7 @@ type part struct {
 	seconds        float64
 	loads, fetches uint64
 	local          uint64
+	unseen         bool // there was no sample, so local is a guess
 	errors         map[string]uint64
 	latency        *hdrhistogram.Histogram
 }
@@ -140,13 +141,31 @@ func (t *timeline) fetched(one record) {
 
 func (t *timeline) loaded(at time.Duration) { t.at(max(0, at), func(p *part) { p.loads++ }) }
 
-// sampled spreads what was counted between two samples.
+// sampled spreads what was counted between two samples evenly over the time between them. Of slots in which there was no sample
+// at all nothing is known: of those the series has a gap.
 func (t *timeline) sampled(samples []countSample) {
-	var before uint64
+	var before countSample
 	for _, s := range samples {
-		n := s.local - min(s.local, before)
-		before = s.local
-		t.at(s.at, func(p *part) { p.local += n })
+		n := s.local - min(s.local, before.local)
+		first, last := before.at/slot, s.at/slot
+		for i := first; i <= last; i++ {
+			share := n / uint64(last-i+1) //nolint:gosec // at least 1
+			n -= share
+			when, inside := i*slot, false
+			switch i {
+			case last:
+				when = s.at
+			case first:
+				when = before.at
+			default:
+				inside = true
+			}
+			t.at(when, func(p *part) {
+				p.local += share
+				p.unseen = p.unseen || inside
+			})
+		}
+		before = s
 	}
 }
 
@@ -169,7 +188,7 @@ func (p *part) phase() Phase {
 func (t *timeline) moments() []moment {
 	list := make([]moment, len(t.slots))
 	for i, p := range t.slots {
-		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local}
+		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local, unseen: p.unseen}
 		if p.fetches > 0 {
 			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)), time.Duration(p.latency.ValueAtQuantile(99))
 		}
@@ -185,7 +204,11 @@ func (t *timeline) series() []series.Series {
 		record.Add(SeriesLoads, at, perSecond(m.loads))
 		record.Add(SeriesErrors, at, perSecond(m.errors))
 		record.Add(SeriesFetches, at, perSecond(m.fetches))
-		record.Add(SeriesLocal, at, perSecond(m.local))
+		local := perSecond(m.local)
+		if m.unseen {
+			local = float64(measured.None()) // a gap
+		}
+		record.Add(SeriesLocal, at, local)
 		p50, p99 := measured.None(), measured.None() // a gap: nothing was to begin, or nothing ended
 		if m.fetches > 0 {
 			p50, p99 = measured.Value(m.p50.Seconds()), measured.Value(m.p99.Seconds())

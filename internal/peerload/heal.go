@@ -9,6 +9,7 @@ import (
 // A moment is what happened in one slot of a run.
 type moment struct {
 	loads, errors, fetches, local uint64
+	unseen                        bool          // local is a guess
 	p50, p99                      time.Duration // 0: nothing ended
 }
 

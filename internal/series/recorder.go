@@ -1,6 +1,7 @@
 package series
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -9,10 +10,11 @@ import (
 // use [NewRecorder]. All methods are safe for concurrent use. Memory grows by
 // 16 bytes for each sample, so the caller's interval sets what a run costs.
 type Recorder struct {
-	// mu guards both fields below.
+	// mu guards all fields below.
 	mu     sync.Mutex
 	index  map[string]int
 	series []Series
+	last   time.Duration // the time of the last sample, see Next
 }
 
 // NewRecorder makes a recorder. The names fix the order of the series; a name
@@ -32,6 +34,32 @@ func (r *Recorder) Add(name string, t time.Duration, v float64) {
 	defer r.mu.Unlock()
 	s := r.at(name)
 	s.Points = append(s.Points, Point{T: t.Seconds(), V: v})
+}
+
+// Next begins the sample at time t after the start of the run, where samples are meant to be
+// interval apart, and returns how long after the one before it is, or after the start: that is what
+// to divide what was counted since by.
+//
+// If due is false, that is less than half an interval, as when a busy machine makes up for samples
+// that it missed. A rate over so short a time is noise that looks like a spike. The sample is to be
+// left out, so that what was counted belongs to the next one. If it is twice the interval or more,
+// every series gets a gap where the sample that was missed would have been, so that no line is
+// drawn over a time of which nothing is known.
+func (r *Recorder) Next(t, interval time.Duration) (length time.Duration, due bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	length = t - r.last
+	if length < interval/2 || length <= 0 {
+		return length, false
+	}
+	if length >= 2*interval {
+		missed := (r.last + interval).Round(interval).Seconds()
+		for i := range r.series {
+			r.series[i].Points = append(r.series[i].Points, Point{T: missed, V: math.NaN()})
+		}
+	}
+	r.last = t
+	return length, true
 }
 
 // Series returns a copy of one series, in order of time. It has no points if

@@ -60,6 +60,39 @@ func TestRecorderConcurrent(t *testing.T) {
 	assert.Len(t, r.Series("b").Points, 400)
 }
 
+// What is counted is divided by the time in which it was, which is not too short to tell; and where
+// a sample was missed there is a gap and no line.
+func TestRecorderNext(t *testing.T) {
+	const interval = 50 * time.Millisecond
+	r := series.NewRecorder("rate", "level")
+	for _, c := range []struct {
+		at, length time.Duration
+		due        bool
+	}{
+		{49 * time.Millisecond, 49 * time.Millisecond, true},
+		{49500 * time.Microsecond, 500 * time.Microsecond, false},
+		{70 * time.Millisecond, 21 * time.Millisecond, false},
+		{148 * time.Millisecond, 99 * time.Millisecond, true},
+		{249 * time.Millisecond, 101 * time.Millisecond, true},
+		{249 * time.Millisecond, 0, false},
+	} {
+		length, due := r.Next(c.at, interval)
+		assert.Equal(t, c.length, length, c.at)
+		assert.Equal(t, c.due, due, c.at)
+		if due {
+			r.Add("rate", c.at, 1)
+			r.Add("level", c.at, 1)
+		}
+	}
+	for _, s := range r.All() {
+		require.Len(t, s.Points, 4)
+		for i, p := range s.Points {
+			assert.Equal(t, i == 2, p.Gap(), p.T)
+		}
+		assert.InDelta(t, 0.2, s.Points[2].T, 1e-9)
+	}
+}
+
 func TestJSONHasNoNaN(t *testing.T) {
 	b, err := json.Marshal(series.Series{Name: "x", Points: pts(0, 1.5, 1, math.NaN(), 2, math.Inf(-1), 3, 1e300, 4, 1e-9)})
 	require.NoError(t, err)

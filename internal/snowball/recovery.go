@@ -25,7 +25,7 @@ func recovery(line timeline, queue int, healthy, offered, depth series.Series) f
 	var span []int // of samples, all with an empty queue
 	for i, p := range healthy.Points {
 		// A sample stands at the end of its interval.
-		if p.T <= line.end.Seconds() {
+		if p.T <= line.end.Seconds() || p.Gap() {
 			continue
 		}
 		if depth.Points[i].V > empty {

@@ -46,6 +46,12 @@ func TestRecoveryRule(t *testing.T) {
 		{"the queue stays full", always(1000), always(100), math.NaN()},
 		{"back too late to be sure", from(7.8, 1000), always(0), math.NaN()},
 		{"a burst is no recovery", func(s float64) float64 { return from(4.5, 3000)(s) - from(4.6, 3000)(s) + from(7, 1000)(s) }, full(7), 3},
+		{"samples were missed", func(s float64) float64 {
+			if math.Mod(s+1e-9, 0.4) < interval.Seconds() {
+				return math.NaN()
+			}
+			return 1000
+		}, always(0), 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := recovery(line, 100, sampled(tt.healthy), sampled(always(1000)), sampled(tt.depth))

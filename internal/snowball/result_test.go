@@ -80,6 +80,25 @@ func TestPresentation(t *testing.T) {
 	})
 }
 
+// Two samples that a busy machine takes right after each other make no spike.
+func TestSamplesThatAreClose(t *testing.T) {
+	v, err := newService(Config{Scenario: builtin(t, "none")}, On)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, v.cache.Close()) }()
+	m := newSampler(v)
+	for _, at := range []time.Duration{99500 * time.Microsecond, 100 * time.Millisecond, 150 * time.Millisecond} {
+		v.meter.offer(event{intended: at, key: 999}, true, 1)
+		m.sample(at)
+	}
+	var rates []float64
+	for _, p := range m.record.Series(seriesOffered).Points {
+		rates = append(rates, p.V)
+	}
+	require.Len(t, rates, 2)
+	assert.InDelta(t, 1/0.0995, rates[0], 0.1)
+	assert.InDelta(t, 2/0.0505, rates[1], 0.1)
+}
+
 func TestBacklogIsNoBaseline(t *testing.T) {
 	s := builtin(t, "none")
 	v, err := newService(Config{Scenario: s}, On)

@@ -37,7 +37,6 @@ type sampler struct {
 	record   *series.Recorder
 	spare    *hdrhistogram.Histogram
 	heap     []metrics.Sample
-	last     time.Duration
 
 	blockedPeak, goroutinesPeak, abandonedPeak int
 	heapPeak                                   float64
@@ -63,8 +62,9 @@ func (m *sampler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			m.sample(m.service.since())
-			if m.last >= m.service.line.stop {
+			now := m.service.since()
+			m.sample(now)
+			if now >= m.service.line.stop {
 				return
 			}
 		}
@@ -73,11 +73,11 @@ func (m *sampler) run(ctx context.Context) {
 
 func (m *sampler) sample(t time.Duration) {
 	v := m.service
-	length := (t - m.last).Seconds()
-	if length <= 0 {
+	since, due := m.record.Next(t, m.interval)
+	if !due {
 		return
 	}
-	m.last = t
+	length := since.Seconds()
 	// Both runs are sampled at multiples of the interval, give or take what the
 	// machine does meanwhile; the rows of the CSV file should be the same.
 	at := t.Round(m.interval)
