@@ -118,8 +118,8 @@ func TestSnowballJSON(t *testing.T) {
 	assert.Equal(t, result.Off["fingerprint"], result.On["fingerprint"])
 	assert.Nil(t, result.Off["recovery_seconds"], "it did not recover")
 	assert.Equal(t, 0.0, result.On["recovery_seconds"])
-	assert.Less(t, result.Off["healthy_change_inside"], -0.3)
-	assert.Greater(t, result.On["healthy_change_inside"], -0.05)
+	assert.Less(t, result.Off["healthy_share_inside"], 0.7)
+	assert.Greater(t, result.On["healthy_share_inside"], 0.95)
 }
 
 func TestSnowballCheckFails(t *testing.T) {
@@ -129,7 +129,7 @@ func TestSnowballCheckFails(t *testing.T) {
 	assert.Contains(t, stdout, "Both runs are alike")
 	assert.Contains(t, stdout, "FAIL     fix off: healthy throughput falls during the fault")
 	assert.Regexp(t, `^cachebench: 2 of 3 checks did not hold:
-  fix off: healthy throughput falls during the fault: it changed by [+-]?\d\.\d %; wanted: -50\.0 % or worse
+  fix off: healthy throughput falls during the fault: to (99|100)\.\d % of what was offered; wanted: at most 50\.0 %
   fix on: callers of failing keys learn of it soon: after – in the median; wanted: at most 100 ms
 $`, stderr)
 
@@ -144,7 +144,7 @@ func TestSnowballStopped(t *testing.T) {
 	code, stdout, stderr := snowballOnFakeClock(t, 4*time.Second, "--out", dir)
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, "cachebench: stopped before the end; the result is partial\n", stderr)
-	assert.Regexp(t, `healthy events/s during the fault ↑ +\d+/s \(-\d+\.\d %\) +–`, stdout, "what was measured must be there")
+	assert.Regexp(t, `healthy events/s during the fault \(of offered\) ↑ +\d+/s \(\d+\.\d %\) +–`, stdout, "what was measured must be there")
 	assert.Contains(t, stdout, "The runs were stopped")
 	assert.Contains(t, readFile(t, dir, "report.html"), "The runs were stopped")
 

@@ -61,10 +61,10 @@ func TestSnowball(t *testing.T) {
 			s := half(t, fault)
 			inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
 				off, on := r.Off, r.On
-				assert.Less(t, float64(off.ChangeInside), -0.5)
-				assert.Greater(t, float64(on.ChangeInside), -0.05)
-				assert.Less(t, float64(off.ChangeAfter), -0.5, "dead flights outlive the fault")
-				assert.Greater(t, float64(on.ChangeAfter), -0.05)
+				assert.Less(t, float64(off.ShareInside), 0.5)
+				assert.InDelta(t, 1, float64(on.ShareInside), 0.005)
+				assert.Less(t, float64(off.ShareAfter), 0.5, "dead flights outlive the fault")
+				assert.InDelta(t, 1, float64(on.ShareAfter), 0.005)
 
 				assert.Equal(t, s.Events.Timeout, off.Learn.P50.Duration().Round(10*time.Millisecond))
 				assert.LessOrEqual(t, on.Learn.P50.Duration(), s.Expect.LearnWithin)
@@ -131,7 +131,7 @@ func alikeRuns(t *testing.T, s *scenario.Scenario, r *Result) {
 	assert.InEpsilon(t, float64(r.Off.HealthyInside), float64(r.On.HealthyInside), 0.01)
 	assert.InEpsilon(t, float64(r.Off.HealthyAfter), float64(r.On.HealthyAfter), 0.01)
 	for _, run := range []*Run{r.Off, r.On} {
-		assert.InDelta(t, 0, float64(run.ChangeInside), 0.05)
+		assert.InDelta(t, 1, float64(run.ShareInside), 0.005, "nothing was lost, so it must not look like a cost")
 		assert.Zero(t, run.Dropped)
 		assert.Zero(t, run.Timeouts)
 		assert.Equal(t, Value(0), run.DeadKeys)
@@ -149,8 +149,8 @@ func alikeRuns(t *testing.T, s *scenario.Scenario, r *Result) {
 func TestRecovery(t *testing.T) {
 	s := half(t, "slow")
 	inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
-		assert.Less(t, float64(r.Off.ChangeInside), -s.Expect.HealthyDropOff)
-		assert.Greater(t, float64(r.On.ChangeInside), -0.05)
+		assert.Less(t, float64(r.Off.ShareInside), 1-s.Expect.HealthyDropOff)
+		assert.Greater(t, float64(r.On.ShareInside), 0.95)
 		assert.Positive(t, float64(r.Off.Recovery))
 		assert.Less(t, r.Off.Recovery.Duration(), s.Fault.Slow)
 		assert.Equal(t, Value(0), r.On.Recovery)

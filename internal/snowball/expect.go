@@ -20,12 +20,12 @@ func (r *Result) Checks(e scenario.Expect) []report.Check {
 	off, on := r.Off.orNone(), r.On.orNone()
 	// Comparisons with a value that does not exist are false, as they should be.
 	if e.HealthyDropOff > 0 {
-		add(-float64(off.ChangeInside) >= e.HealthyDropOff, "fix off: healthy throughput falls during the fault",
-			"it changed by %s; wanted: -%s or worse", signedPercent(float64(off.ChangeInside)), percent(e.HealthyDropOff))
+		add(1-float64(off.ShareInside) >= e.HealthyDropOff, "fix off: healthy throughput falls during the fault",
+			"to %s of what was offered; wanted: at most %s", percent(float64(off.ShareInside)), percent(1-e.HealthyDropOff))
 	}
 	if e.HealthyDropOn > 0 {
-		add(-float64(on.ChangeInside) <= e.HealthyDropOn, "fix on: healthy throughput holds during the fault",
-			"it changed by %s; wanted: -%s or better", signedPercent(float64(on.ChangeInside)), percent(e.HealthyDropOn))
+		add(1-float64(on.ShareInside) <= e.HealthyDropOn, "fix on: healthy throughput holds during the fault",
+			"at %s of what was offered; wanted: at least %s", percent(float64(on.ShareInside)), percent(1-e.HealthyDropOn))
 	}
 	if e.Alike > 0 {
 		differ := math.Abs(float64(off.HealthyInside-on.HealthyInside)) / float64(max(off.HealthyInside, on.HealthyInside))
@@ -47,7 +47,8 @@ func (r *Run) orNone() *Run {
 	}
 	none := Spread{P50: measured.None(), P99: measured.None(), Max: measured.None()}
 	return &Run{
-		HealthyBefore: measured.None(), HealthyInside: measured.None(), HealthyAfter: measured.None(), ChangeInside: measured.None(), ChangeAfter: measured.None(),
+		HealthyBefore: measured.None(), HealthyInside: measured.None(), HealthyAfter: measured.None(),
+		OfferedInside: measured.None(), OfferedAfter: measured.None(), ShareInside: measured.None(), ShareAfter: measured.None(),
 		LatencyInside: none, LatencyAfter: none, Learn: none, AfterDeath: none,
 		HeapPeak: measured.None(), DeadKeys: measured.None(), Recovery: measured.None(),
 	}

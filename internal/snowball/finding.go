@@ -27,13 +27,13 @@ func (r *Result) Finding() string {
 		return "The runs were stopped: what is above is a part of what was to be measured."
 	}
 	off, on := r.Off, r.On
-	if !off.ChangeInside.Exists() || !on.ChangeInside.Exists() {
-		return "No healthy event was served before the fault: there is nothing to compare with."
+	if !off.ShareInside.Exists() || !on.ShareInside.Exists() {
+		return "No healthy event was offered during the fault: there is nothing to compare."
 	}
 	var b strings.Builder
-	if float64(off.ChangeInside) > -alike && float64(on.ChangeInside) > -alike {
-		fmt.Fprintf(&b, "Both runs are alike: during the fault healthy throughput changed by %s with the fix off and by %s with it on.",
-			signedPercent(float64(off.ChangeInside)), signedPercent(float64(on.ChangeInside)))
+	if off.held() && on.held() {
+		fmt.Fprintf(&b, "Both runs are alike: of the healthy events offered during the fault %s were served with the fix off and %s with it on.",
+			percent(float64(off.ShareInside)), percent(float64(on.ShareInside)))
 		if on.Learn.Count > 0 && off.Learn.Count > 0 {
 			fmt.Fprintf(&b, " A caller of a failing key learned of it after %s and %s in the median.",
 				human.Seconds(float64(off.Learn.P50)), human.Seconds(float64(on.Learn.P50)))
@@ -53,20 +53,23 @@ func (r *Result) Finding() string {
 	return b.String()
 }
 
+// held reports whether healthy events were served during the fault about as they were offered.
+func (r *Run) held() bool { return float64(r.ShareInside) > 1-alike }
+
 // course is how one run went.
 func course(r *Run) string {
-	verb := "fell"
-	if float64(r.ChangeInside) > -alike {
-		verb = "went"
+	verb := "fell to"
+	if r.held() {
+		verb = "held at"
 	}
-	text := fmt.Sprintf("healthy throughput %s from %s to %s during the fault (%s)", verb,
-		human.Rate(float64(r.HealthyBefore)), human.Rate(float64(r.HealthyInside)), signedPercent(float64(r.ChangeInside)))
+	text := fmt.Sprintf("healthy throughput %s %s during the fault, which is %s of the %s offered", verb,
+		human.Rate(float64(r.HealthyInside)), percent(float64(r.ShareInside)), human.Rate(float64(r.OfferedInside)))
 	switch {
 	case r.Recovery.Exists() && r.Recovery == 0:
 	case r.Recovery.Exists():
-		text += fmt.Sprintf(" and was back %s after it", human.Seconds(float64(r.Recovery)))
+		text += fmt.Sprintf(", and was back %s after it", human.Seconds(float64(r.Recovery)))
 	case r.HealthyAfter.Exists():
-		text += " and did not recover within the run"
+		text += ", and did not recover within the run"
 	}
 	return fmt.Sprintf("%s; %s dropped.", text, events(r.Dropped))
 }

@@ -47,8 +47,14 @@ type Run struct {
 	HealthyBefore Value `json:"healthy_per_second_before"` // no more than was offered then
 	HealthyInside Value `json:"healthy_per_second_inside"`
 	HealthyAfter  Value `json:"healthy_per_second_after"`
-	ChangeInside  Value `json:"healthy_change_inside"` // against before; -1 is a standstill
-	ChangeAfter   Value `json:"healthy_change_after"`
+	OfferedInside Value `json:"healthy_offered_per_second_inside"`
+	OfferedAfter  Value `json:"healthy_offered_per_second_after"`
+
+	// ShareInside and ShareAfter are what was served of what was offered in the same time, and not
+	// of what was served before: what is offered differs from moment to moment. 0 is a standstill;
+	// above 1 a backlog was worked off.
+	ShareInside Value `json:"healthy_share_inside"`
+	ShareAfter  Value `json:"healthy_share_after"`
 
 	LatencyInside Spread `json:"healthy_latency_inside"`
 	LatencyAfter  Spread `json:"healthy_latency_after"`
@@ -91,12 +97,12 @@ type Spread = measured.Spread
 // result puts together what was measured in a run that lasted so long.
 func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
 	t := v.meter.total()
-	rate := func(p phase) Value {
+	rate := func(events [phases]uint64, p phase) Value {
 		length := v.line.length(p, ran)
 		if length <= 0 {
 			return measured.None()
 		}
-		return Value(float64(t.healthy[p]) / length.Seconds())
+		return Value(float64(events[p]) / length.Seconds())
 	}
 	// On a busy machine the warm-up leaves a backlog, and working it off is no
 	// throughput to compare with.
@@ -106,7 +112,8 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		Offered: t.offered, Served: t.served, Failed: t.failed, Dropped: t.dropped, Unfinished: t.unfinished,
 		Fingerprint:    fmt.Sprintf("%016x", v.print),
 		HealthyDropped: t.droppedOK, HealthyFailed: t.failedOK,
-		HealthyBefore: rate(before), HealthyInside: rate(inside), HealthyAfter: rate(after),
+		HealthyBefore: rate(t.healthy, before), HealthyInside: rate(t.healthy, inside), HealthyAfter: rate(t.healthy, after),
+		OfferedInside: rate(t.due, inside), OfferedAfter: rate(t.due, after),
 		LatencyInside: measured.SpreadOf(t.latency[inside]), LatencyAfter: measured.SpreadOf(t.latency[after]),
 		Learn: measured.SpreadOf(t.learn), AfterDeath: measured.SpreadOf(t.tell), Told: t.told,
 		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
@@ -115,7 +122,7 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy), m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
 		Series:   m.record.All(),
 	}
-	r.ChangeInside, r.ChangeAfter = r.HealthyInside/r.HealthyBefore-1, r.HealthyAfter/r.HealthyBefore-1
+	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
 	if dead >= 0 {
 		r.DeadKeys = Value(dead)
 	}

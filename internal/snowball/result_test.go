@@ -56,8 +56,9 @@ func TestPresentation(t *testing.T) {
 		assert.Contains(t, text.String(), "5 of 5")
 		assert.Contains(t, text.String(), "Callers of failing keys were told, fix off: value ")
 
-		assert.Regexp(t, `^Fix off: healthy throughput fell from [\d,]+/s to \d+/s during the fault \(-\d+\.\d %\) and did not recover within the run; `+
-			`[\d,]+ events were dropped\. Fix on: healthy throughput went from .*; no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.Finding())
+		assert.Regexp(t, `^Fix off: healthy throughput fell to \d+/s during the fault, which is \d+\.\d % of the 1,\d+/s offered, and did not recover within the run; `+
+			`[\d,]+ events were dropped\. Fix on: healthy throughput held at 1,\d+/s during the fault, which is (99\.\d|100\.\d) % of the 1,\d+/s offered; `+
+			`no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.Finding())
 		assert.Contains(t, Story(s), "A service of 32 workers takes 2,000 events per second from a queue of 512.")
 
 		var csv bytes.Buffer

@@ -25,10 +25,10 @@ type measure struct {
 var measures = []measure{
 	{"healthy events/s before the fault", "", func(r *Run) table.Cell { return table.Rate(float64(r.HealthyBefore)) },
 		"events of keys that never fail, served per second, in the half before the window (the cache is warm by then)"},
-	{"healthy events/s during the fault", table.Higher, func(r *Run) table.Cell { return changed(r.HealthyInside, r.ChangeInside) },
-		"the same within the fault window, and the change against before"},
-	{"healthy events/s after the fault", table.Higher, func(r *Run) table.Cell { return changed(r.HealthyAfter, r.ChangeAfter) },
-		"the same from the end of the window to the end of the run"},
+	{"healthy events/s during the fault (of offered)", table.Higher, func(r *Run) table.Cell { return ofOffered(r.HealthyInside, r.ShareInside) },
+		"the same within the fault window, and which part that is of the healthy events that were offered in it"},
+	{"healthy events/s after the fault (of offered)", table.Higher, func(r *Run) table.Cell { return ofOffered(r.HealthyAfter, r.ShareAfter) },
+		"the same from the end of the window to the end of the run; above 100 % what had been queued was worked off"},
 	{"healthy latency during it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyInside) },
 		"of healthy events offered within the window, from when each was meant to be offered: waiting in the queue counts (and so does a sleeping program's waking up late, up to 1 ms)"},
 	{"healthy latency after it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyAfter) },
@@ -63,12 +63,12 @@ var measures = []measure{
 		"from the end of the window until 95 % of the healthy events offered are served again for half a second, with the queue empty"},
 }
 
-func changed(rate, change Value) table.Cell {
+func ofOffered(rate, share Value) table.Cell {
 	c := table.Rate(float64(rate))
-	if !change.Exists() {
+	if !share.Exists() {
 		return c
 	}
-	return c.As(fmt.Sprintf("%s (%s)", c, signedPercent(float64(change))))
+	return c.As(fmt.Sprintf("%s (%s)", c, percent(float64(share))))
 }
 
 // spread is compared by its 99th percentile.
@@ -206,12 +206,4 @@ func told(counts map[verdict.Kind]uint64) string {
 		parts[i] = fmt.Sprintf("%s %s×", kind, human.Count(int64(counts[kind]))) //nolint:gosec // far below
 	}
 	return strings.Join(parts, ", ")
-}
-
-func signedPercent(part float64) string {
-	text := percent(part)
-	if !strings.HasPrefix(text, "-") && text != percent(0) {
-		return "+" + text
-	}
-	return text
 }
