@@ -47,13 +47,17 @@ func commandLine(cmd *cobra.Command) string {
 			words = append(words, "--"+f.Name)
 			return
 		}
-		value := f.Value.String()
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			value = strings.Join(list.GetSlice(), ",") // String puts it in brackets, which no flag takes
-		}
-		words = append(words, "--"+f.Name, shellWord(value))
+		words = append(words, "--"+f.Name, shellWord(flagText(f.Value)))
 	})
 	return strings.Join(words, " ")
+}
+
+// flagText is a flag's value as it could be typed.
+func flagText(value pflag.Value) string {
+	if list, ok := value.(pflag.SliceValue); ok {
+		return strings.Join(list.GetSlice(), ",") // String puts it in brackets, which no flag takes
+	}
+	return value.String()
 }
 
 // shellWord quotes a word where a shell would not take it as it is.

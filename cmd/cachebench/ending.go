@@ -63,7 +63,9 @@ func (o *output) show(d document, dir string) error {
 
 // conclude shows a result, and returns why the command fails, if it does: because of failed, which
 // ended the run, since it was stopped, or since a check did not hold.
-func (o *output) conclude(d document, dir string, failed error, partial bool, checks []report.Check) error {
+func (o *output) conclude(
+	d document, dir string, failed error, partial bool, checks []report.Check,
+) error {
 	shown := o.show(d, dir)
 	switch {
 	case failed != nil:

@@ -61,7 +61,8 @@ func (f *faultsOutput) writeFiles(dir string) error {
 }
 
 func (f *faultsOutput) summary() string {
-	return fmt.Sprintf("With the fix on every caller of all %d loads was told its outcome, and every key worked again.", len(f.Matrix.Rows))
+	return fmt.Sprintf("With the fix on every caller of all %d loads was told its outcome, "+
+		"and every key worked again.", len(f.Matrix.Rows))
 }
 
 func (f *faultsOutput) tables() []*table.Table { return []*table.Table{f.callers(), f.afterwards()} }
@@ -83,7 +84,8 @@ func (f *faultsOutput) callers() *table.Table {
 		human.Duration(m.Timeout.Duration()), human.Duration(m.FetchTimeout.Duration()))
 	for _, row := range m.Rows {
 		if longer := row.On.FetchTimeout.Duration(); longer > m.FetchTimeout.Duration() {
-			t.Note("Of %s it is %s, since the callers did not come together within less.", row.Fault, human.Duration(longer))
+			t.Note("Of %s it is %s, since the callers did not come together within less.",
+				row.Fault, human.Duration(longer))
 		}
 	}
 	return t
@@ -139,7 +141,9 @@ func (f *faultsOutput) report() *report.Report {
 	for _, row := range m.Rows {
 		what.Add(table.Text(row.Fault), table.Text(row.What))
 	}
-	check := report.Check{Name: "Fix on: a value or an error in every cell, and no goroutine left", OK: f.Passed, Detail: f.summary()}
+	check := report.Check{
+		Name: "Fix on: a value or an error in every cell, and no goroutine left", OK: f.Passed, Detail: f.summary(),
+	}
 	if !f.Passed {
 		check.Detail = strings.Join(f.Problems, "; ")
 	}

@@ -73,7 +73,7 @@ func (o *overrides) refuse(why string, fields ...string) error {
 
 // refused returns the error for a flag that was given though it means nothing.
 func refused(flags *pflag.FlagSet, name, why string) error {
-	return fmt.Errorf("--%s %s: has no effect: %s", name, flags.Lookup(name).Value, why)
+	return fmt.Errorf("--%s %s: has no effect: %s", name, flagText(flags.Lookup(name).Value), why)
 }
 
 // moved notes that a change of --duration moved the window between two fields.

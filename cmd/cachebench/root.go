@@ -125,8 +125,10 @@ func addDefaultCommands(root *cobra.Command) {
 
 // flagWants says what the flag library's own kinds of values are.
 var flagWants = map[string]string{
-	"bool": "true or false", "int": "a whole number", "uint64": "a whole number from 0 on", "float64": "a number",
-	"duration": "a duration such as 500ms or 10s", "intSlice": "whole numbers with commas between them",
+	"bool": "true or false",
+	"int":  "a whole number", "uint64": "a whole number from 0 on", "float64": "a number",
+	"duration":    "a duration such as 500ms or 10s",
+	"intSlice":    "whole numbers with commas between them",
 	"stringSlice": "words with commas between them",
 }
 

@@ -40,7 +40,7 @@ func TestIgnoredFlagsAreRefused(t *testing.T) {
 		{"run --trace " + smallTrace + " --scramble", "--scramble true: has no effect"},
 		{"run --ttl 0s --jitter 0.2", "--jitter 0.2: has no effect: without a TTL"},
 		{"run --unlinked --fetch-timeout 1s", "--fetch-timeout 1s: has no effect: with --unlinked loads have no time-out"},
-		{"memory --limit none --limit-gogc off", "--limit-gogc [off]: has no effect: with --limit none no run has a limit"},
+		{"memory --limit none --limit-gogc off", "--limit-gogc off: has no effect: with --limit none no run has a limit"},
 		{"run --trace " + smallTrace + " --compare-lru --max-bytes 1MiB", "--compare-lru: golang-lru has no limit in bytes"},
 	} {
 		assert.Contains(t, refusedUsage(t, c.line), c.want, c.line)
