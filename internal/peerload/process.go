@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -54,26 +54,22 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	}
 	ready := make(chan nodeReport, 1)
 	go p.read(stdout, ready) // ends with the process, for which kill and leave wait
+	// A process that ends at once may do so before it was told: what it says then is the error.
 	sent := p.send(c)
-	if err = sent; err == nil {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case r := <-ready:
-			p.registry, p.http = r.Registry, r.HTTP
-			return p, nil
-		case <-p.gone:
-			return nil, fmt.Errorf("node %s: its process has ended: %s", c.Name, p.noise)
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-timer.C:
-			err = fmt.Errorf("node %s: not ready after %v", c.Name, patience)
-		}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case r := <-ready:
+		p.registry, p.http = r.Registry, r.HTTP
+		return p, nil
+	case <-p.gone:
+		return nil, fmt.Errorf("node %s: its process has ended: %s", c.Name, p.noise)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-timer.C:
+		err = errors.Join(sent, fmt.Errorf("node %s: not ready after %v", c.Name, patience))
 	}
 	p.kill()
-	if sent != nil { // it has ended already: all that it wrote is there now
-		err = fmt.Errorf("%w: %s", sent, p.noise)
-	}
 	return nil, err
 }
 
@@ -120,10 +116,10 @@ func (p *process) seen() nodeReport {
 	return p.last
 }
 
-func (p *process) signal(s os.Signal) error {
+func (p *process) signal(s syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = s == stopSignal
+	p.stopped = s == syscall.SIGSTOP
 	return p.cmd.Process.Signal(s)
 }
 
