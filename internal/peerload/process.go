@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -116,10 +116,10 @@ func (p *process) seen() nodeReport {
 	return p.last
 }
 
-func (p *process) signal(s syscall.Signal) error {
+func (p *process) signal(s os.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = s == syscall.SIGSTOP
+	p.stopped = s == stopSignal
 	return p.cmd.Process.Signal(s)
 }
 
