@@ -15,6 +15,7 @@ DEMO_FLAGS ?= --fault panic --check --out out/snowball
 TEST_TIMEOUT ?= 10m
 FUZZTIME     ?= 10s
 COUNT        ?= 6
+FAULTS_FLAGS ?= -markdown
 BENCH        ?= .
 BENCH_PKGS   ?= ./courier/ ./cache/... ./partition/ ./registry/...
 SEEDS        ?= 100000
@@ -146,6 +147,15 @@ ifneq ($(NESTED),)
 	@mkdir -p out/bench
 	cd benchmarks && $(GO) run ./hitratio -rounds 3 $(foreach t,$(TRACES),-trace $(abspath $(t))) -json ../out/bench/hitratio.json
 	cd benchmarks && $(GO) run ./compare -hit-ratio ../out/bench/hitratio.json $(COMPARE_FLAGS)
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
+# FAULTS_FLAGS can be given: make fault-matrix FAULTS_FLAGS='-only hang-hot'
+.PHONY: fault-matrix
+fault-matrix: ## What other libraries do when a load goes wrong: a table (40 seconds)
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) run ./faults $(FAULTS_FLAGS)
 else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif

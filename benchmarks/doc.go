@@ -10,4 +10,7 @@
 // Each library is set up as its documentation advises, and with what a service
 // needs: expiry where it is asked for, and one load per key. Where a library has
 // no loader it is given what its users write around it.
+//
+// "make fault-matrix" prints what their callers get when a load goes wrong; see
+// the command in faults.
 package benchmarks

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// An outcome is what a caller got.
+type outcome string
+
+const (
+	hangs     outcome = "hang"      // it did not return
+	killed    outcome = "killed"    // its goroutine was ended
+	panicked  outcome = "panic"     // a panic, in its goroutine
+	zeroValue outcome = "zero"      // no value and no error
+	cancelled outcome = "cancelled" // another caller's cancellation
+	late      outcome = "deadline"  // an error at its deadline
+	failed    outcome = "error"     // another error
+	value     outcome = "value"
+)
+
+// outcomes are all of them, the worst first.
+var outcomes = []outcome{hangs, killed, panicked, zeroValue, cancelled, late, failed, value}
+
+// outcomeOf returns the outcome of a fetch with ctx that returned v and err. The
+// error of another caller's deadline counts as late, too: all have the same, and
+// which of them passes first is chance.
+func outcomeOf(ctx context.Context, v string, err error) outcome {
+	_, hasDeadline := ctx.Deadline()
+	switch {
+	case err == nil && v == "":
+		return zeroValue
+	case err == nil:
+		return value
+	case hasDeadline && errors.Is(err, context.DeadlineExceeded):
+		return late
+	case errors.Is(err, context.Canceled):
+		return cancelled
+	}
+	return failed
+}
+
+// fate is what became of a cell's process.
+type fate string
+
+const (
+	survives fate = ""
+	dies     fate = "dies"
+	silent   fate = "no answer" // it was killed when its time was up
+	broken   fate = "broken"    // it could not do its work, which says nothing of the library
+)
+
+// atOnce is the longest time that still counts as at once, on a busy machine.
+const atOnce = time.Second
+
+// An observation is what was seen in one cell.
+type observation struct {
+	// Unsupported is set if the library has no such call, and nothing was seen.
+	Unsupported bool `json:"unsupported,omitempty"`
+	// Process is what became of the process. Unless it survives there is no more
+	// than Message, the first line that it left when it died.
+	Process fate   `json:"process,omitempty"`
+	Message string `json:"message,omitempty"`
+
+	Outcomes map[outcome]int           `json:"outcomes,omitempty"` // callers
+	Took     map[outcome]time.Duration `json:"took_ns,omitempty"`  // the longest, since the fault
+
+	Loads     int     `json:"loads,omitempty"`       // with the next caller's, if it needed one
+	Next      outcome `json:"next_caller,omitempty"` // of a caller who came afterwards
+	NextValue string  `json:"next_value,omitempty"`  // its value: oldValue, newValue or setValue
+}
+
+// all reports whether every caller had that outcome.
+func (s observation) all(o outcome) bool { return len(s.Outcomes) == 1 && s.Outcomes[o] > 0 }
+
+// works reports whether the key works again.
+func (s observation) works() bool { return s.Next == value }
+
+// stored says what the cache held after the load, where the key was deleted or
+// set meanwhile, or "" if something else was seen that matters more.
+func (s observation) stored(f fault) string {
+	switch {
+	case !f.deletes && !f.sets || !s.all(value) || !s.works():
+		return ""
+	case f.deletes && s.NextValue == oldValue:
+		return "stale"
+	case f.deletes:
+		return "fresh"
+	case s.NextValue == setValue:
+		return "kept"
+	}
+	return "lost"
+}
+
+// brief returns what was seen in a few characters, for a table.
+func (s observation) brief(f fault) string {
+	switch {
+	case s.Unsupported && f.deletes:
+		return "no Delete"
+	case s.Unsupported:
+		return "no Set"
+	case s.Process != survives:
+		return string(s.Process)
+	}
+	dagger := ""
+	if !s.works() {
+		dagger = " †"
+	}
+	if stored := s.stored(f); stored != "" {
+		return stored
+	}
+	if f.spread {
+		callers := 0
+		for _, n := range s.Outcomes {
+			callers += n
+		}
+		return fmt.Sprintf("%d of %d", s.Outcomes[value], callers) + dagger
+	}
+	if s.all(value) && s.NextValue == newValue { // which the first load does not give
+		return fmt.Sprintf("%d loads", s.Loads) + dagger
+	}
+	var parts []string
+	for _, o := range outcomes {
+		n, delay := s.Outcomes[o], s.delay(o)
+		switch {
+		case s.all(o):
+			return string(o) + delay + dagger
+		case n > 0 && (o != failed && o != value || delay != ""):
+			parts = append(parts, fmt.Sprintf("%d %s%s", n, o, delay))
+		}
+	}
+	if len(parts) == 0 {
+		return "value or error" + dagger
+	}
+	return strings.Join(parts, ", ") + dagger
+}
+
+// delay returns how late a value or an error was, or "" if it came at once. The
+// time of the others is known.
+func (s observation) delay(o outcome) string {
+	if took := s.Took[o]; (o == failed || o == value) && took > atOnce {
+		return fmt.Sprintf(" at %.0f s", took.Seconds())
+	}
+	return ""
+}
+
+// phrases are the outcomes in words, for one caller and for more.
+var phrases = map[outcome][2]string{
+	hangs:     {"hangs", "hang"},
+	killed:    {"is killed", "are killed"},
+	panicked:  {"panics", "panic"},
+	zeroValue: {"gets neither a value nor an error", "get neither a value nor an error"},
+	cancelled: {"gets the first caller's error", "get the first caller's error"},
+	late:      {"fails at its deadline", "fail at their deadline"},
+	failed:    {"gets an error", "get an error"},
+	value:     {"gets a value", "get a value"},
+}
+
+// words says what was seen in a line.
+func (s observation) words(f fault) string {
+	switch {
+	case s.Unsupported:
+		return "there is no such call"
+	case s.Process == dies:
+		return "the process dies"
+	case s.Process == silent:
+		return "the process does not answer"
+	}
+	var parts []string
+	for _, o := range outcomes {
+		switch n := s.Outcomes[o]; {
+		case n == 1:
+			parts = append(parts, "1 "+phrases[o][0]+s.delay(o))
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s%s", n, phrases[o][1], s.delay(o)))
+		}
+	}
+	next := phrases[s.Next][0]
+	if s.stored(f) != "" {
+		next = "gets the " + s.NextValue + " value"
+	}
+	return strings.Join(parts, ", ") + "; the next one " + next
+}
