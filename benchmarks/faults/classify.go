@@ -138,8 +138,8 @@ func (s observation) brief(f fault) string {
 	return strings.Join(parts, ", ") + dagger
 }
 
-// delay returns how late a value or an error was, or "" if it came at once. The
-// time of the others is known.
+// delay returns how late a value or an error was, or "" if it came at once. When
+// the other outcomes come is part of what they are.
 func (s observation) delay(o outcome) string {
 	if took := s.Took[o]; (o == failed || o == value) && took > atOnce {
 		return fmt.Sprintf(" at %.0f s", took.Seconds())
