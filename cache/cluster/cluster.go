@@ -98,6 +98,8 @@ func (c *Cache[V]) openStores() (err error) {
 	c.copies, err = cache.New(cache.Options[string, V]{
 		Capacity: c.o.CopyCapacity, MaxWeight: c.o.CopyWeight, Weigher: own.Weigher,
 		TTL: own.TTL, TTLJitter: own.TTLJitter,
+		// What they wait for has a time-out of its own: the load, on whatever node it runs, and a silent owner.
+		Courier: []courier.Option{courier.WithTimeout(0)},
 	})
 	if err != nil {
 		return errors.Join(err, c.owned.Close())

@@ -45,7 +45,7 @@
 //
 // A Load that fetches another key of the same cache may be waited for by the Load of that key on another node. Within a
 // node such a circle is found and is an error (courier.ErrDeadlock). Across nodes it is not: the callers wait until their
-// deadlines, or the time-out of the flight (courier.WithTimeout in Options.Cache.Courier). Set one where Load fetches.
+// deadlines, or the time-out of the load: courier.DefaultTimeout, or courier.WithTimeout in Options.Cache.Courier.
 //
 // # How old a value can be
 //

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -57,4 +58,30 @@ func TestHangOfAHotKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deadlines notes whether requests for values have deadlines.
+type deadlines struct{ seen chan bool }
+
+type mark struct{}
+
+func (d deadlines) Inject(ctx context.Context, _ http.Header) {
+	if ctx.Value(mark{}) != nil { // else it is about deletes
+		_, limited := ctx.Deadline()
+		d.seen <- limited
+	}
+}
+
+func (deadlines) Extract(ctx context.Context, _ http.Header) context.Context { return ctx }
+
+// A load may take as long as its own time-out says, also for callers on other nodes.
+func TestAskingHasNoTimeoutOfItsOwn(t *testing.T) {
+	var from origin
+	d := deadlines{make(chan bool, 10)}
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Propagator = d })
+	for _, n := range nodes {
+		_, err := n.Fetch(context.WithValue(t.Context(), mark{}, true), "k")
+		require.NoError(t, err)
+	}
+	require.False(t, <-d.seen)
 }
