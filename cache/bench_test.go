@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,5 +137,38 @@ func BenchmarkDelete(b *testing.B) {
 			c.Set(i%benchKeys, i)
 		}
 		i++
+	}
+}
+
+// BenchmarkEmpty shows that what it takes per entry to empty a cache does not grow
+// with their number.
+func BenchmarkEmpty(b *testing.B) {
+	for name, empty := range map[string]func(*cache.Cache[int, int]){
+		"Clear": func(c *cache.Cache[int, int]) { c.Clear() },
+		"Close": func(c *cache.Cache[int, int]) { _ = c.Close() },
+		"All and Delete": func(c *cache.Cache[int, int]) {
+			for k := range c.All() {
+				c.Delete(k)
+			}
+		},
+	} {
+		for _, n := range []int{benchKeys / 10, 5 * benchKeys} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				for range b.N {
+					b.StopTimer() // it takes a while to fill one
+					c, err := cache.New(cache.Options[int, int]{Capacity: n})
+					require.NoError(b, err)
+					for i := range n {
+						c.Set(i, i)
+					}
+					b.StartTimer()
+					empty(c)
+					b.StopTimer()
+					require.Zero(b, c.Len())
+					require.NoError(b, c.Close())
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
+			})
+		}
 	}
 }

@@ -185,20 +185,55 @@ func (c *Cache[K, V]) Delete(key K) bool {
 }
 
 // Clear removes every entry. Loads that are under way will not bring any back.
-// An entry that is set while Clear runs may stay or go.
+// An entry that is set while Clear runs may stay or go. It holds no lock for
+// longer than a Set does, however many entries there are.
 func (c *Cache[K, V]) Clear() {
+	now := c.clock.roughly()
+	cleared := make([]*table[K, V], len(c.shards))
 	for i := range c.shards {
-		s := &c.shards[i]
-		var out departures[K, V]
-		s.mu.Lock()
-		s.loads.clear()
-		for e := range s.index.all {
-			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
-		}
-		s.mu.Unlock()
-		c.tell(out)
+		cleared[i] = c.clearShard(&c.shards[i])
 	}
 	c.courier.ForgetAll()
+	for i, t := range cleared {
+		cleared[i] = nil // it is garbage once it has been gone through
+		c.departAll(t, now)
+	}
+}
+
+// clearShard empties s and returns the table of what it held, or nil.
+func (c *Cache[K, V]) clearShard(s *shard[K, V]) *table[K, V] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loads.clear()
+	held, count, weight := s.clear()
+	s.setLag(c.strict)
+	c.addTotals(-count, -weight)
+	return held
+}
+
+// clearBatch bounds how many entries that Clear removed are kept for the callback
+// at a time.
+const clearBatch = 128
+
+// departAll counts what Clear removed at now and calls the callback for it. No
+// lock is held.
+func (c *Cache[K, V]) departAll(t *table[K, V], now int64) {
+	if t == nil {
+		return
+	}
+	var out departures[K, V]
+	for e := range t.entries {
+		reason := ReasonDeleted
+		if e.expiry() <= now {
+			reason = ReasonExpired
+		}
+		c.depart(e, reason, &out)
+		if len(out) == clearBatch {
+			c.tell(out)
+			out = out[:0]
+		}
+	}
+	c.tell(out)
 }
 
 // Len is the number of entries, including those that have expired but are not

@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
@@ -194,6 +196,35 @@ func TestClear(t *testing.T) {
 		c.Set(1, 1)
 		require.Equal(t, 1, c.Len(), "it is usable afterwards")
 	}
+}
+
+// Clear empties all shards before it goes through what they held, so a callback
+// that takes long finds the cache empty and usable. It says why an entry left by
+// the time of the Clear.
+func TestClearIsDoneBeforeItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, ttl = 4000, time.Second
+		reasons := map[cache.Reason]int{}
+		var c *cache.Cache[int, int]
+		c = newCache(t, cache.Options[int, int]{
+			Capacity: 2 * n,
+			OnEviction: func(key, _ int, reason cache.Reason) {
+				reasons[reason]++
+				time.Sleep(ttl) // the others' time is up meanwhile
+				_, ok := c.Get(n - 1 - key)
+				assert.False(t, ok)
+				assert.Zero(t, c.Len())
+			},
+		})
+		require.Greater(t, c.Shards(), 1)
+		for i := range n {
+			c.SetTTL(i, i, ttl/2+time.Duration(i%2)*ttl)
+		}
+		time.Sleep(ttl / 2) // so that half of them have expired, and are not swept yet
+		c.Clear()
+		require.Equal(t, map[cache.Reason]int{cache.ReasonExpired: n / 2, cache.ReasonDeleted: n / 2}, reasons)
+		require.Equal(t, uint64(n/2), c.Stats().Expired)
+	})
 }
 
 // Everything at once, for the race detector and the books.

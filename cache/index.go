@@ -119,15 +119,17 @@ func (x *index[K, V]) larger() int {
 	}
 }
 
-func (t *table[K, V]) insert(e *entry[K, V]) {
+// insert adds e and returns how many buckets it looked at.
+func (t *table[K, V]) insert(e *entry[K, V]) (looks int) {
 	for at := t.home(e.Hash & hashMask); ; at = (at + 1) % len(t.buckets) {
+		looks++
 		b := &t.buckets[at]
 		tags := b.tags.Load()
 		if free := ^tags & highs; free != 0 {
 			slot := bits.TrailingZeros64(free) / 8
 			b.slots[slot].Store(e)
 			b.tags.Store(tags | tagOf(e.Hash&hashMask)&(0xff<<(8*slot)))
-			return
+			return looks
 		}
 		if tags/pastOne < pastStuck {
 			b.tags.Store(tags + pastOne)
@@ -173,38 +175,97 @@ func (t *table[K, V]) locate(e *entry[K, V]) (at, slot int) {
 // tablesKept is the size up to which tables are not worth shrinking.
 const tablesKept = 1024
 
+// evenLooks is the most buckets that entries that are spread evenly look at to be
+// inserted, on average and with a margin: it is 1.1 in a table as full as it may be.
+const evenLooks = 4
+
 // shrink replaces the table by a smaller one once only a quarter of its peak is
 // left. The cost is spread over the removals that led here.
+//
+// If what is left has hashes near each other, as after removals in the order of
+// the hashes, it would crowd a part of a smaller table, and each insertion would
+// search all of that part. Then the table stays until a quarter of that is left.
 func (x *index[K, V]) shrink() {
-	if x.peak < tablesKept || x.n > x.peak/4 {
+	t := x.table.Load()
+	if x.n > x.peak/4 || len(t.buckets)*bucketSlots < tablesKept {
 		return
 	}
-	x.rebuild(bucketsFor(x.n))
 	x.peak = x.n
+	smaller := newTable[K, V](bucketsFor(x.n))
+	looks := 0
+	for e := range t.entries {
+		if looks += smaller.insert(e); looks > evenLooks*x.n {
+			return
+		}
+	}
+	x.table.Store(smaller)
+}
+
+func newTable[K comparable, V any](buckets int) *table[K, V] {
+	return &table[K, V]{make([]bucket[K, V], buckets)}
 }
 
 // rebuild makes a table of that many buckets with the same entries.
 func (x *index[K, V]) rebuild(buckets int) *table[K, V] {
-	t := &table[K, V]{make([]bucket[K, V], buckets)}
-	for e := range x.all {
-		t.insert(e)
+	t := newTable[K, V](buckets)
+	if old := x.table.Load(); old != nil {
+		for e := range old.entries {
+			t.insert(e)
+		}
 	}
 	x.table.Store(t)
 	return t
 }
 
+// take empties the index and returns its table, or nil. It takes the same time
+// however many entries there are.
+func (x *index[K, V]) take() *table[K, V] {
+	x.n, x.peak = 0, 0
+	return x.table.Swap(nil)
+}
+
 // all yields every entry. It is safe for concurrent use, and weakly consistent.
+//
+// It visits the buckets in the order of their numbers with the bits reversed (van
+// der Corput's sequence). Any run of it is spread evenly over the hashes, so that
+// entries that are removed, or stored elsewhere, in the order in which they were
+// seen leave no part of a table crowded.
 func (x *index[K, V]) all(yield func(*entry[K, V]) bool) {
 	t := x.table.Load()
 	if t == nil {
 		return
 	}
-	for at := range t.buckets {
-		b := &t.buckets[at]
-		for slot := range b.slots {
-			if e := b.slots[slot].Load(); e != nil && !yield(e) {
+	n := uint64(len(t.buckets))
+	width := bits.Len64(n - 1)
+	for i := range uint64(1) << width {
+		at := bits.Reverse64(i) >> (64 - width)
+		if at >= n {
+			continue
+		}
+		for e := range t.buckets[at].entries {
+			if !yield(e) {
 				return
 			}
+		}
+	}
+}
+
+// entries yields every entry in the order of the buckets, which is faster than
+// that of all.
+func (t *table[K, V]) entries(yield func(*entry[K, V]) bool) {
+	for at := range t.buckets {
+		for e := range t.buckets[at].entries {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func (b *bucket[K, V]) entries(yield func(*entry[K, V]) bool) {
+	for slot := range b.slots {
+		if e := b.slots[slot].Load(); e != nil && !yield(e) {
+			return
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package cache
 
 import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -77,7 +80,7 @@ func TestIndexWhileOneLeaves(t *testing.T) {
 // is not there; whatever table it reads.
 func TestIndexWhileItChanges(t *testing.T) {
 	var x index[int, int]
-	hash := func(key int) uint32 { return uint32(key) * 2654435761 % (1 << 10) } //nolint:gosec // collisions wanted
+	hash := func(key int) uint32 { return uint32(key) * 2654435761 % (1 << 10) << 20 } //nolint:gosec // collisions wanted
 	const steady, moving = 50, 1000
 	for key := range steady {
 		x.insert(indexEntry(hash(key), key, key))
@@ -124,4 +127,67 @@ func TestIndexWhileItChanges(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, x.audit())
 	require.Less(t, len(x.table.Load().buckets), 100, "it shrank")
+}
+
+// looks is how many buckets were looked at to insert what is in t.
+func (t *table[K, V]) looks() (n int) {
+	for at := range t.buckets {
+		for slot := range t.buckets[at].slots {
+			if e := t.buckets[at].slots[slot].Load(); e != nil {
+				n += 1 + (at-t.home(e.Hash&hashMask)+len(t.buckets))%len(t.buckets)
+			}
+		}
+	}
+	return n
+}
+
+// In whatever order entries leave, what is left crowds no part of a table: to
+// insert, find and remove an entry takes a bucket or two. The order in which All
+// yields them serves to insert them again, too.
+func TestNoPartIsCrowded(t *testing.T) {
+	const n = 20_000
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	entries := make([]*entry[int, int], n)
+	var full index[int, int]
+	for key := range entries {
+		entries[key] = indexEntry(r.Uint32()>>hashSpare, key, 0)
+		full.insert(entries[key])
+	}
+	byHash := slices.SortedFunc(slices.Values(entries), func(a, b *entry[int, int]) int { return cmp.Compare(a.Hash, b.Hash) })
+	reversed := slices.Clone(byHash)
+	slices.Reverse(reversed)
+	for name, order := range map[string][]*entry[int, int]{
+		"as inserted":      entries,
+		"as All yields":    slices.Collect(full.all),
+		"by hash":          byHash,
+		"by hash, falling": reversed,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var x index[int, int]
+			for _, e := range entries {
+				x.insert(e)
+			}
+			seen := x.table.Load()
+			for i, e := range order {
+				x.remove(e)
+				x.shrink()
+				if now := x.table.Load(); now != seen {
+					seen = now
+					require.LessOrEqual(t, now.looks(), evenLooks*x.n, "after %d removals", i+1)
+				}
+			}
+			require.Less(t, len(seen.buckets)*bucketSlots, tablesKept, "it shrank in the end")
+			require.NoError(t, x.audit())
+		})
+	}
+	t.Run("inserted as All yields", func(t *testing.T) {
+		var x index[int, int]
+		for e := range full.all {
+			if x.insert(e); x.n%500 == 0 {
+				require.LessOrEqual(t, x.table.Load().looks(), 2*x.n)
+			}
+		}
+	})
 }

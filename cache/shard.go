@@ -109,6 +109,15 @@ func (s *shard[K, V]) drop(e *entry[K, V]) {
 	s.heft.Add(-int64(e.Weight))
 }
 
+// clear empties s and returns the table of what it held, and how many entries
+// those were and of what weight. It takes the same time however many there are.
+// s.mu is held.
+func (s *shard[K, V]) clear() (held *table[K, V], count, weight int64) {
+	s.policy.Clear()
+	s.expiring = wheel[K, V]{tick: s.expiring.tick}
+	return s.index.take(), s.size.Swap(0), s.heft.Swap(0)
+}
+
 // unschedule takes e out of the order of expiry, if it is in it. s.mu is held.
 func (s *shard[K, V]) unschedule(e *entry[K, V]) {
 	if e.expiry() != never {

@@ -21,6 +21,9 @@ func (l *LRU) Replace(old, n *Node) {
 // Remove takes n out.
 func (l *LRU) Remove(n *Node) { l.q.remove(n) }
 
+// Clear takes all nodes out.
+func (l *LRU) Clear() { *l = LRU{} }
+
 // Use makes n the newest.
 func (l *LRU) Use(n *Node) {
 	l.q.remove(n)

@@ -9,6 +9,9 @@ type Policy interface {
 	Replace(old, n *Node)
 	// Remove takes n out.
 	Remove(n *Node)
+	// Clear takes all nodes out, and forgets what it knew of them. It takes the
+	// same time however many there are.
+	Clear()
 	// Use moves n at once to where a use that was noted would get it later.
 	Use(n *Node)
 	// Victim is the node that goes first, other than spared; nil if there is

@@ -47,6 +47,10 @@ func TestPolicies(t *testing.T) {
 				}
 				p.Add(add())
 				for range rapid.IntRange(1, 300).Draw(t, "steps") {
+					if rapid.IntRange(0, 100).Draw(t, "clear") == 0 {
+						p.Clear()
+						clear(in)
+					}
 					op := rapid.IntRange(0, 9).Draw(t, "op")
 					n := pick()
 					switch {

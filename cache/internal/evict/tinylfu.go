@@ -75,6 +75,9 @@ func (p *TinyLFU) Remove(n *Node) {
 	}
 }
 
+// Clear takes all nodes out. The sketch begins anew.
+func (p *TinyLFU) Clear() { *p = *NewTinyLFU(p.share) }
+
 // sketchKept is the size, in words, up to which a sketch is not worth shrinking.
 const sketchKept = 1024
 
