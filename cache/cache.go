@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/cache/internal/evict"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -25,6 +26,7 @@ type Cache[K comparable, V any] struct {
 	refreshAfter time.Duration
 	capacity     int64
 	maxWeight    int64
+	heavyAbove   int64 // the weight above which an entry does not count for its shard
 	weigher      func(K, V) uint32
 	onLeft       func(K) // of package cluster; see package hook
 
@@ -42,6 +44,7 @@ type Cache[K comparable, V any] struct {
 	// if its total changed: an insertion that evicts writes neither.
 	count  atomic.Int64
 	weight atomic.Int64
+	heavy  atomic.Int64 // the part of weight that is of entries above heavyAbove
 
 	closed    atomic.Bool
 	sweeper   periodic
@@ -83,9 +86,13 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	c.callbacks.init(o.OnEviction, &c.counters, c.capacity, c.maxWeight)
 	c.sweeper.init(sweepEvery, c.sweepAndRest)
 	c.shedder.init(shedEvery, c.shedAndRest)
+	c.heavyAbove = c.maxWeight / int64(len(c.shards)) / heavyPart
 	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
 		c.shards[i].policy = newPolicy()
+		if o.MaxWeight > 0 {
+			c.shards[i].weightless = evict.NewLRU()
+		}
 		if o.Capacity > 0 {
 			c.shards[i].index.room = bucketsFor(o.Capacity/len(c.shards) + 1)
 		}
@@ -205,9 +212,11 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V]) *table[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads.clear()
-	held, count, weight := s.clear()
+	held := s.clear()
+	count, light, heavy := s.size.Swap(0), s.light.Swap(0), s.heavy.Swap(0)
 	s.setLag(c.strict)
-	c.addTotals(-count, -weight)
+	c.heavy.Add(-heavy)
+	c.addTotals(-count, -light-heavy)
 	return held
 }
 

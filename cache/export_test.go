@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
 // What tests of the package's surface need from inside.
@@ -22,6 +24,17 @@ func (c *Cache[K, V]) Sweep() (more bool) { return c.sweep() }
 
 // Shards is how many shards there are.
 func (c *Cache[K, V]) Shards() int { return len(c.shards) }
+
+// ShardOf is the number of the shard of key.
+func (c *Cache[K, V]) ShardOf(key K) int {
+	s, _ := c.shardOf(key)
+	for i := range c.shards {
+		if s == &c.shards[i] {
+			return i
+		}
+	}
+	return -1
+}
 
 // Weight is the total weight.
 func (c *Cache[K, V]) Weight() int64 { return c.weight.Load() }
@@ -51,12 +64,12 @@ func (c *Cache[K, V]) Audit() error {
 			c.shards[i].mu.Unlock()
 		}
 	}()
-	var count, weight int64
+	var count, weight, allHeavy int64
 	for i := range c.shards {
 		s := &c.shards[i]
-		var heft int64
+		var light, heavy int64
 		expiring, held := 0, 0
-		for n := range s.policy.All {
+		for n := range s.nodes {
 			e := entryOf[K, V](n)
 			key := e.key
 			own, hash := c.shardOf(key)
@@ -72,7 +85,11 @@ func (c *Cache[K, V]) Audit() error {
 					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.at, t.bucket)
 				}
 			}
-			heft += int64(e.Weight)
+			if w := int64(e.Weight); w > c.heavyAbove {
+				heavy += w
+			} else {
+				light += w
+			}
 			held++
 		}
 		if err := s.expiring.audit(); err != nil {
@@ -81,23 +98,27 @@ func (c *Cache[K, V]) Audit() error {
 		if expiring != s.expiring.n {
 			bad("shard %d: %d entries can expire, the order of expiry has %d", i, expiring, s.expiring.n)
 		}
-		if n := s.size.Load(); n != int64(held) || held != s.policy.Len() || held != s.index.n {
-			bad("shard %d: size %d, index %d, policy %d, entries %d", i, n, s.index.n, s.policy.Len(), held)
+		if n := s.size.Load(); n != int64(held) || held != s.ordered() || held != s.index.n {
+			bad("shard %d: size %d, index %d, policy %d, entries %d", i, n, s.index.n, s.ordered(), held)
 		}
 		if err := s.index.audit(); err != nil {
 			bad("shard %d: %v", i, err)
 		}
-		if n := s.heft.Load(); n != heft {
-			bad("shard %d: heft %d, weights %d", i, n, heft)
+		if l, h := s.light.Load(), s.heavy.Load(); l != light || h != heavy {
+			bad("shard %d: weights %d and %d, of the entries %d and %d", i, l, h, light, heavy)
 		}
+		allHeavy += heavy
 		count += int64(held)
-		weight += heft
+		weight += light + heavy
 	}
 	if n := c.count.Load(); n != count {
 		bad("count %d, entries %d", n, count)
 	}
 	if n := c.weight.Load(); n != weight {
 		bad("weight %d, weights %d", n, weight)
+	}
+	if n := c.heavy.Load(); n != allHeavy {
+		bad("weight of heavy entries %d, of the entries %d", n, allHeavy)
 	}
 	if c.capacity > 0 && count > c.capacity {
 		bad("%d entries, capacity %d", count, c.capacity)
@@ -106,6 +127,29 @@ func (c *Cache[K, V]) Audit() error {
 		bad("weight %d, at most %d", weight, c.maxWeight)
 	}
 	return errors.Join(errs...)
+}
+
+// nodes yields what the orders of eviction have.
+func (s *shard[K, V]) nodes(yield func(*evict.Node) bool) {
+	orders := []evict.Policy{s.policy}
+	if s.weightless != nil {
+		orders = append(orders, s.weightless)
+	}
+	for _, order := range orders {
+		for n := range order.All {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// ordered is how many entries the orders of eviction have.
+func (s *shard[K, V]) ordered() (n int) {
+	for range s.nodes {
+		n++
+	}
+	return n
 }
 
 // ExpiryRoom is how many entries the orders of expiry have room for.

@@ -13,9 +13,10 @@ type shard[K comparable, V any] struct {
 	// mu guards the fields up to the padding, the places of the shard's entries
 	// and writing to its index. It is never held while another lock of this
 	// package or user code is waited for.
-	mu       sync.Mutex
-	policy   evict.Policy
-	expiring wheel[K, V]
+	mu         sync.Mutex
+	policy     evict.Policy
+	weightless *evict.LRU // has what weighs nothing, if there is a MaxWeight; else nil
+	expiring   wheel[K, V]
 
 	loads loads[K]
 	_     [64]byte
@@ -25,7 +26,8 @@ type shard[K comparable, V any] struct {
 	clock atomic.Uint32 // counts insertions; see touch
 	lag   atomic.Uint32 // see touch; 0: the shard is strict
 	size  atomic.Int64
-	heft  atomic.Int64 // total weight
+	light atomic.Int64 // weight of the entries that are not heavy; see Cache.heavyAbove
+	heavy atomic.Int64 // weight of the others
 	_     [64]byte
 }
 
@@ -52,9 +54,18 @@ func (s *shard[K, V]) touch(e *entry[K, V]) {
 	}
 	defer s.mu.Unlock()
 	if s.index.find(e.Hash&hashMask, e.key) == e {
-		s.policy.Use(e.node())
+		s.policyOf(e).Use(e.node())
 		e.Start(s.clock.Add(1))
 	}
+}
+
+// policyOf returns the order of eviction that e is in. What weighs nothing has one
+// of its own, so that a search for weight does not come by it.
+func (s *shard[K, V]) policyOf(e *entry[K, V]) evict.Policy {
+	if e.Weight == 0 && s.weightless != nil {
+		return s.weightless
+	}
+	return s.policy
 }
 
 // insert adds e, in place of old unless that is nil. s.mu is held.
@@ -63,15 +74,14 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	case old == nil:
 		e.Start(s.clock.Add(1))
 		s.index.insert(e)
-		s.policy.Add(e.node())
+		s.policyOf(e).Add(e.node())
 		s.size.Add(1)
-		s.heft.Add(int64(e.Weight))
 	case s.lag.Load() > 0: // the clock stays: hits read it
 		e.Start(s.clock.Load())
 		s.replace(old, e)
 	default:
 		s.replace(old, e)
-		s.policy.Use(e.node())
+		s.policyOf(e).Use(e.node())
 		e.Start(s.clock.Add(1))
 	}
 	if e.expiry() != never {
@@ -82,9 +92,11 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 // replace puts e in place of old. s.mu is held.
 func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 	s.index.replace(old, e)
-	s.policy.Replace(old.node(), e.node())
-	if e.Weight != old.Weight {
-		s.heft.Add(int64(e.Weight) - int64(old.Weight))
+	if from, to := s.policyOf(old), s.policyOf(e); from == to {
+		to.Replace(old.node(), e.node())
+	} else {
+		from.Remove(old.node())
+		to.Add(e.node())
 	}
 	s.unschedule(old)
 }
@@ -103,19 +115,20 @@ func (s *shard[K, V]) setLag(strict bool) {
 // drop takes e out. s.mu is held.
 func (s *shard[K, V]) drop(e *entry[K, V]) {
 	s.index.remove(e)
-	s.policy.Remove(e.node())
+	s.policyOf(e).Remove(e.node())
 	s.unschedule(e)
 	s.size.Add(-1)
-	s.heft.Add(-int64(e.Weight))
 }
 
-// clear empties s and returns the table of what it held, and how many entries
-// those were and of what weight. It takes the same time however many there are.
-// s.mu is held.
-func (s *shard[K, V]) clear() (held *table[K, V], count, weight int64) {
+// clear empties s, but for its size and weight, and returns the table of what it
+// held. It takes the same time however much that was. s.mu is held.
+func (s *shard[K, V]) clear() *table[K, V] {
 	s.policy.Clear()
+	if s.weightless != nil {
+		s.weightless.Clear()
+	}
 	s.expiring = wheel[K, V]{tick: s.expiring.tick}
-	return s.index.take(), s.size.Swap(0), s.heft.Swap(0)
+	return s.index.take()
 }
 
 // unschedule takes e out of the order of expiry, if it is in it. s.mu is held.

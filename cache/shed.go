@@ -90,7 +90,7 @@ func (c *Cache[K, V]) shedShard(s *shard[K, V], most int) (n int) {
 	var out departures[K, V]
 	s.mu.Lock()
 	for n < most {
-		e := c.victim(s, nil)
+		e := c.victim(s, nil, false)
 		if e == nil {
 			break
 		}

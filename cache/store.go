@@ -59,17 +59,19 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 		return
 	}
 	s.insert(e, old)
+	c.weigh(s, int64(e.Weight))
 	count, weight := int64(1), int64(e.Weight)
 	if replaces {
+		c.weigh(s, -int64(old.Weight))
 		c.depart(old, c.reasonFor(old, ReasonReplaced), out)
 		count, weight = 0, weight-int64(old.Weight)
 	}
-	for c.exceeds(count, weight) && c.overShare(s) {
-		victim := c.victim(s, e)
+	for {
+		victim := c.surplus(s, e, count, weight)
 		if victim == nil {
 			break
 		}
-		s.drop(victim)
+		c.drop(s, victim)
 		c.depart(victim, c.reasonFor(victim, ReasonSize), out)
 		count, weight = count-1, weight-int64(victim.Weight)
 	}
@@ -79,13 +81,38 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 
 // remove takes e out. s.mu is held.
 func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *departures[K, V]) {
-	s.drop(e)
+	c.drop(s, e)
 	s.setLag(c.strict)
 	if c.compacts {
 		s.index.shrink()
 	}
 	c.addTotals(-1, -int64(e.Weight))
 	c.depart(e, reason, out)
+}
+
+// drop takes e out of s and off its weight. s.mu is held.
+func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
+	s.drop(e)
+	c.weigh(s, -int64(e.Weight))
+}
+
+// heavyPart is the part of a shard's share of MaxWeight above which an entry is
+// heavy. A heavy entry takes room from all shards alike: they are to hold the same
+// besides. Otherwise all else in its own shard would have to go for it, however much
+// in use, before another shard gave anything.
+const heavyPart = 8
+
+// weigh adds an entry's weight to what s holds or, if it is negative, takes it off.
+// s.mu is held.
+func (c *Cache[K, V]) weigh(s *shard[K, V], weight int64) {
+	switch {
+	case weight == 0:
+	case max(weight, -weight) <= c.heavyAbove:
+		s.light.Add(weight)
+	default:
+		s.heavy.Add(weight)
+		c.heavy.Add(weight)
+	}
 }
 
 func (c *Cache[K, V]) addTotals(count, weight int64) {
@@ -97,67 +124,103 @@ func (c *Cache[K, V]) addTotals(count, weight int64) {
 	}
 }
 
-// exceeds reports whether the cache would be too full with that much more.
-func (c *Cache[K, V]) exceeds(count, weight int64) bool {
-	return c.capacity > 0 && c.count.Load()+count > c.capacity ||
-		c.maxWeight > 0 && c.weight.Load()+weight > c.maxWeight
+// tooMany reports whether the cache would have too many entries with that many
+// more.
+func (c *Cache[K, V]) tooMany(more int64) bool {
+	return c.capacity > 0 && c.count.Load()+more > c.capacity
 }
 
-// overShare reports whether s holds more than its part of the whole.
-func (c *Cache[K, V]) overShare(s *shard[K, V]) bool {
+// tooHeavy reports whether the cache would hold too much weight with that much
+// more.
+func (c *Cache[K, V]) tooHeavy(more int64) bool {
+	return c.maxWeight > 0 && c.weight.Load()+more > c.maxWeight
+}
+
+// surplus returns the entry, other than spared, that s has to give if the cache
+// gets that much more; nil if there is room, or if s is within its share of what
+// there is too much of: of the light entries' weight, that is their average in all
+// shards. s.mu is held.
+func (c *Cache[K, V]) surplus(s *shard[K, V], spared *entry[K, V], count, weight int64) *entry[K, V] {
 	n := int64(len(c.shards))
-	return c.capacity > 0 && s.size.Load() > c.capacity/n ||
-		c.maxWeight > 0 && s.heft.Load() > c.maxWeight/n
+	switch {
+	case c.tooMany(count) && s.size.Load() > c.capacity/n:
+		return c.victim(s, spared, false)
+	case c.tooHeavy(weight) && s.light.Load() > (c.weight.Load()+weight-c.heavy.Load())/n:
+		return c.victim(s, spared, true)
+	default:
+		return nil
+	}
 }
 
-// victim is the entry of s that goes first, other than spared; nil if there is
-// none. s.mu is held.
-func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
+// victim returns the entry of s that goes first, other than spared; nil if there is
+// none. If it goes for its weight it has some, or has expired. s.mu is held.
+func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool) *entry[K, V] {
 	if s.expiring.n > 0 {
 		if e := s.expiring.expired(c.clock.roughly()); e != nil && e != spared {
 			return e
 		}
 	}
-	return entryOf[K, V](s.policy.Victim(spared.node()))
+	first := s.policy.Victim(spared.node())
+	if !forWeight && s.weightless != nil {
+		light := s.weightless.Victim(spared.node())
+		if first == nil || light != nil && light.UsedBefore(first) {
+			first = light
+		}
+	}
+	return entryOf[K, V](first)
 }
 
 // makeRoom evicts from the fullest shards while the cache is too full. It is
-// called without locks after e was stored: e's own shard is within its share,
-// or has nothing left to give but e, so another one has to.
+// called without locks after e was stored in own, which is within its share, or
+// has nothing left to give but e: so another one has to.
 func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *departures[K, V]) {
-	var given *shard[K, V] // e's own, once e is all that it holds
-	for c.exceeds(0, 0) {
-		s := c.fullest(given)
+	for {
+		forWeight := c.tooHeavy(0)
+		if !forWeight && !c.tooMany(0) {
+			return
+		}
+		s := c.fullest(own, e, forWeight)
 		if s == nil {
 			return
 		}
 		s.mu.Lock()
-		if victim := c.victim(s, e); victim != nil {
+		if victim := c.victim(s, e, forWeight); victim != nil {
 			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
-		} else if s == own {
-			given = s
 		}
 		s.mu.Unlock()
 	}
 }
 
-// fullest is the shard, other than except, that holds most of what there is
-// too much of; nil if none holds anything.
-func (c *Cache[K, V]) fullest(except *shard[K, V]) *shard[K, V] {
-	byWeight := c.maxWeight > 0 && c.weight.Load() > c.maxWeight
+// fullest returns the shard that holds most of what there is too much of, besides
+// e, which is in own; nil if none holds anything. Heavy entries count only where
+// there are no others.
+func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) *shard[K, V] {
+	if !forWeight {
+		return c.most(own, 1, func(s *shard[K, V]) int64 { return s.size.Load() })
+	}
+	light, heavy := int64(e.Weight), int64(0)
+	if light > c.heavyAbove {
+		light, heavy = heavy, light
+	}
+	if s := c.most(own, light, func(s *shard[K, V]) int64 { return s.light.Load() }); s != nil {
+		return s
+	}
+	return c.most(own, heavy, func(s *shard[K, V]) int64 { return s.heavy.Load() })
+}
+
+// most returns the shard of which held is highest, and above 0; less is taken off
+// what own holds.
+func (c *Cache[K, V]) most(own *shard[K, V], less int64, held func(*shard[K, V]) int64) *shard[K, V] {
 	var best *shard[K, V]
 	most := int64(0)
 	for i := range c.shards {
 		s := &c.shards[i]
-		if s == except {
-			continue
+		h := held(s)
+		if s == own {
+			h -= less
 		}
-		held := s.size.Load()
-		if byWeight {
-			held = s.heft.Load()
-		}
-		if held > most {
-			best, most = s, held
+		if h > most {
+			best, most = s, h
 		}
 	}
 	return best

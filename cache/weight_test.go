@@ -151,3 +151,85 @@ func TestSlowWeigher(t *testing.T) {
 		require.Equal(t, uint64(1), c.Stats().LoadErrors)
 	})
 }
+
+// perShard is how much there is in each shard besides the key given.
+func perShard(c *cache.Cache[int, uint32], except int) []int {
+	held := make([]int, c.Shards())
+	for k := range c.All() {
+		if k != except {
+			held[c.ShardOf(k)]++
+		}
+	}
+	return held
+}
+
+// A value heavier than its shard's share takes room from all shards alike, when it
+// is stored and while it stays: what else is in its shard lives as long as in others.
+func TestHeavyEntryTakesRoomFromAllShards(t *testing.T) {
+	const light, n, heavy = 1024, 8 * 1024, -1
+	c := weighted(t, n*light)
+	require.Greater(t, c.Shards(), 1)
+	for i := range n {
+		c.Set(i, light)
+	}
+	c.Set(heavy, n*light/4)
+	share := n * 3 / 4 / c.Shards()
+	for _, held := range perShard(c, heavy) {
+		require.InDelta(t, share, held, 3, "when it was stored")
+	}
+	for i := range 8 * n {
+		_, ok := c.Get(heavy)
+		require.True(t, ok, "it is in use")
+		c.Set(i, light)
+	}
+	for _, held := range perShard(c, heavy) {
+		require.InDelta(t, share, held, 3, "while it stays")
+	}
+}
+
+// What weighs nothing stays when weight has to go, and only then.
+func TestWeightless(t *testing.T) {
+	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
+		t.Run(policy.String(), func(t *testing.T) {
+			const n = 1000
+			c := newCache(t, cache.Options[int, uint32]{
+				Capacity:  n + 1,
+				MaxWeight: 10,
+				Weigher:   func(_ int, v uint32) uint32 { return v },
+				Policy:    policy,
+			})
+			for i := range n {
+				c.Set(i, 0)
+			}
+			c.Set(n, 10)
+			c.Delete(0)
+			c.Set(n+1, 10)
+			require.Equal(t, uint64(1), c.Stats().Evictions)
+			require.Equal(t, n, c.Len())
+			_, ok := c.Get(n)
+			require.False(t, ok)
+
+			// By number all go in the order of their use.
+			c.Set(n+2, 0)
+			there := func() bool {
+				_, _, ok := c.Peek(n + 1)
+				return ok
+			}
+			for i := range n / 2 {
+				c.Set(-1-i, 0)
+			}
+			require.True(t, there(), "older ones had to go")
+			for i := range n {
+				c.Set(-1-n-i, 0)
+			}
+			require.False(t, there(), "it was the oldest")
+			require.Equal(t, uint64(1+n/2+n), c.Stats().Evictions)
+
+			c.Set(-2*n, 3) // a value of another kind in the place of one
+			require.Equal(t, int64(3), c.Weight())
+			require.NoError(t, c.Audit())
+			c.Set(-2*n, 0)
+			require.Zero(t, c.Weight())
+		})
+	}
+}

@@ -54,5 +54,11 @@ func (n *Node) take() uint32 {
 	return m & usesMax
 }
 
+// UsedBefore reports whether the last use that was noted of n, or its insertion, was
+// earlier than that of o. Both are of the same shard.
+func (n *Node) UsedBefore(o *Node) bool {
+	return int32(n.mark.Load()&^usesMax-o.mark.Load()&^usesMax) < 0 //nolint:gosec // wraps
+}
+
 // Started reports whether Start was called last, and with now.
 func (n *Node) Started(now uint32) bool { return n.mark.Load() == now<<usesBits }
