@@ -26,7 +26,6 @@ type Cache[K comparable, V any] struct {
 	refreshAfter time.Duration
 	capacity     int64
 	maxWeight    int64
-	heavyAbove   int64 // the weight above which an entry does not count for its shard
 	weigher      func(K, V) uint32
 	onLeft       func(K) // of package cluster; see package hook
 
@@ -45,6 +44,9 @@ type Cache[K comparable, V any] struct {
 	count  atomic.Int64
 	weight atomic.Int64
 	heavy  atomic.Int64 // the part of weight that is of entries above heavyAbove
+
+	heavyAbove int64         // the weight above which an entry does not count for its shard
+	window     *evict.Window // of TinyLFU; else nil
 
 	closed    atomic.Bool
 	sweeper   periodic

@@ -28,7 +28,8 @@ type Options[K comparable, V any] struct {
 	// for each, without locks: in the caller's goroutine by Set, and as a part of the
 	// load by Fetch, so that its time counts for the load's time-out and its panic is
 	// an error of the load. It should be quick and must not change value. Needed with,
-	// and only with, MaxWeight.
+	// and only with, MaxWeight. A value of weight 0 is never evicted to keep within
+	// MaxWeight: where there may be many, set Capacity, too.
 	Weigher func(key K, value V) uint32
 
 	// TTL is how long an entry lives unless SetTTL or StoreFor says otherwise.

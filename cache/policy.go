@@ -24,10 +24,17 @@ const (
 // policies returns what makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	if p == TinyLFU {
-		window := evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
-		return func() evict.Policy { return evict.NewTinyLFU(window) }
+		c.window = evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
+		return func() evict.Policy { return evict.NewTinyLFU(c.window) }
 	}
 	return func() evict.Policy { return evict.NewLRU() }
+}
+
+// observeEvery is how many insertions into a shard are between two looks at the
+// window: to look reads each stripe, a cache line, so that is at most one line for
+// an insertion.
+func (c *Cache[K, V]) observeEvery() uint32 {
+	return uint32(max(64, len(c.stripes))) //nolint:gosec // far below 2^32
 }
 
 // String returns "LRU" or "TinyLFU".

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
 // A hit whose entry leaves before it is noted changes nothing.
@@ -36,4 +38,32 @@ func TestSharesAreEqual(t *testing.T) {
 	for i := range c.shards {
 		require.InDelta(t, capacity/len(c.shards), c.shards[i].size.Load(), 1)
 	}
+}
+
+// TinyLFU's window reads the counters of all cores without a shard's lock, and less
+// often than there are counters.
+func TestWindowIsObservedWithoutLocks(t *testing.T) {
+	c, err := New(Options[int, int]{Capacity: 16 * minShardEntries, Policy: TinyLFU})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	c.stripes = make(stripes, 1024) // as on 64 cores
+	looks, locked := 0, false
+	c.window = evict.NewWindow(func() uint64 {
+		for i := range c.shards {
+			if s := &c.shards[i]; s.mu.TryLock() {
+				s.mu.Unlock()
+			} else {
+				locked = true
+			}
+		}
+		looks++
+		return c.stripes.hits()
+	}, c.stripes.misses, c.Len)
+	const n = 32 * minShardEntries
+	for key := range n {
+		c.Set(key, 0)
+		c.Set(key, 1) // no insertion
+	}
+	require.False(t, locked)
+	require.InDelta(t, n/len(c.stripes), looks, float64(len(c.shards)))
 }

@@ -32,8 +32,14 @@ func (c *Cache[K, V]) store(
 		s.mu.Unlock()
 		return
 	}
+	before := s.clock.Load()
 	c.put(s, e, &out)
+	inserted := s.clock.Load() // with others since the cache was made, in s
 	s.mu.Unlock()
+
+	if c.window != nil && inserted != before && inserted%c.observeEvery() == 0 {
+		c.window.Observe()
+	}
 
 	c.makeRoom(s, e, &out)
 	if e.expiry() != never {

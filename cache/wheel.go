@@ -44,7 +44,7 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 	if tick > w.tick {
 		// The highest digit, in base 64, in which the two differ.
 		level := (bits.Len64(uint64(tick^w.tick)) - 1) / slotBits
-		slot := int(tick >> (slotBits * level) % wheelSlots)
+		slot := int(tick >> (slotBits * level) & (wheelSlots - 1))
 		if w.levels[level] == nil {
 			w.levels[level] = new(wheelLevel[K, V])
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -118,15 +119,13 @@ func TestWheelMoves(t *testing.T) {
 	require.InDelta(t, 2*n/10, calls, 2)
 }
 
-// Ticks from 2^31 on, which a process reaches after 26 days, are as good as others where an int
-// has 32 bits.
-func TestWheelLate(t *testing.T) {
+// Whatever the time of an entry, it has a place, on 32 bits as well.
+func TestWheelOfAnyTime(t *testing.T) {
 	var w wheel[int, int]
-	now := int64(1<<31) << tickBits
-	w.advance(now, 0)
-	e := timedAt(now + 3<<tickBits)
-	w.add(e)
-	require.NoError(t, w.audit())
-	require.Nil(t, w.expired(now))
-	require.Same(t, e, w.expired(e.expiry()))
+	for bit := range 63 {
+		for _, expires := range []int64{1 << bit, 1<<bit + 1<<31<<(bit/4), math.MaxInt64 - 1<<bit} {
+			w.add(timedAt(expires))
+			require.NoError(t, w.audit())
+		}
+	}
 }

@@ -306,16 +306,3 @@ func TestAdmission(t *testing.T) {
 	require.Equal(t, 128*20, admitted(3, 2))
 	require.Equal(t, 128*20, admitted(3, 1))
 }
-
-// Insertions have the window look at what it is worth.
-func TestInsertionsMoveTheWindow(t *testing.T) {
-	s := &stub{entries: 10}
-	w := s.window()
-	p := NewTinyLFU(w)
-	for i := range uint32(100 * lookEvery) {
-		s.misses += 10
-		p.Add(&Node{Hash: i << HashSpare})
-	}
-	require.NotZero(t, w.seen)
-	require.NotEqual(t, windowFirst, w.get())
-}

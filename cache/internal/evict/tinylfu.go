@@ -18,8 +18,7 @@ type TinyLFU struct {
 	probation queue
 	protected queue
 	random    uint32
-	added     uint32 // nodes, in all
-	candidate *Node  // the last that came out of the window, until it competed
+	candidate *Node // the last that came out of the window, until it competed
 }
 
 // rare is the count from which a candidate that has one more than a victim is let
@@ -44,10 +43,6 @@ func (p *TinyLFU) Add(n *Node) {
 	for size := p.share.of(p.Len()); p.window.n > size; {
 		p.candidate = p.window.pop()
 		p.probation.push(p.candidate)
-	}
-	p.added++
-	if p.added%lookEvery == 0 {
-		p.share.observe()
 	}
 }
 

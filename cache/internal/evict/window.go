@@ -32,7 +32,7 @@ const (
 	stepDecay   = 0.98
 	stepRestart = 0.05 // of the hit ratio: what changed so much is to be climbed anew
 	sampleSize  = 10   // hits and misses per entry between two changes
-	lookEvery   = 64   // insertions into a shard
+	leastSample = 64   // entries, where there are less
 )
 
 // NewWindow makes a Window for a cache that counts its hits, misses and entries.
@@ -48,8 +48,10 @@ func (w *Window) get() float64      { return float64(w.share.Load()) / (1 << 16)
 // of is how many of n nodes may be in the window.
 func (w *Window) of(n int) int { return max(1, int(float64(n)*w.get())) }
 
-// observe is called now and then. It does not block.
-func (w *Window) observe() {
+// Observe changes the share if enough happened since it did so last. To be called
+// now and then, without locks: it reads all the counters of hits and misses. It is
+// safe for concurrent use and does not block.
+func (w *Window) Observe() {
 	if w.mu.TryLock() {
 		w.climb()
 		w.mu.Unlock()
@@ -61,7 +63,7 @@ func (w *Window) observe() {
 func (w *Window) climb() {
 	hits := w.hits()
 	all := hits + w.misses()
-	if all-w.seen < uint64(sampleSize*max(w.entries(), lookEvery)) { //nolint:gosec // not negative
+	if all-w.seen < uint64(sampleSize*max(w.entries(), leastSample)) { //nolint:gosec // not negative
 		return
 	}
 	ratio := float64(hits-w.seenHits) / float64(all-w.seen)

@@ -21,8 +21,8 @@ func TestWindowClimbs(t *testing.T) {
 			off := w.get() - best
 			s.hits += uint64(8000 * (1 - off*off)) //nolint:gosec // positive
 			s.misses += 8000 - uint64(8000*(1-off*off))
-			for range lookEvery {
-				w.observe()
+			for range 64 {
+				w.Observe()
 			}
 			require.GreaterOrEqual(t, w.get(), windowLeast-0.001)
 			require.LessOrEqual(t, w.get(), windowMost)
@@ -38,9 +38,9 @@ func TestWindowClimbs(t *testing.T) {
 func TestWindowWaits(t *testing.T) {
 	s := &stub{entries: 1000}
 	w := s.window()
-	for range 100 * lookEvery {
+	for range 6400 {
 		s.misses++
-		w.observe()
+		w.Observe()
 	}
 	require.InDelta(t, windowFirst, w.get(), 0.001)
 	require.Zero(t, w.seen)
@@ -54,7 +54,7 @@ func TestWindowStartsAnew(t *testing.T) {
 	round := func(ratio float64) {
 		s.hits += uint64(8000 * ratio)
 		s.misses += uint64(8000 * (1 - ratio))
-		w.observe()
+		w.Observe()
 	}
 	for range 100 {
 		round(0.5)
