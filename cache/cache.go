@@ -120,7 +120,7 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 		return nil
 	}
 	if expires := e.expiry(); expires != never {
-		if c.clock.roughly() >= expires {
+		if c.clock.reached(expires) {
 			mine.misses.Add(1)
 			return nil
 		}
@@ -146,10 +146,11 @@ func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 	if expires == never {
 		return e.value, 0, true
 	}
-	if ttl = time.Duration(expires - c.clock.now()); ttl <= 0 {
+	if c.clock.reached(expires) {
 		return value, 0, false
 	}
-	return e.value, ttl, true
+	// Get gives what is in its last instants: so does Peek.
+	return e.value, max(1, time.Duration(expires-c.clock.now())), true
 }
 
 // Set stores value for key, with the TTL of the options. A load of key that is
@@ -197,7 +198,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 // An entry that is set while Clear runs may stay or go. It holds no lock for
 // longer than a Set does, however many entries there are.
 func (c *Cache[K, V]) Clear() {
-	now := c.clock.roughly()
+	now := c.clock.now()
 	cleared := make([]*table[K, V], len(c.shards))
 	for i := range c.shards {
 		cleared[i] = c.clearShard(&c.shards[i])

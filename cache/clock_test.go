@@ -106,3 +106,75 @@ func TestClockStops(t *testing.T) {
 		require.False(t, k.keeping() || k.running)
 	})
 }
+
+// An entry's end is exact, although the clock that hits read is late, up to maxLate.
+// Beyond that Get and Peek are of one mind.
+func TestEndOfEntryWhileClockIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options[int, int]{TTL: time.Second})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, c.Close()) }()
+		c.sweeper.stop() // it would reclaim what this looks at
+		for _, tt := range []struct {
+			late time.Duration
+			live bool
+		}{{76 * time.Millisecond, false}, {maxLate, false}, {maxLate + 1, true}} {
+			c.Set(1, 1)
+			c.Get(1) // so that the next is not the one that compares the clocks
+			time.Sleep(time.Second)
+			c.clock.rough.Store(c.clock.now() - int64(tt.late))
+			_, got := c.Get(1)
+			require.Equal(t, tt.live, got, "Get, %v late", tt.late)
+			_, ttl, peeked := c.Peek(1)
+			require.Equal(t, tt.live, peeked, "Peek, %v late", tt.late)
+			require.Equal(t, tt.live, ttl > 0)
+			c.clock.rough.Store(0)
+		}
+	})
+}
+
+// A cache that was made outside of a bubble, as package-level ones are, has TTLs in
+// it, by the bubble's clock, and starts no goroutine that the bubble would wait for;
+// whatever its clock says outside.
+func TestCacheFromOutsideOfBubble(t *testing.T) {
+	for name, o := range map[string]Options[int, int]{
+		"TTL":     {TTL: time.Minute},
+		"refresh": {TTL: time.Minute, RefreshAfter: 50 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := New(o)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, c.Close()) }()
+			for _, rough := range []int64{0, int64(time.Hour)} {
+				synctest.Test(t, func(t *testing.T) {
+					c.clock.rough.Store(rough)
+					c.Set(1, 1)
+					c.SetTTL(2, 2, 0)
+					time.Sleep(time.Minute - 1)
+					for range 3 * watchEvery {
+						_, ok := c.Get(1)
+						require.True(t, ok, "just before its time is up")
+					}
+					c.sweep()
+					_, ttl, ok := c.Peek(1)
+					require.True(t, ok)
+					require.Equal(t, time.Nanosecond, ttl)
+					time.Sleep(time.Nanosecond)
+					_, ok = c.Get(1)
+					require.False(t, ok, "its time is up")
+					_, ok = c.Get(2)
+					require.True(t, ok, "it has no TTL")
+					c.SetTTL(3, 3, time.Hour)
+				})
+				c.clock.rough.Store(0)
+				_, ok := c.Get(3)
+				require.False(t, ok, "by the clock outside it is long past")
+				require.NoError(t, c.Audit())
+				c.Set(1, 1)
+				_, ttl, ok := c.Peek(1)
+				require.True(t, ok)
+				require.Greater(t, ttl, time.Second)
+			}
+		})
+	}
+}

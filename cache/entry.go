@@ -71,7 +71,14 @@ func (e *entry[K, V]) expiry() int64 {
 // agree. An entry without a TTL costs no look at it.
 func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 	expires := e.expiry()
-	return expires != never && c.clock.roughly() >= expires
+	return expires != never && c.clock.reached(expires)
+}
+
+// scheduled reports whether e is in its shard's order of expiry, so that the sweep
+// finds it. What was stored in another time is not: see [clock].
+func (e *entry[K, V]) scheduled() bool {
+	expires := e.expiry()
+	return expires != never && expires >= 0
 }
 
 // newEntry makes an entry that expires after ttl, less a random part of it; Forever:
@@ -101,7 +108,7 @@ func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl t
 
 // later is now plus d, or never if that is beyond the clock's end.
 func later(now int64, d time.Duration) int64 {
-	if int64(d) > never-now {
+	if now > 0 && int64(d) > never-now {
 		return never
 	}
 	return now + int64(d)

@@ -79,7 +79,7 @@ func (c *Cache[K, V]) Audit() error {
 			if s.index.find(hash, key) != e {
 				bad("shard %d: %v is in the order of eviction but not in the index", i, key)
 			}
-			if e.expiry() != never {
+			if e.scheduled() {
 				expiring++
 				if t := e.timed(); s.expiring.holder(t.bucket)[t.at] != e {
 					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.at, t.bucket)

@@ -33,7 +33,9 @@ type Options[K comparable, V any] struct {
 	Weigher func(key K, value V) uint32
 
 	// TTL is how long an entry lives unless SetTTL or StoreFor says otherwise.
-	// 0 means until it is evicted.
+	// 0 means until it is evicted. It is measured by Go's monotonic clock, which
+	// on many systems stands still while the machine sleeps: an entry then lives
+	// longer by the wall clock.
 	TTL time.Duration
 
 	// TTLJitter, from 0 to 1, is the part of each TTL of which a random share
@@ -68,10 +70,11 @@ type Options[K comparable, V any] struct {
 	NoCompaction bool
 
 	// ClockError is how much longer than its TTL an entry may be returned, so
-	// that not every hit has to ask the system for the time. It is kept while
-	// the Go scheduler runs what is due, or the cache is hit often; while hits
-	// are few the clock is exact. 0 means DefaultClockError, a negative value
-	// that it always is.
+	// that not every hit has to ask the system for the time: while hits are many
+	// a goroutine does that for all. Since it comes late where the cores are
+	// busy, hits of an entry in the last 200 ms of its TTL ask the system. So the
+	// bound holds while the goroutine is late by less, or the cache is hit often.
+	// 0 means DefaultClockError, a negative value that each hit asks the system.
 	ClockError time.Duration
 
 	// OnEviction is called for each entry that left the cache, with the reason. It

@@ -84,7 +84,7 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 		s.policyOf(e).Use(e.node())
 		e.Start(s.clock.Add(1))
 	}
-	if e.expiry() != never {
+	if e.scheduled() {
 		s.expiring.add(e)
 	}
 }
@@ -133,7 +133,7 @@ func (s *shard[K, V]) clear() *table[K, V] {
 
 // unschedule takes e out of the order of expiry, if it is in it. s.mu is held.
 func (s *shard[K, V]) unschedule(e *entry[K, V]) {
-	if e.expiry() != never {
+	if e.scheduled() {
 		s.expiring.remove(e)
 	}
 }

@@ -42,7 +42,7 @@ func (c *Cache[K, V]) store(
 	}
 
 	c.makeRoom(s, e, &out)
-	if e.expiry() != never {
+	if e.scheduled() {
 		c.sweeper.start()
 	}
 	if c.shedAbove > 0 {
