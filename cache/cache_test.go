@@ -222,7 +222,8 @@ func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 		}
 		time.Sleep(ttl / 2) // so that half of them have expired, and are not swept yet
 		c.Clear()
-		require.Equal(t, map[cache.Reason]int{cache.ReasonExpired: n / 2, cache.ReasonDeleted: n / 2}, reasons)
+		want := map[cache.Reason]int{cache.ReasonExpired: n / 2, cache.ReasonDeleted: n / 2}
+		require.Equal(t, want, reasons)
 		require.Equal(t, uint64(n/2), c.Stats().Expired)
 	})
 }

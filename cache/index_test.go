@@ -80,7 +80,9 @@ func TestIndexWhileOneLeaves(t *testing.T) {
 // is not there; whatever table it reads.
 func TestIndexWhileItChanges(t *testing.T) {
 	var x index[int, int]
-	hash := func(key int) uint32 { return uint32(key) * 2654435761 % (1 << 10) << 20 } //nolint:gosec // collisions wanted
+	hash := func(key int) uint32 { // with collisions
+		return uint32(key) * 2654435761 % (1 << 10) << 20 //nolint:gosec // wraps
+	}
 	const steady, moving = 50, 1000
 	for key := range steady {
 		x.insert(indexEntry(hash(key), key, key))
@@ -155,7 +157,8 @@ func TestNoPartIsCrowded(t *testing.T) {
 		entries[key] = indexEntry(r.Uint32()>>hashSpare, key, 0)
 		full.insert(entries[key])
 	}
-	byHash := slices.SortedFunc(slices.Values(entries), func(a, b *entry[int, int]) int { return cmp.Compare(a.Hash, b.Hash) })
+	byHash := slices.Clone(entries)
+	slices.SortFunc(byHash, func(a, b *entry[int, int]) int { return cmp.Compare(a.Hash, b.Hash) })
 	reversed := slices.Clone(byHash)
 	slices.Reverse(reversed)
 	for name, order := range map[string][]*entry[int, int]{

@@ -146,7 +146,9 @@ func (c *Cache[K, V]) tooHeavy(more int64) bool {
 // gets that much more; nil if there is room, or if s is within its share of what
 // there is too much of: of the light entries' weight, that is their average in all
 // shards. s.mu is held.
-func (c *Cache[K, V]) surplus(s *shard[K, V], spared *entry[K, V], count, weight int64) *entry[K, V] {
+func (c *Cache[K, V]) surplus(
+	s *shard[K, V], spared *entry[K, V], count, weight int64,
+) *entry[K, V] {
 	n := int64(len(c.shards))
 	switch {
 	case c.tooMany(count) && s.size.Load() > c.capacity/n:
@@ -216,7 +218,9 @@ func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) 
 
 // most returns the shard of which held is highest, and above 0; less is taken off
 // what own holds.
-func (c *Cache[K, V]) most(own *shard[K, V], less int64, held func(*shard[K, V]) int64) *shard[K, V] {
+func (c *Cache[K, V]) most(
+	own *shard[K, V], less int64, held func(*shard[K, V]) int64,
+) *shard[K, V] {
 	var best *shard[K, V]
 	most := int64(0)
 	for i := range c.shards {
