@@ -201,51 +201,50 @@ func (c *Cache[K, V]) Clear() {
 	now := c.clock.now()
 	cleared := make([]*table[K, V], len(c.shards))
 	for i := range c.shards {
-		cleared[i] = c.clearShard(&c.shards[i])
+		cleared[i] = c.clearShard(&c.shards[i], now)
 	}
 	c.courier.ForgetAll()
+	c.callbacks.start()
 	for i, t := range cleared {
 		cleared[i] = nil // it is garbage once it has been gone through
-		c.departAll(t, now)
+		c.countCleared(t, now)
 	}
 }
 
 // clearShard empties s and returns the table of what it held, or nil.
-func (c *Cache[K, V]) clearShard(s *shard[K, V]) *table[K, V] {
+func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads.clear()
-	held := s.clear()
 	count, light, heavy := s.size.Swap(0), s.light.Swap(0), s.heavy.Swap(0)
+	weightless := count
+	if s.weightless != nil {
+		weightless = int64(s.weightless.Len())
+	}
+	held := s.clear()
+	if held != nil && c.callbacks.call != nil {
+		c.callbacks.putCleared(&clearedTable[K, V]{table: held, at: now}, int(count), light+heavy+weightless)
+	}
 	s.setLag(c.strict)
 	c.heavy.Add(-heavy)
 	c.addTotals(-count, -light-heavy)
 	return held
 }
 
-// clearBatch bounds how many entries that Clear removed are kept for the callback
-// at a time.
-const clearBatch = 128
-
-// departAll counts what Clear removed at now and calls the callback for it. No
-// lock is held.
-func (c *Cache[K, V]) departAll(t *table[K, V], now int64) {
+// countCleared counts what Clear removed at now and had expired, and finishes its
+// departure. No lock is held.
+func (c *Cache[K, V]) countCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
 	}
-	var out departures[K, V]
 	for e := range t.entries {
-		reason := ReasonDeleted
 		if e.expiry() <= now {
-			reason = ReasonExpired
+			c.counters.expired.Add(1)
 		}
-		c.depart(e, reason, &out)
-		if len(out) == clearBatch {
-			c.tell(out)
-			out = out[:0]
+		if c.onLeft != nil {
+			c.onLeft(e.key)
 		}
 	}
-	c.tell(out)
 }
 
 // Len is the number of entries, including those that have expired but are not

@@ -30,16 +30,40 @@ type callbacks[K comparable, V any] struct {
 
 	mu      sync.Mutex // guards the following; nothing is waited for while it is held
 	queue   [][]notification[K, V]
-	waiting int
+	waiting int // with all that cleared tables hold
 	weight  int64
 	running bool
 	closed  bool
 	idle    chan struct{} // made by stop if the goroutine runs; closed when it ends
+
+	cleared *clearedTable[K, V] // which take goes through; the goroutine's
 }
 
+// A notification is of an entry or, if that is nil, of all that Clear found in a
+// shard.
 type notification[K comparable, V any] struct {
-	entry  *entry[K, V]
-	reason Reason
+	entry   *entry[K, V]
+	reason  Reason
+	cleared *clearedTable[K, V]
+}
+
+// A clearedTable is what Clear found in a shard, at that time. Nobody changes it.
+type clearedTable[K comparable, V any] struct {
+	table *table[K, V]
+	at    int64
+	next  int // the slot, of all buckets
+}
+
+// take returns the next notification; its entry is nil if there is none.
+func (t *clearedTable[K, V]) take() (n notification[K, V]) {
+	for n.entry == nil && t.next < len(t.table.buckets)*bucketSlots {
+		n.entry = t.table.buckets[t.next/bucketSlots].slots[t.next%bucketSlots].Load()
+		t.next++
+	}
+	if n.reason = ReasonDeleted; n.entry != nil && n.entry.expiry() <= t.at {
+		n.reason = ReasonExpired
+	}
+	return n
 }
 
 // weight is what n counts towards the bound on weight.
@@ -59,12 +83,25 @@ func (q *callbacks[K, V]) init(
 // put queues a notification, or counts it as dropped. It reports whether start is
 // needed. The shard of e is locked.
 func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
-	n := notification[K, V]{e, reason}
+	n := notification[K, V]{entry: e, reason: reason}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.waiting > 0 && (q.most > 0 && q.waiting >= q.most ||
-		q.heaviest > 0 && q.weight+n.weight() > q.heaviest) {
-		q.counters.callbacksDropped.Add(1)
+	return q.add(n, 1, n.weight())
+}
+
+// putCleared does the same for count entries of that weight, which Clear has found in
+// a shard. That is locked.
+func (q *callbacks[K, V]) putCleared(t *clearedTable[K, V], count int, weight int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.add(notification[K, V]{cleared: t}, count, weight)
+}
+
+// add queues n, which stands for count entries of that weight. q.mu is held.
+func (q *callbacks[K, V]) add(n notification[K, V], count int, weight int64) (start bool) {
+	if q.closed || q.waiting > 0 && (q.most > 0 && q.waiting+count > q.most ||
+		q.heaviest > 0 && q.weight+weight > q.heaviest) {
+		q.counters.callbacksDropped.Add(uint64(count)) //nolint:gosec // not negative
 		return false
 	}
 	last := len(q.queue) - 1
@@ -73,8 +110,8 @@ func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
 		last++
 	}
 	q.queue[last] = append(q.queue[last], n)
-	q.waiting++
-	q.weight += n.weight()
+	q.waiting += count
+	q.weight += weight
 	return !q.running
 }
 
@@ -97,7 +134,9 @@ func (q *callbacks[K, V]) run() {
 		}
 	}()
 	for n, ok := q.take(); ok; n, ok = q.take() {
-		q.deliver(n)
+		if n.entry != nil {
+			q.deliver(n)
+		}
 	}
 	done = true
 }
@@ -105,21 +144,34 @@ func (q *callbacks[K, V]) run() {
 // take removes the oldest notification. If there is none the goroutine counts as
 // ended.
 func (q *callbacks[K, V]) take() (n notification[K, V], ok bool) {
+	if q.cleared != nil {
+		n = q.cleared.take() // without the lock: a table may be large and all but empty
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n.entry != nil && q.waiting > 0 { // else the table was dropped
+		q.waiting--
+		q.weight -= n.weight()
+		return n, true
+	}
+	q.cleared = nil
 	if q.waiting == 0 {
 		q.queue, q.running = nil, false
 		if q.idle != nil {
 			close(q.idle)
 			q.idle = nil
 		}
-		return n, false
+		return notification[K, V]{}, false
 	}
 	first := q.queue[0]
 	n, first[0] = first[0], notification[K, V]{}
 	if q.queue[0] = first[1:]; len(first) == 1 {
 		q.queue[0] = nil
 		q.queue = q.queue[1:]
+	}
+	if n.cleared != nil {
+		q.cleared = n.cleared
+		return n, true
 	}
 	q.waiting--
 	q.weight -= n.weight()

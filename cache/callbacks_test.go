@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
@@ -240,4 +241,35 @@ func TestCallbackPutsBack(t *testing.T) {
 	require.Equal(t, 2, c.Len())
 	require.NoError(t, c.Close())
 	require.Zero(t, c.Stats().CallbacksDropped)
+}
+
+// What Clear removes is told before what is stored later, however many entries there
+// are, and also if the callback ends its goroutine in the midst of them.
+func TestClearIsToldInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys, rounds = 3000, 5
+		last := make(map[int]int)
+		calls := 0
+		c := newCache(t, cache.Options[int, int]{
+			Capacity: 2 * rounds * keys,
+			OnEviction: func(key, round int, reason cache.Reason) {
+				calls++
+				assert.Equal(t, last[key]+1, round)
+				assert.Equal(t, cache.ReasonDeleted, reason)
+				last[key] = round
+				if calls%1000 == 0 {
+					runtime.Goexit()
+				}
+			},
+		})
+		for round := range rounds {
+			for key := range keys {
+				c.Set(key, round+1)
+			}
+			c.Clear()
+		}
+		synctest.Wait()
+		require.Equal(t, keys*rounds, calls)
+		require.Zero(t, c.Stats().CallbacksDropped)
+	})
 }

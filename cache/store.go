@@ -65,10 +65,10 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 		return
 	}
 	s.insert(e, old)
-	c.weigh(s, int64(e.Weight))
+	c.addWeight(s, int64(e.Weight))
 	count, weight := int64(1), int64(e.Weight)
 	if replaces {
-		c.weigh(s, -int64(old.Weight))
+		c.addWeight(s, -int64(old.Weight))
 		c.depart(old, c.reasonFor(old, ReasonReplaced), out)
 		count, weight = 0, weight-int64(old.Weight)
 	}
@@ -99,7 +99,7 @@ func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out 
 // drop takes e out of s and off its weight. s.mu is held.
 func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
 	s.drop(e)
-	c.weigh(s, -int64(e.Weight))
+	c.addWeight(s, -int64(e.Weight))
 }
 
 // heavyPart is the part of a shard's share of MaxWeight above which an entry is
@@ -108,9 +108,9 @@ func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
 // in use, before another shard gave anything.
 const heavyPart = 8
 
-// weigh adds an entry's weight to what s holds or, if it is negative, takes it off.
-// s.mu is held.
-func (c *Cache[K, V]) weigh(s *shard[K, V], weight int64) {
+// addWeight adds an entry's weight to what s holds or, if it is negative, takes it
+// off. s.mu is held.
+func (c *Cache[K, V]) addWeight(s *shard[K, V], weight int64) {
 	switch {
 	case weight == 0:
 	case max(weight, -weight) <= c.heavyAbove:
