@@ -60,7 +60,7 @@ func wantsPanic(err error) error {
 	return nil
 }
 
-// faults are those of the design's F1.
+// faults are those of F1 in docs/architecture.md.
 func faults() []fault {
 	hang := func(_ context.Context, release <-chan struct{}) (string, error) {
 		<-release // deaf to its context

@@ -40,7 +40,8 @@ type counters struct {
 	callbacksDropped atomic.Uint64
 }
 
-// Stats returns the cache's counters. It does not block.
+// Stats returns the cache's counters. It takes the locks of the courier's shards one
+// after the other, each for a moment. The counters are not read at one instant.
 func (c *Cache[K, V]) Stats() Stats {
 	s := Stats{
 		Hits:             c.stripes.hits(),

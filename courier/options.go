@@ -161,9 +161,10 @@ func WithMaxWaitingPerKey(n int) Option {
 // Functions that hang for ever would keep their key, or all keys, refused for
 // ever, long after the cause is gone. So past a bound one flight may still try
 // now and then: a second after the bound was reached, then after two, four, and
-// so on up to a minute. (While more than half of inAll functions run on, one of
-// all keys past perKey may.) Once its function has returned, those that hung
-// before it no longer count: of its key, or past inAll of all keys.
+// so on up to a minute. (While half of inAll functions run on, or more, one of all
+// keys past perKey may. The rest of inAll goes on from where it was if that bound
+// was reached within the last hour.) Once its function has returned, those that
+// hung before it no longer count: of its key, or past inAll of all keys.
 func WithMaxAbandoned(perKey, inAll int) Option {
 	return func(c *config) error {
 		c.abandonedKey, c.abandonedTotal = perKey, inAll

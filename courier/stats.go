@@ -10,7 +10,7 @@ type Stats struct {
 	Panics         uint64 // functions and children that panicked
 	Goexits        uint64 // functions and children that called runtime.Goexit
 	Timeouts       uint64 // flights that ended with ErrTimeout
-	Late           uint64 // flights that let a caller down: a deadline passed while it waited
+	Late           uint64 // flights that let a caller down: see the package's comment, and LateAge
 	Deserted       uint64 // flights cancelled because their last caller left
 	Deadlocks      uint64 // calls that got a DeadlockError
 	Overloads      uint64 // calls and flights that got an *OverloadedError

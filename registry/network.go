@@ -7,7 +7,7 @@ import (
 )
 
 // A network is what the registry needs of the cluster's membership and its messages; see
-// package mesh for the real one. Nothing but Join, Leave and sendAll waits for others.
+// package mesh for the real one. Nothing but Join, Leave and SendAll waits for others.
 type network interface {
 	Addr() string
 	Join(ctx context.Context, seeds ...string) (answered int, err error)

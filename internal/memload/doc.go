@@ -7,7 +7,7 @@
 // that heaps don't mix: [Execute] starts it and [Serve] is what it runs. The work
 // is paced, the same for all, so that processor time can be compared.
 //
-// What it shows is failure F5 of the design notes: a long-lived holder that
+// What it shows is failure F5 of docs/architecture.md: a long-lived holder that
 // touches little of its memory, and never gives it back. Go maps do not shrink;
 // tables that are rebuilt after a burst do. And a cache that fills its process up
 // to GOMEMLIMIT makes the collector run all the time, unless it gives way.

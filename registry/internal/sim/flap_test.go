@@ -152,7 +152,7 @@ func everywhere(w *World) bool {
 	return true
 }
 
-// TestFlapping lets links flap for a simulated minute (F2). Queues stay bounded, each flap costs a bounded number of
+// TestFlapping lets links flap for a simulated minute (F2 of docs/architecture.md). Queues stay bounded, each flap costs a bounded number of
 // messages, nobody is lost from sight on hearsay, and the cluster is whole soon after.
 func TestFlapping(t *testing.T) {
 	seeds, length := 2, flapTime
