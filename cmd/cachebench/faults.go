@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/faultmatrix"
 )
 
@@ -45,11 +46,18 @@ The second table is what came after: one more caller, whose fetch function
 works. If that one sees "own deadline" too, the key is dead for good. Loads is
 how many fetch functions were called in all.
 
+One row is another experiment. In "hang, callers keep coming" the courier has its
+options as they come. The first load hangs, and later ones would work. The callers
+come in five waves, each when the one before knows, while one more caller, who is
+not counted, waits all along. Their time counts from their own calls.
+
 With the fix on, no cell may be "own deadline": each is a value or an error that
-the fault itself brought (hang and slow: the flight's time-out). --check exits
-with 1 and names each cell that is not so. Times are shown and not judged: they
-are the machine's, too. A deadline passes only while this process gets to run, so
-that a busy machine is not taken for a fault.`,
+the fault itself brought (hang and slow: the flight's time-out). Where callers
+keep coming the first wave alone may, since until a deadline has passed nothing
+tells a load that hangs from one that works. --check exits with 1 and names each
+cell that is not so. Times are shown and not judged: they are the machine's, too.
+A deadline passes only while this process gets to run, so that a busy machine is
+not taken for a fault.`,
 		Example: `  cachebench faults
   cachebench faults --callers 1000 --timeout 2s --fetch-timeout 1s
   cachebench faults --check --json
@@ -81,7 +89,8 @@ func (f *faultsFlags) validate() error {
 	check(f.callers >= 2 && f.callers <= mostCallers, "--callers: must be from 2 to %d, got %d", mostCallers, f.callers)
 	check(f.fetchTimeout > 0, "--fetch-timeout: must be above 0, got %v", f.fetchTimeout)
 	check(f.timeout > f.fetchTimeout, "--timeout: must be above --fetch-timeout (%v), got %v", f.fetchTimeout, f.timeout)
-	check(f.timeout <= time.Minute, "--timeout: must be at most %v, got %v", time.Minute, f.timeout)
+	check(f.timeout < courier.DefaultTimeout, "--timeout: must be below %v, after which the courier ends a flight by itself, got %v",
+		courier.DefaultTimeout, f.timeout)
 	return errors.Join(errs...)
 }
 

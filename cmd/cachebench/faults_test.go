@@ -23,7 +23,7 @@ func TestFaultsPrintsTheMatrix(t *testing.T) {
 		require.Empty(t, stderr)
 		for _, part := range []string{
 			"What 50 callers of one load saw", "50 own deadline", "50 panic", "50 goexit", "50 time-out", "50 deadlock",
-			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set", "all 11 loads",
+			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set", "all 12 loads", "hang, callers keep coming", "40 value, 10 own deadline",
 		} {
 			require.Contains(t, stdout, part)
 		}
@@ -56,7 +56,7 @@ func TestFaultsAsJSON(t *testing.T) {
 		require.Equal(t, "cachebench faults --callers 3 --json", r.Command)
 		require.True(t, r.Passed)
 		require.Equal(t, 3, r.Matrix.Callers)
-		require.Len(t, r.Matrix.Rows, 11)
+		require.Len(t, r.Matrix.Rows, 12)
 	})
 }
 
@@ -91,6 +91,7 @@ func TestFaultsRefusesBadInput(t *testing.T) {
 		"--timeout 50ms":                        {"--timeout", "50ms", "--fetch-timeout (100ms)"},
 		"--fetch-timeout 0s":                    {"--fetch-timeout", "0s"},
 		"--timeout 2h":                          {"--timeout", "2h0m0s"},
+		"--timeout 30s":                         {"--timeout", "below 30s"},
 		"--timeout abc":                         {"--timeout", "abc"},
 		"--callers 1 --fetch-timeout -1s":       {"--callers", "--fetch-timeout", "-1s"},
 		"--what":                                {"--what"},

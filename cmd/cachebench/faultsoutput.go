@@ -61,7 +61,7 @@ func (f *faultsOutput) writeFiles(dir string) error {
 }
 
 func (f *faultsOutput) summary() string {
-	return fmt.Sprintf("With the fix on every caller of all %d loads was told its outcome, "+
+	return fmt.Sprintf("With the fix on the callers of all %d loads got what they should, "+
 		"and every key worked again.", len(f.Matrix.Rows))
 }
 
@@ -82,6 +82,7 @@ func (f *faultsOutput) callers() *table.Table {
 	}
 	t.Note("The callers' own deadline is %s; with the fix on, the flight's time-out in hang and slow is %s.",
 		human.Duration(m.Timeout.Duration()), human.Duration(m.FetchTimeout.Duration()))
+	t.Note("Where callers keep coming the courier has its options as they come, and times count from each call.")
 	for _, row := range m.Rows {
 		if longer := row.On.FetchTimeout.Duration(); longer > m.FetchTimeout.Duration() {
 			t.Note("Of %s it is %s, since the callers did not come together within less.",

@@ -8,6 +8,10 @@
 // cache's doing alone. Afterwards one more caller comes with a loader that
 // works: does the key work again?
 //
+// One fault is another experiment: callers of a load that hangs keep coming, in waves,
+// with the courier's options as they come. With the fix on the first wave waits for its own
+// deadline, as it must, and the others get a value. There a caller's time counts from its call.
+//
 // The verdict rests on what callers were told, and not on how long that took: on a busy
 // machine that is anything. So the callers' deadlines pass only while this process gets to run,
 // and only flights that are to end by their time-out have one.

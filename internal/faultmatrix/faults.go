@@ -29,18 +29,30 @@ type fault struct {
 	what string // in words
 
 	// load is the rest of the load, once all callers wait. It calls t.strike
-	// at the moment from which the callers' time counts.
+	// at the moment from which the callers' time counts. A stream has none.
 	load func(ctx context.Context, t *trial) (string, error)
 	// meanwhile happens outside the load, once all callers wait and before
 	// the load goes on.
 	meanwhile func(t *trial)
 
 	// What the fix is to make of it.
-	want      verdict.Kind // for every caller, other than a first one that left
-	wantNext  string       // what the next caller is to get
-	wantLoads int          // with the next caller's, if it needs one
-	waits     bool         // callers know when the flight's time is up, not at once
-	leaves    bool         // the first caller leaves
+	want      func(callers int) map[verdict.Kind]int // what so many callers are told
+	wantNext  string                                 // what the next caller is to get
+	wantLoads int                                    // with the next caller's, if it needs one
+
+	waits       bool // callers know when the flight's time is up, not at once
+	firstLeaves bool // the first caller leaves
+	stream      bool // callers keep coming; the courier's options are as they come
+}
+
+// all expects that every caller is told the same.
+func all(kind verdict.Kind) func(callers int) map[verdict.Kind]int {
+	return func(callers int) map[verdict.Kind]int { return map[verdict.Kind]int{kind: callers} }
+}
+
+// firstLeaves expects that the first caller has left, and that the others have the value.
+func firstLeaves(callers int) map[verdict.Kind]int {
+	return map[verdict.Kind]int{verdict.Canceled: 1, verdict.Value: callers - 1}
 }
 
 func returns(_ context.Context, t *trial) (string, error) {
@@ -51,7 +63,7 @@ func returns(_ context.Context, t *trial) (string, error) {
 var faults = []fault{
 	{
 		name: "none", what: "the load returns a value",
-		load: returns, want: verdict.Value, wantNext: loaded, wantLoads: 1,
+		load: returns, want: all(verdict.Value), wantNext: loaded, wantLoads: 1,
 	},
 	{
 		name: "error", what: "the load returns an error",
@@ -59,7 +71,7 @@ var faults = []fault{
 			t.strike()
 			return "", errInjected
 		},
-		want: verdict.Failed, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Failed), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "panic", what: "the load panics",
@@ -67,7 +79,7 @@ var faults = []fault{
 			t.strike()
 			panic(errInjected)
 		},
-		want: verdict.Panic, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "goexit", what: "the load calls runtime.Goexit",
@@ -76,7 +88,7 @@ var faults = []fault{
 			runtime.Goexit()
 			return "", nil
 		},
-		want: verdict.Goexit, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Goexit), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "hang", what: "the load never returns, whatever becomes of its context",
@@ -85,7 +97,12 @@ var faults = []fault{
 			<-t.release
 			return "", errInjected
 		},
-		want: verdict.TimedOut, wantNext: fresh, wantLoads: 2, waits: true,
+		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, waits: true,
+	},
+	{
+		name: "hang, callers keep coming",
+		what: "the first load never returns, later ones work; callers come in waves, with the courier's options as they come",
+		want: wantOfStream, wantNext: fresh, wantLoads: 2, stream: true,
 	},
 	{
 		name: "child", what: "a linked goroutine panics while the load waits for it",
@@ -99,7 +116,7 @@ var faults = []fault{
 			<-t.release
 			return "", errInjected
 		},
-		want: verdict.Panic, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "slow", what: "the load takes ten times the callers' deadline, but heeds its context",
@@ -116,7 +133,7 @@ var faults = []fault{
 				return "", errInjected
 			}
 		},
-		want: verdict.TimedOut, wantNext: fresh, wantLoads: 2, waits: true,
+		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, waits: true,
 	},
 	{
 		name: "first caller gone", what: "the caller that started the load leaves; the load heeds its context",
@@ -130,7 +147,7 @@ var faults = []fault{
 			return loaded, nil
 		},
 		meanwhile: func(t *trial) { t.dismissFirst() },
-		want:      verdict.Value, wantNext: loaded, wantLoads: 1, leaves: true,
+		want:      firstLeaves, wantNext: loaded, wantLoads: 1, firstLeaves: true,
 	},
 	{
 		name: "load in own load", what: "the load of a key fetches that key",
@@ -138,16 +155,16 @@ var faults = []fault{
 			t.strike()
 			return t.cache.Fetch(ctx, key, t.good)
 		},
-		want: verdict.Deadlock, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Deadlock), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "delete meanwhile", what: "the key is deleted during the load: the value is given but not stored",
 		load: returns, meanwhile: func(t *trial) { t.cache.Delete(key) },
-		want: verdict.Value, wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Value), wantNext: fresh, wantLoads: 2,
 	},
 	{
 		name: "set meanwhile", what: "the key is set during the load: the newer value stays",
 		load: returns, meanwhile: func(t *trial) { t.cache.Set(key, newer) },
-		want: verdict.Value, wantNext: newer, wantLoads: 1,
+		want: all(verdict.Value), wantNext: newer, wantLoads: 1,
 	},
 }

@@ -6,17 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
 // Config is how a matrix is made.
 type Config struct {
-	Callers      int           // who wait for one load, at least 2
-	Timeout      time.Duration // a caller's own deadline, from when the fault strikes
+	Callers int // who wait for one load, at least 2
+	// Timeout is a caller's own deadline, from when the fault strikes or, where callers keep
+	// coming, from its call. It is below courier.DefaultTimeout, which holds there.
+	Timeout      time.Duration
 	FetchTimeout time.Duration // the flight's, below Timeout, of faults that end by it
 	// Observe is called before each trial with its number, how many there are,
 	// and what it is. Nil means nobody looks.
@@ -31,6 +36,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("faultmatrix: Config.FetchTimeout: must be above 0, got %v", c.FetchTimeout)
 	case c.Timeout <= c.FetchTimeout:
 		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v", c.FetchTimeout, c.Timeout)
+	case c.Timeout >= courier.DefaultTimeout:
+		return fmt.Errorf("faultmatrix: Config.Timeout: must be below %v, got %v", courier.DefaultTimeout, c.Timeout)
 	}
 	return nil
 }
@@ -69,12 +76,13 @@ type Cell struct {
 	Fault string `json:"-"`
 	FixOn bool   `json:"fix_on"`
 	Saw   []Seen `json:"callers_saw"` // the most frequent first, then by name
-	// Median and Max are how long after the fault struck the callers knew.
+	// Median and Max are how long after the fault struck the callers knew or, where
+	// callers keep coming, after their calls.
 	Median Seconds `json:"median_seconds"`
 	Max    Seconds `json:"max_seconds"`
 	Next   Next    `json:"next_caller"`
 	Loads  int     `json:"loads"` // fetch functions called, for all callers
-	// FetchTimeout is the flight's; 0: none. It is longer than Config.FetchTimeout
+	// FetchTimeout is the flight's; 0: none is given. It is longer than Config.FetchTimeout
 	// where that was over before all callers had come together.
 	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
 }
@@ -93,16 +101,12 @@ type Next struct {
 }
 
 // callers sums up what the callers were told.
-func (c *Cell) callers(t *trial, answers []told) {
+func (c *Cell) callers(answers []told) {
 	var times []time.Duration
 	counts := make(map[verdict.Kind]int)
-	for i, a := range answers {
-		since := *t.struck.Load()
-		if i == 0 && t.fault.leaves {
-			since = t.firstLeaves
-		}
+	for _, a := range answers {
 		counts[a.kind]++
-		times = append(times, max(0, a.at.Sub(since))) // the flight's time may be up just before the fault
+		times = append(times, max(0, a.at.Sub(a.since))) // the flight's time may be up just before the fault
 	}
 	slices.Sort(times)
 	c.Median, c.Max = Seconds(times[len(times)/2]), Seconds(times[len(times)-1])
@@ -196,7 +200,7 @@ func goroutines() int {
 
 // Problems returns what is wrong with the cells in which the fix was on: each
 // must be the value or the error that the fault brings, and never a wait for the
-// caller's own deadline. How long that took is the machine's doing too, and so no
+// caller's own deadline, but for the first wave where callers keep coming. How long that took is the machine's doing too, and so no
 // matter. The errors name the fault.
 func (m *Matrix) Problems() []error {
 	var problems []error
@@ -223,13 +227,19 @@ func (m *Matrix) Problems() []error {
 
 func (c *Cell) problems(f *fault, callers int) []string {
 	var texts []string
-	want := map[verdict.Kind]int{f.want: callers}
-	if f.leaves {
-		want = map[verdict.Kind]int{f.want: callers - 1, verdict.Canceled: 1}
+	missing := f.want(callers)
+	for _, seen := range c.Saw {
+		missing[seen.Kind] -= seen.Count
+	}
+	var instead []string
+	for _, kind := range slices.Sorted(maps.Keys(missing)) {
+		if missing[kind] > 0 {
+			instead = append(instead, string(kind))
+		}
 	}
 	for _, seen := range c.Saw {
-		if n := seen.Count - want[seen.Kind]; n > 0 {
-			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s", n, seen.Kind, f.want))
+		if n := -missing[seen.Kind]; n > 0 {
+			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s", n, seen.Kind, strings.Join(instead, " or ")))
 		}
 	}
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
@@ -19,7 +20,8 @@ var config = Config{Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 
 // harmful are the faults that leave callers to their own deadlines, and the key
 // dead, when the fix is off.
 var harmful = map[string]bool{
-	"panic": true, "goexit": true, "hang": true, "child": true, "slow": true, "load in own load": true,
+	"panic": true, "goexit": true, "hang": true, "hang, callers keep coming": true, "child": true, "slow": true,
+	"load in own load": true,
 }
 
 func TestMatrix(t *testing.T) {
@@ -42,9 +44,12 @@ func TestMatrix(t *testing.T) {
 				f := faults[i]
 				// With the fix on, on a clock that only moves while all wait:
 				// known in no time, or when the flight's time is up.
-				if f.waits {
+				switch {
+				case f.stream:
+					require.InDelta(t, cfg.Timeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
+				case f.waits:
 					require.InDelta(t, cfg.FetchTimeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
-				} else {
+				default:
 					require.Zero(t, row.On.Max, row.Fault)
 				}
 				if !harmful[row.Fault] {
@@ -84,7 +89,7 @@ func named(name string) fault {
 // On the real clock, and with as many callers as a busy service may have.
 func TestMatrixOnTheRealClock(t *testing.T) {
 	cfg := Config{Callers: 200, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond}
-	m, err := with(t, cfg, named("panic"), named("hang"), named("first caller gone"))
+	m, err := with(t, cfg, named("panic"), named("hang"), named("hang, callers keep coming"), named("first caller gone"))
 	require.NoError(t, err)
 	for i := range m.Rows {
 		f := named(m.Rows[i].Fault)
@@ -129,7 +134,7 @@ func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alone := named("none")
-		alone.leaves = true // its load waits for nobody, so nobody can join it
+		alone.firstLeaves = true // its load waits for nobody, so nobody can join it
 		m, err := with(t, config, named("none"), alone, named("none"))
 		require.ErrorIs(t, err, errSetup)
 		require.Len(t, m.Rows, 1)
@@ -168,6 +173,7 @@ func TestProblemsNameEachCell(t *testing.T) {
 			"panic, fix on: 50 callers too many saw deadline instead of panic",
 			`panic, fix on: the next caller got "deadline", want "loaded anew"`,
 			"panic, fix on: 1 loads, want 2",
+			"hang, callers keep coming, fix on: 40 callers too many saw deadline instead of value",
 			"3 goroutines were left",
 		} {
 			require.Contains(t, text, part)
@@ -223,9 +229,10 @@ func TestMatrixAsJSON(t *testing.T) {
 
 func TestConfigIsValidated(t *testing.T) {
 	for field, spoil := range map[string]func(*Config){
-		"Callers":      func(c *Config) { c.Callers = 1 },
-		"FetchTimeout": func(c *Config) { c.FetchTimeout = 0 },
-		"Timeout":      func(c *Config) { c.Timeout = c.FetchTimeout },
+		"Callers":                    func(c *Config) { c.Callers = 1 },
+		"FetchTimeout":               func(c *Config) { c.FetchTimeout = 0 },
+		"Timeout":                    func(c *Config) { c.Timeout = c.FetchTimeout },
+		"Timeout: must be below 30s": func(c *Config) { c.Timeout = courier.DefaultTimeout },
 	} {
 		cfg := config
 		spoil(&cfg)

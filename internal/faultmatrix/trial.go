@@ -25,15 +25,11 @@ type trial struct {
 	loads   atomic.Int64
 	struck  atomic.Pointer[time.Time] // when the fault struck
 
+	answered atomic.Int64 // callers of a stream who have their answers
+
 	first       context.CancelCauseFunc // ends the first caller's context
 	firstKnows  chan struct{}           // closed when it was told
 	firstLeaves time.Time
-}
-
-// told is what one caller was told.
-type told struct {
-	kind verdict.Kind
-	at   time.Time
 }
 
 func (t *trial) strike() {
@@ -41,18 +37,18 @@ func (t *trial) strike() {
 	t.struck.CompareAndSwap(nil, &now)
 }
 
-// load is the fetch function of the callers.
+// load is the fetch function of the callers of a burst.
 func (t *trial) load(ctx context.Context, _ string) (string, error) {
 	t.running.Add(1)
 	defer t.running.Done()
 	t.loads.Add(1)
-	if !t.fault.leaves { // that one must see its context while it waits
+	if !t.fault.firstLeaves { // that one must see its context while it waits
 		<-t.proceed
 	}
 	return t.fault.load(ctx, t)
 }
 
-// good is the fetch function of the next caller.
+// good is the fetch function of the next caller, and of a stream's.
 func (t *trial) good(context.Context, string) (string, error) {
 	t.loads.Add(1)
 	return fresh, nil
@@ -64,13 +60,17 @@ var errSetup = errors.New("the callers did not come together; give fewer --calle
 
 func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, err error) {
 	cell := &Cell{Fault: f.name, FixOn: fixOn}
-	if fixOn && f.waits {
-		// No other fault is to end by a time-out, which would only race with it.
-		cell.FetchTimeout = Seconds(cfg.FetchTimeout)
-	}
-	options := []courier.Option{courier.WithTimeout(cell.FetchTimeout.Duration())}
-	if !fixOn {
-		options = append(options, courier.WithUnlinked())
+	var options []courier.Option
+	switch {
+	case !fixOn:
+		options = append(options, courier.WithUnlinked()) // which keeps no time-outs
+	case f.stream: // the options as they come
+	default:
+		if f.waits {
+			// No other fault is to end by a time-out, which would only race with it.
+			cell.FetchTimeout = Seconds(cfg.FetchTimeout)
+		}
+		options = append(options, courier.WithTimeout(cell.FetchTimeout.Duration()))
 	}
 	c, err := cache.New(cache.Options[string, string]{Courier: options})
 	if err != nil {
@@ -88,64 +88,64 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 		t.running.Wait()
 	}()
 
-	answers := make([]told, cfg.Callers)
-	deadlines := make([]*deadline, cfg.Callers)
-	var callers sync.WaitGroup
-	call := func(ctx context.Context, i int, after func()) {
-		own, release := newDeadline(ctx)
-		deadlines[i] = own
-		callers.Go(func() {
-			defer after()
-			defer release()
-			_, err := c.Fetch(own, key, t.load)
-			answers[i] = told{verdict.Of(err), time.Now()}
-		})
+	answers, together := make([]told, cfg.Callers), false
+	if f.stream {
+		together = t.stream(ctx, answers)
+	} else {
+		together = t.burst(ctx, answers, proceed)
 	}
-	first, leave := context.WithCancelCause(ctx)
-	defer leave(nil)
-	t.first = leave
-	call(first, 0, func() { close(t.firstKnows) })
-	ready := t.waiting(ctx, 1)
-	for i := 1; i < cfg.Callers; i++ {
-		call(ctx, i, func() {})
-	}
-	ready = ready && t.waiting(ctx, cfg.Callers)
-	if ready && f.meanwhile != nil {
-		f.meanwhile(t)
-	}
-	proceed()
-	allKnow := make(chan struct{})
-	go func() {
-		callers.Wait()
-		close(allKnow)
-	}()
-	if !ready || spend(cfg.Timeout, allKnow) {
-		for _, own := range deadlines {
-			own.pass()
-		}
-	}
-	<-allKnow
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if struck := t.struck.Load(); !ready || struck == nil {
+	if !together {
 		return nil, fmt.Errorf("fault %s: %w", f.name, errSetup)
 	}
-	cell.callers(t, answers)
+	cell.callers(answers)
 	cell.Next = t.next(ctx)
 	cell.Loads = int(t.loads.Load())
 	return cell, ctx.Err()
 }
 
-// waiting waits until that many callers wait for the load, and reports whether
+// burst lets all callers come before the fault strikes. It reports whether they came together.
+func (t *trial) burst(ctx context.Context, answers []told, proceed func()) bool {
+	all := crowd{trial: t, fetch: t.load}
+	first, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	t.first = leave
+	all.call(first, &answers[0], func() { close(t.firstKnows) })
+	together := t.waiting(ctx, 1)
+	for i := 1; i < len(answers); i++ {
+		all.call(ctx, &answers[i], func() {})
+	}
+	together = together && t.waiting(ctx, len(answers))
+	if together && t.fault.meanwhile != nil {
+		t.fault.meanwhile(t)
+	}
+	proceed()
+	all.wait(together)
+	struck := t.struck.Load()
+	if struck == nil {
+		return false
+	}
+	for i := range answers {
+		answers[i].since = *struck
+	}
+	if t.fault.firstLeaves {
+		answers[0].since = t.firstLeaves
+	}
+	return together
+}
+
+// waiting waits until that many callers of all wait for the load or were told, and reports whether
 // they came together: before the flight's time was up, if it has a time-out.
 func (t *trial) waiting(ctx context.Context, n int) bool {
 	// Looks and not a time: each is after a pause in which the callers get to run.
 	const look, looks = 50 * time.Microsecond, 200_000
 	for range looks {
+		told := int(t.answered.Load()) // first, or a caller could be counted twice
 		stats := t.cache.Stats().Courier
 		switch {
-		case stats.Waiting == n:
+		case told+stats.Waiting == n:
 			return true
 		case ctx.Err() != nil || stats.Abandoned > 0:
 			return false
