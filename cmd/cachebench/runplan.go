@@ -231,6 +231,7 @@ func (f *runFlags) cacheOptions(s *scenario.Scenario) cache.Options[uint64, []by
 		Courier: []courier.Option{
 			courier.WithTimeout(s.Cache.FetchTimeout),
 			courier.WithMaxConcurrent(s.Cache.MaxConcurrent),
+			courier.WithMaxWaitingPerKey(s.Cache.MaxWaitingPerKey),
 		},
 	}
 	if f.unlinked {

@@ -37,7 +37,9 @@ time the fetch function of a few keys goes wrong.
 
 The very same events run twice, one run after the other: with the courier's fix
 off (courier.WithUnlinked: a fetch that dies tells nobody) and with it on. That
-is all that differs. With --fault-rate 0 both runs come out alike.
+is all that differs, unless callers of one key are limited in number
+(--max-waiting-per-key, as --fault slow does): with the fix off they are not.
+With --fault-rate 0 both runs come out alike.
 
 Without --scenario the run is the one that belongs to --fault, which is a file
 in testdata/scenarios as well as a part of this program. Flags override its
@@ -48,7 +50,7 @@ Faults, all in the fetch function:
   goexit   it calls runtime.Goexit
   hang     it never returns, deaf to its context
   child    it waits for a linked goroutine, which panics
-  slow     it takes longer
+  slow     it takes longer; with the fix on one caller at a time waits for a key
   error    it returns an error, which any cache hands on: no difference is expected
   none     nothing goes wrong: no difference is expected
 
@@ -82,9 +84,11 @@ is 1 if it does not show that.`,
 	add("timeout", "events.timeout", "duration", "2s", "a caller's own deadline for its key")
 	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH")
 	add("key-count", "keys.count", "n", "1000", "how many keys there are")
-	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail")
-	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang and slow")
-	add("fault-keys", "fault.keys", "n", "5", "how many keys fail")
+	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail; 2s for slow")
+	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang, 1s for slow")
+	add("max-waiting-per-key", "cache.max_waiting_per_key", "n", "0",
+		"with the fix on, refuse callers at once where n wait for the load already; 0: no limit; 1 for slow")
+	add("fault-keys", "fault.keys", "n", "5", "how many keys fail; 20 for slow")
 	add("fault-share", "fault.share", "share", "0.05", "fail neighbours in popularity that get this part of all events; 0: the most popular")
 	add("fault-rate", "fault.rate", "share", "1", "the part of their loads that fail")
 	add("fault-start", "fault.start", "duration", "2s", "start of the fault window")

@@ -196,6 +196,8 @@ func TestSnowballWrongUsage(t *testing.T) {
 		{[]string{"--fault-rate", "1.5"}, "--fault-rate: must be from 0 to 1, got 1.5"},
 		{[]string{"--fault-start", "6s"}, "cachebench: --fault-end: must be after --fault-start (6s), got 5s"},
 		{[]string{"--fault-keys", "5000"}, "--fault-keys: must be at most --key-count (1000), got 5000"},
+		{[]string{"--max-waiting-per-key", "-1"}, "--max-waiting-per-key: must not be negative, got -1"},
+		{[]string{"--max-waiting-per-key", "32"}, "--max-waiting-per-key 32: has no effect: no more than 32 callers can wait, one for each of --workers"},
 		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
 		{[]string{"--keys", "trace:none.arc"}, "none.arc"},
 		{[]string{"--duration", "100ms"}, "--duration: must be at least 800ms to be measured, got 100ms"},

@@ -44,6 +44,10 @@ func (f *snowballFlags) merged() (*scenario.Scenario, error) {
 	if f.fault == origin.FaultNone.String() {
 		errs = append(errs, f.fields.refuse("no load fails with --fault none", "fault.rate"))
 	}
+	if n := s.Events.Workers; s.Cache.MaxWaitingPerKey >= n {
+		why := fmt.Sprintf("no more than %d callers can wait, one for each of --workers", n)
+		errs = append(errs, f.fields.refuse(why, "cache.max_waiting_per_key"))
+	}
 	if s.Keys.Kind == workload.KindTrace {
 		errs = append(errs, f.fields.refuse("a trace has keys of its own", "keys.count"))
 	}

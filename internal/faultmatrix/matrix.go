@@ -239,7 +239,8 @@ func (c *Cell) problems(f *fault, callers int) []string {
 	}
 	for _, seen := range c.Saw {
 		if n := -missing[seen.Kind]; n > 0 {
-			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s", n, seen.Kind, strings.Join(instead, " or ")))
+			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s",
+				n, seen.Kind, strings.Join(instead, " or ")))
 		}
 	}
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {

@@ -38,7 +38,7 @@ keys:
   scramble: true
 mix: {read: 1, write: 2, delete: 3}
 value: {size: 100}
-cache: {capacity: 6, ttl: 0s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7, max_abandoned: 9}
+cache: {capacity: 6, ttl: 0s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7, max_abandoned: 9, max_waiting_per_key: 11}
 origin: {latency: exp:5ms, concurrency: 8}
 fault: {kind: slow, keys: 2, share: 0.5, rate: 0.1, start: 1s, end: 2s, slow: 3s}
 expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
@@ -54,7 +54,7 @@ expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
 		Keys:     Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
 		Mix:      Mix{1, 2, 3},
 		Value:    Value{Size: size},
-		Cache:    Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9},
+		Cache:    Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9, MaxWaitingPerKey: 11},
 		Origin:   Origin{Latency: latency, Concurrency: 8},
 		Fault:    Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second, End: 2 * time.Second, Slow: 3 * time.Second},
 		Registry: Default().Registry, Disturb: Default().Disturb,
@@ -142,6 +142,7 @@ func TestErrors(t *testing.T) {
 		{"count of a trace", "keys: {kind: trace, trace: a, count: 3}\n", "x.yaml:1: keys.count: has no meaning for trace keys"},
 		{"trace without path", "keys: {kind: trace}\n", "x.yaml:1: keys.trace: must be given for trace keys"},
 		{"capacity", "cache: {capacity: -1}\n", "x.yaml:1: cache.capacity: must be at least 1, got -1"},
+		{"callers of a key", "cache: {max_waiting_per_key: -1}\n", "x.yaml:1: cache.max_waiting_per_key: must not be negative, got -1"},
 		{"workers", "events: {workers: 0}\n", "x.yaml:1: events.workers: must be from 1 to 100000, got 0"},
 		{"mix", "mix: {read: 0}\n", "x.yaml:1: mix: at least one of read, write and delete must be above 0"},
 		{"jitter", "cache: {jitter: 1}\n", "x.yaml:1: cache.jitter: must be at least 0 and below 1, got 1"},

@@ -71,6 +71,8 @@ type Cache struct {
 	FetchTimeout  time.Duration `yaml:"fetch_timeout"`
 	MaxConcurrent int           `yaml:"max_concurrent"`
 	MaxAbandoned  int           `yaml:"max_abandoned"` // per key; 0 is the courier's default
+
+	MaxWaitingPerKey int `yaml:"max_waiting_per_key"` // callers; 0 is no limit
 }
 
 // Origin is what the backend is like.

@@ -57,9 +57,15 @@ func TestShippedScenarios(t *testing.T) {
 			blocked := s.Events.Rate * share * s.Events.Timeout.Seconds()
 			require.Greater(t, blocked, 2*float64(s.Events.Workers), "%s: the pool would not fill", name)
 		}
+		if n := s.Cache.MaxWaitingPerKey; n > 0 {
+			require.Less(t, n*s.Fault.Keys, s.Events.Workers, "%s: no worker would be left for others", name)
+		}
 		require.Positive(t, s.Expect.HealthyDropOn+s.Expect.Alike, "%s expects nothing", name)
 	}
-	for _, kind := range []string{"panic", "goexit", "error", "hang", "child"} {
+	slow := all["snowball-slow.yaml"]
+	require.Equal(t, []int{20, 32, 1}, []int{slow.Fault.Keys, slow.Events.Workers, slow.Cache.MaxWaitingPerKey})
+	require.Equal(t, 0.01, slow.Expect.HealthyDropOn)
+	for _, kind := range []string{"panic", "goexit", "error", "hang", "child", "slow"} {
 		s := all["snowball-"+kind+".yaml"]
 		require.NotNil(t, s, kind)
 		require.Equal(t, kind, s.Fault.Kind.String())

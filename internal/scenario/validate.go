@@ -84,6 +84,8 @@ func (s *Scenario) invalidFields() []*FieldError {
 	c.check(s.Cache.FetchTimeout >= 0, "cache.fetch_timeout", "must not be negative, got %v", s.Cache.FetchTimeout)
 	c.check(s.Cache.MaxConcurrent >= 0, "cache.max_concurrent", "must not be negative, got %d", s.Cache.MaxConcurrent)
 	c.check(s.Cache.MaxAbandoned >= 0, "cache.max_abandoned", "must not be negative, got %d", s.Cache.MaxAbandoned)
+	c.check(s.Cache.MaxWaitingPerKey >= 0, "cache.max_waiting_per_key",
+		"must not be negative, got %d", s.Cache.MaxWaitingPerKey)
 	c.check(s.Origin.Concurrency >= 0, "origin.concurrency", "must not be negative, got %d", s.Origin.Concurrency)
 
 	s.invalidFault(c)

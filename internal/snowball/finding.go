@@ -17,8 +17,26 @@ func Story(s *scenario.Scenario) string {
 	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each event needs one key, "+
 		"which its worker fetches through the cache, for at most %s. %s. "+
 		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until its own time is up; "+
-		"with the fix on they get an error. The same events ran both ways.",
-		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), plain(e.Timeout), faultText(s, &Result{}))
+		"with the fix on they get an error. The same events ran both ways.%s",
+		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), plain(e.Timeout),
+		faultText(s, &Result{}), limitText(s))
+}
+
+// limitText says what differs between the runs beside the link, if anything does.
+func limitText(s *scenario.Scenario) string {
+	n := s.Cache.MaxWaitingPerKey
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" With the fix on at most %s may wait for one load, of a healthy key too, "+
+		"and others are refused at once; with it off there is no such limit.", callers(n))
+}
+
+func callers(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return human.Count(int64(n)) + " callers"
 }
 
 // Finding says in a few sentences, with numbers, what the runs showed.

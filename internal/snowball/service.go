@@ -69,7 +69,9 @@ func (v *service) openOrigin(space *workload.Space) error {
 	return err
 }
 
-// openCache is the one place where the runs differ.
+// openCache is the one place where the runs differ: in the link and, where the scenario has
+// one, in the limit of callers per key. That would help with the fix off too, so it would hide
+// what a service without any cure is like.
 func (v *service) openCache() error {
 	c := v.scenario.Cache
 	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout), courier.WithMaxConcurrent(c.MaxConcurrent)}
@@ -78,6 +80,8 @@ func (v *service) openCache() error {
 	}
 	if v.fix == Off {
 		opts = append(opts, courier.WithUnlinked())
+	} else {
+		opts = append(opts, courier.WithMaxWaitingPerKey(c.MaxWaitingPerKey))
 	}
 	var err error
 	v.cache, err = cache.New(cache.Options[uint64, []byte]{Capacity: c.Capacity, TTL: c.TTL, TTLJitter: c.Jitter, Courier: opts})

@@ -38,7 +38,7 @@ var measures = []measure{
 	{"of that, after the fetch died: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.AfterDeath) },
 		"how long these callers waited though the fetch was dead: the cost of nobody telling them (none where fetches do not die, as when they hang)"},
 	{"healthy events failed", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.HealthyFailed)) }, //nolint:gosec // far below
-		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, which ends slow loads too"},
+		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, which ends slow loads too, and of a low --max-waiting-per-key"},
 	{"callers timed out", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) }, //nolint:gosec // far below
 		"callers whose own deadline ended their wait"},
 	{"callers blocked, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.BlockedPeak)) },
@@ -131,6 +131,9 @@ func (r *Result) Table(s *scenario.Scenario) *table.Table {
 			continue
 		}
 		t.Note("Callers of failing keys were told, fix %s: %s.", run.Fix, told(run.Told))
+	}
+	if s.Cache.MaxWaitingPerKey > 0 {
+		t.Note("%s", strings.TrimSpace(limitText(s)))
 	}
 	return t
 }
