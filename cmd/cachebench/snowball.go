@@ -82,7 +82,7 @@ is 1 if it does not show that.`,
 	add("workers", "events.workers", "n", "32", "the pool of workers")
 	add("queue", "events.queue", "n", "512", "the queue before it, in events")
 	add("timeout", "events.timeout", "duration", "2s", "a caller's own deadline for its key")
-	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH; zipf:0.5 for slow")
 	add("key-count", "keys.count", "n", "1000", "how many keys there are")
 	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail; 2s for slow")
 	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang, 1s for slow")
