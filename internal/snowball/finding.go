@@ -28,8 +28,8 @@ func limitText(s *scenario.Scenario) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" With the fix on at most %s may wait for one load, of a healthy key too, "+
-		"and others are refused at once; with it off there is no such limit.", callers(n))
+	return fmt.Sprintf(" With the fix on at most %s may wait for one load, of any key, "+
+		"and others are refused at once; with it off all may.", callers(n))
 }
 
 func callers(n int) string {
