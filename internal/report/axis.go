@@ -76,6 +76,25 @@ func logarithmic(low, high float64, q Quantity, fixed bool) axis {
 	return a
 }
 
+// halfDecades makes a logarithmic axis from low to high, both above zero, with
+// ticks at 1, 2 and 5 of each decade where these are few enough to be read.
+func halfDecades(low, high float64) axis {
+	a := logarithmic(low, high, Number, true)
+	if a.high/a.low > 1e4 {
+		return a
+	}
+	a.ticks = nil
+	for e := math.Floor(math.Log10(a.low)); e <= math.Log10(a.high)+1e-9; e++ {
+		for _, m := range []float64{1, 2, 5} {
+			v := m * math.Pow(10, e)
+			if v >= a.low*0.999 && v <= a.high*1.001 {
+				a.ticks = append(a.ticks, tick{v, tickLabel(v, Number)})
+			}
+		}
+	}
+	return a
+}
+
 // at returns where v is, as a share of the axis. Off the axis it is off 0..1.
 func (a axis) at(v float64) float64 {
 	if a.log {

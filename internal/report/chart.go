@@ -8,8 +8,8 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// Chart is a drawing of values over time. The x axis is in seconds since the
-// start of the run.
+// Chart is a drawing of values over time, in seconds since the start of the run,
+// or over another quantity that XLabel names.
 type Chart struct {
 	Title string `json:"title"`
 	// Unit says what the values are, such as "events/s". It stands above the
@@ -22,8 +22,14 @@ type Chart struct {
 	Caption string `json:"caption,omitempty"`
 	// Log draws the y axis logarithmic. Values of 0 or below are gaps then.
 	Log bool `json:"log,omitempty"`
+	// XLabel names the x axis. Empty means that it is time.
+	XLabel string `json:"x_label,omitempty"`
+	// XLog draws the x axis logarithmic. Points at 0 or below are left out then.
+	XLog bool `json:"x_log,omitempty"`
 	// Wide gives the chart the whole width of the page.
-	Wide    bool     `json:"-"`
+	Wide bool `json:"-"`
+	// Tall doubles the height of the plot, for lines that lie close together.
+	Tall    bool     `json:"-"`
 	Lines   []Line   `json:"lines"`
 	Windows []Window `json:"windows,omitempty"`
 	Marks   []Mark   `json:"marks,omitempty"`
@@ -34,19 +40,22 @@ type Chart struct {
 	YRange [2]float64 `json:"-"`
 }
 
-// Line is one series of a chart. Points need not be in order. A NaN or
+// Line is one series of a chart. The T of a point is its place on the x axis,
+// whatever that is. Points need not be in order. A NaN or
 // infinite value is a gap. Long series are thinned out for drawing so that
 // their spikes stay.
 type Line struct {
 	series.Series
 	Role Role `json:"role,omitempty"`
+	// Bold draws the line wider than the others.
+	Bold bool `json:"-"`
 }
 
 // Role gives a line the look that its kind has in every chart. The second line
 // of one role in a chart is thinner and paler, for example p50 beside p99.
 type Role string
 
-// The roles. Plain lines take other colours in turn.
+// The roles. Plain lines take other colours and dashes in turn.
 const (
 	Plain  Role = ""
 	FixOff Role = "off"

@@ -103,17 +103,20 @@ type figure struct {
 	Wide    bool
 }
 
-// figures draws the charts over one time axis.
+// figures draws the charts, those over time with one time axis.
 func (r *Report) figures() []figure {
 	from, to := math.Inf(1), math.Inf(-1)
 	for _, c := range r.Charts {
+		if c.XLabel != "" {
+			continue
+		}
 		a, b := c.span()
 		from, to = min(from, a), max(to, b)
 	}
 	figures := make([]figure, len(r.Charts))
 	for i, c := range r.Charts {
 		shared := *c
-		if shared.XRange == ([2]float64{}) {
+		if c.XLabel == "" && shared.XRange == ([2]float64{}) {
 			shared.XRange = [2]float64{from, to}
 		}
 		figures[i] = figure{

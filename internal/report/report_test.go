@@ -161,6 +161,60 @@ func TestChartsShareTheTimeAxis(t *testing.T) {
 	assert.Contains(t, svg(t, short), "from 0 to 2 seconds", "the chart itself was changed")
 }
 
+func TestChartOverAnotherQuantity(t *testing.T) {
+	line := func(tv ...float64) []report.Line {
+		return []report.Line{{Series: series.Series{Name: "s", Points: pts(tv...)}, Bold: true}}
+	}
+	c := &report.Chart{
+		Title: "x", XLabel: "capacity", XLog: true, Tall: true, YRange: [2]float64{0, 100},
+		Lines: line(10, 100, 0.1, 0, 1, 50, 0, 70, -1, 70),
+	}
+	got := svg(t, c)
+	_, text := wellFormed(t, got)
+	// A decade is half of the width; points that a logarithmic axis lacks are left out.
+	assert.Contains(t, got, `class="line p0 bold" d="M72,477L347,277L622,77"`)
+	for _, label := range []string{"0.1", "0.2", "0.5", "1", "2", "5", "10"} {
+		assert.Contains(t, got, `text-anchor="middle">`+label+`<`)
+	}
+	assert.Contains(t, text, "over capacity, from 0.1 to 10,")
+	assert.NotContains(t, text, "seconds")
+
+	c.Lines = line(1, 1, 1e9, 2)
+	got = svg(t, c)
+	assert.Contains(t, got, `>100M<`)
+	assert.NotContains(t, got, `text-anchor="middle">2<`, "too many ticks")
+
+	timed := &report.Chart{Title: "timed", Lines: line(0, 1, 20, 1)}
+	c.Lines = line(1, 1, 1000, 2)
+	page := html(t, &report.Report{Charts: []*report.Chart{timed, c}})
+	assert.Contains(t, page, "over time, from 0 to 20 seconds")
+	assert.Contains(t, page, "over capacity, from 1 to 1,000,")
+}
+
+func TestNoTwoPlainLinesLookAlike(t *testing.T) {
+	c := &report.Chart{}
+	for i := range 12 {
+		c.Lines = append(c.Lines, report.Line{Series: series.Series{Name: fmt.Sprint(i), Points: pts(0, 1, 1, 2)}})
+	}
+	got := svg(t, c)
+	light, dark, found := strings.Cut(got, "@media screen and (prefers-color-scheme:dark)")
+	require.True(t, found)
+	seen := make(map[string]string)
+	once := func(theme, class, text string, pattern string) {
+		m := regexp.MustCompile(`\.` + class + `\{` + pattern).FindStringSubmatch(text)
+		require.NotNil(t, m, "%s: no look for %s", theme, class)
+		assert.Empty(t, seen[theme+m[1]], "%s looks like %s in the %s theme", class, seen[theme+m[1]], theme)
+		seen[theme+m[1]] = class
+	}
+	drawn := regexp.MustCompile(`</title><path class="line (p\d+)" `).FindAllStringSubmatch(got, -1)
+	require.Len(t, drawn, len(c.Lines))
+	for _, d := range drawn {
+		once("light", d[1], light, `stroke:(#\w+)[;}]`)
+		once("dark", d[1], dark, `stroke:(#\w+)[;}]`)
+		once("dashes", d[1], light, `stroke:#\w+;?(?:stroke-dasharray:)?([\d ]*)\}`)
+	}
+}
+
 func TestOddData(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, c := range map[string]struct {
@@ -202,6 +256,7 @@ func TestAnyChartIsWellFormed(t *testing.T) {
 		value := rapid.OneOf(rapid.Float64(), odd, rapid.Float64Range(0, 100))
 		text := rapid.OneOf(rapid.String(), rapid.Just(hostile))
 		c := &report.Chart{
+			XLabel: text.Draw(t, "x label"), XLog: rapid.Bool().Draw(t, "x log"), Tall: rapid.Bool().Draw(t, "tall"),
 			Title: text.Draw(t, "title"), Unit: text.Draw(t, "unit"), Log: rapid.Bool().Draw(t, "log"), Wide: rapid.Bool().Draw(t, "wide"),
 			Quantity: rapid.SampledFrom([]report.Quantity{report.Number, report.Seconds, report.Bytes}).Draw(t, "quantity"),
 			Windows:  []report.Window{{From: value.Draw(t, "from"), To: value.Draw(t, "to"), Label: text.Draw(t, "window")}},
@@ -209,7 +264,7 @@ func TestAnyChartIsWellFormed(t *testing.T) {
 			YRange:   [2]float64{value.Draw(t, "low"), value.Draw(t, "high")},
 		}
 		for range rapid.IntRange(0, 8).Draw(t, "lines") {
-			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff, report.FixOn}).Draw(t, "role")}
+			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff, report.FixOn}).Draw(t, "role"), Bold: rapid.Bool().Draw(t, "bold")}
 			l.Name = text.Draw(t, "name")
 			for range rapid.IntRange(0, 20).Draw(t, "points") {
 				l.Points = append(l.Points, series.Point{T: value.Draw(t, "t"), V: value.Draw(t, "v")})

@@ -1,10 +1,12 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -29,6 +31,8 @@ const (
 	// the generous side, because the reader's font is not known.
 	legendGlyph = 7.4
 	longestName = 60
+	// looks is how many plain lines the style sheet tells apart, by colour and dash.
+	looks = 12
 )
 
 // drawing is a chart on its way to SVG.
@@ -98,7 +102,7 @@ func (c *Chart) layOut() *drawing {
 	seen := make(map[Role]int)
 	low, high, found := math.Inf(1), math.Inf(-1), false
 	for _, l := range c.Lines {
-		s := series.Series{Points: l.Ordered()}
+		s := series.Series{Points: c.inOrder(l)}
 		if c.Log {
 			for i, p := range s.Points {
 				if p.V <= 0 {
@@ -107,6 +111,9 @@ func (c *Chart) layOut() *drawing {
 			}
 		}
 		drawn := drawnLine{name: l.Name, class: class(l.Role, seen[l.Role])}
+		if l.Bold {
+			drawn.class += " bold"
+		}
 		seen[l.Role]++
 		if drawn.low, drawn.high, drawn.ok = s.Range(); drawn.ok {
 			low, high, found = min(low, drawn.low), max(high, drawn.high), true
@@ -115,7 +122,11 @@ func (c *Chart) layOut() *drawing {
 		d.lines = append(d.lines, drawn)
 	}
 	from, to := c.span()
-	d.x = linear(from, to, 10, Number, true)
+	if c.XLog {
+		d.x = halfDecades(from, to)
+	} else {
+		d.x = linear(from, to, 10, Number, true)
+	}
 	fixed := c.YRange[1] > c.YRange[0]
 	if fixed {
 		low, high, found = c.YRange[0], c.YRange[1], true
@@ -138,9 +149,21 @@ func (c *Chart) layOut() *drawing {
 	if c.Wide {
 		plot = 260
 	}
+	if c.Tall {
+		plot *= 2
+	}
 	d.bottom = d.top + plot
 	d.height = d.bottom + 46
 	return d
+}
+
+// inOrder returns the points of l that have a place on the x axis, in its order.
+func (c *Chart) inOrder(l Line) []series.Point {
+	points := l.Ordered()
+	if c.XLog {
+		points = slices.DeleteFunc(points, func(p series.Point) bool { return p.T <= 0 })
+	}
+	return points
 }
 
 // span returns the range of the x axis: the fixed one, else that of the data,
@@ -151,7 +174,7 @@ func (c *Chart) span() (from, to float64) {
 	}
 	from, to = math.Inf(1), math.Inf(-1)
 	for _, l := range c.Lines {
-		if p := l.Ordered(); len(p) > 0 {
+		if p := c.inOrder(l); len(p) > 0 {
 			from, to = min(from, p[0].T), max(to, p[len(p)-1].T)
 		}
 	}
@@ -163,6 +186,10 @@ func (c *Chart) span() (from, to float64) {
 		}
 	}
 	switch {
+	case c.XLog && from >= to:
+		return 1, 10
+	case c.XLog:
+		return from, to
 	case from > to:
 		return 0, 1
 	case from == to:
@@ -214,7 +241,7 @@ func (d *drawing) axes() {
 		fmt.Fprintf(d, `<path class="base" d="M%s,%sv5"/>`, px(x), px(d.bottom))
 		d.text(x, d.bottom+20, "num", "middle", t.label)
 	}
-	d.text((d.left+d.right)/2, d.bottom+38, "", "middle", "seconds since start")
+	d.text((d.left+d.right)/2, d.bottom+38, "", "middle", short(cmp.Or(d.chart.XLabel, "seconds since start"), d.width/legendGlyph))
 }
 
 func (d *drawing) windows() {
@@ -287,8 +314,12 @@ func (d *drawing) line(l drawnLine) bool {
 
 // describe says in words what the picture shows.
 func (d *drawing) describe() string {
-	parts := []string{fmt.Sprintf("Line chart over time, from %s to %s seconds, in %s.",
-		human.Number(d.x.low), human.Number(d.x.high), d.chart.Unit)}
+	over, unit := "time", " seconds"
+	if d.chart.XLabel != "" {
+		over, unit = d.chart.XLabel, ""
+	}
+	parts := []string{fmt.Sprintf("Line chart over %s, from %s to %s%s, in %s.",
+		over, human.Number(d.x.low), human.Number(d.x.high), unit, d.chart.Unit)}
 	for _, l := range d.lines {
 		parts = append(parts, l.name+": "+d.summary(l)+".")
 	}
@@ -345,8 +376,8 @@ func class(role Role, nth int) string {
 			name += " second"
 		}
 	default:
-		name = fmt.Sprintf("p%d", nth%5)
-		if nth >= 5 {
+		name = fmt.Sprintf("p%d", nth%looks)
+		if nth >= looks {
 			name += " second"
 		}
 	}
