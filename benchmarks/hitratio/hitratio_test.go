@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/snowfence/snowfence/internal/series"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -86,18 +91,88 @@ func TestScans(t *testing.T) {
 	require.Equal(t, []uint32{1, 2, zipfKeys, zipfKeys + 1, 3, 4, zipfKeys + 2, zipfKeys + 3}, scans([]uint32{1, 2, 3, 4}, 2))
 }
 
+// Every key comes two to five times, close together.
+func TestRecency(t *testing.T) {
+	ids := recency(10_000, 100, 1)
+	require.GreaterOrEqual(t, len(ids), 10_000)
+	require.Less(t, len(ids), 10_005)
+	first, times := make(map[uint32]int), make(map[uint32]int)
+	for i, id := range ids {
+		if times[id] == 0 {
+			first[id] = i
+		}
+		times[id]++
+		require.Less(t, i-first[id], 150, "key %d", id)
+	}
+	for id, n := range times {
+		require.True(t, n >= 2 && n <= 5, "key %d came %d times", id, n)
+	}
+	hits, err := replayLRU(ids, 150)
+	require.NoError(t, err)
+	require.Equal(t, len(ids)-len(times), hits, "room for a window is enough")
+}
+
+func TestCurves(t *testing.T) {
+	c := curves(trace{name: "x", distinct: 2000}, []result{
+		{Policy: "belady", Share: 0.01, HitRatio: 0.5}, {Policy: "snowfence LRU", Share: 0.01, HitRatio: 0.25},
+		{Policy: "belady", Share: 0.1, HitRatio: 0.75}, {Policy: "snowfence LRU", Share: 0.1, HitRatio: 0.5},
+	})
+	require.Equal(t, "capacity, % of the 2,000 distinct keys (logarithmic)", c.XLabel)
+	require.Len(t, c.Lines, 2)
+	require.Equal(t, []series.Point{{T: 1, V: 50}, {T: 10, V: 75}}, c.Lines[0].Points)
+	require.Equal(t, []series.Point{{T: 1, V: 25}, {T: 10, V: 50}}, c.Lines[1].Points)
+	require.False(t, c.Lines[0].Bold)
+	require.True(t, c.Lines[1].Bold)
+}
+
+func TestFileName(t *testing.T) {
+	for name, want := range map[string]string{
+		"OLTP.arc.gz": "hitratio-oltp.svg", "zipf 1.01 and scans": "hitratio-zipf-1.01-and-scans.svg",
+	} {
+		require.Equal(t, want, fileName(name))
+	}
+}
+
+// requireXML fails unless path is well-formed XML.
+func requireXML(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	for d := xml.NewDecoder(file); ; {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err, path)
+	}
+}
+
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.json")
 	var out bytes.Buffer
-	require.NoError(t, command([]string{"-requests", "2000", "-rounds", "3", "-trace", "../../testdata/traces/small.arc", "-json", path,
-		"-policies", "belady,snowfence LRU,golang-lru"}, &out))
-	require.Contains(t, out.String(), "small.arc")
+	pictures := filepath.Join(dir, "new", "pictures")
+	require.NoError(t, command([]string{
+		"-requests", "2000", "-rounds", "3", "-trace", "../../testdata/traces/small.arc",
+		"-json", path, "-svg", pictures, "-policies", "belady,snowfence LRU,golang-lru",
+	}, &out))
+	require.Contains(t, out.String(), "small.arc: ")
+	for line := range strings.Lines(out.String()) {
+		require.LessOrEqual(t, len(line), 101, line)
+	}
+	drawn, err := filepath.Glob(filepath.Join(pictures, "*.svg"))
+	require.NoError(t, err)
+	require.Len(t, drawn, 7)
+	for _, file := range drawn {
+		requireXML(t, file)
+	}
+	require.Contains(t, drawn, filepath.Join(pictures, "hitratio-small.svg"))
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var results []result
 	require.NoError(t, json.Unmarshal(data, &results))
-	require.Len(t, results, 6*3*3)
+	require.Len(t, results, 7*3*10)
 	for _, r := range results {
 		require.LessOrEqual(t, r.HitRatio, 1.)
 		require.LessOrEqual(t, r.Lowest, r.HitRatio)
@@ -105,6 +180,7 @@ func TestCommand(t *testing.T) {
 	}
 	for _, wrong := range [][]string{
 		{"-requests", "7"}, {"-rounds", "0"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"}, {"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
+		{"-svg", path},
 	} {
 		require.ErrorIs(t, command(wrong, &out), errUsage, wrong)
 	}

@@ -1,8 +1,8 @@
-// Hitratio replays traces against caches of several libraries and sizes, and
-// prints which share of the requests each of them answers.
+// Hitratio replays traces against caches of several libraries and sizes, prints
+// the share of requests that each of them answers, and draws it as curves.
 //
-//	go run ./hitratio                                   # generated traces
-//	go run ./hitratio -trace ~/oltp.arc.gz -json x.json # and a file
+//	go run ./hitratio                                      # generated traces
+//	go run ./hitratio -trace oltp.arc.gz -svg ../out/bench # and a file; with curves
 //
 // A request that finds nothing stores its key, as a loading cache does. One
 // goroutine replays, so that the order is the same for all. A library that does
@@ -28,6 +28,7 @@ import (
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/internal/human"
 )
 
 // errUsage is what is wrong about the command line. It ends with exit code 2.
@@ -70,7 +71,10 @@ func (f *files) Set(path string) error {
 func command(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("hitratio", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), "Hitratio replays traces against caches of 0.1, 1 and 10 % of the distinct keys, and prints\nthe share of hits, in percent.\n\n")
+		fmt.Fprint(f.Output(), `Hitratio replays traces against caches that hold from 0.1 to 50 % of the distinct keys, and
+prints the share of hits, in percent.
+
+`)
 		f.PrintDefaults()
 	}
 	var traces files
@@ -79,6 +83,7 @@ func command(args []string, out io.Writer) error {
 	seed := f.Uint64("seed", 1, "of the generated traces")
 	rounds := f.Int("rounds", 1, "how often each cache replays each trace; the median counts")
 	jsonPath := f.String("json", "", "write the results into this file, too")
+	svgDir := f.String("svg", "", "draw a chart of each trace, as an SVG file in this folder, which is made if need be")
 	only := f.String("policies", "", "the policies, with commas between (default: all of "+policyNames()+")")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -108,6 +113,11 @@ func command(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *svgDir != "" {
+		if err := os.MkdirAll(*svgDir, 0o755); err != nil { //nolint:gosec // pictures are no secret
+			return fmt.Errorf("%w: -svg: %w", errUsage, err)
+		}
+	}
 	var results []result
 	for _, t := range all {
 		rs, err := replayAll(t, chosen, *rounds)
@@ -115,8 +125,13 @@ func command(args []string, out io.Writer) error {
 			return err
 		}
 		results = append(results, rs...)
-		if err := show(out, rs); err != nil {
+		if err := show(out, t, rs); err != nil {
 			return err
+		}
+		if *svgDir != "" {
+			if err := curves(t, rs).WriteSVGFile(filepath.Join(*svgDir, fileName(t.name))); err != nil {
+				return err
+			}
 		}
 	}
 	if *jsonPath == "" {
@@ -146,7 +161,7 @@ func choose(names string) ([]policy, error) {
 }
 
 // shares are the capacities, of the distinct keys.
-var shares = []float64{0.001, 0.01, 0.1}
+var shares = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5}
 
 func replayAll(t trace, chosen []policy, rounds int) ([]result, error) {
 	var results []result
@@ -172,18 +187,24 @@ func replayAll(t trace, chosen []policy, rounds int) ([]result, error) {
 }
 
 // show prints the results of one trace: a line per policy, a column per size.
-func show(out io.Writer, results []result) error {
+// It is 100 characters wide.
+func show(out io.Writer, t trace, results []result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-24s", results[0].Trace)
 	n := len(results) / len(shares)
-	for i, share := range shares {
-		fmt.Fprintf(&b, "%18s", fmt.Sprintf("%g %% = %d", 100*share, results[i*n].Capacity))
+	fmt.Fprintf(&b, "%s: %s requests for %s distinct keys\n%-20s", t.name,
+		human.Count(int64(len(t.ids))), human.Count(int64(t.distinct)), "  capacity")
+	for _, share := range shares {
+		fmt.Fprintf(&b, "%8s", fmt.Sprintf("%g %%", 100*share))
+	}
+	fmt.Fprintf(&b, "\n%-20s", "  entries")
+	for i := range shares {
+		fmt.Fprintf(&b, "%8d", results[i*n].Capacity)
 	}
 	b.WriteString("\n")
 	for at := range n {
-		fmt.Fprintf(&b, "  %-22s", results[at].Policy)
+		fmt.Fprintf(&b, "  %-18s", results[at].Policy)
 		for i := range shares {
-			fmt.Fprintf(&b, "%18.2f", 100*results[i*n+at].HitRatio)
+			fmt.Fprintf(&b, "%8.2f", 100*results[i*n+at].HitRatio)
 		}
 		b.WriteString("\n")
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 
 	tracefile "github.com/snowfence/snowfence/internal/trace"
 	"github.com/snowfence/snowfence/internal/workload"
@@ -43,7 +45,9 @@ func loadTraces(paths []string, requests int, seed uint64) ([]trace, error) {
 			all = append(all, newTrace("zipf 1.01 and scans", scans(ids, requests/40)))
 		}
 	}
-	all = append(all, newTrace("loop", loop(min(loopKeys, requests/10), requests/2)))
+	all = append(all,
+		newTrace("loop", loop(min(loopKeys, requests/10), requests/2)),
+		newTrace("recency", recency(requests, requests/100, seed)))
 	return append(all, read...), nil
 }
 
@@ -82,6 +86,31 @@ func scans(ids []uint32, length int) []uint32 {
 		}
 	}
 	return mixed
+}
+
+// recency asks for each key two to five times, within window requests, and never
+// again. Keys come up one after the other.
+func recency(n, window int, seed uint64) []uint32 {
+	r := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // no secret
+	type request struct {
+		at float64
+		id uint32
+	}
+	const mean = 3.5 // requests for a key, and so from one new key to the next
+	var all []request
+	for id := uint32(0); len(all) < n; id++ {
+		first := mean * float64(id)
+		all = append(all, request{first, id})
+		for range 1 + r.IntN(4) {
+			all = append(all, request{first + r.Float64()*float64(window), id})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b request) int { return cmp.Compare(a.at, b.at) })
+	ids := make([]uint32, len(all))
+	for i, q := range all {
+		ids[i] = q.id
+	}
+	return ids
 }
 
 // loop asks for keys one after the other, again and again.
