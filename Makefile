@@ -145,8 +145,8 @@ bench: tool-benchstat ## Benchmarks of the packages, COUNT (6) times each, with 
 bench-compare: ## Benchmarks and hit ratios beside other libraries (half an hour); report in out/bench
 ifneq ($(NESTED),)
 	@mkdir -p out/bench
-	cd benchmarks && $(GO) run ./hitratio -rounds 3 $(foreach t,$(TRACES),-trace $(abspath $(t))) -json ../out/bench/hitratio.json
-	cd benchmarks && $(GO) run ./compare -hit-ratio ../out/bench/hitratio.json $(COMPARE_FLAGS)
+	cd benchmarks && $(GO) run ./hitratio $(foreach t,$(TRACES),-trace $(abspath $(t))) -svg ../out/bench
+	cd benchmarks && $(GO) run ./compare $(COMPARE_FLAGS)
 else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif

@@ -65,11 +65,10 @@ func TestReports(t *testing.T) {
 	require.NotContains(t, text, "allocations", "all have 0")
 
 	dir := t.TempDir()
-	ratios := []hitRatio{{"loop", 0.1, 1000, "belady", 0.09}, {"loop", 0.1, 1000, "snowfence <LRU>", 0}}
-	require.NoError(t, writeReports(dir, r, ratios))
+	require.NoError(t, writeReports(dir, r))
 	page, err := os.ReadFile(filepath.Join(dir, "compare.html"))
 	require.NoError(t, err)
-	for _, part := range []string{"<h2>Hit</h2>", "<h2>Memory</h2>", "×4.00", "snowfence &lt;LRU&gt;", "9.00 %"} {
+	for _, part := range []string{"<h2>Hit</h2>", "<h2>Memory</h2>", "×4.00"} {
 		require.Contains(t, string(page), part)
 	}
 	for _, foreign := range []string{"<script", "<link", "src=", "url(http"} {
@@ -77,17 +76,7 @@ func TestReports(t *testing.T) {
 	}
 	md, err := os.ReadFile(filepath.Join(dir, "compare.md"))
 	require.NoError(t, err)
-	require.Contains(t, string(md), "| loop, 10 % | 9.00 | 0.00 |")
-}
-
-func TestHitRatioFiles(t *testing.T) {
-	_, err := readHitRatios(write(t, "no JSON"))
-	require.Error(t, err)
-	_, err = readHitRatios(write(t, `[{"trace":"x","policy":"y","hit_ratio":1.5}]`))
-	require.ErrorContains(t, err, "result 0")
-	none, err := readHitRatios("")
-	require.NoError(t, err)
-	require.Empty(t, hitRatioMarkdown(none))
+	require.Equal(t, text, string(md))
 }
 
 func TestPlan(t *testing.T) {
@@ -106,7 +95,6 @@ func TestPlan(t *testing.T) {
 		"-benchtime: 0s":   {"-benchtime", "0s"},
 		"-benchtime: long": {"-benchtime", "long"},
 		"-from: nowhere":   {"-from", "nowhere"},
-		"-hit-ratio:":      {"-hit-ratio", "nowhere"},
 		"neither a flag":   {"run"},
 		"not defined":      {"-no-such"},
 	} {

@@ -29,7 +29,6 @@ type plan struct {
 	benchtime string
 	out       string
 	from      string
-	hitRatio  string
 }
 
 func parsePlan(args []string) (*plan, error) {
@@ -46,7 +45,7 @@ in the folder benchmarks, on a machine that has nothing else to do.
 Examples:
   go run ./compare -bench 'Hit|Miss' -libs snowfence,otter
   go run ./compare -quick                  # about two minutes, to see that it works
-  go run ./compare -from ../out/bench/raw.txt -hit-ratio ../out/bench/hitratio.json
+  go run ./compare -from ../out/bench/raw.txt
 `)
 	}
 	f.IntVar(&p.rounds, "rounds", 5, "how often each library has its turn, at least 1")
@@ -56,7 +55,6 @@ Examples:
 	f.StringVar(&p.benchtime, "benchtime", "300ms", "how long each measurement takes, as for go test; memory is measured once per round")
 	f.StringVar(&p.out, "out", filepath.Join("..", "out", "bench"), "the folder for what comes out")
 	f.StringVar(&p.from, "from", "", "run nothing: take the results from this raw.txt")
-	f.StringVar(&p.hitRatio, "hit-ratio", "", "show these hit ratios, too: a file that the command hitratio wrote")
 	quick := f.Bool("quick", false, "one round of 20ms each")
 	if err := f.Parse(args); err != nil {
 		if err == flag.ErrHelp { //nolint:errorlint // as package flag returns it
@@ -100,12 +98,9 @@ func (p *plan) validate(rest []string) error {
 	if d, err := time.ParseDuration(p.benchtime); err != nil && !regexp.MustCompile(`^[1-9]\d*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
 		return bad("benchtime", p.benchtime, "a duration, or a count such as 100x")
 	}
-	for name, path := range map[string]string{"from": p.from, "hit-ratio": p.hitRatio} {
-		if path == "" {
-			continue
-		}
-		if _, err := os.Stat(path); err != nil {
-			return bad(name, path, "a file: "+err.Error())
+	if p.from != "" {
+		if _, err := os.Stat(p.from); err != nil {
+			return bad("from", p.from, "a file: "+err.Error())
 		}
 	}
 	return nil
@@ -131,11 +126,7 @@ func compareCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	ratios, err := readHitRatios(p.hitRatio)
-	if err != nil {
-		return err
-	}
-	if err := writeReports(p.out, results, ratios); err != nil {
+	if err := writeReports(p.out, results); err != nil {
 		return err
 	}
 	fmt.Printf("\n%s\n%s\n", filepath.Join(p.out, "compare.md"), filepath.Join(p.out, "compare.html"))

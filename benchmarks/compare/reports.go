@@ -75,9 +75,9 @@ func (m *measurement) title() string {
 }
 
 // writeReports writes both files.
-func writeReports(dir string, r *results, ratios []hitRatio) error {
+func writeReports(dir string, r *results) error {
 	err := atomicfile.Write(filepath.Join(dir, "compare.md"), func(w io.Writer) error {
-		_, err := io.WriteString(w, r.markdown()+hitRatioMarkdown(ratios))
+		_, err := io.WriteString(w, r.markdown())
 		return err
 	})
 	if err != nil {
@@ -88,7 +88,7 @@ func writeReports(dir string, r *results, ratios []hitRatio) error {
 	}
 	return atomicfile.Write(filepath.Join(dir, "compare.html"), func(w io.Writer) error {
 		return page.Execute(w, map[string]any{
-			"Sections": r.sections(), "Environment": report.CurrentEnvironment(), "HitRatios": hitRatioCharts(ratios), "Ours": ours,
+			"Sections": r.sections(), "Environment": report.CurrentEnvironment(), "Ours": ours,
 		})
 	})
 }

@@ -79,7 +79,7 @@ prints the share of hits, in percent.
 	}
 	var traces files
 	f.Var(&traces, "trace", "a trace file, in the formats of cachebench run --trace; may be given several times")
-	requests := f.Int("requests", 2_000_000, "length of the generated traces")
+	requests := f.Int("requests", 500_000, "length of the generated traces")
 	seed := f.Uint64("seed", 1, "of the generated traces")
 	rounds := f.Int("rounds", 1, "how often each cache replays each trace; the median counts")
 	jsonPath := f.String("json", "", "write the results into this file, too")
@@ -109,14 +109,14 @@ prints the share of hits, in percent.
 	if err != nil {
 		return err
 	}
-	all, err := loadTraces(traces, *requests, *seed)
-	if err != nil {
-		return err
-	}
 	if *svgDir != "" {
 		if err := os.MkdirAll(*svgDir, 0o755); err != nil { //nolint:gosec // pictures are no secret
 			return fmt.Errorf("%w: -svg: %w", errUsage, err)
 		}
+	}
+	all, err := loadTraces(traces, *requests, *seed)
+	if err != nil {
+		return err
 	}
 	var results []result
 	for _, t := range all {

@@ -7,7 +7,6 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 	"github.com/hashicorp/golang-lru/arc/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/jellydator/ttlcache/v3"
 	"github.com/maypok86/otter/v2"
 	"github.com/snowfence/snowfence/cache"
 )
@@ -29,7 +28,6 @@ var policies = []policy{
 	{"golang-lru", replayLRU},
 	{"golang-lru 2Q", replay2Q},
 	{"golang-lru ARC", replayARC},
-	{"ttlcache", replayTTLCache},
 }
 
 func policyNames() string {
@@ -140,16 +138,4 @@ func replayARC(ids []uint32, capacity int) (int, error) {
 		return 0, err
 	}
 	return count(ids, c, func(id uint32) { c.Add(id, struct{}{}) }), nil
-}
-
-// ttlCache has ttlcache's lookup in the form of the others.
-type ttlCache struct {
-	c *ttlcache.Cache[uint32, struct{}]
-}
-
-func (t ttlCache) Get(id uint32) (struct{}, bool) { return struct{}{}, t.c.Get(id) != nil }
-
-func replayTTLCache(ids []uint32, capacity int) (int, error) {
-	c := ttlcache.New(ttlcache.WithCapacity[uint32, struct{}](uint64(capacity))) //nolint:gosec // positive
-	return count(ids, ttlCache{c}, func(id uint32) { c.Set(id, struct{}{}, ttlcache.NoTTL) }), nil
 }
