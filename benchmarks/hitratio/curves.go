@@ -27,7 +27,8 @@ func curves(t trace, results []result) *report.Chart {
 			i = len(c.Lines)
 			at[r.Policy] = i
 			c.Lines = append(c.Lines, report.Line{
-				Series: series.Series{Name: r.Policy}, Bold: strings.HasPrefix(r.Policy, "snowfence"),
+				Series: series.Series{Name: r.Policy},
+				Bold:   strings.HasPrefix(r.Policy, "snowfence"),
 			})
 		}
 		c.Lines[i].Points = append(c.Lines[i].Points,

@@ -114,8 +114,10 @@ func TestRecency(t *testing.T) {
 
 func TestCurves(t *testing.T) {
 	c := curves(trace{name: "x", distinct: 2000}, []result{
-		{Policy: "belady", Share: 0.01, HitRatio: 0.5}, {Policy: "snowfence LRU", Share: 0.01, HitRatio: 0.25},
-		{Policy: "belady", Share: 0.1, HitRatio: 0.75}, {Policy: "snowfence LRU", Share: 0.1, HitRatio: 0.5},
+		{Policy: "belady", Share: 0.01, HitRatio: 0.5},
+		{Policy: "snowfence LRU", Share: 0.01, HitRatio: 0.25},
+		{Policy: "belady", Share: 0.1, HitRatio: 0.75},
+		{Policy: "snowfence LRU", Share: 0.1, HitRatio: 0.5},
 	})
 	require.Equal(t, "capacity, % of the 2,000 distinct keys (logarithmic)", c.XLabel)
 	require.Len(t, c.Lines, 2)
@@ -127,7 +129,8 @@ func TestCurves(t *testing.T) {
 
 func TestFileName(t *testing.T) {
 	for name, want := range map[string]string{
-		"OLTP.arc.gz": "hitratio-oltp.svg", "zipf 1.01 and scans": "hitratio-zipf-1.01-and-scans.svg",
+		"OLTP.arc.gz":         "hitratio-oltp.svg",
+		"zipf 1.01 and scans": "hitratio-zipf-1.01-and-scans.svg",
 	} {
 		require.Equal(t, want, fileName(name))
 	}

@@ -71,8 +71,8 @@ func (f *files) Set(path string) error {
 func command(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("hitratio", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), `Hitratio replays traces against caches that hold from 0.1 to 50 % of the distinct keys, and
-prints the share of hits, in percent.
+		fmt.Fprint(f.Output(), `Hitratio replays traces against caches that hold from 0.1 to 50 % of the distinct
+keys, and prints the share of hits, in percent.
 
 `)
 		f.PrintDefaults()
@@ -83,7 +83,8 @@ prints the share of hits, in percent.
 	seed := f.Uint64("seed", 1, "of the generated traces")
 	rounds := f.Int("rounds", 1, "how often each cache replays each trace; the median counts")
 	jsonPath := f.String("json", "", "write the results into this file, too")
-	svgDir := f.String("svg", "", "draw a chart of each trace, as an SVG file in this folder, which is made if need be")
+	svgDir := f.String("svg", "",
+		"draw a chart of each trace, as an SVG file in this folder, which is made if need be")
 	only := f.String("policies", "", "the policies, with commas between (default: all of "+policyNames()+")")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -129,7 +130,8 @@ prints the share of hits, in percent.
 			return err
 		}
 		if *svgDir != "" {
-			if err := curves(t, rs).WriteSVGFile(filepath.Join(*svgDir, fileName(t.name))); err != nil {
+			path := filepath.Join(*svgDir, fileName(t.name))
+			if err := curves(t, rs).WriteSVGFile(path); err != nil {
 				return err
 			}
 		}

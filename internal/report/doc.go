@@ -6,9 +6,10 @@
 // host name and no path of the machine).
 //
 // A [Report] is plain data: checks, tables and charts. A [Chart] draws lines over
-// time or over another quantity; the lines of a run with the fix off and with it on have the same colour
-// and dash in every chart, and all charts over time in a report share one axis. A
-// chart can also be written as an SVG file of its own, for a README.
+// time or over another quantity; the lines of a run with the fix off and with it
+// on have the same colour and dash in every chart, and all charts over time in a
+// report share one axis. A chart can also be written as an SVG file of its own, for
+// a README.
 //
 // # Why the charts are drawn here
 //

@@ -194,7 +194,8 @@ func TestChartOverAnotherQuantity(t *testing.T) {
 func TestNoTwoPlainLinesLookAlike(t *testing.T) {
 	c := &report.Chart{}
 	for i := range 12 {
-		c.Lines = append(c.Lines, report.Line{Series: series.Series{Name: fmt.Sprint(i), Points: pts(0, 1, 1, 2)}})
+		s := series.Series{Name: fmt.Sprint(i), Points: pts(0, 1, 1, 2)}
+		c.Lines = append(c.Lines, report.Line{Series: s})
 	}
 	got := svg(t, c)
 	light, dark, found := strings.Cut(got, "@media screen and (prefers-color-scheme:dark)")
@@ -203,7 +204,7 @@ func TestNoTwoPlainLinesLookAlike(t *testing.T) {
 	once := func(theme, class, text string, pattern string) {
 		m := regexp.MustCompile(`\.` + class + `\{` + pattern).FindStringSubmatch(text)
 		require.NotNil(t, m, "%s: no look for %s", theme, class)
-		assert.Empty(t, seen[theme+m[1]], "%s looks like %s in the %s theme", class, seen[theme+m[1]], theme)
+		assert.Empty(t, seen[theme+m[1]], "another line has the look of %s: %s", class, theme)
 		seen[theme+m[1]] = class
 	}
 	drawn := regexp.MustCompile(`</title><path class="line (p\d+)" `).FindAllStringSubmatch(got, -1)
@@ -256,7 +257,8 @@ func TestAnyChartIsWellFormed(t *testing.T) {
 		value := rapid.OneOf(rapid.Float64(), odd, rapid.Float64Range(0, 100))
 		text := rapid.OneOf(rapid.String(), rapid.Just(hostile))
 		c := &report.Chart{
-			XLabel: text.Draw(t, "x label"), XLog: rapid.Bool().Draw(t, "x log"), Tall: rapid.Bool().Draw(t, "tall"),
+			XLabel: text.Draw(t, "x label"), XLog: rapid.Bool().Draw(t, "x log"),
+			Tall:  rapid.Bool().Draw(t, "tall"),
 			Title: text.Draw(t, "title"), Unit: text.Draw(t, "unit"), Log: rapid.Bool().Draw(t, "log"), Wide: rapid.Bool().Draw(t, "wide"),
 			Quantity: rapid.SampledFrom([]report.Quantity{report.Number, report.Seconds, report.Bytes}).Draw(t, "quantity"),
 			Windows:  []report.Window{{From: value.Draw(t, "from"), To: value.Draw(t, "to"), Label: text.Draw(t, "window")}},
@@ -264,7 +266,8 @@ func TestAnyChartIsWellFormed(t *testing.T) {
 			YRange:   [2]float64{value.Draw(t, "low"), value.Draw(t, "high")},
 		}
 		for range rapid.IntRange(0, 8).Draw(t, "lines") {
-			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff, report.FixOn}).Draw(t, "role"), Bold: rapid.Bool().Draw(t, "bold")}
+			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff, report.FixOn}).Draw(t, "role")}
+			l.Bold = rapid.Bool().Draw(t, "bold")
 			l.Name = text.Draw(t, "name")
 			for range rapid.IntRange(0, 20).Draw(t, "points") {
 				l.Points = append(l.Points, series.Point{T: value.Draw(t, "t"), V: value.Draw(t, "v")})

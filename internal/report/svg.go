@@ -241,7 +241,8 @@ func (d *drawing) axes() {
 		fmt.Fprintf(d, `<path class="base" d="M%s,%sv5"/>`, px(x), px(d.bottom))
 		d.text(x, d.bottom+20, "num", "middle", t.label)
 	}
-	d.text((d.left+d.right)/2, d.bottom+38, "", "middle", short(cmp.Or(d.chart.XLabel, "seconds since start"), d.width/legendGlyph))
+	label := short(cmp.Or(d.chart.XLabel, "seconds since start"), d.width/legendGlyph)
+	d.text((d.left+d.right)/2, d.bottom+38, "", "middle", label)
 }
 
 func (d *drawing) windows() {
