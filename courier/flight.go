@@ -28,7 +28,7 @@ type flight[K comparable, V any] struct {
 	// read without a lock from then on. The last waiter clears value.
 	value  V
 	err    error
-	unread atomic.Int32 // waiters who have not read value yet
+	unread atomic.Int32 // waiters who have not read value yet, if there are several
 
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
 	waiters   int32 // who wait
@@ -118,7 +118,7 @@ func (f *flight[K, V]) wait(ctx context.Context, from call, joined bool) (v V, s
 // clears the value, so that a context which is kept does not keep the value.
 func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	v, shared, err = f.value, f.joins > 0, f.err
-	if f.unread.Add(-1) == 0 {
+	if f.waiters == 1 || f.unread.Add(-1) == 0 {
 		f.value = *new(V)
 	}
 	return v, shared, err
@@ -205,9 +205,11 @@ func (f *flight[K, V]) settle(v V, err error) {
 	s := f.shard
 	f.ended = true
 	f.err = err
-	f.unread.Store(f.waiters)
 	if f.waiters > 0 {
 		f.value = v
+	}
+	if f.waiters > 1 { // an atomic store is dear, and most flights have one
+		f.unread.Store(f.waiters)
 	}
 	if f.owns {
 		s.disown(f)
