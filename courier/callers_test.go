@@ -215,3 +215,37 @@ func (c *leaving) Err() error {
 	}
 	return context.Canceled
 }
+
+// strange is a context whose Done is closed and whose Err says what err does, but for
+// the first time.
+type strange struct {
+	context.Context
+	done  chan struct{}
+	err   func() error
+	asked bool
+}
+
+func (c *strange) Done() <-chan struct{} { return c.done }
+func (c *strange) Err() error {
+	if !c.asked {
+		c.asked = true
+		return nil
+	}
+	return c.err()
+}
+
+// Foreign code is called without a lock, and gives no caller a value that nobody made.
+func TestForeignContexts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		done := make(chan struct{})
+		close(done)
+		assert.PanicsWithValue(t, "foreign", func() {
+			_, _, _ = c.Do(&strange{Context: t.Context(), done: done, err: func() error { panic("foreign") }}, "key", sleeps(time.Second))
+		})
+		time.Sleep(time.Minute)
+		works(t, &c, "key")
+		_, _, err := c.Do(&strange{Context: t.Context(), done: done, err: func() error { return nil }}, "key", sleeps(time.Second))
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+}

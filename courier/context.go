@@ -106,6 +106,9 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 // reached by errors.Is.
 func contextError(ctx context.Context) error {
 	err := ctx.Err()
+	if err == nil { // a foreign context whose Done is closed
+		err = context.Canceled
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%w: %w", err, cause)
 	}

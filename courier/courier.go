@@ -124,14 +124,13 @@ func (s *shard[K, V]) joinOrStart(
 		}
 	}
 	if f != nil {
-		if limit := c.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
-			c.dismiss(from)
-			return nil, false, KeyWaiting, nil
-		}
-		f.join(from)
-		return f, true, 0, nil
+		return s.joined(f, from)
 	}
 	probe, why, err := s.mayStart(key, owns)
+	if why == Stuck && late != nil {
+		// Other keys are to blame, and the late one may well succeed.
+		return s.joined(late, from)
+	}
 	if why != 0 || err != nil {
 		c.dismiss(from)
 		return nil, false, why, err
@@ -150,6 +149,17 @@ func (s *shard[K, V]) joinOrStart(
 	s.stats.Started++
 	s.stats.InFlight++
 	return f, false, 0, nil
+}
+
+// joined counts in a caller, who was admitted, of a flight that is under way, unless
+// too many wait for it. s.mu is held.
+func (s *shard[K, V]) joined(f *flight[K, V], from call) (_ *flight[K, V], joined bool, why OverloadReason, err error) {
+	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
+		s.courier.dismiss(from)
+		return nil, false, KeyWaiting, nil
+	}
+	f.join(from)
+	return f, true, 0, nil
 }
 
 // mayStart reports whether a flight for key may start, and as a try of what. If

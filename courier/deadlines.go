@@ -1,9 +1,6 @@
 package courier
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // An instant is a time on the monotonic clock, in nanoseconds since the process
 // began. To read it takes half as long as time.Now. A bubble of testing/synctest
@@ -13,14 +10,6 @@ type instant int64
 var processStart = time.Now()
 
 func now() instant { return instant(time.Since(processStart)) }
-
-// add returns t plus d, or the last instant there is.
-func (t instant) add(d time.Duration) instant {
-	if sum := t + instant(d); sum >= t {
-		return sum
-	}
-	return math.MaxInt64
-}
 
 func (t instant) since(earlier instant) time.Duration { return time.Duration(t - earlier) }
 
@@ -35,30 +24,47 @@ func (t instant) inBubble() bool { return t < 0 }
 // fetch two allocations and a tenth of its time. The shard's lock guards them.
 type deadlines[K comparable, V any] struct {
 	oldest, newest *flight[K, V]
-	armed          instant // when the timer fires; 0: not armed
+	armed          bool // the timer
 }
 
 // limit files f, which starts now and has that much time. s.mu is held.
 func (s *shard[K, V]) limit(f *flight[K, V], timeout time.Duration) {
+	if f.started.inBubble() { // only a timer of its own bubble may end it
+		time.AfterFunc(timeout, func() { s.expireAlone(f) })
+		return
+	}
 	d := &s.limited
-	deadline := f.started.add(timeout)
 	if d.newest == nil {
 		d.oldest = f
 	} else {
 		f.before, d.newest.after = d.newest, f
 	}
 	d.newest = f
-	// A timer of one bubble does not fire in another, so in a bubble each flight
-	// has its own. One that should have fired by now may come from a bubble.
-	if d.armed == 0 || d.armed < f.started || deadline < d.armed || f.started.inBubble() {
-		s.arm(deadline, timeout)
+	if !d.armed { // else it is, or fires now and arms itself again
+		d.armed = true
+		time.AfterFunc(timeout, s.expire)
 	}
 }
 
-// arm has the timer fire at the time at, which is d from now. s.mu is held.
-func (s *shard[K, V]) arm(at instant, d time.Duration) {
-	s.limited.armed = at
-	time.AfterFunc(d, s.expire)
+// expireAlone ends f, which is of a bubble, since its time is up.
+func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
+	s.mu.Lock()
+	first := !f.ended
+	if first {
+		s.timeOut(f)
+	}
+	s.mu.Unlock()
+	if first {
+		f.wake()
+	}
+}
+
+// timeOut ends f with ErrTimeout. s.mu is held; wake follows.
+func (s *shard[K, V]) timeOut(f *flight[K, V]) {
+	s.stats.Timeouts++
+	f.timedOut = true
+	s.remember(f, ErrTimeout)
+	f.settle(*new(V), ErrTimeout)
 }
 
 // remove takes f out, if it is in. The shard's lock is held.
@@ -84,26 +90,16 @@ func (s *shard[K, V]) expire() {
 	var ended []*flight[K, V]
 	s.mu.Lock()
 	at := now()
-	bubble := at.inBubble()
 	timeout := s.courier.cfg.flightTimeout()
-	for f := s.limited.oldest; f != nil; {
+	f := s.limited.oldest
+	for f != nil && at.since(f.started) >= timeout {
 		next := f.after
-		switch {
-		case at.since(f.started) >= timeout:
-			s.stats.Timeouts++
-			f.timedOut = true
-			s.remember(f, ErrTimeout)
-			f.settle(*new(V), ErrTimeout)
-			ended = append(ended, f)
-		case !bubble: // all that follow are later
-			next = nil
-		}
+		s.timeOut(f)
+		ended = append(ended, f)
 		f = next
 	}
-	if f := s.limited.oldest; f == nil {
-		s.limited.armed = 0
-	} else if !bubble {
-		s.arm(f.started.add(timeout), timeout-at.since(f.started))
+	if s.limited.armed = f != nil; f != nil {
+		time.AfterFunc(timeout-at.since(f.started), s.expire)
 	}
 	s.mu.Unlock()
 	for _, f := range ended {

@@ -91,7 +91,9 @@ func (c *Courier[K, V]) waitNested(ctx context.Context, from call, f *flight[K, 
 			s.mu.Lock()
 			s.stats.Deadlocks++
 			s.mu.Unlock()
-			f.leave(ctx, from)
+			if !f.leave(ctx, from) {
+				_, _, _ = f.read() // it has ended, and counts on its readers
+			}
 			return v, joined, cycle
 		}
 	}

@@ -48,7 +48,8 @@
 // next fetch succeeds. An origin that is merely slower than its callers is not
 // asked over and over: each fresh flight that comes late as well doubles the rest
 // before the next one, from a second up to a minute, and a success that let nobody
-// down ends the rest. A fetch that waits for a nested one hands its lateness on,
+// down ends the rest. (That holds while callers overlap. A flight whose last caller
+// has left is over, and the next caller starts another.) A fetch that waits for a nested one hands its lateness on,
 // and one that asks another process can do so too ([LateAge]).
 //
 // Go can't stop a goroutine from outside. When a flight ends before its

@@ -41,6 +41,7 @@ type flight[K comparable, V any] struct {
 	isLate    bool // it has let a caller down
 	probe     probing
 	abandoned bool // it is in Stats.Abandoned
+	replaced  bool // it is late, and counted as such in shard.stuck
 	stuck     bool // it is counted in shard.stuck and stuckInAll
 	keyEra    uint32
 	allEra    uint32
@@ -130,6 +131,7 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 func (f *flight[K, V]) leave(ctx context.Context, from call) bool {
 	s := f.shard
 	cfg := &s.courier.cfg
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded) // foreign code: without the lock
 	s.mu.Lock()
 	if f.ended {
 		s.mu.Unlock()
@@ -141,7 +143,7 @@ func (f *flight[K, V]) leave(ctx context.Context, from call) bool {
 		s.stats.Waiting--
 		s.courier.dismiss(from)
 	}
-	if !cfg.unlinked && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if late && !cfg.unlinked {
 		s.cameLate(f)
 	}
 	last := f.waiters == 0 && !cfg.unlinked
@@ -225,6 +227,9 @@ func (f *flight[K, V]) settle(v V, err error) {
 	s.stats.Waiting -= int(f.callers)
 	if s.courier.cfg.maxWaiting > 0 {
 		s.courier.waiting.Add(-int64(f.callers))
+	}
+	if f.replaced {
+		s.endLate(f)
 	}
 	if f.running > 0 {
 		s.abandon(f)

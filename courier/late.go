@@ -57,7 +57,7 @@ func (s *shard[K, V]) replaceable(f *flight[K, V], from call) bool {
 	if shift := r.lates - 2; lateRest <= lateRestMax>>shift {
 		rest = lateRest << shift
 	}
-	if a := s.stuck[f.key]; a != nil && a.counted > 0 {
+	if a := s.stuck[f.key]; a != nil && a.counted+a.late > 0 {
 		rest *= lateCrowded
 	}
 	return now().since(r.lateAt) >= rest
@@ -68,5 +68,14 @@ func (s *shard[K, V]) replace(late, fresh *flight[K, V]) {
 	fresh.lateAge = fresh.started.since(late.started)
 	s.disown(late)
 	s.setDetached(late)
-	s.stick(late)
+	late.replaced = true
+	s.stuckOf(late.key).late++
+	s.keepTurn(late)
+}
+
+// endLate is called when a flight that was replaced is over. s.mu is held.
+func (s *shard[K, V]) endLate(f *flight[K, V]) {
+	f.replaced = false
+	s.stuck[f.key].late--
+	s.tidyStuck(f.key)
 }

@@ -334,3 +334,111 @@ func TestKeyThatHangsForLong(t *testing.T) {
 		still(t, c.Stats())
 	})
 }
+
+// Late flights that others still wait for must not hold all the turns.
+func TestLateFlightsLeaveTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 4
+		c := courier.New[string, int](courier.WithMaxConcurrent(keys))
+		var first [keys]origin
+		key := func(i int) string { return string(rune('a' + i)) }
+		fetch := func(i int) fetchFunc {
+			return func(ctx context.Context) (int, error) {
+				if first[i].enter() == 1 {
+					<-ctx.Done()
+				}
+				return 7, ctx.Err()
+			}
+		}
+		for i := range keys {
+			callers(t, c, 1, key(i), 0, fetch(i)) // as patient as can be
+		}
+		for i := range keys {
+			callers(t, c, 1, key(i), time.Second, fetch(i))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		var fresh [keys]*herd
+		for i := range keys {
+			fresh[i] = callers(t, c, 1, key(i), 0, fetch(i))
+		}
+		for _, h := range fresh {
+			assert.Equal(t, outcome{value: 7}, h.one())
+		}
+		works(t, c, "healthy")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.NoError(t, courier.AtRest(c))
+	})
+}
+
+// A key that works, but slower than one of its callers waits, works: what hung before
+// no longer counts.
+func TestSlowSuccessForgives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int](courier.WithMaxAbandoned(1, 1024))
+		release := make(chan struct{})
+		callers(t, c, 1, "key", time.Second, deaf(release)).wait()
+		overloaded(t, refusal(t, c, "key"), "key", courier.KeyStuck)
+		time.Sleep(time.Second) // now it may be tried
+		patient := callers(t, c, 1, "key", 0, sleeps(2*time.Second))
+		callers(t, c, 1, "key", time.Second, nil).wait()
+		assert.NoError(t, patient.one().err)
+		works(t, c, "key")
+		works(t, c, "key")
+		close(release)
+		synctest.Wait()
+	})
+}
+
+// Where functions of other keys have used up the bound in all, a late flight is joined
+// rather than its callers refused.
+func TestLateFlightIsJoinedPastTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := courier.New[string, int](courier.WithMaxAbandoned(8, 1))
+		release := make(chan struct{})
+		patient := callers(t, c, 1, "slow", 0, sleeps(5*time.Second))
+		callers(t, c, 1, "leaks", time.Second, deaf(release)).wait()
+		callers(t, c, 1, "slow", time.Second, nil).wait()
+		works(t, c, "try") // the try that the bound allows now
+		callers(t, c, 1, "leaks", time.Second, deaf(release)).wait()
+		joined := callers(t, c, 1, "slow", 0, nil)
+		assert.Equal(t, 7, joined.one().value)
+		assert.Equal(t, 5*time.Second, patient.one().after)
+		close(release)
+		synctest.Wait()
+	})
+}
+
+// Keys that hang and are asked for often must not take all the tries from one that has
+// recovered.
+func TestStuckKeysTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys, bound = 10, 20
+		c := courier.New[int, int](courier.WithTimeout(time.Second), courier.WithMaxAbandoned(2, bound))
+		release := make(chan struct{})
+		ask := func(key int, fetch fetchFunc) error {
+			_, _, err := c.Do(t.Context(), key, fetch)
+			return err
+		}
+		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+			for key := range keys {
+				go func() { assert.Error(t, ask(key, deaf(release))) }()
+			}
+		}
+		recovered := time.Now()
+		for ask(0, value(7)) != nil { // once a second, the others twenty times
+			for range 20 {
+				for key := 1; key < keys; key++ {
+					go func() { assert.Error(t, ask(key, deaf(release))) }()
+				}
+				time.Sleep(time.Second / 20)
+			}
+		}
+		assert.Less(t, time.Since(recovered), 2*keys*time.Minute)
+		close(release)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.NoError(t, courier.AtRest(c))
+	})
+}

@@ -93,6 +93,27 @@ func TestTimeoutInSeveralBubbles(t *testing.T) {
 	}
 }
 
+// A timer of outside must not end a flight of a bubble: that would be the end of the
+// process. Nor may one of another bubble.
+func TestTimersOfOtherClocks(t *testing.T) {
+	c := courier.New[int, int](courier.WithTimeout(time.Millisecond))
+	do := func(key int, fetch fetchFunc) error {
+		_, _, err := c.Do(t.Context(), key, fetch)
+		return err
+	}
+	for key := range 100 { // arms the timer of each shard
+		assert.NoError(t, do(key, value(1)))
+	}
+	fired := make(chan struct{})
+	time.AfterFunc(50*time.Millisecond, func() { close(fired) })
+	synctest.Test(t, func(t *testing.T) {
+		assert.NoError(t, do(1, func(context.Context) (int, error) {
+			<-fired // of outside: the bubble's clock stands still meanwhile
+			return 1, nil
+		}))
+	})
+}
+
 func TestMaxWaitingPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxWaitingPerKey(3))

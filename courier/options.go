@@ -108,8 +108,8 @@ func WithTimeout(d time.Duration) Option {
 // flights wait for their turn, in order, for as long as WithQueueWait says. A
 // function that waits in a nested Do does not count.
 //
-// Functions that run on although their flights are over count while they are no
-// more than half of n, rounded down. So an origin is not asked for more than it
+// Functions that run on although their flights are over, or are late and were
+// replaced, count while they are no more than half of n, rounded down. So an origin is not asked for more than it
 // can bear because of some that hang, and those that hang can't take all the
 // turns. Each one more comes on top of n; WithMaxAbandoned bounds them.
 //
@@ -154,7 +154,7 @@ func WithMaxWaitingPerKey(n int) Option {
 }
 
 // WithMaxAbandoned bounds the functions that run on although their flights are
-// over (or late and replaced): while there are perKey of them for a key, or
+// over: while there are perKey of them for a key, or
 // inAll for all keys, a call that would start another flight gets an
 // *OverloadedError at once. Both must be at least 1.
 //

@@ -13,10 +13,16 @@ import (
 // again. Called by a fetch function, it waits for that function too, and so until
 // ctx ends.
 func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
-	var ended []*flight[K, V]
+	// All are closed before a flight ends: its turn must not go to a flight of another
+	// shard.
 	for s := range c.shards {
 		s.mu.Lock()
 		s.closed = true
+		s.mu.Unlock()
+	}
+	var ended []*flight[K, V]
+	for s := range c.shards {
+		s.mu.Lock()
 		first := len(ended)
 		for f := range s.flights.all {
 			ended = append(ended, f)

@@ -142,7 +142,7 @@ func (f *flight[K, V]) takeTurn() bool {
 	slots := s.courier.slots
 	came := slots.acquire(&f.flightContext, &f.turn)
 	s.mu.Lock()
-	if came && !f.ended {
+	if came && !f.ended && !s.closed {
 		f.turn.holding = true
 		s.mu.Unlock()
 		return true
@@ -152,7 +152,11 @@ func (f *flight[K, V]) takeTurn() bool {
 	}
 	f.running--
 	first := !f.ended
-	if first {
+	switch {
+	case !first:
+	case s.closed:
+		f.settle(*new(V), ErrClosed)
+	default:
 		s.stats.Overloads++
 		f.settle(*new(V), &OverloadedError{f.key, QueueWait})
 	}

@@ -42,6 +42,11 @@ func TestStress(t *testing.T) {
 			courier.WithTimeout(3 * time.Second), courier.WithMaxConcurrent(5), courier.WithQueueWait(0),
 			courier.WithMaxAbandoned(2, 8), courier.WithBackoff(10*time.Millisecond, 100*time.Millisecond),
 		},
+		"as it comes": nil,
+		"crowded": {
+			courier.WithTimeout(3 * time.Second), courier.WithMaxConcurrent(4), courier.WithMaxWaiting(30),
+			courier.WithMaxWaitingPerKey(5), courier.WithMaxAbandoned(4, 20),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,6 +83,12 @@ func (st *storm) call(t *testing.T, ctx context.Context, rnd *rand.Rand, depth i
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(rnd.IntN(1000))*time.Millisecond)
 		defer cancel()
+	}
+	switch rnd.IntN(10) {
+	case 0:
+		ctx = courier.ContextWithLowPriority(ctx)
+	case 1:
+		ctx = courier.ContextWithLateAge(ctx, time.Duration(rnd.IntN(1000))*time.Millisecond)
 	}
 	asked := &askedContext{Context: ctx}
 	// Its own source: the function may run on after the call.
@@ -189,6 +200,7 @@ func (st *storm) check(t *testing.T) {
 	s, n := st.c.Stats(), &st.tally
 	t.Logf("%+v", s)
 	still(t, s)
+	assert.NoError(t, courier.AtRest(st.c))
 	assert.NoError(t, st.c.Shutdown(t.Context()))
 
 	// Each call started a flight, joined one, or was turned away; what the
@@ -202,7 +214,7 @@ func (st *storm) check(t *testing.T) {
 	assert.Equal(t, n.backedOff.Load(), s.BackedOff)
 	for name, seen := range map[string]uint64{
 		"values": n.values.Load(), "panics": n.panics.Load(), "time-outs": n.timeouts.Load(),
-		"deadlocks": n.deadlocks.Load(), "callers who left": n.left.Load(), "deserted": s.Deserted,
+		"deadlocks": n.deadlocks.Load(), "callers who left": n.left.Load(), "deserted": s.Deserted, "late": s.Late,
 	} {
 		assert.NotZero(t, seen, "the storm is too mild: no %s", name)
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A function is stuck that runs on although its flight is over (it was
-// abandoned) or was replaced (it is late). Nothing can stop it, so the number of
-// such functions is bounded, by key and in all (WithMaxAbandoned). A bound that
+// A function is stuck that runs on although its flight is over: it was abandoned.
+// Nothing can stop it, so the number of such functions is bounded, by key and in
+// all (WithMaxAbandoned). A bound that
 // nothing lowers would be the end of its key, or of all: so past a bound one
 // flight now and then may try whether things work again, and if it does, what
 // was stuck before no longer counts.
@@ -55,6 +55,7 @@ func (p *probe) due(now time.Time) bool {
 type stuckKey struct {
 	running int // such functions
 	counted int // of these, the ones since the key last worked
+	late    int // flights under way that were replaced
 	era     uint32
 
 	// Of those that are counted, the ones that are counted in all, if inAllEra
@@ -78,6 +79,7 @@ type stuckInAll struct {
 	reached time.Time  // when counted reached the bound last
 	probe   probe      // past the bound
 	keys    probe      // of keys past their bounds, while many are stuck
+	longest time.Time  // since when the key among them has waited that has for longest
 }
 
 // mayStart reports whether a flight may start now, although there are so many
@@ -92,6 +94,21 @@ func (a *stuckInAll) mayStart(bound int) probing {
 		return ofAll
 	}
 	return refused
+}
+
+// mayTry reports whether a key that has waited since then may try now, as one of all
+// keys past their bounds. Those take turns: else the one that is asked for most would
+// take all. A key that does not come for its turn is not waited for for long. a.mu is
+// held.
+func (a *stuckInAll) mayTry(now, since time.Time) bool {
+	if a.longest.IsZero() || since.Before(a.longest) {
+		a.longest = since
+	}
+	if since.After(a.longest) && now.Before(a.keys.at.Add(a.keys.rest/4)) || !a.keys.due(now) {
+		return false
+	}
+	a.longest = time.Time{}
+	return true
 }
 
 // mayProbe is the same for a key with stuck functions. Past the bound in all that
@@ -112,7 +129,7 @@ func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 	how := ofKey
 	if in.running >= c.cfg.abandonedInAll()/2 {
 		how = ofKeyAlone
-		if !in.keys.due(now) {
+		if !in.mayTry(now, a.probe.at) {
 			return refused
 		}
 	}
@@ -155,14 +172,7 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 	if !equalsItself(f.key) {
 		return // it may not even be hashable: {NaN, a slice}
 	}
-	a := s.stuck[f.key]
-	if a == nil {
-		a = &stuckKey{}
-		if s.stuck == nil {
-			s.stuck = make(map[K]*stuckKey)
-		}
-		s.stuck[f.key] = a
-	}
+	a := s.stuckOf(f.key)
 	f.keyEra = a.era
 	a.running++
 	a.counted++
@@ -174,6 +184,26 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 	}
 	if a.counted == c.cfg.abandonedPerKey() {
 		a.probe.restFrom(now, probeRest)
+	}
+}
+
+// stuckOf returns what is known of key, made if need be. s.mu is held.
+func (s *shard[K, V]) stuckOf(key K) *stuckKey {
+	a := s.stuck[key]
+	if a == nil {
+		a = &stuckKey{}
+		if s.stuck == nil {
+			s.stuck = make(map[K]*stuckKey)
+		}
+		s.stuck[key] = a
+	}
+	return a
+}
+
+// tidyStuck forgets key if there is nothing to know of it. s.mu is held.
+func (s *shard[K, V]) tidyStuck(key K) {
+	if a := s.stuck[key]; a.running+a.late == 0 {
+		delete(s.stuck, key)
 	}
 }
 
@@ -196,9 +226,7 @@ func (s *shard[K, V]) unstick(f *flight[K, V]) {
 		if counted {
 			a.inAll--
 		}
-		if a.running == 0 {
-			delete(s.stuck, f.key)
-		}
+		s.tidyStuck(f.key)
 	}
 	if counted {
 		in.counted.Add(-1)
@@ -209,7 +237,7 @@ func (s *shard[K, V]) unstick(f *flight[K, V]) {
 // more: its key works, whatever is stuck from before, and if f was a try past
 // the bound in all, so does the rest. s.mu is held.
 func (s *shard[K, V]) works(f *flight[K, V]) {
-	if f.isLate {
+	if f.replaced { // those that hang may be newer
 		return
 	}
 	in := &s.courier.stuck
