@@ -52,14 +52,16 @@ type clearedTable[K comparable, V any] struct {
 	table *table[K, V]
 	at    int64
 	next  int // the slot, of all buckets
+	left  int // entries to take; the others were dropped
 }
 
 // take returns the next notification; its entry is nil if there is none.
 func (t *clearedTable[K, V]) take() (n notification[K, V]) {
-	for n.entry == nil && t.next < len(t.table.buckets)*bucketSlots {
+	for n.entry == nil && t.left > 0 && t.next < len(t.table.buckets)*bucketSlots {
 		n.entry = t.table.buckets[t.next/bucketSlots].slots[t.next%bucketSlots].Load()
 		t.next++
 	}
+	t.left--
 	if n.reason = ReasonDeleted; n.entry != nil && n.entry.expiry() <= t.at {
 		n.reason = ReasonExpired
 	}
@@ -90,11 +92,19 @@ func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
 }
 
 // putCleared does the same for count entries of that weight, which Clear has found in
-// a shard. That is locked.
+// a shard. That is locked. If there is no room for all, those that fit are queued;
+// where weight is bounded none, since the weight of a part is not known.
 func (q *callbacks[K, V]) putCleared(t *clearedTable[K, V], count int, weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.add(notification[K, V]{cleared: t}, count, weight)
+	t.left = count
+	if q.waiting > 0 && q.most > 0 && q.heaviest == 0 {
+		t.left = max(0, min(count, q.most-q.waiting))
+		q.counters.callbacksDropped.Add(uint64(count - t.left)) //nolint:gosec // not negative
+	}
+	if t.left > 0 {
+		q.add(notification[K, V]{cleared: t}, t.left, weight)
+	}
 }
 
 // add queues n, which stands for count entries of that weight. q.mu is held.

@@ -273,3 +273,27 @@ func TestClearIsToldInOrder(t *testing.T) {
 		require.Zero(t, c.Stats().CallbacksDropped)
 	})
 }
+
+// Where a few notifications wait, Clear drops what there is no room for, and no more.
+func TestClearOfAFullCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 50_000
+		gate := make(chan struct{})
+		calls := 0
+		c := newCache(t, cache.Options[int, int]{
+			Capacity: n, OnEviction: func(int, int, cache.Reason) { calls++; <-gate },
+		})
+		for i := range n {
+			c.Set(i, i)
+		}
+		for range 3 {
+			c.Set(n-1, 0) // one is being told, two wait
+			synctest.Wait()
+		}
+		c.Clear()
+		require.Equal(t, uint64(2), c.Stats().CallbacksDropped)
+		close(gate)
+		synctest.Wait()
+		require.Equal(t, n+1, calls)
+	})
+}

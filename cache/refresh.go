@@ -38,6 +38,9 @@ func (c *Cache[K, V]) refresh(
 	if c.clock.roughly() < due || c.refresher.full.Load() || !mark.CompareAndSwap(due, never) {
 		return
 	}
+	if ctx == nil { // a hit does not look at it
+		ctx = context.Background()
+	}
 	s, hash := c.shardOf(e.key)
 	l := c.newLoad(hash, e.key)
 	if !s.beginRefresh(e, l) {
@@ -120,7 +123,7 @@ type refresher[K comparable, V any] struct {
 	queue   []*refresh[K, V]
 	running int
 	closed  bool
-	wg      sync.WaitGroup
+	idle    chan struct{} // made by stop; closed when none run. (A WaitGroup belongs to one bubble.)
 }
 
 // add calls run(r) in a goroutine, now or later, unless too many wait or stop was
@@ -137,11 +140,11 @@ func (q *refresher[K, V]) add(r *refresh[K, V], run func(*refresh[K, V])) bool {
 		return true
 	}
 	q.running++
-	q.wg.Go(func() {
+	go func() {
 		for r := r; r != nil; r = q.next() {
 			run(r)
 		}
-	})
+	}()
 	return true
 }
 
@@ -153,6 +156,10 @@ func (q *refresher[K, V]) next() *refresh[K, V] {
 	if len(q.queue) == 0 {
 		q.queue = nil
 		q.running--
+		if q.running == 0 && q.idle != nil {
+			close(q.idle)
+			q.idle = nil
+		}
 		return nil
 	}
 	r := q.queue[0]
@@ -168,6 +175,14 @@ func (q *refresher[K, V]) stop() {
 	q.mu.Lock()
 	q.closed = true
 	q.queue = nil
+	if q.running == 0 {
+		q.mu.Unlock()
+		return
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
 	q.mu.Unlock()
-	q.wg.Wait()
+	<-idle
 }

@@ -512,3 +512,36 @@ func TestLongestRefreshAfter(t *testing.T) {
 		}
 	})
 }
+
+// A cache of the whole process is used by tests with clocks of their own, and outside.
+func TestRefreshInSeveralBubbles(t *testing.T) {
+	c, err := cache.New(cache.Options[string, int]{RefreshAfter: 10 * time.Millisecond, ShedAbove: 0.9})
+	require.NoError(t, err)
+	use := func(t *testing.T) {
+		for range 5 {
+			_, err := c.Fetch(t.Context(), "k", returns[string](1))
+			require.NoError(t, err)
+			time.Sleep(15 * time.Millisecond)
+		}
+		c.Delete("k")
+	}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) { use(t); synctest.Wait() })
+	}
+	use(t)
+	require.NotZero(t, c.Stats().Refreshes)
+	require.NoError(t, c.Close())
+}
+
+// A hit does not look at its context, not even where it sets off a refresh.
+func TestRefreshWithoutContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(t, cache.Options[string, int]{RefreshAfter: refreshAfter})
+		c.Set("k", 1)
+		time.Sleep(refreshAfter)
+		_, err := c.Fetch(nil, "k", returns[string](2)) //nolint:staticcheck // the mistake under test
+		require.NoError(t, err)
+		synctest.Wait()
+		requireFetch(t, c, 2, mustNotLoad[string, int](t))
+	})
+}
