@@ -1,0 +1,198 @@
+package docscheck_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/docscheck"
+)
+
+const root = "../.."
+
+// pages returns the project's pages.
+func pages(t *testing.T) []*docscheck.Page {
+	t.Helper()
+	all, err := docscheck.Load(root)
+	require.NoError(t, err)
+	require.Greater(t, len(all), 5)
+	return all
+}
+
+// none fails the test with every problem of its own line.
+func none(t *testing.T, problems []docscheck.Problem) {
+	t.Helper()
+	for _, p := range problems {
+		t.Error(p)
+	}
+}
+
+func TestColumnsOfPages(t *testing.T) {
+	for _, p := range pages(t) {
+		none(t, p.Columns())
+	}
+}
+
+func TestLinksOfPages(t *testing.T) {
+	none(t, docscheck.Links(root, pages(t)))
+}
+
+func TestMakeAndGoCommandsOfPages(t *testing.T) {
+	var commands []docscheck.Command
+	for _, p := range pages(t) {
+		commands = append(commands, p.Commands()...)
+	}
+	require.Greater(t, len(commands), 20)
+	problems, err := docscheck.MakeTargets(root, commands)
+	require.NoError(t, err)
+	none(t, append(problems, docscheck.GoTool(root, commands)...))
+}
+
+func TestGoBlocksOfPages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it may download the modules of benchmarks/")
+	}
+	problems, err := docscheck.GoBlocks(t.Context(), root, t.TempDir(), pages(t))
+	require.NoError(t, err)
+	none(t, problems)
+}
+
+// page returns a page of docs. A tilde stands for a backquote.
+func page(lines ...string) *docscheck.Page {
+	return docscheck.Parse("docs/page.md", strings.ReplaceAll(strings.Join(lines, "\n"), "~", "`"))
+}
+
+func texts(problems []docscheck.Problem) []string {
+	all := make([]string, 0, len(problems))
+	for _, p := range problems {
+		all = append(all, p.String())
+	}
+	return all
+}
+
+func TestColumns(t *testing.T) {
+	wide := strings.Repeat("ü", docscheck.MaxColumns+1)
+	p := page(wide[2:], wide, "~~~", wide, "~~~", "~~~go", wide, "~~~", "~~~console", wide, "~~~")
+	assert.Equal(t, []string{
+		"docs/page.md:2: 101 columns, more than 100",
+		"docs/page.md:7: 101 columns, more than 100",
+	}, texts(p.Columns()))
+}
+
+func TestLinks(t *testing.T) {
+	p := page(
+		"# A heading: with `code`, [a link](failures.md) & signs_",
+		"# Twice", "# Twice", "<a id=\"named\"></a>",
+		"[a](#a-heading-with-code-a-link--signs_) [b](#twice) [c](#twice-1) [d](#named) [e](../README.md)",
+		"[f](architecture.md#layers) [g](../docs) [h](https://example.com/none) ~[i](none.md)~",
+		"~~~", "[j](none.md)", "# No heading", "~~~",
+		"[k](#twice-2) [l](none.md) [m](../readme.md)",
+		"![n](none.svg) <img src=\"none.png\"> [o](glossary.md#no-such-term) [p](#no-heading)",
+		"[q][r] [s](../../outside.md)", "", "[r]: none.html",
+	)
+	assert.Equal(t, []string{
+		"docs/page.md:11: link to #twice-2: docs/page.md has no heading #twice-2",
+		"docs/page.md:11: link to none.md: there is no docs/none.md",
+		"docs/page.md:11: link to ../readme.md: there is no readme.md",
+		"docs/page.md:12: link to none.svg: there is no docs/none.svg",
+		"docs/page.md:12: link to glossary.md#no-such-term: docs/glossary.md has no heading #no-such-term",
+		"docs/page.md:12: link to #no-heading: docs/page.md has no heading #no-heading",
+		"docs/page.md:12: link to none.png: there is no docs/none.png",
+		"docs/page.md:13: link to ../../outside.md: there is no ../outside.md",
+		"docs/page.md:15: link to none.html: there is no docs/none.html",
+	}, texts(docscheck.Links(root, []*docscheck.Page{p})))
+}
+
+func TestCommands(t *testing.T) {
+	p := page(
+		"Run ~make test~, ~FOO=1 make check X=y~ or ~make~; ~make~ and ~cache~ alone,",
+		"~bin/cachebench run --keys",
+		"  zipf:1.01~ over two lines.",
+		"~~~sh",
+		"cd benchmarks && go run ./compare -quick >out.txt 2>&1 | head # comment",
+		"go test ./cache -run 'Test A|B' \\",
+		"  -count 1; time make demo",
+		"~~~",
+		"~~~",
+		"$ cachebench faults --check",
+		"make nothing of output",
+		"~~~",
+	)
+	var got []string
+	for _, c := range p.Commands() {
+		got = append(got, strings.Join(append([]string{c.Dir}, c.Words...), ","))
+	}
+	assert.Equal(t, []string{
+		",make,test", ",make,check,X=y", ",make", ",make",
+		",bin/cachebench,run,--keys,zipf:1.01",
+		"benchmarks,go,run,./compare,-quick", "benchmarks,head",
+		",go,test,./cache,-run,Test A|B,-count,1", ",make,demo",
+		",cachebench,faults,--check",
+	}, got)
+}
+
+func TestMakeAndGoCommands(t *testing.T) {
+	p := page(
+		"~~~sh",
+		"make test && make no-such-target && make demo DEMO_FLAGS=--check && make demo NO_SUCH=1",
+		"go run ./examples/thumbnails -all; go run ./examples/none; go test ./docs",
+		"cd benchmarks && go run ./faults; go run ./faults",
+		"cd benchmarks && go run ./compare", "go run ./compare",
+		"go test ./cache/... ; go test ./cache -run TestNoSuch; go test ./partition -bench '^Bench'",
+		"~~~",
+	)
+	problems, err := docscheck.MakeTargets(root, p.Commands())
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		"docs/page.md:2: make no-such-target: no such target",
+		"docs/page.md:2: make NO_SUCH=1: the Makefile does not read NO_SUCH",
+	}, texts(problems))
+	assert.Equal(t, []string{
+		"docs/page.md:3: go run ./examples/none: there is no examples/none",
+		"docs/page.md:3: go test ./docs: there is no Go file in docs",
+		"docs/page.md:6: go run ./compare: there is no compare",
+		"docs/page.md:7: -run TestNoSuch matches nothing",
+	}, texts(docscheck.GoTool(root, p.Commands())))
+}
+
+func TestGoBlocks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it may download the modules of benchmarks/")
+	}
+	good := page(
+		"~~~go", "package shop", "",
+		`import "github.com/snowfence/snowfence/cache"`, "",
+		"var users *cache.Cache[string, int]", "~~~",
+		"A snippet goes on with the file's names; packages need no import.",
+		"~~~go", `n, err := users.Fetch(ctx, "a", nil)`, "if err != nil {", "\treturn fmt.Errorf(\"shop: %w\", err)", "}", "~~~",
+		"~~~go", "func now() time.Time { return time.Now() }", "~~~",
+		"~~~go", "var c courier.Courier[string, int]", "~~~",
+		"~~~go ignore", "nothing of Go", "~~~",
+		"~~~go", "package shop", "", `import "testing"`, "", "func TestShop(t *testing.T) { t.Log(1) }", "~~~",
+		"~~~go", "package main", "", "import (", `"github.com/maypok86/otter/v2"`, `"github.com/prometheus/client_golang/prometheus"`,
+		")", "", "func main() { println(otter.Options[int, int]{}.MaximumSize, prometheus.NewRegistry()) }", "~~~",
+	)
+	bad := page(
+		"~~~go", "package shop", "", "func Answer() int { return \"42\" }", "", "func Other() { none() }", "~~~",
+		"~~~go", "a := cache.NoSuchName", "b := 1", "~~~",
+		"~~~go", "source := rand.Int()", "~~~",
+		"~~~go", "and so on ...", "~~~",
+		"~~~go", "package shop", "", `import "testing"`, "", "func TestShop(t *testing.T) { t.Logf(\"%d\", \"a\") }", "~~~",
+	)
+	problems, err := docscheck.GoBlocks(t.Context(), root, t.TempDir(), []*docscheck.Page{good, bad})
+	require.NoError(t, err)
+	got := strings.Join(texts(problems), "\n")
+	for _, want := range []string{
+		`docs/page.md:4: cannot use "42"`,
+		"docs/page.md:6: undefined: none",
+		"docs/page.md:9: undefined: cache.NoSuchName",
+		"docs/page.md:13: rand can be any of crypto/rand, math/rand, math/rand/v2: make the block a file",
+		"docs/page.md:16: neither a file with a package clause nor a snippet",
+		"docs/page.md:23: ", // vet's complaint of the verb
+	} {
+		assert.Contains(t, got, want)
+	}
+	assert.Len(t, problems, 6, got)
+}

@@ -1,0 +1,163 @@
+package docscheck
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+)
+
+// lineMark is where a wrapped snippet begins.
+const lineMark = "//docscheck:line"
+
+// wrap makes a file of a snippet. Its declarations join the package of the page's file, and its
+// statements become a function of that package, which has a context.Context called ctx and,
+// where the snippet returns something, an error as its result. Packages of the standard library
+// and of this module are imported by their names, and variables need not be used.
+func (w *writer) wrap(text string) (string, error) {
+	head := "package " + w.file.pkg + "\n"
+	source := head + lineMark + "\n" + text
+	f, err := parser.ParseFile(token.NewFileSet(), "", source, 0)
+	if err == nil {
+		w.file.declare(source)
+	} else {
+		// No declarations, so statements.
+		if source, f, err = function(head, text); err != nil {
+			return "", err
+		}
+	}
+	var imports []string
+	for _, id := range unresolved(f) {
+		paths := w.imports[id]
+		switch {
+		case w.file.declared[id] || len(paths) == 0:
+		case len(paths) > 1:
+			return "", fmt.Errorf("%s can be any of %s: make the block a file that imports one",
+				id, strings.Join(paths, ", "))
+		default:
+			imports = append(imports, fmt.Sprintf("import %q\n", paths[0]))
+		}
+	}
+	return strings.Replace(source, head, head+strings.Join(imports, ""), 1), nil
+}
+
+// function wraps statements.
+func function(head, text string) (string, *ast.File, error) {
+	result, end := "", ""
+	body := func() string {
+		return fmt.Sprintf("%sfunc _(ctx context.Context)%s {\n%s\n%s%s\n}\n", head, result, lineMark, text, end)
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "", body(), 0)
+	if err != nil {
+		return "", nil, fmt.Errorf("neither a file with a package clause nor a snippet: %w", err)
+	}
+	block := f.Decls[len(f.Decls)-1].(*ast.FuncDecl).Body //nolint:forcetypeassert // it is the one above
+	ended := false                                        // vet would call what follows unreachable
+	if n := len(block.List); n > 0 {
+		_, ended = block.List[n-1].(*ast.ReturnStmt)
+	}
+	if returns(block) {
+		result = " error"
+		if !ended {
+			end = "return nil"
+		}
+	}
+	if !ended {
+		for _, name := range variables(block) {
+			end = "_ = " + name + "\n" + end
+		}
+	}
+	return body(), f, nil
+}
+
+// returns reports whether a function with this body returns a value.
+func returns(body *ast.BlockStmt) bool {
+	found := false
+	ast.Inspect(body, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.ReturnStmt:
+			found = found || len(n.Results) > 0
+		}
+		return true
+	})
+	return found
+}
+
+// variables returns the names that body declares at its top level.
+func variables(body *ast.BlockStmt) []string {
+	var names []string
+	add := func(id *ast.Ident) {
+		if id.Name != "_" && !slices.Contains(names, id.Name) {
+			names = append(names, id.Name)
+		}
+	}
+	for _, s := range body.List {
+		switch s := s.(type) {
+		case *ast.AssignStmt:
+			if s.Tok != token.DEFINE {
+				continue
+			}
+			for _, e := range s.Lhs {
+				if id, ok := e.(*ast.Ident); ok {
+					add(id)
+				}
+			}
+		case *ast.DeclStmt:
+			if d, ok := s.Decl.(*ast.GenDecl); ok && d.Tok == token.VAR {
+				for _, spec := range d.Specs {
+					for _, id := range spec.(*ast.ValueSpec).Names { //nolint:forcetypeassert // VAR has no other
+						add(id)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+// unresolved returns the names that f uses like packages, and that nothing in it declares.
+func unresolved(f *ast.File) []string {
+	free := make(map[*ast.Ident]bool)
+	for _, id := range f.Unresolved { //nolint:staticcheck // the type checker would need the imports first
+		free[id] = true
+	}
+	var names []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if id, ok := s.X.(*ast.Ident); ok && free[id] && !slices.Contains(names, id.Name) {
+				names = append(names, id.Name)
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// declare notes what a file declares for its package.
+func (f *file) declare(text string) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "", text, 0)
+	if err != nil {
+		return // the compiler will say so
+	}
+	for _, d := range parsed.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			f.declared[d.Name.Name] = true
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch spec := spec.(type) {
+				case *ast.ValueSpec:
+					for _, id := range spec.Names {
+						f.declared[id.Name] = true
+					}
+				case *ast.TypeSpec:
+					f.declared[spec.Name.Name] = true
+				}
+			}
+		}
+	}
+}
