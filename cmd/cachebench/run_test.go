@@ -305,9 +305,3 @@ func TestCompletion(t *testing.T) {
 		require.True(t, strings.HasPrefix(stdout, want), "%s: %s", flag, stdout)
 	}
 }
-
-func TestVersion(t *testing.T) {
-	code, stdout, _ := cachebench(t.Context(), "--version")
-	require.Equal(t, exitOK, code)
-	require.Contains(t, stdout, "cachebench version ")
-}
