@@ -29,6 +29,9 @@ BROWSER   := ./partition ./courier ./cache ./cache/internal/...
 CORES     := $(BROWSER) ./registry \
 	$(addprefix ./registry/internal/,explore feed hlc replica sim wire)
 
+# The folders of this module's packages.
+TESTED := $(filter-out benchmarks tools docs testdata bin out,$(patsubst %/,%,$(wildcard */)))
+
 # benchmarks/ is a module of its own, so that its dependencies stay out of ours.
 NESTED := $(wildcard benchmarks/go.mod)
 
@@ -53,25 +56,33 @@ demo: build ## Show the snowball without the fix and with it; the report goes to
 	@mkdir -p out
 	bin/cachebench snowball $(DEMO_FLAGS)
 
+# The packages mostly wait for clocks and sockets, so more of them run at a time than there are
+# processors.
+P = $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))))
+
+GO_TEST = $(GO) test -p $(P) -timeout $(TEST_TIMEOUT)
+
+# With -race, so that the tests use what vet has compiled. The linter and portable vet without.
 .PHONY: test
-test: vet lint test-race ## Vet, lint and test everything under the race detector
+test: ## Vet and test under the race detector, without the long tests (4 minutes at first)
+	$(GO) vet -race ./...
+	$(GO_TEST) -race -short ./...
 
-.PHONY: test-race
-test-race: ## The tests alone, under the race detector
-	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+.PHONY: check
+check: test test-long test-bench lint portable tidy-check ## Everything: the long tests too, lint, other systems (20 minutes at first)
+
+# The packages are found by what their tests say, so that none can be forgotten.
+packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+
+.PHONY: test-long
+test-long: ## The packages that have tests which -short or -race leaves out, in full (5 minutes)
+	$(GO_TEST) -race $(call packages_with,testing\.Short())
+	$(GO_TEST) $(call packages_with,^//go:build !race$$)
+
+.PHONY: test-bench
+test-bench: ## Vet and test benchmarks/, a module of its own
 ifneq ($(NESTED),)
-	cd benchmarks && $(GO) test -race -timeout $(TEST_TIMEOUT) ./...
-endif
-
-.PHONY: test-short
-test-short: ## The quick tests, without the race detector: for work in progress
-	$(GO) test -short -timeout $(TEST_TIMEOUT) ./...
-
-.PHONY: vet
-vet: ## go vet
-	$(GO) vet ./...
-ifneq ($(NESTED),)
-	cd benchmarks && $(GO) vet ./...
+	cd benchmarks && $(GO) vet -race ./... && $(GO_TEST) -race ./...
 endif
 
 # A failure to start the empty test is the machine's, any other one the project's.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,12 +27,14 @@ type process struct {
 	ended chan error
 }
 
-func startProcess(t *testing.T, program, secret string, args ...string) *process {
+func startProcess(t *testing.T, secret string, args ...string) *process {
 	t.Helper()
+	program, err := os.Executable()
+	require.NoError(t, err)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...) //nolint:gosec // ours
 	p := &process{Cmd: cmd, ended: make(chan error, 1)}
 	p.Stderr = &p.log
-	p.Env = append(os.Environ(), "THUMBNAILS_SECRET="+secret)
+	p.Env = append(os.Environ(), "THUMBNAILS_SECRET="+secret, nodeVariable+"=1")
 	require.NoError(t, p.Start())
 	go func() {
 		p.ended <- p.Wait()
@@ -50,20 +51,12 @@ func startProcess(t *testing.T, program, secret string, args ...string) *process
 	return p
 }
 
-func build(t *testing.T) (program string) {
-	t.Helper()
-	program = filepath.Join(t.TempDir(), "thumbnails.exe") // Windows runs no other
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	return program
-}
-
 // Three processes make a thumbnail once; when one is killed, the others go on; and they end when they are told to.
 func TestThreeNodes(t *testing.T) {
-	s, program := newSite(t), build(t)
+	s := newSite(t)
 	node := make(map[int]*process)
 	for i := 1; i <= nodes; i++ {
-		node[i] = startProcess(t, program, secret, append(portFlags(s.first), "-node", strconv.Itoa(i), "-work", "300ms")...)
+		node[i] = startProcess(t, secret, append(portFlags(s.first), "-node", strconv.Itoa(i), "-work", "300ms")...)
 	}
 	s.await(t, 2, 1, 2, 3)
 
@@ -108,7 +101,7 @@ func TestThreeNodes(t *testing.T) {
 		require.Equal(t, http.StatusOK, a.status, a.body)
 	}
 	// Who has another secret takes no part, and disturbs nobody.
-	stranger := startProcess(t, program, "no "+secret, append(portFlags(s.first), "-node", "3", "-work", "1ms")...)
+	stranger := startProcess(t, "no "+secret, append(portFlags(s.first), "-node", "3", "-work", "1ms")...)
 	require.Eventually(t, func() bool { return s.health(3).status == http.StatusOK }, 30*time.Second, 20*time.Millisecond)
 	require.Zero(t, s.metric(t, 3, "snowfence_cluster_peers"))
 	require.Equal(t, "thumbs-3", s.thumb(http.MethodGet, 3, "cat").header.Get("X-Made-By"))
@@ -124,7 +117,7 @@ func TestThreeNodes(t *testing.T) {
 // -all starts three processes; one that is killed leaves the others alone; and all end with it.
 func TestAll(t *testing.T) {
 	s := newSite(t)
-	all := startProcess(t, build(t), secret, append(portFlags(s.first), "-all", "-work", "1ms")...)
+	all := startProcess(t, secret, append(portFlags(s.first), "-all", "-work", "1ms")...)
 	s.await(t, 2, 1, 2, 3)
 	for i := range 30 {
 		require.Equal(t, http.StatusOK, s.thumb(http.MethodGet, i%3+1, strconv.Itoa(i/3)).status)

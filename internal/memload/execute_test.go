@@ -23,6 +23,9 @@ func small(t *testing.T, cell string) Config {
 // Every store goes through all phases, with the entries and the traffic that it
 // is to have.
 func TestExecute(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: 18 cells, each of them a process")
+	}
 	c := small(t, "serve")
 	var shown []Progress
 	c.Progress = func(p Progress) { shown = append(shown, p) }
