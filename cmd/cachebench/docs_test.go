@@ -24,7 +24,7 @@ func checkDocs(commands []docscheck.Command) []docscheck.Problem {
 			continue
 		}
 		if err := parses(c.Words[1:]); err != nil {
-			problems = append(problems, c.Problem(fmt.Sprintf("%s: %v", strings.Join(c.Words, " "), err)))
+			problems = append(problems, c.Problem("%s: %v", strings.Join(c.Words, " "), err))
 		}
 	}
 	return problems
@@ -72,22 +72,28 @@ func TestCommandsOfPages(t *testing.T) {
 }
 
 func TestWrongCommandsOfPages(t *testing.T) {
-	p := docscheck.Parse("docs/page.md", "Run `cachebench faults --check`, `cachebench fault`,\n"+
-		"`cachebench run --no-such-flag`, `bin/cachebench cluster --nodes many` and `cachebench faults all`.\n"+
-		"```sh\nbin/cachebench run --trace testdata/traces/small.arc # and so on\n"+
-		"cachebench run --trace testdata/traces/none.arc >out/x\n"+
-		"cachebench --version; cachebench run -h; cachebench help run; cachebench run --trace testdata/NAME\n```\n")
+	p := docscheck.Parse("docs/page.md", strings.ReplaceAll(`
+Run ~cachebench faults --check~, ~cachebench fault~,
+~cachebench run --no-such-flag~, ~bin/cachebench cluster --nodes many~
+and ~cachebench faults all~.
+~~~sh
+bin/cachebench run --trace testdata/traces/small.arc # and so on
+cachebench run --trace testdata/traces/none.arc >out/x
+cachebench --version; cachebench run -h; cachebench help run
+cachebench run --trace testdata/NAME
+~~~
+`, "~", "`"))
 	var got []string
 	for _, problem := range checkDocs(p.Commands()) {
 		got = append(got, problem.String())
 	}
 	require.Len(t, got, 5, got)
 	for i, want := range []string{
-		`docs/page.md:1: cachebench fault: unknown command "fault"`,
-		"docs/page.md:2: cachebench run --no-such-flag: unknown flag: --no-such-flag",
-		"docs/page.md:2: bin/cachebench cluster --nodes many: invalid argument",
-		`docs/page.md:2: cachebench faults all: unknown command "all"`,
-		"docs/page.md:5: cachebench run --trace testdata/traces/none.arc: stat ",
+		`docs/page.md:2: cachebench fault: unknown command "fault"`,
+		"docs/page.md:3: cachebench run --no-such-flag: unknown flag: --no-such-flag",
+		"docs/page.md:3: bin/cachebench cluster --nodes many: invalid argument",
+		`docs/page.md:4: cachebench faults all: unknown command "all"`,
+		"docs/page.md:7: cachebench run --trace testdata/traces/none.arc: stat ",
 	} {
 		assert.Contains(t, got[i], want)
 	}

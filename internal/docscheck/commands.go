@@ -1,6 +1,7 @@
 package docscheck
 
 import (
+	"fmt"
 	"strings"
 )
 
@@ -13,10 +14,14 @@ type Command struct {
 }
 
 // programs are the commands that a code span may show. In a block of shell, all commands count.
-var programs = map[string]bool{"make": true, "go": true, "cachebench": true, "bin/cachebench": true, "cd": true}
+var programs = map[string]bool{
+	"make": true, "go": true, "cachebench": true, "bin/cachebench": true, "cd": true,
+}
 
-// Problem returns a problem at the command's place.
-func (c *Command) Problem(text string) Problem { return Problem{c.Page, c.Line, text} }
+// Problem returns a problem at the command's place, with a text made like fmt.Sprintf's.
+func (c *Command) Problem(format string, args ...any) Problem {
+	return Problem{c.Page, c.Line, fmt.Sprintf(format, args...)}
+}
 
 // Commands returns the commands of the page's shell blocks (sh, bash, shell), of the lines of
 // its other blocks that begin with "$ ", and of its code spans that begin with the name of a

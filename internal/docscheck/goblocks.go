@@ -122,7 +122,10 @@ func vet(ctx context.Context, dir string) ([]Problem, error) {
 	var problems []Problem
 	seen := make(map[Problem]bool)
 	// The compiler shows every error, vet but the first; vet also reads the tests.
-	for _, args := range [][]string{{"build", "-gcflags=-e", "-o", os.DevNull, "./..."}, {"vet", "./..."}} {
+	for _, args := range [][]string{
+		{"build", "-gcflags=-e", "-o", os.DevNull, "./..."},
+		{"vet", "./..."},
+	} {
 		out, err := goCommand(ctx, dir, args...).CombinedOutput()
 		if err == nil {
 			continue
@@ -149,6 +152,8 @@ func vet(ctx context.Context, dir string) ([]Problem, error) {
 	return problems, nil
 }
 
+var moduleClause = regexp.MustCompile(`(?m)^module .*$`)
+
 // writeModule makes dir a module that can import what root and its benchmarks can.
 func writeModule(root, dir string) error {
 	// The benchmarks' module already requires the other libraries that pages show.
@@ -156,7 +161,7 @@ func writeModule(root, dir string) error {
 	if err != nil {
 		return err
 	}
-	text := regexp.MustCompile(`(?m)^module .*$`).ReplaceAllString(string(mod), "module example.com/docs")
+	text := moduleClause.ReplaceAllString(string(mod), "module example.com/docs")
 	text = strings.ReplaceAll(text, "=> ../", "=> "+strconv.Quote(filepath.ToSlash(root)))
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o644); err != nil {
 		return err
@@ -175,7 +180,8 @@ func writeModule(root, dir string) error {
 // packageNames returns the import paths of the standard library and of the module at root that
 // a page can import, by the packages' names.
 func packageNames(ctx context.Context, root string) (map[string][]string, error) {
-	out, err := goCommand(ctx, root, "list", "-mod=readonly", "-f", "{{.Name}} {{.ImportPath}}", "std", "./...").Output()
+	out, err := goCommand(ctx, root, "list", "-mod=readonly", "-f", "{{.Name}} {{.ImportPath}}",
+		"std", "./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go list: %w", err)
 	}

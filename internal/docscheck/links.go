@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	link      = regexp.MustCompile(`\]\(\s*<?([^()\s>]+(?:\([^()\s]*\)[^()\s>]*)?)>?(?:\s+"[^"]*")?\s*\)`)
+	link      = regexp.MustCompile(`\]\(\s*<?([^()\s>]+)>?(?:\s+"[^"]*")?\s*\)`)
 	reference = regexp.MustCompile(`^\s{0,3}\[[^\]^]+\]:\s*<?([^\s>]+)`)
 	attribute = regexp.MustCompile(`\b(?:href|src|srcset)="([^"\s]+)"`)
 	linkText  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)

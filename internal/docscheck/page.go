@@ -160,7 +160,8 @@ func (p *Page) Columns() []Problem {
 			continue
 		}
 		if n := utf8.RuneCountInString(line); n > MaxColumns {
-			problems = append(problems, Problem{p.Path, i + 1, fmt.Sprintf("%d columns, more than %d", n, MaxColumns)})
+			text := fmt.Sprintf("%d columns, more than %d", n, MaxColumns)
+			problems = append(problems, Problem{p.Path, i + 1, text})
 		}
 	}
 	return problems

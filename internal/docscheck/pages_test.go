@@ -1,6 +1,8 @@
 package docscheck_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,14 @@ func page(lines ...string) *docscheck.Page {
 	return docscheck.Parse("docs/page.md", strings.ReplaceAll(strings.Join(lines, "\n"), "~", "`"))
 }
 
+// example reads a page of testdata.
+func example(t *testing.T, name string) *docscheck.Page {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	return docscheck.Parse(name, string(text))
+}
+
 func texts(problems []docscheck.Problem) []string {
 	all := make([]string, 0, len(problems))
 	for _, p := range problems {
@@ -85,23 +95,24 @@ func TestLinks(t *testing.T) {
 	p := page(
 		"# A heading: with `code`, [a link](failures.md) & signs_",
 		"# Twice", "# Twice", "<a id=\"named\"></a>",
-		"[a](#a-heading-with-code-a-link--signs_) [b](#twice) [c](#twice-1) [d](#named) [e](../README.md)",
-		"[f](architecture.md#layers) [g](../docs) [h](https://example.com/none) ~[i](none.md)~",
+		"[a](#a-heading-with-code-a-link--signs_) [b](#twice) [c](#twice-1) [d](#named)",
+		"[e](../README.md) [f](architecture.md#layers) [g](../docs) ~[i](none.md)~",
+		"[h](https://example.com/none)",
 		"~~~", "[j](none.md)", "# No heading", "~~~",
 		"[k](#twice-2) [l](none.md) [m](../readme.md)",
-		"![n](none.svg) <img src=\"none.png\"> [o](glossary.md#no-such-term) [p](#no-heading)",
+		"![n](none.svg) <img src=\"none.png\"> [o](glossary.md#no-term) [p](#no-heading)",
 		"[q][r] [s](../../outside.md)", "", "[r]: none.html",
 	)
 	assert.Equal(t, []string{
-		"docs/page.md:11: link to #twice-2: docs/page.md has no heading #twice-2",
-		"docs/page.md:11: link to none.md: there is no docs/none.md",
-		"docs/page.md:11: link to ../readme.md: there is no readme.md",
-		"docs/page.md:12: link to none.svg: there is no docs/none.svg",
-		"docs/page.md:12: link to glossary.md#no-such-term: docs/glossary.md has no heading #no-such-term",
-		"docs/page.md:12: link to #no-heading: docs/page.md has no heading #no-heading",
-		"docs/page.md:12: link to none.png: there is no docs/none.png",
-		"docs/page.md:13: link to ../../outside.md: there is no ../outside.md",
-		"docs/page.md:15: link to none.html: there is no docs/none.html",
+		"docs/page.md:12: link to #twice-2: docs/page.md has no heading #twice-2",
+		"docs/page.md:12: link to none.md: there is no docs/none.md",
+		"docs/page.md:12: link to ../readme.md: there is no readme.md",
+		"docs/page.md:13: link to none.svg: there is no docs/none.svg",
+		"docs/page.md:13: link to glossary.md#no-term: docs/glossary.md has no heading #no-term",
+		"docs/page.md:13: link to #no-heading: docs/page.md has no heading #no-heading",
+		"docs/page.md:13: link to none.png: there is no docs/none.png",
+		"docs/page.md:14: link to ../../outside.md: there is no ../outside.md",
+		"docs/page.md:16: link to none.html: there is no docs/none.html",
 	}, texts(docscheck.Links(root, []*docscheck.Page{p})))
 }
 
@@ -151,7 +162,7 @@ func TestMakeAndGoCommands(t *testing.T) {
 	}, texts(problems))
 	assert.Equal(t, []string{
 		"docs/page.md:3: go run ./examples/none: there is no examples/none",
-		"docs/page.md:3: go test ./docs: there is no Go file in docs",
+		"docs/page.md:3: go test ./docs: no Go file in docs",
 		"docs/page.md:6: go run ./compare: there is no compare",
 		"docs/page.md:7: -run TestNoSuch matches nothing",
 	}, texts(docscheck.GoTool(root, p.Commands())))
@@ -161,36 +172,18 @@ func TestGoBlocks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: it may download the modules of benchmarks/")
 	}
-	good := page(
-		"~~~go", "package shop", "",
-		`import "github.com/snowfence/snowfence/cache"`, "",
-		"var users *cache.Cache[string, int]", "~~~",
-		"A snippet goes on with the file's names; packages need no import.",
-		"~~~go", `n, err := users.Fetch(ctx, "a", nil)`, "if err != nil {", "\treturn fmt.Errorf(\"shop: %w\", err)", "}", "~~~",
-		"~~~go", "func now() time.Time { return time.Now() }", "~~~",
-		"~~~go", "var c courier.Courier[string, int]", "~~~",
-		"~~~go ignore", "nothing of Go", "~~~",
-		"~~~go", "package shop", "", `import "testing"`, "", "func TestShop(t *testing.T) { t.Log(1) }", "~~~",
-		"~~~go", "package main", "", "import (", `"github.com/maypok86/otter/v2"`, `"github.com/prometheus/client_golang/prometheus"`,
-		")", "", "func main() { println(otter.Options[int, int]{}.MaximumSize, prometheus.NewRegistry()) }", "~~~",
-	)
-	bad := page(
-		"~~~go", "package shop", "", "func Answer() int { return \"42\" }", "", "func Other() { none() }", "~~~",
-		"~~~go", "a := cache.NoSuchName", "b := 1", "~~~",
-		"~~~go", "source := rand.Int()", "~~~",
-		"~~~go", "and so on ...", "~~~",
-		"~~~go", "package shop", "", `import "testing"`, "", "func TestShop(t *testing.T) { t.Logf(\"%d\", \"a\") }", "~~~",
-	)
-	problems, err := docscheck.GoBlocks(t.Context(), root, t.TempDir(), []*docscheck.Page{good, bad})
+	problems, err := docscheck.GoBlocks(t.Context(), root, t.TempDir(), []*docscheck.Page{
+		example(t, "good.md"), example(t, "bad.md"),
+	})
 	require.NoError(t, err)
 	got := strings.Join(texts(problems), "\n")
 	for _, want := range []string{
-		`docs/page.md:4: cannot use "42"`,
-		"docs/page.md:6: undefined: none",
-		"docs/page.md:9: undefined: cache.NoSuchName",
-		"docs/page.md:13: rand can be any of crypto/rand, math/rand, math/rand/v2: make the block a file",
-		"docs/page.md:16: neither a file with a package clause nor a snippet",
-		"docs/page.md:23: ", // vet's complaint of the verb
+		`bad.md:4: cannot use "42"`,
+		"bad.md:6: undefined: none",
+		"bad.md:10: undefined: cache.NoSuchName",
+		"bad.md:15: rand can be any of crypto/rand, math/rand, math/rand/v2: make the block a file",
+		"bad.md:19: neither a file with a package clause nor a snippet",
+		"bad.md:27: ", // vet's complaint of the verb
 	} {
 		assert.Contains(t, got, want)
 	}

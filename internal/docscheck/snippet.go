@@ -1,6 +1,7 @@
 package docscheck
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -47,14 +48,19 @@ func (w *writer) wrap(text string) (string, error) {
 func function(head, text string) (string, *ast.File, error) {
 	result, end := "", ""
 	body := func() string {
-		return fmt.Sprintf("%sfunc _(ctx context.Context)%s {\n%s\n%s%s\n}\n", head, result, lineMark, text, end)
+		return fmt.Sprintf("%sfunc _(ctx context.Context)%s {\n%s\n%s%s\n}\n",
+			head, result, lineMark, text, end)
 	}
 	f, err := parser.ParseFile(token.NewFileSet(), "", body(), 0)
 	if err != nil {
 		return "", nil, fmt.Errorf("neither a file with a package clause nor a snippet: %w", err)
 	}
-	block := f.Decls[len(f.Decls)-1].(*ast.FuncDecl).Body //nolint:forcetypeassert // it is the one above
-	ended := false                                        // vet would call what follows unreachable
+	wrapper, ok := f.Decls[len(f.Decls)-1].(*ast.FuncDecl)
+	if !ok || wrapper.Name.Name != "_" {
+		return "", nil, errors.New("the snippet ends the function that it is put into")
+	}
+	block := wrapper.Body
+	ended := false // vet would call what follows unreachable
 	if n := len(block.List); n > 0 {
 		_, ended = block.List[n-1].(*ast.ReturnStmt)
 	}
@@ -109,8 +115,10 @@ func variables(body *ast.BlockStmt) []string {
 		case *ast.DeclStmt:
 			if d, ok := s.Decl.(*ast.GenDecl); ok && d.Tok == token.VAR {
 				for _, spec := range d.Specs {
-					for _, id := range spec.(*ast.ValueSpec).Names { //nolint:forcetypeassert // VAR has no other
-						add(id)
+					if v, ok := spec.(*ast.ValueSpec); ok {
+						for _, id := range v.Names {
+							add(id)
+						}
 					}
 				}
 			}
@@ -122,7 +130,7 @@ func variables(body *ast.BlockStmt) []string {
 // unresolved returns the names that f uses like packages, and that nothing in it declares.
 func unresolved(f *ast.File) []string {
 	free := make(map[*ast.Ident]bool)
-	for _, id := range f.Unresolved { //nolint:staticcheck // the type checker would need the imports first
+	for _, id := range f.Unresolved { //nolint:staticcheck // a type checker needs the imports first
 		free[id] = true
 	}
 	var names []string

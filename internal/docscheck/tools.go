@@ -31,9 +31,9 @@ func MakeTargets(root string, commands []Command) ([]Problem, error) {
 			name, _, set := strings.Cut(word, "=")
 			switch {
 			case set && !strings.Contains(string(text), "$("+name):
-				problems = append(problems, c.Problem(fmt.Sprintf("make %s: the Makefile does not read %s", word, name)))
+				problems = append(problems, c.Problem("make %s: the Makefile does not read %s", word, name))
 			case !set && !strings.HasPrefix(word, "-") && !targets[word]:
-				problems = append(problems, c.Problem(fmt.Sprintf("make %s: no such target", word)))
+				problems = append(problems, c.Problem("make %s: no such target", word))
 			}
 		}
 	}
@@ -68,9 +68,9 @@ func goPaths(root string, c *Command) []Problem {
 		dir := path.Join(c.Dir, pattern)
 		switch {
 		case !exists(root, dir):
-			problems = append(problems, c.Problem(fmt.Sprintf("go %s %s: there is no %s", c.Words[1], word, dir)))
+			problems = append(problems, c.Problem("go %s %s: there is no %s", c.Words[1], word, dir))
 		case !all && len(glob(root, dir, "*.go")) == 0:
-			problems = append(problems, c.Problem(fmt.Sprintf("go %s %s: there is no Go file in %s", c.Words[1], word, dir)))
+			problems = append(problems, c.Problem("go %s %s: no Go file in %s", c.Words[1], word, dir))
 		case !all:
 			tests = append(tests, glob(root, dir, "*_test.go")...)
 		}
@@ -85,7 +85,7 @@ func goPaths(root string, c *Command) []Problem {
 		switch word {
 		case "-run", "-bench", "-fuzz":
 			if text := matches(tests, word, c.Words[i+1]); text != "" {
-				problems = append(problems, c.Problem(text))
+				problems = append(problems, c.Problem("%s", text))
 			}
 		}
 	}
@@ -93,7 +93,10 @@ func goPaths(root string, c *Command) []Problem {
 }
 
 func glob(root, dir, pattern string) []string {
-	found, _ := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), pattern)) //nolint:errcheck // the patterns are constants
+	found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), pattern))
+	if err != nil {
+		panic(err) // the patterns are constants
+	}
 	return found
 }
 
