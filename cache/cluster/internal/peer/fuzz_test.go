@@ -90,7 +90,7 @@ func FuzzRequest(f *testing.F) {
 			served = 0
 			again := r.Clone(r.Context())
 			again.Body = io.NopCloser(bytes.NewReader(body))
-			w := httptest.NewRecorder()
+			w := newRecorder()
 			s.ServeHTTP(w, again)
 			k, ok := parseKind(w.Header().Get(headerAnswer), w.Code)
 			require.True(t, ok, "%d %q", w.Code, w.Header())

@@ -148,7 +148,7 @@ func TestMalformedRequests(t *testing.T) {
 func TestMethods(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "X"} {
 		s := NewServer(configB(), backend{})
-		w := httptest.NewRecorder()
+		w := newRecorder()
 		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://b/v1/fetch", http.NoBody))
 		assert.Equal(t, http.StatusMethodNotAllowed, w.Code, method)
 		assert.Equal(t, http.MethodPost, w.Header().Get("Allow"))

@@ -88,7 +88,7 @@ func (p *tap) RoundTrip(r *http.Request) (*http.Response, error) {
 func (c captured) send(h http.Handler) (answer string, status int) {
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, c.path, bytes.NewReader(c.body))
 	r.Header = c.header.Clone()
-	w := httptest.NewRecorder()
+	w := newRecorder()
 	h.ServeHTTP(w, r)
 	return w.Header().Get(headerAnswer), w.Code
 }
@@ -282,7 +282,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 		to := toB
 		f(&a, &to)
 		c := NewClient(a, roundTrips(func(r *http.Request) (*http.Response, error) {
-			w := httptest.NewRecorder()
+			w := newRecorder()
 			s.ServeHTTP(w, r)
 			return w.Result(), nil
 		}))
