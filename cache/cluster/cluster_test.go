@@ -89,10 +89,9 @@ func TestCopiesEndWithTheEntry(t *testing.T) {
 	own := owner(t, nodes)
 	other := others(nodes, own)[0]
 	var born [64]time.Time // when value n was certainly not older than
-	deadline := time.Now().Add(5 * ttl)
 	born[1] = time.Now()
 	seen := 0
-	for time.Now().Before(deadline) {
+	for seen < 3 { // so two values have come to their end
 		began := time.Now()
 		v, err := other.Fetch(t.Context(), "k")
 		require.NoError(t, err)
@@ -106,7 +105,6 @@ func TestCopiesEndWithTheEntry(t *testing.T) {
 		seen = max(seen, n)
 		time.Sleep(time.Millisecond)
 	}
-	require.GreaterOrEqual(t, seen, 3)
 	require.NotZero(t, other.Stats().CopyHits)
 }
 
