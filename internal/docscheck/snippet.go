@@ -130,7 +130,7 @@ func variables(body *ast.BlockStmt) []string {
 // unresolved returns the names that f uses like packages, and that nothing in it declares.
 func unresolved(f *ast.File) []string {
 	free := make(map[*ast.Ident]bool)
-	for _, id := range f.Unresolved { //nolint:staticcheck // a type checker needs the imports first
+	for _, id := range f.Unresolved {
 		free[id] = true
 	}
 	var names []string
