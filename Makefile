@@ -69,7 +69,7 @@ test: ## Vet and test under the race detector, without the long tests (4 minutes
 	$(GO_TEST) -race -short ./...
 
 .PHONY: check
-check: test test-long test-bench lint portable tidy-check ## Everything: the long tests too, lint, other systems (20 minutes at first)
+check: test test-long test-bench lint portable tidy-check ## Everything: the long tests too, lint, other systems (18 minutes at first)
 
 # The packages are found by what their tests say, so that none can be forgotten.
 packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 dirname | sort -u | sed 's,^,./,')
