@@ -16,7 +16,7 @@ func version() string {
 }
 
 // pseudo matches the version that the go command makes up for a commit without a tag.
-var pseudo = regexp.MustCompile(`-(?:0\.)?[0-9]{14}-([0-9a-f]{12})`)
+var pseudo = regexp.MustCompile(`-(?:0\.)?\d{14}-([0-9a-f]{12})`)
 
 // moduleVersion returns 0.1.0 for a build of the tag v0.1.0. A build of any other commit is
 // devel with the commit's hash, since the next version's number, which the go command puts

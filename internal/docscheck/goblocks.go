@@ -78,9 +78,9 @@ func (w *writer) write(p *Page, b Block) error {
 		if w.file == nil {
 			w.newPackage("snippets", false)
 		}
-		var err error
-		if text, err = w.wrap(b.Text); err != nil {
-			w.problems = append(w.problems, Problem{p.Path, b.Line, err.Error()})
+		var wrong string
+		if text, wrong = w.wrap(b.Text); wrong != "" {
+			w.problems = append(w.problems, Problem{p.Path, b.Line, wrong})
 			return nil
 		}
 	}

@@ -102,7 +102,7 @@ func openingFence(line string) (fence, info string, ok bool) {
 // closing fence, or of the page's last line.
 func (p *Page) readBlock(open int, fence string) int {
 	_, info, _ := openingFence(p.lines[open])
-	indent := p.lines[open][:strings.Index(p.lines[open], fence)]
+	indent, _, _ := strings.Cut(p.lines[open], fence)
 	end := open + 1
 	var text strings.Builder
 	for ; end < len(p.lines); end++ {

@@ -150,7 +150,7 @@ func TestMakeAndGoCommands(t *testing.T) {
 		"make test && make no-such-target && make demo DEMO_FLAGS=--check && make demo NO_SUCH=1",
 		"go run ./examples/thumbnails -all; go run ./examples/none; go test ./docs",
 		"cd benchmarks && go run ./faults; go run ./faults",
-		"cd benchmarks && go run ./compare", "go run ./compare",
+		"cd benchmarks && go run ./compare", "go run ./compare; go run .; cd docs && go run .",
 		"go test ./cache/... ; go test ./cache -run TestNoSuch; go test ./partition -bench '^Bench'",
 		"~~~",
 	)
@@ -164,6 +164,7 @@ func TestMakeAndGoCommands(t *testing.T) {
 		"docs/page.md:3: go run ./examples/none: there is no examples/none",
 		"docs/page.md:3: go test ./docs: no Go file in docs",
 		"docs/page.md:6: go run ./compare: there is no compare",
+		"docs/page.md:6: go run .: no Go file in docs",
 		"docs/page.md:7: -run TestNoSuch matches nothing",
 	}, texts(docscheck.GoTool(root, p.Commands())))
 }

@@ -16,17 +16,18 @@ const lineMark = "//docscheck:line"
 // wrap makes a file of a snippet. Its declarations join the package of the page's file, and its
 // statements become a function of that package, which has a context.Context called ctx and,
 // where the snippet returns something, an error as its result. Packages of the standard library
-// and of this module are imported by their names, and variables need not be used.
-func (w *writer) wrap(text string) (string, error) {
+// and of this module are imported by their names, and variables need not be used. Where that can't
+// be done, wrap says what is wrong.
+func (w *writer) wrap(text string) (source, wrong string) {
 	head := "package " + w.file.pkg + "\n"
-	source := head + lineMark + "\n" + text
+	source = head + lineMark + "\n" + text
 	f, err := parser.ParseFile(token.NewFileSet(), "", source, 0)
 	if err == nil {
 		w.file.declare(source)
 	} else {
 		// No declarations, so statements.
 		if source, f, err = function(head, text); err != nil {
-			return "", err
+			return "", err.Error()
 		}
 	}
 	var imports []string
@@ -35,13 +36,13 @@ func (w *writer) wrap(text string) (string, error) {
 		switch {
 		case w.file.declared[id] || len(paths) == 0:
 		case len(paths) > 1:
-			return "", fmt.Errorf("%s can be any of %s: make the block a file that imports one",
+			return "", fmt.Sprintf("%s can be any of %s: make the block a file that imports one",
 				id, strings.Join(paths, ", "))
 		default:
 			imports = append(imports, fmt.Sprintf("import %q\n", paths[0]))
 		}
 	}
-	return strings.Replace(source, head, head+strings.Join(imports, ""), 1), nil
+	return strings.Replace(source, head, head+strings.Join(imports, ""), 1), ""
 }
 
 // function wraps statements.

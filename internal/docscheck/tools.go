@@ -61,7 +61,8 @@ func goPaths(root string, c *Command) []Problem {
 	var tests []string
 	for i, word := range c.Words[2:] {
 		value := strings.HasPrefix(c.Words[i+1], "-") // -bench .
-		if (word != "." || value) && !strings.HasPrefix(word, "./") {
+		here := word == "." && c.Dir != "" && !value  // without a cd it is the reader's own folder
+		if !here && !strings.HasPrefix(word, "./") {
 			continue
 		}
 		pattern, all := strings.CutSuffix(word, "/...")
