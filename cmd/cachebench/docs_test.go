@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,7 +44,9 @@ func parses(args []string) error {
 		return fmt.Errorf("unknown command %q", rest[0])
 	}
 	cmd.InitDefaultHelpFlag()
-	if err := cmd.ParseFlags(rest); err != nil {
+	// Prose may name a flag without a value.
+	err = cmd.ParseFlags(rest)
+	if bare := new(pflag.ValueRequiredError); err != nil && !errors.As(err, &bare) {
 		return err
 	}
 	if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {

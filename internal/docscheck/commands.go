@@ -2,6 +2,7 @@ package docscheck
 
 import (
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ import (
 type Command struct {
 	Page  string
 	Line  int
-	Dir   string   // where the page goes first, by "cd DIR &&"; "" is the root
+	Dir   string   // where the block or span went before, by cd; "" is the root
 	Words []string // the program and its arguments, without quotes and redirections
 }
 
@@ -28,9 +29,13 @@ func (c *Command) Problem(format string, args ...any) Problem {
 // program of the project. A line that ends in a backslash goes on in the next one.
 func (p *Page) Commands() []Command {
 	var commands []Command
+	dir := "" // to the end of a block
 	for i := 0; i < len(p.lines); i++ {
 		first := i
 		b := p.fenced[i]
+		if i > 0 && b != p.fenced[i-1] {
+			dir = ""
+		}
 		if b == nil {
 			text := p.lines[i]
 			for i+1 < len(p.lines) && p.fenced[i+1] == nil && strings.Count(text, "`")%2 == 1 {
@@ -40,7 +45,7 @@ func (p *Page) Commands() []Command {
 			for _, span := range codeSpan.FindAllString(text, -1) {
 				found := split(strings.TrimPrefix(strings.Trim(span, "` "), "$ "))
 				if len(found) > 0 && programs[found[0].Words[0]] {
-					commands = p.add(commands, first, found)
+					commands, _ = p.add(commands, first, "", found)
 				}
 			}
 			continue
@@ -56,25 +61,25 @@ func (p *Page) Commands() []Command {
 			i++
 			line = strings.TrimSuffix(line, `\`) + " " + strings.TrimSpace(p.lines[i])
 		}
-		commands = p.add(commands, first, split(line))
+		commands, dir = p.add(commands, first, dir, split(line))
 	}
 	return commands
 }
 
 func isShell(info string) bool { return info == "sh" || info == "bash" || info == "shell" }
 
-// add appends found commands, which stand in lines[i], after it took the folder from a cd.
-func (p *Page) add(commands []Command, i int, found []Command) []Command {
-	dir := ""
+// add appends found commands, which stand in lines[i] and begin in the folder dir. It returns the
+// folder that they end in.
+func (p *Page) add(commands []Command, i int, dir string, found []Command) ([]Command, string) {
 	for _, c := range found {
 		if c.Words[0] == "cd" && len(c.Words) == 2 {
-			dir = c.Words[1]
+			dir = path.Join(dir, c.Words[1])
 			continue
 		}
 		c.Page, c.Line, c.Dir = p.Path, i+1, dir
 		commands = append(commands, c)
 	}
-	return commands
+	return commands, dir
 }
 
 // split returns the commands of a line of shell: at least one word each. It knows quotes,

@@ -139,7 +139,7 @@ func TestCommands(t *testing.T) {
 		",make,test", ",make,check,X=y", ",make", ",make",
 		",bin/cachebench,run,--keys,zipf:1.01",
 		"benchmarks,go,run,./compare,-quick", "benchmarks,head",
-		",go,test,./cache,-run,Test A|B,-count,1", ",make,demo",
+		"benchmarks,go,test,./cache,-run,Test A|B,-count,1", "benchmarks,make,demo",
 		",cachebench,faults,--check",
 	}, got)
 }
@@ -149,8 +149,9 @@ func TestMakeAndGoCommands(t *testing.T) {
 		"~~~sh",
 		"make test && make no-such-target && make demo DEMO_FLAGS=--check && make demo NO_SUCH=1",
 		"go run ./examples/thumbnails -all; go run ./examples/none; go test ./docs",
-		"cd benchmarks && go run ./faults; go run ./faults",
-		"cd benchmarks && go run ./compare", "go run ./compare; go run .; cd docs && go run .",
+		"~~~", "~~~sh", "cd benchmarks", "go run ./compare; go run ./faults", "cd .. && go run ./faults", "~~~", "~~~sh",
+		"go run ./compare; go run .; cd shop && go run .",
+		"cd docs && go run .", "~~~", "~~~sh",
 		"go test ./cache/... ; go test ./cache -run TestNoSuch; go test ./partition -bench '^Bench'",
 		"~~~",
 	)
@@ -163,9 +164,9 @@ func TestMakeAndGoCommands(t *testing.T) {
 	assert.Equal(t, []string{
 		"docs/page.md:3: go run ./examples/none: there is no examples/none",
 		"docs/page.md:3: go test ./docs: no Go file in docs",
-		"docs/page.md:6: go run ./compare: there is no compare",
-		"docs/page.md:6: go run .: no Go file in docs",
-		"docs/page.md:7: -run TestNoSuch matches nothing",
+		"docs/page.md:8: go run ./faults: there is no faults",
+		"docs/page.md:11: go run ./compare: there is no compare",
+		"docs/page.md:15: -run TestNoSuch matches nothing",
 	}, texts(docscheck.GoTool(root, p.Commands())))
 }
 

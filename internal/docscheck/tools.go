@@ -57,6 +57,9 @@ func GoTool(root string, commands []Command) []Problem {
 }
 
 func goPaths(root string, c *Command) []Problem {
+	if c.Dir != "" && !exists(root, c.Dir) {
+		return nil // a folder that the reader has made
+	}
 	var problems []Problem
 	var tests []string
 	for i, word := range c.Words[2:] {
