@@ -52,7 +52,7 @@ type Cache[K comparable, V any] struct {
 	sweeper   periodic
 	shedder   periodic
 	memory    func() memory // readMemory, but in tests
-	collected uint64        // garbage collections that the shedder has seen; its goroutine's
+	lastGC    uint64        // garbage collections that the shedder has seen; its goroutine's
 	refresher refresher[K, V]
 	callbacks callbacks[K, V]
 	counters  counters
@@ -80,15 +80,15 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		shedAbove:    o.ShedAbove,
 		courier:      courier.New[K, V](o.Courier...),
 		seed:         maphash.MakeSeed(),
-		shards:       make([]shard[K, V], o.shards()),
+		shards:       make([]shard[K, V], o.shardCount()),
 		stripes:      newStripes(),
 		memory:       readMemory,
 	}
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
 	c.callbacks.init(o.OnEviction, &c.counters, c.capacity, c.maxWeight)
-	c.sweeper.init(sweepEvery, c.sweepAndRest)
-	c.shedder.init(shedEvery, c.shedAndRest)
-	c.heavyAbove = c.maxWeight / int64(len(c.shards)) / heavyPart
+	c.sweeper.init(sweepEvery, c.runSweep)
+	c.shedder.init(shedEvery, c.runShed)
+	c.heavyAbove = c.maxWeight / int64(len(c.shards)) / heavyDivisor
 	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
 		c.shards[i].policy = newPolicy()
@@ -96,7 +96,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 			c.shards[i].weightless = evict.NewLRU()
 		}
 		if o.Capacity > 0 {
-			c.shards[i].index.room = bucketsFor(o.Capacity/len(c.shards) + 1)
+			c.shards[i].index.fullBuckets = bucketsFor(o.Capacity/len(c.shards) + 1)
 		}
 	}
 	return c, nil
@@ -114,7 +114,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
-	mine := c.stripes.mine()
+	mine := c.stripes.local()
 	if e == nil {
 		mine.misses.Add(1)
 		return nil
@@ -124,8 +124,8 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 			mine.misses.Add(1)
 			return nil
 		}
-		if mine.hits.Load()%watchEvery == 0 {
-			c.clock.watch(mine)
+		if mine.hits.Load()%adaptEvery == 0 {
+			c.clock.adapt(mine)
 		}
 	}
 	mine.hits.Add(1)
@@ -180,7 +180,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 		return false
 	}
 	s, hash := c.shardOf(key)
-	var out departures[K, V]
+	var out evicted[K, V]
 	s.mu.Lock()
 	s.loads.remove(hash, key)
 	e := s.index.find(hash, key)
@@ -190,7 +190,7 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	}
 	s.mu.Unlock()
 	c.courier.Forget(key)
-	c.tell(out)
+	c.notify(out)
 	return live
 }
 
@@ -207,7 +207,7 @@ func (c *Cache[K, V]) Clear() {
 	c.callbacks.start()
 	for i, t := range cleared {
 		cleared[i] = nil // it is garbage once it has been gone through
-		c.countCleared(t, now)
+		c.recordCleared(t, now)
 	}
 }
 
@@ -223,9 +223,9 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	}
 	held := s.clear()
 	if held != nil && c.callbacks.call != nil {
-		c.callbacks.putCleared(&clearedTable[K, V]{table: held, at: now}, int(count), light+heavy+weightless)
+		c.callbacks.enqueueCleared(&clearedTable[K, V]{table: held, clearedAt: now}, int(count), light+heavy+weightless)
 	}
-	s.setLag(c.strict)
+	s.setTouchInterval(c.strict)
 	c.heavy.Add(-heavy)
 	c.addTotals(-count, -light-heavy)
 	return held
@@ -233,7 +233,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 
 // countCleared counts what Clear removed at now and had expired, and finishes its
 // departure. No lock is held.
-func (c *Cache[K, V]) countCleared(t *table[K, V], now int64) {
+func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
 	}

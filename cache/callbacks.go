@@ -23,10 +23,10 @@ const (
 // key are in the order in which its entries left. What waits keeps no more alive
 // than the cache may hold itself.
 type callbacks[K comparable, V any] struct {
-	call     func(K, V, Reason) // nil: nothing is queued
-	counters *counters
-	most     int   // waiting notifications; 0: no bound but heaviest
-	heaviest int64 // sum of their weights; 0: no bound
+	call       func(K, V, Reason) // nil: nothing is queued
+	counters   *counters
+	maxWaiting int   // waiting notifications; 0: no bound but heaviest
+	maxWeight  int64 // sum of their weights; 0: no bound
 
 	mu      sync.Mutex // guards the following; nothing is waited for while it is held
 	queue   [][]notification[K, V]
@@ -49,20 +49,20 @@ type notification[K comparable, V any] struct {
 
 // A clearedTable is what Clear found in a shard, at that time. Nobody changes it.
 type clearedTable[K comparable, V any] struct {
-	table *table[K, V]
-	at    int64
-	next  int // the slot, of all buckets
-	left  int // entries to take; the others were dropped
+	table     *table[K, V]
+	clearedAt int64
+	nextSlot  int // the slot, of all buckets
+	left      int // entries to take; the others were dropped
 }
 
 // take returns the next notification; its entry is nil if there is none.
-func (t *clearedTable[K, V]) take() (n notification[K, V]) {
-	for n.entry == nil && t.left > 0 && t.next < len(t.table.buckets)*bucketSlots {
-		n.entry = t.table.buckets[t.next/bucketSlots].slots[t.next%bucketSlots].Load()
-		t.next++
+func (t *clearedTable[K, V]) nextNotification() (n notification[K, V]) {
+	for n.entry == nil && t.left > 0 && t.nextSlot < len(t.table.buckets)*bucketSlots {
+		n.entry = t.table.buckets[t.nextSlot/bucketSlots].slots[t.nextSlot%bucketSlots].Load()
+		t.nextSlot++
 	}
 	t.left--
-	if n.reason = ReasonDeleted; n.entry != nil && n.entry.expiry() <= t.at {
+	if n.reason = ReasonDeleted; n.entry != nil && n.entry.expiry() <= t.clearedAt {
 		n.reason = ReasonExpired
 	}
 	return n
@@ -76,15 +76,15 @@ func (n notification[K, V]) weight() int64 { return max(1, int64(n.entry.Weight)
 func (q *callbacks[K, V]) init(
 	call func(K, V, Reason), counters *counters, capacity, maxWeight int64,
 ) {
-	q.call, q.counters, q.heaviest = call, counters, maxWeight
+	q.call, q.counters, q.maxWeight = call, counters, maxWeight
 	if capacity > 0 {
-		q.most = max(minCallbacks, int(capacity))
+		q.maxWaiting = max(minCallbacks, int(capacity))
 	}
 }
 
 // put queues a notification, or counts it as dropped. It reports whether start is
 // needed. The shard of e is locked.
-func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
+func (q *callbacks[K, V]) enqueue(e *entry[K, V], reason Reason) (start bool) {
 	n := notification[K, V]{entry: e, reason: reason}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -94,12 +94,12 @@ func (q *callbacks[K, V]) put(e *entry[K, V], reason Reason) (start bool) {
 // putCleared does the same for count entries of that weight, which Clear has found in
 // a shard. That is locked. If there is no room for all, those that fit are queued;
 // where weight is bounded none, since the weight of a part is not known.
-func (q *callbacks[K, V]) putCleared(t *clearedTable[K, V], count int, weight int64) {
+func (q *callbacks[K, V]) enqueueCleared(t *clearedTable[K, V], count int, weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t.left = count
-	if q.waiting > 0 && q.most > 0 && q.heaviest == 0 {
-		t.left = max(0, min(count, q.most-q.waiting))
+	if q.waiting > 0 && q.maxWaiting > 0 && q.maxWeight == 0 {
+		t.left = max(0, min(count, q.maxWaiting-q.waiting))
 		q.counters.callbacksDropped.Add(uint64(count - t.left)) //nolint:gosec // not negative
 	}
 	if t.left > 0 {
@@ -109,8 +109,8 @@ func (q *callbacks[K, V]) putCleared(t *clearedTable[K, V], count int, weight in
 
 // add queues n, which stands for count entries of that weight. q.mu is held.
 func (q *callbacks[K, V]) add(n notification[K, V], count int, weight int64) (start bool) {
-	if q.closed || q.waiting > 0 && (q.most > 0 && q.waiting+count > q.most ||
-		q.heaviest > 0 && q.weight+weight > q.heaviest) {
+	if q.closed || q.waiting > 0 && (q.maxWaiting > 0 && q.waiting+count > q.maxWaiting ||
+		q.maxWeight > 0 && q.weight+weight > q.maxWeight) {
 		q.counters.callbacksDropped.Add(uint64(count)) //nolint:gosec // not negative
 		return false
 	}
@@ -143,7 +143,7 @@ func (q *callbacks[K, V]) run() {
 			go q.run()
 		}
 	}()
-	for n, ok := q.take(); ok; n, ok = q.take() {
+	for n, ok := q.dequeue(); ok; n, ok = q.dequeue() {
 		if n.entry != nil {
 			q.deliver(n)
 		}
@@ -153,9 +153,9 @@ func (q *callbacks[K, V]) run() {
 
 // take removes the oldest notification. If there is none the goroutine counts as
 // ended.
-func (q *callbacks[K, V]) take() (n notification[K, V], ok bool) {
+func (q *callbacks[K, V]) dequeue() (n notification[K, V], ok bool) {
 	if q.cleared != nil {
-		n = q.cleared.take() // without the lock: a table may be large and all but empty
+		n = q.cleared.nextNotification() // without the lock: a table may be large and all but empty
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -28,8 +28,8 @@ type clock struct {
 	_ [64]byte
 	// rough is the time as of late; 0: ask the system. It is on a line of its
 	// own, which is written every half of maxError.
-	rough atomic.Int64
-	_     [64]byte
+	coarse atomic.Int64
+	_      [64]byte
 
 	mu      sync.Mutex // guards the following
 	running bool
@@ -43,13 +43,13 @@ const DefaultClockError = time.Millisecond
 
 const (
 	// watchEvery is how many hits of a stripe are between two comparisons.
-	watchEvery = 64
+	adaptEvery = 64
 
 	// roughFrom is how many hits a second, in one stripe, pay for the goroutine.
-	roughFrom = 10_000
+	minHitRate = 10_000
 
 	// restAfter is how many beats are between two looks at whether they still do.
-	restAfter = 32
+	ticksPerRateCheck = 32
 )
 
 // now is the exact time.
@@ -57,26 +57,26 @@ func (k *clock) now() int64 { return int64(time.Since(k.base)) }
 
 // maxLate is how late the goroutine may come without an entry being taken for live
 // after its end. With two cores kept busy it was late by up to 76 ms.
-const maxLate = 200 * time.Millisecond
+const maxDelay = 200 * time.Millisecond
 
 // reached reports whether the time t has come.
 func (k *clock) reached(t int64) bool {
-	if rough := k.rough.Load(); rough != 0 && rough < t-int64(maxLate) {
+	if rough := k.coarse.Load(); rough != 0 && rough < t-int64(maxDelay) {
 		return false
 	}
 	return k.now() >= t
 }
 
 // roughly is the time, at most maxError late while the goroutine gets its turn.
-func (k *clock) roughly() int64 {
-	if t := k.rough.Load(); t != 0 {
+func (k *clock) approx() int64 {
+	if t := k.coarse.Load(); t != 0 {
 		return t
 	}
 	return k.now()
 }
 
 // watch is called at every 64th hit of a stripe that needed the time.
-func (k *clock) watch(s *stripe) {
+func (k *clock) adapt(s *stripe) {
 	if k.maxError < 0 {
 		return
 	}
@@ -84,21 +84,21 @@ func (k *clock) watch(s *stripe) {
 	if now < 0 {
 		return
 	}
-	rough := k.rough.Load()
-	seen := s.seen.Swap(now)
+	rough := k.coarse.Load()
+	seen := s.lastAdapt.Swap(now)
 	switch since := now - seen; {
 	case rough != 0 && now-rough > int64(k.maxError):
-		k.forward(now)
-	case rough == 0 && seen != 0 && since < int64(time.Second)*watchEvery/roughFrom:
+		k.advance(now)
+	case rough == 0 && seen != 0 && since < int64(time.Second)*adaptEvery/minHitRate:
 		k.start()
 	}
 }
 
 // forward sets the rough time to now, never back.
-func (k *clock) forward(now int64) {
+func (k *clock) advance(now int64) {
 	for {
-		rough := k.rough.Load()
-		if rough == 0 || rough >= now || k.rough.CompareAndSwap(rough, now) {
+		rough := k.coarse.Load()
+		if rough == 0 || rough >= now || k.coarse.CompareAndSwap(rough, now) {
 			return
 		}
 	}
@@ -115,7 +115,7 @@ func (k *clock) start() {
 		k.quit = make(chan struct{})
 	}
 	k.running = true
-	k.rough.Store(max(1, k.now()))
+	k.coarse.Store(max(1, k.now()))
 	k.done.Go(k.run)
 }
 
@@ -127,16 +127,16 @@ func (k *clock) run() {
 	for n := 1; ; n++ {
 		select {
 		case <-k.quit:
-			k.rest()
+			k.stopCoarse()
 			return
 		case <-ticker.C:
 		}
-		k.forward(k.now())
-		if n%restAfter == 0 {
+		k.advance(k.now())
+		if n%ticksPerRateCheck == 0 {
 			before := hits
 			hits = k.hits()
-			if float64(hits-before) < roughFrom*(restAfter*beat).Seconds()/2 {
-				k.rest()
+			if float64(hits-before) < minHitRate*(ticksPerRateCheck*beat).Seconds()/2 {
+				k.stopCoarse()
 				return
 			}
 		}
@@ -144,10 +144,10 @@ func (k *clock) run() {
 }
 
 // rest ends the rough time. Hits ask the system again.
-func (k *clock) rest() {
+func (k *clock) stopCoarse() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.rough.Store(0)
+	k.coarse.Store(0)
 	k.running = false
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func (k *clock) keeping() bool { return k.rough.Load() != 0 }
+func (k *clock) keeping() bool { return k.coarse.Load() != 0 }
 
 // While hits are many the clock is kept by a goroutine, and is late by no more
 // than it may be; when they cease the goroutine ends and the clock is exact.
@@ -35,7 +35,7 @@ func TestClock(t *testing.T) {
 				}
 				time.Sleep(10 * time.Microsecond)
 			}
-			time.Sleep(restAfter * may)
+			time.Sleep(ticksPerRateCheck * may)
 			synctest.Wait()
 			require.False(t, c.clock.keeping(), "nobody asks")
 			for range 3 {
@@ -61,7 +61,7 @@ func TestClockIsExact(t *testing.T) {
 			c, err := New(Options[int, int]{TTL: time.Hour, ClockError: tt.may})
 			require.NoError(t, err)
 			c.Set(1, 1)
-			for range 10 * watchEvery {
+			for range 10 * adaptEvery {
 				c.Get(1)
 				require.False(t, c.clock.keeping())
 				time.Sleep(tt.between)
@@ -77,14 +77,14 @@ func TestClockThatIsLate(t *testing.T) {
 		var s stripe
 		k := clock{base: time.Now(), maxError: time.Millisecond, hits: func() uint64 { return 0 }}
 		time.Sleep(time.Second)
-		k.rough.Store(k.now() - int64(time.Millisecond))
-		k.watch(&s)
-		require.Equal(t, k.now()-int64(time.Millisecond), k.roughly(), "late enough to be let be")
+		k.coarse.Store(k.now() - int64(time.Millisecond))
+		k.adapt(&s)
+		require.Equal(t, k.now()-int64(time.Millisecond), k.approx(), "late enough to be let be")
 		time.Sleep(time.Nanosecond)
-		k.watch(&s)
-		require.Equal(t, k.now(), k.roughly())
-		k.forward(k.now() - 5)
-		require.Equal(t, k.now(), k.roughly(), "never back")
+		k.adapt(&s)
+		require.Equal(t, k.now(), k.approx())
+		k.advance(k.now() - 5)
+		require.Equal(t, k.now(), k.approx(), "never back")
 	})
 }
 
@@ -101,7 +101,7 @@ func TestClockStops(t *testing.T) {
 		require.False(t, k.keeping() || k.running)
 		time.Sleep(time.Nanosecond)
 		for range 5 {
-			k.watch(&s)
+			k.adapt(&s)
 		}
 		require.False(t, k.keeping() || k.running)
 	})
@@ -118,17 +118,17 @@ func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 		for _, tt := range []struct {
 			late time.Duration
 			live bool
-		}{{76 * time.Millisecond, false}, {maxLate, false}, {maxLate + 1, true}} {
+		}{{76 * time.Millisecond, false}, {maxDelay, false}, {maxDelay + 1, true}} {
 			c.Set(1, 1)
 			c.Get(1) // so that the next is not the one that compares the clocks
 			time.Sleep(time.Second)
-			c.clock.rough.Store(c.clock.now() - int64(tt.late))
+			c.clock.coarse.Store(c.clock.now() - int64(tt.late))
 			_, got := c.Get(1)
 			require.Equal(t, tt.live, got, "Get, %v late", tt.late)
 			_, ttl, peeked := c.Peek(1)
 			require.Equal(t, tt.live, peeked, "Peek, %v late", tt.late)
 			require.Equal(t, tt.live, ttl > 0)
-			c.clock.rough.Store(0)
+			c.clock.coarse.Store(0)
 		}
 	})
 }
@@ -147,11 +147,11 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 			defer func() { require.NoError(t, c.Close()) }()
 			for _, rough := range []int64{0, int64(time.Hour)} {
 				synctest.Test(t, func(t *testing.T) {
-					c.clock.rough.Store(rough)
+					c.clock.coarse.Store(rough)
 					c.Set(1, 1)
 					c.SetTTL(2, 2, 0)
 					time.Sleep(time.Minute - 1)
-					for range 3 * watchEvery {
+					for range 3 * adaptEvery {
 						_, ok := c.Get(1)
 						require.True(t, ok, "just before its time is up")
 					}
@@ -166,7 +166,7 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 					require.True(t, ok, "it has no TTL")
 					c.SetTTL(3, 3, time.Hour)
 				})
-				c.clock.rough.Store(0)
+				c.clock.coarse.Store(0)
 				_, ok := c.Get(3)
 				require.False(t, ok, "by the clock outside it is long past")
 				require.NoError(t, c.Audit())

@@ -26,12 +26,12 @@ type timedEntry[K comparable, V any] struct {
 	entry[K, V]
 	expires int64  // on the cache's clock; never: no TTL
 	bucket  uint32 // of the wheel; guarded by shard.mu, as is at
-	at      uint32 // its place in the bucket
+	pos     uint32 // its place in the bucket
 }
 
 type refreshedEntry[K comparable, V any] struct {
 	timedEntry[K, V]
-	refresh atomic.Int64 // when Fetch should load it anew; never: not, or it is under way
+	refreshAt atomic.Int64 // when Fetch should load it anew; never: not, or it is under way
 }
 
 // What an entry is part of, in the bits of its Hash that are not the hash's.
@@ -93,7 +93,7 @@ func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl t
 		if c.jitter > 0 {
 			ttl -= time.Duration(c.jitter * rand.Float64() * float64(ttl)) //nolint:gosec // no secret
 		}
-		expires = later(now, ttl)
+		expires = addTime(now, ttl)
 	}
 	if c.refreshAfter == 0 {
 		e := &timedEntry[K, V]{expires: expires}
@@ -102,12 +102,12 @@ func (c *Cache[K, V]) newEntry(hash uint32, key K, value V, weight uint32, ttl t
 	}
 	e := &refreshedEntry[K, V]{}
 	e.Hash, e.Weight, e.key, e.value, e.expires = hash|refreshed, weight, key, value, expires
-	e.refresh.Store(c.refreshMark(now))
+	e.refreshAt.Store(c.nextRefresh(now))
 	return &e.entry
 }
 
 // later is now plus d, or never if that is beyond the clock's end.
-func later(now int64, d time.Duration) int64 {
+func addTime(now int64, d time.Duration) int64 {
 	if now > 0 && int64(d) > never-now {
 		return never
 	}

@@ -34,14 +34,14 @@ func (r Reason) String() string {
 
 // departures are the entries that left while a lock was held: what is left to do
 // once it is not.
-type departures[K comparable, V any] struct {
-	left  []*entry[K, V] // for onLeft
-	start bool           // the goroutine of the callbacks
+type evicted[K comparable, V any] struct {
+	entries        []*entry[K, V] // for onLeft
+	startCallbacks bool           // the goroutine of the callbacks
 }
 
 // depart counts an entry that left and queues the notification of it. The shard of
 // e is locked; tell follows when it is not.
-func (c *Cache[K, V]) depart(e *entry[K, V], reason Reason, out *departures[K, V]) {
+func (c *Cache[K, V]) record(e *entry[K, V], reason Reason, out *evicted[K, V]) {
 	switch reason {
 	case ReasonSize:
 		c.counters.evictions.Add(1)
@@ -51,11 +51,11 @@ func (c *Cache[K, V]) depart(e *entry[K, V], reason Reason, out *departures[K, V
 		c.counters.shed.Add(1)
 	case ReasonDeleted, ReasonReplaced:
 	}
-	if c.callbacks.call != nil && c.callbacks.put(e, reason) {
-		out.start = true
+	if c.callbacks.call != nil && c.callbacks.enqueue(e, reason) {
+		out.startCallbacks = true
 	}
 	if c.onLeft != nil {
-		out.left = append(out.left, e)
+		out.entries = append(out.entries, e)
 	}
 }
 
@@ -68,11 +68,11 @@ func (c *Cache[K, V]) reasonFor(e *entry[K, V], fallback Reason) Reason {
 }
 
 // tell finishes what depart began. No lock is held.
-func (c *Cache[K, V]) tell(out departures[K, V]) {
-	if out.start {
+func (c *Cache[K, V]) notify(out evicted[K, V]) {
+	if out.startCallbacks {
 		c.callbacks.start()
 	}
-	for _, e := range out.left {
+	for _, e := range out.entries {
 		c.onLeft(e.key)
 	}
 }

@@ -23,8 +23,8 @@ const (
 
 // periodic owns a goroutine that calls a function now and then.
 type periodic struct {
-	first time.Duration
-	f     func() (rest time.Duration)
+	firstDelay time.Duration
+	f          func() (rest time.Duration)
 
 	started sync.Once
 	stopped sync.Once
@@ -34,7 +34,9 @@ type periodic struct {
 
 // init says what to call: f after first, and then after each rest that f
 // returned. It comes before all else.
-func (p *periodic) init(first time.Duration, f func() (rest time.Duration)) { p.first, p.f = first, f }
+func (p *periodic) init(first time.Duration, f func() (rest time.Duration)) {
+	p.firstDelay, p.f = first, f
+}
 
 // start begins that. Only the first call of start does anything.
 func (p *periodic) start() {
@@ -46,7 +48,7 @@ func (p *periodic) start() {
 
 func (p *periodic) loop() {
 	defer close(p.done)
-	timer := time.NewTimer(p.first)
+	timer := time.NewTimer(p.firstDelay)
 	defer timer.Stop()
 	for {
 		select {
@@ -95,7 +97,7 @@ func (c *Cache[K, V]) sweep() (more bool) {
 // sweepShard reclaims up to sweepBatch entries, and returns how many and whether
 // there may be more.
 func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
-	var out departures[K, V]
+	var out evicted[K, V]
 	s.mu.Lock()
 	now := c.clock.now()
 	more = s.expiring.advance(now, sweepMoves)
@@ -107,13 +109,13 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 		}
 	}
 	s.mu.Unlock()
-	c.tell(out)
+	c.notify(out)
 	return n, more || n == sweepBatch
 }
 
 // sweepAndRest is what the sweeper calls. It starts when an entry that can expire
 // is stored.
-func (c *Cache[K, V]) sweepAndRest() (rest time.Duration) {
+func (c *Cache[K, V]) runSweep() (rest time.Duration) {
 	if c.sweep() {
 		return sweepAgain
 	}

@@ -81,8 +81,8 @@ func (c *Cache[K, V]) Audit() error {
 			}
 			if e.scheduled() {
 				expiring++
-				if t := e.timed(); s.expiring.holder(t.bucket)[t.at] != e {
-					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.at, t.bucket)
+				if t := e.timed(); s.expiring.holder(t.bucket)[t.pos] != e {
+					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.pos, t.bucket)
 				}
 			}
 			if w := int64(e.Weight); w > c.heavyAbove {
@@ -157,7 +157,7 @@ func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		n += s.expiring.size()
+		n += s.expiring.room()
 		s.mu.Unlock()
 	}
 	return n
@@ -192,15 +192,15 @@ func (w *wheel[K, V]) audit() error {
 			}
 			for _, e := range b {
 				tick := e.expiry() >> tickBits
-				late := tick <= w.tick && (!w.moving || !present)
+				late := tick <= w.tick && (!w.draining || !present)
 				if late || tick>>shift/wheelSlots != w.tick>>shift/wheelSlots || tick>>shift%wheelSlots != int64(slot) {
 					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick, e.expiry(), slot, level)
 				}
 			}
 		}
 	}
-	if moving > 1 || moving == 1 && !w.moving {
-		return fmt.Errorf("audit: at tick %d, %d buckets have been reached and not emptied (%t)", w.tick, moving, w.moving)
+	if moving > 1 || moving == 1 && !w.draining {
+		return fmt.Errorf("audit: at tick %d, %d buckets have been reached and not emptied (%t)", w.tick, moving, w.draining)
 	}
 	if n != w.n {
 		return fmt.Errorf("audit: the wheel has %d entries and counts %d", n, w.n)
@@ -234,7 +234,7 @@ func (x *index[K, V]) audit() error {
 		}
 	}
 	for at, want := range past {
-		if got := t.buckets[at].tags.Load() / pastOne; got != want && got != pastStuck {
+		if got := t.buckets[at].tags.Load() / overflowOne; got != want && got != overflowMax {
 			return fmt.Errorf("audit: %d entries went past bucket %d, which counts %d", want, at, got)
 		}
 	}

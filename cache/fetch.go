@@ -30,7 +30,7 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
 		s, hash := c.shardOf(key)
 		l := c.newLoad(hash, key)
-		if e := c.begin(s, l); e != nil {
+		if e := c.findOrRegister(s, l); e != nil {
 			return e.value, nil // stored between the caller's miss and the flight
 		}
 		return c.load(ctx, s, l, fetch)
@@ -40,13 +40,13 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Conte
 
 func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K] {
 	l := &load[K]{key: key, hash: hash}
-	l.keep.Store(int64(c.ttl))
+	l.ttl.Store(int64(c.ttl))
 	return l
 }
 
 // begin registers l as the load whose result may be stored for its key, or returns
 // the live entry that makes it needless.
-func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K]) *entry[K, V] {
+func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K]) *entry[K, V] {
 	if !equalsItself(l.key) {
 		return nil
 	}
@@ -70,14 +70,14 @@ func (c *Cache[K, V]) load(
 	defer func() { // also after a panic or Goexit of fetch
 		if open {
 			c.counters.loadErrors.Add(1)
-			s.finish(l)
+			s.unregister(l)
 		}
 	}()
 	v, err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
 	if err != nil {
 		return v, err
 	}
-	keep := time.Duration(l.keep.Load())
+	keep := time.Duration(l.ttl.Load())
 	var weight uint32
 	if keep > 0 {
 		weight = c.weigh(l.key, v)
@@ -101,7 +101,7 @@ func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
 	if !equalsItself(l.key) {
 		return
 	}
-	var out departures[K, V]
+	var out evicted[K, V]
 	s.mu.Lock()
 	if s.loads.has(l) {
 		s.loads.remove(l.hash, l.key)
@@ -110,11 +110,11 @@ func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
 		}
 	}
 	s.mu.Unlock()
-	c.tell(out)
+	c.notify(out)
 }
 
 // finish unregisters l, if it is registered.
-func (s *shard[K, V]) finish(l *load[K]) {
+func (s *shard[K, V]) unregister(l *load[K]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loads.has(l) {
@@ -135,7 +135,7 @@ const Forever time.Duration = math.MaxInt64
 func StoreFor(ctx context.Context, ttl time.Duration) bool {
 	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if ok {
-		l.keep.Store(int64(ttl))
+		l.ttl.Store(int64(ttl))
 	}
 	return ok
 }
@@ -149,5 +149,5 @@ func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return time.Duration(l.keep.Load()), true
+	return time.Duration(l.ttl.Load()), true
 }

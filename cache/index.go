@@ -22,10 +22,10 @@ import (
 // one, the old one is left as it was: who still reads it reads what was true
 // when it began.
 type index[K comparable, V any] struct {
-	table atomic.Pointer[table[K, V]]
-	n     int // entries
-	peak  int // most of them since the table was made
-	room  int // buckets that hold a full shard; 0: not known
+	table       atomic.Pointer[table[K, V]]
+	n           int // entries
+	peak        int // most of them since the table was made
+	fullBuckets int // buckets that hold a full shard; 0: not known
 }
 
 type table[K comparable, V any] struct{ buckets []bucket[K, V] }
@@ -37,23 +37,23 @@ type bucket[K comparable, V any] struct {
 
 const (
 	bucketSlots = 7
-	bucketFill  = 0.75 // of the slots, at most, on average
+	maxFill     = 0.75 // of the slots, at most, on average
 
-	lows      = 0x0001_0101_0101_0101 // the lowest bit of each slot's byte
-	highs     = lows << 7
-	pastOne   = 1 << (8 * bucketSlots)
-	pastStuck = 255 // the count could not be kept, and stays
+	lowBits     = 0x0001_0101_0101_0101 // the lowest bit of each slot's byte
+	highBits    = lowBits << 7
+	overflowOne = 1 << (8 * bucketSlots)
+	overflowMax = 255 // the count could not be kept, and stays
 
-	hashSpare = evict.HashSpare
-	hashMask  = 1<<32 - 1<<hashSpare // what of an entry's Hash is the hash
+	hashReserved = evict.HashReserved
+	hashMask     = 1<<32 - 1<<hashReserved // what of an entry's Hash is the hash
 )
 
 // bucketsFor is the number of buckets for n entries.
-func bucketsFor(n int) int { return int(float64(n)/(bucketSlots*bucketFill)) + 1 }
+func bucketsFor(n int) int { return int(float64(n)/(bucketSlots*maxFill)) + 1 }
 
 // tagOf is the byte of hash that is kept in the bucket, in each slot's place. It
 // is made of bits that do not choose the bucket.
-func tagOf(hash uint32) uint64 { return (uint64(hash>>hashSpare)&0x7f | 0x80) * lows }
+func tagOf(hash uint32) uint64 { return (uint64(hash>>hashReserved)&0x7f | 0x80) * lowBits }
 
 // home is the bucket of hash: hash/2^32 of the way, so that a table can be of
 // any size.
@@ -74,13 +74,13 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 		tags := b.tags.Load()
 		differ := (tags ^ tag) &^ (0xff << (8 * bucketSlots))
 		// The bytes that are 0, and perhaps some above one of these.
-		for equal := (differ - lows) &^ differ & highs; equal != 0; equal &= equal - 1 {
+		for equal := (differ - lowBits) &^ differ & highBits; equal != 0; equal &= equal - 1 {
 			e := b.slots[bits.TrailingZeros64(equal)/8].Load()
 			if e != nil && e.Hash&hashMask == hash && e.key == key {
 				return e
 			}
 		}
-		if tags < pastOne {
+		if tags < overflowOne {
 			return nil
 		}
 		at++
@@ -94,8 +94,8 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 // insert adds e, whose key is not there.
 func (x *index[K, V]) insert(e *entry[K, V]) {
 	t := x.table.Load()
-	if t == nil || float64(x.n) >= bucketSlots*bucketFill*float64(len(t.buckets)) {
-		t = x.rebuild(x.larger())
+	if t == nil || float64(x.n) >= bucketSlots*maxFill*float64(len(t.buckets)) {
+		t = x.rebuild(x.grownBuckets())
 	}
 	t.insert(e)
 	x.n++
@@ -104,16 +104,16 @@ func (x *index[K, V]) insert(e *entry[K, V]) {
 
 // larger is the number of buckets for more entries. Up to what a full shard
 // needs they double; beyond it little is missing.
-func (x *index[K, V]) larger() int {
+func (x *index[K, V]) grownBuckets() int {
 	now := 0
 	if t := x.table.Load(); t != nil {
 		now = len(t.buckets)
 	}
 	switch {
-	case now >= x.room && x.room > 0:
+	case now >= x.fullBuckets && x.fullBuckets > 0:
 		return now + now/8 + 1
-	case x.room > 0:
-		return min(2*now+1, x.room)
+	case x.fullBuckets > 0:
+		return min(2*now+1, x.fullBuckets)
 	default:
 		return now + now/2 + 1
 	}
@@ -125,14 +125,14 @@ func (t *table[K, V]) insert(e *entry[K, V]) (looks int) {
 		looks++
 		b := &t.buckets[at]
 		tags := b.tags.Load()
-		if free := ^tags & highs; free != 0 {
+		if free := ^tags & highBits; free != 0 {
 			slot := bits.TrailingZeros64(free) / 8
 			b.slots[slot].Store(e)
 			b.tags.Store(tags | tagOf(e.Hash&hashMask)&(0xff<<(8*slot)))
 			return looks
 		}
-		if tags/pastOne < pastStuck {
-			b.tags.Store(tags + pastOne)
+		if tags/overflowOne < overflowMax {
+			b.tags.Store(tags + overflowOne)
 		}
 	}
 }
@@ -153,8 +153,8 @@ func (x *index[K, V]) remove(e *entry[K, V]) {
 	b.slots[slot].Store(nil)
 	for past := t.home(e.Hash & hashMask); past != at; past = (past + 1) % len(t.buckets) {
 		b := &t.buckets[past]
-		if tags := b.tags.Load(); tags/pastOne < pastStuck {
-			b.tags.Store(tags - pastOne)
+		if tags := b.tags.Load(); tags/overflowOne < overflowMax {
+			b.tags.Store(tags - overflowOne)
 		}
 	}
 	x.n--
@@ -173,11 +173,11 @@ func (t *table[K, V]) locate(e *entry[K, V]) (at, slot int) {
 }
 
 // tablesKept is the size up to which tables are not worth shrinking.
-const tablesKept = 1024
+const minShrinkSize = 1024
 
 // evenLooks is the most buckets that entries that are spread evenly look at to be
 // inserted, on average and with a margin: it is 1.1 in a table as full as it may be.
-const evenLooks = 4
+const maxProbes = 4
 
 // shrink replaces the table by a smaller one once only a quarter of its peak is
 // left. The cost is spread over the removals that led here.
@@ -187,14 +187,14 @@ const evenLooks = 4
 // search all of that part. Then the table stays until a quarter of that is left.
 func (x *index[K, V]) shrink() {
 	t := x.table.Load()
-	if x.n > x.peak/4 || len(t.buckets)*bucketSlots < tablesKept {
+	if x.n > x.peak/4 || len(t.buckets)*bucketSlots < minShrinkSize {
 		return
 	}
 	x.peak = x.n
 	smaller := newTable[K, V](bucketsFor(x.n))
 	looks := 0
 	for e := range t.entries {
-		if looks += smaller.insert(e); looks > evenLooks*x.n {
+		if looks += smaller.insert(e); looks > maxProbes*x.n {
 			return
 		}
 	}
@@ -219,7 +219,7 @@ func (x *index[K, V]) rebuild(buckets int) *table[K, V] {
 
 // take empties the index and returns its table, or nil. It takes the same time
 // however many entries there are.
-func (x *index[K, V]) take() *table[K, V] {
+func (x *index[K, V]) takeTable() *table[K, V] {
 	x.n, x.peak = 0, 0
 	return x.table.Swap(nil)
 }

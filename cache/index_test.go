@@ -14,20 +14,20 @@ import (
 )
 
 func indexEntry(hash uint32, key, value int) *entry[int, int] {
-	return &entry[int, int]{evict.Node{Hash: hash << hashSpare}, key, value}
+	return &entry[int, int]{evict.Node{Hash: hash << hashReserved}, key, value}
 }
 
 // An index is a map, even where all hashes are alike.
 func TestIndex(t *testing.T) {
 	for _, hashes := range []uint32{1, 3, 1 << 30} {
 		rapid.Check(t, func(t *rapid.T) {
-			x := index[int, int]{room: rapid.SampledFrom([]int{0, 1, 20}).Draw(t, "room")}
+			x := index[int, int]{fullBuckets: rapid.SampledFrom([]int{0, 1, 20}).Draw(t, "room")}
 			hash := func(key int) uint32 { return uint32(key) * 2654435761 % hashes } //nolint:gosec // wraps
 			want := map[int]*entry[int, int]{}
 			for range rapid.IntRange(1, 300).Draw(t, "steps") {
 				key := rapid.IntRange(0, 99).Draw(t, "key")
 				e := want[key]
-				if got := x.find(hash(key)<<hashSpare, key); got != e {
+				if got := x.find(hash(key)<<hashReserved, key); got != e {
 					t.Fatalf("find(%d) is %v, want %v", key, got, e)
 				}
 				switch remove := rapid.IntRange(0, 3).Draw(t, "op") == 0; {
@@ -72,8 +72,8 @@ func TestIndexWhileOneLeaves(t *testing.T) {
 	b := &x.table.Load().buckets[0]
 	require.NotNil(t, b.slots[0].Load())
 	b.slots[0].Store(nil) // remove has come so far for a reader
-	require.Nil(t, x.find(7<<hashSpare, 0))
-	require.NotNil(t, x.find(7<<hashSpare, 1))
+	require.Nil(t, x.find(7<<hashReserved, 0))
+	require.NotNil(t, x.find(7<<hashReserved, 1))
 }
 
 // Who reads while others write finds what is there all the time, and never what
@@ -98,11 +98,11 @@ func TestIndexWhileItChanges(t *testing.T) {
 				default:
 				}
 				for key := range steady {
-					if e := x.find(hash(key)<<hashSpare, key); e == nil || e.key != key {
+					if e := x.find(hash(key)<<hashReserved, key); e == nil || e.key != key {
 						t.Errorf("key %d: %v", key, e)
 						return
 					}
-					if e := x.find(hash(-1-key)<<hashSpare, -1-key); e != nil {
+					if e := x.find(hash(-1-key)<<hashReserved, -1-key); e != nil {
 						t.Errorf("key %d is not there: %v", -1-key, e)
 						return
 					}
@@ -117,7 +117,7 @@ func TestIndexWhileItChanges(t *testing.T) {
 			x.insert(entries[i])
 		}
 		for key := range steady {
-			old := x.find(hash(key)<<hashSpare, key)
+			old := x.find(hash(key)<<hashReserved, key)
 			x.replace(old, indexEntry(hash(key), key, 1))
 		}
 		for _, e := range entries {
@@ -154,7 +154,7 @@ func TestNoPartIsCrowded(t *testing.T) {
 	entries := make([]*entry[int, int], n)
 	var full index[int, int]
 	for key := range entries {
-		entries[key] = indexEntry(r.Uint32()>>hashSpare, key, 0)
+		entries[key] = indexEntry(r.Uint32()>>hashReserved, key, 0)
 		full.insert(entries[key])
 	}
 	byHash := slices.Clone(entries)
@@ -178,10 +178,10 @@ func TestNoPartIsCrowded(t *testing.T) {
 				x.shrink()
 				if now := x.table.Load(); now != seen {
 					seen = now
-					require.LessOrEqual(t, now.looks(), evenLooks*x.n, "after %d removals", i+1)
+					require.LessOrEqual(t, now.looks(), maxProbes*x.n, "after %d removals", i+1)
 				}
 			}
-			require.Less(t, len(seen.buckets)*bucketSlots, tablesKept, "it shrank in the end")
+			require.Less(t, len(seen.buckets)*bucketSlots, minShrinkSize, "it shrank in the end")
 			require.NoError(t, x.audit())
 		})
 	}

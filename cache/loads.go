@@ -18,8 +18,8 @@ type load[K comparable] struct {
 
 // A loadState is what a load and its context share.
 type loadState struct {
-	ctx  context.Context // the flight's
-	keep atomic.Int64    // a time.Duration, by StoreFor; 0 or less: not stored
+	ctx context.Context // the flight's
+	ttl atomic.Int64    // a time.Duration, by StoreFor; 0 or less: not stored
 }
 
 // A loadContext is the context that a fetch function gets. Whoever prints it, or
@@ -71,7 +71,7 @@ type loads[K comparable] struct {
 
 // chain is where a load of hash is, or would be.
 func (t *loads[K]) chain(hash uint32) **load[K] {
-	return &t.chains[int(hash>>hashSpare)&(len(t.chains)-1)]
+	return &t.chains[int(hash>>hashReserved)&(len(t.chains)-1)]
 }
 
 // has reports whether l is registered.
@@ -112,7 +112,7 @@ func (t *loads[K]) remove(hash uint32, key K) {
 		if l := *at; l.key == key {
 			*at, l.next = l.next, nil
 			t.n--
-			if t.n == 0 && len(t.chains) >= tablesKept {
+			if t.n == 0 && len(t.chains) >= minShrinkSize {
 				t.chains = nil
 			}
 			return

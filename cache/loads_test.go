@@ -16,25 +16,25 @@ func TestLoadsOfOneKey(t *testing.T) {
 		s.loads.put(l)
 	}
 	require.Equal(t, 2, s.loads.n)
-	s.finish(older)
+	s.unregister(older)
 	require.True(t, s.loads.has(newer) && s.loads.has(other))
-	s.finish(newer)
-	s.finish(other)
+	s.unregister(newer)
+	s.unregister(other)
 	require.Zero(t, s.loads.n)
 }
 
 // The table grows with the loads under way, and is given up after many.
 func TestLoadsRoom(t *testing.T) {
 	var s shard[int, int]
-	all := make([]*load[int], 2*tablesKept)
+	all := make([]*load[int], 2*minShrinkSize)
 	for i := range all {
-		all[i] = &load[int]{key: i, hash: uint32(i) << hashSpare} //nolint:gosec // small
+		all[i] = &load[int]{key: i, hash: uint32(i) << hashReserved} //nolint:gosec // small
 		s.loads.put(all[i])
 	}
 	require.GreaterOrEqual(t, len(s.loads.chains), len(all))
 	for _, l := range all {
 		require.True(t, s.loads.has(l))
-		s.finish(l)
+		s.unregister(l)
 		require.False(t, s.loads.has(l))
 	}
 	require.Empty(t, s.loads.chains)

@@ -160,7 +160,7 @@ const (
 
 // shards is how many shards the cache gets: a few per core so that writers
 // seldom meet, but not so many that the eviction order of each says little.
-func (o Options[K, V]) shards() int {
+func (o Options[K, V]) shardCount() int {
 	n := 1
 	for n < 4*runtime.GOMAXPROCS(0) &&
 		(o.Capacity == 0 || o.Capacity/(2*n) >= minShardEntries) &&

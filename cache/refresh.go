@@ -22,9 +22,9 @@ const (
 
 // refreshMark returns when an entry that is stored now, or whose refresh has ended now,
 // is due. What was loaded together must not be refreshed together.
-func (c *Cache[K, V]) refreshMark(now int64) int64 {
+func (c *Cache[K, V]) nextRefresh(now int64) int64 {
 	off := refreshJitter * rand.Float64() * float64(c.refreshAfter) //nolint:gosec // no secret
-	return later(now, c.refreshAfter-time.Duration(off))
+	return addTime(now, c.refreshAfter-time.Duration(off))
 }
 
 // refresh makes e's key be loaded in the background if e is due. Whoever moves the
@@ -33,9 +33,9 @@ func (c *Cache[K, V]) refreshMark(now int64) int64 {
 func (c *Cache[K, V]) refresh(
 	ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error),
 ) {
-	mark := &e.refreshed().refresh
+	mark := &e.refreshed().refreshAt
 	due := mark.Load()
-	if c.clock.roughly() < due || c.refresher.full.Load() || !mark.CompareAndSwap(due, never) {
+	if c.clock.approx() < due || c.refresher.full.Load() || !mark.CompareAndSwap(due, never) {
 		return
 	}
 	if ctx == nil { // a hit does not look at it
@@ -43,7 +43,7 @@ func (c *Cache[K, V]) refresh(
 	}
 	s, hash := c.shardOf(e.key)
 	l := c.newLoad(hash, e.key)
-	if !s.beginRefresh(e, l) {
+	if !s.registerRefresh(e, l) {
 		mark.Store(due)
 		return
 	}
@@ -51,7 +51,7 @@ func (c *Cache[K, V]) refresh(
 	// caller may be a part of wait for it.
 	r := &refresh[K, V]{context: courier.Detach(ctx), entry: e, load: l, fetch: fetch}
 	if !c.refresher.add(r, c.runRefresh) {
-		s.finish(l)
+		s.unregister(l)
 		mark.Store(due)
 	}
 }
@@ -59,7 +59,7 @@ func (c *Cache[K, V]) refresh(
 // beginRefresh registers l as the load that is to replace e. It is registered before
 // it has its turn, so that a Set or Delete in between supersedes it while the mere
 // expiry of e does not. It reports false if e has left, or its key is loaded anyway.
-func (s *shard[K, V]) beginRefresh(e *entry[K, V], l *load[K]) bool {
+func (s *shard[K, V]) registerRefresh(e *entry[K, V], l *load[K]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.index.find(l.hash, l.key) != e || s.loads.get(l.hash, l.key) != nil {
@@ -84,15 +84,15 @@ func (c *Cache[K, V]) runRefresh(r *refresh[K, V]) {
 	if s.registered(r.load) {
 		ctx := courier.ContextWithLowPriority(r.context)
 		_, _, _ = c.courier.Do(ctx, r.load.key, func(ctx context.Context) (V, error) {
-			if e := c.newer(s, r); e != nil {
+			if e := c.storedSince(s, r); e != nil {
 				return e.value, nil
 			}
 			c.counters.refreshes.Add(1)
 			return c.load(ctx, s, r.load, r.fetch)
 		})
-		s.finish(r.load) // if it joined another flight, or had no turn
+		s.unregister(r.load) // if it joined another flight, or had no turn
 	}
-	r.entry.refreshed().refresh.Store(c.refreshMark(c.clock.now()))
+	r.entry.refreshed().refreshAt.Store(c.nextRefresh(c.clock.now()))
 }
 
 func (s *shard[K, V]) registered(l *load[K]) bool {
@@ -104,7 +104,7 @@ func (s *shard[K, V]) registered(l *load[K]) bool {
 // newer returns the live entry that was stored while r waited for its turn, if any. A
 // refresh that was superseded otherwise runs for those who have joined it: what it
 // brings is not stored.
-func (c *Cache[K, V]) newer(s *shard[K, V], r *refresh[K, V]) *entry[K, V] {
+func (c *Cache[K, V]) storedSince(s *shard[K, V], r *refresh[K, V]) *entry[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.index.find(r.load.hash, r.load.key)

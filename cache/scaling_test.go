@@ -82,11 +82,11 @@ func TestLayout(t *testing.T) {
 		var s shard[int, int]
 		require.Zero(t, unsafe.Sizeof(s)%line)
 		require.Zero(t, unsafe.Offsetof(s.index)%line, "what a hit reads of a shard is on one line")
-		require.Less(t, unsafe.Offsetof(s.lag)-unsafe.Offsetof(s.index), uintptr(line))
+		require.Less(t, unsafe.Offsetof(s.touchInterval)-unsafe.Offsetof(s.index), uintptr(line))
 	}
 	var k clock
-	require.GreaterOrEqual(t, unsafe.Offsetof(k.rough)-unsafe.Offsetof(k.hits), uintptr(line))
-	require.GreaterOrEqual(t, unsafe.Offsetof(k.mu)-unsafe.Offsetof(k.rough), uintptr(line))
+	require.GreaterOrEqual(t, unsafe.Offsetof(k.coarse)-unsafe.Offsetof(k.hits), uintptr(line))
+	require.GreaterOrEqual(t, unsafe.Offsetof(k.mu)-unsafe.Offsetof(k.coarse), uintptr(line))
 	var s shard[int, int]
 	require.GreaterOrEqual(t, unsafe.Offsetof(s.index)-unsafe.Offsetof(s.loads), uintptr(line), "the lock is apart from what hits read")
 }

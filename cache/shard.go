@@ -22,13 +22,13 @@ type shard[K comparable, V any] struct {
 	_     [80]byte // so that what a hit reads of a shard is one cache line
 
 	// Read on every hit, written on insertion (with mu held).
-	index index[K, V]
-	clock atomic.Uint32 // counts insertions; see touch
-	lag   atomic.Uint32 // see touch; 0: the shard is strict
-	size  atomic.Int64
-	light atomic.Int64 // weight of the entries that are not heavy; see Cache.heavyAbove
-	heavy atomic.Int64 // weight of the others
-	_     [64]byte
+	index         index[K, V]
+	clock         atomic.Uint32 // counts insertions; see touch
+	touchInterval atomic.Uint32 // see touch; 0: the shard is strict
+	size          atomic.Int64
+	light         atomic.Int64 // weight of the entries that are not heavy; see Cache.heavyAbove
+	heavy         atomic.Int64 // weight of the others
+	_             [64]byte
 }
 
 // strictBelow is the number of entries below which a shard is a strict LRU.
@@ -36,7 +36,7 @@ const strictBelow = 512
 
 // lagShare is the part of a shard that may be inserted before another use of the
 // same entry is noted.
-const lagShare = 16
+const touchIntervalDivisor = 16
 
 // touch notes that e was used, at most once in the time in which a sixteenth of
 // the shard is inserted. So a hit writes nothing or, now and then, to its own
@@ -45,17 +45,17 @@ const lagShare = 16
 // A small LRU moves e at once, unless e was moved last or somebody holds the
 // lock: its clock counts moves, too.
 func (s *shard[K, V]) touch(e *entry[K, V]) {
-	if lag := s.lag.Load(); lag > 0 {
+	if lag := s.touchInterval.Load(); lag > 0 {
 		e.Touch(s.clock.Load(), lag)
 		return
 	}
-	if e.Started(s.clock.Load()) || !s.mu.TryLock() {
+	if e.UntouchedSince(s.clock.Load()) || !s.mu.TryLock() {
 		return
 	}
 	defer s.mu.Unlock()
 	if s.index.find(e.Hash&hashMask, e.key) == e {
 		s.policyOf(e).Use(e.node())
-		e.Start(s.clock.Add(1))
+		e.Reset(s.clock.Add(1))
 	}
 }
 
@@ -72,17 +72,17 @@ func (s *shard[K, V]) policyOf(e *entry[K, V]) evict.Policy {
 func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	switch {
 	case old == nil:
-		e.Start(s.clock.Add(1))
+		e.Reset(s.clock.Add(1))
 		s.index.insert(e)
 		s.policyOf(e).Add(e.node())
 		s.size.Add(1)
-	case s.lag.Load() > 0: // the clock stays: hits read it
-		e.Start(s.clock.Load())
+	case s.touchInterval.Load() > 0: // the clock stays: hits read it
+		e.Reset(s.clock.Load())
 		s.replace(old, e)
 	default:
 		s.replace(old, e)
 		s.policyOf(e).Use(e.node())
-		e.Start(s.clock.Add(1))
+		e.Reset(s.clock.Add(1))
 	}
 	if e.scheduled() {
 		s.expiring.add(e)
@@ -102,13 +102,13 @@ func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 }
 
 // setLag updates lag after a change of size. s.mu is held.
-func (s *shard[K, V]) setLag(strict bool) {
-	lag := uint32(max(1, s.size.Load()/lagShare)) //nolint:gosec // far below 2^32
+func (s *shard[K, V]) setTouchInterval(strict bool) {
+	lag := uint32(max(1, s.size.Load()/touchIntervalDivisor)) //nolint:gosec // far below 2^32
 	if strict && s.size.Load() < strictBelow {
 		lag = 0
 	}
-	if lag != s.lag.Load() {
-		s.lag.Store(lag)
+	if lag != s.touchInterval.Load() {
+		s.touchInterval.Store(lag)
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *shard[K, V]) clear() *table[K, V] {
 		s.weightless.Clear()
 	}
 	s.expiring = wheel[K, V]{tick: s.expiring.tick}
-	return s.index.take()
+	return s.index.takeTable()
 }
 
 // unschedule takes e out of the order of expiry, if it is in it. s.mu is held.

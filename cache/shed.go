@@ -11,7 +11,7 @@ const (
 
 	// shedMost is the share of the entries that is given up before the garbage
 	// collector has shown what that was worth.
-	shedMost = 0.25
+	maxShedShare = 0.25
 
 	// shedBatch bounds how many leave one shard while it is locked.
 	shedBatch = 128
@@ -57,10 +57,10 @@ func readMemory() memory {
 
 // shedAndRest is what the shedder calls. It starts when an entry is stored and
 // Options.ShedAbove is set.
-func (c *Cache[K, V]) shedAndRest() (rest time.Duration) {
+func (c *Cache[K, V]) runShed() (rest time.Duration) {
 	// What was given up shows in the live heap only after a collection.
-	if m := c.memory(); m.cycles != c.collected {
-		c.collected = m.cycles
+	if m := c.memory(); m.cycles != c.lastGC {
+		c.lastGC = m.cycles
 		c.shed(m)
 	}
 	return shedEvery
@@ -68,7 +68,7 @@ func (c *Cache[K, V]) shedAndRest() (rest time.Duration) {
 
 // shed gives up as many entries as there is too much memory in use.
 func (c *Cache[K, V]) shed(m memory) {
-	share := min(m.excess(c.shedAbove), shedMost)
+	share := min(m.excess(c.shedAbove), maxShedShare)
 	if share <= 0 {
 		return
 	}
@@ -87,7 +87,7 @@ func (c *Cache[K, V]) shed(m memory) {
 
 // shedShard gives up that many entries, or as many as there are.
 func (c *Cache[K, V]) shedShard(s *shard[K, V], most int) (n int) {
-	var out departures[K, V]
+	var out evicted[K, V]
 	s.mu.Lock()
 	for n < most {
 		e := c.victim(s, nil, false)
@@ -98,6 +98,6 @@ func (c *Cache[K, V]) shedShard(s *shard[K, V], most int) (n int) {
 		n++
 	}
 	s.mu.Unlock()
-	c.tell(out)
+	c.notify(out)
 	return n
 }

@@ -66,7 +66,7 @@ func TestShed(t *testing.T) {
 
 			before := c.Len()
 			collected(5000) // hopeless: not all at once
-			require.InDelta(t, float64(before)*(1-shedMost), c.Len(), 8)
+			require.InDelta(t, float64(before)*(1-maxShedShare), c.Len(), 8)
 
 			require.NoError(t, c.Close())
 		})

@@ -21,7 +21,7 @@ func (c *Cache[K, V]) store(
 		return
 	}
 	e := c.newEntry(hash, key, value, weight, ttl)
-	var out departures[K, V]
+	var out evicted[K, V]
 
 	s.mu.Lock()
 	superseded := l != nil && !s.loads.has(l)
@@ -45,15 +45,15 @@ func (c *Cache[K, V]) store(
 	if e.scheduled() {
 		c.sweeper.start()
 	}
-	if c.shedAbove > 0 && c.clock.roughly() >= 0 { // else it would belong to a synctest bubble
+	if c.shedAbove > 0 && c.clock.approx() >= 0 { // else it would belong to a synctest bubble
 		c.shedder.start()
 	}
-	c.tell(out)
+	c.notify(out)
 }
 
 // put stores e in place of whatever its key had, and makes room in its shard
 // if that holds more than its share. s.mu is held.
-func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V]) {
+func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 	old := s.index.find(e.Hash&hashMask, e.key)
 	replaces := old != nil
 	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
@@ -69,31 +69,31 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *departures[K, V])
 	count, weight := int64(1), int64(e.Weight)
 	if replaces {
 		c.addWeight(s, -int64(old.Weight))
-		c.depart(old, c.reasonFor(old, ReasonReplaced), out)
+		c.record(old, c.reasonFor(old, ReasonReplaced), out)
 		count, weight = 0, weight-int64(old.Weight)
 	}
 	for {
-		victim := c.surplus(s, e, count, weight)
+		victim := c.localVictim(s, e, count, weight)
 		if victim == nil {
 			break
 		}
 		c.drop(s, victim)
-		c.depart(victim, c.reasonFor(victim, ReasonSize), out)
+		c.record(victim, c.reasonFor(victim, ReasonSize), out)
 		count, weight = count-1, weight-int64(victim.Weight)
 	}
-	s.setLag(c.strict)
+	s.setTouchInterval(c.strict)
 	c.addTotals(count, weight)
 }
 
 // remove takes e out. s.mu is held.
-func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *departures[K, V]) {
+func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *evicted[K, V]) {
 	c.drop(s, e)
-	s.setLag(c.strict)
+	s.setTouchInterval(c.strict)
 	if c.compacts {
 		s.index.shrink()
 	}
 	c.addTotals(-1, -int64(e.Weight))
-	c.depart(e, reason, out)
+	c.record(e, reason, out)
 }
 
 // drop takes e out of s and off its weight. s.mu is held.
@@ -106,7 +106,7 @@ func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
 // heavy. A heavy entry takes room from all shards alike: they are to hold the same
 // besides. Otherwise all else in its own shard would have to go for it, however much
 // in use, before another shard gave anything.
-const heavyPart = 8
+const heavyDivisor = 8
 
 // addWeight adds an entry's weight to what s holds or, if it is negative, takes it
 // off. s.mu is held.
@@ -146,7 +146,7 @@ func (c *Cache[K, V]) tooHeavy(more int64) bool {
 // gets that much more; nil if there is room, or if s is within its share of what
 // there is too much of: of the light entries' weight, that is their average in all
 // shards. s.mu is held.
-func (c *Cache[K, V]) surplus(
+func (c *Cache[K, V]) localVictim(
 	s *shard[K, V], spared *entry[K, V], count, weight int64,
 ) *entry[K, V] {
 	n := int64(len(c.shards))
@@ -164,7 +164,7 @@ func (c *Cache[K, V]) surplus(
 // none. If it goes for its weight it has some, or has expired. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool) *entry[K, V] {
 	if s.expiring.n > 0 {
-		if e := s.expiring.expired(c.clock.roughly()); e != nil && e != spared {
+		if e := s.expiring.expired(c.clock.approx()); e != nil && e != spared {
 			return e
 		}
 	}
@@ -181,7 +181,7 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool
 // makeRoom evicts from the fullest shards while the cache is too full. It is
 // called without locks after e was stored in own, which is within its share, or
 // has nothing left to give but e: so another one has to.
-func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *departures[K, V]) {
+func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 	for {
 		forWeight := c.tooHeavy(0)
 		if !forWeight && !c.tooMany(0) {
@@ -204,21 +204,21 @@ func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *departures
 // there are no others.
 func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) *shard[K, V] {
 	if !forWeight {
-		return c.most(own, 1, func(s *shard[K, V]) int64 { return s.size.Load() })
+		return c.shardWithMost(own, 1, func(s *shard[K, V]) int64 { return s.size.Load() })
 	}
 	light, heavy := int64(e.Weight), int64(0)
 	if light > c.heavyAbove {
 		light, heavy = heavy, light
 	}
-	if s := c.most(own, light, func(s *shard[K, V]) int64 { return s.light.Load() }); s != nil {
+	if s := c.shardWithMost(own, light, func(s *shard[K, V]) int64 { return s.light.Load() }); s != nil {
 		return s
 	}
-	return c.most(own, heavy, func(s *shard[K, V]) int64 { return s.heavy.Load() })
+	return c.shardWithMost(own, heavy, func(s *shard[K, V]) int64 { return s.heavy.Load() })
 }
 
 // most returns the shard of which held is highest, and above 0; less is taken off
 // what own holds.
-func (c *Cache[K, V]) most(
+func (c *Cache[K, V]) shardWithMost(
 	own *shard[K, V], less int64, held func(*shard[K, V]) int64,
 ) *shard[K, V] {
 	var best *shard[K, V]

@@ -14,10 +14,10 @@ import (
 type stripes []stripe
 
 type stripe struct {
-	hits   atomic.Uint64
-	misses atomic.Uint64
-	seen   atomic.Int64 // when the clock was compared last; see clock.watch
-	_      [40]byte     // a cache line in all
+	hits      atomic.Uint64
+	misses    atomic.Uint64
+	lastAdapt atomic.Int64 // when the clock was compared last; see clock.watch
+	_         [40]byte     // a cache line in all
 }
 
 const stripesPerCore = 16
@@ -31,7 +31,7 @@ func newStripes() stripes {
 }
 
 // mine is the stripe of the calling goroutine.
-func (s stripes) mine() *stripe {
+func (s stripes) local() *stripe {
 	var here byte
 	// Stacks begin at multiples of 2 KiB. The factor is 2^64 over the golden
 	// ratio, which spreads neighbours (Knuth).

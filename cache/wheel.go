@@ -16,11 +16,11 @@ import "math/bits"
 // Buckets are slices, and an entry knows its place in one: removal puts the last
 // into the gap.
 type wheel[K comparable, V any] struct {
-	tick   int64 // up to which the buckets have been reached
-	moving bool  // the bucket that was reached last may hold something still
-	levels [wheelLevels]*wheelLevel[K, V]
-	due    []*entry[K, V] // their tick has passed, or is the present one
-	n      int
+	tick     int64 // up to which the buckets have been reached
+	draining bool  // the bucket that was reached last may hold something still
+	levels   [wheelLevels]*wheelLevel[K, V]
+	due      []*entry[K, V] // their tick has passed, or is the present one
+	n        int
 }
 
 type wheelLevel[K comparable, V any] struct {
@@ -51,7 +51,7 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 		w.levels[level].occupied |= 1 << slot
 		id, b = uint32(level*wheelSlots+slot), &w.levels[level].buckets[slot] //nolint:gosec // small
 	}
-	t.bucket, t.at = id, uint32(len(*b)) //nolint:gosec // entries fit in memory
+	t.bucket, t.pos = id, uint32(len(*b)) //nolint:gosec // entries fit in memory
 	*b = append(*b, e)
 	w.n++
 }
@@ -60,10 +60,10 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 func (w *wheel[K, V]) remove(e *entry[K, V]) {
 	t := e.timed()
 	if t.bucket == dueBucket {
-		w.due = without(w.due, t.at)
+		w.due = removeAt(w.due, t.pos)
 	} else {
 		l, slot := w.levels[t.bucket/wheelSlots], t.bucket%wheelSlots
-		l.buckets[slot] = without(l.buckets[slot], t.at)
+		l.buckets[slot] = removeAt(l.buckets[slot], t.pos)
 		if len(l.buckets[slot]) == 0 {
 			l.occupied &^= 1 << slot
 		}
@@ -73,16 +73,16 @@ func (w *wheel[K, V]) remove(e *entry[K, V]) {
 
 // without returns b with its last entry in the place of the one at at, and in
 // less room if there was much too much.
-func without[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
+func removeAt[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
 	last := len(b) - 1
 	b[at] = b[last]
-	b[at].timed().at = at
+	b[at].timed().pos = at
 	b[last] = nil
 	b = b[:last]
 	switch {
 	case last == 0:
 		return nil
-	case last < cap(b)/4 && cap(b) >= tablesKept:
+	case last < cap(b)/4 && cap(b) >= minShrinkSize:
 		return append(make([]*entry[K, V], 0, 2*last), b...)
 	}
 	return b
@@ -92,13 +92,13 @@ func without[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
 // moves at most so many entries, and reports whether there are more to move.
 func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 	tick := now >> tickBits
-	for w.moving || w.tick < tick {
-		level, slot, start := w.next()
+	for w.draining || w.tick < tick {
+		level, slot, start := w.nextBucket()
 		if level < 0 || start > tick {
-			w.tick, w.moving = max(w.tick, tick), false
+			w.tick, w.draining = max(w.tick, tick), false
 			return false
 		}
-		w.tick, w.moving = start, true
+		w.tick, w.draining = start, true
 		if moves == 0 {
 			return true
 		}
@@ -124,7 +124,7 @@ func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 
 // next is the bucket that time reaches next, or has reached, and the tick at
 // which it begins; its level is negative if all are empty.
-func (w *wheel[K, V]) next() (level, slot int, start int64) {
+func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 	level = -1
 	for i, l := range w.levels {
 		if l == nil {
@@ -147,7 +147,7 @@ func (w *wheel[K, V]) next() (level, slot int, start int64) {
 }
 
 // lookMoves bounds what it costs to look for an entry that has expired.
-const lookMoves = 64
+const maxLookupMoves = 64
 
 // expired returns an entry whose time is up at now, or nil. It does not look
 // long, since those of one tick may be many: there may be others.
@@ -155,7 +155,7 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	if w.n == 0 {
 		return nil
 	}
-	w.advance(now, lookMoves)
+	w.advance(now, maxLookupMoves)
 	const looks = 8
 	for i := range min(looks, len(w.due)) {
 		if e := w.due[len(w.due)-1-i]; e.timed().expires <= now {
@@ -166,7 +166,7 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 }
 
 // size is how many entries there is room for.
-func (w *wheel[K, V]) size() int {
+func (w *wheel[K, V]) room() int {
 	n := cap(w.due)
 	for _, l := range w.levels {
 		if l != nil {

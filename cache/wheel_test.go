@@ -30,7 +30,7 @@ func TestWheel(t *testing.T) {
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			switch op := rapid.IntRange(0, 9).Draw(t, "op"); {
 			case op < 6:
-				e := timedAt(later(now, time.Duration(1+rapid.SampledFrom([]int64{0, 1 << 20, 1 << 33, 1 << 40}).Draw(t, "ttl")+span.Draw(t, "more"))))
+				e := timedAt(addTime(now, time.Duration(1+rapid.SampledFrom([]int64{0, 1 << 20, 1 << 33, 1 << 40}).Draw(t, "ttl")+span.Draw(t, "more"))))
 				w.add(e)
 				in[e] = true
 				order = append(order, e)
@@ -40,7 +40,7 @@ func TestWheel(t *testing.T) {
 					delete(in, e)
 				}
 			default:
-				now = later(now, time.Duration(span.Draw(t, "step")))
+				now = addTime(now, time.Duration(span.Draw(t, "step")))
 				if e := w.expired(now); e != nil && (!in[e] || e.expiry() > now) {
 					t.Fatal("what it gives out has not expired")
 				}
@@ -84,11 +84,11 @@ func TestWheelRoom(t *testing.T) {
 		w.add(e)
 		all = append(all, e)
 	}
-	require.GreaterOrEqual(t, w.size(), len(all))
+	require.GreaterOrEqual(t, w.room(), len(all))
 	for _, e := range all[100:] {
 		w.remove(e)
 	}
-	require.Less(t, w.size(), 2*tablesKept)
+	require.Less(t, w.room(), 2*minShrinkSize)
 	require.NoError(t, w.audit())
 }
 
@@ -123,7 +123,7 @@ func TestWheelAtAnyTime(t *testing.T) {
 	for bit := tickBits; bit < 63; bit++ {
 		w := wheel[int, int]{tick: 1 << (bit - tickBits)}
 		for level := range 3 {
-			w.add(timedAt(later(1<<bit, 2<<(tickBits+level*slotBits))))
+			w.add(timedAt(addTime(1<<bit, 2<<(tickBits+level*slotBits))))
 		}
 		require.NoError(t, w.audit())
 	}

@@ -15,7 +15,7 @@ func (l *LRU) Add(n *Node) { l.q.push(n) }
 // each value that is set anew.
 func (l *LRU) Replace(old, n *Node) {
 	l.q.replace(old, n)
-	n.credit(1)
+	n.setUses(1)
 }
 
 // Remove takes n out.
@@ -37,7 +37,7 @@ func (l *LRU) Victim(spared *Node) *Node {
 		if n == nil || n == spared && l.q.n == 1 {
 			return nil
 		}
-		if n != spared && (chances <= 0 || n.take() == 0) {
+		if n != spared && (chances <= 0 || n.takeUses() == 0) {
 			return n
 		}
 		l.q.push(l.q.pop())

@@ -20,7 +20,7 @@ type Node struct {
 }
 
 // HashSpare is the number of low bits of Node.Hash that are not the hash's.
-const HashSpare = 2
+const HashReserved = 2
 
 const (
 	usesBits = 4
@@ -39,16 +39,16 @@ func (n *Node) Touch(now, lag uint32) {
 }
 
 // Start has the node begin anew: it was inserted at now, and not used since.
-func (n *Node) Start(now uint32) { n.mark.Store(now << usesBits) }
+func (n *Node) Reset(now uint32) { n.mark.Store(now << usesBits) }
 
 // uses is how often the node was used since take.
 func (n *Node) uses() uint32 { return n.mark.Load() & usesMax }
 
 // credit has the node used that often.
-func (n *Node) credit(uses uint32) { n.mark.Store(n.mark.Load()&^usesMax | min(uses, usesMax)) }
+func (n *Node) setUses(uses uint32) { n.mark.Store(n.mark.Load()&^usesMax | min(uses, usesMax)) }
 
 // take returns uses and forgets them.
-func (n *Node) take() uint32 {
+func (n *Node) takeUses() uint32 {
 	m := n.mark.Load()
 	n.mark.Store(m &^ usesMax)
 	return m & usesMax
@@ -61,4 +61,4 @@ func (n *Node) UsedBefore(o *Node) bool {
 }
 
 // Started reports whether Start was called last, and with now.
-func (n *Node) Started(now uint32) bool { return n.mark.Load() == now<<usesBits }
+func (n *Node) UntouchedSince(now uint32) bool { return n.mark.Load() == now<<usesBits }

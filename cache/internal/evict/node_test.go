@@ -9,25 +9,25 @@ import (
 
 func TestTouch(t *testing.T) {
 	var n Node
-	n.Start(100)
-	require.True(t, n.Started(100))
+	n.Reset(100)
+	require.True(t, n.UntouchedSince(100))
 	n.Touch(103, 4)
 	require.Zero(t, n.uses(), "too soon")
 	n.Touch(104, 4)
 	require.Equal(t, uint32(1), n.uses())
-	require.False(t, n.Started(100))
+	require.False(t, n.UntouchedSince(100))
 	n.Touch(105, 4)
 	require.Equal(t, uint32(1), n.uses(), "once per interval")
 	for now := uint32(108); now < 400; now += 4 {
 		n.Touch(now, 4)
 	}
 	require.Equal(t, uint32(usesMax), n.uses())
-	require.Equal(t, uint32(usesMax), n.take())
-	require.Zero(t, n.take())
+	require.Equal(t, uint32(usesMax), n.takeUses())
+	require.Zero(t, n.takeUses())
 	n.Touch(399, 4)
 	require.Zero(t, n.uses(), "what is taken leaves the time")
 
-	n.Start(math.MaxUint32 >> usesBits) // the last before it begins anew
+	n.Reset(math.MaxUint32 >> usesBits) // the last before it begins anew
 	n.Touch(3, 5)
 	require.Zero(t, n.uses())
 	n.Touch(4, 5)

@@ -40,7 +40,7 @@ func TestPolicies(t *testing.T) {
 					return nil
 				}
 				add := func() *Node {
-					n := &Node{Hash: rapid.Uint32Range(0, 200).Draw(t, "hash") << HashSpare}
+					n := &Node{Hash: rapid.Uint32Range(0, 200).Draw(t, "hash") << HashReserved}
 					nodes = append(nodes, n)
 					in[n] = true
 					return n
@@ -108,7 +108,7 @@ func TestAllStops(t *testing.T) {
 	for _, fresh := range policies() {
 		p := fresh()
 		for i := range 500 {
-			p.Add(&Node{Hash: uint32(i) << HashSpare}) //nolint:gosec // small
+			p.Add(&Node{Hash: uint32(i) << HashReserved}) //nolint:gosec // small
 		}
 		seen := 0
 		for range p.All {
@@ -142,14 +142,14 @@ func (c *cacheOf) get(key uint32) {
 		return
 	}
 	c.now++
-	n := &Node{Hash: key << HashSpare}
-	n.Start(c.now)
+	n := &Node{Hash: key << HashReserved}
+	n.Reset(c.now)
 	c.p.Add(n)
 	c.nodes[key] = n
 	for len(c.nodes) > c.size {
 		v := c.p.Victim(n)
 		c.p.Remove(v)
-		delete(c.nodes, v.Hash>>HashSpare)
+		delete(c.nodes, v.Hash>>HashReserved)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestSketchIsGivenBack(t *testing.T) {
 	p := NewTinyLFU(new(stub).window())
 	nodes := make([]Node, 100_000)
 	for i := range nodes {
-		nodes[i].Hash = uint32(i) << HashSpare //nolint:gosec // small
+		nodes[i].Hash = uint32(i) << HashReserved //nolint:gosec // small
 		p.Add(&nodes[i])
 	}
 	require.GreaterOrEqual(t, len(p.sketch.words), len(nodes))
@@ -248,7 +248,7 @@ func TestReplaceIsAUse(t *testing.T) {
 	for _, p := range []Policy{NewLRU(), NewTinyLFU(new(stub).window())} {
 		nodes := make([]*Node, 4)
 		for i := range nodes {
-			nodes[i] = &Node{Hash: uint32(i) << HashSpare} //nolint:gosec // small
+			nodes[i] = &Node{Hash: uint32(i) << HashReserved} //nolint:gosec // small
 			p.Add(nodes[i])
 		}
 		fresh := &Node{Hash: nodes[0].Hash}
@@ -284,9 +284,9 @@ func TestProtected(t *testing.T) {
 // is asked for often; and one that is rare does not.
 func TestAdmission(t *testing.T) {
 	p := NewTinyLFU(new(stub).window())
-	p.sketch.fit(1000)
+	p.sketch.grow(1000)
 	admitted := func(candidate, victim uint32) (n int) {
-		a, b := &Node{Hash: 1 << HashSpare}, &Node{Hash: 2 << HashSpare}
+		a, b := &Node{Hash: 1 << HashReserved}, &Node{Hash: 2 << HashReserved}
 		p.sketch.words = make([]uint64, len(p.sketch.words))
 		p.sketch.add(a.Hash, candidate)
 		p.sketch.add(b.Hash, victim)

@@ -21,7 +21,7 @@ const (
 type chunk [chunkLen]*Node
 
 // in reports whether n is in q, given that it is in some queue of the policy.
-func (q *queue) in(n *Node) bool { return n.place>>(32-idBits) == q.id }
+func (q *queue) contains(n *Node) bool { return n.place>>(32-idBits) == q.id }
 
 // span is how many places there are, holes included.
 func (q *queue) span() int { return int((q.tail - q.head) & posMask) }

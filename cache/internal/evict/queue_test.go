@@ -42,7 +42,7 @@ func TestQueue(t *testing.T) {
 				t.Fatalf("%d nodes, want %d", q.n, len(want))
 			}
 			for _, n := range want {
-				if !q.in(n) {
+				if !q.contains(n) {
 					t.Fatal("a node does not know its queue")
 				}
 			}

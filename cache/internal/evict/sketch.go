@@ -20,7 +20,7 @@ const (
 )
 
 // fit makes room for n nodes. Estimates are kept.
-func (s *sketch) fit(n int) {
+func (s *sketch) grow(n int) {
 	if n <= len(s.words) && s.words != nil {
 		return
 	}
@@ -41,8 +41,8 @@ func (s *sketch) fit(n int) {
 }
 
 // spread makes all bits of h depend on all others.
-func spread(h uint32) uint64 {
-	x := uint64(h>>HashSpare) * 0x9e3779b97f4a7c15
+func mix(h uint32) uint64 {
+	x := uint64(h>>HashReserved) * 0x9e3779b97f4a7c15
 	return x ^ x>>32
 }
 
@@ -55,8 +55,8 @@ func (s *sketch) counter(x uint64, row int) (word *uint64, shift uint) {
 
 // add counts n additions of h.
 func (s *sketch) add(h, n uint32) {
-	x := spread(h)
-	least := min(s.least(x)+uint64(n), counterMax)
+	x := mix(h)
+	least := min(s.lowest(x)+uint64(n), counterMax)
 	for row := range rows {
 		word, shift := s.counter(x, row)
 		if c := *word >> shift & counterMax; c < least {
@@ -69,10 +69,10 @@ func (s *sketch) add(h, n uint32) {
 }
 
 // count estimates how often h was added.
-func (s *sketch) count(h uint32) uint32 { return uint32(s.least(spread(h))) } //nolint:gosec // small
+func (s *sketch) count(h uint32) uint32 { return uint32(s.lowest(mix(h))) } //nolint:gosec // small
 
 // least is the lowest of the counters of x.
-func (s *sketch) least(x uint64) uint64 {
+func (s *sketch) lowest(x uint64) uint64 {
 	least := uint64(counterMax)
 	for row := range rows {
 		word, shift := s.counter(x, row)

@@ -14,8 +14,8 @@ func TestSketch(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	const n = 1000
 	want := make([]uint32, n)
-	hash := func(i int) uint32 { return uint32(i) * 2654435761 << HashSpare } //nolint:gosec // wraps
-	s.fit(n)
+	hash := func(i int) uint32 { return uint32(i) * 2654435761 << HashReserved } //nolint:gosec // wraps
+	s.grow(n)
 	s.limit = 1 << 30
 	for range 4 * n {
 		k := r.IntN(n)
@@ -39,7 +39,7 @@ func TestSketch(t *testing.T) {
 	for k := range before {
 		before[k] = s.count(hash(k))
 	}
-	s.fit(10 * n)
+	s.grow(10 * n)
 	for k := range before {
 		require.Equal(t, before[k], s.count(hash(k)))
 	}
@@ -50,14 +50,14 @@ func TestSketch(t *testing.T) {
 func TestSketchOfManyKeys(t *testing.T) {
 	var s sketch
 	const n = 1024
-	s.fit(n)
+	s.grow(n)
 	s.limit = 1 << 30
 	total := uint32(0)
 	for i := range uint32(8 * n) {
-		s.add(i<<HashSpare, 1)
+		s.add(i<<HashReserved, 1)
 	}
 	for i := range uint32(8 * n) {
-		total += s.count(i << HashSpare)
+		total += s.count(i << HashReserved)
 	}
 	require.Less(t, float64(total)/(8*n), 1.4, "what keys that came once are taken for")
 }
@@ -65,7 +65,7 @@ func TestSketchOfManyKeys(t *testing.T) {
 // Counters are halved after ten additions per node.
 func TestSketchForgets(t *testing.T) {
 	var s sketch
-	s.fit(lineWords)
+	s.grow(lineWords)
 	for range sampleTimes*lineWords - 1 {
 		s.add(4, 1)
 	}

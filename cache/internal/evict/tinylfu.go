@@ -12,35 +12,35 @@ package evict
 // Unlike there a hit moves nothing. The uses of a node are counted in its mark,
 // and come into effect when it is the oldest of its queue.
 type TinyLFU struct {
-	share     *Window
-	sketch    sketch
-	window    queue
-	probation queue
-	protected queue
-	random    uint32
-	candidate *Node // the last that came out of the window, until it competed
+	windowShare *Window
+	sketch      sketch
+	window      queue
+	probation   queue
+	protected   queue
+	random      uint32
+	candidate   *Node // the last that came out of the window, until it competed
 }
 
 // rare is the count from which a candidate that has one more than a victim is let
 // in; below it takes two. Without that a loop over more keys than there is room
 // for gets no hits at all after the counters were halved in the middle of it.
-const rare = 2
+const rareCount = 2
 
 // protectedShare is the part of the main part that may be protected.
 const protectedShare = 0.8
 
 // NewTinyLFU makes an empty TinyLFU. Shards of one cache share a Window.
 func NewTinyLFU(share *Window) *TinyLFU {
-	return &TinyLFU{share: share, probation: queue{id: 1}, protected: queue{id: 2}, random: 1}
+	return &TinyLFU{windowShare: share, probation: queue{id: 1}, protected: queue{id: 2}, random: 1}
 }
 
 // Add takes in n. What the window has too much of then goes on to the main part.
 func (p *TinyLFU) Add(n *Node) {
-	p.sketch.fit(p.Len() + 1)
+	p.sketch.grow(p.Len() + 1)
 	p.sketch.add(n.Hash, 1)
 	p.window.push(n)
 	p.candidate = nil
-	for size := p.share.of(p.Len()); p.window.n > size; {
+	for size := p.windowShare.size(p.Len()); p.window.n > size; {
 		p.candidate = p.window.pop()
 		p.probation.push(p.candidate)
 	}
@@ -48,7 +48,7 @@ func (p *TinyLFU) Add(n *Node) {
 
 // Replace puts n where old is, and notes a use.
 func (p *TinyLFU) Replace(old, n *Node) {
-	n.credit(old.uses() + 1)
+	n.setUses(old.uses() + 1)
 	p.queueOf(old).replace(old, n)
 	if old == p.candidate {
 		p.candidate = n
@@ -57,7 +57,7 @@ func (p *TinyLFU) Replace(old, n *Node) {
 
 // Remove takes n out. The sketch remembers it.
 func (p *TinyLFU) Remove(n *Node) {
-	p.tally(n)
+	p.flushUses(n)
 	if n == p.candidate {
 		p.candidate = nil
 	}
@@ -66,24 +66,24 @@ func (p *TinyLFU) Remove(n *Node) {
 	// other times.
 	if words := len(p.sketch.words); words > sketchKept && p.Len() < words/8 {
 		p.sketch = sketch{}
-		p.sketch.fit(p.Len())
+		p.sketch.grow(p.Len())
 	}
 }
 
 // Clear takes all nodes out. The sketch begins anew.
-func (p *TinyLFU) Clear() { *p = *NewTinyLFU(p.share) }
+func (p *TinyLFU) Clear() { *p = *NewTinyLFU(p.windowShare) }
 
 // sketchKept is the size, in words, up to which a sketch is not worth shrinking.
 const sketchKept = 1024
 
 // Use notes a use.
-func (p *TinyLFU) Use(n *Node) { n.credit(n.uses() + 1) }
+func (p *TinyLFU) Use(n *Node) { n.setUses(n.uses() + 1) }
 
 func (p *TinyLFU) queueOf(n *Node) *queue {
 	switch {
-	case p.window.in(n):
+	case p.window.contains(n):
 		return &p.window
-	case p.probation.in(n):
+	case p.probation.contains(n):
 		return &p.probation
 	default:
 		return &p.protected
@@ -92,8 +92,8 @@ func (p *TinyLFU) queueOf(n *Node) *queue {
 
 // tally moves the uses that n counted to the sketch, and reports whether there
 // were any.
-func (p *TinyLFU) tally(n *Node) bool {
-	uses := n.take()
+func (p *TinyLFU) flushUses(n *Node) bool {
+	uses := n.takeUses()
 	if uses > 0 {
 		p.sketch.add(n.Hash, uses)
 	}
@@ -108,10 +108,10 @@ func (p *TinyLFU) Victim(spared *Node) *Node {
 	if candidate == spared {
 		candidate = nil
 	}
-	victim := p.oldest(candidate, spared)
+	victim := p.oldestInMain(candidate, spared)
 	switch {
 	case victim == nil && candidate == nil:
-		return p.fromWindow(spared)
+		return p.oldestInWindow(spared)
 	case victim == nil:
 		return candidate
 	case candidate == nil || p.admits(candidate, victim):
@@ -123,7 +123,7 @@ func (p *TinyLFU) Victim(spared *Node) *Node {
 
 // oldest is the node of the main part that goes first, other than these two; nil
 // if there is none. Used ones are moved to where they belong.
-func (p *TinyLFU) oldest(candidate, spared *Node) *Node {
+func (p *TinyLFU) oldestInMain(candidate, spared *Node) *Node {
 	chances := secondChances
 	for passed := 0; p.probation.n > passed; {
 		n := p.probation.oldest()
@@ -131,7 +131,7 @@ func (p *TinyLFU) oldest(candidate, spared *Node) *Node {
 		case n == candidate || n == spared:
 			p.probation.push(p.probation.pop())
 			passed++ // these two at most
-		case chances > 0 && p.tally(n):
+		case chances > 0 && p.flushUses(n):
 			p.protected.push(p.probation.pop())
 			p.demote()
 			chances--
@@ -141,7 +141,7 @@ func (p *TinyLFU) oldest(candidate, spared *Node) *Node {
 	}
 	for passed := 0; p.protected.n > passed; {
 		n := p.protected.oldest()
-		if n != candidate && n != spared && (chances <= 0 || !p.tally(n)) {
+		if n != candidate && n != spared && (chances <= 0 || !p.flushUses(n)) {
 			return n
 		}
 		p.protected.push(p.protected.pop())
@@ -158,7 +158,7 @@ func (p *TinyLFU) demote() {
 	most := int(protectedShare * float64(p.probation.n+p.protected.n))
 	for chances := secondChances; p.protected.n > most; chances-- {
 		n := p.protected.pop()
-		if chances > 0 && p.tally(n) {
+		if chances > 0 && p.flushUses(n) {
 			p.protected.push(n)
 		} else {
 			p.probation.push(n)
@@ -168,7 +168,7 @@ func (p *TinyLFU) demote() {
 
 // fromWindow is the oldest node of the window, other than spared; nil if there
 // is none.
-func (p *TinyLFU) fromWindow(spared *Node) *Node {
+func (p *TinyLFU) oldestInWindow(spared *Node) *Node {
 	for n := range p.window.all {
 		if n != spared {
 			return n
@@ -183,7 +183,7 @@ func (p *TinyLFU) admits(candidate, victim *Node) bool {
 	want := p.sketch.count(candidate.Hash) + candidate.uses()
 	// Where both are rare one more is little: the candidate's last use counts, the
 	// victim's next is yet to come, and keys share counters.
-	if want > max(have, min(have+1, rare)) {
+	if want > max(have, min(have+1, rareCount)) {
 		return true
 	}
 	// A few go in by chance, so that nobody can lock others out by using keys

@@ -17,11 +17,11 @@ type Window struct {
 
 	share atomic.Uint32 // in 2^-16
 
-	mu       sync.Mutex // guards the following; only tried
-	seen     uint64     // hits and misses at the last change
-	seenHits uint64
-	ratio    float64 // between the last two changes
-	step     float64
+	mu        sync.Mutex // guards the following; only tried
+	lastTotal uint64     // hits and misses at the last change
+	lastHits  uint64
+	lastRatio float64 // between the last two changes
+	step      float64
 }
 
 const (
@@ -46,7 +46,7 @@ func (w *Window) set(share float64) { w.share.Store(uint32(share * (1 << 16))) }
 func (w *Window) get() float64      { return float64(w.share.Load()) / (1 << 16) }
 
 // of is how many of n nodes may be in the window.
-func (w *Window) of(n int) int { return max(1, int(float64(n)*w.get())) }
+func (w *Window) size(n int) int { return max(1, int(float64(n)*w.get())) }
 
 // Observe changes the share if enough happened since it did so last. To be called
 // now and then, without locks: it reads all the counters of hits and misses. It is
@@ -63,13 +63,13 @@ func (w *Window) Observe() {
 func (w *Window) climb() {
 	hits := w.hits()
 	all := hits + w.misses()
-	if all-w.seen < uint64(sampleSize*max(w.entries(), leastSample)) { //nolint:gosec // not negative
+	if all-w.lastTotal < uint64(sampleSize*max(w.entries(), leastSample)) { //nolint:gosec // not negative
 		return
 	}
-	ratio := float64(hits-w.seenHits) / float64(all-w.seen)
-	first := w.seen == 0
-	change := ratio - w.ratio
-	w.seen, w.seenHits, w.ratio = all, hits, ratio
+	ratio := float64(hits-w.lastHits) / float64(all-w.lastTotal)
+	first := w.lastTotal == 0
+	change := ratio - w.lastRatio
+	w.lastTotal, w.lastHits, w.lastRatio = all, hits, ratio
 	if first {
 		return // the cache was filling
 	}

@@ -43,7 +43,7 @@ func TestWindowWaits(t *testing.T) {
 		w.Observe()
 	}
 	require.InDelta(t, windowFirst, w.get(), 0.001)
-	require.Zero(t, w.seen)
+	require.Zero(t, w.lastTotal)
 }
 
 // Steps become smaller while little changes, and as large as the first when much
