@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/partition"
 )
 
-// Every node that is told the same number of partitions finds the same one.
+// Every node with the same number of partitions maps a key to the same one.
 func Example() {
 	m, err := partition.New(16)
 	if err != nil {
@@ -23,7 +23,7 @@ func Example() {
 	// "" is in partition 7 of 16
 }
 
-// A count out of range is refused before any key can go astray.
+// New rejects a count that is out of range.
 func ExampleNew() {
 	_, err := partition.New(0)
 	fmt.Println(errors.Is(err, partition.ErrCount))
@@ -33,7 +33,7 @@ func ExampleNew() {
 	// partition: count out of range: 0 is not within 1 to 65536
 }
 
-// A key read from the wire need not be turned into a string first.
+// A key read from the network does not have to be converted to a string.
 func ExampleMap_OfBytes() {
 	m, err := partition.New(1000)
 	if err != nil {

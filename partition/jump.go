@@ -1,13 +1,13 @@
 package partition
 
-// jump is the jump consistent hash of Lamping and Veach (2014), as published:
-// it reduces hash to 0..n-1.
+// jump reduces hash to 0..n-1 by the jump consistent hash of Lamping and Veach
+// (2014), as published.
 //
-// The floating-point step gives the same result everywhere. Its conversions are
-// exact, and IEEE 754 fixes the rounding of the one division and the one
-// multiplication. No addition follows them, so there is nothing that a compiler
-// may fuse. An exact integer division would differ from the published
-// function on rare hashes, and from its implementations in other languages.
+// The floating-point step has the same result on every architecture. Its
+// conversions are exact, and IEEE 754 fixes the rounding of the division and the
+// multiplication. No addition follows them, so the compiler can fuse nothing. An
+// exact integer division would differ from the published function, and so from
+// other implementations, for a few hashes.
 func jump(hash uint64, n int) int {
 	var b, j int64 = 0, 0
 	for j < int64(n) {
