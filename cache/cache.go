@@ -13,13 +13,13 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// ErrClosed is what Fetch returns after Close. It is courier.ErrClosed.
+// ErrClosed is returned by Fetch after Close. It equals courier.ErrClosed.
 var ErrClosed = courier.ErrClosed
 
-// A Cache maps keys to values, within a capacity and for a time, and loads
-// missing values once. Make one with [New]. All methods are safe for
-// concurrent use. A nil or zero value is a value like any other. A key that
-// does not equal itself (NaN) is never stored.
+// A Cache stores values by key, up to a capacity and for a time to live, and loads
+// each missing value once. Make one with [New]. All methods are safe for concurrent
+// use. Nil and zero values are stored like any other. A key that does not equal
+// itself (NaN) is never stored.
 type Cache[K comparable, V any] struct {
 	ttl          time.Duration
 	jitter       float64
@@ -27,42 +27,43 @@ type Cache[K comparable, V any] struct {
 	capacity     int64
 	maxWeight    int64
 	weigher      func(K, V) uint32
-	onLeft       func(K) // of package cluster; see package hook
+	onLeft       func(K) // set by package cluster; see package hook
 
-	strict    bool // small shards follow uses at once
-	compacts  bool
+	strict    bool // small shards move an entry on each hit
+	compacts  bool // tables shrink
 	shedAbove float64
 
 	courier *courier.Courier[K, V]
 	seed    maphash.Seed
-	shards  []shard[K, V] // a power of two
+	shards  []shard[K, V] // their number is a power of two
 	stripes stripes
 	clock   clock
 
-	// Totals over the shards. Changed with the changing shard locked, and only
-	// if its total changed: an insertion that evicts writes neither.
+	// Totals over all shards, written while the changed shard is locked. An
+	// insertion that evicts an entry of the same weight changes none of them, so
+	// that writers do not contend for their cache line.
 	count  atomic.Int64
 	weight atomic.Int64
-	heavy  atomic.Int64 // the part of weight that is of entries above heavyAbove
+	heavy  atomic.Int64 // the part of weight in entries above heavyAbove
 
-	heavyAbove int64         // the weight above which an entry does not count for its shard
-	window     *evict.Window // of TinyLFU; else nil
+	heavyAbove int64         // an entry above this weight does not count towards its shard's share
+	window     *evict.Window // nil unless the policy is TinyLFU
 
 	closed    atomic.Bool
 	sweeper   periodic
 	shedder   periodic
-	memory    func() memory // readMemory, but in tests
-	lastGC    uint64        // garbage collections that the shedder has seen; its goroutine's
+	memory    func() memory // readMemory, replaced by tests
+	lastGC    uint64        // the last garbage collection seen; only the shedder's goroutine uses it
 	refresher refresher[K, V]
 	callbacks callbacks[K, V]
 	counters  counters
 }
 
-// New makes a Cache. The error is an *[OptionError] that names the field and
-// the value, or a *courier.OptionError.
+// New makes a Cache. For an invalid option it returns an *[OptionError], which names
+// the field and the value, or a *courier.OptionError.
 //
-// A cache that holds entries with a TTL, or refreshes, has goroutines; Close
-// stops them.
+// Entries with a TTL, refreshes, ShedAbove and OnEviction need goroutines, which start
+// on demand; Close stops them.
 func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -102,7 +103,8 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	return c, nil
 }
 
-// Get returns the value stored for key. It does not block.
+// Get returns the value stored for key, and whether there is one. It counts as a use
+// of the entry. It does not block.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	if e := c.lookup(key); e != nil {
 		return e.value, true
@@ -110,32 +112,32 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return value, false
 }
 
-// lookup finds the live entry for key and counts the hit or miss.
+// lookup returns the live entry for key, or nil, and counts the hit or miss.
 func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
-	mine := c.stripes.local()
+	stripe := c.stripes.local()
 	if e == nil {
-		mine.misses.Add(1)
+		stripe.misses.Add(1)
 		return nil
 	}
 	if expires := e.expiry(); expires != never {
 		if c.clock.reached(expires) {
-			mine.misses.Add(1)
+			stripe.misses.Add(1)
 			return nil
 		}
-		if mine.hits.Load()%adaptEvery == 0 {
-			c.clock.adapt(mine)
+		if stripe.hits.Load()%adaptEvery == 0 {
+			c.clock.adapt(stripe)
 		}
 	}
-	mine.hits.Add(1)
+	stripe.hits.Add(1)
 	s.touch(e)
 	return e
 }
 
-// Peek returns the value stored for key and how much longer it will be stored:
-// 0 if until it is evicted. Unlike Get it counts nothing, and does not make the
-// entry look used. It does not block.
+// Peek returns the value stored for key and the rest of its TTL, which is 0 if the
+// entry does not expire. Unlike Get it does not change Stats, and does not count as
+// a use of the entry. It does not block.
 func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
@@ -149,17 +151,17 @@ func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 	if c.clock.reached(expires) {
 		return value, 0, false
 	}
-	// Get gives what is in its last instants: so does Peek.
+	// The coarse clock may show e as live although its time is up: as Get returns
+	// it then, so does Peek, with a TTL above 0.
 	return e.value, max(1, time.Duration(expires-c.clock.now())), true
 }
 
-// Set stores value for key, with the TTL of the options. A load of key that is
-// under way will not overwrite it.
+// Set stores value for key with Options.TTL. A load of key that is under way does not
+// overwrite it. Set waits for no load; it calls Weigher, if there is one.
 func (c *Cache[K, V]) Set(key K, value V) { c.SetTTL(key, value, c.ttl) }
 
-// SetTTL stores value for key, for ttl (less the options' TTLJitter) or, if ttl
-// is 0, until it is evicted. A negative ttl has passed already: the key is
-// deleted.
+// SetTTL stores value for key as Set does, but for ttl, less Options.TTLJitter. If ttl
+// is 0, the entry does not expire. If ttl is negative, SetTTL deletes the key.
 func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 	if ttl < 0 {
 		c.Delete(key)
@@ -171,11 +173,11 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 	c.courier.Forget(key)
 }
 
-// Delete removes key and reports whether it was there. A load of key that is
-// under way will not bring it back.
+// Delete removes key and reports whether a live entry was stored for it. A load of key
+// that is under way does not store its result.
 func (c *Cache[K, V]) Delete(key K) bool {
-	// Before the lock is taken: a key that holds an uncomparable value panics
-	// here, in its caller, and leaves no lock behind.
+	// Checked before locking: an interface key with an uncomparable value panics
+	// here, and must not leave the shard locked.
 	if !equalsItself(key) {
 		return false
 	}
@@ -194,9 +196,9 @@ func (c *Cache[K, V]) Delete(key K) bool {
 	return live
 }
 
-// Clear removes every entry. Loads that are under way will not bring any back.
-// An entry that is set while Clear runs may stay or go. It holds no lock for
-// longer than a Set does, however many entries there are.
+// Clear removes all entries. Loads that are under way do not store their results. An
+// entry that is set while Clear runs may stay or go. Clear holds no lock for longer
+// than a Set does, however many entries there are.
 func (c *Cache[K, V]) Clear() {
 	now := c.clock.now()
 	cleared := make([]*table[K, V], len(c.shards))
@@ -206,12 +208,12 @@ func (c *Cache[K, V]) Clear() {
 	c.courier.ForgetAll()
 	c.callbacks.start()
 	for i, t := range cleared {
-		cleared[i] = nil // it is garbage once it has been gone through
+		cleared[i] = nil // so that it can be collected before the others are counted
 		c.recordCleared(t, now)
 	}
 }
 
-// clearShard empties s and returns the table of what it held, or nil.
+// clearShard empties s and returns the table of its entries, or nil if there were none.
 func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +225,8 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	}
 	held := s.clear()
 	if held != nil && c.callbacks.call != nil {
-		c.callbacks.enqueueCleared(&clearedTable[K, V]{table: held, clearedAt: now}, int(count), light+heavy+weightless)
+		t := &clearedTable[K, V]{table: held, clearedAt: now}
+		c.callbacks.enqueueCleared(t, int(count), light+heavy+weightless)
 	}
 	s.setTouchInterval(c.strict)
 	c.heavy.Add(-heavy)
@@ -231,8 +234,8 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	return held
 }
 
-// countCleared counts what Clear removed at now and had expired, and finishes its
-// departure. No lock is held.
+// recordCleared counts those entries of t that had expired when Clear removed them, at
+// now, and calls onLeft for all of them. No lock is held.
 func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
@@ -247,14 +250,14 @@ func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	}
 }
 
-// Len is the number of entries, including those that have expired but are not
-// reclaimed yet.
+// Len returns the number of entries, including expired ones that are not reclaimed
+// yet. It does not block.
 func (c *Cache[K, V]) Len() int { return int(c.count.Load()) }
 
-// All iterates over the live entries in no particular order. It is weakly
-// consistent: it locks nothing while the loop's body runs, and an entry that is
-// stored or removed meanwhile may be seen or not. It does not count as use:
-// neither Stats nor recency change.
+// All iterates over the live entries in no particular order. No lock is held while the
+// loop's body runs, so the body may use the cache. An entry that is stored or removed
+// during the iteration may be seen or not. All does not change Stats, and does not
+// count as a use of the entries.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for i := range c.shards {
@@ -267,18 +270,18 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// closeGrace bounds how long Close waits for functions of the user: for fetch
-// functions to heed their contexts, and for OnEviction.
+// closeGrace bounds how long Close waits for functions of the user: fetch functions,
+// whose contexts it cancels, and OnEviction.
 const closeGrace = time.Second
 
-// Close removes all entries, ends the loads under way with ErrClosed and stops
-// the cache's goroutines. It waits for fetch functions and for OnEviction for up to
-// a second, and returns a *courier.ShutdownError if fetch functions run on, and a
-// *[CallbackError] if OnEviction does: what it was not called for by then is dropped.
-// After it, Get finds nothing, Set stores nothing and Fetch returns ErrClosed. A
-// second Close returns nil once the functions have ended.
+// Close removes all entries, ends the loads under way with ErrClosed and stops the
+// cache's goroutines. It waits for fetch functions and for OnEviction for up to a
+// second. If fetch functions still run then, it returns a *courier.ShutdownError; if
+// OnEviction still runs, a *[CallbackError], and the remaining notifications are
+// dropped; errors.As finds both. After Close, Get finds nothing, Set stores nothing and
+// Fetch returns ErrClosed. A later Close returns nil once the functions have ended.
 //
-// A Close within OnEviction waits for that second, since it waits for itself.
+// A Close within OnEviction waits for itself, and so for the whole second.
 func (c *Cache[K, V]) Close() error {
 	c.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
@@ -294,9 +297,10 @@ func (c *Cache[K, V]) Close() error {
 	return errors.Join(loads, c.callbacks.stop(ctx))
 }
 
-// shardOf is the shard of key, and what that knows it by: the two halves of a
-// hash choose them.
+// shardOf returns key's shard, and the hash by which the shard finds it. Each comes from
+// a half of its own of the 64-bit hash, so that the keys of a shard have all hashes.
 func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 	h := maphash.Comparable(c.seed, key)
-	return &c.shards[h>>32&uint64(len(c.shards)-1)], uint32(h) & hashMask //nolint:gosec // the lower half
+	hash = uint32(h) & hashMask //nolint:gosec // the lower half
+	return &c.shards[h>>32&uint64(len(c.shards)-1)], hash
 }

@@ -7,55 +7,56 @@ import (
 )
 
 const (
-	// minCallbacks is how many notifications may wait at least, however small the
-	// cache is: a loop of Set fills a queue faster than a goroutine starts.
+	// minCallbacks is the least bound on waiting notifications, however small the
+	// cache is: a loop of Set fills the queue before the goroutine has started.
 	minCallbacks = 16_384
 
-	// callbackBatch bounds how many notifications are copied when their queue
-	// grows, since a shard is locked meanwhile.
+	// callbackBatch bounds how many notifications are copied when the queue grows,
+	// since a shard is locked meanwhile.
 	callbackBatch = 256
 )
 
-// callbacks calls OnEviction in a goroutine of its own, which starts when there is
-// something to do and ends when there is nothing left.
+// callbacks calls OnEviction in a goroutine of its own, which starts with the first
+// notification and ends when none is left.
 //
-// Notifications are queued while the entry's shard is locked, so that those of one
-// key are in the order in which its entries left. What waits keeps no more alive
-// than the cache may hold itself.
+// Notifications are queued while the entry's shard is locked, so that those of one key
+// are delivered in the order in which its entries left. Waiting notifications keep no
+// more entries alive than the cache may hold.
 type callbacks[K comparable, V any] struct {
-	call       func(K, V, Reason) // nil: nothing is queued
+	call       func(K, V, Reason) // OnEviction; nil: nothing is queued
 	counters   *counters
 	maxWaiting int   // waiting notifications; 0: no bound but heaviest
 	maxWeight  int64 // sum of their weights; 0: no bound
 
-	mu      sync.Mutex // guards the following; nothing is waited for while it is held
+	mu      sync.Mutex // guards the following; held for short times only
 	queue   [][]notification[K, V]
-	waiting int // with all that cleared tables hold
-	weight  int64
+	waiting int   // notifications to deliver, including all entries of cleared tables
+	weight  int64 // of these
 	running bool
 	closed  bool
 	idle    chan struct{} // made by stop if the goroutine runs; closed when it ends
 
-	cleared *clearedTable[K, V] // which take goes through; the goroutine's
+	cleared *clearedTable[K, V] // being delivered by dequeue; only the goroutine uses it
 }
 
-// A notification is of an entry or, if that is nil, of all that Clear found in a
-// shard.
+// A notification stands for one entry that left or, if entry is nil, for all entries
+// that Clear removed from a shard.
 type notification[K comparable, V any] struct {
 	entry   *entry[K, V]
 	reason  Reason
 	cleared *clearedTable[K, V]
 }
 
-// A clearedTable is what Clear found in a shard, at that time. Nobody changes it.
+// A clearedTable holds the entries that Clear removed from a shard. The table does not
+// change any more.
 type clearedTable[K comparable, V any] struct {
 	table     *table[K, V]
 	clearedAt int64
-	nextSlot  int // the slot, of all buckets
-	left      int // entries to take; the others were dropped
+	nextSlot  int // counted through all buckets
+	left      int // entries still to be delivered; those beyond were dropped
 }
 
-// take returns the next notification; its entry is nil if there is none.
+// nextNotification returns the next notification; its entry is nil if none is left.
 func (t *clearedTable[K, V]) nextNotification() (n notification[K, V]) {
 	for n.entry == nil && t.left > 0 && t.nextSlot < len(t.table.buckets)*bucketSlots {
 		n.entry = t.table.buckets[t.nextSlot/bucketSlots].slots[t.nextSlot%bucketSlots].Load()
@@ -68,11 +69,12 @@ func (t *clearedTable[K, V]) nextNotification() (n notification[K, V]) {
 	return n
 }
 
-// weight is what n counts towards the bound on weight.
+// weight returns what n counts towards maxWeight: at least 1, so that the number of
+// weightless entries is bounded, too.
 func (n notification[K, V]) weight() int64 { return max(1, int64(n.entry.Weight)) }
 
-// init sets what to call and the bounds of a cache of that capacity and weight. It
-// comes before all else.
+// init sets the callback, which may be nil, and derives the bounds from the cache's. It
+// must be called before any other method.
 func (q *callbacks[K, V]) init(
 	call func(K, V, Reason), counters *counters, capacity, maxWeight int64,
 ) {
@@ -82,8 +84,8 @@ func (q *callbacks[K, V]) init(
 	}
 }
 
-// put queues a notification, or counts it as dropped. It reports whether start is
-// needed. The shard of e is locked.
+// enqueue queues a notification, or counts it as dropped. It reports whether start has to
+// be called, once e's shard is unlocked: here it is locked.
 func (q *callbacks[K, V]) enqueue(e *entry[K, V], reason Reason) (start bool) {
 	n := notification[K, V]{entry: e, reason: reason}
 	q.mu.Lock()
@@ -91,9 +93,10 @@ func (q *callbacks[K, V]) enqueue(e *entry[K, V], reason Reason) (start bool) {
 	return q.add(n, 1, n.weight())
 }
 
-// putCleared does the same for count entries of that weight, which Clear has found in
-// a shard. That is locked. If there is no room for all, those that fit are queued;
-// where weight is bounded none, since the weight of a part is not known.
+// enqueueCleared queues one notification for the count entries of t, whose total weight
+// is weight. If there is no room for all, it queues those that fit, or none where weight
+// is bounded, since the weight of a part is not known; the others count as dropped. The
+// shard of t is locked; start has to be called once it is not.
 func (q *callbacks[K, V]) enqueueCleared(t *clearedTable[K, V], count int, weight int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -107,7 +110,9 @@ func (q *callbacks[K, V]) enqueueCleared(t *clearedTable[K, V], count int, weigh
 	}
 }
 
-// add queues n, which stands for count entries of that weight. q.mu is held.
+// add queues n, which stands for count entries of that total weight, or counts them as
+// dropped if there is no room. It reports whether the goroutine has to be started. q.mu
+// is held.
 func (q *callbacks[K, V]) add(n notification[K, V], count int, weight int64) (start bool) {
 	if q.closed || q.waiting > 0 && (q.maxWaiting > 0 && q.waiting+count > q.maxWaiting ||
 		q.maxWeight > 0 && q.weight+weight > q.maxWeight) {
@@ -125,7 +130,7 @@ func (q *callbacks[K, V]) add(n notification[K, V], count int, weight int64) (st
 	return !q.running
 }
 
-// start starts the goroutine, if it is needed.
+// start starts the goroutine if notifications wait and it does not run.
 func (q *callbacks[K, V]) start() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -151,15 +156,15 @@ func (q *callbacks[K, V]) run() {
 	done = true
 }
 
-// take removes the oldest notification. If there is none the goroutine counts as
-// ended.
+// dequeue removes and returns the oldest notification. If there is none it returns false,
+// and the goroutine counts as ended.
 func (q *callbacks[K, V]) dequeue() (n notification[K, V], ok bool) {
 	if q.cleared != nil {
-		n = q.cleared.nextNotification() // without the lock: a table may be large and all but empty
+		n = q.cleared.nextNotification() // unlocked, since a large table takes long to search
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if n.entry != nil && q.waiting > 0 { // else the table was dropped
+	if n.entry != nil && q.waiting > 0 { // otherwise stop has dropped the table
 		q.waiting--
 		q.weight -= n.weight()
 		return n, true
@@ -188,8 +193,8 @@ func (q *callbacks[K, V]) dequeue() (n notification[K, V], ok bool) {
 	return n, true
 }
 
-// deliver calls the callback and survives its panic, which must not end the
-// process.
+// deliver calls the callback. It recovers from a panic, which must not end the process,
+// and counts it.
 func (q *callbacks[K, V]) deliver(n notification[K, V]) {
 	defer func() {
 		if recover() != nil {
@@ -199,13 +204,13 @@ func (q *callbacks[K, V]) deliver(n notification[K, V]) {
 	q.call(n.entry.key, n.entry.value, n.reason)
 }
 
-// stop lets nothing be queued any more and waits until all is delivered. If ctx
-// ends first it drops what still waits and returns a *CallbackError.
+// stop rejects further notifications and blocks until all waiting ones are delivered. If
+// ctx ends first, it drops those that still wait and returns a *CallbackError.
 func (q *callbacks[K, V]) stop(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true
 	if q.waiting > 0 && !q.running {
-		q.running = true // before whoever queued it has
+		q.running = true // start was not called yet by the one who queued
 		go q.run()
 	}
 	if !q.running {
@@ -224,7 +229,7 @@ func (q *callbacks[K, V]) stop(ctx context.Context) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.running { // both: an end beats an excuse
+	if !q.running { // both happened at once: all was delivered
 		return nil
 	}
 	err := &CallbackError{Dropped: q.waiting}
@@ -233,14 +238,13 @@ func (q *callbacks[K, V]) stop(ctx context.Context) error {
 	return err
 }
 
-// A CallbackError is returned by Close if OnEviction is still running when Close's
-// time is up.
+// A CallbackError is returned by [Cache.Close] if OnEviction still runs after a second.
 type CallbackError struct {
-	// Dropped is the number of entries that OnEviction will not be called for.
+	// Dropped is the number of entries for which OnEviction will not be called.
 	Dropped int
 }
 
-// Error describes the CallbackError in one line.
+// Error returns a description in one line.
 func (e *CallbackError) Error() string {
 	return fmt.Sprintf("cache: OnEviction is still running: %d notifications were dropped", e.Dropped)
 }

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// A clock tells the cache's time, in nanoseconds since the cache was made.
+// A clock returns the cache's time, in nanoseconds since the cache was made.
 //
-// To ask the system takes longer than all else that a hit does. So while there
-// are many hits a goroutine asks for all of them, every half of maxError, and
-// hits read what it found. If it comes too late, since other goroutines keep the
-// cores busy, the hits themselves notice: each of many, the 64th of its stripe,
-// compares. And since it may be late, hits ask the system for an entry that is near
-// its end by what they read. While hits are few there is no goroutine, and each asks
-// the system.
+// Reading the system's clock takes longer than all else that a hit does. So while hits
+// are many, a goroutine reads it for all of them, every half of maxError, and hits
+// read the coarse time that it stored. The goroutine may be late when other goroutines
+// keep the cores busy. Two things make up for that: every 64th hit of a stripe reads
+// the system's clock and corrects the coarse time, and hits of an entry near its
+// expiry read it, too. While hits are few there is no goroutine, and each hit reads
+// the system's clock.
 //
 // The time is negative where a testing/synctest bubble uses a cache that was made
-// outside: the bubble's clock begins in the year 2000. What is stored there expires
-// by that clock. No goroutine is started there, since the bubble would wait for it,
-// and the sweep leaves what was stored there alone, since it goes by another clock.
+// outside of it, since the bubble's clock begins in the year 2000. Entries stored there
+// expire by the bubble's clock. No goroutine is started there, since the bubble would
+// wait for it, and the sweep skips these entries, since it uses the other clock.
 type clock struct {
 	base     time.Time
-	maxError time.Duration // negative: never read but from the system
-	hits     func() uint64 // in all
+	maxError time.Duration // negative: always read the system's clock
+	hits     func() uint64 // the cache's hits in total
 
 	_ [64]byte
-	// rough is the time as of late; 0: ask the system. It is on a line of its
-	// own, which is written every half of maxError.
+	// coarse is the time that the goroutine stored last; 0: read the system's clock. It
+	// has a cache line of its own, since it is written every half of maxError.
 	coarse atomic.Int64
 	_      [64]byte
 
@@ -38,36 +38,38 @@ type clock struct {
 	done    sync.WaitGroup
 }
 
-// DefaultClockError is Options.ClockError where that is 0.
+// DefaultClockError is used if Options.ClockError is 0.
 const DefaultClockError = time.Millisecond
 
 const (
-	// watchEvery is how many hits of a stripe are between two comparisons.
+	// adaptEvery is the number of a stripe's hits between two calls of adapt.
 	adaptEvery = 64
 
-	// roughFrom is how many hits a second, in one stripe, pay for the goroutine.
+	// minHitRate is the number of hits per second, in one stripe, from which the
+	// goroutine costs less than it saves.
 	minHitRate = 10_000
 
-	// restAfter is how many beats are between two looks at whether they still do.
+	// ticksPerRateCheck is the number of the goroutine's ticks between two checks that
+	// the hit rate still justifies it.
 	ticksPerRateCheck = 32
 )
 
-// now is the exact time.
+// now returns the exact time.
 func (k *clock) now() int64 { return int64(time.Since(k.base)) }
 
-// maxLate is how late the goroutine may come without an entry being taken for live
-// after its end. With two cores kept busy it was late by up to 76 ms.
+// maxDelay bounds how late the goroutine may be without an expired entry being taken for
+// live. With two busy cores it was late by up to 76 ms.
 const maxDelay = 200 * time.Millisecond
 
 // reached reports whether the time t has come.
 func (k *clock) reached(t int64) bool {
-	if rough := k.coarse.Load(); rough != 0 && rough < t-int64(maxDelay) {
+	if coarse := k.coarse.Load(); coarse != 0 && coarse < t-int64(maxDelay) {
 		return false
 	}
 	return k.now() >= t
 }
 
-// roughly is the time, at most maxError late while the goroutine gets its turn.
+// approx returns the time, at most maxError late while the goroutine runs as scheduled.
 func (k *clock) approx() int64 {
 	if t := k.coarse.Load(); t != 0 {
 		return t
@@ -75,7 +77,9 @@ func (k *clock) approx() int64 {
 	return k.now()
 }
 
-// watch is called at every 64th hit of a stripe that needed the time.
+// adapt corrects the coarse time if that is late, or starts the goroutine if hits of s
+// have become frequent. It is called at every adaptEvery-th hit of s that needed the
+// time.
 func (k *clock) adapt(s *stripe) {
 	if k.maxError < 0 {
 		return
@@ -84,27 +88,28 @@ func (k *clock) adapt(s *stripe) {
 	if now < 0 {
 		return
 	}
-	rough := k.coarse.Load()
-	seen := s.lastAdapt.Swap(now)
-	switch since := now - seen; {
-	case rough != 0 && now-rough > int64(k.maxError):
+	coarse := k.coarse.Load()
+	last := s.lastAdapt.Swap(now)
+	switch since := now - last; {
+	case coarse != 0 && now-coarse > int64(k.maxError):
 		k.advance(now)
-	case rough == 0 && seen != 0 && since < int64(time.Second)*adaptEvery/minHitRate:
+	case coarse == 0 && last != 0 && since < int64(time.Second)*adaptEvery/minHitRate:
 		k.start()
 	}
 }
 
-// forward sets the rough time to now, never back.
+// advance sets the coarse time to now, unless it is 0 or later than that already.
 func (k *clock) advance(now int64) {
 	for {
-		rough := k.coarse.Load()
-		if rough == 0 || rough >= now || k.coarse.CompareAndSwap(rough, now) {
+		coarse := k.coarse.Load()
+		if coarse == 0 || coarse >= now || k.coarse.CompareAndSwap(coarse, now) {
 			return
 		}
 	}
 }
 
-// start has a goroutine keep the rough time.
+// start starts the goroutine that updates the coarse time, unless it runs or stop was
+// called.
 func (k *clock) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -120,8 +125,8 @@ func (k *clock) start() {
 }
 
 func (k *clock) run() {
-	beat := max(time.Microsecond, k.maxError/2)
-	ticker := time.NewTicker(beat)
+	tick := max(time.Microsecond, k.maxError/2)
+	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	hits := k.hits()
 	for n := 1; ; n++ {
@@ -135,7 +140,7 @@ func (k *clock) run() {
 		if n%ticksPerRateCheck == 0 {
 			before := hits
 			hits = k.hits()
-			if float64(hits-before) < minHitRate*(ticksPerRateCheck*beat).Seconds()/2 {
+			if float64(hits-before) < minHitRate*(ticksPerRateCheck*tick).Seconds()/2 {
 				k.stopCoarse()
 				return
 			}
@@ -143,7 +148,7 @@ func (k *clock) run() {
 	}
 }
 
-// rest ends the rough time. Hits ask the system again.
+// stopCoarse discards the coarse time: hits read the system's clock again.
 func (k *clock) stopCoarse() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -151,7 +156,7 @@ func (k *clock) stopCoarse() {
 	k.running = false
 }
 
-// stop ends the goroutine, and lets none start any more.
+// stop ends the goroutine, waits for it, and prevents another from starting.
 func (k *clock) stop() {
 	k.mu.Lock()
 	if !k.stopped && k.quit != nil {

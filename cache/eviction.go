@@ -5,16 +5,18 @@ import "github.com/snowfence/snowfence/cache/internal/hook"
 // A Reason says why an entry left the cache.
 type Reason uint8
 
-// The reasons.
+// The reasons. An entry that was removed after its TTL had passed has ReasonExpired,
+// whatever removed it.
 const (
-	ReasonSize     Reason = iota + 1 // the cache was full
-	ReasonExpired                    // its TTL had passed
-	ReasonDeleted                    // Delete, Clear or Close, or StoreFor(ctx, 0) in a refresh
-	ReasonReplaced                   // there is a newer value, if only one too heavy to be stored
-	ReasonMemory                     // the process came near its memory limit: Options.ShedAbove
+	ReasonSize     Reason = iota + 1 // evicted, since the cache was full
+	ReasonExpired                    // the TTL had passed
+	ReasonDeleted                    // by Delete, Clear, Close, or StoreFor(ctx, 0) in a refresh
+	ReasonReplaced                   // by a newer value, stored or too heavy to be stored
+	ReasonMemory                     // evicted near the memory limit, see Options.ShedAbove
 )
 
-// String returns "size", "expired", "deleted", "replaced" or "memory".
+// String returns "size", "expired", "deleted", "replaced" or "memory", and "unknown" for
+// any other value.
 func (r Reason) String() string {
 	switch r {
 	case ReasonSize:
@@ -32,15 +34,15 @@ func (r Reason) String() string {
 	}
 }
 
-// departures are the entries that left while a lock was held: what is left to do
-// once it is not.
+// evicted collects what is left to do, once a shard is unlocked, for the entries that left
+// while it was locked.
 type evicted[K comparable, V any] struct {
-	entries        []*entry[K, V] // for onLeft
-	startCallbacks bool           // the goroutine of the callbacks
+	entries        []*entry[K, V] // to call onLeft for
+	startCallbacks bool           // whether callbacks.start has to be called
 }
 
-// depart counts an entry that left and queues the notification of it. The shard of
-// e is locked; tell follows when it is not.
+// record counts an entry that left, and queues its notification. e's shard is locked; once
+// it is not, notify has to be called with out.
 func (c *Cache[K, V]) record(e *entry[K, V], reason Reason, out *evicted[K, V]) {
 	switch reason {
 	case ReasonSize:
@@ -67,7 +69,8 @@ func (c *Cache[K, V]) reasonFor(e *entry[K, V], fallback Reason) Reason {
 	return fallback
 }
 
-// tell finishes what depart began. No lock is held.
+// notify starts the callbacks of the entries in out, and calls onLeft for them. No lock is
+// held.
 func (c *Cache[K, V]) notify(out evicted[K, V]) {
 	if out.startCallbacks {
 		c.callbacks.start()
@@ -79,7 +82,8 @@ func (c *Cache[K, V]) notify(out evicted[K, V]) {
 
 func init() {
 	hook.OnLeft = func(cache, f any) {
-		cache.(interface{ setOnLeft(f any) }).setOnLeft(f) //nolint:forcetypeassert // package cluster's mistake
+		c := cache.(interface{ setOnLeft(f any) }) //nolint:forcetypeassert // else a bug in cluster
+		c.setOnLeft(f)
 	}
 }
 

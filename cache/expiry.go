@@ -8,23 +8,23 @@ import (
 const (
 	sweepEvery = time.Second
 
-	// sweepBatch bounds how many entries a sweep reclaims in one shard while
-	// it holds the lock, and sweepBudget how many in all before it rests.
+	// sweepBatch bounds how many entries a sweep reclaims in a shard each time that
+	// it locks it, and sweepBudget how many in all shards before it pauses.
 	sweepBatch  = 128
 	sweepBudget = 16_384
 
-	// sweepMoves bounds how many entries move within the order of expiry while
-	// a sweep holds the lock.
+	// sweepMoves bounds how many entries move within the wheel while a sweep holds
+	// the lock.
 	sweepMoves = 1024
 
-	// sweepAgain is the rest of a sweep that used up its budget.
+	// sweepAgain is the pause after a sweep that used up its budget.
 	sweepAgain = sweepEvery / 20
 )
 
-// periodic owns a goroutine that calls a function now and then.
+// periodic owns a goroutine that calls a function periodically.
 type periodic struct {
 	firstDelay time.Duration
-	f          func() (rest time.Duration)
+	f          func() (pause time.Duration)
 
 	started sync.Once
 	stopped sync.Once
@@ -32,13 +32,13 @@ type periodic struct {
 	done    chan struct{}
 }
 
-// init says what to call: f after first, and then after each rest that f
-// returned. It comes before all else.
-func (p *periodic) init(first time.Duration, f func() (rest time.Duration)) {
-	p.firstDelay, p.f = first, f
+// init sets the function f, which is called firstDelay after start, and then after each
+// pause that f returned. init must be called before any other method.
+func (p *periodic) init(firstDelay time.Duration, f func() (pause time.Duration)) {
+	p.firstDelay, p.f = firstDelay, f
 }
 
-// start begins that. Only the first call of start does anything.
+// start starts the goroutine. Only the first call has an effect, and none after stop.
 func (p *periodic) start() {
 	p.started.Do(func() {
 		p.quit, p.done = make(chan struct{}), make(chan struct{})
@@ -60,7 +60,7 @@ func (p *periodic) loop() {
 	}
 }
 
-// stop tells the goroutine to end, and lets none start any more.
+// stop makes the goroutine end, and prevents it from starting. It does not wait.
 func (p *periodic) stop() {
 	p.started.Do(func() {})
 	if p.quit != nil {
@@ -68,16 +68,15 @@ func (p *periodic) stop() {
 	}
 }
 
-// wait blocks until the goroutine has ended: no function of the user runs in it. stop
-// comes first.
+// wait blocks until the goroutine has ended, which takes a short time, since no function
+// of the user runs in it. stop must have been called.
 func (p *periodic) wait() {
 	if p.quit != nil {
 		<-p.done
 	}
 }
 
-// sweep reclaims entries that have expired, up to its budget, and reports
-// whether more are left.
+// sweep reclaims up to sweepBudget expired entries, and reports whether more may be left.
 func (c *Cache[K, V]) sweep() (more bool) {
 	budget := sweepBudget
 	for i := range c.shards {
@@ -94,15 +93,15 @@ func (c *Cache[K, V]) sweep() (more bool) {
 	return false
 }
 
-// sweepShard reclaims up to sweepBatch entries, and returns how many and whether
-// there may be more.
+// sweepShard reclaims up to sweepBatch expired entries of s. It returns their number, and
+// whether more may be left.
 func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 	var out evicted[K, V]
 	s.mu.Lock()
 	now := c.clock.now()
 	more = s.expiring.advance(now, sweepMoves)
 	for i := len(s.expiring.due) - 1; i >= 0 && n < sweepBatch; i-- {
-		// What takes the place of a removed one was looked at before.
+		// The entry that takes a removed one's place was looked at already.
 		if e := s.expiring.due[i]; e.expiry() <= now {
 			c.remove(s, e, ReasonExpired, &out)
 			n++
@@ -113,9 +112,9 @@ func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 	return n, more || n == sweepBatch
 }
 
-// sweepAndRest is what the sweeper calls. It starts when an entry that can expire
-// is stored.
-func (c *Cache[K, V]) runSweep() (rest time.Duration) {
+// runSweep sweeps once and returns the pause until the next sweep. The sweeper calls it,
+// which starts when an entry that can expire is stored.
+func (c *Cache[K, V]) runSweep() (pause time.Duration) {
 	if c.sweep() {
 		return sweepAgain
 	}

@@ -163,6 +163,19 @@ func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	return n
 }
 
+// room returns how many entries there is room for.
+func (w *wheel[K, V]) room() int {
+	n := cap(w.due)
+	for _, l := range w.levels {
+		if l != nil {
+			for slot := range l.buckets {
+				n += cap(l.buckets[slot])
+			}
+		}
+	}
+	return n
+}
+
 // holder is the bucket of an entry's id.
 func (w *wheel[K, V]) holder(id uint32) []*entry[K, V] {
 	if id == dueBucket {

@@ -7,20 +7,22 @@ import (
 	"unsafe"
 )
 
-// Fetch returns the value stored for key or, if there is none, what fetch
-// returns for it, which it stores for later. Callers who miss the same key at
-// the same time share one call of fetch, even if their functions differ.
+// Fetch returns the value stored for key. If there is none, it calls fetch and stores
+// and returns the result. Callers who miss the same key at the same time share one call
+// of fetch, even if their functions differ.
 //
-// Fetch blocks until the value is there, the load has failed, or ctx has ended;
-// a hit neither blocks nor looks at ctx. The context given to fetch has the
-// values of ctx but is cancelled only when nobody waits any more, the courier's
-// time-out has passed, or the cache is closed; give it to whatever fetch calls.
-// Fetch may be called within fetch, with that context: a cycle is an error.
+// A hit does not block, and ignores ctx. A miss blocks until the load has ended or ctx
+// has. The context given to fetch has the values of ctx, but is cancelled only when
+// no caller waits any more, the courier's time-out has passed, or the cache is closed;
+// pass it to whatever fetch calls. fetch may call Fetch with that context; a cycle is an
+// error.
 //
-// err is what fetch returned, or says how it ended otherwise; the possible
-// errors are those of courier.Courier.Do. A failed load stores nothing and the
-// next Fetch tries again, unless courier.WithBackoff says otherwise.
-func (c *Cache[K, V]) Fetch(ctx context.Context, key K, fetch func(context.Context, K) (V, error)) (V, error) {
+// The error is the one that fetch returned, or describes how fetch ended otherwise: see
+// courier.Courier.Do for all of them. A failed load stores nothing, and the next Fetch
+// tries again, unless courier.WithBackoff is set.
+func (c *Cache[K, V]) Fetch(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (V, error) {
 	if e := c.lookup(key); e != nil {
 		if c.refreshAfter > 0 {
 			c.refresh(ctx, e, fetch)
@@ -44,8 +46,8 @@ func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K] {
 	return l
 }
 
-// begin registers l as the load whose result may be stored for its key, or returns
-// the live entry that makes it needless.
+// findOrRegister returns the live entry of l's key, if any. Otherwise it registers l as
+// the load whose result may be stored for the key.
 func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K]) *entry[K, V] {
 	if !equalsItself(l.key) {
 		return nil
@@ -59,8 +61,8 @@ func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K]) *entry[K, V] {
 	return nil
 }
 
-// load calls fetch in the flight ctx and stores what it returns, if l is still
-// registered then. s is the shard of l.
+// load calls fetch in the flight ctx, and stores its result if l is still registered
+// then. s is the shard of l's key. In any case l is not registered afterwards.
 func (c *Cache[K, V]) load(
 	ctx context.Context, s *shard[K, V], l *load[K], fetch func(context.Context, K) (V, error),
 ) (v V, err error) {
@@ -77,26 +79,26 @@ func (c *Cache[K, V]) load(
 	if err != nil {
 		return v, err
 	}
-	keep := time.Duration(l.ttl.Load())
+	ttl := time.Duration(l.ttl.Load())
 	var weight uint32
-	if keep > 0 {
+	if ttl > 0 {
 		weight = c.weigh(l.key, v)
 	}
 	if ctx.Err() != nil {
-		// Past its end a flight has no say: its callers have been told otherwise.
+		// The flight has ended: its callers got an error, so nothing is stored.
 		return v, nil
 	}
 	open = false
-	if keep > 0 {
-		c.store(s, l.hash, l.key, v, weight, keep, l) // ends the registration, too
+	if ttl > 0 {
+		c.store(s, l.hash, l.key, v, weight, ttl, l) // unregisters l
 	} else {
 		c.discard(s, l)
 	}
 	return v, nil
 }
 
-// discard unregisters l, whose result is not to be stored. What it was to replace is
-// outdated and goes.
+// discard unregisters l, whose result is not to be stored, and removes the entry of its
+// key, if any, since that is outdated.
 func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
 	if !equalsItself(l.key) {
 		return
@@ -113,7 +115,7 @@ func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
 	c.notify(out)
 }
 
-// finish unregisters l, if it is registered.
+// unregister unregisters l, if it is registered.
 func (s *shard[K, V]) unregister(l *load[K]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,16 +124,17 @@ func (s *shard[K, V]) unregister(l *load[K]) {
 	}
 }
 
-// Forever is the TTL of an entry that does not expire, but stays until it is evicted.
+// Forever, as a TTL, means that the entry does not expire.
 const Forever time.Duration = math.MaxInt64
 
-// StoreFor is called by a fetch function, with the context it was given, to have
-// its result stored for ttl instead of the cache's TTL: for example as long as an
-// HTTP response's max-age says. If ttl is 0 or less the result is given to those who
-// wait for it but not stored, and if the load was to refresh an entry, that entry
-// goes: it is outdated. [Forever] means until it is evicted. The options' TTLJitter
-// is taken off as usual. The last call before the function returns counts. StoreFor
-// reports whether ctx belongs to a load; otherwise it does nothing.
+// StoreFor sets the TTL of the result of the load in ctx, instead of Options.TTL. A fetch
+// function calls it with its context, for example with the max-age of an HTTP response.
+//
+// If ttl is 0 or less, the result is returned to the callers who wait for it, but not
+// stored; if the load refreshes an entry, that entry is removed, since it is outdated.
+// With [Forever] the result does not expire. Options.TTLJitter applies as usual. The last
+// call before the function returns counts. StoreFor reports whether ctx belongs to a load;
+// if it does not, StoreFor does nothing. It does not block, and is safe for concurrent use.
 func StoreFor(ctx context.Context, ttl time.Duration) bool {
 	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if ok {
@@ -140,10 +143,9 @@ func StoreFor(ctx context.Context, ttl time.Duration) bool {
 	return ok
 }
 
-// StoreTTL returns how long the result of the load in ctx is to be stored, as far as
-// is known: the cache's TTL, or what StoreFor said last. [Forever] means until it is
-// evicted, and 0 or less that it is not stored. ok is false if ctx does not belong to
-// a load.
+// StoreTTL returns the TTL that the result of the load in ctx has so far: the last ttl
+// given to [StoreFor], or else Options.TTL. [Forever] means that the result does not
+// expire, and 0 or less that it is not stored. ok is false if ctx belongs to no load.
 func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
 	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {

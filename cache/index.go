@@ -10,53 +10,52 @@ import (
 // An index finds the entries of a shard by key. Reading takes no lock and writes
 // nothing; writing needs the shard's lock.
 //
-// It is a hash table whose buckets fill a cache line each: a byte of the hash
-// for each of seven entries, and pointers to them. Entries know their keys, so
-// there is nothing else, and a lookup touches the bucket and the entry. An entry
-// that finds its bucket full goes to the next one; an eighth byte counts those
-// that went past, so that a search knows when to end. (Buckets of a line are
-// xsync's and CLHT's, bytes of the hash Swiss tables', the count F14's.)
+// It is a hash table whose buckets fill a cache line each: pointers to seven entries, and
+// a byte of the hash for each, its tag. The keys are in the entries, so a lookup reads the
+// bucket and the entry, and nothing else. An entry whose bucket is full goes into the
+// next one that is not. Each bucket's eighth byte counts the entries that overflowed past
+// it, so that a search knows when to end. (Buckets of a cache line come from xsync and
+// CLHT, tags from Swiss tables, the overflow count from F14.)
 //
-// A writer changes a bucket in place, so a reader sees each entry before or
-// after the change. When the table is replaced, by a larger one or a smaller
-// one, the old one is left as it was: who still reads it reads what was true
-// when it began.
+// A writer changes a bucket in place, so a reader sees each entry before or after the
+// change. When a larger or smaller table replaces the table, the old one is left
+// unchanged: a reader that still uses it sees the entries of when it began.
 type index[K comparable, V any] struct {
 	table       atomic.Pointer[table[K, V]]
 	n           int // entries
-	peak        int // most of them since the table was made
-	fullBuckets int // buckets that hold a full shard; 0: not known
+	peak        int // the highest n since the table was made
+	fullBuckets int // buckets of a full shard; 0: not known
 }
 
 type table[K comparable, V any] struct{ buckets []bucket[K, V] }
 
 type bucket[K comparable, V any] struct {
-	tags  atomic.Uint64 // a byte per slot, 0: free; the highest counts who went past
+	tags  atomic.Uint64 // a byte per slot, 0: free; the highest byte is the overflow count
 	slots [bucketSlots]atomic.Pointer[entry[K, V]]
 }
 
 const (
 	bucketSlots = 7
-	maxFill     = 0.75 // of the slots, at most, on average
+	maxFill     = 0.75 // the highest share of slots in use
 
 	lowBits     = 0x0001_0101_0101_0101 // the lowest bit of each slot's byte
 	highBits    = lowBits << 7
 	overflowOne = 1 << (8 * bucketSlots)
-	overflowMax = 255 // the count could not be kept, and stays
+	overflowMax = 255 // the count has reached its maximum, and does not change any more
 
 	hashReserved = evict.HashReserved
-	hashMask     = 1<<32 - 1<<hashReserved // what of an entry's Hash is the hash
+	hashMask     = 1<<32 - 1<<hashReserved // the bits of an entry's Hash that are the hash
 )
 
-// bucketsFor is the number of buckets for n entries.
+// bucketsFor returns the number of buckets for n entries.
 func bucketsFor(n int) int { return int(float64(n)/(bucketSlots*maxFill)) + 1 }
 
-// tagOf is the byte of hash that is kept in the bucket, in each slot's place. It
-// is made of bits that do not choose the bucket.
+// tagOf returns the tag of hash, repeated in each slot's byte. It consists of bits that
+// do not choose the bucket.
 func tagOf(hash uint32) uint64 { return (uint64(hash>>hashReserved)&0x7f | 0x80) * lowBits }
 
-// home is the bucket of hash: hash/2^32 of the way, so that a table can be of
-// any size.
+// home returns the bucket in which a search for hash begins: hash/2^32 of the way, so
+// that a table can have any size.
 func (t *table[K, V]) home(hash uint32) int {
 	return int(uint64(hash) * uint64(len(t.buckets)) >> 32) //nolint:gosec // below len
 }
@@ -73,7 +72,8 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 		b := &t.buckets[at]
 		tags := b.tags.Load()
 		differ := (tags ^ tag) &^ (0xff << (8 * bucketSlots))
-		// The bytes that are 0, and perhaps some above one of these.
+		// equal has the high bit of each byte that is 0 in differ, and perhaps of
+		// some bytes above one of these.
 		for equal := (differ - lowBits) &^ differ & highBits; equal != 0; equal &= equal - 1 {
 			e := b.slots[bits.TrailingZeros64(equal)/8].Load()
 			if e != nil && e.Hash&hashMask == hash && e.key == key {
@@ -91,7 +91,7 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 	return nil
 }
 
-// insert adds e, whose key is not there.
+// insert adds e, whose key must not be in the index.
 func (x *index[K, V]) insert(e *entry[K, V]) {
 	t := x.table.Load()
 	if t == nil || float64(x.n) >= bucketSlots*maxFill*float64(len(t.buckets)) {
@@ -102,8 +102,9 @@ func (x *index[K, V]) insert(e *entry[K, V]) {
 	x.peak = max(x.peak, x.n)
 }
 
-// larger is the number of buckets for more entries. Up to what a full shard
-// needs they double; beyond it little is missing.
+// grownBuckets returns the number of buckets for a table that has to grow. It doubles up
+// to the number that a full shard needs, and grows by an eighth beyond it, since a
+// shard exceeds its share by little.
 func (x *index[K, V]) grownBuckets() int {
 	now := 0
 	if t := x.table.Load(); t != nil {
@@ -119,17 +120,17 @@ func (x *index[K, V]) grownBuckets() int {
 	}
 }
 
-// insert adds e and returns how many buckets it looked at.
-func (t *table[K, V]) insert(e *entry[K, V]) (looks int) {
+// insert adds e and returns the number of buckets that it probed.
+func (t *table[K, V]) insert(e *entry[K, V]) (probes int) {
 	for at := t.home(e.Hash & hashMask); ; at = (at + 1) % len(t.buckets) {
-		looks++
+		probes++
 		b := &t.buckets[at]
 		tags := b.tags.Load()
 		if free := ^tags & highBits; free != 0 {
 			slot := bits.TrailingZeros64(free) / 8
 			b.slots[slot].Store(e)
 			b.tags.Store(tags | tagOf(e.Hash&hashMask)&(0xff<<(8*slot)))
-			return looks
+			return probes
 		}
 		if tags/overflowOne < overflowMax {
 			b.tags.Store(tags + overflowOne)
@@ -137,14 +138,14 @@ func (t *table[K, V]) insert(e *entry[K, V]) (looks int) {
 	}
 }
 
-// replace puts e where old is, which has the same key.
+// replace puts e in the slot of old, which has the same key and must be in the index.
 func (x *index[K, V]) replace(old, e *entry[K, V]) {
 	t := x.table.Load()
 	at, slot := t.locate(old)
 	t.buckets[at].slots[slot].Store(e)
 }
 
-// remove takes e out, which is there.
+// remove removes e, which must be in the index.
 func (x *index[K, V]) remove(e *entry[K, V]) {
 	t := x.table.Load()
 	at, slot := t.locate(e)
@@ -160,7 +161,7 @@ func (x *index[K, V]) remove(e *entry[K, V]) {
 	x.n--
 }
 
-// locate says where e is.
+// locate returns the bucket and the slot of e, which must be in the table.
 func (t *table[K, V]) locate(e *entry[K, V]) (at, slot int) {
 	for at = t.home(e.Hash & hashMask); ; at = (at + 1) % len(t.buckets) {
 		b := &t.buckets[at]
@@ -172,19 +173,19 @@ func (t *table[K, V]) locate(e *entry[K, V]) (at, slot int) {
 	}
 }
 
-// tablesKept is the size up to which tables are not worth shrinking.
+// minShrinkSize is the size below which shrinking a table saves too little.
 const minShrinkSize = 1024
 
-// evenLooks is the most buckets that entries that are spread evenly look at to be
-// inserted, on average and with a margin: it is 1.1 in a table as full as it may be.
+// maxProbes is the average number of probes per insertion above which shrink gives up,
+// since the hashes are not spread evenly: where they are, it is 1.1 in a full table.
 const maxProbes = 4
 
-// shrink replaces the table by a smaller one once only a quarter of its peak is
-// left. The cost is spread over the removals that led here.
+// shrink replaces the table by a smaller one once only a quarter of its peak is left.
+// Amortized over the removals before it, that takes constant time.
 //
-// If what is left has hashes near each other, as after removals in the order of
-// the hashes, it would crowd a part of a smaller table, and each insertion would
-// search all of that part. Then the table stays until a quarter of that is left.
+// If the hashes that are left are near each other, as after removals in the order of
+// the hashes, they would crowd a part of a smaller table, and each insertion would
+// search all of that part. Then the table stays until a quarter of these is left.
 func (x *index[K, V]) shrink() {
 	t := x.table.Load()
 	if x.n > x.peak/4 || len(t.buckets)*bucketSlots < minShrinkSize {
@@ -192,9 +193,9 @@ func (x *index[K, V]) shrink() {
 	}
 	x.peak = x.n
 	smaller := newTable[K, V](bucketsFor(x.n))
-	looks := 0
+	probes := 0
 	for e := range t.entries {
-		if looks += smaller.insert(e); looks > maxProbes*x.n {
+		if probes += smaller.insert(e); probes > maxProbes*x.n {
 			return
 		}
 	}
@@ -205,7 +206,8 @@ func newTable[K comparable, V any](buckets int) *table[K, V] {
 	return &table[K, V]{make([]bucket[K, V], buckets)}
 }
 
-// rebuild makes a table of that many buckets with the same entries.
+// rebuild replaces the table by one of that many buckets with the same entries, and
+// returns it.
 func (x *index[K, V]) rebuild(buckets int) *table[K, V] {
 	t := newTable[K, V](buckets)
 	if old := x.table.Load(); old != nil {
@@ -217,8 +219,7 @@ func (x *index[K, V]) rebuild(buckets int) *table[K, V] {
 	return t
 }
 
-// take empties the index and returns its table, or nil. It takes the same time
-// however many entries there are.
+// takeTable empties the index and returns its table, or nil, in constant time.
 func (x *index[K, V]) takeTable() *table[K, V] {
 	x.n, x.peak = 0, 0
 	return x.table.Swap(nil)
@@ -226,10 +227,10 @@ func (x *index[K, V]) takeTable() *table[K, V] {
 
 // all yields every entry. It is safe for concurrent use, and weakly consistent.
 //
-// It visits the buckets in the order of their numbers with the bits reversed (van
-// der Corput's sequence). Any run of it is spread evenly over the hashes, so that
-// entries that are removed, or stored elsewhere, in the order in which they were
-// seen leave no part of a table crowded.
+// It visits the buckets in bit-reversed order (van der Corput's sequence). Any part of
+// that sequence is spread evenly over the hashes. So if entries are removed, or stored
+// in another cache, in the order in which all yields them, no part of a table becomes
+// crowded.
 func (x *index[K, V]) all(yield func(*entry[K, V]) bool) {
 	t := x.table.Load()
 	if t == nil {
@@ -250,8 +251,7 @@ func (x *index[K, V]) all(yield func(*entry[K, V]) bool) {
 	}
 }
 
-// entries yields every entry in the order of the buckets, which is faster than
-// that of all.
+// entries yields every entry in the order of the buckets, which is faster than all.
 func (t *table[K, V]) entries(yield func(*entry[K, V]) bool) {
 	for at := range t.buckets {
 		for e := range t.buckets[at].entries {

@@ -8,40 +8,42 @@ import (
 	"unsafe"
 )
 
-// A load is one call of a fetch function, from when its result may be stored.
+// A load is one call of a fetch function. While it is registered in its shard's loads,
+// its result may be stored.
 type load[K comparable] struct {
 	loadState
 	key  K
 	hash uint32
-	next *load[K] // of the same chain of loads
+	next *load[K] // in the chain
 }
 
-// A loadState is what a load and its context share.
+// A loadState holds what a load and its context share.
 type loadState struct {
 	ctx context.Context // the flight's
-	ttl atomic.Int64    // a time.Duration, by StoreFor; 0 or less: not stored
+	ttl atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
 }
 
-// A loadContext is the context that a fetch function gets. Whoever prints it, or
-// compares it by reflection, while the load runs must not come upon what changes: so
-// its one field, a *loadState, is of a type that fmt and package reflect do not
-// follow. It is as large as a pointer, and so costs no allocation.
+// A loadContext is the context that a fetch function gets. It may be printed, or
+// compared by reflection, while the load changes its state, which would be a data
+// race. So its one field, a *loadState, has a type that packages fmt and reflect do not
+// follow. It is as large as a pointer, so converting it to an interface allocates nothing.
 type loadContext struct{ state unsafe.Pointer }
 
 type loadKey struct{}
 
 func (c loadContext) load() *loadState { return (*loadState)(c.state) }
 
-// Deadline is the flight's.
+// Deadline returns the flight's.
 func (c loadContext) Deadline() (time.Time, bool) { return c.load().ctx.Deadline() }
 
-// Done is the flight's.
+// Done returns the flight's.
 func (c loadContext) Done() <-chan struct{} { return c.load().ctx.Done() }
 
-// Err is the flight's.
+// Err returns the flight's.
 func (c loadContext) Err() error { return c.load().ctx.Err() }
 
-// Value finds the loadState in any context derived from c.
+// Value returns the loadState for a loadKey, in any context derived from c, and the
+// flight's values otherwise.
 func (c loadContext) Value(key any) any {
 	if key == (loadKey{}) {
 		return c.load()
@@ -49,27 +51,27 @@ func (c loadContext) Value(key any) any {
 	return c.load().ctx.Value(key)
 }
 
-// AfterFunc is what package context looks for in a context that is not its own: with
-// it, a derived context costs no goroutine.
+// AfterFunc calls the flight's. Package context uses it instead of a goroutine when a
+// context is derived from c.
 func (c loadContext) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(c.load().ctx, f)
 }
 
-// String is what a context derived from this one prints for it.
+// String names c in the String of a context that is derived from it.
 func (c loadContext) String() string { return fmt.Sprint(c.load().ctx) + ".Load" }
 
-// GoString is what %#v prints.
+// GoString makes %#v print the same as String, instead of the pointer.
 func (c loadContext) GoString() string { return c.String() }
 
-// loads are the loads under way whose result may be stored, one per key at most.
-// It is a hash table with chains through the loads, which costs no allocation
-// and needs no hash of its own. The shard's lock guards it.
+// loads holds the loads under way whose result may be stored, at most one per key. It is
+// a hash table whose chains go through the loads, so that registering one allocates
+// nothing, and that reuses the hash of the shard. The shard's lock guards it.
 type loads[K comparable] struct {
 	chains []*load[K] // a power of two, or none
 	n      int
 }
 
-// chain is where a load of hash is, or would be.
+// chain returns the head of the chain for hash.
 func (t *loads[K]) chain(hash uint32) **load[K] {
 	return &t.chains[int(hash>>hashReserved)&(len(t.chains)-1)]
 }
@@ -102,8 +104,7 @@ func (t *loads[K]) put(l *load[K]) {
 	t.n++
 }
 
-// remove unregisters key's load, if any. A table that was large once is given up when it
-// is empty.
+// remove unregisters key's load, if any. It releases a large table once that is empty.
 func (t *loads[K]) remove(hash uint32, key K) {
 	if t.n == 0 {
 		return
@@ -120,7 +121,7 @@ func (t *loads[K]) remove(hash uint32, key K) {
 	}
 }
 
-// resize gives the table that many chains.
+// resize changes the number of chains.
 func (t *loads[K]) resize(chains int) {
 	old := t.chains
 	t.chains = make([]*load[K], chains)

@@ -9,105 +9,100 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// DefaultCapacity is the capacity where neither Capacity nor MaxWeight is set.
+// DefaultCapacity is used if neither Options.Capacity nor Options.MaxWeight is set.
 const DefaultCapacity = 10_000
 
-// Options configure a Cache. The zero value is a cache of DefaultCapacity
-// entries that do not expire.
+// Options configures a Cache. The zero value is valid: a cache of DefaultCapacity entries
+// that do not expire.
 type Options[K comparable, V any] struct {
-	// Capacity is the most entries that the cache holds. 0 means
-	// DefaultCapacity or, if MaxWeight is set, no bound on their number.
+	// Capacity bounds the number of entries. 0 means DefaultCapacity or, if MaxWeight is
+	// set, no bound.
 	Capacity int
 
-	// MaxWeight bounds the sum of what Weigher returns for the entries: with
-	// sizes in bytes, a byte budget for values. A value heavier than MaxWeight
-	// is not stored (but given to those who fetched it). 0 means no bound.
+	// MaxWeight bounds the sum of the entries' weights, as returned by Weigher. If these
+	// are sizes in bytes, MaxWeight is a number of bytes. A value heavier than
+	// MaxWeight is returned to its callers, but not stored. 0 means no bound.
 	MaxWeight uint64
 
 	// Weigher returns the weight of a value that is to be stored. It is called once
-	// for each, without locks: in the caller's goroutine by Set, and as a part of the
-	// load by Fetch, so that its time counts for the load's time-out and its panic is
-	// an error of the load. It should be quick and must not change value. Needed with,
-	// and only with, MaxWeight. A value of weight 0 is never evicted to keep within
-	// MaxWeight: where there may be many, set Capacity, too.
+	// per value, without locks: by Set in the caller's goroutine, and by Fetch as a part
+	// of the load, so that its time counts towards the load's time-out and its panic is
+	// an error of the load. It should be quick and must not change value. It is required
+	// if MaxWeight is set, and not allowed otherwise. A value of weight 0 never has to go
+	// for weight: where there may be many, set Capacity, too.
 	Weigher func(key K, value V) uint32
 
-	// TTL is how long an entry lives unless SetTTL or StoreFor says otherwise.
-	// 0 means until it is evicted. It is measured by Go's monotonic clock, which
-	// on many systems stands still while the machine sleeps: an entry then lives
-	// longer by the wall clock.
+	// TTL is the time to live of an entry, unless SetTTL or StoreFor sets another. 0 means
+	// that entries do not expire. It is measured by Go's monotonic clock, which stops on
+	// many systems while the machine sleeps: an entry then lives longer by the wall clock.
 	TTL time.Duration
 
-	// TTLJitter, from 0 to 1, is the part of each TTL of which a random share
-	// is taken off, so that entries made together do not expire together: with
-	// 0.1 an entry lives for 90 to 100 % of its TTL.
+	// TTLJitter, from 0 to 1, bounds the random share that is taken off each TTL, so that
+	// entries made together do not expire together: with 0.1 an entry lives for 90 to
+	// 100 % of its TTL.
 	TTLJitter float64
 
-	// RefreshAfter makes a Fetch that finds an entry older than this, less up to a
-	// fifth of it at random, return it at once and load the key anew in the background.
-	// One such load runs per key, as any other does: under the courier's time-out. It
-	// yields to loads that callers wait for, and its failure does not make the key back
-	// off. If it fails the entry stays, and another is tried no sooner than after
-	// RefreshAfter. 128 run at a time and 1,024 wait for their turn; what is due beyond
-	// that is left for a later Fetch. 0 means never. Must be below TTL where both are
-	// set.
+	// RefreshAfter is the age from which a Fetch returns an entry and loads its key anew
+	// in the background. Up to a fifth of it is taken off at random. One refresh runs per
+	// key, under the courier's time-out. Loads that callers wait for take precedence over
+	// it. If it fails, the entry stays, the key does not back off, and the next refresh
+	// begins no sooner than after RefreshAfter. 128 refreshes run at a time and 1,024 wait
+	// for their turn; beyond that, an entry is left for a later Fetch. 0 means never.
+	// RefreshAfter must be less than TTL if both are set.
 	RefreshAfter time.Duration
 
-	// Policy decides which entry goes first when the cache is full: LRU, the
-	// zero value, or TinyLFU.
+	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, or
+	// TinyLFU.
 	Policy Policy
 
-	// ShedAbove, from 0 to 1, is the share of the process's memory limit
-	// (GOMEMLIMIT or debug.SetMemoryLimit) that may be in use. While there is
-	// more that is not garbage, the cache gives up entries, those that go first
-	// when it is full, so that the garbage collector is not left to fight for
-	// the last bytes: 0.8 is a good value. 0 means never. Without a limit
-	// nothing is given up. Looked at every 50 ms.
+	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or
+	// debug.SetMemoryLimit) above which the cache gives up entries. What is garbage does
+	// not count. The policy chooses the entries. Otherwise the garbage collector would
+	// take ever more processor time near the limit. 0.8 is a good value. 0 means never.
+	// Without a limit nothing is given up. Memory is checked every 50 ms.
 	ShedAbove float64
 
-	// NoCompaction leaves tables as large as they were at their peak. It is
-	// there so that cachebench and tests can show what compaction is for.
+	// NoCompaction keeps tables as large as they were at their peak. It is for
+	// measurements: cachebench and tests show with it what compaction saves.
 	NoCompaction bool
 
-	// ClockError is how much longer than its TTL an entry may be returned, so
-	// that not every hit has to ask the system for the time: while hits are many
-	// a goroutine does that for all. Since it comes late where the cores are
-	// busy, hits of an entry in the last 200 ms of its TTL ask the system. So the
-	// bound holds while the goroutine is late by less, or the cache is hit often.
-	// 0 means DefaultClockError, a negative value that each hit asks the system.
+	// ClockError bounds how long after its TTL an entry may still be returned. While hits
+	// are many, one goroutine reads the time for all of them. It may be late where the
+	// cores are busy, so a hit of an entry in the last 200 ms of its TTL reads the
+	// system's clock itself. So the bound holds unless the goroutine is late by more than
+	// that and hits are few. 0 means DefaultClockError. If ClockError is negative, each
+	// hit reads the system's clock. It can be at most a second.
 	ClockError time.Duration
 
-	// OnEviction is called for each entry that left the cache, with the reason. It
-	// runs apart from whatever caused it, in a goroutine of the cache, one call at a
-	// time, in the order in which the entries of a key left. So it may be slow, hang
-	// or use the cache, and delays nobody but the calls after it. Panics and
-	// runtime.Goexit are survived and counted in Stats.
+	// OnEviction is called for each entry that left the cache, with the reason. It runs in
+	// a goroutine of the cache, without locks, one call at a time. The entries of a key
+	// come in the order in which they left. So OnEviction may block, hang or use the
+	// cache, and delays only the calls after it. A panic or runtime.Goexit ends only the
+	// one call, and Stats counts it.
 	//
-	// As many entries may wait for their call as the cache may hold, or 16,384 if that
-	// is more, and with MaxWeight as much weight as that; there is no call for what
-	// leaves beyond that, but Stats.CallbacksDropped counts it. So a callback must keep
-	// up: one that hangs keeps alive as much as the cache holds at most.
+	// The number of entries that wait for their call is bounded by Capacity, or by 16,384
+	// if that is more, and their weight by MaxWeight. OnEviction is not called for entries
+	// beyond that; Stats.CallbacksDropped counts them. So a callback that hangs keeps no
+	// more memory alive than the cache does.
 	//
-	// A value that left with ReasonReplaced may be the very one that took its place:
-	// the values of two calls of Set are not compared. A callback that puts back what
-	// was evicted makes the cache evict something else, and so is called again and
-	// again until Close.
+	// A value that left with ReasonReplaced may be the same one that replaced it: Set does
+	// not compare values. A callback that stores an evicted entry again makes the cache
+	// evict another one, and so is called again and again until Close.
 	OnEviction func(key K, value V, reason Reason)
 
-	// Courier configures how fetch functions run: time-outs, limits, back-off
-	// of failing keys. See the options of package courier.
+	// Courier configures how fetch functions run: time-outs, limits, back-off of failing
+	// keys. See the options of package courier.
 	Courier []courier.Option
 }
 
-// An OptionError says which field of Options had which value, and what was
-// wanted.
+// An OptionError is returned by [New] for an invalid option.
 type OptionError struct {
-	Field string
-	Value any
-	Want  string
+	Field string // of Options
+	Value any    // its value
+	Want  string // the values that it may have
 }
 
-// Error describes the OptionError in one line.
+// Error returns a description in one line, with the field, its value and what was wanted.
 func (e *OptionError) Error() string {
 	return fmt.Sprintf("cache: Options.%s: %v: want %s", e.Field, e.Value, e.Want)
 }
@@ -151,15 +146,15 @@ func (o Options[K, V]) withDefaults() Options[K, V] {
 	return o
 }
 
-// A shard of fewer entries differs too much from the others in what it is asked
-// for: with 730 each, a trace with scans lost up to 0.9 points of its hit ratio.
+// With smaller shards, the popularity of their keys differs too much: with 730 entries
+// each, the hit ratio on a trace with scans was up to 0.9 percentage points lower.
 const (
 	minShardEntries = 1024
 	minShardWeight  = 1 << 20
 )
 
-// shards is how many shards the cache gets: a few per core so that writers
-// seldom meet, but not so many that the eviction order of each says little.
+// shardCount returns the number of shards: about four per core, so that writers seldom
+// contend, but not so many that each is too small for its policy.
 func (o Options[K, V]) shardCount() int {
 	n := 1
 	for n < 4*runtime.GOMAXPROCS(0) &&

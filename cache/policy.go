@@ -2,26 +2,26 @@ package cache
 
 import "github.com/snowfence/snowfence/cache/internal/evict"
 
-// A Policy decides which entry goes first when the cache is full.
+// A Policy chooses the entry to evict when the cache is full.
 //
-// (golang-lru's 2Q and ARC are caches with locks of their own that tell nobody whom
-// they evict, so they can't serve below a TTL, a weight or OnEviction. On most
-// traces TinyLFU does as well; where recency is all that counts, as in the OLTP
-// trace with room for a tenth of its keys, LRU is the better one.)
+// On most traces TinyLFU's hit ratio is as high as that of golang-lru's 2Q and ARC. Where
+// only recency counts, as in the OLTP trace with room for a tenth of its keys, LRU's is
+// higher. (2Q and ARC cannot be used here: they are caches with locks of their own that
+// do not report which entries they evict.)
 type Policy uint8
 
 // The policies.
 const (
-	// LRU evicts what was not used for the longest time, nearly: see the
-	// package's page.
+	// LRU evicts approximately the entry that was not used for the longest time: see
+	// the package's documentation.
 	LRU Policy = iota
-	// TinyLFU evicts what is asked for least, by a count that fades and that
-	// remembers keys which are not stored. It takes 8 bytes more per entry. It is
-	// W-TinyLFU, by Einziger, Friedman and Manes, with a window that adapts.
+	// TinyLFU evicts the entry that is asked for least, by a count that decays and that
+	// includes keys which are not stored. It takes 8 bytes more per entry. It is W-TinyLFU,
+	// by Einziger, Friedman and Manes, with a window that adapts to the hit ratio.
 	TinyLFU
 )
 
-// policies returns what makes the policy of a shard.
+// policies returns a function that makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	if p == TinyLFU {
 		c.window = evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
@@ -30,14 +30,14 @@ func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	return func() evict.Policy { return evict.NewLRU() }
 }
 
-// observeEvery is how many insertions into a shard are between two looks at the
-// window: to look reads each stripe, a cache line, so that is at most one line for
-// an insertion.
+// observeEvery returns the number of insertions into a shard between two calls of
+// Window.Observe. Observe reads each stripe, a cache line, so that is at most one line
+// per insertion.
 func (c *Cache[K, V]) observeEvery() uint32 {
 	return uint32(max(64, len(c.stripes))) //nolint:gosec // far below 2^32
 }
 
-// String returns "LRU" or "TinyLFU".
+// String returns "LRU" or "TinyLFU", and "unknown" for any other value.
 func (p Policy) String() string {
 	switch p {
 	case LRU:

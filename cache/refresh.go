@@ -11,25 +11,26 @@ import (
 )
 
 const (
-	// maxRefreshes bounds how many refreshes run at a time, each with two goroutines,
-	// and maxRefreshQueue how many wait for their turn, with none.
+	// maxRefreshes bounds how many refreshes run at a time, each in two goroutines, and
+	// maxRefreshQueue how many wait for their turn, in none.
 	maxRefreshes    = 128
 	maxRefreshQueue = 1024
 
-	// refreshJitter is the share of RefreshAfter of which a random part is taken off.
+	// refreshJitter bounds the random share that is taken off RefreshAfter.
 	refreshJitter = 0.2
 )
 
-// refreshMark returns when an entry that is stored now, or whose refresh has ended now,
-// is due. What was loaded together must not be refreshed together.
+// nextRefresh returns the time at which an entry that is stored now, or whose refresh ends
+// now, is due. It is jittered, so that entries that were loaded together are not
+// refreshed together.
 func (c *Cache[K, V]) nextRefresh(now int64) int64 {
 	off := refreshJitter * rand.Float64() * float64(c.refreshAfter) //nolint:gosec // no secret
 	return addTime(now, c.refreshAfter-time.Duration(off))
 }
 
-// refresh makes e's key be loaded in the background if e is due. Whoever moves the
-// mark first does so; the mark does not come up again before that load has ended. If
-// too many wait for their turn already e is left due, for a later hit.
+// refresh starts a background load of e's key if e is due. The hit that moves the mark
+// first starts it; the mark is not due again before that load has ended. If too many
+// refreshes wait already, e stays due, for a later hit.
 func (c *Cache[K, V]) refresh(
 	ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error),
 ) {
@@ -47,8 +48,8 @@ func (c *Cache[K, V]) refresh(
 		mark.Store(due)
 		return
 	}
-	// Detached: the caller's end is not the load's, nor does the flight that the
-	// caller may be a part of wait for it.
+	// Detached, so that the load does not end with its caller, and is not a part of the
+	// flight that the caller may run in.
 	r := &refresh[K, V]{context: courier.Detach(ctx), entry: e, load: l, fetch: fetch}
 	if !c.refresher.add(r, c.runRefresh) {
 		s.unregister(l)
@@ -56,9 +57,9 @@ func (c *Cache[K, V]) refresh(
 	}
 }
 
-// beginRefresh registers l as the load that is to replace e. It is registered before
-// it has its turn, so that a Set or Delete in between supersedes it while the mere
-// expiry of e does not. It reports false if e has left, or its key is loaded anyway.
+// registerRefresh registers l as the load that replaces e. It does so before l has its
+// turn, so that a Set or Delete in between supersedes l, while the expiry of e does not.
+// It returns false if e has left, or if another load of its key is registered.
 func (s *shard[K, V]) registerRefresh(e *entry[K, V], l *load[K]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,14 +72,14 @@ func (s *shard[K, V]) registerRefresh(e *entry[K, V], l *load[K]) bool {
 
 // A refresh is a load that no caller waits for.
 type refresh[K comparable, V any] struct {
-	context context.Context // for its values, until its turn
-	entry   *entry[K, V]    // what it is to replace
+	context context.Context // the caller's, detached
+	entry   *entry[K, V]    // to be replaced
 	load    *load[K]
 	fetch   func(context.Context, K) (V, error)
 }
 
-// runRefresh runs r as a flight that yields to those which callers wait for, under the
-// time-out of any flight. The outcome is in the cache, and in Stats if it is a failure.
+// runRefresh runs r in a flight of low priority, under the courier's time-out, and blocks
+// until it has ended. Stats counts a failure.
 func (c *Cache[K, V]) runRefresh(r *refresh[K, V]) {
 	s, _ := c.shardOf(r.load.key)
 	if s.registered(r.load) {
@@ -90,7 +91,7 @@ func (c *Cache[K, V]) runRefresh(r *refresh[K, V]) {
 			c.counters.refreshes.Add(1)
 			return c.load(ctx, s, r.load, r.fetch)
 		})
-		s.unregister(r.load) // if it joined another flight, or had no turn
+		s.unregister(r.load) // for when it joined another flight, or had no turn
 	}
 	r.entry.refreshed().refreshAt.Store(c.nextRefresh(c.clock.now()))
 }
@@ -101,9 +102,9 @@ func (s *shard[K, V]) registered(l *load[K]) bool {
 	return s.loads.has(l)
 }
 
-// newer returns the live entry that was stored while r waited for its turn, if any. A
-// refresh that was superseded otherwise runs for those who have joined it: what it
-// brings is not stored.
+// storedSince returns the live entry that was stored while r waited for its turn, if any.
+// A refresh that was superseded by a Delete runs all the same, for the callers who joined
+// its flight, but its result is not stored.
 func (c *Cache[K, V]) storedSince(s *shard[K, V], r *refresh[K, V]) *entry[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +115,10 @@ func (c *Cache[K, V]) storedSince(s *shard[K, V], r *refresh[K, V]) *entry[K, V]
 	return e
 }
 
-// refresher owns the goroutines that wait for refreshes. They start on demand and end
-// when nothing is left to do.
+// refresher owns the goroutines that run refreshes. They start on demand and end when the
+// queue is empty.
 type refresher[K comparable, V any] struct {
-	full atomic.Bool // so that hits on what is due do not meet at the lock
+	full atomic.Bool // whether queue is full; read by hits instead of taking the lock
 
 	mu      sync.Mutex // guards the following
 	queue   []*refresh[K, V]
@@ -126,8 +127,8 @@ type refresher[K comparable, V any] struct {
 	idle    chan struct{} // made by stop; closed when none run. (A WaitGroup belongs to one bubble.)
 }
 
-// add calls run(r) in a goroutine, now or later, unless too many wait or stop was
-// called. It does not block.
+// add makes a goroutine call run(r), now or later. It returns false if the queue is full
+// or stop was called. It does not block.
 func (q *refresher[K, V]) add(r *refresh[K, V], run func(*refresh[K, V])) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -148,8 +149,8 @@ func (q *refresher[K, V]) add(r *refresh[K, V], run func(*refresh[K, V])) bool {
 	return true
 }
 
-// next removes the refresh that has waited for the longest. If there is none, nil, the
-// goroutine counts as ended.
+// next removes and returns the refresh that has waited for longest. If there is none, it
+// returns nil, and the goroutine that called it counts as ended.
 func (q *refresher[K, V]) next() *refresh[K, V] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -169,8 +170,9 @@ func (q *refresher[K, V]) next() *refresh[K, V] {
 	return r
 }
 
-// stop lets no refresh begin any more and waits for those that run: their flights have
-// been ended. Loads of those that waited are unregistered by Clear.
+// stop prevents further refreshes and waits for those that run. The courier must have been
+// shut down, which ends their flights. Close's Clear unregisters the loads of those that
+// waited.
 func (q *refresher[K, V]) stop() {
 	q.mu.Lock()
 	q.closed = true

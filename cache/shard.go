@@ -7,46 +7,44 @@ import (
 	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
-// A shard holds a part of the entries, finds them, and decides which of them
-// goes first.
+// A shard holds a part of the entries, in an index, an eviction order and a wheel.
 type shard[K comparable, V any] struct {
-	// mu guards the fields up to the padding, the places of the shard's entries
-	// and writing to its index. It is never held while another lock of this
-	// package or user code is waited for.
+	// mu guards the fields up to the padding, the positions of the shard's entries in
+	// queues, and writing to the index. While it is held, no user code runs, and no lock
+	// is taken but those of callbacks.
 	mu         sync.Mutex
 	policy     evict.Policy
-	weightless *evict.LRU // has what weighs nothing, if there is a MaxWeight; else nil
+	weightless *evict.LRU // the entries of weight 0; nil unless MaxWeight is set
 	expiring   wheel[K, V]
 
 	loads loads[K]
-	_     [80]byte // so that what a hit reads of a shard is one cache line
+	_     [80]byte // puts all that a hit reads of a shard into one cache line
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
 	clock         atomic.Uint32 // counts insertions; see touch
-	touchInterval atomic.Uint32 // see touch; 0: the shard is strict
+	touchInterval atomic.Uint32 // in insertions, see touch; 0: the shard is a strict LRU
 	size          atomic.Int64
-	light         atomic.Int64 // weight of the entries that are not heavy; see Cache.heavyAbove
-	heavy         atomic.Int64 // weight of the others
+	light         atomic.Int64 // total weight of entries up to Cache.heavyAbove
+	heavy         atomic.Int64 // total weight of the others
 	_             [64]byte
 }
 
-// strictBelow is the number of entries below which a shard is a strict LRU.
+// strictBelow is the number of entries below which an LRU shard is strict.
 const strictBelow = 512
 
-// lagShare is the part of a shard that may be inserted before another use of the
-// same entry is noted.
+// touchIntervalDivisor sets the touch interval: a use of an entry is noted again after
+// this fraction of the shard, a sixteenth, has been inserted.
 const touchIntervalDivisor = 16
 
-// touch notes that e was used, at most once in the time in which a sixteenth of
-// the shard is inserted. So a hit writes nothing or, now and then, to its own
-// entry.
+// touch notes a use of e, at most once per touch interval. So most hits write nothing, and
+// the others only to their own entry.
 //
-// A small LRU moves e at once, unless e was moved last or somebody holds the
-// lock: its clock counts moves, too.
+// In a strict shard touch moves e at once, unless e was the last to be moved or the lock
+// is taken. There the clock counts moves, too.
 func (s *shard[K, V]) touch(e *entry[K, V]) {
-	if lag := s.touchInterval.Load(); lag > 0 {
-		e.Touch(s.clock.Load(), lag)
+	if interval := s.touchInterval.Load(); interval > 0 {
+		e.Touch(s.clock.Load(), interval)
 		return
 	}
 	if e.UntouchedSince(s.clock.Load()) || !s.mu.TryLock() {
@@ -59,8 +57,8 @@ func (s *shard[K, V]) touch(e *entry[K, V]) {
 	}
 }
 
-// policyOf returns the order of eviction that e is in. What weighs nothing has one
-// of its own, so that a search for weight does not come by it.
+// policyOf returns the policy that orders e. Entries of weight 0 have one of their own, so
+// that a search for weight does not visit them.
 func (s *shard[K, V]) policyOf(e *entry[K, V]) evict.Policy {
 	if e.Weight == 0 && s.weightless != nil {
 		return s.weightless
@@ -68,7 +66,7 @@ func (s *shard[K, V]) policyOf(e *entry[K, V]) evict.Policy {
 	return s.policy
 }
 
-// insert adds e, in place of old unless that is nil. s.mu is held.
+// insert adds e or, unless old is nil, replaces old by it. s.mu is held.
 func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	switch {
 	case old == nil:
@@ -76,7 +74,7 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 		s.index.insert(e)
 		s.policyOf(e).Add(e.node())
 		s.size.Add(1)
-	case s.touchInterval.Load() > 0: // the clock stays: hits read it
+	case s.touchInterval.Load() > 0: // the clock is not changed, since hits read its cache line
 		e.Reset(s.clock.Load())
 		s.replace(old, e)
 	default:
@@ -89,7 +87,8 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	}
 }
 
-// replace puts e in place of old. s.mu is held.
+// replace replaces old by e in the index and the eviction order, and takes old out of the
+// wheel. s.mu is held.
 func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 	s.index.replace(old, e)
 	if from, to := s.policyOf(old), s.policyOf(e); from == to {
@@ -101,18 +100,19 @@ func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 	s.unschedule(old)
 }
 
-// setLag updates lag after a change of size. s.mu is held.
+// setTouchInterval updates touchInterval after a change of size. strict says whether a
+// small shard is strict. s.mu is held.
 func (s *shard[K, V]) setTouchInterval(strict bool) {
-	lag := uint32(max(1, s.size.Load()/touchIntervalDivisor)) //nolint:gosec // far below 2^32
+	interval := uint32(max(1, s.size.Load()/touchIntervalDivisor)) //nolint:gosec // far below 2^32
 	if strict && s.size.Load() < strictBelow {
-		lag = 0
+		interval = 0
 	}
-	if lag != s.touchInterval.Load() {
-		s.touchInterval.Store(lag)
+	if interval != s.touchInterval.Load() {
+		s.touchInterval.Store(interval)
 	}
 }
 
-// drop takes e out. s.mu is held.
+// drop removes e, but does not update s's weight. s.mu is held.
 func (s *shard[K, V]) drop(e *entry[K, V]) {
 	s.index.remove(e)
 	s.policyOf(e).Remove(e.node())
@@ -120,8 +120,8 @@ func (s *shard[K, V]) drop(e *entry[K, V]) {
 	s.size.Add(-1)
 }
 
-// clear empties s, but for its size and weight, and returns the table of what it
-// held. It takes the same time however much that was. s.mu is held.
+// clear empties s in constant time, but does not update its size and weight. It returns
+// the table of the entries that s held, or nil. s.mu is held.
 func (s *shard[K, V]) clear() *table[K, V] {
 	s.policy.Clear()
 	if s.weightless != nil {
@@ -131,7 +131,7 @@ func (s *shard[K, V]) clear() *table[K, V] {
 	return s.index.takeTable()
 }
 
-// unschedule takes e out of the order of expiry, if it is in it. s.mu is held.
+// unschedule removes e from the wheel, if it is in it. s.mu is held.
 func (s *shard[K, V]) unschedule(e *entry[K, V]) {
 	if e.scheduled() {
 		s.expiring.remove(e)

@@ -9,24 +9,24 @@ import (
 const (
 	shedEvery = 50 * time.Millisecond
 
-	// shedMost is the share of the entries that is given up before the garbage
-	// collector has shown what that was worth.
+	// maxShedShare bounds the share of the entries that is evicted before the next
+	// garbage collection shows how much memory that has freed.
 	maxShedShare = 0.25
 
-	// shedBatch bounds how many leave one shard while it is locked.
+	// shedBatch bounds how many entries are evicted each time that a shard is locked.
 	shedBatch = 128
 )
 
-// A memory is what the process uses, in bytes.
+// A memory describes the memory use of the process, in bytes.
 type memory struct {
 	limit  uint64 // MaxInt64: none
-	live   uint64 // of the heap, as the last garbage collection found it
-	other  uint64 // what counts towards the limit and is not the heap's objects
-	cycles uint64 // garbage collections
+	live   uint64 // heap objects that the last garbage collection found live
+	other  uint64 // what counts towards the limit besides heap objects and free heap
+	cycles uint64 // the number of garbage collections so far
 }
 
-// excess is the share of the live heap that would have to go for what is in use
-// to be no more than share of the limit.
+// excess returns the share of the live heap that has to be freed so that the memory in
+// use is at most share of the limit. It is 0 without a limit, and may be negative.
 func (m memory) excess(share float64) float64 {
 	if m.limit == math.MaxInt64 || m.live == 0 {
 		return 0
@@ -34,7 +34,7 @@ func (m memory) excess(share float64) float64 {
 	return (float64(m.live+m.other) - share*float64(m.limit)) / float64(m.live)
 }
 
-// readMemory asks the runtime.
+// readMemory returns the runtime's present values.
 func readMemory() memory {
 	s := []metrics.Sample{
 		{Name: "/gc/gomemlimit:bytes"},
@@ -55,10 +55,10 @@ func readMemory() memory {
 	}
 }
 
-// shedAndRest is what the shedder calls. It starts when an entry is stored and
-// Options.ShedAbove is set.
-func (c *Cache[K, V]) runShed() (rest time.Duration) {
-	// What was given up shows in the live heap only after a collection.
+// runShed sheds once and returns the pause until the next time. The shedder calls it, which
+// starts when an entry is stored and Options.ShedAbove is set.
+func (c *Cache[K, V]) runShed() (pause time.Duration) {
+	// Entries that were evicted count as live until the next collection.
 	if m := c.memory(); m.cycles != c.lastGC {
 		c.lastGC = m.cycles
 		c.shed(m)
@@ -66,7 +66,7 @@ func (c *Cache[K, V]) runShed() (rest time.Duration) {
 	return shedEvery
 }
 
-// shed gives up as many entries as there is too much memory in use.
+// shed evicts the share of the entries that m's excess demands, up to maxShedShare.
 func (c *Cache[K, V]) shed(m memory) {
 	share := min(m.excess(c.shedAbove), maxShedShare)
 	if share <= 0 {
@@ -85,7 +85,8 @@ func (c *Cache[K, V]) shed(m memory) {
 	}
 }
 
-// shedShard gives up that many entries, or as many as there are.
+// shedShard evicts up to most entries of s, and returns their number, which is less than
+// most only if s is empty then.
 func (c *Cache[K, V]) shedShard(s *shard[K, V], most int) (n int) {
 	var out evicted[K, V]
 	s.mu.Lock()

@@ -6,26 +6,30 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Stats is what a Cache did since it was made. Each number is exact when
-// nothing is going on; they are not read at one instant.
+// Stats holds the counters of a Cache since it was made. They are not read at one instant;
+// each is exact while the cache is idle.
 type Stats struct {
-	Hits           uint64 // Get and Fetch that found a value
-	Misses         uint64 // Get and Fetch that did not
-	Loads          uint64 // fetch functions called
-	LoadErrors     uint64 // of these, the ones that ended and gave no value, or too late
+	Hits   uint64 // calls of Get and Fetch that found a value
+	Misses uint64 // calls of Get and Fetch that did not
+	Loads  uint64 // calls of fetch functions
+
+	// LoadErrors counts the Loads that failed, or ended after their flight. A load that
+	// still hangs is not counted yet.
+	LoadErrors uint64
+
 	Panics         uint64 // fetch functions, and their linked children, that panicked
-	Refreshes      uint64 // loads started in the background by RefreshAfter
-	Evictions      uint64 // entries that had to go because the cache was full
-	Expired        uint64 // expired entries that were reclaimed
-	Shed           uint64 // entries that had to go because memory ran short: Options.ShedAbove
-	Rejected       uint64 // values heavier than MaxWeight, and so not stored
+	Refreshes      uint64 // the Loads that RefreshAfter started in the background
+	Evictions      uint64 // entries evicted because the cache was full
+	Expired        uint64 // expired entries that were removed
+	Shed           uint64 // entries evicted near the memory limit, see Options.ShedAbove
+	Rejected       uint64 // values that were not stored because they exceed MaxWeight
 	CallbackPanics uint64 // calls of OnEviction that ended with a panic or runtime.Goexit
 
-	// CallbacksDropped counts the entries that left without a call of OnEviction, since
-	// too many notifications waited for it, or Close could not wait any longer.
+	// CallbacksDropped counts the entries for which OnEviction was not called, since too
+	// many notifications waited, or since Close's second had passed.
 	CallbacksDropped uint64
 
-	Courier courier.Stats // flights, callers waiting, abandoned functions
+	Courier courier.Stats // of flights, waiting callers and abandoned functions
 }
 
 type counters struct {
@@ -40,8 +44,8 @@ type counters struct {
 	callbacksDropped atomic.Uint64
 }
 
-// Stats returns the cache's counters. It takes the locks of the courier's shards one
-// after the other, each for a moment. The counters are not read at one instant.
+// Stats returns the cache's counters. It takes the locks of the courier's shards one after
+// the other, each for a short time.
 func (c *Cache[K, V]) Stats() Stats {
 	s := Stats{
 		Hits:             c.stripes.hits(),

@@ -2,8 +2,8 @@ package cache
 
 import "time"
 
-// weigh returns what the user says of a value's weight. It may panic or take long: no
-// lock is held, and a load is not registered as ended.
+// weigh returns the weight of a value by Options.Weigher, 0 without one. The Weigher may
+// panic or block, so weigh is called without locks, and before a load has ended.
 func (c *Cache[K, V]) weigh(key K, value V) uint32 {
 	if c.weigher == nil {
 		return 0
@@ -11,9 +11,9 @@ func (c *Cache[K, V]) weigh(key K, value V) uint32 {
 	return c.weigher(key, value)
 }
 
-// store puts a value into the cache: s and hash are its key's. If l is not nil the
-// value is the result of that load, and is stored only if nothing newer happened to
-// the key; in any case that is the end of l's registration.
+// store stores a value in the cache. s and hash are those of key. A nil l means that the
+// user sets the value, which supersedes the key's load. Otherwise the value is l's result,
+// and is stored only if l is still registered. l is not registered afterwards.
 func (c *Cache[K, V]) store(
 	s *shard[K, V], hash uint32, key K, value V, weight uint32, ttl time.Duration, l *load[K],
 ) {
@@ -34,7 +34,7 @@ func (c *Cache[K, V]) store(
 	}
 	before := s.clock.Load()
 	c.put(s, e, &out)
-	inserted := s.clock.Load() // with others since the cache was made, in s
+	inserted := s.clock.Load() // the insertions into s since the cache was made
 	s.mu.Unlock()
 
 	if c.window != nil && inserted != before && inserted%c.observeEvery() == 0 {
@@ -51,13 +51,13 @@ func (c *Cache[K, V]) store(
 	c.notify(out)
 }
 
-// put stores e in place of whatever its key had, and makes room in its shard
-// if that holds more than its share. s.mu is held.
+// put stores e, replaces the entry of its key, if any, and makes room in s as far as s
+// holds more than its share. s.mu is held.
 func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 	old := s.index.find(e.Hash&hashMask, e.key)
 	replaces := old != nil
 	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
-		// It can't be stored. The old value must not stay: it is outdated.
+		// The old value is outdated, although the new one cannot be stored.
 		c.counters.rejected.Add(1)
 		if replaces {
 			c.remove(s, old, c.reasonFor(old, ReasonReplaced), out)
@@ -85,7 +85,7 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 	c.addTotals(count, weight)
 }
 
-// remove takes e out. s.mu is held.
+// remove removes e and records its reason. s.mu is held.
 func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out *evicted[K, V]) {
 	c.drop(s, e)
 	s.setTouchInterval(c.strict)
@@ -96,20 +96,20 @@ func (c *Cache[K, V]) remove(s *shard[K, V], e *entry[K, V], reason Reason, out 
 	c.record(e, reason, out)
 }
 
-// drop takes e out of s and off its weight. s.mu is held.
+// drop removes e from s and subtracts its weight there. s.mu is held.
 func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
 	s.drop(e)
 	c.addWeight(s, -int64(e.Weight))
 }
 
-// heavyPart is the part of a shard's share of MaxWeight above which an entry is
-// heavy. A heavy entry takes room from all shards alike: they are to hold the same
-// besides. Otherwise all else in its own shard would have to go for it, however much
-// in use, before another shard gave anything.
+// heavyDivisor sets the weight above which an entry is heavy: this fraction of a shard's
+// share of MaxWeight, an eighth. A heavy entry takes room from all shards alike, since it
+// does not count towards its shard's share. Otherwise all other entries of its shard would
+// be evicted for it, however much in use, before another shard gave up any.
 const heavyDivisor = 8
 
-// addWeight adds an entry's weight to what s holds or, if it is negative, takes it
-// off. s.mu is held.
+// addWeight adds an entry's weight to s's or, if weight is negative, subtracts it. s.mu is
+// held.
 func (c *Cache[K, V]) addWeight(s *shard[K, V], weight int64) {
 	switch {
 	case weight == 0:
@@ -130,22 +130,21 @@ func (c *Cache[K, V]) addTotals(count, weight int64) {
 	}
 }
 
-// tooMany reports whether the cache would have too many entries with that many
-// more.
+// tooMany reports whether the cache exceeds its capacity with more entries than it has.
 func (c *Cache[K, V]) tooMany(more int64) bool {
 	return c.capacity > 0 && c.count.Load()+more > c.capacity
 }
 
-// tooHeavy reports whether the cache would hold too much weight with that much
-// more.
+// tooHeavy reports whether the cache exceeds its MaxWeight with more weight than it has.
 func (c *Cache[K, V]) tooHeavy(more int64) bool {
 	return c.maxWeight > 0 && c.weight.Load()+more > c.maxWeight
 }
 
-// surplus returns the entry, other than spared, that s has to give if the cache
-// gets that much more; nil if there is room, or if s is within its share of what
-// there is too much of: of the light entries' weight, that is their average in all
-// shards. s.mu is held.
+// localVictim returns the entry, other than spared, that s has to evict when count entries
+// of weight in total are added to the cache. It returns nil if there is room, or if s is
+// within its share, so that another shard has to evict. A shard's share of the capacity is
+// the same for all shards; its share of the weight is the average weight of light entries
+// per shard. s.mu is held.
 func (c *Cache[K, V]) localVictim(
 	s *shard[K, V], spared *entry[K, V], count, weight int64,
 ) *entry[K, V] {
@@ -160,8 +159,8 @@ func (c *Cache[K, V]) localVictim(
 	}
 }
 
-// victim returns the entry of s that goes first, other than spared; nil if there is
-// none. If it goes for its weight it has some, or has expired. s.mu is held.
+// victim returns the entry of s to evict next, other than spared, or nil if there is none.
+// With forWeight its weight is above 0, unless it has expired. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool) *entry[K, V] {
 	if s.expiring.n > 0 {
 		if e := s.expiring.expired(c.clock.approx()); e != nil && e != spared {
@@ -178,9 +177,9 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool
 	return entryOf[K, V](first)
 }
 
-// makeRoom evicts from the fullest shards while the cache is too full. It is
-// called without locks after e was stored in own, which is within its share, or
-// has nothing left to give but e: so another one has to.
+// makeRoom evicts entries from the fullest shards while the cache is too full. It is called
+// without locks after e was stored in own. By then own is within its share or has no entry
+// but e, so another shard has to make room.
 func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 	for {
 		forWeight := c.tooHeavy(0)
@@ -199,9 +198,9 @@ func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *evicted[K,
 	}
 }
 
-// fullest returns the shard that holds most of what there is too much of, besides
-// e, which is in own; nil if none holds anything. Heavy entries count only where
-// there are no others.
+// fullest returns the shard with the most entries or, with forWeight, the most weight,
+// without e, which is in own. It returns nil if there are no others. Heavy entries count
+// only if there are no light ones.
 func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) *shard[K, V] {
 	if !forWeight {
 		return c.shardWithMost(own, 1, func(s *shard[K, V]) int64 { return s.size.Load() })
@@ -210,14 +209,15 @@ func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) 
 	if light > c.heavyAbove {
 		light, heavy = heavy, light
 	}
-	if s := c.shardWithMost(own, light, func(s *shard[K, V]) int64 { return s.light.Load() }); s != nil {
+	s := c.shardWithMost(own, light, func(s *shard[K, V]) int64 { return s.light.Load() })
+	if s != nil {
 		return s
 	}
 	return c.shardWithMost(own, heavy, func(s *shard[K, V]) int64 { return s.heavy.Load() })
 }
 
-// most returns the shard of which held is highest, and above 0; less is taken off
-// what own holds.
+// shardWithMost returns the shard for which held returns the highest number above 0, or
+// nil if there is none. less is subtracted from the number of own.
 func (c *Cache[K, V]) shardWithMost(
 	own *shard[K, V], less int64, held func(*shard[K, V]) int64,
 ) *shard[K, V] {
@@ -236,7 +236,7 @@ func (c *Cache[K, V]) shardWithMost(
 	return best
 }
 
-// equalsItself is false for keys such as NaN, which no map can find again.
+// equalsItself reports false for keys such as NaN, which cannot be found again.
 func equalsItself[K comparable](key K) bool {
 	return key == key //nolint:gocritic // false for NaN: that is the question
 }

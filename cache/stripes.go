@@ -6,18 +6,18 @@ import (
 	"unsafe"
 )
 
-// stripes count hits and misses so that goroutines on different cores seldom
-// write to the same cache line. A goroutine finds its stripe by where its stack
-// is: that costs an instruction or two, and two goroutines that run at the same
-// time share one with a probability of 1/16 per core at most. (xsync's counter
-// asks a sync.Pool for the processor, which takes longer than the rest of a hit.)
+// stripes counts hits and misses so that goroutines on different cores seldom write to
+// the same cache line. A goroutine's stripe is chosen by the address of its stack. That
+// takes an instruction or two, and two goroutines that run at the same time share a
+// stripe with a probability of at most 1/16 per core. (xsync's counter gets the processor
+// from a sync.Pool, which takes longer than the rest of a hit.)
 type stripes []stripe
 
 type stripe struct {
 	hits      atomic.Uint64
 	misses    atomic.Uint64
-	lastAdapt atomic.Int64 // when the clock was compared last; see clock.watch
-	_         [40]byte     // a cache line in all
+	lastAdapt atomic.Int64 // the time of the last call of clock.adapt
+	_         [40]byte     // makes the stripe a cache line
 }
 
 const stripesPerCore = 16
@@ -30,7 +30,7 @@ func newStripes() stripes {
 	return make(stripes, n)
 }
 
-// mine is the stripe of the calling goroutine.
+// local returns the stripe of the calling goroutine.
 func (s stripes) local() *stripe {
 	var here byte
 	// Stacks begin at multiples of 2 KiB. The factor is 2^64 over the golden

@@ -2,29 +2,28 @@ package cache
 
 import "math/bits"
 
-// A wheel orders the entries of a shard by expiry, well enough: a hierarchical
-// timing wheel (Varghese and Lauck, SOSP 1987), as in Caffeine and otter. To add
-// and to remove takes the same time however many there are. It is guarded by
-// the shard's lock.
+// A wheel orders the entries of a shard by expiry, approximately: it is a hierarchical
+// timing wheel (Varghese and Lauck, SOSP 1987), as in Caffeine and otter. Adding and
+// removing take constant time. The shard's lock guards it.
 //
-// A bucket of level 0 is for one tick, and one of the next level for 64 times
-// that of the level below. When the time comes to a bucket of a higher level its
-// entries are spread over the levels below, a few at a time, so that a million
-// entries of one moment hold nobody up. Each level knows which of its buckets
-// hold something: time without entries is crossed in one step, however long.
+// A bucket of level 0 covers one tick, and a bucket of each other level covers 64 times as
+// much as one of the level below. When the time of a bucket of a higher level comes, its
+// entries are spread over the levels below, a few at a time, so that a million entries of
+// one tick do not block the shard. Each level has a bit for each bucket that holds entries,
+// so that a time without entries is crossed in one step, however long.
 //
-// Buckets are slices, and an entry knows its place in one: removal puts the last
-// into the gap.
+// Buckets are slices, and an entry has its position in its bucket: when it is removed, the
+// bucket's last entry takes its place.
 type wheel[K comparable, V any] struct {
-	tick     int64 // up to which the buckets have been reached
-	draining bool  // the bucket that was reached last may hold something still
+	tick     int64 // the start of the last bucket reached
+	draining bool  // whether that bucket may still hold entries
 	levels   [wheelLevels]*wheelLevel[K, V]
-	due      []*entry[K, V] // their tick has passed, or is the present one
+	due      []*entry[K, V] // the entries of the present and earlier ticks
 	n        int
 }
 
 type wheelLevel[K comparable, V any] struct {
-	occupied uint64 // a bit for each bucket that holds something
+	occupied uint64 // a bit for each bucket that holds entries
 	buckets  [wheelSlots][]*entry[K, V]
 }
 
@@ -32,17 +31,17 @@ const (
 	tickBits    = 20 // a tick is 2^20 ns, about a millisecond
 	slotBits    = 6
 	wheelSlots  = 1 << slotBits
-	wheelLevels = 8 // 2^(20+6·8) ns is more than the clock has
+	wheelLevels = 8 // 2^(20+6·8) ns is more than the range of the clock
 	dueBucket   = wheelLevels * wheelSlots
 )
 
-// add takes in an entry that expires.
+// add adds an entry whose time of expiry is not negative.
 func (w *wheel[K, V]) add(e *entry[K, V]) {
 	t := e.timed()
 	tick := t.expires >> tickBits
 	id, b := uint32(dueBucket), &w.due
 	if tick > w.tick {
-		// The highest digit, in base 64, in which the two differ.
+		// The highest digit, in base 64, in which tick and w.tick differ.
 		level := (bits.Len64(uint64(tick^w.tick)) - 1) / slotBits
 		slot := int(tick >> (slotBits * level) & (wheelSlots - 1))
 		if w.levels[level] == nil {
@@ -56,7 +55,7 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 	w.n++
 }
 
-// remove takes out an entry that is in.
+// remove removes an entry, which must be in the wheel.
 func (w *wheel[K, V]) remove(e *entry[K, V]) {
 	t := e.timed()
 	if t.bucket == dueBucket {
@@ -71,12 +70,12 @@ func (w *wheel[K, V]) remove(e *entry[K, V]) {
 	w.n--
 }
 
-// without returns b with its last entry in the place of the one at at, and in
-// less room if there was much too much.
-func removeAt[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
+// removeAt returns b without the entry at pos, whose place the last one takes. It reallocates
+// b if that has become much too large.
+func removeAt[K comparable, V any](b []*entry[K, V], pos uint32) []*entry[K, V] {
 	last := len(b) - 1
-	b[at] = b[last]
-	b[at].timed().pos = at
+	b[pos] = b[last]
+	b[pos].timed().pos = pos
 	b[last] = nil
 	b = b[:last]
 	switch {
@@ -88,8 +87,8 @@ func removeAt[K comparable, V any](b []*entry[K, V], at uint32) []*entry[K, V] {
 	return b
 }
 
-// advance moves to due what expires up to the tick of now, or a part of that: it
-// moves at most so many entries, and reports whether there are more to move.
+// advance moves the entries that expire up to the tick of now to due, at most moves of
+// them, and reports whether more have to be moved.
 func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 	tick := now >> tickBits
 	for w.draining || w.tick < tick {
@@ -106,8 +105,8 @@ func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 		from := l.buckets[slot]
 		n := min(moves, len(from))
 		moves -= n
-		// Those of the end, which are added to other buckets: none of them
-		// has the digit of tick in this level any more.
+		// Take from the end of the bucket. add puts these entries into other buckets,
+		// since their digit in this level now equals w.tick's.
 		for i := len(from) - 1; i >= len(from)-n; i-- {
 			w.n--
 			w.add(from[i])
@@ -122,8 +121,8 @@ func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 	return false
 }
 
-// next is the bucket that time reaches next, or has reached, and the tick at
-// which it begins; its level is negative if all are empty.
+// nextBucket returns the bucket with entries that is to be drained next, and the tick at
+// which it begins. level is negative if all buckets are empty.
 func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 	level = -1
 	for i, l := range w.levels {
@@ -131,8 +130,8 @@ func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 			continue
 		}
 		digits := w.tick >> (slotBits * i)
-		// All that is in has the present higher digits, and a digit of this
-		// level that is not below the present one.
+		// All entries of this level have w.tick's higher digits, and in this level a
+		// digit not below w.tick's.
 		ahead := l.occupied &^ (1<<(digits%wheelSlots) - 1)
 		if ahead == 0 {
 			continue
@@ -146,11 +145,11 @@ func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 	return level, slot, start
 }
 
-// lookMoves bounds what it costs to look for an entry that has expired.
+// maxLookupMoves bounds the time that expired takes.
 const maxLookupMoves = 64
 
-// expired returns an entry whose time is up at now, or nil. It does not look
-// long, since those of one tick may be many: there may be others.
+// expired returns an entry that has expired at now, or nil. It may miss expired entries,
+// since it looks at a few only: one tick may have many.
 func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	if w.n == 0 {
 		return nil
@@ -163,17 +162,4 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 		}
 	}
 	return nil
-}
-
-// size is how many entries there is room for.
-func (w *wheel[K, V]) room() int {
-	n := cap(w.due)
-	for _, l := range w.levels {
-		if l != nil {
-			for slot := range l.buckets {
-				n += cap(l.buckets[slot])
-			}
-		}
-	}
-	return n
 }
