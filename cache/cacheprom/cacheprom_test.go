@@ -83,13 +83,13 @@ func TestValues(t *testing.T) {
 	}
 	collector := cacheprom.New("users", c.Stats, c.Len)
 	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
-# HELP snowfence_cache_entries Entries that are stored.
+# HELP snowfence_cache_entries Entries stored, including expired ones that are not removed yet.
 # TYPE snowfence_cache_entries gauge
 snowfence_cache_entries{cache="users"} 1
-# HELP snowfence_cache_hits_total Gets and fetches that found a value.
+# HELP snowfence_cache_hits_total Calls of Get and Fetch that found a value.
 # TYPE snowfence_cache_hits_total counter
 snowfence_cache_hits_total{cache="users"} 2
-# HELP snowfence_cache_loads_total Fetch functions called.
+# HELP snowfence_cache_loads_total Calls of fetch functions.
 # TYPE snowfence_cache_loads_total counter
 snowfence_cache_loads_total{cache="users"} 1
 `), "snowfence_cache_entries", "snowfence_cache_hits_total", "snowfence_cache_loads_total"))
