@@ -1,22 +1,22 @@
-// Package evict decides which entry of a cache's shard goes first.
+// Package evict orders the entries of a cache's shard for eviction.
 //
 // # Marks instead of lists
 //
-// A hit must not write to memory that other cores read or write, so it does not
-// move anything. It leaves a mark in its own entry (see [Node.Touch]), at most
-// once per interval, and the policy reads the marks when it looks for a victim:
-// entries that were used meanwhile are moved then, under the lock that the
-// insertion holds anyway. This is the second chance of CLOCK (Corbató 1968),
-// which FIFO-Reinsertion, S3-FIFO (Yang et al., SOSP 2023) and SIEVE (Zhang et
-// al., NSDI 2024) go back to; the second and third show that promotion at
-// eviction time costs no hits, or even gains some.
+// A hit must not write to memory that other cores read or write, so it moves nothing. It
+// leaves a mark in its own entry (see [Node.Touch]), at most once per interval, and the
+// policy reads the marks when it searches a victim. It moves used entries then, under the
+// lock that the insertion holds anyway. This is the second chance of CLOCK (Corbató 1968),
+// on which FIFO-Reinsertion, S3-FIFO (Yang et al., SOSP 2023) and SIEVE (Zhang et al.,
+// NSDI 2024) are based. The papers on the latter two show that promotion at eviction time
+// does not lower the hit ratio, and may even raise it.
 //
 // # Queues without links
 //
-// Entries know their place in a [queue], an array in chunks, instead of having
-// links to their neighbours. That is half the memory of a doubly linked list,
-// and one pointer for the garbage collector to follow instead of two; an entry
-// of plain values has no pointers at all. To remove an entry leaves a hole.
+// Entries have their position in a [queue], an array in chunks, instead of links to their
+// neighbours. That takes half the memory of a doubly linked list, and the garbage collector
+// follows one pointer per entry instead of two; an entry of plain values has no pointers at
+// all. Removing an entry leaves a hole.
 //
-// Nothing in this package locks: a shard's lock is held for all calls but Touch.
+// Nothing in this package locks: callers hold the shard's lock, except for [Node.Touch],
+// [Node.UntouchedSince] and [Window.Observe].
 package evict

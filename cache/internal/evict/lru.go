@@ -1,36 +1,37 @@
 package evict
 
-// LRU evicts the node that was not used for the longest time. Uses that are only
-// noted come into effect when a node is about to go: it gets a second chance.
-// With Use it is exact.
+// LRU evicts the node that was not used for the longest time. A use that was only noted, by
+// Touch, takes effect when the node is about to be evicted: it gets a second chance. If every
+// use is reported by Use, the order is exact.
 type LRU struct{ q queue }
 
 // NewLRU makes an empty LRU.
 func NewLRU() *LRU { return new(LRU) }
 
-// Add takes in n as the newest.
+// Add adds n as the newest node.
 func (l *LRU) Add(n *Node) { l.q.push(n) }
 
-// Replace puts n where old is, and notes a use: to move it would leave a hole for
-// each value that is set anew.
+// Replace puts n in old's place and notes a use. It does not move n, since that would leave a
+// hole for each value that is replaced.
 func (l *LRU) Replace(old, n *Node) {
 	l.q.replace(old, n)
 	n.setUses(1)
 }
 
-// Remove takes n out.
+// Remove removes n.
 func (l *LRU) Remove(n *Node) { l.q.remove(n) }
 
-// Clear takes all nodes out.
+// Clear removes all nodes.
 func (l *LRU) Clear() { *l = LRU{} }
 
-// Use makes n the newest.
+// Use makes n the newest node.
 func (l *LRU) Use(n *Node) {
 	l.q.remove(n)
 	l.q.push(n)
 }
 
-// Victim is the oldest node that was not used since it was last moved.
+// Victim returns the oldest node, other than spared, that was not used since it was last
+// moved; nil if there is none but spared. It moves used nodes that it passes.
 func (l *LRU) Victim(spared *Node) *Node {
 	for chances := secondChances; ; chances-- {
 		n := l.q.oldest()
@@ -44,7 +45,7 @@ func (l *LRU) Victim(spared *Node) *Node {
 	}
 }
 
-// Len is the number of nodes.
+// Len returns the number of nodes.
 func (l *LRU) Len() int { return l.q.n }
 
 // All yields the nodes, the oldest first.

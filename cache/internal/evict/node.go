@@ -2,24 +2,24 @@ package evict
 
 import "sync/atomic"
 
-// A Node is what a policy needs to know of an entry. It is the first field of
-// one, so that an entry is found from its node.
+// A Node holds the part of an entry that a policy uses. It is the entry's first field, so
+// that a node's address is its entry's.
 type Node struct {
-	// Hash is of the entry's key. Its low [HashSpare] bits are the cache's to
-	// use. It does not change.
+	// Hash is the hash of the entry's key. The cache uses its low [HashReserved] bits
+	// for other things. It does not change.
 	Hash uint32
 
-	// mark has the shard's time of the last use that was noted in its high bits,
-	// and in the low ones how many uses were noted since the policy saw to them.
+	// mark holds the shard's time of the last noted use in its high bits, and in the low
+	// ones the number of uses noted since the policy took them.
 	mark atomic.Uint32
 
-	place uint32 // queue and position in it
+	place uint32 // the queue and the position in it
 
-	// Weight does not change. It is not used here.
+	// Weight is the entry's weight. It does not change, and is not used here.
 	Weight uint32
 }
 
-// HashSpare is the number of low bits of Node.Hash that are not the hash's.
+// HashReserved is the number of low bits of Node.Hash that are not part of the hash.
 const HashReserved = 2
 
 const (
@@ -27,38 +27,38 @@ const (
 	usesMax  = 1<<usesBits - 1
 )
 
-// Touch notes a use at now, unless one was noted less than lag ago. The time is
-// counted in insertions into the shard. It is safe for concurrent use; of uses
-// at the same time some may go unnoted.
-func (n *Node) Touch(now, lag uint32) {
+// Touch notes a use at now, unless one was noted less than interval ago. Time is counted in
+// insertions into the shard. Touch is safe for concurrent use; of several uses at the same
+// time, some may not be noted.
+func (n *Node) Touch(now, interval uint32) {
 	m := n.mark.Load()
-	if now<<usesBits-m&^usesMax < lag<<usesBits {
+	if now<<usesBits-m&^usesMax < interval<<usesBits {
 		return
 	}
 	n.mark.Store(now<<usesBits | min(m&usesMax+1, usesMax))
 }
 
-// Start has the node begin anew: it was inserted at now, and not used since.
+// Reset marks n as inserted at now, and not used since.
 func (n *Node) Reset(now uint32) { n.mark.Store(now << usesBits) }
 
-// uses is how often the node was used since take.
+// uses returns the number of uses noted since takeUses, at most usesMax.
 func (n *Node) uses() uint32 { return n.mark.Load() & usesMax }
 
-// credit has the node used that often.
+// setUses sets the number of uses, at most usesMax.
 func (n *Node) setUses(uses uint32) { n.mark.Store(n.mark.Load()&^usesMax | min(uses, usesMax)) }
 
-// take returns uses and forgets them.
+// takeUses returns the number of uses and sets it to 0.
 func (n *Node) takeUses() uint32 {
 	m := n.mark.Load()
 	n.mark.Store(m &^ usesMax)
 	return m & usesMax
 }
 
-// UsedBefore reports whether the last use that was noted of n, or its insertion, was
-// earlier than that of o. Both are of the same shard.
+// UsedBefore reports whether n's last noted use, or else its insertion, was earlier than o's.
+// Both must be in the same shard.
 func (n *Node) UsedBefore(o *Node) bool {
 	return int32(n.mark.Load()&^usesMax-o.mark.Load()&^usesMax) < 0 //nolint:gosec // wraps
 }
 
-// Started reports whether Start was called last, and with now.
+// UntouchedSince reports whether n was reset at now, and no use was noted since.
 func (n *Node) UntouchedSince(now uint32) bool { return n.mark.Load() == now<<usesBits }

@@ -1,29 +1,26 @@
 package evict
 
-// A Policy orders the nodes of a shard by who goes first.
+// A Policy orders the nodes of a shard for eviction.
 type Policy interface {
-	// Add takes in a node that is new.
+	// Add adds a new node.
 	Add(n *Node)
-	// Replace puts n in the place of old: its key has a new value, which is noted
-	// as a use.
+	// Replace puts n in old's place, and notes a use: the key has a new value.
 	Replace(old, n *Node)
-	// Remove takes n out.
+	// Remove removes n, which must have been added.
 	Remove(n *Node)
-	// Clear takes all nodes out, and forgets what it knew of them. It takes the
-	// same time however many there are.
+	// Clear removes all nodes and forgets all uses, in constant time.
 	Clear()
-	// Use moves n at once to where a use that was noted would get it later.
+	// Use makes a use of n take effect at once, not when n is about to be evicted.
 	Use(n *Node)
-	// Victim is the node that goes first, other than spared; nil if there is
-	// none. It stays in until Remove.
+	// Victim returns the node to evict next, other than spared, or nil if there is none.
+	// It does not remove the node.
 	Victim(spared *Node) *Node
-	// Len is the number of nodes.
+	// Len returns the number of nodes.
 	Len() int
-	// All yields every node. The policy must not be changed meanwhile.
+	// All yields every node. The policy must not change meanwhile.
 	All(yield func(*Node) bool)
 }
 
-// secondChances bounds how many used nodes a search for a victim moves, since
-// the shard is locked meanwhile: after a long time without insertions all of
-// them may have been used.
+// secondChances bounds how many used nodes a search for a victim moves, since the shard is
+// locked meanwhile: after a long time without insertions, all nodes may have been used.
 const secondChances = 32

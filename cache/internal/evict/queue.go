@@ -1,15 +1,14 @@
 package evict
 
-// A queue is a sequence of nodes from the oldest to the newest, in chunks of an
-// array. A node that leaves from the middle leaves a hole; when a third of a
-// queue is holes it is packed.
+// A queue orders nodes from the oldest to the newest. It is an array in chunks. Removing a
+// node from the middle leaves a hole; a queue is packed when a third of it is holes.
 type queue struct {
-	id     uint32   // in the place of its nodes
-	chunks []*chunk // from the one that has head to the one that has tail
-	head   uint32   // position of the oldest, or of a hole
-	tail   uint32   // position of the next to come
-	n      int
-	spare  *chunk // an empty one, so that a steady queue allocates nothing
+	id     uint32   // stored in the place of its nodes
+	chunks []*chunk // from the one with head to the one with tail
+	head   uint32   // the position of the oldest node, or of a hole before it
+	tail   uint32   // the position of the next node to be pushed
+	n      int      // the number of nodes
+	spare  *chunk   // an empty one, so that a queue of constant length allocates nothing
 }
 
 const (
@@ -20,20 +19,20 @@ const (
 
 type chunk [chunkLen]*Node
 
-// in reports whether n is in q, given that it is in some queue of the policy.
+// contains reports whether n is in q. n must be in some queue of the policy.
 func (q *queue) contains(n *Node) bool { return n.place>>(32-idBits) == q.id }
 
-// span is how many places there are, holes included.
+// span returns the number of nodes and holes.
 func (q *queue) span() int { return int((q.tail - q.head) & posMask) }
 
-// slot is where the node at pos is kept.
+// slot returns the address of the pointer to the node at pos.
 func (q *queue) slot(pos uint32) **Node {
 	first := q.head &^ (chunkLen - 1)
 	at := (pos - first) & posMask
 	return &q.chunks[at/chunkLen][at%chunkLen]
 }
 
-// push makes n the newest.
+// push adds n as the newest node.
 func (q *queue) push(n *Node) {
 	if q.tail%chunkLen == 0 || len(q.chunks) == 0 {
 		c := q.spare
@@ -48,7 +47,7 @@ func (q *queue) push(n *Node) {
 	q.n++
 }
 
-// remove takes n out, which is in q.
+// remove removes n, which must be in q.
 func (q *queue) remove(n *Node) {
 	*q.slot(n.place & posMask) = nil
 	q.n--
@@ -59,13 +58,13 @@ func (q *queue) remove(n *Node) {
 	}
 }
 
-// replace puts n where old is.
+// replace puts n in old's place.
 func (q *queue) replace(old, n *Node) {
 	*q.slot(old.place & posMask) = n
 	n.place = old.place
 }
 
-// oldest is nil if there is none.
+// oldest returns the oldest node, or nil if q is empty.
 func (q *queue) oldest() *Node {
 	if q.n == 0 {
 		return nil
@@ -78,7 +77,7 @@ func (q *queue) oldest() *Node {
 	}
 }
 
-// pop takes the oldest out, which is there.
+// pop removes and returns the oldest node. q must not be empty.
 func (q *queue) pop() *Node {
 	n := q.oldest()
 	*q.slot(q.head) = nil
@@ -91,7 +90,7 @@ func (q *queue) pop() *Node {
 	return n
 }
 
-// skip leaves the hole at head behind.
+// skip moves head past a hole.
 func (q *queue) skip() {
 	q.head = (q.head + 1) & posMask
 	if q.head%chunkLen == 0 {
@@ -101,7 +100,7 @@ func (q *queue) skip() {
 	}
 }
 
-// clear has an empty queue begin anew.
+// clear resets an empty queue, and releases its memory if that has become large.
 func (q *queue) clear() {
 	if len(q.chunks) > 0 && q.spare == nil {
 		q.spare = q.chunks[0]
@@ -114,7 +113,7 @@ func (q *queue) clear() {
 	q.head, q.tail = 0, 0
 }
 
-// pack closes the holes.
+// pack removes the holes.
 func (q *queue) pack() {
 	packed := queue{id: q.id}
 	for n := range q.all {

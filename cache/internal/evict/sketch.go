@@ -1,25 +1,24 @@
 package evict
 
-// A sketch estimates how often hashes were added lately: a count-min sketch of
-// 4-bit counters (Cormode and Muthukrishnan 2005) that are halved now and then,
-// as TinyLFU has it (Einziger, Friedman and Manes 2017). The four counters of a
-// hash are in one cache line. Only the lowest of the four are raised, so that the
-// many keys that are asked for once do not raise each other's (conservative
-// update: Estan and Varghese 2002).
+// A sketch estimates how often hashes were added recently. It is a count-min sketch of
+// 4-bit counters (Cormode and Muthukrishnan 2005) that are halved periodically, as in
+// TinyLFU (Einziger, Friedman and Manes 2017). The four counters of a hash are in one cache
+// line. Only the lowest of them are raised (conservative update: Estan and Varghese 2002),
+// so that the many keys that are asked for once do not raise each other's counters.
 type sketch struct {
-	words []uint64 // a multiple of lineWords, a power of two
-	added int      // since the counters were halved
-	limit int      // of added
+	words []uint64 // their number is a power of two and a multiple of lineWords
+	added int      // the additions that the counters hold
+	limit int      // the number of additions from which they are halved
 }
 
 const (
 	lineWords   = 8
 	rows        = 4
 	counterMax  = 15
-	sampleTimes = 10 // counters are halved after so many additions per node
+	sampleTimes = 10 // additions per node from which the counters are halved
 )
 
-// fit makes room for n nodes. Estimates are kept.
+// grow makes room for n nodes. It keeps the estimates.
 func (s *sketch) grow(n int) {
 	if n <= len(s.words) && s.words != nil {
 		return
@@ -31,8 +30,8 @@ func (s *sketch) grow(n int) {
 	words := make([]uint64, size)
 	for at := range words {
 		if len(s.words) > 0 {
-			// The lines of a hash are found by its low bits: in a table of twice
-			// the size it is the same line or its copy.
+			// The low bits of a hash select its line: in a table of twice the size,
+			// they select the same line or its copy.
 			words[at] = s.words[at&(len(s.words)-1)]
 		}
 	}
@@ -40,13 +39,13 @@ func (s *sketch) grow(n int) {
 	s.limit = sampleTimes * size
 }
 
-// spread makes all bits of h depend on all others.
+// mix makes all bits of the result depend on all bits of h's hash.
 func mix(h uint32) uint64 {
 	x := uint64(h>>HashReserved) * 0x9e3779b97f4a7c15
 	return x ^ x>>32
 }
 
-// counter is the word and the shift of the counter of x in a row.
+// counter returns the word of x's counter in row, and the counter's shift in the word.
 func (s *sketch) counter(x uint64, row int) (word *uint64, shift uint) {
 	line := int(x) & (len(s.words)/lineWords - 1) * lineWords //nolint:gosec // masked
 	bits := x >> (32 + 8*row)
@@ -68,10 +67,10 @@ func (s *sketch) add(h, n uint32) {
 	}
 }
 
-// count estimates how often h was added.
+// count returns the estimate of how often h was added.
 func (s *sketch) count(h uint32) uint32 { return uint32(s.lowest(mix(h))) } //nolint:gosec // small
 
-// least is the lowest of the counters of x.
+// lowest returns the lowest counter of x.
 func (s *sketch) lowest(x uint64) uint64 {
 	least := uint64(counterMax)
 	for row := range rows {
@@ -81,6 +80,7 @@ func (s *sketch) lowest(x uint64) uint64 {
 	return least
 }
 
+// halve halves all counters, so that old additions count less.
 func (s *sketch) halve() {
 	for at := range s.words {
 		s.words[at] = s.words[at] >> 1 & 0x7777_7777_7777_7777

@@ -1,16 +1,15 @@
 package evict
 
-// TinyLFU evicts by frequency, estimated over more keys than are stored: what is
-// new has to be asked for more often than what would have to go for it. So a
-// scan does not displace what is in use. It is W-TinyLFU (Einziger, Friedman and
-// Manes, ACM Transactions on Storage 2017): new nodes pass through a window, so
-// that a burst is served, and compete for a place in the main part after it,
-// which is of nodes on probation and others that were used meanwhile and are
-// protected. How large the window is follows from what it does for the hit
-// ratio, see [Window].
+// TinyLFU evicts by frequency, which it estimates for more keys than are stored. A new node
+// displaces another one only if it is asked for more often, so a scan does not displace
+// nodes in use. It is W-TinyLFU (Einziger, Friedman and Manes, ACM Transactions on Storage
+// 2017). New nodes first pass through a window, so that bursts hit. Then they compete for a
+// place in the main part. That consists of nodes on probation, and of protected nodes,
+// which were used while on probation. The window's size adapts to the hit ratio, see
+// [Window].
 //
-// Unlike there a hit moves nothing. The uses of a node are counted in its mark,
-// and come into effect when it is the oldest of its queue.
+// Unlike in the paper, a hit moves nothing. A node's mark counts its uses, which take
+// effect when the node is the oldest of its queue.
 type TinyLFU struct {
 	windowShare *Window
 	sketch      sketch
@@ -18,23 +17,23 @@ type TinyLFU struct {
 	probation   queue
 	protected   queue
 	random      uint32
-	candidate   *Node // the last that came out of the window, until it competed
+	candidate   *Node // the last node that left the window, until it has competed
 }
 
-// rare is the count from which a candidate that has one more than a victim is let
-// in; below it takes two. Without that a loop over more keys than there is room
-// for gets no hits at all after the counters were halved in the middle of it.
+// rareCount is the count from which a candidate that has one more than the victim is
+// admitted; below, it needs two more. Otherwise a loop over more keys than there is room for
+// gets no hits at all after the counters were halved in the middle of it.
 const rareCount = 2
 
-// protectedShare is the part of the main part that may be protected.
+// protectedShare is the largest share of the main part that may be protected.
 const protectedShare = 0.8
 
-// NewTinyLFU makes an empty TinyLFU. Shards of one cache share a Window.
+// NewTinyLFU makes an empty TinyLFU. The shards of a cache have one Window in common.
 func NewTinyLFU(share *Window) *TinyLFU {
 	return &TinyLFU{windowShare: share, probation: queue{id: 1}, protected: queue{id: 2}, random: 1}
 }
 
-// Add takes in n. What the window has too much of then goes on to the main part.
+// Add adds n to the window. Nodes for which the window has no room move on to the main part.
 func (p *TinyLFU) Add(n *Node) {
 	p.sketch.grow(p.Len() + 1)
 	p.sketch.add(n.Hash, 1)
@@ -46,7 +45,7 @@ func (p *TinyLFU) Add(n *Node) {
 	}
 }
 
-// Replace puts n where old is, and notes a use.
+// Replace puts n in old's place, and notes a use.
 func (p *TinyLFU) Replace(old, n *Node) {
 	n.setUses(old.uses() + 1)
 	p.queueOf(old).replace(old, n)
@@ -55,28 +54,27 @@ func (p *TinyLFU) Replace(old, n *Node) {
 	}
 }
 
-// Remove takes n out. The sketch remembers it.
+// Remove removes n. The sketch keeps its count.
 func (p *TinyLFU) Remove(n *Node) {
 	p.flushUses(n)
 	if n == p.candidate {
 		p.candidate = nil
 	}
 	p.queueOf(n).remove(n)
-	// After a burst the sketch is given back, and begins anew: what it knew was of
-	// other times.
+	// Release a large sketch after a burst. Its counts are outdated by then.
 	if words := len(p.sketch.words); words > sketchKept && p.Len() < words/8 {
 		p.sketch = sketch{}
 		p.sketch.grow(p.Len())
 	}
 }
 
-// Clear takes all nodes out. The sketch begins anew.
+// Clear removes all nodes, and resets the sketch.
 func (p *TinyLFU) Clear() { *p = *NewTinyLFU(p.windowShare) }
 
-// sketchKept is the size, in words, up to which a sketch is not worth shrinking.
+// sketchKept is the size, in words, up to which shrinking a sketch saves too little.
 const sketchKept = 1024
 
-// Use notes a use.
+// Use notes a use. It moves nothing: only the count matters here.
 func (p *TinyLFU) Use(n *Node) { n.setUses(n.uses() + 1) }
 
 func (p *TinyLFU) queueOf(n *Node) *queue {
@@ -90,8 +88,7 @@ func (p *TinyLFU) queueOf(n *Node) *queue {
 	}
 }
 
-// tally moves the uses that n counted to the sketch, and reports whether there
-// were any.
+// flushUses adds n's noted uses to the sketch, and reports whether there were any.
 func (p *TinyLFU) flushUses(n *Node) bool {
 	uses := n.takeUses()
 	if uses > 0 {
@@ -100,8 +97,9 @@ func (p *TinyLFU) flushUses(n *Node) bool {
 	return uses > 0
 }
 
-// Victim is the node of the main part that was used less of two: the one that
-// came out of the window last, and the one that would go first.
+// Victim returns the less used of two nodes of the main part: the candidate, which left the
+// window last, and the oldest one. If the main part has neither, it returns the oldest node
+// of the window. It never returns spared; nil if there is no other node.
 func (p *TinyLFU) Victim(spared *Node) *Node {
 	candidate := p.candidate
 	p.candidate = nil
@@ -121,8 +119,8 @@ func (p *TinyLFU) Victim(spared *Node) *Node {
 	}
 }
 
-// oldest is the node of the main part that goes first, other than these two; nil
-// if there is none. Used ones are moved to where they belong.
+// oldestInMain returns the node of the main part to evict next, other than candidate and
+// spared, or nil if there is none. It moves used nodes that it passes.
 func (p *TinyLFU) oldestInMain(candidate, spared *Node) *Node {
 	chances := secondChances
 	for passed := 0; p.probation.n > passed; {
@@ -130,7 +128,7 @@ func (p *TinyLFU) oldestInMain(candidate, spared *Node) *Node {
 		switch {
 		case n == candidate || n == spared:
 			p.probation.push(p.probation.pop())
-			passed++ // these two at most
+			passed++ // at most twice
 		case chances > 0 && p.flushUses(n):
 			p.protected.push(p.probation.pop())
 			p.demote()
@@ -153,7 +151,7 @@ func (p *TinyLFU) oldestInMain(candidate, spared *Node) *Node {
 	return nil
 }
 
-// demote puts what is protected beyond its share on probation.
+// demote moves protected nodes on probation until at most protectedShare is protected.
 func (p *TinyLFU) demote() {
 	most := int(protectedShare * float64(p.probation.n+p.protected.n))
 	for chances := secondChances; p.protected.n > most; chances-- {
@@ -166,8 +164,8 @@ func (p *TinyLFU) demote() {
 	}
 }
 
-// fromWindow is the oldest node of the window, other than spared; nil if there
-// is none.
+// oldestInWindow returns the oldest node of the window, other than spared, or nil if there is
+// none.
 func (p *TinyLFU) oldestInWindow(spared *Node) *Node {
 	for n := range p.window.all {
 		if n != spared {
@@ -177,27 +175,27 @@ func (p *TinyLFU) oldestInWindow(spared *Node) *Node {
 	return nil
 }
 
-// admits reports whether candidate is to stay rather than victim.
+// admits reports whether candidate stays and victim is evicted.
 func (p *TinyLFU) admits(candidate, victim *Node) bool {
 	have := p.sketch.count(victim.Hash) + victim.uses()
 	want := p.sketch.count(candidate.Hash) + candidate.uses()
-	// Where both are rare one more is little: the candidate's last use counts, the
-	// victim's next is yet to come, and keys share counters.
+	// If both are rare, one more is not enough: the candidate's last use is counted and
+	// the victim's next one is not, and keys share counters.
 	if want > max(have, min(have+1, rareCount)) {
 		return true
 	}
-	// A few go in by chance, so that nobody can lock others out by using keys
-	// that have the same counters (Caffeine).
+	// Admit a few at random, as Caffeine does, so that an attacker cannot keep keys out
+	// by using others that have the same counters.
 	p.random ^= p.random << 13
 	p.random ^= p.random >> 17
 	p.random ^= p.random << 5
 	return want > 5 && p.random&127 == 0
 }
 
-// Len is the number of nodes.
+// Len returns the number of nodes.
 func (p *TinyLFU) Len() int { return p.window.n + p.probation.n + p.protected.n }
 
-// All yields the nodes.
+// All yields every node. The policy must not change meanwhile.
 func (p *TinyLFU) All(yield func(*Node) bool) {
 	more := true
 	for _, q := range []*queue{&p.window, &p.probation, &p.protected} {

@@ -6,21 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// A Window is the share of the entries that a [TinyLFU] keeps for what is new,
-// the same in all shards of a cache. It climbs the hill of the hit ratio: a
-// change that raised it is followed by another in the same direction, and one
-// that did not by one in the opposite direction (Einziger, Eytan, Friedman and
-// Manes, Middleware 2018).
+// A Window adapts the share of the entries that a [TinyLFU] reserves for new ones. All shards
+// of a cache have the same share. It is found by hill climbing on the hit ratio: a change
+// that raised the ratio is followed by another in the same direction, any other change by one
+// in the opposite direction (Einziger, Eytan, Friedman and Manes, Middleware 2018).
 type Window struct {
-	hits, misses func() uint64 // of the cache, in all
+	hits, misses func() uint64 // the cache's totals
 	entries      func() int
 
-	share atomic.Uint32 // in 2^-16
+	share atomic.Uint32 // in units of 2^-16
 
-	mu        sync.Mutex // guards the following; only tried
-	lastTotal uint64     // hits and misses at the last change
+	mu        sync.Mutex // guards the following; taken only by TryLock
+	lastTotal uint64     // hits and misses up to the last change
 	lastHits  uint64
-	lastRatio float64 // between the last two changes
+	lastRatio float64 // the hit ratio between the last two changes
 	step      float64
 }
 
@@ -30,9 +29,9 @@ const (
 	windowMost  = 0.8
 	stepFirst   = 0.0625
 	stepDecay   = 0.98
-	stepRestart = 0.05 // of the hit ratio: what changed so much is to be climbed anew
+	stepRestart = 0.05 // a change of the hit ratio from which the step is reset to stepFirst
 	sampleSize  = 10   // hits and misses per entry between two changes
-	leastSample = 64   // entries, where there are less
+	leastSample = 64   // the number of entries to assume if there are fewer
 )
 
 // NewWindow makes a Window for a cache that counts its hits, misses and entries.
@@ -45,12 +44,12 @@ func NewWindow(hits, misses func() uint64, entries func() int) *Window {
 func (w *Window) set(share float64) { w.share.Store(uint32(share * (1 << 16))) }
 func (w *Window) get() float64      { return float64(w.share.Load()) / (1 << 16) }
 
-// of is how many of n nodes may be in the window.
+// size returns how many of n nodes may be in the window.
 func (w *Window) size(n int) int { return max(1, int(float64(n)*w.get())) }
 
-// Observe changes the share if enough happened since it did so last. To be called
-// now and then, without locks: it reads all the counters of hits and misses. It is
-// safe for concurrent use and does not block.
+// Observe changes the share if there were enough hits and misses since the last change. It
+// is to be called periodically, without locks, since it reads all counters of hits and
+// misses. It is safe for concurrent use and does not block.
 func (w *Window) Observe() {
 	if w.mu.TryLock() {
 		w.climb()
@@ -58,8 +57,8 @@ func (w *Window) Observe() {
 	}
 }
 
-// climb changes the share if enough happened since the last change. w.mu is
-// held.
+// climb changes the share if there were enough hits and misses since the last change. w.mu
+// is held.
 func (w *Window) climb() {
 	hits := w.hits()
 	all := hits + w.misses()
@@ -71,7 +70,7 @@ func (w *Window) climb() {
 	change := ratio - w.lastRatio
 	w.lastTotal, w.lastHits, w.lastRatio = all, hits, ratio
 	if first {
-		return // the cache was filling
+		return // the first sample is of an empty cache, and not comparable
 	}
 	if change <= 0 {
 		w.step = -w.step
