@@ -210,7 +210,7 @@ func (q *callbacks[K, V]) stop(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true
 	if q.waiting > 0 && !q.running {
-		q.running = true // start was not called yet by the one who queued
+		q.running = true // the goroutine that queued it has not called start yet
 		go q.run()
 	}
 	if !q.running {

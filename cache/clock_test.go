@@ -107,7 +107,7 @@ func TestClockStops(t *testing.T) {
 	})
 }
 
-// An entry's end is exact, although the clock that hits read is late, up to maxLate.
+// An entry's end is exact, although the clock that hits read is late, up to maxDelay.
 // Beyond that Get and Peek are of one mind.
 func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -145,9 +145,9 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 			c, err := New(o)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, c.Close()) }()
-			for _, rough := range []int64{0, int64(time.Hour)} {
+			for _, coarse := range []int64{0, int64(time.Hour)} {
 				synctest.Test(t, func(t *testing.T) {
-					c.clock.coarse.Store(rough)
+					c.clock.coarse.Store(coarse)
 					c.Set(1, 1)
 					c.SetTTL(2, 2, 0)
 					time.Sleep(time.Minute - 1)

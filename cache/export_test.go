@@ -19,13 +19,13 @@ const (
 	MaxRefreshQueue               = maxRefreshQueue
 )
 
-// Sweep is one tick of the background sweep.
+// Sweep runs one background sweep.
 func (c *Cache[K, V]) Sweep() (more bool) { return c.sweep() }
 
-// Shards is how many shards there are.
+// Shards returns the number of shards.
 func (c *Cache[K, V]) Shards() int { return len(c.shards) }
 
-// ShardOf is the number of the shard of key.
+// ShardOf returns the number of the shard of key.
 func (c *Cache[K, V]) ShardOf(key K) int {
 	s, _ := c.shardOf(key)
 	for i := range c.shards {
@@ -36,10 +36,10 @@ func (c *Cache[K, V]) ShardOf(key K) int {
 	return -1
 }
 
-// Weight is the total weight.
+// Weight returns the total weight.
 func (c *Cache[K, V]) Weight() int64 { return c.weight.Load() }
 
-// Loads is how many loads are registered.
+// Loads returns the number of registered loads.
 func (c *Cache[K, V]) Loads() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -129,7 +129,7 @@ func (c *Cache[K, V]) Audit() error {
 	return errors.Join(errs...)
 }
 
-// nodes yields what the orders of eviction have.
+// nodes yields the nodes of the eviction orders.
 func (s *shard[K, V]) nodes(yield func(*evict.Node) bool) {
 	orders := []evict.Policy{s.policy}
 	if s.weightless != nil {
@@ -144,7 +144,7 @@ func (s *shard[K, V]) nodes(yield func(*evict.Node) bool) {
 	}
 }
 
-// ordered is how many entries the orders of eviction have.
+// ordered returns the number of entries in the eviction orders.
 func (s *shard[K, V]) ordered() (n int) {
 	for range s.nodes {
 		n++
@@ -152,7 +152,7 @@ func (s *shard[K, V]) ordered() (n int) {
 	return n
 }
 
-// ExpiryRoom is how many entries the orders of expiry have room for.
+// ExpiryRoom returns the number of entries that the wheels have room for.
 func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -176,7 +176,7 @@ func (w *wheel[K, V]) room() int {
 	return n
 }
 
-// holder is the bucket of an entry's id.
+// holder returns the bucket with that id.
 func (w *wheel[K, V]) holder(id uint32) []*entry[K, V] {
 	if id == dueBucket {
 		return w.due

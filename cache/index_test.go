@@ -131,8 +131,8 @@ func TestIndexWhileItChanges(t *testing.T) {
 	require.Less(t, len(x.table.Load().buckets), 100, "it shrank")
 }
 
-// looks is how many buckets were looked at to insert what is in t.
-func (t *table[K, V]) looks() (n int) {
+// probes returns the number of buckets that were probed to insert the entries of t.
+func (t *table[K, V]) probes() (n int) {
 	for at := range t.buckets {
 		for slot := range t.buckets[at].slots {
 			if e := t.buckets[at].slots[slot].Load(); e != nil {
@@ -178,7 +178,7 @@ func TestNoPartIsCrowded(t *testing.T) {
 				x.shrink()
 				if now := x.table.Load(); now != seen {
 					seen = now
-					require.LessOrEqual(t, now.looks(), maxProbes*x.n, "after %d removals", i+1)
+					require.LessOrEqual(t, now.probes(), maxProbes*x.n, "after %d removals", i+1)
 				}
 			}
 			require.Less(t, len(seen.buckets)*bucketSlots, minShrinkSize, "it shrank in the end")
@@ -189,7 +189,7 @@ func TestNoPartIsCrowded(t *testing.T) {
 		var x index[int, int]
 		for e := range full.all {
 			if x.insert(e); x.n%500 == 0 {
-				require.LessOrEqual(t, x.table.Load().looks(), 2*x.n)
+				require.LessOrEqual(t, x.table.Load().probes(), 2*x.n)
 			}
 		}
 	})

@@ -79,13 +79,13 @@ var metrics = []snapshotprom.Metric[snapshot]{
 		func(s snapshot) uint64 { return s.Courier.Overloads }),
 	counter("backed_off_total", "Calls refused because their key backs off after a failure.",
 		func(s snapshot) uint64 { return s.Courier.BackedOff }),
-	counter("functions_abandoned_total", "Flights that were over while a goroutine of theirs still ran.",
+	counter("functions_abandoned_total", "Flights that were ever over while a goroutine still ran.",
 		func(s snapshot) uint64 { return s.Courier.AbandonedTotal }),
 	gauge("flights", "Flights under way.",
 		func(s snapshot) int { return s.Courier.InFlight }),
 	gauge("callers_waiting", "Callers who wait for a flight, without those of low priority.",
 		func(s snapshot) int { return s.Courier.Waiting }),
-	gauge("functions_abandoned", "Flights that are over while a goroutine of theirs still runs.",
+	gauge("functions_abandoned", "Flights that are over while a goroutine still runs.",
 		func(s snapshot) int { return s.Courier.Abandoned }),
 }
 

@@ -123,22 +123,22 @@ func TestAllStops(t *testing.T) {
 
 // cacheOf plays a cache of so many entries.
 type cacheOf struct {
-	p     Policy
-	size  int
-	nodes map[uint32]*Node
-	now   uint32
-	lag   uint32
-	hits  int
+	p        Policy
+	size     int
+	nodes    map[uint32]*Node
+	now      uint32
+	interval uint32
+	hits     int
 }
 
 func newCacheOf(p Policy, size int) *cacheOf {
-	return &cacheOf{p: p, size: size, nodes: map[uint32]*Node{}, lag: uint32(max(1, size/16))} //nolint:gosec // small
+	return &cacheOf{p: p, size: size, nodes: map[uint32]*Node{}, interval: uint32(max(1, size/16))} //nolint:gosec // small
 }
 
 func (c *cacheOf) get(key uint32) {
 	if n := c.nodes[key]; n != nil {
 		c.hits++
-		n.Touch(c.now, c.lag)
+		n.Touch(c.now, c.interval)
 		return
 	}
 	c.now++

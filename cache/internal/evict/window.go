@@ -62,7 +62,8 @@ func (w *Window) Observe() {
 func (w *Window) climb() {
 	hits := w.hits()
 	all := hits + w.misses()
-	if all-w.lastTotal < uint64(sampleSize*max(w.entries(), leastSample)) { //nolint:gosec // not negative
+	sample := uint64(sampleSize * max(w.entries(), leastSample)) //nolint:gosec // not negative
+	if all-w.lastTotal < sample {
 		return
 	}
 	ratio := float64(hits-w.lastHits) / float64(all-w.lastTotal)
