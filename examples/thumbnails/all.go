@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// startAll runs three processes of this program, one for each node, until ctx ends. When one of them ends before, the
-// others go on, as they would on machines of their own: so it can be killed, to see what becomes of that.
+// startAll runs three processes of this program, one for each node, until ctx ends. If one of
+// them ends before, the others go on, as they would on machines of their own. So a node can be
+// killed to see what happens then.
 func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Logger) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -29,13 +30,14 @@ func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Lo
 		given := append(slices.Clone(args), "-all=false", "-node", strconv.Itoa(node))
 		cmd := exec.CommandContext(ctx, self, given...) //nolint:gosec // ourselves
 		cmd.Stdout, cmd.Stderr = stderr, stderr
-		// An end in good order; if that takes too long, one in bad.
+		// Ask the process to shut down; kill it if that takes longer than WaitDelay.
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = time.Minute
 		running.Go(func() {
 			err := cmd.Run()
 			if failed := errors.As(err, new(*exec.ExitError)); failed || ctx.Err() == nil {
-				log.Error("a node has ended", "node", fmt.Sprint("thumbs-", node), "error", err)
+				name := fmt.Sprint("thumbs-", node)
+				log.Error("a node has ended", "node", name, "error", err)
 			}
 			ended <- err
 		})

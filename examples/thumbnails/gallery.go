@@ -10,8 +10,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// patience is how long a request may take.
-const patience = 5 * time.Second
+// requestTimeout bounds a request.
+const requestTimeout = 5 * time.Second
 
 // A gallery serves thumbnails to users.
 type gallery struct {
@@ -23,14 +23,14 @@ type gallery struct {
 func (g gallery) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /thumb/{name}", g.get)
-	mux.HandleFunc("DELETE /thumb/{name}", g.forget)
+	mux.HandleFunc("DELETE /thumb/{name}", g.delete)
 	return mux
 }
 
 func (g gallery) get(w http.ResponseWriter, r *http.Request) {
-	// Every request has a deadline: what is behind a cache may be slow, and nobody waits for ever. It is for this user
-	// alone; if others wait for the same thumbnail, it is made for them all the same.
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	// Every request has a deadline, since what is behind a cache may hang. It holds for this
+	// user only: if others wait for the same thumbnail, the load goes on for them.
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	name, began := r.PathValue("name"), time.Now()
 	thumb, err := g.thumbs.Fetch(ctx, name)
@@ -45,9 +45,10 @@ func (g gallery) get(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(thumb.PNG)
 }
 
-// forget is what the service calls that lets users change their pictures.
-func (g gallery) forget(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+// delete removes a thumbnail from all nodes. The service in which users change their pictures
+// calls it.
+func (g gallery) delete(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	name := r.PathValue("name")
 	var unconfirmed *cluster.UnconfirmedError
@@ -55,21 +56,24 @@ func (g gallery) forget(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
 	case errors.As(err, &unconfirmed):
-		// It is gone on all other nodes, and will be on these; until then they may show the old one.
-		g.log.Warn("not all nodes have forgotten a picture yet", "name", name, "nodes", unconfirmed.Nodes, "error", err)
+		// These nodes will delete it later; until then they may return the old one. All others
+		// have deleted it.
+		g.log.Warn("not all nodes have deleted a thumbnail yet",
+			"name", name, "nodes", unconfirmed.Nodes, "error", err)
 		w.WriteHeader(http.StatusAccepted)
 	default:
 		g.fail(w, r, name, err)
 	}
 }
 
-// fail answers in as few words as a stranger needs; the log has the rest: which node, why, and the stack of a panic.
+// fail responds with a status and no details, which are nothing for strangers. The log has them:
+// the node, the cause, and the stack of a panic.
 func (g gallery) fail(w http.ResponseWriter, r *http.Request, name string, err error) {
 	status := http.StatusBadGateway
 	switch {
 	case r.Context().Err() != nil: // the user has left
 		return
-	case errors.Is(err, errNoPicture): // also if it was found out on another node, see cluster.Options.Errors
+	case errors.Is(err, errNoPicture): // also if another node returned it, see cluster.Options.Errors
 		http.Error(w, errNoPicture.Error(), http.StatusNotFound)
 		return
 	case errors.As(err, new(*cluster.KeyError)):

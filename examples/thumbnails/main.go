@@ -1,5 +1,6 @@
-// Thumbnails is a small service of three nodes that share one cache. A thumbnail takes long to make, so each is made once
-// for all nodes, by the node that owns it; the others ask that one and keep a copy for a second.
+// Thumbnails is a small service of three nodes that share one cache. A thumbnail takes long to
+// make, so each is made once for all nodes, by the node that owns it. The others ask that node,
+// and keep a copy for a second.
 //
 // Its README has the commands to try.
 package main
@@ -17,7 +18,7 @@ import (
 )
 
 func main() {
-	// An interrupt, or the signal with which most supervisors end a process, begins the end in good order.
+	// An interrupt, or SIGTERM, by which most supervisors stop a process, begins the shutdown.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv("THUMBNAILS_SECRET"), os.Stderr)
@@ -27,14 +28,15 @@ func main() {
 	}
 }
 
-// run does what the arguments say until ctx ends.
+// run parses the arguments and runs one node, or with -all three processes, until ctx ends.
 func run(ctx context.Context, args []string, secret string, stderr io.Writer) error {
 	c, all, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	if c.secret = []byte(secret); secret != "" && len(secret) < minSecret {
-		return fmt.Errorf("THUMBNAILS_SECRET has %d bytes: want at least %d, or none", len(secret), minSecret)
+		return fmt.Errorf("THUMBNAILS_SECRET has %d bytes: want at least %d, or none",
+			len(secret), minSecret)
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	if all {

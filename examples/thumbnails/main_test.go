@@ -32,7 +32,7 @@ func TestFlags(t *testing.T) {
 		"-node 0: want 1, 2 or 3 (or -all)":                         nil,
 		"-node 4: want 1, 2 or 3 (or -all)":                         {"-node", "4"},
 		"-all starts all nodes: leave -node out":                    {"-all", "-node", "1"},
-		`"x" is no flag (-h lists them)`:                            {"-node", "1", "x"},
+		`unexpected argument "x" (-h lists the flags)`:              {"-node", "1", "x"},
 		"-port 65534: want 1 to 65533":                              {"-node", "1", "-port", "65534"},
 		"-inside-port -1: want 1 to 65533":                          {"-node", "1", "-inside-port", "-1"},
 		"-gossip-port 0: want 1 to 65533":                           {"-node", "1", "-gossip-port", "0"},

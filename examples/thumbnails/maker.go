@@ -13,30 +13,33 @@ import (
 	"time"
 )
 
-// A thumbnail is what is cached, and sent from node to node as JSON. All who ask for it share it: nobody may change it.
+// A thumbnail is a value of the cache. Nodes send it to each other as JSON. All callers share it,
+// so it must not be changed.
 type thumbnail struct {
 	MadeBy string // the node
 	PNG    []byte
 }
 
-// errNoPicture is what make returns for a name that has no picture.
+// errNoPicture is returned by make for a name that has no picture.
 var errNoPicture = errors.New("no such picture")
 
-// A maker makes thumbnails. It takes its time, as fetching and decoding a large picture would.
+// A maker makes thumbnails. It waits for makeTime first, to stand for the time that fetching and
+// decoding a large picture takes.
 type maker struct {
-	node string
-	work time.Duration
-	log  *slog.Logger
+	node     string
+	makeTime time.Duration
+	log      *slog.Logger
 }
 
-// make is the cache's Load: it runs once for all who wait, on whatever node they are.
+// make returns the thumbnail for name. It is the cache's Load: it runs once for all callers on all
+// nodes.
 func (m maker) make(ctx context.Context, name string) (*thumbnail, error) {
 	if strings.HasPrefix(name, "no-") {
 		return nil, errNoPicture
 	}
 	select {
-	case <-time.After(m.work):
-	case <-ctx.Done(): // all who waited have left, so nobody needs it any more
+	case <-time.After(m.makeTime):
+	case <-ctx.Done(): // no caller waits any more, or the time-out has passed
 		return nil, context.Cause(ctx)
 	}
 	b, err := draw(name)
@@ -47,12 +50,12 @@ func (m maker) make(ctx context.Context, name string) (*thumbnail, error) {
 	return &thumbnail{MadeBy: m.node, PNG: b}, nil
 }
 
-// weight is what a thumbnail takes of Cache.MaxWeight, in bytes.
+// weight returns the size of a thumbnail in bytes, as counted towards Cache.MaxWeight.
 func weight(name string, t *thumbnail) uint32 {
 	return uint32(len(name) + len(t.PNG) + 200) //nolint:gosec // thumbnails are small
 }
 
-// draw stands in for scaling down a picture: each name has its own colours.
+// draw returns a PNG whose colours depend on name. It stands for scaling down a picture.
 func draw(name string) ([]byte, error) {
 	const size = 64
 	h := fnv.New32a()
@@ -61,8 +64,8 @@ func draw(name string) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, size, size))
 	for x := range size {
 		for y := range size {
-			red, green := uint8(tint)+uint8(x), uint8(tint>>8)+uint8(y)       //nolint:gosec // they may wrap around
-			img.SetRGBA(x, y, color.RGBA{red, green, uint8(tint >> 16), 255}) //nolint:gosec // so may this
+			red, green := uint8(tint)+uint8(x), uint8(tint>>8)+uint8(y)       //nolint:gosec // may wrap
+			img.SetRGBA(x, y, color.RGBA{red, green, uint8(tint >> 16), 255}) //nolint:gosec // may wrap
 		}
 	}
 	var b bytes.Buffer

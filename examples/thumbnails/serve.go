@@ -20,25 +20,27 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// serve is one node, until ctx ends.
+// serve runs one node until ctx ends or a server fails, and shuts it down.
 func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
-	// Two listeners. What is inside (other nodes, metrics, health) is nothing for users, and has to be reached until
-	// the last of their requests has ended. Listen first: if a port is in use, nobody has heard of this node yet.
-	outside, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.port))
+	// There are two listeners. The internal one (for other nodes, metrics and health checks) must
+	// not be reachable for users, and has to stay open until the last of their requests has ended.
+	// Listen before joining the registry: if a port is in use, no other node knows this one yet.
+	public, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.publicPort))
 	if err != nil {
-		return fmt.Errorf("for users (-port): %w", err)
+		return fmt.Errorf("listen for users (-port): %w", err)
 	}
-	defer outside.Close()
-	inside, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.inside))
+	defer public.Close()
+	internal, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.internalPort))
 	if err != nil {
-		return fmt.Errorf("for the other nodes (-inside-port): %w", err)
+		return fmt.Errorf("listen for other nodes (-inside-port): %w", err)
 	}
-	defer inside.Close()
+	defer internal.Close()
 
-	// Who is there, and who owns what. Open returns when this node knows what the others know, or has found nobody.
+	// The registry knows the nodes, and the owner of each key. Open returns once this node has
+	// received the others' state, or has found no other node.
 	names, err := openRegistry(ctx, c, log)
 	if err != nil {
-		return fmt.Errorf("for the registry (-gossip-port): %w", err)
+		return fmt.Errorf("open the registry (-gossip-port): %w", err)
 	}
 	defer func() { err = errors.Join(err, names.Close()) }()
 
@@ -46,11 +48,12 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	defer thumbs.Close() // if it has not been closed below
+	defer thumbs.Close() // for the errors below; n.stop closes it otherwise
 
 	n := node{config: c, names: names, thumbs: thumbs, log: log.With("node", c.name())}
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(clusterprom.New("thumbs", thumbs.Stats), clusterprom.NewRegistry(names.Stats))
+	metrics.MustRegister(
+		clusterprom.New("thumbs", thumbs.Stats), clusterprom.NewRegistry(names.Stats))
 	mux := http.NewServeMux()
 	mux.Handle("/_cache/", thumbs.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
@@ -59,58 +62,64 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 			http.Error(w, "ending", http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok") // the registry has been joined and the cache is there, or we would not be here
+		fmt.Fprintln(w, "ok") // by now the registry and the cache are open
 	})
-	// No WriteTimeout inside: who waits for a thumbnail that is being made is told so again and again.
-	n.back = &http.Server{
+	// The internal server has no WriteTimeout, since the cache sends signs of life for as long as a
+	// thumbnail takes to make.
+	n.internal = &http.Server{
 		Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(),
-		ReadHeaderTimeout: patience, IdleTimeout: time.Minute,
+		ReadHeaderTimeout: requestTimeout, IdleTimeout: time.Minute,
 	}
-	n.front = &http.Server{
+	n.public = &http.Server{
 		Handler:           gallery{c.name(), thumbs, n.log}.handler(),
-		ReadHeaderTimeout: patience, WriteTimeout: 2 * patience, IdleTimeout: time.Minute,
+		ReadHeaderTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
 	}
 	broken := make(chan error, 2)
-	go func() { broken <- n.back.Serve(inside) }()
-	go func() { broken <- n.front.Serve(outside) }()
-	n.log.Info("serving", "try", c.thumbURL("cat"), "metrics", "http://"+c.addr(c.inside)+"/metrics")
+	go func() { broken <- n.internal.Serve(internal) }()
+	go func() { broken <- n.public.Serve(public) }()
+	n.log.Info("serving",
+		"try", c.thumbURL("cat"), "metrics", "http://"+c.addr(c.internalPort)+"/metrics")
 
 	select {
 	case <-ctx.Done():
 	case err = <-broken:
 	}
 	n.log.Info("ending")
-	return errors.Join(err, n.end())
+	return errors.Join(err, n.stop())
 }
 
-// A node is one of the three.
+// A node holds what serve has opened.
 type node struct {
 	config
-	names       *registry.Registry
-	thumbs      *cluster.Cache[*thumbnail]
-	front, back *http.Server // for users; for the other nodes and for operators
-	log         *slog.Logger
+	names            *registry.Registry
+	thumbs           *cluster.Cache[*thumbnail]
+	public, internal *http.Server // for users; for the other nodes and for operators
+	log              *slog.Logger
 }
 
-// end ends a node from the outside in, so that nobody meets a part that is closed already. /healthz says 503 by now.
-func (n node) end() error {
-	// 1. Users: no new requests; those under way end, with the help of the other nodes, who still get answers, too.
-	ctx, cancel := context.WithTimeout(context.Background(), n.shutdown)
+// stop shuts the node down from the outside in, so that no part is used after it was closed.
+// /healthz returns 503 by now.
+func (n node) stop() error {
+	// 1. The users' server: accept no new requests, and wait for those under way. The node still
+	// asks the other nodes and serves them.
+	ctx, cancel := context.WithTimeout(context.Background(), n.shutdownTimeout)
 	defer cancel()
-	err := n.front.Shutdown(ctx)
+	err := n.public.Shutdown(ctx)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests did not end within %v: %w", n.shutdown, err), n.front.Close())
+		err = fmt.Errorf("requests did not end within %v: %w", n.shutdownTimeout, err)
+		err = errors.Join(err, n.public.Close())
 	}
-	// 2. The cache: the others hear that this node takes no part any more. They stop asking it, and can own what it owned.
+	// 2. The cache: its Close tells the other nodes, which stop asking this one, and can own what
+	// it owned.
 	err = errors.Join(err, n.thumbs.Close())
-	// 3. Their connections.
-	ctx, cancel = context.WithTimeout(context.Background(), patience)
+	// 3. The other nodes' connections.
+	ctx, cancel = context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	if n.back.Shutdown(ctx) != nil {
-		err = errors.Join(err, n.back.Close())
+	if n.internal.Shutdown(ctx) != nil {
+		err = errors.Join(err, n.internal.Close())
 	}
-	// 4. The registry, last, since the cache uses it. Leave spares the others the seconds in which they would find out
-	// by themselves. If they are ending, too, there may be nobody left to tell, which is no failure.
+	// 4. The registry, last, since the cache uses it. Without Leave the other nodes would need
+	// seconds to notice that this one is gone. It fails if they shut down as well, which is no error.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if left := n.names.Leave(ctx); left != nil {
@@ -121,10 +130,14 @@ func (n node) end() error {
 
 func openRegistry(ctx context.Context, c config, log *slog.Logger) (*registry.Registry, error) {
 	config := registry.Config{
-		NodeName: c.name(), BindAddr: "127.0.0.1", BindPort: c.gossipPort(), Seeds: c.seeds(), Logger: log,
+		NodeName: c.name(),
+		BindAddr: "127.0.0.1",
+		BindPort: c.ownRegistryPort(),
+		Seeds:    c.seeds(),
+		Logger:   log,
 	}
 	if len(c.secret) > 0 {
-		// The registry encrypts with a key of its own, made from the same secret.
+		// The registry encrypts with a key of its own, derived from the same secret.
 		key, err := hkdf.Key(sha256.New, c.secret, nil, "thumbnails: registry", 32)
 		if err != nil {
 			return nil, err
@@ -134,15 +147,19 @@ func openRegistry(ctx context.Context, c config, log *slog.Logger) (*registry.Re
 	return registry.Open(ctx, config)
 }
 
-func openCache(c config, names *registry.Registry, log *slog.Logger) (*cluster.Cache[*thumbnail], error) {
+func openCache(
+	c config, names *registry.Registry, log *slog.Logger,
+) (*cluster.Cache[*thumbnail], error) {
 	options := cluster.Options[*thumbnail]{
 		Registry: names,
-		URL:      "http://" + c.addr(c.inside) + "/_cache",
-		Load:     maker{c.name(), c.work, log.With("node", c.name())}.make,
+		URL:      "http://" + c.addr(c.internalPort) + "/_cache",
+		Load:     maker{c.name(), c.makeTime, log.With("node", c.name())}.make,
 		Name:     "thumbs",
-		Cache:    cache.Options[string, *thumbnail]{MaxWeight: 64 << 20, Weigher: weight, TTL: c.ttl, TTLJitter: 0.1},
-		Errors:   map[string]error{"no-picture": errNoPicture}, // so that errors.Is finds it on other nodes, too
-		Logger:   log,
+		Cache: cache.Options[string, *thumbnail]{
+			MaxWeight: 64 << 20, Weigher: weight, TTL: c.ttl, TTLJitter: 0.1,
+		},
+		Errors: map[string]error{"no-picture": errNoPicture}, // so that other nodes' errors.Is finds it
+		Logger: log,
 	}
 	if len(c.secret) > 0 {
 		options.SharedKeys = [][]byte{c.secret}
