@@ -40,10 +40,10 @@ part, and goes on with light traffic over what is left. Meanwhile it samples wha
 the Go runtime says of the heap and of the garbage collector. That is done for
 each store with each --gogc; then under each --limit, with each --limit-gogc; and
 at last for the stores that have a TTL, with entries that are not deleted but
-expire. Every time is in a process of its own.
+expire. Each of these runs in a process of its own.
 
 Stores (--stores):
-  map                   a Go map behind a mutex, the oldest goes
+  map                   a Go map behind a mutex, which evicts the oldest
   golang-lru            hashicorp/golang-lru's LRU cache
   golang-lru-expirable  and the one that has a TTL: only where entries expire
   snowfence-uncompact   Snowfence with tables that never shrink (Options.NoCompaction)
@@ -74,18 +74,22 @@ than filling up to a limit does that does not hold all.`,
 	}
 	flags := cmd.Flags()
 	f.flags = flags
-	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "entries that the stores are filled with")
-	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize, "bytes of each value")
-	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep, "the share of the entries that is left after the shrink")
+	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "fill the stores with `n` entries")
+	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize, "the size of each value in `bytes`")
+	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep, "the `share` of the entries that is left after the shrink")
 	flags.DurationVar(&f.config.Phase, "phase", f.config.Phase, "how long the churn takes, and the light traffic after the shrink")
-	flags.IntVar(&f.config.Rate, "rate", f.config.Rate, "operations per second")
-	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores, "the stores")
-	flags.IntSliceVar(&f.config.GOGC, "gogc", f.config.GOGC, "values of GOGC, without a limit")
-	flags.StringSliceVar(&f.limits, "limit", limits, "values of GOMEMLIMIT, as 100MiB, or as 1.5x of what the leanest store has live; none: no such runs")
-	flags.StringSliceVar(&f.limitGOGC, "limit-gogc", []string{"100", "off"}, "values of GOGC under a limit")
-	flags.DurationVar(&f.config.TTL, "ttl", f.config.TTL, "of entries that expire; 0: no such runs")
-	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "of what is asked for")
-	flags.StringVar(&f.dir, "out", "", "a folder for report.html, memory.svg, series.csv, tables.md and result.json")
+	flags.IntVar(&f.config.Rate, "rate", f.config.Rate, "operations `per-second`")
+	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores, "stores to run: `name,...`, as listed above")
+	flags.IntSliceVar(&f.config.GOGC, "gogc", f.config.GOGC, "run without a limit with GOGC=`n,...`")
+	flags.StringSliceVar(&f.limits, "limit", limits, "run with GOMEMLIMIT=`size,...`: as 100MiB, or as 1.5x of what the leanest store has live; none: no such runs")
+	flags.StringSliceVar(&f.limitGOGC, "limit-gogc", []string{"100", "off"}, "run under a limit with GOGC=`n,...`, or off")
+	flags.DurationVar(&f.config.TTL, "ttl", f.config.TTL, "the TTL of entries that expire; 0: no such runs")
+	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "the `number` that settles which keys are asked for")
+	flags.StringVar(&f.dir, "out", "", "write report.html, memory.svg, series.csv, tables.md and result.json into this `folder`")
+	for _, name := range []string{"stores", "gogc", "limit", "limit-gogc"} {
+		list := flags.Lookup(name)
+		list.DefValue = flagText(list.Value)
+	}
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a check fails")
 	return cmd
 }

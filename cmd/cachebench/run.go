@@ -51,7 +51,7 @@ A read is one Cache.Fetch. It turns out to be a
   hit      the value was there
   loaded   the fetch function of this very call ran, and gave the value
   joined   the value came from a load that another call had started
-  error    Fetch returned an error, whoever's load it was
+  error    Fetch returned an error, no matter which call had started the load
 How that is told apart without disturbing what is measured: a hit does not look
 at its context, and a fetch function is given values of the context of the call
 that started it. So each call brings a context that notices.
@@ -115,7 +115,7 @@ replay.`,
 	add("capacity", "cache.capacity", "n", "10000", "entries that the cache holds")
 	flags.Var(&f.maxBytes, "max-bytes", "bytes of values that it holds, such as 64MiB; without --capacity, instead of it")
 	add("ttl", "cache.ttl", "duration", "1m", "how long an entry lives; 0: for ever, as for a trace")
-	add("jitter", "cache.jitter", "share", "0.1", "the part of the TTL by which entries vary")
+	add("jitter", "cache.jitter", "share", "0.1", "the share of the TTL of which a random part is taken off")
 	flags.DurationVar(&f.refreshAfter, "refresh-after", 0, "load entries anew in the background when they are older; 0: never")
 	add("fetch-timeout", "cache.fetch_timeout", "duration", "1s", "how long one load may take; 0: no limit")
 	add("max-concurrent", "cache.max_concurrent", "n", "0", "loads at a time; 0: no limit")
@@ -127,8 +127,8 @@ replay.`,
 	add("fault-keys", "fault.keys", "n", "5", "how many keys fail")
 	add("fault-share", "fault.share", "share", "0", "fail neighbours in popularity that get this part of all requests; 0: the most popular")
 	add("fault-rate", "fault.rate", "share", "1", "the part of these keys' loads that fail")
-	add("fault-start", "fault.start", "duration", "2s", "start of the fault window")
-	add("fault-end", "fault.end", "duration", "5s", "end of the fault window")
+	add("fault-start", "fault.start", "duration", "", "start of the fault window (default: at 20 % of the duration)")
+	add("fault-end", "fault.end", "duration", "", "end of the fault window (default: at 50 %)")
 	add("fault-slow", "fault.slow", "duration", "1s", "of slow: how much longer a load takes")
 
 	flags.IntVar(&f.sampleHits, "sample-hits", 1, "time one hit in `n` (closed loop)")

@@ -256,7 +256,7 @@ func TestRunHelpShowsTheDefaults(t *testing.T) {
 		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout", "cache.max_concurrent": "max-concurrent",
 		"origin.latency": "origin-latency", "origin.concurrency": "origin-concurrency", "fault.kind": "fault",
 		"fault.keys": "fault-keys", "fault.share": "fault-share", "fault.rate": "fault-rate",
-		"fault.start": "fault-start", "fault.end": "fault-end", "fault.slow": "fault-slow", "seed": "seed",
+		"fault.slow": "fault-slow", "seed": "seed",
 	} {
 		changed := runDefault()
 		require.NoError(t, changed.Set(field, cmd.Flags().Lookup(name).DefValue))
@@ -266,6 +266,12 @@ func TestRunHelpShowsTheDefaults(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got), "--%s", name)
 	}
+	// The window moves with the duration, so its defaults are shares of that.
+	for name, share := range map[string]string{"fault-start": "20 %", "fault-end": "50 %"} {
+		require.Contains(t, cmd.Flags().Lookup(name).Usage, share)
+	}
+	require.InEpsilon(t, 0.2, s.Fault.Start.Seconds()/s.Duration.Seconds(), 1e-9)
+	require.InEpsilon(t, 0.5, s.Fault.End.Seconds()/s.Duration.Seconds(), 1e-9)
 }
 
 func TestFlagsOverrideAScenario(t *testing.T) {
