@@ -43,8 +43,8 @@ func ExampleNew_error() {
 	// Output: cache: Options.Capacity: -1: want 0 (the default) or more
 }
 
-// A panic in a fetch function is an error for all who wait, and the key works
-// again afterwards.
+// A panic in a fetch function is an error for all callers who wait, and the next Fetch
+// loads the key again.
 func ExampleCache_Fetch() {
 	c, err := cache.New(cache.Options[string, string]{})
 	if err != nil {
@@ -88,7 +88,7 @@ func ExampleCache_SetTTL() {
 	// Output: 1
 }
 
-// A fetch function keeps a response as long as its max-age says.
+// A fetch function sets the TTL of a response to its max-age.
 func ExampleStoreFor() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
@@ -152,7 +152,7 @@ func ExampleOptions_onEviction() {
 	// c 4 deleted
 }
 
-// A budget of bytes instead of a number of entries.
+// The cache is bounded by bytes instead of a number of entries.
 func ExampleOptions_weigher() {
 	c, err := cache.New(cache.Options[string, []byte]{
 		MaxWeight: 1000,
@@ -174,8 +174,8 @@ func ExampleOptions_weigher() {
 	// Output: 2 false false
 }
 
-// Fetch functions get a time-out that holds even if they ignore their context,
-// at most 100 of them run at a time, and a key that fails rests.
+// Fetch functions have a time-out that holds even if they ignore their context, at most
+// 100 of them run at a time, and a key that fails backs off.
 func ExampleOptions_courier() {
 	c, err := cache.New(cache.Options[string, string]{
 		Courier: []courier.Option{
@@ -225,7 +225,7 @@ func ExampleCache_All() {
 	// b 2
 }
 
-// A nightly job reads every record once. TinyLFU keeps what is in use.
+// A nightly job reads every record once. TinyLFU keeps the entries in use.
 func ExamplePolicy() {
 	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
 		c, err := cache.New(cache.Options[int, string]{Capacity: 1000, Policy: policy})

@@ -181,7 +181,7 @@ const minShrinkSize = 1024
 const maxProbes = 4
 
 // shrink replaces the table by a smaller one once only a quarter of its peak is left.
-// Amortized over the removals before it, that takes constant time.
+// Amortised over the removals before it, that takes constant time.
 //
 // If the hashes that are left are near each other, as after removals in the order of
 // the hashes, they would crowd a part of a smaller table, and each insertion would
