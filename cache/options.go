@@ -45,9 +45,9 @@ type Options[K comparable, V any] struct {
 	// RefreshAfter is the age from which a Fetch returns an entry and loads its key anew
 	// in the background. Up to a fifth of it is taken off at random. One refresh runs per
 	// key, under the courier's time-out. Loads that callers wait for take precedence over
-	// it. If it fails, the entry stays, the key does not back off, and the next refresh
-	// begins no sooner than after RefreshAfter. 128 refreshes run at a time and 1,024 wait
-	// for their turn; beyond that, an entry is left for a later Fetch. 0 means never.
+	// it. If it fails, the entry stays, the key does not back off, and the next refresh is
+	// due after RefreshAfter again. 128 refreshes run at a time and 1,024 wait for their
+	// turn; beyond that, an entry is left for a later Fetch. 0 means never.
 	// RefreshAfter must be less than TTL if both are set.
 	RefreshAfter time.Duration
 
@@ -57,8 +57,8 @@ type Options[K comparable, V any] struct {
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or
 	// debug.SetMemoryLimit) above which the cache gives up entries. What is garbage does
-	// not count. The policy chooses the entries. Otherwise the garbage collector would
-	// take ever more processor time near the limit. 0.8 is a good value. 0 means never.
+	// not count. The policy chooses the entries. Near the limit, the garbage collector
+	// would otherwise take ever more processor time; 0.8 is a good value. 0 means never.
 	// Without a limit nothing is given up. Memory is checked every 50 ms.
 	ShedAbove float64
 
@@ -82,8 +82,8 @@ type Options[K comparable, V any] struct {
 	//
 	// The number of entries that wait for their call is bounded by Capacity, or by 16,384
 	// if that is more, and their weight by MaxWeight. OnEviction is not called for entries
-	// beyond that; Stats.CallbacksDropped counts them. So a callback that hangs keeps no
-	// more memory alive than the cache does.
+	// beyond that; Stats.CallbacksDropped counts them. So a callback that hangs keeps a
+	// bounded number of entries alive.
 	//
 	// A value that left with ReasonReplaced may be the same one that replaced it: Set does
 	// not compare values. A callback that stores an evicted entry again makes the cache
