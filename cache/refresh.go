@@ -124,7 +124,9 @@ type refresher[K comparable, V any] struct {
 	queue   []*refresh[K, V]
 	running int
 	closed  bool
-	idle    chan struct{} // made by stop; closed when none run. (A WaitGroup belongs to one bubble.)
+	// idle is made by stop, and closed when no refresh runs. A WaitGroup would not do: it
+	// belongs to one synctest bubble.
+	idle chan struct{}
 }
 
 // add makes a goroutine call run(r), now or later. It returns false if the queue is full

@@ -45,7 +45,7 @@ func (c *Cache[K, V]) store(
 	if e.scheduled() {
 		c.sweeper.start()
 	}
-	if c.shedAbove > 0 && c.clock.approx() >= 0 { // else it would belong to a synctest bubble
+	if c.shedAbove > 0 && c.clock.approx() >= 0 { // not in a synctest bubble, see clock
 		c.shedder.start()
 	}
 	c.notify(out)
