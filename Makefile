@@ -171,6 +171,24 @@ else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif
 
+# What docs/ quotes. Each file begins with the command that made it.
+REPORTS = snowball-panic snowball-hang faults run-trace registry-split cluster-kill memory
+REPORT_snowball-panic = snowball --fault panic --check --quiet
+REPORT_snowball-hang  = snowball --fault hang --check --quiet
+REPORT_faults         = faults --check --quiet
+REPORT_run-trace      = run --trace testdata/traces/small.arc --capacity 500 --compare-lru --quiet
+REPORT_registry-split = registry --disturb split --check --quiet
+REPORT_cluster-kill   = cluster --disturb kill --duration 9s --start 3s --end 6s --check --quiet
+REPORT_memory         = memory --stores map,snowfence-uncompact,snowfence --gogc 100 --limit none --ttl 0 --quiet
+
+.PHONY: reports $(addprefix report-,$(REPORTS))
+reports: $(addprefix report-,$(REPORTS)) ## Make the outputs under docs/reports anew (two minutes on a quiet machine)
+
+$(addprefix report-,$(REPORTS)): report-%: build
+	@echo "docs/reports/$*.txt"
+	@out=$$(bin/cachebench $(REPORT_$*)) && \
+		printf '$$ bin/cachebench %s\n%s\n' '$(REPORT_$*)' "$$out" >docs/reports/$*.txt
+
 .PHONY: bench-check
 bench-check: ## Fail if named benchmarks became slower since BASE (the last tag, or HEAD~1)
 ifneq ($(NESTED),)
