@@ -230,7 +230,8 @@ func TestCallbackPutsBack(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if calls++; calls == 1000 {
+		calls++
+		if calls == 1000 {
 			close(many)
 		}
 	}})

@@ -48,7 +48,7 @@ func TestContextCanBeLookedAt(t *testing.T) {
 					for _, other := range []context.Context{ctx, before} {
 						looking.Go(func() { look(ctx, other) })
 					}
-					before = ctx
+					before = ctx //nolint:fatcontext // to be looked at by the next load
 					for i := range 100 {
 						cache.StoreFor(ctx, time.Duration(-i))
 					}

@@ -82,11 +82,11 @@ func (c *Cache[K, V]) notify(out evicted[K, V]) {
 
 func init() {
 	hook.OnLeft = func(cache, f any) {
-		c := cache.(interface{ setOnLeft(f any) }) //nolint:forcetypeassert // else a bug in cluster
+		c := cache.(interface{ setOnLeft(f any) }) //nolint:errcheck,forcetypeassert // else a bug in cluster
 		c.setOnLeft(f)
 	}
 }
 
 func (c *Cache[K, V]) setOnLeft(f any) {
-	c.onLeft = f.(func(K)) //nolint:forcetypeassert // as above
+	c.onLeft = f.(func(K)) //nolint:errcheck,forcetypeassert // as above
 }

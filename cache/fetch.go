@@ -124,7 +124,7 @@ func (s *shard[K, V]) unregister(l *load[K]) {
 	}
 }
 
-// Forever, as a TTL, means that the entry does not expire.
+// Forever is the TTL of an entry that does not expire.
 const Forever time.Duration = math.MaxInt64
 
 // StoreFor sets the TTL of the result of the load in ctx, instead of Options.TTL. A fetch

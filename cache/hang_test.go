@@ -22,7 +22,7 @@ func TestHangOfAHotKey(t *testing.T) {
 		defer c.Close()
 		release := make(chan struct{})
 		var calls atomic.Int32
-		fetch := func(context.Context, string) (int, error) {
+		fetch := func(context.Context, string) (int, error) { //nolint:unparam // the type of a fetch function
 			if calls.Add(1) == 1 {
 				<-release
 			}

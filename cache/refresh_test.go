@@ -376,7 +376,7 @@ func TestRefreshesYieldToCallers(t *testing.T) {
 		c.Set("k", 1)
 		time.Sleep(refreshAfter)
 		var order []string
-		load := func(_ context.Context, key string) (int, error) {
+		load := func(_ context.Context, key string) (int, error) { //nolint:unparam // the type of a fetch function
 			time.Sleep(time.Second)
 			order = append(order, key)
 			return 2, nil

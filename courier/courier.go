@@ -124,12 +124,14 @@ func (s *shard[K, V]) joinOrStart(
 		}
 	}
 	if f != nil {
-		return s.joined(f, from)
+		f, why = s.joined(f, from)
+		return f, f != nil, why, nil
 	}
 	probe, why, err := s.mayStart(key, owns)
 	if why == Stuck && late != nil {
 		// Other keys are to blame, and the late one may well succeed.
-		return s.joined(late, from)
+		f, why = s.joined(late, from)
+		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
 		c.dismiss(from)
@@ -151,15 +153,15 @@ func (s *shard[K, V]) joinOrStart(
 	return f, false, 0, nil
 }
 
-// joined counts in a caller, who was admitted, of a flight that is under way, unless
-// too many wait for it. s.mu is held.
-func (s *shard[K, V]) joined(f *flight[K, V], from call) (_ *flight[K, V], joined bool, why OverloadReason, err error) {
+// joined counts in a caller, who was admitted, of a flight that is under way. It
+// returns nil and the reason if too many wait for it. s.mu is held.
+func (s *shard[K, V]) joined(f *flight[K, V], from call) (*flight[K, V], OverloadReason) {
 	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
 		s.courier.dismiss(from)
-		return nil, false, KeyWaiting, nil
+		return nil, KeyWaiting
 	}
 	f.join(from)
-	return f, true, 0, nil
+	return f, 0
 }
 
 // mayStart reports whether a flight for key may start, and as a try of what. If

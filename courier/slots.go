@@ -112,7 +112,7 @@ func (s *slots) release() {
 		s.free++
 		return
 	}
-	next := first.Value.(*turn) //nolint:forcetypeassert // there is nothing else in it
+	next := first.Value.(*turn) //nolint:errcheck,forcetypeassert // there is nothing else
 	s.remove(next)
 	close(next.ready)
 }

@@ -116,7 +116,7 @@ func (a *stuckInAll) mayTry(now, since time.Time) bool {
 // shard's lock is held.
 func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 	full := c.stuck.counted.Load() >= int64(c.cfg.abandonedInAll())
-	if a.counted < c.cfg.abandonedPerKey() && !(full && a.counted > 0) {
+	if a.counted < c.cfg.abandonedPerKey() && (!full || a.counted == 0) {
 		return none
 	}
 	now := time.Now()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -81,7 +82,7 @@ func TestReportIsWrittenThoughTheTableCannotBePrinted(t *testing.T) {
 
 // A check that did not hold is told beside what could not be written.
 func TestChecksAreToldThoughTheReportCannotBeWritten(t *testing.T) {
-	args := append(runOnce[:len(runOnce):len(runOnce)], "--min-hit-ratio", "0.999", "--out", lateFullDisk(t))
+	args := append(slices.Clone(runOnce), "--min-hit-ratio", "0.999", "--out", lateFullDisk(t))
 	code, _, stderr := cachebench(t.Context(), args...)
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr, "it is a folder")

@@ -88,7 +88,8 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 		t.running.Wait()
 	}()
 
-	answers, together := make([]told, cfg.Callers), false
+	answers := make([]told, cfg.Callers)
+	var together bool
 	if f.stream {
 		together = t.stream(ctx, answers)
 	} else {

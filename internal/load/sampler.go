@@ -80,7 +80,7 @@ func (s *sampler) sample() {
 	at := now.at - r.measuredFrom
 	since, due := s.rec.Next(at, s.interval())
 	first := was.at == r.measuredFrom // the only one of a short run, if that is over
-	if !due && !(first && since > 0 && r.stopped.Load()) {
+	if !due && (!first || since <= 0 || !r.stopped.Load()) {
 		return
 	}
 	span := since.Seconds()

@@ -151,7 +151,7 @@ func (t *timeline) sampled(samples []countSample) {
 		for i := first; i <= last; i++ {
 			share := n / uint64(last-i+1) //nolint:gosec // at least 1
 			n -= share
-			when, inside := i*slot, false
+			when, inside := i*slot, false //nolint:durationcheck // i is a number of slots
 			switch i {
 			case last:
 				when = s.at

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -194,7 +195,7 @@ func TestChartOverAnotherQuantity(t *testing.T) {
 func TestNoTwoPlainLinesLookAlike(t *testing.T) {
 	c := &report.Chart{}
 	for i := range 12 {
-		s := series.Series{Name: fmt.Sprint(i), Points: pts(0, 1, 1, 2)}
+		s := series.Series{Name: strconv.Itoa(i), Points: pts(0, 1, 1, 2)}
 		c.Lines = append(c.Lines, report.Line{Series: s})
 	}
 	got := svg(t, c)
