@@ -7,10 +7,9 @@ import (
 	"github.com/golang/groupcache"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/maypok86/otter/v2"
+	"github.com/snowfence/snowfence/cache"
 	"github.com/viccon/sturdyc"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/snowfence/snowfence/cache"
 )
 
 // capacity is far more than what one key needs.

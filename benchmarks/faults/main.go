@@ -129,7 +129,8 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 			return nil, bad("json", o.json, "a file in a folder that exists")
 		}
 	}
-	return o, o.choose(*only)
+	err := o.choose(*only)
+	return o, err
 }
 
 // choose sets the faults and libraries to those that names lists.
