@@ -64,6 +64,34 @@ func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Contex
 	if ctx.Err() != nil {
 		return v, false, contextError(ctx)
 	}
+	f, from, err := c.board(ctx, key, fetch)
+	switch {
+	case err != nil:
+		return v, false, err
+	case from.nested:
+		return c.waitNested(ctx, from, f)
+	case !from.joined:
+		go f.run()
+	}
+	return f.wait(ctx, from)
+}
+
+// A boarding says how a caller came to wait for a flight.
+type boarding struct {
+	joined bool // somebody else has started it
+	low    bool // ContextWithLowPriority
+	nested bool // inside of another flight
+}
+
+// board gets the caller of Do into a flight and, if it made one, leaves it to start
+// the flight's goroutine. It is apart from Do so that callers wait on a stack that is
+// as small as can be: many goroutines have just one of 2 KiB, and to need more takes
+// as long as a tenth of a fetch.
+//
+//go:noinline
+func (c *Courier[K, V]) board(
+	ctx context.Context, key K, fetch func(context.Context) (V, error),
+) (*flight[K, V], boarding, error) {
 	// Compared and hashed before a lock is taken: a key that holds an
 	// uncomparable value panics here, in its own caller.
 	owns := equalsItself(key)
@@ -86,16 +114,7 @@ func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Contex
 		err = &OverloadedError{Key: key, Reason: why}
 	}
 	s.mu.Unlock()
-	if err != nil {
-		return v, false, err
-	}
-	if from.flight != nil && !c.cfg.unlinked {
-		return c.waitNested(ctx, from, f, joined)
-	}
-	if !joined {
-		go f.run()
-	}
-	return f.wait(ctx, from, joined)
+	return f, boarding{joined, from.low, from.flight != nil && !c.cfg.unlinked}, err
 }
 
 // equalsItself is false for keys such as NaN, which a map can never find
@@ -114,7 +133,7 @@ func (s *shard[K, V]) joinOrStart(
 	if s.closed {
 		return nil, false, 0, ErrClosed
 	}
-	if !c.admit(from) {
+	if !c.admit(from.low) {
 		return nil, false, Waiting, nil
 	}
 	var late *flight[K, V] // the flight that a new one is to replace
@@ -134,7 +153,7 @@ func (s *shard[K, V]) joinOrStart(
 		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
-		c.dismiss(from)
+		c.dismiss(from.low)
 		return nil, false, why, err
 	}
 	f = s.newFlight(ctx, from, hash, key, owns, fetch)
@@ -157,7 +176,7 @@ func (s *shard[K, V]) joinOrStart(
 // returns nil and the reason if too many wait for it. s.mu is held.
 func (s *shard[K, V]) joined(f *flight[K, V], from call) (*flight[K, V], OverloadReason) {
 	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
-		s.courier.dismiss(from)
+		s.courier.dismiss(from.low)
 		return nil, KeyWaiting
 	}
 	f.join(from)
@@ -191,9 +210,9 @@ func (s *shard[K, V]) mayStart(key K, owns bool) (probe probing, why OverloadRea
 
 // admit counts a caller who is about to wait, and reports false if there are
 // too many of them.
-func (c *Courier[K, V]) admit(from call) bool {
+func (c *Courier[K, V]) admit(low bool) bool {
 	limit := int64(c.cfg.maxWaiting)
-	if limit == 0 || from.low {
+	if limit == 0 || low {
 		return true
 	}
 	for {
@@ -208,8 +227,8 @@ func (c *Courier[K, V]) admit(from call) bool {
 }
 
 // dismiss takes back what admit has counted.
-func (c *Courier[K, V]) dismiss(from call) {
-	if c.cfg.maxWaiting > 0 && !from.low {
+func (c *Courier[K, V]) dismiss(low bool) {
+	if c.cfg.maxWaiting > 0 && !low {
 		c.waiting.Add(-1)
 	}
 }

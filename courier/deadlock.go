@@ -80,21 +80,23 @@ func (f *flight[K, V]) over() bool {
 }
 
 // waitNested is the rest of Do for a call made inside a flight.
-func (c *Courier[K, V]) waitNested(ctx context.Context, from call, f *flight[K, V], joined bool) (v V, shared bool, err error) {
-	parent := from.flight
+func (c *Courier[K, V]) waitNested(
+	ctx context.Context, from boarding, f *flight[K, V],
+) (v V, shared bool, err error) {
+	parent := callOf(ctx).flight
 	e := &edge{to: f}
 	parent.edges().add(e)
 	// A flight that has not begun waits for nothing.
-	if joined {
+	if from.joined {
 		if cycle := breakCycle(parent, e); cycle != nil {
 			s := f.shard
 			s.mu.Lock()
 			s.stats.Deadlocks++
 			s.mu.Unlock()
-			if !f.leave(ctx, from) {
+			if !f.leave(ctx, from.low) {
 				_, _, _ = f.read() // it has ended, and counts on its readers
 			}
-			return v, joined, cycle
+			return v, from.joined, cycle
 		}
 	}
 	parent.lend()
@@ -102,10 +104,10 @@ func (c *Courier[K, V]) waitNested(ctx context.Context, from call, f *flight[K, 
 	// Taken out before the wait for a slot, in which parent no longer waits
 	// for f: a stale edge would make a cycle where there is none.
 	defer parent.edges().remove(e)
-	if !joined {
+	if !from.joined {
 		go f.run()
 	}
-	return f.wait(ctx, from, joined)
+	return f.wait(ctx, from)
 }
 
 // breaking is held while a cycle is broken, so that one of its edges goes and

@@ -98,7 +98,7 @@ func (f *flight[K, V]) join(from call) {
 }
 
 // wait blocks until f has ended or ctx has.
-func (f *flight[K, V]) wait(ctx context.Context, from call, joined bool) (v V, shared bool, err error) {
+func (f *flight[K, V]) wait(ctx context.Context, from boarding) (v V, shared bool, err error) {
 	leaving := ctx.Done()
 	if leaving == nil { // a plain receive is half the price of a select
 		<-f.done
@@ -107,8 +107,8 @@ func (f *flight[K, V]) wait(ctx context.Context, from call, joined bool) (v V, s
 	select {
 	case <-f.done:
 	case <-leaving:
-		if f.leave(ctx, from) {
-			return v, joined, contextError(ctx)
+		if f.leave(ctx, from.low) {
+			return v, from.joined, contextError(ctx)
 		}
 		// The flight had ended by then: its outcome is better than an excuse.
 	}
@@ -128,7 +128,7 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 // leave takes off f a caller whose context has ended, and reports whether f was
 // still under way. A caller whose deadline has passed makes it late; the last
 // one to leave cancels it.
-func (f *flight[K, V]) leave(ctx context.Context, from call) bool {
+func (f *flight[K, V]) leave(ctx context.Context, low bool) bool {
 	s := f.shard
 	cfg := &s.courier.cfg
 	late := errors.Is(ctx.Err(), context.DeadlineExceeded) // foreign code: without the lock
@@ -138,10 +138,10 @@ func (f *flight[K, V]) leave(ctx context.Context, from call) bool {
 		return false
 	}
 	f.waiters--
-	if !from.low {
+	if !low {
 		f.callers--
 		s.stats.Waiting--
-		s.courier.dismiss(from)
+		s.courier.dismiss(low)
 	}
 	if late && !cfg.unlinked {
 		s.cameLate(f)
