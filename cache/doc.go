@@ -3,7 +3,7 @@
 //
 // # Reading
 //
-// [Cache.Get] takes no lock and allocates nothing. It finds the entry in a hash
+// [Cache.Get] waits for no lock and allocates nothing. It finds the entry in a hash
 // table whose buckets are cache lines, compares its expiry with the clock, and
 // counts the hit in one of many stripes. While hits are many, one goroutine reads
 // the system's clock for all of them (see Options.ClockError).
@@ -40,8 +40,10 @@
 //
 // A [Cache.Set], [Cache.Delete] or [Cache.Clear] during a flight wins: callers who
 // wait for the flight get the loaded value, but it is not stored, and a Fetch that
-// begins after the write does not join that flight. Errors are not cached, unless
-// courier.WithBackoff is set.
+// begins after the write does not join that flight. What a late flight brings after a
+// fresh one was started is given to its callers, but not stored either. Errors are
+// never stored: with courier.WithBackoff the callers of a failing key get a
+// *courier.BackoffError, which wraps the last error, until its rest is over.
 //
 // A fetch function sets the TTL of its result with [StoreFor], which can also keep
 // the result from being stored.

@@ -13,8 +13,8 @@
 //
 // So a thousand callers on all nodes who miss a key at the same moment cost one Load, while the nodes see each other. All who wait
 // share one flight, see package courier: it runs on when one of them leaves, ends when the last one has left, on whatever node
-// they were, and whatever becomes of Load (an error, a panic, a Goexit, a time-out) is told to all of them at once, with the
-// name of the node on which it happened ([LoadError]).
+// they were, and whatever becomes of Load (an error, a panic, a Goexit, a time-out) reaches all of them at once: on the
+// owner as it is, on other nodes as a [LoadError] with the owner's name.
 //
 // An owner stays the owner as long as it lives and uses the key, whoever joins; a name whose entry has left the cache is
 // given up after [Options].IdleRelease.
