@@ -109,9 +109,10 @@ func WithTimeout(d time.Duration) Option {
 // function that waits in a nested Do does not count.
 //
 // Functions that run on although their flights are over, or are late and were
-// replaced, count while they are no more than half of n, rounded down. So an origin is not asked for more than it
-// can bear because of some that hang, and those that hang can't take all the
-// turns. Each one more comes on top of n; WithMaxAbandoned bounds them.
+// replaced, count while they are no more than half of n, rounded down. So an
+// origin is not asked for more than it can bear because some hang, and those that
+// hang can't take all the turns. Each one more comes on top of n; WithMaxAbandoned
+// bounds them.
 //
 // 0 means no limit; n must not be negative.
 func WithMaxConcurrent(n int) Option {
@@ -154,17 +155,17 @@ func WithMaxWaitingPerKey(n int) Option {
 }
 
 // WithMaxAbandoned bounds the functions that run on although their flights are
-// over: while there are perKey of them for a key, or
-// inAll for all keys, a call that would start another flight gets an
-// *OverloadedError at once. Both must be at least 1.
+// over. While there are perKey of them for a key, or inAll for all keys, a call
+// that would start another flight gets an *OverloadedError at once. Both must be
+// at least 1.
 //
 // Functions that hang for ever would keep their key, or all keys, refused for
-// ever, long after the cause is gone. So past a bound one flight may still try
-// now and then: a second after the bound was reached, then after two, four, and
-// so on up to a minute. (While half of inAll functions run on, or more, one of all
-// keys past perKey may. The rest of inAll goes on from where it was if that bound
-// was reached within the last hour.) Once its function has returned, those that
-// hung before it no longer count: of its key, or past inAll of all keys.
+// ever, long after the cause is gone. So past a bound a flight may still try now
+// and then: a second after the bound was reached, then after two, four, and so on
+// up to a minute. When its function returns, those that hung before it stop
+// counting: those of its key or, past inAll, of all keys. Once half of inAll
+// functions run on, all keys past perKey share one rest and take turns. The rest
+// of inAll goes on from where it was if that bound was reached within an hour.
 func WithMaxAbandoned(perKey, inAll int) Option {
 	return func(c *config) error {
 		c.abandonedKey, c.abandonedTotal = perKey, inAll
@@ -175,7 +176,7 @@ func WithMaxAbandoned(perKey, inAll int) Option {
 	}
 }
 
-// WithBackoff has a key rest after its flight failed: for that time callers
+// WithBackoff makes a key rest after its flight failed: for that time callers
 // get a *BackoffError, which wraps the failure, and no flight is started. The
 // rest is shortest after the first failure and doubles with each further one
 // in a row up to longest; up to half of it is taken off at random. A success,

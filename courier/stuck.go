@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// A function is stuck that runs on although its flight is over: it was abandoned.
-// Nothing can stop it, so the number of such functions is bounded, by key and in
-// all (WithMaxAbandoned). A bound that
-// nothing lowers would be the end of its key, or of all: so past a bound one
-// flight now and then may try whether things work again, and if it does, what
-// was stuck before no longer counts.
+// A function is stuck if it runs on although its flight is over. Nothing can stop
+// it, so the number of such functions is bounded, by key and in all
+// (WithMaxAbandoned). A bound that nothing lowers would be the end of its key, or
+// of all keys. So past a bound a flight may try now and then whether things work
+// again; if it succeeds, what was stuck before no longer counts.
 
 // The rest between two tries of a key past its bound, and of the first key that
 // comes past the bound in all, doubles from probeRest up to probeRestMax. While
