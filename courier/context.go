@@ -132,7 +132,7 @@ func (d detached) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// A call is what Do learns of its caller from the context.
+// A call holds what Do learns of its caller from the context.
 type call struct {
 	flight  node          // inside of which Do was called; nil: none
 	low     bool          // ContextWithLowPriority

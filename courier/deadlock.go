@@ -19,7 +19,7 @@ type node interface {
 	spawn(context.Context, func(context.Context) error)
 }
 
-// edges are what a flight waits for: a part of the wait-for graph, which runs
+// edges hold what a flight waits for: a part of the wait-for graph, which runs
 // through all couriers of the process, since a cycle may lead through several.
 // Only nested calls look at it, and they hold no other lock meanwhile.
 type edges struct {

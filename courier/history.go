@@ -20,7 +20,7 @@ type history[K comparable] struct {
 	byKey *simplelru.LRU[K, *record] // nil until there is something to remember
 }
 
-// A record is what is remembered of a key.
+// A record holds what is remembered of a key.
 type record struct {
 	failed BackoffError // of the last failure, where keys back off
 	inRow  int          // failures

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long a flight may take where WithTimeout is not given.
+// DefaultTimeout bounds a flight where WithTimeout is not given.
 const DefaultTimeout = 30 * time.Second
 
 // Defaults of the bounds that a Courier always has.

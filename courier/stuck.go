@@ -67,8 +67,8 @@ type stuckKey struct {
 
 // stuckInAll counts the stuck functions of all keys.
 type stuckInAll struct {
-	// counted is what the bound is for: the functions that are stuck since their
-	// key last worked, and since a try past the bound last did. It is written
+	// counted is compared with the bound: it counts the functions that are stuck since
+	// their key last worked, and since a try past the bound last did. It is written
 	// with mu held.
 	counted atomic.Int64
 

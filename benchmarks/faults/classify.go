@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// An outcome is what a caller got.
+// An outcome holds what a caller got.
 type outcome string
 
 const (
@@ -43,7 +43,7 @@ func outcomeOf(ctx context.Context, v string, err error) outcome {
 	return failed
 }
 
-// fate is what became of a cell's process.
+// fate says what became of a cell's process.
 type fate string
 
 const (
@@ -56,11 +56,11 @@ const (
 // atOnce is the longest time that still counts as at once, on a busy machine.
 const atOnce = time.Second
 
-// An observation is what was seen in one cell.
+// An observation holds what was seen in one cell.
 type observation struct {
 	// Unsupported is set if the library has no such call, and nothing was seen.
 	Unsupported bool `json:"unsupported,omitempty"`
-	// Process is what became of the process. Unless it survives there is no more
+	// Process says what became of the process. Unless it survives there is no more
 	// than Message, the first line that it left when it died.
 	Process fate   `json:"process,omitempty"`
 	Message string `json:"message,omitempty"`

@@ -15,7 +15,7 @@ import (
 // capacity is far more than what one key needs.
 const capacity = 10_000
 
-// A loader is what a library calls for the key when it is missing.
+// A loader loads the key when a library misses it.
 type loader func(ctx context.Context) (string, error)
 
 // A subject is a library set up to load the one key.

@@ -29,7 +29,7 @@ import (
 	"github.com/snowfence/snowfence/internal/atomicfile"
 )
 
-// errUsage is what is wrong about the command line. It ends with exit code 2.
+// errUsage marks errors of the command line. It ends with exit code 2.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -157,7 +157,7 @@ func (o *options) choose(names string) error {
 	return nil
 }
 
-// A report is what -json writes.
+// A report is written by -json.
 type report struct {
 	Date     string            `json:"date"`
 	Go       string            `json:"go"`

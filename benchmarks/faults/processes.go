@@ -36,7 +36,7 @@ func totalTime(cfg config) time.Duration { return cfg.Timeout + 2*cellExtra }
 // errTooLong means that the machine is too busy.
 var errTooLong = errors.New("the cells took too long all together")
 
-// An assignment is what a cell's process is to do.
+// An assignment tells a cell's process what to do.
 type assignment struct {
 	config
 
@@ -44,7 +44,7 @@ type assignment struct {
 	Library string `json:"library"`
 }
 
-// A cell is what was seen of a library and a fault.
+// A cell holds what was seen of a library and a fault.
 type cell struct {
 	Fault   string      `json:"fault"`
 	Library string      `json:"library"`

@@ -19,7 +19,7 @@ const (
 	grace = time.Second
 )
 
-// A config is what holds for all cells.
+// A config holds for all cells.
 type config struct {
 	Callers int           `json:"callers"`
 	Timeout time.Duration `json:"timeout"` // of callers without a deadline
@@ -43,7 +43,7 @@ type trial struct {
 	cancelFirst context.CancelFunc
 }
 
-// An answer is what one caller got.
+// An answer holds what one caller got.
 type answer struct {
 	caller  int
 	outcome outcome
@@ -138,7 +138,7 @@ func within(d time.Duration, c <-chan struct{}) bool {
 	}
 }
 
-// load is what the library calls. Only its first call goes wrong.
+// load is called by the library. Only its first call goes wrong.
 func (t *trial) load(ctx context.Context) (string, error) {
 	if t.loads.Add(1) > 1 {
 		return newValue, nil

@@ -21,6 +21,7 @@ type Problem struct {
 	Text string
 }
 
+// String returns the problem in one line, as compilers do.
 func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.Page, p.Line, p.Text) }
 
 // A Page is one Markdown file.
