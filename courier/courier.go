@@ -237,7 +237,7 @@ func (c *Courier[K, V]) dismiss(low bool) {
 // way: that one goes on for those who wait for it. It also ends the back-off
 // of a failing key. It does not block.
 func (c *Courier[K, V]) Forget(key K) {
-	if !equalsItself(key) {
+	if c.table.Load() == nil || !equalsItself(key) { // unused so far: not even a hash is needed
 		return
 	}
 	s, hash := c.shardOf(key, true)

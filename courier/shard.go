@@ -73,11 +73,11 @@ func (c *Courier[K, V]) makeTable() *table[K, V] {
 	return c.table.Load()
 }
 
-// shards yields each of the courier's shards.
+// shards yields each of the courier's shards; none if it was not used so far.
 func (c *Courier[K, V]) shards(yield func(*shard[K, V]) bool) {
 	t := c.table.Load()
 	if t == nil {
-		t = c.makeTable()
+		return
 	}
 	for i := range t.shards {
 		if !yield(&t.shards[i]) {

@@ -13,6 +13,9 @@ import (
 // again. Called by a fetch function, it waits for that function too, and so until
 // ctx ends.
 func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
+	if c.table.Load() == nil {
+		c.makeTable() // to be closed
+	}
 	// All are closed before a flight ends: its turn must not go to a flight of another
 	// shard.
 	for s := range c.shards {
