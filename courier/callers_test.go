@@ -247,5 +247,6 @@ func TestForeignContexts(t *testing.T) {
 		works(t, &c, "key")
 		_, _, err := c.Do(&strange{Context: t.Context(), done: done, err: func() error { return nil }}, "key", sleeps(time.Second))
 		assert.ErrorIs(t, err, context.Canceled)
+		time.Sleep(time.Minute) // its function ends
 	})
 }

@@ -409,36 +409,3 @@ func TestLateFlightIsJoinedPastTheBound(t *testing.T) {
 		synctest.Wait()
 	})
 }
-
-// Keys that hang and are asked for often must not take all the tries from one that has
-// recovered.
-func TestStuckKeysTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const keys, bound = 10, 20
-		c := courier.New[int, int](courier.WithTimeout(time.Second), courier.WithMaxAbandoned(2, bound))
-		release := make(chan struct{})
-		ask := func(key int, fetch fetchFunc) error {
-			_, _, err := c.Do(t.Context(), key, fetch)
-			return err
-		}
-		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
-			for key := range keys {
-				go func() { assert.Error(t, ask(key, deaf(release))) }()
-			}
-		}
-		recovered := time.Now()
-		for ask(0, value(7)) != nil { // once a second, the others twenty times
-			for range 20 {
-				for key := 1; key < keys; key++ {
-					go func() { assert.Error(t, ask(key, deaf(release))) }()
-				}
-				time.Sleep(time.Second / 20)
-			}
-		}
-		assert.Less(t, time.Since(recovered), 2*keys*time.Minute)
-		close(release)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		assert.NoError(t, courier.AtRest(c))
-	})
-}
