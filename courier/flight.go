@@ -40,9 +40,8 @@ type flight[K comparable, V any] struct {
 	timedOut  bool
 	isLate    bool // it has let a caller down
 	probe     probing
-	abandoned bool // it is in Stats.Abandoned
+	abandoned bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
 	replaced  bool // it is late, and counted as such in shard.stuck
-	stuck     bool // it is counted in shard.stuck and stuckInAll
 	keyEra    uint32
 	allEra    uint32
 	turn      turn // of WithMaxConcurrent
@@ -262,8 +261,6 @@ func (f *flight[K, V]) retire() {
 	if f.abandoned {
 		f.abandoned = false
 		s.stats.Abandoned--
-	}
-	if f.stuck {
 		s.unstick(f)
 	}
 }

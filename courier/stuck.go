@@ -145,12 +145,8 @@ func (s *shard[K, V]) abandon(f *flight[K, V]) {
 	s.stick(f)
 }
 
-// stick counts a flight's function as stuck, once. s.mu is held.
+// stick counts an abandoned flight's function as stuck. s.mu is held.
 func (s *shard[K, V]) stick(f *flight[K, V]) {
-	if f.stuck {
-		return
-	}
-	f.stuck = true
 	c := s.courier
 	now := time.Now()
 	in := &c.stuck
@@ -206,10 +202,9 @@ func (s *shard[K, V]) tidyStuck(key K) {
 	}
 }
 
-// unstick is called when all of a stuck flight's goroutines have ended. s.mu is
+// unstick is called when all of an abandoned flight's goroutines have ended. s.mu is
 // held.
 func (s *shard[K, V]) unstick(f *flight[K, V]) {
-	f.stuck = false
 	in := &s.courier.stuck
 	in.mu.Lock()
 	defer in.mu.Unlock()
