@@ -80,25 +80,27 @@ func newSnowfence(load loader) (subject, error) {
 }
 
 func newDo(load loader) (subject, error) {
-	c, err := lru.New[string, string](capacity)
-	if err != nil {
-		return subject{}, err
-	}
-	var flights singleflight.Group
-	return subject{
-		fetch: func(ctx context.Context) (string, error) {
-			if v, ok := c.Get(key); ok {
-				return v, nil
-			}
-			v, err, _ := flights.Do(key, loadAndAdd(ctx, c, load))
-			return text(v), err
-		},
-		del: func() { remove(c, &flights) },
-		set: func(value string) { c.Add(key, value) },
-	}, nil
+	return newSingleflight(load, func(_ context.Context, g *singleflight.Group, f func() (any, error)) (any, error) {
+		v, err, _ := g.Do(key, f)
+		return v, err
+	})
 }
 
 func newDoChan(load loader) (subject, error) {
+	return newSingleflight(load, func(ctx context.Context, g *singleflight.Group, f func() (any, error)) (any, error) {
+		select {
+		case r := <-g.DoChan(key, f):
+			return r.Val, r.Err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+}
+
+// newSingleflight puts x/sync's singleflight, called by do, in front of golang-lru.
+func newSingleflight(
+	load loader, do func(context.Context, *singleflight.Group, func() (any, error)) (any, error),
+) (subject, error) {
 	c, err := lru.New[string, string](capacity)
 	if err != nil {
 		return subject{}, err
@@ -109,12 +111,8 @@ func newDoChan(load loader) (subject, error) {
 			if v, ok := c.Get(key); ok {
 				return v, nil
 			}
-			select {
-			case r := <-flights.DoChan(key, loadAndAdd(ctx, c, load)):
-				return text(r.Val), r.Err
-			case <-ctx.Done():
-				return "", ctx.Err()
-			}
+			v, err := do(ctx, &flights, loadAndAdd(ctx, c, load))
+			return text(v), err
 		},
 		del: func() { remove(c, &flights) },
 		set: func(value string) { c.Add(key, value) },
