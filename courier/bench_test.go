@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -92,4 +93,25 @@ func BenchmarkHerd(b *testing.B) {
 			return (<-g.DoChan("key", func() (any, error) { <-gate; return 1, nil })).Err
 		})
 	})
+}
+
+// BenchmarkDoMany fetches that many keys with one call. Time and allocations per key are
+// reported apart, so that sizes can be compared.
+func BenchmarkDoMany(b *testing.B) {
+	for _, n := range []int{1, 10, 1000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c := courier.New[string, int]()
+			keys := keysNamed(n)
+			answer := make(outcomes, n)
+			fetch := func(context.Context, []string) (outcomes, error) { return answer, nil }
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if c.DoMany(ctx, keys, fetch)[n-1].Err != nil {
+					b.Fatal("failed")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/key")
+		})
+	}
 }

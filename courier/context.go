@@ -33,8 +33,12 @@ func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
 	if timeout == 0 {
 		return time.Time{}, false
 	}
-	now := time.Now()
-	return now.Add(timeout - (now.Sub(processStart) - time.Duration(f.started))), true
+	at := time.Now()
+	ends := f.ends(timeout)
+	if ends == noDeadline {
+		return time.Time{}, false
+	}
+	return at.Add(time.Duration(ends) - at.Sub(processStart)), true
 }
 
 // Done is closed when the flight is over.
@@ -66,7 +70,11 @@ func (c *flightContext[K, V]) Value(key any) any {
 
 // String is what a context derived from this one prints for it.
 func (c *flightContext[K, V]) String() string {
-	return fmt.Sprintf("courier.Flight(%v)", c.flight().key)
+	f := c.flight()
+	if f.carries() && len(f.batch.passengers) > 1 {
+		return fmt.Sprintf("courier.Flight(%v and %d more)", f.label(), len(f.batch.passengers)-1)
+	}
+	return fmt.Sprintf("courier.Flight(%v)", f.label())
 }
 
 type afterFunc struct{ do func() }
@@ -134,18 +142,51 @@ func (d detached) Value(key any) any {
 
 // A call holds what Do learns of its caller from the context.
 type call struct {
-	flight  node          // inside of which Do was called; nil: none
-	low     bool          // ContextWithLowPriority
-	lateAge time.Duration // ContextWithLateAge, or that of flight
+	flight node   // inside of which Do was called; nil: none
+	terms  *terms // nil: the usual ones
+}
+
+// terms are what a caller has said of how it wants to be served.
+type terms struct {
+	low      bool          // ContextWithLowPriority
+	patient  bool          // ContextWithPatience
+	patience time.Duration // 0 or less: until the flight ends
+	// patientFor says for which keys of a DoMany that holds; nil: for all.
+	patientFor func(i int) bool
+	lateAge    time.Duration // ContextWithLateAge, or that of the flight around the call
+}
+
+func (c call) low() bool     { return c.terms != nil && c.terms.low }
+func (c call) patient() bool { return c.terms != nil && c.terms.patient }
+
+// withoutPatience returns c without patience.
+func (c call) withoutPatience() call {
+	if !c.patient() {
+		return c
+	}
+	terms := *c.terms
+	terms.patient, terms.patientFor = false, nil
+	return call{c.flight, &terms}
+}
+
+func (c call) lateAge() time.Duration {
+	switch {
+	case c.terms != nil:
+		return c.terms.lateAge
+	case c.flight != nil:
+		return c.flight.late()
+	default:
+		return 0
+	}
 }
 
 // callOf returns what ctx says of who calls.
 func callOf(ctx context.Context) call {
 	switch from := ctx.Value(flightKey{}).(type) {
 	case *callContext:
-		return from.call
+		return call{from.flight, &from.terms}
 	case node:
-		return call{flight: from, lateAge: from.late()}
+		return call{flight: from}
 	default:
 		return call{}
 	}
@@ -154,7 +195,19 @@ func callOf(ctx context.Context) call {
 // A callContext says more of the caller than the flight it is inside of.
 type callContext struct {
 	context.Context
-	call call
+	flight node
+	terms  terms
+}
+
+// withTerms returns ctx with other terms, for the caller to change.
+func withTerms(ctx context.Context) *callContext {
+	from := callOf(ctx)
+	c := &callContext{Context: ctx, flight: from.flight}
+	if from.terms != nil {
+		c.terms = *from.terms
+	}
+	c.terms.lateAge = from.lateAge()
+	return c
 }
 
 func (c *callContext) Value(key any) any {
@@ -168,12 +221,44 @@ func (c *callContext) Value(key any) any {
 // as one that refreshes a cache. A Do with it yields to others: it is neither
 // counted nor refused by [WithMaxWaiting] and [WithMaxWaitingPerKey], and its
 // flight gets its turn (see [WithMaxConcurrent]) after those that callers wait
-// for, and does not make its key back off if it fails. A flight that a caller
-// joins is a flight like any other from then on.
+// for, and does not make its key back off if it fails, even if a caller has joined it.
+// Otherwise a flight that a caller joins is a flight like any other from then on.
 func ContextWithLowPriority(ctx context.Context) context.Context {
-	from := callOf(ctx)
-	from.low = true
-	return &callContext{ctx, from}
+	c := withTerms(ctx)
+	c.terms.low = true
+	return c
+}
+
+// ContextWithPatience returns a context for a Do on behalf of somebody who has
+// something else to give, such as an older value. A Do with it waits until the
+// flight is d old, no longer, and then returns [ErrLate]; if d is 0 or less, it waits
+// until the flight ends. When d or the caller's deadline has passed, the flight is
+// late, and goes on even if nobody waits for it any more: until it ends, or its time
+// is up, or Forget says that nobody wants it. A caller who is cancelled leaves as
+// any other does.
+//
+// If the flight that Do finds is late already, or older than d, or was started beside
+// a late one, Do does not wait at all but returns ErrLate at once. Where another
+// caller would start a fresh flight in place of a late one, it starts that too, and
+// leaves it to go on alone. So a flight that hangs costs each caller d at most, once,
+// and the key is tried again although nobody waits. Inside of a flight that the one it
+// finds waits for, it gets a *[DeadlockError], late or not.
+//
+// While it waits, a caller with patience counts for the limits like any other.
+func ContextWithPatience(ctx context.Context, d time.Duration) context.Context {
+	c := withTerms(ctx)
+	c.terms.patient, c.terms.patience, c.terms.patientFor = true, d, nil
+	return c
+}
+
+// ContextWithPatienceFor returns a context for a [Courier.DoMany] on behalf of somebody who
+// has something else to give for those of its keys at whose index has reports true: for
+// these it is as [ContextWithPatience], and for the others the caller waits as usual. For
+// a Do it is as ContextWithPatience. has is called in the goroutine of DoMany.
+func ContextWithPatienceFor(ctx context.Context, d time.Duration, has func(i int) bool) context.Context {
+	c := withTerms(ctx)
+	c.terms.patient, c.terms.patience, c.terms.patientFor = true, d, has
+	return c
 }
 
 // ContextWithLateAge returns a context for a Do on behalf of somebody who has
@@ -181,12 +266,12 @@ func ContextWithLowPriority(ctx context.Context) context.Context {
 // that asks this one, say. If the flight that Do finds is about as old as that
 // (half the age will do, since messages take their time) it counts as late.
 func ContextWithLateAge(ctx context.Context, age time.Duration) context.Context {
-	from := callOf(ctx)
-	from.lateAge = age
-	return &callContext{ctx, from}
+	c := withTerms(ctx)
+	c.terms.lateAge = age
+	return c
 }
 
 // LateAge returns how old the late flight was beside which the flight in ctx was
 // started; 0 if there was none. A fetch function that asks another process
 // passes it on, for [ContextWithLateAge].
-func LateAge(ctx context.Context) time.Duration { return callOf(ctx).lateAge }
+func LateAge(ctx context.Context) time.Duration { return callOf(ctx).lateAge() }

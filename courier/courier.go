@@ -15,6 +15,7 @@ type Courier[K comparable, V any] struct {
 	slots   *slots // nil: functions are not limited
 	table   atomic.Pointer[table[K, V]]
 	waiting atomic.Int64 // callers, counted if WithMaxWaiting is given
+	many    atomic.Int64 // callers of DoMany who wait
 	stuck   stuckInAll
 	drained signal // fired when functions have ended after Shutdown
 }
@@ -48,7 +49,8 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 // goes on for its other callers; a flight whose last caller has left is
 // cancelled. If ctx has ended before the call, no flight is started. A call
 // made inside a flight of a courier with [WithMaxConcurrent] then waits until
-// that flight has its turn again or is over.
+// that flight has its turn again or is over. With [ContextWithPatience] Do may return
+// [ErrLate] before, and the flight goes on even without callers.
 //
 // The context given to fetch has the values of the starting caller's context.
 // It is cancelled when the flight ends, for whatever reason; its deadline is
@@ -73,14 +75,18 @@ func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Contex
 	case !from.joined:
 		go f.run()
 	}
+	if from.patient {
+		return f.waitPatiently(ctx, from)
+	}
 	return f.wait(ctx, from)
 }
 
 // A boarding says how a caller came to wait for a flight.
 type boarding struct {
-	joined bool // somebody else has started it
-	low    bool // ContextWithLowPriority
-	nested bool // inside of another flight
+	joined  bool // somebody else has started it
+	low     bool // ContextWithLowPriority
+	nested  bool // inside of another flight
+	patient bool // ContextWithPatience
 }
 
 // board gets the caller of Do into a flight and, if it made one, leaves it to start
@@ -97,9 +103,12 @@ func (c *Courier[K, V]) board(
 	owns := equalsItself(key)
 	s, hash := c.shardOf(key, owns)
 	from := callOf(ctx)
+	if err := s.passesItself(from, hash, key, owns); err != nil {
+		return nil, boarding{}, err
+	}
 
 	s.mu.Lock()
-	f, joined, why, err := s.joinOrStart(ctx, from, hash, key, owns, fetch)
+	f, joined, why, err := s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
 	// A goroutine that is about to end, and only waits for a processor, is not
 	// stuck: in a busy loop of calls, children that have nothing left to do can
 	// starve for a time slice. So they get a few chances.
@@ -107,14 +116,17 @@ func (c *Courier[K, V]) board(
 		s.mu.Unlock()
 		runtime.Gosched()
 		s.mu.Lock()
-		f, joined, why, err = s.joinOrStart(ctx, from, hash, key, owns, fetch)
+		f, joined, why, err = s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
 	}
 	if why != 0 {
 		s.stats.Overloads++
 		err = &OverloadedError{Key: key, Reason: why}
 	}
 	s.mu.Unlock()
-	return f, boarding{joined, from.low, from.flight != nil && !c.cfg.unlinked}, err
+	if err != nil && f != nil { // ErrLate, and nobody waits for f
+		go f.run()
+	}
+	return f, boarding{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient()}, err
 }
 
 // equalsItself is false for keys such as NaN, which a map can never find
@@ -125,15 +137,23 @@ func equalsItself[K comparable](key K) bool {
 
 // joinOrStart finds the flight for key or makes one, and counts the caller in.
 // why is not 0 if the caller is to be refused for that reason. The caller of
-// joinOrStart starts a new flight's goroutine. s.mu is held.
+// joinOrStart starts a new flight's goroutine, also that of one which comes with
+// ErrLate. m is the call of DoMany, or nil: then ctx and fetch are those of Do. s.mu
+// is held.
 func (s *shard[K, V]) joinOrStart(
-	ctx context.Context, from call, hash uint64, key K, owns bool, fetch func(context.Context) (V, error),
+	ctx context.Context, from call, m *manyCall[K, V], hash uint64, key K, owns bool,
+	fetch func(context.Context) (V, error),
 ) (f *flight[K, V], joined bool, why OverloadReason, err error) {
 	c := s.courier
 	if s.closed {
 		return nil, false, 0, ErrClosed
 	}
-	if !c.admit(from.low) {
+	if from.patient() && owns && !c.cfg.unlinked {
+		if fresh, late := s.pass(ctx, from, m, hash, key, fetch); late {
+			return fresh, false, 0, ErrLate
+		}
+	}
+	if !c.admits(from, m) {
 		return nil, false, Waiting, nil
 	}
 	var late *flight[K, V] // the flight that a new one is to replace
@@ -143,54 +163,72 @@ func (s *shard[K, V]) joinOrStart(
 		}
 	}
 	if f != nil {
-		f, why = s.joined(f, from)
+		f, why = s.joined(f, from, m)
 		return f, f != nil, why, nil
 	}
-	probe, why, err := s.mayStart(key, owns)
+	if m.lacksBatch() {
+		return nil, false, 0, nil
+	}
+	probe, why, err := s.mayStart(key, owns, m)
 	if why == Stuck && late != nil {
 		// Other keys are to blame, and the late one may well succeed.
-		f, why = s.joined(late, from)
+		f, why = s.joined(late, from, m)
 		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
-		c.dismiss(from.low)
+		if err != nil {
+			s.stats.BackedOff++
+		}
+		c.dismisses(from, m)
 		return nil, false, why, err
 	}
-	f = s.newFlight(ctx, from, hash, key, owns, fetch)
+	f = s.newFlight(ctx, from, m, hash, key, owns, fetch)
 	f.probe = probe
+	f.enter(from, m != nil)
+	s.file(f, late)
+	return f, false, 0, nil
+}
+
+// file makes f, which is new, the flight of its key, in place of late if that is not
+// nil. s.mu is held.
+func (s *shard[K, V]) file(f, late *flight[K, V]) {
 	if late != nil {
 		s.replace(late, f)
 	}
-	if owns {
+	if f.owns {
 		s.own(f)
 	} else {
 		s.setDetached(f)
 	}
-	s.busy++
+	if f.batch == nil { // else its carrier is what is busy
+		s.busy++
+	}
 	s.stats.Started++
 	s.stats.InFlight++
-	return f, false, 0, nil
 }
 
 // joined counts in a caller, who was admitted, of a flight that is under way. It
 // returns nil and the reason if too many wait for it. s.mu is held.
-func (s *shard[K, V]) joined(f *flight[K, V], from call) (*flight[K, V], OverloadReason) {
-	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low && int(f.callers) >= limit {
-		s.courier.dismiss(from.low)
+func (s *shard[K, V]) joined(
+	f *flight[K, V], from call, m *manyCall[K, V],
+) (*flight[K, V], OverloadReason) {
+	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low() && int(f.callers) >= limit {
+		s.courier.dismisses(from, m)
 		return nil, KeyWaiting
 	}
-	f.join(from)
+	f.join(from, m != nil)
 	return f, 0
 }
 
 // mayStart reports whether a flight for key may start, and as a try of what. If
 // not, why or err says so. s.mu is held.
-func (s *shard[K, V]) mayStart(key K, owns bool) (probe probing, why OverloadReason, err error) {
+func (s *shard[K, V]) mayStart(
+	key K, owns bool, m *manyCall[K, V],
+) (probe probing, why OverloadReason, err error) {
 	c := s.courier
 	if owns {
 		if c.cfg.backoffMin > 0 {
 			if err := s.history.backsOff(key); err != nil {
-				s.stats.BackedOff++
 				return none, 0, err
 			}
 		}
@@ -200,12 +238,33 @@ func (s *shard[K, V]) mayStart(key K, owns bool) (probe probing, why OverloadRea
 			}
 		}
 	}
-	if probe == none {
+	switch {
+	case probe != none:
+	case m != nil: // one function, so it is asked once, and the carrier is the try
+		if !m.mayStart() {
+			return refused, Stuck, nil
+		}
+	default:
 		if probe = c.stuck.mayStart(c.cfg.abandonedInAll()); probe == refused {
 			return refused, Stuck, nil
 		}
 	}
 	return probe, 0, nil
+}
+
+// admits is admit for a caller of Do, or for the first key of DoMany that needs it.
+func (c *Courier[K, V]) admits(from call, m *manyCall[K, V]) bool {
+	if m != nil {
+		return m.admit()
+	}
+	return c.admit(from.low())
+}
+
+// dismisses takes back what admits has counted for a caller of Do.
+func (c *Courier[K, V]) dismisses(from call, m *manyCall[K, V]) {
+	if m == nil {
+		c.dismiss(from.low())
+	}
 }
 
 // admit counts a caller who is about to wait, and reports false if there are
@@ -234,8 +293,8 @@ func (c *Courier[K, V]) dismiss(low bool) {
 }
 
 // Forget makes the next Do for key start a fresh flight, even if one is under
-// way: that one goes on for those who wait for it. It also ends the back-off
-// of a failing key. It does not block.
+// way: that one goes on for those who wait for it, and is cancelled if nobody does
+// (ContextWithPatience). It also ends the back-off of a failing key. It does not block.
 func (c *Courier[K, V]) Forget(key K) {
 	if c.table.Load() == nil || !equalsItself(key) { // unused so far: not even a hash is needed
 		return
@@ -247,8 +306,7 @@ func (c *Courier[K, V]) Forget(key K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.flights.find(hash, key); f != nil && !c.cfg.unlinked {
-		s.disown(f)
-		s.setDetached(f)
+		s.forget(f)
 	}
 	s.history.endBackoff(key)
 	s.track()
@@ -264,12 +322,21 @@ func (c *Courier[K, V]) ForgetAll() {
 		s.mu.Lock()
 		if !c.cfg.unlinked {
 			for f := range s.flights.all {
-				s.disown(f)
-				s.setDetached(f)
+				s.forget(f)
 			}
 		}
 		s.history.clear()
 		s.track()
 		s.mu.Unlock()
+	}
+}
+
+// forget takes the key from f, whose result may be outdated. s.mu is held.
+func (s *shard[K, V]) forget(f *flight[K, V]) {
+	s.disown(f)
+	s.setDetached(f)
+	if !f.wanted() {
+		f.desert()
+		go f.wake() // not with the lock
 	}
 }

@@ -1,6 +1,10 @@
 package courier
 
-import "time"
+import (
+	"context"
+	"math"
+	"time"
+)
 
 // An instant is a time on the monotonic clock, in nanoseconds since the process
 // began. To read it takes half as long as time.Now. A bubble of testing/synctest
@@ -33,6 +37,7 @@ func (s *shard[K, V]) limit(f *flight[K, V], timeout time.Duration) {
 		time.AfterFunc(timeout, func() { s.expireAlone(f) })
 		return
 	}
+	f.limited = true
 	d := &s.limited
 	if d.newest == nil {
 		d.oldest = f
@@ -46,10 +51,59 @@ func (s *shard[K, V]) limit(f *flight[K, V], timeout time.Duration) {
 	}
 }
 
-// expireAlone ends f, which is of a bubble, since its time is up.
+// RestartTimeout makes the time-out of the flight in ctx begin anew, and gives it more
+// besides: [WithTimeout] then counts from now on. It never makes a flight end sooner. A
+// function that has waited for something with a time-out of its own calls it before it
+// begins with what WithTimeout is to bound. With more = math.MaxInt64 the flight has no
+// time-out until the next call. Without a flight or a time-out it does nothing.
+func RestartTimeout(ctx context.Context, more time.Duration) {
+	if f := callOf(ctx).flight; f != nil {
+		f.restart(more)
+	}
+}
+
+// noDeadline is the deadline of a flight that has none for the time being.
+const noDeadline instant = math.MaxInt64
+
+// ends returns when f's time is up.
+func (f *flight[K, V]) ends(timeout time.Duration) instant {
+	if at := instant(f.deadline.Load()); at != 0 {
+		return at
+	}
+	return f.started + instant(timeout)
+}
+
+// restart is RestartTimeout for f. In shard.limited it stays where it is: it gets a timer
+// of its own when it would have ended there, which few flights live to see.
+func (f *flight[K, V]) restart(more time.Duration) {
+	s := f.shard
+	timeout := s.courier.cfg.flightTimeout()
+	if timeout == 0 {
+		return
+	}
+	at := noDeadline
+	if begins := now(); more < time.Duration(noDeadline-max(0, begins))-timeout {
+		at = begins + instant(timeout+more)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.deadline.Store(int64(at))
+	if !f.limited && !f.ended {
+		s.expireAt(f, at)
+	}
+}
+
+// expireAt ends f at that time, unless its deadline has changed by then.
+func (s *shard[K, V]) expireAt(f *flight[K, V], at instant) {
+	if at != noDeadline {
+		time.AfterFunc(at.since(now()), func() { s.expireAlone(f) })
+	}
+}
+
+// expireAlone ends f, which is not in limited, if its time is up.
 func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
 	s.mu.Lock()
-	first := !f.ended
+	first := !f.ended && now() >= f.ends(s.courier.cfg.flightTimeout())
 	if first {
 		s.timeOut(f)
 	}
@@ -61,17 +115,22 @@ func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
 
 // timeOut ends f with ErrTimeout. s.mu is held; wake follows.
 func (s *shard[K, V]) timeOut(f *flight[K, V]) {
-	s.stats.Timeouts++
+	if f.batch == nil {
+		s.stats.Timeouts++
+	} else { // counted for each key
+		f.batch.result.counts = true
+	}
 	f.timedOut = true
-	s.remember(f, ErrTimeout)
+	s.remember(f, ErrTimeout, false)
 	f.settle(*new(V), ErrTimeout)
 }
 
 // remove takes f out, if it is in. The shard's lock is held.
 func (d *deadlines[K, V]) remove(f *flight[K, V]) {
-	if f.before == nil && d.oldest != f {
+	if !f.limited {
 		return
 	}
+	f.limited = false
 	if f.before == nil {
 		d.oldest = f.after
 	} else {
@@ -94,8 +153,13 @@ func (s *shard[K, V]) expire() {
 	f := s.limited.oldest
 	for f != nil && at.since(f.started) >= timeout {
 		next := f.after
-		s.timeOut(f)
-		ended = append(ended, f)
+		if ends := f.ends(timeout); ends > at {
+			s.limited.remove(f)
+			s.expireAt(f, ends)
+		} else {
+			s.timeOut(f)
+			ended = append(ended, f)
+		}
 		f = next
 	}
 	if s.limited.armed = f != nil; f != nil {

@@ -13,9 +13,12 @@ type node interface {
 	label() any          // its key
 	over() bool          // nobody can wait for it any more
 	edges() *edges       // what it waits for
+	carrier() node       // what a passenger waits for as well; nil: it is none
 	late() time.Duration // see LateAge
 	lend()               // it waits: others may have its turn
 	reclaim()            // it goes on
+	takeLentTurn()       // see TakeTurn
+	restart(more time.Duration)
 	spawn(context.Context, func(context.Context) error)
 }
 
@@ -66,11 +69,29 @@ func (l *edges) nodes() (to []node) {
 	return to
 }
 
-func (f *flight[K, V]) label() any          { return f.key }
 func (f *flight[K, V]) edges() *edges       { return &f.waitsFor }
 func (f *flight[K, V]) late() time.Duration { return f.lateAge }
 
+func (f *flight[K, V]) label() any {
+	if f.carries() {
+		return f.batch.passengers[0].key
+	}
+	return f.key
+}
+
+func (f *flight[K, V]) carrier() node {
+	if f.rides() {
+		return &f.batch.carrier
+	}
+	return nil
+}
+
 func (f *flight[K, V]) over() bool {
+	if f.rides() { // it may have no channel
+		f.shard.mu.Lock()
+		defer f.shard.mu.Unlock()
+		return f.ended
+	}
 	select {
 	case <-f.done:
 		return true
@@ -88,11 +109,8 @@ func (c *Courier[K, V]) waitNested(
 	parent.edges().add(e)
 	// A flight that has not begun waits for nothing.
 	if from.joined {
-		if cycle := breakCycle(parent, e); cycle != nil {
-			s := f.shard
-			s.mu.Lock()
-			s.stats.Deadlocks++
-			s.mu.Unlock()
+		if cycle := breakCycle(parent, e, make(map[node]bool)); cycle != nil {
+			f.shard.deadlocked()
 			if !f.leave(ctx, from.low) {
 				_, _, _ = f.read() // it has ended, and counts on its readers
 			}
@@ -107,7 +125,16 @@ func (c *Courier[K, V]) waitNested(
 	if !from.joined {
 		go f.run()
 	}
+	if from.patient {
+		return f.waitPatiently(ctx, from)
+	}
 	return f.wait(ctx, from)
+}
+
+func (s *shard[K, V]) deadlocked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Deadlocks++
 }
 
 // breaking is held while a cycle is broken, so that one of its edges goes and
@@ -116,11 +143,13 @@ var breaking sync.Mutex
 
 // breakCycle takes e, the newest edge of parent, out again and returns a
 // *DeadlockError if it has closed a cycle. Of the calls that close one together
-// each looks after its edge is in, so the last of them finds it.
-func breakCycle(parent node, e *edge) error {
-	if pathBetween(e.to, parent, nil, make(map[node]bool)) == nil {
+// each looks after its edge is in, so the last of them finds it. seen are nodes from
+// which parent was not reached when its newest edges were in.
+func breakCycle(parent node, e *edge, seen map[node]bool) error {
+	if pathBetween(e.to, parent, nil, seen) == nil {
 		return nil
 	}
+	clear(seen) // some of them lead to parent
 	breaking.Lock()
 	defer breaking.Unlock()
 	path := pathBetween(e.to, parent, nil, make(map[node]bool))
@@ -128,9 +157,39 @@ func breakCycle(parent node, e *edge) error {
 		return nil // another of its edges went
 	}
 	parent.edges().remove(e)
+	return newDeadlockError(path, e.to)
+}
+
+// passesItself returns a *DeadlockError if the flight of key waits for the one inside of which
+// the caller is. With patience it would not wait, so it would close no cycle; but what it has
+// instead is of no use there, where the key's own result is to be made.
+func (s *shard[K, V]) passesItself(from call, hash uint64, key K, owns bool) error {
+	if from.flight == nil || !from.patient() || !owns || s.courier.cfg.unlinked {
+		return nil
+	}
+	s.mu.Lock()
+	f := s.flights.find(hash, key)
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	path := pathBetween(f, from.flight, nil, make(map[node]bool))
+	if path == nil {
+		return nil
+	}
+	s.deadlocked()
+	return newDeadlockError(path, f)
+}
+
+// newDeadlockError returns the error for a path from the flight that was asked for.
+func newDeadlockError(path []node, asked node) *DeadlockError {
 	err := &DeadlockError{}
-	for _, n := range append(path, e.to) {
-		err.Cycle = append(err.Cycle, n.label())
+	var passenger node // the one before
+	for _, n := range append(path, asked) {
+		if passenger == nil || passenger.carrier() != n { // the key stands for both
+			err.Cycle = append(err.Cycle, n.label())
+		}
+		passenger = n
 	}
 	return err
 }
@@ -146,7 +205,11 @@ func pathBetween(from, to node, path []node, seen map[node]bool) []node {
 	if from == to {
 		return path
 	}
-	for _, next := range from.edges().nodes() {
+	next := from.edges().nodes()
+	if c := from.carrier(); c != nil {
+		next = append(next, c)
+	}
+	for _, next := range next {
 		if found := pathBetween(next, to, path, seen); found != nil {
 			return found
 		}

@@ -44,13 +44,17 @@
 // fresh one. The late one goes on for those who still wait for it. (A caller whose
 // context is cancelled has gone away, which says nothing about the flight.)
 //
-// So a hot key whose fetch hangs serves again after the first deadline, if the
-// next fetch succeeds. An origin that is merely slower than its callers is not
-// asked over and over: each fresh flight that comes late as well doubles the rest
-// before the next one, from a second up to a minute, and a success that let nobody
-// down ends the rest. (That holds while callers overlap. A flight whose last caller
-// has left is over, and the next caller starts another.) A fetch that waits for a nested one hands its lateness on,
-// and one that asks another process can do so too ([LateAge]).
+// So a hot key whose fetch hangs serves again after the first deadline, if the next fetch succeeds.
+// An origin that is merely slower than its callers is not asked over and over: each fresh flight
+// that comes late as well doubles the rest before the next one, from a second up to a minute, and a
+// success that let nobody down ends the rest. (That holds while callers overlap. A flight whose
+// last caller has left is over, and the next caller starts another.) A fetch that waits for a
+// nested one hands its lateness on, and one that asks another process can do so too ([LateAge]).
+//
+// A caller who has something else to give, such as an older value, need not wait
+// until its deadline: [ContextWithPatience] bounds its wait, and the flight goes on
+// without it. Whoever comes with patience while the flight is late gets [ErrLate] at
+// once, so that a function which hangs costs them one wait and not one each.
 //
 // Go can't stop a goroutine from outside. When a flight ends before its
 // function does (its time is up, its last caller left, a child died), the
@@ -71,6 +75,13 @@
 // nested calls only: an ordinary call does not touch it. A flight counts as
 // waiting for whatever any of its goroutines waits for.
 //
+// # Many keys
+//
+// [Courier.DoMany] fetches many keys with one call of a function, such as one query
+// for all of them. Each key is a flight, so that single and bulk callers join each
+// other, and each key has an outcome of its own. The function is linked to all of
+// them: its panic, Goexit, time-out or error is the outcome of each.
+//
 // # Limits
 //
 // [WithMaxConcurrent] bounds the functions that run at one time,
@@ -85,7 +96,8 @@
 // flight.go is the life of a flight, in order; courier.go how a caller gets into
 // one. The courier's state is sharded by key (shard.go). late.go and stuck.go
 // hold the rules for functions that hang, deadlock.go the wait-for graph, slots.go
-// the turns of WithMaxConcurrent.
+// the turns of WithMaxConcurrent. many.go is a call for many keys, and batch.go how
+// its function and its keys hang together.
 //
 // # Where the ideas come from
 //

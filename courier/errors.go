@@ -22,6 +22,11 @@ var (
 	// ErrOverloaded matches, by errors.Is, every *OverloadedError.
 	ErrOverloaded = errors.New("courier: overloaded")
 
+	// ErrLate is given to a caller whose patience has ended (ContextWithPatience).
+	// It says that the caller waits no longer, not that the fetch has failed: the
+	// flight goes on, and may well succeed.
+	ErrLate = errors.New("courier: the flight is late")
+
 	// ErrTimeout is the outcome of a flight whose time was up (WithTimeout).
 	// It wraps context.DeadlineExceeded; comparing with ErrTimeout tells it
 	// from the end of the caller's own deadline. It has a method Timeout, as
@@ -55,19 +60,19 @@ const (
 	QueueWait                            // WithQueueWait
 )
 
-// String describes the reason.
+// String describes the reason, and names the option that sets the limit.
 func (r OverloadReason) String() string {
 	switch r {
 	case Waiting:
-		return "too many callers wait"
+		return "too many callers wait (WithMaxWaiting)"
 	case KeyWaiting:
-		return "too many callers wait for this key"
+		return "too many callers wait for this key (WithMaxWaitingPerKey)"
 	case KeyStuck:
-		return "too many abandoned functions of this key still run"
+		return "too many abandoned functions of this key still run (WithMaxAbandoned)"
 	case Stuck:
-		return "too many abandoned functions still run"
+		return "too many abandoned functions still run (WithMaxAbandoned)"
 	case QueueWait:
-		return "no turn came up in time"
+		return "no turn came up in time (WithMaxConcurrent, WithQueueWait)"
 	default:
 		return "unknown"
 	}

@@ -39,6 +39,35 @@ func ExampleCourier_Do() {
 	// [42 42 42]
 }
 
+// One query for all that nobody else is fetching.
+func ExampleCourier_DoMany() {
+	var c courier.Courier[string, int]
+	prices := map[string]int{"apple": 42, "pear": 37}
+	ask := func(_ context.Context, missing []string) ([]courier.Outcome[int], error) {
+		fmt.Println("asked the shop for", missing)
+		answers := make([]courier.Outcome[int], len(missing))
+		for i, fruit := range missing {
+			price, ok := prices[fruit]
+			if !ok {
+				answers[i].Err = fmt.Errorf("no %s today", fruit)
+			}
+			answers[i].Value = price
+		}
+		return answers, nil
+	}
+
+	fruits := []string{"pear", "fig", "apple", "pear"}
+	for i, o := range c.DoMany(context.Background(), fruits, ask) {
+		fmt.Println(fruits[i], o.Value, o.Err)
+	}
+	// Output:
+	// asked the shop for [pear fig apple]
+	// pear 37 <nil>
+	// fig 0 no fig today
+	// apple 42 <nil>
+	// pear 37 <nil>
+}
+
 // A helper started with Go takes the flight with it when it dies, even though
 // the fetch function waits for it in vain.
 func ExampleGo() {

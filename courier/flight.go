@@ -33,6 +33,7 @@ type flight[K comparable, V any] struct {
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
 	waiters   int32 // who wait
 	callers   int32 // of these, the ones that count for the limits
+	many      int32 // of these, the ones from DoMany: see batch.go
 	joins     int32
 	running   int32 // goroutines: the function and its linked children
 	owns      bool  // it is shard.flights[key]
@@ -42,21 +43,32 @@ type flight[K comparable, V any] struct {
 	probe     probing
 	abandoned bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
 	replaced  bool // it is late, and counted as such in shard.stuck
+	goesOn    bool // even if nobody waits: see late.go
+	limited   bool // it is in shard.limited
 	keyEra    uint32
 	allEra    uint32
 	turn      turn // of WithMaxConcurrent
 
+	// deadline is set by RestartTimeout: an instant, or 0 for the usual one. It is read
+	// without a lock.
+	deadline atomic.Int64
+
 	next          *flight[K, V] // in shard.flights
 	before, after *flight[K, V] // in shard.limited
 	afterFuncs    map[*afterFunc]struct{}
+	batch         *batch[K, V] // nil: it is neither a carrier nor a passenger
 
 	waitsFor edges
 }
 
-// newFlight makes a flight with one waiter. s.mu is held.
+// newFlight makes a flight that nobody waits for so far. s.mu is held.
 func (s *shard[K, V]) newFlight(
-	ctx context.Context, from call, hash uint64, key K, owns bool, fetch func(context.Context) (V, error),
+	ctx context.Context, from call, m *manyCall[K, V], hash uint64, key K, owns bool,
+	fetch func(context.Context) (V, error),
 ) *flight[K, V] {
+	if m != nil {
+		return m.newPassenger(s, hash, key, owns)
+	}
 	f := &flight[K, V]{
 		flightContext: flightContext[K, V]{done: make(chan struct{})},
 		shard:         s,
@@ -68,18 +80,23 @@ func (s *shard[K, V]) newFlight(
 		owns:          owns,
 		running:       1,
 	}
-	f.turn.low = from.low
-	f.enter(from)
+	f.turn.low, f.turn.quiet = from.low(), from.low()
+	f.turn.lendUntilTaken(&s.courier.cfg)
 	if d := s.courier.cfg.flightTimeout(); d > 0 {
 		s.limit(f, d)
 	}
 	return f
 }
 
-// enter counts a caller in. shard.mu is held.
-func (f *flight[K, V]) enter(from call) {
+// enter counts a caller in, from DoMany or not. shard.mu is held.
+func (f *flight[K, V]) enter(from call, many bool) {
 	f.waiters++
-	if !from.low {
+	switch {
+	case from.low():
+	case many:
+		f.callers++
+		f.many++
+	default:
 		f.callers++
 		f.shard.stats.Waiting++
 	}
@@ -87,12 +104,15 @@ func (f *flight[K, V]) enter(from call) {
 
 // join counts in a caller of a flight that somebody else has started. shard.mu
 // is held.
-func (f *flight[K, V]) join(from call) {
-	f.enter(from)
+func (f *flight[K, V]) join(from call, many bool) {
+	f.enter(from, many)
 	f.joins++
 	f.shard.stats.Joined++
-	if !from.low && f.turn.low { // from now on somebody waits for it
-		f.shard.courier.slots.promote(&f.turn)
+	if f.done == nil { // a passenger for which only the caller of its batch has waited
+		f.done = make(chan struct{})
+	}
+	if !from.low() && f.turn.low {
+		f.promote()
 	}
 }
 
@@ -124,37 +144,85 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	return v, shared, err
 }
 
+// waitPatiently is wait for a caller with patience.
+func (f *flight[K, V]) waitPatiently(
+	ctx context.Context, from boarding,
+) (v V, shared bool, err error) {
+	var late <-chan time.Time
+	if patience := callOf(ctx).terms.patience; patience > 0 {
+		timer := time.NewTimer(patience - now().since(f.started))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-f.done:
+		return f.read()
+	case <-ctx.Done():
+		err = contextError(ctx)
+	case <-late:
+		err = ErrLate
+	}
+	letDown := errors.Is(err, ErrLate) || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if f.takeOff(leaver{low: from.low, late: letDown, goesOn: letDown}) {
+		return v, from.joined, err
+	}
+	return f.read()
+}
+
 // leave takes off f a caller whose context has ended, and reports whether f was
 // still under way. A caller whose deadline has passed makes it late; the last
 // one to leave cancels it.
 func (f *flight[K, V]) leave(ctx context.Context, low bool) bool {
+	return f.takeOff(leaver{low: low, late: errors.Is(ctx.Err(), context.DeadlineExceeded)})
+}
+
+// A leaver is a caller who waits no longer.
+type leaver struct {
+	low    bool // ContextWithLowPriority
+	many   bool // from DoMany
+	late   bool // the flight has let it down
+	goesOn bool // and shall go on, even if this was the last one
+}
+
+// takeOff takes off f a caller, and reports whether f was still under way.
+func (f *flight[K, V]) takeOff(who leaver) bool {
 	s := f.shard
 	cfg := &s.courier.cfg
-	late := errors.Is(ctx.Err(), context.DeadlineExceeded) // foreign code: without the lock
 	s.mu.Lock()
 	if f.ended {
 		s.mu.Unlock()
 		return false
 	}
 	f.waiters--
-	if !low {
+	switch {
+	case who.low:
+	case who.many:
+		f.callers--
+		f.many--
+	default:
 		f.callers--
 		s.stats.Waiting--
-		s.courier.dismiss(low)
+		s.courier.dismiss(false)
 	}
-	if late && !cfg.unlinked {
+	if who.late && !cfg.unlinked {
 		s.cameLate(f)
+		f.goesOn = f.goesOn || who.goesOn
 	}
-	last := f.waiters == 0 && !cfg.unlinked
-	if last {
-		s.stats.Deserted++
-		f.settle(*new(V), context.Canceled)
+	unwanted := !f.wanted() && !cfg.unlinked
+	if unwanted {
+		f.desert()
 	}
 	s.mu.Unlock()
-	if last {
+	if unwanted {
 		f.wake()
 	}
 	return true
+}
+
+// desert cancels f, which nobody wants any more. shard.mu is held; wake follows.
+func (f *flight[K, V]) desert() {
+	f.shard.stats.Deserted++
+	f.settle(*new(V), context.Canceled)
 }
 
 // run is the flight's goroutine.
@@ -163,18 +231,18 @@ func (f *flight[K, V]) run() {
 		f.exit(*new(V), returned, nil)
 		return
 	}
-	if f.shard.courier.slots != nil && !f.takeTurn() {
+	if s := f.shard.courier; s.slots != nil && !s.cfg.turnOnDemand && !f.takeTurn() {
 		return
 	}
 	o := assumeGoexit[V]()
 	defer func() { f.exit(o.value, o.how, o.err) }()
-	o.run(&f.flightContext, f.fetch)
+	o.run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
 // exit is called when the function has ended, whatever ended it: that ends the
 // flight, unless the courier is unlinked and the function died.
 func (f *flight[K, V]) exit(v V, how ending, err error) {
-	f.finish(v, how, err, how == returned || !f.shard.courier.cfg.unlinked)
+	f.finish(v, how, err, how <= answered || !f.shard.courier.cfg.unlinked)
 }
 
 // finish accounts for a goroutine of the flight that has ended, and ends the
@@ -186,15 +254,28 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 	first := decides && !f.ended
 	f.running--
 	if first {
-		s.remember(f, err)
-		if how == returned && f.running == 0 {
+		s.remember(f, err, how == answered)
+		works := how <= answered && f.running == 0
+		if works {
 			s.works(f)
+		}
+		if f.batch != nil {
+			f.batch.result = result{counts: true, answered: how == answered, works: works}
 		}
 		f.settle(v, err)
 	}
+	last := f.running == 0
 	f.retire()
 	s.mu.Unlock()
-	if first {
+	f.afterEnd(first, last)
+}
+
+// afterEnd is called when a goroutine of the flight has ended, without a lock. over says
+// that it has ended the flight, last that nothing of it runs any more.
+func (f *flight[K, V]) afterEnd(over, last bool) {
+	if f.batch != nil {
+		f.batch.afterEnd(over, last)
+	} else if over {
 		f.wake()
 	}
 }
@@ -222,10 +303,13 @@ func (f *flight[K, V]) settle(v V, err error) {
 		}
 	}
 	s.limited.remove(f)
-	s.stats.InFlight--
-	s.stats.Waiting -= int(f.callers)
+	if !f.carries() {
+		s.stats.InFlight--
+	}
+	single := f.callers - f.many
+	s.stats.Waiting -= int(single)
 	if s.courier.cfg.maxWaiting > 0 {
-		s.courier.waiting.Add(-int64(f.callers))
+		s.courier.waiting.Add(-int64(single))
 	}
 	if f.replaced {
 		s.endLate(f)
@@ -240,7 +324,17 @@ func (f *flight[K, V]) settle(v V, err error) {
 // wake tells everyone that the flight is over. It is called once, after
 // settle, without a lock: waking many waiters takes a while.
 func (f *flight[K, V]) wake() {
-	close(f.done)
+	f.announce()
+	if f.batch != nil {
+		f.batch.wake(f)
+	}
+}
+
+// announce closes f's context.
+func (f *flight[K, V]) announce() {
+	if f.done != nil {
+		close(f.done)
+	}
 	for a := range f.afterFuncs {
 		go a.do()
 	}
@@ -253,14 +347,21 @@ func (f *flight[K, V]) retire() {
 		return
 	}
 	s := f.shard
-	s.busy--
-	if s.closed && s.busy == 0 {
-		s.courier.drained.fire()
+	if f.batch == nil { // else its passengers come first
+		s.idle()
 	}
 	f.giveBack()
 	if f.abandoned {
 		f.abandoned = false
 		s.stats.Abandoned--
 		s.unstick(f)
+	}
+}
+
+// idle is called when nothing of a flight runs any more. s.mu is held.
+func (s *shard[K, V]) idle() {
+	s.busy--
+	if s.closed && s.busy == 0 {
+		s.courier.drained.fire()
 	}
 }

@@ -8,10 +8,11 @@ import (
 )
 
 // ending is how a goroutine came to its end.
-type ending int
+type ending uint8
 
 const (
 	returned ending = iota
+	answered        // returned an error that is no failure: WithIsFailure
 	panicked
 	exited // by runtime.Goexit
 )
@@ -27,27 +28,34 @@ type outcome[V any] struct {
 // never does, and its goroutine ends, Goexit has ended it.
 func assumeGoexit[V any]() outcome[V] { return outcome[V]{how: exited, err: ErrGoexit} }
 
-// run calls f and notes its end, whatever ends it. The caller reads o in a
-// deferred function, since after Goexit run does not return.
+// run calls f and notes its end, whatever ends it. If f returns an error and isFailure
+// is not nil, that is asked too, as a part of f. The caller reads o in a deferred
+// function, since after Goexit run does not return.
 //
 // It takes two frames and no closure of the caller's: a goroutine starts with a
 // small stack, and what is left of it decides whether a fetch has to pay for a
 // larger one.
-func (o *outcome[V]) run(ctx context.Context, f func(context.Context) (V, error)) {
+func (o *outcome[V]) run(
+	ctx context.Context, f func(context.Context) (V, error), isFailure func(error) bool,
+) {
 	// A panic is recovered in a function of its own, so that what follows it
 	// is reached after a panic (even panic(nil) under GODEBUG=panicnil=1) but
 	// not after Goexit.
 	func() {
 		defer func() {
-			if o.how == returned {
+			if o.how != exited {
 				return
 			}
 			if v := recover(); v != nil { // even if it panicked on its way out of Goexit
 				o.how, o.err = panicked, &PanicError{Value: v, Stack: panicStack()}
 			}
 		}()
-		o.value, o.err = f(ctx)
-		o.how = returned
+		v, err := f(ctx)
+		how := returned
+		if err != nil && isFailure != nil && !isFailure(err) {
+			how = answered
+		}
+		*o = outcome[V]{v, err, how}
 	}()
 	if o.how == exited {
 		o.how, o.err = panicked, &PanicError{}

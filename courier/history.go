@@ -113,17 +113,19 @@ func (h *history[K]) noteFailure(key K, err error) {
 	r.failed = BackoffError{Err: err, Until: now.Add(rest)}
 }
 
-// remember notes how a flight ended. A flight that was forgotten says nothing
-// about its key any more, and the failure of one that nobody waited for is no
-// reason to refuse those who come. s.mu is held, and settle has not been called.
-func (s *shard[K, V]) remember(f *flight[K, V], err error) {
+// remember notes how a flight ended; fine says that err is no failure. A flight that
+// was forgotten says nothing about its key any more, and the failure of one that began
+// with low priority is no reason to refuse those who come: without it the key would have
+// been free. s.mu is held, and settle has not been called.
+func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
+	fine = fine || err == nil
 	switch {
-	case !f.owns || s.history.byKey == nil && err == nil:
-	case err == nil && f.isLate:
+	case !f.owns || s.history.byKey == nil && fine:
+	case fine && f.isLate:
 		s.history.endBackoff(f.key)
-	case err == nil:
+	case fine:
 		s.history.forget(f.key)
-	case s.courier.cfg.backoffMin > 0 && !f.turn.low:
+	case s.courier.cfg.backoffMin > 0 && !f.turn.quiet:
 		s.history.noteFailure(f.key, err)
 	}
 }

@@ -43,7 +43,8 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	go func() {
 		o := assumeGoexit[struct{}]()
 		defer func() { f.childExit(o.how, o.err) }()
-		o.run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) })
+		o.run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) },
+			s.courier.cfg.isFailure)
 	}()
 }
 

@@ -29,10 +29,13 @@ type config struct {
 	queueWait        time.Duration
 	maxWaiting       int
 	maxWaitingPerKey int
+	maxBatch         int
 	abandonedKey     int // 0: the default
 	abandonedTotal   int // 0: the default
 	backoffMin       time.Duration
 	backoffMax       time.Duration
+	isFailure        func(error) bool // nil: all are
+	turnOnDemand     bool
 	unlinked         bool
 }
 
@@ -122,6 +125,16 @@ func WithMaxConcurrent(n int) Option {
 	}
 }
 
+// WithTurnOnDemand makes fetch functions start at once under [WithMaxConcurrent], and wait
+// for their turn where they call [TakeTurn]: for functions that seldom do what is to be
+// limited.
+func WithTurnOnDemand() Option {
+	return func(c *config) error {
+		c.turnOnDemand = true
+		return nil
+	}
+}
+
 // WithQueueWait ends a flight with an *OverloadedError if its turn (see
 // WithMaxConcurrent) does not come within d; so it does with one that waits
 // for its turn to go on after a nested Do. 0 means to wait as long as the
@@ -154,6 +167,16 @@ func WithMaxWaitingPerKey(n int) Option {
 	}
 }
 
+// WithMaxBatch makes DoMany call its function for at most n keys at once, and several times
+// at the same time for more. Each call is one function for the other limits. 0 means no
+// limit; n must not be negative.
+func WithMaxBatch(n int) Option {
+	return func(c *config) error {
+		c.maxBatch = n
+		return atLeast("WithMaxBatch", n, 0, "0 (no limit) or more")
+	}
+}
+
 // WithMaxAbandoned bounds the functions that run on although their flights are
 // over. While there are perKey of them for a key, or inAll for all keys, a call
 // that would start another flight gets an *OverloadedError at once. Both must be
@@ -181,8 +204,9 @@ func WithMaxAbandoned(perKey, inAll int) Option {
 // rest is shortest after the first failure and doubles with each further one
 // in a row up to longest; up to half of it is taken off at random. A success,
 // or Forget, ends it. Callers who left, ErrClosed and ErrOverloaded are no
-// failures, nor is what a flight does that nobody waits for (see
-// ContextWithLowPriority). Some 10,000 keys that failed last are remembered.
+// failures, nor is what [WithIsFailure] says is none, nor is it the end
+// of a flight that nobody waited for when it began (see ContextWithLowPriority). Some
+// 10,000 keys that failed last are remembered.
 //
 // shortest must be above 0, and longest no less than shortest.
 func WithBackoff(shortest, longest time.Duration) Option {
@@ -192,6 +216,22 @@ func WithBackoff(shortest, longest time.Duration) Option {
 			return &OptionError{"WithBackoff", shortest, "a shortest rest above 0"}
 		}
 		return atLeast("WithBackoff", longest, shortest, "a longest rest no less than the shortest")
+	}
+}
+
+// WithIsFailure says which errors make a key back off: is gets each error that a fetch
+// function or a linked child returns. An error that is no failure, such as one which
+// says that there is no such record, counts as a success: it is given to the callers
+// as it is, and ends the rest. Panics, Goexit and time-outs are always failures. nil,
+// as without this option, means that all errors are.
+//
+// is is a part of the function whose error it gets: it runs in that function's
+// goroutine, and if it panics or hangs, so does the function. It must be safe for
+// concurrent use.
+func WithIsFailure(is func(error) bool) Option {
+	return func(c *config) error {
+		c.isFailure = is
+		return nil
 	}
 }
 

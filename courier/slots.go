@@ -17,23 +17,32 @@ type slots struct {
 	mu    sync.Mutex // guards the following, and turn.queued of all flights
 	free  int
 	kept  int
-	queue list.List // of *turn: that somebody waits for
+	queue list.List // of *place: of turns that somebody waits for
 	low   list.List // the others
 }
 
 // A turn is a flight's part in slots. The flight's shard.mu guards it, but for
-// queued and ready; low is written with both locks held.
+// queued; low is written with both locks held, that of a carrier with slots.mu alone.
 type turn struct {
 	low     bool // nobody waits for the flight but with low priority
+	quiet   bool // nobody did when it began: its failure is no reason to back off
 	holding bool // it has a slot
 	kept    bool // the flight is over, and its stuck function has the slot
+	taken   bool // TakeTurn was called
+	awaited bool // and it waits
 	loan    *loan
-	queued  *list.Element // of *turn; nil: it is in no queue
-	ready   chan struct{} // closed when it has got a slot from its queue
+	queued  *list.Element // of *place; nil: it is in no queue
 }
 
-// came reports whether the flight has had its turn.
-func (t *turn) came() bool { return t.holding || t.kept || t.loan != nil }
+// A place is what a turn has in a queue.
+type place struct {
+	turn  *turn
+	ready chan struct{} // closed when it has got a slot
+}
+
+// came reports whether the flight has had its turn, or has begun without one and does not wait
+// for it so far.
+func (t *turn) came() bool { return t.holding || t.kept || t.loan != nil && !t.awaited }
 
 func newSlots(n int, wait time.Duration) *slots {
 	return &slots{wait: wait, mostKept: n / 2, free: n}
@@ -48,12 +57,11 @@ func (s *slots) acquire(flight context.Context, t *turn) bool {
 		s.mu.Unlock()
 		return true
 	}
-	ready := make(chan struct{})
-	t.ready = ready
+	p := &place{t, make(chan struct{})}
 	if t.low {
-		t.queued = s.low.PushBack(t)
+		t.queued = s.low.PushBack(p)
 	} else {
-		t.queued = s.queue.PushBack(t)
+		t.queued = s.queue.PushBack(p)
 	}
 	s.mu.Unlock()
 
@@ -64,7 +72,7 @@ func (s *slots) acquire(flight context.Context, t *turn) bool {
 		tooLong = timer.C
 	}
 	select {
-	case <-ready:
+	case <-p.ready:
 		return true
 	case <-flight.Done():
 	case <-tooLong:
@@ -85,18 +93,35 @@ func (s *slots) remove(t *turn) {
 	t.queued = nil
 }
 
-// promote ends the low priority of t, also if it is in the queue. shard.mu is held.
+// promote ends the low priority of t, also if it is in the queue.
 func (s *slots) promote(t *turn) {
-	if s == nil {
-		t.low = false
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !t.low {
+		return
+	}
 	t.low = false
 	if t.queued != nil {
+		p := t.queued.Value
 		s.remove(t)
-		t.queued = s.queue.PushBack(t)
+		t.queued = s.queue.PushBack(p)
+	}
+}
+
+// promote ends the low priority of f: somebody waits for it from now on. shard.mu is
+// held.
+func (f *flight[K, V]) promote() {
+	slots := f.shard.courier.slots
+	switch {
+	case f.rides():
+		f.turn.low = false
+		if slots != nil {
+			slots.promote(&f.batch.carrier.turn)
+		}
+	case slots != nil:
+		slots.promote(&f.turn)
+	default:
+		f.turn.low = false
 	}
 }
 
@@ -112,8 +137,8 @@ func (s *slots) release() {
 		s.free++
 		return
 	}
-	next := first.Value.(*turn) //nolint:errcheck,forcetypeassert // there is nothing else
-	s.remove(next)
+	next := first.Value.(*place) //nolint:errcheck,forcetypeassert // there is nothing else
+	s.remove(next.turn)
 	close(next.ready)
 }
 
@@ -145,6 +170,9 @@ func (f *flight[K, V]) takeTurn() bool {
 	if came && !f.ended && !s.closed {
 		f.turn.holding = true
 		s.mu.Unlock()
+		if f.batch != nil {
+			f.batch.hasTurn.Store(true)
+		}
 		return true
 	}
 	if came {
@@ -157,15 +185,23 @@ func (f *flight[K, V]) takeTurn() bool {
 	case s.closed:
 		f.settle(*new(V), ErrClosed)
 	default:
-		s.stats.Overloads++
-		f.settle(*new(V), &OverloadedError{f.key, QueueWait})
+		f.missTurn()
 	}
+	last := f.running == 0
 	f.retire()
 	s.mu.Unlock()
-	if first {
-		f.wake()
-	}
+	f.afterEnd(first, last)
 	return false
+}
+
+// missTurn ends the flight, since its turn has not come in time. shard.mu is held.
+func (f *flight[K, V]) missTurn() {
+	if f.batch != nil {
+		f.batch.result.missed = true // an error for each key
+	} else {
+		f.shard.stats.Overloads++
+	}
+	f.settle(*new(V), &OverloadedError{f.key, QueueWait})
 }
 
 // giveBack releases the flight's slot if it has one. shard.mu is held.
@@ -195,6 +231,47 @@ func (s *shard[K, V]) keepTurn(f *flight[K, V]) {
 	} else {
 		f.giveBack()
 	}
+}
+
+// lendUntilTaken makes t, of a new flight, count as lent until TakeTurn.
+func (t *turn) lendUntilTaken(cfg *config) {
+	if cfg.turnOnDemand && cfg.maxConcurrent > 0 {
+		t.loan = &loan{waiting: 1}
+	}
+}
+
+// TakeTurn waits for the turn of the flight in ctx, where [WithTurnOnDemand] is given, and
+// reports whether the flight goes on: if not, its turn did not come in time, or it is over.
+// It does nothing for a flight that has had its turn, and without a limit.
+func TakeTurn(ctx context.Context) bool {
+	if f := callOf(ctx).flight; f != nil {
+		f.takeLentTurn()
+	}
+	return ctx.Err() == nil
+}
+
+// takeLentTurn is TakeTurn for f.
+func (f *flight[K, V]) takeLentTurn() {
+	s := f.shard
+	if s.courier.slots == nil || !s.courier.cfg.turnOnDemand {
+		return
+	}
+	s.mu.Lock()
+	first := !f.turn.taken
+	f.turn.taken = true
+	f.turn.awaited = first
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	if f.batch != nil {
+		f.batch.hasTurn.Store(false)
+		defer f.batch.hasTurn.Store(true)
+	}
+	f.reclaim()
+	s.mu.Lock()
+	f.turn.awaited = false
+	s.mu.Unlock()
 }
 
 // A loan is what a flight keeps in mind while goroutines of it wait in a
@@ -260,8 +337,7 @@ func (f *flight[K, V]) reclaim() {
 		slots.release()
 	case wanted:
 		tooLong = true
-		s.stats.Overloads++
-		f.settle(*new(V), &OverloadedError{f.key, QueueWait})
+		f.missTurn()
 	}
 	s.mu.Unlock()
 	if tooLong {

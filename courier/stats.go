@@ -5,7 +5,7 @@ package courier
 type Stats struct {
 	// Counts.
 
-	Started        uint64 // flights started
+	Started        uint64 // flights started: one for each key, also by DoMany
 	Joined         uint64 // callers who joined a flight of somebody else
 	Panics         uint64 // functions and children that panicked
 	Goexits        uint64 // functions and children that called runtime.Goexit
@@ -21,7 +21,7 @@ type Stats struct {
 
 	InFlight  int // flights under way
 	Waiting   int // callers who wait for one, but for those with low priority
-	Abandoned int // flights that are over but whose goroutines still run
+	Abandoned int // flights that are over but whose goroutines still run; a batch is one
 }
 
 // Stats returns a snapshot. It takes the locks of the courier's shards one after
@@ -33,6 +33,7 @@ func (c *Courier[K, V]) Stats() Stats {
 		sum.add(&s.stats)
 		s.mu.Unlock()
 	}
+	sum.Waiting += int(c.many.Load())
 	return sum
 }
 
@@ -60,6 +61,6 @@ func (s *shard[K, V]) count(how ending) {
 		s.stats.Panics++
 	case exited:
 		s.stats.Goexits++
-	case returned:
+	case returned, answered:
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // tally is what the callers of a stress run saw.
 type tally struct {
-	calls, values, panics, timeouts, deadlocks, overloads, backedOff, left, others, runs, refused atomic.Uint64
+	calls, values, panics, timeouts, deadlocks, overloads, backedOff, left, late, others, runs, refused atomic.Uint64
 }
 
 // A storm is many callers, few keys, and faults at random. The faults follow
@@ -89,10 +89,16 @@ func (st *storm) call(t *testing.T, ctx context.Context, rnd *rand.Rand, depth i
 		ctx = courier.ContextWithLowPriority(ctx)
 	case 1:
 		ctx = courier.ContextWithLateAge(ctx, time.Duration(rnd.IntN(1000))*time.Millisecond)
+	case 2, 3:
+		ctx = courier.ContextWithPatience(ctx, time.Duration(rnd.IntN(500)-100)*time.Millisecond)
 	}
 	asked := &askedContext{Context: ctx}
 	// Its own source: the function may run on after the call.
 	inner := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
+	if rnd.IntN(3) == 0 {
+		st.callMany(t, asked, rnd, inner, depth)
+		return
+	}
 	v, _, err := st.c.Do(asked, key, func(ctx context.Context) (int, error) {
 		st.tally.runs.Add(1)
 		return st.fetch(t, ctx, key, inner, depth)
@@ -102,6 +108,29 @@ func (st *storm) call(t *testing.T, ctx context.Context, rnd *rand.Rand, depth i
 		st.tally.refused.Add(1)
 	}
 	st.note(t, ctx, key, v, err)
+}
+
+// callMany makes one call for several keys.
+func (st *storm) callMany(t *testing.T, asked *askedContext, rnd, inner *rand.Rand, depth int) {
+	keys := rnd.Perm(st.keys)[:1+rnd.IntN(4)]
+	got := st.c.DoMany(asked, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
+		st.tally.runs.Add(1)
+		_, err := st.fetch(t, ctx, missing[0], inner, depth)
+		o := make([]courier.Outcome[int], len(missing))
+		for i, key := range missing {
+			if o[i].Value = key; inner.IntN(20) == 0 {
+				o[i] = courier.Outcome[int]{Err: errBoom}
+			}
+		}
+		return o, err
+	})
+	for i, o := range got {
+		st.tally.calls.Add(1)
+		if asked.refused {
+			st.tally.refused.Add(1)
+		}
+		st.note(t, asked.Context, keys[i], o.Value, o.Err)
+	}
 }
 
 // An askedContext keeps what Do, which asks first of all, was told: asked
@@ -182,6 +211,8 @@ func (st *storm) note(t *testing.T, ctx context.Context, key, v int, err error) 
 		n.deadlocks.Add(1)
 	case errors.Is(err, courier.ErrOverloaded):
 		n.overloads.Add(1)
+	case errors.Is(err, courier.ErrLate):
+		n.late.Add(1)
 	case errors.Is(err, courier.ErrTimeout):
 		n.timeouts.Add(1)
 	case errors.Is(err, errBoom), errors.Is(err, courier.ErrGoexit):
@@ -204,17 +235,19 @@ func (st *storm) check(t *testing.T) {
 	assert.NoError(t, st.c.Shutdown(t.Context()))
 
 	// Each call started a flight, joined one, or was turned away; what the
-	// queue turned away had started.
+	// queue turned away had started. One that was late when it came may have started a
+	// flight, and may not.
 	turnedAway := s.BackedOff + n.refused.Load()
 	entered := s.Started + s.Joined
 	assert.LessOrEqual(t, entered+turnedAway, n.calls.Load())
-	assert.GreaterOrEqual(t, entered+turnedAway+s.Overloads, n.calls.Load())
+	assert.GreaterOrEqual(t, entered+turnedAway+s.Overloads+n.late.Load(), n.calls.Load())
 	assert.LessOrEqual(t, n.runs.Load(), s.Started)
 	assert.Equal(t, n.deadlocks.Load(), s.Deadlocks)
 	assert.Equal(t, n.backedOff.Load(), s.BackedOff)
 	for name, seen := range map[string]uint64{
 		"values": n.values.Load(), "panics": n.panics.Load(), "time-outs": n.timeouts.Load(),
 		"deadlocks": n.deadlocks.Load(), "callers who left": n.left.Load(), "deserted": s.Deserted, "late": s.Late,
+		"callers whose patience ended": n.late.Load(),
 	} {
 		assert.NotZero(t, seen, "the storm is too mild: no %s", name)
 	}

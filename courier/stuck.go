@@ -139,13 +139,18 @@ func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 // abandon counts an ended flight whose goroutines still run. s.mu is held.
 func (s *shard[K, V]) abandon(f *flight[K, V]) {
 	f.abandoned = true
+	if f.rides() { // its carrier counts for the rest
+		s.stickKey(f, time.Now())
+		return
+	}
 	s.stats.Abandoned++
 	s.stats.AbandonedTotal++
 	s.keepTurn(f)
 	s.stick(f)
 }
 
-// stick counts an abandoned flight's function as stuck. s.mu is held.
+// stick counts an abandoned flight's function as stuck: that of a carrier in all
+// alone, since its passengers count it for their keys. s.mu is held.
 func (s *shard[K, V]) stick(f *flight[K, V]) {
 	c := s.courier
 	now := time.Now()
@@ -164,23 +169,34 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 		in.reached = now
 		in.probe.restFrom(now, in.probe.rest)
 	}
-	if !equalsItself(f.key) {
-		return // it may not even be hashable: {NaN, a slice}
-	}
-	a := s.stuckOf(f.key)
-	f.keyEra = a.era
-	a.running++
-	a.counted++
-	if f.allEra == in.era {
+	a := s.stickKey(f, now)
+	if a != nil && f.allEra == in.era {
 		if a.inAllEra != in.era {
 			a.inAllEra, a.inAll = in.era, 0
 		}
 		a.inAll++
 	}
-	if a.counted == c.cfg.abandonedPerKey() {
+}
+
+// stickKey counts an abandoned flight's function as stuck, for its key, and returns
+// what is known of that; nil if there is no such thing. s.mu is held.
+func (s *shard[K, V]) stickKey(f *flight[K, V], now time.Time) *stuckKey {
+	if !f.hasKey() {
+		return nil
+	}
+	a := s.stuckOf(f.key)
+	f.keyEra = a.era
+	a.running++
+	a.counted++
+	if a.counted == s.courier.cfg.abandonedPerKey() {
 		a.probe.restFrom(now, probeRest)
 	}
+	return a
 }
+
+// hasKey is false for a carrier, and for a key that is never found again; that may not
+// even be hashable: {NaN, a slice}.
+func (f *flight[K, V]) hasKey() bool { return !f.carries() && equalsItself(f.key) }
 
 // stuckOf returns what is known of key, made if need be. s.mu is held.
 func (s *shard[K, V]) stuckOf(key K) *stuckKey {
@@ -210,21 +226,29 @@ func (s *shard[K, V]) unstick(f *flight[K, V]) {
 	defer in.mu.Unlock()
 	in.running--
 	counted := f.allEra == in.era
-	if equalsItself(f.key) {
+	if f.hasKey() {
 		a := s.stuck[f.key]
-		a.running--
-		counted = counted && f.keyEra == a.era
-		if f.keyEra == a.era {
-			a.counted--
-		}
+		counted = s.unstickKey(f) && counted
 		if counted {
 			a.inAll--
 		}
-		s.tidyStuck(f.key)
 	}
 	if counted {
 		in.counted.Add(-1)
 	}
+}
+
+// unstickKey takes back what stickKey has counted, and reports whether that still
+// counted. s.mu is held.
+func (s *shard[K, V]) unstickKey(f *flight[K, V]) bool {
+	a := s.stuck[f.key]
+	a.running--
+	counted := f.keyEra == a.era
+	if counted {
+		a.counted--
+	}
+	s.tidyStuck(f.key)
+	return counted
 }
 
 // works is called when the function of f has returned and nothing of it runs any
@@ -245,7 +269,7 @@ func (s *shard[K, V]) works(f *flight[K, V]) {
 		}
 		in.mu.Unlock()
 	}
-	if len(s.stuck) == 0 || !equalsItself(f.key) {
+	if len(s.stuck) == 0 || !f.hasKey() {
 		return
 	}
 	a := s.stuck[f.key]

@@ -1,0 +1,415 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+)
+
+// An Outcome is what DoMany returns for a key.
+type Outcome[V any] struct {
+	Value  V
+	Shared bool // it was given to more than one caller
+	Err    error
+}
+
+// DoMany is [Courier.Do] for many keys, with one call of fetch for those of them that
+// no flight is under way for. It returns an outcome for each key, in the order of keys.
+//
+// Each key is a flight of its own: DoMany joins those that are under way, and a Do or
+// DoMany that comes later joins those that it starts. fetch gets the keys of these, each
+// once, in the order of keys; if there are none, it is not called. It returns an outcome
+// for each of them, in the same order; what it says of Shared is ignored. If it returns
+// an error instead, or panics, calls runtime.Goexit, hangs or returns another number of
+// outcomes, that is the outcome of each of these keys. [Go] links children to all of
+// them.
+//
+// DoMany blocks until all flights have ended or ctx does. If ctx ends first, the keys
+// whose flights have ended have their outcomes, and the others the error that Do would
+// return. A flight goes on for its other callers, and is cancelled when its last one has
+// left. The context of fetch is cancelled when no key has a caller any more. If ctx has
+// ended before the call, fetch is not called.
+//
+// What holds for Do holds for each key: back-off, late flights, patience, the bounds and
+// errors of limits. A key that may not be fetched has an error, and fetch is called for
+// the others. The function counts once where functions are counted
+// ([WithMaxConcurrent], [WithMaxAbandoned] in all), and for each of its keys where those
+// of a key are. The caller counts once for [WithMaxWaiting], and for each key for
+// [WithMaxWaitingPerKey]. Inside of a flight, a key whose flight could only ever wait for
+// that one has a *[DeadlockError], alone.
+//
+// With [WithMaxBatch] fetch is called for so many keys at most, several times at the same
+// time: what is said of it and its keys here holds for each call.
+//
+// A key that is there more than once is fetched once. Keys that do not equal themselves,
+// such as NaN, are fetched each. keys is not kept, and fetch may keep what it is given.
+func (c *Courier[K, V]) DoMany(
+	ctx context.Context, keys []K, fetch func(ctx context.Context, missing []K) ([]Outcome[V], error),
+) []Outcome[V] {
+	m := &manyCall[K, V]{
+		courier: c, ctx: ctx, keys: keys, fetch: fetch, outcomes: make([]Outcome[V], len(keys)),
+	}
+	switch {
+	case len(keys) == 0:
+		return m.outcomes
+	case ctx.Err() != nil:
+		err := contextError(ctx)
+		for i := range m.outcomes {
+			m.outcomes[i].Err = err
+		}
+		return m.outcomes
+	}
+	m.from = callOf(ctx)
+	m.impatient = m.from.withoutPatience()
+	m.findEqualKeys()
+	m.board()
+	if m.from.flight != nil && !c.cfg.unlinked {
+		m.waitNested()
+	} else {
+		m.start()
+		m.wait()
+	}
+	for i := range m.seats {
+		m.outcomes[i] = m.outcomes[m.seats[i].first]
+	}
+	return m.outcomes
+}
+
+// A manyCall is a call of DoMany.
+type manyCall[K comparable, V any] struct {
+	courier *Courier[K, V]
+	ctx     context.Context //nolint:containedctx // for as long as the call
+	from    call
+	keys    []K
+	fetch   func(context.Context, []K) ([]Outcome[V], error)
+
+	impatient call // from, for keys that ContextWithPatienceFor leaves out
+
+	seats    []seat[K, V]   // of the keys
+	waits    int            // seats with a flight
+	outcomes []Outcome[V]   // of the keys
+	batches  []*batch[K, V] // the calls of fetch; keys board the last one
+	unready  bool           // a key needs a batch
+
+	admitted, crowded bool // what WithMaxWaiting has said
+
+	timer    *time.Timer // of the caller's patience
+	left     error       // why it waits no longer: its context's error
+	deadline bool        // which was its deadline
+}
+
+// A seat is what a key of DoMany has.
+type seat[K comparable, V any] struct {
+	hash   uint64
+	flight *flight[K, V] // that the caller waits for; nil: it has its outcome
+	first  int           // the index of the first key that equals this one
+	joined bool
+	why    OverloadReason
+}
+
+// shardOf returns the shard of a key with that hash.
+func (m *manyCall[K, V]) shardOf(hash uint64) *shard[K, V] {
+	t := m.courier.table.Load()
+	return &t.shards[hash&uint64(len(t.shards)-1)]
+}
+
+// findEqualKeys hashes the keys, before anything else happens: one that holds an
+// uncomparable value panics. It takes a table of its own, since a map of keys would
+// hash them once more.
+func (m *manyCall[K, V]) findEqualKeys() {
+	m.seats = make([]seat[K, V], len(m.keys))
+	size := 2
+	for size < 2*len(m.keys) {
+		size *= 2
+	}
+	table := make([]int, size) // 1 and the index of a key
+	for i, key := range m.keys {
+		seat := &m.seats[i]
+		seat.first = i
+		owns := equalsItself(key)
+		if _, seat.hash = m.courier.shardOf(key, owns); !owns {
+			continue
+		}
+		at := int(seat.hash>>20) & (size - 1)
+		for ; table[at] != 0; at = (at + 1) & (size - 1) {
+			if j := table[at] - 1; m.seats[j].hash == seat.hash && m.keys[j] == key {
+				seat.first = j
+				break
+			}
+		}
+		if table[at] == 0 {
+			table[at] = i + 1
+		}
+	}
+}
+
+// board gets the caller into a flight of each key.
+func (m *manyCall[K, V]) board() {
+	stuck := 0
+	for i := range m.seats {
+		if m.seats[i].first == i && m.boardOne(i) {
+			stuck++
+		}
+	}
+	// As in Courier.board: some of what seems to be stuck may be about to end.
+	for try := 0; try < 4 && stuck > 0; try++ {
+		runtime.Gosched()
+		if b := m.last(); b != nil && b.inAll == refused {
+			b.asked = false
+		}
+		stuck = 0
+		for i := range m.seats {
+			if why := m.seats[i].why; (why == KeyStuck || why == Stuck) && m.boardOne(i) {
+				stuck++
+			}
+		}
+	}
+	for i := range m.seats {
+		seat := &m.seats[i]
+		if seat.why != 0 {
+			s := m.shardOf(seat.hash)
+			s.mu.Lock()
+			s.stats.Overloads++
+			s.mu.Unlock()
+			m.outcomes[i].Err = &OverloadedError{Key: m.keys[i], Reason: seat.why}
+		}
+	}
+}
+
+// boardOne is board for one key. It reports whether that seems to be stuck.
+func (m *manyCall[K, V]) boardOne(i int) (stuck bool) {
+	key, seat := m.keys[i], &m.seats[i]
+	owns := equalsItself(key)
+	s := m.shardOf(seat.hash)
+	from := m.fromOf(i)
+	if err := s.passesItself(from, seat.hash, key, owns); err != nil {
+		seat.why, m.outcomes[i].Err = 0, err
+		return false
+	}
+	s.mu.Lock()
+	m.unready = false
+	f, joined, why, err := s.joinOrStart(m.ctx, from, m, seat.hash, key, owns, nil)
+	if m.unready { // it is large: not with the lock
+		s.mu.Unlock()
+		room := len(m.keys) - m.waits
+		if most := m.courier.cfg.maxBatch; most > 0 {
+			room = min(room, most)
+		}
+		m.batches = append(m.batches, newBatch(m, room))
+		s.mu.Lock()
+		f, joined, why, err = s.joinOrStart(m.ctx, from, m, seat.hash, key, owns, nil)
+	}
+	s.mu.Unlock()
+	seat.why = why
+	m.outcomes[i].Err = err
+	if err == nil && f != nil {
+		seat.flight, seat.joined = f, joined
+		m.waits++
+	}
+	return why == KeyStuck || why == Stuck
+}
+
+// fromOf returns the terms on which the caller waits for a key.
+func (m *manyCall[K, V]) fromOf(i int) call {
+	if t := m.from.terms; t != nil && t.patientFor != nil && !t.patientFor(i) {
+		return m.impatient
+	}
+	return m.from
+}
+
+// last returns the batch that keys board, or nil.
+func (m *manyCall[K, V]) last() *batch[K, V] {
+	if len(m.batches) == 0 {
+		return nil
+	}
+	return m.batches[len(m.batches)-1]
+}
+
+// lacksBatch reports whether m is a call of DoMany that needs a batch to go on.
+func (m *manyCall[K, V]) lacksBatch() bool {
+	if m == nil {
+		return false
+	}
+	b := m.last()
+	m.unready = b == nil || len(b.passengers) == cap(b.passengers)
+	return m.unready
+}
+
+// newPassenger makes the flight of a key. s.mu is held.
+func (m *manyCall[K, V]) newPassenger(
+	s *shard[K, V], hash uint64, key K, owns bool,
+) *flight[K, V] {
+	return m.last().newPassenger(s, hash, key, owns, m.from.low())
+}
+
+// admit counts the caller when the first of its keys has it wait.
+func (m *manyCall[K, V]) admit() bool {
+	if !m.admitted && !m.crowded {
+		m.admitted = m.courier.admit(m.from.low())
+		m.crowded = !m.admitted
+	}
+	return m.admitted
+}
+
+// mayStart reports whether the function of the last batch may start, as far as those are
+// concerned that are stuck in all.
+func (m *manyCall[K, V]) mayStart() bool {
+	b := m.last()
+	if !b.asked {
+		b.asked = true
+		b.inAll = m.courier.stuck.mayStart(m.courier.cfg.abandonedInAll())
+	}
+	return b.inAll != refused
+}
+
+// start starts the functions.
+func (m *manyCall[K, V]) start() {
+	for _, b := range m.batches {
+		if len(b.passengers) > 0 {
+			b.start()
+		}
+	}
+}
+
+// waitNested is start and wait for a call made inside a flight: see Courier.waitNested.
+func (m *manyCall[K, V]) waitNested() {
+	parent := m.from.flight
+	edges := make([]edge, 0, m.waits)
+	joined := make([]int, 0, m.waits) // the seats of the first edges
+	for i := range m.seats {
+		if f := m.seats[i].flight; f != nil && m.seats[i].joined {
+			edges = append(edges, edge{to: f})
+			joined = append(joined, i)
+		}
+	}
+	for _, b := range m.batches { // one edge for all keys
+		if len(b.passengers) > 0 {
+			edges = append(edges, edge{to: &b.carrier})
+		}
+	}
+	for i := range edges {
+		parent.edges().add(&edges[i])
+	}
+	// What has not begun waits for nothing.
+	seen := make(map[node]bool)
+	for at, i := range joined {
+		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil { //nolint:gocritic // the seldom case
+			edges[at].to = nil
+			f := m.seats[i].flight
+			f.shard.deadlocked()
+			m.leave(i, false, cycle)
+			m.outcomes[i] = Outcome[V]{Shared: true, Err: cycle}
+		}
+	}
+	if m.waits == 0 {
+		m.start()
+		m.wait()
+		return
+	}
+	parent.lend()
+	defer parent.reclaim()
+	defer func() {
+		for i := range edges {
+			if edges[i].to != nil {
+				parent.edges().remove(&edges[i])
+			}
+		}
+	}()
+	m.start()
+	m.wait()
+}
+
+// wait blocks until all flights have ended, or the caller waits no longer. What ends
+// earlier is not read earlier, since the caller needs all.
+func (m *manyCall[K, V]) wait() {
+	if m.admitted {
+		defer m.courier.dismiss(m.from.low())
+	}
+	if m.waits == 0 {
+		return
+	}
+	if !m.from.low() {
+		m.courier.many.Add(1)
+		defer m.courier.many.Add(-1)
+	}
+	if m.from.patient() { // these first: they may have to leave
+		m.waitFor(true)
+	}
+	m.waitFor(false)
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+}
+
+// waitFor is wait for the keys for which the caller has patience, or those for which it has
+// none.
+func (m *manyCall[K, V]) waitFor(patient bool) {
+	var last *batch[K, V] // of the call, and what came of the wait for it
+	var lastErr error
+	for i := range m.seats {
+		seat := &m.seats[i]
+		f := seat.flight
+		switch {
+		case f == nil || m.fromOf(i).patient() != patient:
+		case seat.joined:
+			m.leave(i, patient, m.await(f.done, f.started, patient))
+		default:
+			if f.batch != last {
+				last = f.batch
+				lastErr = m.await(last.unloaded, last.carrier.started, patient)
+			}
+			m.leave(i, patient, lastErr)
+		}
+	}
+}
+
+// await blocks until over is closed, which a flight that has started then closes when it
+// ends. If the caller waits no longer it returns why.
+func (m *manyCall[K, V]) await(over <-chan struct{}, started instant, patient bool) error {
+	select {
+	case <-over:
+		return nil
+	default:
+	}
+	if m.left != nil {
+		return m.left
+	}
+	var late <-chan time.Time
+	if patient && m.from.terms.patience > 0 {
+		rest := m.from.terms.patience - now().since(started)
+		if m.timer == nil {
+			m.timer = time.NewTimer(rest)
+		} else {
+			m.timer.Reset(rest)
+		}
+		late = m.timer.C
+	}
+	select {
+	case <-over:
+		return nil
+	case <-m.ctx.Done():
+		m.deadline = errors.Is(m.ctx.Err(), context.DeadlineExceeded)
+		m.left = contextError(m.ctx)
+		return m.left
+	case <-late:
+		return ErrLate
+	}
+}
+
+// leave takes the caller off the flight of a key, and notes its outcome. err is why it
+// waits no longer; if it is nil, or the flight has ended nevertheless, that is the
+// flight's.
+func (m *manyCall[K, V]) leave(i int, patient bool, err error) {
+	seat, o := &m.seats[i], &m.outcomes[i]
+	f := seat.flight
+	seat.flight = nil
+	m.waits--
+	letDown := errors.Is(err, ErrLate) || err != nil && m.deadline
+	who := leaver{low: m.from.low(), many: true, late: letDown, goesOn: letDown && patient}
+	if err != nil && f.takeOff(who) {
+		o.Shared, o.Err = seat.joined, err
+		return
+	}
+	o.Value, o.Shared, o.Err = f.read()
+}

@@ -1,0 +1,33 @@
+// Package leak checks that the tests of a package over memberlist leave no goroutine.
+package leak
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests, looks for goroutines that are left, and exits.
+func Main(m *testing.M) { os.Exit(Run(m, 5*time.Second)) }
+
+// Run runs the tests, looks for goroutines that are left, and returns the exit code. It waits for
+// them longer than goleak would: a probe of memberlist's that was under way when its node closed
+// lives on until its time is up.
+func Run(m *testing.M, patience time.Duration) (code int) {
+	if code = m.Run(); code != 0 {
+		return code
+	}
+	const step = 50 * time.Millisecond
+	var err error
+	for range patience / step {
+		if err = goleak.Find(); err == nil {
+			return 0
+		}
+		time.Sleep(step)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
