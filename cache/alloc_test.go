@@ -29,7 +29,7 @@ func testHits[K comparable](t *testing.T, key K) {
 	for name, o := range map[string]cache.Options[K, []byte]{
 		"no TTL":  {},
 		"TTL":     {TTL: time.Hour, TTLJitter: 0.1},
-		"refresh": {TTL: time.Hour, RefreshAfter: time.Minute},
+		"refresh": {TTL: time.Hour, RefreshAt: 0.1},
 		"large":   {Capacity: 1_000_000},
 	} {
 		c := newCache(t, o)

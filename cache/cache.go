@@ -8,6 +8,7 @@ import (
 	"iter"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/snowfence/snowfence/cache/internal/evict"
 	"github.com/snowfence/snowfence/courier"
@@ -21,13 +22,22 @@ var ErrClosed = courier.ErrClosed
 // use. Nil and zero values are stored like any other. A key that does not equal
 // itself (NaN) is never stored.
 type Cache[K comparable, V any] struct {
-	ttl          time.Duration
-	jitter       float64
-	refreshAfter time.Duration
-	capacity     int64
-	maxWeight    int64
-	weigher      func(K, V) uint32
-	onLeft       func(K) // set by package cluster; see package hook
+	ttl       time.Duration
+	jitter    float64
+	refreshAt float64
+	staleFor  time.Duration
+	lives     bool // entries are of kind lived or tagged: StaleFor or RefreshAt is set
+	arrivals  bool // a caller who misses may find more than nothing: see arrive
+
+	softTimeout time.Duration
+	staleRetry  time.Duration
+	notFoundTTL time.Duration
+	isNotFound  func(error) bool
+
+	maxWeight int64
+	weigher   func(K, V) uint32
+	tagger    func(K, V) []string // Options.Tags
+	onChange  func(K)             // set by package cluster; see package hook
 
 	strict    bool // small shards move an entry on each hit
 	compacts  bool // tables shrink
@@ -42,9 +52,10 @@ type Cache[K comparable, V any] struct {
 	// Totals over all shards, written while the changed shard is locked. An
 	// insertion that evicts an entry of the same weight changes none of them, so
 	// that writers do not contend for their cache line.
-	count  atomic.Int64
-	weight atomic.Int64
-	heavy  atomic.Int64 // the part of weight in entries above heavyAbove
+	count    atomic.Int64
+	capacity atomic.Int64 // changed by SetCapacity alone
+	weight   atomic.Int64
+	heavy    atomic.Int64 // the part of weight in entries above heavyAbove
 
 	heavyAbove int64         // an entry above this weight does not count towards its shard's share
 	window     *evict.Window // nil unless the policy is TinyLFU
@@ -54,9 +65,11 @@ type Cache[K comparable, V any] struct {
 	shedder   periodic
 	memory    func() memory // readMemory, replaced by tests
 	lastGC    uint64        // the last garbage collection seen; only the shedder's goroutine uses it
-	refresher refresher[K, V]
-	callbacks callbacks[K, V]
-	counters  counters
+	refresher refresher
+
+	invalidated invalidations
+	callbacks   callbacks[K, V]
+	counters    counters
 }
 
 // New makes a Cache. For an invalid option it returns an *[OptionError], which names
@@ -70,23 +83,31 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	o = o.withDefaults()
 	c := &Cache[K, V]{
-		ttl:          cmp.Or(o.TTL, Forever),
-		jitter:       o.TTLJitter,
-		refreshAfter: o.RefreshAfter,
-		capacity:     int64(o.Capacity),
-		maxWeight:    int64(o.MaxWeight), //nolint:gosec // validated
-		weigher:      o.Weigher,
-		strict:       o.Policy == LRU,
-		compacts:     !o.NoCompaction,
-		shedAbove:    o.ShedAbove,
-		courier:      courier.New[K, V](o.Courier...),
-		seed:         maphash.MakeSeed(),
-		shards:       make([]shard[K, V], o.shardCount()),
-		stripes:      newStripes(),
-		memory:       readMemory,
+		ttl:         cmp.Or(o.TTL, Forever),
+		jitter:      o.TTLJitter,
+		refreshAt:   o.RefreshAt,
+		staleFor:    o.StaleFor,
+		lives:       o.StaleFor > 0 || o.RefreshAt > 0,
+		arrivals:    o.StaleFor > 0 || o.NotFoundTTL > 0 || o.RefreshAt > 0 || o.Tags != nil,
+		softTimeout: o.SoftTimeout,
+		staleRetry:  o.StaleRetry,
+		notFoundTTL: o.NotFoundTTL,
+		isNotFound:  o.IsNotFound,
+		maxWeight:   int64(o.MaxWeight), //nolint:gosec // validated
+		weigher:     o.Weigher,
+		tagger:      o.Tags,
+		strict:      o.Policy == LRU,
+		compacts:    !o.NoCompaction,
+		shedAbove:   o.ShedAbove,
+		courier:     courier.New[K, V](o.courierOptions()...),
+		seed:        maphash.MakeSeed(),
+		shards:      make([]shard[K, V], o.shardCount()),
+		stripes:     newStripes(),
+		memory:      readMemory,
 	}
+	c.capacity.Store(int64(o.Capacity))
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
-	c.callbacks.init(o.OnEviction, &c.counters, c.capacity, c.maxWeight)
+	c.callbacks.init(o.OnEviction, &c.counters, int64(o.Capacity), c.maxWeight)
 	c.sweeper.init(sweepEvery, c.runSweep)
 	c.shedder.init(shedEvery, c.runShed)
 	c.heavyAbove = c.maxWeight / int64(len(c.shards)) / heavyDivisor
@@ -99,12 +120,18 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		if o.Capacity > 0 {
 			c.shards[i].index.fullBuckets = bucketsFor(o.Capacity/len(c.shards) + 1)
 		}
+		if o.StaleFor > 0 {
+			c.shards[i].stale = &wheel[K, V]{delay: o.StaleFor, mark: inStale}
+		}
+		if o.NotFoundTTL > 0 {
+			c.shards[i].missing = &missing[K]{size: max(1, o.MaxNotFound/len(c.shards))}
+		}
 	}
 	return c, nil
 }
 
-// Get returns the value stored for key, and whether there is one. It counts as a use
-// of the entry. It does not block.
+// Get returns the fresh value stored for key, and whether there is one. It counts as a use
+// of the entry. It does not block. [Cache.Peek] finds stale values, too.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	if e := c.lookup(key); e != nil {
 		return e.value, true
@@ -112,7 +139,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return value, false
 }
 
-// lookup returns the live entry for key, or nil, and counts the hit or miss.
+// lookup returns the fresh entry for key, or nil, and counts the hit or miss.
 func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
@@ -135,75 +162,47 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	return e
 }
 
-// Peek returns the value stored for key and the rest of its TTL, which is 0 if the
-// entry does not expire. Unlike Get it does not change Stats, and does not count as
-// a use of the entry. It does not block.
+// Contains reports whether a fresh value is stored for key. Unlike Get it does not change
+// Stats, and does not count as a use of the entry. It does not block.
+func (c *Cache[K, V]) Contains(key K) bool {
+	s, hash := c.shardOf(key)
+	return c.fresh(s, hash, key) != nil
+}
+
+// Peek returns the value stored for key, fresh or stale, and the rest of its TTL, which is
+// [Forever] if the entry does not expire. If the value is stale, ttl is negative: the time
+// since its TTL ended. Unlike Get, Peek does not change Stats, and does not count as a use
+// of the entry. It does not block.
 func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
-	if e == nil {
+	switch {
+	case e == nil || c.gone(e):
 		return value, 0, false
+	case e.expiry() == never:
+		return e.value, Forever, true
 	}
-	expires := e.expiry()
-	if expires == never {
-		return e.value, 0, true
+	ttl = time.Duration(e.expiry() - c.clock.now())
+	if c.expired(e) {
+		return e.value, min(-1, ttl), true
 	}
-	if c.clock.reached(expires) {
-		return value, 0, false
-	}
-	// The coarse clock may show e as live although its time is up: as Get returns
+	// The coarse clock may show e as fresh although its time is up: as Get returns
 	// it then, so does Peek, with a TTL above 0.
-	return e.value, max(1, time.Duration(expires-c.clock.now())), true
+	return e.value, max(1, ttl), true
 }
 
-// Set stores value for key with Options.TTL. A load of key that is under way does not
-// overwrite it. Set waits for no load; it calls Weigher, if there is one.
-func (c *Cache[K, V]) Set(key K, value V) { c.SetTTL(key, value, c.ttl) }
+// Clear removes all entries, stale ones too. Loads that are under way do not store their
+// results. An entry that is set while Clear runs may stay or go. Clear holds no lock for
+// longer than a Set does, however many entries there are.
+func (c *Cache[K, V]) Clear() { c.clear(true) }
 
-// SetTTL stores value for key as Set does, but for ttl, less Options.TTLJitter. If ttl
-// is 0, the entry does not expire. If ttl is negative, SetTTL deletes the key.
-func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
-	if ttl < 0 {
-		c.Delete(key)
-		return
-	}
-	ttl = cmp.Or(ttl, Forever)
-	s, hash := c.shardOf(key)
-	c.store(s, hash, key, value, c.weigh(key, value), ttl, nil)
-	c.courier.Forget(key)
-}
-
-// Delete removes key and reports whether a live entry was stored for it. A load of key
-// that is under way does not store its result.
-func (c *Cache[K, V]) Delete(key K) bool {
-	// Checked before locking: an interface key with an uncomparable value panics
-	// here, and must not leave the shard locked.
-	if !equalsItself(key) {
-		return false
-	}
-	s, hash := c.shardOf(key)
-	var out evicted[K, V]
-	s.mu.Lock()
-	s.loads.remove(hash, key)
-	e := s.index.find(hash, key)
-	live := e != nil && !c.expired(e)
-	if e != nil {
-		c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
-	}
-	s.mu.Unlock()
-	c.courier.Forget(key)
-	c.notify(out)
-	return live
-}
-
-// Clear removes all entries. Loads that are under way do not store their results. An
-// entry that is set while Clear runs may stay or go. Clear holds no lock for longer
-// than a Set does, however many entries there are.
-func (c *Cache[K, V]) Clear() {
+// clear removes all entries. ends says that those who wait for a load may not be given
+// their values any more.
+func (c *Cache[K, V]) clear(ends bool) {
 	now := c.clock.now()
 	cleared := make([]*table[K, V], len(c.shards))
 	for i := range c.shards {
-		cleared[i] = c.clearShard(&c.shards[i], now)
+		cleared[i] = c.clearShard(&c.shards[i], now, ends)
 	}
 	c.courier.ForgetAll()
 	c.callbacks.start()
@@ -214,10 +213,15 @@ func (c *Cache[K, V]) Clear() {
 }
 
 // clearShard empties s and returns the table of its entries, or nil if there were none.
-func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
+func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64, ends bool) *table[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads.clear()
+	s.missing.clear()
+	s.writes++
+	if ends {
+		s.clears++
+	}
 	count, light, heavy := s.size.Swap(0), s.light.Swap(0), s.heavy.Swap(0)
 	weightless := count
 	if s.weightless != nil {
@@ -225,7 +229,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	}
 	held := s.clear()
 	if held != nil && c.callbacks.call != nil {
-		t := &clearedTable[K, V]{table: held, clearedAt: now}
+		t := &clearedTable[K, V]{table: held, clearedAt: now, staleFor: c.staleFor}
 		c.callbacks.enqueueCleared(t, int(count), light+heavy+weightless)
 	}
 	s.setTouchInterval(c.strict)
@@ -234,27 +238,27 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64) *table[K, V] {
 	return held
 }
 
-// recordCleared counts those entries of t that had expired when Clear removed them, at
-// now, and calls onLeft for all of them. No lock is held.
+// recordCleared counts those entries of t that were gone when Clear removed them, at now,
+// and calls onChange for all of them. No lock is held.
 func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
 	}
 	for e := range t.entries {
-		if e.expiry() <= now {
+		if e.goneBy(now, c.staleFor) {
 			c.counters.expired.Add(1)
 		}
-		if c.onLeft != nil {
-			c.onLeft(e.key)
+		if c.onChange != nil {
+			c.onChange(e.key)
 		}
 	}
 }
 
-// Len returns the number of entries, including expired ones that are not reclaimed
-// yet. It does not block.
+// Len returns the number of entries, including stale ones, and expired ones that are not
+// reclaimed yet. It does not block.
 func (c *Cache[K, V]) Len() int { return int(c.count.Load()) }
 
-// All iterates over the live entries in no particular order. No lock is held while the
+// All iterates over the fresh values in no particular order. No lock is held while the
 // loop's body runs, so the body may use the cache. An entry that is stored or removed
 // during the iteration may be seen or not. All does not change Stats, and does not
 // count as a use of the entries.
@@ -268,6 +272,39 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 			}
 		}
 	}
+}
+
+// Keys iterates over the keys that All has.
+func (c *Cache[K, V]) Keys() iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for key := range c.All() {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}
+
+// SetCapacity changes Options.Capacity. If the cache holds more entries than that, it evicts
+// the others before SetCapacity returns. It returns an *[OptionError] if n is less than 1.
+// The number of shards, and MaxNotFound, stay as they are.
+func (c *Cache[K, V]) SetCapacity(n int) error {
+	if n < 1 {
+		return &OptionError{"Capacity", n, "1 or more"}
+	}
+	c.capacity.Store(int64(n))
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.index.fullBuckets = bucketsFor(n/len(c.shards) + 1)
+		s.mu.Unlock()
+	}
+	for more := true; more; {
+		var out evicted[K, V]
+		more = c.evictFrom(nil, nil, &out)
+		c.notify(out)
+	}
+	return nil
 }
 
 // closeGrace bounds how long Close waits for functions of the user: fetch functions,
@@ -289,7 +326,11 @@ func (c *Cache[K, V]) Close() error {
 	c.sweeper.stop()
 	c.shedder.stop()
 	c.clock.stop()
-	c.Clear()
+	// Loads end before the entries go: those who wait get the stale values that there are.
+	now, end := context.WithCancel(ctx)
+	end()
+	_ = c.courier.Shutdown(now) // does not wait; the second one reports what still runs
+	c.clear(false)
 	loads := c.courier.Shutdown(ctx)
 	c.refresher.stop()
 	c.sweeper.wait()
@@ -303,4 +344,9 @@ func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 	h := maphash.Comparable(c.seed, key)
 	hash = uint32(h) & hashMask //nolint:gosec // the lower half
 	return &c.shards[h>>32&uint64(len(c.shards)-1)], hash
+}
+
+// shardNumber returns the number of s.
+func (c *Cache[K, V]) shardNumber(s *shard[K, V]) int {
+	return int((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&c.shards[0]))) / unsafe.Sizeof(*s))
 }

@@ -231,13 +231,13 @@ func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 // Everything at once, for the race detector and the books.
 func TestBooksUnderConcurrency(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{
-		Capacity:     2000,
-		MaxWeight:    8 << 20,
-		Weigher:      func(k, _ int) uint32 { return uint32(k) },
-		TTL:          20 * time.Millisecond,
-		TTLJitter:    1,
-		RefreshAfter: 2 * time.Millisecond,
-		OnEviction:   func(int, int, cache.Reason) {},
+		Capacity:   2000,
+		MaxWeight:  8 << 20,
+		Weigher:    func(k, _ int) uint32 { return uint32(k) },
+		TTL:        20 * time.Millisecond,
+		TTLJitter:  1,
+		RefreshAt:  0.1,
+		OnEviction: func(int, int, cache.Reason) {},
 	})
 	seed := rand.Uint64()
 	t.Log("seed", seed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 const (
@@ -52,8 +53,9 @@ type notification[K comparable, V any] struct {
 type clearedTable[K comparable, V any] struct {
 	table     *table[K, V]
 	clearedAt int64
-	nextSlot  int // counted through all buckets
-	left      int // entries still to be delivered; those beyond were dropped
+	staleFor  time.Duration // Options.StaleFor
+	nextSlot  int           // counted through all buckets
+	left      int           // entries still to be delivered; those beyond were dropped
 }
 
 // nextNotification returns the next notification; its entry is nil if none is left.
@@ -63,7 +65,7 @@ func (t *clearedTable[K, V]) nextNotification() (n notification[K, V]) {
 		t.nextSlot++
 	}
 	t.left--
-	if n.reason = ReasonDeleted; n.entry != nil && n.entry.expiry() <= t.clearedAt {
+	if n.reason = ReasonDeleted; n.entry != nil && n.entry.goneBy(t.clearedAt, t.staleFor) {
 		n.reason = ReasonExpired
 	}
 	return n

@@ -139,7 +139,7 @@ func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 func TestCacheFromOutsideOfBubble(t *testing.T) {
 	for name, o := range map[string]Options[int, int]{
 		"TTL":     {TTL: time.Minute},
-		"refresh": {TTL: time.Minute, RefreshAfter: 50 * time.Second},
+		"refresh": {TTL: time.Minute, RefreshAt: 0.8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := New(o)

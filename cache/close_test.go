@@ -49,7 +49,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestCloseOfUnusedCache(t *testing.T) {
-	c, err := cache.New(cache.Options[string, int]{TTL: time.Hour, RefreshAfter: time.Minute})
+	c, err := cache.New(cache.Options[string, int]{TTL: time.Hour, RefreshAt: 0.1})
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	require.NoError(t, c.Close())
@@ -133,7 +133,7 @@ func TestCloseWhileCallbackIsStuck(t *testing.T) {
 // Close in the midst of everything leaves nothing behind.
 func TestCloseRaces(t *testing.T) {
 	for range 200 {
-		c, err := cache.New(cache.Options[int, int]{TTL: time.Hour, RefreshAfter: time.Nanosecond})
+		c, err := cache.New(cache.Options[int, int]{TTL: time.Hour, RefreshAt: 1e-12})
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		for w := range 4 {

@@ -8,8 +8,8 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// BenchmarkWhileALoadRuns has all cores set keys, or miss keys of their own, while one slow load runs: nothing that they do
-// may wait for a lock that all keys share.
+// BenchmarkWhileALoadRuns has all cores set keys, or miss keys of their own, while one slow load
+// runs: nothing that they do may wait for a lock that all keys share.
 func BenchmarkWhileALoadRuns(b *testing.B) {
 	c, err := cache.New(cache.Options[int, int]{Capacity: 1 << 16})
 	if err != nil {

@@ -24,7 +24,7 @@ func (ignore) Errorf(string, ...any) {}
 // and others run: nothing that changes can be reached from it. The race detector sees
 // to that.
 func TestContextCanBeLookedAt(t *testing.T) {
-	c := newCache(t, cache.Options[int, int]{RefreshAfter: time.Nanosecond})
+	c := newCache(t, cache.Options[int, int]{TTL: time.Hour, RefreshAt: 1e-12})
 	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
 	texts := slog.New(slog.NewTextHandler(io.Discard, nil))
 	look := func(ctx, other context.Context) {

@@ -29,34 +29,55 @@
 // stored, so that a scan or a loop does not flush the entries in use. A new value
 // for a stored key takes the place of the old one, and counts as a use.
 //
+// # The life of an entry
+//
+//	stored ──── fresh ──── RefreshAt·TTL ──── due ──── TTL ──── stale ──── TTL+StaleFor ──── gone
+//	            Get, Fetch give it            Fetch gives it,     Fetch loads; it gives the stale
+//	                                          one loads behind    value if the load fails or is late
+//
+// Get, Contains, Keys and All give fresh values alone. [Cache.Peek] and [Cache.FetchResult]
+// tell stale ones from fresh ones. A stale entry is evicted before all others of its shard,
+// and reclaimed when it is gone. Delete, Clear and InvalidateTag end an entry in any state;
+// Expire makes it stale.
+//
 // # Loading
 //
 // [Cache.Fetch] returns a cached value, or makes a [courier.Courier] run the fetch
 // function once for all callers of the key. Package courier describes how a fetch
 // may end and what its callers get: a panic, a runtime.Goexit or a time-out is an
 // error for all of them at once, and the next Fetch of the key loads it again.
-// Time-outs, limits and back-off for failing keys are options of the courier
-// ([Options].Courier).
+// The time-out is Options.Timeout; limits and back-off for failing keys are options of the
+// courier ([Options].Courier).
+//
+// With Options.StaleFor, a load that fails, is refused, or is late gives its callers the
+// value whose TTL has ended, instead of an error. A load is late after Options.SoftTimeout.
+// It goes on behind, and no further caller waits for it. A function that hangs is given up
+// at the time-out, and tried anew now and then before that; see courier.ContextWithPatience.
+//
+// A fetch function that returns [ErrNotFound] says that there is no record. That is an
+// answer: it ends a stale value, is remembered for Options.NotFoundTTL, and counts apart.
+// The function sets the TTL of its result with [StoreFor], sees the value that it is to
+// replace with [Previous], and may say [ErrNotModified] to keep that. [Cache.FetchMany] loads
+// many keys with one call. With [NewLoading] the cache is given the functions when it is
+// made.
 //
 // A [Cache.Set], [Cache.Delete] or [Cache.Clear] during a flight wins: callers who
 // wait for the flight get the loaded value, but it is not stored, and a Fetch that
-// begins after the write does not join that flight. What a late flight brings after a
+// begins after the write does not join that flight. The same is true of
+// [Cache.InvalidateTag], if the loaded value bears the tag. What a late flight brings after a
 // fresh one was started is given to its callers, but not stored either. Errors are
 // never stored: with courier.WithBackoff the callers of a failing key get a
 // *courier.BackoffError, which wraps the last error, until its rest is over.
 //
-// A fetch function sets the TTL of its result with [StoreFor], which can also keep
-// the result from being stored.
-//
-// With Options.RefreshAfter, a Fetch of an older entry returns it and loads the key
-// anew in the background, before the entry expires. Loads that callers wait for take
+// With Options.RefreshAt, a Fetch of an entry that is due returns it and loads the key
+// anew in the background, before its TTL ends. Loads that callers wait for take
 // precedence over such refreshes, of which 128 run at a time.
 //
 // # Leaving
 //
 // The cache holds at most Capacity entries and, with a Weigher, at most MaxWeight of
-// weight. When there is no room, expired entries are removed first, as far as a short
-// search finds them; then the policy chooses. All shards share the room, and it is
+// weight. When there is no room, expired and stale entries are removed first, as far as a
+// short search finds them; then the policy chooses. All shards share the room, and it is
 // taken from those that hold more than their share. While several goroutines write
 // at once, the bounds may be exceeded for a moment by the values being inserted.
 //
@@ -64,24 +85,25 @@
 // memory limit (GOMEMLIMIT), before the garbage collector spends all processor time
 // on staying below it.
 //
-// An expired entry is not returned later than Options.ClockError after its expiry.
-// A background sweep reclaims its memory once a second, at a bounded cost per sweep;
+// A value is not taken for fresh later than Options.ClockError after the end of its TTL.
+// A background sweep reclaims what is gone once a second, at a bounded cost per sweep;
 // until then [Cache.Len] counts it. The sweep's goroutine starts with the first
 // entry that can expire, and [Cache.Close] stops it.
 //
 // # Memory
 //
 // An entry takes 32 bytes besides its key and value, subject to Go's size classes.
-// The table and the eviction order add about 20 bytes, and a TTL 24. Entries are not
-// linked to each other: for each, the garbage collector follows two pointers, three
-// with a TTL, and those inside key and value.
+// The table and the eviction order add about 20 bytes, and a TTL 24. StaleFor, RefreshAt or
+// both add 24. The first tag adds about 40, each further one 26, and tags without these two
+// options 24 once more. Entries are not linked to each other: for each, the garbage collector
+// follows two pointers, three with a TTL, and those inside key and value.
 //
 // Memory is returned after a burst: a table is rebuilt when only a quarter of its
 // peak is left, where a Go map would keep its size.
 //
 // # Reading the source
 //
-// Begin with Fetch in fetch.go, the life of a load. Then read store.go, which makes
-// room for a value, and index.go, which finds an entry without a lock. The policies
-// are in internal/evict.
+// Begin with Fetch in fetch.go, the life of a load, and stale.go, what is given instead of
+// its failure. Then read store.go, which makes room for a value, and index.go, which finds an
+// entry without a lock. The policies are in internal/evict.
 package cache

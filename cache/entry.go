@@ -13,32 +13,43 @@ import (
 // never is the expiry of an entry without a TTL.
 const never = math.MaxInt64
 
-// An entry is immutable, except for its marks and its positions in queues: a new value
-// is a new entry. An entry that can expire, or is to be refreshed, is the first part of
-// a larger struct, so that the others need no memory for that.
+// An entry is immutable, except for its marks and its positions in queues: a new value or
+// a new TTL is a new entry. Each kind of entry begins with the one before, and an entry is
+// of the first kind that suffices, so that the others need no memory for the rest.
 type entry[K comparable, V any] struct {
 	evict.Node // first, so that a node's address is its entry's
 	key        K
 	value      V
 }
 
+// A timedEntry can expire.
 type timedEntry[K comparable, V any] struct {
 	entry[K, V]
-	expires int64  // on the cache's clock; never: no TTL
-	bucket  uint32 // of the wheel; shard.mu guards bucket and pos
+	expires int64  // on the cache's clock, the end of the TTL; never: no TTL
+	bucket  uint32 // of a wheel; shard.mu guards bucket and pos
 	pos     uint32 // in the bucket
 }
 
-type refreshedEntry[K comparable, V any] struct {
+// A livedEntry can be stale, or be refreshed.
+type livedEntry[K comparable, V any] struct {
 	timedEntry[K, V]
-	refreshAt atomic.Int64 // when Fetch loads it anew; never: a refresh is under way
+	storedAt  int64
+	refreshAt atomic.Int64 // when Fetch loads it anew; never: not, or a refresh is under way
+	failure   atomic.Pointer[failure]
+}
+
+// A taggedEntry bears tags.
+type taggedEntry[K comparable, V any] struct {
+	livedEntry[K, V]
+	tags []tagRef[K, V] // guarded by shard.mu
 }
 
 // The kinds of entries, stored in the reserved bits of an entry's Hash.
 const (
 	plain = iota // 0, so that Hash is the hash alone
 	timed
-	refreshed
+	lived
+	tagged
 )
 
 func (e *entry[K, V]) kind() uint32 { return e.Hash &^ hashMask }
@@ -46,10 +57,11 @@ func (e *entry[K, V]) kind() uint32 { return e.Hash &^ hashMask }
 // timed returns the timedEntry that e is a part of. e's kind must not be plain.
 func (e *entry[K, V]) timed() *timedEntry[K, V] { return (*timedEntry[K, V])(unsafe.Pointer(e)) }
 
-// refreshed returns the refreshedEntry that e is a part of. e's kind must be refreshed.
-func (e *entry[K, V]) refreshed() *refreshedEntry[K, V] {
-	return (*refreshedEntry[K, V])(unsafe.Pointer(e))
-}
+// lived returns the livedEntry that e is a part of. e's kind must be lived or tagged.
+func (e *entry[K, V]) lived() *livedEntry[K, V] { return (*livedEntry[K, V])(unsafe.Pointer(e)) }
+
+// tagged returns the taggedEntry that e is a part of. e's kind must be tagged.
+func (e *entry[K, V]) tagged() *taggedEntry[K, V] { return (*taggedEntry[K, V])(unsafe.Pointer(e)) }
 
 // entryOf returns the entry that n is the node of, nil for nil.
 func entryOf[K comparable, V any](n *evict.Node) *entry[K, V] {
@@ -59,7 +71,7 @@ func entryOf[K comparable, V any](n *evict.Node) *entry[K, V] {
 // node returns e's node, nil for nil.
 func (e *entry[K, V]) node() *evict.Node { return (*evict.Node)(unsafe.Pointer(e)) }
 
-// expiry returns the time at which e expires, on the cache's clock, or never.
+// expiry returns the time at which e's TTL ends, on the cache's clock, or never.
 func (e *entry[K, V]) expiry() int64 {
 	if e.kind() == plain {
 		return never
@@ -67,15 +79,36 @@ func (e *entry[K, V]) expiry() int64 {
 	return e.timed().expires
 }
 
-// expired reports whether e has expired, by the clock that hits use, so that all
+// expired reports whether e's TTL has ended, by the clock that hits use, so that all
 // methods agree.
 func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 	expires := e.expiry()
 	return expires != never && c.clock.reached(expires)
 }
 
-// scheduled reports whether e belongs into its shard's wheel. Entries without a TTL do
-// not, nor do those with a negative time: see [clock].
+// gone reports whether e may not even be given as a stale value any more.
+func (c *Cache[K, V]) gone(e *entry[K, V]) bool {
+	expires := e.expiry()
+	return expires != never && c.clock.reached(addTime(expires, c.staleFor))
+}
+
+// goneBy reports whether e may not even be given as a stale value any more at now, on the
+// cache's clock.
+func (e *entry[K, V]) goneBy(now int64, staleFor time.Duration) bool {
+	expires := e.expiry()
+	return expires != never && addTime(expires, staleFor) <= now
+}
+
+// age returns how long ago e was stored, or AgeUnknown.
+func (c *Cache[K, V]) age(e *entry[K, V]) time.Duration {
+	if e.kind() < lived {
+		return AgeUnknown
+	}
+	return max(0, time.Duration(c.clock.now()-e.lived().storedAt))
+}
+
+// scheduled reports whether e belongs into one of its shard's wheels. Entries without a TTL
+// do not, nor do those with a negative time: see [clock].
 func (e *entry[K, V]) scheduled() bool {
 	expires := e.expiry()
 	return expires != never && expires >= 0
@@ -84,9 +117,9 @@ func (e *entry[K, V]) scheduled() bool {
 // newEntry makes an entry that expires after ttl, less the jitter, or does not expire if
 // ttl is Forever.
 func (c *Cache[K, V]) newEntry(
-	hash uint32, key K, value V, weight uint32, ttl time.Duration,
+	hash uint32, key K, value V, weight uint32, ttl time.Duration, tags []string,
 ) *entry[K, V] {
-	if ttl == Forever && c.refreshAfter == 0 {
+	if ttl == Forever && !c.lives && len(tags) == 0 {
 		return &entry[K, V]{evict.Node{Hash: hash, Weight: weight}, key, value}
 	}
 	now := c.clock.now()
@@ -97,14 +130,36 @@ func (c *Cache[K, V]) newEntry(
 		}
 		expires = addTime(now, ttl)
 	}
-	if c.refreshAfter == 0 {
-		e := &timedEntry[K, V]{expires: expires}
-		e.Hash, e.Weight, e.key, e.value = hash|timed, weight, key, value
-		return &e.entry
+	e := c.entryUntil(hash, key, value, weight, now, expires, len(tags) > 0)
+	if c.refreshAt > 0 {
+		e.lived().refreshAt.Store(c.firstRefresh(now, expires))
 	}
-	e := &refreshedEntry[K, V]{}
-	e.Hash, e.Weight, e.key, e.value, e.expires = hash|refreshed, weight, key, value, expires
-	e.refreshAt.Store(c.nextRefresh(now))
+	return e
+}
+
+// entryUntil makes an entry that was stored at storedAt and expires at expires, both on the
+// cache's clock. No refresh of it is due.
+func (c *Cache[K, V]) entryUntil(
+	hash uint32, key K, value V, weight uint32, storedAt, expires int64, bearsTags bool,
+) *entry[K, V] {
+	var e *timedEntry[K, V]
+	switch {
+	case bearsTags:
+		hash |= tagged
+		e = &new(taggedEntry[K, V]).timedEntry
+	case c.lives:
+		hash |= lived
+		e = &new(livedEntry[K, V]).timedEntry
+	default:
+		hash |= timed
+		e = new(timedEntry[K, V])
+	}
+	e.Hash, e.Weight, e.key, e.value, e.expires = hash, weight, key, value, expires
+	if hash&^hashMask >= lived {
+		l := e.lived()
+		l.storedAt = storedAt
+		l.refreshAt.Store(never)
+	}
 	return &e.entry
 }
 

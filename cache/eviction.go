@@ -1,16 +1,14 @@
 package cache
 
-import "github.com/snowfence/snowfence/cache/internal/hook"
-
 // A Reason says why an entry left the cache.
 type Reason uint8
 
-// The reasons. An entry that was removed after its TTL had passed has ReasonExpired,
-// whatever removed it.
+// The reasons. An entry that was removed after its TTL and Options.StaleFor had passed has
+// ReasonExpired, whatever removed it.
 const (
 	ReasonSize     Reason = iota + 1 // evicted, since the cache was full
-	ReasonExpired                    // the TTL had passed
-	ReasonDeleted                    // by Delete, Clear, Close, or StoreFor(ctx, 0) in a refresh
+	ReasonExpired                    // the TTL had passed, and StaleFor, if it is set
+	ReasonDeleted                    // by Delete, Clear, InvalidateTag, ErrNotFound and the like
 	ReasonReplaced                   // by a newer value, stored or too heavy to be stored
 	ReasonMemory                     // evicted near the memory limit, see Options.ShedAbove
 )
@@ -37,7 +35,7 @@ func (r Reason) String() string {
 // evicted collects what is left to do, once a shard is unlocked, for the entries that left
 // while it was locked.
 type evicted[K comparable, V any] struct {
-	entries        []*entry[K, V] // to call onLeft for
+	entries        []*entry[K, V] // to call onChange for
 	startCallbacks bool           // whether callbacks.start has to be called
 }
 
@@ -56,37 +54,26 @@ func (c *Cache[K, V]) record(e *entry[K, V], reason Reason, out *evicted[K, V]) 
 	if c.callbacks.call != nil && c.callbacks.enqueue(e, reason) {
 		out.startCallbacks = true
 	}
-	if c.onLeft != nil {
+	if c.onChange != nil && reason != ReasonReplaced { // else settle calls it
 		out.entries = append(out.entries, e)
 	}
 }
 
-// reasonFor returns ReasonExpired if e has expired, and fallback otherwise.
+// reasonFor returns ReasonExpired if e is gone, and fallback otherwise.
 func (c *Cache[K, V]) reasonFor(e *entry[K, V], fallback Reason) Reason {
-	if c.expired(e) {
+	if c.gone(e) {
 		return ReasonExpired
 	}
 	return fallback
 }
 
-// notify starts the callbacks of the entries in out, and calls onLeft for them. No lock is
+// notify starts the callbacks of the entries in out, and calls onChange for them. No lock is
 // held.
 func (c *Cache[K, V]) notify(out evicted[K, V]) {
 	if out.startCallbacks {
 		c.callbacks.start()
 	}
 	for _, e := range out.entries {
-		c.onLeft(e.key)
+		c.onChange(e.key)
 	}
-}
-
-func init() {
-	hook.OnLeft = func(cache, f any) {
-		c := cache.(interface{ setOnLeft(f any) }) //nolint:errcheck,forcetypeassert // else a bug in cluster
-		c.setOnLeft(f)
-	}
-}
-
-func (c *Cache[K, V]) setOnLeft(f any) {
-	c.onLeft = f.(func(K)) //nolint:errcheck,forcetypeassert // as above
 }

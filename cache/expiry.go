@@ -76,7 +76,8 @@ func (p *periodic) wait() {
 	}
 }
 
-// sweep reclaims up to sweepBudget expired entries, and reports whether more may be left.
+// sweep reclaims up to sweepBudget entries that are gone, and reports whether more may be
+// left.
 func (c *Cache[K, V]) sweep() (more bool) {
 	budget := sweepBudget
 	for i := range c.shards {
@@ -93,23 +94,45 @@ func (c *Cache[K, V]) sweep() (more bool) {
 	return false
 }
 
-// sweepShard reclaims up to sweepBatch expired entries of s. It returns their number, and
+// sweepShard looks at up to sweepBatch entries of s whose TTL has ended: it files them as
+// stale, or reclaims them if they may not be given any more. It returns their number, and
 // whether more may be left.
 func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 	var out evicted[K, V]
 	s.mu.Lock()
 	now := c.clock.now()
 	more = s.expiring.advance(now, sweepMoves)
-	for i := len(s.expiring.due) - 1; i >= 0 && n < sweepBatch; i-- {
-		// The entry that takes a removed one's place was looked at already.
-		if e := s.expiring.due[i]; e.expiry() <= now {
-			c.remove(s, e, ReasonExpired, &out)
-			n++
-		}
+	n = c.takeDue(s, &s.expiring, now, sweepBatch, &out)
+	if s.stale != nil {
+		more = s.stale.advance(now, sweepMoves) || more
+		n += c.takeDue(s, s.stale, now, sweepBatch-n, &out)
 	}
+	n += s.missing.sweep(now, sweepBatch-n)
 	s.mu.Unlock()
 	c.notify(out)
 	return n, more || n == sweepBatch
+}
+
+// takeDue takes up to most entries whose time has come out of w: it removes those that are
+// gone and files the others as stale. It returns their number. s.mu is held.
+func (c *Cache[K, V]) takeDue(
+	s *shard[K, V], w *wheel[K, V], now int64, most int, out *evicted[K, V],
+) (n int) {
+	for i := len(w.due) - 1; i >= 0 && n < most; i-- {
+		// The entry that takes a removed one's place was looked at already.
+		e := w.due[i]
+		switch {
+		case w.timeOf(e.timed()) > now:
+			continue
+		case s.stale == nil || e.goneBy(now, c.staleFor):
+			c.remove(s, e, ReasonExpired, out)
+		default:
+			w.remove(e)
+			s.stale.add(e)
+		}
+		n++
+	}
+	return n
 }
 
 // runSweep sweeps once and returns the pause until the next sweep. The sweeper calls it,

@@ -19,6 +19,9 @@ const (
 	MaxRefreshQueue               = maxRefreshQueue
 )
 
+// ErrDied is what is known of a panic or Goexit that no caller waited for.
+var ErrDied = errDied
+
 // Sweep runs one background sweep.
 func (c *Cache[K, V]) Sweep() (more bool) { return c.sweep() }
 
@@ -36,6 +39,12 @@ func (c *Cache[K, V]) ShardOf(key K) int {
 	return -1
 }
 
+// Holds reports whether the cache holds an entry of key, even one that is gone.
+func (c *Cache[K, V]) Holds(key K) bool {
+	s, hash := c.shardOf(key)
+	return s.index.find(hash, key) != nil
+}
+
 // Weight returns the total weight.
 func (c *Cache[K, V]) Weight() int64 { return c.weight.Load() }
 
@@ -45,6 +54,19 @@ func (c *Cache[K, V]) Loads() (n int) {
 		s := &c.shards[i]
 		s.mu.Lock()
 		n += s.loads.n
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// NotFoundKeys returns the number of keys that are remembered as not found.
+func (c *Cache[K, V]) NotFoundKeys() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		if s.missing != nil && s.missing.byKey != nil {
+			n += s.missing.byKey.Len()
+		}
 		s.mu.Unlock()
 	}
 	return n
@@ -68,7 +90,7 @@ func (c *Cache[K, V]) Audit() error {
 	for i := range c.shards {
 		s := &c.shards[i]
 		var light, heavy int64
-		expiring, held := 0, 0
+		expiring, stale, borne, held := 0, 0, 0, 0
 		for n := range s.nodes {
 			e := entryOf[K, V](n)
 			key := e.key
@@ -80,9 +102,23 @@ func (c *Cache[K, V]) Audit() error {
 				bad("shard %d: %v is in the order of eviction but not in the index", i, key)
 			}
 			if e.scheduled() {
-				expiring++
-				if t := e.timed(); s.expiring.holder(t.bucket)[t.pos] != e {
+				w := &s.expiring
+				if e.timed().bucket&inStale != 0 {
+					w = s.stale
+					stale++
+				} else {
+					expiring++
+				}
+				if t := e.timed(); w.holder(t.bucket)[t.pos] != e {
 					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.pos, t.bucket)
+				}
+			}
+			if e.kind() == tagged {
+				for _, ref := range e.tagged().tags {
+					borne++
+					if ref.set.entries[ref.pos] != e {
+						bad("shard %d: %v is not at its place %d of tag %q", i, key, ref.pos, ref.set.tag)
+					}
 				}
 			}
 			if w := int64(e.Weight); w > c.heavyAbove {
@@ -97,6 +133,23 @@ func (c *Cache[K, V]) Audit() error {
 		}
 		if expiring != s.expiring.n {
 			bad("shard %d: %d entries can expire, the order of expiry has %d", i, expiring, s.expiring.n)
+		}
+		if s.stale != nil {
+			if err := s.stale.audit(); err != nil {
+				bad("shard %d, stale: %v", i, err)
+			}
+			if stale != s.stale.n {
+				bad("shard %d: %d entries are stale, their order has %d", i, stale, s.stale.n)
+			}
+		}
+		for tag, set := range s.tags {
+			borne -= len(set.entries)
+			if len(set.entries) == 0 || set.tag != tag {
+				bad("shard %d: the set of tag %q has %d entries and is of %q", i, tag, len(set.entries), set.tag)
+			}
+		}
+		if borne != 0 {
+			bad("shard %d: entries bear %d tags more than the sets have entries", i, borne)
 		}
 		if n := s.size.Load(); n != int64(held) || held != s.ordered() || held != s.index.n {
 			bad("shard %d: size %d, index %d, policy %d, entries %d", i, n, s.index.n, s.ordered(), held)
@@ -120,8 +173,8 @@ func (c *Cache[K, V]) Audit() error {
 	if n := c.heavy.Load(); n != allHeavy {
 		bad("weight of heavy entries %d, of the entries %d", n, allHeavy)
 	}
-	if c.capacity > 0 && count > c.capacity {
-		bad("%d entries, capacity %d", count, c.capacity)
+	if capacity := c.capacity.Load(); capacity > 0 && count > capacity {
+		bad("%d entries, capacity %d", count, capacity)
 	}
 	if c.maxWeight > 0 && weight > c.maxWeight {
 		bad("weight %d, at most %d", weight, c.maxWeight)
@@ -178,6 +231,7 @@ func (w *wheel[K, V]) room() int {
 
 // holder returns the bucket with that id.
 func (w *wheel[K, V]) holder(id uint32) []*entry[K, V] {
+	id &^= inStale
 	if id == dueBucket {
 		return w.due
 	}
@@ -204,7 +258,7 @@ func (w *wheel[K, V]) audit() error {
 				moving++
 			}
 			for _, e := range b {
-				tick := e.expiry() >> tickBits
+				tick := w.timeOf(e.timed()) >> tickBits
 				late := tick <= w.tick && (!w.draining || !present)
 				if late || tick>>shift/wheelSlots != w.tick>>shift/wheelSlots || tick>>shift%wheelSlots != int64(slot) {
 					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick, e.expiry(), slot, level)

@@ -2,154 +2,352 @@ package cache
 
 import (
 	"context"
-	"math"
+	"errors"
+	"fmt"
 	"time"
 	"unsafe"
+
+	"github.com/snowfence/snowfence/courier"
 )
 
 // Fetch returns the value stored for key. If there is none, it calls fetch and stores
 // and returns the result. Callers who miss the same key at the same time share one call
-// of fetch, even if their functions differ.
+// of fetch, even if their functions differ; with [NewLoading] all have the same one.
 //
 // A hit does not block, and ignores ctx. A miss blocks until the load has ended or ctx
-// has. The context given to fetch has the values of ctx, but is cancelled only when
-// no caller waits any more, the courier's time-out has passed, or the cache is closed;
-// pass it to whatever fetch calls. fetch may call Fetch with that context; a cycle is an
-// error.
+// has. If there is a stale value (see Options.StaleFor), Fetch returns that, without an
+// error, if the load fails, is refused, or has not ended within Options.SoftTimeout or by
+// the deadline of ctx; the load goes on. [Cache.FetchResult] tells whether the value is
+// stale, and why it was given.
+//
+// The context given to fetch has the values of ctx, but is cancelled only when no caller
+// waits any more, the load's time-out has passed, or the cache is closed; pass it to
+// whatever fetch calls. fetch may call Fetch with that context; a cycle is an error. What
+// fetch uses must not end with the caller, such as the transaction of a request.
 //
 // The error is the one that fetch returned, or describes how fetch ended otherwise: see
-// courier.Courier.Do for all of them. A failed load stores nothing, and the next Fetch
-// tries again, unless courier.WithBackoff is set.
+// courier.Courier.Do for all of them. It matches [ErrNotFound] if there is no record. A
+// failed load stores nothing, and the next Fetch tries again, unless courier.WithBackoff
+// is set.
 func (c *Cache[K, V]) Fetch(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (V, error) {
 	if e := c.lookup(key); e != nil {
-		if c.refreshAfter > 0 {
+		if c.refreshAt > 0 {
 			c.refresh(ctx, e, fetch)
 		}
 		return e.value, nil
 	}
+	if c.arrivals {
+		r, err := c.miss(ctx, key, fetch)
+		return r.Value, err
+	}
+	v, _, err := c.courier.Do(ctx, key, c.flight(key, fetch))
+	return v, err
+}
+
+// A Result describes the value that FetchResult returns.
+type Result[V any] struct {
+	Value V
+
+	// Stale reports whether the TTL of Value has ended.
+	Stale bool
+
+	// Age is how long ago Value was stored: 0 if it was loaded for this call. It is
+	// [AgeUnknown] for a hit if neither StaleFor nor RefreshAt is set and the value bears
+	// no tag, since its entry does not hold it then.
+	Age time.Duration
+
+	// Err says why a stale value was given: the error of the load, courier.ErrLate after
+	// SoftTimeout, or context.DeadlineExceeded. It is nil if Stale is false.
+	Err error
+}
+
+// AgeUnknown is the Age of a Result whose age is not known.
+const AgeUnknown time.Duration = -1
+
+// FetchResult does what Fetch does, and also says whether the value is stale, why it was
+// given, and how old it is. Its error is nil if there is a value, even a stale one.
+func (c *Cache[K, V]) FetchResult(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (Result[V], error) {
+	if e := c.lookup(key); e != nil {
+		if c.refreshAt > 0 {
+			c.refresh(ctx, e, fetch)
+		}
+		return Result[V]{Value: e.value, Age: c.age(e)}, nil
+	}
+	return c.miss(ctx, key, fetch)
+}
+
+// miss loads a key of which there is no fresh value.
+func (c *Cache[K, V]) miss(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (Result[V], error) {
+	s, hash := c.shardOf(key)
+	a := c.arrive(s, hash, key)
+	waiting := ctx
+	switch {
+	case a.missing != nil:
+		c.counters.notFoundHits.Add(1)
+		return Result[V]{}, a.missing
+	case a.entry != nil:
+		err := c.rests(a.entry)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
+				return r, nil
+			}
+			a.entry = nil // it has ended meanwhile
+			break
+		}
+		waiting = courier.ContextWithPatience(ctx, c.softTimeout)
+	}
+	v, shared, err := c.courier.Do(waiting, key, c.flight(key, fetch))
+	if shared && (err == nil && c.outdated(a, key, v) || c.failedRefresh(ctx, a, err)) {
+		// It joined a load that had begun before. No other one has.
+		if a.entry != nil {
+			waiting = courier.ContextWithPatience(ctx, c.patienceLeft(a.came))
+		}
+		v, _, err = c.courier.Do(waiting, key, c.flight(key, fetch))
+	}
+	if err != nil && a.entry != nil && !isAbsence(err) {
+		if r, ok := c.insteadOf(ctx, s, hash, key, a, err); ok {
+			return r, nil
+		}
+		if errors.Is(err, courier.ErrLate) { // what it had instead has ended meanwhile
+			v, _, err = c.courier.Do(ctx, key, c.flight(key, fetch))
+		}
+	}
+	return Result[V]{Value: v}, err
+}
+
+// Refresh calls fetch and stores and returns the result, whatever is stored for key. It
+// joins a load of key that is under way: if the result must not be older than the call,
+// call Expire or Delete first. It blocks as a miss of Fetch does.
+//
+// If the load fails, Refresh returns the error, and no stale value in its place. What was
+// stored stays, unless the error is ErrNotFound.
+func (c *Cache[K, V]) Refresh(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (V, error) {
 	v, _, err := c.courier.Do(ctx, key, func(ctx context.Context) (V, error) {
 		s, hash := c.shardOf(key)
 		l := c.newLoad(hash, key)
-		if e := c.findOrRegister(s, l); e != nil {
-			return e.value, nil // stored between the caller's miss and the flight
-		}
+		c.register(s, l)
 		return c.load(ctx, s, l, fetch)
 	})
 	return v, err
 }
 
-func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K] {
-	l := &load[K]{key: key, hash: hash}
-	l.ttl.Store(int64(c.ttl))
-	return l
+// flight returns the function of a flight for key, which nothing fresh was stored for.
+func (c *Cache[K, V]) flight(
+	key K, fetch func(context.Context, K) (V, error),
+) func(context.Context) (V, error) {
+	return func(ctx context.Context) (v V, err error) {
+		s, hash := c.shardOf(key)
+		l, v, err := c.begin(s, hash, key)
+		if l == nil {
+			return v, err
+		}
+		return c.load(ctx, s, l, fetch)
+	}
 }
 
-// findOrRegister returns the live entry of l's key, if any. Otherwise it registers l as
-// the load whose result may be stored for the key.
-func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K]) *entry[K, V] {
+// begin registers a load of key and returns it, unless there is something to give instead,
+// such as a value that was stored since the caller's miss: then l is nil.
+func (c *Cache[K, V]) begin(
+	s *shard[K, V], hash uint32, key K,
+) (l *load[K, V], v V, err error) {
+	l = c.newLoad(hash, key)
+	e, err := c.findOrRegister(s, l)
+	switch {
+	case err != nil:
+		return nil, v, err
+	case e != nil:
+		return nil, e.value, nil
+	}
+	return l, v, nil
+}
+
+// findOrRegister returns the fresh entry of l's key, if any, or the error that says that
+// there is no record. Otherwise it registers l as the load whose result may be stored for
+// the key.
+func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K, V]) (*entry[K, V], error) {
 	if !equalsItself(l.key) {
-		return nil
+		return nil, nil //nolint:nilnil // neither
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.index.find(l.hash, l.key); e != nil && !c.expired(e) {
-		return e
+		return e, nil
 	}
-	s.loads.put(l)
-	return nil
+	if err := s.missing.find(l.key, &c.clock); err != nil {
+		return nil, err
+	}
+	c.registerLocked(s, l)
+	return nil, nil //nolint:nilnil // neither
 }
 
-// load calls fetch in the flight ctx, and stores its result if l is still registered
-// then. s is the shard of l's key. In any case l is not registered afterwards.
-func (c *Cache[K, V]) load(
-	ctx context.Context, s *shard[K, V], l *load[K], fetch func(context.Context, K) (V, error),
-) (v V, err error) {
-	c.counters.loads.Add(1)
-	l.ctx = ctx
-	open := true
-	defer func() { // also after a panic or Goexit of fetch
-		if open {
-			c.counters.loadErrors.Add(1)
-			s.unregister(l)
-		}
-	}()
-	v, err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
-	if err != nil {
-		return v, err
-	}
-	ttl := time.Duration(l.ttl.Load())
-	var weight uint32
-	if ttl > 0 {
-		weight = c.weigh(l.key, v)
-	}
-	if ctx.Err() != nil {
-		// The flight has ended: its callers got an error, so nothing is stored.
-		return v, nil
-	}
-	open = false
-	if ttl > 0 {
-		c.store(s, l.hash, l.key, v, weight, ttl, l) // unregisters l
-	} else {
-		c.discard(s, l)
-	}
-	return v, nil
-}
-
-// discard unregisters l, whose result is not to be stored, and removes the entry of its
-// key, if any, since that is outdated.
-func (c *Cache[K, V]) discard(s *shard[K, V], l *load[K]) {
+// register registers l, whatever is stored for its key.
+func (c *Cache[K, V]) register(s *shard[K, V], l *load[K, V]) {
 	if !equalsItself(l.key) {
 		return
 	}
-	var out evicted[K, V]
 	s.mu.Lock()
-	if s.loads.has(l) {
-		s.loads.remove(l.hash, l.key)
-		if e := s.index.find(l.hash, l.key); e != nil {
-			c.remove(s, e, c.reasonFor(e, ReasonDeleted), &out)
+	defer s.mu.Unlock()
+	c.registerLocked(s, l)
+}
+
+// registerLocked is register with s.mu held.
+func (c *Cache[K, V]) registerLocked(s *shard[K, V], l *load[K, V]) {
+	if e := s.index.find(l.hash, l.key); e != nil && !c.gone(e) {
+		r := &replacement[K, V]{
+			fresh: !c.expired(e), supersedes: s.loads.get(l.hash, l.key) != nil,
+		}
+		r.entry.Store(e)
+		l.replaces = r
+	}
+	l.invalidations = c.invalidated.seq.Load()
+	s.supersede(l.hash, l.key)
+	s.loads.put(l)
+}
+
+// errDied is the error of a load until its function has returned.
+var errDied = errors.New("cache: the fetch function panicked or called runtime.Goexit")
+
+// load calls fetch in the flight ctx, and stores its result if l is still registered
+// then. s is the shard of l's key. In any case l is not registered afterwards.
+//
+// A flight begins with a small stack, and to need a larger one would cost as much as all
+// else. So functions that need much of it call each other as little as can be.
+func (c *Cache[K, V]) load(
+	ctx context.Context, s *shard[K, V], l *load[K, V], fetch func(context.Context, K) (V, error),
+) (V, error) {
+	c.counters.loads.Add(1)
+	l.ctx = ctx
+	var r loaded[V]
+	c.call(s, l, fetch, &r)
+	c.keep(s, l, &r)
+	return r.value, r.err
+}
+
+// A loaded is what has become of a load.
+type loaded[V any] struct {
+	value   V // with err, what the callers get
+	err     error
+	failure error // the reason if the load has failed
+
+	ttl    time.Duration // for which value is to be stored; 0: it is not
+	tags   []string      // of value
+	weight uint32        // of value
+	same   bool          // value is that of the entry which is replaced
+}
+
+// call calls fetch for l, and all other functions of the user that have a say, and sets r.
+func (c *Cache[K, V]) call(
+	s *shard[K, V], l *load[K, V], fetch func(context.Context, K) (V, error), r *loaded[V],
+) {
+	r.failure = errDied
+	defer c.endLoad(s, l, r) // also after a panic or Goexit of fetch
+	if l.replaces != nil {
+		c.watch(l)
+	}
+	r.value, r.err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
+	c.judge(l, r)
+}
+
+// judge decides what is to become of l, whose function has returned the value and the error
+// in r.
+func (c *Cache[K, V]) judge(l *load[K, V], r *loaded[V]) {
+	if r.err != nil {
+		c.interpret(l, r)
+		if r.err != nil {
+			return
 		}
 	}
-	s.mu.Unlock()
-	c.notify(out)
+	if ttl := time.Duration(l.ttl.Load()); ttl > 0 && equalsItself(l.key) {
+		r.weight, r.tags = c.weigh(l.key, r.value), c.tagsFor(l.key, r.value)
+		r.ttl = ttl
+	}
+	r.failure = nil // not before: functions of the user may panic
+}
+
+// interpret decides what the error in r says.
+func (c *Cache[K, V]) interpret(l *load[K, V], r *loaded[V]) {
+	value, ok := l.replacement().previous()
+	switch absent := c.asNotFound(r.err); {
+	case absent != nil:
+		r.err, r.failure = absent, nil
+	case !errors.Is(r.err, ErrNotModified):
+		r.failure = r.err
+	case !ok:
+		r.err = fmt.Errorf("cache: there is no value to keep: %w", r.err)
+		r.failure = r.err
+	default:
+		r.value, r.err, r.same = value, nil, true
+	}
+}
+
+// ended reports whether l's flight has ended. Then its callers got an error, so nothing is
+// stored: l is unregistered, and has failed.
+func (c *Cache[K, V]) ended(s *shard[K, V], l *load[K, V]) bool {
+	if l.ctx.Err() == nil {
+		return false
+	}
+	c.counters.loadErrors.Add(1)
+	s.unregister(l)
+	return true
+}
+
+// endLoad is called when the functions of the user have ended that l calls, whatever ended
+// them.
+func (c *Cache[K, V]) endLoad(s *shard[K, V], l *load[K, V], r *loaded[V]) {
+	if r.failure != nil {
+		c.counters.loadErrors.Add(1)
+		s.unregister(l)
+	}
+	if l.replaces != nil {
+		c.unwatch(l, r.failure)
+	}
+}
+
+// ErrNotModified says that the value that [Previous] returns is still the right one, as the
+// status 304 of HTTP does. A fetch function returns or wraps it. The value is kept for a new
+// TTL (Options.TTL, or that of [StoreFor]), and returned to the callers. If there is no such
+// value, it is an error like any other.
+var ErrNotModified = errors.New("cache: not modified")
+
+// Previous returns the value that the load in ctx is to replace, fresh in a refresh or else
+// stale. A fetch function calls it with its context, for example for the ETag of the value.
+// ok is false if there is none, if it is no V, or if ctx belongs to no load of a single key
+// that is under way. It does not block, and is safe for concurrent use.
+func Previous[V any](ctx context.Context) (value V, ok bool) {
+	l, ok := ctx.Value(loadKey{}).(*loadState)
+	if !ok {
+		return value, false
+	}
+	of, ok := l.replaces.(interface{ previous() (V, bool) })
+	if !ok {
+		return value, false
+	}
+	return of.previous()
+}
+
+func (r *replacement[K, V]) previous() (value V, ok bool) {
+	if e := r.replaced(); e != nil {
+		return e.value, true
+	}
+	return value, false
 }
 
 // unregister unregisters l, if it is registered.
-func (s *shard[K, V]) unregister(l *load[K]) {
+func (s *shard[K, V]) unregister(l *load[K, V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loads.has(l) {
 		s.loads.remove(l.hash, l.key)
 	}
-}
-
-// Forever is the TTL of an entry that does not expire.
-const Forever time.Duration = math.MaxInt64
-
-// StoreFor sets the TTL of the result of the load in ctx, instead of Options.TTL. A fetch
-// function calls it with its context, for example with the max-age of an HTTP response.
-//
-// If ttl is 0 or less, the result is returned to the callers who wait for it, but not
-// stored; if the load refreshes an entry, that entry is removed, since it is outdated.
-// With [Forever] the result does not expire. Options.TTLJitter applies as usual. The last
-// call before the function returns counts. StoreFor reports whether ctx belongs to a load;
-// if it does not, StoreFor does nothing. It does not block, and is safe for concurrent use.
-func StoreFor(ctx context.Context, ttl time.Duration) bool {
-	l, ok := ctx.Value(loadKey{}).(*loadState)
-	if ok {
-		l.ttl.Store(int64(ttl))
-	}
-	return ok
-}
-
-// StoreTTL returns the TTL that the result of the load in ctx has so far: the last ttl
-// given to [StoreFor], or else Options.TTL. [Forever] means that the result does not
-// expire, and 0 or less that it is not stored. ok is false if ctx belongs to no load.
-func StoreTTL(ctx context.Context) (ttl time.Duration, ok bool) {
-	l, ok := ctx.Value(loadKey{}).(*loadState)
-	if !ok {
-		return 0, false
-	}
-	return time.Duration(l.ttl.Load()), true
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// With the options as they come, one fetch that hangs does not kill its key, although callers keep coming: the first who
-// comes after a deadline has passed gets a fresh fetch.
+// With the options as they come, one fetch that hangs does not kill its key, although callers keep
+// coming: the first who comes after a deadline has passed gets a fresh fetch.
 func TestHangOfAHotKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.New(cache.Options[string, int]{})

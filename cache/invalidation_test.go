@@ -188,7 +188,7 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	const keys, workers, rounds = 4, 8, 3000
-	c := newCache(t, cache.Options[int, int64]{RefreshAfter: time.Microsecond})
+	c := newCache(t, cache.Options[int, int64]{TTL: time.Hour, RefreshAt: 1e-9})
 	var clock atomic.Int64
 	var floor [keys]atomic.Int64 // no older stamp may be seen
 	raise := func(k int, stamp int64) {

@@ -10,17 +10,49 @@ import (
 
 // A load is one call of a fetch function. While it is registered in its shard's loads,
 // its result may be stored.
-type load[K comparable] struct {
+type load[K comparable, V any] struct {
 	loadState
-	key  K
-	hash uint32
-	next *load[K] // in the chain
+	key           K
+	hash          uint32
+	invalidations uint32      // of tags, so far, when the load began
+	next          *load[K, V] // in the chain
 }
 
 // A loadState holds what a load and its context share.
 type loadState struct {
-	ctx context.Context // the flight's
-	ttl atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
+	ctx      context.Context // the flight's
+	ttl      atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
+	replaces any             // a *replacement, or nil; of a batch, the *batch; does not change
+}
+
+// A replacement holds what a load knows of the entry that it is to replace.
+type replacement[K comparable, V any] struct {
+	// entry is cleared at the end of the load, so that a context which is kept does not
+	// keep it.
+	entry      atomic.Pointer[entry[K, V]]
+	fresh      bool        // whether it was when the load began: the load is a refresh
+	supersedes bool        // the load has superseded another one, whose callers may wait still
+	unwatch    func() bool // see watch
+}
+
+// replacement returns l's replacement, or nil.
+func (l *load[K, V]) replacement() *replacement[K, V] {
+	r, _ := l.replaces.(*replacement[K, V])
+	return r
+}
+
+// replaced returns the entry that is to be replaced, nil if there is none, or not any more.
+func (r *replacement[K, V]) replaced() *entry[K, V] {
+	if r == nil {
+		return nil
+	}
+	return r.entry.Load()
+}
+
+// refreshes reports whether l replaces a fresh entry.
+func (l *load[K, V]) refreshes() bool {
+	r := l.replacement()
+	return r != nil && r.fresh
 }
 
 // A loadContext is the context that a fetch function gets. It may be printed, or
@@ -32,6 +64,12 @@ type loadContext struct{ state unsafe.Pointer }
 type loadKey struct{}
 
 func (c loadContext) load() *loadState { return (*loadState)(c.state) }
+
+func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K, V] {
+	l := &load[K, V]{key: key, hash: hash}
+	l.ttl.Store(int64(c.ttl))
+	return l
+}
 
 // Deadline returns the flight's.
 func (c loadContext) Deadline() (time.Time, bool) { return c.load().ctx.Deadline() }
@@ -66,21 +104,21 @@ func (c loadContext) GoString() string { return c.String() }
 // loads holds the loads under way whose result may be stored, at most one per key. It is
 // a hash table whose chains go through the loads, so that registering one allocates
 // nothing, and that reuses the hash of the shard. The shard's lock guards it.
-type loads[K comparable] struct {
-	chains []*load[K] // a power of two, or none
+type loads[K comparable, V any] struct {
+	chains []*load[K, V] // a power of two, or none
 	n      int
 }
 
 // chain returns the head of the chain for hash.
-func (t *loads[K]) chain(hash uint32) **load[K] {
+func (t *loads[K, V]) chain(hash uint32) **load[K, V] {
 	return &t.chains[int(hash>>hashReserved)&(len(t.chains)-1)]
 }
 
 // has reports whether l is registered.
-func (t *loads[K]) has(l *load[K]) bool { return t.get(l.hash, l.key) == l }
+func (t *loads[K, V]) has(l *load[K, V]) bool { return t.get(l.hash, l.key) == l }
 
 // get returns key's load, or nil.
-func (t *loads[K]) get(hash uint32, key K) *load[K] {
+func (t *loads[K, V]) get(hash uint32, key K) *load[K, V] {
 	if t.n == 0 {
 		return nil
 	}
@@ -93,7 +131,7 @@ func (t *loads[K]) get(hash uint32, key K) *load[K] {
 }
 
 // put makes l the load of its key.
-func (t *loads[K]) put(l *load[K]) {
+func (t *loads[K, V]) put(l *load[K, V]) {
 	t.remove(l.hash, l.key)
 	if t.n >= len(t.chains) {
 		t.resize(max(1, 2*len(t.chains)))
@@ -105,7 +143,7 @@ func (t *loads[K]) put(l *load[K]) {
 }
 
 // remove unregisters key's load, if any. It releases a large table once that is empty.
-func (t *loads[K]) remove(hash uint32, key K) {
+func (t *loads[K, V]) remove(hash uint32, key K) {
 	if t.n == 0 {
 		return
 	}
@@ -122,9 +160,9 @@ func (t *loads[K]) remove(hash uint32, key K) {
 }
 
 // resize changes the number of chains.
-func (t *loads[K]) resize(chains int) {
+func (t *loads[K, V]) resize(chains int) {
 	old := t.chains
-	t.chains = make([]*load[K], chains)
+	t.chains = make([]*load[K, V], chains)
 	for _, l := range old {
 		for l != nil {
 			next := l.next
@@ -136,4 +174,4 @@ func (t *loads[K]) resize(chains int) {
 }
 
 // clear unregisters all loads.
-func (t *loads[K]) clear() { *t = loads[K]{} }
+func (t *loads[K, V]) clear() { *t = loads[K, V]{} }

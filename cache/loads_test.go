@@ -10,9 +10,9 @@ import (
 // up, does not end it.
 func TestLoadsOfOneKey(t *testing.T) {
 	var s shard[int, int]
-	older, newer := &load[int]{key: 1, hash: 4}, &load[int]{key: 1, hash: 4}
-	other := &load[int]{key: 2, hash: 4}
-	for _, l := range []*load[int]{older, other, newer} {
+	older, newer := &load[int, int]{key: 1, hash: 4}, &load[int, int]{key: 1, hash: 4}
+	other := &load[int, int]{key: 2, hash: 4}
+	for _, l := range []*load[int, int]{older, other, newer} {
 		s.loads.put(l)
 	}
 	require.Equal(t, 2, s.loads.n)
@@ -26,9 +26,9 @@ func TestLoadsOfOneKey(t *testing.T) {
 // The table grows with the loads under way, and is given up after many.
 func TestLoadsRoom(t *testing.T) {
 	var s shard[int, int]
-	all := make([]*load[int], 2*minShrinkSize)
+	all := make([]*load[int, int], 2*minShrinkSize)
 	for i := range all {
-		all[i] = &load[int]{key: i, hash: uint32(i) << hashReserved} //nolint:gosec // small
+		all[i] = &load[int, int]{key: i, hash: uint32(i) << hashReserved} //nolint:gosec // small
 		s.loads.put(all[i])
 	}
 	require.GreaterOrEqual(t, len(s.loads.chains), len(all))

@@ -29,7 +29,12 @@ func newCache[K comparable, V any](tb testing.TB, o cache.Options[K, V]) *cache.
 
 var errLoad = errors.New("load failed")
 
-// returns makes a fetch function that returns v at once.
+// fails returns a fetch function that returns err at once.
+func fails[K comparable, V any](err error) func(context.Context, K) (V, error) {
+	return func(context.Context, K) (v V, _ error) { return v, err }
+}
+
+// returns returns a fetch function that returns v at once.
 func returns[K comparable, V any](v V) func(context.Context, K) (V, error) {
 	return func(context.Context, K) (V, error) { return v, nil }
 }

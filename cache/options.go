@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -42,14 +44,71 @@ type Options[K comparable, V any] struct {
 	// 100 % of its TTL.
 	TTLJitter float64
 
-	// RefreshAfter is the age from which a Fetch returns an entry and loads its key anew
-	// in the background. Up to a fifth of it is taken off at random. One refresh runs per
-	// key, under the courier's time-out. Loads that callers wait for take precedence over
-	// it. If it fails, the entry stays, the key does not back off, and the next refresh is
-	// due after RefreshAfter again. 128 refreshes run at a time and 1,024 wait for their
-	// turn; beyond that, an entry is left for a later Fetch. 0 means never.
-	// RefreshAfter must be less than TTL if both are set.
-	RefreshAfter time.Duration
+	// Timeout bounds each load, even of a function that ignores its context: the callers
+	// then get courier.ErrTimeout, or the stale value. 0 means the time-out of Courier, by
+	// default courier.DefaultTimeout; [NoTimeout] means none. A refresh and a batch have
+	// the same time-out.
+	Timeout time.Duration
+
+	// StaleFor is how long past its TTL a value may still be given by Fetch, if a load of
+	// the key fails, is refused, or is late. 0 means never. Stale entries count towards
+	// Capacity and MaxWeight, and are evicted before all others of their shard. Delete,
+	// Clear, InvalidateTag and ErrNotFound end them; Expire makes an entry stale. HTTP calls
+	// this stale-if-error (RFC 5861), and FusionCache fail-safe.
+	StaleFor time.Duration
+
+	// SoftTimeout is how long a Fetch that has a stale value waits for the load, which goes
+	// on behind. Once a load has taken that long, further callers do not wait for it. 0
+	// means until the load ends. A caller whose deadline is sooner gets the stale value
+	// then. SoftTimeout needs StaleFor.
+	SoftTimeout time.Duration
+
+	// StaleRetry is how long a stale value is given at once after a load has failed, before
+	// the next Fetch tries again. 0 means DefaultStaleRetry. It needs StaleFor.
+	StaleRetry time.Duration
+
+	// RefreshAt, from 0 to less than 1, is the share of an entry's own TTL after which a
+	// Fetch returns the entry and loads its key anew in the background. It is jittered, so
+	// that entries which were loaded together are not refreshed together: an entry is due
+	// at 40 to 100 % of that share, and after a refresh at 60 to 100 %. With 0.8 and a TTL
+	// of 10 minutes, that is 3.2 to 8 and 4.8 to 8 minutes. One refresh runs per key, under
+	// the time-out of a load. Loads that callers wait for take precedence over it. If it
+	// fails, the entry stays, the key does not back off, and the next refresh is due after
+	// that share again, or half of the rest of the TTL if that is less. 128 refreshes run at
+	// a time and 1,024 wait for their turn; beyond that, an entry is left for a later Fetch.
+	// 0 means never.
+	RefreshAt float64
+
+	// NotFoundTTL is how long it is remembered that a key has no record: that its fetch
+	// function has returned [ErrNotFound]. Fetch returns the error until then, unless a
+	// value is set. 0 means that it is not remembered.
+	NotFoundTTL time.Duration
+
+	// MaxNotFound bounds the number of keys that are remembered for NotFoundTTL. They are
+	// no entries: they never evict one. Each of the cache's parts, of which there are more the
+	// more processors and room there is, keeps its share, at least one. 0 means a tenth of
+	// Capacity, or 1,000 without a Capacity. It needs NotFoundTTL.
+	MaxNotFound int
+
+	// IsNotFound reports whether an error of a fetch function says that there is no record,
+	// besides ErrNotFound: for example errors.Is(err, sql.ErrNoRows). Callers get the error
+	// so that it matches ErrNotFound, too. It runs as a part of the load.
+	IsNotFound func(error) bool
+
+	// Tags returns the tags of a value that is to be stored, for InvalidateTag. It is called
+	// as Weigher is, and may return a tag more than once. The first tag of an entry takes
+	// about 40 bytes, each further one 26, and one that no other entry bears 150. nil means
+	// that no entry bears tags.
+	Tags func(key K, value V) []string
+
+	// MaxBatch bounds the number of keys that FetchMany gives to one call of its function: a
+	// longer list is split, and the parts are loaded at the same time. 0 means no bound.
+	MaxBatch int
+
+	// LoadMany loads many keys at once for Loading.FetchMany: see Cache.FetchMany for what it
+	// returns. If it is nil, the load function of NewLoading is called for each key. A Cache
+	// made with New does not use it.
+	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
 	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, or
 	// TinyLFU.
@@ -90,21 +149,26 @@ type Options[K comparable, V any] struct {
 	// evict another one, and so is called again and again until Close.
 	OnEviction func(key K, value V, reason Reason)
 
-	// Courier configures how fetch functions run: time-outs, limits, back-off of failing
-	// keys. See the options of package courier.
+	// Courier configures how fetch functions run: limits, back-off of failing keys. See the
+	// options of package courier. Timeout, if set, overrides courier.WithTimeout. The cache
+	// sets courier.WithIsFailure itself: ErrNotFound, and what IsNotFound knows, is none.
 	Courier []courier.Option
 }
 
 // An OptionError is returned by [New] for an invalid option.
 type OptionError struct {
-	Field string // of Options
+	Field string // of Options, or an argument of NewLoading
 	Value any    // its value
 	Want  string // the values that it may have
 }
 
 // Error returns a description in one line, with the field, its value and what was wanted.
 func (e *OptionError) Error() string {
-	return fmt.Sprintf("cache: Options.%s: %v: want %s", e.Field, e.Value, e.Want)
+	of := "Options."
+	if e.Field == loadArgument {
+		of = "NewLoading: "
+	}
+	return fmt.Sprintf("cache: %s%s: %v: want %s", of, e.Field, e.Value, e.Want)
 }
 
 func (o *Options[K, V]) validate() error {
@@ -128,10 +192,26 @@ func (o *Options[K, V]) validate() error {
 		return bad("ShedAbove", o.ShedAbove, "a share from 0 to 1")
 	case o.ClockError > time.Second:
 		return bad("ClockError", o.ClockError, "at most a second")
-	case o.RefreshAfter < 0:
-		return bad("RefreshAfter", o.RefreshAfter, "0 (never) or more")
-	case o.RefreshAfter > 0 && o.TTL > 0 && o.RefreshAfter >= o.TTL:
-		return bad("RefreshAfter", o.RefreshAfter, fmt.Sprintf("less than TTL (%v)", o.TTL))
+	case o.StaleFor < 0:
+		return bad("StaleFor", o.StaleFor, "0 (never) or more")
+	case o.SoftTimeout < 0:
+		return bad("SoftTimeout", o.SoftTimeout, "0 (until the load ends) or more")
+	case o.SoftTimeout > 0 && o.StaleFor == 0:
+		return bad("SoftTimeout", o.SoftTimeout, "0, since StaleFor is not set")
+	case o.StaleRetry < 0:
+		return bad("StaleRetry", o.StaleRetry, "0 (the default) or more")
+	case o.StaleRetry > 0 && o.StaleFor == 0:
+		return bad("StaleRetry", o.StaleRetry, "0, since StaleFor is not set")
+	case !(o.RefreshAt >= 0 && o.RefreshAt < 1):
+		return bad("RefreshAt", o.RefreshAt, "a share from 0 (never) to less than 1")
+	case o.NotFoundTTL < 0:
+		return bad("NotFoundTTL", o.NotFoundTTL, "0 (not remembered) or more")
+	case o.MaxNotFound < 0:
+		return bad("MaxNotFound", o.MaxNotFound, "0 (the default) or more")
+	case o.MaxNotFound > 0 && o.NotFoundTTL == 0:
+		return bad("MaxNotFound", o.MaxNotFound, "0, since NotFoundTTL is not set")
+	case o.MaxBatch < 0:
+		return bad("MaxBatch", o.MaxBatch, "0 (no bound) or more")
 	}
 	return courier.Validate(o.Courier...)
 }
@@ -143,7 +223,29 @@ func (o Options[K, V]) withDefaults() Options[K, V] {
 	if o.ClockError == 0 {
 		o.ClockError = DefaultClockError
 	}
+	o.StaleRetry = cmp.Or(o.StaleRetry, DefaultStaleRetry)
+	if o.MaxNotFound == 0 {
+		o.MaxNotFound = 1000
+		if o.Capacity > 0 {
+			o.MaxNotFound = o.Capacity / 10
+		}
+	}
 	return o
+}
+
+// NoTimeout is the Options.Timeout of loads that may take as long as anybody waits for them.
+const NoTimeout time.Duration = -1
+
+// courierOptions returns Courier, and what the other options mean for it.
+func (o Options[K, V]) courierOptions() []courier.Option {
+	opts := append(o.Courier[:len(o.Courier):len(o.Courier)], courier.WithIsFailure(isFailure)) //nolint:gocritic // a copy
+	if o.MaxBatch > 0 {
+		opts = append(opts, courier.WithMaxBatch(o.MaxBatch))
+	}
+	if o.Timeout != 0 {
+		opts = append(opts, courier.WithTimeout(max(0, o.Timeout)))
+	}
+	return opts
 }
 
 // With smaller shards, the popularity of their keys differs too much: with 730 entries

@@ -31,8 +31,17 @@ func TestOptionErrors(t *testing.T) {
 		{options{Policy: 9}, "Policy", uint8(9), "cache: Options.Policy: 9: want cache.LRU or cache.TinyLFU"},
 		{options{ShedAbove: 1.5}, "ShedAbove", 1.5, "cache: Options.ShedAbove: 1.5: want a share from 0 to 1"},
 		{options{ClockError: time.Minute}, "ClockError", time.Minute, "cache: Options.ClockError: 1m0s: want at most a second"},
-		{options{RefreshAfter: -1}, "RefreshAfter", time.Duration(-1), "cache: Options.RefreshAfter: -1ns: want 0 (never) or more"},
-		{options{RefreshAfter: time.Minute, TTL: time.Minute}, "RefreshAfter", time.Minute, "cache: Options.RefreshAfter: 1m0s: want less than TTL (1m0s)"},
+		{options{StaleFor: -1}, "StaleFor", time.Duration(-1), "cache: Options.StaleFor: -1ns: want 0 (never) or more"},
+		{options{SoftTimeout: -1}, "SoftTimeout", time.Duration(-1), "cache: Options.SoftTimeout: -1ns: want 0 (until the load ends) or more"},
+		{options{SoftTimeout: time.Second}, "SoftTimeout", time.Second, "cache: Options.SoftTimeout: 1s: want 0, since StaleFor is not set"},
+		{options{StaleRetry: -1}, "StaleRetry", time.Duration(-1), "cache: Options.StaleRetry: -1ns: want 0 (the default) or more"},
+		{options{StaleRetry: time.Second}, "StaleRetry", time.Second, "cache: Options.StaleRetry: 1s: want 0, since StaleFor is not set"},
+		{options{RefreshAt: -0.1}, "RefreshAt", -0.1, "cache: Options.RefreshAt: -0.1: want a share from 0 (never) to less than 1"},
+		{options{RefreshAt: 1}, "RefreshAt", 1.0, "cache: Options.RefreshAt: 1: want a share from 0 (never) to less than 1"},
+		{options{NotFoundTTL: -1}, "NotFoundTTL", time.Duration(-1), "cache: Options.NotFoundTTL: -1ns: want 0 (not remembered) or more"},
+		{options{MaxNotFound: -1}, "MaxNotFound", -1, "cache: Options.MaxNotFound: -1: want 0 (the default) or more"},
+		{options{MaxNotFound: 1}, "MaxNotFound", 1, "cache: Options.MaxNotFound: 1: want 0, since NotFoundTTL is not set"},
+		{options{MaxBatch: -1}, "MaxBatch", -1, "cache: Options.MaxBatch: -1: want 0 (no bound) or more"},
 	} {
 		_, err := cache.New(tt.o)
 		var bad *cache.OptionError
@@ -56,8 +65,11 @@ func TestOptionsAtTheirBounds(t *testing.T) {
 		{Capacity: math.MaxInt},
 		{MaxWeight: math.MaxInt64, Weigher: func(int, int) uint32 { return math.MaxUint32 }},
 		{TTL: math.MaxInt64, TTLJitter: 1},
-		{TTL: 2, RefreshAfter: 1},
-		{RefreshAfter: math.MaxInt64},
+		{TTL: 2, RefreshAt: math.SmallestNonzeroFloat64},
+		{TTL: math.MaxInt64, RefreshAt: math.Nextafter(1, 0), StaleFor: math.MaxInt64},
+		{TTL: 1, StaleFor: 1, SoftTimeout: math.MaxInt64, StaleRetry: math.MaxInt64},
+		{NotFoundTTL: math.MaxInt64, MaxNotFound: math.MaxInt},
+		{Timeout: cache.NoTimeout}, {Timeout: math.MaxInt64},
 		{Policy: cache.TinyLFU, ShedAbove: 1, ClockError: time.Second, TTL: time.Second},
 	} {
 		c := newCache(t, o)

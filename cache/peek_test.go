@@ -27,7 +27,7 @@ func TestPeek(t *testing.T) {
 		v, ttl, ok = c.Peek("b")
 		require.True(t, ok)
 		require.Equal(t, 2, v)
-		require.Zero(t, ttl)
+		require.Equal(t, cache.Forever, ttl)
 		require.Zero(t, c.Stats().Hits, "Peek counts nothing")
 		require.Zero(t, c.Stats().Misses, "Peek counts nothing")
 

@@ -24,10 +24,17 @@ const (
 // policies returns a function that makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	if p == TinyLFU {
-		c.window = evict.NewWindow(c.stripes.hits, c.stripes.misses, c.Len)
+		c.window = evict.NewWindow(c.stripes.hits, c.missesOfRecords, c.Len)
 		return func() evict.Policy { return evict.NewTinyLFU(c.window) }
 	}
 	return func() evict.Policy { return evict.NewLRU() }
+}
+
+// missesOfRecords returns the number of misses without those of keys that have no record: no
+// window would make these hits, and a flood of them would drown what the others say.
+func (c *Cache[K, V]) missesOfRecords() uint64 {
+	misses := c.stripes.misses()
+	return misses - min(misses, c.counters.notFound.Load()+c.counters.notFoundHits.Load())
 }
 
 // observeEvery returns the number of insertions into a shard between two calls of

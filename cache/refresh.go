@@ -16,112 +16,155 @@ const (
 	maxRefreshes    = 128
 	maxRefreshQueue = 1024
 
-	// refreshJitter bounds the random share that is taken off RefreshAfter.
-	refreshJitter = 0.2
+	// The shares of RefreshAt that are taken off at random at most. Keys that were loaded
+	// within a moment are refreshed at an even rate only if the first refreshes are spread
+	// widely, and the second ones begin when the first ones end. With these two the rate
+	// never exceeds 4/3 of its mean; with one for both it would come to 3/2.
+	firstRefreshJitter = 0.6
+	refreshJitter      = 0.4
 )
 
-// nextRefresh returns the time at which an entry that is stored now, or whose refresh ends
-// now, is due. It is jittered, so that entries that were loaded together are not
-// refreshed together.
-func (c *Cache[K, V]) nextRefresh(now int64) int64 {
-	off := refreshJitter * rand.Float64() * float64(c.refreshAfter) //nolint:gosec // no secret
-	return addTime(now, c.refreshAfter-time.Duration(off))
+// firstRefresh returns the time at which an entry that is stored at now and expires at
+// expires is due, never if that is never.
+func (c *Cache[K, V]) firstRefresh(now, expires int64) int64 {
+	return c.refreshTime(now, expires, firstRefreshJitter)
 }
 
-// refresh starts a background load of e's key if e is due. The hit that moves the mark
-// first starts it; the mark is not due again before that load has ended. If too many
-// refreshes wait already, e stays due, for a later hit.
+// nextRefresh returns the time at which e, the result of a refresh, is due.
+func (c *Cache[K, V]) nextRefresh(e *entry[K, V]) int64 {
+	return c.refreshTime(e.lived().storedAt, e.expiry(), refreshJitter)
+}
+
+func (c *Cache[K, V]) refreshTime(now, expires int64, jitter float64) int64 {
+	if expires == never {
+		return never
+	}
+	share := c.refreshAt * (1 - jitter*rand.Float64()) //nolint:gosec // no secret
+	return addTime(now, time.Duration(share*float64(expires-now)))
+}
+
+// retryRefresh makes e due again after a refresh that did not replace it: after the same
+// time again, or half of the rest of its TTL if that is less, but not within StaleRetry.
+func (c *Cache[K, V]) retryRefresh(e *entry[K, V]) {
+	now, expires := c.clock.now(), e.expiry()
+	share := time.Duration(c.refreshAt * float64(expires-e.lived().storedAt))
+	rest := max(c.staleRetry, min(share, time.Duration(expires-now)/2))
+	e.lived().refreshAt.Store(addTime(now, rest))
+}
+
+// due reports whether e is to be refreshed, and if so makes the caller the one who does
+// that: the hit that moves the mark first. The mark is not due again before retryRefresh. Of a
+// negative time the coarse clock says nothing: see clock.
+func (c *Cache[K, V]) due(e *entry[K, V]) bool {
+	mark := &e.lived().refreshAt
+	due := mark.Load()
+	return due != never && c.clock.approx() >= due && (due >= 0 || c.clock.now() >= due) &&
+		!c.refresher.full.Load() &&
+		mark.CompareAndSwap(due, never)
+}
+
+// refresh starts a background load of e's key if e is due. If too many refreshes wait
+// already, e stays due, for a later hit.
 func (c *Cache[K, V]) refresh(
 	ctx context.Context, e *entry[K, V], fetch func(context.Context, K) (V, error),
 ) {
-	mark := &e.refreshed().refreshAt
-	due := mark.Load()
-	if c.clock.approx() < due || c.refresher.full.Load() || !mark.CompareAndSwap(due, never) {
+	if !c.due(e) {
 		return
-	}
-	if ctx == nil { // a hit does not look at it
-		ctx = context.Background()
 	}
 	s, hash := c.shardOf(e.key)
 	l := c.newLoad(hash, e.key)
-	if !s.registerRefresh(e, l) {
-		mark.Store(due)
+	if !c.registerRefresh(s, e, l) {
 		return
 	}
-	// Detached, so that the load does not end with its caller, and is not a part of the
-	// flight that the caller may run in.
-	r := &refresh[K, V]{context: courier.Detach(ctx), entry: e, load: l, fetch: fetch}
-	if !c.refresher.add(r, c.runRefresh) {
+	ctx = backgroundOf(ctx)
+	c.enqueueRefresh([]*load[K, V]{l}, []*entry[K, V]{e}, func() { c.runRefresh(ctx, e, l, fetch) })
+}
+
+// backgroundOf returns a context with the values of ctx for a load that does not end with
+// its caller, and is not a part of the flight that the caller may run in.
+func backgroundOf(ctx context.Context) context.Context {
+	if ctx == nil { // a hit does not look at it
+		return context.Background()
+	}
+	return courier.Detach(ctx)
+}
+
+// enqueueRefresh makes run be called in a goroutine, now or later. If too many wait, it
+// unregisters the loads, and the entries stay due.
+func (c *Cache[K, V]) enqueueRefresh(loads []*load[K, V], entries []*entry[K, V], run func()) {
+	if c.refresher.add(run) {
+		return
+	}
+	for i, l := range loads {
+		s, _ := c.shardOf(l.key)
 		s.unregister(l)
-		mark.Store(due)
+		entries[i].lived().refreshAt.Store(c.clock.now())
 	}
 }
 
 // registerRefresh registers l as the load that replaces e. It does so before l has its
 // turn, so that a Set or Delete in between supersedes l, while the expiry of e does not.
 // It returns false if e has left, or if another load of its key is registered.
-func (s *shard[K, V]) registerRefresh(e *entry[K, V], l *load[K]) bool {
+func (c *Cache[K, V]) registerRefresh(s *shard[K, V], e *entry[K, V], l *load[K, V]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.index.find(l.hash, l.key) != e || s.loads.get(l.hash, l.key) != nil {
+	if s.index.find(l.hash, l.key) != e {
 		return false
 	}
-	s.loads.put(l)
+	if s.loads.get(l.hash, l.key) != nil {
+		// For when that one fails; not at once, since each hit would look again.
+		e.lived().refreshAt.Store(addTime(c.clock.now(), c.staleRetry))
+		return false
+	}
+	c.registerLocked(s, l)
 	return true
 }
 
-// A refresh is a load that no caller waits for.
-type refresh[K comparable, V any] struct {
-	context context.Context // the caller's, detached
-	entry   *entry[K, V]    // to be replaced
-	load    *load[K]
-	fetch   func(context.Context, K) (V, error)
-}
-
-// runRefresh runs r in a flight of low priority, under the courier's time-out, and blocks
-// until it has ended. Stats counts a failure.
-func (c *Cache[K, V]) runRefresh(r *refresh[K, V]) {
-	s, _ := c.shardOf(r.load.key)
-	if s.registered(r.load) {
-		ctx := courier.ContextWithLowPriority(r.context)
-		_, _, _ = c.courier.Do(ctx, r.load.key, func(ctx context.Context) (V, error) {
-			if e := c.storedSince(s, r); e != nil {
-				return e.value, nil
+// runRefresh runs the load that replaces e in a flight of low priority, under the time-out
+// of a load, and blocks until it has ended. Stats counts a failure.
+func (c *Cache[K, V]) runRefresh(
+	ctx context.Context, e *entry[K, V], l *load[K, V], fetch func(context.Context, K) (V, error),
+) {
+	s, _ := c.shardOf(l.key)
+	if s.registered(l) {
+		ctx = courier.ContextWithLowPriority(ctx)
+		_, _, _ = c.courier.Do(ctx, l.key, func(ctx context.Context) (V, error) {
+			if now := c.storedSince(s, l, e); now != nil {
+				return now.value, nil
 			}
 			c.counters.refreshes.Add(1)
-			return c.load(ctx, s, r.load, r.fetch)
+			return c.load(ctx, s, l, fetch)
 		})
-		s.unregister(r.load) // for when it joined another flight, or had no turn
+		s.unregister(l) // for when it joined another flight, or had no turn
 	}
-	r.entry.refreshed().refreshAt.Store(c.nextRefresh(c.clock.now()))
+	c.retryRefresh(e)
 }
 
-func (s *shard[K, V]) registered(l *load[K]) bool {
+func (s *shard[K, V]) registered(l *load[K, V]) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loads.has(l)
 }
 
-// storedSince returns the live entry that was stored while r waited for its turn, if any.
-// A refresh that was superseded by a Delete runs all the same, for the callers who joined
-// its flight, but its result is not stored.
-func (c *Cache[K, V]) storedSince(s *shard[K, V], r *refresh[K, V]) *entry[K, V] {
+// storedSince returns the fresh entry that was stored in place of e while the refresh l
+// waited for its turn, if any. A refresh that was superseded by a Delete runs all the same,
+// for the callers who joined its flight, but its result is not stored.
+func (c *Cache[K, V]) storedSince(s *shard[K, V], l *load[K, V], e *entry[K, V]) *entry[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.index.find(r.load.hash, r.load.key)
-	if e == nil || e == r.entry || c.expired(e) {
-		return nil
+	if now := c.fresh(s, l.hash, l.key); now != e {
+		return now
 	}
-	return e
+	return nil
 }
 
 // refresher owns the goroutines that run refreshes. They start on demand and end when the
 // queue is empty.
-type refresher[K comparable, V any] struct {
+type refresher struct {
 	full atomic.Bool // whether queue is full; read by hits instead of taking the lock
 
 	mu      sync.Mutex // guards the following
-	queue   []*refresh[K, V]
+	queue   []func()
 	running int
 	closed  bool
 	// idle is made by stop, and closed when no refresh runs. A WaitGroup would not do: it
@@ -129,23 +172,23 @@ type refresher[K comparable, V any] struct {
 	idle chan struct{}
 }
 
-// add makes a goroutine call run(r), now or later. It returns false if the queue is full
-// or stop was called. It does not block.
-func (q *refresher[K, V]) add(r *refresh[K, V], run func(*refresh[K, V])) bool {
+// add makes a goroutine call run, now or later. It returns false if the queue is full or
+// stop was called. It does not block.
+func (q *refresher) add(run func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed || len(q.queue) == maxRefreshQueue:
 		return false
 	case q.running == maxRefreshes:
-		q.queue = append(q.queue, r)
+		q.queue = append(q.queue, run)
 		q.full.Store(len(q.queue) == maxRefreshQueue)
 		return true
 	}
 	q.running++
 	go func() {
-		for r := r; r != nil; r = q.next() {
-			run(r)
+		for run := run; run != nil; run = q.next() {
+			run()
 		}
 	}()
 	return true
@@ -153,7 +196,7 @@ func (q *refresher[K, V]) add(r *refresh[K, V], run func(*refresh[K, V])) bool {
 
 // next removes and returns the refresh that has waited for longest. If there is none, it
 // returns nil, and the goroutine that called it counts as ended.
-func (q *refresher[K, V]) next() *refresh[K, V] {
+func (q *refresher) next() func() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.queue) == 0 {
@@ -165,17 +208,17 @@ func (q *refresher[K, V]) next() *refresh[K, V] {
 		}
 		return nil
 	}
-	r := q.queue[0]
+	run := q.queue[0]
 	q.queue[0] = nil
 	q.queue = q.queue[1:]
 	q.full.Store(false)
-	return r
+	return run
 }
 
 // stop prevents further refreshes and waits for those that run. The courier must have been
-// shut down, which ends their flights. Close's Clear unregisters the loads of those that
+// shut down, which ends their flights. Close's clear unregisters the loads of those that
 // waited.
-func (q *refresher[K, V]) stop() {
+func (q *refresher) stop() {
 	q.mu.Lock()
 	q.closed = true
 	q.queue = nil

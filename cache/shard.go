@@ -11,14 +11,19 @@ import (
 type shard[K comparable, V any] struct {
 	// mu guards the fields up to the padding, the positions of the shard's entries in
 	// queues, and writing to the index. While it is held, no user code runs, and no lock
-	// is taken but those of callbacks.
+	// is taken but those of callbacks and invalidations.
 	mu         sync.Mutex
 	policy     evict.Policy
-	weightless *evict.LRU // the entries of weight 0; nil unless MaxWeight is set
-	expiring   wheel[K, V]
+	weightless *evict.LRU   // the entries of weight 0; nil unless MaxWeight is set
+	expiring   wheel[K, V]  // by the end of the TTL
+	stale      *wheel[K, V] // what expiring held, by the end of StaleFor; nil unless it is set
+	missing    *missing[K]  // nil unless NotFoundTTL is set
+	tags       map[string]*tagSet[K, V]
 
-	loads loads[K]
-	_     [80]byte // puts all that a hit reads of a shard into one cache line
+	loads  loads[K, V]
+	clears uint32   // calls of Clear
+	writes uint32   // of the user: values that were set or removed
+	_      [96]byte // puts all that a hit reads of a shard into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -87,8 +92,8 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	}
 }
 
-// replace replaces old by e in the index and the eviction order, and takes old out of the
-// wheel. s.mu is held.
+// replace replaces old by e in the index and the eviction order, and takes old out of its
+// wheel and its tags. s.mu is held.
 func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 	s.index.replace(old, e)
 	if from, to := s.policyOf(old), s.policyOf(e); from == to {
@@ -98,6 +103,9 @@ func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 		to.Add(e.node())
 	}
 	s.unschedule(old)
+	if old.kind() == tagged {
+		s.untag(old)
+	}
 }
 
 // setTouchInterval updates touchInterval after a change of size. strict says whether a
@@ -117,6 +125,9 @@ func (s *shard[K, V]) drop(e *entry[K, V]) {
 	s.index.remove(e)
 	s.policyOf(e).Remove(e.node())
 	s.unschedule(e)
+	if e.kind() == tagged {
+		s.untag(e)
+	}
 	s.size.Add(-1)
 }
 
@@ -128,12 +139,20 @@ func (s *shard[K, V]) clear() *table[K, V] {
 		s.weightless.Clear()
 	}
 	s.expiring = wheel[K, V]{tick: s.expiring.tick}
+	if s.stale != nil {
+		*s.stale = wheel[K, V]{tick: s.stale.tick, delay: s.stale.delay, mark: inStale}
+	}
+	s.tags = nil
 	return s.index.takeTable()
 }
 
-// unschedule removes e from the wheel, if it is in it. s.mu is held.
+// unschedule removes e from its wheel, if it is in one. s.mu is held.
 func (s *shard[K, V]) unschedule(e *entry[K, V]) {
-	if e.scheduled() {
+	switch {
+	case !e.scheduled():
+	case e.timed().bucket&inStale != 0:
+		s.stale.remove(e)
+	default:
 		s.expiring.remove(e)
 	}
 }

@@ -95,6 +95,7 @@ func (c *Cache[K, V]) shedShard(s *shard[K, V], most int) (n int) {
 		if e == nil {
 			break
 		}
+		c.endEvicted(s, e)
 		c.remove(s, e, c.reasonFor(e, ReasonMemory), &out)
 		n++
 	}

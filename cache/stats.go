@@ -9,18 +9,22 @@ import (
 // Stats holds the counters of a Cache since it was made. They are not read at one instant;
 // each is exact while the cache is idle.
 type Stats struct {
-	Hits   uint64 // calls of Get and Fetch that found a value
-	Misses uint64 // calls of Get and Fetch that did not
-	Loads  uint64 // calls of fetch functions
+	Hits   uint64 // calls of Get and Fetch that found a fresh value, and keys of FetchMany
+	Misses uint64 // those that did not
+	Loads  uint64 // keys for which a fetch function was called; a batch counts for each
 
 	// LoadErrors counts the Loads that failed, or ended after their flight. A load that
 	// still hangs is not counted yet.
 	LoadErrors uint64
 
+	Stale        uint64 // of the Misses, those that got a stale value
+	NotFound     uint64 // of the Loads, those that ended with ErrNotFound; no LoadErrors
+	NotFoundHits uint64 // of the Misses, those that got ErrNotFound without a load
+
 	Panics         uint64 // fetch functions, and their linked children, that panicked
-	Refreshes      uint64 // the Loads that RefreshAfter started in the background
+	Refreshes      uint64 // the Loads that RefreshAt started in the background
 	Evictions      uint64 // entries evicted because the cache was full
-	Expired        uint64 // expired entries that were removed
+	Expired        uint64 // entries that were removed after their TTL and StaleFor
 	Shed           uint64 // entries evicted near the memory limit, see Options.ShedAbove
 	Rejected       uint64 // values that were not stored because they exceed MaxWeight
 	CallbackPanics uint64 // calls of OnEviction that ended with a panic or runtime.Goexit
@@ -32,9 +36,20 @@ type Stats struct {
 	Courier courier.Stats // of flights, waiting callers and abandoned functions
 }
 
+// HitRatio returns Hits divided by Hits and Misses, and 0 if there are none.
+func (s Stats) HitRatio() float64 {
+	if s.Hits+s.Misses == 0 {
+		return 0
+	}
+	return float64(s.Hits) / float64(s.Hits+s.Misses)
+}
+
 type counters struct {
 	loads            atomic.Uint64
 	loadErrors       atomic.Uint64
+	stale            atomic.Uint64
+	notFound         atomic.Uint64
+	notFoundHits     atomic.Uint64
 	refreshes        atomic.Uint64
 	evictions        atomic.Uint64
 	expired          atomic.Uint64
@@ -52,6 +67,9 @@ func (c *Cache[K, V]) Stats() Stats {
 		Misses:           c.stripes.misses(),
 		Loads:            c.counters.loads.Load(),
 		LoadErrors:       c.counters.loadErrors.Load(),
+		Stale:            c.counters.stale.Load(),
+		NotFound:         c.counters.notFound.Load(),
+		NotFoundHits:     c.counters.notFoundHits.Load(),
 		Refreshes:        c.counters.refreshes.Load(),
 		Evictions:        c.counters.evictions.Load(),
 		Expired:          c.counters.expired.Load(),

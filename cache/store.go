@@ -11,65 +11,139 @@ func (c *Cache[K, V]) weigh(key K, value V) uint32 {
 	return c.weigher(key, value)
 }
 
-// store stores a value in the cache. s and hash are those of key. A nil l means that the
-// user sets the value, which supersedes the key's load. Otherwise the value is l's result,
-// and is stored only if l is still registered. l is not registered afterwards.
-func (c *Cache[K, V]) store(
-	s *shard[K, V], hash uint32, key K, value V, weight uint32, ttl time.Duration, l *load[K],
-) {
-	if !equalsItself(key) {
+// keep stores the result of l, if l is still registered and none of its tags was invalidated
+// since l began. l is not registered afterwards.
+func (c *Cache[K, V]) keep(s *shard[K, V], l *load[K, V], r *loaded[V]) {
+	switch {
+	case r.failure != nil || c.ended(s, l):
+		return
+	case r.ttl == 0:
+		c.storeAbsence(s, l, r.err)
 		return
 	}
-	e := c.newEntry(hash, key, value, weight, ttl)
-	var out evicted[K, V]
-
-	s.mu.Lock()
-	superseded := l != nil && !s.loads.has(l)
-	if !superseded {
-		s.loads.remove(hash, key)
+	e := c.newEntry(l.hash, l.key, r.value, r.weight, r.ttl, r.tags)
+	if c.refreshAt > 0 && l.refreshes() {
+		e.lived().refreshAt.Store(c.nextRefresh(e))
 	}
-	if superseded || c.closed.Load() {
+	var p placed[K, V]
+	s.mu.Lock()
+	if !s.loads.has(l) {
 		s.mu.Unlock()
 		return
 	}
-	before := s.clock.Load()
-	c.put(s, e, &out)
-	inserted := s.clock.Load() // the insertions into s since the cache was made
+	s.supersede(l.hash, l.key)
+	s.missing.forget(l.key)
+	if c.closed.Load() || c.invalidatedSince(l.invalidations, r.tags) {
+		s.mu.Unlock()
+		return
+	}
+	c.put(s, e, r.tags, r.same, &p)
 	s.mu.Unlock()
+	c.settle(s, e, &p)
+}
 
-	if c.window != nil && inserted != before && inserted%c.observeEvery() == 0 {
+// storeAbsence unregisters l, which has no result to be stored, and forgets what is known of
+// its key, since that is outdated. If absent says that there is no record, that is
+// remembered, unless NotFoundTTL or the load's TTL is 0. Nothing is forgotten or remembered
+// if l is not registered any more.
+func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) {
+	if absent != nil {
+		c.counters.notFound.Add(1)
+	}
+	if !equalsItself(l.key) {
+		return
+	}
+	var out evicted[K, V]
+	ttl := c.notFoundTTL
+	if said := time.Duration(l.ttl.Load()); said != c.ttl { // by StoreFor
+		ttl = min(ttl, said)
+	}
+	until := addTime(c.clock.now(), ttl)
+	s.mu.Lock()
+	registered := s.loads.has(l)
+	remembers := registered && absent != nil && s.missing != nil && ttl > 0 &&
+		!c.closed.Load()
+	if registered {
+		s.supersede(l.hash, l.key)
+		s.missing.forget(l.key)
+		if e := s.index.find(l.hash, l.key); e != nil {
+			c.end(s, e, ReasonDeleted, &out)
+		}
+	}
+	if remembers {
+		s.missing.put(l.key, notFound{absent, until})
+	}
+	s.mu.Unlock()
+	if remembers && until >= 0 { // otherwise in a synctest bubble, see clock
+		c.sweeper.start()
+	}
+	c.notify(out)
+}
+
+// written notes that the user sets or removes key's value: a load of key that is under way
+// does not store its result. s.mu is held.
+func (s *shard[K, V]) written(hash uint32, key K) {
+	s.supersede(hash, key)
+	s.missing.forget(key)
+	s.writes++
+}
+
+// A placed is what is left to do, once the shard is unlocked, after an entry was put.
+type placed[K comparable, V any] struct {
+	out      evicted[K, V]
+	observes bool // whether Window.Observe is due
+}
+
+// settle does what is left to do after put has stored e in s. No lock is held.
+func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
+	if p.observes {
 		c.window.Observe()
 	}
-
-	c.makeRoom(s, e, &out)
+	c.makeRoom(s, e, &p.out)
 	if e.scheduled() {
 		c.sweeper.start()
 	}
 	if c.shedAbove > 0 && c.clock.approx() >= 0 { // not in a synctest bubble, see clock
 		c.shedder.start()
 	}
-	c.notify(out)
+	c.notify(p.out)
+	if c.onChange != nil {
+		c.onChange(e.key)
+	}
 }
 
-// put stores e, replaces the entry of its key, if any, and makes room in s as far as s
-// holds more than its share. s.mu is held.
-func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
+// put stores e with its tags, replaces the entry of its key, if any, and makes room in s as
+// far as s holds more than its share. keeps says that e has the value of the entry that it
+// replaces, so that no value leaves. s.mu is held, and settle has to be called when it is
+// not.
+func (c *Cache[K, V]) put(
+	s *shard[K, V], e *entry[K, V], tags []string, keeps bool, p *placed[K, V],
+) {
 	old := s.index.find(e.Hash&hashMask, e.key)
 	replaces := old != nil
 	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
 		// The old value is outdated, although the new one cannot be stored.
 		c.counters.rejected.Add(1)
 		if replaces {
-			c.remove(s, old, c.reasonFor(old, ReasonReplaced), out)
+			c.end(s, old, ReasonReplaced, &p.out)
 		}
 		return
 	}
+	before := s.clock.Load()
 	s.insert(e, old)
+	if len(tags) > 0 {
+		s.tag(e, tags)
+	}
 	c.addWeight(s, int64(e.Weight))
 	count, weight := int64(1), int64(e.Weight)
 	if replaces {
+		if c.staleFor > 0 {
+			old.lived().failure.Store(ended)
+		}
 		c.addWeight(s, -int64(old.Weight))
-		c.record(old, c.reasonFor(old, ReasonReplaced), out)
+		if !keeps {
+			c.record(old, c.reasonFor(old, ReasonReplaced), &p.out)
+		}
 		count, weight = 0, weight-int64(old.Weight)
 	}
 	for {
@@ -77,12 +151,15 @@ func (c *Cache[K, V]) put(s *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
 		if victim == nil {
 			break
 		}
+		c.endEvicted(s, victim)
 		c.drop(s, victim)
-		c.record(victim, c.reasonFor(victim, ReasonSize), out)
+		c.record(victim, c.reasonFor(victim, ReasonSize), &p.out)
 		count, weight = count-1, weight-int64(victim.Weight)
 	}
 	s.setTouchInterval(c.strict)
 	c.addTotals(count, weight)
+	inserted := s.clock.Load() // the insertions into s since the cache was made
+	p.observes = c.window != nil && inserted != before && inserted%c.observeEvery() == 0
 }
 
 // remove removes e and records its reason. s.mu is held.
@@ -132,7 +209,8 @@ func (c *Cache[K, V]) addTotals(count, weight int64) {
 
 // tooMany reports whether the cache exceeds its capacity with more entries than it has.
 func (c *Cache[K, V]) tooMany(more int64) bool {
-	return c.capacity > 0 && c.count.Load()+more > c.capacity
+	capacity := c.capacity.Load()
+	return capacity > 0 && c.count.Load()+more > capacity
 }
 
 // tooHeavy reports whether the cache exceeds its MaxWeight with more weight than it has.
@@ -150,7 +228,7 @@ func (c *Cache[K, V]) localVictim(
 ) *entry[K, V] {
 	n := int64(len(c.shards))
 	switch {
-	case c.tooMany(count) && s.size.Load() > c.capacity/n:
+	case c.tooMany(count) && s.size.Load() > c.capacity.Load()/n:
 		return c.victim(s, spared, false)
 	case c.tooHeavy(weight) && s.light.Load() > (c.weight.Load()+weight-c.heavy.Load())/n:
 		return c.victim(s, spared, true)
@@ -160,12 +238,11 @@ func (c *Cache[K, V]) localVictim(
 }
 
 // victim returns the entry of s to evict next, other than spared, or nil if there is none.
-// With forWeight its weight is above 0, unless it has expired. s.mu is held.
+// What has expired, stale or gone, goes first. With forWeight the weight of any other entry
+// is above 0. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool) *entry[K, V] {
-	if s.expiring.n > 0 {
-		if e := s.expiring.expired(c.clock.approx()); e != nil && e != spared {
-			return e
-		}
+	if e := c.expiredVictim(s, spared); e != nil {
+		return e
 	}
 	first := s.policy.Victim(spared.node())
 	if !forWeight && s.weightless != nil {
@@ -177,25 +254,57 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool
 	return entryOf[K, V](first)
 }
 
+// expiredVictim returns an entry, other than spared, that is not fresh, or nil if a short search
+// finds none. Of stale ones it is one that was stale for longest, about: whoever had asked for
+// it since would have replaced it. s.mu is held.
+func (c *Cache[K, V]) expiredVictim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
+	if s.expiring.n > 0 {
+		const files = 8
+		now := c.clock.approx()
+		for range files {
+			e := s.expiring.expired(now)
+			if s.stale == nil && e != spared {
+				return e
+			}
+			if s.stale == nil || e == nil {
+				break
+			}
+			s.expiring.remove(e)
+			s.stale.add(e)
+		}
+	}
+	if s.stale == nil {
+		return nil
+	}
+	return s.stale.first(spared)
+}
+
 // makeRoom evicts entries from the fullest shards while the cache is too full. It is called
 // without locks after e was stored in own. By then own is within its share or has no entry
 // but e, so another shard has to make room.
 func (c *Cache[K, V]) makeRoom(own *shard[K, V], e *entry[K, V], out *evicted[K, V]) {
-	for {
-		forWeight := c.tooHeavy(0)
-		if !forWeight && !c.tooMany(0) {
-			return
-		}
-		s := c.fullest(own, e, forWeight)
-		if s == nil {
-			return
-		}
-		s.mu.Lock()
-		if victim := c.victim(s, e, forWeight); victim != nil {
-			c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
-		}
-		s.mu.Unlock()
+	for c.evictFrom(own, e, out) {
 	}
+}
+
+// evictFrom evicts an entry other than e from the fullest shard if the cache is too full,
+// and reports whether it did. own is the shard of e; both may be nil.
+func (c *Cache[K, V]) evictFrom(own *shard[K, V], e *entry[K, V], out *evicted[K, V]) bool {
+	forWeight := c.tooHeavy(0)
+	if !forWeight && !c.tooMany(0) {
+		return false
+	}
+	s := c.fullest(own, e, forWeight)
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	if victim := c.victim(s, e, forWeight); victim != nil {
+		c.endEvicted(s, victim)
+		c.remove(s, victim, c.reasonFor(victim, ReasonSize), out)
+	}
+	s.mu.Unlock()
+	return true
 }
 
 // fullest returns the shard with the most entries or, with forWeight, the most weight,
@@ -205,7 +314,10 @@ func (c *Cache[K, V]) fullest(own *shard[K, V], e *entry[K, V], forWeight bool) 
 	if !forWeight {
 		return c.shardWithMost(own, 1, func(s *shard[K, V]) int64 { return s.size.Load() })
 	}
-	light, heavy := int64(e.Weight), int64(0)
+	light, heavy := int64(0), int64(0)
+	if e != nil {
+		light = int64(e.Weight)
+	}
 	if light > c.heavyAbove {
 		light, heavy = heavy, light
 	}

@@ -1,6 +1,10 @@
 package cache
 
-import "math/bits"
+import (
+	"math/bits"
+	"math/rand/v2"
+	"time"
+)
 
 // A wheel orders the entries of a shard by expiry, approximately: it is a hierarchical
 // timing wheel (Varghese and Lauck, SOSP 1987), as in Caffeine and otter. Adding and
@@ -15,8 +19,10 @@ import "math/bits"
 // Buckets are slices, and an entry has its position in its bucket: when it is removed, the
 // bucket's last entry takes its place.
 type wheel[K comparable, V any] struct {
-	tick     int64 // the start of the last bucket reached
-	draining bool  // whether that bucket may still hold entries
+	delay    time.Duration // an entry's time is the end of its TTL plus delay
+	mark     uint32        // a bit that is set in the bucket of this wheel's entries, or 0
+	tick     int64         // the start of the last bucket reached
+	draining bool          // whether that bucket may still hold entries
 	levels   [wheelLevels]*wheelLevel[K, V]
 	due      []*entry[K, V] // the entries of the present and earlier ticks
 	n        int
@@ -33,12 +39,17 @@ const (
 	wheelSlots  = 1 << slotBits
 	wheelLevels = 8 // 2^(20+6·8) ns is more than the range of the clock
 	dueBucket   = wheelLevels * wheelSlots
+
+	inStale = 1 << 31 // the mark of a shard's wheel of stale entries
 )
 
-// add adds an entry whose time of expiry is not negative.
+// timeOf returns e's time in w.
+func (w *wheel[K, V]) timeOf(e *timedEntry[K, V]) int64 { return addTime(e.expires, w.delay) }
+
+// add adds an entry whose time is not negative.
 func (w *wheel[K, V]) add(e *entry[K, V]) {
 	t := e.timed()
-	tick := t.expires >> tickBits
+	tick := w.timeOf(t) >> tickBits
 	id, b := uint32(dueBucket), &w.due
 	if tick > w.tick {
 		// The highest digit, in base 64, in which tick and w.tick differ.
@@ -50,7 +61,7 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 		w.levels[level].occupied |= 1 << slot
 		id, b = uint32(level*wheelSlots+slot), &w.levels[level].buckets[slot] //nolint:gosec // small
 	}
-	t.bucket, t.pos = id, uint32(len(*b)) //nolint:gosec // entries fit in memory
+	t.bucket, t.pos = id|w.mark, uint32(len(*b)) //nolint:gosec // entries fit in memory
 	*b = append(*b, e)
 	w.n++
 }
@@ -58,10 +69,10 @@ func (w *wheel[K, V]) add(e *entry[K, V]) {
 // remove removes an entry, which must be in the wheel.
 func (w *wheel[K, V]) remove(e *entry[K, V]) {
 	t := e.timed()
-	if t.bucket == dueBucket {
+	if id := t.bucket &^ inStale; id == dueBucket {
 		w.due = removeAt(w.due, t.pos)
 	} else {
-		l, slot := w.levels[t.bucket/wheelSlots], t.bucket%wheelSlots
+		l, slot := w.levels[id/wheelSlots], id%wheelSlots
 		l.buckets[slot] = removeAt(l.buckets[slot], t.pos)
 		if len(l.buckets[slot]) == 0 {
 			l.occupied &^= 1 << slot
@@ -148,8 +159,8 @@ func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 // maxLookupMoves bounds the time that expired takes.
 const maxLookupMoves = 64
 
-// expired returns an entry that has expired at now, or nil. It may miss expired entries,
-// since it looks at a few only: one tick may have many.
+// expired returns an entry whose time has come at now, or nil. It may miss some, since it
+// looks at a few only: one tick may have many.
 func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	if w.n == 0 {
 		return nil
@@ -157,9 +168,33 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	w.advance(now, maxLookupMoves)
 	const looks = 8
 	for i := range min(looks, len(w.due)) {
-		if e := w.due[len(w.due)-1-i]; e.timed().expires <= now {
+		if e := w.due[len(w.due)-1-i]; w.timeOf(e.timed()) <= now {
 			return e
 		}
 	}
 	return nil
+}
+
+// first returns the entry, other than spared, whose time comes the soonest, or nil if there is
+// none. Of more than a few whose times are near each other it looks at some.
+func (w *wheel[K, V]) first(spared *entry[K, V]) (first *entry[K, V]) {
+	b := w.due
+	if len(b) == 0 {
+		level, slot, _ := w.nextBucket()
+		if level < 0 {
+			return nil
+		}
+		b = w.levels[level].buckets[slot]
+	}
+	const looks = 8
+	for i := range min(looks, len(b)) {
+		e := b[i]
+		if len(b) > looks {
+			e = b[rand.IntN(len(b))] //nolint:gosec // no secret
+		}
+		if e != spared && (first == nil || e.expiry() < first.expiry()) {
+			first = e
+		}
+	}
+	return first
 }

@@ -6,9 +6,10 @@
 // The names of the metrics begin with snowfence_cache_, and each has the label cache. They are
 // read at each scrape; no goroutine runs between scrapes.
 //
-// Watch these: hits_total and misses_total, for the hit ratio; load_errors_total;
-// callers_waiting, which grows when loads are slow; and functions_abandoned, the flights that are
-// over but whose fetch functions still run, because they hang.
+// Watch these: hits_total and misses_total, for the hit ratio; stale_total, which grows while the
+// origin fails and callers get older values instead; load_errors_total; callers_waiting, which
+// grows when loads are slow; and functions_abandoned, the flights that are over but whose fetch
+// functions still run, because they hang.
 package cacheprom
 
 import (
@@ -34,23 +35,29 @@ type snapshot struct {
 const prefix = "snowfence_cache_"
 
 var metrics = []snapshotprom.Metric[snapshot]{
-	gauge("entries", "Entries stored, including expired ones that are not removed yet.",
+	gauge("entries", "Entries stored, including stale ones and expired ones not removed yet.",
 		func(s snapshot) int { return s.entries }),
-	counter("hits_total", "Calls of Get and Fetch that found a value.",
+	counter("hits_total", "Calls of Get and Fetch that found a fresh value; a batch for each key.",
 		func(s snapshot) uint64 { return s.Hits }),
-	counter("misses_total", "Calls of Get and Fetch that did not find a value.",
+	counter("misses_total", "Calls of Get and Fetch that did not find one; a batch for each key.",
 		func(s snapshot) uint64 { return s.Misses }),
-	counter("loads_total", "Calls of fetch functions.",
+	counter("stale_total", "Misses that got a stale value, since the load failed or was late.",
+		func(s snapshot) uint64 { return s.Stale }),
+	counter("not_found_total", "Loads that ended with ErrNotFound.",
+		func(s snapshot) uint64 { return s.NotFound }),
+	counter("not_found_hits_total", "Misses that got ErrNotFound without a load.",
+		func(s snapshot) uint64 { return s.NotFoundHits }),
+	counter("loads_total", "Keys for which a fetch function was called.",
 		func(s snapshot) uint64 { return s.Loads }),
 	counter("load_errors_total", "Loads that failed, or ended after their flight.",
 		func(s snapshot) uint64 { return s.LoadErrors }),
 	counter("load_panics_total", "Fetch functions, and their linked children, that panicked.",
 		func(s snapshot) uint64 { return s.Panics }),
-	counter("refreshes_total", "Loads started in the background by RefreshAfter.",
+	counter("refreshes_total", "Loads started in the background by RefreshAt.",
 		func(s snapshot) uint64 { return s.Refreshes }),
 	counter("evictions_total", "Entries evicted because the cache was full.",
 		func(s snapshot) uint64 { return s.Evictions }),
-	counter("expired_total", "Expired entries that were removed.",
+	counter("expired_total", "Entries removed after their TTL and StaleFor.",
 		func(s snapshot) uint64 { return s.Expired }),
 	counter("shed_total", "Entries evicted near the memory limit.",
 		func(s snapshot) uint64 { return s.Shed }),
@@ -67,7 +74,7 @@ var metrics = []snapshotprom.Metric[snapshot]{
 		func(s snapshot) uint64 { return s.Courier.Joined }),
 	counter("flights_timed_out_total", "Flights that ended with a time-out.",
 		func(s snapshot) uint64 { return s.Courier.Timeouts }),
-	counter("flights_late_total", "Flights during which a waiting caller's deadline passed.",
+	counter("flights_late_total", "Flights that outlasted a caller's deadline or SoftTimeout.",
 		func(s snapshot) uint64 { return s.Courier.Late }),
 	counter("flights_deserted_total", "Flights cancelled because their last caller left.",
 		func(s snapshot) uint64 { return s.Courier.Deserted }),

@@ -41,7 +41,8 @@ func TestNames(t *testing.T) {
 		}
 	}
 	want := map[string]uint64{
-		"hits_total": s.Hits, "misses_total": s.Misses, "loads_total": s.Loads, "load_errors_total": s.LoadErrors,
+		"hits_total": s.Hits, "misses_total": s.Misses, "stale_total": s.Stale, "not_found_total": s.NotFound,
+		"not_found_hits_total": s.NotFoundHits, "loads_total": s.Loads, "load_errors_total": s.LoadErrors,
 		"load_panics_total": s.Panics, "refreshes_total": s.Refreshes, "evictions_total": s.Evictions,
 		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
 		"callbacks_dropped_total": s.CallbacksDropped,
@@ -83,13 +84,13 @@ func TestValues(t *testing.T) {
 	}
 	collector := cacheprom.New("users", c.Stats, c.Len)
 	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
-# HELP snowfence_cache_entries Entries stored, including expired ones that are not removed yet.
+# HELP snowfence_cache_entries Entries stored, including stale ones and expired ones not removed yet.
 # TYPE snowfence_cache_entries gauge
 snowfence_cache_entries{cache="users"} 1
-# HELP snowfence_cache_hits_total Calls of Get and Fetch that found a value.
+# HELP snowfence_cache_hits_total Calls of Get and Fetch that found a fresh value; a batch for each key.
 # TYPE snowfence_cache_hits_total counter
 snowfence_cache_hits_total{cache="users"} 2
-# HELP snowfence_cache_loads_total Calls of fetch functions.
+# HELP snowfence_cache_loads_total Keys for which a fetch function was called.
 # TYPE snowfence_cache_loads_total counter
 snowfence_cache_loads_total{cache="users"} 1
 `), "snowfence_cache_entries", "snowfence_cache_hits_total", "snowfence_cache_loads_total"))

@@ -1,0 +1,154 @@
+package cache_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+)
+
+// While the origin is down, callers get the last good value, and a slow load is not waited
+// for.
+func ExampleCache_FetchResult() {
+	rates, err := cache.New(cache.Options[string, float64]{
+		TTL:         time.Minute,
+		StaleFor:    24 * time.Hour,
+		SoftTimeout: 10 * time.Millisecond,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer rates.Close()
+	ctx := context.Background()
+	rates.Set("EUR", 1.08)
+	rates.Set("GBP", 1.27)
+	rates.Expire("EUR") // as if a minute had passed
+	rates.Expire("GBP")
+
+	r, err := rates.FetchResult(ctx, "EUR", func(context.Context, string) (float64, error) {
+		return 0, errors.New("the bank is down")
+	})
+	fmt.Println(r.Value, r.Stale, r.Err, err)
+	r, err = rates.FetchResult(ctx, "GBP", func(ctx context.Context, _ string) (float64, error) {
+		<-ctx.Done() // hangs until the cache is closed
+		return 0, ctx.Err()
+	})
+	fmt.Println(r.Value, r.Stale, r.Err, err)
+	// Output:
+	// 1.08 true the bank is down <nil>
+	// 1.27 true courier: the flight is late <nil>
+}
+
+// That there is no record is remembered, but not as a value.
+func ExampleOptions_isNotFound() {
+	users, err := cache.New(cache.Options[int, string]{
+		NotFoundTTL: 10 * time.Second,
+		IsNotFound:  func(err error) bool { return errors.Is(err, sql.ErrNoRows) },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer users.Close()
+
+	for range 2 {
+		_, err := users.Fetch(context.Background(), 8, func(context.Context, int) (string, error) {
+			fmt.Println("SELECT")
+			return "", sql.ErrNoRows
+		})
+		fmt.Println(err, errors.Is(err, cache.ErrNotFound))
+	}
+	fmt.Println(users.Len())
+	// Output:
+	// SELECT
+	// sql: no rows in result set true
+	// sql: no rows in result set true
+	// 0
+}
+
+// A load asks only for what has changed since the value that it is to replace.
+func ExamplePrevious() {
+	type document struct {
+		text    string
+		version int
+	}
+	current := document{"draft", 1}
+	load := func(ctx context.Context, _ string) (document, error) {
+		if old, ok := cache.Previous[document](ctx); ok && old.version == current.version {
+			fmt.Println("not modified")
+			return document{}, cache.ErrNotModified
+		}
+		fmt.Println("the whole text")
+		return current, nil
+	}
+
+	c, err := cache.New(cache.Options[string, document]{TTL: time.Minute, StaleFor: time.Hour})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	for range 2 {
+		fmt.Println(c.Fetch(context.Background(), "plan", load))
+		c.Expire("plan")
+	}
+	current = document{"final", 2}
+	fmt.Println(c.Fetch(context.Background(), "plan", load))
+	// Output:
+	// the whole text
+	// {draft 1} <nil>
+	// not modified
+	// {draft 1} <nil>
+	// the whole text
+	// {final 2} <nil>
+}
+
+func ExampleCache_Update() {
+	visits, err := cache.New(cache.Options[string, int]{TTL: 30 * time.Minute})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer visits.Close()
+
+	count := func(old int, _ bool) (int, cache.Op) { return old + 1, cache.Store }
+	for range 3 {
+		visits.Update("ada", count)
+	}
+	fmt.Println(visits.Get("ada"))
+	fmt.Println(visits.Update("bob", func(old int, ok bool) (int, cache.Op) {
+		if !ok {
+			return 0, cache.Keep // he was never here
+		}
+		return old, cache.Remove
+	}))
+	// Output:
+	// 3 true
+	// 0 false
+}
+
+// A writer knows the author, and not the pages that the author is on.
+func ExampleCache_InvalidateTag() {
+	type page struct{ title, author string }
+	pages, err := cache.New(cache.Options[string, page]{
+		Tags: func(_ string, p page) []string { return []string{"author:" + p.author} },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pages.Close()
+
+	pages.Set("/notes", page{"Notes", "Ada"})
+	pages.Set("/letters", page{"Letters", "Ada"})
+	pages.Set("/nanoseconds", page{"Nanoseconds", "Grace"})
+	pages.InvalidateTag("author:Ada")
+	for path := range pages.Keys() {
+		fmt.Println(path)
+	}
+	// Output: /nanoseconds
+}

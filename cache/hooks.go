@@ -1,0 +1,106 @@
+package cache
+
+import (
+	"context"
+	"time"
+	"unsafe"
+
+	"github.com/snowfence/snowfence/cache/internal/hook"
+)
+
+func init() {
+	hook.Of = func(cache any) any {
+		return cache.(interface{ hooks() any }).hooks() //nolint:errcheck,forcetypeassert // else a bug in cluster
+	}
+}
+
+// hooks is the hook.Store of a cache: see there.
+type hooks[K comparable, V any] struct{ *Cache[K, V] }
+
+func (c *Cache[K, V]) hooks() any { return hook.Store[K, V](hooks[K, V]{c}) }
+
+func (h hooks[K, V]) OnChange(f func(K)) { h.onChange = f }
+
+func (h hooks[K, V]) Fetch(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (value V, instead, err error) {
+	if e := h.lookup(key); e != nil {
+		if h.refreshAt > 0 {
+			h.refresh(ctx, e, fetch)
+		}
+		return e.value, nil, nil
+	}
+	if !h.arrivals { // as Fetch: miss needs so much stack that that of a new goroutine would have to grow
+		value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
+		return value, nil, err
+	}
+	r, err := h.miss(ctx, key, fetch)
+	return r.Value, r.Err, err
+}
+
+func (h hooks[K, V]) Weight(key K) (weight uint32, ok bool) {
+	s, hash := h.shardOf(key)
+	if e := s.index.find(hash, key); e != nil && !h.gone(e) {
+		return e.Weight, true
+	}
+	return 0, false
+}
+
+func (h hooks[K, V]) Evict(key K) {
+	s, hash := h.shardOf(key)
+	var out evicted[K, V]
+	s.mu.Lock()
+	if e := s.index.find(hash, key); e != nil {
+		h.endEvicted(s, e)
+		h.remove(s, e, h.reasonFor(e, ReasonSize), &out)
+	}
+	s.mu.Unlock()
+	h.notify(out)
+}
+
+func (h hooks[K, V]) Shorten(key K, ttl time.Duration) {
+	s, hash := h.shardOf(key)
+	var p placed[K, V]
+	var e *entry[K, V]
+	s.mu.Lock()
+	now := h.clock.now()
+	switch old := h.fresh(s, hash, key); {
+	case old == nil || old.expiry() <= addTime(now, ttl):
+	case ttl <= 0:
+		h.end(s, old, ReasonExpired, &p.out)
+	default:
+		e = h.renew(s, old, addTime(now, ttl), &p)
+	}
+	s.mu.Unlock()
+	if e != nil {
+		h.settle(s, e, &p)
+	} else {
+		h.notify(p.out)
+	}
+}
+
+func (h hooks[K, V]) StoreFor(ctx context.Context, key K, ttl time.Duration) {
+	l, ok := ctx.Value(loadKey{}).(*loadState)
+	if !ok {
+		return
+	}
+	if b, ok := l.replaces.(*batch[K, V]); ok {
+		b.storeFor(key, ttl)
+	} else {
+		l.ttl.Store(int64(ttl))
+	}
+}
+
+func (h hooks[K, V]) ForKey(ctx context.Context, key K) (context.Context, func()) {
+	batch, ok := ctx.Value(loadKey{}).(*loadState)
+	if !ok {
+		return ctx, func() {}
+	}
+	l := &loadState{ctx: ctx}
+	l.ttl.Store(batch.ttl.Load())
+	return loadContext{unsafe.Pointer(l)}, func() {
+		if ttl := l.ttl.Load(); ttl != batch.ttl.Load() {
+			h.StoreFor(ctx, key, time.Duration(ttl))
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/internal/hook"
+	"github.com/snowfence/snowfence/courier"
+)
+
+// hooked makes a cache with hooks, in a bubble.
+func hooked(t *testing.T, o cache.Options[string, int]) (*cache.Cache[string, int], hook.Store[string, int]) {
+	t.Helper()
+	c, err := cache.New(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	h, ok := hook.Of(c).(hook.Store[string, int])
+	require.True(t, ok)
+	return c, h
+}
+
+// Whatever stores or removes an entry is told, and what is there by then can be seen.
+func TestHookOnChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, h := hooked(t, cache.Options[string, int]{MaxWeight: 100, Weigher: func(_ string, v int) uint32 { return uint32(v) }}) //nolint:gosec // small
+		there := make(map[string]uint32)
+		h.OnChange(func(key string) {
+			if weight, ok := h.Weight(key); ok {
+				there[key] = weight
+			} else {
+				delete(there, key)
+			}
+		})
+		c.Set("a", 10)
+		c.Set("b", 20)
+		_, err := c.Fetch(t.Context(), "c", func(context.Context, string) (int, error) { return 30, nil })
+		require.NoError(t, err)
+		require.Equal(t, map[string]uint32{"a": 10, "b": 20, "c": 30}, there)
+		c.Set("a", 11)
+		c.Delete("b")
+		h.Evict("c")
+		h.Evict("none")
+		require.Equal(t, map[string]uint32{"a": 11}, there)
+		require.EqualValues(t, 1, c.Stats().Evictions)
+		c.Set("a", 101) // too heavy
+		require.Empty(t, there)
+		c.Set("a", 1)
+		c.Clear()
+		require.Empty(t, there)
+	})
+}
+
+func TestHookShorten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, h := hooked(t, cache.Options[string, int]{TTL: time.Hour, StaleFor: time.Hour})
+		c.Set("long", 1)
+		c.SetTTL("short", 2, time.Second)
+		c.SetTTL("forever", 3, cache.Forever)
+		c.SetTTL("stale", 4, time.Nanosecond)
+		c.Set("removed", 5)
+		time.Sleep(time.Millisecond)
+		for _, key := range []string{"long", "short", "forever", "stale", "none"} {
+			h.Shorten(key, time.Minute)
+		}
+		h.Shorten("removed", -1)
+		for key, want := range map[string]time.Duration{
+			"long": time.Minute, "short": time.Second - time.Millisecond, "forever": time.Minute,
+			"stale": time.Nanosecond - time.Millisecond,
+		} {
+			_, ttl, ok := c.Peek(key)
+			require.True(t, ok, key)
+			require.Equal(t, want, ttl, key)
+		}
+		_, _, ok := c.Peek("removed")
+		require.False(t, ok)
+	})
+}
+
+// StoreFor bounds how long ErrNotFound is remembered, too.
+func TestStoreForOfNotFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := hooked(t, cache.Options[string, int]{NotFoundTTL: time.Hour})
+		var loads atomic.Int64
+		fetch := func(ctx context.Context, key string) (int, error) {
+			loads.Add(1)
+			if key == "short" {
+				cache.StoreFor(ctx, time.Minute)
+			}
+			return 0, cache.ErrNotFound
+		}
+		for range 3 {
+			for _, key := range []string{"short", "usual"} {
+				_, err := c.Fetch(t.Context(), key, fetch)
+				require.ErrorIs(t, err, cache.ErrNotFound)
+			}
+			time.Sleep(40 * time.Second)
+		}
+		require.EqualValues(t, 3, loads.Load(), "the short one twice")
+	})
+}
+
+// An error that is the answer of another process makes no key back off.
+func TestHookAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, h := hooked(t, cache.Options[string, int]{
+			Courier: []courier.Option{courier.WithBackoff(time.Hour, time.Hour)},
+		})
+		other := errors.New("of another process")
+		for range 2 {
+			_, _, err := h.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
+				return 0, &hook.Answer{Err: other}
+			})
+			require.ErrorIs(t, err, other)
+		}
+		own := errors.New("of this one")
+		fails := func(context.Context, string) (int, error) { return 0, own }
+		_, err := c.Fetch(t.Context(), "k", fails)
+		require.ErrorIs(t, err, own)
+		_, err = c.Fetch(t.Context(), "k", fails)
+		require.ErrorAs(t, err, new(*courier.BackoffError))
+	})
+}

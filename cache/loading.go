@@ -1,0 +1,101 @@
+package cache
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Fetcher is a cache that knows how to load what it lacks: a *[Loading], or a
+// *cluster.Cache. A function that takes a Fetcher works with both, and with a fake in its
+// tests.
+type Fetcher[K comparable, V any] interface {
+	// Fetch returns the value of key, which it loads if need be: see Cache.Fetch.
+	Fetch(ctx context.Context, key K) (V, error)
+
+	// FetchMany returns the values of keys, of which it loads those that are missing: see
+	// Cache.FetchMany.
+	FetchMany(ctx context.Context, keys []K) (map[K]V, error)
+
+	// Get returns the fresh value of key, if there is one here. It does not block.
+	Get(key K) (V, bool)
+}
+
+// A Loading is a Cache that was given its fetch functions when it was made. So all who
+// miss a key wait for the same function, whoever came first. All methods of [Cache] but
+// those that take a fetch function are its own, too.
+type Loading[K comparable, V any] struct {
+	*Cache[K, V]
+
+	fetch func(context.Context, K) (V, error)
+	many  func(context.Context, []K) (map[K]V, error) // nil: fetch is called for each key
+}
+
+// loadArgument is the OptionError.Field of NewLoading's argument.
+const loadArgument = "load"
+
+// NewLoading makes a Loading, which loads a key with load, and many with Options.LoadMany.
+// Its errors are those of [New], and an *[OptionError] with the field "load" if load is nil.
+func NewLoading[K comparable, V any](
+	o Options[K, V], load func(context.Context, K) (V, error),
+) (*Loading[K, V], error) {
+	if load == nil {
+		return nil, &OptionError{loadArgument, "nil", "a function"}
+	}
+	c, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Loading[K, V]{c, load, o.LoadMany}, nil
+}
+
+// Fetch does what [Cache.Fetch] does, with the load function of the Loading.
+func (l *Loading[K, V]) Fetch(ctx context.Context, key K) (V, error) {
+	return l.Cache.Fetch(ctx, key, l.fetch)
+}
+
+// FetchResult does what [Cache.FetchResult] does, with the load function of the Loading.
+func (l *Loading[K, V]) FetchResult(ctx context.Context, key K) (Result[V], error) {
+	return l.Cache.FetchResult(ctx, key, l.fetch)
+}
+
+// Refresh does what [Cache.Refresh] does, with the load function of the Loading.
+func (l *Loading[K, V]) Refresh(ctx context.Context, key K) (V, error) {
+	return l.Cache.Refresh(ctx, key, l.fetch)
+}
+
+// singleLoads bounds how many loads a FetchMany without LoadMany waits for at a time.
+const singleLoads = 64
+
+// FetchMany does what [Cache.FetchMany] does, with Options.LoadMany. Without that, it calls
+// the load function of the Loading for each key that is missing, for 64 keys at a time.
+func (l *Loading[K, V]) FetchMany(ctx context.Context, keys []K) (map[K]V, error) {
+	if l.many != nil {
+		return l.Cache.FetchMany(ctx, keys, l.many)
+	}
+	m := many[K, V]{cache: l.Cache, found: make(map[K]V, len(keys))}
+	var mu sync.Mutex // guards m
+	var loads errgroup.Group
+	loads.SetLimit(singleLoads)
+	for _, key := range keys {
+		if e := l.lookup(key); e != nil {
+			if l.refreshAt > 0 {
+				l.refresh(ctx, e, l.fetch)
+			}
+			mu.Lock()
+			m.found[key] = e.value
+			mu.Unlock()
+			continue
+		}
+		loads.Go(func() error {
+			r, err := l.miss(ctx, key, l.fetch)
+			mu.Lock()
+			defer mu.Unlock()
+			m.end(ctx, key, arrival[K, V]{}, r.Value, err)
+			return nil
+		})
+	}
+	_ = loads.Wait() // m has the errors
+	return m.result()
+}
