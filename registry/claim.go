@@ -1,6 +1,10 @@
 package registry
 
-import "github.com/snowfence/snowfence/registry/internal/replica"
+import (
+	"fmt"
+
+	"github.com/snowfence/snowfence/registry/internal/replica"
+)
 
 // A Claim says that a holder of a name lives on a node.
 type Claim struct {
@@ -11,6 +15,20 @@ type Claim struct {
 	Meta []byte
 	// Time is when the name was registered. It stays when the metadata changes.
 	Time Timestamp
+}
+
+// Token returns the claim's fencing token: of two claims on a name, the one that is newer by time,
+// and of equal times the one of the greater node name, has the greater token, compared byte by
+// byte. That is the claim that [KeepNewest] keeps. A store that refuses a write whose token is less
+// than one it has seen stops a holder whose name has gone to another one, once that one has
+// written. With [KeepOldest], or a rule of your own, it may stop the wrong one.
+//
+// Take the token anew for each write: a node whose clock was held back gives its claims another
+// time. A database compares bytes with a binary collation.
+func (c Claim) Token() string {
+	// The sign is flipped, so that times before 1970 are less than those after.
+	const sign = 1 << 63
+	return fmt.Sprintf("%016x%08x-%s", uint64(c.Time.Nanos)^sign, c.Time.Logical, c.Node) //nolint:gosec // bits
 }
 
 func claimOf(r *replica.Record) Claim {

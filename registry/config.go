@@ -8,12 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 )
 
 // MaxName is the length of the longest name, in bytes.
@@ -35,6 +36,12 @@ const (
 	mostPartition = 4096
 )
 
+// A NameService looks up what the names among the seeds stand for, by its methods LookupNetIP and
+// LookupSRV; a [*net.Resolver] is one.
+//
+// It is asked by several goroutines at the same time, and must return when the context ends.
+type NameService = mesh.NameService
+
 // Config says how a registry is opened. The zero Config is a node on the loopback interface, at a
 // port that the kernel chooses, which knows no other.
 type Config struct {
@@ -44,26 +51,58 @@ type Config struct {
 	NodeName string
 
 	// BindAddr is the IP address to listen on, for TCP and UDP. The default is 127.0.0.1, which
-	// other machines can't reach: traffic is neither encrypted nor authenticated unless Keys are set, so
-	// being reached should be a decision. "0.0.0.0" listens on all interfaces.
+	// other machines can't reach: traffic is neither encrypted nor authenticated unless Keys are
+	// set, so being reached should be a decision. "0.0.0.0" listens on all IPv4 addresses of the
+	// machine, "::" on all addresses, and then AdvertiseAddr is required.
 	BindAddr string
 
 	// BindPort is the port to listen on, for TCP and UDP. 0 has the kernel choose one, see
 	// [Registry.Addr].
 	BindPort int
 
-	// AdvertiseAddr and AdvertisePort are what the others are told, where that differs from
-	// what is listened on (behind NAT, in a container).
+	// AdvertiseAddr is the IP address at which others reach this node, where that differs from
+	// BindAddr (behind NAT, in a container). It can't be 0.0.0.0, :: or a multicast address.
+	//
+	// By default it is BindAddr. Where that is 0.0.0.0, it is a private IPv4 address of an
+	// interface that is up: the one from which the machine sends to addresses far away or else the
+	// first; where there is no private one, a public one, by the same rule. Open logs it, and fails
+	// with a [*ConfigError] if there is none.
 	AdvertiseAddr string
+
+	// AdvertisePort is the port at which others reach this node; the default is the one that is
+	// listened on. It needs AdvertiseAddr.
 	AdvertisePort int
 
-	// Seeds are nodes of the cluster to join, host:port. One that answers is enough. Without seeds the
-	// node is alone until others join it, or it is told to [Registry.Join]. All nodes may be given
-	// the same list: the node's own address in it is not contacted, and as the node may then be
-	// the first of its cluster, no answer from the others is no error.
+	// Seeds say where nodes of the cluster are found: host:port, where a host name stands for all
+	// its addresses, or dnssrv+name, which stands for the targets and ports of the name's SRV
+	// records. One that answers is enough. All nodes may be given the same list, the node's own
+	// address, however it is spelt, included. Without seeds the node is alone until others join it,
+	// or it is told to [Registry.Join].
+	//
+	// Seeds stay names: every RejoinInterval they are looked up again, and addresses at which no
+	// member is are tried, for as long as the node runs. So nodes that start at the same moment
+	// find each other, and a node that was cut off while all others were replaced finds the new
+	// ones.
 	Seeds []string
 
-	// Cluster is the name of the cluster, "snowfence" by default. A node of another cluster is refused.
+	// StartAlone lets Open succeed although nobody answers at the Seeds or nothing is known of
+	// them: the node starts a cluster of its own, and joins the others when they are found. Set it
+	// where all nodes start at once and find each other by name. Until they have met, a name can
+	// have a holder in each part.
+	//
+	// Without it Open fails with a [*JoinError], unless this node itself is among those who answer:
+	// then it may be the first. Whatever StartAlone is, an answer that keeps this node out is an
+	// error: see [Open].
+	StartAlone bool
+
+	// NameService looks up the names among the Seeds; nil: [net.DefaultResolver].
+	NameService NameService
+
+	// Cluster is the name of the cluster. A node of another cluster is refused, so two applications
+	// whose nodes may come to meet, because an address is given to one after the other, need names
+	// of their own. It is required where other machines can reach this node (BindAddr is not a
+	// loopback address, or AdvertiseAddr is set) and no Keys are set. Elsewhere the default is
+	// "snowfence".
 	Cluster string
 
 	// Partitions is how many partitions the names are spread over, 1 to 4096, 16 by default. It belongs to the cluster: a
@@ -90,7 +129,8 @@ type Config struct {
 	MaxClockSkew time.Duration
 
 	// SyncTimeout is how long Open and Join wait, once a node has answered, until this node has what the others
-	// have; 5 s by default. After that they return, and the rest comes in the background.
+	// have; 5 s by default. After that they return, and the rest comes in the background. It also bounds
+	// how long [Registry.Register] waits for that, see [ErrSyncing].
 	SyncTimeout time.Duration
 
 	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other node, and above
@@ -98,14 +138,39 @@ type Config struct {
 	// less on the wire, as long as a node can be expected to send that many packets for a change.
 	GossipAbove int
 
-	// GossipInterval is the time between two rounds of gossip, ProbeInterval that between two
-	// checks of another node, ProbeTimeout how long a node may take to answer, and SuspicionMult how
-	// many probe intervals (times the logarithm of the cluster's size) a silent node has
-	// until it is given up. 0 stands for 50 ms, 1 s, 500 ms (or half of ProbeInterval, if that is less) and 4.
+	// Preset says which network is between the nodes, and gives the fields that follow their
+	// values: [LAN] by default, [WAN] or [Loopback]. All nodes of a cluster should have the same.
+	Preset Preset
+
+	// GossipInterval is the time between two rounds of gossip, in each of which a node sends
+	// packets to three others. News reaches all of n nodes after about log4(n) rounds. Shorter is
+	// faster and takes more packets while there is news.
 	GossipInterval time.Duration
-	ProbeInterval  time.Duration
-	ProbeTimeout   time.Duration
-	SuspicionMult  int
+
+	// ProbeInterval is the time between two checks of another node, each time of the next one in a
+	// random order. A node that died is checked first by one of the others after 1.6 intervals on
+	// average. Shorter notices sooner, and costs each node about four packets per interval.
+	ProbeInterval time.Duration
+
+	// ProbeTimeout bounds the answer to a check. A node that takes longer is checked by three
+	// others too, and suspected if it has not answered them by the end of ProbeInterval either. At
+	// most ProbeInterval; by default half of that, if this is less than the Preset's. With less
+	// than the network's slowest round trips live nodes are suspected.
+	ProbeTimeout time.Duration
+
+	// SuspicionMult sets the time that a suspected node has to speak up before it is declared dead:
+	// SuspicionMult * max(1, log10(n)) * ProbeInterval in a cluster of n. Where n is at least
+	// SuspicionMult it has up to six times that, until SuspicionMult-2 further nodes suspect it.
+	// Lower frees the names of dead nodes sooner; if it is too low, a pause or lost packets hide
+	// the names of a live node for a moment.
+	SuspicionMult int
+
+	// RejoinInterval is about the time between two rounds in which the node looks for others that
+	// are no members: seeds, and nodes that died up to a day ago. In a round up to 16 names are
+	// looked up and up to 16 addresses tried, those first that were lost last; a dead one costs a
+	// packet or two. So with k addresses of dead nodes, two parts of a cluster that can reach each
+	// other again meet within 1+k/16 intervals.
+	RejoinInterval time.Duration
 
 	// Logger gets what happens to the cluster (Info), what somebody should look into (Warn) and
 	// each change (Debug). nil: nothing is logged; the same is told by [Registry.Watch] and [Registry.Stats].
@@ -117,8 +182,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c = c.withPreset()
 	c.BindAddr = cmp.Or(c.BindAddr, "127.0.0.1")
-	c.Cluster = cmp.Or(c.Cluster, DefaultCluster)
+	if !c.openToStrangers() {
+		c.Cluster = cmp.Or(c.Cluster, DefaultCluster)
+	}
 	c.Partitions = cmp.Or(c.Partitions, DefaultPartitions)
 	c.MaxMeta = cmp.Or(c.MaxMeta, DefaultMaxMeta)
 	c.QueueSize = cmp.Or(c.QueueSize, DefaultQueueSize)
@@ -160,12 +228,25 @@ func (c Config) validate() error {
 		return bad("Cluster", quote(c.Cluster), identifier)
 	case c.Transport == nil && net.ParseIP(c.BindAddr) == nil:
 		return bad("BindAddr", strconv.Quote(c.BindAddr), "an IP address")
+	case c.Transport == nil && net.ParseIP(c.BindAddr).IsMulticast():
+		return bad("BindAddr", c.BindAddr, "an address of this machine, not a multicast one")
 	case c.BindPort < 0 || c.BindPort > 65535:
 		return bad("BindPort", c.BindPort, "0 (the kernel chooses) to 65535")
 	case c.AdvertiseAddr != "" && net.ParseIP(c.AdvertiseAddr) == nil:
 		return bad("AdvertiseAddr", strconv.Quote(c.AdvertiseAddr), "an IP address")
+	case c.AdvertiseAddr != "" && !isReachable(net.ParseIP(c.AdvertiseAddr)):
+		return bad("AdvertiseAddr", c.AdvertiseAddr, "an address at which others reach this node")
+	case c.AdvertiseAddr == "" && c.Transport == nil && net.ParseIP(c.BindAddr).Equal(net.IPv6zero):
+		return bad("AdvertiseAddr", `""`,
+			"an address at which others reach this node, since BindAddr is "+c.BindAddr)
 	case c.AdvertisePort < 0 || c.AdvertisePort > 65535:
 		return bad("AdvertisePort", c.AdvertisePort, "0 (the port listened on) to 65535")
+	case c.AdvertisePort != 0 && c.AdvertiseAddr == "":
+		return bad("AdvertisePort", c.AdvertisePort, "AdvertiseAddr as well")
+	case c.Cluster == "":
+		return bad("Cluster", `""`,
+			fmt.Sprintf("a name of its own, since other machines can reach %s and no Keys are set",
+				cmp.Or(c.AdvertiseAddr, c.BindAddr)))
 	case c.Partitions < 1 || c.Partitions > mostPartition:
 		return bad("Partitions", c.Partitions, fmt.Sprintf("1 to %d", mostPartition))
 	case c.MaxMeta < 0 || c.MaxMeta > longestMeta:
@@ -176,16 +257,21 @@ func (c Config) validate() error {
 		return bad("MaxClockSkew", c.MaxClockSkew, "0 (the default) or more")
 	case c.SyncTimeout < 0:
 		return bad("SyncTimeout", c.SyncTimeout, "0 (the default) or more")
+	case !c.Preset.known():
+		return bad("Preset", int(c.Preset), "LAN, WAN or Loopback")
 	case c.GossipInterval < 0:
 		return bad("GossipInterval", c.GossipInterval, "0 (the default) or more")
 	case c.ProbeInterval < 0:
 		return bad("ProbeInterval", c.ProbeInterval, "0 (the default) or more")
 	case c.ProbeTimeout < 0:
 		return bad("ProbeTimeout", c.ProbeTimeout, "0 (the default) or more")
-	case c.ProbeTimeout > cmp.Or(c.ProbeInterval, time.Second):
-		return bad("ProbeTimeout", c.ProbeTimeout, fmt.Sprintf("at most ProbeInterval (%v)", cmp.Or(c.ProbeInterval, time.Second)))
+	case c.ProbeTimeout > c.ProbeInterval:
+		return bad("ProbeTimeout", c.ProbeTimeout,
+			fmt.Sprintf("at most ProbeInterval (%v)", c.ProbeInterval))
 	case c.SuspicionMult < 0:
 		return bad("SuspicionMult", c.SuspicionMult, "0 (the default) or more")
+	case c.RejoinInterval < 0:
+		return bad("RejoinInterval", c.RejoinInterval, "0 (the default) or more")
 	}
 	if f, ok := c.Resolver.(*resolverFunc); ok && f.compare == nil {
 		return bad("Resolver", strconv.Quote(f.name), "a function to compare with, not nil")
@@ -199,11 +285,11 @@ func (c Config) validate() error {
 		}
 	}
 	for i, seed := range c.Seeds {
-		host, ok := seedHost(seed)
+		host, err := mesh.SeedHost(seed)
 		field := fmt.Sprintf("Seeds[%d]", i)
 		switch {
-		case !ok:
-			return bad(field, strconv.Quote(seed), "host:port")
+		case err != nil:
+			return bad(field, strconv.Quote(seed), fmt.Sprintf("%s: %v", mesh.SeedForms, err))
 		case c.onLoopback() && isForeign(host):
 			return bad("BindAddr", c.BindAddr, "an address that other machines can reach, since "+field+" is "+seed)
 		}
@@ -211,26 +297,24 @@ func (c Config) validate() error {
 	return nil
 }
 
-// seedHost returns the host of a seed, which must have a port as well.
-func seedHost(seed string) (host string, ok bool) {
-	host, port, err := net.SplitHostPort(seed)
-	n, portErr := strconv.Atoi(port)
-	return host, err == nil && host != "" && portErr == nil && n >= 1 && n <= 65535
-}
-
 // onLoopback tells whether only this machine can reach the node.
 func (c Config) onLoopback() bool {
 	return c.Transport == nil && c.AdvertiseAddr == "" && net.ParseIP(c.BindAddr).IsLoopback()
+}
+
+// openToStrangers tells whether other machines can reach the node, and nothing keeps out those that
+// know the name of its cluster. A transport is for tests, and says nothing of that.
+func (c Config) openToStrangers() bool {
+	return c.Transport == nil && len(c.Keys) == 0 && !c.onLoopback()
+}
+
+// isReachable tells whether ip may be the address of one node.
+func isReachable(ip net.IP) bool {
+	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.Equal(net.IPv4bcast)
 }
 
 // isForeign tells whether host is surely another machine than this: an address that is not on loopback.
 func isForeign(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && !ip.IsLoopback() && !ip.IsUnspecified()
-}
-
-// otherSeeds returns the seeds without the node's own address, and whether that was among them.
-func otherSeeds(seeds []string, self string) (others []string, listed bool) {
-	others = slices.DeleteFunc(slices.Clone(seeds), func(s string) bool { return s == self })
-	return others, len(others) < len(seeds)
 }

@@ -14,6 +14,10 @@
 // holder lives ever writes or withdraws its claim; the others copy it. No message from a third node
 // can therefore bring back a claim that its own node has withdrawn.
 //
+// [Registry.Run] holds a name while a function runs: a scheduler, a consumer, the leader of
+// something. It waits until the name is free, and again after a loss. [Registration.RequireAlive]
+// takes the name from a holder that hangs.
+//
 // # Splits and conflicts
 //
 // Every node decides alone, from what it has, so both sides of a split network stay available. The price
@@ -38,12 +42,21 @@
 // [Registry.Register] waits for room, until its context ends and it fails with [ErrOverloaded]. Giving a name up never
 // waits; a queue can exceed its size by the names that are given up at once, of which there are no more than this node holds.
 //
-// A few changes go in packets to each node, or by gossip in a cluster of more than [Config].GossipAbove nodes; many go
-// over connections to every node. What is lost on the way is noticed by
-// the numbers that changes carry, and by comparing digests with a random node every two seconds; only what
-// differs is sent. A node that can't be reached holds up the queue for 100 ms at a time at most, and asks for what it missed
-// later. The protocol, its messages, the argument why all nodes come to the same state, and a comparison with syn's are
-// written down in the doc of registry/internal/replica.
+// A few changes go in packets to each node, or by gossip in a cluster of more than
+// [Config].GossipAbove nodes; many go over connections to every node. A change waits 2 ms before it
+// is sent, for what else changes to share packets with it. What is lost on the way is noticed by
+// the numbers that changes carry, and by comparing one digest of all partitions with a random node
+// every two seconds; only what differs is sent. A registry to which nothing happens does nothing
+// else, however many partitions it has. A node that can't be reached holds up the queue for 100 ms
+// at a time at most, and asks for what it missed later. The protocol, its messages, the argument
+// why all nodes come to the same state, and a comparison with syn's are written down in the doc of
+// registry/internal/replica.
+//
+// # Catching up
+//
+// A node that joins, or comes back after a split, catches up with the others in pieces, whatever
+// changes meanwhile, and shows what it has at once. Until it has caught up, a name that it does not know is
+// not free: [Registry.Register] waits for that, and fails with [ErrSyncing] after [Config].SyncTimeout.
 //
 // # Groups
 //
@@ -52,8 +65,9 @@
 //
 // # What is not promised
 //
-//   - That a name has no second holder at any moment. While nodes can't see each other, it may; do not
-//     guard with a name what must never run twice. For that, use a store with consensus.
+//   - That a name has no second holder at any moment. While nodes can't see each other, it may; do
+//     not guard with a name what must never run twice. For that, use a store with consensus, or
+//     fence it with [Claim.Token].
 //   - That a lookup is up to date. It is what this node has heard: in a healthy network some tens of milliseconds old,
 //     and the time that it takes to notice a dead node, some seconds, where one is involved.
 //   - That all events are seen. Changes of a name that follow each other quickly may arrive as one; a

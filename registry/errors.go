@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/snowfence/snowfence/registry/internal/mesh"
 )
@@ -18,12 +19,29 @@ var (
 	// ErrReleased is the cause with which a registration's context ends when it is released.
 	ErrReleased = errors.New("registry: released")
 
+	// ErrSilent matches, by errors.Is, every [*SilentError].
+	ErrSilent = errors.New("registry: the holder was silent")
+
 	// ErrClosed is given to users of a registry that was closed or has left, and is the cause with which the
 	// contexts of its registrations end.
 	ErrClosed = errors.New("registry: closed")
 
 	// ErrOverloaded matches, by errors.Is, every [*OverloadedError].
 	ErrOverloaded = errors.New("registry: overloaded")
+
+	// ErrNoAddress is within a [*JoinError] if the name service has no address for a seed. It wraps
+	// what that said, most often a [*net.DNSError].
+	ErrNoAddress = mesh.ErrNoAddress
+
+	// ErrUnreachable is within a [*JoinError] if no connection to a seed came about. It wraps the
+	// reason, such as syscall.ECONNREFUSED.
+	ErrUnreachable = mesh.ErrUnreachable
+
+	// ErrNoAnswer is within a [*JoinError] if a seed took a connection and said nothing.
+	ErrNoAnswer = mesh.ErrNoAnswer
+
+	// ErrSyncing matches, by errors.Is, every [*SyncingError].
+	ErrSyncing = errors.New("registry: not in sync yet")
 
 	// ErrNotHolder matches, by errors.Is, every [*NotHolderError].
 	ErrNotHolder = errors.New("registry: name is not held on this node")
@@ -59,6 +77,24 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is [ErrConflict].
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
+// A SilentError is the cause with which a registration's context ends when its holder has not
+// called [Registration.Alive] within the time that it had set by [Registration.RequireAlive]. It is
+// [ErrSilent].
+type SilentError struct {
+	Name   string
+	Within time.Duration // the bound
+	Silent time.Duration // since the last call
+}
+
+// Error describes the SilentError in one line.
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("registry: released name %s: its holder has not called Alive for %v,"+
+		" and must within %v", quote(e.Name), e.Silent, e.Within)
+}
+
+// Is reports whether target is [ErrSilent].
+func (e *SilentError) Is(target error) bool { return target == ErrSilent }
+
 // An OverloadedError says that a change found no room in its partition's queue before its
 // context ended. It is [ErrOverloaded] and wraps the context's cause.
 type OverloadedError struct {
@@ -79,6 +115,32 @@ func (e *OverloadedError) Is(target error) bool { return target == ErrOverloaded
 
 // Unwrap returns the cause with which the context ended.
 func (e *OverloadedError) Unwrap() error { return e.Err }
+
+// A SyncingError says that a name was not registered because this node does not know yet whether it has
+// a holder: its partition has still to catch up with Node, which came up lately. It is [ErrSyncing] and
+// wraps what ended the wait: the cause of the context, or nothing if that was [Config].SyncTimeout.
+type SyncingError struct {
+	Name      string
+	Partition int
+	Node      string
+	Err       error
+}
+
+// Error describes the SyncingError in one line.
+func (e *SyncingError) Error() string {
+	s := fmt.Sprintf("registry: name %s may be taken: partition %d has not caught up with node %s yet",
+		quote(e.Name), e.Partition, e.Node)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Is reports whether target is [ErrSyncing].
+func (e *SyncingError) Is(target error) bool { return target == ErrSyncing }
+
+// Unwrap returns the cause with which the context ended, nil if it did not.
+func (e *SyncingError) Unwrap() error { return e.Err }
 
 // A NotHolderError says that a name could not be updated because its holder does not live on
 // this node. It is [ErrNotHolder].
@@ -121,6 +183,21 @@ func (e *MetaError) Error() string {
 	return fmt.Sprintf("registry: metadata of %d bytes for name %s: want at most %d (Config.MaxMeta)", e.Len, quote(e.Name), e.Max)
 }
 
+// A DeadlineError says that a context with a deadline was given as the life of a holder. The name
+// would be released at the Deadline, which is a mistake where the deadline is one for the call.
+type DeadlineError struct {
+	Name     string
+	Deadline time.Time
+}
+
+// Error describes the DeadlineError in one line, and says what to do.
+func (e *DeadlineError) Error() string {
+	return fmt.Sprintf("registry: the context for name %s has a deadline, %s, at which the name would be"+
+		" released: pass the context that the holder lives under; to bound the wait alone, or to hold the"+
+		" name until then, call RegisterFor (JoinFor for a group) with two contexts",
+		quote(e.Name), e.Deadline.Format(time.RFC3339))
+}
+
 // A ConfigError says which field of Config had which value, and what was wanted.
 type ConfigError struct {
 	Field string
@@ -133,21 +210,30 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("registry: Config.%s: %v: want %s", e.Field, e.Value, e.Want)
 }
 
-// A JoinError says that no seed could be joined or, if some answered, that others refused this node. It
-// wraps the reasons, see [SeedError].
+// A JoinError says that no seed could be joined, or that somebody who answered keeps this node out.
+// It wraps the reasons, each in a [*SeedError].
 type JoinError struct {
 	Seeds    []string
 	Answered int
 	Err      error
+
+	startAlone bool // with Config.StartAlone there would have been no error
 }
 
-// Error describes the JoinError: the seeds, and why each could not be joined.
+// Error describes the JoinError in one line: the seeds, why each could not be joined, and whether
+// [Config].StartAlone would help.
 func (e *JoinError) Error() string {
 	which := "any"
 	if e.Answered > 0 {
 		which = "all"
 	}
-	return fmt.Sprintf("registry: could not join %s of %s: %v", which, strings.Join(e.Seeds, ", "), e.Err)
+	hint := ""
+	if e.startAlone {
+		hint = "; set Config.StartAlone if this node may start without the others"
+	}
+	why := strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ") // several are joined by line breaks
+	return fmt.Sprintf("registry: could not join %s of %s: %s%s",
+		which, strings.Join(e.Seeds, ", "), why, hint)
 }
 
 // Unwrap returns the reasons.
@@ -168,6 +254,24 @@ type Difference = mesh.Difference
 // member has in truth crashed, the name is free after Free at most, and at once for a node at the
 // same address.
 type DuplicateNameError = mesh.DuplicateNameError
+
+// A KeyError says that this node and the one that answers can't read each other: the key is wrong,
+// outdated or missing. Problem says which.
+type KeyError = mesh.KeyError
+
+// A KeyProblem says in which way the keys of two nodes do not match.
+type KeyProblem = mesh.KeyProblem
+
+// The problems that two nodes can have with their keys.
+const (
+	KeyWrong      = mesh.KeyWrong      // both encrypt, and one can't read the other
+	KeyMissing    = mesh.KeyMissing    // the other node encrypts, and this one has no key
+	KeyUnexpected = mesh.KeyUnexpected // this node encrypts, and the other does not
+)
+
+// A ForeignError says that what answers at a seed is not a node of this module, or of a release
+// that this one can't talk to. Said are its first words, if they show that.
+type ForeignError = mesh.ForeignError
 
 // A SeedError says why joining over one seed failed: Seed is as it was given, Addr what it stands for,
 // and Err the reason. A [*JoinError] wraps one for each seed.

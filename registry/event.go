@@ -29,7 +29,8 @@ type EventKind uint8
 const (
 	// Registered: Name has a holder, Claim, or another one than before.
 	Registered EventKind = iota + 1
-	// Updated: the holder of Name changed its metadata. Claim is new, Other is the claim before.
+	// Updated: the holder of Name changed its metadata, or its node found its clock ahead and gave the claim
+	// an older time. Claim is new, Other is the claim before.
 	Updated
 	// Unregistered: Claim no longer holds Name, for Reason. If another claim takes over, Registered follows.
 	Unregistered
@@ -68,34 +69,20 @@ func (k EventKind) String() string {
 	return "unknown"
 }
 
-// Reason says why a name was given up, or a node is gone.
-type Reason uint8
+// Reason says why a name was given up, or a node is gone. Its method String says it in words.
+type Reason = replica.Why
 
 // The reasons.
 const (
-	ReasonReleased    Reason = iota + 1 // the holder released the name
-	ReasonHolderEnded                   // the holder's context ended
-	ReasonConflict                      // another node's claim was preferred
-	ReasonClosed                        // the holder's registry closed
-	ReasonNodeDown                      // the node is not seen any more; if it was only cut off, its claims come back
-	ReasonNodeLeft                      // the node left in good order
-	ReasonNodeRestart                   // the node started anew
-	ReasonGone                          // the node no longer lists the name; why was not learnt
+	ReasonReleased    Reason = replica.WhyReleased    // the holder released the name
+	ReasonHolderEnded Reason = replica.WhyEnded       // the holder's context ended
+	ReasonConflict    Reason = replica.WhyConflict    // another node's claim was preferred
+	ReasonClosed      Reason = replica.WhyClosed      // the holder's registry closed
+	ReasonNodeDown    Reason = replica.WhyNodeDown    // the node is not seen any more; if it was only cut off, its claims come back
+	ReasonNodeLeft    Reason = replica.WhyNodeLeft    // the node left in good order
+	ReasonNodeRestart Reason = replica.WhyNodeRestart // the node started anew
+	ReasonGone        Reason = replica.WhyMissing     // the node no longer lists the name; why was not learnt
 )
-
-var reasons = [...]string{
-	ReasonReleased: "released", ReasonHolderEnded: "holder ended", ReasonConflict: "lost a conflict",
-	ReasonClosed: "registry closed", ReasonNodeDown: "node down", ReasonNodeLeft: "node left",
-	ReasonNodeRestart: "node restarted", ReasonGone: "gone at its node",
-}
-
-// String returns the reason in words.
-func (r Reason) String() string {
-	if r > 0 && int(r) < len(reasons) {
-		return reasons[r]
-	}
-	return "unknown reason"
-}
 
 // String describes the event in one line, for logs and tests.
 func (e Event) String() string {
@@ -132,7 +119,7 @@ func eventOf(e replica.Event) (Event, bool) {
 	case replica.Updated:
 		out.Kind = Updated
 	case replica.Unregistered:
-		out.Kind, out.Reason = Unregistered, Reason(e.Why)
+		out.Kind, out.Reason = Unregistered, e.Why
 	case replica.Conflict:
 		out.Kind = Conflict
 	case replica.Disagreement:

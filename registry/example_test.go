@@ -39,7 +39,7 @@ func Example() {
 	claim, err := second.WaitFor(ctx, "mailer")
 	fmt.Printf("mailer runs on %s (%s) %v\n", claim.Node, claim.Meta, err)
 
-	_, err = second.Register(ctx, "mailer", nil)
+	_, err = second.Register(context.Background(), "mailer", nil)
 	var taken *registry.TakenError
 	if errors.As(err, &taken) {
 		fmt.Println("taken by", taken.Holder.Node)

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +41,11 @@ type fakeNode struct {
 	backlog  int  // as if gossip were busy
 	direct   int  // updates sent straight to all
 	gossiped int
+	callers  []func()      // of Soon; whoever comes first sets a timer
+	held     chan struct{} // SendAll waits until it is closed; nil: it does not
+	waiting  int           // in SendAll, for held
+
+	probes atomic.Int64
 }
 
 func (l *fakeLAN) connect(r *Registry) (network, error) {
@@ -166,6 +173,26 @@ func (n *fakeNode) all() []string {
 	return slices.Sorted(maps.Keys(n.up))
 }
 
+// fakeWindow is how long Soon takes.
+const fakeWindow = 2 * time.Millisecond
+
+func (n *fakeNode) Soon(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.callers = append(n.callers, f)
+	if len(n.callers) == 1 {
+		time.AfterFunc(fakeWindow, func() {
+			n.mu.Lock()
+			callers := n.callers
+			n.callers = nil
+			n.mu.Unlock()
+			for _, f := range callers {
+				f()
+			}
+		})
+	}
+}
+
 func (n *fakeNode) Broadcast(partition int, u *replica.Update) bool {
 	if n.isJammed() {
 		return false
@@ -188,6 +215,7 @@ func (n *fakeNode) Backlog() int {
 }
 
 func (n *fakeNode) SendAll(ctx context.Context, partition int, u *replica.Update) error {
+	n.wait()
 	if n.isJammed() {
 		<-ctx.Done()
 		return ctx.Err()
@@ -209,7 +237,41 @@ func (n *fakeNode) Send(to string, partition int, m replica.Message) bool {
 	return true
 }
 
+// hold keeps whoever calls SendAll until the test calls letGo, whatever the caller's patience. What
+// comes meanwhile stays in the queue.
+func (n *fakeNode) hold() (letGo func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	held := make(chan struct{})
+	n.held, n.jammed = held, true
+	return sync.OnceFunc(func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.held = nil
+		close(held)
+	})
+}
+
+func (n *fakeNode) wait() {
+	n.mu.Lock()
+	held := n.held
+	if held != nil {
+		n.waiting++
+	}
+	n.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-n.reg.life.Done():
+		}
+		n.mu.Lock()
+		n.waiting--
+		n.mu.Unlock()
+	}
+}
+
 func (n *fakeNode) Probe(to string, partition int, m replica.Message) bool {
+	n.probes.Add(1)
 	return n.Send(to, partition, m)
 }
 

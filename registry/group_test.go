@@ -443,3 +443,36 @@ func converge(t *testing.T, steps []int) {
 	}
 	require.Equal(t, want, told)
 }
+
+// A member's life is no call's deadline, as with names.
+func TestJoinRefusesADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := registry.OpenOn(t, registry.NewLAN(), "a", 0)
+		g := groupsOf(t, a)
+		request, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err := g.Join(request, "room", nil)
+		var mistake *registry.DeadlineError
+		require.ErrorAs(t, err, &mistake)
+		require.Equal(t, "room", mistake.Name)
+		require.ErrorContains(t, err, "JoinFor")
+		require.Zero(t, g.Len("room"))
+
+		life, end := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer end()
+		m, err := g.JoinFor(request, life, "room", nil)
+		require.NoError(t, err)
+		cancel()
+		synctest.Wait()
+		require.NoError(t, m.Context().Err())
+		_, err = g.JoinFor(request, life, "room", nil)
+		require.Equal(t, context.Canceled, err)
+		_, err = g.Join(request, "room", nil)
+		require.Equal(t, context.Canceled, err)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		require.Equal(t, context.DeadlineExceeded, context.Cause(m.Context()))
+		require.Zero(t, g.Len("room"))
+		_, err = g.JoinFor(t.Context(), life, "room", nil)
+		require.Equal(t, context.DeadlineExceeded, err)
+	})
+}

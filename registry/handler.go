@@ -2,6 +2,7 @@ package registry
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -20,11 +21,22 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 		r.log.Warn("the clock of this node is too far ahead of the others'; its timestamps are held back",
 			"tolerated", r.cfg.MaxClockSkew, "beyond that", ahead)
 		r.hub.Publish(Event{Kind: ClockAhead, Node: r.cfg.NodeName})
+		for _, p := range slices.Concat(r.parts, r.groups.awake()) {
+			p.inbox.node("", clockAhead, 0)
+		}
 	}
 	for _, it := range f.Items {
+		if space := it.Partition - 2*len(r.parts); space == 0 || space == 1 {
+			r.ask(f.From, space, it.Message)
+			continue
+		}
 		p := r.partOf(it.Partition)
 		if p == nil {
 			r.rejected.Add(1)
+			continue
+		}
+		if p.agrees(it.Message) {
+			p.inbox.agree(it.Size())
 			continue
 		}
 		p.inbox.message(f.From, it.Message, it.Size())

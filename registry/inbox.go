@@ -34,7 +34,7 @@ type item struct {
 	news        nodeNews
 	incarnation uint64
 
-	synced chan struct{} // to be closed when the partition is in sync
+	synced chan struct{} // to be closed when the partition has caught up
 }
 
 type nodeNews uint8
@@ -44,10 +44,12 @@ const (
 	nodeUp
 	nodeDown
 	nodeLeft
+	clockAhead // of no node: own claims need other timestamps
 )
 
 type inboxStats struct {
 	received, receivedBytes, dropped uint64
+	agreed                           uint64 // summaries that were no news
 	high                             int
 }
 
@@ -69,6 +71,15 @@ func (b *inbox) message(from string, m replica.Message, bytes int) {
 	b.put(item{node: from, message: m, bytes: bytes})
 }
 
+// agree counts a summary that need not be put in.
+func (b *inbox) agree(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stats.received++
+	b.stats.agreed++
+	b.stats.receivedBytes += uint64(bytes) //nolint:gosec // a length
+}
+
 // node puts news about a node in. They are never dropped; that they stay few is because later ones take the
 // place of earlier ones.
 func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
@@ -83,7 +94,7 @@ func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	b.put(it)
 }
 
-// whenSynced asks, after all that is in already, for done to be closed once the partition is in sync.
+// whenSynced asks, after all that is in already, for done to be closed once the partition has caught up.
 func (b *inbox) whenSynced(done chan struct{}) {
 	b.mu.Lock()
 	b.put(item{synced: done})

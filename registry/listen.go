@@ -11,18 +11,24 @@ import (
 
 // protocol is the version of what nodes say to each other. Nodes of different versions don't
 // form a cluster.
-const protocol = 1
+const protocol = 2
 
 // listen opens the real network: memberlist, over UDP and TCP.
 func listen(r *Registry) (network, error) {
 	c := &r.cfg
+	advertise, err := c.advertised()
+	if err != nil {
+		return nil, err
+	}
 	m, err := mesh.Open(mesh.Config{
 		Node:     c.NodeName,
 		BindAddr: c.BindAddr, BindPort: c.BindPort,
-		AdvertiseAddr: c.AdvertiseAddr, AdvertisePort: c.AdvertisePort,
+		AdvertiseAddr: advertise, AdvertisePort: c.AdvertisePort,
 		Identity:    mesh.Identity{Cluster: c.Cluster, Partitions: c.Partitions, Resolver: c.Resolver.Name(), Protocol: protocol},
 		Incarnation: r.incarnation,
 		Keys:        c.Keys,
+		Seeds:       c.Seeds,
+		Names:       c.NameService,
 		Logger:      c.Logger,
 		Transport:   c.Transport,
 
@@ -31,6 +37,7 @@ func listen(r *Registry) (network, error) {
 		ProbeInterval:  c.ProbeInterval,
 		ProbeTimeout:   c.ProbeTimeout,
 		SuspicionMult:  c.SuspicionMult,
+		RejoinInterval: c.RejoinInterval,
 
 		Wall:    r.wall,
 		Handler: handler{r},

@@ -40,7 +40,7 @@ func (r *Registry) logEvents(partition int, events []replica.Event) {
 // A conflictLog turns conflicts, which may come by the thousand after a split, into a line a second.
 type conflictLog struct {
 	seen, lost atomic.Int64
-	last       atomic.Int64 // when the last line was written: Mono
+	last       int64 // when the last line was written: Mono; the alarm's alone
 }
 
 func (c *conflictLog) count(lost bool) {
@@ -50,14 +50,17 @@ func (c *conflictLog) count(lost bool) {
 	}
 }
 
-// log writes the line, if it is due. Each partition's goroutine calls it now and then.
-func (c *conflictLog) log(r *Registry) {
+// log writes the line if it is due, and returns when there is one to write next. It is for the
+// alarm, which rings soon after the core saw a conflict.
+func (c *conflictLog) log(r *Registry) (next int64) {
 	if c.seen.Load() == 0 {
-		return
+		return never
 	}
-	now, last := int64(time.Since(r.started)), c.last.Load()
-	if now-last < int64(time.Second) || !c.last.CompareAndSwap(last, now) {
-		return
+	now := int64(time.Since(r.started))
+	if next := c.last + int64(time.Second); now < next {
+		return next
 	}
+	c.last = now
 	r.log.Info("conflicts were settled", "conflicts", c.seen.Swap(0), "lost here", c.lost.Swap(0))
+	return never
 }

@@ -330,3 +330,96 @@ func TestCloseIsCompleteAndMayBeRepeated(t *testing.T) {
 	require.Zero(t, r.Stats().Registrations)
 	require.True(t, strings.HasPrefix(r.Addr(), "127.0.0.1:"))
 }
+
+// Over sockets: two nodes run one function, both sides of a split do, and the conflict ends one of
+// them, which runs again when the other one dies without a word.
+func TestRunOverSockets(t *testing.T) {
+	cut := cutnet.New(1)
+	on := func(name string) func(*Config) {
+		return func(c *Config) {
+			tr, err := cut.Listen(name, "127.0.0.1", 0)
+			require.NoError(t, err)
+			c.Transport = tr
+		}
+	}
+	a := openReal(t, "a", nil, on("a"))
+	b := openReal(t, "b", []string{a.Addr()}, on("b"))
+	type start struct {
+		node string
+		ctx  context.Context //nolint:containedctx // what the function was given
+	}
+	begun := make(chan start)
+	next := func(node string) context.Context {
+		t.Helper()
+		select {
+		case s := <-begun:
+			require.Equal(t, node, s.node)
+			return s.ctx
+		case <-time.After(patience):
+			t.Fatal("no function begins")
+			return nil
+		}
+	}
+	results := make(chan error, 2)
+	run := func(r *Registry) {
+		results <- r.Run(t.Context(), "x", nil, func(ctx context.Context) error {
+			select {
+			case begun <- start{r.NodeName(), ctx}:
+				<-ctx.Done()
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		})
+	}
+	go run(a)
+	first := next("a")
+	eventually(t, "b knows", func() bool { return holderOf(b, "x") == "a" })
+	go run(b)
+
+	cut.Split([]string{"a"}, []string{"b"})
+	second := next("b")
+	require.NoError(t, first.Err())
+	cut.Heal()
+	select {
+	case <-first.Done():
+	case <-time.After(patience):
+		t.Fatal("the conflict ends no function")
+	}
+	require.ErrorIs(t, context.Cause(first), ErrConflict)
+	require.NoError(t, second.Err())
+
+	require.NoError(t, b.Close())
+	require.ErrorIs(t, <-results, ErrClosed)
+	third := next("a")
+	require.NoError(t, third.Err())
+	g, _ := RegistrationFromContext(third)
+	require.NoError(t, a.Close())
+	require.ErrorIs(t, <-results, ErrClosed)
+	require.NotEmpty(t, g.Claim().Token())
+}
+
+// A node that leaves waits for no name any more, although it sees the holder still.
+func TestLeaveEndsRun(t *testing.T) {
+	a := openReal(t, "a", nil)
+	b := openReal(t, "b", []string{a.Addr()})
+	_, err := a.Register(t.Context(), "x", nil)
+	require.NoError(t, err)
+	eventually(t, "b knows", func() bool { return holderOf(b, "x") == "a" })
+	result := make(chan error)
+	go func() {
+		result <- b.Run(t.Context(), "x", nil, func(context.Context) error { panic("never called") })
+	}()
+	eventually(t, "b waits", func() bool {
+		p := b.part("x")
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.waits) == 1
+	})
+	require.NoError(t, b.Leave(t.Context()))
+	select {
+	case err := <-result:
+		require.Equal(t, ErrClosed, err)
+	case <-time.After(patience):
+		t.Fatal("Run goes on after Leave")
+	}
+}

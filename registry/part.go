@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,29 +14,33 @@ import (
 )
 
 const (
-	tickEvery   = 50 * time.Millisecond
-	batchWindow = 5 * time.Millisecond // how long a change waits for company
-
-	// atOnce is not 0: a timer that is due when somebody selects on it is run there and
-	// then, and two of one synctest bubble crash the race detector (seen in Go 1.26.8).
-	atOnce = time.Nanosecond
-
 	packetBytes = 1200 // of records in an update that gossip carries
 	gossipDepth = 32   // while gossip carries that many updates, others go straight to every node
-	bulkNames   = 32   // and so do more changes than this at a time
+	bulkNames   = 16   // and so do more changes than this in one window
 	bulkBytes   = 64 << 10
 	roomWait    = 100 * time.Millisecond // for room in the queues to the other nodes
+
+	// bulkPause is how long a partition collects what goes over connections: more and smaller
+	// updates there overtake each other, and cost the requests for what seems to be missing.
+	bulkPause = 3 * time.Millisecond
 
 	itemsPerLock = 64 // messages that are handled before callers get a turn
 )
 
 // A part is one partition on this node: the core's replica of it with a lock, a goroutine and a queue. The queue is
 // the core's own: the names that changed here and were not sent yet.
+//
+// What changes waits in the queue until the network's window ends, which calls collect. Changes
+// that go in packets are sent from there; the goroutine sends the others, and handles what comes.
+// It does neither where nothing happens, and time passes for the core by the registry's alarm
+// alone.
 type part struct {
-	reg   *Registry
-	n     int
-	inbox inbox
-	wake  chan struct{} // has room for one: there is something to flush
+	reg    *Registry
+	n      int
+	inbox  inbox
+	wake   chan struct{} // has room for one: something to send, or the alarm could not wait
+	ring   func()        // collect, as one value for all windows
+	missed atomic.Bool   // the alarm could not wait
 
 	// winners is what Lookup reads. Only the core writes to it, under mu.
 	winners *xsync.Map[string, *replica.Record]
@@ -45,18 +48,31 @@ type part struct {
 
 	sentBytes atomic.Uint64
 
+	// root is that of the core as it stands, 0 if it is not known: a summary that says the same is
+	// no news. summaries counts those that were sent for others to compare.
+	root      atomic.Uint64
+	summaries atomic.Uint64
+
 	// mu guards what follows. Under it are taken the locks of the hub, of a watcher, of the clock and of the
 	// inbox, and by the client what it says, never that of another part. The only code of others that runs under it is the
 	// Resolver and the methods of the contexts that callers pass.
 	mu     sync.Mutex
 	core   *replica.Partition
 	regs   map[string]*Registration // by name: what is registered here
-	waits  map[string]*wait
+	waits  map[awaited]*wait
 	gate   gate
-	high   int // the queue's high-water mark
-	asked  []chan struct{}
-	closed bool          // no more registrations
-	client shared.Client // of a partition of the second space; nil: nobody has opened that
+	high   int    // the queue's high-water mark
+	silent uint64 // registrations that ended because their holders were silent
+
+	kept, elsewhere uint64 // conflicts in which the own claim was preferred, or that are of other nodes
+
+	asked  []chan struct{} // to be closed once the core has caught up
+	closed bool            // no more registrations
+	// called tells that collect or the goroutine is on its way to the queue; busy that the
+	// goroutine is sending, which leaves the queue to itself; rest is what it has to send first.
+	called, busy bool
+	rest         []*replica.Update
+	client       shared.Client // of a partition of the second space; nil: nobody has opened that
 }
 
 func newPart(r *Registry, n int, seed uint64) *part {
@@ -64,23 +80,20 @@ func newPart(r *Registry, n int, seed uint64) *part {
 		reg: r, n: n, inbox: newInbox(), wake: make(chan struct{}, 1),
 		winners: xsync.NewMap[string, *replica.Record](),
 		regs:    make(map[string]*Registration),
-		waits:   make(map[string]*wait),
+		waits:   make(map[awaited]*wait),
 	}
+	p.ring = p.collect
 	p.core = replica.New(replica.Config{
 		Self: r.cfg.NodeName, Partition: n, Incarnation: r.incarnation, Clock: r.clock, Seed: seed,
 		Compare: compareRecords(r.cfg.Resolver), Publish: p.publish,
-		Shared: func(string) bool { return n >= r.cfg.Partitions },
+		Shared:   func(string) bool { return n >= r.cfg.Partitions },
+		Compared: true,
 	})
 	return p
 }
 
 // run is the partition's goroutine.
 func (p *part) run() {
-	tick := time.NewTimer(rand.N(tickEvery))
-	defer tick.Stop()
-	flush := time.NewTimer(batchWindow)
-	defer flush.Stop()
-	armed := true
 	for {
 		select {
 		case <-p.reg.life.Done():
@@ -88,19 +101,21 @@ func (p *part) run() {
 		case <-p.inbox.signal:
 			p.receive()
 		case <-p.wake:
-			if !armed {
-				flush.Reset(batchWindow)
-				armed = true
+			if p.missed.Swap(false) {
+				p.mu.Lock()
+				p.reg.alarm.wakeBefore(p.tick())
 			}
-		case <-flush.C:
-			if armed = p.flush(); armed {
-				flush.Reset(atOnce)
-			}
-		case <-tick.C:
-			p.step(p.core.Tick)
-			p.reg.conflicts.log(p.reg)
-			tick.Reset(tickEvery*3/4 + rand.N(tickEvery/2))
+			p.flush()
 		}
+		p.reg.wakeUps.Add(1)
+	}
+}
+
+// rouse wakes the goroutine.
+func (p *part) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -111,6 +126,19 @@ func (p *part) step(f func(replica.At)) {
 	e := p.settle()
 	p.mu.Unlock()
 	p.act(e)
+}
+
+// tick lets time pass for the core, and returns when the alarm is to ring for it again. The caller
+// holds mu, which tick releases.
+func (p *part) tick() (next int64) {
+	at := p.reg.now()
+	p.core.Tick(at)
+	e := p.settle()
+	due, ok := p.core.Next(at)
+	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it was looked at
+	p.mu.Unlock()
+	p.act(e)
+	return next
 }
 
 // effects are what has to be done once the lock is released.
@@ -132,6 +160,7 @@ func (p *part) settle() effects {
 		if event.Type == replica.SharedChanged && p.client != nil {
 			p.client.Changed(event.Record)
 		}
+		p.countConflict(event)
 		if out, ok := eventOf(event); ok {
 			p.reg.hub.Publish(out)
 		}
@@ -142,16 +171,15 @@ func (p *part) settle() effects {
 			e.ended = append(e.ended, p.detach(g, loss.Own, cause))
 		}
 	}
+	p.root.Store(0)
 	depth, _ := p.core.Pending()
 	p.high = max(p.high, depth)
 	p.gate.open(p.reg.cfg.QueueSize - depth)
-	if depth > 0 {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
+	if depth > 0 && !p.called && !p.busy {
+		p.called = true
+		p.reg.net.Soon(p.ring)
 	}
-	if len(p.asked) > 0 && p.core.Synced() {
+	if len(p.asked) > 0 && p.core.CaughtUp() {
 		for _, done := range p.asked {
 			close(done)
 		}
@@ -195,56 +223,141 @@ func (p *part) receive() {
 	for len(items) > 0 {
 		some := items[:min(len(items), itemsPerLock)]
 		items = items[len(some):]
-		p.step(func(at replica.At) {
-			for _, it := range some {
-				switch {
-				case it.message != nil:
-					p.core.Receive(at, it.node, it.message)
-				case it.synced != nil:
-					p.asked = append(p.asked, it.synced)
-				case it.news == nodeUp:
-					p.core.NodeUp(at, it.node, it.incarnation)
-				default:
-					p.core.NodeDown(at, it.node, it.news == nodeLeft)
-				}
+		p.mu.Lock()
+		at := p.reg.now()
+		for _, it := range some {
+			switch {
+			case it.message != nil:
+				p.core.Receive(at, it.node, it.message)
+			case it.synced != nil:
+				p.asked = append(p.asked, it.synced)
+			case it.news == nodeUp:
+				p.core.NodeUp(at, it.node, it.incarnation)
+			case it.news == clockAhead: // Tick sees to it
+			default:
+				p.core.NodeDown(at, it.node, it.news == nodeLeft)
 			}
-		})
+		}
+		e := p.settle()
+		p.reg.alarm.soon(p.n, at.Mono) // the core may have another moment in mind
+		p.mu.Unlock()
+		p.act(e)
 	}
 }
 
-// flush sends own changes: a few in packets, many over connections to every node, one piece at a time so that the
-// goroutine stays responsive. Where gossip carries the packets it has about one per round and node, so that more than a
-// little would wait in it for seconds. flush reports whether it should be called again at once.
-func (p *part) flush() (again bool) {
-	p.mu.Lock()
+// agrees reports whether a message says nothing but what this partition knows, so that it need not
+// be handled.
+func (p *part) agrees(m replica.Message) bool {
+	s, ok := m.(*replica.Summary)
+	return ok && s.Root != 0 && s.Root == p.root.Load()
+}
+
+// collect sends what changed here, when a window of the network ends, if it is little enough to go
+// in packets, so that one packet carries what changed in all partitions. Where gossip carries the
+// packets it has about one per round and node, so that more than a little would wait in it for
+// seconds. What else there is, is for the goroutine, as the network can't wait here.
+func (p *part) collect() {
+	if !p.mu.TryLock() {
+		p.rouse()
+		return
+	}
 	depth, _ := p.core.Pending()
-	alone, bulk := p.closed || p.reg.peers.count.Load() == 0, depth > bulkNames
 	var updates []*replica.Update
 	switch {
-	case alone:
+	case p.busy: // the goroutine goes on
+		p.called = false
+		p.mu.Unlock()
+		return
+	case p.alone():
 		p.core.Flush(bulkBytes, 0) // for nobody: who comes up later asks for all there is, and who has left is dropped
-	case bulk:
-		updates = p.core.Flush(bulkBytes, 1)
+	case depth > bulkNames:
+		p.mu.Unlock()
+		p.rouse()
+		return
 	default:
-		updates = p.core.Flush(packetBytes, 1)
+		updates = p.core.Flush(packetBytes, 0)
+	}
+	p.called = false
+	e := p.settle()
+	p.mu.Unlock()
+	p.act(e)
+	if rest := p.broadcast(updates); len(rest) > 0 {
+		p.mu.Lock()
+		p.rest = append(p.rest, rest...)
+		p.mu.Unlock()
+		p.rouse()
+	}
+}
+
+// alone reports whether nobody is to be told of changes. The caller holds mu.
+func (p *part) alone() bool { return p.closed || p.reg.peers.count.Load() == 0 }
+
+// broadcast sends updates in packets, and returns those that have no room there.
+func (p *part) broadcast(updates []*replica.Update) (rest []*replica.Update) {
+	for _, u := range updates {
+		if p.reg.net.Backlog() < gossipDepth && p.reg.net.Broadcast(p.n, u) {
+			p.sentBytes.Add(p.size(u))
+		} else {
+			rest = append(rest, u)
+		}
+	}
+	return rest
+}
+
+// flush sends what collect could not: over connections to every node, one piece at a time so that
+// the goroutine stays responsive. Waiting for room there keeps the queue filled, and that makes
+// Register wait.
+func (p *part) flush() {
+	p.mu.Lock()
+	p.busy = true
+	updates, packets, bulk := p.rest, false, false
+	p.rest = nil
+	depth, _ := p.core.Pending()
+	switch {
+	case len(updates) > 0:
+	case p.alone():
+		p.core.Flush(bulkBytes, 0)
+	case depth > bulkNames:
+		updates, bulk = p.core.Flush(bulkBytes, 1), true
+	default:
+		updates, packets = p.core.Flush(packetBytes, 0), true
 	}
 	depth, _ = p.core.Pending()
 	e := p.settle()
 	p.mu.Unlock()
 	p.act(e)
-	// Waiting here keeps the queue filled, and that makes Register wait.
+	if packets {
+		updates = p.broadcast(updates)
+	}
+	p.sendAll(updates)
+
+	p.mu.Lock()
+	again := len(p.rest) > 0 || bulk && depth > 0 // what was more than a piece
+	p.busy, p.called = false, bulk
+	e = p.settle()
+	p.mu.Unlock()
+	p.act(e)
+	switch {
+	case again:
+		p.rouse()
+	case bulk:
+		time.AfterFunc(bulkPause, func() { p.reg.net.Soon(p.ring) })
+	}
+}
+
+// sendAll sends updates over connections to every node.
+func (p *part) sendAll(updates []*replica.Update) {
+	if len(updates) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(p.reg.life, roomWait)
 	defer cancel()
 	for _, u := range updates {
 		p.sentBytes.Add(p.size(u))
-		if !bulk && p.reg.net.Backlog() < gossipDepth && p.reg.net.Broadcast(p.n, u) {
-			continue
-		}
 		if err := p.reg.net.SendAll(ctx, p.n, u); err != nil {
 			p.reg.log.Debug("no room to send to all nodes; they will ask", "partition", p.n, "names", len(u.Records), "error", err)
 		}
 	}
-	return depth > 0
 }
 
 // publish is told by the core who wins a name now.
@@ -254,7 +367,7 @@ func (p *part) publish(name string, winner *replica.Record) {
 		p.winners.Delete(name)
 	} else {
 		p.winners.Store(name, winner)
-		p.announce(name, winner)
 	}
+	p.announce(name, winner)
 	p.heap.Add(heapOf(winner) - heapOf(before))
 }

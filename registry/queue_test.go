@@ -15,15 +15,28 @@ import (
 // one is a single partition with a short queue.
 func one(c *Config) { c.Partitions, c.QueueSize = 1, 4 }
 
-// fill fills the queue of a jammed node: what was handed out before is on its way to nowhere.
+// stall holds the sending side of a node with one partition still: its goroutine waits to send a
+// name, until letGo is called, and what changes meanwhile stays in the queue.
+func stall(t *testing.T, r *Registry, node *fakeNode) (letGo func()) {
+	t.Helper()
+	letGo = node.hold()
+	_, err := r.Register(t.Context(), "under way", nil)
+	require.NoError(t, err)
+	synctestWait()
+	require.Equal(t, 1, node.waiting)
+	require.Zero(t, r.Stats().Partitions[0].Queue)
+	return letGo
+}
+
+// fill fills the queue of a node that is stalled.
 func fill(t *testing.T, r *Registry) {
 	t.Helper()
-	p := r.parts[0]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := 0; p.room() > 0; i++ {
-		p.core.Register(r.now(), fmt.Sprint("filler ", i), nil)
+	for i := r.Stats().Partitions[0].Queue; i < r.cfg.QueueSize; i++ {
+		_, err := r.Register(t.Context(), fmt.Sprint("filler ", i), nil)
+		require.NoError(t, err)
 	}
+	synctestWait()
+	require.Equal(t, r.cfg.QueueSize, r.Stats().Partitions[0].Queue, "it stays full")
 }
 
 func TestFullQueuePushesBack(t *testing.T) {
@@ -31,7 +44,7 @@ func TestFullQueuePushesBack(t *testing.T) {
 		lan := newLAN()
 		a, node := lan.open(t, "a", one)
 		b, _ := lan.open(t, "b", one)
-		node.jam(true)
+		letGo := stall(t, a, node)
 		fill(t, a)
 
 		// A caller without patience gets an error that says where and how much.
@@ -54,7 +67,9 @@ func TestFullQueuePushesBack(t *testing.T) {
 		_, ok := a.Lookup("impatient")
 		require.False(t, ok)
 
-		// Others wait, and the queue does not grow meanwhile.
+		// Others wait, and the queue does not grow meanwhile. Nothing gets out yet, but the sender
+		// gives up on some.
+		letGo()
 		const waiting = 50
 		for i := range waiting {
 			go func() {
@@ -84,8 +99,7 @@ func TestQueueCoalesces(t *testing.T) {
 		lan := newLAN()
 		a, node := lan.open(t, "a", one)
 		b, _ := lan.open(t, "b", one)
-		node.jam(true)
-		synctestWait()
+		letGo := stall(t, a, node)
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		fill(t, a)
@@ -98,6 +112,7 @@ func TestQueueCoalesces(t *testing.T) {
 		require.Equal(t, 4, s.Queue)
 		require.Equal(t, 4, s.QueueHigh)
 		node.jam(false)
+		letGo()
 		synctestWait()
 		claim, _ := b.Lookup("x")
 		require.Equal(t, "999", string(claim.Meta))
@@ -115,7 +130,7 @@ func TestReleaseNeedsNoRoom(t *testing.T) {
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		synctestWait()
-		node.jam(true)
+		stall(t, a, node)
 		fill(t, a)
 		before := time.Now()
 		require.NoError(t, g.Release())
@@ -129,7 +144,7 @@ func TestCloseWakesThoseWhoWaitForRoom(t *testing.T) {
 		lan := newLAN()
 		a, node := lan.open(t, "a", one)
 		lan.open(t, "b", one)
-		node.jam(true)
+		stall(t, a, node)
 		fill(t, a)
 		result := make(chan error)
 		go func() {

@@ -3,31 +3,61 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
 // Register claims name for the holder whose life is ctx.
 //
-// Mind that ctx means two things. It bounds how long Register may wait, and it is the holder's life: when it
-// ends, be it years later, the name is released. So pass the context under which the holder runs, not one of a
-// request or with a time-out for the call. With [context.Background] the name is held until it is released.
+// Mind that ctx means two things. It bounds how long Register may wait, and it is the holder's
+// life: when it ends, be it years later, the name is released. So pass the context under which the
+// holder runs, not one of a request. A context with a deadline, which would lose the name minutes
+// later, is refused with a [*DeadlineError]: to bound the wait, or to hold a name for a limited
+// time, use [Registry.RegisterFor]. With [context.Background] the name is held until it is
+// released.
 //
-// If the name has a holder as far as this node sees, Register fails with a [*TakenError]. That it succeeds means
-// that nobody was seen to hold the name; a node that can't be seen, or registers it at this moment, may hold it as
-// well. Such a conflict is settled by the Resolver when the two meet, and the loser's context ends with
-// [ErrConflict].
+// If the name has a holder as far as this node sees, Register fails with a [*TakenError]. That it
+// succeeds means that nobody was seen to hold the name; a node that can't be seen, or registers it
+// at this moment, may hold it as well. Such a conflict is settled by the Resolver when the two
+// meet, and the loser's context ends with [ErrConflict].
 //
-// A holder that registers a name again replaces its metadata and gets the same Registration. It is the same holder if
-// ctx is the registration's [Registration.Context] or derived from that, or if it ends with the same context as that
-// of the first call did (ctx.Done() returns the same channel, and not nil). Goroutines that share a context are thus one holder:
-// derive one for each where they should compete.
+// A holder that registers a name again replaces its metadata and gets the same Registration. It is
+// the same holder if ctx is the registration's [Registration.Context] or derived from that, with a
+// deadline or without, or if it ends with the same context as that of the first call did
+// (ctx.Done() returns the same channel, and not nil). Goroutines that share a context are thus one
+// holder: derive one for each where they should compete.
 //
-// Register returns without waiting for other nodes. It waits only while its partition's queue is full, and fails
-// with an [*OverloadedError] if ctx ends first. Other errors: a [*NameError] unless the name has 1 to [MaxName] bytes, a
-// [*MetaError] for more than [Config].MaxMeta bytes of metadata, the cause of ctx if it had ended before, and [ErrClosed]. The
-// metadata are copied.
+// A name that this node has not heard of is not free while its partition still catches up with a node
+// that came up, as after Open or a split. Then Register waits for that, at most for
+// [Config].SyncTimeout, and fails with a [*SyncingError] if this or ctx ends first.
+//
+// Otherwise Register returns without waiting for other nodes. It waits while its partition's queue is
+// full, and fails with an [*OverloadedError] if ctx ends first. Other errors: a [*NameError] unless
+// the name has 1 to [MaxName] bytes, a [*MetaError] for more than [Config].MaxMeta bytes of
+// metadata, the cause of ctx if it had ended before, and [ErrClosed]. The metadata are copied.
 func (r *Registry) Register(ctx context.Context, name string, meta []byte) (*Registration, error) {
+	return r.register(ctx, ctx, name, meta, true)
+}
+
+// RegisterFor is [Registry.Register] with the two meanings of its context apart: wait bounds how
+// long RegisterFor may wait, and has no effect once it has returned; life is the holder's life.
+// Either may have a deadline. If life ends during the wait, RegisterFor fails as if wait had.
+func (r *Registry) RegisterFor(
+	wait, life context.Context, name string, meta []byte,
+) (*Registration, error) {
+	both, cancel := context.WithCancelCause(wait)
+	defer cancel(nil)
+	defer context.AfterFunc(life, func() { cancel(context.Cause(life)) })()
+	return r.register(both, life, name, meta, false)
+}
+
+// register is Register for a holder with the given life. It waits until wait ends, and refuses a
+// life with a deadline if endless is true.
+func (r *Registry) register(
+	wait, life context.Context, name string, meta []byte, endless bool,
+) (*Registration, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
@@ -36,18 +66,51 @@ func (r *Registry) Register(ctx context.Context, name string, meta []byte) (*Reg
 	}
 	meta = bytes.Clone(meta)
 	p := r.part(name)
-	var g *Registration
-	err := p.withRoom(ctx, name, func(at replica.At) error {
+	g, err := p.register(wait, life, name, meta, endless)
+	if errors.Is(err, errBehind) {
+		limited, cancel := context.WithTimeoutCause(wait, r.cfg.SyncTimeout, errSyncTimeout)
+		defer cancel()
+		for errors.Is(err, errBehind) {
+			if err = p.awaitCaughtUp(limited, name); err == nil {
+				g, err = p.register(wait, life, name, meta, endless)
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// errBehind says that a name which is not found may have a holder.
+var errBehind = errors.New("registry: partition has not caught up")
+
+// register is Registry.register, but for the wait until the partition has caught up: it fails with
+// errBehind.
+func (p *part) register(
+	wait, life context.Context, name string, meta []byte, endless bool,
+) (g *Registration, err error) {
+	err = p.withRoom(wait, name, func(at replica.At) error {
+		if err := context.Cause(life); err != nil {
+			return err
+		}
 		g = p.regs[name]
 		if g != nil && g.ctx.Err() != nil { // its end is on the way here
 			p.withdraw(at, g, replica.WhyEnded, nil)
 			g = nil
 		}
-		if g != nil && g.heldBy(ctx) {
+		if g != nil && g.heldBy(life) {
 			return nil
+		}
+		// Before TakenError, so that the mistake shows whether or not the name is free.
+		if deadline, ok := life.Deadline(); ok && endless {
+			return &DeadlineError{Name: name, Deadline: deadline}
 		}
 		if holder := p.core.Lookup(name); holder != nil {
 			return &TakenError{Name: name, Holder: claimOf(holder)}
+		}
+		if !p.core.CaughtUp() {
+			return errBehind
 		}
 		return nil
 	}, func(at replica.At) {
@@ -56,12 +119,40 @@ func (r *Registry) Register(ctx context.Context, name string, meta []byte) (*Reg
 			return
 		}
 		p.core.Register(at, name, meta)
-		g = p.newRegistration(ctx, name)
+		g = p.newRegistration(life, name)
 	})
-	if err != nil {
-		return nil, err
+	return g, err
+}
+
+// awaitCaughtUp waits until the partition has caught up with all nodes.
+func (p *part) awaitCaughtUp(ctx context.Context, name string) error {
+	done := make(chan struct{})
+	p.mu.Lock()
+	n, node := p.core.Behind()
+	if n == 0 {
+		close(done)
+	} else {
+		p.asked = append(p.asked, done)
 	}
-	return g, nil
+	p.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-p.reg.closing:
+		return ErrClosed
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	p.asked = slices.DeleteFunc(p.asked, func(c chan struct{}) bool { return c == done })
+	if n, now := p.core.Behind(); n > 0 {
+		node = now
+	}
+	p.mu.Unlock()
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errSyncTimeout) {
+		cause = nil
+	}
+	return &SyncingError{Name: name, Partition: p.n, Node: node, Err: cause}
 }
 
 // Update replaces the metadata of a name that is registered on this node with what f makes of the claim, whoever the

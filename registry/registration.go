@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
@@ -16,20 +17,49 @@ type Registration struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
+	pulse atomic.Pointer[pulse] // nil: the holder need not call Alive. Written under the part's mu
+
 	// Guarded by the part's mu.
 	unlink func() bool     // stops the wait for the end of the holder
 	last   *replica.Record // the claim when the registration ended
 	cause  error           // why it ended; nil: it has not, or its holder has ended
 }
 
-type registrationKey struct{ g *Registration }
+// A holderContext is a context of a holder. It carries its registration under two keys.
+type holderContext struct {
+	context.Context //nolint:containedctx // it is one, with values
+	g               *Registration
+}
+
+type (
+	registrationKey struct{ g *Registration } // of one that a context carries
+	innermostKey    struct{}                  // of the last one that it was given
+)
+
+// Value returns the registration for its keys.
+func (c holderContext) Value(key any) any {
+	switch key {
+	case registrationKey{c.g}, innermostKey{}:
+		return c.g
+	}
+	return c.Context.Value(key)
+}
+
+// RegistrationFromContext returns the registration under which ctx lives: ctx is its
+// [Registration.Context], or was given to the function that [Registry.Run] runs, or is derived from
+// one of those. Of several registrations it is the one that was made last. It returns false if
+// there is none.
+func RegistrationFromContext(ctx context.Context) (*Registration, bool) {
+	g, ok := ctx.Value(innermostKey{}).(*Registration)
+	return g, ok
+}
 
 // newRegistration links a claim to its holder's life. The caller holds the part's mu.
 func (p *part) newRegistration(ctx context.Context, name string) *Registration {
 	g := &Registration{part: p, name: name, holder: ctx.Done()}
 	inner, cancel := context.WithCancelCause(ctx)
 	g.cancel = cancel
-	g.ctx = context.WithValue(inner, registrationKey{g}, g)
+	g.ctx = holderContext{inner, g}
 	p.regs[name] = g
 	p.reg.endings.Add(1)
 	g.unlink = context.AfterFunc(inner, func() {
@@ -64,6 +94,7 @@ func (p *part) detach(g *Registration, last *replica.Record, cause error) ending
 	if g.unlink() {
 		p.reg.endings.Done()
 	}
+	g.stopPulse()
 	return ending{g, cause}
 }
 
@@ -73,7 +104,8 @@ func (g *Registration) Name() string { return g.name }
 // Context returns a context that ends with the registration; the holder should stop then. It is derived from
 // the context that the name was registered with. Its cause ([context.Cause]) is [ErrReleased] after Release,
 // [ErrClosed] when the registry closed or left, a [*ConflictError] (which is [ErrConflict]) when another
-// node's claim was preferred, and otherwise the cause with which the holder's own context ended.
+// node's claim was preferred, a [*SilentError] (which is [ErrSilent]) when the holder did not call
+// [Registration.Alive] in time, and otherwise the cause with which the holder's own context ended.
 //
 // A name that is registered with this context, or one derived from it, belongs to the same holder.
 func (g *Registration) Context() context.Context { return g.ctx }

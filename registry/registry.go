@@ -15,6 +15,7 @@ import (
 	"github.com/snowfence/snowfence/partition"
 	"github.com/snowfence/snowfence/registry/internal/feed"
 	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
@@ -32,13 +33,16 @@ type Registry struct {
 	places      partition.Map
 	parts       []*part
 	groups      groups
+	alarm       *alarm
+	comparison  comparison
+	wakeUps     atomic.Uint64 // of all goroutines here, for a test
 	peers       peers
 	rejected    atomic.Uint64
 	conflicts   conflictLog
 
 	life    context.Context // ends when the registry closes
 	die     context.CancelCauseFunc
-	running sync.WaitGroup // the partitions' goroutines
+	running sync.WaitGroup // the goroutines of the partitions and of the alarm
 	endings sync.WaitGroup // registrations whose holder's end is waited for
 	closing chan struct{}  // closed when no more registrations are taken
 
@@ -48,13 +52,23 @@ type Registry struct {
 	err    error // of Close
 }
 
-// Open starts a node: it listens, joins the cluster if there are Seeds, and waits until it has what the others have, at
-// most for [Config].SyncTimeout. ctx bounds Open alone, not the registry's life, which ends with
-// [Registry.Close].
+// Open starts a node: it listens, joins the cluster if there are Seeds, and waits until it has what
+// the others have, at most for [Config].SyncTimeout. ctx bounds Open alone, not the registry's
+// life, which ends with [Registry.Close]. To find out that a seed is silent takes 3 s, and up to 5
+// s where the name service is: if ctx ends first, Open fails, whatever Config.StartAlone is.
 //
-// It fails with a [*ConfigError] before any work; with a [*JoinError] if no seed could be joined, in which a
-// [*MismatchError] or a [*DuplicateNameError] may be found by errors.As; with the cause of ctx; or because the
-// address can't be listened on.
+// It fails with a [*ConfigError] before any work; with the cause of ctx; because the address can't
+// be listened on; or with a [*JoinError]. That has one of two reasons:
+//
+//   - Nobody answers at the seeds, the node itself included, and Config.StartAlone is not set:
+//     [ErrNoAddress], [ErrUnreachable] or [ErrNoAnswer] for each.
+//   - Somebody answers who keeps this node out, whoever else does: a [*KeyError] if the keys don't
+//     match, a [*MismatchError] if it is of another cluster or configuration, a
+//     [*DuplicateNameError] if the node's name is another's, a [*ForeignError] if it is not a node
+//     of this module. So a node that is configured wrongly never starts a cluster of its own, in
+//     which it could register names that others hold.
+//
+// errors.As and errors.Is find them within the JoinError.
 func Open(ctx context.Context, c Config) (*Registry, error) {
 	return open(ctx, c, listen)
 }
@@ -82,7 +96,9 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 		started: time.Now(),
 		clock:   hlc.New(c.MaxClockSkew),
 		closing: make(chan struct{}),
+		alarm:   newAlarm(2 * c.Partitions),
 	}
+	r.comparison.questions = make(chan question, maxQuestions)
 	r.hub.Ended = ErrClosed
 	r.hub.Missed = func(n uint64) Event { return Event{Kind: Missed, Missed: n} }
 	r.incarnation = uint64(r.wall()) //nolint:gosec // positive until 2262
@@ -96,8 +112,13 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 	}
 	r.run(r.parts)
 	r.runGroups()
+	r.running.Go(r.keepTime)
 	if err := r.joinSeeds(ctx); err != nil {
-		return nil, errors.Join(err, r.Close())
+		return nil, errors.Join(err, r.abandon(ctx))
+	}
+	if c.openToStrangers() {
+		r.log.Warn("this node is open to strangers: no Keys are set, so whoever reaches its port "+
+			"can speak for any node", "addr", r.Addr())
 	}
 	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions, "resolver", c.Resolver.Name())
 	return r, nil
@@ -105,24 +126,40 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 
 // joinSeeds joins the seeds of the configuration.
 func (r *Registry) joinSeeds(ctx context.Context) error {
-	seeds, first := otherSeeds(r.cfg.Seeds, r.Addr())
-	if len(seeds) == 0 {
+	if len(r.cfg.Seeds) == 0 {
 		return nil
 	}
-	_, err := r.Join(ctx, seeds...)
+	answered, err := r.Join(ctx, r.cfg.Seeds...)
 	var j *JoinError
-	if first && errors.As(err, &j) && !refused(err) {
-		r.log.Warn("no seed answers: this node starts the cluster", "error", err)
+	silent := errors.As(err, &j) && ctx.Err() == nil && !mesh.Refused(err)
+	mayStart := r.cfg.StartAlone || errors.Is(err, mesh.ErrSelf)
+	if err == nil && answered == 0 || silent && mayStart {
+		why := []any{"seeds", r.cfg.Seeds}
+		if silent {
+			why = append(why, "error", err)
+		}
+		r.log.Warn("no other node answers at the seeds: this node starts alone, and goes on looking", why...)
 		return nil
+	}
+	if silent {
+		j.startAlone = true
 	}
 	return err
 }
 
-// refused tells whether a node was reached and did not let this one in.
-func refused(err error) bool {
-	var m *MismatchError
-	var d *DuplicateNameError
-	return errors.As(err, &m) || errors.As(err, &d)
+// abandonTimeout bounds the good-bye of a node that could not be opened.
+const abandonTimeout = 3 * time.Second
+
+// abandon closes a registry that could not be opened. Nodes that have taken it in are notified.
+func (r *Registry) abandon(ctx context.Context) error {
+	if len(r.Members()) > 1 {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+		defer cancel()
+		if err := r.Leave(limited); err != nil {
+			r.log.Info("not all members were told that this node could not be opened", "error", err)
+		}
+	}
+	return r.Close()
 }
 
 // NodeName returns the name of this node: that of the configuration, or the one that was made up.
@@ -131,17 +168,23 @@ func (r *Registry) NodeName() string { return r.cfg.NodeName }
 // Addr returns the address, host:port, that other nodes put into their Seeds.
 func (r *Registry) Addr() string { return r.net.Addr() }
 
-// Join joins the cluster of which the seeds, host:port, are nodes; two clusters that are joined become one. It returns how
-// many of them answered, and waits as [Open] does until this node has what the others have. It fails with a [*JoinError] if none
-// answered, or if one refused this node although others answered; or, if ctx ends while it waits, with the cause. The node's own
-// address is left out: to have no other seed is no error.
+// Join joins the cluster of which nodes are at the seeds, given as in [Config].Seeds; two clusters
+// that are joined become one. It returns how many addresses answered, and waits as [Open] does
+// until this node has what the others have. It fails with a [*JoinError] if none answered, or if
+// somebody keeps this node out although others answered; if ctx ends while it waits, with the
+// cause; and with [ErrClosed], also where the registry closes or leaves meanwhile. This node itself
+// does not count: to have no other seed is no error.
+//
+// Seeds that do not keep this node out are remembered, the latest 256 of them, and looked up again
+// with those of the configuration, whether they answered or not.
 func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 	if err := r.gone(); err != nil {
 		return 0, err
 	}
 	for _, seed := range seeds {
-		if _, ok := seedHost(seed); !ok {
-			return 0, &JoinError{Seeds: seeds, Err: fmt.Errorf("seed %q: want host:port", seed)}
+		if _, err := mesh.SeedHost(seed); err != nil {
+			err = fmt.Errorf("seed %q: want %s: %w", seed, mesh.SeedForms, err)
+			return 0, &JoinError{Seeds: seeds, Err: err}
 		}
 	}
 	if len(seeds) == 0 {
@@ -149,6 +192,8 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 	}
 	answered, err := r.net.Join(ctx, seeds...)
 	switch {
+	case answered == 0 && r.gone() != nil:
+		return 0, ErrClosed
 	case ctx.Err() != nil && answered == 0:
 		return 0, &JoinError{Seeds: slices.Clone(seeds), Err: errors.Join(context.Cause(ctx), err)}
 	case answered == 0 && err == nil: // no seed but this node itself
@@ -175,7 +220,7 @@ func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	for i, synced := range waits {
 		select {
 		case <-synced:
-		case <-r.life.Done():
+		case <-r.closing:
 			return ErrClosed
 		case <-limited.Done():
 			if ctx.Err() != nil {
@@ -188,9 +233,11 @@ func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	return nil
 }
 
-// Leave says good-bye: it ends the registrations of this node, their contexts with [ErrClosed], and tells the
-// others, who drop what this node had. It waits until they were told or ctx ends. Afterwards this node takes no
-// registrations; Lookup still answers, ever more outdated, until [Registry.Close]. It returns ErrClosed after Close.
+// Leave says good-bye: it ends the registrations of this node, their contexts with [ErrClosed], and
+// notifies the others, which drop what this node had. It waits until they have confirmed that, some
+// seconds at most, or ctx ends. If some have not, it fails, and there is nothing to repeat: these
+// find out as after [Registry.Close] alone. Afterwards this node takes no registrations; Lookup
+// still answers, ever more outdated, until Close. Leave returns ErrClosed after Close.
 func (r *Registry) Leave(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -53,24 +53,31 @@ type PartitionStats struct {
 	Gaps          uint64 // updates before which something was missing
 	Pulls         uint64 // requests for what was missing
 	PullTimeouts  uint64
-	Resyncs       uint64 // times that the whole of a node's claims was fetched
+	Syncing       int    // nodes that came up and are still to be caught up with: Register waits for that
+	Served        uint64 // records sent to nodes that lacked them
+	Resyncs       uint64 // times that a node lacked more than the tombstones that are kept can tell
 	Conflicts     uint64
 	Lost          uint64 // conflicts that cost this node its claim
 	Disagreements uint64
+	Silent        uint64 // names that were released because their holders were silent
 	Refutations   uint64 // times that others knew more of this node than it does itself
 	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
 	Tombstones    int    // kept
+
+	Kept      uint64 // of Conflicts, those in which this node kept its claim
+	Elsewhere uint64 // of Conflicts, those between two other nodes
 }
 
 // Messages counts messages by kind; package replica, where the protocol is written down, explains them.
 type Messages struct {
-	Updates, Summaries, Vectors, Pulls, Chunks uint64
+	Updates, Summaries, Vectors, Pulls, Chunks, Checks, Standings uint64
 }
 
-func messages(n [6]uint64) Messages {
+func messages(n [replica.Kinds]uint64) Messages {
 	return Messages{
 		Updates: n[replica.KindUpdate], Summaries: n[replica.KindSummary], Vectors: n[replica.KindVector],
 		Pulls: n[replica.KindPull], Chunks: n[replica.KindChunk],
+		Checks: n[replica.KindCheck], Standings: n[replica.KindStanding],
 	}
 }
 
@@ -99,20 +106,39 @@ func (p *part) statistics() PartitionStats {
 	defer p.mu.Unlock()
 	core := p.core.Stats()
 	depth, since := p.core.Pending()
+	syncing, _ := p.core.Behind()
 	s := PartitionStats{
 		Names: p.core.Len(), Registrations: len(p.regs),
 		Queue: depth, QueueHigh: p.high, Waiting: p.gate.waiting.Len(),
 		Inbox: inbox, InboxHigh: in.high, InboxDropped: in.dropped,
 		Received: messages(core.Received), Sent: messages(core.Sent),
 		ReceivedBytes: in.receivedBytes, SentBytes: p.sentBytes.Load(),
+		Syncing: syncing, Served: core.Served,
 		Gaps: core.Gaps, Pulls: core.Pulls, PullTimeouts: core.PullTimeouts, Resyncs: core.Resyncs,
 		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements, Refutations: core.Refutations,
+		Silent: p.silent,
+		Kept:   p.kept, Elsewhere: p.elsewhere,
 		Ignored: core.Ignored, Tombstones: core.Tombstones,
 	}
+	s.Received.Summaries += in.agreed
+	s.Sent.Summaries += p.summaries.Load()
 	if depth > 0 {
 		s.QueueAge = p.reg.now().Mono - since
 	}
 	return s
+}
+
+// countConflict counts a conflict by its outcome, but for those that this node lost, which the core
+// counts. The caller holds mu.
+func (p *part) countConflict(e replica.Event) {
+	self := p.reg.cfg.NodeName
+	switch {
+	case e.Type != replica.Conflict:
+	case e.Record.Node == self:
+		p.kept++
+	case e.Other.Node != self:
+		p.elsewhere++
+	}
 }
 
 // What a name takes besides its record, its own bytes and its metadata: its place in the core's map and log

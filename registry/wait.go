@@ -6,16 +6,22 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A wait is what all callers of WaitFor for one name share.
+// An awaited is what callers wait for: that a name is held, or that it is free.
+type awaited struct {
+	name string
+	free bool
+}
+
+// A wait is what all callers share that wait for the same.
 type wait struct {
 	done    chan struct{}
 	claim   Claim // set before done is closed
 	waiters int
 }
 
-// WaitFor blocks until somebody holds name, as this node sees it, and returns the claim, which may be outdated
-// by the time that the caller looks at it. It fails with the cause of ctx, with [ErrClosed], or with
-// a [*NameError].
+// WaitFor blocks until somebody holds name, as this node sees it, and returns the claim, which may
+// be outdated by the time that the caller looks at it. It fails with the cause of ctx, with
+// [ErrClosed], or with a [*NameError].
 func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 	if err := checkName(name); err != nil {
 		return Claim{}, err
@@ -23,16 +29,21 @@ func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 	if c, ok := r.Lookup(name); ok {
 		return c, nil
 	}
-	p := r.part(name)
+	return r.part(name).waitFor(ctx, awaited{name, false}, r.life.Done())
+}
+
+// waitFor blocks until what is awaited is so, and returns who holds the name then, if anybody. It
+// fails with the cause of ctx, or with ErrClosed once closed is closed.
+func (p *part) waitFor(ctx context.Context, a awaited, closed <-chan struct{}) (Claim, error) {
 	p.mu.Lock()
-	if winner := p.core.Lookup(name); winner != nil {
+	if winner := p.core.Lookup(a.name); (winner == nil) == a.free {
 		p.mu.Unlock()
 		return claimOf(winner), nil
 	}
-	w := p.waits[name]
+	w := p.waits[a]
 	if w == nil {
 		w = &wait{done: make(chan struct{})}
-		p.waits[name] = w
+		p.waits[a] = w
 	}
 	w.waiters++
 	p.mu.Unlock()
@@ -43,23 +54,24 @@ func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 		return w.claim, nil
 	case <-ctx.Done():
 		err = context.Cause(ctx)
-	case <-r.life.Done():
+	case <-closed:
 		err = ErrClosed
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.waiters--
-	if w.waiters == 0 && p.waits[name] == w {
-		delete(p.waits, name)
+	if w.waiters == 0 && p.waits[a] == w {
+		delete(p.waits, a)
 	}
 	return Claim{}, err
 }
 
-// announce tells those who wait for a name that it is held. The caller holds mu.
+// announce wakes those who wait for a name to be held, or to be free. The caller holds mu.
 func (p *part) announce(name string, winner *replica.Record) {
-	if w := p.waits[name]; w != nil {
+	a := awaited{name, winner == nil}
+	if w := p.waits[a]; w != nil {
 		w.claim = claimOf(winner)
 		close(w.done)
-		delete(p.waits, name)
+		delete(p.waits, a)
 	}
 }

@@ -179,6 +179,7 @@ func TestWaitFor(t *testing.T) {
 		for range 10 {
 			require.Equal(t, g.Claim(), <-got)
 		}
+		synctest.Wait() // until the partition is done with it
 		require.Empty(t, b.part("x").waits)
 		c, err := b.WaitFor(ctx, "x")
 		require.NoError(t, err, "who is there already is returned even if ctx has ended")

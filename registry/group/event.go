@@ -68,7 +68,7 @@ func (g *Groups) tell(r *replica.Record, before, after *claim) {
 	}
 	reason := registry.ReasonReleased
 	if r.Dead && r.Why != replica.WhyEnded {
-		reason = registry.Reason(r.Why)
+		reason = r.Why
 	}
 	for len(was) > 0 || len(is) > 0 {
 		switch {

@@ -3,7 +3,7 @@ package group
 import (
 	"testing"
 
-	"github.com/snowfence/snowfence/registry/internal/leak"
+	"github.com/snowfence/snowfence/internal/leak"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }

@@ -22,21 +22,49 @@ type Membership struct {
 
 // Join makes the holder whose life is ctx a member of a group.
 //
-// As with [registry.Registry.Register], ctx means two things: it bounds how long Join may wait, and it is the
-// holder's life. When it ends, be it years later, the holder is no member any more. With [context.Background] it is one until
-// it leaves. Each call makes one more member, even under the same context.
+// As with [registry.Registry.Register], ctx means two things: it bounds how long Join may wait, and
+// it is the holder's life. When it ends, be it years later, the holder is no member any more. A
+// context with a deadline is refused with a [*registry.DeadlineError]; see [Groups.JoinFor]. With
+// [context.Background] the holder is a member until it leaves. Each call makes one more member,
+// even under the same context.
 //
-// Join returns without waiting for other nodes; this one shows the member at once. It waits only while the queue of the group's
-// partition is full, and fails with a [*registry.OverloadedError] if ctx ends first. Other errors: a [*registry.NameError]
-// unless the name has 1 to [registry.MaxName] bytes, a [*registry.MetaError] for more than [registry.Config].MaxMeta
-// bytes of metadata, a [*FullError] if the members of this node in the group would take more than [MaxBytes], the cause
+// Join returns without waiting for other nodes; this one shows the member at once. It waits only
+// while the queue of the group's partition is full, and fails with a [*registry.OverloadedError] if
+// ctx ends first. Other errors: a [*registry.NameError] unless the name has 1 to [registry.MaxName]
+// bytes, a [*registry.MetaError] for more than [registry.Config].MaxMeta bytes of metadata, a
+// [*FullError] if the members of this node in the group would take more than [MaxBytes], the cause
 // of ctx if it had ended before, and [registry.ErrClosed]. The metadata are copied.
 func (g *Groups) Join(ctx context.Context, name string, meta []byte) (*Membership, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		return nil, &registry.DeadlineError{Name: name, Deadline: deadline}
+	}
+	return g.join(ctx, ctx, name, meta)
+}
+
+// JoinFor is [Groups.Join] with the two meanings of its context apart: wait bounds how long JoinFor
+// may wait, and has no effect once it has returned; life is the holder's life. Either may have a
+// deadline. If life ends during the wait, JoinFor fails as if wait had.
+func (g *Groups) JoinFor(
+	wait, life context.Context, name string, meta []byte,
+) (*Membership, error) {
+	both, cancel := context.WithCancelCause(wait)
+	defer cancel(nil)
+	defer context.AfterFunc(life, func() { cancel(context.Cause(life)) })()
+	return g.join(both, life, name, meta)
+}
+
+func (g *Groups) join(wait, life context.Context, name string, meta []byte) (*Membership, error) {
 	if err := g.space.CheckMeta(name, meta); err != nil {
 		return nil, err
 	}
 	m := Member{Node: g.space.Node(), ID: g.lastID.Add(1), Meta: meta}
-	err := g.space.Edit(ctx, name, func(own []byte) ([]byte, error) {
+	err := g.space.Edit(wait, name, func(own []byte) ([]byte, error) {
+		if err := context.Cause(life); err != nil {
+			return nil, err
+		}
 		members, err := g.own(own)
 		if err != nil {
 			return nil, err
@@ -48,7 +76,7 @@ func (g *Groups) Join(ctx context.Context, name string, meta []byte) (*Membershi
 	if err != nil {
 		return nil, err
 	}
-	return g.admit(ctx, name, m.ID)
+	return g.admit(life, name, m.ID)
 }
 
 // admit links a member to its holder's life.

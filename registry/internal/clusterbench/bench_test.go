@@ -2,7 +2,9 @@ package clusterbench
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +106,25 @@ func BenchmarkJoin(b *testing.B) {
 			{"heap per name on the node that joined, by Stats", "stats-B/name"},
 		} {
 			b.ReportMetric(sum[m.what]/float64(joins), m.unit)
+		}
+	})
+}
+
+// BenchmarkJoinUnderChurn has a node join while names are released and registered, see -clusterbench.names and
+// -clusterbench.churn.
+func BenchmarkJoinUnderChurn(b *testing.B) {
+	b.Run("names="+strconv.Itoa(*names)+"/churn="+strconv.Itoa(*churned), func(b *testing.B) {
+		for b.Loop() {
+			figures, err := joiningUnderChurn(b.Context(), *names, *churned)
+			require.NoError(b, err)
+			var text strings.Builder // one, as a benchmark's log holds ten
+			for _, f := range figures {
+				fmt.Fprintf(&text, "\n%-55s %v", f.what, f.value)
+				if f.what == "join until the node has caught up" {
+					b.ReportMetric(f.value, "join-s")
+				}
+			}
+			b.Log(text.String())
 		}
 	})
 }

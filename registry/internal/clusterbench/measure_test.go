@@ -22,6 +22,7 @@ var (
 	measure = flag.Bool("measure", false, "take the measurements, and print them as tables in Markdown")
 	rounds  = flag.Int("measure.rounds", DefaultPlan.Rounds, "how often each measurement is repeated")
 	only    = flag.String("measure.only", "", "a regular expression: take only the measurements of these `names`")
+	churned = flag.Int("clusterbench.churn", 10_000, "how many names a second are released and registered during a join")
 	names   = flag.Int("clusterbench.names", DefaultPlan.Join, "how many names the cluster of a join holds")
 )
 
@@ -45,7 +46,7 @@ func TestMeasure(t *testing.T) {
 // tiny is a plan of which nothing is learnt but that the measurements work.
 var tiny = Plan{
 	Rounds: 1, Names: 64, Spread: [2]int{32, 300}, Join: 301, Steps: 2, Few: 4, Many: 300, BigCluster: 4,
-	Idle: 1200 * time.Millisecond, Lookups: 5 * time.Millisecond, Churn: 20, ChurnRate: 5000,
+	Idle: 1200 * time.Millisecond, Partitions: [2]int{1, 64}, Lookups: 5 * time.Millisecond, Churn: 20, ChurnRate: 5000,
 }
 
 // Everything is measured, in a small way, and comes to plausible figures. Most of the time is spent waiting, so some runs go
@@ -104,13 +105,14 @@ var positive = map[string][]string{
 		"register on all nodes at once, until all show it", "release on all nodes at once, until none shows it",
 		"one at a time: register until all show it, 50th percentile", "one at a time: release until none shows it, 99th percentile",
 	},
-	"spread": {"300 names on one node: all nodes show all", "300 names on one node: deepest queue of a partition"},
-	"join":   {"join until the node has all", "join, bytes per name", "heap per name on the node that joined, by Stats"},
-	"heap":   {"heap per name where the holders live, by Stats"},
-	"flood":  {"registrations per second", "registration, 99th percentile", "deepest queue of a partition (names)"},
-	"rate":   {"registrations per second", "registration, 50th percentile"},
-	"bytes":  {"4 names: bytes per name, sent by all nodes", "300 names: bytes per name, sent by all nodes"},
-	"idle":   {"bytes per node and second", "packets per node and second"},
+	"spread":  {"300 names on one node: all nodes show all", "300 names on one node: deepest queue of a partition"},
+	"join":    {"join until the node has all", "join, bytes per name", "heap per name on the node that joined, by Stats"},
+	"heap":    {"heap per name where the holders live, by Stats"},
+	"flood":   {"registrations per second", "registration, 99th percentile", "deepest queue of a partition (names)"},
+	"rate":    {"registrations per second", "registration, 50th percentile"},
+	"bytes":   {"4 names: bytes per name, sent by all nodes", "300 names: bytes per name, sent by all nodes"},
+	"idle":    {"bytes per node and second", "packets per node and second"},
+	"resting": {"bytes per node and second", "packets per node and second"},
 }
 
 func TestMeasureShowsMedians(t *testing.T) {

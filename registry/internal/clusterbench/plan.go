@@ -19,6 +19,7 @@ type Plan struct {
 	BigCluster int           // nodes of the large cluster, for traffic
 	Settle     time.Duration // how long a cluster is left alone before its traffic is counted
 	Idle       time.Duration // how long idle nodes are listened to
+	Partitions [2]int        // of two idle nodes
 	Lookups    time.Duration // how long lookups go on
 	Churn      int           // names that each of 48 goroutines registers
 	ChurnRate  int           // registrations per second where they come at a rate
@@ -27,8 +28,8 @@ type Plan struct {
 // DefaultPlan takes about five minutes on two processors.
 var DefaultPlan = Plan{
 	Rounds: 5, Names: 100_000, Spread: [2]int{10_000, 100_000}, Join: 100_000, Steps: 200,
-	Few: 64, Many: 20_000, BigCluster: 16, Settle: 3 * time.Second, Idle: 5 * time.Second, Lookups: 300 * time.Millisecond,
-	Churn: 2000, ChurnRate: 5000,
+	Few: 64, Many: 20_000, BigCluster: 16, Settle: 3 * time.Second, Idle: 5 * time.Second, Partitions: [2]int{16, 4096},
+	Lookups: 300 * time.Millisecond, Churn: 2000, ChurnRate: 5000,
 }
 
 const (
@@ -54,7 +55,7 @@ func (p Plan) sections() []section {
 				more, err := oneByOne(ctx, 3, p.Steps)
 				return append(figures, more...), err
 			}}},
-			notes: []string{"A change waits up to 5 ms for company before it is sent, and up to 2 ms for a packet to be shared."},
+			notes: []string{"A change waits 2 ms before it is sent, for what else changes to share a packet with it."},
 		},
 		{
 			name: "spread", title: "Names of one node spread to two others",
@@ -84,9 +85,12 @@ func (p Plan) sections() []section {
 		p.traffic(),
 		{
 			name: "idle", title: fmt.Sprintf("%d nodes while nothing happens", p.BigCluster),
-			variants: []variant{{"", func(ctx context.Context) ([]figure, error) { return idle(ctx, p.BigCluster, p.Few, p.Idle) }}},
-			notes:    []string{"The membership's share holds the frames in which it sends ours."},
+			variants: []variant{{"", func(ctx context.Context) ([]figure, error) {
+				return idle(ctx, setup{nodes: p.BigCluster}, p.Few, 0, p.Idle)
+			}}},
+			notes: []string{"The membership's share holds the frames in which it sends ours."},
 		},
+		p.resting(),
 	}
 }
 
@@ -120,6 +124,16 @@ func (p Plan) churn(name, title string, perSecond int) section {
 		}
 		load := churn{nodes: 3, partitions: n, workers: churnWorkers, keep: churnKeep, ops: p.Churn, rate: perSecond}
 		s.variants = append(s.variants, variant{title, load.run})
+	}
+	return s
+}
+
+func (p Plan) resting() section {
+	s := section{name: "resting", title: "Two nodes while nothing happens"}
+	for _, n := range p.Partitions {
+		s.variants = append(s.variants, variant{fmt.Sprintf("%d partitions", n), func(ctx context.Context) ([]figure, error) {
+			return idle(ctx, setup{nodes: 2, partitions: n}, p.Few, p.Settle, p.Idle)
+		}})
 	}
 	return s
 }

@@ -109,7 +109,7 @@ func newStepper(ctx context.Context, c *cluster) *stepper {
 
 func (s *stepper) step(ctx context.Context, registered, released *latencies) error {
 	start := time.Now()
-	g, err := s.first.Register(ctx, s.name, metaOf())
+	g, err := s.first.RegisterFor(ctx, context.Background(), s.name, metaOf())
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ type sums struct {
 	queueHigh, inboxHigh int // the deepest of all partitions of all nodes
 	dropped              uint64
 	pulls, timeouts      uint64
+	served, resyncs      uint64
+	checks               uint64
 	network              networkBytes
 }
 
@@ -62,6 +64,9 @@ func (s *sums) add(nodes []*registry.Registry) {
 			s.dropped += p.InboxDropped
 			s.pulls += p.Pulls
 			s.timeouts += p.PullTimeouts
+			s.served += p.Served
+			s.resyncs += p.Resyncs
+			s.checks += p.Sent.Checks
 		}
 	}
 }

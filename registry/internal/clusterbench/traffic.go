@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/usage"
 )
 
 // bytesPerName registers names on one node, as fast as it takes them, and counts what that costs until all nodes
@@ -48,9 +50,13 @@ func bytesPerName(ctx context.Context, s setup, settle time.Duration, bursts []i
 	return figures, nil
 }
 
-// idle counts what nodes say while nothing happens: the membership's probes, and ours.
-func idle(ctx context.Context, nodes, names int, d time.Duration) (figures []figure, err error) {
-	err = setup{nodes: nodes, metered: true}.with(ctx, func(c *cluster) error {
+// idle counts what nodes say, and what they compute, while nothing happens: the membership's
+// probes, and ours.
+func idle(
+	ctx context.Context, s setup, names int, settle, d time.Duration,
+) (figures []figure, err error) {
+	s.metered = true
+	err = s.with(ctx, func(c *cluster) error {
 		if _, err := register(c.nodes[0], 0, names, 1); err != nil {
 			return err
 		}
@@ -60,15 +66,18 @@ func idle(ctx context.Context, nodes, names int, d time.Duration) (figures []fig
 		if err := c.quiet(ctx); err != nil {
 			return err
 		}
+		if err := pause(ctx, settle); err != nil {
+			return err
+		}
 		var ours0, ours1 sums
 		ours0.add(c.nodes)
-		all0, start := c.meter.Traffic(), time.Now()
-		select {
-		case <-time.After(d):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		all0, cpu, start := c.meter.Traffic(), usage.CPU(), time.Now()
+		if err := pause(ctx, d); err != nil {
+			return err
 		}
-		nodeSeconds := time.Since(start).Seconds() * float64(nodes)
+		took := time.Since(start).Seconds()
+		cpu = usage.CPU() - cpu
+		nodeSeconds := took * float64(s.nodes)
 		all1 := c.meter.Traffic()
 		ours1.add(c.nodes)
 		a, b := ours0.network, ours1.network
@@ -80,8 +89,19 @@ func idle(ctx context.Context, nodes, names int, d time.Duration) (figures []fig
 			{"of these the membership's", bytes, all - ours},
 			{"packets per node and second", number, float64(all1.Packets-all0.Packets) / nodeSeconds},
 			{"connections per node and second", number, float64(all1.Streams-all0.Streams) / nodeSeconds},
+			{"processor time per second, of all nodes", seconds, cpu.Seconds() / took},
 		}
 		return nil
 	})
 	return figures, err
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -94,6 +94,11 @@ func (a *actor) do(q *request) *reply {
 	switch q.Op {
 	case "register":
 		return a.register(q)
+	case "run":
+		for _, name := range q.Names {
+			a.run(string(name))
+		}
+		return new(reply)
 	case "release":
 		return a.each(q, func(name string) error {
 			g := a.registration(name)
@@ -182,6 +187,24 @@ func (a *actor) register(q *request) *reply {
 			a.ended(e)
 		})
 		return nil
+	})
+}
+
+// run runs a function that does nothing while it holds the name, which "held" tells, as often as
+// the registry lets it.
+func (a *actor) run(name string) {
+	a.watching.Go(func() {
+		err := a.reg.Run(context.Background(), name, nil, func(ctx context.Context) error {
+			g, _ := registry.RegistrationFromContext(ctx)
+			a.mu.Lock()
+			a.held[name] = g
+			a.mu.Unlock()
+			<-ctx.Done()
+			return nil
+		})
+		if !errors.Is(err, registry.ErrClosed) {
+			a.ended(ending{Name: []byte(name), Cause: fmt.Sprint(err)})
+		}
 	})
 }
 

@@ -76,7 +76,11 @@ func TestBadInput(t *testing.T) {
 	plain, plainSees := openPlain(t, registry.Config{NodeName: "seed"})
 	locked, lockedSees := openPlain(t, registry.Config{NodeName: "seed", Keys: [][]byte{keyA}})
 
-	type mismatch = registry.MismatchError
+	type (
+		mismatch = registry.MismatchError
+		foreign  = registry.ForeignError
+		key      = registry.KeyError
+	)
 	for _, x := range []struct {
 		what string
 		seed string
@@ -89,19 +93,19 @@ func TestBadInput(t *testing.T) {
 		bump *registry.Registry // whose count of rejected messages must grow
 	}{{
 		what: "a seed that answers with rubbish", seed: rubbish,
-		want: `registry: could not join any of SEED: seed SEED: what answers there is not a node: another program listens, or the port is wrong (* failed to join SEED: received invalid msgType (83), expected pushPullMsg (6) from=SEED)`,
+		want: `registry: could not join any of SEED: seed SEED: what answers there is not a node of this module: another program listens, or the port is wrong (it says "SSH-2.0-")`, as: new(*foreign),
 	}, {
 		what: "a seed that is a web server", seed: page,
-		want: `registry: could not join any of SEED: seed SEED: what answers there is not a node: another program listens, or the port is wrong (* failed to join SEED: received invalid msgType (72), expected pushPullMsg (6) from=SEED)`,
+		want: `registry: could not join any of SEED: seed SEED: what answers there is not a node of this module: another program listens, or the port is wrong (it says "HTTP/1.1")`, as: new(*foreign),
 	}, {
 		what: "a seed that hangs up", seed: hangsUp,
-		want: `registry: could not join any of SEED: seed SEED: it takes connections but does not answer: another program may listen there, or the node is shutting down or overloaded`,
+		want: `registry: could not join any of SEED: seed SEED: it takes connections but does not answer: another program may listen there, or the node is shutting down or overloaded; set Config.StartAlone if this node may start without the others`, is: registry.ErrNoAnswer,
 	}, {
 		what: "a seed that takes the connection and is silent", seed: silent,
-		want: `registry: could not join any of SEED: seed SEED: it takes connections but does not answer: another program may listen there, or the node is shutting down or overloaded`,
+		want: `registry: could not join any of SEED: seed SEED: it takes connections but does not answer: another program may listen there, or the node is shutting down or overloaded; set Config.StartAlone if this node may start without the others`, is: registry.ErrNoAnswer,
 	}, {
 		what: "a seed that can't be reached", seed: closedPort(t), is: syscall.ECONNREFUSED,
-		want: `registry: could not join any of SEED: seed SEED: it can't be reached: dial tcp SEED: connect: connection refused`,
+		want: `registry: could not join any of SEED: seed SEED: it can't be reached: dial tcp SEED: connect: connection refused; set Config.StartAlone if this node may start without the others`,
 	}, {
 		what: "another number of partitions", seed: plain.Addr(), with: registry.Config{Partitions: 8},
 		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: partitions is "16" there, "8" here`,
@@ -121,13 +125,13 @@ func TestBadInput(t *testing.T) {
 		seen: `the node name "seed" is taken by a live member at NODE; if that node has crashed, its name is free once it is declared dead, at most about 3s after the crash (at once for a node at the same address)`,
 	}, {
 		what: "a wrong key", seed: locked.Addr(), with: registry.Config{Keys: [][]byte{keyB}},
-		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: both nodes encrypt, with different keys`, bump: locked,
+		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: both nodes encrypt, with different keys: the key that a node sends under, its first, must be among the Config.Keys of all others`, as: new(*key), bump: locked,
 	}, {
 		what: "a key where the seed has none", seed: plain.Addr(), with: registry.Config{Keys: [][]byte{keyB}},
-		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: this node encrypts and what answers there does not`, bump: plain,
+		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: this node encrypts and the other does not: all nodes need Config.Keys, or none`, as: new(*key), bump: plain,
 	}, {
 		what: "no key where the seed has one", seed: locked.Addr(),
-		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: the seed encrypts and this node has no key`, bump: locked,
+		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: the other node encrypts and this one has no key: set Config.Keys`, as: new(*key), bump: locked,
 	}} {
 		t.Run(x.what, func(t *testing.T) {
 			c := x.with
@@ -203,10 +207,10 @@ func TestBadConfig(t *testing.T) {
 		want string
 		is   error
 	}{
-		{"a port in use", registry.Config{BindPort: port}, `registry: mesh: can't listen on 127.0.0.1:PORT: address already in use: is another node running here?`, syscall.EADDRINUSE},
+		{"a port in use", registry.Config{BindPort: port}, `registry: can't listen on 127.0.0.1:PORT: address already in use: is another node running here?`, syscall.EADDRINUSE},
 		{"a key of 5 bytes", registry.Config{Keys: [][]byte{[]byte("short")}}, `registry: Config.Keys[0]: 5 bytes: want 16, 24 or 32 bytes`, nil},
 		{"no partitions", registry.Config{Partitions: -1}, `registry: Config.Partitions: -1: want 1 to 4096`, nil},
-		{"a seed without a port", registry.Config{Seeds: []string{"db1.example.org"}}, `registry: Config.Seeds[0]: "db1.example.org": want host:port`, nil},
+		{"a seed without a port", registry.Config{Seeds: []string{"db1.example.org"}}, `registry: Config.Seeds[0]: "db1.example.org": want host:port or dnssrv+name: it has no port`, nil},
 		{"a seed elsewhere, from loopback", registry.Config{Seeds: []string{"192.0.2.1:7946"}}, `registry: Config.BindAddr: 127.0.0.1: want an address that other machines can reach, since Seeds[0] is 192.0.2.1:7946`, nil},
 		{"a host name to listen on", registry.Config{BindAddr: "localhost"}, `registry: Config.BindAddr: "localhost": want an IP address`, nil},
 		{"metadata without bound", registry.Config{MaxMeta: 1 << 20}, `registry: Config.MaxMeta: 1048576: want 0 (the default) to 65535`, nil},

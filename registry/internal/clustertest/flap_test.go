@@ -258,7 +258,7 @@ func TestFlappingLink(t *testing.T) {
 	seed := seeded(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	cut := cutnet.New(seed)
-	c := newCluster(t, over(cut), spec{})
+	c := newCluster(t, over(cut), spec{Pace: patient()})
 	c.add("a", "b", "c", "d", "e")
 	c.whole("before")
 	quit := make(chan struct{})

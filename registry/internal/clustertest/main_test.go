@@ -2,13 +2,12 @@ package clustertest
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"strconv"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/snowfence/snowfence/internal/leak"
 )
 
 // childEnv has the spec of the node that this process is to be, as JSON; none in the test's own process.
@@ -33,23 +32,5 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
-	if code == 0 {
-		code = leaks()
-	}
-	os.Exit(code)
-}
-
-// leaks looks for goroutines that are left. It is patient: a probe of memberlist's that was under way when its node
-// closed lives on until its time is up.
-func leaks() int {
-	var err error
-	for range 100 {
-		if err = goleak.Find(); err == nil {
-			return 0
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	os.Exit(leak.Run(m, 10*time.Second))
 }

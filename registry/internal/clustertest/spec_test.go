@@ -43,10 +43,22 @@ func brisk() pace {
 	return pace{20 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 2}
 }
 
+// patient is the pace of tests in which nobody may be given up. A suspect has four seconds to
+// answer for itself (twice that without -short), since a machine that has more to do than it can may
+// hold up a healthy process for two.
+func patient() pace {
+	p := brisk()
+	p.Suspicion *= 3
+	return p
+}
+
+// suspicion returns how long a suspect has to answer for itself, in a cluster of at most ten nodes.
+func (p pace) suspicion() time.Duration { return time.Duration(p.Suspicion) * p.Probe }
+
 func (s *spec) config(log *slog.Logger, tr memberlist.Transport) registry.Config {
 	p := s.Pace
 	c := registry.Config{
-		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds,
+		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds, Cluster: registry.DefaultCluster,
 		Partitions: cmp.Or(s.Partitions, 4), MaxMeta: s.MaxMeta, QueueSize: s.QueueSize, Keys: s.Keys,
 		SyncTimeout:    patience,
 		GossipInterval: p.Gossip, ProbeInterval: p.Probe, ProbeTimeout: p.Timeout, SuspicionMult: p.Suspicion,

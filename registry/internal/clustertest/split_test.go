@@ -142,7 +142,7 @@ func split(c *cluster, left, right []string, cut, heal func()) {
 func TestOneWaySplit(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)
-	c := newCluster(t, over(cut), spec{})
+	c := newCluster(t, over(cut), spec{Pace: patient()})
 	c.add("a", "b", "c", "d")
 	c.whole("before the cut")
 	cut.CutOneWay("a", "b")
@@ -156,7 +156,7 @@ func TestOneWaySplit(t *testing.T) {
 func TestOverlappingSplit(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)
-	c := newCluster(t, over(cut), spec{})
+	c := newCluster(t, over(cut), spec{Pace: patient()})
 	c.add("a", "b", "c")
 	c.whole("before the cut")
 	cut.Cut("a", "b")
@@ -170,8 +170,8 @@ func TestOverlappingSplit(t *testing.T) {
 // other, conflicts between them are settled, and nobody is given up, while that lasts.
 func beside(c *cluster) {
 	t := c.tb
-	start := time.Now()
-	for round := 0; time.Since(start) < badTime(); round++ {
+	start, bad := time.Now(), 2*c.base.Pace.suspicion() // one that began late ends within that
+	for round := 0; time.Since(start) < bad; round++ {
 		for _, n := range slices.Clone(c.nodes) {
 			c.register(n.spec.Name, series(fmt.Sprintf("round %d of %s", round, n.spec.Name), 20)...)
 		}
@@ -182,18 +182,13 @@ func beside(c *cluster) {
 			c.release(n.spec.Name, series(fmt.Sprintf("round %d of %s", round, n.spec.Name), 10)...)
 		}
 		c.whole("with a bad link: releases")
+		pause(t, bad/20) // what matters is the time; work without a pause slows down all other tests
 	}
 	for _, n := range c.nodes {
 		for key, count := range n.tally() {
 			require.NotContains(t, key, "node down", "%s saw it %d times", n.spec.Name, count)
 		}
 	}
-}
-
-// badTime is how long a link stays bad: three times as long as a suspect has to answer for itself.
-func badTime() time.Duration {
-	p := brisk()
-	return 3 * time.Duration(p.Suspicion) * p.Probe
 }
 
 // contest has two nodes register the same names at the same time, waits until each has one holder, and enters
@@ -229,7 +224,7 @@ func contest(c *cluster, x, y string, names []string) {
 func TestMute(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)
-	c := newCluster(t, over(cut), spec{})
+	c := newCluster(t, over(cut), spec{Pace: patient()})
 	c.add("a", "b", "c")
 	names := series("x", 60)
 	c.register("a", names...)

@@ -35,7 +35,7 @@ func knows(tb testing.TB, c *cluster, victim string) *forger {
 	partitions := 4
 	m, err := mesh.Open(mesh.Config{
 		Node: "observer", BindAddr: "127.0.0.1", Incarnation: 1, Keys: c.base.Keys, Logger: slog.New(slog.DiscardHandler), Handler: deaf{},
-		Identity: mesh.Identity{Cluster: registry.DefaultCluster, Partitions: partitions, Resolver: registry.KeepNewest.Name(), Protocol: 1},
+		Identity: mesh.Identity{Cluster: registry.DefaultCluster, Partitions: partitions, Resolver: registry.KeepNewest.Name(), Protocol: 2},
 	})
 	require.NoError(tb, err)
 	_, err = m.Join(tb.Context(), c.nodes[0].addr)

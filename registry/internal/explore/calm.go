@@ -18,16 +18,8 @@ func (x *explorer) calm(s *state) *Violation {
 	x.inOrder = true
 	defer func() { x.inOrder = false }()
 	x.say("-- calm")
-	s.cut = 0
-	for i := range x.world.Nodes {
-		for j := range x.world.Nodes {
-			if i != j && s.alive(i) && s.view[i][j] != s.real(i, j) {
-				x.say("%s hears how %s is", nodeNames[i], nodeNames[j])
-				if v := x.hear(s, i, j); v != nil {
-					return v
-				}
-			}
-		}
+	if v := x.meet(s); v != nil {
+		return v
 	}
 	var trail []fingerprint
 	for round := range patience {
@@ -68,6 +60,22 @@ func (x *explorer) calm(s *state) *Violation {
 		}
 	}
 	return violated("AllMessagesProcessed", "no rest after %d rounds", patience)
+}
+
+// meet makes all links whole and lets everybody hear of everybody.
+func (x *explorer) meet(s *state) *Violation {
+	s.cut = 0
+	for i := range x.world.Nodes {
+		for j := range x.world.Nodes {
+			if i != j && s.alive(i) && s.view[i][j] != s.real(i, j) {
+				x.say("%s hears how %s is", nodeNames[i], nodeNames[j])
+				if v := x.hear(s, i, j); v != nil {
+					return v
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func mostly(m map[uint32]int) uint32 {
@@ -123,6 +131,11 @@ func (x *explorer) drain(s *state, sent map[uint32]int) *Violation {
 
 // judge brings a copy of a state to rest and checks what must then hold.
 func (x *explorer) judge(s state) *Violation {
+	if x.world.Churn {
+		if v := x.churns(s); v != nil {
+			return v
+		}
+	}
 	// Nothing is released from now on, so the best claim that stands must keep its name, unless a better one that ended
 	// may still be underway somewhere.
 	var best [2]*replica.Record

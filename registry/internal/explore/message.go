@@ -56,12 +56,24 @@ func messageKey(m replica.Message) string {
 		}
 	case *replica.Pull:
 		text(m.Origin)
-		number(m.Incarnation, m.After, m.Start)
+		number(m.Incarnation, m.After, m.AtLeast)
 	case *replica.Chunk:
 		text(m.Origin)
-		number(m.Incarnation, m.After, m.UpTo, m.Start)
-		flag(m.More)
+		number(m.Incarnation, m.After, m.UpTo, m.AsOf, m.Floor)
 		records(m.Records)
+	case *replica.Check:
+		text(m.Origin)
+		number(m.Incarnation, m.After, m.AtLeast)
+		for _, block := range m.Blocks {
+			number(block.UpTo, block.Digest)
+		}
+	case *replica.Standing:
+		text(m.Origin)
+		number(m.Incarnation, m.After, m.UpTo, m.AsOf)
+		for _, span := range m.Spans {
+			number(span.After, span.UpTo, uint64(len(span.Seqs)))
+			number(span.Seqs...)
+		}
 	}
 	return string(b)
 }
@@ -87,13 +99,16 @@ func describe(m replica.Message) string {
 		}
 		return b.String()
 	case *replica.Pull:
-		return fmt.Sprintf("pull of %s/%d after %d, start %d", m.Origin, m.Incarnation, m.After, m.Start)
+		return fmt.Sprintf("pull of %s/%d after %d, at least %d", m.Origin, m.Incarnation, m.After, m.AtLeast)
 	case *replica.Chunk:
-		more := ""
-		if m.More {
-			more = " and more"
-		}
-		return fmt.Sprintf("chunk of %s/%d (%d,%d] start %d%s%s", m.Origin, m.Incarnation, m.After, m.UpTo, m.Start, records(m.Records), more)
+		return fmt.Sprintf("chunk of %s/%d (%d,%d] as of %d, floor %d%s",
+			m.Origin, m.Incarnation, m.After, m.UpTo, m.AsOf, m.Floor, records(m.Records))
+	case *replica.Check:
+		return fmt.Sprintf("check of %s/%d after %d, at least %d, blocks %x",
+			m.Origin, m.Incarnation, m.After, m.AtLeast, m.Blocks)
+	case *replica.Standing:
+		return fmt.Sprintf("standing of %s/%d (%d,%d] as of %d but for %v",
+			m.Origin, m.Incarnation, m.After, m.UpTo, m.AsOf, m.Spans)
 	}
 	return "?"
 }

@@ -28,6 +28,7 @@ type node struct {
 	// What the core says of itself, read once.
 	pending bool
 	synced  bool
+	caught  bool
 	own     [2]*replica.Record
 	shows   [2]*replica.Record
 	claims  [2][]*replica.Record
@@ -43,8 +44,8 @@ func (w *World) newNode(self int, run uint8) *node {
 	if w.Oldest {
 		c.Compare = func(a, b *replica.Record) int { return b.Time.Compare(a.Time) }
 	}
-	if w.Snapshot {
-		c.Tombstones, c.ChunkBytes = -1, 1
+	if w.NoTombs {
+		c.Tombstones, c.ChunkBytes, c.BlockRecords = -1, 1, 1
 	}
 	if w.Forget {
 		c.ForgetAfter = pause / 2
@@ -68,7 +69,7 @@ func (n *node) copy(publish func(string, *replica.Record)) *node {
 // read notes what the core says of itself.
 func (n *node) read() {
 	names, _ := n.core.Pending()
-	n.pending, n.synced = names > 0, n.core.Synced()
+	n.pending, n.synced, n.caught = names > 0, n.core.Synced(), n.core.CaughtUp()
 	for i, name := range nameNames {
 		n.own[i], n.shows[i], n.claims[i] = n.core.Own(name), n.core.Lookup(name), n.core.Claims(name)
 	}

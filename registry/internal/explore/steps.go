@@ -75,6 +75,9 @@ func (s *steps) message(m replica.Message) uint32 {
 	return id
 }
 
+// isUpdate reports whether a message is an update.
+func (s *steps) isUpdate(msg uint32) bool { return s.messages[msg].Kind() == replica.KindUpdate }
+
 // take returns what an input to a node leads to.
 func (s *steps) take(id uint32, in input) *step {
 	key := stepKey{id, in}

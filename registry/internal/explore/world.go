@@ -9,13 +9,14 @@ type World struct {
 	Before []Step // done first, in this order and for free; then everything is explored
 	Cuts   []Cut  // how a split may cut; none: every link at once for two nodes, node 0 from the others for three
 
-	Oldest   bool // the older claim is preferred
-	Ties     bool // the wall clock stands still, so that claims have the same timestamps
-	Lower    bool // a restarted node's incarnation is lower than that of its run before
-	Relay    bool // gossip passes news on; otherwise every update goes to those whom its origin sees, and no further
-	Snapshot bool // tombstones are dropped once they were handed out, and a chunk holds one record
-	Forget   bool // a node that is down is forgotten at the next tick
-	Seeds    int  // ways in which a tick's random choices may fall; 0 stands for one
+	Oldest  bool // the older claim is preferred
+	Ties    bool // the wall clock stands still, so that claims have the same timestamps
+	Lower   bool // a restarted node's incarnation is lower than that of its run before
+	Relay   bool // gossip passes news on; otherwise every update goes to those whom its origin sees, and no further
+	NoTombs bool // tombstones are dropped once they were handed out, and a chunk holds one record
+	Churn   bool // before calm, all must catch up while names change on
+	Forget  bool // a node that is down is forgotten at the next tick
+	Seeds   int  // ways in which a tick's random choices may fall; 0 stands for one
 
 	Flying    int // with more messages in flight than this, nothing but the fate of a message is next; 0: no bound
 	MaxStates int // the search ends beyond; 0: never

@@ -15,15 +15,35 @@ type Clock struct {
 
 	mu      sync.Mutex // guards the fields below; a leaf: no other lock is taken under it
 	last    Timestamp
-	peers   map[string]int64 // by node: its wall clock minus ours, when it was heard last
-	ahead   int64            // by how much our wall clock exceeds what maxSkew allows; 0: it does not
+	peers   map[string]peer
+	heard   int64 // our wall clock when anybody was heard last
+	ahead   int64 // by how much our wall clock exceeds what maxSkew allows; 0: it does not
 	clamps  uint64
 	refused uint64
 }
 
+// A peer is what is known of another node's wall clock. All offsets are its clock minus ours.
+type peer struct {
+	known  bool
+	offset int64
+
+	// A message that looks too old may have been on its way for long, or may have waited while this
+	// process stood still. It counts when there was no newer one for a while.
+	doubted bool
+	late    int64 // the highest offset since
+	since   int64 // our wall clock when the first such message came
+}
+
+// probation is how long messages of a node must look too old until our clock is held to be ahead of its.
+// A fresh one comes several times in that time.
+const probation = int64(5 * time.Second)
+
+// plausible is a moment before which no wall clock can be right: this package is newer.
+const plausible = 1_577_836_800 * int64(time.Second) // 2020-01-01
+
 // New returns a clock that tolerates wall clocks up to maxSkew apart.
 func New(maxSkew time.Duration) *Clock {
-	return &Clock{maxSkew: int64(maxSkew), peers: make(map[string]int64)}
+	return &Clock{maxSkew: int64(maxSkew), peers: make(map[string]peer)}
 }
 
 // Now returns a timestamp that is newer than every one the clock gave out or
@@ -62,14 +82,39 @@ func (c *Clock) Observe(ts Timestamp, wall int64) bool {
 // then starts again from the limit, and timestamps newer than [Clock.Limit] should be given again.
 //
 // Too far ahead means further than the tolerated skew ahead of the median of the cluster's clocks
-// (the lower of two in the middle, so that of two nodes the one ahead gives way). A message that
-// took long makes its sender look slow, never fast; the median keeps one such message from
-// mattering.
+// (the lower of two in the middle, so that of two nodes the one ahead gives way). A clock that shows a
+// time before 2020, as after a start without a battery, has no say against one that does not.
+//
+// A message that took long makes its sender look slow, never fast. So a sender looks slow only when all
+// its messages have for five seconds: one is late now and then, and all of them wait while a process is
+// stopped or its machine sleeps.
 func (c *Clock) Heard(node string, theirs, wall int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.peers[node] = theirs - wall
+	if wall < c.heard || wall-c.heard > probation {
+		for name, p := range c.peers { // this process stood still, or its clock was set
+			p.doubted = false
+			c.peers[name] = p
+		}
+	}
+	c.heard = wall
+	p := c.peers[node]
+	p.hear(theirs-wall, wall, c.maxSkew)
+	c.peers[node] = p
 	return c.judge(wall)
+}
+
+func (p *peer) hear(offset, wall, maxSkew int64) {
+	switch {
+	case offset >= -maxSkew || p.known && offset >= p.offset:
+		*p = peer{known: true, offset: offset}
+	case !p.doubted:
+		p.doubted, p.late, p.since = true, offset, wall
+	case wall-p.since < probation:
+		p.late = max(p.late, offset)
+	default:
+		*p = peer{known: true, offset: max(p.late, offset)}
+	}
 }
 
 // Forget drops what is known of a node's clock: it went down.
@@ -82,8 +127,10 @@ func (c *Clock) Forget(node string) {
 // judge sets ahead from the offsets known. The caller holds mu.
 func (c *Clock) judge(wall int64) bool {
 	offsets := make([]int64, 0, 64) // on the stack for clusters of up to 64 nodes
-	for _, o := range c.peers {
-		offsets = append(offsets, o)
+	for _, p := range c.peers {
+		if p.known && (wall < plausible || wall+p.offset >= plausible) {
+			offsets = append(offsets, p.offset)
+		}
 	}
 	offsets = append(offsets, 0) // our own
 	slices.Sort(offsets)
@@ -136,6 +183,6 @@ func (c *Clock) Clone() *Clock {
 	defer c.mu.Unlock()
 	return &Clock{
 		maxSkew: c.maxSkew, last: c.last, peers: maps.Clone(c.peers),
-		ahead: c.ahead, clamps: c.clamps, refused: c.refused,
+		heard: c.heard, ahead: c.ahead, clamps: c.clamps, refused: c.refused,
 	}
 }

@@ -118,4 +118,5 @@ func TestACopyIsIndependent(t *testing.T) {
 	require.Equal(t, Timestamp{100, 2}, a.Now(100))
 	require.Equal(t, Timestamp{100, 1}, b.Now(100))
 	require.Len(t, a.peers, 1)
+	require.Len(t, b.peers, 2)
 }

@@ -19,7 +19,9 @@
 //   - Each node compares its wall clock with those that come in messages ([Clock.Heard]). One
 //     that is more than the tolerated skew ahead of the median holds its timestamps back to the
 //     median plus the skew, and gives the newer ones that it has handed out again. Only the node
-//     that wrote a timestamp ever changes it, so all replicas see the same one.
+//     that wrote a timestamp ever changes it, so all replicas see the same one. Messages that are
+//     late, such as those that waited while this process stood still, do not count, nor do clocks
+//     that show a time before 2020.
 //
 // A clock that is behind needs no rule: it loses conflicts until it hears of newer timestamps.
 //

@@ -11,6 +11,15 @@ import (
 	"pgregory.net/rapid"
 )
 
+// hears lets a clock hear from a node for as long as it takes to be believed, until the wall clock shows
+// wall and theirs shows theirs. It returns what the last one led to.
+func hears(c *Clock, node string, theirs, wall int64) bool {
+	for _, ago := range []int64{probation, probation / 2} {
+		c.Heard(node, theirs-ago, wall-ago)
+	}
+	return c.Heard(node, theirs, wall)
+}
+
 // Offsets are of the others' wall clocks against ours, in seconds; one second is tolerated.
 func TestWhoIsTooFarAhead(t *testing.T) {
 	for _, c := range []struct {
@@ -33,8 +42,10 @@ func TestWhoIsTooFarAhead(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.offsets), func(t *testing.T) {
 			clock, wall := New(time.Second), int64(1e18)
-			for i, o := range c.offsets {
-				clock.Heard(strconv.Itoa(i), wall+int64(o)*skew, wall)
+			for _, ago := range []int64{probation, probation / 2, 0} {
+				for i, o := range c.offsets {
+					clock.Heard(strconv.Itoa(i), wall-ago+int64(o)*skew, wall-ago)
+				}
 			}
 			require.Equal(t, time.Duration(c.ahead)*time.Second, clock.Stats().Ahead)
 			require.Equal(t, wall-int64(c.ahead)*skew, clock.Now(wall).Nanos)
@@ -47,7 +58,7 @@ func TestWhoIsTooFarAhead(t *testing.T) {
 func TestBeingAheadIsFoundOnce(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
 	before := c.Now(wall)
-	require.True(t, c.Heard("b", wall-10*skew, wall))
+	require.True(t, hears(c, "b", wall-10*skew, wall))
 	after := c.Now(wall)
 	require.Negative(t, after.Compare(before), "the clock starts again from the limit")
 	require.Equal(t, wall-9*skew, after.Nanos)
@@ -58,17 +69,19 @@ func TestBeingAheadIsFoundOnce(t *testing.T) {
 	require.EqualValues(t, 1, clamps)
 
 	// It is put right, and goes wrong again.
+	wall += 10 * probation
 	require.False(t, c.Heard("b", wall, wall))
 	require.Zero(t, c.Stats().Ahead)
 	require.Equal(t, wall, c.Now(wall).Nanos)
-	require.True(t, c.Heard("b", wall-10*skew, wall))
+	wall += 10 * probation
+	require.True(t, hears(c, "b", wall-10*skew, wall))
 	_, clamps = c.Limit(wall)
 	require.EqualValues(t, 2, clamps)
 }
 
 func TestANodeThatIsGoneHasNoSay(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
-	c.Heard("b", wall-10*skew, wall)
+	hears(c, "b", wall-10*skew, wall)
 	require.NotZero(t, c.Stats().Ahead)
 	c.Forget("b")
 	c.Heard("d", wall, wall)
@@ -78,7 +91,7 @@ func TestANodeThatIsGoneHasNoSay(t *testing.T) {
 // While a clock is held back, what others say is measured from where it is held.
 func TestAClockThatIsHeldBackIsNotCarriedAway(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
-	c.Heard("b", wall-10*skew, wall)
+	hears(c, "b", wall-10*skew, wall)
 	require.False(t, c.Observe(Timestamp{Nanos: wall}, wall), "that is as far ahead of the others as we were")
 	require.True(t, c.Observe(Timestamp{Nanos: wall - 8*skew}, wall))
 }
@@ -98,9 +111,11 @@ func TestAMajorityBoundsEverybody(t *testing.T) {
 		newest := slices.Max(offsets[:n/2+1])
 		for i := range offsets {
 			c, wall := New(time.Second), int64(1e18)+offsets[i]
-			for j := range offsets {
-				if i != j {
-					c.Heard(strconv.Itoa(j), int64(1e18)+offsets[j], wall)
+			for _, ago := range []int64{probation, probation / 2, 0} {
+				for j := range offsets {
+					if i != j {
+						c.Heard(strconv.Itoa(j), int64(1e18)+offsets[j]-ago, wall-ago)
+					}
 				}
 			}
 			require.LessOrEqual(r, c.Now(wall).Nanos, int64(1e18)+newest+skew)
@@ -109,4 +124,80 @@ func TestAMajorityBoundsEverybody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A process that stood still, or a machine that slept, finds messages that are as old as its pause. It
+// must not take its own clock for ahead.
+func TestMessagesThatWaitedForThisNodeDoNotCount(t *testing.T) {
+	for name, known := range map[string]bool{"of nodes that it knows": true, "of nodes that are new": false} {
+		t.Run(name, func(t *testing.T) {
+			c, wall := New(time.Second), int64(1e18)
+			for i := range int64(10) {
+				if known {
+					c.Heard("b", wall+i, wall+i)
+					c.Heard("d", wall+i, wall+i)
+				}
+			}
+			for range 3 {
+				before := wall
+				wall += 15 * skew // it stands still
+				for i := range int64(100) {
+					sent := before + i*15*skew/100
+					require.False(t, c.Heard("b", sent, wall+i))
+					require.False(t, c.Heard("d", sent, wall+i))
+				}
+				require.Zero(t, c.Stats().Ahead)
+				wall += 2 * skew
+				c.Heard("b", wall, wall)
+				c.Heard("d", wall, wall)
+			}
+			require.Zero(t, c.Stats())
+		})
+	}
+}
+
+// One message after another comes late, but not all of a node.
+func TestLateMessagesDoNotCountBesideOthers(t *testing.T) {
+	c, wall := New(time.Second), int64(1e18)
+	for i := range 100 {
+		late := int64(0)
+		if i%10 != 0 {
+			late = 5 * skew
+		}
+		wall += skew / 5
+		require.False(t, c.Heard("b", wall-late, wall))
+	}
+}
+
+// A clock that this node set back or forward is judged by what comes after.
+func TestASteppedClockIsJudgedAnew(t *testing.T) {
+	c, wall := New(time.Second), int64(1e18)
+	hears(c, "b", wall, wall)
+	theirs := wall
+	wall += 3600 * skew
+	found := time.Duration(0)
+	for range 20 {
+		wall, theirs, found = wall+skew, theirs+skew, found+time.Second
+		if c.Heard("b", theirs, wall) {
+			break
+		}
+	}
+	require.LessOrEqual(t, found, 7*time.Second)
+	require.Equal(t, 3599*time.Second, c.Stats().Ahead)
+}
+
+// Of two nodes, the one that started in 1970 does not make the right one stamp 1970.
+func TestAClockBeforeItsTimeHasNoSay(t *testing.T) {
+	right, wrong := plausible+int64(1e17), int64(3*time.Second)
+	c := New(time.Second)
+	require.False(t, hears(c, "b", wrong, right))
+	require.Equal(t, right, c.Now(right).Nanos)
+	require.False(t, hears(c, "d", wrong, right), "nor do two")
+	require.Equal(t, right+1, c.Now(right+1).Nanos)
+
+	// It has one among others of its kind, and against one that is plausible.
+	c = New(time.Second)
+	require.True(t, hears(c, "b", wrong, wrong+10*skew))
+	c = New(time.Second)
+	require.True(t, hears(c, "b", right, right+10*skew))
 }

@@ -1,8 +1,8 @@
 package mesh
 
 import (
-	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +32,7 @@ func (m *Mesh) admitAll(nodes []*memberlist.Node) error {
 		}
 	}
 	refuse := func(n *memberlist.Node, err error) error {
-		m.refusals.remember(err)
+		m.refusals.remember(nodes, err)
 		m.refuse(n.Name, n.Address(), err)
 		return err
 	}
@@ -100,39 +100,55 @@ func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
 	}
 }
 
-// refusals keep the errors that memberlist will turn into text on the way to [Mesh.Join].
+// refusals keep the errors that memberlist turns into text on its way from the delegate to
+// [Mesh.Join]. Of each they know the nodes that the other side named, so that an attempt finds its
+// own by who answered it.
 type refusals struct {
-	mu     sync.Mutex // guards byText
-	byText map[string]error
+	mu     sync.Mutex // guards all below; no other lock is taken inside
+	count  uint64     // of all, ever
+	recent []refusal  // the latest, at most maxRefusals
 }
 
-// maxRefusals is more than there are joins under way at a time.
-const maxRefusals = 64
+type refusal struct {
+	number uint64
+	nodes  map[string]struct{}
+	err    error
+}
 
-func (r *refusals) remember(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.byText) >= maxRefusals {
-		clear(r.byText)
+// maxRefusals is more than there are exchanges under way at a time.
+const maxRefusals = 32
+
+// remember notes that the side on which these nodes are was refused.
+func (r *refusals) remember(nodes []*memberlist.Node, err error) {
+	names := make(map[string]struct{}, len(nodes))
+	for _, n := range nodes {
+		names[n.Name] = struct{}{}
 	}
-	r.byText[err.Error()] = err
-}
-
-// recall returns the error whose text is within that of another.
-func (r *refusals) recall(text string, contains func(text, part string) bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for part, err := range r.byText {
-		if contains(text, part) {
-			return err
+	r.count++
+	if len(r.recent) == maxRefusals {
+		r.recent = slices.Delete(r.recent, 0, 1)
+	}
+	r.recent = append(r.recent, refusal{r.count, names, err})
+}
+
+// mark returns what tells refusals before from those after.
+func (r *refusals) mark() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// since returns the latest refusal after a mark of the side on which a node is; nil if there is
+// none.
+func (r *refusals) since(mark uint64, node string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range slices.Backward(r.recent) {
+		if _, ok := x.nodes[node]; ok && x.number > mark {
+			return x.err
 		}
 	}
 	return nil
-}
-
-// refusal reports whether an error says that this node, as it is, must stay out.
-func refusal(err error) bool {
-	var mismatch *MismatchError
-	var duplicate *DuplicateNameError
-	return errors.As(err, &mismatch) || errors.As(err, &duplicate)
 }

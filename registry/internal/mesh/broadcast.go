@@ -43,9 +43,10 @@ func (broadcast) UniqueBroadcast()                      {}
 // reports false if the queue is full or the update does not fit into a packet. While the node is alone there is
 // nobody to tell, and it reports true.
 //
-// Gossip sends one packet per round to each of three nodes, and each node passes on what is news to it: in a
-// cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a few hundred updates a second fill
-// all rounds. Straight on it crosses 4 or 15 times, as soon as it is made.
+// Gossip sends one packet per round to each of three nodes, and each node passes on what is news to
+// it: in a cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a
+// few hundred updates a second fill all rounds. Straight on it crosses 4 or 15 times, as soon as
+// the window ends, at once if Broadcast is called by Soon.
 func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	item := wire.Item{Partition: partition, Message: u}
 	if wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {

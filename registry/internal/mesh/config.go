@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -39,6 +40,11 @@ type Config struct {
 
 	Keys [][]byte // AES keys of 16, 24 or 32 bytes; the first encrypts, all decrypt; none: no encryption
 
+	// Seeds are looked up, and whoever is there is joined, for as long as the mesh is open. Open
+	// does not wait for that: see [Mesh.Join].
+	Seeds []string
+
+	Names     NameService // looks seeds up; nil: net.DefaultResolver
 	Logger    *slog.Logger
 	Transport memberlist.Transport // nil: UDP and TCP on BindAddr; the mesh shuts it down, if Open succeeds or not
 
@@ -47,7 +53,7 @@ type Config struct {
 	ProbeInterval  time.Duration // between probes of members; 0: 1 s
 	ProbeTimeout   time.Duration // for an answer to a probe; 0: 500 ms, or half of ProbeInterval
 	SuspicionMult  int           // how many probe intervals a suspect has to answer, times the logarithm of the cluster's size; 0: 4
-	RejoinInterval time.Duration // between attempts to find lost members again; 0: 5 s; negative: none
+	RejoinInterval time.Duration // between searches for nodes that are no members; 0: 5 s; below: none
 
 	PacketSize     int // the largest packet, in bytes; 0: 1400
 	QueueLimit     int // the most broadcasts that wait; 0: 512
@@ -108,6 +114,9 @@ func (c Config) withDefaults() (Config, error) {
 	fill(&c.GossipAbove, DefaultGossipAbove)
 	fill(&c.PeerQueueBytes, DefaultPeerQueueBytes)
 	fill(&c.BindAddr, "0.0.0.0")
+	if c.Names == nil {
+		c.Names = net.DefaultResolver
+	}
 	if c.Wall == nil {
 		c.Wall = func() int64 { return time.Now().UnixNano() }
 	}
@@ -165,6 +174,19 @@ func (c Config) withDefaults() (Config, error) {
 		return c, &ConfigError{"Identity.Partitions", c.Identity.Partitions, fmt.Sprintf("not within 1 to %d", wire.MaxPartitions)}
 	}
 	return c, nil
+}
+
+func (c Config) parseSeeds() (seeds []seed, err error) {
+	for i, text := range c.Seeds {
+		s, err := parseSeed(text)
+		if err != nil {
+			return nil, &ConfigError{
+				fmt.Sprintf("Seeds[%d]", i), strconv.Quote(text), fmt.Sprintf("want %s: %v", SeedForms, err),
+			}
+		}
+		seeds = append(seeds, s)
+	}
+	return seeds, nil
 }
 
 func fill[T comparable](field *T, value T) {

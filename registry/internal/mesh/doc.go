@@ -22,6 +22,15 @@
 // A frame is taken from members only. One of a node that is not known, most often because the word of its joining
 // has not come round, is counted and dropped, and so is one of an earlier run of a member, or of the own name.
 //
+// # Hello
+//
+// Whoever wants to join says hello first, see hello.go: one question and one answer on the
+// connection over which memberlist then exchanges memberships. It tells by types, and not by the
+// texts of memberlist's errors, whether the keys of the two fit ([*KeyError]), whether a node of
+// this module is there at all ([*ForeignError], [ErrNoAnswer]), and whether that is the node itself
+// ([ErrSelf]), whose address may be spelt in many ways. Memberlist's own exchanges, and its
+// messages, begin with another byte and pass by the hello.
+//
 // # Who may join
 //
 // All nodes of a cluster have the same [Identity]. It is in the metadata that memberlist spreads,
@@ -47,9 +56,11 @@
 // Handler.NodeUp and NodeDown come in order for each node. Memberlist does not say whether a node left
 // or died; so [Mesh.Leave] tells each member, and waits for their answers, before memberlist tells them.
 //
-// Memberlist forgets the dead after half a minute, and two halves of a cluster that were apart for longer would stay
-// apart. So a mesh remembers the addresses of members that died, for a day, and of seeds that once answered,
-// and tries one of those that are no members every few seconds.
+// Memberlist forgets the dead after half a minute, and two halves of a cluster that were apart for
+// longer would stay apart. So a mesh remembers the addresses of members that died, for a day, and
+// its seeds as names, for good. Every few seconds it looks the names up and tries addresses at
+// which no member is: see rejoin. Whoever answers there and belongs to another cluster is no enemy:
+// that is logged once, and the address rests for some rounds.
 //
 // # Keys
 //
@@ -59,8 +70,10 @@
 //
 // # Logs and metrics
 //
-// Memberlist's lines go to the config's logger. Nearly all go to the debug level, its errors about a peer
-// that does not answer too; what whoever runs the node should know is at info and warn. A line that repeats is
-// logged once in ten seconds, with a count. Memberlist also writes to the process's global go-metrics, which
-// throws all away unless the program installs a sink there.
+// Memberlist's lines go to the config's logger. Nearly all go to the debug level, its errors about
+// a peer that does not answer too; what whoever runs the node should know is at info and warn. A
+// line that repeats is logged once in ten seconds, with a count. That a packet can't be decrypted
+// memberlist says in a line of its log and nowhere else, so [ErrKey] for packets depends on that
+// line: TestPacketsUnderAnotherKey holds it to its text. Memberlist also writes to the process's
+// global go-metrics, which throws all away unless the program installs a sink there.
 package mesh

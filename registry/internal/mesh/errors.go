@@ -11,21 +11,25 @@ var (
 	// ErrClosed says that the mesh is closed, or closed meanwhile.
 	ErrClosed = errors.New("mesh: closed")
 
-	// ErrUnreachable says that no connection to a seed came about.
+	// ErrNoAddress says that the name service has no address for a seed. It wraps what the service
+	// says.
+	ErrNoAddress = errors.New("no address is known for it")
+
+	// ErrUnreachable says that no connection to a seed came about. It wraps the reason.
 	ErrUnreachable = errors.New("it can't be reached")
 
-	// ErrKey says that a seed and this node can't read each other: their keys differ, or only one
-	// of them has any.
+	// ErrNoAnswer says that a seed took a connection and said nothing.
+	ErrNoAnswer = errors.New("it takes connections but does not answer: " +
+		"another program may listen there, or the node is shutting down or overloaded")
+
+	// ErrSelf says that it is this node itself that answers at a seed.
+	ErrSelf = errors.New("it is this node")
+
+	// ErrKey matches every [*KeyError].
 	ErrKey = errors.New("the encryption keys don't match")
 
-	// ErrNoAnswer says that a seed took a connection and said nothing.
-	ErrNoAnswer = errors.New("it takes connections but does not answer: another program may listen there, or the node is shutting down or overloaded")
-
-	// ErrForeign says that what answered is no memberlist node.
-	ErrForeign = errors.New("what answers there is not a node: another program listens, or the port is wrong")
-
 	// ErrNotEncrypted says that keys can't be changed where there were none from the start.
-	ErrNotEncrypted = errors.New("mesh: not encrypted; keys can only be changed where Config.Keys had one")
+	ErrNotEncrypted = errors.New("registry: not encrypted; keys can only be changed where Config.Keys had one")
 )
 
 // A SeedError says why joining over one seed failed.
@@ -58,4 +62,72 @@ func (e *DuplicateNameError) Error() string {
 	return fmt.Sprintf("the node name %q is taken by a live member at %s; if that node has crashed, "+
 		"its name is free once it is declared dead, at most about %v after the crash (at once for a node at the same address)",
 		e.Name, e.Addr, e.Free)
+}
+
+// A KeyProblem says in which way keys do not match.
+type KeyProblem int
+
+// The problems that two nodes can have with their keys.
+const (
+	// KeyWrong: both encrypt, and one can't read the other; its key is wrong or outdated.
+	KeyWrong KeyProblem = iota + 1
+
+	// KeyMissing: the other node encrypts, and this one has no key.
+	KeyMissing
+
+	// KeyUnexpected: this node encrypts, and the other does not.
+	KeyUnexpected
+)
+
+// A KeyError says that this node and the one that answers can't read each other. It is [ErrKey].
+type KeyError struct{ Problem KeyProblem }
+
+// Error names the problem.
+func (e *KeyError) Error() string {
+	switch e.Problem {
+	case KeyMissing:
+		return ErrKey.Error() + ": the other node encrypts and this one has no key: set Config.Keys"
+	case KeyUnexpected:
+		return ErrKey.Error() + ": this node encrypts and the other does not: " +
+			"all nodes need Config.Keys, or none"
+	}
+	return ErrKey.Error() + ": both nodes encrypt, with different keys: " +
+		"the key that a node sends under, its first, must be among the Config.Keys of all others"
+}
+
+// Is reports whether target is [ErrKey].
+func (e *KeyError) Is(target error) bool { return target == ErrKey }
+
+// A ForeignError says that what answers is not a node of this module, or one of a release that this
+// one can't talk to: another program listens there, or the port is wrong.
+type ForeignError struct {
+	Said []byte // the first bytes of what it said, if they show that it is another program
+	Err  error  // or why it can't be understood
+}
+
+// Error says what answered.
+func (e *ForeignError) Error() string {
+	const what = "what answers there is not a node of this module: " +
+		"another program listens, or the port is wrong"
+	if e.Err != nil {
+		return fmt.Sprintf("%s (%v)", what, e.Err)
+	}
+	return fmt.Sprintf("%s (it says %q)", what, e.Said)
+}
+
+// Unwrap returns Err.
+func (e *ForeignError) Unwrap() error { return e.Err }
+
+// errOtherHello is within a [*ForeignError].
+var errOtherHello = errors.New("or it is of another release, with another way to say hello")
+
+// Refused reports whether an error, or one that it wraps, has another reason than that nobody
+// answered: somebody did, and can't or will not have this node as it is.
+func Refused(err error) bool {
+	var mismatch *MismatchError
+	var duplicate *DuplicateNameError
+	var key *KeyError
+	var foreign *ForeignError
+	return errors.As(err, &mismatch) || errors.As(err, &duplicate) ||
+		errors.As(err, &key) || errors.As(err, &foreign)
 }

@@ -4,177 +4,227 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
-	"strings"
 )
 
-// maxJoins is how many seeds are tried at a time.
-const maxJoins = 16
+// Bounds of what is under way at a time.
+const (
+	maxJoins     = 16 // addresses that are tried
+	maxExchanges = 4  // exchanges of memberships: one with a cluster is mostly enough
+)
 
-// Join asks nodes at the seeds to take this one in. A seed is host:port, or a host with the own
-// port; a name stands for all its addresses. It blocks until all have answered or failed, a few
-// seconds at the most, or until the context ends. Attempts under way then may still succeed.
+// Join asks nodes at the seeds to take this one in. A seed is host:port, where a name stands for
+// all its addresses, or dnssrv+name, which stands for the targets of the name's SRV records. It
+// blocks until all have answered or failed, some seconds at the most, or until the context ends.
+// Attempts under way then may still succeed.
 //
-// It returns how many addresses answered. The own address is left out: a node that has only itself as
-// a seed is its cluster's first, and that is no error. If none answered, the error holds a [*SeedError] for
-// each seed. If some did, it holds only those that say that this node, as it is, must stay out of what
-// the seed belongs to: a [*MismatchError] or a [*DuplicateNameError] is within, for errors.As. A node that is
-// refused has merged nothing with the cluster that refused it, and is unknown there.
+// It returns how many addresses answered. What answers as this node itself does not count: a node
+// that has only itself as a seed is its cluster's first, and that is no error. If none answered,
+// the error holds a [*SeedError] for each address; those of the node itself wrap [ErrSelf]. If some
+// did, it holds only those for which [Refused] holds. A node that is refused has merged nothing
+// with the cluster that refused it, and is unknown there.
 //
-// Seeds are remembered: those that answered are among the addresses where lost members are looked for.
+// Seeds are remembered as they were given, unless they refused this node, and looked up again for
+// as long as the mesh is open.
 func (m *Mesh) Join(ctx context.Context, seeds ...string) (answered int, err error) {
-	targets, errs := m.resolve(ctx, seeds)
-	results := make(chan result, len(targets))
-	slots := make(chan struct{}, maxJoins)
-	for _, t := range targets {
-		ok := m.spawn(func() {
-			select {
-			case slots <- struct{}{}:
-				results <- result{t, m.joinOne(t)}
-				<-slots
-			case <-ctx.Done(): // whoever waited has left
-			case <-m.ctx.Done():
-			}
-		})
-		if !ok {
-			return 0, ErrClosed
-		}
-	}
-	pending := make(map[target]struct{}, len(targets))
-	for _, t := range targets {
-		pending[t] = struct{}{}
-	}
-	for len(pending) > 0 {
-		select {
-		case r := <-results:
-			delete(pending, r.target)
-			if r.err == nil {
-				answered++
-				m.rejoin.seed(r.target.addr)
-			} else {
-				errs = append(errs, &SeedError{Seed: r.target.seed, Addr: r.target.addr, Err: r.err})
-			}
+	var errs []error
+	var list []seed
+	for _, text := range seeds {
+		s, err := parseSeed(text)
+		if err != nil {
+			err = fmt.Errorf("want %s: %w", SeedForms, err)
+			errs = append(errs, &SeedError{Seed: text, Err: err})
 			continue
-		case <-ctx.Done():
-			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
-		case <-m.ctx.Done():
-			err = ErrClosed
 		}
-		for t := range pending {
-			errs = append(errs, &SeedError{Seed: t.seed, Addr: t.addr, Err: err})
-		}
-		break
+		list = append(list, s)
 	}
-	if answered == 0 {
+	targets, failed := m.lookUpAll(ctx, list)
+	errs = append(errs, failed...)
+	outcomes, err := m.meetAll(ctx, targets)
+	if err != nil {
+		return 0, err
+	}
+	refused := make(map[string]bool) // seeds
+	var loud []error
+	alone := len(errs) == 0
+	for i, t := range targets {
+		switch err := outcomes[i]; {
+		case err == nil:
+			answered++
+		case Refused(err):
+			refused[t.seed.text] = true
+			loud = append(loud, &SeedError{Seed: t.seed.text, Addr: t.addr, Err: err})
+			fallthrough
+		default:
+			alone = alone && errors.Is(err, ErrSelf)
+			errs = append(errs, &SeedError{Seed: t.seed.text, Addr: t.addr, Err: err})
+		}
+	}
+	for _, s := range list {
+		if !refused[s.text] {
+			m.rejoin.given(s)
+		}
+	}
+	switch {
+	case answered == 0 && alone:
+		return 0, nil
+	case answered == 0:
 		return 0, errors.Join(errs...)
 	}
-	var refused []error
 	for _, e := range errs {
-		if refusal(e) {
-			refused = append(refused, e)
-		} else {
+		if !errors.Is(e, ErrSelf) && !Refused(e) {
 			m.log.Info("seed failed, others answered", "err", e)
 		}
 	}
-	return answered, errors.Join(refused...)
+	return answered, errors.Join(loud...)
 }
 
-// A target is an address to join at, and the seed that stands for it.
-type target struct{ seed, addr string }
-
-type result struct {
-	target target
-	err    error
+// A target is an address, and the seed that stands for it.
+type target struct {
+	seed seed
+	addr string
 }
 
-// resolve turns seeds into addresses, each once and not the own.
-func (m *Mesh) resolve(ctx context.Context, seeds []string) (targets []target, errs []error) {
-	seen := map[string]struct{}{m.self.Addr: {}}
-	for _, seed := range seeds {
-		host, port, err := splitSeed(seed, m.self.Addr)
-		if err != nil {
-			errs = append(errs, &SeedError{Seed: seed, Err: err})
-			continue
+// lookUpAll turns seeds into addresses, each once.
+func (m *Mesh) lookUpAll(ctx context.Context, seeds []seed) (targets []target, errs []error) {
+	found := make([][]string, len(seeds))
+	failed := make([]error, len(seeds))
+	each(len(seeds), func(i int) { found[i], failed[i] = seeds[i].lookUp(ctx, m.cfg.Names) })
+	seen := make(map[string]struct{})
+	for i, s := range seeds {
+		if failed[i] != nil {
+			errs = append(errs, &SeedError{Seed: s.text, Err: failed[i]})
 		}
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if err != nil {
-			errs = append(errs, &SeedError{Seed: seed, Err: fmt.Errorf("%w: %w", ErrUnreachable, err)})
-			continue
-		}
-		for _, ip := range ips {
-			addr := netip.AddrPortFrom(ip.Unmap(), port).String()
+		for _, addr := range found[i] {
 			if _, ok := seen[addr]; !ok {
 				seen[addr] = struct{}{}
-				targets = append(targets, target{seed, addr})
+				targets = append(targets, target{s, addr})
 			}
 		}
 	}
 	return targets, errs
 }
 
-// splitSeed takes host:port, or a host alone, which has the own port.
-func splitSeed(seed, self string) (host string, port uint16, err error) {
-	host, text, err := net.SplitHostPort(seed)
-	if err != nil {
-		_, text, _ = net.SplitHostPort(self)
-		host, _, err = net.SplitHostPort(net.JoinHostPort(strings.Trim(seed, "[]"), text))
+// meetAll meets whoever is at the targets, and returns how each attempt ended; nil is an answer.
+// The error is ErrClosed.
+func (m *Mesh) meetAll(ctx context.Context, targets []target) ([]error, error) {
+	before := m.members.incarnations()
+	metMeanwhile := func(who greeting) bool {
+		return m.isMember(who) && before[who.name] != who.incarnation
 	}
-	if err != nil || host == "" {
-		return "", 0, errors.New("not of the form host:port")
+	type result struct {
+		i   int
+		err error
 	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, fmt.Errorf("its port %q is not within 1 to 65535", text)
+	results := make(chan result, len(targets))
+	slots := make(chan struct{}, maxJoins)
+	for i, t := range targets {
+		ok := m.spawn(func() {
+			select {
+			case slots <- struct{}{}:
+				_, err := m.meet(t.addr, metMeanwhile)
+				results <- result{i, err}
+				<-slots
+			case <-ctx.Done(): // whoever waited has left
+			case <-m.ctx.Done():
+			}
+		})
+		if !ok {
+			return nil, ErrClosed
+		}
 	}
-	return host, uint16(n), nil
+	outcomes := make([]error, len(targets))
+	for i := range outcomes {
+		outcomes[i] = errPending
+	}
+	for range targets {
+		var err error
+		select {
+		case r := <-results:
+			outcomes[r.i] = r.err
+			continue
+		case <-ctx.Done():
+			err = fmt.Errorf("no answer in time: %w", context.Cause(ctx))
+		case <-m.ctx.Done():
+			err = ErrClosed
+		}
+		for i := range outcomes {
+			if errors.Is(outcomes[i], errPending) {
+				outcomes[i] = err
+			}
+		}
+		break
+	}
+	return outcomes, nil
 }
 
-// joinOne exchanges memberships with the node at an address. It blocks for a few times ioTimeout at the most.
-func (m *Mesh) joinOne(t target) error {
+var errPending = errors.New("mesh: no outcome yet")
+
+// isMember reports whether the run of a node is a member's.
+func (m *Mesh) isMember(who greeting) bool {
+	incarnation, ok := m.members.incarnation(who.name)
+	return ok && incarnation == who.incarnation
+}
+
+// meet says hello at an address and exchanges memberships with the node that answers, unless enough
+// says that this is not needed. It returns who answers. The error is [ErrUnreachable],
+// [ErrNoAnswer], [ErrSelf], [ErrClosed], or one for which [Refused] holds. It blocks for a few
+// times ioTimeout at the most.
+func (m *Mesh) meet(addr string, enough func(greeting) bool) (greeting, error) {
+	mark := m.refusals.mark()
+	c, who, err := m.transport.hello(addr)
+	switch {
+	case m.ctx.Err() != nil && err != nil:
+		return greeting{}, ErrClosed
+	case err != nil:
+		return greeting{}, err
+	}
+	hangUp := func(err error) (greeting, error) {
+		_ = c.Close() // all that matters has been said
+		return who, err
+	}
+	if who.instance == m.instance {
+		return hangUp(ErrSelf)
+	}
+	select {
+	case m.exchanges <- struct{}{}:
+		defer func() { <-m.exchanges }()
+	case <-m.ctx.Done():
+		return hangUp(ErrClosed)
+	}
+	if enough(who) {
+		return hangUp(nil)
+	}
+	return who, m.exchange(c, who, addr, mark)
+}
+
+// exchange exchanges memberships over a connection on which the other side has said hello, and
+// closes it. Refusals after mark are of this attempt.
+func (m *Mesh) exchange(c *conn, who greeting, addr string, mark uint64) error {
 	token := "join-" + strconv.FormatUint(m.tokens.Add(1), 10)
-	a := m.transport.watch(token)
+	a := m.transport.watch(token, c)
 	defer m.transport.unwatch(token)
 	// Memberlist takes what is before the slash for the node's name, and hands it to the transport.
-	_, err := m.list.Join([]string{token + "/" + t.addr})
-	if err == nil {
-		return nil
-	}
-	if m.ctx.Err() != nil {
-		return ErrClosed
-	}
-	return m.why(err, a)
-}
-
-// why says in plain words why an attempt to join failed. Memberlist keeps only texts of errors, but what
-// the transport saw says more.
-func (m *Mesh) why(err error, a *attempt) error {
-	text := err.Error()
-	if refused := m.refusals.recall(text, strings.Contains); refused != nil {
-		return refused
+	_, err := m.list.Join([]string{token + "/" + addr})
+	if !a.taken.Load() {
+		_ = c.Close() // memberlist has not even asked for it
 	}
 	switch {
-	case a.dial != nil:
-		return fmt.Errorf("%w: %w", ErrUnreachable, a.dial)
-	case strings.Contains(text, "no installed keys could decrypt"):
-		return fmt.Errorf("%w: both nodes encrypt, with different keys", ErrKey)
-	case strings.Contains(text, "encryption is configured but remote state is not encrypted") && !strings.Contains(text, "remote error"):
-		return fmt.Errorf("%w: this node encrypts and what answers there does not", ErrKey)
-	case strings.Contains(text, "remote state is encrypted and encryption is not configured"):
-		return fmt.Errorf("%w: the seed encrypts and this node has no key", ErrKey)
-	case strings.Contains(text, "remote error"):
-		return errors.New(text)
-	case a.connected.Load() && a.read.Load() == 0:
-		return ErrNoAnswer
-	case a.connected.Load():
-		return fmt.Errorf("%w (%s)", ErrForeign, strings.TrimSpace(lastLine(text)))
+	case err == nil:
+		return nil
+	case m.ctx.Err() != nil:
+		return ErrClosed
 	}
-	return errors.New(text)
+	// Memberlist keeps only texts of errors.
+	m.log.Debug("no exchange of memberships", "addr", addr, "member", who.name, "err", err)
+	if refused := m.refusals.since(mark, who.name); refused != nil {
+		return refused
+	}
+	if c.failed.Load() {
+		return ErrNoAnswer
+	}
+	return &ForeignError{Err: errExchange}
 }
 
-// lastLine leaves out the heading under which memberlist lists errors.
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
-}
+// errExchange is within a [*ForeignError].
+var errExchange = errors.New("or it is of another release: its list of members can't be read")

@@ -348,23 +348,29 @@ func TestSeedsThatAreNoNodes(t *testing.T) {
 	n := open(t, config("a"))
 	cases := []struct {
 		name, seed string
-		is         error
+		is         error // nil: a *ForeignError
 	}{
-		{"another protocol", serve(t, junk("HTTP/1.1 400 Bad Request\r\n\r\n")), ErrForeign},
-		{"junk after a known first byte", serve(t, junk("\x06\x83\xff\xff\xff\xff\xff\xff\xff\xff")), ErrForeign},
-		{"a promise of much", serve(t, junk("\x06\x83\xa5Nodes\xce\x7f\xff\xff\xff\xa4Join\xc3\xacUserStateLen\x00")), ErrForeign},
-		{"compressed junk", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa4\xff\xff\xff\xff")), ErrForeign},
-		{"an empty compressed message", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa0")), ErrForeign},
+		{"another protocol", serve(t, junk("HTTP/1.1 400 Bad Request\r\n\r\n")), nil},
+		{"junk after a known first byte", serve(t, junk("\x06\x83\xff\xff\xff\xff\xff\xff\xff\xff")), nil},
+		{"a promise of much", serve(t, junk("\x06\x83\xa5Nodes\xce\x7f\xff\xff\xff\xa4Join\xc3\xacUserStateLen\x00")), nil},
+		{"compressed junk", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa4\xff\xff\xff\xff")), nil},
+		{"an empty compressed message", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa0")), nil},
 		{"hangs up", unused, ErrNoAnswer},
 		{"silent", silent, ErrNoAnswer},
 		{"nobody there", closed, ErrUnreachable},
-		{"no such name", "no-such-host.invalid:7946", ErrUnreachable},
+		{"no such name", "no-such-host.invalid:7946", ErrNoAddress},
 	}
 	for _, x := range cases {
 		t.Run(x.name, func(t *testing.T) {
 			answered, err := n.Join(deadline(t), x.seed)
 			require.Zero(t, answered)
-			require.ErrorIs(t, err, x.is)
+			if x.is == nil {
+				var foreign *ForeignError
+				require.ErrorAs(t, err, &foreign)
+			} else {
+				require.ErrorIs(t, err, x.is)
+			}
+			require.Equal(t, x.is == nil, Refused(err))
 			var seed *SeedError
 			require.ErrorAs(t, err, &seed)
 			require.Equal(t, x.seed, seed.Seed)

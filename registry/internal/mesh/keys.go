@@ -29,7 +29,7 @@ func (m *Mesh) UseKey(key []byte) error {
 		return ErrNotEncrypted
 	}
 	if err := m.keyring.UseKey(key); err != nil {
-		return fmt.Errorf("mesh: use key: %w", err)
+		return fmt.Errorf("registry: UseKey: %w", err)
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (m *Mesh) RemoveKey(key []byte) error {
 		return ErrNotEncrypted
 	}
 	if err := m.keyring.RemoveKey(key); err != nil {
-		return fmt.Errorf("mesh: remove key: %w", err)
+		return fmt.Errorf("registry: RemoveKey: %w", err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (m *Mesh) Leave(ctx context.Context) error {
 	case err := <-finished:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("mesh: leaving: %w", context.Cause(ctx))
+		return fmt.Errorf("registry: Leave: %w", context.Cause(ctx))
 	}
 }
 
@@ -78,9 +78,9 @@ func (m *Mesh) leave(ctx context.Context) error {
 	m.leaving.done = true
 	switch {
 	case err != nil:
-		return fmt.Errorf("mesh: leaving: the word did not go round: %w", err)
+		return fmt.Errorf("registry: Leave: the news did not go out: %w", err)
 	case heard < all:
-		return fmt.Errorf("mesh: leaving: %d of %d members have confirmed that they know", heard, all)
+		return fmt.Errorf("registry: Leave: %d of %d members have confirmed that they know", heard, all)
 	}
 	return nil
 }

@@ -60,6 +60,17 @@ func (s *members) incarnation(name string) (uint64, bool) {
 	return x.Incarnation, true
 }
 
+// incarnations returns those of all members, by name.
+func (s *members) incarnations() map[string]uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make(map[string]uint64, len(s.byName))
+	for _, x := range s.byName {
+		all[x.Name] = x.Incarnation
+	}
+	return all
+}
+
 // others returns how many there are.
 func (s *members) others() int {
 	s.mu.RLock()

@@ -41,7 +41,9 @@ type Mesh struct {
 	refusals  refusals
 	rejoin    rejoin
 	leaving   leaving
-	tokens    atomic.Uint64 // given to attempts to join
+	instance  uint64        // random: what answers with it is this node
+	tokens    atomic.Uint64 // given to exchanges
+	exchanges chan struct{} // holds one for each exchange of memberships under way
 
 	ready   chan struct{}   // closed when list is set: calls may come before
 	ctx     context.Context // ends when Close begins
@@ -64,26 +66,33 @@ func Open(c Config) (*Mesh, error) {
 	if err != nil {
 		return nil, shutDown(given, err)
 	}
+	seeds, err := c.parseSeeds()
+	if err != nil {
+		return nil, shutDown(given, err)
+	}
 	m := &Mesh{
 		cfg:     c,
 		log:     c.Logger.With("node", c.Node),
 		repeats: newLimiter(time.Now),
 		ready:   make(chan struct{}),
 		started: time.Now(),
-		limits:  wire.Limits{Partitions: 2 * c.Identity.Partitions}, // the names' and, after them, the groups'
+
+		instance:  randomInstance(),
+		exchanges: make(chan struct{}, maxExchanges),
+		// The names', the groups', and two that stand for all of either.
+		limits: wire.Limits{Partitions: 2*c.Identity.Partitions + 2},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.members.byName = make(map[string]*member)
-	m.refusals.byText = make(map[string]error)
 	m.leaving.acks = make(chan string, maxAcks)
-	m.rejoin.init()
+	m.rejoin.init(seeds)
 	m.probes.init()
 	m.broadcast.init(&m.members, c.QueueLimit)
 
 	if len(c.Keys) > 0 {
 		if m.keyring, err = memberlist.NewKeyring(c.Keys, c.Keys[0]); err != nil {
 			m.cancel()
-			return nil, shutDown(given, fmt.Errorf("mesh: %w", err))
+			return nil, shutDown(given, err)
 		}
 	}
 	m.room = c.PacketSize - packetOverhead
@@ -97,7 +106,11 @@ func Open(c Config) (*Mesh, error) {
 	ip, port, err := m.transport.FinalAdvertiseAddr(c.AdvertiseAddr, c.AdvertisePort)
 	if err != nil {
 		m.cancel()
-		return nil, shutDown(m.transport, fmt.Errorf("mesh: no address to advertise: %w", err))
+		return nil, shutDown(m.transport, fmt.Errorf("no address to advertise: %w", err))
+	}
+	m.transport.greeter = &greeter{
+		self:    greeting{m.instance, c.Incarnation, c.Node},
+		keyring: m.keyring, rejected: m.rejectedByList,
 	}
 	// Others may call while memberlist is being made: all that they touch must be there.
 	m.self = Member{Name: c.Node, Addr: net.JoinHostPort(ip.String(), strconv.Itoa(port)), Incarnation: c.Incarnation}
@@ -105,13 +118,14 @@ func Open(c Config) (*Mesh, error) {
 		m.cancel()
 		m.members.stopAll()
 		m.wg.Wait()
-		return nil, shutDown(m.transport, fmt.Errorf("mesh: %w", err))
+		return nil, shutDown(m.transport, err)
 	}
 	close(m.ready)
 	close(m.transport.begun)
 	m.wg.Go(m.sendProbes)
+	m.wg.Go(m.exchangeWhenKicked)
 	if c.RejoinInterval > 0 {
-		m.wg.Go(m.findLost)
+		m.wg.Go(m.searchAgainAndAgain)
 	}
 	return m, nil
 }

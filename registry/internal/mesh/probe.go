@@ -8,8 +8,10 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// probeWindow is how long small messages wait for others to the same member.
-const probeWindow = 2 * time.Millisecond
+// packetWindow is how long small messages wait for others to the same member. It is the only time
+// that a change waits on its way to the wire: what partitions have to say is collected when it
+// ends, see Soon.
+const packetWindow = 2 * time.Millisecond
 
 // probeBytes bounds what waits for one member, and maxNotices the notices that wait for all.
 const (
@@ -22,6 +24,8 @@ type probes struct {
 	wake chan struct{} // has room for one
 
 	mu      sync.Mutex // guards all below; no other lock is taken inside
+	open    bool       // a window is open, or about to: it takes all that comes until it ends
+	callers []func()
 	pending map[string]*batch
 	notices []notice
 }
@@ -39,6 +43,17 @@ type notice struct {
 func (p *probes) init() {
 	p.wake = make(chan struct{}, 1)
 	p.pending = make(map[string]*batch)
+}
+
+// Soon calls f within about two milliseconds, in time for what f gives to Broadcast and Probe to
+// share the packets that are sent then. It does not block, and f must not; f may call Soon for the
+// next time. Calls come one at a time, and none once Close has returned.
+func (m *Mesh) Soon(f func()) {
+	p := &m.probes
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.callers = append(p.callers, f)
+	p.signal()
 }
 
 // Probe sends a small message to a member in a packet: it may be lost, and nobody will know. Messages to the same
@@ -90,10 +105,11 @@ func (p *probes) notice(to string, text []byte) {
 	}
 }
 
+// signal opens a window unless one is open. The caller holds mu.
 func (p *probes) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	if !p.open {
+		p.open = true
+		p.wake <- struct{}{} // has room: whoever ends a window took what opened it
 	}
 }
 
@@ -104,17 +120,33 @@ func (p *probes) forget(name string) {
 	delete(p.pending, name)
 }
 
+// collect calls those who asked for it.
+func (p *probes) collect() {
+	p.mu.Lock()
+	callers := p.callers
+	p.callers = nil
+	p.mu.Unlock()
+	for _, f := range callers {
+		f()
+	}
+}
+
+// take ends the window.
 func (p *probes) take() (map[string]*batch, []notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pending, notices := p.pending, p.notices
 	p.pending, p.notices = make(map[string]*batch), nil
+	p.open = false
+	if len(p.callers) > 0 { // came too late to be called
+		p.signal()
+	}
 	return pending, notices
 }
 
 // sendProbes is the goroutine that sends what waits.
 func (m *Mesh) sendProbes() {
-	window := time.NewTimer(probeWindow)
+	window := time.NewTimer(packetWindow)
 	defer window.Stop()
 	for {
 		select {
@@ -122,12 +154,13 @@ func (m *Mesh) sendProbes() {
 		case <-m.ctx.Done():
 			return
 		}
-		window.Reset(probeWindow)
+		window.Reset(packetWindow)
 		select {
 		case <-window.C:
 		case <-m.ctx.Done():
 			return
 		}
+		m.probes.collect()
 		pending, notices := m.probes.take()
 		for to, b := range pending {
 			m.sendBatch(to, b.items)

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/registry/internal/replica"
@@ -116,7 +118,7 @@ func TestAStrangerIsAskedFor(t *testing.T) {
 		return slices.Contains(a.names(), "c")
 	})
 	require.Positive(t, a.Stats().Received.Unknown)
-	require.Positive(t, a.Stats().RejoinAttemptsOK)
+	soon(t, "the exchange ends", func() bool { return a.Stats().RejoinAttemptsOK > 0 })
 }
 
 func TestConfigMustMakeSense(t *testing.T) {
@@ -210,4 +212,52 @@ func FuzzDecodeMeta(f *testing.F) {
 		require.Equal(t, i, again)
 		require.Equal(t, incarnation, n)
 	})
+}
+
+// TestPacketsUnderAnotherKey holds memberlist to the lines of its log by which what no key opens is
+// noticed, where no hello was said: in packets, and in streams of memberlist's own.
+func TestPacketsUnderAnotherKey(t *testing.T) {
+	one, two := []byte("0123456789abcdef"), []byte("fedcba9876543210")
+	for _, x := range []struct {
+		what         string
+		sends, hears [][]byte
+		packets      bool // are noticed too: a node without keys can't tell one that is sealed from rubbish
+	}{
+		{"other keys", [][]byte{one}, [][]byte{two}, true},
+		{"no keys there", nil, [][]byte{two}, true},
+		{"no keys here", [][]byte{one}, nil, false},
+	} {
+		t.Run(x.what, func(t *testing.T) {
+			c := config("a")
+			c.Keys = x.hears
+			a := open(t, c)
+			c = config("b")
+			c.Keys = x.sends
+			b := open(t, c)
+			keyErrors := func() (n int) {
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				for _, err := range a.rejected {
+					if errors.Is(err, ErrKey) {
+						n++
+					}
+				}
+				return n
+			}
+			_, err := b.list.Join([]string{a.Addr()})
+			require.Error(t, err)
+			soon(t, "the stream is noticed", func() bool { return keyErrors() > 0 })
+			if !x.packets {
+				return
+			}
+			before := keyErrors()
+			tcp, err := net.ResolveTCPAddr("tcp", a.Addr())
+			require.NoError(t, err)
+			to := &memberlist.Node{Name: "a", Addr: tcp.IP, Port: uint16(tcp.Port)} //nolint:gosec // a port
+			soon(t, "a packet is noticed", func() bool {
+				require.NoError(t, b.list.SendBestEffort(to, []byte("hello")))
+				return keyErrors() > before
+			})
+		})
+	}
 }

@@ -150,7 +150,7 @@ func TestSendCarriesMuch(t *testing.T) {
 	}
 	// One message larger than a frame is wont to be, and one larger than any may be.
 	chunk := func(records int) *replica.Chunk {
-		c := &replica.Chunk{Origin: "a", Incarnation: 1, UpTo: uint64(records)}
+		c := &replica.Chunk{Origin: "a", Incarnation: 1, UpTo: uint64(records), AsOf: uint64(records)}
 		for i := range records {
 			c.Records = append(c.Records, update("a", uint64(i+1), 60_000).Records...)
 		}

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,6 +29,7 @@ type transport struct {
 	cancel  context.CancelFunc
 	drained chan struct{} // closed when the base has shut down
 	begun   chan struct{} // closed when memberlist may hear of the network
+	greeter *greeter      // answers those who say hello; set before begun is closed
 	stop    sync.Once
 	stopErr error          // written within stop
 	wg      sync.WaitGroup // the own goroutines
@@ -38,7 +38,7 @@ type transport struct {
 	mu       sync.Mutex // guards all below
 	closed   bool
 	conns    map[*conn]struct{}
-	attempts map[string]*attempt  // to join, by token
+	attempts map[string]*attempt  // to exchange memberships, by token
 	shunned  map[string]time.Time // addresses, and until when
 }
 
@@ -84,10 +84,29 @@ func listen(ip string, port int) (*memberlist.NetTransport, error) {
 		}
 	}
 	addr := net.JoinHostPort(ip, strconv.Itoa(port))
-	if strings.Contains(err.Error(), errInUse.Error()) { // memberlist keeps only the text
-		return nil, fmt.Errorf("mesh: can't listen on %s: %w: is another node running here?", addr, syscall.EADDRINUSE)
+	if typed := whyNot(addr); typed != nil {
+		err = typed
 	}
-	return nil, fmt.Errorf("mesh: can't listen on %s: %w", addr, err)
+	if errors.Is(err, errInUse) {
+		return nil, fmt.Errorf("can't listen on %s: %w: is another node running here?",
+			addr, syscall.EADDRINUSE)
+	}
+	return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
+}
+
+// whyNot returns why an address can't be listened on: memberlist keeps only the text of that error.
+// It is nil if the address is free by now.
+func whyNot(addr string) error {
+	var listen net.ListenConfig
+	tcp, err := listen.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return err
+	}
+	udp, err := listen.ListenPacket(context.Background(), "udp", addr)
+	if err == nil {
+		err = udp.Close()
+	}
+	return errors.Join(err, tcp.Close())
 }
 
 // await blocks until memberlist may hear of the network. It listens before it has entered itself into
@@ -100,25 +119,41 @@ func (t *transport) await() {
 	}
 }
 
-// accept hands streams from the network to memberlist, until the base gives none any more.
+// accept takes streams from the network, until the base gives none any more.
 func (t *transport) accept() {
 	t.await()
 	for {
 		select {
 		case c := <-t.base.StreamCh():
-			tracked := t.track(c, nil)
-			if tracked == nil {
-				continue
-			}
-			select {
-			case t.streams <- tracked:
-			case <-t.ctx.Done():
-				_ = tracked.Close() // nobody waits for what it might say
+			if tracked := t.track(c); tracked != nil {
+				t.wg.Go(func() { t.serve(tracked) })
 			}
 		case <-t.drained:
 			return
 		}
 	}
+}
+
+// serve answers whoever says hello, and hands the stream to memberlist, which waits no longer for
+// its first byte than this does.
+func (t *transport) serve(c *conn) {
+	if !t.greet(c) {
+		_ = c.Close() // the other side has its answer, or has gone
+		return
+	}
+	select {
+	case t.streams <- c:
+	case <-t.ctx.Done():
+		_ = c.Close() // nobody waits for what it might say
+	}
+}
+
+// greet reports whether memberlist may have the stream.
+func (t *transport) greet(c *conn) bool {
+	if c.SetDeadline(time.Now().Add(ioTimeout)) != nil || !c.peek() {
+		return false
+	}
+	return c.first != helloMagic[0] || t.greeter.answer(c)
 }
 
 // FinalAdvertiseAddr is the base's, but for a port that was not given: that is the bound one.
@@ -183,32 +218,52 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
+// DialAddressTimeout gives an attempt to exchange memberships the connection on which the other
+// side has said hello.
 func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	t.mu.Lock()
 	attempt := t.attempts[a.Name]
 	t.mu.Unlock()
-	if attempt == nil {
-		if up, _ := t.allowed(a.Addr); !up {
-			return nil, fmt.Errorf("mesh: %s is shunned: a node of another kind sits there", a.Addr)
-		}
+	if attempt != nil {
+		return attempt.take()
 	}
-	c, err := t.dial(a, min(timeout, ioTimeout))
+	if up, _ := t.allowed(a.Addr); !up {
+		return nil, fmt.Errorf("mesh: %s is shunned: a node of another kind sits there", a.Addr)
+	}
+	return t.connect(a, min(timeout, ioTimeout))
+}
+
+// connect opens a connection whose reads and writes take no longer than ioTimeout in all:
+// memberlist sets deadlines of its own, except where it sends a user's message.
+func (t *transport) connect(a memberlist.Address, timeout time.Duration) (*conn, error) {
+	c, err := t.dial(a, timeout)
 	if err != nil {
-		if attempt != nil {
-			attempt.dial = err
-		}
 		return nil, err
 	}
-	tracked := t.track(c, attempt)
+	tracked := t.track(c)
 	if tracked == nil {
 		return nil, ErrClosed
 	}
-	// Memberlist sets deadlines of its own, except where it sends a user's message.
 	if err := tracked.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
 		_ = tracked.Close()
 		return nil, err
 	}
 	return tracked, nil
+}
+
+// hello opens a connection to an address and asks who is there. Whoever gets the connection closes
+// it.
+func (t *transport) hello(addr string) (*conn, greeting, error) {
+	c, err := t.connect(memberlist.Address{Addr: addr}, ioTimeout)
+	if err != nil {
+		return nil, greeting{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	who, err := t.greeter.ask(c)
+	if err != nil {
+		_ = c.Close() // there is nothing more to say
+		return nil, greeting{}, err
+	}
+	return c, who, nil
 }
 
 // dial ends early on shutdown if the base lets it.
@@ -228,25 +283,22 @@ func (t *transport) dial(a memberlist.Address, timeout time.Duration) (net.Conn,
 }
 
 // track enters a connection; nil if the transport is shut down, and then the connection is closed.
-func (t *transport) track(c net.Conn, a *attempt) *conn {
+func (t *transport) track(c net.Conn) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		_ = c.Close() // memberlist never saw it
 		return nil
 	}
-	tracked := &conn{Conn: c, transport: t, attempt: a}
-	if a != nil {
-		a.connected.Store(true)
-	}
+	tracked := &conn{Conn: c, transport: t}
 	t.conns[tracked] = struct{}{}
 	t.open.Add(1)
 	return tracked
 }
 
-// watch prepares an attempt to join; the token goes before the address that memberlist is given.
-func (t *transport) watch(token string) *attempt {
-	a := new(attempt)
+// watch prepares an attempt; the token goes before the address that memberlist is given.
+func (t *transport) watch(token string, c *conn) *attempt {
+	a := &attempt{conn: c}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.attempts[token] = a
@@ -291,29 +343,50 @@ func (t *transport) drain() {
 // idle waits until memberlist has let go of all connections, after Shutdown.
 func (t *transport) idle() { t.open.Wait() }
 
-// A conn is a connection in the hands of memberlist.
+// A conn is a connection in the hands of memberlist. One goroutine reads it at a time.
 type conn struct {
 	net.Conn
 	transport *transport
-	attempt   *attempt // to join, if it was dialled for one
+	first     byte // was read by peek
+	peeked    bool // and has not been given out again
+	failed    atomic.Bool
 	once      sync.Once
 	err       error // of closing; written within once
 }
 
-func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.attempt != nil {
-		c.attempt.read.Add(int64(n))
-		if errors.Is(err, syscall.ETIMEDOUT) || isTimeout(err) {
-			c.attempt.timedOut.Store(true)
-		}
+// peek reads the first byte, which Read gives again, and reports whether there is one.
+func (c *conn) peek() bool {
+	var b [1]byte
+	if _, err := io.ReadFull(c.Conn, b[:]); err != nil {
+		return false
 	}
+	c.first, c.peeked = b[0], true
+	return true
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	if c.peeked && len(b) > 0 {
+		c.peeked = false
+		b[0] = c.first
+		return 1, nil
+	}
+	n, err := c.Conn.Read(b)
+	c.note(err)
 	return n, err
 }
 
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.note(err)
+	return n, err
+}
+
+// note remembers that the connection broke, or ended too early: memberlist keeps only the text of
+// the error.
+func (c *conn) note(err error) {
+	if err != nil {
+		c.failed.Store(true)
+	}
 }
 
 // Close is called by memberlist, and last.
@@ -328,13 +401,25 @@ func (c *conn) Close() error {
 	return c.err
 }
 
-// An attempt is what the transport saw of an attempt to join.
+// An attempt is an exchange of memberships over a connection that is there.
 type attempt struct {
-	dial      error // why no connection came about; read once the attempt is over
-	connected atomic.Bool
-	timedOut  atomic.Bool
-	read      atomic.Int64 // bytes
+	conn  *conn
+	taken atomic.Bool
 }
+
+// take gives the connection, once.
+func (a *attempt) take() (net.Conn, error) {
+	if a.taken.Swap(true) {
+		return nil, errTaken
+	}
+	if err := a.conn.SetDeadline(time.Now().Add(ioTimeout)); err != nil {
+		_ = a.conn.Close() // memberlist does not get it
+		return nil, err
+	}
+	return a.conn, nil
+}
+
+var errTaken = errors.New("mesh: the connection of an exchange is used already")
 
 // nameless lets a plain transport be used with addresses that have names.
 type nameless struct{ memberlist.Transport }

@@ -137,7 +137,7 @@ func BenchmarkReleaseAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/name")
 }
 
-func BenchmarkServeSnapshot(b *testing.B) {
+func BenchmarkServeAll(b *testing.B) {
 	p, at := filled(benchNames())
 	chunks, records := 0, 0
 	b.ReportAllocs()
@@ -146,8 +146,8 @@ func BenchmarkServeSnapshot(b *testing.B) {
 		for more := true; more; {
 			p.Receive(at, "c", q)
 			c := sent[*Chunk](p.Take())[0]
-			chunks, records, more = chunks+1, records+len(c.Records), c.More
-			q = &Pull{Origin: "b", Incarnation: 1, After: c.UpTo, Start: c.Start}
+			chunks, records, more = chunks+1, records+len(c.Records), c.More()
+			q = &Pull{Origin: "b", Incarnation: 1, After: c.UpTo}
 		}
 	}
 	if records != b.N*many {

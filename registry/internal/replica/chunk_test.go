@@ -26,7 +26,8 @@ func TestChunksAreBounded(t *testing.T) {
 	for {
 		c := ask(o, Pull{After: after})
 		require.Equal(t, after, c.After)
-		require.Zero(t, c.Start, "no tombstone was dropped: a delta")
+		require.Zero(t, c.Floor, "no tombstone was dropped")
+		require.EqualValues(t, 101, c.AsOf)
 		size := 0
 		for _, r := range c.Records {
 			size += sizeOf(r)
@@ -34,16 +35,17 @@ func TestChunksAreBounded(t *testing.T) {
 		require.True(t, size <= 300 || len(c.Records) == 1, "%d bytes in %d records", size, len(c.Records))
 		require.Equal(t, c.Records[len(c.Records)-1].Seq, c.UpTo)
 		chunks, records, after = chunks+1, records+len(c.Records), c.UpTo
-		if !c.More {
+		if !c.More() {
 			break
 		}
 	}
 	require.EqualValues(t, 101, after)
 	require.Equal(t, 101, records)
+	require.EqualValues(t, 101, o.Stats().Served)
 	require.Greater(t, chunks, 10)
 }
 
-func TestTheFloorDecidesBetweenDeltaAndSnapshot(t *testing.T) {
+func TestAChunkTellsHowFarTombstonesReach(t *testing.T) {
 	o := observe(t, Config{Limits: Limits{Tombstones: 4}}, "b")
 	fill(o.Partition, o.at, 10)
 	for i := range 6 {
@@ -51,186 +53,226 @@ func TestTheFloorDecidesBetweenDeltaAndSnapshot(t *testing.T) {
 	}
 	o.Flush(1200, 0) // tombstones 11 to 14 are dropped: half of those allowed stay
 	require.EqualValues(t, 14, o.own.floor)
-	for after, start := range map[uint64]uint64{0: 16, 13: 16, 14: 0, 15: 0, 16: 0} {
+	for after, records := range map[uint64]int{0: 6, 8: 4, 13: 2, 14: 2, 15: 1} {
 		c := ask(o, Pull{After: after})
-		require.Equal(t, start, c.Start, "after %d", after)
+		require.EqualValues(t, 14, c.Floor)
 		require.EqualValues(t, 16, c.UpTo)
-		if start > 0 {
-			require.Zero(t, c.After)
-			require.Len(t, c.Records, 4, "no tombstones from before it began")
-		} else {
-			require.Len(t, c.Records, int(16-after))
-		}
+		require.Len(t, c.Records, records, "after %d: what was made and ended since", after)
 	}
-	require.EqualValues(t, 14, ask(o, Pull{After: 9, Start: 14}).Start, "a snapshot that began at the floor goes on")
-	c := ask(o, Pull{After: 9, Start: 13})
-	require.EqualValues(t, 16, c.Start, "one that began before does not")
-	require.Zero(t, c.After)
 }
 
-func TestASnapshotListsWhatEndedWhileItWasUnderWay(t *testing.T) {
-	o := observe(t, Config{Limits: Limits{ChunkBytes: 1, Tombstones: 2}}, "b")
-	fill(o.Partition, o.at, 5)
-	for i := range 3 {
-		o.Unregister(o.at, "n"+strconv.Itoa(i), WhyReleased)
+// What a chunk lists is shown at once, as it is as new as what the one who speaks for the node has;
+// whether there is more is another matter.
+func TestAJoinerShowsWhatItHas(t *testing.T) {
+	o := observe(t, Config{}, "c")
+	o.NodeUp(o.at, "b", 1)
+	require.False(t, o.CaughtUp(), "nobody has spoken for b yet")
+	n, node := o.Behind()
+	require.Equal(t, 1, n)
+	require.Equal(t, "b", node)
+	out := o.hear("c", stands(100))
+	require.Equal(t, Pull{Origin: "b", Incarnation: 1, AtLeast: 100}, *pulls(out)["c"])
+	out = o.hear("c", chunk(0, 30, 120, 90, claim("x", 10), claim("y", 30)))
+	require.Equal(t, []EventType{Registered, Registered}, types(out.Events))
+	require.NotNil(t, o.Lookup("x"))
+	require.False(t, o.CaughtUp(), "a name that is not found may have a holder")
+	v := sent[*Vector](o.hear("c", &Vector{Reply: true}))[0]
+	require.Equal(t, Entry{Origin: "b", Incarnation: 1, Seq: 30}, v.Entries[1], "it does not speak for b")
+
+	o.hear("c", chunk(30, 110, 130, 90, claim("z", 110)))
+	require.True(t, o.CaughtUp(), "as far as c was when it spoke for b")
+	require.False(t, o.Synced(), "but there is more")
+	o.hear("c", chunk(110, 130, 130, 90))
+	require.True(t, o.Synced())
+	require.Zero(t, o.Stats().Checks)
+}
+
+// What is older than what one who speaks for the node has is not shown beside what is as new.
+func TestAJoinerShowsNothingThatIsOutdated(t *testing.T) {
+	for name, stale := range map[string]Message{
+		"chunk":  chunk(30, 50, 60, 0, claim("z", 50)),
+		"update": update(30, 50, claim("z", 50)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observe(t, Config{}, "c", "d")
+			o.NodeUp(o.at, "b", 1)
+			o.hear("c", stands(100))
+			o.hear("c", chunk(0, 30, 120, 90, claim("y", 30)))
+			o.hear("d", stale)
+			require.Nil(t, o.Lookup("z"))
+			require.EqualValues(t, 30, o.mark())
+			o.hear("c", chunk(30, 120, 120, 90, tombstone("z", 99)))
+			require.True(t, o.Synced())
+		})
 	}
-	o.Flush(1200, 0)
-	first := ask(o, Pull{})
-	require.EqualValues(t, 8, first.Start)
-	o.Unregister(o.at, "n3", WhyEnded) // was in the first chunk
-	var dead []string
-	for c := first; c.More; {
-		c = ask(o, Pull{After: c.UpTo, Start: c.Start})
-		require.Equal(t, first.Start, c.Start)
-		for _, r := range c.Records {
-			if r.Dead {
-				dead = append(dead, r.Name)
+	t.Run("update that waited", func(t *testing.T) {
+		o := observe(t, Config{}, "c")
+		o.NodeUp(o.at, "b", 1)
+		o.hear("c", stands(100))
+		o.hear("b", update(30, 50, claim("z", 50)))
+		o.hear("c", chunk(0, 30, 120, 90, claim("y", 30)))
+		require.Nil(t, o.Lookup("z"))
+		o.hear("c", chunk(30, 120, 120, 90))
+		require.Nil(t, o.Lookup("z"))
+		require.True(t, o.Synced())
+	})
+}
+
+// The claims of a node that was seen before are hidden until it is known which of them still stand.
+func TestANodeThatComesBackIsShownOnceItsClaimsAreSure(t *testing.T) {
+	o := observe(t, Config{}, "b", "c")
+	o.hear("b", update(0, 2, claim("x", 1), claim("y", 2)))
+	o.NodeDown(o.at, "b", false)
+	o.NodeUp(o.at, "b", 1)
+	o.Take()
+	o.hear("c", stands(9))
+	require.Equal(t, Pull{Origin: "b", Incarnation: 1, After: 2, AtLeast: 9}, *pulls(o.pass(200 * time.Millisecond))["c"])
+	o.hear("c", chunk(2, 9, 9, 8, claim("z", 9)))
+	require.Zero(t, o.Len(), "x or y may have ended")
+	require.False(t, o.CaughtUp(), "what is hidden may be held")
+	o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 8, AsOf: 9, Spans: []Span{{UpTo: 8, Seqs: []uint64{2}}}})
+	require.Equal(t, 2, o.Len())
+	require.Nil(t, o.Lookup("x"))
+	require.True(t, o.Synced())
+}
+
+// A replica that is on its way lacks claims that stand, or holds some that ended: it is no server.
+func TestWhoIsNotExactServesNobody(t *testing.T) {
+	server := observe(t, Config{}, "b", "c")
+	server.hear("b", update(0, 5, claim("x", 3), claim("y", 5)))
+	server.hear("b", stands(20))
+	refuses := func() {
+		t.Helper()
+		c := sent[*Chunk](server.hear("c", &Pull{Origin: "b", Incarnation: 1}))
+		require.Equal(t, []*Chunk{{Origin: "b", Incarnation: 1}}, c)
+		s := sent[*Standing](server.hear("c", &Check{Origin: "b", Incarnation: 1, Blocks: []Block{{UpTo: 5}}}))
+		require.Equal(t, []*Standing{{Origin: "b", Incarnation: 1}}, s)
+	}
+	server.hear("b", chunk(5, 12, 20, 8, claim("z", 12))) // there is more to come
+	refuses()
+	server.hear("b", chunk(12, 20, 20, 8, tombstone("x", 20)))
+	refuses() // y may have ended before 8
+	server.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 8, AsOf: 20})
+	require.True(t, server.Synced())
+
+	c := sent[*Chunk](server.hear("c", &Pull{Origin: "b", Incarnation: 1, After: 5}))[0]
+	require.Equal(t, chunk(5, 20, 20, 8, claim("z", 12), tombstone("x", 20)), c)
+}
+
+// A claim of a chunk may end before the next one is served, which no longer has the tombstone.
+func TestWhatEndsWhileAJoinIsUnderWayIsFound(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	o.hear("b", stands(9))
+	o.hear("b", chunk(0, 5, 9, 8, claim("x", 4), claim("y", 5)))
+	out := o.hear("b", chunk(5, 30, 30, 28, claim("z", 29))) // x ended at 20
+	q := sent[*Check](out)
+	require.Len(t, q, 1)
+	require.EqualValues(t, 28, q[0].AtLeast)
+	require.Len(t, q[0].Blocks, 1)
+	require.NotNil(t, o.Lookup("x"))
+	require.True(t, o.CaughtUp())
+	out = o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 28, AsOf: 31, Spans: []Span{{UpTo: 28, Seqs: []uint64{5}}}})
+	require.Equal(t, []string{"x"}, names(out.Events))
+	require.Equal(t, WhyMissing, out.Events[0].Why)
+	require.True(t, o.Synced())
+	require.EqualValues(t, 28, o.tables["b"].floor, "tombstones up to here may be missing here too")
+}
+
+// Names come and go all the while; the walk through them goes on from where it was.
+func TestAJoinUnderChurnSendsEachRecordOnce(t *testing.T) {
+	const names, churn = 20_000, 300 // released and registered again while a chunk is under way
+	server := observe(t, Config{Limits: Limits{ChunkBytes: 64 << 10}}, "b")
+	fill(server.Partition, server.at, names)
+	server.Flush(1200, 0)
+	server.Take()
+
+	joiner := New(Config{Self: "b", Incarnation: 1, Clock: server.cfg.Clock})
+	joiner.NodeUp(server.at, "a", 1)
+	joiner.Take()
+	joiner.Receive(server.at, "a", sent[*Vector](server.hear("b", &Vector{Reply: true}))[0])
+	turns, next := 0, 0
+	for !joiner.Synced() {
+		turns++
+		require.Less(t, turns, 60, "%+v", joiner.Stats())
+		for range churn {
+			server.Unregister(server.at, "n"+strconv.Itoa(next%names), WhyReleased)
+			if next >= 5*churn {
+				server.Register(server.at, "n"+strconv.Itoa((next-5*churn)%names), nil)
+			}
+			next++
+		}
+		updates := server.Flush(1200, 0)
+		for _, e := range joiner.Take().Send {
+			for _, answer := range server.hear("b", e.Message).Send {
+				joiner.Receive(server.at, "a", answer.Message)
 			}
 		}
+		for _, u := range updates {
+			joiner.Receive(server.at, "a", u)
+		}
 	}
-	require.Equal(t, []string{"n3"}, dead)
+	changed := 2 * churn * turns
+	t.Logf("%d turns, %d records for %d names and %d changes", turns, server.Stats().Served, names, changed)
+	require.LessOrEqual(t, server.Stats().Served, uint64(names+changed))
+	require.Equal(t, server.Len(), joiner.Len())
+	require.EqualValues(t, 1, joiner.Stats().Resyncs)
+	require.EqualValues(t, 1, joiner.Stats().Checks)
 }
 
-func TestASnapshotSweepsWhatItDidNotList(t *testing.T) {
-	o := observe(t, Config{}, "b")
-	o.hear("b", update(0, 3, claim("gone", 1), claim("stays", 2), claim("changed", 3)))
-	o.hear("b", stands(9))
-	out := o.pass(time.Second)
-	require.EqualValues(t, 3, pulls(out)["b"].After)
-
-	out = o.hear("b", chunk(0, 5, 8, true, claim("stays", 2), claim("new", 5)))
-	require.Equal(t, Pull{Origin: "b", Incarnation: 1, After: 5, Start: 8}, *pulls(out)["b"])
-	require.NotNil(t, o.Lookup("gone"), "not before the end")
-	require.False(t, o.Synced())
-	out = o.hear("b", chunk(5, 9, 8, false, claim("changed", 7), tombstone("late", 9)))
-	require.Equal(t, []EventType{Unregistered, Registered, Unregistered}, types(out.Events)) // changed has another time
-	require.Equal(t, "gone", out.Events[2].Name)
-	require.Equal(t, WhyMissing, out.Events[2].Why)
-	require.Nil(t, o.Lookup("gone"))
-	require.EqualValues(t, 9, o.mark())
-	require.EqualValues(t, 8, o.tables["b"].floor, "tombstones before the start may be missing here too")
-	require.True(t, o.Synced())
-	require.EqualValues(t, 1, o.Stats().Resyncs)
+// A node that was away for longer than tombstones are kept gets what changed, not all names.
+func TestWhoWasAwayGetsWhatChanged(t *testing.T) {
+	const names, changed = 50_000, 4000
+	c := newCluster(t, "b", "c")
+	fill(c.nodes["b"], c.at, names)
+	c.pump(time.Second)
+	c.split("b", "c")
+	for i := range changed {
+		c.nodes["b"].Unregister(c.at, "n"+strconv.Itoa(10*i), WhyReleased)
+		if i%2 == 0 {
+			c.nodes["b"].Register(c.at, "n"+strconv.Itoa(10*i), nil)
+		}
+	}
+	c.pump(time.Second)
+	served := c.nodes["b"].Stats().Served
+	c.heal("b", "c")
+	c.pump(5 * time.Second)
+	require.True(t, c.nodes["c"].Synced())
+	require.Equal(t, names-changed/2, c.nodes["c"].Len())
+	require.EqualValues(t, 1, c.nodes["c"].Stats().Resyncs)
+	require.EqualValues(t, 1, c.nodes["c"].Stats().Checks)
+	require.LessOrEqual(t, c.nodes["b"].Stats().Served-served, uint64(changed))
+	for i := range names {
+		name := "n" + strconv.Itoa(i)
+		require.Equal(t, c.nodes["b"].Lookup(name) != nil, c.nodes["c"].Lookup(name) != nil, name)
+	}
 }
 
-func TestASnapshotBeginsAnewWithAnotherServer(t *testing.T) {
+// A walk that was cut short goes on where it was, with whoever there is.
+func TestAWalkGoesOnWithAnotherServer(t *testing.T) {
 	o := observe(t, Config{}, "b", "c", "d")
 	o.hear("c", stands(9))
-	out := o.hear("c", chunk(0, 2, 8, true, claim("x", 1), claim("y", 2)))
-	require.EqualValues(t, 2, pulls(out)["c"].After)
+	require.EqualValues(t, 2, pulls(o.hear("c", chunk(0, 2, 9, 0, claim("x", 1), claim("y", 2))))["c"].After)
 	o.NodeDown(o.at, "c", false)
-	out = o.pass(10 * time.Millisecond)
+	out := o.pass(10 * time.Millisecond)
 	require.Len(t, pulls(out), 1)
 	for to, q := range pulls(out) {
 		require.NotEqual(t, "c", to)
-		require.Equal(t, Pull{Origin: "b", Incarnation: 1}, *q, "from the start")
-		// This one dropped x in the meantime, and had y renewed.
-		o.hear(to, chunk(0, 10, 10, false, claim("y", 10)))
+		require.EqualValues(t, 2, q.After)
+		o.hear(to, chunk(2, 10, 10, 0, tombstone("x", 7), claim("y", 10)))
 	}
 	require.Nil(t, o.Lookup("x"))
 	require.EqualValues(t, 10, o.Lookup("y").Seq)
 	require.True(t, o.Synced())
 }
 
-func TestASnapshotWhoseServerRanOutOfTombstonesBeginsAnew(t *testing.T) {
-	o := observe(t, Config{}, "b")
-	o.hear("b", stands(9))
-	o.hear("b", chunk(0, 2, 9, true, claim("x", 1), claim("y", 2)))
-	o.hear("b", chunk(0, 30, 30, false, claim("y", 2), claim("z", 30)))
-	require.Nil(t, o.Lookup("x"))
-	require.NotNil(t, o.Lookup("y"))
-	require.EqualValues(t, 30, o.mark())
-	require.EqualValues(t, 2, o.Stats().Resyncs)
-}
-
-// A server that has got part of a snapshot holds records above its watermark in place of older ones. A snapshot that left
-// those out would sweep claims that stand.
-func TestWhoIsAmidASnapshotServesNone(t *testing.T) {
-	server := observe(t, Config{Limits: Limits{Tombstones: -1}}, "b", "c")
-	server.hear("b", update(0, 5, claim("x", 3), tombstone("y", 5)))
-	server.hear("b", stands(20))
-	server.pass(time.Second)
-	server.hear("b", chunk(0, 12, 20, true, claim("x", 12))) // there is more to come
-	require.EqualValues(t, 5, server.mark())
-
-	asker := observe(t, Config{}, "b", "c")
-	asker.hear("b", update(0, 4, claim("x", 3), claim("y", 4)))
-	asker.hear("c", stands(5))
-	q := pulls(asker.pass(time.Second))["c"]
-	require.NotNil(t, q)
-	for _, e := range server.hear("c", q).Send {
-		asker.hear("c", e.Message)
-	}
-	require.NotNil(t, asker.Lookup("x"), "its holder lives")
-
-	// Once it is complete, it serves.
-	server.hear("b", chunk(12, 20, 20, false))
-	c := sent[*Chunk](server.hear("c", q))
-	require.Len(t, c, 1)
-	require.EqualValues(t, 20, c[0].UpTo)
-	require.Len(t, c[0].Records, 1)
-}
-
-// Updates bring all that a snapshot under way would have. Nobody asks for the rest of it, so it must not keep the node
-// hidden.
-func TestASnapshotThatUpdatesHaveOvertakenIsMoot(t *testing.T) {
+func TestUpdatesThatOvertakeAWalkEndIt(t *testing.T) {
 	o := observe(t, Config{}, "c")
 	o.NodeUp(o.at, "b", 1)
 	o.hear("c", stands(2))
-	require.Contains(t, pulls(o.hear("c", chunk(0, 1, 2, true, claim("x", 1)))), "c")
-	require.Nil(t, o.Lookup("x"))
+	require.Contains(t, pulls(o.hear("c", chunk(0, 1, 2, 0, claim("x", 1)))), "c")
 	o.hear("b", update(0, 2, claim("x", 1), claim("y", 2)))
 	require.Equal(t, 2, o.Len())
 	require.True(t, o.Synced())
-}
-
-// A server that is slower than a pull waits must still get the snapshot done.
-func TestASnapshotStaysWithItsServerForAWhile(t *testing.T) {
-	o := observe(t, Config{}, "b", "c", "d")
-	o.hear("d", stands(9))
-	o.hear("d", chunk(0, 1, 9, true, claim("x", 1)))
-	for range 2 {
-		var again map[string]*Pull
-		for len(again) == 0 {
-			again = pulls(o.pass(100 * time.Millisecond))
-		}
-		require.Equal(t, map[string]*Pull{"d": {Origin: "b", Incarnation: 1, After: 1, Start: 9}}, again)
-	}
-	o.hear("d", chunk(1, 9, 9, false, claim("y", 9)))
-	require.Equal(t, 2, o.Len())
-	require.EqualValues(t, 1, o.Stats().Resyncs)
-}
-
-// Part of a snapshot came from one server, and the rest from another that is less far. What the first one brought is
-// newer, and stays.
-func TestWhatAnAbandonedSnapshotBroughtStays(t *testing.T) {
-	for name, newest := range map[string]*Record{"a claim": claim("x", 12), "a tombstone": tombstone("x", 12)} {
-		t.Run(name, func(t *testing.T) {
-			o := observe(t, Config{}, "b", "c", "d")
-			o.hear("c", stands(20))
-			o.hear("c", chunk(0, 14, 9, true, newest, claim("z", 14)))
-			o.NodeDown(o.at, "c", false)
-			out := o.hear("d", stands(9))
-			require.Len(t, pulls(out), 1)
-			for to := range pulls(out) {
-				out = o.hear(to, chunk(0, 9, 0, false, claim("x", 8), claim("y", 9)))
-			}
-			require.Equal(t, []string{"y"}, names(out.Events))
-			require.EqualValues(t, 9, o.mark())
-			if newest.Dead {
-				require.Nil(t, o.Lookup("x"))
-			} else {
-				require.Equal(t, newest, o.Lookup("x"))
-			}
-			var seqs []uint64
-			for _, r := range o.tables["b"].log {
-				seqs = append(seqs, r.Seq)
-			}
-			require.IsIncreasing(t, seqs)
-			require.Empty(t, names(o.hear("b", update(9, 14, newest, claim("z", 14))).Events), "no news")
-			require.NotNil(t, o.Lookup("z"))
-		})
-	}
 }
 
 func names(events []Event) (all []string) {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -95,6 +96,7 @@ func (p *Partition) settle(name string, before *Record, why Why) {
 	if c := p.contests[name]; c != nil {
 		c.winner = p.best(name, c.claims)
 	}
+	p.note(name)
 	after := p.Lookup(name)
 	if after == before {
 		return
@@ -111,7 +113,8 @@ func (p *Partition) settle(name string, before *Record, why Why) {
 	if p.shared(name) {
 		return
 	}
-	if before != nil && after != nil && before.Node == after.Node && before.Time == after.Time {
+	// A node gives a claim an older time only when it finds its clock ahead: that is the same holder.
+	if before != nil && after != nil && before.Node == after.Node && after.Time.Compare(before.Time) <= 0 {
 		p.event(Event{Type: Updated, Name: name, Record: after, Other: before})
 		return
 	}
@@ -126,6 +129,18 @@ func (p *Partition) settle(name string, before *Record, why Why) {
 	}
 	if after != nil {
 		p.event(Event{Type: Registered, Name: name, Record: after})
+	}
+}
+
+// note keeps unsettled up to date: the names on which the own claim wins and another visible one stands.
+// There are few at a time, and for a moment, while contests may be as many as names.
+func (p *Partition) note(name string) {
+	c := p.contests[name]
+	wins := c != nil && c.winner != nil && c.winner.Node == p.cfg.Self && !p.shared(name)
+	if wins && slices.ContainsFunc(c.claims, func(r *Record) bool { return r != c.winner && p.sees(r) }) {
+		p.unsettled[name] = struct{}{}
+	} else {
+		delete(p.unsettled, name)
 	}
 }
 
@@ -224,7 +239,7 @@ func (p *Partition) compareNotes(name string, word *Record) {
 // claim, shows it, and has not withdrawn its own.
 func (p *Partition) spot(from string, theirs, ours Entry) {
 	t := p.tables[from]
-	if t == nil || !t.visible || !ours.Visible || ours.Incarnation != p.own.inc || theirs.Incarnation != t.inc || theirs.Seq != t.seq {
+	if t == nil || !t.visible || !t.exact() || !ours.Visible || ours.Incarnation != p.own.inc || theirs.Incarnation != t.inc || theirs.Seq != t.seq {
 		return
 	}
 	for _, name := range p.contested() {
@@ -245,14 +260,5 @@ func (p *Partition) disagree(name string, l Loss) {
 	p.event(Event{Type: Disagreement, Name: name, Record: l.Winner, Other: l.Own})
 }
 
-// contested returns the names on which the own claim and another visible one stand, sorted.
-func (p *Partition) contested() []string {
-	var names []string
-	for name, c := range p.contests {
-		if c.winner != nil && c.winner.Node == p.cfg.Self && !p.shared(name) && len(p.Claims(name)) > 1 {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
+// contested returns the names on which the own claim wins and another visible one stands, sorted.
+func (p *Partition) contested() []string { return slices.Sorted(maps.Keys(p.unsettled)) }

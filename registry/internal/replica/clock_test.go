@@ -7,6 +7,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// isAhead lets the clock hear of "b", whose clock shows theirs, for as long as it takes to be believed.
+func (o *observer) isAhead(theirs int64) bool {
+	for _, ago := range []int64{6e9, 3e9} {
+		o.cfg.Clock.Heard("b", theirs-ago, o.at.Wall-ago)
+	}
+	return o.cfg.Clock.Heard("b", theirs, o.at.Wall)
+}
+
+// Another node sees the same: the claim has an older time, and the same holder.
+func TestAClaimThatIsStampedAgainIsNotReleased(t *testing.T) {
+	o := observe(t, Config{}, "b")
+	ahead := claim("x", 1)
+	ahead.Time.Nanos += int64(500 * time.Millisecond)
+	o.hear("b", update(0, 1, ahead))
+	again := claim("x", 2)
+	out := o.hear("b", update(1, 2, again))
+	require.Equal(t, []Event{{Type: Updated, Name: "x", Record: again, Other: ahead}}, out.Events)
+	// A newer time is another holder.
+	out = o.hear("b", update(2, 4, claim("x", 4)))
+	require.Equal(t, []EventType{Unregistered, Registered}, types(out.Events))
+	require.Equal(t, WhyReleased, out.Events[0].Why)
+}
+
 // A node whose clock is found to be a day ahead gives its claims another timestamp, so that it does not win for a day.
 func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	o := observe(t, Config{}, "b")
@@ -18,9 +41,11 @@ func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	require.Greater(t, before.Time.Nanos, right)
 	o.at.Wall += int64(24 * time.Hour)
 	o.Take()
-	require.True(t, o.cfg.Clock.Heard("b", right, o.at.Wall))
+	require.True(t, o.isAhead(right))
 	out := o.pass(0)
 	require.Equal(t, 1, count(out.Events, ClockAhead))
+	require.Equal(t, 4, count(out.Events, Updated), "nobody released anything")
+	require.Len(t, out.Events, 5)
 	require.Equal(t, 4, o.Len())
 	o.OwnNames(func(r *Record) bool {
 		require.LessOrEqual(t, r.Time.Nanos, right+int64(time.Second), "of the skew that is tolerated")
@@ -39,7 +64,7 @@ func TestAClaimThatWasAheadLosesOnceItIsStampedAgain(t *testing.T) {
 	theirs.Time.Nanos = right + int64(30*time.Minute)
 	o.hear("b", update(0, 1, theirs))
 	require.NotNil(t, o.Own("x"), "so far ours is newer")
-	o.cfg.Clock.Heard("b", right, o.at.Wall)
+	require.True(t, o.isAhead(right))
 	out := o.pass(0)
 	require.Len(t, out.Lost, 1)
 	require.Equal(t, "b", o.Lookup("x").Node)

@@ -12,16 +12,17 @@
 // [Record]; all that a record can do to an older one of the same origin and name is to replace it.
 //
 // A replica keeps one table for each origin: the incarnation of the origin's run, a
-// watermark (every change up to this number is in), and the records in the order of
-// their numbers. The order is the whole index that replication needs: "what changed after n" is
+// watermark (every claim that was made up to this number and still stands is in), and the records in
+// the order of their numbers. The order is the whole index that replication needs: "what changed after n" is
 // the tail of a slice. The tail after the last number that was broadcast is the queue
 // of outgoing changes; since a newer record of a name makes the older one void, the queue coalesces
-// by name without further ado.
+// by name without further ado. A table is exact if it is the state of the origin's sequence as of
+// its watermark. See "Catching up" for when it is not.
 //
 // Claims of several origins on one name stand side by side. The winner is computed
 // from those that are visible, and depends on nothing but that set: not on the order of
 // arrival, not on who computes. A claim is visible while its origin is up as far as membership knows
-// and this replica has come as far as someone who spoke for the origin since.
+// and the claim is as new as what someone who spoke for the origin since has.
 //
 // # Messages
 //
@@ -32,20 +33,58 @@
 //	Update   origin → all, relayed   Origin Incarnation After UpTo Records           ~ 20+o, 12+n+m each  all that the origin changed in (After, UpTo], each name once, in its latest form as of UpTo. Applied only by who has all up to After.
 //	Summary  anyone → a random peer  Root                                            ~ 10                the hash of all watermarks. Equal roots: nothing to do.
 //	Vector   anyone → one            Reply, {Origin Incarnation Seq Visible} ...     ~ 2 + (14+o) each    how far the sender has come with each node that is up.
-//	Pull     who lacks → who has     Origin Incarnation After Start                  ~ 20+o              asks for one chunk.
-//	Chunk    answer                  Origin Incarnation After UpTo Start More Records  at most 256 KiB + one record  all live records and tombstones with After < Seq <= UpTo; of a snapshot, tombstones only after Start.
+//	Pull     who lacks → who has     Origin Incarnation After AtLeast                ~ 20+o              asks for one chunk, of a replica that has come as far as AtLeast.
+//	Chunk    answer                  Origin Incarnation After UpTo AsOf Floor Records  at most 128 KiB + one record  all claims that stand as of AsOf with After < Seq <= UpTo, and the tombstones in that range, but for some up to Floor.
+//	Check    who may lack ends → any Origin Incarnation After AtLeast Blocks         ~ 20+o, 10 a block  the digests of the numbers of the claims that the sender has, block by block.
+//	Standing answer                  Origin Incarnation After UpTo AsOf Spans        ~ 20+o, 1 or 2 a number  which of those stand as of AsOf: all, but in Spans the numbers that are listed alone.
 //
-// Update is the fast path; the shell sends it in packets straight to everybody or by gossip, and over connections if it is large. A receiver
-// that lacks what is before it keeps it (a bounded number of them) and, if the gap does not
-// close by itself, pulls. Summary, Vector, Pull and Chunk are anti-entropy, the slow path that
-// repairs whatever the fast one lost: every two seconds a replica probes one peer at random, and a
-// node that comes up is asked for its vector at once. No message grows with the number of names: a
-// transfer is a sequence of pulls, each answered by one bounded chunk, so the receiver sets the pace
-// and a server keeps no state for it. Any replica may answer, not only the origin.
+// Update is the fast path; the shell sends it in packets straight to everybody or by gossip, and
+// over connections if it is large. A receiver that lacks what is before it keeps it (a bounded
+// number of them) and, if the gap does not close by itself, pulls. The others are anti-entropy, the
+// slow path that repairs whatever the fast one lost: every two seconds a replica probes one peer at
+// random (or, with Config.Compared, the shell compares all partitions at once, and sends a Summary
+// where they may differ), and a node that comes up is asked for its vector at once. No message
+// grows with the number of names: a transfer is a sequence of pulls, each answered by one bounded
+// chunk, so the receiver sets the pace and a server keeps no state for it. Any replica whose table
+// is exact may answer, not only the origin; one that can't says so at once.
 //
-// Whoever is behind by more than the tombstones that the server still has gets a snapshot instead of a
-// delta: all live records in order. Those that the receiver holds and that were not listed by its end
-// are gone. A server whose tombstones after the snapshot's start ran out begins anew.
+// # Catching up
+//
+// A replica that lacks something walks through the origin's log, in its order, from its watermark on:
+// each chunk raises the watermark to UpTo. Names change meanwhile. A name that changes moves to the end
+// of the log, and is met there once more; nothing else is sent twice, and a walk never begins anew. So
+// its work is bounded by what there is and what changes meanwhile, whatever the churn. It is over when a
+// chunk reaches AsOf.
+//
+// What a walk can miss is an end: a claim of an early chunk is released, and by the time that the walk
+// comes to the tombstone's number the tombstone is gone. The same goes for the claims of a node that was
+// away for longer than tombstones are kept. The chunk says so (Floor). The replica then holds every
+// claim that stands, and perhaps some that do not; so it need not fetch anything, only ask which of its
+// own still stand. A record is known by its number, which is never used again. So a Check sums up the
+// numbers in blocks of 64, ten bytes each, and a Standing lists the numbers of those blocks that differ,
+// one or two bytes each. What is not listed is dropped. That a claim does not stand as of AsOf stays
+// true for ever, so neither side has to hold still. Claims are asked about and pulled by turns.
+//
+// A node speaks for an origin if its vector says that it shows that origin's claims. A claim of a chunk
+// stood at AsOf. A replica that has nothing of an origin shows it at once, and does not wait for the rest,
+// provided that AsOf is not before the vector that spoke for the origin (AtLeast sees to that).
+// A replica that still holds claims of a node which comes back shows them
+// when the table is exact, since any of them may have ended. Until a replica has come as far as the vector that
+// spoke for a node, a name that is not found may be held there: [Partition.CaughtUp] reports that, and
+// Register waits.
+//
+// In numbers: a table keeps sure, hole and top. Each claim in it was seen to stand at the change sure,
+// or is newer than that. Tombstones up to hole may have been missed. Claims that ended up to top, the
+// highest AsOf, may be missing. The table is exact if seq >= top and sure >= hole. Why it is then:
+//
+//   - It has each claim r that stands as of seq. The chunk that covered r's number was as of some S,
+//     and S <= top <= seq. So r stood at S, too, and was listed.
+//   - It has no other. Let z be one that had ended by seq. The newest record of z's name as of seq is
+//     not z. If it is a claim, the table has it, in place of z. If it is a tombstone above hole, it was in an update
+//     or a chunk, and took z away. If it is one up to hole, then z was seen to stand at sure >= hole, after
+//     its end.
+//
+// Only an exact table is served from, and only its owner speaks for the origin.
 //
 // # Conflicts
 //
@@ -62,13 +101,12 @@
 // # Why replicas converge
 //
 // Fix an origin and an incarnation. The state that the origin's changes 1..n leave is a function of n
-// alone, as only the origin writes and it writes in sequence. A replica's table with watermark n holds that
-// state, plus possibly newer records from a snapshot under way. Each way to raise the watermark keeps this true:
-// an Update or a delta Chunk is applied only if After is not above the watermark, and covers its range
-// completely; a snapshot lists all that is live up to UpTo, and the sweep at its end removes
-// what is not. Records at or below the watermark are never applied again. So a replica that is connected, even
+// alone, as only the origin writes and it writes in sequence. An exact table with watermark n holds that
+// state. Each way to raise the watermark keeps the three numbers above true: an Update or a Chunk is applied only if
+// After is not above the watermark, and covers its range. Records at or below the watermark are never
+// applied again. So a replica that is connected, even
 // through others, raises its watermark until it equals the origin's own: a lower one makes the roots
-// differ, the next probe brings a vector, the vector a pull. When all watermarks are equal
+// differ, the next probe brings a vector, the vector a pull. And while it is in doubt it asks. When all watermarks are equal
 // and all nodes are up for all, all replicas have the same visible claims, hence the same winners. With equal
 // roots no further message is sent but the probes.
 //
@@ -78,7 +116,7 @@
 // by a message that is older than the tombstone. But the tombstone has a higher number in the same sequence: a
 // replica that has it has a watermark at or above that number and ignores records up to the
 // watermark, tombstone kept or not; and a replica that does not have it is behind the origin, which the
-// vectors show. No message about one origin's claims says anything of another's, so settling a conflict
+// vectors show, or knows that it may have missed it, and asks. No message about one origin's claims says anything of another's, so settling a conflict
 // can't resurrect or bury anything at a third node: in syn's race (test/tla in its repository) the
 // snapshot of the loser overtakes the loser's removal, and the name is free, so the entry is
 // taken in as new. Here the same snapshot is a chunk that ends below the tombstone's number, which the
@@ -93,7 +131,8 @@
 //
 // What is sent without being asked is bounded by time, not by events: one probe per replica and interval; one
 // vector per peer and VectorEvery when it comes up, doubling while it does not answer; pulls a bounded number
-// at a time, each waiting longer than the last. A vector is answered by one vector at most, a pull by one chunk. Nothing
+// at a time, each waiting longer than the last. A vector is answered by one vector at most, a pull by one chunk, a check by
+// one standing. Nothing
 // that a replica hears of a third node makes it cut off that node: up and down come from membership alone.
 // Suspicion is membership's too (SWIM keeps it to itself until it is confirmed or refuted); the protocol is told of the outcome.
 //
@@ -104,7 +143,7 @@
 //	syn                                   here                                    the difference
 //	scope process, one per scope and node a Partition, one per partition and node  names spread over partitions; one mailbox does not take all
 //	discover (nodeup → all my data)       Vector                                  watermarks instead of data: 30 bytes per node, whatever the number of names
-//	ack_sync (all names in one message)   Chunk, one per Pull                     only what differs, in bounded pieces, at the receiver's pace
+//	ack_sync (all names in one message)   Chunk, one per Pull                     only what differs, in bounded pieces, at the receiver's pace, whatever changes meanwhile
 //	sync_register                         Update                                  numbered: a lost or overtaken one is seen and fetched; syn relies on the order of a TCP link
 //	sync_unregister                       Update with a tombstone                 the same; also for the loser of a conflict, which syn's race needed as a fix
 //	sync_register with a new time, by     (nothing)                               the winner's claim stays as it is: a pure function needs no announcement,

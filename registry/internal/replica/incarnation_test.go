@@ -52,7 +52,7 @@ func TestARestartedNodeIsHiddenUntilSomebodySpeaksForIt(t *testing.T) {
 	// The new sequence has nothing to do with the old: no tombstone of it was ever dropped.
 	c := sent[*Chunk](o.hear("c", &Pull{Origin: "b", Incarnation: 2}))
 	require.Len(t, c, 1)
-	require.Zero(t, c[0].Start)
+	require.Zero(t, c[0].Floor)
 }
 
 func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {

@@ -35,7 +35,7 @@ func TestANodeThatIsDownIsHiddenAndComesBack(t *testing.T) {
 	require.Empty(t, out.Events, "and until we have come as far")
 	out = o.pass(200 * time.Millisecond) // it might have been on its way
 	require.EqualValues(t, 3, pulls(out)["b"].After, "what was here is kept")
-	out = o.hear("b", chunk(3, 4, 0, false, tombstone("x", 4)))
+	out = o.hear("b", chunk(3, 4, 4, 0, tombstone("x", 4)))
 	require.Equal(t, []EventType{Registered, Registered}, types(out.Events), "x was never shown again")
 	require.True(t, o.Synced())
 	require.Equal(t, 2, o.Len())

@@ -1,6 +1,10 @@
 package replica
 
-import "slices"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // NodeUp tells that a node is up, and the incarnation under which membership knows it. Its claims
 // are shown once this replica has come as far as one who speaks for it. Another incarnation than
@@ -26,8 +30,9 @@ func (p *Partition) NodeUp(at At, node string, incarnation uint64) {
 		p.unsettle(t)
 		i, _ := slices.BinarySearch(p.peers, node)
 		p.peers = slices.Insert(p.peers, i, node)
-		t.want = t.seq
+		t.want = max(t.seq, t.top)
 	}
+	p.look()
 	p.ask(at, t)
 }
 
@@ -48,12 +53,13 @@ func (p *Partition) NodeDown(at At, node string, left bool) {
 	}
 	if left {
 		p.empty(at, t, WhyNodeLeft)
-		return
+	} else {
+		p.unsettle(t)
+		if t.visible {
+			p.reveal(at, t, false, WhyNodeDown)
+		}
 	}
-	p.unsettle(t)
-	if t.visible {
-		p.reveal(at, t, false, WhyNodeDown)
-	}
+	p.look()
 }
 
 // reveal shows or hides all claims of a table.
@@ -91,23 +97,24 @@ func (p *Partition) ask(at At, t *table) {
 	p.send(t.origin, p.vector(true))
 }
 
-// Tick lets time pass. It should be called some ten times a second.
+// Tick lets time pass. It should be called when the moment has come that Next returns, and some 50
+// ms after any other input that may have changed that.
 func (p *Partition) Tick(at At) {
 	p.restamp(at)
-	for _, node := range slices.Clone(p.order) {
-		t := p.tables[node]
+	for i := 0; i < len(p.order); i++ {
+		t := p.tables[p.order[i]]
 		switch {
 		case t == p.own:
 		case !t.up:
 			if at.Mono >= t.downAt+p.cfg.ForgetAfter {
 				p.empty(at, t, WhyNodeDown)
 				p.drop(t)
+				i--
 			}
 		default:
 			if t.pull != nil && at.Mono >= t.pull.due {
 				p.stats.PullTimeouts++
-				t.pull = nil
-				t.tries++
+				p.unanswered(t)
 			}
 			if !t.visible && !t.aimed {
 				p.ask(at, t)
@@ -118,13 +125,60 @@ func (p *Partition) Tick(at At) {
 	p.probe(at)
 }
 
-// probe sends a summary to a random peer now and then. Where a conflict is not settled, it
-// asks the other side instead.
+// Next returns from which moment on, by At.Mono, Tick may have something to do; ok is false where
+// it has nothing to do until another input comes. Calls of Tick before are not needed. Receive,
+// NodeUp, NodeDown and the clock may change the answer; Register, Update, Unregister, Flush and
+// Take do not.
+func (p *Partition) Next(at At) (due time.Duration, ok bool) {
+	const never = time.Duration(math.MaxInt64)
+	due = never
+	if _, clamps := p.cfg.Clock.Limit(at.Wall); clamps != p.clamps {
+		due = at.Mono // restamp
+	}
+	pulls, lack := 0, never
+	for _, node := range p.order {
+		t := p.tables[node]
+		switch {
+		case t == p.own:
+			continue
+		case !t.up:
+			due = min(due, t.downAt+p.cfg.ForgetAfter)
+			continue
+		case t.pull != nil:
+			pulls++
+			due = min(due, t.pull.due)
+		default:
+			if t.want > t.seq {
+				lack = min(lack, max(t.gapAt, t.retry))
+			}
+			if t.doubts() {
+				lack = min(lack, t.checkAt())
+			}
+		}
+		if !t.visible && !t.aimed {
+			gap := p.cfg.VectorEvery << max(0, min(t.asks-1, 4))
+			due = min(due, t.asked+gap-gap/8) // the least of what ask waits
+		}
+	}
+	if pulls < p.cfg.Pulls { // else one that ends makes room
+		due = min(due, lack)
+	}
+	if p.probes() && len(p.peers) > 0 {
+		due = min(due, p.summaryAt) // 0 before the first Tick that saw a peer
+	}
+	return due, due != never
+}
+
+// probe sends a summary to a random peer now and then, unless others see to that. Where a conflict
+// is not settled, it asks the other side instead.
 func (p *Partition) probe(at At) {
+	if !p.probes() || len(p.peers) == 0 {
+		return
+	}
 	if p.summaryAt == 0 {
 		p.summaryAt = at.Mono + p.jitter(p.cfg.SummaryEvery)
 	}
-	if at.Mono < p.summaryAt || len(p.peers) == 0 {
+	if at.Mono < p.summaryAt {
 		return
 	}
 	p.summaryAt = at.Mono + p.jitter(p.cfg.SummaryEvery)
@@ -137,8 +191,15 @@ func (p *Partition) probe(at At) {
 		}
 		return
 	}
-	p.send(p.peers[p.rand.IntN(len(p.peers))], &Summary{Root: p.root()})
+	if p.cfg.Compared {
+		return
+	}
+	p.send(p.peers[p.rand.IntN(len(p.peers))], &Summary{Root: p.Root()})
 }
+
+// probes reports whether the partition has something to ask of others from time to time. Shared
+// names, and claims of nodes that are down, are no reason.
+func (p *Partition) probes() bool { return !p.cfg.Compared || len(p.unsettled) > 0 }
 
 // restamp gives own claims a new timestamp if the clock was found to be too far ahead since
 // they got theirs.

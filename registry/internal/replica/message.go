@@ -57,7 +57,7 @@ var whys = [...]string{
 	WhyNodeDown: "node down", WhyNodeLeft: "node left", WhyNodeRestart: "node restarted", WhyMissing: "gone at its node",
 }
 
-// A Message is one of [*Update], [*Summary], [*Vector], [*Pull] and [*Chunk].
+// A Message is one of [*Update], [*Summary], [*Vector], [*Pull], [*Chunk], [*Check] and [*Standing].
 type Message interface{ Kind() Kind }
 
 // Kind tells messages apart, in statistics and on the wire.
@@ -65,11 +65,16 @@ type Kind uint8
 
 // The kinds of messages. The numbers are those of the wire.
 const (
-	KindUpdate  Kind = 1
-	KindSummary Kind = 2
-	KindVector  Kind = 3
-	KindPull    Kind = 4
-	KindChunk   Kind = 5
+	KindUpdate   Kind = 1
+	KindSummary  Kind = 2
+	KindVector   Kind = 3
+	KindPull     Kind = 4
+	KindChunk    Kind = 5
+	KindCheck    Kind = 6
+	KindStanding Kind = 7
+
+	// Kinds is the length of an array that is indexed by Kind.
+	Kinds = 8
 )
 
 // String returns the kind's name.
@@ -85,6 +90,10 @@ func (k Kind) String() string {
 		return "pull"
 	case KindChunk:
 		return "chunk"
+	case KindCheck:
+		return "check"
+	case KindStanding:
+		return "standing"
 	}
 	return "unknown"
 }
@@ -117,29 +126,66 @@ type Entry struct {
 	Origin      string
 	Incarnation uint64
 	Seq         uint64
-	Visible     bool // the sender shows the origin's claims: it has come as far as somebody who spoke for the origin
+	Visible     bool // the sender shows the origin's claims, all of them and no others, as of Seq
 }
 
-// A Pull asks for what an origin changed after After. In a snapshot, Start is what the first chunk
-// gave, and After goes on where the last chunk ended; otherwise Start is 0.
+// A Pull asks for what an origin changed after After, of a replica that has come as far as AtLeast
+// with it.
 type Pull struct {
 	Origin      string
 	Incarnation uint64
 	After       uint64
-	Start       uint64
+	AtLeast     uint64
 }
 
-// A Chunk answers a Pull: all of the origin's live records with After < Seq <= UpTo, and its
-// tombstones in that range. If Start is not 0 the chunk is part of a snapshot that began when the
-// sender stood at Start: tombstones up to Start may be missing, and what the receiver holds
-// but was not listed by the last chunk is gone. More says that the range goes on.
+// A Chunk answers a [Pull], and is true as of the change AsOf: it holds all of the origin's claims
+// with After < Seq <= UpTo, and its tombstones in that range, of which those up to Floor may be
+// missing. If UpTo is below AsOf there is more to pull. A server that can't tell returns a Chunk
+// whose UpTo is After.
 type Chunk struct {
 	Origin      string
 	Incarnation uint64
 	After, UpTo uint64
-	Start       uint64
-	More        bool
+	AsOf        uint64
+	Floor       uint64
 	Records     []*Record
+}
+
+// More reports whether the origin changed more than the chunk tells.
+func (c *Chunk) More() bool { return c.UpTo < c.AsOf }
+
+// A Check asks which of the sender's claims of an origin still stand, of a replica that has come as
+// far as AtLeast. The first block begins after After, and each other one where the last ends.
+type Check struct {
+	Origin      string
+	Incarnation uint64
+	After       uint64
+	AtLeast     uint64
+	Blocks      []Block
+}
+
+// A Block sums up the claims with a Seq up to UpTo, inclusive: Digest is the hash of their numbers.
+type Block struct {
+	UpTo   uint64
+	Digest uint64
+}
+
+// A Standing answers a [Check], and is true as of the change AsOf: the claims with
+// After < Seq <= UpTo that stand are those that the sender of the Check has, except in Spans, which
+// list them. It may end before the last block does; a server that can't tell returns a Standing
+// whose UpTo is After.
+type Standing struct {
+	Origin      string
+	Incarnation uint64
+	After, UpTo uint64
+	AsOf        uint64
+	Spans       []Span // in order; they do not overlap
+}
+
+// A Span lists the numbers of the claims that stand with After < Seq <= UpTo, in order.
+type Span struct {
+	After, UpTo uint64
+	Seqs        []uint64
 }
 
 // Kind returns [KindUpdate].
@@ -156,3 +202,9 @@ func (*Pull) Kind() Kind { return KindPull }
 
 // Kind returns [KindChunk].
 func (*Chunk) Kind() Kind { return KindChunk }
+
+// Kind returns [KindCheck].
+func (*Check) Kind() Kind { return KindCheck }
+
+// Kind returns [KindStanding].
+func (*Standing) Kind() Kind { return KindStanding }

@@ -63,8 +63,11 @@ func update(after, upTo uint64, records ...*Record) *Update {
 	return &Update{Origin: "b", Incarnation: 1, After: after, UpTo: upTo, Records: records}
 }
 
-func chunk(after, upTo, start uint64, more bool, records ...*Record) *Chunk {
-	return &Chunk{Origin: "b", Incarnation: 1, After: after, UpTo: upTo, Start: start, More: more, Records: records}
+// chunk is one about "b".
+func chunk(after, upTo, asOf, floor uint64, records ...*Record) *Chunk {
+	return &Chunk{
+		Origin: "b", Incarnation: 1, After: after, UpTo: upTo, AsOf: asOf, Floor: floor, Records: records,
+	}
 }
 
 // stands is the vector of a node that stands with "b" where the number says.

@@ -17,14 +17,17 @@ type Partition struct {
 	source *rand.PCG // behind rand, so that a copy can go on alike
 	rand   *rand.Rand
 
-	own    *table
-	tables map[string]*table // by origin; own included
-	order  []string          // the keys of tables, sorted, so that nothing depends on a map's order
-	peers  []string          // nodes that are up but for the own, sorted
+	own     *table
+	tables  map[string]*table // by origin; own included
+	order   []string          // the keys of tables, sorted, so that nothing depends on a map's order
+	peers   []string          // nodes that are up but for the own, sorted
+	behind  int               // how many of them this replica has not caught up with
+	laggard string            // one of those
 
-	sole     map[string]*Record  // by name: the only claim there is
-	contests map[string]*contest // by name, where there are several
-	live     int                 // names with a visible winner
+	sole      map[string]*Record  // by name: the only claim there is
+	contests  map[string]*contest // by name, where there are several
+	live      int                 // names with a visible winner
+	unsettled map[string]struct{} // names on which the own claim wins and another visible one stands
 
 	withdrawn map[string]Loss // own claims lost lately, by name: to see whether the winner says the same
 	disagreed map[string]Loss // disagreements that were reported
@@ -59,6 +62,10 @@ type Config struct {
 	// conflict: each node may have one. nil: none.
 	Shared func(name string) bool
 
+	// Compared tells that whoever runs the partition compares the Root of many at once, and sends a
+	// [Summary] where they differ: the partition sends none by itself.
+	Compared bool
+
 	// Publish is called whenever the visible winner of a name changes, nil for none.
 	Publish func(name string, winner *Record)
 
@@ -67,10 +74,11 @@ type Config struct {
 
 // Limits are the bounds and intervals of the protocol. A zero field has the default.
 type Limits struct {
-	ChunkBytes   int           // about the largest chunk; 256 KiB
+	ChunkBytes   int           // about the largest chunk; 128 KiB
 	Tombstones   int           // kept per origin, for pulls; 1024
+	BlockRecords int           // claims in a block of a Check; 64
 	Buffered     int           // updates per origin that wait for a gap to close; 64
-	Pulls        int           // pulls under way at a time; 8
+	Pulls        int           // pulls under way at a time; 3
 	SummaryEvery time.Duration // between probes of a random peer; 2 s, jittered by a quarter
 	GapPatience  time.Duration // how long a gap may close by itself before it is pulled; 100 ms
 	PullTimeout  time.Duration // until an unanswered pull is tried again, doubling to 16 times; 1 s
@@ -119,7 +127,7 @@ type EventType uint8
 // Types of events.
 const (
 	Registered    EventType = iota + 1 // the name has a holder, or another one
-	Updated                            // the same holder, other metadata
+	Updated                            // the same holder, other metadata or an older time
 	Unregistered                       // the name's holder is gone or hidden; Registered follows if another takes over
 	Conflict                           // two nodes claim the name; Record was preferred to Other
 	Disagreement                       // another node is seen to have resolved the conflict the other way
@@ -130,12 +138,14 @@ const (
 
 // Stats counts since the start.
 type Stats struct {
-	Received, Sent  [6]uint64 // messages by Kind; Sent counts envelopes, and updates handed out by Flush
-	Ignored         uint64    // messages about nodes that are not up, or of old incarnations
-	Gaps            uint64    // updates that came with a gap before them
-	Pulls           uint64    // pulls sent
+	Received, Sent  [Kinds]uint64 // messages by Kind; Sent counts envelopes, and updates handed out by Flush
+	Ignored         uint64        // messages about nodes that are not up, or of old incarnations
+	Gaps            uint64        // updates that came with a gap before them
+	Pulls           uint64        // pulls sent
 	PullTimeouts    uint64
-	Resyncs         uint64 // snapshots begun
+	Resyncs         uint64 // times that the tombstones which a server still had did not reach back far enough
+	Checks          uint64 // times that this replica began to ask which claims still stand
+	Served          uint64 // records in chunks sent
 	Conflicts       uint64
 	Lost            uint64 // own claims withdrawn
 	Disagreements   uint64
@@ -162,16 +172,18 @@ func New(c Config) *Partition {
 		order:     []string{c.Self},
 		sole:      make(map[string]*Record),
 		contests:  make(map[string]*contest),
+		unsettled: make(map[string]struct{}),
 		withdrawn: make(map[string]Loss),
 		disagreed: make(map[string]Loss),
 	}
 }
 
 func (l Limits) withDefaults() Limits {
-	l.ChunkBytes = cmp.Or(l.ChunkBytes, 256<<10)
+	l.ChunkBytes = cmp.Or(l.ChunkBytes, 128<<10)
 	l.Tombstones = cmp.Or(l.Tombstones, 1024)
+	l.BlockRecords = cmp.Or(l.BlockRecords, 64)
 	l.Buffered = cmp.Or(l.Buffered, 64)
-	l.Pulls = cmp.Or(l.Pulls, 8)
+	l.Pulls = cmp.Or(l.Pulls, 3)
 	l.SummaryEvery = cmp.Or(l.SummaryEvery, 2*time.Second)
 	l.GapPatience = cmp.Or(l.GapPatience, 100*time.Millisecond)
 	l.PullTimeout = cmp.Or(l.PullTimeout, time.Second)
@@ -262,14 +274,32 @@ func (p *Partition) OwnNames(f func(*Record) bool) {
 func (p *Partition) Len() int { return p.live }
 
 // Synced reports whether this replica shows the claims of all nodes that are up and lacks
-// nothing that it knows of.
+// nothing that it knows of. While names change all the time there is nearly always something.
 func (p *Partition) Synced() bool {
 	for _, node := range p.peers {
-		if t := p.tables[node]; !t.visible || t.want > t.seq {
+		if t := p.tables[node]; !t.visible || !t.caught || !t.exact() || t.want > t.seq {
 			return false
 		}
 	}
 	return true
+}
+
+// CaughtUp reports whether this replica has come as far with each node that is up as the first vector
+// that spoke for the node, and shows its claims. Until then a name that is not found may have a holder.
+func (p *Partition) CaughtUp() bool { return p.behind == 0 }
+
+// Behind returns with how many nodes this replica has not caught up, and the name of one.
+func (p *Partition) Behind() (nodes int, one string) { return p.behind, p.laggard }
+
+// look counts those nodes.
+func (p *Partition) look() {
+	p.behind, p.laggard = 0, ""
+	for _, node := range p.peers {
+		if t := p.tables[node]; !t.caught || !t.visible {
+			p.behind++
+			p.laggard = node
+		}
+	}
 }
 
 // Stats returns the counts.

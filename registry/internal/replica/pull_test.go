@@ -91,7 +91,7 @@ func TestAnAnswerWithoutProgressDoesNotMakeABusyLoop(t *testing.T) {
 func TestAnAnswerThatCameTwiceCountsOnce(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.hear("b", stands(2))
-	c := chunk(0, 2, 0, false, claim("x", 1), claim("y", 2))
+	c := chunk(0, 2, 2, 0, claim("x", 1), claim("y", 2))
 	require.Len(t, o.hear("b", c).Events, 2)
 	ignored := o.Stats().Ignored
 	require.Empty(t, o.hear("b", c).Events)
@@ -142,15 +142,12 @@ func TestANodeThatDoesNotAnswerIsAskedLessAndLessOften(t *testing.T) {
 	require.LessOrEqual(t, len(sent[*Vector](o.Take())), 1)
 }
 
-func TestOnlyTheAnswerToThePullIsTaken(t *testing.T) {
+func TestAChunkThatDoesNotFitIsIgnored(t *testing.T) {
 	for name, c := range map[string]struct {
 		from  string
 		chunk *Chunk
 	}{
-		"of another node":         {"d", chunk(0, 5, 0, false, claim("x", 5))},
-		"of an earlier pull":      {"c", chunk(2, 5, 0, false, claim("x", 5))},
-		"of an earlier snapshot":  {"c", chunk(2, 5, 9, false, claim("x", 5))},
-		"of another origin":       {"c", &Chunk{Origin: "d", Incarnation: 1, UpTo: 5}},
+		"beyond a gap":            {"c", chunk(2, 5, 5, 0, claim("x", 5))},
 		"of the run before":       {"c", &Chunk{Origin: "b", UpTo: 5, Records: []*Record{claim("x", 5)}}},
 		"of one that is not seen": {"c", &Chunk{Origin: "z", Incarnation: 1, UpTo: 5}},
 	} {
@@ -162,7 +159,7 @@ func TestOnlyTheAnswerToThePullIsTaken(t *testing.T) {
 			require.Equal(t, ignored+1, o.Stats().Ignored)
 			require.Zero(t, o.mark())
 			require.NotNil(t, o.tables["b"].pull, "the answer is still to come")
-			o.hear("c", chunk(0, 5, 0, false, claim("x", 5)))
+			o.hear("c", chunk(0, 5, 5, 0, claim("x", 5)))
 			require.NotNil(t, o.Lookup("x"))
 		})
 	}
@@ -172,8 +169,20 @@ func TestOnlyTheAnswerToThePullIsTaken(t *testing.T) {
 func TestAServerThatIsBehindSaysSo(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	fill(o.Partition, o.at, 3)
-	for _, start := range []uint64{0, 9} {
-		c := ask(o, Pull{After: 7, Start: start})
-		require.Equal(t, Chunk{Origin: "a", Incarnation: 1, After: 7, UpTo: 7, Start: start}, *c)
+	for _, q := range []Pull{{After: 7}, {After: 2, AtLeast: 4}} {
+		c := ask(o, q)
+		require.Equal(t, Chunk{Origin: "a", Incarnation: 1, After: q.After, UpTo: q.After, AsOf: q.After}, *c)
 	}
+}
+
+// An answer that took longer than the pull waited is an answer, whoever was asked in the meantime.
+func TestAnAnswerThatComesLateIsTaken(t *testing.T) {
+	o := observe(t, Config{}, "b", "c")
+	o.hear("c", stands(9))
+	require.Len(t, pulls(o.pass(1200*time.Millisecond)), 1, "the time-out has passed")
+	o.hear("d", chunk(0, 5, 9, 0, claim("x", 5)))
+	require.NotNil(t, o.Lookup("x"))
+	o.hear("b", chunk(0, 5, 9, 0, claim("x", 5)))
+	o.hear("c", chunk(5, 9, 9, 0, claim("y", 9)))
+	require.True(t, o.Synced())
 }

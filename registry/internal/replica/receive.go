@@ -20,7 +20,7 @@ func (p *Partition) Receive(at At, from string, m Message) {
 			p.receiveUpdate(at, t, m)
 		}
 	case *Summary:
-		if m.Root != p.root() {
+		if m.Root != p.Root() {
 			p.send(from, p.vector(true))
 		}
 	case *Vector:
@@ -30,6 +30,12 @@ func (p *Partition) Receive(at At, from string, m Message) {
 	case *Chunk:
 		if t := p.authority(at, m.Origin, m.Incarnation, m.UpTo); t != nil {
 			p.receiveChunk(at, t, from, m)
+		}
+	case *Check:
+		p.answer(from, m)
+	case *Standing:
+		if t := p.authority(at, m.Origin, m.Incarnation, m.AsOf); t != nil {
+			p.receiveStanding(at, t, from, m)
 		}
 	}
 }
@@ -49,6 +55,7 @@ func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	if inc > t.inc {
 		p.empty(at, t, WhyNodeRestart)
 		t.inc = inc
+		p.look()
 	}
 	return t
 }
@@ -96,28 +103,50 @@ func (p *Partition) receiveUpdate(at At, t *table, u *Update) {
 		p.keep(t, u)
 		return
 	}
+	if t.outdates(u.UpTo) {
+		return
+	}
 	p.advance(at, t, u)
 	p.drain(at, t)
 	p.aim(at, t)
 }
 
 func (p *Partition) advance(at At, t *table, u *Update) {
-	for _, r := range u.Records {
-		p.applyNews(at, t, r)
-	}
-	t.seq = max(t.seq, u.UpTo)
-	t.want = max(t.want, t.seq)
+	p.take(at, t, u.Records, u.UpTo, u.UpTo)
 	p.out.Relay = append(p.out.Relay, u)
 	p.aim(at, t)
 }
 
-// applyNews applies a record of another origin. One that is not above the watermark is either
-// held already or outdated: the state as of the watermark is complete.
-func (p *Partition) applyNews(at At, t *table, r *Record) {
-	if r.Seq > t.seq {
+// take moves the table on to upTo, by the records in between as they stood at the change asOf. One
+// that is not above the watermark is either held already or outdated.
+func (p *Partition) take(at At, t *table, records []*Record, upTo, asOf uint64) {
+	for _, r := range records {
+		if r.Seq <= t.seq {
+			continue
+		}
 		p.apply(at, t, r)
+		if !r.Dead {
+			t.sure = min(t.sure, asOf)
+		}
+	}
+	t.seq, t.top = max(t.seq, upTo), max(t.top, asOf)
+	t.want = max(t.want, t.top)
+	t.confirm()
+}
+
+// exact reports whether the table is the state of the origin's sequence as of seq.
+func (t *table) exact() bool { return t.seq >= t.top && t.sure >= t.hole }
+
+// confirm notes that the table is exact, if it is.
+func (t *table) confirm() {
+	if t.exact() && t.seq > 0 {
+		t.sure, t.hole, t.top, t.check = t.seq, 0, t.seq, nil
 	}
 }
+
+// outdates reports whether what was true at the change asOf is older than what is shown of a node
+// with which this replica has not caught up.
+func (t *table) outdates(asOf uint64) bool { return t.visible && !t.caught && asOf < t.target }
 
 // keep holds an update back until the gap before it is closed.
 func (p *Partition) keep(t *table, u *Update) {
@@ -139,7 +168,7 @@ func (p *Partition) drain(at At, t *table) {
 	for len(t.buffer) > 0 && t.buffer[0].After <= t.seq {
 		u := t.buffer[0]
 		t.buffer = t.buffer[1:]
-		if u.UpTo > t.seq {
+		if u.UpTo > t.seq && !t.outdates(u.UpTo) {
 			p.advance(at, t, u)
 		}
 	}
@@ -147,8 +176,7 @@ func (p *Partition) drain(at At, t *table) {
 		t.buffer = nil
 	}
 	if t.seq >= t.want {
-		// A snapshot that updates have overtaken is moot, and nobody would ask for the rest of it.
-		t.gapAt, t.tries, t.retry, t.snap = 0, 0, 0, nil
+		t.gapAt, t.tries, t.retry = 0, 0, 0
 	}
 }
 
@@ -167,10 +195,19 @@ func (p *Partition) lacks(at At, t *table, seq uint64, source string) {
 	}
 }
 
-// aim shows the table's claims once it has come as far as one who speaks for the origin.
+// aim shows the table's claims once each of them is as new as the vector that spoke for the origin,
+// whether or not there are more.
 func (p *Partition) aim(at At, t *table) {
-	if !t.visible && t.up && t.aimed && t.seq >= t.target && t.snap == nil {
+	if !t.up || !t.aimed {
+		return
+	}
+	caught, visible := t.caught, t.visible
+	t.caught = t.caught || t.seq >= t.target
+	if !t.visible && (t.caught && t.exact() || min(t.sure, t.top) >= t.target && t.seq > 0) {
 		p.reveal(at, t, true, 0)
+	}
+	if t.caught != caught || t.visible != visible {
+		p.look()
 	}
 }
 
@@ -188,11 +225,15 @@ func (p *Partition) receiveVector(at At, from string, v *Vector) {
 		if t == nil {
 			continue
 		}
-		if e.Visible && (!t.aimed || e.Seq > t.target && !t.visible) {
+		if e.Visible && (!t.aimed || e.Seq > t.target && !t.visible && t.pull == nil) {
 			t.aimed, t.target = true, e.Seq
 		}
-		if e.Seq > t.seq {
+		switch {
+		case e.Seq <= t.seq:
+		case e.Visible:
 			p.lacks(at, t, e.Seq, from)
+		default: // a sender that is itself on the way there can't help
+			p.lacks(at, t, e.Seq, t.origin)
 		}
 		p.aim(at, t)
 	}
@@ -208,23 +249,31 @@ func (p *Partition) vector(reply bool) *Vector {
 	v := &Vector{Reply: reply, Entries: make([]Entry, 0, len(p.peers)+1)}
 	for _, node := range p.order {
 		if t := p.tables[node]; t.up || t == p.own {
-			v.Entries = append(v.Entries, Entry{Origin: node, Incarnation: t.inc, Seq: t.seq, Visible: t.visible})
+			v.Entries = append(v.Entries, Entry{
+				Origin: node, Incarnation: t.inc, Seq: t.seq,
+				Visible: t == p.own || t.visible && t.caught && t.exact(),
+			})
 		}
 	}
 	return v
 }
 
-// root hashes what vector says. Equal roots mean equal vectors, but for one in 2^64.
-func (p *Partition) root() uint64 {
+// Root hashes what vector says, for a [Summary]. Equal roots mean equal vectors, but for one in
+// 2^64.
+func (p *Partition) Root() uint64 {
 	var h xxhash.Digest
 	h.Reset()
 	b := make([]byte, 0, 64)
-	for _, e := range p.vector(false).Entries {
-		b = binary.AppendUvarint(b[:0], uint64(len(e.Origin)))
-		b = append(b, e.Origin...)
-		b = binary.BigEndian.AppendUint64(b, e.Incarnation)
-		b = binary.BigEndian.AppendUint64(b, e.Seq)
-		if e.Visible {
+	for _, node := range p.order {
+		t := p.tables[node]
+		if !t.up && t != p.own {
+			continue
+		}
+		b = binary.AppendUvarint(b[:0], uint64(len(node)))
+		b = append(b, node...)
+		b = binary.BigEndian.AppendUint64(b, t.inc)
+		b = binary.BigEndian.AppendUint64(b, t.seq)
+		if t.visible {
 			b = append(b, 1)
 		}
 		_, _ = h.Write(b) // never fails

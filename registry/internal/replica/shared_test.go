@@ -60,3 +60,29 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 	require.False(t, last.Record.Dead)
 	require.Equal(t, "c", last.Record.Node)
 }
+
+// A partition that does not compare by itself sleeps, however many claims stand on its names, as long
+// as no conflict is open.
+func TestClaimsSideBySideLeaveThePartitionAsleep(t *testing.T) {
+	c := newCluster(t)
+	for i, n := range []string{"a", "b", "c"} {
+		c.start(n, uint64(i+1), Config{Shared: shared, Compared: true})
+	}
+	c.pump(time.Second)
+	for _, n := range c.order {
+		c.nodes[n].Register(c.at, "group/g", nil)
+	}
+	c.nodes["a"].Register(c.at, "x", nil)
+	c.pump(5 * time.Second)
+	for n, p := range c.nodes {
+		due, ok := p.Next(c.at)
+		require.False(t, ok, "%s has something to do at %v", n, due)
+	}
+
+	c.split("a", "b")
+	c.nodes["b"].Register(c.at, "x", nil)
+	require.Len(t, c.nodes["b"].contests["x"].claims, 2, "one is hidden")
+	due, ok := c.nodes["b"].Next(c.at)
+	require.True(t, ok)
+	require.Equal(t, c.nodes["b"].tables["a"].downAt+c.nodes["b"].cfg.ForgetAfter, due)
+}

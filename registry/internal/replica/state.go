@@ -28,6 +28,7 @@ func (p *Partition) Clone(clock *hlc.Clock, publish func(string, *Record)) *Part
 		c.tables[node] = t.clone()
 	}
 	c.own = c.tables[p.cfg.Self]
+	c.unsettled = maps.Clone(p.unsettled)
 	c.withdrawn, c.disagreed = maps.Clone(p.withdrawn), maps.Clone(p.disagreed)
 	c.out = Output{}
 	return &c
@@ -40,10 +41,9 @@ func (t *table) clone() *table {
 		q := *t.pull
 		c.pull = &q
 	}
-	if t.snap != nil {
-		s := *t.snap
-		s.seen = maps.Clone(t.snap.seen)
-		c.snap = &s
+	if t.check != nil {
+		q := *t.check
+		c.check = &q
 	}
 	return &c
 }
@@ -95,11 +95,15 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	text(t.origin)
 	// Tries beyond the fourth only tell by being odd or even.
-	tries := t.tries
-	if tries > 4 {
-		tries = 4 + tries%2
+	few := func(tries int) uint64 {
+		if tries > 4 {
+			tries = 4 + tries%2
+		}
+		return uint64(tries) //nolint:gosec // not negative
 	}
-	for _, n := range []uint64{t.inc, t.member, t.seq, t.want, t.floor, t.target, uint64(tries)} { //nolint:gosec // not negative
+	for _, n := range []uint64{
+		t.inc, t.member, t.seq, t.want, t.floor, t.target, few(t.tries), t.sure, t.hole, t.top,
+	} {
 		number(n)
 	}
 	text(t.source)
@@ -107,7 +111,7 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	for i, v := range []bool{
 		t.visible, t.aimed, t.up, t.gapAt != 0, t.gapAt > at.Mono, t.retry > at.Mono,
 		t.asked != 0 && t.asked+p.cfg.VectorEvery > at.Mono, !t.up && t.downAt+p.cfg.ForgetAfter > at.Mono,
-		t.pull != nil, t.snap != nil,
+		t.pull != nil, t.check != nil, t.caught,
 	} {
 		if v {
 			flags |= 1 << i
@@ -132,16 +136,22 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	if q := t.pull; q != nil {
 		text(q.server)
 		number(q.after)
-		number(q.start)
 		b = append(b, byte(cmp.Compare(q.due, at.Mono)))
+		if q.check {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
 	}
-	if s := t.snap; s != nil {
-		text(s.server)
-		number(s.start)
-		number(s.next)
-		number(uint64(len(s.seen)))
-		for _, seq := range slices.Sorted(maps.Keys(s.seen)) {
-			number(seq)
+	if c := t.check; c != nil {
+		number(c.bound)
+		number(c.next)
+		number(few(c.tries))
+		b = append(b, byte(cmp.Compare(c.retry, at.Mono)))
+		if c.asked {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
 		}
 	}
 	return b

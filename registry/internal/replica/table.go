@@ -2,18 +2,26 @@ package replica
 
 import (
 	"iter"
+	"math"
 	"slices"
 	"sort"
 	"time"
 )
 
-// A table is what this replica knows of one origin: the state of the origin's sequence as of seq.
+// A table is what this replica knows of one origin: the state of the origin's sequence as of seq, if
+// it is exact.
 type table struct {
 	origin string
 	inc    uint64 // incarnation: messages of lower ones are ignored
 	member uint64 // the incarnation under which membership knows the node
-	seq    uint64 // the watermark: all changes up to here are in
+	seq    uint64 // the watermark: all claims that were made up to here and still stand are in
 	want   uint64 // the highest number heard of
+
+	// What keeps the table from being exact. All claims were seen to stand at the change sure, or are
+	// newer than that; tombstones up to hole may have been missed; the claims that were made up to seq
+	// and ended up to top may be missing. In an exact table sure and top are seq, and hole is 0; an
+	// empty one has no claim that could be wrong, so sure is the highest number there is.
+	sure, hole, top uint64
 
 	// log holds the records in the order of Seq, the newest of each name and some
 	// older ones, which are dropped when they are the most. It is what a pull reads.
@@ -22,15 +30,16 @@ type table struct {
 	tombs map[string]*Record // by name: tombstones that are still in log
 	floor uint64             // tombstones up to here may be gone
 
-	visible bool   // claims are shown: the node is up and seq has reached target
+	visible bool   // claims are shown: the node is up, and they are as new as target
 	target  uint64 // how far one who speaks for the origin has come, since the node is up
 	aimed   bool   // target is known
+	caught  bool   // seq has reached target since the node is up
 
 	buffer []*Update     // updates with a gap before them, sorted by After
 	gapAt  time.Duration // since when seq < want
 	source string        // who told of want
 	pull   *pull         // under way
-	snap   *snapshot     // being received
+	check  *check        // under way: which claims still stand
 	retry  time.Duration // no pull before
 	tries  int           // pulls in a row without progress
 
@@ -40,23 +49,16 @@ type table struct {
 	up     bool
 }
 
+// A pull is a question that waits for its answer: a [Pull], or (check) a [Check].
 type pull struct {
 	server string
 	after  uint64
-	start  uint64
+	check  bool
 	due    time.Duration // time-out
 }
 
-// A snapshot under way remembers which records were listed; the others go at its end.
-type snapshot struct {
-	server string
-	start  uint64
-	next   uint64
-	seen   map[uint64]struct{}
-}
-
 func newTable(origin string, inc uint64) *table {
-	return &table{origin: origin, inc: inc, tombs: make(map[string]*Record)}
+	return &table{origin: origin, inc: inc, tombs: make(map[string]*Record), sure: math.MaxUint64}
 }
 
 // write makes the next change of the own sequence.
@@ -90,7 +92,7 @@ func (p *Partition) apply(at At, t *table, r *Record) {
 		t.stale++
 		delete(t.tombs, r.Name)
 	}
-	t.insert(r)
+	t.log = append(t.log, r) // in order: r is above the watermark, and the log is not
 	if r.Dead {
 		t.tombs[r.Name] = r
 		p.replace(at, r.Name, t.origin, nil, r)
@@ -101,16 +103,6 @@ func (p *Partition) apply(at At, t *table, r *Record) {
 		p.bury(t) // own tombstones must be handed out first: Flush sees to them
 	}
 	p.compact(t)
-}
-
-// insert keeps the log sorted. Records come in order, but for a snapshot that is
-// taken up with another server.
-func (t *table) insert(r *Record) {
-	i := len(t.log)
-	if i > 0 && t.log[i-1].Seq > r.Seq {
-		i = t.after(r.Seq)
-	}
-	t.log = slices.Insert(t.log, i, r)
 }
 
 // after returns the place in the log of the first record with a higher number.
@@ -177,6 +169,7 @@ func (p *Partition) empty(at At, t *table, why Why) {
 		p.replace(at, r.Name, t.origin, nil, &Record{Name: r.Name, Node: r.Node, Dead: true, Why: why})
 	}
 	t.log, t.stale, t.floor, t.seq, t.want = nil, 0, 0, 0, 0
+	t.sure, t.hole, t.top = math.MaxUint64, 0, 0
 	clear(t.tombs)
 	p.unsettle(t)
 	t.visible = t == p.own
@@ -184,8 +177,8 @@ func (p *Partition) empty(at At, t *table, why Why) {
 
 // unsettle ends what is under way to complete the table.
 func (p *Partition) unsettle(t *table) {
-	t.buffer, t.gapAt, t.source, t.pull, t.snap, t.retry, t.tries = nil, 0, "", nil, nil, 0, 0
-	t.aimed, t.target, t.asks = false, 0, 0
+	t.buffer, t.gapAt, t.source, t.pull, t.check, t.retry, t.tries = nil, 0, "", nil, nil, 0, 0
+	t.aimed, t.target, t.caught, t.asks = false, 0, false, 0
 }
 
 // tableOf returns the table of an origin, a new one if need be.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -14,16 +15,11 @@ func (w *World) Calm() {
 	if w.trace != nil {
 		w.logf("== calm")
 	}
-	w.heal()
-	w.weather = Weather{Delay: w.setup.Delay}
-	for _, n := range w.nodes {
-		n.resume()
-		if !n.alive && n.dice.chance(0.5) {
-			n.start()
-		}
-	}
-	w.lookAround()
+	w.endFaults()
 	best := w.standing()
+	if w.uneven() {
+		w.runUntil(w.now + clocksTold)
+	}
 	w.rest()
 	w.quiescent()
 	w.winnersStand(best)
@@ -33,6 +29,34 @@ func (w *World) Calm() {
 	}
 	w.weather = w.setup.Weather
 	w.round = w.now
+}
+
+// clocksTold is how long it takes until the nodes have heard enough of each other's clocks.
+const clocksTold = 25 * time.Second
+
+// uneven reports whether some clocks are further apart than is tolerated.
+func (w *World) uneven() bool {
+	least, most := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, n := range w.nodes {
+		if n.alive {
+			least, most = min(least, n.wall()), max(most, n.wall())
+		}
+	}
+	return most-least > int64(w.setup.MaxSkew) && w.living() > 1
+}
+
+// endFaults makes all links whole and all weather fair, lets all nodes run that stand still, and starts
+// some that are dead.
+func (w *World) endFaults() {
+	w.heal()
+	w.weather = Weather{Delay: w.setup.Delay}
+	for _, n := range w.nodes {
+		n.resume()
+		if !n.alive && n.dice.chance(0.5) {
+			n.start()
+		}
+	}
+	w.lookAround()
 }
 
 // rest runs the world until nothing happens any more but summaries, and all of those say the same.

@@ -2,18 +2,24 @@
 //
 // # Model
 //
-// A [World] has 2 to 7 nodes (the flapping test: 16), each with one core per partition, a hybrid clock and a
-// wall clock that may be skewed, stepped or years ahead. Between each two nodes there is a link each way, which
-// delays messages at random (so they overtake each other), doubles and drops them, or is cut. Nodes pause
-// (what comes waits), crash (all is lost), restart (same name, another incarnation, lower if the clock was set
-// back) and leave. Membership is a stand-in for SWIM: each node finds out about each other one by itself,
-// after a while, and may be wrong, so that views differ. The shell is a model of registry's:
-// it ticks, flushes own changes as broadcasts that may be lost (a backlog by reliable send), relays news to a
+// A [World] has 2 to 7 nodes (the flapping test: 16), each with one core per partition, a hybrid
+// clock and a wall clock that may be skewed, stepped or years ahead. Between each two nodes there
+// is a link each way, which delays messages at random (so they overtake each other), doubles and
+// drops them, or is cut. Nodes pause (what comes waits), crash (all is lost), restart (same name,
+// another incarnation, lower if the clock was set back) and leave. Membership is a stand-in for
+// SWIM: each node finds out about each other one by itself, after a while, and may be wrong, so
+// that views differ. The shell is a model of registry's: it ticks when the core asked for it,
+// flushes own changes as broadcasts that may be lost (a backlog by reliable send), relays news to a
 // few nodes, and posts the core's envelopes.
 //
 // Nothing in a world depends on anything but its [Setup] and its list of [Step]s, both drawn from a
 // seed ([NewSetup], [Steps]): there is no goroutine, no clock and no map order in it. A step that can't be done does
 // nothing, so any part of the list is a valid list; that is what [Minimise] relies on.
+//
+// In one world of twenty names change all the time: each node holds some of its own, and every so often
+// releases the oldest and registers the next ([Churn]). Its calm never comes. The faults end, all nodes
+// must catch up in spite of the churn, and go on so for ten seconds; only after the last check does
+// the churn end, for the rest below.
 //
 // A step [Calm], and the end, heals all, ends all faults and waits until the world has come to rest: no
 // queue, no message but summaries, no unfinished repair, and every summary says the same. If that takes more than
@@ -33,13 +39,21 @@
 //   - Authentic: what is shown anywhere was written by its node, word for word.
 //   - DownIsHidden: claims of a node that is seen to be down are not shown.
 //   - NoHearsay: claims are hidden because of this node's own membership, never on another node's word.
-//   - ShownWhenConfirmed: the claims of a node that came up are shown only when this replica has come as far as
-//     somebody who spoke for it.
+//   - ShownWhenConfirmed: the claims of a node that came up are shown only after somebody spoke for it, and none
+//     that had ended by then; a replica speaks for the node only when it has come as far.
+//   - NeverAnew: what a replica asks for of an origin never begins before where it had come to.
 //   - Monotone: timestamps of a node's claims grow, unless its clock was found ahead; if all clocks are right, they are
 //     the time of the claim.
 //   - RegisterIsHonest: a registration fails exactly if the name is seen to be taken, and names the holder.
 //   - ChunksBounded, TombstonesBounded: messages and what is kept stay within their limits.
+//   - MayRest: a Tick before the moment that Next returns does nothing.
 //   - NoPanic.
+//
+// While names change all the time, and the faults are over:
+//
+//   - CatchesUp: every node catches up with every other.
+//   - RecordsBounded: nobody is sent more records of a node, in chunks, than that has claims and makes changes.
+//   - AllRegistered, NoZombie: what has been so for five seconds is known everywhere.
 //
 // At rest:
 //
@@ -62,7 +76,7 @@
 // steps, messages, and both views of what was violated. The same seed fails alike, until the core or this
 // package changes.
 //
-// TestPlantedBugs compiles the core with some thirty bugs in it, by an overlay that changes lines of its source, switches
+// TestPlantedBugs compiles the core with some forty bugs in it, by an overlay that changes lines of its source, switches
 // one on at a time, and wants each caught. It fails if a line to be changed is no longer there. TestFlapping lets the links of
 // 16 nodes flap for a simulated minute and bounds queues, messages per flap and the time until all is
 // whole. TestSynRace is the race of syn's model, by hand; TestSlowAnswers and TestTwoRunsApart are for bugs

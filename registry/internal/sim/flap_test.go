@@ -75,7 +75,7 @@ func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flap
 // flapResult is what a minute cost.
 type flapResult struct {
 	sent, flaps, pending, flying int
-	byKind                       [6]int
+	byKind                       [replica.Kinds]int
 	whole                        time.Duration
 }
 
@@ -96,7 +96,7 @@ func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapRes
 	}
 	w.rest()
 	w.round = w.now
-	w.sent, w.pending = [6]int{}, 0
+	w.sent, w.pending = [replica.Kinds]int{}, 0
 	steps, flaps := flapSteps(s, length, flapping)
 	var shown [flapNodes][flapNodes]bool
 	watch := func() {

@@ -93,6 +93,8 @@ func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 		if own.Time != l.Own.Time {
 			w.dirty[l.Own.Name] = true
 		}
+		w.ended[own] = w.now
+		n.changes++
 		delete(c.own, l.Own.Name)
 	}
 }
@@ -169,6 +171,8 @@ func (n *node) ownAuthority(c *core, ahead bool) {
 			w.violated("OwnAuthority", "%s has %v, which was %v", n.name, r, own)
 		}
 		w.note(n, r)
+		w.ended[own] = w.now
+		n.changes++
 		c.own[r.Name] = r
 		return true
 	})
@@ -232,6 +236,9 @@ func (n *node) winnerIsResolved(c *core, name string) {
 		if r.Node != n.name && !n.views[r.Node[1]-'a'].word[w.partOf[name]].given {
 			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up", n.name, r, r.Node)
 		}
+		if r.Node != n.name {
+			n.isAsNewAsTold(w.partOf[name], r)
+		}
 		if own := c.own[name]; r.Node == n.name && r != own {
 			w.violated("OwnAuthority", "%s shows %v, but holds %v", n.name, r, own)
 		}
@@ -278,6 +285,32 @@ func (n *node) shownWhenConfirmed(part int, v *replica.Vector) {
 		if heard := n.views[e.Origin[1]-'a'].word[part]; !heard.given || heard.incarnation == e.Incarnation && heard.seq > e.Seq {
 			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name, e.Origin, e.Seq, heard.seq, describe(v))
 		}
+	}
+}
+
+// A number is the place of a change in the sequence of an origin's run.
+type number struct{ incarnation, seq uint64 }
+
+// supersede notes which changes end what was handed out before.
+func (c *core) supersede(w *World, u *replica.Update) {
+	if c.flushedIn != u.Incarnation {
+		clear(c.flushed) // the numbers are others now
+		c.flushedIn = u.Incarnation
+	}
+	for _, r := range u.Records {
+		if was := c.flushed[r.Name]; was != nil && was != r {
+			w.endedBy[was] = number{u.Incarnation, r.Seq}
+		}
+		c.flushed[r.Name] = r
+	}
+}
+
+// isAsNewAsTold: no claim is shown that had ended when somebody first spoke for its node.
+// (ShownWhenConfirmed.)
+func (n *node) isAsNewAsTold(part int, r *replica.Record) {
+	told := n.views[r.Node[1]-'a'].word[part]
+	if end, ok := n.world.endedBy[r]; ok && told.given && end.incarnation == told.incarnation && end.seq <= told.seq {
+		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and was told of %d", n.name, r, end.seq, told.seq)
 	}
 }
 
@@ -350,6 +383,13 @@ func (w *World) sized(n *node, rs []*replica.Record, most int) {
 	}
 	if size > most && len(rs) > 1 {
 		w.violated("ChunksBounded", "%s sends %d records, %d bytes of names and metadata: at most %d", n.name, len(rs), size, most)
+	}
+}
+
+// numbered: no message sums up or lists more claims than fit into its bound. (ChunksBounded.)
+func (w *World) numbered(n *node, numbers int) {
+	if most := max(1, w.setup.Limits.ChunkBytes/8); numbers > most {
+		w.violated("ChunksBounded", "%s sends %d numbers: at most %d", n.name, numbers, most)
 	}
 }
 

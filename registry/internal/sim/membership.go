@@ -10,6 +10,7 @@ type view struct {
 	left        bool // heard that it leaves
 	checking    bool // a look is due
 	word        []word
+	asked       []asked
 }
 
 // A word is, by partition, what the first vector said that spoke for a node since the node was seen up.
@@ -88,6 +89,8 @@ func (n *node) look(other int, life uint32) {
 		if !v.up {
 			v.word = make([]word, len(n.cores))
 		}
+		v.asked = nil // it may have been forgotten, or have started anew
+		w.forgetTransfer(n.name, w.nodes[other].name)
 		v.up, v.left, v.incarnation = true, false, w.nodes[other].incarnation
 		for i := range v.word {
 			if v.word[i].incarnation != v.incarnation {

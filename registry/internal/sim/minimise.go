@@ -97,6 +97,7 @@ func (f *Failure) simplerSetup() {
 		func(s *Setup) { s.Shared = false },
 		func(s *Setup) { s.Resolver = Newest },
 		func(s *Setup) { s.Retake = false },
+		func(s *Setup) { s.Churn = Churn{} },
 		func(s *Setup) { s.FlushBytes, s.FlushMax = 1300, 0 },
 		func(s *Setup) { s.Limits.ChunkBytes = 256 << 10 },
 		func(s *Setup) { s.Limits.Tombstones = 1024 },

@@ -75,6 +75,7 @@ func (n *node) flush(part, pending int) {
 	c := &n.cores[part]
 	for _, u := range c.Flush(s.FlushBytes, most) {
 		n.world.sized(n, u.Records, s.FlushBytes)
+		c.supersede(n.world, u)
 		if n.world.trace != nil {
 			n.world.logf("%s broadcasts [%d] %s", n.name, part, describe(u))
 		}
@@ -108,8 +109,20 @@ func (n *node) post(part int, e replica.Envelope) {
 	if v, ok := e.Message.(*replica.Vector); ok {
 		n.shownWhenConfirmed(part, v)
 	}
-	if c, ok := e.Message.(*replica.Chunk); ok {
-		n.world.sized(n, c.Records, n.world.setup.Limits.ChunkBytes)
+	switch m := e.Message.(type) {
+	case *replica.Pull:
+		n.goesOn(part, m)
+	case *replica.Chunk:
+		n.world.sized(n, m.Records, n.world.setup.Limits.ChunkBytes)
+		n.world.chunked[transfer{e.To, m.Origin, m.Incarnation}] += len(m.Records)
+	case *replica.Check:
+		n.world.numbered(n, len(m.Blocks))
+	case *replica.Standing:
+		numbers := 0
+		for _, s := range m.Spans {
+			numbers += len(s.Seqs)
+		}
+		n.world.numbered(n, numbers)
 	}
 	n.send(part, to, e.Message, 0)
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/snowfence/snowfence/registry/internal/hlc"
@@ -23,7 +24,10 @@ type node struct {
 	cores         []core
 	views         []view
 	inbox         []event
+	compareAt     time.Duration // when the node compares its cores with another's
 	newest        hlc.Timestamp // of its claims
+	turned        int           // names that it turned over
+	changes       int           // that it made
 	old           [8]event      // some messages that came before
 }
 
@@ -34,6 +38,8 @@ type core struct {
 	shows     map[string]*replica.Record // the events, replayed
 	members   map[member]*replica.Record // the events of shared names, replayed
 	published map[string]*replica.Record
+	flushed   map[string]*replica.Record // the newest of each name that was handed out, of one incarnation
+	flushedIn uint64
 	ticks     int
 	touched   bool   // something but ticks came since all names were looked at
 	root      uint64 // of the last summary, and when it was sent
@@ -58,6 +64,7 @@ func (n *node) start() {
 		inc++
 	}
 	n.incarnation = inc
+	n.compareAt = w.now
 	n.clock = hlc.New(w.setup.MaxSkew)
 	n.newest = hlc.Timestamp{}
 	n.views = make([]view, len(w.nodes))
@@ -68,6 +75,7 @@ func (n *node) start() {
 		c.shows = make(map[string]*replica.Record)
 		c.members = make(map[member]*replica.Record)
 		c.published = make(map[string]*replica.Record)
+		c.flushed = make(map[string]*replica.Record)
 		published := c.published
 		c.Partition = replica.New(replica.Config{
 			Self:        n.name,
@@ -77,6 +85,7 @@ func (n *node) start() {
 			Seed:        n.dice.next(),
 			Compare:     w.setup.Resolver.compare(),
 			Shared:      w.setup.shared,
+			Compared:    w.setup.Compared,
 			Publish: func(name string, winner *replica.Record) {
 				if winner == nil {
 					delete(published, name)
@@ -88,6 +97,7 @@ func (n *node) start() {
 		})
 	}
 	w.schedule(event{at: w.now + n.tickIn(), do: tick, node: int32(n.id), life: n.life})
+	n.beginChurn()
 }
 
 func (n *node) tickIn() time.Duration {
@@ -183,6 +193,7 @@ func (n *node) register(name string, meta []byte) *replica.Record {
 		w.note(n, own)
 		c.own[name] = own
 		n.monotone(own)
+		n.changes++
 	}
 	n.settle(part, input{local: name})
 	return own
@@ -208,9 +219,11 @@ func (n *node) update(name string, meta []byte) {
 		}
 		n.world.note(n, own)
 		c.own[name] = own
+		n.changes++
 	}
 	if was != nil {
 		n.world.dirty[name] = true
+		n.world.ended[was] = n.world.now
 	}
 	n.settle(part, input{local: name})
 }
@@ -227,6 +240,8 @@ func (n *node) unregister(name string, why replica.Why) {
 	}
 	if was != nil {
 		n.world.dirty[name] = true
+		n.world.ended[was] = n.world.now
+		n.changes++
 		delete(c.own, name)
 	}
 	n.settle(part, input{local: name})
@@ -250,14 +265,59 @@ func (n *node) receive(e *event) {
 }
 
 func (n *node) tick() {
+	n.compare()
 	for i := range n.cores {
 		c := &n.cores[i]
-		c.Tick(n.at())
-		n.settle(i, input{})
+		if due, ok := c.Next(n.at()); ok && due <= n.at().Mono { // as the shell does
+			c.Tick(n.at())
+			n.settle(i, input{})
+		} else if n.dice.chance(1. / 16) {
+			n.mayRest(c)
+		}
 		if pending, _ := c.Pending(); pending > 0 {
 			n.world.pending = max(n.world.pending, pending)
 			n.flush(i, pending)
 		}
 	}
 	n.world.schedule(event{at: n.world.now + n.tickIn(), do: tick, node: int32(n.id), life: n.life})
+}
+
+// compare sends the summaries of all cores to a random node now and then, as the shell does: it
+// leaves those out that would say nothing new.
+func (n *node) compare() {
+	w := n.world
+	if !w.setup.Compared || w.now < n.compareAt {
+		return
+	}
+	var up []int
+	for i := range n.views {
+		if n.views[i].up {
+			up = append(up, i)
+		}
+	}
+	if len(up) == 0 {
+		return
+	}
+	every := w.setup.Limits.SummaryEvery
+	n.compareAt = w.now + n.dice.between(every*7/8, every*9/8)
+	to := w.nodes[of(&n.dice, up...)].name
+	for part := range n.cores {
+		summary := &replica.Summary{Root: n.cores[part].Root()}
+		n.post(part, replica.Envelope{To: to, Message: summary})
+	}
+}
+
+// mayRest: a Tick before the moment that Next returns does nothing. (MayRest.)
+func (n *node) mayRest(c *core) {
+	at := n.at()
+	twin := c.Clone(n.clock.Clone(), func(string, *replica.Record) {})
+	before := twin.AppendState(nil, at)
+	twin.Tick(at)
+	out := twin.Take()
+	acts := len(out.Send)+len(out.Events)+len(out.Lost) > 0
+	if acts || !bytes.Equal(before, twin.AppendState(nil, at)) {
+		due, ok := c.Next(at)
+		n.world.violated("MayRest", "%s: next %v, %v at %v, but Tick sends %d messages, with %d events",
+			n.name, due, ok, at.Mono, len(out.Send), len(out.Events))
+	}
 }

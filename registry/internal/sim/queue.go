@@ -25,6 +25,7 @@ const (
 	deliver action = iota // msg arrives
 	tick                  // time passes, for node's cores
 	check                 // node looks whether from is up
+	churn                 // node releases a name and registers another
 )
 
 // queue is a binary heap of events, the next one first.

@@ -70,7 +70,7 @@ func replay(t *testing.T, seed uint64) {
 type tally struct {
 	mu        sync.Mutex // guards the fields below
 	simulated time.Duration
-	sent      [6]uint64
+	sent      [replica.Kinds]uint64
 	stats     replica.Stats
 	wronged   uint64 // worlds of right clocks in which one was held to be ahead
 }
@@ -137,6 +137,7 @@ func (a *tally) add(w *World) {
 			a.stats.Pulls += s.Pulls
 			a.stats.PullTimeouts += s.PullTimeouts
 			a.stats.Resyncs += s.Resyncs
+			a.stats.Checks += s.Checks
 			a.stats.Conflicts += s.Conflicts
 			a.stats.Lost += s.Lost
 			a.stats.Refutations += s.Refutations
@@ -150,12 +151,12 @@ func (a *tally) log(t *testing.T, seeds uint64) {
 	defer a.mu.Unlock()
 	n := float64(max(seeds, 1))
 	each := func(v uint64) float64 { return float64(v) / n }
-	t.Logf("per seed: %.1f s simulated; sent: %.0f updates, %.0f summaries, %.0f vectors, %.0f pulls, %.0f chunks",
-		a.simulated.Seconds()/n, each(a.sent[1]), each(a.sent[2]), each(a.sent[3]), each(a.sent[4]), each(a.sent[5]))
+	t.Logf("per seed: %.1f s simulated; sent: %.0f updates, %.0f summaries, %.0f vectors, %.0f pulls, %.0f chunks, %.1f checks",
+		a.simulated.Seconds()/n, each(a.sent[1]), each(a.sent[2]), each(a.sent[3]), each(a.sent[4]), each(a.sent[5]), each(a.sent[6]))
 	t.Logf("worlds in which all clocks were right, but one was held to be ahead because messages came late: %d", a.wronged)
 	s := &a.stats
-	t.Logf("per seed: %.2f conflicts seen, %.2f claims lost, %.2f gaps, %.2f pull time-outs, %.2f snapshots, %.3f refutations, %.2f updates dropped from buffers, %.2f messages ignored",
-		each(s.Conflicts), each(s.Lost), each(s.Gaps), each(s.PullTimeouts), each(s.Resyncs), each(s.Refutations), each(s.DroppedBuffered), each(s.Ignored))
+	t.Logf("per seed: %.2f conflicts seen, %.2f claims lost, %.2f gaps, %.2f time-outs, %.2f resyncs, %.2f checks, %.3f refutations, %.2f updates dropped from buffers, %.2f messages ignored",
+		each(s.Conflicts), each(s.Lost), each(s.Gaps), each(s.PullTimeouts), each(s.Resyncs), each(s.Checks), each(s.Refutations), each(s.DroppedBuffered), each(s.Ignored))
 }
 
 // TestSameSeedSameWorld runs some seeds twice: without that, no failure could be replayed.

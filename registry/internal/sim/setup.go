@@ -19,6 +19,7 @@ type Setup struct {
 	Resolver   Resolver
 	Shared     bool // names that begin with "s" are shared
 	Limits     replica.Limits
+	Compared   bool // nodes compare all cores at once, instead of each core by itself
 
 	MaxSkew time.Duration   // what the nodes' clocks tolerate
 	Skew    []time.Duration // of each node's wall clock, at the start
@@ -33,6 +34,7 @@ type Setup struct {
 	Indirect   bool             // members are probed through third nodes, too
 	Down, Up   [2]time.Duration // after how long others notice that a node is down or up
 	Retake     bool             // after each calm, names are released and registered elsewhere
+	Churn      Churn            // while all else goes on, and after
 	Most       int              // messages sent in all
 	Bound      time.Duration    // within which a calm world must come to rest
 }
@@ -84,6 +86,9 @@ func NewSetup(seed uint64) Setup {
 		Most:       100_000,
 		Bound:      2 * time.Minute,
 	}
+	if d.chance(0.05) {
+		s.churn(&d)
+	}
 	s.Drawn = numbers(s.Nodes)
 	s.Skew = make([]time.Duration, s.Nodes)
 	spread := of(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
@@ -93,7 +98,28 @@ func NewSetup(seed uint64) Setup {
 	if spread > 0 && d.chance(0.2) {
 		s.Skew[d.intn(s.Nodes)] += of(&d, time.Hour, 365*24*time.Hour)
 	}
+	s.Compared = d.chance(0.5)
 	return s
+}
+
+// churn makes a world in which names change all the time: so many that tombstones run out while a node
+// catches up, and few enough nodes to bear it.
+func (s *Setup) churn(d *dice) {
+	s.Nodes = 2 + d.intn(2)
+	s.Churn = Churn{
+		Every: of(d, 20*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond),
+		Names: of(d, 20, 60, 160),
+		Lag:   5 * time.Second,
+	}
+	s.Limits.Tombstones = of(d, 1, 4, 16, 64)
+	s.Limits.ChunkBytes = of(d, 200, 500, 2000)
+	s.Limits.BlockRecords = of(d, 1, 4, 16)
+	s.Delay = of(d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6})
+	s.Limits.PullTimeout = 100 * time.Millisecond // longer than answers take, or records would come twice
+	// A chunk must hold several times what changes until the next one can come.
+	inChunk := time.Duration(max(1, s.Limits.ChunkBytes/40))
+	s.Churn.Every = max(s.Churn.Every, 8*2*s.Delay[1]/inChunk)
+	s.Most = 1_000_000
 }
 
 // honest reports whether all wall clocks agree at the start.
@@ -111,12 +137,12 @@ func (s *Setup) shared(name string) bool { return s.Shared && strings.HasPrefix(
 // String describes the setup in a few lines.
 func (s *Setup) String() string {
 	l := s.Limits
-	return fmt.Sprintf("seed %d: %d nodes, %d partitions, resolver %s, shared names %v, skew %v of at most %v, members seen down after %v, up after %v, through others %v\n"+
+	return fmt.Sprintf("seed %d: %d nodes, %d partitions, resolver %s, shared names %v, compared at once %v, skew %v of at most %v, members seen down after %v, up after %v, through others %v\n"+
 		"network: drop %.2f, double %.2f, delay %v, straggle %.2f, broadcast loss %.2f, fanout %d, packets of %d bytes, %d at a time, backlog %d, tick %v\n"+
-		"limits: chunk %d, tombstones %d, buffered %d, pulls %d, summary %v, gap %v, pull %v, vector %v, forget %v",
-		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Skew, s.MaxSkew, s.Down, s.Up, s.Indirect,
+		"churn %v; limits: chunk %d, tombstones %d, buffered %d, pulls %d, summary %v, gap %v, pull %v, vector %v, forget %v",
+		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Compared, s.Skew, s.MaxSkew, s.Down, s.Up, s.Indirect,
 		s.Drop, s.Double, s.Delay, s.Straggle, s.GossipLoss, s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog, s.TickEvery,
-		l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience, l.PullTimeout, l.VectorEvery, l.ForgetAfter)
+		s.Churn, l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience, l.PullTimeout, l.VectorEvery, l.ForgetAfter)
 }
 
 func numbers(n int) []int {

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// TestSlowAnswers has answers take longer than a pull waits for them, and snapshots of many chunks. The repair must
-// end all the same: a chunk that comes late is a chunk, if the same server is asked again; and a snapshot that
-// updates have overtaken must not keep its node hidden.
+// TestSlowAnswers has answers take longer than a pull waits for them, and walks of many chunks. The
+// repair must end all the same: a chunk that comes late is a chunk, whoever was asked meanwhile.
 func TestSlowAnswers(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -16,7 +15,7 @@ func TestSlowAnswers(t *testing.T) {
 	for seed := uint64(1); seed <= seeds; seed++ {
 		s := NewSetup(seed)
 		s.Nodes, s.Drawn, s.Skew, s.Partitions = 4, numbers(4), make([]time.Duration, 4), 1
-		s.Weather = Weather{Delay: [2]time.Duration{1e6, 300e6}}
+		s.Churn, s.Weather = Churn{}, Weather{Delay: [2]time.Duration{1e6, 300e6}}
 		s.Limits.PullTimeout, s.Limits.ChunkBytes, s.Limits.Tombstones = 200*time.Millisecond, 100, 1
 		s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog = 1, 60, 1, 1000
 		steps := []Step{

@@ -79,9 +79,16 @@ func describe(m replica.Message) string {
 		}
 		return b.String()
 	case *replica.Pull:
-		return fmt.Sprintf("pull of %s@%s after %d start %d", m.Origin, inc(m.Incarnation), m.After, m.Start)
+		return fmt.Sprintf("pull of %s@%s after %d at least %d", m.Origin, inc(m.Incarnation), m.After, m.AtLeast)
 	case *replica.Chunk:
-		return fmt.Sprintf("chunk of %s@%s (%d,%d] start %d more=%v%s", m.Origin, inc(m.Incarnation), m.After, m.UpTo, m.Start, m.More, records(m.Records))
+		return fmt.Sprintf("chunk of %s@%s (%d,%d] as of %d floor %d%s",
+			m.Origin, inc(m.Incarnation), m.After, m.UpTo, m.AsOf, m.Floor, records(m.Records))
+	case *replica.Check:
+		return fmt.Sprintf("check of %s@%s after %d at least %d blocks %x",
+			m.Origin, inc(m.Incarnation), m.After, m.AtLeast, m.Blocks)
+	case *replica.Standing:
+		return fmt.Sprintf("standing of %s@%s (%d,%d] as of %d but for %v",
+			m.Origin, inc(m.Incarnation), m.After, m.UpTo, m.AsOf, m.Spans)
 	}
 	return fmt.Sprintf("%T", m)
 }

@@ -30,12 +30,16 @@ type World struct {
 	dirty     map[string]bool // names of which a claim ended, other than by a loss, since the last calm
 	burst     int
 	stepped   bool // some clock was set
+	still     bool // the churn is over
+	ended     map[*replica.Record]time.Duration
+	endedBy   map[*replica.Record]number // at the latest
+	chunked   map[transfer]int           // records in chunks sent, since tallyChunks
 
-	flying  int           // messages under way, summaries apart
-	busy    time.Duration // when one was sent last
-	checks  int           // events of membership to come
-	sent    [6]int        // messages by kind
-	pending int           // the highest seen
+	flying  int                // messages under way, summaries apart
+	busy    time.Duration      // when one was sent last
+	checks  int                // events of membership to come
+	sent    [replica.Kinds]int // messages by kind
+	pending int                // the highest seen
 
 	trace *trace
 }
@@ -57,6 +61,9 @@ func New(s Setup) *World {
 		partNames: make([][]string, s.Partitions),
 		made:      make(map[*replica.Record]origin),
 		dirty:     make(map[string]bool),
+		ended:     make(map[*replica.Record]time.Duration),
+		endedBy:   make(map[*replica.Record]number),
+		chunked:   make(map[transfer]int),
 	}
 	d := dice(s.Seed + s.Luck<<32)
 	for i := range w.nodes {
@@ -93,6 +100,10 @@ func run(s Setup, steps []Step, t *trace) (v *Violation, w *World) {
 	w = New(s)
 	w.trace = t
 	w.Play(steps)
+	if w.setup.Churn.Every > 0 {
+		w.churnRuns()
+		w.still = true
+	}
 	w.Calm()
 	return nil, w
 }
@@ -101,7 +112,11 @@ func run(s Setup, steps []Step, t *trace) (v *Violation, w *World) {
 func (w *World) Play(steps []Step) {
 	for _, s := range steps {
 		if s.Kind == Calm {
-			w.Calm()
+			if w.setup.Churn.Every > 0 {
+				w.churnRuns()
+			} else {
+				w.Calm()
+			}
 			continue
 		}
 		w.runUntil(w.round + s.At)
@@ -223,6 +238,10 @@ func (w *World) happen(e *event) {
 	case check:
 		w.checks--
 		n.look(int(e.from), e.life)
+	case churn:
+		if n.alive && e.life == n.life {
+			n.turnOver()
+		}
 	}
 }
 

@@ -70,6 +70,12 @@ func (e *encoder) item(i Item) error {
 	case *replica.Chunk:
 		e.kind(m)
 		return e.chunk(m)
+	case *replica.Check:
+		e.kind(m)
+		return e.check(m)
+	case *replica.Standing:
+		e.kind(m)
+		return e.standing(m)
 	default:
 		return e.invalid("message", "%T is none", i.Message)
 	}
@@ -97,9 +103,69 @@ func (e *encoder) chunk(m *replica.Chunk) error {
 	if err := e.span(m.After, m.UpTo); err != nil {
 		return err
 	}
-	e.uvarint(m.Start)
-	e.bool(m.More)
+	if m.AsOf < m.UpTo {
+		return e.invalid("as of", "%d is before the range ends, at %d", m.AsOf, m.UpTo)
+	}
+	e.uvarint(m.AsOf - m.UpTo)
+	e.uvarint(m.Floor)
 	return e.records(m.Origin, m.After, m.UpTo, m.Records)
+}
+
+func (e *encoder) check(m *replica.Check) error {
+	if err := e.origin(m.Origin, m.Incarnation); err != nil {
+		return err
+	}
+	e.uvarint(m.After)
+	e.uvarint(m.AtLeast)
+	e.uvarint(uint64(len(m.Blocks)))
+	before := m.After
+	for i, b := range m.Blocks {
+		e.at.list, e.at.record = "block", i
+		if b.UpTo <= before {
+			return e.invalid("end", "%d is not after %d", b.UpTo, before)
+		}
+		e.uvarint(b.UpTo - before)
+		e.uint64(b.Digest)
+		before = b.UpTo
+	}
+	return nil
+}
+
+func (e *encoder) standing(m *replica.Standing) error {
+	if err := e.origin(m.Origin, m.Incarnation); err != nil {
+		return err
+	}
+	if err := e.span(m.After, m.UpTo); err != nil {
+		return err
+	}
+	if m.AsOf < m.UpTo {
+		return e.invalid("as of", "%d is before the range ends, at %d", m.AsOf, m.UpTo)
+	}
+	e.uvarint(m.AsOf - m.UpTo)
+	e.uvarint(uint64(len(m.Spans)))
+	before := m.After
+	for i, s := range m.Spans {
+		e.at.list, e.at.record = "span", i
+		switch {
+		case s.After < before:
+			return e.invalid("start", "%d is before %d", s.After, before)
+		case s.UpTo <= s.After || s.UpTo > m.UpTo:
+			return e.invalid("end", "%d is not after %d and up to %d", s.UpTo, s.After, m.UpTo)
+		}
+		e.uvarint(s.After - before)
+		e.uvarint(s.UpTo - s.After)
+		e.uvarint(uint64(len(s.Seqs)))
+		seq := s.After
+		for _, n := range s.Seqs {
+			if n <= seq || n > s.UpTo {
+				return e.invalid("sequence number", "%d is not after %d and up to %d", n, seq, s.UpTo)
+			}
+			e.uvarint(n - seq)
+			seq = n
+		}
+		before = s.UpTo
+	}
+	return nil
 }
 
 func (e *encoder) pull(m *replica.Pull) error {
@@ -107,7 +173,7 @@ func (e *encoder) pull(m *replica.Pull) error {
 		return err
 	}
 	e.uvarint(m.After)
-	e.uvarint(m.Start)
+	e.uvarint(m.AtLeast)
 	return nil
 }
 
@@ -161,7 +227,7 @@ func (e *encoder) records(origin string, after, upTo uint64, records []*replica.
 	seq, nanos := after, int64(0)
 	for i, r := range records {
 		e.at.list, e.at.record = "record", i
-		if err := e.check(r, origin, seq, upTo); err != nil {
+		if err := e.sound(r, origin, seq, upTo); err != nil {
 			return err
 		}
 		e.b = append(e.b, head(r, seq))
@@ -211,8 +277,8 @@ func head(r *replica.Record, before uint64) byte {
 	return h
 }
 
-// check refuses a record that the format has no words for, or that Decode would refuse.
-func (e *encoder) check(r *replica.Record, origin string, before, upTo uint64) error {
+// sound refuses a record that the format has no words for, or that Decode would refuse.
+func (e *encoder) sound(r *replica.Record, origin string, before, upTo uint64) error {
 	switch {
 	case r == nil:
 		return e.invalid("record", "it is nil")

@@ -95,6 +95,10 @@ func (d *decoder) item(i *Item) error {
 		i.Message, err = d.pull()
 	case replica.KindChunk:
 		i.Message, err = d.chunk()
+	case replica.KindCheck:
+		i.Message, err = d.check()
+	case replica.KindStanding:
+		i.Message, err = d.standing()
 	default:
 		d.at.kind = 0
 		err = d.syntaxAt(d.off-1, "kind", "%d is unknown", kind)
@@ -164,7 +168,7 @@ func (d *decoder) pull() (*replica.Pull, error) {
 	if m.After, err = d.uvarint("after"); err != nil {
 		return nil, err
 	}
-	m.Start, err = d.uvarint("start")
+	m.AtLeast, err = d.uvarint("at least")
 	return m, err
 }
 
@@ -177,14 +181,120 @@ func (d *decoder) chunk() (*replica.Chunk, error) {
 	if m.After, m.UpTo, err = d.span(); err != nil {
 		return nil, err
 	}
-	if m.Start, err = d.uvarint("start"); err != nil {
+	if m.AsOf, err = d.beyond("as of", m.UpTo); err != nil {
 		return nil, err
 	}
-	if m.More, err = d.bool("more"); err != nil {
+	if m.Floor, err = d.uvarint("floor"); err != nil {
 		return nil, err
 	}
 	m.Records, err = d.records(m.Origin, m.After, m.UpTo)
 	return m, err
+}
+
+func (d *decoder) check() (*replica.Check, error) {
+	m := new(replica.Check)
+	var err error
+	if m.Origin, m.Incarnation, err = d.origin(); err != nil {
+		return nil, err
+	}
+	if m.After, err = d.uvarint("after"); err != nil {
+		return nil, err
+	}
+	if m.AtLeast, err = d.uvarint("at least"); err != nil {
+		return nil, err
+	}
+	n, err := d.count("blocks", minBlock)
+	if err != nil || n == 0 {
+		return m, err
+	}
+	m.Blocks = make([]replica.Block, n)
+	before := m.After
+	for i := range m.Blocks {
+		d.at.list, d.at.record = "block", i
+		b := &m.Blocks[i]
+		if b.UpTo, err = d.end("end", before, math.MaxUint64); err != nil {
+			return nil, err
+		}
+		if b.Digest, err = d.uint64("digest"); err != nil {
+			return nil, err
+		}
+		before = b.UpTo
+	}
+	return m, nil
+}
+
+func (d *decoder) standing() (*replica.Standing, error) {
+	m := new(replica.Standing)
+	var err error
+	if m.Origin, m.Incarnation, err = d.origin(); err != nil {
+		return nil, err
+	}
+	if m.After, m.UpTo, err = d.span(); err != nil {
+		return nil, err
+	}
+	if m.AsOf, err = d.beyond("as of", m.UpTo); err != nil {
+		return nil, err
+	}
+	n, err := d.count("spans", minSpan)
+	if err != nil || n == 0 {
+		return m, err
+	}
+	m.Spans = make([]replica.Span, n)
+	before := m.After
+	for i := range m.Spans {
+		d.at.list, d.at.record = "span", i
+		s := &m.Spans[i]
+		if s.After, err = d.beyond("start", before); err != nil {
+			return nil, err
+		}
+		if s.UpTo, err = d.end("end", s.After, m.UpTo); err != nil {
+			return nil, err
+		}
+		if s.Seqs, err = d.seqs(s.After, s.UpTo); err != nil {
+			return nil, err
+		}
+		before = s.UpTo
+	}
+	return m, nil
+}
+
+// seqs reads numbers that rise from after, and end at upTo at the latest.
+func (d *decoder) seqs(after, upTo uint64) ([]uint64, error) {
+	n, err := d.count("sequence numbers", 1)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	seqs := make([]uint64, n)
+	for i := range seqs {
+		if after, err = d.end("sequence number", after, upTo); err != nil {
+			return nil, err
+		}
+		seqs[i] = after
+	}
+	return seqs, nil
+}
+
+// end reads by how much a number is more than before: by at least one, and it ends at most.
+func (d *decoder) end(field string, before, most uint64) (uint64, error) {
+	start := d.off
+	more, err := d.uvarint(field)
+	switch {
+	case err != nil:
+		return 0, err
+	case more == 0 || before > most || more > most-before:
+		return 0, d.syntaxAt(start, field, "%d after %d is not within it and %d", more, before, most)
+	}
+	return before + more, nil
+}
+
+// beyond reads by how much a number is more than base, which may be nothing.
+func (d *decoder) beyond(field string, base uint64) (uint64, error) {
+	start := d.off
+	more, err := d.uvarint(field)
+	if err == nil && more > math.MaxUint64-base {
+		err = d.syntaxAt(start, field, "%d beyond %d exceed 64 bits", more, base)
+	}
+	return base + more, err
 }
 
 func (d *decoder) origin() (name string, incarnation uint64, err error) {

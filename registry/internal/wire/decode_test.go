@@ -59,7 +59,7 @@ func TestUnknownVersion(t *testing.T) {
 		require.ErrorAs(t, err, &version)
 		require.Equal(t, got, version.Got)
 	}
-	require.EqualError(t, &wire.VersionError{Got: 2}, "wire: frame is of format version 2, this node reads version 1")
+	require.EqualError(t, &wire.VersionError{Got: 1}, "wire: frame is of format version 1, this node reads version 2")
 }
 
 // A raw frame is put together by hand, to say what Append never would.
@@ -93,14 +93,14 @@ func TestRefused(t *testing.T) {
 		offset int // of the fault; -1: at the end of the frame
 		want   string
 	}{
-		{"no sender", raw{1, 0}, 1, "sender: it is empty"},
-		{"sender cut off", raw{1, 9, 'n'}, 1, "sender: 9 bytes do not fit into the 1 that remain"},
+		{"no sender", raw{wire.Version, 0}, 1, "sender: it is empty"},
+		{"sender cut off", raw{wire.Version, 9, 'n'}, 1, "sender: 9 bytes do not fit into the 1 that remain"},
 		{"more items than bytes", header(2).zeros(7), 19, "items: 2 do not fit into the 7 bytes that remain"},
 		{"partition too high", header(1).uvarint(wire.MaxPartitions).zeros(4), 21, "item 0: partition: 65536 is not within 0 to 65535"},
 		{"partition beyond 64 bits", header(1).bytes(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2), 21, "item 0: partition: the number exceeds 64 bits"},
 		{"number in a long form", header(1).bytes(0x80, 0, 0, 0), 21, "item 0: partition: the number is not in its shortest form"},
 		{"kind 0", header(1).kind(0).zeros(8), 22, "item 0: kind: 0 is unknown"},
-		{"kind 6", header(1).kind(6).zeros(8), 22, "item 0: kind: 6 is unknown"},
+		{"kind 8", header(1).kind(8).zeros(8), 22, "item 0: kind: 8 is unknown"},
 		{"no origin", header(1).kind(replica.KindPull).zeros(20), 23, "item 0: pull: origin: it is empty"},
 		{"incarnation beyond time", header(1).kind(replica.KindPull).bytes(1, 'n', 0x80).zeros(20), 25, "item 0: pull: incarnation: 9223372036854775808 is more than 9223372036854775807"},
 		{"second item", header(2).kind(replica.KindSummary).zeros(8).kind(replica.KindPull).zeros(20), 33, "item 1: pull: origin: it is empty"},
@@ -126,7 +126,13 @@ func TestRefused(t *testing.T) {
 		{"entries out of order", header(1).kind(replica.KindVector).bytes(0, 2).origin("b").bytes(0, 0).origin("a").bytes(0, 0), 37, `item 0: vector: entry 1: origin: "a" does not sort after "b"`},
 		{"entry twice", header(1).kind(replica.KindVector).bytes(0, 2).origin("b").bytes(0, 0).origin("b").bytes(0, 0), 37, `item 0: vector: entry 1: origin: "b" does not sort after "b"`},
 		{"reply neither yes nor no", header(1).kind(replica.KindVector).bytes(2, 0), 23, "item 0: vector: reply: 2 is neither 0 nor 1"},
-		{"more neither yes nor no", header(1).kind(replica.KindChunk).origin("n").bytes(0, 0, 0, 2, 0), 36, "item 0: chunk: more: 2 is neither 0 nor 1"},
+		{"as of beyond 64 bits", header(1).kind(replica.KindChunk).origin("n").uvarint(1).bytes(0).uvarint(math.MaxUint64).bytes(0, 0), 35, "item 0: chunk: as of: 18446744073709551615 beyond 1 exceed 64 bits"},
+		{"an empty block", header(1).kind(replica.KindCheck).origin("n").bytes(5, 0, 1, 0).zeros(8), 36, "item 0: check: block 0: end: 0 after 5 is not within it and 18446744073709551615"},
+		{"more blocks than bytes", header(1).kind(replica.KindCheck).origin("n").bytes(5, 0, 2, 1).zeros(8), 35, "item 0: check: blocks: 2 do not fit into the 9 bytes that remain"},
+		{"a span beyond the range", header(1).kind(replica.KindStanding).origin("n").bytes(5, 4, 0, 1, 2, 3, 0), 38, "item 0: standing: span 0: end: 3 after 7 is not within it and 9"},
+		{"a span that begins beyond the range", header(1).kind(replica.KindStanding).origin("n").bytes(5, 4, 0, 1, 5, 3, 0), 38, "item 0: standing: span 0: end: 3 after 10 is not within it and 9"},
+		{"a number twice", header(1).kind(replica.KindStanding).origin("n").bytes(5, 4, 0, 1, 1, 3, 2, 1, 0), 41, "item 0: standing: span 0: sequence number: 0 after 7 is not within it and 9"},
+		{"more numbers than bytes", header(1).kind(replica.KindStanding).origin("n").bytes(5, 4, 0, 1, 1, 3, 2, 1), 39, "item 0: standing: span 0: sequence numbers: 2 do not fit into the 1 bytes that remain"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -209,6 +215,12 @@ func TestInvalid(t *testing.T) {
 		{"pull: origin: it is empty", &replica.Pull{}},
 		{"pull: origin: 256 bytes are more than 255", &replica.Pull{Origin: strings.Repeat("n", 256)}},
 		{"chunk: range: it ends at 1, before its start at 2", &replica.Chunk{Origin: "n", After: 2, UpTo: 1}},
+		{"chunk: as of: 3 is before the range ends, at 4", &replica.Chunk{Origin: "n", UpTo: 4, AsOf: 3}},
+		{"check: block 1: end: 4 is not after 4", &replica.Check{Origin: "n", Blocks: []replica.Block{{UpTo: 4}, {UpTo: 4}}}},
+		{"standing: as of: 3 is before the range ends, at 4", &replica.Standing{Origin: "n", UpTo: 4, AsOf: 3}},
+		{"standing: span 1: start: 3 is before 4", &replica.Standing{Origin: "n", UpTo: 9, AsOf: 9, Spans: []replica.Span{{UpTo: 4}, {After: 3, UpTo: 9}}}},
+		{"standing: span 0: end: 10 is not after 2 and up to 9", &replica.Standing{Origin: "n", UpTo: 9, AsOf: 9, Spans: []replica.Span{{After: 2, UpTo: 10}}}},
+		{"standing: span 0: sequence number: 5 is not after 5 and up to 8", &replica.Standing{Origin: "n", UpTo: 9, AsOf: 9, Spans: []replica.Span{{After: 2, UpTo: 8, Seqs: []uint64{5, 5}}}}},
 		{"vector: entry 0: origin: it is empty", &replica.Vector{Entries: []replica.Entry{{}}}},
 		{`vector: entry 1: origin: "a" does not sort after "a"`, &replica.Vector{Entries: []replica.Entry{{Origin: "a"}, {Origin: "a"}}}},
 		{"update: record 0: record: it is nil", &replica.Update{Origin: "n", Records: []*replica.Record{nil}}},

@@ -4,13 +4,13 @@
 // that is refused: bytes that are wrong anywhere are wrong as a whole, and lead to an error that says
 // what is wrong, in which field and at which byte ([*SyntaxError], [*VersionError]).
 //
-// # Format, version 1
+// # Format, version 2
 //
 // Numbers of 8 and 2 bytes are big-endian. v is an unsigned varint of 1 to 10 bytes (seven bits in a
 // byte, the lowest first), z a signed one in zigzag. n… is a length and as many bytes.
 //
 //	frame     bytes  limit
-//	version   1      1; any other: VersionError
+//	version   1      2; any other: VersionError
 //	sender    1 n…   1 to 255 bytes: the name of the node
 //	incarn.   8      of this run of the sender, up to 2^63-1
 //	sent      8      the sender's wall clock, signed, ns since the Unix epoch
@@ -18,7 +18,7 @@
 //
 //	item
 //	partition v      below Limits.Partitions, at most 65536
-//	kind      1      1 update, 2 summary, 3 vector, 4 pull, 5 chunk
+//	kind      1      1 update, 2 summary, 3 vector, 4 pull, 5 chunk, 6 check, 7 standing
 //
 //	update (1)
 //	origin    1 n…   1 to 255 bytes
@@ -42,16 +42,36 @@
 //	origin    1 n…   1 to 255 bytes
 //	incarn.   8
 //	after     v
-//	start     v
+//	at least  v
 //
 //	chunk (5)
 //	origin    1 n…   1 to 255 bytes
 //	incarn.   8
 //	after     v
 //	range     v      UpTo minus After
-//	start     v
-//	more      1      0 or 1
+//	as of     v      AsOf minus UpTo
+//	floor     v
 //	records   v      how many follow
+//
+//	check (6)
+//	origin    1 n…   1 to 255 bytes
+//	incarn.   8
+//	after     v
+//	at least  v
+//	blocks    v      how many follow; each begins where the one before ends:
+//	end       v        by how much it is beyond that, 1 or more
+//	digest    8
+//
+//	standing (7)
+//	origin    1 n…   1 to 255 bytes
+//	incarn.   8
+//	after     v
+//	range     v      UpTo minus After
+//	as of     v      AsOf minus UpTo
+//	spans     v      how many follow:
+//	start     v        by how much it is beyond the end of the one before
+//	end       v        by how much it is beyond the start, 1 or more
+//	numbers   v        how many follow, each as what it is more than the one before
 //
 //	record           its node is the message's origin
 //	head      1      bits 0 to 3: gap 1, logical 2, metadata 4, and 8 is always 0

@@ -3,7 +3,7 @@ package wire
 import "github.com/snowfence/snowfence/registry/internal/replica"
 
 // Version is the version of the format, and the first byte of each frame.
-const Version = 1
+const Version = 2
 
 // Bounds that the format itself sets. [Limits] may be tighter, never wider.
 const (

@@ -33,7 +33,7 @@ func drawFrame(t *rapid.T) *wire.Frame {
 func drawMessage(t *rapid.T) replica.Message {
 	origin := node().Draw(t, "origin")
 	incarnation := rapid.Uint64Max(wire.MaxIncarnation).Draw(t, "incarnation")
-	switch kind := replica.Kind(rapid.IntRange(1, 5).Draw(t, "kind")); kind {
+	switch kind := replica.Kind(rapid.IntRange(1, 7).Draw(t, "kind")); kind {
 	case replica.KindUpdate:
 		m := &replica.Update{Origin: origin, Incarnation: incarnation}
 		m.After, m.UpTo, m.Records = drawRecords(t, origin)
@@ -55,20 +55,54 @@ func drawMessage(t *rapid.T) replica.Message {
 	case replica.KindPull:
 		return &replica.Pull{
 			Origin: origin, Incarnation: incarnation,
-			After: rapid.Uint64().Draw(t, "after"),
-			Start: rapid.Uint64().Draw(t, "start"),
+			After:   rapid.Uint64().Draw(t, "after"),
+			AtLeast: rapid.Uint64().Draw(t, "at least"),
 		}
 	case replica.KindChunk:
 		m := &replica.Chunk{
 			Origin: origin, Incarnation: incarnation,
-			Start: rapid.Uint64().Draw(t, "start"),
-			More:  rapid.Bool().Draw(t, "more"),
+			Floor: rapid.Uint64().Draw(t, "floor"),
 		}
 		m.After, m.UpTo, m.Records = drawRecords(t, origin)
+		m.AsOf = rapid.Uint64Range(m.UpTo, math.MaxUint64).Draw(t, "as of")
+		return m
+	case replica.KindCheck:
+		m := &replica.Check{Origin: origin, Incarnation: incarnation}
+		m.AtLeast = rapid.Uint64().Draw(t, "at least")
+		ends := drawNumbers(t)
+		m.After = ends[0]
+		for _, end := range ends[1:] {
+			b := replica.Block{UpTo: end, Digest: rapid.Uint64().Draw(t, "digest")}
+			m.Blocks = append(m.Blocks, b)
+		}
+		return m
+	case replica.KindStanding:
+		m := &replica.Standing{Origin: origin, Incarnation: incarnation}
+		numbers := drawNumbers(t)
+		m.After = numbers[0]
+		for rest := numbers; len(rest) > 1; {
+			n := rapid.IntRange(2, len(rest)).Draw(t, "span")
+			span := replica.Span{After: rest[0], UpTo: rest[n-1]}
+			if rapid.Bool().Draw(t, "any stands") {
+				span.Seqs = rest[1:n:n]
+			}
+			m.Spans = append(m.Spans, span)
+			rest = rest[n-1+rapid.IntRange(0, min(1, len(rest)-n)).Draw(t, "skip"):]
+		}
+		m.UpTo = rapid.Uint64Range(numbers[len(numbers)-1], math.MaxUint64).Draw(t, "up to")
+		m.AsOf = rapid.Uint64Range(m.UpTo, math.MaxUint64).Draw(t, "as of")
 		return m
 	default:
 		panic(kind)
 	}
+}
+
+// drawNumbers draws one number or more, which rise.
+func drawNumbers(t *rapid.T) []uint64 {
+	n := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0, 300))
+	numbers := rapid.SliceOfNDistinct(n, 1, 12, rapid.ID[uint64]).Draw(t, "numbers")
+	slices.Sort(numbers)
+	return numbers
 }
 
 // drawRecords draws a range and records within it, up to the ends of what 64 bits hold.
@@ -151,26 +185,35 @@ func samples() map[string]*wire.Frame {
 		{Origin: "node-1", Incarnation: uint64(inc), Seq: 50, Visible: true},
 		{Origin: "node-2", Incarnation: uint64(inc) + 1, Seq: 9000},
 	}}
-	pull := &replica.Pull{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, Start: 9000}
-	chunk := &replica.Chunk{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 700, Start: 9000, More: true, Records: []*replica.Record{
+	pull := &replica.Pull{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, AtLeast: 9000}
+	chunk := &replica.Chunk{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 700, AsOf: 9000, Floor: 650, Records: []*replica.Record{
 		{Name: "α", Node: "node-2", Seq: 500, Time: at(0), Meta: []byte{0, 0xff}},
 		{Name: "user:1002", Node: "node-2", Seq: 699, Time: at(time.Millisecond), Dead: true, Why: replica.WhyEnded},
 		{Name: "user:1005", Node: "node-2", Seq: 700, Time: at(time.Millisecond), Dead: true, Why: replica.WhyClosed},
 	}}
+	check := &replica.Check{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, AtLeast: 650, Blocks: []replica.Block{
+		{UpTo: 500, Digest: 0x0123456789abcdef}, {UpTo: 650, Digest: 7},
+	}}
+	standing := &replica.Standing{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 650, AsOf: 9000, Spans: []replica.Span{
+		{After: 300, UpTo: 500, Seqs: []uint64{301, 499}}, {After: 600, UpTo: 650},
+	}}
 	return map[string]*wire.Frame{
-		"empty":   frame(),
-		"update":  frame(update),
-		"summary": frame(summary),
-		"vector":  frame(vector),
-		"pull":    frame(pull),
-		"chunk":   frame(chunk),
-		"all":     frame(update, summary, vector, pull, chunk, &replica.Vector{}, &replica.Update{Origin: "x"}),
+		"empty":    frame(),
+		"update":   frame(update),
+		"summary":  frame(summary),
+		"vector":   frame(vector),
+		"pull":     frame(pull),
+		"chunk":    frame(chunk),
+		"check":    frame(check),
+		"standing": frame(standing),
+		"all": frame(update, summary, vector, pull, chunk, check, standing,
+			&replica.Vector{}, &replica.Update{Origin: "x"}),
 	}
 }
 
 // bigChunk returns a frame with a chunk of n records as a busy node would send it.
 func bigChunk(n int) *wire.Frame {
-	chunk := &replica.Chunk{Origin: "node-1", Incarnation: noon, UpTo: 3 * uint64(n), Start: 3 * uint64(n)}
+	chunk := &replica.Chunk{Origin: "node-1", Incarnation: noon, UpTo: 3 * uint64(n), AsOf: 3 * uint64(n)}
 	for i := range n {
 		r := &replica.Record{
 			Name: fmt.Sprintf("session:%08d", i),

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,6 +77,24 @@ func sound(tb testing.TB, f *wire.Frame, l wire.Limits) {
 			records(m.Origin, m.After, m.UpTo, m.Records)
 		case *replica.Pull:
 			name(m.Origin, l.MaxNode)
+		case *replica.Check:
+			name(m.Origin, l.MaxNode)
+			before := m.After
+			for _, b := range m.Blocks {
+				require.Greater(tb, b.UpTo, before)
+				before = b.UpTo
+			}
+		case *replica.Standing:
+			name(m.Origin, l.MaxNode)
+			before := m.After
+			for _, s := range m.Spans {
+				require.GreaterOrEqual(tb, s.After, before)
+				require.Greater(tb, s.UpTo, s.After)
+				require.True(tb, slices.IsSorted(s.Seqs))
+				before = s.UpTo
+			}
+			require.LessOrEqual(tb, before, m.UpTo)
+			require.LessOrEqual(tb, m.UpTo, m.AsOf)
 		case *replica.Vector:
 			before := ""
 			for _, e := range m.Entries {

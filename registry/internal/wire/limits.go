@@ -59,4 +59,6 @@ const (
 	minItem   = 4  // partition, kind, and a vector without entries
 	minRecord = 4  // head, time, and a name of one byte
 	minEntry  = 12 // an origin of one byte, incarnation, sequence number, flags
+	minBlock  = 9  // where it ends, and its digest
+	minSpan   = 3  // where it begins and ends, and no numbers
 )

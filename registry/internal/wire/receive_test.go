@@ -174,14 +174,14 @@ func FuzzReceive(f *testing.F) {
 	}}
 	news := &replica.Update{Origin: "peer", Incarnation: 1000, UpTo: 1, Records: []*replica.Record{rival}}
 	later := &replica.Update{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, Records: []*replica.Record{release, conflict}}
-	snapshot := &replica.Chunk{Origin: "peer", Incarnation: 1000, UpTo: 1, Start: 3, More: true, Records: []*replica.Record{rival}}
-	rest := &replica.Chunk{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, Start: 3, Records: []*replica.Record{release}}
+	snapshot := &replica.Chunk{Origin: "peer", Incarnation: 1000, UpTo: 1, AsOf: 3, Floor: 3, Records: []*replica.Record{rival}}
+	rest := &replica.Chunk{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, AsOf: 3, Floor: 1, Records: []*replica.Record{release}}
 	forged := &replica.Update{Origin: "self", Incarnation: 1001, UpTo: 1, Records: []*replica.Record{{Name: "own-0", Node: "self", Seq: 1, Dead: true, Why: replica.WhyReleased}}}
 	for _, favoured := range []bool{false, true} {
 		f.Add(favoured, join(of(visible, news, later)))
 		f.Add(favoured, join(of(later), of(visible), of(snapshot), of(rest)))
 		f.Add(favoured, join(of(&replica.Summary{Root: 1}, &replica.Pull{Origin: "self", Incarnation: 1000}), of(ahead)))
-		f.Add(favoured, join(of(forged), of(&replica.Pull{Origin: "self", Incarnation: 1001, After: 2, Start: 9})))
+		f.Add(favoured, join(of(forged), of(&replica.Pull{Origin: "self", Incarnation: 1001, After: 2, AtLeast: 9})))
 	}
 	f.Fuzz(func(t *testing.T, favoured bool, b []byte) {
 		v := newVictim(t, favoured)
@@ -254,16 +254,30 @@ func drawForged(t *rapid.T) replica.Message {
 	if rapid.IntRange(0, 9).Draw(t, "far") == 0 {
 		upTo = max(seq, number.Draw(t, "up to"))
 	}
-	switch rapid.SampledFrom([]replica.Kind{1, 1, 1, 2, 3, 4, 5}).Draw(t, "kind") {
+	switch rapid.SampledFrom([]replica.Kind{1, 1, 1, 2, 3, 4, 5, 5, 6, 7}).Draw(t, "kind") {
 	case replica.KindUpdate:
 		return &replica.Update{Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records}
 	case replica.KindChunk:
 		return &replica.Chunk{
 			Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records,
-			Start: number.Draw(t, "start"), More: rapid.Bool().Draw(t, "more"),
+			AsOf:  max(upTo, number.Draw(t, "as of")),
+			Floor: number.Draw(t, "floor"),
 		}
 	case replica.KindPull:
-		return &replica.Pull{Origin: origin, Incarnation: incarnation, After: number.Draw(t, "after"), Start: number.Draw(t, "start")}
+		return &replica.Pull{Origin: origin, Incarnation: incarnation, After: number.Draw(t, "after"), AtLeast: number.Draw(t, "at least")}
+	case replica.KindCheck:
+		m := &replica.Check{Origin: origin, Incarnation: incarnation, After: after, AtLeast: number.Draw(t, "at least")}
+		for end := range rapid.Uint64Range(0, 4).Draw(t, "blocks") {
+			m.Blocks = append(m.Blocks, replica.Block{UpTo: after + 3*end + 1, Digest: end})
+		}
+		return m
+	case replica.KindStanding:
+		m := &replica.Standing{Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo}
+		m.AsOf = max(upTo, number.Draw(t, "as of"))
+		if upTo > after {
+			m.Spans = []replica.Span{{After: after, UpTo: upTo}}
+		}
+		return m
 	case replica.KindVector:
 		m := &replica.Vector{Reply: rapid.Bool().Draw(t, "reply")}
 		for _, origin := range []string{"other", "peer", "self", "stranger"} {

@@ -36,9 +36,42 @@ func (i Item) Size() int {
 			n += originSize(m.Entries[j].Origin) + uvarintSize(m.Entries[j].Seq) + 1
 		}
 	case *replica.Pull:
-		n += originSize(m.Origin) + uvarintSize(m.After) + uvarintSize(m.Start)
+		n += originSize(m.Origin) + uvarintSize(m.After) + uvarintSize(m.AtLeast)
 	case *replica.Chunk:
-		n += originSize(m.Origin) + spanSize(m.After, m.UpTo) + uvarintSize(m.Start) + 1 + recordsSize(m.After, m.Records)
+		n += originSize(m.Origin) + spanSize(m.After, m.UpTo) + uvarintSize(m.AsOf-m.UpTo) +
+			uvarintSize(m.Floor) + recordsSize(m.After, m.Records)
+	case *replica.Check:
+		n += checkSize(m)
+	case *replica.Standing:
+		n += standingSize(m)
+	}
+	return n
+}
+
+func checkSize(m *replica.Check) int {
+	n := originSize(m.Origin) + uvarintSize(m.After) + uvarintSize(m.AtLeast) +
+		uvarintSize(uint64(len(m.Blocks)))
+	before := m.After
+	for _, b := range m.Blocks {
+		n += uvarintSize(b.UpTo-before) + 8
+		before = b.UpTo
+	}
+	return n
+}
+
+func standingSize(m *replica.Standing) int {
+	n := originSize(m.Origin) + spanSize(m.After, m.UpTo) + uvarintSize(m.AsOf-m.UpTo) +
+		uvarintSize(uint64(len(m.Spans)))
+	before := m.After
+	for _, s := range m.Spans {
+		n += uvarintSize(s.After-before) + uvarintSize(s.UpTo-s.After) +
+			uvarintSize(uint64(len(s.Seqs)))
+		seq := s.After
+		for _, q := range s.Seqs {
+			n += uvarintSize(q - seq)
+			seq = q
+		}
+		before = s.UpTo
 	}
 	return n
 }

@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// tickEvery is how exact the alarm is, and how often it rings at most: partitions whose time has
+// come meanwhile are looked at together, so that what they send shares packets.
+const tickEvery = 50 * time.Millisecond
+
+const never = math.MaxInt64
+
+// An alarm lets time pass for the partitions of a registry: one goroutine, which sleeps until the
+// first of the moments that the partitions named, or until another is named if none has. It also
+// compares notes with other nodes.
+type alarm struct {
+	phase int64          // of its rings, at random so that nodes do not ring at the same time
+	wake  chan struct{}  // has room for one: a moment was named that is before next
+	next  atomic.Int64   // when it rings: Mono, as all moments here
+	due   []atomic.Int64 // by number of the partition; those of the second space come last
+}
+
+func newAlarm(parts int) *alarm {
+	a := &alarm{
+		phase: rand.Int64N(int64(tickEvery)),
+		wake:  make(chan struct{}, 1),
+		due:   make([]atomic.Int64, parts),
+	}
+	for i := range a.due {
+		a.due[i].Store(never)
+	}
+	a.next.Store(never)
+	return a
+}
+
+// set names the moment at which partition n is to be looked at, and returns when that is; if there
+// is none, ok is false. The partition's lock is held.
+func (a *alarm) set(n int, due time.Duration, ok bool) int64 {
+	moment := int64(never)
+	if ok {
+		moment = a.round(due)
+	}
+	a.due[n].Store(moment)
+	return moment
+}
+
+// soon has partition n looked at after about tickEvery, unless that is so anyway. The partition's
+// lock is held.
+func (a *alarm) soon(n int, now time.Duration) {
+	if moment := a.round(now + tickEvery/2); moment < a.due[n].Load() {
+		a.due[n].Store(moment)
+		a.wakeBefore(moment)
+	}
+}
+
+// round returns the first moment from t on at which the alarm may ring.
+func (a *alarm) round(t time.Duration) int64 {
+	const step = int64(tickEvery)
+	return (int64(t)-a.phase+step-1)/step*step + a.phase
+}
+
+// wakeBefore wakes the alarm if it would sleep longer than until a moment.
+func (a *alarm) wakeBefore(moment int64) {
+	if moment < a.next.Load() {
+		select {
+		case a.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// keepTime is the alarm's goroutine.
+func (r *Registry) keepTime() {
+	a := r.alarm
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		a.next.Store(never) // whoever names a moment from here on wakes us again
+		next := min(r.lookAt(r.parts), r.lookAt(r.groups.awake()), r.conflicts.log(r), r.compare())
+		a.next.Store(next)
+		if next == never {
+			timer.Stop()
+		} else {
+			// Not 0: two timers that are due when they are selected on crash the race detector in a
+			// bubble of synctest (seen in Go 1.26.8).
+			timer.Reset(max(time.Duration(next)-r.now().Mono, time.Nanosecond))
+		}
+		select {
+		case <-timer.C:
+		case <-a.wake:
+		case q := <-r.comparison.questions:
+			r.answer(q)
+		case <-r.life.Done():
+			return
+		}
+		r.wakeUps.Add(1)
+	}
+}
+
+// lookAt lets time pass for the partitions whose moment has come, and returns the next moment of
+// one. It does not wait for a partition that is at work: whose goroutine does it then.
+func (r *Registry) lookAt(parts []*part) (next int64) {
+	next = never
+	now := int64(time.Since(r.started))
+	for _, p := range parts {
+		moment := r.alarm.due[p.n].Load()
+		switch {
+		case moment > now:
+		case p.mu.TryLock():
+			moment = p.tick()
+		default:
+			p.missed.Store(true)
+			p.rouse()
+			moment = now + int64(tickEvery) // to look again
+		}
+		next = min(next, moment)
+	}
+	return next
+}

@@ -1,0 +1,124 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/snowfence/snowfence/registry"
+)
+
+// A journal is a store with a fence: it refuses writes of a holder that was replaced by one that
+// wrote.
+type journal struct {
+	mu     sync.Mutex
+	newest string // the greatest token of a write
+}
+
+var errFenced = errors.New("a newer holder has written")
+
+func (j *journal) write(token, text string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if token < j.newest {
+		return errFenced
+	}
+	j.newest = token
+	fmt.Println(text)
+	return nil
+}
+
+// One node at a time runs the scheduler. The claim's token keeps one that was late to stop from
+// writing.
+func ExampleRegistry_Run() {
+	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop(r)
+
+	var j journal
+	var late *registry.Registration // of a function that would not stop
+	for _, text := range []string{"first", "second"} {
+		err := r.Run(context.Background(), "scheduler", nil, func(ctx context.Context) error {
+			g, _ := registry.RegistrationFromContext(ctx)
+			if late == nil {
+				late = g
+			}
+			// Until ctx ends; here for one piece of work.
+			return j.write(g.Claim().Token(), text)
+		})
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println("late:", j.write(late.Claim().Token(), "never written"))
+	// Output:
+	// first
+	// second
+	// late: a newer holder has written
+}
+
+// A holder that hangs does not keep its name: another one, here the same function, has its turn.
+func ExampleRegistration_RequireAlive() {
+	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop(r)
+	hangs := true
+	err = r.Run(context.Background(), "consumer", nil, func(ctx context.Context) error {
+		g, _ := registry.RegistrationFromContext(ctx)
+		g.RequireAlive(time.Second)
+		for range 3 { // pieces of work
+			if err := g.Alive(); err != nil {
+				return err
+			}
+			if hangs {
+				hangs = false
+				<-ctx.Done() // the name is another's from here on
+				fmt.Println("hung:", errors.Is(context.Cause(ctx), registry.ErrSilent))
+			}
+		}
+		fmt.Println("done")
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// hung: true
+	// done
+	// <nil>
+}
+
+// The wait has a time-out. The name is held until the holder's life ends.
+func ExampleRegistry_RegisterFor() {
+	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer stop(r)
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	wait, cancel := context.WithTimeout(life, time.Second)
+	g, err := r.RegisterFor(wait, life, "mailer", nil)
+	cancel()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(g.Name(), g.Context().Err())
+
+	request, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err = r.Register(request, "printer", nil)
+	var mistake *registry.DeadlineError
+	fmt.Println(errors.As(err, &mistake))
+	// Output:
+	// mailer <nil>
+	// true
+}

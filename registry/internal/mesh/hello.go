@@ -1,0 +1,246 @@
+package mesh
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Whoever wants to join says hello first: a question and an answer on the connection over which
+// memberships are exchanged next. By it a node learns, without the text of any error, whether its
+// keys fit, whether a node of this module is there at all, and whether that is the node itself.
+//
+// A hello is a head of eight bytes and a body:
+//
+//	4 bytes  helloMagic; its first byte is the type of none of memberlist's messages
+//	1 byte   helloVersion
+//	1 byte   what the body is: a helloKind
+//	2 bytes  the length of the body
+//
+// The body names the node that speaks: eight random bytes that no other run has, its incarnation,
+// its name. With keys it is sealed with AES-GCM: a nonce of 12 bytes, then the text. The question
+// is within what an answer authenticates, so that no answer serves twice.
+
+const (
+	helloMagic   = "\xf5SFH"
+	helloVersion = 1
+	helloHead    = len(helloMagic) + 4
+	longestHello = 512 // bytes of a body; what is longer is none
+	nonceSize    = 12
+)
+
+// A helloKind says what the body of a hello is.
+type helloKind byte
+
+const (
+	helloPlain   helloKind = iota // a question or an answer
+	helloSealed                   // the same, under a key
+	helloNoKey                    // the answer of a node without keys to a question that is sealed
+	helloWantKey                  // the answer of a node with keys to a question that is not
+	helloBadKey                   // the answer of a node none of whose keys opens the question
+	helloUnknown                  // the answer to a question of another version, or of an unknown kind
+)
+
+// A greeting names the run of a node.
+type greeting struct {
+	instance    uint64 // random
+	incarnation uint64
+	name        string
+}
+
+// A greeter says hello for a node, and answers. Its methods may be called at the same time.
+type greeter struct {
+	self    greeting
+	keyring *memberlist.Keyring // nil: no keys
+
+	// rejected is told of a question that no key opens, and where it came from.
+	rejected func(from string, err error)
+}
+
+// randomInstance returns what tells one run from all others.
+func randomInstance() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// ask says hello on a new connection and returns who answers. The error is [ErrNoAnswer], a
+// [*KeyError] or a [*ForeignError]. It blocks until the connection's deadline at the most.
+func (g *greeter) ask(c net.Conn) (greeting, error) {
+	question, err := g.seal(g.self.encode(), nil)
+	if err != nil {
+		return greeting{}, err
+	}
+	_, _ = c.Write(question) // what sits there may have hung up before this, and yet have spoken
+	kind, body, err := readHello(c)
+	if err != nil {
+		return greeting{}, err
+	}
+	switch {
+	case kind == helloNoKey:
+		return greeting{}, &KeyError{Problem: KeyUnexpected}
+	case kind == helloWantKey, kind == helloSealed && g.keyring == nil:
+		return greeting{}, &KeyError{Problem: KeyMissing}
+	case kind == helloBadKey:
+		return greeting{}, &KeyError{Problem: KeyWrong}
+	case kind == helloPlain && g.keyring != nil:
+		return greeting{}, &KeyError{Problem: KeyUnexpected}
+	case kind == helloSealed:
+		if body, err = g.open(body, question); err != nil {
+			return greeting{}, &KeyError{Problem: KeyWrong}
+		}
+	case kind != helloPlain:
+		return greeting{}, &ForeignError{Err: errOtherHello}
+	}
+	who, ok := decodeGreeting(body)
+	if !ok {
+		return greeting{}, &ForeignError{Err: errOtherHello}
+	}
+	return who, nil
+}
+
+// answer reads the rest of a question whose first byte has come, and answers it. It reports whether
+// the connection may go on to memberlist.
+func (g *greeter) answer(c net.Conn) bool {
+	kind, body, err := readHello(c)
+	if err != nil {
+		return false
+	}
+	question := newHello(kind, body)
+	from := c.RemoteAddr().String()
+	refuse := func(answer helloKind, problem KeyProblem) bool {
+		if problem != 0 {
+			g.rejected(from, &KeyError{Problem: problem})
+		}
+		_, _ = c.Write(newHello(answer, nil)) // it may have gone
+		return false
+	}
+	switch {
+	case kind == helloSealed && g.keyring == nil:
+		return refuse(helloNoKey, KeyMissing)
+	case kind == helloPlain && g.keyring != nil:
+		return refuse(helloWantKey, KeyUnexpected)
+	case kind == helloSealed:
+		if body, err = g.open(body, nil); err != nil {
+			return refuse(helloBadKey, KeyWrong)
+		}
+	case kind != helloPlain:
+		return refuse(helloUnknown, 0)
+	}
+	if _, ok := decodeGreeting(body); !ok {
+		return refuse(helloUnknown, 0)
+	}
+	b, err := g.seal(g.self.encode(), question)
+	if err != nil {
+		return false
+	}
+	_, err = c.Write(b)
+	return err == nil
+}
+
+// readHello reads a head and a body. The error is [ErrNoAnswer] or a [*ForeignError].
+func readHello(r io.Reader) (helloKind, []byte, error) {
+	head := make([]byte, helloHead)
+	n, err := io.ReadFull(r, head)
+	said := head[:n]
+	if k := min(n, len(helloMagic)); string(said[:k]) != helloMagic[:k] {
+		return 0, nil, &ForeignError{Said: bytes.Clone(said)}
+	}
+	if err != nil {
+		return 0, nil, ErrNoAnswer
+	}
+	if head[len(helloMagic)] != helloVersion {
+		return helloUnknown, nil, nil
+	}
+	size := int(binary.BigEndian.Uint16(head[helloHead-2:]))
+	if size > longestHello {
+		return 0, nil, &ForeignError{Err: errOtherHello}
+	}
+	body := make([]byte, size)
+	if _, err = io.ReadFull(r, body); err != nil {
+		return 0, nil, ErrNoAnswer
+	}
+	return helloKind(head[len(helloMagic)+1]), body, nil
+}
+
+func newHello(kind helloKind, body []byte) []byte {
+	b := []byte(helloMagic)
+	b = append(b, helloVersion, byte(kind))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(body))) //nolint:gosec // at most longestHello
+	return append(b, body...)
+}
+
+// seal returns a hello, under the key that is in use if there is one. question is nil in a
+// question.
+func (g *greeter) seal(body, question []byte) ([]byte, error) {
+	if g.keyring == nil {
+		return newHello(helloPlain, body), nil
+	}
+	aead, err := newAEAD(g.keyring.GetPrimaryKey())
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, nonceSize)
+	_, _ = rand.Read(nonce) // never fails, see crypto/rand
+	sealed := aead.Seal(nonce, nonce, body, authenticated(question))
+	return newHello(helloSealed, sealed), nil
+}
+
+var errNoKey = errors.New("no key opens it")
+
+// open decrypts the body of a hello with whichever key does.
+func (g *greeter) open(b, question []byte) ([]byte, error) {
+	if len(b) < nonceSize {
+		return nil, errNoKey
+	}
+	for _, key := range g.keyring.GetKeys() {
+		aead, err := newAEAD(key)
+		if err != nil {
+			return nil, err
+		}
+		body, err := aead.Open(nil, b[:nonceSize], b[nonceSize:], authenticated(question))
+		if err == nil {
+			return body, nil
+		}
+	}
+	return nil, errNoKey
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("mesh: %w", err)
+	}
+	return cipher.NewGCM(block)
+}
+
+// authenticated keeps hellos apart from all else under the same key, and answers from questions.
+func authenticated(question []byte) []byte {
+	return append([]byte("snowfence registry hello 1\x00"), question...)
+}
+
+func (w greeting) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, w.instance)
+	b = binary.BigEndian.AppendUint64(b, w.incarnation)
+	return append(b, w.name...)
+}
+
+// decodeGreeting takes anything.
+func decodeGreeting(b []byte) (greeting, bool) {
+	if len(b) <= 16 || len(b) > 16+maxNode {
+		return greeting{}, false
+	}
+	return greeting{
+		instance:    binary.BigEndian.Uint64(b),
+		incarnation: binary.BigEndian.Uint64(b[8:]),
+		name:        string(b[16:]),
+	}, true
+}
