@@ -9,15 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
-	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
 const benchKeys = 10_000
@@ -79,68 +78,150 @@ func hits(b *testing.B, name string, keys []string, get func(ctx context.Context
 	})
 }
 
-// BenchmarkRemote compares a Fetch that asks another node with a bare HTTP/2 call that brings as many bytes.
+// BenchmarkRemote compares a Fetch that asks another node with a bare call over HTTP/2 that brings
+// as many bytes, without TLS and with that of a shared key. The two take turns, so that what else
+// the machine does meets both: "x-bare" is the ratio of their times, "bare-ns" the time of the bare
+// call.
 func BenchmarkRemote(b *testing.B) {
 	for _, size := range []int{100, 10 << 10, 1 << 20} {
-		value := strings.Repeat("x", size)
-		bytes := []byte(value)
-		name := strconv.Itoa(size)
-		bare := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			w.Header().Set("Content-Length", strconv.Itoa(size))
-			_, _ = w.Write(bytes)
-		}))
-		bare.Config.Protocols, bare.Config.HTTP2 = cluster.Protocols(), cluster.HTTP2()
-		bare.Start()
-		transport := peer.DefaultTransport(nil, 0)
-		call := func(ctx context.Context, _ int) error {
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, bare.URL, strings.NewReader("key"))
-			if err != nil {
-				return err
-			}
-			answer, err := transport.RoundTrip(r)
-			if err != nil {
-				return err
-			}
-			_, err = io.ReadFull(answer.Body, make([]byte, answer.ContentLength))
-			return cmpErr(err, answer.Body.Close())
-		}
-		both(b, "bare/"+name, size, call)
-		transport.CloseIdleConnections()
-		bare.Close()
-
 		for _, keyed := range []bool{false, true} {
-			name := "cluster/" + name
+			name := fmt.Sprintf("%d/plain", size)
+			var keys [][]byte
 			if keyed {
-				name = "cluster-keyed/" + strings.TrimPrefix(name, "cluster/")
+				name = fmt.Sprintf("%d/keys", size)
+				keys = [][]byte{[]byte(strings.Repeat("k", cluster.MinSharedKey))}
 			}
+			value := strings.Repeat("x", size)
 			var from origin
 			from.set(func(context.Context, string, int) (string, error) { return value, nil })
 			nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
-				o.CopyTTL = -1
-				if keyed {
-					o.SharedKeys = [][]byte{[]byte(strings.Repeat("k", cluster.MinSharedKey))}
-				}
+				o.CopyTTL, o.SharedKeys, o.Cache.TTL = -1, keys, time.Hour
 			})
-			var keys []string // that the other node owns
-			for i := 0; len(keys) < 64; i++ {
-				key, asked := fmt.Sprint("key", i), nodes[0].Stats().Asked
-				_, err := nodes[0].Fetch(b.Context(), key)
-				require.NoError(b, err)
-				if nodes[0].Stats().Asked > asked {
-					keys = append(keys, key)
-				}
-			}
-			both(b, name, size, func(ctx context.Context, n int) error {
-				_, err := nodes[0].Fetch(ctx, keys[n%len(keys)])
+			theirs := keysOfTheOther(b, nodes[0], 256) // as many as are asked for in a turn
+			fetch := func(ctx context.Context, n int) error {
+				_, err := nodes[0].Fetch(ctx, theirs[n%len(theirs)])
 				return err
-			})
-			require.EqualValues(b, 0, nodes[0].Stats().LocalLoads)
+			}
+			call := bare(b, []byte(value), keys)
+			for _, callers := range []int{1, 32} {
+				b.Run(fmt.Sprintf("%s/%d", name, callers), func(b *testing.B) { inTurns(b, callers, call, fetch) })
+			}
+			require.Zero(b, nodes[0].Stats().LocalLoads)
 			for _, n := range nodes {
 				n.stop(b)
 			}
 		}
 	}
+}
+
+// BenchmarkRemoteMany compares a FetchMany of 100 keys of another node with a Fetch of one.
+func BenchmarkRemoteMany(b *testing.B) {
+	for _, ownership := range ownerships {
+		b.Run(ownership.String(), func(b *testing.B) {
+			var from origin
+			nodes := start(b, 2, &from, func(_ int, o *cluster.Options[string]) {
+				o.Ownership, o.Slots, o.CopyTTL, o.Cache.TTL = ownership, 16, -1, time.Hour
+			})
+			theirs := keysOfTheOther(b, nodes[0], 100)
+			inTurns(b, 1, func(ctx context.Context, _ int) error {
+				_, err := nodes[0].Fetch(ctx, theirs[0])
+				return err
+			}, func(ctx context.Context, _ int) error {
+				_, err := nodes[0].FetchMany(ctx, theirs)
+				return err
+			})
+		})
+	}
+}
+
+// keysOfTheOther returns keys that n asks another node for.
+func keysOfTheOther(b *testing.B, n *node, count int) (keys []string) {
+	b.Helper()
+	for i := 0; len(keys) < count; i++ {
+		key, asked := fmt.Sprint("key", i), n.Stats().Asked
+		_, err := n.Fetch(b.Context(), key)
+		require.NoError(b, err)
+		if n.Stats().Asked > asked {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// bare returns a call of net/http over HTTP/2 that brings value.
+func bare(b *testing.B, value []byte, keys [][]byte) func(context.Context, int) error {
+	b.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", strconv.Itoa(len(value)))
+		_, _ = w.Write(value)
+	}))
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP2(true)
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	server.Config.Protocols = transport.Protocols
+	if len(keys) > 0 {
+		config, err := cluster.SharedKeyTLS(keys...)
+		require.NoError(b, err)
+		server.TLS, transport.TLSClientConfig, server.EnableHTTP2 = config, config.Clone(), true
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	b.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	return func(ctx context.Context, _ int) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader("key"))
+		if err != nil {
+			return err
+		}
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		if answer.ProtoMajor != 2 {
+			b.Errorf("it is %s", answer.Proto)
+		}
+		_, err = io.ReadFull(answer.Body, make([]byte, answer.ContentLength))
+		return cmpErr(err, answer.Body.Close())
+	}
+}
+
+// inTurns measures call against base, each for some calls by so many callers at a time.
+func inTurns(b *testing.B, callers int, base, call func(ctx context.Context, n int) error) {
+	b.Helper()
+	const turn = 8 // calls of each caller
+	times := make([]time.Duration, 2)
+	measure := func(i int, f func(ctx context.Context, n int) error) {
+		began := time.Now()
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Go(func() {
+				for n := range turn {
+					if err := f(b.Context(), caller*turn+n); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		times[i] += time.Since(began)
+	}
+	measure(0, base) // connections
+	measure(1, call)
+	clear(times)
+	n := 0
+	for b.Loop() {
+		measure(0, base)
+		measure(1, call)
+		n++
+	}
+	calls := float64(n * turn * callers)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(times[0])/calls, "bare-ns")
+	b.ReportMetric(float64(times[1])/float64(times[0]), "x-bare")
 }
 
 func cmpErr(a, b error) error {
@@ -150,71 +231,39 @@ func cmpErr(a, b error) error {
 	return b
 }
 
-// both measures a call one at a time (its latency), and from many goroutines (its throughput).
-func both(b *testing.B, name string, size int, call func(ctx context.Context, n int) error) {
-	b.Helper()
-	b.Run(name+"/one", func(b *testing.B) {
-		b.SetBytes(int64(size))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := call(b.Context(), 0); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run(name+"/many", func(b *testing.B) {
-		b.SetBytes(int64(size))
-		b.ReportAllocs()
-		b.SetParallelism(16)
-		var next atomic.Int64
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if err := call(b.Context(), int(next.Add(1))); err != nil { // another key each: none waits for another's
-					b.Error(err)
-				}
-			}
-		})
-	})
-}
-
-// BenchmarkHerd is a key that nobody has, fetched by 100 callers on each of three nodes, against 300 callers of one plain
-// cache.
+// BenchmarkHerd compares a key that nobody has, fetched by 100 callers on each of three nodes, with
+// 300 callers of one plain cache.
 func BenchmarkHerd(b *testing.B) {
-	const each = 100
-	var from origin
-	herd := func(b *testing.B, fetch []func(ctx context.Context, key string) (string, error)) {
-		b.Helper()
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			i++
-			key := fmt.Sprint("herd", i)
-			var wg sync.WaitGroup
-			for _, f := range fetch {
-				for range each {
-					wg.Go(func() {
-						if _, err := f(b.Context(), key); err != nil {
-							b.Error(err)
-						}
+	type fetch = func(ctx context.Context, key string) (string, error)
+	key := 0
+	herd := func(fetches ...fetch) func(context.Context, int) error {
+		return func(ctx context.Context, _ int) error {
+			key++
+			name := fmt.Sprint("herd", key)
+			var callers errgroup.Group
+			for _, f := range fetches {
+				for range 300 / len(fetches) {
+					callers.Go(func() error {
+						_, err := f(ctx, name)
+						return err
 					})
 				}
 			}
-			wg.Wait()
+			return callers.Wait()
 		}
-		b.ReportMetric(float64(from.total.Load())/float64(max(1, i)), "loads/key")
-		from.total.Store(0)
 	}
-	b.Run("plain", func(b *testing.B) {
-		plain, err := cache.New(cache.Options[string, string]{})
-		require.NoError(b, err)
-		defer func() { require.NoError(b, plain.Close()) }()
-		f := func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, from.Load) }
-		herd(b, []func(context.Context, string) (string, error){f, f, f})
-	})
 	for _, ownership := range ownerships {
 		b.Run(ownership.String(), func(b *testing.B) {
+			var own, from origin
+			plain, err := cache.New(cache.Options[string, string]{})
+			require.NoError(b, err)
+			defer func() { require.NoError(b, plain.Close()) }()
 			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
-			herd(b, []func(context.Context, string) (string, error){nodes[0].Fetch, nodes[1].Fetch, nodes[2].Fetch})
+			load := own.Load // once: a method value allocates
+			inTurns(b, 1,
+				herd(func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, load) }),
+				herd(nodes[0].Fetch, nodes[1].Fetch, nodes[2].Fetch))
+			require.Equal(b, own.total.Load(), from.total.Load(), "each key once")
 		})
 	}
 }

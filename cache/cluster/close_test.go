@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -41,7 +42,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// A node that closes while it loads for another one does not wait for that load, and its asker gets the value in another way.
+// A node that closes while it loads for another one does not wait for that load, and its asker gets
+// the value in another way.
 func TestCloseDuringALoad(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, nil)
@@ -70,4 +72,75 @@ func TestCloseDuringALoad(t *testing.T) {
 	<-began
 	nodes[1].stop(t) // which requires that Close succeeds
 	require.Equal(t, key+"#3", <-got)
+}
+
+// A delete that others have not confirmed when its node closes is not reported as one that they
+// have: nobody brings it to them any more.
+func TestCloseDuringADelete(t *testing.T) {
+	var from origin
+	nodes := start(t, 2, &from, nil)
+	a, b := nodes[0], nodes[1]
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	own := b.Handler()
+	b.handler.Store(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		own.ServeHTTP(w, r)
+	}))
+	defer close(release)
+	deleted := make(chan error, 2)
+	del := func() { deleted <- a.Delete(t.Context(), "k") }
+	go del()
+	<-arrived // the exchange is under way
+	go del()
+	require.Eventually(t, func() bool { return a.Stats().Deletes == 2 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, a.Close())
+	for range 2 {
+		require.ErrorIs(t, <-deleted, cluster.ErrClosed)
+	}
+}
+
+// Delete does not wait for a node that is closing, so that node gives nobody what was deleted.
+func TestDeleteDuringClose(t *testing.T) {
+	var from origin
+	nodes := start(t, 2, &from, nil)
+	a, b := nodes[0], nodes[1]
+	var keys []string
+	for i := 0; len(keys) < 2; i++ { // two that b owns
+		key, before := strconv.Itoa(i), b.Stats().Loads
+		_, err := a.Fetch(t.Context(), key)
+		require.NoError(t, err)
+		if b.Stats().Loads > before {
+			keys = append(keys, key)
+		}
+	}
+	key, slow := keys[0], keys[1]
+	require.NoError(t, a.Delete(t.Context(), slow))
+	began, release := make(chan struct{}, 10), make(chan struct{})
+	from.set(func(_ context.Context, key string, _ int) (string, error) {
+		began <- struct{}{}
+		<-release
+		return key, nil
+	})
+	served := make(chan error, 1)
+	go func() { // b waits for this when it closes
+		_, err := a.Fetch(t.Context(), slow)
+		served <- err
+	}()
+	<-began
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	require.Eventually(t, func() bool { return len(a.Stats().Peers) == 0 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, a.Delete(t.Context(), key))
+	for name, fetch := range map[string]func() error{
+		"Fetch":     func() error { _, err := b.Fetch(t.Context(), key); return err },
+		"FetchMany": func() error { _, err := b.FetchMany(t.Context(), []string{key}); return err },
+	} {
+		require.ErrorIs(t, fetch(), cluster.ErrClosed, name)
+	}
+	_, ok := b.Get(key)
+	require.False(t, ok)
+	close(release)
+	require.NoError(t, <-served)
+	require.NoError(t, <-closed)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,31 +18,39 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/deletes"
 	"github.com/snowfence/snowfence/cache/cluster/internal/ownership"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
 	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A Cache is one node's part of a cache that all nodes of a cluster share. Its methods may be called at the same time.
+// A Cache is one node's part of a cache that all nodes of a cluster share. Its methods may be
+// called at the same time.
 type Cache[V any] struct {
 	o    Options[V]
 	self string // the node's name in the registry
 	run  uint64 // tells this Cache from those that the node had before it was restarted
 	log  *slog.Logger
 
-	owned  *cache.Cache[string, V]     // what this node owns; its flights run Load
-	copies *cache.Cache[string, V]     // what others own; its flights ask them
-	local  *courier.Courier[string, V] // loads on behalf of owners that do not deliver
-	spare  *semaphore.Weighted         // bounds local: MaxLocalLoads
+	store      *cache.Cache[string, V]         // entries that this node owns, and copies; its flights walk
+	entries    hook.Store[string, V]           // store, with more to do
+	copies     copies                          // which of the entries are copies
+	asking     asking                          // the keys that others are asked for
+	loads      *courier.Courier[*flightKey, V] // see loadHereMany
+	localLoads places                          // MaxLocalLoads
+	tagDrops   atomic.Uint64                   // calls of dropTag so far
 
-	units   ownership.Units
-	deletes *deletes.Log
-	client  *peer.Client
-	server  *peer.Server
-	members members
+	units      ownership.Units
+	deletes    *deletes.Book
+	quarantine *quarantine.Book
+	client     *peer.Client
+	server     *peer.Server
+	members    members
 
 	counters counters
-	loadFn   func(context.Context, string) (V, error) // loadOwn and ask, as values that are made once
-	askFn    func(context.Context, string) (V, error)
+
+	// Methods, as values that are made once.
+	walkFn, loadOwnFn, tryFn  func(context.Context, string) (V, error)
+	walkManyFn, loadOwnManyFn func(context.Context, []string) (map[string]V, error)
 
 	life    context.Context // ends with Close
 	end     context.CancelCauseFunc
@@ -49,103 +58,134 @@ type Cache[V any] struct {
 	running sync.WaitGroup // the goroutines of members
 	closing sync.Once
 	err     error // of Close
+
+	encodeFailed atomic.Bool // it was logged that a value could not be encoded
 }
 
-// New makes this node's part of the cache, and has the nodes that run the same cache know of it. From then on they send
-// requests to Options.URL, so its server should be listening already (if it does not accept connections yet, they wait,
-// for Options.PeerTimeout). Mount Handler next.
+var _ cache.Fetcher[string, any] = (*Cache[any])(nil)
+
+// New makes this node's part of the cache, and has the nodes that run the same cache know of it.
+// From then on they send requests to Options.URL, so its server should be listening already (if it
+// does not accept connections yet, they wait, for Options.PeerTimeout). Mount Handler next.
 //
-// It waits until this node knows the others, for registry.Config.SyncTimeout at most. It fails with an [*OptionError], an error of
-// cache.New about Options.Cache, or an error of the registry.
+// It waits until this node knows the others, for registry.Config.SyncTimeout at most, and then
+// until it knows their deletes, for Options.PeerTimeout at most. It fails with an [*OptionError],
+// also if another cache over this registry has the same name and is open; with an error of
+// cache.New about Options.Cache; or with one of the registry.
 func New[V any](o Options[V]) (*Cache[V], error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c := &Cache[V]{o: o, self: o.Registry.NodeName(), run: rand.Uint64(), spare: semaphore.NewWeighted(int64(o.MaxLocalLoads))}
+	c := &Cache[V]{o: o, self: o.Registry.NodeName(), run: rand.Uint64()}
 	c.log = o.Logger.With("cache", o.Name, "node", c.self)
-	c.life, c.end = context.WithCancelCause(context.Background())
-	c.loadFn, c.askFn = c.loadOwn, c.ask
-	if err := c.openStores(); err != nil {
+	wire, err := c.peerConfig()
+	if err != nil {
 		return nil, err
 	}
-	c.deletes = deletes.New(deletes.Options{Run: c.run, Max: o.DeleteLog, Apply: c.applyDeletes, Reset: c.reset})
-	transport := o.Transport
-	if transport == nil {
-		transport = peer.DefaultTransport(o.TLS, o.PeerTimeout)
-	}
-	wire := c.peerConfig()
-	c.client = peer.NewClient(wire, transport)
-	c.server = peer.NewServer(wire, backend[V]{c})
+	c.warnIfOpen()
+	c.life, c.end = context.WithCancelCause(context.Background())
+	c.walkFn, c.loadOwnFn, c.tryFn = c.walk, c.loadOwn, c.try
+	c.quarantine = c.newBook()
+	c.walkManyFn, c.loadOwnManyFn = c.walkMany, c.loadOwnMany
 	c.units = c.newUnits()
-	if err := c.join(); err != nil {
-		return nil, errors.Join(fmt.Errorf("cluster: %w", err), c.Close())
+	if err := c.openStore(); err != nil {
+		return nil, errors.Join(err, bounded(closeGrace, c.units.Close))
 	}
+	c.deletes = deletes.New(deletes.Options{Self: c.run, Max: o.DeleteLog, Apply: c.applyDeletes, Reset: c.reset})
+	c.client = peer.NewClient(wire, o.Transport)
+	c.server = peer.NewServer(wire, backend[V]{c})
+	if err := c.join(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	c.greet()
+	c.log.Info("this node takes part in the cache", "url", o.URL, "ownership", o.Ownership.String(),
+		"others", len(c.members.all()), "members", len(o.Registry.Members())-1)
 	return c, nil
 }
 
-// openStores makes the caches of own entries and of copies.
-func (c *Cache[V]) openStores() (err error) {
+// openStore makes the store.
+func (c *Cache[V]) openStore() (err error) {
 	own := c.o.Cache
-	if c.owned, err = cache.New(own); err != nil {
+	loads := slices.Clip(own.Courier)
+	if own.Timeout != 0 {
+		loads = append(loads, courier.WithTimeout(max(0, own.Timeout)))
+	}
+	own.Courier = append(slices.Clip(own.Courier), courier.WithTurnOnDemand()) // not to ask others
+	own.MaxBatch = 0                                                           // it is about LoadMany alone
+	if c.store, err = cache.New(own); err != nil {
 		return err
 	}
-	hook.OnLeft(c.owned, func(key string) {
-		if !c.kept(key) {
-			c.units.Left(key)
-		}
-	})
-	c.copies, err = cache.New(cache.Options[string, V]{
-		Capacity: c.o.CopyCapacity, MaxWeight: c.o.CopyWeight, Weigher: own.Weigher,
-		TTL: own.TTL, TTLJitter: own.TTLJitter,
-		// What they wait for has a time-out of its own: the load, on whatever node it runs, and a silent owner.
-		Courier: []courier.Option{courier.WithTimeout(0)},
-	})
-	if err != nil {
-		return errors.Join(err, c.owned.Close())
-	}
-	c.local = courier.New[string, V](own.Courier...)
+	c.loads = courier.New[*flightKey, V](append(loads, courier.WithIsFailure(c.isFailure))...)
+	c.localLoads.Weighted = semaphore.NewWeighted(int64(c.o.MaxLocalLoads))
+	c.copies.capacity, c.copies.maxWeight = c.o.CopyCapacity, c.o.CopyWeight
+	c.entries = hook.Of(c.store).(hook.Store[string, V]) //nolint:errcheck,forcetypeassert // what it is
+	c.entries.OnChange(c.changed)
 	return nil
 }
 
-func (c *Cache[V]) peerConfig() peer.Config {
+// isNotFound reports whether an error of Load says that there is no record.
+func (c *Cache[V]) isNotFound(err error) bool {
+	is := c.o.Cache.IsNotFound
+	return errors.Is(err, cache.ErrNotFound) || is != nil && is(err)
+}
+
+// isFailure reports whether err, which Load has returned, is no answer.
+func (c *Cache[V]) isFailure(err error) bool {
+	return err != nil && !c.isNotFound(err) && !errors.Is(err, cache.ErrNotModified)
+}
+
+func (c *Cache[V]) peerConfig() (peer.Config, error) {
+	var identity *peer.Identity
+	if len(c.o.SharedKeys) > 0 {
+		var err error
+		if identity, err = peer.NewIdentity(c.o.SharedKeys); err != nil {
+			return peer.Config{}, fmt.Errorf("cluster: %w", err)
+		}
+	}
 	propagator := c.o.Propagator
 	if propagator == nil {
 		propagator = w3c{}
 	}
 	return peer.Config{
 		Node: c.self, Run: c.run, Cache: c.o.Name,
-		Keys: c.o.SharedKeys, RequireTLS: c.o.TLS != nil, Authorize: c.o.Authorize,
-		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue, MaxMessage: messageSize + deletes.MinMessage + 2*c.o.MaxKey, MaxRequests: c.o.MaxPeerRequests,
+		Identity: identity, TLS: c.o.TLS, Authorize: c.o.Authorize,
+		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue, MaxMessage: messageSize + deletes.Overhead + 2*c.o.MaxKey + 2*newsSize, MaxRequests: c.o.MaxPeerRequests,
 		Silence: c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
-	}
+	}, nil
 }
 
 func (c *Cache[V]) newUnits() ownership.Units {
 	config := ownership.Config{
 		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots, IdleRelease: c.o.IdleRelease,
-		Lost: c.demote, LostKeys: c.demoteKeys, Logger: c.log,
+		Has: c.kept, Keys: func(yield func(string) bool) { c.store.Keys()(yield) }, Lost: c.lost, Logger: c.log,
 	}
 	switch c.o.Ownership {
-	case BySlot:
-		return ownership.NewSlots(config)
+	case ByKey:
+		return ownership.NewKeys(config)
 	case ByRing:
 		return ownership.NewRing(config)
 	default:
-		return ownership.NewKeys(config)
+		return ownership.NewSlots(config)
 	}
 }
 
-// Handler serves the requests of other nodes. Mount it under the path of Options.URL, on a server that speaks HTTP/2
-// ([Protocols], [HTTP2]). It looks at the end of a request's path only, so it does not matter whether the prefix is stripped.
+// Handler serves the requests of other nodes. Mount it under the path of Options.URL, on any
+// server; with Options.SharedKeys its TLSConfig must be that of [SharedKeyTLS]. A pattern of
+// http.ServeMux ends in a slash: "/_cache/". Handler looks at the end of a request's path only, so
+// it does not matter whether the prefix is stripped. Middleware around it must pass interim answers
+// (1xx) on.
 func (c *Cache[V]) Handler() http.Handler { return c.server }
 
-// Close ends this node's part: the others are told and stop asking it, its names are free, loads are cancelled and every caller
-// gets ErrClosed. It waits for requests of others that are being served, for Options.PeerTimeout at most. The registry stays
-// open, and the handler refuses what still comes. Further calls return what the first one did.
+// Close ends this node's part: the others stop asking it, its names are free, loads are cancelled,
+// and every caller gets ErrClosed, from its beginning on: nobody waits for this node any more with
+// a Delete. It waits for requests of others that are being served, for Options.PeerTimeout or a
+// second at most. The registry stays open, and the handler refuses what still comes. Further calls
+// return what the first one did.
 func (c *Cache[V]) Close() error {
 	c.closing.Do(func() {
 		c.closed.Store(true)
+		c.endTrials()
 		c.leave()
 		c.err = bounded(closeGrace, c.units.Close) // first, so that others can own what this node did
 		if err := bounded(max(c.o.PeerTimeout, time.Second), c.server.Close); err != nil {
@@ -153,13 +193,13 @@ func (c *Cache[V]) Close() error {
 		}
 		c.end(ErrClosed)
 		c.running.Wait()
-		c.err = errors.Join(c.err, c.copies.Close(), c.owned.Close(), bounded(closeGrace, c.local.Shutdown))
+		c.err = errors.Join(c.err, c.store.Close(), bounded(closeGrace, c.loads.Shutdown))
 		c.client.Close()
 	})
 	return c.err
 }
 
-// closeGrace is how long what ends may take to do so.
+// closeGrace bounds each part of Close.
 const closeGrace = 5 * time.Second
 
 // bounded calls f with a context of its own that ends after d.

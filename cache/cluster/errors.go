@@ -8,8 +8,9 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A LoadError is what became of a Load on another node: which one, and how it ended. errors.Is finds in it what it would have found
-// there, as far as that is known here: the errors of Options.Errors, those of package courier, context.DeadlineExceeded.
+// A LoadError is what became of a Load on another node: which one, and how it ended. errors.Is
+// finds in it what it would have found there, as far as that is known here: the errors of
+// Options.Errors, those of package courier, cache.ErrNotFound, context.DeadlineExceeded.
 type LoadError = peer.LoadError
 
 // A LoadKind says how a Load ended that gave no value.
@@ -23,29 +24,36 @@ const (
 	Deadlocked = peer.Deadlocked // it would have waited for itself
 	TimedOut   = peer.TimedOut   // its time was up
 	BackedOff  = peer.BackedOff  // it was not called, since it failed lately
+	NotFound   = peer.NotFound   // there is no record: the error matches cache.ErrNotFound
 )
 
 // Errors that errors.Is finds.
 var (
 	// ErrClosed: the cache is closed. It is courier.ErrClosed.
 	ErrClosed = courier.ErrClosed
-	// ErrOverloaded: too much is going on, here or where the key is owned. It is courier.ErrOverloaded.
+	// ErrOverloaded: more than the limits in Options.Cache.Courier allow is going on. It is
+	// courier.ErrOverloaded.
 	ErrOverloaded = courier.ErrOverloaded
 )
 
-// A KeyError says that a key is longer than Options.MaxKey.
+// A KeyError says that a key, or a tag, is longer than Options.MaxKey.
 type KeyError struct {
 	Len int // bytes
 	Max int
+	Tag bool // it is a tag
 }
 
 // Error describes the KeyError in one line.
 func (e *KeyError) Error() string {
-	return fmt.Sprintf("cluster: key of %d bytes: want at most %d (Options.MaxKey)", e.Len, e.Max)
+	what := "key"
+	if e.Tag {
+		what = "tag"
+	}
+	return fmt.Sprintf("cluster: %s of %d bytes: want at most %d (Options.MaxKey)", what, e.Len, e.Max)
 }
 
-// An UnconfirmedError says which nodes have not confirmed a Delete or Clear. It has been done on this node and on the
-// others, and will be on these as soon as they can be reached.
+// An UnconfirmedError says which nodes have not confirmed a Delete, InvalidateTag or Clear. It has
+// been done on this node and on the others, and will be on these as soon as they can be reached.
 type UnconfirmedError struct {
 	Nodes []string // sorted
 	Err   error    // why one of them has not

@@ -13,9 +13,10 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A service of one node; the others differ in their addresses and in Seeds. The order matters: listen, make the cache, serve.
-// And at the end: the server of your own callers, where it is another one; the cache, which has the other nodes stop asking; the
-// server of its handler; the registry.
+// A service of one node; the others differ in their addresses and in Seeds. The order matters:
+// listen, make the cache, serve. And at the end: the server of your own callers, where it is
+// another one; the cache, which has the other nodes stop asking; the server of its handler; the
+// registry.
 func Example() {
 	if err := serve(context.Background()); err != nil {
 		log.Fatal(err)
@@ -47,7 +48,7 @@ func serve(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/_cache/", users.Handler())
-	server := &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 	defer users.Close()

@@ -6,22 +6,25 @@ import (
 	"sync"
 	"time"
 
-	"github.com/snowfence/snowfence/cache/cluster/internal/deletes"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
 const (
-	// exchangeEvery is how often a node compares its deletes with each other one, whether it has news or not. It is the
-	// bound of how long a node that was cut off serves what was deleted, once it can be reached again.
+	// exchangeEvery bounds the time between two exchanges with a member, whether the node has
+	// news or not. It is the bound of how long a node that was cut off serves what was deleted,
+	// once it can be reached again.
 	exchangeEvery = 2 * time.Second
 
-	// A member that can't be reached is tried again after retryFirst, then after twice as long, up to exchangeEvery.
+	// A member that can't be reached is tried again after retryFirst, then after twice as long, up
+	// to exchangeEvery.
 	retryFirst = 100 * time.Millisecond
 
-	// maxRounds is how often the two answer each other in one exchange; what is left then comes with the next one.
+	// maxRounds is how often the two answer each other in one exchange; what is left then comes
+	// with the next one.
 	maxRounds = 1000
 
-	// A message about deletes is filled up to messageSize bytes. It may be longer by what each message holds, and by one key.
+	// A message about deletes is filled up to messageSize bytes. It may be longer by what each
+	// message holds, and by one key.
 	messageSize = 512 << 10
 )
 
@@ -33,16 +36,19 @@ type member struct {
 	stop    context.CancelFunc // ends its exchange
 	wake    chan struct{}      // there is news for it
 
-	mu      sync.Mutex // guards what follows
-	known   deletes.Vector
-	begun   uint64        // exchanges so far, with the one that runs
-	ended   uint64        // those that have ended
-	err     error         // of the last one
-	gone    bool          // it is not seen any more
+	mu     sync.Mutex // guards what follows
+	begun  uint64     // exchanges so far, with the one that runs
+	ended  uint64     // those that have ended
+	synced bool       // one has succeeded
+	err    error      // of the last one
+	gone   bool       // it is not seen any more
+
+	told    uint64        // up to which number it knows the records of suspects, see awaitNews
 	changed chan struct{} // closed, and replaced, when one ends
 }
 
-// exchange brings another node the deletes that it lacks, and takes those that this one lacks, until ctx ends.
+// exchange brings another node the deletes that it lacks, and takes those that this one lacks,
+// until ctx ends.
 func (c *Cache[V]) exchange(ctx context.Context, m *member) {
 	defer m.leave()
 	retry := retryFirst
@@ -66,27 +72,20 @@ func (c *Cache[V]) exchange(ctx context.Context, m *member) {
 	}
 }
 
-// exchangeOnce goes on until neither of the two has anything that the other lacks, as far as both knew at its begin.
+// exchangeOnce goes on until neither of the two has anything that the other lacks, as far as both
+// knew at its begin.
 func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 	m.mu.Lock()
 	m.begun++
-	known := m.known
 	m.mu.Unlock()
 	defer func() { m.finish(err) }()
 	for range maxRounds {
-		message, more := c.deletes.Message(known, messageSize)
-		answer, err := c.client.Exchange(ctx, m.address, message)
+		answer, err := c.exchangeWith(ctx, m, c.deletes.Message(m.address.Run, messageSize))
 		if err != nil {
 			return err
 		}
-		if known, err = c.deletes.Merge(answer); err != nil {
+		if more, err := c.deletes.Merge(m.address.Run, answer); err != nil || !more {
 			return err
-		}
-		m.mu.Lock()
-		m.known = known
-		m.mu.Unlock()
-		if !more && c.deletes.Vector().CoversAll(known) {
-			break
 		}
 	}
 	return nil
@@ -97,6 +96,7 @@ func (m *member) finish(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended++
+	m.synced = m.synced || err == nil
 	m.err = err
 	m.tell()
 }
@@ -115,19 +115,9 @@ func (m *member) tell() {
 	m.changed = make(chan struct{})
 }
 
-// mergeDeletes takes what another node has sent, and answers with what that one lacks.
-func (c *Cache[V]) mergeDeletes(message []byte) ([]byte, error) {
-	known, err := c.deletes.Merge(message)
-	if err != nil {
-		return nil, err
-	}
-	answer, _ := c.deletes.Message(known, messageSize)
-	return answer, nil
-}
-
-// confirm waits until another node has applied id or is not seen any more, and fails if an exchange that began later has
-// failed.
-func (m *member) confirm(ctx context.Context, id deletes.ID) error {
+// confirm waits until another node has applied this node's deletes up to seq or is not seen any
+// more, and fails if an exchange that began later has failed, or this cache has closed.
+func (c *Cache[V]) confirm(ctx context.Context, m *member, seq uint64) error {
 	m.mu.Lock()
 	after := m.begun
 	m.mu.Unlock()
@@ -137,11 +127,14 @@ func (m *member) confirm(ctx context.Context, id deletes.ID) error {
 	}
 	for {
 		m.mu.Lock()
-		done, failed, changed := m.gone || m.known.Covers(id), m.ended > after && m.err != nil, m.changed
-		err := m.err
+		gone, failed, err, changed := m.gone, m.ended > after && m.err != nil, m.err, m.changed
 		m.mu.Unlock()
 		switch {
-		case done:
+		case c.deletes.Reported(m.address.Run, seq):
+			return nil
+		case c.life.Err() != nil: // before gone, which all members are now
+			return context.Cause(c.life)
+		case gone:
 			return nil
 		case failed:
 			return err
@@ -150,6 +143,28 @@ func (m *member) confirm(ctx context.Context, id deletes.ID) error {
 		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+	}
+}
+
+// greet waits until the first exchange with each member has ended, for PeerTimeout at most. So this
+// node has taken over all that was deleted before it can store anything.
+func (c *Cache[V]) greet() {
+	ctx, cancel := context.WithTimeout(c.life, c.o.PeerTimeout)
+	defer cancel()
+	for _, m := range c.members.all() {
+		for m.differs == "" {
+			m.mu.Lock()
+			over, changed := m.gone || m.ended > 0, m.changed
+			m.mu.Unlock()
+			if over {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }

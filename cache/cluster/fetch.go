@@ -2,104 +2,286 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
-	"github.com/snowfence/snowfence/cache/cluster/internal/ownership"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/internal/hook"
+	"github.com/snowfence/snowfence/courier"
 )
 
-// Fetch returns the value of key: the one that this node has or, if there is none, what its owner has or loads. Whoever misses
-// a key at the same time, on whatever node, shares one call of Load, as long as the nodes see each other.
+// Fetch returns the value of key: the one that this node has or, if there is none, what its owner
+// has or loads. Callers who miss a key at the same time, on whatever node, share one call of Load,
+// as long as the nodes see each other.
 //
-// Fetch blocks until the value is there, the load has failed, or ctx has ended. An owner that is silent for Options.PeerTimeout,
-// or does not deliver for another reason, is not waited for: this node calls Load itself then.
+// Fetch blocks until the value is there, the load has failed, or ctx has ended. An owner that is
+// silent for Options.PeerTimeout, or does not deliver for another reason, is not waited for: this
+// node calls Load itself then.
 //
-// err is a [*LoadError] if Load failed on another node, and what cache.Cache.Fetch says if it was called on this one. It is
-// ErrOverloaded if this node had to load itself and already does so for Options.MaxLocalLoads keys, a [*KeyError] if the
-// key is too long, ErrClosed, or the cause of ctx.
+// If the load fails or is late, Fetch returns a stale value, where there is one: see StaleFor of
+// Options.Cache. It may be the owner's, or one that this node kept. Fetch does not say that a
+// value is stale; Stats.Stale counts them.
+//
+// err is a [*LoadError] if Load failed on another node, and what cache.Cache.Fetch says if it was
+// called on this one. It is a [*KeyError] if the key is too long, ErrClosed, or the cause of ctx.
+// It matches cache.ErrNotFound if there is no record, wherever Load ran.
 func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
-	if v, ok := c.owned.Get(key); ok {
-		if c.o.Cache.RefreshAfter > 0 {
-			return c.owned.Fetch(ctx, key, c.loadFn) // a hit, which starts the refresh if it is due
-		}
-		return v, nil
-	}
-	if v, ok := c.copies.Get(key); ok {
-		return v, nil
-	}
-	return c.miss(ctx, key)
-}
-
-// Get returns the value of key if this node has it, its own or a copy. It does not block.
-func (c *Cache[V]) Get(key string) (V, bool) {
-	if v, ok := c.owned.Get(key); ok {
-		return v, true
-	}
-	v, ok := c.copies.Get(key)
-	if !ok {
-		c.counters.misses.Add(1)
-	}
-	return v, ok
-}
-
-func (c *Cache[V]) miss(ctx context.Context, key string) (v V, err error) {
-	c.counters.misses.Add(1)
 	switch {
 	case len(key) > c.o.MaxKey:
-		return v, &KeyError{Len: len(key), Max: c.o.MaxKey}
-	case c.closed.Load():
-		return v, ErrClosed
+		return *new(V), &KeyError{Len: len(key), Max: c.o.MaxKey}
+	case c.closed.Load(): // the others don't wait for this node any more with a Delete
+		return *new(V), ErrClosed
 	}
-	if c.place(ctx, key).Node == c.self {
-		return c.fetchOwn(ctx, key)
+	if c.localLoads.taken.Load() > 0 && !c.store.Contains(key) {
+		defer lendPlace(ctx)()
 	}
-	return c.copies.Fetch(ctx, key, c.askFn)
-}
-
-// place says who owns key. A key that nobody holds and that is this node's to claim is claimed. If that fails, this node
-// serves it all the same, without a name: it is the key's home, so all who do not find a name come here.
-func (c *Cache[V]) place(ctx context.Context, key string) ownership.Owner {
-	owner := c.units.Owner(key)
-	if owner.Node != c.self || owner.Held {
-		return owner
-	}
-	claimed, err := c.units.Claim(ctx, key)
-	if err != nil {
-		c.log.Debug("a name could not be claimed", "error", err)
-		return owner
-	}
-	return claimed
-}
-
-// fetchOwn returns the value of a key that this node owns.
-func (c *Cache[V]) fetchOwn(ctx context.Context, key string) (V, error) {
-	v, err := c.owned.Fetch(ctx, key, c.loadFn)
-	if err == nil && c.kept(key) {
-		c.units.Arrived(key)
-		if !c.kept(key) {
-			c.units.Left(key) // it went before we said that it is there
+	for tries := 1; ; tries++ {
+		v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+		if err == nil && instead == nil {
+			return v, nil
+		}
+		if v, again, err := c.interpret(ctx, v, instead, err, tries); !again {
+			return v, err
 		}
 	}
-	return v, err
 }
 
-func (c *Cache[V]) kept(key string) bool {
-	_, _, ok := c.owned.Peek(key)
-	return ok
+// interpret returns what Fetch returns for a result of the store that is more than a fresh value,
+// or that it has to try again. It is no part of Fetch, which is to need little stack: callers may
+// be new goroutines.
+//
+//go:noinline
+func (c *Cache[V]) interpret(
+	ctx context.Context, v V, instead, err error, tries int,
+) (_ V, again bool, _ error) {
+	if isSuspect(err) {
+		// The flight was one that serves another node: the next one may walk.
+		err := waitFor(ctx, nil, time.Millisecond)
+		return v, err == nil, err
+	}
+	s, ok := staleFrom[V](errors.Join(err, instead))
+	if !ok {
+		return v, false, told(err)
+	}
+	// If a tag was invalidated since the owner was asked, the flight may have begun before this
+	// call. The next one has not.
+	if s.drops != c.tagDrops.Load() && tries == 1 {
+		return v, true, nil
+	}
+	return c.giveStale(s, err), false, nil
 }
 
-// loadOwn is what flights of owned run.
+// Get returns the fresh value of key if this node has it, its own or a copy. It does not block.
+func (c *Cache[V]) Get(key string) (V, bool) {
+	if c.closed.Load() {
+		return *new(V), false
+	}
+	return c.store.Get(key)
+}
+
+// walk runs in the flights of the store: it is the steps of the package's comment, and what stands
+// in their place while a load of key may end the node that runs it.
+func (c *Cache[V]) walk(ctx context.Context, key string) (v V, err error) {
+	for {
+		if v, err = c.steps(ctx, key); !isSuspect(err) {
+			return v, err
+		}
+		if v, err = c.walkSuspect(ctx, key); !isSuspect(err) {
+			return v, err
+		}
+	}
+}
+
+// steps is steps 1 to 5. Its error is errSuspect where they end at step 0: key is not to be loaded
+// in the usual way, as was known or has turned out.
+func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
+	if c.suspects(key) {
+		return *new(V), errSuspect
+	}
+	owner := c.units.Owner(key) // 1
+	if owner == c.self {
+		return c.loadOwn(ctx, key) // 2
+	}
+	if v, delivered, err := c.ask(ctx, owner, key); delivered { // 3, 4
+		return v, err
+	}
+	p, err := c.awaitLocalLoad(ctx) // 5
+	if err != nil {
+		return *new(V), err
+	}
+	defer p.release()
+	return c.loadHere(p.with(ctx), key, c.load)
+}
+
+// loadOwn is step 2. Flights that serve other nodes run it alone, so that they never wait for a
+// third node.
 func (c *Cache[V]) loadOwn(ctx context.Context, key string) (V, error) {
 	v, err := c.load(ctx, key)
-	if owner := c.units.Owner(key); err == nil && owner.Held && owner.Node != c.self {
-		// Ownership was lost meanwhile: what was loaded is a copy.
-		c.keepCopy(ctx, 0)
+	if c.units.Owner(key) != c.self { // ownership was lost meanwhile
+		c.keepCopy(ctx, key, cache.Forever)
 	}
 	return v, err
 }
 
-// load calls Load.
+// ask is steps 3 and 4. If delivered is false, the key is to be loaded here.
+//
+// No request is forwarded: a node that does not own what it is asked for says which does, as far as
+// it knows, and that one is asked too; then it ends. So views of the cluster that differ cost a
+// load, but can't send a request in a circle.
+func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bool, err error) {
+	c.asking.begin(key)
+	defer c.asking.end(key)
+	before := ""
+	for range 2 {
+		to, ok := c.members.address(node)
+		if !ok || node == before {
+			break
+		}
+		began, seen := c.beginAsking(ctx, 1), c.quarantine.Asked(key, incarnationOf(to))
+		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
+		suspect := c.witness(key, true, to, seen, err)
+		v, hint, err := c.take(ctx, key, began, to, got, err)
+		if suspect && hint != "" {
+			return v, true, errSuspect
+		}
+		if hint == "" {
+			return v, true, err
+		}
+		c.log.Debug("another node did not deliver", "owner", node, "error", err)
+		before, node = node, hint
+	}
+	return v, false, nil
+}
+
+// undelivered is the hint of take for a key that is to be loaded here. It can't be a node's name.
+const undelivered = "\x00"
+
+// A question is what has to be known of a request to make use of its answer.
+type question struct {
+	sent  time.Time
+	drops uint64 // tagDrops then
+}
+
+// beginAsking is called before another node is asked for some keys. What that does has a time-out
+// of its own, so the flight gets its time anew, and more for the way.
+func (c *Cache[V]) beginAsking(ctx context.Context, keys int) question {
+	c.counters.asked.Add(uint64(keys)) //nolint:gosec // not negative
+	courier.RestartTimeout(ctx, c.o.PeerTimeout)
+	return question{time.Now(), c.tagDrops.Load()}
+}
+
+// A request is the context of a flight without its deadline: the request ends with the flight, and
+// to have the owner keep a timer for it as well would cost a tenth of a fetch.
+type request struct{ context.Context }
+
+// Deadline returns none.
+func (request) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// AfterFunc calls the flight's. Package context uses it instead of a goroutine.
+func (r request) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(r.Context, f) }
+
+// take returns what a node has answered that was asked for key: a value, which is kept as a copy
+// for as long as it is fresh there, or the error that is the answer. hint is empty then; otherwise
+// it is the owner that the node has named, or undelivered.
+func (c *Cache[V]) take(
+	ctx context.Context, key string, began question, to peer.Address, got peer.Value, err error,
+) (v V, hint string, _ error) {
+	if err == nil {
+		if v, err = c.decodeValue(got.Data); err != nil {
+			err = fmt.Errorf("decode the value: %w", err)
+			err = &peer.UnavailableError{Node: to.Node, Reason: peer.Rubbish, Err: err}
+		}
+	}
+	switch {
+	case err != nil:
+	case got.Keep < 0:
+		return v, "", &hook.Answer{Err: &staleAnswer[V]{v, began.drops}}
+	default:
+		rest := got.Keep
+		if rest != cache.Forever {
+			rest = max(0, rest-time.Since(began.sent))
+		}
+		c.keepCopy(ctx, key, rest)
+		return v, "", nil
+	}
+	var down *peer.UnavailableError
+	var elsewhere *peer.MisplacedError
+	switch {
+	case errors.As(err, new(*LoadError)):
+		c.keepCopy(ctx, key, cache.Forever) // what it says of a record that is not there
+		return v, "", &hook.Answer{Err: err}
+	case errors.As(err, &elsewhere):
+		c.counters.misplaced.Add(1)
+		if hint = elsewhere.Owner; hint == "" {
+			hint = undelivered
+		}
+	case errors.As(err, &down):
+		c.counters.failures[down.Reason].Add(1)
+		hint = undelivered
+	default:
+		hint = undelivered
+	}
+	if ctx.Err() != nil { // nobody waits any more
+		hint = ""
+	}
+	return v, hint, err
+}
+
+// keepCopy makes the result for key of the load in ctx be kept as long as a copy may be: for
+// CopyTTL, for rest, which is how much longer its owner keeps it, and no longer than Load has said.
+func (c *Cache[V]) keepCopy(ctx context.Context, key string, rest time.Duration) {
+	keep := min(c.o.CopyTTL, rest)
+	if said, ok := cache.StoreTTL(ctx); ok {
+		keep = min(keep, said)
+	}
+	c.entries.StoreFor(ctx, key, keep)
+}
+
+// awaitLocalLoad waits for one of the MaxLocalLoads places, in order, for as long as a caller does:
+// the flight has no time-out from now on. The place is free again when it is released or the flight
+// ends, so a load that is stuck holds it for its time-out only.
+func (c *Cache[V]) awaitLocalLoad(ctx context.Context) (*place, error) {
+	courier.RestartTimeout(ctx, math.MaxInt64)
+	if err := c.localLoads.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	p := c.localLoads.take()
+	context.AfterFunc(ctx, p.release)
+	return p, nil
+}
+
+// loadHere is step 5: it loads a key that another node owns, or none. What it gets is kept as long
+// as an owner would keep it, and not for CopyTTL alone: so an owner that does not deliver costs
+// each node one load, as without a cluster, and not one every CopyTTL. The flight's time-out is
+// that of the load. load is c.load or, in a trial, c.callLoad.
+func (c *Cache[V]) loadHere(
+	ctx context.Context, key string, load func(context.Context, string) (V, error),
+) (V, error) {
+	c.counters.localLoads.Add(1)
+	courier.RestartTimeout(ctx, 0)
+	v, err := load(ctx, key)
+	if c.o.CopyTTL < 0 {
+		cache.StoreFor(ctx, 0)
+	}
+	return v, err
+}
+
+// load calls Load, unless that may end this node.
 func (c *Cache[V]) load(ctx context.Context, key string) (v V, err error) {
+	if c.suspects(key) {
+		return v, errSuspect
+	}
+	return c.callLoad(ctx, key)
+}
+
+// callLoad calls Load.
+func (c *Cache[V]) callLoad(ctx context.Context, key string) (v V, err error) {
+	if !courier.TakeTurn(ctx) {
+		return v, context.Cause(ctx)
+	}
 	c.counters.loads.Add(1)
 	done := false
 	defer func() { // also after a panic or Goexit of Load
@@ -108,20 +290,43 @@ func (c *Cache[V]) load(ctx context.Context, key string) (v V, err error) {
 		}
 	}()
 	v, err = c.o.Load(ctx, key)
-	done = err == nil
+	done = !c.isFailure(err)
 	return v, err
 }
 
-// keepCopy makes the result of the load in ctx be kept as long as a copy may be: for
-// CopyTTL, for owner (how much longer its owner keeps it; 0: until it is evicted), and
-// no longer than Load has said.
-func (c *Cache[V]) keepCopy(ctx context.Context, owner time.Duration) {
-	keep := c.o.CopyTTL
-	if said, ok := cache.StoreTTL(ctx); ok {
-		keep = min(keep, said)
+// A staleAnswer is a stale value that an owner has given, as the error of the flight that asked:
+// the value must not be stored, where it could not be told from a fresh copy, nor end a stale copy
+// that is there. The owner gives it at once as long as its loads fail.
+type staleAnswer[V any] struct { //nolint:errname // it is no failure
+	value V
+	drops uint64 // tagDrops when the owner was asked
+}
+
+func (*staleAnswer[V]) Error() string { return "cluster: the owner has only a stale value" }
+
+// staleFrom returns the staleAnswer in err, if any.
+func staleFrom[V any](err error) (s *staleAnswer[V], ok bool) {
+	if err == nil {
+		return nil, false
 	}
-	if owner > 0 {
-		keep = min(keep, owner)
+	ok = errors.As(err, &s)
+	return s, ok
+}
+
+// giveStale returns the value of s, and counts it unless the store has counted one in its place,
+// which it has if it returned no error.
+func (c *Cache[V]) giveStale(s *staleAnswer[V], err error) V {
+	if err != nil {
+		c.counters.stale.Add(1)
 	}
-	cache.StoreFor(ctx, keep)
+	return s.value
+}
+
+// told returns the error that a caller gets for one of the store.
+func told(err error) error {
+	var a *hook.Answer
+	if errors.As(err, &a) {
+		return a.Err
+	}
+	return err
 }

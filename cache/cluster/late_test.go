@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// A hot key whose first load hangs serves again, on whatever node callers ask: the one that asks tells the owner that its
-// callers have waited in vain.
+// A hot key whose first load hangs serves again, on whatever node callers ask: the one that asks
+// tells the owner that its callers have waited in vain.
 func TestHangOfAHotKey(t *testing.T) {
 	for name, ownership := range map[string]cluster.Ownership{"key": cluster.ByKey, "slot": cluster.BySlot, "ring": cluster.ByRing} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestHangOfAHotKey(t *testing.T) {
 			for _, n := range nodes {
 				require.Eventually(t, func() bool {
 					s := n.Stats()
-					return s.Owned.Courier.Waiting+s.Copies.Courier.Waiting > 0
+					return s.Store.Courier.Waiting > 0
 				}, 10*time.Second, time.Millisecond)
 			}
 			for _, n := range nodes {
@@ -74,8 +74,8 @@ func (d deadlines) Inject(ctx context.Context, _ http.Header) {
 
 func (deadlines) Extract(ctx context.Context, _ http.Header) context.Context { return ctx }
 
-// A load may take as long as its own time-out says, also for callers on other nodes.
-func TestAskingHasNoTimeoutOfItsOwn(t *testing.T) {
+// A request ends with the flight that asks, and the owner needs no timer for it.
+func TestRequestsHaveNoDeadline(t *testing.T) {
 	var from origin
 	d := deadlines{make(chan bool, 10)}
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Propagator = d })

@@ -44,8 +44,40 @@ func TestOwnerOutOfReach(t *testing.T) {
 	})
 }
 
-// An owner that takes connections and says nothing is waited for as long as PeerTimeout says, and not only until the
-// connection, which is shared, is taken for dead.
+// A silentListener takes connections and says nothing.
+type silentListener struct {
+	listener net.Listener
+	open     sync.WaitGroup
+}
+
+func listenSilently(tb testing.TB, addr string) *silentListener {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", addr)
+	require.NoError(tb, err)
+	s := &silentListener{listener: l}
+	s.open.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.open.Go(func() {
+				_, _ = io.Copy(io.Discard, c) // until the other side hangs up
+				_ = c.Close()
+			})
+		}
+	})
+	return s
+}
+
+// close waits until those who are connected have hung up.
+func (s *silentListener) close() {
+	_ = s.listener.Close()
+	s.open.Wait()
+}
+
+// An owner that takes connections and says nothing is waited for as long as PeerTimeout says, and
+// not only until the connection, which is shared, is taken for dead.
 func TestSilentOwner(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -59,31 +91,16 @@ func TestSilentOwner(t *testing.T) {
 	}
 	own := owner(t, nodes)
 	own.unplug()
-	mute, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", own.addr)
-	require.NoError(t, err)
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			c, err := mute.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() {
-				_, _ = io.Copy(io.Discard, c) // until the other side hangs up
-				_ = c.Close()
-			})
-		}
-	})
+	mute := listenSilently(t, own.addr)
 	asker := others(nodes, own)[0]
 	t.Cleanup(func() {
 		asker.stop(t) // and hangs up
-		_ = mute.Close()
-		open.Wait()
+		mute.close()
 	})
 
 	var failures cluster.AskFailures
 	for _, key := range keys { // the connection that has ended may not be known to have until it is used
-		_, err = asker.Fetch(t.Context(), key)
+		_, err := asker.Fetch(t.Context(), key)
 		require.NoError(t, err)
 		if failures = asker.Stats().AskFailures; failures.Silent > 0 {
 			break
@@ -93,35 +110,53 @@ func TestSilentOwner(t *testing.T) {
 	require.LessOrEqual(t, failures.Unreachable, uint64(1), "%+v", failures)
 }
 
-func TestLocalLoadsAreBounded(t *testing.T) {
+// Loads in place of an owner wait for each other, in the order in which they came, and so long as
+// their callers do. The time of a load begins when it does.
+func TestLocalLoadsWait(t *testing.T) {
 	var from origin
-	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.MaxLocalLoads = 1 })
-	nodes[1].unplug()
-	gate := make(chan struct{})
-	from.set(func(context.Context, string, int) (string, error) { <-gate; return "v", nil })
-	results := make(chan error, 64)
-	for i := range cap(results) {
+	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
+		o.Ownership, o.MaxLocalLoads, o.Cache.Timeout = cluster.ByRing, 1, 300*time.Millisecond
+	})[0]
+	const keys = 8
+	theirs := startBusy(t, n, keys+1)
+	asked := n.Stats().AskFailures.Busy
+	loads := n.Stats().LocalLoads
+	began, gate := make(chan string, keys), make(chan struct{})
+	from.set(func(_ context.Context, key string, _ int) (string, error) {
+		began <- key
+		if key == theirs[0] {
+			<-gate
+		}
+		return "v", nil
+	})
+	defer close(gate)
+	results := make(chan error, keys)
+	for i := range keys {
 		go func() {
-			_, err := nodes[0].Fetch(t.Context(), fmt.Sprint("key", i))
+			_, err := n.Fetch(t.Context(), theirs[i])
 			results <- err
 		}()
+		require.Eventually(t, func() bool { // it waits
+			return n.Stats().AskFailures.Busy == asked+uint64(i)+1
+		}, 20*time.Second, time.Millisecond)
 	}
-	refused := 0
-	for refused == 0 { // a key of the other node's whose load found another one running
-		if err := <-results; err != nil {
-			require.ErrorIs(t, err, cluster.ErrOverloaded)
-			require.ErrorContains(t, err, "MaxLocalLoads")
-			refused++
-		}
+	impatient, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := n.Fetch(impatient, theirs[keys])
+		left <- err
+	}()
+	require.Eventually(t, func() bool { return n.Stats().AskFailures.Busy == asked+keys+1 }, 20*time.Second, time.Millisecond)
+	leave()
+	require.ErrorIs(t, <-left, context.Canceled)
+
+	require.Equal(t, theirs[0], <-began)
+	require.ErrorIs(t, <-results, courier.ErrTimeout, "its own time is up, and it holds its place no longer")
+	for _, key := range theirs[1:keys] { // all have waited for longer than a load may take
+		require.Equal(t, key, <-began)
+		require.NoError(t, <-results)
 	}
-	close(gate)
-	for range cap(results) - 1 {
-		if err := <-results; err != nil {
-			require.ErrorIs(t, err, cluster.ErrOverloaded)
-			refused++
-		}
-	}
-	require.EqualValues(t, refused, nodes[0].Stats().LocalRejected, "each had a key of its own")
+	require.EqualValues(t, keys, n.Stats().LocalLoads-loads)
 }
 
 // A load in place of an owner that hangs, or panics, is counted like any other.
@@ -146,13 +181,56 @@ func TestLocalLoadsAreCounted(t *testing.T) {
 		}
 	}
 	s := nodes[0].Stats()
-	require.NotZero(t, s.Local.Panics)
-	require.NotZero(t, s.Local.Abandoned)
-	require.EqualValues(t, 10, s.Owned.Panics+s.Local.Panics)
-	require.Equal(t, 10, s.Owned.Courier.Abandoned+s.Local.Abandoned)
+	require.NotZero(t, s.LocalLoads)
+	require.EqualValues(t, 10, s.Store.Panics)
+	require.Equal(t, 10, s.Store.Courier.Abandoned)
 	close(release)
 	require.Eventually(t, func() bool {
-		s := nodes[0].Stats()
-		return s.Owned.Courier.Abandoned+s.Local.Abandoned == 0
+		return nodes[0].Stats().Store.Courier.Abandoned == 0
 	}, 20*time.Second, time.Millisecond)
+}
+
+// A load in place of an owner that fetches other keys lends its place meanwhile: they may need it.
+func TestNestedLocalLoads(t *testing.T) {
+	for _, many := range []bool{false, true} {
+		t.Run(fmt.Sprint("many ", many), func(t *testing.T) {
+			var from batches
+			n := startByRing(t, &from, func(o *cluster.Options[string]) { o.MaxLocalLoads = 1 })
+			theirs := startBusy(t, n, 4)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			var nested sync.Mutex
+			from.set(func(ctx context.Context, key string, _ int) (string, error) {
+				if key != theirs[0] {
+					return key, nil
+				}
+				var wg sync.WaitGroup
+				for _, other := range theirs[1:3] {
+					wg.Go(func() {
+						v, err := n.Fetch(ctx, other)
+						nested.Lock()
+						defer nested.Unlock()
+						assert.NoError(t, err)
+						assert.Equal(t, other, v)
+					})
+				}
+				wg.Wait()
+				_, err := n.FetchMany(ctx, theirs[3:])
+				return key, err
+			})
+			if many {
+				got, err := n.FetchMany(ctx, theirs[:1])
+				require.NoError(t, err)
+				require.Len(t, got, 1)
+			} else {
+				_, err := n.Fetch(ctx, theirs[0])
+				require.NoError(t, err)
+			}
+			for _, key := range theirs { // all places are free again
+				_ = n.Clear(ctx) // which the fake does not confirm
+				_, err := n.Fetch(ctx, key)
+				require.NoError(t, err)
+			}
+		})
+	}
 }

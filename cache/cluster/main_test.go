@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/registry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const path = "/_cache"
 
@@ -63,32 +64,48 @@ type node struct {
 	name     string
 	registry *registry.Registry
 	server   *http.Server
+	handler  swapped
 	addr     string // where the server listens
+	address  peer.Address
 	served   chan struct{}
 	stopped  sync.Once
 }
+
+// swapped is a handler that can be replaced.
+type swapped struct{ http atomic.Pointer[http.Handler] }
+
+func (s *swapped) Store(h http.Handler) { s.http.Store(&h) }
+
+func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.http.Load()).ServeHTTP(w, r) }
 
 // startNode opens a registry and a cache, and serves its handler on the loopback interface.
 func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
 	tb.Helper()
 	n := &node{name: name, served: make(chan struct{})}
-	r, err := registry.Open(tb.Context(), registry.Config{
-		NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
-	})
+	// The registry's own pace: on a busy machine a brisker one gives up nodes that are well.
+	r, err := registry.Open(tb.Context(), registry.Config{NodeName: name, Seeds: seeds})
 	require.NoError(tb, err)
 	n.registry = r
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	n.addr = listener.Addr().String()
-	o.Registry, o.URL = r, "http://"+n.addr+path
+	n.server = &http.Server{ReadHeaderTimeout: time.Minute}
+	scheme, serve := "http://", n.server.Serve
+	if len(o.SharedKeys) > 0 {
+		n.server.TLSConfig, err = cluster.SharedKeyTLS(o.SharedKeys...)
+		require.NoError(tb, err)
+		scheme, serve = "https://", func(l net.Listener) error { return n.server.ServeTLS(l, "", "") }
+	}
+	o.Registry, o.URL = r, scheme+n.addr+path
 	n.Cache, err = cluster.New(o)
 	require.NoError(tb, err)
 	mux := http.NewServeMux()
-	mux.Handle(path+"/", n.Handler())
-	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Minute}
+	n.handler.Store(n.Handler())
+	mux.Handle(path+"/", &n.handler)
+	n.server.Handler = mux
 	go func() {
 		defer close(n.served)
-		_ = n.server.Serve(listener)
+		_ = serve(listener)
 	}()
 	tb.Cleanup(func() { n.stop(tb) })
 	return n
@@ -117,7 +134,8 @@ func start(tb testing.TB, count int, load *origin, change func(i int, o *cluster
 	var seeds []string
 	slots := 0
 	for i := range nodes {
-		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second}
+		// By key there is nothing to wait for until the nodes own their share.
+		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second, Ownership: cluster.ByKey}
 		if change != nil {
 			change(i, &o)
 		}

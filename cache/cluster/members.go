@@ -11,13 +11,16 @@ import (
 	"sync/atomic"
 
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
+	"github.com/snowfence/snowfence/registry"
 	"github.com/snowfence/snowfence/registry/group"
 )
 
 // protocolVersion is that of what nodes say to each other.
-const protocolVersion = 1
+const protocolVersion = 3
 
-// A card is what a node tells the others of itself: the metadata of its membership in the cache's group.
+// A card is what a node tells the others of itself: the metadata of its membership in the cache's
+// group.
 type card struct {
 	Protocol  int    `json:"v"`
 	URL       string `json:"url"`
@@ -84,32 +87,50 @@ func (c *Cache[V]) group() string { return "cache/" + c.o.Name }
 func (c *Cache[V]) join() error {
 	groups, err := group.Open(c.life, c.o.Registry)
 	if err != nil {
-		return err
+		return fmt.Errorf("cluster: %w", err)
 	}
 	meta, err := json.Marshal(c.card())
 	if err != nil {
-		return err
+		return fmt.Errorf("cluster: %w", err)
+	}
+	if len(groups.Local(c.group())) > 0 {
+		return c.nameTaken()
 	}
 	watcher := groups.Watch(c.life, c.group())
 	c.see(groups.Members(c.group()))
 	membership, err := groups.Join(c.life, c.group(), meta)
 	if err != nil {
 		watcher.Close()
-		return err
+		return fmt.Errorf("cluster: %w", err)
 	}
 	c.members.mu.Lock()
 	c.members.membership = membership
 	c.members.mu.Unlock()
+	if len(groups.Local(c.group())) > 1 { // another one was made at the same moment
+		watcher.Close()
+		return c.nameTaken()
+	}
 	c.running.Go(func() {
 		defer watcher.Close()
 		for {
 			c.see(groups.Members(c.group()))
-			if _, err := watcher.Next(c.life); err != nil {
+			event, err := watcher.Next(c.life)
+			if err != nil {
 				return
 			}
+			c.left(event)
 		}
 	})
 	return nil
+}
+
+// nameTaken returns the error of New for a name that another cache over this registry has. The
+// other nodes would ask the newer of the two, and take its values for those of both.
+func (c *Cache[V]) nameTaken() error {
+	return &OptionError{
+		"Name", strconv.Quote(c.o.Name),
+		"a name of its own, since another cache over this registry has that one and is open",
+	}
 }
 
 // leave ends this node's membership.
@@ -121,12 +142,14 @@ func (c *Cache[V]) leave() {
 	}
 }
 
-// see takes note of who the members are. A member whose card has changed, because its node was restarted, is a new one.
-// Only one goroutine calls it at a time: first join's, then the one that follows the group.
+// see takes note of who the members are. A member whose card has changed, because its node was
+// restarted, is a new one. Only one goroutine calls it at a time: first join's, then the one that
+// follows the group.
 func (c *Cache[V]) see(list []group.Member) {
 	before, now := c.members.all(), make(map[string]*member)
 	own := c.card()
 	nodes := []string{c.self}
+	incarnations := make(map[string]uint64)
 	for _, m := range newest(list) {
 		if m.Node == c.self {
 			continue
@@ -138,6 +161,7 @@ func (c *Cache[V]) see(list []group.Member) {
 		now[m.Node] = other
 		if other.differs == "" {
 			nodes = append(nodes, m.Node)
+			incarnations[m.Node] = other.address.Run
 		}
 	}
 	if maps.Equal(before, now) && before != nil {
@@ -146,9 +170,14 @@ func (c *Cache[V]) see(list []group.Member) {
 	slices.Sort(nodes)
 	c.members.seen.Store(&now)
 	c.units.SetMembers(nodes)
+	c.deletes.See(incarnations)
+	c.quarantine.SetMembers(incarnationsOf(now))
 	for node, other := range before {
 		if now[node] != other {
 			other.stop()
+		}
+		if now[node] == nil {
+			c.log.Info("a node of this cache has gone", "other", node)
 		}
 	}
 	for node, other := range now {
@@ -162,7 +191,29 @@ func (c *Cache[V]) see(list []group.Member) {
 	})
 }
 
-// newest returns one member of each node: a node that closed its cache and made another may be seen with both for a moment.
+// left notes that a member has left for good. One whose node is down may come back.
+func (c *Cache[V]) left(e group.Event) {
+	var theirs card
+	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown || json.Unmarshal(e.Member.Meta, &theirs) != nil {
+		return
+	}
+	if run, err := strconv.ParseUint(theirs.Run, 16, 64); err == nil {
+		c.deletes.Left(run)
+	}
+}
+
+// incarnationsOf returns those of the members that are asked.
+func incarnationsOf(members map[string]*member) (list []quarantine.Incarnation) {
+	for _, m := range members {
+		if m.differs == "" {
+			list = append(list, incarnationOf(m.address))
+		}
+	}
+	return list
+}
+
+// newest returns one member of each node: a node that closed its cache and made another may be seen
+// with both for a moment.
 func newest(list []group.Member) map[string]group.Member {
 	last := make(map[string]group.Member, len(list))
 	for _, m := range list {
@@ -197,6 +248,7 @@ func (c *Cache[V]) begin(other *member) {
 	ctx, stop := context.WithCancel(c.life)
 	other.stop = stop
 	if other.differs == "" {
+		c.log.Info("a node of this cache has come", "other", other.address.Node, "url", other.address.URL)
 		c.running.Go(func() { c.exchange(ctx, other) })
 	}
 }

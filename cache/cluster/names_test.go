@@ -49,16 +49,16 @@ func TestNameGoesWithTooHeavyValue(t *testing.T) {
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
 		o.IdleRelease = idleRelease
 		o.Cache = cache.Options[string, string]{
-			MaxWeight: 1, RefreshAfter: time.Millisecond,
+			MaxWeight: 1, TTL: time.Hour, RefreshAt: 1e-7,
 			Weigher: func(_, v string) uint32 { return uint32(len(v)) }, //nolint:gosec // small
 		}
 	})[0]
 	_, err := n.Fetch(t.Context(), "k")
 	require.NoError(t, err)
-	require.Equal(t, 1, n.Stats().Held)
+	requireHeld(t, n, 1)
 	require.Eventually(t, func() bool { // until the entry has been refreshed
 		_, _ = n.Fetch(t.Context(), "k")
-		return n.Stats().OwnedEntries == 0
+		return n.Stats().Entries == 0
 	}, 20*time.Second, 5*time.Millisecond)
 	requireHeld(t, n, 0)
 }

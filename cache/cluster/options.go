@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -20,6 +23,7 @@ const (
 	DefaultSlots           = 1024
 	DefaultIdleRelease     = 30 * time.Second
 	DefaultPeerTimeout     = 500 * time.Millisecond
+	DefaultQuarantine      = 30 * time.Second
 	DefaultMaxLocalLoads   = 64
 	DefaultMaxPeerRequests = 1024
 	DefaultMaxKey          = 4 << 10
@@ -27,19 +31,22 @@ const (
 	DefaultDeleteLog       = 64 << 10
 )
 
-// MinSharedKey is how many bytes a key of Options.SharedKeys has at least.
+// MinSharedKey is the least length of a key of Options.SharedKeys, in bytes.
 const MinSharedKey = 32
 
-// Options configure a Cache. Registry, URL and Load are needed; the zero values of the others are defaults.
+// Options configure a Cache. Registry, URL and Load are needed; the zero values of the others are
+// defaults.
 //
-// Those marked "of the cluster" must be the same on all nodes. A node that has others is not asked, and its requests are
-// refused; Stats and the log say what differs.
+// Those marked "of the cluster" must be the same on all nodes. A node that has others is not asked,
+// and its requests are refused; Stats and the log say what differs.
 type Options[V any] struct {
-	// Registry is this node's registry. The cache uses it and does not close it. Close the cache first.
+	// Registry is this node's registry. The cache uses it and does not close it. Close the cache
+	// first.
 	Registry *registry.Registry
 
-	// URL is where the other nodes reach Handler: the absolute http or https URL that it is mounted under, such as
-	// "http://10.0.0.7:8080/_cache".
+	// URL is where the other nodes reach Handler: the absolute http or https URL that it is mounted
+	// under, such as "http://10.0.0.7:8080/_cache". It must lead to this node alone. With
+	// SharedKeys or TLS it is https.
 	URL string
 
 	// Load gets a value from where it comes from. It runs in a courier's flight: once
@@ -48,90 +55,118 @@ type Options[V any] struct {
 	// value is shared by all who get it: nobody may change it.
 	Load func(ctx context.Context, key string) (V, error)
 
-	// Name tells this cache from others of the same cluster: 1 to 64 letters, digits, dots, dashes and underscores.
-	// "cache" by default. Of the cluster.
+	// LoadMany gets the values of many keys at once for FetchMany: a map without the keys that have
+	// no record. It runs in a flight of all its keys. If some of them fail it may return the values
+	// of the others together with a *cache.ManyError[string]; any other error is that of all keys.
+	// cache.StoreFor with its context sets the TTL of all values. Keys that it was not asked for
+	// are ignored. Without LoadMany, FetchMany calls Load for each key. Cache.MaxBatch bounds how
+	// many keys it gets at once.
+	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
+
+	// Name tells this cache from others of the same cluster: 1 to 64 letters, digits, dots, dashes
+	// and underscores. "cache" by default, so a second cache over one registry needs a Name. Of the
+	// cluster.
 	Name string
 
-	// Codec turns values into bytes and back, for the way between nodes. By default []byte and string are sent as
-	// they are, anything else as JSON. Its name is of the cluster.
+	// Codec turns values into bytes and back, for the way between nodes. By default []byte and
+	// string are sent as they are, anything else as JSON. Its name is of the cluster.
 	Codec Codec[V]
 
-	// Cache configures the entries that this node owns: how many, how long they live, how Load runs. OnEviction is
-	// called for these alone, not for copies. An entry that Load did not give a shorter life lives for Cache.TTL.
+	// Cache configures the entries: how many this node keeps, those that it owns and copies, how
+	// long they live, how Load runs. An entry that Load did not give a shorter life lives for
+	// Cache.TTL. With RefreshAt, a copy that is in use is asked for again behind, too. What limits
+	// functions in Cache.Courier is about Load, and not about asking other nodes; what limits
+	// callers is about both.
 	Cache cache.Options[string, V]
 
-	// CopyTTL is how long this node keeps a copy of a value that another node owns, 1 s by default, and never longer than
-	// the owner keeps it. It bounds how often the owner of a hot key is asked: once per node and CopyTTL.
-	// Negative: copies are not kept.
+	// CopyTTL is how long this node keeps a copy of a value that another node owns, 1 s by default,
+	// and never longer than the owner keeps it. It bounds how often the owner of a hot key is
+	// asked: once per node and CopyTTL. Negative: copies are not kept.
 	CopyTTL time.Duration
 
-	// CopyCapacity is how many copies are kept at most, an eighth of Cache.Capacity by default (and 1,250 where that
-	// is not set). CopyWeight bounds the sum of their weights where Cache.Weigher is set: an eighth of Cache.MaxWeight by
-	// default.
+	// CopyCapacity is how many of the entries may be copies, an eighth of Cache.Capacity by default
+	// (and 1,250 where that is not set); the oldest goes first. CopyWeight bounds the sum of their
+	// weights where Cache.Weigher is set: an eighth of Cache.MaxWeight by default.
 	CopyCapacity int
 	CopyWeight   uint64
 
-	// Ownership says what one name of the registry stands for: ByKey, the default, BySlot or ByRing. Of the cluster.
+	// Ownership says what one name of the registry stands for: BySlot, the default, ByKey or
+	// ByRing. Of the cluster.
 	Ownership Ownership
 
-	// Slots is how many slots the keys are spread over BySlot, 1024 by default, at most 65,536. Of the cluster.
+	// Slots is how many slots the keys are spread over BySlot, 1024 by default, at most 65,536. Of
+	// the cluster.
 	Slots int
 
-	// IdleRelease is how long the name of a key that has left the cache is kept for, in case it comes back; 30 s by default.
-	// Only ByKey.
+	// IdleRelease is how long the name of a key that has left the cache is kept for, in case it
+	// comes back; 30 s by default. Only ByKey.
 	IdleRelease time.Duration
 
-	// PeerTimeout is how long an owner that is asked may be silent, 500 ms by default: so long does a caller wait for
-	// an owner that has died, hangs or can't be reached, before this node loads the value itself. An owner that is at
-	// work says so several times in PeerTimeout, so a load may take longer than that.
+	// PeerTimeout is how long an owner that is asked may be silent, 500 ms by default: so long does
+	// a caller wait for an owner that has died, hangs or can't be reached, before this node loads
+	// the value itself. An owner that is at work says so several times in PeerTimeout, so a load
+	// may take longer than that.
 	PeerTimeout time.Duration
 
-	// MaxLocalLoads bounds how many loads this node runs at a time for keys that others own but don't deliver; 64 by
-	// default. Past it a caller gets an error that is ErrOverloaded, at once.
+	// MaxLocalLoads bounds how many loads this node runs at a time for keys that others own but
+	// don't deliver; 64 by default. Further ones wait for their turn, as long as their callers do.
+	// One that fetches other keys does not count meanwhile.
 	MaxLocalLoads int
 
-	// MaxPeerRequests bounds how many requests of other nodes are served at a time, 1024 by default. Past it they are told
-	// that this node is busy, and load themselves.
+	// Quarantine is for how long a key is not loaded by any node after two have died while they
+	// loaded it, 30 s by default. It doubles with each further death, up to 32 times. See the
+	// package's comment.
+	Quarantine time.Duration
+
+	// MaxPeerRequests bounds how many requests of other nodes are served at a time, 1024 by
+	// default. Past it they are told that this node is busy, and load themselves. A node sends 128
+	// at a time to each other one. Deletes do not wait for these: they have as many places of their
+	// own.
 	MaxPeerRequests int
 
-	// MaxKey and MaxValue bound the size of a key and of an encoded value that are sent or accepted between nodes, in bytes:
-	// 4 KiB and 16 MiB by default. A longer key is an error of Fetch. A longer value is kept by its owner, but every
-	// node has to load it for itself.
+	// MaxKey and MaxValue bound the size of a key and of an encoded value that are sent or accepted
+	// between nodes, in bytes: 4 KiB and 16 MiB by default. A longer key is an error of Fetch. A
+	// longer value is kept by its owner, but every node has to load it for itself.
 	MaxKey   int
 	MaxValue int
 
-	// DeleteLog is how many deletes are remembered for nodes that missed them, 65,536 by default. A node that missed
-	// more than that clears its cache when it returns.
+	// DeleteLog is how many deletes are remembered at most for nodes that lack them, 65,536 by
+	// default. A node that missed more than that clears its cache when it returns.
 	DeleteLog int
 
-	// SharedKeys authenticate the requests of nodes and the answers to them, by HMAC-SHA-256: at least MinSharedKey bytes
-	// each. The first signs, all are accepted, so that keys can be rotated. They hide nothing: use TLS for that. Without
-	// SharedKeys, TLS and Authorize, whoever reaches Handler can read the cache and delete from it.
+	// SharedKeys, at least MinSharedKey random bytes each, give all nodes of the cluster an
+	// identity for TLS, and encrypt what they say: the server of Handler must have the
+	// configuration of SharedKeyTLS. The first key is shown, all are accepted. To change keys add
+	// the new one as the second everywhere, then make it the first, then drop the old one. Without
+	// SharedKeys, TLS and Authorize, whoever reaches Handler can read the cache and delete from it,
+	// and whoever can register in the registry can serve forged values.
 	SharedKeys [][]byte
 
-	// TLS is how this node connects to https URLs of others, with the certificate that it shows them. If it is set, Handler
-	// refuses requests that came without a certificate which the server has verified (tls.RequireAndVerifyClientCert).
+	// TLS configures how this node connects to the https URLs of others, and the certificate that
+	// it shows them. If it is set, Handler refuses requests that came without a certificate which
+	// the server has verified (tls.RequireAndVerifyClientCert). It can't be set together with
+	// SharedKeys.
 	TLS *tls.Config
 
-	// Authorize, if set, is called by Handler for each request of another node. An error refuses the request.
+	// Authorize, if set, is called by Handler for each request of another node, before anything
+	// else. An error refuses the request.
 	Authorize func(*http.Request) error
 
-	// Transport replaces the way in which other nodes are reached. By default it is HTTP/2, over TLS or, for http URLs,
-	// without: the servers must have it enabled, see Protocols. A connection on which nothing arrives is pinged, and closed if that
-	// is not answered for a second, or for PeerTimeout if that is longer.
+	// Transport replaces the way in which other nodes are reached: by default HTTP/1.1, with up to
+	// 128 connections to each node. With SharedKeys it must connect as SharedKeyTLS says.
 	Transport http.RoundTripper
 
-	// Propagator carries traces from node to node. By default the W3C headers that WithTrace put into a context are
-	// passed on, see TraceFrom.
+	// Propagator carries traces from node to node. By default the W3C headers that WithTrace put
+	// into a context are passed on, see TraceFrom.
 	Propagator Propagator
 
-	// Errors are errors of Load that errors.Is shall find in what other nodes get: each with a short name of
-	// letters, digits, dots, dashes and underscores, which is the same on all nodes. An error that is none of these reaches
-	// other nodes as text, in a *LoadError.
+	// Errors are errors of Load that errors.Is shall find in what other nodes get: each with a
+	// short name of letters, digits, dots, dashes and underscores, which is the same on all nodes.
+	// An error that is none of these reaches other nodes as text, in a *LoadError.
 	Errors map[string]error
 
-	// Logger gets what somebody should look into (Warn), what happens to the cluster (Info) and single requests that
-	// failed (Debug). nil: nothing is logged.
+	// Logger gets what somebody should look into (Warn), what happens to the cluster (Info) and
+	// single requests that failed (Debug). nil: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -153,6 +188,7 @@ func (o Options[V]) withDefaults() Options[V] {
 	setIfZero(&o.Slots, DefaultSlots)
 	setIfZero(&o.IdleRelease, DefaultIdleRelease)
 	setIfZero(&o.PeerTimeout, DefaultPeerTimeout)
+	setIfZero(&o.Quarantine, DefaultQuarantine)
 	setIfZero(&o.MaxLocalLoads, DefaultMaxLocalLoads)
 	setIfZero(&o.MaxPeerRequests, DefaultMaxPeerRequests)
 	setIfZero(&o.MaxKey, DefaultMaxKey)
@@ -190,16 +226,20 @@ func (o *Options[V]) validate() error {
 		return bad("Registry", "nil", "the registry of this node")
 	case o.Load == nil:
 		return bad("Load", "nil", "a function")
+	case o.Cache.LoadMany != nil:
+		return bad("Cache.LoadMany", "a function", "nil: set Options.LoadMany")
 	case !isName(o.Name):
 		return bad("Name", fmt.Sprintf("%q", o.Name), "1 to 64 letters, digits, dots, dashes and underscores")
 	case o.Ownership > ByRing:
-		return bad("Ownership", uint8(o.Ownership), "ByKey, BySlot or ByRing")
+		return bad("Ownership", uint8(o.Ownership), "BySlot, ByKey or ByRing")
 	case o.Slots < 1 || o.Slots > 1<<16:
 		return bad("Slots", o.Slots, "1 to 65536")
 	case o.IdleRelease < 0:
 		return bad("IdleRelease", o.IdleRelease, "0 (the default) or more")
 	case o.PeerTimeout < time.Millisecond:
 		return bad("PeerTimeout", o.PeerTimeout, "at least 1ms")
+	case o.Quarantine < 0:
+		return bad("Quarantine", o.Quarantine, "0 (the default) or more")
 	case o.CopyCapacity < 0:
 		return bad("CopyCapacity", o.CopyCapacity, "0 (the default) or more")
 	case o.CopyWeight > 0 && o.Cache.Weigher == nil:
@@ -215,14 +255,14 @@ func (o *Options[V]) validate() error {
 	case o.DeleteLog < 1 || o.DeleteLog > 1<<24:
 		return bad("DeleteLog", o.DeleteLog, "1 to 16777216")
 	}
-	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
-		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return bad("URL", fmt.Sprintf("%q", o.URL), `an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`)
+	if err := checkSharedKeys(o.SharedKeys); err != nil {
+		return err
 	}
-	for i, k := range o.SharedKeys {
-		if len(k) < MinSharedKey {
-			return bad(fmt.Sprintf("SharedKeys[%d]", i), fmt.Sprintf("%d bytes", len(k)), fmt.Sprintf("at least %d", MinSharedKey))
-		}
+	if len(o.SharedKeys) > 0 && o.TLS != nil {
+		return bad("TLS", "a configuration", "nil, since SharedKeys are set: they make the configuration of TLS")
+	}
+	if want := o.wantURL(); want != "" {
+		return bad("URL", fmt.Sprintf("%q", o.URL), want)
 	}
 	for name, err := range o.Errors {
 		if !isName(name) || err == nil {
@@ -230,6 +270,29 @@ func (o *Options[V]) validate() error {
 		}
 	}
 	return nil
+}
+
+// wantURL returns what URL should be, or "" if nothing is wrong with it.
+func (o *Options[V]) wantURL() string {
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return `an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case !peer.IsCleanPath(strings.TrimRight(u.EscapedPath(), "/")):
+		return "a path without escapes, empty elements and dots, since the handler takes no other"
+	case u.Hostname() == "" || err == nil && ip.IsUnspecified():
+		return "the host by which other nodes reach this one"
+	case u.Port() == "0":
+		return "the port that the server listens at"
+	case u.Scheme == "http" && len(o.SharedKeys) > 0:
+		return "an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS"
+	case u.Scheme == "http" && o.TLS != nil:
+		return "an https URL, since TLS is set"
+	}
+	return ""
 }
 
 // isName reports whether s can be the name of a cache or of an error.

@@ -2,9 +2,11 @@ package cluster_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,9 +32,20 @@ func TestBadOptions(t *testing.T) {
 		"no URL":        {func(o *cluster.Options[string]) { o.URL = "" }, `cluster: Options.URL: "": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
 		"relative URL":  {func(o *cluster.Options[string]) { o.URL = "/_cache" }, `cluster: Options.URL: "/_cache": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
 		"scheme":        {func(o *cluster.Options[string]) { o.URL = "ftp://x/" }, `cluster: Options.URL: "ftp://x/": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
+		"no host":       {func(o *cluster.Options[string]) { o.URL = "http://:8080/_cache" }, `cluster: Options.URL: "http://:8080/_cache": want the host by which other nodes reach this one`},
+		"any host":      {func(o *cluster.Options[string]) { o.URL = "http://0.0.0.0:8080/" }, `cluster: Options.URL: "http://0.0.0.0:8080/": want the host by which other nodes reach this one`},
+		"any IPv6 host": {func(o *cluster.Options[string]) { o.URL = "http://[::]:8080/" }, `cluster: Options.URL: "http://[::]:8080/": want the host by which other nodes reach this one`},
+		"port 0":        {func(o *cluster.Options[string]) { o.URL = "http://10.0.0.7:0/" }, `cluster: Options.URL: "http://10.0.0.7:0/": want the port that the server listens at`},
+		"http and keys": {func(o *cluster.Options[string]) { o.SharedKeys = [][]byte{make([]byte, 32)} }, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS`},
+		"http and TLS":  {func(o *cluster.Options[string]) { o.TLS = &tls.Config{MinVersion: tls.VersionTLS13} }, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since TLS is set`},
+		"keys and TLS": {func(o *cluster.Options[string]) {
+			o.URL, o.SharedKeys, o.TLS = "https://127.0.0.1:1", [][]byte{make([]byte, 32)}, &tls.Config{MinVersion: tls.VersionTLS13}
+		}, "cluster: Options.TLS: a configuration: want nil, since SharedKeys are set: they make the configuration of TLS"},
+		"escaped path":  {func(o *cluster.Options[string]) { o.URL = "http://x/a%20b" }, `cluster: Options.URL: "http://x/a%20b": want a path without escapes, empty elements and dots, since the handler takes no other`},
+		"path":          {func(o *cluster.Options[string]) { o.URL = "http://x//a" }, `cluster: Options.URL: "http://x//a": want a path without escapes, empty elements and dots, since the handler takes no other`},
 		"query":         {func(o *cluster.Options[string]) { o.URL = "http://x/?a" }, `cluster: Options.URL: "http://x/?a": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
 		"name":          {func(o *cluster.Options[string]) { o.Name = "a/b" }, `cluster: Options.Name: "a/b": want 1 to 64 letters, digits, dots, dashes and underscores`},
-		"ownership":     {func(o *cluster.Options[string]) { o.Ownership = 9 }, "cluster: Options.Ownership: 9: want ByKey, BySlot or ByRing"},
+		"ownership":     {func(o *cluster.Options[string]) { o.Ownership = 9 }, "cluster: Options.Ownership: 9: want BySlot, ByKey or ByRing"},
 		"slots":         {func(o *cluster.Options[string]) { o.Slots = 65537 }, "cluster: Options.Slots: 65537: want 1 to 65536"},
 		"idle":          {func(o *cluster.Options[string]) { o.IdleRelease = -1 }, "cluster: Options.IdleRelease: -1ns: want 0 (the default) or more"},
 		"peer timeout":  {func(o *cluster.Options[string]) { o.PeerTimeout = -time.Second }, "cluster: Options.PeerTimeout: -1s: want at least 1ms"},
@@ -60,6 +73,36 @@ func TestBadOptions(t *testing.T) {
 		Registry: r, Load: from.Load, URL: "http://127.0.0.1:1/_cache", Cache: cache.Options[string, string]{TTL: -1},
 	})
 	require.ErrorAs(t, err, new(*cache.OptionError))
+
+	_, err = cluster.SharedKeyTLS()
+	require.EqualError(t, err, "cluster: Options.SharedKeys: none: want one key at least")
+	_, err = cluster.SharedKeyTLS(make([]byte, 32), make([]byte, 31))
+	require.EqualError(t, err, "cluster: Options.SharedKeys[1]: 31 bytes: want at least 32")
+}
+
+// Two caches of one name would be given each other's values by the other nodes.
+func TestSecondCacheOfAName(t *testing.T) {
+	r, err := registry.Open(t.Context(), registry.Config{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Close()) }()
+	var from origin
+	o := cluster.Options[string]{Registry: r, Load: from.Load, URL: "http://127.0.0.1:1/_cache"}
+	users, err := cluster.New(o)
+	require.NoError(t, err)
+
+	_, err = cluster.New(o)
+	require.ErrorAs(t, err, new(*cluster.OptionError))
+	require.EqualError(t, err, `cluster: Options.Name: "cache": want a name of its own, since another cache over this registry has that one and is open`)
+
+	o.Name = "orders"
+	orders, err := cluster.New(o)
+	require.NoError(t, err)
+	require.NoError(t, orders.Close())
+	require.NoError(t, users.Close())
+	o.Name = ""
+	users, err = cluster.New(o)
+	require.NoError(t, err, "the name is free again")
+	require.NoError(t, users.Close())
 }
 
 func TestNewOnAClosedRegistry(t *testing.T) {
@@ -101,7 +144,7 @@ func TestParseOwnership(t *testing.T) {
 		require.Equal(t, o, got)
 	}
 	_, err := cluster.ParseOwnership("none")
-	require.EqualError(t, err, `cluster: ownership "none": want key, slot or ring`)
+	require.EqualError(t, err, `cluster: ownership "none": want slot, key or ring`)
 }
 
 // A codec that was not chosen is the one that fits the type.
@@ -133,6 +176,47 @@ func TestCodecThatFails(t *testing.T) {
 	require.NotZero(t, stats.Asked)
 	require.Equal(t, stats.Asked, stats.AskFailures.Rubbish+stats.AskFailures.PassedOver)
 	require.Equal(t, stats.Asked, stats.LocalLoads)
+}
+
+// The same holds for one that panics, and the other keys of a batch have nothing of it.
+func TestCodecThatPanics(t *testing.T) {
+	for _, method := range []string{"encode", "decode"} {
+		t.Run(method, func(t *testing.T) {
+			var from batches
+			nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Codec = panicCodec(method) })
+			keys := append(keysOf(20), "bad 1", "bad 2", "bad 3", "bad 4")
+			for _, n := range nodes {
+				for _, key := range keys[18:] {
+					v, err := n.Fetch(t.Context(), key)
+					require.NoError(t, err)
+					require.Contains(t, v, key+"#")
+				}
+				require.NoError(t, n.Clear(t.Context()))
+				got, err := n.FetchMany(t.Context(), keys)
+				require.NoError(t, err)
+				require.Len(t, got, len(keys))
+			}
+		})
+	}
+}
+
+// A panicCodec panics in one method, for some values.
+type panicCodec string
+
+func (panicCodec) Name() string { return "panics" }
+
+func (c panicCodec) Encode(v string) ([]byte, error) {
+	if c == "encode" && strings.HasPrefix(v, "bad") {
+		panic(v)
+	}
+	return []byte(v), nil
+}
+
+func (c panicCodec) Decode(data []byte) (string, error) {
+	if c == "decode" && strings.HasPrefix(string(data), "bad") {
+		panic(string(data))
+	}
+	return string(data), nil
 }
 
 type brokenCodec struct{}

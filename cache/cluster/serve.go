@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
@@ -14,59 +16,213 @@ type backend[V any] struct{ c *Cache[V] }
 // Fetch implements peer.Backend.
 func (b backend[V]) Fetch(ctx context.Context, _, key string, after []byte) (peer.Value, error) {
 	value, err := b.c.serve(ctx, key, after)
-	switch {
-	case err == nil:
-		b.c.counters.served.Add(1)
-	case !refuses(err):
-		b.c.counters.servedErrors.Add(1)
-	}
+	b.c.countServed(err)
 	return value, err
 }
 
-// refuses reports whether err says that another node has to be asked, rather than what became of Load.
-func refuses(err error) bool {
-	return errors.As(err, new(*peer.MisplacedError)) || errors.Is(err, peer.ErrBusy) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrClosed)
+// FetchMany implements peer.Backend.
+func (b backend[V]) FetchMany(ctx context.Context, _ string, asks []peer.Ask) []peer.Outcome {
+	outcomes := b.c.serveMany(ctx, asks)
+	for i := range outcomes {
+		b.c.countServed(outcomes[i].Err)
+	}
+	return outcomes
 }
 
-// serve returns the value of a key that this node owns or may claim. It never asks a third node.
-func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (value peer.Value, err error) {
+func (c *Cache[V]) countServed(err error) {
+	switch {
+	case err == nil, errors.Is(err, cache.ErrNotFound):
+		c.counters.served.Add(1)
+	case !refuses(err):
+		c.counters.servedErrors.Add(1)
+	}
+}
+
+// refuses reports whether err says that another node has to be asked, rather than what became of
+// Load.
+func refuses(err error) bool {
+	return errors.As(err, new(*peer.MisplacedError)) || errors.As(err, new(*peer.SuspectError)) || errors.Is(err, peer.ErrBusy) ||
+		errors.Is(err, peer.ErrUnsendable) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrClosed)
+}
+
+// serve returns the value of a key that this node owns. It never asks a third node, and never waits
+// for a flight that does.
+func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (peer.Value, error) {
+	if err := c.admit(key, after); err != nil {
+		return peer.Value{}, err
+	}
+	return c.serveBy(ctx, key, c.loadOwnFn)
+}
+
+// serveBy returns the value of a key for another node, which a flight gets by load if there is
+// none.
+func (c *Cache[V]) serveBy(
+	ctx context.Context, key string, load func(context.Context, string) (V, error),
+) (peer.Value, error) {
+	began := time.Now()
+	v, instead, err := c.entries.Fetch(ctx, key, load)
+	if isSuspect(err) || errors.As(err, new(*QuarantineError)) { // the asker makes its own error of it
+		return peer.Value{}, c.suspicion(key)
+	}
+	return c.encode(began, key, v, instead, told(err))
+}
+
+// Try implements peer.Backend: it tries a key, whoever owns it.
+func (b backend[V]) Try(ctx context.Context, _, key string, after, record []byte) (peer.Value, error) {
+	value, err := b.c.serveTrial(ctx, key, after, record)
+	b.c.countServed(err)
+	return value, err
+}
+
+func (c *Cache[V]) serveTrial(ctx context.Context, key string, after, record []byte) (value peer.Value, err error) {
 	if c.closed.Load() {
 		return value, ErrClosed
 	}
-	if err := c.deletes.Require(key, after); err != nil {
-		return value, fmt.Errorf("cluster: %w", err)
+	if err := c.applyAfter(key, after); err != nil {
+		return value, err
 	}
-	v, ok := c.owned.Get(key)
-	if ok && c.o.Cache.RefreshAfter > 0 {
-		v, err = c.owned.Fetch(ctx, key, c.loadFn) // a hit, which starts the refresh if it is due
-	} else if !ok {
-		owner := c.place(ctx, key)
-		switch owner.Node {
-		case c.self:
-		case "":
-			return value, peer.ErrBusy
-		default:
-			return value, &peer.MisplacedError{Node: c.self, Owner: owner.Node}
+	c.mergeRecords(record)
+	if c.asking.has(key) {
+		return value, peer.ErrBusy
+	}
+	return c.serveBy(ctx, key, c.tryFn)
+}
+
+// suspicion returns what another node is told that asks for a key which is not to be loaded in the
+// usual way.
+func (c *Cache[V]) suspicion(key string) error {
+	return &peer.SuspectError{Node: c.self, Record: c.quarantine.Record(key)}
+}
+
+// admit returns why this node can't serve another one with key; nil if it can. after is what the
+// other one says of deletes, which is done first.
+func (c *Cache[V]) admit(key string, after []byte) error {
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	if err := c.applyAfter(key, after); err != nil {
+		return err
+	}
+	if c.suspects(key) && !c.store.Contains(key) {
+		return c.suspicion(key)
+	}
+	switch owner := c.units.Owner(key); owner {
+	case c.self:
+	case "":
+		return peer.ErrBusy
+	default:
+		return &peer.MisplacedError{Node: c.self, Owner: owner}
+	}
+	if c.asking.has(key) {
+		return peer.ErrBusy
+	}
+	return nil
+}
+
+// applyAfter drops key if after names deletes that this node lacks. The other node loads key itself
+// then: what this one would answer could have been got from a third node that lacks them too.
+func (c *Cache[V]) applyAfter(key string, after []byte) error {
+	dropped, err := c.deletes.Require(key, after)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cluster: %w", err)
+	case dropped:
+		return peer.ErrBusy
+	}
+	return nil
+}
+
+// serveMany is serve for many keys.
+func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcome {
+	outcomes := make([]peer.Outcome, len(asks))
+	began := time.Now()
+	var missing []string
+	var at []int // in asks
+	for i, a := range asks {
+		err := c.admit(a.Key, a.After)
+		if err == nil {
+			v, ttl, ok := c.hit(a.Key)
+			if !ok {
+				missing, at = append(missing, a.Key), append(at, i)
+				continue
+			}
+			outcomes[i].Value, err = c.pack(a.Key, v, ttl)
 		}
-		v, err = c.fetchOwn(ctx, key)
+		outcomes[i].Err = err
 	}
+	if len(missing) == 0 {
+		return outcomes
+	}
+	m := &manyResult[V]{serving: true}
+	if c.o.LoadMany == nil {
+		c.fetchSingly(missing, m, func(key string) (V, error) {
+			return c.store.Fetch(ctx, key, c.loadOwnFn)
+		})
+	} else {
+		c.fetchParts(ctx, missing, c.loadOwnManyFn, m)
+	}
+	for i, key := range missing {
+		v, ok := m.found[key]
+		err := m.failed[key]
+		if isSuspect(err) || errors.As(err, new(*QuarantineError)) {
+			err = c.suspicion(key)
+		} else if !ok && err == nil {
+			err = cache.ErrNotFound
+		}
+		o := &outcomes[at[i]]
+		o.Value, o.Err = c.encode(began, key, v, nil, err)
+	}
+	return outcomes
+}
+
+// hit returns the value of key, and the rest of its TTL, if there is one that no load has to
+// refresh.
+func (c *Cache[V]) hit(key string) (v V, ttl time.Duration, ok bool) {
+	if c.o.Cache.RefreshAt > 0 {
+		return v, 0, false
+	}
+	if v, ttl, ok = c.store.Peek(key); ok && ttl > 0 {
+		c.store.Get(key) // it is used
+		return v, ttl, true
+	}
+	return v, 0, false
+}
+
+// encode returns, for another node, what a fetch of a key that this node owns has brought, which
+// began at began. instead is why v is a stale value, if that is known.
+func (c *Cache[V]) encode(
+	began time.Time, key string, v V, instead, err error,
+) (value peer.Value, _ error) {
 	if err != nil {
 		return value, err
 	}
-	// The value that is stored now is this one or a newer one, and its time is known.
-	if stored, ttl, ok := c.owned.Peek(key); ok {
-		v, value.Keep = stored, ttl
-		if ttl == 0 {
-			value.Keep = -1
+	var keep time.Duration
+	if instead != nil {
+		keep = -1
+	} else if stored, ttl, ok := c.store.Peek(key); ok {
+		v = stored // it is this one or a newer one, and its time is known
+		if ttl > 0 || -ttl > time.Since(began) {
+			keep = ttl // else the TTL has ended meanwhile
 		}
 	}
-	if value.Data, err = c.o.Codec.Encode(v); err != nil {
-		return peer.Value{}, fmt.Errorf("cluster: encode the value of key %q: %w", key, err)
+	return c.pack(key, v, keep)
+}
+
+// pack returns v, which is kept here for keep, for another node.
+func (c *Cache[V]) pack(key string, v V, keep time.Duration) (peer.Value, error) {
+	data, err := c.encodeValue(v)
+	if err != nil {
+		if !c.encodeFailed.Swap(true) {
+			c.log.Warn("a value can't be encoded: nodes that ask for one load it themselves", "key", key, "error", err)
+		}
+		return peer.Value{}, fmt.Errorf("%w: encode: %w", peer.ErrUnsendable, err)
 	}
-	return value, nil
+	return peer.Value{Data: data, Keep: keep}, nil
 }
 
 // Exchange implements peer.Backend.
-func (b backend[V]) Exchange(_ context.Context, _ string, message []byte) ([]byte, error) {
-	return b.c.mergeDeletes(message)
+func (b backend[V]) Exchange(_ context.Context, from string, message []byte) ([]byte, error) {
+	return b.c.answerWith(from, message, func(message []byte) ([]byte, error) {
+		return b.c.deletes.Answer(from, message, messageSize)
+	})
 }

@@ -32,13 +32,13 @@ func addressOf(t *testing.T, n *node) peer.Address {
 	return peer.Address{}
 }
 
-// Whoever asks a node that does not own the key, because it sees another cluster, is told who does. Nothing is loaded, and nobody else is
-// asked: so no request goes in a circle.
+// Whoever asks a node that does not own the key, because it sees another cluster, is told who does.
+// Nothing is loaded, and nobody else is asked: so no request goes in a circle.
 func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
 		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
-		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil, 0))
+		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// A Propagator carries a trace from the context of a caller to the context that Load gets on another node. It has
-// the methods of OpenTelemetry's propagators with http.Header for the carrier. Its methods are called at the same time.
+// A Propagator carries a trace from the context of a caller to the context that Load gets on
+// another node. It has the methods of OpenTelemetry's propagators with http.Header for the carrier.
+// Its methods are called at the same time.
 type Propagator interface {
 	// Inject puts into header what the other node shall know.
 	Inject(ctx context.Context, header http.Header)
@@ -19,8 +20,8 @@ type traceKey struct{}
 // traceHeaders are those of W3C Trace Context and W3C Baggage.
 var traceHeaders = []string{"Traceparent", "Tracestate", "Baggage"}
 
-// WithTrace returns ctx with the W3C trace headers (traceparent, tracestate, baggage) of a request. A Fetch with that
-// context passes them on to the owner, where Load finds them with [TraceFrom].
+// WithTrace returns ctx with the W3C trace headers (traceparent, tracestate, baggage) of a request.
+// A Fetch with that context passes them on to the owner, where Load finds them with [TraceFrom].
 func WithTrace(ctx context.Context, header http.Header) context.Context {
 	kept := make(http.Header)
 	for _, name := range traceHeaders {
@@ -34,8 +35,8 @@ func WithTrace(ctx context.Context, header http.Header) context.Context {
 	return context.WithValue(ctx, traceKey{}, kept)
 }
 
-// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on that of the caller; nil if there are none.
-// They must not be changed.
+// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on that of the
+// caller; nil if there are none. They must not be changed.
 func TraceFrom(ctx context.Context) http.Header {
 	header, _ := ctx.Value(traceKey{}).(http.Header)
 	return header

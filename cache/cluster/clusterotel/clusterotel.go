@@ -1,13 +1,15 @@
-// Package clusterotel carries OpenTelemetry traces from the caller of a fetch to the node that loads the value.
+// Package clusterotel carries OpenTelemetry traces from the caller of a fetch to the node that
+// loads the value.
 //
 //	cluster.New(cluster.Options[*User]{…, Propagator: clusterotel.New(otel.GetTextMapPropagator())})
 //
-// A span that Load starts on the owner is then a child of the one that was current in the context of the first caller, on
-// whatever node that was; those who join its flight are in other traces. Baggage travels as well if the propagator carries it,
-// which is then sent to other nodes as it is: what a user can put into it, Load can see.
+// A span that Load starts on the owner is then a child of the one that was current in the context
+// of the first caller, on whatever node that was; those who join its flight are in other traces.
+// Baggage travels as well if the propagator carries it, which is then sent to other nodes as it is:
+// what a user can put into it, Load can see.
 //
-// A service that has set no global propagator gets one from OpenTelemetry that does nothing, and no trace crosses; see
-// otel.SetTextMapPropagator. Only OpenTelemetry's API is linked, no exporter.
+// A service that has set no global propagator gets one from OpenTelemetry that does nothing, and no
+// trace crosses; see otel.SetTextMapPropagator. Only OpenTelemetry's API is linked, no exporter.
 package clusterotel
 
 import (
@@ -19,7 +21,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches. It panics if p is nil.
+// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches. It
+// panics if p is nil.
 func New(p propagation.TextMapPropagator) cluster.Propagator {
 	if p == nil {
 		panic("clusterotel: nil TextMapPropagator")

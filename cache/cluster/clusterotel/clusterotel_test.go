@@ -14,14 +14,14 @@ import (
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
-	"go.uber.org/goleak"
 
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterotel"
+	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/registry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestSpanContextCrosses(t *testing.T) {
 	p := clusterotel.New(propagation.TraceContext{})
@@ -64,9 +64,10 @@ type heard struct {
 	baggage string
 }
 
-// With two nodes, the trace of a caller is that of Load, whichever node calls it. Signed requests carry it as well.
+// With two nodes, the trace of a caller is that of Load, whichever node calls it. Requests over TLS
+// carry it as well.
 func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
-	for name, keys := range map[string][][]byte{"plain": nil, "signed": {make([]byte, cluster.MinSharedKey)}} {
+	for name, keys := range map[string][][]byte{"plain": nil, "TLS": {make([]byte, cluster.MinSharedKey)}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			loads := make(map[string]heard) // by key
@@ -129,8 +130,15 @@ func startNode(t *testing.T, name string, seeds []string, keys [][]byte, load fu
 	t.Cleanup(func() { require.NoError(t, names.Close()) })
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	server, scheme := &http.Server{ReadHeaderTimeout: time.Minute}, "http://"
+	serve := server.Serve
+	if len(keys) > 0 {
+		server.TLSConfig, err = cluster.SharedKeyTLS(keys...)
+		require.NoError(t, err)
+		scheme, serve = "https://", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
 	c, err := cluster.New(cluster.Options[string]{
-		Registry: names, URL: "http://" + listener.Addr().String(), SharedKeys: keys,
+		Registry: names, URL: scheme + listener.Addr().String(), SharedKeys: keys,
 		Load: func(ctx context.Context, key string) (string, error) {
 			load(ctx, key, name)
 			return "the user " + key, nil
@@ -140,11 +148,11 @@ func startNode(t *testing.T, name string, seeds []string, keys [][]byte, load fu
 			propagation.TraceContext{}, propagation.Baggage{})),
 	})
 	require.NoError(t, err)
-	server := &http.Server{Handler: c.Handler(), Protocols: cluster.Protocols(), ReadHeaderTimeout: time.Minute}
+	server.Handler = c.Handler()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener)
+		_ = serve(listener)
 	}()
 	t.Cleanup(func() {
 		require.NoError(t, c.Close())

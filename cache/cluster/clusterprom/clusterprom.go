@@ -1,12 +1,13 @@
-// Package clusterprom shows the counts of a cluster's cache, and of the registry below it, to Prometheus.
+// Package clusterprom shows the counts of a cluster's cache to Prometheus. Those of the registry
+// below it are shown by package registryprom.
 //
-//	prometheus.MustRegister(clusterprom.New("users", users.Stats), clusterprom.NewRegistry(names.Stats))
+//	prometheus.MustRegister(clusterprom.New("users", users.Stats), registryprom.New(names.Stats))
 //
-// The metrics of a cache begin with snowfence_cluster_ and have the label cache; those of the registry begin with
-// snowfence_registry_. They are read when Prometheus asks for them; nothing runs meanwhile.
+// The names of the metrics begin with snowfence_cluster_, and each has the label cache. They are
+// read when Prometheus asks for them; nothing runs meanwhile.
 //
-// No metric has a key, or a name of the registry, for a label, and none has one for each partition. The only labels whose values
-// are not known beforehand are those of peer, the names of the other nodes. Give nodes names that they keep when they are started
+// No metric has a key for a label. The only label whose values are not known beforehand is
+// peer, the names of the other nodes. Give nodes names that they keep when they are started
 // again (registry.Config.NodeName), or each start adds series.
 //
 // # What to look at
@@ -16,17 +17,14 @@
 //	snowfence_cluster_peer_up                by peer, which one does not
 //	snowfence_cluster_peer_synced            by peer, 0 for long: it has not heard of deletes
 //	snowfence_cluster_peers_differing        nodes that were configured otherwise, and take no part: should be 0
-//	snowfence_cluster_local_rejected_total   too many loads for others at once: callers got errors
+//	snowfence_cluster_stale_total            callers got old values: loads fail or are late
 //	snowfence_cluster_evictions_total        the cache is too small
 //	snowfence_cluster_functions_abandoned    calls of Load that were given up and still run: they hang
 //	snowfence_cluster_refused_total          reason unauthenticated: wrong keys, or somebody who should not be there
-//	snowfence_registry_members               nodes; if they differ from node to node, the cluster is split
-//	snowfence_registry_queue_age_seconds     grows if news does not get out
-//	snowfence_registry_disagreements_total   a resolver is wrong: should be 0
 //
-// What the two stores of a cache do in detail, those of own entries and of copies, is what package cacheprom shows:
+// What the store of a cache does in detail is what package cacheprom shows:
 //
-//	cacheprom.New("users-owned", func() cache.Stats { return users.Stats().Owned }, func() int { return users.Stats().OwnedEntries })
+//	cacheprom.New("users", func() cache.Stats { return users.Stats().Store }, func() int { return users.Stats().Entries })
 package clusterprom
 
 import (
@@ -35,13 +33,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/internal/snapshotprom"
 )
 
-// New returns a collector of what stats returns, usually the method Stats of a cluster.Cache. name becomes the label cache. Its
-// methods may be called at the same time.
+// New returns a collector of what stats returns, usually the method Stats of a cluster.Cache. name
+// becomes the label cache. Its methods may be called at the same time.
 func New(name string, stats func() cluster.Stats) prometheus.Collector {
 	return snapshotprom.New(stats, prometheus.Labels{"cache": name}, cacheMetrics...)
 }
@@ -54,51 +51,56 @@ type (
 const prefix = "snowfence_cluster_"
 
 var cacheMetrics = []metric{
-	counter("hits_total", "Gets, fetches and requests of other nodes that found an entry of this node.", func(s stats) uint64 { return s.Hits }),
-	counter("copy_hits_total", "Gets and fetches that found a copy.", func(s stats) uint64 { return s.CopyHits }),
-	counter("misses_total", "Gets and fetches that found neither.", func(s stats) uint64 { return s.Misses }),
+	counter("hits_total", "Gets, fetches and requests of other nodes that found a fresh value.", func(s stats) uint64 { return s.Hits }),
+	counter("misses_total", "Those that found none.", func(s stats) uint64 { return s.Misses }),
+	counter("stale_total", "Values given although their TTL had ended, since a load failed or was late.",
+		func(s stats) uint64 { return s.Stale }),
+	counter("not_found_total", "Answers that there is no record, of Load or of owners.", func(s stats) uint64 { return s.Store.NotFound }),
+	counter("not_found_hits_total", "Fetches of keys that were known to have no record.", func(s stats) uint64 { return s.Store.NotFoundHits }),
 	counter("loads_total", "Calls of Load by this node.", func(s stats) uint64 { return s.Loads }),
-	counter("load_errors_total", "Calls of Load that gave no value.", func(s stats) uint64 { return s.LoadErrors }),
+	counter("load_errors_total", "Calls of Load that failed.", func(s stats) uint64 { return s.LoadErrors }),
 	counter("local_loads_total", "Calls of Load for keys whose owner did not deliver.", func(s stats) uint64 { return s.LocalLoads }),
-	counter("local_rejected_total", "Such calls that were refused because too many were running.", func(s stats) uint64 { return s.LocalRejected }),
 	counter("asked_total", "Requests for a value that were sent to other nodes.", func(s stats) uint64 { return s.Asked }),
 	byReason("ask_failures_total", "Requests that other nodes did not answer with a value or an error of Load, by reason.", func(s stats) map[string]uint64 {
 		f := s.AskFailures
 		return map[string]uint64{
-			"silent": f.Silent, "unreachable": f.Unreachable, "busy": f.Busy, "misplaced": f.Misplaced, "rubbish": f.Rubbish,
-			"other_version": f.OtherVersion, "denied": f.Denied, "passed_over": f.PassedOver,
+			"silent": f.Silent, "no_life_signs": f.NoLifeSigns, "unreachable": f.Unreachable, "busy": f.Busy,
+			"misplaced": f.Misplaced, "unsendable": f.Unsendable, "wrong_path": f.WrongPath, "other_service": f.OtherService,
+			"tls_mismatch": f.TLSMismatch, "denied": f.Denied, "other_version": f.OtherVersion, "wrong_cache": f.WrongCache,
+			"wrong_node": f.WrongNode, "rubbish": f.Rubbish, "passed_over": f.PassedOver,
 		}
 	}),
-	counter("served_total", "Values given to other nodes.", func(s stats) uint64 { return s.Served }),
+	counter("served_total", "Values, and answers that there is no record, given to other nodes.", func(s stats) uint64 { return s.Served }),
 	counter("served_errors_total", "Errors of Load given to other nodes.", func(s stats) uint64 { return s.ServedErrors }),
 	byReason("refused_total", "Requests of other nodes that were refused, by reason.", func(s stats) map[string]uint64 {
 		r := s.Refused
 		return map[string]uint64{
-			"busy": r.Busy, "misplaced": r.Misplaced, "unauthenticated": r.Unauthenticated, "malformed": r.Malformed,
+			"busy": r.Busy, "misplaced": r.Misplaced, "unsendable": r.Unsendable, "unauthenticated": r.Unauthenticated, "malformed": r.Malformed,
 			"other_version": r.OtherVersion,
 		}
 	}),
+	gauge("suspects", "Keys that one node at a time tries, since a node died while it loaded them.", func(s stats) int { return s.Suspects }),
+	gauge("quarantined", "Keys that no node loads for a while, since nodes have died while they loaded them.", func(s stats) int { return s.Quarantined }),
+	counter("trials_total", "Calls of Load by this node for such keys.", func(s stats) uint64 { return s.Trials }),
 	gauge("names_held", "Names that this node holds.", func(s stats) int { return s.Held }),
 	counter("names_claimed_total", "Names claimed.", func(s stats) uint64 { return s.Claimed }),
 	counter("names_released_total", "Names given up.", func(s stats) uint64 { return s.Released }),
 	counter("names_lost_total", "Names lost in a conflict.", func(s stats) uint64 { return s.Lost }),
-	counter("deletes_total", "Deletes and clears called on this node.", func(s stats) uint64 { return s.Deletes }),
-	counter("deletes_applied_total", "Deletes and clears of other nodes that were applied here.", func(s stats) uint64 { return s.DeletesApplied }),
+	counter("deletes_total", "Deletes, of keys and tags, and clears called on this node.", func(s stats) uint64 { return s.Deletes }),
+	counter("deletes_applied_total", "Deletes, of keys and tags, and clears of other nodes that were applied here.", func(s stats) uint64 { return s.DeletesApplied }),
 	counter("resets_total", "Times that this node cleared its cache because it had missed too many deletes.", func(s stats) uint64 { return s.Resets }),
-	gauge("entries", "Entries that this node owns.", func(s stats) int { return s.OwnedEntries }),
-	gauge("copies", "Copies that this node keeps.", func(s stats) int { return s.CopyEntries }),
-	byStore("evictions_total", "Entries and copies that had to go because there was no room, by store.", func(s cache.Stats) uint64 { return s.Evictions }),
-	byStore("expired_total", "Expired entries and copies that were reclaimed, by store.", func(s cache.Stats) uint64 { return s.Expired }),
-	byStore("shed_total", "Entries and copies that had to go because memory ran short, by store.", func(s cache.Stats) uint64 { return s.Shed }),
-	byStore("rejected_total", "Values that were too heavy to be stored, by store.", func(s cache.Stats) uint64 { return s.Rejected }),
-	counter("refreshes_total", "Loads of own entries that were started in the background.", func(s stats) uint64 { return s.Owned.Refreshes }),
-	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Owned.Panics + s.Local.Panics }),
-	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Owned.CallbackPanics }),
-	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.", func(s stats) uint64 { return s.Owned.CallbacksDropped }),
-	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Owned.Courier.Waiting + s.Copies.Courier.Waiting }),
-	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int {
-		return s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned + s.Local.Abandoned
-	}),
+	gauge("entries", "Entries, with the copies.", func(s stats) int { return s.Entries }),
+	gauge("copies", "Entries that other nodes own.", func(s stats) int { return s.Copies }),
+	counter("evictions_total", "Entries that had to go because there was no room.", func(s stats) uint64 { return s.Store.Evictions }),
+	counter("expired_total", "Expired entries that were reclaimed.", func(s stats) uint64 { return s.Store.Expired }),
+	counter("shed_total", "Entries that had to go because memory ran short.", func(s stats) uint64 { return s.Store.Shed }),
+	counter("rejected_total", "Values that were too heavy to be stored.", func(s stats) uint64 { return s.Store.Rejected }),
+	counter("refreshes_total", "Loads, and requests for copies, that were started in the background.", func(s stats) uint64 { return s.Store.Refreshes }),
+	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Store.Panics }),
+	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Store.CallbackPanics }),
+	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.", func(s stats) uint64 { return s.Store.CallbacksDropped }),
+	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Store.Courier.Waiting }),
+	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int { return s.Store.Courier.Abandoned }),
 	gauge("peers", "Other nodes of this cache.", func(s stats) int { return len(s.Peers) }),
 	gauge("peers_differing", "Other nodes that are never asked because they are configured otherwise.", func(s stats) int { return count(s, differs) }),
 	byPeer("peer_up", "Whether another node is asked (1), or has failed and not answered since (0).", func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),
@@ -124,17 +126,6 @@ func byReason(name, help string, values func(stats) map[string]uint64) metric {
 	}
 }
 
-// byStore is a counter of each of the two stores.
-func byStore(name, help string, value func(cache.Stats) uint64) metric {
-	return metric{
-		Name: prefix + name, Help: help, Kind: prometheus.CounterValue, Labels: []string{"store"},
-		Each: func(s stats, set func(float64, ...string)) {
-			set(float64(value(s.Owned)), "owned")
-			set(float64(value(s.Copies)), "copies")
-		},
-	}
-}
-
 // byPeer is a gauge of 0 or 1 for each node that is asked at all.
 func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 	return metric{
@@ -153,7 +144,8 @@ func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 	}
 }
 
-// label returns the name of a node as a label, which has to be UTF-8. Names are, but who checks those of others is others.
+// label returns the name of a node as a label, which has to be UTF-8. Names are, but who checks
+// those of others is others.
 func label(node string) string {
 	if utf8.ValidString(node) {
 		return node

@@ -11,38 +11,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterprom"
+	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/internal/snapshotprom/snapshottest"
 	"github.com/snowfence/snowfence/registry"
+	"github.com/snowfence/snowfence/registry/registryprom"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestAllIsShown(t *testing.T) {
 	leftOut := []string{
 		"Peers", // see TestPeers
 
 		// Counted by the cluster's cache, too.
-		"Owned.Hits", "Owned.Misses", "Owned.Loads", "Owned.LoadErrors", "Copies.Hits", "Copies.Misses",
-		// Copies are not loaded, but asked for, and OnEviction is not called for them.
-		"Copies.Loads", "Copies.LoadErrors", "Copies.Panics", "Copies.Refreshes", "Copies.CallbackPanics", "Copies.CallbacksDropped",
+		"Store.Hits", "Store.Misses", "Store.Loads", "Store.LoadErrors", "Store.Stale",
 	}
-	for _, store := range []string{"Owned.Courier.", "Copies.Courier."} { // for those: cacheprom over Stats().Owned
-		for _, field := range []string{
-			"Started", "Joined", "Panics", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff",
-			"AbandonedTotal", "InFlight",
-		} {
-			leftOut = append(leftOut, store+field)
-		}
-	}
-	for _, field := range []string{
-		"Started", "Joined", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff", "AbandonedTotal", "InFlight",
-		"Waiting", // callers who wait for one wait in Copies, too
+	for _, field := range []string{ // for those: cacheprom over Stats().Store
+		"Started", "Joined", "Panics", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff",
+		"AbandonedTotal", "InFlight",
 	} {
-		leftOut = append(leftOut, "Local."+field)
+		leftOut = append(leftOut, "Store.Courier."+field)
 	}
 	snapshottest.Fields(t, cluster.Stats{}, func(stats func() cluster.Stats) prometheus.Collector {
 		return clusterprom.New("users", stats)
@@ -55,12 +46,17 @@ func TestValues(t *testing.T) {
 	number(reflect.ValueOf(&s).Elem(), new(int))
 	s.Peers = []cluster.PeerStats{{Node: "a", Breaker: "closed", Synced: true}}
 	require.Equal(t, map[string]float64{
-		"hits_total": float64(s.Hits), "copy_hits_total": float64(s.CopyHits), "misses_total": float64(s.Misses),
-		"loads_total": float64(s.Loads), "load_errors_total": float64(s.LoadErrors),
-		"local_loads_total": float64(s.LocalLoads), "local_rejected_total": float64(s.LocalRejected),
-		"load_panics_total": float64(s.Owned.Panics + s.Local.Panics), "refreshes_total": float64(s.Owned.Refreshes),
-		"callback_panics_total":                   float64(s.Owned.CallbackPanics),
-		"callbacks_dropped_total":                 float64(s.Owned.CallbacksDropped),
+		"hits_total": float64(s.Hits), "misses_total": float64(s.Misses),
+		"stale_total":                             float64(s.Stale),
+		"not_found_total":                         float64(s.Store.NotFound),
+		"not_found_hits_total":                    float64(s.Store.NotFoundHits),
+		"loads_total":                             float64(s.Loads),
+		"load_errors_total":                       float64(s.LoadErrors),
+		"local_loads_total":                       float64(s.LocalLoads),
+		"load_panics_total":                       float64(s.Store.Panics),
+		"refreshes_total":                         float64(s.Store.Refreshes),
+		"callback_panics_total":                   float64(s.Store.CallbackPanics),
+		"callbacks_dropped_total":                 float64(s.Store.CallbacksDropped),
 		"asked_total":                             float64(s.Asked),
 		"ask_failures_total reason=silent":        float64(s.AskFailures.Silent),
 		"ask_failures_total reason=unreachable":   float64(s.AskFailures.Unreachable),
@@ -69,14 +65,25 @@ func TestValues(t *testing.T) {
 		"ask_failures_total reason=rubbish":       float64(s.AskFailures.Rubbish),
 		"ask_failures_total reason=other_version": float64(s.AskFailures.OtherVersion),
 		"ask_failures_total reason=denied":        float64(s.AskFailures.Denied),
+		"ask_failures_total reason=no_life_signs": float64(s.AskFailures.NoLifeSigns),
+		"ask_failures_total reason=unsendable":    float64(s.AskFailures.Unsendable),
+		"ask_failures_total reason=wrong_path":    float64(s.AskFailures.WrongPath),
+		"ask_failures_total reason=other_service": float64(s.AskFailures.OtherService),
+		"ask_failures_total reason=tls_mismatch":  float64(s.AskFailures.TLSMismatch),
+		"ask_failures_total reason=wrong_cache":   float64(s.AskFailures.WrongCache),
+		"ask_failures_total reason=wrong_node":    float64(s.AskFailures.WrongNode),
 		"ask_failures_total reason=passed_over":   float64(s.AskFailures.PassedOver),
 		"served_total":                            float64(s.Served),
 		"served_errors_total":                     float64(s.ServedErrors),
 		"refused_total reason=busy":               float64(s.Refused.Busy),
 		"refused_total reason=misplaced":          float64(s.Refused.Misplaced),
+		"refused_total reason=unsendable":         float64(s.Refused.Unsendable),
 		"refused_total reason=unauthenticated":    float64(s.Refused.Unauthenticated),
 		"refused_total reason=malformed":          float64(s.Refused.Malformed),
 		"refused_total reason=other_version":      float64(s.Refused.OtherVersion),
+		"suspects":                                float64(s.Suspects),
+		"quarantined":                             float64(s.Quarantined),
+		"trials_total":                            float64(s.Trials),
 		"names_held":                              float64(s.Held),
 		"names_claimed_total":                     float64(s.Claimed),
 		"names_released_total":                    float64(s.Released),
@@ -84,25 +91,22 @@ func TestValues(t *testing.T) {
 		"deletes_total":                           float64(s.Deletes),
 		"deletes_applied_total":                   float64(s.DeletesApplied),
 		"resets_total":                            float64(s.Resets),
-		"entries":                                 float64(s.OwnedEntries),
-		"copies":                                  float64(s.CopyEntries),
-		"evictions_total store=owned":             float64(s.Owned.Evictions),
-		"evictions_total store=copies":            float64(s.Copies.Evictions),
-		"expired_total store=owned":               float64(s.Owned.Expired),
-		"expired_total store=copies":              float64(s.Copies.Expired),
-		"shed_total store=owned":                  float64(s.Owned.Shed),
-		"shed_total store=copies":                 float64(s.Copies.Shed),
-		"rejected_total store=owned":              float64(s.Owned.Rejected),
-		"rejected_total store=copies":             float64(s.Copies.Rejected),
-		"callers_waiting":                         float64(s.Owned.Courier.Waiting + s.Copies.Courier.Waiting),
-		"functions_abandoned":                     float64(s.Owned.Courier.Abandoned + s.Copies.Courier.Abandoned + s.Local.Abandoned),
+		"entries":                                 float64(s.Entries),
+		"copies":                                  float64(s.Copies),
+		"evictions_total":                         float64(s.Store.Evictions),
+		"expired_total":                           float64(s.Store.Expired),
+		"shed_total":                              float64(s.Store.Shed),
+		"rejected_total":                          float64(s.Store.Rejected),
+		"callers_waiting":                         float64(s.Store.Courier.Waiting),
+		"functions_abandoned":                     float64(s.Store.Courier.Abandoned),
 		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1, "peer_synced peer=a": 1,
 	}, values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_"))
 }
 
 func TestPeers(t *testing.T) {
-	require.Equal(t, 5, reflect.TypeFor[cluster.PeerStats]().NumField(), "a new field: show it, or say here why not")
-	// URL is as good as Node, and longer. What Differs says is in the log; here is how many do.
+	require.Equal(t, 6, reflect.TypeFor[cluster.PeerStats]().NumField(), "a new field: show it, or say here why not")
+	// URL is as good as Node, and longer. What Differs and Failure say is in the log; here is how
+	// many differ.
 	collector := clusterprom.New("users", func() cluster.Stats {
 		return cluster.Stats{Peers: []cluster.PeerStats{
 			{Node: "a", Breaker: "closed", Synced: true},
@@ -138,7 +142,7 @@ func Example() {
 	defer users.Close()
 
 	metrics := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
-	metrics.MustRegister(clusterprom.New("users", users.Stats), clusterprom.NewRegistry(names.Stats))
+	metrics.MustRegister(clusterprom.New("users", users.Stats), registryprom.New(names.Stats))
 
 	_, err1 := users.Fetch(ctx, "42")
 	_, err2 := users.Fetch(ctx, "42")
@@ -150,17 +154,18 @@ func Example() {
 		switch m := f.GetMetric()[0]; f.GetName() {
 		case "snowfence_cluster_hits_total", "snowfence_cluster_loads_total":
 			fmt.Println(f.GetName(), m.GetCounter().GetValue())
-		case "snowfence_registry_registrations":
+		case "snowfence_registry_members":
 			fmt.Println(f.GetName(), m.GetGauge().GetValue())
 		}
 	}
 	// Output:
 	// snowfence_cluster_hits_total 1
 	// snowfence_cluster_loads_total 1
-	// snowfence_registry_registrations 1
+	// snowfence_registry_members 1
 }
 
-// values returns all values of a collector by name and labels, without prefix and the label cache. What is shown is linted.
+// values returns all values of a collector by name and labels, without prefix and the label cache.
+// What is shown is linted.
 func values(t *testing.T, c prometheus.Collector, prefix string) map[string]float64 {
 	t.Helper()
 	gathered := prometheus.NewPedanticRegistry()

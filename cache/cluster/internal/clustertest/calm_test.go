@@ -82,7 +82,8 @@ func slowLoad(t *testing.T, c *testCluster) {
 	require.Equal(t, 1, c.origin.count("slow/k"), "loads")
 }
 
-// failedLoad: what happened to a load is told to all callers on all nodes, with the node, and nobody loads again.
+// failedLoad: what happened to a load is told to all callers on all nodes, with the node, and
+// nobody loads again.
 func failedLoad(t *testing.T, c *testCluster) {
 	for _, x := range []struct {
 		name string
@@ -116,8 +117,9 @@ func failedLoad(t *testing.T, c *testCluster) {
 	}
 }
 
-// joined waits until callers, as many on each node, wait for a key: on its owner, which loads it, those and one request of
-// each other node. So nobody comes when the load is over, and has the key loaded again.
+// joined waits until callers, as many on each node, wait for a key: on its owner, which loads it,
+// those and one request of each other node. So nobody comes when the load is over, and has the key
+// loaded again.
 func (c *testCluster) joined(callers int, key string) {
 	c.tb.Helper()
 	owner := c.origin.of(key)[0].node
@@ -135,7 +137,7 @@ func (c *testCluster) joinedBy(i, callers int) {
 	c.tb.Helper()
 	waitUntil(c.tb, "callers wait", func() string {
 		s := c.state(i).Stats
-		if waiting := s.Owned.Courier.Waiting + s.Copies.Courier.Waiting; waiting < callers {
+		if waiting := s.Store.Courier.Waiting; waiting < callers {
 			return fmt.Sprintf("%d of %d callers wait on %s", waiting, callers, nameOf(i))
 		}
 		return ""

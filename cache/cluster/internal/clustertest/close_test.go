@@ -65,7 +65,8 @@ func TestClose(t *testing.T) {
 	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll})
 }
 
-// TestRollingRestart restarts the nodes one after the other, as a deployment does, while all are asked all the time.
+// TestRollingRestart restarts the nodes one after the other, as a deployment does, while all are
+// asked all the time.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

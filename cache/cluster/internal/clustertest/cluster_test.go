@@ -20,7 +20,8 @@ const (
 	// patience is how long a test waits for what must come. It is not reached where all is well.
 	patience = 40 * time.Second
 
-	// leftPatience is how long a node that was closed may take until all that it had opened is gone.
+	// leftPatience is how long a node that was closed may take until all that it had opened is
+	// gone.
 	leftPatience = 10 * time.Second
 
 	// slack is what a busy machine may add to a bound that is promised.
@@ -61,8 +62,9 @@ func start(tb testing.TB, n int, base spec) *testCluster {
 		base.Slots = 32
 	}
 	if base.PeerTimeout == 0 {
-		// Much more than a node takes to answer where all tests of a machine have two cores between them: that
-		// an owner is taken for silent which only has no turn is correct, and costs a load, but it is not what is tested.
+		// Much more than a node takes to answer where all tests of a machine have two cores between
+		// them: that an owner is taken for silent which only has no turn is correct, and costs a
+		// load, but it is not what is tested.
 		base.PeerTimeout = 2500 * time.Millisecond
 	}
 	c := &testCluster{tb: tb, origin: newOrigin(), base: base, cuts: make(map[cut]bool)}
@@ -74,8 +76,8 @@ func start(tb testing.TB, n int, base spec) *testCluster {
 	return c
 }
 
-// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back finds its own free. Two
-// runs of the tests at a time begin at different ones.
+// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back
+// finds its own free. Two runs of the tests at a time begin at different ones.
 var nextPort atomic.Int32
 
 const firstPort, ports = 12_000, 20_000

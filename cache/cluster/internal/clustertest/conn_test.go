@@ -16,9 +16,10 @@ type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // dial returns a dialer for HTTP whose connections go over links.
 //
-// Over a cut link they behave as TCP does where packets are lost: what is written is kept by the system and arrives
-// when the link heals, and what the other end has written can't be read until then. Nothing is told to
-// either end: not even that a connection was closed. Opening one waits. With linkState.Refuse they are reset instead.
+// Over a cut link they behave as TCP does where packets are lost: what is written is kept by the
+// system and arrives when the link heals, and what the other end has written can't be read until
+// then. Nothing is told to either end: not even that a connection was closed. Opening one waits.
+// With linkState.Refuse they are reset instead.
 func (l *links) dial(inner dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		limited, cancel := context.WithTimeout(ctx, synTimeout)
@@ -48,7 +49,8 @@ func (l *links) dial(inner dialer) dialer {
 	}
 }
 
-// http returns which directions to an address are cut, and a channel that is closed when that may have changed.
+// http returns which directions to an address are cut, and a channel that is closed when that may
+// have changed.
 func (l *links) http(addr string) (out, in, refuse bool, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -28,17 +28,18 @@ func TestMissedDelete(t *testing.T) {
 	}, spec{CopyTTL: time.Second}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"slot", 5, whenAll})
 }
 
-// ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the owner.
+// ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the
+// owner.
 func ownerNotTold(t *testing.T, c *testCluster) {
 	const deleter, asker, owner = 0, 1, 2
-	keys := c.owned(owner, 3, "nottold")
+	keys := c.owned(owner, 4, "nottold")
 	values(t, c.fetch(30, keys))
 	c.split(overHTTP, []int{deleter}, []int{owner})
 	c.apply()
 	for _, x := range []struct {
 		key string
 		op  string
-	}{{keys[0], "delete"}, {keys[1], "clear"}} {
+	}{{keys[0], "delete"}, {keys[3], "tag"}, {keys[1], "clear"}} {
 		r, err := c.nodes[deleter].do(command{Op: x.op, Keys: []string{x.key}, Deadline: deadline})
 		require.NoError(t, err)
 		require.Equal(t, []string{nameOf(owner)}, r.Unconfirmed, "%s: %s", x.op, r.Error)
@@ -56,7 +57,8 @@ func ownerNotTold(t *testing.T, c *testCluster) {
 	c.settle()
 }
 
-// repaired waits until a node returns no value of a key from before a time. Meanwhile others must never do so.
+// repaired waits until a node returns no value of a key from before a time. Meanwhile others must
+// never do so.
 func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
 	c.tb.Helper()
 	took := waitUntil(c.tb, "repair", func() string {
@@ -71,33 +73,45 @@ func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
 	c.tb.Logf("%s has caught up after %v", nameOf(node), took.Round(time.Millisecond))
 }
 
-// cutOff: the cluster is split when it is deleted from. The node on the other side has older values, and once healed is, for
-// some keys, who holds the name.
+// cutOff: the cluster is split when it is deleted from. The node on the other side has older
+// values, and once healed is, for some keys, who holds the name.
 func cutOff(t *testing.T, c *testCluster) {
 	last := len(c.nodes) - 1
 	rest := c.all()[:last]
-	theirs := c.owned(last, 2, "theirs") // owned on the side that misses the delete
+	theirs := c.owned(last, 3, "theirs") // owned on the side that misses the delete
 	ours := c.owned(0, 2, "ours")        // claimed there during the split, later than on this side
-	values(t, c.fetch(60, append(theirs[:2:2], ours...)))
+	alone := c.owned(0, 1, "alone")[0]   // deleted there
+	values(t, c.fetch(60, append(append(theirs[:3:3], ours...), alone)))
 	c.split(overBoth, rest, []int{last})
 	c.apply()
 	c.settle(rest, []int{last})
 	c.remove(last, ours[0]) // so that they are loaded there
 	c.remove(last, ours[1])
-	values(t, c.fetch(4, append(theirs[:2:2], ours...), last))
+	values(t, c.fetch(5, append(theirs[:3:3], ours...), last))
 
+	tag, err := c.nodes[0].do(command{Op: "tag", Keys: theirs[2:], Deadline: deadline})
+	require.NoError(t, err)
+	require.Empty(t, tag.Error)
+	tagged := theirs[2]
+	for _, i := range rest { // before the clear
+		require.GreaterOrEqual(t, c.value(i, tagged).Issued, tag.Begin)
+	}
+	require.Less(t, c.value(last, tagged).Issued, tag.Begin)
 	single := c.remove(0, theirs[0])
 	c.remove(0, ours[0])
 	clearAll, err := c.nodes[1].do(command{Op: "clear", Deadline: deadline})
 	require.NoError(t, err)
 	require.Empty(t, clearAll.Error)
-	deletedAt := map[string]int64{theirs[0]: single.Begin, ours[0]: single.Begin, theirs[1]: clearAll.Begin, ours[1]: clearAll.Begin}
+	deletedAt := map[string]int64{tagged: tag.Begin, theirs[0]: single.Begin, ours[0]: single.Begin, theirs[1]: clearAll.Begin, ours[1]: clearAll.Begin}
 	for key, at := range deletedAt {
 		for _, i := range rest {
 			require.GreaterOrEqual(t, c.value(i, key).Issued, at, "%s got a value of %q from before its delete", nameOf(i), key)
 		}
 		require.Less(t, c.value(last, key).Issued, at, "the node that is cut off should still have the older value of %q", key)
 	}
+	values(t, c.fetch(5, []string{alone}, rest...))
+	aloneAt := c.remove(last, alone).Begin
+	require.Less(t, c.value(0, alone).Issued, aloneAt)
 	c.heal()
 	for key, at := range deletedAt {
 		c.repaired(key, at, last, rest...)
@@ -105,5 +119,9 @@ func cutOff(t *testing.T, c *testCluster) {
 	c.settle()
 	for key, at := range deletedAt {
 		require.GreaterOrEqual(t, c.value(last, key).Issued, at, "the older value of %q has come back", key)
+	}
+	for i := range c.nodes {
+		require.GreaterOrEqual(t, c.value(i, alone).Issued, aloneAt, "%s has not got the delete of the other side", nameOf(i))
+		require.Zero(t, c.state(i).Stats.Resets, "%s has cleared its cache", nameOf(i))
 	}
 }

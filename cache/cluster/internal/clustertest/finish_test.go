@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// finish closes all nodes that run, as a program should, and checks that nothing is left: no name in the registry, and
-// no goroutine, connection or file in any process. It is called at the end of each test.
+// finish closes all nodes that run, as a program should, and checks that nothing is left: no name
+// in the registry, and no goroutine, connection or file in any process. It is called at the end of
+// each test.
 func (c *testCluster) finish() {
 	if c.tb.Failed() {
 		return

@@ -15,7 +15,8 @@ type herd struct {
 	calls []*call
 }
 
-// let has callers on each of the nodes, all nodes if none is given, fetch keys: caller i of a node the key i % len(keys).
+// let has callers on each of the nodes, all nodes if none is given, fetch keys: caller i of a node
+// the key i % len(keys).
 func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...int) *herd {
 	if len(nodes) == 0 {
 		nodes = c.all()
@@ -30,7 +31,17 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 	return h
 }
 
-// wait returns what the callers got, but for those on nodes that have been killed. No value may be wrong.
+// letMany has one caller on each of the nodes fetch all keys at once.
+func (c *testCluster) letMany(d time.Duration, keys []string, nodes ...int) *herd {
+	h := &herd{c: c}
+	for _, i := range nodes {
+		h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch many", Keys: keys, Deadline: d}))
+	}
+	return h
+}
+
+// wait returns what the callers got, but for those on nodes that have been killed. No value may be
+// wrong.
 func (h *herd) wait() []*result {
 	h.c.tb.Helper()
 	var all []*result
@@ -77,8 +88,8 @@ func values(tb testing.TB, results []*result) {
 	require.Empty(tb, failures, "callers that got an error, of %d", len(results))
 }
 
-// within checks that all callers got something in time: within the bound that is promised, which is two silences of
-// an owner and the load, as the origin takes it.
+// within checks that all callers got something in time: within the bound that is promised, which is
+// two silences of an owner and the load, as the origin takes it.
 func (c *testCluster) within(results []*result, load time.Duration) {
 	c.tb.Helper()
 	bound := 2*c.base.PeerTimeout + load + slack
@@ -104,7 +115,8 @@ func (c *testCluster) untilLoads(n int, keys ...string) {
 	})
 }
 
-// owned returns keys that a node owns, and which nobody has cached: they have been loaded there once, and deleted since.
+// owned returns keys that a node owns, and which nobody has cached: they have been loaded there
+// once, and deleted since.
 func (c *testCluster) owned(i, n int, prefix string) []string {
 	c.tb.Helper()
 	var list []string

@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestJoin has a node join that owns nothing yet. By key it takes nothing from the others; by slot, an even share.
+// TestJoin has a node join that owns nothing yet. By key it takes nothing from the others; by slot,
+// an even share.
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -18,7 +19,7 @@ func TestJoin(t *testing.T) {
 		c.settle()
 		waitUntil(t, "no copies are left", func() string {
 			for i := range c.nodes {
-				if n := c.state(i).Stats.CopyEntries; n > 0 {
+				if n := c.state(i).Stats.Copies; n > 0 {
 					return nameOf(i) + " has some"
 				}
 			}

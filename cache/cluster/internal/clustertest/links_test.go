@@ -15,8 +15,9 @@ import (
 
 // links are a node's ends of its links to others.
 //
-// What the registry sends over a cut link is lost. A stream needs both directions: with either cut it can't be
-// opened, and those that are open are reset. HTTP connections are in links of their own, see dial.
+// What the registry sends over a cut link is lost. A stream needs both directions: with either cut
+// it can't be opened, and those that are open are reset. HTTP connections are in links of their
+// own, see dial.
 type links struct {
 	memberlist.NodeAwareTransport
 

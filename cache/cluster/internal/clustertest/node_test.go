@@ -37,14 +37,16 @@ type node struct {
 
 	goroutines, files int // before the node was opened
 
+	poison atomic.Pointer[string] // the key whose load ends the process; nil: none
+
 	lastLoad atomic.Uint64
 	mu       sync.Mutex // guards all below
 	loads    map[uint64]chan answer
 	fetches  map[uint64]context.CancelFunc
 }
 
-// serve is the life of a process that is a node: it opens the node, replies to that, and does what it is told until its
-// input ends, which it does when the test dies.
+// serve is the life of a process that is a node: it opens the node, replies to that, and does what
+// it is told until its input ends, which it does when the test dies.
 func serve(text string, in io.Reader, out io.Writer) (code int) {
 	messages := make(chan message, 1024)
 	go write(out, messages)
@@ -87,6 +89,9 @@ func write(out io.Writer, messages <-chan message) {
 		}
 	}
 }
+
+// poisoned is the exit code of a process that has loaded the poison.
+const poisoned = 77
 
 // footprint counts goroutines and open files, after the runtime has opened what it opens once.
 func footprint() (goroutines, files int) {
@@ -143,13 +148,24 @@ func (n *node) open() error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	n.client = transport(s.PeerTimeout)
+	n.server = &http.Server{ReadHeaderTimeout: patience}
+	scheme, serve := "http://", n.server.Serve
+	if len(s.SharedKeys) > 0 {
+		if n.server.TLSConfig, err = cluster.SharedKeyTLS(s.SharedKeys...); err != nil {
+			return errors.Join(err, n.reg.Close(), l.Close())
+		}
+		scheme, serve = "https://", func(l net.Listener) error { return n.server.ServeTLS(l, "", "") }
+	}
+	n.client = peer.DefaultTransport(n.server.TLSConfig)
 	n.client.DialContext = n.links.dial(n.client.DialContext)
 	o := cluster.Options[value]{
-		Registry: n.reg, URL: "http://" + l.Addr().String() + "/some/where", Load: n.load, Name: "test",
-		Cache:   cache.Options[string, value]{TTL: s.TTL},
+		Registry: n.reg, URL: scheme + l.Addr().String() + "/some/where", Load: n.load, Name: "test",
+		LoadMany: n.loadMany,
+		Cache: cache.Options[string, value]{
+			TTL: s.TTL, Tags: func(key string, _ value) []string { return []string{tagOf(key)} },
+		},
 		CopyTTL: s.CopyTTL, Ownership: ownership, Slots: s.Slots, IdleRelease: s.IdleRelease, PeerTimeout: s.PeerTimeout,
-		MaxLocalLoads: s.MaxLocalLoads, MaxPeerRequests: s.MaxPeerRequests, SharedKeys: s.SharedKeys,
+		Quarantine: s.Quarantine, MaxLocalLoads: s.MaxLocalLoads, MaxPeerRequests: s.MaxPeerRequests, SharedKeys: s.SharedKeys,
 		Transport: n.client, Logger: logger.With("part", "cache"),
 	}
 	if s.Codec != "" {
@@ -162,20 +178,21 @@ func (n *node) open() error {
 	mux := http.NewServeMux()
 	mux.Handle("/some/where/", n.cache.Handler())
 	n.sab.next = mux
-	n.server = &http.Server{
-		Handler: n.sab, Protocols: cluster.Protocols(), ReadHeaderTimeout: patience,
-		ErrorLog: slog.NewLogLogger(logger.With("part", "server").Handler(), slog.LevelDebug),
-	}
+	n.server.Handler = n.sab
+	n.server.ErrorLog = slog.NewLogLogger(logger.With("part", "server").Handler(), slog.LevelDebug)
 	n.served = make(chan struct{})
 	go func() {
 		defer close(n.served)
-		_ = n.server.Serve(n.sab) // ends when the server is closed
+		_ = serve(n.sab) // ends when the server is closed
 	}()
 	return nil
 }
 
 // load asks the origin.
 func (n *node) load(ctx context.Context, key string) (value, error) {
+	if poison := n.poison.Load(); poison != nil && *poison == key {
+		os.Exit(poisoned)
+	}
 	id := n.lastLoad.Add(1)
 	answers := make(chan answer, 1)
 	n.mu.Lock()
@@ -202,6 +219,44 @@ func (n *node) load(ctx context.Context, key string) (value, error) {
 		n.out <- message{Left: id}
 		return value{}, context.Cause(ctx)
 	}
+}
+
+// tagOf returns the tag that the values of a key bear.
+func tagOf(key string) string { return "of " + key }
+
+// loadMany asks the origin for all keys at the same time.
+func (n *node) loadMany(ctx context.Context, keys []string) (map[string]value, error) {
+	var mu sync.Mutex // guards values and failed
+	values, failed := make(map[string]value), make(map[string]error)
+	var wg sync.WaitGroup
+	var panicked any
+	for _, key := range keys {
+		wg.Go(func() {
+			err := context.Canceled // if it calls Goexit
+			var v value
+			defer func() {
+				p := recover()
+				mu.Lock()
+				defer mu.Unlock()
+				if p != nil {
+					panicked = p
+				}
+				if values[key] = v; err != nil {
+					delete(values, key)
+					failed[key] = err
+				}
+			}()
+			v, err = n.load(ctx, key)
+		})
+	}
+	wg.Wait()
+	switch {
+	case panicked != nil:
+		panic(panicked)
+	case len(failed) > 0:
+		return values, &cache.ManyError[string]{ByKey: failed}
+	}
+	return values, nil
 }
 
 func (n *node) answered(a answer) {
@@ -236,6 +291,8 @@ func (n *node) do(c *command) *reply {
 	switch c.Op {
 	case "fetch":
 		return n.fetch(ctx, cancel, c)
+	case "fetch many":
+		return n.fetchMany(ctx, c.Keys)
 	case "cancel":
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -255,12 +312,20 @@ func (n *node) do(c *command) *reply {
 		return p
 	case "delete":
 		return n.change(func() error { return n.cache.Delete(ctx, c.Keys[0]) })
+	case "tag": // of a key
+		return n.change(func() error { return n.cache.InvalidateTag(ctx, tagOf(c.Keys[0])) })
 	case "clear":
 		return n.change(func() error { return n.cache.Clear(ctx) })
 	case "state":
 		return &reply{State: n.state()}
 	case "links":
 		n.links.set(*c.Links)
+		return new(reply)
+	case "poison":
+		n.poison.Store(nil)
+		if len(c.Keys) > 0 {
+			n.poison.Store(&c.Keys[0])
+		}
 		return new(reply)
 	case "sabotage":
 		n.sab.set(c.Mode)
@@ -323,6 +388,27 @@ func (n *node) fetch(ctx context.Context, cancel context.CancelFunc, c *command)
 	return p
 }
 
+func (n *node) fetchMany(ctx context.Context, keys []string) *reply {
+	begin := time.Now().UnixNano()
+	values, err := n.cache.FetchMany(ctx, keys)
+	var many *cache.ManyError[string]
+	errors.As(err, &many)
+	p := &reply{Results: make([]*result, len(keys))}
+	for i, key := range keys {
+		v, ok := values[key]
+		var failure error
+		switch {
+		case ok:
+		case many != nil && many.ByKey[key] != nil:
+			failure = many.ByKey[key]
+		default:
+			failure = fmt.Errorf("it is neither there nor failed: %w", cache.ErrNotFound)
+		}
+		p.Results[i] = resultOf(key, v, failure, begin)
+	}
+	return p
+}
+
 func resultOf(key string, v value, err error, begin int64) *result {
 	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin, End: time.Now().UnixNano()}
 	if v.Key != key && v.Key != "" {
@@ -337,6 +423,8 @@ func resultOf(key string, v value, err error, begin int64) *result {
 // classOf says what kind of error a caller got.
 func classOf(err error) string {
 	switch {
+	case errors.As(err, new(*cluster.QuarantineError)):
+		return "quarantined"
 	case errors.Is(err, cluster.ErrClosed):
 		return "closed"
 	case errors.Is(err, cluster.ErrOverloaded):
@@ -372,8 +460,8 @@ func (n *node) state() *state {
 	return s
 }
 
-// close stops the node as a program should, and says what is left. To leave the registry takes seconds if others leave at the
-// same moment, and fails then.
+// close stops the node as a program should, and says what is left. To leave the registry takes
+// seconds if others leave at the same moment, and fails then.
 func (n *node) close(leave bool) *reply {
 	ctx, cancel := context.WithTimeout(context.Background(), leftPatience)
 	defer cancel()
@@ -399,7 +487,8 @@ func stacks() []byte {
 	return b[:runtime.Stack(b, true)]
 }
 
-// left waits until what the node has opened is gone, and says what is still there if it does not go.
+// left waits until what the node has opened is gone, and says what is still there if it does not
+// go.
 func (n *node) left() string {
 	var goroutines, files int
 	for start := time.Now(); time.Since(start) < leftPatience; time.Sleep(20 * time.Millisecond) {

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKilled kills an owner with kill -9 in the middle of a load that callers on all nodes wait for.
+// TestKilled kills an owner with kill -9 in the middle of a load that callers on all nodes wait
+// for.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -80,8 +81,8 @@ func TestStopped(t *testing.T) {
 		require.NoError(t, c.nodes[owner].pause())
 		release()
 
-		// While callers wait for the sick owner, the keys of healthy ones are as quick as ever: they are asked for anew all
-		// the time, since copies are not kept.
+		// While callers wait for the sick owner, the keys of healthy ones are as quick as ever:
+		// they are asked for anew all the time, since copies are not kept.
 		more := c.let(300, deadline, sick[1:], 0, 2)
 		const quick = 500 * time.Millisecond // much less than PeerTimeout
 		late, fetched := 0, 0
@@ -115,7 +116,8 @@ func TestStopped(t *testing.T) {
 	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
 }
 
-// shortTTL bounds how long it takes until nodes that had to load for themselves agree with the owner.
+// shortTTL bounds how long it takes until nodes that had to load for themselves agree with the
+// owner.
 const shortTTL = 5 * time.Second
 
 // agree waits until all nodes return one value for a key, and nobody loads it.
@@ -187,8 +189,8 @@ func TestUnreachable(t *testing.T) {
 	}, spec{TTL: 2 * time.Second, CopyTTL: time.Second}, cell{"key", 3, notShort}, cell{"slot", 3, whenAll})
 }
 
-// TestOverloaded has an owner that serves two requests at a time: the others are told that it is busy, and load for
-// themselves, as many at a time as they may.
+// TestOverloaded has an owner that serves two requests at a time: the others are told that it is
+// busy, and load for themselves, as many at a time as they may.
 func TestOverloaded(t *testing.T) {
 	t.Parallel()
 	const owner, requests, loads = 1, 2, 3
@@ -204,25 +206,15 @@ func TestOverloaded(t *testing.T) {
 				return "the owner has refused nobody"
 			}
 			for _, i := range []int{0, 2} {
-				if s := c.state(i).Stats; s.LocalRejected == 0 || s.AskFailures.Busy == 0 {
-					return fmt.Sprintf("%s has been refused %d times and rejected %d callers", nameOf(i), s.AskFailures.Busy, s.LocalRejected)
+				if s := c.state(i).Stats; s.LocalLoads < loads || s.AskFailures.Busy == 0 {
+					return fmt.Sprintf("%s has been refused %d times and makes %d loads", nameOf(i), s.AskFailures.Busy, s.LocalLoads)
 				}
 			}
 			return ""
 		})
 		release()
-		results := h.wait()
-		rejected := make(map[string]uint64)
-		for _, r := range results {
-			if r.Error != "" {
-				require.Equal(t, "overloaded", r.Class, "%s: %s", r.Node, r.Error)
-				require.Less(t, r.took(), 2*c.base.PeerTimeout+slack, "to be rejected")
-				rejected[r.Node]++
-			}
-		}
+		values(t, h.wait())
 		for _, i := range []int{0, 2} {
-			require.NotZero(t, rejected[nameOf(i)])
-			require.LessOrEqual(t, c.state(i).Stats.LocalRejected, rejected[nameOf(i)], "callers that %s has rejected", nameOf(i))
 			require.LessOrEqual(t, c.origin.mostAt(nameOf(i)), loads, "loads of %s at a time", nameOf(i))
 		}
 		require.LessOrEqual(t, c.origin.mostAt(nameOf(owner)), requests, "loads of the owner at a time")

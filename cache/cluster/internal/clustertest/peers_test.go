@@ -31,9 +31,6 @@ func TestRubbish(t *testing.T) {
 func rubbish(t *testing.T, c *testCluster) {
 	const liar = 1
 	modes := []string{"raw", "html", "fault", "noise", "endless", "cut", "half", "silent", "working"}
-	if len(c.base.SharedKeys) > 0 {
-		modes = append(modes, "flip") // which can be found out by a signature alone
-	}
 	const spares = 10
 	keys := c.owned(liar, len(modes)+spares, "rubbish")
 	for i, mode := range modes {
@@ -78,8 +75,9 @@ func (c *testCluster) sabotage(i int, mode string) {
 	require.NoError(c.tb, err)
 }
 
-// noticed waits until nodes have noticed that their connections to an owner, which now is at work for ever, were closed: a request
-// on one that has ended fails, and its key, each of which is used once, is then loaded elsewhere.
+// noticed waits until nodes have noticed that their connections to an owner, which now is at work
+// for ever, were closed: a request on one that has ended fails, and its key, each of which is used
+// once, is then loaded elsewhere.
 func (c *testCluster) noticed(keys []string, nodes ...int) {
 	c.tb.Helper()
 	for _, i := range nodes {
@@ -98,7 +96,7 @@ func (c *testCluster) noticed(keys []string, nodes ...int) {
 func (c *testCluster) failures(i int) uint64 {
 	c.tb.Helper()
 	f := c.state(i).Stats.AskFailures
-	return f.Silent + f.Unreachable + f.Busy + f.Rubbish + f.Denied + f.OtherVersion + f.PassedOver
+	return f.Total() - f.Misplaced
 }
 
 // trusted waits until a node is asked again by others.

@@ -200,7 +200,8 @@ func (p *process) resume() error {
 	return p.cmd.Process.Signal(continueSignal)
 }
 
-// A queue writes commands to a process without making those wait who put them, as a stopped process reads nothing.
+// A queue writes commands to a process without making those wait who put them, as a stopped process
+// reads nothing.
 type queue struct {
 	mu   sync.Mutex // guards list and done
 	cond *sync.Cond

@@ -21,6 +21,7 @@ type spec struct {
 	IdleRelease     time.Duration
 	MaxLocalLoads   int
 	MaxPeerRequests int
+	Quarantine      time.Duration
 	Codec           string // another name for the codec
 	SharedKeys      [][]byte
 
@@ -66,7 +67,8 @@ type answer struct {
 	Goexit  bool   `json:",omitempty"`
 }
 
-// A message is what a node writes: a reply to a command, a load that has begun, or one whose context has ended.
+// A message is what a node writes: a reply to a command, a load that has begun, or one whose
+// context has ended.
 type message struct {
 	Reply *reply   `json:",omitempty"`
 	Load  *loading `json:",omitempty"`

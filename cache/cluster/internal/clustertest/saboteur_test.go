@@ -22,7 +22,6 @@ import (
 //	endless    random bytes without end
 //	cut        the cache's answer breaks off
 //	half       the half of the cache's answer, as if it were all
-//	flip       the cache's answer with one bit changed
 //	working    "I am at work" for ever
 //	silent     nothing
 type saboteur struct {
@@ -118,8 +117,8 @@ func (s *saboteur) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-	case "cut", "half", "flip":
-		s.next.ServeHTTP(&tampered{ResponseWriter: w, mode: mode}, r)
+	case "cut", "half":
+		s.next.ServeHTTP(&tampered{w}, r)
 		if mode == "cut" {
 			panic(http.ErrAbortHandler)
 		}
@@ -146,11 +145,7 @@ func (s *saboteur) wait(r *http.Request, d time.Duration) {
 }
 
 // A tampered answer is not quite what the cache wrote.
-type tampered struct {
-	http.ResponseWriter
-	mode    string
-	flipped bool
-}
+type tampered struct{ http.ResponseWriter }
 
 // Unwrap is for http.ResponseController.
 func (t *tampered) Unwrap() http.ResponseWriter { return t.ResponseWriter }
@@ -164,15 +159,6 @@ func (t *tampered) WriteHeader(status int) {
 
 func (t *tampered) Write(p []byte) (int, error) {
 	t.Header().Del("Content-Length")
-	switch {
-	case t.mode == "flip" && !t.flipped && len(p) > 0:
-		t.flipped = true
-		p = append([]byte(nil), p...)
-		p[rand.IntN(len(p))] ^= 1 << rand.IntN(8)
-		return t.ResponseWriter.Write(p)
-	case t.mode == "flip":
-		return t.ResponseWriter.Write(p)
-	}
 	if _, err := t.ResponseWriter.Write(p[:len(p)/2]); err != nil {
 		return 0, err
 	}

@@ -20,7 +20,8 @@ func (c *testCluster) state(i int) *state {
 // slow is when it is told what a test still waits for.
 const slow = 8 * time.Second
 
-// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how long it took.
+// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how
+// long it took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
 	start, tell := time.Now(), slow
@@ -41,8 +42,9 @@ func waitUntil(tb testing.TB, what string, missing func() string) time.Duration 
 	}
 }
 
-// settle waits until the cluster is calm: the nodes of each group, all running ones if none is given, see each
-// other and nobody else, know of the same deletes, hold as many slots, and no name has changed hands for a while.
+// settle waits until the cluster is calm: the nodes of each group, all running ones if none is
+// given, see each other and nobody else, know of the same deletes, hold as many slots, and no name
+// has changed hands for a while.
 func (c *testCluster) settle(groups ...[]int) {
 	c.tb.Helper()
 	if len(groups) == 0 {

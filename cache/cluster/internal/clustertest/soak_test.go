@@ -31,18 +31,19 @@ const (
 	soakSlack    = 6 * time.Second  // see slack; more goes on at a time
 )
 
-// TestSoak has random faults befall a cluster, from a seed, while callers on all nodes fetch and delete. It checks that
+// TestSoak has random faults befall a cluster, from a seed, while callers on all nodes fetch and
+// delete. It checks that
 //
 //   - each value that a caller got was issued by the origin for that key;
-//   - it was not older than its TTL when the caller asked, and not from before a Delete or Clear that had returned nil
-//     by then, on a node that the deleter saw;
-//   - each caller got a value, or an error that says what is wrong, within its deadline and within two silences of an
-//     owner and the time that the origin takes;
+//   - it was not older than its TTL when the caller asked, and not from before a Delete or Clear
+//     that had returned nil by then, on a node that the deleter saw;
+//   - each caller got a value, or an error that says what is wrong, within its deadline and within
+//     two silences of an owner and the time that the origin takes;
 //   - once all is healed, no value is left from before any delete whose node still runs;
 //   - after all nodes were closed, no goroutine, connection, file or name was left in any process.
 //
-// The seed decides the schedule: which fault befalls whom, when and for how long. What the callers of each moment see differs
-// from run to run.
+// The seed decides the schedule: which fault befalls whom, when and for how long. What the callers
+// of each moment see differs from run to run.
 func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("it runs with -soak 3m, see make soak")
@@ -54,7 +55,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("seed %d; again: -soak %v -soak.seed %d -soak.nodes %d -soak.ownership %q -soak.faults %q",
 		seed, *soakFor, seed, *soakNodes, *soakOwner, *soakOnly)
 	r := rand.New(rand.NewPCG(seed, 0))
-	ownership := cluster.Ownership(r.IntN(2)).String() // ByKey or BySlot
+	ownership := cluster.Ownership(r.IntN(2)).String() // BySlot or ByKey
 	if *soakOwner != "" {
 		ownership = *soakOwner
 	}
@@ -240,7 +241,8 @@ var faults = []fault{
 // originFails is the text of the errors that the origin makes up.
 const originFails = "the origin fails"
 
-// origin has the origin treat all loads in a way. Those that it never answers are answered when this is undone.
+// origin has the origin treat all loads in a way. Those that it never answers are answered when
+// this is undone.
 func (s *soak) origin(t treatment, d time.Duration) (undo func()) {
 	end := s.book.slow(d)
 	var release func()
@@ -279,7 +281,8 @@ func (s *soak) shut(i int) {
 	<-p.gone
 }
 
-// finish heals everything and waits until the cluster is calm. Then no value from before a delete may be left.
+// finish heals everything and waits until the cluster is calm. Then no value from before a delete
+// may be left.
 func (s *soak) finish() {
 	s.t.Helper()
 	s.c.heal()

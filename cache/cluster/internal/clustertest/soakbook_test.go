@@ -43,6 +43,7 @@ type seen struct {
 // A deletion of a key, or of all.
 type deletion struct {
 	begin, end int64
+	op         string
 	by         string
 	run        int
 	nodes      map[string]int // who confirmed it, and in which run; nil: not confirmed by all
@@ -134,7 +135,9 @@ func (b *ledger) got(p *process, r *result, limit time.Duration) {
 			b.bad("%s says that it is closed: %s", r.Node, r.Error)
 		}
 	case "deadline":
-		if r.took() < limit/2 { // the deadline is that of the command, which begins earlier
+		// The deadline is that of the command, which begins earlier: long before, if the node was
+		// stopped in between.
+		if r.took() < limit/2 && !b.pausedIn(r.Node, r.Begin-int64(limit), r.End) {
 			b.bad("a caller on %s got %q after %v, with a deadline of %v", r.Node, r.Error, r.took(), limit)
 		}
 	default:
@@ -193,13 +196,13 @@ func (b *ledger) started(p *process) {
 }
 
 // removed takes note of a delete.
-func (b *ledger) removed(p *process, key string, r *reply, before map[string]int) {
+func (b *ledger) removed(p *process, op, key string, r *reply, before map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if took := time.Duration(r.End - r.Begin); took > soakDeadline+soakSlack && !b.pausedIn(p.spec.Name, r.Begin, r.End) {
 		b.bad("%s took %v to delete %q", p.spec.Name, took, key)
 	}
-	d := deletion{begin: r.Begin, end: r.End, by: p.spec.Name, run: p.run}
+	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, run: p.run}
 	switch {
 	case r.Error == "":
 		d.nodes = map[string]int{p.spec.Name: p.run}
@@ -220,7 +223,8 @@ func (b *ledger) removed(p *process, key string, r *reply, before map[string]int
 	b.deletes[key] = append(b.deletes[key], d)
 }
 
-// check looks at the values of callers who came before a time, by when all deletes of that time have returned.
+// check looks at the values of callers who came before a time, by when all deletes of that time
+// have returned.
 func (b *ledger) check(before time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -264,8 +268,10 @@ func (b *ledger) notDeleted(s *seen, key string) {
 		d := &b.deletes[key][i]
 		run, member := d.nodes[s.node]
 		if member && run == s.run && d.end < s.begin && s.issued < d.begin {
-			b.bad("%s (run %d) gave version %d of %q, issued %v before it was deleted (all keys: %t) on %s, to a caller who came %v after that was confirmed",
-				s.node, s.run, s.version, s.key, time.Duration(d.begin-s.issued), key == "", d.by, time.Duration(s.begin-d.end))
+			b.bad("%s (run %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all keys: %t; %s) on %s, "+
+				"to a caller who came %v after that was confirmed, at %s",
+				s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version), time.Duration(d.begin-s.issued),
+				key == "", d.op, d.by, time.Duration(s.begin-d.end), time.Unix(0, s.begin).Format("15:04:05.000"))
 		}
 	}
 }
@@ -283,7 +289,8 @@ func (b *ledger) unique() map[string]bool {
 	return keys
 }
 
-// last checks a value that was fetched when all was healed: it must not be from before any delete by a node that still runs.
+// last checks a value that was fetched when all was healed: it must not be from before any delete
+// by a node that still runs.
 func (b *ledger) last(r *result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -52,7 +52,7 @@ func (d *drivers) resume(i int) {
 // run calls a node until end.
 func (d *drivers) run(i int, r *rand.Rand) {
 	for {
-		key, second, callers := key(r), key(r), 1+r.IntN(6)
+		key, second, callers := anyKey(r), anyKey(r), 1+r.IntN(6)
 		limit, removes := soakDeadline, r.IntN(12) == 0
 		if r.IntN(10) == 0 {
 			limit = between(r, 50*time.Millisecond, 3*time.Second)
@@ -67,10 +67,17 @@ func (d *drivers) run(i int, r *rand.Rand) {
 			continue
 		}
 		if removes {
-			d.remove(p, "delete", key)
+			d.remove(p, []string{"delete", "tag"}[r.IntN(2)], key)
 			continue
 		}
-		reply, err := p.do(command{Op: "fetch", Keys: []string{key, second}, Callers: callers, Deadline: limit})
+		what := command{Op: "fetch", Keys: []string{key, second}, Callers: callers, Deadline: limit}
+		if r.IntN(4) == 0 {
+			what.Op, what.Callers = "fetch many", 0
+			for range r.IntN(20) {
+				what.Keys = append(what.Keys, anyKey(r))
+			}
+		}
+		reply, err := p.do(what)
 		if err != nil {
 			if !d.book.mayEnd(p) {
 				d.c.tb.Errorf("%v", err)
@@ -84,8 +91,8 @@ func (d *drivers) run(i int, r *rand.Rand) {
 	}
 }
 
-// key chooses a key: a few are wanted often.
-func key(r *rand.Rand) string {
+// anyKey chooses a key: a few are wanted often.
+func anyKey(r *rand.Rand) string {
 	n := soakKeys
 	if r.IntN(2) == 0 {
 		n = 10
@@ -93,7 +100,7 @@ func key(r *rand.Rand) string {
 	return fmt.Sprintf("soak/%d", r.IntN(n))
 }
 
-// remove deletes a key, or all.
+// remove deletes a key, by itself or by its tag, or all.
 func (d *drivers) remove(p *process, op, key string) {
 	before := d.book.runs()
 	reply, err := p.do(command{Op: op, Keys: []string{key}, Deadline: soakDeadline})
@@ -103,5 +110,5 @@ func (d *drivers) remove(p *process, op, key string) {
 		}
 		return
 	}
-	d.book.removed(p, key, reply, before)
+	d.book.removed(p, op, key, reply, before)
 }

@@ -12,8 +12,9 @@ type splitting struct {
 	ways int
 }
 
-// TestConflict splits a cluster in the registry alone: there comes to be an owner on each side. Entries live for far longer than
-// the test, so it is by the loser's entry becoming a copy that the nodes come to have one value again.
+// TestConflict splits a cluster in the registry alone: there comes to be an owner on each side.
+// Entries live for far longer than the test, so it is by the loser's entry becoming a copy that the
+// nodes come to have one value again.
 func TestConflict(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -22,8 +23,8 @@ func TestConflict(t *testing.T) {
 		cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
 }
 
-// TestSplit splits a cluster in HTTP, and in both the registry and HTTP. Who can't reach an owner loads for itself, and
-// keeps that for as long as an owner does.
+// TestSplit splits a cluster in HTTP, and in both the registry and HTTP. Who can't reach an owner
+// loads for itself, and keeps that for as long as an owner does.
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -50,7 +51,8 @@ func splitAndHeal(t *testing.T, c *testCluster, x splitting) {
 		c.oncePerNode(key, 0, x.name+": just split")
 	}
 
-	// When it has been noticed: a load per side at most, or, where it can't be noticed since the registry is whole, per node.
+	// When it has been noticed: a load per side at most, or, where it can't be noticed since the
+	// registry is whole, per node.
 	cold = series(x.name+"/later", 5)
 	if x.ways&overRegistry != 0 {
 		c.settle(one, other)
@@ -87,8 +89,8 @@ func (c *testCluster) lost() (n uint64) {
 	return n
 }
 
-// TestSlowRegistry has all that registries send take a third of a second longer: who sees a name late still goes to the node
-// that is to claim it.
+// TestSlowRegistry has all that registries send take a third of a second longer: who sees a name
+// late still goes to the node that is to claim it.
 func TestSlowRegistry(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

@@ -6,37 +6,38 @@ import (
 	"testing"
 )
 
-func filled(b *testing.B, entries int) *Log {
+// filled is a node with deletes that another one, of incarnation 2, has not.
+func filled(b *testing.B, deletes int) (*Book, *world) {
 	b.Helper()
-	l := New(Options{Run: 1, Apply: func([]Entry) {}, Reset: func() {}})
-	for i := range entries {
-		l.Delete(fmt.Sprintf("some-key-%08d", i))
+	w := pair(nil)
+	for i := range deletes {
+		w.nodes[0].book.Delete(fmt.Sprintf("some-key-%08d", i))
 	}
-	return l
+	return w.nodes[0].book, w
 }
 
 func BenchmarkAfter(b *testing.B) {
 	for _, x := range []struct {
 		name    string
-		entries int
+		deletes int
 		key     string
-		clears  bool
+		told    bool
 	}{
 		{"empty", 0, "some-key", false},
+		{"64k that all have", 64 << 10, "some-key-00000007", true},
 		{"none of 64k", 64 << 10, "other-key", false},
 		{"one of 64k", 64 << 10, "some-key-00000007", false},
-		{"with a clear", 0, "some-key", true},
 	} {
 		b.Run(x.name, func(b *testing.B) {
-			l := filled(b, x.entries)
-			if x.clears {
-				l.Clear()
+			book, w := filled(b, x.deletes)
+			if x.told {
+				w.exchange(0, 1)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					l.After(x.key)
+					book.After(2, x.key)
 				}
 			})
 		})
@@ -44,28 +45,24 @@ func BenchmarkAfter(b *testing.B) {
 }
 
 func BenchmarkDelete(b *testing.B) {
-	l := filled(b, 0)
+	book, _ := filled(b, 0)
 	keys := make([]string, 100_000)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("some-key-%08d", i)
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		l.Delete(keys[i%len(keys)])
+		book.Delete(keys[i%len(keys)])
 	}
 }
 
 func BenchmarkRequireKnown(b *testing.B) {
-	l := filled(b, 1000)
-	other := New(Options{Run: 2, Apply: func([]Entry) {}, Reset: func() {}})
-	data, _ := l.Message(Vector{}, 1<<20)
-	if _, err := other.Merge(data); err != nil {
-		b.Fatal(err)
-	}
-	after := l.After("some-key-00000007")
+	book, w := filled(b, 1000)
+	after := book.After(2, "some-key-00000007")
+	w.exchange(0, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := other.Require("some-key-00000007", after); err != nil {
+		if _, err := w.nodes[1].book.Require("some-key-00000007", after); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -74,13 +71,16 @@ func BenchmarkRequireKnown(b *testing.B) {
 func BenchmarkMessage(b *testing.B) {
 	for _, lacking := range []int{0, 1000} {
 		b.Run(strconv.Itoa(lacking), func(b *testing.B) {
-			l := filled(b, 64<<10)
-			known := Vector{9, []progress{{run: 1, applied: uint64(64<<10 - lacking)}}}
+			book, w := filled(b, 64<<10)
+			w.exchange(0, 1)
+			w.exchange(0, 1)
+			for i := range lacking {
+				book.Delete(fmt.Sprintf("some-key-%08d", i))
+			}
 			b.ReportAllocs()
 			var size int
 			for b.Loop() {
-				data, _ := l.Message(known, 1<<20)
-				size = len(data)
+				size = len(book.Message(2, 1<<20))
 			}
 			b.ReportMetric(float64(size), "bytes")
 		})
@@ -88,12 +88,14 @@ func BenchmarkMessage(b *testing.B) {
 }
 
 func BenchmarkMerge(b *testing.B) {
-	l := filled(b, 1000)
-	data, _ := l.Message(Vector{}, 1<<20)
+	book, w := filled(b, 1000)
+	data := book.Message(2, 1<<20)
 	b.ReportAllocs()
 	for b.Loop() {
-		to := New(Options{Run: 2, Apply: func([]Entry) {}, Reset: func() {}})
-		if _, err := to.Merge(data); err != nil {
+		b.StopTimer()
+		o := w.clone().nodes[1].book
+		b.StartTimer()
+		if _, err := o.Answer("0", data, 1<<20); err != nil {
 			b.Fatal(err)
 		}
 	}

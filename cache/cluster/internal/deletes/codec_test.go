@@ -1,12 +1,12 @@
 package deletes
 
 import (
+	"encoding/binary"
 	"encoding/hex"
-	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -14,48 +14,34 @@ import (
 // sample is a message that has everything in it.
 func sample() message {
 	return message{
-		from: 0x1111111111111111,
-		to:   0x2222222222222222,
+		from: 0x1111111111111111, version: 300, knows: 7, full: true, more: true,
 		vector: []progress{
-			{run: 0x1111111111111111, applied: 300, ahead: spans{{302, 302}, {400, 409}}},
-			{run: 0x3333333333333333, applied: 7, idle: true},
+			{mark{0x1111111111111111, 300}, false}, {mark{0x3333333333333333, 7}, true},
 		},
-		chapters: []chapter{
-			{
-				run: 0x1111111111111111, age: 5 * time.Millisecond,
-				floor: 10, floored: time.Second, clear: 290, cleared: 900 * time.Millisecond,
-				entries:  []aged{{295, 200 * time.Millisecond, "a"}, {409, 0, "\x00é"}},
-				complete: true,
-			},
-			{run: 0x4444444444444444, entries: []aged{{1, time.Hour, ""}}},
+		parts: []part{
+			{0x1111111111111111, 10, []Delete{
+				{Key, "a"}, {Tag, "a"}, {Kind: All}, {handover, encodeMark(mark{9, 127})}, {Key, "\x00é"},
+			}},
+			{0x4444444444444444, 5, nil},
 		},
 	}
 }
 
 // The format is what it was. Where it has to change, its version must too.
 func TestFormat(t *testing.T) {
-	const want = "01" + // version
-		"1111111111111111" + "2222222222222222" + // from, to
-		"02" + // runs of the vector
-		"1111111111111111" + "ac02" + "04" + "00" + "00" + "6009" + // run, applied, 2 spans: 302, 400-409
-		"3333333333333333" + "07" + "01" + // run, applied, idle
-		"02" + // chapters
-		"1111111111111111" + "07" + "05" + // run; floor, clear, complete; age
-		"0a" + "e807" + "a202" + "8407" + // floor and age, clear and age
-		"02" + "a702" + "c801" + "01" + "61" + // entries: number, age, key
-		"72" + "00" + "03" + "00c3a9" +
-		"4444444444444444" + "00" + "00" + "01" + "01" + "80dddb01" + "00"
+	const want = "03" + "03" + "1111111111111111" + "ac02" + "07" + // version, flags, sender, versions
+		"02" + "1111111111111111" + "d804" + "3333333333333333" + "0f" + // vector
+		"02" + "1111111111111111" + "0a" + "05" + // chapter, 10, 5 deletes
+		"04" + "61" + "05" + "61" + "02" + "27" + "0900000000000000" + "7f" + "0c" + "00c3a9" +
+		"4444444444444444" + "05" + "00"
 	data := sample().encode()
 	require.Equal(t, want, hex.EncodeToString(data))
 	require.LessOrEqual(t, len(data), cap(data))
-	require.Equal(t, cap(data), cap(sample().encode()), "the size was estimated right")
 	m, err := decode(data)
 	require.NoError(t, err)
 	require.Equal(t, sample(), m)
-
-	after := appendItem(appendItem(appendItem(nil, afterKey, ID{1, 300}), afterClear, ID{2, 1}), afterFloor, ID{3, 127})
-	require.Equal(t, "01"+"010100000000000000ac02"+"02020000000000000001"+"0303000000000000007f",
-		hex.EncodeToString(after))
+	require.Equal(t, "02"+"0100000000000000"+"ac02"+"0300000000000000"+"7f",
+		hex.EncodeToString(encodeAfter([]mark{{1, 300}, {3, 127}})))
 }
 
 func TestMalformed(t *testing.T) {
@@ -65,64 +51,35 @@ func TestMalformed(t *testing.T) {
 		f(&m)
 		return m.encode()
 	}
-	withChapter := func(rest string) []byte {
-		data := edit(func(m *message) { m.chapters = nil })
-		data[len(data)-1] = 1
-		return append(data, "\x05\x00\x00\x00\x00\x00\x00\x00"+rest...)
-	}
-	many := func(n int) (v []progress) {
-		for i := range n {
-			v = append(v, progress{run: uint64(i + 1)})
-		}
-		return v
-	}
 	for _, tt := range []struct {
 		name string
 		data []byte
 		want string
 	}{
 		{"empty", nil, "cut off"},
-		{"version", append([]byte{2}, good[1:]...), "version 2"},
+		{"version", append([]byte{2}, good[1:]...), "version is 2"},
+		{"flags", slices.Concat(good[:1], []byte{4}, good[2:]), "flags 0x4"},
 		{"trailing", append(slices.Clone(good), 0), "1 bytes follow"},
-		{"too long", make([]byte, MaxMessage+1), "at most"},
-		{"no sender", edit(func(m *message) { m.from = 0 }), "sender"},
-		{"own", edit(func(m *message) { m.from = 9 }), "this very run"},
-		{"run 0", edit(func(m *message) { m.vector[0].run = 0 }), "runs are 0"},
-		{"order of runs", edit(func(m *message) { slices.Reverse(m.vector) }), "not in order"},
-		{"order of chapters", edit(func(m *message) { slices.Reverse(m.chapters) }), "not in order"},
-		{"twice the same run", edit(func(m *message) { m.chapters[1].run = m.chapters[0].run }), "not in order"},
-		{"order of entries", edit(func(m *message) { m.chapters[0].entries[1].seq = 295 }), "not in order"},
-		{"entry 0", edit(func(m *message) { m.chapters[1].entries[0].seq = 0 }), "is 0"},
-		{"large number", edit(func(m *message) { m.chapters[0].clear = maxSeq + 1 }), "at most"},
-		{"large entry", edit(func(m *message) { m.chapters[0].entries[1].seq = math.MaxUint64 }), "at most"},
-		{"large applied", edit(func(m *message) { m.vector[0] = progress{run: 1, applied: maxSeq + 1} }), "at most"},
-		{"span at the end", edit(func(m *message) {
-			m.vector[0] = progress{run: 1, applied: maxSeq, ahead: spans{{maxSeq + 2, maxSeq + 2}}}
-		}), "above"},
-		{"long span", edit(func(m *message) { m.vector[0].ahead[1].last = math.MaxUint64 - 5 }), "at most"},
-		{"long key", edit(func(m *message) {
-			m.chapters[1].entries[0].key = strings.Repeat("k", MaxKey+1)
-		}), "length of a key"},
-		{"many runs", edit(func(m *message) { m.vector = many(maxListed + 1) }), "number of runs"},
-		{"many spans", edit(func(m *message) {
-			m.vector = many(3)
-			for i := range 2*maxSpans + 1 {
-				p := &m.vector[i%3]
-				at := uint64(2 * (len(p.ahead) + 1))
-				p.ahead = append(p.ahead, span{at, at})
-			}
-		}), "spans"},
-		{"of this run in the vector", edit(func(m *message) { m.vector = []progress{{run: 9, applied: 3}} }), "has made 2"},
-		{"of this run in a span", edit(func(m *message) {
-			m.vector = []progress{{run: 9, ahead: spans{{3, 3}}}}
+		{"no sender", edit(func(m *message) { m.from = 0 }), "no sender"},
+		{"own", edit(func(m *message) { m.from = 1 }), "this very incarnation"},
+		{"long varint", slices.Concat(good[:12], []byte{0x87, 0}, good[13:]), "version of a vector"},
+		{"origin 0", edit(func(m *message) { m.vector[0].origin = 0 }), "origin or number is 0"},
+		{"number 0", edit(func(m *message) { m.vector[0].seq = 0 }), "number is 0"},
+		{"order", edit(func(m *message) { slices.Reverse(m.vector) }), "not in order"},
+		{"order of chapters", edit(func(m *message) { slices.Reverse(m.parts) }), "not in order"},
+		{"twice", edit(func(m *message) { m.parts[1].origin = m.parts[0].origin }), "not in order"},
+		{"large number", edit(func(m *message) { m.vector[0].seq = maxSeq + 1 }), "above"},
+		{"large chapter", edit(func(m *message) { m.parts[0].after = maxSeq }), "above"},
+		{"long key", edit(func(m *message) { m.parts[0].items[0].Key = strings.Repeat("k", MaxKey+1) }), "length of a key"},
+		{"clear of a key", edit(func(m *message) { m.parts[0].items[2].Key = "k" }), "a clear has a key"},
+		{"handover of nothing", edit(func(m *message) { m.parts[0].items[3].Key = "" }), "a handover"},
+		{"handover and more", edit(func(m *message) { m.parts[0].items[3].Key += "x" }), "a handover"},
+		{"never made", edit(func(m *message) { m.vector = []progress{{mark{1, 3}, false}} }), "has made 2"},
+		{"never made, in a chapter", edit(func(m *message) { m.parts = []part{{1, 0, make([]Delete, 3)}} }), "has made 2"},
+		{"never made, below a chapter", edit(func(m *message) { m.parts = []part{{1, 3, nil}} }), "has made 2"},
+		{"never made, handed over", edit(func(m *message) {
+			m.parts[0].items[3].Key = encodeMark(mark{1, 3})
 		}), "has made 2"},
-		{"of this run", edit(func(m *message) {
-			m.chapters = []chapter{{run: 9, entries: []aged{{seq: 3}}}}
-		}), "has made 2"},
-		{"floor of this run", edit(func(m *message) { m.chapters = []chapter{{run: 9, floor: 3}} }), "has made 2"},
-		{"flags", withChapter("\x08\x00\x00"), "flags 0x8"},
-		{"long varint", slices.Concat(good[:17], []byte{0x82, 0}, good[18:]), "not a number"},
-		{"more entries than bytes", withChapter("\x00\x00\x03\x01\x00\x00"), "number of entries"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { refused(t, tt.data, tt.want) })
 	}
@@ -131,60 +88,80 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// refused fails unless Merge refuses data, and nothing has changed.
+// a is a node that has made two deletes, and knows of another one.
+func a(tb testing.TB) (*node, *world) {
+	tb.Helper()
+	w := pair(nil)
+	w.nodes[0].book.Delete("own")
+	w.nodes[0].book.Delete("a")
+	w.get(w.nodes[0], "k")
+	return w.nodes[0], w
+}
+
+// state returns all that matters of a Book.
+func (w *world) state() string { return string(w.append(nil)) }
+
+// refused fails unless a message is refused, and nothing has changed.
 func refused(t *testing.T, data []byte, want string) {
 	t.Helper()
-	n := newNode(t, 9, nil)
-	n.Delete("own")
-	n.Delete("a")
-	stats, vector, calls := n.Stats(), n.Vector(), len(n.applied)
-	theirs, err := n.Merge(data)
+	n, w := a(t)
+	before := w.state()
+	_, err := n.book.Answer("x", data, w.size)
 	require.ErrorIs(t, err, ErrMalformed)
 	require.ErrorContains(t, err, want)
-	require.Empty(t, theirs)
-	require.Equal(t, stats, n.Stats())
-	require.Equal(t, vector, n.Vector())
-	require.Len(t, n.applied, calls)
-	require.Zero(t, n.resets)
+	require.Equal(t, before, w.state())
+}
+
+func TestAnswerOfAnother(t *testing.T) {
+	n, w := a(t)
+	_, err := n.book.Merge(3, w.nodes[1].book.Message(1, w.size))
+	require.ErrorContains(t, err, "it is from incarnation 2, and not 3")
 }
 
 func TestRequireMalformed(t *testing.T) {
-	good := appendItem(nil, afterKey, ID{1, 300})
-	for _, tt := range []struct {
-		name  string
-		key   string
-		after []byte
-	}{
-		{"version", "a", append([]byte{2}, good[1:]...)},
-		{"too long", "a", slices.Concat([]byte{1}, slices.Repeat(good[1:], MaxAfter/11+1))},
-		{"long key", strings.Repeat("k", MaxKey+1), good},
-		{"kind 0", "a", appendItem(nil, 0, ID{1, 1})},
-		{"kind 4", "a", appendItem(nil, 4, ID{1, 1})},
-		{"run 0", "a", appendItem(nil, afterKey, ID{0, 1})},
-		{"number 0", "a", appendItem(nil, afterKey, ID{1, 0})},
-		{"large number", "a", appendItem(nil, afterKey, ID{1, maxSeq + 1})},
-		{"long varint", "a", append(appendItem(nil, afterKey, ID{1, 127})[:10], 0xff, 0)},
-		{"of this run", "a", appendItem(nil, afterKey, ID{9, 3})},
-		{"good and bad", "a", append(slices.Clone(good), 1, 2, 3)},
-		{"good and of this run", "a", appendItem(slices.Clone(good), afterFloor, ID{9, 3})},
-		{"trailing", "a", append(slices.Clone(good), 0)},
+	good := encodeAfter([]mark{{2, 300}})
+	for name, after := range map[string][]byte{
+		"version":     append([]byte{1}, good[1:]...),
+		"too long":    slices.Concat([]byte{2}, slices.Repeat(good[1:], MaxAfter/10+1)),
+		"origin 0":    encodeAfter([]mark{{0, 1}}),
+		"number 0":    encodeAfter([]mark{{2, 0}}),
+		"large":       encodeAfter([]mark{{2, maxSeq + 1}}),
+		"never made":  encodeAfter([]mark{{2, 1}, {1, 3}}),
+		"long varint": append(encodeAfter([]mark{{2, 127}})[:9], 0xff, 0),
+		"trailing":    append(slices.Clone(good), 0),
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			n := newNode(t, 9, nil)
-			n.Delete("own")
-			n.Delete("a")
-			stats, vector := n.Stats(), n.Vector()
-			require.ErrorIs(t, n.Require(tt.key, tt.after), ErrMalformed)
-			require.Equal(t, stats, n.Stats())
-			require.Equal(t, vector, n.Vector())
-			require.Len(t, n.applied, 2)
-			require.Zero(t, n.resets)
+		t.Run(name, func(t *testing.T) {
+			n, w := a(t)
+			before := w.state()
+			_, err := n.book.Require("k", after)
+			require.ErrorIs(t, err, ErrMalformed)
+			require.Equal(t, before, w.state())
 		})
 	}
-	n := newNode(t, 9, nil)
-	require.NoError(t, n.Require("a", nil))
-	require.NoError(t, n.Require("a", []byte{1}))
-	most := slices.Concat([]byte{1}, slices.Repeat(good[1:], MaxAfter/11))
-	require.NoError(t, n.Require("a", most), "as much as there may be")
-	require.Len(t, n.applied, 1)
+	n, _ := a(t)
+	_, err := n.book.Require(strings.Repeat("k", MaxKey+1), good)
+	require.ErrorIs(t, err, ErrMalformed)
+	_, err = n.book.Require("k", nil)
+	require.NoError(t, err)
+	require.Len(t, n.store, 1)
+}
+
+// A number that announces much has nothing allocated for it.
+func TestHugeCounts(t *testing.T) {
+	head := sample().encode()[:13]
+	huge := binary.AppendUvarint(nil, 1<<40)
+	chapter := slices.Concat(head, []byte{0, 1}, appendMark(nil, mark{7, 0}))
+	for name, data := range map[string][]byte{
+		"vector":   slices.Concat(head, huge),
+		"chapters": slices.Concat(head, []byte{0}, huge),
+		"deletes":  slices.Concat(chapter, huge),
+		"key":      slices.Concat(chapter, []byte{1}, binary.AppendUvarint(nil, MaxKey<<2)),
+	} {
+		var before, now runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := decode(data)
+		runtime.ReadMemStats(&now)
+		require.ErrorIs(t, err, ErrMalformed, name)
+		require.Less(t, now.TotalAlloc-before.TotalAlloc, uint64(1<<16), name)
+	}
 }

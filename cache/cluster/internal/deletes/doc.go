@@ -1,96 +1,105 @@
-// Package deletes is the log of the deletes of a cache that a cluster shares: which there are, and which were applied
-// where. It has no network and no goroutines: who uses it carries what After, Message and Vector return to other
-// nodes.
+// Package deletes keeps the book of deletes of a cache that a cluster shares: which there are,
+// which were applied here, and which have been reported by whom. It has no network, no goroutines
+// and no clock: the caller carries what After and Message return to other nodes. Begin with
+// book.go.
 //
 // # The model
 //
-// Each instance of the cache is a run, with a random number. It numbers its own deletes 1, 2, 3 and so on, so [ID]
-// names a delete, or a clear, which is a delete of all keys. To apply one is to drop what a node has for the key and
-// to forget the loads under way ([Options].Apply). A [Log] keeps the deletes of all runs, and for each run how far
-// they have been applied here: all up to a number, and some beyond. That is the [Vector]. Nodes exchange messages
-// ([Log.Message], [Log.Merge]) with their Vectors and the entries that the other one lacks. A request for a value
-// carries the IDs of the deletes of its key ([Log.After]), and whoever answers applies them first ([Log.Require]).
+// A node's run of the cache is an incarnation, with a random number. It is the origin of its own
+// deletes, which it numbers 1, 2, 3 and so on. A delete is of a key, of a tag, which stands for all
+// values that bear it, or of everything (a clear). To apply one is to drop what a node has for it
+// and to forget the loads under way ([Options].Apply). Deletes of one origin are applied in their
+// order, so one number says which were.
+//
+// A [Book] has a chapter for each origin that it knows: applied, the number up to which all its
+// deletes were applied here; base, the number up to which their details are forgotten; and the
+// details of those in between. It has a peer for each other incarnation: the numbers that this one
+// has reported as applied.
+//
+//   - A node that makes a delete gives it a number and shows it in [Book.After], then applies it,
+//     and only then reports it. The same goes for deletes that arrive.
+//   - A message has the sender's numbers, for each origin, and for each chapter of which the
+//     receiver has reported less than the sender has: the number that it must have, and the details
+//     that follow. A receiver that has that number applies the details. One that has not has missed
+//     deletes that are forgotten: it resets, which is to drop everything, and takes the number
+//     over. That is the only reset, but for the one below.
+//   - A request for a key carries, of each origin, the number of the latest delete that matters for
+//     the key and that the receiver has not reported: of the key, of a tag (the tags of the value
+//     are known only where it is), a clear, or base. Mostly there is none. A receiver that has not
+//     applied one of them drops the key and does not answer with a value ([Book.Require]), until a
+//     message has brought the delete. The sender loads the key itself.
+//
+// # Who is waited for
+//
+// Details are forgotten when all peers have reported them, but for the last 1,024, so that nodes
+// which start at the same time and do not see each other yet need not reset. Peers are the members,
+// and the absentees: those that have vanished without having left, because the network has split or
+// they died. An incarnation whose message arrives before it is seen is one too. There are 64
+// absentees at most; the oldest is forgotten. Details number [Options].Max at most; past that those
+// of the longest chapters are forgotten, whoever lacks them.
+//
+// An origin that has left makes no more deletes. When all peers have reported the last one, the
+// eldest node adds a delete of its own that hands the origin over: whoever applies it must have the
+// origin's deletes up to a number, or resets. Then each node ends the chapter once all its peers
+// have reported that number. The eldest is the node that sees no member which was there before it
+// did: it has seen most of those that may come back. So chapters are bounded by members; nothing is
+// kept of a process that has left but a number in a ring, for those that mention it later.
+// Absentees are waited for while 64 origins or fewer are to be handed over, members while 1,024 or
+// fewer are.
 //
 // # The promise
 //
-//   - What was loaded before a node received a delete of the key is not served by that node afterwards.
-//   - An answer to a node that knows a delete is not a value from before it, whatever the one that answers has
-//     missed.
-//   - Once nodes have exchanged messages until nothing is lacking, each has applied all deletes that any of them
-//     knew.
+//   - What was loaded before a node received a delete of the key, or of a tag that the value bears,
+//     is not given by that node afterwards.
+//   - An answer to a node that knows a delete is not a value from before it, whatever the one that
+//     answers has missed.
+//   - Once nodes have exchanged messages until nothing is lacking, each has applied all deletes
+//     that any of them knew.
 //
-// No clocks are compared. The first follows from what it is to apply a delete: it does not matter when a value was
-// loaded, all that is there is dropped, and what was being loaded is not kept. For the second, a delete is shown by
-// After before it is applied, and by Vector only when it has been. So a node that has applied a delete, or has begun
-// to, tells it with each request, and Require returns when all that was told has been applied, by whichever
-// goroutine. What is answered then was loaded after the delete, or has been got from elsewhere by a request that told
-// it as well.
+// The first holds since all that is there is dropped, whenever it was loaded, and what was being
+// loaded is not kept.
 //
-// The third needs more, since not all deletes are kept. At any time it holds for each delete that a node counts as
-// applied that
+// The second: let node B have begun to apply a delete, and ask C. While B has the chapter of its
+// origin, either C has reported the number, and so has applied it or reset after it; or the request
+// has it, since it is above what C has reported and is in the details or below base. That is why B
+// goes by what C itself has reported to B. What all members have applied in the view of the origin,
+// or of any third node, says nothing of a C that only B sees. If B has ended the chapter, a
+// handover stands for it, in a chapter that B has or for which, by induction, another handover
+// stands. C had reported the origin's number then; or B remembers the number of the handover for C
+// (the floor) and has it in each request until C has reported that. An incarnation that B counts
+// later has all handovers for floors. And whoever reports a handover had the origin's deletes, or
+// has reset. C does not ask a third node, and what it has got from one before was asked for by this
+// rule as well.
 //
-//   - it is kept, or
-//   - a later delete of the same key and run is kept, or
-//   - a clear that was made later is kept: one of the same run, or one that this node made, or
-//   - it is at most the floor of its run (below), or
-//   - it is older than Retain.
+// The third: a message has all that its receiver has not reported, or the base that makes it reset.
+// So any node brings any other up to date, also about an origin that is gone.
 //
-// A message has all clears and floors that the other node lacks, before all else. So where a message has all that is
-// kept of a run (a complete chapter), who has applied it has done enough for all that the sender has applied of that
-// run, and takes over how far that was. That holds only for the run for which the message was made, since it leaves
-// out what that one had already. Another one, as after a restart, applies what is in the message and takes over
-// nothing.
-//
-// # Trimming
-//
-// The latest delete of each key and run is kept, and the latest clear of each run. A clear replaces all earlier
-// entries of its run, and on the node that makes it those of all runs. Beyond that:
-//
-//   - By size: where there are more than Max, the oldest go, by arrival, a sixteenth of Max at a time. The run's
-//     floor rises: who has not applied all up to it must reset, which is to drop all that it has. Single keys are not
-//     known any more, so After has the floor for each key. That costs a healthy node nothing, since it is Max deletes
-//     behind the latest.
-//   - By time: what is older than Retain goes, without a floor. All values from before it have expired, on all nodes.
-//     Ages go with the entries, as durations, so an entry ends everywhere at about the same time. A run of which
-//     nothing is kept and nothing has been heard for Retain is idle: nobody is told of it and asked about it. After
-//     twice Retain it is forgotten. A process that was suspended together with its clock may have values that lived
-//     longer than that.
-//   - Deletes beyond a gap: with more than 8,192 gaps in all runs, the node resets, and the floor of the run that has
-//     most rises to the middle of them.
-//   - Runs: when more than 1,024 have made deletes, this node makes a clear, which stands for all that it knows.
-//     Those that make no more deletes are idle then. How far they were is still known, for 2,048 runs. Without Retain
-//     that is the only end of a run.
-//
-// To apply something twice, or to reset without need, costs loads and breaks no promise. That is the way out wherever
-// the books are lost.
+// To apply something twice, or to reset without need, costs loads and breaks no promise. That is
+// the way out where something was forgotten.
 //
 // # Format
 //
-// Numbers are unsigned varints (at most 2^62 for deletes), if nothing is said; runs have 8 bytes, little-endian.
-// After is
+// Numbers are unsigned varints in their shortest form, incarnations 8 bytes, little-endian. After
+// is
 //
-//	1                                   version, a byte
-//	{ kind  run  number }               10 to 18 bytes each; kind: 1 a delete of the key, 2 a clear, 3 a floor
+//	2                                   version, a byte
+//	{ origin  number }                  64 at most; with none, the key is dropped
 //
 // and a message is
 //
-//	1                                   version, a byte
-//	run of the sender
-//	run that it is made for             0: whatever run
-//	count, for each run of the vector   10 bytes or a few more
-//	    run
-//	    applied                         up to where all are
-//	    2·spans + idle                  spans of those beyond; idle is 0 or 1
-//	    { gap  length }                 first, less the last of the one before (or applied) and 2; last less first
-//	count, for each chapter             12 bytes or a few more, and the entries
-//	    run
-//	    flags                           a byte; 1: there is a floor, 2: there is a clear, 4: complete
-//	    age                             of the newest delete, in ms
-//	    [ floor  age ]
-//	    [ clear  age ]
-//	    count, { step  age  length  key }   entries, as steps from the number before: 3 to 8 bytes and the key
+//	3                                   version, a byte
+//	flags                               a byte; 1: the vector is full, 2: the receiver lacks more
+//	sender
+//	version of the vector, version of the receiver's vector that the sender has
+//	count { origin  2·applied + ended }
+//	                                    the vector: all of it, or what the receiver has mentioned;
+//	                                    ended is 1 if the sender has ended that chapter
+//	count { origin  number  count { 4·length + kind  key } }
+//	                                    chapters: the number that the receiver must have, and the
+//	                                    deletes that follow it
 //
-// An exchange that has no news takes 19 bytes and the vector. Bounds are in this package's constants; a message that
-// breaks one, or has anything that this package would write otherwise, is refused before anything is done. Who can
-// send messages is trusted otherwise: it can delete what it likes.
+// Kinds are 0 for a key, 1 for a tag, 2 for a clear, 3 for a handover, whose key is the origin and
+// the number. A message without news takes 14 bytes or a few more. One that has anything that this
+// package would write otherwise is refused before anything is done. Who can send messages is
+// trusted otherwise: it can delete what it likes.
 package deletes

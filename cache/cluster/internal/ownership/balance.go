@@ -35,9 +35,9 @@ func (s *slots) look() view {
 
 // balance claims and hands over slots as the plan says, until the holdings close.
 //
-// It looks at all names once a Round, which is cheaper and simpler than following the registry's events, and loses
-// nothing: a slot that was given up a moment ago and is needed before its new holder looks is claimed when it is
-// asked for.
+// It looks at all names once a Round, which is cheaper and simpler than following the registry's
+// events, and loses nothing: a slot that was given up a moment ago and is needed before its new
+// holder looks is claimed when it has an entry.
 func (s *slots) balance() {
 	ticker := time.NewTicker(s.c.Round)
 	defer ticker.Stop()
@@ -56,10 +56,10 @@ func (s *slots) balance() {
 	}
 }
 
-// round looks at the slots, and reports whether it is time to do something about them: when the members have been the
-// same for a while. So a node that is restarted does not set all slots moving. A node that was stopped for some
-// seconds is late; it may be about to see that the others have gone on without it, or for a moment see nobody, and
-// would take all slots.
+// round looks at the slots, and reports whether it is time to do something about them: when the
+// members have been the same for a while. So a node that is restarted does not set all slots
+// moving. A node that was stopped for some seconds is late; it may be about to see that the others
+// have gone on without it, or for a moment see nobody, and would take all slots.
 func (s *slots) round(late bool) (view, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,16 +79,13 @@ func (s *slots) claimOpen(v view) {
 		if s.members.seen.Load() != v.members {
 			return // the plan is outdated
 		}
-		if _, err := s.holdings.claim(s.holdings.life, strconv.Itoa(slot)); err != nil {
-			s.c.Logger.Debug("a slot could not be claimed", "slot", slot, "error", err)
-			return // the next round tries again
-		}
+		s.holdings.claim(strconv.Itoa(slot)) // if it fails, the next round tries again
 	}
 }
 
-// handOver gives up slots that this node holds and others are to have: its share of what all move in a round. The
-// keys of a slot that moves have to be loaded again, so they are spread over some rounds, eight if nobody held
-// anything but one node.
+// handOver gives up slots that this node holds and others are to have: its share of what all move
+// in a round. The keys of a slot that moves have to be loaded again, so they are spread over some
+// rounds, eight if nobody held anything but one node.
 func (s *slots) handOver(v view) {
 	var mine []int
 	all := 0
@@ -112,8 +109,8 @@ func (s *slots) handOver(v view) {
 	}
 }
 
-// share returns how many of its own units a node gives up in a round in which all together may give up most of all:
-// in proportion, and one at least.
+// share returns how many of its own units a node gives up in a round in which all together may give
+// up most of all: in proportion, and one at least.
 func share(mine, all, most int) int {
 	if all <= most {
 		return mine

@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// maxWaiting is how many names may wait for the registry at a time: each takes a goroutine, whether somebody still
-// asks for it or not.
+// maxWaiting is how many names may wait for the registry at a time: each takes a goroutine, whether
+// somebody still asks for it or not.
 const maxWaiting = 8192
 
 // holdings are the names that this node holds, by unit.
@@ -21,6 +21,8 @@ type holdings struct {
 	nameOf func(unit string) string
 	losses losses
 	idle   *idle // nil: units are never given up for being idle
+
+	changed func(unit string) // called when a unit's change is over; nil: not
 
 	life    context.Context // the holder of all names: it ends with close
 	end     context.CancelFunc
@@ -45,19 +47,19 @@ type holding struct {
 	unit         string
 	registration *registry.Registration
 	forget       func() bool // ends waiting for the registration's end
-	change       *change     // nil: it is held
+	state        state
 
 	since      time.Duration // since when it is idle, on the clock of idle; 0: it is in use
 	prev, next *holding      // in idlers: those that are held and idle
 }
 
-// A change is a holding's coming or going.
-type change struct {
-	done  chan struct{} // closed when it is over
-	goes  bool
-	owner Owner // what came of it
-	err   error
-}
+type state uint8
+
+const (
+	comes state = iota // it is being registered
+	held
+	goes // it is being given up
+)
 
 func newHoldings(c Config, nameOf func(string) string, tell func(units []string)) *holdings {
 	h := &holdings{c: c, nameOf: nameOf, seed: maphash.MakeSeed()}
@@ -73,104 +75,61 @@ func (h *holdings) shard(unit string) *shard {
 	return &h.shards[maphash.String(h.seed, unit)%uint64(len(h.shards))]
 }
 
-// claim registers the name of unit, unless somebody holds it, and returns who does.
-//
-// Registering waits while a queue of the registry is full. Who is tired of that leaves; the registration goes on,
-// since the context that could end it is the life of the holder, and one for each name would cost more memory than
-// all else here.
-func (h *holdings) claim(ctx context.Context, unit string) (Owner, error) {
-	if ctx.Err() != nil {
-		return Owner{}, context.Cause(ctx)
-	}
-	var late <-chan time.Time
-	for {
-		now, err := h.begin(unit)
-		if now == nil {
-			return Owner{h.c.Self, err == nil}, err
-		}
-		if late == nil {
-			late = time.After(h.c.ClaimTimeout)
-		}
-		select {
-		case <-now.done:
-			if !now.goes {
-				return now.owner, now.err
-			}
-		case <-ctx.Done():
-			return Owner{}, context.Cause(ctx)
-		case <-late:
-			return Owner{}, ErrTimeout
-		}
-	}
-}
-
-// begin returns the change that is to be waited for; it has a unit that is not held register. nil: the unit is held,
-// or there is an error.
-func (h *holdings) begin(unit string) (*change, error) {
+// claim makes the name of unit be registered, unless it is held already or too many names wait for
+// the registry: a queue of it may be full. It does not block.
+func (h *holdings) claim(unit string) {
 	s := h.shard(unit)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have := s.units[unit]
-	if have != nil && have.change == nil && have.registration.Context().Err() != nil {
+	if have != nil && have.state == held && have.registration.Context().Err() != nil {
 		h.hasEnded(s, have) // before its context's func came to say so
 		have = nil
 	}
-	switch {
-	case s.units == nil:
-		return nil, ErrClosed
-	case have != nil:
-		if have.change == nil {
-			h.idle.restart(s, have)
-		}
-		return have.change, nil
-	case h.waiting.Add(1) > maxWaiting:
-		h.waiting.Add(-1)
-		return nil, ErrOverloaded
+	if s.units == nil || have != nil {
+		return
 	}
-	have = &holding{unit: unit, change: &change{done: make(chan struct{})}, since: 1}
+	if h.waiting.Add(1) > maxWaiting {
+		h.waiting.Add(-1)
+		return
+	}
+	have = &holding{unit: unit}
 	s.units[unit] = have
 	h.running.Go(func() { h.register(s, have) })
-	return have.change, nil
 }
 
 func (h *holdings) register(s *shard, have *holding) {
 	r, err := h.c.Registry.Register(h.life, h.nameOf(have.unit), nil)
 	h.waiting.Add(-1)
-	var taken *registry.TakenError
 	s.mu.Lock()
-	now := have.change
-	switch {
-	case errors.As(err, &taken):
-		now.owner = Owner{taken.Holder.Node, true}
-	case err != nil:
-		now.err = err
-	case s.units == nil:
-		now.err = ErrClosed
-	default:
-		now.owner = Owner{h.c.Self, true}
-		have.registration, have.change = r, nil
+	closed := s.units == nil
+	if err == nil && !closed {
+		have.registration, have.state = r, held
 		have.forget = context.AfterFunc(r.Context(), func() { h.ended(s, have) })
 		h.held.Add(1)
 		h.claimed.Add(1)
-		if have.since != 0 { // nothing has arrived yet
-			h.idle.begin(s, have)
+		if h.idle != nil && !h.c.Has(have.unit) {
+			h.idle.begin(s, have) // it has gone meanwhile
 		}
-	}
-	if have.change != nil {
+	} else {
 		delete(s.units, have.unit)
 	}
 	s.mu.Unlock()
-	if r != nil && now.err != nil {
+	switch {
+	case errors.As(err, new(*registry.TakenError)):
+		h.losses.add(have.unit) // another node owns it
+	case err != nil:
+		h.c.Logger.Debug("a name could not be claimed", "name", h.nameOf(have.unit), "error", err)
+	case closed:
 		_ = r.Release() // whatever had ended it: it is not held
 	}
-	close(now.done)
 }
 
 // ended is called when a registration has ended that was not given up here.
 func (h *holdings) ended(s *shard, have *holding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.units[have.unit] == have && have.change == nil {
+	if s.units[have.unit] == have && have.state == held {
 		h.hasEnded(s, have)
 	}
 }
@@ -199,20 +158,21 @@ func (h *holdings) release(unit string) bool {
 	s := h.shard(unit)
 	s.mu.Lock()
 	have := s.units[unit]
-	if have == nil || have.change != nil {
+	if have == nil || have.state != held {
 		s.mu.Unlock()
 		return false
 	}
-	h.goes(s, have)
+	h.giveUp(s, have)
 	s.mu.Unlock()
 	h.give(s, have)
 	return true
 }
 
-// goes begins giving a holding up, so that who claims it now waits until that is over: the registry would hand out
-// the registration that is about to end. The caller holds the shard's mu, and calls give next, without it.
-func (h *holdings) goes(s *shard, have *holding) {
-	have.change = &change{done: make(chan struct{}), goes: true}
+// giveUp begins giving a holding up. Nobody can claim it until that is over: the registry would
+// hand out the registration that is about to end. The caller holds the shard's mu, and calls give
+// next, without it.
+func (h *holdings) giveUp(s *shard, have *holding) {
+	have.state = goes
 	s.idlers.remove(have)
 	h.held.Add(-1)
 }
@@ -227,7 +187,9 @@ func (h *holdings) give(s *shard, have *holding) {
 	s.mu.Lock()
 	delete(s.units, have.unit)
 	s.mu.Unlock()
-	close(have.change.done)
+	if h.changed != nil {
+		h.changed(have.unit) // its key may be back
+	}
 }
 
 func (h *holdings) stats() Stats {
@@ -237,7 +199,8 @@ func (h *holdings) stats() Stats {
 	}
 }
 
-// close gives up all names, one after the other: a million take some seconds. If ctx ends before, they go on going.
+// close gives up all names, one after the other: a million take some seconds. If ctx ends before,
+// they go on going.
 func (h *holdings) close(ctx context.Context) error {
 	h.closing.Do(func() {
 		h.losses.close()
@@ -246,8 +209,8 @@ func (h *holdings) close(ctx context.Context) error {
 			s := &h.shards[i]
 			s.mu.Lock()
 			for _, have := range s.units {
-				if have.change == nil { // else who changes it sees that all is closed
-					h.goes(s, have)
+				if have.state == held { // else who changes it sees that all is closed
+					h.giveUp(s, have)
 					all = append(all, have)
 				}
 			}

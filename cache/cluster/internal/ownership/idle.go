@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// idle gives up the names of units that have been idle for long enough. The methods of a nil idle do nothing.
+// idle gives up the names of units that have been idle for long enough. The methods of a nil idle
+// do nothing.
 //
-// Each shard has a list of its idle holdings, those that have been idle for the longest first. To become idle, and to
-// be used again, is thus to enter and to leave a list: O(1), under a lock that has to be taken anyway, and nothing is
-// left behind of a key that comes and goes quickly.
+// Each shard has a list of its idle holdings, those that have been idle for the longest first. To
+// become idle, and to be used again, is thus to enter and to leave a list: O(1), under a lock that
+// has to be taken anyway, and nothing is left behind of a key that comes and goes quickly.
 type idle struct {
 	h     *holdings
 	after time.Duration
@@ -86,7 +87,7 @@ func (d *idle) releaseDue() (wait time.Duration, some bool) {
 				}
 				break
 			}
-			d.h.goes(s, have)
+			d.h.giveUp(s, have)
 			s.mu.Unlock()
 			d.h.give(s, have)
 		}

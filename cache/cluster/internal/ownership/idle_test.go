@@ -12,14 +12,15 @@ import (
 const idleTime = time.Second
 
 // idleKeys makes keys in a bubble, which are closed when the function that it returns is called.
-func idleKeys(t *testing.T, r *gated) (*keys, func()) {
+func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	t.Helper()
+	has := new(entries)
 	u := newKeys(Config{
-		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime,
-		Lost: func(func(string) bool) { t.Error("nothing was lost") },
+		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Has: has.has,
+		Lost: func(string) { t.Error("nothing was lost") },
 	})
 	u.SetMembers([]string{"a"})
-	return u, func() {
+	return u, has, func() {
 		require.NoError(t, u.Close(t.Context()))
 		synctest.Wait()
 		require.Zero(t, r.Len(), "nothing is left in the registry")
@@ -27,16 +28,8 @@ func idleKeys(t *testing.T, r *gated) (*keys, func()) {
 	}
 }
 
-func mustClaim(t *testing.T, u Units, list ...string) {
-	t.Helper()
-	for _, key := range list {
-		owner, err := u.Claim(t.Context(), key)
-		require.NoError(t, err)
-		require.Equal(t, Owner{"a", true}, owner)
-	}
-}
-
-// holds reports whether the name is in the registry, without asking for it as who wants to fetch it.
+// holds reports whether the name is in the registry, without asking for it as who wants to fetch
+// it.
 func holds(r *gated, key string) bool {
 	_, ok := r.Registry.Lookup("cache/test/key/" + key)
 	return ok
@@ -45,59 +38,51 @@ func holds(r *gated, key string) bool {
 // A name is given up once its key has been gone for IdleRelease, and not while it is there.
 func TestIdleRelease(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
+		u, has, end := idleKeys(t, r)
 		defer end()
 		time.Sleep(20 * idleTime) // nothing is there: nothing is looked at
-		mustClaim(t, u, "failed", "evicted", "kept")
-		u.Arrived("evicted")
-		u.Arrived("kept")
+		has.set(u, true, "evicted", "kept")
+		synctest.Wait()
 		time.Sleep(idleTime / 2)
-		u.Left("evicted")
-		u.Left("evicted")
-		u.Left("never heard of")
-		u.Arrived("never heard of")
-
-		time.Sleep(idleTime/2 - time.Millisecond)
-		require.True(t, holds(r, "failed"), "its load may still be under way")
-		time.Sleep(idleTime/100 + time.Millisecond)
-		require.False(t, holds(r, "failed"), "nothing arrived")
-		require.Equal(t, Owner{Node: "a"}, u.Owner("failed"))
-		time.Sleep(idleTime/2 - idleTime/100 - time.Millisecond)
+		has.set(u, false, "evicted", "evicted", "never heard of")
+		time.Sleep(idleTime - time.Millisecond)
 		require.True(t, holds(r, "evicted"))
 		time.Sleep(idleTime/100 + time.Millisecond)
 		require.False(t, holds(r, "evicted"))
+		require.False(t, holds(r, "never heard of"))
 		time.Sleep(20 * idleTime)
 		require.True(t, holds(r, "kept"))
-		require.Equal(t, Stats{Held: 1, Claimed: 3, Released: 2}, u.Stats())
+		require.Equal(t, Stats{Held: 1, Claimed: 2, Released: 1}, u.Stats())
 
-		mustClaim(t, u, "evicted")
+		has.set(u, true, "evicted")
+		synctest.Wait()
 		require.True(t, holds(r, "evicted"), "it can be claimed again")
-		u.Arrived("evicted")
 		time.Sleep(20 * idleTime)
-		require.Equal(t, Stats{Held: 2, Claimed: 4, Released: 2}, u.Stats())
+		require.Equal(t, Stats{Held: 2, Claimed: 3, Released: 1}, u.Stats())
 	})
 }
 
 // A key that comes and goes keeps its name, and leaves nothing behind each time.
 func TestHotNameDoesNotFlap(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
+		u, has, end := idleKeys(t, r)
 		defer end()
-		mustClaim(t, u, "hot", "asked", "claimed", "other")
+		has.set(u, true, "hot", "asked", "other")
+		synctest.Wait()
+		has.set(u, false, "asked", "other")
 		for range 50 {
-			u.Arrived("hot")
+			has.set(u, true, "hot")
 			time.Sleep(idleTime / 20)
-			u.Left("hot")
-			require.Equal(t, Owner{"a", true}, u.Owner("asked"))
-			mustClaim(t, u, "claimed")
+			has.set(u, false, "hot")
+			require.Equal(t, "a", u.Owner("asked"))
 			time.Sleep(idleTime * 9 / 10)
 		}
-		require.Equal(t, Stats{Held: 3, Claimed: 4, Released: 1}, u.Stats())
-		require.EqualValues(t, 4, r.registers.Load())
-		require.Equal(t, 3, idling(u))
-		u.Arrived("hot")
+		require.Equal(t, Stats{Held: 2, Claimed: 3, Released: 1}, u.Stats())
+		require.EqualValues(t, 3, r.registers.Load())
 		require.Equal(t, 2, idling(u))
-		u.Left("hot")
+		has.set(u, true, "hot")
+		require.Equal(t, 1, idling(u))
+		has.set(u, false, "hot")
 		time.Sleep(idleTime + idleTime/100)
 		require.Zero(t, u.Stats().Held)
 		require.Zero(t, idling(u))
@@ -129,10 +114,11 @@ func idlingIn(s *shard) (n int) {
 	return n
 }
 
-// Many keys of the same shards become idle in turn, and some are used again: the others go in time, and only they.
+// Many keys of the same shards become idle in turn, and some are used again: the others go in time,
+// and only they.
 func TestIdleReleaseOfMany(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
+		u, has, end := idleKeys(t, r)
 		defer end()
 		const n = 900 // one each ms: all are there before the first one is due
 		names := make([]string, n)
@@ -140,11 +126,13 @@ func TestIdleReleaseOfMany(t *testing.T) {
 		for i := range names {
 			was[i] = time.Now()
 			names[i] = string(rune('a'+i%26)) + time.Duration(i).String()
-			mustClaim(t, u, names[i])
+			has.set(u, true, names[i])
+			synctest.Wait()
+			has.set(u, false, names[i])
 			time.Sleep(time.Millisecond)
 		}
 		for i := 0; i < n; i += 3 {
-			u.Arrived(names[i])
+			has.set(u, true, names[i])
 		}
 		require.Equal(t, n-(n+2)/3, idling(u))
 		for i := range n / 2 { // time goes on to when each is due
@@ -158,78 +146,64 @@ func TestIdleReleaseOfMany(t *testing.T) {
 	})
 }
 
-// Who claims a name that is just being given up gets one that is held: not the one that is about to end.
+// A key that comes while its name is being given up gets one that is held: not the one that is
+// about to end.
 func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
+		u, has, end := idleKeys(t, r)
 		defer end()
-		mustClaim(t, u, "k")
+		has.set(u, true, "k")
+		synctest.Wait()
 		h, s := u.holdings, u.holdings.shard("k")
 		s.mu.Lock()
 		have := s.units["k"]
-		h.goes(s, have)
+		h.giveUp(s, have)
 		s.mu.Unlock()
-		u.Arrived("k")
-		u.Left("k")
+		has.set(u, false, "k")
 		require.False(t, h.release("k"), "it is under way")
-		claimed := make(chan error, 1)
-		go func() {
-			_, err := u.Claim(t.Context(), "k")
-			claimed <- err
-		}()
+		has.set(u, true, "k")
 		synctest.Wait()
-		require.Empty(t, claimed)
+		require.EqualValues(t, 1, r.registers.Load())
 		h.give(s, have)
-		require.NoError(t, <-claimed)
+		synctest.Wait()
 		require.True(t, holds(r, "k"))
 		require.Equal(t, Stats{Held: 1, Claimed: 2, Released: 1}, u.Stats())
-		require.Equal(t, 1, idling(u))
+		require.Zero(t, idling(u))
 	})
 }
 
 // A name that the registry hands out after Close is given back.
 func TestNameThatComesAfterClose(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
+		u, has, end := idleKeys(t, r)
 		open := r.jam()
 		r.deaf.Store(true)
-		failed := make(chan error, 1)
-		go func() {
-			_, err := u.Claim(t.Context(), "k")
-			failed <- err
-		}()
+		has.set(u, true, "k")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, u.Close(ctx), context.Canceled)
 		open()
 		end()
-		require.ErrorIs(t, <-failed, ErrClosed)
 	})
 }
 
-// Close during a claim that waits: the caller is told, and no name comes after it.
+// Close while names wait for the registry: none comes after it.
 func TestCloseDuringAClaim(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
-		u, end := idleKeys(t, r)
-		mustClaim(t, u, "held")
+		u, has, end := idleKeys(t, r)
+		has.set(u, true, "held")
+		synctest.Wait()
 		open := r.jam()
-		failed := make(chan error)
-		for _, key := range []string{"k", "l"} {
-			go func() {
-				_, err := u.Claim(context.Background(), key)
-				failed <- err
-			}()
-		}
+		has.set(u, true, "k", "l")
 		synctest.Wait()
 		end()
-		require.Error(t, <-failed)
-		require.Error(t, <-failed)
 		open()
 		synctest.Wait()
 		require.Zero(t, r.Len())
-		_, err := u.Claim(t.Context(), "k")
-		require.ErrorIs(t, err, ErrClosed)
+		has.set(u, true, "k")
+		synctest.Wait()
+		require.Zero(t, r.Len())
 		require.Equal(t, Stats{Claimed: 1, Released: 1}, u.Stats())
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 )
 
-// maxPlainKey is how long a key may be to stand in its name as it is. Longer ones are hashed.
+// maxPlainKey bounds the keys that stand in their names as they are. Longer ones are hashed.
 const maxPlainKey = 200
 
 // NewKeys returns units that are keys.
@@ -17,6 +17,7 @@ func newKeys(c Config) *keys {
 	k := &keys{c: c, plain: "cache/" + c.Cache + "/key/", hashed: "cache/" + c.Cache + "/sha/"}
 	k.holdings = newHoldings(c, k.name, k.lost)
 	k.holdings.idle = newIdle(k.holdings, c.IdleRelease)
+	k.holdings.changed = k.Changed
 	k.holdings.running.Go(k.holdings.idle.run)
 	return k
 }
@@ -36,17 +37,16 @@ func (k *keys) name(key string) string {
 	return k.hashed + hex.EncodeToString(sum[:])
 }
 
-// Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key counts as one
-// that nobody holds; if its home then claims it, Claim returns that holder, and the home loads the key without owning
-// it.
-func (k *keys) Owner(key string) Owner {
+// Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key
+// counts as one that nobody holds; its home loads it then without owning it.
+func (k *keys) Owner(key string) string {
 	if claim, ok := k.c.Registry.Lookup(k.name(key)); ok && k.members.has(claim.Node) {
 		if claim.Node == k.c.Self {
 			k.asked(key)
 		}
-		return Owner{claim.Node, true}
+		return claim.Node
 	}
-	return Owner{Node: k.members.home(key)}
+	return k.members.home(key)
 }
 
 // asked keeps the name of an idle key that is about to be loaded.
@@ -54,51 +54,35 @@ func (k *keys) asked(key string) {
 	s := k.holdings.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.units[key]; have != nil && have.change == nil {
+	if have := s.units[key]; have != nil && have.state == held {
 		k.holdings.idle.restart(s, have)
 	}
 }
 
-// Claim registers the key's name. It counts as idle until its entry arrives: so one whose load fails is given up.
-func (k *keys) Claim(ctx context.Context, key string) (Owner, error) {
-	return k.holdings.claim(ctx, key)
-}
-
-// Arrived marks the key's name as in use.
-func (k *keys) Arrived(key string) {
+// Changed registers the name of a key that has come, and gives up that of one that has gone later.
+func (k *keys) Changed(key string) {
 	s := k.holdings.shard(key)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if have := s.units[key]; have != nil {
+	has, have := k.c.Has(key), s.units[key]
+	switch {
+	case have == nil || have.state != held: // who changes it looks again when that is over
+	case has:
 		have.since = 0
 		s.idlers.remove(have)
-	}
-}
-
-// Left has the key's name given up later.
-func (k *keys) Left(key string) {
-	s := k.holdings.shard(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch have := s.units[key]; {
-	case have == nil || have.since != 0:
-	case have.change != nil:
-		have.since = 1 // it begins with being idle, if it comes
-	default:
+	case have.since == 0:
 		k.holdings.idle.begin(s, have)
 	}
+	s.mu.Unlock()
+	if has && have == nil && k.Owner(key) == k.c.Self {
+		k.holdings.claim(key)
+	}
 }
 
+// lost tells of keys whose names were lost.
 func (k *keys) lost(list []string) {
-	if k.c.LostKeys != nil {
-		k.c.LostKeys(list)
-		return
-	}
-	set := make(map[string]bool, len(list))
 	for _, key := range list {
-		set[key] = true
+		k.c.Lost(key)
 	}
-	k.c.Lost(func(key string) bool { return set[key] })
 }
 
 // SetMembers replaces the members.

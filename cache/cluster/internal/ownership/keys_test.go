@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,21 +18,19 @@ import (
 
 func TestKeyIsClaimedOnce(t *testing.T) {
 	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour})
-	require.Equal(t, Owner{}, u.Owner("k"), "nobody is a member yet")
+	has := new(entries)
+	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+	require.Empty(t, u.Owner("k"), "nobody is a member yet")
 	u.SetMembers([]string{"a"})
-	require.Equal(t, Owner{Node: "a"}, u.Owner("k"))
+	require.Equal(t, "a", u.Owner("k"))
+	require.Zero(t, u.Stats(), "there is nothing to own yet")
 	var wg sync.WaitGroup
 	for range 100 {
-		wg.Go(func() {
-			owner, err := u.Claim(t.Context(), "k")
-			assert.NoError(t, err)
-			assert.Equal(t, Owner{"a", true}, owner)
-		})
+		wg.Go(func() { has.set(u, true, "k") })
 	}
 	wg.Wait()
-	require.Equal(t, Owner{"a", true}, u.Owner("k"))
-	require.Equal(t, Stats{Held: 1, Claimed: 1}, u.Stats())
+	soon(t, "it is claimed", func() bool { return u.Stats() == Stats{Held: 1, Claimed: 1} })
+	require.Equal(t, "a", u.Owner("k"))
 	claim, ok := r.Lookup("cache/test/key/k")
 	require.True(t, ok)
 	require.Equal(t, "a", claim.Node)
@@ -42,134 +39,110 @@ func TestKeyIsClaimedOnce(t *testing.T) {
 func TestKeyThatAnotherNodeHolds(t *testing.T) {
 	a := openRegistry(t, "a")
 	b := openRegistry(t, "b", a.Addr())
-	ua := openUnits(t, NewKeys, Config{Registry: a, IdleRelease: time.Hour})
-	ub := openUnits(t, NewKeys, Config{Registry: b, IdleRelease: time.Hour})
-	for _, u := range []Units{ua, ub} {
-		u.SetMembers([]string{"a", "b"})
+	has := new(entries)
+	ua := openUnits(t, NewKeys, Config{Registry: a, IdleRelease: time.Hour, Has: has.has})
+	ub := openUnits(t, NewKeys, Config{Registry: b, IdleRelease: time.Hour, Has: has.has})
+	key := ""
+	for i := 0; key == ""; i++ { // whose home is a
+		ua.SetMembers([]string{"a", "b"})
+		if k := fmt.Sprint("k", i); ua.Owner(k) == "a" {
+			key = k
+		}
 	}
-	_, err := ua.Claim(t.Context(), "k")
-	require.NoError(t, err)
-	soon(t, "b sees it", func() bool { return ub.Owner("k") == Owner{"a", true} })
-	owner, err := ub.Claim(t.Context(), "k")
-	require.NoError(t, err)
-	require.Equal(t, Owner{"a", true}, owner)
+	has.set(ua, true, key)
+	soon(t, "b sees it", func() bool { return b.Len() == 1 })
+	ub.SetMembers([]string{"a", "b"})
+	ub.Changed(key)
+	require.Equal(t, "a", ub.Owner(key))
 	require.Zero(t, ub.Stats())
 	require.NoError(t, ua.Close(t.Context()))
-	soon(t, "it is free", func() bool { return !ub.Owner("k").Held })
-	owner, err = ub.Claim(t.Context(), "k")
-	require.NoError(t, err)
-	require.Equal(t, Owner{"b", true}, owner, "what it was told before is forgotten")
+	soon(t, "it is free", func() bool { return b.Len() == 0 })
+	ub.SetMembers([]string{"b"})
+	ub.Changed(key)
+	soon(t, "b has claimed it", func() bool { return ub.Stats().Held == 1 })
+	require.Equal(t, "b", ub.Owner(key))
 }
 
-// A holder that is no member can't be asked.
+// A holder that is no member can't be asked. Its key is loaded, and what is there is a copy.
 func TestKeyOfAStranger(t *testing.T) {
 	a := openRegistry(t, "a")
 	b := openRegistry(t, "b", a.Addr())
 	_, err := a.Register(t.Context(), "cache/test/key/k", nil)
 	require.NoError(t, err)
 	soon(t, "b sees it", func() bool { return b.Len() == 1 })
-	ub := openUnits(t, NewKeys, Config{Registry: b})
+	has, lost := new(entries), make(chan string, 1)
+	ub := openUnits(t, NewKeys, Config{Registry: b, Has: has.has, Lost: func(key string) { lost <- key }})
 	ub.SetMembers([]string{"b"})
-	require.Equal(t, Owner{Node: "b"}, ub.Owner("k"), "a holder that is no member can't be asked")
-	owner, err := ub.Claim(t.Context(), "k")
-	require.NoError(t, err)
-	require.Equal(t, Owner{"a", true}, owner)
+	require.Equal(t, "b", ub.Owner("k"))
+	has.set(ub, true, "k")
+	require.Equal(t, "k", <-lost)
+	require.Zero(t, ub.Stats())
 }
 
 func TestLongKeys(t *testing.T) {
 	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour})
+	has := new(entries)
+	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 	u.SetMembers([]string{"a"})
 	long := strings.Repeat("x", 100_000)
-	for _, key := range []string{"", "\x00\xff/../", strings.Repeat("x", maxPlainKey), long, long + "y"} {
-		require.False(t, u.Owner(key).Held)
-		_, err := u.Claim(t.Context(), key)
-		require.NoError(t, err)
-		require.True(t, u.Owner(key).Held)
-	}
-	require.Equal(t, 5, u.Stats().Held)
+	has.set(u, true, "", "\x00\xff/../", strings.Repeat("x", maxPlainKey), long, long+"y")
+	soon(t, "all are held", func() bool { return u.Stats().Held == 5 })
 	for name := range r.Names() {
 		require.Less(t, len(name), 300)
 	}
 }
 
-// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told. It is told of all
-// that were lost while it was busy in one call.
+// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told.
 func TestConflict(t *testing.T) {
-	for _, single := range []bool{false, true} {
-		t.Run(fmt.Sprintf("LostKeys=%v", single), func(t *testing.T) {
-			const n = 300
-			a, b := openRegistry(t, "a"), openRegistry(t, "b")
-			var calls atomic.Int64
-			var lost sync.Map
-			busy := make(chan struct{})
-			told := func(keys []string) {
-				if calls.Add(1) == 1 {
-					<-busy
-				}
-				for _, key := range keys {
-					_, twice := lost.LoadOrStore(key, true)
-					assert.False(t, twice)
-				}
-			}
-			c := Config{IdleRelease: time.Hour, Lost: func(match func(string) bool) {
-				assert.False(t, match("other"))
-				var keys []string
-				for i := range n {
-					if key := fmt.Sprint("key", i); match(key) {
-						keys = append(keys, key)
-					}
-				}
-				told(keys)
-			}}
-			if single {
-				c.LostKeys, c.Lost = told, func(func(string) bool) { t.Error("not this one") }
-			}
-			c.Registry = a
-			ua := openUnits(t, NewKeys, c)
-			c.Registry = b
-			ub := openUnits(t, NewKeys, c)
-			for _, u := range []Units{ua, ub} { // b's are newer: a loses all
-				u.SetMembers([]string{"a", "b"})
-				for i := range n {
-					_, err := u.Claim(t.Context(), fmt.Sprint("key", i))
-					require.NoError(t, err)
-					u.Arrived(fmt.Sprint("key", i))
-				}
-			}
-			_, err := b.Join(t.Context(), a.Addr())
-			require.NoError(t, err)
-			soon(t, "all conflicts are settled", func() bool { return ua.Stats().Lost == n })
-			require.Equal(t, Stats{Claimed: n, Lost: n}, ua.Stats())
-			require.Equal(t, Stats{Held: n, Claimed: n}, ub.Stats())
-			close(busy)
-			soon(t, "the loser is told of all", func() bool {
-				count := 0
-				lost.Range(func(any, any) bool { count++; return true })
-				return count == n
-			})
-			require.EqualValues(t, 2, calls.Load())
-			for i := range n {
-				require.Equal(t, Owner{"b", true}, ua.Owner(fmt.Sprint("key", i)))
-			}
-			owner, err := ua.Claim(t.Context(), "key0")
-			require.NoError(t, err)
-			require.Equal(t, Owner{"b", true}, owner)
-		})
+	const n = 300
+	a, b := openRegistry(t, "a"), openRegistry(t, "b")
+	var lost sync.Map
+	has := new(entries)
+	c := Config{IdleRelease: time.Hour, Has: has.has, Lost: func(key string) {
+		_, twice := lost.LoadOrStore(key, true)
+		assert.False(t, twice)
+	}}
+	c.Registry = a
+	ua := openUnits(t, NewKeys, c)
+	c.Registry = b
+	ub := openUnits(t, NewKeys, c)
+	var keys []string
+	for i := range n {
+		keys = append(keys, fmt.Sprint("key", i))
+	}
+	for u, self := range map[Units]string{ua: "a", ub: "b"} {
+		u.SetMembers([]string{self})
+	}
+	for _, u := range []Units{ua, ub} { // b's are newer: a loses all
+		has.set(u, true, keys...)
+		soon(t, "all are held", func() bool { return u.Stats().Held == n })
+		u.SetMembers([]string{"a", "b"})
+	}
+	_, err := b.Join(t.Context(), a.Addr())
+	require.NoError(t, err)
+	soon(t, "all conflicts are settled", func() bool { return ua.Stats().Lost == n })
+	require.Equal(t, Stats{Claimed: n, Lost: n}, ua.Stats())
+	require.Equal(t, Stats{Held: n, Claimed: n}, ub.Stats())
+	soon(t, "the loser is told of all", func() bool {
+		count := 0
+		lost.Range(func(any, any) bool { count++; return true })
+		return count == n
+	})
+	for _, key := range keys {
+		require.Equal(t, "b", ua.Owner(key))
 	}
 }
 
-// A conflict that is lost while its name is being given up is told all the same, and one that was claimed anew
-// meanwhile is not given up for the end of the one before.
+// A conflict that is lost while its name is being given up is told all the same, and one that was
+// claimed anew meanwhile is not given up for the end of the one before.
 func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
-	told := make(chan struct{}, 10)
-	u := openUnits(t, newKeys, Config{Registry: a, IdleRelease: time.Hour, LostKeys: func(keys []string) {
-		assert.Equal(t, []string{"k"}, keys)
-		told <- struct{}{}
-	}})
-	u.SetMembers([]string{"a", "b"})
-	mustClaim(t, u, "k")
+	told := make(chan string, 10)
+	has := new(entries)
+	u := openUnits(t, newKeys, Config{Registry: a, IdleRelease: time.Hour, Has: has.has, Lost: func(key string) { told <- key }})
+	u.SetMembers([]string{"a"})
+	has.set(u, true, "k")
+	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
 	s := u.holdings.shard("k")
 	s.mu.Lock()
 	have := s.units["k"]
@@ -181,19 +154,19 @@ func TestClaimAfterAConflict(t *testing.T) {
 	require.NoError(t, err)
 	soon(t, "the conflict is settled", func() bool { return have.registration.Context().Err() != nil })
 	require.NoError(t, other.Release())
-	soon(t, "it is free", func() bool { return !u.Owner("k").Held })
-	mustClaim(t, u, "k")
-	soon(t, "it is told", func() bool { return len(told) == 1 })
+	soon(t, "it is free", func() bool { return a.Len() == 0 })
+	u.holdings.claim("k")
+	soon(t, "it is held again", func() bool { return u.Stats() == Stats{Held: 1, Claimed: 2, Lost: 1} })
+	require.Equal(t, "k", <-told)
 	u.holdings.ended(s, have)
 	require.Equal(t, Stats{Held: 1, Claimed: 2, Lost: 1}, u.Stats())
-	require.True(t, u.Owner("k").Held)
 }
 
 // Close waits for who is being told of a loss, but not for longer than it may.
 func TestCloseWaitsForLost(t *testing.T) {
 	r := openRegistry(t, "a")
 	busy, begun := make(chan struct{}), make(chan struct{})
-	u := openUnits(t, newKeys, Config{Registry: r, LostKeys: func([]string) {
+	u := openUnits(t, newKeys, Config{Registry: r, Lost: func(string) {
 		close(begun)
 		<-busy
 	}})
@@ -210,38 +183,38 @@ func TestCloseWaitsForLost(t *testing.T) {
 
 func TestKeysClose(t *testing.T) {
 	r := openRegistry(t, "a")
+	has := new(entries)
 	u := openUnits(t, NewKeys, Config{
-		Registry: r, IdleRelease: time.Hour, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+		Registry: r, IdleRelease: time.Hour, Has: has.has, Lost: func(string) { t.Error("nothing was lost") },
 	})
 	u.SetMembers([]string{"a"})
 	for i := range 100 {
-		_, err := u.Claim(t.Context(), string(rune('a'+i)))
-		require.NoError(t, err)
+		has.set(u, true, string(rune('a'+i)))
 	}
+	soon(t, "all are held", func() bool { return u.Stats().Held == 100 })
 	require.NoError(t, u.Close(t.Context()))
 	require.Zero(t, r.Len())
 	require.Equal(t, Stats{Claimed: 100, Released: 100}, u.Stats())
-	_, err := u.Claim(t.Context(), "k")
-	require.ErrorIs(t, err, ErrClosed)
-	u.Arrived("a")
-	u.Left("a")
+	has.set(u, true, "k")
+	has.set(u, false, "a")
 	require.NoError(t, u.Close(t.Context()), "again")
+	require.Zero(t, r.Len())
 }
 
 // Who closes without patience is not kept, and the names go all the same.
 func TestCloseGoesOn(t *testing.T) {
 	r := openRegistry(t, "a")
-	u := openUnits(t, NewKeys, Config{Registry: r})
+	has := new(entries)
+	u := openUnits(t, NewKeys, Config{Registry: r, Has: has.has})
 	u.SetMembers([]string{"a"})
 	for i := range 5000 {
-		mustClaim(t, u, fmt.Sprint("key", i))
+		has.set(u, true, fmt.Sprint("key", i))
 	}
+	soon(t, "all are held", func() bool { return u.Stats().Held == 5000 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, u.Close(ctx), context.Canceled)
 	require.Zero(t, u.Stats().Held)
-	_, err := u.Claim(t.Context(), "key1")
-	require.ErrorIs(t, err, ErrClosed)
 	require.NoError(t, u.Close(t.Context()))
 	require.Equal(t, Stats{Claimed: 5000, Released: 5000}, u.Stats())
 	require.Zero(t, r.Len())
@@ -251,27 +224,28 @@ func TestCloseGoesOn(t *testing.T) {
 func TestRegistryCloses(t *testing.T) {
 	r, err := registry.Open(t.Context(), registry.Config{NodeName: "a"})
 	require.NoError(t, err)
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour})
+	has := new(entries)
+	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 	u.SetMembers([]string{"a"})
-	_, err = u.Claim(t.Context(), "k")
-	require.NoError(t, err)
+	has.set(u, true, "k")
+	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
 	require.NoError(t, r.Close())
 	soon(t, "it is forgotten", func() bool { return u.Stats().Held == 0 })
-	_, err = u.Claim(t.Context(), "k")
-	require.ErrorIs(t, err, registry.ErrClosed)
+	has.set(u, true, "k")
 	require.Zero(t, u.Stats().Lost)
 }
 
-// Callers on all sides, names that go all the time: at the end the counts agree, with each other and with the
-// registry.
+// Callers on all sides, names that go all the time: at the end the counts agree, with each other
+// and with the registry.
 func TestKeysInAHurry(t *testing.T) {
 	r := openRegistry(t, "a")
 	seed := time.Now().UnixNano()
 	t.Log("seed", seed)
+	has := new(entries)
 	k := openUnits(t, newKeys, Config{
-		Registry: r, IdleRelease: time.Millisecond, Lost: func(func(string) bool) { t.Error("nothing was lost") },
+		Registry: r, IdleRelease: time.Millisecond, Has: has.has, Lost: func(string) { t.Error("nothing was lost") },
 	})
-	k.SetMembers([]string{"a", "b"})
+	k.SetMembers([]string{"a"})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		random := rand.New(rand.NewPCG(uint64(seed), uint64(g))) //nolint:gosec // a test; no time is negative
@@ -280,26 +254,27 @@ func TestKeysInAHurry(t *testing.T) {
 				key := fmt.Sprint("key", random.IntN(20))
 				switch random.IntN(8) {
 				case 0:
-					k.Left(key)
+					has.set(k, false, key)
 				case 1:
-					k.Arrived(key)
-				case 2:
 					k.Owner(key)
-				case 3:
+				case 2:
 					k.holdings.release(key)
-				case 4:
+				case 3:
 					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
 				default:
-					owner, err := k.Claim(t.Context(), key)
-					assert.NoError(t, err)
-					assert.Equal(t, Owner{"a", true}, owner)
+					has.set(k, true, key)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	for i := range 20 {
-		k.Left(fmt.Sprint("key", i))
+		has.set(k, true, fmt.Sprint("key", i))
+	}
+	soon(t, "all are held", func() bool { return k.Stats().Held == 20 && r.Len() == 20 })
+	require.Zero(t, idling(k))
+	for i := range 20 {
+		has.set(k, false, fmt.Sprint("key", i))
 	}
 	soon(t, "all go", func() bool {
 		stats := k.Stats() // a name is counted as released once it is, which r shows before

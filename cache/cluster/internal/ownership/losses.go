@@ -2,8 +2,8 @@ package ownership
 
 import "sync"
 
-// losses tell of units that were lost, many at a time: after a split thousands are lost at once, and who is told may
-// have to look through all its entries each time.
+// losses tell of units that were lost, many at a time: after a split thousands are lost at once,
+// and who is told may have to look through all its entries each time.
 type losses struct {
 	tell    func(units []string)
 	running *sync.WaitGroup
@@ -14,7 +14,8 @@ type losses struct {
 	closed  bool
 }
 
-// add has tell called with the units, and with those that come while it runs in one more call. It does not wait.
+// add has tell called with the units, and with those that come while it runs in one more call. It
+// does not wait.
 func (l *losses) add(units ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,6 +2,8 @@ package ownership
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,12 +11,12 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/registry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const patience = 20 * time.Second
 
@@ -35,15 +37,55 @@ func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
 	c.Self, c.Cache = r.NodeName(), "test"
-	if c.ClaimTimeout == 0 {
-		c.ClaimTimeout = patience // a test that gets no turn for a while is no registry without room
+	if c.Has == nil {
+		c.Has = new(entries).has
+	}
+	if c.Keys == nil {
+		c.Keys = func(func(string) bool) {}
 	}
 	if c.Lost == nil {
-		c.Lost = func(func(string) bool) {}
+		c.Lost = func(string) {}
 	}
 	u := newUnits(c)
 	tb.Cleanup(func() { require.NoError(tb, u.Close(context.Background())) })
 	return u
+}
+
+// entries are those of a node.
+type entries struct {
+	mu   sync.Mutex // guards keys
+	keys map[string]bool
+}
+
+func (e *entries) has(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.keys[key]
+}
+
+// set says whether there are entries for keys, and tells u.
+func (e *entries) set(u Units, there bool, keys ...string) {
+	for _, key := range keys {
+		e.mu.Lock()
+		if e.keys == nil {
+			e.keys = make(map[string]bool)
+		}
+		e.keys[key] = there
+		e.mu.Unlock()
+		u.Changed(key)
+	}
+}
+
+// all calls yield for each key.
+func (e *entries) all(yield func(string) bool) {
+	e.mu.Lock()
+	keys := maps.Clone(e.keys)
+	e.mu.Unlock()
+	for key, there := range keys {
+		if there && !yield(key) {
+			return
+		}
+	}
 }
 
 func soon(tb testing.TB, what string, is func() bool) {
@@ -64,7 +106,8 @@ func bubble(t *testing.T, f func(t *testing.T, r *gated)) {
 	})
 }
 
-// gated is a registry that can be made to wait, as one whose queues are full, and be told what to answer.
+// gated is a registry that can be made to wait, as one whose queues are full, and be told what to
+// answer.
 type gated struct {
 	*registry.Registry
 	registers atomic.Int64                                                      // calls of Register

@@ -54,8 +54,8 @@ func (m *members) home(unit string) string {
 	return list.highest(xxhash.Sum64String(unit), func(int) bool { return true })
 }
 
-// highest returns the node, of those that may, whose hash with that of a unit is the highest. Nodes are sorted, so a
-// tie falls to the same one everywhere.
+// highest returns the node, of those that may, whose hash with that of a unit is the highest. Nodes
+// are sorted, so a tie falls to the same one everywhere.
 func (l *memberList) highest(unit uint64, may func(i int) bool) (node string) {
 	var most uint64
 	for i, hash := range l.hashes {

@@ -2,11 +2,11 @@ package ownership
 
 import "slices"
 
-// plan says who should hold which slot, given who holds them now: every member as many as the others, one more or
-// less, with the fewest moves. A holder that is no member counts as nobody.
+// plan says who should hold which slot, given who holds them now: every member as many as the
+// others, one more or less, with the fewest moves. A holder that is no member counts as nobody.
 //
-// The result depends on nothing but its arguments, and it stays the same while it is carried out, in whatever order:
-// nodes that look at different moments agree.
+// The result depends on nothing but its arguments, and it stays the same while it is carried out,
+// in whatever order: nodes that look at different moments agree.
 func plan(holders []string, l *memberList) (targets []string) {
 	targets = make([]string, len(holders))
 	if len(l.nodes) == 0 {
@@ -31,9 +31,10 @@ func plan(holders []string, l *memberList) (targets []string) {
 	return targets
 }
 
-// quotas returns how many slots each member should hold. Where they can't all have the same, some have one more:
-// first those that have more than the others' share now, which saves a move each, then the others, each by name. How
-// much more they have must not matter: it changes while a plan is carried out, and the plan must not change with it.
+// quotas returns how many slots each member should hold. Where they can't all have the same, some
+// have one more: first those that have more than the others' share now, which saves a move each,
+// then the others, each by name. How much more they have must not matter: it changes while a plan
+// is carried out, and the plan must not change with it.
 func quotas(holders []string, l *memberList) []int {
 	n := len(l.nodes)
 	held, quota := make([]int, n), make([]int, n)

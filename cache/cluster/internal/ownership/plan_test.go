@@ -49,8 +49,8 @@ func TestPlanIsEven(t *testing.T) {
 	})
 }
 
-// The least that has to move: what members hold beyond an even share, where those who hold most have the larger
-// shares.
+// The least that has to move: what members hold beyond an even share, where those who hold most
+// have the larger shares.
 func TestPlanMovesAsLittleAsPossible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)
@@ -89,8 +89,8 @@ func TestPlanIsStable(t *testing.T) {
 	})
 }
 
-// The plan stays the same while it is carried out, one slot at a time in any order: so nodes that look at different
-// moments agree on who is to claim a slot.
+// The plan stays the same while it is carried out, one slot at a time in any order: so nodes that
+// look at different moments agree on who is to claim a slot.
 func TestPlanWhileItIsCarriedOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)
@@ -121,7 +121,8 @@ func TestPlanWithoutMembers(t *testing.T) {
 	require.Equal(t, []string{"", ""}, plan([]string{"a", ""}, &memberList{}))
 }
 
-// A home is the same on all nodes, homes are spread, and a member that joins becomes the home of its share alone.
+// A home is the same on all nodes, homes are spread, and a member that joins becomes the home of
+// its share alone.
 func TestHome(t *testing.T) {
 	var before, after members
 	before.set([]string{"a", "b", "c", "d"})

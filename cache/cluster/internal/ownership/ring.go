@@ -11,7 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// points is how many points each member has on the ring: as many as in groupcache.
+// points counts the points of each member on the ring: as many as in groupcache.
 const points = 50
 
 // NewRing returns units that are arcs of a ring: the owner is computed from the members alone.
@@ -19,7 +19,11 @@ func NewRing(c Config) Units {
 	r := &ring{c: c.withDefaults()}
 	r.losses.running = &r.running
 	r.losses.tell = func([]string) {
-		r.c.Lost(func(key string) bool { return r.Owner(key).Node != r.c.Self })
+		for key := range r.c.Keys {
+			if r.Owner(key) != r.c.Self {
+				r.c.Lost(key)
+			}
+		}
 	}
 	return r
 }
@@ -38,10 +42,10 @@ type point struct {
 }
 
 // Owner returns the member whose point is the next one on the ring.
-func (r *ring) Owner(key string) Owner {
+func (r *ring) Owner(key string) string {
 	all := r.points.Load()
 	if all == nil || len(*all) == 0 {
-		return Owner{}
+		return ""
 	}
 	i, _ := slices.BinarySearchFunc(*all, xxhash.Sum64String(key), func(p point, hash uint64) int {
 		return cmp.Compare(p.hash, hash)
@@ -49,17 +53,11 @@ func (r *ring) Owner(key string) Owner {
 	if i == len(*all) {
 		i = 0
 	}
-	return Owner{(*all)[i].node, true}
+	return (*all)[i].node
 }
 
-// Claim returns the owner: there is nothing to claim.
-func (r *ring) Claim(_ context.Context, key string) (Owner, error) { return r.Owner(key), nil }
-
-// Arrived does nothing.
-func (r *ring) Arrived(string) {}
-
-// Left does nothing.
-func (r *ring) Left(string) {}
+// Changed does nothing.
+func (r *ring) Changed(string) {}
 
 // SetMembers makes a new ring. What this node owned on the one before, and does not now, is lost.
 func (r *ring) SetMembers(nodes []string) {

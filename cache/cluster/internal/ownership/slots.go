@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/partition"
 )
 
-// NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what package partition
-// makes of a key.
+// NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what
+// package partition makes of a key.
 func NewSlots(c Config) Units { return newSlots(c) }
 
 func newSlots(c Config) *slots {
@@ -49,31 +49,35 @@ func number(unit string) int {
 	return n
 }
 
-// Owner returns the holder of the slot's name. The home of a slot that nobody holds is who the plan gives it to.
-func (s *slots) Owner(key string) Owner {
-	slot := s.places.Of(key)
+// Owner returns the holder of the slot's name. The home of a slot that nobody holds is who the plan
+// gives it to.
+func (s *slots) Owner(key string) string {
+	owner, _ := s.ownerOf(s.places.Of(key))
+	return owner
+}
+
+// ownerOf returns the owner of a slot, and whether it holds the slot's name.
+func (s *slots) ownerOf(slot int) (owner string, holds bool) {
 	if claim, ok := s.c.Registry.Lookup(s.names[slot]); ok && s.members.has(claim.Node) {
-		return Owner{claim.Node, true}
+		return claim.Node, true
 	}
 	if targets := s.targets.Load(); targets != nil && s.members.has((*targets)[slot]) {
-		return Owner{Node: (*targets)[slot]}
+		return (*targets)[slot], false
 	}
-	return Owner{Node: s.members.home(s.names[slot])}
+	return s.members.home(s.names[slot]), false
 }
 
-// Claim registers the name of the key's slot.
-func (s *slots) Claim(ctx context.Context, key string) (Owner, error) {
-	return s.holdings.claim(ctx, strconv.Itoa(s.places.Of(key)))
+// Changed claims the slot of a key that has come, if it is this node's and nobody holds it. A slot
+// is held then whether it has keys or not.
+func (s *slots) Changed(key string) {
+	slot := s.places.Of(key)
+	if owner, holds := s.ownerOf(slot); owner == s.c.Self && !holds && s.c.Has(key) {
+		s.holdings.claim(strconv.Itoa(slot))
+	}
 }
 
-// Arrived does nothing: a slot is held whether it has keys or not.
-func (s *slots) Arrived(string) {}
-
-// Left does nothing, see Arrived.
-func (s *slots) Left(string) {}
-
-// SetMembers replaces the members, and makes a plan for them at once: it says who claims a slot that is needed before
-// the slots are balanced.
+// SetMembers replaces the members, and makes a plan for them at once: it says who claims a slot
+// that is needed before the slots are balanced.
 func (s *slots) SetMembers(nodes []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +93,11 @@ func (s *slots) lost(units []string) {
 	for _, unit := range units {
 		gone[number(unit)] = true
 	}
-	s.c.Lost(func(key string) bool { return gone[s.places.Of(key)] })
+	for key := range s.c.Keys {
+		if gone[s.places.Of(key)] {
+			s.c.Lost(key)
+		}
+	}
 }
 
 // Stats counts slots.

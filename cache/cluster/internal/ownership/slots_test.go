@@ -21,24 +21,22 @@ const testSlots = 60
 
 // A slotNode is a node that takes part in holding slots.
 type slotNode struct {
-	Units
+	*slots
 	r    *registry.Registry
-	lost atomic.Int64 // keys of some, by what Lost says
+	has  entries      // of 1,000 keys
+	lost atomic.Int64 // of these, those that were lost
 }
 
 func openSlots(t *testing.T, name string, seeds ...string) *slotNode {
 	t.Helper()
 	n := &slotNode{r: openRegistry(t, name, seeds...)}
-	n.Units = openUnits(t, NewSlots, Config{
+	n.slots = openUnits(t, newSlots, Config{
 		Registry: n.r, Slots: testSlots, Settle: 50 * time.Millisecond, Round: 20 * time.Millisecond,
-		Lost: func(match func(string) bool) {
-			for i := range 1000 {
-				if match(fmt.Sprint("key", i)) {
-					n.lost.Add(1)
-				}
-			}
-		},
+		Has: n.has.has, Keys: n.has.all, Lost: func(string) { n.lost.Add(1) },
 	})
+	for i := range 1000 {
+		n.has.set(n, true, fmt.Sprint("key", i))
+	}
 	return n
 }
 
@@ -66,7 +64,7 @@ func even(t *testing.T, nodes ...*slotNode) {
 			}
 			for i := range 200 {
 				key := fmt.Sprint("key", i)
-				if owner := n.Owner(key); !owner.Held || owner != nodes[0].Owner(key) {
+				if owner, held := n.ownerOf(n.places.Of(key)); !held || owner != nodes[0].Owner(key) {
 					return false
 				}
 			}
@@ -117,20 +115,16 @@ func TestSlotsAreSpread(t *testing.T) {
 	require.Equal(t, still, claimed(a, b))
 }
 
-// A key of a slot that nobody holds has one home, the same on all nodes that know of each other, who may claim it at
-// once.
+// A key of a slot that nobody holds has one home, the same on all nodes that know of each other,
+// who claims it when it has an entry.
 func TestSlotIsClaimedOnDemand(t *testing.T) {
 	a := openSlots(t, "a")
 	b := openSlots(t, "b", a.r.Addr())
 	together(a, b)
 	for i := range 100 {
 		key := fmt.Sprint("key", i)
-		owner := a.Owner(key)
-		require.NotEmpty(t, owner.Node)
-		if owner.Node == "a" && !owner.Held {
-			owner, err := a.Claim(t.Context(), key)
-			require.NoError(t, err)
-			require.True(t, owner.Held)
+		if owner, held := a.ownerOf(a.places.Of(key)); owner == "a" && !held {
+			a.Changed(key)
 		}
 	}
 	even(t, a, b)
@@ -200,7 +194,8 @@ func TestSlotsInARollingRestart(t *testing.T) {
 	}
 }
 
-// A node that is back before the members were the same for a while finds its slots free, and nothing else has moved.
+// A node that is back before the members were the same for a while finds its slots free, and
+// nothing else has moved.
 func TestSlotsOfAQuickRestart(t *testing.T) {
 	c := Config{Slots: testSlots, Settle: time.Hour, Round: time.Hour} // rounds are made by hand
 	open := func(name string, seeds ...string) (*registry.Registry, *slots) {
@@ -225,8 +220,8 @@ func TestSlotsOfAQuickRestart(t *testing.T) {
 	a.SetMembers([]string{"a", "b"})
 	b.SetMembers([]string{"b", "a"})
 	round(a, b)
-	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, a.Stats())
-	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, b.Stats())
+	half := Stats{Held: testSlots / 2, Claimed: testSlots / 2}
+	soon(t, "each holds half", func() bool { return a.Stats() == half && b.Stats() == half })
 
 	require.NoError(t, b.Close(t.Context()))
 	a.SetMembers([]string{"a"})
@@ -245,40 +240,41 @@ func TestSlotsOfAQuickRestart(t *testing.T) {
 		require.Equal(t, a.Owner(key), b.Owner(key))
 	}
 	round(a, b)
-	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, a.Stats())
-	require.Equal(t, Stats{Held: testSlots / 2, Claimed: testSlots / 2}, b.Stats())
+	soon(t, "each holds half again", func() bool { return a.Stats() == half && b.Stats() == half })
 }
 
-// Slots are handed over an eighth at a time, and who loses them is told of all of a round at once.
+// Slots are handed over an eighth at a time, and who loses them is told of their keys.
 func TestSlotsMoveInRounds(t *testing.T) {
 	const n = 64
 	r := openRegistry(t, "a")
-	var calls atomic.Int64
 	var moved sync.Map
+	has := new(entries)
 	s := openUnits(t, newSlots, Config{
-		Registry: r, Slots: n, Settle: time.Nanosecond, Round: time.Hour,
-		Lost: func(match func(string) bool) {
-			defer calls.Add(1)
-			for i := range 1000 {
-				key := fmt.Sprint("key", i)
-				if _, held := r.Lookup(slotOf(key, n)); match(key) {
-					assert.False(t, held)
-					moved.Store(slotOf(key, n), true)
-				}
-			}
+		Registry: r, Slots: n, Settle: time.Nanosecond, Round: time.Hour, Has: has.has, Keys: has.all,
+		Lost: func(key string) {
+			_, held := r.Lookup(slotOf(key, n))
+			assert.False(t, held)
+			moved.Store(slotOf(key, n), true)
 		},
 	})
+	for i := range 1000 {
+		has.set(s, true, fmt.Sprint("key", i)) // some of each slot
+	}
 	s.SetMembers([]string{"a"})
 	v, calm := s.round(false)
 	require.True(t, calm)
 	s.claimOpen(v)
-	require.Equal(t, n, s.Stats().Held)
+	soon(t, "all are held", func() bool { return s.Stats().Held == n })
 	s.SetMembers([]string{"a", "b"})
 	for i := range n / 2 / (n / 8) {
 		v, _ = s.round(false)
 		s.handOver(v)
 		require.EqualValues(t, (i+1)*n/8, s.Stats().Released)
-		soon(t, "it is told", func() bool { return calls.Load() == int64(i+1) })
+		soon(t, "it is told", func() bool {
+			told := 0
+			moved.Range(func(any, any) bool { told++; return true })
+			return told == (i+1)*n/8
+		})
 	}
 	v, _ = s.round(false)
 	s.handOver(v)
@@ -293,11 +289,8 @@ func TestSlotsMoveInRounds(t *testing.T) {
 	}
 	for i := range 1000 {
 		key := fmt.Sprint("key", i)
-		if owner := s.Owner(key); owner.Node == "b" {
-			require.False(t, owner.Held)
-		} else {
-			require.Equal(t, Owner{"a", true}, owner)
-		}
+		owner, held := s.ownerOf(s.places.Of(key))
+		require.Equal(t, owner == "a", held)
 	}
 }
 
@@ -326,13 +319,10 @@ func TestSlotOfAStranger(t *testing.T) {
 	soon(t, "a sees it", func() bool { return r.Len() == 1 })
 	s := openUnits(t, newSlots, Config{Registry: r, Slots: testSlots, Settle: time.Nanosecond, Round: time.Hour})
 	s.SetMembers([]string{"a"})
-	require.Equal(t, Owner{Node: "a"}, s.Owner("k"))
-	owner, err := s.Claim(t.Context(), "k")
-	require.NoError(t, err)
-	require.Equal(t, Owner{"stranger", true}, owner)
+	require.Equal(t, "a", s.Owner("k"))
 	v, _ := s.round(false)
 	s.claimOpen(v)
-	require.Equal(t, testSlots-1, s.Stats().Held)
+	soon(t, "all others are held", func() bool { return s.Stats().Held == testSlots-1 })
 }
 
 // A node that was stopped waits again before it takes what seems free.
@@ -340,7 +330,8 @@ func TestSlotsAfterAStop(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		const settle = 1500 * time.Millisecond
 		s := newSlots(Config{
-			Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle, Lost: func(func(string) bool) {},
+			Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle,
+			Has: new(entries).has, Keys: new(entries).all, Lost: func(string) {},
 		})
 		defer func() { require.NoError(t, s.Close(context.Background())) }()
 		var stopped atomic.Bool
@@ -363,16 +354,15 @@ func TestSlotsAfterAStop(t *testing.T) {
 	})
 }
 
-// Nothing is claimed without need before the members have been the same for a while: a node that was stopped sees
-// nobody when it wakes up, for a moment.
+// Nothing is claimed without need before the members have been the same for a while: a node that
+// was stopped sees nobody when it wakes up, for a moment.
 func TestSlotsAreNotTakenInHaste(t *testing.T) {
 	r := openRegistry(t, "a")
-	u := openUnits(t, NewSlots, Config{Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond})
+	has := new(entries)
+	u := openUnits(t, NewSlots, Config{Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond, Has: has.has})
 	u.SetMembers([]string{"a"})
 	time.Sleep(30 * time.Millisecond) // some rounds
 	require.Zero(t, u.Stats().Held)
-	owner, err := u.Claim(t.Context(), "needed")
-	require.NoError(t, err)
-	require.Equal(t, Owner{"a", true}, owner)
-	require.Equal(t, 1, u.Stats().Held)
+	has.set(u, true, "needed")
+	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
 }

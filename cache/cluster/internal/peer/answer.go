@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// kind is what an answer is.
+// kind is the type of an answer.
 type kind uint8
 
 const (
@@ -13,12 +13,14 @@ const (
 	misplaced
 	failed
 	oversize
+	unsendable
+	suspect
 	busy
 	closing
 	denied
-	signAgain
 	otherVersion
-	differs
+	otherCache
+	otherRun
 	malformed
 	tooLarge
 )
@@ -26,23 +28,21 @@ const (
 var kinds = [...]struct {
 	name   string
 	status int
-	// unsigned answers of this kind are believed although there are keys: some are given before it is known who asks.
-	// None of them brings a value, an error of Load or the name of another node; who can send them falsely could as
-	// well cut the line.
-	unsigned bool
 }{
-	value:        {"value", http.StatusOK, false},
-	misplaced:    {"misplaced", http.StatusMisdirectedRequest, false},
-	failed:       {"failed", http.StatusInternalServerError, false},
-	oversize:     {"oversize", http.StatusUnprocessableEntity, false},
-	busy:         {"busy", http.StatusServiceUnavailable, true},
-	closing:      {"closing", http.StatusServiceUnavailable, true},
-	denied:       {"denied", http.StatusUnauthorized, true}, // or 403
-	signAgain:    {"sign-again", http.StatusUnauthorized, false},
-	otherVersion: {"version", http.StatusHTTPVersionNotSupported, true},
-	differs:      {"differs", http.StatusConflict, false},
-	malformed:    {"malformed", http.StatusBadRequest, true}, // or another 4xx
-	tooLarge:     {"too-large", http.StatusRequestEntityTooLarge, true},
+	value:        {"value", http.StatusOK},
+	misplaced:    {"misplaced", http.StatusMisdirectedRequest},
+	failed:       {"failed", http.StatusInternalServerError},
+	oversize:     {"oversize", http.StatusUnprocessableEntity},
+	unsendable:   {"unsendable", http.StatusUnprocessableEntity},
+	suspect:      {"suspect", http.StatusLocked},
+	busy:         {"busy", http.StatusServiceUnavailable},
+	closing:      {"closing", http.StatusServiceUnavailable},
+	denied:       {"denied", http.StatusUnauthorized}, // or 403
+	otherVersion: {"version", http.StatusHTTPVersionNotSupported},
+	otherCache:   {"cache", http.StatusConflict},
+	otherRun:     {"run", http.StatusConflict},
+	malformed:    {"malformed", http.StatusBadRequest}, // or another 4xx
+	tooLarge:     {"too-large", http.StatusRequestEntityTooLarge},
 }
 
 func (k kind) String() string { return kinds[k].name }
@@ -59,7 +59,7 @@ func parseKind(name string, status int) (kind, bool) {
 	return 0, false
 }
 
-// answer is what goes back, and what is signed of it.
+// answer is the reply to a request.
 type answer struct {
 	kind kind
 	keep time.Duration // of a value

@@ -3,13 +3,18 @@ package peer
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"strconv"
-	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -19,29 +24,30 @@ var errSilent = errors.New("nothing was heard of it in time")
 type listener struct {
 	timer   *time.Timer
 	silence time.Duration
+
+	connected atomic.Bool
+	fresh     atomic.Bool  // the connection was made for the request
+	answered  atomic.Bool  // something has come back
+	spoken    bool         // it was HTTP
+	signs     atomic.Int64 // life signs that have arrived
 }
 
 func (l *listener) heard() { l.timer.Reset(l.silence) }
 
-// attempt sends one request and reads its answer. Its error is a *failure, or one of the RoundTripper's.
+// attempt sends one request and reads its answer. Its error is a *failure, or one of the
+// RoundTripper's.
 func (c *Client) attempt(
-	ctx context.Context, t *target, e endpoint, body []byte, limit int, trace http.Header,
+	ctx context.Context, t *target, q question, trace http.Header,
 ) (reply, error) {
+	if (c.config.Identity != nil || c.config.TLS != nil) && t.urls[q.endpoint].Scheme != "https" {
+		return reply{}, fail(Denied, errNotTLS) // it could be anybody, and others could read the request
+	}
 	h := t.headers()
 	for name, values := range trace {
 		h[name] = values
 	}
-	own := &c.config
-	said := head{cache: own.Cache, node: own.Node, from: own.Run, to: t.to.Run, silence: own.Silence}
 	if deadline, ok := ctx.Deadline(); ok {
-		said.timeout = max(time.Until(deadline), 1)
-		h[headerTimeout] = []string{strconv.FormatInt(int64(said.timeout), 10)}
-	}
-	var sent mac
-	if c.signer != nil {
-		s := stamp{t.epoch.Load(), c.counter.Add(1)}
-		sent = c.signer.request(e, &said, s, body)
-		h[headerAuth] = []string{formatAuth(s, sent)}
+		h[headerTimeout] = []string{strconv.FormatInt(int64(max(time.Until(deadline), 1)), 10)}
 	}
 
 	asking, cancel := context.WithCancelCause(ctx)
@@ -52,43 +58,68 @@ func (c *Client) attempt(
 	defer l.timer.Stop()
 
 	asking = httptrace.WithClientTrace(asking, &httptrace.ClientTrace{
+		GotConn:              func(i httptrace.GotConnInfo) { l.fresh.Store(!i.Reused); l.connected.Store(true) },
+		GotFirstResponseByte: func() { l.answered.Store(true) },
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 			if code == http.StatusProcessing {
+				l.signs.Add(1)
 				l.heard()
 			}
 			return nil
 		},
 	})
 	open := func() (io.ReadCloser, error) {
-		if len(body) == 0 {
+		switch n := len(q.body); {
+		case n == 0:
 			return http.NoBody, nil
+		case n <= inOnePacket: // net/http knows that this can't block, and sends it together with the headers
+			return io.NopCloser(bytes.NewReader(q.body)), nil
 		}
-		return &sending{Reader: bytes.NewReader(body), listener: l}, nil
+		return &sending{Reader: bytes.NewReader(q.body), listener: l}, nil
 	}
+	u := t.urls[q.endpoint]
 	r := (&http.Request{
-		Method: http.MethodPost, URL: t.url(e), Host: t.fetch.Host, Header: h,
+		Method: http.MethodPost, URL: u, Host: u.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(body)), GetBody: open,
+		ContentLength: int64(len(q.body)), GetBody: open,
 	}).WithContext(asking)
 	r.Body, _ = open()
 
-	res, err := c.rt.RoundTrip(r)
+	res, err := t.rt.RoundTrip(r)
 	if err == nil {
 		defer res.Body.Close()
+		l.spoken = true
 		l.heard()
 		var a reply
-		if a, err = c.read(res, &hearing{res.Body, l}, limit, sent); err == nil {
+		if a, err = c.read(res, &hearing{res.Body, l}, q); err == nil {
+			c.compareSigns(t, a.signs, l)
 			return a, nil
 		}
 	}
-	if errors.Is(context.Cause(asking), errSilent) && ctx.Err() == nil {
-		return reply{}, fail(Silent, errSilent)
+	switch {
+	case !errors.Is(context.Cause(asking), errSilent) || ctx.Err() != nil:
+		return reply{}, l.explain(err, u)
+	case t.deaf.Load():
+		return reply{}, fail(NoLifeSigns, errSilent)
 	}
-	if isOldProtocol(err) && t.fetch.Scheme == "http" {
-		err = fail(OtherVersion, &plainError{err})
-	}
-	return reply{}, err
+	return reply{}, fail(Silent, errSilent)
 }
+
+// compareSigns takes note of life signs that were sent and have not arrived.
+func (c *Client) compareSigns(t *target, sent uint64, l *listener) {
+	if sent == 0 {
+		return
+	}
+	lost := l.signs.Load() == 0
+	if t.deaf.Swap(lost) == lost || !lost {
+		return
+	}
+	c.config.Logger.Warn("life signs of a node do not arrive", "other", t.to.Node, "url", t.to.URL,
+		"advice", NoLifeSigns.Advice())
+}
+
+// inOnePacket bounds the bodies, in bytes, that are sent without listening how it goes.
+const inOnePacket = 4 << 10
 
 // sending is the body of a request: as long as it is taken, somebody listens.
 type sending struct {
@@ -122,18 +153,37 @@ func (h *hearing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plainError says what to do about a server that does not speak HTTP/2 without TLS.
-type plainError struct{ err error }
-
-func (e *plainError) Error() string {
-	return "it does not speak HTTP/2 without TLS: set the Protocols of its http.Server to cluster.Protocols(), " +
-		"or use https (" + e.err.Error() + ")"
-}
-
-func (e *plainError) Unwrap() error { return e.err }
-
-// isOldProtocol reports whether err is what net/http says when an HTTP/1 server answers an HTTP/2 client. There is no
-// value to compare with.
-func isOldProtocol(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "looked like an HTTP/1.1 header")
+// explain returns err, of a request to u, as a *failure that says whose mistake it may be.
+func (l *listener) explain(err error, u *url.URL) error {
+	var alert, network *net.OpError
+	switch {
+	case errors.As(err, new(*failure)):
+		return err
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+		return fail(TLSMismatch, fmt.Errorf("its URL is https, and its server speaks no TLS: %w", err))
+	case errors.As(err, new(*tls.CertificateVerificationError)), errors.Is(err, errNoCertificate):
+		return fail(Denied, fmt.Errorf("this node does not accept its certificate: %w", err))
+	case errors.As(err, &alert) && alert.Op == "remote error": // so crypto/tls marks an alert of the other side
+		return fail(Denied, fmt.Errorf("it does not accept the certificate of this node: %w", err))
+	case l.answered.Load():
+		broken := errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if !broken && !l.spoken && l.signs.Load() == 0 {
+			return fail(OtherService, fmt.Errorf("what answers there is not HTTP: %w", err))
+		}
+	case u.Scheme == "https" && l.fresh.Load() && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+		// With TLS 1.3 the other side looks at our certificate when we have begun to send, and
+		// closes without having read that: the alert may be lost.
+		return fail(Denied, fmt.Errorf("it closed a new connection, as if it did not accept the certificate of this node: %w", err))
+	}
+	f := &failure{reason: Unreachable, err: err, stale: !l.fresh.Load() && l.connected.Load() && !l.answered.Load()}
+	switch {
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ETIMEDOUT):
+		// The network has given up. Nobody knows how the node is.
+	case l.spoken: // the answer has begun, so what the node did for it has ended
+	case l.connected.Load():
+		f.reason = Lost
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET): // the latter if it ends right now
+		f.reason = NotListening
+	}
+	return f
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,26 +17,33 @@ var benchSizes = []struct {
 	size int
 }{{"100B", 100}, {"10KiB", 10 << 10}, {"1MiB", 1 << 20}}
 
-// BenchmarkFetch compares a Fetch over loopback, without and with a shared key, with a bare call of net/http over the
-// same transport.
+// BenchmarkFetch compares a Fetch over loopback with bare calls of net/http over HTTP/2, and over
+// HTTP/1.1 as a Client uses it, that bring as many bytes: without TLS, and with that of a shared
+// key.
 func BenchmarkFetch(b *testing.B) {
 	for _, s := range benchSizes {
 		data := pattern(s.size)
-		b.Run(s.name+"/bare", func(b *testing.B) {
-			rt := transport(b, h2c)
-			url := serveOn(b, h2c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-				_, _ = w.Write(data)
-			}))
-			run(b, s.size, func(ctx context.Context) error { return bare(ctx, rt, url) })
-		})
-		for _, keys := range []int{0, 1} {
-			b.Run(fmt.Sprintf("%s/peer%d", s.name, keys), func(b *testing.B) {
-				x, y := configA(), configB()
-				x.Keys = [][]byte{sharedKey(1)}[:keys]
-				y.Keys = x.Keys
-				n := connect(b, h2c, x, y, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+		for _, secure := range []string{"plain", "keys"} {
+			x, y := configA(), configB()
+			var config *tls.Config
+			if secure == "keys" {
+				x.Identity = identity(b, sharedKey(1))
+				y.Identity, config = x.Identity, x.Identity.Config()
+			}
+			for _, p := range bothProtocols {
+				name := map[protocol]string{h2c: "bare-http2", http1: "bare-http1"}[p]
+				b.Run(fmt.Sprintf("%s/%s/%s", s.name, secure, name), func(b *testing.B) {
+					rt := transportOf(b, p, config)
+					url := serveWith(b, p, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						_, _ = io.Copy(io.Discard, r.Body)
+						w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+						_, _ = w.Write(data)
+					}), config)
+					run(b, s.size, func(ctx context.Context) error { return bare(ctx, rt, url) })
+				})
+			}
+			b.Run(fmt.Sprintf("%s/%s/peer", s.name, secure), func(b *testing.B) {
+				n := connect(b, http1, x, y, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 					return Value{Data: data, Keep: time.Minute}, nil
 				}})
 				run(b, s.size, func(ctx context.Context) error {
@@ -63,7 +71,7 @@ func bare(ctx context.Context, rt http.RoundTripper, url string) error {
 
 func run(b *testing.B, size int, f func(context.Context) error) {
 	b.Helper()
-	b.Run("sequential", func(b *testing.B) {
+	b.Run("one", func(b *testing.B) {
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
 		for b.Loop() {
@@ -72,8 +80,9 @@ func run(b *testing.B, size int, f func(context.Context) error) {
 			}
 		}
 	})
-	b.Run("parallel", func(b *testing.B) {
+	b.Run("many", func(b *testing.B) {
 		b.SetBytes(int64(size))
+		b.ReportAllocs()
 		b.SetParallelism(16)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
@@ -84,28 +93,4 @@ func run(b *testing.B, size int, f func(context.Context) error) {
 			}
 		})
 	})
-}
-
-func BenchmarkSign(b *testing.B) {
-	g := newSigner(sharedKey(1))
-	h := &head{cache: "things", node: "a", from: runA, to: runB, silence: time.Second}
-	for _, s := range benchSizes {
-		b.Run(s.name, func(b *testing.B) {
-			body := pattern(s.size)
-			b.SetBytes(int64(s.size))
-			b.ReportAllocs()
-			for b.Loop() {
-				g.request(fetchEndpoint, h, stamp{1, 2}, body)
-			}
-		})
-	}
-}
-
-func BenchmarkWindow(b *testing.B) {
-	r := newReplays(runB)
-	for n := uint64(1); b.Loop(); n++ {
-		if v, _ := r.take(runA, stamp{runB, n}); v != fresh {
-			b.Fatal(v)
-		}
-	}
 }

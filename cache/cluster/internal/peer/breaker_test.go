@@ -25,9 +25,7 @@ func (f roundTrips) RoundTrip(r *http.Request) (*http.Response, error) { return 
 // replied is the response of a Server without keys.
 func replied(k kind, body string) *http.Response {
 	h := http.Header{}
-	h.Set(headerProtocol, version)
-	h.Set(headerAnswer, k.String())
-	h.Set(headerLength, strconv.Itoa(len(body)))
+	h.Set(headerAnswer, fields("1", k.String(), strconv.Itoa(len(body)), "0", "0"))
 	return &http.Response{
 		StatusCode: kinds[k].status, Header: h, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
 	}
@@ -38,7 +36,8 @@ var (
 	errNetwork = errors.New("no route to host")
 )
 
-// A node that fails is passed over after five failures, for one to two seconds; then one request tries it.
+// A node that fails is passed over after five failures, for one to two seconds; then one request
+// tries it.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, works := 0, false
@@ -75,6 +74,30 @@ func TestBreaker(t *testing.T) {
 		time.Sleep(2 * rest)
 		require.NoError(t, fetch())
 		assert.Equal(t, "closed", c.Breaker(toB))
+		c.Close()
+	})
+}
+
+// Deletes are sent to a node that is passed over, too: whoever sends them has a pace of its own.
+func TestBreakerLetsDeletesThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		works := false
+		c := NewClient(configA(), roundTrips(func(*http.Request) (*http.Response, error) {
+			if works {
+				return replied(value, "m"), nil
+			}
+			return nil, errNetwork
+		}))
+		for range tooOften + 1 {
+			_, err := c.Exchange(t.Context(), toB, []byte("m"))
+			unavailable(t, err, Unreachable)
+		}
+		assert.Equal(t, "open", c.Breaker(toB))
+		works = true
+		_, err := c.Exchange(t.Context(), toB, []byte("m"))
+		require.NoError(t, err)
+		_, err = c.Fetch(t.Context(), toB, "k", nil)
+		unavailable(t, err, PassedOver)
 		c.Close()
 	})
 }
@@ -121,7 +144,8 @@ func TestBreakerTriesOnce(t *testing.T) {
 	})
 }
 
-// What says nothing against a node does not count, and a caller who leaves does not use up the one try.
+// What says nothing against a node does not count, and a caller who leaves does not use up the one
+// try.
 func TestBreakerDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer func(*http.Request) (*http.Response, error)
@@ -183,7 +207,7 @@ func TestBreakerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for r, answer := range map[Reason]func(*http.Request) (*http.Response, error){
 			Silent: func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-			Rubbish: func(*http.Request) (*http.Response, error) {
+			OtherService: func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 			},
 			Denied:       func(*http.Request) (*http.Response, error) { return replied(denied, "no"), nil },

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/snowfence/snowfence/courier"
 )
@@ -19,55 +20,57 @@ type Address struct {
 	Run  uint64
 }
 
-// A Client asks other nodes' Servers. Its methods may be called at the same time. There must be one Client for a run at
-// most: two would send the same counters, and be taken for each other's replay.
+// A Client asks other nodes' Servers. Its methods may be called at the same time.
 type Client struct {
-	config  Config
-	rt      http.RoundTripper
-	signer  *signer // nil: requests are not signed
-	counter atomic.Uint64
+	config Config
+	rt     http.RoundTripper // nil: each target has one of its own
 
 	closed context.Context
 	close  context.CancelCauseFunc
 
-	mu      sync.RWMutex
+	mu      sync.RWMutex // guards targets
 	targets map[Address]*target
 }
 
-// NewClient makes a Client which sends its requests by rt, see DefaultTransport.
+// NewClient makes a Client which sends its requests by rt or, if that is nil, to each node by a
+// DefaultTransport.
 func NewClient(c Config, rt http.RoundTripper) *Client {
 	k := &Client{config: c.withDefaults(), rt: rt, targets: make(map[Address]*target)}
-	if len(c.Keys) > 0 {
-		k.signer = newSigner(c.Keys[0])
-	}
 	k.closed, k.close = context.WithCancelCause(context.Background())
 	return k
 }
 
-// Fetch asks for the value of key, from a node which must have applied the deletes that after stands for before it
-// answers. It blocks until there is an answer, the other node is silent for Config.Silence, or ctx ends.
+// Fetch asks for the value of key, from a node which must have applied the deletes that after
+// stands for before it answers. It blocks until there is an answer, the other node is silent for
+// Config.Silence, or ctx ends.
 //
-// The error is a *MisplacedError, a *LoadError, an *UnavailableError, or the cause of ctx if that has ended.
+// The error is a *MisplacedError, a *SuspectError, a *LoadError, an *UnavailableError, or the cause
+// of ctx if that has ended.
 func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte) (Value, error) {
-	a, err := c.ask(ctx, to, fetchEndpoint, encodeFetch(key, after, courier.LateAge(ctx)), c.config.MaxValue)
+	body := encodeFetch(key, after, courier.LateAge(ctx))
+	a, err := c.ask(ctx, to, question{fetchEndpoint, body, to.Node, c.config.MaxValue, 0})
 	if err != nil {
 		return Value{}, err
 	}
-	switch a.kind {
-	case misplaced:
-		return Value{}, &MisplacedError{Node: to.Node, Owner: string(a.body)}
-	case failed:
-		e := a.failure
-		e.Node, e.Key = to.Node, key
-		return Value{}, e
-	}
-	return Value{Data: a.body, Keep: a.keep}, nil
+	return a.result(to.Node, key)
 }
 
-// Exchange sends a message about deletes, and returns the one that comes back. It blocks like Fetch, and its error is
-// an *UnavailableError, or the cause of ctx if that has ended.
+// Try is Fetch for a key whose load may end the node: the node is to load it though it may not own
+// it, and gets what is known here of that.
+func (c *Client) Try(ctx context.Context, to Address, key string, after, record []byte) (Value, error) {
+	body := append(appendPart(nil, record), encodeFetch(key, after, courier.LateAge(ctx))...)
+	a, err := c.ask(ctx, to, question{tryEndpoint, body, to.Node, c.config.MaxValue, 0})
+	if err != nil {
+		return Value{}, err
+	}
+	return a.result(to.Node, key)
+}
+
+// Exchange sends a message about deletes, and returns the one that comes back, also to a node that
+// is passed over. It blocks like Fetch, and its error is an *UnavailableError, or the cause of ctx
+// if that has ended.
 func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]byte, error) {
-	a, err := c.ask(ctx, to, deletesEndpoint, message, c.config.MaxMessage)
+	a, err := c.ask(ctx, to, question{deletesEndpoint, message, to.Node, c.config.MaxMessage, 0})
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +85,17 @@ func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]by
 	return nil, &UnavailableError{Node: to.Node, Reason: Rubbish, Err: err}
 }
 
+// question holds one request.
+type question struct {
+	endpoint endpoint
+	body     []byte
+	node     string
+	limit    int // bytes of the value, or message, that comes back
+	keys     int // how many outcomes that has, if it has any
+}
+
 // ask sends one request, unless the node is passed over, and tells the breaker what became of it.
-func (c *Client) ask(ctx context.Context, to Address, e endpoint, body []byte, limit int) (reply, error) {
+func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error) {
 	if ctx.Err() != nil {
 		return reply{}, context.Cause(ctx)
 	}
@@ -94,20 +106,35 @@ func (c *Client) ask(ctx context.Context, to Address, e endpoint, body []byte, l
 	if t.err != nil {
 		return reply{}, &UnavailableError{Node: to.Node, Reason: Unreachable, Err: t.err}
 	}
+	if q.endpoint != deletesEndpoint {
+		if err := c.takeConn(ctx, t); err != nil {
+			return reply{}, err
+		}
+		defer t.conns.Release(1)
+	}
 	trace := c.trace(ctx)
 	done, err := t.breaker.Allow()
-	if err != nil {
-		return reply{}, &UnavailableError{Node: to.Node, Reason: PassedOver, Err: errTooOften}
+	switch {
+	case err == nil:
+	case q.endpoint == deletesEndpoint: // nobody waits in vain for it, and it is to arrive as soon as it can
+		done = func(error) {}
+	default:
+		return reply{}, t.passedOver()
 	}
-	health := errAsAbsent
-	defer func() { done(health) }() // also if the RoundTripper panics
-	a, err := c.attempt(ctx, t, e, body, limit, trace)
-	if err == nil && a.kind == signAgain {
-		// It has dropped what it knew of our counters, or this request was overtaken by too many others.
-		t.epoch.Store(a.epoch)
-		a, err = c.attempt(ctx, t, e, body, limit, trace)
-		if err == nil && a.kind == signAgain {
-			err = fail(Denied, errors.New("it wants the request to be signed again, twice"))
+	health, f := errAsAbsent, (*failure)(nil)
+	defer func() { // also if the RoundTripper panics
+		done(health)
+		c.note(t, health, f)
+	}()
+	a, err := c.attempt(ctx, t, q, trace)
+	if errors.As(err, &f) && f.stale && ctx.Err() == nil {
+		// The node has closed the connection before: it is idle, or was restarted. A request may be
+		// done twice.
+		f = nil
+		closeIdle(t.rt)
+		a, err = c.attempt(ctx, t, q, trace)
+		if errors.As(err, &f) && (f.reason == NotListening || f.restarted) {
+			f.reason = Lost // the process that had the first request is gone
 		}
 	}
 	if err == nil {
@@ -120,15 +147,38 @@ func (c *Client) ask(ctx context.Context, to Address, e endpoint, body []byte, l
 	case c.closed.Err() != nil:
 		return reply{}, &UnavailableError{Node: to.Node, Reason: Closing, Err: ErrClosing}
 	}
-	var f *failure
 	if !errors.As(err, &f) {
 		f = fail(Unreachable, err)
 	}
-	health = f.health()
+	if health = f.health(); health != nil {
+		t.last.Store(f)
+	}
+	if f.reason == Silent || f.reason == NoLifeSigns {
+		closeIdle(t.rt) // they are as dead, if the line is
+	}
 	return reply{}, &UnavailableError{Node: to.Node, Reason: f.reason, Err: f.err}
 }
 
-// Breaker returns "closed" if the node is asked, "open" if it is passed over, "half-open" if one request tries it.
+// takeConn takes one of the connections to a node. It waits for half of Config.Silence if all are
+// in use, as in a burst: if they are still after that, as by loads that take long, the caller is no
+// worse off without the node.
+func (c *Client) takeConn(ctx context.Context, t *target) error {
+	if t.conns.TryAcquire(1) {
+		return nil
+	}
+	wait, stop := context.WithTimeout(ctx, c.silence()/2)
+	defer stop()
+	switch {
+	case t.conns.Acquire(wait, 1) == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return &UnavailableError{Node: t.to.Node, Reason: Busy, Err: errUnderWay}
+}
+
+// Breaker returns "closed" if the node is asked, "open" if it is passed over, "half-open" if one
+// request tries it.
 func (c *Client) Breaker(to Address) string {
 	c.mu.RLock()
 	t := c.targets[to]
@@ -139,23 +189,45 @@ func (c *Client) Breaker(to Address) string {
 	return t.breaker.State().String()
 }
 
-// Forget drops what is known of the addresses that keep does not return true for. keep must not call the Client.
+// Failure returns how requests to a node failed last, or "" if it is asked.
+func (c *Client) Failure(to Address) string {
+	c.mu.RLock()
+	t := c.targets[to]
+	c.mu.RUnlock()
+	if t == nil {
+		return ""
+	}
+	if t.err != nil {
+		return t.err.Error()
+	}
+	last := t.last.Load()
+	if last == nil || t.breaker.State() == gobreaker.StateClosed {
+		return ""
+	}
+	return last.reason.String() + ": " + last.Error()
+}
+
+// Forget drops what is known of the addresses that keep does not return true for. keep must not
+// call the Client.
 func (c *Client) Forget(keep func(Address) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for a := range c.targets {
+	for a, t := range c.targets {
 		if !keep(a) {
+			closeIdle(t.rt)
 			delete(c.targets, a)
 		}
 	}
 }
 
-// Close ends the requests that are under way, and closes idle connections. They fail with Reason Closing, as do those
-// that are made later. It does not block.
+// Close ends the requests that are under way, and closes idle connections. They fail with Reason
+// Closing, as do those that are made later. It does not block.
 func (c *Client) Close() {
 	c.close(ErrClosing)
-	if t, ok := c.rt.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, t := range c.targets {
+		closeIdle(t.rt)
 	}
 }
 
@@ -170,7 +242,7 @@ func (c *Client) target(to Address) *target {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t = c.targets[to]; t == nil {
-		t = newTarget(&c.config, to)
+		t = newTarget(&c.config, to, c.rt)
 		c.targets[to] = t
 	}
 	return t
@@ -181,6 +253,9 @@ type failure struct {
 	reason   Reason
 	err      error
 	harmless bool // it says nothing against the node
+	stale    bool // the connection was used before, and nothing came back over it
+	// restarted: another incarnation of the node has answered
+	restarted bool
 }
 
 func fail(r Reason, err error) *failure { return &failure{reason: r, err: err} }
@@ -188,12 +263,34 @@ func fail(r Reason, err error) *failure { return &failure{reason: r, err: err} }
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// health is what the breaker is told.
+// health returns the outcome that the breaker counts.
 func (f *failure) health() error {
-	if f.harmless || f.reason == Busy || f.reason == Closing {
+	if f.harmless || f.reason == Busy || f.reason == Closing || f.reason == Unsendable {
 		return nil
 	}
 	return f.err
+}
+
+// note logs that a node is passed over, and why, or that it works again: each once until the other.
+func (c *Client) note(t *target, health error, f *failure) {
+	log := c.config.Logger.With
+	switch {
+	case health == nil:
+		if t.told.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.told.Swap(0) != 0 {
+			log("other", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
+		}
+	case f != nil && t.breaker.State() == gobreaker.StateOpen:
+		bit := uint32(1) << f.reason
+		if t.told.Or(bit)&bit != 0 {
+			return
+		}
+		log := log("other", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
+		if advice := f.reason.Advice(); advice != "" {
+			log.Warn("a node of this cache can't be asked", "advice", advice)
+		} else {
+			log.Info("a node of this cache does not answer and is passed over")
+		}
+	}
 }
 
 // silence is at least so long that a timer makes sense.

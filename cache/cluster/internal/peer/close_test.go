@@ -11,7 +11,7 @@ import (
 
 // waits is a Backend that is at work until it is told, or its context ends.
 func waits() (b backend, begun, end chan struct{}) {
-	begun, end = make(chan struct{}, 100), make(chan struct{})
+	begun, end = make(chan struct{}, 1000), make(chan struct{})
 	return backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
 		begun <- struct{}{}
 		select {
@@ -26,7 +26,7 @@ func waits() (b backend, begun, end chan struct{}) {
 // A Server that closes lets those end whom it has begun with, and sends others away.
 func TestServerClose(t *testing.T) {
 	back, begun, end := waits()
-	n := connect(t, h2c, configA(), configB(), back)
+	n := connect(t, http1, configA(), configB(), back)
 	errs := make(chan error, 1)
 	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
 	receive(t, begun, "the request")
@@ -51,7 +51,7 @@ func TestServerClose(t *testing.T) {
 // If there is no time for that, their contexts end, and they are told that the node is closing.
 func TestServerCloseWithoutTime(t *testing.T) {
 	back, begun, _ := waits()
-	n := connect(t, h2c, configA(), configB(), back)
+	n := connect(t, http1, configA(), configB(), back)
 	errs := make(chan error, 1)
 	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
 	receive(t, begun, "the request")
@@ -64,7 +64,7 @@ func TestServerCloseWithoutTime(t *testing.T) {
 
 func TestClientClose(t *testing.T) {
 	back, begun, _ := waits()
-	n := connect(t, h2c, configA(), configB(), back)
+	n := connect(t, http1, configA(), configB(), back)
 	errs := make(chan error, 1)
 	go func() { _, err := n.fetch(t.Context(), "k"); errs <- err }()
 	receive(t, begun, "the request")

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"time"
@@ -16,37 +17,44 @@ const (
 	DefaultSilence     = 500 * time.Millisecond
 )
 
-// Config is what a Client and a Server have in common: who this node is, what it accepts, and how long it waits. It
-// must not be changed once one of them was made with it.
+// Config configures a Client and a Server: who this node is, what it accepts, and how long it
+// waits. It must not be changed once one of them was made with it.
 type Config struct {
 	Node  string // the name of this node: any string
 	Run   uint64 // of this instance: another one after each restart
 	Cache string // the name of the cache: a request for another one is refused
 
-	// Keys authenticate requests and answers. The first signs, all are accepted. None: nothing is authenticated.
-	Keys [][]byte
+	// Identity, if set, makes the Server refuse requests, and the Client answers, that did not come
+	// over TLS from somebody with an accepted key.
+	Identity *Identity
 
-	// RequireTLS makes the Server refuse requests that came without a client certificate which was verified.
-	RequireTLS bool
+	// TLS, if set, configures how the Client connects to https URLs, and makes the Server refuse
+	// requests that came without a client certificate which was verified. It is ignored if there is
+	// an Identity.
+	TLS *tls.Config
 
-	// Authorize, if set, is called by the Server for each request, before its body is read. An error refuses it.
+	// Authorize, if set, is called by the Server for each request, before anything else of it
+	// counts. An error refuses it.
 	Authorize func(*http.Request) error
 
 	MaxKey      int // bytes of a key
 	MaxValue    int // bytes of a value
 	MaxMessage  int // bytes of a message about deletes, of those that a key must not be older than, and of the answer
-	MaxRequests int // how many requests the Server works at, at a time
+	MaxRequests int // how many requests the Server works at, at a time; besides, so many messages about deletes
 
-	// Silence is how long the Client hears nothing before it gives up.
+	// Silence bounds how long the Client waits while it receives nothing.
 	Silence time.Duration
 
 	// Propagator, if set, carries what a context knows of a trace.
 	Propagator Propagator
 
-	// Errors are what errors.Is shall find in a LoadError of another node, by names which are the same on all nodes.
+	// Errors are what errors.Is shall find in a LoadError of another node, by names which are the
+	// same on all nodes.
 	Errors map[string]error
 
-	// Logger gets requests that were refused (Debug) and panics of a Backend (Warn). nil: nothing is logged.
+	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that
+	// are passed over (Warn, or Info if they may be down) and work again (Info). nil: nothing is
+	// logged.
 	Logger *slog.Logger
 }
 

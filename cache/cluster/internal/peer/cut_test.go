@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told. Connections that were there
-// when it was cut stay dead when it is mended, as behind a firewall that has forgotten them.
+// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told.
+// Connections that were there when it was cut stay dead when it is mended, as behind a firewall
+// that has forgotten them.
 type line struct {
 	url  string
 	to   string
@@ -113,13 +114,13 @@ func (p *line) set(cut bool) {
 	}
 }
 
-// Over a line that is cut each asker waits for no longer than its silence, and the connection is given up, so that the
-// node is reached again soon after the line is mended.
+// Over a line that is cut each asker waits for no longer than its silence, and the connection is
+// given up, so that the node is reached again soon after the line is mended.
 func TestLineIsCut(t *testing.T) {
 	t.Parallel()
 	a := configA()
 	a.Silence = 150 * time.Millisecond
-	n := connect(t, h2c, a, configB(), backend{fetch: echo})
+	n := connect(t, http1, a, configB(), backend{fetch: echo})
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
 	n.to.URL = p.url
 	require.Eventually(t, func() bool {
@@ -149,4 +150,34 @@ func TestLineIsCut(t *testing.T) {
 	defer p.mu.Unlock()
 	assert.Greater(t, p.count, before, "over a new connection")
 	t.Logf("%d connections before, %d after", before, p.count)
+}
+
+// A firewall that forgets connections costs one wait, however many connections it has forgotten.
+func TestForgottenConnections(t *testing.T) {
+	t.Parallel()
+	const conns = 10
+	a := configA()
+	a.Silence = 500 * time.Millisecond
+	back, begun, end := waits()
+	n := connect(t, http1, a, configB(), back)
+	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
+	n.to.URL = p.url
+	var wg sync.WaitGroup
+	for range conns {
+		wg.Go(func() {
+			_, err := n.fetch(t.Context(), "k")
+			assert.NoError(t, err)
+		})
+	}
+	for range conns {
+		receive(t, begun, "a request")
+	}
+	close(end)
+	wg.Wait()
+	p.set(true)
+	p.set(false) // for new connections
+	_, err := n.fetch(t.Context(), "k")
+	unavailable(t, err, Silent)
+	_, err = n.fetch(t.Context(), "k")
+	require.NoError(t, err)
 }

@@ -11,10 +11,13 @@ var (
 	ErrBusy = errors.New("peer: busy")
 	// ErrClosing: no more is done here. The asker gets an UnavailableError with Reason Closing.
 	ErrClosing = errors.New("peer: closing")
+	// ErrUnsendable: there is a value, and it can't be sent. The asker gets an UnavailableError
+	// with Reason Unsendable.
+	ErrUnsendable = errors.New("the value can't be sent")
 )
 
-// A MisplacedError says that Node does not own the key, and who does, as far as it knows. A Backend returns it with
-// Owner, and the asker gets it with Node, too.
+// A MisplacedError says that Node does not own the key, and who does, as far as it knows. A Backend
+// returns it with Owner, and the asker gets it with Node, too.
 type MisplacedError struct {
 	Node  string // who was asked
 	Owner string // who it thinks owns the key; "" if it knows nobody
@@ -26,6 +29,19 @@ func (e *MisplacedError) Error() string {
 		return fmt.Sprintf("cluster: node %q does not own the key", e.Node)
 	}
 	return fmt.Sprintf("cluster: node %q does not own the key: it says that %q does", e.Node, e.Owner)
+}
+
+// A SuspectError says that a load of the key may have ended other nodes, so that Node does not load
+// it for whoever asks in the usual way. A Backend returns it with Record, and the asker gets it
+// with Node, too.
+type SuspectError struct {
+	Node   string
+	Record []byte // what Node knows of the key: see package quarantine
+}
+
+// Error describes the SuspectError in one line.
+func (e *SuspectError) Error() string {
+	return fmt.Sprintf("cluster: node %q does not load the key: it may have ended other nodes", e.Node)
 }
 
 // An UnavailableError says that a node gave no answer: neither a value nor an error of Load.
@@ -49,40 +65,70 @@ type Reason uint8
 // The reasons.
 const (
 	Silent       Reason = iota + 1 // nothing was heard for Config.Silence
-	Unreachable                    // no connection, or it broke
-	Busy                           // it has too much to do
-	Closing                        // it is closing
-	Rubbish                        // its answer makes no sense, is not authentic, or too large
-	OtherVersion                   // it speaks another protocol, or is not the run or cache that was meant
-	Denied                         // it does not accept our credentials
+	NoLifeSigns                    // the same, and it is known that interim answers of the node are lost on the way
+	Unreachable                    // no connection, or it broke before the request was sent
+	NotListening                   // its host refuses connections: no process listens there
+	Lost                           // the connection broke before an answer began
+	Busy                           // it has too much to do, or enough requests to it are under way
+	Closing                        // it is closing, or was restarted
+	Unsendable                     // it has a value that is too large, or that its codec can't encode
+	WrongPath                      // something else answers: there is nothing at this path
+	OtherService                   // something else answers
+	TLSMismatch                    // one side speaks TLS and the other does not
+	Denied                         // one side does not accept who the other one is
+	OtherVersion                   // it speaks another version of the protocol, or has other limits
+	WrongCache                     // a cache with another name answers
+	WrongNode                      // another node answers
+	Rubbish                        // its answer makes no sense
 	PassedOver                     // it was not asked: it has failed too often
+
+	Reasons // how many there are, with 0, which is none
 )
+
+var reasons = [Reasons]struct{ text, advice string }{
+	Silent: {text: "silent"},
+	NoLifeSigns: {"no life signs", "a proxy or middleware between the nodes must pass interim answers (1xx) on: " +
+		"without them a load that takes longer than Options.PeerTimeout is taken for silence"},
+	Unreachable:  {text: "unreachable"},
+	NotListening: {text: "not listening"},
+	Lost:         {text: "connection lost"},
+	Busy:         {text: "busy"},
+	Closing:      {text: "closing"},
+	Unsendable:   {text: "unsendable"},
+	WrongPath: {"wrong path", "mount Cache.Handler of that node under the path of its Options.URL, " +
+		"on the server that listens at the port there; a pattern of http.ServeMux ends in a slash"},
+	OtherService: {"other service", "host and port of that node's Options.URL must lead to its server, " +
+		"without a proxy that answers by itself"},
+	TLSMismatch: {"TLS mismatch", "that node's Options.URL must be https if its server speaks TLS, and http if not; " +
+		"with Options.SharedKeys or TLS it must: serve Cache.Handler with ServeTLS"},
+	Denied: {"denied", "both nodes must have a common key in Options.SharedKeys, or trust each other's certificates " +
+		"(Options.TLS); the server must have the same configuration (SharedKeyTLS), and Options.Authorize agree"},
+	OtherVersion: {"other version", "all nodes must run releases with the same protocol, and have the same limits"},
+	WrongCache: {"wrong cache", "the handlers of caches with different Options.Name must be mounted under different " +
+		"paths, each that of its Options.URL"},
+	WrongNode:  {"wrong node", "each node needs an Options.URL of its own, that no load balancer spreads over others"},
+	Rubbish:    {"rubbish", "a proxy or middleware between the nodes may change answers"},
+	PassedOver: {text: "passed over"},
+}
 
 // String returns the reason as a word or two.
 func (r Reason) String() string {
-	switch r {
-	case Silent:
-		return "silent"
-	case Unreachable:
-		return "unreachable"
-	case Busy:
-		return "busy"
-	case Closing:
-		return "closing"
-	case Rubbish:
-		return "rubbish"
-	case OtherVersion:
-		return "other version"
-	case Denied:
-		return "denied"
-	case PassedOver:
-		return "passed over"
+	if r == 0 || r >= Reasons {
+		return fmt.Sprintf("Reason(%d)", uint8(r))
 	}
-	return fmt.Sprintf("Reason(%d)", uint8(r))
+	return reasons[r].text
 }
 
-// A SizeError says that something is larger than it may be. As the Err of an UnavailableError with Reason Rubbish it is
-// no failure of the other node's: the value is larger than Config.MaxValue.
+// Advice returns what whoever runs the nodes can do about it, or "" if nothing is known.
+func (r Reason) Advice() string {
+	if r >= Reasons {
+		return ""
+	}
+	return reasons[r].advice
+}
+
+// A SizeError says that something is larger than it may be. As the Err of an UnavailableError with
+// Reason Unsendable it says that the value is larger than Config.MaxValue.
 type SizeError struct {
 	What string // "key", "value", …
 	Size int64  // bytes; -1 if only known to be above Max

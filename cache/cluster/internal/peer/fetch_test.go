@@ -17,10 +17,10 @@ import (
 
 func TestFetch(t *testing.T) {
 	for _, p := range bothProtocols {
-		for _, keys := range [][][]byte{nil, {bytes.Repeat([]byte{7}, 32)}} {
-			t.Run(fmt.Sprintf("%s/%d keys", p, len(keys)), func(t *testing.T) {
+		t.Run(string(p), func(t *testing.T) {
+			withKeys(t, func(t *testing.T, d *Identity) {
 				a, b := configA(), configB()
-				a.Keys, b.Keys = keys, keys
+				a.Identity, b.Identity = d, d
 				type asked struct {
 					from, key string
 					after     []byte
@@ -37,7 +37,7 @@ func TestFetch(t *testing.T) {
 				assert.Equal(t, Refused{}, n.server.Refused())
 				assert.Equal(t, "closed", n.client.Breaker(n.to))
 			})
-		}
+		})
 	}
 }
 
@@ -59,7 +59,7 @@ func TestExchange(t *testing.T) {
 
 func TestExchangeErrors(t *testing.T) {
 	var answer error
-	n := connect(t, h2c, configA(), configB(), backend{exchange: func(context.Context, string, []byte) ([]byte, error) {
+	n := connect(t, http1, configA(), configB(), backend{exchange: func(context.Context, string, []byte) ([]byte, error) {
 		return nil, answer
 	}})
 	for _, c := range []struct {
@@ -80,7 +80,7 @@ func TestExchangeErrors(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	var keep time.Duration
-	n := connect(t, h2c, configA(), configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+	n := connect(t, http1, configA(), configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 		return Value{Keep: keep}, nil
 	}})
 	for _, keep = range []time.Duration{0, 1, -1, time.Hour, 1<<63 - 1} {
@@ -114,7 +114,7 @@ func TestSizesOfValues(t *testing.T) {
 				for range 2 * tooOften {
 					_, err := n.fetch(t.Context(), "k")
 					var tooLarge *SizeError
-					unavailable(t, err, Rubbish)
+					unavailable(t, err, Unsendable)
 					require.ErrorAs(t, err, &tooLarge)
 					assert.Equal(t, SizeError{What: "answer", Size: int64(size), Max: limits[size]}, *tooLarge)
 				}
@@ -126,7 +126,7 @@ func TestSizesOfValues(t *testing.T) {
 
 func TestMisplaced(t *testing.T) {
 	for _, owner := range []string{"", "c", "node \xff\r\nX: y \"ü\"", strings.Repeat("n", maxName)} {
-		n := connect(t, h2c, configA(), configB(), backend{
+		n := connect(t, http1, configA(), configB(), backend{
 			fetch: fails(fmt.Errorf("wrapped: %w", &MisplacedError{Owner: owner})),
 		})
 		_, err := n.fetch(t.Context(), "k")
@@ -148,7 +148,7 @@ func TestBusyAndClosing(t *testing.T) {
 		{ErrClosing, Closing},
 		{courier.ErrClosed, Closing},
 	} {
-		n := connect(t, h2c, configA(), configB(), backend{fetch: fails(c.err)})
+		n := connect(t, http1, configA(), configB(), backend{fetch: fails(c.err)})
 		for range 2 * tooOften {
 			_, err := n.fetch(t.Context(), "k")
 			unavailable(t, err, c.reason)
@@ -162,11 +162,11 @@ func TestMaxRequests(t *testing.T) {
 	b := configB()
 	b.MaxRequests = 2
 	begun, end := make(chan struct{}), make(chan struct{})
-	n := connect(t, h2c, configA(), b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
+	n := connect(t, http1, configA(), b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
 		begun <- struct{}{}
 		<-end
 		return Value{Data: []byte(key)}, nil
-	}})
+	}, exchange: func(context.Context, string, []byte) ([]byte, error) { return nil, nil }})
 	errs := make(chan error, 2)
 	for range 2 {
 		go func() {
@@ -177,6 +177,8 @@ func TestMaxRequests(t *testing.T) {
 	}
 	_, err := n.fetch(t.Context(), "k")
 	unavailable(t, err, Busy)
+	_, err = n.client.Exchange(t.Context(), n.to, nil)
+	require.NoError(t, err, "deletes do not wait for loads")
 	close(end)
 	for range 2 {
 		require.NoError(t, receive(t, errs, "an answer"))

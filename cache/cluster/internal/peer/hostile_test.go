@@ -17,7 +17,7 @@ import (
 
 // Keys are any bytes. They arrive as they are, and are nowhere but in the body.
 func TestHostileKeys(t *testing.T) {
-	a, b := signed()
+	a, b := shared(t)
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
@@ -46,10 +46,7 @@ func TestHostileKeys(t *testing.T) {
 			for _, c := range line.all {
 				assert.Equal(t, "/_cache/v1/fetch", c.path)
 				for name, values := range c.header {
-					if name != headerAuth {
-						want := n.client.target(n.to).header[name]
-						assert.Equal(t, want, values, name)
-					}
+					assert.Equal(t, n.client.target(n.to).header[name], values, name)
 				}
 			}
 		})
@@ -62,7 +59,7 @@ func TestHostileNames(t *testing.T) {
 		for _, name := range []string{
 			"", " ", "a b", "n\r\nX-Admin: 1", "\x00\xff", "ü/../%0d%0a", "+", strings.Repeat("n", maxName),
 		} {
-			a, b := signed()
+			a, b := shared(t)
 			a.Node, a.Cache = name, name
 			b.Cache = name
 			var from string
@@ -86,6 +83,9 @@ func TestMalformedRequests(t *testing.T) {
 		unavailable(t, err, Unreachable)
 		return line.all[0]
 	}
+	says := func(f ...string) func(*captured) {
+		return func(c *captured) { c.header.Set(headerRequest, fields(f...)) }
+	}
 	for name, c := range map[string]struct {
 		f      func(*captured)
 		status int
@@ -101,23 +101,23 @@ func TestMalformedRequests(t *testing.T) {
 		"escaped letter":   {func(c *captured) { c.path = "/v1/%66etch" }, 404},
 		"two slashes":      {func(c *captured) { c.path = "/x//v1/fetch" }, 404},
 		"query":            {func(c *captured) { c.path = "/v1/fetch?key=k" }, 404},
-		"no protocol":      {func(c *captured) { c.header.Del(headerProtocol) }, 400},
-		"two protocols":    {func(c *captured) { c.header.Add(headerProtocol, version) }, 400},
-		"no cache":         {func(c *captured) { c.header.Del(headerCache) }, 400},
-		"two caches":       {func(c *captured) { c.header.Add(headerCache, "things") }, 400},
-		"bad escape":       {func(c *captured) { c.header.Set(headerCache, "%zz") }, 400},
-		"no node":          {func(c *captured) { c.header.Del(headerNode) }, 400},
-		"long node":        {func(c *captured) { c.header.Set(headerNode, strings.Repeat("n", maxName+1)) }, 400},
-		"no from":          {func(c *captured) { c.header.Del(headerFrom) }, 400},
-		"from of words":    {func(c *captured) { c.header.Set(headerFrom, "sixteen letters.") }, 400},
-		"short from":       {func(c *captured) { c.header.Set(headerFrom, "1") }, 400},
-		"no to":            {func(c *captured) { c.header.Del(headerTo) }, 400},
-		"two tos":          {func(c *captured) { c.header.Add(headerTo, formatRun(runB)) }, 400},
-		"no silence":       {func(c *captured) { c.header.Del(headerSilence) }, 400},
-		"silence of 0":     {func(c *captured) { c.header.Set(headerSilence, "0") }, 400},
-		"negative silence": {func(c *captured) { c.header.Set(headerSilence, "-1") }, 400},
-		"silence of words": {func(c *captured) { c.header.Set(headerSilence, "1s") }, 400},
-		"large silence":    {func(c *captured) { c.header.Set(headerSilence, "9223372036854775808") }, 400},
+		"no header":        {func(c *captured) { c.header.Del(headerRequest) }, 400},
+		"two headers":      {func(c *captured) { c.header.Add(headerRequest, c.header.Get(headerRequest)) }, 400},
+		"empty header":     {says(""), 400},
+		"one field less":   {says(version, "things", "a", formatRun(runB)), 400},
+		"one field more":   {says(version, "things", "a", formatRun(runB), "1", "1"), 400},
+		"a space at last":  {says(version, "things", "a", formatRun(runB), "1", ""), 400},
+		"bad escape":       {says(version, "%zz", "a", formatRun(runB), "1"), 400},
+		"long node":        {says(version, "things", strings.Repeat("n", maxName+1), formatRun(runB), "1"), 400},
+		"to of words":      {says(version, "things", "a", "sixteen letters.", "1"), 400},
+		"short to":         {says(version, "things", "a", "b0b", "1"), 400},
+		"capital to":       {says(version, "things", "a", strings.ToUpper(formatRun(runB)), "1"), 400},
+		"no to":            {says(version, "things", "a", "", "1"), 400},
+		"no silence":       {says(version, "things", "a", formatRun(runB), ""), 400},
+		"silence of 0":     {says(version, "things", "a", formatRun(runB), "0"), 400},
+		"negative silence": {says(version, "things", "a", formatRun(runB), "-1"), 400},
+		"silence of words": {says(version, "things", "a", formatRun(runB), "1s"), 400},
+		"large silence":    {says(version, "things", "a", formatRun(runB), "9223372036854775808"), 400},
 		"timeout of 0":     {func(c *captured) { c.header.Set(headerTimeout, "0") }, 400},
 		"empty timeout":    {func(c *captured) { c.header.Set(headerTimeout, "") }, 400},
 		"two timeouts":     {func(c *captured) { c.header[headerTimeout] = []string{"1", "2"} }, 400},
@@ -174,7 +174,7 @@ func TestOversizedRequests(t *testing.T) {
 			_, _ = io.Copy(io.Discard, res.Body)
 			return res.StatusCode, res.Body.Close()
 		}
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB).header
+		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB, nil).header
 		status, err := send(-1, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusLengthRequired, status)
@@ -185,7 +185,7 @@ func TestOversizedRequests(t *testing.T) {
 		}
 
 		huge := h.Clone()
-		huge.Set(headerNode, strings.Repeat("n", 2<<20))
+		huge.Set(headerRequest, strings.Repeat("n", 2<<20))
 		status, err = send(3, strings.NewReader("\x00\x00k"), huge)
 		if err == nil {
 			assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status)
@@ -202,12 +202,12 @@ var errNoAccess = errors.New("secret reason")
 func TestAuthorize(t *testing.T) {
 	b := configB()
 	b.Authorize = func(r *http.Request) error {
-		if r.Header.Get(headerNode) == "a" {
+		if strings.HasPrefix(r.Header.Get(headerRequest), "1 things a ") {
 			return nil
 		}
 		return errNoAccess
 	}
-	n := connect(t, h2c, configA(), b, backend{fetch: echo})
+	n := connect(t, http1, configA(), b, backend{fetch: echo})
 	_, err := n.fetch(t.Context(), "k")
 	require.NoError(t, err)
 	n.client.config.Node = "x"

@@ -2,10 +2,12 @@ package peer
 
 import "fmt"
 
-// A LoadError is what became of a Load on another node. It is an answer: whoever gets it does not load for itself.
+// A LoadError is what became of a Load on another node. It is an answer: whoever gets it does not
+// load for itself.
 //
-// errors.Is finds in it the error of Config.Errors that it was, courier.ErrGoexit, courier.ErrDeadlock,
-// courier.ErrTimeout, context.DeadlineExceeded and context.Canceled, as it would have on the node where Load ran.
+// errors.Is finds in it the error of Config.Errors that it was, courier.ErrGoexit,
+// courier.ErrDeadlock, courier.ErrTimeout, cache.ErrNotFound, context.DeadlineExceeded and
+// context.Canceled, as it would have on the node where Load ran.
 type LoadError struct {
 	Node    string   // where Load ran
 	Key     string   // of what
@@ -40,6 +42,7 @@ const (
 	Deadlocked                     // it would have waited for itself
 	TimedOut                       // its time was up
 	BackedOff                      // it was not called, since it failed lately
+	NotFound                       // there is no record
 )
 
 // String returns what Load did, as in "load failed".
@@ -57,6 +60,8 @@ func (k LoadKind) String() string {
 		return "timed out"
 	case BackedOff:
 		return "is backing off"
+	case NotFound:
+		return "found no record"
 	}
 	return fmt.Sprintf("LoadKind(%d)", uint8(k))
 }

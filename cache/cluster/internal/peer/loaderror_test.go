@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -43,6 +44,13 @@ func TestLoadErrors(t *testing.T) {
 		"deadlock": {deadlock, Deadlocked, "would have waited for itself", "", []error{courier.ErrDeadlock}},
 		"timeout":  {courier.ErrTimeout, TimedOut, "timed out", "", []error{courier.ErrTimeout, context.DeadlineExceeded}},
 		"deadline": {context.DeadlineExceeded, TimedOut, "timed out", "", []error{context.DeadlineExceeded}},
+		"no record": {
+			fmt.Errorf("x: %w", cache.ErrNotFound), NotFound, "found no record: x: cache: not found", "",
+			[]error{cache.ErrNotFound},
+		},
+		"panic with that": {
+			&courier.PanicError{Value: cache.ErrNotFound}, Panicked, "panicked: cache: not found", "", nil,
+		},
 		"canceled": {context.Canceled, Failed, "canceled", "", []error{context.Canceled}},
 		"backoff":  {&courier.BackoffError{Err: errNotFound, Until: time.Now()}, BackedOff, "backs off", "", []error{errNotFound}},
 		"backoff of a panic": {
@@ -54,7 +62,7 @@ func TestLoadErrors(t *testing.T) {
 			a, b := configA(), configB()
 			a.Errors = map[string]error{"not-found": errNotFound, "other": errOther}
 			b.Errors = a.Errors
-			n := connect(t, h2c, a, b, backend{fetch: fails(c.err)})
+			n := connect(t, http1, a, b, backend{fetch: fails(c.err)})
 			_, err := n.fetch(t.Context(), "the key\n")
 			var e *LoadError
 			require.ErrorAs(t, err, &e)
@@ -85,7 +93,7 @@ func contains(list []error, err error) bool {
 func TestSentinelThatIsNotKnown(t *testing.T) {
 	b := configB()
 	b.Errors = map[string]error{"new": errNotFound}
-	n := connect(t, h2c, configA(), b, backend{fetch: fails(errNotFound)})
+	n := connect(t, http1, configA(), b, backend{fetch: fails(errNotFound)})
 	_, err := n.fetch(t.Context(), "k")
 	var e *LoadError
 	require.ErrorAs(t, err, &e)
@@ -102,7 +110,7 @@ func TestLargeLoadErrors(t *testing.T) {
 		b.Errors[strings.Repeat("n", 60)+fmt.Sprintf("%04d", i)] = errNotFound
 	}
 	panicked := &courier.PanicError{Value: long, Stack: []byte(long)}
-	n := connect(t, h2c, configA(), b, backend{fetch: fails(errors.Join(errNotFound, panicked))})
+	n := connect(t, http1, configA(), b, backend{fetch: fails(errors.Join(errNotFound, panicked))})
 	_, err := n.fetch(t.Context(), strings.Repeat("k", 3000))
 	var e *LoadError
 	require.ErrorAs(t, err, &e)
@@ -173,7 +181,7 @@ func TestBackendBreaksOff(t *testing.T) {
 				var log logged
 				n := connectWith(t, p, &log, f)
 				_, err := n.fetch(t.Context(), "k")
-				unavailable(t, err, Unreachable)
+				unavailable(t, err, Lost)
 				assert.Equal(t, name == "goexit", strings.Contains(log.String(), "level=WARN"))
 				require.NoError(t, n.server.Close(t.Context()), "no request is left")
 			})
@@ -194,7 +202,7 @@ func connectWith(tb testing.TB, p protocol, log *logged, f func()) *pair {
 
 func TestLoadKinds(t *testing.T) {
 	seen := make(map[string]bool)
-	for k := Failed; k <= BackedOff; k++ {
+	for k := Failed; k <= NotFound; k++ {
 		assert.NotContains(t, k.String(), "LoadKind")
 		assert.False(t, seen[k.String()], k)
 		seen[k.String()] = true
@@ -213,7 +221,7 @@ func TestLoadErrorsThatCannotBeRead(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"a byte more":  append(append([]byte(nil), good...), 0),
-		"kind":         {byte(BackedOff) + 1, 0, 0, 0, 0},
+		"kind":         {byte(NotFound) + 1, 0, 0, 0, 0},
 		"unknown bits": {byte(Failed), 1 << len(known), 0, 0, 0},
 		"many names":   append([]byte{byte(Failed), 0, 0, 0, maxNames + 1}, make([]byte, maxNames+1)...),
 	} {

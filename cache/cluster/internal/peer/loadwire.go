@@ -8,6 +8,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -18,18 +19,19 @@ var known = [...]error{
 	courier.ErrTimeout,
 	context.DeadlineExceeded,
 	context.Canceled,
+	cache.ErrNotFound,
 }
 
-// maxNames is how many of Config.Errors one error can be.
+// maxNames bounds how many of Config.Errors one error matches.
 const maxNames = 64
 
-// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message, stack, and names of
-// Config.Errors.
+// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message,
+// stack, and names of Config.Errors.
 func encodeLoadError(err error, names map[string]error) []byte {
 	k, message, stack := describe(err)
 	var bits uint64
 	for i, e := range known {
-		if errors.Is(err, e) {
+		if errors.Is(err, e) && (e != cache.ErrNotFound || k == NotFound) { //nolint:errorlint // of known
 			bits |= 1 << i
 		}
 	}
@@ -65,6 +67,8 @@ func describe(err error) (k LoadKind, message, stack string) {
 		return BackedOff, message, stack
 	case panicked != nil:
 		return Panicked, fmt.Sprint(panicked.Value), stack
+	case errors.Is(err, cache.ErrNotFound):
+		return NotFound, message, ""
 	case errors.Is(err, courier.ErrGoexit):
 		return Goexited, message, ""
 	case errors.Is(err, courier.ErrDeadlock):
@@ -77,9 +81,10 @@ func describe(err error) (k LoadKind, message, stack string) {
 
 var errLoadWire = errors.New("an error that can't be read")
 
-// decodeLoadError is the opposite of encodeLoadError. A name that is not known here is passed over: the text is there.
+// decodeLoadError is the opposite of encodeLoadError. A name that is not known here is passed over:
+// the text is there.
 func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
-	if len(b) == 0 || b[0] < byte(Failed) || b[0] > byte(BackedOff) {
+	if len(b) == 0 || b[0] < byte(Failed) || b[0] > byte(NotFound) {
 		return nil, errLoadWire
 	}
 	e := &LoadError{Kind: LoadKind(b[0])}

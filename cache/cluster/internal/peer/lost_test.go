@@ -9,13 +9,14 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// When the line is cut, nobody can tell the owner that its asker has left. It finds out by itself.
+// When the line is cut, nobody can tell the owner that its asker has left. It gives up when the
+// asker would have.
 func TestLeavingThatIsLost(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	a := configA()
 	a.Silence = 300 * time.Millisecond
-	n := connect(t, h2c, a, configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+	n := connect(t, http1, a, configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
 		close(begun)
 		<-ctx.Done()
 		ended <- ctx.Err()
@@ -25,11 +26,13 @@ func TestLeavingThatIsLost(t *testing.T) {
 	n.to.URL = p.url
 	errs := make(chan error, 1)
 	go func() {
-		_, err := n.fetch(t.Context(), "k")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := n.fetch(ctx, "k")
 		errs <- err
 	}()
 	receive(t, begun, "the request")
 	p.set(true)
 	unavailable(t, receive(t, errs, "the error"), Silent)
-	assert.ErrorIs(t, receive(t, ended, "the end of the Backend's context"), context.Canceled)
+	assert.ErrorIs(t, receive(t, ended, "the end of the Backend's context"), context.DeadlineExceeded)
 }

@@ -1,7 +1,9 @@
 package peer
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -21,14 +23,31 @@ const (
 	runA, runB      = 0xa11ce, 0xb0b
 )
 
-// backend is a Backend of two functions.
+// backend is a Backend of functions. Without many, fetch is called for each key.
 type backend struct {
 	fetch    func(ctx context.Context, from, key string, after []byte) (Value, error)
+	try      func(ctx context.Context, from, key string, after, record []byte) (Value, error)
+	many     func(ctx context.Context, from string, asks []Ask) []Outcome
 	exchange func(ctx context.Context, from string, message []byte) ([]byte, error)
 }
 
 func (b backend) Fetch(ctx context.Context, from, key string, after []byte) (Value, error) {
 	return b.fetch(ctx, from, key, after)
+}
+
+func (b backend) Try(ctx context.Context, from, key string, after, record []byte) (Value, error) {
+	return b.try(ctx, from, key, after, record)
+}
+
+func (b backend) FetchMany(ctx context.Context, from string, asks []Ask) []Outcome {
+	if b.many != nil {
+		return b.many(ctx, from, asks)
+	}
+	outcomes := make([]Outcome, len(asks))
+	for i, a := range asks {
+		outcomes[i].Value, outcomes[i].Err = b.fetch(ctx, from, a.Key, a.After)
+	}
+	return outcomes
 }
 
 func (b backend) Exchange(ctx context.Context, from string, message []byte) ([]byte, error) {
@@ -64,42 +83,58 @@ const (
 
 var bothProtocols = []protocol{h2c, http1}
 
-// serveOn starts an HTTP server on loopback and returns its URL. It is closed at the end of the test.
+// serveOn starts an HTTP server on loopback and returns its URL. It is closed at the end of the
+// test.
 func serveOn(tb testing.TB, p protocol, h http.Handler) string {
+	tb.Helper()
+	return serveWith(tb, p, h, nil)
+}
+
+// serveWith is serveOn, over TLS if there is a config.
+func serveWith(tb testing.TB, p protocol, h http.Handler, config *tls.Config) string {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	s := &http.Server{
-		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, HTTP2: HTTP2(), ErrorLog: quiet(),
+		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(), TLSConfig: config,
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		if config != nil {
+			_ = s.ServeTLS(l, "", "")
+			return
+		}
 		_ = s.Serve(l)
 	}()
 	tb.Cleanup(func() {
 		_ = s.Close()
 		<-done
 	})
+	if config != nil {
+		return "https://" + l.Addr().String()
+	}
 	return "http://" + l.Addr().String()
 }
 
 func protocolsOf(p protocol) *http.Protocols {
 	ps := new(http.Protocols)
 	ps.SetUnencryptedHTTP2(p == h2c)
+	ps.SetHTTP2(p == h2c)
 	ps.SetHTTP1(p == http1)
 	return ps
 }
 
-// transport is the DefaultTransport, or the same over HTTP/1. Its connections are closed at the end of the test.
+// transport is the DefaultTransport, or the same over HTTP/2. Its connections are closed at the end
+// of the test.
 func transport(tb testing.TB, p protocol) *http.Transport {
 	tb.Helper()
-	return transportOf(tb, p, patienceOfTests)
+	return transportOf(tb, p, nil)
 }
 
-func transportOf(tb testing.TB, p protocol, silence time.Duration) *http.Transport {
+func transportOf(tb testing.TB, p protocol, config *tls.Config) *http.Transport {
 	tb.Helper()
-	t := DefaultTransport(nil, silence)
+	t := DefaultTransport(config)
 	t.Protocols = protocolsOf(p)
 	tb.Cleanup(t.CloseIdleConnections)
 	return t
@@ -115,9 +150,44 @@ type pair struct {
 func connect(tb testing.TB, p protocol, a, b Config, back Backend) *pair {
 	tb.Helper()
 	s := NewServer(b, back)
-	c := NewClient(a, transportOf(tb, p, a.Silence))
+	var ours, theirs *tls.Config
+	if b.Identity != nil {
+		ours, theirs = &tls.Config{InsecureSkipVerify: true}, b.Identity.Config() //nolint:gosec // of a stranger
+	}
+	if a.Identity != nil {
+		ours = a.Identity.Config()
+	}
+	c := NewClient(a, transportOf(tb, p, ours))
 	tb.Cleanup(c.Close)
-	return &pair{client: c, server: s, to: Address{Node: b.Node, URL: serveOn(tb, p, s) + "/_cache", Run: b.Run}}
+	return &pair{client: c, server: s, to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Run: b.Run}}
+}
+
+func sharedKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
+
+// identity returns the Identity of shared keys, or nil if there are none.
+func identity(tb testing.TB, keys ...[]byte) *Identity {
+	tb.Helper()
+	if len(keys) == 0 {
+		return nil
+	}
+	d, err := NewIdentity(keys)
+	require.NoError(tb, err)
+	return d
+}
+
+// shared are two nodes with a shared key.
+func shared(tb testing.TB) (a, b Config) {
+	tb.Helper()
+	a, b = configA(), configB()
+	a.Identity, b.Identity = identity(tb, sharedKey(1)), identity(tb, sharedKey(1))
+	return a, b
+}
+
+// withKeys calls f without and with a shared key.
+func withKeys(t *testing.T, f func(t *testing.T, d *Identity)) {
+	t.Helper()
+	t.Run("no keys", func(t *testing.T) { f(t, nil) })
+	t.Run("keys", func(t *testing.T) { f(t, identity(t, sharedKey(7))) })
 }
 
 func (p *pair) fetch(ctx context.Context, key string) (Value, error) {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// chunk is how much of an answer must go out within the pulse's limit.
+// chunk is the part of an answer, in bytes, that must go out within the pulse's limit.
 const chunk = 64 << 10
 
-// pulse is the clock of one request at a Server, and what may write to it. While the body arrives it sets the time for
-// that. While the Backend is at work it tells the asker so, several times per silence of the asker's. While the answer
-// goes out it sets the time for each part of it. So neither an asker that is slow on purpose nor one that has stopped
-// holds a place for ever.
+// pulse is the clock of one request at a Server, and what may write to it. While the body arrives
+// it sets the time for that. While the Backend is at work it tells the asker so, several times per
+// silence of the asker's. While the answer goes out it sets the time for each part of it. So
+// neither an asker that is slow on purpose nor one that has stopped holds a place for ever.
 type pulse struct {
 	rw    http.ResponseWriter
 	ctl   *http.ResponseController
@@ -23,6 +23,7 @@ type pulse struct {
 	every time.Duration
 	timer *time.Timer
 	timed bool // whether there is a deadline for writing
+	signs int  // how many 102s were sent; it stays as it is once the answer has begun
 }
 
 type phase uint8
@@ -39,8 +40,8 @@ func newPulse(rw http.ResponseWriter, silence time.Duration) *pulse {
 	return &pulse{rw: rw, ctl: http.NewResponseController(rw), limit: patience(silence)}
 }
 
-// patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so an honest one never
-// stops for longer than that.
+// patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so
+// an honest one never stops for longer than that.
 func patience(silence time.Duration) time.Duration { return max(4*clamp(silence), time.Second) }
 
 var past = time.Unix(1, 0)
@@ -49,16 +50,19 @@ var past = time.Unix(1, 0)
 func (p *pulse) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Errors mean that the writer knows no deadlines, as one that a middleware has wrapped: there is no other way then.
+	// Errors mean that the writer knows no deadlines, as one that a middleware has wrapped: there
+	// is no other way then.
 	switch p.phase {
 	case reading:
 		_ = p.ctl.SetReadDeadline(past)
 	case working:
-		// This replaces the deadlines of the http.Server, which knows nothing of loads that take long.
+		// This replaces the deadlines of the http.Server, which knows nothing of loads that take
+		// long.
 		_ = p.ctl.SetReadDeadline(time.Time{})
 		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.limit))
 		p.timed = true
 		p.rw.WriteHeader(http.StatusProcessing)
+		p.signs++
 		p.timer.Reset(p.every)
 	case answering:
 		_ = p.ctl.SetWriteDeadline(past)
@@ -86,7 +90,8 @@ func (p *pulse) work(silence time.Duration) {
 	p.enter(working, p.every)
 }
 
-// answer ends what came before, and returns the header for the answer, which nobody else uses from now on.
+// answer ends what came before, and returns the header for the answer, which nobody else uses from
+// now on.
 func (p *pulse) answer() http.Header {
 	p.enter(answering, p.limit)
 	return p.rw.Header()
@@ -98,7 +103,8 @@ func (p *pulse) answered() bool {
 	return p.phase >= answering
 }
 
-// send writes the answer. It blocks until all of it is on its way, or the asker has stopped for too long.
+// send writes the answer. It blocks until all of it is on its way, or the asker has stopped for too
+// long.
 func (p *pulse) send(status int, body []byte) (err error) {
 	defer p.stop()
 	p.renew()
@@ -119,8 +125,8 @@ func (p *pulse) renew() {
 	}
 }
 
-// stop ends the pulse. Nothing writes once it has returned. A deadline that was set ends with the request: net/http
-// sees to it.
+// stop ends the pulse. Nothing writes once it has returned. A deadline that was set ends with the
+// request: net/http sees to it.
 func (p *pulse) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,78 +13,98 @@ import (
 // reply is an answer that can be made use of: a value, an error of Load, or where else to ask.
 type reply struct {
 	answer
-	failure *LoadError
-	epoch   uint64
+	failure     *LoadError
+	signs       uint64   // life signs that were sent before it
+	outcomes    []reply  // of each key, if it was asked for many
+	unavailable *failure // of one of these: why there is neither value nor error of Load
 }
 
-// read makes sense of a response, or says why there is none: a *failure, or an error of the connection. Until the MAC
-// has been compared nothing is taken from it.
-func (c *Client) read(res *http.Response, body io.Reader, limit int, sent mac) (reply, error) {
-	switch v, ok := single(res.Header, headerProtocol); {
-	case !ok:
+// result returns what the answer brings for a key.
+func (r reply) result(node, key string) (Value, error) {
+	switch {
+	case r.unavailable != nil:
+		f := r.unavailable
+		return Value{}, &UnavailableError{Node: node, Reason: f.reason, Err: f.err}
+	case r.kind == misplaced:
+		return Value{}, &MisplacedError{Node: node, Owner: string(r.body)}
+	case r.kind == suspect:
+		return Value{}, &SuspectError{Node: node, Record: r.body}
+	case r.kind == failed:
+		e := *r.failure // which other keys may share
+		e.Node, e.Key = node, key
+		return Value{}, &e
+	}
+	return Value{Data: r.body, Keep: r.keep}, nil
+}
+
+// read makes sense of a response, or says why there is none: a *failure, or an error of the
+// connection.
+func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, error) {
+	if d := c.config.Identity; d != nil {
+		if err := d.verify(res.TLS); err != nil {
+			return reply{}, fail(Denied, fmt.Errorf("this node does not accept its certificate: %w", err))
+		}
+	}
+	f, err := readFields(res.Header, headerAnswer, 5)
+	switch {
+	case len(res.Header[headerAnswer]) == 0:
 		return reply{}, foreign(res, body)
-	case v != version:
-		err := fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", v, version)
+	case errors.Is(err, errOtherVersion):
+		err := fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", f[0], version)
 		return reply{}, fail(OtherVersion, err)
+	case err != nil:
+		return reply{}, fail(Rubbish, err)
 	}
-	name, ok := single(res.Header, headerAnswer)
-	k, ok2 := parseKind(name, res.StatusCode)
-	if !ok || !ok2 {
-		return reply{}, fail(Rubbish, fmt.Errorf("an answer of unknown kind %.40q and status %d", name, res.StatusCode))
+	k, ok := parseKind(f[1], res.StatusCode)
+	if !ok {
+		err := fmt.Errorf("an answer of unknown kind %.40q and status %d: does a middleware take an interim answer (1xx) "+
+			"for the last one?", f[1], res.StatusCode)
+		return reply{}, fail(Rubbish, err)
 	}
-	a, err := readAnswer(k, res, body, limit)
+	a, err := readAnswer(k, f, res, body, q.limit)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := c.verify(a, res.Header, sent); err != nil {
-		return reply{}, err
+	signs, err := strconv.ParseUint(f[4], 10, 64)
+	if err != nil {
+		return reply{}, fail(Rubbish, headerError(headerAnswer))
 	}
-	return c.interpret(a)
+	r, err := c.interpret(a, q.node)
+	if err == nil && k == value && q.keys > 0 {
+		if r.outcomes, err = c.decodeOutcomes(a.body, q.keys); err != nil {
+			err = fail(Rubbish, err)
+		}
+	}
+	r.signs = signs
+	return r, err
 }
 
-func readAnswer(k kind, res *http.Response, body io.Reader, limit int) (a answer, err error) {
+// readAnswer reads an answer of kind k, whose length and keep are in the fields of its header.
+func readAnswer(k kind, f [maxFields]string, res *http.Response, body io.Reader, limit int) (a answer, err error) {
 	if k != value {
 		limit = maxSmall
 	}
-	length, err := readDuration(res.Header, headerLength)
-	size := int64(length)
+	size, err := strconv.ParseInt(f[2], 10, 64)
+	keep, ok := parseDuration(f[3])
 	switch {
-	case err != nil || size < 0 || res.ContentLength >= 0 && res.ContentLength != size:
-		return answer{}, fail(Rubbish, headerError(headerLength))
+	case err != nil || size < 0 || !ok || keep != 0 && k != value || res.ContentLength >= 0 && res.ContentLength != size:
+		return answer{}, fail(Rubbish, headerError(headerAnswer))
 	case size > int64(limit):
-		f := fail(Rubbish, &SizeError{What: "answer", Size: size, Max: int64(limit)})
-		f.harmless = k == value
-		return answer{}, f
-	}
-	a.kind = k
-	if len(res.Header[headerKeep]) > 0 {
-		if a.keep, err = readDuration(res.Header, headerKeep); err != nil || k != value {
-			return answer{}, fail(Rubbish, headerError(headerKeep))
+		reason := Rubbish
+		if k == value {
+			reason = Unsendable
 		}
+		return answer{}, fail(reason, &SizeError{What: "answer", Size: size, Max: int64(limit)})
 	}
+	a = answer{kind: k, keep: keep}
 	if a.body, err = readBody(body, size); errors.Is(err, errTooLong) {
 		err = fail(Rubbish, err)
 	}
 	return a, err
 }
 
-// verify finds out whether the node that was asked gave that answer, to this request.
-func (c *Client) verify(a answer, h http.Header, sent mac) error {
-	if c.signer == nil || kinds[a.kind].unsigned && len(h[headerAuth]) == 0 {
-		return nil
-	}
-	v, ok := single(h, headerAuth)
-	if !ok {
-		return fail(Rubbish, errors.New("its answer is not signed: does it have the same shared keys?"))
-	}
-	if m, ok := parseMAC(v); !ok || !m.equal(c.signer.answer(sent, a)) {
-		return fail(Rubbish, errors.New("its answer has a wrong signature"))
-	}
-	return nil
-}
-
 // interpret turns an answer into what the Client returns.
-func (c *Client) interpret(a answer) (reply, error) {
+func (c *Client) interpret(a answer, node string) (reply, error) {
 	text := func() error { return errors.New(shorten(string(a.body), maxText)) }
 	switch a.kind {
 	case failed:
@@ -96,12 +117,6 @@ func (c *Client) interpret(a answer) (reply, error) {
 		if len(a.body) > maxName {
 			return reply{}, fail(Rubbish, &SizeError{What: "name", Size: int64(len(a.body)), Max: maxName})
 		}
-	case signAgain:
-		epoch, ok := parseHex64(string(a.body))
-		if !ok {
-			return reply{}, fail(Rubbish, errors.New("an epoch that can't be read"))
-		}
-		return reply{answer: a, epoch: epoch}, nil
 	case oversize:
 		size, most, _ := strings.Cut(string(a.body), " ")
 		e := &SizeError{What: "answer"}
@@ -111,19 +126,28 @@ func (c *Client) interpret(a answer) (reply, error) {
 		if err1 != nil || err2 != nil || e.Size <= e.Max || e.Max < 0 {
 			return reply{}, fail(Rubbish, errors.New("a size that can't be read"))
 		}
-		return reply{}, &failure{Rubbish, e, true}
+		return reply{}, fail(Unsendable, e)
+	case unsendable:
+		return reply{}, fail(Unsendable, text())
 	case busy:
 		return reply{}, fail(Busy, text())
 	case closing:
 		return reply{}, fail(Closing, text())
 	case denied:
 		return reply{}, fail(Denied, text())
-	case otherVersion, differs:
+	case otherVersion:
 		return reply{}, fail(OtherVersion, text())
+	case otherCache:
+		return reply{}, fail(WrongCache, fmt.Errorf("the cache at its URL is %.100q, and not %q", a.body, c.config.Cache))
+	case otherRun:
+		if string(a.body) == node {
+			return reply{}, &failure{reason: Closing, err: errors.New("it has been restarted"), restarted: true}
+		}
+		return reply{}, fail(WrongNode, fmt.Errorf("the node at its URL is %.100q", a.body))
 	case tooLarge:
-		return reply{}, &failure{OtherVersion, text(), true}
+		return reply{}, &failure{reason: OtherVersion, err: text(), harmless: true}
 	case malformed:
-		return reply{}, &failure{Rubbish, text(), true}
+		return reply{}, &failure{reason: Rubbish, err: text(), harmless: true}
 	}
 	return reply{answer: a}, nil
 }
@@ -137,6 +161,14 @@ func foreign(res *http.Response, body io.Reader) error {
 		return fail(Denied, err)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return fail(Unreachable, err)
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return fail(WrongPath, err)
+	case http.StatusBadRequest:
+		// So net/http and others answer to HTTP where they want TLS. There is nothing else to tell
+		// it by.
+		if bytes.Contains(begin, []byte("HTTPS")) {
+			return fail(TLSMismatch, fmt.Errorf("its URL is http, and its server speaks TLS: %w", err))
+		}
 	}
-	return fail(Rubbish, err)
+	return fail(OtherService, err)
 }

@@ -8,35 +8,42 @@ import (
 	"time"
 )
 
-// A Value is what a Fetch brings.
+// A Value is what a Fetch brings. Its Keep is the rest of its TTL as cache.Cache.Peek tells it: 0
+// if it is not stored, cache.Forever if it does not expire, negative if it is stale.
 type Value struct {
 	Data []byte        // must not be changed
-	Keep time.Duration // how much longer the owner keeps it. Negative: for ever; 0: not at all
+	Keep time.Duration // how much longer it is fresh at the owner
 }
 
-// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when the asker has left.
-// The slices that they get are theirs to keep.
+// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when
+// the asker has left. The slices that they get are theirs to keep.
 type Backend interface {
-	// Fetch returns the value of key for the node from, after the deletes that after stands for have been applied. Its
-	// error is a *MisplacedError, ErrBusy, ErrClosing, or whatever became of Load: the asker gets that as a *LoadError,
-	// but for courier.ErrOverloaded and courier.ErrClosed, which count as ErrBusy and ErrClosing.
+	// Fetch returns the value of key for the node from, after the deletes that after stands for
+	// have been applied. Its error is a *MisplacedError, a *SuspectError, ErrBusy, ErrClosing, or
+	// whatever became of Load: the asker gets that as a *LoadError, but for courier.ErrOverloaded
+	// and courier.ErrClosed, which count as ErrBusy and ErrClosing.
 	Fetch(ctx context.Context, from, key string, after []byte) (Value, error)
-	// Exchange takes a message about deletes from the node from, and returns the one that goes back. Its error is
-	// ErrBusy, ErrClosing, or says what is wrong with the message.
+	// Try is Fetch for a key that this node is to try, though it may not own it, since its load may
+	// end the node; record is what from knows of that.
+	Try(ctx context.Context, from, key string, after, record []byte) (Value, error)
+	// FetchMany is Fetch for several keys. Outcome i is that of asks[i], with an error as Fetch
+	// returns it. Keys may be there more than once.
+	FetchMany(ctx context.Context, from string, asks []Ask) []Outcome
+	// Exchange takes a message about deletes from the node from, and returns the one that goes
+	// back. Its error is ErrBusy, ErrClosing, or says what is wrong with the message.
 	Exchange(ctx context.Context, from string, message []byte) ([]byte, error)
 }
 
-// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and serve at any number of
-// servers.
+// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and
+// serve at any number of servers.
 type Server struct {
 	config  Config
 	backend Backend
-	signers []*signer
-	replays *replays
 	refused [len(kinds)]atomic.Uint64
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	running map[*work]struct{}
+	loading int // of running, those that are not about deletes
 	closed  bool
 	idle    chan struct{} // closed when it is closed and nothing runs
 }
@@ -47,8 +54,6 @@ func NewServer(c Config, b Backend) *Server {
 	return &Server{
 		config:  c,
 		backend: b,
-		signers: newSigners(c.Keys),
-		replays: newReplays(c.Run),
 		running: make(map[*work]struct{}),
 		idle:    make(chan struct{}),
 	}
@@ -59,7 +64,14 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(context.Canceled)
 	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.Silence)}
-	if no := s.enter(w); no != nil {
+	e, no := w.welcome()
+	if no == nil {
+		w.about = e
+		no = s.enter(w)
+	}
+	if no != nil {
+		// Before it sends the answer net/http may read the rest of the request: not for ever.
+		_ = w.pulse.ctl.SetReadDeadline(time.Now().Add(w.pulse.limit))
 		w.refuse(no)
 		return
 	}
@@ -67,17 +79,25 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.serve(ctx)
 }
 
-// enter lets w begin, or says why not.
+// enter lets w begin, or says why not. Messages about deletes are counted apart: loads that take
+// long would keep out what must not wait for them.
 func (s *Server) enter(w *work) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	others := s.loading
+	if w.about == deletesEndpoint {
+		others = len(s.running) - s.loading
+	}
 	switch {
 	case s.closed:
 		return refuse(closing, "this node is closing")
-	case len(s.running) >= s.config.MaxRequests:
+	case others >= s.config.MaxRequests:
 		return refuse(busy, "this node is at work on as many requests as it may")
 	}
 	s.running[w] = struct{}{}
+	if w.about != deletesEndpoint {
+		s.loading++
+	}
 	return nil
 }
 
@@ -85,6 +105,9 @@ func (s *Server) leave(w *work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, w)
+	if w.about != deletesEndpoint {
+		s.loading--
+	}
 	s.checkIdle()
 }
 
@@ -104,7 +127,8 @@ func (s *Server) checkIdle() {
 type Refused struct {
 	Busy            uint64 // above Config.MaxRequests, or the Backend said so, or closing
 	Misplaced       uint64 // for a key that the Backend does not own
-	Unauthenticated uint64 // no, wrong or used credentials
+	Unsendable      uint64 // for a value that is too large, or can't be encoded
+	Unauthenticated uint64 // no or wrong credentials
 	Malformed       uint64 // not of this protocol, or too large
 	OtherVersion    uint64 // of another version, or for another run or cache
 }
@@ -120,14 +144,16 @@ func (s *Server) Refused() Refused {
 	return Refused{
 		Busy:            sum(busy, closing),
 		Misplaced:       sum(misplaced),
+		Unsendable:      sum(oversize, unsendable),
 		Unauthenticated: sum(denied),
 		Malformed:       sum(malformed, tooLarge),
-		OtherVersion:    sum(otherVersion, differs),
+		OtherVersion:    sum(otherVersion, otherCache, otherRun),
 	}
 }
 
-// Close makes the Server answer that it is closing, and waits until the requests that are under way are answered. If
-// ctx ends sooner, their contexts end too, and Close returns the cause of ctx. It may be called again, to wait again.
+// Close makes the Server answer that it is closing, and waits until the requests that are under way
+// are answered. If ctx ends sooner, their contexts end too, and Close returns the cause of ctx. It
+// may be called again, to wait again.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

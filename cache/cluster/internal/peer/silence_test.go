@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 
 const shortSilence = 60 * time.Millisecond
 
-// impatient makes an asker that soon gives up. What a server does within its silence it must do on a machine that is
-// busy.
+// impatient makes an asker that soon gives up. What a server does within its silence it must do on
+// a machine that is busy.
 func impatient() Config {
 	a := configA()
 	a.Silence = shortSilence
@@ -104,7 +105,7 @@ func TestSilentServer(t *testing.T) {
 // Interim answers other than 102 don't say that anybody is at work.
 func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 	t.Parallel()
-	url := serveOn(t, h2c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := serveOn(t, http1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
 			w.WriteHeader(http.StatusEarlyHints)
 			time.Sleep(time.Millisecond)
@@ -112,7 +113,7 @@ func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 	}))
 	a := configA()
 	a.Silence = 500 * time.Millisecond
-	c := NewClient(a, transport(t, h2c))
+	c := NewClient(a, transport(t, http1))
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*a.Silence)
 	defer cancel()
@@ -139,10 +140,7 @@ func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 
 // says writes the head of an answer as a Server would.
 func says(w http.ResponseWriter, k kind, length string) {
-	h := w.Header()
-	h.Set(headerProtocol, version)
-	h.Set(headerAnswer, k.String())
-	h.Set(headerLength, length)
+	w.Header().Set(headerAnswer, fields("1", k.String(), length, "0", "0"))
 	w.WriteHeader(kinds[k].status)
 }
 
@@ -173,7 +171,7 @@ func TestSlowAnswer(t *testing.T) {
 
 // Where packets vanish there is not even a connection.
 func TestSilenceWhileConnecting(t *testing.T) {
-	rt := transport(t, h2c)
+	rt := transport(t, http1)
 	hung := make(chan struct{}, 1)
 	rt.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -212,18 +210,23 @@ func TestUnreachable(t *testing.T) {
 	require.NoError(t, err)
 	url := "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
-	c := NewClient(configA(), transport(t, h2c))
+	c := NewClient(configA(), transport(t, http1))
 	defer c.Close()
 	for _, url := range []string{url, "http://node.invalid.:1", "ftp://a", "a", "http://", "http://[", ":"} {
+		want := Unreachable
+		if strings.Contains(url, "127.0.0.1") {
+			want = NotListening
+		}
 		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
-		unavailable(t, err, Unreachable)
+		unavailable(t, err, want)
 		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Run: runB}))
 	}
 }
 
 var errLeft = errors.New("the caller has left")
 
-// The Backend's context ends when the asker has left, and the asker gets the cause of its own context.
+// The Backend's context ends when the asker has left, and the asker gets the cause of its own
+// context.
 func TestCallerLeaves(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
@@ -284,7 +287,7 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 }
 
 func TestDeadlineOfTheCaller(t *testing.T) {
-	n := connect(t, h2c, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+	n := connect(t, http1, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
 		<-ctx.Done()
 		return Value{}, ctx.Err()
 	}})

@@ -47,10 +47,10 @@ func TestAskerThatDoesNotRead(t *testing.T) {
 	t.Run("h2c", func(t *testing.T) {
 		t.Parallel()
 		s := NewServer(b, large)
-		rt := transport(t, h2c)
-		u, err := url.Parse(serveOn(t, h2c, s) + "/v1/fetch")
+		rt := transport(t, http1)
+		u, err := url.Parse(serveOn(t, http1, s) + "/v1/fetch")
 		require.NoError(t, err)
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB).header
+		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header
 		r := (&http.Request{
 			Method: http.MethodPost, URL: u, Header: h, ContentLength: 3, Body: io.NopCloser(strings.NewReader("\x00\x00k")),
 		}).WithContext(t.Context())
@@ -85,7 +85,7 @@ func TestAskerThatDoesNotSend(t *testing.T) {
 			s := NewServer(b, backend{})
 			u, err := url.Parse(serveOn(t, p, s) + "/v1/fetch")
 			require.NoError(t, err)
-			h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB).header
+			h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header
 			body, end := io.Pipe()
 			defer end.Close()
 			go func() { _, _ = end.Write([]byte("\x00")) }()
@@ -146,7 +146,7 @@ func TestDeadlinesDoNotStay(t *testing.T) {
 func byHand() string {
 	var b strings.Builder
 	b.WriteString("POST /v1/fetch HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n")
-	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB).header {
+	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header {
 		fmt.Fprintf(&b, "%s: %s\r\n", name, values[0])
 	}
 	return b.String() + "\r\n\x00\x00k"

@@ -7,60 +7,68 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// tooOften is after how many failures in a row a node is passed over.
+	// tooOften failures in a row make a node be passed over.
 	tooOften = 5
-	// rest is how long it is passed over, at least, and twice that at most. Each Client and address has its own, so
-	// that the nodes of a cluster don't all try at once.
+	// rest is how long it is passed over, at least, and twice that at most. Each Client and address
+	// has its own, so that the nodes of a cluster don't all try at once.
 	rest = time.Second
 )
 
 var (
-	errTooOften = errors.New("it has failed too often, and is tried again soon")
+	errNotTLS   = errors.New("its URL is http, and this node has Options.SharedKeys or TLS: nothing is sent to it")
+	errUnderWay = errors.New("as many requests to it are under way as may be")
 	errAsAbsent = errors.New("peer: the caller has left") // to the breaker: it was neither good nor bad
 )
 
-// target is what a Client knows of an address.
+// target holds a Client's state of one address.
 type target struct {
 	to      Address
-	fetch   *url.URL
-	deletes *url.URL
+	urls    map[endpoint]*url.URL
 	header  http.Header // of each request; not to be changed
-	epoch   atomic.Uint64
+	rt      http.RoundTripper
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	err     error // why it can't be asked
+
+	conns *semaphore.Weighted     // those that requests for values use, maxConns at most
+	deaf  atomic.Bool             // life signs that it has sent have not arrived
+	told  atomic.Uint32           // what was logged since it last worked, a bit for each Reason
+	last  atomic.Pointer[failure] // how it failed last
 }
 
-func newTarget(c *Config, to Address) *target {
-	t := &target{to: to}
+// newTarget returns what is needed to ask to, by rt or, if that is nil, by a transport of its own:
+// so its idle connections can be closed without those of others.
+func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
+	t := &target{to: to, rt: rt, conns: semaphore.NewWeighted(maxConns)}
 	base, err := url.Parse(to.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		t.err = fmt.Errorf("URL %q: want an absolute http or https URL", to.URL)
 		return t
 	}
-	at := func(e endpoint) *url.URL {
+	t.urls = make(map[endpoint]*url.URL, len(endpoints))
+	for _, e := range endpoints {
 		u := *base
 		u.Path = strings.TrimRight(u.Path, "/") + "/v" + version + "/" + string(e)
 		u.RawPath, u.RawQuery, u.Fragment = "", "", ""
-		return &u
+		t.urls[e] = &u
 	}
-	t.fetch, t.deletes = at(fetchEndpoint), at(deletesEndpoint)
-	t.epoch.Store(to.Run)
+	if rt == nil {
+		config := c.TLS
+		if c.Identity != nil {
+			config = c.Identity.Config()
+		}
+		t.rt = DefaultTransport(config)
+	}
 	t.header = http.Header{
-		headerProtocol: {version},
-		headerCache:    {url.QueryEscape(c.Cache)},
-		headerNode:     {url.QueryEscape(c.Node)},
-		headerFrom:     {formatRun(c.Run)},
-		headerTo:       {formatRun(to.Run)},
-		headerSilence:  {strconv.FormatInt(int64(c.Silence), 10)},
+		headerRequest:  {requestHeader(c, to.Run)},
 		"Content-Type": {contentType},
 		// What arrives is checked and counted as it was sent.
 		"Accept-Encoding": {"identity"},
@@ -74,12 +82,23 @@ func newTarget(c *Config, to Address) *target {
 	return t
 }
 
+// passedOver returns the error for a request that is not sent, since the node has failed too often.
+func (t *target) passedOver() error {
+	const text = "it has failed too often, and is tried again soon"
+	err := errors.New(text)
+	if last := t.last.Load(); last != nil {
+		// Not wrapped: it is what became of another request.
+		err = fmt.Errorf(text+"; last: %v: %v", last.reason, last.err)
+	}
+	return &UnavailableError{Node: t.to.Node, Reason: PassedOver, Err: err}
+}
+
+// closeIdle closes the connections of rt that no request uses.
+func closeIdle(rt http.RoundTripper) {
+	if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // headers returns those of one request, to which more may be added.
 func (t *target) headers() http.Header { return maps.Clone(t.header) }
-
-func (t *target) url(e endpoint) *url.URL {
-	if e == deletesEndpoint {
-		return t.deletes
-	}
-	return t.fetch
-}

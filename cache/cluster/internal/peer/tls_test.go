@@ -98,23 +98,23 @@ func TestMutualTLS(t *testing.T) {
 	}{
 		"both have certificates":        {withCert(ours), tls.RequireAndVerifyClientCert, 0},
 		"if given":                      {withCert(ours), tls.VerifyClientCertIfGiven, 0},
-		"none, where one is needed":     {without, tls.RequireAndVerifyClientCert, Unreachable},
+		"none, where one is needed":     {without, tls.RequireAndVerifyClientCert, Denied},
 		"none, where one may be given":  {without, tls.VerifyClientCertIfGiven, Denied},
-		"of somebody else":              {withCert(others), tls.RequireAndVerifyClientCert, Unreachable},
+		"of somebody else":              {withCert(others), tls.RequireAndVerifyClientCert, Denied},
 		"of somebody else, not checked": {withCert(others), tls.RequireAnyClientCert, Denied},
 		"the server does not ask":       {withCert(ours), tls.NoClientCert, Denied},
 		"the server is somebody else": {
 			&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: others.pool, Certificates: []tls.Certificate{ours.issue(t, "a")}},
-			tls.RequireAndVerifyClientCert, Unreachable,
+			tls.RequireAndVerifyClientCert, Denied,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := configB()
-			b.RequireTLS = true
+			b.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
 			proto := ""
 			b.Authorize = func(r *http.Request) error { proto = r.Proto; return nil }
 			s := NewServer(b, backend{fetch: echo})
-			rt := DefaultTransport(c.client, 0)
+			rt := DefaultTransport(c.client)
 			defer rt.CloseIdleConnections()
 			k := NewClient(configA(), rt)
 			defer k.Close()
@@ -127,13 +127,13 @@ func TestMutualTLS(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Equal(t, "k", string(v.Data))
-			assert.Equal(t, "HTTP/2.0", proto)
+			assert.Equal(t, "HTTP/1.1", proto)
 		})
 	}
 	t.Run("without TLS", func(t *testing.T) {
 		b := configB()
-		b.RequireTLS = true
-		n := connect(t, h2c, configA(), b, backend{fetch: echo})
+		b.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+		n := connect(t, http1, configA(), b, backend{fetch: echo})
 		_, err := n.fetch(t.Context(), "k")
 		unavailable(t, err, Denied)
 		assert.Equal(t, Refused{Unauthenticated: 1}, n.server.Refused())

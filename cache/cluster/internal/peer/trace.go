@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// maxTrace is how many bytes of headers a Propagator may add to a request.
+// maxTrace bounds the headers, in bytes, that a Propagator may add to a request.
 const maxTrace = 8 << 10
 
-// trace returns the headers that the Propagator wants to send. What would not pass, or change what the request means,
-// is left out: a trace is never a reason not to ask.
+// trace returns the headers that the Propagator wants to send. What would not pass, or change what
+// the request means, is left out: a trace is never a reason not to ask.
 func (c *Client) trace(ctx context.Context) http.Header {
 	p := c.config.Propagator
 	if p == nil {

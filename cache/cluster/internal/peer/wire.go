@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,19 +18,9 @@ import (
 const (
 	version = "1"
 
-	headerProtocol = "Snowfence-Protocol" // both ways
-	headerAuth     = "Snowfence-Auth"     // both ways
-
-	headerCache   = "Snowfence-Cache"
-	headerNode    = "Snowfence-Node"    // the asker's name, escaped
-	headerFrom    = "Snowfence-From"    // the asker's run
-	headerTo      = "Snowfence-To"      // the run that is asked
-	headerSilence = "Snowfence-Silence" // how long the asker hears nothing before it gives up, in ns
-	headerTimeout = "Snowfence-Timeout" // how long it waits at most, in ns; absent: as long as it takes
-
-	headerAnswer = "Snowfence-Answer" // the kind
-	headerKeep   = "Snowfence-Keep"   // how much longer a value is kept, in ns
-	headerLength = "Snowfence-Length" // of the body
+	headerRequest = "Snowfence-Request"
+	headerTimeout = "Snowfence-Timeout" // apart: the rest of a request's is the same for all to a node
+	headerAnswer  = "Snowfence-Answer"
 
 	headerPrefix = "Snowfence-"
 	contentType  = "application/x-snowfence"
@@ -42,38 +33,48 @@ const (
 	maxText    = 4 << 10 // of a message
 	maxStack   = 16 << 10
 	maxSmall   = 32 << 10 // of an answer that is neither a value nor a message about deletes
-	firstRead  = 1 << 20  // of a buffer whose size a peer claims, before anything has arrived
+	firstRead  = 4 << 10  // of a buffer whose size a peer claims, before anything has arrived
+	growth     = 16       // how much larger it becomes when it is full
 	minSilence = 4 * time.Millisecond
 	maxSilence = time.Minute
 	maxTimeout = 365 * 24 * time.Hour // a longer one is none
 )
 
-// endpoint is what is asked for.
+// endpoint is the last part of a request's path.
 type endpoint string
 
 const (
 	fetchEndpoint   endpoint = "fetch"
+	tryEndpoint     endpoint = "try"
+	manyEndpoint    endpoint = "fetch-many"
 	deletesEndpoint endpoint = "deletes"
 )
 
-// endpointOf finds what a URL asks for: its last two elements. The prefix is that of the user's mux; it is not used,
-// but one that is not clean is refused, since nobody would have sent it.
+var endpoints = []endpoint{fetchEndpoint, tryEndpoint, manyEndpoint, deletesEndpoint}
+
+// endpointOf finds what a URL asks for: its last two elements. The prefix is that of the user's
+// mux; it is not used, but one that is not clean is refused, since nobody would have sent it.
 func endpointOf(u *url.URL) (endpoint, *refusal) {
 	path := u.EscapedPath()
-	if strings.Contains(path, "%") || strings.Contains(path, "//") || strings.Contains(path+"/", "/../") ||
-		strings.Contains(path+"/", "/./") || u.RawQuery != "" {
+	if !IsCleanPath(path) || u.RawQuery != "" {
 		return "", refuse(malformed, "the URL is not one of this protocol").withStatus(http.StatusNotFound)
 	}
 	prefix, last := cutLast(path)
 	_, v := cutLast(prefix)
 	e := endpoint(last)
-	if e != fetchEndpoint && e != deletesEndpoint || v == "" || v[0] != 'v' {
+	if !slices.Contains(endpoints, e) || v == "" || v[0] != 'v' {
 		return "", refuse(malformed, "the URL is not one of this protocol").withStatus(http.StatusNotFound)
 	}
 	if v[1:] != version {
 		return "", refuse(otherVersion, "this node speaks version "+version+" of the protocol")
 	}
 	return e, nil
+}
+
+// IsCleanPath reports whether an escaped path can be that of requests.
+func IsCleanPath(path string) bool {
+	return !strings.Contains(path, "%") && !strings.Contains(path, "//") &&
+		!strings.Contains(path+"/", "/../") && !strings.Contains(path+"/", "/./")
 }
 
 func cutLast(path string) (before, last string) {
@@ -84,113 +85,99 @@ func cutLast(path string) (before, last string) {
 	return path[:i], path[i+1:]
 }
 
-// head is what the headers of a request say.
+// head holds the headers of a request.
 type head struct {
 	cache   string
 	node    string
-	from    uint64
 	to      uint64
 	silence time.Duration
 	timeout time.Duration // 0: none
 }
 
-// readHead parses the headers of a request. Each must be there once: what is said twice could be read in two ways.
-func readHead(h http.Header) (head, error) {
-	var d head
-	var err error
-	if d.cache, err = unescape(h, headerCache); err != nil {
+// requestHeader returns the header of requests of a node to a run of another one.
+func requestHeader(c *Config, to uint64) string {
+	return strings.Join([]string{
+		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatRun(to), strconv.FormatInt(int64(c.Silence), 10),
+	}, " ")
+}
+
+var errOtherVersion = errors.New("another version of the protocol")
+
+// readHead parses the headers of a request. Each must be there once: what is said twice could be
+// read in two ways.
+func readHead(h http.Header) (d head, err error) {
+	f, err := readFields(h, headerRequest, 5)
+	if err != nil {
 		return head{}, err
 	}
-	if d.node, err = unescape(h, headerNode); err != nil {
-		return head{}, err
+	var ok1, ok2, ok3, ok4 bool
+	d.cache, ok1 = unescape(f[1])
+	d.node, ok2 = unescape(f[2])
+	d.to, ok3 = parseHex64(f[3])
+	d.silence, ok4 = parseDuration(f[4])
+	if !ok1 || !ok2 || !ok3 || !ok4 || d.silence <= 0 {
+		return head{}, headerError(headerRequest)
 	}
-	if d.from, err = readRun(h, headerFrom); err != nil {
-		return head{}, err
-	}
-	if d.to, err = readRun(h, headerTo); err != nil {
-		return head{}, err
-	}
-	if d.silence, err = readDuration(h, headerSilence); err != nil {
-		return head{}, err
-	}
-	if d.silence <= 0 {
-		return head{}, headerError(headerSilence)
-	}
-	if len(h[headerTimeout]) > 0 {
-		if d.timeout, err = readDuration(h, headerTimeout); err != nil {
-			return head{}, err
-		}
-		if d.timeout <= 0 {
+	if v := h[headerTimeout]; len(v) > 0 {
+		var ok bool
+		if d.timeout, ok = parseDuration(v[0]); len(v) > 1 || !ok || d.timeout <= 0 {
 			return head{}, headerError(headerTimeout)
 		}
 	}
 	return d, nil
 }
 
+// maxFields bounds the fields of a header.
+const maxFields = 5
+
+// readFields returns the n fields of a header that is there once, with spaces between. The first is
+// the version of the protocol; if that is another one the error is errOtherVersion, and nothing is
+// known of the others.
+func readFields(h http.Header, name string, n int) (f [maxFields]string, err error) {
+	v := h[name]
+	if len(v) != 1 || v[0] == "" {
+		return f, headerError(name)
+	}
+	rest, more := v[0], true
+	for i := range n {
+		if !more {
+			return f, headerError(name)
+		}
+		f[i], rest, more = strings.Cut(rest, " ")
+		if i == 0 && f[0] != version {
+			return f, errOtherVersion
+		}
+	}
+	if more {
+		return f, headerError(name)
+	}
+	return f, nil
+}
+
 func headerError(name string) error {
 	return fmt.Errorf("header %s: missing, twice or malformed", name)
 }
 
-// single returns the value of a header that is there once.
-func single(h http.Header, name string) (string, bool) {
-	if v := h[name]; len(v) == 1 {
-		return v[0], true
-	}
-	return "", false
-}
-
-func unescape(h http.Header, name string) (string, error) {
-	v, ok := single(h, name)
-	if !ok || len(v) > 3*maxName {
-		return "", headerError(name)
+func unescape(v string) (string, bool) {
+	if len(v) > 3*maxName {
+		return "", false
 	}
 	s, err := url.QueryUnescape(v)
-	if err != nil || len(s) > maxName {
-		return "", headerError(name)
-	}
-	return s, nil
+	return s, err == nil && len(s) <= maxName
 }
 
 func formatRun(run uint64) string { return fmt.Sprintf("%016x", run) }
 
-func readRun(h http.Header, name string) (uint64, error) {
-	v, ok := single(h, name)
-	run, ok2 := parseHex64(v)
-	if !ok || !ok2 {
-		return 0, headerError(name)
-	}
-	return run, nil
-}
-
 // parseHex64 reads sixteen digits, and nothing else.
 func parseHex64(s string) (n uint64, ok bool) {
-	if len(s) != 16 {
-		return 0, false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case c >= '0' && c <= '9':
-			n = n<<4 | uint64(c-'0')
-		case c >= 'a' && c <= 'f':
-			n = n<<4 | uint64(c-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return n, true
+	n, err := strconv.ParseUint(s, 16, 64)
+	return n, err == nil && len(s) == 16 && s == strings.ToLower(s)
 }
 
-func readDuration(h http.Header, name string) (time.Duration, error) {
-	v, ok := single(h, name)
-	if !ok {
-		return 0, headerError(name)
-	}
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || v != strconv.FormatInt(n, 10) {
-		return 0, headerError(name)
-	}
-	return time.Duration(n), nil
+// parseDuration reads nanoseconds.
+func parseDuration(s string) (time.Duration, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return time.Duration(n), err == nil
 }
 
 // appendPart appends b with its length before it.
@@ -208,40 +195,62 @@ func cutPart(from []byte) (part, rest []byte, ok bool) {
 	return from[w:end:end], from[end:], true
 }
 
-// encodeFetch makes the body of a request for key: how late the asker's last one is (see courier.LateAge), in
-// milliseconds, what after stands for, and then the key as it is.
+// encodeFetch makes the body of a request for key: how late the asker's last one is (see
+// courier.LateAge), in milliseconds, what after stands for, and then the key as it is.
 func encodeFetch(key string, after []byte, late time.Duration) []byte {
 	body := make([]byte, 0, binary.MaxVarintLen64+binary.MaxVarintLen32+len(after)+len(key))
-	body = binary.AppendUvarint(body, uint64(max(late, 0).Milliseconds())) //nolint:gosec // not negative
-	return append(appendPart(body, after), key...)
+	return append(appendPart(appendLate(body, late), after), key...)
 }
 
 var errFrame = errors.New("the body is not one of this protocol")
 
 func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, late time.Duration, err error) {
-	ms, n := binary.Uvarint(body)
-	if n <= 0 || ms > math.MaxInt64/uint64(time.Millisecond) {
+	late, rest, ok := cutLate(body)
+	if !ok {
 		return "", nil, 0, errFrame
 	}
-	after, rest, ok := cutPart(body[n:])
-	switch {
-	case !ok:
+	after, rest, ok = cutPart(rest)
+	if !ok {
 		return "", nil, 0, errFrame
-	case len(rest) > maxKey:
-		return "", nil, 0, &SizeError{What: "key", Size: int64(len(rest)), Max: int64(maxKey)}
-	case len(after) > maxAfter:
-		return "", nil, 0, &SizeError{What: "list of deletes", Size: int64(len(after)), Max: int64(maxAfter)}
+	}
+	if err := checkSizes(rest, after, maxKey, maxAfter); err != nil {
+		return "", nil, 0, err
 	}
 	if len(after) == 0 {
 		after = nil
 	}
-	return string(rest), after, time.Duration(ms) * time.Millisecond, nil //nolint:gosec // compared above
+	return string(rest), after, late, nil
+}
+
+// checkSizes returns a *SizeError if a key or its deletes are too large.
+func checkSizes(key, after []byte, maxKey, maxAfter int) error {
+	switch {
+	case len(key) > maxKey:
+		return &SizeError{What: "key", Size: int64(len(key)), Max: int64(maxKey)}
+	case len(after) > maxAfter:
+		return &SizeError{What: "list of deletes", Size: int64(len(after)), Max: int64(maxAfter)}
+	}
+	return nil
+}
+
+func appendLate(to []byte, late time.Duration) []byte {
+	return binary.AppendUvarint(to, uint64(max(late, 0).Milliseconds())) //nolint:gosec // not negative
+}
+
+// cutLate is the opposite of appendLate.
+func cutLate(from []byte) (late time.Duration, rest []byte, ok bool) {
+	ms, n := binary.Uvarint(from)
+	if n <= 0 || ms > math.MaxInt64/uint64(time.Millisecond) {
+		return 0, nil, false
+	}
+	return time.Duration(ms) * time.Millisecond, from[n:], true //nolint:gosec // compared above
 }
 
 var errTooLong = errors.New("more bytes than were announced")
 
-// readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced. A body that is
-// shorter or longer is an error.
+// readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced:
+// at most growth times as much. So little of a large body is copied. A body that is shorter or
+// longer is an error.
 func readBody(r io.Reader, size int64) ([]byte, error) {
 	b := make([]byte, min(size, firstRead))
 	for have := 0; ; {
@@ -256,7 +265,7 @@ func readBody(r io.Reader, size int64) ([]byte, error) {
 		if int64(have) == size {
 			break
 		}
-		more := make([]byte, min(size, 2*int64(have)))
+		more := make([]byte, min(size, growth*int64(have)))
 		copy(more, b)
 		b = more
 	}

@@ -2,13 +2,12 @@ package peer
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/courier"
@@ -21,24 +20,13 @@ type work struct {
 	cancel context.CancelCauseFunc
 	pulse  *pulse
 
-	head   head
-	signer *signer // of the key that the request was signed with; nil: it was not
-	mac    mac     // of the request
+	about endpoint
+	head  head
 }
 
-// serve reads the request, has the Backend do it, and answers.
+// serve reads the body of a request that is welcome, has the Backend do it, and answers.
 func (w *work) serve(ctx context.Context) {
-	e, no := endpointOf(w.r.URL)
-	if no == nil {
-		no = w.welcome()
-	}
-	var body []byte
-	if no == nil {
-		body, no = w.receive(e)
-	}
-	if no == nil {
-		no = w.authenticate(e, body)
-	}
+	body, no := w.receive()
 	if no != nil {
 		w.refuse(no)
 		return
@@ -48,26 +36,65 @@ func (w *work) serve(ctx context.Context) {
 	}
 	if w.head.timeout > 0 && w.head.timeout < maxTimeout {
 		var cancel context.CancelFunc
-		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost. Were it not later
-		// than the asker's own deadline, it could take our word for an answer.
+		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost.
+		// Were it not later than the asker's own deadline, it could take our word for an answer.
 		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+clamp(w.head.silence))
 		defer cancel()
 	}
 	w.pulse.work(w.head.silence)
-	if e == deletesEndpoint {
-		w.guard(ctx, func() { w.exchange(ctx, body) })
-	} else {
-		w.guard(ctx, func() { w.fetch(ctx, body) })
+	do := w.fetch
+	switch w.about {
+	case tryEndpoint:
+		do = w.try
+	case manyEndpoint:
+		do = w.fetchMany
+	case deletesEndpoint:
+		do = w.exchange
 	}
+	w.guard(ctx, func() { do(ctx, body) })
 }
 
-// welcome looks at all that can be looked at before the body is read.
-func (w *work) welcome() *refusal {
+// welcome looks at all that can be looked at before the body is read: what is asked, who asks, and
+// whether this node is meant. A stranger learns nothing of this node, and takes nothing that others
+// need.
+func (w *work) welcome() (endpoint, *refusal) {
+	e, no := endpointOf(w.r.URL)
+	if no == nil {
+		no = w.authenticate()
+	}
+	if no != nil {
+		return "", no
+	}
+	var err error
+	w.head, err = readHead(w.r.Header)
+	switch c := &w.server.config; {
+	case errors.Is(err, errOtherVersion):
+		return "", refuse(otherVersion, "this node speaks version "+version+" of the protocol")
+	case err != nil:
+		return "", refuse(malformed, err.Error())
+	case w.head.cache != c.Cache:
+		return "", refuse(otherCache, c.Cache)
+	case w.head.to != c.Run:
+		return "", refuse(otherRun, c.Node)
+	}
+	return e, nil
+}
+
+// authenticate finds out whether whoever asks may do so.
+func (w *work) authenticate() *refusal {
 	c := &w.server.config
 	if w.r.Method != http.MethodPost {
 		return refuse(malformed, "the method must be POST").withStatus(http.StatusMethodNotAllowed)
 	}
-	if c.RequireTLS && (w.r.TLS == nil || len(w.r.TLS.VerifiedChains) == 0) {
+	switch {
+	case c.Identity != nil:
+		if w.r.TLS == nil {
+			return refuse(denied, "this node has shared keys: it wants TLS, and its server speaks none")
+		}
+		if err := c.Identity.verify(w.r.TLS); err != nil {
+			return refuse(denied, err.Error())
+		}
+	case c.TLS != nil && (w.r.TLS == nil || len(w.r.TLS.VerifiedChains) == 0):
 		return refuse(denied, "this node wants a client certificate that its server has verified")
 	}
 	if c.Authorize != nil {
@@ -76,24 +103,14 @@ func (w *work) welcome() *refusal {
 			return refuse(denied, "not authorized").withStatus(http.StatusForbidden)
 		}
 	}
-	switch v, ok := single(w.r.Header, headerProtocol); {
-	case !ok:
-		return refuse(malformed, headerError(headerProtocol).Error())
-	case v != version:
-		return refuse(otherVersion, "this node speaks version "+version+" of the protocol")
-	}
-	var err error
-	if w.head, err = readHead(w.r.Header); err != nil {
-		return refuse(malformed, err.Error())
-	}
 	return nil
 }
 
 // receive reads the body.
-func (w *work) receive(e endpoint) ([]byte, *refusal) {
+func (w *work) receive() ([]byte, *refusal) {
 	c, size := &w.server.config, w.r.ContentLength
 	limit := int64(c.MaxMessage)
-	if e == fetchEndpoint {
+	if w.about != deletesEndpoint {
 		limit += int64(c.MaxKey) + maxPrefix
 	}
 	switch {
@@ -111,82 +128,87 @@ func (w *work) receive(e endpoint) ([]byte, *refusal) {
 	return body, nil
 }
 
-// authenticate finds out who asks, and whether this node is meant. Who can't say which key it has learns nothing of
-// this node.
-func (w *work) authenticate(e endpoint, body []byte) *refusal {
-	s := w.server
-	var t stamp
-	if len(s.signers) > 0 {
-		var ok bool
-		if t, w.mac, ok = parseAuth(w.r.Header); !ok {
-			return refuse(denied, "the request is not signed: this node has shared keys")
-		}
-		for _, g := range s.signers {
-			if g.request(e, &w.head, t, body).equal(w.mac) {
-				w.signer = g
-				break
-			}
-		}
-		if w.signer == nil {
-			return refuse(denied, "the request is not signed with a shared key of this node")
-		}
-	}
-	switch c := &s.config; {
-	case w.head.cache != c.Cache:
-		return refuse(differs, fmt.Sprintf("this is cache %q, and not %q", c.Cache, w.head.cache))
-	case w.head.to != c.Run:
-		return refuse(differs, fmt.Sprintf("this is run %s of node %q, and not run %s: has it been restarted?",
-			formatRun(c.Run), c.Node, formatRun(w.head.to)))
-	}
-	if w.signer == nil {
-		return nil
-	}
-	switch v, epoch := s.replays.take(w.head.from, t); v {
-	case replayed:
-		return refuse(denied, "the request has been here before")
-	case stale:
-		no := refuse(signAgain, "")
-		no.body = []byte(formatRun(epoch))
-		return no
-	}
-	return nil
+func (w *work) fetch(ctx context.Context, body []byte) {
+	w.one(ctx, body, w.server.backend.Fetch)
 }
 
-func (w *work) fetch(ctx context.Context, body []byte) {
+// try is fetch with a record before the rest of the body.
+func (w *work) try(ctx context.Context, body []byte) {
+	record, body, ok := cutPart(body)
+	if !ok {
+		w.refuse(badBody(errFrame))
+		return
+	}
+	w.one(ctx, body, func(ctx context.Context, from, key string, after []byte) (Value, error) {
+		return w.server.backend.Try(ctx, from, key, after, record)
+	})
+}
+
+// one answers a request for one key, which the Backend does by do.
+func (w *work) one(
+	ctx context.Context, body []byte,
+	do func(ctx context.Context, from, key string, after []byte) (Value, error),
+) {
 	c := &w.server.config
 	key, after, late, err := decodeFetch(body, c.MaxKey, c.MaxMessage)
-	var size *SizeError
-	switch {
-	case errors.As(err, &size):
-		w.refuse(refuse(tooLarge, err.Error()))
-		return
-	case err != nil:
-		w.refuse(refuse(malformed, err.Error()))
+	if err != nil {
+		w.refuse(badBody(err))
 		return
 	}
 	if late > 0 { // callers of the asker waited in vain: what hangs may hang here
 		ctx = courier.ContextWithLateAge(ctx, late)
 	}
-	v, err := w.server.backend.Fetch(ctx, w.head.node, key, after)
-	var elsewhere *MisplacedError
-	switch {
-	case w.r.Context().Err() != nil:
+	v, err := do(ctx, w.head.node, key, after)
+	if w.r.Context().Err() != nil {
 		w.pulse.stop() // nobody is left to be told
+		return
+	}
+	a, no := w.judge(ctx, v, err, c.MaxValue)
+	if no != nil {
+		w.refuse(no)
+		return
+	}
+	w.answer(a, kinds[a.kind].status)
+}
+
+// badBody says what is wrong with the body of a request.
+func badBody(err error) *refusal {
+	if errors.As(err, new(*SizeError)) {
+		return refuse(tooLarge, err.Error())
+	}
+	return refuse(malformed, err.Error())
+}
+
+// judge returns how the asker is told of what the Backend has for a key.
+func (w *work) judge(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
+	if err != nil {
+		return w.judgeError(ctx, err)
+	}
+	if len(v.Data) > maxValue {
+		return answer{}, tooLargeToSend(len(v.Data), maxValue)
+	}
+	return answer{kind: value, keep: v.Keep, body: v.Data}, nil
+}
+
+func (w *work) judgeError(ctx context.Context, err error) (answer, *refusal) {
+	var elsewhere *MisplacedError
+	var suspected *SuspectError
+	switch {
 	case errors.As(err, &elsewhere):
 		no := refuse(misplaced, "")
 		no.body = []byte(elsewhere.Owner)
-		w.refuse(no)
-	case err != nil:
-		if no := w.unavailable(ctx, err); no != nil {
-			w.refuse(no)
-			return
-		}
-		w.answer(answer{kind: failed, body: encodeLoadError(err, c.Errors)}, kinds[failed].status)
-	case len(v.Data) > c.MaxValue:
-		w.refuse(tooLargeToSend(len(v.Data), c.MaxValue))
-	default:
-		w.answer(answer{kind: value, keep: v.Keep, body: v.Data}, http.StatusOK)
+		return answer{}, no
+	case errors.As(err, &suspected):
+		no := refuse(suspect, "")
+		no.body = suspected.Record
+		return answer{}, no
+	case errors.Is(err, ErrUnsendable):
+		return answer{}, refuse(unsendable, err.Error())
 	}
+	if no := w.unavailable(ctx, err); no != nil {
+		return answer{}, no
+	}
+	return answer{kind: failed, body: encodeLoadError(err, w.server.config.Errors)}, nil
 }
 
 func (w *work) exchange(ctx context.Context, body []byte) {
@@ -223,7 +245,8 @@ func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	return nil
 }
 
-// guard runs f. If it panics, the asker is told as if Load had. If it calls Goexit, net/http breaks off the answer.
+// guard runs f. If it panics, the asker is told as if Load had. If it calls Goexit, net/http breaks
+// off the answer.
 func (w *work) guard(ctx context.Context, f func()) {
 	done := false
 	defer func() {
@@ -250,30 +273,24 @@ func (w *work) guard(ctx context.Context, f func()) {
 
 func (w *work) refuse(no *refusal) {
 	w.server.refused[no.kind].Add(1)
-	if no.kind != misplaced {
+	if no.kind != misplaced && no.kind != suspect {
 		w.debug("cluster: a request was refused",
 			slog.String("why", no.kind.String()), slog.String("text", string(no.body)))
 	}
 	w.answer(answer{kind: no.kind, body: no.body}, no.status)
 }
 
-// answer signs and sends a.
+// answer sends a.
 func (w *work) answer(a answer, status int) {
 	h := w.pulse.answer()
-	h[headerProtocol] = []string{version}
-	h[headerAnswer] = []string{kinds[a.kind].name}
-	h[headerLength] = []string{strconv.Itoa(len(a.body))}
-	h["Content-Length"] = h[headerLength]
+	length := strconv.Itoa(len(a.body))
+	h[headerAnswer] = []string{strings.Join([]string{
+		version, kinds[a.kind].name, length, strconv.FormatInt(int64(a.keep), 10), strconv.Itoa(w.pulse.signs),
+	}, " ")}
+	h["Content-Length"] = []string{length}
 	h["Content-Type"] = []string{contentType}
-	if a.keep != 0 {
-		h[headerKeep] = []string{strconv.FormatInt(int64(a.keep), 10)}
-	}
 	if status == http.StatusMethodNotAllowed {
 		h["Allow"] = []string{http.MethodPost}
-	}
-	if w.signer != nil {
-		m := w.signer.answer(w.mac, a)
-		h[headerAuth] = []string{hex.EncodeToString(m[:])}
 	}
 	if err := w.pulse.send(status, a.body); err != nil {
 		w.debug("cluster: an answer broke off", slog.Any("error", err))
@@ -294,5 +311,6 @@ func (w *work) debug(text string, attrs ...slog.Attr) {
 	log.LogAttrs(w.r.Context(), slog.LevelDebug, text, attrs...)
 }
 
-// clamp returns the silence of an asker within what is sane: it makes this node send something every quarter of it.
+// clamp returns the silence of an asker within what is sane: it makes this node send something
+// every quarter of it.
 func clamp(silence time.Duration) time.Duration { return min(max(silence, minSilence), maxSilence) }

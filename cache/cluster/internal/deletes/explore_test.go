@@ -1,0 +1,255 @@
+package deletes
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/stretchr/testify/require"
+)
+
+// A search visits every state that a world can get into with so many actions of each kind, in the
+// order of how many it takes: what it reports is the shortest way to a failure.
+type search struct {
+	name    string
+	nodes   int
+	limits  func(*Book)
+	meddles meddling
+	begin   func(*world)
+	budget  budget
+	clears  bool // that a node clears itself is no failure
+}
+
+// A budget is how often what may go on for ever may happen.
+type budget struct {
+	load, fetch, delete, other, tag, clear, send, dup, drop, split, heal, see, restart, cold uint8
+}
+
+type place struct {
+	*world
+	left budget
+}
+
+// tiny bounds make small worlds lose what it takes 64,000 deletes or 1,024 processes to lose.
+func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAway, b.maxDeparted = 2, 1, 1, 1 }
+
+// noSpare bounds make details go as soon as all have applied them.
+func noSpare(b *Book) { b.maxSpare = 0 }
+
+// crowded bounds make handovers not wait for long.
+func crowded(b *Book) { b.maxAway, b.maxDeparted = 1, 1 }
+
+var searches = []search{
+	{
+		name: "two-looked-at", nodes: 2, limits: noSpare, meddles: othersLook,
+		budget: budget{load: 1, fetch: 1, delete: 1, send: 2},
+	},
+	{
+		name: "two", nodes: 2, limits: noSpare, meddles: itAsks, clears: true,
+		budget: budget{load: 1, fetch: 2, delete: 2, tag: 1, send: 2, dup: 1, drop: 1, split: 1, heal: 1, see: 2, restart: 1},
+	},
+	{
+		name: "two-tiny", nodes: 2, limits: tiny, clears: true,
+		budget: budget{load: 1, fetch: 1, delete: 2, other: 2, send: 2, split: 1, heal: 1, see: 3, restart: 1, cold: 1},
+	},
+	{
+		name: "three-away", nodes: 3, limits: noSpare,
+		budget: budget{load: 1, fetch: 1, delete: 2, send: 3, split: 1, heal: 1, see: 4},
+	},
+	{
+		name: "three-no-spare", nodes: 3, limits: noSpare, clears: true,
+		budget: budget{load: 1, fetch: 2, delete: 1, clear: 1, send: 3, split: 1, heal: 1, see: 4, restart: 1},
+	},
+	{
+		name: "three-missed", nodes: 3, begin: missed,
+		budget: budget{load: 1, fetch: 2, delete: 1, send: 3, heal: 1, see: 4, restart: 1},
+	},
+	{
+		name: "three-missed-tiny", nodes: 3, limits: tiny, begin: missed, clears: true,
+		budget: budget{load: 1, fetch: 2, delete: 1, other: 2, send: 3, heal: 1, see: 4, restart: 2},
+	},
+	{
+		name: "three-left", nodes: 3, limits: crowded, clears: true,
+		begin: func(w *world) {
+			missed(w)
+			w.restart(2, true)
+			w.delete(2, Delete{Key, "k"})
+			w.exchange(2, 0)
+			w.restart(2, true)
+		},
+		budget: budget{load: 1, fetch: 2, send: 2, heal: 1, see: 4, restart: 1},
+	},
+}
+
+// missed deletes what node 1, which is cut off, has.
+func missed(w *world) {
+	w.get(w.nodes[1], "k")
+	w.cut = 2
+	w.delete(2, Delete{Key, "k"})
+	w.exchange(2, 0)
+}
+
+func TestExplore(t *testing.T) {
+	for _, s := range searches {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.run(t)
+		})
+	}
+}
+
+func (s search) run(t *testing.T) {
+	t.Helper()
+	limit := 30_000
+	switch {
+	case testing.Short() && race:
+		limit = 1_000
+	case testing.Short():
+		limit = 6_000
+	case race:
+		limit = 20_000
+	}
+	w := newWorld(s.nodes, []string{"k"}, s.limits)
+	if w.meddles = s.meddles; s.begin != nil {
+		s.begin(w)
+	}
+	queue, seen := []place{{w, s.budget}}, make(map[uint64]bool)
+	for len(queue) > 0 && len(seen) < limit {
+		at := queue[0]
+		queue = queue[1:]
+		for _, a := range at.actions() {
+			next := place{at.clone(), at.left}
+			a.do(&next)
+			next.check()
+			s.report(t, next.world, a.name)
+			h := xxhash.Sum64(fmt.Appendf(next.append(nil), "%v", next.left))
+			if seen[h] {
+				continue
+			}
+			seen[h] = true
+			next.logf("%s", a.name)
+			if len(seen)%8 == 0 || len(next.flying) == 0 {
+				calm := next.clone()
+				calm.meddles = 0
+				calm.rest()
+				s.report(t, calm, "all is at rest")
+			}
+			queue = append(queue, next)
+		}
+	}
+	t.Logf("%d states, %d not expanded", len(seen), len(queue))
+}
+
+func (s search) report(t *testing.T, w *world, last string) {
+	t.Helper()
+	if !s.clears && w.clears() > 0 {
+		w.fail("NoClear: a node has cleared itself")
+	}
+	if len(w.failures) > 0 {
+		t.Fatalf("%s\n\tafter: %s, %s", w.failures[0], strings.Join(w.trace, ", "), last)
+	}
+}
+
+// TestRandom walks through worlds at random, further than TestExplore gets.
+func TestRandom(t *testing.T) {
+	walks := 400
+	if testing.Short() {
+		walks = 40
+	}
+	seed := time.Now().UnixNano()
+	if s := os.Getenv("SEED"); s != "" { // of a run that failed, or of TestPlantedBugsAreCaught
+		var err error
+		seed, err = strconv.ParseInt(s, 10, 64)
+		require.NoError(t, err)
+		walks = 400
+	}
+	t.Logf("SEED=%d", seed)
+	dice := rand.New(rand.NewPCG(uint64(seed), 0))
+	for walk := range walks {
+		s := search{nodes: 2 + walk%2, limits: []func(*Book){nil, noSpare, tiny}[walk/6%3], meddles: meddling(walk / 2 % 3), clears: true}
+		w := newWorld(s.nodes, []string{"k"}, s.limits)
+		w.meddles, w.size = s.meddles, []int{1 << 20, 0}[walk/3%2]
+		p := place{w, budget{20, 30, 10, 5, 4, 2, 30, 5, 5, 3, 3, 30, 3, 1}}
+		for range 100 {
+			list := p.actions()
+			a := list[dice.IntN(len(list))]
+			a.do(&p)
+			p.check()
+			s.report(t, p.world, a.name)
+			p.logf("%s", a.name)
+		}
+		p.meddles = 0
+		p.rest()
+		s.report(t, p.world, "all is at rest")
+	}
+}
+
+// An action changes a place.
+type action struct {
+	name string
+	do   func(*place)
+}
+
+func (p *place) actions() (list []action) {
+	add := func(left *uint8, do func(p *place), format string, args ...any) {
+		if *left > 0 {
+			*left--
+			after := p.left
+			*left++
+			list = append(list, action{fmt.Sprintf(format, args...), func(q *place) {
+				q.left = after
+				do(q)
+			}})
+		}
+	}
+	w, l := p.world, &p.left
+	for i, n := range w.nodes {
+		_, stored := n.store["k"]
+		if !stored {
+			add(&l.load, func(p *place) { p.get(p.nodes[i], "k") }, "%d loads", i)
+		}
+		add(&l.delete, func(p *place) { p.delete(i, Delete{Key, "k"}) }, "%d deletes", i)
+		add(&l.other, func(p *place) { p.delete(i, Delete{Key, "j"}) }, "%d deletes another key", i)
+		add(&l.tag, func(p *place) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
+		add(&l.clear, func(p *place) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
+		add(&l.restart, func(p *place) { p.restart(i, true) }, "%d restarts", i)
+		add(&l.cold, func(p *place) { p.restart(i, false) }, "%d restarts and greets nobody", i)
+		if w.cut == 0 && (w.nodes[1] != n || len(w.nodes) > 2) {
+			add(&l.split, func(p *place) { p.cut = i + 1 }, "%d is cut off", i)
+		}
+		if fmt.Sprint(n.view) != fmt.Sprint(w.reality(i)) {
+			add(&l.see, func(p *place) { p.see(i) }, "%d sees who is there", i)
+		}
+		for j, o := range w.nodes {
+			if o == n || !w.linked(n, o) || !n.sees(o) {
+				continue
+			}
+			if !stored {
+				add(&l.fetch, func(p *place) { p.ask(p.nodes[i], p.nodes[j], "k") }, "%d asks %d", i, j)
+			}
+			if len(w.flying) < 2 {
+				add(&l.send, func(p *place) { p.send(i, j) }, "%d sends to %d", i, j)
+			}
+		}
+	}
+	if w.cut > 0 {
+		add(&l.heal, func(p *place) { p.cut = 0 }, "the split heals")
+	}
+	for i, x := range w.flying {
+		what := "message"
+		if x.answer {
+			what = "answer"
+		}
+		without := func(p *place) { p.flying = append(p.flying[:i:i], p.flying[i+1:]...) }
+		free := uint8(1)
+		add(&free, func(p *place) { without(p); p.deliver(x) }, "the %s of %d to %d arrives", what, x.from, x.to)
+		add(&l.dup, func(p *place) { p.deliver(x) }, "the %s of %d to %d arrives, twice", what, x.from, x.to)
+		add(&l.drop, without, "the %s of %d to %d is lost", what, x.from, x.to)
+	}
+	return list
+}

@@ -1,0 +1,276 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// maxKeys bounds the keys of one request. A Client sends more in several requests.
+const maxKeys = 8192
+
+// An Ask is one key of a request for many.
+type Ask struct {
+	Key   string
+	After []byte // the deletes that the answer must not be older than; nil: none
+}
+
+// An Outcome is what became of an Ask: a value, or an error as Fetch returns it for a single key.
+type Outcome struct {
+	Value Value
+	Err   error
+}
+
+// FetchMany asks a node for many keys, with as few requests as their bounds allow, one after the
+// other. Outcome i is that of asks[i]. It blocks like Fetch, and its errors are those of Fetch. If
+// a request fails, all keys that have no outcome yet fail with its error, without another request:
+// a node that is silent costs one wait. The time-out of the flight in ctx begins anew with each.
+func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcome {
+	outcomes := make([]Outcome, len(asks))
+	waiting := make([]int, len(asks))
+	for i := range waiting {
+		waiting[i] = i
+	}
+	late := courier.LateAge(ctx)
+	for len(waiting) > 0 {
+		courier.RestartTimeout(ctx, c.config.Silence) // the answer has a time-out of its own
+		body, n := c.encodeMany(asks, waiting, late)
+		room := roomFor(uint64(c.config.MaxValue)) + n*maxOutcome
+		a, err := c.ask(ctx, to, question{manyEndpoint, body, to.Node, room, n})
+		if err != nil {
+			for _, i := range waiting {
+				outcomes[i].Err = err
+			}
+			break
+		}
+		asked := waiting[:n]
+		waiting = waiting[n:]
+		for j, i := range asked {
+			one := a
+			if a.kind == value {
+				one = a.outcomes[j]
+			}
+			if one.kind == leftOut {
+				waiting = append(waiting, i) //nolint:makezero // it began as all asks
+				continue
+			}
+			outcomes[i].Value, outcomes[i].Err = one.result(to.Node, asks[i].Key)
+		}
+	}
+	return outcomes
+}
+
+// encodeMany makes the body of a request for as many of the asks as fit, at least one, and returns
+// how many: how late the asker's last request is, the largest value that it takes, the number of
+// keys, and for each key its deletes and the key. The length of the deletes is one more than it is:
+// 0 stands for the same deletes as those of the key before, which most have.
+func (c *Client) encodeMany(asks []Ask, which []int, late time.Duration) (body []byte, n int) {
+	var keys, before []byte
+	for _, i := range which {
+		size := len(keys)
+		if ask := asks[i]; n > 0 && bytes.Equal(ask.After, before) {
+			keys = append(keys, 0)
+		} else {
+			keys = binary.AppendUvarint(keys, uint64(len(ask.After))+1)
+			keys = append(keys, ask.After...)
+		}
+		keys = appendPart(keys, asks[i].Key)
+		if n == maxKeys || n > 0 && len(keys) > c.config.MaxMessage {
+			keys = keys[:size]
+			break
+		}
+		before = asks[i].After
+		n++
+	}
+	body = appendLate(make([]byte, 0, maxPrefix+len(keys)), late)
+	body = binary.AppendUvarint(body, uint64(c.config.MaxValue)) //nolint:gosec // not negative
+	body = binary.AppendUvarint(body, uint64(n))                 //nolint:gosec // not negative
+	return append(body, keys...), n
+}
+
+// many is a request for many keys.
+type many struct {
+	asks     []Ask
+	maxValue uint64 // of the asker
+	late     time.Duration
+}
+
+// decodeMany is the opposite of encodeMany.
+func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
+	late, rest, ok := cutLate(body)
+	if !ok {
+		return many{}, errFrame
+	}
+	maxValue, rest, ok1 := cutUvarint(rest)
+	count, rest, ok2 := cutUvarint(rest)
+	if !ok1 || !ok2 || count == 0 || count > maxKeys || count > uint64(len(rest)/2) {
+		return many{}, errFrame
+	}
+	m = many{asks: make([]Ask, count), maxValue: maxValue, late: late}
+	var after, key []byte
+	for i := range m.asks {
+		size, next, ok := cutUvarint(rest)
+		if !ok || size > uint64(len(next))+1 {
+			return many{}, errFrame
+		}
+		if rest = next; size > 0 {
+			after, rest = rest[:size-1:size-1], rest[size-1:]
+		}
+		if key, rest, ok = cutPart(rest); !ok {
+			return many{}, errFrame
+		}
+		if err := checkSizes(key, after, maxKey, maxAfter); err != nil {
+			return many{}, err
+		}
+		m.asks[i].Key = string(key)
+		if len(after) > 0 {
+			m.asks[i].After = after
+		}
+	}
+	if len(rest) > 0 {
+		return many{}, errFrame
+	}
+	return m, nil
+}
+
+func cutUvarint(from []byte) (v uint64, rest []byte, ok bool) {
+	v, n := binary.Uvarint(from)
+	if n <= 0 {
+		return 0, nil, false
+	}
+	return v, from[n:], true
+}
+
+// The answer has an outcome for each key, in their order. It is the kind of the answer that a
+// single request would have got, how much longer the value is kept if it is one, and its body. Two
+// things keep the answer small: an empty body of a failure is that of the failure before, and a key
+// whose body has found no room is left out, and asked for again.
+const (
+	leftOut kind = 0
+
+	// maxOutcome bounds the length of an outcome without its body.
+	maxOutcome = 1 + binary.MaxVarintLen64 + binary.MaxVarintLen32
+)
+
+// roomFor returns how many bytes the bodies of an answer have in all. The largest value has room.
+func roomFor(maxValue uint64) int {
+	return int(min(maxValue, 1<<30)) + maxSmall //nolint:gosec // compared
+}
+
+// fetchMany answers a request for many keys.
+func (w *work) fetchMany(ctx context.Context, body []byte) {
+	c := &w.server.config
+	m, err := decodeMany(body, c.MaxKey, c.MaxMessage)
+	if err != nil {
+		w.refuse(badBody(err))
+		return
+	}
+	if m.late > 0 {
+		ctx = courier.ContextWithLateAge(ctx, m.late)
+	}
+	outcomes := w.server.backend.FetchMany(ctx, w.head.node, m.asks)
+	switch {
+	case w.r.Context().Err() != nil:
+		w.pulse.stop() // nobody is left to be told
+	case len(outcomes) != len(m.asks):
+		panic("peer: a Backend must return an outcome for each key")
+	default:
+		a := answer{kind: value, body: w.encodeOutcomes(ctx, outcomes, m.maxValue)}
+		w.answer(a, kinds[a.kind].status)
+	}
+}
+
+// encodeOutcomes makes the body of an answer to an asker that takes values of up to maxValue bytes.
+func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue uint64) (b []byte) {
+	maxValue = min(maxValue, uint64(w.server.config.MaxValue)) //nolint:gosec // not negative
+	room := roomFor(maxValue)
+	var before []byte // the body of the last failure
+	for _, o := range outcomes {
+		a, no := w.judge(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
+		if no != nil {
+			w.server.refused[no.kind].Add(1)
+			a = answer{kind: no.kind, body: no.body}
+		}
+		if a.kind == failed && bytes.Equal(a.body, before) {
+			a.body = nil
+		}
+		if len(a.body) > room {
+			b = append(b, byte(leftOut))
+			continue
+		}
+		room -= len(a.body)
+		if a.kind == failed && a.body != nil {
+			before = a.body
+		}
+		b = append(b, byte(a.kind))
+		if a.kind == value {
+			b = binary.AppendVarint(b, int64(a.keep))
+		}
+		b = appendPart(b, a.body)
+	}
+	return b
+}
+
+var errOutcomes = errors.New("an answer about many keys that can't be read")
+
+// decodeOutcomes is the opposite of encodeOutcomes.
+func (c *Client) decodeOutcomes(b []byte, keys int) ([]reply, error) {
+	outcomes := make([]reply, 0, keys)
+	var before *LoadError
+	found := false
+	for range keys {
+		if len(b) == 0 || kind(b[0]) > closing {
+			return nil, errOutcomes
+		}
+		a := answer{kind: kind(b[0])}
+		if b = b[1:]; a.kind == leftOut {
+			outcomes = append(outcomes, reply{answer: a})
+			continue
+		}
+		found = true
+		if a.kind == value {
+			keep, n := binary.Varint(b)
+			if n <= 0 {
+				return nil, errOutcomes
+			}
+			a.keep, b = time.Duration(keep), b[n:]
+		}
+		limit := maxSmall
+		if a.kind == value {
+			limit = c.config.MaxValue
+		}
+		body, rest, ok := cutPart(b)
+		if !ok || len(body) > limit {
+			return nil, errOutcomes
+		}
+		// A value may be kept for long, and must not keep all others with it.
+		a.body, b = bytes.Clone(body), rest
+		if a.kind == failed && len(a.body) == 0 {
+			if before == nil {
+				return nil, errOutcomes
+			}
+			outcomes = append(outcomes, reply{answer: a, failure: before})
+			continue
+		}
+		one, err := c.interpret(a, "")
+		if err != nil {
+			var f *failure
+			if !errors.As(err, &f) || f.reason == Rubbish {
+				return nil, err
+			}
+			one = reply{answer: a, unavailable: f}
+		}
+		if one.failure != nil {
+			before = one.failure
+		}
+		outcomes = append(outcomes, one)
+	}
+	if len(b) > 0 || !found { // an answer without any outcome would be asked for again and again
+		return nil, errOutcomes
+	}
+	return outcomes, nil
+}

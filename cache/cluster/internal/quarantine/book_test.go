@@ -1,0 +1,376 @@
+package quarantine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A clock is moved by hand.
+type clock struct{ now time.Time }
+
+func (c *clock) move(d time.Duration) { c.now = c.now.Add(d) }
+
+func newBook(c *clock, node string, others ...Incarnation) *Book {
+	b := New(Options{Self: Incarnation{node, 1}, Now: func() time.Time { return c.now }})
+	b.SetMembers(others)
+	return b
+}
+
+// send brings b what a has.
+func send(t *testing.T, a, b *Book) {
+	t.Helper()
+	message, _ := a.Message(0, 1<<20)
+	_, err := b.Merge(message)
+	require.NoError(t, err)
+}
+
+var (
+	a1, b1 = Incarnation{"a", 1}, Incarnation{"b", 1}
+	c1, d1 = Incarnation{"c", 1}, Incarnation{"d", 1}
+)
+
+// TestStates leads a key through its states, as two nodes see them.
+func TestStates(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, other := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	require.True(t, b.Empty())
+	require.Equal(t, Verdict{}, b.Check("k"))
+	b.Lost("k", a1, b.Asked("k", a1))
+	require.Equal(t, Verdict{State: Suspect, Deaths: []Incarnation{a1}}, b.Check("k"))
+	require.Equal(t, Verdict{}, b.Check("other"))
+	send(t, b, other)
+	require.Equal(t, b.Check("k"), other.Check("k"))
+	require.Equal(t, b.Trier("k"), other.Trier("k"))
+	require.NotEqual(t, a1, b.Trier("k"), "the dead try nothing")
+
+	_, ok := other.Begin("k")
+	require.True(t, ok)
+	_, again := other.Begin("k")
+	require.False(t, again)
+	send(t, other, b)
+	require.Equal(t, Verdict{State: OnTrial, Deaths: []Incarnation{a1}, Trier: c1}, b.Check("k"))
+	_, ok = b.Begin("k")
+	require.False(t, ok)
+	require.Equal(t, Suspect, other.Ready("k").State)
+
+	b.LostTrial("k", c1)
+	until := c.now.Add(30 * time.Second)
+	want := Verdict{State: Quarantined, Deaths: []Incarnation{a1, c1}, Until: until}
+	require.Equal(t, want, b.Check("k"))
+	require.Equal(t, Stats{Quarantined: 1}, b.Stats())
+	c.move(30 * time.Second)
+	require.Equal(t, Suspect, b.Check("k").State)
+	_, ok = b.Begin("k")
+	require.True(t, ok)
+	require.Equal(t, Suspect, b.Ready("k").State)
+	b.End("k", true)
+	require.Equal(t, Verdict{}, b.Check("k"))
+	require.Equal(t, Stats{Trials: 1}, b.Stats())
+
+	b.Lost("k", d1, b.Asked("k", d1))
+	require.Equal(t, []Incarnation{d1}, b.Check("k").Deaths, "it is counted anew")
+	c.move(time.Hour)
+	b.Down(d1)
+	b.Refused("other", d1)
+	require.Len(t, b.records, 1, "what has no news is dropped")
+}
+
+// TestQuarantineDoubles checks how long a key is quarantined that goes on to kill.
+func TestQuarantineDoubles(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b := newBook(c, "b")
+	b.Lost("k", a1, 0)
+	for i := range 10 {
+		b.Lost("k", Incarnation{"x", uint64(i)}, 0) //nolint:gosec // small
+		want := 30 * time.Second << min(i, 5)
+		require.Equal(t, want, b.Check("k").Until.Sub(c.now))
+		c.move(want)
+	}
+}
+
+// TestWhatIsForgiven checks who forgives a death: a trial those that it knew of, the accused
+// itself.
+func TestWhatIsForgiven(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, living := newBook(c, "b", a1, c1, d1), newBook(c, "a", b1)
+	asked := b.Asked("k", a1)
+	b.Lost("k", a1, asked)
+	send(t, b, living)
+	require.Equal(t, Clear, living.Check("k").State)
+	send(t, living, b)
+	require.Equal(t, Clear, b.Check("k").State, "it lives")
+	b.Lost("k", a1, asked)
+	require.Equal(t, Clear, b.Check("k").State, "the same loss, noted late")
+	b.Lost("k", a1, b.Asked("k", a1))
+	require.Equal(t, Suspect, b.Check("k").State, "another one")
+
+	_, ok := b.Begin("k")
+	require.True(t, ok)
+	b.Ready("k")
+	b.Lost("k", d1, 0)
+	b.End("k", true)
+	require.Equal(t, []Incarnation{d1}, b.Check("k").Deaths, "it died during the trial")
+	b.Begin("k")
+	b.Ready("k")
+	b.End("k", false)
+	require.Equal(t, Suspect, b.Check("k").State, "a load that was given up clears nothing")
+}
+
+// TestOneDeathConvictsOneKey checks that the death of a trier counts for the key on trial alone.
+func TestOneDeathConvictsOneKey(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	for _, key := range []string{"k", "waiting"} {
+		b.Lost(key, a1, 0)
+	}
+	send(t, b, trier)
+	_, ok := trier.Begin("k")
+	require.True(t, ok)
+	_, ok = trier.Begin("waiting")
+	require.False(t, ok, "one at a time")
+	trier.Ready("k")
+	send(t, trier, b)
+	b.LostTrial("waiting", c1)
+	b.Lost("beside", c1, 0)
+	b.SetMembers([]Incarnation{a1})
+	require.Equal(t, Quarantined, b.Check("k").State)
+	require.Equal(t, Suspect, b.Check("waiting").State)
+	require.Equal(t, Clear, b.Check("beside").State)
+	b.Refused("late", c1)
+	require.Equal(t, Clear, b.Check("late").State)
+}
+
+// TestEndAll checks that a node that leaves in the middle of a trial does not count as dead.
+func TestEndAll(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	b.Lost("k", a1, 0)
+	send(t, b, trier)
+	_, ok := trier.Begin("k")
+	require.True(t, ok)
+	require.Equal(t, Suspect, trier.Ready("k").State)
+	send(t, trier, b)
+	seq, some := trier.EndAll()
+	require.True(t, some)
+	require.NotZero(t, seq)
+	send(t, trier, b)
+	b.SetMembers([]Incarnation{a1})
+	require.Equal(t, []Incarnation{a1}, b.Check("k").Deaths)
+	trier.End("k", true)
+	require.Equal(t, Suspect, trier.Check("k").State, "its load ended after it had left")
+	_, some = trier.EndAll()
+	require.False(t, some)
+
+	_, ok = trier.Begin("k")
+	require.True(t, ok)
+	trier.EndAll()
+	require.Equal(t, OnTrial, trier.Ready("k").State, "it is not to be loaded any more")
+}
+
+// TestTurns checks that more trials run at a time when many have ended well, until the next death.
+func TestTurns(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b := newBook(c, "b", a1)
+	atOnce := func() (n int) {
+		for i := range 100 {
+			key := fmt.Sprint("probe", i)
+			b.Lost(key, a1, 0)
+			if _, ok := b.Begin(key); ok {
+				n++
+			}
+		}
+		for i := range 100 {
+			b.End(fmt.Sprint("probe", i), false)
+		}
+		return n
+	}
+	require.Equal(t, 1, atOnce())
+	for i := range 600 {
+		key := strconv.Itoa(i)
+		b.Lost(key, a1, 0)
+		_, ok := b.Begin(key)
+		require.True(t, ok)
+		b.Ready(key)
+		b.End(key, true)
+		if i == 15 {
+			require.Equal(t, 2, atOnce())
+		}
+	}
+	require.Equal(t, 64, atOnce())
+	b.Lost("k", c1, 0)
+	require.Equal(t, 1, atOnce())
+	b.Begin("k")
+	b.Ready("k")
+	c.move(2 * time.Second)
+	require.Equal(t, 1, atOnce(), "a trial that takes long holds no others up")
+}
+
+// TestBounds checks that a flood of suspects is bounded, and that clear records go first.
+func TestBounds(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b := newBook(c, "b", a1)
+	b.Lost("first", a1, 0)
+	b.Lost("cleared", a1, 0)
+	b.Begin("cleared")
+	b.Ready("cleared")
+	b.End("cleared", true)
+	for i := range b.o.Max - 1 {
+		b.Lost(strconv.Itoa(i), a1, 0)
+	}
+	require.Len(t, b.records, b.o.Max)
+	require.Equal(t, Suspect, b.Check("first").State)
+	require.Equal(t, b.o.Max, b.dead[a1])
+	b.Lost("last", a1, 0)
+	require.Equal(t, Clear, b.Check("first").State)
+	require.Equal(t, b.o.Max, b.dead[a1])
+	for i := range 10 * maxMarks {
+		other := newBook(c, "x")
+		other.o.Self.ID = uint64(i) //nolint:gosec // small
+		other.Lost("last", a1, 0)
+		other.Begin("last")
+		other.End("last", false)
+		send(t, other, b)
+	}
+	require.LessOrEqual(t, len(b.records["last"].marks), maxMarks)
+
+	// What is sent in pieces arrives whole.
+	other, since := newBook(c, "c"), uint64(0)
+	for range 10_000 {
+		message, upTo := b.Message(since, 100)
+		if message == nil {
+			break
+		}
+		_, err := other.Merge(message)
+		require.NoError(t, err)
+		since = upTo
+	}
+	require.Len(t, other.records, b.o.Max)
+	message, upTo := b.Message(since, 100)
+	require.Nil(t, message)
+	require.Equal(t, since, upTo)
+}
+
+// TestAge checks that the end of a quarantine is the same where it became known later.
+func TestAge(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, other := newBook(c, "b"), newBook(c, "c")
+	b.Lost("k", a1, 0)
+	b.Lost("k", d1, 0)
+	until := b.Check("k").Until
+	c.move(10 * time.Second)
+	send(t, b, other)
+	require.Equal(t, until, other.Check("k").Until)
+	c.move(time.Second)
+	send(t, b, other)
+	require.Equal(t, until, other.Check("k").Until)
+}
+
+// TestMergeInAnyOrder merges random records in random orders, some twice: the result is the same.
+func TestMergeInAnyOrder(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
+	c := &clock{time.Unix(1000, 0)}
+	for range 200 {
+		var messages [][]byte
+		for range 6 {
+			b := newBook(c, fmt.Sprint("n", rng.IntN(3)))
+			for range 10 {
+				at := Incarnation{fmt.Sprint("n", rng.IntN(5)), 1}
+				switch key := fmt.Sprint("k", rng.IntN(3)); rng.IntN(4) {
+				case 0:
+					b.Lost(key, at, b.Asked(key, at))
+				case 1:
+					b.Begin(key)
+				case 2:
+					b.Ready(key)
+				case 3:
+					b.End(key, rng.IntN(2) == 0)
+				}
+			}
+			message, _ := b.Message(0, 1<<20)
+			messages = append(messages, message)
+		}
+		first, second := newBook(c, "x"), newBook(c, "x")
+		for _, i := range rng.Perm(len(messages)) {
+			_, err := first.Merge(messages[i])
+			require.NoError(t, err)
+		}
+		for range 2 {
+			for _, i := range rng.Perm(len(messages)) {
+				_, err := second.Merge(messages[i])
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, marksOf(first), marksOf(second))
+		require.Equal(t, first.dead, second.dead)
+	}
+}
+
+func marksOf(b *Book) map[string]map[Incarnation]mark {
+	all := make(map[string]map[Incarnation]mark)
+	for key, r := range b.records {
+		all[key] = r.marks
+	}
+	return all
+}
+
+// TestUnseenTrial checks that the trial of an incarnation that this node has never seen does not go
+// on for ever.
+func TestUnseenTrial(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, gone := newBook(c, "b"), newBook(c, "c")
+	gone.Lost("k", a1, 0)
+	gone.Begin("k")
+	send(t, gone, b)
+	require.Equal(t, OnTrial, b.Check("k").State)
+	c.move(unseenTrial + time.Second)
+	b.Refused("other", a1)
+	require.Equal(t, Quarantined, b.Check("k").State)
+}
+
+// FuzzMerge sends a Book anything: it must not crash, nor change if it refuses, and what it accepts
+// is what it would send.
+func FuzzMerge(f *testing.F) {
+	c := &clock{time.Unix(1000, 0)}
+	b := newBook(c, "b")
+	b.Lost("k", a1, 0)
+	b.Begin("k")
+	message, _ := b.Message(0, 1<<20)
+	f.Add(message)
+	f.Add(message[:len(message)-1])
+	f.Add([]byte{})
+	f.Add([]byte{1, 'k', 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, message []byte) {
+		b := newBook(c, "b")
+		if _, err := b.Merge(message); err != nil {
+			require.ErrorIs(t, err, ErrMessage)
+			require.True(t, b.Empty())
+			return
+		}
+		other := newBook(c, "c")
+		out, _ := b.Message(0, 1<<30)
+		_, err := other.Merge(out)
+		require.NoError(t, err)
+		for key := range b.records {
+			_, err := other.Merge(b.Record(key))
+			require.NoError(t, err)
+		}
+		b.Refused("more", a1)
+		b.Stats()
+	})
+}
+
+// BenchmarkEmpty is what a load costs while there are no suspects.
+func BenchmarkEmpty(b *testing.B) {
+	book := newBook(&clock{}, "b")
+	for b.Loop() {
+		book.Check("k")
+	}
+}

@@ -1,0 +1,247 @@
+package cluster_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
+)
+
+// recordOf returns what a node tells of a key that so many nodes have died of.
+func recordOf(key string, deaths int) []byte {
+	book := quarantine.New(quarantine.Options{Self: quarantine.Incarnation{Node: "witness", ID: 1}})
+	for i := range deaths {
+		at := quarantine.Incarnation{Node: fmt.Sprint("dead", i), ID: uint64(i)} //nolint:gosec // small
+		book.Lost(key, at, 0)
+	}
+	return book.Record(key)
+}
+
+// keyOf returns a key that n asks f for.
+func keyOf(t *testing.T, n *node, f *fake) string {
+	t.Helper()
+	for i := range 1000 {
+		key, before := fmt.Sprint("probe", i), len(f.requests())
+		_, err := n.Fetch(t.Context(), key)
+		require.NoError(t, err)
+		if len(f.requests()) > before {
+			_ = n.Delete(t.Context(), key) // which the fake does not confirm
+			return key
+		}
+	}
+	t.Fatal("the fake owns no key")
+	return ""
+}
+
+func plain(key string) (peer.Value, error) {
+	return peer.Value{Data: []byte(key + " of x"), Keep: cache.Forever}, nil
+}
+
+// A key whose owner breaks off the connection while it is at work is tried by one node, and no
+// caller notices.
+func TestKeyWhoseOwnerDied(t *testing.T) {
+	t.Parallel()
+	for _, many := range []bool{false, true} {
+		var from batches
+		n := startByRing(t, &from, nil)
+		var deadly atomic.Bool
+		f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+			if deadly.Load() {
+				panic(http.ErrAbortHandler)
+			}
+			return plain(key)
+		})
+		waitForFakes(t, n, 1)
+		key := keyOf(t, n, f)
+		deadly.Store(true)
+		if many {
+			got, err := n.FetchMany(t.Context(), []string{key})
+			require.NoError(t, err)
+			require.Equal(t, map[string]string{key: key + "#1"}, got, "loaded here")
+		} else {
+			v, err := n.Fetch(t.Context(), key)
+			require.NoError(t, err)
+			require.Equal(t, key+"#1", v, "loaded here")
+		}
+		s := n.Stats()
+		require.EqualValues(t, 1, s.Trials)
+		require.Zero(t, s.Suspects, "the load has returned, so the key is as before")
+		require.Zero(t, s.Quarantined)
+	}
+}
+
+// A key that has ended two nodes is loaded by none: its callers get an error that says so, or the
+// stale value. When the quarantine is over it is tried, and the log has a line for each.
+func TestQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var text lockedBuffer
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Quarantine = time.Second
+		o.Logger = slog.New(slog.NewTextHandler(&text, nil))
+	})
+	var deadly atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if deadly.Load() {
+			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 2)}
+		}
+		return plain(key)
+	})
+	waitForFakes(t, n, 1)
+	key := keyOf(t, n, f)
+	deadly.Store(true)
+	began := time.Now()
+	_, err := n.Fetch(t.Context(), key)
+	var q *cluster.QuarantineError
+	require.ErrorAs(t, err, &q)
+	require.Equal(t, key, q.Key)
+	require.Equal(t, []string{"dead0", "dead1"}, q.Deaths)
+	require.WithinRange(t, q.Until, began, time.Now().Add(time.Second))
+	require.ErrorContains(t, err, "dead0, dead1")
+	_, err = n.FetchMany(t.Context(), []string{key})
+	var byKey *cache.ManyError[string]
+	require.ErrorAs(t, err, &byKey)
+	require.ErrorAs(t, byKey.ByKey[key], &q)
+	require.Equal(t, 1, n.Stats().Quarantined)
+	require.Zero(t, n.Stats().Trials)
+	deadly.Store(false)
+	require.Eventually(t, func() bool {
+		_, err := n.Fetch(t.Context(), key)
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
+	require.False(t, time.Now().Before(q.Until), "no node loads it before")
+	require.Contains(t, text.String(), `level=WARN msg="a key is quarantined`)
+	if s := n.Stats(); s.Trials > 0 { // else the fake was its trier, which tells nothing
+		require.Zero(t, s.Suspects+s.Quarantined)
+		require.Contains(t, text.String(), `level=INFO msg="a key is out of quarantine`)
+	}
+}
+
+// The callers of a quarantined key get the stale value where there is one.
+func TestStaleValueOfQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) { o.Cache.StaleFor = time.Hour })
+	var deadly atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if deadly.Load() {
+			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 2)}
+		}
+		return peer.Value{Data: []byte(key + " of x"), Keep: 200 * time.Millisecond}, nil
+	})
+	waitForFakes(t, n, 1)
+	key := keyOf(t, n, f)
+	v, err := n.Fetch(t.Context(), key)
+	require.NoError(t, err)
+	deadly.Store(true)
+	require.Eventually(t, func() bool {
+		got, err := n.Fetch(t.Context(), key)
+		require.NoError(t, err)
+		require.Equal(t, v, got)
+		return n.Stats().Quarantined == 1
+	}, 20*time.Second, time.Millisecond)
+	require.NotZero(t, n.Stats().Stale)
+	require.Zero(t, n.Stats().LocalLoads)
+}
+
+// A node that is asked in the usual way for a suspect key says so, and one that is asked to try it
+// does, though it does not own it.
+func TestServeSuspect(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, nil)
+	f := startFake(t, "x", n.registry.Addr(), plain)
+	waitForFakes(t, n, 1)
+	key := keyOf(t, n, f)
+	own := ""
+	for i := 0; own == ""; i++ {
+		probe, before := fmt.Sprint("own", i), len(f.requests())
+		_, err := n.Fetch(t.Context(), probe)
+		require.NoError(t, err)
+		if len(f.requests()) == before {
+			own = probe
+			_ = n.Delete(t.Context(), own)
+		}
+	}
+	client := peer.NewClient(peer.Config{Node: "x", Run: 0xfa4e, Cache: cluster.DefaultName}, nil)
+	defer client.Close()
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	var suspect *peer.SuspectError
+	_, err := client.Try(t.Context(), to, own, nil, recordOf(own, 2))
+	require.ErrorAs(t, err, &suspect, "it is quarantined")
+	_, err = client.Fetch(t.Context(), to, own, nil)
+	require.ErrorAs(t, err, &suspect)
+	require.NotEmpty(t, suspect.Record)
+	outcomes := client.FetchMany(t.Context(), to, []peer.Ask{{Key: own}})
+	require.ErrorAs(t, outcomes[0].Err, &suspect)
+	v, err := client.Try(t.Context(), to, key, nil, recordOf(key, 1))
+	require.NoError(t, err)
+	require.Contains(t, string(v.Data), key)
+	require.EqualValues(t, 1, n.Stats().Trials)
+	_, err = client.Fetch(t.Context(), to, key, nil)
+	require.NotErrorAs(t, err, &suspect, "it is as before")
+}
+
+// A trial waits until all members have confirmed that they know of it.
+func TestTrialIsAnnounced(t *testing.T) {
+	t.Parallel()
+	var from origin
+	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+		o.Ownership = cluster.ByRing
+	})
+	inside := make(chan struct{})
+	outside := make(chan struct{})
+	from.set(func(_ context.Context, key string, _ int) (string, error) {
+		close(inside)
+		<-outside
+		return key, nil
+	})
+	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName}, nil)
+	defer client.Close()
+	done := make(chan error, 1)
+	n := nodes[1]
+	go func() {
+		to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+		_, err := client.Try(t.Context(), to, "k", nil, recordOf("k", 1))
+		done <- err
+	}()
+	<-inside
+	for _, other := range others(nodes, n) {
+		require.Equal(t, 1, other.Stats().Suspects, "%s knows of the trial", other.name)
+	}
+	close(outside)
+	require.NoError(t, <-done)
+	require.Eventually(t, func() bool {
+		return nodes[0].Stats().Suspects+nodes[1].Stats().Suspects+nodes[2].Stats().Suspects == 0
+	}, 20*time.Second, time.Millisecond, "all know that it is over")
+}
+
+// lockedBuffer may be written and read at the same time.
+type lockedBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,341 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster"
+)
+
+var errOrigin = errors.New("the origin is down")
+
+func fails(context.Context, string, int) (string, error) { return "", errOrigin }
+
+// stale is Options of a cache whose values are stale soon, and for long.
+func stale(o *cluster.Options[string]) {
+	// Longer than a busy machine takes to give a value to another node, which keeps no copy else.
+	o.Cache.TTL, o.Cache.StaleFor, o.Cache.StaleRetry = 500*time.Millisecond, time.Hour, time.Millisecond
+	o.Cache.Tags, o.PeerTimeout = tagOf, 10*time.Second
+}
+
+// startStale starts nodes of which each has the first value of k, by then stale.
+func startStale(
+	t *testing.T, count int, from *origin, change func(o *cluster.Options[string]),
+) (own *node, rest []*node) {
+	t.Helper()
+	keepsCopies := true
+	nodes := start(t, count, from, func(_ int, o *cluster.Options[string]) {
+		stale(o)
+		if change != nil {
+			change(o)
+		}
+		keepsCopies = o.CopyTTL == 0 || o.CopyTTL > time.Second
+	})
+	// However often a busy machine has it loaded until each node has kept it.
+	from.set(func(context.Context, string, int) (string, error) { return "k#1", nil })
+	for _, n := range nodes {
+		require.Eventually(t, func() bool {
+			_, err := n.Fetch(t.Context(), "k")
+			require.NoError(t, err)
+			_, ok := n.Get("k")
+			return ok || !keepsCopies
+		}, 20*time.Second, time.Millisecond)
+	}
+	own = owner(t, nodes)
+	untilStale(t, nodes)
+	from.set(nil)
+	return own, others(nodes, own)
+}
+
+// untilStale waits until no node has a fresh value of k.
+func untilStale(t *testing.T, nodes []*node) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, n := range nodes {
+			if _, ok := n.Get("k"); ok {
+				return false
+			}
+		}
+		return true
+	}, 20*time.Second, time.Millisecond)
+}
+
+func requireValue(t *testing.T, n *node, want string) {
+	t.Helper()
+	v, err := n.Fetch(t.Context(), "k")
+	require.NoError(t, err, "node %s", n.name)
+	require.Equal(t, want, v, "node %s", n.name)
+}
+
+// An owner whose load fails gives its stale value, to its own callers and to those of other nodes,
+// where it is not taken for a fresh one.
+func TestStaleValueOfTheOwner(t *testing.T) {
+	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
+		var from origin
+		for _, copyTTL := range []time.Duration{-1, time.Millisecond, time.Hour} {
+			from.set(nil)
+			own, rest := startStale(t, 2, &from, func(o *cluster.Options[string]) {
+				o.Ownership, o.Slots, o.CopyTTL = ownership, 16, copyTTL
+			})
+			n := rest[0]
+			first, err := own.Fetch(t.Context(), "k") // another load
+			require.NoError(t, err)
+			untilStale(t, []*node{own, n})
+			from.set(fails)
+			for range 3 {
+				requireValue(t, own, first)
+				requireValue(t, n, first)
+				_, ok := n.Get("k")
+				require.False(t, ok, "it is not kept as a fresh copy")
+			}
+			require.NotZero(t, own.Stats().Stale)
+			require.NotZero(t, n.Stats().Stale)
+			require.Zero(t, n.Stats().LocalLoads)
+			from.set(nil)
+			require.Eventually(t, func() bool {
+				v, err := n.Fetch(t.Context(), "k")
+				return err == nil && v != first
+			}, 20*time.Second, time.Millisecond)
+		}
+	})
+}
+
+// A node that can't reach the owner, and whose own load fails, gives its stale copy: also when the
+// owner has given it its stale value before.
+func TestStaleCopy(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("asked=%v", asked), func(t *testing.T) {
+			t.Parallel()
+			var from origin
+			own, rest := startStale(t, 2, &from, nil)
+			n := rest[0]
+			from.set(fails)
+			if asked {
+				requireValue(t, n, "k#1")
+			}
+			own.unplug()
+			require.Eventually(t, func() bool { // a load of its own, once the time for another try has come
+				requireValue(t, n, "k#1")
+				return n.Stats().LocalLoads > 0
+			}, 20*time.Second, time.Millisecond)
+			_, ok := n.Get("k")
+			require.False(t, ok)
+		})
+	}
+}
+
+// The key's new owner has a stale copy of before, and the old one a stale entry.
+func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
+	t.Run("new owner", func(t *testing.T) {
+		t.Parallel()
+		var from origin
+		own, rest := startStale(t, 2, &from, nil)
+		n := rest[0]
+		from.set(fails)
+		own.stop(t)
+		require.Eventually(t, func() bool { // n is the home of all keys
+			requireValue(t, n, "k#1")
+			return n.Stats().LoadErrors > 0
+		}, 20*time.Second, time.Millisecond)
+		from.set(func(context.Context, string, int) (string, error) { return "", cache.ErrNotFound })
+		require.Eventually(t, func() bool { // the time for another try may not have come
+			_, err := n.Fetch(t.Context(), "k")
+			return errors.Is(err, cache.ErrNotFound)
+		}, 20*time.Second, time.Millisecond)
+		from.set(fails)
+		_, err := n.Fetch(t.Context(), "k")
+		require.ErrorIs(t, err, errOrigin, "that there is no record ends the older value")
+	})
+	t.Run("old owner", func(t *testing.T) {
+		t.Parallel()
+		var from origin
+		one, _ := startStale(t, 1, &from, func(o *cluster.Options[string]) { o.Ownership = cluster.ByRing })
+		from.set(fails)
+		var o cluster.Options[string]
+		stale(&o)
+		o.Load, o.Ownership = from.Load, cluster.ByRing
+		nodes := []*node{one}
+		for i := 0; one.Stats().Asked == 0; i++ { // until another one owns k
+			require.Less(t, i, 20)
+			nodes = append(nodes, startNode(t, string(rune('b'+i)), []string{one.registry.Addr()}, o))
+			waitForPeers(t, nodes...)
+			requireValue(t, one, "k#1")
+		}
+		require.NoError(t, one.Delete(t.Context(), "k"))
+		_, err := one.Fetch(t.Context(), "k")
+		require.ErrorContains(t, err, errOrigin.Error(), "what is deleted is not there either")
+	})
+}
+
+// An entry whose name is lost is kept no longer than a copy, and stays where it is when it is
+// stale.
+func TestStaleValueWhoseNameIsLost(t *testing.T) {
+	var from origin
+	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
+		stale(o)
+		o.Cache.TTL, o.CopyTTL = time.Hour, 100*time.Millisecond
+	})[0]
+	for _, key := range []string{"k", "l"} {
+		_, err := n.Fetch(t.Context(), key)
+		require.NoError(t, err)
+	}
+	n.Lose("k", "none")
+	untilStale(t, []*node{n})
+	_, ok := n.Get("l")
+	require.True(t, ok)
+	require.Equal(t, 2, n.Stats().Entries)
+	n.Lose("k")
+	from.set(fails)
+	requireValue(t, n, "k#1")
+	require.Equal(t, 2, n.Stats().Entries)
+}
+
+// What ends an entry ends its stale value, on all nodes.
+func TestEndOfStaleValues(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, from *origin, n *node){
+		"delete": func(t *testing.T, _ *origin, n *node) {
+			t.Helper()
+			require.NoError(t, n.Delete(t.Context(), "k"))
+		},
+		"clear": func(t *testing.T, _ *origin, n *node) {
+			t.Helper()
+			require.NoError(t, n.Clear(t.Context()))
+		},
+		"tag": func(t *testing.T, _ *origin, n *node) {
+			t.Helper()
+			require.NoError(t, n.InvalidateTag(t.Context(), "tag of k"))
+		},
+		"no record": func(t *testing.T, from *origin, n *node) {
+			t.Helper()
+			from.set(func(context.Context, string, int) (string, error) { return "", cache.ErrNotFound })
+			require.Eventually(t, func() bool { // the time for another try may not have come
+				_, err := n.Fetch(t.Context(), "k")
+				return errors.Is(err, cache.ErrNotFound)
+			}, 20*time.Second, time.Millisecond)
+			from.set(fails)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var from origin
+			own, rest := startStale(t, 2, &from, nil)
+			from.set(fails)
+			requireValue(t, own, "k#1")
+			requireValue(t, rest[0], "k#1")
+			end(t, &from, rest[0])
+			for _, n := range []*node{rest[0], own} {
+				_, err := n.Fetch(t.Context(), "k")
+				require.ErrorContains(t, err, errOrigin.Error(), "node %s", n.name)
+			}
+		})
+	}
+}
+
+// With SoftTimeout nobody waits for a load that hangs, on whatever node.
+func TestSoftTimeout(t *testing.T) {
+	var from origin
+	own, rest := startStale(t, 3, &from, func(o *cluster.Options[string]) {
+		o.Cache.SoftTimeout = 10 * time.Millisecond
+	})
+	release := make(chan struct{})
+	defer close(release)
+	from.set(func(context.Context, string, int) (string, error) { <-release; return "late", nil })
+	for range 3 {
+		for _, n := range append(rest, own) {
+			requireValue(t, n, "k#1")
+		}
+	}
+	require.LessOrEqual(t, from.count("k"), 1+3, "one that hangs, and fresh ones now and then")
+}
+
+// That there is no record is an answer: the owner remembers it, the others for as long as a copy.
+func TestNotFound(t *testing.T) {
+	errNoRow := errors.New("no row")
+	for name, err := range map[string]error{
+		"sentinel": fmt.Errorf("user 7: %w", cache.ErrNotFound), "of the user": errNoRow,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var from origin
+			from.set(func(context.Context, string, int) (string, error) { return "", err })
+			nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+				o.CopyTTL, o.Cache.NotFoundTTL = time.Hour, 2*time.Hour
+				o.Cache.IsNotFound = func(err error) bool { return errors.Is(err, errNoRow) }
+				o.Errors = map[string]error{"no-row": errNoRow}
+			})
+			for range 5 {
+				for _, n := range nodes {
+					_, got := n.Fetch(t.Context(), "k")
+					require.ErrorIs(t, got, cache.ErrNotFound)
+					require.Equal(t, errors.Is(err, errNoRow), errors.Is(got, errNoRow))
+					var load *cluster.LoadError
+					if errors.As(got, &load) {
+						require.Equal(t, cluster.NotFound, load.Kind)
+					}
+				}
+			}
+			require.Equal(t, 1, from.count("k"))
+			asked, served := uint64(0), uint64(0)
+			for _, n := range nodes {
+				s := n.Stats()
+				asked, served = asked+s.Asked, served+s.Served
+				require.Zero(t, s.LoadErrors)
+				require.Zero(t, s.ServedErrors)
+			}
+			require.EqualValues(t, 2, asked, "each of the others once")
+			require.EqualValues(t, 2, served)
+
+			from.set(nil)
+			require.NoError(t, nodes[0].Delete(t.Context(), "k"))
+			for _, n := range nodes {
+				requireValue(t, n, "k#2")
+			}
+		})
+	}
+}
+
+// The same of a load in place of the owner.
+func TestNotFoundOfALocalLoad(t *testing.T) {
+	errNoRow := errors.New("no row")
+	var from origin
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.CopyTTL, o.Cache.NotFoundTTL = time.Hour, time.Hour
+		o.Cache.IsNotFound = func(err error) bool { return errors.Is(err, errNoRow) }
+	})
+	requireValue(t, nodes[0], "k#1")
+	own := owner(t, nodes)
+	n := others(nodes, own)[0]
+	require.NoError(t, n.Delete(t.Context(), "k"))
+	own.unplug()
+	from.set(func(context.Context, string, int) (string, error) { return "", errNoRow })
+	for range 5 {
+		_, err := n.Fetch(t.Context(), "k")
+		require.ErrorIs(t, err, cache.ErrNotFound)
+		require.ErrorIs(t, err, errNoRow)
+	}
+	require.Equal(t, 2, from.count("k"))
+	require.Zero(t, n.Stats().LoadErrors)
+}
+
+// Without copies nothing is remembered on other nodes.
+func TestNotFoundWithoutCopies(t *testing.T) {
+	var from origin
+	from.set(func(context.Context, string, int) (string, error) { return "", cache.ErrNotFound })
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.CopyTTL, o.Cache.NotFoundTTL = -1, time.Hour
+	})
+	for range 5 {
+		for _, n := range nodes {
+			_, err := n.Fetch(t.Context(), "k")
+			require.ErrorIs(t, err, cache.ErrNotFound)
+		}
+	}
+	require.Equal(t, 1, from.count("k"))
+	require.EqualValues(t, 5, nodes[0].Stats().Asked+nodes[1].Stats().Asked)
+}

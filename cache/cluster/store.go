@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"container/list"
+	"sync"
+	"sync/atomic"
+)
+
+// drop removes key, and forgets loads of it that are under way.
+func (c *Cache[V]) drop(key string) { c.store.Delete(key) }
+
+// dropTag removes all values that bear tag, loads under way included. Without Options.Cache.Tags it
+// is not known which do, so all are removed.
+func (c *Cache[V]) dropTag(tag string) {
+	c.tagDrops.Add(1) // first: see Fetch
+	if c.o.Cache.Tags == nil {
+		c.store.Clear()
+	} else {
+		c.store.InvalidateTag(tag)
+	}
+}
+
+// dropAll removes everything.
+func (c *Cache[V]) dropAll() { c.store.Clear() }
+
+// kept reports whether there is an entry of key, fresh or stale.
+func (c *Cache[V]) kept(key string) bool {
+	_, ok := c.entries.Weight(key)
+	return ok
+}
+
+// lost is called when this node does not own key any more: its entry, if any, is a copy.
+func (c *Cache[V]) lost(key string) { c.entries.Shorten(key, c.o.CopyTTL) }
+
+// changed is called after an entry was stored or removed.
+func (c *Cache[V]) changed(key string) {
+	c.units.Changed(key)
+	weight, kept := c.entries.Weight(key)
+	switch {
+	case !kept:
+		c.copies.left(key, c.kept)
+	case c.units.Owner(key) == c.self:
+		c.copies.remove(key)
+	default:
+		c.copies.add(key, weight, c.kept)
+		for oldest, ok := c.copies.excess(); ok; oldest, ok = c.copies.excess() {
+			if c.units.Owner(oldest) != c.self {
+				c.entries.Evict(oldest)
+			}
+		}
+	}
+}
+
+// copies are the entries of keys that others own, in the order in which they came. They are
+// bounded, so that they leave room for the entries that this node owns.
+type copies struct {
+	capacity  int // 0: no bound
+	maxWeight uint64
+
+	n      atomic.Int64 // len(byKey), read without a lock
+	mu     sync.Mutex   // guards what follows; no other lock is taken under it
+	byKey  map[string]*list.Element
+	order  list.List // of copyOf, the oldest first
+	weight uint64
+}
+
+type copyOf struct {
+	key    string
+	weight uint32
+}
+
+// add notes a copy, which is the newest one, if it is still there.
+func (c *copies) add(key string, weight uint32, kept func(string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(key)
+	if !kept(key) {
+		return // what has removed it finds nothing to take out
+	}
+	if c.byKey == nil {
+		c.byKey = make(map[string]*list.Element)
+	}
+	c.byKey[key] = c.order.PushBack(copyOf{key, weight})
+	c.weight += uint64(weight)
+	c.n.Add(1)
+}
+
+// left takes key out unless it is back by now.
+func (c *copies) left(key string, kept func(string) bool) {
+	if c.n.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !kept(key) {
+		c.removeLocked(key)
+	}
+}
+
+// remove takes key out: it is no copy any more.
+func (c *copies) remove(key string) {
+	if c.n.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(key)
+}
+
+// removeLocked is remove with mu held.
+func (c *copies) removeLocked(key string) {
+	if at, ok := c.byKey[key]; ok {
+		c.weight -= uint64(c.order.Remove(at).(copyOf).weight) //nolint:errcheck,forcetypeassert // there is nothing else
+		delete(c.byKey, key)
+		c.n.Add(-1)
+	}
+}
+
+// excess takes out the oldest copy if there are too many, and returns its key.
+func (c *copies) excess() (key string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if (c.capacity == 0 || len(c.byKey) <= c.capacity) && (c.maxWeight == 0 || c.weight <= c.maxWeight) {
+		return "", false
+	}
+	oldest := c.order.Front()
+	if oldest == nil {
+		return "", false
+	}
+	key = oldest.Value.(copyOf).key //nolint:errcheck,forcetypeassert // as above
+	c.removeLocked(key)
+	return key, true
+}
+
+// asking holds the keys that this node is asking others for.
+//
+// Whoever serves another node must not wait for such a request: if ownership flips, two nodes could
+// wait for each other for ever. So serve refuses a key that is in here. It looks before it waits
+// for a flight, and a request is in here before it is sent. Were there a circle all the same, in
+// which each node's request waits for a flight of the next one, which is a request too, then each
+// node has looked before its own request was in here, and after that of the node which it serves
+// was. So the requests of the circle would each be older than the one before, and one of them older
+// than itself.
+type asking struct {
+	mu   sync.Mutex // guards keys
+	keys map[string]int
+}
+
+func (a *asking) begin(keys ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.keys == nil {
+		a.keys = make(map[string]int)
+	}
+	for _, key := range keys {
+		a.keys[key]++
+	}
+}
+
+func (a *asking) end(keys ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, key := range keys {
+		a.keys[key]--
+		if a.keys[key] == 0 {
+			delete(a.keys, key)
+		}
+	}
+}
+
+func (a *asking) has(key string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keys[key] > 0
+}
