@@ -26,6 +26,8 @@ func unitName(unit string) string {
 		return "CPU share of garbage collections, in %"
 	case "µs-pause":
 		return "longest pause, in µs"
+	case "cpu-sec":
+		return "processor time per operation"
 	case "p99.9-sec":
 		return "99.9th percentile"
 	case "%failed":

@@ -26,7 +26,7 @@ func newCluster(out *output) *cobra.Command {
 	f := &clusterFlags{config: peerload.DefaultConfig()}
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "Run a cache that nodes share, harm it, and count what the origin has to bear",
+		Short: "Run a cache that nodes share, disturb it, and count what the origin has to bear",
 		Long: `Cluster starts real processes on this machine, which share a cache over sockets of
 the loopback interface, and an origin that counts what it is asked for. Fetches
 begin on every node at a steady rate, whether or not those before have ended.
@@ -53,6 +53,7 @@ Disturbances, from --start to --end:
   rolling      all nodes, one after the other, end in good order and start again
   origin-slow  loads take ten times as long, at least a second
   origin-fail  every load fails
+  poison       the load of the most popular key ends its process, as a crash would
 
 What the rows of the table say:
 ` + glossary(clusterTerms()) + `

@@ -185,7 +185,7 @@ func TestClusterHelp(t *testing.T) {
 
 	stdout.Reset()
 	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "cluster", "--ownership", ""}, &stdout, &stderr))
-	assert.Contains(t, stdout.String(), "key\nslot\nring\nnone\nall\n")
+	assert.Contains(t, stdout.String(), "slot\nkey\nring\nnone\nall\n")
 }
 
 // Flags become the configuration, and what is not given is the engine's default.
@@ -213,7 +213,7 @@ func TestClusterPlan(t *testing.T) {
 		"--nodes", "5", "--ownership", "ring,key", "--duration", "20s", "--rate", "12.5", "--keys", "11", "--zipf", "1.2", "--size", "99", "--ttl", "3s",
 		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s", "--origin-latency", "5ms", "--origin-errors", "0.25",
 		"--disturb", "split", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
-	assert.Equal(t, []peerload.Ownership{peerload.ByKey, peerload.BySlot, peerload.ByRing, peerload.None}, plan("--ownership", "all").Ownerships)
+	assert.Equal(t, []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing, peerload.None}, plan("--ownership", "all").Ownerships)
 
 	// The window keeps its place in a longer run, unless it was given.
 	double := plan("--duration", (2 * usual.Duration).String())

@@ -16,9 +16,9 @@ import (
 
 // ownerships and disturbances are what the flags accept, in the order in which they are shown.
 var (
-	ownerships   = []peerload.Ownership{peerload.ByKey, peerload.BySlot, peerload.ByRing, peerload.None}
+	ownerships   = []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing, peerload.None}
 	disturbances = []peerload.Disturb{
-		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling, peerload.OriginSlow, peerload.OriginFail,
+		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling, peerload.OriginSlow, peerload.OriginFail, peerload.Poison,
 	}
 )
 
@@ -112,6 +112,8 @@ func (f *clusterFlags) refuse(c peerload.Config) error {
 	switch c.Disturb {
 	case peerload.Rolling:
 		refuse(true, "--disturb rolling is for all nodes", "victims")
+	case peerload.Poison:
+		refuse(true, "--disturb poison is for whatever node loads the key", "victims")
 	case peerload.OriginSlow, peerload.OriginFail:
 		refuse(true, fmt.Sprintf("--disturb %s is for the origin", c.Disturb), "victims")
 	}

@@ -23,6 +23,7 @@ func TestFaultsPrintsTheMatrix(t *testing.T) {
 		require.Empty(t, stderr)
 		for _, part := range []string{
 			"What 50 callers of one load saw", "50 own deadline", "50 panic", "50 goexit", "50 time-out", "50 deadlock",
+			"50 stale", "the stale value", "The same with the fix on and a stale value there",
 			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set", "all 12 loads", "hang, callers keep coming", "40 value, 10 own deadline",
 		} {
 			require.Contains(t, stdout, part)
@@ -63,7 +64,7 @@ func TestFaultsAsJSON(t *testing.T) {
 // What fails with --check is printed in any case.
 func TestFaultsOutputNamesProblems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := faultmatrix.Run(t.Context(), faultmatrix.Config{Callers: 2, Timeout: 200e6, FetchTimeout: 100e6})
+		m, err := faultmatrix.Run(t.Context(), faultmatrix.Config{Callers: 2, Timeout: 200e6, FetchTimeout: 100e6, SoftTimeout: 50e6})
 		require.NoError(t, err)
 		m.Rows[2].On = m.Rows[2].Off
 		f := newFaultsOutput("cachebench faults", m)
@@ -90,6 +91,8 @@ func TestFaultsRefusesBadInput(t *testing.T) {
 		"--callers x":                           {"--callers", `"x"`},
 		"--timeout 50ms":                        {"--timeout", "50ms", "--fetch-timeout (100ms)"},
 		"--fetch-timeout 0s":                    {"--fetch-timeout", "0s"},
+		"--soft-timeout 0s":                     {"--soft-timeout", "0s"},
+		"--soft-timeout 200ms":                  {"--timeout", "200ms", "--soft-timeout (200ms)"},
 		"--timeout 2h":                          {"--timeout", "2h0m0s"},
 		"--timeout 30s":                         {"--timeout", "below 30s"},
 		"--timeout abc":                         {"--timeout", "abc"},

@@ -65,7 +65,9 @@ func (f *faultsOutput) summary() string {
 		"and every key worked again.", len(f.Matrix.Rows))
 }
 
-func (f *faultsOutput) tables() []*table.Table { return []*table.Table{f.callers(), f.afterwards()} }
+func (f *faultsOutput) tables() []*table.Table {
+	return []*table.Table{f.callers(), f.stale(), f.afterwards()}
+}
 
 // callers is the matrix itself.
 func (f *faultsOutput) callers() *table.Table {
@@ -85,6 +87,33 @@ func (f *faultsOutput) callers() *table.Table {
 	t.Note("Where callers keep coming the courier has its options as they come, and times count from each call.")
 	for _, row := range m.Rows {
 		if longer := row.On.FetchTimeout.Duration(); longer > m.FetchTimeout.Duration() {
+			t.Note("Of %s it is %s, since the callers did not come together within less.",
+				row.Fault, human.Duration(longer))
+		}
+	}
+	return t
+}
+
+// stale is what callers got who could have a stale value.
+func (f *faultsOutput) stale() *table.Table {
+	m := f.Matrix
+	t := table.New("The same with the fix on and a stale value there",
+		"fault", "stale value there", "median", "max", "next caller", "fresh after", "loads")
+	highlight(t, 1)
+	for _, row := range m.Rows {
+		c := row.Stale
+		again := table.Missing()
+		if c.FreshAfter != nil {
+			again = table.Duration(c.FreshAfter.Duration())
+		}
+		t.Add(table.Text(row.Fault), table.Text(saw(c)),
+			table.Duration(c.Median.Duration()), table.Duration(c.Max.Duration()),
+			table.Text(saw1(c.Next)), again, table.Count(int64(c.Loads)))
+	}
+	t.Note("In hang, slow and where callers keep coming, the soft time-out is %s; "+
+		"elsewhere callers wait until the load ends.", human.Duration(m.SoftTimeout.Duration()))
+	for _, row := range m.Rows {
+		if longer := row.Stale.SoftTimeout.Duration(); longer > m.SoftTimeout.Duration() {
 			t.Note("Of %s it is %s, since the callers did not come together within less.",
 				row.Fault, human.Duration(longer))
 		}
@@ -122,7 +151,7 @@ func saw(c *faultmatrix.Cell) string {
 }
 
 func saw1(n faultmatrix.Next) string {
-	if n.Kind == verdict.Value {
+	if n.Value != "" {
 		return n.Value
 	}
 	return kindText(n.Kind)
@@ -143,14 +172,17 @@ func (f *faultsOutput) report() *report.Report {
 		what.Add(table.Text(row.Fault), table.Text(row.What))
 	}
 	check := report.Check{
-		Name: "Fix on: a value or an error in every cell, and no goroutine left", OK: f.Passed, Detail: f.summary(),
+		Name: "Fix on: a value or an error in every cell, " +
+			"the stale value instead of an error where there is one, and no goroutine left",
+		OK: f.Passed, Detail: f.summary(),
 	}
 	if !f.Passed {
 		check.Detail = strings.Join(f.Problems, "; ")
 	}
 	return &report.Report{
 		Title: "Faults: what a load that goes wrong does to its callers",
-		Summary: fmt.Sprintf("%s callers wait for one load, which then goes wrong in every known way, with the courier's fix off and on. "+
+		Summary: fmt.Sprintf("%s callers wait for one load, which then goes wrong in every known way, "+
+			"with the courier's fix off and on, and with a stale value there. "+
 			"\"Own deadline\" means that nobody told the caller anything: in a service it would have held a worker until then.", human.Count(int64(m.Callers))),
 		Command:     f.Command,
 		Environment: report.CurrentEnvironment(),

@@ -27,12 +27,12 @@ func newRegistry(out *output) *cobra.Command {
 	f := &registryFlags{}
 	cmd := &cobra.Command{
 		Use:   "registry",
-		Short: "Run a cluster of registries, harm it, and show how it comes to agree again",
+		Short: "Run a cluster of registries, disturb it, and show how it comes to agree again",
 		Long: `Registry starts a cluster of name registries on this machine, over sockets of the
 loopback interface, and registers the names that are there from the start. Then
 changes come at a steady rate, whether or not the cluster keeps up with them:
 each registers a name on some node, or has its holder release it. Within a window
-of time the cluster is harmed, and two nodes at a time claim the same name.
+of time the cluster is disturbed, and two nodes at a time claim the same name.
 
 Every claim is kept account of. So it is known when each node showed it, which
 claim had to be kept where there were two, and, when all is over, whether any

@@ -51,7 +51,7 @@ func (f *registryFlags) refuse(s *scenario.Scenario) error {
 		}
 	}
 	kind := s.Disturb.Kind
-	refuse(kind == scenario.DisturbNone, "with --disturb none no node is harmed", "disturb.nodes")
+	refuse(kind == scenario.DisturbNone, "with --disturb none no node is disturbed", "disturb.nodes")
 	refuse(kind == scenario.DisturbNone && s.Registry.Contested == 0,
 		"with --disturb none and --contested 0 nothing happens in the window", "disturb.start", "disturb.end")
 	refuse(kind != scenario.DisturbFlap, "links flap with --disturb flap alone", "disturb.period")

@@ -64,14 +64,15 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "cachebench",
 		Short: "Load, faults and snowballs for the Snowfence cache and its registry",
 		Long: `Cachebench runs load against the Snowfence cache and shows what a slow, stuck or
-crashing fetch does to its callers, with the courier's fix off and on. It also
-runs clusters of the name registry, and of the cache that is built on it, harms
+crashing fetch does to its callers, with the courier's fix off and on: the link
+that notifies all callers of a fetch at once, however it ends. It also runs
+clusters of the name registry, and of the cache that is built on it, disturbs
 them, and shows how they recover; and it measures what a cache leaves behind in
 memory.
 
 Exit codes: 0, all was well; 1, the run failed or a check did not hold; 2, the
 command line or an input file was wrong.`,
-		Example: `  cachebench snowball --fault panic --check --out out/snowball
+		Example: `  cachebench snowball --fault panic --stale --check --out out/snowball
   cachebench run --keys zipf:1.01 --duration 10s
   cachebench run --trace testdata/traces/small.arc
   cachebench faults

@@ -28,9 +28,8 @@ type runFlags struct {
 	traceColumn string
 	loop        bool
 
-	maxBytes     byteCount
-	refreshAfter time.Duration
-	unlinked     bool
+	maxBytes byteCount
+	unlinked bool
 
 	warmup      time.Duration
 	sampleHits  int
@@ -51,10 +50,21 @@ A read is one Cache.Fetch. It turns out to be a
   hit      the value was there
   loaded   the fetch function of this very call ran, and gave the value
   joined   the value came from a load that another call had started
+  stale    no load brought a fresh value in time, and the last good one was given
+           (--stale-for)
   error    Fetch returned an error, no matter which call had started the load
 How that is told apart without disturbing what is measured: a hit does not look
 at its context, and a fetch function is given values of the context of the call
 that started it. So each call brings a context that notices.
+
+Batches. With --batch N a read asks for N keys with one Cache.FetchMany, and is one
+operation: a hit if all of them were there, loaded if its own fetch function ran,
+joined if it waited for others' loads alone, and an error if one of its keys has
+one. Its latency is that of each of its keys, since they come together. A table
+says what became of the keys; the hit ratio and the errors are those of keys. The
+origin is asked once for what is missing, and takes as long as for the slowest of
+the keys; --fault error fails its keys alone, and any other fault the whole load.
+Writes and deletes are of one key in any case.
 
 Closed and open loop. Without --rate each worker starts its next operation when
 it is done with the last (closed loop). That measures how much the cache can do.
@@ -83,6 +93,7 @@ replay.`,
 		Example: `  cachebench run
   cachebench run --keys zipf:1.2 --key-count 1000000 --capacity 100000 --duration 30s
   cachebench run --rate 5000 --workers 64 --fault hang --out out/hang
+  cachebench run --batch 50 --rate 200 --key-count 1000000
   cachebench run --trace testdata/traces/small.arc --capacity 500 --compare-lru
   cachebench run --scenario testdata/scenarios/run-default.yaml --ttl 0 --json`,
 		Args: cobra.NoArgs,
@@ -100,6 +111,7 @@ replay.`,
 	add("workers", "events.workers", "n", "16", "goroutines that run operations; 1 for a trace")
 	add("rate", "events.rate", "per-second", "0", "operations due per second (open loop); 0: as fast as the workers can (closed loop)")
 	add("timeout", "events.timeout", "duration", "2s", "the deadline of each read")
+	add("batch", "events.batch", "n", "1", "keys that a read asks for with one call; 1: one at a time")
 
 	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which `law` chooses keys: zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]]")
 	add("key-count", "keys.count", "n", "100000", "how many keys there are")
@@ -116,7 +128,9 @@ replay.`,
 	flags.Var(&f.maxBytes, "max-bytes", "bytes of values that it holds, such as 64MiB; without --capacity, instead of it")
 	add("ttl", "cache.ttl", "duration", "1m", "how long an entry lives; 0: for ever, as for a trace")
 	add("jitter", "cache.jitter", "share", "0.1", "the share of the TTL of which a random part is taken off")
-	flags.DurationVar(&f.refreshAfter, "refresh-after", 0, "load entries anew in the background when they are older; 0: never")
+	add("refresh-at", "cache.refresh_at", "share", "0", "load an entry that is asked for anew in the background from this share of its TTL on, such as 0.8; 0: never")
+	add("stale-for", "cache.stale_for", "duration", "0s", "give values for so long past their TTL if a load fails or is late; 0: never")
+	add("soft-timeout", "cache.soft_timeout", "duration", "50ms", "how long a read that can have a stale value waits for a load; 0: until it ends")
 	add("fetch-timeout", "cache.fetch_timeout", "duration", "1s", "how long one load may take; 0: no limit")
 	add("max-concurrent", "cache.max_concurrent", "n", "0", "loads at a time; 0: no limit")
 	flags.BoolVar(&f.unlinked, "unlinked", false, "switch the courier's fix off: a load that dies tells nobody")

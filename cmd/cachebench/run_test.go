@@ -141,6 +141,68 @@ func TestRunWritesItsReport(t *testing.T) {
 	require.Equal(t, uint64(20_000), decodeRun(t, string(text)).Result.Operations)
 }
 
+func TestRunOfBatches(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "5000", "--batch", "30", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	var r struct {
+		Scenario string
+		Result   struct {
+			Operations, Batch uint64
+			HitRatio          float64 `json:"hit_ratio"`
+			Loads             uint64  `json:"origin_loads"`
+			Keys              struct{ Asked, Hit, Loaded, Joined, Failed uint64 }
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+	require.Contains(t, r.Scenario, "batch: 30")
+	keys := r.Result.Keys
+	require.Equal(t, uint64(20_000), keys.Asked)
+	require.Equal(t, uint64(20_000/30+1), r.Result.Operations)
+	require.Equal(t, keys.Asked, keys.Hit+keys.Loaded+keys.Joined)
+	require.Equal(t, float64(keys.Hit)/20_000, r.Result.HitRatio)
+	require.LessOrEqual(t, r.Result.Loads, r.Result.Operations, "a batch is at most one load")
+	require.Greater(t, keys.Loaded, r.Result.Loads)
+
+	code, stdout, stderr = cachebench(t.Context(), "run", "--batch", "7", "--duration", "200ms", "--rate", "200",
+		"--keys", "uniform", "--key-count", "40", "--ttl", "20ms", "--jitter", "0", "--origin-latency", "1ms",
+		"--fault", "error", "--fault-start", "0s", "--fault-end", "200ms", "--min-hit-ratio", "0.01")
+	require.Equal(t, exitOK, code, stderr)
+	for _, part := range []string{
+		"7 keys at a time", "keys per second", "hit ratio of keys", "origin loads per batch with a miss", "Keys of batches",
+		"asked for", "A read is a batch of 7 keys.", "Errors of keys", "the load returned an error",
+	} {
+		require.Contains(t, stdout, part)
+	}
+	for _, line := range strings.Split(stdout, "\n")[2:] {
+		require.LessOrEqual(t, len([]rune(line)), 120, line)
+	}
+}
+
+func TestRunWithStaleValuesAndRefreshes(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--duration", "400ms",
+		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "20ms", "--jitter", "0",
+		"--stale-for", "1m", "--refresh-at", "0.8", "--fault", "panic", "--fault-keys", "20", "--fault-start", "200ms", "--fault-end", "400ms")
+	require.Equal(t, exitOK, code, stderr)
+	require.NotContains(t, stdout, "the load panicked")
+	require.Regexp(t, `(?m)^stale values given +[1-9]`, stdout)
+	require.Regexp(t, `(?m)^refreshes +[1-9]`, stdout)
+	require.Regexp(t, `(?m)^stale +[1-9]`, stdout, "an outcome of its own")
+}
+
+// Without the soft time-out reads would wait for loads that hang, until their own deadlines.
+func TestRunWithASoftTimeout(t *testing.T) {
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--warmup", "300ms", "--duration", "300ms", "--timeout", "20s",
+		"--keys", "uniform", "--key-count", "4", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "20ms", "--jitter", "0",
+		"--stale-for", "1m", "--soft-timeout", "10ms", "--fault", "hang", "--fault-keys", "4", "--fetch-timeout", "0s",
+		"--fault-start", "0s", "--fault-end", "300ms", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	r := decodeRun(t, stdout)
+	require.Empty(t, r.Result.Errors)
+	for _, o := range r.Result.Outcomes {
+		require.Less(t, o.Max, 10.0, o.Outcome)
+	}
+}
+
 func TestRunFailsWhereTheHitRatioIsTooLow(t *testing.T) {
 	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "10", "--min-hit-ratio", "0.99", "--json")
 	require.Equal(t, exitFailed, code)
@@ -206,7 +268,18 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--timeout 0s", []string{"--timeout", "0s"}},
 		{"--workers 0", []string{"--workers", "0"}},
 		{"--jitter 2", []string{"--jitter", "2"}},
-		{"--refresh-after 2m", []string{"--refresh-after", "2m0s", "1m0s"}},
+		{"--refresh-at 1", []string{"--refresh-at: must be at least 0 and below 1, got 1"}},
+		{"--refresh-at soon", []string{"--refresh-at", `"soon"`}},
+		{"--refresh-at 0.5 --ttl 0s", []string{"--refresh-at: has no meaning without --ttl"}},
+		{"--stale-for 1m --ttl 0s", []string{"--stale-for: has no meaning without --ttl"}},
+		{"--stale-for -1s", []string{"--stale-for: must not be negative, got -1s"}},
+		{"--stale-for 1m --soft-timeout -1s", []string{"--soft-timeout: must not be negative, got -1s"}},
+		{"--batch 0", []string{"--batch: must be from 1 to 100000, got 0"}},
+		{"--batch 100001", []string{"--batch: must be from 1 to 100000, got 100001"}},
+		{"--batch many", []string{"--batch", `"many"`}},
+		{"--batch 5 --sample-hits 9", []string{"--sample-hits 9", "--batch"}},
+		{"--batch 5 --compare-lru --mix read:100 --workers 1", []string{"--compare-lru", "one key at a time", "--batch"}},
+		{"--batch 5 --mix write:1", []string{"--batch 5: has no effect: nothing is read"}},
 		{"--sample-hits 0", []string{"--sample-hits", "0"}},
 		{"--sample-hits 9 --rate 5", []string{"--sample-hits 9", "--rate"}},
 		{"--min-hit-ratio 50", []string{"--min-hit-ratio", "50"}},
@@ -252,6 +325,7 @@ func TestRunHelpShowsTheDefaults(t *testing.T) {
 	s := runDefault()
 	for field, name := range map[string]string{
 		"duration": "duration", "events.workers": "workers", "events.rate": "rate", "events.timeout": "timeout",
+		"events.batch": "batch", "cache.refresh_at": "refresh-at", "cache.stale_for": "stale-for", "cache.soft_timeout": "soft-timeout",
 		"keys.count": "key-count", "value.size": "value-size", "cache.capacity": "capacity", "cache.ttl": "ttl",
 		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout", "cache.max_concurrent": "max-concurrent",
 		"origin.latency": "origin-latency", "origin.concurrency": "origin-concurrency", "fault.kind": "fault",

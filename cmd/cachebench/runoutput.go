@@ -95,7 +95,12 @@ func (r *runOutput) summary() string {
 			size = bytes
 		}
 	}
-	text := fmt.Sprintf("Keys: %s. Cache of %s. %s, %s; %s.", r.Keys, size, upper(loop), workers, mixText(c.Mix))
+	batch := ""
+	if r.Result.Batch > 1 {
+		batch = fmt.Sprintf(", %s keys at a time", human.Count(int64(r.Result.Batch)))
+	}
+	text := fmt.Sprintf("Keys: %s. Cache of %s. %s, %s; %s%s.",
+		r.Keys, size, upper(loop), workers, mixText(c.Mix), batch)
 	if r.Unlinked {
 		text += " The courier's fix is off."
 	}
@@ -118,6 +123,9 @@ func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func (r *runOutput) tables() []*table.Table {
 	tables := []*table.Table{r.totals(), r.latencies()}
+	if r.Result.Keys != nil {
+		tables = append(tables, r.batchKeys())
+	}
 	if len(r.Result.Errors) > 0 {
 		tables = append(tables, r.errors())
 	}
@@ -137,7 +145,12 @@ func (r *runOutput) totals() *table.Table {
 	if res.Reads > 0 {
 		ratio = table.Percent(res.HitRatio)
 	}
-	row("hit ratio", ratio)
+	hits := "hit ratio"
+	if res.Keys != nil {
+		row("keys per second", table.Rate(res.Keys.PerSecond))
+		hits = "hit ratio of keys"
+	}
+	row(hits, ratio)
 	if r.PlainLRU != nil {
 		row("hit ratio of plain golang-lru", table.Percent(r.PlainLRU.HitRatio))
 		row("difference in percentage points", table.Text(fmt.Sprintf("%+.2f", 100*(res.HitRatio-r.PlainLRU.HitRatio))))
@@ -147,7 +160,11 @@ func (r *runOutput) totals() *table.Table {
 	if res.LoadsPerMiss > 0 {
 		perMiss = table.Number(res.LoadsPerMiss)
 	}
-	row("origin loads per miss", perMiss)
+	perMissOf := "origin loads per miss"
+	if res.Keys != nil {
+		perMissOf = "origin loads per batch with a miss"
+	}
+	row(perMissOf, perMiss)
 	row("origin loads at once, peak", count(res.OriginPeak))
 	row("callers waiting for a load at once, peak", count(res.WaitingPeak))
 	if res.InjectedLoads > 0 {
@@ -155,6 +172,9 @@ func (r *runOutput) totals() *table.Table {
 	}
 	row("evictions", count(res.Evictions))
 	row("expirations", count(res.Expired))
+	if res.Stale > 0 {
+		row("stale values given", count(res.Stale))
+	}
 	if res.Refreshes > 0 {
 		row("refreshes", count(res.Refreshes))
 	}
@@ -195,6 +215,10 @@ func (r *runOutput) latencies() *table.Table {
 		row("(started late)", table.Missing(), *res.Late)
 		t.Note("Latency counts from when an operation was due. Started late: how long after that it began.")
 	}
+	if n := res.Batch; n > 1 {
+		t.Note("A read is a batch of %s keys. Its latency is that of each of them, since they come together.",
+			human.Count(int64(n)))
+	}
 	t.Note("Timing an operation costs about %s, %s", human.Duration(res.TimingCost.Duration()), r.sampling())
 	return t
 }
@@ -206,8 +230,29 @@ func (r *runOutput) sampling() string {
 	return "and is done for all."
 }
 
+// batchKeys says what became of the keys of batches.
+func (r *runOutput) batchKeys() *table.Table {
+	k := r.Result.Keys
+	t := table.New("Keys of batches", "outcome", "count", "share")
+	row := func(name string, n uint64) {
+		t.Add(table.Text(name), count(n), table.Percent(float64(n)/float64(max(1, k.Asked))))
+	}
+	row("asked for", k.Asked)
+	row("hit", k.Hit)
+	row("loaded", k.Loaded)
+	row("joined", k.Joined)
+	row("error", k.Failed)
+	t.Note("Loaded: by the batch's own fetch function. " +
+		"Joined: by another one's, or it stood in the batch twice.")
+	return t
+}
+
 func (r *runOutput) errors() *table.Table {
-	t := table.New("Errors", "kind", "count")
+	title := "Errors"
+	if r.Result.Keys != nil {
+		title = "Errors of keys"
+	}
+	t := table.New(title, "kind", "count")
 	kinds := slices.Collect(maps.Keys(r.Result.Errors))
 	slices.SortFunc(kinds, func(a, b errorKind) int {
 		return cmp.Or(cmp.Compare(r.Result.Errors[b], r.Result.Errors[a]), cmp.Compare(a, b))

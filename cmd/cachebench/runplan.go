@@ -99,7 +99,7 @@ func (f *runFlags) plan() (*runPlan, error) {
 	p.share = share
 	p.config = load.Config{
 		Keys: space, Mix: s.Operations(), Seed: s.Seed,
-		Cache: f.cacheOptions(s), Origin: backend,
+		Cache: f.cacheOptions(s), Origin: backend, Batch: s.Events.Batch,
 		Workers: s.Events.Workers, Rate: s.Events.Rate,
 		Duration: s.Duration, Until: s.Events.Until, Warmup: f.warmup, Timeout: s.Events.Timeout,
 		SampleHits: f.sampleHits, Spin: timerSlack,
@@ -188,9 +188,14 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 	check(f.sampleHits >= 1, "--sample-hits: must be at least 1, got %d", f.sampleHits)
 	check(f.sampleHits == 1 || s.Events.Rate == 0, "--sample-hits %d: in an open loop (--rate) all are timed", f.sampleHits)
 	check(f.minHitRatio >= 0 && f.minHitRatio <= 1, "--min-hit-ratio: must be from 0 to 1, got %v", f.minHitRatio)
-	check(f.refreshAfter >= 0, "--refresh-after: must not be negative, got %v", f.refreshAfter)
-	check(f.refreshAfter <= 0 || s.Cache.TTL <= 0 || f.refreshAfter < s.Cache.TTL,
-		"--refresh-after: must be below the TTL (%v), got %v", s.Cache.TTL, f.refreshAfter)
+	batch := s.Events.Batch > 1
+	check(f.sampleHits == 1 || !batch, "--sample-hits %d: of batches (--batch) all are timed", f.sampleHits)
+	if s.Mix.Read == 0 {
+		errs = append(errs, f.fields.refuse("nothing is read", "events.batch"))
+	}
+	if s.Cache.StaleFor == 0 {
+		errs = append(errs, f.fields.refuse("no read can have a stale value without --stale-for", "cache.soft_timeout"))
+	}
 	check(isTrace || !given("trace-format"), "--trace-format %s: only for a trace", f.traceFormat)
 	check(isTrace || !given("trace-column"), "--trace-column %s: only for a trace", f.traceColumn)
 	check(f.traceColumn == "" || slices.Contains([]string{"auto", "csv"}, strings.ToLower(f.traceFormat)),
@@ -217,6 +222,7 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 	if f.compareLRU {
 		check(f.maxBytes == 0, "--compare-lru: golang-lru has no limit in bytes; leave out --max-bytes")
 		check(s.Mix.Write == 0 && s.Mix.Delete == 0, "--compare-lru: golang-lru is asked for reads only; give --mix read:100")
+		check(!batch, "--compare-lru: golang-lru is asked for one key at a time; leave out --batch")
 		check(isTrace || s.Events.Workers == 1, "--compare-lru: needs one order of the keys: a trace or --workers 1")
 	}
 	return errors.Join(errs...)
@@ -224,15 +230,19 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 
 func (f *runFlags) cacheOptions(s *scenario.Scenario) cache.Options[uint64, []byte] {
 	o := cache.Options[uint64, []byte]{
-		Capacity:     s.Cache.Capacity,
-		TTL:          s.Cache.TTL,
-		TTLJitter:    s.Cache.Jitter,
-		RefreshAfter: f.refreshAfter,
+		Capacity:  s.Cache.Capacity,
+		TTL:       s.Cache.TTL,
+		TTLJitter: s.Cache.Jitter,
+		StaleFor:  s.Cache.StaleFor,
+		RefreshAt: s.Cache.RefreshAt,
 		Courier: []courier.Option{
 			courier.WithTimeout(s.Cache.FetchTimeout),
 			courier.WithMaxConcurrent(s.Cache.MaxConcurrent),
 			courier.WithMaxWaitingPerKey(s.Cache.MaxWaitingPerKey),
 		},
+	}
+	if s.Cache.StaleFor > 0 {
+		o.SoftTimeout = s.Cache.SoftTimeout
 	}
 	if f.unlinked {
 		o.Courier = append(o.Courier, courier.WithUnlinked())

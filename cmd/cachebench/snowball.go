@@ -21,6 +21,7 @@ type snowballFlags struct {
 	fault    string
 	keys     string
 	dir      string
+	stale    bool
 	check    bool
 }
 
@@ -41,6 +42,13 @@ is all that differs, unless callers of one key are limited in number
 (--max-waiting-per-key, as --fault slow does): with the fix off they are not.
 With --fault-rate 0 both runs come out alike.
 
+With --stale the events run a third time, with the fix on and stale values: the
+cache may give a value past its TTL (cache.Options.StaleFor) if the load fails, is
+refused, or has not ended after --soft-timeout. So callers of failing keys get the
+last good value instead of an error. All three runs begin with a value of each
+failing key, and stale values live for as long as a run takes. A scenario asks
+for it by cache.stale_for.
+
 Without --scenario the run is the one that belongs to --fault, which is a file
 in testdata/scenarios as well as a part of this program. Flags override its
 fields.
@@ -58,8 +66,11 @@ What the rows of the table say:
 ` + snowballRows() + `
 
 With --check the result is held to what the scenario expects, and the exit code
-is 1 if it does not show that.`,
+is 1 if it does not show that. With --stale it must also show that no caller of a
+failing key gets an error, that all are answered, and that 99 of 100 wait for the
+soft time-out at most, and 50 ms for the machine's sake.`,
 		Example: `  cachebench snowball
+  cachebench snowball --stale --fault panic --check
   cachebench snowball --fault hang --check --out out/hang
   cachebench snowball --fault panic --rate 500 --workers 8 --timeout 5s
   cachebench snowball --fault-rate 0
@@ -74,10 +85,11 @@ is 1 if it does not show that.`,
 
 	flags.StringVar(&f.scenario, "scenario", "", "read the run from this `file`; flags override its fields")
 	flags.StringVar(&f.fault, "fault", "panic", "what goes wrong: `kind` is panic, goexit, error, hang, child, slow or none")
+	flags.BoolVar(&f.stale, "stale", false, "run a third time, in which callers get stale values instead of errors")
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if the result is not what the scenario expects")
 	flags.StringVar(&f.dir, "out", "", "write report.html, snowball.svg, series.csv and result.json into this `folder`")
 	add("seed", "seed", "number", "1", "settles keys, latencies, sizes and faults")
-	add("duration", "duration", "duration", "8s", "how long each of the two runs takes; the fault window keeps its place in proportion")
+	add("duration", "duration", "duration", "8s", "how long each run takes; the fault window keeps its place in proportion")
 	add("rate", "events.rate", "per-second", "2000", "events offered per second, whether or not they are kept up with")
 	add("workers", "events.workers", "n", "32", "the pool of workers")
 	add("queue", "events.queue", "n", "512", "the queue before it, in events")
@@ -88,6 +100,7 @@ is 1 if it does not show that.`,
 	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang, 1s for slow")
 	add("max-waiting-per-key", "cache.max_waiting_per_key", "n", "0",
 		"with the fix on, refuse callers at once where n wait for the load already; 0: no limit; 1 for slow")
+	add("soft-timeout", "cache.soft_timeout", "duration", "50ms", "with --stale: how long a caller waits for a load who can have a stale value")
 	add("fault-keys", "fault.keys", "n", "5", "how many keys fail; 20 for slow")
 	add("fault-share", "fault.share", "share", "0.05", "fail neighbours in popularity that get this part of all events; 0: the most popular")
 	add("fault-rate", "fault.rate", "share", "1", "the part of their loads that fail")
@@ -105,6 +118,9 @@ is 1 if it does not show that.`,
 func snowballRows() string {
 	var terms [][2]string
 	for _, term := range snowball.Glossary() {
+		if term.Stale {
+			term.Meaning = "with --stale: " + term.Meaning
+		}
 		terms = append(terms, [2]string{term.Row, term.Meaning})
 	}
 	return glossary(terms)
@@ -142,7 +158,7 @@ func (f *snowballFlags) run(cmd *cobra.Command, out *output) error {
 		return err
 	}
 	if f.check {
-		o.Checks = result.Checks(c.Scenario.Expect)
+		o.Checks = result.Checks(c.Scenario)
 	}
 	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
@@ -156,7 +172,7 @@ func (f *snowballFlags) plan() (snowball.Config, error) {
 	if err := snowball.Validate(s); err != nil {
 		return snowball.Config{}, err
 	}
-	if f.check && s.Expect == (scenario.Expect{}) {
+	if f.check && s.Expect == (scenario.Expect{}) && s.Cache.StaleFor == 0 {
 		return snowball.Config{}, fmt.Errorf("--check: scenario %s has no section expect to be held to", s.Name)
 	}
 	c := snowball.Config{Scenario: s}
@@ -173,10 +189,6 @@ func (f *snowballFlags) plan() (snowball.Config, error) {
 }
 
 func showSnowball(line *progress.Line, p snowball.Progress) {
-	fraction := float64(p.Elapsed) / float64(p.Duration) / 2
-	if p.Fix == snowball.On {
-		fraction += 0.5
-	}
-	line.Update(fraction, fmt.Sprintf("fix %-3s  healthy %s, %s callers blocked, queue %s", p.Fix,
+	line.Update(p.Part, fmt.Sprintf("fix %-5s  healthy %s, %s callers blocked, queue %s", p.Fix,
 		human.Rate(p.Healthy), human.Count(int64(p.Blocked)), human.Count(int64(p.Queue))))
 }

@@ -71,6 +71,7 @@ func TestSnowballCommand(t *testing.T) {
 	columns := []string{
 		"healthy_per_second", "healthy_offered_per_second", "healthy_latency_p99_seconds", "queue_depth", "blocked_callers",
 		"workers_on_failing_keys", "goroutines", "heap_bytes", "timeouts_per_second", "drops_per_second", "abandoned_functions",
+		"answered_per_second",
 	}
 	want := []string{"t_seconds"}
 	for _, fix := range []string{"off_", "on_"} {
@@ -157,6 +158,44 @@ func TestSnowballStopped(t *testing.T) {
 	assert.Nil(t, result["fix_on"])
 }
 
+func TestSnowballWithStaleValues(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--stale", "--check", "--fault", "hang", "--soft-timeout", "40ms", "--out", dir)
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+	for _, part := range []string{
+		"500 events/s for 8 s, three times.", "fix on, stale values", "failing key's caller gets a value (of offered)",
+		"Stale values may be given for 8 s after a TTL of 500 ms, where a load fails or has not ended after 40 ms",
+		"pass     stale values: no caller of a failing key gets an error",
+		"pass     stale values: every caller of a failing key is answered",
+		"pass     stale values: callers of failing keys wait for the soft time-out at most",
+		"pass     stale values: healthy throughput holds during the fault",
+	} {
+		assert.Contains(t, stdout, part)
+	}
+	assert.NotContains(t, stdout, "FAIL")
+	page := readFile(t, dir, "report.html")
+	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values", "stale values among them", "stale_for: 8s"} {
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	}
+	assert.Contains(t, readFile(t, dir, "series.csv"), ",stale_answered_per_second,stale_stale_per_second")
+
+	// A scenario asks for it as well, and a flag takes it out again.
+	path := file(t, "stale.yaml", "fault: {kind: error, share: 0.05}\ncache: {stale_for: 1m}\n")
+	code, stdout, stderr = snowballOnFakeClock(t, 0, "--scenario", path, "--check", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	var result struct {
+		Stale  *struct{ Fix string } `json:"fix_on_stale"`
+		Checks []struct{ OK bool }
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
+	assert.Equal(t, "stale", result.Stale.Fix)
+	assert.Len(t, result.Checks, 3, "the scenario itself expects nothing")
+	code, stdout, stderr = snowballOnFakeClock(t, 0, "--scenario", path, "--stale=false")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, stdout, "twice")
+	assert.NotContains(t, stdout, "tale value")
+}
+
 func TestSnowballScenarioFile(t *testing.T) {
 	code, stdout, stderr := snowballOnFakeClock(t, 0, "--scenario", filepath.Join("..", "..", "testdata", "scenarios", "smoke.yaml"), "--fault", "error")
 	require.Equal(t, exitOK, code, stderr)
@@ -200,6 +239,11 @@ func TestSnowballWrongUsage(t *testing.T) {
 		{[]string{"--max-waiting-per-key", "32"}, "--max-waiting-per-key 32: has no effect: no more than 32 callers can wait, one for each of --workers"},
 		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
 		{[]string{"--keys", "trace:none.arc"}, "none.arc"},
+		{[]string{"--stale", "--ttl", "0s"}, "--stale: has no meaning without --ttl: no value ever becomes stale"},
+		{[]string{"--stale", "--ttl", "6s"}, "--ttl: must be below --fault-end (5s), or no value is stale by then, got 6s"},
+		{[]string{"--stale", "--soft-timeout", "0s"}, "--soft-timeout: must be above 0s"},
+		{[]string{"--stale", "--soft-timeout", "2s"}, "--soft-timeout: must be below --timeout (2s), after which callers leave, got 2s"},
+		{[]string{"--stale=perhaps"}, `--stale: must be true or false, got "perhaps"`},
 		{[]string{"--duration", "100ms"}, "--duration: must be at least 800ms to be measured, got 100ms"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
 		{[]string{"--scenario", unknown}, unknown + ":2: events.ratee: unknown field (did you mean rate?)"},

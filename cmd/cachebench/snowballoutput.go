@@ -64,7 +64,7 @@ func (o *snowballOutput) writeFiles(dir string) error {
 // report is the result as a page.
 func (o *snowballOutput) report() *report.Report {
 	return &report.Report{
-		Title:       "Snowball: one fault, with the courier's fix off and on",
+		Title:       o.title(),
 		Summary:     snowball.Story(o.plan) + " " + o.Finding,
 		Command:     o.Command,
 		Seed:        &o.Seed,
@@ -74,6 +74,14 @@ func (o *snowballOutput) report() *report.Report {
 		Tables:      []*table.Table{o.Table(o.plan)},
 		Charts:      o.Charts(o.plan),
 	}
+}
+
+func (o *snowballOutput) title() string {
+	title := "Snowball: one fault, with the courier's fix off and on"
+	if o.plan.Cache.StaleFor > 0 {
+		title += ", and with stale values"
+	}
+	return title
 }
 
 // failedChecks names each check that did not hold.

@@ -44,6 +44,10 @@ func (f *snowballFlags) merged() (*scenario.Scenario, error) {
 	if f.fault == origin.FaultNone.String() {
 		errs = append(errs, f.fields.refuse("no load fails with --fault none", "fault.rate"))
 	}
+	f.setStale(s)
+	if s.Cache.StaleFor == 0 {
+		errs = append(errs, f.fields.refuse("no caller can have a stale value without --stale", "cache.soft_timeout"))
+	}
 	if n := s.Events.Workers; s.Cache.MaxWaitingPerKey >= n {
 		why := fmt.Sprintf("no more than %d callers can wait, one for each of --workers", n)
 		errs = append(errs, f.fields.refuse(why, "cache.max_waiting_per_key"))
@@ -52,6 +56,20 @@ func (f *snowballFlags) merged() (*scenario.Scenario, error) {
 		errs = append(errs, f.fields.refuse("a trace has keys of its own", "keys.count"))
 	}
 	return s, errors.Join(errs...)
+}
+
+// setStale makes a scenario one with stale values or without, if the flag says so.
+func (f *snowballFlags) setStale(s *scenario.Scenario) {
+	if !f.fields.flags.Changed("stale") {
+		return
+	}
+	switch {
+	case !f.stale:
+		s.Cache.StaleFor = 0
+	case s.Cache.StaleFor == 0:
+		s.Cache.StaleFor = s.Duration
+	}
+	instead(s, "--stale", "cache.stale_for")
 }
 
 func (f *snowballFlags) setKeys(s *scenario.Scenario) error {

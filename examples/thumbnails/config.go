@@ -20,7 +20,8 @@ const (
 type config struct {
 	node            int
 	publicPort      int // for users
-	internalPort    int // for the other nodes, Prometheus and health checks
+	internalPort    int // for Prometheus and health checks
+	cachePort       int // for the caches of the other nodes
 	registryPort    int // for the registry
 	ttl             time.Duration
 	makeTime        time.Duration
@@ -61,8 +62,8 @@ For operators, on 9081, 9082, 9083:
   GET    /healthz      returns 200 while the node serves, 503 while it shuts down
   GET    /metrics      returns metrics for Prometheus
 
-If THUMBNAILS_SECRET is set, to 32 bytes or more and the same on all nodes, they reject requests
-from everybody else.
+If THUMBNAILS_SECRET is set, to 32 random bytes or more and the same on all nodes, they speak TLS
+with each other and refuse everybody else.
 
 `
 
@@ -75,7 +76,9 @@ func parse(args []string, stderr io.Writer) (c config, all bool, err error) {
 	f.IntVar(&c.publicPort, "port", 8081,
 		"port of node 1 for users; the other nodes have the next ones")
 	f.IntVar(&c.internalPort, "inside-port", 9081,
-		"port of node 1 for other nodes and operators; the other nodes have the next ones")
+		"port of node 1 for operators; the other nodes have the next ones")
+	f.IntVar(&c.cachePort, "cache-port", 9181,
+		"port of node 1 for the caches of other nodes; the other nodes have the next ones")
 	f.IntVar(&c.registryPort, "gossip-port", 7951,
 		"port of node 1 for the registry; the other nodes have the next ones")
 	f.DurationVar(&c.ttl, "ttl", time.Minute, "how long a thumbnail is kept; 0: for ever")
@@ -108,7 +111,7 @@ func parse(args []string, stderr io.Writer) (c config, all bool, err error) {
 	for _, port := range []struct {
 		flag  string
 		first int
-	}{{"port", c.publicPort}, {"inside-port", c.internalPort}, {"gossip-port", c.registryPort}} {
+	}{{"port", c.publicPort}, {"inside-port", c.internalPort}, {"cache-port", c.cachePort}, {"gossip-port", c.registryPort}} {
 		if last := 65535 - nodes + 1; err == nil && (port.first < 1 || port.first > last) {
 			err = fmt.Errorf("-%s %d: want 1 to %d", port.flag, port.first, last)
 		}

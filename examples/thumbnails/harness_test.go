@@ -33,6 +33,7 @@ func portFlags(first int) []string {
 		"-port", strconv.Itoa(first),
 		"-inside-port", strconv.Itoa(first + nodes),
 		"-gossip-port", strconv.Itoa(first + 2*nodes),
+		"-cache-port", strconv.Itoa(first + 3*nodes),
 	}
 }
 
@@ -123,10 +124,10 @@ func freePorts(tb testing.TB) int {
 	}
 	for range 100 {
 		first, n := 10_000+rand.IntN(20_000), 0
-		for n < 3*nodes && free(first+n) {
+		for n < 4*nodes && free(first+n) {
 			n++
 		}
-		if n == 3*nodes {
+		if n == 4*nodes {
 			return first
 		}
 	}

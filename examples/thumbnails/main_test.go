@@ -12,7 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/internal/leak"
 )
 
 // nodeVariable makes this test binary the program, for tests that start it as a process: a build of
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 func TestFlags(t *testing.T) {
@@ -51,17 +52,17 @@ func TestFlags(t *testing.T) {
 	var help bytes.Buffer
 	require.Error(t, run(t.Context(), []string{"-h"}, "", &help))
 	require.Contains(t, help.String(), "go run ./examples/thumbnails -node 1")
-	for _, flag := range []string{"-node", "-all", "-port", "-inside-port", "-gossip-port", "-ttl", "-work", "-shutdown"} {
+	for _, flag := range []string{"-node", "-all", "-port", "-inside-port", "-cache-port", "-gossip-port", "-ttl", "-work", "-shutdown"} {
 		require.Regexp(t, `(?m)^  `+flag+`\b`, help.String())
 	}
 }
 
 // A port that is in use is named, and so is the flag that chooses another.
 func TestPortInUse(t *testing.T) {
-	for _, flag := range []string{"-port", "-inside-port", "-gossip-port"} {
+	for _, flag := range []string{"-port", "-inside-port", "-cache-port", "-gossip-port"} {
 		t.Run(flag, func(t *testing.T) {
 			first := freePorts(t)
-			port := map[string]int{"-port": first, "-inside-port": first + nodes, "-gossip-port": first + 2*nodes}[flag]
+			port := map[string]int{"-port": first, "-inside-port": first + nodes, "-gossip-port": first + 2*nodes, "-cache-port": first + 3*nodes}[flag]
 			taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 			require.NoError(t, err)
 			defer taken.Close()

@@ -18,12 +18,13 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterprom"
 	"github.com/snowfence/snowfence/registry"
+	"github.com/snowfence/snowfence/registry/registryprom"
 )
 
 // serve runs one node until ctx ends or a server fails, and shuts it down.
 func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
-	// There are two listeners. The internal one (for other nodes, metrics and health checks) must
-	// not be reachable for users, and has to stay open until the last of their requests has ended.
+	// There are three listeners. Those for other nodes, and for metrics and health checks, must not
+	// be reachable for users, and have to stay open until the last of their requests has ended.
 	// Listen before joining the registry: if a port is in use, no other node knows this one yet.
 	public, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.publicPort))
 	if err != nil {
@@ -32,9 +33,14 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	defer public.Close()
 	internal, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.internalPort))
 	if err != nil {
-		return fmt.Errorf("listen for other nodes (-inside-port): %w", err)
+		return fmt.Errorf("listen for operators (-inside-port): %w", err)
 	}
 	defer internal.Close()
+	peers, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.cachePort))
+	if err != nil {
+		return fmt.Errorf("listen for other nodes (-cache-port): %w", err)
+	}
+	defer peers.Close()
 
 	// The registry knows the nodes, and the owner of each key. Open returns once this node has
 	// received the others' state, or has found no other node.
@@ -53,9 +59,8 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	n := node{config: c, names: names, thumbs: thumbs, log: log.With("node", c.name())}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(
-		clusterprom.New("thumbs", thumbs.Stats), clusterprom.NewRegistry(names.Stats))
+		clusterprom.New("thumbs", thumbs.Stats), registryprom.New(names.Stats))
 	mux := http.NewServeMux()
-	mux.Handle("/_cache/", thumbs.Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if ctx.Err() != nil {
@@ -64,17 +69,27 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 		}
 		fmt.Fprintln(w, "ok") // by now the registry and the cache are open
 	})
-	// The internal server has no WriteTimeout, since the cache sends signs of life for as long as a
-	// thumbnail takes to make.
 	n.internal = &http.Server{
-		Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(),
-		ReadHeaderTimeout: requestTimeout, IdleTimeout: time.Minute,
+		Handler: mux, ReadHeaderTimeout: requestTimeout, IdleTimeout: time.Minute,
+	}
+	// The server for other nodes has no WriteTimeout, since the cache sends signs of life for as
+	// long as a thumbnail takes to make.
+	n.peers = &http.Server{
+		Handler: thumbs.Handler(), ReadHeaderTimeout: requestTimeout, IdleTimeout: 2 * time.Minute,
+	}
+	servePeers := n.peers.Serve
+	if len(c.secret) > 0 {
+		if n.peers.TLSConfig, err = cluster.SharedKeyTLS(c.secret); err != nil {
+			return err
+		}
+		servePeers = func(l net.Listener) error { return n.peers.ServeTLS(l, "", "") }
 	}
 	n.public = &http.Server{
 		Handler:           gallery{c.name(), thumbs, n.log}.handler(),
 		ReadHeaderTimeout: requestTimeout, WriteTimeout: 2 * requestTimeout, IdleTimeout: time.Minute,
 	}
-	broken := make(chan error, 2)
+	broken := make(chan error, 3)
+	go func() { broken <- servePeers(peers) }()
 	go func() { broken <- n.internal.Serve(internal) }()
 	go func() { broken <- n.public.Serve(public) }()
 	n.log.Info("serving",
@@ -91,10 +106,12 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 // A node holds what serve has opened.
 type node struct {
 	config
-	names            *registry.Registry
-	thumbs           *cluster.Cache[*thumbnail]
-	public, internal *http.Server // for users; for the other nodes and for operators
-	log              *slog.Logger
+	names    *registry.Registry
+	thumbs   *cluster.Cache[*thumbnail]
+	public   *http.Server // for users
+	internal *http.Server // for operators
+	peers    *http.Server // for the other nodes
+	log      *slog.Logger
 }
 
 // stop shuts the node down from the outside in, so that no part is used after it was closed.
@@ -112,11 +129,13 @@ func (n node) stop() error {
 	// 2. The cache: its Close tells the other nodes, which stop asking this one, and can own what
 	// it owned.
 	err = errors.Join(err, n.thumbs.Close())
-	// 3. The other nodes' connections.
+	// 3. The connections of other nodes and of operators.
 	ctx, cancel = context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	if n.internal.Shutdown(ctx) != nil {
-		err = errors.Join(err, n.internal.Close())
+	for _, server := range []*http.Server{n.peers, n.internal} {
+		if server.Shutdown(ctx) != nil {
+			err = errors.Join(err, server.Close())
+		}
 	}
 	// 4. The registry, last, since the cache uses it. Without Leave the other nodes would need
 	// seconds to notice that this one is gone. It fails if they shut down as well, which is no error.
@@ -152,7 +171,7 @@ func openCache(
 ) (*cluster.Cache[*thumbnail], error) {
 	options := cluster.Options[*thumbnail]{
 		Registry: names,
-		URL:      "http://" + c.addr(c.internalPort) + "/_cache",
+		URL:      "http://" + c.addr(c.cachePort),
 		Load:     maker{c.name(), c.makeTime, log.With("node", c.name())}.make,
 		Name:     "thumbs",
 		Cache: cache.Options[string, *thumbnail]{
@@ -162,7 +181,7 @@ func openCache(
 		Logger: log,
 	}
 	if len(c.secret) > 0 {
-		options.SharedKeys = [][]byte{c.secret}
+		options.URL, options.SharedKeys = "https://"+c.addr(c.cachePort), [][]byte{c.secret}
 	}
 	return cluster.New(options)
 }

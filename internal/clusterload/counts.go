@@ -49,10 +49,14 @@ type Messages struct {
 	Vectors   uint64 `json:"vectors"`
 	Pulls     uint64 `json:"pulls"`
 	Chunks    uint64 `json:"chunks"`
+	Checks    uint64 `json:"checks"`
+	Standings uint64 `json:"standings"`
 }
 
 // All is the sum of all kinds.
-func (m *Messages) All() uint64 { return m.Updates + m.Summaries + m.Vectors + m.Pulls + m.Chunks }
+func (m *Messages) All() uint64 {
+	return m.Updates + m.Summaries + m.Vectors + m.Pulls + m.Chunks + m.Checks + m.Standings
+}
 
 // countOf takes a node's counters from its statistics.
 func countOf(s registry.Stats) nodeCount {
@@ -105,6 +109,8 @@ func (m *Messages) each(o *Messages, f func(a *uint64, b uint64)) {
 	f(&m.Vectors, o.Vectors)
 	f(&m.Pulls, o.Pulls)
 	f(&m.Chunks, o.Chunks)
+	f(&m.Checks, o.Checks)
+	f(&m.Standings, o.Standings)
 }
 
 func (m *Messages) add(o Messages) { m.each(&o, func(a *uint64, b uint64) { *a += b }) }

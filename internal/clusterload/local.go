@@ -88,11 +88,8 @@ func (n *localNode) watch() {
 func (n *localNode) Addr() string { return n.reg.Addr() }
 
 func (n *localNode) Register(ctx context.Context, name string, id claimID) (registry.Timestamp, error) {
-	// The context bounds the registration and is the holder's life too, so the holder gets one of its own.
-	limited, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	g, err := n.reg.Register(limited, name, id.meta())
-	inTime := stop()
+	// ctx bounds the call. The name is held until it is released.
+	g, err := n.reg.RegisterFor(ctx, context.WithoutCancel(ctx), name, id.meta())
 	switch {
 	case errors.Is(err, registry.ErrTaken):
 		return registry.Timestamp{}, errTaken
@@ -100,8 +97,6 @@ func (n *localNode) Register(ctx context.Context, name string, id claimID) (regi
 		return registry.Timestamp{}, errOverloaded
 	case err != nil:
 		return registry.Timestamp{}, err
-	case !inTime:
-		return registry.Timestamp{}, errors.Join(context.Cause(ctx), g.Release())
 	}
 	at := g.Claim().Time
 	n.mu.Lock()

@@ -199,6 +199,8 @@ func (r *Result) messages() *table.Table {
 		{"vector: how far a node has come", func(m Messages) uint64 { return m.Vectors }},
 		{"pull: a request for what is missing", func(m Messages) uint64 { return m.Pulls }},
 		{"chunk: the answer to a pull", func(m Messages) uint64 { return m.Chunks }},
+		{"check: which claims still stand?", func(m Messages) uint64 { return m.Checks }},
+		{"standing: the answer to a check", func(m Messages) uint64 { return m.Standings }},
 		{"all", func(m Messages) uint64 { return m.All() }},
 	} {
 		cells := []table.Cell{table.Text(kind.name)}

@@ -31,13 +31,13 @@ func (c *crowd) call(ctx context.Context, a *told, after func()) {
 		defer after()
 		defer release()
 		a.since = time.Now()
-		_, err := c.trial.cache.Fetch(own, key, c.fetch)
-		a.kind, a.at = verdict.Of(err), time.Now()
+		_, a.kind = c.trial.get(own, c.fetch)
+		a.at = time.Now()
 	})
 }
 
-// wait blocks until all callers were told. Their deadlines pass after Config.Timeout, or at once if
-// they did not come together.
+// wait blocks until all callers were told. The time of those who were not is up after
+// Config.Timeout, or at once if they did not come together.
 func (c *crowd) wait(together bool) {
 	allKnow := make(chan struct{})
 	go func() {
@@ -46,7 +46,7 @@ func (c *crowd) wait(together bool) {
 	}()
 	if !together || spend(c.trial.cfg.Timeout, allKnow) {
 		for _, own := range c.deadlines {
-			own.pass()
+			c.trial.timeIsUp(own)
 		}
 	}
 	<-allKnow

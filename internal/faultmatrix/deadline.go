@@ -36,6 +36,8 @@ func (d *deadline) Err() error {
 
 func (d *deadline) pass() { d.end(context.DeadlineExceeded) }
 
+func (d *deadline) cancel() { d.end(context.Canceled) }
+
 func (d *deadline) end(err error) {
 	d.once.Do(func() {
 		d.err = err

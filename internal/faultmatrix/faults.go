@@ -15,6 +15,7 @@ const (
 	key    = "k"
 	loaded = "the load's value"
 	fresh  = "loaded anew"
+	old    = "the stale value"
 	newer  = "the value that was set"
 )
 
@@ -40,10 +41,15 @@ type fault struct {
 	wantNext  string                                 // what the next caller is to get
 	wantLoads int                                    // with the next caller's, if it needs one
 
+	fails bool // callers get a stale value instead, if there is one
+
 	waits       bool // callers know when the flight's time is up, not at once
 	firstLeaves bool // the first caller leaves
 	stream      bool // callers keep coming; the courier's options are as they come
 }
+
+// soft reports whether callers who can have a stale value get it after the soft time-out.
+func (f *fault) soft() bool { return f.waits || f.stream }
 
 // all expects that every caller is told the same.
 func all(kind verdict.Kind) func(callers int) map[verdict.Kind]int {
@@ -71,7 +77,7 @@ var faults = []fault{
 			t.strike()
 			return "", errInjected
 		},
-		want: all(verdict.Failed), wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Failed), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
 		name: "panic", what: "the load panics",
@@ -79,7 +85,7 @@ var faults = []fault{
 			t.strike()
 			panic(errInjected)
 		},
-		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
 		name: "goexit", what: "the load calls runtime.Goexit",
@@ -88,7 +94,7 @@ var faults = []fault{
 			runtime.Goexit()
 			return "", nil
 		},
-		want: all(verdict.Goexit), wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Goexit), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
 		name: "hang", what: "the load never returns, whatever becomes of its context",
@@ -97,12 +103,12 @@ var faults = []fault{
 			<-t.release
 			return "", errInjected
 		},
-		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, waits: true,
+		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, fails: true, waits: true,
 	},
 	{
 		name: "hang, callers keep coming",
 		what: "the first load never returns, later ones work; callers come in waves, with the courier's options as they come",
-		want: wantOfStream, wantNext: fresh, wantLoads: 2, stream: true,
+		want: wantOfStream, wantNext: fresh, wantLoads: 2, fails: true, stream: true,
 	},
 	{
 		name: "child", what: "a linked goroutine panics while the load waits for it",
@@ -116,7 +122,7 @@ var faults = []fault{
 			<-t.release
 			return "", errInjected
 		},
-		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Panic), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
 		name: "slow", what: "the load takes ten times the callers' deadline, but heeds its context",
@@ -133,7 +139,7 @@ var faults = []fault{
 				return "", errInjected
 			}
 		},
-		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, waits: true,
+		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, fails: true, waits: true,
 	},
 	{
 		name: "first caller gone", what: "the caller that started the load leaves; the load heeds its context",
@@ -155,7 +161,7 @@ var faults = []fault{
 			t.strike()
 			return t.cache.Fetch(ctx, key, t.good)
 		},
-		want: all(verdict.Deadlock), wantNext: fresh, wantLoads: 2,
+		want: all(verdict.Deadlock), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
 		name: "delete meanwhile", what: "the key is deleted during the load: the value is given but not stored",

@@ -23,6 +23,9 @@ type Config struct {
 	// coming, from its call. It is below courier.DefaultTimeout, which holds there.
 	Timeout      time.Duration
 	FetchTimeout time.Duration // the flight's, below Timeout, of faults that end by it
+	// SoftTimeout is that of callers who can have a stale value, below Timeout, of faults that
+	// end by it.
+	SoftTimeout time.Duration
 	// Observe is called before each trial with its number, how many there are,
 	// and what it is. Nil means nobody looks.
 	Observe func(done, all int, what string)
@@ -36,6 +39,11 @@ func (c Config) validate() error {
 		return fmt.Errorf("faultmatrix: Config.FetchTimeout: must be above 0, got %v", c.FetchTimeout)
 	case c.Timeout <= c.FetchTimeout:
 		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v", c.FetchTimeout, c.Timeout)
+	case c.SoftTimeout <= 0:
+		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be above 0, got %v", c.SoftTimeout)
+	case c.SoftTimeout >= c.Timeout:
+		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be below Timeout (%v), got %v",
+			c.Timeout, c.SoftTimeout)
 	case c.Timeout >= courier.DefaultTimeout:
 		return fmt.Errorf("faultmatrix: Config.Timeout: must be below %v, got %v", courier.DefaultTimeout, c.Timeout)
 	}
@@ -56,6 +64,7 @@ type Matrix struct {
 	Callers      int     `json:"callers"`
 	Timeout      Seconds `json:"timeout_seconds"`
 	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
+	SoftTimeout  Seconds `json:"soft_timeout_seconds"`
 	Interrupted  bool    `json:"interrupted"` // rows are missing
 	Rows         []Row   `json:"rows"`
 	// GoroutinesLeft is how many more goroutines there were some time after the
@@ -63,12 +72,27 @@ type Matrix struct {
 	GoroutinesLeft int `json:"goroutines_left"`
 }
 
-// A Row is one fault, with the fix off and on.
+// A Row is one fault, with the fix off, with it on, and with it on and a stale value there.
 type Row struct {
 	Fault string `json:"fault"`
 	What  string `json:"what"` // in words
 	Off   *Cell  `json:"off"`
 	On    *Cell  `json:"on"`
+	Stale *Cell  `json:"stale_value_there"`
+}
+
+// A setting is what a trial has of the fix.
+type setting int
+
+const (
+	fixOff setting = iota
+	fixOn
+	staleThere // and the fix is on
+	settings   // how many
+)
+
+func (s setting) String() string {
+	return [...]string{"fix off", "fix on", "stale value there"}[s]
 }
 
 // A Cell is one trial.
@@ -85,6 +109,12 @@ type Cell struct {
 	// FetchTimeout is the flight's; 0: none is given. It is longer than Config.FetchTimeout
 	// where that was over before all callers had come together.
 	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
+
+	// Of a trial with a stale value. SoftTimeout is 0 where callers wait until the load ends, and
+	// longer than Config.SoftTimeout where that was over before all callers had come together.
+	// FreshAfter is how long after the next caller one got a fresh value.
+	SoftTimeout Seconds  `json:"soft_timeout_seconds,omitempty"`
+	FreshAfter  *Seconds `json:"fresh_after_seconds,omitempty"` // nil: none did
 }
 
 // Seen is how many callers were told the same.
@@ -127,7 +157,8 @@ func Run(ctx context.Context, cfg Config) (*Matrix, error) {
 	before := runtime.NumGoroutine()
 	rows, err := trials(ctx, cfg)
 	m := &Matrix{
-		Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout), FetchTimeout: Seconds(cfg.FetchTimeout),
+		Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout),
+		FetchTimeout: Seconds(cfg.FetchTimeout), SoftTimeout: Seconds(cfg.SoftTimeout),
 		Interrupted: ctx.Err() != nil, Rows: rows, GoroutinesLeft: goroutinesLeft(before),
 	}
 	if ctx.Err() != nil {
@@ -140,39 +171,40 @@ func Run(ctx context.Context, cfg Config) (*Matrix, error) {
 func trials(ctx context.Context, cfg Config) (rows []Row, err error) {
 	for i := range faults {
 		f := &faults[i]
-		row := Row{Fault: f.name, What: f.what}
-		if row.Off, err = observed(ctx, cfg, 2*i, f, false); err != nil {
-			return rows, err
+		var cells [settings]*Cell
+		for s := range settings {
+			if cells[s], err = observed(ctx, cfg, int(settings)*i+int(s), f, s); err != nil {
+				return rows, err
+			}
 		}
-		if row.On, err = observed(ctx, cfg, 2*i+1, f, true); err != nil {
-			return rows, err
-		}
-		rows = append(rows, row)
+		rows = append(rows, Row{
+			Fault: f.name, What: f.what,
+			Off: cells[fixOff], On: cells[fixOn], Stale: cells[staleThere],
+		})
 	}
 	return rows, nil
 }
 
 // observed runs the trial with the given number.
-func observed(ctx context.Context, cfg Config, number int, f *fault, fixOn bool) (*Cell, error) {
+func observed(ctx context.Context, cfg Config, number int, f *fault, s setting) (*Cell, error) {
 	if cfg.Observe != nil {
-		what := f.name + ", fix off"
-		if fixOn {
-			what = f.name + ", fix on"
-		}
-		cfg.Observe(number, 2*len(faults), what)
+		cfg.Observe(number, int(settings)*len(faults), fmt.Sprintf("%s, %s", f.name, s))
 	}
-	cell, err := runTrial(ctx, cfg, f, fixOn)
+	hurried := s == fixOn && f.waits || s == staleThere && f.soft()
+	cell, err := runTrial(ctx, cfg, f, s)
 	for range mostDoublings {
-		if !errors.Is(err, errSetup) || !fixOn || !f.waits {
+		if !errors.Is(err, errSetup) || !hurried {
 			break
 		}
-		cfg.FetchTimeout, cfg.Timeout = 2*cfg.FetchTimeout, 2*cfg.Timeout
-		cell, err = runTrial(ctx, cfg, f, fixOn)
+		cfg.SoftTimeout *= 2
+		cfg.FetchTimeout *= 2
+		cfg.Timeout *= 2
+		cell, err = runTrial(ctx, cfg, f, s)
 	}
 	return cell, err
 }
 
-// mostDoublings is how often a flight's time-out is doubled for the callers to come together
+// mostDoublings is how often a time-out is doubled for the callers to come together
 // within it, which depends on the machine and on how many they are.
 const mostDoublings = 8
 
@@ -200,16 +232,21 @@ func goroutines() int {
 
 // Problems returns what is wrong with the cells in which the fix was on: each
 // must be the value or the error that the fault brings, and never a wait for the
-// caller's own deadline, but for the first wave where callers keep coming. How long that took is the machine's doing too, and so no
-// matter. The errors name the fault.
+// caller's own deadline, but for the first wave where callers keep coming. With a
+// stale value there, that must be what callers get instead of an error. How long that took is
+// the machine's doing too, and so no matter. The errors name the fault.
 func (m *Matrix) Problems() []error {
 	var problems []error
 	for _, row := range m.Rows {
 		for i := range faults {
-			if faults[i].name == row.Fault && row.On != nil {
-				for _, text := range row.On.problems(&faults[i], m.Callers) {
-					problems = append(problems, fmt.Errorf("%s, fix on: %s", row.Fault, text))
-				}
+			if faults[i].name != row.Fault {
+				continue
+			}
+			for _, text := range row.On.problems(&faults[i], m.Callers) {
+				problems = append(problems, fmt.Errorf("%s, %s: %s", row.Fault, fixOn, text))
+			}
+			for _, text := range row.Stale.staleProblems(&faults[i], m.Callers) {
+				problems = append(problems, fmt.Errorf("%s, %s: %s", row.Fault, staleThere, text))
 			}
 		}
 	}
@@ -226,8 +263,32 @@ func (m *Matrix) Problems() []error {
 }
 
 func (c *Cell) problems(f *fault, callers int) []string {
+	texts := c.otherKinds(f.want(callers))
+	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
+		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", c.Next.text(), f.wantNext))
+	}
+	return append(texts, c.otherLoads(f.wantLoads)...)
+}
+
+// otherLoads is what is wrong with the number of loads.
+func (c *Cell) otherLoads(want int) []string {
+	if c.Loads == want {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d loads, want %d", c.Loads, want)}
+}
+
+// text is what the caller got, in short.
+func (n Next) text() string {
+	if n.Value != "" {
+		return n.Value
+	}
+	return string(n.Kind)
+}
+
+// otherKinds is what is wrong with what the callers were told, who were to be told what is missing.
+func (c *Cell) otherKinds(missing map[verdict.Kind]int) []string {
 	var texts []string
-	missing := f.want(callers)
 	for _, seen := range c.Saw {
 		missing[seen.Kind] -= seen.Count
 	}
@@ -242,16 +303,6 @@ func (c *Cell) problems(f *fault, callers int) []string {
 			texts = append(texts, fmt.Sprintf("%d callers too many saw %s instead of %s",
 				n, seen.Kind, strings.Join(instead, " or ")))
 		}
-	}
-	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
-		got := string(c.Next.Kind)
-		if c.Next.Kind == verdict.Value {
-			got = c.Next.Value
-		}
-		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", got, f.wantNext))
-	}
-	if c.Loads != f.wantLoads {
-		texts = append(texts, fmt.Sprintf("%d loads, want %d", c.Loads, f.wantLoads))
 	}
 	return texts
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-var config = Config{Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond}
+var config = Config{
+	Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond, SoftTimeout: 50 * time.Millisecond,
+}
 
 // harmful are the faults that leave callers to their own deadlines, and the key
 // dead, when the fix is off.
@@ -31,14 +33,14 @@ func TestMatrix(t *testing.T) {
 			cfg.Callers = callers
 			var seen []string
 			cfg.Observe = func(_, all int, what string) {
-				require.Equal(t, 2*len(faults), all)
+				require.Equal(t, 3*len(faults), all)
 				seen = append(seen, what)
 			}
 			m, err := Run(t.Context(), cfg)
 			require.NoError(t, err)
 			require.Empty(t, m.Problems())
 			require.Len(t, m.Rows, len(faults))
-			require.Len(t, seen, 2*len(faults))
+			require.Len(t, seen, 3*len(faults))
 			require.Zero(t, m.GoroutinesLeft)
 			for i, row := range m.Rows {
 				f := faults[i]
@@ -52,6 +54,7 @@ func TestMatrix(t *testing.T) {
 				default:
 					require.Zero(t, row.On.Max, row.Fault)
 				}
+				checkStale(t, cfg, &f, row.Stale)
 				if !harmful[row.Fault] {
 					require.Equal(t, row.On.Saw, row.Off.Saw, row.Fault)
 					require.Equal(t, row.On.Loads, row.Off.Loads, row.Fault)
@@ -64,6 +67,31 @@ func TestMatrix(t *testing.T) {
 				require.Equal(t, 1, row.Off.Loads, row.Fault)
 			}
 		})
+	}
+}
+
+// checkStale is of a clock that only moves while all wait: callers who can have a stale value
+// know in no time, or after the soft time-out.
+func checkStale(t *testing.T, cfg Config, f *fault, c *Cell) {
+	t.Helper()
+	soft := time.Duration(0)
+	if f.soft() {
+		soft = cfg.SoftTimeout
+	}
+	require.Equal(t, soft, c.SoftTimeout.Duration(), f.name)
+	require.InDelta(t, soft, c.Max.Duration(), float64(5*time.Millisecond), f.name)
+	require.NotNil(t, c.FreshAfter, f.name)
+	if !f.fails {
+		require.Zero(t, *c.FreshAfter, f.name)
+		return
+	}
+	require.GreaterOrEqual(t, c.count(verdict.Stale), cfg.Callers/waves(cfg.Callers), f.name)
+	require.LessOrEqual(t, c.FreshAfter.Duration(), cfg.SoftTimeout+5*time.Millisecond, f.name)
+	if !f.stream {
+		require.Equal(t, []Seen{{verdict.Stale, cfg.Callers}}, c.Saw, f.name)
+	}
+	if !f.soft() {
+		require.Equal(t, Next{Kind: verdict.Stale, Value: old}, c.Next, f.name)
 	}
 }
 
@@ -88,12 +116,14 @@ func named(name string) fault {
 
 // On the real clock, and with as many callers as a busy service may have.
 func TestMatrixOnTheRealClock(t *testing.T) {
-	cfg := Config{Callers: 200, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond}
+	cfg := config
+	cfg.Callers = 200
 	m, err := with(t, cfg, named("panic"), named("hang"), named("hang, callers keep coming"), named("first caller gone"))
 	require.NoError(t, err)
 	for i := range m.Rows {
 		f := named(m.Rows[i].Fault)
 		require.Empty(t, m.Rows[i].On.problems(&f, cfg.Callers), f.name)
+		require.Empty(t, m.Rows[i].Stale.staleProblems(&f, cfg.Callers), f.name)
 	}
 }
 
@@ -113,6 +143,7 @@ func TestVerdictRestsOnNoClock(t *testing.T) {
 		require.NoError(t, err)
 		for i, row := range m.Rows {
 			require.Empty(t, row.On.problems(&late, config.Callers), i)
+			require.Empty(t, row.Stale.staleProblems(&late, config.Callers), i)
 		}
 		require.Equal(t, config.Timeout/2, m.Rows[1].On.Median.Duration(), "it is shown all the same")
 	})
@@ -121,12 +152,19 @@ func TestVerdictRestsOnNoClock(t *testing.T) {
 // Where a flight's time is up before all callers have joined it, its next one has twice as much.
 func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Config{Callers: 50, FetchTimeout: 20 * time.Microsecond, Timeout: 40 * time.Microsecond}
+		cfg := Config{
+			Callers: 50, SoftTimeout: 10 * time.Microsecond, FetchTimeout: 20 * time.Microsecond, Timeout: 40 * time.Microsecond,
+		}
 		hang := named("hang")
+		began := time.Now()
 		m, err := with(t, cfg, hang)
 		require.NoError(t, err)
 		require.Empty(t, m.Rows[0].On.problems(&hang, cfg.Callers))
 		require.Greater(t, m.Rows[0].On.FetchTimeout.Duration(), cfg.FetchTimeout)
+		require.Empty(t, m.Rows[0].Stale.staleProblems(&hang, cfg.Callers))
+		require.Greater(t, m.Rows[0].Stale.SoftTimeout.Duration(), cfg.SoftTimeout)
+		rest := time.Second // of the courier, after a second late flight in a row
+		require.Less(t, time.Since(began), rest+time.Second, "callers who have left are not waited for")
 	})
 }
 
@@ -142,6 +180,24 @@ func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 		require.Contains(t, errors.Join(m.Problems()...).Error(), "rows are missing")
 		require.Zero(t, m.GoroutinesLeft)
 	})
+}
+
+// Of a stream at least the first wave gets the stale value, and the others nothing worse.
+func TestStaleStream(t *testing.T) {
+	stream := named("hang, callers keep coming")
+	again := new(Seconds)
+	for _, c := range []struct {
+		saw  []Seen
+		want []string
+	}{
+		{[]Seen{{verdict.Value, 40}, {verdict.Stale, 10}}, nil},
+		{[]Seen{{verdict.Stale, 50}}, nil},
+		{[]Seen{{verdict.Value, 45}, {verdict.Stale, 5}}, []string{"5 callers too many saw value instead of stale"}},
+		{[]Seen{{verdict.Value, 40}, {verdict.Canceled, 10}}, []string{"10 callers too many saw cancelled instead of stale"}},
+	} {
+		cell := &Cell{Saw: c.saw, Next: Next{Kind: verdict.Value, Value: fresh}, Loads: 2, FreshAfter: again}
+		require.Equal(t, c.want, cell.staleProblems(&stream, 50))
+	}
 }
 
 func TestSpend(t *testing.T) {
@@ -161,19 +217,28 @@ func TestProblemsNameEachCell(t *testing.T) {
 		m, err := Run(t.Context(), config)
 		require.NoError(t, err)
 		for i := range m.Rows {
-			m.Rows[i].On = m.Rows[i].Off
+			m.Rows[i].On, m.Rows[i].Stale = m.Rows[i].Off, m.Rows[i].On
 		}
 		m.GoroutinesLeft = 3
 		text := errors.Join(m.Problems()...).Error()
 		for i := range faults {
 			name := faults[i].name + ", fix on: "
 			require.Equal(t, harmful[faults[i].name], strings.Contains(text, name), "%s\n%s", name, text)
+			// The same for cells without a stale value, taken for cells with one.
+			require.Contains(t, text, faults[i].name+", stale value there: no caller got a fresh value afterwards")
+			if faults[i].fails && !faults[i].stream {
+				require.Contains(t, text, faults[i].name+", stale value there: 50 callers too many saw ")
+			}
 		}
 		for _, part := range []string{
 			"panic, fix on: 50 callers too many saw deadline instead of panic",
 			`panic, fix on: the next caller got "deadline", want "loaded anew"`,
 			"panic, fix on: 1 loads, want 2",
 			"hang, callers keep coming, fix on: 40 callers too many saw deadline instead of value",
+			"panic, stale value there: 50 callers too many saw panic instead of stale",
+			`panic, stale value there: the next caller got "loaded anew", want "the stale value"`,
+			"hang, stale value there: 50 callers too many saw time-out instead of stale",
+			"hang, callers keep coming, stale value there: 10 callers too many saw deadline instead of stale",
 			"3 goroutines were left",
 		} {
 			require.Contains(t, text, part)
@@ -231,6 +296,8 @@ func TestConfigIsValidated(t *testing.T) {
 	for field, spoil := range map[string]func(*Config){
 		"Callers":                    func(c *Config) { c.Callers = 1 },
 		"FetchTimeout":               func(c *Config) { c.FetchTimeout = 0 },
+		"SoftTimeout: must be above": func(c *Config) { c.SoftTimeout = 0 },
+		"SoftTimeout: must be below": func(c *Config) { c.SoftTimeout = c.Timeout },
 		"Timeout":                    func(c *Config) { c.Timeout = c.FetchTimeout },
 		"Timeout: must be below 30s": func(c *Config) { c.Timeout = courier.DefaultTimeout },
 	} {

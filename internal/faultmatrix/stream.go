@@ -28,6 +28,7 @@ func (t *trial) stream(ctx context.Context, answers []told) bool {
 	hangs := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
+		defer t.answered.Add(1) // early where it gets a stale value
 		_, _ = t.cache.Fetch(patient, key, func(context.Context, string) (string, error) {
 			t.running.Add(1)
 			defer t.running.Done()

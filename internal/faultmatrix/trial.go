@@ -10,14 +10,14 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
-	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// A trial is one fault with the fix off or on.
+// A trial is one fault in one setting.
 type trial struct {
-	cfg   Config
-	fault *fault
-	cache *cache.Cache[string, string]
+	cfg     Config
+	fault   *fault
+	setting setting
+	cache   *cache.Cache[string, string]
 
 	proceed chan struct{}  // closed when all callers wait, and the load may go on
 	release chan struct{}  // closed in the end, for loads that hang
@@ -26,6 +26,7 @@ type trial struct {
 	struck  atomic.Pointer[time.Time] // when the fault struck
 
 	answered atomic.Int64 // callers of a stream who have their answers
+	left     atomic.Int64 // callers of a burst who have
 
 	first       context.CancelCauseFunc // ends the first caller's context
 	firstKnows  chan struct{}           // closed when it was told
@@ -58,26 +59,32 @@ func (t *trial) good(context.Context, string) (string, error) {
 // cache: the machine was too busy to bring all callers together.
 var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer --fetch-timeout and --timeout")
 
-func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, err error) {
-	cell := &Cell{Fault: f.name, FixOn: fixOn}
-	var options []courier.Option
+func runTrial(ctx context.Context, cfg Config, f *fault, s setting) (_ *Cell, err error) {
+	cell := &Cell{Fault: f.name, FixOn: s != fixOff}
+	options := cache.Options[string, string]{}
 	switch {
-	case !fixOn:
-		options = append(options, courier.WithUnlinked()) // which keeps no time-outs
+	case s == fixOff:
+		options.Courier = append(options.Courier, courier.WithUnlinked()) // which keeps no time-outs
 	case f.stream: // the options as they come
 	default:
-		if f.waits {
-			// No other fault is to end by a time-out, which would only race with it.
+		// No fault is to end by a time-out that would only race with it.
+		if f.waits && s == fixOn {
 			cell.FetchTimeout = Seconds(cfg.FetchTimeout)
 		}
-		options = append(options, courier.WithTimeout(cell.FetchTimeout.Duration()))
+		options.Courier = append(options.Courier, courier.WithTimeout(cell.FetchTimeout.Duration()))
 	}
-	c, err := cache.New(cache.Options[string, string]{Courier: options})
+	if s == staleThere {
+		if f.soft() {
+			cell.SoftTimeout = Seconds(cfg.SoftTimeout)
+		}
+		withStale(&options, cfg, cell.SoftTimeout.Duration())
+	}
+	c, err := cache.New(options)
 	if err != nil {
 		return nil, err
 	}
 	t := &trial{
-		cfg: cfg, fault: f, cache: c,
+		cfg: cfg, fault: f, setting: s, cache: c,
 		proceed: make(chan struct{}), release: make(chan struct{}), firstKnows: make(chan struct{}),
 	}
 	proceed := sync.OnceFunc(func() { close(t.proceed) })
@@ -88,6 +95,9 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 		t.running.Wait()
 	}()
 
+	if s == staleThere {
+		t.makeStale()
+	}
 	answers := make([]told, cfg.Callers)
 	var together bool
 	if f.stream {
@@ -103,6 +113,9 @@ func runTrial(ctx context.Context, cfg Config, f *fault, fixOn bool) (_ *Cell, e
 	}
 	cell.callers(answers)
 	cell.Next = t.next(ctx)
+	if s == staleThere {
+		cell.FreshAfter = t.freshAgain(ctx)
+	}
 	cell.Loads = int(t.loads.Load())
 	return cell, ctx.Err()
 }
@@ -113,10 +126,13 @@ func (t *trial) burst(ctx context.Context, answers []told, proceed func()) bool 
 	first, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	t.first = leave
-	all.call(first, &answers[0], func() { close(t.firstKnows) })
+	all.call(first, &answers[0], func() {
+		t.left.Add(1)
+		close(t.firstKnows)
+	})
 	together := t.waiting(ctx, 1)
 	for i := 1; i < len(answers); i++ {
-		all.call(ctx, &answers[i], func() {})
+		all.call(ctx, &answers[i], func() { t.left.Add(1) })
 	}
 	together = together && t.waiting(ctx, len(answers))
 	if together && t.fault.meanwhile != nil {
@@ -138,7 +154,8 @@ func (t *trial) burst(ctx context.Context, answers []told, proceed func()) bool 
 }
 
 // waiting waits until that many callers of all wait for the load or were told, and reports whether
-// they came together: before the flight's time was up, if it has a time-out.
+// they came together: before the flight's time was up, if it has a time-out, or the first of a
+// burst had left with a stale value.
 func (t *trial) waiting(ctx context.Context, n int) bool {
 	// Looks and not a time: each is after a pause in which the callers get to run.
 	const look, looks = 50 * time.Microsecond, 200_000
@@ -148,7 +165,7 @@ func (t *trial) waiting(ctx context.Context, n int) bool {
 		switch {
 		case told+stats.Waiting == n:
 			return true
-		case ctx.Err() != nil || stats.Abandoned > 0:
+		case ctx.Err() != nil || stats.Abandoned > 0 || t.left.Load() > 0:
 			return false
 		}
 		time.Sleep(look)
@@ -171,13 +188,23 @@ func (t *trial) next(ctx context.Context) Next {
 	var passing sync.WaitGroup
 	passing.Go(func() {
 		if spend(t.cfg.Timeout, done) {
-			own.pass()
+			t.timeIsUp(own)
 		}
 	})
 	began := time.Now()
-	value, err := t.cache.Fetch(own, key, t.good)
+	value, kind := t.get(own, t.good)
 	took := time.Since(began)
 	close(done)
 	passing.Wait()
-	return Next{Kind: verdict.Of(err), Value: value, Took: Seconds(took)}
+	return Next{Kind: kind, Value: value, Took: Seconds(took)}
+}
+
+// timeIsUp ends a caller's context. Who can have a stale value would get it at a deadline, too,
+// so that it could not be told from one that came before.
+func (t *trial) timeIsUp(own *deadline) {
+	if t.setting == staleThere {
+		own.cancel()
+		return
+	}
+	own.pass()
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,6 +17,9 @@ type call struct {
 	cancel   context.CancelFunc
 	asked    time.Duration // when
 	ran      atomic.Bool   // the fetch function ran for this call
+
+	mu      sync.Mutex // guards what follows
+	missing []uint64   // what the fetch function was called for, of a batch
 }
 
 type callKey struct{}

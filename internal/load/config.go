@@ -17,6 +17,10 @@ type Config struct {
 	Cache  cache.Options[uint64, []byte]
 	Origin origin.Config
 
+	// Batch is how many keys a read asks for with one Cache.FetchMany. 0 means 1: it is one
+	// Cache.Fetch then. Writes and deletes are of one key in any case.
+	Batch int
+
 	Workers int     // goroutines that run operations
 	Rate    float64 // operations per second; 0 is a closed loop
 
@@ -55,7 +59,7 @@ type Progress struct {
 	Finishing  bool // no operation begins any more; the last ones are awaited
 	Operations uint64
 	PerSecond  float64 // since the last Progress
-	HitRatio   float64 // since the start; NaN before the first read
+	HitRatio   float64 // of keys, since the start; NaN before the first read
 }
 
 func (c *Config) validate() error {
@@ -65,6 +69,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Keys == nil:
 		return bad("Keys", "nil", "given")
+	case c.Batch < 0:
+		return bad("Batch", c.Batch, "0 (one key) or more")
 	case c.Workers < 1:
 		return bad("Workers", c.Workers, "at least 1")
 	case !(c.Rate >= 0): // also refuses NaN

@@ -28,10 +28,19 @@
 //     Context.Value, which the flight passes on from the caller that started
 //     it);
 //   - joined: neither; the value came from a load that another call started;
+//   - stale: Fetch returned the last good value, since no load brought a fresh one in time;
 //   - error: Fetch returned one, whoever's load it was.
 //
 // The call also makes its deadline only when it is asked for it. So a hit pays
 // for none of this, and allocates nothing.
+//
+// # Batches
+//
+// A read of a batch is one call of Cache.FetchMany, and one operation. It is a hit if all keys
+// were there, loaded if its own fetch function ran, joined if it waited for others' loads alone,
+// and an error if FetchMany returned one, be it for a single key. Its latency is that of each of
+// its keys, since FetchMany returns them together. What became of the keys is counted besides:
+// [Keys].
 //
 // # What measuring costs
 //

@@ -28,14 +28,16 @@ type Result struct {
 	PerSecond   float64 `json:"operations_per_second"`
 
 	Reads         uint64  `json:"reads"`
-	HitRatio      float64 `json:"hit_ratio"`       // hits by reads; 0 without reads
-	OriginLoads   uint64  `json:"origin_loads"`    // refreshes too
+	HitRatio      float64 `json:"hit_ratio"`       // hits by reads or, of batches, by keys; 0 without reads
+	OriginLoads   uint64  `json:"origin_loads"`    // refreshes too; one of many keys is one
 	OriginPeak    int     `json:"origin_peak"`     // loads in progress at once, warm-up and hanging ones too
 	LoadsPerMiss  float64 `json:"loads_per_miss"`  // origin loads by reads that were no hits; 0 without
 	InjectedLoads uint64  `json:"injected_faults"` // origin loads that went wrong on purpose
 
-	Outcomes []Latencies             `json:"outcomes"` // those that came up
-	Errors   map[verdict.Kind]uint64 `json:"errors"`
+	Batch    int                     `json:"batch"`    // keys that a read asked for
+	Outcomes []Latencies             `json:"outcomes"` // those that came up; a batch is one operation
+	Errors   map[verdict.Kind]uint64 `json:"errors"`   // of batches: of their keys
+	Keys     *Keys                   `json:"keys,omitempty"`
 
 	// Of an open loop: how long after they were due operations began, and how
 	// many were due but did not begin before the end. Late is nil in a closed
@@ -46,6 +48,7 @@ type Result struct {
 	Evictions     uint64 `json:"evictions"`
 	Expired       uint64 `json:"expired"`
 	Refreshes     uint64 `json:"refreshes"`
+	Stale         uint64 `json:"stale"` // keys for which a stale value was given
 	Rejected      uint64 `json:"rejected"`
 	Entries       int    `json:"entries"`        // at the end
 	WaitingPeak   int    `json:"waiting_peak"`   // callers that waited for a load, as sampled
@@ -60,6 +63,17 @@ type Result struct {
 	SampleHits int     `json:"sample_hits"`
 
 	Series []series.Series `json:"-"`
+}
+
+// Keys is what became of the keys that batches asked for. A key that stands in a batch twice
+// counts twice. A stale value counts as loaded or joined.
+type Keys struct {
+	Asked     uint64  `json:"asked"`
+	PerSecond float64 `json:"per_second"`
+	Hit       uint64  `json:"hit"`
+	Loaded    uint64  `json:"loaded"` // by the fetch function of the batch itself
+	Joined    uint64  `json:"joined"` // by another load, or it stands in the batch twice
+	Failed    uint64  `json:"failed"`
 }
 
 // A Level is a quantity at the start, its peak as sampled, and at the end.

@@ -24,7 +24,10 @@ type run struct {
 	cache      *cacheT
 	origin     *origin.Origin
 	fetch      func(context.Context, uint64) ([]byte, error)
+	fetchMany  func(context.Context, []uint64) (map[uint64][]byte, error)
+	batch      int // keys of a read
 	refreshes  bool
+	stale      bool // values may be
 	sampleHits int
 	pacer      *pacer // nil in a closed loop
 	workers    []*worker
@@ -74,7 +77,9 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 		cfg:        cfg,
 		cache:      c,
 		origin:     o,
-		refreshes:  cfg.Cache.RefreshAfter > 0,
+		batch:      max(1, cfg.Batch),
+		refreshes:  cfg.Cache.RefreshAt > 0,
+		stale:      cfg.Cache.StaleFor > 0,
 		sampleHits: max(1, cfg.SampleHits),
 		stop:       make(chan struct{}),
 		process:    newProcess(),
@@ -83,7 +88,7 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	// at once, and be counted.
 	r.ctx, r.cutOff = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.cutOff()
-	r.fetch = r.load
+	r.fetch, r.fetchMany = r.load, r.loadMany
 	if cfg.Rate > 0 {
 		r.pacer = newPacer(r)
 	}
@@ -199,10 +204,12 @@ func (r *run) result(cost time.Duration) *Result {
 		OriginPeak:    originNow.Peak,
 		InjectedLoads: originNow.Faults - r.before.origin.Faults,
 		Errors:        all.errors,
+		Batch:         r.batch,
 		Outcomes:      []Latencies{},
 		Evictions:     cacheNow.Evictions - r.before.cache.Evictions,
 		Expired:       cacheNow.Expired - r.before.cache.Expired,
 		Refreshes:     cacheNow.Refreshes - r.before.cache.Refreshes,
+		Stale:         cacheNow.Stale - r.before.cache.Stale,
 		Rejected:      cacheNow.Rejected - r.before.cache.Rejected,
 		Entries:       r.cache.Len(),
 		AbandonedLeft: cacheNow.Courier.Abandoned,
@@ -233,6 +240,12 @@ func (r *run) result(cost time.Duration) *Result {
 	}
 	if misses := res.Reads - hits; misses > 0 {
 		res.LoadsPerMiss = float64(res.OriginLoads) / float64(misses)
+	}
+	if r.batch > 1 {
+		res.Keys = r.keys(&all, cacheNow.Hits-r.before.cache.Hits, elapsed)
+		if res.Keys.Asked > 0 {
+			res.HitRatio = float64(res.Keys.Hit) / float64(res.Keys.Asked)
+		}
 	}
 	if r.pacer != nil {
 		late := all.late.latencies()

@@ -269,7 +269,7 @@ func TestRefreshesLeaveHitsHits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config(replay(t, make([]uint32, 100)...))
 		cfg.Rate = 10
-		cfg.Cache.RefreshAfter = time.Second
+		cfg.Cache.TTL, cfg.Cache.RefreshAt = 2*time.Second, 0.5
 		cfg.Origin.Latency = fixed(t, 20*time.Millisecond)
 		r := mustRun(t, cfg)
 		require.Equal(t, map[string]uint64{"hit": 99, "loaded": 1}, tallied(r))
@@ -400,6 +400,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 func TestConfigIsValidated(t *testing.T) {
 	for field, spoil := range map[string]func(*Config){
 		"Keys":       func(c *Config) { c.Keys = nil },
+		"Batch":      func(c *Config) { c.Batch = -1 },
 		"Workers":    func(c *Config) { c.Workers = 0 },
 		"Rate":       func(c *Config) { c.Rate = math.NaN() },
 		"Duration":   func(c *Config) { c.Duration = 0 },
@@ -454,7 +455,7 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, err := origin.New(origin.Config{})
 		require.NoError(t, err)
-		c, err := cache.New(cache.Options[uint64, []byte]{RefreshAfter: time.Second})
+		c, err := cache.New(cache.Options[uint64, []byte]{TTL: 4 * time.Second, RefreshAt: 0.25})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
 		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true, sampleHits: 1, base: time.Now()}

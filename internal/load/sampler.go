@@ -35,6 +35,9 @@ type snapshot struct {
 	at     time.Duration
 	counts [outcomes]uint64
 	loads  uint64
+
+	// Of batches.
+	keys, hits uint64
 }
 
 func newSampler(r *run) *sampler {
@@ -64,8 +67,26 @@ func (s *sampler) snapshot() snapshot {
 		for o := range now.counts {
 			now.counts[o] += t.counts[o].Load()
 		}
+		now.keys += t.keys.Load()
+	}
+	if s.run.batch > 1 {
+		now.hits = s.run.cache.Stats().Hits
 	}
 	return now
+}
+
+// hitRatio is that of the keys that were asked for since an earlier snapshot; NaN without.
+func (now snapshot) hitRatio(was snapshot) float64 {
+	if now.keys > 0 {
+		return min(1, float64(now.hits-was.hits)/float64(now.keys-was.keys))
+	}
+	reads := uint64(0)
+	for o := range outcomes {
+		if o != Write && o != Delete {
+			reads += now.counts[o] - was.counts[o]
+		}
+	}
+	return float64(now.counts[Hit]-was.counts[Hit]) / float64(reads)
 }
 
 func (s *sampler) sample() {
@@ -91,13 +112,9 @@ func (s *sampler) sample() {
 	for _, t := range r.tallies {
 		worst = max(worst, t.worst.Swap(0))
 	}
-	ops, reads := 0.0, 0.0
+	ops := 0.0
 	for o := range now.counts {
-		n := float64(now.counts[o] - was.counts[o])
-		ops += n
-		if o := Outcome(o); o != Write && o != Delete {
-			reads += n
-		}
+		ops += float64(now.counts[o] - was.counts[o])
 	}
 	latency := math.NaN() // no operation ended
 	if ops > 0 {
@@ -105,7 +122,7 @@ func (s *sampler) sample() {
 	}
 	if !r.stopped.Load() || was.at < r.stoppedAt { // the last operations are no rate
 		s.rec.Add(SeriesOperations, at, ops/span)
-		s.rec.Add(SeriesHitRatio, at, float64(now.counts[Hit]-was.counts[Hit])/reads)
+		s.rec.Add(SeriesHitRatio, at, now.hitRatio(was))
 		s.rec.Add(SeriesErrors, at, float64(now.counts[Error]-was.counts[Error])/span)
 		s.rec.Add(SeriesLoads, at, float64(now.loads-was.loads)/span)
 	}
@@ -114,22 +131,19 @@ func (s *sampler) sample() {
 	s.rec.Add(SeriesGoroutines, at, float64(goroutines))
 	s.rec.Add(SeriesHeap, at, float64(heap))
 
-	total, totalReads := uint64(0), uint64(0)
-	for o := range now.counts {
-		total += now.counts[o]
-		if o := Outcome(o); o != Write && o != Delete {
-			totalReads += now.counts[o]
-		}
+	total := uint64(0)
+	for _, n := range now.counts {
+		total += n
 	}
 	p := Progress{
 		Finishing:  r.stopped.Load(),
 		Operations: total,
 		PerSecond:  ops / span,
-		HitRatio:   float64(now.counts[Hit]) / float64(totalReads),
+		HitRatio:   now.hitRatio(snapshot{hits: r.before.cache.Hits}),
 		Fraction:   at.Seconds() / r.cfg.Duration.Seconds(),
 	}
 	if r.cfg.Requests > 0 {
-		p.Fraction = max(p.Fraction, float64(total)/float64(r.cfg.Requests))
+		p.Fraction = max(p.Fraction, float64(max(total, now.keys))/float64(r.cfg.Requests))
 	}
 	s.observe(p)
 }

@@ -18,16 +18,17 @@ const (
 	Hit Outcome = iota
 	Loaded
 	Joined
+	Stale
 	Error
 	Write
 	Delete
 	outcomes // how many
 )
 
-// String returns the outcome's name: hit, loaded, joined, error, write or
+// String returns the outcome's name: hit, loaded, joined, stale, error, write or
 // delete.
 func (o Outcome) String() string {
-	return [...]string{"hit", "loaded", "joined", "error", "write", "delete"}[o]
+	return [...]string{"hit", "loaded", "joined", "stale", "error", "write", "delete"}[o]
 }
 
 // MarshalText returns the outcome's name.
@@ -41,12 +42,15 @@ const mostTallies = 128
 type tally struct {
 	// Read by whoever samples.
 	counts [outcomes]atomic.Uint64
-	worst  atomic.Int64 // largest latency since the last sample
+	keys   atomic.Uint64 // that measured batches asked for
+	worst  atomic.Int64  // largest latency since the last sample
 
 	mu      sync.Mutex // guards what follows
 	times   [outcomes]histogram
 	late    histogram // how long after they were due operations began
 	errors  map[verdict.Kind]uint64
+	loaded  uint64 // keys of batches, by their own fetch functions
+	failed  uint64 // keys of batches
 	cutOff  uint64
 	skipped uint64
 }
@@ -109,6 +113,9 @@ func (t *tally) merge(other *tally) {
 	for kind, n := range other.errors {
 		t.errors[kind] += n
 	}
+	t.keys.Add(other.keys.Load())
+	t.loaded += other.loaded
+	t.failed += other.failed
 	t.cutOff += other.cutOff
 	t.skipped += other.skipped
 }

@@ -21,7 +21,8 @@ type worker struct {
 	ops    *rand.Rand
 	onlyOp bool // all operations are reads
 	call   *call
-	toTime int // reads until one is timed
+	batch  []uint64 // the keys of this read, if they are several
+	toTime int      // reads until one is timed
 }
 
 func newWorker(r *run, t *tally, number int) *worker {
@@ -70,6 +71,9 @@ func (w *worker) do(key uint64, due time.Duration) {
 	}
 	switch op {
 	case workload.Read:
+		if w.run.batch > 1 {
+			w.fill(key)
+		}
 		w.read(key, due, measured)
 	case workload.Write:
 		value := w.run.origin.Value(key)
@@ -97,8 +101,23 @@ func (w *worker) end(o Outcome, began time.Duration, measured bool) {
 	}
 }
 
+// fetch reads the key, or the batch, and tells whether the value of a key is stale.
+func (w *worker) fetch(c *call, key uint64) (stale bool, err error) {
+	switch r := w.run; {
+	case r.batch > 1:
+		_, err = r.cache.FetchMany(c, w.batch, r.fetchMany)
+	case r.stale:
+		got, err := r.cache.FetchResult(c, key, r.fetch)
+		return got.Stale, err
+	default:
+		_, err = r.cache.Fetch(c, key, r.fetch)
+	}
+	return false, err
+}
+
 func (w *worker) read(key uint64, due time.Duration, measured bool) {
-	timed := due != notDue
+	// A batch is looked up key by key: when that is over tells little of when it began.
+	timed := due != notDue || w.run.batch > 1
 	w.toTime--
 	if w.toTime < 0 {
 		w.toTime = w.run.sampleHits - 1
@@ -109,8 +128,11 @@ func (w *worker) read(key uint64, due time.Duration, measured bool) {
 		began = w.begin(due)
 	}
 	c := w.call
-	_, err := w.run.cache.Fetch(c, key, w.run.fetch)
+	stale, err := w.fetch(c, key)
 	if !c.missed() {
+		if measured && w.run.batch > 1 {
+			w.addBatch(c, nil)
+		}
 		switch {
 		case !measured:
 		case timed:
@@ -133,12 +155,20 @@ func (w *worker) read(key uint64, due time.Duration, measured bool) {
 		return
 	}
 	kind := verdict.Of(err)
-	switch {
-	case kind == verdict.Canceled && w.run.ctx.Err() != nil:
+	if kind == verdict.Canceled && w.run.ctx.Err() != nil {
 		w.cut()
-	case err != nil:
+		return
+	}
+	if w.run.batch > 1 {
+		w.addBatch(c, err)
+	} else if err != nil {
 		w.fail(kind)
+	}
+	switch {
+	case err != nil:
 		w.add(Error, took)
+	case stale:
+		w.add(Stale, took)
 	case c.ran.Load():
 		w.add(Loaded, took)
 	default:

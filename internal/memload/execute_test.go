@@ -29,7 +29,8 @@ func TestExecute(t *testing.T) {
 	c := small(t, "serve")
 	var shown []Progress
 	c.Progress = func(p Progress) { shown = append(shown, p) }
-	c.Limits, c.LimitGOGC, c.TTL = []Limit{{Bytes: 64 << 20}, {Times: 20}}, []int{Off}, 500*time.Millisecond
+	c.Limits, c.LimitGOGC = []Limit{{Bytes: 64 << 20}, {Times: 20}}, []int{Off}
+	c.TTL = 3 * time.Second // longer than a busy machine takes to fill a store
 	c.Stores = []string{Map, GolangLRU, Uncompacted, Shedding, Expirable, Snowfence}
 	r, err := Execute(t.Context(), c)
 	require.NoError(t, err)
@@ -37,7 +38,7 @@ func TestExecute(t *testing.T) {
 	require.Len(t, r.Cells, 3*5+3)
 	require.Len(t, shown, len(r.Cells))
 	require.Equal(t, Progress{9, 18, "GOGC=off GOMEMLIMIT=64MiB  snowfence"}, shown[9])
-	require.Equal(t, Progress{16, 18, "GOGC=100 TTL 500ms  golang-lru-expirable"}, shown[16])
+	require.Equal(t, Progress{16, 18, "GOGC=100 TTL 3s  golang-lru-expirable"}, shown[16])
 	for _, cell := range r.Cells {
 		name := cell.Job.Store
 		require.Len(t, cell.Begin, 4, name)

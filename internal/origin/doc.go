@@ -22,6 +22,8 @@
 //     answer from it that never comes.
 //   - slow: Load takes longer, but heeds its context.
 //
+// [Origin.LoadMany] asks for several keys with one load.
+//
 // An origin that hangs would leak goroutines past the end of a test, so
 // [Origin.Close] releases all that hang, and ends every other load at once.
 //

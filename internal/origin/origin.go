@@ -100,11 +100,7 @@ func (o *Origin) Load(ctx context.Context, key uint64) ([]byte, error) {
 	fault := o.decide(key)
 	o.stats.begin(fault)
 	defer o.stats.end()
-	if o.cfg.CountKeys {
-		o.mu.Lock()
-		o.loads[key]++
-		o.mu.Unlock()
-	}
+	o.countKey(key)
 	if err := o.serve(ctx, key); err != nil {
 		return nil, err
 	}
@@ -116,6 +112,55 @@ func (o *Origin) Load(ctx context.Context, key uint64) ([]byte, error) {
 		}
 	}
 	return o.Value(key), nil
+}
+
+// LoadMany returns the values of several keys, with one load: it takes one place, and as long as
+// the slowest of its keys would. It blocks, and may end, as Load does. FaultError strikes single
+// keys, and failed has an error for each of them; of any other fault one key is enough to strike
+// the whole load.
+func (o *Origin) LoadMany(
+	ctx context.Context, keys []uint64,
+) (values map[uint64][]byte, failed map[uint64]error, err error) {
+	fault, struck := FaultNone, []uint64(nil)
+	for _, key := range keys {
+		if kind := o.decide(key); kind != FaultNone {
+			fault, struck = kind, append(struck, key)
+		}
+	}
+	o.stats.begin(fault)
+	defer o.stats.end()
+	for _, key := range keys {
+		o.countKey(key)
+	}
+	if err := o.serve(ctx, keys...); err != nil {
+		return nil, nil, err
+	}
+	values = make(map[uint64][]byte, len(keys))
+	for _, key := range keys {
+		values[key] = o.Value(key)
+	}
+	switch {
+	case fault == FaultError:
+		failed = make(map[uint64]error, len(struck))
+		for _, key := range struck {
+			failed[key] = o.fail(ctx, key, fault)
+			delete(values, key)
+		}
+	case fault != FaultNone:
+		if err := o.fail(ctx, struck[0], fault); err != nil {
+			return nil, nil, err
+		}
+	}
+	return values, failed, nil
+}
+
+func (o *Origin) countKey(key uint64) {
+	if !o.cfg.CountKeys {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.loads[key]++
 }
 
 // Close ends all loads, those that hang too, with ErrClosed. It does not wait
@@ -141,8 +186,8 @@ const (
 	drawContent
 )
 
-// serve waits for a place and for the latency.
-func (o *Origin) serve(ctx context.Context, key uint64) error {
+// serve waits for a place and for the latency of the slowest key.
+func (o *Origin) serve(ctx context.Context, keys ...uint64) error {
 	// A context or an origin that has already ended must win over a free place
 	// and a latency of 0.
 	if err := o.ended(ctx); err != nil {
@@ -154,9 +199,13 @@ func (o *Origin) serve(ctx context.Context, key uint64) error {
 		}
 		defer func() { <-o.slots }()
 	}
-	turn := o.turns[key%uint64(len(o.turns))].Add(1)
-	r := workload.Stream(o.cfg.Seed, drawLatency, key, uint64(turn))
-	return o.sleep(ctx, o.cfg.Latency.Sample(r))
+	longest := time.Duration(0)
+	for _, key := range keys {
+		turn := o.turns[key%uint64(len(o.turns))].Add(1)
+		r := workload.Stream(o.cfg.Seed, drawLatency, key, uint64(turn))
+		longest = max(longest, o.cfg.Latency.Sample(r))
+	}
+	return o.sleep(ctx, longest)
 }
 
 func (o *Origin) takeSlot(ctx context.Context) error {

@@ -51,6 +51,8 @@ func (r *Result) shade(c Config, chart *report.Chart) *report.Chart {
 		window.Label = "origin slow"
 	case OriginFail:
 		window.Label = "origin fails"
+	case Poison:
+		window.Label = "one key kills its node"
 	case Calm:
 	}
 	if window.Label != "" {
@@ -70,7 +72,7 @@ func (r *Result) lines(name string) []report.Line {
 	return lines
 }
 
-var roles = map[Ownership]report.Role{None: report.FixOff, ByKey: report.FixOn}
+var roles = map[Ownership]report.Role{None: report.FixOff, BySlot: report.FixOn}
 
 // series is the one of this name; without points if there is none.
 func (x *Run) series(name string) series.Series {

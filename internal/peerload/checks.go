@@ -58,6 +58,11 @@ func (r *Result) checksOf(c Config, x *Run) []report.Check {
 		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
 			whole(x.Loads.Total), whole(limit), why)
 	}
+	if p := x.Poison; p != nil && x.Ownership.clustered() {
+		add(p.Deaths > 0 && p.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most", "%d died", p.Deaths)
+		add(p.Others == 0, "no other key fails", "%s fetches of other keys failed", whole(p.Others))
+		add(p.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(p.Again)))
+	}
 	if c.Disturb != Calm && x.Ownership.clustered() {
 		add(x.Heal.Exists() && x.Heal.Duration() <= HealsWithin, "as before soon after the disturbance", "after %s; wanted: at most %s",
 			human.Seconds(float64(x.Heal)), plain(HealsWithin))
@@ -116,6 +121,9 @@ func (r *Result) loadsAllowed(c Config, x *Run) (limit uint64, why string) {
 	return uint64(math.Ceil(allowed)), why
 }
 
+// maxDeaths is how many nodes one key may end.
+const maxDeaths = 2
+
 // settles is how long a cluster may take to notice that nodes are gone or back, and to have new owners.
 const settles = 3 * time.Second
 
@@ -126,7 +134,7 @@ func blind(c Config) float64 {
 	switch c.Disturb {
 	case Calm, OriginSlow, OriginFail:
 		return 0
-	case Kill:
+	case Kill, Poison:
 		length = 0 // it is over at once
 	case Restart, Pause, Split, Rolling:
 	}

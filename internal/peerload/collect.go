@@ -34,10 +34,16 @@ func (r *run) result(ran time.Duration) *Run {
 		}
 		x.Stats.add(s.Stats, p.first)
 		for _, one := range p.records {
+			if one.Error == "" && !r.origin.gave(keyName(one.Key), one.Version) {
+				x.Wrong++
+			}
 			t.fetched(one)
 			due[one.Key] = append(due[one.Key], one.Due)
 		}
 		p.mu.Unlock()
+	}
+	if r.c.Disturb == Poison {
+		x.Poison = r.poisoned()
 	}
 	for _, times := range due {
 		x.Loads.Ideal += ideal(times, r.c.TTL)
@@ -64,8 +70,36 @@ func (r *run) result(ran time.Duration) *Run {
 	return x
 }
 
+// poisoned looks at what became of the fetches of the poisoned key and of the others. mu is held.
+func (r *run) poisoned() *PoisonResult {
+	x := &PoisonResult{Deaths: len(r.struck), Again: measured.None()}
+	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
+	for _, p := range r.all {
+		p.mu.Lock()
+		for _, one := range p.records {
+			switch {
+			case one.Error != "" && one.Key != poisonKey:
+				x.Others++
+			case one.Key != poisonKey:
+			case one.Error != "":
+				x.Refused++
+				last = max(last, one.Due)
+			case one.Due >= r.ended && r.ended > 0:
+				if first < 0 || one.Due < first {
+					first = one.Due
+				}
+			}
+		}
+		p.mu.Unlock()
+	}
+	if first >= 0 {
+		x.Again = measured.Value(max(first, last).Seconds() - r.ended.Seconds())
+	}
+	return x
+}
+
 func (s *Stats) add(a, first Stats) {
-	s.Hits, s.CopyHits, s.Misses = s.Hits+a.Hits, s.CopyHits+a.CopyHits, s.Misses+a.Misses
+	s.Hits, s.Misses = s.Hits+a.Hits, s.Misses+a.Misses
 	s.Loads, s.LocalLoads, s.Asked = s.Loads+a.Loads, s.LocalLoads+a.LocalLoads, s.Asked+a.Asked
 	s.AskFailures, s.Held, s.Lost = s.AskFailures+a.AskFailures, s.Held+a.Held, s.Lost+a.Lost
 	s.Moved += a.Moved - first.Moved

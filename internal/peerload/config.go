@@ -80,4 +80,5 @@ const (
 	Rolling    Disturb = "rolling"     // one node after the other is ended in good order and started again
 	OriginSlow Disturb = "origin-slow" // loads take ten times as long, at least a second
 	OriginFail Disturb = "origin-fail" // every load fails
+	Poison     Disturb = "poison"      // the load of the most popular key ends its process; the nodes stay away
 )

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // A dialer opens connections for HTTP, and can cut those to some addresses: what is written to them is lost, nothing comes, and none can
@@ -20,14 +19,9 @@ func newDialer() *dialer {
 	return &dialer{cut: make(map[string]chan struct{}), open: make(map[*conn]struct{})}
 }
 
-// transport is package cluster's own, but for the dialer.
-func (d *dialer) transport(silence time.Duration) *http.Transport {
-	t := &http.Transport{
-		DialContext: d.dial, Protocols: new(http.Protocols), MaxConnsPerHost: 8,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: max(time.Second, silence), WriteByteTimeout: time.Second},
-	}
-	t.Protocols.SetUnencryptedHTTP2(true)
-	return t
+// transport returns a transport like package cluster's own, with the dialer.
+func (d *dialer) transport() *http.Transport {
+	return &http.Transport{DialContext: d.dial, MaxIdleConnsPerHost: 64, DisableCompression: true}
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -68,10 +68,64 @@ func (r *run) disturb(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	case Poison:
+		return r.poison(ctx)
 	case Calm:
 	}
 	r.over(time.Since(r.begin))
 	return nil
+}
+
+// quarantine returns that of the nodes: the key is tried again when it is harmless.
+func (c Config) quarantine() time.Duration {
+	if c.Disturb == Poison {
+		return c.End - c.Start
+	}
+	return 0
+}
+
+// poison makes the load of one key end its process, until End, and takes out the nodes that die of it.
+func (r *run) poison(ctx context.Context) error {
+	r.order(true)
+	for end := r.begin.Add(r.c.End); time.Now().Before(end); {
+		if err := sleep(ctx, tick/2); err != nil {
+			return err
+		}
+		r.reap()
+	}
+	r.order(false)
+	r.over(time.Since(r.begin))
+	for { // until the load is over
+		if err := sleep(ctx, tick/2); err != nil {
+			return err
+		}
+		r.reap()
+	}
+}
+
+// order tells all nodes whether the key is poisoned. One that has just died does not hear it.
+func (r *run) order(poisoned bool) {
+	for _, p := range r.living() {
+		_ = p.send(order{Poison: &poisoned})
+	}
+}
+
+// reap takes out the nodes whose process has ended.
+func (r *run) reap() {
+	for i := range r.c.Nodes {
+		r.mu.Lock()
+		p := r.nodes[i]
+		r.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		select {
+		case <-p.gone:
+			r.remove(i).mark()
+			r.strike(i)
+		default:
+		}
+	}
 }
 
 // roll restarts one node after the other, evenly over the time there is; longer if they need it.

@@ -15,8 +15,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/snowfence/snowfence/internal/leak"
 )
 
 const nodeVariable = "PEERLOAD_TEST_NODE"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 func ms(n ...int) (list []time.Duration) {
@@ -136,27 +137,31 @@ func TestHeal(t *testing.T) {
 func TestValidate(t *testing.T) {
 	require.NoError(t, DefaultConfig().Validate())
 	for want, change := range map[string]func(c *Config){
-		"nodes: 0: want 1 to 64":                                                                     func(c *Config) { c.Nodes = 0 },
-		"ownership: []: want at least one":                                                           func(c *Config) { c.Ownerships = nil },
-		"ownership: raft: want key, slot, ring or none":                                              func(c *Config) { c.Ownerships = []Ownership{"raft"} },
-		"duration: 1s: want at least 2s, to be measured":                                             func(c *Config) { c.Duration = time.Second },
-		"rate: 0: want above 0, at most 100000":                                                      func(c *Config) { c.Rate = 0 },
-		"keys: 0: want 1 to 10000000":                                                                func(c *Config) { c.Keys = 0 },
-		"zipf: 0.5: want 0 (all keys alike) or above 1, at most 10":                                  func(c *Config) { c.Zipf = 0.5 },
-		"size: -1: want 0 to 1048576 bytes":                                                          func(c *Config) { c.Size = -1 },
-		"ttl: -1s: want 0 (for ever) or more":                                                        func(c *Config) { c.TTL = -time.Second },
-		"capacity: 0: want at least 1":                                                               func(c *Config) { c.Capacity = 0 },
-		"peer-timeout: 1ns: want 0 (the default) or at least 1ms":                                    func(c *Config) { c.PeerTimeout = 1 },
-		"deadline: 0s: want above 0":                                                                 func(c *Config) { c.Deadline = 0 },
-		"origin-latency: -1s: want 0 or more":                                                        func(c *Config) { c.OriginLatency = -time.Second },
-		"origin-errors: 2: want a share from 0 to 1":                                                 func(c *Config) { c.OriginErrors = 2 },
-		"start: 0s: want at least 1s, to know what it was like before":                               func(c *Config) { c.Disturb, c.Start = Kill, 0 },
-		"end: 5s: want later than start (5s)":                                                        func(c *Config) { c.Disturb, c.End = Kill, 5*time.Second },
-		"end: 20s: want at most duration (15s)":                                                      func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
-		"victims: 3: want at least 1, fewer than nodes":                                              func(c *Config) { c.Disturb, c.Victims = Restart, 3 },
-		"nodes: 1: want at least 2 for --disturb rolling":                                            func(c *Config) { c.Disturb, c.Nodes = Rolling, 1 },
-		"nodes: 1: want at least 2 for --disturb split":                                              func(c *Config) { c.Disturb, c.Nodes = Split, 1 },
-		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow or origin-fail": func(c *Config) { c.Disturb = "rain" },
+		"nodes: 0: want 1 to 64":                                            func(c *Config) { c.Nodes = 0 },
+		"ownership: []: want at least one":                                  func(c *Config) { c.Ownerships = nil },
+		"ownership: raft: want key, slot, ring or none":                     func(c *Config) { c.Ownerships = []Ownership{"raft"} },
+		"duration: 1s: want at least 2s, to be measured":                    func(c *Config) { c.Duration = time.Second },
+		"rate: 0: want above 0, at most 100000":                             func(c *Config) { c.Rate = 0 },
+		"keys: 0: want 1 to 10000000":                                       func(c *Config) { c.Keys = 0 },
+		"zipf: 0.5: want 0 (all keys alike) or above 1, at most 10":         func(c *Config) { c.Zipf = 0.5 },
+		"size: -1: want 0 to 1048576 bytes":                                 func(c *Config) { c.Size = -1 },
+		"ttl: -1s: want 0 (for ever) or more":                               func(c *Config) { c.TTL = -time.Second },
+		"capacity: 0: want at least 1":                                      func(c *Config) { c.Capacity = 0 },
+		"peer-timeout: 1ns: want 0 (the default) or at least 1ms":           func(c *Config) { c.PeerTimeout = 1 },
+		"deadline: 0s: want above 0":                                        func(c *Config) { c.Deadline = 0 },
+		"origin-latency: -1s: want 0 or more":                               func(c *Config) { c.OriginLatency = -time.Second },
+		"origin-errors: 2: want a share from 0 to 1":                        func(c *Config) { c.OriginErrors = 2 },
+		"start: 0s: want at least 1s, to know what it was like before":      func(c *Config) { c.Disturb, c.Start = Kill, 0 },
+		"end: 5s: want later than start (5s)":                               func(c *Config) { c.Disturb, c.End = Kill, 5*time.Second },
+		"end: 20s: want at most duration (15s)":                             func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
+		"victims: 3: want at least 1, fewer than nodes":                     func(c *Config) { c.Disturb, c.Victims = Restart, 3 },
+		"nodes: 1: want at least 2 for --disturb rolling":                   func(c *Config) { c.Disturb, c.Nodes = Rolling, 1 },
+		"nodes: 2: want at least 3 for --disturb poison, since two may die": func(c *Config) { c.Disturb, c.Nodes = Poison, 2 },
+		"ttl: 4s: want less than from start to end (4s), so that the key is loaded in between": func(c *Config) {
+			c.Disturb, c.TTL = Poison, 4*time.Second
+		},
+		"nodes: 1: want at least 2 for --disturb split":                                                      func(c *Config) { c.Disturb, c.Nodes = Split, 1 },
+		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison": func(c *Config) { c.Disturb = "rain" },
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -188,15 +193,14 @@ func TestNoPause(t *testing.T) {
 func TestDialer(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("hello"))
 	})}
-	server.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = server.Serve(listener) }()
 	defer func() { require.NoError(t, server.Close()); <-ended }()
 	d := newDialer()
-	transport := d.transport(0)
+	transport := d.transport()
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	call := func(patience time.Duration) error {
@@ -294,6 +298,7 @@ func TestRuns(t *testing.T) {
 			c.Ownerships = append(c.Ownerships, BySlot)
 		}
 		c.Duration = 2 * time.Second
+		c.PeerTimeout = 4 * time.Second // a busy machine makes no owner silent
 		r := run(t, c)
 		for _, x := range r.Runs {
 			if x.Ownership == None {
@@ -305,9 +310,9 @@ func TestRuns(t *testing.T) {
 			assert.Nil(t, x.Before.Errors)
 		}
 	})
-	disturbances := []Disturb{Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail}
+	disturbances := []Disturb{Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail, Poison}
 	if testing.Short() {
-		disturbances = []Disturb{Restart, Split}
+		disturbances = []Disturb{Restart, Split, Poison}
 	}
 	for _, d := range disturbances {
 		t.Run(string(d), func(t *testing.T) {
@@ -317,8 +322,17 @@ func TestRuns(t *testing.T) {
 			if d == Rolling {
 				c.Duration, c.End = 9*time.Second, 4*time.Second // a node that leaves takes its time
 			}
+			if d == Poison {
+				c.Duration, c.TTL, c.Nodes = 4*time.Second, 500*time.Millisecond, 5
+			}
 			x := run(t, c).Runs[0]
 			switch d {
+			case Poison:
+				assert.Len(t, x.Struck, x.Poison.Deaths)
+				assert.Equal(t, maxDeaths, x.Poison.Deaths)
+				assert.Zero(t, x.Poison.Others)
+				assert.NotZero(t, x.Poison.Refused)
+				assert.True(t, x.Poison.Again.Exists())
 			case OriginFail:
 				assert.NotZero(t, x.During.Errors[errorLoad])
 				assert.Empty(t, x.Struck)

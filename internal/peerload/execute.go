@@ -126,7 +126,7 @@ func (r *run) start(ctx context.Context, i int) error {
 	p, err := startProcess(ctx, r.c.Command, nodeConfig{
 		Name: nodeName(i), Index: i, Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
 		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity, CopyTTL: r.c.CopyTTL,
-		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Seed: r.c.Seed,
+		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Quarantine: r.c.quarantine(), Seed: r.c.Seed,
 	})
 	if err != nil {
 		return err

@@ -91,6 +91,8 @@ func harm(c Config, r *Result) string {
 		return fmt.Sprintf("From %s to %s the origin is slow", from, to)
 	case OriginFail:
 		return fmt.Sprintf("From %s to %s the origin fails", from, to)
+	case Poison:
+		return fmt.Sprintf("From %s to %s a load of the most popular key ends its process", from, to)
 	case Calm:
 	}
 	return "Nothing is disturbed"
@@ -113,6 +115,8 @@ func Headline(c Config) string {
 		return "the origin is slow"
 	case OriginFail:
 		return "the origin fails"
+	case Poison:
+		return "the load of one key kills its node"
 	case Calm:
 	}
 	return "nobody disturbs it"
@@ -171,6 +175,9 @@ func (r *Result) course(c Config, x *Run) string {
 	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal", human.Count(int64(x.Loads.Total)), timesOf(ideal))
 	if none := r.againstNone(x); x.Ownership.clustered() && none.Exists() {
 		text += fmt.Sprintf(" and %s of what it takes without a cluster", percentText(none))
+	}
+	if p := x.Poison; p != nil {
+		text += fmt.Sprintf("; the poisoned key ended %s", nodes(p.Deaths))
 	}
 	if n := x.errors(); n > 0 {
 		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches)))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -118,12 +119,15 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	}
 	switch {
 	case err == nil:
-		name, _, issued, ok := readValue(value)
+		name, version, issued, ok := readValue(value)
+		one.Version = version
 		if !ok || name != keyName(key) {
 			r.Wrong++
 		} else if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
 			r.Stale++
 		}
+	case errors.As(err, new(*cluster.QuarantineError)):
+		one.Error = errorQuarantined
 	case errors.Is(err, errOrigin):
 		one.Error = errorLoad
 	case errors.Is(err, courier.ErrOverloaded):

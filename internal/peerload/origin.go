@@ -24,6 +24,7 @@ type origin struct {
 	fail  bool
 	loads map[string][]time.Duration // since begun, when each load of a key came
 	total uint64
+	keys  []string // of each version
 }
 
 func openOrigin(ctx context.Context, c Config) (*origin, error) {
@@ -54,6 +55,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.total++
 	version := o.total
+	o.keys = append(o.keys, string(key))
 	if !o.begun.IsZero() {
 		o.loads[string(key)] = append(o.loads[string(key)], time.Since(o.begun))
 	}
@@ -98,6 +100,13 @@ func (o *origin) counted() map[string][]time.Duration {
 		all[key] = append([]time.Duration(nil), times...)
 	}
 	return all
+}
+
+// gave reports whether a version is one of key.
+func (o *origin) gave(key string, version uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return version > 0 && version <= uint64(len(o.keys)) && o.keys[version-1] == key
 }
 
 func (o *origin) issued() uint64 {

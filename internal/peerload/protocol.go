@@ -18,7 +18,9 @@ type nodeConfig struct {
 	CopyTTL   time.Duration `json:"copy_ttl"`
 	Timeout   time.Duration `json:"peer_timeout"`
 	Deadline  time.Duration `json:"deadline"`
-	Seed      uint64        `json:"seed"`
+	// Quarantine is that of package cluster; 0: the default.
+	Quarantine time.Duration `json:"quarantine"`
+	Seed       uint64        `json:"seed"`
 }
 
 // An order is each further line that it gets.
@@ -26,7 +28,8 @@ type order struct {
 	Begin    int64         `json:"begin,omitempty"`    // start the load: the beginning of the run, in nanoseconds of the wall clock
 	Duration time.Duration `json:"duration,omitempty"` // of the load
 	Cut      *cutOrder     `json:"cut,omitempty"`
-	Leave    bool          `json:"leave,omitempty"` // end in good order
+	Leave    bool          `json:"leave,omitempty"`  // end in good order
+	Poison   *bool         `json:"poison,omitempty"` // whether the load of poisonKey ends the process
 }
 
 // A cutOrder says which addresses nothing is sent to any more.
@@ -59,6 +62,7 @@ type record struct {
 	Latency time.Duration `json:"l"`           // from then
 	Key     int           `json:"k"`           // its number
 	Error   string        `json:"e,omitempty"` // its kind
+	Version uint64        `json:"v,omitempty"` // of the value
 }
 
 // Kinds of errors.
@@ -67,7 +71,12 @@ const (
 	errorDeadline   = "deadline"
 	errorOverloaded = "overloaded"
 	errorOther      = "other"
+	// errorQuarantined is that of a key whose load has ended processes.
+	errorQuarantined = "quarantined"
 )
+
+// poisonKey is the number of the key whose load ends its process: the most popular one.
+const poisonKey = 0
 
 const (
 	// tick is how often a node reports.

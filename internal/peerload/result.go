@@ -32,6 +32,8 @@ type Run struct {
 	// percentile of the latency were back in the range that they had before, and stayed there.
 	Heal measured.Value `json:"heal_seconds"`
 
+	Poison *PoisonResult `json:"poison,omitempty"` // of that disturbance
+
 	// What may never be.
 	Wrong   uint64 `json:"wrong"`   // values that the origin never issued for that key
 	Stale   uint64 `json:"stale"`   // values that were older than their TTL allows
@@ -41,6 +43,14 @@ type Run struct {
 	Stats Stats `json:"stats"` // of all nodes together, as far as they were alive to tell
 
 	Series []series.Series `json:"-"`
+}
+
+// A PoisonResult says what a key did whose load ended its process.
+type PoisonResult struct {
+	Deaths  int            `json:"deaths"`        // nodes that died of it
+	Refused uint64         `json:"refused"`       // fetches of it that failed, as it was quarantined or its node died
+	Others  uint64         `json:"other_errors"`  // fetches of other keys that failed
+	Again   measured.Value `json:"again_seconds"` // from when it was harmless until it was served, and went on to be
 }
 
 // A Phase is a part of a run: before the disturbance, during it, or after it.
@@ -71,7 +81,6 @@ type Loads struct {
 // Stats are those of the nodes' caches, added up.
 type Stats struct {
 	Hits        uint64 `json:"hits"`
-	CopyHits    uint64 `json:"copy_hits"`
 	Misses      uint64 `json:"misses"`
 	Loads       uint64 `json:"loads"`
 	LocalLoads  uint64 `json:"local_loads"`

@@ -50,7 +50,7 @@ func sampleRuns() (Config, *Result) {
 			Loads:  Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0}},
 			Heal:   1.5,
 			Stats: Stats{
-				Hits: 9000, CopyHits: 3000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41, Held: 200, Moved: 60, Lost: 12,
+				Hits: 12000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41, Held: 200, Moved: 60, Lost: 12,
 			},
 			Series: []series.Series{
 				sampleWave(SeriesLoads, float64(total)/10), sampleWave(SeriesP99, 0.02), sampleWave(SeriesP50, 0.0005),

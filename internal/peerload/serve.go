@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -84,6 +85,7 @@ type node struct {
 	shared   *cluster.Cache[[]byte]
 	plain    *cache.Cache[string, []byte] // without a cluster
 
+	poison  atomic.Bool
 	load    *load
 	loading sync.WaitGroup
 }
@@ -99,7 +101,7 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	}
 	options := cache.Options[string, []byte]{Capacity: c.Capacity, TTL: c.TTL}
 	mux := http.NewServeMux()
-	n.server = &http.Server{Handler: mux, Protocols: cluster.Protocols(), HTTP2: cluster.HTTP2(), ReadHeaderTimeout: time.Minute}
+	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	if c.Ownership == None {
 		n.plain, err = cache.New(options)
 	} else {
@@ -131,8 +133,8 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 	if err == nil {
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
 			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache", Load: n.fromOrigin,
-			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Ownership: ownership,
-			Transport: n.dialer.transport(n.c.Timeout), Errors: map[string]error{"origin": errOrigin},
+			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine, Ownership: ownership,
+			Transport: n.dialer.transport(), Errors: map[string]error{"origin": errOrigin},
 		})
 	}
 	if err != nil {
@@ -144,6 +146,9 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 
 // fromOrigin is the cache's Load.
 func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
+	if n.poison.Load() && key == keyName(poisonKey) {
+		os.Exit(1)
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin, bytes.NewReader([]byte(key)))
 	if err != nil {
 		return nil, err
@@ -182,6 +187,9 @@ func (n *node) obey(ctx context.Context, o order) {
 		n.links.Set(o.Cut.Registry)
 		n.dialer.set(o.Cut.HTTP)
 	}
+	if o.Poison != nil {
+		n.poison.Store(*o.Poison)
+	}
 	if o.Begin > 0 {
 		n.loading.Go(func() { n.load.run(ctx, time.Unix(0, o.Begin), o.Duration, n.fetch) })
 	}
@@ -195,10 +203,9 @@ func (n *node) report() nodeReport {
 		return r
 	}
 	s := n.shared.Stats()
-	f := s.AskFailures
 	r.Stats = Stats{
-		Hits: s.Hits, CopyHits: s.CopyHits, Misses: s.Misses, Loads: s.Loads, LocalLoads: s.LocalLoads, Asked: s.Asked,
-		AskFailures: f.Silent + f.Unreachable + f.Busy + f.Misplaced + f.Rubbish + f.OtherVersion + f.Denied + f.PassedOver,
+		Hits: s.Hits, Misses: s.Misses, Loads: s.Loads, LocalLoads: s.LocalLoads, Asked: s.Asked,
+		AskFailures: s.AskFailures.Total(),
 		Held:        s.Held, Moved: s.Claimed, Lost: s.Lost,
 	}
 	for _, p := range s.Peers {

@@ -56,9 +56,9 @@ var measures = []measure{
 	}, "fetches that ended in an error; of which kind stands below the table"},
 	{"lost with a struck node", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
 		"fetches that were under way on a node when it was killed or stopped, or that would have begun while it was stopped"},
-	{"local hits / copies / asked a node", "", func(_ *Result, x *Run) table.Cell {
-		return countsOf(x.Stats.Hits, x.Stats.CopyHits, x.Stats.Asked)
-	}, "where values came from without a load here: the entries that a node owns, its short-lived copies of others' values, the owner"},
+	{"local hits / asked a node", "", func(_ *Result, x *Run) table.Cell {
+		return countsOf(x.Stats.Hits, x.Stats.Asked)
+	}, "where values came from without a load here: what the node has, its own entries and short-lived copies of others' values, or the owner"},
 	{"loads by owners / without the owner", "", func(_ *Result, x *Run) table.Cell {
 		own := x.Stats.Loads - min(x.Stats.Loads, x.Stats.LocalLoads)
 		return count(own).As(joined(own, x.Stats.LocalLoads))
@@ -70,6 +70,24 @@ var measures = []measure{
 	}, "after the run's first second: of keys that are new, or whose owner was gone; and names that two nodes had claimed, so that one gave up"},
 	{"time to heal", table.Lower, func(_ *Result, x *Run) table.Cell { return seconds(x.Heal) },
 		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency were as before, and stayed so; a dash: not within the run"},
+	{"nodes that the poisoned key ended", table.Lower, func(_ *Result, x *Run) table.Cell {
+		if x.Poison == nil {
+			return table.Missing()
+		}
+		return count(uint64(x.Poison.Deaths)) //nolint:gosec // not negative
+	}, "their processes have ended while they loaded it; two is the most that a cluster loses to it"},
+	{"errors of that key / of others", table.Lower, func(_ *Result, x *Run) table.Cell {
+		if x.Poison == nil {
+			return table.Missing()
+		}
+		return count(x.Poison.Others).As(joined(x.Poison.Refused, x.Poison.Others))
+	}, "fetches of the poisoned key that failed, since no node loads it in quarantine; and fetches of all other keys that failed"},
+	{"the key served again after", table.Lower, func(_ *Result, x *Run) table.Cell {
+		if x.Poison == nil {
+			return table.Missing()
+		}
+		return seconds(x.Poison.Again)
+	}, "from when its load was harmless; a dash: not within the run"},
 	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
 		"that the origin never issued for that key; must be 0"},
 	{"stale values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stale) },
@@ -155,7 +173,7 @@ func (x *Run) kinds() map[string]uint64 {
 }
 
 // errorWords say what the kinds of errors are.
-var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "past the deadline"}
+var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "past the deadline", errorQuarantined: "of the key in quarantine"}
 
 // errorList lists the errors of a run by their kind, most first.
 func (x *Run) errorList() string {

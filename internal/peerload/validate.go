@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// DefaultConfig is what runs if nothing is said: three nodes, by key and without a cluster, with few keys and a short TTL: so that it
+// DefaultConfig is what runs if nothing is said: three nodes, by slot and without a cluster, with few keys and a short TTL: so that it
 // goes evenly before the disturbance, which then shows.
 func DefaultConfig() Config {
 	return Config{
-		Nodes: 3, Ownerships: []Ownership{ByKey, None}, Duration: 15 * time.Second,
+		Nodes: 3, Ownerships: []Ownership{BySlot, None}, Duration: 15 * time.Second,
 		Rate: 300, Keys: 300, Zipf: 1.1, Size: 256,
 		TTL: 3 * time.Second, Capacity: 10_000, Deadline: 2 * time.Second,
 		OriginLatency: 20 * time.Millisecond,
@@ -21,8 +21,8 @@ func DefaultConfig() Config {
 }
 
 var (
-	ownerships = []Ownership{ByKey, BySlot, ByRing, None}
-	disturbs   = []Disturb{Calm, Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail}
+	ownerships = []Ownership{BySlot, ByKey, ByRing, None}
+	disturbs   = []Disturb{Calm, Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail, Poison}
 )
 
 // A FieldError says which field of a Config had which value, and what was wanted.
@@ -59,7 +59,7 @@ func (c Config) Validate() error {
 	check(c.Deadline > 0, "deadline", c.Deadline, "above 0")
 	check(c.OriginLatency >= 0, "origin-latency", c.OriginLatency, "0 or more")
 	check(c.OriginErrors >= 0 && c.OriginErrors <= 1, "origin-errors", c.OriginErrors, "a share from 0 to 1")
-	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb, "none, kill, restart, pause, split, rolling, origin-slow or origin-fail")
+	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb, "none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison")
 	check(c.Disturb != Pause || stopSignal != nil, "disturb", c.Disturb,
 		"another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
 	if c.Disturb != Calm {
@@ -71,6 +71,10 @@ func (c Config) Validate() error {
 	case Kill, Restart, Pause, Split:
 		check(c.Nodes > 1, "nodes", c.Nodes, fmt.Sprintf("at least 2 for --disturb %s", c.Disturb))
 		check(c.Victims >= 1 && c.Victims < max(2, c.Nodes), "victims", c.Victims, "at least 1, fewer than nodes")
+	case Poison:
+		check(c.Nodes > 2, "nodes", c.Nodes, "at least 3 for --disturb poison, since two may die")
+		check(c.TTL > 0 && c.TTL < c.End-c.Start, "ttl", c.TTL,
+			fmt.Sprintf("less than from start to end (%v), so that the key is loaded in between", c.End-c.Start))
 	case Rolling:
 		check(c.Nodes > 1, "nodes", c.Nodes, fmt.Sprintf("at least 2 for --disturb %s", c.Disturb))
 	case Calm, OriginSlow, OriginFail:

@@ -60,6 +60,7 @@ const (
 	Plain  Role = ""
 	FixOff Role = "off"
 	FixOn  Role = "on"
+	Stale  Role = "stale" // the fix is on, and stale values are given
 )
 
 // Quantity is what the numbers of an axis are.

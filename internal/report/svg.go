@@ -372,7 +372,7 @@ func near(share float64) float64 { return max(-1, min(2, share)) }
 func class(role Role, nth int) string {
 	name := string(role)
 	switch role {
-	case FixOff, FixOn:
+	case FixOff, FixOn, Stale:
 		if nth > 0 {
 			name += " second"
 		}

@@ -28,7 +28,7 @@ name: all
 description: "every kind of field"
 seed: 18446744073709551615
 duration: 1m30s
-events: {rate: 0.5, until: 1m, workers: 2, queue: 3, timeout: 4s}
+events: {rate: 0.5, until: 1m, workers: 2, queue: 3, timeout: 4s, batch: 12}
 keys:
   kind: zipf-scan
   count: 10
@@ -38,7 +38,9 @@ keys:
   scramble: true
 mix: {read: 1, write: 2, delete: 3}
 value: {size: 100}
-cache: {capacity: 6, ttl: 0s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7, max_abandoned: 9, max_waiting_per_key: 11}
+cache:
+  {capacity: 6, ttl: 5s, jitter: 0, fetch_timeout: 0s, max_concurrent: 7, max_abandoned: 9, max_waiting_per_key: 11,
+  stale_for: 13s, soft_timeout: 14s, refresh_at: 0.5}
 origin: {latency: exp:5ms, concurrency: 8}
 fault: {kind: slow, keys: 2, share: 0.5, rate: 0.1, start: 1s, end: 2s, slow: 3s}
 expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
@@ -50,11 +52,14 @@ expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
 	require.NoError(t, err)
 	require.Equal(t, Scenario{
 		Name: "all", Description: "every kind of field", Seed: 18446744073709551615, Duration: 90 * time.Second,
-		Events:   Events{Rate: 0.5, Until: time.Minute, Workers: 2, Queue: 3, Timeout: 4 * time.Second},
-		Keys:     Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
-		Mix:      Mix{1, 2, 3},
-		Value:    Value{Size: size},
-		Cache:    Cache{Capacity: 6, MaxConcurrent: 7, MaxAbandoned: 9, MaxWaitingPerKey: 11},
+		Events: Events{Rate: 0.5, Until: time.Minute, Workers: 2, Queue: 3, Timeout: 4 * time.Second, Batch: 12},
+		Keys:   Keys{Kind: workload.KindZipfScan, Count: 10, Skew: 2, ScanShare: 0.25, ScanLength: 4, Scramble: true},
+		Mix:    Mix{1, 2, 3},
+		Value:  Value{Size: size},
+		Cache: Cache{
+			Capacity: 6, TTL: 5 * time.Second, MaxConcurrent: 7, MaxAbandoned: 9, MaxWaitingPerKey: 11,
+			StaleFor: 13 * time.Second, SoftTimeout: 14 * time.Second, RefreshAt: 0.5,
+		},
 		Origin:   Origin{Latency: latency, Concurrency: 8},
 		Fault:    Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second, End: 2 * time.Second, Slow: 3 * time.Second},
 		Registry: Default().Registry, Disturb: Default().Disturb,
@@ -143,6 +148,14 @@ func TestErrors(t *testing.T) {
 		{"trace without path", "keys: {kind: trace}\n", "x.yaml:1: keys.trace: must be given for trace keys"},
 		{"capacity", "cache: {capacity: -1}\n", "x.yaml:1: cache.capacity: must be at least 1, got -1"},
 		{"callers of a key", "cache: {max_waiting_per_key: -1}\n", "x.yaml:1: cache.max_waiting_per_key: must not be negative, got -1"},
+		{"stale before its time", "cache: {stale_for: -1s}\n", "x.yaml:1: cache.stale_for: must not be negative, got -1s"},
+		{"impatient", "cache: {soft_timeout: -1s}\n", "x.yaml:1: cache.soft_timeout: must not be negative, got -1s"},
+		{"refreshed before", "cache: {refresh_at: -0.1}\n", "x.yaml:1: cache.refresh_at: must be at least 0 and below 1, got -0.1"},
+		{"refreshed too late", "cache: {refresh_at: 1}\n", "x.yaml:1: cache.refresh_at: must be at least 0 and below 1, got 1"},
+		{"stale without an end", "cache: {ttl: 0s, stale_for: 1s}\n", "x.yaml:1: cache.stale_for: has no meaning without cache.ttl: no value ever becomes stale"},
+		{"a share of nothing", "cache: {ttl: 0s, refresh_at: 0.5}\n", "x.yaml:1: cache.refresh_at: has no meaning without cache.ttl: it is a share of that"},
+		{"an empty batch", "events: {batch: 0}\n", "x.yaml:1: events.batch: must be from 1 to 100000, got 0"},
+		{"a huge batch", "events: {batch: 100001}\n", "x.yaml:1: events.batch: must be from 1 to 100000, got 100001"},
 		{"workers", "events: {workers: 0}\n", "x.yaml:1: events.workers: must be from 1 to 100000, got 0"},
 		{"mix", "mix: {read: 0}\n", "x.yaml:1: mix: at least one of read, write and delete must be above 0"},
 		{"jitter", "cache: {jitter: 1}\n", "x.yaml:1: cache.jitter: must be at least 0 and below 1, got 1"},

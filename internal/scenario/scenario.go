@@ -38,6 +38,7 @@ type Events struct {
 	Workers int           `yaml:"workers"` // the bounded worker pool
 	Queue   int           `yaml:"queue"`   // the bounded queue before it
 	Timeout time.Duration `yaml:"timeout"` // a caller's own deadline for one fetch
+	Batch   int           `yaml:"batch"`   // keys that a read asks for at once
 }
 
 // Keys is which keys the events ask for.
@@ -73,6 +74,10 @@ type Cache struct {
 	MaxAbandoned  int           `yaml:"max_abandoned"` // per key; 0 is the courier's default
 
 	MaxWaitingPerKey int `yaml:"max_waiting_per_key"` // callers; 0 is no limit
+
+	StaleFor    time.Duration `yaml:"stale_for"`    // 0 is never
+	SoftTimeout time.Duration `yaml:"soft_timeout"` // 0 is until the load ends
+	RefreshAt   float64       `yaml:"refresh_at"`   // a share of the ttl; 0 is never
 }
 
 // Origin is what the backend is like.
@@ -116,13 +121,16 @@ func Default() *Scenario {
 	return &Scenario{
 		Seed:     1,
 		Duration: 8 * time.Second,
-		Events:   Events{Rate: 2000, Workers: 32, Queue: 512, Timeout: 2 * time.Second},
+		Events:   Events{Rate: 2000, Workers: 32, Queue: 512, Timeout: 2 * time.Second, Batch: 1},
 		Keys:     Keys{Kind: workload.KindZipf, Count: 1000, Skew: 1.01},
 		Mix:      Mix{Read: 100},
 		Value:    Value{Size: size},
-		Cache:    Cache{Capacity: 10_000, TTL: 500 * time.Millisecond, Jitter: 0.1, FetchTimeout: 250 * time.Millisecond},
-		Origin:   Origin{Latency: latency},
-		Fault:    Fault{Kind: origin.FaultNone, Keys: 5, Rate: 1, Start: 2 * time.Second, End: 5 * time.Second, Slow: time.Second},
+		Cache: Cache{
+			Capacity: 10_000, TTL: 500 * time.Millisecond, Jitter: 0.1, FetchTimeout: 250 * time.Millisecond,
+			SoftTimeout: 50 * time.Millisecond,
+		},
+		Origin: Origin{Latency: latency},
+		Fault:  Fault{Kind: origin.FaultNone, Keys: 5, Rate: 1, Start: 2 * time.Second, End: 5 * time.Second, Slow: time.Second},
 		Registry: Registry{
 			Nodes: 5, Partitions: Counts{16}, Names: 2000, Rate: 500, Churn: 0.5, Contested: 100,
 			Gossip: 100 * time.Millisecond, Probe: 200 * time.Millisecond,

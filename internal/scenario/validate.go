@@ -15,6 +15,7 @@ const (
 	maxRate     = 10_000_000
 	maxWorkers  = 100_000    // some 9 kB each
 	maxQueue    = 10_000_000 // 24 B each, at once
+	maxBatch    = 100_000
 	maxKeys     = 1 << 40
 	maxSkew     = 50
 )
@@ -74,6 +75,7 @@ func (s *Scenario) invalidFields() []*FieldError {
 	within(c, "events.workers", s.Events.Workers, 1, maxWorkers)
 	within(c, "events.queue", s.Events.Queue, 1, maxQueue)
 	c.check(s.Events.Timeout > 0 && s.Events.Timeout <= maxDuration, "events.timeout", "must be above 0 and at most %v, got %v", maxDuration, s.Events.Timeout)
+	within(c, "events.batch", s.Events.Batch, 1, maxBatch)
 
 	s.invalidKeys(c)
 	c.check(s.Operations().Validate() == nil, "mix", "at least one of read, write and delete must be above 0")
@@ -86,6 +88,7 @@ func (s *Scenario) invalidFields() []*FieldError {
 	c.check(s.Cache.MaxAbandoned >= 0, "cache.max_abandoned", "must not be negative, got %d", s.Cache.MaxAbandoned)
 	c.check(s.Cache.MaxWaitingPerKey >= 0, "cache.max_waiting_per_key",
 		"must not be negative, got %d", s.Cache.MaxWaitingPerKey)
+	s.invalidStale(c)
 	c.check(s.Origin.Concurrency >= 0, "origin.concurrency", "must not be negative, got %d", s.Origin.Concurrency)
 
 	s.invalidFault(c)
@@ -95,6 +98,19 @@ func (s *Scenario) invalidFields() []*FieldError {
 	c.check(s.Expect.Alike == 0 || s.Expect.HealthyDropOff == 0, "expect.alike", "contradicts expect.healthy_drop_off: runs that are alike differ in nothing")
 	c.check(s.Expect.LearnWithin >= 0, "expect.learn_within", "must not be negative, got %v", s.Expect.LearnWithin)
 	return c.errs
+}
+
+// invalidStale checks what happens before and after a TTL has ended.
+func (s *Scenario) invalidStale(c *checker) {
+	o, ttl := s.Cache, s.NameOf("cache.ttl")
+	c.check(o.StaleFor >= 0, "cache.stale_for", "must not be negative, got %v", o.StaleFor)
+	c.check(o.SoftTimeout >= 0, "cache.soft_timeout", "must not be negative, got %v", o.SoftTimeout)
+	c.check(o.RefreshAt >= 0 && o.RefreshAt < 1, "cache.refresh_at",
+		"must be at least 0 and below 1, got %v", o.RefreshAt)
+	if o.TTL == 0 {
+		c.check(o.StaleFor == 0, "cache.stale_for", "has no meaning without %s: no value ever becomes stale", ttl)
+		c.check(o.RefreshAt == 0, "cache.refresh_at", "has no meaning without %s: it is a share of that", ttl)
+	}
 }
 
 func (s *Scenario) invalidKeys(c *checker) {

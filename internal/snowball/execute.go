@@ -18,8 +18,9 @@ func Prepare(c Config) error {
 	return errors.Join(v.origin.Close(), v.cache.Close())
 }
 
-// Execute runs the scenario with the fix off and then with it on. It blocks for
-// twice the scenario's duration and a little more. If ctx ends it stops, and
+// Execute runs the scenario with the fix off and then with it on, and once more with stale
+// values if the scenario has them. It blocks for the scenario's duration, as often as it runs,
+// and a little more. If ctx ends it stops, and
 // returns what was measured so far as a partial result and no error. An error
 // says that the scenario can't be run, which it does before anything is, or
 // that a run could not be cleaned up; what was measured is then returned as a partial result.
@@ -28,7 +29,8 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Seed: c.Scenario.Seed}
-	for _, fix := range []Fix{Off, On} {
+	fixes := fixesOf(c.Scenario)
+	for i, fix := range fixes {
 		if stopped(ctx) {
 			break
 		}
@@ -36,13 +38,17 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
+		service.number, service.of = i, len(fixes)
 		// The first run's garbage is not the second one's.
 		runtime.GC()
 		run, err := service.run(ctx)
-		if fix == Off {
+		switch fix {
+		case Off:
 			r.Off = run
-		} else {
+		case On:
 			r.On = run
+		case Stale:
+			r.Stale = run
 		}
 		if err != nil {
 			r.Partial = true

@@ -3,16 +3,68 @@ package snowball
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// Checks holds the result to what the scenario expects. A partial result fails
-// every check that it can't answer.
-func (r *Result) Checks(e scenario.Expect) []report.Check {
+// answerSlack is how much later than the soft time-out a caller who can have a stale value may be
+// answered, in 99 of 100 cases: on a busy machine a goroutine that is woken runs some time later.
+const answerSlack = 50 * time.Millisecond
+
+// Checks holds the result to what the scenario expects and, if it has stale values, to what these
+// promise. A partial result fails every check that it can't answer.
+func (r *Result) Checks(s *scenario.Scenario) []report.Check {
+	checks := r.expected(s.Expect)
+	if s.Cache.StaleFor > 0 {
+		checks = append(checks, r.staleChecks(s)...)
+	}
+	return checks
+}
+
+// staleChecks holds the run with stale values to what they promise.
+func (r *Result) staleChecks(s *scenario.Scenario) []report.Check {
+	const prefix = "stale values: "
+	var checks []report.Check
+	add := func(ok bool, name, format string, args ...any) {
+		detail := fmt.Sprintf(format, args...)
+		checks = append(checks, report.Check{Name: prefix + name, OK: ok, Detail: detail})
+	}
+	run := r.Stale.orNone()
+	f := run.Failing
+	// A run that was stopped, or that offered nothing to such callers, shows nothing.
+	ran := r.Stale != nil && !r.Partial && f.Offered > 0
+	all, refused := uint64(0), uint64(0)
+	for kind, n := range run.Told {
+		all += n
+		if kind != verdict.Value && kind != verdict.Stale {
+			refused += n
+		}
+	}
+	count := func(n uint64) string { return human.Count(int64(n)) } //nolint:gosec // far below
+	add(ran && refused == 0, "no caller of a failing key gets an error",
+		"%s of %s in the whole run; wanted: 0", count(refused), count(all))
+	add(ran && f.Unanswered == 0, "every caller of a failing key is answered",
+		"%s of the %s offered during the fault; wanted: all",
+		count(f.Offered-f.Unanswered), count(f.Offered))
+	within := s.Cache.SoftTimeout + answerSlack
+	p99 := float64(f.Answer.P99)
+	add(ran && p99 <= within.Seconds(), "callers of failing keys wait for the soft time-out at most",
+		"p99 %s; wanted: at most %s + %s", human.Seconds(p99), plain(s.Cache.SoftTimeout), plain(answerSlack))
+	if drop := s.Expect.HealthyDropOn; drop > 0 {
+		share := float64(run.ShareInside)
+		add(1-share <= drop, "healthy throughput holds during the fault",
+			"at %s of what was offered; wanted: at least %s", percent(share), percent(1-drop))
+	}
+	return checks
+}
+
+// expected holds the runs with the fix off and on to what the scenario expects.
+func (r *Result) expected(e scenario.Expect) []report.Check {
 	var checks []report.Check
 	add := func(ok bool, name, format string, args ...any) {
 		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
@@ -51,6 +103,7 @@ func (r *Run) orNone() *Run {
 		OfferedInside: measured.None(), OfferedAfter: measured.None(), ShareInside: measured.None(), ShareAfter: measured.None(),
 		LatencyInside: none, LatencyAfter: none, Learn: none, AfterDeath: none,
 		HeapPeak: measured.None(), DeadKeys: measured.None(), Recovery: measured.None(),
+		Failing: &Failing{Answer: none},
 	}
 }
 

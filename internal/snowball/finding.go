@@ -17,9 +17,25 @@ func Story(s *scenario.Scenario) string {
 	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each event needs one key, "+
 		"which its worker fetches through the cache, for at most %s. %s. "+
 		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until its own time is up; "+
-		"with the fix on they get an error. The same events ran both ways.%s",
+		"with the fix on they get an error%s.%s",
 		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), plain(e.Timeout),
-		faultText(s, &Result{}), limitText(s))
+		faultText(s, &Result{}), waysText(s), limitText(s))
+}
+
+// waysText says what stale values change, and how often the events ran.
+func waysText(s *scenario.Scenario) string {
+	if s.Cache.StaleFor == 0 {
+		return ". The same events ran both ways"
+	}
+	return ", or the last good value where the cache gives stale ones. " +
+		"The same events ran all three ways. " + strings.TrimSuffix(staleText(s), ".")
+}
+
+// staleText says which stale values the third run has.
+func staleText(s *scenario.Scenario) string {
+	return fmt.Sprintf("Stale values may be given for %s after a TTL of %s, "+
+		"where a load fails or has not ended after %s, the soft time-out. All runs begin with a value of each failing key.",
+		plain(s.Cache.StaleFor), plain(s.Cache.TTL), plain(s.Cache.SoftTimeout))
 }
 
 // limitText says what differs between the runs beside the link, if anything does.
@@ -56,6 +72,7 @@ func (r *Result) Finding() string {
 			fmt.Fprintf(&b, " A caller of a failing key learned of it after %s and %s in the median.",
 				human.Seconds(float64(off.Learn.P50)), human.Seconds(float64(on.Learn.P50)))
 		}
+		b.WriteString(r.staleFinding())
 		return b.String()
 	}
 	fmt.Fprintf(&b, "Fix off: %s", course(off))
@@ -68,7 +85,34 @@ func (r *Result) Finding() string {
 		}
 		b.WriteString(".")
 	}
+	b.WriteString(r.staleFinding())
 	return b.String()
+}
+
+// staleFinding says what the run with stale values showed, if there was one.
+func (r *Result) staleFinding() string {
+	if r.Stale == nil {
+		return ""
+	}
+	f := r.Stale.Failing
+	text := fmt.Sprintf(" Stale values: of %s events of failing keys in the window "+
+		"%s got a value, %s of them a stale one",
+		eventCount(f.Offered), eventCount(f.Fresh+f.Stale), eventCount(f.Stale))
+	if f.Answer.Count > 0 {
+		text += fmt.Sprintf(", after %s in the median and %s in 99 of 100 cases",
+			human.Seconds(float64(f.Answer.P50)), human.Seconds(float64(f.Answer.P99)))
+	}
+	return text + "; " + gotErrors(f.Errors) + "."
+}
+
+func gotErrors(n uint64) string {
+	switch n {
+	case 0:
+		return "none got an error"
+	case 1:
+		return "1 got an error"
+	}
+	return human.Count(int64(n)) + " got an error" //nolint:gosec // far below
 }
 
 // held reports whether healthy events were served during the fault about as they were offered.

@@ -18,6 +18,19 @@ type event struct {
 	failing  bool
 }
 
+// An answer is what a worker got of the cache.
+type answer struct {
+	stale bool
+	err   error
+}
+
+func (a answer) kind() verdict.Kind {
+	if a.stale {
+		return verdict.Stale
+	}
+	return verdict.Of(a.err)
+}
+
 // A meter counts what becomes of events. It is safe for concurrent use.
 type meter struct {
 	line timeline
@@ -49,7 +62,11 @@ type totals struct {
 	due        [phases]uint64 // healthy events that were offered
 	told       map[verdict.Kind]uint64
 
+	// Of events of failing keys, by when they were offered; without what follows from the rest.
+	failing [phases]Failing
+
 	latency [phases]*hdrhistogram.Histogram // of healthy events, by when they were offered
+	answer  [phases]*hdrhistogram.Histogram // of these events, from call to answer
 	learn   *hdrhistogram.Histogram         // callers of failing keys: from call to error
 	tell    *hdrhistogram.Histogram         // the same, but from the fetch's death if that was later
 }
@@ -57,6 +74,7 @@ type totals struct {
 // interval is what a meter has counted since the last sample.
 type interval struct {
 	healthy, healthyOffered, timedOut, dropped uint64
+	answered, stale                            uint64 // events that got a value, and of them a stale one
 
 	latency *hdrhistogram.Histogram
 }
@@ -68,13 +86,13 @@ func newMeter(line timeline, failing []uint64) *meter {
 	}
 	m.told = make(map[verdict.Kind]uint64)
 	for p := range m.latency {
-		m.latency[p] = newHistogram()
+		m.latency[p], m.answer[p] = newHistogram(), newHistogram()
 	}
 	m.learn, m.tell, m.now.latency = newHistogram(), newHistogram(), newHistogram()
 	return m
 }
 
-func (m *meter) failing(key uint64) bool { return m.deaths[key] != nil }
+func (m *meter) isFailing(key uint64) bool { return m.deaths[key] != nil }
 
 // offer counts an event that the generator put into the queue, which is then so
 // deep, or had to drop.
@@ -86,6 +104,8 @@ func (m *meter) offer(e event, queued bool, depth int) {
 	if !e.failing {
 		m.now.healthyOffered++
 		m.due[m.line.at(e.intended)]++
+	} else {
+		m.failing[m.line.at(e.intended)].Offered++
 	}
 	if queued {
 		return
@@ -119,27 +139,31 @@ func (m *meter) hold(e event) (done func()) {
 
 // finish counts an event whose worker called the cache at one time and had its
 // answer at another.
-func (m *meter) finish(e event, called, answered time.Duration, err error) {
-	kind := verdict.Of(err)
+func (m *meter) finish(e event, called, answered time.Duration, a answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err == nil {
+	if a.err == nil {
 		m.served++
+		m.now.answered++
 	} else {
 		m.failed++
 	}
-	if kind == verdict.Deadline {
+	if a.stale {
+		m.now.stale++
+	}
+	if a.kind() == verdict.Deadline {
 		m.timedOut++
 		m.now.timedOut++
 	}
 	if e.failing {
-		m.told[kind]++
-		if err != nil {
+		m.told[a.kind()]++
+		m.answeredFailing(e, answered-called, a)
+		if a.err != nil {
 			m.learned(e, called, answered)
 		}
 		return
 	}
-	if err == nil {
+	if a.err == nil {
 		m.healthy[m.line.at(answered)]++
 		m.now.healthy++
 	} else {
@@ -147,6 +171,20 @@ func (m *meter) finish(e event, called, answered time.Duration, err error) {
 	}
 	record(m.latency[m.line.at(e.intended)], answered-e.intended)
 	record(m.now.latency, answered-e.intended)
+}
+
+// answeredFailing counts what the caller of a failing key got, and after how long. mu is held.
+func (m *meter) answeredFailing(e event, took time.Duration, a answer) {
+	p := m.line.at(e.intended)
+	switch f := &m.failing[p]; {
+	case a.err != nil:
+		f.Errors++
+	case a.stale:
+		f.Stale++
+	default:
+		f.Fresh++
+	}
+	record(m.answer[p], took)
 }
 
 // learned notes how long the caller of a failing key was kept in the dark. mu

@@ -27,7 +27,7 @@ func (v *service) probe(ctx context.Context) int {
 			defer limit.Release(1)
 			own, cancel := context.WithTimeout(ctx, maxProbeTime)
 			defer cancel()
-			if _, err := v.cache.Fetch(own, key, v.origin.Load); err != nil {
+			if !v.works(own, key) {
 				dead.Add(1)
 			}
 		})

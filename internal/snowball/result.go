@@ -5,28 +5,70 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// Fix says whether the courier's link was on.
+// Fix says what of the fix a run had.
 type Fix string
 
-// The two runs.
+// The runs.
 const (
-	Off Fix = "off"
-	On  Fix = "on"
+	Off   Fix = "off"
+	On    Fix = "on"    // with the courier's link
+	Stale Fix = "stale" // with the link, and stale values are given
 )
 
-// A Result is what both runs showed.
+// words names a run in tables and charts.
+func (f Fix) words() string {
+	if f == Stale {
+		return "fix on, stale values"
+	}
+	return "fix " + string(f)
+}
+
+// fixesOf returns the runs that a scenario asks for, in their order.
+func fixesOf(s *scenario.Scenario) []Fix {
+	if s.Cache.StaleFor > 0 {
+		return []Fix{Off, On, Stale}
+	}
+	return []Fix{Off, On}
+}
+
+// A Result is what the runs showed.
 type Result struct {
 	Seed uint64 `json:"seed"`
 
-	// Partial is set if the runs were stopped. On is nil then if it had not
-	// begun, and both may be.
+	// Partial is set if the runs were stopped. Runs that had not begun by then are nil.
 	Partial bool `json:"partial"`
 	Off     *Run `json:"fix_off"`
 	On      *Run `json:"fix_on"`
+	Stale   *Run `json:"fix_on_stale,omitempty"` // nil, too, if the scenario has no stale values
+}
+
+// of returns the run with that fix, or nil.
+func (r *Result) of(f Fix) *Run {
+	switch f {
+	case Off:
+		return r.Off
+	case On:
+		return r.On
+	case Stale:
+		return r.Stale
+	}
+	return nil
+}
+
+// runs returns the runs that have begun, in their order.
+func (r *Result) runs() []*Run {
+	var runs []*Run
+	for _, f := range []Fix{Off, On, Stale} {
+		if run := r.of(f); run != nil {
+			runs = append(runs, run)
+		}
+	}
+	return runs
 }
 
 // A Run is what one run showed. Rates are per second, times in seconds.
@@ -67,6 +109,10 @@ type Run struct {
 	// Told is what the callers of failing keys were told, in the whole run.
 	Told map[verdict.Kind]uint64 `json:"told"`
 
+	// Failing is what became of the events of failing keys that were offered within the window.
+	// It is nil if the scenario has no stale values.
+	Failing *Failing `json:"failing_inside,omitempty"`
+
 	Timeouts       uint64 `json:"timeouts"` // callers whose own time was up
 	BlockedPeak    int    `json:"blocked_peak"`
 	HeldPeak       int64  `json:"workers_on_failing_keys_peak"`
@@ -86,6 +132,20 @@ type Run struct {
 	Recovery Value `json:"recovery_seconds"`
 
 	Series []series.Series `json:"-"`
+}
+
+// Failing is what became of events of failing keys.
+type Failing struct {
+	Offered uint64 `json:"offered"`
+	Fresh   uint64 `json:"fresh"`
+	Stale   uint64 `json:"stale"`
+	Errors  uint64 `json:"errors"`
+
+	// Unanswered is the events that were dropped, or unfinished at the end.
+	Unanswered uint64 `json:"unanswered"`
+
+	// Answer is the time from the call to the answer, a value or an error.
+	Answer Spread `json:"answer"`
 }
 
 // Value is a number that may not exist, see [measured.Value].
@@ -123,6 +183,12 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		Series:   m.record.All(),
 	}
 	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
+	if v.scenario.Cache.StaleFor > 0 {
+		f := t.failing[inside]
+		f.Unanswered = f.Offered - f.Fresh - f.Stale - f.Errors
+		f.Answer = measured.SpreadOf(t.answer[inside])
+		r.Failing = &f
+	}
 	if dead >= 0 {
 		r.DeadKeys = Value(dead)
 	}

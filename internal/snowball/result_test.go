@@ -3,6 +3,7 @@ package snowball
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,7 @@ func TestPresentation(t *testing.T) {
 		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
 		assert.Contains(t, text.String(), "2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
 		for _, term := range Glossary() {
-			assert.Contains(t, text.String(), term.Row)
+			assert.Equal(t, !term.Stale, strings.Contains(text.String(), term.Row), term.Row)
 			assert.NotEmpty(t, term.Meaning)
 		}
 		assert.Contains(t, text.String(), "not within the run")
@@ -66,7 +67,7 @@ func TestPresentation(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(csv.String()), "\n")
 		require.Len(t, lines, 161, "both runs must be sampled at the same times")
 		for _, line := range lines {
-			assert.Len(t, strings.Split(line, ","), 1+2*11)
+			assert.Len(t, strings.Split(line, ","), 1+2*12)
 		}
 		charts := r.Charts(s)
 		for _, c := range charts {
@@ -74,7 +75,8 @@ func TestPresentation(t *testing.T) {
 			assert.NotEmpty(t, c.Lines[0].Points, c.Title)
 			assert.Equal(t, "fault: fetch of 5 keys panics", c.Windows[0].Label)
 		}
-		assert.Equal(t, "Healthy throughput", charts[0].Title)
+		assert.Equal(t, "Answered requests", charts[0].Title)
+		assert.Equal(t, "Healthy throughput", charts[1].Title)
 		for _, c := range charts {
 			assert.NotEqual(t, "Abandoned functions", c.Title, "a chart in which nothing happens says nothing")
 		}
@@ -109,9 +111,45 @@ func TestBacklogIsNoBaseline(t *testing.T) {
 	for _, intended := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond} {
 		e := event{intended: intended, key: 999}
 		v.meter.offer(e, true, 1)
-		v.meter.finish(e, 1200*time.Millisecond, 1200*time.Millisecond, nil)
+		v.meter.finish(e, 1200*time.Millisecond, 1200*time.Millisecond, answer{})
 	}
 	r := v.result(s.Duration, newSampler(v), 0, 0)
 	assert.Equal(t, Value(1), r.HealthyBefore)
 	assert.Zero(t, r.LatencyInside.Count, "nothing was offered within the window")
+}
+
+// The picture's points are means, which no sample that came late makes a spike.
+func TestMeansOfThePicture(t *testing.T) {
+	nan := math.NaN()
+	points := func(values ...float64) (all []series.Point) {
+		for i, v := range values {
+			all = append(all, series.Point{T: float64(i+1) / 10, V: v})
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		name  string
+		rates []series.Point
+		want  []series.Point
+	}{
+		{"none", nil, nil},
+		{"whole stretches", points(100, 300, 500, 700), []series.Point{{T: 0.2, V: 200}, {T: 0.4, V: 600}}},
+		{"a rest", points(100, 300, 500), []series.Point{{T: 0.2, V: 200}, {T: 0.3, V: 500}}},
+		{"a sample that came late", []series.Point{{T: 0.15, V: 100}, {T: 0.2, V: 500}}, []series.Point{{T: 0.2, V: 200}}},
+		{"a long one", []series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}}, []series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := means(tt.rates, 0.2)
+			require.Len(t, got, len(tt.want))
+			for i, p := range got {
+				assert.InDelta(t, tt.want[i].T, p.T, 1e-9)
+				assert.InDelta(t, tt.want[i].V, p.V, 1e-6)
+			}
+		})
+	}
+	got := means(points(100, nan, 300, 500), 0.2)
+	require.Len(t, got, 3)
+	assert.Equal(t, series.Point{T: 0.1, V: 100}, got[0])
+	assert.True(t, got[1].Gap())
+	assert.InDelta(t, 400, got[2].V, 1e-6)
 }

@@ -16,6 +16,8 @@ import (
 const (
 	seriesHealthy    = "healthy_per_second"
 	seriesOffered    = "healthy_offered_per_second"
+	seriesAnswered   = "answered_per_second"
+	seriesStale      = "stale_per_second" // of a run with stale values alone
 	seriesLatency    = "healthy_latency_p99_seconds"
 	seriesQueue      = "queue_depth"
 	seriesBlocked    = "blocked_callers"
@@ -43,13 +45,19 @@ type sampler struct {
 }
 
 func newSampler(v *service) *sampler {
+	names := []string{
+		seriesHealthy, seriesOffered, seriesLatency, seriesQueue, seriesBlocked, seriesHeld,
+		seriesGoroutines, seriesHeap, seriesTimeouts, seriesDrops, seriesAbandoned, seriesAnswered,
+	}
+	if v.fix == Stale {
+		names = append(names, seriesStale)
+	}
 	return &sampler{
 		service:  v,
 		interval: max(50*time.Millisecond, v.scenario.Duration/maxSamples),
-		record: series.NewRecorder(seriesHealthy, seriesOffered, seriesLatency, seriesQueue, seriesBlocked, seriesHeld,
-			seriesGoroutines, seriesHeap, seriesTimeouts, seriesDrops, seriesAbandoned),
-		spare: newHistogram(),
-		heap:  []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
+		record:   series.NewRecorder(names...),
+		spare:    newHistogram(),
+		heap:     []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
 	}
 }
 
@@ -107,9 +115,14 @@ func (m *sampler) sample(t time.Duration) {
 	m.record.Add(seriesTimeouts, at, float64(n.timedOut)/length)
 	m.record.Add(seriesDrops, at, float64(n.dropped)/length)
 	m.record.Add(seriesAbandoned, at, float64(stats.Abandoned))
+	m.record.Add(seriesAnswered, at, float64(n.answered)/length)
+	if v.fix == Stale {
+		m.record.Add(seriesStale, at, float64(n.stale)/length)
+	}
 	if v.progress != nil {
 		v.progress(Progress{
 			Fix: v.fix, Elapsed: min(t, v.line.stop), Duration: v.line.stop,
+			Part:    (float64(v.number) + min(1, t.Seconds()/v.line.stop.Seconds())) / float64(v.of),
 			Healthy: float64(n.healthy) / length, Blocked: stats.Waiting, Queue: len(v.queue),
 		})
 	}

@@ -17,9 +17,10 @@ import (
 
 // A service is one run: everything between the generator and the origin.
 type service struct {
-	scenario *scenario.Scenario
-	fix      Fix
-	progress func(Progress)
+	scenario   *scenario.Scenario
+	fix        Fix
+	number, of int // which of the runs this is, from 0
+	progress   func(Progress)
 
 	line    timeline
 	source  workload.Source
@@ -39,7 +40,10 @@ func newService(c Config, fix Fix) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &service{scenario: s, fix: fix, progress: c.Progress, line: timelineOf(s), source: space.Source(0)}
+	v := &service{
+		scenario: s, fix: fix, of: 1, progress: c.Progress,
+		line: timelineOf(s), source: space.Source(0),
+	}
 	// Also without a fault: the same keys are then compared with the others.
 	if v.failing, v.share, err = s.Targets(space); err != nil {
 		return nil, err
@@ -69,9 +73,9 @@ func (v *service) openOrigin(space *workload.Space) error {
 	return err
 }
 
-// openCache is the one place where the runs differ: in the link and, where the scenario has
-// one, in the limit of callers per key. That would help with the fix off too, so it would hide
-// what a service without any cure is like.
+// openCache is the one place where the runs differ: in the link, in stale values, and, where the
+// scenario has one, in the limit of callers per key. That would help with the fix off too, so it
+// would hide what a service without any cure is like.
 func (v *service) openCache() error {
 	c := v.scenario.Cache
 	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout), courier.WithMaxConcurrent(c.MaxConcurrent)}
@@ -83,8 +87,14 @@ func (v *service) openCache() error {
 	} else {
 		opts = append(opts, courier.WithMaxWaitingPerKey(c.MaxWaitingPerKey))
 	}
+	o := cache.Options[uint64, []byte]{
+		Capacity: c.Capacity, TTL: c.TTL, TTLJitter: c.Jitter, RefreshAt: c.RefreshAt, Courier: opts,
+	}
+	if v.fix == Stale {
+		o.StaleFor, o.SoftTimeout = c.StaleFor, c.SoftTimeout
+	}
 	var err error
-	v.cache, err = cache.New(cache.Options[uint64, []byte]{Capacity: c.Capacity, TTL: c.TTL, TTLJitter: c.Jitter, Courier: opts})
+	v.cache, err = cache.New(o)
 	return err
 }
 
@@ -94,6 +104,7 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	load, stop := context.WithCancel(ctx)
 	defer stop()
 	sampler := newSampler(v)
+	v.warm()
 	v.began = time.Now()
 	v.origin.Start()
 
@@ -148,7 +159,7 @@ func (v *service) generate(ctx context.Context) {
 			return
 		}
 		v.print = workload.Hash(v.print, key, uint64(intended)) //nolint:gosec // not negative
-		e := event{intended: intended, key: key, failing: v.meter.failing(key)}
+		e := event{intended: intended, key: key, failing: v.meter.isFailing(key)}
 		select {
 		case v.queue <- e:
 			v.meter.offer(e, true, len(v.queue))
@@ -180,22 +191,22 @@ func (v *service) handle(ctx context.Context, e event) {
 	called := v.since()
 	own, cancel := context.WithTimeout(ctx, v.scenario.Events.Timeout)
 	done := v.meter.hold(e)
-	_, err := v.cache.Fetch(own, e.key, v.fetch)
+	got := v.get(own, e.key)
 	done()
 	cancel()
 	answered := v.since()
-	if err != nil && ctx.Err() != nil {
+	if got.err != nil && ctx.Err() != nil {
 		v.meter.abort(e, min(answered, v.line.stop))
 		return
 	}
-	v.meter.finish(e, called, answered, err)
+	v.meter.finish(e, called, answered, got)
 }
 
 type failingKey struct{}
 
 // fetch is the cache's fetch function.
 func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
-	if !v.meter.failing(key) {
+	if !v.meter.isFailing(key) {
 		return v.origin.Load(ctx, key)
 	}
 	ended := false

@@ -22,7 +22,8 @@ type measure struct {
 	meaning string
 }
 
-var measures = []measure{
+// The rows of the table; staleMeasures are in it if the scenario has stale values.
+var firstMeasures = []measure{
 	{"healthy events/s before the fault", "", func(r *Run) table.Cell { return table.Rate(float64(r.HealthyBefore)) },
 		"events of keys that never fail, served per second, in the half before the window (the cache is warm by then)"},
 	{"healthy events/s during the fault (of offered)", table.Higher, func(r *Run) table.Cell { return ofOffered(r.HealthyInside, r.ShareInside) },
@@ -37,6 +38,20 @@ var measures = []measure{
 		"from the call to the error, for callers of failing keys who got one: the origin's latency is in it"},
 	{"of that, after the fetch died: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.AfterDeath) },
 		"how long these callers waited though the fetch was dead: the cost of nobody telling them (none where fetches do not die, as when they hang)"},
+}
+
+var staleMeasures = []measure{
+	{"failing key's caller gets a value (of offered)", table.Higher, func(r *Run) table.Cell { return r.Failing.values() },
+		"events of failing keys that were offered within the window and got a value, fresh or stale, and which part that is"},
+	{"of that, a stale value", "", func(r *Run) table.Cell { return eventCount(r.Failing.Stale) },
+		"those whose load failed or was late, so that the last good value was given"},
+	{"failing key's caller gets an error", table.Lower, func(r *Run) table.Cell { return eventCount(r.Failing.Errors) },
+		"the others of these events but for those that were dropped or unfinished at the end"},
+	{"failing key's caller waits: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.Failing.Answer) },
+		"of these events, from the call to the value or error"},
+}
+
+var moreMeasures = []measure{
 	{"healthy events failed", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.HealthyFailed)) }, //nolint:gosec // far below
 		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, which ends slow loads too, and of a low --max-waiting-per-key"},
 	{"callers timed out", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) }, //nolint:gosec // far below
@@ -58,7 +73,7 @@ var measures = []measure{
 	{"abandoned functions, peak", "", func(r *Run) table.Cell { return table.Count(int64(r.AbandonedPeak)) },
 		"fetch functions that were given up and still run; with the fix off none is ever given up"},
 	{"failing keys still dead at the end", table.Lower, deadKeys,
-		"failing keys that, the fault being over, can't be fetched within a second"},
+		"failing keys that, the fault being over, can't be fetched within a second; a stale value does not count"},
 	{"time to recover", table.Lower, recoveryCell,
 		"from the end of the window until 95 % of the healthy events offered are served again for half a second, with the queue empty"},
 }
@@ -80,6 +95,18 @@ func spread(s Spread) table.Cell {
 		human.Duration(s.P50.Duration()), human.Duration(s.P99.Duration()), human.Duration(s.Max.Duration())))
 }
 
+func eventCount(n uint64) table.Cell { return table.Count(int64(n)) } //nolint:gosec // far below
+
+// values returns how many of the events got a value.
+func (f *Failing) values() table.Cell {
+	got := f.Fresh + f.Stale
+	c := eventCount(got)
+	if f.Offered == 0 {
+		return c
+	}
+	return c.As(fmt.Sprintf("%s (%s)", c, percent(float64(got)/float64(f.Offered))))
+}
+
 func deadKeys(r *Run) table.Cell {
 	if !r.DeadKeys.Exists() {
 		return table.Missing()
@@ -99,38 +126,64 @@ func recoveryCell(r *Run) table.Cell {
 	return table.Missing()
 }
 
+// measuresOf returns the rows of a scenario's table.
+func measuresOf(s *scenario.Scenario) []measure {
+	if s.Cache.StaleFor == 0 {
+		return slices.Concat(firstMeasures, moreMeasures)
+	}
+	return slices.Concat(firstMeasures, staleMeasures, moreMeasures)
+}
+
 // A Term is a row of the table and what it says.
-type Term struct{ Row, Meaning string }
+type Term struct {
+	Row, Meaning string
+	Stale        bool // it is there only if the scenario has stale values
+}
 
 // Glossary explains each row of the table, for a command's help.
 func Glossary() []Term {
-	terms := make([]Term, len(measures))
-	for i, m := range measures {
-		terms[i] = Term{m.name, m.meaning}
+	var terms []Term
+	add := func(rows []measure, stale bool) {
+		for _, m := range rows {
+			terms = append(terms, Term{m.name, m.meaning, stale})
+		}
 	}
+	add(firstMeasures, false)
+	add(staleMeasures, true)
+	add(moreMeasures, false)
 	return terms
 }
 
 // Table shows the runs side by side. A run that has not begun has dashes.
 func (r *Result) Table(s *scenario.Scenario) *table.Table {
-	t := table.New(title(s, r), "measure", "fix off", "fix on")
-	t.Columns[2].Highlight = true
-	for _, m := range measures {
+	fixes, columns := fixesOf(s), []string{"measure"}
+	for _, f := range fixes {
+		columns = append(columns, f.words())
+	}
+	t := table.New(title(s, r), columns...)
+	for i := range fixes[1:] {
+		t.Columns[2+i].Highlight = true
+	}
+	for _, m := range measuresOf(s) {
 		cells := []table.Cell{table.Text(m.name)}
-		for _, run := range []*Run{r.Off, r.On} {
-			if run == nil {
-				cells = append(cells, table.Missing())
-				continue
+		for _, f := range fixes {
+			cell := table.Missing()
+			if run := r.of(f); run != nil {
+				cell = m.of(run)
 			}
-			cells = append(cells, m.of(run))
+			cells = append(cells, cell)
 		}
 		t.AddCompared(m.better, cells...)
 	}
-	for _, run := range []*Run{r.Off, r.On} {
-		if run == nil || len(run.Told) == 0 {
-			continue
+	for _, run := range r.runs() {
+		if len(run.Told) > 0 {
+			t.Note("Callers of failing keys were told, %s: %s.", run.Fix.words(), told(run.Told))
 		}
-		t.Note("Callers of failing keys were told, fix %s: %s.", run.Fix, told(run.Told))
+	}
+	if s.Cache.StaleFor > 0 {
+		for sentence := range strings.SplitAfterSeq(staleText(s), ". ") {
+			t.Note("%s", strings.TrimSpace(sentence))
+		}
 	}
 	if s.Cache.MaxWaitingPerKey > 0 {
 		t.Note("%s", strings.TrimSpace(limitText(s)))
@@ -140,7 +193,12 @@ func (r *Result) Table(s *scenario.Scenario) *table.Table {
 
 // title is what ran, in two sentences.
 func title(s *scenario.Scenario, r *Result) string {
-	return fmt.Sprintf("%s events/s for %s, twice. %s.", human.Number(s.Events.Rate), plain(s.Duration), faultText(s, r))
+	times := "twice"
+	if s.Cache.StaleFor > 0 {
+		times = "three times"
+	}
+	return fmt.Sprintf("%s events/s for %s, %s. %s.",
+		human.Number(s.Events.Rate), plain(s.Duration), times, faultText(s, r))
 }
 
 // faultText says what goes wrong.

@@ -15,6 +15,7 @@ type Kind string
 // The kinds. Failed is any error that the fetch function itself returned.
 const (
 	Value      Kind = "value"
+	Stale      Kind = "stale" // the last good value, since no load brought a fresh one in time
 	Failed     Kind = "error"
 	Panic      Kind = "panic"
 	Goexit     Kind = "goexit"

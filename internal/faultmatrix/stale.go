@@ -1,0 +1,95 @@
+package faultmatrix
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/verdict"
+)
+
+// withStale makes options those of a trial with a stale value. soft is how long callers wait; 0:
+// until the load ends.
+func withStale(options *cache.Options[string, string], cfg Config, soft time.Duration) {
+	options.TTL, options.StaleFor = 24*time.Hour, 24*time.Hour
+	options.SoftTimeout = soft
+	options.StaleRetry = cfg.SoftTimeout // not a second for each fault
+}
+
+// makeStale stores a value whose TTL is over.
+func (t *trial) makeStale() {
+	t.cache.Set(key, old)
+	t.cache.Expire(key)
+}
+
+// get fetches the key and says what came of it.
+func (t *trial) get(
+	ctx context.Context, fetch func(context.Context, string) (string, error),
+) (string, verdict.Kind) {
+	r, err := t.cache.FetchResult(ctx, key, fetch)
+	if r.Stale {
+		return r.Value, verdict.Stale
+	}
+	return r.Value, verdict.Of(err)
+}
+
+// freshAgain has callers come, one after the other, until one gets a fresh value, and returns how
+// long that took, or nil if none does.
+func (t *trial) freshAgain(ctx context.Context) *Seconds {
+	look := max(1, t.cfg.SoftTimeout/50)
+	began := time.Now()
+	// Looks and not a time: each is after a pause in which the loads get to run.
+	for range 10 * t.cfg.Timeout / look {
+		if _, kind := t.get(ctx, t.good); kind == verdict.Value {
+			took := Seconds(time.Since(began))
+			return &took
+		}
+		time.Sleep(look)
+	}
+	return nil
+}
+
+// wantStale is what so many callers are to be told who can have a stale value. Of a stream, fresh
+// is how many have seen a fresh value: those after the first wave do not wait for the fresh
+// flight, but may find what it brought.
+func (f *fault) wantStale(callers, fresh int) map[verdict.Kind]int {
+	switch {
+	case f.stream:
+		fresh = min(fresh, callers-callers/waves(callers))
+		return map[verdict.Kind]int{verdict.Stale: callers - fresh, verdict.Value: fresh}
+	case f.fails:
+		return map[verdict.Kind]int{verdict.Stale: callers}
+	}
+	return f.want(callers)
+}
+
+// count is how many callers were told so.
+func (c *Cell) count(kind verdict.Kind) int {
+	for _, seen := range c.Saw {
+		if seen.Kind == kind {
+			return seen.Count
+		}
+	}
+	return 0
+}
+
+// staleProblems is what is wrong with a cell of a trial with a stale value.
+func (c *Cell) staleProblems(f *fault, callers int) []string {
+	texts := c.otherKinds(f.wantStale(callers, c.count(verdict.Value)))
+	next, loads := f.wantNext, f.wantLoads
+	switch {
+	case f.fails && f.soft() && c.Next.Kind == verdict.Value:
+		// A caller who finds a late flight starts a fresh one, and gets what that brings if it is
+		// quicker than the stale value.
+	case f.fails:
+		next = old
+	}
+	if c.Next.Value != next {
+		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", c.Next.text(), next))
+	}
+	if c.FreshAfter == nil {
+		texts = append(texts, "no caller got a fresh value afterwards")
+	}
+	return append(texts, c.otherLoads(loads)...)
+}
