@@ -10,7 +10,7 @@ MAKEFLAGS     += --no-builtin-rules --no-print-directory
 GO ?= go
 
 # What `make demo` runs, so that the line can be copied and changed.
-DEMO_FLAGS ?= --fault panic --check --out out/snowball
+DEMO_FLAGS ?= --fault panic --stale --check --out out/snowball
 
 TEST_TIMEOUT ?= 10m
 FUZZTIME     ?= 10s
@@ -52,7 +52,7 @@ build: ## Build bin/cachebench
 	$(GO) build -o bin/cachebench ./cmd/cachebench
 
 .PHONY: demo
-demo: build ## Show the snowball without the fix and with it; the report goes to out/snowball
+demo: build ## Show the snowball without the fix, with it, and with stale values; report in out/snowball
 	@mkdir -p out
 	bin/cachebench snowball $(DEMO_FLAGS)
 
@@ -172,9 +172,10 @@ else
 endif
 
 # What docs/ quotes. Each file begins with the command that made it.
-REPORTS = snowball-panic snowball-hang faults run-trace registry-split cluster-kill memory
+REPORTS = snowball-panic snowball-hang snowball-stale faults run-trace registry-split cluster-kill memory
 REPORT_snowball-panic = snowball --fault panic --check --quiet
 REPORT_snowball-hang  = snowball --fault hang --check --quiet
+REPORT_snowball-stale = snowball --stale --fault hang --check --quiet
 REPORT_faults         = faults --check --quiet
 REPORT_run-trace      = run --trace testdata/traces/small.arc --capacity 500 --compare-lru --quiet
 REPORT_registry-split = registry --disturb split --check --quiet
@@ -188,6 +189,13 @@ $(addprefix report-,$(REPORTS)): report-%: build
 	@echo "docs/reports/$*.txt"
 	@out=$$(bin/cachebench $(REPORT_$*)) && \
 		printf '$$ bin/cachebench %s\n%s\n' '$(REPORT_$*)' "$$out" >docs/reports/$*.txt
+
+# SCALE_NODES leaves out larger clusters: make scale SCALE_NODES=100 takes seconds.
+SCALE_NODES ?= 1000
+
+.PHONY: scale
+scale: ## What a large registry costs, simulated and computed (ten minutes, 3 GiB); curves of docs/scale.md
+	$(GO) test ./registry/internal/scale -run 'TestScale$$' -scale -scale.nodes $(SCALE_NODES) -scale.out $(abspath docs) -v -timeout 0
 
 .PHONY: bench-check
 bench-check: ## Fail if named benchmarks became slower since BASE (the last tag, or HEAD~1)
