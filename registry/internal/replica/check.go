@@ -51,7 +51,7 @@ func (p *Partition) checkMore(at At, t *table) bool {
 	c.asked = true
 	t.pull = &pull{
 		server: server, after: c.next, check: true,
-		due: at.Mono + p.backOff(p.cfg.PullTimeout, c.tries),
+		sent: at.Mono, due: at.Mono + p.backOff(p.cfg.PullTimeout, c.tries),
 	}
 	p.send(server, &Check{
 		Origin: t.origin, Incarnation: t.inc, After: c.next, AtLeast: c.bound, Blocks: blocks,

@@ -52,7 +52,10 @@ func (p *Partition) pull(at At, t *table) bool {
 	if t.aimed && !t.caught {
 		q.AtLeast = t.target // what is older would not be shown
 	}
-	t.pull = &pull{server: server, after: t.seq, due: at.Mono + p.backOff(p.cfg.PullTimeout, t.tries)}
+	t.pull = &pull{
+		server: server, after: t.seq,
+		sent: at.Mono, due: at.Mono + p.backOff(p.cfg.PullTimeout, t.tries),
+	}
 	if t.check != nil {
 		t.check.asked = false
 	}
@@ -69,6 +72,18 @@ func (p *Partition) unanswered(t *table) {
 		t.tries++
 	}
 	t.pull = nil
+}
+
+// heard takes the questions to a node for lost that it can't have got, now that a vector came from it:
+// it drops what comes from a node that it does not know yet, and asks for vectors when it comes to
+// know one. A link that was cut for long works again, however long the time-out has become.
+func (p *Partition) heard(at At, from string, asks bool) {
+	for _, node := range p.peers {
+		t := p.tables[node]
+		if q := t.pull; q != nil && q.server == from && (asks || at.Mono >= q.sent+p.cfg.PullTimeout) {
+			t.pull = nil
+		}
+	}
 }
 
 // backOff doubles an interval with each try, up to 16 times, and jitters it by a quarter.

@@ -42,6 +42,36 @@ func TestAPullIsTriedAgainLessAndLessOften(t *testing.T) {
 	require.EqualValues(t, 10, o.Stats().Pulls)
 }
 
+// The first pull reached a node that did not know this one yet, and the second a link that was cut.
+func TestAPullIsTriedAgainOnceItsServerIsHeard(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		timeout time.Duration // the time-outs double; the last pull was sent that long ago
+		vector  *Vector
+		again   bool
+	}{
+		{"it came to know this node", 10 * time.Millisecond, &Vector{Reply: true}, true},
+		{"it may still answer", 10 * time.Millisecond, &Vector{}, false},
+		{"it would have answered", 1100 * time.Millisecond, &Vector{}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := observe(t, Config{}, "b")
+			require.Len(t, pulls(o.hear("b", stands(5))), 1)
+			for range 3 {
+				for len(pulls(o.pass(50*time.Millisecond))) == 0 {
+				}
+			}
+			require.Empty(t, pulls(o.pass(tt.timeout)))
+			if out := pulls(o.hear("b", tt.vector)); tt.again {
+				require.Len(t, out, 1)
+				require.Empty(t, pulls(o.hear("b", &Vector{})), "once")
+			} else {
+				require.Empty(t, out)
+			}
+		})
+	}
+}
+
 func TestPullsUnderWayAreBounded(t *testing.T) {
 	var others []string
 	for i := range 20 {

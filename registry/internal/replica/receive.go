@@ -241,6 +241,7 @@ func (p *Partition) receiveVector(at At, from string, v *Vector) {
 	if v.Reply {
 		p.send(from, p.vector(false))
 	}
+	p.heard(at, from, v.Reply)
 	p.pullMore(at)
 }
 

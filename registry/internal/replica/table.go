@@ -54,6 +54,7 @@ type pull struct {
 	server string
 	after  uint64
 	check  bool
+	sent   time.Duration
 	due    time.Duration // time-out
 }
 

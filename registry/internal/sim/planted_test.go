@@ -58,7 +58,7 @@ var plantedBugs = []plantedBug{
 	{"walk begins anew when tombstones ran out", "TestSeeds", []mutation{
 		{"table.go", "\tlog   []*Record\n", "\twalkStart, walkNext uint64\n\tlog   []*Record\n"},
 		{"pull.go", "\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: t.seq}\n", "\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: max(t.seq, t.walkNext)}\n"},
-		{"pull.go", "after: t.seq, due", "after: q.After, due"},
+		{"pull.go", "server: server, after: t.seq,", "server: server, after: q.After,"},
 		{"pull.go", "\tif c.After > t.seq || c.UpTo <= t.seq ||", "\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n\tif c.After > t.seq || c.UpTo <= t.seq ||"},
 	}},
 	{"server begins anew where tombstones ran out", "TestSeeds", []mutation{{"pull.go", "\tc.UpTo, c.AsOf,", "\tif $ && c.After < t.floor {\n\t\tc.After = 0\n\t}\n\tc.UpTo, c.AsOf,"}}},
