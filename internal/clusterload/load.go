@@ -8,11 +8,13 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/registry"
 )
 
 const (
-	// opTimeout is how long one registration may wait for room.
-	opTimeout = 2 * time.Second
+	// opTimeout bounds one operation. A registry that does not come to an answer says why before.
+	opTimeout = 2 * registry.DefaultSyncTimeout
 	// mostAtOnce bounds the operations under way; what comes on top is shed and counted.
 	mostAtOnce = 4096
 	// atOnceInSetup is how many registrations are under way while the names are put in that are there from the start.

@@ -61,7 +61,8 @@ func (n *localNode) config(c nodeConfig, l *links.Links) registry.Config {
 	}
 	return registry.Config{
 		NodeName: c.Name, Seeds: c.Seeds, Cluster: "cachebench", Partitions: c.Partitions, Resolver: resolver,
-		QueueSize: c.Queue, GossipInterval: c.Gossip, ProbeInterval: c.Probe, ProbeTimeout: c.Probe / 2,
+		QueueSize: c.Queue, GossipInterval: c.Gossip,
+		ProbeInterval: c.Probe, ProbeTimeout: c.Probe / 2, RejoinInterval: 5 * c.Probe, // as in registry.LAN
 		Transport: l,
 	}
 }

@@ -48,7 +48,7 @@ type response struct {
 }
 
 // Errors that have a meaning on both ends.
-var knownErrors = []error{errTaken, errOverloaded, registry.ErrConflict, registry.ErrClosed, context.Canceled, context.DeadlineExceeded}
+var knownErrors = []error{errTaken, errOverloaded, registry.ErrConflict, registry.ErrClosed}
 
 func errorText(err error) string {
 	for _, known := range knownErrors {
