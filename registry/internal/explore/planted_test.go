@@ -65,7 +65,7 @@ var bugs = []planted{
 		more: []change{
 			{"table.go", "	log   []*Record", "	walkStart, walkNext uint64\n	log   []*Record"},
 			{"pull.go", "After: t.seq}", "After: max(t.seq, t.walkNext)}"},
-			{"pull.go", "after: t.seq, due", "after: q.After, due"},
+			{"pull.go", "server: server, after: t.seq,", "server: server, after: q.After,"},
 		},
 		invariants: []string{"CatchesUp"},
 		only:       "two:-churn",
