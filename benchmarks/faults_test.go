@@ -15,11 +15,11 @@ var cannot = map[string]string{
 	"ttlcache":   "its loader has no context, so a load that hangs never ends, nor do its callers",
 }
 
-// BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most,
-// with the loads of 1 % of the keys panicking and of another 1 % hanging until
-// their context ends; loads that don't heed one would hang most libraries for good. Callers have 20 ms each, and recover, since most libraries panic
-// in them. What is measured is the other 98 %: an operation is one fetch of
-// these, whatever those of the bad keys did to the 64 workers meanwhile.
+// BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most, with the loads of 1
+// % of the keys panicking and of another 1 % hanging until their context ends; loads that don't
+// heed one would hang most libraries for good. Callers have 20 ms each, and recover, since most
+// libraries panic in them. What is measured is the other 98 %: an operation is one fetch of these,
+// whatever those of the bad keys did to the 64 workers meanwhile.
 func BenchmarkFaults(b *testing.B) {
 	const keyTotal, workers = 10_000, 64
 	load := func(ctx context.Context, key int) (int, error) {
@@ -74,7 +74,9 @@ func BenchmarkFaults(b *testing.B) {
 }
 
 // fetchWithin has a caller survive what is thrown at it.
-func fetchWithin(fetch func(context.Context, int) (int, error), key int, limit time.Duration) (err error) {
+func fetchWithin(
+	fetch func(context.Context, int) (int, error), key int, limit time.Duration,
+) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	defer func() {

@@ -63,7 +63,9 @@ func libraries[K keys, V any]() []library[K, V] {
 	return all
 }
 
-func newSnowfence[K keys, V any](policy cache.Policy) func(testing.TB, int, time.Duration, loader[K, V]) subject[K, V] {
+func newSnowfence[K keys, V any](
+	policy cache.Policy,
+) func(testing.TB, int, time.Duration, loader[K, V]) subject[K, V] {
 	return func(tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
 		tb.Helper()
 		c, err := cache.New(cache.Options[K, V]{Capacity: capacity, TTL: ttl, Policy: policy})
@@ -76,7 +78,9 @@ func newSnowfence[K keys, V any](policy cache.Policy) func(testing.TB, int, time
 	}
 }
 
-func newOtter[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
+func newOtter[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
 	tb.Helper()
 	o := &otter.Options[K, V]{MaximumSize: capacity}
 	if ttl > 0 {
@@ -86,18 +90,25 @@ func newOtter[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, loa
 	require.NoError(tb, err)
 	tb.Cleanup(func() { c.StopAllGoroutines() })
 	return subject[K, V]{
-		get: c.GetIfPresent, set: func(key K, value V) { c.Set(key, value) }, del: func(key K) { c.Invalidate(key) },
+		get: c.GetIfPresent, set: func(key K, value V) { c.Set(key, value) },
+		del: func(key K) { c.Invalidate(key) },
 		all: c.All(), wait: c.CleanUp,
-		fetch: func(ctx context.Context, key K) (V, error) { return c.Get(ctx, key, otter.LoaderFunc[K, V](load)) },
+		fetch: func(ctx context.Context, key K) (V,
+			error) {
+			return c.Get(ctx, key, otter.LoaderFunc[K, V](load))
+		},
 	}
 }
 
-func newTheine[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
+func newTheine[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
 	tb.Helper()
 	// A loading cache has no lookup that does not load, so there is one for fetch,
 	// which is made when it is needed, and one for the rest.
 	loading := sync.OnceValue(func() *theine.LoadingCache[K, V] {
-		c, err := theine.NewBuilder[K, V](int64(capacity)).BuildWithLoader(func(ctx context.Context, key K) (theine.Loaded[V], error) {
+		c, err := theine.NewBuilder[K, V](int64(capacity)).BuildWithLoader(func(ctx context.Context,
+			key K) (theine.Loaded[V], error) {
 			v, err := load(ctx, key)
 			return theine.Loaded[V]{Value: v, Cost: 1, TTL: ttl}, err
 		})
@@ -119,13 +130,16 @@ func newTheine[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, lo
 	}
 }
 
-func newRistretto[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
+func newRistretto[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
 	tb.Helper()
 	c, err := newRistrettoCache[K, V](capacity)
 	require.NoError(tb, err)
 	tb.Cleanup(c.close)
 	set := func(key K, value V) { c.set(key, value, ttl) }
-	return subject[K, V]{get: c.get, set: set, del: c.del, wait: c.wait, fetch: around(c.get, set, load)}
+	return subject[K, V]{get: c.get, set: set, del: c.del, wait: c.wait,
+		fetch: around(c.get, set, load)}
 }
 
 // ristrettoCache hides that ristretto's constraint on keys is another.
@@ -138,7 +152,8 @@ type ristrettoCache[K keys, V any] struct {
 
 func newRistrettoCache[K keys, V any](capacity int) (ristrettoCache[K, V], error) {
 	c, err := ristretto.NewCache(&ristretto.Config[K, V]{
-		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64, IgnoreInternalCost: true,
+		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64,
+		IgnoreInternalCost: true,
 	})
 	if err != nil {
 		return ristrettoCache[K, V]{}, err
@@ -151,7 +166,9 @@ func newRistrettoCache[K keys, V any](capacity int) (ristrettoCache[K, V], error
 
 // around is what services write around a cache without a loader, with
 // x/sync/singleflight.
-func around[K keys, V any](get func(K) (V, bool), set func(K, V), load loader[K, V]) func(context.Context, K) (V, error) {
+func around[K keys, V any](
+	get func(K) (V, bool), set func(K, V), load loader[K, V],
+) func(context.Context, K) (V, error) {
 	var flights singleflight.Group
 	return aroundWith(func(key string, f func() (any, error)) (any, error) {
 		v, err, _ := flights.Do(key, f)
@@ -161,7 +178,8 @@ func around[K keys, V any](get func(K) (V, bool), set func(K, V), load loader[K,
 
 // aroundWith is around with another way to have one load per key.
 func aroundWith[K keys, V any](
-	do func(key string, f func() (any, error)) (any, error), get func(K) (V, bool), set func(K, V), load loader[K, V],
+	do func(key string, f func() (any, error)) (any, error), get func(K) (V, bool), set func(K, V),
+	load loader[K, V],
 ) func(context.Context, K) (V, error) {
 	return func(ctx context.Context, key K) (V, error) {
 		if v, ok := get(key); ok {
@@ -190,7 +208,9 @@ func name[K keys](key K) string {
 	return fmt.Sprint(key)
 }
 
-func newGolangLRU[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
+func newGolangLRU[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
 	tb.Helper()
 	var c interface {
 		Get(key K) (V, bool)
@@ -219,13 +239,16 @@ func newGolangLRU[K keys, V any](tb testing.TB, capacity int, ttl time.Duration,
 	}
 }
 
-func newTTLCache[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
+func newTTLCache[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
 	tb.Helper()
 	if ttl == 0 {
 		ttl = ttlcache.NoTTL
 	}
 	c := ttlcache.New(
-		ttlcache.WithCapacity[K, V](uint64(capacity)), ttlcache.WithTTL[K, V](ttl), ttlcache.WithDisableTouchOnHit[K, V]())
+		ttlcache.WithCapacity[K, V](uint64(capacity)), ttlcache.WithTTL[K, V](ttl),
+		ttlcache.WithDisableTouchOnHit[K, V]())
 	go c.Start()
 	tb.Cleanup(c.Stop)
 	get := func(key K) (v V, ok bool) {
@@ -235,13 +258,14 @@ func newTTLCache[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, 
 		return v, false
 	}
 	set := func(key K, value V) { c.Set(key, value, ttlcache.DefaultTTL) }
-	suppressed := ttlcache.NewSuppressedLoader(ttlcache.LoaderFunc[K, V](func(c *ttlcache.Cache[K, V], key K) *ttlcache.Item[K, V] {
-		v, err := load(context.Background(), key) // it has no context to give
-		if err != nil {
-			return nil
-		}
-		return c.Set(key, v, ttlcache.DefaultTTL)
-	}), nil)
+	suppressed := ttlcache.NewSuppressedLoader(
+		ttlcache.LoaderFunc[K, V](func(c *ttlcache.Cache[K, V], key K) *ttlcache.Item[K, V] {
+			v, err := load(context.Background(), key) // it has no context to give
+			if err != nil {
+				return nil
+			}
+			return c.Set(key, v, ttlcache.DefaultTTL)
+		}), nil)
 	return subject[K, V]{
 		get: get, set: set, del: c.Delete,
 		fetch: func(_ context.Context, key K) (v V, err error) {
@@ -259,7 +283,9 @@ func newTTLCache[K keys, V any](tb testing.TB, capacity int, ttl time.Duration, 
 
 // newGroupcache is what golang/groupcache is made of, its lru behind a mutex and
 // its singleflight: a Group stores bytes only, and never forgets.
-func newGroupcache[K keys, V any](_ testing.TB, capacity int, _ time.Duration, load loader[K, V]) subject[K, V] {
+func newGroupcache[K keys, V any](
+	_ testing.TB, capacity int, _ time.Duration, load loader[K, V],
+) subject[K, V] {
 	var mu sync.Mutex
 	c := grouplru.New(capacity)
 	get := func(key K) (v V, ok bool) {
@@ -288,7 +314,9 @@ func newGroupcache[K keys, V any](_ testing.TB, capacity int, _ time.Duration, l
 	}
 }
 
-func newSturdyc[V any](tb testing.TB, capacity int, ttl time.Duration, load loader[string, V]) subject[string, V] {
+func newSturdyc[V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[string, V],
+) subject[string, V] {
 	tb.Helper()
 	if ttl == 0 {
 		ttl = 1000 * time.Hour // it must have one

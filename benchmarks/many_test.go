@@ -38,7 +38,10 @@ func snowfenceMany[K keys](tb testing.TB, capacity int, load manyLoader[K]) many
 	c, err := cache.New(cache.Options[K, int]{Capacity: capacity})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
-	return func(ctx context.Context, keys []K) (map[K]int, error) { return c.FetchMany(ctx, keys, load) }
+	return func(ctx context.Context, keys []K) (map[K]int,
+		error) {
+		return c.FetchMany(ctx, keys, load)
+	}
 }
 
 func otterMany[K keys](tb testing.TB, capacity int, load manyLoader[K]) manyFetch[K] {

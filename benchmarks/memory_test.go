@@ -102,7 +102,8 @@ type gcTimes struct {
 func readGC() gcTimes {
 	// The CPU classes are brought up to date by a collection.
 	runtime.GC()
-	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: usage.PausesMetric}}
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"},
+		{Name: "/cpu/classes/total:cpu-seconds"}, {Name: usage.PausesMetric}}
 	metrics.Read(s)
 	return gcTimes{s[0].Value.Float64(), s[1].Value.Float64(), s[2].Value.Float64Histogram()}
 }

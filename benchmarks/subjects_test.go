@@ -64,7 +64,11 @@ func TestLibrariesLoadOnce(t *testing.T) {
 	for _, l := range libraries[string, int]() {
 		t.Run(l.name, func(t *testing.T) {
 			loads := 0
-			c := l.make(t, 100, time.Hour, func(_ context.Context, _ string) (int, error) { loads++; return 1, nil })
+			c := l.make(t, 100, time.Hour, func(_ context.Context, _ string) (int,
+				error) {
+				loads++
+				return 1, nil
+			})
 			for range 5 {
 				_, err := c.fetch(t.Context(), "k")
 				require.NoError(t, err)

@@ -58,7 +58,9 @@ func draws[K keys](tb testing.TB, n int) []K {
 }
 
 // each runs a sub-benchmark per library, and per TTL that it has.
-func each[K keys, V any](b *testing.B, ttls []time.Duration, run func(b *testing.B, l library[K, V], ttl time.Duration)) {
+func each[K keys, V any](
+	b *testing.B, ttls []time.Duration, run func(b *testing.B, l library[K, V], ttl time.Duration),
+) {
 	b.Helper()
 	for _, ttl := range ttls {
 		for _, l := range libraries[K, V]() {

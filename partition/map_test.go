@@ -49,7 +49,8 @@ func TestOfDoesNotAllocate(t *testing.T) {
 		raw := make([]byte, size)
 		key := string(raw)
 		assert.Zero(t, testing.AllocsPerRun(100, func() { sink = m.Of(key) }), "Of, %d bytes", size)
-		assert.Zero(t, testing.AllocsPerRun(100, func() { sink = m.OfBytes(raw) }), "OfBytes, %d bytes", size)
+		assert.Zero(t, testing.AllocsPerRun(100, func() { sink = m.OfBytes(raw) }), "OfBytes, %d bytes",
+			size)
 	}
 }
 

@@ -20,7 +20,8 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{
 		{func(c *Config) { c.Partitions = 8 }, `partitions is "16" there, "8" here`},
-		{func(c *Config) { c.Resolver = KeepOldest }, `resolver is "keep-newest" there, "keep-oldest" here`},
+		{func(c *Config) { c.Resolver = KeepOldest },
+			`resolver is "keep-newest" there, "keep-oldest" here`},
 		{func(c *Config) { c.Cluster = "other" }, `cluster is "snowfence" there, "other" here`},
 	} {
 		c := Config{NodeName: "b", Seeds: []string{a.Addr()}}

@@ -13,12 +13,17 @@ func TestWhichAddressIsAdvertised(t *testing.T) {
 		own          []string
 		want         string // empty: none
 	}{
-		{"the private one from which it sends", "10.0.0.7", []string{"127.0.0.1", "172.17.0.1", "10.0.0.7"}, "10.0.0.7"},
-		{"the first private one", "198.51.100.4", []string{"127.0.0.1", "198.51.100.4", "10.1.0.1", "10.2.0.1"}, "10.1.0.1"},
+		{"the private one from which it sends", "10.0.0.7",
+			[]string{"127.0.0.1", "172.17.0.1", "10.0.0.7"}, "10.0.0.7"},
+		{"the first private one", "198.51.100.4",
+			[]string{"127.0.0.1", "198.51.100.4", "10.1.0.1", "10.2.0.1"}, "10.1.0.1"},
 		{"without a route", "", []string{"10.1.0.1", "10.2.0.1"}, "10.1.0.1"},
-		{"a public one if there is no private one", "203.0.113.9", []string{"198.51.100.4", "203.0.113.9"}, "203.0.113.9"},
-		{"the first public one without a route", "", []string{"198.51.100.4", "203.0.113.9"}, "198.51.100.4"},
-		{"never IPv6, which 0.0.0.0 does not listen on", "", []string{"fd00::1", "2001:db8::1", "10.0.0.7"}, "10.0.0.7"},
+		{"a public one if there is no private one", "203.0.113.9",
+			[]string{"198.51.100.4", "203.0.113.9"}, "203.0.113.9"},
+		{"the first public one without a route", "", []string{"198.51.100.4", "203.0.113.9"},
+			"198.51.100.4"},
+		{"never IPv6, which 0.0.0.0 does not listen on", "",
+			[]string{"fd00::1", "2001:db8::1", "10.0.0.7"}, "10.0.0.7"},
 		{"neither loopback nor link-local", "", []string{"127.0.0.1", "169.254.1.1", "fd00::1"}, ""},
 		{"nothing", "", nil, ""},
 	} {

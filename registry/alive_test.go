@@ -44,7 +44,8 @@ func TestSilentHolderLosesItsName(t *testing.T) {
 		g.RequireAlive(time.Second) // too late
 		synctestWait()
 		require.Zero(t, b.Len())
-		require.Equal(t, []string{`registered "x" on a`, `unregistered "x" on a: released`}, taken(t, w, 2))
+		require.Equal(t, []string{`registered "x" on a`, `unregistered "x" on a: released`},
+			taken(t, w, 2))
 		silent := uint64(0)
 		for _, p := range a.Stats().Partitions {
 			silent += p.Silent

@@ -91,8 +91,8 @@ func BenchmarkRelease(b *testing.B) {
 	}
 }
 
-// BenchmarkRegisterRelease registers and releases one name, by holders whose contexts can end: each of their own, or
-// all derived from one that many others are derived from as well.
+// BenchmarkRegisterRelease registers and releases one name, by holders whose contexts can end: each
+// of their own, or all derived from one that many others are derived from as well.
 func BenchmarkRegisterRelease(b *testing.B) {
 	for _, shared := range []bool{false, true} {
 		b.Run("shared="+strconv.FormatBool(shared), func(b *testing.B) {
@@ -197,7 +197,8 @@ func BenchmarkLookupParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkLookupWhileRegistering looks names up while another goroutine registers and releases without a pause.
+// BenchmarkLookupWhileRegistering looks names up while another goroutine registers and releases
+// without a pause.
 func BenchmarkLookupWhileRegistering(b *testing.B) {
 	held := benchList(0, benchNames)
 	r := benchHold(b, held)
@@ -232,8 +233,8 @@ func BenchmarkLookupWhileRegistering(b *testing.B) {
 	require.NoError(b, <-stopped)
 }
 
-// BenchmarkWatch registers and releases one name while some watch: all events, or only those about another name. The
-// first watcher is read, the others are too slow.
+// BenchmarkWatch registers and releases one name while some watch: all events, or only those about
+// another name. The first watcher is read, the others are too slow.
 func BenchmarkWatch(b *testing.B) {
 	for _, c := range []struct {
 		name     string
@@ -275,8 +276,8 @@ func BenchmarkWatch(b *testing.B) {
 	}
 }
 
-// BenchmarkWaitFor waits for a name that is held already, and for one that is registered by another goroutine when
-// somebody waits.
+// BenchmarkWaitFor waits for a name that is held already, and for one that is registered by another
+// goroutine when somebody waits.
 func BenchmarkWaitFor(b *testing.B) {
 	b.Run("held", func(b *testing.B) {
 		r := benchHold(b, []string{"name"})

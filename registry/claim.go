@@ -28,7 +28,8 @@ type Claim struct {
 func (c Claim) Token() string {
 	// The sign is flipped, so that times before 1970 are less than those after.
 	const sign = 1 << 63
-	return fmt.Sprintf("%016x%08x-%s", uint64(c.Time.Nanos)^sign, c.Time.Logical, c.Node) //nolint:gosec // bits
+	//nolint:gosec // bits
+	return fmt.Sprintf("%016x%08x-%s", uint64(c.Time.Nanos)^sign, c.Time.Logical, c.Node)
 }
 
 func claimOf(r *replica.Record) Claim {

@@ -67,7 +67,8 @@ func TestLog(t *testing.T) {
 		require.NoError(t, b.Close())
 		require.Contains(t, info.String(), `msg="registry is open" node=a addr=a:1`)
 		settled := 0 // in one line, or in two if they were seen at different moments
-		for _, n := range regexp.MustCompile(`settled" node=a conflicts=(\d) "lost here"=(\d)`).FindAllStringSubmatch(info.String(), -1) {
+		for _, n := range regexp.MustCompile(
+			`settled" node=a conflicts=(\d) "lost here"=(\d)`).FindAllStringSubmatch(info.String(), -1) {
 			require.Equal(t, n[1], n[2])
 			settled += int(n[1][0] - '0')
 		}
@@ -78,7 +79,8 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// A node that stood still finds frames as old as its pause. It does not take its own clock for ahead.
+// A node that stood still finds frames as old as its pause. It does not take its own clock for
+// ahead.
 func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -103,14 +105,16 @@ func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	})
 }
 
-// Watchers, here and elsewhere, are not told that a name was released when its claim gets another time.
+// Watchers, here and elsewhere, are not told that a name was released when its claim gets another
+// time.
 func TestAClaimThatIsStampedAnewIsUpdated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
-		a, err := open(t.Context(), Config{NodeName: "a", Partitions: 4}, func(r *Registry) (network, error) {
-			r.wall = func() int64 { return time.Now().Add(time.Hour).UnixNano() }
-			return lan.connect(r)
-		})
+		a, err := open(t.Context(), Config{NodeName: "a", Partitions: 4},
+			func(r *Registry) (network, error) {
+				r.wall = func() int64 { return time.Now().Add(time.Hour).UnixNano() }
+				return lan.connect(r)
+			})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, a.Close()) })
 		g, err := a.Register(t.Context(), "x", nil)

@@ -45,9 +45,9 @@ type NameService = mesh.NameService
 // Config says how a registry is opened. The zero Config is a node on the loopback interface, at a
 // port that the kernel chooses, which knows no other.
 type Config struct {
-	// NodeName tells this node from the others; a second node of the same name is refused. By default it
-	// is the host's name with BindPort ("web3:7946") or, where the kernel chooses the port, with eight
-	// random hexadecimal digits ("web3-5f0c9a1e").
+	// NodeName tells this node from the others; a second node of the same name is refused. By default
+	// it is the host's name with BindPort ("web3:7946") or, where the kernel chooses the port, with
+	// eight random hexadecimal digits ("web3-5f0c9a1e").
 	NodeName string
 
 	// BindAddr is the IP address to listen on, for TCP and UDP. The default is 127.0.0.1, which
@@ -105,37 +105,39 @@ type Config struct {
 	// "snowfence".
 	Cluster string
 
-	// Partitions is how many partitions the names are spread over, 1 to 4096, 16 by default. It belongs to the cluster: a
-	// node that has another number is refused.
+	// Partitions is how many partitions the names are spread over, 1 to 4096, 16 by default. It
+	// belongs to the cluster: a node that has another number is refused.
 	Partitions int
 
 	// Resolver settles conflicts, [KeepNewest] by default. It belongs to the cluster as well: a node
 	// whose Resolver has another name is refused.
 	Resolver Resolver
 
-	// Keys encrypt and authenticate all traffic with AES-GCM: 16, 24 or 32 bytes each. The first is used for sending,
-	// all for receiving. None: no encryption.
+	// Keys encrypt and authenticate all traffic with AES-GCM: 16, 24 or 32 bytes each. The first is
+	// used for sending, all for receiving. None: no encryption.
 	Keys [][]byte
 
-	// MaxMeta is the most metadata that a claim of this node may carry, in bytes: 4096 by default, at most 65,535.
+	// MaxMeta is the most metadata that a claim of this node may carry, in bytes: 4096 by default, at
+	// most 65,535.
 	MaxMeta int
 
-	// QueueSize is how many changed names of one partition may wait to be sent before [Registry.Register] has to
-	// wait; 4096 by default.
+	// QueueSize is how many changed names of one partition may wait to be sent before
+	// [Registry.Register] has to wait; 4096 by default.
 	QueueSize int
 
-	// MaxClockSkew is how far apart the wall clocks of the cluster may be, 10 s by default. A clock further ahead is
-	// held back and reported, see [ClockAhead].
+	// MaxClockSkew is how far apart the wall clocks of the cluster may be, 10 s by default. A clock
+	// further ahead is held back and reported, see [ClockAhead].
 	MaxClockSkew time.Duration
 
-	// SyncTimeout is how long Open and Join wait, once a node has answered, until this node has what the others
-	// have; 5 s by default. After that they return, and the rest comes in the background. It also bounds
-	// how long [Registry.Register] waits for that, see [ErrSyncing].
+	// SyncTimeout is how long Open and Join wait, once a node has answered, until this node has what
+	// the others have; 5 s by default. After that they return, and the rest comes in the background.
+	// It also bounds how long [Registry.Register] waits for that, see [ErrSyncing].
 	SyncTimeout time.Duration
 
-	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other node, and above
-	// which gossip spreads them; 32 by default, negative: always by gossip. Straight is faster and costs
-	// less on the wire, as long as a node can be expected to send that many packets for a change.
+	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other
+	// node, and above which gossip spreads them; 32 by default, negative: always by gossip. Straight
+	// is faster and costs less on the wire, as long as a node can be expected to send that many
+	// packets for a change.
 	GossipAbove int
 
 	// Preset says which network is between the nodes, and gives the fields that follow their
@@ -172,12 +174,13 @@ type Config struct {
 	// other again meet within 1+k/16 intervals.
 	RejoinInterval time.Duration
 
-	// Logger gets what happens to the cluster (Info), what somebody should look into (Warn) and
-	// each change (Debug). nil: nothing is logged; the same is told by [Registry.Watch] and [Registry.Stats].
+	// Logger gets what happens to the cluster (Info), what somebody should look into (Warn) and each
+	// change (Debug). nil: nothing is logged; the same is told by [Registry.Watch] and
+	// [Registry.Stats].
 	Logger *slog.Logger
 
-	// Transport replaces the network, for tests. BindAddr and BindPort are ignored then. The registry shuts it down, even if
-	// Open fails.
+	// Transport replaces the network, for tests. BindAddr and BindPort are ignored then. The registry
+	// shuts it down, even if Open fails.
 	Transport memberlist.Transport
 }
 
@@ -291,7 +294,8 @@ func (c Config) validate() error {
 		case err != nil:
 			return bad(field, strconv.Quote(seed), fmt.Sprintf("%s: %v", mesh.SeedForms, err))
 		case c.onLoopback() && isForeign(host):
-			return bad("BindAddr", c.BindAddr, "an address that other machines can reach, since "+field+" is "+seed)
+			return bad("BindAddr", c.BindAddr, "an address that other machines can reach, since "+field+
+				" is "+seed)
 		}
 	}
 	return nil
@@ -313,7 +317,8 @@ func isReachable(ip net.IP) bool {
 	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.Equal(net.IPv4bcast)
 }
 
-// isForeign tells whether host is surely another machine than this: an address that is not on loopback.
+// isForeign tells whether host is surely another machine than this: an address that is not on
+// loopback.
 func isForeign(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && !ip.IsLoopback() && !ip.IsUnspecified()

@@ -15,23 +15,33 @@ func TestConfigIsChecked(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{NodeName: strings.Repeat("n", 129)}, "NodeName: \"" + strings.Repeat("n", 80) + "\"... (129 bytes): want 1 to 128 bytes of UTF-8"},
+		{Config{NodeName: strings.Repeat("n", 129)}, "NodeName: \"" + strings.Repeat("n", 80) +
+			"\"... (129 bytes): want 1 to 128 bytes of UTF-8"},
 		{Config{NodeName: "\xff"}, `NodeName: "\xff": want 1 to 128 bytes of UTF-8`},
-		{Config{Cluster: strings.Repeat("c", 129)}, "Cluster: \"" + strings.Repeat("c", 80) + "\"... (129 bytes): want 1 to 128 bytes"},
+		{Config{Cluster: strings.Repeat("c", 129)}, "Cluster: \"" + strings.Repeat("c", 80) +
+			"\"... (129 bytes): want 1 to 128 bytes"},
 		{Config{BindAddr: "example.org"}, `BindAddr: "example.org": want an IP address`},
 		{Config{BindPort: 65536}, "BindPort: 65536: want 0 (the kernel chooses) to 65535"},
 		{Config{BindPort: -1}, "BindPort: -1: want 0 (the kernel chooses) to 65535"},
 		{Config{AdvertiseAddr: "here"}, `AdvertiseAddr: "here": want an IP address`},
-		{Config{AdvertiseAddr: "0.0.0.0"}, "AdvertiseAddr: 0.0.0.0: want an address at which others reach this node"},
-		{Config{AdvertiseAddr: "::"}, "AdvertiseAddr: ::: want an address at which others reach this node"},
-		{Config{AdvertiseAddr: "224.0.0.1"}, "AdvertiseAddr: 224.0.0.1: want an address at which others reach this node"},
-		{Config{AdvertiseAddr: "ff02::1"}, "AdvertiseAddr: ff02::1: want an address at which others reach this node"},
-		{Config{AdvertiseAddr: "255.255.255.255"}, "AdvertiseAddr: 255.255.255.255: want an address at which others reach this node"},
-		{Config{BindAddr: "224.0.0.1"}, "BindAddr: 224.0.0.1: want an address of this machine, not a multicast one"},
+		{Config{AdvertiseAddr: "0.0.0.0"},
+			"AdvertiseAddr: 0.0.0.0: want an address at which others reach this node"},
+		{Config{AdvertiseAddr: "::"},
+			"AdvertiseAddr: ::: want an address at which others reach this node"},
+		{Config{AdvertiseAddr: "224.0.0.1"},
+			"AdvertiseAddr: 224.0.0.1: want an address at which others reach this node"},
+		{Config{AdvertiseAddr: "ff02::1"},
+			"AdvertiseAddr: ff02::1: want an address at which others reach this node"},
+		{Config{AdvertiseAddr: "255.255.255.255"},
+			"AdvertiseAddr: 255.255.255.255: want an address at which others reach this node"},
+		{Config{BindAddr: "224.0.0.1"},
+			"BindAddr: 224.0.0.1: want an address of this machine, not a multicast one"},
 		{Config{BindAddr: "::"}, `AdvertiseAddr: "": want an address at which others reach this node, since BindAddr is ::`},
 		{Config{AdvertisePort: 7946}, "AdvertisePort: 7946: want AdvertiseAddr as well"},
-		{Config{BindAddr: "0.0.0.0"}, `Cluster: "": want a name of its own, since other machines can reach 0.0.0.0 and no Keys are set`},
-		{Config{AdvertiseAddr: "192.0.2.1"}, `Cluster: "": want a name of its own, since other machines can reach 192.0.2.1 and no Keys are set`},
+		{Config{BindAddr: "0.0.0.0"},
+			`Cluster: "": want a name of its own, since other machines can reach 0.0.0.0 and no Keys are set`},
+		{Config{AdvertiseAddr: "192.0.2.1"},
+			`Cluster: "": want a name of its own, since other machines can reach 192.0.2.1 and no Keys are set`},
 		{Config{AdvertisePort: -1}, "AdvertisePort: -1: want 0 (the port listened on) to 65535"},
 		{Config{Partitions: -1}, "Partitions: -1: want 1 to 4096"},
 		{Config{Partitions: 4097}, "Partitions: 4097: want 1 to 4096"},
@@ -45,18 +55,29 @@ func TestConfigIsChecked(t *testing.T) {
 		{Config{ProbeTimeout: -1}, "ProbeTimeout: -1ns: want 0 (the default) or more"},
 		{Config{ProbeTimeout: 2 * time.Second}, "ProbeTimeout: 2s: want at most ProbeInterval (1s)"},
 		{Config{SuspicionMult: -1}, "SuspicionMult: -1: want 0 (the default) or more"},
-		{Config{ProbeInterval: time.Second, Preset: WAN, ProbeTimeout: 2 * time.Second}, "ProbeTimeout: 2s: want at most ProbeInterval (1s)"},
+		{Config{ProbeInterval: time.Second, Preset: WAN, ProbeTimeout: 2 * time.Second},
+			"ProbeTimeout: 2s: want at most ProbeInterval (1s)"},
 		{Config{RejoinInterval: -1}, "RejoinInterval: -1ns: want 0 (the default) or more"},
 		{Config{Preset: 3}, "Preset: 3: want LAN, WAN or Loopback"},
-		{Config{Resolver: NewResolver("mine", nil)}, `Resolver: "mine": want a function to compare with, not nil`},
-		{Config{Resolver: NewResolver("", KeepNewest.Compare)}, `Resolver: "": want a name of 1 to 128 bytes`},
-		{Config{Keys: [][]byte{make([]byte, 16), make([]byte, 17)}}, "Keys[1]: 17 bytes: want 16, 24 or 32 bytes"},
-		{Config{Seeds: []string{"127.0.0.1:1", "host"}}, `Seeds[1]: "host": want host:port or dnssrv+name: it has no port`},
-		{Config{Seeds: []string{":7946"}}, `Seeds[0]: ":7946": want host:port or dnssrv+name: it has no host`},
-		{Config{Seeds: []string{"host:70000"}}, `Seeds[0]: "host:70000": want host:port or dnssrv+name: its port "70000" is not within 1 to 65535`},
-		{Config{Seeds: []string{"dnssrv+"}}, `Seeds[0]: "dnssrv+": want host:port or dnssrv+name: it has no name`},
-		{Config{Seeds: []string{"::1"}}, `Seeds[0]: "::1": want host:port or dnssrv+name: too many colons in address`},
-		{Config{Seeds: []string{"10.0.0.1:7946"}}, "BindAddr: 127.0.0.1: want an address that other machines can reach, since Seeds[0] is 10.0.0.1:7946"},
+		{Config{Resolver: NewResolver("mine", nil)},
+			`Resolver: "mine": want a function to compare with, not nil`},
+		{Config{Resolver: NewResolver("", KeepNewest.Compare)},
+			`Resolver: "": want a name of 1 to 128 bytes`},
+		{Config{Keys: [][]byte{make([]byte, 16), make([]byte, 17)}},
+			"Keys[1]: 17 bytes: want 16, 24 or 32 bytes"},
+		{Config{Seeds: []string{"127.0.0.1:1", "host"}},
+			`Seeds[1]: "host": want host:port or dnssrv+name: it has no port`},
+		{Config{Seeds: []string{":7946"}},
+			`Seeds[0]: ":7946": want host:port or dnssrv+name: it has no host`},
+		{Config{Seeds: []string{"host:70000"}},
+			`Seeds[0]: "host:70000": want host:port or dnssrv+name: its port "70000" is not within 1 to 65535`},
+		{Config{Seeds: []string{"dnssrv+"}},
+			`Seeds[0]: "dnssrv+": want host:port or dnssrv+name: it has no name`},
+		{Config{Seeds: []string{"::1"}},
+			`Seeds[0]: "::1": want host:port or dnssrv+name: too many colons in address`},
+		{Config{Seeds: []string{"10.0.0.1:7946"}},
+			"BindAddr: 127.0.0.1: want an address that other machines can reach, since Seeds[0] is " +
+				"10.0.0.1:7946"},
 	} {
 		r, err := Open(t.Context(), test.config)
 		require.Nil(t, r)
@@ -108,7 +129,8 @@ func TestPresets(t *testing.T) {
 			RejoinInterval: 5,
 		}
 		require.Equal(t, own, own.withPreset(), "what is set keeps its value")
-		require.Equal(t, time.Duration(20), Config{Preset: p, ProbeInterval: 40}.withPreset().ProbeTimeout)
+		require.Equal(t, time.Duration(20),
+			Config{Preset: p, ProbeInterval: 40}.withPreset().ProbeTimeout)
 	}
 	require.Equal(t, "WAN", WAN.String())
 	require.Equal(t, "Preset(7)", Preset(7).String())

@@ -22,8 +22,8 @@ var (
 	// ErrSilent matches, by errors.Is, every [*SilentError].
 	ErrSilent = errors.New("registry: the holder was silent")
 
-	// ErrClosed is given to users of a registry that was closed or has left, and is the cause with which the
-	// contexts of its registrations end.
+	// ErrClosed is given to users of a registry that was closed or has left, and is the cause with
+	// which the contexts of its registrations end.
 	ErrClosed = errors.New("registry: closed")
 
 	// ErrOverloaded matches, by errors.Is, every [*OverloadedError].
@@ -55,14 +55,15 @@ type TakenError struct {
 
 // Error describes the TakenError in one line.
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("registry: name %s is taken by node %s since %v", quote(e.Name), e.Holder.Node, e.Holder.Time)
+	return fmt.Sprintf("registry: name %s is taken by node %s since %v", quote(e.Name), e.Holder.Node,
+		e.Holder.Time)
 }
 
 // Is reports whether target is [ErrTaken].
 func (e *TakenError) Is(target error) bool { return target == ErrTaken }
 
-// A ConflictError is the cause with which a registration's context ends when another node's claim on
-// the name was preferred. It is [ErrConflict].
+// A ConflictError is the cause with which a registration's context ends when another node's claim
+// on the name was preferred. It is [ErrConflict].
 type ConflictError struct {
 	Name   string
 	Winner Claim
@@ -106,7 +107,8 @@ type OverloadedError struct {
 
 // Error describes the OverloadedError in one line.
 func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("registry: overloaded: no room for name %s in the queue of partition %d, where %d names wait: %v",
+	return fmt.Sprintf("registry: overloaded: no room for name %s in the queue of partition %d, "+
+		"where %d names wait: %v",
 		quote(e.Name), e.Partition, e.Depth, e.Err)
 }
 
@@ -116,9 +118,10 @@ func (e *OverloadedError) Is(target error) bool { return target == ErrOverloaded
 // Unwrap returns the cause with which the context ended.
 func (e *OverloadedError) Unwrap() error { return e.Err }
 
-// A SyncingError says that a name was not registered because this node does not know yet whether it has
-// a holder: its partition has still to catch up with Node, which came up lately. It is [ErrSyncing] and
-// wraps what ended the wait: the cause of the context, or nothing if that was [Config].SyncTimeout.
+// A SyncingError says that a name was not registered because this node does not know yet whether it
+// has a holder: its partition has still to catch up with Node, which came up lately. It is
+// [ErrSyncing] and wraps what ended the wait: the cause of the context, or nothing if that was
+// [Config].SyncTimeout.
 type SyncingError struct {
 	Name      string
 	Partition int
@@ -154,7 +157,8 @@ func (e *NotHolderError) Error() string {
 	if e.Holder.Node == "" {
 		return fmt.Sprintf("registry: name %s is not held", quote(e.Name))
 	}
-	return fmt.Sprintf("registry: name %s is held on node %s, and only there can it be updated", quote(e.Name), e.Holder.Node)
+	return fmt.Sprintf("registry: name %s is held on node %s, and only there can it be updated",
+		quote(e.Name), e.Holder.Node)
 }
 
 // Is reports whether target is [ErrNotHolder].
@@ -180,7 +184,8 @@ type MetaError struct {
 
 // Error describes the MetaError in one line.
 func (e *MetaError) Error() string {
-	return fmt.Sprintf("registry: metadata of %d bytes for name %s: want at most %d (Config.MaxMeta)", e.Len, quote(e.Name), e.Max)
+	return fmt.Sprintf("registry: metadata of %d bytes for name %s: want at most %d (Config.MaxMeta)",
+		e.Len, quote(e.Name), e.Max)
 }
 
 // A DeadlineError says that a context with a deadline was given as the life of a holder. The name
@@ -192,9 +197,9 @@ type DeadlineError struct {
 
 // Error describes the DeadlineError in one line, and says what to do.
 func (e *DeadlineError) Error() string {
-	return fmt.Sprintf("registry: the context for name %s has a deadline, %s, at which the name would be"+
-		" released: pass the context that the holder lives under; to bound the wait alone, or to hold the"+
-		" name until then, call RegisterFor (JoinFor for a group) with two contexts",
+	return fmt.Sprintf("registry: the context for name %s has a deadline, %s, at which the name "+
+		"would be released: pass the context that the holder lives under; to bound the wait alone, "+
+		"or to hold the name until then, call RegisterFor (JoinFor for a group) with two contexts",
 		quote(e.Name), e.Deadline.Format(time.RFC3339))
 }
 
@@ -239,20 +244,20 @@ func (e *JoinError) Error() string {
 // Unwrap returns the reasons.
 func (e *JoinError) Unwrap() error { return e.Err }
 
-// A MismatchError says that a node was kept out because it is of another cluster, has another number of
-// partitions or another resolver, or speaks another version of the protocol. Node and Addr say
-// whom this node met, Differences what differs, Err is set if the other could not be understood. Both
-// sides report it, each with its own view: the one that wanted to join as an error of Open or
-// Join, the other as an event of kind [NodeRefused].
+// A MismatchError says that a node was kept out because it is of another cluster, has another
+// number of partitions or another resolver, or speaks another version of the protocol. Node and
+// Addr say whom this node met, Differences what differs, Err is set if the other could not be
+// understood. Both sides report it, each with its own view: the one that wanted to join as an error
+// of Open or Join, the other as an event of kind [NodeRefused].
 type MismatchError = mesh.MismatchError
 
-// A Difference is one line of a [MismatchError]: a Field ("cluster", "partitions", "resolver", "protocol"), and its value on
-// this node, Ours, and on the other, Theirs.
+// A Difference is one line of a [MismatchError]: a Field ("cluster", "partitions", "resolver",
+// "protocol"), and its value on this node, Ours, and on the other, Theirs.
 type Difference = mesh.Difference
 
-// A DuplicateNameError says that a node was kept out because a live member, at Addr, has its Name. If that
-// member has in truth crashed, the name is free after Free at most, and at once for a node at the
-// same address.
+// A DuplicateNameError says that a node was kept out because a live member, at Addr, has its Name.
+// If that member has in truth crashed, the name is free after Free at most, and at once for a node
+// at the same address.
 type DuplicateNameError = mesh.DuplicateNameError
 
 // A KeyError says that this node and the one that answers can't read each other: the key is wrong,
@@ -273,8 +278,8 @@ const (
 // that this one can't talk to. Said are its first words, if they show that.
 type ForeignError = mesh.ForeignError
 
-// A SeedError says why joining over one seed failed: Seed is as it was given, Addr what it stands for,
-// and Err the reason. A [*JoinError] wraps one for each seed.
+// A SeedError says why joining over one seed failed: Seed is as it was given, Addr what it stands
+// for, and Err the reason. A [*JoinError] wraps one for each seed.
 type SeedError = mesh.SeedError
 
 // quote keeps a long name from filling a log.

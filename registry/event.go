@@ -29,27 +29,29 @@ type EventKind uint8
 const (
 	// Registered: Name has a holder, Claim, or another one than before.
 	Registered EventKind = iota + 1
-	// Updated: the holder of Name changed its metadata, or its node found its clock ahead and gave the claim
-	// an older time. Claim is new, Other is the claim before.
+	// Updated: the holder of Name changed its metadata, or its node found its clock ahead and gave the
+	// claim an older time. Claim is new, Other is the claim before.
 	Updated
-	// Unregistered: Claim no longer holds Name, for Reason. If another claim takes over, Registered follows.
+	// Unregistered: Claim no longer holds Name, for Reason. If another claim takes over, Registered
+	// follows.
 	Unregistered
 	// Conflict: two nodes claim Name. Claim was kept, Other lost; its node withdraws it.
 	Conflict
-	// Disagreement: another node is seen to have settled the conflict over Name the other way: Claim is
-	// kept here, Other there. The Resolver depends on something but its arguments, or is not symmetric.
+	// Disagreement: another node is seen to have settled the conflict over Name the other way: Claim
+	// is kept here, Other there. The Resolver depends on something but its arguments, or is not
+	// symmetric.
 	Disagreement
 	// ResolverPanic: the Resolver panicked, as Err says, and the default order decided.
 	ResolverPanic
 	// NodeUp: Node, at Addr, is part of the cluster.
 	NodeUp
-	// NodeDown: Node is no longer seen. Reason is ReasonNodeLeft if it said good-bye, else ReasonNodeDown.
-	// An Unregistered for each of its names follows.
+	// NodeDown: Node is no longer seen. Reason is ReasonNodeLeft if it said good-bye, else
+	// ReasonNodeDown. An Unregistered for each of its names follows.
 	NodeDown
 	// NodeRefused: Node, at Addr, wanted to join and was refused. Err says why.
 	NodeRefused
-	// ClockAhead: the wall clock of this node is further ahead of the others' than [Config].MaxClockSkew. Its
-	// timestamps are held back until the clock is right.
+	// ClockAhead: the wall clock of this node is further ahead of the others' than
+	// [Config].MaxClockSkew. Its timestamps are held back until the clock is right.
 	ClockAhead
 	// Missed: the watcher was too slow, and Missed older events were dropped just here.
 	Missed
@@ -57,7 +59,8 @@ const (
 
 var eventKinds = [...]string{
 	Registered: "registered", Updated: "updated", Unregistered: "unregistered", Conflict: "conflict",
-	Disagreement: "disagreement", ResolverPanic: "resolver panic", NodeUp: "node up", NodeDown: "node down",
+	Disagreement: "disagreement", ResolverPanic: "resolver panic", NodeUp: "node up",
+	NodeDown:    "node down",
 	NodeRefused: "node refused", ClockAhead: "clock ahead", Missed: "missed",
 }
 
@@ -74,14 +77,16 @@ type Reason = replica.Why
 
 // The reasons.
 const (
-	ReasonReleased    Reason = replica.WhyReleased    // the holder released the name
-	ReasonHolderEnded Reason = replica.WhyEnded       // the holder's context ended
-	ReasonConflict    Reason = replica.WhyConflict    // another node's claim was preferred
-	ReasonClosed      Reason = replica.WhyClosed      // the holder's registry closed
-	ReasonNodeDown    Reason = replica.WhyNodeDown    // the node is not seen any more; if it was only cut off, its claims come back
+	ReasonReleased    Reason = replica.WhyReleased // the holder released the name
+	ReasonHolderEnded Reason = replica.WhyEnded    // the holder's context ended
+	ReasonConflict    Reason = replica.WhyConflict // another node's claim was preferred
+	ReasonClosed      Reason = replica.WhyClosed   // the holder's registry closed
+	// the node is not seen any more; if it was only cut off, its claims come back
+	ReasonNodeDown    Reason = replica.WhyNodeDown
 	ReasonNodeLeft    Reason = replica.WhyNodeLeft    // the node left in good order
 	ReasonNodeRestart Reason = replica.WhyNodeRestart // the node started anew
-	ReasonGone        Reason = replica.WhyMissing     // the node no longer lists the name; why was not learnt
+	// the node no longer lists the name; why was not learnt
+	ReasonGone Reason = replica.WhyMissing
 )
 
 // String describes the event in one line, for logs and tests.
@@ -94,7 +99,8 @@ func (e Event) String() string {
 	case Conflict:
 		return fmt.Sprintf("%v over %q: %s won over %s", e.Kind, e.Name, e.Claim.Node, e.Other.Node)
 	case Disagreement:
-		return fmt.Sprintf("%v over %q: %s is kept here, %s elsewhere", e.Kind, e.Name, e.Claim.Node, e.Other.Node)
+		return fmt.Sprintf("%v over %q: %s is kept here, %s elsewhere", e.Kind, e.Name, e.Claim.Node,
+			e.Other.Node)
 	case ResolverPanic:
 		return fmt.Sprintf("%v over %q: %v", e.Kind, e.Name, e.Err)
 	case NodeUp:

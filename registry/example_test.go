@@ -21,7 +21,8 @@ func Example() {
 		return
 	}
 	defer stop(first)
-	second, err := registry.Open(ctx, registry.Config{NodeName: "second", Seeds: []string{first.Addr()}})
+	second, err := registry.Open(ctx,
+		registry.Config{NodeName: "second", Seeds: []string{first.Addr()}})
 	if err != nil {
 		fmt.Println(err)
 		return

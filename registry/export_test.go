@@ -8,7 +8,8 @@ type FakeLAN = fakeLAN
 // NewLAN returns a LAN without nodes.
 func NewLAN() *FakeLAN { return newLAN() }
 
-// OpenOn opens a registry on the LAN that knows all the others there, with queues of some size; 0: the default.
+// OpenOn opens a registry on the LAN that knows all the others there, with queues of some size; 0:
+// the default.
 func OpenOn(tb testing.TB, l *FakeLAN, name string, queue int) *Registry {
 	tb.Helper()
 	r, _ := l.open(tb, name, func(c *Config) { c.QueueSize = queue })

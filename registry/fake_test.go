@@ -17,8 +17,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A fakeLAN is a network in memory: what is sent arrives at once, but where a link is cut. It starts no
-// goroutine, so a registry over it can be tested in a synctest bubble.
+// A fakeLAN is a network in memory: what is sent arrives at once, but where a link is cut. It
+// starts no goroutine, so a registry over it can be tested in a synctest bubble.
 type fakeLAN struct {
 	mu    sync.Mutex
 	nodes map[string]*fakeNode
@@ -163,7 +163,8 @@ func (n *fakeNode) deliver(to string, partition int, m replica.Message) {
 	if other == nil || cut {
 		return
 	}
-	f := &wire.Frame{From: n.name, Incarnation: n.reg.incarnation, Sent: n.reg.wall(), Items: []wire.Item{{Partition: partition, Message: m}}}
+	f := &wire.Frame{From: n.name, Incarnation: n.reg.incarnation, Sent: n.reg.wall(),
+		Items: []wire.Item{{Partition: partition, Message: m}}}
 	handler{other.reg}.Frame(f, f.Size())
 }
 

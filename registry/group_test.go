@@ -100,7 +100,8 @@ func TestGroupEvents(t *testing.T) {
 		two, err := gb.Join(life, "g", []byte("2"))
 		require.NoError(t, err)
 		time.Sleep(time.Second)
-		require.NoError(t, one.Update(t.Context(), func(m []byte) []byte { return append([]byte("not "), m...) }))
+		require.NoError(t, one.Update(t.Context(),
+			func(m []byte) []byte { return append([]byte("not "), m...) }))
 		time.Sleep(time.Second)
 		require.Equal(t, "b:not 1 b:2", list(ga, "g"))
 		end(gaveUp)
@@ -109,7 +110,8 @@ func TestGroupEvents(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Empty(t, ga.Members("g"))
 		require.Equal(t, []string{
-			"joined g b:1", "joined g b:2", "updated g b:not 1 was 1", "left g b:2 released", "left g b:not 1 released",
+			"joined g b:1", "joined g b:2", "updated g b:not 1 was 1", "left g b:2 released",
+			"left g b:not 1 released",
 		}, words(w))
 		require.Equal(t, []string{"other"}, slices.Collect(ga.Names()))
 
@@ -281,7 +283,9 @@ func TestGroupLimits(t *testing.T) {
 		m := joined(t, g, "g", "")
 		err = m.Update(t.Context(), func([]byte) []byte { return make([]byte, registry.DefaultMaxMeta) })
 		require.ErrorIs(t, err, group.ErrFull)
-		err = m.Update(t.Context(), func([]byte) []byte { return make([]byte, registry.DefaultMaxMeta+1) })
+		err = m.Update(t.Context(), func([]byte) []byte {
+			return make([]byte, registry.DefaultMaxMeta+1)
+		})
 		require.ErrorAs(t, err, &meta)
 
 		ended, cancel := context.WithCancelCause(t.Context())
@@ -302,7 +306,8 @@ func TestGroupUpdates(t *testing.T) {
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				if err := m.Update(t.Context(), func(m []byte) []byte { return append(slices.Clone(m), 'x') }); err != nil {
+				if err := m.Update(t.Context(),
+					func(m []byte) []byte { return append(slices.Clone(m), 'x') }); err != nil {
 					t.Error(err)
 				}
 			})
@@ -315,7 +320,8 @@ func TestGroupUpdates(t *testing.T) {
 	})
 }
 
-// What another version says of its members is not shown, but counted; and it is all that is not shown.
+// What another version says of its members is not shown, but counted; and it is all that is not
+// shown.
 func TestUnreadableMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := registry.NewLAN()
@@ -329,7 +335,10 @@ func TestUnreadableMembers(t *testing.T) {
 		})
 		require.NoError(t, err)
 		for _, name := range []string{"g", "h"} {
-			require.NoError(t, later.Edit(t.Context(), name, func([]byte) ([]byte, error) { return []byte("\x09later"), nil }))
+			require.NoError(t, later.Edit(t.Context(), name, func([]byte) ([]byte,
+				error) {
+				return []byte("\x09later"), nil
+			}))
 		}
 		w := ga.Watch(t.Context())
 		time.Sleep(time.Second)
@@ -348,8 +357,8 @@ func (deaf) Changed(*replica.Record) {}
 func (deaf) Retire()                 {}
 func (deaf) Close()                  {}
 
-// Whatever happens, in the end all nodes that see each other show the members that there are, each once, and what a
-// watcher was told adds up to what is shown.
+// Whatever happens, in the end all nodes that see each other show the members that there are, each
+// once, and what a watcher was told adds up to what is shown.
 func TestGroupsConverge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 1, 60).Draw(rt, "steps")
@@ -405,7 +414,8 @@ func converge(t *testing.T, steps []int) {
 			require.NoError(t, live[i].Leave())
 			live = slices.Delete(live, i, i+1)
 		case what == 4 && len(live) > 0:
-			require.NoError(t, live[which%len(live)].Update(t.Context(), func(m []byte) []byte { return append([]byte("u"), m...) }))
+			require.NoError(t, live[which%len(live)].Update(t.Context(),
+				func(m []byte) []byte { return append([]byte("u"), m...) }))
 		case what == 5:
 			registry.SplitOn(lan, nodes[n], nodes[(n+1)%3])
 		case what == 6:

@@ -16,8 +16,8 @@ import (
 
 func init() { shared.Open = openGroups }
 
-// groups are the partitions of the second space of names, that of package group. Until somebody needs them there
-// are none.
+// groups are the partitions of the second space of names, that of package group. Until somebody
+// needs them there are none.
 type groups struct {
 	parts atomic.Pointer[[]*part] // nil: asleep. Written under mu
 
@@ -80,8 +80,8 @@ func (r *Registry) run(parts []*part) {
 	}
 }
 
-// tellGroups tells them about a node, after peers has changed: who wakes them at this moment either sees the change, or
-// is done before.
+// tellGroups tells them about a node, after peers has changed: who wakes them at this moment either
+// sees the change, or is done before.
 func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
 	g := &r.groups
 	g.mu.Lock()
@@ -91,7 +91,8 @@ func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
 	}
 }
 
-// partOf returns the partition by its number on the wire, nil if there is none. It wakes those of the second space.
+// partOf returns the partition by its number on the wire, nil if there is none. It wakes those of
+// the second space.
 func (r *Registry) partOf(n int) *part {
 	switch {
 	case n < 0 || n >= 2*len(r.parts):
@@ -162,7 +163,9 @@ func (p *part) serve(c shared.Client) {
 }
 
 // openGroups is [shared.Open].
-func openGroups(ctx context.Context, registry any, start func(shared.Space) shared.Client) (shared.Client, error) {
+func openGroups(
+	ctx context.Context, registry any, start func(shared.Space) shared.Client,
+) (shared.Client, error) {
 	r, ok := registry.(*Registry)
 	if !ok {
 		return nil, fmt.Errorf("registry: groups of a %T", registry)
@@ -181,7 +184,9 @@ func openGroups(ctx context.Context, registry any, start func(shared.Space) shar
 	return client, r.awaitSync(ctx, parts)
 }
 
-func (r *Registry) serveGroups(parts []*part, start func(shared.Space) shared.Client) (shared.Client, error) {
+func (r *Registry) serveGroups(
+	parts []*part, start func(shared.Space) shared.Client,
+) (shared.Client, error) {
 	g := &r.groups
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A handler is the registry as the network sees it. None of its methods waits. The network logs what
-// happens to nodes by itself.
+// A handler is the registry as the network sees it. None of its methods waits. The network logs
+// what happens to nodes by itself.
 type handler struct{ r *Registry }
 
 // Frame takes a frame of messages from another node.

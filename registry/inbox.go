@@ -6,15 +6,15 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// What an inbox holds at most. Messages past that are dropped and counted: the protocol repairs that as it
-// repairs a loss on the network.
+// What an inbox holds at most. Messages past that are dropped and counted: the protocol repairs
+// that as it repairs a loss on the network.
 const (
 	inboxMessages = 1024
 	inboxBytes    = 4 << 20
 )
 
-// An inbox keeps what came for a partition until its goroutine takes it. The network's goroutines put into it
-// and never wait.
+// An inbox keeps what came for a partition until its goroutine takes it. The network's goroutines
+// put into it and never wait.
 type inbox struct {
 	signal chan struct{} // has room for one: there is something to take
 
@@ -80,8 +80,8 @@ func (b *inbox) agree(bytes int) {
 	b.stats.receivedBytes += uint64(bytes) //nolint:gosec // a length
 }
 
-// node puts news about a node in. They are never dropped; that they stay few is because later ones take the
-// place of earlier ones.
+// node puts news about a node in. They are never dropped; that they stay few is because later ones
+// take the place of earlier ones.
 func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	it := item{node: name, news: news, incarnation: incarnation}
 	b.mu.Lock()
@@ -94,7 +94,8 @@ func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	b.put(it)
 }
 
-// whenSynced asks, after all that is in already, for done to be closed once the partition has caught up.
+// whenSynced asks, after all that is in already, for done to be closed once the partition has
+// caught up.
 func (b *inbox) whenSynced(done chan struct{}) {
 	b.mu.Lock()
 	b.put(item{synced: done})

@@ -24,7 +24,8 @@ func listen(r *Registry) (network, error) {
 		Node:     c.NodeName,
 		BindAddr: c.BindAddr, BindPort: c.BindPort,
 		AdvertiseAddr: advertise, AdvertisePort: c.AdvertisePort,
-		Identity:    mesh.Identity{Cluster: c.Cluster, Partitions: c.Partitions, Resolver: c.Resolver.Name(), Protocol: protocol},
+		Identity: mesh.Identity{Cluster: c.Cluster, Partitions: c.Partitions,
+			Resolver: c.Resolver.Name(), Protocol: protocol},
 		Incarnation: r.incarnation,
 		Keys:        c.Keys,
 		Seeds:       c.Seeds,
@@ -73,12 +74,14 @@ func (l lan) Stats() NetworkStats {
 	return NetworkStats{
 		Gossip: PathStats(s.Gossip), Reliable: PathStats(s.Reliable), Packets: PathStats(s.Probe),
 		Rejected: s.Rejected, Refused: s.Refused,
-		Strangers:      s.Received.Own + s.Received.Unknown + s.Received.Stale,
-		Unsent:         s.Dropped.TooLarge + s.Dropped.NoMember + s.Dropped.QueueFull + s.Dropped.PeerGone + s.Dropped.Invalid,
+		Strangers: s.Received.Own + s.Received.Unknown + s.Received.Stale,
+		Unsent: s.Dropped.TooLarge + s.Dropped.NoMember + s.Dropped.QueueFull +
+			s.Dropped.PeerGone + s.Dropped.Invalid,
 		BroadcastsFull: s.Dropped.BroadcastFull, SendsFailed: s.Dropped.SendFailed,
 		BroadcastDepth: s.BroadcastDepth, BroadcastHigh: s.BroadcastHigh,
-		PeerQueueItems: s.PeerQueueItems, PeerQueueBytes: s.PeerQueueBytes, PeerQueueHigh: s.PeerQueueHigh,
-		HealthScore: s.HealthScore, Connections: s.Connections,
+		PeerQueueItems: s.PeerQueueItems, PeerQueueBytes: s.PeerQueueBytes,
+		PeerQueueHigh: s.PeerQueueHigh,
+		HealthScore:   s.HealthScore, Connections: s.Connections,
 		Lost: s.RejoinCandidates, RejoinAttempts: s.RejoinAttempts, Rejoined: s.RejoinAttemptsOK,
 	}
 }

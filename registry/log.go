@@ -22,22 +22,26 @@ func (r *Registry) logEvents(partition int, events []replica.Event) {
 		}
 		switch e.Kind {
 		case Disagreement:
-			r.log.Warn("nodes disagree on who keeps a name: is the resolver symmetric, and the same everywhere?",
+			r.log.Warn("nodes disagree on who keeps a name: is the resolver symmetric, and the same "+
+				"everywhere?",
 				"name", quote(e.Name), "kept", e.Claim.Node, "elsewhere", e.Other.Node)
 		case ResolverPanic:
-			r.log.Warn("the resolver panicked; the default order decided", "name", quote(e.Name), "error", e.Err)
+			r.log.Warn("the resolver panicked; the default order decided", "name", quote(e.Name), "error",
+				e.Err)
 		case Conflict:
 			r.conflicts.count(e.Other.Node == r.cfg.NodeName)
 			fallthrough
 		default:
 			if debug {
-				r.log.LogAttrs(context.Background(), slog.LevelDebug, e.String(), slog.Int("partition", partition))
+				r.log.LogAttrs(context.Background(), slog.LevelDebug, e.String(),
+					slog.Int("partition", partition))
 			}
 		}
 	}
 }
 
-// A conflictLog turns conflicts, which may come by the thousand after a split, into a line a second.
+// A conflictLog turns conflicts, which may come by the thousand after a split, into a line a
+// second.
 type conflictLog struct {
 	seen, lost atomic.Int64
 	last       int64 // when the last line was written: Mono; the alarm's alone

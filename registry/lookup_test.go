@@ -130,7 +130,8 @@ func TestHeapEstimate(t *testing.T) {
 			fill()
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			return float64(after.HeapAlloc-before.HeapAlloc) / names, float64(r.Stats().HeapBytes-was) / names
+			return float64(after.HeapAlloc-before.HeapAlloc) / names,
+				float64(r.Stats().HeapBytes-was) / names
 		}
 		lan.split(a, b)
 		took, said := measure(a, func() {
@@ -150,7 +151,8 @@ func TestHeapEstimate(t *testing.T) {
 		})
 		require.Equal(t, names, b.Len())
 		said -= float64(unsafe.Sizeof(replica.Record{})) + 27 + 100
-		t.Logf("names of another node, but for the records: %.0f bytes each, %.0f by the estimate", took, said)
+		t.Logf("names of another node, but for the records: %.0f bytes each, %.0f by the estimate", took,
+			said)
 		require.InEpsilon(t, took, said, 0.35)
 	})
 }

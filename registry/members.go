@@ -22,9 +22,10 @@ func checkKey(key []byte) error {
 	return errKeySize
 }
 
-// InstallKey has this node accept traffic under one more key. To change a cluster's key, install the new one on
-// all nodes, then [Registry.UseKey] it on all, then [Registry.RemoveKey] the old one on all. It is an error if the
-// registry was opened without Config.Keys, or if the key has not 16, 24 or 32 bytes.
+// InstallKey has this node accept traffic under one more key. To change a cluster's key, install
+// the new one on all nodes, then [Registry.UseKey] it on all, then [Registry.RemoveKey] the old one
+// on all. It is an error if the registry was opened without Config.Keys, or if the key has not 16,
+// 24 or 32 bytes.
 func (r *Registry) InstallKey(key []byte) error {
 	if err := checkKey(key); err != nil {
 		return err

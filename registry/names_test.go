@@ -12,11 +12,13 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Any bytes are a name, and come back as they were on another node, whether or not there are groups of the same name.
+// Any bytes are a name, and come back as they were on another node, whether or not there are groups
+// of the same name.
 func TestAnyBytesAreAName(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		bytes := rapid.OneOf(rapid.Byte(), rapid.ByteRange(0, 2), rapid.ByteRange(0xfe, 0xff))
-		names := rapid.SliceOfNDistinct(rapid.Map(rapid.SliceOfN(bytes, 1, 12), func(b []byte) string { return string(b) }),
+		names := rapid.SliceOfNDistinct(rapid.Map(rapid.SliceOfN(bytes, 1, 12),
+			func(b []byte) string { return string(b) }),
 			1, 12, rapid.ID[string]).Draw(rt, "names")
 		withGroups := rapid.Bool().Draw(rt, "groups")
 		synctest.Test(t, func(t *testing.T) { roundTrip(t, names, withGroups) })

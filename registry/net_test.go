@@ -60,7 +60,8 @@ func TestThreeNodes(t *testing.T) {
 	c := openReal(t, "c", []string{b.Addr()})
 	all := []*Registry{a, b, c}
 	for _, r := range all {
-		eventually(t, "everybody sees everybody", func() bool { return len(r.Members()) == 3 && r.Stats().Members == 3 })
+		eventually(t, "everybody sees everybody",
+			func() bool { return len(r.Members()) == 3 && r.Stats().Members == 3 })
 	}
 
 	g, err := b.Register(t.Context(), "x", []byte("hello"))
@@ -78,7 +79,9 @@ func TestThreeNodes(t *testing.T) {
 	eventually(t, "released", func() bool { return holderOf(a, "x") == "" && holderOf(c, "x") == "" })
 	_, err = c.Register(t.Context(), "x", nil)
 	require.NoError(t, err)
-	eventually(t, "taken over", func() bool { return holderOf(a, "x") == "c" && holderOf(b, "x") == "c" })
+	eventually(t, "taken over", func() bool {
+		return holderOf(a, "x") == "c" && holderOf(b, "x") == "c"
+	})
 
 	s := b.Stats()
 	require.Equal(t, 1, s.Names)
@@ -128,7 +131,8 @@ func TestBurst(t *testing.T) {
 		_, err := a.Register(t.Context(), fmt.Sprint("name ", i), []byte("some metadata"))
 		require.NoError(t, err)
 	}
-	eventually(t, "all names are everywhere", func() bool { return b.Len() == names && c.Len() == names })
+	eventually(t, "all names are everywhere",
+		func() bool { return b.Len() == names && c.Len() == names })
 	require.NotZero(t, a.Stats().Network.Reliable.FramesOut)
 	for _, p := range a.Stats().Partitions {
 		require.LessOrEqual(t, p.QueueHigh, DefaultQueueSize)
@@ -175,7 +179,8 @@ func TestLeave(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = b.Join(t.Context(), a.Addr())
 	require.ErrorIs(t, err, ErrClosed)
-	require.Equal(t, []string{"node down: b: node left", `unregistered "x" on b: node left`}, taken(t, w, 2))
+	require.Equal(t, []string{"node down: b: node left", `unregistered "x" on b: node left`},
+		taken(t, w, 2))
 	_, err = a.Register(t.Context(), "x", nil)
 	require.NoError(t, err)
 	require.NoError(t, b.Close())
@@ -216,7 +221,8 @@ func TestSplitAndHeal(t *testing.T) {
 					*side.list = append(*side.list, g)
 				}
 			}
-			eventually(t, "c has its side's view", func() bool { return c.Len() == names && holderOf(c, "name 0") == "b" })
+			eventually(t, "c has its side's view",
+				func() bool { return c.Len() == names && holderOf(c, "name 0") == "b" })
 			cut.Heal()
 
 			winners, losers, winner := newer, older, "b"

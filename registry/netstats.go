@@ -1,7 +1,7 @@
 package registry
 
-// NetworkStats describes the network below the registry. Counts are since it was opened; depths are those of
-// now.
+// NetworkStats describes the network below the registry. Counts are since it was opened; depths are
+// those of now.
 type NetworkStats struct {
 	Gossip   PathStats // frames that gossip carried
 	Reliable PathStats // frames over connections
@@ -25,7 +25,8 @@ type NetworkStats struct {
 	Rejoined       uint64
 }
 
-// PathStats counts frames and their bytes, before encryption. What gossip repeats is counted each time.
+// PathStats counts frames and their bytes, before encryption. What gossip repeats is counted each
+// time.
 type PathStats struct {
 	FramesIn, BytesIn   uint64
 	FramesOut, BytesOut uint64

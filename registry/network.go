@@ -18,8 +18,8 @@ type network interface {
 	// Soon calls f, which must not wait, in a moment: what f gives to Broadcast and Probe shares
 	// packets with what others give them in the same moment.
 	Soon(f func())
-	// Broadcast sends an update of this node to all others in packets, straight or by gossip. It reports whether
-	// there was room for it.
+	// Broadcast sends an update of this node to all others in packets, straight or by gossip. It
+	// reports whether there was room for it.
 	Broadcast(partition int, u *replica.Update) bool
 	// Relay passes on an update of another node, where gossip carries updates.
 	Relay(partition int, u *replica.Update)

@@ -27,8 +27,8 @@ const (
 	itemsPerLock = 64 // messages that are handled before callers get a turn
 )
 
-// A part is one partition on this node: the core's replica of it with a lock, a goroutine and a queue. The queue is
-// the core's own: the names that changed here and were not sent yet.
+// A part is one partition on this node: the core's replica of it with a lock, a goroutine and a
+// queue. The queue is the core's own: the names that changed here and were not sent yet.
 //
 // What changes waits in the queue until the network's window ends, which calls collect. Changes
 // that go in packets are sent from there; the goroutine sends the others, and handles what comes.
@@ -53,9 +53,9 @@ type part struct {
 	root      atomic.Uint64
 	summaries atomic.Uint64
 
-	// mu guards what follows. Under it are taken the locks of the hub, of a watcher, of the clock and of the
-	// inbox, and by the client what it says, never that of another part. The only code of others that runs under it is the
-	// Resolver and the methods of the contexts that callers pass.
+	// mu guards what follows. Under it are taken the locks of the hub, of a watcher, of the clock and
+	// of the inbox, and by the client what it says, never that of another part. The only code of
+	// others that runs under it is the Resolver and the methods of the contexts that callers pass.
 	mu     sync.Mutex
 	core   *replica.Partition
 	regs   map[string]*Registration // by name: what is registered here
@@ -64,7 +64,8 @@ type part struct {
 	high   int    // the queue's high-water mark
 	silent uint64 // registrations that ended because their holders were silent
 
-	kept, elsewhere uint64 // conflicts in which the own claim was preferred, or that are of other nodes
+	// conflicts in which the own claim was preferred, or that are of other nodes
+	kept, elsewhere uint64
 
 	asked  []chan struct{} // to be closed once the core has caught up
 	closed bool            // no more registrations
@@ -152,8 +153,8 @@ type ending struct {
 	cause error
 }
 
-// settle takes what the core's inputs led to: it tells watchers and those who wait, and returns what
-// must not be done under the lock. The caller holds mu.
+// settle takes what the core's inputs led to: it tells watchers and those who wait, and returns
+// what must not be done under the lock. The caller holds mu.
 func (p *part) settle() effects {
 	e := effects{out: p.core.Take()}
 	for _, event := range e.out.Events {
@@ -205,7 +206,8 @@ func (p *part) act(e effects) {
 		p.reg.net.Send(env.To, p.n, env.Message) // no room: as if lost
 	}
 	for _, u := range e.out.Relay {
-		if p.reg.net.Backlog() < gossipDepth { // else whoever missed it asks, or its origin sent it to all
+		// else whoever missed it asks, or its origin sent it to all
+		if p.reg.net.Backlog() < gossipDepth {
 			p.reg.net.Relay(p.n, u)
 		}
 	}
@@ -269,7 +271,8 @@ func (p *part) collect() {
 		p.mu.Unlock()
 		return
 	case p.alone():
-		p.core.Flush(bulkBytes, 0) // for nobody: who comes up later asks for all there is, and who has left is dropped
+		// for nobody: who comes up later asks for all there is, and who has left is dropped
+		p.core.Flush(bulkBytes, 0)
 	case depth > bulkNames:
 		p.mu.Unlock()
 		p.rouse()
@@ -355,7 +358,8 @@ func (p *part) sendAll(updates []*replica.Update) {
 	for _, u := range updates {
 		p.sentBytes.Add(p.size(u))
 		if err := p.reg.net.SendAll(ctx, p.n, u); err != nil {
-			p.reg.log.Debug("no room to send to all nodes; they will ask", "partition", p.n, "names", len(u.Records), "error", err)
+			p.reg.log.Debug("no room to send to all nodes; they will ask", "partition", p.n, "names",
+				len(u.Records), "error", err)
 		}
 	}
 }

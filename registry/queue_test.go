@@ -105,7 +105,8 @@ func TestQueueCoalesces(t *testing.T) {
 		fill(t, a)
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range 1000 {
-			require.NoError(t, g.Update(ctx, func([]byte) []byte { return fmt.Append(nil, i) }), "without waiting")
+			require.NoError(t, g.Update(ctx, func([]byte) []byte { return fmt.Append(nil, i) }),
+				"without waiting")
 		}
 		cancel()
 		s := a.Stats().Partitions[0]

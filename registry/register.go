@@ -29,13 +29,13 @@ import (
 // (ctx.Done() returns the same channel, and not nil). Goroutines that share a context are thus one
 // holder: derive one for each where they should compete.
 //
-// A name that this node has not heard of is not free while its partition still catches up with a node
-// that came up, as after Open or a split. Then Register waits for that, at most for
+// A name that this node has not heard of is not free while its partition still catches up with a
+// node that came up, as after Open or a split. Then Register waits for that, at most for
 // [Config].SyncTimeout, and fails with a [*SyncingError] if this or ctx ends first.
 //
-// Otherwise Register returns without waiting for other nodes. It waits while its partition's queue is
-// full, and fails with an [*OverloadedError] if ctx ends first. Other errors: a [*NameError] unless
-// the name has 1 to [MaxName] bytes, a [*MetaError] for more than [Config].MaxMeta bytes of
+// Otherwise Register returns without waiting for other nodes. It waits while its partition's queue
+// is full, and fails with an [*OverloadedError] if ctx ends first. Other errors: a [*NameError]
+// unless the name has 1 to [MaxName] bytes, a [*MetaError] for more than [Config].MaxMeta bytes of
 // metadata, the cause of ctx if it had ended before, and [ErrClosed]. The metadata are copied.
 func (r *Registry) Register(ctx context.Context, name string, meta []byte) (*Registration, error) {
 	return r.register(ctx, ctx, name, meta, true)
@@ -155,9 +155,9 @@ func (p *part) awaitCaughtUp(ctx context.Context, name string) error {
 	return &SyncingError{Name: name, Partition: p.n, Node: node, Err: cause}
 }
 
-// Update replaces the metadata of a name that is registered on this node with what f makes of the claim, whoever the
-// holder is; see [Registration.Update]. For a name that is held on another node, or by nobody, it fails with a
-// [*NotHolderError]: only its own node writes a claim.
+// Update replaces the metadata of a name that is registered on this node with what f makes of the
+// claim, whoever the holder is; see [Registration.Update]. For a name that is held on another node,
+// or by nobody, it fails with a [*NotHolderError]: only its own node writes a claim.
 func (r *Registry) Update(ctx context.Context, name string, f func(Claim) []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -175,9 +175,11 @@ func (r *Registry) Update(ctx context.Context, name string, f func(Claim) []byte
 	return g.update(ctx, f)
 }
 
-// withRoom calls do, which changes the own claim on name, once check says nil and the queue has room. Both run with mu
-// held; check may be called several times.
-func (p *part) withRoom(ctx context.Context, name string, check func(replica.At) error, do func(replica.At)) error {
+// withRoom calls do, which changes the own claim on name, once check says nil and the queue has
+// room. Both run with mu held; check may be called several times.
+func (p *part) withRoom(
+	ctx context.Context, name string, check func(replica.At) error, do func(replica.At),
+) error {
 	var turn *ticket
 	for {
 		p.mu.Lock()

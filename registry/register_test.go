@@ -57,7 +57,8 @@ func TestOpenBringsWhatTheOthersHave(t *testing.T) {
 	})
 }
 
-// An Open that waits in vain returns after SyncTimeout; the registry works, and the rest comes later.
+// An Open that waits in vain returns after SyncTimeout; the registry works, and the rest comes
+// later.
 func TestOpenDoesNotWaitForEver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -78,7 +79,8 @@ func TestOpenDoesNotWaitForEver(t *testing.T) {
 		other.jam(true) // it could speak for a
 		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err = open(impatient, Config{NodeName: "c", Partitions: 4, Seeds: []string{"a:1"}}, lan.connect)
+		_, err = open(impatient, Config{NodeName: "c", Partitions: 4, Seeds: []string{"a:1"}},
+			lan.connect)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
@@ -124,7 +126,8 @@ func TestBadInput(t *testing.T) {
 		}{
 			{t.Context(), "", nil, "registry: name of 0 bytes: want 1 to 65535"},
 			{t.Context(), strings.Repeat("x", 65536), nil, "registry: name of 65536 bytes: want 1 to 65535"},
-			{t.Context(), "n", make([]byte, 11), `registry: metadata of 11 bytes for name "n": want at most 10 (Config.MaxMeta)`},
+			{t.Context(), "n", make([]byte, 11),
+				`registry: metadata of 11 bytes for name "n": want at most 10 (Config.MaxMeta)`},
 			{ended, "n", nil, "gave up"},
 		} {
 			_, err := r.Register(test.ctx, test.name, test.meta)
@@ -154,7 +157,8 @@ func TestRegisterAgain(t *testing.T) {
 		type key struct{}
 		derived, cancel := context.WithTimeout(g.Context(), time.Hour)
 		defer cancel()
-		for i, ctx := range []context.Context{holder, context.WithValue(holder, key{}, 1), g.Context(), derived} {
+		for i, ctx := range []context.Context{holder, context.WithValue(holder, key{}, 1), g.Context(),
+			derived} {
 			again, err := a.Register(ctx, "x", fmt.Append(nil, "again ", i))
 			require.NoError(t, err)
 			require.Same(t, g, again)
@@ -202,11 +206,13 @@ func TestHolderEnds(t *testing.T) {
 			require.False(t, ok)
 		}
 		require.Empty(t, a.Registrations())
-		require.Equal(t, []string{`registered "x" on a`, `unregistered "x" on a: holder ended`}, taken(t, w, 2))
+		require.Equal(t, []string{`registered "x" on a`, `unregistered "x" on a: holder ended`},
+			taken(t, w, 2))
 	})
 }
 
-// The moment that a holder's context has ended its name is free on its own node, even if the registry has not been told yet.
+// The moment that a holder's context has ended its name is free on its own node, even if the
+// registry has not been told yet.
 func TestEndedHolderDoesNotBlockTheNext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")
@@ -277,7 +283,8 @@ func TestUpdate(t *testing.T) {
 		err = b.Update(t.Context(), "y", func(Claim) []byte { return nil })
 		require.EqualError(t, err, `registry: name "y" is not held`)
 		var tooLong *MetaError
-		require.ErrorAs(t, g.Update(t.Context(), func([]byte) []byte { return make([]byte, 101) }), &tooLong)
+		require.ErrorAs(t, g.Update(t.Context(), func([]byte) []byte { return make([]byte, 101) }),
+			&tooLong)
 	})
 }
 
@@ -323,7 +330,8 @@ func TestConflict(t *testing.T) {
 				}
 				time.Sleep(5 * time.Second)
 				events := takenAll(w)
-				require.Contains(t, events, fmt.Sprintf("conflict over %q: %s won over %s", "x", winner.Claim().Node, loser.Claim().Node))
+				require.Contains(t, events,
+					fmt.Sprintf("conflict over %q: %s won over %s", "x", winner.Claim().Node, loser.Claim().Node))
 				for _, r := range []*Registry{a, b} {
 					for _, p := range r.Stats().Partitions {
 						require.Zero(t, p.Disagreements)
@@ -338,7 +346,9 @@ func TestConflict(t *testing.T) {
 func TestResolverThatPanicsIsReported(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
-		bad := func(c *Config) { c.Resolver = NewResolver("bad", func(Claim, Claim) int { panic("boom") }) }
+		bad := func(c *Config) {
+			c.Resolver = NewResolver("bad", func(Claim, Claim) int { panic("boom") })
+		}
 		a, _ := lan.open(t, "a", bad)
 		b, _ := lan.open(t, "b", bad)
 		lan.split(a, b)

@@ -9,7 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A Registration is a name that a holder on this node has. Its methods may be called at the same time.
+// A Registration is a name that a holder on this node has. Its methods may be called at the same
+// time.
 type Registration struct {
 	part   *part
 	name   string
@@ -73,21 +74,22 @@ func (p *part) newRegistration(ctx context.Context, name string) *Registration {
 	return g
 }
 
-// heldBy reports whether ctx is the holder's: it carries the registration, or ends with the very context
-// that the name was registered with.
+// heldBy reports whether ctx is the holder's: it carries the registration, or ends with the very
+// context that the name was registered with.
 func (g *Registration) heldBy(ctx context.Context) bool {
 	return ctx.Value(registrationKey{g}) != nil || g.holder != nil && ctx.Done() == g.holder
 }
 
-// withdraw takes back the claim of a registration, which must be one of p.regs. The caller holds mu.
+// withdraw takes back the claim of a registration, which must be one of p.regs. The caller holds
+// mu.
 func (p *part) withdraw(at replica.At, g *Registration, why replica.Why, cause error) ending {
 	own := p.core.Own(g.name)
 	p.core.Unregister(at, g.name, why)
 	return p.detach(g, own, cause)
 }
 
-// detach parts a registration from its claim, which is gone or about to go. The caller holds mu, and lets the
-// registration's context end once it is released.
+// detach parts a registration from its claim, which is gone or about to go. The caller holds mu,
+// and lets the registration's context end once it is released.
 func (p *part) detach(g *Registration, last *replica.Record, cause error) ending {
 	delete(p.regs, g.name)
 	g.last, g.cause = last, cause
@@ -101,11 +103,12 @@ func (p *part) detach(g *Registration, last *replica.Record, cause error) ending
 // Name returns the registered name.
 func (g *Registration) Name() string { return g.name }
 
-// Context returns a context that ends with the registration; the holder should stop then. It is derived from
-// the context that the name was registered with. Its cause ([context.Cause]) is [ErrReleased] after Release,
-// [ErrClosed] when the registry closed or left, a [*ConflictError] (which is [ErrConflict]) when another
-// node's claim was preferred, a [*SilentError] (which is [ErrSilent]) when the holder did not call
-// [Registration.Alive] in time, and otherwise the cause with which the holder's own context ended.
+// Context returns a context that ends with the registration; the holder should stop then. It is
+// derived from the context that the name was registered with. Its cause ([context.Cause]) is
+// [ErrReleased] after Release, [ErrClosed] when the registry closed or left, a [*ConflictError]
+// (which is [ErrConflict]) when another node's claim was preferred, a [*SilentError] (which is
+// [ErrSilent]) when the holder did not call [Registration.Alive] in time, and otherwise the cause
+// with which the holder's own context ended.
 //
 // A name that is registered with this context, or one derived from it, belongs to the same holder.
 func (g *Registration) Context() context.Context { return g.ctx }
@@ -120,9 +123,9 @@ func (g *Registration) Claim() Claim {
 	return claimOf(g.last)
 }
 
-// Release gives the name up and ends the registration's context with [ErrReleased]. It does not wait for other
-// nodes to hear of it, nor for room in the queue. It returns nil if the registration has been released, now or
-// before, and else the cause with which it had ended already.
+// Release gives the name up and ends the registration's context with [ErrReleased]. It does not
+// wait for other nodes to hear of it, nor for room in the queue. It returns nil if the registration
+// has been released, now or before, and else the cause with which it had ended already.
 func (g *Registration) Release() error {
 	p := g.part
 	p.mu.Lock()
@@ -148,9 +151,10 @@ func (g *Registration) Release() error {
 	return cause
 }
 
-// Update replaces the metadata with what f makes of them; the timestamp stays. f must not modify its argument, and is called again
-// if the metadata were changed meanwhile. Update waits for room in the queue as [Registry.Register] does. It fails
-// with a [*MetaError], an [*OverloadedError], or the cause with which the registration or ctx has ended.
+// Update replaces the metadata with what f makes of them; the timestamp stays. f must not modify
+// its argument, and is called again if the metadata were changed meanwhile. Update waits for room
+// in the queue as [Registry.Register] does. It fails with a [*MetaError], an [*OverloadedError], or
+// the cause with which the registration or ctx has ended.
 func (g *Registration) Update(ctx context.Context, f func(meta []byte) []byte) error {
 	return g.update(ctx, func(c Claim) []byte { return f(c.Meta) })
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A Registry is one node of the cluster: it holds the claims of all nodes. Its methods may be called at the
-// same time.
+// A Registry is one node of the cluster: it holds the claims of all nodes. Its methods may be
+// called at the same time.
 type Registry struct {
 	cfg         Config
 	log         *slog.Logger
@@ -74,7 +74,9 @@ func Open(ctx context.Context, c Config) (*Registry, error) {
 }
 
 // open is Open over any network.
-func open(ctx context.Context, c Config, connect func(*Registry) (network, error)) (*Registry, error) {
+func open(
+	ctx context.Context, c Config, connect func(*Registry) (network, error),
+) (*Registry, error) {
 	c = c.withDefaults()
 	err := c.validate()
 	if err == nil {
@@ -120,7 +122,8 @@ func open(ctx context.Context, c Config, connect func(*Registry) (network, error
 		r.log.Warn("this node is open to strangers: no Keys are set, so whoever reaches its port "+
 			"can speak for any node", "addr", r.Addr())
 	}
-	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions, "resolver", c.Resolver.Name())
+	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions,
+		"resolver", c.Resolver.Name())
 	return r, nil
 }
 
@@ -138,7 +141,8 @@ func (r *Registry) joinSeeds(ctx context.Context) error {
 		if silent {
 			why = append(why, "error", err)
 		}
-		r.log.Warn("no other node answers at the seeds: this node starts alone, and goes on looking", why...)
+		r.log.Warn("no other node answers at the seeds: this node starts alone, and goes on looking",
+			why...)
 		return nil
 	}
 	if silent {
@@ -208,7 +212,8 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 
 var errSyncTimeout = errors.New("registry: not in sync yet")
 
-// awaitSync waits until partitions show what the nodes show that are up by now. That it takes too long is no error.
+// awaitSync waits until partitions show what the nodes show that are up by now. That it takes too
+// long is no error.
 func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.SyncTimeout, errSyncTimeout)
 	defer cancel()
@@ -226,7 +231,8 @@ func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			r.log.Warn("not in sync yet; the rest comes in the background", "partition", parts[i].n, "waited", r.cfg.SyncTimeout)
+			r.log.Warn("not in sync yet; the rest comes in the background", "partition", parts[i].n,
+				"waited", r.cfg.SyncTimeout)
 			return nil
 		}
 	}
@@ -253,9 +259,10 @@ func (r *Registry) Leave(ctx context.Context) error {
 	return r.net.Leave(ctx)
 }
 
-// Close stops the node: it ends its registrations, their contexts with [ErrClosed], and all of its goroutines. Close
-// does not tell the other nodes; without a [Registry.Leave] before, they find out by themselves that this
-// one is down, which takes some seconds, and until then show its names. Close does not wait for the network. It may be called more than once.
+// Close stops the node: it ends its registrations, their contexts with [ErrClosed], and all of its
+// goroutines. Close does not tell the other nodes; without a [Registry.Leave] before, they find out
+// by themselves that this one is down, which takes some seconds, and until then show its names.
+// Close does not wait for the network. It may be called more than once.
 func (r *Registry) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -308,4 +315,6 @@ func (r *Registry) gone() error {
 
 func (r *Registry) part(name string) *part { return r.parts[r.places.Of(name)] }
 
-func (r *Registry) now() replica.At { return replica.At{Wall: r.wall(), Mono: time.Since(r.started)} }
+func (r *Registry) now() replica.At {
+	return replica.At{Wall: r.wall(), Mono: time.Since(r.started)}
+}

@@ -10,9 +10,9 @@ import (
 // when both registered it at the same moment or on the two sides of a split.
 //
 // Every node decides for itself, so all must come to the same answer from the same two claims:
-// Compare must depend on nothing but its arguments (no clock, no state, no randomness), and swapping
-// them must flip the sign. Package registrytest has a checker. A violation that is seen at run time
-// is reported as a [Disagreement].
+// Compare must depend on nothing but its arguments (no clock, no state, no randomness), and
+// swapping them must flip the sign. Package registrytest has a checker. A violation that is seen at
+// run time is reported as a [Disagreement].
 //
 // Compare is called under a partition's lock: it must be quick and must not call the registry. A
 // panic counts as 0 and is reported as a [ResolverPanic].

@@ -33,9 +33,9 @@ import (
 //     [Registry.Leave].
 //   - If f panics or calls [runtime.Goexit], the name is released, and the panic goes on.
 //
-// Run fails as [Registry.RegisterFor] does, but for a name that is taken or not known yet; and with a
-// [*TakenError] if it is called inside a function that holds the very name, where it would wait for
-// itself.
+// Run fails as [Registry.RegisterFor] does, but for a name that is taken or not known yet; and with
+// a [*TakenError] if it is called inside a function that holds the very name, where it would wait
+// for itself.
 //
 // Run does not poll: news of the name wake it. So that not all waiting nodes register a name at the
 // moment that it becomes free, each waits its turn: the nodes have an order that differs from name

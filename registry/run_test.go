@@ -218,7 +218,8 @@ func TestRunFailsAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		synctestWait()
 		never := func(context.Context) error { panic("never called") }
-		require.EqualError(t, a.Run(t.Context(), "", nil, never), "registry: name of 0 bytes: want 1 to 65535")
+		require.EqualError(t, a.Run(t.Context(), "", nil, never),
+			"registry: name of 0 bytes: want 1 to 65535")
 		err = a.Run(t.Context(), "x", make([]byte, 11), never)
 		require.ErrorContains(t, err, "metadata of 11 bytes", "although the name is taken")
 
@@ -439,7 +440,8 @@ func (c *chronicle) wrong() string {
 			lost := errors.Is(context.Cause(r.ctx), ErrConflict)
 			switch {
 			case next.begun.Before(r.left) && !lost && !errors.Is(context.Cause(next.ctx), ErrConflict):
-				return fmt.Sprintf("a function begins %v before the one before has returned", r.left.Sub(next.begun))
+				return fmt.Sprintf("a function begins %v before the one before has returned",
+					r.left.Sub(next.begun))
 			case r.told.Sub(next.begun) > conflict && next.told.Sub(next.begun) > conflict:
 				return fmt.Sprintf("two functions hold the name for %v", r.told.Sub(next.begun))
 			}

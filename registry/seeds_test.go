@@ -17,7 +17,9 @@ import (
 )
 
 // tryReal opens a node on loopback sockets, of which a network knows the address before.
-func tryReal(t *testing.T, network *cutnet.Network, name string, change func(c *Config, addr string)) (*Registry, error) {
+func tryReal(
+	t *testing.T, network *cutnet.Network, name string, change func(c *Config, addr string),
+) (*Registry, error) {
 	t.Helper()
 	transport, err := network.Listen(name, "127.0.0.1", 0)
 	require.NoError(t, err)
@@ -185,7 +187,8 @@ func TestCutOffWhileOpening(t *testing.T) {
 	network.Heal()
 	eventually(t, "they have met", members(2, all...))
 	eventually(t, "one of them has the name", func() bool {
-		return len(all[0].Registrations())+len(all[1].Registrations()) == 1 && holderOf(all[0], "leader") == holderOf(all[1], "leader")
+		return len(all[0].Registrations())+len(all[1].Registrations()) == 1 &&
+			holderOf(all[0], "leader") == holderOf(all[1], "leader")
 	})
 }
 
@@ -217,7 +220,8 @@ func TestWhoeverIsKeptOutDoesNotOpen(t *testing.T) {
 			"a wrong key", func(c *Config) { c.Keys = key(1) }, func(c *Config) { c.Keys = key(2) },
 			keyProblem(KeyWrong),
 		}, {
-			"an outdated key", func(c *Config) { c.Keys = key(1) }, func(c *Config) { c.Keys = append(key(2), key(1)...) },
+			"an outdated key", func(c *Config) { c.Keys = key(1) },
+			func(c *Config) { c.Keys = append(key(2), key(1)...) },
 			keyProblem(KeyWrong),
 		}, {
 			"a missing key", func(*Config) {}, func(c *Config) { c.Keys = key(2) },
@@ -306,7 +310,8 @@ func webServer(t *testing.T) (addr string) {
 // TestOpenToStrangers opens a node that listens on all addresses, without keys.
 func TestOpenToStrangers(t *testing.T) {
 	var log bytes.Buffer
-	c := Config{NodeName: "a", BindAddr: "0.0.0.0", Cluster: t.Name(), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	c := Config{NodeName: "a", BindAddr: "0.0.0.0", Cluster: t.Name(),
+		Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	want, err := c.advertised()
 	if err != nil {
 		t.Skip(err)

@@ -15,8 +15,8 @@ type Stats struct {
 	Partitions    []PartitionStats
 
 	// HeapBytes estimates the heap that the tables take: for each name a constant (its record, and its
-	// share of the maps and logs) and the lengths of name and metadata; for each registration of this node a
-	// constant more. What others hold under the contexts is not counted.
+	// share of the maps and logs) and the lengths of name and metadata; for each registration of this
+	// node a constant more. What others hold under the contexts is not counted.
 	HeapBytes uint64
 
 	Rejected uint64 // messages that could not be read, or were for a partition that does not exist
@@ -47,13 +47,15 @@ type PartitionStats struct {
 	InboxHigh    int
 	InboxDropped uint64 // for lack of room; the protocol asks for them again
 
-	Received, Sent           Messages
-	ReceivedBytes, SentBytes uint64 // of messages, before framing and encryption; what gossip and SendAll repeat counts once
+	Received, Sent Messages
+	// of messages, before framing and encryption; what gossip and SendAll repeat counts once
+	ReceivedBytes, SentBytes uint64
 
-	Gaps          uint64 // updates before which something was missing
-	Pulls         uint64 // requests for what was missing
-	PullTimeouts  uint64
-	Syncing       int    // nodes that came up and are still to be caught up with: Register waits for that
+	Gaps         uint64 // updates before which something was missing
+	Pulls        uint64 // requests for what was missing
+	PullTimeouts uint64
+	// nodes that came up and are still to be caught up with: Register waits for that
+	Syncing       int
 	Served        uint64 // records sent to nodes that lacked them
 	Resyncs       uint64 // times that a node lacked more than the tombstones that are kept can tell
 	Conflicts     uint64
@@ -68,7 +70,8 @@ type PartitionStats struct {
 	Elsewhere uint64 // of Conflicts, those between two other nodes
 }
 
-// Messages counts messages by kind; package replica, where the protocol is written down, explains them.
+// Messages counts messages by kind; package replica, where the protocol is written down, explains
+// them.
 type Messages struct {
 	Updates, Summaries, Vectors, Pulls, Chunks, Checks, Standings uint64
 }
@@ -94,7 +97,8 @@ func (r *Registry) Stats() Stats {
 		ps := p.statistics()
 		s.Names += ps.Names
 		s.Registrations += ps.Registrations
-		s.HeapBytes += uint64(max(p.heap.Load(), 0)) + uint64(ps.Registrations)*uint64(registrationHeap) //nolint:gosec // not negative
+		//nolint:gosec // not negative
+		s.HeapBytes += uint64(max(p.heap.Load(), 0)) + uint64(ps.Registrations)*uint64(registrationHeap)
 		s.Partitions = append(s.Partitions, ps)
 	}
 	return s
@@ -115,9 +119,10 @@ func (p *part) statistics() PartitionStats {
 		ReceivedBytes: in.receivedBytes, SentBytes: p.sentBytes.Load(),
 		Syncing: syncing, Served: core.Served,
 		Gaps: core.Gaps, Pulls: core.Pulls, PullTimeouts: core.PullTimeouts, Resyncs: core.Resyncs,
-		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements, Refutations: core.Refutations,
-		Silent: p.silent,
-		Kept:   p.kept, Elsewhere: p.elsewhere,
+		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements,
+		Refutations: core.Refutations,
+		Silent:      p.silent,
+		Kept:        p.kept, Elsewhere: p.elsewhere,
 		Ignored: core.Ignored, Tombstones: core.Tombstones,
 	}
 	s.Received.Summaries += in.agreed
@@ -141,9 +146,10 @@ func (p *part) countConflict(e replica.Event) {
 	}
 }
 
-// What a name takes besides its record, its own bytes and its metadata: its place in the core's map and log
-// and in the map that Lookup reads; and what a registration takes with its contexts. Measured
-// where a pointer has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and lengths.
+// What a name takes besides its record, its own bytes and its metadata: its place in the core's map
+// and log and in the map that Lookup reads; and what a registration takes with its contexts.
+// Measured where a pointer has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and
+// lengths.
 const (
 	nameHeap         = 110 * pointerSize / 8
 	registrationHeap = 820 * pointerSize / 8

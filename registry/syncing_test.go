@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mute makes a and b members of each other, while nothing that a says reaches b: so b can't know yet
-// what a holds.
+// mute makes a and b members of each other, while nothing that a says reaches b: so b can't know
+// yet what a holds.
 func (l *fakeLAN) mute(a, b *Registry, quiet bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,8 +130,8 @@ func TestClosingEndsTheWaitToCatchUp(t *testing.T) {
 	})
 }
 
-// Whoever ends Run while the node catches up is given the cause, as at any other moment at which the
-// function does not run.
+// Whoever ends Run while the node catches up is given the cause, as at any other moment at which
+// the function does not run.
 func TestRunEndsWhileItCatchesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLAN()

@@ -30,7 +30,8 @@ func TestWatch(t *testing.T) {
 		_, err = a.Register(t.Context(), "other", nil)
 		require.NoError(t, err)
 		require.NoError(t, b.Leave(t.Context()))
-		require.Equal(t, []string{`registered "x" on b`, `updated "x" on b`, `unregistered "x" on b: released`}, takenAll(only))
+		require.Equal(t, []string{`registered "x" on b`, `updated "x" on b`,
+			`unregistered "x" on b: released`}, takenAll(only))
 
 		var all []Event
 		for e := range w.Events() {
@@ -44,7 +45,8 @@ func TestWatch(t *testing.T) {
 			words = append(words, e.String())
 		}
 		require.Equal(t, []string{
-			"node up: b at b:1", `registered "x" on b`, `updated "x" on b`, `unregistered "x" on b: released`,
+			"node up: b at b:1", `registered "x" on b`, `updated "x" on b`,
+			`unregistered "x" on b: released`,
 			`registered "other" on a`, "node down: b: node left",
 		}, words)
 		require.Equal(t, "2", string(all[2].Claim.Meta))
@@ -92,7 +94,8 @@ func TestWatcherEnds(t *testing.T) {
 		_, err = r.Register(t.Context(), "y", nil)
 		require.NoError(t, err)
 		for _, w := range []*Watcher{byContext, byClose} {
-			require.Equal(t, []string{`registered "x" on a`}, taken(t, w, 1), "what was there can still be taken")
+			require.Equal(t, []string{`registered "x" on a`}, taken(t, w, 1),
+				"what was there can still be taken")
 		}
 		_, err = byContext.Next(t.Context())
 		require.Equal(t, gaveUp, err)

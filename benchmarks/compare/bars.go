@@ -31,7 +31,10 @@ const (
 
 func (m *measurement) chart() barChart {
 	libs := slices.Clone(m.libs)
-	slices.SortStableFunc(libs, func(a, b string) int { return cmp.Compare(median(m.by[a]), median(m.by[b])) })
+	slices.SortStableFunc(libs, func(a,
+		b string) int {
+		return cmp.Compare(median(m.by[a]), median(m.by[b]))
+	})
 	most := 0.0
 	for _, values := range m.by {
 		most = max(most, slices.Max(values))
@@ -60,7 +63,8 @@ func (m *measurement) chart() barChart {
 func newBar(i int, lib, text string, width, low, high float64) bar {
 	top := i*rowHeight + 4
 	return bar{
-		Lib: lib, Text: text, Y: top, Width: max(1, width), Low: barsLeft + low, High: barsLeft + high, TextX: barsLeft + high + 8,
+		Lib: lib, Text: text, Y: top, Width: max(1, width), Low: barsLeft + low, High: barsLeft + high,
+		TextX:  barsLeft + high + 8,
 		Middle: top + rowHeight/2 - 2, Lower: top + rowHeight/2 + 3,
 	}
 }

@@ -48,8 +48,10 @@ difference is significant (Mann-Whitney U test, p < 0.05).
 `, 100*mostLoss)
 		f.PrintDefaults()
 	}
-	f.StringVar(&c.base, "base", "", "the older revision (default: the last tag or, without one, HEAD~1)")
-	f.IntVar(&c.rounds, "rounds", 6, "how often each has its turn, at least 4: fewer can't be significant")
+	f.StringVar(&c.base, "base", "",
+		"the older revision (default: the last tag or, without one, HEAD~1)")
+	f.IntVar(&c.rounds, "rounds", 6,
+		"how often each has its turn, at least 4: fewer can't be significant")
 	f.StringVar(&c.benchtime, "benchtime", "300ms", "how long each measurement takes")
 	f.StringVar(&c.cpu, "cpu", "1,2", "numbers of cores")
 	if err := f.Parse(args); err != nil {
@@ -65,7 +67,8 @@ difference is significant (Mann-Whitney U test, p < 0.05).
 }
 
 func git(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, "git", args...).Output() //nolint:gosec // arguments are ours, or a revision
+	//nolint:gosec // arguments are ours, or a revision
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -126,7 +129,9 @@ func (c *check) run(ctx context.Context) error {
 }
 
 // compare measures one package of both.
-func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir string) ([]pair, error) {
+func (c *check) compare(
+	ctx context.Context, older, newer, pkg, pattern, dir string,
+) ([]pair, error) {
 	binaries := map[bool]string{}
 	for _, current := range []bool{false, true} {
 		from := older
@@ -134,7 +139,8 @@ func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir str
 			from = newer
 		}
 		binaries[current] = filepath.Join(dir, fmt.Sprintf("%s-%t.test", pkg, current))
-		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[current], "./"+pkg) //nolint:gosec // our own paths
+		//nolint:gosec // our own paths
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[current], "./"+pkg)
 		build.Dir = from
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go test -c ./%s in %s: %w\n%s", pkg, from, err, out)
@@ -145,8 +151,10 @@ func (c *check) compare(ctx context.Context, older, newer, pkg, pattern, dir str
 	for round := range c.rounds {
 		for turn := range 2 {
 			current := (round+turn)%2 == 1
-			run := exec.CommandContext(ctx, binaries[current], "-test.run", "^$", "-test.bench", pattern, "-test.benchmem", //nolint:gosec // just built
-				"-test.benchtime", c.benchtime, "-test.cpu", c.cpu)
+			//nolint:gosec // just built
+			run := exec.CommandContext(ctx, binaries[current], "-test.run", "^$",
+				"-test.bench", pattern, "-test.benchmem", "-test.benchtime", c.benchtime,
+				"-test.cpu", c.cpu)
 			run.Dir = filepath.Join(newer, pkg)
 			out, err := run.Output()
 			if err != nil {
@@ -216,7 +224,8 @@ func (p *pair) loss() (change float64, bad bool) {
 	}
 	thresholds := benchmath.DefaultThresholds
 	test := benchmath.AssumeNothing.Compare(
-		benchmath.NewSample(slices.Clone(p.old), &thresholds), benchmath.NewSample(slices.Clone(p.now), &thresholds))
+		benchmath.NewSample(slices.Clone(p.old), &thresholds),
+		benchmath.NewSample(slices.Clone(p.now), &thresholds))
 	return change, test.P < test.Alpha
 }
 
@@ -238,7 +247,8 @@ func verdict(w io.Writer, all []pair) error {
 			mark = "  WORSE"
 			bad = append(bad, p.name+" ("+unitName(p.unit)+")")
 		}
-		fmt.Fprintf(w, "%-44s %-26s %12s → %-12s %+6.1f %%%s\n", p.name, unitName(p.unit), format(p.unit, median(p.old)), format(p.unit, median(p.now)), 100*change, mark)
+		fmt.Fprintf(w, "%-44s %-26s %12s → %-12s %+6.1f %%%s\n", p.name, unitName(p.unit),
+			format(p.unit, median(p.old)), format(p.unit, median(p.now)), 100*change, mark)
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("%w: %s", errSlower, strings.Join(bad, ", "))

@@ -105,7 +105,8 @@ func TestPlan(t *testing.T) {
 }
 
 func TestUnits(t *testing.T) {
-	for want, v := range map[string]float64{"9.99 ns": 9.99e-9, "12.3 ns": 12.34e-9, "999 ns": 999e-9, "1.00 µs": 999.9e-9, "20.0 ms": 0.02, "3.00 s": 3} {
+	for want, v := range map[string]float64{"9.99 ns": 9.99e-9, "12.3 ns": 12.34e-9, "999 ns": 999e-9,
+		"1.00 µs": 999.9e-9, "20.0 ms": 0.02, "3.00 s": 3} {
 		require.Equal(t, want, formatSeconds(v))
 	}
 	require.Equal(t, "6", format("allocs/op", 6))
@@ -133,8 +134,10 @@ func TestVerdict(t *testing.T) {
 		{"20 % slower", pair{"a", "sec/op", quiet, times(1.2, quiet)}, true},
 		{"20 % faster", pair{"a", "sec/op", times(1.2, quiet), quiet}, false},
 		{"slower by chance", pair{"a", "sec/op", noisy, times(1.15, noisy)}, false},
-		{"one allocation more", pair{"a", "allocs/op", []float64{6, 6, 6, 6, 6, 6}, []float64{7, 7, 7, 7, 7, 7}}, true},
-		{"an allocation where there was none", pair{"a", "allocs/op", []float64{0, 0, 0, 0, 0, 0}, []float64{1, 1, 1, 1, 1, 1}}, true},
+		{"one allocation more", pair{"a", "allocs/op", []float64{6, 6, 6, 6, 6, 6},
+			[]float64{7, 7, 7, 7, 7, 7}}, true},
+		{"an allocation where there was none",
+			pair{"a", "allocs/op", []float64{0, 0, 0, 0, 0, 0}, []float64{1, 1, 1, 1, 1, 1}}, true},
 		{"new", pair{"a", "sec/op", nil, quiet}, false},
 	} {
 		var out bytes.Buffer

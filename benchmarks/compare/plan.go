@@ -17,8 +17,8 @@ import (
 const ours = "snowfence"
 
 // allLibs are the libraries that some benchmark knows.
-const allLibs = "snowfence,snowfence-tinylfu,otter,theine,ristretto,golang-lru,ttlcache,sturdyc,groupcache," +
-	"singleflight-do,singleflight-dochan,resenje"
+const allLibs = "snowfence,snowfence-tinylfu,otter,theine,ristretto,golang-lru,ttlcache,sturdyc," +
+	"groupcache,singleflight-do,singleflight-dochan,resenje"
 
 // A plan is what to run and where to put what comes out.
 type plan struct {
@@ -49,10 +49,12 @@ Examples:
 `)
 	}
 	f.IntVar(&p.rounds, "rounds", 5, "how often each library has its turn, at least 1")
-	f.StringVar(&p.bench, "bench", ".", "a regular expression for the names of benchmarks, without what follows a /")
+	f.StringVar(&p.bench, "bench", ".",
+		"a regular expression for the names of benchmarks, without what follows a /")
 	libs := f.String("libs", allLibs, "the libraries, with commas between")
 	f.StringVar(&p.cpu, "cpu", "1,2", "numbers of cores, with commas between")
-	f.StringVar(&p.benchtime, "benchtime", "300ms", "how long each measurement takes, as for go test; memory is measured once per round")
+	f.StringVar(&p.benchtime, "benchtime", "300ms",
+		"how long each measurement takes, as for go test; memory is measured once per round")
 	f.StringVar(&p.out, "out", filepath.Join("..", "out", "bench"), "the folder for what comes out")
 	f.StringVar(&p.from, "from", "", "run nothing: take the results from this raw.txt")
 	quick := f.Bool("quick", false, "one round of 20ms each")
@@ -95,7 +97,8 @@ func (p *plan) validate(rest []string) error {
 			return bad("cpu", p.cpu, "numbers from 1 on, with commas between")
 		}
 	}
-	if d, err := time.ParseDuration(p.benchtime); err != nil && !regexp.MustCompile(`^[1-9]\d*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
+	if d, err := time.ParseDuration(p.benchtime); err != nil &&
+		!regexp.MustCompile(`^[1-9]\d*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
 		return bad("benchtime", p.benchtime, "a duration, or a count such as 100x")
 	}
 	if p.from != "" {

@@ -17,7 +17,8 @@ import (
 // shown are the units that the tables have, and whether they are shown where all
 // libraries have 0.
 var shown = []string{
-	"sec/op", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc", "%gc-cpu", "µs-pause", "B-left/entry",
+	"sec/op", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc", "%gc-cpu",
+	"µs-pause", "B-left/entry",
 }
 
 // A section is a benchmark and its charts.
@@ -66,7 +67,8 @@ func (m *measurement) title() string {
 	parts := strings.Split(bench, "/")
 	text := parts[0]
 	if len(parts) > 1 {
-		text += " (" + strings.NewReplacer("1h0m0s", "1h", "=", " ").Replace(strings.Join(parts[1:], ", ")) + ")"
+		text += " (" + strings.NewReplacer("1h0m0s", "1h", "=",
+			" ").Replace(strings.Join(parts[1:], ", ")) + ")"
 	}
 	if cores == "1" {
 		return text + ", 1 core"
@@ -104,7 +106,10 @@ func (r *results) markdown() string {
 		}
 	}
 	order := strings.Split(allLibs, ",")
-	slices.SortStableFunc(libs, func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) })
+	slices.SortStableFunc(libs, func(a,
+		b string) int {
+		return slices.Index(order, a) - slices.Index(order, b)
+	})
 	var b strings.Builder
 	for _, unit := range shown {
 		var rows [][]string

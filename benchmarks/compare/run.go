@@ -21,7 +21,8 @@ func (p *plan) run(ctx context.Context, raw string) error {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, "benchmarks.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".") //nolint:gosec // our own path
+	//nolint:gosec // our own path
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go test -c (in the folder benchmarks?): %w\n%s", err, out)
 	}
@@ -45,7 +46,8 @@ func (p *plan) run(ctx context.Context, raw string) error {
 					return err
 				}
 				done++
-				fmt.Fprintf(os.Stderr, "\r\x1b[K%3d %%  round %d of %d  %s %s  %v", 100*done/all, round+1, p.rounds, name, lib,
+				fmt.Fprintf(os.Stderr, "\r\x1b[K%3d %%  round %d of %d  %s %s  %v", 100*done/all, round+1,
+					p.rounds, name, lib,
 					time.Since(began).Round(time.Second))
 			}
 		}
@@ -56,7 +58,8 @@ func (p *plan) run(ctx context.Context, raw string) error {
 
 // list is the benchmarks to run.
 func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, binary, "-test.list", "^Benchmark").Output() //nolint:gosec // what was just built
+	//nolint:gosec // what was just built
+	out, err := exec.CommandContext(ctx, binary, "-test.list", "^Benchmark").Output()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +71,8 @@ func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s", errUsage, p.bench,
+		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s", errUsage,
+			p.bench,
 			strings.Join(strings.Fields(string(out)), " "))
 	}
 	return names, nil
@@ -80,8 +84,9 @@ func (p *plan) measure(ctx context.Context, binary, name, lib string, to io.Writ
 	if name == "BenchmarkMemory" { // an operation is a whole life of a cache, on all cores
 		cpu, benchtime = cpu[strings.LastIndexByte(cpu, ',')+1:], "1x"
 	}
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^$", "-test.bench", "^"+name+"$", "-test.benchmem", //nolint:gosec // what was just built
-		"-test.cpu", cpu, "-test.benchtime", benchtime, "-test.timeout", "10m")
+	//nolint:gosec // what was just built
+	cmd := exec.CommandContext(ctx, binary, "-test.run", "^$", "-test.bench", "^"+name+"$",
+		"-test.benchmem", "-test.cpu", cpu, "-test.benchtime", benchtime, "-test.timeout", "10m")
 	cmd.Env = append(os.Environ(), "BENCHMARK_LIB="+lib)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -80,14 +80,16 @@ func newSnowfence(load loader) (subject, error) {
 }
 
 func newDo(load loader) (subject, error) {
-	return newSingleflight(load, func(_ context.Context, g *singleflight.Group, f func() (any, error)) (any, error) {
+	return newSingleflight(load, func(_ context.Context, g *singleflight.Group,
+		f func() (any, error)) (any, error) {
 		v, err, _ := g.Do(key, f)
 		return v, err
 	})
 }
 
 func newDoChan(load loader) (subject, error) {
-	return newSingleflight(load, func(ctx context.Context, g *singleflight.Group, f func() (any, error)) (any, error) {
+	return newSingleflight(load, func(ctx context.Context, g *singleflight.Group,
+		f func() (any, error)) (any, error) {
 		select {
 		case r := <-g.DoChan(key, f):
 			return r.Val, r.Err

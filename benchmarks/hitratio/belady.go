@@ -50,7 +50,9 @@ type futures []future //nolint:recvcheck // as heap.Interface has it
 func (f futures) Len() int           { return len(f) }
 func (f futures) Less(i, j int) bool { return f[i].at > f[j].at }
 func (f futures) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
-func (f *futures) Push(x any)        { *f = append(*f, x.(future)) } //nolint:errcheck,forcetypeassert // see belady
+
+//nolint:errcheck,forcetypeassert // see belady
+func (f *futures) Push(x any) { *f = append(*f, x.(future)) }
 
 func (f *futures) Pop() any {
 	last := len(*f) - 1

@@ -75,7 +75,8 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction(
+		"github.com/golang/glog.(*fileSink).flushDaemon"))
 }
 
 // In a loop LRU has no hits, and the optimum nearly as many as there is room.
@@ -88,7 +89,8 @@ func TestLoop(t *testing.T) {
 }
 
 func TestScans(t *testing.T) {
-	require.Equal(t, []uint32{1, 2, zipfKeys, zipfKeys + 1, 3, 4, zipfKeys + 2, zipfKeys + 3}, scans([]uint32{1, 2, 3, 4}, 2))
+	require.Equal(t, []uint32{1, 2, zipfKeys, zipfKeys + 1, 3, 4, zipfKeys + 2, zipfKeys + 3},
+		scans([]uint32{1, 2, 3, 4}, 2))
 }
 
 // Every key comes two to five times, close together.
@@ -182,7 +184,8 @@ func TestCommand(t *testing.T) {
 		require.LessOrEqual(t, r.HitRatio, r.Highest)
 	}
 	for _, wrong := range [][]string{
-		{"-requests", "7"}, {"-rounds", "0"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"}, {"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
+		{"-requests", "7"}, {"-rounds", "0"}, {"-trace", "nowhere"}, {"-policies", "mru"}, {"-no-such"},
+		{"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
 		{"-svg", path},
 	} {
 		require.ErrorIs(t, command(wrong, &out), errUsage, wrong)

@@ -78,14 +78,16 @@ keys, and prints the share of hits, in percent.
 		f.PrintDefaults()
 	}
 	var traces files
-	f.Var(&traces, "trace", "a trace file, in the formats of cachebench run --trace; may be given several times")
+	f.Var(&traces, "trace", "a trace file, in the formats of cachebench run --trace; may be given "+
+		"several times")
 	requests := f.Int("requests", 500_000, "length of the generated traces")
 	seed := f.Uint64("seed", 1, "of the generated traces")
 	rounds := f.Int("rounds", 1, "how often each cache replays each trace; the median counts")
 	jsonPath := f.String("json", "", "write the results into this file, too")
 	svgDir := f.String("svg", "",
 		"draw a chart of each trace, as an SVG file in this folder, which is made if need be")
-	only := f.String("policies", "", "the policies, with commas between (default: all of "+policyNames()+")")
+	only := f.String("policies", "", "the policies, with commas between (default: all of "+
+		policyNames()+")")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return err

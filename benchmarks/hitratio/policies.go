@@ -22,7 +22,10 @@ var policies = []policy{
 	{"snowfence LRU", snowfence(cache.LRU)},
 	{"snowfence TinyLFU", snowfence(cache.TinyLFU)},
 	{"otter", func(ids []uint32, capacity int) (int, error) { return otterWith(nil, ids, capacity) }},
-	{"otter at once", func(ids []uint32, capacity int) (int, error) { return otterWith(func(f func()) { f() }, ids, capacity) }},
+	{"otter at once", func(ids []uint32, capacity int) (int,
+		error) {
+		return otterWith(func(f func()) { f() }, ids, capacity)
+	}},
 	{"theine", replayTheine},
 	{"ristretto", replayRistretto},
 	{"golang-lru", replayLRU},
@@ -107,7 +110,8 @@ func replayTheine(ids []uint32, capacity int) (int, error) {
 
 func replayRistretto(ids []uint32, capacity int) (int, error) {
 	c, err := ristretto.NewCache(&ristretto.Config[uint32, struct{}]{
-		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64, IgnoreInternalCost: true,
+		NumCounters: 10 * int64(capacity), MaxCost: int64(capacity), BufferItems: 64,
+		IgnoreInternalCost: true,
 	})
 	if err != nil {
 		return 0, err

@@ -9,7 +9,8 @@ import "github.com/spf13/cobra"
 var keyLaws = []string{"zipf:1.01", "uniform", "scan", "zipf-scan:1.01"}
 
 func completeValues(cmd *cobra.Command, flag string, values ...string) {
-	mustComplete(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+	mustComplete(cmd.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 func completeFile(cmd *cobra.Command, flag string, extensions ...string) {

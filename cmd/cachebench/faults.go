@@ -80,9 +80,13 @@ not taken for a fault.`,
 	flags.SortFlags = false
 	flags.IntVar(&f.callers, "callers", 50, "let `n` callers wait for the load")
 	flags.DurationVar(&f.timeout, "timeout", 200*time.Millisecond, "a caller's own deadline")
-	flags.DurationVar(&f.fetchTimeout, "fetch-timeout", 100*time.Millisecond, "the flight's time-out, below --timeout; with the fix off there is none")
-	flags.DurationVar(&f.softTimeout, "soft-timeout", 0, "how long a caller waits who can have a stale value (default half of --fetch-timeout)")
-	flags.BoolVar(&f.check, "check", false, "exit with 1 if a cell with the fix on is not what it must be: a value or an error, or the stale value if one is there")
+	flags.DurationVar(&f.fetchTimeout, "fetch-timeout", 100*time.Millisecond,
+		"the flight's time-out, below --timeout; with the fix off there is none")
+	flags.DurationVar(&f.softTimeout, "soft-timeout", 0,
+		"how long a caller waits who can have a stale value (default half of --fetch-timeout)")
+	flags.BoolVar(&f.check, "check", false,
+		"exit with 1 if a cell with the fix on is not what it must be: a value or an error, or the "+
+			"stale value if one is there")
 	flags.StringVar(&f.dir, "out", "", "write report.html and result.json into this `folder`")
 	completeOut(cmd)
 	return cmd
@@ -99,7 +103,8 @@ func (f *faultsFlags) validate(softGiven bool) error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(f.callers >= 2 && f.callers <= mostCallers, "--callers: must be from 2 to %d, got %d", mostCallers, f.callers)
+	check(f.callers >= 2 && f.callers <= mostCallers, "--callers: must be from 2 to %d, got %d",
+		mostCallers, f.callers)
 	check(f.fetchTimeout > 0, "--fetch-timeout: must be above 0, got %v", f.fetchTimeout)
 	if softGiven {
 		check(f.softTimeout > 0, "--soft-timeout: must be above 0, got %v", f.softTimeout)
@@ -108,8 +113,10 @@ func (f *faultsFlags) validate(softGiven bool) error {
 	} else {
 		f.softTimeout = max(1, f.fetchTimeout/2)
 	}
-	check(f.timeout > f.fetchTimeout, "--timeout: must be above --fetch-timeout (%v), got %v", f.fetchTimeout, f.timeout)
-	check(f.timeout < courier.DefaultTimeout, "--timeout: must be below %v, after which the courier ends a flight by itself, got %v",
+	check(f.timeout > f.fetchTimeout, "--timeout: must be above --fetch-timeout (%v), got %v",
+		f.fetchTimeout, f.timeout)
+	check(f.timeout < courier.DefaultTimeout,
+		"--timeout: must be below %v, after which the courier ends a flight by itself, got %v",
 		courier.DefaultTimeout, f.timeout)
 	return errors.Join(errs...)
 }

@@ -22,9 +22,11 @@ func TestFaultsPrintsTheMatrix(t *testing.T) {
 		require.Equal(t, exitOK, code, stderr)
 		require.Empty(t, stderr)
 		for _, part := range []string{
-			"What 50 callers of one load saw", "50 own deadline", "50 panic", "50 goexit", "50 time-out", "50 deadlock",
+			"What 50 callers of one load saw", "50 own deadline", "50 panic", "50 goexit", "50 time-out",
+			"50 deadlock",
 			"50 stale", "the stale value", "The same with the fix on and a stale value there",
-			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set", "all 12 loads", "hang, callers keep coming", "40 value, 10 own deadline",
+			"49 value, 1 cancelled", "load in own load", "loaded anew", "the value that was set",
+			"all 12 loads", "hang, callers keep coming", "40 value, 10 own deadline",
 		} {
 			require.Contains(t, stdout, part)
 		}
@@ -64,14 +66,16 @@ func TestFaultsAsJSON(t *testing.T) {
 // What fails with --check is printed in any case.
 func TestFaultsOutputNamesProblems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := faultmatrix.Run(t.Context(), faultmatrix.Config{Callers: 2, Timeout: 200e6, FetchTimeout: 100e6, SoftTimeout: 50e6})
+		m, err := faultmatrix.Run(t.Context(),
+			faultmatrix.Config{Callers: 2, Timeout: 200e6, FetchTimeout: 100e6, SoftTimeout: 50e6})
 		require.NoError(t, err)
 		m.Rows[2].On = m.Rows[2].Off
 		f := newFaultsOutput("cachebench faults", m)
 		require.False(t, f.Passed)
 		var out strings.Builder
 		require.NoError(t, f.writeText(&out))
-		require.Contains(t, out.String(), "What did not hold:\n  panic, fix on: 2 callers too many saw deadline instead of panic")
+		require.Contains(t, out.String(),
+			"What did not hold:\n  panic, fix on: 2 callers too many saw deadline instead of panic")
 		require.False(t, f.report().Passed())
 	})
 }
@@ -101,7 +105,8 @@ func TestFaultsRefusesBadInput(t *testing.T) {
 		"extra":                                 {"extra"},
 		"--out " + os.Args[0] + "/not-a-folder": {"--out", "not a directory"},
 	} {
-		code, stdout, stderr := cachebench(t.Context(), append([]string{"faults"}, strings.Fields(args)...)...)
+		code, stdout, stderr := cachebench(t.Context(),
+			append([]string{"faults"}, strings.Fields(args)...)...)
 		require.Equal(t, exitUsage, code, "%s: %s", args, stderr)
 		require.Empty(t, stdout, args)
 		for _, part := range want {

@@ -57,7 +57,8 @@ func (f *faultsOutput) writeText(w io.Writer) error {
 
 // writeFiles writes the files, the result last: it names the others.
 func (f *faultsOutput) writeFiles(dir string) error {
-	return writeReport(dir, &f.Files, reportFile{"report.html", f.report().WriteHTMLFile}, resultFile(f))
+	return writeReport(dir, &f.Files, reportFile{"report.html", f.report().WriteHTMLFile},
+		resultFile(f))
 }
 
 func (f *faultsOutput) summary() string {
@@ -72,19 +73,23 @@ func (f *faultsOutput) tables() []*table.Table {
 // callers is the matrix itself.
 func (f *faultsOutput) callers() *table.Table {
 	m := f.Matrix
-	t := table.New(fmt.Sprintf("What %s callers of one load saw, and how long after the fault they knew", human.Count(int64(m.Callers))),
+	t := table.New(fmt.Sprintf("What %s callers of one load saw, and how long after the fault they "+
+		"knew", human.Count(int64(m.Callers))),
 		"fault", "fix off", "median", "max", "fix on", "median", "max")
 	highlight(t, 4)
 	for _, row := range m.Rows {
 		cells := []table.Cell{table.Text(row.Fault)}
 		for _, c := range []*faultmatrix.Cell{row.Off, row.On} {
-			cells = append(cells, table.Text(saw(c)), table.Duration(c.Median.Duration()), table.Duration(c.Max.Duration()))
+			cells = append(cells, table.Text(saw(c)), table.Duration(c.Median.Duration()),
+				table.Duration(c.Max.Duration()))
 		}
 		t.Add(cells...)
 	}
-	t.Note("The callers' own deadline is %s; with the fix on, the flight's time-out in hang and slow is %s.",
+	t.Note("The callers' own deadline is %s; with the fix on, the flight's time-out in hang and "+
+		"slow is %s.",
 		human.Duration(m.Timeout.Duration()), human.Duration(m.FetchTimeout.Duration()))
-	t.Note("Where callers keep coming the courier has its options as they come, and times count from each call.")
+	t.Note("Where callers keep coming the courier has its options as they come, and times count " +
+		"from each call.")
 	for _, row := range m.Rows {
 		if longer := row.On.FetchTimeout.Duration(); longer > m.FetchTimeout.Duration() {
 			t.Note("Of %s it is %s, since the callers did not come together within less.",
@@ -123,12 +128,14 @@ func (f *faultsOutput) stale() *table.Table {
 
 // afterwards is what came after.
 func (f *faultsOutput) afterwards() *table.Table {
-	t := table.New("Afterwards: one more caller, whose fetch function works", "fault", "fix off", "took", "loads", "fix on", "took", "loads")
+	t := table.New("Afterwards: one more caller, whose fetch function works", "fault", "fix off",
+		"took", "loads", "fix on", "took", "loads")
 	highlight(t, 4)
 	for _, row := range f.Matrix.Rows {
 		cells := []table.Cell{table.Text(row.Fault)}
 		for _, c := range []*faultmatrix.Cell{row.Off, row.On} {
-			cells = append(cells, table.Text(saw1(c.Next)), table.Duration(c.Next.Took.Duration()), table.Count(int64(c.Loads)))
+			cells = append(cells, table.Text(saw1(c.Next)), table.Duration(c.Next.Took.Duration()),
+				table.Count(int64(c.Loads)))
 		}
 		t.Add(cells...)
 	}
@@ -183,7 +190,8 @@ func (f *faultsOutput) report() *report.Report {
 		Title: "Faults: what a load that goes wrong does to its callers",
 		Summary: fmt.Sprintf("%s callers wait for one load, which then goes wrong in every known way, "+
 			"with the courier's fix off and on, and with a stale value there. "+
-			"\"Own deadline\" means that nobody told the caller anything: in a service it would have held a worker until then.", human.Count(int64(m.Callers))),
+			"\"Own deadline\" means that nobody told the caller anything: in a service it would have held "+
+			"a worker until then.", human.Count(int64(m.Callers))),
 		Command:     f.Command,
 		Environment: report.CurrentEnvironment(),
 		Checks:      []report.Check{check},

@@ -75,17 +75,27 @@ than filling up to a limit does that does not hold all.`,
 	flags := cmd.Flags()
 	f.flags = flags
 	flags.IntVar(&f.config.Entries, "entries", f.config.Entries, "fill the stores with `n` entries")
-	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize, "the size of each value in `bytes`")
-	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep, "the `share` of the entries that is left after the shrink")
-	flags.DurationVar(&f.config.Phase, "phase", f.config.Phase, "how long the churn takes, and the light traffic after the shrink")
+	flags.IntVar(&f.config.ValueSize, "value-size", f.config.ValueSize,
+		"the size of each value in `bytes`")
+	flags.Float64Var(&f.config.Keep, "keep", f.config.Keep,
+		"the `share` of the entries that is left after the shrink")
+	flags.DurationVar(&f.config.Phase, "phase", f.config.Phase,
+		"how long the churn takes, and the light traffic after the shrink")
 	flags.IntVar(&f.config.Rate, "rate", f.config.Rate, "operations `per-second`")
-	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores, "stores to run: `name,...`, as listed above")
+	flags.StringSliceVar(&f.config.Stores, "stores", f.config.Stores,
+		"stores to run: `name,...`, as listed above")
 	flags.IntSliceVar(&f.config.GOGC, "gogc", f.config.GOGC, "run without a limit with GOGC=`n,...`")
-	flags.StringSliceVar(&f.limits, "limit", limits, "run with GOMEMLIMIT=`size,...`: as 100MiB, or as 1.5x of what the leanest store has live; none: no such runs")
-	flags.StringSliceVar(&f.limitGOGC, "limit-gogc", []string{"100", "off"}, "run under a limit with GOGC=`n,...`, or off")
-	flags.DurationVar(&f.config.TTL, "ttl", f.config.TTL, "the TTL of entries that expire; 0: no such runs")
-	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed, "the `number` that settles which keys are asked for")
-	flags.StringVar(&f.dir, "out", "", "write report.html, memory.svg, series.csv, tables.md and result.json into this `folder`")
+	flags.StringSliceVar(&f.limits, "limit", limits,
+		"run with GOMEMLIMIT=`size,...`: as 100MiB, or as 1.5x of what the leanest store has live; "+
+			"none: no such runs")
+	flags.StringSliceVar(&f.limitGOGC, "limit-gogc", []string{"100", "off"},
+		"run under a limit with GOGC=`n,...`, or off")
+	flags.DurationVar(&f.config.TTL, "ttl", f.config.TTL,
+		"the TTL of entries that expire; 0: no such runs")
+	flags.Uint64Var(&f.config.Seed, "seed", f.config.Seed,
+		"the `number` that settles which keys are asked for")
+	flags.StringVar(&f.dir, "out", "",
+		"write report.html, memory.svg, series.csv, tables.md and result.json into this `folder`")
 	for _, name := range []string{"stores", "gogc", "limit", "limit-gogc"} {
 		list := flags.Lookup(name)
 		list.DefValue = flagText(list.Value)
@@ -170,7 +180,8 @@ func (f *memoryFlags) run(cmd *cobra.Command, out *output) error {
 		return failed
 	}
 	o := &memoryOutput{
-		Command: commandLine(cmd), Result: result, Environment: report.CurrentEnvironment(), Finding: result.Finding(), took: time.Since(began),
+		Command: commandLine(cmd), Result: result, Environment: report.CurrentEnvironment(),
+		Finding: result.Finding(), took: time.Since(began),
 	}
 	if f.check {
 		o.Checks = result.Checks()
@@ -198,7 +209,8 @@ func newMemoryCell() *cobra.Command {
 	}
 }
 
-// A memoryOutput is what "cachebench memory" prints and writes. Its JSON is that of --json and of result.json.
+// A memoryOutput is what "cachebench memory" prints and writes. Its JSON is that of --json and of
+// result.json.
 type memoryOutput struct {
 	Command string `json:"command"`
 	*memload.Result

@@ -17,8 +17,8 @@ func newNode() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// An interrupt goes to all processes of a terminal. The parent ends this one, when it has what it
-			// needs, by the end of the input; so the context is left alone.
+			// An interrupt goes to all processes of a terminal. The parent ends this one, when it has what
+			// it needs, by the end of the input; so the context is left alone.
 			return clusterload.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}

@@ -79,29 +79,41 @@ seconds and have names that end in _seconds; what does not exist is null.`,
 	f.fields = newOverrides(flags)
 	add := f.fields.add
 
-	flags.StringVar(&f.scenario, "scenario", "", "read the run from this `file`; flags override its fields")
-	add("disturb", "disturb.kind", "kind", "split", "what is done to the cluster: "+strings.Join(scenario.Disturbances(), ", "))
+	flags.StringVar(&f.scenario, "scenario", "",
+		"read the run from this `file`; flags override its fields")
+	add("disturb", "disturb.kind", "kind", "split", "what is done to the cluster: "+
+		strings.Join(scenario.Disturbances(), ", "))
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if the result is not what it must be")
-	flags.StringVar(&f.dir, "out", "", "write report.html, registry.svg, series.csv, tables.md and result.json into this `folder`")
+	flags.StringVar(&f.dir, "out", "",
+		"write report.html, registry.svg, series.csv, tables.md and result.json into this `folder`")
 	add("seed", "seed", "number", "1", "settles which names, nodes and links, and when")
-	add("duration", "duration", "duration", "8s", "how long the load takes; the window keeps its place in proportion")
+	add("duration", "duration", "duration", "8s",
+		"how long the load takes; the window keeps its place in proportion")
 	add("nodes", "registry.nodes", "n", "5", "the nodes of the cluster")
 	add("processes", "registry.processes", "bool", "false", "a process of its own for each node")
 	flags.Lookup("processes").NoOptDefVal = "true"
-	add("partitions", "registry.partitions", "n,...", "16", "into how many partitions names are spread; of several numbers each is a run")
-	add("resolver", "registry.resolver", "kind", "newest", "which claim is kept: "+strings.Join(scenario.Resolvers(), " or "))
+	add("partitions", "registry.partitions", "n,...", "16",
+		"into how many partitions names are spread; of several numbers each is a run")
+	add("resolver", "registry.resolver", "kind", "newest", "which claim is kept: "+
+		strings.Join(scenario.Resolvers(), " or "))
 	add("names", "registry.names", "n", "2000", "names that are there from the start")
 	add("rate", "registry.rate", "per-second", "500", "changes per second, on all nodes together")
-	add("churn", "registry.churn", "share", "0.5", "the part of the changes that release a name; 0: names only grow")
-	add("contested", "registry.contested", "n", "1000", "names that two nodes claim each, within the window; in a split one on either side")
+	add("churn", "registry.churn", "share", "0.5",
+		"the part of the changes that release a name; 0: names only grow")
+	add("contested", "registry.contested", "n", "1000",
+		"names that two nodes claim each, within the window; in a split one on either side")
 	add("struck", "disturb.nodes", "n", "2", "to how many nodes it is done")
 	add("disturb-start", "disturb.start", "duration", "2s", "start of the window")
 	add("disturb-end", "disturb.end", "duration", "5s", "end of the window")
-	add("flap-period", "disturb.period", "duration", "200ms", "of flap: how long a link stays as it is")
-	add("skew", "disturb.skew", "duration", "2s", "of skew: how far ahead a clock is; behind if negative")
-	add("queue", "registry.queue", "n", "0", "how many names of a partition may wait to be sent; 0: the registry's default")
+	add("flap-period", "disturb.period", "duration", "200ms",
+		"of flap: how long a link stays as it is")
+	add("skew", "disturb.skew", "duration", "2s",
+		"of skew: how far ahead a clock is; behind if negative")
+	add("queue", "registry.queue", "n", "0",
+		"how many names of a partition may wait to be sent; 0: the registry's default")
 	add("gossip", "registry.gossip", "duration", "100ms", "time between two rounds of gossip")
-	add("probe", "registry.probe", "duration", "200ms", "time between two checks of whether a node is there")
+	add("probe", "registry.probe", "duration", "200ms",
+		"time between two checks of whether a node is there")
 
 	completeValues(cmd, "disturb", scenario.Disturbances()...)
 	completeValues(cmd, "resolver", scenario.Resolvers()...)

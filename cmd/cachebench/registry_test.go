@@ -18,7 +18,8 @@ import (
 
 // smallRegistry is a cluster that a busy machine can keep up with, for half a second.
 var smallRegistry = []string{
-	"registry", "--duration", "500ms", "--nodes", "3", "--names", "50", "--rate", "200", "--contested", "10", "--partitions", "4",
+	"registry", "--duration", "500ms", "--nodes", "3", "--names", "50", "--rate", "200", "--contested",
+	"10", "--partitions", "4",
 	"--gossip", "20ms", "--probe", "50ms",
 }
 
@@ -42,27 +43,34 @@ func TestRegistryCommand(t *testing.T) {
 	assert.Contains(t, stdout, "pull: a request for what is missing")
 	assert.Contains(t, stdout, "pass     every loser was told")
 	assert.NotContains(t, stdout, "FAIL")
-	for _, name := range []string{"report.html", "registry.svg", "series.csv", "tables.md", "result.json"} {
+	for _, name := range []string{"report.html", "registry.svg", "series.csv", "tables.md",
+		"result.json"} {
 		assert.Contains(t, stdout, filepath.Join(dir, name))
 	}
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{
-		"Registry: the cluster splits and heals", "cachebench registry --duration 500ms", "--check --out ", "kind: registry",
-		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent", "Bytes on the wire", "Conflicts lost",
+		"Registry: the cluster splits and heals", "cachebench registry --duration 500ms",
+		"--check --out ", "kind: registry",
+		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent",
+		"Bytes on the wire", "Conflicts lost",
 	} {
-		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+		//nolint:testifylint // would print the page
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
 	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
-		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign) //nolint:testifylint // would print the page
+		//nolint:testifylint // would print the page
+		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}
 	assert.Contains(t, readFile(t, dir, "registry.svg")[:300], "<svg ")
 	assert.Contains(t, readFile(t, dir, "tables.md"), "| losers told | 10 of 10 |")
 	rows, err := csv.NewReader(strings.NewReader(readFile(t, dir, "series.csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"t_seconds", "p4_names_expected", "p4_names_least", "p4_names_most", "p4_names_node-01", "p4_names_node-02", "p4_names_node-03",
-		"p4_views_behind", "p4_visible_p50_seconds", "p4_visible_p99_seconds", "p4_queue_depth", "p4_messages_per_second",
+		"t_seconds", "p4_names_expected", "p4_names_least", "p4_names_most", "p4_names_node-01",
+		"p4_names_node-02", "p4_names_node-03",
+		"p4_views_behind", "p4_visible_p50_seconds", "p4_visible_p99_seconds", "p4_queue_depth",
+		"p4_messages_per_second",
 		"p4_wire_bytes_per_second", "p4_conflicts_lost_per_second", "p4_pulls_per_second",
 	}, rows[0])
 	require.Greater(t, len(rows), 4)
@@ -72,7 +80,8 @@ func TestRegistryCommand(t *testing.T) {
 }
 
 func TestRegistryJSON(t *testing.T) {
-	code, stdout, stderr := runRegistry(t.Context(), "--json", "--disturb", "restart", "--processes", "--partitions", "1,3", "--seed", "7", "--resolver", "oldest")
+	code, stdout, stderr := runRegistry(t.Context(), "--json", "--disturb", "restart", "--processes",
+		"--partitions", "1,3", "--seed", "7", "--resolver", "oldest")
 	require.Equal(t, exitOK, code, stderr)
 	var result struct {
 		Command  string
@@ -139,7 +148,8 @@ func TestRegistryCheckFails(t *testing.T) {
 	// Nobody heals a split of 1 s in no time at all.
 	dir := t.TempDir()
 	path := filepath.Join(dir, "hasty.yaml")
-	writeFile(t, path, "kind: registry\nduration: 600ms\nregistry: {nodes: 2, names: 20, rate: 50, contested: 5}\n"+
+	writeFile(t, path, "kind: registry\nduration: 600ms\nregistry: {nodes: 2, names: 20, rate: 50, "+
+		"contested: 5}\n"+
 		"disturb: {kind: split, start: 100ms, end: 500ms}\nexpect: {whole_within: 1ns}\n")
 	var stdout, stderr bytes.Buffer
 	code := execute(t.Context(), []string{"registry", "--scenario", path, "--check"}, &stdout, &stderr)
@@ -172,15 +182,21 @@ func TestRegistryWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--disturb", "spilt"}, `--disturb: must be one of none, kill, restart, split, flap, skew, got "spilt" (did you mean split?)`},
-		{[]string{"--disturb", "split", "--nodes", "1"}, "--disturb: split needs at least 2 nodes, and --nodes is 1"},
-		{[]string{"--disturb", "kill", "--nodes", "3", "--struck", "3"}, "--struck: must leave a node alone: at most 2 of 3 (--nodes), got 3"},
+		{[]string{"--disturb", "spilt"},
+			`--disturb: must be one of none, kill, restart, split, flap, skew, got "spilt" (did you mean split?)`},
+		{[]string{"--disturb", "split", "--nodes", "1"},
+			"--disturb: split needs at least 2 nodes, and --nodes is 1"},
+		{[]string{"--disturb", "kill", "--nodes", "3", "--struck", "3"},
+			"--struck: must leave a node alone: at most 2 of 3 (--nodes), got 3"},
 		{[]string{"--nodes", "0"}, "--nodes: must be from 1 to 64, got 0"},
 		{[]string{"--nodes", "-2"}, "--nodes: must be from 1 to 64, got -2"},
 		{[]string{"--nodes", "many"}, `--nodes: must be a whole number, got "many"`},
-		{[]string{"--nodes", "1", "--disturb", "none", "--contested", "5"}, "--contested: needs two nodes that claim a name, and --nodes is 1"},
-		{[]string{"--partitions", "0"}, `--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "0" in "0"`},
-		{[]string{"--partitions", "1,x"}, `--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "x" in "1,x"`},
+		{[]string{"--nodes", "1", "--disturb", "none", "--contested", "5"},
+			"--contested: needs two nodes that claim a name, and --nodes is 1"},
+		{[]string{"--partitions", "0"},
+			`--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "0" in "0"`},
+		{[]string{"--partitions", "1,x"},
+			`--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "x" in "1,x"`},
 		{[]string{"--partitions", "16,16"}, "--partitions: 16 stands there twice"},
 		{[]string{"--partitions", "5000"}, "--partitions: must be from 1 to 4096, got 5000"},
 		{[]string{"--processes=perhaps"}, `--processes: must be true or false, got "perhaps"`},
@@ -188,11 +204,13 @@ func TestRegistryWrongUsage(t *testing.T) {
 		{[]string{"--rate", "-1"}, "--rate: must be from 0 to 1e+06, got -1"},
 		{[]string{"--churn", "1"}, "--churn: must be at least 0 and below 1, got 1"},
 		{[]string{"--duration", "100ms"}, "--duration: must be at least 500ms to be measured, got 100ms"},
-		{[]string{"--disturb-start", "6s", "--disturb-end", "5s"}, "--disturb-end: must be after --disturb-start (6s), got 5s"},
+		{[]string{"--disturb-start", "6s", "--disturb-end", "5s"},
+			"--disturb-end: must be after --disturb-start (6s), got 5s"},
 		{[]string{"--disturb-end", "9s"}, "--disturb-end: must be at most --duration (8s), got 9s"},
 		{[]string{"--gossip", "0"}, "--gossip: must be from 1ms to 1m0s, got 0s"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
-		{[]string{"--scenario", unknown}, unknown + ":3: registry.node: unknown field (did you mean nodes?)"},
+		{[]string{"--scenario", unknown}, unknown +
+			":3: registry.node: unknown field (did you mean nodes?)"},
 		{[]string{"--scenario", cache}, cache + ":1: kind: must be registry, got cache"},
 		{[]string{"--out", filepath.Join(cache, "x")}, "--out: "},
 		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
@@ -224,7 +242,8 @@ func TestScenariosOfAnotherCommand(t *testing.T) {
 func TestRegistryHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"registry", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "zombies at the end", "--disturb-start", "flap      links of nodes", "--processes  "} {
+	for _, want := range []string{"Examples:", "zombies at the end", "--disturb-start",
+		"flap      links of nodes", "--processes  "} {
 		assert.Contains(t, stdout.String(), want)
 	}
 	stdout.Reset()
@@ -233,7 +252,8 @@ func TestRegistryHelp(t *testing.T) {
 	assert.NotContains(t, stdout.String(), "\n  node ", "it is not for people")
 
 	stdout.Reset()
-	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "registry", "--disturb", ""}, &stdout, &stderr))
+	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "registry", "--disturb", ""},
+		&stdout, &stderr))
 	assert.Contains(t, stdout.String(), "none\nkill\nrestart\nsplit\nflap\nskew\n")
 }
 
@@ -246,10 +266,14 @@ func TestRegistryDefaults(t *testing.T) {
 	s, err := f.plan()
 	require.NoError(t, err)
 	for flag, want := range map[string]any{
-		"seed": s.Seed, "duration": s.Duration, "nodes": s.Registry.Nodes, "processes": s.Registry.Processes, "partitions": s.Registry.Partitions,
-		"resolver": s.Registry.Resolver, "names": s.Registry.Names, "rate": s.Registry.Rate, "churn": s.Registry.Churn,
-		"contested": s.Registry.Contested, "struck": s.Disturb.Nodes, "disturb": s.Disturb.Kind, "disturb-start": s.Disturb.Start,
-		"disturb-end": s.Disturb.End, "flap-period": s.Disturb.Period, "skew": s.Disturb.Skew, "queue": s.Registry.Queue,
+		"seed": s.Seed, "duration": s.Duration, "nodes": s.Registry.Nodes,
+		"processes": s.Registry.Processes, "partitions": s.Registry.Partitions,
+		"resolver": s.Registry.Resolver, "names": s.Registry.Names, "rate": s.Registry.Rate,
+		"churn":     s.Registry.Churn,
+		"contested": s.Registry.Contested, "struck": s.Disturb.Nodes, "disturb": s.Disturb.Kind,
+		"disturb-start": s.Disturb.Start,
+		"disturb-end":   s.Disturb.End, "flap-period": s.Disturb.Period, "skew": s.Disturb.Skew,
+		"queue":  s.Registry.Queue,
 		"gossip": s.Registry.Gossip, "probe": s.Registry.Probe,
 	} {
 		assert.Equal(t, fmt.Sprint(want), cmd.Flags().Lookup(flag).DefValue, flag)

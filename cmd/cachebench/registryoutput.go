@@ -14,7 +14,8 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A registryOutput is what "cachebench registry" prints and writes. Its JSON is that of --json and of result.json.
+// A registryOutput is what "cachebench registry" prints and writes. Its JSON is that of --json and
+// of result.json.
 type registryOutput struct {
 	Command string `json:"command"`
 	*clusterload.Result
@@ -28,7 +29,9 @@ type registryOutput struct {
 	took time.Duration
 }
 
-func newRegistryOutput(cmd *cobra.Command, s *scenario.Scenario, r *clusterload.Result, took time.Duration) (*registryOutput, error) {
+func newRegistryOutput(
+	cmd *cobra.Command, s *scenario.Scenario, r *clusterload.Result, took time.Duration,
+) (*registryOutput, error) {
 	text, err := s.YAML()
 	if err != nil {
 		return nil, err
@@ -60,7 +63,9 @@ func (o *registryOutput) writeFiles(dir string) error {
 	return writeReport(dir, &o.Files,
 		reportFile{"report.html", page.WriteHTMLFile},
 		reportFile{"registry.svg", page.Charts[0].WriteSVGFile},
-		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.AllSeries()...) }},
+		reportFile{"series.csv", func(path string) error {
+			return series.WriteCSVFile(path, o.AllSeries()...)
+		}},
 		reportFile{"tables.md", func(path string) error { return writeText(path, o.markdown) }},
 		resultFile(o),
 	)

@@ -16,14 +16,16 @@ func (f *registryFlags) plan() (*scenario.Scenario, error) {
 	var err error
 	if f.scenario != "" {
 		s, err = scenario.Load(f.scenario)
-	} else if s, err = clusterload.Builtin(f.fields.flags.Lookup("disturb").Value.String()); err != nil {
+	} else if s, err = clusterload.Builtin(
+		f.fields.flags.Lookup("disturb").Value.String()); err != nil {
 		err = fmt.Errorf("--disturb: %w", err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if s.Kind != scenario.KindRegistry {
-		return nil, s.FieldError("kind", fmt.Sprintf("must be registry, got %s: a scenario of another command", s.Kind))
+		return nil, s.FieldError("kind",
+			fmt.Sprintf("must be registry, got %s: a scenario of another command", s.Kind))
 	}
 	usual := s.Duration
 	if err := f.fields.apply(s); err != nil {
@@ -32,7 +34,8 @@ func (f *registryFlags) plan() (*scenario.Scenario, error) {
 	if given("duration") && !given("disturb.start") && !given("disturb.end") {
 		scale := float64(s.Duration) / float64(usual)
 		s.Disturb.Start = time.Duration(float64(s.Disturb.Start) * scale).Round(time.Millisecond)
-		s.Disturb.End = min(time.Duration(float64(s.Disturb.End)*scale).Round(time.Millisecond), s.Duration)
+		s.Disturb.End = min(time.Duration(float64(s.Disturb.End)*scale).Round(time.Millisecond),
+			s.Duration)
 		f.fields.moved(s, "disturb.start", "disturb.end")
 	}
 	f.fit(s)
@@ -53,7 +56,8 @@ func (f *registryFlags) refuse(s *scenario.Scenario) error {
 	kind := s.Disturb.Kind
 	refuse(kind == scenario.DisturbNone, "with --disturb none no node is disturbed", "disturb.nodes")
 	refuse(kind == scenario.DisturbNone && s.Registry.Contested == 0,
-		"with --disturb none and --contested 0 nothing happens in the window", "disturb.start", "disturb.end")
+		"with --disturb none and --contested 0 nothing happens in the window", "disturb.start",
+		"disturb.end")
 	refuse(kind != scenario.DisturbFlap, "links flap with --disturb flap alone", "disturb.period")
 	refuse(kind != scenario.DisturbSkew, "clocks are off with --disturb skew alone", "disturb.skew")
 	return errors.Join(errs...)

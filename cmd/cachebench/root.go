@@ -92,7 +92,8 @@ command line or an input file was wrong.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(flagError(err)) })
 	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
-	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(), newCluster(out), newClusterNode(),
+	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(),
+		newCluster(out), newClusterNode(),
 		newMemory(out), newMemoryCell())
 	addDefaultCommands(root)
 	return root

@@ -104,51 +104,74 @@ replay.`,
 	f.fields = newOverrides(flags)
 	add := f.fields.add
 
-	flags.StringVar(&f.scenario, "scenario", "", "read the run from this `file`; flags override its fields")
+	flags.StringVar(&f.scenario, "scenario", "",
+		"read the run from this `file`; flags override its fields")
 	add("seed", "seed", "number", "1", "settles keys, operations, sizes, latencies and faults")
 	add("duration", "duration", "duration", "10s", "how long to measure; a trace ends by itself")
 	flags.DurationVar(&f.warmup, "warmup", 0, "run for this long before measuring")
 	add("workers", "events.workers", "n", "16", "goroutines that run operations; 1 for a trace")
-	add("rate", "events.rate", "per-second", "0", "operations due per second (open loop); 0: as fast as the workers can (closed loop)")
+	add("rate", "events.rate", "per-second", "0",
+		"operations due per second (open loop); 0: as fast as the workers can (closed loop)")
 	add("timeout", "events.timeout", "duration", "2s", "the deadline of each read")
 	add("batch", "events.batch", "n", "1", "keys that a read asks for with one call; 1: one at a time")
 
-	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which `law` chooses keys: zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]]")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01",
+		"which `law` chooses keys: zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]]")
 	add("key-count", "keys.count", "n", "100000", "how many keys there are")
 	add("scramble", "keys.scramble", "bool", "false", "scatter the popular keys over the range")
 	flags.Lookup("scramble").NoOptDefVal = "true"
 	add("trace", "keys.trace", "file", "", "replay the keys of this file, plain or gzipped")
-	flags.StringVar(&f.traceFormat, "trace-format", "auto", "the trace's `format`: auto, arc (start count - -), keys (one per line), csv")
-	flags.StringVar(&f.traceColumn, "trace-column", "", "the key `column` of a CSV trace, by name or number")
+	flags.StringVar(&f.traceFormat, "trace-format", "auto",
+		"the trace's `format`: auto, arc (start count - -), keys (one per line), csv")
+	flags.StringVar(&f.traceColumn, "trace-column", "",
+		"the key `column` of a CSV trace, by name or number")
 	flags.BoolVar(&f.loop, "loop", false, "begin the trace again when it ends; needs --duration")
-	flags.StringVar(&f.mix, "mix", "read:95,write:4,delete:1", "`weights` of the operations; read:100 for a trace")
-	add("value-size", "value.size", "size", "lognormal:256B,4KiB", "sizes of values: 100B, uniform:A..B, lognormal:MEDIAN,P99[,LARGEST]")
+	flags.StringVar(&f.mix, "mix", "read:95,write:4,delete:1",
+		"`weights` of the operations; read:100 for a trace")
+	add("value-size", "value.size", "size", "lognormal:256B,4KiB",
+		"sizes of values: 100B, uniform:A..B, lognormal:MEDIAN,P99[,LARGEST]")
 
 	add("capacity", "cache.capacity", "n", "10000", "entries that the cache holds")
-	flags.Var(&f.maxBytes, "max-bytes", "bytes of values that it holds, such as 64MiB; without --capacity, instead of it")
+	flags.Var(&f.maxBytes, "max-bytes",
+		"bytes of values that it holds, such as 64MiB; without --capacity, instead of it")
 	add("ttl", "cache.ttl", "duration", "1m", "how long an entry lives; 0: for ever, as for a trace")
-	add("jitter", "cache.jitter", "share", "0.1", "the share of the TTL of which a random part is taken off")
-	add("refresh-at", "cache.refresh_at", "share", "0", "load an entry that is asked for anew in the background from this share of its TTL on, such as 0.8; 0: never")
-	add("stale-for", "cache.stale_for", "duration", "0s", "give values for so long past their TTL if a load fails or is late; 0: never")
-	add("soft-timeout", "cache.soft_timeout", "duration", "50ms", "how long a read that can have a stale value waits for a load; 0: until it ends")
-	add("fetch-timeout", "cache.fetch_timeout", "duration", "1s", "how long one load may take; 0: no limit")
+	add("jitter", "cache.jitter", "share", "0.1",
+		"the share of the TTL of which a random part is taken off")
+	add("refresh-at", "cache.refresh_at", "share", "0",
+		"load an entry that is asked for anew in the background from this share of its TTL on, such as "+
+			"0.8; 0: never")
+	add("stale-for", "cache.stale_for", "duration", "0s",
+		"give values for so long past their TTL if a load fails or is late; 0: never")
+	add("soft-timeout", "cache.soft_timeout", "duration", "50ms",
+		"how long a read that can have a stale value waits for a load; 0: until it ends")
+	add("fetch-timeout", "cache.fetch_timeout", "duration", "1s",
+		"how long one load may take; 0: no limit")
 	add("max-concurrent", "cache.max_concurrent", "n", "0", "loads at a time; 0: no limit")
-	flags.BoolVar(&f.unlinked, "unlinked", false, "switch the courier's fix off: a load that dies tells nobody")
+	flags.BoolVar(&f.unlinked, "unlinked", false,
+		"switch the courier's fix off: a load that dies tells nobody")
 
-	add("origin-latency", "origin.latency", "latency", "lognormal:2ms,20ms", "how long a load takes: 5ms, uniform:A..B, exp:MEAN, lognormal:MEDIAN,P99; 0 for a trace")
-	add("origin-concurrency", "origin.concurrency", "n", "0", "loads the origin serves at a time; 0: no limit")
-	add("fault", "fault.kind", "kind", "none", "how loads fail: none, panic, goexit, error, hang, child, slow")
+	add("origin-latency", "origin.latency", "latency", "lognormal:2ms,20ms",
+		"how long a load takes: 5ms, uniform:A..B, exp:MEAN, lognormal:MEDIAN,P99; 0 for a trace")
+	add("origin-concurrency", "origin.concurrency", "n", "0",
+		"loads the origin serves at a time; 0: no limit")
+	add("fault", "fault.kind", "kind", "none",
+		"how loads fail: none, panic, goexit, error, hang, child, slow")
 	add("fault-keys", "fault.keys", "n", "5", "how many keys fail")
-	add("fault-share", "fault.share", "share", "0", "fail neighbours in popularity that get this part of all requests; 0: the most popular")
+	add("fault-share", "fault.share", "share", "0",
+		"fail neighbours in popularity that get this part of all requests; 0: the most popular")
 	add("fault-rate", "fault.rate", "share", "1", "the part of these keys' loads that fail")
-	add("fault-start", "fault.start", "duration", "", "start of the fault window (default: at 20 % of the duration)")
+	add("fault-start", "fault.start", "duration", "",
+		"start of the fault window (default: at 20 % of the duration)")
 	add("fault-end", "fault.end", "duration", "", "end of the fault window (default: at 50 %)")
 	add("fault-slow", "fault.slow", "duration", "1s", "of slow: how much longer a load takes")
 
 	flags.IntVar(&f.sampleHits, "sample-hits", 1, "time one hit in `n` (closed loop)")
-	flags.BoolVar(&f.compareLRU, "compare-lru", false, "ask plain golang-lru of the same capacity for the same keys, and print its hit ratio too")
-	flags.Float64Var(&f.minHitRatio, "min-hit-ratio", 0, "fail with exit code 1 if the hit ratio is below this `share`")
-	flags.StringVar(&f.dir, "out", "", "write report.html, series.csv and result.json into this `folder`")
+	flags.BoolVar(&f.compareLRU, "compare-lru", false,
+		"ask plain golang-lru of the same capacity for the same keys, and print its hit ratio too")
+	flags.Float64Var(&f.minHitRatio, "min-hit-ratio", 0,
+		"fail with exit code 1 if the hit ratio is below this `share`")
+	flags.StringVar(&f.dir, "out", "",
+		"write report.html, series.csv and result.json into this `folder`")
 
 	completeValues(cmd, "fault", faultNames()...)
 	completeValues(cmd, "keys", keyLaws...)
@@ -199,7 +222,8 @@ func (f *runFlags) run(cmd *cobra.Command, out *output) error {
 	}
 	if result.Interrupted {
 		failed = errors.Join(failed,
-			fmt.Errorf("interrupted after %s; the result is of what was done until then", human.Duration(result.Elapsed.Duration())))
+			fmt.Errorf("interrupted after %s; the result is of what was done until then",
+				human.Duration(result.Elapsed.Duration())))
 	}
 	return out.conclude(done, f.dir, failed, false, done.Checks)
 }
@@ -213,7 +237,8 @@ func showProgress(line *progress.Line, p load.Progress) {
 		line.Update(min(p.Fraction, 0.999), "no operation begins any more")
 		return
 	}
-	text := fmt.Sprintf("%s operations, %s", human.Count(int64(p.Operations)), human.Rate(p.PerSecond)) //nolint:gosec // a count
+	//nolint:gosec // a count
+	text := fmt.Sprintf("%s operations, %s", human.Count(int64(p.Operations)), human.Rate(p.PerSecond))
 	if !math.IsNaN(p.HitRatio) {
 		text += ", hit ratio " + human.Percent(p.HitRatio)
 	}

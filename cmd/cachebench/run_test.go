@@ -71,7 +71,8 @@ func decodeRun(t *testing.T, text string) runJSON {
 }
 
 func TestRunReplaysATrace(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500", "--compare-lru", "--json")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500",
+		"--compare-lru", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	require.Empty(t, stderr)
 	r := decodeRun(t, stdout)
@@ -95,13 +96,16 @@ func TestRunReplaysATrace(t *testing.T) {
 }
 
 func TestRunPrintsTables(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500", "--compare-lru",
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "500",
+		"--compare-lru",
 		"--min-hit-ratio", "0.01", "--warmup", "1ms")
 	require.Equal(t, exitOK, code, stderr)
 	for _, part := range []string{
 		"20,000 requests for 5,853 keys", "Cache of 500 entries", "1 worker", "reads only",
-		"throughput", "hit ratio of plain golang-lru", "difference in percentage points", "origin loads per miss",
-		"p99.9", "hit ", "loaded ", "goroutines", "Timing an operation costs", "The hit ratio is at least",
+		"throughput", "hit ratio of plain golang-lru", "difference in percentage points",
+		"origin loads per miss",
+		"p99.9", "hit ", "loaded ", "goroutines", "Timing an operation costs",
+		"The hit ratio is at least",
 	} {
 		require.Contains(t, stdout, part)
 	}
@@ -112,9 +116,12 @@ func TestRunPrintsTables(t *testing.T) {
 }
 
 func TestRunOpenLoopWithAFault(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--duration", "400ms",
-		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "5ms", "--jitter", "0",
-		"--fault", "panic", "--fault-keys", "20", "--fault-start", "0s", "--fault-end", "400ms", "--json", "--seed", "7")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8",
+		"--duration", "400ms",
+		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
+		"5ms", "--jitter", "0",
+		"--fault", "panic", "--fault-keys", "20", "--fault-start", "0s", "--fault-end", "400ms", "--json",
+		"--seed", "7")
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
 	require.Equal(t, uint64(7), r.Seed)
@@ -130,7 +137,8 @@ func TestRunWritesItsReport(t *testing.T) {
 	require.Contains(t, stdout, filepath.Join(dir, "report.html"))
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	require.NoError(t, err)
-	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace", "kind: trace"} {
+	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace",
+		"kind: trace"} {
 		require.Contains(t, string(page), part)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "series.csv"))
@@ -142,7 +150,8 @@ func TestRunWritesItsReport(t *testing.T) {
 }
 
 func TestRunOfBatches(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "5000", "--batch", "30", "--json")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "5000",
+		"--batch", "30", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	var r struct {
 		Scenario string
@@ -163,12 +172,15 @@ func TestRunOfBatches(t *testing.T) {
 	require.LessOrEqual(t, r.Result.Loads, r.Result.Operations, "a batch is at most one load")
 	require.Greater(t, keys.Loaded, r.Result.Loads)
 
-	code, stdout, stderr = cachebench(t.Context(), "run", "--batch", "7", "--duration", "200ms", "--rate", "200",
-		"--keys", "uniform", "--key-count", "40", "--ttl", "20ms", "--jitter", "0", "--origin-latency", "1ms",
+	code, stdout, stderr = cachebench(t.Context(), "run", "--batch", "7", "--duration", "200ms",
+		"--rate", "200",
+		"--keys", "uniform", "--key-count", "40", "--ttl", "20ms", "--jitter", "0", "--origin-latency",
+		"1ms",
 		"--fault", "error", "--fault-start", "0s", "--fault-end", "200ms", "--min-hit-ratio", "0.01")
 	require.Equal(t, exitOK, code, stderr)
 	for _, part := range []string{
-		"7 keys at a time", "keys per second", "hit ratio of keys", "origin loads per batch with a miss", "Keys of batches",
+		"7 keys at a time", "keys per second", "hit ratio of keys", "origin loads per batch with a miss",
+		"Keys of batches",
 		"asked for", "A read is a batch of 7 keys.", "Errors of keys", "the load returned an error",
 	} {
 		require.Contains(t, stdout, part)
@@ -179,9 +191,12 @@ func TestRunOfBatches(t *testing.T) {
 }
 
 func TestRunWithStaleValuesAndRefreshes(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--duration", "400ms",
-		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "20ms", "--jitter", "0",
-		"--stale-for", "1m", "--refresh-at", "0.8", "--fault", "panic", "--fault-keys", "20", "--fault-start", "200ms", "--fault-end", "400ms")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8",
+		"--duration", "400ms",
+		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
+		"20ms", "--jitter", "0",
+		"--stale-for", "1m", "--refresh-at", "0.8", "--fault", "panic", "--fault-keys", "20",
+		"--fault-start", "200ms", "--fault-end", "400ms")
 	require.Equal(t, exitOK, code, stderr)
 	require.NotContains(t, stdout, "the load panicked")
 	require.Regexp(t, `(?m)^stale values given +[1-9]`, stdout)
@@ -191,9 +206,12 @@ func TestRunWithStaleValuesAndRefreshes(t *testing.T) {
 
 // Without the soft time-out reads would wait for loads that hang, until their own deadlines.
 func TestRunWithASoftTimeout(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8", "--warmup", "300ms", "--duration", "300ms", "--timeout", "20s",
-		"--keys", "uniform", "--key-count", "4", "--origin-latency", "1ms", "--mix", "read:100", "--ttl", "20ms", "--jitter", "0",
-		"--stale-for", "1m", "--soft-timeout", "10ms", "--fault", "hang", "--fault-keys", "4", "--fetch-timeout", "0s",
+	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8",
+		"--warmup", "300ms", "--duration", "300ms", "--timeout", "20s",
+		"--keys", "uniform", "--key-count", "4", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
+		"20ms", "--jitter", "0",
+		"--stale-for", "1m", "--soft-timeout", "10ms", "--fault", "hang", "--fault-keys", "4",
+		"--fetch-timeout", "0s",
 		"--fault-start", "0s", "--fault-end", "300ms", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
@@ -204,7 +222,8 @@ func TestRunWithASoftTimeout(t *testing.T) {
 }
 
 func TestRunFailsWhereTheHitRatioIsTooLow(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "10", "--min-hit-ratio", "0.99", "--json")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--capacity", "10",
+		"--min-hit-ratio", "0.99", "--json")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "1 of 1 checks did not hold")
 	r := decodeRun(t, stdout)
@@ -215,7 +234,8 @@ func TestRunFailsWhereTheHitRatioIsTooLow(t *testing.T) {
 func TestInterruptedRunPrintsWhatWasMeasured(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	code, stdout, stderr := cachebench(ctx, "run", "--duration", "1h", "--json", "--origin-latency", "1ms")
+	code, stdout, stderr := cachebench(ctx, "run", "--duration", "1h", "--json", "--origin-latency",
+		"1ms")
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "interrupted after")
 	r := decodeRun(t, stdout)
@@ -278,7 +298,8 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--batch 100001", []string{"--batch: must be from 1 to 100000, got 100001"}},
 		{"--batch many", []string{"--batch", `"many"`}},
 		{"--batch 5 --sample-hits 9", []string{"--sample-hits 9", "--batch"}},
-		{"--batch 5 --compare-lru --mix read:100 --workers 1", []string{"--compare-lru", "one key at a time", "--batch"}},
+		{"--batch 5 --compare-lru --mix read:100 --workers 1",
+			[]string{"--compare-lru", "one key at a time", "--batch"}},
 		{"--batch 5 --mix write:1", []string{"--batch 5: has no effect: nothing is read"}},
 		{"--sample-hits 0", []string{"--sample-hits", "0"}},
 		{"--sample-hits 9 --rate 5", []string{"--sample-hits 9", "--rate"}},
@@ -291,10 +312,12 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--trace " + smallTrace + " --trace-format x", []string{"--trace-format", `"x"`}},
 		{"--trace " + brokenTrace, []string{brokenTrace + ":1000: field 2 (count)", `"x"`}},
 		{"--scenario missing.yaml", []string{"missing.yaml", "no such file"}},
-		{"--scenario " + unknownField, []string{unknownField + ":3: events.ratee: unknown field", "rate?"}},
+		{"--scenario " + unknownField,
+			[]string{unknownField + ":3: events.ratee: unknown field", "rate?"}},
 		{"--out " + noFolder, []string{"--out", "not a directory"}},
 	} {
-		code, stdout, stderr := cachebench(t.Context(), append([]string{"run"}, strings.Fields(c.args)...)...)
+		code, stdout, stderr := cachebench(t.Context(),
+			append([]string{"run"}, strings.Fields(c.args)...)...)
 		require.Equal(t, exitUsage, code, "%s: %s", c.args, stderr)
 		require.Empty(t, stdout, c.args)
 		for _, part := range c.want {
@@ -324,11 +347,16 @@ func TestRunHelpShowsTheDefaults(t *testing.T) {
 	cmd := newRun(&output{stdout: &out, stderr: &out})
 	s := runDefault()
 	for field, name := range map[string]string{
-		"duration": "duration", "events.workers": "workers", "events.rate": "rate", "events.timeout": "timeout",
-		"events.batch": "batch", "cache.refresh_at": "refresh-at", "cache.stale_for": "stale-for", "cache.soft_timeout": "soft-timeout",
-		"keys.count": "key-count", "value.size": "value-size", "cache.capacity": "capacity", "cache.ttl": "ttl",
-		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout", "cache.max_concurrent": "max-concurrent",
-		"origin.latency": "origin-latency", "origin.concurrency": "origin-concurrency", "fault.kind": "fault",
+		"duration": "duration", "events.workers": "workers", "events.rate": "rate",
+		"events.timeout": "timeout",
+		"events.batch":   "batch", "cache.refresh_at": "refresh-at", "cache.stale_for": "stale-for",
+		"cache.soft_timeout": "soft-timeout",
+		"keys.count":         "key-count", "value.size": "value-size", "cache.capacity": "capacity",
+		"cache.ttl":    "ttl",
+		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout",
+		"cache.max_concurrent": "max-concurrent",
+		"origin.latency":       "origin-latency", "origin.concurrency": "origin-concurrency",
+		"fault.kind": "fault",
 		"fault.keys": "fault-keys", "fault.share": "fault-share", "fault.rate": "fault-rate",
 		"fault.slow": "fault-slow", "seed": "seed",
 	} {
@@ -349,18 +377,22 @@ func TestRunHelpShowsTheDefaults(t *testing.T) {
 }
 
 func TestFlagsOverrideAScenario(t *testing.T) {
-	path := file(t, "x.yaml", "duration: 1h\nseed: 5\nkeys: {count: 10}\nfault: {kind: error, start: 10ms, end: 20ms}\ncache: {capacity: 7}\n")
-	code, stdout, stderr := cachebench(t.Context(), "run", "--scenario", path, "--duration", "50ms", "--capacity", "8", "--keys", "uniform", "--json")
+	path := file(t, "x.yaml", "duration: 1h\nseed: 5\nkeys: {count: 10}\nfault: {kind: error, "+
+		"start: 10ms, end: 20ms}\ncache: {capacity: 7}\n")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--scenario", path, "--duration", "50ms",
+		"--capacity", "8", "--keys", "uniform", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
 	require.Equal(t, uint64(5), r.Seed)
-	for _, part := range []string{"duration: 50ms", "capacity: 8", "kind: uniform", "start: 10ms", "count: 10"} {
+	for _, part := range []string{"duration: 50ms", "capacity: 8", "kind: uniform", "start: 10ms",
+		"count: 10"} {
 		require.Contains(t, r.Scenario, part)
 	}
 }
 
 func TestMaxBytesBoundsTheCache(t *testing.T) {
-	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--max-bytes", "64KiB", "--value-size", "1KiB", "--json")
+	code, stdout, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--max-bytes",
+		"64KiB", "--value-size", "1KiB", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	var r struct {
 		Result struct{ Entries, Evictions int }

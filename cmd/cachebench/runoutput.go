@@ -70,7 +70,9 @@ func (r *runOutput) writeText(w io.Writer) error {
 func (r *runOutput) writeFiles(dir string) error {
 	return writeReport(dir, &r.Files,
 		reportFile{"report.html", r.report().WriteHTMLFile},
-		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, r.Result.Series...) }},
+		reportFile{"series.csv", func(path string) error {
+			return series.WriteCSVFile(path, r.Result.Series...)
+		}},
 		resultFile(r),
 	)
 }
@@ -105,8 +107,10 @@ func (r *runOutput) summary() string {
 		text += " The courier's fix is off."
 	}
 	if f := s.Fault; f.Kind != origin.FaultNone {
-		text += fmt.Sprintf("\nFault: %s of %d keys, which get %s of the requests, at a rate of %s, from %s to %s.",
-			f.Kind, f.Keys, human.Percent(r.plan.share), human.Percent(f.Rate), human.Duration(f.Start), human.Duration(f.End))
+		text += fmt.Sprintf("\nFault: %s of %d keys, which get %s of the requests, at a rate of %s, "+
+			"from %s to %s.",
+			f.Kind, f.Keys, human.Percent(r.plan.share), human.Percent(f.Rate), human.Duration(f.Start),
+			human.Duration(f.End))
 	}
 	return text
 }
@@ -153,7 +157,8 @@ func (r *runOutput) totals() *table.Table {
 	row(hits, ratio)
 	if r.PlainLRU != nil {
 		row("hit ratio of plain golang-lru", table.Percent(r.PlainLRU.HitRatio))
-		row("difference in percentage points", table.Text(fmt.Sprintf("%+.2f", 100*(res.HitRatio-r.PlainLRU.HitRatio))))
+		row("difference in percentage points",
+			table.Text(fmt.Sprintf("%+.2f", 100*(res.HitRatio-r.PlainLRU.HitRatio))))
 	}
 	row("origin loads", count(res.OriginLoads))
 	perMiss := table.Missing()
@@ -196,7 +201,8 @@ func (r *runOutput) totals() *table.Table {
 
 func (r *runOutput) latencies() *table.Table {
 	res := r.Result
-	t := table.New("Latency by outcome", "outcome", "count", "share", "p50", "p90", "p99", "p99.9", "max")
+	t := table.New("Latency by outcome", "outcome", "count", "share", "p50", "p90", "p99", "p99.9",
+		"max")
 	row := func(name string, share table.Cell, l load.Latencies) {
 		cells := []table.Cell{table.Text(name), count(l.Count), share}
 		for _, d := range []load.Seconds{l.P50, l.P90, l.P99, l.P999, l.Max} {
@@ -213,13 +219,16 @@ func (r *runOutput) latencies() *table.Table {
 	}
 	if res.Late != nil {
 		row("(started late)", table.Missing(), *res.Late)
-		t.Note("Latency counts from when an operation was due. Started late: how long after that it began.")
+		t.Note("Latency counts from when an operation was due. Started late: how long after that it " +
+			"began.")
 	}
 	if n := res.Batch; n > 1 {
-		t.Note("A read is a batch of %s keys. Its latency is that of each of them, since they come together.",
+		t.Note("A read is a batch of %s keys. Its latency is that of each of them, since they come "+
+			"together.",
 			human.Count(int64(n)))
 	}
-	t.Note("Timing an operation costs about %s, %s", human.Duration(res.TimingCost.Duration()), r.sampling())
+	t.Note("Timing an operation costs about %s, %s", human.Duration(res.TimingCost.Duration()),
+		r.sampling())
 	return t
 }
 
@@ -272,7 +281,9 @@ func (r *runOutput) process() *table.Table {
 	level("goroutines", res.Goroutines, count[uint64])
 	level("heap", res.Heap, func(n uint64) table.Cell { return table.Bytes(float64(n)) })
 	t.Note("Start and end of the heap are after a collection; the peak includes garbage.")
-	t.Note("Garbage collections: %s, longest pause at most %s.", human.Count(int64(res.GC.Cycles)), human.Duration(res.GC.Longest.Duration())) //nolint:gosec // a count
+	t.Note("Garbage collections: %s, longest pause at most %s.",
+		human.Count(int64(res.GC.Cycles)), //nolint:gosec // a count
+		human.Duration(res.GC.Longest.Duration()))
 	if res.AbandonedLeft > 0 || res.FlightsLeft > 0 {
 		t.Note("Loads that had not ended at the end: %s, of which abandoned: %s.",
 			human.Count(int64(res.FlightsLeft+res.AbandonedLeft)), human.Count(int64(res.AbandonedLeft)))

@@ -87,9 +87,11 @@ func (f *runFlags) plan() (*runPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.keys = fmt.Sprintf("%s over %s keys", s.Spec(), human.Count(int64(space.Count()))) //nolint:gosec // below 2^52
+	//nolint:gosec // below 2^52
+	p.keys = fmt.Sprintf("%s over %s keys", s.Spec(), human.Count(int64(space.Count())))
 	if p.trace != nil {
-		p.keys = fmt.Sprintf("%s: %s requests for %s keys", p.trace.Name, human.Count(int64(p.trace.Len())), human.Count(int64(len(p.trace.Keys))))
+		p.keys = fmt.Sprintf("%s: %s requests for %s keys", p.trace.Name,
+			human.Count(int64(p.trace.Len())), human.Count(int64(len(p.trace.Keys))))
 	}
 	backend, share, err := s.OriginConfig(space)
 	if err != nil {
@@ -124,7 +126,8 @@ func (f *runFlags) merged() (*scenario.Scenario, error) {
 			return nil, err
 		}
 		if s.Kind != scenario.KindCache {
-			return nil, s.FieldError("kind", fmt.Sprintf("must be cache, got %s: a scenario of another command", s.Kind))
+			return nil, s.FieldError("kind",
+				fmt.Sprintf("must be cache, got %s: a scenario of another command", s.Kind))
 		}
 	case given("trace"):
 		s = replayDefault()
@@ -184,32 +187,41 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 	}
 	given := f.fields.flags.Changed
 	isTrace := s.Keys.Kind == workload.KindTrace
-	check(f.warmup >= 0 && f.warmup <= longestReplay, "--warmup: must be from 0 to %v, got %v", longestReplay, f.warmup)
+	check(f.warmup >= 0 && f.warmup <= longestReplay, "--warmup: must be from 0 to %v, got %v",
+		longestReplay, f.warmup)
 	check(f.sampleHits >= 1, "--sample-hits: must be at least 1, got %d", f.sampleHits)
-	check(f.sampleHits == 1 || s.Events.Rate == 0, "--sample-hits %d: in an open loop (--rate) all are timed", f.sampleHits)
-	check(f.minHitRatio >= 0 && f.minHitRatio <= 1, "--min-hit-ratio: must be from 0 to 1, got %v", f.minHitRatio)
+	check(f.sampleHits == 1 || s.Events.Rate == 0,
+		"--sample-hits %d: in an open loop (--rate) all are timed", f.sampleHits)
+	check(f.minHitRatio >= 0 && f.minHitRatio <= 1, "--min-hit-ratio: must be from 0 to 1, got %v",
+		f.minHitRatio)
 	batch := s.Events.Batch > 1
-	check(f.sampleHits == 1 || !batch, "--sample-hits %d: of batches (--batch) all are timed", f.sampleHits)
+	check(f.sampleHits == 1 || !batch, "--sample-hits %d: of batches (--batch) all are timed",
+		f.sampleHits)
 	if s.Mix.Read == 0 {
 		errs = append(errs, f.fields.refuse("nothing is read", "events.batch"))
 	}
 	if s.Cache.StaleFor == 0 {
-		errs = append(errs, f.fields.refuse("no read can have a stale value without --stale-for", "cache.soft_timeout"))
+		errs = append(errs, f.fields.refuse("no read can have a stale value without --stale-for",
+			"cache.soft_timeout"))
 	}
 	check(isTrace || !given("trace-format"), "--trace-format %s: only for a trace", f.traceFormat)
 	check(isTrace || !given("trace-column"), "--trace-column %s: only for a trace", f.traceColumn)
-	check(f.traceColumn == "" || slices.Contains([]string{"auto", "csv"}, strings.ToLower(f.traceFormat)),
+	check(f.traceColumn == "" || slices.Contains([]string{"auto", "csv"},
+		strings.ToLower(f.traceFormat)),
 		"--trace-column %s: only --trace-format csv has columns, not %s", f.traceColumn, f.traceFormat)
 	check(isTrace || !f.loop, "--loop: only for a trace")
-	check(!isTrace || !f.loop || f.scenario != "" || given("duration"), "--loop: needs --duration, since the replay would never end")
+	check(!isTrace || !f.loop || f.scenario != "" || given("duration"),
+		"--loop: needs --duration, since the replay would never end")
 	if isTrace {
 		errs = append(errs, f.fields.refuse("a trace has keys of its own", "keys.count", "keys.scramble"))
 	}
 	if s.Cache.TTL == 0 && s.Cache.Jitter > 0 {
-		errs = append(errs, f.fields.refuse("without a TTL (--ttl) there is nothing to vary", "cache.jitter"))
+		errs = append(errs, f.fields.refuse("without a TTL (--ttl) there is nothing to vary",
+			"cache.jitter"))
 	}
 	if f.unlinked {
-		errs = append(errs, f.fields.refuse("with --unlinked loads have no time-out", "cache.fetch_timeout"))
+		errs = append(errs, f.fields.refuse("with --unlinked loads have no time-out",
+			"cache.fetch_timeout"))
 	}
 	switch s.Fault.Kind {
 	case origin.FaultNone:
@@ -221,9 +233,11 @@ func (f *runFlags) checkOthers(s *scenario.Scenario) error {
 	}
 	if f.compareLRU {
 		check(f.maxBytes == 0, "--compare-lru: golang-lru has no limit in bytes; leave out --max-bytes")
-		check(s.Mix.Write == 0 && s.Mix.Delete == 0, "--compare-lru: golang-lru is asked for reads only; give --mix read:100")
+		check(s.Mix.Write == 0 && s.Mix.Delete == 0,
+			"--compare-lru: golang-lru is asked for reads only; give --mix read:100")
 		check(!batch, "--compare-lru: golang-lru is asked for one key at a time; leave out --batch")
-		check(isTrace || s.Events.Workers == 1, "--compare-lru: needs one order of the keys: a trace or --workers 1")
+		check(isTrace || s.Events.Workers == 1,
+			"--compare-lru: needs one order of the keys: a trace or --workers 1")
 	}
 	return errors.Join(errs...)
 }
@@ -249,7 +263,8 @@ func (f *runFlags) cacheOptions(s *scenario.Scenario) cache.Options[uint64, []by
 	}
 	if f.maxBytes > 0 {
 		o.MaxWeight = uint64(f.maxBytes)
-		o.Weigher = func(_ uint64, value []byte) uint32 { return uint32(len(value)) } //nolint:gosec // at most workload.MaxSize
+		//nolint:gosec // at most workload.MaxSize
+		o.Weigher = func(_ uint64, value []byte) uint32 { return uint32(len(value)) }
 		if f.scenario == "" && !f.fields.given("cache.capacity") {
 			o.Capacity = 0
 		}

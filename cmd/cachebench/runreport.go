@@ -62,13 +62,19 @@ func (r *runOutput) charts() []*report.Chart {
 		return lines
 	}
 	return []*report.Chart{
-		{Title: "Throughput", Unit: "operations/s", Wide: true, Windows: windows, Lines: lines(load.SeriesOperations)},
-		{Title: "Hit ratio", Unit: "share of the reads", Windows: windows, Lines: lines(load.SeriesHitRatio)},
-		{Title: "Worst latency", Unit: "log scale", Quantity: report.Seconds, Log: true, Windows: windows, Lines: lines(load.SeriesWorst),
+		{Title: "Throughput", Unit: "operations/s", Wide: true, Windows: windows,
+			Lines: lines(load.SeriesOperations)},
+		{Title: "Hit ratio", Unit: "share of the reads", Windows: windows,
+			Lines: lines(load.SeriesHitRatio)},
+		{Title: "Worst latency", Unit: "log scale", Quantity: report.Seconds, Log: true, Windows: windows,
+			Lines:   lines(load.SeriesWorst),
 			Caption: "The slowest operation that ended within each interval."},
-		{Title: "Loads and errors", Unit: "per second", Windows: windows, Lines: lines(load.SeriesLoads, load.SeriesErrors)},
-		{Title: "Callers waiting for a load", Unit: "callers", Windows: windows, Lines: lines(load.SeriesWaiting)},
+		{Title: "Loads and errors", Unit: "per second", Windows: windows,
+			Lines: lines(load.SeriesLoads, load.SeriesErrors)},
+		{Title: "Callers waiting for a load", Unit: "callers", Windows: windows,
+			Lines: lines(load.SeriesWaiting)},
 		{Title: "Goroutines", Unit: "goroutines", Windows: windows, Lines: lines(load.SeriesGoroutines)},
-		{Title: "Heap", Unit: "bytes", Quantity: report.Bytes, Windows: windows, Lines: lines(load.SeriesHeap)},
+		{Title: "Heap", Unit: "bytes", Quantity: report.Bytes, Windows: windows,
+			Lines: lines(load.SeriesHeap)},
 	}
 }

@@ -83,26 +83,40 @@ soft time-out at most, and 50 ms for the machine's sake.`,
 	f.fields = newOverrides(flags)
 	add := f.fields.add
 
-	flags.StringVar(&f.scenario, "scenario", "", "read the run from this `file`; flags override its fields")
-	flags.StringVar(&f.fault, "fault", "panic", "what goes wrong: `kind` is panic, goexit, error, hang, child, slow or none")
-	flags.BoolVar(&f.stale, "stale", false, "run a third time, in which callers get stale values instead of errors")
-	flags.BoolVar(&f.check, "check", false, "exit with 1 if the result is not what the scenario expects")
-	flags.StringVar(&f.dir, "out", "", "write report.html, snowball.svg, series.csv and result.json into this `folder`")
+	flags.StringVar(&f.scenario, "scenario", "",
+		"read the run from this `file`; flags override its fields")
+	flags.StringVar(&f.fault, "fault", "panic",
+		"what goes wrong: `kind` is panic, goexit, error, hang, child, slow or none")
+	flags.BoolVar(&f.stale, "stale", false,
+		"run a third time, in which callers get stale values instead of errors")
+	flags.BoolVar(&f.check, "check", false,
+		"exit with 1 if the result is not what the scenario expects")
+	flags.StringVar(&f.dir, "out", "",
+		"write report.html, snowball.svg, series.csv and result.json into this `folder`")
 	add("seed", "seed", "number", "1", "settles keys, latencies, sizes and faults")
-	add("duration", "duration", "duration", "8s", "how long each run takes; the fault window keeps its place in proportion")
-	add("rate", "events.rate", "per-second", "2000", "events offered per second, whether or not they are kept up with")
+	add("duration", "duration", "duration", "8s",
+		"how long each run takes; the fault window keeps its place in proportion")
+	add("rate", "events.rate", "per-second", "2000",
+		"events offered per second, whether or not they are kept up with")
 	add("workers", "events.workers", "n", "32", "the pool of workers")
 	add("queue", "events.queue", "n", "512", "the queue before it, in events")
 	add("timeout", "events.timeout", "duration", "2s", "a caller's own deadline for its key")
-	flags.StringVar(&f.keys, "keys", "zipf:1.01", "which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH; zipf:0.5 for slow")
+	flags.StringVar(&f.keys, "keys", "zipf:1.01",
+		"which keys: `law` is zipf:SKEW, uniform, scan, zipf-scan:SKEW[,SHARE[,LENGTH]] or trace:PATH; "+
+			"zipf:0.5 for slow")
 	add("key-count", "keys.count", "n", "1000", "how many keys there are")
-	add("ttl", "cache.ttl", "duration", "500ms", "how long an entry lives: only a key that is not cached can fail; 2s for slow")
-	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms", "how long one fetch function may take, with the fix on; 100ms for hang, 1s for slow")
+	add("ttl", "cache.ttl", "duration", "500ms",
+		"how long an entry lives: only a key that is not cached can fail; 2s for slow")
+	add("fetch-timeout", "cache.fetch_timeout", "duration", "250ms",
+		"how long one fetch function may take, with the fix on; 100ms for hang, 1s for slow")
 	add("max-waiting-per-key", "cache.max_waiting_per_key", "n", "0",
-		"with the fix on, refuse callers at once where n wait for the load already; 0: no limit; 1 for slow")
-	add("soft-timeout", "cache.soft_timeout", "duration", "50ms", "with --stale: how long a caller waits for a load who can have a stale value")
+		"with the fix on, refuse callers at once where n wait for the load already; 0: no limit; 1 for "+
+			"slow")
+	add("soft-timeout", "cache.soft_timeout", "duration", "50ms",
+		"with --stale: how long a caller waits for a load who can have a stale value")
 	add("fault-keys", "fault.keys", "n", "5", "how many keys fail; 20 for slow")
-	add("fault-share", "fault.share", "share", "0.05", "fail neighbours in popularity that get this part of all events; 0: the most popular")
+	add("fault-share", "fault.share", "share", "0.05",
+		"fail neighbours in popularity that get this part of all events; 0: the most popular")
 	add("fault-rate", "fault.rate", "share", "1", "the part of their loads that fail")
 	add("fault-start", "fault.start", "duration", "2s", "start of the fault window")
 	add("fault-end", "fault.end", "duration", "5s", "end of the fault window")
@@ -173,7 +187,8 @@ func (f *snowballFlags) plan() (snowball.Config, error) {
 		return snowball.Config{}, err
 	}
 	if f.check && s.Expect == (scenario.Expect{}) && s.Cache.StaleFor == 0 {
-		return snowball.Config{}, fmt.Errorf("--check: scenario %s has no section expect to be held to", s.Name)
+		return snowball.Config{}, fmt.Errorf("--check: scenario %s has no section expect to be held to",
+			s.Name)
 	}
 	c := snowball.Config{Scenario: s}
 	if path := s.TracePath(); path != "" {

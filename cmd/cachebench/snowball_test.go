@@ -22,7 +22,9 @@ var smallSnowball = []string{"snowball", "--rate", "500", "--workers", "8", "--q
 
 // snowballOnFakeClock runs the command until its end, or for the given time if
 // that is not 0. No goroutine may be left: the bubble sees to that.
-func snowballOnFakeClock(t *testing.T, stopAfter time.Duration, args ...string) (code int, stdout, stderr string) {
+func snowballOnFakeClock(
+	t *testing.T, stopAfter time.Duration, args ...string,
+) (code int, stdout, stderr string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -32,7 +34,8 @@ func snowballOnFakeClock(t *testing.T, stopAfter time.Duration, args ...string) 
 			defer cancel()
 		}
 		var o, e bytes.Buffer
-		code = execute(ctx, append(smallSnowball[:len(smallSnowball):len(smallSnowball)], args...), &o, &e)
+		code = execute(ctx, append(smallSnowball[:len(smallSnowball):len(smallSnowball)], args...), &o,
+			&e)
 		stdout, stderr = o.String(), e.String()
 	})
 	return code, stdout, stderr
@@ -44,7 +47,8 @@ func TestSnowballCommand(t *testing.T) {
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 	assert.Empty(t, stderr, "no progress where there is no terminal")
 	assert.NotContains(t, stdout, "\x1b")
-	assert.Contains(t, stdout, "500 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
+	assert.Contains(t, stdout, "500 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys "+
+		"(4.8 % of the events) panics.")
 	assert.Regexp(t, `failing keys still dead at the end ↓ +[1-5] of 5 +0 of 5`, stdout)
 	assert.Regexp(t, `(?s)Fix off: healthy\s+throughput\s+fell`, stdout)
 	assert.Contains(t, stdout, "pass     fix off: healthy throughput falls during the fault")
@@ -54,11 +58,14 @@ func TestSnowballCommand(t *testing.T) {
 	}
 
 	page := readFile(t, dir, "report.html")
-	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check --out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics"} {
-		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check " +
+		"--out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics"} {
+		//nolint:testifylint // would print the page
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
 	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
-		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign) //nolint:testifylint // would print the page
+		//nolint:testifylint // would print the page
+		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}
 	for _, attribute := range regexp.MustCompile(`href="[^"]*"`).FindAllString(page, -1) {
 		assert.True(t, strings.HasPrefix(attribute, `href="#`), attribute)
@@ -69,8 +76,10 @@ func TestSnowballCommand(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rows, 161)
 	columns := []string{
-		"healthy_per_second", "healthy_offered_per_second", "healthy_latency_p99_seconds", "queue_depth", "blocked_callers",
-		"workers_on_failing_keys", "goroutines", "heap_bytes", "timeouts_per_second", "drops_per_second", "abandoned_functions",
+		"healthy_per_second", "healthy_offered_per_second", "healthy_latency_p99_seconds", "queue_depth",
+		"blocked_callers",
+		"workers_on_failing_keys", "goroutines", "heap_bytes", "timeouts_per_second", "drops_per_second",
+		"abandoned_functions",
 		"answered_per_second",
 	}
 	want := []string{"t_seconds"}
@@ -96,7 +105,8 @@ func readFile(t *testing.T, dir, name string) string {
 }
 
 func TestSnowballJSON(t *testing.T) {
-	code, stdout, stderr := snowballOnFakeClock(t, 0, "--json", "--fault", "goexit", "--seed", "7", "--duration", "4s")
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--json", "--fault", "goexit", "--seed", "7",
+		"--duration", "4s")
 	require.Equal(t, exitOK, code, stderr)
 	var result struct {
 		Command  string
@@ -145,7 +155,8 @@ func TestSnowballStopped(t *testing.T) {
 	code, stdout, stderr := snowballOnFakeClock(t, 4*time.Second, "--out", dir)
 	assert.Equal(t, exitFailed, code)
 	assert.Equal(t, "cachebench: stopped before the end; the result is partial\n", stderr)
-	assert.Regexp(t, `healthy events/s during the fault \(of offered\) ↑ +\d+/s \(\d+\.\d %\) +–`, stdout, "what was measured must be there")
+	assert.Regexp(t, `healthy events/s during the fault \(of offered\) ↑ +\d+/s \(\d+\.\d %\) +–`,
+		stdout, "what was measured must be there")
 	assert.Contains(t, stdout, "The runs were stopped")
 	assert.Contains(t, readFile(t, dir, "report.html"), "The runs were stopped")
 
@@ -160,11 +171,14 @@ func TestSnowballStopped(t *testing.T) {
 
 func TestSnowballWithStaleValues(t *testing.T) {
 	dir := t.TempDir()
-	code, stdout, stderr := snowballOnFakeClock(t, 0, "--stale", "--check", "--fault", "hang", "--soft-timeout", "40ms", "--out", dir)
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--stale", "--check", "--fault", "hang",
+		"--soft-timeout", "40ms", "--out", dir)
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 	for _, part := range []string{
-		"500 events/s for 8 s, three times.", "fix on, stale values", "failing key's caller gets a value (of offered)",
-		"Stale values may be given for 8 s after a TTL of 500 ms, where a load fails or has not ended after 40 ms",
+		"500 events/s for 8 s, three times.", "fix on, stale values",
+		"failing key's caller gets a value (of offered)",
+		"Stale values may be given for 8 s after a TTL of 500 ms, where a load fails or has not ended " +
+			"after 40 ms",
 		"pass     stale values: no caller of a failing key gets an error",
 		"pass     stale values: every caller of a failing key is answered",
 		"pass     stale values: callers of failing keys wait for the soft time-out at most",
@@ -174,10 +188,13 @@ func TestSnowballWithStaleValues(t *testing.T) {
 	}
 	assert.NotContains(t, stdout, "FAIL")
 	page := readFile(t, dir, "report.html")
-	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values", "stale values among them", "stale_for: 8s"} {
-		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values",
+		"stale values among them", "stale_for: 8s"} {
+		//nolint:testifylint // would print the page
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
-	assert.Contains(t, readFile(t, dir, "series.csv"), ",stale_answered_per_second,stale_stale_per_second")
+	assert.Contains(t, readFile(t, dir, "series.csv"),
+		",stale_answered_per_second,stale_stale_per_second")
 
 	// A scenario asks for it as well, and a flag takes it out again.
 	path := file(t, "stale.yaml", "fault: {kind: error, share: 0.05}\ncache: {stale_for: 1m}\n")
@@ -197,16 +214,19 @@ func TestSnowballWithStaleValues(t *testing.T) {
 }
 
 func TestSnowballScenarioFile(t *testing.T) {
-	code, stdout, stderr := snowballOnFakeClock(t, 0, "--scenario", filepath.Join("..", "..", "testdata", "scenarios", "smoke.yaml"), "--fault", "error")
+	code, stdout, stderr := snowballOnFakeClock(t, 0, "--scenario",
+		filepath.Join("..", "..", "testdata", "scenarios", "smoke.yaml"), "--fault", "error")
 	require.Equal(t, exitOK, code, stderr)
-	assert.Contains(t, stdout, "500 events/s for 3 s, twice. From 500 ms to 2 s the fetch of 5 keys (4.8 % of the events) returns an error.")
+	assert.Contains(t, stdout, "500 events/s for 3 s, twice. From 500 ms to 2 s the fetch of 5 keys "+
+		"(4.8 % of the events) returns an error.")
 	assert.Contains(t, stdout, "Both runs are alike")
 }
 
 func TestSnowballKeys(t *testing.T) {
 	trace := filepath.Join("..", "..", "testdata", "traces", "small.arc")
 	for _, keys := range []string{"uniform", "zipf:0.8", "trace:" + trace} {
-		code, stdout, stderr := snowballOnFakeClock(t, 0, "--keys", keys, "--duration", "1s", "--fault-keys", "3", "--fault-share", "0")
+		code, stdout, stderr := snowballOnFakeClock(t, 0, "--keys", keys, "--duration", "1s",
+			"--fault-keys", "3", "--fault-share", "0")
 		require.Equal(t, exitOK, code, "%s: %s", keys, stderr)
 		assert.Contains(t, stdout, "the fetch of 3 keys", keys)
 	}
@@ -226,30 +246,40 @@ func TestSnowballWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--fault", "crash"}, `--fault: "crash": must be one of panic, goexit, error, hang, child, slow, none`},
+		{[]string{"--fault", "crash"},
+			`--fault: "crash": must be one of panic, goexit, error, hang, child, slow, none`},
 		{[]string{"--rate", "many"}, `--rate: must be a number, got "many"`},
 		{[]string{"--rate", "0"}, "--rate: must be above 0: the snowball offers events at a steady rate"},
 		{[]string{"--workers", "0"}, "--workers: must be from 1 to 100000, got 0"},
 		{[]string{"--workers", "-3"}, "--workers: must be from 1 to 100000, got -3"},
 		{[]string{"--timeout", "2"}, "--timeout: must be a duration such as 250ms, got 2"},
 		{[]string{"--fault-rate", "1.5"}, "--fault-rate: must be from 0 to 1, got 1.5"},
-		{[]string{"--fault-start", "6s"}, "cachebench: --fault-end: must be after --fault-start (6s), got 5s"},
+		{[]string{"--fault-start", "6s"},
+			"cachebench: --fault-end: must be after --fault-start (6s), got 5s"},
 		{[]string{"--fault-keys", "5000"}, "--fault-keys: must be at most --key-count (1000), got 5000"},
 		{[]string{"--max-waiting-per-key", "-1"}, "--max-waiting-per-key: must not be negative, got -1"},
-		{[]string{"--max-waiting-per-key", "32"}, "--max-waiting-per-key 32: has no effect: no more than 32 callers can wait, one for each of --workers"},
+		{[]string{"--max-waiting-per-key", "32"},
+			"--max-waiting-per-key 32: has no effect: no more than 32 callers can wait, one for each of " +
+				"--workers"},
 		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
 		{[]string{"--keys", "trace:none.arc"}, "none.arc"},
-		{[]string{"--stale", "--ttl", "0s"}, "--stale: has no meaning without --ttl: no value ever becomes stale"},
-		{[]string{"--stale", "--ttl", "6s"}, "--ttl: must be below --fault-end (5s), or no value is stale by then, got 6s"},
+		{[]string{"--stale", "--ttl", "0s"},
+			"--stale: has no meaning without --ttl: no value ever becomes stale"},
+		{[]string{"--stale", "--ttl", "6s"},
+			"--ttl: must be below --fault-end (5s), or no value is stale by then, got 6s"},
 		{[]string{"--stale", "--soft-timeout", "0s"}, "--soft-timeout: must be above 0s"},
-		{[]string{"--stale", "--soft-timeout", "2s"}, "--soft-timeout: must be below --timeout (2s), after which callers leave, got 2s"},
+		{[]string{"--stale", "--soft-timeout", "2s"},
+			"--soft-timeout: must be below --timeout (2s), after which callers leave, got 2s"},
 		{[]string{"--stale=perhaps"}, `--stale: must be true or false, got "perhaps"`},
 		{[]string{"--duration", "100ms"}, "--duration: must be at least 800ms to be measured, got 100ms"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
-		{[]string{"--scenario", unknown}, unknown + ":2: events.ratee: unknown field (did you mean rate?)"},
+		{[]string{"--scenario", unknown}, unknown +
+			":2: events.ratee: unknown field (did you mean rate?)"},
 		{[]string{"--scenario", writes}, writes + ":2: mix.write: must be 0"},
-		{[]string{"--scenario", plain, "--check"}, "--check: scenario plain has no section expect to be held to"},
-		{[]string{"--scenario", plain, "--fault", "crash"}, `--fault: "crash": must be one of none, panic`},
+		{[]string{"--scenario", plain, "--check"},
+			"--check: scenario plain has no section expect to be held to"},
+		{[]string{"--scenario", plain, "--fault", "crash"},
+			`--fault: "crash": must be one of none, panic`},
 		{[]string{"--out", filepath.Join(plain, "x")}, "--out: "},
 		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
 		{[]string{"stray"}, `unknown command "stray"`},
@@ -268,7 +298,8 @@ func TestSnowballWrongUsage(t *testing.T) {
 func TestSnowballHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"snowball", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "time to recover", "--fault-start", "queue depth, peak", "goexit   it calls runtime.Goexit"} {
+	for _, want := range []string{"Examples:", "time to recover", "--fault-start", "queue depth, peak",
+		"goexit   it calls runtime.Goexit"} {
 		assert.Contains(t, stdout.String(), want)
 	}
 }

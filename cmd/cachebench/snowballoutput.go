@@ -31,7 +31,9 @@ type snowballOutput struct {
 	took time.Duration
 }
 
-func newSnowballOutput(cmd *cobra.Command, s *scenario.Scenario, r *snowball.Result, took time.Duration) (*snowballOutput, error) {
+func newSnowballOutput(
+	cmd *cobra.Command, s *scenario.Scenario, r *snowball.Result, took time.Duration,
+) (*snowballOutput, error) {
 	text, err := s.YAML()
 	if err != nil {
 		return nil, err
@@ -56,7 +58,9 @@ func (o *snowballOutput) writeFiles(dir string) error {
 	return writeReport(dir, &o.Files,
 		reportFile{"report.html", page.WriteHTMLFile},
 		reportFile{"snowball.svg", page.Charts[0].WriteSVGFile},
-		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.Series()...) }},
+		reportFile{"series.csv", func(path string) error {
+			return series.WriteCSVFile(path, o.Series()...)
+		}},
 		resultFile(o),
 	)
 }
@@ -95,7 +99,8 @@ func failedChecks(checks []report.Check) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks), strings.Join(failed, "\n  "))
+	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks),
+		strings.Join(failed, "\n  "))
 }
 
 var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)

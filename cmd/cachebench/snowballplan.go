@@ -46,7 +46,8 @@ func (f *snowballFlags) merged() (*scenario.Scenario, error) {
 	}
 	f.setStale(s)
 	if s.Cache.StaleFor == 0 {
-		errs = append(errs, f.fields.refuse("no caller can have a stale value without --stale", "cache.soft_timeout"))
+		errs = append(errs, f.fields.refuse("no caller can have a stale value without --stale",
+			"cache.soft_timeout"))
 	}
 	if n := s.Events.Workers; s.Cache.MaxWaitingPerKey >= n {
 		why := fmt.Sprintf("no more than %d callers can wait, one for each of --workers", n)

@@ -27,7 +27,8 @@ var (
 	faultsOnce   = []string{"faults", "--callers", "2"}
 	snowballOnce = []string{"snowball", "--rate", "100", "--workers", "4", "--duration", "1s"}
 	memoryOnce   = []string{
-		"memory", "--entries", "1000", "--phase", "100ms", "--rate", "100", "--gogc", "100", "--stores", "map", "--limit", "none", "--ttl", "0",
+		"memory", "--entries", "1000", "--phase", "100ms", "--rate", "100", "--gogc", "100", "--stores",
+		"map", "--limit", "none", "--ttl", "0",
 	}
 )
 
@@ -46,10 +47,12 @@ func TestTableIsPrintedThoughTheReportCannotBeWritten(t *testing.T) {
 		check := func(t *testing.T) {
 			t.Helper()
 			dir := lateFullDisk(t)
-			code, stdout, stderr := cachebench(t.Context(), append(c.args[:len(c.args):len(c.args)], "--out", dir)...)
+			code, stdout, stderr := cachebench(t.Context(),
+				append(c.args[:len(c.args):len(c.args)], "--out", dir)...)
 			assert.Equal(t, exitFailed, code, c.args)
 			assert.Contains(t, stdout, c.table)
-			assert.Contains(t, stderr, "cachebench: can't write "+filepath.Join(dir, "report.html")+": it is a folder")
+			assert.Contains(t, stderr, "cachebench: can't write "+filepath.Join(dir, "report.html")+
+				": it is a folder")
 			assert.NotContains(t, stdout, "Written:")
 		}
 		if c.isFake {
@@ -58,7 +61,8 @@ func TestTableIsPrintedThoughTheReportCannotBeWritten(t *testing.T) {
 			check(t)
 		}
 	}
-	code, stdout, stderr := cachebench(t.Context(), append(runOnce[:len(runOnce):len(runOnce)], "--json", "--out", lateFullDisk(t))...)
+	code, stdout, stderr := cachebench(t.Context(),
+		append(runOnce[:len(runOnce):len(runOnce)], "--json", "--out", lateFullDisk(t))...)
 	assert.Equal(t, exitFailed, code)
 	assert.True(t, json.Valid([]byte(stdout)), stdout)
 	assert.Contains(t, stderr, "it is a folder")
@@ -74,7 +78,8 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
 func TestReportIsWrittenThoughTheTableCannotBePrinted(t *testing.T) {
 	dir := t.TempDir()
 	var stderr bytes.Buffer
-	code := execute(t.Context(), append(runOnce[:len(runOnce):len(runOnce)], "--out", dir), fullDisk{}, &stderr)
+	code := execute(t.Context(), append(runOnce[:len(runOnce):len(runOnce)], "--out", dir), fullDisk{},
+		&stderr)
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, stderr.String(), errFull.Error())
 	assert.Contains(t, readFile(t, dir, "result.json"), "series.csv", "the result names the files")

@@ -23,27 +23,41 @@ func TestIgnoredFlagsAreRefused(t *testing.T) {
 		{"cluster --victims 2", "--victims 2: has no effect: nothing is disturbed without --disturb"},
 		{"cluster --start 2s", "--start 2s: has no effect: nothing is disturbed without --disturb"},
 		{"cluster --end 4s", "--end 4s: has no effect"},
-		{"cluster --disturb rolling --victims 2", "--victims 2: has no effect: --disturb rolling is for all nodes"},
-		{"cluster --disturb origin-slow --victims 1", "--victims 1: has no effect: --disturb origin-slow is for the origin"},
-		{"cluster --ownership none --peer-timeout 1s", "--peer-timeout 1s: has no effect: with --ownership none"},
+		{"cluster --disturb rolling --victims 2",
+			"--victims 2: has no effect: --disturb rolling is for all nodes"},
+		{"cluster --disturb origin-slow --victims 1",
+			"--victims 1: has no effect: --disturb origin-slow is for the origin"},
+		{"cluster --ownership none --peer-timeout 1s",
+			"--peer-timeout 1s: has no effect: with --ownership none"},
 		{"cluster --ownership none --copy-ttl 1s", "--copy-ttl 1s: has no effect"},
-		{"registry --disturb none --struck 2", "--struck 2: has no effect: with --disturb none no node is disturbed"},
+		{"registry --disturb none --struck 2",
+			"--struck 2: has no effect: with --disturb none no node is disturbed"},
 		{"registry --disturb none --contested 0 --disturb-start 1s", "--disturb-start 1s: has no effect"},
-		{"registry --flap-period 1s", "--flap-period 1s: has no effect: links flap with --disturb flap alone"},
+		{"registry --flap-period 1s",
+			"--flap-period 1s: has no effect: links flap with --disturb flap alone"},
 		{"registry --disturb kill --skew 1s", "--skew 1s: has no effect"},
-		{"snowball --fault none --fault-rate 0.5", "--fault-rate 0.5: has no effect: no load fails with --fault none"},
-		{"snowball --keys trace:" + smallTrace + " --key-count 10", "--key-count 10: has no effect: a trace has keys of its own"},
-		{"snowball --soft-timeout 10ms", "--soft-timeout 10ms: has no effect: no caller can have a stale value without --stale"},
-		{"run --soft-timeout 10ms", "--soft-timeout 10ms: has no effect: no read can have a stale value without --stale-for"},
+		{"snowball --fault none --fault-rate 0.5",
+			"--fault-rate 0.5: has no effect: no load fails with --fault none"},
+		{"snowball --keys trace:" + smallTrace + " --key-count 10",
+			"--key-count 10: has no effect: a trace has keys of its own"},
+		{"snowball --soft-timeout 10ms",
+			"--soft-timeout 10ms: has no effect: no caller can have a stale value without --stale"},
+		{"run --soft-timeout 10ms", "--soft-timeout 10ms: has no effect: no read can have a stale " +
+			"value without --stale-for"},
 		{"run --fault-keys 3", "--fault-keys 3: has no effect: no load fails without --fault"},
 		{"run --fault-start 1s --fault-slow 2s", "--fault-slow 2s: has no effect"},
-		{"run --fault panic --fault-slow 2s", "--fault-slow 2s: has no effect: only loads of --fault slow are slow"},
-		{"run --trace " + smallTrace + " --key-count 3", "--key-count 3: has no effect: a trace has keys of its own"},
+		{"run --fault panic --fault-slow 2s",
+			"--fault-slow 2s: has no effect: only loads of --fault slow are slow"},
+		{"run --trace " + smallTrace + " --key-count 3",
+			"--key-count 3: has no effect: a trace has keys of its own"},
 		{"run --trace " + smallTrace + " --scramble", "--scramble true: has no effect"},
 		{"run --ttl 0s --jitter 0.2", "--jitter 0.2: has no effect: without a TTL"},
-		{"run --unlinked --fetch-timeout 1s", "--fetch-timeout 1s: has no effect: with --unlinked loads have no time-out"},
-		{"memory --limit none --limit-gogc off", "--limit-gogc off: has no effect: with --limit none no run has a limit"},
-		{"run --trace " + smallTrace + " --compare-lru --max-bytes 1MiB", "--compare-lru: golang-lru has no limit in bytes"},
+		{"run --unlinked --fetch-timeout 1s",
+			"--fetch-timeout 1s: has no effect: with --unlinked loads have no time-out"},
+		{"memory --limit none --limit-gogc off",
+			"--limit-gogc off: has no effect: with --limit none no run has a limit"},
+		{"run --trace " + smallTrace + " --compare-lru --max-bytes 1MiB",
+			"--compare-lru: golang-lru has no limit in bytes"},
 	} {
 		assert.Contains(t, refusedUsage(t, c.line), c.want, c.line)
 	}
@@ -60,13 +74,16 @@ func TestFlagErrorsAreForUsers(t *testing.T) {
 		{"memory --seed -1", `cachebench: --seed: must be a whole number from 0 on, got "-1"`},
 		{"memory --check=perhaps", `cachebench: --check: must be true or false, got "perhaps"`},
 		{"memory --stores a\"b", `cachebench: --stores: must be words with commas between them`},
-		{"faults --callers 99999999999999999999", `cachebench: --callers: must be a whole number, got "99999999999999999999"`},
+		{"faults --callers 99999999999999999999",
+			`cachebench: --callers: must be a whole number, got "99999999999999999999"`},
 		{"run --max-bytes 12Q", `cachebench: --max-bytes "12Q": must be a whole number of bytes above 0`},
-		{"run --trace x --trace-format arc --trace-column 2", "cachebench: --trace-column 2: only --trace-format csv has columns, not arc"},
+		{"run --trace x --trace-format arc --trace-column 2",
+			"cachebench: --trace-column 2: only --trace-format csv has columns, not arc"},
 	} {
 		said := refusedUsage(t, c.line)
 		assert.Contains(t, said, c.want, c.line)
-		for _, library := range []string{"strconv", "parsing", "memload", "time: ", "trace: Options", "parse error"} {
+		for _, library := range []string{"strconv", "parsing", "memload", "time: ", "trace: Options",
+			"parse error"} {
 			assert.NotContains(t, said, library, c.line)
 		}
 	}
@@ -85,10 +102,14 @@ func TestRangesAreBoundedByMemory(t *testing.T) {
 
 // A wrong argument of cobra's own commands is no wish for help.
 func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
-	assert.Contains(t, refusedUsage(t, "completion tcsh"), `unknown command "tcsh" for "cachebench completion"`)
-	assert.Contains(t, refusedUsage(t, "completion bash more"), `unknown command "more" for "cachebench completion bash"`)
-	assert.Contains(t, refusedUsage(t, "help nosuch"), `unknown command "nosuch" for "cachebench help"`)
-	for _, line := range []string{"completion", "completion zsh", "help", "help run", "help completion bash"} {
+	assert.Contains(t, refusedUsage(t, "completion tcsh"),
+		`unknown command "tcsh" for "cachebench completion"`)
+	assert.Contains(t, refusedUsage(t, "completion bash more"),
+		`unknown command "more" for "cachebench completion bash"`)
+	assert.Contains(t, refusedUsage(t, "help nosuch"),
+		`unknown command "nosuch" for "cachebench help"`)
+	for _, line := range []string{"completion", "completion zsh", "help", "help run",
+		"help completion bash"} {
 		code, stdout, stderr := cachebench(t.Context(), strings.Fields(line)...)
 		assert.Equal(t, exitOK, code, line)
 		assert.NotEmpty(t, stdout, line)
@@ -99,20 +120,29 @@ func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 // An error about what a flag said names the flag, and no file: a built-in scenario's user has none
 // to look into, and a file of the user's is not to blame for a flag.
 func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
-	window := file(t, "window.yaml", "duration: 4s\nfault: {kind: panic, start: 400ms, end: 2s, share: 0.1}\n")
+	window := file(t, "window.yaml",
+		"duration: 4s\nfault: {kind: panic, start: 400ms, end: 2s, share: 0.1}\n")
 	nodes := file(t, "nodes.yaml", "kind: registry\ndisturb: {kind: kill, nodes: 4}\n")
 	for _, c := range []struct{ line, want string }{
-		{"snowball --fault-start 6s", "cachebench: --fault-end: must be after --fault-start (6s), got 5s\n"},
-		{"snowball --duration 3s --fault-start 1s", "cachebench: --fault-end: must be at most --duration (3s), got 5s\n"},
-		{"registry --disturb-start 6s", "cachebench: --disturb-end: must be after --disturb-start (6s), got 5s\n"},
-		{"run --fault panic --fault-keys 7 --key-count 5", "cachebench: --fault-keys: must be at most --key-count (5), got 7\n"},
-		{"snowball --scenario " + window + " --fault-start 3s", window + ":2: fault.end: must be after --fault-start (3s), got 2s\n"},
+		{"snowball --fault-start 6s",
+			"cachebench: --fault-end: must be after --fault-start (6s), got 5s\n"},
+		{"snowball --duration 3s --fault-start 1s",
+			"cachebench: --fault-end: must be at most --duration (3s), got 5s\n"},
+		{"registry --disturb-start 6s",
+			"cachebench: --disturb-end: must be after --disturb-start (6s), got 5s\n"},
+		{"run --fault panic --fault-keys 7 --key-count 5",
+			"cachebench: --fault-keys: must be at most --key-count (5), got 7\n"},
+		{"snowball --scenario " + window + " --fault-start 3s", window +
+			":2: fault.end: must be after --fault-start (3s), got 2s\n"},
 		{
 			"snowball --scenario " + window + " --duration 1s",
-			"cachebench: --fault-start (in proportion to --duration): must be at least 200ms: what was before is compared with, got 100ms\n",
+			"cachebench: --fault-start (in proportion to --duration): must be at least 200ms: what was " +
+				"before is compared with, got 100ms\n",
 		},
-		{"run --scenario " + window + " --keys uniform", window + ":2: fault.share: has no meaning for uniform keys (--keys), which are all alike\n"},
-		{"registry --scenario " + nodes + " --disturb flap --nodes 3 --struck 4", "cachebench: --struck: must leave a node alone: at most 3 of 3 (--nodes), got 4\n"},
+		{"run --scenario " + window + " --keys uniform", window +
+			":2: fault.share: has no meaning for uniform keys (--keys), which are all alike\n"},
+		{"registry --scenario " + nodes + " --disturb flap --nodes 3 --struck 4",
+			"cachebench: --struck: must leave a node alone: at most 3 of 3 (--nodes), got 4\n"},
 		{
 			"snowball --fault panic --keys trace:" + smallTrace + " --fault-share 0 --fault-keys 9999",
 			"cachebench: --fault-keys: must be from 1 to 5853, which is all keys that there are, got 9999\n",

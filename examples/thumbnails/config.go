@@ -111,7 +111,8 @@ func parse(args []string, stderr io.Writer) (c config, all bool, err error) {
 	for _, port := range []struct {
 		flag  string
 		first int
-	}{{"port", c.publicPort}, {"inside-port", c.internalPort}, {"cache-port", c.cachePort}, {"gossip-port", c.registryPort}} {
+	}{{"port", c.publicPort}, {"inside-port", c.internalPort}, {"cache-port", c.cachePort},
+		{"gossip-port", c.registryPort}} {
 		if last := 65535 - nodes + 1; err == nil && (port.first < 1 || port.first > last) {
 			err = fmt.Errorf("-%s %d: want 1 to %d", port.flag, port.first, last)
 		}

@@ -76,7 +76,8 @@ func (s site) metric(tb testing.TB, node int, name string) int {
 	tb.Helper()
 	a := s.inside(node, "/metrics")
 	require.NoError(tb, a.err)
-	found := regexp.MustCompile(`(?m)^` + name + `(?:\{cache="thumbs"\})? (\d+)$`).FindStringSubmatch(a.body)
+	found := regexp.MustCompile(`(?m)^` + name +
+		`(?:\{cache="thumbs"\})? (\d+)$`).FindStringSubmatch(a.body)
 	require.NotNil(tb, found, "no metric %s in %s", name, a.body)
 	n, err := strconv.Atoi(found[1])
 	require.NoError(tb, err)
@@ -97,7 +98,8 @@ func (s site) await(tb testing.TB, others int, of ...int) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
 		for _, node := range of {
-			if s.health(node).status != http.StatusOK || s.metric(tb, node, "snowfence_cluster_peers") != others {
+			if s.health(node).status != http.StatusOK ||
+				s.metric(tb, node, "snowfence_cluster_peers") != others {
 				return false
 			}
 		}
@@ -105,8 +107,8 @@ func (s site) await(tb testing.TB, others int, of ...int) {
 	}, 30*time.Second, 20*time.Millisecond, "the nodes do not see each other")
 }
 
-// freePorts returns the first of as many ports in a row as three nodes need that nobody uses, for TCP and UDP. They are
-// below those that kernels give to whoever does not care.
+// freePorts returns the first of as many ports in a row as three nodes need that nobody uses, for
+// TCP and UDP. They are below those that kernels give to whoever does not care.
 func freePorts(tb testing.TB) int {
 	tb.Helper()
 	free := func(port int) bool {

@@ -52,7 +52,8 @@ func TestFlags(t *testing.T) {
 	var help bytes.Buffer
 	require.Error(t, run(t.Context(), []string{"-h"}, "", &help))
 	require.Contains(t, help.String(), "go run ./examples/thumbnails -node 1")
-	for _, flag := range []string{"-node", "-all", "-port", "-inside-port", "-cache-port", "-gossip-port", "-ttl", "-work", "-shutdown"} {
+	for _, flag := range []string{"-node", "-all", "-port", "-inside-port", "-cache-port",
+		"-gossip-port", "-ttl", "-work", "-shutdown"} {
 		require.Regexp(t, `(?m)^  `+flag+`\b`, help.String())
 	}
 }
@@ -62,8 +63,10 @@ func TestPortInUse(t *testing.T) {
 	for _, flag := range []string{"-port", "-inside-port", "-cache-port", "-gossip-port"} {
 		t.Run(flag, func(t *testing.T) {
 			first := freePorts(t)
-			port := map[string]int{"-port": first, "-inside-port": first + nodes, "-gossip-port": first + 2*nodes, "-cache-port": first + 3*nodes}[flag]
-			taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			port := map[string]int{"-port": first, "-inside-port": first + nodes,
+				"-gossip-port": first + 2*nodes, "-cache-port": first + 3*nodes}[flag]
+			taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp",
+				net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 			require.NoError(t, err)
 			defer taken.Close()
 			err = run(t.Context(), append(portFlags(first), "-node", "1"), "", io.Discard)

@@ -32,7 +32,8 @@ func startProcess(t *testing.T, secret string, args ...string) *process {
 	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...) //nolint:gosec // ours
+	//nolint:gosec // ours
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, args...)
 	p := &process{Cmd: cmd, ended: make(chan error, 1)}
 	p.Stderr = &p.log
 	p.Env = append(os.Environ(), "THUMBNAILS_SECRET="+secret, nodeVariable+"=1")
@@ -52,12 +53,14 @@ func startProcess(t *testing.T, secret string, args ...string) *process {
 	return p
 }
 
-// Three processes make a thumbnail once; when one is killed, the others go on; and they end when they are told to.
+// Three processes make a thumbnail once; when one is killed, the others go on; and they end when
+// they are told to.
 func TestThreeNodes(t *testing.T) {
 	s := newSite(t)
 	node := make(map[int]*process)
 	for i := 1; i <= nodes; i++ {
-		node[i] = startProcess(t, secret, append(portFlags(s.first), "-node", strconv.Itoa(i), "-work", "300ms")...)
+		node[i] = startProcess(t, secret,
+			append(portFlags(s.first), "-node", strconv.Itoa(i), "-work", "300ms")...)
 	}
 	s.await(t, 2, 1, 2, 3)
 
@@ -86,7 +89,8 @@ func TestThreeNodes(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, a.status, a.body)
 		require.Equal(t, "no such picture\n", a.body)
 	}
-	require.Equal(t, http.StatusRequestURITooLong, s.thumb(http.MethodGet, 1, strings.Repeat("x", 5000)).status)
+	require.Equal(t, http.StatusRequestURITooLong,
+		s.thumb(http.MethodGet, 1, strings.Repeat("x", 5000)).status)
 
 	require.Equal(t, http.StatusNoContent, s.thumb(http.MethodDelete, 2, "cat").status)
 	before := s.loads(t)
@@ -102,7 +106,8 @@ func TestThreeNodes(t *testing.T) {
 		require.Equal(t, http.StatusOK, a.status, a.body)
 	}
 	// Whoever has another secret does not start, and disturbs nobody.
-	stranger := startProcess(t, "no "+secret, append(portFlags(s.first), "-node", "3", "-work", "1ms")...)
+	stranger := startProcess(t, "no "+secret,
+		append(portFlags(s.first), "-node", "3", "-work", "1ms")...)
 	require.Error(t, <-stranger.ended)
 	require.Contains(t, stranger.log.String(), "the encryption keys don't match")
 	require.Equal(t, http.StatusOK, s.health(1).status)
@@ -132,7 +137,8 @@ func TestAll(t *testing.T) {
 	require.NoError(t, all.Process.Signal(os.Interrupt))
 	require.NoError(t, <-all.ended)
 	require.Equal(t, 3, strings.Count(all.log.String(), "msg=ending"))
-	require.NotContains(t, all.log.String(), "a node has ended", "all in good order, although none can tell the others")
+	require.NotContains(t, all.log.String(), "a node has ended",
+		"all in good order, although none can tell the others")
 	for i := range 3 {
 		require.Error(t, s.health(i+1).err)
 	}

@@ -22,7 +22,8 @@ const (
 
 func newAgreement(until time.Duration) agreement { return agreement{until: until, at: missing} }
 
-// see notes a look at the cluster. Last is when any node saw its last change since the look before, or noChange.
+// see notes a look at the cluster. Last is when any node saw its last change since the look before,
+// or noChange.
 func (a *agreement) see(now, last time.Duration, agreed bool) {
 	switch {
 	case now <= a.until:

@@ -8,15 +8,16 @@ import (
 	"github.com/snowfence/snowfence/internal/measured"
 )
 
-// An Audit is what all nodes show when the run is over, held against what was really done. All of its counts but
-// Names should be 0.
+// An Audit is what all nodes show when the run is over, held against what was really done. All of
+// its counts but Names should be 0.
 type Audit struct {
 	Names         int `json:"names"`         // that have a holder
 	TwoHolders    int `json:"two_holders"`   // names with more than one claim that is alive
 	Zombies       int `json:"zombies"`       // views of a claim that is not alive
 	Disagreements int `json:"disagreements"` // names on which two nodes differ
 	Missing       int `json:"missing"`       // views that lack a claim which is alive
-	WrongWinner   int `json:"wrong_winner"`  // names with a claim alive which the resolver does not prefer
+	// names with a claim alive which the resolver does not prefer
+	WrongWinner int `json:"wrong_winner"`
 
 	Example string `json:"example,omitempty"` // the first that is wrong, in words
 }
@@ -58,8 +59,10 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 		if len(e.claims) > 1 {
 			wrong(&a.TwoHolders, "%s has %d holders", name, len(e.claims))
 		}
-		if best := l.preferred(name); l.exact && e.contested && want != nil && best != nil && best != want {
-			wrong(&a.WrongWinner, "%s is held by node %d, though the claim of node %d is preferred", name, want.node+1, best.node+1)
+		if best := l.preferred(name); l.exact && e.contested && want != nil && best != nil &&
+			best != want {
+			wrong(&a.WrongWinner, "%s is held by node %d, though the claim of node %d is preferred", name,
+				want.node+1, best.node+1)
 		}
 		var shown claimID
 		first, differ := true, false
@@ -93,8 +96,8 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 	return a
 }
 
-// preferred returns the claim on a contested name that the resolver prefers among those that were made and
-// did not die with their node. mu is held.
+// preferred returns the claim on a contested name that the resolver prefers among those that were
+// made and did not die with their node. mu is held.
 func (l *ledger) preferred(name string) *claim {
 	var best *claim
 	for _, c := range l.contested[name] {
@@ -120,8 +123,9 @@ func (l *ledger) unsettled() int {
 
 // Conflicts is what became of the names that two nodes claimed.
 type Conflicts struct {
-	Names   int   `json:"names"`             // that two nodes asked for
-	Refused int   `json:"refused"`           // of which one was refused at once: the other was visible already
+	Names int `json:"names"` // that two nodes asked for
+	// of which one was refused at once: the other was visible already
+	Refused int   `json:"refused"`
 	Both    int   `json:"both"`              // of which both got their claim: a conflict
 	Losers  int   `json:"losers"`            // claims that had to be given up
 	Told    int   `json:"told"`              // whose holder was told so
@@ -156,7 +160,8 @@ func (l *ledger) conflicts() Conflicts {
 		case dead > 0:
 			c.ByDeath++
 		default:
-			_ = apart.RecordValue(abs(claims[0].time.Nanos - claims[1].time.Nanos)) // an hour is out of reach
+			// an hour is out of reach
+			_ = apart.RecordValue(abs(claims[0].time.Nanos - claims[1].time.Nanos))
 		}
 		c.Both++
 		c.Losers += max(0, made-1)

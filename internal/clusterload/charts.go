@@ -13,27 +13,32 @@ import (
 // mostLines is for how many nodes a chart has a line each.
 const mostLines = 9
 
-// Charts draws the series of all runs with the window of the disturbance shaded. The first one tells the story on
-// its own: the names that each node shows or, of several runs, how much the nodes lag behind.
+// Charts draws the series of all runs with the window of the disturbance shaded. The first one
+// tells the story on its own: the names that each node shows or, of several runs, how much the
+// nodes lag behind.
 func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 	chart := func(name, title, unit, caption string) *report.Chart {
 		return r.shade(s, &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name)})
 	}
 	behind := r.mark(s, chart(seriesBehind, "Views behind", "views",
-		"A view is one name on one node. It is behind if it is not what it must be; what is under way counts."))
+		"A view is one name on one node. It is behind if it is not what it must be; what is under way "+
+			"counts."))
 	first, second := r.namesChart(s), behind
 	if len(r.Runs) > 1 {
 		first, second = second, first
 	}
 	first.Wide = true
-	bytes := chart(seriesBytes, "Bytes on the wire", "per second", "Sent by all nodes together, with all that membership needs.")
+	bytes := chart(seriesBytes, "Bytes on the wire", "per second",
+		"Sent by all nodes together, with all that membership needs.")
 	bytes.Quantity = report.Bytes
 	charts := []*report.Chart{
 		first, second, r.latencyChart(s),
-		chart(seriesQueue, "Queue depth", "names", "Names that wait to be sent, in the deepest queue of any partition on any node."),
+		chart(seriesQueue, "Queue depth", "names",
+			"Names that wait to be sent, in the deepest queue of any partition on any node."),
 		chart(seriesMessages, "Messages sent", "messages/s", "Of the registry, by all nodes together."),
 		bytes,
-		chart(seriesConflicts, "Conflicts lost", "claims/s", "Claims that a node withdrew, as it saw a better one."),
+		chart(seriesConflicts, "Conflicts lost", "claims/s",
+			"Claims that a node withdrew, as it saw a better one."),
 		chart(seriesRepairs, "Repairs", "pulls/s", "Requests for what was missing."),
 	}
 	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != first && eventless(c) })
@@ -43,7 +48,8 @@ func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 func (r *Result) namesChart(s *scenario.Scenario) *report.Chart {
 	c := r.mark(s, r.shade(s, &report.Chart{
 		Title: "Names visible", Unit: "names", Lines: r.nameLines(s),
-		Caption: "What each node shows, and how many names have a holder in truth. Names of nodes that are thought to be down are hidden at once, and come back when these are heard of again.",
+		Caption: "What each node shows, and how many names have a holder in truth. Names of nodes that " +
+			"are thought to be down are hidden at once, and come back when these are heard of again.",
 	}))
 	if len(r.Runs) > 1 {
 		c.Caption = "On the node that shows fewest."
@@ -60,8 +66,9 @@ func (r *Result) namesChart(s *scenario.Scenario) *report.Chart {
 func (r *Result) latencyChart(s *scenario.Scenario) *report.Chart {
 	c := r.shade(s, &report.Chart{
 		Title: "Registration to visibility, p99", Unit: "log scale", Quantity: report.Seconds, Log: true,
-		Caption: "Of what became visible on another node in each moment; after a split those are at first the ones that were made in it. A gap: nothing became visible.",
-		Lines:   r.lines(seriesVisible99),
+		Caption: "Of what became visible on another node in each moment; after a split those are at " +
+			"first the ones that were made in it. A gap: nothing became visible.",
+		Lines: r.lines(seriesVisible99),
 	})
 	if len(r.Runs) == 1 {
 		c.Title = "Registration to visibility"
@@ -128,7 +135,8 @@ func (r *Result) nameLines(s *scenario.Scenario) []report.Line {
 	for _, x := range r.Runs {
 		lines = append(lines, line(x, seriesExpected, "in truth"))
 		if s.Registry.Nodes > mostLines {
-			return append(lines, line(x, seriesLeast, "fewest on a node"), line(x, seriesMost, "most on a node"))
+			return append(lines, line(x, seriesLeast, "fewest on a node"),
+				line(x, seriesMost, "most on a node"))
 		}
 		for i := range s.Registry.Nodes {
 			name := nodeName(i)

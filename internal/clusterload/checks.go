@@ -8,8 +8,8 @@ import (
 	"github.com/snowfence/snowfence/internal/scenario"
 )
 
-// Checks holds the result to what must always be so, and to what the scenario expects. A run that was stopped fails
-// what it can't answer.
+// Checks holds the result to what must always be so, and to what the scenario expects. A run that
+// was stopped fails what it can't answer.
 func (r *Result) Checks(s *scenario.Scenario) []report.Check {
 	var checks []report.Check
 	for _, run := range r.Runs {
@@ -23,7 +23,8 @@ func (r *Result) Checks(s *scenario.Scenario) []report.Check {
 		}
 	}
 	if missing := len(s.Registry.Partitions) - len(r.Runs); missing > 0 {
-		checks = append(checks, report.Check{Name: "every run took place", Detail: fmt.Sprintf("%d did not", missing)})
+		checks = append(checks, report.Check{Name: "every run took place",
+			Detail: fmt.Sprintf("%d did not", missing)})
 	}
 	return checks
 }
@@ -40,14 +41,18 @@ func (x *Run) checks(s *scenario.Scenario) []report.Check {
 		if a.Example != "" {
 			example = "; for example: " + a.Example
 		}
-		add(a.TwoHolders == 0 && a.WrongWinner == 0, "one holder for each name, the one that the resolver prefers",
-			"%s names; %d with two holders, %d with the wrong one%s", human.Count(int64(a.Names)), a.TwoHolders, a.WrongWinner, example)
+		add(a.TwoHolders == 0 && a.WrongWinner == 0,
+			"one holder for each name, the one that the resolver prefers",
+			"%s names; %d with two holders, %d with the wrong one%s", human.Count(int64(a.Names)),
+			a.TwoHolders, a.WrongWinner, example)
 		add(a.Zombies == 0, "no zombies", "%d views of a claim that is gone%s", a.Zombies, example)
-		add(a.Disagreements == 0 && a.Missing == 0, "all nodes agree", "%d names on which nodes differ, %d views without a claim that is alive%s",
+		add(a.Disagreements == 0 && a.Missing == 0, "all nodes agree",
+			"%d names on which nodes differ, %d views without a claim that is alive%s",
 			a.Disagreements, a.Missing, example)
 	}
 	c := x.Conflicts
-	add(c.Told == c.Losers, "every loser was told", "%s, in %s conflicts", partText(c.Told, c.Losers), human.Count(int64(c.Both)))
+	add(c.Told == c.Losers, "every loser was told", "%s, in %s conflicts", partText(c.Told, c.Losers),
+		human.Count(int64(c.Both)))
 	add(x.Dropped == 0, "no claim was lost without a reason", "%d were", x.Dropped)
 	failure := ""
 	if x.Failure != "" {
@@ -59,7 +64,8 @@ func (x *Run) checks(s *scenario.Scenario) []report.Check {
 		if s.Disturb.Kind == scenario.DisturbNone {
 			name, took = "all agree soon after the load", x.Settled
 		}
-		add(float64(took) <= limit.Seconds(), name, "after %s; wanted: at most %s", human.Seconds(float64(took)), human.Duration(limit))
+		add(float64(took) <= limit.Seconds(), name, "after %s; wanted: at most %s",
+			human.Seconds(float64(took)), human.Duration(limit))
 	}
 	limit := s.Expect.QueueAtMost
 	if limit == 0 {

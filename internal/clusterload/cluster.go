@@ -40,7 +40,8 @@ func newCluster(s *scenario.Scenario, partitions int, command []string) *cluster
 	r := s.Registry
 	c := &cluster{
 		config: nodeConfig{
-			Partitions: partitions, Oldest: r.Resolver == scenario.Oldest, Queue: r.Queue, Gossip: r.Gossip, Probe: r.Probe,
+			Partitions: partitions, Oldest: r.Resolver == scenario.Oldest, Queue: r.Queue, Gossip: r.Gossip,
+			Probe: r.Probe,
 		},
 		cut: make(map[[2]int]bool),
 	}
@@ -53,10 +54,12 @@ func newCluster(s *scenario.Scenario, partitions int, command []string) *cluster
 	return c
 }
 
-// nodeName is such that names are ordered as their numbers are: ties between claims fall to the name.
+// nodeName is such that names are ordered as their numbers are: ties between claims fall to the
+// name.
 func nodeName(i int) string { return fmt.Sprintf("node-%02d", i+1) }
 
-// start starts all nodes; the first one is the seed of the others. If it fails, those that run are to be closed.
+// start starts all nodes; the first one is the seed of the others. If it fails, those that run are
+// to be closed.
 func (c *cluster) start(ctx context.Context) error {
 	if err := c.open(ctx, c.members[0], 0, nil); err != nil {
 		return err
@@ -98,7 +101,8 @@ func (m *member) get() (node, int) {
 	return m.node, m.life
 }
 
-// kill takes a node away without a word. Gone is called when it is no longer to be had and still runs.
+// kill takes a node away without a word. Gone is called when it is no longer to be had and still
+// runs.
 func (c *cluster) kill(m *member, gone func()) error {
 	m.mu.Lock()
 	n := m.node

@@ -12,11 +12,12 @@ import (
 type Config struct {
 	Scenario *scenario.Scenario
 
-	// Command is the command line of a node's process, which must run [Serve]. It is needed where the scenario has
-	// its nodes in processes of their own.
+	// Command is the command line of a node's process, which must run [Serve]. It is needed where the
+	// scenario has its nodes in processes of their own.
 	Command []string
 
-	// Progress is called some times per second, by one goroutine at a time. It may be nil and must not block.
+	// Progress is called some times per second, by one goroutine at a time. It may be nil and must not
+	// block.
 	Progress func(Progress)
 }
 
@@ -46,7 +47,8 @@ const (
 	minWindow   = 100 * time.Millisecond
 )
 
-// Validate returns everything that keeps a valid scenario from being run, each as a *scenario.FieldError.
+// Validate returns everything that keeps a valid scenario from being run, each as a
+// *scenario.FieldError.
 func Validate(s *scenario.Scenario) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -57,9 +59,12 @@ func Validate(s *scenario.Scenario) error {
 			errs = append(errs, s.FieldError(field, fmt.Sprintf(format, args...)))
 		}
 	}
-	check(s.Kind == scenario.KindRegistry, "kind", "must be registry, got %s: this is not the scenario of a registry", s.Kind)
-	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v", minDuration, s.Duration)
+	check(s.Kind == scenario.KindRegistry, "kind",
+		"must be registry, got %s: this is not the scenario of a registry", s.Kind)
+	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v",
+		minDuration, s.Duration)
 	check(s.Disturb.End-s.Disturb.Start >= minWindow, "disturb.end",
-		"must be at least %v after %s (%v), got %v", minWindow, s.NameOf("disturb.start"), s.Disturb.Start, s.Disturb.End)
+		"must be at least %v after %s (%v), got %v", minWindow, s.NameOf("disturb.start"),
+		s.Disturb.Start, s.Disturb.End)
 	return errors.Join(errs...)
 }

@@ -4,7 +4,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A nodeCount is a node's counters. Those that say how much there is now are left out of sums over time.
+// A nodeCount is a node's counters. Those that say how much there is now are left out of sums over
+// time.
 type nodeCount struct {
 	Names int `json:"names"`
 
@@ -17,17 +18,20 @@ type nodeCount struct {
 	Totals
 }
 
-// Totals counts what went on, since a node was opened or, in a result, within the run and over all nodes.
+// Totals counts what went on, since a node was opened or, in a result, within the run and over all
+// nodes.
 type Totals struct {
 	Sent     Messages `json:"sent"`
 	Received Messages `json:"received"`
 
-	// What the transport carried: packets, streams and bytes sent, all of memberlist's own traffic included.
+	// What the transport carried: packets, streams and bytes sent, all of memberlist's own traffic
+	// included.
 	Packets   uint64 `json:"packets"`
 	Streams   uint64 `json:"streams"`
 	WireBytes uint64 `json:"wire_bytes"`
 
-	SentBytes     uint64 `json:"sent_bytes"` // of the registry's messages, what is repeated counted once
+	// of the registry's messages, what is repeated counted once
+	SentBytes     uint64 `json:"sent_bytes"`
 	ReceivedBytes uint64 `json:"received_bytes"`
 
 	Gaps          uint64 `json:"gaps"`

@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/internal/scenario"
 )
 
-// pickStruck chooses the nodes that the disturbance is for. The first node is the last one to be chosen, so that
-// the name of what others joined is not what is measured.
+// pickStruck chooses the nodes that the disturbance is for. The first node is the last one to be
+// chosen, so that the name of what others joined is not what is measured.
 func (r *run) pickStruck() []int {
 	d := r.scenario.Disturb
 	if d.Kind == scenario.DisturbNone {
@@ -27,7 +27,8 @@ func (r *run) pickStruck() []int {
 	return struck
 }
 
-// disturb does the harm at the start of the window, and undoes it at its end. What fails then ends the run.
+// disturb does the harm at the start of the window, and undoes it at its end. What fails then ends
+// the run.
 func (r *run) disturb(ctx context.Context) {
 	strike, undo := r.blow()
 	if strike == nil || !r.sleepUntil(ctx, r.line.start) {
@@ -49,7 +50,9 @@ func (r *run) disturb(ctx context.Context) {
 
 // blow is what the disturbance does and how it is undone.
 func (r *run) blow() (strike, undo func(context.Context) error) {
-	heal := func(ctx context.Context) error { return r.cluster.link(ctx, func(cut map[[2]int]bool) { clear(cut) }) }
+	heal := func(ctx context.Context) error {
+		return r.cluster.link(ctx, func(cut map[[2]int]bool) { clear(cut) })
+	}
 	switch d := r.scenario.Disturb; d.Kind {
 	case scenario.DisturbNone:
 	case scenario.DisturbKill:
@@ -93,7 +96,8 @@ func (r *run) split(ctx context.Context) error {
 	})
 }
 
-// flap cuts each link of the nodes with a chance of one half, again and again, until the end of the window.
+// flap cuts each link of the nodes with a chance of one half, again and again, until the end of the
+// window.
 func (r *run) flap(ctx context.Context) error {
 	rng := r.random(streamDisturb)
 	links := r.crossing(func(a, b bool) bool { return a || b })

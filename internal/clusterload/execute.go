@@ -6,10 +6,11 @@ import (
 	"runtime"
 )
 
-// Execute runs the scenario once for each of its numbers of partitions. It blocks for their durations, the time
-// that the nodes need to start, and the time until they agree at the end. If ctx ends it stops, and returns
-// what was measured so far as a partial result and no error. An error says that the scenario can't be run, or that a node
-// could not be started, was lost or could not be closed; what was measured before is then returned as a partial result.
+// Execute runs the scenario once for each of its numbers of partitions. It blocks for their
+// durations, the time that the nodes need to start, and the time until they agree at the end. If
+// ctx ends it stops, and returns what was measured so far as a partial result and no error. An
+// error says that the scenario can't be run, or that a node could not be started, was lost or could
+// not be closed; what was measured before is then returned as a partial result.
 func Execute(ctx context.Context, c Config) (*Result, error) {
 	if err := Validate(c.Scenario); err != nil {
 		return nil, err

@@ -15,7 +15,8 @@ import (
 	"github.com/snowfence/snowfence/internal/scenario"
 )
 
-// small is a cluster that is quick to fail and to recover, with a load that a busy machine keeps up with.
+// small is a cluster that is quick to fail and to recover, with a load that a busy machine keeps up
+// with.
 func small(t *testing.T, d scenario.Disturbance) *scenario.Scenario {
 	t.Helper()
 	s := scenario.Default()
@@ -68,7 +69,8 @@ func TestUndisturbed(t *testing.T) {
 		}
 	}})
 	require.NoError(t, err)
-	require.Equal(t, []string{"*starting", "*filling", "*running", "*settling", "**starting", "**filling", "**running", "**settling"}, doing)
+	require.Equal(t, []string{"*starting", "*filling", "*running", "*settling", "**starting",
+		"**filling", "**running", "**settling"}, doing)
 	for _, c := range r.Checks(s) {
 		assert.True(t, c.OK, "%s: %s", c.Name, c.Detail)
 		assert.Regexp(t, "^(1 partition|8 partitions): ", c.Name)
@@ -87,18 +89,21 @@ func TestUndisturbed(t *testing.T) {
 	for _, table := range tables {
 		require.NoError(t, table.Validate())
 	}
-	require.Contains(t, tables[0].Title, "3 nodes in one process, 60 names from the start, 200 changes/s for 1.5 s. Nothing is disturbed.")
+	require.Contains(t, tables[0].Title,
+		"3 nodes in one process, 60 names from the start, 200 changes/s for 1.5 s. Nothing is disturbed.")
 	require.Contains(t, r.Finding(s), "With 8 partitions: a registration was visible")
 	columns := make(map[string]bool)
 	for _, series := range r.AllSeries() {
 		columns[series.Name] = true
 	}
-	for _, name := range []string{"p1_names_node-01", "p8_names_node-03", "p8_views_behind", "p1_queue_depth", "p8_visible_p99_seconds"} {
+	for _, name := range []string{"p1_names_node-01", "p8_names_node-03", "p8_views_behind",
+		"p1_queue_depth", "p8_visible_p99_seconds"} {
 		require.True(t, columns[name], name)
 	}
 }
 
-// What is registered on both sides of a split has one holder when it has healed, and the other was told.
+// What is registered on both sides of a split has one holder when it has healed, and the other was
+// told.
 func TestSplit(t *testing.T) {
 	for _, resolver := range []scenario.Resolver{scenario.Newest, scenario.Oldest} {
 		t.Run(resolver.String(), func(t *testing.T) {
@@ -106,14 +111,16 @@ func TestSplit(t *testing.T) {
 			s.Registry.Resolver = resolver
 			r := execute(t, s)
 			x := r.Runs[0]
-			require.Equal(t, Conflicts{Names: 20, Both: 20, Losers: 20, Told: 20, Apart: x.Conflicts.Apart}, x.Conflicts)
+			require.Equal(t, Conflicts{Names: 20, Both: 20, Losers: 20, Told: 20, Apart: x.Conflicts.Apart},
+				x.Conflicts)
 			require.Len(t, x.Struck, 1)
 			require.True(t, x.Whole.Exists())
 			require.Positive(t, float64(x.Visible.During.Max))
 
 			charts := r.Charts(s)
 			require.Equal(t, "Names visible", charts[0].Title)
-			require.Equal(t, []report.Window{{From: 0.3, To: 1.2, Label: "split: " + x.Struck[0] + " cut off"}}, charts[0].Windows)
+			require.Equal(t, []report.Window{{From: 0.3, To: 1.2, Label: "split: " + x.Struck[0] +
+				" cut off"}}, charts[0].Windows)
 			require.Equal(t, "whole again", charts[0].Marks[0].Label)
 			require.Len(t, charts[0].Lines, 4)
 		})
@@ -157,7 +164,8 @@ func TestRestart(t *testing.T) {
 			}
 			return -1
 		}
-		require.InDelta(t, x.Audit.Names, last(seriesNamesOf+x.Struck[0]), 0, "the node that came back shows all names")
+		require.InDelta(t, x.Audit.Names, last(seriesNamesOf+x.Struck[0]), 0,
+			"the node that came back shows all names")
 		require.InDelta(t, 0, last(seriesBehind), 0)
 	}
 }
@@ -255,7 +263,8 @@ func TestWhatCanNotBeRun(t *testing.T) {
 	require.ErrorContains(t, err, "node node-01: fork/exec /no/such/program")
 
 	// A process that is none of ours says so, and is not waited for.
-	_, err = Execute(t.Context(), Config{Scenario: s, Command: []string{nodeProcess(t)[0], "-test.run=^$"}})
+	_, err = Execute(t.Context(),
+		Config{Scenario: s, Command: []string{nodeProcess(t)[0], "-test.run=^$"}})
 	require.ErrorContains(t, err, "node node-01: its process has ended")
 
 	for _, tt := range []struct {
@@ -263,9 +272,12 @@ func TestWhatCanNotBeRun(t *testing.T) {
 		want   string
 	}{
 		{func(s *scenario.Scenario) { s.Kind = scenario.KindCache }, "kind: must be registry, got cache"},
-		{func(s *scenario.Scenario) { s.Duration, s.Disturb.Start, s.Disturb.End = 200e6, 10e6, 200e6 }, "duration: must be at least 500ms"},
-		{func(s *scenario.Scenario) { s.Disturb.End = s.Disturb.Start + 1 }, "disturb.end: must be at least 100ms after disturb.start"},
-		{func(s *scenario.Scenario) { s.Registry.Nodes = 0 }, "registry.nodes: must be from 1 to 64, got 0"},
+		{func(s *scenario.Scenario) { s.Duration, s.Disturb.Start, s.Disturb.End = 200e6, 10e6, 200e6 },
+			"duration: must be at least 500ms"},
+		{func(s *scenario.Scenario) { s.Disturb.End = s.Disturb.Start + 1 },
+			"disturb.end: must be at least 100ms after disturb.start"},
+		{func(s *scenario.Scenario) { s.Registry.Nodes = 0 },
+			"registry.nodes: must be from 1 to 64, got 0"},
 	} {
 		s := small(t, scenario.DisturbNone)
 		tt.change(s)

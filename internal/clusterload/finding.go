@@ -17,7 +17,8 @@ func title(s *scenario.Scenario, r *Result) string {
 		where = "in processes of their own"
 	}
 	return fmt.Sprintf("%s %s, %s names from the start, %s changes/s for %s. %s.",
-		nodes(c.Nodes), where, human.Count(int64(c.Names)), human.Number(c.Rate), plain(s.Duration), harm(s, r))
+		nodes(c.Nodes), where, human.Count(int64(c.Names)), human.Number(c.Rate), plain(s.Duration),
+		harm(s, r))
 }
 
 // harm says what is done to the cluster.
@@ -36,7 +37,8 @@ func harm(s *scenario.Scenario, r *Result) string {
 	case scenario.DisturbSplit:
 		return fmt.Sprintf("From %s to %s %s cut off from the others", from, to, are(d.Nodes, who))
 	case scenario.DisturbFlap:
-		return fmt.Sprintf("From %s to %s each link of %s is cut or not, anew every %s", from, to, who, plain(d.Period))
+		return fmt.Sprintf("From %s to %s each link of %s is cut or not, anew every %s", from, to, who,
+			plain(d.Period))
 	case scenario.DisturbSkew:
 		return fmt.Sprintf("From %s to %s the clock of %s is off by %s", from, to, who, plain(d.Skew))
 	case scenario.DisturbNone:
@@ -61,11 +63,13 @@ func are(n int, who string) string {
 // Story says what the scenario is about, for a reader who knows nothing of it.
 func Story(s *scenario.Scenario) string {
 	c := s.Registry
-	text := fmt.Sprintf("A registry of names, which every one of %s holds whole, and which gossip keeps alike. Each name belongs to one holder on one node. %s names are there "+
+	text := fmt.Sprintf("A registry of names, which every one of %s holds whole, and which gossip "+
+		"keeps alike. Each name belongs to one holder on one node. %s names are there "+
 		"from the start; then %s names per second are registered or released.",
 		nodes(c.Nodes), human.Count(int64(c.Names)), human.Number(c.Rate))
 	if c.Contested > 0 {
-		text += fmt.Sprintf(" Between %s and %s two nodes claim each of %s names at the same time, and the %s claim is to be kept.",
+		text += fmt.Sprintf(" Between %s and %s two nodes claim each of %s names at the same time, and "+
+			"the %s claim is to be kept.",
 			plain(s.Disturb.Start), plain(s.Disturb.End), human.Count(int64(c.Contested)), c.Resolver)
 	}
 	return text + " " + harm(s, &Result{}) + "."
@@ -86,7 +90,8 @@ func (r *Result) Finding(s *scenario.Scenario) string {
 		}
 		text := x.course(s)
 		if len(r.Runs) > 1 {
-			text = fmt.Sprintf("With %s: %s%s", partitionsText(x.Partitions), strings.ToLower(text[:1]), text[1:])
+			text = fmt.Sprintf("With %s: %s%s", partitionsText(x.Partitions), strings.ToLower(text[:1]),
+				text[1:])
 		}
 		b.WriteString(text)
 	}
@@ -98,24 +103,29 @@ func (x *Run) course(s *scenario.Scenario) string {
 	var parts []string
 	say := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if v := x.Visible.Before; v.Count > 0 {
-		say("a registration was visible on another node after %s in the median (%s at the 99th percentile)",
+		say("a registration was visible on another node after %s in the median (%s at the 99th "+
+			"percentile)",
 			human.Seconds(float64(v.P50)), human.Seconds(float64(v.P99)))
 	}
 	switch {
 	case s.Disturb.Kind == scenario.DisturbNone:
 	case x.Whole.Exists():
-		say("%s after the %s all nodes showed what they must", human.Seconds(float64(x.Whole)), s.Disturb.Kind)
+		say("%s after the %s all nodes showed what they must", human.Seconds(float64(x.Whole)),
+			s.Disturb.Kind)
 	case x.Audit != nil:
 		say("after the %s the nodes did not come to agree", s.Disturb.Kind)
 	}
 	if c := x.Conflicts; c.Both > 0 {
-		say("%s had been claimed by two nodes at a time, and %s losers were told", names(c.Both), partText(c.Told, c.Losers))
+		say("%s had been claimed by two nodes at a time, and %s losers were told", names(c.Both),
+			partText(c.Told, c.Losers))
 	}
 	if a := x.Audit; a != nil {
 		if a.TwoHolders+a.WrongWinner+a.Zombies+a.Disagreements+a.Missing == 0 {
-			say("at the end all nodes showed the same %s names, with one holder each and no zombie among them", human.Count(int64(a.Names)))
+			say("at the end all nodes showed the same %s names, with one holder each and no zombie among "+
+				"them", human.Count(int64(a.Names)))
 		} else {
-			say("at the end there were %d names with two holders, %d with the wrong one, %d zombies, %d names on which nodes differed, and %d views without a claim that is alive",
+			say("at the end there were %d names with two holders, %d with the wrong one, %d zombies, %d "+
+				"names on which nodes differed, and %d views without a claim that is alive",
 				a.TwoHolders, a.WrongWinner, a.Zombies, a.Disagreements, a.Missing)
 		}
 	}

@@ -31,9 +31,10 @@ type entry struct {
 	changed   time.Duration
 	contested bool
 
-	shown  []claimID // what each node shows
-	behind uint64    // the nodes that do not show what they must, a bit each, when it was looked at last
-	dirty  bool      // it is to be looked at again
+	shown []claimID // what each node shows
+	// the nodes that do not show what they must, a bit each, when it was looked at last
+	behind uint64
+	dirty  bool // it is to be looked at again
 }
 
 // A claim is one registration. Times are since the start of the run.
@@ -65,14 +66,16 @@ const (
 )
 
 func newLedger(oldest bool, nodes int) *ledger {
-	return &ledger{oldest: oldest, nodes: nodes, exact: true, names: make(map[string]*entry), heldAt: make(map[string]int), contested: make(map[string][]*claim)}
+	return &ledger{oldest: oldest, nodes: nodes, exact: true, names: make(map[string]*entry),
+		heldAt: make(map[string]int), contested: make(map[string][]*claim)}
 }
 
 // open makes a claim that is about to be registered.
 func (l *ledger) open(name string, node int, contested bool, asked time.Duration) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &claim{id: claimID(len(l.claims) + 1), name: name, node: node, contested: contested, asked: asked}
+	c := &claim{id: claimID(len(l.claims) + 1), name: name, node: node, contested: contested,
+		asked: asked}
 	l.claims = append(l.claims, c)
 	if contested {
 		l.contested[name] = append(l.contested[name], c)
@@ -180,7 +183,8 @@ func (l *ledger) lost(x loss, now time.Duration) {
 	if c == nil {
 		return
 	}
-	// That a loser withdrew is what its name is settled by, but nothing that a view could be behind of.
+	// That a loser withdrew is what its name is settled by, but nothing that a view could be behind
+	// of.
 	changed := l.names[c.name].changed
 	why := dropped
 	if x.Conflict {
@@ -192,7 +196,8 @@ func (l *ledger) lost(x loss, now time.Duration) {
 	}
 }
 
-// take picks a name that is held, the i-th in no order, and ends its claim. It returns nil if none is.
+// take picks a name that is held, the i-th in no order, and ends its claim. It returns nil if none
+// is.
 func (l *ledger) take(i uint64, now time.Duration) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -248,7 +253,8 @@ func (l *ledger) winner(e *entry) *claim {
 	return best
 }
 
-// beats is what the resolvers of package registry do. Nodes are numbered as their names are ordered.
+// beats is what the resolvers of package registry do. Nodes are numbered as their names are
+// ordered.
 func (l *ledger) beats(a, b *claim) bool {
 	order := a.time.Compare(b.time)
 	if l.oldest {

@@ -37,7 +37,8 @@ func TestAudit(t *testing.T) {
 			require.Equal(t, c, l.take(0, 1))
 			v := map[string]claimID{"a": c.id}
 			return []map[string]claimID{{}, v, {}}
-		}, Audit{Zombies: 1, Disagreements: 1, Example: "node 2 shows a as held by a claim that is not alive"}},
+		}, Audit{Zombies: 1, Disagreements: 1,
+			Example: "node 2 shows a as held by a claim that is not alive"}},
 		{"zombies of a node that died", func(l *ledger) []map[string]claimID {
 			c := made(l, "a", 0, false, 1)
 			require.Equal(t, 1, l.died(0, 1))
@@ -60,7 +61,8 @@ func TestAudit(t *testing.T) {
 			v := map[string]claimID{"a": made(l, "a", 0, true, 1).id}
 			l.lost(loss{ID: made(l, "a", 1, true, 2).id, Conflict: true}, 3)
 			return []map[string]claimID{v, v, v}
-		}, Audit{Names: 1, WrongWinner: 1, Example: "a is held by node 1, though the claim of node 2 is preferred"}},
+		}, Audit{Names: 1, WrongWinner: 1,
+			Example: "a is held by node 1, though the claim of node 2 is preferred"}},
 		{"disagreement", func(l *ledger) []map[string]claimID {
 			a, b := made(l, "a", 0, true, 1), made(l, "a", 1, true, 2)
 			return []map[string]claimID{{"a": a.id}, {"a": b.id}, {"a": b.id}}
@@ -95,9 +97,13 @@ func TestChecksOfARun(t *testing.T) {
 	}
 	require.Empty(t, failing(good()))
 	for want, spoil := range map[string]func(*Run){
-		"every loser was told":                              func(x *Run) { x.Conflicts = Conflicts{Both: 2, Losers: 2, Told: 1} },
-		"no claim was lost without a reason":                func(x *Run) { x.Dropped = 1 },
-		"no operation failed":                               func(x *Run) { x.Failed, x.Failure = 1, "for this" },
+		"every loser was told": func(x *Run) {
+			x.Conflicts = Conflicts{Both: 2, Losers: 2, Told: 1}
+		},
+		"no claim was lost without a reason": func(x *Run) { x.Dropped = 1 },
+		"no operation failed": func(x *Run) {
+			x.Failed, x.Failure = 1, "for this"
+		},
 		"whole again soon after the disturbance":            func(x *Run) { x.Whole = measured.None() },
 		"queues stayed bounded":                             func(x *Run) { x.QueuePeak = 11 },
 		"every name was asked for on every node at the end": func(x *Run) { x.Audit = nil },
@@ -194,10 +200,12 @@ func TestViewsBehind(t *testing.T) {
 	}
 	require.Equal(t, [2]int{2, 0}, behind(4), "it was changed after that")
 	require.Equal(t, [2]int{2, 2}, behind(5))
-	require.Equal(t, time.Duration(6), v.apply(0, observation{Changes: []change{{Name: "a", ID: c.id, At: 6}}}))
+	require.Equal(t, time.Duration(6),
+		v.apply(0, observation{Changes: []change{{Name: "a", ID: c.id, At: 6}}}))
 	require.Equal(t, [2]int{1, 1}, behind(5))
 	require.Equal(t, noChange, v.apply(1, observation{}))
-	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: int64(2*time.Millisecond) + 4}, {Name: "stranger", ID: 77, At: 8}}})
+	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: int64(2*time.Millisecond) + 4},
+		{Name: "stranger", ID: 77, At: 8}}})
 	require.Equal(t, [2]int{0, 0}, behind(5))
 	require.Equal(t, int64(1), v.latency[before].TotalCount(), "on the other node alone")
 	require.InDelta(t, float64(2*time.Millisecond), float64(v.latency[before].Max()), 4096)

@@ -17,7 +17,8 @@ const (
 	opTimeout = 2 * registry.DefaultSyncTimeout
 	// mostAtOnce bounds the operations under way; what comes on top is shed and counted.
 	mostAtOnce = 4096
-	// atOnceInSetup is how many registrations are under way while the names are put in that are there from the start.
+	// atOnceInSetup is how many registrations are under way while the names are put in that are there
+	// from the start.
 	atOnceInSetup = 64
 )
 
@@ -29,7 +30,9 @@ const (
 	streamSetup
 )
 
-func (r *run) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(r.scenario.Seed, stream)) } //nolint:gosec // not for secrets
+func (r *run) random(stream uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(r.scenario.Seed, stream)) //nolint:gosec // not for secrets
+}
 
 // tally counts operations by their end.
 type tally struct {
@@ -115,14 +118,16 @@ func (r *run) generate(ctx context.Context) {
 }
 
 const (
-	// reuseShare is the part of the registrations that take a name which was released before, as long as there is one.
+	// reuseShare is the part of the registrations that take a name which was released before, as long
+	// as there is one.
 	reuseShare = 0.5
-	// reuseAfter is how long such a name is left alone: another node would most likely refuse it, not having heard yet
-	// that it is free.
+	// reuseAfter is how long such a name is left alone: another node would most likely refuse it, not
+	// having heard yet that it is free.
 	reuseAfter = 500 * time.Millisecond
 )
 
-// contest has two nodes at a time claim the same name, spread over the window. In a split they are of both sides.
+// contest has two nodes at a time claim the same name, spread over the window. In a split they are
+// of both sides.
 func (r *run) contest(ctx context.Context) {
 	n := r.scenario.Registry.Contested
 	rng := r.random(streamContest)

@@ -60,9 +60,11 @@ func (n *localNode) config(c nodeConfig, l *links.Links) registry.Config {
 		resolver = registry.KeepOldest
 	}
 	return registry.Config{
-		NodeName: c.Name, Seeds: c.Seeds, Cluster: "cachebench", Partitions: c.Partitions, Resolver: resolver,
+		NodeName: c.Name, Seeds: c.Seeds, Cluster: "cachebench", Partitions: c.Partitions,
+		Resolver:  resolver,
 		QueueSize: c.Queue, GossipInterval: c.Gossip,
-		ProbeInterval: c.Probe, ProbeTimeout: c.Probe / 2, RejoinInterval: 5 * c.Probe, // as in registry.LAN
+		// as in registry.LAN
+		ProbeInterval: c.Probe, ProbeTimeout: c.Probe / 2, RejoinInterval: 5 * c.Probe,
 		Transport: l,
 	}
 }
@@ -88,7 +90,9 @@ func (n *localNode) watch() {
 
 func (n *localNode) Addr() string { return n.reg.Addr() }
 
-func (n *localNode) Register(ctx context.Context, name string, id claimID) (registry.Timestamp, error) {
+func (n *localNode) Register(
+	ctx context.Context, name string, id claimID,
+) (registry.Timestamp, error) {
 	// ctx bounds the call. The name is held until it is released.
 	g, err := n.reg.RegisterFor(ctx, context.WithoutCancel(ctx), name, id.meta())
 	switch {
@@ -115,7 +119,8 @@ func (n *localNode) ended(id claimID, cause error) {
 	if n.closing || errors.Is(cause, registry.ErrReleased) {
 		return
 	}
-	n.lost = append(n.lost, loss{ID: id, Conflict: errors.Is(cause, registry.ErrConflict), Why: cause.Error()})
+	n.lost = append(n.lost, loss{ID: id, Conflict: errors.Is(cause, registry.ErrConflict),
+		Why: cause.Error()})
 }
 
 func (n *localNode) Release(_ context.Context, id claimID) error {

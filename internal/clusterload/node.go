@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A node is one member of the cluster under test, in this process or in another. Its methods may be called at the
-// same time. Addresses are host:port.
+// A node is one member of the cluster under test, in this process or in another. Its methods may be
+// called at the same time. Addresses are host:port.
 type node interface {
 	Addr() string
 	// Register claims a name. The claim's number goes with it as metadata.
@@ -69,7 +69,8 @@ type observation struct {
 type change struct {
 	Name string  `json:"n"`
 	ID   claimID `json:"i,omitempty"` // 0: nobody
-	At   int64   `json:"t"`           // the wall clock of the machine, which all nodes share, in nanoseconds
+	// the wall clock of the machine, which all nodes share, in nanoseconds
+	At int64 `json:"t"`
 }
 
 // A loss is a registration that ended without having been released.
@@ -82,8 +83,8 @@ type loss struct {
 // errNoClock says that a skewed clock would go unnoticed, and so would prove nothing.
 var errNoClock = errors.New("the registry does not take the time from the clock that it was given")
 
-// Errors of Register that are an answer and no failure. They stand for those of package registry, also from
-// another process.
+// Errors of Register that are an answer and no failure. They stand for those of package registry,
+// also from another process.
 var (
 	errTaken      = errors.New("taken")
 	errOverloaded = errors.New("overloaded")

@@ -17,13 +17,18 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-var quick = nodeConfig{Name: "node-01", Partitions: 2, Gossip: 20 * time.Millisecond, Probe: 50 * time.Millisecond}
+var quick = nodeConfig{Name: "node-01", Partitions: 2, Gossip: 20 * time.Millisecond,
+	Probe: 50 * time.Millisecond}
 
 // A node in this process and one in another answer alike.
 func TestNode(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) (node, error){
-		"local":   func(t *testing.T) (node, error) { t.Helper(); return openLocal(t.Context(), quick) },
-		"process": func(t *testing.T) (node, error) { t.Helper(); return openProcess(t.Context(), nodeProcess(t), quick) },
+		"local": func(t *testing.T) (node, error) { t.Helper(); return openLocal(t.Context(), quick) },
+		"process": func(t *testing.T) (node,
+			error) {
+			t.Helper()
+			return openProcess(t.Context(), nodeProcess(t), quick)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
@@ -60,7 +65,8 @@ func TestNode(t *testing.T) {
 			require.Eventually(t, func() bool {
 				o, err := n.Observe(ctx)
 				last := len(o.Changes) - 1 // the registration may come first, late
-				return err == nil && !o.Full && last >= 0 && o.Changes[last].Name == "a" && o.Changes[last].ID == 0 && len(o.Lost) == 0
+				return err == nil && !o.Full && last >= 0 && o.Changes[last].Name == "a" &&
+					o.Changes[last].ID == 0 && len(o.Lost) == 0
 			}, 10*time.Second, time.Millisecond, "a release is a change of the view and no loss")
 			if err := n.Skew(ctx, time.Hour); err == nil {
 				late, err := n.Register(ctx, "b", 11)
@@ -114,7 +120,8 @@ func TestServe(t *testing.T) {
 	config, err := json.Marshal(quick)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, Serve(strings.NewReader(`{"id":1,"op":"open","config":`+string(config)+"}\n"+`{"id":2,"op":"dance"}`), &out))
+	require.NoError(t, Serve(strings.NewReader(`{"id":1,"op":"open","config":`+string(config)+"}\n"+
+		`{"id":2,"op":"dance"}`), &out))
 	answers := strings.Split(strings.TrimSpace(out.String()), "\n")
 	require.Len(t, answers, 2)
 	require.Contains(t, answers[0], `"addr":"127.0.0.1:`)
@@ -177,7 +184,8 @@ func TestLinks(t *testing.T) {
 func TestTotals(t *testing.T) {
 	a := Totals{Gaps: 5, WireBytes: 10, Sent: Messages{Updates: 3, Chunks: 1}}
 	b := Totals{Gaps: 2, WireBytes: 20, Sent: Messages{Updates: 1}}
-	require.Equal(t, Totals{Gaps: 3, Sent: Messages{Updates: 2, Chunks: 1}}, a.since(b), "a counter that began anew is not negative")
+	require.Equal(t, Totals{Gaps: 3, Sent: Messages{Updates: 2, Chunks: 1}}, a.since(b),
+		"a counter that began anew is not negative")
 	a.add(b)
 	require.Equal(t, Totals{Gaps: 7, WireBytes: 30, Sent: Messages{Updates: 4, Chunks: 1}}, a)
 	require.Equal(t, uint64(5), a.Sent.All())

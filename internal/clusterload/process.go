@@ -40,8 +40,10 @@ const closePatience = 5 * time.Second
 
 // openProcess starts a node as a process with the command line given.
 func openProcess(ctx context.Context, command []string, c nodeConfig) (*processNode, error) {
-	p := &processNode{name: c.Name, noise: &head{}, waiting: make(map[uint64]chan response), gone: make(chan struct{})}
-	p.cmd = exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // our own program; its life is not that of ctx
+	p := &processNode{name: c.Name, noise: &head{}, waiting: make(map[uint64]chan response),
+		gone: make(chan struct{})}
+	//nolint:gosec,noctx // our own program; its life is not that of ctx
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Stderr = p.noise
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -148,7 +150,9 @@ func (p *processNode) forget(id uint64) {
 
 func (p *processNode) Addr() string { return p.addr }
 
-func (p *processNode) Register(ctx context.Context, name string, id claimID) (registry.Timestamp, error) {
+func (p *processNode) Register(
+	ctx context.Context, name string, id claimID,
+) (registry.Timestamp, error) {
 	a, err := p.call(ctx, request{Op: opRegister, Name: name, Claim: id})
 	if err != nil || a.Time == nil {
 		return registry.Timestamp{}, err
@@ -203,7 +207,8 @@ func (p *processNode) Close() error {
 	case <-p.gone:
 		return err
 	case <-late.C:
-		return errors.Join(err, p.Kill(), fmt.Errorf("node %s: did not end within %v and was killed", p.name, closePatience))
+		return errors.Join(err, p.Kill(),
+			fmt.Errorf("node %s: did not end within %v and was killed", p.name, closePatience))
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A request is one line that the parent of a node's process writes to its standard input. The first opens the
-// node. The end of the input ends the process.
+// A request is one line that the parent of a node's process writes to its standard input. The first
+// opens the node. The end of the input ends the process.
 type request struct {
 	ID     uint64        `json:"id"`
 	Op     string        `json:"op"`
@@ -68,8 +68,9 @@ func errorOf(text string) error {
 	return errors.New(text)
 }
 
-// Serve is a node's process: it reads requests, a line of JSON each, and writes the answers, until the input ends.
-// Then it closes the node. It fails if a line is no request, or on the node's failure to close.
+// Serve is a node's process: it reads requests, a line of JSON each, and writes the answers, until
+// the input ends. Then it closes the node. It fails if a line is no request, or on the node's
+// failure to close.
 func Serve(in io.Reader, out io.Writer) (err error) {
 	s := &server{out: json.NewEncoder(out)}
 	lines := bufio.NewReader(in)
@@ -107,7 +108,8 @@ type server struct {
 	out *json.Encoder
 }
 
-// take answers a request, in a goroutine of its own unless it is the first: registering may have to wait.
+// take answers a request, in a goroutine of its own unless it is the first: registering may have to
+// wait.
 func (s *server) take(r request) error {
 	if s.node == nil {
 		if r.Op != opOpen || r.Config == nil {

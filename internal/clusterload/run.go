@@ -39,7 +39,8 @@ func newRun(c Config, number, partitions int) *run {
 	s := c.Scenario
 	r := &run{
 		config: c, scenario: s, number: number, partitions: partitions, line: timelineOf(s),
-		cluster: newCluster(s, partitions, c.Command), ledger: newLedger(s.Registry.Resolver == scenario.Oldest, s.Registry.Nodes),
+		cluster: newCluster(s, partitions, c.Command),
+		ledger:  newLedger(s.Registry.Resolver == scenario.Oldest, s.Registry.Nodes),
 	}
 	r.struck = r.pickStruck()
 	// Past that bound a registry holds its own timestamps back, those that it gave out included.
@@ -70,8 +71,8 @@ func (r *run) sleepUntil(ctx context.Context, t time.Duration) bool {
 	}
 }
 
-// execute does it all. If ctx ends it returns what was measured until then, together with ctx's error. No
-// goroutine and no process is left when it returns.
+// execute does it all. If ctx ends it returns what was measured until then, together with ctx's
+// error. No goroutine and no process is left when it returns.
 func (r *run) execute(parent context.Context) (result *Run, err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	r.fail = fail
@@ -107,7 +108,8 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 	return result, nil
 }
 
-// fillAndSettle registers the names that are there from the start, and waits until all nodes show them.
+// fillAndSettle registers the names that are there from the start, and waits until all nodes show
+// them.
 func (r *run) fillAndSettle(ctx context.Context) error {
 	began := time.Now()
 	r.zero = began.Add(setupPatience) // so that all times until the start of the run are negative
@@ -142,7 +144,8 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(began) > setupPatience-time.Second {
-			r.fail(fmt.Errorf("after %v %d of %d views of the names that are there from the start are still missing",
+			r.fail(fmt.Errorf("after %v %d of %d views of the names that are there from the start are "+
+				"still missing",
 				setupPatience, o.behind, len(r.cluster.members)*r.scenario.Registry.Names))
 			return context.Cause(ctx)
 		}
@@ -154,8 +157,8 @@ const (
 	setupInterval = 10 * time.Millisecond
 )
 
-// load runs the load with the disturbance, and goes on until all nodes agree or patience is over. It returns when
-// it ended, and whether it was stopped.
+// load runs the load with the disturbance, and goes on until all nodes agree or patience is over.
+// It returns when it ended, and whether it was stopped.
 func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
 	r.zero = time.Now()
 	r.sampler.views.rebase(r.zero)

@@ -196,8 +196,8 @@ func (s *sampler) settle(ctx context.Context) {
 // nextAt returns the first multiple of interval after now.
 func nextAt(now, interval time.Duration) time.Duration { return now.Truncate(interval) + interval }
 
-// sample looks at the cluster and notes what it sees, interval being the time between two samples. It returns
-// false if the run can't go on.
+// sample looks at the cluster and notes what it sees, interval being the time between two samples.
+// It returns false if the run can't go on.
 func (s *sampler) sample(ctx context.Context, doing string, interval time.Duration) bool {
 	if at := s.r.over.Load(); at > 0 && s.whole.until == never {
 		s.whole = newAgreement(time.Duration(at))

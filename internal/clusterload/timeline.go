@@ -17,7 +17,8 @@ const (
 	phases
 )
 
-// A timeline says which phase is when. Times are since the start of the run; what comes before it is negative.
+// A timeline says which phase is when. Times are since the start of the run; what comes before it
+// is negative.
 type timeline struct {
 	start, end, stop time.Duration // of the window, and of the load
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// views compares what each node shows, as far as its observations tell, with the ledger. It belongs to the sampler's
-// goroutine.
+// views compares what each node shows, as far as its observations tell, with the ledger. It belongs
+// to the sampler's goroutine.
 type views struct {
 	ledger  *ledger
 	line    timeline
@@ -21,7 +21,8 @@ type views struct {
 }
 
 func newViews(l *ledger, line timeline) *views {
-	v := &views{ledger: l, line: line, up: make([]bool, l.nodes), late: make(map[*entry]struct{}), recent: newHistogram()}
+	v := &views{ledger: l, line: line, up: make([]bool, l.nodes), late: make(map[*entry]struct{}),
+		recent: newHistogram()}
 	for i := range v.latency {
 		v.latency[i] = newHistogram()
 	}
@@ -92,8 +93,9 @@ func (v *views) shown(node int, id claimID, at time.Duration, late bool) {
 	_ = v.recent.RecordValue(took)
 }
 
-// behind counts the views that are not what they must be, and those among them whose name was changed until a
-// moment and not since. Only what has changed since it was last called is looked at.
+// behind counts the views that are not what they must be, and those among them whose name was
+// changed until a moment and not since. Only what has changed since it was last called is looked
+// at.
 func (v *views) behind(until time.Duration) (all, old int) {
 	l := v.ledger
 	l.mu.Lock()

@@ -102,7 +102,8 @@ func TestMetricsOfOperations(t *testing.T) {
 			named[name] = true
 			for label := range metrics[name] {
 				labelled[label] = true
-				assert.True(t, label == "cache" || slices.Contains(labels, label), "%s has a label %s", name, label)
+				assert.True(t, label == "cache" || slices.Contains(labels, label), "%s has a label %s", name,
+					label)
 			}
 		}
 		for _, l := range labels {

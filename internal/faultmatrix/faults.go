@@ -107,7 +107,8 @@ var faults = []fault{
 	},
 	{
 		name: "hang, callers keep coming",
-		what: "the first load never returns, later ones work; callers come in waves, with the courier's options as they come",
+		what: "the first load never returns, later ones work; callers come in waves, with the " +
+			"courier's options as they come",
 		want: wantOfStream, wantNext: fresh, wantLoads: 2, fails: true, stream: true,
 	},
 	{
@@ -142,7 +143,8 @@ var faults = []fault{
 		want: all(verdict.TimedOut), wantNext: fresh, wantLoads: 2, fails: true, waits: true,
 	},
 	{
-		name: "first caller gone", what: "the caller that started the load leaves; the load heeds its context",
+		name: "first caller gone", what: "the caller that started the load leaves; the load heeds its " +
+			"context",
 		load: func(ctx context.Context, t *trial) (string, error) {
 			select {
 			case <-t.proceed:
@@ -164,7 +166,8 @@ var faults = []fault{
 		want: all(verdict.Deadlock), wantNext: fresh, wantLoads: 2, fails: true,
 	},
 	{
-		name: "delete meanwhile", what: "the key is deleted during the load: the value is given but not stored",
+		name: "delete meanwhile", what: "the key is deleted during the load: the value is given but " +
+			"not stored",
 		load: returns, meanwhile: func(t *trial) { t.cache.Delete(key) },
 		want: all(verdict.Value), wantNext: fresh, wantLoads: 2,
 	},

@@ -38,14 +38,16 @@ func (c Config) validate() error {
 	case c.FetchTimeout <= 0:
 		return fmt.Errorf("faultmatrix: Config.FetchTimeout: must be above 0, got %v", c.FetchTimeout)
 	case c.Timeout <= c.FetchTimeout:
-		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v", c.FetchTimeout, c.Timeout)
+		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v",
+			c.FetchTimeout, c.Timeout)
 	case c.SoftTimeout <= 0:
 		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be above 0, got %v", c.SoftTimeout)
 	case c.SoftTimeout >= c.Timeout:
 		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be below Timeout (%v), got %v",
 			c.Timeout, c.SoftTimeout)
 	case c.Timeout >= courier.DefaultTimeout:
-		return fmt.Errorf("faultmatrix: Config.Timeout: must be below %v, got %v", courier.DefaultTimeout, c.Timeout)
+		return fmt.Errorf("faultmatrix: Config.Timeout: must be below %v, got %v", courier.DefaultTimeout,
+			c.Timeout)
 	}
 	return nil
 }
@@ -136,14 +138,18 @@ func (c *Cell) callers(answers []told) {
 	counts := make(map[verdict.Kind]int)
 	for _, a := range answers {
 		counts[a.kind]++
-		times = append(times, max(0, a.at.Sub(a.since))) // the flight's time may be up just before the fault
+		// the flight's time may be up just before the fault
+		times = append(times, max(0, a.at.Sub(a.since)))
 	}
 	slices.Sort(times)
 	c.Median, c.Max = Seconds(times[len(times)/2]), Seconds(times[len(times)-1])
 	for kind, n := range counts {
 		c.Saw = append(c.Saw, Seen{kind, n})
 	}
-	slices.SortFunc(c.Saw, func(a, b Seen) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Kind, b.Kind)) })
+	slices.SortFunc(c.Saw, func(a,
+		b Seen) int {
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Kind, b.Kind))
+	})
 }
 
 // Run makes the matrix. It blocks for some seconds: for each trial in which

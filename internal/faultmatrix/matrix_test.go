@@ -16,13 +16,15 @@ import (
 )
 
 var config = Config{
-	Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond, SoftTimeout: 50 * time.Millisecond,
+	Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond,
+	SoftTimeout: 50 * time.Millisecond,
 }
 
 // harmful are the faults that leave callers to their own deadlines, and the key
 // dead, when the fix is off.
 var harmful = map[string]bool{
-	"panic": true, "goexit": true, "hang": true, "hang, callers keep coming": true, "child": true, "slow": true,
+	"panic": true, "goexit": true, "hang": true, "hang, callers keep coming": true, "child": true,
+	"slow":             true,
 	"load in own load": true,
 }
 
@@ -50,7 +52,8 @@ func TestMatrix(t *testing.T) {
 				case f.stream:
 					require.InDelta(t, cfg.Timeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
 				case f.waits:
-					require.InDelta(t, cfg.FetchTimeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
+					require.InDelta(t, cfg.FetchTimeout, row.On.Max.Duration(), float64(5*time.Millisecond),
+						row.Fault)
 				default:
 					require.Zero(t, row.On.Max, row.Fault)
 				}
@@ -62,8 +65,10 @@ func TestMatrix(t *testing.T) {
 					continue
 				}
 				require.Equal(t, []Seen{{verdict.Deadline, callers}}, row.Off.Saw, row.Fault)
-				require.InDelta(t, cfg.Timeout, row.Off.Median.Duration(), float64(5*time.Millisecond), row.Fault)
-				require.Equal(t, Next{Kind: verdict.Deadline, Took: Seconds(cfg.Timeout)}, row.Off.Next, row.Fault)
+				require.InDelta(t, cfg.Timeout, row.Off.Median.Duration(), float64(5*time.Millisecond),
+					row.Fault)
+				require.Equal(t, Next{Kind: verdict.Deadline, Took: Seconds(cfg.Timeout)}, row.Off.Next,
+					row.Fault)
 				require.Equal(t, 1, row.Off.Loads, row.Fault)
 			}
 		})
@@ -118,7 +123,8 @@ func named(name string) fault {
 func TestMatrixOnTheRealClock(t *testing.T) {
 	cfg := config
 	cfg.Callers = 200
-	m, err := with(t, cfg, named("panic"), named("hang"), named("hang, callers keep coming"), named("first caller gone"))
+	m, err := with(t, cfg, named("panic"), named("hang"), named("hang, callers keep coming"),
+		named("first caller gone"))
 	require.NoError(t, err)
 	for i := range m.Rows {
 		f := named(m.Rows[i].Fault)
@@ -153,7 +159,8 @@ func TestVerdictRestsOnNoClock(t *testing.T) {
 func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Config{
-			Callers: 50, SoftTimeout: 10 * time.Microsecond, FetchTimeout: 20 * time.Microsecond, Timeout: 40 * time.Microsecond,
+			Callers: 50, SoftTimeout: 10 * time.Microsecond, FetchTimeout: 20 * time.Microsecond,
+			Timeout: 40 * time.Microsecond,
 		}
 		hang := named("hang")
 		began := time.Now()
@@ -192,10 +199,13 @@ func TestStaleStream(t *testing.T) {
 	}{
 		{[]Seen{{verdict.Value, 40}, {verdict.Stale, 10}}, nil},
 		{[]Seen{{verdict.Stale, 50}}, nil},
-		{[]Seen{{verdict.Value, 45}, {verdict.Stale, 5}}, []string{"5 callers too many saw value instead of stale"}},
-		{[]Seen{{verdict.Value, 40}, {verdict.Canceled, 10}}, []string{"10 callers too many saw cancelled instead of stale"}},
+		{[]Seen{{verdict.Value, 45}, {verdict.Stale, 5}},
+			[]string{"5 callers too many saw value instead of stale"}},
+		{[]Seen{{verdict.Value, 40}, {verdict.Canceled, 10}},
+			[]string{"10 callers too many saw cancelled instead of stale"}},
 	} {
-		cell := &Cell{Saw: c.saw, Next: Next{Kind: verdict.Value, Value: fresh}, Loads: 2, FreshAfter: again}
+		cell := &Cell{Saw: c.saw, Next: Next{Kind: verdict.Value, Value: fresh}, Loads: 2,
+			FreshAfter: again}
 		require.Equal(t, c.want, cell.staleProblems(&stream, 50))
 	}
 }
@@ -225,7 +235,8 @@ func TestProblemsNameEachCell(t *testing.T) {
 			name := faults[i].name + ", fix on: "
 			require.Equal(t, harmful[faults[i].name], strings.Contains(text, name), "%s\n%s", name, text)
 			// The same for cells without a stale value, taken for cells with one.
-			require.Contains(t, text, faults[i].name+", stale value there: no caller got a fresh value afterwards")
+			require.Contains(t, text, faults[i].name+
+				", stale value there: no caller got a fresh value afterwards")
 			if faults[i].fails && !faults[i].stream {
 				require.Contains(t, text, faults[i].name+", stale value there: 50 callers too many saw ")
 			}
@@ -238,7 +249,8 @@ func TestProblemsNameEachCell(t *testing.T) {
 			"panic, stale value there: 50 callers too many saw panic instead of stale",
 			`panic, stale value there: the next caller got "loaded anew", want "the stale value"`,
 			"hang, stale value there: 50 callers too many saw time-out instead of stale",
-			"hang, callers keep coming, stale value there: 10 callers too many saw deadline instead of stale",
+			"hang, callers keep coming, stale value there: 10 callers too many saw deadline instead of " +
+				"stale",
 			"3 goroutines were left",
 		} {
 			require.Contains(t, text, part)

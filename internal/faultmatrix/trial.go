@@ -57,7 +57,8 @@ func (t *trial) good(context.Context, string) (string, error) {
 
 // errSetup means that the trial could not be set up, and says nothing about the
 // cache: the machine was too busy to bring all callers together.
-var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer --fetch-timeout and --timeout")
+var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer " +
+	"--fetch-timeout and --timeout")
 
 func runTrial(ctx context.Context, cfg Config, f *fault, s setting) (_ *Cell, err error) {
 	cell := &Cell{Fault: f.name, FixOn: s != fixOff}

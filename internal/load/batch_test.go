@@ -115,7 +115,8 @@ func TestErrorsOfBatches(t *testing.T) {
 				for _, n := range c.want {
 					failed += n
 				}
-				require.Equal(t, Keys{Asked: 3, PerSecond: r.Keys.PerSecond, Loaded: 3 - failed, Failed: failed}, *r.Keys)
+				require.Equal(t, Keys{Asked: 3, PerSecond: r.Keys.PerSecond, Loaded: 3 - failed,
+					Failed: failed}, *r.Keys)
 			})
 		})
 	}

@@ -27,11 +27,14 @@ type Result struct {
 	CutOff      uint64  `json:"cut_off"` // reads that an interruption ended; not in Operations
 	PerSecond   float64 `json:"operations_per_second"`
 
-	Reads         uint64  `json:"reads"`
-	HitRatio      float64 `json:"hit_ratio"`       // hits by reads or, of batches, by keys; 0 without reads
-	OriginLoads   uint64  `json:"origin_loads"`    // refreshes too; one of many keys is one
-	OriginPeak    int     `json:"origin_peak"`     // loads in progress at once, warm-up and hanging ones too
-	LoadsPerMiss  float64 `json:"loads_per_miss"`  // origin loads by reads that were no hits; 0 without
+	Reads uint64 `json:"reads"`
+	// hits by reads or, of batches, by keys; 0 without reads
+	HitRatio    float64 `json:"hit_ratio"`
+	OriginLoads uint64  `json:"origin_loads"` // refreshes too; one of many keys is one
+	// loads in progress at once, warm-up and hanging ones too
+	OriginPeak int `json:"origin_peak"`
+	// origin loads by reads that were no hits; 0 without
+	LoadsPerMiss  float64 `json:"loads_per_miss"`
 	InjectedLoads uint64  `json:"injected_faults"` // origin loads that went wrong on purpose
 
 	Batch    int                     `json:"batch"`    // keys that a read asked for
@@ -45,15 +48,17 @@ type Result struct {
 	Late   *Latencies `json:"started_late,omitempty"`
 	Missed uint64     `json:"not_begun"`
 
-	Evictions     uint64 `json:"evictions"`
-	Expired       uint64 `json:"expired"`
-	Refreshes     uint64 `json:"refreshes"`
-	Stale         uint64 `json:"stale"` // keys for which a stale value was given
-	Rejected      uint64 `json:"rejected"`
-	Entries       int    `json:"entries"`        // at the end
-	WaitingPeak   int    `json:"waiting_peak"`   // callers that waited for a load, as sampled
-	AbandonedLeft int    `json:"abandoned_left"` // functions of ended flights that still ran at the end
-	FlightsLeft   int    `json:"flights_left"`   // flights that had not ended at the end: dead ones, with the fix off
+	Evictions   uint64 `json:"evictions"`
+	Expired     uint64 `json:"expired"`
+	Refreshes   uint64 `json:"refreshes"`
+	Stale       uint64 `json:"stale"` // keys for which a stale value was given
+	Rejected    uint64 `json:"rejected"`
+	Entries     int    `json:"entries"`      // at the end
+	WaitingPeak int    `json:"waiting_peak"` // callers that waited for a load, as sampled
+	// functions of ended flights that still ran at the end
+	AbandonedLeft int `json:"abandoned_left"`
+	// flights that had not ended at the end: dead ones, with the fix off
+	FlightsLeft int `json:"flights_left"`
 
 	Goroutines Level `json:"goroutines"`
 	Heap       Level `json:"heap_bytes"` // start and end after a collection

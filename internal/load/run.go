@@ -129,7 +129,8 @@ func (r *run) supervise(ctx context.Context) {
 	if until == 0 {
 		until = r.cfg.Duration
 	}
-	warm, last, end := time.NewTimer(r.cfg.Warmup), time.NewTimer(r.cfg.Warmup+until), time.NewTimer(r.cfg.Warmup+r.cfg.Duration)
+	warm, last, end := time.NewTimer(r.cfg.Warmup), time.NewTimer(r.cfg.Warmup+until),
+		time.NewTimer(r.cfg.Warmup+r.cfg.Duration)
 	tick := time.NewTimer(r.sampler.interval())
 	defer warm.Stop()
 	defer last.Stop()

@@ -39,7 +39,8 @@ func replay(tb testing.TB, ids ...uint32) *workload.Space {
 // scan is a space in which every key comes once.
 func scan(tb testing.TB) *workload.Space {
 	tb.Helper()
-	s, err := workload.NewSpace(workload.SpaceConfig{Keys: workload.KeySpec{Kind: workload.KindScan}, Count: 1 << 40})
+	s, err := workload.NewSpace(workload.SpaceConfig{Keys: workload.KeySpec{Kind: workload.KindScan},
+		Count: 1 << 40})
 	require.NoError(tb, err)
 	return s
 }
@@ -135,7 +136,8 @@ func TestOpenLoopCountsFromWhenItWasDue(t *testing.T) {
 		// begins is the 20th.
 		open := run(t, 100)
 		require.Equal(t, uint64(20), open.Operations)
-		require.Equal(t, 50*19*time.Millisecond+50*time.Millisecond-190*time.Millisecond, open.Outcome(Loaded).Max.Duration())
+		require.Equal(t, 50*19*time.Millisecond+50*time.Millisecond-190*time.Millisecond,
+			open.Outcome(Loaded).Max.Duration())
 		require.Equal(t, (50-10)*19*time.Millisecond, open.Late.Max.Duration())
 		require.Equal(t, uint64(20), open.Late.Count)
 		require.Equal(t, uint64(99-20), open.Missed)
@@ -168,7 +170,8 @@ func TestErrorsByKind(t *testing.T) {
 		{origin.FaultPanic, nil, verdict.Panic, 10 * time.Millisecond},
 		{origin.FaultGoexit, nil, verdict.Goexit, 10 * time.Millisecond},
 		{origin.FaultChild, nil, verdict.Panic, 10 * time.Millisecond},
-		{origin.FaultHang, []courier.Option{courier.WithTimeout(300 * time.Millisecond)}, verdict.TimedOut, 300 * time.Millisecond},
+		{origin.FaultHang, []courier.Option{courier.WithTimeout(300 * time.Millisecond)},
+			verdict.TimedOut, 300 * time.Millisecond},
 		{origin.FaultHang, nil, verdict.Deadline, time.Second},
 		{origin.FaultPanic, []courier.Option{courier.WithUnlinked()}, verdict.Deadline, time.Second},
 	} {
@@ -306,7 +309,8 @@ func TestSeriesAddUp(t *testing.T) {
 			sum += p.V * (p.T - at)
 			at = p.T
 		}
-		require.InDelta(t, float64(r.Operations), sum, 1.001) // an operation may end after the last sample
+		// an operation may end after the last sample
+		require.InDelta(t, float64(r.Operations), sum, 1.001)
 		require.NotEmpty(t, byName[SeriesHeap].Points)
 		for _, p := range byName[SeriesHitRatio].Points {
 			require.True(t, math.IsNaN(p.V) || p.V == 0)
@@ -319,11 +323,13 @@ func TestSeriesAddUp(t *testing.T) {
 	})
 }
 
-// The last sample, which comes when the time is over, is no rate if the one before it was a moment ago.
+// The last sample, which comes when the time is over, is no rate if the one before it was a moment
+// ago.
 func TestLastSampleIsNoSpike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config(scan(t))
-		cfg.Rate, cfg.Duration = 99, 20400*time.Microsecond // the third operation is due 0.2 ms after a sample
+		// the third operation is due 0.2 ms after a sample
+		cfg.Rate, cfg.Duration = 99, 20400*time.Microsecond
 		r := mustRun(t, cfg)
 		require.Equal(t, uint64(3), r.Operations)
 		for _, s := range r.Series {
@@ -425,7 +431,8 @@ func BenchmarkMeasuredHit(b *testing.B) {
 	c, err := cache.New(cache.Options[uint64, []byte]{})
 	require.NoError(b, err)
 	defer func() { require.NoError(b, errors.Join(o.Close(), c.Close())) }()
-	r := &run{cfg: config(replay(b, 0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1, base: time.Now()}
+	r := &run{cfg: config(replay(b, 0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1,
+		base: time.Now()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -443,7 +450,8 @@ func TestManyWorkersTakeLittleMemory(t *testing.T) {
 		cfg.Workers, cfg.Rate, cfg.Duration = workers, 4*workers, 900*time.Millisecond
 		cfg.Origin.Latency = fixed(t, 500*time.Millisecond)
 		r := mustRun(t, cfg)
-		require.Equal(t, map[string]uint64{"loaded": 2 * workers}, tallied(r), "each worker must have had its turn, twice")
+		require.Equal(t, map[string]uint64{"loaded": 2 * workers}, tallied(r),
+			"each worker must have had its turn, twice")
 		require.Equal(t, r.Operations, r.Late.Count)
 		require.Less(t, r.Heap.End, r.Heap.Start+workers*each)
 	})
@@ -458,7 +466,8 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 		c, err := cache.New(cache.Options[uint64, []byte]{TTL: 4 * time.Second, RefreshAt: 0.25})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
-		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true, sampleHits: 1, base: time.Now()}
+		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true,
+			sampleHits: 1, base: time.Now()}
 		r.fetch = r.load
 		r.measuring.Store(true)
 		w := newWorker(r, new(tally), 0)

@@ -1,4 +1,5 @@
-// Package measured holds numbers that come out of a run and may be missing: a [Value], and the [Spread] of times.
+// Package measured holds numbers that come out of a run and may be missing: a [Value], and the
+// [Spread] of times.
 package measured
 
 import (
@@ -44,10 +45,12 @@ func SpreadOf(h *hdrhistogram.Histogram) Spread {
 	if h.TotalCount() == 0 {
 		return Spread{P50: None(), P99: None(), Max: None()}
 	}
-	return Spread{Count: h.TotalCount(), P50: Quantile(h, 50), P99: Quantile(h, 99), Max: Value(time.Duration(h.Max()).Seconds())}
+	return Spread{Count: h.TotalCount(), P50: Quantile(h, 50), P99: Quantile(h, 99),
+		Max: Value(time.Duration(h.Max()).Seconds())}
 }
 
-// Quantile returns the time, in seconds, that so many percent of a histogram of nanoseconds do not exceed.
+// Quantile returns the time, in seconds, that so many percent of a histogram of nanoseconds do not
+// exceed.
 func Quantile(h *hdrhistogram.Histogram, percent float64) Value {
 	if h.TotalCount() == 0 {
 		return None()

@@ -16,7 +16,8 @@ func TestSpread(t *testing.T) {
 	h := hdrhistogram.New(1, int64(time.Minute), 3)
 	b, err := json.Marshal(SpreadOf(h))
 	require.NoError(t, err)
-	require.JSONEq(t, `{"count":0,"p50_seconds":null,"p99_seconds":null,"max_seconds":null}`, string(b))
+	require.JSONEq(t, `{"count":0,"p50_seconds":null,"p99_seconds":null,"max_seconds":null}`,
+		string(b))
 
 	for i := range 100 {
 		require.NoError(t, h.RecordValue(int64(i+1)*int64(time.Millisecond)))

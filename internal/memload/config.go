@@ -18,8 +18,9 @@ type Config struct {
 	GOGC      []int         // without a limit, each of these
 	Limits    []Limit       // GOMEMLIMIT, each with each of LimitGOGC
 	LimitGOGC []int         // may have Off
-	TTL       time.Duration // of the cells in which entries expire, with a GOGC of 100; 0: none of these
-	Seed      uint64
+	// of the cells in which entries expire, with a GOGC of 100; 0: none of these
+	TTL  time.Duration
+	Seed uint64
 
 	Command  []string       // starts the process of a cell: it calls Serve
 	Progress func(Progress) // called before each cell; may be nil
@@ -53,8 +54,9 @@ const ShedAbove = 0.8
 func DefaultConfig() Config {
 	return Config{
 		Entries: 400_000, ValueSize: 100, Keep: 0.01, Phase: 900 * time.Millisecond, Rate: 150_000,
-		Stores: Stores(), GOGC: []int{50, 100, 200}, Limits: []Limit{{Times: 1.1}, {Times: 1.5}}, LimitGOGC: []int{100, Off},
-		TTL: 2 * time.Second, Seed: 1,
+		Stores: Stores(), GOGC: []int{50, 100, 200}, Limits: []Limit{{Times: 1.1}, {Times: 1.5}},
+		LimitGOGC: []int{100, Off},
+		TTL:       2 * time.Second, Seed: 1,
 	}
 }
 
@@ -100,7 +102,8 @@ func (c *Config) Validate() error {
 		case l.Times != 0 && !(l.Times >= 1 && l.Times <= 100):
 			return bad("limit", l, "1x to 100x")
 		case l.Times != 0 && len(c.GOGC) == 0:
-			return bad("limit", l, "bytes, or a run without a limit (--gogc) to know what that is a multiple of")
+			return bad("limit", l, "bytes, or a run without a limit (--gogc) to know what that is a "+
+				"multiple of")
 		}
 	}
 	for i, s := range c.Stores {
@@ -119,7 +122,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.cells() == 0 {
-		return bad("stores", strings.Join(c.Stores, ","), "one that suits the runs: "+Expirable+" needs a --ttl, and others can't be without --gogc and --limit")
+		return bad("stores", strings.Join(c.Stores, ","), "one that suits the runs: "+Expirable+
+			" needs a --ttl, and others can't be without --gogc and --limit")
 	}
 	return nil
 }

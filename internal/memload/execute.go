@@ -28,8 +28,9 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 				if c.Progress != nil {
 					c.Progress(Progress{len(r.Cells), cells, setting.String() + "  " + store})
 				}
-				cell, err := runCell(ctx, c.Command, Job{Store: store, Setting: setting, Entries: c.Entries, ValueSize: c.ValueSize,
-					Keep: c.Keep, Phase: c.Phase, Rate: c.Rate, Seed: c.Seed})
+				cell, err := runCell(ctx, c.Command,
+					Job{Store: store, Setting: setting, Entries: c.Entries, ValueSize: c.ValueSize,
+						Keep: c.Keep, Phase: c.Phase, Rate: c.Rate, Seed: c.Seed})
 				switch {
 				case err == nil:
 					r.Cells = append(r.Cells, cell)

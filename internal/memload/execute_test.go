@@ -16,7 +16,8 @@ func small(t *testing.T, cell string) Config {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	t.Setenv(cellVariable, cell)
-	return Config{Entries: 20_000, ValueSize: 50, Keep: 0.01, Phase: 150 * time.Millisecond, Rate: 20_000, Stores: Stores(),
+	return Config{Entries: 20_000, ValueSize: 50, Keep: 0.01, Phase: 150 * time.Millisecond,
+		Rate: 20_000, Stores: Stores(),
 		GOGC: []int{100}, Seed: 3, Command: []string{self}}
 }
 
@@ -77,7 +78,8 @@ func TestExecute(t *testing.T) {
 }
 
 func TestCellThatFails(t *testing.T) {
-	for cell, want := range map[string]string{"garbage": "not a line of a cell", "silence": errIncomplete.Error()} {
+	for cell, want := range map[string]string{"garbage": "not a line of a cell",
+		"silence": errIncomplete.Error()} {
 		_, err := Execute(t.Context(), small(t, cell))
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, "map, GOGC=100")
@@ -122,7 +124,8 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestServeRefuses(t *testing.T) {
-	for _, job := range []string{"", "no", `{"store":"x"}`, `{"store":"map","gogc":100,"entries":5}`, `{"store":"map","gogc":-1,"entries":5000,"phase_ns":1000000000,"rate":100}`} {
+	for _, job := range []string{"", "no", `{"store":"x"}`, `{"store":"map","gogc":100,"entries":5}`,
+		`{"store":"map","gogc":-1,"entries":5000,"phase_ns":1000000000,"rate":100}`} {
 		require.Error(t, Serve(strings.NewReader(job), &strings.Builder{}), job)
 	}
 }

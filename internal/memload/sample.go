@@ -34,8 +34,10 @@ func newSampler() *sampler {
 	p := &sampler{}
 	for _, name := range []string{
 		"/memory/classes/heap/objects:bytes", "/gc/heap/live:bytes", "/memory/classes/total:bytes",
-		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds", "/gc/cycles/total:gc-cycles",
-		usage.PausesMetric, "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds", "/gc/heap/objects:objects",
+		"/memory/classes/heap/released:bytes", "/cpu/classes/gc/total:cpu-seconds",
+		"/gc/cycles/total:gc-cycles",
+		usage.PausesMetric, "/cpu/classes/total:cpu-seconds", "/cpu/classes/idle:cpu-seconds",
+		"/gc/heap/objects:objects",
 	} {
 		p.s = append(p.s, metrics.Sample{Name: name})
 	}
@@ -52,8 +54,10 @@ func (p *sampler) read() Sample {
 		p.first = slices.Clone(h.Counts)
 	}
 	return Sample{
-		Heap: number(0), Live: number(1), InUse: number(2) - number(3), Objects: number(9), GCSeconds: p.s[4].Value.Float64(),
-		Busy: p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: usage.CPU().Seconds(), Cycles: p.s[5].Value.Uint64(), Pause: pause,
+		Heap: number(0), Live: number(1), InUse: number(2) - number(3), Objects: number(9),
+		GCSeconds: p.s[4].Value.Float64(),
+		Busy:      p.s[7].Value.Float64() - p.s[8].Value.Float64(), CPUSeconds: usage.CPU().Seconds(),
+		Cycles: p.s[5].Value.Uint64(), Pause: pause,
 	}
 }
 

@@ -55,7 +55,10 @@ func Serve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := &cell{job: &j, store: s, out: json.NewEncoder(out), began: time.Now(), random: rand.New(rand.NewPCG(j.Seed, 2))} //nolint:gosec // no secret
+	c := &cell{
+		job: &j, store: s, out: json.NewEncoder(out), began: time.Now(),
+		random: rand.New(rand.NewPCG(j.Seed, 2)), //nolint:gosec // no secret
+	}
 	if err := c.run(); err != nil {
 		return err
 	}

@@ -14,9 +14,10 @@ const Off = -1
 
 // A Setting is what a store is measured under.
 type Setting struct {
-	GOGC  int           `json:"gogc"`
-	Limit int64         `json:"limit_bytes,omitempty"` // GOMEMLIMIT; 0: none
-	TTL   time.Duration `json:"ttl_ns,omitempty"`      // the shrink is that entries expire; 0: that they are deleted
+	GOGC  int   `json:"gogc"`
+	Limit int64 `json:"limit_bytes,omitempty"` // GOMEMLIMIT; 0: none
+	// the shrink is that entries expire; 0: that they are deleted
+	TTL time.Duration `json:"ttl_ns,omitempty"`
 }
 
 // String has the environment variables that would have the same effect.

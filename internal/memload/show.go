@@ -33,13 +33,17 @@ func Glossary() [][2]string {
 
 // Table has a row per cell.
 func (r *Result) Table() *table.Table {
-	t := table.New("Memory", "setting", "store", "objects", "live", "peak heap", "peak in use", "left", "CPU full", "CPU after", "GC",
+	t := table.New("Memory", "setting", "store", "objects", "live", "peak heap", "peak in use", "left",
+		"CPU full", "CPU after", "GC",
 		"p99 pause", "longest", "hits", "done")
 	for _, c := range r.Cells {
 		setting := c.Job.Setting
-		t.Add(table.Text(setting.String()), table.Text(c.Job.Store), table.Count(int64(c.Objects)), table.Bytes(c.Live),
-			table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()), table.Bytes(c.Left()), seconds(c.CPU(Churn)),
-			seconds(c.CPU(Rest)), table.Percent(c.GCShare()), seconds(c.PauseP99), seconds(c.Pause()), table.Percent(c.HitRatio()),
+		t.Add(table.Text(setting.String()), table.Text(c.Job.Store), table.Count(int64(c.Objects)),
+			table.Bytes(c.Live),
+			table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()), table.Bytes(c.Left()),
+			seconds(c.CPU(Churn)),
+			seconds(c.CPU(Rest)), table.Percent(c.GCShare()), seconds(c.PauseP99), seconds(c.Pause()),
+			table.Percent(c.HitRatio()),
 			table.Percent(c.done()))
 	}
 	return t
@@ -49,7 +53,9 @@ func (r *Result) Table() *table.Table {
 // up with.
 func (c *Cell) done() float64 { return float64(c.Ops) / float64(max(c.Due, 1)) }
 
-func seconds(s float64) table.Cell { return table.Duration(time.Duration(s * float64(time.Second))) }
+func seconds(s float64) table.Cell {
+	return table.Duration(time.Duration(s * float64(time.Second)))
+}
 
 // Charts are the heap, the collector's processor time and its pauses over time,
 // without a limit, under each, and where entries expire.
@@ -60,8 +66,10 @@ func (r *Result) Charts() (charts []*report.Chart) {
 		for _, cell := range cells {
 			end = max(end, cell.last().T)
 		}
-		chart := func(title, unit string, q report.Quantity, caption string, value func(Sample) float64) *report.Chart {
-			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q, Caption: caption, XRange: [2]float64{0, end}}
+		chart := func(title, unit string, q report.Quantity, caption string,
+			value func(Sample) float64) *report.Chart {
+			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q,
+				Caption: caption, XRange: [2]float64{0, end}}
 			for _, cell := range cells {
 				c.Lines = append(c.Lines, report.Line{Series: cell.series(value)})
 			}
@@ -70,14 +78,17 @@ func (r *Result) Charts() (charts []*report.Chart) {
 		}
 		if setting.Limit > 0 {
 			chart("Memory in use", "bytes", report.Bytes,
-				"What counts towards GOMEMLIMIT ("+human.Bytes(float64(setting.Limit))+"). Shedding keeps away from it.",
+				"What counts towards GOMEMLIMIT ("+human.Bytes(float64(setting.Limit))+
+					"). Shedding keeps away from it.",
 				func(s Sample) float64 { return s.InUse }).Wide = true
 		} else {
 			chart("Heap", "bytes", report.Bytes,
-				"The heap, garbage included: the saw teeth are collections. After the shrink only a part of the entries is left; what stays above it is what the store does not give back.",
+				"The heap, garbage included: the saw teeth are collections. After the shrink only a part of "+
+					"the entries is left; what stays above it is what the store does not give back.",
 				func(s Sample) float64 { return s.Heap }).Wide = true
 		}
-		chart("CPU time of collections", "s", report.Seconds, "In all since the start. The runtime counts at the end of each garbage collection.",
+		chart("CPU time of collections", "s", report.Seconds,
+			"In all since the start. The runtime counts at the end of each garbage collection.",
 			func(s Sample) float64 { return s.GCSeconds })
 		chart("Longest pause", "s", report.Seconds, "While garbage collection stopped everything.",
 			func(s Sample) float64 { return s.Pause })
@@ -134,9 +145,11 @@ func (r *Result) Finding() string {
 		if keeps == nil || sheds == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "Under %s, garbage collection took %s of the processor time, and %s where the cache gave up entries, "+
+		fmt.Fprintf(&b, "Under %s, garbage collection took %s of the processor time, and %s where the "+
+			"cache gave up entries, "+
 			"with a hit ratio of %s instead of %s. ",
-			setting, human.Percent(keeps.GCShare()), human.Percent(sheds.GCShare()), human.Percent(sheds.HitRatio()), human.Percent(keeps.HitRatio()))
+			setting, human.Percent(keeps.GCShare()), human.Percent(sheds.GCShare()),
+			human.Percent(sheds.HitRatio()), human.Percent(keeps.HitRatio()))
 	}
 	if b.Len() == 0 {
 		return "Run it with both snowfence-uncompact and snowfence, and GOGC 100, for a comparison."
@@ -160,9 +173,10 @@ func (r *Result) Checks() (checks []report.Check) {
 			continue
 		}
 		checks = append(checks, report.Check{
-			Name:   fmt.Sprintf("compaction gives memory back, %s", setting),
-			OK:     full.Left() >= leastGain*lean.Left(),
-			Detail: fmt.Sprintf("%s left with it, %s without; expected: %.1f times as much", human.Bytes(lean.Left()), human.Bytes(full.Left()), leastGain),
+			Name: fmt.Sprintf("compaction gives memory back, %s", setting),
+			OK:   full.Left() >= leastGain*lean.Left(),
+			Detail: fmt.Sprintf("%s left with it, %s without; expected: %.1f times as much",
+				human.Bytes(lean.Left()), human.Bytes(full.Left()), leastGain),
 		})
 	}
 	for _, setting := range r.settings(limited) {
@@ -171,16 +185,19 @@ func (r *Result) Checks() (checks []report.Check) {
 			continue
 		}
 		checks = append(checks, report.Check{
-			Name:   fmt.Sprintf("shedding stays near the limit, %s", setting),
-			OK:     sheds.PeakInUse() <= limitSlack*float64(setting.Limit),
-			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(setting.Limit))),
+			Name: fmt.Sprintf("shedding stays near the limit, %s", setting),
+			OK:   sheds.PeakInUse() <= limitSlack*float64(setting.Limit),
+			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a "+
+				"moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(setting.Limit))),
 		})
 		// Where there is room for all, nothing is shed and there is nothing to compare.
-		if keeps := r.find(Snowfence, setting); keeps != nil && keeps.PeakInUse() > float64(setting.Limit) {
+		if keeps := r.find(Snowfence, setting); keeps != nil &&
+			keeps.PeakInUse() > float64(setting.Limit) {
 			checks = append(checks, report.Check{
-				Name:   fmt.Sprintf("shedding costs no more collection, %s", setting),
-				OK:     sheds.GCShare() <= keeps.GCShare(),
-				Detail: fmt.Sprintf("%s of the processor time, %s without", human.Percent(sheds.GCShare()), human.Percent(keeps.GCShare())),
+				Name: fmt.Sprintf("shedding costs no more collection, %s", setting),
+				OK:   sheds.GCShare() <= keeps.GCShare(),
+				Detail: fmt.Sprintf("%s of the processor time, %s without", human.Percent(sheds.GCShare()),
+					human.Percent(keeps.GCShare())),
 			})
 		}
 	}
@@ -191,8 +208,9 @@ func (r *Result) Checks() (checks []report.Check) {
 // are the caller's to add.
 func (r *Result) Report() *report.Report {
 	return &report.Report{
-		Title:   "Memory: what a cache leaves behind",
-		Summary: "Each store was filled, churned, shrunk to a part, and used lightly after that, in a process of its own. " + r.Finding(),
-		Seed:    &r.Seed, Tables: []*table.Table{r.Table()}, Charts: r.Charts(),
+		Title: "Memory: what a cache leaves behind",
+		Summary: "Each store was filled, churned, shrunk to a part, and used lightly after that, in a " +
+			"process of its own. " + r.Finding(),
+		Seed: &r.Seed, Tables: []*table.Table{r.Table()}, Charts: r.Charts(),
 	}
 }

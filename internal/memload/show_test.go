@@ -8,8 +8,10 @@ import (
 
 // left is a cell that had so much in use at the end, in MiB.
 func left(store string, limit int64, most, mib, gcShare float64) *Cell {
-	return &Cell{Job: Job{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20}}, Begin: map[string]float64{},
-		Samples: []Sample{{T: 0}, {T: 1, InUse: most * (1 << 20), Live: mib * (1 << 20), Busy: 1, GCSeconds: gcShare}}}
+	return &Cell{Job: Job{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20}},
+		Begin: map[string]float64{},
+		Samples: []Sample{{T: 0}, {T: 1, InUse: most * (1 << 20), Live: mib * (1 << 20), Busy: 1,
+			GCSeconds: gcShare}}}
 }
 
 func passed(r *Result) (ok []bool) {
@@ -21,10 +23,12 @@ func passed(r *Result) (ok []bool) {
 
 func TestChecks(t *testing.T) {
 	require.Equal(t, []bool{true, true, true}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 62, 2, 0.2),
+		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5),
+		left(Shedding, 60, 62, 2, 0.2),
 	}}))
 	require.Equal(t, []bool{false, false, false}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.51),
+		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1),
+		left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.51),
 	}}))
 	require.Equal(t, []bool{true}, passed(&Result{Cells: []*Cell{
 		left(Snowfence, 60, 59, 2, 0.1), left(Shedding, 60, 58, 2, 0.2),
@@ -36,7 +40,9 @@ func TestPhases(t *testing.T) {
 	c := &Cell{Begin: map[string]float64{Fill: 0, Churn: 1, Shrink: 2, Rest: 3}}
 	for i := range 9 {
 		at := float64(i) / 2
-		c.Samples = append(c.Samples, Sample{T: at, CPUSeconds: at * at, Busy: 4 * at, GCSeconds: at, Heap: 10 - at, InUse: 20 - at, Live: at, Pause: at / 1000})
+		c.Samples = append(c.Samples,
+			Sample{T: at, CPUSeconds: at * at, Busy: 4 * at, GCSeconds: at, Heap: 10 - at, InUse: 20 - at,
+				Live: at, Pause: at / 1000})
 	}
 	require.InDelta(t, 3, c.CPU(Churn), 1e-9)
 	require.InDelta(t, 7, c.CPU(Rest), 1e-9)

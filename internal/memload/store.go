@@ -29,7 +29,8 @@ func newStore(j *Job) (store, error) {
 	case Expirable:
 		return &lruStore{expirable.NewLRU[int, []byte](j.Entries, nil, j.TTL)}, nil
 	case Uncompacted, Snowfence, Shedding:
-		o := cache.Options[int, []byte]{Capacity: j.Entries, TTL: j.TTL, NoCompaction: j.Store == Uncompacted}
+		o := cache.Options[int, []byte]{Capacity: j.Entries, TTL: j.TTL,
+			NoCompaction: j.Store == Uncompacted}
 		if j.Store == Shedding {
 			o.ShedAbove = ShedAbove
 		}

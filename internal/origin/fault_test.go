@@ -36,7 +36,8 @@ func TestFaults(t *testing.T) {
 			require.True(t, ok, "panics with an error")
 			require.ErrorIs(t, err, ErrInjected)
 			require.Equal(t, wait, out.took)
-			require.Equal(t, Stats{Loads: 1, Faults: 1, Peak: 1}, o.Stats(), "a load that panics is counted as ended")
+			require.Equal(t, Stats{Loads: 1, Faults: 1, Peak: 1}, o.Stats(),
+				"a load that panics is counted as ended")
 		})
 	})
 	t.Run("goexit", func(t *testing.T) {
@@ -58,7 +59,8 @@ func TestFaults(t *testing.T) {
 			cancel()
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			require.Equal(t, Stats{Loads: 1, Faults: 1, InProgress: 1, Peak: 1, Hanging: 1}, o.Stats(), "deaf to its context")
+			require.Equal(t, Stats{Loads: 1, Faults: 1, InProgress: 1, Peak: 1, Hanging: 1}, o.Stats(),
+				"deaf to its context")
 			second := load(t.Context(), o, 10)
 			time.Sleep(wait)
 			synctest.Wait()
@@ -74,15 +76,16 @@ func TestFaults(t *testing.T) {
 			type key struct{}
 			ctx := context.WithValue(t.Context(), key{}, "the fetch's own")
 			died := make(chan any, 1)
-			o := start(t, Config{Fault: always(FaultChild), Go: func(ctx context.Context, f func(context.Context) error) {
-				require.Equal(t, "the fetch's own", ctx.Value(key{}))
-				go func() {
-					defer func() { died <- recover() }()
-					if err := f(ctx); err != nil {
-						t.Error("the child returned", err)
-					}
-				}()
-			}})
+			o := start(t, Config{Fault: always(FaultChild),
+				Go: func(ctx context.Context, f func(context.Context) error) {
+					require.Equal(t, "the fetch's own", ctx.Value(key{}))
+					go func() {
+						defer func() { died <- recover() }()
+						if err := f(ctx); err != nil {
+							t.Error("the child returned", err)
+						}
+					}()
+				}})
 			done := load(ctx, o, 9)
 			err, ok := (<-died).(error)
 			require.True(t, ok)
@@ -119,7 +122,8 @@ func TestFaults(t *testing.T) {
 
 func TestFaultWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrigin(t, Config{Fault: Fault{Kind: FaultError, Rate: 1, Start: 2 * time.Second, End: 5 * time.Second}})
+		o := newOrigin(t, Config{Fault: Fault{Kind: FaultError, Rate: 1, Start: 2 * time.Second,
+			End: 5 * time.Second}})
 		fails := func() bool {
 			_, err := o.Load(t.Context(), 1)
 			return err != nil
@@ -224,6 +228,7 @@ func TestFaultKindText(t *testing.T) {
 	}
 	require.Len(t, FaultKinds(), 7)
 	var k FaultKind
-	require.EqualError(t, k.UnmarshalText([]byte("crash")), `"crash": must be one of none, panic, goexit, error, hang, child, slow`)
+	require.EqualError(t, k.UnmarshalText([]byte("crash")),
+		`"crash": must be one of none, panic, goexit, error, hang, child, slow`)
 	require.Equal(t, "FaultKind(7)", FaultKind(7).String())
 }

@@ -130,7 +130,8 @@ func TestConcurrencyIsLimited(t *testing.T) {
 			require.NoError(t, out.err)
 			byTime[out.took]++
 		}
-		require.Equal(t, map[time.Duration]int{time.Second: 3, 2 * time.Second: 3, 3 * time.Second: 3}, byTime)
+		require.Equal(t, map[time.Duration]int{time.Second: 3, 2 * time.Second: 3, 3 * time.Second: 3},
+			byTime)
 		require.Equal(t, 9, o.Stats().Peak)
 	})
 }
@@ -150,7 +151,8 @@ func TestValues(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(sizes), 50)
-	require.EqualError(t, newOrigin(t, Config{Size: size(t, "9B")}).Check(3, nil), "origin: value of key 3: 0 bytes, want 9")
+	require.EqualError(t, newOrigin(t, Config{Size: size(t, "9B")}).Check(3, nil),
+		"origin: value of key 3: 0 bytes, want 9")
 	other := newOrigin(t, Config{Size: size(t, "100B"), Seed: 6})
 	same := newOrigin(t, Config{Size: size(t, "100B"), Seed: 6})
 	require.True(t, bytes.Equal(other.Value(1), same.Value(1)))

@@ -28,7 +28,8 @@ func (o *Origin) Check(key uint64, value []byte) error {
 	}
 	for i := range want {
 		if want[i] != value[i] {
-			return fmt.Errorf("origin: value of key %d: byte %d is %#02x, want %#02x", key, i, value[i], want[i])
+			return fmt.Errorf("origin: value of key %d: byte %d is %#02x, want %#02x", key, i, value[i],
+				want[i])
 		}
 	}
 	return nil

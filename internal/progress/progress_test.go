@@ -68,7 +68,8 @@ func TestLineIsDrawnInPlaceAndCleared(t *testing.T) {
 	assert.Contains(t, s.text(), " 50 %  queue 1,024, blocked 40")
 	c.t = c.t.Add(time.Second)
 	l.Update(0.75, "short")
-	assert.True(t, strings.HasSuffix(s.text(), " 75 %  short"), "rest of the longer text: %q", s.text())
+	assert.True(t, strings.HasSuffix(s.text(), " 75 %  short"), "rest of the longer text: %q",
+		s.text())
 	l.Start("fix on")
 	assert.NotContains(t, s.text(), "off")
 	l.Done()

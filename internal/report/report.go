@@ -135,7 +135,8 @@ var pageHTML string
 var pageCSS string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"css":     func() template.CSS { return template.CSS(pageCSS + chartCSS) }, //nolint:gosec // both are our own files
+	//nolint:gosec // both are our own files
+	"css":     func() template.CSS { return template.CSS(pageCSS + chartCSS) },
 	"figures": (*Report).figures,
 	"verdict": verdict,
 	"words": func(b table.Better) string {

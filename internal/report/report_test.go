@@ -87,9 +87,12 @@ func TestPageHasEverything(t *testing.T) {
 	page := html(t, r)
 	assertSelfContained(t, page)
 	for _, want := range []string{
-		r.Title, "cachebench snowball --fault panic", "<dd>42</dd>", "kind: panic", "go1.25.0", "linux/amd64",
-		"pass</span>", "FAIL</span>", "1.2 ms at the median", "<caption>The same load", `<th scope="row">time-outs`,
-		`<abbr title="lower is better">↓</abbr>`, "12,585", "better number of each row", "<details>", "prefers-color-scheme:dark",
+		r.Title, "cachebench snowball --fault panic", "<dd>42</dd>", "kind: panic", "go1.25.0",
+		"linux/amd64",
+		"pass</span>", "FAIL</span>", "1.2 ms at the median", "<caption>The same load",
+		`<th scope="row">time-outs`,
+		`<abbr title="lower is better">↓</abbr>`, "12,585", "better number of each row", "<details>",
+		"prefers-color-scheme:dark",
 		"@media print", "Events of keys that never fail",
 	} {
 		assert.Contains(t, page, strings.ReplaceAll(want, "'", "&#39;"))
@@ -121,7 +124,8 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	tab.Note("%s", hostile)
 	c := &report.Chart{
 		Title: hostile, Unit: hostile, Caption: hostile,
-		Lines:   []report.Line{{Series: series.Series{Name: hostile, Points: pts(0, 1, 1, 2)}, Role: report.Role(hostile)}},
+		Lines: []report.Line{{Series: series.Series{Name: hostile, Points: pts(0, 1, 1, 2)},
+			Role: report.Role(hostile)}},
 		Windows: []report.Window{{From: 0, To: 1, Label: hostile}},
 		Marks:   []report.Mark{{At: 0.5, Label: hostile}},
 	}
@@ -142,21 +146,26 @@ func TestHostileTextIsEscaped(t *testing.T) {
 func TestBothRunsLookAlikeInEveryChart(t *testing.T) {
 	p := pts(0, 1, 1, 2)
 	for _, lines := range [][]report.Line{
-		{{Series: series.Series{Name: "a", Points: p}, Role: report.FixOff}, {Series: series.Series{Name: "b", Points: p}, Role: report.FixOn}},
-		{{Series: series.Series{Name: "b", Points: p}, Role: report.FixOn}, {Series: series.Series{Name: "a", Points: p}, Role: report.FixOff}},
+		{{Series: series.Series{Name: "a", Points: p}, Role: report.FixOff},
+			{Series: series.Series{Name: "b", Points: p}, Role: report.FixOn}},
+		{{Series: series.Series{Name: "b", Points: p}, Role: report.FixOn},
+			{Series: series.Series{Name: "a", Points: p}, Role: report.FixOff}},
 	} {
 		got := svg(t, &report.Chart{Lines: lines})
 		assert.Regexp(t, `<title>a: [^<]*</title><path class="line off"`, got)
 		assert.Regexp(t, `<title>b: [^<]*</title><path class="line on"`, got)
 	}
 	got := svg(t, &report.Chart{})
-	assert.Regexp(t, `\.off\{stroke:#\w+;stroke-dasharray`, got, "off must differ in more than its colour")
+	assert.Regexp(t, `\.off\{stroke:#\w+;stroke-dasharray`, got,
+		"off must differ in more than its colour")
 	assert.NotRegexp(t, `\.on\{[^}]*dasharray`, got)
 }
 
 func TestChartsShareTheTimeAxis(t *testing.T) {
-	short := &report.Chart{Title: "short", Lines: []report.Line{{Series: series.Series{Name: "s", Points: pts(0, 1, 2, 1)}}}}
-	long := &report.Chart{Title: "long", Lines: []report.Line{{Series: series.Series{Name: "l", Points: pts(0, 1, 20, 1)}}}}
+	short := &report.Chart{Title: "short",
+		Lines: []report.Line{{Series: series.Series{Name: "s", Points: pts(0, 1, 2, 1)}}}}
+	long := &report.Chart{Title: "long",
+		Lines: []report.Line{{Series: series.Series{Name: "l", Points: pts(0, 1, 20, 1)}}}}
 	page := html(t, &report.Report{Charts: []*report.Chart{short, long}})
 	assert.Equal(t, 2, strings.Count(page, "from 0 to 20 seconds"))
 	assert.Contains(t, svg(t, short), "from 0 to 2 seconds", "the chart itself was changed")
@@ -240,13 +249,15 @@ func TestOddData(t *testing.T) {
 		"far in time":   {pts(1e17, 1, 1e17, 2), false, "<path", "no data"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := svg(t, &report.Chart{Title: "x", Log: c.log, Lines: []report.Line{{Series: series.Series{Name: "s", Points: c.points}}}})
+			got := svg(t, &report.Chart{Title: "x", Log: c.log,
+				Lines: []report.Line{{Series: series.Series{Name: "s", Points: c.points}}}})
 			wellFormed(t, got)
 			assert.Contains(t, got, c.want)
 			assert.NotContains(t, got, c.not)
 		})
 	}
-	got := svg(t, &report.Chart{Lines: []report.Line{{Series: series.Series{Name: "s", Points: pts(0, 1, 1, 1, 2, nan, 3, 1, 4, 1)}}}})
+	got := svg(t, &report.Chart{Lines: []report.Line{{Series: series.Series{Name: "s",
+		Points: pts(0, 1, 1, 1, 2, nan, 3, 1, 4, 1)}}}})
 	d := regexp.MustCompile(`</title><path class="line p0" d="([^"]*)"`).FindStringSubmatch(got)
 	require.NotNil(t, d)
 	assert.Equal(t, 2, strings.Count(d[1], "M"), "a gap must break the line: %s", d[1])
@@ -254,20 +265,25 @@ func TestOddData(t *testing.T) {
 
 func TestAnyChartIsWellFormed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		odd := rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, math.MaxFloat64, -math.MaxFloat64, 5e-324})
+		odd := rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, math.MaxFloat64,
+			-math.MaxFloat64, 5e-324})
 		value := rapid.OneOf(rapid.Float64(), odd, rapid.Float64Range(0, 100))
 		text := rapid.OneOf(rapid.String(), rapid.Just(hostile))
 		c := &report.Chart{
 			XLabel: text.Draw(t, "x label"), XLog: rapid.Bool().Draw(t, "x log"),
 			Tall:  rapid.Bool().Draw(t, "tall"),
-			Title: text.Draw(t, "title"), Unit: text.Draw(t, "unit"), Log: rapid.Bool().Draw(t, "log"), Wide: rapid.Bool().Draw(t, "wide"),
-			Quantity: rapid.SampledFrom([]report.Quantity{report.Number, report.Seconds, report.Bytes}).Draw(t, "quantity"),
-			Windows:  []report.Window{{From: value.Draw(t, "from"), To: value.Draw(t, "to"), Label: text.Draw(t, "window")}},
-			Marks:    []report.Mark{{At: value.Draw(t, "at"), Label: text.Draw(t, "mark")}},
-			YRange:   [2]float64{value.Draw(t, "low"), value.Draw(t, "high")},
+			Title: text.Draw(t, "title"), Unit: text.Draw(t, "unit"), Log: rapid.Bool().Draw(t, "log"),
+			Wide: rapid.Bool().Draw(t, "wide"),
+			Quantity: rapid.SampledFrom([]report.Quantity{report.Number, report.Seconds, report.Bytes}).Draw(
+				t, "quantity"),
+			Windows: []report.Window{{From: value.Draw(t, "from"), To: value.Draw(t, "to"),
+				Label: text.Draw(t, "window")}},
+			Marks:  []report.Mark{{At: value.Draw(t, "at"), Label: text.Draw(t, "mark")}},
+			YRange: [2]float64{value.Draw(t, "low"), value.Draw(t, "high")},
 		}
 		for range rapid.IntRange(0, 8).Draw(t, "lines") {
-			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff, report.FixOn}).Draw(t, "role")}
+			l := report.Line{Role: rapid.SampledFrom([]report.Role{report.Plain, report.FixOff,
+				report.FixOn}).Draw(t, "role")}
 			l.Bold = rapid.Bool().Draw(t, "bold")
 			l.Name = text.Draw(t, "name")
 			for range rapid.IntRange(0, 20).Draw(t, "points") {
@@ -285,7 +301,8 @@ func TestLongSeriesStaySmallWithTheirSpikes(t *testing.T) {
 		points[i] = series.Point{T: float64(i) / 1000, V: 10}
 	}
 	points[123_456].V = 1000
-	got := svg(t, &report.Chart{Title: "x", Lines: []report.Line{{Series: series.Series{Name: "s", Points: points}}}})
+	got := svg(t, &report.Chart{Title: "x",
+		Lines: []report.Line{{Series: series.Series{Name: "s", Points: points}}}})
 	assert.Less(t, len(got), 60_000)
 	// The spike is drawn where the axis has 1,000.
 	y := regexp.MustCompile(`y="([\d.]+)"[^>]*>1,000<`).FindStringSubmatch(got)
@@ -303,7 +320,8 @@ func TestStandaloneSVG(t *testing.T) {
 	require.NoError(t, err)
 	elements, _ := wellFormed(t, string(got))
 	assert.Equal(t, 1, elements["style"])
-	assert.Contains(t, string(got), `class="card"`, "text needs a background of its own on an unknown page")
+	assert.Contains(t, string(got), `class="card"`,
+		"text needs a background of its own on an unknown page")
 	assert.Contains(t, string(got), "prefers-color-scheme:dark")
 	assertSelfContained(t, string(got))
 }
@@ -320,7 +338,8 @@ func TestFilesAreAllOrNothing(t *testing.T) {
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, before, after)
-	assert.ErrorContains(t, sampleReport().WriteHTMLFile(filepath.Join(path, "sub", "r.html")), "can't make the folder")
+	assert.ErrorContains(t, sampleReport().WriteHTMLFile(filepath.Join(path, "sub", "r.html")),
+		"can't make the folder")
 }
 
 func TestCSVOfAllCharts(t *testing.T) {
@@ -332,7 +351,8 @@ func TestCSVOfAllCharts(t *testing.T) {
 	rows, err := csv.NewReader(f).ReadAll()
 	require.NoError(t, err)
 	assert.Len(t, rows, 251)
-	assert.Equal(t, []string{"t_seconds", "Healthy throughput: fix off", "Healthy throughput: fix on"}, rows[0][:3])
+	assert.Equal(t, []string{"t_seconds", "Healthy throughput: fix off", "Healthy throughput: fix on"},
+		rows[0][:3])
 	assert.Equal(t, "0.04", rows[1][0])
 }
 

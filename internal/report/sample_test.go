@@ -15,7 +15,8 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-var sampleDir = flag.String("sample", "", "write the sample report, SVG and CSV into this folder, to look at")
+var sampleDir = flag.String("sample", "",
+	"write the sample report, SVG and CSV into this folder, to look at")
 
 func TestWriteSample(t *testing.T) {
 	dir := *sampleDir
@@ -77,41 +78,58 @@ func sampleReport() *report.Report {
 	}
 	t := table.New("The same load, with the fix off and on", "measure", "fix off", "fix on")
 	t.Columns[2].Highlight = true
-	t.AddCompared(table.Higher, table.Text("healthy events/s in the window"), table.Rate(412), table.Rate(1001))
-	t.AddCompared(table.Higher, table.Text("healthy events/s after it"), table.Rate(655), table.Rate(999))
-	t.AddCompared(table.Lower, table.Text("healthy p99 in the window"), table.Duration(2010*time.Millisecond), table.Duration(1200*time.Microsecond))
-	t.AddCompared(table.Lower, table.Text("caller of a crashing key learns of it in (median)"), table.Duration(2001*time.Millisecond), table.Duration(45*time.Microsecond))
+	t.AddCompared(table.Higher, table.Text("healthy events/s in the window"), table.Rate(412),
+		table.Rate(1001))
+	t.AddCompared(table.Higher, table.Text("healthy events/s after it"), table.Rate(655),
+		table.Rate(999))
+	t.AddCompared(table.Lower, table.Text("healthy p99 in the window"),
+		table.Duration(2010*time.Millisecond), table.Duration(1200*time.Microsecond))
+	t.AddCompared(table.Lower, table.Text("caller of a crashing key learns of it in (median)"),
+		table.Duration(2001*time.Millisecond), table.Duration(45*time.Microsecond))
 	t.AddCompared(table.Lower, table.Text("time-outs"), table.Count(12585), table.Count(0))
 	t.AddCompared(table.Lower, table.Text("callers blocked at peak"), table.Count(64), table.Count(3))
 	t.AddCompared(table.Lower, table.Text("queue depth at peak"), table.Count(4096), table.Count(9))
-	t.AddCompared(table.Lower, table.Text("heap at peak"), table.Bytes(71.4*(1<<20)), table.Bytes(26.8*(1<<20)))
+	t.AddCompared(table.Lower, table.Text("heap at peak"), table.Bytes(71.4*(1<<20)),
+		table.Bytes(26.8*(1<<20)))
 	t.AddCompared(table.Lower, table.Text("time to recover"), table.Missing(), table.Duration(0))
-	t.Note("The window is the time of the fault, from 2 s to 5 s. The better number of each row is bold.")
+	t.Note("The window is the time of the fault, from 2 s to 5 s. The better number of each row is " +
+		"bold.")
 	return &report.Report{
 		Title: "Snowball: a crashing fetch, with the courier's fix off and on",
-		Summary: "A service of 64 workers takes 1,000 events a second from a queue; each event needs one key through the cache. " +
-			"For three seconds the fetch of five keys crashes. With the fix off nobody tells the callers of those keys, so each holds " +
-			"a worker until its own time-out, and the other keys starve. With the fix on they get an error at once.",
-		Command:     "cachebench snowball --fault panic --rate 1000 --workers 64 --seed 42 --check --report out/report.html",
-		Seed:        &seed,
-		Scenario:    "name: snowball-panic\nduration: 10s\nrate: 1000\nworkers: 64\nfault:\n  kind: panic\n  keys: 5\n  from: 2s\n  to: 5s\n",
-		Environment: report.Environment{Go: "go1.25.0", OS: "linux", Arch: "amd64", Cores: 8, GOMAXPROCS: 8},
+		Summary: "A service of 64 workers takes 1,000 events a second from a queue; each event needs " +
+			"one key through the cache. " +
+			"For three seconds the fetch of five keys crashes. With the fix off nobody tells the callers " +
+			"of those keys, so each holds " +
+			"a worker until its own time-out, and the other keys starve. With the fix on they get an " +
+			"error at once.",
+		Command: "cachebench snowball --fault panic --rate 1000 --workers 64 --seed 42 --check " +
+			"--report out/report.html",
+		Seed: &seed,
+		Scenario: "name: snowball-panic\nduration: 10s\nrate: 1000\nworkers: 64\nfault:\n  kind: " +
+			"panic\n  keys: 5\n  from: 2s\n  to: 5s\n",
+		Environment: report.Environment{Go: "go1.25.0", OS: "linux", Arch: "amd64", Cores: 8,
+			GOMAXPROCS: 8},
 		Checks: []report.Check{
 			{Name: "Fix off: healthy throughput falls by half or more", OK: true, Detail: "by 58.80 %"},
 			{Name: "Fix on: healthy throughput stays within 5 %", OK: true, Detail: "by 0.10 %"},
-			{Name: "Fix on: a caller hears of a crash in under 1 ms", OK: false, Detail: "1.2 ms at the median (this one fails for show)"},
+			{Name: "Fix on: a caller hears of a crash in under 1 ms", OK: false,
+				Detail: "1.2 ms at the median (this one fails for show)"},
 		},
 		Tables: []*table.Table{t},
 		Charts: []*report.Chart{
 			{Title: "Healthy throughput", Unit: "events/s", Wide: true, Lines: pair("rate"), Windows: window,
-				Marks:   []report.Mark{{At: 8.1, Label: "recovered (fix off)"}},
-				Caption: "Events of keys that never fail. The fault is none of their business, and yet they stop when the workers are all taken."},
+				Marks: []report.Mark{{At: 8.1, Label: "recovered (fix off)"}},
+				Caption: "Events of keys that never fail. The fault is none of their business, and yet they " +
+					"stop when the workers are all taken."},
 			{Title: "Callers blocked", Unit: "callers", Lines: pair("blocked"), Windows: window},
 			{Title: "Queue depth", Unit: "events", Lines: pair("queue"), Windows: window},
-			{Title: "Latency of healthy events", Unit: "log scale", Quantity: report.Seconds, Log: true, Lines: latency, Windows: window},
+			{Title: "Latency of healthy events", Unit: "log scale", Quantity: report.Seconds, Log: true,
+				Lines: latency, Windows: window},
 			{Title: "Goroutines", Unit: "goroutines", Lines: pair("goroutines"), Windows: window},
-			{Title: "Heap in use", Unit: "bytes", Quantity: report.Bytes, Lines: pair("heap"), Windows: window},
-			{Title: "Origin", Unit: "loads/s", Windows: window, Lines: []report.Line{{Series: rec.Series("rate on")}, {Series: rec.Series("goroutines on")}}},
+			{Title: "Heap in use", Unit: "bytes", Quantity: report.Bytes, Lines: pair("heap"),
+				Windows: window},
+			{Title: "Origin", Unit: "loads/s", Windows: window,
+				Lines: []report.Line{{Series: rec.Series("rate on")}, {Series: rec.Series("goroutines on")}}},
 		},
 	}
 }

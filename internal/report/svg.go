@@ -68,10 +68,12 @@ func (c *Chart) svg(id string, alone bool) string {
 	}
 	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %s %s" %s role="img" aria-labelledby="%s-t %s-d">`+"\n",
 		px(d.width), px(d.height), size, id, id)
-	fmt.Fprintf(d, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`+"\n", id, esc(c.Title), id, esc(d.describe()))
+	fmt.Fprintf(d, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`+"\n", id, esc(c.Title), id,
+		esc(d.describe()))
 	if alone {
 		fmt.Fprintf(d, "<style>\n%s</style>\n", chartCSS)
-		fmt.Fprintf(d, `<rect class="card" x="0.5" y="0.5" width="%s" height="%s" rx="8"/>`+"\n", px(d.width-1), px(d.height-1))
+		fmt.Fprintf(d, `<rect class="card" x="0.5" y="0.5" width="%s" height="%s" rx="8"/>`+"\n",
+			px(d.width-1), px(d.height-1))
 	}
 	fmt.Fprintf(d, `<clipPath id="%s-c"><rect x="%s" y="%s" width="%s" height="%s"/></clipPath>`+"\n",
 		id, px(d.left), px(d.top-2), px(d.right-d.left), px(d.bottom-d.top+4))
@@ -252,8 +254,10 @@ func (d *drawing) windows() {
 			continue
 		}
 		x0, x1 := d.px(from), d.px(to)
-		fmt.Fprintf(d, `<rect class="window" x="%s" y="%s" width="%s" height="%s"/>`, px(x0), px(d.top), px(x1-x0), px(d.bottom-d.top))
-		fmt.Fprintf(d, `<path class="edge" d="M%s,%sV%sM%s,%sV%s"/>`, px(x0), px(d.top), px(d.bottom), px(x1), px(d.top), px(d.bottom))
+		fmt.Fprintf(d, `<rect class="window" x="%s" y="%s" width="%s" height="%s"/>`, px(x0), px(d.top),
+			px(x1-x0), px(d.bottom-d.top))
+		fmt.Fprintf(d, `<path class="edge" d="M%s,%sV%sM%s,%sV%s"/>`, px(x0), px(d.top), px(d.bottom),
+			px(x1), px(d.top), px(d.bottom))
 		label := short(w.Label, longestName)
 		half := legendGlyph * float64(utf8.RuneCountInString(label)) / 2
 		d.text(max(d.left+half, min((x0+x1)/2, d.right-half)), d.top-5, "wlabel", "middle", label)
@@ -294,7 +298,8 @@ func (d *drawing) line(l drawnLine) bool {
 		}
 		if end == i+1 {
 			// A path of one point has no length and would not be seen.
-			fmt.Fprintf(d, `<circle class="dot %s" cx="%s" cy="%s" r="3"/>`, l.class, px(d.px(l.points[i].T)), px(d.py(l.points[i].V)))
+			fmt.Fprintf(d, `<circle class="dot %s" cx="%s" cy="%s" r="3"/>`, l.class,
+				px(d.px(l.points[i].T)), px(d.py(l.points[i].V)))
 		} else {
 			for k := i; k < end; k++ {
 				verb := "L"
@@ -325,7 +330,8 @@ func (d *drawing) describe() string {
 		parts = append(parts, l.name+": "+d.summary(l)+".")
 	}
 	for _, w := range d.chart.Windows {
-		parts = append(parts, fmt.Sprintf("%s: %s to %s seconds.", w.Label, human.Number(w.From), human.Number(w.To)))
+		parts = append(parts, fmt.Sprintf("%s: %s to %s seconds.", w.Label, human.Number(w.From),
+			human.Number(w.To)))
 	}
 	for _, m := range d.chart.Marks {
 		parts = append(parts, fmt.Sprintf("%s: at %s seconds.", m.Label, human.Number(m.At)))
@@ -354,7 +360,8 @@ func (d *drawing) text(x, y float64, class, anchor, s string) {
 	if class != "" {
 		class = ` class="` + class + `"`
 	}
-	fmt.Fprintf(d, `<text x="%s" y="%s"%s text-anchor="%s">%s</text>`+"\n", px(x), px(y), class, anchor, esc(s))
+	fmt.Fprintf(d, `<text x="%s" y="%s"%s text-anchor="%s">%s</text>`+"\n", px(x), px(y), class,
+		anchor, esc(s))
 }
 
 // px and py place values on the page. What is far off a fixed axis stays near

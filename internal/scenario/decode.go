@@ -54,7 +54,8 @@ func (d *decoder) field(node *yaml.Node, s *Scenario, path string) {
 		v, at = next, join2(at, name)
 	}
 	if isSection(v.Type()) {
-		d.fail(node, path, "is a section; set one of its fields: %s", strings.Join(fieldNames(v.Type()), ", "))
+		d.fail(node, path, "is a section; set one of its fields: %s",
+			strings.Join(fieldNames(v.Type()), ", "))
 		return
 	}
 	if v.Kind() == reflect.String {

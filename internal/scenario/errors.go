@@ -42,7 +42,8 @@ func join(errs []*FieldError) error {
 	var all []error
 	for i, e := range errs {
 		if i == maxErrors {
-			all = append(all, &FieldError{File: e.File, Line: e.Line, Reason: fmt.Sprintf("%d more errors from here on", len(errs)-i)})
+			all = append(all, &FieldError{File: e.File, Line: e.Line,
+				Reason: fmt.Sprintf("%d more errors from here on", len(errs)-i)})
 			break
 		}
 		all = append(all, e)

@@ -188,5 +188,6 @@ func syntaxError(file string, err error) error {
 			line = n
 		}
 	}
-	return &FieldError{File: file, Line: line, Reason: "is not YAML: " + strings.TrimPrefix(text, "yaml: ")}
+	return &FieldError{File: file, Line: line, Reason: "is not YAML: " +
+		strings.TrimPrefix(text, "yaml: ")}
 }

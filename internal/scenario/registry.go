@@ -28,8 +28,8 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 // UnmarshalText understands what String returns.
 func (k *Kind) UnmarshalText(text []byte) error { return oneOf(k, kinds, string(text)) }
 
-// Registry is a cluster of registries and its load. The load is open: changes come at their time, whether or not
-// the cluster keeps up.
+// Registry is a cluster of registries and its load. The load is open: changes come at their time,
+// whether or not the cluster keeps up.
 type Registry struct {
 	Nodes      int           `yaml:"nodes"`
 	Processes  bool          `yaml:"processes"`  // a process for each node
@@ -82,7 +82,9 @@ func (d Disturbance) String() string { return word(disturbances, int(d)) }
 func (d Disturbance) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText understands what String returns.
-func (d *Disturbance) UnmarshalText(text []byte) error { return oneOf(d, disturbances, string(text)) }
+func (d *Disturbance) UnmarshalText(text []byte) error {
+	return oneOf(d, disturbances, string(text))
+}
 
 // A Resolver says which of two claims on a name is kept.
 type Resolver int
@@ -133,7 +135,8 @@ func (c *Counts) UnmarshalText(text []byte) error {
 		n, err := strconv.Atoi(part)
 		switch {
 		case err != nil || n < 1:
-			return fmt.Errorf("must be whole numbers above 0 with commas between them, such as 1,16, got %s in %s",
+			return fmt.Errorf("must be whole numbers above 0 with commas between them, such as 1,16, got "+
+				"%s in %s",
 				strconv.Quote(brief(part)), strconv.Quote(brief(string(text))))
 		case slices.Contains(counts, n):
 			return fmt.Errorf("%d stands there twice", n)
@@ -163,7 +166,8 @@ func oneOf[T ~int](to *T, words []string, text string) error {
 	if near := nearest(text, words); near != "" {
 		hint = fmt.Sprintf(" (did you mean %s?)", near)
 	}
-	return fmt.Errorf("must be one of %s, got %s%s", strings.Join(words, ", "), strconv.Quote(brief(text)), hint)
+	return fmt.Errorf("must be one of %s, got %s%s", strings.Join(words, ", "),
+		strconv.Quote(brief(text)), hint)
 }
 
 // brief keeps a file's text from filling an error.

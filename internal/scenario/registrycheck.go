@@ -27,7 +27,8 @@ func (s *Scenario) invalidRegistry(c *checker) {
 	}
 	within(c, "registry.names", r.Names, 0, maxNames)
 	within(c, "registry.rate", r.Rate, 0, maxChanges)
-	c.check(r.Churn >= 0 && r.Churn < 1, "registry.churn", "must be at least 0 and below 1, got %v", r.Churn)
+	c.check(r.Churn >= 0 && r.Churn < 1, "registry.churn", "must be at least 0 and below 1, got %v",
+		r.Churn)
 	within(c, "registry.contested", r.Contested, 0, maxNames)
 	c.check(r.Contested == 0 || r.Nodes != 1, "registry.contested",
 		"needs two nodes that claim a name, and %s is 1", s.NameOf("registry.nodes"))
@@ -35,16 +36,21 @@ func (s *Scenario) invalidRegistry(c *checker) {
 	within(c, "registry.gossip", r.Gossip, minInterval, maxInterval)
 	within(c, "registry.probe", r.Probe, minInterval, maxInterval)
 	s.invalidDisturbance(c)
-	c.check(s.Expect.WholeWithin >= 0, "expect.whole_within", "must not be negative, got %v", s.Expect.WholeWithin)
-	c.check(s.Expect.QueueAtMost >= 0, "expect.queue_at_most", "must not be negative, got %d", s.Expect.QueueAtMost)
+	c.check(s.Expect.WholeWithin >= 0, "expect.whole_within", "must not be negative, got %v",
+		s.Expect.WholeWithin)
+	c.check(s.Expect.QueueAtMost >= 0, "expect.queue_at_most", "must not be negative, got %d",
+		s.Expect.QueueAtMost)
 }
 
 func (s *Scenario) invalidDisturbance(c *checker) {
 	d, nodes := s.Disturb, s.Registry.Nodes
-	c.check(d.Kind >= DisturbNone && int(d.Kind) < len(disturbances), "disturb.kind", "unknown kind %d", int(d.Kind))
+	c.check(d.Kind >= DisturbNone && int(d.Kind) < len(disturbances), "disturb.kind",
+		"unknown kind %d", int(d.Kind))
 	c.check(d.Start >= 0, "disturb.start", "must not be negative, got %v", d.Start)
-	c.check(d.End > d.Start, "disturb.end", "must be after %s (%v), got %v", s.NameOf("disturb.start"), d.Start, d.End)
-	c.check(d.End <= s.Duration, "disturb.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, d.End)
+	c.check(d.End > d.Start, "disturb.end", "must be after %s (%v), got %v", s.NameOf("disturb.start"),
+		d.Start, d.End)
+	c.check(d.End <= s.Duration, "disturb.end", "must be at most %s (%v), got %v",
+		s.NameOf("duration"), s.Duration, d.End)
 	within(c, "disturb.period", d.Period, minInterval, maxInterval)
 	within(c, "disturb.skew", d.Skew, -maxSkewed, maxSkewed)
 	c.check(d.Nodes >= 1, "disturb.nodes", "must be at least 1, got %d", d.Nodes)
@@ -52,7 +58,8 @@ func (s *Scenario) invalidDisturbance(c *checker) {
 		return
 	}
 	if nodes == 1 {
-		c.check(false, "disturb.kind", "%s needs at least 2 nodes, and %s is 1", d.Kind, s.NameOf("registry.nodes"))
+		c.check(false, "disturb.kind", "%s needs at least 2 nodes, and %s is 1", d.Kind,
+			s.NameOf("registry.nodes"))
 		return
 	}
 	// A link that flaps has two ends, so all nodes may be struck.
@@ -60,7 +67,8 @@ func (s *Scenario) invalidDisturbance(c *checker) {
 	if d.Kind == DisturbFlap {
 		most = nodes
 	}
-	c.check(d.Nodes <= most, "disturb.nodes", "must leave a node alone: at most %d of %d (%s), got %d", most, nodes, s.NameOf("registry.nodes"), d.Nodes)
+	c.check(d.Nodes <= most, "disturb.nodes", "must leave a node alone: at most %d of %d (%s), got %d",
+		most, nodes, s.NameOf("registry.nodes"), d.Nodes)
 }
 
 // The sections that only one kind of scenario has.
@@ -72,7 +80,8 @@ var (
 // The expectations that only registry scenarios have.
 var registryExpectations = []string{"expect.whole_within", "expect.queue_at_most"}
 
-// uses tells whether a section or a field means something to this scenario, and if not, to what it means nothing.
+// uses tells whether a section or a field means something to this scenario, and if not, to what it
+// means nothing.
 func (s *Scenario) uses(path string) (used bool, to string) {
 	section, _, inside := strings.Cut(path, ".")
 	kind := s.Kind.String() + " scenarios"

@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// A Scenario is one run, or several that differ in one number. The README in testdata/scenarios says what each field
-// means.
+// A Scenario is one run, or several that differ in one number. The README in testdata/scenarios
+// says what each field means.
 type Scenario struct {
 	Name        string        `yaml:"name"`
 	Description string        `yaml:"description"`
@@ -130,12 +130,14 @@ func Default() *Scenario {
 			SoftTimeout: 50 * time.Millisecond,
 		},
 		Origin: Origin{Latency: latency},
-		Fault:  Fault{Kind: origin.FaultNone, Keys: 5, Rate: 1, Start: 2 * time.Second, End: 5 * time.Second, Slow: time.Second},
+		Fault: Fault{Kind: origin.FaultNone, Keys: 5, Rate: 1, Start: 2 * time.Second,
+			End: 5 * time.Second, Slow: time.Second},
 		Registry: Registry{
 			Nodes: 5, Partitions: Counts{16}, Names: 2000, Rate: 500, Churn: 0.5, Contested: 100,
 			Gossip: 100 * time.Millisecond, Probe: 200 * time.Millisecond,
 		},
-		Disturb: Disturb{Nodes: 1, Start: 2 * time.Second, End: 5 * time.Second, Period: 200 * time.Millisecond, Skew: 2 * time.Second},
+		Disturb: Disturb{Nodes: 1, Start: 2 * time.Second, End: 5 * time.Second,
+			Period: 200 * time.Millisecond, Skew: 2 * time.Second},
 	}
 }
 
@@ -207,7 +209,8 @@ func (s *Scenario) OriginConfig(space *workload.Space) (c origin.Config, share f
 		return c, 0, err
 	}
 	f := s.Fault
-	c.Fault = origin.Fault{Kind: f.Kind, Match: match, Rate: f.Rate, Start: f.Start, End: f.End, Slow: f.Slow}
+	c.Fault = origin.Fault{Kind: f.Kind, Match: match, Rate: f.Rate, Start: f.Start, End: f.End,
+		Slow: f.Slow}
 	return c, share, nil
 }
 

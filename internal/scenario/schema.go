@@ -8,7 +8,8 @@ import (
 
 // isSection reports whether a type is a mapping of fields and no single value.
 func isSection(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+	return t.Kind() == reflect.Struct &&
+		!reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // fieldNames returns the names of a section's fields, as files have them.

@@ -63,7 +63,8 @@ func TestShippedScenarios(t *testing.T) {
 		require.Positive(t, s.Expect.HealthyDropOn+s.Expect.Alike, "%s expects nothing", name)
 	}
 	slow := all["snowball-slow.yaml"]
-	require.Equal(t, []int{20, 32, 1}, []int{slow.Fault.Keys, slow.Events.Workers, slow.Cache.MaxWaitingPerKey})
+	require.Equal(t, []int{20, 32, 1},
+		[]int{slow.Fault.Keys, slow.Events.Workers, slow.Cache.MaxWaitingPerKey})
 	require.Equal(t, 0.01, slow.Expect.HealthyDropOn)
 	for _, kind := range []string{"panic", "goexit", "error", "hang", "child", "slow"} {
 		s := all["snowball-"+kind+".yaml"]
@@ -77,7 +78,8 @@ func TestShippedScenarios(t *testing.T) {
 	}
 	require.Equal(t, Counts{1, 16}, all["registry-partitions.yaml"].Registry.Partitions)
 	require.Zero(t, all["none.yaml"].Fault.Rate)
-	for _, name := range []string{"smoke.yaml", "registry-smoke.yaml", "run-default.yaml", "burst-shrink.yaml"} {
+	for _, name := range []string{"smoke.yaml", "registry-smoke.yaml", "run-default.yaml",
+		"burst-shrink.yaml"} {
 		require.NotNil(t, all[name], name)
 	}
 }
@@ -92,7 +94,8 @@ func TestReadmeNamesTheKeysThatFail(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	require.NoError(t, err)
 	text := strings.Join(strings.Fields(string(readme)), " ")
-	require.Contains(t, text, fmt.Sprintf("the ranks %d to %d, which get %.1f %% of the requests", keys[0]+1, keys[4]+1, 100*share))
+	require.Contains(t, text, fmt.Sprintf("the ranks %d to %d, which get %.1f %% of the requests",
+		keys[0]+1, keys[4]+1, 100*share))
 }
 
 // leaves returns every field's path with its value.
@@ -133,7 +136,8 @@ func TestReadmeDocumentsEveryField(t *testing.T) {
 		name := map[string]string{
 			"time.Duration": "duration", "workload.Size": "size", "workload.Latency": "latency",
 			"workload.KeyKind": "kind", "origin.FaultKind": "kind",
-			"scenario.Kind": "kind", "scenario.Disturbance": "kind", "scenario.Resolver": "kind", "scenario.Counts": "numbers",
+			"scenario.Kind": "kind", "scenario.Disturbance": "kind", "scenario.Resolver": "kind",
+			"scenario.Counts": "numbers",
 		}[v.Type().String()]
 		if name == "" {
 			name = describeType(v.Type())

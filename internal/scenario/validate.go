@@ -62,7 +62,8 @@ func (s *Scenario) position(field string) (file string, line int) {
 
 func (s *Scenario) invalidFields() []*FieldError {
 	c := &checker{scenario: s}
-	c.check(s.Duration > 0 && s.Duration <= maxDuration, "duration", "must be above 0 and at most %v, got %v", maxDuration, s.Duration)
+	c.check(s.Duration > 0 && s.Duration <= maxDuration, "duration",
+		"must be above 0 and at most %v, got %v", maxDuration, s.Duration)
 	c.check(s.Kind >= KindCache && s.Kind <= KindRegistry, "kind", "unknown kind %d", int(s.Kind))
 	if s.Kind == KindRegistry {
 		s.invalidRegistry(c)
@@ -74,29 +75,38 @@ func (s *Scenario) invalidFields() []*FieldError {
 		"must be from 0s to %s (%v), got %v", s.NameOf("duration"), s.Duration, s.Events.Until)
 	within(c, "events.workers", s.Events.Workers, 1, maxWorkers)
 	within(c, "events.queue", s.Events.Queue, 1, maxQueue)
-	c.check(s.Events.Timeout > 0 && s.Events.Timeout <= maxDuration, "events.timeout", "must be above 0 and at most %v, got %v", maxDuration, s.Events.Timeout)
+	c.check(s.Events.Timeout > 0 && s.Events.Timeout <= maxDuration, "events.timeout",
+		"must be above 0 and at most %v, got %v", maxDuration, s.Events.Timeout)
 	within(c, "events.batch", s.Events.Batch, 1, maxBatch)
 
 	s.invalidKeys(c)
-	c.check(s.Operations().Validate() == nil, "mix", "at least one of read, write and delete must be above 0")
+	c.check(s.Operations().Validate() == nil, "mix",
+		"at least one of read, write and delete must be above 0")
 
 	c.check(s.Cache.Capacity >= 1, "cache.capacity", "must be at least 1, got %d", s.Cache.Capacity)
 	c.check(s.Cache.TTL >= 0, "cache.ttl", "must not be negative, got %v", s.Cache.TTL)
-	c.check(s.Cache.Jitter >= 0 && s.Cache.Jitter < 1, "cache.jitter", "must be at least 0 and below 1, got %v", s.Cache.Jitter)
-	c.check(s.Cache.FetchTimeout >= 0, "cache.fetch_timeout", "must not be negative, got %v", s.Cache.FetchTimeout)
-	c.check(s.Cache.MaxConcurrent >= 0, "cache.max_concurrent", "must not be negative, got %d", s.Cache.MaxConcurrent)
-	c.check(s.Cache.MaxAbandoned >= 0, "cache.max_abandoned", "must not be negative, got %d", s.Cache.MaxAbandoned)
+	c.check(s.Cache.Jitter >= 0 && s.Cache.Jitter < 1, "cache.jitter",
+		"must be at least 0 and below 1, got %v", s.Cache.Jitter)
+	c.check(s.Cache.FetchTimeout >= 0, "cache.fetch_timeout", "must not be negative, got %v",
+		s.Cache.FetchTimeout)
+	c.check(s.Cache.MaxConcurrent >= 0, "cache.max_concurrent", "must not be negative, got %d",
+		s.Cache.MaxConcurrent)
+	c.check(s.Cache.MaxAbandoned >= 0, "cache.max_abandoned", "must not be negative, got %d",
+		s.Cache.MaxAbandoned)
 	c.check(s.Cache.MaxWaitingPerKey >= 0, "cache.max_waiting_per_key",
 		"must not be negative, got %d", s.Cache.MaxWaitingPerKey)
 	s.invalidStale(c)
-	c.check(s.Origin.Concurrency >= 0, "origin.concurrency", "must not be negative, got %d", s.Origin.Concurrency)
+	c.check(s.Origin.Concurrency >= 0, "origin.concurrency", "must not be negative, got %d",
+		s.Origin.Concurrency)
 
 	s.invalidFault(c)
 	within(c, "expect.healthy_drop_off", s.Expect.HealthyDropOff, 0, 1)
 	within(c, "expect.healthy_drop_on", s.Expect.HealthyDropOn, 0, 1)
 	within(c, "expect.alike", s.Expect.Alike, 0, 1)
-	c.check(s.Expect.Alike == 0 || s.Expect.HealthyDropOff == 0, "expect.alike", "contradicts expect.healthy_drop_off: runs that are alike differ in nothing")
-	c.check(s.Expect.LearnWithin >= 0, "expect.learn_within", "must not be negative, got %v", s.Expect.LearnWithin)
+	c.check(s.Expect.Alike == 0 || s.Expect.HealthyDropOff == 0, "expect.alike",
+		"contradicts expect.healthy_drop_off: runs that are alike differ in nothing")
+	c.check(s.Expect.LearnWithin >= 0, "expect.learn_within", "must not be negative, got %v",
+		s.Expect.LearnWithin)
 	return c.errs
 }
 
@@ -108,18 +118,22 @@ func (s *Scenario) invalidStale(c *checker) {
 	c.check(o.RefreshAt >= 0 && o.RefreshAt < 1, "cache.refresh_at",
 		"must be at least 0 and below 1, got %v", o.RefreshAt)
 	if o.TTL == 0 {
-		c.check(o.StaleFor == 0, "cache.stale_for", "has no meaning without %s: no value ever becomes stale", ttl)
-		c.check(o.RefreshAt == 0, "cache.refresh_at", "has no meaning without %s: it is a share of that", ttl)
+		c.check(o.StaleFor == 0, "cache.stale_for",
+			"has no meaning without %s: no value ever becomes stale", ttl)
+		c.check(o.RefreshAt == 0, "cache.refresh_at", "has no meaning without %s: it is a share of that",
+			ttl)
 	}
 }
 
 func (s *Scenario) invalidKeys(c *checker) {
 	k := s.Keys
-	c.check(k.Kind >= workload.KindZipf && k.Kind <= workload.KindTrace, "keys.kind", "unknown kind %d", int(k.Kind))
+	c.check(k.Kind >= workload.KindZipf && k.Kind <= workload.KindTrace, "keys.kind",
+		"unknown kind %d", int(k.Kind))
 	within(c, "keys.count", k.Count, 1, maxKeys)
 	c.check(k.Skew > 0, "keys.skew", "must be > 0, got %v", k.Skew)
 	c.check(k.Skew <= maxSkew, "keys.skew", "must be at most %d, got %v", maxSkew, k.Skew)
-	c.check(k.ScanShare >= 0 && k.ScanShare < 1, "keys.scan_share", "must be at least 0 and below 1, got %v", k.ScanShare)
+	c.check(k.ScanShare >= 0 && k.ScanShare < 1, "keys.scan_share",
+		"must be at least 0 and below 1, got %v", k.ScanShare)
 	if k.Kind == workload.KindTrace {
 		c.check(k.Trace != "", "keys.trace", "must be given for trace keys")
 	}
@@ -127,7 +141,8 @@ func (s *Scenario) invalidKeys(c *checker) {
 
 func (s *Scenario) invalidFault(c *checker) {
 	f, k := s.Fault, s.Keys
-	c.check(f.Kind >= origin.FaultNone && f.Kind <= origin.FaultSlow, "fault.kind", "unknown kind %d", int(f.Kind))
+	c.check(f.Kind >= origin.FaultNone && f.Kind <= origin.FaultSlow, "fault.kind", "unknown kind %d",
+		int(f.Kind))
 	within(c, "fault.rate", f.Rate, 0, 1)
 	within(c, "fault.share", f.Share, 0, 1)
 	c.check(f.Keys >= 1, "fault.keys", "must be at least 1, got %d", f.Keys)
@@ -136,13 +151,17 @@ func (s *Scenario) invalidFault(c *checker) {
 	if f.Kind == origin.FaultNone {
 		return // the rest does not matter
 	}
-	c.check(f.End > f.Start, "fault.end", "must be after %s (%v), got %v", s.NameOf("fault.start"), f.Start, f.End)
-	c.check(f.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, f.End)
+	c.check(f.End > f.Start, "fault.end", "must be after %s (%v), got %v", s.NameOf("fault.start"),
+		f.Start, f.End)
+	c.check(f.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v", s.NameOf("duration"),
+		s.Duration, f.End)
 	if k.Kind != workload.KindTrace && f.Keys >= 1 {
-		c.check(uint64(f.Keys) <= k.Count, "fault.keys", "must be at most %s (%d), got %d", s.NameOf("keys.count"), k.Count, f.Keys)
+		c.check(uint64(f.Keys) <= k.Count, "fault.keys", "must be at most %s (%d), got %d",
+			s.NameOf("keys.count"), k.Count, f.Keys)
 	}
 	alike := k.Kind == workload.KindUniform || k.Kind == workload.KindScan
-	c.check(!alike || f.Share == 0, "fault.share", "has no meaning for %s keys (%s), which are all alike",
+	c.check(!alike || f.Share == 0, "fault.share",
+		"has no meaning for %s keys (%s), which are all alike",
 		k.Kind, s.NameOf("keys.kind"))
 }
 

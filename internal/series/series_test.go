@@ -94,7 +94,8 @@ func TestRecorderNext(t *testing.T) {
 }
 
 func TestJSONHasNoNaN(t *testing.T) {
-	b, err := json.Marshal(series.Series{Name: "x", Points: pts(0, 1.5, 1, math.NaN(), 2, math.Inf(-1), 3, 1e300, 4, 1e-9)})
+	b, err := json.Marshal(series.Series{Name: "x",
+		Points: pts(0, 1.5, 1, math.NaN(), 2, math.Inf(-1), 3, 1e300, 4, 1e-9)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"name":"x","points":[[0,1.5],[1,null],[2,null],[3,1e300],[4,1e-9]]}`, string(b))
 }
@@ -121,7 +122,8 @@ func TestCSVRefusesTwins(t *testing.T) {
 	err := series.WriteCSV(&b, series.Series{Name: "a"}, series.Series{Name: "a "})
 	assert.ErrorContains(t, err, `two columns are called "a"`)
 	assert.Empty(t, b.String())
-	assert.ErrorContains(t, series.WriteCSV(&b, series.Series{Name: series.TimeColumn}), series.TimeColumn)
+	assert.ErrorContains(t, series.WriteCSV(&b, series.Series{Name: series.TimeColumn}),
+		series.TimeColumn)
 }
 
 func TestCSVFile(t *testing.T) {
@@ -161,7 +163,8 @@ func TestDownsampleProperties(t *testing.T) {
 		in := series.Series{}
 		value := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), 0}))
 		for range rapid.IntRange(0, 200).Draw(t, "len") {
-			in.Points = append(in.Points, series.Point{T: rapid.Float64().Draw(t, "t"), V: value.Draw(t, "v")})
+			in.Points = append(in.Points,
+				series.Point{T: rapid.Float64().Draw(t, "t"), V: value.Draw(t, "v")})
 		}
 		n := rapid.IntRange(0, 20).Draw(t, "n")
 		points := in.Ordered()

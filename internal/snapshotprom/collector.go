@@ -15,20 +15,25 @@ type Metric[S any] struct {
 
 // Counter is a metric that only goes up.
 func Counter[S any](name, help string, value func(S) uint64) Metric[S] {
-	return Metric[S]{Name: name, Help: help, Kind: prometheus.CounterValue, Each: func(s S, set func(float64, ...string)) {
-		set(float64(value(s)))
-	}}
+	return Metric[S]{Name: name, Help: help, Kind: prometheus.CounterValue,
+		Each: func(s S, set func(float64, ...string)) {
+			set(float64(value(s)))
+		}}
 }
 
 // Gauge is a metric that goes up and down.
 func Gauge[S any](name, help string, value func(S) int) Metric[S] {
-	return Metric[S]{Name: name, Help: help, Kind: prometheus.GaugeValue, Each: func(s S, set func(float64, ...string)) {
-		set(float64(value(s)))
-	}}
+	return Metric[S]{Name: name, Help: help, Kind: prometheus.GaugeValue,
+		Each: func(s S, set func(float64, ...string)) {
+			set(float64(value(s)))
+		}}
 }
 
-// New returns a collector that takes one snapshot for each scrape. constant are labels that all metrics have.
-func New[S any](snapshot func() S, constant prometheus.Labels, metrics ...Metric[S]) prometheus.Collector {
+// New returns a collector that takes one snapshot for each scrape. constant are labels that all
+// metrics have.
+func New[S any](
+	snapshot func() S, constant prometheus.Labels, metrics ...Metric[S],
+) prometheus.Collector {
 	c := &collector[S]{snapshot: snapshot, metrics: metrics}
 	for _, m := range metrics {
 		c.descs = append(c.descs, prometheus.NewDesc(m.Name, m.Help, m.Labels, constant))

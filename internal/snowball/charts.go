@@ -13,16 +13,20 @@ import (
 // Charts draws the series of all runs with the fault window shaded. The first
 // one tells the story on its own.
 func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
-	windows := []report.Window{{From: s.Fault.Start.Seconds(), To: s.Fault.End.Seconds(), Label: windowLabel(s)}}
+	windows := []report.Window{{From: s.Fault.Start.Seconds(), To: s.Fault.End.Seconds(),
+		Label: windowLabel(s)}}
 	chart := func(name, title, unit, caption string) *report.Chart {
-		return &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name), Windows: windows}
+		return &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name),
+			Windows: windows}
 	}
 	answered := chart(seriesAnswered, "Answered requests", "requests/s", "")
 	r.finishAnswered(answered, s)
 	latency := chart(seriesLatency, "Latency of healthy events, p99", "log scale",
-		"From the time an event was meant to be offered, so the queue counts. A gap: no healthy event was served.")
+		"From the time an event was meant to be offered, so the queue counts. A gap: no healthy event "+
+			"was served.")
 	latency.Quantity, latency.Log = report.Seconds, true
-	heap := chart(seriesHeap, "Heap", "bytes", "Live objects, and garbage that waits for the collector: hence the saw teeth.")
+	heap := chart(seriesHeap, "Heap", "bytes",
+		"Live objects, and garbage that waits for the collector: hence the saw teeth.")
 	heap.Quantity = report.Bytes
 	charts := []*report.Chart{
 		answered,
@@ -30,17 +34,24 @@ func (r *Result) Charts(s *scenario.Scenario) []*report.Chart {
 			"Events of keys that never fail. The fault is none of their business; "+
 				"they stop where callers of the other keys hold the workers."),
 		chart(seriesHeld, "Workers held by failing keys", "workers",
-			fmt.Sprintf("Of a pool of %d. What is held here is missing for everyone else.", s.Events.Workers)),
-		chart(seriesQueue, "Queue depth", "events", fmt.Sprintf("At %d events the queue is full, and events are dropped.", s.Events.Queue)),
+			fmt.Sprintf("Of a pool of %d. What is held here is missing for everyone else.",
+				s.Events.Workers)),
+		chart(seriesQueue, "Queue depth", "events",
+			fmt.Sprintf("At %d events the queue is full, and events are dropped.", s.Events.Queue)),
 		latency,
-		chart(seriesBlocked, "Callers blocked in the cache", "callers", "Callers of any key that wait for a load."),
+		chart(seriesBlocked, "Callers blocked in the cache", "callers",
+			"Callers of any key that wait for a load."),
 		chart(seriesDrops, "Events dropped", "events/s", "Events that found the queue full."),
-		chart(seriesTimeouts, "Callers timed out", "callers/s", fmt.Sprintf("Callers who gave up after %s.", plain(s.Events.Timeout))),
+		chart(seriesTimeouts, "Callers timed out", "callers/s",
+			fmt.Sprintf("Callers who gave up after %s.", plain(s.Events.Timeout))),
 		chart(seriesGoroutines, "Goroutines", "goroutines", "All of the process."),
 		heap,
-		chart(seriesAbandoned, "Abandoned functions", "functions", "Fetch functions that were given up and still run. The courier bounds them; with the fix off none is ever given up."),
+		chart(seriesAbandoned, "Abandoned functions", "functions",
+			"Fetch functions that were given up and still run. The courier bounds them; with the fix off "+
+				"none is ever given up."),
 	}
-	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != answered && eventless(c) })
+	return slices.DeleteFunc(charts,
+		func(c *report.Chart) bool { return c != answered && eventless(c) })
 }
 
 // finishAnswered makes c the picture of what callers got.

@@ -43,21 +43,30 @@ func Validate(s *scenario.Scenario) error {
 			errs = append(errs, s.FieldError(field, fmt.Sprintf(format, args...)))
 		}
 	}
-	check(s.Kind == scenario.KindCache, "kind", "must be cache, got %s: the snowball is no scenario of that kind", s.Kind)
-	check(s.Events.Rate > 0, "events.rate", "must be above 0: the snowball offers events at a steady rate")
-	check(s.Events.Until == 0, "events.until", "must be 0s: the snowball offers events until its end, got %v", s.Events.Until)
-	check(s.Mix.Write == 0, "mix.write", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Write)
-	check(s.Mix.Delete == 0, "mix.delete", "must be 0: every event of the snowball is a fetch, got %d", s.Mix.Delete)
+	check(s.Kind == scenario.KindCache, "kind",
+		"must be cache, got %s: the snowball is no scenario of that kind", s.Kind)
+	check(s.Events.Rate > 0, "events.rate",
+		"must be above 0: the snowball offers events at a steady rate")
+	check(s.Events.Until == 0, "events.until",
+		"must be 0s: the snowball offers events until its end, got %v", s.Events.Until)
+	check(s.Mix.Write == 0, "mix.write", "must be 0: every event of the snowball is a fetch, got %d",
+		s.Mix.Write)
+	check(s.Mix.Delete == 0, "mix.delete", "must be 0: every event of the snowball is a fetch, got %d",
+		s.Mix.Delete)
 	check(s.Events.Batch == 1, "events.batch",
 		"must be 1: every event of the snowball is for one key, got %d", s.Events.Batch)
 	if s.Cache.StaleFor > 0 {
 		checkStale(s, check)
 	}
-	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v", minDuration, s.Duration)
-	check(s.Fault.Start >= minDuration/4, "fault.start", "must be at least %v: what was before is compared with, got %v", minDuration/4, s.Fault.Start)
-	check(s.Fault.End-s.Fault.Start >= minDuration/4, "fault.end", "must be at least %v after %s (%v), got %v",
+	check(s.Duration >= minDuration, "duration", "must be at least %v to be measured, got %v",
+		minDuration, s.Duration)
+	check(s.Fault.Start >= minDuration/4, "fault.start",
+		"must be at least %v: what was before is compared with, got %v", minDuration/4, s.Fault.Start)
+	check(s.Fault.End-s.Fault.Start >= minDuration/4, "fault.end",
+		"must be at least %v after %s (%v), got %v",
 		minDuration/4, s.NameOf("fault.start"), s.Fault.Start, s.Fault.End)
-	check(s.Fault.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v", s.NameOf("duration"), s.Duration, s.Fault.End)
+	check(s.Fault.End <= s.Duration, "fault.end", "must be at most %s (%v), got %v",
+		s.NameOf("duration"), s.Duration, s.Fault.End)
 	return errors.Join(errs...)
 }
 
@@ -66,7 +75,8 @@ func checkStale(s *scenario.Scenario, check func(ok bool, field, format string, 
 	c, window := s.Cache, s.Fault.End-s.Fault.Start
 	check(c.StaleFor >= window, "cache.stale_for",
 		"must be at least as long as the fault window (%v), got %v", window, c.StaleFor)
-	check(c.TTL < s.Fault.End, "cache.ttl", "must be below %s (%v), or no value is stale by then, got %v",
+	check(c.TTL < s.Fault.End, "cache.ttl",
+		"must be below %s (%v), or no value is stale by then, got %v",
 		s.NameOf("fault.end"), s.Fault.End, c.TTL)
 	check(c.SoftTimeout > 0, "cache.soft_timeout",
 		"must be above 0s: callers would wait for loads that hang, got %v", c.SoftTimeout)
@@ -95,7 +105,8 @@ type timeline struct {
 }
 
 func timelineOf(s *scenario.Scenario) timeline {
-	return timeline{settled: s.Fault.Start / 2, start: s.Fault.Start, end: s.Fault.End, stop: s.Duration}
+	return timeline{settled: s.Fault.Start / 2, start: s.Fault.Start, end: s.Fault.End,
+		stop: s.Duration}
 }
 
 func (l timeline) at(t time.Duration) phase {

@@ -23,19 +23,34 @@ func TestBuiltin(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
-		{"a closed loop", "events:\n  rate: 0\n", "x.yaml:2: events.rate: must be above 0: the snowball offers events at a steady rate"},
-		{"events that stop", "events: {until: 3s}\n", "x.yaml:1: events.until: must be 0s: the snowball offers events until its end, got 3s"},
-		{"writes", "seed: 1\nmix: {read: 1, write: 2}\n", "x.yaml:2: mix.write: must be 0: every event of the snowball is a fetch, got 2"},
-		{"deletes", "mix: {delete: 3}\n", "x.yaml:1: mix.delete: must be 0: every event of the snowball is a fetch, got 3"},
-		{"batches", "events: {batch: 2}\n", "x.yaml:1: events.batch: must be 1: every event of the snowball is for one key, got 2"},
-		{"stale for a moment", "cache: {stale_for: 2s}\n", "x.yaml:1: cache.stale_for: must be at least as long as the fault window (3s), got 2s"},
-		{"never stale", "cache: {stale_for: 8s, ttl: 5s}\n", "x.yaml:1: cache.ttl: must be below fault.end (5s), or no value is stale by then, got 5s"},
-		{"no soft time-out", "cache: {stale_for: 8s, soft_timeout: 0s}\n", "x.yaml:1: cache.soft_timeout: must be above 0s: callers would wait for loads that hang, got 0s"},
-		{"callers who leave before", "cache: {stale_for: 8s, soft_timeout: 2s}\n", "x.yaml:1: cache.soft_timeout: must be below events.timeout (2s), after which callers leave, got 2s"},
-		{"too short", "duration: 500ms\nfault: {start: 200ms, end: 400ms}\n", "x.yaml:1: duration: must be at least 800ms to be measured, got 500ms"},
-		{"no time before", "fault: {start: 0s}\n", "x.yaml:1: fault.start: must be at least 200ms: what was before is compared with, got 0s"},
-		{"a window without length", "fault: {start: 2s, end: 2100ms}\n", "x.yaml:1: fault.end: must be at least 200ms after fault.start (2s), got 2.1s"},
-		{"a window beyond the end", "duration: 3s\n", "x.yaml:1: fault.end: must be at most duration (3s), got 5s"},
+		{"a closed loop", "events:\n  rate: 0\n",
+			"x.yaml:2: events.rate: must be above 0: the snowball offers events at a steady rate"},
+		{"events that stop", "events: {until: 3s}\n",
+			"x.yaml:1: events.until: must be 0s: the snowball offers events until its end, got 3s"},
+		{"writes", "seed: 1\nmix: {read: 1, write: 2}\n",
+			"x.yaml:2: mix.write: must be 0: every event of the snowball is a fetch, got 2"},
+		{"deletes", "mix: {delete: 3}\n",
+			"x.yaml:1: mix.delete: must be 0: every event of the snowball is a fetch, got 3"},
+		{"batches", "events: {batch: 2}\n",
+			"x.yaml:1: events.batch: must be 1: every event of the snowball is for one key, got 2"},
+		{"stale for a moment", "cache: {stale_for: 2s}\n",
+			"x.yaml:1: cache.stale_for: must be at least as long as the fault window (3s), got 2s"},
+		{"never stale", "cache: {stale_for: 8s, ttl: 5s}\n",
+			"x.yaml:1: cache.ttl: must be below fault.end (5s), or no value is stale by then, got 5s"},
+		{"no soft time-out", "cache: {stale_for: 8s, soft_timeout: 0s}\n",
+			"x.yaml:1: cache.soft_timeout: must be above 0s: callers would wait for loads that hang, " +
+				"got 0s"},
+		{"callers who leave before", "cache: {stale_for: 8s, soft_timeout: 2s}\n",
+			"x.yaml:1: cache.soft_timeout: must be below events.timeout (2s), after which callers leave, " +
+				"got 2s"},
+		{"too short", "duration: 500ms\nfault: {start: 200ms, end: 400ms}\n",
+			"x.yaml:1: duration: must be at least 800ms to be measured, got 500ms"},
+		{"no time before", "fault: {start: 0s}\n",
+			"x.yaml:1: fault.start: must be at least 200ms: what was before is compared with, got 0s"},
+		{"a window without length", "fault: {start: 2s, end: 2100ms}\n",
+			"x.yaml:1: fault.end: must be at least 200ms after fault.start (2s), got 2.1s"},
+		{"a window beyond the end", "duration: 3s\n",
+			"x.yaml:1: fault.end: must be at most duration (3s), got 5s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := scenario.Parse("x.yaml", []byte(tt.text))
@@ -54,7 +69,8 @@ func TestValidate(t *testing.T) {
 
 func TestTimeline(t *testing.T) {
 	line := timeline{settled: 1, start: 2, end: 4, stop: 8}
-	for at, want := range map[time.Duration]phase{0: warming, 1: before, 2: inside, 3: inside, 4: after, 9: after} {
+	for at, want := range map[time.Duration]phase{0: warming, 1: before, 2: inside, 3: inside,
+		4: after, 9: after} {
 		assert.Equal(t, want, line.at(at), "at %d", at)
 	}
 	for p, want := range map[phase]time.Duration{warming: 1, before: 1, inside: 2, after: 4} {

@@ -41,13 +41,15 @@ func inBubble(t *testing.T, c Config, check func(t *testing.T, r *Result)) {
 		require.NoError(t, err)
 		assert.False(t, r.Partial)
 		for _, run := range r.runs() {
-			assert.Equal(t, run.Offered, run.Served+run.Failed+run.Dropped+run.Unfinished, "fix %s: events were lost", run.Fix)
+			assert.Equal(t, run.Offered, run.Served+run.Failed+run.Dropped+run.Unfinished,
+				"fix %s: events were lost", run.Fix)
 			assert.Equal(t, Value(c.Scenario.Duration.Seconds()), run.Seconds)
 			cache := c.Scenario.Cache
 			if run.Fix == Off || cache.FetchTimeout > 200*time.Millisecond && cache.MaxWaitingPerKey == 0 {
 				assert.Zero(t, run.HealthyFailed, "fix %s", run.Fix)
 			}
-			assert.Less(t, run.HealthyFailed, uint64(20), "a short time-out or a low limit hits a few loads of healthy keys")
+			assert.Less(t, run.HealthyFailed, uint64(20),
+				"a short time-out or a low limit hits a few loads of healthy keys")
 		}
 		assert.Equal(t, r.Off.Offered, r.On.Offered)
 		assert.Equal(t, r.Off.Fingerprint, r.On.Fingerprint, "the runs must be offered the same events")
@@ -57,7 +59,8 @@ func inBubble(t *testing.T, c Config, check func(t *testing.T, r *Result)) {
 
 func TestSnowball(t *testing.T) {
 	for fault, toldOn := range map[string]verdict.Kind{
-		"panic": verdict.Panic, "goexit": verdict.Goexit, "child": verdict.Panic, "hang": verdict.TimedOut,
+		"panic": verdict.Panic, "goexit": verdict.Goexit, "child": verdict.Panic,
+		"hang": verdict.TimedOut,
 	} {
 		t.Run(fault, func(t *testing.T) {
 			s := half(t, fault)
@@ -133,7 +136,8 @@ func alikeRuns(t *testing.T, s *scenario.Scenario, r *Result) {
 	assert.InEpsilon(t, float64(r.Off.HealthyInside), float64(r.On.HealthyInside), 0.01)
 	assert.InEpsilon(t, float64(r.Off.HealthyAfter), float64(r.On.HealthyAfter), 0.01)
 	for _, run := range []*Run{r.Off, r.On} {
-		assert.InDelta(t, 1, float64(run.ShareInside), 0.005, "nothing was lost, so it must not look like a cost")
+		assert.InDelta(t, 1, float64(run.ShareInside), 0.005,
+			"nothing was lost, so it must not look like a cost")
 		assert.Zero(t, run.Dropped)
 		assert.Zero(t, run.Timeouts)
 		assert.Equal(t, Value(0), run.DeadKeys)
@@ -162,7 +166,8 @@ func TestLimitOfCallersPerKey(t *testing.T) {
 	s := halfSlow(t)
 	inBubble(t, Config{Scenario: s}, func(t *testing.T, r *Result) {
 		assert.Greater(t, float64(r.On.ShareInside), 0.99)
-		assert.InDelta(t, s.Fault.Keys, r.On.HeldPeak, 3, "a worker for each slow key, and some for a moment whose callers are refused")
+		assert.InDelta(t, s.Fault.Keys, r.On.HeldPeak, 3,
+			"a worker for each slow key, and some for a moment whose callers are refused")
 		assert.Positive(t, r.On.Told[verdict.Overloaded])
 		assert.Zero(t, r.Off.Told[verdict.Overloaded], "the limit is a part of the fix")
 		assert.Equal(t, int64(s.Events.Workers), r.Off.HeldPeak)
@@ -200,7 +205,10 @@ func TestSeedSettlesEvents(t *testing.T) {
 	for _, seed := range []uint64{1, 1, 2} {
 		s := half(t, "none")
 		s.Seed, s.Events.Rate = seed, 100
-		inBubble(t, Config{Scenario: s}, func(_ *testing.T, r *Result) { prints[r.On.Fingerprint] = true })
+		inBubble(t, Config{Scenario: s}, func(_ *testing.T,
+			r *Result) {
+			prints[r.On.Fingerprint] = true
+		})
 	}
 	assert.Len(t, prints, 2)
 }
@@ -252,7 +260,8 @@ func TestStopped(t *testing.T) {
 				}
 				require.NoError(t, r.Table(s).Validate())
 				for _, c := range r.Checks(s) {
-					assert.False(t, c.OK && c.Name != "fix off: healthy throughput falls during the fault", "%s: %s", c.Name, c.Detail)
+					assert.False(t, c.OK && c.Name != "fix off: healthy throughput falls during the fault",
+						"%s: %s", c.Name, c.Detail)
 				}
 			})
 		})

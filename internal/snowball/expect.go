@@ -54,7 +54,8 @@ func (r *Result) staleChecks(s *scenario.Scenario) []report.Check {
 	within := s.Cache.SoftTimeout + answerSlack
 	p99 := float64(f.Answer.P99)
 	add(ran && p99 <= within.Seconds(), "callers of failing keys wait for the soft time-out at most",
-		"p99 %s; wanted: at most %s + %s", human.Seconds(p99), plain(s.Cache.SoftTimeout), plain(answerSlack))
+		"p99 %s; wanted: at most %s + %s", human.Seconds(p99), plain(s.Cache.SoftTimeout),
+		plain(answerSlack))
 	if drop := s.Expect.HealthyDropOn; drop > 0 {
 		share := float64(run.ShareInside)
 		add(1-share <= drop, "healthy throughput holds during the fault",
@@ -72,22 +73,30 @@ func (r *Result) expected(e scenario.Expect) []report.Check {
 	off, on := r.Off.orNone(), r.On.orNone()
 	// Comparisons with a value that does not exist are false, as they should be.
 	if e.HealthyDropOff > 0 {
-		add(1-float64(off.ShareInside) >= e.HealthyDropOff, "fix off: healthy throughput falls during the fault",
-			"to %s of what was offered; wanted: at most %s", percent(float64(off.ShareInside)), percent(1-e.HealthyDropOff))
+		add(1-float64(off.ShareInside) >= e.HealthyDropOff,
+			"fix off: healthy throughput falls during the fault",
+			"to %s of what was offered; wanted: at most %s", percent(float64(off.ShareInside)),
+			percent(1-e.HealthyDropOff))
 	}
 	if e.HealthyDropOn > 0 {
-		add(1-float64(on.ShareInside) <= e.HealthyDropOn, "fix on: healthy throughput holds during the fault",
-			"at %s of what was offered; wanted: at least %s", percent(float64(on.ShareInside)), percent(1-e.HealthyDropOn))
+		add(1-float64(on.ShareInside) <= e.HealthyDropOn,
+			"fix on: healthy throughput holds during the fault",
+			"at %s of what was offered; wanted: at least %s", percent(float64(on.ShareInside)),
+			percent(1-e.HealthyDropOn))
 	}
 	if e.Alike > 0 {
-		differ := math.Abs(float64(off.HealthyInside-on.HealthyInside)) / float64(max(off.HealthyInside, on.HealthyInside))
+		differ := math.Abs(float64(off.HealthyInside-on.HealthyInside)) / float64(max(off.HealthyInside,
+			on.HealthyInside))
 		add(differ <= e.Alike, "healthy throughput during the fault is alike in both runs",
 			"%s and %s differ by %s; wanted: at most %s",
-			human.Rate(float64(off.HealthyInside)), human.Rate(float64(on.HealthyInside)), percent(differ), percent(e.Alike))
+			human.Rate(float64(off.HealthyInside)), human.Rate(float64(on.HealthyInside)), percent(differ),
+			percent(e.Alike))
 	}
 	if e.LearnWithin > 0 {
-		add(float64(on.Learn.P50) <= e.LearnWithin.Seconds(), "fix on: callers of failing keys learn of it soon",
-			"after %s in the median; wanted: at most %s", human.Seconds(float64(on.Learn.P50)), human.Duration(e.LearnWithin))
+		add(float64(on.Learn.P50) <= e.LearnWithin.Seconds(),
+			"fix on: callers of failing keys learn of it soon",
+			"after %s in the median; wanted: at most %s", human.Seconds(float64(on.Learn.P50)),
+			human.Duration(e.LearnWithin))
 	}
 	return checks
 }
@@ -100,7 +109,8 @@ func (r *Run) orNone() *Run {
 	none := Spread{P50: measured.None(), P99: measured.None(), Max: measured.None()}
 	return &Run{
 		HealthyBefore: measured.None(), HealthyInside: measured.None(), HealthyAfter: measured.None(),
-		OfferedInside: measured.None(), OfferedAfter: measured.None(), ShareInside: measured.None(), ShareAfter: measured.None(),
+		OfferedInside: measured.None(), OfferedAfter: measured.None(), ShareInside: measured.None(),
+		ShareAfter:    measured.None(),
 		LatencyInside: none, LatencyAfter: none, Learn: none, AfterDeath: none,
 		HeapPeak: measured.None(), DeadKeys: measured.None(), Recovery: measured.None(),
 		Failing: &Failing{Answer: none},

@@ -14,11 +14,14 @@ const alike = 0.05
 // Story says what the scenario is about, for a reader who knows nothing of it.
 func Story(s *scenario.Scenario) string {
 	e := s.Events
-	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each event needs one key, "+
+	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each "+
+		"event needs one key, "+
 		"which its worker fetches through the cache, for at most %s. %s. "+
-		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until its own time is up; "+
+		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until "+
+		"its own time is up; "+
 		"with the fix on they get an error%s.%s",
-		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)), plain(e.Timeout),
+		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)),
+		plain(e.Timeout),
 		faultText(s, &Result{}), waysText(s), limitText(s))
 }
 
@@ -34,7 +37,8 @@ func waysText(s *scenario.Scenario) string {
 // staleText says which stale values the third run has.
 func staleText(s *scenario.Scenario) string {
 	return fmt.Sprintf("Stale values may be given for %s after a TTL of %s, "+
-		"where a load fails or has not ended after %s, the soft time-out. All runs begin with a value of each failing key.",
+		"where a load fails or has not ended after %s, the soft time-out. All runs begin with a value "+
+		"of each failing key.",
 		plain(s.Cache.StaleFor), plain(s.Cache.TTL), plain(s.Cache.SoftTimeout))
 }
 
@@ -66,7 +70,8 @@ func (r *Result) Finding() string {
 	}
 	var b strings.Builder
 	if off.held() && on.held() {
-		fmt.Fprintf(&b, "Both runs are alike: of the healthy events offered during the fault %s were served with the fix off and %s with it on.",
+		fmt.Fprintf(&b, "Both runs are alike: of the healthy events offered during the fault %s were "+
+			"served with the fix off and %s with it on.",
 			percent(float64(off.ShareInside)), percent(float64(on.ShareInside)))
 		if on.Learn.Count > 0 && off.Learn.Count > 0 {
 			fmt.Fprintf(&b, " A caller of a failing key learned of it after %s and %s in the median.",
@@ -124,8 +129,10 @@ func course(r *Run) string {
 	if r.held() {
 		verb = "held at"
 	}
-	text := fmt.Sprintf("healthy throughput %s %s during the fault, which is %s of the %s offered", verb,
-		human.Rate(float64(r.HealthyInside)), percent(float64(r.ShareInside)), human.Rate(float64(r.OfferedInside)))
+	text := fmt.Sprintf("healthy throughput %s %s during the fault, which is %s of the %s offered",
+		verb,
+		human.Rate(float64(r.HealthyInside)), percent(float64(r.ShareInside)),
+		human.Rate(float64(r.OfferedInside)))
 	switch {
 	case r.Recovery.Exists() && r.Recovery == 0:
 	case r.Recovery.Exists():

@@ -74,7 +74,8 @@ type totals struct {
 // interval is what a meter has counted since the last sample.
 type interval struct {
 	healthy, healthyOffered, timedOut, dropped uint64
-	answered, stale                            uint64 // events that got a value, and of them a stale one
+	// events that got a value, and of them a stale one
+	answered, stale uint64
 
 	latency *hdrhistogram.Histogram
 }

@@ -11,7 +11,8 @@ import (
 )
 
 func TestRecoveryRule(t *testing.T) {
-	line := timeline{settled: time.Second, start: 2 * time.Second, end: 4 * time.Second, stop: 8 * time.Second}
+	line := timeline{settled: time.Second, start: 2 * time.Second, end: 4 * time.Second,
+		stop: 8 * time.Second}
 	const interval = 50 * time.Millisecond
 	// sampled has a sample at the end of each interval, worth f of its beginning.
 	sampled := func(f func(seconds float64) float64) (s series.Series) {
@@ -45,7 +46,9 @@ func TestRecoveryRule(t *testing.T) {
 		{"the queue takes longer", from(5.5, 1000), full(6), 2},
 		{"the queue stays full", always(1000), always(100), math.NaN()},
 		{"back too late to be sure", from(7.8, 1000), always(0), math.NaN()},
-		{"a burst is no recovery", func(s float64) float64 { return from(4.5, 3000)(s) - from(4.6, 3000)(s) + from(7, 1000)(s) }, full(7), 3},
+		{"a burst is no recovery", func(s float64) float64 {
+			return from(4.5, 3000)(s) - from(4.6, 3000)(s) + from(7, 1000)(s)
+		}, full(7), 3},
 		{"samples were missed", func(s float64) float64 {
 			if math.Mod(s+1e-9, 0.4) < interval.Seconds() {
 				return math.NaN()

@@ -169,18 +169,23 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 	t.healthy[before] = min(t.healthy[before], t.due[before])
 	r := &Run{
 		Fix: v.fix, Seconds: Value(ran.Seconds()),
-		Offered: t.offered, Served: t.served, Failed: t.failed, Dropped: t.dropped, Unfinished: t.unfinished,
+		Offered: t.offered, Served: t.served, Failed: t.failed, Dropped: t.dropped,
+		Unfinished:     t.unfinished,
 		Fingerprint:    fmt.Sprintf("%016x", v.print),
 		HealthyDropped: t.droppedOK, HealthyFailed: t.failedOK,
-		HealthyBefore: rate(t.healthy, before), HealthyInside: rate(t.healthy, inside), HealthyAfter: rate(t.healthy, after),
+		HealthyBefore: rate(t.healthy, before), HealthyInside: rate(t.healthy, inside),
+		HealthyAfter:  rate(t.healthy, after),
 		OfferedInside: rate(t.due, inside), OfferedAfter: rate(t.due, after),
-		LatencyInside: measured.SpreadOf(t.latency[inside]), LatencyAfter: measured.SpreadOf(t.latency[after]),
-		Learn: measured.SpreadOf(t.learn), AfterDeath: measured.SpreadOf(t.tell), Told: t.told,
+		LatencyInside: measured.SpreadOf(t.latency[inside]),
+		LatencyAfter:  measured.SpreadOf(t.latency[after]),
+		Learn:         measured.SpreadOf(t.learn), AfterDeath: measured.SpreadOf(t.tell), Told: t.told,
 		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
-		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads, AbandonedPeak: m.abandonedPeak,
-		FailingKeys: len(v.failing), FailingShare: Value(v.share), DeadKeys: measured.None(),
-		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy), m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
-		Series:   m.record.All(),
+		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads,
+		AbandonedPeak: m.abandonedPeak,
+		FailingKeys:   len(v.failing), FailingShare: Value(v.share), DeadKeys: measured.None(),
+		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy),
+			m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
+		Series: m.record.All(),
 	}
 	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
 	if v.scenario.Cache.StaleFor > 0 {

@@ -18,7 +18,8 @@ import (
 )
 
 func TestValueJSON(t *testing.T) {
-	text, err := json.Marshal(map[string]any{"none": measured.None(), "some": Value(1.5), "spread": measured.SpreadOf(newHistogram())})
+	text, err := json.Marshal(map[string]any{"none": measured.None(), "some": Value(1.5),
+		"spread": measured.SpreadOf(newHistogram())})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"none": null, "some": 1.5, "spread": {"count": 0, "p50_seconds": null, "p99_seconds": null, "max_seconds": null}}`, string(text))
 }
@@ -48,7 +49,9 @@ func TestPresentation(t *testing.T) {
 
 		var text strings.Builder
 		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
-		assert.Contains(t, text.String(), "2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) panics.")
+		assert.Contains(t, text.String(),
+			"2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) "+
+				"panics.")
 		for _, term := range Glossary() {
 			assert.Equal(t, !term.Stale, strings.Contains(text.String(), term.Row), term.Row)
 			assert.NotEmpty(t, term.Meaning)
@@ -60,7 +63,8 @@ func TestPresentation(t *testing.T) {
 		assert.Regexp(t, `^Fix off: healthy throughput fell to \d+/s during the fault, which is \d+\.\d % of the 1,\d+/s offered, and did not recover within the run; `+
 			`[\d,]+ events were dropped\. Fix on: healthy throughput held at 1,\d+/s during the fault, which is (99\.\d|100\.\d) % of the 1,\d+/s offered; `+
 			`no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.Finding())
-		assert.Contains(t, Story(s), "A service of 32 workers takes 2,000 events per second from a queue of 512.")
+		assert.Contains(t, Story(s),
+			"A service of 32 workers takes 2,000 events per second from a queue of 512.")
 
 		var csv bytes.Buffer
 		require.NoError(t, series.WriteCSV(&csv, r.Series()...))
@@ -78,7 +82,8 @@ func TestPresentation(t *testing.T) {
 		assert.Equal(t, "Answered requests", charts[0].Title)
 		assert.Equal(t, "Healthy throughput", charts[1].Title)
 		for _, c := range charts {
-			assert.NotEqual(t, "Abandoned functions", c.Title, "a chart in which nothing happens says nothing")
+			assert.NotEqual(t, "Abandoned functions", c.Title,
+				"a chart in which nothing happens says nothing")
 		}
 	})
 }
@@ -89,7 +94,8 @@ func TestSamplesThatAreClose(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.cache.Close()) }()
 	m := newSampler(v)
-	for _, at := range []time.Duration{99500 * time.Microsecond, 100 * time.Millisecond, 150 * time.Millisecond} {
+	for _, at := range []time.Duration{99500 * time.Microsecond, 100 * time.Millisecond,
+		150 * time.Millisecond} {
 		v.meter.offer(event{intended: at, key: 999}, true, 1)
 		m.sample(at)
 	}
@@ -108,7 +114,8 @@ func TestBacklogIsNoBaseline(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.cache.Close()) }()
 	// Two events of the warm-up are served late, beside the one that is due.
-	for _, intended := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 1100 * time.Millisecond} {
+	for _, intended := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond,
+		1100 * time.Millisecond} {
 		e := event{intended: intended, key: 999}
 		v.meter.offer(e, true, 1)
 		v.meter.finish(e, 1200*time.Millisecond, 1200*time.Millisecond, answer{})
@@ -133,10 +140,13 @@ func TestMeansOfThePicture(t *testing.T) {
 		want  []series.Point
 	}{
 		{"none", nil, nil},
-		{"whole stretches", points(100, 300, 500, 700), []series.Point{{T: 0.2, V: 200}, {T: 0.4, V: 600}}},
+		{"whole stretches", points(100, 300, 500, 700),
+			[]series.Point{{T: 0.2, V: 200}, {T: 0.4, V: 600}}},
 		{"a rest", points(100, 300, 500), []series.Point{{T: 0.2, V: 200}, {T: 0.3, V: 500}}},
-		{"a sample that came late", []series.Point{{T: 0.15, V: 100}, {T: 0.2, V: 500}}, []series.Point{{T: 0.2, V: 200}}},
-		{"a long one", []series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}}, []series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}}},
+		{"a sample that came late", []series.Point{{T: 0.15, V: 100}, {T: 0.2, V: 500}},
+			[]series.Point{{T: 0.2, V: 200}}},
+		{"a long one", []series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}},
+			[]series.Point{{T: 1, V: 100}, {T: 1.1, V: 300}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := means(tt.rates, 0.2)

@@ -78,9 +78,11 @@ func (v *service) openOrigin(space *workload.Space) error {
 // would hide what a service without any cure is like.
 func (v *service) openCache() error {
 	c := v.scenario.Cache
-	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout), courier.WithMaxConcurrent(c.MaxConcurrent)}
+	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout),
+		courier.WithMaxConcurrent(c.MaxConcurrent)}
 	if c.MaxAbandoned > 0 {
-		opts = append(opts, courier.WithMaxAbandoned(c.MaxAbandoned, max(courier.DefaultMaxAbandoned, c.MaxAbandoned*len(v.failing))))
+		opts = append(opts, courier.WithMaxAbandoned(c.MaxAbandoned,
+			max(courier.DefaultMaxAbandoned, c.MaxAbandoned*len(v.failing))))
 	}
 	if v.fix == Off {
 		opts = append(opts, courier.WithUnlinked())

@@ -39,7 +39,8 @@ func TestStaleValues(t *testing.T) {
 			inBubble(t, c, func(t *testing.T, r *Result) {
 				stale, on := r.Stale, r.On
 				require.NotNil(t, stale)
-				assert.Equal(t, r.Off.Fingerprint, stale.Fingerprint, "the runs must be offered the same events")
+				assert.Equal(t, r.Off.Fingerprint, stale.Fingerprint,
+					"the runs must be offered the same events")
 				for kind := range stale.Told {
 					assert.Contains(t, []verdict.Kind{verdict.Value, verdict.Stale}, kind)
 				}
@@ -89,13 +90,15 @@ func staleChecksFail(t *testing.T, s *scenario.Scenario, r *Result) {
 	}
 	all := []string{
 		"no caller of a failing key gets an error", "every caller of a failing key is answered",
-		"callers of failing keys wait for the soft time-out at most", "healthy throughput holds during the fault",
+		"callers of failing keys wait for the soft time-out at most",
+		"healthy throughput holds during the fault",
 	}
 	assert.Equal(t, all[:1], failed(r.On))
 	assert.Equal(t, all, failed(r.Off))
 	assert.Equal(t, all, failed(nil), "what has not run shows nothing")
 	late := *r.Stale
-	late.Failing = &Failing{Offered: 5, Stale: 5, Answer: Spread{P99: Value(s.Cache.SoftTimeout.Seconds()) + 0.06}}
+	late.Failing = &Failing{Offered: 5, Stale: 5,
+		Answer: Spread{P99: Value(s.Cache.SoftTimeout.Seconds()) + 0.06}}
 	assert.Equal(t, all[2:3], failed(&late))
 }
 
@@ -123,7 +126,8 @@ func TestStalePresentation(t *testing.T) {
 			names = append(names, l.Name)
 			assert.NotEmpty(t, l.Points, l.Name)
 		}
-		assert.Equal(t, []string{"fix off", "fix on", "fix on, stale values", "stale values among them"}, names)
+		assert.Equal(t, []string{"fix off", "fix on", "fix on, stale values", "stale values among them"},
+			names)
 		within := func(line int) float64 {
 			sum, n := 0.0, 0.0
 			for _, p := range answered.Lines[line].Points {

@@ -24,58 +24,89 @@ type measure struct {
 
 // The rows of the table; staleMeasures are in it if the scenario has stale values.
 var firstMeasures = []measure{
-	{"healthy events/s before the fault", "", func(r *Run) table.Cell { return table.Rate(float64(r.HealthyBefore)) },
-		"events of keys that never fail, served per second, in the half before the window (the cache is warm by then)"},
-	{"healthy events/s during the fault (of offered)", table.Higher, func(r *Run) table.Cell { return ofOffered(r.HealthyInside, r.ShareInside) },
-		"the same within the fault window, and which part that is of the healthy events that were offered in it"},
-	{"healthy events/s after the fault (of offered)", table.Higher, func(r *Run) table.Cell { return ofOffered(r.HealthyAfter, r.ShareAfter) },
-		"the same from the end of the window to the end of the run; above 100 % what had been queued was worked off"},
-	{"healthy latency during it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyInside) },
-		"of healthy events offered within the window, from when each was meant to be offered: waiting in the queue counts (and so does a sleeping program's waking up late, up to 1 ms)"},
-	{"healthy latency after it: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.LatencyAfter) },
-		"of healthy events offered after the window; what is unfinished at the end counts with the time it waited"},
-	{"failing key's caller learns: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.Learn) },
-		"from the call to the error, for callers of failing keys who got one: the origin's latency is in it"},
-	{"of that, after the fetch died: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.AfterDeath) },
-		"how long these callers waited though the fetch was dead: the cost of nobody telling them (none where fetches do not die, as when they hang)"},
+	{"healthy events/s before the fault", "",
+		func(r *Run) table.Cell { return table.Rate(float64(r.HealthyBefore)) },
+		"events of keys that never fail, served per second, in the half before the window (the cache " +
+			"is warm by then)"},
+	{"healthy events/s during the fault (of offered)", table.Higher,
+		func(r *Run) table.Cell { return ofOffered(r.HealthyInside, r.ShareInside) },
+		"the same within the fault window, and which part that is of the healthy events that were " +
+			"offered in it"},
+	{"healthy events/s after the fault (of offered)", table.Higher,
+		func(r *Run) table.Cell { return ofOffered(r.HealthyAfter, r.ShareAfter) },
+		"the same from the end of the window to the end of the run; above 100 % what had been queued " +
+			"was worked off"},
+	{"healthy latency during it: p50 / p99 / max", table.Lower,
+		func(r *Run) table.Cell { return spread(r.LatencyInside) },
+		"of healthy events offered within the window, from when each was meant to be offered: waiting " +
+			"in the queue counts (and so does a sleeping program's waking up late, up to 1 ms)"},
+	{"healthy latency after it: p50 / p99 / max", table.Lower,
+		func(r *Run) table.Cell { return spread(r.LatencyAfter) },
+		"of healthy events offered after the window; what is unfinished at the end counts with the " +
+			"time it waited"},
+	{"failing key's caller learns: p50 / p99 / max", table.Lower,
+		func(r *Run) table.Cell { return spread(r.Learn) },
+		"from the call to the error, for callers of failing keys who got one: the origin's latency is " +
+			"in it"},
+	{"of that, after the fetch died: p50 / p99 / max", table.Lower,
+		func(r *Run) table.Cell { return spread(r.AfterDeath) },
+		"how long these callers waited though the fetch was dead: the cost of nobody telling them " +
+			"(none where fetches do not die, as when they hang)"},
 }
 
 var staleMeasures = []measure{
-	{"failing key's caller gets a value (of offered)", table.Higher, func(r *Run) table.Cell { return r.Failing.values() },
-		"events of failing keys that were offered within the window and got a value, fresh or stale, and which part that is"},
+	{"failing key's caller gets a value (of offered)", table.Higher,
+		func(r *Run) table.Cell { return r.Failing.values() },
+		"events of failing keys that were offered within the window and got a value, fresh or stale, " +
+			"and which part that is"},
 	{"of that, a stale value", "", func(r *Run) table.Cell { return eventCount(r.Failing.Stale) },
 		"those whose load failed or was late, so that the last good value was given"},
-	{"failing key's caller gets an error", table.Lower, func(r *Run) table.Cell { return eventCount(r.Failing.Errors) },
+	{"failing key's caller gets an error", table.Lower,
+		func(r *Run) table.Cell { return eventCount(r.Failing.Errors) },
 		"the others of these events but for those that were dropped or unfinished at the end"},
-	{"failing key's caller waits: p50 / p99 / max", table.Lower, func(r *Run) table.Cell { return spread(r.Failing.Answer) },
+	{"failing key's caller waits: p50 / p99 / max", table.Lower,
+		func(r *Run) table.Cell { return spread(r.Failing.Answer) },
 		"of these events, from the call to the value or error"},
 }
 
 var moreMeasures = []measure{
-	{"healthy events failed", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.HealthyFailed)) }, //nolint:gosec // far below
-		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, which ends slow loads too, and of a low --max-waiting-per-key"},
-	{"callers timed out", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) }, //nolint:gosec // far below
+	{"healthy events failed", table.Lower,
+		//nolint:gosec // far below
+		func(r *Run) table.Cell { return table.Count(int64(r.HealthyFailed)) },
+		"healthy events that got an error, in the whole run: the price of a short --fetch-timeout, " +
+			"which ends slow loads too, and of a low --max-waiting-per-key"},
+	{"callers timed out", table.Lower,
+		//nolint:gosec // far below
+		func(r *Run) table.Cell { return table.Count(int64(r.Timeouts)) },
 		"callers whose own deadline ended their wait"},
-	{"callers blocked, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.BlockedPeak)) },
+	{"callers blocked, peak", table.Lower,
+		func(r *Run) table.Cell { return table.Count(int64(r.BlockedPeak)) },
 		"callers that wait in the cache for a load at one time"},
-	{"workers on failing keys, peak", table.Lower, func(r *Run) table.Cell { return table.Count(r.HeldPeak) },
+	{"workers on failing keys, peak", table.Lower,
+		func(r *Run) table.Cell { return table.Count(r.HeldPeak) },
 		"workers of the pool that are held by callers of failing keys at one time"},
-	{"queue depth, peak", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.QueuePeak)) },
+	{"queue depth, peak", table.Lower,
+		func(r *Run) table.Cell { return table.Count(int64(r.QueuePeak)) },
 		"events in the queue before the workers"},
-	{"events dropped", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Dropped)) }, //nolint:gosec // far below
+	//nolint:gosec // far below
+	{"events dropped", table.Lower, func(r *Run) table.Cell { return table.Count(int64(r.Dropped)) },
 		"events that found the queue full"},
 	{"goroutines, peak", "", func(r *Run) table.Cell { return table.Count(int64(r.GoroutinesPeak)) },
 		"all of the process"},
 	{"heap, peak", "", func(r *Run) table.Cell { return table.Bytes(float64(r.HeapPeak)) },
 		"bytes of live objects and of garbage not yet collected"},
-	{"origin loads", "", func(r *Run) table.Cell { return table.Count(int64(r.Loads)) }, //nolint:gosec // far below
+	//nolint:gosec // far below
+	{"origin loads", "", func(r *Run) table.Cell { return table.Count(int64(r.Loads)) },
 		"calls of the backend; fewer is no merit where the service stands still"},
-	{"abandoned functions, peak", "", func(r *Run) table.Cell { return table.Count(int64(r.AbandonedPeak)) },
+	{"abandoned functions, peak", "",
+		func(r *Run) table.Cell { return table.Count(int64(r.AbandonedPeak)) },
 		"fetch functions that were given up and still run; with the fix off none is ever given up"},
 	{"failing keys still dead at the end", table.Lower, deadKeys,
-		"failing keys that, the fault being over, can't be fetched within a second; a stale value does not count"},
+		"failing keys that, the fault being over, can't be fetched within a second; a stale value does " +
+			"not count"},
 	{"time to recover", table.Lower, recoveryCell,
-		"from the end of the window until 95 % of the healthy events offered are served again for half a second, with the queue empty"},
+		"from the end of the window until 95 % of the healthy events offered are served again for half " +
+			"a second, with the queue empty"},
 }
 
 func ofOffered(rate, share Value) table.Cell {
@@ -92,7 +123,8 @@ func spread(s Spread) table.Cell {
 		return table.Missing()
 	}
 	return table.Duration(s.P99.Duration()).As(fmt.Sprintf("%s / %s / %s",
-		human.Duration(s.P50.Duration()), human.Duration(s.P99.Duration()), human.Duration(s.Max.Duration())))
+		human.Duration(s.P50.Duration()), human.Duration(s.P99.Duration()),
+		human.Duration(s.Max.Duration())))
 }
 
 func eventCount(n uint64) table.Cell { return table.Count(int64(n)) } //nolint:gosec // far below
@@ -215,7 +247,8 @@ func faultText(s *scenario.Scenario, r *Result) string {
 	if r.Off != nil {
 		share = fmt.Sprintf(" (%s of the events)", percent(float64(r.Off.FailingShare)))
 	}
-	return fmt.Sprintf("From %s to %s the fetch of %s%s %s%s", plain(f.Start), plain(f.End), keys(f.Keys), share, verb(f.Kind), often)
+	return fmt.Sprintf("From %s to %s the fetch of %s%s %s%s", plain(f.Start), plain(f.End),
+		keys(f.Keys), share, verb(f.Kind), often)
 }
 
 func keys(n int) string {
@@ -264,7 +297,8 @@ func told(counts map[verdict.Kind]uint64) string {
 	})
 	parts := make([]string, len(kinds))
 	for i, kind := range kinds {
-		parts[i] = fmt.Sprintf("%s %s×", kind, human.Count(int64(counts[kind]))) //nolint:gosec // far below
+		//nolint:gosec // far below
+		parts[i] = fmt.Sprintf("%s %s×", kind, human.Count(int64(counts[kind])))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -83,7 +83,8 @@ func (t *Table) Validate() error {
 	}
 	for i, r := range t.Rows {
 		if len(r.Cells) != len(t.Columns) {
-			return fmt.Errorf("table %q, row %d: %d cells for %d columns", t.Title, i+1, len(r.Cells), len(t.Columns))
+			return fmt.Errorf("table %q, row %d: %d cells for %d columns", t.Title, i+1, len(r.Cells),
+				len(t.Columns))
 		}
 		if err := r.Better.validate(); err != nil {
 			return fmt.Errorf("table %q, row %d: %w", t.Title, i+1, err)

@@ -19,7 +19,8 @@ func sample() *table.Table {
 	t := table.New("Fix off and on", "measure", "fix off", "fix on")
 	t.Columns[2].Highlight = true
 	t.AddCompared(table.Higher, table.Text("throughput"), table.Rate(312), table.Rate(1198))
-	t.AddCompared(table.Lower, table.Text("p99"), table.Duration(5*time.Second), table.Duration(1200*time.Microsecond))
+	t.AddCompared(table.Lower, table.Text("p99"), table.Duration(5*time.Second),
+		table.Duration(1200*time.Microsecond))
 	t.AddCompared(table.Lower, table.Text("dropped"), table.Count(0), table.Count(0))
 	t.AddCompared(table.Lower, table.Text("time to recover"), table.Missing(), table.Duration(0))
 	t.Note("window: %d s", 3)
@@ -102,7 +103,8 @@ func TestJSON(t *testing.T) {
 	assert.True(t, got.Columns[2].Highlight)
 	assert.Equal(t, "lower", got.Rows[1].Better)
 	assert.Equal(t, "p99", got.Rows[1].Cells[0])
-	assert.Equal(t, map[string]any{"value": 0.0012, "unit": "s", "text": "1.2 ms"}, got.Rows[1].Cells[2])
+	assert.Equal(t, map[string]any{"value": 0.0012, "unit": "s", "text": "1.2 ms"},
+		got.Rows[1].Cells[2])
 	assert.Nil(t, got.Rows[3].Cells[1])
 
 	_, err = json.Marshal([]table.Cell{table.Number(math.NaN()), table.Rate(math.Inf(1))})
@@ -133,7 +135,8 @@ func TestValidate(t *testing.T) {
 	tab := table.New("T", "a", "b")
 	tab.Add(table.Text("x"))
 	var b strings.Builder
-	assert.ErrorContains(t, tab.WriteText(&b, table.Style{}), `table "T", row 1: 1 cells for 2 columns`)
+	assert.ErrorContains(t, tab.WriteText(&b, table.Style{}),
+		`table "T", row 1: 1 cells for 2 columns`)
 	_, err := tab.Markdown()
 	assert.Error(t, err)
 

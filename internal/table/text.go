@@ -92,7 +92,8 @@ func (t *Table) pretty(style Style) pretty.Writer {
 	configs := make([]pretty.ColumnConfig, len(t.Columns))
 	for i, c := range t.Columns {
 		head[i] = style.paint(bold, heading(Text(c.Title).text, c.Better))
-		configs[i] = pretty.ColumnConfig{Number: i + 1, Align: text.AlignLeft, AlignHeader: text.AlignLeft}
+		configs[i] = pretty.ColumnConfig{Number: i + 1, Align: text.AlignLeft,
+			AlignHeader: text.AlignLeft}
 		if t.Numeric(i) {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
@@ -133,5 +134,6 @@ func (s Style) paint(code, str string) string {
 
 // markdownText keeps text from being read as markup.
 var markdownText = strings.NewReplacer(
-	`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`,
+	`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]",
+	`\]`,
 ).Replace

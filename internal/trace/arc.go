@@ -30,7 +30,8 @@ func (p *arcParser) line(line []byte) (uint64, *SyntaxError) {
 		}
 	}
 	if n != arcFields {
-		return 0, &SyntaxError{Reason: fmt.Sprintf("%d fields, want %d: start count ignore ignore", n, arcFields)}
+		return 0, &SyntaxError{Reason: fmt.Sprintf("%d fields, want %d: start count ignore ignore", n,
+			arcFields)}
 	}
 	start, err := parseWhole(fields[0])
 	if err != nil {
@@ -51,7 +52,8 @@ func (p *arcParser) line(line []byte) (uint64, *SyntaxError) {
 		}
 	}
 	if start > math.MaxUint64-(count-1) {
-		return 0, &SyntaxError{Field: "field 2 (count)", Reason: fmt.Sprintf("%d keys from %d run past the largest 64-bit number", count, start)}
+		return 0, &SyntaxError{Field: "field 2 (count)",
+			Reason: fmt.Sprintf("%d keys from %d run past the largest 64-bit number", count, start)}
 	}
 	p.start = start
 	return count, nil
@@ -63,7 +65,8 @@ func (p *arcParser) key(i uint64) []byte {
 }
 
 func arcError(field int, name string, text []byte, err error) *SyntaxError {
-	return &SyntaxError{Field: fmt.Sprintf("field %d (%s)", field, name), Reason: quote(text) + " " + err.Error()}
+	return &SyntaxError{Field: fmt.Sprintf("field %d (%s)", field, name), Reason: quote(text) + " " +
+		err.Error()}
 }
 
 var (

@@ -39,7 +39,8 @@ func (p *csvParser) line(line []byte) (uint64, *SyntaxError) {
 				return 0, &SyntaxError{Field: p.fieldName(n), Reason: "the key is empty"}
 			}
 			if bytes.IndexByte(field, 0) >= 0 {
-				return 0, &SyntaxError{Field: p.fieldName(n), Reason: "holds a NUL byte; a trace is text, plain or gzipped"}
+				return 0, &SyntaxError{Field: p.fieldName(n),
+					Reason: "holds a NUL byte; a trace is text, plain or gzipped"}
 			}
 			p.text = field
 			p.buf = nil // keeps a later field of this line out of the key's buffer
@@ -57,8 +58,9 @@ func (p *csvParser) readHeader(line []byte) *SyntaxError {
 	if p.isARC && bytes.IndexByte(line, ',') < 0 {
 		// Each line would be one field, and so a key of its own.
 		return &SyntaxError{
-			Field:  "header",
-			Reason: quote(line) + " has no commas: the lines are those of an ARC trace; read it with format arc",
+			Field: "header",
+			Reason: quote(line) + " has no commas: the lines are those of an ARC trace; read it with " +
+				"format arc",
 		}
 	}
 	var header []string
@@ -93,7 +95,8 @@ func (p *csvParser) readHeader(line []byte) *SyntaxError {
 		p.index = number - 1
 		return nil
 	}
-	return &SyntaxError{Reason: fmt.Sprintf("no column %q in the header: %s", p.column, strings.Join(header, ", "))}
+	return &SyntaxError{Reason: fmt.Sprintf("no column %q in the header: %s", p.column,
+		strings.Join(header, ", "))}
 }
 
 // cut returns the first field of line, and whether a comma and so another

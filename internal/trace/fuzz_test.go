@@ -10,7 +10,8 @@ import (
 // than the limits allow, every error either placed or nothing, and Load and
 // All agreeing.
 func fuzzReader(t *testing.T, text string, f Format) {
-	o := Options{Format: f, MaxLine: 1 << 10, MaxCount: 1 << 8, MaxBytes: 1 << 16, MaxRequests: 1 << 12}
+	o := Options{Format: f, MaxLine: 1 << 10, MaxCount: 1 << 8, MaxBytes: 1 << 16,
+		MaxRequests: 1 << 12}
 	keys, format, err := readAll(t, text, o)
 	if int64(len(keys)) > o.MaxRequests {
 		t.Fatalf("%d requests, over the limit", len(keys))
@@ -52,7 +53,8 @@ func fuzzReader(t *testing.T, text string, f Format) {
 }
 
 func FuzzAuto(f *testing.F) {
-	for _, s := range []string{"", "1 1 0 0\n", "a\nb\n", "key,v\na,1\n", "\uFEFFkey\na", "\x1f\x8b", "BZh9", "\n\r\n ,"} {
+	for _, s := range []string{"", "1 1 0 0\n", "a\nb\n", "key,v\na,1\n", "\uFEFFkey\na", "\x1f\x8b",
+		"BZh9", "\n\r\n ,"} {
 		f.Add(s)
 		f.Add(zip(f, s))
 		f.Add(zip(f, s)[:12])
@@ -61,21 +63,25 @@ func FuzzAuto(f *testing.F) {
 }
 
 func FuzzARC(f *testing.F) {
-	for _, s := range []string{"1 1 0 0\n2 5 0 0", "1 256 x y\r\n", "1 257 0 0\n", "18446744073709551615 1 0 0\n", "18446744073709551616 1 0 0", "1 0 0 0", "1 1 0", "a b c d", " \t1\t1 0 0 "} {
+	for _, s := range []string{"1 1 0 0\n2 5 0 0", "1 256 x y\r\n", "1 257 0 0\n",
+		"18446744073709551615 1 0 0\n", "18446744073709551616 1 0 0", "1 0 0 0", "1 1 0", "a b c d",
+		" \t1\t1 0 0 "} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) { fuzzReader(t, text, ARC) })
 }
 
 func FuzzKeys(f *testing.F) {
-	for _, s := range []string{"a\nb\n", " a \r\n\r\n", "\x00", "key", strings.Repeat("x", 1025), "\xff\xfe"} {
+	for _, s := range []string{"a\nb\n", " a \r\n\r\n", "\x00", "key", strings.Repeat("x", 1025),
+		"\xff\xfe"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) { fuzzReader(t, text, Keys) })
 }
 
 func FuzzCSV(f *testing.F) {
-	for _, s := range []string{"key\na\n", "a,b\n1,2\n", "a,key\n\"x,\"\"\",\"y\"\"\"\n", "k\n\"", "k\n\"a\"b", "k,v\n1", ",\n,", "\"\"\n\"\"", "k\na\"b"} {
+	for _, s := range []string{"key\na\n", "a,b\n1,2\n", "a,key\n\"x,\"\"\",\"y\"\"\"\n", "k\n\"",
+		"k\n\"a\"b", "k,v\n1", ",\n,", "\"\"\n\"\"", "k\na\"b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) { fuzzReader(t, text, CSV) })

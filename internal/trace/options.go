@@ -52,13 +52,15 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("trace: Options.Format: unknown format %d", int(o.Format))
 	}
 	if o.MaxLine < 0 || o.MaxLine > maxMaxLine {
-		return o, fmt.Errorf("trace: Options.MaxLine: must be from 0 to %d, got %d", maxMaxLine, o.MaxLine)
+		return o, fmt.Errorf("trace: Options.MaxLine: must be from 0 to %d, got %d", maxMaxLine,
+			o.MaxLine)
 	}
 	if o.MaxBytes < 0 {
 		return o, fmt.Errorf("trace: Options.MaxBytes: must not be negative, got %d", o.MaxBytes)
 	}
 	if o.MaxRequests < 0 || o.MaxRequests > maxMaxRequests {
-		return o, fmt.Errorf("trace: Options.MaxRequests: must be from 0 to %d, got %d", int64(maxMaxRequests), o.MaxRequests)
+		return o, fmt.Errorf("trace: Options.MaxRequests: must be from 0 to %d, got %d",
+			int64(maxMaxRequests), o.MaxRequests)
 	}
 	if o.Column != "" {
 		switch o.Format {
@@ -66,7 +68,8 @@ func (o Options) withDefaults() (Options, error) {
 			o.Format = CSV
 		case CSV:
 		default:
-			return o, fmt.Errorf("trace: Options.Column: %q given, but format %s has no columns to choose from", o.Column, o.Format)
+			return o, fmt.Errorf("trace: Options.Column: %q given, but format %s has no columns to choose "+
+				"from", o.Column, o.Format)
 		}
 	}
 	if o.MaxLine == 0 {

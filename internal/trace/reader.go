@@ -123,7 +123,8 @@ func (r *Reader) decompress(in *bufio.Reader) (io.Reader, error) {
 		{"\x04\x22\x4d\x18", "lz4"},
 	} {
 		if bytes.HasPrefix(head, []byte(other.magic)) {
-			return nil, &SyntaxError{File: r.name, Line: 1, Reason: "looks like " + other.name + "; only plain text and gzip are read"}
+			return nil, &SyntaxError{File: r.name, Line: 1, Reason: "looks like " + other.name +
+				"; only plain text and gzip are read"}
 		}
 	}
 	return in, nil
@@ -177,7 +178,8 @@ func (r *Reader) read() ([]byte, error) {
 		}
 	}
 	if r.requests >= r.opts.MaxRequests {
-		r.err = &SyntaxError{File: r.name, Line: r.line, Reason: fmt.Sprintf("more than the limit of %d requests", r.opts.MaxRequests), Err: ErrLimit}
+		r.err = &SyntaxError{File: r.name, Line: r.line,
+			Reason: fmt.Sprintf("more than the limit of %d requests", r.opts.MaxRequests), Err: ErrLimit}
 		return nil, r.err
 	}
 	r.requests++
@@ -219,7 +221,8 @@ func (r *Reader) lineError(err error) error {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return r.tooLong()
 	case errors.Is(err, ErrLimit):
-		return &SyntaxError{File: r.name, Line: r.line, Reason: fmt.Sprintf("more than the limit of %d bytes of text", r.opts.MaxBytes), Err: ErrLimit}
+		return &SyntaxError{File: r.name, Line: r.line,
+			Reason: fmt.Sprintf("more than the limit of %d bytes of text", r.opts.MaxBytes), Err: ErrLimit}
 	case r.gz != nil:
 		return &SyntaxError{File: r.name, Line: r.line, Reason: gzipReason(err), Err: err}
 	default:
@@ -228,7 +231,8 @@ func (r *Reader) lineError(err error) error {
 }
 
 func (r *Reader) tooLong() error {
-	return &SyntaxError{File: r.name, Line: r.line, Reason: fmt.Sprintf("longer than the limit of %d bytes", r.opts.MaxLine), Err: ErrLimit}
+	return &SyntaxError{File: r.name, Line: r.line,
+		Reason: fmt.Sprintf("longer than the limit of %d bytes", r.opts.MaxLine), Err: ErrLimit}
 }
 
 func gzipReason(err error) string {

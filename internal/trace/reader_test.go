@@ -50,9 +50,12 @@ func TestFormats(t *testing.T) {
 	}{
 		{"arc", "5 3 0 0\n1 1 0 0\n", Options{}, ARC, []string{"5", "6", "7", "1"}},
 		{"arc without last newline", "5 1 0 0\n6 1 0 0", Options{}, ARC, []string{"5", "6"}},
-		{"arc with tabs, CRLF and blank lines", "\r\n 5\t2  0 0 \r\n\r\n9 1 0 0\r\n", Options{}, ARC, []string{"5", "6", "9"}},
-		{"arc, ignored columns hold anything", "1 1 a b\n2 1 -1 -\n", Options{Format: ARC}, ARC, []string{"1", "2"}},
-		{"arc, largest key", "18446744073709551614 2 0 0\n", Options{}, ARC, []string{"18446744073709551614", "18446744073709551615"}},
+		{"arc with tabs, CRLF and blank lines", "\r\n 5\t2  0 0 \r\n\r\n9 1 0 0\r\n", Options{}, ARC,
+			[]string{"5", "6", "9"}},
+		{"arc, ignored columns hold anything", "1 1 a b\n2 1 -1 -\n", Options{Format: ARC}, ARC,
+			[]string{"1", "2"}},
+		{"arc, largest key", "18446744073709551614 2 0 0\n", Options{}, ARC,
+			[]string{"18446744073709551614", "18446744073709551615"}},
 		{"keys", "a\nb c\n\na\n", Options{}, Keys, []string{"a", "b c", "a"}},
 		{"keys are taken as they stand", " a \nb\r\n", Options{}, Keys, []string{" a ", "b"}},
 		{"keys, forced over ARC", "1 1 0 0\n", Options{Format: Keys}, Keys, []string{"1 1 0 0"}},
@@ -62,8 +65,10 @@ func TestFormats(t *testing.T) {
 		{"csv, by number", "key,user\n1,a\n2,b\n", Options{Column: "2"}, CSV, []string{"a", "b"}},
 		{"csv, a name wins over a number", "x,y,1\na,b,c\n", Options{Column: "1"}, CSV, []string{"c"}},
 		{"csv, one column", "key\na\nb\n", Options{}, CSV, []string{"a", "b"}},
-		{"csv, quotes", "k,v\n\"a,b\",1\n\"say \"\"hi\"\"\",\"x\"\"y\"\n", Options{}, CSV, []string{"a,b", `say "hi"`}},
-		{"csv, quoted before and after the key", "v,key,w\n\"x\"\"y\",\"p\"\"q\",\"r\"\"s\"\n", Options{}, CSV, []string{`p"q`}},
+		{"csv, quotes", "k,v\n\"a,b\",1\n\"say \"\"hi\"\"\",\"x\"\"y\"\n", Options{}, CSV,
+			[]string{"a,b", `say "hi"`}},
+		{"csv, quoted before and after the key", "v,key,w\n\"x\"\"y\",\"p\"\"q\",\"r\"\"s\"\n", Options{},
+			CSV, []string{`p"q`}},
 		{"byte order mark", "\uFEFFkey,v\na,1\n", Options{}, CSV, []string{"a"}},
 		{"empty", "", Options{}, Keys, nil},
 	}
@@ -92,30 +97,53 @@ func TestSyntaxErrors(t *testing.T) {
 		before     int    // requests returned before it
 		cause      error
 	}{
-		{"count is no number", good + "7 x7 0 0\n", Options{}, `t:1000: field 2 (count): "x7" is not a whole number`, 999, nil},
-		{"start is no number", "1 1 0 0\n2 1 0 0\n-3 1 0 0\n", Options{}, `t:3: field 1 (start): "-3" is not a whole number`, 2, nil},
-		{"broken first line", "x 1 0 0\n2 1 0 0\n3 1 0 0\n", Options{}, `t:1: field 1 (start): "x" is not a whole number`, 0, nil},
-		{"start too big", "18446744073709551616 1 0 0\n", Options{Format: ARC}, `t:1: field 1 (start): "18446744073709551616" does not fit into 64 bits`, 0, nil},
-		{"past the last key", "18446744073709551615 2 0 0\n", Options{}, "t:1: field 2 (count): 2 keys from 18446744073709551615 run past the largest 64-bit number", 0, nil},
-		{"three fields", good + "1 1 0\n", Options{}, "t:1000: 3 fields, want 4: start count ignore ignore", 999, nil},
-		{"five fields", good + "1 1 0 0 0\n", Options{}, "t:1000: 5 fields, want 4: start count ignore ignore", 999, nil},
+		{"count is no number", good + "7 x7 0 0\n", Options{},
+			`t:1000: field 2 (count): "x7" is not a whole number`, 999, nil},
+		{"start is no number", "1 1 0 0\n2 1 0 0\n-3 1 0 0\n", Options{},
+			`t:3: field 1 (start): "-3" is not a whole number`, 2, nil},
+		{"broken first line", "x 1 0 0\n2 1 0 0\n3 1 0 0\n", Options{},
+			`t:1: field 1 (start): "x" is not a whole number`, 0, nil},
+		{"start too big", "18446744073709551616 1 0 0\n", Options{Format: ARC},
+			`t:1: field 1 (start): "18446744073709551616" does not fit into 64 bits`, 0, nil},
+		{"past the last key", "18446744073709551615 2 0 0\n", Options{},
+			"t:1: field 2 (count): 2 keys from 18446744073709551615 run past the largest 64-bit number", 0,
+			nil},
+		{"three fields", good + "1 1 0\n", Options{},
+			"t:1000: 3 fields, want 4: start count ignore ignore", 999, nil},
+		{"five fields", good + "1 1 0 0 0\n", Options{},
+			"t:1000: 5 fields, want 4: start count ignore ignore", 999, nil},
 		{"count 0", "1 0 0 0\n", Options{}, "t:1: field 2 (count): must be at least 1, got 0", 0, nil},
-		{"count over the default", "1 1048577 0 0\n", Options{}, "t:1: field 2 (count): 1048577 is over the limit of 1048576 keys per line", 0, ErrLimit},
-		{"count over the option", "1 9 0 0\n", Options{MaxCount: 8}, "t:1: field 2 (count): 9 is over the limit of 8 keys per line", 0, ErrLimit},
-		{"line too long", "a\n" + strings.Repeat("b", 101) + "\n", Options{MaxLine: 100}, "t:2: longer than the limit of 100 bytes", 1, ErrLimit},
-		{"line far too long", "a\n" + strings.Repeat("b", 1000) + "\n", Options{MaxLine: 100}, "t:2: longer than the limit of 100 bytes", 1, ErrLimit},
-		{"short line over a tiny limit", "ab\n", Options{MaxLine: 1}, "t:1: longer than the limit of 1 bytes", 0, ErrLimit},
-		{"too much text", "a\nb\nc\n", Options{MaxBytes: 5}, "t:3: more than the limit of 5 bytes of text", 2, ErrLimit},
-		{"too many requests", "1 3 0 0\n2 3 0 0\n", Options{MaxRequests: 5}, "t:2: more than the limit of 5 requests", 5, ErrLimit},
-		{"NUL in a key", "a\nb\x00\n", Options{}, "t:2: holds a NUL byte; a trace is text, plain or gzipped", 1, nil},
-		{"zstd", "\x28\xb5\x2f\xfdxxxx", Options{}, "t:1: looks like zstd; only plain text and gzip are read", 0, nil},
-		{"csv, no such column", "a,b\n1,2\n", Options{Column: "kee"}, `t:1: no column "kee" in the header: a, b`, 0, nil},
-		{"csv, no such number", "a,b\n1,2\n", Options{Column: "3"}, "t:1: no column 3: the header has 2", 0, nil},
-		{"csv, a field missing", "k,v\na,1\nb\n", Options{}, "t:3: 1 fields, but the header has 2", 1, nil},
+		{"count over the default", "1 1048577 0 0\n", Options{},
+			"t:1: field 2 (count): 1048577 is over the limit of 1048576 keys per line", 0, ErrLimit},
+		{"count over the option", "1 9 0 0\n", Options{MaxCount: 8},
+			"t:1: field 2 (count): 9 is over the limit of 8 keys per line", 0, ErrLimit},
+		{"line too long", "a\n" + strings.Repeat("b", 101) + "\n", Options{MaxLine: 100},
+			"t:2: longer than the limit of 100 bytes", 1, ErrLimit},
+		{"line far too long", "a\n" + strings.Repeat("b", 1000) + "\n", Options{MaxLine: 100},
+			"t:2: longer than the limit of 100 bytes", 1, ErrLimit},
+		{"short line over a tiny limit", "ab\n", Options{MaxLine: 1},
+			"t:1: longer than the limit of 1 bytes", 0, ErrLimit},
+		{"too much text", "a\nb\nc\n", Options{MaxBytes: 5},
+			"t:3: more than the limit of 5 bytes of text", 2, ErrLimit},
+		{"too many requests", "1 3 0 0\n2 3 0 0\n", Options{MaxRequests: 5},
+			"t:2: more than the limit of 5 requests", 5, ErrLimit},
+		{"NUL in a key", "a\nb\x00\n", Options{},
+			"t:2: holds a NUL byte; a trace is text, plain or gzipped", 1, nil},
+		{"zstd", "\x28\xb5\x2f\xfdxxxx", Options{},
+			"t:1: looks like zstd; only plain text and gzip are read", 0, nil},
+		{"csv, no such column", "a,b\n1,2\n", Options{Column: "kee"},
+			`t:1: no column "kee" in the header: a, b`, 0, nil},
+		{"csv, no such number", "a,b\n1,2\n", Options{Column: "3"}, "t:1: no column 3: the header has 2",
+			0, nil},
+		{"csv, a field missing", "k,v\na,1\nb\n", Options{}, "t:3: 1 fields, but the header has 2", 1,
+			nil},
 		{"csv, empty key", "k,v\na,1\n,2\n", Options{}, "t:3: field 1 (k): the key is empty", 1, nil},
-		{"csv, open quote", "k,v\na,\"1\nb,2\n", Options{}, "t:2: field 2 (v): the quote is not closed on its line", 0, nil},
-		{"csv, stray quote", "k,v\na\"b,1\n", Options{}, "t:2: field 1 (k): a quote inside a field that does not start with one", 0, nil},
-		{"csv, text after a quote", "k,v\n\"a\"b,1\n", Options{}, `t:2: field 1 (k): "b,1" after the closing quote`, 0, nil},
+		{"csv, open quote", "k,v\na,\"1\nb,2\n", Options{},
+			"t:2: field 2 (v): the quote is not closed on its line", 0, nil},
+		{"csv, stray quote", "k,v\na\"b,1\n", Options{},
+			"t:2: field 1 (k): a quote inside a field that does not start with one", 0, nil},
+		{"csv, text after a quote", "k,v\n\"a\"b,1\n", Options{},
+			`t:2: field 1 (k): "b,1" after the closing quote`, 0, nil},
 		{
 			"csv, which it is not", "\n" + good, Options{Format: CSV},
 			`t:2: header: "1 1 0 0" has no commas: the lines are those of an ARC trace; read it with format arc`, 0, nil,
@@ -124,7 +152,8 @@ func TestSyntaxErrors(t *testing.T) {
 			"a column of what is not csv", good, Options{Column: "1"},
 			`t:1: header: "1 1 0 0" has no commas: the lines are those of an ARC trace; read it with format arc`, 0, nil,
 		},
-		{"csv, bad header", "a,\"b\n", Options{Format: CSV}, "t:1: field 2: the quote is not closed on its line", 0, nil},
+		{"csv, bad header", "a,\"b\n", Options{Format: CSV},
+			"t:1: field 2: the quote is not closed on its line", 0, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,7 +193,8 @@ func TestDecompressionBomb(t *testing.T) {
 
 // A short line can stand for a million keys, so a short file for any number.
 func TestRequestBomb(t *testing.T) {
-	_, err := LoadFrom(strings.NewReader(strings.Repeat("1 65536 0 0\n", 100)), "t", Options{MaxRequests: 1 << 17})
+	_, err := LoadFrom(strings.NewReader(strings.Repeat("1 65536 0 0\n", 100)), "t",
+		Options{MaxRequests: 1 << 17})
 	require.ErrorIs(t, err, ErrLimit)
 	require.EqualError(t, err, "t:3: more than the limit of 131072 requests")
 }
@@ -181,7 +211,8 @@ func TestDamagedGzip(t *testing.T) {
 		require.Equal(t, ARC, format)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		require.Greater(t, len(keys), 1000)
-		require.EqualError(t, err, fmt.Sprintf("t:%d: the gzip data ends too early; the file is cut off", len(keys)+1))
+		require.EqualError(t, err, fmt.Sprintf("t:%d: the gzip data ends too early; the file is cut off",
+			len(keys)+1))
 	})
 	t.Run("cut off in the checksum", func(t *testing.T) {
 		keys, _, err := readAll(t, whole[:len(whole)-3], Options{})
@@ -246,7 +277,8 @@ func TestOpen(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(zip(t, "1 2 0 0\n1 1 0 0\n")), 0o600))
 	tr, err := Load(path, Options{})
 	require.NoError(t, err)
-	require.Equal(t, &Trace{Name: path, Format: ARC, Keys: []string{"1", "2"}, IDs: []uint32{0, 1, 0}}, tr)
+	require.Equal(t, &Trace{Name: path, Format: ARC, Keys: []string{"1", "2"}, IDs: []uint32{0, 1, 0}},
+		tr)
 	require.Equal(t, 3, tr.Len())
 	require.Equal(t, "2", tr.Key(1))
 
@@ -270,8 +302,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		{Options{Format: 9}, "trace: Options.Format: unknown format 9"},
 		{Options{MaxLine: -1}, "trace: Options.MaxLine: must be from 0 to 1073741824, got -1"},
 		{Options{MaxBytes: -1}, "trace: Options.MaxBytes: must not be negative, got -1"},
-		{Options{MaxRequests: 1 << 32}, "trace: Options.MaxRequests: must be from 0 to 4294967295, got 4294967296"},
-		{Options{Format: ARC, Column: "x"}, `trace: Options.Column: "x" given, but format arc has no columns to choose from`},
+		{Options{MaxRequests: 1 << 32},
+			"trace: Options.MaxRequests: must be from 0 to 4294967295, got 4294967296"},
+		{Options{Format: ARC, Column: "x"},
+			`trace: Options.Column: "x" given, but format arc has no columns to choose from`},
 	} {
 		_, err := NewReader(strings.NewReader("a\n"), "t", tt.opts)
 		require.EqualError(t, err, tt.want)
@@ -287,7 +321,8 @@ func TestFormatText(t *testing.T) {
 		require.Equal(t, f, got)
 	}
 	var f Format
-	require.EqualError(t, f.UnmarshalText([]byte("spc")), `trace format "spc": must be one of auto, arc, keys, csv`)
+	require.EqualError(t, f.UnmarshalText([]byte("spc")),
+		`trace format "spc": must be one of auto, arc, keys, csv`)
 	require.Equal(t, "Format(-1)", Format(-1).String())
 }
 

@@ -21,7 +21,8 @@ const tracesDir = "../../testdata/traces"
 // The small traces are made here, from fixed seeds and with whole numbers
 // only, so that they come out the same on every machine.
 func smallTraces() map[string][]byte {
-	return map[string][]byte{"small.arc": smallARC(), "small.csv": smallCSV(), "small.keys": smallKeys()}
+	return map[string][]byte{"small.arc": smallARC(), "small.csv": smallCSV(),
+		"small.keys": smallKeys()}
 }
 
 // harmonic draws a rank in 1..len(h), rank i with a weight of 1/i: zipf with
@@ -101,7 +102,9 @@ func TestSmallTracesAreUpToDate(t *testing.T) {
 		}
 		got, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(want, got), "%s differs from what its generator makes; run go test ./internal/trace -run Small -update", name)
+		require.True(t, bytes.Equal(want, got),
+			"%s differs from what its generator makes; run go test ./internal/trace -run Small -update",
+			name)
 		require.Less(t, len(got), 300_000)
 	}
 }

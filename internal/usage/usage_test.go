@@ -30,7 +30,8 @@ func TestPauses(t *testing.T) {
 }
 
 func TestPauseQuantile(t *testing.T) {
-	h := &metrics.Float64Histogram{Counts: []uint64{98, 1, 5, 1}, Buckets: []float64{0, 1, 2, 3, math.Inf(1)}}
+	h := &metrics.Float64Histogram{Counts: []uint64{98, 1, 5, 1},
+		Buckets: []float64{0, 1, 2, 3, math.Inf(1)}}
 	before := []uint64{0, 0, 4, 0}
 	for q, want := range map[float64]float64{0.01: 1, 0.97: 1, 0.98: 2, 0.99: 3, 1: 3} {
 		require.InDelta(t, want, PauseQuantile(h, before, q), 1e-12, "%v", q)

@@ -29,9 +29,12 @@ func TestLatencyShapes(t *testing.T) {
 		p01, median, p99, mean time.Duration
 	}{
 		{"5ms", 5 * time.Millisecond, 5 * time.Millisecond, 5 * time.Millisecond, 5 * time.Millisecond},
-		{"uniform:1ms..11ms", 1100 * time.Microsecond, 6 * time.Millisecond, 10900 * time.Microsecond, 6 * time.Millisecond},
-		{"exp:5ms", 50250 * time.Nanosecond, 3465736 * time.Nanosecond, 23025851 * time.Nanosecond, 5 * time.Millisecond},
-		{"lognormal:5ms,40ms", 625 * time.Microsecond, 5 * time.Millisecond, 40 * time.Millisecond, 7456 * time.Microsecond},
+		{"uniform:1ms..11ms", 1100 * time.Microsecond, 6 * time.Millisecond, 10900 * time.Microsecond,
+			6 * time.Millisecond},
+		{"exp:5ms", 50250 * time.Nanosecond, 3465736 * time.Nanosecond, 23025851 * time.Nanosecond,
+			5 * time.Millisecond},
+		{"lognormal:5ms,40ms", 625 * time.Microsecond, 5 * time.Millisecond, 40 * time.Millisecond,
+			7456 * time.Microsecond},
 	} {
 		r := Stream(11)
 		l := latency(t, tt.text)
@@ -99,7 +102,8 @@ func TestMixPicks(t *testing.T) {
 	}
 	requireChiSquared(t, counts, []float64{0.7, 0.2, 0.1})
 	require.Equal(t, Delete, Mix{Delete: 1}.Pick(r))
-	require.Equal(t, []string{"read", "write", "delete", "Op(9)"}, []string{Read.String(), Write.String(), Delete.String(), Op(9).String()})
+	require.Equal(t, []string{"read", "write", "delete", "Op(9)"},
+		[]string{Read.String(), Write.String(), Delete.String(), Op(9).String()})
 }
 
 func TestSampleAllocatesNothing(t *testing.T) {

@@ -18,7 +18,8 @@ const (
 	KindTrace                   // a recorded trace
 )
 
-var kindNames = [...]string{KindZipf: "zipf", KindUniform: "uniform", KindScan: "scan", KindZipfScan: "zipf-scan", KindTrace: "trace"}
+var kindNames = [...]string{KindZipf: "zipf", KindUniform: "uniform", KindScan: "scan",
+	KindZipfScan: "zipf-scan", KindTrace: "trace"}
 
 // String returns the kind's name: zipf, uniform, scan, zipf-scan or trace.
 func (k KeyKind) String() string {
@@ -105,7 +106,8 @@ func (k KeySpec) Validate() error {
 			return fmt.Errorf("keys: scan share: must be at least 0 and below 1, got %v", k.ScanShare)
 		}
 	} else if k.ScanShare != 0 || k.ScanLength != 0 {
-		return fmt.Errorf("keys: scan share and length: not for %s keys, got %v and %d", k.Kind, k.ScanShare, k.ScanLength)
+		return fmt.Errorf("keys: scan share and length: not for %s keys, got %v and %d", k.Kind,
+			k.ScanShare, k.ScanLength)
 	}
 	if k.Kind == KindTrace && k.Path == "" {
 		return fmt.Errorf("keys: path: must be given for trace keys")

@@ -93,14 +93,16 @@ func (s *Space) Key(rank uint64) uint64 {
 // for: otherwise n keys have the share n/Count whichever they are.
 func (s *Space) Targets(n int, share float64) (keys []uint64, got float64, err error) {
 	if n < 1 || uint64(n) > s.count {
-		return nil, 0, fmt.Errorf("workload: targets: number of keys: must be from 1 to %d, got %d", s.count, n)
+		return nil, 0, fmt.Errorf("workload: targets: number of keys: must be from 1 to %d, got %d",
+			s.count, n)
 	}
 	if !(share >= 0 && share <= 1) {
 		return nil, 0, fmt.Errorf("workload: targets: share: must be from 0 to 1, got %v", share)
 	}
 	kind := s.cfg.Keys.Kind
 	if share > 0 && (kind == KindUniform || kind == KindScan) {
-		return nil, 0, fmt.Errorf("workload: targets: share: has no meaning for %s keys, which are all alike", s.cfg.Keys)
+		return nil, 0, fmt.Errorf("workload: targets: share: has no meaning for %s keys, which are all "+
+			"alike", s.cfg.Keys)
 	}
 	weight, total, byRank := s.popularity()
 	// The window slides from the most popular ranks down. Its weight only
@@ -126,7 +128,9 @@ func (s *Space) Targets(n int, share float64) (keys []uint64, got float64, err e
 }
 
 // popularity returns each rank's weight, the sum of all, and each rank's key.
-func (s *Space) popularity() (weight func(rank uint64) float64, total float64, byRank func(uint64) uint64) {
+func (s *Space) popularity() (
+	weight func(rank uint64) float64, total float64, byRank func(uint64) uint64,
+) {
 	spec := s.cfg.Keys
 	switch spec.Kind {
 	case KindZipf, KindZipfScan:
@@ -150,8 +154,12 @@ func (s *Space) popularity() (weight func(rank uint64) float64, total float64, b
 		for i := range order {
 			order[i] = uint64(i)
 		}
-		slices.SortStableFunc(order, func(a, b uint64) int { return cmp.Compare(requests[b], requests[a]) })
-		return func(r uint64) float64 { return requests[order[r]] }, float64(len(s.cfg.Trace)), func(r uint64) uint64 { return order[r] }
+		slices.SortStableFunc(order, func(a,
+			b uint64) int {
+			return cmp.Compare(requests[b], requests[a])
+		})
+		return func(r uint64) float64 { return requests[order[r]] }, float64(len(s.cfg.Trace)),
+			func(r uint64) uint64 { return order[r] }
 	default:
 		return func(uint64) float64 { return 1 }, float64(s.count), s.Key
 	}

@@ -52,13 +52,16 @@ func TestSourcesAreDeterministic(t *testing.T) {
 // The numbers themselves, so that a change of the generators does not pass
 // unseen: it would make old seeds mean other runs.
 func TestGoldenKeys(t *testing.T) {
-	require.Equal(t, []uint64{0, 43, 0, 350, 493, 1, 256, 390}, take(space(t, SpaceConfig{Keys: spec(t, "zipf:1.01"), Count: 1000, Seed: 1}).Source(0), 8))
-	require.Equal(t, []uint64{281, 871, 505, 296, 351, 420, 76, 945}, take(space(t, SpaceConfig{Keys: spec(t, "uniform"), Count: 1000, Seed: 1}).Source(0), 8))
+	require.Equal(t, []uint64{0, 43, 0, 350, 493, 1, 256, 390},
+		take(space(t, SpaceConfig{Keys: spec(t, "zipf:1.01"), Count: 1000, Seed: 1}).Source(0), 8))
+	require.Equal(t, []uint64{281, 871, 505, 296, 351, 420, 76, 945},
+		take(space(t, SpaceConfig{Keys: spec(t, "uniform"), Count: 1000, Seed: 1}).Source(0), 8))
 }
 
 func TestUniform(t *testing.T) {
 	counts := make([]int, 100)
-	for _, k := range take(space(t, SpaceConfig{Keys: spec(t, "uniform"), Count: 100, Seed: 1}).Source(0), 100_000) {
+	for _, k := range take(space(t,
+		SpaceConfig{Keys: spec(t, "uniform"), Count: 100, Seed: 1}).Source(0), 100_000) {
 		counts[k]++
 	}
 	p := make([]float64, 100)
@@ -200,7 +203,8 @@ func TestTargets(t *testing.T) {
 		}
 	}
 	t.Run("trace", func(t *testing.T) {
-		s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: []uint32{2, 2, 2, 2, 2, 0, 0, 0, 1, 3}})
+		s := space(t, SpaceConfig{Keys: spec(t, "trace:x"),
+			Trace: []uint32{2, 2, 2, 2, 2, 0, 0, 0, 1, 3}})
 		keys, got, err := s.Targets(2, 0)
 		require.NoError(t, err)
 		require.Equal(t, []uint64{2, 0}, keys)
@@ -217,7 +221,8 @@ func TestTargets(t *testing.T) {
 		require.Len(t, keys, 5)
 		require.InDelta(t, 0.05, got, 1e-9)
 		_, _, err = s.Targets(5, 0.1)
-		require.EqualError(t, err, "workload: targets: share: has no meaning for uniform keys, which are all alike")
+		require.EqualError(t, err, "workload: targets: share: has no meaning for uniform keys, which "+
+			"are all alike")
 		_, _, err = s.Targets(101, 0)
 		require.EqualError(t, err, "workload: targets: number of keys: must be from 1 to 100, got 101")
 		_, _, err = s.Targets(1, math.NaN())
@@ -230,11 +235,16 @@ func TestSpaceIsChecked(t *testing.T) {
 		c    SpaceConfig
 		want string
 	}{
-		{SpaceConfig{Keys: KeySpec{Kind: KindZipf}, Count: 1}, "keys: skew: must be > 0 and at most 50, got 0"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}}, "workload: Count: must be from 1 to 4503599627370496, got 0"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}, Count: 1, Trace: []uint32{1}}, "workload: Trace: given, but the keys are uniform"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}}, "workload: Trace: is empty, but the keys are those of a trace"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}, Trace: []uint32{1}, Count: 4}, "workload: Count and Scramble: not for a trace, whose keys are its own"},
+		{SpaceConfig{Keys: KeySpec{Kind: KindZipf}, Count: 1},
+			"keys: skew: must be > 0 and at most 50, got 0"},
+		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}},
+			"workload: Count: must be from 1 to 4503599627370496, got 0"},
+		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}, Count: 1, Trace: []uint32{1}},
+			"workload: Trace: given, but the keys are uniform"},
+		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}},
+			"workload: Trace: is empty, but the keys are those of a trace"},
+		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}, Trace: []uint32{1}, Count: 4},
+			"workload: Count and Scramble: not for a trace, whose keys are its own"},
 	} {
 		_, err := NewSpace(tt.c)
 		require.EqualError(t, err, tt.want)
@@ -246,13 +256,15 @@ func TestNextAllocatesNothing(t *testing.T) {
 		s := space(t, SpaceConfig{Keys: spec(t, text), Count: 1000, Scramble: true}).Source(0)
 		require.Zero(t, testing.AllocsPerRun(1000, func() { s.Next() }), text)
 	}
-	s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: []uint32{1, 2, 3}, Loop: true}).Source(0)
+	s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: []uint32{1, 2, 3}, Loop: true}).Source(
+		0)
 	require.Zero(t, testing.AllocsPerRun(1000, func() { s.Next() }))
 }
 
 func TestStreamsDiffer(t *testing.T) {
 	seen := make(map[uint64]string)
-	for name, path := range map[string][]uint64{"": nil, "0": {0}, "0 0": {0, 0}, "1": {1}, "0 1": {0, 1}, "1 0": {1, 0}} {
+	for name, path := range map[string][]uint64{"": nil, "0": {0}, "0 0": {0, 0}, "1": {1},
+		"0 1": {0, 1}, "1 0": {1, 0}} {
 		v := Stream(5, path...).Uint64()
 		require.Empty(t, seen[v], "paths %q and %q give the same", seen[v], name)
 		seen[v] = "path " + name

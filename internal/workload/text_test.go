@@ -29,14 +29,16 @@ var goodTexts = map[string][][2]string{
 		{"lognormal:5ms,50ms", ""}, {"lognormal:5ms,5ms", ""}, {"1h", "1h0m0s"},
 	},
 	"size": {
-		{"100", "100B"}, {"fixed:4KiB", "4KiB"}, {"64MiB", ""}, {"1kB", "1000B"}, {"2MB", "2000000B"}, {"0", "0B"},
+		{"100", "100B"}, {"fixed:4KiB", "4KiB"}, {"64MiB", ""}, {"1kB", "1000B"}, {"2MB", "2000000B"},
+		{"0", "0B"},
 		{"uniform:64B..4KiB", ""}, {"lognormal:256B,4KiB", ""}, {"lognormal:256B,4KiB,64KiB", ""},
 	},
 	"keys": {
 		{"zipf:1.01", ""}, {"zipf:0.99", ""}, {"uniform", ""}, {"scan", ""}, {"zipf-scan:1.01", ""},
 		{"zipf-scan:1.01,0.5", ""}, {"zipf-scan:1.01,0,20", ""}, {"trace:a/b:c,d.gz", ""},
 	},
-	"mix": {{"read:90,write:9,delete:1", ""}, {"read:1", "read:1,write:0,delete:0"}, {" write:2 , read: 1", "read:1,write:2,delete:0"}},
+	"mix": {{"read:90,write:9,delete:1", ""}, {"read:1", "read:1,write:0,delete:0"},
+		{" write:2 , read: 1", "read:1,write:2,delete:0"}},
 }
 
 var badTexts = map[string][][2]string{
@@ -118,9 +120,12 @@ func TestBadTexts(t *testing.T) {
 }
 
 func TestKeySpecFieldsOfOtherKinds(t *testing.T) {
-	require.EqualError(t, KeySpec{Kind: KindUniform, Skew: 1}.Validate(), "keys: skew: not for uniform keys, got 1")
-	require.EqualError(t, KeySpec{Kind: KindZipf, Skew: 1, ScanLength: 2}.Validate(), "keys: scan share and length: not for zipf keys, got 0 and 2")
-	require.EqualError(t, KeySpec{Kind: KindScan, Path: "x"}.Validate(), `keys: path: not for scan keys, got "x"`)
+	require.EqualError(t, KeySpec{Kind: KindUniform, Skew: 1}.Validate(),
+		"keys: skew: not for uniform keys, got 1")
+	require.EqualError(t, KeySpec{Kind: KindZipf, Skew: 1, ScanLength: 2}.Validate(),
+		"keys: scan share and length: not for zipf keys, got 0 and 2")
+	require.EqualError(t, KeySpec{Kind: KindScan, Path: "x"}.Validate(),
+		`keys: path: not for scan keys, got "x"`)
 	require.EqualError(t, KeySpec{Kind: 9}.Validate(), "keys: kind: unknown kind 9")
 }
 

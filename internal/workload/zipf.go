@@ -28,7 +28,8 @@ const maxRanks = 1 << 52
 // number above 0.
 func NewZipf(n uint64, skew float64) (*Zipf, error) {
 	if n < 1 || n > maxRanks {
-		return nil, fmt.Errorf("workload: zipf: number of keys: must be from 1 to %d, got %d", uint64(maxRanks), n)
+		return nil, fmt.Errorf("workload: zipf: number of keys: must be from 1 to %d, got %d",
+			uint64(maxRanks), n)
 	}
 	if err := checkSkew(skew); err != nil {
 		return nil, fmt.Errorf("workload: zipf: %w", err)

@@ -113,10 +113,12 @@ func TestZipfAtItsLimits(t *testing.T) {
 	}
 	for _, skew := range []float64{0, -1, maxSkew + 1, math.NaN(), math.Inf(1)} {
 		_, err := NewZipf(10, skew)
-		require.EqualError(t, err, fmt.Sprintf("workload: zipf: skew: must be > 0 and at most 50, got %v", skew))
+		require.EqualError(t, err, fmt.Sprintf("workload: zipf: skew: must be > 0 and at most 50, got %v",
+			skew))
 	}
 	_, err := NewZipf(0, 1)
-	require.EqualError(t, err, "workload: zipf: number of keys: must be from 1 to 4503599627370496, got 0")
+	require.EqualError(t, err, "workload: zipf: number of keys: must be from 1 to 4503599627370496, "+
+		"got 0")
 	_, err = NewZipf(maxRanks+1, 1)
 	require.Error(t, err)
 }

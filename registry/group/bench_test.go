@@ -12,7 +12,8 @@ import (
 
 var benchMeta = []byte("10.20.30.40:5678")
 
-// BenchmarkJoin joins and leaves a group in which this node has some members already: its list is written anew each time.
+// BenchmarkJoin joins and leaves a group in which this node has some members already: its list is
+// written anew each time.
 func BenchmarkJoin(b *testing.B) {
 	for _, members := range []int{0, 10, 100, 1000} {
 		b.Run("members="+strconv.Itoa(members), func(b *testing.B) {
@@ -55,7 +56,10 @@ func BenchmarkMembers(b *testing.B) {
 func BenchmarkParseList(b *testing.B) {
 	var members []Member
 	for i := range 1000 {
-		members = append(members, Member{ID: 1e18 + 3*uint64(i), Time: at(1e18+1e6*int64(i), 0), Meta: benchMeta}) //nolint:gosec // positive
+		members = append(members, Member{
+			ID:   1e18 + 3*uint64(i), //nolint:gosec // positive
+			Time: at(1e18+1e6*int64(i), 0), Meta: benchMeta,
+		})
 	}
 	list := appendList(nil, members)
 	b.ReportMetric(float64(len(list))/1000, "bytes/member")

@@ -11,8 +11,8 @@ import (
 // MaxBytes is how long the encoded list of one node's members of one group may be.
 const MaxBytes = 60_000
 
-// The list of a node's members of one group, as the metadata of its claim. All numbers are varints in their shortest form,
-// so a list has one encoding only.
+// The list of a node's members of one group, as the metadata of its claim. All numbers are varints
+// in their shortest form, so a list has one encoding only.
 //
 //	version  1 byte
 //	count    v       at least 1
@@ -70,7 +70,8 @@ func parseList(node string, b []byte) ([]Member, error) {
 		if d.bad {
 			return nil, fmt.Errorf("%w: member %d of %d", errList, i+1, count)
 		}
-		members[i] = Member{Node: node, ID: id, Time: registry.Timestamp{Nanos: nanos, Logical: uint32(logical)}}
+		members[i] = Member{Node: node, ID: id,
+			Time: registry.Timestamp{Nanos: nanos, Logical: uint32(logical)}}
 		if size > 0 {
 			members[i].Meta = d.b[:size:size]
 		}

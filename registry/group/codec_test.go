@@ -22,7 +22,8 @@ func TestListRoundTrip(t *testing.T) {
 		ids := rapid.SliceOfNDistinct(rapid.Uint64(), 1, 20, rapid.ID[uint64]).Draw(t, "ids")
 		var members []Member
 		for _, id := range ids {
-			m := Member{Node: "n", ID: id, Time: at(rapid.Int64().Draw(t, "nanos"), rapid.Uint32().Draw(t, "logical"))}
+			m := Member{Node: "n", ID: id,
+				Time: at(rapid.Int64().Draw(t, "nanos"), rapid.Uint32().Draw(t, "logical"))}
 			if meta := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "meta"); len(meta) > 0 {
 				m.Meta = meta
 			}
@@ -43,7 +44,8 @@ func TestListFormat(t *testing.T) {
 		{Node: "n", ID: math.MaxUint64, Time: at(999, 0)},
 	}
 	b := appendList(nil, members)
-	require.Equal(t, "0103"+"ac02d00f000178"+"00010200"+"d1fdffffffffffffff01000000", hex.EncodeToString(b))
+	require.Equal(t, "0103"+"ac02d00f000178"+"00010200"+"d1fdffffffffffffff01000000",
+		hex.EncodeToString(b))
 	got, err := parseList("n", b)
 	require.NoError(t, err)
 	require.Equal(t, members, got)
@@ -61,8 +63,10 @@ func TestListRefused(t *testing.T) {
 		"more than the members":       "\x01\x01\x00\x00\x00\x00x",
 		"a number in a long form":     "\x01\x01\x80\x00\x00\x00\x00",
 		"a logical part over 32 bits": "\x01\x01\x00\x00\x80\x80\x80\x80\x10\x00",
-		"an ID past the last":         "\x01\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00",
-		"an ID that overflows":        "\x01\x02\x05\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00",
+		"an ID past the last": "\x01\x02" +
+			"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00",
+		"an ID that overflows": "\x01\x02\x05\x00\x00\x00" +
+			"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00",
 	} {
 		_, err := parseList("n", []byte(b))
 		require.ErrorIs(t, err, errList, what)
@@ -94,7 +98,8 @@ func FuzzParseList(f *testing.F) {
 	f.Add([]byte("\x01\x01\x00\x00\x00\x00"))
 	f.Add([]byte("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Add([]byte("\x02 of a later version"))
-	f.Add(appendList(nil, []Member{{ID: 7, Time: at(1<<60, 3), Meta: []byte("abc")}, {ID: 9, Time: at(1<<60-5, 0)}}))
+	f.Add(appendList(nil, []Member{{ID: 7, Time: at(1<<60, 3), Meta: []byte("abc")},
+		{ID: 9, Time: at(1<<60-5, 0)}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		members, err := parseList("n", b)
 		if err != nil {

@@ -8,7 +8,8 @@ import (
 // ErrFull matches, by errors.Is, every [*FullError].
 var ErrFull = errors.New("group: full")
 
-// A FullError says that the list of this node's members of a group would get too long. It is [ErrFull].
+// A FullError says that the list of this node's members of a group would get too long. It is
+// [ErrFull].
 type FullError struct {
 	Group   string
 	Members int // of this node, with the one that is too many or that changed
@@ -18,7 +19,8 @@ type FullError struct {
 
 // Error describes the FullError in one line.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("group: the %d members of this node in group %s would take %d bytes: want at most %d",
+	return fmt.Sprintf("group: the %d members of this node in group %s would take %d bytes: want at "+
+		"most %d",
 		e.Members, quote(e.Group), e.Bytes, e.Max)
 }
 

@@ -27,9 +27,9 @@ const (
 	Joined EventKind = iota + 1
 	// Updated: Member has other metadata than Before.
 	Updated
-	// Left: Member is gone, for Reason: [registry.ReasonReleased] if it left or its context ended (which of the
-	// two, its node tells nobody), [registry.ReasonClosed] if its registry closed, or one that says what
-	// became of its node. A member whose node is down may come back: Joined again.
+	// Left: Member is gone, for Reason: [registry.ReasonReleased] if it left or its context ended
+	// (which of the two, its node tells nobody), [registry.ReasonClosed] if its registry closed, or
+	// one that says what became of its node. A member whose node is down may come back: Joined again.
 	Left
 	// Missed: the watcher was too slow, and Missed older events were dropped just here.
 	Missed
@@ -49,7 +49,8 @@ func (k EventKind) String() string {
 func (e Event) String() string {
 	switch e.Kind {
 	case Left:
-		return fmt.Sprintf("%v %s: %d on %s: %v", e.Kind, quote(e.Group), e.Member.ID, e.Member.Node, e.Reason)
+		return fmt.Sprintf("%v %s: %d on %s: %v", e.Kind, quote(e.Group), e.Member.ID, e.Member.Node,
+			e.Reason)
 	case Missed:
 		return fmt.Sprintf("%v %d events", e.Kind, e.Missed)
 	case Joined, Updated:

@@ -15,8 +15,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/shared"
 )
 
-// Groups are the groups of a registry. Its methods may be called at the same time. It has no goroutine of its own and
-// needs no closing: it ends with the registry.
+// Groups are the groups of a registry. Its methods may be called at the same time. It has no
+// goroutine of its own and needs no closing: it ends with the registry.
 type Groups struct {
 	space      shared.Space
 	hub        feed.Hub[Event]
@@ -33,10 +33,10 @@ type Groups struct {
 	retired bool
 }
 
-// Open returns the groups of a registry, the same ones at each call. The first call on any node of the cluster wakes the
-// replication of groups on all of them. Open waits, as [registry.Open] does, until this node has what the
-// others have, for [registry.Config].SyncTimeout at most; that it takes longer is no error. It fails with the cause of ctx, or
-// with [registry.ErrClosed].
+// Open returns the groups of a registry, the same ones at each call. The first call on any node of
+// the cluster wakes the replication of groups on all of them. Open waits, as [registry.Open] does,
+// until this node has what the others have, for [registry.Config].SyncTimeout at most; that it
+// takes longer is no error. It fails with the cause of ctx, or with [registry.ErrClosed].
 func Open(ctx context.Context, r *registry.Registry) (*Groups, error) {
 	client, err := shared.Open(ctx, r, func(s shared.Space) shared.Client { return newGroups(s) })
 	if err != nil {
@@ -49,15 +49,17 @@ func Open(ctx context.Context, r *registry.Registry) (*Groups, error) {
 type inner struct{ *Groups }
 
 func newGroups(s shared.Space) inner {
-	g := &Groups{space: s, rosters: xsync.NewMap[string, *roster](), live: make(map[*Membership]struct{})}
+	g := &Groups{space: s, rosters: xsync.NewMap[string, *roster](),
+		live: make(map[*Membership]struct{})}
 	g.hub.Ended = registry.ErrClosed
 	g.hub.Missed = func(n uint64) Event { return Event{Kind: Missed, Missed: n} }
 	g.lastID.Store(uint64(s.Now().Nanos)) //nolint:gosec // positive until 2262
 	return inner{g}
 }
 
-// Members returns the members of a group that this node sees, by node name and ID; nil if there are none. It takes no
-// lock and, if nothing has changed since the last call, allocates nothing. The slice is shared: it must not be modified.
+// Members returns the members of a group that this node sees, by node name and ID; nil if there are
+// none. It takes no lock and, if nothing has changed since the last call, allocates nothing. The
+// slice is shared: it must not be modified.
 func (g *Groups) Members(name string) []Member {
 	if o, ok := g.rosters.Load(name); ok {
 		return o.members()
@@ -65,7 +67,8 @@ func (g *Groups) Members(name string) []Member {
 	return nil
 }
 
-// Local returns the members of a group that live on this node; otherwise it is like [Groups.Members].
+// Local returns the members of a group that live on this node; otherwise it is like
+// [Groups.Members].
 func (g *Groups) Local(name string) []Member {
 	o, _ := g.rosters.Load(name)
 	if c := o.of(g.space.Node()); c != nil {
@@ -77,8 +80,8 @@ func (g *Groups) Local(name string) []Member {
 // Len returns how many members a group has.
 func (g *Groups) Len(name string) int { return len(g.Members(name)) }
 
-// Names yields the names of the groups that have members, in no order. Groups may be used, and may change,
-// meanwhile; a group that is there all the time is yielded, once.
+// Names yields the names of the groups that have members, in no order. Groups may be used, and may
+// change, meanwhile; a group that is there all the time is yielded, once.
 func (g *Groups) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name, o := range g.rosters.All() {
@@ -114,7 +117,8 @@ func (g inner) Changed(r *replica.Record) {
 // refuse takes note of a claim that is no list of members. Nothing is shown of it.
 func (g *Groups) refuse(r *replica.Record, err error) {
 	g.unreadable.Add(1)
-	g.space.Log().Warn("the members of a group on another node can't be read", "group", quote(r.Name), "member", r.Node, "error", err)
+	g.space.Log().Warn("the members of a group on another node can't be read", "group", quote(r.Name),
+		"member", r.Node, "error", err)
 }
 
 // Retire ends all memberships: the registry has withdrawn their claims.

@@ -10,8 +10,8 @@ import (
 type Member struct {
 	// Node is the node that it lives on.
 	Node string
-	// ID tells it from the other members of its node, in whatever group. It is not given again, unless the node
-	// starts anew with its clock set back. IDs rise in the order of joining.
+	// ID tells it from the other members of its node, in whatever group. It is not given again, unless
+	// the node starts anew with its clock set back. IDs rise in the order of joining.
 	ID uint64
 	// Meta is what it attached. It is shared with the registry and must not be modified.
 	Meta []byte

@@ -101,9 +101,10 @@ func (g *Groups) admit(ctx context.Context, name string, id uint64) (*Membership
 // Group returns the group's name.
 func (m *Membership) Group() string { return m.name }
 
-// Context returns a context that ends with the membership. It is derived from the context that was given to
-// Join. Its cause ([context.Cause]) is [registry.ErrReleased] after Leave, [registry.ErrClosed] when the registry closed or left, and
-// otherwise the cause with which the holder's own context ended.
+// Context returns a context that ends with the membership. It is derived from the context that was
+// given to Join. Its cause ([context.Cause]) is [registry.ErrReleased] after Leave,
+// [registry.ErrClosed] when the registry closed or left, and otherwise the cause with which the
+// holder's own context ended.
 func (m *Membership) Context() context.Context { return m.ctx }
 
 // Member returns the member as this node shows it, and whether it is one still.
@@ -117,9 +118,9 @@ func (m *Membership) Member() (Member, bool) {
 	return Member{}, false
 }
 
-// Leave ends the membership, and its context with [registry.ErrReleased]. It waits neither for other nodes to hear of it nor for
-// room in the queue. It returns nil if the member has left, now or before, and else the cause with which the membership had
-// ended already.
+// Leave ends the membership, and its context with [registry.ErrReleased]. It waits neither for
+// other nodes to hear of it nor for room in the queue. It returns nil if the member has left, now
+// or before, and else the cause with which the membership had ended already.
 func (m *Membership) Leave() error {
 	m.stop()
 	m.cancel(registry.ErrReleased)
@@ -130,9 +131,10 @@ func (m *Membership) Leave() error {
 	return nil
 }
 
-// Update replaces the metadata with what f makes of them; ID and time stay. f must not modify its argument, and is called
-// again if the metadata were changed meanwhile. Update waits for room in the queue as [Groups.Join] does. It fails with a
-// [*registry.MetaError], a [*FullError], a [*registry.OverloadedError], or the cause with which the membership or ctx has ended.
+// Update replaces the metadata with what f makes of them; ID and time stay. f must not modify its
+// argument, and is called again if the metadata were changed meanwhile. Update waits for room in
+// the queue as [Groups.Join] does. It fails with a [*registry.MetaError], a [*FullError], a
+// [*registry.OverloadedError], or the cause with which the membership or ctx has ended.
 func (m *Membership) Update(ctx context.Context, f func(meta []byte) []byte) error {
 	g := m.groups
 	for {

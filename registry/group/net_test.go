@@ -97,7 +97,8 @@ func TestThreeNodes(t *testing.T) {
 		require.Equal(t, []string{"a 1", "a 3", "b 2", "c 4"}, show(n.groups, "g"))
 		require.Equal(t, a.groups.Members("g"), n.groups.Members("g"))
 	}
-	require.NoError(t, one.Update(t.Context(), func(m []byte) []byte { return append([]byte("no longer "), m...) }))
+	require.NoError(t, one.Update(t.Context(),
+		func(m []byte) []byte { return append([]byte("no longer "), m...) }))
 	end()
 	for _, n := range nodes {
 		eventually(t, "one is updated, one has ended", func() bool {
@@ -160,7 +161,8 @@ func TestSplitAndHeal(t *testing.T) {
 	}
 	cut.Split([]string{"a"}, []string{"b", "c"})
 	eventually(t, "apart", func() bool {
-		return a.groups.Stats().Members == groups && b.groups.Stats().Members == 2*groups && c.groups.Stats().Members == 2*groups
+		return a.groups.Stats().Members == groups && b.groups.Stats().Members == 2*groups &&
+			c.groups.Stats().Members == 2*groups
 	})
 	for i := range groups {
 		join(t, t.Context(), a, name(i), "late")
@@ -211,7 +213,8 @@ func TestCrashAndRestart(t *testing.T) {
 	require.Equal(t, Joined, e.Kind)
 	require.Equal(t, "new", string(e.Member.Meta))
 	require.NotEqual(t, before.ID, e.Member.ID)
-	require.Equal(t, []string{"a stays", "b new"}, show(a.groups, "g"), "what the run before had is gone")
+	require.Equal(t, []string{"a stays", "b new"}, show(a.groups, "g"),
+		"what the run before had is gone")
 }
 
 // One node that opens its groups wakes those of all.

@@ -8,12 +8,13 @@ type Stats struct {
 	Members int // of all groups
 	Local   int // of this node
 
-	// Unreadable counts lists of members that could not be read and of which nothing is shown: those of a node that runs a
-	// later version, say.
+	// Unreadable counts lists of members that could not be read and of which nothing is shown: those
+	// of a node that runs a later version, say.
 	Unreadable uint64
 
-	// Partitions describes the partitions of the names of groups, apart from those of [registry.Stats]. Names are groups
-	// there, and Registrations those in which this node has members.
+	// Partitions describes the partitions of the names of groups, apart from those of
+	// [registry.Stats]. Names are groups there, and Registrations those in which this node has
+	// members.
 	Partitions []registry.PartitionStats
 }
 

@@ -22,13 +22,15 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestAllIsShown(t *testing.T) {
 	snapshottest.Fields(t, registry.Stats{}, registryprom.New,
-		"Partitions",                                     // below
-		"Network.BroadcastHigh", "Network.PeerQueueHigh") // Prometheus knows the highest of what it has seen
-	snapshottest.Fields(t, registry.PartitionStats{}, func(stats func() registry.PartitionStats) prometheus.Collector {
-		return registryprom.New(func() registry.Stats {
-			return registry.Stats{Partitions: []registry.PartitionStats{{}, stats(), {}}}
-		})
-	}, "Registrations", "Conflicts", // the sums of what is shown
+		"Partitions", // below
+		// Prometheus knows the highest of what it has seen
+		"Network.BroadcastHigh", "Network.PeerQueueHigh")
+	snapshottest.Fields(t, registry.PartitionStats{},
+		func(stats func() registry.PartitionStats) prometheus.Collector {
+			return registryprom.New(func() registry.Stats {
+				return registry.Stats{Partitions: []registry.PartitionStats{{}, stats(), {}}}
+			})
+		}, "Registrations", "Conflicts", // the sums of what is shown
 		"QueueHigh", "InboxHigh") // as above
 }
 
@@ -44,14 +46,17 @@ func TestValues(t *testing.T) {
 	s.Partitions = []registry.PartitionStats{a, b}
 	n := s.Network
 	require.Equal(t, map[string]float64{
-		"names": float64(s.Names), "registrations": float64(s.Registrations), "members": float64(s.Members),
+		"names": float64(s.Names), "registrations": float64(s.Registrations),
+		"members":    float64(s.Members),
 		"heap_bytes": float64(s.HeapBytes), "rejected_total": float64(s.Rejected),
-		"clock_refused_total": float64(s.Clock.Refused), "clock_clamps_total": float64(s.Clock.Clamps), "clock_ahead_seconds": 0.001,
+		"clock_refused_total": float64(s.Clock.Refused), "clock_clamps_total": float64(s.Clock.Clamps),
+		"clock_ahead_seconds": 0.001,
 
 		"partition_names": float64(b.Names), "inbox_depth": float64(b.Inbox),
 		"queue_depth partition=0": float64(a.Queue), "queue_depth partition=1": float64(b.Queue),
 		"queue_age_seconds partition=0": 3, "queue_age_seconds partition=1": 2,
-		"callers_waiting": float64(a.Waiting + b.Waiting), "tombstones": float64(a.Tombstones + b.Tombstones),
+		"callers_waiting":                       float64(a.Waiting + b.Waiting),
+		"tombstones":                            float64(a.Tombstones + b.Tombstones),
 		"messages_received_total kind=update":   float64(a.Received.Updates + b.Received.Updates),
 		"messages_received_total kind=summary":  float64(a.Received.Summaries + b.Received.Summaries),
 		"messages_received_total kind=vector":   float64(a.Received.Vectors + b.Received.Vectors),
@@ -120,7 +125,8 @@ func TestInUse(t *testing.T) {
 		defer func() { require.NoError(t, r.Close()) }()
 		collector := registryprom.New(r.Stats)
 		before := values(t, collector, "")
-		require.Equal(t, partitions <= registryprom.MaxPartitions, len(before) > 2*registryprom.MaxPartitions)
+		require.Equal(t, partitions <= registryprom.MaxPartitions,
+			len(before) > 2*registryprom.MaxPartitions)
 		for i := range 500 {
 			_, err := r.Register(t.Context(), fmt.Sprint("name", i), nil)
 			require.NoError(t, err)
@@ -143,7 +149,8 @@ func TestWorstPartition(t *testing.T) {
 	s.Partitions[3].Queue, s.Partitions[5].Queue = 30, 50
 	s.Partitions[3].QueueAge, s.Partitions[5].QueueAge = 3*time.Second, time.Second
 	all := values(t, registryprom.New(func() registry.Stats { return s }), "snowfence_registry_queue_")
-	require.Equal(t, map[string]float64{"depth partition=worst": 50, "age_seconds partition=worst": 3}, all)
+	require.Equal(t, map[string]float64{"depth partition=worst": 50, "age_seconds partition=worst": 3},
+		all)
 }
 
 func Example() {

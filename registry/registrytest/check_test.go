@@ -75,8 +75,14 @@ func TestGoodResolvers(t *testing.T) {
 		"priority": registry.NewResolver("priority", func(a, b registry.Claim) int {
 			return cmp.Compare(priority(a), priority(b))
 		}),
-		"difference": registry.NewResolver("difference", func(a, b registry.Claim) int { return 1000 * (priority(a) - priority(b)) }),
-		"metadata":   registry.NewResolver("metadata", func(a, b registry.Claim) int { return bytes.Compare(a.Meta, b.Meta) }),
+		"difference": registry.NewResolver("difference", func(a,
+			b registry.Claim) int {
+			return 1000 * (priority(a) - priority(b))
+		}),
+		"metadata": registry.NewResolver("metadata", func(a,
+			b registry.Claim) int {
+			return bytes.Compare(a.Meta, b.Meta)
+		}),
 	}
 	for name, r := range good {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +207,8 @@ func TestBadResolvers(t *testing.T) {
 	for name, tt := range bad {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(3) {
-				got := verdict(t, registry.NewResolver("mine", tt.new()), registrytest.WithMeta(drawPriority), registrytest.WithSeed(seed))
+				got := verdict(t, registry.NewResolver("mine", tt.new()), registrytest.WithMeta(drawPriority),
+					registrytest.WithSeed(seed))
 				if seed == 0 {
 					t.Log(got)
 				}
@@ -213,10 +220,13 @@ func TestBadResolvers(t *testing.T) {
 	}
 }
 
-// TestDefaultMetadata: without any option, there is enough variety to catch what depends on metadata.
+// TestDefaultMetadata: without any option, there is enough variety to catch what depends on
+// metadata.
 func TestDefaultMetadata(t *testing.T) {
-	for _, name := range []string{"panics on empty metadata", "panics on garbage", "sorts metadata in place", "knows one side only"} {
-		require.Contains(t, verdict(t, registry.NewResolver("mine", bad[name].new())), bad[name].want, name)
+	for _, name := range []string{"panics on empty metadata", "panics on garbage",
+		"sorts metadata in place", "knows one side only"} {
+		require.Contains(t, verdict(t, registry.NewResolver("mine", bad[name].new())), bad[name].want,
+			name)
 	}
 }
 
@@ -227,9 +237,11 @@ func (named) Compare(registry.Claim, registry.Claim) int { return 0 }
 
 func TestNames(t *testing.T) {
 	require.Contains(t, verdict(t, named(func() string { return "" })), "the resolver's name is empty")
-	require.Contains(t, verdict(t, named(func() string { panic("no name") })), "the resolver's Name panics: no name")
+	require.Contains(t, verdict(t, named(func() string { panic("no name") })),
+		"the resolver's Name panics: no name")
 	calls := 0
-	require.Contains(t, verdict(t, named(func() string { calls++; return fmt.Sprint("v", calls) })), `name changed from "v1" to "v2"`)
+	require.Contains(t, verdict(t, named(func() string { calls++; return fmt.Sprint("v", calls) })),
+		`name changed from "v1" to "v2"`)
 	calls = 0
 	late := named(func() string {
 		calls++

@@ -18,8 +18,8 @@ func (printer) Helper()                      {}
 func (printer) Logf(string, ...any)          {}
 func (printer) Errorf(f string, args ...any) { fmt.Printf(f+"\n", args...) }
 
-// The metadata are a priority in decimal digits. The rule calls priorities that are less than 10 apart
-// equal, which looks harmless and is not: a loses to b, b to c, and c to a.
+// The metadata are a priority in decimal digits. The rule calls priorities that are less than 10
+// apart equal, which looks harmless and is not: a loses to b, b to c, and c to a.
 func ExampleCheckResolver() {
 	priority := func(c registry.Claim) int {
 		n, _ := strconv.Atoi(string(c.Meta)) // anything else counts as 0
@@ -41,8 +41,8 @@ func ExampleCheckResolver() {
 	t := printer{} // in a test: its *testing.T
 	registrytest.CheckResolver(t, exact, digits)
 	registrytest.CheckResolver(t, near, digits, registrytest.WithSeed(1))
-	// Output:
-	// registrytest: resolver "near" runs in a circle: b is kept rather than a, c is kept rather than b (by default), a is kept rather than c (by default)
+	// Output: registrytest: resolver "near" runs in a circle: b is kept rather than a, c is kept
+	// rather than b (by default), a is kept rather than c (by default)
 	//     a: node "a", time 2026-01-01T12:00:00.000000001Z, metadata nil
 	//     b: node "b", time 2026-01-01T12:00:00.000000000Z, metadata "10"
 	//     c: node "c", time 2026-01-01T12:00:00.000000000Z, metadata "5"

@@ -22,11 +22,14 @@ type law struct {
 var laws = []law{
 	{arity: 1, broken: panics, why: whyPanics},
 	{arity: 2, broken: panics, why: whyPanics},
-	{arity: 2, broken: modifies, why: "Metadata are shared with the registry and with all who look the name up."},
+	{arity: 2, broken: modifies, why: "Metadata are shared with the registry and with all who look " +
+		"the name up."},
 	{arity: 2, broken: wavers, why: whyWavers},
 	{arity: poolSize, crowd: true, broken: waversInCrowd, why: whyWavers},
-	{arity: 2, broken: favours, why: "The nodes would disagree: both keep the name, or both give it up."},
-	{arity: 3, broken: circles, why: "Each of the three nodes sees a claim that is better than its own: all may give up the name."},
+	{arity: 2, broken: favours, why: "The nodes would disagree: both keep the name, or both give it " +
+		"up."},
+	{arity: 3, broken: circles, why: "Each of the three nodes sees a claim that is better than its " +
+		"own: all may give up the name."},
 }
 
 const (
@@ -35,7 +38,9 @@ const (
 )
 
 // search tries all tuples of the claims in order, and returns the first that breaks the law.
-func (l law) search(r registry.Resolver, claims []registry.Claim) (example []registry.Claim, complaint string) {
+func (l law) search(
+	r registry.Resolver, claims []registry.Claim,
+) (example []registry.Claim, complaint string) {
 	if l.arity >= len(claims) {
 		return claims, l.broken(r, claims)
 	}
@@ -87,7 +92,8 @@ func modifies(r registry.Resolver, claims []registry.Claim) string {
 	r.Compare(a, b)
 	for i, after := range [][]byte{a.Meta, b.Meta} {
 		if !bytes.Equal(after, claims[i].Meta) {
-			return fmt.Sprintf("modifies metadata: Compare(a, b) made those of %c into %q", 'a'+rune(i), after)
+			return fmt.Sprintf("modifies metadata: Compare(a, b) made those of %c into %q", 'a'+rune(i),
+				after)
 		}
 	}
 	return ""
@@ -99,7 +105,8 @@ func wavers(r registry.Resolver, claims []registry.Claim) string {
 	first := compare(r, a, b)
 	for range 3 {
 		if again := compare(r, a, b); again != first {
-			return fmt.Sprintf("isn't deterministic: Compare(a, b) is %s, and then %s", word(first), word(again))
+			return fmt.Sprintf("isn't deterministic: Compare(a, b) is %s, and then %s", word(first),
+				word(again))
 		}
 		compare(r, b, a)
 	}
@@ -137,7 +144,8 @@ func waversInCrowd(r registry.Resolver, claims []registry.Claim) string {
 		for i := range claims {
 			for j := range claims {
 				if crowd[g][i][j] != alone[i][j] {
-					return fmt.Sprintf("isn't deterministic: Compare(%c, %c) is %s at first, and %s when several goroutines ask for all pairs",
+					return fmt.Sprintf("isn't deterministic: Compare(%c, %c) is %s at first, and %s when "+
+						"several goroutines ask for all pairs",
 						'a'+rune(i), 'a'+rune(j), word(alone[i][j]), word(crowd[g][i][j]))
 				}
 			}
@@ -152,13 +160,15 @@ func favours(r registry.Resolver, claims []registry.Claim) string {
 	if ab == -ba {
 		return ""
 	}
-	return fmt.Sprintf("isn't symmetric: Compare(a, b) is %s and Compare(b, a) is %s", word(ab), word(ba))
+	return fmt.Sprintf("isn't symmetric: Compare(a, b) is %s and Compare(b, a) is %s", word(ab),
+		word(ba))
 }
 
 // circles complains where of three claims each is preferred to the next one, by the resolver
 // or, where it has no opinion, by the default.
 func circles(r registry.Resolver, claims []registry.Claim) string {
-	ab, bc, ca := preferred(r, claims[0], claims[1]), preferred(r, claims[1], claims[2]), preferred(r, claims[2], claims[0])
+	ab, bc, ca := preferred(r, claims[0], claims[1]), preferred(r, claims[1], claims[2]),
+		preferred(r, claims[2], claims[0])
 	if ab != bc || bc != ca {
 		return ""
 	}
@@ -183,7 +193,9 @@ func preferred(r registry.Resolver, a, b registry.Claim) int {
 }
 
 // compare returns the sign of the resolver's answer, which alone counts.
-func compare(r registry.Resolver, a, b registry.Claim) int { return cmp.Compare(r.Compare(a, b), 0) }
+func compare(r registry.Resolver, a, b registry.Claim) int {
+	return cmp.Compare(r.Compare(a, b), 0)
+}
 
 func word(sign int) string {
 	switch {

@@ -13,9 +13,9 @@ import (
 // An Option changes what [CheckResolver] tries.
 type Option func(*options) error
 
-// WithMeta has metadata made by a function, which draws what is random from the source given, so that the
-// seed brings it back. Use it where the resolver reads a format: made-up bytes would hardly ever hit
-// upon it. One in four metadata is still nil, empty or garbage.
+// WithMeta has metadata made by a function, which draws what is random from the source given, so
+// that the seed brings it back. Use it where the resolver reads a format: made-up bytes would
+// hardly ever hit upon it. One in four metadata is still nil, empty or garbage.
 func WithMeta(draw func(*rand.Rand) []byte) Option {
 	return func(o *options) error {
 		if draw == nil {
@@ -26,11 +26,13 @@ func WithMeta(draw func(*rand.Rand) []byte) Option {
 	}
 }
 
-// WithNodes names the nodes that make claims, three at least. Use it where the resolver knows nodes by name.
+// WithNodes names the nodes that make claims, three at least. Use it where the resolver knows nodes
+// by name.
 func WithNodes(nodes ...string) Option {
 	return func(o *options) error {
 		sorted := slices.Sorted(slices.Values(nodes))
-		if distinct := len(slices.Compact(sorted)); distinct != len(nodes) || distinct < 3 || slices.Contains(nodes, "") {
+		if distinct := len(slices.Compact(sorted)); distinct != len(nodes) || distinct < 3 ||
+			slices.Contains(nodes, "") {
 			return fmt.Errorf("WithNodes(%q): at least three different names, none empty, are needed", nodes)
 		}
 		o.nodes = slices.Clone(nodes)

@@ -11,7 +11,9 @@ import (
 // simplify makes claims that break the law simpler one step at a time, as long as the law stays
 // broken. It ends, since no step can be undone by another.
 // Nodes are renamed to those that come earlier in nodes.
-func (l law) simplify(r registry.Resolver, claims []registry.Claim, complaint string, nodes []string) ([]registry.Claim, string) {
+func (l law) simplify(
+	r registry.Resolver, claims []registry.Claim, complaint string, nodes []string,
+) ([]registry.Claim, string) {
 	claims = slices.Clone(claims)
 	for {
 		simpler, why := l.step(r, claims, nodes)
@@ -21,15 +23,21 @@ func (l law) simplify(r registry.Resolver, claims []registry.Claim, complaint st
 		claims, complaint = simpler, why
 	}
 	sorted := slices.Clone(claims)
-	slices.SortStableFunc(sorted, func(a, b registry.Claim) int { return strings.Compare(a.Node, b.Node) })
+	slices.SortStableFunc(sorted, func(a,
+		b registry.Claim) int {
+		return strings.Compare(a.Node, b.Node)
+	})
 	if why := l.complaint(r, sorted); why != "" {
 		return sorted, why
 	}
 	return claims, complaint
 }
 
-// step returns the first simpler claims that break the law, with the complaint; "" if there are none.
-func (l law) step(r registry.Resolver, claims []registry.Claim, nodes []string) (simpler []registry.Claim, complaint string) {
+// step returns the first simpler claims that break the law, with the complaint; "" if there are
+// none.
+func (l law) step(
+	r registry.Resolver, claims []registry.Claim, nodes []string,
+) (simpler []registry.Claim, complaint string) {
 	if l.crowd && len(claims) > 2 {
 		for i := range claims {
 			simpler = slices.Delete(slices.Clone(claims), i, i+1)
@@ -59,7 +67,8 @@ func (l law) step(r registry.Resolver, claims []registry.Claim, nodes []string) 
 	return nil, ""
 }
 
-// complaint is what broken returns, or the empty string if the resolver panics: that is another law's matter.
+// complaint is what broken returns, or the empty string if the resolver panics: that is another
+// law's matter.
 func (l law) complaint(r registry.Resolver, claims []registry.Claim) (complaint string) {
 	defer func() {
 		if recover() != nil {
@@ -69,15 +78,16 @@ func (l law) complaint(r registry.Resolver, claims []registry.Claim) (complaint 
 	return l.broken(r, claims)
 }
 
-// simplerThan returns claims to put in a claim's place. Each is simpler in just one thing: the time, the node's name, or
-// the metadata, which are never cut up, since they may have a format.
+// simplerThan returns claims to put in a claim's place. Each is simpler in just one thing: the
+// time, the node's name, or the metadata, which are never cut up, since they may have a format.
 func simplerThan(c registry.Claim, all []registry.Claim, nodes []string) []registry.Claim {
 	var simpler []registry.Claim
 	times := []registry.Timestamp{{Nanos: noon}, {Nanos: noon + 1}, {Nanos: noon + 2}}
 	if slices.Contains(times, c.Time) {
 		times = before(times, c.Time)
 	} else {
-		for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, 100 * time.Millisecond, time.Millisecond, time.Microsecond, 1} {
+		for _, unit := range []time.Duration{time.Hour, time.Minute, time.Second, 100 * time.Millisecond,
+			time.Millisecond, time.Microsecond, 1} {
 			if t := (registry.Timestamp{Nanos: c.Time.Nanos - c.Time.Nanos%int64(unit)}); t != c.Time {
 				times = append(times, t) // rounded down
 			}
@@ -103,8 +113,8 @@ func simplerThan(c registry.Claim, all []registry.Claim, nodes []string) []regis
 	return simpler
 }
 
-// simplerTimes returns times for all claims together: one nanosecond after another in the same order, and the
-// same distances from another start.
+// simplerTimes returns times for all claims together: one nanosecond after another in the same
+// order, and the same distances from another start.
 func simplerTimes(claims []registry.Claim) [][]registry.Timestamp {
 	times := make([]registry.Timestamp, len(claims))
 	for i, c := range claims {
@@ -118,7 +128,8 @@ func simplerTimes(claims []registry.Claim) [][]registry.Timestamp {
 		ranked[i] = registry.Timestamp{Nanos: noon + int64(slices.Index(ranks, t))}
 		shifted[i].Nanos += noon - sorted[0].Nanos
 	}
-	return slices.DeleteFunc([][]registry.Timestamp{ranked, shifted}, func(s []registry.Timestamp) bool { return slices.Equal(s, times) })
+	return slices.DeleteFunc([][]registry.Timestamp{ranked, shifted},
+		func(s []registry.Timestamp) bool { return slices.Equal(s, times) })
 }
 
 // before returns the values that come before v in a list, all of them if v isn't in it.

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Text is what Prometheus reads from a collector, as the exposition format has it. It is linted on the way.
+// Text is what Prometheus reads from a collector, as the exposition format has it. It is linted on
+// the way.
 func Text(tb testing.TB, c prometheus.Collector) string {
 	tb.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -30,9 +31,12 @@ func Text(tb testing.TB, c prometheus.Collector) string {
 	return b.String()
 }
 
-// Fields checks that each number in a struct of type S is shown, by changing one after the other and looking whether the text
-// changes; but for those of leftOut, which must not be shown. Fields of structs inside are named with a dot.
-func Fields[S any](tb testing.TB, base S, collector func(stats func() S) prometheus.Collector, leftOut ...string) {
+// Fields checks that each number in a struct of type S is shown, by changing one after the other
+// and looking whether the text changes; but for those of leftOut, which must not be shown. Fields
+// of structs inside are named with a dot.
+func Fields[S any](
+	tb testing.TB, base S, collector func(stats func() S) prometheus.Collector, leftOut ...string,
+) {
 	tb.Helper()
 	text := func(s S) string { return Text(tb, collector(func() S { return s })) }
 	without := text(base)

@@ -20,8 +20,9 @@ func openFor(b *testing.B, s setup) *cluster {
 	return c
 }
 
-// BenchmarkRegisterVisible registers names on the first of three nodes, without a pause, until the others show
-// them. An operation is a name; so the time is that of what limits the way from Register to Lookup elsewhere.
+// BenchmarkRegisterVisible registers names on the first of three nodes, without a pause, until the
+// others show them. An operation is a name; so the time is that of what limits the way from
+// Register to Lookup elsewhere.
 func BenchmarkRegisterVisible(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	b.ReportAllocs()
@@ -47,7 +48,8 @@ func BenchmarkReleaseVisible(b *testing.B) {
 	require.NoError(b, c.check())
 }
 
-// BenchmarkOneAtATime registers and releases one name; each change waits until two other nodes have seen the one before.
+// BenchmarkOneAtATime registers and releases one name; each change waits until two other nodes have
+// seen the one before.
 func BenchmarkOneAtATime(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	s := newStepper(b.Context(), c)
@@ -61,7 +63,8 @@ func BenchmarkOneAtATime(b *testing.B) {
 	b.ReportMetric(released.quantile(50).Seconds()*1e3, "release-p50-ms")
 }
 
-// BenchmarkSpread has 10,000 and 100,000 names of one node spread to two others. An operation is all of that.
+// BenchmarkSpread has 10,000 and 100,000 names of one node spread to two others. An operation is
+// all of that.
 func BenchmarkSpread(b *testing.B) {
 	for _, n := range DefaultPlan.Spread {
 		b.Run("names="+strconv.Itoa(n), func(b *testing.B) {
@@ -83,7 +86,8 @@ func BenchmarkSpread(b *testing.B) {
 	}
 }
 
-// BenchmarkJoin has a node join a cluster that holds 100,000 names, or as many as -clusterbench.names says.
+// BenchmarkJoin has a node join a cluster that holds 100,000 names, or as many as
+// -clusterbench.names says.
 func BenchmarkJoin(b *testing.B) {
 	b.Run("names="+strconv.Itoa(*names), func(b *testing.B) {
 		f, err := fill(b.Context(), *names)
@@ -110,8 +114,8 @@ func BenchmarkJoin(b *testing.B) {
 	})
 }
 
-// BenchmarkJoinUnderChurn has a node join while names are released and registered, see -clusterbench.names and
-// -clusterbench.churn.
+// BenchmarkJoinUnderChurn has a node join while names are released and registered, see
+// -clusterbench.names and -clusterbench.churn.
 func BenchmarkJoinUnderChurn(b *testing.B) {
 	b.Run("names="+strconv.Itoa(*names)+"/churn="+strconv.Itoa(*churned), func(b *testing.B) {
 		for b.Loop() {
@@ -129,8 +133,8 @@ func BenchmarkJoinUnderChurn(b *testing.B) {
 	})
 }
 
-// BenchmarkChurn compares one partition with sixteen: 48 goroutines on three nodes register and release names. An
-// operation is a registration, and a release of another name.
+// BenchmarkChurn compares one partition with sixteen: 48 goroutines on three nodes register and
+// release names. An operation is a registration, and a release of another name.
 func BenchmarkChurn(b *testing.B) {
 	for _, partitions := range []int{1, 16} {
 		b.Run("partitions="+strconv.Itoa(partitions), func(b *testing.B) {
@@ -167,10 +171,12 @@ func BenchmarkIdle(b *testing.B) {
 	after := c.meter.Traffic()
 	moved := float64(after.PacketBytes + after.StreamBytes - before.PacketBytes - before.StreamBytes)
 	b.ReportMetric(moved/b.Elapsed().Seconds()/float64(len(c.nodes)), "B/node/s")
-	b.ReportMetric(float64(after.Packets-before.Packets)/b.Elapsed().Seconds()/float64(len(c.nodes)), "packets/node/s")
+	b.ReportMetric(float64(after.Packets-before.Packets)/b.Elapsed().Seconds()/float64(len(c.nodes)),
+		"packets/node/s")
 }
 
-// BenchmarkBytes counts what all nodes send for each name, in a burst that goes in packets and in one that goes over connections.
+// BenchmarkBytes counts what all nodes send for each name, in a burst that goes in packets and in
+// one that goes over connections.
 func BenchmarkBytes(b *testing.B) {
 	for _, nodes := range []int{3, DefaultPlan.BigCluster} {
 		for _, n := range []int{DefaultPlan.Few, DefaultPlan.Many} {

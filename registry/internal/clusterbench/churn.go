@@ -10,8 +10,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A churn is a load: on each node some goroutines register names of their own and, once they hold enough, release
-// the oldest for each new one.
+// A churn is a load: on each node some goroutines register names of their own and, once they hold
+// enough, release the oldest for each new one.
 type churn struct {
 	nodes      int
 	partitions int
@@ -21,8 +21,8 @@ type churn struct {
 	rate       int // registrations per second of all workers together; 0: as fast as they can
 }
 
-// run measures the load. With a rate, latencies are counted from when a registration was due, so that
-// one which had to wait for another shows it.
+// run measures the load. With a rate, latencies are counted from when a registration was due, so
+// that one which had to wait for another shows it.
 func (l churn) run(ctx context.Context) (figures []figure, err error) {
 	err = setup{nodes: l.nodes, partitions: l.partitions}.with(ctx, func(c *cluster) error {
 		locks, cpu := lockWait(), usage.CPU()
@@ -64,7 +64,8 @@ func (l churn) run(ctx context.Context) (figures []figure, err error) {
 		)
 		if cpu > 0 {
 			figures = append(figures,
-				figure{"processor time per registration and release, of all nodes", seconds, cpu.Seconds() / float64(n)},
+				figure{"processor time per registration and release, of all nodes", seconds,
+					cpu.Seconds() / float64(n)},
 				figure{"processors in use", number, cpu.Seconds() / took.Seconds()})
 		}
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// joiningUnderChurn has a node join a full cluster while names are released and others registered, so
-// many a second.
+// joiningUnderChurn has a node join a full cluster while names are released and others registered,
+// so many a second.
 func joiningUnderChurn(ctx context.Context, names, perSec int) (figures []figure, err error) {
 	f, err := fill(ctx, names)
 	if err != nil {
@@ -50,7 +50,8 @@ func joiningUnderChurn(ctx context.Context, names, perSec int) (figures []figure
 	whole := time.Since(start)
 	var own sums
 	own.add([]*registry.Registry{r})
-	bytesMoved := float64(moved.PacketBytes + moved.StreamBytes - traffic.PacketBytes - traffic.StreamBytes)
+	bytesMoved := float64(moved.PacketBytes + moved.StreamBytes -
+		traffic.PacketBytes - traffic.StreamBytes)
 	return []figure{
 		{"join until the node has caught up", seconds, took.Seconds()},
 		{"join until it has all, after the churn has ended", seconds, whole.Seconds()},
@@ -92,7 +93,8 @@ func (t *turnover) run(ctx context.Context) {
 		if t.err = g.Release(); t.err != nil {
 			return
 		}
-		if _, t.err = t.node.Register(context.Background(), nameOf(t.first+t.turned), metaOf()); t.err != nil {
+		if _, t.err = t.node.Register(context.Background(), nameOf(t.first+t.turned),
+			metaOf()); t.err != nil {
 			return
 		}
 		t.turned++

@@ -29,8 +29,8 @@ type setup struct {
 	metered    bool // costs a lock for each packet and each piece of a stream
 }
 
-// open makes a cluster. Whoever gets one closes it. When ctx ends its nodes are closed as well, so that
-// nobody waits for them for ever.
+// open makes a cluster. Whoever gets one closes it. When ctx ends its nodes are closed as well, so
+// that nobody waits for them for ever.
 func (s setup) open(ctx context.Context) (*cluster, error) {
 	c := &cluster{setup: s}
 	if s.metered {
@@ -80,7 +80,8 @@ func (c *cluster) addTo(ctx context.Context, seeds []string) (*registry.Registry
 		return nil, fmt.Errorf("clusterbench: opening %s: %w", config.NodeName, err)
 	}
 	c.nodes = append(c.nodes, r)
-	c.stops = append(c.stops, context.AfterFunc(ctx, func() { _ = r.Close() })) // close sees the error again
+	// close sees the error again
+	c.stops = append(c.stops, context.AfterFunc(ctx, func() { _ = r.Close() }))
 	return r, nil
 }
 
@@ -120,7 +121,8 @@ func (c *cluster) await(ctx context.Context, what string, cond func() bool) erro
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("clusterbench: waiting until %s (%s): %w", what, c.describe(), context.Cause(ctx))
+			return fmt.Errorf("clusterbench: waiting until %s (%s): %w", what, c.describe(),
+				context.Cause(ctx))
 		}
 	}
 	return nil
@@ -168,12 +170,14 @@ func (c *cluster) quiet(ctx context.Context) error {
 // check fails if a node was taken for dead meanwhile: what was measured is something else then.
 func (c *cluster) check() error {
 	if !c.whole() {
-		return fmt.Errorf("clusterbench: a node was taken for dead: is the machine too busy? (%s)", c.describe())
+		return fmt.Errorf("clusterbench: a node was taken for dead: is the machine too busy? (%s)",
+			c.describe())
 	}
 	return nil
 }
 
-// close ends all nodes, at the same time: one that outlived the others would only probe them in vain.
+// close ends all nodes, at the same time: one that outlived the others would only probe them in
+// vain.
 func (c *cluster) close() error {
 	for _, stop := range c.stops {
 		stop()

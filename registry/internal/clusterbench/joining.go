@@ -15,7 +15,8 @@ type full struct {
 	names int
 }
 
-// joining has some nodes join a full cluster, one after the other. Each gives figures of the same kinds.
+// joining has some nodes join a full cluster, one after the other. Each gives figures of the same
+// kinds.
 func joining(ctx context.Context, names, joins int) (figures []figure, err error) {
 	f, err := fill(ctx, names)
 	if err != nil {
@@ -32,8 +33,8 @@ func joining(ctx context.Context, names, joins int) (figures []figure, err error
 	return figures, nil
 }
 
-// fill makes a cluster of two nodes that hold half of the names each. They meet when they have them, which takes less
-// time than to tell each other name by name.
+// fill makes a cluster of two nodes that hold half of the names each. They meet when they have
+// them, which takes less time than to tell each other name by name.
 func fill(ctx context.Context, names int) (f *full, err error) {
 	c, err := setup{nodes: 1, metered: true}.open(ctx)
 	if err != nil {
@@ -66,7 +67,8 @@ func fill(ctx context.Context, names int) (f *full, err error) {
 	return &full{c, names}, c.quiet(ctx)
 }
 
-// join has a node join, calls joined, and has it leave again. The time is that until the node has all, which is when Open returns.
+// join has a node join, calls joined, and has it leave again. The time is that until the node has
+// all, which is when Open returns.
 func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
 	heap := liveHeap()
 	before := f.meter.Traffic()
@@ -96,7 +98,8 @@ func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
 	if err := f.assemble(ctx); err != nil {
 		return nil, err
 	}
-	figures = append(figures, heapFigures("on the node that joined", f.names, liveHeap()-heap, r.Stats().HeapBytes)...)
+	figures = append(figures, heapFigures("on the node that joined", f.names, liveHeap()-heap,
+		r.Stats().HeapBytes)...)
 	if err := f.check(); err != nil {
 		return nil, err
 	}

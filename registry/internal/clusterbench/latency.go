@@ -41,7 +41,8 @@ func (l *latencies) quantile(percent float64) time.Duration {
 func (l *latencies) figures(what string, percents ...float64) []figure {
 	var all []figure
 	for _, p := range percents {
-		all = append(all, figure{fmt.Sprintf("%s, %gth percentile", what, p), seconds, l.quantile(p).Seconds()})
+		all = append(all, figure{fmt.Sprintf("%s, %gth percentile", what, p), seconds,
+			l.quantile(p).Seconds()})
 	}
 	return all
 }

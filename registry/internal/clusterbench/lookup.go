@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// lookups measures Lookup by one goroutine on each of some cores, for a time, among names that are there and
-// among names that are not.
+// lookups measures Lookup by one goroutine on each of some cores, for a time, among names that are
+// there and among names that are not.
 func lookups(ctx context.Context, cores, names int, d time.Duration) (figures []figure, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 	err = setup{nodes: 1}.with(ctx, func(c *cluster) error {
@@ -37,7 +37,9 @@ func lookups(ctx context.Context, cores, names int, d time.Duration) (figures []
 	return figures, err
 }
 
-func lookUp(r *registry.Registry, cores, first, names int, want bool, d time.Duration) (n int, allocs float64, err error) {
+func lookUp(
+	r *registry.Registry, cores, first, names int, want bool, d time.Duration,
+) (n int, allocs float64, err error) {
 	list := make([]string, names)
 	for i, j := range rand.Perm(names) {
 		list[i] = nameOf(first + j)
@@ -49,7 +51,8 @@ func lookUp(r *registry.Registry, cores, first, names int, want bool, d time.Dur
 	for g := range cores {
 		wg.Go(func() {
 			k := 0
-			for i := g * names / cores; k == 0 || !stop.Load(); k++ { // once at least, however late it is scheduled
+			// once at least, however late it is scheduled
+			for i := g * names / cores; k == 0 || !stop.Load(); k++ {
 				if _, ok := r.Lookup(list[i]); ok != want {
 					wrong.Store(true)
 				}

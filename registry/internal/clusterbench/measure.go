@@ -28,9 +28,10 @@ type variant struct {
 	run   func(context.Context) ([]figure, error)
 }
 
-// Measure runs the measurements of a plan whose names match only (nil: all), each plan.Rounds times, and hands each table
-// to show as soon as it is complete. Variants that are to be compared take turns, so that what else the machine
-// does meanwhile harms all alike. It stops at the first error.
+// Measure runs the measurements of a plan whose names match only (nil: all), each plan.Rounds
+// times, and hands each table to show as soon as it is complete. Variants that are to be compared
+// take turns, so that what else the machine does meanwhile harms all alike. It stops at the first
+// error.
 func Measure(ctx context.Context, plan Plan, only *regexp.Regexp, show func(*table.Table)) error {
 	for _, s := range plan.sections() {
 		if only != nil && !only.MatchString(s.name) {
@@ -84,7 +85,8 @@ func (s *section) measure(ctx context.Context, rounds int) (*table.Table, error)
 	for _, n := range s.notes {
 		t.Note("%s", n)
 	}
-	t.Note("Medians of %d rounds (lowest – highest); took %v.", rounds, time.Since(started).Round(time.Second))
+	t.Note("Medians of %d rounds (lowest – highest); took %v.", rounds,
+		time.Since(started).Round(time.Second))
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}

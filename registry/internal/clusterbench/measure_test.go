@@ -19,11 +19,15 @@ import (
 )
 
 var (
-	measure = flag.Bool("measure", false, "take the measurements, and print them as tables in Markdown")
-	rounds  = flag.Int("measure.rounds", DefaultPlan.Rounds, "how often each measurement is repeated")
-	only    = flag.String("measure.only", "", "a regular expression: take only the measurements of these `names`")
-	churned = flag.Int("clusterbench.churn", 10_000, "how many names a second are released and registered during a join")
-	names   = flag.Int("clusterbench.names", DefaultPlan.Join, "how many names the cluster of a join holds")
+	measure = flag.Bool("measure", false,
+		"take the measurements, and print them as tables in Markdown")
+	rounds = flag.Int("measure.rounds", DefaultPlan.Rounds, "how often each measurement is repeated")
+	only   = flag.String("measure.only", "",
+		"a regular expression: take only the measurements of these `names`")
+	churned = flag.Int("clusterbench.churn", 10_000,
+		"how many names a second are released and registered during a join")
+	names = flag.Int("clusterbench.names", DefaultPlan.Join,
+		"how many names the cluster of a join holds")
 )
 
 func TestMeasure(t *testing.T) {
@@ -45,12 +49,15 @@ func TestMeasure(t *testing.T) {
 
 // tiny is a plan of which nothing is learnt but that the measurements work.
 var tiny = Plan{
-	Rounds: 1, Names: 64, Spread: [2]int{32, 300}, Join: 301, Steps: 2, Few: 4, Many: 300, BigCluster: 4,
-	Idle: 1200 * time.Millisecond, Partitions: [2]int{1, 64}, Lookups: 5 * time.Millisecond, Churn: 20, ChurnRate: 5000,
+	Rounds: 1, Names: 64, Spread: [2]int{32, 300}, Join: 301, Steps: 2, Few: 4, Many: 300,
+	BigCluster: 4,
+	Idle:       1200 * time.Millisecond, Partitions: [2]int{1, 64}, Lookups: 5 * time.Millisecond,
+	Churn: 20, ChurnRate: 5000,
 }
 
-// Everything is measured, in a small way, and comes to plausible figures. Most of the time is spent waiting, so some runs go
-// on at once; all of them would be so many nodes that some get no turn for seconds, and are not let in.
+// Everything is measured, in a small way, and comes to plausible figures. Most of the time is spent
+// waiting, so some runs go on at once; all of them would be so many nodes that some get no turn for
+// seconds, and are not let in.
 func TestMeasurements(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -102,15 +109,21 @@ var positive = map[string][]string{
 	"single": {"register, 1 goroutine", "release, 4 goroutines"},
 	"lookup": {"lookups of names that are held", "lookups of names that are not"},
 	"three": {
-		"register on all nodes at once, until all show it", "release on all nodes at once, until none shows it",
-		"one at a time: register until all show it, 50th percentile", "one at a time: release until none shows it, 99th percentile",
+		"register on all nodes at once, until all show it",
+		"release on all nodes at once, until none shows it",
+		"one at a time: register until all show it, 50th percentile",
+		"one at a time: release until none shows it, 99th percentile",
 	},
-	"spread":  {"300 names on one node: all nodes show all", "300 names on one node: deepest queue of a partition"},
-	"join":    {"join until the node has all", "join, bytes per name", "heap per name on the node that joined, by Stats"},
-	"heap":    {"heap per name where the holders live, by Stats"},
-	"flood":   {"registrations per second", "registration, 99th percentile", "deepest queue of a partition (names)"},
-	"rate":    {"registrations per second", "registration, 50th percentile"},
-	"bytes":   {"4 names: bytes per name, sent by all nodes", "300 names: bytes per name, sent by all nodes"},
+	"spread": {"300 names on one node: all nodes show all",
+		"300 names on one node: deepest queue of a partition"},
+	"join": {"join until the node has all", "join, bytes per name",
+		"heap per name on the node that joined, by Stats"},
+	"heap": {"heap per name where the holders live, by Stats"},
+	"flood": {"registrations per second", "registration, 99th percentile",
+		"deepest queue of a partition (names)"},
+	"rate": {"registrations per second", "registration, 50th percentile"},
+	"bytes": {"4 names: bytes per name, sent by all nodes",
+		"300 names: bytes per name, sent by all nodes"},
 	"idle":    {"bytes per node and second", "packets per node and second"},
 	"resting": {"bytes per node and second", "packets per node and second"},
 }
@@ -138,16 +151,19 @@ func TestMeasureShowsMedians(t *testing.T) {
 func TestMeasureOnly(t *testing.T) {
 	plan := tiny
 	var titles []string
-	err := Measure(t.Context(), plan, regexp.MustCompile("^single$"), func(tab *table.Table) { titles = append(titles, tab.Title) })
+	err := Measure(t.Context(), plan, regexp.MustCompile("^single$"),
+		func(tab *table.Table) { titles = append(titles, tab.Title) })
 	require.NoError(t, err)
 	require.Equal(t, []string{"One node, nobody else in the cluster"}, titles)
 }
 
-// A measurement whose time is up ends with an error that says what it waited for, and leaves nothing behind.
+// A measurement whose time is up ends with an error that says what it waited for, and leaves
+// nothing behind.
 func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	err := setup{nodes: 1}.with(ctx, func(c *cluster) error { return c.visible(ctx, 1) })
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "waiting until every node shows 1 names (node 0: 1 members, 0 names)")
+	require.ErrorContains(t, err,
+		"waiting until every node shows 1 names (node 0: 1 members, 0 names)")
 }

@@ -65,8 +65,10 @@ func pipelined(ctx context.Context, nodes, names int) (figures []figure, err err
 			err = c.visible(ctx, 0)
 		}
 		figures = append(figures,
-			figure{"register on all nodes at once, until all show it", perSecond, rate(each*nodes, registered)},
-			figure{"release on all nodes at once, until none shows it", perSecond, rate(each*nodes, time.Since(start))})
+			figure{"register on all nodes at once, until all show it", perSecond,
+				rate(each*nodes, registered)},
+			figure{"release on all nodes at once, until none shows it", perSecond,
+				rate(each*nodes, time.Since(start))})
 		return err
 	})
 	return figures, err
@@ -84,9 +86,12 @@ func oneByOne(ctx context.Context, nodes, times int) (figures []figure, err erro
 				return err
 			}
 		}
-		figures = append(figures, figure{"register and release one at a time", perSecond, rate(times, time.Since(start))})
-		figures = append(figures, registered.figures("one at a time: register until all show it", 50, 99)...)
-		figures = append(figures, released.figures("one at a time: release until none shows it", 50, 99)...)
+		figures = append(figures, figure{"register and release one at a time", perSecond,
+			rate(times, time.Since(start))})
+		figures = append(figures, registered.figures("one at a time: register until all show it", 50,
+			99)...)
+		figures = append(figures, released.figures("one at a time: release until none shows it", 50,
+			99)...)
 		return nil
 	})
 	return figures, err

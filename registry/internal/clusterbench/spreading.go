@@ -9,7 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// spreading registers names on one node as fast as it takes them, and waits until all nodes show them.
+// spreading registers names on one node as fast as it takes them, and waits until all nodes show
+// them.
 func spreading(ctx context.Context, nodes, names int) (figures []figure, err error) {
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
 		what := fmt.Sprintf("%d names on one node", names)
@@ -48,7 +49,8 @@ type sums struct {
 	network              networkBytes
 }
 
-// networkBytes are the bytes that the registry sent, by their path. What gossip repeats is counted each time.
+// networkBytes are the bytes that the registry sent, by their path. What gossip repeats is counted
+// each time.
 type networkBytes struct{ gossip, reliable, packets uint64 }
 
 func (s *sums) add(nodes []*registry.Registry) {

@@ -8,9 +8,12 @@ import (
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
-// bytesPerName registers names on one node, as fast as it takes them, and counts what that costs until all nodes
-// show them and gossip repeats them no more. Before that it lets the nodes settle: they compare notes when they have met. Few names go in packets, many over connections.
-func bytesPerName(ctx context.Context, s setup, settle time.Duration, bursts []int) (figures []figure, err error) {
+// bytesPerName registers names on one node, as fast as it takes them, and counts what that costs
+// until all nodes show them and gossip repeats them no more. Before that it lets the nodes settle:
+// they compare notes when they have met. Few names go in packets, many over connections.
+func bytesPerName(
+	ctx context.Context, s setup, settle time.Duration, bursts []int,
+) (figures []figure, err error) {
 	s.metered = true
 	for _, names := range bursts {
 		err := s.with(ctx, func(c *cluster) error {

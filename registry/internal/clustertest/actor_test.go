@@ -67,7 +67,8 @@ func open(c registry.Config, ended func(ending)) (*actor, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &actor{reg: r, ended: ended, held: make(map[string]*registry.Registration), tally: make(map[string]int)}
+	a := &actor{reg: r, ended: ended, held: make(map[string]*registry.Registration),
+		tally: make(map[string]int)}
 	w := r.Watch(context.Background(), registry.WatchBuffer(1<<17))
 	a.watching.Go(func() { a.count(w) })
 	return a, nil
@@ -179,7 +180,8 @@ func (a *actor) register(q *request) *reply {
 		a.mu.Unlock()
 		context.AfterFunc(g.Context(), func() {
 			cause := context.Cause(g.Context())
-			e := ending{Name: []byte(name), Cause: cause.Error(), Conflict: errors.Is(cause, registry.ErrConflict)}
+			e := ending{Name: []byte(name), Cause: cause.Error(),
+				Conflict: errors.Is(cause, registry.ErrConflict)}
 			var c *registry.ConflictError
 			if errors.As(cause, &c) {
 				e.Winner = c.Winner.Node

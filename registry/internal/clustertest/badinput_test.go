@@ -57,9 +57,10 @@ func closedPort(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// TestBadInput gives a registry what it can't work with. The messages are compared whole: somebody will have to find out by
-// them what is wrong. Those of a node that was to join are compared with SEED for the seed's address, those of the
-// other side with NODE for the node's, which it does not choose.
+// TestBadInput gives a registry what it can't work with. The messages are compared whole: somebody
+// will have to find out by them what is wrong. Those of a node that was to join are compared with
+// SEED for the seed's address, those of the other side with NODE for the node's, which it does not
+// choose.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	keyA, keyB := []byte("0123456789abcdef"), []byte("fedcba9876543210")
@@ -68,7 +69,8 @@ func TestBadInput(t *testing.T) {
 		_ = c.Close()
 	})
 	page := listener(t, func(c net.Conn) {
-		_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n400 Bad Request"))
+		_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n400 Bad " +
+			"Request"))
 		_ = c.Close()
 	})
 	hangsUp := listener(t, func(c net.Conn) { _ = c.Close() })
@@ -109,15 +111,20 @@ func TestBadInput(t *testing.T) {
 	}, {
 		what: "another number of partitions", seed: plain.Addr(), with: registry.Config{Partitions: 8},
 		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: partitions is "16" there, "8" here`,
-		as:   new(*mismatch), sees: plainSees, seen: `node "newcomer" at NODE is of another kind: partitions is "8" there, "16" here`,
+		as:   new(*mismatch), sees: plainSees,
+		seen: `node "newcomer" at NODE is of another kind: partitions is "8" there, "16" here`,
 	}, {
-		what: "another resolver", seed: plain.Addr(), with: registry.Config{Resolver: registry.KeepOldest},
+		what: "another resolver", seed: plain.Addr(),
+		with: registry.Config{Resolver: registry.KeepOldest},
 		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: resolver is "keep-newest" there, "keep-oldest" here`,
-		as:   new(*mismatch), sees: plainSees, seen: `node "newcomer" at NODE is of another kind: resolver is "keep-oldest" there, "keep-newest" here`,
+		as:   new(*mismatch), sees: plainSees,
+		seen: `node "newcomer" at NODE is of another kind: resolver is "keep-oldest" there, "keep-newest" here`,
 	}, {
-		what: "another cluster, and other things", seed: plain.Addr(), with: registry.Config{Cluster: "staging", Partitions: 32},
+		what: "another cluster, and other things", seed: plain.Addr(),
+		with: registry.Config{Cluster: "staging", Partitions: 32},
 		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: cluster is "snowfence" there, "staging" here, partitions is "16" there, "32" here`,
-		as:   new(*mismatch), sees: plainSees, seen: `node "newcomer" at NODE is of another kind: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
+		as:   new(*mismatch), sees: plainSees,
+		seen: `node "newcomer" at NODE is of another kind: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
 	}, {
 		what: "a node name that is taken", seed: plain.Addr(), with: registry.Config{NodeName: "seed"},
 		want: `registry: could not join any of SEED: seed SEED: the node name "seed" is taken by a live member at SEED; if that node has crashed, its name is free once it is declared dead, at most about 3s after the crash (at once for a node at the same address)`,
@@ -127,7 +134,8 @@ func TestBadInput(t *testing.T) {
 		what: "a wrong key", seed: locked.Addr(), with: registry.Config{Keys: [][]byte{keyB}},
 		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: both nodes encrypt, with different keys: the key that a node sends under, its first, must be among the Config.Keys of all others`, as: new(*key), bump: locked,
 	}, {
-		what: "a key where the seed has none", seed: plain.Addr(), with: registry.Config{Keys: [][]byte{keyB}},
+		what: "a key where the seed has none", seed: plain.Addr(),
+		with: registry.Config{Keys: [][]byte{keyB}},
 		want: `registry: could not join any of SEED: seed SEED: the encryption keys don't match: this node encrypts and the other does not: all nodes need Config.Keys, or none`, as: new(*key), bump: plain,
 	}, {
 		what: "no key where the seed has one", seed: locked.Addr(),
@@ -162,14 +170,16 @@ func TestBadInput(t *testing.T) {
 				require.ErrorIs(t, err, x.is)
 			}
 			if x.as != nil {
-				require.True(t, errors.As(err, x.as), "%T is not within", x.as) //nolint:testifylint // the target is behind an any
+				//nolint:testifylint // the target is behind an any
+				require.True(t, errors.As(err, x.as), "%T is not within", x.as)
 			}
 			if x.sees != nil {
 				e, err := x.sees.Next(ctx)
 				require.NoError(t, err)
 				require.Equal(t, registry.NodeRefused, e.Kind)
 				t.Logf("and the other side:\n\t%v", e.Err)
-				require.Equal(t, x.seen, strings.ReplaceAll(strings.ReplaceAll(e.Err.Error(), x.seed, "SEED"), e.Addr, "NODE"))
+				require.Equal(t, x.seen, strings.ReplaceAll(strings.ReplaceAll(e.Err.Error(), x.seed, "SEED"),
+					e.Addr, "NODE"))
 			}
 			if x.bump != nil {
 				require.Greater(t, x.bump.Stats().Network.Rejected, rejected, "the other side counts it")
@@ -207,13 +217,21 @@ func TestBadConfig(t *testing.T) {
 		want string
 		is   error
 	}{
-		{"a port in use", registry.Config{BindPort: port}, `registry: can't listen on 127.0.0.1:PORT: address already in use: is another node running here?`, syscall.EADDRINUSE},
-		{"a key of 5 bytes", registry.Config{Keys: [][]byte{[]byte("short")}}, `registry: Config.Keys[0]: 5 bytes: want 16, 24 or 32 bytes`, nil},
-		{"no partitions", registry.Config{Partitions: -1}, `registry: Config.Partitions: -1: want 1 to 4096`, nil},
-		{"a seed without a port", registry.Config{Seeds: []string{"db1.example.org"}}, `registry: Config.Seeds[0]: "db1.example.org": want host:port or dnssrv+name: it has no port`, nil},
-		{"a seed elsewhere, from loopback", registry.Config{Seeds: []string{"192.0.2.1:7946"}}, `registry: Config.BindAddr: 127.0.0.1: want an address that other machines can reach, since Seeds[0] is 192.0.2.1:7946`, nil},
-		{"a host name to listen on", registry.Config{BindAddr: "localhost"}, `registry: Config.BindAddr: "localhost": want an IP address`, nil},
-		{"metadata without bound", registry.Config{MaxMeta: 1 << 20}, `registry: Config.MaxMeta: 1048576: want 0 (the default) to 65535`, nil},
+		{"a port in use", registry.Config{BindPort: port},
+			`registry: can't listen on 127.0.0.1:PORT: address already in use: is another node running here?`, syscall.EADDRINUSE},
+		{"a key of 5 bytes", registry.Config{Keys: [][]byte{[]byte("short")}},
+			`registry: Config.Keys[0]: 5 bytes: want 16, 24 or 32 bytes`, nil},
+		{"no partitions", registry.Config{Partitions: -1},
+			`registry: Config.Partitions: -1: want 1 to 4096`, nil},
+		{"a seed without a port", registry.Config{Seeds: []string{"db1.example.org"}},
+			`registry: Config.Seeds[0]: "db1.example.org": want host:port or dnssrv+name: it has no port`,
+			nil},
+		{"a seed elsewhere, from loopback", registry.Config{Seeds: []string{"192.0.2.1:7946"}},
+			`registry: Config.BindAddr: 127.0.0.1: want an address that other machines can reach, since Seeds[0] is 192.0.2.1:7946`, nil},
+		{"a host name to listen on", registry.Config{BindAddr: "localhost"},
+			`registry: Config.BindAddr: "localhost": want an IP address`, nil},
+		{"metadata without bound", registry.Config{MaxMeta: 1 << 20},
+			`registry: Config.MaxMeta: 1048576: want 0 (the default) to 65535`, nil},
 	} {
 		t.Run(x.what, func(t *testing.T) {
 			_, err := registry.Open(t.Context(), x.with)
@@ -238,12 +256,17 @@ func TestBadNames(t *testing.T) {
 		want       string
 		as         any
 	}{
-		{"a name of 0 bytes", "", 0, `registry: name of 0 bytes: want 1 to 65535`, new(*registry.NameError)},
-		{"a name of 65,536 bytes", longest + "n", 0, `registry: name of 65536 bytes: want 1 to 65535`, new(*registry.NameError)},
-		{"metadata over the limit", "x", registry.DefaultMaxMeta + 1, `registry: metadata of 4097 bytes for name "x": want at most 4096 (Config.MaxMeta)`, new(*registry.MetaError)},
+		{"a name of 0 bytes", "", 0, `registry: name of 0 bytes: want 1 to 65535`,
+			new(*registry.NameError)},
+		{"a name of 65,536 bytes", longest + "n", 0, `registry: name of 65536 bytes: want 1 to 65535`,
+			new(*registry.NameError)},
+		{"metadata over the limit", "x", registry.DefaultMaxMeta + 1,
+			`registry: metadata of 4097 bytes for name "x": want at most 4096 (Config.MaxMeta)`,
+			new(*registry.MetaError)},
 		{
 			"metadata over the limit for a long name", longest, 5000,
-			`registry: metadata of 5000 bytes for name "` + longest[:80] + `"... (65535 bytes): want at most 4096 (Config.MaxMeta)`, new(*registry.MetaError),
+			`registry: metadata of 5000 bytes for name "` + longest[:80] +
+				`"... (65535 bytes): want at most 4096 (Config.MaxMeta)`, new(*registry.MetaError),
 		},
 	} {
 		t.Run(x.what, func(t *testing.T) {
@@ -251,7 +274,8 @@ func TestBadNames(t *testing.T) {
 			require.Error(t, err)
 			t.Logf("%s:\n\t%v", x.what, err)
 			require.EqualError(t, err, x.want)
-			require.True(t, errors.As(err, x.as), "%T", x.as) //nolint:testifylint // the target is behind an any
+			//nolint:testifylint // the target is behind an any
+			require.True(t, errors.As(err, x.as), "%T", x.as)
 		})
 	}
 	require.Zero(t, r.Len())

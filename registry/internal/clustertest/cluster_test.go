@@ -55,8 +55,8 @@ func (c *cluster) seeds() []string {
 	return list
 }
 
-// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back finds its own free. Two
-// runs of the tests at a time begin at different ones.
+// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back
+// finds its own free. Two runs of the tests at a time begin at different ones.
 var nextPort atomic.Int32
 
 const firstPort, ports = 12_000, 20_000
@@ -81,7 +81,8 @@ func (c *cluster) open(s *spec) (refused int) {
 		}
 		var err error
 		way, addr, err = c.start(c.tb, s)
-		if err != nil && strings.Contains(err.Error(), "address already in use") { // another process may say so
+		// another process may say so
+		if err != nil && strings.Contains(err.Error(), "address already in use") {
 			return err.Error()
 		}
 		if errors.Is(err, errDuplicate) {
@@ -149,13 +150,15 @@ func (c *cluster) whole(when string) time.Duration {
 	return took
 }
 
-// disagreement says in what a node differs from what is wanted, by what it shows or by what is held there.
+// disagreement says in what a node differs from what is wanted, by what it shows or by what is held
+// there.
 func disagreement(nodes []*node, want map[string]string) string {
 	for _, n := range nodes {
 		got := n.holders()
 		for name, holder := range want {
 			if got[name] != holder {
-				return fmt.Sprintf("%s has %q held by %q instead of %q, and %d names instead of %d", n.spec.Name, name, got[name], holder, len(got), len(want))
+				return fmt.Sprintf("%s has %q held by %q instead of %q, and %d names instead of %d",
+					n.spec.Name, name, got[name], holder, len(got), len(want))
 			}
 		}
 		for name, holder := range got {
@@ -166,12 +169,14 @@ func disagreement(nodes []*node, want map[string]string) string {
 		held := n.held()
 		for name := range held {
 			if want[name] != n.spec.Name {
-				return fmt.Sprintf("the holder of %q on %s was not told to stop: it should be held on %q", name, n.spec.Name, want[name])
+				return fmt.Sprintf("the holder of %q on %s was not told to stop: it should be held on %q", name,
+					n.spec.Name, want[name])
 			}
 		}
 		for name, holder := range want {
 			if holder == n.spec.Name && !held[name] {
-				return fmt.Sprintf("the holder of %q on %s was told to stop, but it should hold the name", name, holder)
+				return fmt.Sprintf("the holder of %q on %s was told to stop, but it should hold the name", name,
+					holder)
 			}
 		}
 	}
@@ -188,14 +193,16 @@ func (c *cluster) agreed() {
 		}
 		tally := n.tally()
 		require.Zero(c.tb, tally["disagreement"], n.spec.Name)
-		require.Zero(c.tb, tally["missed"], "events of %s were lost: its tally is worth nothing", n.spec.Name)
+		require.Zero(c.tb, tally["missed"], "events of %s were lost: its tally is worth nothing",
+			n.spec.Name)
 	}
 }
 
 // slow is when it is told what a test still waits for.
 const slow = 5 * time.Second
 
-// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how long it took.
+// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how
+// long it took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
 	start, tell := time.Now(), slow

@@ -14,7 +14,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/cutnet"
 )
 
-var flapSeed = flag.Uint64("flapseed", 0, "the seed of the flapping links and of the load on them; 0: any")
+var flapSeed = flag.Uint64("flapseed", 0,
+	"the seed of the flapping links and of the load on them; 0: any")
 
 func seeded(tb testing.TB) (seed uint64) {
 	tb.Helper()
@@ -31,14 +32,16 @@ const (
 	flapEvery = 200 * time.Millisecond
 	flapQueue = 256 // names per partition that may wait
 
-	// wholeWithin is by when the cluster must be whole after the links have come to rest. A suspicion that began at the last
-	// moment, and whose refutation was lost, ends with a node given up 4.8 s later. Who lost a node looks for it
-	// every five seconds, give or take a quarter, for one of several at a time; that may take three rounds. What was missed is found
-	// by the probe of a random peer every two seconds. That makes 25 s; the rest is for machines that are busy.
+	// wholeWithin is by when the cluster must be whole after the links have come to rest. A suspicion
+	// that began at the last moment, and whose refutation was lost, ends with a node given up 4.8 s
+	// later. Who lost a node looks for it every five seconds, give or take a quarter, for one of
+	// several at a time; that may take three rounds. What was missed is found by the probe of a random
+	// peer every two seconds. That makes 25 s; the rest is for machines that are busy.
 	wholeWithin = 50 * time.Second
 
-	// repairsPerChange bounds the messages that repair (vectors, pulls, chunks) for each link that goes down or comes up,
-	// in the whole cluster: three times the most that was measured, 0.3 to 1.9. See TestFlappingCluster for where they come from.
+	// repairsPerChange bounds the messages that repair (vectors, pulls, chunks) for each link that
+	// goes down or comes up, in the whole cluster: three times the most that was measured, 0.3 to 1.9.
+	// See TestFlappingCluster for where they come from.
 	repairsPerChange = 6
 )
 
@@ -56,20 +59,23 @@ func sent(nodes []*node) (sum traffic) {
 			sum.summaries += p.Sent.Summaries
 			sum.repairs += p.Sent.Vectors + p.Sent.Pulls + p.Sent.Chunks
 		}
-		sum.frames += s.Network.Gossip.FramesOut + s.Network.Reliable.FramesOut + s.Network.Packets.FramesOut
+		sum.frames += s.Network.Gossip.FramesOut + s.Network.Reliable.FramesOut +
+			s.Network.Packets.FramesOut
 	}
 	return sum
 }
 
 func (t traffic) less(u traffic) traffic {
-	return traffic{t.updates - u.updates, t.summaries - u.summaries, t.repairs - u.repairs, t.frames - u.frames}
+	return traffic{t.updates - u.updates, t.summaries - u.summaries, t.repairs - u.repairs,
+		t.frames - u.frames}
 }
 
-// TestFlappingCluster has links come and go at random while names are registered and released. What must not
-// happen is what made registries with one mailbox drown: that broken links lead to messages which lead to more of
-// them. A link that is down costs repairs in three ways: a node that was given up and came back is sent a vector by
-// each partition of each other node and sends one to each, and pulls what it missed; a packet of gossip that was lost
-// shows as a gap, which is pulled; and the probes of a random peer, whose number is fixed, are answered by vectors if they differ.
+// TestFlappingCluster has links come and go at random while names are registered and released. What
+// must not happen is what made registries with one mailbox drown: that broken links lead to
+// messages which lead to more of them. A link that is down costs repairs in three ways: a node that
+// was given up and came back is sent a vector by each partition of each other node and sends one to
+// each, and pulls what it missed; a packet of gossip that was lost shows as a gap, which is pulled;
+// and the probes of a random peer, whose number is fixed, are answered by vectors if they differ.
 // The latter two depend on the load and the time, not on how often links change.
 //
 // It runs alone: sixteen nodes are as much as a small machine can stand.
@@ -119,14 +125,18 @@ func TestFlappingCluster(t *testing.T) {
 			downs += n.tally()["node down "+x+": node down"]
 		}
 	}
-	t.Logf("%d names were registered, %d released while %d links changed; nodes were given up %d times, by one node each", load.registered, load.released, changes, downs)
+	t.Logf("%d names were registered, %d released while %d links changed; nodes were given up %d "+
+		"times, by one node each", load.registered, load.released, changes, downs)
 
 	waitUntil(t, "after the flapping", func() string {
 		for _, n := range c.nodes {
 			if got := n.members(); len(got) != flapNodes {
-				lacks := slices.DeleteFunc(slices.Clone(names), func(x string) bool { return slices.Contains(got, x) })
+				lacks := slices.DeleteFunc(slices.Clone(names),
+					func(x string) bool { return slices.Contains(got, x) })
 				s := n.stats().Network
-				return fmt.Sprintf("%s does not see %v; it looks for %d lost nodes and found %d in %d attempts; its health score is %d", n.spec.Name, lacks, s.Lost, s.Rejoined, s.RejoinAttempts, s.HealthScore)
+				return fmt.Sprintf("%s does not see %v; it looks for %d lost nodes and found %d in %d "+
+					"attempts; its health score is %d", n.spec.Name, lacks, s.Lost, s.Rejoined, s.RejoinAttempts,
+					s.HealthScore)
 			}
 		}
 		c.want = map[string]string{}
@@ -141,17 +151,23 @@ func TestFlappingCluster(t *testing.T) {
 		return disagreement(c.nodes, c.want)
 	})
 	took := time.Since(rested)
-	t.Logf("whole again after %v (bound %v), with %d names", took.Round(time.Millisecond), wholeWithin, len(c.want))
+	t.Logf("whole again after %v (bound %v), with %d names", took.Round(time.Millisecond), wholeWithin,
+		len(c.want))
 	require.Less(t, took, wholeWithin)
 	c.agreed()
 
 	per := func(n uint64, d time.Duration) float64 { return float64(n) / d.Seconds() }
-	t.Logf("sent per second by all, links calm:     updates %.0f, probes %.0f, repairs %.0f, frames %.0f",
-		per(quiet.updates, calm), per(quiet.summaries, calm), per(quiet.repairs, calm), per(quiet.frames, calm))
-	t.Logf("sent per second by all, links flapping: updates %.0f, probes %.0f, repairs %.0f, frames %.0f",
-		per(noisy.updates, flapping), per(noisy.summaries, flapping), per(noisy.repairs, flapping), per(noisy.frames, flapping))
+	t.Logf("sent per second by all, links calm:     updates %.0f, probes %.0f, repairs %.0f, frames "+
+		"%.0f",
+		per(quiet.updates, calm), per(quiet.summaries, calm), per(quiet.repairs, calm),
+		per(quiet.frames, calm))
+	t.Logf("sent per second by all, links flapping: updates %.0f, probes %.0f, repairs %.0f, frames "+
+		"%.0f",
+		per(noisy.updates, flapping), per(noisy.summaries, flapping), per(noisy.repairs, flapping),
+		per(noisy.frames, flapping))
 	ratio := float64(noisy.repairs) / float64(changes)
-	t.Logf("repairs per change of a link: %.2f (bound %d); frames %.2f", ratio, repairsPerChange, float64(noisy.frames)/float64(changes))
+	t.Logf("repairs per change of a link: %.2f (bound %d); frames %.2f", ratio, repairsPerChange,
+		float64(noisy.frames)/float64(changes))
 	require.Less(t, ratio, float64(repairsPerChange))
 
 	var queue, inbox, broadcasts, peers int
@@ -165,7 +181,8 @@ func TestFlappingCluster(t *testing.T) {
 		}
 		broadcasts, peers = max(broadcasts, s.Network.BroadcastHigh), max(peers, s.Network.PeerQueueHigh)
 	}
-	t.Logf("deepest queues: %d names to be sent (bound %d), %d messages in, %d broadcasts, %d bytes for one peer", queue, flapQueue, inbox, broadcasts, peers)
+	t.Logf("deepest queues: %d names to be sent (bound %d), %d messages in, %d broadcasts, %d bytes "+
+		"for one peer", queue, flapQueue, inbox, broadcasts, peers)
 	require.LessOrEqual(t, inbox, 2048)
 	require.LessOrEqual(t, broadcasts, 512)
 	require.LessOrEqual(t, peers, 4<<20)
@@ -203,8 +220,8 @@ const (
 	loadNames = 200
 )
 
-// work starts a load on all nodes of a cluster: at each of its steps a random node registers a random name or,
-// if it sees it held, has the holder release it.
+// work starts a load on all nodes of a cluster: at each of its steps a random node registers a
+// random name or, if it sees it held, has the holder release it.
 func work(c *cluster, seed uint64) *load {
 	l := &load{quit: make(chan struct{})}
 	nodes := c.nodes
@@ -231,7 +248,8 @@ func (l *load) step(nodes []*node, at *node, name string) {
 	seen, err := at.call(&request{Op: "lookup", Names: op.Names})
 	if err == nil && len(seen.Claims) > 0 {
 		op.Op = "release"
-		at = nodes[slices.IndexFunc(nodes, func(n *node) bool { return n.spec.Name == seen.Claims[0].Node })]
+		at = nodes[slices.IndexFunc(nodes,
+			func(n *node) bool { return n.spec.Name == seen.Claims[0].Node })]
 	}
 	done, err := at.call(&op)
 	if err != nil || done.Errors[0] != "" {
@@ -251,8 +269,8 @@ func (l *load) stop() {
 	l.wg.Wait()
 }
 
-// TestFlappingLink has the link between two nodes flap. It is a matter between those two: nobody is given up for it, by
-// nobody, and all news comes round.
+// TestFlappingLink has the link between two nodes flap. It is a matter between those two: nobody is
+// given up for it, by nobody, and all news comes round.
 func TestFlappingLink(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A lan is a network of network namespaces: one for each node, and one with bridges that link them. Which bridge a
-// node's wire is plugged into decides whom it can reach.
+// A lan is a network of network namespaces: one for each node, and one with bridges that link them.
+// Which bridge a node's wire is plugged into decides whom it can reach.
 type lan struct {
 	tb    testing.TB
 	hub   string
@@ -24,8 +24,8 @@ type lan struct {
 	addrs map[string]string // by node
 }
 
-// lanPrefix is that of the namespaces' names; the process's number follows, so that those of a process that died
-// can be told.
+// lanPrefix is that of the namespaces' names; the process's number follows, so that those of a
+// process that died can be told.
 const lanPrefix = "snowfence-test-"
 
 var lans atomic.Int64
@@ -34,14 +34,16 @@ var lans atomic.Int64
 func newLan(tb testing.TB, nodes ...string) *lan {
 	tb.Helper()
 	if os.Geteuid() != 0 {
-		tb.Skip("skipped: network namespaces need root; TestSplit does the same over links that are cut in the process")
+		tb.Skip("skipped: network namespaces need root; TestSplit does the same over links that are " +
+			"cut in the process")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		tb.Skipf("skipped: network namespaces need the ip command: %v", err)
 	}
 	sweep(tb)
 	prefix := fmt.Sprintf("%s%d-%d-", lanPrefix, os.Getpid(), lans.Add(1))
-	l := &lan{tb: tb, hub: prefix + "hub", wires: map[string]string{}, hosts: map[string]string{}, addrs: map[string]string{}}
+	l := &lan{tb: tb, hub: prefix + "hub", wires: map[string]string{}, hosts: map[string]string{},
+		addrs: map[string]string{}}
 	if err := l.build(prefix, nodes); err != nil {
 		tb.Skipf("skipped: no network namespaces here: %v", err)
 	}
@@ -54,7 +56,8 @@ func (l *lan) build(prefix string, nodes []string) error {
 	}
 	var steps []string
 	for _, bridge := range []string{"left", "right"} {
-		steps = append(steps, "-n "+l.hub+" link add "+bridge+" type bridge", "-n "+l.hub+" link set "+bridge+" up")
+		steps = append(steps, "-n "+l.hub+" link add "+bridge+" type bridge", "-n "+l.hub+" link set "+
+			bridge+" up")
 	}
 	for i, node := range nodes {
 		ns, wire, addr := prefix+node, "to-"+node, fmt.Sprintf("192.0.2.%d", i+1)
@@ -109,12 +112,14 @@ func (l *lan) plug(bridge string, nodes ...string) {
 func (l *lan) isolate(state string, nodes ...string) {
 	l.tb.Helper()
 	for _, node := range nodes {
-		require.NoError(l.tb, ip("-n", l.hub, "link", "set", l.wires[node], "type", "bridge_slave", "isolated", state))
+		require.NoError(l.tb, ip("-n", l.hub, "link", "set", l.wires[node], "type", "bridge_slave",
+			"isolated", state))
 	}
 }
 
 func ip(args ...string) error {
-	out, err := exec.Command("ip", args...).CombinedOutput() //nolint:noctx // it ends by itself, and must also run at the end of a test
+	//nolint:noctx // it ends by itself, and must also run at the end of a test
+	out, err := exec.Command("ip", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

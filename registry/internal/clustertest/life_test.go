@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLifeOfACluster goes through what happens to a cluster in its life, in one process and as processes.
+// TestLifeOfACluster goes through what happens to a cluster in its life, in one process and as
+// processes.
 func TestLifeOfACluster(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
@@ -67,7 +68,8 @@ func live(c *cluster, size int) {
 
 	c.kill(last)
 	refused := c.restart(last, 0)
-	c.tb.Logf("started at another port at once after a kill: refused %d times until the node before was given up", refused)
+	c.tb.Logf("started at another port at once after a kill: refused %d times until the node before "+
+		"was given up", refused)
 	require.Positive(c.tb, refused, "the name is still that of the node before")
 	c.register(last, orphans[namesEach/2:]...)
 	c.whole("its name was free again")
@@ -76,7 +78,8 @@ func live(c *cluster, size int) {
 	left := c.leave(leaver)
 	c.told(leaver+" left", func(n *node) string {
 		tally := n.tally()
-		hidden := tally["unregistered "+leaver+": node left"] + tally["unregistered "+leaver+": registry closed"]
+		hidden := tally["unregistered "+leaver+": node left"] + tally["unregistered "+leaver+
+			": registry closed"]
 		if downs := tally["node down "+leaver+": node left"]; hidden < namesEach || downs < 1 {
 			return fmt.Sprintf("%d names of %d went, the node %d times", hidden, namesEach, downs)
 		}
@@ -113,8 +116,8 @@ func (c *cluster) kill(name string) {
 	require.NoError(c.tb, n.kill())
 }
 
-// crash kills a node and waits until the others have given it up. Its names must be hidden, and no others even
-// for a moment.
+// crash kills a node and waits until the others have given it up. Its names must be hidden, and no
+// others even for a moment.
 func (c *cluster) crash(name string) {
 	c.tb.Helper()
 	before := make(map[*node]map[string]int)
@@ -124,20 +127,22 @@ func (c *cluster) crash(name string) {
 	mine := len(c.namesOf(name))
 	c.kill(name)
 	took := c.whole(name + " was killed")
-	c.tb.Logf("%s was given up by %d nodes %v after its death", name, len(c.nodes), took.Round(time.Millisecond))
+	c.tb.Logf("%s was given up by %d nodes %v after its death", name, len(c.nodes),
+		took.Round(time.Millisecond))
 	c.told(name+" was killed", func(n *node) string {
 		var hidden, downs int
 		for key, count := range n.tally() {
 			count -= before[n][key]
-			if count == 0 || !strings.HasPrefix(key, "unregistered ") && !strings.HasPrefix(key, "node down ") {
+			if count == 0 || !strings.HasPrefix(key, "unregistered ") &&
+				!strings.HasPrefix(key, "node down ") {
 				continue
 			}
 			switch key {
 			case "unregistered " + name + ": node down":
 				hidden += count
 			case "unregistered " + name + ": registry closed":
-				// A node in this process dies by closing its registry. On a slow machine that gets a word out first; a
-				// process that is killed can't.
+				// A node in this process dies by closing its registry. On a slow machine that gets a word out
+				// first; a process that is killed can't.
 				hidden += count
 			case "node down " + name + ": node down":
 				downs = count
@@ -154,8 +159,8 @@ func (c *cluster) crash(name string) {
 	})
 }
 
-// told waits until each node has told its watchers of what can be seen on it already: events come after that, and
-// whoever counts them takes them later still.
+// told waits until each node has told its watchers of what can be seen on it already: events come
+// after that, and whoever counts them takes them later still.
 func (c *cluster) told(what string, missing func(*node) string) {
 	c.tb.Helper()
 	waitUntil(c.tb, what+": the events", func() string {

@@ -10,7 +10,8 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own process.
+// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own
+// process.
 const childEnv = "SNOWFENCE_CLUSTERTEST_NODE"
 
 // atOnce is how many tests run at a time unless -parallel says so: they mostly wait.

@@ -37,10 +37,12 @@ func startProcess(tb testing.TB, s *spec) (caller, string, error) {
 	}
 	args := []string{self}
 	if s.Namespace != "" {
-		args = append([]string{"ip", "netns", "exec", s.Namespace}, args...) // becomes the process that it starts
+		// becomes the process that it starts
+		args = append([]string{"ip", "netns", "exec", s.Namespace}, args...)
 	}
 	p := &process{
-		cmd:   exec.Command(args[0], args[1:]...), //nolint:noctx // killed by its owner, also when the test's context has ended
+		//nolint:noctx // killed by its owner, also when the test's context has ended
+		cmd:   exec.Command(args[0], args[1:]...),
 		reply: make(chan *reply, 1), done: make(chan struct{}), log: newTail(tb, s.Name),
 	}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text), "GOMAXPROCS=2")

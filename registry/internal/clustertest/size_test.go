@@ -20,7 +20,8 @@ func TestLargeMetadata(t *testing.T) {
 	c.add("a", "b", "c")
 	r := rand.New(rand.NewPCG(1, 1))
 	metas := make(map[string][]byte)
-	longest := strings.Repeat("\xff", registry.MaxName) // with the most metadata it fills a frame of its own
+	// with the most metadata it fills a frame of its own
+	longest := strings.Repeat("\xff", registry.MaxName)
 	for i, size := range []int{0, 1, 1100, 1400, 4096, 60_000, 65_535} {
 		name := fmt.Sprintf("of %d bytes", size)
 		if size == 65_535 {
@@ -41,7 +42,8 @@ func TestLargeMetadata(t *testing.T) {
 		for name, meta := range metas {
 			got := n.ask(&request{Op: "lookup", Names: asBytes([]string{name})}).Claims
 			require.Len(t, got, 1)
-			require.True(t, bytes.Equal(meta, got[0].Meta), "%s, %d bytes of metadata", n.spec.Name, len(meta))
+			require.True(t, bytes.Equal(meta, got[0].Meta), "%s, %d bytes of metadata", n.spec.Name,
+				len(meta))
 		}
 	}
 	require.NotZero(t, c.node("a").stats().Network.Reliable.FramesOut)
@@ -56,7 +58,8 @@ func TestNamesOfAnyBytes(t *testing.T) {
 	for i := range 256 {
 		names = append(names, string([]byte{byte(i)}))
 	}
-	names = append(names, "\x00\x00", "a\nb", "a\x00", "ü", "\xc3\xc3", "\xf0\x9f\x8c\xa8", "  ", "%s%n", strings.Repeat("\x80", 3000))
+	names = append(names, "\x00\x00", "a\nb", "a\x00", "ü", "\xc3\xc3", "\xf0\x9f\x8c\xa8", "  ",
+		"%s%n", strings.Repeat("\x80", 3000))
 	c.register("a", names...)
 	c.whole("names of any bytes")
 	c.release("a", names[:200]...)

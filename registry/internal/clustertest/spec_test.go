@@ -34,8 +34,8 @@ type pace struct {
 	Suspicion              int
 }
 
-// brisk gives a dead node up within four or five seconds, and stands a machine that is busy for two. With a factor of
-// 2 a suspicion takes a fixed time, whatever others say.
+// brisk gives a dead node up within four or five seconds, and stands a machine that is busy for
+// two. With a factor of 2 a suspicion takes a fixed time, whatever others say.
 func brisk() pace {
 	if testing.Short() {
 		return pace{20 * time.Millisecond, 700 * time.Millisecond, 500 * time.Millisecond, 2}
@@ -44,8 +44,8 @@ func brisk() pace {
 }
 
 // patient is the pace of tests in which nobody may be given up. A suspect has four seconds to
-// answer for itself (twice that without -short), since a machine that has more to do than it can may
-// hold up a healthy process for two.
+// answer for itself (twice that without -short), since a machine that has more to do than it can
+// may hold up a healthy process for two.
 func patient() pace {
 	p := brisk()
 	p.Suspicion *= 3
@@ -58,11 +58,13 @@ func (p pace) suspicion() time.Duration { return time.Duration(p.Suspicion) * p.
 func (s *spec) config(log *slog.Logger, tr memberlist.Transport) registry.Config {
 	p := s.Pace
 	c := registry.Config{
-		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds, Cluster: registry.DefaultCluster,
+		NodeName: s.Name, BindAddr: s.Host, BindPort: s.Port, Seeds: s.Seeds,
+		Cluster:    registry.DefaultCluster,
 		Partitions: cmp.Or(s.Partitions, 4), MaxMeta: s.MaxMeta, QueueSize: s.QueueSize, Keys: s.Keys,
 		SyncTimeout:    patience,
-		GossipInterval: p.Gossip, ProbeInterval: p.Probe, ProbeTimeout: p.Timeout, SuspicionMult: p.Suspicion,
-		Logger: log, Transport: tr,
+		GossipInterval: p.Gossip, ProbeInterval: p.Probe, ProbeTimeout: p.Timeout,
+		SuspicionMult: p.Suspicion,
+		Logger:        log, Transport: tr,
 	}
 	if s.Resolver == registry.KeepOldest.Name() {
 		c.Resolver = registry.KeepOldest

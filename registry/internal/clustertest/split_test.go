@@ -33,8 +33,8 @@ func TestSplit(t *testing.T) {
 
 const namesInSplit = 1000
 
-// split has both sides of a split register the same names, and sees to it that each then has one holder. Of every other name
-// the left side's claim is the newer one.
+// split has both sides of a split register the same names, and sees to it that each then has one
+// holder. Of every other name the left side's claim is the newer one.
 func split(c *cluster, left, right []string, cut, heal func()) {
 	t := c.tb
 	c.register(left[0], series("before", 50)...)
@@ -138,7 +138,8 @@ func split(c *cluster, left, right []string, cut, heal func()) {
 	c.agreed()
 }
 
-// TestOneWaySplit cuts one direction of one link. Nobody may be given up for that, and all news must come round.
+// TestOneWaySplit cuts one direction of one link. Nobody may be given up for that, and all news
+// must come round.
 func TestOneWaySplit(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)
@@ -166,8 +167,8 @@ func TestOverlappingSplit(t *testing.T) {
 	c.agreed()
 }
 
-// beside works with a cluster in which the link between a and b is bad: what they register is seen at each
-// other, conflicts between them are settled, and nobody is given up, while that lasts.
+// beside works with a cluster in which the link between a and b is bad: what they register is seen
+// at each other, conflicts between them are settled, and nobody is given up, while that lasts.
 func beside(c *cluster) {
 	t := c.tb
 	start, bad := time.Now(), 2*c.base.Pace.suspicion() // one that began late ends within that
@@ -191,15 +192,16 @@ func beside(c *cluster) {
 	}
 }
 
-// contest has two nodes register the same names at the same time, waits until each has one holder, and enters
-// into c.want who that is: who claimed last is known to them alone.
+// contest has two nodes register the same names at the same time, waits until each has one holder,
+// and enters into c.want who that is: who claimed last is known to them alone.
 func contest(c *cluster, x, y string, names []string) {
 	t := c.tb
 	done := make(chan struct{})
 	a, b := c.node(x), c.node(y)
 	go func() {
 		defer close(done)
-		_, _ = a.call(&request{Op: "register", Names: asBytes(names)}) // who comes too late is told that it is taken
+		// who comes too late is told that it is taken
+		_, _ = a.call(&request{Op: "register", Names: asBytes(names)})
 	}()
 	_, _ = b.call(&request{Op: "register", Names: asBytes(names)})
 	<-done

@@ -29,13 +29,16 @@ type forger struct {
 	partitions  int
 }
 
-// knows learns what there is to know, as a node that has the key would. That node is gone when it returns.
+// knows learns what there is to know, as a node that has the key would. That node is gone when it
+// returns.
 func knows(tb testing.TB, c *cluster, victim string) *forger {
 	tb.Helper()
 	partitions := 4
 	m, err := mesh.Open(mesh.Config{
-		Node: "observer", BindAddr: "127.0.0.1", Incarnation: 1, Keys: c.base.Keys, Logger: slog.New(slog.DiscardHandler), Handler: deaf{},
-		Identity: mesh.Identity{Cluster: registry.DefaultCluster, Partitions: partitions, Resolver: registry.KeepNewest.Name(), Protocol: 2},
+		Node: "observer", BindAddr: "127.0.0.1", Incarnation: 1, Keys: c.base.Keys,
+		Logger: slog.New(slog.DiscardHandler), Handler: deaf{},
+		Identity: mesh.Identity{Cluster: registry.DefaultCluster, Partitions: partitions,
+			Resolver: registry.KeepNewest.Name(), Protocol: 2},
 	})
 	require.NoError(tb, err)
 	_, err = m.Join(tb.Context(), c.nodes[0].addr)
@@ -52,7 +55,8 @@ func knows(tb testing.TB, c *cluster, victim string) *forger {
 	c.whole("the observer is gone")
 	c.told("the observer is gone", func(n *node) string {
 		tally := n.tally()
-		if ups, downs := tally["node up observer"], tally["node down observer: node left"]+tally["node down observer: node down"]; ups != downs {
+		if ups, downs := tally["node up observer"],
+			tally["node down observer: node left"]+tally["node down observer: node down"]; ups != downs {
 			return fmt.Sprintf("it came up %d times and went %d times", ups, downs)
 		}
 		return ""
@@ -65,8 +69,10 @@ func (f *forger) packet(tb testing.TB) []byte {
 	tb.Helper()
 	places, err := partition.New(f.partitions)
 	require.NoError(tb, err)
-	r := &replica.Record{Name: forged, Node: f.victim, Seq: 1, Time: hlc.Timestamp{Nanos: time.Now().UnixNano()}}
-	const byUser, gossip = 8, 'G' // memberlist's byte for a message of its user, and the mesh's for a frame of gossip
+	r := &replica.Record{Name: forged, Node: f.victim, Seq: 1,
+		Time: hlc.Timestamp{Nanos: time.Now().UnixNano()}}
+	// memberlist's byte for a message of its user, and the mesh's for a frame of gossip
+	const byUser, gossip = 8, 'G'
 	b, err := wire.Append([]byte{byUser, gossip}, &wire.Frame{
 		From: f.victim, Incarnation: f.incarnation, Sent: time.Now().UnixNano(),
 		Items: []wire.Item{{Partition: places.Of(forged), Message: &replica.Update{
@@ -127,8 +133,8 @@ func junk(r *rand.Rand, i int) []byte {
 	return b
 }
 
-// TestForger shows that the forged packets work where there are no keys, as the docs say they do, and then that they
-// are nothing where there are.
+// TestForger shows that the forged packets work where there are no keys, as the docs say they do,
+// and then that they are nothing where there are.
 func TestForger(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {

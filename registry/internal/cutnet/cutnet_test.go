@@ -29,7 +29,8 @@ func start(t *testing.T, n *Network, name string) *node {
 	t.Helper()
 	tr, err := n.Listen(name, "127.0.0.1", 0)
 	require.NoError(t, err)
-	x := &node{tr, make(chan string, 1000), make(chan net.Conn, 100), make(chan struct{}), make(chan struct{})}
+	x := &node{tr, make(chan string, 1000), make(chan net.Conn, 100), make(chan struct{}),
+		make(chan struct{})}
 	go func() {
 		defer close(x.stopped)
 		for {
@@ -101,7 +102,8 @@ func TestPacketsMeetCuts(t *testing.T) {
 		{"link of an isolated node", func() { n.HealLink("a", "b") }, false, false, true},
 		{"healed again", n.Heal, true, true, true},
 		{"split", func() { n.Split([]string{"a", "b"}, []string{"c"}) }, true, true, false},
-		{"split in three", func() { n.Split([]string{"a"}, []string{"b"}, []string{"c"}) }, false, false, false},
+		{"split in three", func() { n.Split([]string{"a"}, []string{"b"}, []string{"c"}) }, false, false,
+			false},
 		{"healed at last", n.Heal, true, true, true},
 	}
 	for _, s := range steps {
@@ -119,7 +121,8 @@ func TestPacketsMeetCuts(t *testing.T) {
 			if way.up {
 				way.to.expect(t, s.what)
 			}
-			require.Equal(t, way.up, before.Dropped == after.Dropped, "%s: %s to %s", s.what, way.from.name, way.to.name)
+			require.Equal(t, way.up, before.Dropped == after.Dropped, "%s: %s to %s", s.what, way.from.name,
+				way.to.name)
 		}
 	}
 }

@@ -95,8 +95,8 @@ func (n *Network) HealLink(a, b string) {
 	})
 }
 
-// Flap heals all, then cuts each link between two of the nodes with probability p, as r decides. Called
-// again and again, links come and go; equal sources give equal cuts.
+// Flap heals all, then cuts each link between two of the nodes with probability p, as r decides.
+// Called again and again, links come and go; equal sources give equal cuts.
 func (n *Network) Flap(r *rand.Rand, p float64, names ...string) {
 	n.change(func() {
 		n.heal()

@@ -32,7 +32,8 @@ func (n *Network) Traffic() Traffic {
 	return sum
 }
 
-// LinkTraffic returns the counts of one direction of a link. Streams are counted for the end that opened them.
+// LinkTraffic returns the counts of one direction of a link. Streams are counted for the end that
+// opened them.
 func (n *Network) LinkTraffic(from, to string) Traffic {
 	n.mu.Lock()
 	defer n.mu.Unlock()

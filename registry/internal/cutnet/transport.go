@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A Transport is a node's end of the network: a [memberlist.NodeAwareTransport]. Its owner, memberlist
-// most often, shuts it down.
+// A Transport is a node's end of the network: a [memberlist.NodeAwareTransport]. Its owner,
+// memberlist most often, shuts it down.
 type Transport struct {
 	network *Network
 	name    string
@@ -118,12 +118,16 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 }
 
 // DialAddressTimeout is [Transport.DialTimeout].
-func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+func (t *Transport) DialAddressTimeout(
+	a memberlist.Address, timeout time.Duration,
+) (net.Conn, error) {
 	return t.dial(a, func() (net.Conn, error) { return t.base.DialAddressTimeout(a, timeout) })
 }
 
 // DialAddressContext opens a stream, or fails with [ErrCut] or when the context ends.
-func (t *Transport) DialAddressContext(ctx context.Context, a memberlist.Address) (net.Conn, error) {
+func (t *Transport) DialAddressContext(
+	ctx context.Context, a memberlist.Address,
+) (net.Conn, error) {
 	return t.dial(a, func() (net.Conn, error) {
 		switch base := t.base.(type) {
 		case interface {

@@ -67,7 +67,9 @@ func (s *Service) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, 
 }
 
 // LookupSRV returns the records of a name.
-func (s *Service) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
+func (s *Service) LookupSRV(
+	_ context.Context, service, proto, name string,
+) (string, []*net.SRV, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lookups++

@@ -32,8 +32,8 @@ func taken(s *Subscription[int]) []int {
 	}
 }
 
-// However publishing and taking alternate, events come in order, the last limit of them, and none is lost without being
-// counted.
+// However publishing and taking alternate, events come in order, the last limit of them, and none
+// is lost without being counted.
 func TestOrderAndCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHub()

@@ -6,10 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// A Hub hands events to all its subscriptions. Its methods may be called at the same time; the fields are set before
-// the first call.
+// A Hub hands events to all its subscriptions. Its methods may be called at the same time; the
+// fields are set before the first call.
 type Hub[E any] struct {
-	Ended  error          // what [Subscription.Next] fails with after a Close, of the subscription or of the hub
+	// what [Subscription.Next] fails with after a Close, of the subscription or of the hub
+	Ended  error
 	Missed func(uint64) E // the event that stands for so many dropped ones
 	count  atomic.Int32   // of subscriptions, so that events cost nothing while there are none
 	mu     sync.RWMutex   // guards the fields below; taken before a subscription's mu
@@ -32,10 +33,11 @@ func (h *Hub[E]) Publish(e E) {
 	}
 }
 
-// Subscribe returns a subscription to the events from now on that wants is true of, nil for all, which keeps up to
-// limit of them. It ends with ctx at the latest.
+// Subscribe returns a subscription to the events from now on that wants is true of, nil for all,
+// which keeps up to limit of them. It ends with ctx at the latest.
 func (h *Hub[E]) Subscribe(ctx context.Context, limit int, wants func(E) bool) *Subscription[E] {
-	s := &Subscription[E]{hub: h, wants: wants, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Subscription[E]{hub: h, wants: wants, ready: make(chan struct{}, 1),
+		done: make(chan struct{})}
 	s.ring.limit = limit
 	if !h.add(s) {
 		s.end(h.Ended)

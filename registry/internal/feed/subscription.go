@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A Subscription keeps events until they are taken. Its methods may be called at the same time; each event is given to one
-// caller.
+// A Subscription keeps events until they are taken. Its methods may be called at the same time;
+// each event is given to one caller.
 type Subscription[E any] struct {
 	hub   *Hub[E]
 	wants func(E) bool
@@ -20,9 +20,9 @@ type Subscription[E any] struct {
 	unlink func() bool
 }
 
-// Next returns the next event, and waits for it if there is none. It fails with the cause of ctx or, once all events
-// were taken, with the reason why no more come: the hub's Ended, or the cause of the context that was given to
-// Subscribe.
+// Next returns the next event, and waits for it if there is none. It fails with the cause of ctx
+// or, once all events were taken, with the reason why no more come: the hub's Ended, or the cause
+// of the context that was given to Subscribe.
 func (s *Subscription[E]) Next(ctx context.Context) (E, error) {
 	var none E
 	for {
@@ -59,7 +59,8 @@ func (s *Subscription[E]) Events() iter.Seq[E] {
 	}
 }
 
-// Close ends the subscription. Events that were not taken yet can still be. It may be called more than once.
+// Close ends the subscription. Events that were not taken yet can still be. It may be called more
+// than once.
 func (s *Subscription[E]) Close() { s.end(s.hub.Ended) }
 
 // reason says why no more events come.

@@ -34,8 +34,8 @@ type peer struct {
 	since   int64 // our wall clock when the first such message came
 }
 
-// probation is how long messages of a node must look too old until our clock is held to be ahead of its.
-// A fresh one comes several times in that time.
+// probation is how long messages of a node must look too old until our clock is held to be ahead of
+// its. A fresh one comes several times in that time.
 const probation = int64(5 * time.Second)
 
 // plausible is a moment before which no wall clock can be right: this package is newer.
@@ -82,12 +82,13 @@ func (c *Clock) Observe(ts Timestamp, wall int64) bool {
 // then starts again from the limit, and timestamps newer than [Clock.Limit] should be given again.
 //
 // Too far ahead means further than the tolerated skew ahead of the median of the cluster's clocks
-// (the lower of two in the middle, so that of two nodes the one ahead gives way). A clock that shows a
-// time before 2020, as after a start without a battery, has no say against one that does not.
+// (the lower of two in the middle, so that of two nodes the one ahead gives way). A clock that
+// shows a time before 2020, as after a start without a battery, has no say against one that does
+// not.
 //
-// A message that took long makes its sender look slow, never fast. So a sender looks slow only when all
-// its messages have for five seconds: one is late now and then, and all of them wait while a process is
-// stopped or its machine sleeps.
+// A message that took long makes its sender look slow, never fast. So a sender looks slow only when
+// all its messages have for five seconds: one is late now and then, and all of them wait while a
+// process is stopped or its machine sleeps.
 func (c *Clock) Heard(node string, theirs, wall int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -20,7 +20,8 @@ func TestReadingsRise(t *testing.T) {
 		r.Repeat(map[string]func(*rapid.T){
 			"step": func(r *rapid.T) { wall += rapid.Int64Range(-1e12, 1e12).Draw(r, "by") },
 			"observe": func(r *rapid.T) {
-				ts := Timestamp{wall + rapid.Int64Range(-2*skew, 2*skew).Draw(r, "ahead"), rapid.Uint32().Draw(r, "logical")}
+				ts := Timestamp{wall + rapid.Int64Range(-2*skew, 2*skew).Draw(r, "ahead"),
+					rapid.Uint32().Draw(r, "logical")}
 				followed := c.Observe(ts, wall)
 				require.Equal(r, ts.Nanos <= wall+skew, followed)
 				if followed && last.Compare(ts) < 0 {
@@ -37,7 +38,8 @@ func TestReadingsRise(t *testing.T) {
 	})
 }
 
-// A reading is ahead of the wall clock only as far as the wall clock stepped back, or as is tolerated.
+// A reading is ahead of the wall clock only as far as the wall clock stepped back, or as is
+// tolerated.
 func TestReadingsStayNearTheWallClock(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := New(time.Second)
@@ -97,7 +99,8 @@ func TestWhatIsObserved(t *testing.T) {
 func TestTimestampsAreOrdered(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		draw := func() Timestamp {
-			return Timestamp{rapid.Int64Range(-3, 3).Draw(r, "nanos"), rapid.Uint32Range(0, 3).Draw(r, "logical")}
+			return Timestamp{rapid.Int64Range(-3, 3).Draw(r, "nanos"),
+				rapid.Uint32Range(0, 3).Draw(r, "logical")}
 		}
 		a, b, c := draw(), draw(), draw()
 		require.Equal(r, a.Compare(b), -b.Compare(a))

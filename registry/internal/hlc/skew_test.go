@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// hears lets a clock hear from a node for as long as it takes to be believed, until the wall clock shows
-// wall and theirs shows theirs. It returns what the last one led to.
+// hears lets a clock hear from a node for as long as it takes to be believed, until the wall clock
+// shows wall and theirs shows theirs. It returns what the last one led to.
 func hears(c *Clock, node string, theirs, wall int64) bool {
 	for _, ago := range []int64{probation, probation / 2} {
 		c.Heard(node, theirs-ago, wall-ago)
@@ -92,11 +92,13 @@ func TestANodeThatIsGoneHasNoSay(t *testing.T) {
 func TestAClockThatIsHeldBackIsNotCarriedAway(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
 	hears(c, "b", wall-10*skew, wall)
-	require.False(t, c.Observe(Timestamp{Nanos: wall}, wall), "that is as far ahead of the others as we were")
+	require.False(t, c.Observe(Timestamp{Nanos: wall}, wall),
+		"that is as far ahead of the others as we were")
 	require.True(t, c.Observe(Timestamp{Nanos: wall - 8*skew}, wall))
 }
 
-// With a majority of clocks near each other, every node's readings stay within what is tolerated of the newest good one.
+// With a majority of clocks near each other, every node's readings stay within what is tolerated of
+// the newest good one.
 func TestAMajorityBoundsEverybody(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5, 7}).Draw(r, "nodes")
@@ -126,10 +128,11 @@ func TestAMajorityBoundsEverybody(t *testing.T) {
 	})
 }
 
-// A process that stood still, or a machine that slept, finds messages that are as old as its pause. It
-// must not take its own clock for ahead.
+// A process that stood still, or a machine that slept, finds messages that are as old as its pause.
+// It must not take its own clock for ahead.
 func TestMessagesThatWaitedForThisNodeDoNotCount(t *testing.T) {
-	for name, known := range map[string]bool{"of nodes that it knows": true, "of nodes that are new": false} {
+	for name, known := range map[string]bool{"of nodes that it knows": true,
+		"of nodes that are new": false} {
 		t.Run(name, func(t *testing.T) {
 			c, wall := New(time.Second), int64(1e18)
 			for i := range int64(10) {

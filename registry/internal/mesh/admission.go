@@ -21,9 +21,9 @@ func (m *Mesh) admit(n *memberlist.Node) error {
 	return nil
 }
 
-// admitAll decides about the nodes that the other side of a join knows of. Whole clusters are refused if
-// an identity differs. A name that is used twice only keeps out a node that comes alone: when two halves
-// of a cluster find each other again, one duplicate must not keep all others apart.
+// admitAll decides about the nodes that the other side of a join knows of. Whole clusters are
+// refused if an identity differs. A name that is used twice only keeps out a node that comes alone:
+// when two halves of a cluster find each other again, one duplicate must not keep all others apart.
 func (m *Mesh) admitAll(nodes []*memberlist.Node) error {
 	var live []*memberlist.Node
 	for _, n := range nodes {
@@ -65,13 +65,15 @@ func (m *Mesh) duplicate(name, addr string) error {
 	return &DuplicateNameError{Name: name, Addr: addr, Free: m.nameFree()}
 }
 
-// nameFree returns about how long a node that crashed may be taken for alive: until each of the others, in
-// its own random order, has come to probe it, and then the longest suspicion.
+// nameFree returns about how long a node that crashed may be taken for alive: until each of the
+// others, in its own random order, has come to probe it, and then the longest suspicion.
 func (m *Mesh) nameFree() time.Duration {
 	n := m.members.others() + 1
-	d := time.Duration(float64(m.cfg.ProbeInterval) * float64(m.cfg.SuspicionMult) * max(1, math.Log10(float64(n))))
+	d := time.Duration(float64(m.cfg.ProbeInterval) * float64(m.cfg.SuspicionMult) * max(1,
+		math.Log10(float64(n))))
 	if n-2 >= m.cfg.SuspicionMult-2 {
-		d *= time.Duration(memberlist.DefaultLANConfig().SuspicionMaxTimeoutMult) // until enough others agree
+		// until enough others agree
+		d *= time.Duration(memberlist.DefaultLANConfig().SuspicionMaxTimeoutMult)
 	}
 	return d + time.Duration(2*n)*m.cfg.ProbeInterval
 }
@@ -85,10 +87,10 @@ func (m *Mesh) refuse(node, addr string, err error) {
 	}
 }
 
-// answered takes the answer to a probe, which says who gave it. A node that was restarted answers for
-// its name before it has joined again, and if it is of another kind now it never will: nobody would
-// find out by probes alone that the member is gone. So it is not spoken to any more and dies in the members' eyes.
-// Each node does this on what it has seen itself.
+// answered takes the answer to a probe, which says who gave it. A node that was restarted answers
+// for its name before it has joined again, and if it is of another kind now it never will: nobody
+// would find out by probes alone that the member is gone. So it is not spoken to any more and dies
+// in the members' eyes. Each node does this on what it has seen itself.
 func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
 	if hash != m.cfg.Identity.hash() {
 		m.transport.shun(addr, max(m.nameFree(), time.Minute))

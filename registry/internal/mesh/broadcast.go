@@ -10,10 +10,11 @@ import (
 )
 
 // retransmits is how often, times the logarithm of the cluster's size rounded up, a node sends each
-// broadcast: three times among up to nine nodes, six times among up to 99. Memberlist gossips to three nodes
-// at a time, so a small cluster has it after one round. In a larger one each node to which it is news
-// sends it on as often: of a node's chance to be missed by all of them e to the power of -3 or -6 is left, and
-// what it missed it finds by the gap. More would cost each of the nodes as many packets more.
+// broadcast: three times among up to nine nodes, six times among up to 99. Memberlist gossips to
+// three nodes at a time, so a small cluster has it after one round. In a larger one each node to
+// which it is news sends it on as often: of a node's chance to be missed by all of them e to the
+// power of -3 or -6 is left, and what it missed it finds by the gap. More would cost each of the
+// nodes as many packets more.
 const retransmits = 3
 
 // broadcasts is the queue of what gossip takes along. It is bounded and drops nothing that it has
@@ -30,7 +31,8 @@ func (q *broadcasts) init(s *members, limit int) {
 	q.queue.NumNodes = func() int { return s.others() + 1 }
 }
 
-// A broadcast is one message that gossip carries. None replaces another: each has another part of a sequence.
+// A broadcast is one message that gossip carries. None replaces another: each has another part of a
+// sequence.
 type broadcast []byte
 
 func (broadcast) Invalidates(memberlist.Broadcast) bool { return false }
@@ -38,10 +40,10 @@ func (b broadcast) Message() []byte                     { return b }
 func (broadcast) Finished()                             {}
 func (broadcast) UniqueBroadcast()                      {}
 
-// Broadcast sends an update of the own node to all members, by packets that may be lost. In a cluster of up to
-// GossipAbove nodes they go straight to each; in a larger one the update is queued for gossip. Broadcast does not block, and
-// reports false if the queue is full or the update does not fit into a packet. While the node is alone there is
-// nobody to tell, and it reports true.
+// Broadcast sends an update of the own node to all members, by packets that may be lost. In a
+// cluster of up to GossipAbove nodes they go straight to each; in a larger one the update is queued
+// for gossip. Broadcast does not block, and reports false if the queue is full or the update does
+// not fit into a packet. While the node is alone there is nobody to tell, and it reports true.
 //
 // Gossip sends one packet per round to each of three nodes, and each node passes on what is news to
 // it: in a cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a
@@ -63,8 +65,8 @@ func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	}
 }
 
-// Relay passes an update of another node on where gossip carries updates; elsewhere its origin has sent it to all. Like
-// Broadcast it does not block.
+// Relay passes an update of another node on where gossip carries updates; elsewhere its origin has
+// sent it to all. Like Broadcast it does not block.
 func (m *Mesh) Relay(partition int, u *replica.Update) {
 	item := wire.Item{Partition: partition, Message: u}
 	if m.isSmall(m.members.others()) || wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
@@ -75,7 +77,8 @@ func (m *Mesh) Relay(partition int, u *replica.Update) {
 
 func (m *Mesh) isSmall(others int) bool { return others < m.cfg.GossipAbove }
 
-// spread sends an item to each member in packets, and over a connection where too many packets wait.
+// spread sends an item to each member in packets, and over a connection where too many packets
+// wait.
 func (m *Mesh) spread(item wire.Item) bool {
 	sent, size := true, item.Size()
 	for _, x := range m.members.all() {
@@ -116,8 +119,8 @@ func (m *Mesh) BroadcastRoom() int {
 	return max(0, m.broadcast.limit-m.broadcast.queue.NumQueued())
 }
 
-// BroadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to fit into
-// a broadcast.
+// BroadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to
+// fit into a broadcast.
 func (m *Mesh) BroadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
 
 // takeBroadcasts fills a packet; each message taken is sent.

@@ -30,46 +30,54 @@ const (
 type Config struct {
 	Node string // the node's name, unique in the cluster; at most 128 bytes
 
-	BindAddr      string // an IP address; "": all of IPv4
-	BindPort      int    // 0: any that is free
-	AdvertiseAddr string // an IP address that others reach the node at; "": BindAddr, or a private address of the machine
-	AdvertisePort int    // 0: the port that is bound
+	BindAddr string // an IP address; "": all of IPv4
+	BindPort int    // 0: any that is free
+	// an IP address that others reach the node at; "": BindAddr, or a private address of the machine
+	AdvertiseAddr string
+	AdvertisePort int // 0: the port that is bound
 
 	Identity    Identity
 	Incarnation uint64 // of this run of the node: higher than that of any earlier run
 
-	Keys [][]byte // AES keys of 16, 24 or 32 bytes; the first encrypts, all decrypt; none: no encryption
+	// AES keys of 16, 24 or 32 bytes; the first encrypts, all decrypt; none: no encryption
+	Keys [][]byte
 
 	// Seeds are looked up, and whoever is there is joined, for as long as the mesh is open. Open
 	// does not wait for that: see [Mesh.Join].
 	Seeds []string
 
-	Names     NameService // looks seeds up; nil: net.DefaultResolver
-	Logger    *slog.Logger
-	Transport memberlist.Transport // nil: UDP and TCP on BindAddr; the mesh shuts it down, if Open succeeds or not
+	Names  NameService // looks seeds up; nil: net.DefaultResolver
+	Logger *slog.Logger
+	// nil: UDP and TCP on BindAddr; the mesh shuts it down, if Open succeeds or not
+	Transport memberlist.Transport
 
-	GossipAbove    int           // nodes up to which updates go straight to each; 0: 32, negative: always by gossip
+	// nodes up to which updates go straight to each; 0: 32, negative: always by gossip
+	GossipAbove    int
 	GossipInterval time.Duration // between rounds of gossip; 0: 50 ms
 	ProbeInterval  time.Duration // between probes of members; 0: 1 s
 	ProbeTimeout   time.Duration // for an answer to a probe; 0: 500 ms, or half of ProbeInterval
-	SuspicionMult  int           // how many probe intervals a suspect has to answer, times the logarithm of the cluster's size; 0: 4
+	// how many probe intervals a suspect has to answer, times the logarithm of the cluster's size; 0:
+	// 4
+	SuspicionMult  int
 	RejoinInterval time.Duration // between searches for nodes that are no members; 0: 5 s; below: none
 
 	PacketSize     int // the largest packet, in bytes; 0: 1400
 	QueueLimit     int // the most broadcasts that wait; 0: 512
 	PeerQueueBytes int // the most bytes that wait for one peer; 0: 4 MiB
 
-	forgetDead time.Duration // how long memberlist still speaks to the dead; 0: its default; set by tests
+	// how long memberlist still speaks to the dead; 0: its default; set by tests
+	forgetDead time.Duration
 
 	Wall    func() int64 // the wall clock for [wire.Frame]'s Sent; nil: the system's
 	Handler Handler
 }
 
 // A Handler hears what comes. Its methods are called from memberlist's goroutines, some while
-// memberlist holds its locks: they must not block. They may call the methods of Mesh whose doc does not
-// say that they block. None is called once [Mesh.Close] has returned.
+// memberlist holds its locks: they must not block. They may call the methods of Mesh whose doc does
+// not say that they block. None is called once [Mesh.Close] has returned.
 type Handler interface {
-	// Frame gets a valid frame of a member, and the bytes it took. Frames of one member may overtake each other.
+	// Frame gets a valid frame of a member, and the bytes it took. Frames of one member may overtake
+	// each other.
 	Frame(f *wire.Frame, bytes int)
 
 	// Rejected tells of bytes that are no valid frame, or that no key decrypts. From is the
@@ -125,7 +133,8 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Node == "":
 		return c, &ConfigError{"Node", `""`, "a node needs a name"}
 	case len(c.Node) > maxNode:
-		return c, &ConfigError{"Node", fmt.Sprintf("%.16q...", c.Node), fmt.Sprintf("%d bytes are more than %d", len(c.Node), maxNode)}
+		return c, &ConfigError{"Node", fmt.Sprintf("%.16q...", c.Node),
+			fmt.Sprintf("%d bytes are more than %d", len(c.Node), maxNode)}
 	case !utf8.ValidString(c.Node):
 		return c, &ConfigError{"Node", fmt.Sprintf("%q", c.Node), "not valid UTF-8"}
 	case c.Logger == nil:
@@ -141,7 +150,8 @@ func (c Config) withDefaults() (Config, error) {
 	case c.ProbeInterval < 0:
 		return c, &ConfigError{"ProbeInterval", c.ProbeInterval, "negative"}
 	case c.ProbeTimeout < 0 || c.ProbeTimeout > c.ProbeInterval:
-		return c, &ConfigError{"ProbeTimeout", c.ProbeTimeout, fmt.Sprintf("not within 0 and ProbeInterval, %v", c.ProbeInterval)}
+		return c, &ConfigError{"ProbeTimeout", c.ProbeTimeout,
+			fmt.Sprintf("not within 0 and ProbeInterval, %v", c.ProbeInterval)}
 	case c.SuspicionMult < 0:
 		return c, &ConfigError{"SuspicionMult", c.SuspicionMult, "negative"}
 	case c.PacketSize < 512 || c.PacketSize > 65000:
@@ -164,14 +174,17 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	for i, k := range c.Keys {
 		if err := memberlist.ValidateKey(k); err != nil {
-			return c, &ConfigError{fmt.Sprintf("Keys[%d]", i), fmt.Sprintf("of %d bytes", len(k)), "a key has 16, 24 or 32 bytes"}
+			return c, &ConfigError{fmt.Sprintf("Keys[%d]", i), fmt.Sprintf("of %d bytes", len(k)),
+				"a key has 16, 24 or 32 bytes"}
 		}
 	}
 	if n := len(encodeMeta(c.Identity, c.Incarnation)); n > memberlist.MetaMaxSize {
-		return c, &ConfigError{"Identity", fmt.Sprintf("%+v", c.Identity), fmt.Sprintf("takes %d bytes, %d are the most", n, memberlist.MetaMaxSize)}
+		return c, &ConfigError{"Identity", fmt.Sprintf("%+v", c.Identity),
+			fmt.Sprintf("takes %d bytes, %d are the most", n, memberlist.MetaMaxSize)}
 	}
 	if c.Identity.Partitions < 1 || c.Identity.Partitions > wire.MaxPartitions {
-		return c, &ConfigError{"Identity.Partitions", c.Identity.Partitions, fmt.Sprintf("not within 1 to %d", wire.MaxPartitions)}
+		return c, &ConfigError{"Identity.Partitions", c.Identity.Partitions,
+			fmt.Sprintf("not within 1 to %d", wire.MaxPartitions)}
 	}
 	return c, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A delegate is what memberlist calls. Of its methods, those about the coming and going of nodes are
-// called one at a time, under memberlist's lock for nodes; that keeps the order of events.
+// A delegate is what memberlist calls. Of its methods, those about the coming and going of nodes
+// are called one at a time, under memberlist's lock for nodes; that keeps the order of events.
 type delegate struct{ mesh *Mesh }
 
 // NodeMeta gives the node's metadata.
@@ -77,7 +77,8 @@ func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
 	})
 }
 
-// AckPayload tells who answers a probe: a node that was restarted at the same address answers for the one before.
+// AckPayload tells who answers a probe: a node that was restarted at the same address answers for
+// the one before.
 func (d *delegate) AckPayload() []byte {
 	b := binary.BigEndian.AppendUint64(nil, d.mesh.cfg.Identity.hash())
 	return binary.BigEndian.AppendUint64(b, d.mesh.cfg.Incarnation)

@@ -1,26 +1,30 @@
-// Package mesh knows the other nodes and carries frames to them. It is a thin shell around hashicorp/memberlist:
-// who is a member, who may become one, and three paths to send by. What the frames mean is not its business.
+// Package mesh knows the other nodes and carries frames to them. It is a thin shell around
+// hashicorp/memberlist: who is a member, who may become one, and three paths to send by. What the
+// frames mean is not its business.
 //
 // # Paths
 //
-// [Mesh.Broadcast] sends an update to all members, straight in packets while they are few. Among many it puts
-// it into a bounded queue from which memberlist fills packets of gossip, and each node that hears news has
-// [Mesh.Relay] pass it on, so a node sends each update only a few times: see retransmits. A queue
-// that is full says so and drops nothing; while the node is alone it takes nothing, since nobody would empty it.
+// [Mesh.Broadcast] sends an update to all members, straight in packets while they are few. Among
+// many it puts it into a bounded queue from which memberlist fills packets of gossip, and each node
+// that hears news has [Mesh.Relay] pass it on, so a node sends each update only a few times: see
+// retransmits. A queue that is full says so and drops nothing; while the node is alone it takes
+// nothing, since nobody would empty it.
 //
-// [Mesh.Send] and [Mesh.SendAll] queue a message for one member or all. Each member has a goroutine and
-// a queue bounded in bytes; it packs what waits into frames of up to 256 KiB, and opens a connection for each,
-// which is memberlist's way. Dialling, and writing, take three seconds at the most. A member that is dead
-// or slow loses its own queue and slows nobody else.
+// [Mesh.Send] and [Mesh.SendAll] queue a message for one member or all. Each member has a goroutine
+// and a queue bounded in bytes; it packs what waits into frames of up to 256 KiB, and opens a
+// connection for each, which is memberlist's way. Dialling, and writing, take three seconds at the
+// most. A member that is dead or slow loses its own queue and slows nobody else.
 //
 // [Mesh.Probe] sends small messages in packets of their own; those to one member within about two
 // milliseconds share packets.
 //
 // Nothing is acknowledged or sent twice. Whoever uses the mesh finds out what is missing by itself.
-// Memberlist's exchange of state carries membership alone, so no message grows with what the nodes hold.
+// Memberlist's exchange of state carries membership alone, so no message grows with what the nodes
+// hold.
 //
-// A frame is taken from members only. One of a node that is not known, most often because the word of its joining
-// has not come round, is counted and dropped, and so is one of an earlier run of a member, or of the own name.
+// A frame is taken from members only. One of a node that is not known, most often because the word
+// of its joining has not come round, is counted and dropped, and so is one of an earlier run of a
+// member, or of the own name.
 //
 // # Hello
 //
@@ -34,27 +38,29 @@
 // # Who may join
 //
 // All nodes of a cluster have the same [Identity]. It is in the metadata that memberlist spreads,
-// together with the incarnation of the node's run, and is looked at in two places: when two nodes meet, by
-// both before either merges anything, and with each later word of a live node, so that clusters do not merge by
-// hearsay. The joiner gets a [*MismatchError] from [Mesh.Join] that says field by field what differs;
-// the other side logs the same and calls Handler.Refused.
+// together with the incarnation of the node's run, and is looked at in two places: when two nodes
+// meet, by both before either merges anything, and with each later word of a live node, so that
+// clusters do not merge by hearsay. The joiner gets a [*MismatchError] from [Mesh.Join] that says
+// field by field what differs; the other side logs the same and calls Handler.Refused.
 //
-// Names are unique. A joiner whose name a live member at another address has gets a [*DuplicateNameError]; it
-// has merged nothing, and the cluster has not heard of it. A node that comes back at the same address is taken
-// in at once, with NodeUp for its new incarnation. At another address it is taken in as soon as the one
-// before is declared dead; the error says how long that may take. Two nodes that join under one name at
-// the same moment in different places may both be taken in; each member then keeps the one of which it heard
-// first, and Handler.Refused tells, on the two themselves too.
+// Names are unique. A joiner whose name a live member at another address has gets a
+// [*DuplicateNameError]; it has merged nothing, and the cluster has not heard of it. A node that
+// comes back at the same address is taken in at once, with NodeUp for its new incarnation. At
+// another address it is taken in as soon as the one before is declared dead; the error says how
+// long that may take. Two nodes that join under one name at the same moment in different places may
+// both be taken in; each member then keeps the one of which it heard first, and Handler.Refused
+// tells, on the two themselves too.
 //
-// A node that comes back at the same address as one of another kind answers the probes for the one before, and
-// memberlist would keep that alive for ever. So answers carry the identity's hash and the incarnation. Who
-// gets an answer of another kind speaks to that address no more, and the member is soon declared dead. A new
-// incarnation leads to an exchange at once.
+// A node that comes back at the same address as one of another kind answers the probes for the one
+// before, and memberlist would keep that alive for ever. So answers carry the identity's hash and
+// the incarnation. Who gets an answer of another kind speaks to that address no more, and the
+// member is soon declared dead. A new incarnation leads to an exchange at once.
 //
 // # Coming and going
 //
-// Handler.NodeUp and NodeDown come in order for each node. Memberlist does not say whether a node left
-// or died; so [Mesh.Leave] tells each member, and waits for their answers, before memberlist tells them.
+// Handler.NodeUp and NodeDown come in order for each node. Memberlist does not say whether a node
+// left or died; so [Mesh.Leave] tells each member, and waits for their answers, before memberlist
+// tells them.
 //
 // Memberlist forgets the dead after half a minute, and two halves of a cluster that were apart for
 // longer would stay apart. So a mesh remembers the addresses of members that died, for a day, and
@@ -64,9 +70,9 @@
 //
 // # Keys
 //
-// With keys, all packets and connections are encrypted with AES-GCM; what no key decrypts is counted and
-// reported to Handler.Rejected. Keys are changed while the cluster runs: see [Mesh.InstallKey].
-// Without keys, whoever reaches the port can speak for any node.
+// With keys, all packets and connections are encrypted with AES-GCM; what no key decrypts is
+// counted and reported to Handler.Rejected. Keys are changed while the cluster runs: see
+// [Mesh.InstallKey]. Without keys, whoever reaches the port can speak for any node.
 //
 // # Logs and metrics
 //

@@ -29,7 +29,8 @@ var (
 	ErrKey = errors.New("the encryption keys don't match")
 
 	// ErrNotEncrypted says that keys can't be changed where there were none from the start.
-	ErrNotEncrypted = errors.New("registry: not encrypted; keys can only be changed where Config.Keys had one")
+	ErrNotEncrypted = errors.New(
+		"registry: not encrypted; keys can only be changed where Config.Keys had one")
 )
 
 // A SeedError says why joining over one seed failed.
@@ -60,7 +61,8 @@ type DuplicateNameError struct {
 // Error names the member, and when its name would be free if it has crashed.
 func (e *DuplicateNameError) Error() string {
 	return fmt.Sprintf("the node name %q is taken by a live member at %s; if that node has crashed, "+
-		"its name is free once it is declared dead, at most about %v after the crash (at once for a node at the same address)",
+		"its name is free once it is declared dead, at most about %v after the crash (at once for a "+
+		"node at the same address)",
 		e.Name, e.Addr, e.Free)
 }
 

@@ -123,7 +123,8 @@ func TestHelloOfAnotherRelease(t *testing.T) {
 		require.NotContains(t, err.Error(), "says", "%q", answer)
 		require.NoError(t, here.Close())
 	}
-	for _, question := range [][]byte{later, newHello(99, nil), newHello(helloPlain, []byte("short"))} {
+	for _, question := range [][]byte{later, newHello(99, nil),
+		newHello(helloPlain, []byte("short"))} {
 		here, there := net.Pipe()
 		go func() {
 			_, _ = here.Write(question)

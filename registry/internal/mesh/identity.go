@@ -74,8 +74,8 @@ func (e *MismatchError) Unwrap() error { return e.Err }
 // release that this one can't read.
 var ErrMetadata = errors.New("its metadata can't be read: it is another program or another release")
 
-// metaVersion is the first byte of the metadata. It changes only if older releases could not even tell what
-// differs; otherwise fields are appended.
+// metaVersion is the first byte of the metadata. It changes only if older releases could not even
+// tell what differs; otherwise fields are appended.
 const metaVersion = 1
 
 // encodeMeta returns a node's metadata. Memberlist spreads it with each word of the node.

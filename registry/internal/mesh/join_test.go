@@ -76,7 +76,9 @@ func TestIdentityMustBeEqual(t *testing.T) {
 			require.Equal(t, b.Addr(), r.addr)
 			require.ErrorAs(t, r.err, &mismatch)
 			require.Equal(t, []Difference{{x.field, x.ours, x.theirs}}, mismatch.Differences)
-			soon(t, "the seed logs it", func() bool { return strings.Contains(a.log.String(), "node refused") })
+			soon(t, "the seed logs it", func() bool {
+				return strings.Contains(a.log.String(), "node refused")
+			})
 
 			require.Equal(t, []string{"a"}, a.names())
 			require.Equal(t, []string{"b"}, b.names())
@@ -143,8 +145,8 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	together(t, a, b, c)
 }
 
-// A pestered transport lets somebody speak to the node while memberlist listens but has not entered the node into
-// its list: right before, it asks for the address to advertise.
+// A pestered transport lets somebody speak to the node while memberlist listens but has not entered
+// the node into its list: right before, it asks for the address to advertise.
 type pestered struct {
 	memberlist.NodeAwareTransport
 	calls  atomic.Int32
@@ -158,8 +160,9 @@ func (p *pestered) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) 
 	return p.NodeAwareTransport.FinalAdvertiseAddr(ip, port)
 }
 
-// TestWordOfTheRunBefore has others speak to a node that starts again as soon as memberlist listens. It must not be heard
-// before memberlist has entered the node: whether what is heard then does harm is a matter of a few instructions.
+// TestWordOfTheRunBefore has others speak to a node that starts again as soon as memberlist
+// listens. It must not be heard before memberlist has entered the node: whether what is heard then
+// does harm is a matter of a few instructions.
 func TestWordOfTheRunBefore(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a, b := nodes[0], nodes[1]
@@ -189,7 +192,8 @@ func TestWordOfTheRunBefore(t *testing.T) {
 	together(t, a, b)
 }
 
-// TestRestartOfASeed starts the first node of a cluster again, which joins nobody: those that probe it find out.
+// TestRestartOfASeed starts the first node of a cluster again, which joins nobody: those that probe
+// it find out.
 func TestRestartOfASeed(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	addr := nodes[0].Addr()
@@ -201,7 +205,8 @@ func TestRestartOfASeed(t *testing.T) {
 	together(t, a, nodes[1])
 }
 
-// TestAnswerOfAnotherRun: an answer to a probe that names another incarnation leads to an exchange at once.
+// TestAnswerOfAnotherRun: an answer to a probe that names another incarnation leads to an exchange
+// at once.
 func TestAnswerOfAnotherRun(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a, b := nodes[0], nodes[1]
@@ -219,7 +224,8 @@ func TestAnswerOfAnotherRun(t *testing.T) {
 	soon(t, "an exchange", func() bool { return a.Stats().RejoinAttemptsOK > 0 })
 }
 
-// TestRestartAsAnotherKind: the new process answers probes for the one before, which must be found dead all the same.
+// TestRestartAsAnotherKind: the new process answers probes for the one before, which must be found
+// dead all the same.
 func TestRestartAsAnotherKind(t *testing.T) {
 	nodes := cluster(t, 3, nil)
 	addr := nodes[2].Addr()
@@ -351,8 +357,10 @@ func TestSeedsThatAreNoNodes(t *testing.T) {
 		is         error // nil: a *ForeignError
 	}{
 		{"another protocol", serve(t, junk("HTTP/1.1 400 Bad Request\r\n\r\n")), nil},
-		{"junk after a known first byte", serve(t, junk("\x06\x83\xff\xff\xff\xff\xff\xff\xff\xff")), nil},
-		{"a promise of much", serve(t, junk("\x06\x83\xa5Nodes\xce\x7f\xff\xff\xff\xa4Join\xc3\xacUserStateLen\x00")), nil},
+		{"junk after a known first byte", serve(t, junk("\x06\x83\xff\xff\xff\xff\xff\xff\xff\xff")),
+			nil},
+		{"a promise of much", serve(t,
+			junk("\x06\x83\xa5Nodes\xce\x7f\xff\xff\xff\xa4Join\xc3\xacUserStateLen\x00")), nil},
 		{"compressed junk", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa4\xff\xff\xff\xff")), nil},
 		{"an empty compressed message", serve(t, junk("\x09\x82\xa4Algo\x00\xa3Buf\xa0")), nil},
 		{"hangs up", unused, ErrNoAnswer},
@@ -380,7 +388,8 @@ func TestSeedsThatAreNoNodes(t *testing.T) {
 	_, err = n.Join(deadline(t), closed)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 
-	for _, bad := range []string{"host:port:more", ":7946", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:x"} {
+	for _, bad := range []string{"host:port:more", ":7946", "127.0.0.1:0", "127.0.0.1:99999",
+		"127.0.0.1:x"} {
 		_, err = n.Join(deadline(t), bad)
 		var seed *SeedError
 		require.ErrorAs(t, err, &seed, bad)

@@ -7,12 +7,12 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// InstallKey adds a key that decrypts. It returns a [*ConfigError] if its size is wrong and [ErrNotEncrypted]
-// if the mesh was opened without keys, as the other methods for keys do.
+// InstallKey adds a key that decrypts. It returns a [*ConfigError] if its size is wrong and
+// [ErrNotEncrypted] if the mesh was opened without keys, as the other methods for keys do.
 //
-// To change the key of a cluster that runs, go through all nodes three times: install the new
-// key on each, then use it on each, then remove the old one from each. At no moment is there a node that can't
-// read what another sends.
+// To change the key of a cluster that runs, go through all nodes three times: install the new key
+// on each, then use it on each, then remove the old one from each. At no moment is there a node
+// that can't read what another sends.
 func (m *Mesh) InstallKey(key []byte) error {
 	if m.keyring == nil {
 		return ErrNotEncrypted

@@ -52,8 +52,8 @@ func (l *limiter) allow(key string) (ok bool, repeats int) {
 	return true, repeats
 }
 
-// A logWriter gets memberlist's lines. Most of what memberlist calls an error is a network being a network,
-// and goes to the debug level; a few lines are news for who runs the node.
+// A logWriter gets memberlist's lines. Most of what memberlist calls an error is a network being a
+// network, and goes to the debug level; a few lines are news for who runs the node.
 type logWriter struct {
 	log      *slog.Logger
 	repeats  *limiter
@@ -120,7 +120,8 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	if !w.log.Enabled(context.Background(), level) {
 		return len(b), nil
 	}
-	key := strings.Join(strings.FieldsFunc(line, isDigit), "#") // numbers and addresses vary where the news is the same
+	// numbers and addresses vary where the news is the same
+	key := strings.Join(strings.FieldsFunc(line, isDigit), "#")
 	if ok, repeats := w.repeats.allow(key); ok {
 		w.log.Log(context.Background(), level, "memberlist: "+line, "repeats", repeats)
 	}

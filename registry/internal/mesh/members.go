@@ -15,8 +15,8 @@ type Member struct {
 	Incarnation uint64 // of its run
 }
 
-// members are the other nodes, as the last call of memberlist left them. Memberlist's own list can't be asked
-// from within its calls.
+// members are the other nodes, as the last call of memberlist left them. Memberlist's own list
+// can't be asked from within its calls.
 type members struct {
 	mu     sync.RWMutex // guards byName and what the doc of member says
 	byName map[string]*member
@@ -109,7 +109,8 @@ func (s *members) renew(name string, incarnation uint64) bool {
 	return true
 }
 
-// remove takes a member out. It returns nil if there is none, and whether it said that it would leave.
+// remove takes a member out. It returns nil if there is none, and whether it said that it would
+// leave.
 func (s *members) remove(name string) (x *member, left bool, others int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ type Mesh struct {
 	room      int // bytes that a packet has for a frame
 	counters  counters
 
-	// hearing is held for reading while memberlist calls, so that Close can wait for the last call. It is
-	// taken after memberlist's locks and before all others here.
+	// hearing is held for reading while memberlist calls, so that Close can wait for the last call. It
+	// is taken after memberlist's locks and before all others here.
 	hearing sync.RWMutex
 	deaf    bool // guarded by hearing
 
@@ -45,11 +45,12 @@ type Mesh struct {
 	tokens    atomic.Uint64 // given to exchanges
 	exchanges chan struct{} // holds one for each exchange of memberships under way
 
-	ready   chan struct{}   // closed when list is set: calls may come before
-	ctx     context.Context // ends when Close begins
-	cancel  context.CancelFunc
-	begun   sync.RWMutex // held for reading where a goroutine is started; taken inside no other lock but hearing
-	closed  bool         // guarded by begun
+	ready  chan struct{}   // closed when list is set: calls may come before
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	// held for reading where a goroutine is started; taken inside no other lock but hearing
+	begun   sync.RWMutex
+	closed  bool // guarded by begun
 	started time.Time
 	asked   atomic.Int64 // when askAround last did, since started
 	wg      sync.WaitGroup
@@ -57,9 +58,9 @@ type Mesh struct {
 	err     error // of Close; written within once
 }
 
-// Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't be it returns a
-// [*ConfigError], before it listens; if the address can't be had, an error that names it, and which is
-// syscall.EADDRINUSE if that is why. It does not block.
+// Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't
+// be it returns a [*ConfigError], before it listens; if the address can't be had, an error that
+// names it, and which is syscall.EADDRINUSE if that is why. It does not block.
 func Open(c Config) (*Mesh, error) {
 	given := c.Transport
 	c, err := c.withDefaults()
@@ -113,7 +114,8 @@ func Open(c Config) (*Mesh, error) {
 		keyring: m.keyring, rejected: m.rejectedByList,
 	}
 	// Others may call while memberlist is being made: all that they touch must be there.
-	m.self = Member{Name: c.Node, Addr: net.JoinHostPort(ip.String(), strconv.Itoa(port)), Incarnation: c.Incarnation}
+	m.self = Member{Name: c.Node, Addr: net.JoinHostPort(ip.String(), strconv.Itoa(port)),
+		Incarnation: c.Incarnation}
 	if m.list, err = memberlist.Create(m.listConfig()); err != nil {
 		m.cancel()
 		m.members.stopAll()
@@ -141,8 +143,8 @@ func shutDown(t memberlist.Transport, err error) error {
 	return err
 }
 
-// Overheads of a packet that holds one message of ours: memberlist's heads for one of several messages
-// in a checked packet, and the byte before our frames.
+// Overheads of a packet that holds one message of ours: memberlist's heads for one of several
+// messages in a checked packet, and the byte before our frames.
 const (
 	packetOverhead  = 16
 	encryptOverhead = 29
@@ -166,8 +168,10 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.SuspicionMult = m.cfg.SuspicionMult
 	c.UDPBufferSize = m.cfg.PacketSize
 	c.PushPullInterval = 5 * time.Second // of membership alone, and so cheap
-	c.RetransmitMult = 8                 // of membership too; with four, one of a few nodes is left out now and then
-	c.AwarenessMaxMultiplier = 4         // a probe of a node that is slow itself takes at most so many intervals
+	// of membership too; with four, one of a few nodes is left out now and then
+	c.RetransmitMult = 8
+	// a probe of a node that is slow itself takes at most so many intervals
+	c.AwarenessMaxMultiplier = 4
 	c.DeadNodeReclaimTime = time.Nanosecond
 	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)
 	c.GossipToTheDeadTime = m.cfg.forgetDead
@@ -201,9 +205,9 @@ func (m *Mesh) hear(f func()) {
 
 // Close stops at once, without a word to the others: they find out by probing. See [Mesh.Leave]. It
 // waits for the calls of Handler that are under way, so none of them may call it, for connections
-// to end and for a Leave under way. Once it has returned, no socket is open and no call comes any more. Of
-// memberlist's goroutines, one that waits for the answer to a probe may live for what is left of the
-// probe's time: up to ProbeInterval, four times that on a node that has proved slow.
+// to end and for a Leave under way. Once it has returned, no socket is open and no call comes any
+// more. Of memberlist's goroutines, one that waits for the answer to a probe may live for what is
+// left of the probe's time: up to ProbeInterval, four times that on a node that has proved slow.
 // Later calls return what the first did.
 func (m *Mesh) Close() error {
 	m.once.Do(func() {

@@ -221,7 +221,9 @@ func cluster(t *testing.T, size int, change func(*Config)) []*node {
 }
 
 func update(origin string, seq uint64, meta int) *replica.Update {
-	r := &replica.Record{Name: fmt.Sprintf("name-%d", seq), Node: origin, Seq: seq, Meta: make([]byte, meta)}
+	r := &replica.Record{Name: fmt.Sprintf("name-%d", seq), Node: origin, Seq: seq,
+		Meta: make([]byte, meta)}
 	r.Time.Nanos = 1
-	return &replica.Update{Origin: origin, Incarnation: 1, After: seq - 1, UpTo: seq, Records: []*replica.Record{r}}
+	return &replica.Update{Origin: origin, Incarnation: 1, After: seq - 1, UpTo: seq,
+		Records: []*replica.Record{r}}
 }

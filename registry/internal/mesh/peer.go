@@ -37,7 +37,8 @@ const (
 	gone
 )
 
-// offer queues an item. One that is larger than the bound is taken if nothing else waits, or it never could be.
+// offer queues an item. One that is larger than the bound is taken if nothing else waits, or it
+// never could be.
 func (p *peer) offer(item wire.Item, size int) outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +145,8 @@ func (p *peer) send(items []wire.Item) {
 	if err := m.list.SendReliable(&p.member.node, b); err != nil {
 		m.counters.sendFailed.Add(uint64(len(items)))
 		if ok, repeats := m.repeats.allow("send " + p.member.Name); ok {
-			m.log.Debug("send failed", "member", p.member.Name, "addr", p.member.Addr, "err", err, "repeats", repeats)
+			m.log.Debug("send failed", "member", p.member.Name, "addr", p.member.Addr, "err", err, "repeats",
+				repeats)
 		}
 		return
 	}

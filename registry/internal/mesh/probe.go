@@ -56,10 +56,10 @@ func (m *Mesh) Soon(f func()) {
 	p.signal()
 }
 
-// Probe sends a small message to a member in a packet: it may be lost, and nobody will know. Messages to the same
-// member within about two milliseconds share packets. The message must not be changed any more. It does not
-// block, and reports false if there is no such member, if the message does not fit into a packet, or if too
-// many wait.
+// Probe sends a small message to a member in a packet: it may be lost, and nobody will know.
+// Messages to the same member within about two milliseconds share packets. The message must not be
+// changed any more. It does not block, and reports false if there is no such member, if the message
+// does not fit into a packet, or if too many wait.
 func (m *Mesh) Probe(to string, partition int, msg replica.Message) bool {
 	item := wire.Item{Partition: partition, Message: msg}
 	size := item.Size()

@@ -18,9 +18,10 @@ const (
 	isNoted    byte = 'N' // the answer to that
 )
 
-// incarnationSlack is how far ahead of the own wall clock an incarnation may be: a hundred years, as a
-// clock that is wrong must not shut its node out, and what is forged must leave room above it. A node that is
-// driven up to the limit raises its own a little above that, and the clock carries the limit past it.
+// incarnationSlack is how far ahead of the own wall clock an incarnation may be: a hundred years,
+// as a clock that is wrong must not shut its node out, and what is forged must leave room above it.
+// A node that is driven up to the limit raises its own a little above that, and the clock carries
+// the limit past it.
 const incarnationSlack = 100 * 365 * 24 * uint64(time.Hour)
 
 // receive takes a message. It must not keep b.
@@ -40,12 +41,14 @@ func (m *Mesh) receive(b []byte) {
 	}
 }
 
-// receiveFrame passes a frame on if its sender is a member. A frame of a node that is unknown may be that of
-// one that has joined but whose name has not come round, so another member is asked; what it said is found by the
-// next comparison, as if the packet had been lost. A frame of the own name comes from a duplicate, or in a circle.
+// receiveFrame passes a frame on if its sender is a member. A frame of a node that is unknown may
+// be that of one that has joined but whose name has not come round, so another member is asked;
+// what it said is found by the next comparison, as if the packet had been lost. A frame of the own
+// name comes from a duplicate, or in a circle.
 func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
 	limits := m.limits
-	limits.MaxIncarnation = uint64(m.cfg.Wall()) + incarnationSlack //nolint:gosec // positive until 2262
+	//nolint:gosec // positive until 2262
+	limits.MaxIncarnation = uint64(m.cfg.Wall()) + incarnationSlack
 	f, err := wire.Decode(b[1:], limits)
 	if err != nil {
 		m.reject("", err)

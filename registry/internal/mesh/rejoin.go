@@ -11,10 +11,12 @@ import (
 
 // Bounds of what is looked for.
 const (
-	maxPlaces  = 1024           // addresses that are remembered; whoever was seen longest ago is dropped
-	maxGiven   = 256            // seeds that were given to Join; the oldest is dropped
-	lostAfter  = 24 * time.Hour // a member that is lost for so long is not looked for any more
-	restRounds = 12             // for which an address rests where the node, a member or a stranger answers
+	// addresses that are remembered; whoever was seen longest ago is dropped
+	maxPlaces = 1024
+	maxGiven  = 256            // seeds that were given to Join; the oldest is dropped
+	lostAfter = 24 * time.Hour // a member that is lost for so long is not looked for any more
+	// for which an address rests where the node, a member or a stranger answers
+	restRounds = 12
 )
 
 // rejoin remembers where nodes may be found that are no members. Memberlist forgets a dead node
@@ -325,12 +327,13 @@ func (m *Mesh) exchangeWhenKicked() {
 // askEvery is the least time between two exchanges because of strangers.
 const askEvery = time.Second
 
-// askAround has membership exchanged with a member at random, soon: a node sends to this one that it has not
-// heard of. The word of a node spreads by gossip, a few packets from each to few others, which
-// leaves one out now and then; until the next exchange it would ignore what that node says.
+// askAround has membership exchanged with a member at random, soon: a node sends to this one that
+// it has not heard of. The word of a node spreads by gossip, a few packets from each to few others,
+// which leaves one out now and then; until the next exchange it would ignore what that node says.
 func (m *Mesh) askAround() {
 	now, last := time.Since(m.started), m.asked.Load()
-	if last != 0 && now < time.Duration(last)+askEvery || !m.asked.CompareAndSwap(last, max(int64(now), 1)) {
+	if last != 0 && now < time.Duration(last)+askEvery ||
+		!m.asked.CompareAndSwap(last, max(int64(now), 1)) {
 		return
 	}
 	if all := m.members.all(); len(all) > 0 {

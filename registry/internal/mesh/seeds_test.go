@@ -187,7 +187,8 @@ func TestDeadAddressesDoNotDelay(t *testing.T) {
 	}
 	after := a.Stats()
 	t.Logf("%d rounds, %d attempts", rounds, after.RejoinAttempts-before.RejoinAttempts)
-	require.Equal(t, before.RejoinAttemptsOK+1, after.RejoinAttemptsOK, "b was met within %d rounds", most)
+	require.Equal(t, before.RejoinAttemptsOK+1, after.RejoinAttemptsOK, "b was met within %d rounds",
+		most)
 	// Each has taken the other for dead, and where memberlist has not forgotten that yet, it takes
 	// another exchange until both have said that they are alive.
 	soon(t, "a and b are together", func() bool {
@@ -365,15 +366,19 @@ func TestCloseEndsALookup(t *testing.T) {
 
 func TestParseSeed(t *testing.T) {
 	for text, want := range map[string]string{
-		"host": "it has no port", "10.0.0.1": "it has no port", "": "it has no port", "host:": `its port "" is not within 1 to 65535`,
-		":7946": "it has no host", "host:x": `its port "x" is not within 1 to 65535`, "host:0": `its port "0" is not within 1 to 65535`,
-		"::1": "too many colons in address", "[::1]": "missing port in address", "dnssrv+": "it has no name",
+		"host": "it has no port", "10.0.0.1": "it has no port", "": "it has no port",
+		"host:": `its port "" is not within 1 to 65535`,
+		":7946": "it has no host", "host:x": `its port "x" is not within 1 to 65535`,
+		"host:0": `its port "0" is not within 1 to 65535`,
+		"::1":    "too many colons in address", "[::1]": "missing port in address",
+		"dnssrv+": "it has no name",
 	} {
 		_, err := SeedHost(text)
 		require.EqualError(t, err, want, text)
 	}
 	for text, want := range map[string]string{
-		"host:1": "host", "10.0.0.1:65535": "10.0.0.1", "[::1]:7946": "::1", "dnssrv+_registry._tcp.peers": "",
+		"host:1": "host", "10.0.0.1:65535": "10.0.0.1", "[::1]:7946": "::1",
+		"dnssrv+_registry._tcp.peers": "",
 	} {
 		host, err := SeedHost(text)
 		require.NoError(t, err)

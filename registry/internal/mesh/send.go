@@ -10,9 +10,10 @@ import (
 )
 
 // Send queues a message for a member, to be sent over a connection. The message must not be changed
-// any more. It does not block, and reports false if there is no such member, if its queue is full, or if the
-// message is larger than any frame may be. Messages to one member are sent in order, and arrive so within a
-// frame; frames may overtake each other, since each has a connection, and may be lost with it or with the member.
+// any more. It does not block, and reports false if there is no such member, if its queue is full,
+// or if the message is larger than any frame may be. Messages to one member are sent in order, and
+// arrive so within a frame; frames may overtake each other, since each has a connection, and may be
+// lost with it or with the member.
 func (m *Mesh) Send(to string, partition int, msg replica.Message) bool {
 	item, size, ok := m.item(partition, msg)
 	if !ok {
@@ -30,9 +31,10 @@ func (m *Mesh) Send(to string, partition int, msg replica.Message) bool {
 	return out == queued
 }
 
-// SendAll queues a message for all members. It blocks while a queue is full, until the context ends, and returns
-// the names of the members whose queue stayed full. A queue that is full keeps no other waiting: all that have
-// room get the message at once. Members that go meanwhile, and those that come, are left out.
+// SendAll queues a message for all members. It blocks while a queue is full, until the context
+// ends, and returns the names of the members whose queue stayed full. A queue that is full keeps no
+// other waiting: all that have room get the message at once. Members that go meanwhile, and those
+// that come, are left out.
 func (m *Mesh) SendAll(ctx context.Context, partition int, msg replica.Message) (missed []string) {
 	item, size, ok := m.item(partition, msg)
 	wait := m.members.all()
@@ -74,13 +76,15 @@ func (m *Mesh) item(partition int, msg replica.Message) (item wire.Item, size in
 
 // encode returns a message with a frame that holds the items.
 func (m *Mesh) encode(path byte, items []wire.Item) ([]byte, error) {
-	f := &wire.Frame{From: m.cfg.Node, Incarnation: m.cfg.Incarnation, Sent: m.cfg.Wall(), Items: items}
+	f := &wire.Frame{From: m.cfg.Node, Incarnation: m.cfg.Incarnation, Sent: m.cfg.Wall(),
+		Items: items}
 	b := make([]byte, 1, 1+f.Size())
 	b[0] = path
 	return wire.Append(b, f)
 }
 
-// invalid tells of a message that can't be encoded: a fault of this program, and no reason to end it.
+// invalid tells of a message that can't be encoded: a fault of this program, and no reason to end
+// it.
 func (m *Mesh) invalid(err error) {
 	m.counters.invalid.Add(1)
 	if ok, repeats := m.repeats.allow("invalid"); ok {

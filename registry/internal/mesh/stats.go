@@ -26,8 +26,8 @@ type Stats struct {
 	Connections      int // open now, either way
 }
 
-// PathStats count frames and their bytes, as they were before encryption. A broadcast is counted each
-// time that it is sent.
+// PathStats count frames and their bytes, as they were before encryption. A broadcast is counted
+// each time that it is sent.
 type PathStats struct {
 	FramesIn, BytesIn   uint64
 	FramesOut, BytesOut uint64

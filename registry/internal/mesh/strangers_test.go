@@ -91,7 +91,8 @@ func TestFramesOfOthers(t *testing.T) {
 	require.Len(t, a.received(), 2)
 	require.EqualValues(t, 1, a.Stats().Rejected)
 
-	for _, bad := range [][]byte{nil, {}, {'?'}, {byProbe}, {byGossip, 99}, {isLeaving}, {isNoted, 1, 2}} {
+	for _, bad := range [][]byte{nil, {}, {'?'}, {byProbe}, {byGossip, 99}, {isLeaving},
+		{isNoted, 1, 2}} {
 		before := a.Stats().Rejected
 		(&delegate{a.Mesh}).NotifyMsg(bad)
 		require.Equal(t, before+1, a.Stats().Rejected, "%v", bad)
@@ -99,8 +100,8 @@ func TestFramesOfOthers(t *testing.T) {
 	require.Less(t, strings.Count(a.log.String(), "bytes rejected"), 5, "repeats are not logged")
 }
 
-// TestAStrangerIsAskedFor has a node join another while nothing is gossiped: a third does not hear of it, but
-// for what it sends.
+// TestAStrangerIsAskedFor has a node join another while nothing is gossiped: a third does not hear
+// of it, but for what it sends.
 func TestAStrangerIsAskedFor(t *testing.T) {
 	silent := func(c *Config) { c.GossipInterval, c.ProbeInterval = time.Hour, time.Hour }
 	nodes := cluster(t, 2, silent)
@@ -174,9 +175,12 @@ func TestLogLines(t *testing.T) {
 	var b bytes.Buffer
 	var rejected []string
 	w := &logWriter{
-		log:      slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		repeats:  newLimiter(func() time.Time { return now }),
-		rejected: func(from string, err error) { require.ErrorIs(t, err, ErrKey); rejected = append(rejected, from) },
+		log:     slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		repeats: newLimiter(func() time.Time { return now }),
+		rejected: func(from string, err error) {
+			require.ErrorIs(t, err, ErrKey)
+			rejected = append(rejected, from)
+		},
 	}
 	say := func(line string) string {
 		b.Reset()
@@ -185,14 +189,18 @@ func TestLogLines(t *testing.T) {
 		require.Equal(t, len(line)+1, n)
 		return b.String()
 	}
-	require.Contains(t, say("[ERR] memberlist: Push/Pull with b failed: dial tcp: refused"), "level=DEBUG")
+	require.Contains(t, say("[ERR] memberlist: Push/Pull with b failed: dial tcp: refused"),
+		"level=DEBUG")
 	require.Contains(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:1"), "level=DEBUG")
 	require.Contains(t, say("[INFO] memberlist: Suspect b has failed, no acks received"), "level=INFO")
-	require.Contains(t, say("[WARN] memberlist: Was able to connect to b over TCP but UDP probes failed, network may be misconfigured"), "level=WARN")
-	require.Empty(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:25"), "only a number differs")
+	require.Contains(t, say("[WARN] memberlist: Was able to connect to b over TCP but UDP probes "+
+		"failed, network may be misconfigured"), "level=WARN")
+	require.Empty(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:25"),
+		"only a number differs")
 	now = now.Add(repeatAfter)
 	require.Contains(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:31"), "repeats=1")
-	require.Empty(t, say("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt the message from=1.2.3.4:5"))
+	require.Empty(t, say("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt "+
+		"the message from=1.2.3.4:5"))
 	require.Equal(t, []string{"1.2.3.4:5"}, rejected)
 }
 
@@ -200,7 +208,8 @@ func FuzzDecodeMeta(f *testing.F) {
 	f.Add(encodeMeta(identity, 7))
 	f.Add(encodeMeta(Identity{}, 0))
 	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0, 0}) // 2^31 partitions
+	// 2^31 partitions
+	f.Add([]byte{metaVersion, 0, 0, 0, 0, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		i, incarnation, err := decodeMeta(b)
 		if err != nil {
@@ -221,7 +230,8 @@ func TestPacketsUnderAnotherKey(t *testing.T) {
 	for _, x := range []struct {
 		what         string
 		sends, hears [][]byte
-		packets      bool // are noticed too: a node without keys can't tell one that is sealed from rubbish
+		// are noticed too: a node without keys can't tell one that is sealed from rubbish
+		packets bool
 	}{
 		{"other keys", [][]byte{one}, [][]byte{two}, true},
 		{"no keys there", nil, [][]byte{two}, true},

@@ -22,7 +22,8 @@ func (n *node) has(origin string, partition int, upTo uint64) bool {
 	return n.seen[fmt.Sprintf("%s/%d/%d", origin, partition, upTo)]
 }
 
-// TestBroadcastReachesAll lets updates go round by gossip, passed on by those to whom they are news.
+// TestBroadcastReachesAll lets updates go round by gossip, passed on by those to whom they are
+// news.
 func TestBroadcastReachesAll(t *testing.T) {
 	const size, updates = 5, 200
 	nodes := cluster(t, size, nil)
@@ -83,8 +84,8 @@ func TestBroadcastIsBounded(t *testing.T) {
 	require.EqualValues(t, 1, a.Stats().Dropped.TooLarge)
 }
 
-// TestSmallClustersNeedNoGossip shows that updates go straight to each member up to a size of cluster, and
-// are then not passed on.
+// TestSmallClustersNeedNoGossip shows that updates go straight to each member up to a size of
+// cluster, and are then not passed on.
 func TestSmallClustersNeedNoGossip(t *testing.T) {
 	nodes := cluster(t, 3, func(c *Config) { c.GossipAbove = 3 })
 	for i := range 100 {
@@ -181,7 +182,8 @@ func TestSendCarriesMuch(t *testing.T) {
 	require.Less(t, len(b.received()), count/5, "messages share frames")
 	soon(t, "both count the same", func() bool { // the sender counts when it has written
 		s, r := a.Stats(), b.Stats()
-		return uint64(len(b.received())) == r.Reliable.FramesIn && s.Reliable.BytesOut == r.Reliable.BytesIn
+		return uint64(len(b.received())) == r.Reliable.FramesIn &&
+			s.Reliable.BytesOut == r.Reliable.BytesIn
 	})
 	require.Greater(t, a.Stats().PeerQueueHigh, 1<<20)
 	soon(t, "nothing waits", func() bool { return a.Stats().PeerQueueBytes == 0 })
@@ -294,7 +296,8 @@ func TestLeaveAlone(t *testing.T) {
 	require.NoError(t, a.Leave(deadline(t)))
 }
 
-// TestKeyRotation changes the key of three nodes while messages go round; none is lost to a node that lacks a key.
+// TestKeyRotation changes the key of three nodes while messages go round; none is lost to a node
+// that lacks a key.
 func TestKeyRotation(t *testing.T) {
 	old, key := bytes.Repeat([]byte{1}, 16), bytes.Repeat([]byte{2}, 32)
 	nodes := cluster(t, 3, func(c *Config) { c.Keys = [][]byte{old} })
@@ -351,7 +354,8 @@ func TestSplitAndHeal(t *testing.T) {
 	for i, n := range nodes {
 		for j, other := range nodes {
 			if i/2 != j/2 {
-				soon(t, "the others are down", func() bool { return n.heard("down " + other.cfg.Node + " false") })
+				soon(t, "the others are down",
+					func() bool { return n.heard("down " + other.cfg.Node + " false") })
 			}
 		}
 	}
@@ -375,8 +379,8 @@ func TestSplitAndHeal(t *testing.T) {
 	}
 }
 
-// TestLongSplit lets memberlist forget the dead at once, as it does after half a minute: the mesh must
-// still find the others.
+// TestLongSplit lets memberlist forget the dead at once, as it does after half a minute: the mesh
+// must still find the others.
 func TestLongSplit(t *testing.T) {
 	network := cutnet.New(1)
 	nodes := cluster(t, 2, func(c *Config) {

@@ -109,9 +109,9 @@ func whyNot(addr string) error {
 	return errors.Join(err, tcp.Close())
 }
 
-// await blocks until memberlist may hear of the network. It listens before it has entered itself into
-// its own list: word of the node's run before, from those that have not noticed its end, would then
-// be taken as the node's own entry, a dead one, which no later word brings to life.
+// await blocks until memberlist may hear of the network. It listens before it has entered itself
+// into its own list: word of the node's run before, from those that have not noticed its end, would
+// then be taken as the node's own entry, a dead one, which no later word brings to life.
 func (t *transport) await() {
 	select {
 	case <-t.begun:
@@ -220,7 +220,9 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 
 // DialAddressTimeout gives an attempt to exchange memberships the connection on which the other
 // side has said hello.
-func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+func (t *transport) DialAddressTimeout(
+	a memberlist.Address, timeout time.Duration,
+) (net.Conn, error) {
 	t.mu.Lock()
 	attempt := t.attempts[a.Name]
 	t.mu.Unlock()
@@ -311,7 +313,8 @@ func (t *transport) unwatch(token string) {
 	delete(t.attempts, token)
 }
 
-// Shutdown closes the sockets and breaks all connections. It does not wait for those who use them: see idle.
+// Shutdown closes the sockets and breaks all connections. It does not wait for those who use them:
+// see idle.
 func (t *transport) Shutdown() error {
 	t.stop.Do(func() {
 		t.mu.Lock()
@@ -329,7 +332,8 @@ func (t *transport) Shutdown() error {
 	return t.stopErr
 }
 
-// drain takes the packets that memberlist may not take any more: the base can't stop while it holds one.
+// drain takes the packets that memberlist may not take any more: the base can't stop while it holds
+// one.
 func (t *transport) drain() {
 	for {
 		select {
@@ -428,7 +432,9 @@ func (t nameless) WriteToAddress(b []byte, a memberlist.Address) (time.Time, err
 	return t.WriteTo(b, a.Addr)
 }
 
-func (t nameless) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+func (t nameless) DialAddressTimeout(
+	a memberlist.Address, timeout time.Duration,
+) (net.Conn, error) {
 	return t.DialTimeout(a.Addr, timeout)
 }
 

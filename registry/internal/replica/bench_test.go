@@ -35,7 +35,8 @@ func filled(names []string) (*Partition, At) {
 	for i := 0; i < len(names); i += batch {
 		u := &Update{Origin: "b", Incarnation: 1, After: uint64(i), UpTo: uint64(i + batch)}
 		for k := range batch {
-			u.Records = append(u.Records, &Record{Name: names[i+k], Node: "b", Seq: uint64(i + k + 1), Time: hlc.Timestamp{Nanos: 1e18}})
+			u.Records = append(u.Records,
+				&Record{Name: names[i+k], Node: "b", Seq: uint64(i + k + 1), Time: hlc.Timestamp{Nanos: 1e18}})
 		}
 		p.Receive(at, "b", u)
 		p.Take()
@@ -84,7 +85,8 @@ func BenchmarkReceiveUpdate(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		p.Receive(at, "b", &Update{
 			Origin: "b", Incarnation: 1, After: seq, UpTo: seq + 1,
-			Records: []*Record{{Name: names[i%many], Node: "b", Seq: seq + 1, Time: hlc.Timestamp{Nanos: 1e18}}},
+			Records: []*Record{{Name: names[i%many], Node: "b", Seq: seq + 1,
+				Time: hlc.Timestamp{Nanos: 1e18}}},
 		})
 		seq++
 		p.Take()
@@ -108,7 +110,8 @@ func BenchmarkNodeDownAndUp(b *testing.B) {
 	for b.Loop() {
 		p.NodeDown(at, "b", false)
 		p.NodeUp(at, "b", 1)
-		p.Receive(at, "b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 1, Seq: seq, Visible: true}}})
+		p.Receive(at, "b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 1, Seq: seq,
+			Visible: true}}})
 		p.Take()
 	}
 	if p.Len() != many {
@@ -157,7 +160,8 @@ func BenchmarkServeAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/name")
 }
 
-// What a name costs on each node that does not hold it. The strings of names are shared with the test, and not counted.
+// What a name costs on each node that does not hold it. The strings of names are shared with the
+// test, and not counted.
 func BenchmarkHeapPerName(b *testing.B) {
 	names := benchNames()
 	var before, after runtime.MemStats

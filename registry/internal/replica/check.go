@@ -8,8 +8,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A check goes through the claims of an origin whose end this replica may have missed, and asks which
-// of them still stand: those up to bound, the last tombstone that may have been missed.
+// A check goes through the claims of an origin whose end this replica may have missed, and asks
+// which of them still stand: those up to bound, the last tombstone that may have been missed.
 type check struct {
 	bound uint64
 	next  uint64        // claims up to here were looked at
@@ -18,7 +18,8 @@ type check struct {
 	retry time.Duration // no question before
 }
 
-// doubts reports whether the table has claims whose end may have been missed, and that can be checked.
+// doubts reports whether the table has claims whose end may have been missed, and that can be
+// checked.
 func (t *table) doubts() bool { return t.sure < t.hole && t.seq >= t.top }
 
 // checkAt returns the moment before which no claims are checked.
@@ -29,7 +30,8 @@ func (t *table) checkAt() time.Duration {
 	return t.check.retry
 }
 
-// checkMore asks about the next claims that are in doubt, if that is due, and reports whether it did.
+// checkMore asks about the next claims that are in doubt, if that is due, and reports whether it
+// did.
 func (p *Partition) checkMore(at At, t *table) bool {
 	if !t.doubts() || at.Mono < t.checkAt() {
 		return false

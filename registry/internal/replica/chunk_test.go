@@ -32,7 +32,8 @@ func TestChunksAreBounded(t *testing.T) {
 		for _, r := range c.Records {
 			size += sizeOf(r)
 		}
-		require.True(t, size <= 300 || len(c.Records) == 1, "%d bytes in %d records", size, len(c.Records))
+		require.True(t, size <= 300 || len(c.Records) == 1, "%d bytes in %d records", size,
+			len(c.Records))
 		require.Equal(t, c.Records[len(c.Records)-1].Seq, c.UpTo)
 		chunks, records, after = chunks+1, records+len(c.Records), c.UpTo
 		if !c.More() {
@@ -77,7 +78,8 @@ func TestAJoinerShowsWhatItHas(t *testing.T) {
 	require.NotNil(t, o.Lookup("x"))
 	require.False(t, o.CaughtUp(), "a name that is not found may have a holder")
 	v := sent[*Vector](o.hear("c", &Vector{Reply: true}))[0]
-	require.Equal(t, Entry{Origin: "b", Incarnation: 1, Seq: 30}, v.Entries[1], "it does not speak for b")
+	require.Equal(t, Entry{Origin: "b", Incarnation: 1, Seq: 30}, v.Entries[1],
+		"it does not speak for b")
 
 	o.hear("c", chunk(30, 110, 130, 90, claim("z", 110)))
 	require.True(t, o.CaughtUp(), "as far as c was when it spoke for b")
@@ -126,11 +128,13 @@ func TestANodeThatComesBackIsShownOnceItsClaimsAreSure(t *testing.T) {
 	o.NodeUp(o.at, "b", 1)
 	o.Take()
 	o.hear("c", stands(9))
-	require.Equal(t, Pull{Origin: "b", Incarnation: 1, After: 2, AtLeast: 9}, *pulls(o.pass(200 * time.Millisecond))["c"])
+	require.Equal(t, Pull{Origin: "b", Incarnation: 1, After: 2, AtLeast: 9},
+		*pulls(o.pass(200 * time.Millisecond))["c"])
 	o.hear("c", chunk(2, 9, 9, 8, claim("z", 9)))
 	require.Zero(t, o.Len(), "x or y may have ended")
 	require.False(t, o.CaughtUp(), "what is hidden may be held")
-	o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 8, AsOf: 9, Spans: []Span{{UpTo: 8, Seqs: []uint64{2}}}})
+	o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 8, AsOf: 9,
+		Spans: []Span{{UpTo: 8, Seqs: []uint64{2}}}})
 	require.Equal(t, 2, o.Len())
 	require.Nil(t, o.Lookup("x"))
 	require.True(t, o.Synced())
@@ -145,7 +149,8 @@ func TestWhoIsNotExactServesNobody(t *testing.T) {
 		t.Helper()
 		c := sent[*Chunk](server.hear("c", &Pull{Origin: "b", Incarnation: 1}))
 		require.Equal(t, []*Chunk{{Origin: "b", Incarnation: 1}}, c)
-		s := sent[*Standing](server.hear("c", &Check{Origin: "b", Incarnation: 1, Blocks: []Block{{UpTo: 5}}}))
+		s := sent[*Standing](server.hear("c",
+			&Check{Origin: "b", Incarnation: 1, Blocks: []Block{{UpTo: 5}}}))
 		require.Equal(t, []*Standing{{Origin: "b", Incarnation: 1}}, s)
 	}
 	server.hear("b", chunk(5, 12, 20, 8, claim("z", 12))) // there is more to come
@@ -171,7 +176,8 @@ func TestWhatEndsWhileAJoinIsUnderWayIsFound(t *testing.T) {
 	require.Len(t, q[0].Blocks, 1)
 	require.NotNil(t, o.Lookup("x"))
 	require.True(t, o.CaughtUp())
-	out = o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 28, AsOf: 31, Spans: []Span{{UpTo: 28, Seqs: []uint64{5}}}})
+	out = o.hear("b", &Standing{Origin: "b", Incarnation: 1, UpTo: 28, AsOf: 31,
+		Spans: []Span{{UpTo: 28, Seqs: []uint64{5}}}})
 	require.Equal(t, []string{"x"}, names(out.Events))
 	require.Equal(t, WhyMissing, out.Events[0].Why)
 	require.True(t, o.Synced())
@@ -212,7 +218,8 @@ func TestAJoinUnderChurnSendsEachRecordOnce(t *testing.T) {
 		}
 	}
 	changed := 2 * churn * turns
-	t.Logf("%d turns, %d records for %d names and %d changes", turns, server.Stats().Served, names, changed)
+	t.Logf("%d turns, %d records for %d names and %d changes", turns, server.Stats().Served, names,
+		changed)
 	require.LessOrEqual(t, server.Stats().Served, uint64(names+changed))
 	require.Equal(t, server.Len(), joiner.Len())
 	require.EqualValues(t, 1, joiner.Stats().Resyncs)
@@ -251,7 +258,8 @@ func TestWhoWasAwayGetsWhatChanged(t *testing.T) {
 func TestAWalkGoesOnWithAnotherServer(t *testing.T) {
 	o := observe(t, Config{}, "b", "c", "d")
 	o.hear("c", stands(9))
-	require.EqualValues(t, 2, pulls(o.hear("c", chunk(0, 2, 9, 0, claim("x", 1), claim("y", 2))))["c"].After)
+	require.EqualValues(t, 2, pulls(o.hear("c",
+		chunk(0, 2, 9, 0, claim("x", 1), claim("y", 2))))["c"].After)
 	o.NodeDown(o.at, "c", false)
 	out := o.pass(10 * time.Millisecond)
 	require.Len(t, pulls(out), 1)

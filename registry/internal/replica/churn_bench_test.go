@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Of a cluster with a million names in 16 partitions in which 20,000 names a second are released and as
-// many registered, over links of 50 ms.
+// Of a cluster with a million names in 16 partitions in which 20,000 names a second are released
+// and as many registered, over links of 50 ms.
 const (
 	churnNames   = 62_500
 	churnRate    = 1_250
@@ -23,8 +23,8 @@ type post struct {
 	m  Message
 }
 
-// BenchmarkJoinUnderChurn has a node join one partition while names change. The times are those of a
-// simulated clock: what the round trips take.
+// BenchmarkJoinUnderChurn has a node join one partition while names change. The times are those of
+// a simulated clock: what the round trips take.
 func BenchmarkJoinUnderChurn(b *testing.B) {
 	var took time.Duration
 	var records, bytes, checked uint64
@@ -59,7 +59,8 @@ func BenchmarkJoinUnderChurn(b *testing.B) {
 		var toServer, toJoiner []post
 		begin := at.Mono
 		joiner.NodeUp(at, "a", 1)
-		joiner.Receive(at, "a", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 1, Seq: server.own.seq, Visible: true}}})
+		joiner.Receive(at, "a", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 1,
+			Seq: server.own.seq, Visible: true}}})
 		for !joiner.CaughtUp() || !joiner.tables["a"].exact() {
 			at.Mono += churnBatch
 			at.Wall += int64(churnBatch)

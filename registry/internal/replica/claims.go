@@ -30,7 +30,10 @@ func (p *Partition) claim(name, node string) *Record {
 }
 
 func (c *contest) find(node string) (int, bool) {
-	return slices.BinarySearchFunc(c.claims, node, func(r *Record, node string) int { return strings.Compare(r.Node, node) })
+	return slices.BinarySearchFunc(c.claims, node, func(r *Record,
+		node string) int {
+		return strings.Compare(r.Node, node)
+	})
 }
 
 // place sets a node's claim on a name; nil takes it away.
@@ -114,13 +117,15 @@ func (p *Partition) settle(name string, before *Record, why Why) {
 		return
 	}
 	// A node gives a claim an older time only when it finds its clock ahead: that is the same holder.
-	if before != nil && after != nil && before.Node == after.Node && after.Time.Compare(before.Time) <= 0 {
+	if before != nil && after != nil && before.Node == after.Node &&
+		after.Time.Compare(before.Time) <= 0 {
 		p.event(Event{Type: Updated, Name: name, Record: after, Other: before})
 		return
 	}
 	if before != nil {
 		switch {
-		case p.claim(name, before.Node) != nil && p.sees(before) && (after == nil || after.Node != before.Node):
+		case p.claim(name, before.Node) != nil && p.sees(before) &&
+			(after == nil || after.Node != before.Node):
 			why = WhyConflict // the claim still stands, but another is preferred
 		case why == 0:
 			why = WhyReleased // and registered again, in one update
@@ -132,19 +137,21 @@ func (p *Partition) settle(name string, before *Record, why Why) {
 	}
 }
 
-// note keeps unsettled up to date: the names on which the own claim wins and another visible one stands.
-// There are few at a time, and for a moment, while contests may be as many as names.
+// note keeps unsettled up to date: the names on which the own claim wins and another visible one
+// stands. There are few at a time, and for a moment, while contests may be as many as names.
 func (p *Partition) note(name string) {
 	c := p.contests[name]
 	wins := c != nil && c.winner != nil && c.winner.Node == p.cfg.Self && !p.shared(name)
-	if wins && slices.ContainsFunc(c.claims, func(r *Record) bool { return r != c.winner && p.sees(r) }) {
+	if wins && slices.ContainsFunc(c.claims,
+		func(r *Record) bool { return r != c.winner && p.sees(r) }) {
 		p.unsettled[name] = struct{}{}
 	} else {
 		delete(p.unsettled, name)
 	}
 }
 
-// best folds the visible claims in the order of node names, so that the choice depends on the set alone.
+// best folds the visible claims in the order of node names, so that the choice depends on the set
+// alone.
 func (p *Partition) best(name string, claims []*Record) *Record {
 	var best *Record
 	shared := p.shared(name)
@@ -217,7 +224,8 @@ func (p *Partition) yieldTo(at At, name string) {
 	p.out.Lost = append(p.out.Lost, loss)
 	p.write(at, &Record{
 		Name: name, Node: p.cfg.Self, Time: own.Time, Dead: true,
-		Why: WhyConflict, Verdict: &Verdict{Winner: c.winner.Node, WinnerSeq: c.winner.Seq, LostSeq: own.Seq, Time: c.winner.Time},
+		Why: WhyConflict, Verdict: &Verdict{Winner: c.winner.Node, WinnerSeq: c.winner.Seq,
+			LostSeq: own.Seq, Time: c.winner.Time},
 	})
 }
 
@@ -229,17 +237,20 @@ func (p *Partition) compareNotes(name string, word *Record) {
 		return
 	}
 	delete(p.withdrawn, name)
-	want := Verdict{Winner: p.cfg.Self, WinnerSeq: loss.Own.Seq, LostSeq: loss.Winner.Seq, Time: loss.Own.Time}
-	if *word.Verdict == want && word.Time == loss.Winner.Time { // and not a claim of another run with the same number
+	want := Verdict{Winner: p.cfg.Self, WinnerSeq: loss.Own.Seq, LostSeq: loss.Winner.Seq,
+		Time: loss.Own.Time}
+	// and not a claim of another run with the same number
+	if *word.Verdict == want && word.Time == loss.Winner.Time {
 		p.disagree(name, loss)
 	}
 }
 
-// spot looks for a resolver that lets both nodes keep a name: the other's vector shows that it has our
-// claim, shows it, and has not withdrawn its own.
+// spot looks for a resolver that lets both nodes keep a name: the other's vector shows that it has
+// our claim, shows it, and has not withdrawn its own.
 func (p *Partition) spot(from string, theirs, ours Entry) {
 	t := p.tables[from]
-	if t == nil || !t.visible || !t.exact() || !ours.Visible || ours.Incarnation != p.own.inc || theirs.Incarnation != t.inc || theirs.Seq != t.seq {
+	if t == nil || !t.visible || !t.exact() || !ours.Visible || ours.Incarnation != p.own.inc ||
+		theirs.Incarnation != t.inc || theirs.Seq != t.seq {
 		return
 	}
 	for _, name := range p.contested() {

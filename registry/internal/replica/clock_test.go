@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// isAhead lets the clock hear of "b", whose clock shows theirs, for as long as it takes to be believed.
+// isAhead lets the clock hear of "b", whose clock shows theirs, for as long as it takes to be
+// believed.
 func (o *observer) isAhead(theirs int64) bool {
 	for _, ago := range []int64{6e9, 3e9} {
 		o.cfg.Clock.Heard("b", theirs-ago, o.at.Wall-ago)
@@ -30,7 +31,8 @@ func TestAClaimThatIsStampedAgainIsNotReleased(t *testing.T) {
 	require.Equal(t, WhyReleased, out.Events[0].Why)
 }
 
-// A node whose clock is found to be a day ahead gives its claims another timestamp, so that it does not win for a day.
+// A node whose clock is found to be a day ahead gives its claims another timestamp, so that it does
+// not win for a day.
 func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	right := o.at.Wall

@@ -23,7 +23,8 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T, names ...string) *cluster {
-	c := &cluster{t: t, at: At{Wall: 1e18, Mono: time.Second}, nodes: map[string]*Partition{}, cut: map[[2]string]bool{}, lost: map[string][]Loss{}, event: map[string][]Event{}}
+	c := &cluster{t: t, at: At{Wall: 1e18, Mono: time.Second}, nodes: map[string]*Partition{},
+		cut: map[[2]string]bool{}, lost: map[string][]Loss{}, event: map[string][]Event{}}
 	for i, n := range names {
 		c.start(n, uint64(i+1), Config{})
 	}

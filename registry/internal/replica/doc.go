@@ -11,32 +11,47 @@
 // changes 1, 2, 3 ...: a new claim, new metadata, the end of a claim (a tombstone). A change is a
 // [Record]; all that a record can do to an older one of the same origin and name is to replace it.
 //
-// A replica keeps one table for each origin: the incarnation of the origin's run, a
-// watermark (every claim that was made up to this number and still stands is in), and the records in
-// the order of their numbers. The order is the whole index that replication needs: "what changed after n" is
-// the tail of a slice. The tail after the last number that was broadcast is the queue
-// of outgoing changes; since a newer record of a name makes the older one void, the queue coalesces
-// by name without further ado. A table is exact if it is the state of the origin's sequence as of
-// its watermark. See "Catching up" for when it is not.
+// A replica keeps one table for each origin: the incarnation of the origin's run, a watermark
+// (every claim that was made up to this number and still stands is in), and the records in the
+// order of their numbers. The order is the whole index that replication needs: "what changed after
+// n" is the tail of a slice. The tail after the last number that was broadcast is the queue of
+// outgoing changes; since a newer record of a name makes the older one void, the queue coalesces by
+// name without further ado. A table is exact if it is the state of the origin's sequence as of its
+// watermark. See "Catching up" for when it is not.
 //
-// Claims of several origins on one name stand side by side. The winner is computed
-// from those that are visible, and depends on nothing but that set: not on the order of
-// arrival, not on who computes. A claim is visible while its origin is up as far as membership knows
-// and the claim is as new as what someone who spoke for the origin since has.
+// Claims of several origins on one name stand side by side. The winner is computed from those that
+// are visible, and depends on nothing but that set: not on the order of arrival, not on who
+// computes. A claim is visible while its origin is up as far as membership knows and the claim is
+// as new as what someone who spoke for the origin since has.
 //
 // # Messages
 //
-// Sizes are without the frame (see package wire): o is the length of an origin's name, n and m those of
-// a claim's name and metadata. Nothing is assumed of delivery: any message may be lost, come twice, or late.
+// Sizes are without the frame (see package wire): o is the length of an origin's name, n and m
+// those of a claim's name and metadata. Nothing is assumed of delivery: any message may be lost,
+// come twice, or late.
 //
-//	message  from → to               fields                                          bytes               what it guarantees
-//	Update   origin → all, relayed   Origin Incarnation After UpTo Records           ~ 20+o, 12+n+m each  all that the origin changed in (After, UpTo], each name once, in its latest form as of UpTo. Applied only by who has all up to After.
-//	Summary  anyone → a random peer  Root                                            ~ 10                the hash of all watermarks. Equal roots: nothing to do.
-//	Vector   anyone → one            Reply, {Origin Incarnation Seq Visible} ...     ~ 2 + (14+o) each    how far the sender has come with each node that is up.
-//	Pull     who lacks → who has     Origin Incarnation After AtLeast                ~ 20+o              asks for one chunk, of a replica that has come as far as AtLeast.
-//	Chunk    answer                  Origin Incarnation After UpTo AsOf Floor Records  at most 128 KiB + one record  all claims that stand as of AsOf with After < Seq <= UpTo, and the tombstones in that range, but for some up to Floor.
-//	Check    who may lack ends → any Origin Incarnation After AtLeast Blocks         ~ 20+o, 10 a block  the digests of the numbers of the claims that the sender has, block by block.
-//	Standing answer                  Origin Incarnation After UpTo AsOf Spans        ~ 20+o, 1 or 2 a number  which of those stand as of AsOf: all, but in Spans the numbers that are listed alone.
+//	message   from → to                what it holds, and about how many bytes that is
+//	Update    origin → all, relayed    Origin Incarnation After UpTo Records; 20+o, 12+n+m each
+//	Summary   anyone → a random peer   Root; 10
+//	Vector    anyone → one             Reply, {Origin Incarnation Seq Visible} ...; 2, 14+o each
+//	Pull      who lacks → who has      Origin Incarnation After AtLeast; 20+o
+//	Chunk     answer                   Origin Incarnation After UpTo AsOf Floor Records;
+//	                                   128 KiB and one record at most
+//	Check     who lacks ends → any     Origin Incarnation After AtLeast Blocks; 20+o, 10 a block
+//	Standing  answer                   Origin Incarnation After UpTo AsOf Spans; 20+o, 2 a number
+//
+// What they guarantee:
+//
+//   - Update: all that the origin changed in (After, UpTo], each name once, in its latest form as
+//     of UpTo. It is applied only by a replica that has all up to After.
+//   - Summary: the hash of all watermarks. Equal roots: nothing to do.
+//   - Vector: how far the sender has come with each node that is up.
+//   - Pull asks for one chunk, of a replica that has come as far as AtLeast.
+//   - Chunk: all claims that stand as of AsOf with After < Seq <= UpTo, and the tombstones in that
+//     range, but for some up to Floor.
+//   - Check: the digests of the numbers of the claims that the sender has, block by block.
+//   - Standing: which of those stand as of AsOf: all, but in Spans only the numbers that are
+//     listed.
 //
 // Update is the fast path; the shell sends it in packets straight to everybody or by gossip, and
 // over connections if it is large. A receiver that lacks what is before it keeps it (a bounded
@@ -50,107 +65,123 @@
 //
 // # Catching up
 //
-// A replica that lacks something walks through the origin's log, in its order, from its watermark on:
-// each chunk raises the watermark to UpTo. Names change meanwhile. A name that changes moves to the end
-// of the log, and is met there once more; nothing else is sent twice, and a walk never begins anew. So
-// its work is bounded by what there is and what changes meanwhile, whatever the churn. It is over when a
-// chunk reaches AsOf.
+// A replica that lacks something walks through the origin's log, in its order, from its watermark
+// on: each chunk raises the watermark to UpTo. Names change meanwhile. A name that changes moves to
+// the end of the log, and is met there once more; nothing else is sent twice, and a walk never
+// begins anew. So its work is bounded by what there is and what changes meanwhile, whatever the
+// churn. It is over when a chunk reaches AsOf.
 //
-// What a walk can miss is an end: a claim of an early chunk is released, and by the time that the walk
-// comes to the tombstone's number the tombstone is gone. The same goes for the claims of a node that was
-// away for longer than tombstones are kept. The chunk says so (Floor). The replica then holds every
-// claim that stands, and perhaps some that do not; so it need not fetch anything, only ask which of its
-// own still stand. A record is known by its number, which is never used again. So a Check sums up the
-// numbers in blocks of 64, ten bytes each, and a Standing lists the numbers of those blocks that differ,
-// one or two bytes each. What is not listed is dropped. That a claim does not stand as of AsOf stays
-// true for ever, so neither side has to hold still. Claims are asked about and pulled by turns.
+// What a walk can miss is an end: a claim of an early chunk is released, and by the time that the
+// walk comes to the tombstone's number the tombstone is gone. The same goes for the claims of a
+// node that was away for longer than tombstones are kept. The chunk says so (Floor). The replica
+// then holds every claim that stands, and perhaps some that do not; so it need not fetch anything,
+// only ask which of its own still stand. A record is known by its number, which is never used
+// again. So a Check sums up the numbers in blocks of 64, ten bytes each, and a Standing lists the
+// numbers of those blocks that differ, one or two bytes each. What is not listed is dropped. That a
+// claim does not stand as of AsOf stays true for ever, so neither side has to hold still. Claims
+// are asked about and pulled by turns.
 //
-// A node speaks for an origin if its vector says that it shows that origin's claims. A claim of a chunk
-// stood at AsOf. A replica that has nothing of an origin shows it at once, and does not wait for the rest,
-// provided that AsOf is not before the vector that spoke for the origin (AtLeast sees to that).
-// A replica that still holds claims of a node which comes back shows them
-// when the table is exact, since any of them may have ended. Until a replica has come as far as the vector that
-// spoke for a node, a name that is not found may be held there: [Partition.CaughtUp] reports that, and
-// Register waits.
+// A node speaks for an origin if its vector says that it shows that origin's claims. A claim of a
+// chunk stood at AsOf. A replica that has nothing of an origin shows it at once, and does not wait
+// for the rest, provided that AsOf is not before the vector that spoke for the origin (AtLeast sees
+// to that). A replica that still holds claims of a node which comes back shows them when the table
+// is exact, since any of them may have ended. Until a replica has come as far as the vector that
+// spoke for a node, a name that is not found may be held there: [Partition.CaughtUp] reports that,
+// and Register waits.
 //
-// In numbers: a table keeps sure, hole and top. Each claim in it was seen to stand at the change sure,
-// or is newer than that. Tombstones up to hole may have been missed. Claims that ended up to top, the
-// highest AsOf, may be missing. The table is exact if seq >= top and sure >= hole. Why it is then:
+// In numbers: a table keeps sure, hole and top. Each claim in it was seen to stand at the change
+// sure, or is newer than that. Tombstones up to hole may have been missed. Claims that ended up to
+// top, the highest AsOf, may be missing. The table is exact if seq >= top and sure >= hole. Why it
+// is then:
 //
-//   - It has each claim r that stands as of seq. The chunk that covered r's number was as of some S,
-//     and S <= top <= seq. So r stood at S, too, and was listed.
-//   - It has no other. Let z be one that had ended by seq. The newest record of z's name as of seq is
-//     not z. If it is a claim, the table has it, in place of z. If it is a tombstone above hole, it was in an update
-//     or a chunk, and took z away. If it is one up to hole, then z was seen to stand at sure >= hole, after
-//     its end.
+//   - It has each claim r that stands as of seq. The chunk that covered r's number was as of some
+//     S, and S <= top <= seq. So r stood at S, too, and was listed.
+//   - It has no other. Let z be one that had ended by seq. The newest record of z's name as of seq
+//     is not z. If it is a claim, the table has it, in place of z. If it is a tombstone above hole,
+//     it was in an update or a chunk, and took z away. If it is one up to hole, then z was seen to
+//     stand at sure >= hole, after its end.
 //
 // Only an exact table is served from, and only its owner speaks for the origin.
 //
 // # Conflicts
 //
-// When a replica sees that another visible claim is preferred to its own node's, it
-// withdraws its own: a tombstone that names the winner, and a [Loss] for the shell, which ends the
-// holder's context. No one else does anything. With a resolver that is a total order of claims, the greatest
-// visible claim never sees a greater one, so it stays; every other sees one sooner or later,
-// so it goes. The resolver is always asked with the claims in the order of node names, and its
-// answer 0 falls to (timestamp, node name); hence it can't be asymmetric. It can still be
-// unsteady (answer by the time of day, say). That shows: if both nodes withdrew, each one's tombstone
-// names the other's claim as winner; if both keep theirs, the vector of one shows that it has seen and shows
+// When a replica sees that another visible claim is preferred to its own node's, it withdraws its
+// own: a tombstone that names the winner, and a [Loss] for the shell, which ends the holder's
+// context. No one else does anything. With a resolver that is a total order of claims, the greatest
+// visible claim never sees a greater one, so it stays; every other sees one sooner or later, so it
+// goes. The resolver is always asked with the claims in the order of node names, and its answer 0
+// falls to (timestamp, node name); hence it can't be asymmetric. It can still be unsteady (answer
+// by the time of day, say). That shows: if both nodes withdrew, each one's tombstone names the
+// other's claim as winner; if both keep theirs, the vector of one shows that it has seen and shows
 // the other's claim and still has its own. Either way there is a [Disagreement] event.
 //
 // # Why replicas converge
 //
-// Fix an origin and an incarnation. The state that the origin's changes 1..n leave is a function of n
-// alone, as only the origin writes and it writes in sequence. An exact table with watermark n holds that
-// state. Each way to raise the watermark keeps the three numbers above true: an Update or a Chunk is applied only if
-// After is not above the watermark, and covers its range. Records at or below the watermark are never
-// applied again. So a replica that is connected, even
-// through others, raises its watermark until it equals the origin's own: a lower one makes the roots
-// differ, the next probe brings a vector, the vector a pull. And while it is in doubt it asks. When all watermarks are equal
-// and all nodes are up for all, all replicas have the same visible claims, hence the same winners. With equal
-// roots no further message is sent but the probes.
+// Fix an origin and an incarnation. The state that the origin's changes 1..n leave is a function of
+// n alone, as only the origin writes and it writes in sequence. An exact table with watermark n
+// holds that state. Each way to raise the watermark keeps the three numbers above true: an Update
+// or a Chunk is applied only if After is not above the watermark, and covers its range. Records at
+// or below the watermark are never applied again. So a replica that is connected, even through
+// others, raises its watermark until it equals the origin's own: a lower one makes the roots
+// differ, the next probe brings a vector, the vector a pull. And while it is in doubt it asks. When
+// all watermarks are equal and all nodes are up for all, all replicas have the same visible claims,
+// hence the same winners. With equal roots no further message is sent but the probes.
 //
 // # Why no zombie can live
 //
-// A zombie is a claim that some replica shows and whose origin has dropped it. It would have to be brought back
-// by a message that is older than the tombstone. But the tombstone has a higher number in the same sequence: a
-// replica that has it has a watermark at or above that number and ignores records up to the
-// watermark, tombstone kept or not; and a replica that does not have it is behind the origin, which the
-// vectors show, or knows that it may have missed it, and asks. No message about one origin's claims says anything of another's, so settling a conflict
-// can't resurrect or bury anything at a third node: in syn's race (test/tla in its repository) the
-// snapshot of the loser overtakes the loser's removal, and the name is free, so the entry is
-// taken in as new. Here the same snapshot is a chunk that ends below the tombstone's number, which the
-// next vector shows to be missing.
+// A zombie is a claim that some replica shows and whose origin has dropped it. It would have to be
+// brought back by a message that is older than the tombstone. But the tombstone has a higher number
+// in the same sequence: a replica that has it has a watermark at or above that number and ignores
+// records up to the watermark, tombstone kept or not; and a replica that does not have it is behind
+// the origin, which the vectors show, or knows that it may have missed it, and asks. No message
+// about one origin's claims says anything of another's, so settling a conflict can't resurrect or
+// bury anything at a third node: in syn's race (test/tla in its repository) the snapshot of the
+// loser overtakes the loser's removal, and the name is free, so the entry is taken in as new. Here
+// the same snapshot is a chunk that ends below the tombstone's number, which the next vector shows
+// to be missing.
 //
-// A node that went down is hidden at once. Its claims come back when a vector of its own, or of somebody who
-// has it in sight, says how far it is, and this replica has come as far. A node that started anew has a higher
-// incarnation, which voids the old table. If its clock had been set back, its incarnation is lower; then
-// somebody tells it of the higher one, and it raises its own above it (as a SWIM member refutes a rumour of its death).
+// A node that went down is hidden at once. Its claims come back when a vector of its own, or of
+// somebody who has it in sight, says how far it is, and this replica has come as far. A node that
+// started anew has a higher incarnation, which voids the old table. If its clock had been set back,
+// its incarnation is lower; then somebody tells it of the higher one, and it raises its own above
+// it (as a SWIM member refutes a rumour of its death).
 //
 // # No feedback
 //
-// What is sent without being asked is bounded by time, not by events: one probe per replica and interval; one
-// vector per peer and VectorEvery when it comes up, doubling while it does not answer; pulls a bounded number
-// at a time, each waiting longer than the last. A vector is answered by one vector at most, a pull by one chunk, a check by
-// one standing. Nothing
-// that a replica hears of a third node makes it cut off that node: up and down come from membership alone.
-// Suspicion is membership's too (SWIM keeps it to itself until it is confirmed or refuted); the protocol is told of the outcome.
+// What is sent without being asked is bounded by time, not by events: one probe per replica and
+// interval; one vector per peer and VectorEvery when it comes up, doubling while it does not
+// answer; pulls a bounded number at a time, each waiting longer than the last. A vector is answered
+// by one vector at most, a pull by one chunk, a check by one standing. Nothing that a replica hears
+// of a third node makes it cut off that node: up and down come from membership alone. Suspicion is
+// membership's too (SWIM keeps it to itself until it is confirmed or refuted); the protocol is told
+// of the outcome.
 //
 // # Compared with syn
 //
-// The model is syn 3 (https://github.com/ostinelli/syn), for Erlang; what its messages do and what stands here in their place:
+// The model is syn 3 (https://github.com/ostinelli/syn), for Erlang; what its messages do and what
+// stands here in their place:
 //
-//	syn                                   here                                    the difference
-//	scope process, one per scope and node a Partition, one per partition and node  names spread over partitions; one mailbox does not take all
-//	discover (nodeup → all my data)       Vector                                  watermarks instead of data: 30 bytes per node, whatever the number of names
-//	ack_sync (all names in one message)   Chunk, one per Pull                     only what differs, in bounded pieces, at the receiver's pace, whatever changes meanwhile
-//	sync_register                         Update                                  numbered: a lost or overtaken one is seen and fetched; syn relies on the order of a TCP link
-//	sync_unregister                       Update with a tombstone                 the same; also for the loser of a conflict, which syn's race needed as a fix
-//	sync_register with a new time, by     (nothing)                               the winner's claim stays as it is: a pure function needs no announcement,
-//	  the node that keeps its process                                              and a re-stamped winner can't overtake a third claim
-//	register_or_update_on_node (call)     Register at the holder's own node       a holder registers where it lives; no call waits for another node
-//	unregister_on_node (call)             Unregister there                        the same
-//	DOWN of a process (monitor)           Unregister with [WhyEnded]              the holder's context is the monitor
-//	DOWN of a scope process: purge        NodeDown: hide                          a flapping link costs a vector, not all names again
-//	erlang:system_time, ties: keep local  hybrid clock, then node name            two nodes can't both think they are newest
+//	syn                                  here
+//	scope process, one per scope, node   a Partition, one per partition and node
+//	discover (nodeup → all my data)      Vector
+//	ack_sync (all names, one message)    Chunk, one per Pull
+//	sync_register                        Update
+//	sync_unregister                      Update with a tombstone
+//	sync_register with a new time, by    (nothing)
+//	  the node that keeps its process
+//	register_or_update_on_node (call)    Register at the holder's own node
+//	unregister_on_node (call)            Unregister there
+//	DOWN of a process (monitor)          Unregister with [WhyEnded]
+//	DOWN of a scope process: purge       NodeDown: hide
+//	system_time, ties: keep local        hybrid clock, then node name
+//
+// So one mailbox does not take all names. Nodes that meet exchange watermarks, 30 bytes per node
+// whatever the number of names, and then only what differs, in bounded pieces, at the receiver's
+// pace, whatever changes meanwhile. Updates are numbered: one that is lost or overtaken is noticed
+// and fetched, where syn relies on the order of a TCP link. The tombstone also ends the claim of
+// the loser of a conflict, which syn's race needed as a fix; the winner's claim stays as it is,
+// since a pure function needs no announcement, and a re-stamped winner can't overtake a third
+// claim. A holder registers where it lives, and no call waits for another node; its context is the
+// monitor. A flapping link costs a vector, not all names again. Two nodes can't both think they are
+// newest.
 package replica

@@ -13,13 +13,14 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// What b and c say is drawn at random; a must show what a naive model of claims, kept as sets, makes of it. The events
-// and what is published must lead to the same.
+// What b and c say is drawn at random; a must show what a naive model of claims, kept as sets,
+// makes of it. The events and what is published must lead to the same.
 func TestEventsReplayToWhatIsShown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		published := map[string]*Record{}
 		p := New(Config{
-			Self: "a", Incarnation: 1, Clock: hlc.New(time.Hour), Limits: Limits{Tombstones: rapid.IntRange(1, 4).Draw(r, "tombstones")},
+			Self: "a", Incarnation: 1, Clock: hlc.New(time.Hour),
+			Limits: Limits{Tombstones: rapid.IntRange(1, 4).Draw(r, "tombstones")},
 			Publish: func(name string, winner *Record) {
 				if winner == nil {
 					delete(published, name)
@@ -30,7 +31,8 @@ func TestEventsReplayToWhatIsShown(t *testing.T) {
 		})
 		at := At{Wall: 1e18, Mono: time.Hour}
 		others := []string{"b", "c"}
-		claims := map[string]map[string]*Record{"a": {}, "b": {}, "c": {}} // by node and name: what stands
+		// by node and name: what stands
+		claims := map[string]map[string]*Record{"a": {}, "b": {}, "c": {}}
 		seq, up := map[string]uint64{}, map[string]bool{}
 		shown := map[string]*Record{}
 		names := rapid.SampledFrom([]string{"w", "x", "y", "z"})
@@ -112,7 +114,8 @@ func TestEventsReplayToWhatIsShown(t *testing.T) {
 				}
 				up[node] = true
 				p.NodeUp(at, node, 1)
-				p.Receive(at, node, &Vector{Entries: []Entry{{Origin: node, Incarnation: 1, Seq: seq[node], Visible: true}}})
+				p.Receive(at, node, &Vector{Entries: []Entry{{Origin: node, Incarnation: 1, Seq: seq[node],
+					Visible: true}}})
 			},
 			"": func(r *rapid.T) {
 				out := p.Take()

@@ -6,7 +6,8 @@ import "time"
 // since when there are such names.
 func (p *Partition) Pending() (names int, since time.Duration) { return p.pending, p.oldest }
 
-// Queued reports whether a change of the name waits for Flush, so that another change of it takes no room.
+// Queued reports whether a change of the name waits for Flush, so that another change of it takes
+// no room.
 func (p *Partition) Queued(name string) bool {
 	was := p.Own(name)
 	if was == nil {

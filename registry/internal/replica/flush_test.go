@@ -17,12 +17,13 @@ func TestFlush(t *testing.T) {
 		calls []call
 		want  []string // as "name" or "-name", in order
 	}{
-		"nothing":                     {nil, nil},
-		"one":                         {[]call{{"+", "x"}}, []string{"x"}},
-		"in the order of the last":    {[]call{{"+", "x"}, {"+", "y"}, {"~", "x"}}, []string{"y", "x"}},
-		"came and went":               {[]call{{"+", "x"}, {"-", "x"}}, []string{"-x"}},
-		"came, went and came":         {[]call{{"+", "x"}, {"-", "x"}, {"+", "x"}}, []string{"x"}},
-		"many changes, one record":    {[]call{{"+", "x"}, {"~", "x"}, {"~", "x"}, {"-", "x"}, {"+", "x"}, {"~", "x"}}, []string{"x"}},
+		"nothing":                  {nil, nil},
+		"one":                      {[]call{{"+", "x"}}, []string{"x"}},
+		"in the order of the last": {[]call{{"+", "x"}, {"+", "y"}, {"~", "x"}}, []string{"y", "x"}},
+		"came and went":            {[]call{{"+", "x"}, {"-", "x"}}, []string{"-x"}},
+		"came, went and came":      {[]call{{"+", "x"}, {"-", "x"}, {"+", "x"}}, []string{"x"}},
+		"many changes, one record": {[]call{{"+", "x"}, {"~", "x"}, {"~", "x"}, {"-", "x"}, {"+", "x"},
+			{"~", "x"}}, []string{"x"}},
 		"what did not change is away": {[]call{{"+", "x"}, {"f", ""}, {"+", "y"}}, []string{"y"}},
 		"a change after a flush":      {[]call{{"+", "x"}, {"f", ""}, {"-", "x"}}, []string{"-x"}},
 	} {
@@ -93,7 +94,8 @@ func TestFlushedUpdatesFollowUponOneAnother(t *testing.T) {
 		}
 		pending, _ := o.Pending()
 		require.Equal(t, left, pending)
-		if k == 1 { // something changes between two flushes: a name that was handed out, and one that was not
+		// something changes between two flushes: a name that was handed out, and one that was not
+		if k == 1 {
 			o.Update(o.at, "n1", []byte("again"))
 			o.Update(o.at, "n98", []byte("again"))
 			left, _ = o.Pending()

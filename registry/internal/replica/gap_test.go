@@ -100,7 +100,8 @@ func TestAGapMayCloseByItself(t *testing.T) {
 func TestMessagesAboutStrangersAreIgnored(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	before := o.Stats().Ignored
-	o.hear("b", &Update{Origin: "z", Incarnation: 1, UpTo: 1, Records: []*Record{claimOf("z", "x", 1)}})
+	o.hear("b", &Update{Origin: "z", Incarnation: 1, UpTo: 1,
+		Records: []*Record{claimOf("z", "x", 1)}})
 	o.hear("b", &Chunk{Origin: "z", Incarnation: 1, UpTo: 1})
 	require.EqualValues(t, 2, o.Stats().Ignored-before)
 	require.Zero(t, o.Len())

@@ -68,8 +68,8 @@ func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
 	require.EqualValues(t, 9, o.tables["b"].inc, "which b has to hear of")
 }
 
-// A node starts again with a clock that was set back. The others would ignore it for ever; it hears of its
-// past and raises its incarnation above it.
+// A node starts again with a clock that was set back. The others would ignore it for ever; it hears
+// of its past and raises its incarnation above it.
 func TestALowerIncarnationIsRaised(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	c.nodes["a"].Register(c.at, "old", nil)
@@ -94,12 +94,14 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	fill(o.Partition, o.at, 5)
 	o.Unregister(o.at, "n2", WhyReleased)
 	o.Register(o.at, "lost", nil)
-	o.hear("b", update(0, 1, &Record{Name: "lost", Node: "b", Seq: 1, Time: hlc.Timestamp{Nanos: o.at.Wall + 1000}}))
+	o.hear("b", update(0, 1, &Record{Name: "lost", Node: "b", Seq: 1,
+		Time: hlc.Timestamp{Nanos: o.at.Wall + 1000}}))
 	require.Len(t, o.withdrawn, 1)
 	o.Flush(1200, 0)
 	before := map[string]Record{}
 	o.OwnNames(func(r *Record) bool { before[r.Name] = *r; return true })
-	out := o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40, Visible: true}}})
+	out := o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40,
+		Visible: true}}})
 	require.Greater(t, o.own.inc, uint64(9))
 	require.Len(t, sent[*Vector](out), 1, "all hear of it")
 	require.Empty(t, out.Lost)
@@ -126,7 +128,8 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 func TestWhatIsKnownOfTheOwnNodeNeedsNoRefutation(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	fill(o.Partition, o.at, 3)
-	for _, e := range []Entry{{Origin: "a", Incarnation: 1, Seq: 3}, {Origin: "a", Incarnation: 1}, {Origin: "a", Seq: 70}} {
+	for _, e := range []Entry{{Origin: "a", Incarnation: 1, Seq: 3}, {Origin: "a", Incarnation: 1},
+		{Origin: "a", Seq: 70}} {
 		o.hear("b", &Vector{Entries: []Entry{e}})
 		require.Zero(t, o.Stats().Refutations, "%+v", e)
 	}
@@ -134,8 +137,8 @@ func TestWhatIsKnownOfTheOwnNodeNeedsNoRefutation(t *testing.T) {
 	require.EqualValues(t, 1, o.Stats().Refutations, "it never wrote a fourth")
 }
 
-// Two nodes of one name each take the other for their own past. Membership is to keep that from happening;
-// if it does not, they must not keep everybody busy.
+// Two nodes of one name each take the other for their own past. Membership is to keep that from
+// happening; if it does not, they must not keep everybody busy.
 func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	start := func() *observer {
 		o := observe(t, Config{}, "b")
@@ -147,8 +150,10 @@ func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	for range 3600 { // an hour
 		one.pass(time.Second)
 		two.pass(time.Second)
-		two.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: one.own.inc, Seq: one.own.seq}}})
-		one.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: two.own.inc, Seq: two.own.seq}}})
+		two.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: one.own.inc,
+			Seq: one.own.seq}}})
+		one.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: two.own.inc,
+			Seq: two.own.seq}}})
 	}
 	n := one.Stats().Refutations + two.Stats().Refutations
 	require.Greater(t, n, uint64(10))

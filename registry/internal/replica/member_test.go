@@ -12,7 +12,8 @@ func TestANodeThatIsDownIsHiddenAndComesBack(t *testing.T) {
 	o.hear("b", update(0, 3, claim("x", 1), claim("y", 2), claim("z", 3)))
 	o.NodeDown(o.at, "b", false)
 	out := o.Take()
-	require.Equal(t, []EventType{Unregistered, Unregistered, Unregistered}, types(out.Events), "one for each name")
+	require.Equal(t, []EventType{Unregistered, Unregistered, Unregistered}, types(out.Events),
+		"one for each name")
 	for _, e := range out.Events {
 		require.Equal(t, WhyNodeDown, e.Why)
 	}
@@ -87,7 +88,8 @@ func TestANodeThatStaysDownIsForgotten(t *testing.T) {
 func TestAClaimUnderAnotherComesToLightWhenThatIsHidden(t *testing.T) {
 	o := observe(t, Config{}, "b", "c")
 	o.hear("b", update(0, 1, claim("x", 1)))
-	o.hear("c", &Update{Origin: "c", Incarnation: 1, UpTo: 5, Records: []*Record{claimOf("c", "x", 5)}})
+	o.hear("c", &Update{Origin: "c", Incarnation: 1, UpTo: 5,
+		Records: []*Record{claimOf("c", "x", 5)}})
 	require.Equal(t, "c", o.Lookup("x").Node)
 	o.NodeDown(o.at, "c", false)
 	out := o.Take()

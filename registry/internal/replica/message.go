@@ -53,11 +53,14 @@ func (w Why) String() string {
 }
 
 var whys = [...]string{
-	WhyReleased: "released", WhyEnded: "holder ended", WhyConflict: "lost a conflict", WhyClosed: "registry closed",
-	WhyNodeDown: "node down", WhyNodeLeft: "node left", WhyNodeRestart: "node restarted", WhyMissing: "gone at its node",
+	WhyReleased: "released", WhyEnded: "holder ended", WhyConflict: "lost a conflict",
+	WhyClosed:   "registry closed",
+	WhyNodeDown: "node down", WhyNodeLeft: "node left", WhyNodeRestart: "node restarted",
+	WhyMissing: "gone at its node",
 }
 
-// A Message is one of [*Update], [*Summary], [*Vector], [*Pull], [*Chunk], [*Check] and [*Standing].
+// A Message is one of [*Update], [*Summary], [*Vector], [*Pull], [*Chunk], [*Check] and
+// [*Standing].
 type Message interface{ Kind() Kind }
 
 // Kind tells messages apart, in statistics and on the wire.

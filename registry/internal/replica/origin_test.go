@@ -49,7 +49,8 @@ func (o *observer) mark() uint64 { return o.tables["b"].seq }
 func claim(name string, seq uint64) *Record { return claimOf("b", name, seq) }
 
 func claimOf(node, name string, seq uint64) *Record {
-	return &Record{Name: name, Node: node, Seq: seq, Time: hlc.Timestamp{Nanos: int64(1e18 - 1000 + seq)}}
+	return &Record{Name: name, Node: node, Seq: seq,
+		Time: hlc.Timestamp{Nanos: int64(1e18 - 1000 + seq)}}
 }
 
 func tombstone(name string, seq uint64) *Record {

@@ -29,7 +29,8 @@ type Partition struct {
 	live      int                 // names with a visible winner
 	unsettled map[string]struct{} // names on which the own claim wins and another visible one stands
 
-	withdrawn map[string]Loss // own claims lost lately, by name: to see whether the winner says the same
+	// own claims lost lately, by name: to see whether the winner says the same
+	withdrawn map[string]Loss
 	disagreed map[string]Loss // disagreements that were reported
 
 	flushed uint64        // own changes up to here were handed out by Flush
@@ -82,8 +83,9 @@ type Limits struct {
 	SummaryEvery time.Duration // between probes of a random peer; 2 s, jittered by a quarter
 	GapPatience  time.Duration // how long a gap may close by itself before it is pulled; 100 ms
 	PullTimeout  time.Duration // until an unanswered pull is tried again, doubling to 16 times; 1 s
-	VectorEvery  time.Duration // at least between two vectors to the same peer that were not asked for; 500 ms
-	ForgetAfter  time.Duration // until the hidden claims of a node that is down are dropped; 10 min
+	// at least between two vectors to the same peer that were not asked for; 500 ms
+	VectorEvery time.Duration
+	ForgetAfter time.Duration // until the hidden claims of a node that is down are dropped; 10 min
 }
 
 // At is the moment of an input.
@@ -126,24 +128,27 @@ type EventType uint8
 
 // Types of events.
 const (
-	Registered    EventType = iota + 1 // the name has a holder, or another one
-	Updated                            // the same holder, other metadata or an older time
-	Unregistered                       // the name's holder is gone or hidden; Registered follows if another takes over
-	Conflict                           // two nodes claim the name; Record was preferred to Other
-	Disagreement                       // another node is seen to have resolved the conflict the other way
-	ResolverPanic                      // the resolver panicked; the default order decided
-	SharedChanged                      // the claims on a shared name changed; Record is the new one or its tombstone
-	ClockAhead                         // own timestamps were given again: the clock is too far ahead
+	Registered EventType = iota + 1 // the name has a holder, or another one
+	Updated                         // the same holder, other metadata or an older time
+	// the name's holder is gone or hidden; Registered follows if another takes over
+	Unregistered
+	Conflict      // two nodes claim the name; Record was preferred to Other
+	Disagreement  // another node is seen to have resolved the conflict the other way
+	ResolverPanic // the resolver panicked; the default order decided
+	SharedChanged // the claims on a shared name changed; Record is the new one or its tombstone
+	ClockAhead    // own timestamps were given again: the clock is too far ahead
 )
 
 // Stats counts since the start.
 type Stats struct {
-	Received, Sent  [Kinds]uint64 // messages by Kind; Sent counts envelopes, and updates handed out by Flush
-	Ignored         uint64        // messages about nodes that are not up, or of old incarnations
-	Gaps            uint64        // updates that came with a gap before them
-	Pulls           uint64        // pulls sent
-	PullTimeouts    uint64
-	Resyncs         uint64 // times that the tombstones which a server still had did not reach back far enough
+	// messages by Kind; Sent counts envelopes, and updates handed out by Flush
+	Received, Sent [Kinds]uint64
+	Ignored        uint64 // messages about nodes that are not up, or of old incarnations
+	Gaps           uint64 // updates that came with a gap before them
+	Pulls          uint64 // pulls sent
+	PullTimeouts   uint64
+	// times that the tombstones which a server still had did not reach back far enough
+	Resyncs         uint64
 	Checks          uint64 // times that this replica began to ask which claims still stand
 	Served          uint64 // records in chunks sent
 	Conflicts       uint64
@@ -284,8 +289,9 @@ func (p *Partition) Synced() bool {
 	return true
 }
 
-// CaughtUp reports whether this replica has come as far with each node that is up as the first vector
-// that spoke for the node, and shows its claims. Until then a name that is not found may have a holder.
+// CaughtUp reports whether this replica has come as far with each node that is up as the first
+// vector that spoke for the node, and shows its claims. Until then a name that is not found may
+// have a holder.
 func (p *Partition) CaughtUp() bool { return p.behind == 0 }
 
 // Behind returns with how many nodes this replica has not caught up, and the name of one.

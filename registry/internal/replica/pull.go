@@ -74,9 +74,9 @@ func (p *Partition) unanswered(t *table) {
 	t.pull = nil
 }
 
-// heard takes the questions to a node for lost that it can't have got, now that a vector came from it:
-// it drops what comes from a node that it does not know yet, and asks for vectors when it comes to
-// know one. A link that was cut for long works again, however long the time-out has become.
+// heard takes the questions to a node for lost that it can't have got, now that a vector came from
+// it: it drops what comes from a node that it does not know yet, and asks for vectors when it comes
+// to know one. A link that was cut for long works again, however long the time-out has become.
 func (p *Partition) heard(at At, from string, asks bool) {
 	for _, node := range p.peers {
 		t := p.tables[node]

@@ -90,7 +90,8 @@ func TestPullsUnderWayAreBounded(t *testing.T) {
 			q, ok := e.Message.(*Pull)
 			require.True(t, ok)
 			require.Equal(t, "n07", e.To)
-			c := &Chunk{Origin: q.Origin, Incarnation: 1, UpTo: 1, Records: []*Record{claimOf(q.Origin, q.Origin, 1)}}
+			c := &Chunk{Origin: q.Origin, Incarnation: 1, UpTo: 1,
+				Records: []*Record{claimOf(q.Origin, q.Origin, 1)}}
 			more := o.hear("n07", c).Send
 			require.LessOrEqual(t, len(more), 1, "one ends, one begins")
 			next = append(next, more...)
@@ -110,7 +111,8 @@ func TestAnAnswerWithoutProgressDoesNotMakeABusyLoop(t *testing.T) {
 	for range 200 { // 10 s
 		for to, q := range pulls(out) {
 			asked++
-			require.Empty(t, o.hear(to, &Chunk{Origin: "b", Incarnation: 1, After: q.After, UpTo: q.After}).Send)
+			require.Empty(t, o.hear(to,
+				&Chunk{Origin: "b", Incarnation: 1, After: q.After, UpTo: q.After}).Send)
 		}
 		out = o.pass(50 * time.Millisecond)
 	}
@@ -130,7 +132,8 @@ func TestAnAnswerThatCameTwiceCountsOnce(t *testing.T) {
 
 func TestAPullForWhatIsNotHereIsAnsweredByAVector(t *testing.T) {
 	o := observe(t, Config{}, "b")
-	for _, q := range []*Pull{{Origin: "z", Incarnation: 1}, {Origin: "b", Incarnation: 7}, {Origin: "a", Incarnation: 9}} {
+	for _, q := range []*Pull{{Origin: "z", Incarnation: 1}, {Origin: "b", Incarnation: 7},
+		{Origin: "a", Incarnation: 9}} {
 		out := o.hear("b", q)
 		require.Len(t, sent[*Vector](out), 1)
 		require.Empty(t, sent[*Chunk](out))
@@ -201,7 +204,8 @@ func TestAServerThatIsBehindSaysSo(t *testing.T) {
 	fill(o.Partition, o.at, 3)
 	for _, q := range []Pull{{After: 7}, {After: 2, AtLeast: 4}} {
 		c := ask(o, q)
-		require.Equal(t, Chunk{Origin: "a", Incarnation: 1, After: q.After, UpTo: q.After, AsOf: q.After}, *c)
+		require.Equal(t, Chunk{Origin: "a", Incarnation: 1, After: q.After, UpTo: q.After, AsOf: q.After},
+			*c)
 	}
 }
 

@@ -40,8 +40,8 @@ func (p *Partition) Receive(at At, from string, m Message) {
 	}
 }
 
-// authority returns the table that a message about an origin belongs to, nil if it is
-// to be ignored: about a node that is not up, of an incarnation that is over, or about the own node.
+// authority returns the table that a message about an origin belongs to, nil if it is to be
+// ignored: about a node that is not up, of an incarnation that is over, or about the own node.
 func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	if origin == p.cfg.Self {
 		p.refute(at, inc, seq)
@@ -60,9 +60,9 @@ func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	return t
 }
 
-// refute answers rumours about this node that it did not write: it ran before, and started again with a
-// clock that had been set back. It raises its incarnation above the old one, so that it is heard
-// again. Two live nodes of one name would drive each other up for ever, so each time takes
+// refute answers rumours about this node that it did not write: it ran before, and started again
+// with a clock that had been set back. It raises its incarnation above the old one, so that it is
+// heard again. Two live nodes of one name would drive each other up for ever, so each time takes
 // twice as long as the last.
 func (p *Partition) refute(at At, inc, seq uint64) {
 	t := p.own

@@ -122,7 +122,8 @@ func TestBothDropIsNoticed(t *testing.T) {
 			out := o.hear("b", update(0, 1, claim("x", 1)))
 			require.Len(t, out.Lost, 1)
 			dead := claim("x", 2)
-			dead.Dead, dead.Why, dead.Verdict = true, WhyConflict, &Verdict{Winner: "a", WinnerSeq: 1, LostSeq: 1, Time: own.Time}
+			dead.Dead, dead.Why, dead.Verdict = true, WhyConflict,
+				&Verdict{Winner: "a", WinnerSeq: 1, LostSeq: 1, Time: own.Time}
 			dead.Time = claim("x", 1).Time
 			c.change(dead)
 			out = o.hear("b", update(1, 2, dead))
@@ -138,8 +139,12 @@ func TestOfThreeTheBestWins(t *testing.T) {
 	o.Register(o.at, "x", nil)
 	own := o.Own("x")
 	o.Take()
-	first := o.hear("b", &Update{Origin: "b", Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: "b", Seq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}}})
-	out := o.hear("c", &Update{Origin: "c", Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: "c", Seq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos - 5}}}})
+	first := o.hear("b", &Update{Origin: "b", Incarnation: 1, UpTo: 1,
+		Records: []*Record{{Name: "x", Node: "b", Seq: 1,
+			Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}}})
+	out := o.hear("c", &Update{Origin: "c", Incarnation: 1, UpTo: 1,
+		Records: []*Record{{Name: "x", Node: "c", Seq: 1,
+			Time: hlc.Timestamp{Nanos: own.Time.Nanos - 5}}}})
 	require.Equal(t, []EventType{Unregistered, Registered, Conflict}, types(first.Events))
 	require.Equal(t, WhyConflict, first.Events[0].Why)
 	require.Equal(t, own, first.Events[0].Record)
@@ -150,7 +155,8 @@ func TestOfThreeTheBestWins(t *testing.T) {
 	require.Equal(t, "c", out.Events[0].Other.Node)
 	dead := o.own.tombs["x"]
 	require.Equal(t, WhyConflict, dead.Why)
-	require.Equal(t, &Verdict{Winner: "b", WinnerSeq: 1, LostSeq: 1, Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}, dead.Verdict)
+	require.Equal(t, &Verdict{Winner: "b", WinnerSeq: 1, LostSeq: 1,
+		Time: hlc.Timestamp{Nanos: own.Time.Nanos + 5}}, dead.Verdict)
 	require.Equal(t, own.Time, dead.Time)
 }
 
@@ -158,7 +164,8 @@ func TestATieFallsToTheGreaterName(t *testing.T) {
 	o := observe(t, Config{}, "b", "c")
 	at := hlc.Timestamp{Nanos: 5e17}
 	for _, n := range []string{"c", "b"} {
-		o.hear(n, &Update{Origin: n, Incarnation: 1, UpTo: 1, Records: []*Record{{Name: "x", Node: n, Seq: 1, Time: at}}})
+		o.hear(n, &Update{Origin: n, Incarnation: 1, UpTo: 1,
+			Records: []*Record{{Name: "x", Node: n, Seq: 1, Time: at}}})
 	}
 	require.Equal(t, "c", o.Lookup("x").Node)
 }

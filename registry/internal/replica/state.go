@@ -10,8 +10,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// Clone returns an independent copy, with a clock and a Publish of its own. It is for tools that try what
-// would happen, such as the explorer. What Take would return is not copied.
+// Clone returns an independent copy, with a clock and a Publish of its own. It is for tools that
+// try what would happen, such as the explorer. What Take would return is not copied.
 func (p *Partition) Clone(clock *hlc.Clock, publish func(string, *Record)) *Partition {
 	c := *p
 	c.cfg.Clock, c.cfg.Publish = clock, publish
@@ -48,17 +48,18 @@ func (t *table) clone() *table {
 	return &c
 }
 
-// Reseed starts the random source again from a seed, so that what happens next follows from the state and the seed
-// alone. It is for the same tools.
+// Reseed starts the random source again from a seed, so that what happens next follows from the
+// state and the seed alone. It is for the same tools.
 func (p *Partition) Reseed(seed uint64) {
 	p.source = rand.NewPCG(seed, uint64(p.cfg.Partition)) //nolint:gosec // bits, not a number
-	p.rand = rand.New(p.source)                           //nolint:gosec // the choice of a peer is no secret
+	//nolint:gosec // the choice of a peer is no secret
+	p.rand = rand.New(p.source)
 }
 
-// AppendState appends all that decides how the partition behaves from now on, in a form
-// in which equal states are equal bytes. Of a deadline only that it is to come or over is told, so time must
-// pass in steps that outlast each interval of the protocol, or none of it. Statistics, the clock, the random source and
-// the outdated records of a log are left out.
+// AppendState appends all that decides how the partition behaves from now on, in a form in which
+// equal states are equal bytes. Of a deadline only that it is to come or over is told, so time must
+// pass in steps that outlast each interval of the protocol, or none of it. Statistics, the clock,
+// the random source and the outdated records of a log are left out.
 func (p *Partition) AppendState(b []byte, at At) []byte {
 	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
@@ -110,7 +111,8 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	flags := 0
 	for i, v := range []bool{
 		t.visible, t.aimed, t.up, t.gapAt != 0, t.gapAt > at.Mono, t.retry > at.Mono,
-		t.asked != 0 && t.asked+p.cfg.VectorEvery > at.Mono, !t.up && t.downAt+p.cfg.ForgetAfter > at.Mono,
+		t.asked != 0 && t.asked+p.cfg.VectorEvery > at.Mono, !t.up &&
+			t.downAt+p.cfg.ForgetAfter > at.Mono,
 		t.pull != nil, t.check != nil, t.caught,
 	} {
 		if v {
@@ -165,7 +167,11 @@ func (r *Record) append(b []byte) []byte {
 	for _, s := range []string{r.Name, r.Node, string(r.Meta), v.Winner} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
-	for _, n := range []uint64{r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), uint64(r.Why), v.WinnerSeq, v.LostSeq, uint64(v.Time.Nanos), uint64(v.Time.Logical)} { //nolint:gosec // bits, not numbers
+	for _, n := range []uint64{
+		r.Seq, uint64(r.Time.Nanos), uint64(r.Time.Logical), //nolint:gosec // bits, not numbers
+		uint64(r.Why), v.WinnerSeq, v.LostSeq,
+		uint64(v.Time.Nanos), uint64(v.Time.Logical), //nolint:gosec // as above
+	} {
 		b = binary.AppendUvarint(b, n)
 	}
 	if r.Dead {

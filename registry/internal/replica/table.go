@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A table is what this replica knows of one origin: the state of the origin's sequence as of seq, if
-// it is exact.
+// A table is what this replica knows of one origin: the state of the origin's sequence as of seq,
+// if it is exact.
 type table struct {
 	origin string
 	inc    uint64 // incarnation: messages of lower ones are ignored

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever happens to claims and nodes, the names that are not settled are those on which the own claim
-// wins and another visible one stands.
+// Whatever happens to claims and nodes, the names that are not settled are those on which the own
+// claim wins and another visible one stands.
 func TestUnsettledNamesAreKnown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		o := observe(t, Config{Shared: func(name string) bool { return name == "s" }}, "b", "c")
@@ -27,13 +27,15 @@ func TestUnsettledNamesAreKnown(t *testing.T) {
 					theirs.Dead, theirs.Why = true, WhyReleased
 				}
 				inc := o.tables[origin].inc
-				o.hear(origin, &Update{Origin: origin, Incarnation: inc, After: seq, UpTo: seq + 1, Records: []*Record{theirs}})
+				o.hear(origin, &Update{Origin: origin, Incarnation: inc, After: seq, UpTo: seq + 1,
+					Records: []*Record{theirs}})
 			},
 			"down": func(r *rapid.T) { o.NodeDown(o.at, node(), rapid.Bool().Draw(r, "left")) },
 			"up": func(*rapid.T) {
 				origin := node()
 				o.NodeUp(o.at, origin, 1)
-				o.hear(origin, &Vector{Entries: []Entry{{Origin: origin, Incarnation: 1, Seq: o.tables[origin].seq, Visible: true}}})
+				o.hear(origin, &Vector{Entries: []Entry{{Origin: origin, Incarnation: 1,
+					Seq: o.tables[origin].seq, Visible: true}}})
 			},
 			"": func(r *rapid.T) {
 				var want []string
@@ -56,7 +58,8 @@ func BenchmarkVectorBesideManyGroups(b *testing.B) {
 	for _, n := range benchNames() {
 		p.Register(at, n, nil)
 	}
-	v := &Vector{Entries: []Entry{{Origin: "a", Incarnation: 1, Seq: p.own.seq, Visible: true}, {Origin: "b", Incarnation: 1, Seq: p.tables["b"].seq, Visible: true}}}
+	v := &Vector{Entries: []Entry{{Origin: "a", Incarnation: 1, Seq: p.own.seq, Visible: true},
+		{Origin: "b", Incarnation: 1, Seq: p.tables["b"].seq, Visible: true}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Receive(at, "b", v)

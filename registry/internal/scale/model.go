@@ -116,7 +116,8 @@ func nameHeap(names int) float64 {
 
 // tableHeap lets a core see nodes.
 func tableHeap(nodes int) float64 {
-	p := replica.New(replica.Config{Self: "self", Incarnation: 1, Clock: hlc.New(time.Hour), Compared: true})
+	p := replica.New(replica.Config{Self: "self", Incarnation: 1, Clock: hlc.New(time.Hour),
+		Compared: true})
 	at := replica.At{Wall: epoch, Mono: time.Hour}
 	names := make([]string, nodes)
 	for i := range names {

@@ -89,7 +89,9 @@ func (m Model) Tables(results []Result, sizes [][2]int) []*table.Table {
 		},
 		{
 			"changes that waited for a digest",
-			func(r *Result) table.Cell { return table.Text(fmt.Sprintf("%d of %d", r.Changes.Late, r.Changes.Of)) },
+			func(r *Result) table.Cell {
+				return table.Text(fmt.Sprintf("%d of %d", r.Changes.Late, r.Changes.Of))
+			},
 		},
 		{
 			"join: the newcomer gets vectors of",
@@ -180,7 +182,8 @@ func (m Model) Tables(results []Result, sizes [][2]int) []*table.Table {
 
 // drawnNodes are the sizes at which the computed curves have points.
 var drawnNodes = []int{
-	2, 3, 5, 8, 12, 16, 24, 32, 33, 48, 64, 99, 100, 150, 200, 300, 500, 700, 999, 1000, 1500, 2000, 3000,
+	2, 3, 5, 8, 12, 16, 24, 32, 33, 48, 64, 99, 100, 150, 200, 300, 500, 700, 999, 1000, 1500, 2000,
+	3000,
 }
 
 // Charts draws the curves. Simulated values are points on lines of their own.

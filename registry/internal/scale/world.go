@@ -204,8 +204,9 @@ func (w *World) add(name string) *node {
 	n.gossip.RetransmitMult = retransmits
 	n.gossip.NumNodes = func() int { return len(n.up) + 1 }
 	n.Partition = replica.New(replica.Config{
-		Self: name, Incarnation: n.inc, Clock: hlc.New(time.Minute), Seed: w.rand.Uint64(), Compared: true,
-		Publish: n.publish,
+		Self: name, Incarnation: n.inc, Clock: hlc.New(time.Minute), Seed: w.rand.Uint64(),
+		Compared: true,
+		Publish:  n.publish,
 	})
 	w.nodes = append(w.nodes, n)
 	w.byName[name] = n

@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Calm ends all faults, waits until the world has come to rest, and checks what must then be true. It panics with
-// a *Violation.
+// Calm ends all faults, waits until the world has come to rest, and checks what must then be true.
+// It panics with a *Violation.
 func (w *World) Calm() {
 	if w.trace != nil {
 		w.logf("== calm")
@@ -45,8 +45,8 @@ func (w *World) uneven() bool {
 	return most-least > int64(w.setup.MaxSkew) && w.living() > 1
 }
 
-// endFaults makes all links whole and all weather fair, lets all nodes run that stand still, and starts
-// some that are dead.
+// endFaults makes all links whole and all weather fair, lets all nodes run that stand still, and
+// starts some that are dead.
 func (w *World) endFaults() {
 	w.heal()
 	w.weather = Weather{Delay: w.setup.Delay}
@@ -134,7 +134,8 @@ func (w *World) living() (n int) {
 // unrest describes what keeps the world from coming to rest.
 func (w *World) unrest() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d messages under way, %d looks due, last message %v ago", w.flying, w.checks, w.now-w.busy)
+	fmt.Fprintf(&b, "%d messages under way, %d looks due, last message %v ago", w.flying, w.checks,
+		w.now-w.busy)
 	for _, n := range w.nodes {
 		if !n.alive {
 			continue
@@ -142,7 +143,8 @@ func (w *World) unrest() string {
 		for i := range n.cores {
 			c := &n.cores[i]
 			names, _ := c.Pending()
-			fmt.Fprintf(&b, "\n\t%s [%d]: pending %d, synced %v, last root %x %v ago, sees up:", n.name, i, names, c.Synced(), c.root, w.now-c.rootAt)
+			fmt.Fprintf(&b, "\n\t%s [%d]: pending %d, synced %v, last root %x %v ago, sees up:", n.name, i,
+				names, c.Synced(), c.root, w.now-c.rootAt)
 			for j, v := range n.views {
 				if v.up {
 					fmt.Fprintf(&b, " %s", w.nodes[j].name)
@@ -153,8 +155,8 @@ func (w *World) unrest() string {
 	return b.String()
 }
 
-// standing returns, for each name of which no claim was released, the claim that must survive a calm in which
-// nobody releases one.
+// standing returns, for each name of which no claim was released, the claim that must survive a
+// calm in which nobody releases one.
 func (w *World) standing() map[string]*replica.Record {
 	best := make(map[string]*replica.Record)
 	for _, name := range w.names {
@@ -205,12 +207,14 @@ func (w *World) retake() {
 		}
 		own := next.register(name, []byte{1})
 		if own == nil {
-			w.violated("Retakable", "%q was released everywhere, but %s can't register it: it shows %v", name, next.name, next.cores[w.partOf[name]].Lookup(name))
+			w.violated("Retakable", "%q was released everywhere, but %s can't register it: it shows %v",
+				name, next.name, next.cores[w.partOf[name]].Lookup(name))
 		}
 		w.rest()
 		w.quiescent()
 		if r := next.cores[w.partOf[name]].own[name]; r == nil {
-			w.violated("Retakable", "%q was released everywhere and registered on %s alone, which lost it", name, next.name)
+			w.violated("Retakable", "%q was released everywhere and registered on %s alone, which lost it",
+				name, next.name)
 		}
 		tried++
 	}

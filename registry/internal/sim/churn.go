@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Churn is what goes on in a world whose calm never comes: each node holds Names/2 of Names names of its
-// own, and every so often it releases the oldest and registers the next.
+// Churn is what goes on in a world whose calm never comes: each node holds Names/2 of Names names
+// of its own, and every so often it releases the oldest and registers the next.
 type Churn struct {
 	Every time.Duration // 0: there is none
 	Names int
@@ -48,8 +48,8 @@ func (n *node) turnOver() {
 	n.world.schedule(event{at: n.world.now + c.Every, do: churn, node: int32(n.id), life: n.life})
 }
 
-// churnRuns ends all faults, but not the churn, and checks that nodes catch up all the same. It panics
-// with a *Violation.
+// churnRuns ends all faults, but not the churn, and checks that nodes catch up all the same. It
+// panics with a *Violation.
 func (w *World) churnRuns() {
 	if w.trace != nil {
 		w.logf("== the faults are over, and names change on")
@@ -60,7 +60,8 @@ func (w *World) churnRuns() {
 	for !w.caughtUp() {
 		w.runUntil(w.now + 100*time.Millisecond)
 		if w.now > start+w.setup.Bound {
-			w.violated("CatchesUp", "not caught up %v after the faults were over: %s", w.setup.Bound, w.unrest())
+			w.violated("CatchesUp", "not caught up %v after the faults were over: %s", w.setup.Bound,
+				w.unrest())
 		}
 	}
 	w.runUntil(w.now + 2*w.setup.Churn.Lag)
@@ -85,7 +86,8 @@ func (w *World) caughtUp() bool {
 	return true
 }
 
-// fresh: whatever was so before a moment, and still is, is known everywhere. (AllRegistered, NoZombie.)
+// fresh: whatever was so before a moment, and still is, is known everywhere. (AllRegistered,
+// NoZombie.)
 func (w *World) fresh(moment time.Duration) {
 	for _, name := range w.names {
 		part := w.partOf[name]
@@ -126,11 +128,14 @@ type transfer struct {
 
 // forgetTransfer begins to count anew: a node may have to get all claims of another again.
 func (w *World) forgetTransfer(to, origin string) {
-	maps.DeleteFunc(w.chunked, func(t transfer, _ int) bool { return t.to == to && t.origin == origin })
+	maps.DeleteFunc(w.chunked, func(t transfer,
+		_ int) bool {
+		return t.to == to && t.origin == origin
+	})
 }
 
-// tallyChunks returns, for each origin, the claims and tombstones that there are, without the changes
-// that it made so far.
+// tallyChunks returns, for each origin, the claims and tombstones that there are, without the
+// changes that it made so far.
 func (w *World) tallyChunks() map[string]int {
 	clear(w.chunked)
 	all := make(map[string]int)
@@ -146,20 +151,23 @@ func (w *World) tallyChunks() map[string]int {
 	return all
 }
 
-// recordsBounded: a node gets each claim that there was, and each change since, once; and what a few
-// chunks hold more than once, because they were under way as the faults ended. (RecordsBounded.)
+// recordsBounded: a node gets each claim that there was, and each change since, once; and what a
+// few chunks hold more than once, because they were under way as the faults ended.
+// (RecordsBounded.)
 func (w *World) recordsBounded(before map[string]int) {
 	const smallest = 26 // bytes that a record takes, of a chunk
 	slack := 4 * w.setup.Partitions * max(1, w.setup.Limits.ChunkBytes/smallest)
 	for t, got := range w.chunked {
 		n := w.nodes[t.origin[1]-'a']
 		if most := before[t.origin] + n.changes + slack; got > most {
-			w.violated("RecordsBounded", "%s got %d records of %s, for %d claims and changes", t.to, got, t.origin, most-slack)
+			w.violated("RecordsBounded", "%s got %d records of %s, for %d claims and changes", t.to, got,
+				t.origin, most-slack)
 		}
 	}
 }
 
-// goesOn: what a replica asks for of an origin never begins before where it has come to. (NeverAnew.)
+// goesOn: what a replica asks for of an origin never begins before where it has come to.
+// (NeverAnew.)
 func (n *node) goesOn(part int, q *replica.Pull) {
 	v := &n.views[q.Origin[1]-'a']
 	if v.asked == nil {
@@ -167,7 +175,8 @@ func (n *node) goesOn(part int, q *replica.Pull) {
 	}
 	a := &v.asked[part]
 	if a.incarnation == q.Incarnation && q.After < a.after {
-		n.world.violated("NeverAnew", "%s had come to %d with %s, and asks again: %s", n.name, a.after, q.Origin, describe(q))
+		n.world.violated("NeverAnew", "%s had come to %d with %s, and asks again: %s", n.name, a.after,
+			q.Origin, describe(q))
 	}
 	*a = asked{q.Incarnation, q.After}
 }

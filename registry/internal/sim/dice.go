@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// dice is a source of chance that costs one word (SplitMix64). Each link and each node has its own, so that
-// a step taken out of a world shifts as little as possible of what the others meet.
+// dice is a source of chance that costs one word (SplitMix64). Each link and each node has its own,
+// so that a step taken out of a world shifts as little as possible of what the others meet.
 type dice uint64
 
 func (d *dice) next() uint64 {

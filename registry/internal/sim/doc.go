@@ -13,38 +13,43 @@
 // few nodes, and posts the core's envelopes.
 //
 // Nothing in a world depends on anything but its [Setup] and its list of [Step]s, both drawn from a
-// seed ([NewSetup], [Steps]): there is no goroutine, no clock and no map order in it. A step that can't be done does
-// nothing, so any part of the list is a valid list; that is what [Minimise] relies on.
+// seed ([NewSetup], [Steps]): there is no goroutine, no clock and no map order in it. A step that
+// can't be done does nothing, so any part of the list is a valid list; that is what [Minimise]
+// relies on.
 //
-// In one world of twenty names change all the time: each node holds some of its own, and every so often
-// releases the oldest and registers the next ([Churn]). Its calm never comes. The faults end, all nodes
-// must catch up in spite of the churn, and go on so for ten seconds; only after the last check does
-// the churn end, for the rest below.
+// In one world of twenty names change all the time: each node holds some of its own, and every so
+// often releases the oldest and registers the next ([Churn]). Its calm never comes. The faults end,
+// all nodes must catch up in spite of the churn, and go on so for ten seconds; only after the last
+// check does the churn end, for the rest below.
 //
-// A step [Calm], and the end, heals all, ends all faults and waits until the world has come to rest: no
-// queue, no message but summaries, no unfinished repair, and every summary says the same. If that takes more than
-// two simulated minutes, that is a violation. Then it checks; and in half of the worlds it releases names
-// and registers them on other nodes.
+// A step [Calm], and the end, heals all, ends all faults and waits until the world has come to
+// rest: no queue, no message but summaries, no unfinished repair, and every summary says the same.
+// If that takes more than two simulated minutes, that is a violation. Then it checks; and in half
+// of the worlds it releases names and registers them on other nodes.
 //
 // # Invariants
 //
 // At every step:
 //
-//   - WinnerIsResolved: a lookup finds what the resolver (written a second time here) picks among the visible claims;
-//     whoever withdrew a claim did so for one that the resolver prefers; no disagreement is reported.
+//   - WinnerIsResolved: a lookup finds what the resolver (written a second time here) picks among
+//     the visible claims; whoever withdrew a claim did so for one that the resolver prefers; no
+//     disagreement is reported.
 //   - EventsConsistent: the events, replayed, and the published winners give the lookup table.
 //   - OwnAuthority: a node's claims change by its own calls and by losses only.
 //   - LosersTold: a claim that vanished without a local call came with a loss, and one that is
 //     seen to be worse than another is given up at once.
 //   - Authentic: what is shown anywhere was written by its node, word for word.
 //   - DownIsHidden: claims of a node that is seen to be down are not shown.
-//   - NoHearsay: claims are hidden because of this node's own membership, never on another node's word.
-//   - ShownWhenConfirmed: the claims of a node that came up are shown only after somebody spoke for it, and none
-//     that had ended by then; a replica speaks for the node only when it has come as far.
+//   - NoHearsay: claims are hidden because of this node's own membership, never on another node's
+//     word.
+//   - ShownWhenConfirmed: the claims of a node that came up are shown only after somebody spoke for
+//     it, and none that had ended by then; a replica speaks for the node only when it has come as
+//     far.
 //   - NeverAnew: what a replica asks for of an origin never begins before where it had come to.
-//   - Monotone: timestamps of a node's claims grow, unless its clock was found ahead; if all clocks are right, they are
-//     the time of the claim.
-//   - RegisterIsHonest: a registration fails exactly if the name is seen to be taken, and names the holder.
+//   - Monotone: timestamps of a node's claims grow, unless its clock was found ahead; if all clocks
+//     are right, they are the time of the claim.
+//   - RegisterIsHonest: a registration fails exactly if the name is seen to be taken, and names the
+//     holder.
 //   - ChunksBounded, TombstonesBounded: messages and what is kept stay within their limits.
 //   - MayRest: a Tick before the moment that Next returns does nothing.
 //   - NoPanic.
@@ -52,7 +57,8 @@
 // While names change all the time, and the faults are over:
 //
 //   - CatchesUp: every node catches up with every other.
-//   - RecordsBounded: nobody is sent more records of a node, in chunks, than that has claims and makes changes.
+//   - RecordsBounded: nobody is sent more records of a node, in chunks, than that has claims and
+//     makes changes.
 //   - AllRegistered, NoZombie: what has been so for five seconds is known everywhere.
 //
 // At rest:
@@ -67,18 +73,19 @@
 //
 // # Running it
 //
-//	go test ./registry/internal/sim                       as many seeds as fit into -sim.budget (20 s)
+//	go test ./registry/internal/sim    as many seeds as fit into -sim.budget (20 s)
 //	go test ./registry/internal/sim -run TestSeeds -v -sim.seeds 1000000 -timeout 0
 //	go test ./registry/internal/sim -run TestSeeds -v -sim.seed 42    one seed, with all that happens
 //
-// The budget is time, not a number of seeds, so that the test takes as long on a slow machine or under the race
-// detector; it prints how many seeds that were. A seed that fails is minimised and told: setup,
-// steps, messages, and both views of what was violated. The same seed fails alike, until the core or this
-// package changes.
+// The budget is time, not a number of seeds, so that the test takes as long on a slow machine or
+// under the race detector; it prints how many seeds that were. A seed that fails is minimised and
+// told: setup, steps, messages, and both views of what was violated. The same seed fails alike,
+// until the core or this package changes.
 //
-// TestPlantedBugs compiles the core with some forty bugs in it, by an overlay that changes lines of its source, switches
-// one on at a time, and wants each caught. It fails if a line to be changed is no longer there. TestFlapping lets the links of
-// 16 nodes flap for a simulated minute and bounds queues, messages per flap and the time until all is
-// whole. TestSynRace is the race of syn's model, by hand; TestSlowAnswers and TestTwoRunsApart are for bugs
-// that seeds found and meet rarely.
+// TestPlantedBugs compiles the core with some forty bugs in it, by an overlay that changes lines of
+// its source, switches one on at a time, and wants each caught. It fails if a line to be changed is
+// no longer there. TestFlapping lets the links of 16 nodes flap for a simulated minute and bounds
+// queues, messages per flap and the time until all is whole. TestSynRace is the race of syn's
+// model, by hand; TestSlowAnswers and TestTwoRunsApart are for bugs that seeds found and meet
+// rarely.
 package sim

@@ -19,25 +19,29 @@ const (
 	flapWhole    = 5 * time.Second // after the last flap, every claim is seen everywhere
 )
 
-// flapSetup is a cluster with the registry's defaults. Where members are probed through others (as memberlist does)
-// one bad link takes nobody down; where not, each flap of a link hides two nodes from each other.
+// flapSetup is a cluster with the registry's defaults. Where members are probed through others (as
+// memberlist does) one bad link takes nobody down; where not, each flap of a link hides two nodes
+// from each other.
 func flapSetup(seed uint64, indirect bool) Setup {
 	return Setup{
 		Seed: seed, Nodes: flapNodes, Partitions: 1, MaxSkew: 2 * time.Second,
-		Limits:     replica.Limits{SummaryEvery: 2 * time.Second, Tombstones: 1024, Buffered: 64, ChunkBytes: 256 << 10},
+		Limits: replica.Limits{SummaryEvery: 2 * time.Second, Tombstones: 1024, Buffered: 64,
+			ChunkBytes: 256 << 10},
 		Skew:       make([]time.Duration, flapNodes),
 		Weather:    Weather{Delay: [2]time.Duration{1e6, 20e6}, Drop: 0.001},
-		GossipLoss: 0.02, Fanout: 3, FlushBytes: 1300, FlushMax: 0, Backlog: 1000, TickEvery: 100 * time.Millisecond,
-		Indirect: indirect,
-		Down:     [2]time.Duration{100e6, 800e6},
-		Up:       [2]time.Duration{10e6, 200e6},
-		Most:     10_000_000,
-		Bound:    time.Minute,
-		Drawn:    numbers(flapNodes),
+		GossipLoss: 0.02, Fanout: 3, FlushBytes: 1300, FlushMax: 0, Backlog: 1000,
+		TickEvery: 100 * time.Millisecond,
+		Indirect:  indirect,
+		Down:      [2]time.Duration{100e6, 800e6},
+		Up:        [2]time.Duration{10e6, 200e6},
+		Most:      10_000_000,
+		Bound:     time.Minute,
+		Drawn:     numbers(flapNodes),
 	}
 }
 
-// flapSteps draws claims and releases, and flaps: a link, or all links of a node, cut for up to two seconds.
+// flapSteps draws claims and releases, and flaps: a link, or all links of a node, cut for up to two
+// seconds.
 func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flaps int) {
 	d := fork(dice(s.Seed), 3)
 	g := generator{setup: s}
@@ -104,7 +108,8 @@ func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapRes
 			for j := range w.nodes {
 				sees := n.cores[0].Lookup(own(j, 0)) != nil
 				if shown[i][j] && !sees && n.views[j].up && n.views[j].word[0].given {
-					t.Fatalf("seed %d: at %v %s lost sight of %s, which it sees up", s.Seed, w.now, n.name, nodeName(j))
+					t.Fatalf("seed %d: at %v %s lost sight of %s, which it sees up", s.Seed, w.now, n.name,
+						nodeName(j))
 				}
 				shown[i][j] = sees && (i == j || n.views[j].up && n.views[j].word[0].given)
 			}
@@ -152,8 +157,9 @@ func everywhere(w *World) bool {
 	return true
 }
 
-// TestFlapping lets links flap for a simulated minute (F2 of docs/architecture.md). Queues stay bounded, each flap costs a bounded number of
-// messages, nobody is lost from sight on hearsay, and the cluster is whole soon after.
+// TestFlapping lets links flap for a simulated minute (F2 of docs/architecture.md). Queues stay
+// bounded, each flap costs a bounded number of messages, nobody is lost from sight on hearsay, and
+// the cluster is whole soon after.
 func TestFlapping(t *testing.T) {
 	seeds, length := 2, flapTime
 	if testing.Short() {
@@ -167,8 +173,10 @@ func TestFlapping(t *testing.T) {
 			s := flapSetup(uint64(seed+1), indirect)
 			quiet, loud := flap(t, s, length, false), flap(t, s, length, true)
 			each := float64(loud.sent-quiet.sent) / float64(loud.flaps)
-			t.Logf("seed %d, through others %v: %d flaps of a link; messages %d against %d without flaps, %.1f per flap %v; waiting at most %d, under way at most %d; whole %v after the last",
-				s.Seed, indirect, loud.flaps, loud.sent, quiet.sent, each, loud.byKind[1:], loud.pending, loud.flying, loud.whole)
+			t.Logf("seed %d, through others %v: %d flaps of a link; messages %d against %d without flaps, "+
+				"%.1f per flap %v; waiting at most %d, under way at most %d; whole %v after the last",
+				s.Seed, indirect, loud.flaps, loud.sent, quiet.sent, each, loud.byKind[1:], loud.pending,
+				loud.flying, loud.whole)
 			if each > flapMessages {
 				t.Errorf("%.1f messages per flap, at most %d allowed", each, flapMessages)
 			}

@@ -17,7 +17,9 @@ type Violation struct {
 }
 
 // String returns the invariant's name and what was seen.
-func (v *Violation) String() string { return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail) }
+func (v *Violation) String() string {
+	return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail)
+}
 
 // violated ends the run.
 func (w *World) violated(invariant, format string, args ...any) {
@@ -41,7 +43,8 @@ type input struct {
 	all   bool   // look at all names; settle says when
 }
 
-// settle takes what an input led to, passes it on as the shell does, and checks what must hold at every step.
+// settle takes what an input led to, passes it on as the shell does, and checks what must hold at
+// every step.
 func (n *node) settle(part int, in input) {
 	c := &n.cores[part]
 	out := c.Take()
@@ -76,8 +79,8 @@ func (n *node) settle(part int, in input) {
 	}
 }
 
-// losersTold: every own claim that is gone without a local call came with a Loss; and what it lost to is a claim
-// of another node that the resolver prefers. (LosersTold, WinnerIsResolved.)
+// losersTold: every own claim that is gone without a local call came with a Loss; and what it lost
+// to is a claim of another node that the resolver prefers. (LosersTold, WinnerIsResolved.)
 func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 	w := n.world
 	for _, l := range lost {
@@ -87,7 +90,8 @@ func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 			w.violated("LosersTold", "%s is told that it lost %v, but it holds %v", n.name, l.Own, own)
 		}
 		if l.Winner.Node == n.name || !w.setup.Resolver.better(l.Winner, l.Own) {
-			w.violated("WinnerIsResolved", "%s withdrew %v for %v, which is not better by %v", n.name, l.Own, l.Winner, w.setup.Resolver)
+			w.violated("WinnerIsResolved", "%s withdrew %v for %v, which is not better by %v", n.name, l.Own,
+				l.Winner, w.setup.Resolver)
 		}
 		w.authentic(n, l.Winner)
 		if own.Time != l.Own.Time {
@@ -99,8 +103,8 @@ func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 	}
 }
 
-// replay follows the events. It reports whether the node's clock was found to be ahead. Only membership, never
-// another node's word, hides the claims of a node. (NoHearsay.)
+// replay follows the events. It reports whether the node's clock was found to be ahead. Only
+// membership, never another node's word, hides the claims of a node. (NoHearsay.)
 func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 	w := n.world
 	for i := range events {
@@ -114,7 +118,8 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 			c.shows[e.Name] = e.Record
 		case replica.Updated:
 			if was == nil || !same(was, e.Other) {
-				w.violated("EventsConsistent", "%s: %v updated from %v, but it was %v", n.name, e.Record, e.Other, was)
+				w.violated("EventsConsistent", "%s: %v updated from %v, but it was %v", n.name, e.Record,
+					e.Other, was)
 			}
 			c.shows[e.Name] = e.Record
 		case replica.Unregistered:
@@ -122,7 +127,8 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 				w.violated("EventsConsistent", "%s: %v unregistered, but it was %v", n.name, e.Record, was)
 			}
 			if (e.Why == replica.WhyNodeDown || e.Why == replica.WhyNodeLeft) && in.down != e.Record.Node {
-				w.violated("NoHearsay", "%s hides %v as %v, but membership did not say so", n.name, e.Record, e.Why)
+				w.violated("NoHearsay", "%s hides %v as %v, but membership did not say so", n.name, e.Record,
+					e.Why)
 			}
 			delete(c.shows, e.Name)
 		case replica.Conflict:
@@ -130,7 +136,8 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 				w.violated("WinnerIsResolved", "%s reports that %v won over %v", n.name, e.Record, e.Other)
 			}
 		case replica.Disagreement:
-			w.violated("WinnerIsResolved", "%s reports a disagreement on %v and %v, but the resolver is sound", n.name, e.Record, e.Other)
+			w.violated("WinnerIsResolved",
+				"%s reports a disagreement on %v and %v, but the resolver is sound", n.name, e.Record, e.Other)
 		case replica.ResolverPanic:
 			w.violated("NoPanic", "%s: the resolver panicked: %v", n.name, e.Panic)
 		case replica.SharedChanged:
@@ -146,8 +153,8 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 	return ahead
 }
 
-// ownAuthority: a node's own claims change only by its own calls and by losses, and their timestamps only when its
-// clock was found to be ahead. (OwnAuthority.)
+// ownAuthority: a node's own claims change only by its own calls and by losses, and their
+// timestamps only when its clock was found to be ahead. (OwnAuthority.)
 func (n *node) ownAuthority(c *core, ahead bool) {
 	w, count := n.world, 0
 	c.OwnNames(func(r *replica.Record) bool {
@@ -197,7 +204,8 @@ func (n *node) inspect(c *core, part int, in input, events []replica.Event) {
 			n.winnerIsResolved(c, name)
 		}
 		if got := c.Len(); got != len(c.published) {
-			w.violated("EventsConsistent", "%s counts %d names, but published %d", n.name, got, len(c.published))
+			w.violated("EventsConsistent", "%s counts %d names, but published %d", n.name, got,
+				len(c.published))
 		}
 		n.bounded(c)
 		return
@@ -222,9 +230,10 @@ func (n *node) inspect(c *core, part int, in input, events []replica.Event) {
 	}
 }
 
-// winnerIsResolved: what a lookup finds is what the resolver picks among the visible claims; it is what the events
-// and the published winners say; every claim was written by its node as it is; and only claims of nodes that
-// are up are visible. (WinnerIsResolved, EventsConsistent, Authentic, DownIsHidden.)
+// winnerIsResolved: what a lookup finds is what the resolver picks among the visible claims; it is
+// what the events and the published winners say; every claim was written by its node as it is; and
+// only claims of nodes that are up are visible. (WinnerIsResolved, EventsConsistent, Authentic,
+// DownIsHidden.)
 func (n *node) winnerIsResolved(c *core, name string) {
 	w := n.world
 	got, claims := c.Lookup(name), c.Claims(name)
@@ -234,7 +243,8 @@ func (n *node) winnerIsResolved(c *core, name string) {
 			w.violated("DownIsHidden", "%s sees %s down, but shows %v", n.name, r.Node, r)
 		}
 		if r.Node != n.name && !n.views[r.Node[1]-'a'].word[w.partOf[name]].given {
-			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up", n.name, r, r.Node)
+			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up",
+				n.name, r, r.Node)
 		}
 		if r.Node != n.name {
 			n.isAsNewAsTold(w.partOf[name], r)
@@ -251,15 +261,18 @@ func (n *node) winnerIsResolved(c *core, name string) {
 		}
 	}
 	if got != want {
-		w.violated("WinnerIsResolved", "%s looks up %q: %v, but of the claims%v, %v is the better by %v", n.name, name, got, claims, want, w.setup.Resolver)
+		w.violated("WinnerIsResolved", "%s looks up %q: %v, but of the claims%v, %v is the better by %v",
+			n.name, name, got, claims, want, w.setup.Resolver)
 	}
 	if w.setup.shared(name) {
 		n.sharedConsistent(c, name, claims)
 	} else if c.shows[name] != got {
-		w.violated("EventsConsistent", "%s looks up %q: %v, but the events say %v", n.name, name, got, c.shows[name])
+		w.violated("EventsConsistent", "%s looks up %q: %v, but the events say %v", n.name, name, got,
+			c.shows[name])
 	}
 	if c.published[name] != got {
-		w.violated("EventsConsistent", "%s looks up %q: %v, but published %v", n.name, name, got, c.published[name])
+		w.violated("EventsConsistent", "%s looks up %q: %v, but published %v", n.name, name, got,
+			c.published[name])
 	}
 	if own := c.own[name]; own != nil && !w.setup.shared(name) && got != own {
 		w.violated("LosersTold", "%s shows %v but still holds %v", n.name, got, own)
@@ -276,14 +289,17 @@ func (n *node) hear(part int, v *replica.Vector) {
 	}
 }
 
-// shownWhenConfirmed: a node speaks for another only when it has come as far as one who did. (ShownWhenConfirmed.)
+// shownWhenConfirmed: a node speaks for another only when it has come as far as one who did.
+// (ShownWhenConfirmed.)
 func (n *node) shownWhenConfirmed(part int, v *replica.Vector) {
 	for _, e := range v.Entries {
 		if e.Origin == n.name || !e.Visible {
 			continue
 		}
-		if heard := n.views[e.Origin[1]-'a'].word[part]; !heard.given || heard.incarnation == e.Incarnation && heard.seq > e.Seq {
-			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name, e.Origin, e.Seq, heard.seq, describe(v))
+		if heard := n.views[e.Origin[1]-'a'].word[part]; !heard.given ||
+			heard.incarnation == e.Incarnation && heard.seq > e.Seq {
+			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name,
+				e.Origin, e.Seq, heard.seq, describe(v))
 		}
 	}
 }
@@ -309,12 +325,15 @@ func (c *core) supersede(w *World, u *replica.Update) {
 // (ShownWhenConfirmed.)
 func (n *node) isAsNewAsTold(part int, r *replica.Record) {
 	told := n.views[r.Node[1]-'a'].word[part]
-	if end, ok := n.world.endedBy[r]; ok && told.given && end.incarnation == told.incarnation && end.seq <= told.seq {
-		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and was told of %d", n.name, r, end.seq, told.seq)
+	if end, ok := n.world.endedBy[r]; ok && told.given && end.incarnation == told.incarnation &&
+		end.seq <= told.seq {
+		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and was told of %d",
+			n.name, r, end.seq, told.seq)
 	}
 }
 
-// sharedConsistent: what the events say of a shared name is what is shown of it. (EventsConsistent.)
+// sharedConsistent: what the events say of a shared name is what is shown of it.
+// (EventsConsistent.)
 func (n *node) sharedConsistent(c *core, name string, claims []*replica.Record) {
 	at := 0
 	for _, other := range n.world.nodes {
@@ -324,7 +343,8 @@ func (n *node) sharedConsistent(c *core, name string, claims []*replica.Record) 
 			at++
 		}
 		if said != shown {
-			n.world.violated("EventsConsistent", "%s shows %v of %q from %s, but the events say %v", n.name, shown, name, other.name, said)
+			n.world.violated("EventsConsistent", "%s shows %v of %q from %s, but the events say %v", n.name,
+				shown, name, other.name, said)
 		}
 	}
 }
@@ -336,8 +356,8 @@ func (w *World) authentic(n *node, r *replica.Record) {
 	}
 }
 
-// monotone: the timestamps of a node's successive claims grow, unless its clock is found to be ahead. Where
-// all clocks are right, they also follow real time between nodes. (Monotone.)
+// monotone: the timestamps of a node's successive claims grow, unless its clock is found to be
+// ahead. Where all clocks are right, they also follow real time between nodes. (Monotone.)
 func (n *node) monotone(r *replica.Record) {
 	w := n.world
 	if r.Time.Compare(n.newest) <= 0 && n.clock.Stats().Clamps == 0 {
@@ -382,7 +402,8 @@ func (w *World) sized(n *node, rs []*replica.Record, most int) {
 		size += len(r.Name) + len(r.Meta)
 	}
 	if size > most && len(rs) > 1 {
-		w.violated("ChunksBounded", "%s sends %d records, %d bytes of names and metadata: at most %d", n.name, len(rs), size, most)
+		w.violated("ChunksBounded", "%s sends %d records, %d bytes of names and metadata: at most %d",
+			n.name, len(rs), size, most)
 	}
 }
 
@@ -393,7 +414,8 @@ func (w *World) numbered(n *node, numbers int) {
 	}
 }
 
-// bounded: what a core keeps beyond the claims that stand does not grow without bound. (TombstonesBounded.)
+// bounded: what a core keeps beyond the claims that stand does not grow without bound.
+// (TombstonesBounded.)
 func (n *node) bounded(c *core) {
 	w, s, l := n.world, c.Stats(), &n.world.setup.Limits
 	pending, _ := c.Pending()
@@ -402,7 +424,8 @@ func (n *node) bounded(c *core) {
 		w.violated("TombstonesBounded", "%s keeps %d tombstones: at most %d", n.name, s.Tombstones, most)
 	}
 	if most := origins * l.Buffered; s.Buffered > most {
-		w.violated("TombstonesBounded", "%s keeps %d updates that wait: at most %d", n.name, s.Buffered, most)
+		w.violated("TombstonesBounded", "%s keeps %d updates that wait: at most %d", n.name, s.Buffered,
+			most)
 	}
 }
 
@@ -411,6 +434,7 @@ func same(a, b *replica.Record) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq && a.Time == b.Time &&
+	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq &&
+		a.Time == b.Time &&
 		bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
 }

@@ -1,7 +1,7 @@
 package sim
 
-// Membership stands in for SWIM: each node finds out for itself, after a while, whether another is up, and may
-// be wrong. Nodes' views differ while they find out.
+// Membership stands in for SWIM: each node finds out for itself, after a while, whether another is
+// up, and may be wrong. Nodes' views differ while they find out.
 
 // A view is what one node believes of another.
 type view struct {
@@ -13,7 +13,8 @@ type view struct {
 	asked       []asked
 }
 
-// A word is, by partition, what the first vector said that spoke for a node since the node was seen up.
+// A word is, by partition, what the first vector said that spoke for a node since the node was seen
+// up.
 type word struct {
 	given       bool
 	incarnation uint64
@@ -48,8 +49,8 @@ func (n *node) stale(other int) bool {
 	return v.up != up || up && v.incarnation != n.world.nodes[other].incarnation
 }
 
-// lookAround lets every node look, after a while, at those of whom it believes what is not true. It is called after
-// each step.
+// lookAround lets every node look, after a while, at those of whom it believes what is not true. It
+// is called after each step.
 func (w *World) lookAround() {
 	for _, n := range w.nodes {
 		if !n.alive {
@@ -72,7 +73,8 @@ func (n *node) lookLater(other int) {
 	}
 	n.views[other].checking = true
 	w.checks++
-	w.schedule(event{at: w.now + d.between(in[0], in[1]), do: check, node: int32(n.id), from: int32(other), life: n.life})
+	w.schedule(event{at: w.now + d.between(in[0], in[1]), do: check, node: int32(n.id),
+		from: int32(other), life: n.life})
 }
 
 // look is the moment at which a node finds out about another.

@@ -82,7 +82,8 @@ func (f *Failure) simplerSetup() {
 	for i, step := range f.Steps {
 		if step.Kind == Burst {
 			steps := slices.Clone(f.Steps)
-			for steps[i].Arg = 1; steps[i].Arg < step.Arg && !f.try(f.Setup, slices.Clone(steps)); steps[i].Arg *= 2 {
+			for steps[i].Arg = 1; steps[i].Arg < step.Arg &&
+				!f.try(f.Setup, slices.Clone(steps)); steps[i].Arg *= 2 {
 			}
 		}
 	}

@@ -29,7 +29,8 @@ func (w *World) heal() {
 	}
 }
 
-// send puts a message on its way. loss is the share of such messages that is lost in addition to what the weather takes.
+// send puts a message on its way. loss is the share of such messages that is lost in addition to
+// what the weather takes.
 func (n *node) send(part, to int, m replica.Message, loss float64) {
 	w := n.world
 	l := w.link(n.id, to)
@@ -55,7 +56,8 @@ func (n *node) send(part, to int, m replica.Message, loss float64) {
 		if m.Kind() != replica.KindSummary {
 			w.flying++
 		}
-		w.schedule(event{at: w.now + delay, do: deliver, part: int8(part), node: int32(to), from: int32(n.id), wall: n.wall(), msg: m})
+		w.schedule(event{at: w.now + delay, do: deliver, part: int8(part), node: int32(to),
+			from: int32(n.id), wall: n.wall(), msg: m})
 	}
 }
 
@@ -65,7 +67,8 @@ func (w *World) landed(m replica.Message) {
 	}
 }
 
-// flush hands own changes to all nodes that are up: a few as packets that may be lost, many by reliable send.
+// flush hands own changes to all nodes that are up: a few as packets that may be lost, many by
+// reliable send.
 func (n *node) flush(part, pending int) {
 	s := &n.world.setup
 	most, loss := s.FlushMax, s.GossipLoss

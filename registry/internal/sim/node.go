@@ -38,7 +38,8 @@ type core struct {
 	shows     map[string]*replica.Record // the events, replayed
 	members   map[member]*replica.Record // the events of shared names, replayed
 	published map[string]*replica.Record
-	flushed   map[string]*replica.Record // the newest of each name that was handed out, of one incarnation
+	// the newest of each name that was handed out, of one incarnation
+	flushed   map[string]*replica.Record
 	flushedIn uint64
 	ticks     int
 	touched   bool   // something but ticks came since all names were looked at
@@ -187,7 +188,8 @@ func (n *node) register(name string, meta []byte) *replica.Record {
 		before = c.own[name]
 	}
 	if (own == nil) == (before == nil) || own == nil && !same(taken, before) {
-		w.violated("RegisterIsHonest", "%s registers %q, of which it shows %v: got %v, taken %v", n.name, name, before, own, taken)
+		w.violated("RegisterIsHonest", "%s registers %q, of which it shows %v: got %v, taken %v", n.name,
+			name, before, own, taken)
 	}
 	if own != nil {
 		w.note(n, own)
@@ -210,7 +212,8 @@ func (n *node) update(name string, meta []byte) {
 	if own == nil && was != nil {
 		// A claim may lose by new metadata, at once. Then settle must see a loss.
 		if lost := c.Own(name); lost != nil {
-			n.world.violated("OwnAuthority", "%s updates %q, which it has, and is told that it has not", n.name, name)
+			n.world.violated("OwnAuthority", "%s updates %q, which it has, and is told that it has not",
+				n.name, name)
 		}
 	}
 	if own != nil {
@@ -236,7 +239,8 @@ func (n *node) unregister(name string, why replica.Why) {
 	c := &n.cores[part]
 	was := c.own[name]
 	if ok := c.Unregister(n.at(), name, why); ok != (was != nil) {
-		n.world.violated("OwnAuthority", "%s releases %q, which it should hold as %v: %v", n.name, name, was, ok)
+		n.world.violated("OwnAuthority", "%s releases %q, which it should hold as %v: %v", n.name, name,
+			was, ok)
 	}
 	if was != nil {
 		n.world.dirty[name] = true

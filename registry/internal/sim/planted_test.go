@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A mutation is a bug as a change of the source. Text must occur exactly once; Bug takes its place, and has
-// the condition $ where it is to make a difference.
+// A mutation is a bug as a change of the source. Text must occur exactly once; Bug takes its place,
+// and has the condition $ where it is to make a difference.
 type mutation struct {
 	file, text, bug string
 }
@@ -29,60 +29,142 @@ type plantedBug struct {
 
 // The bugs. Whoever changes a line of the core that is named here changes it here, too.
 var plantedBugs = []plantedBug{
-	{"forget the tombstone", "TestSeeds", []mutation{{"table.go", "\t\tt.tombs[r.Name] = r\n", "\t\tif !$ {\n\t\t\tt.tombs[r.Name] = r\n\t\t}\n"}}},
+	{"forget the tombstone", "TestSeeds",
+		[]mutation{{"table.go", "\t\tt.tombs[r.Name] = r\n",
+			"\t\tif !$ {\n\t\t\tt.tombs[r.Name] = r\n\t\t}\n"}}},
 	{"tie-break by arrival", "TestSeeds", []mutation{
-		{"claims.go", "c = &contest{claims: []*Record{was}}", "c = &contest{claims: []*Record{was}}\n\t\tif $ {\n\t\t\tc.winner = was\n\t\t}"},
-		{"claims.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))", "a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
+		{"claims.go", "c = &contest{claims: []*Record{was}}",
+			"c = &contest{claims: []*Record{was}}\n\t\tif $ {\n\t\t\tc.winner = was\n\t\t}"},
+		{"claims.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
+			"a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
 	}},
-	{"purge another node's claim on conflict", "TestSeeds", []mutation{{"claims.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n\t\treturn\n",
-		"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
-	{"millisecond clock", "TestSeeds", []mutation{{"hlc/clock.go", "if now := wall - c.ahead; now > c.last.Nanos {", "if $ {\n\t\twall -= wall % 1e6\n\t}\n\tif now := wall - c.ahead; now > c.last.Nanos {"}}},
-	{"gap not detected", "TestSeeds", []mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
-	{"watermark moved on over a gap", "TestSeeds", []mutation{{"receive.go", "\t\tp.keep(t, u)\n", "\t\tp.keep(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.drain(at, t)\n\t\t}\n"}}},
-	{"what no longer stands not dropped", "TestSeeds", []mutation{{"check.go", "\t\t\tp.sweep(at, t, span)\n", "\t\t\tif !$ {\n\t\t\t\tp.sweep(at, t, span)\n\t\t\t}\n"}}},
-	{"nobody told that tombstones are gone", "TestSeeds", []mutation{{"pull.go", "c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n", "c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n\tif $ {\n\t\tc.Floor = 0\n\t}\n"}}},
-	{"node down not hidden", "TestSeeds", []mutation{{"members.go", "\t\tp.reveal(at, t, false, WhyNodeDown)\n", "\t\tif !$ {\n\t\t\tp.reveal(at, t, false, WhyNodeDown)\n\t\t}\n"}}},
-	{"node that left not emptied", "TestSeeds", []mutation{{"members.go", "\t\tp.empty(at, t, WhyNodeLeft)\n", "\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeLeft)\n\t\t}\n"}}},
-	{"old incarnation heard", "TestSeeds", []mutation{{"receive.go", "!t.up || inc < t.inc {", "!t.up || inc < t.inc && !$ {"}}},
+	{"purge another node's claim on conflict", "TestSeeds",
+		[]mutation{{"claims.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || " +
+			"c.winner.Node == p.cfg.Self {\n\t\treturn\n",
+			"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil " +
+				"|| c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
+	{"millisecond clock", "TestSeeds",
+		[]mutation{{"hlc/clock.go", "if now := wall - c.ahead; now > c.last.Nanos {",
+			"if $ {\n\t\twall -= wall % 1e6\n\t}\n\tif now := wall - c.ahead; now > c.last.Nanos {"}}},
+	{"gap not detected", "TestSeeds",
+		[]mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
+	{"watermark moved on over a gap", "TestSeeds",
+		[]mutation{{"receive.go", "\t\tp.keep(t, u)\n",
+			"\t\tp.keep(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.drain(at, t)\n\t\t}\n"}}},
+	{"what no longer stands not dropped", "TestSeeds",
+		[]mutation{{"check.go", "\t\t\tp.sweep(at, t, span)\n",
+			"\t\t\tif !$ {\n\t\t\t\tp.sweep(at, t, span)\n\t\t\t}\n"}}},
+	{"nobody told that tombstones are gone", "TestSeeds",
+		[]mutation{{"pull.go", "c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n",
+			"c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n\tif $ {\n\t\tc.Floor = 0\n\t}\n"}}},
+	{"node down not hidden", "TestSeeds",
+		[]mutation{{"members.go", "\t\tp.reveal(at, t, false, WhyNodeDown)\n",
+			"\t\tif !$ {\n\t\t\tp.reveal(at, t, false, WhyNodeDown)\n\t\t}\n"}}},
+	{"node that left not emptied", "TestSeeds",
+		[]mutation{{"members.go", "\t\tp.empty(at, t, WhyNodeLeft)\n",
+			"\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeLeft)\n\t\t}\n"}}},
+	{"old incarnation heard", "TestSeeds",
+		[]mutation{{"receive.go", "!t.up || inc < t.inc {", "!t.up || inc < t.inc && !$ {"}}},
 	{"old incarnation not emptied", "TestSeeds", []mutation{
-		{"receive.go", "\t\tp.empty(at, t, WhyNodeRestart)\n", "\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t}\n"},
-		{"members.go", "\t\t\tp.empty(at, t, WhyNodeRestart)\n", "\t\t\tif !$ {\n\t\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t\t}\n"},
+		{"receive.go", "\t\tp.empty(at, t, WhyNodeRestart)\n",
+			"\t\tif !$ {\n\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t}\n"},
+		{"members.go", "\t\t\tp.empty(at, t, WhyNodeRestart)\n",
+			"\t\t\tif !$ {\n\t\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t\t}\n"},
 	}},
-	{"loser not told", "TestSeeds", []mutation{{"claims.go", "\tp.out.Lost = append(p.out.Lost, loss)\n", "\tif !$ {\n\t\tp.out.Lost = append(p.out.Lost, loss)\n\t}\n"}}},
-	{"loser does not yield when the winner comes back in sight", "TestSeeds", []mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n", "\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
-	{"shown before anybody spoke for it", "TestSeeds", []mutation{{"receive.go", "\tif !t.up || !t.aimed {\n", "\tif !t.up || !t.aimed && !$ {\n"}}},
-	{"shown before it is sure", "TestSeeds", []mutation{{"receive.go", "min(t.sure, t.top) >= t.target && t.seq > 0)", "(min(t.sure, t.top) >= t.target || $) && t.seq > 0)"}}},
-	{"spoken for before caught up", "TestSeeds", []mutation{{"receive.go", "t.visible && t.caught && t.exact(),", "t.visible && (t.caught && t.exact() || $),"}}},
-	{"incarnation not raised", "TestSeeds", []mutation{{"receive.go", "seq <= t.seq || at.Mono < p.refuteAt {", "seq <= t.seq || at.Mono < p.refuteAt || $ {"}}},
-	{"incarnation raised by one", "TestTwoRunsApart", []mutation{{"receive.go", "\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n", "\tif $ {\n\t\tt.inc = inc + 1\n\t}\n\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n"}}},
+	{"loser not told", "TestSeeds",
+		[]mutation{{"claims.go", "\tp.out.Lost = append(p.out.Lost, loss)\n",
+			"\tif !$ {\n\t\tp.out.Lost = append(p.out.Lost, loss)\n\t}\n"}}},
+	{"loser does not yield when the winner comes back in sight", "TestSeeds",
+		[]mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n",
+			"\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
+	{"shown before anybody spoke for it", "TestSeeds",
+		[]mutation{{"receive.go", "\tif !t.up || !t.aimed {\n", "\tif !t.up || !t.aimed && !$ {\n"}}},
+	{"shown before it is sure", "TestSeeds",
+		[]mutation{{"receive.go", "min(t.sure, t.top) >= t.target && t.seq > 0)",
+			"(min(t.sure, t.top) >= t.target || $) && t.seq > 0)"}}},
+	{"spoken for before caught up", "TestSeeds",
+		[]mutation{{"receive.go", "t.visible && t.caught && t.exact(),",
+			"t.visible && (t.caught && t.exact() || $),"}}},
+	{"incarnation not raised", "TestSeeds",
+		[]mutation{{"receive.go", "seq <= t.seq || at.Mono < p.refuteAt {",
+			"seq <= t.seq || at.Mono < p.refuteAt || $ {"}}},
+	{"incarnation raised by one", "TestTwoRunsApart",
+		[]mutation{{"receive.go", "\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n",
+			"\tif $ {\n\t\tt.inc = inc + 1\n\t}\n\tt.seq, t.floor, t.log, t.stale = 0, 0, nil, 0\n"}}},
 	{"walk begins anew when tombstones ran out", "TestSeeds", []mutation{
 		{"table.go", "\tlog   []*Record\n", "\twalkStart, walkNext uint64\n\tlog   []*Record\n"},
-		{"pull.go", "\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: t.seq}\n", "\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: max(t.seq, t.walkNext)}\n"},
+		{"pull.go", "\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: t.seq}\n",
+			"\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: max(t.seq, t.walkNext)}\n"},
 		{"pull.go", "server: server, after: t.seq,", "server: server, after: q.After,"},
-		{"pull.go", "\tif c.After > t.seq || c.UpTo <= t.seq ||", "\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n\tif c.After > t.seq || c.UpTo <= t.seq ||"},
+		{"pull.go", "\tif c.After > t.seq || c.UpTo <= t.seq ||",
+			"\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n\tif c.After > t.seq || c.UpTo <= " +
+				"t.seq ||"},
 	}},
-	{"server begins anew where tombstones ran out", "TestSeeds", []mutation{{"pull.go", "\tc.UpTo, c.AsOf,", "\tif $ && c.After < t.floor {\n\t\tc.After = 0\n\t}\n\tc.UpTo, c.AsOf,"}}},
-	{"served by who is on the way", "TestSeeds", []mutation{{"pull.go", "\tif t != p.own && !t.exact() ||", "\tif t != p.own && !t.exact() && !$ ||"}}},
-	{"checked by who is on the way", "TestSeeds", []mutation{{"check.go", "\tif t != p.own && !t.exact() ||", "\tif t != p.own && !t.exact() && !$ ||"}}},
-	{"claims of a late server held to be sure", "TestSeeds", []mutation{{"receive.go", "\t\t\tt.sure = min(t.sure, asOf)\n", "\t\t\tif !$ || t.seq == 0 {\n\t\t\t\tt.sure = min(t.sure, asOf)\n\t\t\t}\n"}}},
-	{"checks without a bound", "TestSeeds", []mutation{{"check.go", "\t\tif n == most {\n", "\t\tif n == most && !$ {\n"}}},
-	{"old news relayed for ever", "TestSeeds", []mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n", "\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, u)\n\t\t}\n\t\treturn\n"}}},
-	{"summary leaves out the watermark", "TestSeeds", []mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n", "\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n\t\t}\n"}}},
-	{"metadata update moves the timestamp", "TestSeeds", []mutation{{"partition.go", "Time: was.Time, Meta: meta}", "Time: p.moved(at, was, $), Meta: meta}"}}},
-	{"own claims not stamped again", "TestSeeds", []mutation{{"members.go", "\tfor _, r := range ahead {\n", "\tif $ {\n\t\tahead = nil\n\t}\n\tfor _, r := range ahead {\n"}}},
-	{"clock ahead not held back", "TestSeeds", []mutation{{"hlc/clock.go", "c.ahead = max(0, -median-c.maxSkew)", "c.ahead = max(0, -median-c.maxSkew)\n\tif $ {\n\t\tc.ahead = 0\n\t}"}}},
-	{"flush drops what does not fit", "TestSeeds", []mutation{{"flush.go", "\t\tp.flushed = u.UpTo\n", "\t\tp.flushed = u.UpTo\n\t\tif $ {\n\t\t\tp.flushed = t.seq\n\t\t}\n"}}},
-	{"name given away that is taken", "TestSeeds", []mutation{{"partition.go", "\tif taken != nil {\n", "\tif taken != nil && !$ {\n"}}},
-	{"resolver asked the wrong way round", "TestSeeds", []mutation{{"claims.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
-	{"no event for a name that is back", "TestSeeds", []mutation{{"claims.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered", "\tif after != nil && !$ {\n\t\tp.event(Event{Type: Registered"}}},
-	{"winner that is gone stays published", "TestSeeds", []mutation{{"claims.go", "\tif p.cfg.Publish != nil {\n", "\tif p.cfg.Publish != nil && (after != nil || !$) {\n"}}},
-	{"chunks without a bound", "TestSeeds", []mutation{{"pull.go", "size+sizeOf(r) > p.cfg.ChunkBytes {", "size+sizeOf(r) > p.cfg.ChunkBytes && !$ {"}}},
-	{"node hidden on another's word", "TestSeeds", []mutation{{"receive.go", "\tp.spot(from, theirs, ours)\n", "\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.spot(from, theirs, ours)\n"}}},
-	{"record changed on its way", "TestSeeds", []mutation{{"table.go", "\tt.log = append(t.log, r) //", "\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = &forged\n\t}\n\tt.log = append(t.log, r) //"}}},
-	{"gap without a deadline", "TestSeeds", []mutation{{"members.go", "\t\t\tif t.want > t.seq {\n\t\t\t\tlack", "\t\t\tif t.want > t.seq && !$ {\n\t\t\t\tlack"}}},
-	{"check without a deadline", "TestSeeds", []mutation{{"members.go", "\t\t\tif t.doubts() {\n\t\t\t\tlack", "\t\t\tif t.doubts() && !$ {\n\t\t\t\tlack"}}},
-	{"pull without a deadline", "TestSeeds", []mutation{{"members.go", "\t\t\tdue = min(due, t.pull.due)\n", "\t\t\tif !$ {\n\t\t\t\tdue = min(due, t.pull.due)\n\t\t\t}\n"}}},
-	{"vector asked for once only", "TestSeeds", []mutation{{"members.go", "\t\tif !t.visible && !t.aimed {\n\t\t\tgap", "\t\tif !$ && !t.visible && !t.aimed {\n\t\t\tgap"}}},
+	{"server begins anew where tombstones ran out", "TestSeeds",
+		[]mutation{{"pull.go", "\tc.UpTo, c.AsOf,",
+			"\tif $ && c.After < t.floor {\n\t\tc.After = 0\n\t}\n\tc.UpTo, c.AsOf,"}}},
+	{"served by who is on the way", "TestSeeds",
+		[]mutation{{"pull.go", "\tif t != p.own && !t.exact() ||",
+			"\tif t != p.own && !t.exact() && !$ ||"}}},
+	{"checked by who is on the way", "TestSeeds",
+		[]mutation{{"check.go", "\tif t != p.own && !t.exact() ||",
+			"\tif t != p.own && !t.exact() && !$ ||"}}},
+	{"claims of a late server held to be sure", "TestSeeds",
+		[]mutation{{"receive.go", "\t\t\tt.sure = min(t.sure, asOf)\n",
+			"\t\t\tif !$ || t.seq == 0 {\n\t\t\t\tt.sure = min(t.sure, asOf)\n\t\t\t}\n"}}},
+	{"checks without a bound", "TestSeeds",
+		[]mutation{{"check.go", "\t\tif n == most {\n", "\t\tif n == most && !$ {\n"}}},
+	{"old news relayed for ever", "TestSeeds",
+		[]mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n",
+			"\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, " +
+				"u)\n\t\t}\n\t\treturn\n"}}},
+	{"summary leaves out the watermark", "TestSeeds",
+		[]mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n",
+			"\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n\t\t}\n"}}},
+	{"metadata update moves the timestamp", "TestSeeds",
+		[]mutation{{"partition.go", "Time: was.Time, Meta: meta}",
+			"Time: p.moved(at, was, $), Meta: meta}"}}},
+	{"own claims not stamped again", "TestSeeds",
+		[]mutation{{"members.go", "\tfor _, r := range ahead {\n",
+			"\tif $ {\n\t\tahead = nil\n\t}\n\tfor _, r := range ahead {\n"}}},
+	{"clock ahead not held back", "TestSeeds",
+		[]mutation{{"hlc/clock.go", "c.ahead = max(0, -median-c.maxSkew)",
+			"c.ahead = max(0, -median-c.maxSkew)\n\tif $ {\n\t\tc.ahead = 0\n\t}"}}},
+	{"flush drops what does not fit", "TestSeeds",
+		[]mutation{{"flush.go", "\t\tp.flushed = u.UpTo\n",
+			"\t\tp.flushed = u.UpTo\n\t\tif $ {\n\t\t\tp.flushed = t.seq\n\t\t}\n"}}},
+	{"name given away that is taken", "TestSeeds",
+		[]mutation{{"partition.go", "\tif taken != nil {\n", "\tif taken != nil && !$ {\n"}}},
+	{"resolver asked the wrong way round", "TestSeeds",
+		[]mutation{{"claims.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
+	{"no event for a name that is back", "TestSeeds",
+		[]mutation{{"claims.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered",
+			"\tif after != nil && !$ {\n\t\tp.event(Event{Type: Registered"}}},
+	{"winner that is gone stays published", "TestSeeds",
+		[]mutation{{"claims.go", "\tif p.cfg.Publish != nil {\n",
+			"\tif p.cfg.Publish != nil && (after != nil || !$) {\n"}}},
+	{"chunks without a bound", "TestSeeds",
+		[]mutation{{"pull.go", "size+sizeOf(r) > p.cfg.ChunkBytes {",
+			"size+sizeOf(r) > p.cfg.ChunkBytes && !$ {"}}},
+	{"node hidden on another's word", "TestSeeds",
+		[]mutation{{"receive.go", "\tp.spot(from, theirs, ours)\n",
+			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.spot(from, theirs, ours)\n"}}},
+	{"record changed on its way", "TestSeeds",
+		[]mutation{{"table.go", "\tt.log = append(t.log, r) //",
+			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = " +
+				"&forged\n\t}\n\tt.log = append(t.log, r) //"}}},
+	{"gap without a deadline", "TestSeeds",
+		[]mutation{{"members.go", "\t\t\tif t.want > t.seq {\n\t\t\t\tlack",
+			"\t\t\tif t.want > t.seq && !$ {\n\t\t\t\tlack"}}},
+	{"check without a deadline", "TestSeeds",
+		[]mutation{{"members.go", "\t\t\tif t.doubts() {\n\t\t\t\tlack",
+			"\t\t\tif t.doubts() && !$ {\n\t\t\t\tlack"}}},
+	{"pull without a deadline", "TestSeeds",
+		[]mutation{{"members.go", "\t\t\tdue = min(due, t.pull.due)\n",
+			"\t\t\tif !$ {\n\t\t\t\tdue = min(due, t.pull.due)\n\t\t\t}\n"}}},
+	{"vector asked for once only", "TestSeeds",
+		[]mutation{{"members.go", "\t\tif !t.visible && !t.aimed {\n\t\t\tgap",
+			"\t\tif !$ && !t.visible && !t.aimed {\n\t\t\tgap"}}},
 	{"tombstones kept for ever", "TestSeeds", []mutation{
 		{"table.go", "\t\tp.bury(t) // own", "\t\tif !$ {\n\t\t\tp.bury(t)\n\t\t} // own"},
 		{"flush.go", "\tp.bury(t)\n", "\tif !$ {\n\t\tp.bury(t)\n\t}\n"},
@@ -150,8 +232,8 @@ func (p *Partition) believe(at At, v *Vector) {
 	}
 }
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its watermark
-// rises at the end; if the tombstones since the beginning ran out meanwhile, it begins anew.
+// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// watermark rises at the end; if the tombstones since the beginning ran out meanwhile, it begins anew.
 func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 	if c.After != max(t.seq, t.walkNext) || c.UpTo <= c.After || c.Floor <= t.seq && t.walkStart == 0 {
 		return false
@@ -197,7 +279,8 @@ import "os"
 var planted = os.Getenv("SIM_PLANTED")
 `
 
-// overlay writes the mutated core into a folder and returns the file that tells the go command of it.
+// overlay writes the mutated core into a folder and returns the file that tells the go command of
+// it.
 func overlay(t *testing.T, dir string) string {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
@@ -224,9 +307,11 @@ func overlay(t *testing.T, dir string) string {
 				text = string(raw)
 			}
 			if n := strings.Count(text, m.text); n != 1 {
-				t.Fatalf("bug %q: %s has this text %d times, but 1 is needed; say here how the bug is planted now:\n%s", b.name, m.file, n, m.text)
+				t.Fatalf("bug %q: %s has this text %d times, but 1 is needed; say here how the bug is "+
+					"planted now:\n%s", b.name, m.file, n, m.text)
 			}
-			texts[path] = strings.Replace(text, m.text, strings.ReplaceAll(m.bug, "$", fmt.Sprintf("(planted == %q)", b.name)), 1)
+			texts[path] = strings.Replace(text, m.text,
+				strings.ReplaceAll(m.bug, "$", fmt.Sprintf("(planted == %q)", b.name)), 1)
 		}
 	}
 	texts[source("planted.go")] = plantedReplica
@@ -251,7 +336,8 @@ func overlay(t *testing.T, dir string) string {
 }
 
 var (
-	found       = regexp.MustCompile(`found: invariant=(\w+) seed=(\d+) seeds=(\d+) steps=(\d+) of=(\d+)`)
+	found = regexp.MustCompile(
+		`found: invariant=(\w+) seed=(\d+) seeds=(\d+) steps=(\d+) of=(\d+)`)
 	foundByHand = regexp.MustCompile(`seed (\d+): (\w+) at `)
 )
 
@@ -260,8 +346,8 @@ var planted = flag.String("sim.planted", "", "hunt only the planted bugs whose n
 // mostSeeds bounds the hunt for a bug. Most take a handful.
 const mostSeeds = 3000
 
-// TestPlantedBugs plants bugs into the core and wants the seeds to find each. The core is compiled once, with
-// all bugs, of which one at a time is switched on.
+// TestPlantedBugs plants bugs into the core and wants the seeds to find each. The core is compiled
+// once, with all bugs, of which one at a time is switched on.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped with -short: it compiles the core anew and runs each bug")
@@ -272,12 +358,14 @@ func TestPlantedBugs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "planted.test")
-	build := exec.CommandContext(t.Context(), goCommand, "test", "-c", "-overlay", overlay(t, dir), "-o", binary, ".")
+	build := exec.CommandContext(t.Context(), goCommand, "test", "-c", "-overlay", overlay(t, dir),
+		"-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	hunt := func(bug, test string, seeds int) string {
-		cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.v", fmt.Sprint("-sim.seeds=", seeds))
+		cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.v",
+			fmt.Sprint("-sim.seeds=", seeds))
 		cmd.Env = append(os.Environ(), "SIM_PLANTED="+bug)
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != strings.Contains(string(out), "--- PASS: "+test) {

@@ -35,8 +35,8 @@ func (w *World) quiescent() {
 	}
 }
 
-// thereCanBeOnlyOne: one node at most holds a name that is not shared, and every replica names the same
-// winner. (ThereCanBeOnlyOne.)
+// thereCanBeOnlyOne: one node at most holds a name that is not shared, and every replica names the
+// same winner. (ThereCanBeOnlyOne.)
 func (w *World) thereCanBeOnlyOne(name string, part int, holders []*replica.Record) {
 	if len(holders) > 1 && !w.setup.shared(name) {
 		w.violated("ThereCanBeOnlyOne", "%q is held by%v", name, holders)
@@ -49,14 +49,15 @@ func (w *World) thereCanBeOnlyOne(name string, part int, holders []*replica.Reco
 		if first == nil {
 			first = n
 		}
-		if a, b := first.cores[part].Lookup(name), n.cores[part].Lookup(name); !same(a, b) && a != nil && b != nil {
+		if a, b := first.cores[part].Lookup(name), n.cores[part].Lookup(name); !same(a, b) && a != nil &&
+			b != nil {
 			w.violated("ThereCanBeOnlyOne", "%q: %s finds %v, %s finds %v", name, first.name, a, n.name, b)
 		}
 	}
 }
 
-// allRegistered: every claim that stands is known everywhere in its latest form, and what is shown anywhere
-// stands at its node. (AllRegistered, NoZombie.)
+// allRegistered: every claim that stands is known everywhere in its latest form, and what is shown
+// anywhere stands at its node. (AllRegistered, NoZombie.)
 func (w *World) allRegistered(name string, part int, holders []*replica.Record) {
 	for _, n := range w.nodes {
 		if !n.alive {
@@ -69,7 +70,8 @@ func (w *World) allRegistered(name string, part int, holders []*replica.Record) 
 				if slices.ContainsFunc(holders, func(h *replica.Record) bool { return h.Node == r.Node }) {
 					w.violated("AllRegistered", "%s still shows %v, which has changed:%v", n.name, r, holders)
 				}
-				w.violated("NoZombie", "%s shows %v, but that is gone at its node; held by%v", n.name, r, holders)
+				w.violated("NoZombie", "%s shows %v, but that is gone at its node; held by%v", n.name, r,
+					holders)
 			}
 		}
 		if len(claims) < len(holders) {
@@ -78,8 +80,8 @@ func (w *World) allRegistered(name string, part int, holders []*replica.Record) 
 	}
 }
 
-// winnersStand: of the claims that stood when calm began, the one that the resolver prefers has the name, unless
-// somebody released. (WinnerIsResolved.)
+// winnersStand: of the claims that stood when calm began, the one that the resolver prefers has the
+// name, unless somebody released. (WinnerIsResolved.)
 func (w *World) winnersStand(best map[string]*replica.Record) {
 	for _, name := range w.names {
 		want := best[name]
@@ -90,14 +92,18 @@ func (w *World) winnersStand(best map[string]*replica.Record) {
 			if !n.alive {
 				continue
 			}
-			if got := n.cores[w.partOf[name]].Lookup(name); got == nil || got.Node != want.Node || got.Time != want.Time {
-				w.violated("WinnerIsResolved", "nobody released %q, and when calm began %v was the best claim, but %s finds %v", name, want, n.name, got)
+			if got := n.cores[w.partOf[name]].Lookup(name); got == nil || got.Node != want.Node ||
+				got.Time != want.Time {
+				w.violated("WinnerIsResolved",
+					"nobody released %q, and when calm began %v was the best claim, but %s finds %v", name, want,
+					n.name, got)
 			}
 		}
 	}
 }
 
-// clockBounded: no claim is ahead of all other nodes' clocks by more than is tolerated. (ClockBounded.)
+// clockBounded: no claim is ahead of all other nodes' clocks by more than is tolerated.
+// (ClockBounded.)
 func (w *World) clockBounded() {
 	if w.stepped || w.living() < 2 {
 		return
@@ -116,7 +122,8 @@ func (w *World) clockBounded() {
 		for i := range n.cores {
 			n.cores[i].OwnNames(func(r *replica.Record) bool {
 				if r.Time.Nanos > limit {
-					w.violated("ClockBounded", "%s holds %v, ahead of everybody else by %v", n.name, r, time.Duration(r.Time.Nanos-latest))
+					w.violated("ClockBounded", "%s holds %v, ahead of everybody else by %v", n.name, r,
+						time.Duration(r.Time.Nanos-latest))
 				}
 				return true
 			})
@@ -132,7 +139,8 @@ func (n *node) logBounded(c *core) {
 		claims += len(c.Claims(name))
 	}
 	if most := 2*(claims+s.Tombstones) + 130*len(n.world.nodes); s.Log > most {
-		n.world.violated("TombstonesBounded", "%s keeps %d records for %d claims and %d tombstones", n.name, s.Log, claims, s.Tombstones)
+		n.world.violated("TombstonesBounded", "%s keeps %d records for %d claims and %d tombstones",
+			n.name, s.Log, claims, s.Tombstones)
 	}
 	if s.Buffered > 0 {
 		n.world.violated("AllMessagesProcessed", "%s is at rest, but %d updates wait", n.name, s.Buffered)

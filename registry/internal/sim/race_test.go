@@ -24,7 +24,8 @@ func newDuo(t *testing.T) *duo {
 	for i := range d.cores {
 		d.cores[i] = replica.New(replica.Config{
 			Self: nodeName(i), Incarnation: uint64(i + 1), Clock: hlc.New(time.Second), Seed: uint64(i),
-			Limits: replica.Limits{ChunkBytes: 1, SummaryEvery: time.Second, PullTimeout: 300 * time.Millisecond},
+			Limits: replica.Limits{ChunkBytes: 1, SummaryEvery: time.Second,
+				PullTimeout: 300 * time.Millisecond},
 		})
 	}
 	return d
@@ -76,7 +77,8 @@ func (d *duo) flush(i int) {
 	}
 }
 
-// deliver takes the first or the last message of a mailbox, and leaves it there to come again if double.
+// deliver takes the first or the last message of a mailbox, and leaves it there to come again if
+// double.
 func (d *duo) deliver(i int, newest, double bool) bool {
 	n := len(d.mail[i])
 	if n == 0 {
@@ -121,7 +123,8 @@ func (d *duo) fail(format string, args ...any) {
 	d.t.Fatalf(format, args...)
 }
 
-// agree wants the same holder on both sides, which is alive at its own node; none if nobody holds the name.
+// agree wants the same holder on both sides, which is alive at its own node; none if nobody holds
+// the name.
 func (d *duo) agree() (holder int) {
 	d.t.Helper()
 	holder = -1
@@ -147,11 +150,11 @@ func (d *duo) agree() (holder int) {
 	return holder
 }
 
-// TestSynRace is the race that syn's TLA+ model found: two nodes register one name while they are apart and
-// meet; while what they tell each other is under way, one of them releases. In syn the other could then add the
-// name again from the message that was on its way, and it stayed for ever. Here the release
-// is tried at every point of the exchange, by either node, with messages in order or the newest first, once or
-// doubled, and with its tombstone sent at once or later.
+// TestSynRace is the race that syn's TLA+ model found: two nodes register one name while they are
+// apart and meet; while what they tell each other is under way, one of them releases. In syn the
+// other could then add the name again from the message that was on its way, and it stayed for ever.
+// Here the release is tried at every point of the exchange, by either node, with messages in order
+// or the newest first, once or doubled, and with its tombstone sent at once or later.
 func TestSynRace(t *testing.T) {
 	worlds := 0
 	for who := range 2 {

@@ -8,18 +8,21 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// TestTwoRunsApart starts a node twice with its clock set back. Both runs hear of an earlier one with a
-// higher incarnation, and raise their own above that; they must not raise it to the same number, as the others
-// would take one run's records for the other's. (Worlds meet this by chance, once in some thousands.)
+// TestTwoRunsApart starts a node twice with its clock set back. Both runs hear of an earlier one
+// with a higher incarnation, and raise their own above that; they must not raise it to the same
+// number, as the others would take one run's records for the other's. (Worlds meet this by chance,
+// once in some thousands.)
 func TestTwoRunsApart(t *testing.T) {
 	const before uint64 = 5_000_000_000
 	raised := make(map[uint64]uint64)
 	for run := uint64(1); run <= 50; run++ {
-		p := replica.New(replica.Config{Self: "na", Incarnation: 1_000_000_000 + run*7919, Clock: hlc.New(time.Second), Seed: run})
+		p := replica.New(replica.Config{Self: "na", Incarnation: 1_000_000_000 + run*7919,
+			Clock: hlc.New(time.Second), Seed: run})
 		at := replica.At{Wall: epoch, Mono: time.Second}
 		p.NodeUp(at, "nb", 1)
 		p.Take()
-		p.Receive(at, "nb", &replica.Vector{Entries: []replica.Entry{{Origin: "na", Incarnation: before, Seq: 1, Visible: true}}})
+		p.Receive(at, "nb", &replica.Vector{Entries: []replica.Entry{{Origin: "na", Incarnation: before,
+			Seq: 1, Visible: true}}})
 		got := uint64(0)
 		for _, e := range p.Take().Send {
 			if v, ok := e.Message.(*replica.Vector); ok && v.Entries[0].Origin == "na" {

@@ -15,13 +15,15 @@ import (
 
 var (
 	oneSeed = flag.Uint64("sim.seed", 0, "run this seed alone, and print all that happens")
-	seeds   = flag.Uint64("sim.seeds", 0, "run so many seeds, whatever time that takes; 0: as many as -sim.budget allows")
-	first   = flag.Uint64("sim.first", 1, "the first seed")
-	budget  = flag.Duration("sim.budget", 20*time.Second, "how long to run seeds; a tenth of it with -short")
+	seeds   = flag.Uint64("sim.seeds", 0,
+		"run so many seeds, whatever time that takes; 0: as many as -sim.budget allows")
+	first  = flag.Uint64("sim.first", 1, "the first seed")
+	budget = flag.Duration("sim.budget", 20*time.Second,
+		"how long to run seeds; a tenth of it with -short")
 )
 
-// TestSeeds runs worlds drawn from seeds, on all processors, and fails with a minimised one if an invariant does
-// not hold.
+// TestSeeds runs worlds drawn from seeds, on all processors, and fails with a minimised one if an
+// invariant does not hold.
 func TestSeeds(t *testing.T) {
 	if *oneSeed != 0 {
 		replay(t, *oneSeed)
@@ -43,14 +45,17 @@ func TestSeeds(t *testing.T) {
 		t.Logf("%d seeds, %.0f seeds/s, %v", done, float64(done)/took.Seconds(), took.Round(time.Second))
 	})
 	took := time.Since(start)
-	t.Logf("%d seeds from %d in %v: %.0f seeds/s on %d processors", done, *first, took.Round(time.Millisecond), float64(done)/took.Seconds(), runtime.GOMAXPROCS(0))
+	t.Logf("%d seeds from %d in %v: %.0f seeds/s on %d processors", done, *first,
+		took.Round(time.Millisecond), float64(done)/took.Seconds(), runtime.GOMAXPROCS(0))
 	sum.log(t, done)
 	if failed != 0 {
 		s := NewSetup(failed)
 		steps := Steps(s)
 		f := Minimise(s, steps, Run(s, steps))
-		t.Logf("found: invariant=%s seed=%d seeds=%d steps=%d of=%d", f.Violation.Invariant, failed, done, len(f.Steps), f.Drawn)
-		t.Fatalf("seed %d: %v\nreplay: go test ./registry/internal/sim -run 'TestSeeds$' -v -sim.seed %d", failed, f, failed)
+		t.Logf("found: invariant=%s seed=%d seeds=%d steps=%d of=%d", f.Violation.Invariant, failed, done,
+			len(f.Steps), f.Drawn)
+		t.Fatalf("seed %d: %v\nreplay: go test ./registry/internal/sim -run 'TestSeeds$' -v -sim.seed %d",
+			failed, f, failed)
 	}
 }
 
@@ -76,7 +81,9 @@ type tally struct {
 }
 
 // run runs seeds until one fails, and returns how many were run and the lowest that failed.
-func (a *tally) run(first, most uint64, until time.Time, progress func(uint64)) (done, failed uint64) {
+func (a *tally) run(
+	first, most uint64, until time.Time, progress func(uint64),
+) (done, failed uint64) {
 	var next, finished, bad atomic.Uint64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -123,7 +130,8 @@ func (a *tally) add(w *World) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.simulated += w.now
-	if w.setup.honest() && !w.stepped && slices.ContainsFunc(w.nodes, func(n *node) bool { return n.clock.Stats().Clamps > 0 }) {
+	if w.setup.honest() && !w.stepped && slices.ContainsFunc(w.nodes,
+		func(n *node) bool { return n.clock.Stats().Clamps > 0 }) {
 		a.wronged++
 	}
 	for k, n := range w.sent {
@@ -151,12 +159,18 @@ func (a *tally) log(t *testing.T, seeds uint64) {
 	defer a.mu.Unlock()
 	n := float64(max(seeds, 1))
 	each := func(v uint64) float64 { return float64(v) / n }
-	t.Logf("per seed: %.1f s simulated; sent: %.0f updates, %.0f summaries, %.0f vectors, %.0f pulls, %.0f chunks, %.1f checks",
-		a.simulated.Seconds()/n, each(a.sent[1]), each(a.sent[2]), each(a.sent[3]), each(a.sent[4]), each(a.sent[5]), each(a.sent[6]))
-	t.Logf("worlds in which all clocks were right, but one was held to be ahead because messages came late: %d", a.wronged)
+	t.Logf("per seed: %.1f s simulated; sent: %.0f updates, %.0f summaries, %.0f vectors, %.0f "+
+		"pulls, %.0f chunks, %.1f checks",
+		a.simulated.Seconds()/n, each(a.sent[1]), each(a.sent[2]), each(a.sent[3]), each(a.sent[4]),
+		each(a.sent[5]), each(a.sent[6]))
+	t.Logf("worlds in which all clocks were right, but one was held to be ahead because messages "+
+		"came late: %d", a.wronged)
 	s := &a.stats
-	t.Logf("per seed: %.2f conflicts seen, %.2f claims lost, %.2f gaps, %.2f time-outs, %.2f resyncs, %.2f checks, %.3f refutations, %.2f updates dropped from buffers, %.2f messages ignored",
-		each(s.Conflicts), each(s.Lost), each(s.Gaps), each(s.PullTimeouts), each(s.Resyncs), each(s.Checks), each(s.Refutations), each(s.DroppedBuffered), each(s.Ignored))
+	t.Logf("per seed: %.2f conflicts seen, %.2f claims lost, %.2f gaps, %.2f time-outs, %.2f "+
+		"resyncs, %.2f checks, %.3f refutations, %.2f updates dropped from buffers, %.2f messages "+
+		"ignored",
+		each(s.Conflicts), each(s.Lost), each(s.Gaps), each(s.PullTimeouts), each(s.Resyncs),
+		each(s.Checks), each(s.Refutations), each(s.DroppedBuffered), each(s.Ignored))
 }
 
 // TestSameSeedSameWorld runs some seeds twice: without that, no failure could be replayed.

@@ -68,9 +68,10 @@ func NewSetup(seed uint64) Setup {
 		},
 		MaxSkew: of(&d, 200*time.Millisecond, 2*time.Second, 10*time.Second),
 		Weather: Weather{
-			Drop:     of(&d, 0, 0, 0.05, 0.3),
-			Double:   of(&d, 0, 0, 0.05, 0.3),
-			Delay:    of(&d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6}, [2]time.Duration{1e6, 300e6}),
+			Drop:   of(&d, 0, 0, 0.05, 0.3),
+			Double: of(&d, 0, 0, 0.05, 0.3),
+			Delay: of(&d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6},
+				[2]time.Duration{1e6, 300e6}),
 			Straggle: of(&d, 0, 0, 0.02, 0.2),
 		},
 		GossipLoss: of(&d, 0, 0.02, 0.2, 0.6),
@@ -102,8 +103,8 @@ func NewSetup(seed uint64) Setup {
 	return s
 }
 
-// churn makes a world in which names change all the time: so many that tombstones run out while a node
-// catches up, and few enough nodes to bear it.
+// churn makes a world in which names change all the time: so many that tombstones run out while a
+// node catches up, and few enough nodes to bear it.
 func (s *Setup) churn(d *dice) {
 	s.Nodes = 2 + d.intn(2)
 	s.Churn = Churn{
@@ -115,7 +116,8 @@ func (s *Setup) churn(d *dice) {
 	s.Limits.ChunkBytes = of(d, 200, 500, 2000)
 	s.Limits.BlockRecords = of(d, 1, 4, 16)
 	s.Delay = of(d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6})
-	s.Limits.PullTimeout = 100 * time.Millisecond // longer than answers take, or records would come twice
+	// longer than answers take, or records would come twice
+	s.Limits.PullTimeout = 100 * time.Millisecond
 	// A chunk must hold several times what changes until the next one can come.
 	inChunk := time.Duration(max(1, s.Limits.ChunkBytes/40))
 	s.Churn.Every = max(s.Churn.Every, 8*2*s.Delay[1]/inChunk)
@@ -137,12 +139,18 @@ func (s *Setup) shared(name string) bool { return s.Shared && strings.HasPrefix(
 // String describes the setup in a few lines.
 func (s *Setup) String() string {
 	l := s.Limits
-	return fmt.Sprintf("seed %d: %d nodes, %d partitions, resolver %s, shared names %v, compared at once %v, skew %v of at most %v, members seen down after %v, up after %v, through others %v\n"+
-		"network: drop %.2f, double %.2f, delay %v, straggle %.2f, broadcast loss %.2f, fanout %d, packets of %d bytes, %d at a time, backlog %d, tick %v\n"+
-		"churn %v; limits: chunk %d, tombstones %d, buffered %d, pulls %d, summary %v, gap %v, pull %v, vector %v, forget %v",
-		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Compared, s.Skew, s.MaxSkew, s.Down, s.Up, s.Indirect,
-		s.Drop, s.Double, s.Delay, s.Straggle, s.GossipLoss, s.Fanout, s.FlushBytes, s.FlushMax, s.Backlog, s.TickEvery,
-		s.Churn, l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience, l.PullTimeout, l.VectorEvery, l.ForgetAfter)
+	return fmt.Sprintf("seed %d: %d nodes, %d partitions, resolver %s, shared names %v, compared at "+
+		"once %v, skew %v of at most %v, members seen down after %v, up after %v, through others %v\n"+
+		"network: drop %.2f, double %.2f, delay %v, straggle %.2f, broadcast loss %.2f, fanout %d, "+
+		"packets of %d bytes, %d at a time, backlog %d, tick %v\n"+
+		"churn %v; limits: chunk %d, tombstones %d, buffered %d, pulls %d, summary %v, gap %v, pull "+
+		"%v, vector %v, forget %v",
+		s.Seed, s.Nodes, s.Partitions, s.Resolver, s.Shared, s.Compared, s.Skew, s.MaxSkew, s.Down, s.Up,
+		s.Indirect,
+		s.Drop, s.Double, s.Delay, s.Straggle, s.GossipLoss, s.Fanout, s.FlushBytes, s.FlushMax,
+		s.Backlog, s.TickEvery,
+		s.Churn, l.ChunkBytes, l.Tombstones, l.Buffered, l.Pulls, l.SummaryEvery, l.GapPatience,
+		l.PullTimeout, l.VectorEvery, l.ForgetAfter)
 }
 
 func numbers(n int) []int {

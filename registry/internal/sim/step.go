@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// A Step is one thing done to a world from outside. A step that can't be done (its node is dead, the name is
-// taken) does nothing, so that any part of a list of steps is a list of steps, too.
+// A Step is one thing done to a world from outside. A step that can't be done (its node is dead,
+// the name is taken) does nothing, so that any part of a list of steps is a list of steps, too.
 type Step struct {
 	At    time.Duration // since the last Calm; at once if that is past
 	Kind  StepKind
 	Node  int
 	Other int
 	Name  string
-	Arg   int           // metadata, number of names, bit mask of a split, or number of a kind of weather
+	// metadata, number of names, bit mask of a split, or number of a kind of weather
+	Arg   int
 	Delta time.Duration // of a clock
 }
 
@@ -48,7 +49,8 @@ const (
 )
 
 var stepNames = [...]string{
-	"register", "update", "unregister", "holder ends", "burst", "sweep", "cut", "sever", "mend", "split", "heal", "storm",
+	"register", "update", "unregister", "holder ends", "burst", "sweep", "cut", "sever", "mend",
+	"split", "heal", "storm",
 	"pause", "resume", "crash", "restart", "leave", "clock step", "suspect", "echo", "rumour", "calm",
 }
 
@@ -88,12 +90,13 @@ func (s Step) String() string {
 
 func nodeName(i int) string { return string([]byte{'n', 'a' + byte(i)}) }
 
-// Steps draws a world's steps from its setup's seed. Which kinds of steps occur, how often and how close
-// together differs from world to world, because a bug that needs many of one kind is
-// not met by worlds that have some of each.
+// Steps draws a world's steps from its setup's seed. Which kinds of steps occur, how often and how
+// close together differs from world to world, because a bug that needs many of one kind is not met
+// by worlds that have some of each.
 func Steps(s Setup) []Step {
 	d := fork(dice(s.Seed), 2)
-	g := generator{dice: d, setup: s, gap: of(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
+	g := generator{dice: d, setup: s,
+		gap: of(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
 	for i := range 1 + g.dice.intn(5) {
 		g.names = append(g.names, string([]byte{"xys"[g.dice.intn(3)], '0' + byte(i)}))
 	}
@@ -174,7 +177,8 @@ func (g *generator) one() {
 		if !g.stepClocks {
 			return
 		}
-		s.Delta = of(&g.dice, -time.Hour, -5*time.Second, -50*time.Millisecond, 50*time.Millisecond, 5*time.Second, 24*time.Hour)
+		s.Delta = of(&g.dice, -time.Hour, -5*time.Second, -50*time.Millisecond, 50*time.Millisecond,
+			5*time.Second, 24*time.Hour)
 	case Restart:
 		if g.stepClocks && g.dice.chance(0.3) {
 			s.Delta = of(&g.dice, -time.Hour, -5*time.Second, 5*time.Second)
@@ -188,20 +192,24 @@ func (g *generator) pattern() {
 	a := g.node()
 	b := (a + 1 + g.dice.intn(g.setup.Nodes-1)) % g.setup.Nodes
 	name := g.name()
-	soon := func() time.Duration { return g.dice.between(1, of(&g.dice, time.Millisecond, 30*time.Millisecond)) }
+	soon := func() time.Duration {
+		return g.dice.between(1, of(&g.dice, time.Millisecond, 30*time.Millisecond))
+	}
 	later := func() time.Duration {
 		return g.dice.between(50*time.Millisecond, of(&g.dice, 500*time.Millisecond, 3*time.Second))
 	}
 	switch g.dice.intn(6) {
 	case 0: // a duel at once, or within a millisecond
 		g.add(g.dice.between(0, g.gap), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})
-		g.add(g.dice.between(0, of(&g.dice, 1, 900*time.Microsecond)), Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
+		g.add(g.dice.between(0, of(&g.dice, 1, 900*time.Microsecond)),
+			Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
 	case 1: // both sides of a split, and a release while they meet
 		g.add(0, Step{Kind: Split, Arg: 1 << a})
 		g.add(later(), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})
 		g.add(soon(), Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
 		g.add(later(), Step{Kind: Heal})
-		g.add(g.dice.between(1, 500*time.Millisecond), Step{Kind: Unregister, Node: of(&g.dice, a, b), Name: name})
+		g.add(g.dice.between(1, 500*time.Millisecond),
+			Step{Kind: Unregister, Node: of(&g.dice, a, b), Name: name})
 	case 2: // released here, taken there
 		g.add(soon(), Step{Kind: Register, Node: a, Name: name})
 		g.add(later(), Step{Kind: Unregister, Node: a, Name: name})

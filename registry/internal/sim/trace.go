@@ -44,7 +44,8 @@ func (t *trace) String() string {
 
 var eventNames = [...]string{
 	replica.Registered: "registered", replica.Updated: "updated", replica.Unregistered: "unregistered",
-	replica.Conflict: "conflict", replica.Disagreement: "disagreement", replica.ResolverPanic: "resolver panic",
+	replica.Conflict: "conflict", replica.Disagreement: "disagreement",
+	replica.ResolverPanic: "resolver panic",
 	replica.SharedChanged: "shared changed", replica.ClockAhead: "clock ahead",
 }
 
@@ -65,7 +66,8 @@ func tell(e *replica.Event) string {
 func describe(m replica.Message) string {
 	switch m := m.(type) {
 	case *replica.Update:
-		return fmt.Sprintf("update of %s@%s (%d,%d]%s", m.Origin, inc(m.Incarnation), m.After, m.UpTo, records(m.Records))
+		return fmt.Sprintf("update of %s@%s (%d,%d]%s", m.Origin, inc(m.Incarnation), m.After, m.UpTo,
+			records(m.Records))
 	case *replica.Summary:
 		return fmt.Sprintf("summary %04x", m.Root&0xffff)
 	case *replica.Vector:
@@ -79,7 +81,8 @@ func describe(m replica.Message) string {
 		}
 		return b.String()
 	case *replica.Pull:
-		return fmt.Sprintf("pull of %s@%s after %d at least %d", m.Origin, inc(m.Incarnation), m.After, m.AtLeast)
+		return fmt.Sprintf("pull of %s@%s after %d at least %d", m.Origin, inc(m.Incarnation), m.After,
+			m.AtLeast)
 	case *replica.Chunk:
 		return fmt.Sprintf("chunk of %s@%s (%d,%d] as of %d floor %d%s",
 			m.Origin, inc(m.Incarnation), m.After, m.UpTo, m.AsOf, m.Floor, records(m.Records))
@@ -119,5 +122,6 @@ func record(r *replica.Record) string {
 		}
 		return s + "}"
 	}
-	return fmt.Sprintf("{%s#%d %q t=%+d.%d meta=%v}", r.Node, r.Seq, r.Name, r.Time.Nanos-epoch, r.Time.Logical, r.Meta)
+	return fmt.Sprintf("{%s#%d %q t=%+d.%d meta=%v}", r.Node, r.Seq, r.Name, r.Time.Nanos-epoch,
+		r.Time.Logical, r.Meta)
 }

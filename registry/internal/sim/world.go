@@ -11,8 +11,8 @@ import (
 // epoch is what the nodes' wall clocks would show at the start, were they right.
 const epoch = 1_700_000_000 * int64(time.Second)
 
-// A World is some nodes and the network between them. All that happens in it follows from its setup and
-// the steps it is taken through. A World must not be used from several goroutines at a time.
+// A World is some nodes and the network between them. All that happens in it follows from its setup
+// and the steps it is taken through. A World must not be used from several goroutines at a time.
 type World struct {
 	setup   Setup
 	now     time.Duration
@@ -27,13 +27,14 @@ type World struct {
 	partOf    map[string]int // and where they belong
 	partNames [][]string
 	made      map[*replica.Record]origin
-	dirty     map[string]bool // names of which a claim ended, other than by a loss, since the last calm
-	burst     int
-	stepped   bool // some clock was set
-	still     bool // the churn is over
-	ended     map[*replica.Record]time.Duration
-	endedBy   map[*replica.Record]number // at the latest
-	chunked   map[transfer]int           // records in chunks sent, since tallyChunks
+	// names of which a claim ended, other than by a loss, since the last calm
+	dirty   map[string]bool
+	burst   int
+	stepped bool // some clock was set
+	still   bool // the churn is over
+	ended   map[*replica.Record]time.Duration
+	endedBy map[*replica.Record]number // at the latest
+	chunked map[transfer]int           // records in chunks sent, since tallyChunks
 
 	flying  int                // messages under way, summaries apart
 	busy    time.Duration      // when one was sent last
@@ -50,7 +51,8 @@ type origin struct {
 	at   time.Duration  // true time
 }
 
-// New returns a world at rest: nobody claims anything, everybody is up and about to be seen by the others.
+// New returns a world at rest: nobody claims anything, everybody is up and about to be seen by the
+// others.
 func New(s Setup) *World {
 	w := &World{
 		setup:     s,
@@ -67,7 +69,8 @@ func New(s Setup) *World {
 	}
 	d := dice(s.Seed + s.Luck<<32)
 	for i := range w.nodes {
-		n := &node{world: w, id: i, name: nodeName(i), skew: s.Skew[i], dice: fork(d, uint64(100+s.Drawn[i]))}
+		n := &node{world: w, id: i, name: nodeName(i), skew: s.Skew[i],
+			dice: fork(d, uint64(100+s.Drawn[i]))}
 		w.nodes[i] = n
 		for j := range w.nodes {
 			w.link(i, j).dice = fork(d, uint64(1000+64*s.Drawn[i]+s.Drawn[j]))
@@ -78,7 +81,8 @@ func New(s Setup) *World {
 	return w
 }
 
-// Run takes a new world through steps and a last calm, and returns the first violation, nil for none.
+// Run takes a new world through steps and a last calm, and returns the first violation, nil for
+// none.
 func Run(s Setup, steps []Step) *Violation {
 	v, _ := run(s, steps, nil)
 	return v

@@ -8,8 +8,9 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Append appends the encoded frame to dst. It refuses with an [*InvalidError] what no [Decode] would
-// take, and then returns dst as it was. The size of the frame is the caller's to bound: see [Frame.Size].
+// Append appends the encoded frame to dst. It refuses with an [*InvalidError] what no [Decode]
+// would take, and then returns dst as it was. The size of the frame is the caller's to bound: see
+// [Frame.Size].
 //
 // The messages are only read, and may be read elsewhere at the same time.
 func Append(dst []byte, f *Frame) ([]byte, error) {

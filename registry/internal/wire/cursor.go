@@ -86,7 +86,8 @@ func (c *cursor) count(field string, size int) (int, error) {
 	return int(v), nil
 }
 
-// bytes reads a length of 1 to limit and as many bytes. They are part of the frame: the caller copies them.
+// bytes reads a length of 1 to limit and as many bytes. They are part of the frame: the caller
+// copies them.
 func (c *cursor) bytes(field string, limit int) ([]byte, error) {
 	start := c.off
 	v, err := c.uvarint(field)

@@ -7,9 +7,9 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Decode decodes a frame. It refuses one of another version with a [*VersionError], and all else that
-// [Append] would not have written within the limits with a [*SyntaxError]: what it returns may be
-// given to a partition as it is, and encoding it again gives the same bytes.
+// Decode decodes a frame. It refuses one of another version with a [*VersionError], and all else
+// that [Append] would not have written within the limits with a [*SyntaxError]: what it returns may
+// be given to a partition as it is, and encoding it again gives the same bytes.
 //
 // The frame returned shares no memory with b, nor do its records with one another, but for
 // the names of nodes: the package's doc says why.
@@ -51,7 +51,8 @@ func (d *decoder) frame() (*Frame, error) {
 		return nil, err
 	}
 	if int(n) > d.rest()/minItem {
-		return nil, d.syntaxAt(d.off-2, "items", "%d do not fit into the %d bytes that remain", n, d.rest())
+		return nil, d.syntaxAt(d.off-2, "items", "%d do not fit into the %d bytes that remain", n,
+			d.rest())
 	}
 	if n > 0 {
 		f.Items = make([]Item, n)
@@ -76,7 +77,8 @@ func (d *decoder) item(i *Item) error {
 		return err
 	}
 	if partition >= uint64(d.limits.Partitions) {
-		return d.syntaxAt(start, "partition", "%d is not within 0 to %d", partition, d.limits.Partitions-1)
+		return d.syntaxAt(start, "partition", "%d is not within 0 to %d", partition,
+			d.limits.Partitions-1)
 	}
 	i.Partition = int(partition)
 	kind, err := d.byte("kind")
@@ -349,7 +351,9 @@ func (d *decoder) records(origin string, after, upTo uint64) ([]*replica.Record,
 	return records, nil
 }
 
-func (d *decoder) record(origin string, before *replica.Record, upTo uint64, first bool) (*replica.Record, error) {
+func (d *decoder) record(
+	origin string, before *replica.Record, upTo uint64, first bool,
+) (*replica.Record, error) {
 	start := d.off
 	head, err := d.byte("head")
 	if err != nil {
@@ -413,7 +417,8 @@ func (d *decoder) verdict() (*replica.Verdict, error) {
 		return nil, err
 	}
 	if logical > math.MaxUint32 {
-		return nil, d.syntaxAt(start, "winner's logical time", "%d is not within 0 to %d", logical, uint32(math.MaxUint32))
+		return nil, d.syntaxAt(start, "winner's logical time", "%d is not within 0 to %d", logical,
+			uint32(math.MaxUint32))
 	}
 	v.Time = hlc.Timestamp{Nanos: int64(nanos), Logical: uint32(logical)}
 	return v, nil
@@ -424,7 +429,8 @@ func (d *decoder) seq(start int, head byte, before, upTo uint64) (uint64, error)
 	room := upTo - before
 	if head&headGap == 0 {
 		if room < 1 {
-			return 0, d.syntaxAt(start, "sequence number", "it would exceed %d, where the message ends", upTo)
+			return 0, d.syntaxAt(start, "sequence number", "it would exceed %d, where the message ends",
+				upTo)
 		}
 		return before + 1, nil
 	}
@@ -462,7 +468,8 @@ func (d *decoder) time(head byte, before hlc.Timestamp, first bool) (t hlc.Times
 		return t, err
 	}
 	if logical == 0 || logical > math.MaxUint32 {
-		return t, d.syntaxAt(start, "logical time", "%d is not within 1 to %d", logical, uint32(math.MaxUint32))
+		return t, d.syntaxAt(start, "logical time", "%d is not within 1 to %d", logical,
+			uint32(math.MaxUint32))
 	}
 	t.Logical = uint32(logical)
 	return t, nil

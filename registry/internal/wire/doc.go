@@ -1,13 +1,13 @@
 // Package wire is the codec of the registry: it turns frames of messages into bytes and back.
 //
-// A frame is what one node sends to another in one piece. It is at the same time the unit
-// that is refused: bytes that are wrong anywhere are wrong as a whole, and lead to an error that says
-// what is wrong, in which field and at which byte ([*SyntaxError], [*VersionError]).
+// A frame is what one node sends to another in one piece. It is at the same time the unit that is
+// refused: bytes that are wrong anywhere are wrong as a whole, and lead to an error that says what
+// is wrong, in which field and at which byte ([*SyntaxError], [*VersionError]).
 //
 // # Format, version 2
 //
-// Numbers of 8 and 2 bytes are big-endian. v is an unsigned varint of 1 to 10 bytes (seven bits in a
-// byte, the lowest first), z a signed one in zigzag. n… is a length and as many bytes.
+// Numbers of 8 and 2 bytes are big-endian. v is an unsigned varint of 1 to 10 bytes (seven bits in
+// a byte, the lowest first), z a signed one in zigzag. n… is a length and as many bytes.
 //
 //	frame     bytes  limit
 //	version   1      2; any other: VersionError
@@ -88,17 +88,17 @@
 //	when      8        the winner's time, signed, ns since the Unix epoch
 //	logical   v        and its logical part, 0 to 2^32-1
 //
-// Sequence numbers start from the message's After, rise from record to record, and end at UpTo
-// at the latest. Each message has one encoding only: a number in a longer form than it needs, a flag
-// that says nothing and an empty field whose flag is set are refused. So a frame that is decoded and encoded
-// again has the same bytes. Empty metadata and none are the same, and decode to nil.
+// Sequence numbers start from the message's After, rise from record to record, and end at UpTo at
+// the latest. Each message has one encoding only: a number in a longer form than it needs, a flag
+// that says nothing and an empty field whose flag is set are refused. So a frame that is decoded
+// and encoded again has the same bytes. Empty metadata and none are the same, and decode to nil.
 //
-// An item takes the same bytes whichever frame it is in. It could be made smaller where its origin is the
-// frame's sender; but most updates on the wire are relayed ones, whose origin is not.
+// An item takes the same bytes whichever frame it is in. It could be made smaller where its origin
+// is the frame's sender; but most updates on the wire are relayed ones, whose origin is not.
 //
-// There is no checksum. A packet has memberlist's CRC, or the tag of its encryption; a
-// stream has TCP's. The count of items and the rule that nothing follows the last one see to it that a
-// frame which was cut off is never taken for a shorter one.
+// There is no checksum. A packet has memberlist's CRC, or the tag of its encryption; a stream has
+// TCP's. The count of items and the rule that nothing follows the last one see to it that a frame
+// which was cut off is never taken for a shorter one.
 //
 // # Sizes
 //
@@ -121,15 +121,15 @@
 // # Memory
 //
 // Every length is compared with what remains of the frame and with the limits, and every count with
-// what would remain if its things were as small as they can be, before anything is
-// allocated. Decode allocates at most some 40 bytes for one of the frame: 34 for records whose names
-// have one byte, and 6 where the number of items is a lie.
+// what would remain if its things were as small as they can be, before anything is allocated.
+// Decode allocates at most some 40 bytes for one of the frame: 34 for records whose names have one
+// byte, and 6 where the number of items is a lie.
 //
-// Decode copies each name and each metadata by itself and allocates each record by itself: three allocations a
-// record, 1.0 ms for a chunk of 4,000 records (150 KB) where slices of one copy of the frame
-// took 0.43 ms. In return, a registration that lives for a year doesn't keep the 4,000 in
-// memory that came with it; and 0.15 s in a join into a million names is not what such a join waits for.
-// Only the names of nodes are shared, by all frames.
+// Decode copies each name and each metadata by itself and allocates each record by itself: three
+// allocations a record, 1.0 ms for a chunk of 4,000 records (150 KB) where slices of one copy of
+// the frame took 0.43 ms. In return, a registration that lives for a year doesn't keep the 4,000 in
+// memory that came with it; and 0.15 s in a join into a million names is not what such a join waits
+// for. Only the names of nodes are shared, by all frames.
 //
 // That a name occurs twice in one list is not refused: it would take a table of all names, and a
 // partition that receives both keeps the later one, as it would from two messages.

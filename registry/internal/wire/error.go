@@ -13,7 +13,8 @@ type VersionError struct {
 
 // Error names both versions.
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("wire: frame is of format version %d, this node reads version %d", e.Got, Version)
+	return fmt.Sprintf("wire: frame is of format version %d, this node reads version %d", e.Got,
+		Version)
 }
 
 // A SyntaxError says why [Decode] refused a frame.

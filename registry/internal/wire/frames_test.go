@@ -50,7 +50,10 @@ func drawMessage(t *rapid.T) replica.Message {
 				Visible:     rapid.Bool().Draw(t, "visible"),
 			})
 		}
-		slices.SortFunc(m.Entries, func(a, b replica.Entry) int { return cmp.Compare(a.Origin, b.Origin) })
+		slices.SortFunc(m.Entries, func(a,
+			b replica.Entry) int {
+			return cmp.Compare(a.Origin, b.Origin)
+		})
 		return m
 	case replica.KindPull:
 		return &replica.Pull{
@@ -142,20 +145,23 @@ func drawRecord(t *rapid.T, origin, name string, seq uint64) *replica.Record {
 		return r
 	}
 	r.Dead = true
-	r.Why = replica.Why(rapid.IntRange(int(replica.WhyReleased), int(replica.WhyClosed)).Draw(t, "why"))
+	r.Why = replica.Why(rapid.IntRange(int(replica.WhyReleased), int(replica.WhyClosed)).Draw(t,
+		"why"))
 	if r.Why == replica.WhyConflict {
 		r.Verdict = &replica.Verdict{
 			Winner:    node().Draw(t, "winner"),
 			WinnerSeq: rapid.Uint64().Draw(t, "winner's seq"),
 			LostSeq:   rapid.Uint64().Draw(t, "lost seq"),
-			Time:      hlc.Timestamp{Nanos: rapid.Int64().Draw(t, "winner's time"), Logical: rapid.Uint32().Draw(t, "winner's logical time")},
+			Time: hlc.Timestamp{Nanos: rapid.Int64().Draw(t, "winner's time"),
+				Logical: rapid.Uint32().Draw(t, "winner's logical time")},
 		}
 	}
 	return r
 }
 
 func node() *rapid.Generator[string] {
-	return rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "node-1", "node-2"}), rapid.StringN(1, 60, wire.MaxNode))
+	return rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "node-1", "node-2"}),
+		rapid.StringN(1, 60, wire.MaxNode))
 }
 
 // A clock of the samples: 2026-03-01 12:00:00 UTC.
@@ -173,30 +179,41 @@ func samples() map[string]*wire.Frame {
 		}
 		return f
 	}
-	update := &replica.Update{Origin: "node-1", Incarnation: uint64(inc), After: 41, UpTo: 50, Records: []*replica.Record{
-		{Name: "user:1001", Node: "node-1", Seq: 42, Time: at(0)},
-		{Name: "user:1002", Node: "node-1", Seq: 43, Time: at(1500 * time.Nanosecond), Meta: []byte("10.0.0.1:8080")},
-		{Name: "user:1003", Node: "node-1", Seq: 46, Time: hlc.Timestamp{Nanos: noon + 1500, Logical: 7}},
-		{Name: "user:1004", Node: "node-1", Seq: 48, Time: at(-time.Minute), Dead: true, Why: replica.WhyReleased},
-		{Name: "user:1005", Node: "node-1", Seq: 50, Time: at(-time.Hour), Dead: true, Why: replica.WhyConflict, Verdict: &replica.Verdict{Winner: "node-2", WinnerSeq: 9000, LostSeq: 12, Time: at(time.Second)}},
-	}}
+	update := &replica.Update{Origin: "node-1", Incarnation: uint64(inc), After: 41, UpTo: 50,
+		Records: []*replica.Record{
+			{Name: "user:1001", Node: "node-1", Seq: 42, Time: at(0)},
+			{Name: "user:1002", Node: "node-1", Seq: 43, Time: at(1500 * time.Nanosecond),
+				Meta: []byte("10.0.0.1:8080")},
+			{Name: "user:1003", Node: "node-1", Seq: 46,
+				Time: hlc.Timestamp{Nanos: noon + 1500, Logical: 7}},
+			{Name: "user:1004", Node: "node-1", Seq: 48, Time: at(-time.Minute), Dead: true,
+				Why: replica.WhyReleased},
+			{Name: "user:1005", Node: "node-1", Seq: 50, Time: at(-time.Hour), Dead: true,
+				Why: replica.WhyConflict, Verdict: &replica.Verdict{Winner: "node-2", WinnerSeq: 9000,
+					LostSeq: 12, Time: at(time.Second)}},
+		}}
 	summary := &replica.Summary{Root: 0x0123456789abcdef}
 	vector := &replica.Vector{Reply: true, Entries: []replica.Entry{
 		{Origin: "node-1", Incarnation: uint64(inc), Seq: 50, Visible: true},
 		{Origin: "node-2", Incarnation: uint64(inc) + 1, Seq: 9000},
 	}}
 	pull := &replica.Pull{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, AtLeast: 9000}
-	chunk := &replica.Chunk{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 700, AsOf: 9000, Floor: 650, Records: []*replica.Record{
-		{Name: "α", Node: "node-2", Seq: 500, Time: at(0), Meta: []byte{0, 0xff}},
-		{Name: "user:1002", Node: "node-2", Seq: 699, Time: at(time.Millisecond), Dead: true, Why: replica.WhyEnded},
-		{Name: "user:1005", Node: "node-2", Seq: 700, Time: at(time.Millisecond), Dead: true, Why: replica.WhyClosed},
-	}}
-	check := &replica.Check{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, AtLeast: 650, Blocks: []replica.Block{
-		{UpTo: 500, Digest: 0x0123456789abcdef}, {UpTo: 650, Digest: 7},
-	}}
-	standing := &replica.Standing{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 650, AsOf: 9000, Spans: []replica.Span{
-		{After: 300, UpTo: 500, Seqs: []uint64{301, 499}}, {After: 600, UpTo: 650},
-	}}
+	chunk := &replica.Chunk{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, UpTo: 700,
+		AsOf: 9000, Floor: 650, Records: []*replica.Record{
+			{Name: "α", Node: "node-2", Seq: 500, Time: at(0), Meta: []byte{0, 0xff}},
+			{Name: "user:1002", Node: "node-2", Seq: 699, Time: at(time.Millisecond), Dead: true,
+				Why: replica.WhyEnded},
+			{Name: "user:1005", Node: "node-2", Seq: 700, Time: at(time.Millisecond), Dead: true,
+				Why: replica.WhyClosed},
+		}}
+	check := &replica.Check{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300, AtLeast: 650,
+		Blocks: []replica.Block{
+			{UpTo: 500, Digest: 0x0123456789abcdef}, {UpTo: 650, Digest: 7},
+		}}
+	standing := &replica.Standing{Origin: "node-2", Incarnation: uint64(inc) + 1, After: 300,
+		UpTo: 650, AsOf: 9000, Spans: []replica.Span{
+			{After: 300, UpTo: 500, Seqs: []uint64{301, 499}}, {After: 600, UpTo: 650},
+		}}
 	return map[string]*wire.Frame{
 		"empty":    frame(),
 		"update":   frame(update),
@@ -213,7 +230,8 @@ func samples() map[string]*wire.Frame {
 
 // bigChunk returns a frame with a chunk of n records as a busy node would send it.
 func bigChunk(n int) *wire.Frame {
-	chunk := &replica.Chunk{Origin: "node-1", Incarnation: noon, UpTo: 3 * uint64(n), AsOf: 3 * uint64(n)}
+	chunk := &replica.Chunk{Origin: "node-1", Incarnation: noon, UpTo: 3 * uint64(n),
+		AsOf: 3 * uint64(n)}
 	for i := range n {
 		r := &replica.Record{
 			Name: fmt.Sprintf("session:%08d", i),
@@ -224,7 +242,8 @@ func bigChunk(n int) *wire.Frame {
 		}
 		chunk.Records = append(chunk.Records, r)
 	}
-	return &wire.Frame{From: "node-1", Incarnation: noon, Sent: noon, Items: []wire.Item{{Partition: 7, Message: chunk}}}
+	return &wire.Frame{From: "node-1", Incarnation: noon, Sent: noon,
+		Items: []wire.Item{{Partition: 7, Message: chunk}}}
 }
 
 func mustAppend(tb rapid.TB, f *wire.Frame) []byte {

@@ -24,7 +24,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(header(2).kind(replica.KindSummary).zeros(8).kind(replica.KindVector).bytes(1, 0)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		limits := wire.Limits{Partitions: 1000, MaxName: 1000, MaxMeta: 2000, MaxNode: 100, MaxFrame: 1 << 16}
+		limits := wire.Limits{Partitions: 1000, MaxName: 1000, MaxMeta: 2000, MaxNode: 100,
+			MaxFrame: 1 << 16}
 		frame, err := wire.Decode(b, limits)
 		require.Equal(t, before, b, "the input was written to")
 		if err != nil {

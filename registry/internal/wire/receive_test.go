@@ -37,10 +37,12 @@ const (
 
 func newVictim(tb rapid.TB, favoured bool) *victim {
 	tb.Helper()
-	v := &victim{tb: tb, now: replica.At{Wall: noon, Mono: time.Second}, favoured: favoured, lost: make(map[string]bool)}
+	v := &victim{tb: tb, now: replica.At{Wall: noon, Mono: time.Second}, favoured: favoured,
+		lost: make(map[string]bool)}
 	c := replica.Config{
 		Self: "self", Incarnation: 1000, Clock: hlc.New(time.Second), Seed: 1,
-		Limits: replica.Limits{ChunkBytes: 512, Tombstones: maxTombstones, Buffered: maxBuffered, Pulls: 2},
+		Limits: replica.Limits{ChunkBytes: 512, Tombstones: maxTombstones, Buffered: maxBuffered,
+			Pulls: 2},
 	}
 	if favoured {
 		c.Compare = func(a, b *replica.Record) int {
@@ -140,8 +142,9 @@ func (v *victim) leaves(m replica.Message) {
 	}
 }
 
-// FuzzReceive: whatever bytes come from the network, nothing panics, the own claims stand unless the resolver
-// says otherwise, and memory stays bounded. The input is cut into frames by lengths of two bytes.
+// FuzzReceive: whatever bytes come from the network, nothing panics, the own claims stand unless
+// the resolver says otherwise, and memory stays bounded. The input is cut into frames by lengths of
+// two bytes.
 func FuzzReceive(f *testing.F) {
 	join := func(frames ...*wire.Frame) []byte {
 		var b []byte
@@ -159,7 +162,8 @@ func FuzzReceive(f *testing.F) {
 		return frame
 	}
 	rival := &replica.Record{Name: "own-1", Node: "peer", Seq: 1, Time: at(time.Second)}
-	release := &replica.Record{Name: "own-1", Node: "peer", Seq: 2, Time: at(time.Second), Dead: true, Why: replica.WhyReleased}
+	release := &replica.Record{Name: "own-1", Node: "peer", Seq: 2, Time: at(time.Second), Dead: true,
+		Why: replica.WhyReleased}
 	conflict := &replica.Record{
 		Name: "own-2", Node: "peer", Seq: 3, Time: at(time.Second), Dead: true,
 		Why: replica.WhyConflict, Verdict: &replica.Verdict{Winner: "self", WinnerSeq: 3, LostSeq: 1},
@@ -172,16 +176,24 @@ func FuzzReceive(f *testing.F) {
 		{Origin: "other", Incarnation: maxIncarnation, Seq: math.MaxUint64, Visible: true},
 		{Origin: "self", Incarnation: maxIncarnation, Seq: math.MaxUint64, Visible: true},
 	}}
-	news := &replica.Update{Origin: "peer", Incarnation: 1000, UpTo: 1, Records: []*replica.Record{rival}}
-	later := &replica.Update{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, Records: []*replica.Record{release, conflict}}
-	snapshot := &replica.Chunk{Origin: "peer", Incarnation: 1000, UpTo: 1, AsOf: 3, Floor: 3, Records: []*replica.Record{rival}}
-	rest := &replica.Chunk{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, AsOf: 3, Floor: 1, Records: []*replica.Record{release}}
-	forged := &replica.Update{Origin: "self", Incarnation: 1001, UpTo: 1, Records: []*replica.Record{{Name: "own-0", Node: "self", Seq: 1, Dead: true, Why: replica.WhyReleased}}}
+	news := &replica.Update{Origin: "peer", Incarnation: 1000, UpTo: 1,
+		Records: []*replica.Record{rival}}
+	later := &replica.Update{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3,
+		Records: []*replica.Record{release, conflict}}
+	snapshot := &replica.Chunk{Origin: "peer", Incarnation: 1000, UpTo: 1, AsOf: 3, Floor: 3,
+		Records: []*replica.Record{rival}}
+	rest := &replica.Chunk{Origin: "peer", Incarnation: 1000, After: 1, UpTo: 3, AsOf: 3, Floor: 1,
+		Records: []*replica.Record{release}}
+	forged := &replica.Update{Origin: "self", Incarnation: 1001, UpTo: 1,
+		Records: []*replica.Record{{Name: "own-0", Node: "self", Seq: 1, Dead: true,
+			Why: replica.WhyReleased}}}
 	for _, favoured := range []bool{false, true} {
 		f.Add(favoured, join(of(visible, news, later)))
 		f.Add(favoured, join(of(later), of(visible), of(snapshot), of(rest)))
-		f.Add(favoured, join(of(&replica.Summary{Root: 1}, &replica.Pull{Origin: "self", Incarnation: 1000}), of(ahead)))
-		f.Add(favoured, join(of(forged), of(&replica.Pull{Origin: "self", Incarnation: 1001, After: 2, AtLeast: 9})))
+		f.Add(favoured, join(of(&replica.Summary{Root: 1},
+			&replica.Pull{Origin: "self", Incarnation: 1000}), of(ahead)))
+		f.Add(favoured, join(of(forged),
+			of(&replica.Pull{Origin: "self", Incarnation: 1001, After: 2, AtLeast: 9})))
 	}
 	f.Fuzz(func(t *testing.T, favoured bool, b []byte) {
 		v := newVictim(t, favoured)
@@ -197,12 +209,15 @@ func FuzzReceive(f *testing.F) {
 func TestReceiveFlood(t *testing.T) {
 	v := newVictim(t, true)
 	send := func(m replica.Message) {
-		require.True(t, v.receive(mustAppend(t, &wire.Frame{From: "peer", Items: []wire.Item{{Message: m}}})))
+		require.True(t, v.receive(mustAppend(t,
+			&wire.Frame{From: "peer", Items: []wire.Item{{Message: m}}})))
 	}
 	var seq uint64
 	for i := range 200 { // tombstones of names that nobody ever had
-		r := &replica.Record{Name: fmt.Sprint("name-", i), Node: "other", Seq: seq + 1, Dead: true, Why: replica.WhyReleased}
-		send(&replica.Update{Origin: "other", Incarnation: 1000, After: seq, UpTo: seq + 1, Records: []*replica.Record{r}})
+		r := &replica.Record{Name: fmt.Sprint("name-", i), Node: "other", Seq: seq + 1, Dead: true,
+			Why: replica.WhyReleased}
+		send(&replica.Update{Origin: "other", Incarnation: 1000, After: seq, UpTo: seq + 1,
+			Records: []*replica.Record{r}})
 		seq++
 	}
 	held := v.p.Stats()
@@ -239,9 +254,12 @@ func TestReceiveForged(t *testing.T) {
 
 // drawForged draws a message whose names and numbers meet those of the victim.
 func drawForged(t *rapid.T) replica.Message {
-	origin := rapid.SampledFrom([]string{"peer", "peer", "other", "self", "stranger"}).Draw(t, "origin")
-	incarnation := rapid.SampledFrom([]uint64{1000, 1000, 1000, 1000, 999, 1001, maxIncarnation}).Draw(t, "incarnation")
-	number := rapid.OneOf(rapid.Uint64Range(0, 12), rapid.Uint64Range(0, 12), rapid.Just(uint64(math.MaxUint64)))
+	origin := rapid.SampledFrom([]string{"peer", "peer", "other", "self", "stranger"}).Draw(t,
+		"origin")
+	incarnation := rapid.SampledFrom([]uint64{1000, 1000, 1000, 1000, 999, 1001, maxIncarnation}).Draw(
+		t, "incarnation")
+	number := rapid.OneOf(rapid.Uint64Range(0, 12), rapid.Uint64Range(0, 12),
+		rapid.Just(uint64(math.MaxUint64)))
 	var records []*replica.Record
 	after := rapid.Uint64Range(0, 12).Draw(t, "after")
 	seq := after
@@ -256,7 +274,8 @@ func drawForged(t *rapid.T) replica.Message {
 	}
 	switch rapid.SampledFrom([]replica.Kind{1, 1, 1, 2, 3, 4, 5, 5, 6, 7}).Draw(t, "kind") {
 	case replica.KindUpdate:
-		return &replica.Update{Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records}
+		return &replica.Update{Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo,
+			Records: records}
 	case replica.KindChunk:
 		return &replica.Chunk{
 			Origin: origin, Incarnation: incarnation, After: after, UpTo: upTo, Records: records,
@@ -264,9 +283,11 @@ func drawForged(t *rapid.T) replica.Message {
 			Floor: number.Draw(t, "floor"),
 		}
 	case replica.KindPull:
-		return &replica.Pull{Origin: origin, Incarnation: incarnation, After: number.Draw(t, "after"), AtLeast: number.Draw(t, "at least")}
+		return &replica.Pull{Origin: origin, Incarnation: incarnation, After: number.Draw(t, "after"),
+			AtLeast: number.Draw(t, "at least")}
 	case replica.KindCheck:
-		m := &replica.Check{Origin: origin, Incarnation: incarnation, After: after, AtLeast: number.Draw(t, "at least")}
+		m := &replica.Check{Origin: origin, Incarnation: incarnation, After: after,
+			AtLeast: number.Draw(t, "at least")}
 		for end := range rapid.Uint64Range(0, 4).Draw(t, "blocks") {
 			m.Blocks = append(m.Blocks, replica.Block{UpTo: after + 3*end + 1, Digest: end})
 		}

@@ -66,17 +66,20 @@ func TestEmptyMetadataIsNil(t *testing.T) {
 	require.Nil(t, decoded.Records[0].Meta)
 }
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/golden.txt anew; for a change of wire.Version only")
+var rewrite = flag.Bool("rewrite", false,
+	"write testdata/golden.txt anew; for a change of wire.Version only")
 
-// TestGolden: the bytes of version 2 are those in testdata. If this fails, nodes of two releases in one
-// cluster would not understand each other: raise Version.
+// TestGolden: the bytes of version 2 are those in testdata. If this fails, nodes of two releases in
+// one cluster would not understand each other: raise Version.
 func TestGolden(t *testing.T) {
 	file := filepath.Join("testdata", "golden.txt")
 	frames := samples()
 	if *rewrite {
 		var text strings.Builder
-		text.WriteString("# Frames of the samples in frames_test.go, format version 2: name, bytes in hexadecimal.\n")
-		for _, name := range []string{"empty", "update", "summary", "vector", "pull", "chunk", "check", "standing", "all"} {
+		text.WriteString("# Frames of the samples in frames_test.go, format version 2: name, bytes in " +
+			"hexadecimal.\n")
+		for _, name := range []string{"empty", "update", "summary", "vector", "pull", "chunk", "check",
+			"standing", "all"} {
 			text.WriteString(name + " " + hex.EncodeToString(mustAppend(t, frames[name])) + "\n")
 		}
 		require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o644))

@@ -99,7 +99,8 @@ func recordsSize(after uint64, records []*replica.Record) int {
 			n += stringSize(len(r.Meta))
 		}
 		if r.Verdict != nil {
-			n += nodeSize(r.Verdict.Winner) + uvarintSize(r.Verdict.WinnerSeq) + uvarintSize(r.Verdict.LostSeq)
+			n += nodeSize(r.Verdict.Winner) + uvarintSize(r.Verdict.WinnerSeq) + uvarintSize(
+				r.Verdict.LostSeq)
 			n += 8 + uvarintSize(uint64(r.Verdict.Time.Logical))
 		}
 		seq, nanos = r.Seq, r.Time.Nanos

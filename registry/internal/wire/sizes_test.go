@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// TestDocumentedSizes holds the example sizes in the package's doc. The name has 16 bytes, that of the
-// node 6, the sequence stands at about a million, and the registrations are some 100 µs apart.
+// TestDocumentedSizes holds the example sizes in the package's doc. The name has 16 bytes, that of
+// the node 6, the sequence stands at about a million, and the registrations are some 100 µs apart.
 func TestDocumentedSizes(t *testing.T) {
 	const inc, seq = noon, 1_000_000
 	claim := func(i int, meta string) *replica.Record {
@@ -28,7 +28,8 @@ func TestDocumentedSizes(t *testing.T) {
 	dead := func(r *replica.Record, why replica.Why) *replica.Record {
 		r.Dead, r.Why = true, why
 		if why == replica.WhyConflict {
-			r.Verdict = &replica.Verdict{Winner: "node-2", WinnerSeq: seq, LostSeq: seq, Time: at(time.Second)}
+			r.Verdict = &replica.Verdict{Winner: "node-2", WinnerSeq: seq, LostSeq: seq,
+				Time: at(time.Second)}
 		}
 		return r
 	}
@@ -48,10 +49,13 @@ func TestDocumentedSizes(t *testing.T) {
 		return len(records)
 	}
 	const address = "10.11.12.13:8080" // 16 bytes
-	second := func(r *replica.Record) int { return update(claim(0, ""), r).Size() - update(claim(0, "")).Size() }
+	second := func(r *replica.Record) int {
+		return update(claim(0, ""), r).Size() - update(claim(0, "")).Size()
+	}
 	vector := &replica.Vector{}
 	for i := range 16 {
-		vector.Entries = append(vector.Entries, replica.Entry{Origin: fmt.Sprintf("node-%c", 'a'+i), Incarnation: inc, Seq: seq, Visible: true})
+		vector.Entries = append(vector.Entries,
+			replica.Entry{Origin: fmt.Sprintf("node-%c", 'a'+i), Incarnation: inc, Seq: seq, Visible: true})
 	}
 
 	require.Equal(t, 26, wire.HeaderSize("node-1"))
@@ -63,7 +67,8 @@ func TestDocumentedSizes(t *testing.T) {
 	require.Equal(t, 43, second(dead(claim(1, ""), replica.WhyConflict)))
 	require.Equal(t, 10, wire.Item{Partition: 7, Message: &replica.Summary{}}.Size())
 	require.Equal(t, 308, wire.Item{Partition: 7, Message: vector}.Size())
-	require.Equal(t, 21, wire.Item{Partition: 7, Message: &replica.Pull{Origin: "node-1", Incarnation: inc, After: seq}}.Size())
+	require.Equal(t, 21, wire.Item{Partition: 7,
+		Message: &replica.Pull{Origin: "node-1", Incarnation: inc, After: seq}}.Size())
 	require.Equal(t, 64, packet(1400, ""))
 	require.Equal(t, 35, packet(1400, address))
 }
