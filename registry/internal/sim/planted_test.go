@@ -233,7 +233,7 @@ func (p *Partition) believe(at At, v *Vector) {
 }
 
 // oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
-// watermark rises at the end; if the tombstones since the beginning ran out meanwhile, it begins anew.
+// watermark rises at the end; if the tombstones since the beginning ran out, it begins anew.
 func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 	if c.After != max(t.seq, t.walkNext) || c.UpTo <= c.After || c.Floor <= t.seq && t.walkStart == 0 {
 		return false
