@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// advertised returns the address that others are told, or none if that is for the transport to say:
-// see [Config].AdvertiseAddr. The error is a [*ConfigError].
+// advertised returns the address that others use, or none if the transport is to choose it: see
+// [Config].AdvertiseAddr. The error is a [*ConfigError].
 func (c Config) advertised() (string, error) {
 	if c.AdvertiseAddr != "" || c.Transport != nil || !net.ParseIP(c.BindAddr).IsUnspecified() {
 		return c.AdvertiseAddr, nil
@@ -76,7 +76,7 @@ func interfaceAddrs() (own []netip.Addr, err error) {
 }
 
 // routeSource returns the IPv4 address from which this machine sends to addresses far away. To
-// connect a UDP socket sends nothing, and the address is one that nobody has (RFC 5737).
+// connect a UDP socket sends nothing, and no node has that address (RFC 5737).
 func routeSource() netip.Addr {
 	c, err := new(net.Dialer).DialContext(context.Background(), "udp4", "192.0.2.1:9")
 	if err != nil {

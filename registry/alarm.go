@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// tickEvery is how exact the alarm is, and how often it rings at most: partitions whose time has
-// come meanwhile are looked at together, so that what they send shares packets.
+// tickEvery is the resolution of the alarm, and the least time between two rings: partitions whose
+// time has come meanwhile are looked at together, so that what they send shares packets.
 const tickEvery = 50 * time.Millisecond
 
 const never = math.MaxInt64

@@ -10,7 +10,7 @@ import (
 type Claim struct {
 	Name string
 	Node string
-	// Meta is what the holder attached. It is shared with the registry and
+	// Meta holds the bytes that the holder attached. They are shared with the registry and
 	// must not be modified.
 	Meta []byte
 	// Time is when the name was registered. It stays when the metadata changes.

@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// compareEvery is how often a node compares notes with another one, give or take a quarter.
+// compareEvery is the time between two comparisons with another node, jittered by a quarter.
 const compareEvery = 2 * time.Second
 
 // maxQuestions bounds the digests of others that wait for an answer; what is dropped comes again.

@@ -77,7 +77,7 @@ type Config struct {
 	// its addresses, or dnssrv+name, which stands for the targets and ports of the name's SRV
 	// records. One that answers is enough. All nodes may be given the same list, the node's own
 	// address, however it is spelt, included. Without seeds the node is alone until others join it,
-	// or it is told to [Registry.Join].
+	// or the seeds are given to [Registry.Join].
 	//
 	// Seeds stay names: every RejoinInterval they are looked up again, and addresses at which no
 	// member is are tried, for as long as the node runs. So nodes that start at the same moment
@@ -85,12 +85,12 @@ type Config struct {
 	// ones.
 	Seeds []string
 
-	// StartAlone lets Open succeed although nobody answers at the Seeds or nothing is known of
-	// them: the node starts a cluster of its own, and joins the others when they are found. Set it
+	// StartAlone lets Open succeed although no node answers at the Seeds or their names have no
+	// record: the node starts a cluster of its own, and joins the others when they are found. Set it
 	// where all nodes start at once and find each other by name. Until they have met, a name can
 	// have a holder in each part.
 	//
-	// Without it Open fails with a [*JoinError], unless this node itself is among those who answer:
+	// Without it Open fails with a [*JoinError], unless this node itself is among those that answer:
 	// then it may be the first. Whatever StartAlone is, an answer that keeps this node out is an
 	// error: see [Open].
 	StartAlone bool
@@ -105,7 +105,7 @@ type Config struct {
 	// "snowfence".
 	Cluster string
 
-	// Partitions is how many partitions the names are spread over, 1 to 4096, 16 by default. It
+	// Partitions sets the number of partitions of the names, 1 to 4096, 16 by default. It
 	// belongs to the cluster: a node that has another number is refused.
 	Partitions int
 
@@ -121,17 +121,17 @@ type Config struct {
 	// most 65,535.
 	MaxMeta int
 
-	// QueueSize is how many changed names of one partition may wait to be sent before
-	// [Registry.Register] has to wait; 4096 by default.
+	// QueueSize bounds the changed names of one partition that wait to be sent; 4096 by default.
+	// When it is full, [Registry.Register] waits.
 	QueueSize int
 
-	// MaxClockSkew is how far apart the wall clocks of the cluster may be, 10 s by default. A clock
+	// MaxClockSkew bounds how far the wall clocks of the cluster are apart, 10 s by default. A clock
 	// further ahead is held back and reported, see [ClockAhead].
 	MaxClockSkew time.Duration
 
-	// SyncTimeout is how long Open and Join wait, once a node has answered, until this node has what
-	// the others have; 5 s by default. After that they return, and the rest comes in the background.
-	// It also bounds how long [Registry.Register] waits for that, see [ErrSyncing].
+	// SyncTimeout bounds how long Open and Join wait, once a node has answered, until this node has
+	// what the others have; 5 s by default. After that they return, and the rest comes in the
+	// background. It also bounds how long [Registry.Register] waits for that, see [ErrSyncing].
 	SyncTimeout time.Duration
 
 	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other
@@ -175,8 +175,8 @@ type Config struct {
 	RejoinInterval time.Duration
 
 	// Logger gets what happens to the cluster (Info), what somebody should look into (Warn) and each
-	// change (Debug). nil: nothing is logged; the same is told by [Registry.Watch] and
-	// [Registry.Stats].
+	// change (Debug). nil: nothing is logged; [Registry.Watch] and [Registry.Stats]
+	// report the same.
 	Logger *slog.Logger
 
 	// Transport replaces the network, for tests. BindAddr and BindPort are ignored then. The registry

@@ -22,7 +22,7 @@
 //
 // Every node decides alone, from what it has, so both sides of a split network stay available. The
 // price is that two nodes can come to hold the same name: each on its side of a split, or both at
-// the same moment. As soon as the two nodes hear of each other's claims the conflict is settled. A
+// the same moment. As soon as the two nodes receive each other's claims the conflict is resolved. A
 // [Resolver], the same on all nodes, says which claim is kept: [KeepNewest], [KeepOldest], or a
 // function of yours over both claims and their metadata, which package registrytest can check. All
 // nodes choose alike, since they choose by the two claims alone. The loser's own node withdraws the
@@ -71,11 +71,10 @@
 //   - That a name has no second holder at any moment. While nodes can't see each other, it may; do
 //     not guard with a name what must never run twice. For that, use a store with consensus, or
 //     fence it with [Claim.Token].
-//   - That a lookup is up to date. It is what this node has heard: in a healthy network some tens
-//     of milliseconds old, and the time that it takes to notice a dead node, some seconds, where
-//     one is involved.
+//   - That a lookup is up to date. It shows what this node has received: in a healthy network
+//     that is some tens of milliseconds old. A dead node is noticed after some seconds.
 //   - That all events are seen. Changes of a name that follow each other quickly may arrive as one;
-//     a watcher that is slow is told how many it missed.
+//     a slow watcher gets the number of events that it missed.
 //   - That anything outlives the processes. Claims are kept in memory alone: a node that starts
 //     anew holds nothing.
 //   - That a stranger is kept out, unless [Config].Keys are set.
@@ -83,5 +82,5 @@
 // # Closing
 //
 // [Registry.Leave] and then [Registry.Close] is the way to stop a node: its names are free on the
-// others as soon as they hear of it. After Close alone they first have to find out.
+// others as soon as word of it reaches them. After Close alone they have to detect it.
 package registry

@@ -215,7 +215,7 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("registry: Config.%s: %v: want %s", e.Field, e.Value, e.Want)
 }
 
-// A JoinError says that no seed could be joined, or that somebody who answered keeps this node out.
+// A JoinError says that no seed could be joined, or that a node which answered refused this one.
 // It wraps the reasons, each in a [*SeedError].
 type JoinError struct {
 	Seeds    []string

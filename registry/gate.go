@@ -2,14 +2,14 @@ package registry
 
 import "container/list"
 
-// A gate is where those wait who found a queue full: first come, first served, and nobody
-// slips past who came later. Its part's lock guards it.
+// A gate queues the callers that found no room, first come, first served. Its part's lock guards
+// it.
 type gate struct {
 	waiting list.List // of *ticket
 	granted int       // tickets whose turn has come and whose holder is on the way
 }
 
-// A ticket is one who waits.
+// A ticket stands for one caller that waits.
 type ticket struct {
 	turn  chan struct{} // closed when its turn has come
 	place *list.Element // nil once its turn has come
@@ -38,8 +38,8 @@ func (g *gate) open(room int) {
 	}
 }
 
-// leave takes a ticket back, whether or not its turn has come. Whoever had it must take the room
-// it stands for before the lock is given up, or call open.
+// leave takes a ticket back, whether or not its turn has come. Its caller must take the room that
+// it stands for before it unlocks, or call open.
 func (g *gate) leave(t *ticket) {
 	if t.place != nil {
 		g.waiting.Remove(t.place)

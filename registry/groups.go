@@ -80,8 +80,8 @@ func (r *Registry) run(parts []*part) {
 	}
 }
 
-// tellGroups tells them about a node, after peers has changed: who wakes them at this moment either
-// sees the change, or is done before.
+// tellGroups passes news of a node to the groups, after peers has changed: a caller that wakes one
+// at this moment either sees the change, or is done before.
 func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
 	g := &r.groups
 	g.mu.Lock()

@@ -7,7 +7,7 @@ import (
 )
 
 // Lookup returns the claim on name that this node sees as the winner, and whether there is one. It
-// takes no lock, waits for nobody and allocates nothing. What it returns may be outdated, by the
+// takes no lock, does not block and allocates nothing. What it returns may be outdated, by the
 // time that news takes to come here.
 func (r *Registry) Lookup(name string) (Claim, bool) {
 	record, ok := r.part(name).winners.Load(name)

@@ -22,7 +22,7 @@ func checkKey(key []byte) error {
 	return errKeySize
 }
 
-// InstallKey has this node accept traffic under one more key. To change a cluster's key, install
+// InstallKey makes this node accept traffic under one more key. To change a cluster's key, install
 // the new one on all nodes, then [Registry.UseKey] it on all, then [Registry.RemoveKey] the old one
 // on all. It is an error if the registry was opened without Config.Keys, or if the key has not 16,
 // 24 or 32 bytes.
@@ -33,10 +33,10 @@ func (r *Registry) InstallKey(key []byte) error {
 	return r.net.InstallKey(key)
 }
 
-// UseKey has this node send under a key that is installed.
+// UseKey makes this node send under a key that is installed.
 func (r *Registry) UseKey(key []byte) error { return r.net.UseKey(key) }
 
-// RemoveKey has this node no longer accept traffic under a key. The key in use can't be removed.
+// RemoveKey makes this node refuse traffic under a key. The key in use can't be removed.
 func (r *Registry) RemoveKey(key []byte) error { return r.net.RemoveKey(key) }
 
 // Keys returns the keys that are installed, the one in use first; nil without encryption.

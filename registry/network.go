@@ -23,7 +23,7 @@ type network interface {
 	Broadcast(partition int, u *replica.Update) bool
 	// Relay passes on an update of another node, where gossip carries updates.
 	Relay(partition int, u *replica.Update)
-	// Backlog is how many updates gossip carries now.
+	// Backlog returns the number of updates that gossip carries now.
 	Backlog() int
 	// SendAll sends an update straight to each node, reliably. It waits for room until ctx ends, and
 	// then leaves out those nodes whose queues are still full.

@@ -20,8 +20,8 @@ const (
 	bulkBytes   = 64 << 10
 	roomWait    = 100 * time.Millisecond // for room in the queues to the other nodes
 
-	// bulkPause is how long a partition collects what goes over connections: more and smaller
-	// updates there overtake each other, and cost the requests for what seems to be missing.
+	// bulkPause bounds how long a partition collects what goes over connections: more and smaller
+	// updates overtake each other, and cost requests for what seems to be missing.
 	bulkPause = 3 * time.Millisecond
 
 	itemsPerLock = 64 // messages that are handled before callers get a turn
@@ -42,7 +42,7 @@ type part struct {
 	ring   func()        // collect, as one value for all windows
 	missed atomic.Bool   // the alarm could not wait
 
-	// winners is what Lookup reads. Only the core writes to it, under mu.
+	// winners is read by Lookup. Only the core writes to it, under mu.
 	winners *xsync.Map[string, *replica.Record]
 	heap    atomic.Int64 // estimate of what the winners take
 
@@ -69,8 +69,8 @@ type part struct {
 
 	asked  []chan struct{} // to be closed once the core has caught up
 	closed bool            // no more registrations
-	// called tells that collect or the goroutine is on its way to the queue; busy that the
-	// goroutine is sending, which leaves the queue to itself; rest is what it has to send first.
+	// called is set while collect or the goroutine is on its way to the queue; busy while the
+	// goroutine sends, which leaves the queue to itself; rest has to be sent first.
 	called, busy bool
 	rest         []*replica.Update
 	client       shared.Client // of a partition of the second space; nil: nobody has opened that
@@ -142,7 +142,7 @@ func (p *part) tick() (next int64) {
 	return next
 }
 
-// effects are what has to be done once the lock is released.
+// effects hold the work that is left once the lock is released.
 type effects struct {
 	out   replica.Output
 	ended []ending
@@ -153,7 +153,7 @@ type ending struct {
 	cause error
 }
 
-// settle takes what the core's inputs led to: it tells watchers and those who wait, and returns
+// settle takes what the core's inputs led to: it notifies watchers and waiters, and returns
 // what must not be done under the lock. The caller holds mu.
 func (p *part) settle() effects {
 	e := effects{out: p.core.Take()}
@@ -206,7 +206,7 @@ func (p *part) act(e effects) {
 		p.reg.net.Send(env.To, p.n, env.Message) // no room: as if lost
 	}
 	for _, u := range e.out.Relay {
-		// else whoever missed it asks, or its origin sent it to all
+		// else a node that missed it asks, or its origin sent it to all
 		if p.reg.net.Backlog() < gossipDepth {
 			p.reg.net.Relay(p.n, u)
 		}
@@ -214,7 +214,7 @@ func (p *part) act(e effects) {
 	p.reg.logEvents(p.n, e.out.Events)
 }
 
-// size is what a message takes on the wire.
+// size returns the bytes of a message on the wire.
 func (p *part) size(m replica.Message) uint64 {
 	return uint64(wire.Item{Partition: p.n, Message: m}.Size()) //nolint:gosec // a length
 }
@@ -271,7 +271,7 @@ func (p *part) collect() {
 		p.mu.Unlock()
 		return
 	case p.alone():
-		// for nobody: who comes up later asks for all there is, and who has left is dropped
+		// there is no receiver: a node that comes up asks for all, one that has left is dropped
 		p.core.Flush(bulkBytes, 0)
 	case depth > bulkNames:
 		p.mu.Unlock()
@@ -292,7 +292,7 @@ func (p *part) collect() {
 	}
 }
 
-// alone reports whether nobody is to be told of changes. The caller holds mu.
+// alone reports whether no other node has to know of changes. The caller holds mu.
 func (p *part) alone() bool { return p.closed || p.reg.peers.count.Load() == 0 }
 
 // broadcast sends updates in packets, and returns those that have no room there.
@@ -364,7 +364,7 @@ func (p *part) sendAll(updates []*replica.Update) {
 	}
 }
 
-// publish is told by the core who wins a name now.
+// publish is called by the core with the new winner of a name.
 func (p *part) publish(name string, winner *replica.Record) {
 	before, _ := p.winners.Load(name)
 	if winner == nil {

@@ -19,9 +19,9 @@ import (
 // released.
 //
 // If the name has a holder as far as this node sees, Register fails with a [*TakenError]. That it
-// succeeds means that nobody was seen to hold the name; a node that can't be seen, or registers it
-// at this moment, may hold it as well. Such a conflict is settled by the Resolver when the two
-// meet, and the loser's context ends with [ErrConflict].
+// succeeds means that this node saw no holder of the name; a node that can't be reached, or
+// registers it at this moment, may hold it as well. The Resolver resolves such a conflict when the
+// two meet, and the loser's context ends with [ErrConflict].
 //
 // A holder that registers a name again replaces its metadata and gets the same Registration. It is
 // the same holder if ctx is the registration's [Registration.Context] or derived from that, with a
@@ -29,8 +29,8 @@ import (
 // (ctx.Done() returns the same channel, and not nil). Goroutines that share a context are thus one
 // holder: derive one for each where they should compete.
 //
-// A name that this node has not heard of is not free while its partition still catches up with a
-// node that came up, as after Open or a split. Then Register waits for that, at most for
+// A name that this node does not know is not free while its partition still catches up with a node
+// that came up, as after Open or a split. Then Register waits for that, at most for
 // [Config].SyncTimeout, and fails with a [*SyncingError] if this or ctx ends first.
 //
 // Otherwise Register returns without waiting for other nodes. It waits while its partition's queue
@@ -156,8 +156,8 @@ func (p *part) awaitCaughtUp(ctx context.Context, name string) error {
 }
 
 // Update replaces the metadata of a name that is registered on this node with what f makes of the
-// claim, whoever the holder is; see [Registration.Update]. For a name that is held on another node,
-// or by nobody, it fails with a [*NotHolderError]: only its own node writes a claim.
+// claim, whichever holder it has; see [Registration.Update]. For a name that is held on another
+// node, or not at all, it fails with a [*NotHolderError]: only its own node writes a claim.
 func (r *Registry) Update(ctx context.Context, name string, f func(Claim) []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -215,7 +215,7 @@ func (p *part) withRoom(
 	}
 }
 
-// room is how many more names the queue may take. The caller holds mu.
+// room returns how many more names the queue may take. The caller holds mu.
 func (p *part) room() int {
 	depth, _ := p.core.Pending()
 	return p.reg.cfg.QueueSize - depth

@@ -124,7 +124,7 @@ func (g *Registration) Claim() Claim {
 }
 
 // Release gives the name up and ends the registration's context with [ErrReleased]. It does not
-// wait for other nodes to hear of it, nor for room in the queue. It returns nil if the registration
+// wait until other nodes know of it, nor for room in the queue. It returns nil if the registration
 // has been released, now or before, and else the cause with which it had ended already.
 func (g *Registration) Release() error {
 	p := g.part

@@ -60,10 +60,10 @@ type Registry struct {
 // It fails with a [*ConfigError] before any work; with the cause of ctx; because the address can't
 // be listened on; or with a [*JoinError]. That has one of two reasons:
 //
-//   - Nobody answers at the seeds, the node itself included, and Config.StartAlone is not set:
+//   - No node answers at the seeds, not even this one, and Config.StartAlone is not set:
 //     [ErrNoAddress], [ErrUnreachable] or [ErrNoAnswer] for each.
-//   - Somebody answers who keeps this node out, whoever else does: a [*KeyError] if the keys don't
-//     match, a [*MismatchError] if it is of another cluster or configuration, a
+//   - A node that answers refuses this one, even if others accept it: a [*KeyError] if the keys
+//     don't match, a [*MismatchError] if it is of another cluster or configuration, a
 //     [*DuplicateNameError] if the node's name is another's, a [*ForeignError] if it is not a node
 //     of this module. So a node that is configured wrongly never starts a cluster of its own, in
 //     which it could register names that others hold.

@@ -45,7 +45,7 @@ import (
 // other nodes may have started as well.
 //
 // Run does not promise that f runs nowhere else at the same time. Both sides of a split network run
-// it until they meet again, and one that is told to stop needs time to do so. If that must do no
+// it until they meet again, and one whose context ends needs time to stop. If that must do no
 // harm, fence it: let what f writes to refuse writes with an older [Claim.Token] than it has seen.
 func (r *Registry) Run(
 	ctx context.Context, name string, meta []byte, f func(context.Context) error,

@@ -6,13 +6,13 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// An awaited is what callers wait for: that a name is held, or that it is free.
+// An awaited names an event that callers wait for: that a name is held, or that it is free.
 type awaited struct {
 	name string
 	free bool
 }
 
-// A wait is what all callers share that wait for the same.
+// A wait is shared by all callers that wait for the same event.
 type wait struct {
 	done    chan struct{}
 	claim   Claim // set before done is closed
@@ -32,8 +32,8 @@ func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 	return r.part(name).waitFor(ctx, awaited{name, false}, r.life.Done())
 }
 
-// waitFor blocks until what is awaited is so, and returns who holds the name then, if anybody. It
-// fails with the cause of ctx, or with ErrClosed once closed is closed.
+// waitFor blocks until a has happened, and returns the holder of the name then, if any. It fails
+// with the cause of ctx, or with ErrClosed once closed is closed.
 func (p *part) waitFor(ctx context.Context, a awaited, closed <-chan struct{}) (Claim, error) {
 	p.mu.Lock()
 	if winner := p.core.Lookup(a.name); (winner == nil) == a.free {

@@ -7,7 +7,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/feed"
 )
 
-// DefaultWatchBuffer is how many events a [Watcher] keeps unless [WatchBuffer] says otherwise.
+// DefaultWatchBuffer bounds the events that a [Watcher] keeps, unless [WatchBuffer] sets another
+// bound.
 const DefaultWatchBuffer = 1024
 
 // A Watcher is a subscription to events. The registry never waits for it: if events come faster
@@ -24,7 +25,7 @@ type watchOptions struct {
 	names  map[string]struct{} // nil: all
 }
 
-// WatchBuffer has the watcher keep up to n events. Less than 1 stands for [DefaultWatchBuffer].
+// WatchBuffer makes the watcher keep up to n events. Less than 1 stands for [DefaultWatchBuffer].
 func WatchBuffer(n int) WatchOption {
 	return func(o *watchOptions) {
 		if n >= 1 {

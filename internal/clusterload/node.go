@@ -16,7 +16,7 @@ type node interface {
 	// Register claims a name. The claim's number goes with it as metadata.
 	Register(ctx context.Context, name string, id claimID) (registry.Timestamp, error)
 	Release(ctx context.Context, id claimID) error
-	// Cut has the node send nothing to these addresses, and to all others again.
+	// Cut stops the node from sending to these addresses, and lets it send to all others again.
 	Cut(ctx context.Context, addrs []string) error
 	// Skew has the node's wall clock be ahead, or behind if d is negative.
 	Skew(ctx context.Context, d time.Duration) error

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// MaxBytes is how long the encoded list of one node's members of one group may be.
+// MaxBytes bounds the encoded list of one node's members of one group.
 const MaxBytes = 60_000
 
 // The list of a node's members of one group, as the metadata of its claim. All numbers are varints

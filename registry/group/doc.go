@@ -8,7 +8,7 @@
 // [Membership]. When its context ends, it is no member any more; when the registry closes, the
 // membership's context ends. The same holder may be in many groups, and many members of one node in
 // the same group. Who is in a group is a read of local memory: [Groups.Members] takes no lock and
-// waits for nobody. [Groups.Watch] tells who comes and goes.
+// does not block. [Groups.Watch] reports the members that come and go.
 //
 // A group exists while it has members. Its name is any 1 to [registry.MaxName] bytes, and has
 // nothing to do with the registered name of the same bytes.
@@ -66,6 +66,6 @@
 //
 // That all see the same members at the same moment: a view is as old as the news takes, tens of
 // milliseconds in a healthy network, and the time that it takes to notice a dead node where one is
-// involved. That each change is seen: who joins and leaves within milliseconds may never be shown
-// elsewhere.
+// involved. That each change is seen: a member that joins and leaves within milliseconds may never
+// be shown elsewhere.
 package group

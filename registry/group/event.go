@@ -28,7 +28,7 @@ const (
 	// Updated: Member has other metadata than Before.
 	Updated
 	// Left: Member is gone, for Reason: [registry.ReasonReleased] if it left or its context ended
-	// (which of the two, its node tells nobody), [registry.ReasonClosed] if its registry closed, or
+	// (its node does not say which of the two), [registry.ReasonClosed] if its registry closed, or
 	// one that says what became of its node. A member whose node is down may come back: Joined again.
 	Left
 	// Missed: the watcher was too slow, and Missed older events were dropped just here.

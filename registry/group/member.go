@@ -13,7 +13,8 @@ type Member struct {
 	// ID tells it from the other members of its node, in whatever group. It is not given again, unless
 	// the node starts anew with its clock set back. IDs rise in the order of joining.
 	ID uint64
-	// Meta is what it attached. It is shared with the registry and must not be modified.
+	// Meta holds the bytes that it attached. They are shared with the registry and must not be
+	// modified.
 	Meta []byte
 	// Time is when it joined, by the clock of its node. It stays when the metadata change.
 	Time registry.Timestamp

@@ -119,7 +119,7 @@ func (m *Membership) Member() (Member, bool) {
 }
 
 // Leave ends the membership, and its context with [registry.ErrReleased]. It waits neither for
-// other nodes to hear of it nor for room in the queue. It returns nil if the member has left, now
+// other nodes to know of it nor for room in the queue. It returns nil if the member has left, now
 // or before, and else the cause with which the membership had ended already.
 func (m *Membership) Leave() error {
 	m.stop()

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A roster is what this node sees of one group. It is never changed, only replaced.
+// A roster holds the members of one group as this node sees them. It is replaced, never changed.
 type roster struct {
 	claims  []*claim // in the order of node names; at least one
 	members func() []Member
@@ -20,7 +20,7 @@ type claim struct {
 	members func() []Member
 }
 
-// claimOf returns the claim that a record is. unreadable is told of a list that is none.
+// claimOf returns the claim in a record. It calls unreadable with a list that can't be decoded.
 func claimOf(r *replica.Record, unreadable func(*replica.Record, error)) *claim {
 	return &claim{node: r.Node, members: sync.OnceValue(func() []Member {
 		members, err := parseList(r.Node, r.Meta)

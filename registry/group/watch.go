@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/feed"
 )
 
-// A Watcher is a subscription to events. Nobody waits for it: it keeps the last
+// A Watcher is a subscription to events. Members don't wait for it: it keeps the last
 // [registry.DefaultWatchBuffer] events, and has one of kind [Missed] in the place of those before.
 // Its methods may be called at the same time; each event is given to one caller.
 type Watcher struct{ events *feed.Subscription[Event] }

@@ -21,7 +21,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// MaxPartitions is how many partitions have series of their own, by the label partition. Where
+// MaxPartitions bounds the partitions that have series of their own, by the label partition. Where
 // there are more, the worst of them is shown, and the label is "worst".
 const MaxPartitions = 64
 
