@@ -21,7 +21,7 @@ type Hub[E any] struct {
 // Watched tells whether there is anybody to publish to.
 func (h *Hub[E]) Watched() bool { return h.count.Load() > 0 }
 
-// Publish gives an event to all who want it. It waits for nobody.
+// Publish passes an event to all watchers. It does not block.
 func (h *Hub[E]) Publish(e E) {
 	if !h.Watched() {
 		return

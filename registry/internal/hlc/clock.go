@@ -22,7 +22,7 @@ type Clock struct {
 	refused uint64
 }
 
-// A peer is what is known of another node's wall clock. All offsets are its clock minus ours.
+// A peer holds what is known of another node's wall clock. All offsets are its clock minus ours.
 type peer struct {
 	known  bool
 	offset int64
@@ -34,8 +34,8 @@ type peer struct {
 	since   int64 // our wall clock when the first such message came
 }
 
-// probation is how long messages of a node must look too old until our clock is held to be ahead of
-// its. A fresh one comes several times in that time.
+// probation is the time for which messages of a node must look too old until our clock is taken to
+// be ahead of its. Several fresh ones come in that time.
 const probation = int64(5 * time.Second)
 
 // plausible is a moment before which no wall clock can be right: this package is newer.
@@ -149,8 +149,8 @@ func (c *Clock) judge(wall int64) bool {
 }
 
 // Limit returns the newest timestamp that may stand now, given the wall clock's reading, and how
-// often the clock was found to be too far ahead. Whoever keeps timestamps of this clock gives those
-// newer than the limit again when the count has grown.
+// often the clock was found to be too far ahead. When the count has grown, timestamps that were
+// taken from this clock and are newer than the limit have to be taken again.
 func (c *Clock) Limit(wall int64) (Timestamp, uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,13 +1,12 @@
 // Package hlc is a hybrid logical clock in nanoseconds.
 //
-// A timestamp is a wall clock's reading plus a counter. It stays near real time, so that
-// people can read it and "newest wins" means what they expect; and it never runs
-// backwards on a node, not even when its wall clock does, because a reading that is not
-// newer than the last only raises the counter. A node that heard of a timestamp gives
-// out only newer ones. This is the clock of Kulkarni, Demirbas and others, "Logical
-// Physical Clocks and Consistent Snapshots in Globally Distributed Databases" (2014).
-// Two nodes may still give out the same timestamp; whoever compares claims breaks that tie
-// by the node's name, which makes the order total.
+// A timestamp is a wall clock's reading plus a counter. It stays near real time, so that people can
+// read it and "newest wins" means what they expect; and it never runs backwards on a node, not even
+// when its wall clock does, because a reading that is not newer than the last only raises the
+// counter. A node that received a timestamp gives out only newer ones. This is the clock of
+// Kulkarni, Demirbas and others, "Logical Physical Clocks and Consistent Snapshots in Globally
+// Distributed Databases" (2014). Two nodes may still give out the same timestamp; claims are
+// compared by the node's name then, which makes the order total.
 //
 // # A clock that is far ahead
 //
@@ -23,7 +22,7 @@
 //     late, such as those that waited while this process stood still, do not count, nor do clocks
 //     that show a time before 2020.
 //
-// A clock that is behind needs no rule: it loses conflicts until it hears of newer timestamps.
+// A clock that is behind needs no rule: it loses conflicts until it receives newer timestamps.
 //
 // The package reads no clock: the caller passes the wall clock's reading.
 package hlc

@@ -78,7 +78,7 @@ func (m *Mesh) nameFree() time.Duration {
 	return d + time.Duration(2*n)*m.cfg.ProbeInterval
 }
 
-// refuse tells of a node that was kept out, unless it did so lately.
+// refuse reports a node that was kept out, unless it did so lately.
 func (m *Mesh) refuse(node, addr string, err error) {
 	m.counters.refused.Add(1)
 	if ok, repeats := m.repeats.allow("refused " + node + " " + addr + " " + err.Error()); ok {
@@ -88,9 +88,9 @@ func (m *Mesh) refuse(node, addr string, err error) {
 }
 
 // answered takes the answer to a probe, which says who gave it. A node that was restarted answers
-// for its name before it has joined again, and if it is of another kind now it never will: nobody
-// would find out by probes alone that the member is gone. So it is not spoken to any more and dies
-// in the members' eyes. Each node does this on what it has seen itself.
+// for its name before it has joined again, and if it is of another kind now it never will: probes
+// alone would not show that the member is gone. So nothing is sent to it any more, and the members
+// come to see it as dead. Each node acts on what it has seen itself.
 func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
 	if hash != m.cfg.Identity.hash() {
 		m.transport.shun(addr, max(m.nameFree(), time.Minute))

@@ -9,16 +9,16 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// retransmits is how often, times the logarithm of the cluster's size rounded up, a node sends each
-// broadcast: three times among up to nine nodes, six times among up to 99. Memberlist gossips to
-// three nodes at a time, so a small cluster has it after one round. In a larger one each node to
-// which it is news sends it on as often: of a node's chance to be missed by all of them e to the
-// power of -3 or -6 is left, and what it missed it finds by the gap. More would cost each of the
-// nodes as many packets more.
+// retransmits times the logarithm of the cluster's size, rounded up, is the number of times that a
+// node sends each broadcast: three times among up to nine nodes, six times among up to 99.
+// Memberlist gossips to three nodes at a time, so a small cluster has it after one round. In a
+// larger one each node to which it is news sends it on as often: of a node's chance to be missed by
+// all of them e to the power of -3 or -6 is left, and what it missed it finds by the gap. More
+// would cost each of the nodes as many packets more.
 const retransmits = 3
 
-// broadcasts is the queue of what gossip takes along. It is bounded and drops nothing that it has
-// taken: who fills it is told that it is full.
+// broadcasts is the queue of what gossip takes along. It is bounded, says so when it is full, and
+// drops nothing that it has taken.
 type broadcasts struct {
 	mu    sync.Mutex // makes the bound exact; the queue has a lock of its own, taken inside
 	queue memberlist.TransmitLimitedQueue
@@ -43,7 +43,7 @@ func (broadcast) UniqueBroadcast()                      {}
 // Broadcast sends an update of the own node to all members, by packets that may be lost. In a
 // cluster of up to GossipAbove nodes they go straight to each; in a larger one the update is queued
 // for gossip. Broadcast does not block, and reports false if the queue is full or the update does
-// not fit into a packet. While the node is alone there is nobody to tell, and it reports true.
+// not fit into a packet. While the node is alone there is no receiver, and it reports true.
 //
 // Gossip sends one packet per round to each of three nodes, and each node passes on what is news to
 // it: in a cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a

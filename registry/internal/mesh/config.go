@@ -42,7 +42,7 @@ type Config struct {
 	// AES keys of 16, 24 or 32 bytes; the first encrypts, all decrypt; none: no encryption
 	Keys [][]byte
 
-	// Seeds are looked up, and whoever is there is joined, for as long as the mesh is open. Open
+	// Seeds are looked up, and the nodes that are there are joined, as long as the mesh is open. Open
 	// does not wait for that: see [Mesh.Join].
 	Seeds []string
 
@@ -72,7 +72,7 @@ type Config struct {
 	Handler Handler
 }
 
-// A Handler hears what comes. Its methods are called from memberlist's goroutines, some while
+// A Handler receives what comes. Its methods are called from memberlist's goroutines, some while
 // memberlist holds its locks: they must not block. They may call the methods of Mesh whose doc does
 // not say that they block. None is called once [Mesh.Close] has returned.
 type Handler interface {
@@ -80,18 +80,18 @@ type Handler interface {
 	// each other.
 	Frame(f *wire.Frame, bytes int)
 
-	// Rejected tells of bytes that are no valid frame, or that no key decrypts. From is the
+	// Rejected reports bytes that are no valid frame, or that no key decrypts. From is the
 	// sender's address or name if it is known, and is not to be trusted.
 	Rejected(from string, err error)
 
-	// NodeUp tells that another node is a member, and again if its incarnation changed.
+	// NodeUp reports that another node is a member, and again if its incarnation changed.
 	// For one node, NodeUp and NodeDown come in order.
 	NodeUp(node string, incarnation uint64, addr string)
 
-	// NodeDown tells that a member is gone: it left, or it was declared dead.
+	// NodeDown reports that a member is gone: it left, or it was declared dead.
 	NodeDown(node string, left bool)
 
-	// Refused tells that a node was kept out: a [*MismatchError] or a [*DuplicateNameError]. If the
+	// Refused reports that a node was kept out: a [*MismatchError] or a [*DuplicateNameError]. If the
 	// name is the own one, another live member has it too. Repeats are left out for a while.
 	Refused(node, addr string, err error)
 }

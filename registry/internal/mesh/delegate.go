@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A delegate is what memberlist calls. Of its methods, those about the coming and going of nodes
+// A delegate gets memberlist's calls. Of its methods, those about the coming and going of nodes
 // are called one at a time, under memberlist's lock for nodes; that keeps the order of events.
 type delegate struct{ mesh *Mesh }
 
@@ -33,17 +33,17 @@ func (d *delegate) LocalState(bool) []byte { return nil }
 // MergeRemoteState ignores what another release might send.
 func (d *delegate) MergeRemoteState([]byte, bool) {}
 
-// NotifyJoin tells of a new member.
+// NotifyJoin is called for a new member.
 func (d *delegate) NotifyJoin(n *memberlist.Node) {
 	d.mesh.hear(func() { d.mesh.joined(n) })
 }
 
-// NotifyUpdate tells of other metadata of a member: it was restarted.
+// NotifyUpdate is called for a member whose metadata changed: it was restarted.
 func (d *delegate) NotifyUpdate(n *memberlist.Node) {
 	d.mesh.hear(func() { d.mesh.updated(n) })
 }
 
-// NotifyLeave tells of a member that left or died.
+// NotifyLeave is called for a member that left or died.
 func (d *delegate) NotifyLeave(n *memberlist.Node) {
 	d.mesh.hear(func() { d.mesh.gone(n.Name) })
 }
@@ -70,15 +70,15 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	return err
 }
 
-// NotifyConflict tells that a live node's name is used at another address too.
+// NotifyConflict is called if a live node's name is used at another address, too.
 func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
 	d.mesh.hear(func() {
 		d.mesh.refuse(other.Name, other.Address(), d.mesh.duplicate(existing.Name, existing.Address()))
 	})
 }
 
-// AckPayload tells who answers a probe: a node that was restarted at the same address answers for
-// the one before.
+// AckPayload names the node that answers a probe: one that was restarted at the same address
+// answers for the one before.
 func (d *delegate) AckPayload() []byte {
 	b := binary.BigEndian.AppendUint64(nil, d.mesh.cfg.Identity.hash())
 	return binary.BigEndian.AppendUint64(b, d.mesh.cfg.Incarnation)

@@ -123,8 +123,8 @@ func (e *ForeignError) Unwrap() error { return e.Err }
 // errOtherHello is within a [*ForeignError].
 var errOtherHello = errors.New("or it is of another release, with another way to say hello")
 
-// Refused reports whether an error, or one that it wraps, has another reason than that nobody
-// answered: somebody did, and can't or will not have this node as it is.
+// Refused reports whether an error, or one that it wraps, has another reason than silence: a node
+// answered, and can't or will not have this one as it is.
 func Refused(err error) bool {
 	var mismatch *MismatchError
 	var duplicate *DuplicateNameError

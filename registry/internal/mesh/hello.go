@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Whoever wants to join says hello first: a question and an answer on the connection over which
+// A node that wants to join says hello first: a question and an answer on the connection over which
 // memberships are exchanged next. By it a node learns, without the text of any error, whether its
 // keys fit, whether a node of this module is there at all, and whether that is the node itself.
 //
@@ -61,7 +61,7 @@ type greeter struct {
 	self    greeting
 	keyring *memberlist.Keyring // nil: no keys
 
-	// rejected is told of a question that no key opens, and where it came from.
+	// rejected is called with a question that no key opens, and where it came from.
 	rejected func(from string, err error)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// An Identity is what must be equal on all nodes of a cluster. Nodes of different identities never
-// become members of the same cluster.
+// An Identity holds what must be equal on all nodes of a cluster. Nodes of different identities
+// never become members of the same cluster.
 type Identity struct {
 	Cluster    string // its name
 	Partitions int    // how many
@@ -75,7 +75,7 @@ func (e *MismatchError) Unwrap() error { return e.Err }
 var ErrMetadata = errors.New("its metadata can't be read: it is another program or another release")
 
 // metaVersion is the first byte of the metadata. It changes only if older releases could not even
-// tell what differs; otherwise fields are appended.
+// say what differs; otherwise fields are appended.
 const metaVersion = 1
 
 // encodeMeta returns a node's metadata. Memberlist spreads it with each word of the node.

@@ -105,7 +105,7 @@ func (m *Mesh) lookUpAll(ctx context.Context, seeds []seed) (targets []target, e
 	return targets, errs
 }
 
-// meetAll meets whoever is at the targets, and returns how each attempt ended; nil is an answer.
+// meetAll meets the nodes at the targets, and returns how each attempt ended; nil is an answer.
 // The error is ErrClosed.
 func (m *Mesh) meetAll(ctx context.Context, targets []target) ([]error, error) {
 	before := m.members.incarnations()

@@ -18,7 +18,7 @@ const (
 )
 
 // leaving is the state of a Leave. That a node left, and did not die, memberlist knows but does not
-// say; so the node tells all members itself, and waits until they have heard it, before memberlist
+// say; so the node tells all members itself, and waits until they know, before memberlist
 // tells them.
 type leaving struct {
 	begun atomic.Bool
@@ -40,7 +40,7 @@ func (l *leaving) noted(name string) {
 }
 
 // Leave tells the others that this node leaves in good order: their NodeDown says so. Then the node
-// is no member any more, for them and for good, but still hears and sends until [Mesh.Close]. It
+// is no member any more, for them and for good, but still receives and sends until [Mesh.Close]. It
 // blocks until the word is on its way, for a few seconds at the most, or until the context ends; an
 // error means that some may take the node for dead instead. A second call returns at once. After
 // Close it returns [ErrClosed].

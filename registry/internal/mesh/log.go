@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// repeatAfter is how long a line that was logged is not logged again.
+// repeatAfter is the time for which a line that was logged is not logged again.
 const repeatAfter = 10 * time.Second
 
 // maxRepeats bounds the keys that a limiter remembers.
 const maxRepeats = 512
 
-// A limiter says what is worth telling, because it was not told lately.
+// A limiter keeps what was logged lately from being logged again.
 type limiter struct {
 	now  func() time.Time
 	mu   sync.Mutex // guards told
@@ -30,7 +30,7 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, told: make(map[string]*telling)}
 }
 
-// allow reports whether key may be told, and how often it came since it last was.
+// allow reports whether key may be logged, and how often it came since it last was.
 func (l *limiter) allow(key string) (ok bool, repeats int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

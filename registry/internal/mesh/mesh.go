@@ -170,7 +170,7 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.PushPullInterval = 5 * time.Second // of membership alone, and so cheap
 	// of membership too; with four, one of a few nodes is left out now and then
 	c.RetransmitMult = 8
-	// a probe of a node that is slow itself takes at most so many intervals
+	// a probe of a node that is slow itself takes at most this many intervals
 	c.AwarenessMaxMultiplier = 4
 	c.DeadNodeReclaimTime = time.Nanosecond
 	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)

@@ -6,7 +6,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// frameBytes is how much of a peer's queue goes into one frame, and so into one connection.
+// frameBytes bounds the part of a peer's queue that goes into one frame, and so into one
+// connection.
 const frameBytes = 256 << 10
 
 // A peer sends to one member over connections, one frame at a time, in the order in which it

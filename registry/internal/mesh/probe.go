@@ -8,9 +8,9 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// packetWindow is how long small messages wait for others to the same member. It is the only time
-// that a change waits on its way to the wire: what partitions have to say is collected when it
-// ends, see Soon.
+// packetWindow is the time for which small messages wait for others to the same member. It is the
+// only time that a change waits on its way to the wire: what partitions have to say is collected
+// when it ends, see Soon.
 const packetWindow = 2 * time.Millisecond
 
 // probeBytes bounds what waits for one member, and maxNotices the notices that wait for all.
@@ -56,7 +56,7 @@ func (m *Mesh) Soon(f func()) {
 	p.signal()
 }
 
-// Probe sends a small message to a member in a packet: it may be lost, and nobody will know.
+// Probe sends a small message to a member in a packet: it may be lost without notice.
 // Messages to the same member within about two milliseconds share packets. The message must not be
 // changed any more. It does not block, and reports false if there is no such member, if the message
 // does not fit into a packet, or if too many wait.

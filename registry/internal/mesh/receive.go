@@ -18,7 +18,7 @@ const (
 	isNoted    byte = 'N' // the answer to that
 )
 
-// incarnationSlack is how far ahead of the own wall clock an incarnation may be: a hundred years,
+// incarnationSlack bounds how far an incarnation is ahead of the own wall clock: a hundred years,
 // as a clock that is wrong must not shut its node out, and what is forged must leave room above it.
 // A node that is driven up to the limit raises its own a little above that, and the clock carries
 // the limit past it.

@@ -11,7 +11,7 @@ import (
 
 // Bounds of what is looked for.
 const (
-	// addresses that are remembered; whoever was seen longest ago is dropped
+	// addresses that are remembered; the one seen longest ago is dropped
 	maxPlaces = 1024
 	maxGiven  = 256            // seeds that were given to Join; the oldest is dropped
 	lostAfter = 24 * time.Hour // a member that is lost for so long is not looked for any more
@@ -24,8 +24,8 @@ const (
 // again.
 //
 // Once in an interval there is a round: names are looked up, and up to maxJoins addresses are tried
-// at which no member is. Those come first that have not been tried since somebody was lost there,
-// then those that were tried longest ago; among equals, whoever was seen last. So 1,024 dead
+// at which no member is. Those come first that have not been tried since a node was lost there,
+// then those that were tried longest ago; among equals, the one that was seen last. So 1,024 dead
 // addresses take 64 rounds, and do not delay by one what was lost after them.
 type rejoin struct {
 	kicked chan string
@@ -212,8 +212,9 @@ func (r *rejoin) next(present map[string]struct{}) []place {
 	return chosen
 }
 
-// ended notes how an attempt ended; already says that whoever answered was a member, at another
-// address. It reports whether the reason is news: somebody answered who does not belong here.
+// ended notes how an attempt ended; already says that the node which answered was a member, at
+// another address. It reports whether the reason is news: a node answered that does not belong
+// here.
 func (r *rejoin) ended(addr string, who greeting, already bool, err error) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -327,9 +328,10 @@ func (m *Mesh) exchangeWhenKicked() {
 // askEvery is the least time between two exchanges because of strangers.
 const askEvery = time.Second
 
-// askAround has membership exchanged with a member at random, soon: a node sends to this one that
-// it has not heard of. The word of a node spreads by gossip, a few packets from each to few others,
-// which leaves one out now and then; until the next exchange it would ignore what that node says.
+// askAround starts an exchange of memberships with a random member, soon: a node sends to this one
+// that it does not know. The word of a node spreads by gossip, a few packets from each to few
+// others, which leaves one out now and then; until the next exchange it would ignore what that node
+// says.
 func (m *Mesh) askAround() {
 	now, last := time.Since(m.started), m.asked.Load()
 	if last != 0 && now < time.Duration(last)+askEvery ||

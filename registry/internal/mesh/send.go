@@ -83,8 +83,7 @@ func (m *Mesh) encode(path byte, items []wire.Item) ([]byte, error) {
 	return wire.Append(b, f)
 }
 
-// invalid tells of a message that can't be encoded: a fault of this program, and no reason to end
-// it.
+// invalid logs a message that can't be encoded: a fault of this program, and no reason to end it.
 func (m *Mesh) invalid(err error) {
 	m.counters.invalid.Add(1)
 	if ok, repeats := m.repeats.allow("invalid"); ok {

@@ -109,7 +109,7 @@ func whyNot(addr string) error {
 	return errors.Join(err, tcp.Close())
 }
 
-// await blocks until memberlist may hear of the network. It listens before it has entered itself
+// await blocks until memberlist may see the network. It listens before it has entered itself
 // into its own list: word of the node's run before, from those that have not noticed its end, would
 // then be taken as the node's own entry, a dead one, which no later word brings to life.
 func (t *transport) await() {
@@ -134,7 +134,7 @@ func (t *transport) accept() {
 	}
 }
 
-// serve answers whoever says hello, and hands the stream to memberlist, which waits no longer for
+// serve answers a hello, or hands the stream to memberlist, which waits no longer for
 // its first byte than this does.
 func (t *transport) serve(c *conn) {
 	if !t.greet(c) {
@@ -206,7 +206,7 @@ func (t *transport) unshun(addr string) {
 	delete(t.shunned, addr)
 }
 
-// PacketCh is what memberlist reads packets from; it asks for it before each.
+// PacketCh returns the channel of packets; memberlist calls it before each read.
 func (t *transport) PacketCh() <-chan *memberlist.Packet {
 	t.await()
 	return t.base.PacketCh()
@@ -253,8 +253,8 @@ func (t *transport) connect(a memberlist.Address, timeout time.Duration) (*conn,
 	return tracked, nil
 }
 
-// hello opens a connection to an address and asks who is there. Whoever gets the connection closes
-// it.
+// hello opens a connection to an address and asks which node is there. The caller closes the
+// connection.
 func (t *transport) hello(addr string) (*conn, greeting, error) {
 	c, err := t.connect(memberlist.Address{Addr: addr}, ioTimeout)
 	if err != nil {

@@ -94,7 +94,7 @@ func (p *Partition) replace(at At, name, node string, r, word *Record) {
 }
 
 // settle finds the winner among the visible claims, publishes it and makes the events.
-// before is who won until now, and why the reason if that claim is gone.
+// before is the winner until now, and why the reason if that claim is gone.
 func (p *Partition) settle(name string, before *Record, why Why) {
 	if c := p.contests[name]; c != nil {
 		c.winner = p.best(name, c.claims)

@@ -151,10 +151,10 @@
 // What is sent without being asked is bounded by time, not by events: one probe per replica and
 // interval; one vector per peer and VectorEvery when it comes up, doubling while it does not
 // answer; pulls a bounded number at a time, each waiting longer than the last. A vector is answered
-// by one vector at most, a pull by one chunk, a check by one standing. Nothing that a replica hears
-// of a third node makes it cut off that node: up and down come from membership alone. Suspicion is
-// membership's too (SWIM keeps it to itself until it is confirmed or refuted); the protocol is told
-// of the outcome.
+// by one vector at most, a pull by one chunk, a check by one standing. Nothing that a replica
+// receives about a third node makes it cut off that node: up and down come from membership alone.
+// Suspicion is membership's too (SWIM keeps it to itself until it is confirmed or refuted); the
+// protocol gets the outcome.
 //
 // # Compared with syn
 //

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// NodeUp tells that a node is up, and the incarnation under which membership knows it. Its claims
-// are shown once this replica has come as far as one who speaks for it. Another incarnation than
+// NodeUp notes that a node is up, and the incarnation under which membership knows it. Its claims
+// are shown once this replica has come as far as one that speaks for it. Another incarnation than
 // before means that the node started anew: what it claimed before is dropped.
 func (p *Partition) NodeUp(at At, node string, incarnation uint64) {
 	if node == p.cfg.Self {

@@ -2,9 +2,8 @@ package replica
 
 import "github.com/snowfence/snowfence/registry/internal/hlc"
 
-// A Record is what one node says of one name: that a holder of it lives there, or (Dead)
-// that none does any more. Records are immutable once they are in a partition or a message, and
-// shared by both.
+// A Record says that a holder of a name lives on a node or, if Dead is set, that none does any
+// more. Records are immutable once they are in a partition or a message, and shared by both.
 type Record struct {
 	Name string
 	Node string // the origin: the node that wrote the record, and the only one that may

@@ -63,7 +63,7 @@ type Config struct {
 	// conflict: each node may have one. nil: none.
 	Shared func(name string) bool
 
-	// Compared tells that whoever runs the partition compares the Root of many at once, and sends a
+	// Compared says that the caller compares the Root of many partitions at once, and sends a
 	// [Summary] where they differ: the partition sends none by itself.
 	Compared bool
 
@@ -94,7 +94,7 @@ type At struct {
 	Mono time.Duration // a clock that never steps, for intervals
 }
 
-// Output is what inputs led to.
+// Output holds the effects of inputs.
 type Output struct {
 	Send   []Envelope
 	Relay  []*Update // updates of other origins that were news, for gossip to pass on
@@ -108,7 +108,7 @@ type Envelope struct {
 	Message Message
 }
 
-// A Loss tells that the own claim on a name was withdrawn.
+// A Loss says that the own claim on a name was withdrawn.
 type Loss struct {
 	Own, Winner *Record
 }

@@ -23,7 +23,7 @@ func (p *Partition) pullMore(at At) {
 			continue
 		}
 		lacks := t.want > t.seq && at.Mono >= t.gapAt && at.Mono >= t.retry
-		// Whoever lacks claims and doubts others asks for both by turns.
+		// A replica that lacks claims and doubts others asks for both by turns.
 		if (!lacks || t.check == nil || !t.check.asked) && p.checkMore(at, t) || lacks && p.pull(at, t) {
 			under++
 		}
@@ -74,9 +74,9 @@ func (p *Partition) unanswered(t *table) {
 	t.pull = nil
 }
 
-// heard takes the questions to a node for lost that it can't have got, now that a vector came from
-// it: it drops what comes from a node that it does not know yet, and asks for vectors when it comes
-// to know one. A link that was cut for long works again, however long the time-out has become.
+// heard gives up the questions that a node can't have got, now that a vector came from it: it drops
+// what comes from a node that it does not know yet, and asks for vectors when it comes to know one.
+// A link that was cut for long works again, however long the time-out has become.
 func (p *Partition) heard(at At, from string, asks bool) {
 	for _, node := range p.peers {
 		t := p.tables[node]

@@ -61,9 +61,9 @@ func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 }
 
 // refute answers rumours about this node that it did not write: it ran before, and started again
-// with a clock that had been set back. It raises its incarnation above the old one, so that it is
-// heard again. Two live nodes of one name would drive each other up for ever, so each time takes
-// twice as long as the last.
+// with a clock that had been set back. It raises its incarnation above the old one, so that others
+// accept it again. Two live nodes of one name would drive each other up for ever, so each time
+// takes twice as long as the last.
 func (p *Partition) refute(at At, inc, seq uint64) {
 	t := p.own
 	if inc < t.inc || inc == t.inc && seq <= t.seq || at.Mono < p.refuteAt {

@@ -57,7 +57,7 @@ func (p *Partition) Reseed(seed uint64) {
 }
 
 // AppendState appends all that decides how the partition behaves from now on, in a form in which
-// equal states are equal bytes. Of a deadline only that it is to come or over is told, so time must
+// equal states are equal bytes. Of a deadline it says only whether it is over, so time must
 // pass in steps that outlast each interval of the protocol, or none of it. Statistics, the clock,
 // the random source and the outdated records of a log are left out.
 func (p *Partition) AppendState(b []byte, at At) []byte {

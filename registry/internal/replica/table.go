@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A table is what this replica knows of one origin: the state of the origin's sequence as of seq,
-// if it is exact.
+// A table holds what this replica knows of one origin: the state of the origin's sequence as of
+// seq, if it is exact.
 type table struct {
 	origin string
 	inc    uint64 // incarnation: messages of lower ones are ignored
@@ -24,7 +24,7 @@ type table struct {
 	sure, hole, top uint64
 
 	// log holds the records in the order of Seq, the newest of each name and some
-	// older ones, which are dropped when they are the most. It is what a pull reads.
+	// older ones, which are dropped when they are the most. Pulls are served from it.
 	log   []*Record
 	stale int
 	tombs map[string]*Record // by name: tombstones that are still in log
@@ -76,8 +76,8 @@ func (p *Partition) write(at At, r *Record) {
 	p.apply(at, t, r)
 }
 
-// apply puts a record where the table's older ones on the name stood. Whoever calls
-// it sees to the watermark.
+// apply puts a record where the table's older ones on the name stood. The caller moves the
+// watermark.
 func (p *Partition) apply(at At, t *table, r *Record) {
 	was, tomb := p.claim(r.Name, t.origin), t.tombs[r.Name]
 	if was != nil && was.Seq >= r.Seq || tomb != nil && tomb.Seq >= r.Seq {

@@ -1,8 +1,8 @@
 // Package wire is the codec of the registry: it turns frames of messages into bytes and back.
 //
-// A frame is what one node sends to another in one piece. It is at the same time the unit that is
-// refused: bytes that are wrong anywhere are wrong as a whole, and lead to an error that says what
-// is wrong, in which field and at which byte ([*SyntaxError], [*VersionError]).
+// A node sends a frame to another in one piece. It is refused as a whole: bytes that are wrong
+// anywhere are wrong as a whole, and lead to an error that says what is wrong, in which field and
+// at which byte ([*SyntaxError], [*VersionError]).
 //
 // # Format, version 2
 //

@@ -15,7 +15,7 @@ const (
 	MaxItems       = 1<<16 - 1 // items in a frame
 )
 
-// A Frame is what one node sends to another in one piece: a packet, or one message
+// A Frame is sent from one node to another in one piece: a packet, or one message
 // of a reliable connection.
 type Frame struct {
 	From        string // the name of the node that sends

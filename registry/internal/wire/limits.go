@@ -15,7 +15,7 @@ type Limits struct {
 	MaxFrame   int // bytes in a frame
 
 	// MaxIncarnation is the highest incarnation taken. Incarnations are wall clock readings, and a
-	// node that hears of a higher one than its own raises its own above that. A limit that is the own
+	// node that receives a higher one than its own raises its own above that. A limit that is the own
 	// clock's reading plus a generous slack keeps a forged incarnation from driving a node up to where
 	// there is nothing higher: the limit rises with the clock.
 	MaxIncarnation uint64
