@@ -9,9 +9,9 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// ErrNotFound is what a fetch function returns, or wraps, if there is no record for the key.
-// That is an answer and no failure: it ends a stale value, does not make the key back off,
-// and is remembered for Options.NotFoundTTL.
+// A fetch function returns ErrNotFound, or an error that wraps it, if there is no record for the
+// key. That is an answer and no failure: it ends a stale value, does not make the key back off, and
+// is remembered for Options.NotFoundTTL.
 var ErrNotFound = errors.New("cache: not found")
 
 // A notFoundError makes an error that Options.IsNotFound knows match ErrNotFound.

@@ -50,20 +50,20 @@ type Options[K comparable, V any] struct {
 	// the same time-out.
 	Timeout time.Duration
 
-	// StaleFor is how long past its TTL a value may still be given by Fetch, if a load of
+	// StaleFor is the time past its TTL for which Fetch may still give a value, if a load of
 	// the key fails, is refused, or is late. 0 means never. Stale entries count towards
 	// Capacity and MaxWeight, and are evicted before all others of their shard. Delete,
 	// Clear, InvalidateTag and ErrNotFound end them; Expire makes an entry stale. HTTP calls
 	// this stale-if-error (RFC 5861), and FusionCache fail-safe.
 	StaleFor time.Duration
 
-	// SoftTimeout is how long a Fetch that has a stale value waits for the load, which goes
-	// on behind. Once a load has taken that long, further callers do not wait for it. 0
-	// means until the load ends. A caller whose deadline is sooner gets the stale value
-	// then. SoftTimeout needs StaleFor.
+	// SoftTimeout bounds how long a Fetch that has a stale value waits for the load, which goes on in
+	// the background. Once a load has taken that long, further callers do not wait for it. 0 means
+	// until the load ends. A caller whose deadline is sooner gets the stale value then. SoftTimeout
+	// needs StaleFor.
 	SoftTimeout time.Duration
 
-	// StaleRetry is how long a stale value is given at once after a load has failed, before
+	// StaleRetry is the time for which a stale value is given at once after a load has failed, before
 	// the next Fetch tries again. 0 means DefaultStaleRetry. It needs StaleFor.
 	StaleRetry time.Duration
 
@@ -79,9 +79,9 @@ type Options[K comparable, V any] struct {
 	// 0 means never.
 	RefreshAt float64
 
-	// NotFoundTTL is how long it is remembered that a key has no record: that its fetch
-	// function has returned [ErrNotFound]. Fetch returns the error until then, unless a
-	// value is set. 0 means that it is not remembered.
+	// NotFoundTTL is the time for which the cache remembers that a key has no record: that its fetch
+	// function has returned [ErrNotFound]. Fetch returns the error until then, unless a value is set.
+	// 0 means that it is not remembered.
 	NotFoundTTL time.Duration
 
 	// MaxNotFound bounds the number of keys that are remembered for NotFoundTTL. They are
@@ -238,7 +238,8 @@ const NoTimeout time.Duration = -1
 
 // courierOptions returns Courier, and what the other options mean for it.
 func (o Options[K, V]) courierOptions() []courier.Option {
-	opts := append(o.Courier[:len(o.Courier):len(o.Courier)], courier.WithIsFailure(isFailure)) //nolint:gocritic // a copy
+	//nolint:gocritic // a copy
+	opts := append(o.Courier[:len(o.Courier):len(o.Courier)], courier.WithIsFailure(isFailure))
 	if o.MaxBatch > 0 {
 		opts = append(opts, courier.WithMaxBatch(o.MaxBatch))
 	}

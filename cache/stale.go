@@ -82,7 +82,7 @@ func (c *Cache[K, V]) endEvicted(s *shard[K, V], e *entry[K, V]) {
 	e.lived().failure.Store(ended)
 }
 
-// An arrival is what a caller finds who misses a key.
+// An arrival holds what a caller finds that misses a key.
 type arrival[K comparable, V any] struct {
 	entry   *entry[K, V] // stale, to be given if the load fails; nil: there is none
 	clears  uint32       // of the shard, at that time

@@ -88,7 +88,7 @@ func (s *shard[K, V]) written(hash uint32, key K) {
 	s.writes++
 }
 
-// A placed is what is left to do, once the shard is unlocked, after an entry was put.
+// A placed holds the work that is left, once the shard is unlocked, after an entry was put.
 type placed[K comparable, V any] struct {
 	out      evicted[K, V]
 	observes bool // whether Window.Observe is due
@@ -255,8 +255,8 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool
 }
 
 // expiredVictim returns an entry, other than spared, that is not fresh, or nil if a short search
-// finds none. Of stale ones it is one that was stale for longest, about: whoever had asked for
-// it since would have replaced it. s.mu is held.
+// finds none. Of stale ones it is one that was stale for longest, about: a caller that had asked
+// for it since would have replaced it. s.mu is held.
 func (c *Cache[K, V]) expiredVictim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
 	if s.expiring.n > 0 {
 		const files = 8

@@ -101,11 +101,11 @@ const (
 	Remove           // delete the key
 )
 
-// Update calls f with the fresh value of key, and whether there is one, and does what f
-// says. It returns the value that is there afterwards, and whether there is one. Between
-// the value that f saw and what Update does, nobody else has changed the key: if somebody
-// did, f is called again with the new value. So f should be quick, must not change the key
-// itself, and should have no effects but its result.
+// Update calls f with the fresh value of key, and whether there is one, and does what f says. It
+// returns the value that is there afterwards, and whether there is one. Between the value that f
+// saw and what Update does, no other caller has changed the key: if one did, f is called again with
+// the new value. So f should be quick, must not change the key itself, and should have no effects
+// but its result.
 //
 // f runs in the caller's goroutine and without locks, so it may block or use the cache
 // without delaying others. If it panics, nothing has changed. A load of key that is under

@@ -12,9 +12,8 @@ import (
 // (WithoutCancel, WithCancel) would do the same for four more allocations and a
 // quarter more time per flight.
 //
-// It is the first part of its flight, and all that others see of it: whoever
-// prints a context or compares it, by reflection, must not read what the courier
-// writes meanwhile.
+// It is the first part of its flight, and all that others see of it: code that prints a context or
+// compares it, by reflection, must not read what the courier writes meanwhile.
 type flightContext[K comparable, V any] struct {
 	done chan struct{}
 }
@@ -68,7 +67,7 @@ func (c *flightContext[K, V]) Value(key any) any {
 	return context.WithoutCancel(f.values).Value(key)
 }
 
-// String is what a context derived from this one prints for it.
+// String returns what a context derived from this one prints for it.
 func (c *flightContext[K, V]) String() string {
 	f := c.flight()
 	if f.carries() && len(f.batch.passengers) > 1 {
@@ -79,8 +78,8 @@ func (c *flightContext[K, V]) String() string {
 
 type afterFunc struct{ do func() }
 
-// AfterFunc is what package context looks for in a context that is not its
-// own: with it, a derived context costs no goroutine.
+// AfterFunc is looked for by package context in a context that is not its own: with it, a derived
+// context costs no goroutine.
 func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	f := c.flight()
 	s := f.shard
@@ -255,7 +254,9 @@ func ContextWithPatience(ctx context.Context, d time.Duration) context.Context {
 // has something else to give for those of its keys at whose index has reports true: for
 // these it is as [ContextWithPatience], and for the others the caller waits as usual. For
 // a Do it is as ContextWithPatience. has is called in the goroutine of DoMany.
-func ContextWithPatienceFor(ctx context.Context, d time.Duration, has func(i int) bool) context.Context {
+func ContextWithPatienceFor(
+	ctx context.Context, d time.Duration, has func(i int) bool,
+) context.Context {
 	c := withTerms(ctx)
 	c.terms.patient, c.terms.patience, c.terms.patientFor = true, d, has
 	return c

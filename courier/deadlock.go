@@ -195,7 +195,7 @@ func newDeadlockError(path []node, asked node) *DeadlockError {
 }
 
 // pathBetween follows edges depth first. Flights that are over are passed by:
-// whoever waits for them is about to go on.
+// the callers that wait for them are about to go on.
 func pathBetween(from, to node, path []node, seen map[node]bool) []node {
 	if seen[from] || from.over() {
 		return nil

@@ -1,5 +1,5 @@
 // Package courier runs one fetch per key on behalf of everyone who asks for
-// it, and makes sure that all of them hear how it ended.
+// it, and makes sure that all of them learn how it ended.
 //
 // # Flights
 //
@@ -13,7 +13,7 @@
 // Each caller waits under its own context and leaves when that ends; the
 // flight goes on for the others, and is cancelled when the last one has left.
 // So an impatient first caller does not cancel the work for the patient ones
-// (mailgun/groupcache#30), and nobody's work runs on for no one.
+// (mailgun/groupcache#30), and no function runs on without a caller.
 //
 // # The link
 //
@@ -47,14 +47,15 @@
 // So a hot key whose fetch hangs serves again after the first deadline, if the next fetch succeeds.
 // An origin that is merely slower than its callers is not asked over and over: each fresh flight
 // that comes late as well doubles the rest before the next one, from a second up to a minute, and a
-// success that let nobody down ends the rest. (That holds while callers overlap. A flight whose
-// last caller has left is over, and the next caller starts another.) A fetch that waits for a
-// nested one hands its lateness on, and one that asks another process can do so too ([LateAge]).
+// success that came in time for its callers ends the rest. (That holds while callers overlap. A
+// flight whose last caller has left is over, and the next caller starts another.) A fetch that
+// waits for a nested one hands its lateness on, and one that asks another process can do so too
+// ([LateAge]).
 //
-// A caller who has something else to give, such as an older value, need not wait
-// until its deadline: [ContextWithPatience] bounds its wait, and the flight goes on
-// without it. Whoever comes with patience while the flight is late gets [ErrLate] at
-// once, so that a function which hangs costs them one wait and not one each.
+// A caller who has something else to give, such as an older value, need not wait until its
+// deadline: [ContextWithPatience] bounds its wait, and the flight goes on without it. A caller with
+// patience that comes while the flight is late gets [ErrLate] at once, so that a function which
+// hangs costs them one wait and not one each.
 //
 // Go can't stop a goroutine from outside. When a flight ends before its
 // function does (its time is up, its last caller left, a child died), the

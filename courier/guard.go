@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 )
 
-// ending is how a goroutine came to its end.
+// ending says how a goroutine came to its end.
 type ending uint8
 
 const (
@@ -17,7 +17,7 @@ const (
 	exited // by runtime.Goexit
 )
 
-// An outcome is how a function of the user ended.
+// An outcome holds how a function of the user ended.
 type outcome[V any] struct {
 	value V
 	err   error
@@ -65,7 +65,7 @@ func (o *outcome[V]) run(
 // A PanicError is the outcome of a fetch function or linked child that
 // panicked.
 type PanicError struct {
-	// Value is what was given to panic. For panic(nil) it is a
+	// Value was given to panic. For panic(nil) it is a
 	// *runtime.PanicNilError.
 	Value any
 	// Stack is the stack of the goroutine that panicked, as it was when it

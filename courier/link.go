@@ -17,7 +17,7 @@ import "context"
 // ends the process, and its silence leaves the fetch function waiting until
 // the flight's time is up.
 //
-// Go panics if there is no flight in ctx, since nobody would hear of f's end.
+// Go panics if there is no flight in ctx, since f's end would reach no caller.
 // It does not block and is safe for concurrent use.
 func Go(ctx context.Context, f func(context.Context) error) {
 	n := callOf(ctx).flight

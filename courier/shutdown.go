@@ -71,7 +71,7 @@ func (c *Courier[K, V]) busy() (n int) {
 	return n
 }
 
-// A signal wakes whoever waits for it to be fired again.
+// A signal wakes the goroutines that wait for it to be fired again.
 type signal struct {
 	mu sync.Mutex
 	ch chan struct{} // nil: nobody waits

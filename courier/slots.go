@@ -34,7 +34,7 @@ type turn struct {
 	queued  *list.Element // of *place; nil: it is in no queue
 }
 
-// A place is what a turn has in a queue.
+// A place holds a turn's position in a queue.
 type place struct {
 	turn  *turn
 	ready chan struct{} // closed when it has got a slot
@@ -274,8 +274,7 @@ func (f *flight[K, V]) takeLentTurn() {
 	s.mu.Unlock()
 }
 
-// A loan is what a flight keeps in mind while goroutines of it wait in a
-// nested Do and others have its slot.
+// A loan notes that goroutines of a flight wait in a nested Do while others have its slot.
 type loan struct {
 	waiting int           // those goroutines
 	queue   chan struct{} // not nil: one waits for a slot; closed when it has its answer
