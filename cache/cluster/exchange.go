@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
@@ -35,6 +36,8 @@ type member struct {
 	differs string             // why it is not asked; empty: it is
 	stop    context.CancelFunc // ends its exchange
 	wake    chan struct{}      // there is news for it
+	told    atomic.Uint64      // up to which number it knows the records of suspects
+	tries   chan struct{}      // holds one for each key that it is asked to try
 
 	mu     sync.Mutex // guards what follows
 	begun  uint64     // exchanges so far, with the one that runs
@@ -43,7 +46,6 @@ type member struct {
 	err    error      // of the last one
 	gone   bool       // it is not seen any more
 
-	told    uint64        // up to which number it knows the records of suspects, see awaitNews
 	changed chan struct{} // closed, and replaced, when one ends
 }
 
@@ -80,8 +82,14 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 	m.mu.Unlock()
 	defer func() { m.finish(err) }()
 	for range maxRounds {
-		answer, err := c.exchangeWith(ctx, m, c.deletes.Message(m.address.Run, messageSize))
+		message, upTo := c.withRecords(m, c.deletes.Message(m.address.Run, messageSize))
+		answer, err := c.client.Exchange(ctx, m.address, message)
 		if err != nil {
+			return err
+		}
+		c.quarantine.Up(incarnationOf(m.address))
+		m.told.Store(upTo)
+		if answer, err = c.takeRecords(answer); err != nil {
 			return err
 		}
 		if more, err := c.deletes.Merge(m.address.Run, answer); err != nil || !more {
@@ -115,22 +123,26 @@ func (m *member) tell() {
 	m.changed = make(chan struct{})
 }
 
-// confirm waits until another node has applied this node's deletes up to seq or is not seen any
-// more, and fails if an exchange that began later has failed, or this cache has closed.
-func (c *Cache[V]) confirm(ctx context.Context, m *member, seq uint64) error {
-	m.mu.Lock()
-	after := m.begun
-	m.mu.Unlock()
+// wakeUp makes m hear the news at once.
+func (m *member) wakeUp() {
 	select {
 	case m.wake <- struct{}{}:
 	default: // it will be woken already
 	}
+}
+
+// confirm waits until done, which exchanges with m bring about, or m is not seen any more. It fails
+// if an exchange that began later has failed, or this cache has closed.
+func (c *Cache[V]) confirm(ctx context.Context, m *member, done func() bool) error {
+	m.mu.Lock()
+	after := m.begun
+	m.mu.Unlock()
 	for {
 		m.mu.Lock()
 		gone, failed, err, changed := m.gone, m.ended > after && m.err != nil, m.err, m.changed
 		m.mu.Unlock()
 		switch {
-		case c.deletes.Reported(m.address.Run, seq):
+		case done():
 			return nil
 		case c.life.Err() != nil: // before gone, which all members are now
 			return context.Cause(c.life)
@@ -139,6 +151,7 @@ func (c *Cache[V]) confirm(ctx context.Context, m *member, seq uint64) error {
 		case failed:
 			return err
 		}
+		m.wakeUp() // again, while not all fits into one exchange
 		select {
 		case <-changed:
 		case <-ctx.Done():

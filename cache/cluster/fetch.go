@@ -89,7 +89,7 @@ func (c *Cache[V]) walk(ctx context.Context, key string) (v V, err error) {
 		if v, err = c.steps(ctx, key); !isSuspect(err) {
 			return v, err
 		}
-		if v, err = c.walkSuspect(ctx, key); !isSuspect(err) {
+		if v, err = c.walkSuspect(ctx, key, false); !isSuspect(err) {
 			return v, err
 		}
 	}

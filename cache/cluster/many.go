@@ -343,7 +343,7 @@ func (c *Cache[V]) askNodeMany(
 		asks[i] = peer.Ask{Key: key, After: c.deletes.After(to.Run, key)}
 	}
 	began := c.beginAsking(ctx, len(keys))
-	seen := make([]uint32, len(keys))
+	seen := make([]uint64, len(keys))
 	for i, key := range keys {
 		seen[i] = c.quarantine.Asked(key, incarnationOf(to))
 	}

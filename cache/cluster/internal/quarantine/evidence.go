@@ -1,0 +1,146 @@
+package quarantine
+
+import "time"
+
+// maxHearsay bounds the suspects beyond which no key becomes one by Refused.
+const maxHearsay = maxRecords / 2
+
+// health is what this node knows of another member.
+type health struct {
+	answered bool // once
+	down     bool // it could not be asked since
+	dead     bool // it was found to be gone since
+}
+
+// SetMembers says which other incarnations are members. The trial of one that no longer is has
+// killed it.
+func (b *Book) SetMembers(list []Incarnation) {
+	b.update(func(now time.Time) {
+		members := make(map[Incarnation]health, len(list))
+		for _, i := range list {
+			members[i] = b.members[i]
+		}
+		for i := range b.members {
+			if _, still := members[i]; !still {
+				b.fall(i, now)
+			}
+		}
+		b.members = members
+	})
+}
+
+// Up notes that a member answers.
+func (b *Book) Up(at Incarnation) { b.note(at, health{answered: true}) }
+
+// Down notes that a member could not be asked, so that it is not chosen as trier until Up.
+func (b *Book) Down(at Incarnation) { b.note(at, health{down: true}) }
+
+func (b *Book) note(at Incarnation, news health) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h, is := b.members[at]; is {
+		news.answered, news.dead = news.answered || h.answered, news.down && h.dead
+		b.members[at] = news
+	}
+}
+
+// Dead reports whether a member was found to be gone, and has not answered since.
+func (b *Book) Dead(at Incarnation) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.members[at].dead
+}
+
+// bury notes that an incarnation was found to be dead. mu is held.
+func (b *Book) bury(at Incarnation, now time.Time) {
+	h, is := b.members[at]
+	if !is || h.dead {
+		return
+	}
+	h.down, h.dead = true, true
+	b.members[at] = h
+	b.died, b.good = now, 0
+}
+
+// Asked returns what Lost wants to know of the time at which the request was sent.
+func (b *Book) Asked(key string, at Incarnation) (asked uint64) {
+	if b.Empty() {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r := b.records[key]; r != nil {
+		return r.marks[at].life
+	}
+	return 0
+}
+
+// Lost notes that the connection to at broke while a request for key was under way there; asked is
+// what Asked returned before it was sent. If at was trying another key, that one has killed it.
+func (b *Book) Lost(key string, at Incarnation, asked uint64) {
+	b.update(func(now time.Time) { b.lost(key, at, asked, now) })
+}
+
+// Refused notes that at refuses connections. If it has answered before, its process is gone, and a
+// load of key may have been what ended it. That counts once for a key, and while there are not too
+// many suspects: all keys are asked of at until others know that it is gone.
+func (b *Book) Refused(key string, at Incarnation) {
+	b.update(func(now time.Time) {
+		if b.members[at].answered && b.suspects() < maxHearsay {
+			b.lost(key, at, 0, now)
+		}
+	})
+}
+
+// LostTrial is Lost or, with refused, Refused for a request for a trial. It counts for the keys
+// whose trials had begun: one that waits for its turn kills no node.
+func (b *Book) LostTrial(at Incarnation, refused bool) {
+	b.update(func(now time.Time) {
+		if !refused || b.members[at].answered {
+			b.bury(at, now)
+			b.fall(at, now)
+		}
+	})
+	b.Down(at)
+}
+
+func (b *Book) lost(key string, at Incarnation, asked uint64, now time.Time) {
+	b.bury(at, now)
+	if b.fall(at, now) {
+		return
+	}
+	r := b.record(key, now)
+	b.accuse(r, at, r.marks[at].join(mark{life: asked}.accused()), now)
+}
+
+// fall counts the death of an incarnation for the keys that it was trying, and reports whether it
+// has died in a trial.
+func (b *Book) fall(at Incarnation, now time.Time) (inTrial bool) {
+	for _, r := range b.records {
+		m := r.marks[at]
+		if m.trying() && at != b.o.Self {
+			m = m.accused().withTrial(fellIn)
+			b.accuse(r, at, m, now)
+		}
+		inTrial = inTrial || m.fell()
+	}
+	return inTrial
+}
+
+// accuse sets a mark that has a death.
+func (b *Book) accuse(r *record, at Incarnation, m mark, now time.Time) {
+	if m.life > r.marks[at].life {
+		r.died = now
+	}
+	b.set(r, at, m, now)
+}
+
+// suspects returns how many keys are not clear.
+func (b *Book) suspects() (n int) {
+	for _, r := range b.records {
+		if r.deaths() > 0 {
+			n++
+		}
+	}
+	return n
+}

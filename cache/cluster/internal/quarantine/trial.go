@@ -1,0 +1,124 @@
+package quarantine
+
+import (
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+const (
+	// rest is how long after a death the next trial begins: by then what the survivors have seen of
+	// it is known to all.
+	rest = 50 * time.Millisecond
+
+	// The first trials after a death are alone on their node, so that a second death convicts one
+	// key. As they end well there may be more at a time: one for each perTrial of them, up to
+	// maxTrials.
+	perTrial  = 8
+	maxTrials = 64
+	// A trial whose load takes longer than maxTurn holds no others up.
+	maxTurn = 500 * time.Millisecond
+)
+
+// trier returns which of the members, or this node, is to try key: the same on all nodes that see
+// the same members and know the same deaths. mu is held.
+func (b *Book) trier(key string) Incarnation {
+	unit := xxhash.Sum64String(key)
+	best, most := b.o.Self, score(unit, b.o.Self)
+	for i, h := range b.members {
+		if s := score(unit, i); !h.down && (s > most || s == most && compare(i, best) < 0) {
+			best, most = i, s
+		}
+	}
+	return best
+}
+
+// score is the last step of splitmix64 (Steele, Lea and Flood, 2014) on the hashes of both.
+func score(unit uint64, i Incarnation) uint64 {
+	x := unit ^ xxhash.Sum64String(i.Node) ^ i.ID
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// turn reports whether this node may begin one more trial. mu is held.
+func (b *Book) turn(now time.Time) bool {
+	running := 0
+	for _, r := range b.records {
+		if r.trying && (r.ready.IsZero() || now.Sub(r.ready) < maxTurn) {
+			running++
+		}
+	}
+	return now.Sub(b.died) >= rest && running < max(1, min(b.good/perTrial, maxTrials))
+}
+
+// Begin begins a trial of key by this node, and returns the number up to which all members must
+// confirm what they were sent before Ready is called. It returns false if the key may not be tried,
+// or it is not its turn.
+func (b *Book) Begin(key string) (seq uint64, ok bool) {
+	b.update(func(now time.Time) {
+		r := b.records[key]
+		if b.left || b.verdict(r, now).State != Suspect || r.trying || !b.turn(now) {
+			return
+		}
+		ok, r.trying = true, true
+		b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay), now)
+		seq = b.seq
+	})
+	return seq, ok
+}
+
+// Ready reports whether a key may be loaded now whose trial this node has begun and all members
+// have confirmed. If not, the trial has ended.
+func (b *Book) Ready(key string) (ok bool) {
+	b.update(func(now time.Time) {
+		r := b.records[key]
+		switch {
+		case r == nil || !r.trying:
+		case b.verdict(r, now).State == Suspect:
+			ok, r.ready = true, now
+			b.trials++
+		default:
+			b.end(r, false, now)
+		}
+	})
+	return ok
+}
+
+// End ends a trial of this node. With cleared, which says that the load has returned, all deaths of
+// the key are forgiven.
+func (b *Book) End(key string, cleared bool) {
+	b.update(func(now time.Time) {
+		if r := b.records[key]; r != nil && r.trying {
+			b.end(r, cleared, now)
+		}
+	})
+}
+
+// Leave ends all trials of this node, for good, and returns whether there were some, and up to
+// which number the members must confirm what they were sent to know of it.
+func (b *Book) Leave() (seq uint64, some bool) {
+	b.update(func(now time.Time) {
+		b.left = true
+		for _, r := range b.records {
+			if r.trying {
+				b.end(r, false, now)
+				some = true
+			}
+		}
+		seq = b.seq
+	})
+	return seq, some
+}
+
+func (b *Book) end(r *record, cleared bool, now time.Time) {
+	r.trying, r.ready = false, time.Time{}
+	b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(noTrial), now)
+	if !cleared {
+		return
+	}
+	b.good++
+	for i, m := range r.marks {
+		b.set(r, i, m.forgiven(), now)
+	}
+}
