@@ -64,7 +64,7 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 		Changed: func(key string, v quarantine.Verdict) {
 			if v.State == quarantine.Quarantined {
 				c.log.Warn("a key is quarantined: nodes have died while they loaded it",
-					"key", shortKey(key), "died", namesOf(v.Deaths),
+					"key", shortKey(key), "died", v.Deaths,
 					"for", time.Until(v.Until).Round(time.Second))
 			} else {
 				c.log.Info("a key is out of quarantine: it was loaded and the node lives",
@@ -72,14 +72,6 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 			}
 		},
 	})
-}
-
-func namesOf(list []quarantine.Incarnation) []string {
-	names := make([]string, len(list))
-	for i, one := range list {
-		names[i] = one.Node
-	}
-	return names
 }
 
 func incarnationOf(a peer.Address) quarantine.Incarnation {
@@ -135,7 +127,7 @@ func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v
 			return v, ErrClosed
 		case verdict.State == quarantine.Quarantined:
 			// It is no failure of the origin, so the key does not back off for it.
-			return v, &hook.Answer{Err: &QuarantineError{key, namesOf(verdict.Deaths), verdict.Until}}
+			return v, &hook.Answer{Err: &QuarantineError{key, verdict.Deaths, verdict.Until}}
 		case verdict.State == quarantine.Suspect && own:
 			if v, err = c.try(ctx, key); !isSuspect(err) {
 				return v, err

@@ -1,10 +1,10 @@
 package quarantine
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,13 +28,7 @@ type Incarnation struct {
 }
 
 func compare(a, b Incarnation) int {
-	if c := strings.Compare(a.Node, b.Node); c != 0 || a.ID == b.ID {
-		return c
-	}
-	if a.ID < b.ID {
-		return -1
-	}
-	return 1
+	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
 }
 
 // Options configure a Book. All are needed but Changed.
@@ -61,9 +55,9 @@ const (
 // A Verdict is what a Book says of a key.
 type Verdict struct {
 	State  State
-	Deaths []Incarnation // that are not forgiven, sorted
-	Trier  Incarnation   // that is to try a Suspect, or tries a key OnTrial
-	Until  time.Time     // end of the quarantine
+	Deaths []string    // the nodes of those that are not forgiven, sorted
+	Trier  Incarnation // that is to try a Suspect, or tries a key OnTrial
+	Until  time.Time   // end of the quarantine
 }
 
 // A Book is one node's records. Its methods may be called at the same time, and do not block.
@@ -98,7 +92,7 @@ type record struct {
 
 // A mark is what is known of one incarnation and one key. Its counters only grow.
 type mark struct {
-	life  uint64 // odd: it is dead, which load may have been the cause of; even: that is forgiven
+	life  uint64 // odd: it has died, maybe of a load of the key; even: that is forgiven
 	trial uint64 // its remainder by 4 is one of the following
 }
 
@@ -115,12 +109,6 @@ func (m mark) fell() bool   { return m.dead() && m.trial%nextTrial == fellIn }
 
 func (m mark) join(o mark) mark { return mark{max(m.life, o.life), max(m.trial, o.trial)} }
 
-// accused returns m with a death.
-func (m mark) accused() mark { return mark{m.life | 1, m.trial} }
-
-// forgiven returns m without its death.
-func (m mark) forgiven() mark { return mark{m.life + m.life%2, m.trial} }
-
 // withTrial returns m with the trial in another state, later than the one that it is in.
 func (m mark) withTrial(state uint64) mark {
 	trial := m.trial - m.trial%nextTrial + state
@@ -132,6 +120,7 @@ func (m mark) withTrial(state uint64) mark {
 
 // New returns an empty Book.
 func New(o Options) *Book {
+	o.Quarantine = min(o.Quarantine, math.MaxInt64>>maxDoublings)
 	return &Book{
 		o: o, now: time.Now, records: make(map[string]*record),
 		members: make(map[Incarnation]health), changed: make(chan struct{}),
@@ -159,35 +148,31 @@ func (b *Book) verdict(r *record, now time.Time) (v Verdict) {
 		_, is := b.members[i] // nobody would say that one that is none has died
 		switch {
 		case m.dead():
-			v.Deaths = append(v.Deaths, i)
+			v.Deaths = append(v.Deaths, i.Node)
 		case m.trying() && is && (v.State == Clear || compare(i, v.Trier) < 0):
 			v.State, v.Trier = OnTrial, i
 		}
 	}
-	if len(v.Deaths) == 0 {
+	slices.Sort(v.Deaths)
+	until := b.until(r)
+	switch {
+	case len(v.Deaths) == 0:
 		return Verdict{}
-	}
-	slices.SortFunc(v.Deaths, compare)
-	if until := b.until(r, len(v.Deaths)); until.After(now) {
+	case until.After(now):
 		return Verdict{State: Quarantined, Deaths: v.Deaths, Until: until}
-	}
-	if v.State == Clear {
+	case v.State == Clear:
 		v.State, v.Trier = Suspect, b.trier(r.key)
 	}
 	return v
 }
 
-// until returns when the quarantine of r ends, which is in the past if it has had fewer than two
-// deaths.
-func (b *Book) until(r *record, deaths int) time.Time {
-	if deaths < 2 {
+// until returns when the quarantine of r ends; it is over if there have not been two deaths.
+func (b *Book) until(r *record) time.Time {
+	n := r.deaths()
+	if n < 2 {
 		return time.Time{}
 	}
-	factor := time.Duration(1) << min(deaths-2, maxDoublings)
-	if b.o.Quarantine > math.MaxInt64/factor {
-		return r.died.Add(math.MaxInt64)
-	}
-	return r.died.Add(factor * b.o.Quarantine)
+	return r.died.Add(b.o.Quarantine << min(n-2, maxDoublings))
 }
 
 func (r *record) deaths() (n int) {
@@ -274,7 +259,8 @@ func (b *Book) set(r *record, i Incarnation, m mark, now time.Time) {
 		}
 		delete(r.marks, least)
 	}
-	if m.dead() && !before.dead() {
+	if m.dead() && m.life > before.life {
+		r.died = now
 		b.bury(i, now)
 	}
 	r.marks[i] = m
@@ -282,20 +268,16 @@ func (b *Book) set(r *record, i Incarnation, m mark, now time.Time) {
 	r.seq, r.news = b.seq, now
 }
 
-// record returns the record of key, a new one if there is none. mu is held.
+// record returns the record of key, a new one if there is none. Where there are too many, the
+// oldest goes, of those that are clear if there are any. mu is held.
 func (b *Book) record(key string, now time.Time) *record {
 	if r := b.records[key]; r != nil {
 		return r
 	}
 	if len(b.records) >= maxRecords {
-		var oldest *record // of those that are clear, if any
-		clear := false
-		for _, r := range b.records {
-			is := r.deaths() == 0
-			if oldest == nil || is && !clear || is == clear && r.seq < oldest.seq {
-				oldest, clear = r, is
-			}
-		}
+		oldest := slices.MinFunc(slices.Collect(maps.Values(b.records)), func(x, y *record) int {
+			return cmp.Or(cmp.Compare(min(1, x.deaths()), min(1, y.deaths())), cmp.Compare(x.seq, y.seq))
+		})
 		delete(b.records, oldest.key)
 	}
 	r := &record{key: key, marks: make(map[Incarnation]mark), news: now}
@@ -310,11 +292,7 @@ func (b *Book) sweep(now time.Time) {
 	}
 	b.swept = now
 	for _, r := range b.records {
-		last := r.news
-		if until := b.until(r, r.deaths()); until.After(last) {
-			last = until
-		}
-		if now.Sub(last) > keep && !r.trying {
+		if now.Sub(r.news) > keep && now.Sub(b.until(r)) > keep && !r.trying {
 			delete(b.records, r.key)
 		}
 	}

@@ -46,7 +46,7 @@ func TestStates(t *testing.T) {
 	require.Equal(t, Verdict{}, b.Check("k"))
 	b.Lost("k", a1, b.Asked("k", a1))
 	v := b.Check("k")
-	require.Equal(t, Verdict{State: Suspect, Deaths: []Incarnation{a1}, Trier: v.Trier}, v)
+	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: v.Trier}, v)
 	require.Contains(t, []Incarnation{b1, c1}, v.Trier, "the dead try nothing")
 	require.Equal(t, Verdict{}, b.Check("other"))
 	send(t, b, other)
@@ -60,14 +60,14 @@ func TestStates(t *testing.T) {
 	_, again := other.Begin("k")
 	require.False(t, again)
 	send(t, other, b)
-	require.Equal(t, Verdict{State: OnTrial, Deaths: []Incarnation{a1}, Trier: c1}, b.Check("k"))
+	require.Equal(t, Verdict{State: OnTrial, Deaths: []string{"a"}, Trier: c1}, b.Check("k"))
 	_, ok = b.Begin("k")
 	require.False(t, ok)
 	require.True(t, other.Ready("k"))
 
 	b.LostTrial(c1, false)
 	until := c.now.Add(30 * time.Second)
-	want := Verdict{State: Quarantined, Deaths: []Incarnation{a1, c1}, Until: until}
+	want := Verdict{State: Quarantined, Deaths: []string{"a", "c"}, Until: until}
 	require.Equal(t, want, b.Check("k"))
 	require.Equal(t, Stats{Quarantined: 1}, b.Stats())
 	c.move(30 * time.Second)
@@ -80,7 +80,7 @@ func TestStates(t *testing.T) {
 	require.Equal(t, Stats{Trials: 1}, b.Stats())
 
 	b.Lost("k", d1, b.Asked("k", d1))
-	require.Equal(t, []Incarnation{d1}, b.Check("k").Deaths, "it is counted anew")
+	require.Equal(t, []string{"d"}, b.Check("k").Deaths, "it is counted anew")
 	c.move(time.Hour)
 	b.Lost("other", d1, 0)
 	require.Len(t, b.records, 1, "what has no news is dropped")
@@ -172,7 +172,7 @@ func TestLeave(t *testing.T) {
 	require.NotZero(t, seq)
 	send(t, trier, b)
 	b.SetMembers([]Incarnation{a1})
-	require.Equal(t, []Incarnation{a1}, b.Check("k").Deaths)
+	require.Equal(t, []string{"a"}, b.Check("k").Deaths)
 	trier.End("k", true)
 	require.Equal(t, Suspect, trier.Check("k").State, "its load ended after it had left")
 	_, some = trier.Leave()

@@ -110,7 +110,7 @@ func (b *Book) lost(key string, at Incarnation, asked uint64, now time.Time) {
 		return
 	}
 	r := b.record(key, now)
-	b.accuse(r, at, r.marks[at].join(mark{life: asked}.accused()), now)
+	b.set(r, at, r.marks[at].join(mark{life: asked | 1}), now)
 }
 
 // fall counts the death of an incarnation for the keys that it was trying, and reports whether it
@@ -119,20 +119,13 @@ func (b *Book) fall(at Incarnation, now time.Time) (inTrial bool) {
 	for _, r := range b.records {
 		m := r.marks[at]
 		if m.trying() && at != b.o.Self {
-			m = m.accused().withTrial(fellIn)
-			b.accuse(r, at, m, now)
+			m = m.withTrial(fellIn)
+			m.life |= 1
+			b.set(r, at, m, now)
 		}
 		inTrial = inTrial || m.fell()
 	}
 	return inTrial
-}
-
-// accuse sets a mark that has a death.
-func (b *Book) accuse(r *record, at Incarnation, m mark, now time.Time) {
-	if m.life > r.marks[at].life {
-		r.died = now
-	}
-	b.set(r, at, m, now)
 }
 
 // suspects returns how many keys are not clear.

@@ -31,8 +31,8 @@ func TestKeyThatKillsForDays(t *testing.T) {
 // when it is doubled.
 func TestLongestQuarantine(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
-	b := newBook(c, "b")
-	b.o.Quarantine = math.MaxInt64
+	b := New(Options{Quarantine: math.MaxInt64, MaxKey: 10})
+	b.now = func() time.Time { return c.now }
 	for i := range uint64(10) {
 		b.Lost("k", Incarnation{"x", i}, 0)
 		if i > 0 {

@@ -119,6 +119,7 @@ func (b *Book) end(r *record, cleared bool, now time.Time) {
 	}
 	b.good++
 	for i, m := range r.marks {
-		b.set(r, i, m.forgiven(), now)
+		m.life += m.life % 2
+		b.set(r, i, m, now)
 	}
 }

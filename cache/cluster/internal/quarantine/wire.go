@@ -103,9 +103,9 @@ func (b *Book) Merge(message []byte) (own bool, err error) {
 
 func (b *Book) merge(theirs told, now time.Time) (own bool) {
 	r := b.record(string(theirs.Key), now)
-	// The last death happened before this node was told.
-	if died := now.Add(-max(0, theirs.Age)); died.After(r.died) {
-		r.died = died
+	died := now.Add(-max(0, theirs.Age)) // before this node was told
+	if r.died.After(died) {
+		died = r.died
 	}
 	for _, t := range theirs.Marks {
 		i, m := Incarnation{t.Node, t.ID}, mark{t.Life, t.Trial}
@@ -115,10 +115,12 @@ func (b *Book) merge(theirs told, now time.Time) (own bool) {
 			if r.trying {
 				state = underWay
 			}
-			joined = joined.forgiven().withTrial(state)
+			joined = joined.withTrial(state)
+			joined.life += joined.life % 2
 			own = joined != m
 		}
 		b.set(r, i, joined, now)
 	}
+	r.died = died
 	return own
 }
