@@ -88,10 +88,10 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 			return err
 		}
 		c.quarantine.Up(incarnationOf(m.address))
-		m.told.Store(upTo)
 		if answer, err = c.takeRecords(answer); err != nil {
 			return err
 		}
+		m.told.Store(upTo) // when what m knows is known here: see announce
 		if more, err := c.deletes.Merge(m.address.Run, answer); err != nil || !more {
 			return err
 		}

@@ -140,9 +140,9 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 		if !ok || node == before {
 			break
 		}
-		began, seen := c.beginAsking(ctx, 1), c.quarantine.Asked(key, incarnationOf(to))
+		began := c.beginAsking(ctx, 1)
 		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
-		suspect := c.witness(key, true, to, seen, err)
+		suspect := c.witness(key, true, to, err)
 		v, hint, err := c.take(ctx, key, began, to, got, err)
 		if suspect && hint != "" {
 			return v, true, errSuspect

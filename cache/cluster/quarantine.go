@@ -85,10 +85,10 @@ func (c *Cache[V]) suspects(key string) bool {
 }
 
 // witness notes what the error of a request for key says of the end of the node that was asked, and
-// reports whether key is not to be loaded in the usual way now. asked is what Asked returned
-// before. That no process listens any more counts for a key that is asked for alone: where many
-// are, it would keep all of them from being loaded at once, though at most one is to blame.
-func (c *Cache[V]) witness(key string, alone bool, to peer.Address, asked uint64, err error) bool {
+// reports whether key is not to be loaded in the usual way now. That no process listens any more
+// counts for a key that is asked for alone: where many are, it would keep all of them from being
+// loaded at once, though at most one is to blame.
+func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) bool {
 	at := incarnationOf(to)
 	var down *peer.UnavailableError
 	var suspect *peer.SuspectError
@@ -99,7 +99,7 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, asked uint64
 	case !errors.As(err, &down):
 		return false
 	case down.Reason == peer.Lost:
-		c.quarantine.Lost(key, at, asked)
+		c.quarantine.Lost(key, at)
 	case alone && (down.Reason == peer.NotListening ||
 		down.Reason == peer.PassedOver && c.quarantine.Dead(at)):
 		c.quarantine.Refused(key, at)
@@ -226,8 +226,9 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 	return c.callLoad(ctx, key)
 }
 
-// announce makes all members know the records up to seq. One that is silent is waited for as long
-// as an owner is; one that can't be reached, or was found to be dead, not at all.
+// announce makes all members know the records up to seq, and this node what they know by then. One
+// that is silent is waited for as long as an owner is; one that can't be reached, or was found to be
+// dead, not at all.
 func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.PeerTimeout)
 	defer cancel()

@@ -27,7 +27,7 @@ func recordOf(key string, deaths int) []byte {
 	book := quarantine.New(quarantine.Options{Self: quarantine.Incarnation{Node: "witness", ID: 1}})
 	for i := range deaths {
 		at := quarantine.Incarnation{Node: fmt.Sprint("dead", i), ID: uint64(i)} //nolint:gosec // small
-		book.Lost(key, at, 0)
+		book.Lost(key, at)
 	}
 	return book.Record(key)
 }
@@ -359,6 +359,113 @@ func TestTrialDoesNotWaitForTheDead(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 1, n.Stats().Trials)
+}
+
+// convict makes n know of so many nodes that have died of a key, by a request of another node.
+func convict(t *testing.T, n *node, key string, deaths int) {
+	t.Helper()
+	client := peer.NewClient(peer.Config{Node: "w", Run: 0x17, Cache: cluster.DefaultName}, nil)
+	defer client.Close()
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))
+}
+
+// A quarantined key stays so when it is deleted: what kills is still there.
+func TestDeleteOfQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Cache.Tags = func(string, string) []string { return []string{"tag"} }
+	})
+	convict(t, n, "k", 2)
+	for _, remove := range []func() error{
+		func() error { return n.Delete(t.Context(), "k") },
+		func() error { return n.InvalidateTag(t.Context(), "tag") },
+		func() error { return n.Clear(t.Context()) },
+	} {
+		require.NoError(t, remove())
+		_, err := n.Fetch(t.Context(), "k")
+		require.ErrorAs(t, err, new(*cluster.QuarantineError))
+	}
+	got, err := n.FetchMany(t.Context(), []string{"k", "other"})
+	require.Equal(t, map[string]string{"other": "other#1"}, got, "the others of a batch are loaded")
+	require.ErrorAs(t, err, new(*cluster.QuarantineError))
+	require.Zero(t, from.count("k"))
+}
+
+// A value that is fresh is given while its key is in quarantine, and not loaded anew behind.
+func TestRefreshOfQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Cache.TTL, o.Cache.RefreshAt = time.Hour, 1e-9
+	})
+	v, err := n.Fetch(t.Context(), "k")
+	require.NoError(t, err)
+	convict(t, n, "k", 2)
+	loads := from.count("k")
+	for range 100 {
+		got, err := n.Fetch(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, v[:1], got[:1])
+		many, err := n.FetchMany(t.Context(), []string{"k"})
+		require.NoError(t, err)
+		require.Len(t, many, 1)
+	}
+	require.LessOrEqual(t, from.count("k"), loads+1, "one load may have been under way")
+}
+
+// A load that needs a quarantined key fails with the error of that key, and is not to blame.
+func TestLoadThatNeedsQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, nil)
+	from.set(func(ctx context.Context, key string, _ int) (string, error) {
+		if key == "k" {
+			return n.Fetch(ctx, "needed")
+		}
+		return key, nil
+	})
+	convict(t, n, "needed", 2)
+	convict(t, n, "k", 1)
+	var q *cluster.QuarantineError
+	_, err := n.Fetch(t.Context(), "k")
+	require.ErrorAs(t, err, &q)
+	require.Equal(t, "needed", q.Key)
+	require.Equal(t, 1, n.Stats().Quarantined)
+	require.Zero(t, n.Stats().Suspects)
+}
+
+// A node that closes in the middle of a trial has not died of it: another one tries the key.
+func TestCloseDuringTrial(t *testing.T) {
+	t.Parallel()
+	var from origin
+	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership = cluster.ByRing })
+	inside := make(chan struct{})
+	from.set(func(ctx context.Context, key string, count int) (string, error) {
+		if count == 1 {
+			close(inside)
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}
+		return key, nil
+	})
+	tries := make(chan struct{})
+	go func() {
+		defer close(tries)
+		convict(t, nodes[1], "k", 1)
+	}()
+	<-inside
+	require.NoError(t, nodes[1].Close())
+	<-tries
+	for _, n := range others(nodes, nodes[1]) {
+		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 }, 20*time.Second, time.Millisecond)
+		v, err := n.Fetch(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, "k", v)
+		require.Zero(t, n.Stats().Quarantined)
+	}
+	require.Equal(t, 2, from.count("k"))
 }
 
 // A node that can't be asked, and is passed over for it, has not died of what it is asked for.

@@ -137,10 +137,10 @@ func (b *Book) Check(key string) Verdict {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.verdict(b.records[key], b.now())
+	return b.verdict(b.records[key])
 }
 
-func (b *Book) verdict(r *record, now time.Time) (v Verdict) {
+func (b *Book) verdict(r *record) (v Verdict) {
 	if r == nil {
 		return v
 	}
@@ -158,7 +158,7 @@ func (b *Book) verdict(r *record, now time.Time) (v Verdict) {
 	switch {
 	case len(v.Deaths) == 0:
 		return Verdict{}
-	case until.After(now):
+	case until.After(b.now()):
 		return Verdict{State: Quarantined, Deaths: v.Deaths, Until: until}
 	case v.State == Clear:
 		v.State, v.Trier = Suspect, b.trier(r.key)
@@ -203,9 +203,8 @@ func (b *Book) Stats() (s Stats) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.Trials = b.trials
-	now := b.now()
 	for _, r := range b.records {
-		switch b.verdict(r, now).State {
+		switch b.verdict(r).State {
 		case Suspect, OnTrial:
 			s.Suspects++
 		case Quarantined:
@@ -217,11 +216,11 @@ func (b *Book) Stats() (s Stats) {
 }
 
 // update runs f under the lock, and then calls Changed for what has changed.
-func (b *Book) update(f func(now time.Time)) {
+func (b *Book) update(f func()) {
 	b.mu.Lock()
-	now, before := b.now(), b.seq
-	b.sweep(now)
-	f(now)
+	before := b.seq
+	b.sweep()
+	f()
 	b.some.Store(len(b.records) > 0)
 	changes := make(map[string]Verdict)
 	if b.seq != before {
@@ -231,7 +230,7 @@ func (b *Book) update(f func(now time.Time)) {
 			if r.seq <= before {
 				continue
 			}
-			v := b.verdict(r, now)
+			v := b.verdict(r)
 			n := len(v.Deaths)
 			if v.State == Quarantined && n > r.told || n == 0 && r.told > 0 {
 				changes[key], r.told = v, n
@@ -247,7 +246,7 @@ func (b *Book) update(f func(now time.Time)) {
 }
 
 // set replaces a mark. mu is held.
-func (b *Book) set(r *record, i Incarnation, m mark, now time.Time) {
+func (b *Book) set(r *record, i Incarnation, m mark) {
 	before := r.marks[i]
 	if m == before {
 		return
@@ -260,17 +259,17 @@ func (b *Book) set(r *record, i Incarnation, m mark, now time.Time) {
 		delete(r.marks, least)
 	}
 	if m.dead() && m.life > before.life {
-		r.died = now
-		b.bury(i, now)
+		r.died = b.now()
+		b.bury(i)
 	}
 	r.marks[i] = m
 	b.seq++
-	r.seq, r.news = b.seq, now
+	r.seq, r.news = b.seq, b.now()
 }
 
 // record returns the record of key, a new one if there is none. Where there are too many, the
 // oldest goes, of those that are clear if there are any. mu is held.
-func (b *Book) record(key string, now time.Time) *record {
+func (b *Book) record(key string) *record {
 	if r := b.records[key]; r != nil {
 		return r
 	}
@@ -280,13 +279,14 @@ func (b *Book) record(key string, now time.Time) *record {
 		})
 		delete(b.records, oldest.key)
 	}
-	r := &record{key: key, marks: make(map[Incarnation]mark), news: now}
+	r := &record{key: key, marks: make(map[Incarnation]mark), news: b.now()}
 	b.records[key] = r
 	return r
 }
 
 // sweep drops records without news. It does so once a second at most. mu is held.
-func (b *Book) sweep(now time.Time) {
+func (b *Book) sweep() {
+	now := b.now()
 	if now.Sub(b.swept) < time.Second {
 		return
 	}

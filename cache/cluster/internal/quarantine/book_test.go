@@ -44,7 +44,7 @@ func TestStates(t *testing.T) {
 	b, other := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	require.True(t, b.Empty())
 	require.Equal(t, Verdict{}, b.Check("k"))
-	b.Lost("k", a1, b.Asked("k", a1))
+	b.Lost("k", a1)
 	v := b.Check("k")
 	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: v.Trier}, v)
 	require.Contains(t, []Incarnation{b1, c1}, v.Trier, "the dead try nothing")
@@ -79,10 +79,10 @@ func TestStates(t *testing.T) {
 	require.Equal(t, Verdict{}, b.Check("k"))
 	require.Equal(t, Stats{Trials: 1}, b.Stats())
 
-	b.Lost("k", d1, b.Asked("k", d1))
+	b.Lost("k", d1)
 	require.Equal(t, []string{"d"}, b.Check("k").Deaths, "it is counted anew")
 	c.move(time.Hour)
-	b.Lost("other", d1, 0)
+	b.Lost("other", d1)
 	require.Len(t, b.records, 1, "what has no news is dropped")
 }
 
@@ -90,9 +90,9 @@ func TestStates(t *testing.T) {
 func TestQuarantineDoubles(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	for i := range 10 {
-		b.Lost("k", Incarnation{"x", uint64(i)}, 0) //nolint:gosec // small
+		b.Lost("k", Incarnation{"x", uint64(i)}) //nolint:gosec // small
 		want := 30 * time.Second << min(i, 5)
 		require.Equal(t, want, b.Check("k").Until.Sub(c.now))
 		c.move(want)
@@ -103,15 +103,12 @@ func TestQuarantineDoubles(t *testing.T) {
 func TestWhatIsForgiven(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, living := newBook(c, "b", a1, c1, d1), newBook(c, "a", b1)
-	asked := b.Asked("k", a1)
-	b.Lost("k", a1, asked)
+	b.Lost("k", a1)
 	send(t, b, living)
 	require.Equal(t, Clear, living.Check("k").State)
 	send(t, living, b)
 	require.Equal(t, Clear, b.Check("k").State, "it lives")
-	b.Lost("k", a1, asked)
-	require.Equal(t, Clear, b.Check("k").State, "the same loss, noted late")
-	b.Lost("k", a1, b.Asked("k", a1))
+	b.Lost("k", a1)
 	require.Equal(t, Suspect, b.Check("k").State, "another one")
 
 	c.move(rest)
@@ -136,7 +133,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	for _, key := range []string{"k", "waiting"} {
-		b.Lost(key, a1, 0)
+		b.Lost(key, a1)
 	}
 	send(t, b, trier)
 	c.move(rest)
@@ -147,7 +144,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 	trier.Ready("k")
 	send(t, trier, b)
 	b.LostTrial(c1, true)
-	b.Lost("beside", c1, 0)
+	b.Lost("beside", c1)
 	b.SetMembers([]Incarnation{a1})
 	require.Equal(t, Quarantined, b.Check("k").State)
 	require.Equal(t, Suspect, b.Check("waiting").State)
@@ -160,7 +157,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 func TestLeave(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	send(t, b, trier)
 	c.move(rest)
 	_, ok := trier.Begin("k")
@@ -185,12 +182,12 @@ func TestLeave(t *testing.T) {
 func TestTurns(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1, c1)
-	b.Lost("first", a1, 0)
+	b.Lost("first", a1)
 	atOnce := func() (n int) {
 		c.move(rest)
 		for i := range 100 {
 			key := fmt.Sprint("probe", i)
-			b.Lost(key, a1, 0)
+			b.Lost(key, a1)
 			if _, ok := b.Begin(key); ok {
 				n++
 			}
@@ -203,7 +200,7 @@ func TestTurns(t *testing.T) {
 	require.Equal(t, 1, atOnce())
 	for i := range 600 {
 		key := strconv.Itoa(i)
-		b.Lost(key, a1, 0)
+		b.Lost(key, a1)
 		c.move(rest)
 		_, ok := b.Begin(key)
 		require.True(t, ok)
@@ -214,7 +211,7 @@ func TestTurns(t *testing.T) {
 		}
 	}
 	require.Equal(t, 64, atOnce())
-	b.Lost("k", c1, 0)
+	b.Lost("k", c1)
 	require.Equal(t, 1, atOnce())
 	b.Begin("k")
 	b.Ready("k")
@@ -226,23 +223,23 @@ func TestTurns(t *testing.T) {
 func TestBounds(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1)
-	b.Lost("first", a1, 0)
-	b.Lost("cleared", a1, 0)
+	b.Lost("first", a1)
+	b.Lost("cleared", a1)
 	c.move(rest)
 	b.Begin("cleared")
 	b.Ready("cleared")
 	b.End("cleared", true)
 	for i := range maxRecords - 1 {
-		b.Lost(strconv.Itoa(i), a1, 0)
+		b.Lost(strconv.Itoa(i), a1)
 	}
 	require.Len(t, b.records, maxRecords)
 	require.Equal(t, Suspect, b.Check("first").State)
-	b.Lost("last", a1, 0)
+	b.Lost("last", a1)
 	require.Equal(t, Clear, b.Check("first").State)
 	for i := range 10 * maxMarks {
 		other := newBook(c, "x")
 		other.o.Self.ID = uint64(i) //nolint:gosec // small
-		other.Lost("last", a1, 0)
+		other.Lost("last", a1)
 		other.Begin("last") // a1 is no member, so there is no rest
 		other.End("last", false)
 		send(t, other, b)
@@ -270,8 +267,8 @@ func TestBounds(t *testing.T) {
 func TestAge(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
-	b.Lost("k", a1, 0)
-	b.Lost("k", d1, 0)
+	b.Lost("k", a1)
+	b.Lost("k", d1)
 	until := b.Check("k").Until
 	c.move(10 * time.Second)
 	send(t, b, other)
@@ -295,7 +292,7 @@ func TestMergeInAnyOrder(t *testing.T) {
 				at := Incarnation{fmt.Sprint("n", rng.IntN(5)), 1}
 				switch key := fmt.Sprint("k", rng.IntN(3)); rng.IntN(4) {
 				case 0:
-					b.Lost(key, at, b.Asked(key, at))
+					b.Lost(key, at)
 				case 1:
 					b.Begin(key)
 				case 2:
@@ -334,7 +331,7 @@ func marksOf(b *Book) map[string]map[Incarnation]mark {
 func TestUnseenTrial(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, gone := newBook(c, "b"), newBook(c, "c")
-	gone.Lost("k", a1, 0)
+	gone.Lost("k", a1)
 	_, ok := gone.Begin("k")
 	require.True(t, ok)
 	send(t, gone, b)
@@ -350,7 +347,7 @@ func TestUnseenTrial(t *testing.T) {
 func FuzzMerge(f *testing.F) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	b.Begin("k")
 	message, _ := b.Message(0, 1<<20)
 	f.Add(message)

@@ -1,7 +1,5 @@
 package quarantine
 
-import "time"
-
 // maxHearsay bounds the suspects beyond which no key becomes one by Refused.
 const maxHearsay = maxRecords / 2
 
@@ -15,14 +13,14 @@ type health struct {
 // SetMembers says which other incarnations are members. The trial of one that no longer is has
 // killed it.
 func (b *Book) SetMembers(list []Incarnation) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		members := make(map[Incarnation]health, len(list))
 		for _, i := range list {
 			members[i] = b.members[i]
 		}
 		for i := range b.members {
 			if _, still := members[i]; !still {
-				b.fall(i, now)
+				b.fall(i)
 			}
 		}
 		b.members = members
@@ -52,42 +50,31 @@ func (b *Book) Dead(at Incarnation) bool {
 }
 
 // bury notes that an incarnation was found to be dead. mu is held.
-func (b *Book) bury(at Incarnation, now time.Time) {
+func (b *Book) bury(at Incarnation) {
 	h, is := b.members[at]
 	if !is || h.dead {
 		return
 	}
 	h.down, h.dead = true, true
 	b.members[at] = h
-	b.died, b.good = now, 0
+	b.died, b.good = b.now(), 0
 }
 
-// Asked returns what Lost wants to know of the time at which the request was sent.
-func (b *Book) Asked(key string, at Incarnation) (asked uint64) {
-	if b.Empty() {
-		return 0
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if r := b.records[key]; r != nil {
-		return r.marks[at].life
-	}
-	return 0
-}
-
-// Lost notes that the connection to at broke while a request for key was under way there; asked is
-// what Asked returned before it was sent. If at was trying another key, that one has killed it.
-func (b *Book) Lost(key string, at Incarnation, asked uint64) {
-	b.update(func(now time.Time) { b.lost(key, at, asked, now) })
+// Lost notes that the connection to at broke while a request for key was under way there. If at was
+// trying another key, that one has killed it.
+func (b *Book) Lost(key string, at Incarnation) {
+	b.update(func() { b.lost(key, at) })
 }
 
 // Refused notes that at refuses connections. If it has answered before, its process is gone, and a
 // load of key may have been what ended it. That counts once for a key, and while there are not too
 // many suspects: all keys are asked of at until others know that it is gone.
 func (b *Book) Refused(key string, at Incarnation) {
-	b.update(func(now time.Time) {
-		if b.members[at].answered && b.suspects() < maxHearsay {
-			b.lost(key, at, 0, now)
+	b.update(func() {
+		r := b.records[key]
+		known := r != nil && r.marks[at].life > 0
+		if b.members[at].answered && !known && b.suspects() < maxHearsay {
+			b.lost(key, at)
 		}
 	})
 }
@@ -95,33 +82,34 @@ func (b *Book) Refused(key string, at Incarnation) {
 // LostTrial is Lost or, with refused, Refused for a request for a trial. It counts for the keys
 // whose trials had begun: one that waits for its turn kills no node.
 func (b *Book) LostTrial(at Incarnation, refused bool) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		if !refused || b.members[at].answered {
-			b.bury(at, now)
-			b.fall(at, now)
+			b.bury(at)
+			b.fall(at)
 		}
 	})
 	b.Down(at)
 }
 
-func (b *Book) lost(key string, at Incarnation, asked uint64, now time.Time) {
-	b.bury(at, now)
-	if b.fall(at, now) {
-		return
+func (b *Book) lost(key string, at Incarnation) {
+	b.bury(at)
+	if !b.fall(at) {
+		r := b.record(key)
+		m := r.marks[at]
+		m.life |= 1
+		b.set(r, at, m)
 	}
-	r := b.record(key, now)
-	b.set(r, at, r.marks[at].join(mark{life: asked | 1}), now)
 }
 
 // fall counts the death of an incarnation for the keys that it was trying, and reports whether it
 // has died in a trial.
-func (b *Book) fall(at Incarnation, now time.Time) (inTrial bool) {
+func (b *Book) fall(at Incarnation) (inTrial bool) {
 	for _, r := range b.records {
 		m := r.marks[at]
 		if m.trying() && at != b.o.Self {
 			m = m.withTrial(fellIn)
 			m.life |= 1
-			b.set(r, at, m, now)
+			b.set(r, at, m)
 		}
 		inTrial = inTrial || m.fell()
 	}

@@ -16,11 +16,11 @@ func TestKeyThatKillsForDays(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
 	for i := range 3 * maxMarks {
-		b.Lost("k", Incarnation{"x", uint64(i)}, 0) //nolint:gosec // small
+		b.Lost("k", Incarnation{"x", uint64(i)}) //nolint:gosec // small
 		send(t, b, other)
 		c.move(time.Minute)
 	}
-	b.Lost("beside", a1, 0)
+	b.Lost("beside", a1)
 	send(t, b, other)
 	require.Equal(t, Suspect, other.Check("beside").State)
 	require.Equal(t, Quarantined, other.Check("k").State)
@@ -34,7 +34,7 @@ func TestLongestQuarantine(t *testing.T) {
 	b := New(Options{Quarantine: math.MaxInt64, MaxKey: 10})
 	b.now = func() time.Time { return c.now }
 	for i := range uint64(10) {
-		b.Lost("k", Incarnation{"x", i}, 0)
+		b.Lost("k", Incarnation{"x", i})
 		if i > 0 {
 			require.Equal(t, Quarantined, b.Check("k").State, "%d deaths", i+1)
 		}
@@ -50,7 +50,7 @@ func TestIncarnationsThatAreGone(t *testing.T) {
 		b.SetMembers([]Incarnation{x, d1})
 		b.SetMembers([]Incarnation{d1})
 		b.Down(x) // a request to it that ends late
-		b.Lost("k", x, 0)
+		b.Lost("k", x)
 	}
 	require.Len(t, b.members, 1)
 }
@@ -60,7 +60,7 @@ func TestIncarnationsThatAreGone(t *testing.T) {
 func TestEvidenceOutlastsHearsay(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1)
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	for i := range 2 * 1024 {
 		b.Refused(fmt.Sprint("asked later", i), a1)
 	}
@@ -73,8 +73,8 @@ func TestLongKey(t *testing.T) {
 	b, other := newBook(c, "b"), newBook(c, "c")
 	b.o.MaxKey = 10_000
 	long := strings.Repeat("k", 5000)
-	b.Lost(long, a1, 0)
-	b.Lost("beside", a1, 0)
+	b.Lost(long, a1)
+	b.Lost("beside", a1)
 	send(t, b, other)
 	require.Equal(t, Suspect, other.Check("beside").State)
 	require.Equal(t, Clear, other.Check(long).State)
@@ -87,7 +87,7 @@ func TestSilenceIsNoDeath(t *testing.T) {
 	b := newBook(c, "b", a1)
 	b.Down(a1)
 	require.False(t, b.Dead(a1))
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	b.Down(a1)
 	require.True(t, b.Dead(a1))
 	b.Up(a1)

@@ -326,7 +326,6 @@ func (n *node) fetch(key string, until time.Duration) {
 			n.load(key, got)
 			return
 		}
-		asked := n.book.Asked(key, owner)
 		n.call(owner, func(other *node, answer func(any)) {
 			if other.book.Check(key).State != Clear {
 				answer(other.book.Record(key))
@@ -336,7 +335,7 @@ func (n *node) fetch(key string, until time.Duration) {
 		}, func(x any, o outcome) {
 			switch {
 			case o == lost:
-				n.book.Lost(key, owner, asked)
+				n.book.Lost(key, owner)
 				n.wake()
 				again()
 			case o == refused && w.bug == unwitnessed:

@@ -42,7 +42,8 @@ func score(unit uint64, i Incarnation) uint64 {
 }
 
 // turn reports whether this node may begin one more trial. mu is held.
-func (b *Book) turn(now time.Time) bool {
+func (b *Book) turn() bool {
+	now := b.now()
 	running := 0
 	for _, r := range b.records {
 		if r.trying && (r.ready.IsZero() || now.Sub(r.ready) < maxTurn) {
@@ -56,13 +57,13 @@ func (b *Book) turn(now time.Time) bool {
 // confirm what they were sent before Ready is called. It returns false if the key may not be tried,
 // or it is not its turn.
 func (b *Book) Begin(key string) (seq uint64, ok bool) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		r := b.records[key]
-		if b.left || b.verdict(r, now).State != Suspect || r.trying || !b.turn(now) {
+		if b.left || b.verdict(r).State != Suspect || r.trying || !b.turn() {
 			return
 		}
 		ok, r.trying = true, true
-		b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay), now)
+		b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
 		seq = b.seq
 	})
 	return seq, ok
@@ -71,15 +72,15 @@ func (b *Book) Begin(key string) (seq uint64, ok bool) {
 // Ready reports whether a key may be loaded now whose trial this node has begun and all members
 // have confirmed. If not, the trial has ended.
 func (b *Book) Ready(key string) (ok bool) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		r := b.records[key]
 		switch {
 		case r == nil || !r.trying:
-		case b.verdict(r, now).State == Suspect:
-			ok, r.ready = true, now
+		case b.verdict(r).State == Suspect:
+			ok, r.ready = true, b.now()
 			b.trials++
 		default:
-			b.end(r, false, now)
+			b.end(r, false)
 		}
 	})
 	return ok
@@ -88,9 +89,9 @@ func (b *Book) Ready(key string) (ok bool) {
 // End ends a trial of this node. With cleared, which says that the load has returned, all deaths of
 // the key are forgiven.
 func (b *Book) End(key string, cleared bool) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		if r := b.records[key]; r != nil && r.trying {
-			b.end(r, cleared, now)
+			b.end(r, cleared)
 		}
 	})
 }
@@ -98,11 +99,11 @@ func (b *Book) End(key string, cleared bool) {
 // Leave ends all trials of this node, for good, and returns whether there were some, and up to
 // which number the members must confirm what they were sent to know of it.
 func (b *Book) Leave() (seq uint64, some bool) {
-	b.update(func(now time.Time) {
+	b.update(func() {
 		b.left = true
 		for _, r := range b.records {
 			if r.trying {
-				b.end(r, false, now)
+				b.end(r, false)
 				some = true
 			}
 		}
@@ -111,15 +112,15 @@ func (b *Book) Leave() (seq uint64, some bool) {
 	return seq, some
 }
 
-func (b *Book) end(r *record, cleared bool, now time.Time) {
+func (b *Book) end(r *record, cleared bool) {
 	r.trying, r.ready = false, time.Time{}
-	b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(noTrial), now)
+	b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(noTrial))
 	if !cleared {
 		return
 	}
 	b.good++
 	for i, m := range r.marks {
 		m.life += m.life % 2
-		b.set(r, i, m, now)
+		b.set(r, i, m)
 	}
 }

@@ -35,7 +35,7 @@ func (b *Book) Message(since uint64, limit int) (message []byte, upTo uint64) {
 	if b.Empty() && since == 0 {
 		return nil, 0
 	}
-	b.update(func(now time.Time) {
+	b.update(func() {
 		upTo = b.seq
 		var list []*record
 		for _, r := range b.records {
@@ -45,7 +45,7 @@ func (b *Book) Message(since uint64, limit int) (message []byte, upTo uint64) {
 		}
 		slices.SortFunc(list, func(x, y *record) int { return cmp.Compare(x.seq, y.seq) })
 		for i, r := range list {
-			one := r.tell(now)
+			one := r.tell(b.now())
 			if i > 0 && len(message)+len(one) > limit {
 				upTo = list[i-1].seq
 				return
@@ -93,17 +93,17 @@ func (b *Book) Merge(message []byte) (own bool, err error) {
 	if len(list) == 0 {
 		return false, nil
 	}
-	b.update(func(now time.Time) {
+	b.update(func() {
 		for _, t := range list {
-			own = b.merge(t, now) || own
+			own = b.merge(t) || own
 		}
 	})
 	return own, nil
 }
 
-func (b *Book) merge(theirs told, now time.Time) (own bool) {
-	r := b.record(string(theirs.Key), now)
-	died := now.Add(-max(0, theirs.Age)) // before this node was told
+func (b *Book) merge(theirs told) (own bool) {
+	r := b.record(string(theirs.Key))
+	died := b.now().Add(-max(0, theirs.Age)) // before this node was told
 	if r.died.After(died) {
 		died = r.died
 	}
@@ -119,7 +119,7 @@ func (b *Book) merge(theirs told, now time.Time) (own bool) {
 			joined.life += joined.life % 2
 			own = joined != m
 		}
-		b.set(r, i, joined, now)
+		b.set(r, i, joined)
 	}
 	r.died = died
 	return own
