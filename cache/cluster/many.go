@@ -379,6 +379,7 @@ func (c *Cache[V]) loadHereMany(ctx context.Context, keys []string, m *manyResul
 		return
 	}
 	defer p.release()
+	defer c.announceMany(ctx, keys)()
 	c.counters.localLoads.Add(uint64(len(keys)))
 	if c.o.LoadMany == nil {
 		c.loadHereSingly(ctx, p, keys, m)

@@ -87,7 +87,7 @@ func (c *Cache[V]) suspects(key string) bool {
 // witness notes what the error of a request for key says of the end of the node that was asked, and
 // reports whether key is not to be loaded in the usual way now. That no process listens any more
 // counts for a key that is asked for alone: where many are, it would keep all of them from being
-// loaded at once, though at most one is to blame.
+// loaded at once, though at most one is to blame. See announceMany.
 func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) bool {
 	at := incarnationOf(to)
 	var down *peer.UnavailableError
@@ -103,6 +103,8 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) b
 	case alone && (down.Reason == peer.NotListening ||
 		down.Reason == peer.PassedOver && c.quarantine.Dead(at)):
 		c.quarantine.Refused(key, at)
+	case down.Reason == peer.NotListening:
+		c.quarantine.Gone(at, true)
 	}
 	if !c.suspects(key) {
 		return false
@@ -185,7 +187,7 @@ func (c *Cache[V]) askTrier(
 		c.mergeRecords(suspect.Record)
 	case !errors.As(err, &down), down.Reason == peer.Busy:
 	case down.Reason == peer.Lost, down.Reason == peer.NotListening:
-		c.quarantine.LostTrial(trier, down.Reason == peer.NotListening)
+		c.quarantine.Gone(trier, down.Reason == peer.NotListening)
 		c.wakeExchanges()
 	default:
 		c.quarantine.Down(trier)
@@ -202,7 +204,7 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 		return v, errSuspect
 	}
 	end := func(cleared bool) {
-		c.quarantine.End(key, cleared)
+		c.quarantine.End(cleared, key)
 		c.wakeExchanges()
 	}
 	stop := context.AfterFunc(ctx, func() { end(false) }) // also if Load never returns
@@ -227,8 +229,8 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 }
 
 // announce makes all members know the records up to seq, and this node what they know by then. One
-// that is silent is waited for as long as an owner is; one that can't be reached, or was found to be
-// dead, not at all.
+// that is silent is waited for as long as an owner is; one that can't be reached, or was found to
+// be dead, not at all.
 func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.PeerTimeout)
 	defer cancel()
@@ -239,6 +241,27 @@ func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 		}
 	}
 	waiting.Wait()
+}
+
+// announceMany makes all members know that this node is going to load keys, where their owner is
+// found to be dead: so that there are witnesses. end is to be called when the load has ended.
+func (c *Cache[V]) announceMany(ctx context.Context, keys []string) (end func()) {
+	var orphans []string
+	for _, key := range keys {
+		to, ok := c.members.address(c.units.Owner(key))
+		if ok && c.quarantine.Dead(incarnationOf(to)) {
+			orphans = append(orphans, key)
+		}
+	}
+	if len(orphans) == 0 {
+		return func() {}
+	}
+	orphans, seq := c.quarantine.Announce(orphans)
+	c.announce(ctx, seq)
+	return func() {
+		c.quarantine.End(false, orphans...)
+		c.wakeExchanges()
+	}
 }
 
 // endTrials ends the trials of this node, which closes, and tells the others: it does not die of

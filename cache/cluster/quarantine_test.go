@@ -440,7 +440,9 @@ func TestLoadThatNeedsQuarantinedKey(t *testing.T) {
 func TestCloseDuringTrial(t *testing.T) {
 	t.Parallel()
 	var from origin
-	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership = cluster.ByRing })
+	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+		o.Ownership = cluster.ByRing
+	})
 	inside := make(chan struct{})
 	from.set(func(ctx context.Context, key string, count int) (string, error) {
 		if count == 1 {
@@ -459,7 +461,8 @@ func TestCloseDuringTrial(t *testing.T) {
 	require.NoError(t, nodes[1].Close())
 	<-tries
 	for _, n := range others(nodes, nodes[1]) {
-		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 }, 20*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 },
+			20*time.Second, time.Millisecond)
 		v, err := n.Fetch(t.Context(), "k")
 		require.NoError(t, err)
 		require.Equal(t, "k", v)

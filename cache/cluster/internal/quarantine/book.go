@@ -48,7 +48,7 @@ type State uint8
 const (
 	Clear       State = iota // it may be loaded
 	Suspect                  // its trier may begin a trial
-	OnTrial                  // another node's trial is under way
+	OnTrial                  // another node's trial is under way, or it has announced the key
 	Quarantined              // it may not be loaded
 )
 
@@ -156,8 +156,7 @@ func (b *Book) verdict(r *record) (v Verdict) {
 	slices.Sort(v.Deaths)
 	until := b.until(r)
 	switch {
-	case len(v.Deaths) == 0:
-		return Verdict{}
+	case len(v.Deaths) == 0: // it is clear, or announced: see Announce
 	case until.After(b.now()):
 		return Verdict{State: Quarantined, Deaths: v.Deaths, Until: until}
 	case v.State == Clear:

@@ -65,7 +65,7 @@ func TestStates(t *testing.T) {
 	require.False(t, ok)
 	require.True(t, other.Ready("k"))
 
-	b.LostTrial(c1, false)
+	b.Gone(c1, false)
 	until := c.now.Add(30 * time.Second)
 	want := Verdict{State: Quarantined, Deaths: []string{"a", "c"}, Until: until}
 	require.Equal(t, want, b.Check("k"))
@@ -75,7 +75,7 @@ func TestStates(t *testing.T) {
 	_, ok = b.Begin("k")
 	require.True(t, ok)
 	require.True(t, b.Ready("k"))
-	b.End("k", true)
+	b.End(true, "k")
 	require.Equal(t, Verdict{}, b.Check("k"))
 	require.Equal(t, Stats{Trials: 1}, b.Stats())
 
@@ -115,12 +115,12 @@ func TestWhatIsForgiven(t *testing.T) {
 	_, ok := b.Begin("k")
 	require.True(t, ok)
 	b.Ready("k")
-	b.End("k", false)
+	b.End(false, "k")
 	require.Equal(t, Suspect, b.Check("k").State, "a load that was given up clears nothing")
 	_, ok = b.Begin("k")
 	require.True(t, ok)
 	b.Ready("k")
-	b.End("k", true)
+	b.End(true, "k")
 	require.Equal(t, Clear, b.Check("k").State)
 	b.Refused("k", a1)
 	require.Equal(t, Clear, b.Check("k").State, "that no process listens counts once")
@@ -143,7 +143,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 	require.False(t, ok, "one at a time")
 	trier.Ready("k")
 	send(t, trier, b)
-	b.LostTrial(c1, true)
+	b.Gone(c1, true)
 	b.Lost("beside", c1)
 	b.SetMembers([]Incarnation{a1})
 	require.Equal(t, Quarantined, b.Check("k").State)
@@ -170,12 +170,38 @@ func TestLeave(t *testing.T) {
 	send(t, trier, b)
 	b.SetMembers([]Incarnation{a1})
 	require.Equal(t, []string{"a"}, b.Check("k").Deaths)
-	trier.End("k", true)
+	trier.End(true, "k")
 	require.Equal(t, Suspect, trier.Check("k").State, "its load ended after it had left")
 	_, some = trier.Leave()
 	require.False(t, some)
 	_, ok = trier.Begin("k")
 	require.False(t, ok, "it has left")
+}
+
+// TestAnnounce checks that keys are suspect, and no more, when a node has died that had announced to
+// load them together.
+func TestAnnounce(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, loader := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	b.Lost("tried", a1)
+	send(t, b, loader)
+	c.move(rest)
+	_, ok := loader.Begin("tried")
+	require.True(t, ok)
+	taken, seq := loader.Announce([]string{"k", "l", "tried"})
+	require.Equal(t, []string{"k", "l"}, taken)
+	require.NotZero(t, seq)
+	send(t, loader, b)
+	require.Equal(t, Verdict{State: OnTrial, Trier: c1}, b.Check("k"))
+	require.Equal(t, Clear, loader.Check("k").State)
+	loader.End(false, "l")
+	send(t, loader, b)
+	b.SetMembers([]Incarnation{a1})
+	require.Equal(t, Suspect, b.Check("k").State)
+	require.Equal(t, Clear, b.Check("l").State)
+	require.Equal(t, Quarantined, b.Check("tried").State)
+	taken, _ = loader.Announce(make([]string, 10*maxHearsay))
+	require.Len(t, taken, 1, "an empty key")
 }
 
 // TestTurns checks that more trials run at a time when many have ended well, until the next death.
@@ -193,7 +219,7 @@ func TestTurns(t *testing.T) {
 			}
 		}
 		for i := range 100 {
-			b.End(fmt.Sprint("probe", i), false)
+			b.End(false, fmt.Sprint("probe", i))
 		}
 		return n
 	}
@@ -205,7 +231,7 @@ func TestTurns(t *testing.T) {
 		_, ok := b.Begin(key)
 		require.True(t, ok)
 		b.Ready(key)
-		b.End(key, true)
+		b.End(true, key)
 		if i == 15 {
 			require.Equal(t, 2, atOnce())
 		}
@@ -228,7 +254,7 @@ func TestBounds(t *testing.T) {
 	c.move(rest)
 	b.Begin("cleared")
 	b.Ready("cleared")
-	b.End("cleared", true)
+	b.End(true, "cleared")
 	for i := range maxRecords - 1 {
 		b.Lost(strconv.Itoa(i), a1)
 	}
@@ -241,7 +267,7 @@ func TestBounds(t *testing.T) {
 		other.o.Self.ID = uint64(i) //nolint:gosec // small
 		other.Lost("last", a1)
 		other.Begin("last") // a1 is no member, so there is no rest
-		other.End("last", false)
+		other.End(false, "last")
 		send(t, other, b)
 	}
 	require.LessOrEqual(t, len(b.records["last"].marks), maxMarks)
@@ -298,7 +324,7 @@ func TestMergeInAnyOrder(t *testing.T) {
 				case 2:
 					b.Ready(key)
 				case 3:
-					b.End(key, rng.IntN(2) == 0)
+					b.End(rng.IntN(2) == 0, key)
 				}
 			}
 			message, _ := b.Message(0, 1<<20)
@@ -354,7 +380,8 @@ func FuzzMerge(f *testing.F) {
 	f.Add(message[:len(message)-1])
 	f.Add([]byte{})
 	f.Add([]byte(`null`))
-	f.Add([]byte(`{"k":"aw==","a":-1,"m":[{"n":"b","i":1,"l":18446744073709551615,"t":18446744073709551615}]}`))
+	f.Add([]byte(`{"k":"aw==","a":-1,` +
+		`"m":[{"n":"b","i":1,"l":18446744073709551615,"t":18446744073709551615}]}`))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		b := newBook(c, "b")
 		if _, err := b.Merge(message); err != nil {

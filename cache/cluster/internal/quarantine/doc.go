@@ -32,6 +32,9 @@
 // node dies are many, and at most one is to blame. A load that takes longer than half a second
 // holds no others up, so a key that kills slowly may convict those that were begun beside it.
 //
+// Of a batch in the place of a dead owner too many keys would have to be tried one after the other.
+// So it is only announced ([Book.Announce]): if it ends its node, its keys are suspect.
+//
 // # Merging
 //
 // A record has two counters for each incarnation: one of deaths and what became of them, one of
@@ -44,6 +47,6 @@
 // A death is unseen if no other node asks for the key until its owner is no member any more. Two
 // nodes that load one key at the same time may both die, before either is known to have. Keys that
 // were under way beside the one that kills become suspect as well, and are cleared by their trials.
-// A book holds 1,024 records; the oldest go, those that are clear first. The trial of an incarnation
-// that is no member here is not believed, since nobody would say that it has ended.
+// A book holds 1,024 records; the oldest go, those that are clear first. The trial of an
+// incarnation that is no member here is not believed, since nobody would say that it has ended.
 package quarantine

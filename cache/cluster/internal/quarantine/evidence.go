@@ -1,6 +1,7 @@
 package quarantine
 
-// maxHearsay bounds the suspects beyond which no key becomes one by Refused.
+// maxHearsay bounds the suspects beyond which no key becomes one by Refused, and the keys that
+// Announce takes.
 const maxHearsay = maxRecords / 2
 
 // health is what this node knows of another member.
@@ -79,9 +80,10 @@ func (b *Book) Refused(key string, at Incarnation) {
 	})
 }
 
-// LostTrial is Lost or, with refused, Refused for a request for a trial. It counts for the keys
-// whose trials had begun: one that waits for its turn kills no node.
-func (b *Book) LostTrial(at Incarnation, refused bool) {
+// Gone is Lost or, with refused, Refused for a request that says nothing of its keys: one for a
+// trial, since a key that waits for its turn kills no node, or one for many that was not under way.
+// It counts for the keys whose trials had begun.
+func (b *Book) Gone(at Incarnation, refused bool) {
 	b.update(func() {
 		if !refused || b.members[at].answered {
 			b.bury(at)

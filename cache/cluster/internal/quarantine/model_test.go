@@ -119,11 +119,13 @@ func (w *world) start(n *node) {
 	n.view, n.told = make(map[int]Incarnation), make(map[Incarnation]uint64)
 	n.pending = nil
 	self := n.self
-	n.book = New(Options{Self: self, Quarantine: 30 * time.Second, MaxKey: 100, Changed: func(key string, v Verdict) {
+	o := Options{Self: self, Quarantine: 30 * time.Second, MaxKey: 100}
+	o.Changed = func(key string, v Verdict) {
 		if v.State == Quarantined && key != poison && w.falsely == "" {
 			w.falsely = fmt.Sprintf("%v quarantines %s at %v: %v", self, key, w.now, v.Deaths)
 		}
-	}})
+	}
+	n.book = New(o)
 	n.book.now = w.clock
 	for _, other := range w.nodes {
 		if other == n || !other.alive {
@@ -379,7 +381,7 @@ func (n *node) fetch(key string, until time.Duration) {
 	}, func(x any, o outcome) {
 		switch {
 		case o == lost, o == refused:
-			n.book.LostTrial(trier, o == refused)
+			n.book.Gone(trier, o == refused)
 			n.wake()
 		case x == true:
 			got()
@@ -427,7 +429,7 @@ func (n *node) try(key string, end func(ok bool)) {
 			return
 		}
 		n.load(key, func() {
-			n.book.End(key, n.w.bug != neverForgiving)
+			n.book.End(n.w.bug != neverForgiving, key)
 			n.wake()
 			end(true)
 		})

@@ -69,6 +69,24 @@ func (b *Book) Begin(key string) (seq uint64, ok bool) {
 	return seq, ok
 }
 
+// Announce notes that this node is about to load keys in the place of one that has died, maybe of
+// one of them, and returns those that it took: if this node dies, they are suspect. seq is as of
+// Begin, and End ends it.
+func (b *Book) Announce(keys []string) (taken []string, seq uint64) {
+	b.update(func() {
+		for _, key := range keys[:min(len(keys), maxHearsay)] {
+			r := b.record(key)
+			if b.left || r.trying {
+				continue
+			}
+			taken, r.trying, r.ready = append(taken, key), true, b.now().Add(-maxTurn)
+			b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
+		}
+		seq = b.seq
+	})
+	return taken, seq
+}
+
 // Ready reports whether a key may be loaded now whose trial this node has begun and all members
 // have confirmed. If not, the trial has ended.
 func (b *Book) Ready(key string) (ok bool) {
@@ -86,12 +104,14 @@ func (b *Book) Ready(key string) (ok bool) {
 	return ok
 }
 
-// End ends a trial of this node. With cleared, which says that the load has returned, all deaths of
-// the key are forgiven.
-func (b *Book) End(key string, cleared bool) {
+// End ends trials of this node. With cleared, which says that the load has returned, all deaths of
+// the keys are forgiven.
+func (b *Book) End(cleared bool, keys ...string) {
 	b.update(func() {
-		if r := b.records[key]; r != nil && r.trying {
-			b.end(r, cleared)
+		for _, key := range keys {
+			if r := b.records[key]; r != nil && r.trying {
+				b.end(r, cleared)
+			}
 		}
 	})
 }
