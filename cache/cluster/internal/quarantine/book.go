@@ -17,6 +17,9 @@ const (
 	// keep is how long a record is kept without news and out of quarantine.
 	keep = 10 * time.Minute
 
+	// doubt is how long the trial of a member is believed that can't be asked.
+	doubt = 10 * time.Second
+
 	// maxDoublings bounds how often further deaths double a quarantine.
 	maxDoublings = 5
 )
@@ -145,11 +148,11 @@ func (b *Book) verdict(r *record) (v Verdict) {
 		return v
 	}
 	for i, m := range r.marks {
-		_, is := b.members[i] // nobody would say that one that is none has died
+		h, is := b.members[i] // nobody would say that one that is none has died
 		switch {
 		case m.dead():
 			v.Deaths = append(v.Deaths, i.Node)
-		case m.trying() && is && (v.State == Clear || compare(i, v.Trier) < 0):
+		case m.trying() && is && !(h.down && b.now().Sub(r.news) > doubt):
 			v.State, v.Trier = OnTrial, i
 		}
 	}

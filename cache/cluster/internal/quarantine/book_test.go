@@ -178,8 +178,8 @@ func TestLeave(t *testing.T) {
 	require.False(t, ok, "it has left")
 }
 
-// TestAnnounce checks that keys are suspect, and no more, when a node has died that had announced to
-// load them together.
+// TestAnnounce checks that keys are suspect, and no more, when a node has died that had announced
+// to load them together.
 func TestAnnounce(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, loader := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)

@@ -93,3 +93,22 @@ func TestSilenceIsNoDeath(t *testing.T) {
 	b.Up(a1)
 	require.False(t, b.Dead(a1))
 }
+
+// TestTrierOutOfReach checks that nobody waits for ever for the trial of a member that can't be
+// asked, as it could not say either that the trial has ended.
+func TestTrierOutOfReach(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	b.Lost("k", a1)
+	send(t, b, trier)
+	c.move(rest)
+	_, ok := trier.Begin("k")
+	require.True(t, ok)
+	send(t, trier, b)
+	c.move(doubt + time.Second)
+	require.Equal(t, OnTrial, b.Check("k").State, "it takes long")
+	b.Down(c1)
+	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: b1}, b.Check("k"))
+	b.Up(c1)
+	require.Equal(t, OnTrial, b.Check("k").State)
+}

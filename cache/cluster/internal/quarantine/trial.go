@@ -75,12 +75,10 @@ func (b *Book) Begin(key string) (seq uint64, ok bool) {
 func (b *Book) Announce(keys []string) (taken []string, seq uint64) {
 	b.update(func() {
 		for _, key := range keys[:min(len(keys), maxHearsay)] {
-			r := b.record(key)
-			if b.left || r.trying {
-				continue
+			if r := b.record(key); !r.trying && !b.left {
+				taken, r.trying, r.ready = append(taken, key), true, b.now().Add(-maxTurn)
+				b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
 			}
-			taken, r.trying, r.ready = append(taken, key), true, b.now().Add(-maxTurn)
-			b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
 		}
 		seq = b.seq
 	})
