@@ -152,7 +152,7 @@ func (b *Book) verdict(r *record) (v Verdict) {
 		switch {
 		case m.dead():
 			v.Deaths = append(v.Deaths, i.Node)
-		case m.trying() && is && !(h.down && b.now().Sub(r.news) > doubt):
+		case m.trying() && is && (!h.down || b.now().Sub(r.news) <= doubt):
 			v.State, v.Trier = OnTrial, i
 		}
 	}
