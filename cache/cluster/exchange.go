@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,9 @@ const (
 	// A message about deletes is filled up to messageSize bytes. It may be longer by what each
 	// message holds, and by one key.
 	messageSize = 512 << 10
+
+	// newsSize bounds the records that an exchange carries, in bytes; one record always goes.
+	newsSize = 256 << 10
 )
 
 // A member is another node of the cache, in one run of it.
@@ -180,4 +185,47 @@ func (c *Cache[V]) greet() {
 			}
 		}
 	}
+}
+
+// wakeExchanges makes all members hear the news at once.
+func (c *Cache[V]) wakeExchanges() {
+	for _, m := range c.members.all() {
+		m.wakeUp()
+	}
+}
+
+// mergeRecords takes records of another node.
+func (c *Cache[V]) mergeRecords(records []byte) {
+	own, err := c.quarantine.Merge(records)
+	if err != nil {
+		c.log.Debug("records of another node can't be read", "error", err)
+	}
+	if own {
+		c.wakeExchanges()
+	}
+}
+
+// withRecords puts the records that m lacks before a message about deletes. upTo is up to which
+// number m knows all when it has them.
+func (c *Cache[V]) withRecords(m *member, message []byte) (b []byte, upTo uint64) {
+	var since uint64
+	if m != nil {
+		since = m.told.Load()
+	}
+	records, upTo := c.quarantine.Message(since, newsSize)
+	b = binary.AppendUvarint(b, uint64(len(records)))
+	return append(append(b, records...), message...), upTo
+}
+
+var errRecords = errors.New("cluster: an exchange whose records can't be read")
+
+// takeRecords takes the records before a message about deletes, and returns that.
+func (c *Cache[V]) takeRecords(b []byte) (message []byte, err error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, errRecords
+	}
+	records, message := b[size:][:n], b[size:][n:]
+	c.mergeRecords(records)
+	return message, nil
 }

@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,32 +21,7 @@ const (
 	// maxTries bounds the keys that another node is asked to try at a time. More would wait there
 	// for their turn as well, and hold the connections that other keys need.
 	maxTries = 16
-
-	// newsSize bounds the records that an exchange carries, in bytes; one record always goes.
-	newsSize = 256 << 10
 )
-
-// A QuarantineError says that a key is not loaded for a while, since processes have ended while
-// they loaded it. It reaches the callers on all nodes.
-type QuarantineError struct {
-	Key    string
-	Deaths []string  // the nodes whose processes have ended, sorted; one may be there twice
-	Until  time.Time // when the key is tried again, by this node's clock
-}
-
-// Error describes the QuarantineError in one line.
-func (e *QuarantineError) Error() string {
-	return fmt.Sprintf("cluster: key %s is quarantined until %s: nodes died while they loaded it: %s",
-		shortKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
-}
-
-// shortKey returns a key for people to read.
-func shortKey(key string) string {
-	if len(key) > 200 {
-		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
-	}
-	return fmt.Sprintf("%q", key)
-}
 
 // errSuspect is the error of a flight that has found out that it must not load its key in the usual
 // way: see walk. No caller gets it.
@@ -283,47 +255,4 @@ func waitFor(ctx context.Context, heard <-chan struct{}, d time.Duration) error 
 		return context.Cause(ctx)
 	}
 	return nil
-}
-
-// wakeExchanges makes all members hear the news at once.
-func (c *Cache[V]) wakeExchanges() {
-	for _, m := range c.members.all() {
-		m.wakeUp()
-	}
-}
-
-// mergeRecords takes records of another node.
-func (c *Cache[V]) mergeRecords(records []byte) {
-	own, err := c.quarantine.Merge(records)
-	if err != nil {
-		c.log.Debug("records of another node can't be read", "error", err)
-	}
-	if own {
-		c.wakeExchanges()
-	}
-}
-
-// withRecords puts the records that m lacks before a message about deletes. upTo is up to which
-// number m knows all when it has them.
-func (c *Cache[V]) withRecords(m *member, message []byte) (b []byte, upTo uint64) {
-	var since uint64
-	if m != nil {
-		since = m.told.Load()
-	}
-	records, upTo := c.quarantine.Message(since, newsSize)
-	b = binary.AppendUvarint(b, uint64(len(records)))
-	return append(append(b, records...), message...), upTo
-}
-
-var errRecords = errors.New("cluster: an exchange whose records can't be read")
-
-// takeRecords takes the records before a message about deletes, and returns that.
-func (c *Cache[V]) takeRecords(b []byte) (message []byte, err error) {
-	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
-		return nil, errRecords
-	}
-	records, message := b[size:][:n], b[size:][n:]
-	c.mergeRecords(records)
-	return message, nil
 }
