@@ -85,7 +85,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	}
 	c.warnIfOpen()
 	c.life, c.end = context.WithCancelCause(context.Background())
-	c.walkFn, c.loadOwnFn, c.tryFn = c.walk, c.loadOwn, c.try
+	c.walkFn, c.loadOwnFn, c.tryFn = c.walk, c.loadOwn, c.tryFor
 	c.quarantine = c.newBook()
 	c.walkManyFn, c.loadOwnManyFn = c.walkMany, c.loadOwnMany
 	c.units = c.newUnits()

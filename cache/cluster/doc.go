@@ -82,8 +82,8 @@
 //
 // Keys that were under way beside the one that killed are suspect as well. Their callers get their
 // values, and wait until it is their turn. A death is not seen if no other node asked for the key,
-// and two nodes may die at once that load a key at the same time, as in a split. See package
-// quarantine.
+// and two nodes may die at once that load a key at the same time, as in a split. What it costs when
+// a busy node is killed is in docs/cluster.md; how it works, in package quarantine.
 //
 // # Many keys
 //

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/courier"
@@ -66,3 +67,25 @@ func (e *UnconfirmedError) Error() string {
 
 // Unwrap returns Err.
 func (e *UnconfirmedError) Unwrap() error { return e.Err }
+
+// A QuarantineError says that a key is not loaded for a while, since processes have ended while
+// they loaded it. It reaches the callers on all nodes.
+type QuarantineError struct {
+	Key    string
+	Deaths []string  // the nodes whose processes have ended, sorted; one may be there twice
+	Until  time.Time // when the key is tried again, by this node's clock
+}
+
+// Error describes the QuarantineError in one line.
+func (e *QuarantineError) Error() string {
+	return fmt.Sprintf("cluster: key %s is quarantined until %s: nodes died while they loaded it: %s",
+		shortKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
+}
+
+// shortKey returns a key for people to read.
+func shortKey(key string) string {
+	if len(key) > 200 {
+		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
+	}
+	return fmt.Sprintf("%q", key)
+}

@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
@@ -26,6 +29,9 @@ const (
 	// A message about deletes is filled up to messageSize bytes. It may be longer by what each
 	// message holds, and by one key.
 	messageSize = 512 << 10
+
+	// newsSize bounds the records that an exchange carries, in bytes; one record always goes.
+	newsSize = 256 << 10
 )
 
 // A member is another node of the cache, in one run of it.
@@ -35,6 +41,8 @@ type member struct {
 	differs string             // why it is not asked; empty: it is
 	stop    context.CancelFunc // ends its exchange
 	wake    chan struct{}      // there is news for it
+	told    atomic.Uint64      // up to which number it knows the records of suspects
+	tries   chan struct{}      // holds one for each key that it is asked to try
 
 	mu     sync.Mutex // guards what follows
 	begun  uint64     // exchanges so far, with the one that runs
@@ -43,7 +51,6 @@ type member struct {
 	err    error      // of the last one
 	gone   bool       // it is not seen any more
 
-	told    uint64        // up to which number it knows the records of suspects, see awaitNews
 	changed chan struct{} // closed, and replaced, when one ends
 }
 
@@ -80,10 +87,16 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 	m.mu.Unlock()
 	defer func() { m.finish(err) }()
 	for range maxRounds {
-		answer, err := c.exchangeWith(ctx, m, c.deletes.Message(m.address.Run, messageSize))
+		message, upTo := c.withRecords(m, c.deletes.Message(m.address.Run, messageSize))
+		answer, err := c.client.Exchange(ctx, m.address, message)
 		if err != nil {
 			return err
 		}
+		c.quarantine.Up(incarnationOf(m.address))
+		if answer, err = c.takeRecords(answer); err != nil {
+			return err
+		}
+		m.told.Store(upTo) // when what m knows is known here: see announce
 		if more, err := c.deletes.Merge(m.address.Run, answer); err != nil || !more {
 			return err
 		}
@@ -115,22 +128,26 @@ func (m *member) tell() {
 	m.changed = make(chan struct{})
 }
 
-// confirm waits until another node has applied this node's deletes up to seq or is not seen any
-// more, and fails if an exchange that began later has failed, or this cache has closed.
-func (c *Cache[V]) confirm(ctx context.Context, m *member, seq uint64) error {
-	m.mu.Lock()
-	after := m.begun
-	m.mu.Unlock()
+// wakeUp makes m hear the news at once.
+func (m *member) wakeUp() {
 	select {
 	case m.wake <- struct{}{}:
 	default: // it will be woken already
 	}
+}
+
+// confirm waits until done, which exchanges with m bring about, or m is not seen any more. It fails
+// if an exchange that began later has failed, or this cache has closed.
+func (c *Cache[V]) confirm(ctx context.Context, m *member, done func() bool) error {
+	m.mu.Lock()
+	after := m.begun
+	m.mu.Unlock()
 	for {
 		m.mu.Lock()
 		gone, failed, err, changed := m.gone, m.ended > after && m.err != nil, m.err, m.changed
 		m.mu.Unlock()
 		switch {
-		case c.deletes.Reported(m.address.Run, seq):
+		case done():
 			return nil
 		case c.life.Err() != nil: // before gone, which all members are now
 			return context.Cause(c.life)
@@ -139,6 +156,7 @@ func (c *Cache[V]) confirm(ctx context.Context, m *member, seq uint64) error {
 		case failed:
 			return err
 		}
+		m.wakeUp() // again, while not all fits into one exchange
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -167,4 +185,47 @@ func (c *Cache[V]) greet() {
 			}
 		}
 	}
+}
+
+// wakeExchanges makes all members hear the news at once.
+func (c *Cache[V]) wakeExchanges() {
+	for _, m := range c.members.all() {
+		m.wakeUp()
+	}
+}
+
+// mergeRecords takes records of another node.
+func (c *Cache[V]) mergeRecords(records []byte) {
+	own, err := c.quarantine.Merge(records)
+	if err != nil {
+		c.log.Debug("records of another node can't be read", "error", err)
+	}
+	if own {
+		c.wakeExchanges()
+	}
+}
+
+// withRecords puts the records that m lacks before a message about deletes. upTo is up to which
+// number m knows all when it has them.
+func (c *Cache[V]) withRecords(m *member, message []byte) (b []byte, upTo uint64) {
+	var since uint64
+	if m != nil {
+		since = m.told.Load()
+	}
+	records, upTo := c.quarantine.Message(since, newsSize)
+	b = binary.AppendUvarint(b, uint64(len(records)))
+	return append(append(b, records...), message...), upTo
+}
+
+var errRecords = errors.New("cluster: an exchange whose records can't be read")
+
+// takeRecords takes the records before a message about deletes, and returns that.
+func (c *Cache[V]) takeRecords(b []byte) (message []byte, err error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, errRecords
+	}
+	records, message := b[size:][:n], b[size:][n:]
+	c.mergeRecords(records)
+	return message, nil
 }

@@ -28,6 +28,10 @@ type fake struct {
 	close  func() // its server; it stays a member
 	leave  func() // the group
 
+	// These stand for answer and errNoDeletes if they are set, by an option of startFake.
+	try      func(ctx context.Context, key string) (peer.Value, error)
+	exchange func(ctx context.Context) ([]byte, error)
+
 	mu    sync.Mutex
 	asked []int // keys of each request
 }
@@ -35,9 +39,13 @@ type fake struct {
 // startFake makes a member that keys are asked of.
 func startFake(
 	t *testing.T, name, seed string, answer func(key string) (peer.Value, error),
+	options ...func(*fake),
 ) *fake {
 	t.Helper()
 	f := &fake{name: name, answer: answer}
+	for _, set := range options {
+		set(f)
+	}
 	const run = 0xfa4e
 	r, err := registry.Open(t.Context(), registry.Config{NodeName: name, Seeds: []string{seed}})
 	require.NoError(t, err)
@@ -81,6 +89,9 @@ func (f *fake) Fetch(_ context.Context, _, key string, _ []byte) (peer.Value, er
 
 // Try implements peer.Backend.
 func (f *fake) Try(ctx context.Context, from, key string, after, _ []byte) (peer.Value, error) {
+	if f.try != nil {
+		return f.try(ctx, key)
+	}
 	return f.Fetch(ctx, from, key, after)
 }
 
@@ -97,7 +108,12 @@ func (f *fake) FetchMany(_ context.Context, _ string, asks []peer.Ask) []peer.Ou
 var errNoDeletes = errors.New("it takes no deletes")
 
 // Exchange implements peer.Backend.
-func (f *fake) Exchange(context.Context, string, []byte) ([]byte, error) { return nil, errNoDeletes }
+func (f *fake) Exchange(ctx context.Context, _ string, _ []byte) ([]byte, error) {
+	if f.exchange != nil {
+		return f.exchange(ctx)
+	}
+	return nil, errNoDeletes
+}
 
 func (f *fake) note(keys int) {
 	f.mu.Lock()

@@ -89,7 +89,7 @@ func (c *Cache[V]) walk(ctx context.Context, key string) (v V, err error) {
 		if v, err = c.steps(ctx, key); !isSuspect(err) {
 			return v, err
 		}
-		if v, err = c.walkSuspect(ctx, key); !isSuspect(err) {
+		if v, err = c.walkSuspect(ctx, key, false); !isSuspect(err) {
 			return v, err
 		}
 	}
@@ -140,9 +140,9 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 		if !ok || node == before {
 			break
 		}
-		began, seen := c.beginAsking(ctx, 1), c.quarantine.Asked(key, incarnationOf(to))
+		began := c.beginAsking(ctx, 1)
 		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
-		suspect := c.witness(key, true, to, seen, err)
+		suspect := c.witness(key, true, to, err)
 		v, hint, err := c.take(ctx, key, began, to, got, err)
 		if suspect && hint != "" {
 			return v, true, errSuspect

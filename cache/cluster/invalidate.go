@@ -58,7 +58,8 @@ func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
 			continue
 		}
 		waiting.Go(func() {
-			if err := c.confirm(ctx, m, seq); err != nil {
+			done := func() bool { return c.deletes.Reported(m.address.Run, seq) }
+			if err := c.confirm(ctx, m, done); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				missing.Nodes, missing.Err = append(missing.Nodes, node), err

@@ -343,13 +343,9 @@ func (c *Cache[V]) askNodeMany(
 		asks[i] = peer.Ask{Key: key, After: c.deletes.After(to.Run, key)}
 	}
 	began := c.beginAsking(ctx, len(keys))
-	seen := make([]uint32, len(keys))
-	for i, key := range keys {
-		seen[i] = c.quarantine.Asked(key, incarnationOf(to))
-	}
 	var last error
 	for i, o := range c.client.FetchMany(request{ctx}, to, asks) {
-		suspect := c.witness(keys[i], false, to, seen[i], o.Err)
+		suspect := c.witness(keys[i], false, to, o.Err)
 		v, hint, err := c.take(ctx, keys[i], began, to, o.Value, o.Err)
 		if suspect && hint != "" {
 			hint, err = "", errSuspect
@@ -383,6 +379,7 @@ func (c *Cache[V]) loadHereMany(ctx context.Context, keys []string, m *manyResul
 		return
 	}
 	defer p.release()
+	defer c.announceMany(ctx, keys)()
 	c.counters.localLoads.Add(uint64(len(keys)))
 	if c.o.LoadMany == nil {
 		c.loadHereSingly(ctx, p, keys, m)

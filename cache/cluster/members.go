@@ -225,7 +225,10 @@ func newest(list []group.Member) map[string]group.Member {
 }
 
 func (c *Cache[V]) newMember(own card, m group.Member) *member {
-	other := &member{meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	other := &member{
+		meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1),
+		tries: make(chan struct{}, maxTries), changed: make(chan struct{}),
+	}
 	var theirs card
 	err := json.Unmarshal(m.Meta, &theirs)
 	if err == nil {

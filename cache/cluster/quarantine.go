@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,39 +14,14 @@ import (
 )
 
 const (
-	// trialRest is how long after a death the first trial begins: by then what the survivors have
-	// seen of it is known to all.
-	trialRest = 50 * time.Millisecond
-
 	// lookAgain is how soon a flight looks again that waits for its turn, or for another node's
 	// trial, if nothing is heard of it.
-	lookAgain = 100 * time.Millisecond
+	lookAgain = 50 * time.Millisecond
 
-	// newsSize bounds the records that an exchange carries, in bytes; one record always goes.
-	newsSize = 32 << 10
+	// maxTries bounds the keys that another node is asked to try at a time. More would wait there
+	// for their turn as well, and hold the connections that other keys need.
+	maxTries = 16
 )
-
-// A QuarantineError says that a key is not loaded for a while, since processes have ended while
-// they loaded it. It reaches the callers on all nodes.
-type QuarantineError struct {
-	Key    string
-	Deaths []string  // the nodes whose processes have ended, sorted; one may be there twice
-	Until  time.Time // when the key is tried again, by this node's clock
-}
-
-// Error describes the QuarantineError in one line.
-func (e *QuarantineError) Error() string {
-	return fmt.Sprintf("cluster: key %s is quarantined until %s: nodes died while they loaded it: %s",
-		shortKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
-}
-
-// shortKey returns a key for people to read.
-func shortKey(key string) string {
-	if len(key) > 200 {
-		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
-	}
-	return fmt.Sprintf("%q", key)
-}
 
 // errSuspect is the error of a flight that has found out that it must not load its key in the usual
 // way: see walk. No caller gets it.
@@ -64,7 +36,7 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 		Changed: func(key string, v quarantine.Verdict) {
 			if v.State == quarantine.Quarantined {
 				c.log.Warn("a key is quarantined: nodes have died while they loaded it",
-					"key", shortKey(key), "died", namesOf(v.Deaths),
+					"key", shortKey(key), "died", v.Deaths,
 					"for", time.Until(v.Until).Round(time.Second))
 			} else {
 				c.log.Info("a key is out of quarantine: it was loaded and the node lives",
@@ -72,14 +44,6 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 			}
 		},
 	})
-}
-
-func namesOf(list []quarantine.Incarnation) []string {
-	names := make([]string, len(list))
-	for i, one := range list {
-		names[i] = one.Node
-	}
-	return names
 }
 
 func incarnationOf(a peer.Address) quarantine.Incarnation {
@@ -93,13 +57,10 @@ func (c *Cache[V]) suspects(key string) bool {
 }
 
 // witness notes what the error of a request for key says of the end of the node that was asked, and
-// reports whether key is not to be loaded in the usual way now. asked is what Asked returned
-// before. That no process listens any more counts for a key that is asked for alone: where many
-// are, it would keep all of them from being loaded at once, though at most one is to blame.
-func (c *Cache[V]) witness(key string, alone bool, to peer.Address, asked uint32, err error) bool {
-	if err == nil {
-		return false
-	}
+// reports whether key is not to be loaded in the usual way now. That no process listens any more
+// counts for a key that is asked for alone: where many are, it would keep all of them from being
+// loaded at once, though at most one is to blame. See announceMany.
+func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) bool {
 	at := incarnationOf(to)
 	var down *peer.UnavailableError
 	var suspect *peer.SuspectError
@@ -110,14 +71,12 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, asked uint32
 	case !errors.As(err, &down):
 		return false
 	case down.Reason == peer.Lost:
-		c.quarantine.Lost(key, at, asked)
-	case !alone:
-		return false
-	case down.Reason == peer.NotListening && c.members.answered(to),
-		down.Reason == peer.PassedOver && c.quarantine.IsDown(at):
+		c.quarantine.Lost(key, at)
+	case alone && (down.Reason == peer.NotListening ||
+		down.Reason == peer.PassedOver && c.quarantine.Dead(at)):
 		c.quarantine.Refused(key, at)
-	default:
-		return false
+	case down.Reason == peer.NotListening:
+		c.quarantine.Gone(at, true)
 	}
 	if !c.suspects(key) {
 		return false
@@ -128,31 +87,32 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, asked uint32
 
 // walkSuspect is walk for a key that is not clear. Its error is errSuspect if it is by now.
 //
-// The key's trier tries it, which is this node or another one. The flight has no time-out while it
-// waits for that: trials take turns.
-func (c *Cache[V]) walkSuspect(ctx context.Context, key string) (v V, err error) {
+// The key's trier tries it, which is this node or another one; that is asked, unless this flight
+// serves another node that asks this one to try it. The flight has no time-out while it waits for
+// that: trials take turns.
+func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
 	for {
 		courier.RestartTimeout(ctx, math.MaxInt64)
 		heard := c.quarantine.Changed()
 		verdict := c.quarantine.Check(key)
-		trier := verdict.Trier
-		switch verdict.State {
-		case quarantine.Clear:
+		own := serving || verdict.Trier == quarantine.Incarnation{Node: c.self, ID: c.run}
+		switch {
+		case c.closed.Load():
+			return v, ErrClosed
+		case verdict.State == quarantine.Quarantined:
+			// It is no failure of the origin, so the key does not back off for it.
+			return v, &hook.Answer{Err: &QuarantineError{key, verdict.Deaths, verdict.Until}}
+		case verdict.State == quarantine.Suspect && own:
+			if v, err = c.try(ctx, key); !isSuspect(err) {
+				return v, err
+			}
+		case verdict.State == quarantine.Clear, serving:
 			courier.RestartTimeout(ctx, 0)
 			return v, errSuspect
-		case quarantine.Quarantined:
-			return v, c.quarantined(key, verdict)
-		case quarantine.Suspect:
-			trier = c.quarantine.Trier(key)
-		case quarantine.OnTrial:
-		}
-		if trier.Node == c.self && trier.ID == c.run {
-			v, err = c.try(ctx, key)
-		} else {
-			v, err = c.askTrier(ctx, trier, key)
-		}
-		if !isSuspect(err) {
-			return v, err
+		default:
+			if v, err = c.askTrier(ctx, verdict.Trier, key, heard); !isSuspect(err) {
+				return v, err
+			}
 		}
 		if err := waitFor(ctx, heard, lookAgain); err != nil {
 			return v, err
@@ -160,28 +120,35 @@ func (c *Cache[V]) walkSuspect(ctx context.Context, key string) (v V, err error)
 	}
 }
 
-// quarantined returns the error of a key that is not to be loaded. It is no failure of the origin,
-// so the key does not back off for it.
-func (c *Cache[V]) quarantined(key string, v quarantine.Verdict) error {
-	return &hook.Answer{Err: &QuarantineError{Key: key, Deaths: namesOf(v.Deaths), Until: v.Until}}
+// tryFor is walk in flights that serve other nodes which ask this one to try key.
+func (c *Cache[V]) tryFor(ctx context.Context, key string) (V, error) {
+	return c.walkSuspect(ctx, key, true)
 }
 
-// askTrier asks another node to try key. Its error is errSuspect if that node did not deliver.
+// askTrier asks another node to try key. Its error is errSuspect if that node did not deliver, or a
+// record has changed while this flight waited to ask it.
 func (c *Cache[V]) askTrier(
-	ctx context.Context, trier quarantine.Incarnation, key string,
+	ctx context.Context, trier quarantine.Incarnation, key string, heard <-chan struct{},
 ) (v V, err error) {
-	to, ok := c.members.address(trier.Node)
-	if !ok || to.Run != trier.ID {
-		c.quarantine.Down(trier)
+	m := c.members.all()[trier.Node]
+	if m == nil || incarnationOf(m.address) != trier {
+		return v, errSuspect // see is about to tell the book
+	}
+	select {
+	case m.tries <- struct{}{}:
+		defer func() { <-m.tries }()
+	case <-heard:
 		return v, errSuspect
+	case <-ctx.Done():
+		return v, context.Cause(ctx)
 	}
 	c.asking.begin(key)
 	defer c.asking.end(key)
 	began := c.beginAsking(ctx, 1)
 	courier.RestartTimeout(ctx, math.MaxInt64)
-	record := c.quarantine.Record(key)
-	got, err := c.client.Try(request{ctx}, to, key, c.deletes.After(to.Run, key), record)
-	v, hint, err := c.take(ctx, key, began, to, got, err)
+	after, record := c.deletes.After(trier.ID, key), c.quarantine.Record(key)
+	got, err := c.client.Try(request{ctx}, m.address, key, after, record)
+	v, hint, err := c.take(ctx, key, began, m.address, got, err)
 	if hint == "" {
 		return v, err
 	}
@@ -190,11 +157,10 @@ func (c *Cache[V]) askTrier(
 	switch {
 	case errors.As(err, &suspect):
 		c.mergeRecords(suspect.Record)
-	case errors.As(err, &down) && (down.Reason == peer.Lost ||
-		down.Reason == peer.NotListening && c.members.answered(to)):
-		c.quarantine.LostTrial(key, trier)
+	case !errors.As(err, &down), down.Reason == peer.Busy:
+	case down.Reason == peer.Lost, down.Reason == peer.NotListening:
+		c.quarantine.Gone(trier, down.Reason == peer.NotListening)
 		c.wakeExchanges()
-	case errors.As(err, &down) && down.Reason == peer.Busy:
 	default:
 		c.quarantine.Down(trier)
 	}
@@ -202,88 +168,78 @@ func (c *Cache[V]) askTrier(
 	return v, errSuspect
 }
 
-// try loads a key whose load may end this node, when it is its turn and all others know that it is
-// going to be tried. Its error is errSuspect if it is not to be tried here now; it never asks
-// another node.
+// try loads a key whose load may end this node, if it is its turn, and all others know that it is
+// going to be tried, and none has begun to try it too. Else its error is errSuspect.
 func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
-	courier.RestartTimeout(ctx, math.MaxInt64)
-	for {
-		if c.closed.Load() {
-			return v, ErrClosed
-		}
-		heard := c.quarantine.Changed()
-		verdict := c.quarantine.Check(key)
-		switch verdict.State {
-		case quarantine.Clear:
-			return c.loadTried(ctx, key, c.load)
-		case quarantine.Quarantined:
-			return v, c.quarantined(key, verdict)
-		case quarantine.OnTrial:
-			return v, errSuspect
-		case quarantine.Suspect:
-		}
-		if rest := trialRest - c.quarantine.Rest(); rest > 0 {
-			if err := waitFor(ctx, nil, rest); err != nil {
-				return v, err
-			}
-			continue
-		}
-		if seq, ok := c.quarantine.Begin(key); ok {
-			return c.runTrial(ctx, key, seq)
-		}
-		if err := waitFor(ctx, heard, lookAgain); err != nil {
-			return v, err
-		}
-	}
-}
-
-// runTrial announces a trial that has begun, and loads key unless another node has begun one too.
-func (c *Cache[V]) runTrial(ctx context.Context, key string, seq uint64) (v V, err error) {
-	ready := false
-	defer func() { // also after a panic or Goexit of Load, which the process survives as well
-		c.quarantine.End(key, ready && ctx.Err() == nil)
-		c.wakeExchanges()
-	}()
-	c.announce(ctx, seq)
-	if ctx.Err() != nil {
-		return v, context.Cause(ctx)
-	}
-	if verdict := c.quarantine.Ready(key); verdict.State != quarantine.Suspect {
+	seq, ok := c.quarantine.Begin(key)
+	if !ok {
 		return v, errSuspect
 	}
-	ready = true
-	return c.loadTried(ctx, key, c.callLoad)
-}
-
-// loadTried calls load for a key that this node may own or not.
-func (c *Cache[V]) loadTried(
-	ctx context.Context, key string, load func(context.Context, string) (V, error),
-) (V, error) {
-	if c.units.Owner(key) != c.self {
-		return c.loadHere(ctx, key, load)
+	end := func(cleared bool) {
+		c.quarantine.End(cleared, key)
+		c.wakeExchanges()
+	}
+	stop := context.AfterFunc(ctx, func() { end(false) }) // also if Load never returns
+	ready := false
+	defer func() { // also after a panic or Goexit of Load, which the process survives as well
+		if stop() {
+			end(ready)
+		}
+	}()
+	c.announce(ctx, seq)
+	ready = c.quarantine.Ready(key)
+	switch {
+	case ctx.Err() != nil:
+		return v, context.Cause(ctx)
+	case !ready:
+		return v, errSuspect
+	case c.units.Owner(key) != c.self:
+		return c.loadHere(ctx, key, c.callLoad)
 	}
 	courier.RestartTimeout(ctx, 0)
-	return load(ctx, key)
+	return c.callLoad(ctx, key)
 }
 
-// announce makes all members know the records up to seq. One that is silent is waited for as long
-// as an owner is; one that can't be reached, not at all.
+// announce makes all members know the records up to seq, and this node what they know by then. One
+// that is silent is waited for as long as an owner is; one that can't be reached, or was found to
+// be dead, not at all.
 func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.PeerTimeout)
 	defer cancel()
 	var waiting sync.WaitGroup
 	for _, m := range c.members.all() {
-		if m.differs == "" {
-			waiting.Go(func() { m.awaitNews(ctx, seq) })
+		if m.differs == "" && !c.quarantine.Dead(incarnationOf(m.address)) {
+			waiting.Go(func() { _ = c.confirm(ctx, m, func() bool { return m.told.Load() >= seq }) })
 		}
 	}
 	waiting.Wait()
 }
 
+// announceMany makes all members know that this node is going to load keys, where their owner is
+// found to be dead: so that there are witnesses. end is to be called when the load has ended.
+func (c *Cache[V]) announceMany(ctx context.Context, keys []string) (end func()) {
+	var orphans []string
+	for _, key := range keys {
+		to, ok := c.members.address(c.units.Owner(key))
+		if ok && c.quarantine.Dead(incarnationOf(to)) {
+			orphans = append(orphans, key)
+		}
+	}
+	if len(orphans) == 0 {
+		return func() {}
+	}
+	orphans, seq := c.quarantine.Announce(orphans)
+	c.announce(ctx, seq)
+	return func() {
+		c.quarantine.End(false, orphans...)
+		c.wakeExchanges()
+	}
+}
+
 // endTrials ends the trials of this node, which closes, and tells the others: it does not die of
 // them.
 func (c *Cache[V]) endTrials() {
-	if seq, some := c.quarantine.EndAll(); some {
+	if seq, some := c.quarantine.Leave(); some {
 		c.announce(c.life, seq)
 	}
 }
@@ -299,120 +255,4 @@ func waitFor(ctx context.Context, heard <-chan struct{}, d time.Duration) error 
 		return context.Cause(ctx)
 	}
 	return nil
-}
-
-// wakeExchanges makes all members hear the news at once.
-func (c *Cache[V]) wakeExchanges() {
-	for _, m := range c.members.all() {
-		select {
-		case m.wake <- struct{}{}:
-		default: // it will be woken already
-		}
-	}
-}
-
-// mergeRecords takes records of another node.
-func (c *Cache[V]) mergeRecords(records []byte) {
-	own, err := c.quarantine.Merge(records)
-	if err != nil {
-		c.log.Debug("records of another node can't be read", "error", err)
-	}
-	if own {
-		c.wakeExchanges()
-	}
-}
-
-// exchangeWith sends a message about deletes, with the records that m lacks before it, and takes
-// those that m sends back.
-func (c *Cache[V]) exchangeWith(ctx context.Context, m *member, message []byte) ([]byte, error) {
-	m.mu.Lock()
-	since := m.told
-	m.mu.Unlock()
-	records, upTo := c.quarantine.Message(since, newsSize)
-	answer, err := c.client.Exchange(ctx, m.address, withRecords(records, message))
-	if err != nil {
-		return nil, err
-	}
-	c.quarantine.Up(incarnationOf(m.address))
-	m.mu.Lock()
-	m.told = max(m.told, upTo)
-	m.tell()
-	m.mu.Unlock()
-	return c.cutRecords(answer)
-}
-
-// answerWith answers a message of the node from by do, with records before it both ways.
-func (c *Cache[V]) answerWith(
-	from string, message []byte, do func([]byte) ([]byte, error),
-) ([]byte, error) {
-	message, err := c.cutRecords(message)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := do(message)
-	if err != nil {
-		return nil, err
-	}
-	var since uint64
-	if m := c.members.all()[from]; m != nil {
-		m.mu.Lock()
-		since = m.told
-		m.mu.Unlock()
-	}
-	records, _ := c.quarantine.Message(since, newsSize)
-	return withRecords(records, answer), nil
-}
-
-func withRecords(records, message []byte) []byte {
-	b := make([]byte, 0, binary.MaxVarintLen32+len(records)+len(message))
-	b = binary.AppendUvarint(b, uint64(len(records)))
-	return append(append(b, records...), message...)
-}
-
-var errRecords = errors.New("cluster: an exchange whose records can't be read")
-
-// cutRecords is the opposite of withRecords, and takes the records.
-func (c *Cache[V]) cutRecords(b []byte) (message []byte, err error) {
-	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
-		return nil, errRecords
-	}
-	c.mergeRecords(b[size : size+int(n)]) //nolint:gosec // compared
-	return b[size+int(n):], nil           //nolint:gosec // compared
-}
-
-// awaitNews waits until another node knows the records up to seq or is not seen any more, or until
-// an exchange that began later has failed.
-func (m *member) awaitNews(ctx context.Context, seq uint64) {
-	m.mu.Lock()
-	after := m.begun
-	m.mu.Unlock()
-	for {
-		m.mu.Lock()
-		done, changed := m.gone || m.told >= seq || m.ended > after && m.err != nil, m.changed
-		m.mu.Unlock()
-		if done {
-			return
-		}
-		select {
-		case m.wake <- struct{}{}: // again while not all fits into one exchange
-		default:
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// answered reports whether a member has answered before.
-func (m *members) answered(to peer.Address) bool {
-	other := m.all()[to.Node]
-	if other == nil || other.address != to {
-		return false
-	}
-	other.mu.Lock()
-	defer other.mu.Unlock()
-	return other.synced
 }

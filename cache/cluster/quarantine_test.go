@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
+	"github.com/snowfence/snowfence/courier"
 )
 
 // recordOf returns what a node tells of a key that so many nodes have died of.
@@ -24,7 +27,7 @@ func recordOf(key string, deaths int) []byte {
 	book := quarantine.New(quarantine.Options{Self: quarantine.Incarnation{Node: "witness", ID: 1}})
 	for i := range deaths {
 		at := quarantine.Incarnation{Node: fmt.Sprint("dead", i), ID: uint64(i)} //nolint:gosec // small
-		book.Lost(key, at, 0)
+		book.Lost(key, at)
 	}
 	return book.Record(key)
 }
@@ -192,6 +195,11 @@ func TestServeSuspect(t *testing.T) {
 	require.EqualValues(t, 1, n.Stats().Trials)
 	_, err = client.Fetch(t.Context(), to, key, nil)
 	require.NotErrorAs(t, err, &suspect, "it is as before")
+	_ = n.Delete(t.Context(), key)
+	loads := n.Stats().Loads
+	_, err = client.Try(t.Context(), to, key, nil, recordOf(key, 1))
+	require.ErrorAs(t, err, &suspect, "it knows better: the key's owner is to be asked")
+	require.Equal(t, loads, n.Stats().Loads)
 }
 
 // A trial waits until all members have confirmed that they know of it.
@@ -226,6 +234,274 @@ func TestTrialIsAnnounced(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return nodes[0].Stats().Suspects+nodes[1].Stats().Suspects+nodes[2].Stats().Suspects == 0
 	}, 20*time.Second, time.Millisecond, "all know that it is over")
+}
+
+// A load on trial that never returns keeps the key from nobody once its time is up.
+func TestStuckTrial(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Cache.Timeout = 100 * time.Millisecond
+	})
+	var deadly atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if deadly.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return plain(key)
+	})
+	waitForFakes(t, n, 1)
+	key := keyOf(t, n, f)
+	deadly.Store(true)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	from.set(func(_ context.Context, key string, count int) (string, error) {
+		if count == 1 {
+			<-stuck // it does not heed its context
+		}
+		return key, nil
+	})
+	_, err := n.Fetch(t.Context(), key)
+	require.ErrorIs(t, err, courier.ErrTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	v, err := n.Fetch(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, key, v)
+	require.Zero(t, n.Stats().Suspects)
+}
+
+// Suspects that wait for their turn on another node leave room for other requests to it.
+func TestSuspectsLeaveRoom(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) { o.PeerTimeout = 20 * time.Second })
+	release := make(chan struct{})
+	var suspicious atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if suspicious.Load() && strings.HasPrefix(key, "suspect") {
+			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 1)}
+		}
+		return plain(key)
+	}, func(f *fake) {
+		f.try = func(ctx context.Context, key string) (peer.Value, error) {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return plain(key)
+		}
+	})
+	waitForFakes(t, n, 1)
+	key := keyOf(t, n, f)
+	suspicious.Store(true)
+	const count = 700 // x is to try about half of those that it owns
+	var fetches sync.WaitGroup
+	for i := range count {
+		fetches.Go(func() {
+			_, err := n.Fetch(t.Context(), fmt.Sprint("suspect", i))
+			assert.NoError(t, err)
+		})
+	}
+	asked, settled := uint64(0), 0
+	require.Eventually(t, func() bool { // all that are to wait do
+		before := asked
+		if asked = n.Stats().Asked; asked == before {
+			settled++
+		} else {
+			settled = 0
+		}
+		return asked > 16 && settled > 100
+	}, 20*time.Second, time.Millisecond)
+	require.Greater(t, n.Stats().Suspects, 128)
+	refused := n.Stats().AskFailures.Busy
+	v, err := n.Fetch(t.Context(), key)
+	require.NoError(t, err)
+	require.Equal(t, key+" of x", v, "its owner is asked")
+	require.Equal(t, refused, n.Stats().AskFailures.Busy)
+	close(release)
+	fetches.Wait()
+}
+
+// A trial does not wait for a node that is known to have died, though nobody has said that it left.
+func TestTrialDoesNotWaitForTheDead(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) { o.PeerTimeout = time.Minute })
+	var deadly atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if deadly.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		return plain(key)
+	}, func(f *fake) {
+		f.exchange = func(ctx context.Context) ([]byte, error) {
+			<-ctx.Done() // as if its host were gone
+			return nil, ctx.Err()
+		}
+	})
+	waitForFakes(t, n, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var key string
+	for i := 0; key == ""; i++ {
+		asked := len(f.requests())
+		_, err := n.Fetch(ctx, fmt.Sprint("probe", i))
+		require.NoError(t, err)
+		if len(f.requests()) > asked {
+			deadly.Store(true)
+			key = fmt.Sprint("other", i)
+			for len(f.requests()) == asked+1 {
+				_, err := n.Fetch(ctx, key)
+				require.NoError(t, err)
+				key += "'"
+			}
+		}
+	}
+	require.EqualValues(t, 1, n.Stats().Trials)
+}
+
+// convict makes n know of so many nodes that have died of a key, by a request of another node.
+func convict(t *testing.T, n *node, key string, deaths int) {
+	t.Helper()
+	client := peer.NewClient(peer.Config{Node: "w", Run: 0x17, Cache: cluster.DefaultName}, nil)
+	defer client.Close()
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))
+}
+
+// A quarantined key stays so when it is deleted: what kills is still there.
+func TestDeleteOfQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Cache.Tags = func(string, string) []string { return []string{"tag"} }
+	})
+	convict(t, n, "k", 2)
+	for _, remove := range []func() error{
+		func() error { return n.Delete(t.Context(), "k") },
+		func() error { return n.InvalidateTag(t.Context(), "tag") },
+		func() error { return n.Clear(t.Context()) },
+	} {
+		require.NoError(t, remove())
+		_, err := n.Fetch(t.Context(), "k")
+		require.ErrorAs(t, err, new(*cluster.QuarantineError))
+	}
+	got, err := n.FetchMany(t.Context(), []string{"k", "other"})
+	require.Equal(t, map[string]string{"other": "other#1"}, got, "the others of a batch are loaded")
+	require.ErrorAs(t, err, new(*cluster.QuarantineError))
+	require.Zero(t, from.count("k"))
+}
+
+// A value that is fresh is given while its key is in quarantine, and not loaded anew behind.
+func TestRefreshOfQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.Cache.TTL, o.Cache.RefreshAt = time.Hour, 1e-9
+	})
+	v, err := n.Fetch(t.Context(), "k")
+	require.NoError(t, err)
+	convict(t, n, "k", 2)
+	loads := from.count("k")
+	for range 100 {
+		got, err := n.Fetch(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, v[:1], got[:1])
+		many, err := n.FetchMany(t.Context(), []string{"k"})
+		require.NoError(t, err)
+		require.Len(t, many, 1)
+	}
+	require.LessOrEqual(t, from.count("k"), loads+1, "one load may have been under way")
+}
+
+// A load that needs a quarantined key fails with the error of that key, and is not to blame.
+func TestLoadThatNeedsQuarantinedKey(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, nil)
+	from.set(func(ctx context.Context, key string, _ int) (string, error) {
+		if key == "k" {
+			return n.Fetch(ctx, "needed")
+		}
+		return key, nil
+	})
+	convict(t, n, "needed", 2)
+	convict(t, n, "k", 1)
+	var q *cluster.QuarantineError
+	_, err := n.Fetch(t.Context(), "k")
+	require.ErrorAs(t, err, &q)
+	require.Equal(t, "needed", q.Key)
+	require.Equal(t, 1, n.Stats().Quarantined)
+	require.Zero(t, n.Stats().Suspects)
+}
+
+// A node that closes in the middle of a trial has not died of it: another one tries the key.
+func TestCloseDuringTrial(t *testing.T) {
+	t.Parallel()
+	var from origin
+	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+		o.Ownership = cluster.ByRing
+	})
+	inside := make(chan struct{})
+	from.set(func(ctx context.Context, key string, count int) (string, error) {
+		if count == 1 {
+			close(inside)
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}
+		return key, nil
+	})
+	tries := make(chan struct{})
+	go func() {
+		defer close(tries)
+		convict(t, nodes[1], "k", 1)
+	}()
+	<-inside
+	require.NoError(t, nodes[1].Close())
+	<-tries
+	for _, n := range others(nodes, nodes[1]) {
+		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 },
+			20*time.Second, time.Millisecond)
+		v, err := n.Fetch(t.Context(), "k")
+		require.NoError(t, err)
+		require.Equal(t, "k", v)
+		require.Zero(t, n.Stats().Quarantined)
+	}
+	require.Equal(t, 2, from.count("k"))
+}
+
+// A node that can't be asked, and is passed over for it, has not died of what it is asked for.
+func TestPassedOverIsNoDeath(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, nil)
+	var suspicious atomic.Bool
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if suspicious.Load() {
+			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 1)}
+		}
+		return plain(key)
+	}, func(f *fake) {
+		f.try = func(context.Context, string) (peer.Value, error) {
+			return peer.Value{}, peer.ErrClosing
+		}
+	})
+	waitForFakes(t, n, 1)
+	suspicious.Store(true)
+	for i := range 20 { // of some of these x is the trier, which does not deliver
+		_, err := n.Fetch(t.Context(), fmt.Sprint("suspect", i))
+		require.NoError(t, err)
+	}
+	trials := n.Stats().Trials
+	require.NotZero(t, trials)
+	f.close()
+	for i := range 100 {
+		_, err := n.Fetch(t.Context(), fmt.Sprint("other", i))
+		require.NoError(t, err)
+	}
+	require.NotZero(t, n.Stats().AskFailures.PassedOver)
+	require.LessOrEqual(t, n.Stats().Trials, trials+1, "one for a connection that broke")
 }
 
 // lockedBuffer may be written and read at the same time.

@@ -222,7 +222,14 @@ func (c *Cache[V]) pack(key string, v V, keep time.Duration) (peer.Value, error)
 
 // Exchange implements peer.Backend.
 func (b backend[V]) Exchange(_ context.Context, from string, message []byte) ([]byte, error) {
-	return b.c.answerWith(from, message, func(message []byte) ([]byte, error) {
-		return b.c.deletes.Answer(from, message, messageSize)
-	})
+	message, err := b.c.takeRecords(message)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.c.deletes.Answer(from, message, messageSize)
+	if err != nil {
+		return nil, err
+	}
+	answer, _ = b.c.withRecords(b.c.members.all()[from], answer)
+	return answer, nil
 }

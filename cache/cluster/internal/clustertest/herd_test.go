@@ -32,10 +32,10 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 }
 
 // letMany has one caller on each of the nodes fetch all keys at once.
-func (c *testCluster) letMany(d time.Duration, keys []string, nodes ...int) *herd {
+func (c *testCluster) letMany(keys []string, nodes ...int) *herd {
 	h := &herd{c: c}
 	for _, i := range nodes {
-		h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch many", Keys: keys, Deadline: d}))
+		h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch many", Keys: keys, Deadline: deadline}))
 	}
 	return h
 }

@@ -21,7 +21,7 @@ func TestKilledBatch(t *testing.T) {
 			loads += before[key]
 		}
 		release := c.origin.hold("killed/")
-		h := c.letMany(deadline, keys, 0, 2)
+		h := c.letMany(keys, 0, 2)
 		c.untilLoads(loads+len(keys), keys...)
 		require.Equal(t, loads+len(keys), c.origin.count(keys...), "each key is loaded once")
 		c.nodes[owner].kill()
@@ -38,7 +38,7 @@ func TestKilledBatch(t *testing.T) {
 			require.LessOrEqual(t, s.LocalLoads, uint64(10), "keys that %s has loaded in place of the owner", nameOf(i))
 		}
 		c.settle()
-		results = c.letMany(deadline, series("cold", 30), 0, 2).wait()
+		results = c.letMany(series("cold", 30), 0, 2).wait()
 		values(t, results)
 		require.Equal(t, 30, c.origin.count(series("cold", 30)...), "without the owner")
 	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll})
@@ -55,7 +55,7 @@ func TestStoppedBatch(t *testing.T) {
 		const owner = 1
 		sick, well := c.owned(owner, 20, "sick"), append(c.owned(0, 5, "mine"), c.owned(2, 5, "well")...)
 		require.NoError(t, c.nodes[owner].pause())
-		h := c.letMany(deadline, append(sick, well...), 0, 2)
+		h := c.letMany(append(sick, well...), 0, 2)
 		const quick = 500 * time.Millisecond // much less than PeerTimeout
 		late, fetched := 0, 0
 		for end := time.Now().Add(c.base.PeerTimeout / 2); time.Now().Before(end); {

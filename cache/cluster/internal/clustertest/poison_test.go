@@ -90,3 +90,65 @@ func TestPoison(t *testing.T) {
 	}, spec{TTL: 200 * time.Millisecond, CopyTTL: 50 * time.Millisecond, Quarantine: 6 * time.Second},
 		cell{"slot", 5, always}, cell{"key", 5, notShort}, cell{"ring", 5, notShort})
 }
+
+// TestPoisonInBatch is TestPoison for callers who ask for all keys at once: at most two nodes die,
+// and the other keys of the batch have their values.
+func TestPoisonInBatch(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		const poison = "poison"
+		keys := slices.Insert(series("fine", 99), 50, poison)
+		all := c.running()
+		for _, i := range all {
+			_, err := c.nodes[i].do(command{Op: "poison", Keys: []string{poison}})
+			require.NoError(t, err)
+		}
+		for quarantined, began := 0, time.Now(); quarantined < 10; {
+			require.Less(t, time.Since(began), patience, "the key is not quarantined")
+			var fine []*result
+			for _, r := range c.letMany(keys, c.running()...).wait() {
+				switch {
+				case r.Key != poison:
+					fine = append(fine, r)
+				case r.Error != "":
+					require.Equal(t, "quarantined", r.Class, "%s: %s", r.Node, r.Error)
+					quarantined++
+				}
+			}
+			values(t, fine)
+			require.GreaterOrEqual(t, len(c.running()), len(all)-2, "nodes that live")
+		}
+	}, spec{TTL: 200 * time.Millisecond, CopyTTL: 50 * time.Millisecond, Quarantine: time.Minute},
+		cell{"slot", 5, always}, cell{"key", 5, notShort}, cell{"ring", 5, notShort})
+}
+
+// TestPoisonInBatchUnseen has an owner die of a batch that its own caller asks for, so that nobody
+// sees which keys were under way. Then callers on the others ask for the same batch, one after the
+// other: they don't die one after the other.
+func TestPoisonInBatchUnseen(t *testing.T) {
+	t.Parallel()
+	grid(t, func(t *testing.T, c *testCluster) {
+		keys := c.owned(0, 20, "batch")
+		poison := keys[10]
+		all := c.running()
+		for _, i := range all {
+			_, err := c.nodes[i].do(command{Op: "poison", Keys: []string{poison}})
+			require.NoError(t, err)
+		}
+		_ = c.remove(0, poison)
+		for range 2 {
+			for _, i := range all {
+				if !c.nodes[i].alive() {
+					continue
+				}
+				for _, r := range c.letMany(keys, i).wait() {
+					if r.Key != poison {
+						require.Empty(t, r.Error, "%s: %s", r.Node, r.Key)
+					}
+				}
+				require.GreaterOrEqual(t, len(c.running()), len(all)-3, "nodes that live")
+			}
+		}
+	}, spec{TTL: 200 * time.Millisecond, CopyTTL: 50 * time.Millisecond, Quarantine: time.Minute},
+		cell{"slot", 5, always}, cell{"key", 5, notShort}, cell{"ring", 5, notShort})
+}

@@ -239,12 +239,8 @@ func (c *Client) decodeOutcomes(b []byte, keys int) ([]reply, error) {
 			}
 			a.keep, b = time.Duration(keep), b[n:]
 		}
-		limit := maxSmall
-		if a.kind == value {
-			limit = c.config.MaxValue
-		}
 		body, rest, ok := cutPart(b)
-		if !ok || len(body) > limit {
+		if !ok || len(body) > c.limit(a.kind, c.config.MaxValue) {
 			return nil, errOutcomes
 		}
 		// A value may be kept for long, and must not keep all others with it.

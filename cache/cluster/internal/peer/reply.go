@@ -61,7 +61,7 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 			"for the last one?", f[1], res.StatusCode)
 		return reply{}, fail(Rubbish, err)
 	}
-	a, err := readAnswer(k, f, res, body, q.limit)
+	a, err := readAnswer(k, f, res, body, c.limit(k, q.limit))
 	if err != nil {
 		return reply{}, err
 	}
@@ -79,11 +79,20 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 	return r, err
 }
 
+// limit bounds the body of an answer of kind k to a question that bounds values, in bytes.
+func (c *Client) limit(k kind, values int) int {
+	switch k {
+	case value:
+		return values
+	case suspect: // it has the key
+		return maxSmall + 2*c.config.MaxKey
+	default:
+		return maxSmall
+	}
+}
+
 // readAnswer reads an answer of kind k, whose length and keep are in the fields of its header.
 func readAnswer(k kind, f [maxFields]string, res *http.Response, body io.Reader, limit int) (a answer, err error) {
-	if k != value {
-		limit = maxSmall
-	}
 	size, err := strconv.ParseInt(f[2], 10, 64)
 	keep, ok := parseDuration(f[3])
 	switch {

@@ -44,6 +44,21 @@ func TestTry(t *testing.T) {
 	}
 }
 
+// The record of a key that is as long as may be arrives, too.
+func TestLongRecord(t *testing.T) {
+	a, b := configA(), configB()
+	a.MaxKey, b.MaxKey = 64<<10, 64<<10
+	no := &SuspectError{Record: make([]byte, 2*64<<10)}
+	n := connect(t, http1, a, b, backend{fetch: fails(no)})
+	_, err := n.client.Fetch(t.Context(), n.to, "k", nil)
+	many := n.client.FetchMany(t.Context(), n.to, []Ask{{Key: "k"}})
+	for _, err := range []error{err, many[0].Err} {
+		var got *SuspectError
+		require.ErrorAs(t, err, &got)
+		require.Len(t, got.Record, len(no.Record))
+	}
+}
+
 // A connection that breaks while a request is under way is lost, whether or not it was used before;
 // one that is refused is another thing.
 func TestLost(t *testing.T) {

@@ -16,8 +16,12 @@ type clock struct{ now time.Time }
 func (c *clock) move(d time.Duration) { c.now = c.now.Add(d) }
 
 func newBook(c *clock, node string, others ...Incarnation) *Book {
-	b := New(Options{Self: Incarnation{node, 1}, Now: func() time.Time { return c.now }})
+	b := New(Options{Self: Incarnation{node, 1}, Quarantine: 30 * time.Second, MaxKey: 4 << 10})
+	b.now = func() time.Time { return c.now }
 	b.SetMembers(others)
+	for _, i := range others {
+		b.Up(i)
+	}
 	return b
 }
 
@@ -40,43 +44,45 @@ func TestStates(t *testing.T) {
 	b, other := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	require.True(t, b.Empty())
 	require.Equal(t, Verdict{}, b.Check("k"))
-	b.Lost("k", a1, b.Asked("k", a1))
-	require.Equal(t, Verdict{State: Suspect, Deaths: []Incarnation{a1}}, b.Check("k"))
+	b.Lost("k", a1)
+	v := b.Check("k")
+	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: v.Trier}, v)
+	require.Contains(t, []Incarnation{b1, c1}, v.Trier, "the dead try nothing")
 	require.Equal(t, Verdict{}, b.Check("other"))
 	send(t, b, other)
-	require.Equal(t, b.Check("k"), other.Check("k"))
-	require.Equal(t, b.Trier("k"), other.Trier("k"))
-	require.NotEqual(t, a1, b.Trier("k"), "the dead try nothing")
+	require.Equal(t, v, other.Check("k"))
 
 	_, ok := other.Begin("k")
+	require.False(t, ok, "it rests")
+	c.move(rest)
+	_, ok = other.Begin("k")
 	require.True(t, ok)
 	_, again := other.Begin("k")
 	require.False(t, again)
 	send(t, other, b)
-	require.Equal(t, Verdict{State: OnTrial, Deaths: []Incarnation{a1}, Trier: c1}, b.Check("k"))
+	require.Equal(t, Verdict{State: OnTrial, Deaths: []string{"a"}, Trier: c1}, b.Check("k"))
 	_, ok = b.Begin("k")
 	require.False(t, ok)
-	require.Equal(t, Suspect, other.Ready("k").State)
+	require.True(t, other.Ready("k"))
 
-	b.LostTrial("k", c1)
+	b.Gone(c1, false)
 	until := c.now.Add(30 * time.Second)
-	want := Verdict{State: Quarantined, Deaths: []Incarnation{a1, c1}, Until: until}
+	want := Verdict{State: Quarantined, Deaths: []string{"a", "c"}, Until: until}
 	require.Equal(t, want, b.Check("k"))
 	require.Equal(t, Stats{Quarantined: 1}, b.Stats())
 	c.move(30 * time.Second)
 	require.Equal(t, Suspect, b.Check("k").State)
 	_, ok = b.Begin("k")
 	require.True(t, ok)
-	require.Equal(t, Suspect, b.Ready("k").State)
-	b.End("k", true)
+	require.True(t, b.Ready("k"))
+	b.End(true, "k")
 	require.Equal(t, Verdict{}, b.Check("k"))
 	require.Equal(t, Stats{Trials: 1}, b.Stats())
 
-	b.Lost("k", d1, b.Asked("k", d1))
-	require.Equal(t, []Incarnation{d1}, b.Check("k").Deaths, "it is counted anew")
+	b.Lost("k", d1)
+	require.Equal(t, []string{"d"}, b.Check("k").Deaths, "it is counted anew")
 	c.move(time.Hour)
-	b.Down(d1)
-	b.Refused("other", d1)
+	b.Lost("other", d1)
 	require.Len(t, b.records, 1, "what has no news is dropped")
 }
 
@@ -84,41 +90,42 @@ func TestStates(t *testing.T) {
 func TestQuarantineDoubles(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	for i := range 10 {
-		b.Lost("k", Incarnation{"x", uint64(i)}, 0) //nolint:gosec // small
+		b.Lost("k", Incarnation{"x", uint64(i)}) //nolint:gosec // small
 		want := 30 * time.Second << min(i, 5)
 		require.Equal(t, want, b.Check("k").Until.Sub(c.now))
 		c.move(want)
 	}
 }
 
-// TestWhatIsForgiven checks who forgives a death: a trial those that it knew of, the accused
-// itself.
+// TestWhatIsForgiven checks who forgives a death: a trial that ends well, and the accused itself.
 func TestWhatIsForgiven(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, living := newBook(c, "b", a1, c1, d1), newBook(c, "a", b1)
-	asked := b.Asked("k", a1)
-	b.Lost("k", a1, asked)
+	b.Lost("k", a1)
 	send(t, b, living)
 	require.Equal(t, Clear, living.Check("k").State)
 	send(t, living, b)
 	require.Equal(t, Clear, b.Check("k").State, "it lives")
-	b.Lost("k", a1, asked)
-	require.Equal(t, Clear, b.Check("k").State, "the same loss, noted late")
-	b.Lost("k", a1, b.Asked("k", a1))
+	b.Lost("k", a1)
 	require.Equal(t, Suspect, b.Check("k").State, "another one")
 
+	c.move(rest)
 	_, ok := b.Begin("k")
 	require.True(t, ok)
 	b.Ready("k")
-	b.Lost("k", d1, 0)
-	b.End("k", true)
-	require.Equal(t, []Incarnation{d1}, b.Check("k").Deaths, "it died during the trial")
-	b.Begin("k")
-	b.Ready("k")
-	b.End("k", false)
+	b.End(false, "k")
 	require.Equal(t, Suspect, b.Check("k").State, "a load that was given up clears nothing")
+	_, ok = b.Begin("k")
+	require.True(t, ok)
+	b.Ready("k")
+	b.End(true, "k")
+	require.Equal(t, Clear, b.Check("k").State)
+	b.Refused("k", a1)
+	require.Equal(t, Clear, b.Check("k").State, "that no process listens counts once")
+	b.Refused("k", Incarnation{"e", 1})
+	require.Equal(t, Clear, b.Check("k").State, "it never listened")
 }
 
 // TestOneDeathConvictsOneKey checks that the death of a trier counts for the key on trial alone.
@@ -126,17 +133,18 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	for _, key := range []string{"k", "waiting"} {
-		b.Lost(key, a1, 0)
+		b.Lost(key, a1)
 	}
 	send(t, b, trier)
+	c.move(rest)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	_, ok = trier.Begin("waiting")
 	require.False(t, ok, "one at a time")
 	trier.Ready("k")
 	send(t, trier, b)
-	b.LostTrial("waiting", c1)
-	b.Lost("beside", c1, 0)
+	b.Gone(c1, true)
+	b.Lost("beside", c1)
 	b.SetMembers([]Incarnation{a1})
 	require.Equal(t, Quarantined, b.Check("k").State)
 	require.Equal(t, Suspect, b.Check("waiting").State)
@@ -145,64 +153,95 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 	require.Equal(t, Clear, b.Check("late").State)
 }
 
-// TestEndAll checks that a node that leaves in the middle of a trial does not count as dead.
-func TestEndAll(t *testing.T) {
+// TestLeave checks that a node that leaves in the middle of a trial does not count as dead.
+func TestLeave(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	send(t, b, trier)
+	c.move(rest)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
-	require.Equal(t, Suspect, trier.Ready("k").State)
+	require.True(t, trier.Ready("k"))
 	send(t, trier, b)
-	seq, some := trier.EndAll()
+	seq, some := trier.Leave()
 	require.True(t, some)
 	require.NotZero(t, seq)
 	send(t, trier, b)
 	b.SetMembers([]Incarnation{a1})
-	require.Equal(t, []Incarnation{a1}, b.Check("k").Deaths)
-	trier.End("k", true)
+	require.Equal(t, []string{"a"}, b.Check("k").Deaths)
+	trier.End(true, "k")
 	require.Equal(t, Suspect, trier.Check("k").State, "its load ended after it had left")
-	_, some = trier.EndAll()
+	_, some = trier.Leave()
 	require.False(t, some)
-
 	_, ok = trier.Begin("k")
+	require.False(t, ok, "it has left")
+}
+
+// TestAnnounce checks that keys are suspect, and no more, when a node has died that had announced
+// to load them together.
+func TestAnnounce(t *testing.T) {
+	c := &clock{time.Unix(1000, 0)}
+	b, loader := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
+	b.Lost("tried", a1)
+	send(t, b, loader)
+	c.move(rest)
+	_, ok := loader.Begin("tried")
 	require.True(t, ok)
-	trier.EndAll()
-	require.Equal(t, OnTrial, trier.Ready("k").State, "it is not to be loaded any more")
+	taken, seq := loader.Announce([]string{"k", "l", "tried"})
+	require.Equal(t, []string{"k", "l"}, taken)
+	require.NotZero(t, seq)
+	send(t, loader, b)
+	require.Equal(t, Verdict{State: OnTrial, Trier: c1}, b.Check("k"))
+	require.Equal(t, Clear, loader.Check("k").State)
+	loader.End(false, "l")
+	send(t, loader, b)
+	b.SetMembers([]Incarnation{a1})
+	require.Equal(t, Suspect, b.Check("k").State)
+	require.Equal(t, Clear, b.Check("l").State)
+	require.Equal(t, Quarantined, b.Check("tried").State)
+	var many []string
+	for i := range 2 * maxHearsay {
+		many = append(many, strconv.Itoa(i))
+	}
+	taken, _ = loader.Announce(many)
+	require.Len(t, taken, maxHearsay)
 }
 
 // TestTurns checks that more trials run at a time when many have ended well, until the next death.
 func TestTurns(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
-	b := newBook(c, "b", a1)
+	b := newBook(c, "b", a1, c1)
+	b.Lost("first", a1)
 	atOnce := func() (n int) {
+		c.move(rest)
 		for i := range 100 {
 			key := fmt.Sprint("probe", i)
-			b.Lost(key, a1, 0)
+			b.Lost(key, a1)
 			if _, ok := b.Begin(key); ok {
 				n++
 			}
 		}
 		for i := range 100 {
-			b.End(fmt.Sprint("probe", i), false)
+			b.End(false, fmt.Sprint("probe", i))
 		}
 		return n
 	}
 	require.Equal(t, 1, atOnce())
 	for i := range 600 {
 		key := strconv.Itoa(i)
-		b.Lost(key, a1, 0)
+		b.Lost(key, a1)
+		c.move(rest)
 		_, ok := b.Begin(key)
 		require.True(t, ok)
 		b.Ready(key)
-		b.End(key, true)
+		b.End(true, key)
 		if i == 15 {
 			require.Equal(t, 2, atOnce())
 		}
 	}
 	require.Equal(t, 64, atOnce())
-	b.Lost("k", c1, 0)
+	b.Lost("k", c1)
 	require.Equal(t, 1, atOnce())
 	b.Begin("k")
 	b.Ready("k")
@@ -214,26 +253,25 @@ func TestTurns(t *testing.T) {
 func TestBounds(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1)
-	b.Lost("first", a1, 0)
-	b.Lost("cleared", a1, 0)
+	b.Lost("first", a1)
+	b.Lost("cleared", a1)
+	c.move(rest)
 	b.Begin("cleared")
 	b.Ready("cleared")
-	b.End("cleared", true)
-	for i := range b.o.Max - 1 {
-		b.Lost(strconv.Itoa(i), a1, 0)
+	b.End(true, "cleared")
+	for i := range maxRecords - 1 {
+		b.Lost(strconv.Itoa(i), a1)
 	}
-	require.Len(t, b.records, b.o.Max)
+	require.Len(t, b.records, maxRecords)
 	require.Equal(t, Suspect, b.Check("first").State)
-	require.Equal(t, b.o.Max, b.dead[a1])
-	b.Lost("last", a1, 0)
+	b.Lost("last", a1)
 	require.Equal(t, Clear, b.Check("first").State)
-	require.Equal(t, b.o.Max, b.dead[a1])
 	for i := range 10 * maxMarks {
 		other := newBook(c, "x")
 		other.o.Self.ID = uint64(i) //nolint:gosec // small
-		other.Lost("last", a1, 0)
-		other.Begin("last")
-		other.End("last", false)
+		other.Lost("last", a1)
+		other.Begin("last") // a1 is no member, so there is no rest
+		other.End(false, "last")
 		send(t, other, b)
 	}
 	require.LessOrEqual(t, len(b.records["last"].marks), maxMarks)
@@ -249,7 +287,7 @@ func TestBounds(t *testing.T) {
 		require.NoError(t, err)
 		since = upTo
 	}
-	require.Len(t, other.records, b.o.Max)
+	require.Len(t, other.records, maxRecords)
 	message, upTo := b.Message(since, 100)
 	require.Nil(t, message)
 	require.Equal(t, since, upTo)
@@ -259,8 +297,8 @@ func TestBounds(t *testing.T) {
 func TestAge(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
-	b.Lost("k", a1, 0)
-	b.Lost("k", d1, 0)
+	b.Lost("k", a1)
+	b.Lost("k", d1)
 	until := b.Check("k").Until
 	c.move(10 * time.Second)
 	send(t, b, other)
@@ -284,13 +322,13 @@ func TestMergeInAnyOrder(t *testing.T) {
 				at := Incarnation{fmt.Sprint("n", rng.IntN(5)), 1}
 				switch key := fmt.Sprint("k", rng.IntN(3)); rng.IntN(4) {
 				case 0:
-					b.Lost(key, at, b.Asked(key, at))
+					b.Lost(key, at)
 				case 1:
 					b.Begin(key)
 				case 2:
 					b.Ready(key)
 				case 3:
-					b.End(key, rng.IntN(2) == 0)
+					b.End(rng.IntN(2) == 0, key)
 				}
 			}
 			message, _ := b.Message(0, 1<<20)
@@ -308,7 +346,6 @@ func TestMergeInAnyOrder(t *testing.T) {
 			}
 		}
 		require.Equal(t, marksOf(first), marksOf(second))
-		require.Equal(t, first.dead, second.dead)
 	}
 }
 
@@ -320,17 +357,18 @@ func marksOf(b *Book) map[string]map[Incarnation]mark {
 	return all
 }
 
-// TestUnseenTrial checks that the trial of an incarnation that this node has never seen does not go
-// on for ever.
+// TestUnseenTrial checks that nobody waits for the trial of an incarnation that is no member.
 func TestUnseenTrial(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, gone := newBook(c, "b"), newBook(c, "c")
-	gone.Lost("k", a1, 0)
-	gone.Begin("k")
+	gone.Lost("k", a1)
+	_, ok := gone.Begin("k")
+	require.True(t, ok)
 	send(t, gone, b)
+	require.Equal(t, Suspect, b.Check("k").State)
+	b.SetMembers([]Incarnation{c1})
 	require.Equal(t, OnTrial, b.Check("k").State)
-	c.move(unseenTrial + time.Second)
-	b.Refused("other", a1)
+	b.SetMembers(nil)
 	require.Equal(t, Quarantined, b.Check("k").State)
 }
 
@@ -339,14 +377,15 @@ func TestUnseenTrial(t *testing.T) {
 func FuzzMerge(f *testing.F) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
-	b.Lost("k", a1, 0)
+	b.Lost("k", a1)
 	b.Begin("k")
 	message, _ := b.Message(0, 1<<20)
 	f.Add(message)
 	f.Add(message[:len(message)-1])
 	f.Add([]byte{})
-	f.Add([]byte{1, 'k', 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Add([]byte(`null`))
+	f.Add([]byte(`{"k":"aw==","a":-1,` +
+		`"m":[{"n":"b","i":1,"l":18446744073709551615,"t":18446744073709551615}]}`))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		b := newBook(c, "b")
 		if _, err := b.Merge(message); err != nil {
