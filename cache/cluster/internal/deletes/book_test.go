@@ -65,6 +65,41 @@ func TestNothingIsLeftOfWhoHasLeft(t *testing.T) {
 	require.Len(t, w.nodes[0].store, 1, "nobody has deleted it")
 }
 
+// When all nodes are restarted in turn, again and again, nobody clears itself, and each process that
+// has gone costs one entry.
+func TestRollingRestarts(t *testing.T) {
+	const nodes = 4
+	restarts := 600
+	if testing.Short() {
+		restarts = 60
+	}
+	w := newWorld(nodes, []string{"k"}, nil)
+	for i := range restarts {
+		w.restart(i%nodes, true)
+		for j, n := range w.nodes {
+			w.see(j)
+			w.get(n, "k")
+		}
+		w.nodes[i%nodes].book.Delete("other")
+		for j := range nodes * nodes {
+			if j/nodes != j%nodes {
+				w.exchange(j/nodes, j%nodes)
+			}
+		}
+		require.Zero(t, w.clears())
+	}
+	for _, n := range w.nodes {
+		handovers := 0
+		for _, e := range n.book.entries {
+			if e.Kind == handover {
+				handovers++
+			}
+		}
+		require.LessOrEqual(t, handovers, len(n.book.entries)/2+1)
+		require.LessOrEqual(t, len(n.book.peers), nodes)
+	}
+}
+
 // A node that has missed more than is remembered clears itself, and nobody else does.
 func TestMissedTooMany(t *testing.T) {
 	w := newWorld(3, []string{"k"}, func(b *Book) { b.o.Max = 100 })
