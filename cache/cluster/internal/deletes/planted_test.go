@@ -101,6 +101,14 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Made"},
 	},
 	{
+		Name: "an origin is not mentioned once it is handed over",
+		Changes: []planted.Change{{
+			"book.go", "	o.handed = max(o.handed, of.seq)\n",
+			"	o.handed = max(o.handed, of.seq)\n	o.forgotten = 0\n",
+		}},
+		Invariants: []string{"Fresh", "AllHaveAll", "Honest"},
+	},
+	{
 		Name: "what the lowest has handed over is left to it",
 		Changes: []planted.Change{{
 			"book.go", "|| lowest == from && b.peers[from].acked == b.applied", "",
