@@ -65,8 +65,8 @@ func TestNothingIsLeftOfWhoHasLeft(t *testing.T) {
 	require.Len(t, w.nodes[0].store, 1, "nobody has deleted it")
 }
 
-// When all nodes are restarted in turn, again and again, nobody clears itself, and each process that
-// has gone costs one entry.
+// Rolling restarts, again and again, make nobody clear itself, and each process that has gone costs
+// one entry.
 func TestRollingRestarts(t *testing.T) {
 	const nodes = 4
 	restarts := 600
