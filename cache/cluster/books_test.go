@@ -69,7 +69,7 @@ func TestProcessesThatComeAndGo(t *testing.T) {
 				size = max(size, g.message.Load())
 			}
 			return size > 0 && size < 20
-		}, 60*time.Second, 20*time.Millisecond, "a message without news has 14 bytes, or some more for larger numbers")
+		}, 60*time.Second, 20*time.Millisecond, "without news: 13 bytes, or some more for large numbers")
 		return size
 	}
 	before := small()

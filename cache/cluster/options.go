@@ -131,7 +131,8 @@ type Options[V any] struct {
 	MaxValue int
 
 	// DeleteLog is how many deletes are remembered at most for nodes that lack them, 65,536 by
-	// default. A node that missed more than that clears its cache when it returns.
+	// default, three quarters of that for nodes that have vanished. A node that missed more clears
+	// its cache when it returns.
 	DeleteLog int
 
 	// SharedKeys, at least MinSharedKey random bytes each, give all nodes of the cluster an

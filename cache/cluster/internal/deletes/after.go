@@ -2,99 +2,87 @@ package deletes
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
-// maxMarks bounds what After returns. Where more would be needed, it has the key dropped.
+// maxMarks bounds the numbers that After returns. Where more would be needed, it is the whole log
+// that must have been applied.
 const maxMarks = 64
 
 // After returns what the node `to` must have applied before it answers a request for key, for
-// Require there: the latest delete of each origin that matters for the key and that it has not
-// reported. It is nil if there is none, which costs a lookup, and at most MaxAfter bytes. It blocks
-// for no longer than it takes another goroutine to note something.
+// Require there: the deletes that matter for the key and that it has not reported. It is nil if
+// there are none, which costs a lookup, and has 1.1 KB at most. It blocks for no longer than it
+// takes another goroutine to note something.
 func (b *Book) After(to uint64, key string) []byte {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	p := b.peers[to]
-	if p != nil && p.current == b.version {
+	acked := b.peer(to).acked
+	if acked >= max(b.latest[key], b.wide, b.base) {
 		return nil
 	}
-	var after []mark
-	for origin, c := range b.chapters {
-		if origin == to {
-			continue // it knows its own
-		}
-		floor := c.handover // of a peer that was never seen
-		if p != nil {
-			floor = p.floor[origin]
-		}
-		seq, reported := max(c.latest[key], c.wide, floor, c.base), p.of(origin)
-		if seq <= reported {
-			continue
-		}
-		if after = append(after, mark{origin, seq}); len(after) > maxMarks {
-			return encodeAfter(nil)
+	log := mark{b.o.Self, 0}
+	if acked < b.base {
+		log.seq, acked = b.base, b.base
+	}
+	needs := make(map[uint64]uint64) // by origin
+	for _, number := range []uint64{b.latest[key], b.wide} {
+		for number > acked {
+			e := b.entries[number-b.base-1]
+			needs[e.origin] = max(needs[e.origin], e.seq)
+			number = e.previous
 		}
 	}
-	if after == nil {
-		return nil
+	marks := []mark{log}
+	for _, origin := range slices.Sorted(maps.Keys(needs)) {
+		marks = append(marks, mark{origin, needs[origin]})
 	}
-	slices.SortFunc(after, func(a, b mark) int { return cmp.Compare(a.origin, b.origin) })
-	return encodeAfter(after)
+	if len(marks) > maxMarks {
+		marks = []mark{{b.o.Self, b.shown()}}
+	}
+	return encodeAfter(marks)
 }
 
-// Require makes sure that what is here of key is not from before the deletes in after, which After
+// peer returns what is known of an incarnation, if anything. mu is held.
+func (b *Book) peer(incarnation uint64) peer {
+	if p := b.peers[incarnation]; p != nil {
+		return *p
+	}
+	return peer{}
+}
+
+// Require makes sure that what is here of key is not from before the deletes in data, which After
 // returned on another node for it. Where they were not applied here yet, it drops the key, each
 // time until they come with a message; which deletes they are is not known before that. It returns
 // dropped then, and the caller must not answer with a value that is here: another goroutine may
-// have got it meanwhile from a third node, which lacks them too. If after makes no sense, the error
-// is
-// [ErrMalformed], and nothing was done.
-func (b *Book) Require(key string, after []byte) (dropped bool, err error) {
-	if len(after) == 0 {
+// have got it meanwhile from a third node, which lacks them too. If data makes no sense, the error
+// is [ErrMalformed], and nothing was done.
+func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
+	if len(data) == 0 {
 		return false, nil
 	}
-	marks, err := decodeAfter(after)
+	marks, err := decodeAfter(data)
 	if err != nil {
 		return false, err
 	}
-	if len(key) > MaxKey {
-		return false, malformed("key of %d bytes, want at most %d", len(key), MaxKey)
+	b.mu.RLock()
+	done := b.peer(marks[0].origin).received >= marks[0].seq
+	for _, m := range marks[1:] {
+		err = cmp.Or(err, b.made(m))
+		done = done && b.origin(m.origin).applied >= m.seq
 	}
-	done, err := b.done(marks)
-	if err != nil || done && len(marks) > 0 {
+	b.mu.RUnlock()
+	if err != nil || done {
 		return false, err
 	}
 	b.o.Apply([]Delete{{Key, key}})
 	return true, nil
 }
 
-// done reports whether all these were applied here.
-func (b *Book) done(marks []mark) (bool, error) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	done := true
-	for _, m := range marks {
-		if err := b.made(m); err != nil {
-			return false, err
-		}
-		done = done && b.has(m.origin) >= m.seq
-	}
-	return done, nil
-}
-
-// has returns up to where the deletes of an origin were applied here, if that is known. mu is held.
-func (b *Book) has(origin uint64) uint64 {
-	if c := b.chapters[origin]; c != nil {
-		return c.applied
-	}
-	return b.handed[origin].upTo
-}
-
 // made returns an error if m is a delete of this node that it has not made. mu is held.
 func (b *Book) made(m mark) error {
-	if m.origin == b.o.Self && m.seq > b.own.shown() {
-		return malformed("it has delete %d of this incarnation, which has made %d", m.seq, b.own.shown())
+	if made := b.origin(m.origin).applied; m.origin == b.o.Self && m.seq > made {
+		return malformed("it has delete %d of this incarnation, which has made %d", m.seq, made)
 	}
 	return nil
 }

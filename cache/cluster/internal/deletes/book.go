@@ -1,6 +1,7 @@
 package deletes
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"sync"
@@ -8,14 +9,12 @@ import (
 
 // Bounds of a Book.
 const (
-	// DefaultMax bounds the deletes that a Book keeps where Options.Max is not set.
+	// DefaultMax bounds the entries that a Book keeps where Options.Max is not set.
 	DefaultMax = 64 << 10
 
-	maxSpare    = 1024 // deletes that are kept although all have applied them
-	maxAway     = 64   // absentees, and origins that have left for which absentees are waited for
-	maxDeparted = 1024 // origins that have left for which members are waited for
-
-	handedPerDeparted = 4 // so many times maxDeparted origins are known to be handed over
+	maxSpare = 1024 // entries that are kept although all peers have applied them
+	maxAway  = 64   // absentees
+	maxPast  = 1024 // origins whose number is remembered although a handover stands for them
 )
 
 // Kind says what a Delete deletes.
@@ -27,13 +26,14 @@ const (
 	Tag             // all values that bear a tag
 	All             // everything: a clear
 
-	handover // the deletes of an origin that has left were applied: see doc.go
+	handover // stands for the deletes of an origin that is gone, see doc.go
+	missed   // deletes that were forgotten before they came here, see doc.go
 )
 
 // A Delete is what Options.Apply is given.
 type Delete struct {
 	Kind Kind
-	Key  string // the key or the tag; empty with All; an encoded mark with handover
+	Key  string // the key or the tag, else empty; what a handover stands for, see entry.of
 }
 
 // Options configure a Book. All but Max are needed.
@@ -41,7 +41,7 @@ type Options struct {
 	// Self is this node's incarnation: random, not 0.
 	Self uint64
 
-	// Max bounds the deletes that are kept for nodes that lack them; 0 means DefaultMax.
+	// Max bounds the entries that are kept for nodes that lack them; 0 means DefaultMax.
 	Max int
 
 	// Apply drops what the node has for the keys and tags of the deletes, or all that it has if one
@@ -55,73 +55,63 @@ type Options struct {
 	Reset func() bool
 }
 
-// A chapter is what is known of the deletes of one origin, which has numbered them from 1.
-type chapter struct {
-	base     uint64            // the details up to this one are forgotten
-	applied  uint64            // all up to this one were applied here
-	items    []Delete          // those from base+1; past applied only while they are being applied
-	latest   map[string]uint64 // the number of the latest item of each key
-	wide     uint64            // the number of the latest tag or clear
-	handover uint64            // the number of the latest handover
-
-	endedElsewhere bool // another node has handed it over
-}
-
-// shown returns the number of the latest delete.
-func (c *chapter) shown() uint64 { return c.base + uint64(len(c.items)) }
-
-// A peer is another incarnation that this node exchanges deletes with.
-type peer struct {
-	node      string            // "" until it was seen
-	away      bool              // an absentee: it is not a member now
-	left      bool              // it will not come back
-	reported  map[uint64]uint64 // by origin: the highest number that it has reported as applied
-	floor     map[uint64]uint64 // by origin: the number of a handover of what it may lack
-	mentioned []uint64          // origins that its last message was about: it is told of these
-	current   uint64            // it lacked nothing when Book.version was this
-	theirs    uint64            // the version of its vector that was merged here
-	ours      uint64            // the version of this node's vector that was merged there
-}
-
-// of returns the number that p has reported of an origin; 0 if p is nil.
-func (p *peer) of(origin uint64) uint64 {
-	if p == nil {
-		return 0
-	}
-	return p.reported[origin]
-}
-
 // A mark names a delete: the seq-th of origin.
 type mark struct{ origin, seq uint64 }
 
-// A handed says where the deletes of an origin up to one were handed over: in the delete `in`.
-type handed struct {
-	upTo uint64
-	in   mark
+// An entry is a delete in the log of a node, which need not be its origin.
+type entry struct {
+	mark
+	Delete
+	previous uint64 // the entry before it of the same key, or that concerns all keys too; 0: none
 }
 
-// A Book is one node's book of deletes: which there are, which were applied here, and which have
-// been reported by which peer. Its methods may be called at the same time.
+// handoverOf returns a handover that stands for the deletes of an origin up to m.
+func handoverOf(m mark) Delete {
+	number := binary.LittleEndian.AppendUint64
+	return Delete{handover, string(number(number(nil, m.origin), m.seq))}
+}
+
+// of returns what a handover stands for.
+func (e entry) of() mark {
+	number := binary.LittleEndian.Uint64
+	return mark{number([]byte(e.Key[:8])), number([]byte(e.Key[8:]))}
+}
+
+// An origin holds numbers of the deletes of one incarnation.
+type origin struct {
+	applied   uint64 // up to this one they were applied here
+	handed    uint64 // up to this one a handover that was applied here stands for them
+	forgotten uint64 // the latest whose entry was dropped; 0 if a dropped handover stands for it
+}
+
+// A peer is another incarnation that this node exchanges deletes with.
+type peer struct {
+	node     string
+	away     uint64 // 0: it is a member; else an absentee, and a lower one has vanished earlier
+	left     bool   // it will not come back
+	acked    uint64 // up to here it has applied this node's log
+	received uint64 // up to here this node has applied its log
+}
+
+// A Book is one node's log of deletes, and what it knows of the logs of others. Its methods may be
+// called at the same time.
 type Book struct {
-	o           Options
-	maxSpare    int // the constants, smaller in tests
-	maxAway     int
-	maxDeparted int
+	o                          Options
+	maxSpare, maxAway, maxPast int // the constants, smaller in tests
 
 	applying sync.Mutex // held while deletes are shown, applied and reported; before mu
 
-	mu       sync.RWMutex // guards what follows; never held while Apply or Reset run
-	version  uint64       // counts the changes of what is shown or applied
-	kept     int          // items of all chapters
-	own      *chapter
-	chapters map[uint64]*chapter // by origin; own is one of them
-	peers    map[uint64]*peer    // members and absentees
-	absent   []uint64            // the absentees, the oldest first
-	elders   map[uint64]bool     // the members that were there before this node; nil before See
-	handed   map[uint64]handed   // by origin
-	handings []uint64            // its keys, the oldest first
-
-	applied, resets uint64 // for Stats
+	mu       sync.RWMutex      // guards what follows; never held while Apply or Reset run
+	entries  []entry           // of the log, from number base+1
+	base     uint64            // entries up to this one were dropped
+	applied  uint64            // entries up to this one were applied
+	latest   map[string]uint64 // the latest entry of each key
+	wide     uint64            // the latest entry that concerns all keys
+	origins  map[uint64]*origin
+	past     []uint64 // origins that were handed over, the oldest first
+	peers    map[uint64]*peer
+	vanished uint64 // counts the peers that became absentees
+	stats    Stats
 }
 
 // New makes a Book. It panics if Options lack what is needed.
@@ -132,16 +122,15 @@ func New(o Options) *Book {
 	if o.Max == 0 {
 		o.Max = DefaultMax
 	}
-	own := &chapter{}
 	return &Book{
-		o: o, maxSpare: maxSpare, maxAway: maxAway, maxDeparted: maxDeparted,
-		version: 1, own: own, chapters: map[uint64]*chapter{o.Self: own},
-		peers: make(map[uint64]*peer), handed: make(map[uint64]handed),
+		o: o, maxSpare: maxSpare, maxAway: maxAway, maxPast: maxPast,
+		latest: make(map[string]uint64), origins: make(map[uint64]*origin),
+		peers: make(map[uint64]*peer),
 	}
 }
 
-// Delete makes a delete of key, applies it here, and returns its number. After shows it from the
-// beginning, and messages report it when it has been applied.
+// Delete makes a delete of key, applies it here, and returns the number of its entry, for Reported.
+// After shows it from the beginning, and messages report it when it has been applied.
 func (b *Book) Delete(key string) uint64 { return b.make(Delete{Key, key}) }
 
 // InvalidateTag does for the values that bear tag what Delete does for a key.
@@ -154,126 +143,150 @@ func (b *Book) make(d Delete) uint64 {
 	b.applying.Lock()
 	defer b.applying.Unlock()
 	b.mu.Lock()
-	b.add(b.own, d)
-	seq := b.own.shown()
-	b.version++
+	b.addOwn(d)
 	b.mu.Unlock()
 	b.o.Apply([]Delete{d})
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.own.applied = seq
-	b.version++
-	b.bound()
-	return seq
+	b.applyShown()
+	b.trim()
+	return b.applied
 }
 
-// add appends an item to a chapter, which shows it. mu is held.
-func (b *Book) add(c *chapter, d Delete) {
-	c.items = append(c.items, d)
-	b.kept++
-	switch seq := c.shown(); d.Kind {
+// shown returns the number of the latest entry. mu is held.
+func (b *Book) shown() uint64 { return b.base + uint64(len(b.entries)) }
+
+// origin returns what is known of the deletes of an incarnation, if anything. mu is held.
+func (b *Book) origin(incarnation uint64) origin {
+	if o := b.origins[incarnation]; o != nil {
+		return *o
+	}
+	return origin{}
+}
+
+// note counts the deletes of an origin up to m as applied. mu is held.
+func (b *Book) note(m mark) *origin {
+	o := b.origins[m.origin]
+	if o == nil {
+		o = &origin{}
+		b.origins[m.origin] = o
+	}
+	o.applied = max(o.applied, m.seq)
+	return o
+}
+
+// stand notes that a handover stands for deletes, and returns their origin. mu is held.
+func (b *Book) stand(of mark) *origin {
+	o := b.note(of)
+	o.handed = max(o.handed, of.seq)
+	if !slices.Contains(b.past, of.origin) {
+		b.past = append(b.past, of.origin)
+	}
+	return o
+}
+
+// add appends an entry, which shows it. mu is held.
+func (b *Book) add(e entry) {
+	number := b.shown() + 1
+	switch e.Kind {
 	case Key:
-		if c.latest == nil {
-			c.latest = make(map[string]uint64)
-		}
-		c.latest[d.Key] = seq
-	case Tag, All:
-		c.wide = seq
-	case handover:
-		c.handover = seq
+		e.previous, b.latest[e.Key] = b.latest[e.Key], number
+	case Tag, All, missed:
+		e.previous, b.wide = b.wide, number
 	}
+	b.entries = append(b.entries, e)
 }
 
-// drop forgets the details of a chapter up to a number, which shown may be below. mu is held.
-func (b *Book) drop(c *chapter, upTo uint64) {
-	for len(c.items) > 0 && c.base < upTo {
-		c.base++
-		b.kept--
-		if x := &c.items[0]; x.Kind == Key && c.latest[x.Key] == c.base {
-			delete(c.latest, x.Key)
-		}
-		c.items[0] = Delete{}
-		c.items = c.items[1:]
-	}
-	if len(c.items) == 0 {
-		c.items, c.latest = nil, nil // gives the memory back
-	}
-	c.base = max(c.base, upTo)
+// addOwn adds the next delete of this node. mu is held, and all that is shown is applied.
+func (b *Book) addOwn(d Delete) {
+	b.add(entry{mark: mark{b.o.Self, b.origin(b.o.Self).applied + 1}, Delete: d})
 }
 
-// trim forgets the details that all peers have, but for some. mu is held.
-func (b *Book) trim() {
-	if b.kept <= b.maxSpare {
-		return
-	}
-	for _, origin := range slices.Sorted(maps.Keys(b.chapters)) {
-		c := b.chapters[origin]
-		// Some more than it must, so that this is seldom.
-		upTo := min(c.applied, c.base+uint64(max(0, b.kept-b.maxSpare+b.maxSpare/8)))
-		for incarnation, p := range b.peers {
-			if incarnation != origin {
-				upTo = min(upTo, p.reported[origin])
-			}
-		}
-		b.drop(c, upTo)
-	}
-}
-
-// bound forgets details of the longest chapters while there are too many: so an origin that makes
-// many deletes does not push out those of others. mu is held.
-func (b *Book) bound() {
-	for b.kept > b.o.Max {
-		longest := b.own
-		for _, origin := range slices.Sorted(maps.Keys(b.chapters)) {
-			if c := b.chapters[origin]; len(c.items) > len(longest.items) {
-				longest = c
-			}
-		}
-		b.drop(longest, longest.base+1)
-	}
-}
-
-// lacking returns the peers that have not reported a delete. mu is held.
-func (b *Book) lacking(m mark) (members, absentees []*peer) {
-	for incarnation, p := range b.peers {
+// applyShown counts what is shown as applied. mu is held.
+func (b *Book) applyShown() {
+	for ; b.applied < b.shown(); b.applied++ {
+		e := b.entries[b.applied-b.base]
+		b.note(e.mark)
 		switch {
-		case incarnation == m.origin || p.reported[m.origin] >= m.seq:
-		case p.away:
-			absentees = append(absentees, p)
-		default:
-			members = append(members, p)
+		case e.Kind == handover:
+			b.stand(e.of())
+		case e.Kind != missed && e.origin != b.o.Self:
+			b.stats.Applied++
 		}
 	}
-	return members, absentees
 }
 
-// See takes note of the members, incarnations by node name, without this node. The first call says
-// who was there before this node.
+// trim drops the entries that nobody lacks, but for some; those that only absentees lack, above
+// three quarters of the maximum; and any, above that. mu is held.
+func (b *Book) trim() {
+	members, all := b.applied, b.applied
+	for _, p := range b.peers {
+		if all = min(all, p.acked); p.away == 0 {
+			members = min(members, p.acked)
+		}
+	}
+	above := func(most int) uint64 { return b.shown() - uint64(min(len(b.entries), most)) }
+	if len(b.entries) > b.maxSpare { // else this would be often
+		b.drop(min(all, above(b.maxSpare-b.maxSpare/8)))
+	}
+	b.drop(min(members, above(b.o.Max-b.o.Max/4)))
+	b.drop(above(b.o.Max))
+}
+
+// drop forgets the entries up to one. mu is held.
+func (b *Book) drop(upTo uint64) {
+	for ; b.base < upTo; b.entries = b.entries[1:] {
+		e := b.entries[0]
+		b.entries[0] = entry{}
+		b.base++
+		b.note(e.mark).forgotten = e.seq
+		switch {
+		case e.Kind == Key && b.latest[e.Key] == b.base:
+			delete(b.latest, e.Key)
+		case e.Kind == handover:
+			if o := b.stand(e.of()); o.forgotten <= e.of().seq {
+				o.forgotten = 0
+			}
+		}
+	}
+	for ; len(b.past) > b.maxPast; b.past = b.past[1:] {
+		o := b.origin(b.past[0])
+		if b.past[0] != b.o.Self && o.applied <= o.handed && o.forgotten == 0 {
+			delete(b.origins, b.past[0])
+		}
+	}
+	if len(b.entries) == 0 {
+		b.entries, b.latest = nil, make(map[string]uint64) // gives the memory back
+	}
+}
+
+// See takes note of the members, incarnations by node name, without this node.
 func (b *Book) See(members map[string]uint64) {
 	b.applying.Lock()
 	defer b.applying.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	here := make(map[uint64]bool, len(members))
 	for node, incarnation := range members {
-		here[incarnation] = true
-		p := b.count(incarnation)
-		p.node, p.away = node, false
-	}
-	if b.elders == nil {
-		b.elders = maps.Clone(here)
+		if b.peers[incarnation] == nil {
+			b.peers[incarnation] = &peer{}
+		}
+		b.peers[incarnation].node, b.peers[incarnation].away = node, 0
 	}
 	for incarnation, p := range b.peers {
 		if other, ok := members[p.node]; ok && other != incarnation {
 			p.left = true // its node has started anew
 		}
-		if !here[incarnation] && !p.away {
-			p.away = true
-			b.absent = append(b.absent, incarnation)
+		if p.away == 0 && members[p.node] != incarnation {
+			b.vanish(p)
 		}
 	}
-	b.forgetAbsentees()
-	b.settle()
+	b.settle(0, true)
+}
+
+// vanish makes a peer an absentee. mu is held.
+func (b *Book) vanish(p *peer) {
+	b.vanished++
+	p.away = b.vanished
 }
 
 // Left says that an incarnation will not come back.
@@ -284,138 +297,43 @@ func (b *Book) Left(incarnation uint64) {
 	defer b.mu.Unlock()
 	if p := b.peers[incarnation]; p != nil {
 		p.left = true
-		b.forgetAbsentees()
-		b.settle()
+		b.settle(0, true)
 	}
 }
 
-// count returns the peer of an incarnation, and makes it if need be. mu is held.
-func (b *Book) count(incarnation uint64) *peer {
-	p := b.peers[incarnation]
-	if p == nil {
-		p = &peer{reported: make(map[uint64]uint64), floor: make(map[uint64]uint64)}
-		for origin, c := range b.chapters {
-			if c.handover > 0 {
-				p.floor[origin] = c.handover
+// settle forgets the peers and entries that nobody needs and, while there is no news, hands over
+// the origins that are gone. The member with the lowest incarnation does so. If that has everything
+// and has not done it with its message, the node does to which the message has come: from says from
+// whom. applying and mu are held.
+func (b *Book) settle(from uint64, quiet bool) {
+	var away, gone []uint64
+	lowest, oldest := b.o.Self, uint64(0)
+	for incarnation, p := range b.peers {
+		switch {
+		case p.away == 0:
+			lowest = min(lowest, incarnation)
+		case !p.left:
+			away = append(away, p.away)
+		}
+	}
+	if more := len(away) - b.maxAway; more > 0 {
+		slices.Sort(away)
+		oldest = away[more-1]
+	}
+	maps.DeleteFunc(b.peers, func(_ uint64, p *peer) bool {
+		return p.away > 0 && (p.left || p.away <= oldest)
+	})
+	if quiet && (lowest == b.o.Self || lowest == from && b.peers[from].acked == b.applied) {
+		for incarnation, o := range b.origins {
+			if incarnation != b.o.Self && b.peers[incarnation] == nil && o.applied > o.handed {
+				gone = append(gone, incarnation)
 			}
 		}
-		b.peers[incarnation] = p
 	}
-	return p
-}
-
-// forgetAbsentees removes those that will not come back and, if there are too many, the oldest. mu
-// is held.
-func (b *Book) forgetAbsentees() {
-	b.absent = slices.DeleteFunc(b.absent, func(incarnation uint64) bool {
-		p := b.peers[incarnation]
-		if p.away && p.left {
-			delete(b.peers, incarnation)
-		}
-		return !p.away || p.left
-	})
-	for len(b.absent) > b.maxAway {
-		delete(b.peers, b.absent[0])
-		b.absent = b.absent[1:]
-	}
-}
-
-// settle ends the chapters of origins that have left once all have applied them, and forgets what
-// nobody needs. applying and mu are held.
-func (b *Book) settle() {
-	var departed []uint64
-	for origin := range b.chapters {
-		if origin != b.o.Self && b.peers[origin] == nil {
-			departed = append(departed, origin)
-		}
-	}
-	slices.Sort(departed)
-	for i, origin := range departed {
-		rest := len(departed) - i
-		c := b.chapters[origin]
-		members, absentees := b.lacking(mark{origin, c.applied})
-		forced := rest > b.maxDeparted
-		if forced || len(members) == 0 && (len(absentees) == 0 || rest > b.maxAway) {
-			b.handOver(origin, append(members, absentees...), forced)
-		}
+	slices.Sort(gone)
+	for _, incarnation := range gone {
+		b.addOwn(handoverOf(mark{incarnation, b.origins[incarnation].applied}))
+		b.applyShown()
 	}
 	b.trim()
-	b.bound()
-}
-
-// handOver ends a chapter if there is a delete that stands for it, or if this node is to make it:
-// because it is the eldest, has missed that another one did, or can't wait. The peers in lacking
-// may lack something of the chapter. applying and mu are held.
-func (b *Book) handOver(origin uint64, lacking []*peer, forced bool) {
-	upTo := b.chapters[origin].applied
-	in, ok := b.standsFor(mark{origin, upTo})
-	if !ok {
-		if !forced && !b.eldest() && !b.chapters[origin].endedElsewhere {
-			return
-		}
-		b.add(b.own, Delete{handover, encodeMark(mark{origin, upTo})})
-		b.own.applied = b.own.shown()
-		in = mark{b.o.Self, b.own.applied}
-		b.hand(mark{origin, upTo}, in)
-		b.version++
-	}
-	for _, p := range lacking {
-		p.floor[in.origin] = max(p.floor[in.origin], in.seq)
-	}
-	b.end(origin)
-}
-
-// standsFor returns the delete that an origin's deletes up to m were handed over in. mu is held.
-func (b *Book) standsFor(m mark) (in mark, ok bool) {
-	for range b.handed {
-		h := b.handed[m.origin]
-		if h.upTo < m.seq {
-			break
-		}
-		if b.chapters[h.in.origin] != nil {
-			return h.in, true
-		}
-		m = h.in // it was handed over too
-	}
-	return mark{}, false
-}
-
-// hand notes what an origin was handed over in. mu is held.
-func (b *Book) hand(m, in mark) {
-	old, again := b.handed[m.origin]
-	if old.upTo > m.seq || old.upTo == m.seq && b.chapters[old.in.origin] != nil {
-		return
-	}
-	if !again {
-		b.handings = append(b.handings, m.origin)
-	}
-	b.handed[m.origin] = handed{m.seq, in}
-	if len(b.handings) > handedPerDeparted*b.maxDeparted {
-		delete(b.handed, b.handings[0])
-		b.handings = b.handings[1:]
-	}
-}
-
-// end removes a chapter. Peers that lacked nothing lack nothing without it. mu is held.
-func (b *Book) end(origin uint64) {
-	b.kept -= len(b.chapters[origin].items)
-	delete(b.chapters, origin)
-	b.version++
-	for _, p := range b.peers {
-		delete(p.reported, origin)
-		delete(p.floor, origin)
-		if p.current == b.version-1 {
-			p.current = b.version
-		}
-	}
-}
-
-// eldest reports whether no member was there before this node. mu is held.
-func (b *Book) eldest() bool {
-	for incarnation := range b.elders {
-		if p := b.peers[incarnation]; p != nil && !p.away {
-			return false
-		}
-	}
-	return b.elders != nil
 }

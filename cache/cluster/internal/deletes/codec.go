@@ -9,23 +9,16 @@ import (
 const (
 	// MaxKey bounds the length of a key or a tag, in bytes.
 	MaxKey = 1 << 20
-	// MaxAfter bounds the length of what After returns, in bytes.
-	MaxAfter = 1 + maxMarks*(8+maxVarint)
-	// Overhead is how far a message can exceed the maxBytes that it was made for, besides one item,
-	// in bytes, with 1,000 members.
+	// Overhead is how far a message can exceed the maxBytes that it was made for, besides one
+	// entry, in bytes, with 1,000 members.
 	Overhead = 128 << 10
 
-	messageVersion = 3
-	afterVersion   = 2
+	messageVersion = 4
+	afterVersion   = 3
 
-	isFull  = 1
-	hasMore = 2
-
-	maxSeq    = 1<<61 - 1
-	maxVarint = 9 // bytes of a number up to twice that
-	markMin   = 8 + 1
-	partMin   = 8 + 1 + 1
-	itemMin   = 1
+	maxNumber    = 1 << 60
+	maxMark      = 8 + 9 // bytes
+	handoverSize = 8 + 8
 )
 
 // ErrMalformed says that a message, or what After returned, makes no sense.
@@ -35,62 +28,56 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("deletes: %w: "+format, append([]any{ErrMalformed}, args...)...)
 }
 
-// size returns how long an encoded item is, at most.
-func (d Delete) size() int { return 4 + len(d.Key) }
+// size returns how long an encoded entry is, at most.
+func (e entry) size() int { return maxMark + 4 + len(e.Key) }
 
 func (m message) encode() []byte {
-	size := 2 + 8 + 4*maxVarint + len(m.vector)*(8+maxVarint)
-	for i := range m.parts {
-		size += 8 + 2*maxVarint
-		for _, d := range m.parts[i].items {
-			size += d.size()
-		}
+	size := 1 + maxMark + 3*9
+	for _, e := range m.entries {
+		size += e.size()
 	}
-	var flags byte
-	if m.full {
-		flags |= isFull
-	}
+	b := appendMark(append(make([]byte, 0, size), messageVersion), mark{m.from, m.acked})
+	after := m.after << 1
 	if m.more {
-		flags |= hasMore
+		after |= 1
 	}
-	b := append(make([]byte, 0, size), messageVersion, flags)
-	b = binary.LittleEndian.AppendUint64(b, m.from)
-	b = binary.AppendUvarint(b, m.version)
-	b = binary.AppendUvarint(b, m.knows)
-	b = binary.AppendUvarint(b, uint64(len(m.vector)))
-	for _, x := range m.vector {
-		seq := x.seq << 1
-		if x.ended {
-			seq |= 1
-		}
-		b = appendMark(b, mark{x.origin, seq})
-	}
-	b = binary.AppendUvarint(b, uint64(len(m.parts)))
-	for i := range m.parts {
-		x := &m.parts[i]
-		b = appendMark(b, mark{x.origin, x.after})
-		b = binary.AppendUvarint(b, uint64(len(x.items)))
-		for _, d := range x.items {
-			b = binary.AppendUvarint(b, uint64(len(d.Key))<<2|uint64(d.Kind))
-			b = append(b, d.Key...)
-		}
+	b = binary.AppendUvarint(b, after)
+	b = binary.AppendUvarint(b, m.dropped)
+	b = binary.AppendUvarint(b, uint64(len(m.entries)))
+	for _, e := range m.entries {
+		b = binary.AppendUvarint(appendMark(b, e.mark), uint64(len(e.Key))<<3|uint64(e.Kind))
+		b = append(b, e.Key...)
 	}
 	return b
 }
 
-func appendMark(b []byte, m mark) []byte {
-	return binary.AppendUvarint(binary.LittleEndian.AppendUint64(b, m.origin), m.seq)
+// decode takes a message apart, without a look at what the Book knows.
+func decode(data []byte) (m message, err error) {
+	r := reader{b: data}
+	r.version(messageVersion)
+	from, after := r.mark(), r.number()
+	m.from, m.acked, m.after, m.more = from.origin, from.seq, after>>1, after&1 == 1
+	m.dropped = r.number()
+	n := r.number()
+	if m.dropped > n {
+		r.fail("%d of %d entries were dropped", m.dropped, n)
+	}
+	for ; n > 0 && r.err == nil; n-- {
+		e := entry{mark: r.mark()}
+		length := r.number()
+		e.Kind, length = Kind(length&7), length>>3
+		if e.Kind > missed || e.Kind == handover && length != handoverSize || length > MaxKey {
+			r.fail("a key of %d bytes, or of kind %d", length, e.Kind)
+		}
+		e.Key = string(r.bytes(length))
+		m.entries = append(m.entries, e)
+	}
+	return m, r.end()
 }
 
-func encodeMark(m mark) string { return string(appendMark(nil, m)) }
-
-func decodeMark(s string) (mark, error) {
-	r := reader{b: []byte(s)}
-	return r.mark(0, 1, maxSeq), r.end()
-}
-
+// encodeAfter encodes up to where a log has to be applied, and the deletes of each origin.
 func encodeAfter(marks []mark) []byte {
-	b := append(make([]byte, 0, 1+len(marks)*(8+maxVarint)), afterVersion)
+	b := append(make([]byte, 0, 1+len(marks)*maxMark), afterVersion)
 	for _, m := range marks {
 		b = appendMark(b, m)
 	}
@@ -98,20 +85,22 @@ func encodeAfter(marks []mark) []byte {
 }
 
 func decodeAfter(data []byte) (marks []mark, err error) {
-	if len(data) > MaxAfter {
-		return nil, malformed("deletes of %d bytes, want at most %d", len(data), MaxAfter)
-	}
 	r := reader{b: data}
 	r.version(afterVersion)
+	marks = append(marks, r.mark())
 	for len(r.b) > 0 {
-		marks = append(marks, r.mark(0, 1, maxSeq))
+		marks = append(marks, r.mark())
 	}
-	return marks, r.err
+	return marks, r.end()
+}
+
+func appendMark(b []byte, m mark) []byte {
+	return binary.AppendUvarint(binary.LittleEndian.AppendUint64(b, m.origin), m.seq)
 }
 
 // A reader takes bytes apart. After the first error it returns zeros.
 type reader struct {
-	b   []byte
+	b   []byte // what is left
 	err error
 }
 
@@ -122,108 +111,44 @@ func (r *reader) fail(format string, args ...any) {
 	r.b = nil
 }
 
-// bytes returns the next n bytes.
-func (r *reader) bytes(n int) []byte {
-	if n > len(r.b) {
+// bytes returns the next n bytes, and nil if there are fewer.
+func (r *reader) bytes(n uint64) (b []byte) {
+	if n > uint64(len(r.b)) {
 		r.fail("it is cut off")
-		return make([]byte, min(n, 8))
+		return nil
 	}
-	b := r.b[:n]
-	r.b = r.b[n:]
+	b, r.b = r.b[:n], r.b[n:]
 	return b
 }
 
-func (r *reader) version(want byte) {
-	if v := r.bytes(1)[0]; v != want {
+func (r *reader) version(want uint64) {
+	if v := r.number(); v != want {
 		r.fail("version is %d, want %d", v, want)
 	}
 }
 
-// number returns a number of at most limit, in its shortest form.
-func (r *reader) number(what string, limit uint64) uint64 {
+// number returns a number in its shortest form.
+func (r *reader) number() uint64 {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 || n > 1 && r.b[n-1] == 0 || v > limit {
-		r.fail("%s is cut off, or above %d", what, limit)
+	if n <= 0 || n > 1 && r.b[n-1] == 0 || v > maxNumber {
+		r.fail("a number is cut off, too long, or above %d", uint64(maxNumber))
 		return 0
 	}
 	r.b = r.b[n:]
 	return v
 }
 
-// count returns how many parts of at least size bytes follow.
-func (r *reader) count(size int) int { return int(r.number("count", uint64(len(r.b)/size))) }
-
-// mark returns one of an origin above another one, with a number from least to most.
-func (r *reader) mark(above, least, most uint64) mark {
-	m := mark{binary.LittleEndian.Uint64(r.bytes(8)), r.number("number of a delete", most)}
-	if m.origin <= above || m.seq < least {
-		r.fail("origin or number is 0, or origins are not in order")
-		return mark{}
+func (r *reader) mark() (m mark) {
+	if b := r.bytes(8); b != nil {
+		m = mark{binary.LittleEndian.Uint64(b), r.number()}
 	}
 	return m
 }
 
-func (r *reader) item() (d Delete) {
-	n := r.number("length of a key", MaxKey<<2|3)
-	d.Kind = Kind(n & 3)
-	d.Key = string(r.bytes(int(n >> 2)))
-	switch {
-	case r.err != nil:
-	case d.Kind == All && d.Key != "":
-		r.fail("a clear has a key")
-	case d.Kind == handover:
-		if _, err := decodeMark(d.Key); err != nil {
-			r.fail("a handover: %v", err)
-		}
-	}
-	return d
-}
-
+// end returns the first error. It is one if bytes are left.
 func (r *reader) end() error {
-	if r.err == nil && len(r.b) > 0 {
+	if len(r.b) > 0 {
 		r.fail("%d bytes follow", len(r.b))
 	}
 	return r.err
-}
-
-// decode takes a message apart, without a look at what the Book knows.
-func decode(data []byte) (m message, err error) {
-	r := reader{b: data}
-	r.version(messageVersion)
-	flags := r.bytes(1)[0]
-	if flags > isFull|hasMore {
-		r.fail("flags %#x", flags)
-	}
-	m.full, m.more = flags&isFull != 0, flags&hasMore != 0
-	if m.from = binary.LittleEndian.Uint64(r.bytes(8)); m.from == 0 {
-		r.fail("it has no sender")
-	}
-	m.version = r.number("version of a vector", maxSeq)
-	m.knows = r.number("version of a vector", maxSeq)
-	var last uint64
-	for range r.count(markMin) {
-		x := r.mark(last, 2, 2*maxSeq+1)
-		last = x.origin
-		if m.vector = append(m.vector, progress{mark{x.origin, x.seq >> 1}, x.seq&1 == 1}); r.err != nil {
-			return message{}, r.err
-		}
-	}
-	last = 0
-	for range r.count(partMin) {
-		head := r.mark(last, 0, maxSeq-uint64(len(data)))
-		last = head.origin
-		x := part{origin: head.origin, after: head.seq}
-		for range r.count(itemMin) {
-			if x.items = append(x.items, r.item()); r.err != nil {
-				return message{}, r.err
-			}
-		}
-		if m.parts = append(m.parts, x); r.err != nil {
-			return message{}, r.err
-		}
-	}
-	if err := r.end(); err != nil {
-		return message{}, err
-	}
-	return m, nil
 }

@@ -17,7 +17,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(w.nodes[1].book.Message(1, w.size))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, w := a(t)
-		n.book.o.Max, n.book.maxSpare, n.book.maxDeparted = 3, 1, 2
+		n.book.o.Max, n.book.maxSpare, n.book.maxPast = 4, 1, 8
 		before := w.state()
 		if _, err := n.book.Answer("x", data, w.size); err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
@@ -27,19 +27,14 @@ func FuzzAnswer(f *testing.F) {
 		m, err := decode(data)
 		require.NoError(t, err)
 		require.Equal(t, data, m.encode())
-		kept := 0
-		for _, c := range n.book.chapters {
-			require.Equal(t, c.applied, c.shown())
-			kept += len(c.items)
-		}
-		require.Equal(t, kept, n.book.kept)
-		require.LessOrEqual(t, kept, 3)
-		require.LessOrEqual(t, len(n.book.chapters), 1+len(n.book.peers)+2)
+		require.Equal(t, n.book.shown(), n.book.applied)
+		require.LessOrEqual(t, len(n.book.entries), 4)
+		require.LessOrEqual(t, len(n.book.past), 8)
 		_, err = decode(n.book.Message(m.from, w.size))
 		require.NoError(t, err)
-		for _, x := range m.parts {
-			if c := n.book.chapters[x.origin]; c != nil {
-				require.GreaterOrEqual(t, c.applied, x.upTo())
+		for _, e := range m.entries {
+			if o := n.book.origins[e.origin]; o != nil {
+				require.GreaterOrEqual(t, o.applied, e.seq)
 			}
 		}
 		_, err = n.book.Answer("x", data, w.size)
@@ -48,8 +43,8 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func FuzzRequire(f *testing.F) {
-	f.Add("k", encodeAfter([]mark{{1, 2}, {2, 300}}))
-	f.Add("", []byte{afterVersion})
+	f.Add("k", encodeAfter([]mark{{2, 1}, {1, 2}, {2, 300}}))
+	f.Add("", encodeAfter([]mark{{2, 0}}))
 	f.Fuzz(func(t *testing.T, key string, after []byte) {
 		n, w := a(t)
 		_, there := n.store[key]
@@ -65,9 +60,9 @@ func FuzzRequire(f *testing.F) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, after, encodeAfter(marks))
-		done := len(marks) > 0
-		for _, m := range marks {
-			done = done && n.book.has(m.origin) >= m.seq
+		done := n.book.peer(marks[0].origin).received >= marks[0].seq
+		for _, m := range marks[1:] {
+			done = done && n.book.origin(m.origin).applied >= m.seq
 		}
 		_, still := n.store[key]
 		require.Equal(t, there && done, still)

@@ -41,6 +41,7 @@ type node struct {
 	book  *Book
 	store map[string]value
 	known bits
+	reset bits              // the deletes that had been made when it dropped everything
 	view  map[string]uint64 // what membership shows it
 	busy  bool              // in the middle of meddling
 }
@@ -104,7 +105,7 @@ func (w *world) start(i int) *node {
 }
 
 func (n *node) options(self uint64) Options {
-	return Options{Self: self, Apply: n.apply, Reset: n.reset}
+	return Options{Self: self, Apply: n.apply, Reset: n.dropAll}
 }
 
 func (n *node) incarnation() uint64 { return n.book.o.Self }
@@ -121,11 +122,13 @@ func (n *node) apply(list []Delete) {
 	})
 	for _, d := range list {
 		maps.DeleteFunc(n.store, d.hits)
-		if d.Kind == All && !slices.ContainsFunc(n.w.made, func(m madeDelete) bool { return m.Kind == All }) {
+		clears := func(m madeDelete) bool { return m.Kind == All }
+		if d.Kind == All && !slices.ContainsFunc(n.w.made, clears) {
 			n.w.fail("Made: %d applies a clear that nobody has made", n.name)
 		}
 	}
-	n.meddle(itAsks, func(o *node) { n.w.ask(n, o, n.w.keys[0]) }) // what is asked for is asked with the delete
+	// What is asked for now is asked with the delete.
+	n.meddle(itAsks, func(o *node) { n.w.ask(n, o, n.w.keys[0]) })
 }
 
 func (n *node) meddle(when meddling, f func(other *node)) {
@@ -141,8 +144,9 @@ func (n *node) meddle(when meddling, f func(other *node)) {
 	}
 }
 
-func (n *node) reset() bool {
+func (n *node) dropAll() bool {
 	some := len(n.store) > 0
+	n.reset = 1<<len(n.w.made) - 1
 	clear(n.store)
 	return some
 }
@@ -184,7 +188,7 @@ func (n *node) sees(o *node) bool { return n.view[nameOf(o.name)] == o.incarnati
 // learn notes which deletes a node knows, for good.
 func (w *world) learn(n *node) {
 	for i, d := range w.made {
-		if n.book.has(d.origin) >= d.seq {
+		if n.book.origin(d.origin).applied >= d.seq {
 			n.known |= 1 << i
 		}
 	}
@@ -201,14 +205,22 @@ func (w *world) check() {
 			w.fresh(n, key, v, "has")
 		}
 		for _, o := range w.nodes {
-			p := n.book.peers[o.incarnation()]
 			for i, d := range w.made {
-				if p.of(d.origin) >= d.seq && o.known>>i&1 == 0 {
+				if n.believes(o, d.mark) && n.known>>i&1 == 1 && (o.known|o.reset)>>i&1 == 0 {
 					w.fail("Honest: %d believes that %d has applied %v", n.name, o.name, d)
 				}
 			}
 		}
 	}
+}
+
+// believes reports whether n, if it knows a delete, takes another node to have applied it.
+func (n *node) believes(o *node, d mark) bool {
+	acked := n.book.peer(o.incarnation()).acked
+	says := func(e entry) bool {
+		return e.mark == d || e.Kind == missed && e.origin == d.origin && e.seq >= d.seq
+	}
+	return acked >= n.book.base && !slices.ContainsFunc(n.book.entries[acked-n.book.base:], says)
 }
 
 func (w *world) fresh(n *node, key string, v value, how string) {
@@ -246,7 +258,8 @@ func (w *world) ask(n, o *node, key string) {
 
 func (w *world) delete(i int, d Delete) {
 	n := w.nodes[i]
-	w.made = append(w.made, madeDelete{mark{n.incarnation(), n.book.own.shown() + 1}, d})
+	seq := n.book.origin(n.incarnation()).applied + 1
+	w.made = append(w.made, madeDelete{mark{n.incarnation(), seq}, d})
 	n.known |= 1 << (len(w.made) - 1)
 	switch d.Kind {
 	case Key:
@@ -361,9 +374,9 @@ func (w *world) rest() {
 				w.fail("CostsNothing: at rest %d asks %d with %x", n.name, o.name, after)
 			}
 		}
-		for origin := range n.book.chapters {
-			if w.node(origin) == nil {
-				w.fail("Bounded: at rest %d has a chapter of %d, which has left", n.name, origin)
+		for incarnation, o := range n.book.origins {
+			if w.node(incarnation) == nil && o.handed < o.applied {
+				w.fail("Bounded: at rest %d has deletes of %d, which has left", n.name, incarnation)
 			}
 		}
 	}
@@ -372,7 +385,7 @@ func (w *world) rest() {
 // clears returns how often a node has cleared itself.
 func (w *world) clears() (n uint64) {
 	for _, x := range w.nodes {
-		n += x.book.resets
+		n += x.book.stats.Resets
 	}
 	return n
 }
@@ -384,6 +397,7 @@ func (w *world) clone() *world {
 	c.trace = slices.Clip(w.trace)
 	for i, n := range w.nodes {
 		m := &node{w: &c, name: n.name, store: maps.Clone(n.store), known: n.known, view: n.view}
+		m.reset = n.reset
 		m.book = n.book.clone(m.options(n.incarnation()))
 		c.nodes[i] = m
 	}
@@ -393,21 +407,18 @@ func (w *world) clone() *world {
 func (b *Book) clone(o Options) *Book {
 	o.Max = b.o.Max
 	c := New(o)
-	c.maxSpare, c.maxAway, c.maxDeparted = b.maxSpare, b.maxAway, b.maxDeparted
-	c.applied, c.resets, c.version, c.kept = b.applied, b.resets, b.version, b.kept
-	for origin, x := range b.chapters {
+	c.maxSpare, c.maxAway, c.maxPast = b.maxSpare, b.maxAway, b.maxPast
+	c.entries, c.base, c.applied = slices.Clone(b.entries), b.base, b.applied
+	c.latest, c.wide = maps.Clone(b.latest), b.wide
+	c.past, c.vanished, c.stats = slices.Clone(b.past), b.vanished, b.stats
+	for incarnation, x := range b.origins {
 		y := *x
-		y.items, y.latest = slices.Clone(x.items), maps.Clone(x.latest)
-		c.chapters[origin] = &y
+		c.origins[incarnation] = &y
 	}
-	c.own = c.chapters[o.Self]
 	for incarnation, x := range b.peers {
 		y := *x
-		y.reported, y.floor, y.mentioned = maps.Clone(x.reported), maps.Clone(x.floor), slices.Clone(x.mentioned)
 		c.peers[incarnation] = &y
 	}
-	c.absent, c.elders = slices.Clone(b.absent), b.elders
-	c.handed, c.handings = maps.Clone(b.handed), slices.Clone(b.handings)
 	return c
 }
 
@@ -427,7 +438,7 @@ func (w *world) append(b []byte) []byte {
 	}
 	number(uint64(w.cut), w.next, uint64(len(w.made)))
 	for _, n := range w.nodes {
-		number(n.incarnation(), uint64(n.known), uint64(len(n.store)))
+		number(n.incarnation(), uint64(n.known), uint64(n.reset), uint64(len(n.store)))
 		for _, key := range slices.Sorted(maps.Keys(n.store)) {
 			b = append(b, key...)
 			number(uint64(n.store[key].after))
@@ -437,30 +448,20 @@ func (w *world) append(b []byte) []byte {
 			number(n.view[node])
 		}
 		k := n.book
-		number(k.version, uint64(len(k.chapters)), uint64(len(k.peers)))
-		for _, origin := range slices.Sorted(maps.Keys(k.chapters)) {
-			c := k.chapters[origin]
-			number(origin, c.base, c.applied, c.handover, uint64(len(c.items)))
-			for _, x := range c.items {
-				b = append(append(b, byte(x.Kind)), x.Key...)
-			}
+		number(k.base, k.applied, uint64(len(k.entries)), uint64(len(k.origins)), uint64(len(k.peers)))
+		for _, e := range k.entries {
+			number(e.origin, e.seq, uint64(e.Kind))
+			b = append(b, e.Key...)
+		}
+		for _, incarnation := range slices.Sorted(maps.Keys(k.origins)) {
+			o := k.origins[incarnation]
+			number(incarnation, o.applied, o.handed, o.forgotten)
 		}
 		for _, incarnation := range slices.Sorted(maps.Keys(k.peers)) {
 			p := k.peers[incarnation]
-			number(incarnation, p.current, p.theirs, p.ours)
-			number(p.mentioned...)
-			for _, m := range []map[uint64]uint64{p.reported, p.floor, {1: truth(p.away), 2: truth(p.left)}} {
-				number(uint64(len(m)))
-				for _, origin := range slices.Sorted(maps.Keys(m)) {
-					number(origin, m[origin])
-				}
-			}
+			number(incarnation, p.away, truth(p.left), p.acked, p.received)
 		}
-		number(k.absent...)
-		for _, origin := range k.handings {
-			h := k.handed[origin]
-			number(origin, h.upTo, h.in.origin, h.in.seq)
-		}
+		number(k.past...)
 	}
 	letters := make([]string, len(w.flying))
 	for i, x := range w.flying {

@@ -21,7 +21,9 @@ func BenchmarkOwner(b *testing.B) {
 	}{{"key", NewKeys}, {"slot", NewSlots}, {"ring", NewRing}} {
 		r := openRegistry(b, "a")
 		has := new(entries)
-		u := openUnits(b, kind.make, Config{Registry: r, IdleRelease: time.Hour, Settle: time.Hour, Has: has.has})
+		u := openUnits(b, kind.make, Config{
+			Registry: r, IdleRelease: time.Hour, Settle: time.Hour, Has: has.has,
+		})
 		u.SetMembers(benchMembers)
 		for _, held := range []bool{false, true} {
 			if held && kind.name == "ring" {

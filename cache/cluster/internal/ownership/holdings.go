@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -32,14 +33,14 @@ type holdings struct {
 	seed   maphash.Seed
 	shards [64]shard
 
-	waiting                            atomic.Int64 // names that are being registered
-	held, claimed, released, conflicts atomic.Int64
+	waiting, held                atomic.Int64 // names that are being registered, and that are
+	claimed, released, conflicts atomic.Uint64
 }
 
 type shard struct {
 	mu     sync.Mutex          // under it only the lock of losses is taken
 	units  map[string]*holding // nil: closed
-	idlers idlers
+	idlers list.List           // of *holding, in the order of since
 }
 
 // A holding is a name that this node holds, gets or gives up. Its shard's mu guards it.
@@ -49,8 +50,8 @@ type holding struct {
 	forget       func() bool // ends waiting for the registration's end
 	state        state
 
-	since      time.Duration // since when it is idle, on the clock of idle; 0: it is in use
-	prev, next *holding      // in idlers: those that are held and idle
+	idles *list.Element // in idlers; nil: it is in use, or not held
+	since time.Duration // since when it is idle, from when idle began
 }
 
 type state uint8
@@ -137,7 +138,7 @@ func (h *holdings) ended(s *shard, have *holding) {
 // hasEnded forgets a holding whose registration has ended. The caller holds the shard's mu.
 func (h *holdings) hasEnded(s *shard, have *holding) {
 	delete(s.units, have.unit)
-	s.idlers.remove(have)
+	s.use(have)
 	h.held.Add(-1)
 	h.count(context.Cause(have.registration.Context()), have.unit)
 }
@@ -173,7 +174,7 @@ func (h *holdings) release(unit string) bool {
 // next, without it.
 func (h *holdings) giveUp(s *shard, have *holding) {
 	have.state = goes
-	s.idlers.remove(have)
+	s.use(have)
 	h.held.Add(-1)
 }
 
@@ -193,10 +194,7 @@ func (h *holdings) give(s *shard, have *holding) {
 }
 
 func (h *holdings) stats() Stats {
-	return Stats{
-		Held: int(h.held.Load()), Claimed: uint64(h.claimed.Load()), //nolint:gosec // they only go up
-		Released: uint64(h.released.Load()), Lost: uint64(h.conflicts.Load()), //nolint:gosec // so do these
-	}
+	return Stats{int(h.held.Load()), h.claimed.Load(), h.released.Load(), h.conflicts.Load()}
 }
 
 // close gives up all names, one after the other: a million take some seconds. If ctx ends before,
@@ -240,4 +238,52 @@ func wait(ctx context.Context, running *sync.WaitGroup) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// losses tell of units that were lost, many at a time: after a split thousands are lost at once,
+// and who is told may have to look through all its entries each time.
+type losses struct {
+	tell    func(units []string)
+	running *sync.WaitGroup
+
+	mu      sync.Mutex
+	units   []string
+	telling bool
+	closed  bool
+}
+
+// add has tell called with the units, and with those that come while it runs in one more call. It
+// does not wait.
+func (l *losses) add(units ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(units) == 0 {
+		return
+	}
+	l.units = append(l.units, units...)
+	if !l.telling {
+		l.telling = true
+		l.running.Go(l.run)
+	}
+}
+
+func (l *losses) run() {
+	for {
+		l.mu.Lock()
+		units := l.units
+		l.units = nil
+		l.telling = len(units) > 0
+		l.mu.Unlock()
+		if len(units) == 0 {
+			return
+		}
+		l.tell(units)
+	}
+}
+
+// close has nothing more be added. What was is still told.
+func (l *losses) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 }

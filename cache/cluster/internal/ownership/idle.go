@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// idle gives up the names of units that have been idle for long enough. The methods of a nil idle
-// do nothing.
+// idle gives up the names of units that have been idle for long enough.
 //
 // Each shard has a list of its idle holdings, those that have been idle for the longest first. To
 // become idle, and to be used again, is thus to enter and to leave a list: O(1), under a lock that
@@ -24,16 +23,9 @@ func newIdle(h *holdings, after time.Duration) *idle {
 	return &idle{h: h, after: after, begun: time.Now(), wake: make(chan struct{}, 1)}
 }
 
-// now is the time since the beginning; never 0.
-func (d *idle) now() time.Duration { return time.Since(d.begun) + 1 }
-
-// begin makes a holding idle from now on. The caller holds the shard's mu.
+// begin makes a holding that is in use idle from now on. The caller holds the shard's mu.
 func (d *idle) begin(s *shard, have *holding) {
-	if d == nil {
-		return
-	}
-	have.since = d.now()
-	s.idlers.add(have)
+	have.since, have.idles = time.Since(d.begun), s.idlers.PushBack(have)
 	if d.asleep.CompareAndSwap(true, false) {
 		select {
 		case d.wake <- struct{}{}:
@@ -42,11 +34,19 @@ func (d *idle) begin(s *shard, have *holding) {
 	}
 }
 
-// restart has a holding that is idle be so from now on. The caller holds the shard's mu.
+// restart makes a holding that is idle be so from now on. The caller holds the shard's mu.
 func (d *idle) restart(s *shard, have *holding) {
-	if d != nil && have.since != 0 {
-		s.idlers.remove(have)
-		d.begin(s, have)
+	if have.idles != nil {
+		have.since = time.Since(d.begun)
+		s.idlers.MoveToBack(have.idles)
+	}
+}
+
+// use takes a holding out of the idle ones, if it is one. The caller holds mu.
+func (s *shard) use(have *holding) {
+	if have.idles != nil {
+		s.idlers.Remove(have.idles)
+		have.idles = nil
 	}
 }
 
@@ -75,12 +75,13 @@ func (d *idle) releaseDue() (wait time.Duration, some bool) {
 		s := &d.h.shards[i]
 		for {
 			s.mu.Lock()
-			have := s.idlers.oldest
-			if have == nil {
+			oldest := s.idlers.Front()
+			if oldest == nil {
 				s.mu.Unlock()
 				break
 			}
-			if left := have.since + d.after - d.now(); left > 0 {
+			have := oldest.Value.(*holding) //nolint:errcheck,forcetypeassert // there is nothing else
+			if left := have.since + d.after - time.Since(d.begun); left > 0 {
 				s.mu.Unlock()
 				if !some || left < wait {
 					wait, some = left, true
@@ -93,35 +94,4 @@ func (d *idle) releaseDue() (wait time.Duration, some bool) {
 		}
 	}
 	return wait, some
-}
-
-// idlers is a list of holdings, in the order of since.
-type idlers struct{ oldest, newest *holding }
-
-func (l *idlers) add(have *holding) {
-	have.prev = l.newest
-	if l.newest == nil {
-		l.oldest = have
-	} else {
-		l.newest.next = have
-	}
-	l.newest = have
-}
-
-// remove takes a holding out, if it is in.
-func (l *idlers) remove(have *holding) {
-	if l.oldest != have && have.prev == nil {
-		return
-	}
-	if have.prev == nil {
-		l.oldest = have.next
-	} else {
-		have.prev.next = have.next
-	}
-	if have.next == nil {
-		l.newest = have.prev
-	} else {
-		have.next.prev = have.prev
-	}
-	have.prev, have.next = nil, nil
 }

@@ -67,9 +67,8 @@ func (k *keys) Changed(key string) {
 	switch {
 	case have == nil || have.state != held: // who changes it looks again when that is over
 	case has:
-		have.since = 0
-		s.idlers.remove(have)
-	case have.since == 0:
+		s.use(have)
+	case have.idles == nil:
 		k.holdings.idle.begin(s, have)
 	}
 	s.mu.Unlock()

@@ -71,7 +71,9 @@ func TestKeyOfAStranger(t *testing.T) {
 	require.NoError(t, err)
 	soon(t, "b sees it", func() bool { return b.Len() == 1 })
 	has, lost := new(entries), make(chan string, 1)
-	ub := openUnits(t, NewKeys, Config{Registry: b, Has: has.has, Lost: func(key string) { lost <- key }})
+	ub := openUnits(t, NewKeys, Config{
+		Registry: b, Has: has.has, Lost: func(key string) { lost <- key },
+	})
 	ub.SetMembers([]string{"b"})
 	require.Equal(t, "b", ub.Owner("k"))
 	has.set(ub, true, "k")
@@ -139,7 +141,9 @@ func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
 	told := make(chan string, 10)
 	has := new(entries)
-	u := openUnits(t, newKeys, Config{Registry: a, IdleRelease: time.Hour, Has: has.has, Lost: func(key string) { told <- key }})
+	u := openUnits(t, newKeys, Config{
+		Registry: a, IdleRelease: time.Hour, Has: has.has, Lost: func(key string) { told <- key },
+	})
 	u.SetMembers([]string{"a"})
 	has.set(u, true, "k")
 	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
@@ -156,10 +160,11 @@ func TestClaimAfterAConflict(t *testing.T) {
 	require.NoError(t, other.Release())
 	soon(t, "it is free", func() bool { return a.Len() == 0 })
 	u.holdings.claim("k")
-	soon(t, "it is held again", func() bool { return u.Stats() == Stats{Held: 1, Claimed: 2, Lost: 1} })
+	again := Stats{Held: 1, Claimed: 2, Lost: 1}
+	soon(t, "it is held again", func() bool { return u.Stats() == again })
 	require.Equal(t, "k", <-told)
 	u.holdings.ended(s, have)
-	require.Equal(t, Stats{Held: 1, Claimed: 2, Lost: 1}, u.Stats())
+	require.Equal(t, again, u.Stats())
 }
 
 // Close waits for who is being told of a loss, but not for longer than it may.
@@ -185,7 +190,8 @@ func TestKeysClose(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
 	u := openUnits(t, NewKeys, Config{
-		Registry: r, IdleRelease: time.Hour, Has: has.has, Lost: func(string) { t.Error("nothing was lost") },
+		Registry: r, IdleRelease: time.Hour, Has: has.has,
+		Lost: func(string) { t.Error("nothing was lost") },
 	})
 	u.SetMembers([]string{"a"})
 	for i := range 100 {
@@ -243,12 +249,13 @@ func TestKeysInAHurry(t *testing.T) {
 	t.Log("seed", seed)
 	has := new(entries)
 	k := openUnits(t, newKeys, Config{
-		Registry: r, IdleRelease: time.Millisecond, Has: has.has, Lost: func(string) { t.Error("nothing was lost") },
+		Registry: r, IdleRelease: time.Millisecond, Has: has.has,
+		Lost: func(string) { t.Error("nothing was lost") },
 	})
 	k.SetMembers([]string{"a"})
 	var wg sync.WaitGroup
 	for g := range 8 {
-		random := rand.New(rand.NewPCG(uint64(seed), uint64(g))) //nolint:gosec // a test; no time is negative
+		random := rand.New(rand.NewPCG(uint64(seed), uint64(g))) //nolint:gosec // none is negative
 		wg.Go(func() {
 			for range 3000 {
 				key := fmt.Sprint("key", random.IntN(20))

@@ -24,7 +24,8 @@ const patience = 20 * time.Second
 func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registry {
 	tb.Helper()
 	r, err := registry.Open(tb.Context(), registry.Config{
-		NodeName: name, Seeds: seeds, ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
+		NodeName: name, Seeds: seeds,
+		ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond,
 	})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
@@ -110,10 +111,11 @@ func bubble(t *testing.T, f func(t *testing.T, r *gated)) {
 // answer.
 type gated struct {
 	*registry.Registry
-	registers atomic.Int64                                                      // calls of Register
-	shut      atomic.Pointer[chan struct{}]                                     // Register waits for it
-	deaf      atomic.Bool                                                       // Register does not mind the end of its context
-	lookup    atomic.Pointer[func(name string) (claim registry.Claim, ok bool)] // in place of Lookup
+	registers atomic.Int64                  // calls of Register
+	shut      atomic.Pointer[chan struct{}] // Register waits for it
+	deaf      atomic.Bool                   // Register does not mind the end of its context
+	// In place of Lookup.
+	lookup atomic.Pointer[func(name string) (claim registry.Claim, ok bool)]
 }
 
 // jam has Register wait until the result is called.
@@ -126,7 +128,9 @@ func (g *gated) jam() (open func()) {
 	}
 }
 
-func (g *gated) Register(ctx context.Context, name string, meta []byte) (*registry.Registration, error) {
+func (g *gated) Register(
+	ctx context.Context, name string, meta []byte,
+) (*registry.Registration, error) {
 	g.registers.Add(1)
 	if g.deaf.Load() {
 		ctx = context.WithoutCancel(ctx)

@@ -28,7 +28,8 @@ func TestKeysOfThreeNodes(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		r := openRegistry(t, name, seeds...)
 		registries, names, seeds = append(registries, r), append(names, name), append(seeds, r.Addr())
-		nodes = append(nodes, openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has}))
+		u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+		nodes = append(nodes, u)
 	}
 	for _, u := range nodes {
 		u.SetMembers(names)

@@ -89,7 +89,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	b := openSlots(t, "b", a.r.Addr())
 	together(a, b)
 	even(t, a, b)
-	require.EqualValues(t, testSlots+testSlots/2, claimed(a, b), "half of them have moved, and none twice")
+	require.EqualValues(t, testSlots+testSlots/2, claimed(a, b), "half have moved, and none twice")
 	require.NotZero(t, a.lost.Load(), "who hands a slot over is told of the keys")
 	require.Zero(t, b.lost.Load())
 
@@ -189,7 +189,8 @@ func TestSlotsInARollingRestart(t *testing.T) {
 		nodes[i] = nodes[i].restart(t, others[0].r.Addr())
 		together(nodes...)
 		even(t, nodes...)
-		require.EqualValues(t, testSlots/3, claimed(others...)-before, "no slot went from one of the others to the other")
+		moved := claimed(others...) - before
+		require.EqualValues(t, testSlots/3, moved, "none went from one of the others to the other")
 		require.EqualValues(t, testSlots/3, nodes[i].Stats().Claimed, "and each came back once")
 	}
 }
@@ -233,7 +234,8 @@ func TestSlotsOfAQuickRestart(t *testing.T) {
 	a.SetMembers([]string{"a", "b"})
 	b.SetMembers([]string{"b", "a"})
 	soon(t, "a sees b", func() bool {
-		return len(ra.Members()) == 2 && len(rb.Members()) == 2 && ra.Len() == testSlots/2 && rb.Len() == testSlots/2
+		return len(ra.Members()) == 2 && len(rb.Members()) == 2 &&
+			ra.Len() == testSlots/2 && rb.Len() == testSlots/2
 	})
 	for i := range 1000 {
 		key := fmt.Sprint("key", i)
@@ -302,7 +304,8 @@ func slotOf(key string, n int) string {
 
 // Once the plan is outdated nothing more is claimed by it.
 func TestClaimsByAnOutdatedPlan(t *testing.T) {
-	s := openUnits(t, newSlots, Config{Registry: openRegistry(t, "a"), Slots: testSlots, Round: time.Hour})
+	r := openRegistry(t, "a")
+	s := openUnits(t, newSlots, Config{Registry: r, Slots: testSlots, Round: time.Hour})
 	s.SetMembers([]string{"a"})
 	v, _ := s.round(false)
 	s.SetMembers([]string{"a", "b"})
@@ -317,7 +320,9 @@ func TestSlotOfAStranger(t *testing.T) {
 	_, err := other.Register(t.Context(), slotOf("k", testSlots), nil)
 	require.NoError(t, err)
 	soon(t, "a sees it", func() bool { return r.Len() == 1 })
-	s := openUnits(t, newSlots, Config{Registry: r, Slots: testSlots, Settle: time.Nanosecond, Round: time.Hour})
+	s := openUnits(t, newSlots, Config{
+		Registry: r, Slots: testSlots, Settle: time.Nanosecond, Round: time.Hour,
+	})
 	s.SetMembers([]string{"a"})
 	require.Equal(t, "a", s.Owner("k"))
 	v, _ := s.round(false)
@@ -359,7 +364,9 @@ func TestSlotsAfterAStop(t *testing.T) {
 func TestSlotsAreNotTakenInHaste(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewSlots, Config{Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond, Has: has.has})
+	u := openUnits(t, NewSlots, Config{
+		Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond, Has: has.has,
+	})
 	u.SetMembers([]string{"a"})
 	time.Sleep(30 * time.Millisecond) // some rounds
 	require.Zero(t, u.Stats().Held)
