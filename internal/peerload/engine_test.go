@@ -126,6 +126,12 @@ func TestHeal(t *testing.T) {
 	never[57].loads, never[59].loads = 1000, 1000
 	require.False(t, heal(never, start, end).Exists())
 
+	dead := calmMoments()
+	for i := at(5); i < len(dead); i++ {
+		dead[i] = moment{}
+	}
+	require.False(t, heal(dead, start, end).Exists(), "no node is left")
+
 	cold := calmMoments()
 	for i := range at(2) {
 		cold[i].loads = 500

@@ -152,6 +152,6 @@ func (l *load) report() nodeReport {
 	defer l.mu.Unlock()
 	r := l.next
 	r.At = time.Now().UnixNano()
-	l.next.Ended = nil
+	l.next.Ended, l.next.Views = nil, nil
 	return r
 }

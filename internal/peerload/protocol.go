@@ -6,6 +6,7 @@ import "time"
 type nodeConfig struct {
 	Name      string        `json:"name"`
 	Index     int           `json:"index"`
+	Process   int           `json:"process"` // the number of this process; a node that is started again has another
 	Ownership Ownership     `json:"ownership"`
 	Seeds     []string      `json:"seeds"`
 	Port      int           `json:"port"`   // of the registry; 0: any
@@ -46,6 +47,7 @@ type nodeReport struct {
 	At      int64    `json:"at"`     // nanoseconds of the wall clock
 	Peers   int      `json:"peers"`  // that it sees and has exchanged deletes with
 	Ended   []record `json:"ended"`  // fetches that ended since the report before
+	Views   []int64  `json:"views"`  // when other nodes came or went since then, in nanoseconds of the wall clock
 	Begun   uint64   `json:"begun"`  // so far
 	Missed  uint64   `json:"missed"` // fetches that fell into a time in which the process was stopped
 	Wrong   uint64   `json:"wrong"`

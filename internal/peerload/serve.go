@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/internal/links"
 	"github.com/snowfence/snowfence/registry"
+	"github.com/snowfence/snowfence/registry/group"
 )
 
 // Serve is a node's process: in has its configuration and then orders, out gets its reports, all as lines of JSON. It blocks until in
@@ -82,6 +84,7 @@ type node struct {
 	links    *links.Links
 	dialer   *dialer
 	registry *registry.Registry
+	watching sync.WaitGroup
 	shared   *cluster.Cache[[]byte]
 	plain    *cache.Cache[string, []byte] // without a cluster
 
@@ -134,12 +137,22 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
 			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache", Load: n.fromOrigin,
 			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine, Ownership: ownership,
-			Transport: n.dialer.transport(), Errors: map[string]error{"origin": errOrigin},
+			Transport: tracer{n.dialer.transport()}, Errors: map[string]error{"origin": errOrigin},
 		})
 	}
 	if err != nil {
 		return errors.Join(err, n.registry.Close())
 	}
+	groups, err := group.Open(ctx, n.registry)
+	if err != nil {
+		return errors.Join(err, n.shared.Close(), n.registry.Close())
+	}
+	views := groups.Watch(ctx) // until the registry is closed
+	n.watching.Go(func() {
+		for range views.Events() {
+			n.load.count(func(r *nodeReport) { r.Views = append(r.Views, time.Now().UnixNano()) })
+		}
+	})
 	mux.Handle("/_cache/", n.shared.Handler())
 	return nil
 }
@@ -153,6 +166,14 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	var unasked uint64
+	if n.shared != nil {
+		failures := n.shared.Stats().AskFailures
+		unasked = failures.PassedOver + failures.Busy
+	}
+	r.Header.Set(headerProcess, strconv.Itoa(n.c.Process))
+	r.Header.Set(headerVain, vainOf(ctx))
+	r.Header.Set(headerUnasked, strconv.FormatUint(unasked, 10))
 	answer, err := n.client.Do(r)
 	if err != nil {
 		return nil, err
@@ -172,7 +193,7 @@ func (n *node) fetch(ctx context.Context, key string) ([]byte, error) {
 	if n.plain != nil {
 		return n.plain.Fetch(ctx, key, n.fromOrigin)
 	}
-	return n.shared.Fetch(ctx, key)
+	return n.shared.Fetch(withTrail(ctx), key)
 }
 
 func (n *node) address() string {
@@ -236,6 +257,7 @@ func (n *node) close() error {
 		_ = n.registry.Leave(ctx) // it fails if others can't be reached, who will notice
 		errs = append(errs, n.registry.Close())
 	}
+	n.watching.Wait()
 	n.client.CloseIdleConnections()
 	return errors.Join(errs...)
 }
