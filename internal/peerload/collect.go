@@ -58,6 +58,7 @@ func (r *run) result(ran time.Duration) *Run {
 	}
 	x.Loads.Total, x.Loads.Keys = uint64(len(loads)), len(starts)
 	if r.c.Capacity >= r.c.Keys { // else values are evicted at any time
+		r.giveUp(loads)
 		x.Loads.Reasons, x.Loads.Broken = r.evidence(ran).explain(loads)
 	}
 	x.Loads.PerKey = measured.None()

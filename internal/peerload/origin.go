@@ -2,6 +2,7 @@ package peerload
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -48,6 +49,7 @@ func openOrigin(ctx context.Context, c Config) (*origin, error) {
 // The headers of a load: see loadRecord.
 const (
 	headerProcess = "Load-Process"
+	headerNumber  = "Load-Number"
 	headerVain    = "Load-Vain"
 	headerUnasked = "Load-Unasked"
 )
@@ -60,11 +62,11 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	load := &loadRecord{key: string(key), end: unended, vain: r.Header.Get(headerVain)}
-	load.process, err = strconv.Atoi(r.Header.Get(headerProcess))
-	if err == nil {
-		load.unasked, err = strconv.ParseUint(r.Header.Get(headerUnasked), 10, 64)
-	}
-	if err != nil {
+	var bad [3]error
+	load.process, bad[0] = strconv.Atoi(r.Header.Get(headerProcess))
+	load.number, bad[1] = strconv.ParseUint(r.Header.Get(headerNumber), 10, 64)
+	load.unasked, bad[2] = strconv.ParseUint(r.Header.Get(headerUnasked), 10, 64)
+	if err := errors.Join(bad[:]...); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

@@ -29,6 +29,8 @@ type process struct {
 	last    nodeReport // without Ended
 	records []record   // all that ended
 	views   []int64    // when other nodes came or went, as this one saw it
+	letDown []record   // fetches whose deadlines passed
+	givenUp []givenUp  // loads that were given up
 	first   Stats      // of a second after the beginning
 	stopped bool       // by SIGSTOP
 	leaving bool       // it was told to end, or killed
@@ -91,7 +93,8 @@ func (p *process) read(stdout io.Reader, ready chan<- nodeReport) {
 		p.mu.Lock()
 		p.records = append(p.records, r.Ended...)
 		p.views = append(p.views, r.Views...)
-		r.Ended, r.Views = nil, nil
+		p.letDown, p.givenUp = append(p.letDown, r.LetDown...), append(p.givenUp, r.GivenUp...)
+		r.Ended, r.Views, r.LetDown, r.GivenUp = nil, nil, nil, nil
 		p.last = r
 		p.mu.Unlock()
 	}

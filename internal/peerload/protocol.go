@@ -44,18 +44,20 @@ type nodeReport struct {
 	Registry string `json:"registry,omitempty"` // its addresses; in the first report
 	HTTP     string `json:"http,omitempty"`
 
-	At      int64    `json:"at"`     // nanoseconds of the wall clock
-	Peers   int      `json:"peers"`  // that it sees and has exchanged deletes with
-	Ended   []record `json:"ended"`  // fetches that ended since the report before
-	Views   []int64  `json:"views"`  // when other nodes came or went since then, in nanoseconds of the wall clock
-	Begun   uint64   `json:"begun"`  // so far
-	Missed  uint64   `json:"missed"` // fetches that fell into a time in which the process was stopped
-	Wrong   uint64   `json:"wrong"`
-	Stale   uint64   `json:"stale"`
-	Late    uint64   `json:"late"`
-	Failure string   `json:"failure,omitempty"`
-	Stats   Stats    `json:"stats"`
-	Done    bool     `json:"done,omitempty"` // all fetches of the load have ended
+	At      int64     `json:"at"`     // nanoseconds of the wall clock
+	Peers   int       `json:"peers"`  // that it sees and has exchanged deletes with
+	Ended   []record  `json:"ended"`  // fetches that ended since the report before
+	Views   []int64   `json:"views"`  // when other nodes came or went since then, in nanoseconds of the wall clock
+	LetDown []record  `json:"down"`   // fetches whose deadlines passed since then, also while the process was stopped
+	GivenUp []givenUp `json:"given"`  // loads that were given up since then
+	Begun   uint64    `json:"begun"`  // so far
+	Missed  uint64    `json:"missed"` // fetches that fell into a time in which the process was stopped
+	Wrong   uint64    `json:"wrong"`
+	Stale   uint64    `json:"stale"`
+	Late    uint64    `json:"late"`
+	Failure string    `json:"failure,omitempty"`
+	Stats   Stats     `json:"stats"`
+	Done    bool      `json:"done,omitempty"` // all fetches of the load have ended
 }
 
 // A record is one fetch.
@@ -65,6 +67,12 @@ type record struct {
 	Key     int           `json:"k"`           // its number
 	Error   string        `json:"e,omitempty"` // its kind
 	Version uint64        `json:"v,omitempty"` // of the value
+}
+
+// A givenUp is a load that nobody waited for any more.
+type givenUp struct {
+	Number uint64 `json:"n"`  // of the load: see loadRecord
+	At     int64  `json:"at"` // nanoseconds of the wall clock
 }
 
 // Kinds of errors.

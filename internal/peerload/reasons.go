@@ -48,7 +48,8 @@ const unended = time.Duration(1<<63 - 1)
 // value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
 type loadRecord struct {
 	key        string
-	process    int // its number, in the order in which processes were started
+	process    int    // its number, in the order in which processes were started
+	number     uint64 // of the load, among those of the process
 	start, end time.Duration
 	failed     bool // the origin failed
 	cut        bool // the node gave up
@@ -75,7 +76,7 @@ type evidence struct {
 
 	// unsettled is when nodes came, went or were cut off, or had not all noticed yet.
 	unsettled []span
-	// letDown is when the deadlines passed of fetches that waited for a key.
+	// letDown is when the deadlines passed of fetches of a key.
 	letDown map[string][]time.Duration
 }
 
@@ -89,7 +90,7 @@ type evidence struct {
 // have loaded since all is settled is one load too many, whatever was before.
 func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broken []string) {
 	x := explainer{
-		evidence: e, keys: make(map[string]*keyLoads), used: make([]uint64, len(e.names)),
+		evidence: e, keys: make(map[string]*keyLoads), used: make([][]uint64, len(e.names)),
 		recent: make([][]*loadRecord, len(e.names)), passing: make(map[*loadRecord]bool),
 	}
 	counts = make(map[Reason]uint64)
@@ -126,7 +127,7 @@ type explainer struct {
 
 	recent  [][]*loadRecord      // of each process, the loads of the last patience, and one before
 	passing map[*loadRecord]bool // loads of processes that had passed over a node in that time
-	used    []uint64             // how many of the unasked of each process explain a load
+	used    [][]uint64           // of each process, the unasked of loads that these explain
 }
 
 // keyLoads are the earlier loads of a key.
@@ -208,10 +209,11 @@ func (x *explainer) changed(from, to time.Duration) bool {
 	})
 }
 
-// late reports whether a caller who waited for p was let down before l started.
+// late reports whether a caller was let down before l started who may have waited for p. The flight
+// of p may have asked another node first.
 func (x *explainer) late(p, l *loadRecord) bool {
 	return slices.ContainsFunc(x.letDown[p.key], func(at time.Duration) bool {
-		return p.start <= at && at <= l.start
+		return p.start-x.patience <= at && at <= l.start
 	})
 }
 
@@ -221,10 +223,19 @@ func (x *explainer) vain(l *loadRecord) bool {
 	if l.vain != "" {
 		return true
 	}
-	if !x.passing[l] || x.used[l.process] >= l.unasked {
+	if !x.passing[l] {
 		return false
 	}
-	x.used[l.process]++
+	var used uint64
+	for _, unasked := range x.used[l.process] {
+		if unasked <= l.unasked {
+			used++
+		}
+	}
+	if used >= l.unasked {
+		return false
+	}
+	x.used[l.process] = append(x.used[l.process], l.unasked)
 	l.vain = "-" // once for all
 	return true
 }
@@ -257,6 +268,25 @@ func reasonList(counts map[Reason]uint64) string {
 	return strings.Join(words, ", ")
 }
 
+// giveUp notes which loads were given up, as their nodes have said. The origin sees that later, or
+// never. mu is held.
+func (r *run) giveUp(loads []*loadRecord) {
+	given := make([]map[uint64]time.Duration, len(r.all))
+	for i, p := range r.all {
+		given[i] = make(map[uint64]time.Duration)
+		p.mu.Lock()
+		for _, g := range p.givenUp {
+			given[i][g.Number] = time.Unix(0, g.At).Sub(r.begin)
+		}
+		p.mu.Unlock()
+	}
+	for _, l := range loads {
+		if at, ok := given[l.process][l.number]; ok {
+			l.cut, l.end = true, max(l.start, min(l.end, at))
+		}
+	}
+}
+
 // evidence returns what is known of the run. mu is held.
 func (r *run) evidence(ran time.Duration) *evidence {
 	e := &evidence{
@@ -272,11 +302,9 @@ func (r *run) evidence(ran time.Duration) *evidence {
 			ended = p.left.Sub(r.begin)
 		}
 		e.names, e.ended = append(e.names, p.name), append(e.ended, ended)
-		for _, one := range p.records {
-			if one.Error == errorDeadline {
-				key := keyName(one.Key)
-				e.letDown[key] = append(e.letDown[key], one.Due+r.c.Deadline)
-			}
+		for _, one := range p.letDown {
+			key := keyName(one.Key)
+			e.letDown[key] = append(e.letDown[key], one.Due+r.c.Deadline)
 		}
 		for _, at := range p.views {
 			seen := time.Unix(0, at).Sub(r.begin)

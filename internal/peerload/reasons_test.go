@@ -86,7 +86,7 @@ func TestReasons(t *testing.T) {
 		"after one given up":     {nil, "1:0-20x 2:20-40", "first failed"},
 		"beside a late one":      {letDown, "1:0-20 1:15-40", "first late"},
 		"before it is late":      {letDown, "1:0-20 1:14-40", "first none"},
-		"late before it began":   {letDown, "1:16-20 1:30-40", "first none"},
+		"late long before":       {letDown, "1:3016-3020 1:3030-3040", "first none"},
 		"its node is gone":       {gone, "3:0-20 1:100-120", "first lost"},
 		"its node is going":      {gone, "3:0-20 1:99-120", "first none"},
 		"once for what was lost": {gone, "3:0-20 1:100-120 2:200-220", "first lost none"},
@@ -104,6 +104,10 @@ func TestReasons(t *testing.T) {
 		"passed over":            {nil, "1:0-20 2:600-620~1", "first in_place"},
 		"passed over once": {nil, "1:0-20 1:1-20b 2:30-40~1 2:600-620b~1",
 			"first first in_place none"},
+		"passed over each time": {nil, "1:0-20 2:30-40~1 1:41-42b 2:50-60b~2",
+			"first in_place first in_place"},
+		"in place, seen later": {nil, "2:0-20~1 1:1-20b 2:30-40b~2 1:50-60",
+			"first first in_place in_place"},
 		"passed over long ago": {nil, "2:0-20b~1 1:4000-4020 2:4100-4120~1", "first first none"},
 		"without a cluster":    {alone, "1:0-20 2:10-30 1:1020-1040", "first each each"},
 		"a node alone twice":   {alone, "1:0-20 2:10-30 2:100-120", "first each none"},
@@ -190,7 +194,7 @@ func TestAPlantedLoadFailsTheCheck(t *testing.T) {
 		body := strings.NewReader(keyName(0))
 		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.origin.url, body)
 		if assert.NoError(t, err) {
-			q.Header = http.Header{headerProcess: {"1"}, headerUnasked: {"0"}}
+			q.Header = http.Header{headerProcess: {"1"}, headerNumber: {"0"}, headerUnasked: {"0"}}
 			answer, err := http.DefaultClient.Do(q)
 			if assert.NoError(t, err) {
 				assert.NoError(t, answer.Body.Close())

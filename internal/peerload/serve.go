@@ -89,6 +89,7 @@ type node struct {
 	plain    *cache.Cache[string, []byte] // without a cluster
 
 	poison  atomic.Bool
+	loads   atomic.Uint64 // so far
 	load    *load
 	loading sync.WaitGroup
 }
@@ -162,6 +163,19 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	if n.poison.Load() && key == keyName(poisonKey) {
 		os.Exit(1)
 	}
+	number := n.loads.Add(1)
+	value, err := n.ask(ctx, key, number)
+	// A value that comes when nobody waits any more is not kept either.
+	if ctx.Err() != nil || err != nil && !errors.Is(err, errOrigin) {
+		n.load.count(func(r *nodeReport) {
+			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now().UnixNano()})
+		})
+	}
+	return value, err
+}
+
+// ask is a load of the origin, with what it notes.
+func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin, bytes.NewReader([]byte(key)))
 	if err != nil {
 		return nil, err
@@ -172,6 +186,7 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 		unasked = failures.PassedOver + failures.Busy
 	}
 	r.Header.Set(headerProcess, strconv.Itoa(n.c.Process))
+	r.Header.Set(headerNumber, strconv.FormatUint(number, 10))
 	r.Header.Set(headerVain, vainOf(ctx))
 	r.Header.Set(headerUnasked, strconv.FormatUint(unasked, 10))
 	answer, err := n.client.Do(r)
