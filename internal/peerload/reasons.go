@@ -243,7 +243,8 @@ func (x *explainer) vain(l *loadRecord) bool {
 // pass notes whether the process of l has passed over a node of late. It may be as long ago as a
 // caller waits.
 func (x *explainer) pass(l *loadRecord) {
-	list := append(x.recent[l.process], l)
+	list := x.recent[l.process]
+	list = append(list, l)
 	for len(list) > 2 && list[1].start <= l.start-x.patience {
 		list = list[1:]
 	}

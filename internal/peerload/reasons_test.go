@@ -147,19 +147,20 @@ func TestBrokenLoadsAreDescribed(t *testing.T) {
 // it is.
 func TestAPlantedLoadHasNoReason(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var calmly string
+		var calmly strings.Builder
 		at := 0
 		for range rapid.IntRange(1, 20).Draw(t, "loads") {
 			at += rapid.IntRange(0, 500).Draw(t, "rest")
 			took := rapid.IntRange(1, 50).Draw(t, "took")
-			calmly += fmt.Sprintf(" %d:%d-%d", rapid.IntRange(1, 3).Draw(t, "node"), at, at+took)
+			node := rapid.IntRange(1, 3).Draw(t, "node")
+			fmt.Fprintf(&calmly, " %d:%d-%d", node, at, at+took)
 			at += took + 1000
 		}
-		counts, broken := calm().explain(loads(t, calmly))
+		counts, broken := calm().explain(loads(t, calmly.String()))
 		require.Empty(t, broken)
 		require.Zero(t, counts[reasonNone])
 
-		list := loads(t, calmly)
+		list := loads(t, calmly.String())
 		beside := rapid.SampledFrom(list).Draw(t, "beside")
 		planted := *beside
 		planted.process = rapid.IntRange(0, 2).Draw(t, "planted process")

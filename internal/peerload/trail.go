@@ -67,7 +67,7 @@ type tracedBody struct {
 // Read implements io.Reader.
 func (b *tracedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader says
+	if err != nil && err != io.EOF {
 		b.on.note(b.host)
 	}
 	return n, err
