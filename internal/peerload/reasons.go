@@ -18,7 +18,7 @@ const (
 	reasonFirst   Reason = "first"    // no node had loaded the key
 	reasonExpired Reason = "ttl"      // the TTL of the value had ended
 	reasonFailed  Reason = "failed"   // the load before had failed, or was given up
-	reasonEach    Reason = "each"     // without a cluster: another node has the value
+	reasonEach    Reason = "each"     // another node had the value, and there is no cluster
 	reasonLost    Reason = "lost"     // the node with the value had ended
 	reasonChange  Reason = "change"   // nodes came, went or were cut off since the load before
 	reasonInPlace Reason = "in_place" // a node that was asked did not answer
@@ -33,7 +33,7 @@ var reasonWords = []struct {
 	{reasonFirst, "of a new key"},
 	{reasonExpired, "after a TTL"},
 	{reasonFailed, "after a load that failed"},
-	{reasonEach, "by another node without a cluster"},
+	{reasonEach, "of what another node had"},
 	{reasonLost, "of a value that its node had lost"},
 	{reasonChange, "as nodes came or went"},
 	{reasonInPlace, "in place of a silent node"},
@@ -194,7 +194,9 @@ func (x *explainer) excuse(p, l *loadRecord) Reason {
 		return reasonNone
 	case !x.clustered:
 		return reasonEach
-	case changed:
+	case l.vain != "", p.vain != "":
+		return reasonInPlace
+	case changed: // before what is bounded in number, so that it is left for where it is needed
 		return reasonChange
 	case x.vain(l), x.vain(p):
 		return reasonInPlace

@@ -101,6 +101,7 @@ func TestReasons(t *testing.T) {
 		"asked in vain":          {nil, "1:0-20 2:600-620? 1:650-660", "first in_place none"},
 		"the owner after that":   {nil, "2:0-20? 1:10-30 3:40-50", "first in_place none"},
 		"twice in vain":          {nil, "1:0-20 2:600-620? 2:700-720?", "first in_place none"},
+		"in vain in a split":     {split, "1:0-20 2:200-220? 3:300-320", "first in_place in_place"},
 		"passed over":            {nil, "1:0-20 2:600-620~1", "first in_place"},
 		"passed over once": {nil, "1:0-20 1:1-20b 2:30-40~1 2:600-620b~1",
 			"first first in_place none"},
