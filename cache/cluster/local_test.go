@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,17 +192,27 @@ func TestLocalLoadsAreCounted(t *testing.T) {
 }
 
 // A load in place of an owner that fetches other keys lends its place meanwhile: they may need it.
+// Then it has the place again, and others wait.
 func TestNestedLocalLoads(t *testing.T) {
 	for _, many := range []bool{false, true} {
 		t.Run(fmt.Sprint("many ", many), func(t *testing.T) {
 			var from batches
 			n := startByRing(t, &from, func(o *cluster.Options[string]) { o.MaxLocalLoads = 1 })
-			theirs := startBusy(t, n, 4)
+			theirs := startBusy(t, n, 5)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			var nested sync.Mutex
+			var ended atomic.Bool // the load of the first key
+			began, waited := make(chan struct{}, 10), make(chan struct{})
 			from.set(func(ctx context.Context, key string, _ int) (string, error) {
-				if key != theirs[0] {
+				switch key {
+				case theirs[0]:
+					defer ended.Store(true)
+				case theirs[4]:
+					began <- struct{}{}
+					assert.True(t, ended.Load(), "there is one place")
+					fallthrough
+				default:
 					return key, nil
 				}
 				var wg sync.WaitGroup
@@ -215,8 +226,23 @@ func TestNestedLocalLoads(t *testing.T) {
 					})
 				}
 				wg.Wait()
-				_, err := n.FetchMany(ctx, theirs[3:])
-				return key, err
+				if _, err := n.FetchMany(ctx, theirs[3:4]); err != nil || ended.Load() {
+					return key, err
+				}
+				asked := n.Stats().AskFailures.Busy
+				go func() {
+					defer close(waited)
+					_, err := n.Fetch(t.Context(), theirs[4]) // on its own
+					assert.NoError(t, err)
+				}()
+				assert.Eventually(t, func() bool { // it has no place
+					return n.Stats().AskFailures.Busy > asked
+				}, 20*time.Second, time.Millisecond)
+				select {
+				case <-began:
+				case <-time.After(50 * time.Millisecond):
+				}
+				return key, nil
 			})
 			if many {
 				got, err := n.FetchMany(ctx, theirs[:1])
@@ -226,6 +252,7 @@ func TestNestedLocalLoads(t *testing.T) {
 				_, err := n.Fetch(ctx, theirs[0])
 				require.NoError(t, err)
 			}
+			<-waited
 			for _, key := range theirs { // all places are free again
 				_ = n.Clear(ctx) // which the fake does not confirm
 				_, err := n.Fetch(ctx, key)
