@@ -28,8 +28,8 @@ loads without a reason ↓                                0                 0   
 wrong values ↓                                          0                 0                 0
 stale values ↓                                          0                 0                 0
 late fetches ↓                                          0                 0                 0
-Loads by key: 990 of a new key, 50 after a TTL.
-Loads by ring: 1,250 of a new key, 50 after a TTL.
-Loads without a cluster: 2,850 of a new key, 50 after a TTL.
+Loads by key: 990 of new keys, 50 after the TTL.
+Loads by ring: 1,250 of new keys, 50 after the TTL.
+Loads without a cluster: 2,850 of new keys, 50 after the TTL.
 Errors by ring: 9 overloaded, 4 past the deadline.
 `

@@ -30,13 +30,13 @@ var reasonWords = []struct {
 	is   Reason
 	text string
 }{
-	{reasonFirst, "of a new key"},
-	{reasonExpired, "after a TTL"},
-	{reasonFailed, "after a load that failed"},
-	{reasonEach, "of what another node had"},
-	{reasonLost, "of a value that its node had lost"},
+	{reasonFirst, "of new keys"},
+	{reasonExpired, "after the TTL"},
+	{reasonFailed, "after a failure"},
+	{reasonEach, "had by another node"},
+	{reasonLost, "lost with a node"},
 	{reasonChange, "as nodes came or went"},
-	{reasonInPlace, "in place of a silent node"},
+	{reasonInPlace, "for a silent node"},
 	{reasonLate, "beside a late load"},
 	{reasonNone, "without a reason"},
 }
