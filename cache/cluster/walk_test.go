@@ -95,7 +95,7 @@ func TestNothingOfBeforeWithSilentOwners(t *testing.T) {
 			o.Ownership, o.Slots, o.LoadMany = ownership, 16, v.LoadMany
 			o.Load = func(ctx context.Context, key string) (string, error) {
 				s, err := v.Load(ctx, key)
-				time.Sleep(rand.N(2 * time.Millisecond)) // so that changes find loads under way
+				time.Sleep(rand.N(time.Millisecond)) // so that changes find loads under way
 				return s, err
 			}
 			o.PeerTimeout, o.CopyTTL, o.MaxLocalLoads = 5*time.Millisecond, time.Hour, 2
