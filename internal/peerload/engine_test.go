@@ -269,7 +269,8 @@ func TestLoad(t *testing.T) {
 	require.False(t, l.missed(time.Now()))
 }
 
-// Each disturbance, with real processes: nobody gets a wrong or stale value or waits too long, and loads stay bounded.
+// Each disturbance, with real processes: nobody gets a wrong or stale value or waits too long, and each load
+// has a reason.
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -287,7 +288,7 @@ func TestRuns(t *testing.T) {
 			assert.Zero(t, x.Late, "%s", x.Ownership)
 			assert.Empty(t, x.Failure)
 			assert.NotZero(t, x.Fetches)
-			assert.LessOrEqual(t, x.Loads.Total, x.Loads.Ideal*uint64(c.Nodes+1), "%s: each node loads each key at most once more", x.Ownership) //nolint:gosec // few
+			assert.Empty(t, x.Loads.Broken, "%s: each load has a reason", x.Ownership)
 		}
 		return r
 	}
