@@ -194,9 +194,9 @@ func (x *explainer) excuse(p, l *loadRecord) Reason {
 		return reasonNone
 	case !x.clustered:
 		return reasonEach
-	case l.vain != "", p.vain != "":
-		return reasonInPlace
-	case changed: // before what is bounded in number, so that it is left for where it is needed
+	case changed && (l.vain != "" || p.vain != "" || x.passing[l] || x.passing[p]):
+		return reasonInPlace // what is bounded in number is left for where it is needed
+	case changed:
 		return reasonChange
 	case x.vain(l), x.vain(p):
 		return reasonInPlace
