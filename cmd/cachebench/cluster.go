@@ -70,6 +70,7 @@ fails the check, which names key, nodes and times. While nodes come, go or are c
 off, and for a second after the last of them has noticed, nodes may differ in who
 owns what. What they believe is not recorded, so each may then load for itself; but
 none twice within a TTL, unless what it has changed hands: that lives for --copy-ttl.
+By key and by ring, this does not hold for a node that dies: all others agree then.
 
 --json prints what result.json holds: command, config, environment, finding,
 checks, and under runs one object for each ownership. Times are in seconds and

@@ -28,7 +28,7 @@ type process struct {
 	mu      sync.Mutex // guards what follows
 	last    nodeReport // without Ended
 	records []record   // all that ended
-	views   []int64    // when other nodes came or went, as this one saw it
+	views   []view     // when other nodes came or went, as this one saw it
 	letDown []record   // fetches whose deadlines passed
 	givenUp []givenUp  // loads that were given up
 	first   Stats      // of a second after the beginning

@@ -47,7 +47,7 @@ type nodeReport struct {
 	At      int64     `json:"at"`     // nanoseconds of the wall clock
 	Peers   int       `json:"peers"`  // that it sees and has exchanged deletes with
 	Ended   []record  `json:"ended"`  // fetches that ended since the report before
-	Views   []int64   `json:"views"`  // when other nodes came or went since then, in nanoseconds of the wall clock
+	Views   []view    `json:"views"`  // of other nodes that came or went since then
 	LetDown []record  `json:"down"`   // fetches whose deadlines passed since then, also while the process was stopped
 	GivenUp []givenUp `json:"given"`  // loads that were given up since then
 	Begun   uint64    `json:"begun"`  // so far
@@ -67,6 +67,12 @@ type record struct {
 	Key     int           `json:"k"`           // its number
 	Error   string        `json:"e,omitempty"` // its kind
 	Version uint64        `json:"v,omitempty"` // of the value
+}
+
+// A view is that a node has seen another one come or go.
+type view struct {
+	Node string `json:"n"`
+	At   int64  `json:"at"` // nanoseconds of the wall clock
 }
 
 // A givenUp is a load that nobody waited for any more.

@@ -57,7 +57,7 @@ type loadRecord struct {
 	// vain is the host that the node asked in vain just before; empty: none, or it has answered.
 	vain string
 	// unasked is how often the process had, by then, not asked a node that it should have: since
-	// that node had failed too often, or had too much to do.
+	// that node had failed too often, or had too much to do, or the key was on trial.
 	unasked uint64
 }
 
@@ -309,19 +309,40 @@ func (r *run) evidence(ran time.Duration) *evidence {
 			key := keyName(one.Key)
 			e.letDown[key] = append(e.letDown[key], one.Due+r.c.Deadline)
 		}
-		for _, at := range p.views {
-			seen := time.Unix(0, at).Sub(r.begin)
-			if seen >= 0 && seen < ran { // else all come or leave
-				e.unsettled = append(e.unsettled, span{seen - noticed, seen + noticed})
+		p.mu.Unlock()
+	}
+	e.unsettled = r.changes(e, ran)
+	return e
+}
+
+// changes returns when nodes came, went or were cut off, or had not all noticed. mu is held.
+//
+// That a node dies changes nothing of what the others own: all choose the same home for the keys of
+// the one that died. So it is no reason, but by slot, where the nodes' plans may differ for a
+// moment.
+func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
+	if !e.clustered {
+		return nil
+	}
+	deaths := r.ownership != BySlot && (r.c.Disturb == Kill || r.c.Disturb == Poison)
+	for _, p := range r.all {
+		p.mu.Lock()
+		for _, v := range p.views {
+			at := time.Unix(0, v.At).Sub(r.begin)
+			died := slices.Index(e.names, v.Node)
+			switch {
+			case at < 0 || at >= ran: // all come or leave
+			case deaths && died >= 0 && at >= e.ended[died]-noticed:
+			default:
+				list = append(list, span{at - noticed, at + noticed})
 			}
 		}
 		p.mu.Unlock()
 	}
-	if !e.clustered {
-		e.unsettled = nil
-		return e
+	if deaths {
+		return list
 	}
-	e.unsettled = append(e.unsettled, r.unsettled...)
+	list = append(list, r.unsettled...)
 	switch r.c.Disturb {
 	case Calm, OriginSlow, OriginFail:
 	default:
@@ -329,9 +350,9 @@ func (r *run) evidence(ran time.Duration) *evidence {
 		if r.ended > 0 {
 			end = r.ended
 		}
-		e.unsettled = append(e.unsettled, span{r.c.Start, end + noticed})
+		list = append(list, span{r.c.Start, end + noticed})
 	}
-	return e
+	return list
 }
 
 const (

@@ -30,8 +30,8 @@ func calm() *evidence {
 
 // loads reads loads in the order of time: "1:0-20" is one of key/1 by the first process, from 0 ms
 // to 20 ms. "3'" is the third node, started again. Behind that may stand "!": it failed; "x": it
-// was given up; "?": a node was asked in vain before; "~2": the process had not asked a node twice so
-// far; "b": of another key. "…" is an end that did not come.
+// was given up; "?": a node was asked in vain before; "~2": the process had not asked a node twice
+// so far; "b": of another key. "…" is an end that did not come.
 func loads(t require.TestingT, text string) (list []*loadRecord) {
 	form := regexp.MustCompile(`^([123]'?):(\d+)-(\d+|…)([!x?b]*)(?:~(\d+))?$`)
 	for word := range strings.FieldsSeq(text) {
@@ -133,6 +133,44 @@ func TestReasons(t *testing.T) {
 			assert.Equal(t, tt.want, strings.Join(got, " "))
 		})
 	}
+}
+
+// A node that dies changes nothing of what the others own, but by slot. One that seems to be gone
+// does.
+func TestChanges(t *testing.T) {
+	begin := time.Now()
+	seen := func(node string, at int) view {
+		return view{node, begin.Add(ms(at)[0]).UnixNano()}
+	}
+	of := func(o Ownership, d Disturb) []span {
+		c := DefaultConfig()
+		c.Disturb = d
+		r := &run{c: c, ownership: o, begin: begin, ended: ms(5000)[0]}
+		r.unsettled = []span{{ms(6000)[0], ms(7000)[0]}}
+		r.all = []*process{
+			{name: "node1", views: []view{
+				seen("node2", -100), seen("node2", 2000), // before the load, and a flap
+				seen("node3", 5500), seen("node2", 16_000), // the death, and the end
+			}},
+			{name: "node2"},
+			{name: "node3", leaving: true, left: begin.Add(5 * time.Second)},
+		}
+		return r.evidence(c.Duration).unsettled
+	}
+	spans := func(ends ...int) (list []span) {
+		for i := 0; i < len(ends); i += 2 {
+			list = append(list, span{ms(ends[i])[0], ms(ends[i+1])[0]})
+		}
+		return list
+	}
+	flap, death := []int{1000, 3000}, []int{4500, 6500}
+	sample, window := []int{6000, 7000}, []int{5000, 6000}
+	assert.Equal(t, spans(flap...), of(ByKey, Kill))
+	assert.Equal(t, spans(flap...), of(ByRing, Poison))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(BySlot, Kill))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(ByRing, Restart))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample)...), of(ByRing, OriginSlow))
+	assert.Empty(t, of(None, Kill))
 }
 
 // What has no reason is told with key, nodes and times.

@@ -150,8 +150,10 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 	}
 	views := groups.Watch(ctx) // until the registry is closed
 	n.watching.Go(func() {
-		for range views.Events() {
-			n.load.count(func(r *nodeReport) { r.Views = append(r.Views, time.Now().UnixNano()) })
+		for e := range views.Events() {
+			n.load.count(func(r *nodeReport) {
+				r.Views = append(r.Views, view{e.Member.Node, time.Now().UnixNano()})
+			})
 		}
 	})
 	mux.Handle("/_cache/", n.shared.Handler())
@@ -182,8 +184,8 @@ func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, erro
 	}
 	var unasked uint64
 	if n.shared != nil {
-		failures := n.shared.Stats().AskFailures
-		unasked = failures.PassedOver + failures.Busy
+		s := n.shared.Stats()
+		unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
 	}
 	r.Header.Set(headerProcess, strconv.Itoa(n.c.Process))
 	r.Header.Set(headerNumber, strconv.FormatUint(number, 10))
