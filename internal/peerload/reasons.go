@@ -90,7 +90,7 @@ type evidence struct {
 // have loaded since all is settled is one load too many, whatever was before.
 func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broken []string) {
 	x := explainer{
-		evidence: e, keys: make(map[string]*keyLoads), used: make([][]uint64, len(e.names)),
+		evidence: e, keys: make(map[string]*keyLoads),
 		recent: make([][]*loadRecord, len(e.names)), passing: make(map[*loadRecord]bool),
 	}
 	counts = make(map[Reason]uint64)
@@ -127,7 +127,6 @@ type explainer struct {
 
 	recent  [][]*loadRecord      // of each process, the loads of the last patience, and one before
 	passing map[*loadRecord]bool // loads of processes that had passed over a node in that time
-	used    [][]uint64           // of each process, the unasked of loads that these explain
 }
 
 // keyLoads are the earlier loads of a key.
@@ -194,12 +193,10 @@ func (x *explainer) excuse(p, l *loadRecord) Reason {
 		return reasonNone
 	case !x.clustered:
 		return reasonEach
-	case changed && (l.vain != "" || p.vain != "" || x.passing[l] || x.passing[p]):
-		return reasonInPlace // what is bounded in number is left for where it is needed
-	case changed:
-		return reasonChange
 	case x.vain(l), x.vain(p):
 		return reasonInPlace
+	case changed:
+		return reasonChange
 	}
 	return reasonNone
 }
@@ -219,28 +216,9 @@ func (x *explainer) late(p, l *loadRecord) bool {
 	})
 }
 
-// vain reports whether l was made in place of a node that did not answer, or was not asked. Each
-// time that a process has not asked a node explains one load.
-func (x *explainer) vain(l *loadRecord) bool {
-	if l.vain != "" {
-		return true
-	}
-	if !x.passing[l] {
-		return false
-	}
-	var used uint64
-	for _, unasked := range x.used[l.process] {
-		if unasked <= l.unasked {
-			used++
-		}
-	}
-	if used >= l.unasked {
-		return false
-	}
-	x.used[l.process] = append(x.used[l.process], l.unasked)
-	l.vain = "-" // once for all
-	return true
-}
+// vain reports whether l was made in place of a node that did not answer, or may have been made in
+// place of one that was not asked: which loads those were is not recorded.
+func (x *explainer) vain(l *loadRecord) bool { return l.vain != "" || x.passing[l] }
 
 // pass notes whether the process of l has passed over a node of late. It may be as long ago as a
 // caller waits.

@@ -103,8 +103,6 @@ func TestReasons(t *testing.T) {
 		"twice in vain":          {nil, "1:0-20 2:600-620? 2:700-720?", "first in_place none"},
 		"in vain in a split":     {split, "1:0-20 2:200-220? 3:300-320", "first in_place in_place"},
 		"passed over":            {nil, "1:0-20 2:600-620~1", "first in_place"},
-		"passed over once": {nil, "1:0-20 1:1-20b 2:30-40~1 2:600-620b~1",
-			"first first in_place none"},
 		"passed over each time": {nil, "1:0-20 2:30-40~1 1:41-42b 2:50-60b~2",
 			"first in_place first in_place"},
 		"in place, seen later": {nil, "2:0-20~1 1:1-20b 2:30-40b~2 1:50-60",
