@@ -182,6 +182,8 @@ func (x *explainer) excuse(p, l *loadRecord) Reason {
 		return reasonLost
 	case x.late(p, l):
 		return reasonLate
+	case p.process == l.process && (p.cut || l.cut):
+		return reasonFailed // which of the two came to the origin first says nothing
 	case p.process == l.process:
 		lives := x.copyTTL
 		if x.small {
