@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -107,6 +108,9 @@ func TestOpenCacheWarns(t *testing.T) {
 		"loopback":  {func(o *cluster.Options[string]) { o.URL = "http://127.0.0.1:1/" }, 0},
 		"localhost": {func(o *cluster.Options[string]) { o.URL = "http://localhost:1/" }, 0},
 		"authorize": {func(o *cluster.Options[string]) { o.Authorize = func(*http.Request) error { return nil } }, 0},
+		"certificates": {func(o *cluster.Options[string]) {
+			o.URL, o.TLS = "https://10.0.0.7/", &tls.Config{MinVersion: tls.VersionTLS13}
+		}, 0},
 		"keys": {func(o *cluster.Options[string]) {
 			o.URL, o.SharedKeys = "https://10.0.0.7/", [][]byte{make([]byte, cluster.MinSharedKey)}
 		}, 0},

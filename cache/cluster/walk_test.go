@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,13 +57,25 @@ func TestDeleteOfAValueAboveMaxValue(t *testing.T) {
 			assert.NoError(t, err)
 			early <- v
 		}()
-		<-began
+		select {
+		case <-began:
+		case v := <-early:
+			require.Failf(t, "what was deleted is given", "%.20s", v)
+		}
 		require.NoError(t, n.Delete(t.Context(), "k"), "all have confirmed")
 		old := from.count("k")
-		late, err := n.Fetch(t.Context(), "k")
-		require.NoError(t, err)
+		ended := make(chan string, 1)
+		go func() {
+			v, err := n.Fetch(context.Background(), "k")
+			assert.NoError(t, err)
+			ended <- v
+		}()
+		assert.Eventually(t, func() bool {
+			return from.count("k") > old
+		}, 20*time.Second, time.Millisecond, "it has joined the load that began before the delete")
 		close(open)
 		<-early
+		late := <-ended
 		for i := range old {
 			require.NotContains(t, late, fmt.Sprintf("k#%d ", i+1), "it began after Delete returned")
 		}
@@ -72,13 +85,19 @@ func TestDeleteOfAValueAboveMaxValue(t *testing.T) {
 	})
 }
 
-// With owners that seem silent now and then, no node gives what was loaded before its own change,
-// nor any node what was loaded before a change that all have confirmed.
+// With owners that seem silent now and then, and loads under way at any time, no node gives what
+// was loaded before its own change, nor any node what was loaded before a change that all have
+// confirmed.
 func TestNothingOfBeforeWithSilentOwners(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var v versions
 		nodes := start(t, 3, new(origin), func(_ int, o *cluster.Options[string]) {
-			o.Ownership, o.Slots, o.Load, o.LoadMany = ownership, 16, v.Load, v.LoadMany
+			o.Ownership, o.Slots, o.LoadMany = ownership, 16, v.LoadMany
+			o.Load = func(ctx context.Context, key string) (string, error) {
+				s, err := v.Load(ctx, key)
+				time.Sleep(rand.N(time.Millisecond)) // so that changes find loads under way
+				return s, err
+			}
 			o.PeerTimeout, o.CopyTTL, o.MaxLocalLoads = 5*time.Millisecond, time.Hour, 2
 			o.Cache.Tags = tagOf
 		})

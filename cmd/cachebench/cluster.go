@@ -60,8 +60,17 @@ What the rows of the table say:
 
 With --check the exit code is 1 if a promise was broken: if a value was wrong or
 stale, a fetch late, an error without a reason (a failing origin, a node that was
-struck), if there were more loads than the bound that is printed, or if it took
-too long until all was as before.
+struck), a load without a reason, or if it took too long until all was as before.
+
+The origin notes who loads which key from when to when, and each load must have a
+reason: no node had loaded the key, the TTL of what was loaded had ended, its load
+had failed, the node with the value had ended, a caller had been let down by the
+load before, or the node that loads had asked another one in vain. Any other load
+fails the check, which names key, nodes and times. While nodes come, go or are cut
+off, and for a second after the last of them has noticed, nodes may differ in who
+owns what. What they believe is not recorded, so each may then load for itself; but
+none twice within a TTL, unless what it has changed hands: that lives for --copy-ttl.
+By key and by ring, this does not hold for a node that dies: all others agree then.
 
 --json prints what result.json holds: command, config, environment, finding,
 checks, and under runs one object for each ownership. Times are in seconds and

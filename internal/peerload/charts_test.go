@@ -67,7 +67,7 @@ func TestReport(t *testing.T) {
 	require.NoError(t, page.WriteHTML(&b))
 	for _, part := range []string{
 		"Cluster cache: the network splits and heals", "3 nodes share a cache", "Loads by the origin", "split: node-2 cut off", "no cluster",
-		"origin loads against the ideal", "loads stay bounded",
+		"origin loads against the ideal", "each load has a reason",
 	} {
 		assert.True(t, strings.Contains(b.String(), part), "the page must have %q", part) //nolint:testifylint // would print the page
 	}

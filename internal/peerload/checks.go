@@ -2,17 +2,12 @@ package peerload
 
 import (
 	"fmt"
-	"math"
+	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 )
-
-// Slack is how far the loads of a calm cluster may be above the ideal: a load that begins just before a value expires on one node, and
-// ends after it did on another, is counted twice.
-const Slack = 0.02
 
 // Checks holds the runs to what the cluster promises. A run that was stopped fails what it can't answer.
 func (r *Result) Checks(c Config) []report.Check {
@@ -54,9 +49,8 @@ func (r *Result) checksOf(c Config, x *Run) []report.Check {
 		detail += "; " + odd
 	}
 	add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
-	if limit, why := r.loadsAllowed(c, x); limit > 0 {
-		add(x.Loads.Total <= limit, "loads stay bounded", "%s; wanted: at most %s (%s)",
-			whole(x.Loads.Total), whole(limit), why)
+	if len(x.Loads.Reasons) > 0 {
+		add(len(x.Loads.Broken) == 0, "each load has a reason", "%s", x.Loads.unreasoned())
 	}
 	if p := x.Poison; p != nil && x.Ownership.clustered() {
 		add(p.Deaths > 0 && p.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most", "%d died", p.Deaths)
@@ -98,51 +92,20 @@ func (x *Run) odd(c Config) string {
 	return ""
 }
 
-// loadsAllowed is how many loads there may be at most, and what that is made of. 0: nothing is promised, as where
-// nodes share nothing, where loads fail (each fetch may then load anew), or where the caches hold fewer than all keys.
-func (r *Result) loadsAllowed(c Config, x *Run) (limit uint64, why string) {
-	patient := c.Disturb != OriginSlow || slowLoad(c) < c.Deadline
-	if !x.Ownership.clustered() || c.Disturb == OriginFail || !patient || c.OriginErrors > 0 || c.Capacity < c.Keys {
-		return 0, ""
+// mostBroken is how many loads without a reason are told of one by one.
+const mostBroken = 3
+
+// unreasoned counts the loads that must not have been made, and describes the first ones.
+func (l Loads) unreasoned() string {
+	text := whole(uint64(len(l.Broken))) + " of " + whole(l.Total) + " have none"
+	if len(l.Broken) > 0 {
+		text += ": " + strings.Join(l.Broken[:min(len(l.Broken), mostBroken)], "; ")
 	}
-	ideal := float64(x.Loads.Ideal)
-	allowed := ideal * (1 + Slack)
-	why = fmt.Sprintf("the ideal %s + %s", whole(x.Loads.Ideal), percentText(Slack))
-	if part := blind(c); part > 0 {
-		// For a while each node may have to load for itself, as it does without a cluster: so many times the ideal as was measured, or
-		// else as there are nodes.
-		without := float64(x.Nodes)
-		if none := r.run(None); none != nil && none.againstIdeal().Exists() {
-			without = max(1, float64(none.againstIdeal()))
-		}
-		allowed += ideal * (without - 1) * part
-		why += fmt.Sprintf(", and as without a cluster, %.2f times the ideal, in %s of the time", without, percentText(measured.Value(part)))
-	}
-	return uint64(math.Ceil(allowed)), why
+	return text
 }
 
 // maxDeaths is how many nodes one key may end.
 const maxDeaths = 2
-
-// settles is how long a cluster may take to notice that nodes are gone or back, and to have new owners.
-const settles = 3 * time.Second
-
-// blind is the part of a run in which nodes may load for themselves: while they are disturbed, until that has been noticed, and
-// for one TTL after it, since what is lost has to be loaded anew.
-func blind(c Config) float64 {
-	length := c.End - c.Start
-	switch c.Disturb {
-	case Calm, OriginSlow, OriginFail:
-		return 0
-	case Kill, Poison:
-		length = 0 // it is over at once
-	case Restart, Pause, Split, Rolling:
-	}
-	if c.TTL == 0 {
-		return 1
-	}
-	return min(1, float64(length+settles+c.TTL)/float64(c.Duration))
-}
 
 // slowLoad is how long a load of a slow origin takes.
 func slowLoad(c Config) time.Duration { return max(10*c.OriginLatency, time.Second) }

@@ -14,7 +14,7 @@ func (r *run) result(ran time.Duration) *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...), Seconds: measured.Value(ran.Seconds())}
-	loads := r.origin.counted()
+	loads := r.origin.recorded()
 	t := newTimeline(r.c, ran)
 	due := make(map[int][]time.Duration)
 	for _, p := range r.all {
@@ -48,13 +48,18 @@ func (r *run) result(ran time.Duration) *Run {
 	for _, times := range due {
 		x.Loads.Ideal += ideal(times, r.c.TTL)
 	}
-	for _, times := range loads {
-		x.Loads.Total += uint64(len(times))
-		x.Loads.Keys++
+	starts := make(map[string][]time.Duration)
+	for _, load := range loads {
+		starts[load.key] = append(starts[load.key], load.start)
+		t.loaded(load.start)
+	}
+	for _, times := range starts {
 		x.Loads.Same = same(x.Loads.Same, times, r.c.TTL)
-		for _, at := range times {
-			t.loaded(at)
-		}
+	}
+	x.Loads.Total, x.Loads.Keys = uint64(len(loads)), len(starts)
+	if r.c.Capacity >= r.c.Keys { // else values are evicted at any time
+		r.giveUp(loads)
+		x.Loads.Reasons, x.Loads.Broken = r.evidence(ran).explain(loads)
 	}
 	x.Loads.PerKey = measured.None()
 	if x.Loads.Keys > 0 {

@@ -121,7 +121,7 @@ func (r *run) reap() {
 		}
 		select {
 		case <-p.gone:
-			r.remove(i).mark()
+			r.remove(i).mark() // some time after it has ended
 			r.strike(i)
 		default:
 		}

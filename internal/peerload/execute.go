@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/cache/cluster"
 )
 
 // Execute runs the load once for each kind of ownership. It blocks for their durations and the time that the nodes need to start, see
@@ -55,7 +57,10 @@ type run struct {
 	all     []*process // also those that are gone
 	struck  []string
 	samples []countSample
-	ended   time.Duration // when the disturbance was over, from begin
+	moves   uint64 // names that had been claimed or lost at the last sample
+	// unsettled is when not all nodes saw each other, or names moved.
+	unsettled []span
+	ended     time.Duration // when the disturbance was over, from begin
 }
 
 // A countSample is what the nodes' caches had counted at a time.
@@ -124,7 +129,7 @@ func (r *run) start(ctx context.Context, i int) error {
 		}
 	}
 	p, err := startProcess(ctx, r.c.Command, nodeConfig{
-		Name: nodeName(i), Index: i, Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
+		Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
 		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity, CopyTTL: r.c.CopyTTL,
 		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Quarantine: r.c.quarantine(), Seed: r.c.Seed,
 	})
@@ -158,15 +163,7 @@ func (r *run) together(ctx context.Context) error {
 		return nil
 	}
 	deadline := time.Now().Add(patience)
-	for {
-		ready := true
-		for _, p := range r.living() {
-			s := p.seen()
-			ready = ready && s.Peers == r.c.Nodes-1 && (r.ownership != BySlot || s.Stats.Held >= 1024/r.c.Nodes)
-		}
-		if ready {
-			return nil
-		}
+	for !r.settled() {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("peerload: the nodes do not see each other after %v", patience)
 		}
@@ -174,6 +171,24 @@ func (r *run) together(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// settled reports whether the nodes that are there see each other, and nobody else, and, by slot,
+// have all slots in even shares.
+func (r *run) settled() bool {
+	if r.ownership == None {
+		return true
+	}
+	living, held := r.living(), 0
+	for _, p := range living {
+		s := p.seen()
+		if s.Peers != len(living)-1 || r.ownership == BySlot && s.Stats.Held < cluster.DefaultSlots/len(living) {
+			return false
+		}
+		held += s.Stats.Held
+	}
+	return r.ownership != BySlot || held == cluster.DefaultSlots
 }
 
 // watch takes samples until the load is over, and the last fetches have ended.
@@ -205,19 +220,31 @@ func (r *run) watch(ctx context.Context) {
 
 // take takes a sample. What a node that is gone had counted stays counted.
 func (r *run) take() {
-	at := time.Since(r.begin)
+	settled, at := r.settled(), time.Since(r.begin)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := countSample{at: at}
+	s, before := countSample{at: at}, time.Duration(0)
+	if n := len(r.samples); n > 0 {
+		before = r.samples[n-1].at
+	}
+	var moves uint64
 	for _, p := range r.all {
 		p.mu.Lock()
 		s.local += p.last.Stats.LocalLoads
+		moves += p.last.Stats.Lost
+		if r.ownership == BySlot { // by key, keys that are new are claimed at any time
+			moves += p.last.Stats.Moved
+		}
 		if at <= time.Second {
 			p.first = p.last.Stats
 		}
 		p.mu.Unlock()
 	}
 	r.samples = append(r.samples, s)
+	if !settled || before > 0 && moves != r.moves {
+		r.unsettled = append(r.unsettled, span{before - noticed, at + noticed})
+	}
+	r.moves = moves
 }
 
 func (r *run) tell(doing string) {

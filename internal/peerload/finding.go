@@ -142,22 +142,23 @@ func (r *Result) Finding(c Config) string {
 	for _, x := range r.Runs {
 		parts = append(parts, r.course(c, x))
 	}
-	var wrong, stale, late uint64
+	var wrong, stale, late, broken uint64
 	for _, x := range r.Runs {
+		broken += x.Loads.Reasons[reasonNone]
 		wrong, stale, late = wrong+x.Wrong, stale+x.Stale, late+x.Late
 	}
 	switch {
-	case wrong+stale+late > 0:
-		var broken []string
+	case wrong+stale+late+broken > 0:
+		var words []string
 		for _, b := range []struct {
 			n    uint64
 			what string
-		}{{wrong, "wrong values"}, {stale, "stale values"}, {late, "late fetches"}} {
+		}{{broken, "loads without a reason"}, {wrong, "wrong values"}, {stale, "stale values"}, {late, "late fetches"}} {
 			if b.n > 0 {
-				broken = append(broken, whole(b.n)+" "+b.what)
+				words = append(words, whole(b.n)+" "+b.what)
 			}
 		}
-		parts = append(parts, "Promises were broken: "+strings.Join(broken, ", ")+".")
+		parts = append(parts, "Promises were broken: "+strings.Join(words, ", ")+".")
 	case r.Runs[0].Fetches > 0:
 		parts = append(parts, "No value was wrong or stale, and no fetch late.")
 	}

@@ -18,14 +18,18 @@ latency after: p50 / p99 ↓                200 µs / 6.0 ms   200 µs / 6.0 ms 
 latency after: p99.9 / max ↓               9.0 ms / 12 ms    9.0 ms / 12 ms    9.0 ms / 12 ms
 fetches begun                                      15,000            15,000            15,000
 errors before / during / after ↓                0 / 0 / 0        0 / 12 / 1         0 / 0 / 0
-lost with a struck node                                 0                 0                 0
+lost while a node did not run                           0                 0                 0
 local hits / asked a node                  12,000 / 1,900    12,000 / 1,900        12,100 / 0
 loads by owners / without the owner            1,000 / 40        1,260 / 40         2,900 / 0
 asks that failed ↓                                     41                41                 0
 names claimed / lost to another node              60 / 12           60 / 12             0 / 0
 time to heal ↓                                      1.5 s             1.5 s                 –
+loads without a reason ↓                                0                 0                 0
 wrong values ↓                                          0                 0                 0
 stale values ↓                                          0                 0                 0
 late fetches ↓                                          0                 0                 0
+Loads by key: 990 of new keys, 50 after the TTL.
+Loads by ring: 1,250 of new keys, 50 after the TTL.
+Loads without a cluster: 2,850 of new keys, 50 after the TTL.
 Errors by ring: 9 overloaded, 4 past the deadline.
 `

@@ -21,7 +21,7 @@ func heal(moments []moment, start, from time.Duration) measured.Value {
 	pairs := make([]moment, len(moments)/2)
 	for i := range pairs {
 		a, b := moments[2*i], moments[2*i+1]
-		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors, p99: max(a.p99, b.p99)}
+		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors, fetches: a.fetches + b.fetches, p99: max(a.p99, b.p99)}
 	}
 	width := 2 * slot
 	var most moment
@@ -34,14 +34,17 @@ func heal(moments []moment, start, from time.Duration) measured.Value {
 	for i, p := range pairs {
 		bad[i+1] = p.loads > most.loads || p.errors > most.errors || p.p99 > most.p99
 	}
-	last := -1
+	last, alive := -1, false
 	for i := int(from / width); i < len(pairs); i++ {
+		alive = alive || pairs[i].fetches > 0
 		// One pair alone that is slow is what a busy machine does at any time. One that fails is not.
 		if bad[i+1] && (bad[i] || bad[i+2] || pairs[i].errors > most.errors) {
 			last = i
 		}
 	}
 	switch {
+	case !alive: // no node is left
+		return measured.None()
 	case last < 0:
 		return 0
 	case last >= len(pairs)-1:

@@ -108,6 +108,9 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.next
+	if err != nil && ctx.Err() != nil {
+		r.LetDown = append(r.LetDown, record{Due: due, Key: key})
+	}
 	if missed {
 		r.Missed++
 		r.Begun--
@@ -152,6 +155,6 @@ func (l *load) report() nodeReport {
 	defer l.mu.Unlock()
 	r := l.next
 	r.At = time.Now().UnixNano()
-	l.next.Ended = nil
+	l.next.Ended, l.next.Views, l.next.LetDown, l.next.GivenUp = nil, nil, nil, nil
 	return r
 }

@@ -2,10 +2,12 @@ package peerload
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -22,7 +24,7 @@ type origin struct {
 	begun time.Time // of the run
 	slow  bool
 	fail  bool
-	loads map[string][]time.Duration // since begun, when each load of a key came
+	loads []*loadRecord // since begun, in the order in which they came
 	total uint64
 	keys  []string // of each version
 }
@@ -34,8 +36,7 @@ func openOrigin(ctx context.Context, c Config) (*origin, error) {
 	}
 	o := &origin{
 		c: c, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
-		rng:   rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
-		loads: make(map[string][]time.Duration),
+		rng: rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
 	}
 	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -45,10 +46,27 @@ func openOrigin(ctx context.Context, c Config) (*origin, error) {
 	return o, nil
 }
 
+// The headers of a load: see loadRecord.
+const (
+	headerProcess = "Load-Process"
+	headerNumber  = "Load-Number"
+	headerVain    = "Load-Vain"
+	headerUnasked = "Load-Unasked"
+)
+
 // ServeHTTP is a load: the body is the key.
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<12))
 	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	load := &loadRecord{key: string(key), end: unended, vain: r.Header.Get(headerVain)}
+	var bad [3]error
+	load.process, bad[0] = strconv.Atoi(r.Header.Get(headerProcess))
+	load.number, bad[1] = strconv.ParseUint(r.Header.Get(headerNumber), 10, 64)
+	load.unasked, bad[2] = strconv.ParseUint(r.Header.Get(headerUnasked), 10, 64)
+	if err := errors.Join(bad[:]...); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -57,7 +75,8 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	version := o.total
 	o.keys = append(o.keys, string(key))
 	if !o.begun.IsZero() {
-		o.loads[string(key)] = append(o.loads[string(key)], time.Since(o.begun))
+		load.start = time.Since(o.begun)
+		o.loads = append(o.loads, load)
 	}
 	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
 	latency := o.c.OriginLatency
@@ -68,13 +87,23 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-time.After(latency):
 	case <-r.Context().Done():
+		o.end(load, func() { load.cut = true })
 		return
 	}
+	o.end(load, func() { load.failed = fails })
 	if fails {
 		http.Error(w, "the origin fails", http.StatusInternalServerError)
 		return
 	}
 	_, _ = w.Write(makeValue(string(key), version, time.Now(), o.c.Size))
+}
+
+// end notes that a load has ended, before anybody gets to know.
+func (o *origin) end(load *loadRecord, how func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	load.end = time.Since(o.begun)
+	how()
 }
 
 // begin has loads counted from now on.
@@ -91,13 +120,14 @@ func (o *origin) set(slow, fail bool) {
 	o.slow, o.fail = slow, fail
 }
 
-// counted returns when each key was loaded, in order of time.
-func (o *origin) counted() map[string][]time.Duration {
+// recorded returns the loads in the order in which they came, as they are now.
+func (o *origin) recorded() []*loadRecord {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := make(map[string][]time.Duration, len(o.loads))
-	for key, times := range o.loads {
-		all[key] = append([]time.Duration(nil), times...)
+	all := make([]*loadRecord, len(o.loads))
+	for i, load := range o.loads {
+		now := *load
+		all[i] = &now
 	}
 	return all
 }

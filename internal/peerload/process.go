@@ -28,9 +28,13 @@ type process struct {
 	mu      sync.Mutex // guards what follows
 	last    nodeReport // without Ended
 	records []record   // all that ended
+	views   []view     // when other nodes came or went, as this one saw it
+	letDown []record   // fetches whose deadlines passed
+	givenUp []givenUp  // loads that were given up
 	first   Stats      // of a second after the beginning
 	stopped bool       // by SIGSTOP
 	leaving bool       // it was told to end, or killed
+	left    time.Time  // when
 }
 
 // patience is how long a node may take to be ready, to see the others, or to end.
@@ -88,7 +92,9 @@ func (p *process) read(stdout io.Reader, ready chan<- nodeReport) {
 		}
 		p.mu.Lock()
 		p.records = append(p.records, r.Ended...)
-		r.Ended = nil
+		p.views = append(p.views, r.Views...)
+		p.letDown, p.givenUp = append(p.letDown, r.LetDown...), append(p.givenUp, r.GivenUp...)
+		r.Ended, r.Views, r.LetDown, r.GivenUp = nil, nil, nil, nil
 		p.last = r
 		p.mu.Unlock()
 	}
@@ -130,10 +136,13 @@ func (p *process) runs() bool {
 	return !p.stopped && !p.leaving
 }
 
+// mark notes that the process is going to end, or has ended.
 func (p *process) mark() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leaving = true
+	if !p.leaving {
+		p.leaving, p.left = true, time.Now()
+	}
 }
 
 // kill is kill -9.

@@ -6,6 +6,7 @@ import "time"
 type nodeConfig struct {
 	Name      string        `json:"name"`
 	Index     int           `json:"index"`
+	Process   int           `json:"process"` // the number of this process; a node that is started again has another
 	Ownership Ownership     `json:"ownership"`
 	Seeds     []string      `json:"seeds"`
 	Port      int           `json:"port"`   // of the registry; 0: any
@@ -43,17 +44,20 @@ type nodeReport struct {
 	Registry string `json:"registry,omitempty"` // its addresses; in the first report
 	HTTP     string `json:"http,omitempty"`
 
-	At      int64    `json:"at"`     // nanoseconds of the wall clock
-	Peers   int      `json:"peers"`  // that it sees and has exchanged deletes with
-	Ended   []record `json:"ended"`  // fetches that ended since the report before
-	Begun   uint64   `json:"begun"`  // so far
-	Missed  uint64   `json:"missed"` // fetches that fell into a time in which the process was stopped
-	Wrong   uint64   `json:"wrong"`
-	Stale   uint64   `json:"stale"`
-	Late    uint64   `json:"late"`
-	Failure string   `json:"failure,omitempty"`
-	Stats   Stats    `json:"stats"`
-	Done    bool     `json:"done,omitempty"` // all fetches of the load have ended
+	At      int64     `json:"at"`     // nanoseconds of the wall clock
+	Peers   int       `json:"peers"`  // that it sees and has exchanged deletes with
+	Ended   []record  `json:"ended"`  // fetches that ended since the report before
+	Views   []view    `json:"views"`  // of other nodes that came or went since then
+	LetDown []record  `json:"down"`   // fetches whose deadlines passed since then, also while the process was stopped
+	GivenUp []givenUp `json:"given"`  // loads that were given up since then
+	Begun   uint64    `json:"begun"`  // so far
+	Missed  uint64    `json:"missed"` // fetches that fell into a time in which the process was stopped
+	Wrong   uint64    `json:"wrong"`
+	Stale   uint64    `json:"stale"`
+	Late    uint64    `json:"late"`
+	Failure string    `json:"failure,omitempty"`
+	Stats   Stats     `json:"stats"`
+	Done    bool      `json:"done,omitempty"` // all fetches of the load have ended
 }
 
 // A record is one fetch.
@@ -63,6 +67,18 @@ type record struct {
 	Key     int           `json:"k"`           // its number
 	Error   string        `json:"e,omitempty"` // its kind
 	Version uint64        `json:"v,omitempty"` // of the value
+}
+
+// A view is that a node has seen another one come or go.
+type view struct {
+	Node string `json:"n"`
+	At   int64  `json:"at"` // nanoseconds of the wall clock
+}
+
+// A givenUp is a load that nobody waited for any more.
+type givenUp struct {
+	Number uint64 `json:"n"`  // of the load: see loadRecord
+	At     int64  `json:"at"` // nanoseconds of the wall clock
 }
 
 // Kinds of errors.

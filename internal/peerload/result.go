@@ -74,6 +74,11 @@ type Loads struct {
 	// the best there is, and without a cluster it goes towards the number of nodes.
 	Ideal uint64 `json:"ideal"`
 
+	// Reasons counts why loads were allowed; nil if the caches hold fewer than all keys. Broken
+	// describes those that were not.
+	Reasons map[Reason]uint64 `json:"reasons"`
+	Broken  []string          `json:"broken"`
+
 	// Same counts how often a key was loaded n times within one TTL: Same[0] for n = 1, and so on.
 	Same []uint64 `json:"same"`
 }

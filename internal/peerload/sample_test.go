@@ -47,8 +47,9 @@ func sampleRuns() (Config, *Result) {
 			Before: samplePhase(3, 4500, 300, 5, nil),
 			During: samplePhase(3, 4500, 400, 900, nil),
 			After:  samplePhase(4, 6000, total-700, 6, nil),
-			Loads:  Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0}},
-			Heal:   1.5,
+			Loads: Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0},
+				Reasons: map[Reason]uint64{reasonFirst: total - 50, reasonExpired: 50}},
+			Heal: 1.5,
 			Stats: Stats{
 				Hits: 12000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41, Held: 200, Moved: 60, Lost: 12,
 			},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/internal/links"
 	"github.com/snowfence/snowfence/registry"
+	"github.com/snowfence/snowfence/registry/group"
 )
 
 // Serve is a node's process: in has its configuration and then orders, out gets its reports, all as lines of JSON. It blocks until in
@@ -82,10 +84,12 @@ type node struct {
 	links    *links.Links
 	dialer   *dialer
 	registry *registry.Registry
+	watching sync.WaitGroup
 	shared   *cluster.Cache[[]byte]
 	plain    *cache.Cache[string, []byte] // without a cluster
 
 	poison  atomic.Bool
+	loads   atomic.Uint64 // so far
 	load    *load
 	loading sync.WaitGroup
 }
@@ -134,12 +138,24 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
 			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache", Load: n.fromOrigin,
 			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine, Ownership: ownership,
-			Transport: n.dialer.transport(), Errors: map[string]error{"origin": errOrigin},
+			Transport: tracer{n.dialer.transport()}, Errors: map[string]error{"origin": errOrigin},
 		})
 	}
 	if err != nil {
 		return errors.Join(err, n.registry.Close())
 	}
+	groups, err := group.Open(ctx, n.registry)
+	if err != nil {
+		return errors.Join(err, n.shared.Close(), n.registry.Close())
+	}
+	views := groups.Watch(ctx) // until the registry is closed
+	n.watching.Go(func() {
+		for e := range views.Events() {
+			n.load.count(func(r *nodeReport) {
+				r.Views = append(r.Views, view{e.Member.Node, time.Now().UnixNano()})
+			})
+		}
+	})
 	mux.Handle("/_cache/", n.shared.Handler())
 	return nil
 }
@@ -149,10 +165,32 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	if n.poison.Load() && key == keyName(poisonKey) {
 		os.Exit(1)
 	}
+	number := n.loads.Add(1)
+	value, err := n.ask(ctx, key, number)
+	// A value that comes when nobody waits any more is not kept either.
+	if ctx.Err() != nil || err != nil && !errors.Is(err, errOrigin) {
+		n.load.count(func(r *nodeReport) {
+			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now().UnixNano()})
+		})
+	}
+	return value, err
+}
+
+// ask is a load of the origin, with what it notes.
+func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin, bytes.NewReader([]byte(key)))
 	if err != nil {
 		return nil, err
 	}
+	var unasked uint64
+	if n.shared != nil {
+		s := n.shared.Stats()
+		unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
+	}
+	r.Header.Set(headerProcess, strconv.Itoa(n.c.Process))
+	r.Header.Set(headerNumber, strconv.FormatUint(number, 10))
+	r.Header.Set(headerVain, vainOf(ctx))
+	r.Header.Set(headerUnasked, strconv.FormatUint(unasked, 10))
 	answer, err := n.client.Do(r)
 	if err != nil {
 		return nil, err
@@ -172,7 +210,7 @@ func (n *node) fetch(ctx context.Context, key string) ([]byte, error) {
 	if n.plain != nil {
 		return n.plain.Fetch(ctx, key, n.fromOrigin)
 	}
-	return n.shared.Fetch(ctx, key)
+	return n.shared.Fetch(withTrail(ctx), key)
 }
 
 func (n *node) address() string {
@@ -236,6 +274,7 @@ func (n *node) close() error {
 		_ = n.registry.Leave(ctx) // it fails if others can't be reached, who will notice
 		errs = append(errs, n.registry.Close())
 	}
+	n.watching.Wait()
 	n.client.CloseIdleConnections()
 	return errors.Join(errs...)
 }

@@ -54,8 +54,8 @@ var measures = []measure{
 		b, d, a := x.Before.errors(), x.During.errors(), x.After.errors()
 		return count(b + d + a).As(joined(b, d, a))
 	}, "fetches that ended in an error; of which kind stands below the table"},
-	{"lost with a struck node", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
-		"fetches that were under way on a node when it was killed or stopped, or that would have begun while it was stopped"},
+	{"lost while a node did not run", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
+		"fetches that were under way on a node when it was killed or stopped, or would have begun while it was stopped or the machine too busy for it"},
 	{"local hits / asked a node", "", func(_ *Result, x *Run) table.Cell {
 		return countsOf(x.Stats.Hits, x.Stats.Asked)
 	}, "where values came from without a load here: what the node has, its own entries and short-lived copies of others' values, or the owner"},
@@ -88,6 +88,13 @@ var measures = []measure{
 		}
 		return seconds(x.Poison.Again)
 	}, "from when its load was harmless; a dash: not within the run"},
+	{"loads without a reason", table.Lower, func(_ *Result, x *Run) table.Cell {
+		if len(x.Loads.Reasons) == 0 {
+			return table.Missing()
+		}
+		return count(x.Loads.Reasons[reasonNone])
+	}, "that were made though a value was there, or on its way, where the node that loaded should have got it; " +
+		"must be 0. A dash: --capacity is below --keys"},
 	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
 		"that the origin never issued for that key; must be 0"},
 	{"stale values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stale) },
@@ -152,6 +159,11 @@ func (r *Result) Table(c Config) *table.Table {
 			better = "" // nothing to compare with
 		}
 		t.AddCompared(better, cells...)
+	}
+	for _, x := range r.Runs {
+		if list := reasonList(x.Loads.Reasons); list != "" {
+			t.Note("Loads %s: %s.", x.Ownership.how(), list)
+		}
 	}
 	for _, x := range r.Runs {
 		if list := x.errorList(); list != "" {

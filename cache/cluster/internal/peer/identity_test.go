@@ -193,30 +193,31 @@ func TestRotation(t *testing.T) {
 	unavailable(t, err, Denied)
 }
 
-// A session that is resumed is checked like a new one.
+// A session that is resumed is checked like a new one: by the keys that count now, and not by those
+// of when it began.
 func TestResumption(t *testing.T) {
-	d := identity(t, sharedKey(1))
-	server := d.Config()
-	var refuses atomic.Bool
-	var resumed atomic.Int64
-	verify := server.VerifyConnection
-	server.VerifyConnection = func(s tls.ConnectionState) error {
-		if s.DidResume {
-			resumed.Add(1)
-			assert.NotEmpty(t, s.PeerCertificates)
-		}
-		if refuses.Load() {
-			return errNoCertificate
-		}
-		return verify(s)
+	old, next := identity(t, sharedKey(1)), identity(t, sharedKey(2))
+	var current atomic.Pointer[tls.Config]
+	current.Store(old.Config())
+	config := old.Config()
+	config.SetSessionTicketKeys([][32]byte{{1}}) // also of the configuration that is returned
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return current.Load(), nil
 	}
-	b := configB()
-	b.Identity = d
+	s := NewServer(configB(), backend{fetch: echo}) // which does not look for itself
+	var resumed atomic.Int64
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS.DidResume {
+			resumed.Add(1)
+			assert.NotEmpty(t, r.TLS.PeerCertificates)
+		}
+		s.ServeHTTP(w, r)
+	})
 	a := configA()
-	a.Identity = d
+	a.Identity = identity(t, sharedKey(1), sharedKey(2))
 	c := NewClient(a, nil)
 	defer c.Close()
-	to := Address{"b", serveWith(t, http1, NewServer(b, backend{fetch: echo}), server), runB}
+	to := Address{"b", serveWith(t, http1, handler, config), runB}
 	require.Eventually(t, func() bool {
 		_, err := c.Fetch(t.Context(), to, "k", nil)
 		require.NoError(t, err)
@@ -224,7 +225,7 @@ func TestResumption(t *testing.T) {
 		return resumed.Load() > 0
 	}, patienceOfTests, time.Millisecond)
 	closeIdle(c.target(to).rt)
-	refuses.Store(true)
+	current.Store(next.Config())
 	_, err := c.Fetch(t.Context(), to, "k", nil)
 	unavailable(t, err, Denied)
 }

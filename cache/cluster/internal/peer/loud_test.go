@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -107,6 +108,11 @@ func TestMistakesAreLoud(t *testing.T) {
 					assert.ErrorContains(t, err, "last: "+c.reason.String()+": ", "why it is passed over")
 				}
 			}
+			require.Eventually(t, func() bool { // it is tried again, and that is not said again
+				_, err := n.fetch(t.Context(), "k")
+				var down *UnavailableError
+				return errors.As(err, &down) && down.Reason == c.reason
+			}, patienceOfTests, 10*time.Millisecond)
 			assert.True(t, strings.HasPrefix(n.client.Failure(n.to), c.reason.String()+": "), n.client.Failure(n.to))
 			lines := log.lines()
 			require.Len(t, lines, 1)
