@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/snowfence/snowfence/cache/internal/hook"
+	"github.com/snowfence/snowfence/courier"
 )
 
 func init() {
@@ -79,28 +80,65 @@ func (h hooks[K, V]) Shorten(key K, ttl time.Duration) {
 	}
 }
 
-func (h hooks[K, V]) StoreFor(ctx context.Context, key K, ttl time.Duration) {
-	l, ok := ctx.Value(loadKey{}).(*loadState)
-	if !ok {
-		return
+func (h hooks[K, V]) Hit(key K) (value V, ttl time.Duration, ok bool) {
+	s, hash := h.shardOf(key)
+	e := h.fresh(s, hash, key)
+	if e == nil {
+		return value, 0, false
 	}
-	if b, ok := l.replaces.(*batch[K, V]); ok {
-		b.storeFor(key, ttl)
-	} else {
-		l.ttl.Store(int64(ttl))
+	if h.refreshAt > 0 {
+		if _, due := h.dueAt(e); due {
+			return value, 0, false
+		}
 	}
+	h.hit(s, h.stripes.local(), e)
+	ttl = Forever
+	if expires := e.expiry(); expires != never {
+		ttl = max(1, time.Duration(expires-h.clock.now())) // as Peek
+	}
+	return e.value, ttl, true
 }
 
-func (h hooks[K, V]) ForKey(ctx context.Context, key K) (context.Context, func()) {
+func (h hooks[K, V]) FetchMany(
+	ctx context.Context, keys []K, load func(context.Context, []K, []hook.Loaded[V]),
+) []courier.Outcome[V] {
+	m := many[K, V]{h.Cache, func(ctx context.Context, b *batch[K, V]) { load(ctx, b.keys, b.results) }}
+	if h.refreshAt == 0 {
+		h.stripes.local().misses.Add(uint64(len(keys)))
+		return m.load(ctx, keys)
+	}
+	outcomes := make([]courier.Outcome[V], len(keys))
+	var missing []K
+	var at []int // of missing in keys
+	var due []*entry[K, V]
+	for i, key := range keys {
+		e := h.lookup(key)
+		if e == nil {
+			missing, at = append(missing, key), append(at, i)
+			continue
+		}
+		outcomes[i].Value = e.value
+		if h.due(e) {
+			due = append(due, e)
+		}
+	}
+	m.refresh(ctx, due)
+	for i, o := range m.load(ctx, missing) {
+		outcomes[at[i]] = o
+	}
+	return outcomes
+}
+
+func (h hooks[K, V]) Spread(keys []K, values map[K]V, err error, results []hook.Loaded[V]) {
+	spread(keys, values, err, results)
+}
+
+func (h hooks[K, V]) ForKey(ctx context.Context) context.Context {
 	batch, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {
-		return ctx, func() {}
+		return ctx
 	}
 	l := &loadState{ctx: ctx}
 	l.ttl.Store(batch.ttl.Load())
-	return loadContext{unsafe.Pointer(l)}, func() {
-		if ttl := l.ttl.Load(); ttl != batch.ttl.Load() {
-			h.StoreFor(ctx, key, time.Duration(ttl))
-		}
-	}
+	return loadContext{unsafe.Pointer(l)}
 }

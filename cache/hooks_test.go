@@ -83,6 +83,57 @@ func TestHookShorten(t *testing.T) {
 	})
 }
 
+// A hit is counted once; what would begin a load is no hit, and is counted by FetchMany.
+func TestHookHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, h := hooked(t, cache.Options[string, int]{TTL: time.Hour, RefreshAt: 0.5})
+		c.Set("a", 1)
+		c.SetTTL("forever", 2, cache.Forever)
+		v, ttl, ok := h.Hit("a")
+		require.True(t, ok)
+		require.Equal(t, 1, v)
+		require.Equal(t, time.Hour, ttl)
+		_, ttl, ok = h.Hit("forever")
+		require.True(t, ok)
+		require.Equal(t, cache.Forever, ttl)
+		_, _, ok = h.Hit("none")
+		require.False(t, ok)
+		require.EqualValues(t, 2, c.Stats().Hits)
+		require.Zero(t, c.Stats().Misses)
+
+		time.Sleep(59 * time.Minute)
+		_, _, ok = h.Hit("a")
+		require.False(t, ok, "it is due")
+		var loaded []string
+		for i, o := range h.FetchMany(t.Context(), []string{"a", "none", "fails"}, func(
+			_ context.Context, keys []string, results []hook.Loaded[int],
+		) {
+			loaded = append(loaded, keys...)
+			for i, key := range keys {
+				results[i] = hook.Loaded[int]{Value: 7, TTL: time.Minute, HasTTL: true}
+				if key == "fails" {
+					results[i].Err = errors.New("it fails")
+				}
+			}
+			if keys[0] == "none" {
+				time.Sleep(time.Second) // after the refresh
+			}
+		}) {
+			require.Equal(t, i == 2, o.Err != nil)
+			require.Equal(t, []int{1, 7, o.Value}[i], o.Value)
+		}
+		require.ElementsMatch(t, []string{"a", "none", "fails"}, loaded)
+		require.EqualValues(t, 3, c.Stats().Hits)
+		require.EqualValues(t, 2, c.Stats().Misses)
+		for _, key := range []string{"a", "none"} {
+			v, ttl, ok := h.Hit(key)
+			require.True(t, ok, key)
+			require.Equal(t, 7, v)
+			require.LessOrEqual(t, ttl, time.Minute)
+		}
+	})
+}
+
 // StoreFor bounds how long ErrNotFound is remembered, too.
 func TestStoreForOfNotFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -284,6 +284,25 @@ func TestErrorsOfLoadMany(t *testing.T) {
 	require.Equal(t, 2*10, sum, "each key is another node's on two of three")
 }
 
+// A *ManyError without values is the error of the keys that it does not name, as in package cache.
+func TestErrorsOfLoadManyWithoutValues(t *testing.T) {
+	var from batches
+	failed := &cache.ManyError[string]{ByKey: map[string]error{"named": errNotFound}}
+	nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.LoadMany = func(context.Context, []string) (map[string]string, error) { return nil, failed }
+	})
+	keys := append(keysOf(30), "named")
+	got, err := nodes[0].FetchMany(t.Context(), keys)
+	require.Empty(t, got)
+	var many *cache.ManyError[string]
+	require.ErrorAs(t, err, &many)
+	require.Len(t, many.ByKey, len(keys))
+	for key, err := range many.ByKey {
+		require.ErrorContains(t, err, errNotFound.Error(), key)
+		require.NotErrorIs(t, err, cache.ErrNotFound)
+	}
+}
+
 // A call of LoadMany that dies is an error of all keys of that owner, on all nodes.
 func TestLoadManyDies(t *testing.T) {
 	for name, die := range map[string]func(){

@@ -177,12 +177,13 @@ func (c *Cache[V]) askTrier(
 	}
 	c.asking.begin(key)
 	defer c.asking.end(key)
-	began := c.beginAsking(ctx, 1)
+	q := c.beginAsking(ctx, to, 1)
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	record := c.quarantine.Record(key)
 	got, err := c.client.Try(request{ctx}, to, key, c.deletes.After(to.Run, key), record)
-	v, hint, err := c.take(ctx, key, began, to, got, err)
+	r, hint := c.take(ctx, q, got, err)
 	if hint == "" {
+		v, _, err = c.keep(ctx, r)
 		return v, err
 	}
 	var down *peer.UnavailableError
