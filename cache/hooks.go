@@ -31,10 +31,19 @@ func (h hooks[K, V]) Fetch(
 		}
 		return e.value, nil, nil
 	}
-	if !h.arrivals { // as Fetch: miss needs so much stack that that of a new goroutine would have to grow
-		value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
-		return value, nil, err
+	if h.arrivals { // miss needs so much stack that that of a new goroutine would have to grow
+		return h.missResult(ctx, key, fetch)
 	}
+	value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
+	return value, nil, err
+}
+
+// missResult is miss.
+//
+//go:noinline
+func (h hooks[K, V]) missResult(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (value V, instead, err error) {
 	r, err := h.miss(ctx, key, fetch)
 	return r.Value, r.Err, err
 }

@@ -36,43 +36,56 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 	case c.closed.Load(): // the others don't wait for this node any more with a Delete
 		return *new(V), ErrClosed
 	}
-	if c.localLoads.taken.Load() > 0 && !c.store.Contains(key) {
-		defer lendPlace(ctx)()
+	if c.localLoads.taken.Load() > 0 {
+		return c.fetchLending(ctx, key)
 	}
-	for tries := 1; ; tries++ {
-		v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
-		if err == nil && instead == nil {
-			return v, nil
-		}
-		if v, again, err := c.interpret(ctx, v, instead, err, tries); !again {
-			return v, err
-		}
+	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	if err == nil && instead == nil {
+		return v, nil
 	}
+	return c.interpret(ctx, key, v, instead, err)
 }
 
-// interpret returns what Fetch returns for a result of the store that is more than a fresh value,
-// or that it has to try again. It is no part of Fetch, which is to need little stack: callers may
-// be new goroutines.
+// fetchLending is the rest of Fetch, which the load of another key may call. Like interpret it is no
+// part of Fetch, which is to need little stack: callers may be new goroutines, and to give a
+// thousand of them a larger one takes longer than the fetch.
+//
+//go:noinline
+func (c *Cache[V]) fetchLending(ctx context.Context, key string) (V, error) {
+	if !c.store.Contains(key) {
+		defer lendPlace(ctx)()
+	}
+	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	return c.interpret(ctx, key, v, instead, err)
+}
+
+// interpret returns what Fetch returns for a result of the store, and tries it again if it has to.
 //
 //go:noinline
 func (c *Cache[V]) interpret(
-	ctx context.Context, v V, instead, err error, tries int,
-) (_ V, again bool, _ error) {
-	if isSuspect(err) {
-		// The flight was one that serves another node: the next one may walk.
-		err := waitFor(ctx, nil, time.Millisecond)
-		return v, err == nil, err
+	ctx context.Context, key string, v V, instead, err error,
+) (V, error) {
+	for tries := 1; ; tries++ {
+		if isSuspect(err) {
+			// The flight was one that serves another node: the next one may walk.
+			if err := waitFor(ctx, nil, time.Millisecond); err != nil {
+				return v, err
+			}
+		} else {
+			s, ok := staleFrom[V](errors.Join(err, instead))
+			if !ok {
+				return v, told(err)
+			}
+			// If a tag was invalidated since the owner was asked, the flight may have begun before
+			// this call. The next one has not.
+			if s.drops == c.tagDrops.Load() || tries > 1 {
+				return c.giveStale(s, err), nil
+			}
+		}
+		if v, instead, err = c.entries.Fetch(ctx, key, c.walkFn); err == nil && instead == nil {
+			return v, nil
+		}
 	}
-	s, ok := staleFrom[V](errors.Join(err, instead))
-	if !ok {
-		return v, false, told(err)
-	}
-	// If a tag was invalidated since the owner was asked, the flight may have begun before this
-	// call. The next one has not.
-	if s.drops != c.tagDrops.Load() && tries == 1 {
-		return v, true, nil
-	}
-	return c.giveStale(s, err), false, nil
 }
 
 // Get returns the fresh value of key if this node has it, its own or a copy. It does not block.
