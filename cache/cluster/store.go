@@ -161,8 +161,9 @@ func (a *asking) end(keys ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, key := range keys {
-		a.keys[key]--
-		if a.keys[key] == 0 {
+		if n := a.keys[key]; n > 1 {
+			a.keys[key] = n - 1
+		} else {
 			delete(a.keys, key)
 		}
 	}
