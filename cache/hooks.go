@@ -89,7 +89,7 @@ func (h hooks[K, V]) Shorten(key K, ttl time.Duration) {
 	}
 }
 
-func (h hooks[K, V]) Hit(key K) (value V, ttl time.Duration, ok bool) {
+func (h hooks[K, V]) Hit(key K, now *int64) (value V, ttl time.Duration, ok bool) {
 	s, hash := h.shardOf(key)
 	e := h.fresh(s, hash, key)
 	if e == nil {
@@ -101,9 +101,15 @@ func (h hooks[K, V]) Hit(key K) (value V, ttl time.Duration, ok bool) {
 		}
 	}
 	h.hit(s, h.stripes.local(), e)
-	ttl = Forever
-	if expires := e.expiry(); expires != never {
-		ttl = max(1, time.Duration(expires-h.clock.now())) // as Peek
+	switch expires := e.expiry(); {
+	case now == nil:
+	case expires == never:
+		ttl = Forever
+	default:
+		if *now == 0 {
+			*now = h.clock.now()
+		}
+		ttl = max(1, time.Duration(expires-*now)) // as Peek
 	}
 	return e.value, ttl, true
 }
@@ -111,7 +117,9 @@ func (h hooks[K, V]) Hit(key K) (value V, ttl time.Duration, ok bool) {
 func (h hooks[K, V]) FetchMany(
 	ctx context.Context, keys []K, load func(context.Context, []K, []hook.Loaded[V]),
 ) []courier.Outcome[V] {
-	m := many[K, V]{h.Cache, func(ctx context.Context, b *batch[K, V]) { load(ctx, b.keys, b.results) }}
+	m := many[K, V]{h.Cache, func(ctx context.Context, b *batch[K, V]) {
+		load(ctx, b.keys, b.results)
+	}}
 	if h.refreshAt == 0 {
 		h.stripes.local().misses.Add(uint64(len(keys)))
 		return m.load(ctx, keys)

@@ -190,7 +190,8 @@ func (m *many[K, V]) loadKeys(
 		w := &waits[i]
 		a := w.arrival
 		switch {
-		case o.Shared && (o.Err == nil && c.outdated(a, w.key, o.Value) || c.failedRefresh(ctx, a, o.Err)):
+		case o.Shared && (o.Err == nil && c.outdated(a, w.key, o.Value) ||
+			c.failedRefresh(ctx, a, o.Err)):
 			// It joined a load that had begun before. No other one has.
 			a.load, a.oldest = nil, a.invalidations
 		case m.end(ctx, w.key, a, &o):

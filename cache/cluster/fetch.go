@@ -46,9 +46,9 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 	return c.interpret(ctx, key, v, instead, err)
 }
 
-// fetchLending is the rest of Fetch, which the load of another key may call. Like interpret it is no
-// part of Fetch, which is to need little stack: callers may be new goroutines, and to give a
-// thousand of them a larger one takes longer than the fetch.
+// fetchLending is the rest of Fetch while there are loads in place of owners, which may call Fetch
+// themselves. Like interpret it is no part of Fetch, which is to need little stack: callers may be
+// new goroutines, and to give a hundred of them a larger one takes longer than a fetch.
 //
 //go:noinline
 func (c *Cache[V]) fetchLending(ctx context.Context, key string) (V, error) {
@@ -156,6 +156,7 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 		}
 		q, seen := c.beginAsking(ctx, to, 1), c.quarantine.Asked(key, incarnationOf(to))
 		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
+		q.took = time.Since(q.sent)
 		suspect := c.witness(key, true, to, seen, err)
 		r, hint := c.take(ctx, q, got, err)
 		if suspect && hint != "" {
@@ -177,7 +178,8 @@ const undelivered = "\x00"
 type question struct {
 	to    peer.Address
 	sent  time.Time
-	drops uint64 // tagDrops then
+	drops uint64        // tagDrops then
+	took  time.Duration // until the answer was there
 }
 
 // beginAsking is called before another node is asked for some keys. What that does has a time-out
@@ -185,7 +187,7 @@ type question struct {
 func (c *Cache[V]) beginAsking(ctx context.Context, to peer.Address, keys int) question {
 	c.counters.asked.Add(uint64(keys)) //nolint:gosec // not negative
 	courier.RestartTimeout(ctx, c.o.PeerTimeout)
-	return question{to, time.Now(), c.tagDrops.Load()}
+	return question{to: to, sent: time.Now(), drops: c.tagDrops.Load()}
 }
 
 // A request is the context of a flight without its deadline: the request ends with the flight, and
@@ -218,7 +220,7 @@ func (c *Cache[V]) take(
 	default:
 		rest := got.Keep
 		if rest != cache.Forever {
-			rest = max(0, rest-time.Since(q.sent))
+			rest = max(0, rest-q.took)
 		}
 		r.TTL, r.HasTTL = c.copyTTL(ctx, rest), true
 		return r, ""

@@ -94,7 +94,7 @@ func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]st
 			m.fail(key, ErrClosed)
 			continue
 		}
-		if v, _, ok := c.entries.Hit(key); ok {
+		if v, _, ok := c.entries.Hit(key, nil); ok {
 			m.found[key] = v
 			continue
 		}
@@ -112,7 +112,9 @@ func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]st
 }
 
 // fetchGroup fetches keys that are to be had of one node.
-func (c *Cache[V]) fetchGroup(ctx context.Context, node string, keys []string) []courier.Outcome[V] {
+func (c *Cache[V]) fetchGroup(
+	ctx context.Context, node string, keys []string,
+) []courier.Outcome[V] {
 	fetch := func(key string) (V, error) { return c.Fetch(ctx, key) }
 	if node == suspected || node == c.self && c.o.LoadMany == nil {
 		return fetchSingly(keys, fetch)

@@ -181,6 +181,7 @@ func (c *Cache[V]) askTrier(
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	record := c.quarantine.Record(key)
 	got, err := c.client.Try(request{ctx}, to, key, c.deletes.After(to.Run, key), record)
+	q.took = time.Since(q.sent)
 	r, hint := c.take(ctx, q, got, err)
 	if hint == "" {
 		v, _, err = c.keep(ctx, r)

@@ -50,7 +50,7 @@ func refuses(err error) bool {
 // serve returns the value of a key that this node owns. It never asks a third node, and never waits
 // for a flight that does.
 func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (peer.Value, error) {
-	value, ok, err := c.admit(key, after)
+	value, ok, err := c.admit(key, after, new(int64))
 	if ok || err != nil {
 		return value, err
 	}
@@ -95,8 +95,11 @@ func (c *Cache[V]) suspicion(key string) error {
 }
 
 // admit returns why this node can't serve another one with key, or the key's value, if it is here:
-// nothing is waited for then. after is what the other one says of deletes, which is done first.
-func (c *Cache[V]) admit(key string, after []byte) (value peer.Value, ok bool, err error) {
+// nothing is waited for then. after is what the other one says of deletes, which is done first. now
+// is that of hook.Store.Hit.
+func (c *Cache[V]) admit(
+	key string, after []byte, now *int64,
+) (value peer.Value, ok bool, err error) {
 	if c.closed.Load() {
 		return value, false, ErrClosed
 	}
@@ -113,7 +116,7 @@ func (c *Cache[V]) admit(key string, after []byte) (value peer.Value, ok bool, e
 	default:
 		return value, false, &peer.MisplacedError{Node: c.self, Owner: owner}
 	}
-	if v, ttl, ok := c.entries.Hit(key); ok {
+	if v, ttl, ok := c.entries.Hit(key, now); ok {
 		value, err = c.pack(key, v, ttl)
 		return value, true, err
 	}
@@ -140,10 +143,11 @@ func (c *Cache[V]) applyAfter(key string, after []byte) error {
 func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcome {
 	outcomes := make([]peer.Outcome, len(asks))
 	began := time.Now()
+	var now int64
 	var missing []string
 	var at []int // of missing in asks
 	for i, a := range asks {
-		value, ok, err := c.admit(a.Key, a.After)
+		value, ok, err := c.admit(a.Key, a.After, &now)
 		if ok || err != nil {
 			outcomes[i] = peer.Outcome{Value: value, Err: err}
 		} else {
@@ -152,7 +156,9 @@ func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcom
 	}
 	var loaded []courier.Outcome[V]
 	if c.o.LoadMany == nil {
-		loaded = fetchSingly(missing, func(key string) (V, error) { return c.store.Fetch(ctx, key, c.loadOwnFn) })
+		loaded = fetchSingly(missing, func(key string) (V, error) {
+			return c.store.Fetch(ctx, key, c.loadOwnFn)
+		})
 	} else {
 		loaded = c.fetchParts(ctx, missing, c.loadOwnMany)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
@@ -66,8 +67,7 @@ func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hoo
 
 // askMany is ask for the keys of a batch.
 func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
-	c.asking.begin(w.keys...)
-	defer c.asking.end(w.keys...)
+	defer c.asking.beginMany(w.keys)()
 	for range 2 {
 		byNode := make(map[string][]int)
 		for i, node := range w.next {
@@ -105,7 +105,9 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at 
 		seen[j] = c.quarantine.Asked(w.keys[i], incarnationOf(to))
 	}
 	var last error
-	for j, o := range c.client.FetchMany(request{ctx}, to, asks) {
+	outcomes := c.client.FetchMany(request{ctx}, to, asks)
+	q.took = time.Since(q.sent)
+	for j, o := range outcomes {
 		i := at[j]
 		suspect := c.witness(w.keys[i], false, to, seen[j], o.Err)
 		w.results[i], w.next[i] = c.take(ctx, q, o.Value, o.Err)
@@ -121,7 +123,8 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at 
 		}
 	}
 	if last != nil {
-		c.log.Debug("another node did not deliver all keys", "owner", node, "keys", len(at), "error", last)
+		c.log.Debug("another node did not deliver all keys",
+			"owner", node, "keys", len(at), "error", last)
 	}
 }
 

@@ -37,10 +37,11 @@ type Store[K comparable, V any] interface {
 	// is 0 or less. A stale entry stays.
 	Shorten(key K, ttl time.Duration)
 
-	// Hit returns the fresh value of key and the rest of its TTL, as Peek does, and counts as a
-	// hit. ok is false, and nothing was counted, if a Fetch would begin a load: if there is no
-	// such value, or it is due to be refreshed.
-	Hit(key K) (value V, ttl time.Duration, ok bool)
+	// Hit returns the fresh value of key and counts as a hit. ttl is the rest of its TTL, as Peek
+	// returns it, unless now is nil. Hit sets *now to the cache's time if it is 0, so that it is
+	// read once for several keys. ok is false, and nothing was counted, if a Fetch would begin a
+	// load: if there is no such value, or it is due to be refreshed.
+	Hit(key K, now *int64) (value V, ttl time.Duration, ok bool)
 
 	// FetchMany does what cache.Cache.FetchMany does for keys that Hit has not found, and
 	// returns an outcome for each of them. That there is no record is an error here. load sets

@@ -238,8 +238,8 @@ func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue 
 
 var errOutcomes = errors.New("an answer about many keys that can't be read")
 
-// decodeOutcomes is the opposite of encodeOutcomes. It calls each with the outcome of each key, which
-// means nothing if decodeOutcomes returns an error.
+// decodeOutcomes is the opposite of encodeOutcomes. It calls each with the outcome of each key. If
+// it returns an error, these mean nothing.
 func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) error {
 	var before *LoadError
 	found := false
