@@ -144,21 +144,22 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 	s, hash := c.shardOf(key)
 	e := s.index.find(hash, key)
 	stripe := c.stripes.local()
-	if e == nil || e.expiry() != never && c.clock.reached(e.expiry()) {
+	if e == nil {
 		stripe.misses.Add(1)
 		return nil
 	}
-	c.hit(s, stripe, e)
-	return e
-}
-
-// hit counts a hit of e by a goroutine with that stripe.
-func (c *Cache[K, V]) hit(s *shard[K, V], stripe *stripe, e *entry[K, V]) {
-	if e.expiry() != never && stripe.hits.Load()%adaptEvery == 0 {
-		c.clock.adapt(stripe)
+	if expires := e.expiry(); expires != never {
+		if c.clock.reached(expires) {
+			stripe.misses.Add(1)
+			return nil
+		}
+		if stripe.hits.Load()%adaptEvery == 0 {
+			c.clock.adapt(stripe)
+		}
 	}
 	stripe.hits.Add(1)
 	s.touch(e)
+	return e
 }
 
 // Contains reports whether a fresh value is stored for key. Unlike Get it does not change

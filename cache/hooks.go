@@ -100,7 +100,12 @@ func (h hooks[K, V]) Hit(key K, now *int64) (value V, ttl time.Duration, ok bool
 			return value, 0, false
 		}
 	}
-	h.hit(s, h.stripes.local(), e)
+	stripe := h.stripes.local() // as lookup: a function for both would cost each hit a call
+	if e.expiry() != never && stripe.hits.Load()%adaptEvery == 0 {
+		h.clock.adapt(stripe)
+	}
+	stripe.hits.Add(1)
+	s.touch(e)
 	switch expires := e.expiry(); {
 	case now == nil:
 	case expires == never:
