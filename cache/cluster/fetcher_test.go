@@ -109,13 +109,18 @@ func TestWaitingTakesLittleStack(t *testing.T) {
 	}
 
 	// The runtime keeps these goroutines, and what they wait with, for those that come next.
+	var began atomic.Int64
 	herd(func() {
+		began.Add(1)
 		select {
 		case <-gates[0]:
 		case <-ctx.Done():
 		}
 	})
-	time.Sleep(100 * time.Millisecond) // most of them wait
+	for began.Load() < callers {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // nearly all of them wait
 	close(gates[0])
 	waiting.Wait()
 
