@@ -148,7 +148,7 @@ func (c *Cache[K, V]) flight(
 ) func(context.Context) (V, error) {
 	return func(ctx context.Context) (v V, err error) {
 		s, hash := c.shardOf(key)
-		l, v, err := c.begin(s, hash, key)
+		l, v, err := c.begin(s, c.newLoad(hash, key))
 		if l == nil {
 			return v, err
 		}
@@ -156,12 +156,9 @@ func (c *Cache[K, V]) flight(
 	}
 }
 
-// begin registers a load of key and returns it, unless there is something to give instead,
-// such as a value that was stored since the caller's miss: then l is nil.
-func (c *Cache[K, V]) begin(
-	s *shard[K, V], hash uint32, key K,
-) (l *load[K, V], v V, err error) {
-	l = c.newLoad(hash, key)
+// begin registers l and returns it, unless there is something to give instead, such as a value
+// that was stored since the caller's miss: then it returns that, and nil.
+func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K, V]) (_ *load[K, V], v V, err error) {
 	e, err := c.findOrRegister(s, l)
 	switch {
 	case err != nil:

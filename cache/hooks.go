@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/snowfence/snowfence/cache/internal/hook"
+	"github.com/snowfence/snowfence/courier"
 )
 
 func init() {
@@ -30,10 +31,19 @@ func (h hooks[K, V]) Fetch(
 		}
 		return e.value, nil, nil
 	}
-	if !h.arrivals { // as Fetch: miss needs so much stack that that of a new goroutine would have to grow
-		value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
-		return value, nil, err
+	if h.arrivals { // miss needs so much stack that that of a new goroutine would have to grow
+		return h.missResult(ctx, key, fetch)
 	}
+	value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
+	return value, nil, err
+}
+
+// missResult is miss.
+//
+//go:noinline
+func (h hooks[K, V]) missResult(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (value V, instead, err error) {
 	r, err := h.miss(ctx, key, fetch)
 	return r.Value, r.Err, err
 }
@@ -79,28 +89,78 @@ func (h hooks[K, V]) Shorten(key K, ttl time.Duration) {
 	}
 }
 
-func (h hooks[K, V]) StoreFor(ctx context.Context, key K, ttl time.Duration) {
-	l, ok := ctx.Value(loadKey{}).(*loadState)
-	if !ok {
-		return
+func (h hooks[K, V]) Hit(key K, now *int64) (value V, ttl time.Duration, ok bool) {
+	s, hash := h.shardOf(key)
+	e := h.fresh(s, hash, key)
+	if e == nil {
+		return value, 0, false
 	}
-	if b, ok := l.replaces.(*batch[K, V]); ok {
-		b.storeFor(key, ttl)
-	} else {
-		l.ttl.Store(int64(ttl))
+	if h.refreshAt > 0 {
+		if _, due := h.dueAt(e); due {
+			return value, 0, false
+		}
 	}
+	stripe := h.stripes.local() // as lookup: a function for both would cost each hit a call
+	if e.expiry() != never && stripe.hits.Load()%adaptEvery == 0 {
+		h.clock.adapt(stripe)
+	}
+	stripe.hits.Add(1)
+	s.touch(e)
+	switch expires := e.expiry(); {
+	case now == nil:
+	case expires == never:
+		ttl = Forever
+	default:
+		if *now == 0 {
+			*now = h.clock.now()
+		}
+		ttl = max(1, time.Duration(expires-*now)) // as Peek
+	}
+	return e.value, ttl, true
 }
 
-func (h hooks[K, V]) ForKey(ctx context.Context, key K) (context.Context, func()) {
+func (h hooks[K, V]) FetchMany(
+	ctx context.Context, keys []K, load func(context.Context, []K, []hook.Loaded[V]),
+) []courier.Outcome[V] {
+	m := many[K, V]{h.Cache, func(ctx context.Context, b *batch[K, V]) {
+		load(ctx, b.keys, b.results)
+	}}
+	if h.refreshAt == 0 {
+		h.stripes.local().misses.Add(uint64(len(keys)))
+		return m.load(ctx, keys)
+	}
+	outcomes := make([]courier.Outcome[V], len(keys))
+	var missing []K
+	var at []int // of missing in keys
+	var due []*entry[K, V]
+	for i, key := range keys {
+		e := h.lookup(key)
+		if e == nil {
+			missing, at = append(missing, key), append(at, i)
+			continue
+		}
+		outcomes[i].Value = e.value
+		if h.due(e) {
+			due = append(due, e)
+		}
+	}
+	m.refresh(ctx, due)
+	for i, o := range m.load(ctx, missing) {
+		outcomes[at[i]] = o
+	}
+	return outcomes
+}
+
+func (h hooks[K, V]) Spread(keys []K, values map[K]V, err error, results []hook.Loaded[V]) {
+	spread(keys, values, err, results)
+}
+
+func (h hooks[K, V]) ForKey(ctx context.Context) context.Context {
 	batch, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {
-		return ctx, func() {}
+		return ctx
 	}
 	l := &loadState{ctx: ctx}
 	l.ttl.Store(batch.ttl.Load())
-	return loadContext{unsafe.Pointer(l)}, func() {
-		if ttl := l.ttl.Load(); ttl != batch.ttl.Load() {
-			h.StoreFor(ctx, key, time.Duration(ttl))
-		}
-	}
+	return loadContext{unsafe.Pointer(l)}
 }

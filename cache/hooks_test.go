@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,6 +81,64 @@ func TestHookShorten(t *testing.T) {
 		}
 		_, _, ok := c.Peek("removed")
 		require.False(t, ok)
+	})
+}
+
+// A hit is counted once; what would begin a load is no hit, and is counted by FetchMany.
+func TestHookHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, h := hooked(t, cache.Options[string, int]{TTL: time.Hour, RefreshAt: 0.5})
+		c.Set("a", 1)
+		c.SetTTL("forever", 2, cache.Forever)
+		var now int64
+		v, ttl, ok := h.Hit("a", &now)
+		require.True(t, ok)
+		require.Equal(t, 1, v)
+		require.Equal(t, time.Hour, ttl)
+		_, ttl, ok = h.Hit("forever", &now)
+		require.True(t, ok)
+		require.Equal(t, cache.Forever, ttl)
+		_, _, ok = h.Hit("none", &now)
+		require.False(t, ok)
+		require.EqualValues(t, 2, c.Stats().Hits)
+		require.Zero(t, c.Stats().Misses)
+
+		time.Sleep(59 * time.Minute)
+		_, _, ok = h.Hit("a", nil)
+		require.False(t, ok, "it is due")
+		var mu sync.Mutex // guards loaded
+		var loaded []string
+		for i, o := range h.FetchMany(t.Context(), []string{"a", "none", "fails"}, func(
+			_ context.Context, keys []string, results []hook.Loaded[int],
+		) {
+			mu.Lock()
+			loaded = append(loaded, keys...)
+			mu.Unlock()
+			for i, key := range keys {
+				results[i] = hook.Loaded[int]{Value: 7, TTL: time.Minute, HasTTL: true}
+				if key == "fails" {
+					results[i].Err = errors.New("it fails")
+				}
+			}
+			if keys[0] == "none" {
+				time.Sleep(time.Second) // after the refresh
+			}
+		}) {
+			require.Equal(t, i == 2, o.Err != nil)
+			require.Equal(t, []int{1, 7, o.Value}[i], o.Value)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		require.ElementsMatch(t, []string{"a", "none", "fails"}, loaded)
+		require.EqualValues(t, 3, c.Stats().Hits)
+		require.EqualValues(t, 2, c.Stats().Misses)
+		for _, key := range []string{"a", "none"} {
+			now = 0
+			v, ttl, ok := h.Hit(key, &now)
+			require.True(t, ok, key)
+			require.Equal(t, 7, v)
+			require.LessOrEqual(t, ttl, time.Minute)
+		}
 	})
 }
 

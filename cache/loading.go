@@ -74,7 +74,7 @@ func (l *Loading[K, V]) FetchMany(ctx context.Context, keys []K) (map[K]V, error
 	if l.many != nil {
 		return l.Cache.FetchMany(ctx, keys, l.many)
 	}
-	m := many[K, V]{cache: l.Cache, found: make(map[K]V, len(keys))}
+	m := manyResult[K, V]{found: make(map[K]V, len(keys))}
 	var mu sync.Mutex // guards m
 	var loads errgroup.Group
 	loads.SetLimit(singleLoads)
@@ -84,7 +84,7 @@ func (l *Loading[K, V]) FetchMany(ctx context.Context, keys []K) (map[K]V, error
 				l.refresh(ctx, e, l.fetch)
 			}
 			mu.Lock()
-			m.found[key] = e.value
+			m.put(key, e.value, nil)
 			mu.Unlock()
 			continue
 		}
@@ -92,10 +92,10 @@ func (l *Loading[K, V]) FetchMany(ctx context.Context, keys []K) (map[K]V, error
 			r, err := l.miss(ctx, key, l.fetch)
 			mu.Lock()
 			defer mu.Unlock()
-			m.end(ctx, key, arrival[K, V]{}, r.Value, err)
+			m.put(key, r.Value, err)
 			return nil
 		})
 	}
 	_ = loads.Wait() // m has the errors
-	return m.result()
+	return m.get()
 }

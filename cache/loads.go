@@ -22,7 +22,7 @@ type load[K comparable, V any] struct {
 type loadState struct {
 	ctx      context.Context // the flight's
 	ttl      atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
-	replaces any             // a *replacement, or nil; of a batch, the *batch; does not change
+	replaces any             // a *replacement, or nil; does not change
 }
 
 // A replacement holds what a load knows of the entry that it is to replace.
@@ -66,9 +66,15 @@ type loadKey struct{}
 func (c loadContext) load() *loadState { return (*loadState)(c.state) }
 
 func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K, V] {
-	l := &load[K, V]{key: key, hash: hash}
-	l.ttl.Store(int64(c.ttl))
+	l := new(load[K, V])
+	c.initLoad(l, hash, key)
 	return l
+}
+
+// initLoad is newLoad for a load that was allocated with others.
+func (c *Cache[K, V]) initLoad(l *load[K, V], hash uint32, key K) {
+	l.key, l.hash = key, hash
+	l.ttl.Store(int64(c.ttl))
 }
 
 // Deadline returns the flight's.

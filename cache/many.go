@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 	"unsafe"
 
+	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -38,28 +38,29 @@ import (
 func (c *Cache[K, V]) FetchMany(
 	ctx context.Context, keys []K, fetch func(ctx context.Context, missing []K) (map[K]V, error),
 ) (map[K]V, error) {
-	m := many[K, V]{cache: c, fetch: fetch, found: make(map[K]V, len(keys))}
+	m := many[K, V]{c, func(ctx context.Context, b *batch[K, V]) { b.call(ctx, fetch) }}
+	r := manyResult[K, V]{found: make(map[K]V, len(keys))}
+	var missing []K
+	var due []*entry[K, V]
 	for _, key := range keys {
 		e := c.lookup(key)
 		if e == nil {
-			if m.missing == nil {
-				m.missing = make([]K, 0, len(keys))
+			if missing == nil {
+				missing = make([]K, 0, len(keys))
 			}
-			m.missing = append(m.missing, key)
+			missing = append(missing, key)
 			continue
 		}
-		m.found[key] = e.value
+		r.found[key] = e.value
 		if c.refreshAt > 0 && c.due(e) {
-			m.due = append(m.due, e)
+			due = append(due, e)
 		}
 	}
-	if len(m.due) > 0 {
-		m.refresh(ctx)
+	m.refresh(ctx, due)
+	for i, o := range m.load(ctx, missing) {
+		r.put(missing[i], o.Value, o.Err)
 	}
-	if len(m.missing) > 0 {
-		m.load(ctx)
-	}
-	return m.result()
+	return r.get()
 }
 
 // A ManyError says which keys of a FetchMany have failed. errors.Is and errors.As find the
@@ -91,35 +92,54 @@ func (e *ManyError[K]) of(key K) error {
 // Unwrap returns the errors of all keys, in no particular order.
 func (e *ManyError[K]) Unwrap() []error { return slices.Collect(maps.Values(e.ByKey)) }
 
+// A manyResult collects what FetchMany returns.
+type manyResult[K comparable, V any] struct {
+	found  map[K]V
+	failed map[K]error
+}
+
+// put adds what has become of key.
+func (r *manyResult[K, V]) put(key K, v V, err error) {
+	switch {
+	case err == nil:
+		r.found[key] = v
+	case isAbsence(err):
+	case r.failed == nil:
+		r.failed = map[K]error{key: err}
+	default:
+		r.failed[key] = err
+	}
+}
+
+// get returns what FetchMany returns.
+func (r *manyResult[K, V]) get() (map[K]V, error) {
+	if len(r.failed) > 0 {
+		return r.found, &ManyError[K]{ByKey: r.failed}
+	}
+	return r.found, nil
+}
+
 // many is the work of one FetchMany.
 type many[K comparable, V any] struct {
-	cache   *Cache[K, V]
-	fetch   func(context.Context, []K) (map[K]V, error)
-	found   map[K]V
-	failed  map[K]error
-	missing []K
-	due     []*entry[K, V] // to be refreshed
+	cache *Cache[K, V]
+	call  func(context.Context, *batch[K, V]) // calls the fetch function, and sets the results
 }
 
-// result returns what FetchMany returns.
-func (m *many[K, V]) result() (map[K]V, error) {
-	if len(m.failed) > 0 {
-		return m.found, &ManyError[K]{ByKey: m.failed}
-	}
-	return m.found, nil
-}
-
-// load loads the keys that are missing, but for those for which something else is given.
-func (m *many[K, V]) load(ctx context.Context) {
+// load returns what becomes of keys, which have no fresh value.
+func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	c := m.cache
+	if !c.arrivals || len(keys) == 0 {
+		return c.courier.DoMany(ctx, keys, m.flight(c.beginMany))
+	}
 	came := c.clock.now()
-	keys := make([]K, 0, len(m.missing))
-	arrivals := make([]arrival[K, V], 0, len(m.missing))
-	for _, key := range m.missing {
+	outcomes := make([]courier.Outcome[V], len(keys))
+	waits := make([]waiter[K, V], 0, len(keys))
+	for i, key := range keys {
 		s, hash := c.shardOf(key)
 		a := c.arrive(s, hash, key)
 		if a.missing != nil {
 			c.counters.notFoundHits.Add(1)
+			outcomes[i].Err = a.missing
 			continue
 		}
 		if a.entry != nil {
@@ -129,113 +149,139 @@ func (m *many[K, V]) load(ctx context.Context) {
 			}
 			if err != nil {
 				if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
-					m.found[key] = r.Value
+					outcomes[i].Value = r.Value
 					continue
 				}
 				a.entry = nil // it has ended meanwhile
 			}
 		}
-		keys, arrivals = append(keys, key), append(arrivals, a)
+		waits = append(waits, waiter[K, V]{key, i, a})
 	}
-	for patience := c.softTimeout; len(keys) > 0; patience = c.patienceLeft(came) {
-		keys, arrivals = m.loadKeys(ctx, patience, keys, arrivals)
+	for patience := c.softTimeout; len(waits) > 0; patience = c.patienceLeft(came) {
+		waits = m.loadKeys(ctx, patience, waits, outcomes)
 	}
+	return outcomes
 }
 
-// loadKeys loads keys and returns those that are to be loaded again, with what there is for
-// them: their value is one of before the call, by its tags, or a refresh that began before it
+// A waiter is a caller's wait for one of its keys.
+type waiter[K comparable, V any] struct {
+	key K
+	at  int // of its outcome
+	arrival[K, V]
+}
+
+// loadKeys loads the keys of waits, sets their outcomes, and returns those that are to be loaded
+// again: their value is one of before the call, by its tags, or a refresh that began before it
 // has failed, or what there was instead of a value has ended meanwhile.
 func (m *many[K, V]) loadKeys(
-	ctx context.Context, patience time.Duration, keys []K, arrivals []arrival[K, V],
-) (again []K, left []arrival[K, V]) {
+	ctx context.Context, patience time.Duration, waits []waiter[K, V], outcomes []courier.Outcome[V],
+) (again []waiter[K, V]) {
 	c := m.cache
 	waiting := ctx
 	if c.staleFor > 0 {
 		waiting = courier.ContextWithPatienceFor(ctx, patience,
-			func(i int) bool { return arrivals[i].entry != nil })
+			func(i int) bool { return waits[i].entry != nil })
 	}
-	for i, o := range c.courier.DoMany(waiting, keys, m.flight(c.begin)) {
-		key, a := keys[i], arrivals[i]
+	keys := make([]K, len(waits))
+	for i := range waits {
+		keys[i] = waits[i].key
+	}
+	for i, o := range c.courier.DoMany(waiting, keys, m.flight(c.beginMany)) {
+		w := &waits[i]
+		a := w.arrival
 		switch {
-		case o.Shared && (o.Err == nil && c.outdated(a, key, o.Value) || c.failedRefresh(ctx, a, o.Err)):
+		case o.Shared && (o.Err == nil && c.outdated(a, w.key, o.Value) ||
+			c.failedRefresh(ctx, a, o.Err)):
 			// It joined a load that had begun before. No other one has.
 			a.load, a.oldest = nil, a.invalidations
-		case m.end(ctx, key, a, o.Value, o.Err):
+		case m.end(ctx, w.key, a, &o):
+			outcomes[w.at] = o
 			continue
 		default:
 			a = arrival[K, V]{}
 		}
-		again, left = append(again, key), append(left, a)
+		again = append(again, waiter[K, V]{w.key, w.at, a})
 	}
-	return again, left
+	return again
 }
 
-// end notes what has become of the load of a key. It returns false if the caller has left
-// it for a stale value that has ended meanwhile.
-func (m *many[K, V]) end(ctx context.Context, key K, a arrival[K, V], v V, err error) bool {
-	if isAbsence(err) {
+// end makes o, which a load of key has brought, the outcome of the caller. It returns false if
+// the caller has left the load for a stale value that has ended meanwhile.
+func (m *many[K, V]) end(
+	ctx context.Context, key K, a arrival[K, V], o *courier.Outcome[V],
+) bool {
+	if o.Err == nil || a.entry == nil || isAbsence(o.Err) {
 		return true
 	}
-	ok := err == nil
-	if !ok && a.entry != nil {
-		s, hash := m.cache.shardOf(key)
-		var r Result[V]
-		r, ok = m.cache.insteadOf(ctx, s, hash, key, a, err)
-		v = r.Value
-		if !ok && errors.Is(err, courier.ErrLate) {
-			return false
-		}
+	s, hash := m.cache.shardOf(key)
+	r, ok := m.cache.insteadOf(ctx, s, hash, key, a, o.Err)
+	if ok {
+		o.Value, o.Err = r.Value, nil
 	}
-	m.put(key, v, err, ok)
-	return true
+	return ok || !errors.Is(o.Err, courier.ErrLate)
 }
 
-// put puts v into the result for key or, if ok is false, err.
-func (m *many[K, V]) put(key K, v V, err error, ok bool) {
-	switch {
-	case ok:
-		m.found[key] = v
-	case m.failed == nil:
-		m.failed = map[K]error{key: err}
-	default:
-		m.failed[key] = err
+// beginMany returns a begin for so many keys.
+func (c *Cache[K, V]) beginMany(keys int) beginFunc[K, V] {
+	block := make([]load[K, V], keys)
+	return func(key K) (l *load[K, V], v V, err error) {
+		l, block = &block[0], block[1:]
+		s, hash := c.shardOf(key)
+		c.initLoad(l, hash, key)
+		return c.begin(s, l)
 	}
 }
 
-// flight returns the function of a flight that loads several keys. begin is called for each
-// of them.
+// A beginFunc is Cache.begin for one of several keys.
+type beginFunc[K comparable, V any] func(key K) (*load[K, V], V, error)
+
+// flight returns the function of a flight that loads several keys.
 func (m *many[K, V]) flight(
-	begin func(s *shard[K, V], hash uint32, key K) (*load[K, V], V, error),
+	beginMany func(keys int) beginFunc[K, V],
 ) func(context.Context, []K) ([]courier.Outcome[V], error) {
 	return func(ctx context.Context, keys []K) ([]courier.Outcome[V], error) {
-		b := batch[K, V]{
-			cache: m.cache, outcomes: make([]courier.Outcome[V], len(keys)),
-			keys: make([]K, 0, len(keys)), loads: make([]*load[K, V], 0, len(keys)), at: make([]int, 0, len(keys)),
-		}
+		b := batch[K, V]{cache: m.cache, keys: keys, loads: make([]*load[K, V], 0, len(keys))}
+		outcomes := make([]courier.Outcome[V], len(keys))
+		begin := beginMany(len(keys))
+		var at []int // of loads in outcomes, unless that is the same
 		for i, key := range keys {
-			s, hash := m.cache.shardOf(key)
-			l, v, err := begin(s, hash, key)
+			l, v, err := begin(key)
+			if l == nil && at == nil {
+				b.keys = slices.Clone(keys[:i])
+				at = make([]int, i, len(keys))
+				for j := range at {
+					at[j] = j
+				}
+			}
 			if l == nil {
-				b.outcomes[i] = courier.Outcome[V]{Value: v, Err: err}
+				outcomes[i].Value, outcomes[i].Err = v, err
 				continue
 			}
-			b.keys, b.loads, b.at = append(b.keys, key), append(b.loads, l), append(b.at, i)
+			b.loads = append(b.loads, l)
+			if at != nil {
+				b.keys, at = append(b.keys, key), append(at, i)
+			}
 		}
-		if len(b.keys) > 0 {
-			b.run(ctx, m.fetch)
+		if len(b.loads) > 0 {
+			b.run(ctx, m.call, func(i int, v V, err error) {
+				if at != nil {
+					i = at[i]
+				}
+				outcomes[i].Value, outcomes[i].Err = v, err
+			})
 		}
-		return b.outcomes, nil
+		return outcomes, nil
 	}
 }
 
-// refresh starts a background load of the entries that are due, in one batch.
-func (m *many[K, V]) refresh(ctx context.Context) {
+// refresh starts a background load of entries that are due, in one batch.
+func (m *many[K, V]) refresh(ctx context.Context, due []*entry[K, V]) {
 	c := m.cache
-	at := make(map[K]int, len(m.due))
+	at := make(map[K]int, len(due))
 	var keys []K
 	var loads []*load[K, V]
 	var entries []*entry[K, V]
-	for _, e := range m.due {
+	for _, e := range due {
 		s, hash := c.shardOf(e.key)
 		l := c.newLoad(hash, e.key)
 		if c.registerRefresh(s, e, l) {
@@ -246,8 +292,9 @@ func (m *many[K, V]) refresh(ctx context.Context) {
 	if len(keys) == 0 {
 		return
 	}
-	begin := func(s *shard[K, V], _ uint32, key K) (l *load[K, V], v V, err error) { //nolint:unparam // as Cache.begin
+	begin := func(key K) (l *load[K, V], v V, err error) { //nolint:unparam // as Cache.begin
 		i := at[key]
+		s, _ := c.shardOf(key)
 		if now := c.storedSince(s, loads[i], entries[i]); now != nil {
 			return nil, now.value, nil
 		}
@@ -256,7 +303,7 @@ func (m *many[K, V]) refresh(ctx context.Context) {
 	}
 	ctx = courier.ContextWithLowPriority(backgroundOf(ctx))
 	c.enqueueRefresh(loads, entries, func() {
-		c.courier.DoMany(ctx, keys, m.flight(begin))
+		c.courier.DoMany(ctx, keys, m.flight(func(int) beginFunc[K, V] { return begin }))
 		for i, l := range loads {
 			s, _ := c.shardOf(l.key)
 			s.unregister(l)
@@ -267,40 +314,60 @@ func (m *many[K, V]) refresh(ctx context.Context) {
 
 // A batch is one call of a fetch function of several keys.
 type batch[K comparable, V any] struct {
-	cache    *Cache[K, V]
-	keys     []K
-	loads    []*load[K, V]
-	at       []int // in outcomes
-	outcomes []courier.Outcome[V]
-	writes   []uint32 // of each shard, before the call
-
-	mu   sync.Mutex // guards ttls
-	ttls map[K]time.Duration
+	cache   *Cache[K, V]
+	keys    []K
+	loads   []*load[K, V]    // of keys
+	results []hook.Loaded[V] // of keys
+	extra   func(ttl int64)  // stores what else the function has returned; may be nil
 }
 
-// storeFor sets the TTL of one result: see package hook.
-func (b *batch[K, V]) storeFor(key K, ttl time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ttls == nil {
-		b.ttls = make(map[K]time.Duration, len(b.keys))
-	}
-	b.ttls[key] = ttl
-}
-
-// ttlOf returns the TTL of the result for key: the one for all, unless storeFor has set another.
-func (b *batch[K, V]) ttlOf(key K, all int64) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if ttl, ok := b.ttls[key]; ok {
-		return int64(ttl)
-	}
-	return all
-}
-
-// run calls fetch in the flight ctx and stores what it returns.
-func (b *batch[K, V]) run(
+// call calls fetch and sets the results.
+func (b *batch[K, V]) call(
 	ctx context.Context, fetch func(context.Context, []K) (map[K]V, error),
+) {
+	c := b.cache
+	writes := make([]uint32, len(c.shards))
+	for i := range c.shards {
+		writes[i] = c.shards[i].writesNow()
+	}
+	invalidations := c.invalidated.seq.Load()
+	values, err := fetch(ctx, b.keys)
+	if more := spread(b.keys, values, err, b.results); more {
+		b.extra = func(ttl int64) { b.storeExtra(values, ttl, writes, invalidations) }
+	}
+}
+
+// spread sets results to what a fetch function of keys says of each that has returned values and
+// err. It reports whether the function has returned values of other keys, too.
+func spread[K comparable, V any](
+	keys []K, values map[K]V, err error, results []hook.Loaded[V],
+) (more bool) {
+	var byKey *ManyError[K]
+	if err != nil {
+		errors.As(err, &byKey)
+	}
+	taken := 0
+	for i, key := range keys {
+		v, ok := values[key]
+		if ok {
+			taken++
+		}
+		err := err
+		if own := byKey.of(key); own != nil || byKey != nil && values != nil {
+			err = own
+		}
+		if err == nil && !ok {
+			err = ErrNotFound
+		}
+		results[i].Value, results[i].Err = v, err
+	}
+	return len(values) > taken && (err == nil || byKey != nil)
+}
+
+// run has call call a fetch function in the flight ctx, stores its results, and calls end with
+// each of them.
+func (b *batch[K, V]) run(
+	ctx context.Context, call func(context.Context, *batch[K, V]), end func(i int, v V, err error),
 ) {
 	c := b.cache
 	c.counters.loads.Add(uint64(len(b.keys)))
@@ -317,40 +384,29 @@ func (b *batch[K, V]) run(
 			c.endLoad(s, l, &loaded[V]{failure: errDied})
 		}
 	}()
-	for i := range c.shards {
-		b.writes = append(b.writes, c.shards[i].writesNow())
-	}
-	invalidations := c.invalidated.seq.Load()
-	state := loadState{ctx: ctx, replaces: b}
+	b.results = make([]hook.Loaded[V], len(b.keys))
+	state := loadState{ctx: ctx}
 	state.ttl.Store(int64(c.ttl))
-	values, err := fetch(loadContext{unsafe.Pointer(&state)}, b.keys)
+	call(loadContext{unsafe.Pointer(&state)}, b)
 
-	var byKey *ManyError[K]
-	errors.As(err, &byKey)
-	taken := 0
+	var r loaded[V]
 	for i, l := range b.loads {
-		l.ttl.Store(b.ttlOf(l.key, state.ttl.Load()))
-		v, ok := values[l.key]
-		if ok {
-			taken++
-		}
-		err := err
-		if own := byKey.of(l.key); own != nil || byKey != nil && values != nil {
-			err = own
-		}
-		if err == nil && !ok {
-			err = ErrNotFound
+		from := &b.results[i]
+		if from.HasTTL {
+			l.ttl.Store(int64(from.TTL))
+		} else {
+			l.ttl.Store(state.ttl.Load())
 		}
 		s, _ := c.shardOf(l.key)
-		r := loaded[V]{value: v, err: err}
+		r = loaded[V]{value: from.Value, err: from.Err}
 		c.judge(l, &r)
 		c.endLoad(s, l, &r)
 		c.keep(s, l, &r)
-		b.outcomes[b.at[i]] = courier.Outcome[V]{Value: r.value, Err: r.err}
+		end(i, r.value, r.err)
 		ended++
 	}
-	if len(values) > taken && ctx.Err() == nil && (err == nil || byKey != nil) {
-		b.storeExtra(values, state.ttl.Load(), invalidations)
+	if b.extra != nil && ctx.Err() == nil {
+		b.extra(state.ttl.Load())
 	}
 }
 
@@ -362,8 +418,10 @@ func (s *shard[K, V]) writesNow() uint32 {
 }
 
 // storeExtra stores those of values that fetch was not asked for, for ttl, unless something
-// was written in their shard meanwhile: that may have been a delete of the key.
-func (b *batch[K, V]) storeExtra(values map[K]V, ttl int64, invalidations uint32) {
+// was written in their shard since the writes before: that may have been a delete of the key.
+func (b *batch[K, V]) storeExtra(
+	values map[K]V, ttl int64, before []uint32, invalidations uint32,
+) {
 	if ttl <= 0 {
 		return
 	}
@@ -378,7 +436,7 @@ func (b *batch[K, V]) storeExtra(values map[K]V, ttl int64, invalidations uint32
 		}
 		s, hash := c.shardOf(key)
 		e, tags := c.entryFor(hash, key, v, time.Duration(ttl))
-		writes := b.writes[c.shardNumber(s)]
+		writes := before[c.shardNumber(s)]
 		var p placed[K, V]
 		s.mu.Lock()
 		if c.closed.Load() || s.writes != writes || c.fresh(s, hash, key) != nil ||

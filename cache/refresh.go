@@ -53,14 +53,18 @@ func (c *Cache[K, V]) retryRefresh(e *entry[K, V]) {
 }
 
 // due reports whether e is to be refreshed, and if so makes the caller the one who does
-// that: the hit that moves the mark first. The mark is not due again before retryRefresh. Of a
-// negative time the coarse clock says nothing: see clock.
+// that: the hit that moves the mark first. The mark is not due again before retryRefresh.
 func (c *Cache[K, V]) due(e *entry[K, V]) bool {
-	mark := &e.lived().refreshAt
-	due := mark.Load()
-	return due != never && c.clock.approx() >= due && (due >= 0 || c.clock.now() >= due) &&
-		!c.refresher.full.Load() &&
-		mark.CompareAndSwap(due, never)
+	at, due := c.dueAt(e)
+	return due && e.lived().refreshAt.CompareAndSwap(at, never)
+}
+
+// dueAt returns the mark of e, and whether e is to be refreshed by it. Of a negative time the
+// coarse clock says nothing: see clock.
+func (c *Cache[K, V]) dueAt(e *entry[K, V]) (at int64, due bool) {
+	at = e.lived().refreshAt.Load()
+	return at, at != never && c.clock.approx() >= at && (at >= 0 || c.clock.now() >= at) &&
+		!c.refresher.full.Load()
 }
 
 // refresh starts a background load of e's key if e is due. If too many refreshes wait

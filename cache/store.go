@@ -58,7 +58,10 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 	if said := time.Duration(l.ttl.Load()); said != c.ttl { // by StoreFor
 		ttl = min(ttl, said)
 	}
-	until := addTime(c.clock.now(), ttl)
+	var until int64
+	if absent != nil {
+		until = addTime(c.clock.now(), ttl)
+	}
 	s.mu.Lock()
 	registered := s.loads.has(l)
 	remembers := registered && absent != nil && s.missing != nil && ttl > 0 &&

@@ -109,24 +109,36 @@ func (c *Courier[K, V]) board(
 
 	s.mu.Lock()
 	f, joined, why, err := s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
-	// A goroutine that is about to end, and only waits for a processor, is not
-	// stuck: in a busy loop of calls, children that have nothing left to do can
-	// starve for a time slice. So they get a few chances.
-	for try := 0; try < 4 && (why == KeyStuck || why == Stuck); try++ {
-		s.mu.Unlock()
-		runtime.Gosched()
-		s.mu.Lock()
-		f, joined, why, err = s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
-	}
-	if why != 0 {
-		s.stats.Overloads++
-		err = &OverloadedError{Key: key, Reason: why}
-	}
 	s.mu.Unlock()
+	if why != 0 {
+		f, joined, err = s.boardAgain(ctx, from, hash, key, owns, fetch, why)
+	}
 	if err != nil && f != nil { // ErrLate, and nobody waits for f
 		go f.run()
 	}
 	return f, boarding{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient()}, err
+}
+
+// boardAgain is board for a caller who was refused for that reason. A goroutine that is about to
+// end, and only waits for a processor, is not stuck: in a busy loop of calls, children that have
+// nothing left to do can starve for a time slice. So they get a few chances.
+func (s *shard[K, V]) boardAgain(
+	ctx context.Context, from call, hash uint64, key K, owns bool,
+	fetch func(context.Context) (V, error), why OverloadReason,
+) (f *flight[K, V], joined bool, err error) {
+	for try := 0; try < 4 && (why == KeyStuck || why == Stuck); try++ {
+		runtime.Gosched()
+		s.mu.Lock()
+		f, joined, why, err = s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
+		s.mu.Unlock()
+	}
+	if why != 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stats.Overloads++
+		err = &OverloadedError{Key: key, Reason: why}
+	}
+	return f, joined, err
 }
 
 // equalsItself is false for keys such as NaN, which a map can never find

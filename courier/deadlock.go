@@ -164,7 +164,15 @@ func breakCycle(parent node, e *edge, seen map[node]bool) error {
 // the caller is. With patience it would not wait, so it would close no cycle; but what it has
 // instead is of no use there, where the key's own result is to be made.
 func (s *shard[K, V]) passesItself(from call, hash uint64, key K, owns bool) error {
-	if from.flight == nil || !from.patient() || !owns || s.courier.cfg.unlinked {
+	if from.flight == nil || !from.patient() { // inlined: see Courier.board
+		return nil
+	}
+	return s.findItself(from, hash, key, owns)
+}
+
+// findItself is passesItself for a caller with patience inside of a flight.
+func (s *shard[K, V]) findItself(from call, hash uint64, key K, owns bool) error {
+	if !owns || s.courier.cfg.unlinked {
 		return nil
 	}
 	s.mu.Lock()

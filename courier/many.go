@@ -123,7 +123,7 @@ func (m *manyCall[K, V]) findEqualKeys() {
 	for size < 2*len(m.keys) {
 		size *= 2
 	}
-	table := make([]int, size) // 1 and the index of a key
+	table := make([]int32, size) // 1 and the index of a key
 	for i, key := range m.keys {
 		seat := &m.seats[i]
 		seat.first = i
@@ -133,13 +133,13 @@ func (m *manyCall[K, V]) findEqualKeys() {
 		}
 		at := int(seat.hash>>20) & (size - 1)
 		for ; table[at] != 0; at = (at + 1) & (size - 1) {
-			if j := table[at] - 1; m.seats[j].hash == seat.hash && m.keys[j] == key {
+			if j := int(table[at]) - 1; m.seats[j].hash == seat.hash && m.keys[j] == key {
 				seat.first = j
 				break
 			}
 		}
 		if table[at] == 0 {
-			table[at] = i + 1
+			table[at] = int32(i) + 1 //nolint:gosec // more keys than that have no room
 		}
 	}
 }

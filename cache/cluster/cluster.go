@@ -49,8 +49,7 @@ type Cache[V any] struct {
 	counters counters
 
 	// Methods, as values that are made once.
-	walkFn, loadOwnFn, tryFn  func(context.Context, string) (V, error)
-	walkManyFn, loadOwnManyFn func(context.Context, []string) (map[string]V, error)
+	walkFn, loadOwnFn, tryFn func(context.Context, string) (V, error)
 
 	life    context.Context // ends with Close
 	end     context.CancelCauseFunc
@@ -87,7 +86,6 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	c.life, c.end = context.WithCancelCause(context.Background())
 	c.walkFn, c.loadOwnFn, c.tryFn = c.walk, c.loadOwn, c.tryFor
 	c.quarantine = c.newBook()
-	c.walkManyFn, c.loadOwnManyFn = c.walkMany, c.loadOwnMany
 	c.units = c.newUnits()
 	if err := c.openStore(); err != nil {
 		return nil, errors.Join(err, bounded(closeGrace, c.units.Close))

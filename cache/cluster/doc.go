@@ -88,7 +88,8 @@
 // # Many keys
 //
 // [Cache.FetchMany] asks each owner once for all its keys, and owners load what they lack with one
-// call of [Options].LoadMany. Each key is joined, stored, and fails for itself. Cache implements
+// call of [Options].LoadMany. Each key is joined, stored, and fails for itself: many.go sorts them
+// by owner, and walkmany.go takes the same steps for the keys of one flight. Cache implements
 // cache.Fetcher.
 //
 // # How old a value can be

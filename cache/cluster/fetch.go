@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,43 +36,56 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 	case c.closed.Load(): // the others don't wait for this node any more with a Delete
 		return *new(V), ErrClosed
 	}
-	if c.localLoads.taken.Load() > 0 && !c.store.Contains(key) {
-		defer lendPlace(ctx)()
+	if c.localLoads.taken.Load() > 0 {
+		return c.fetchLending(ctx, key)
 	}
-	for tries := 1; ; tries++ {
-		v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
-		if err == nil && instead == nil {
-			return v, nil
-		}
-		if v, again, err := c.interpret(ctx, v, instead, err, tries); !again {
-			return v, err
-		}
+	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	if err == nil && instead == nil {
+		return v, nil
 	}
+	return c.interpret(ctx, key, v, instead, err)
 }
 
-// interpret returns what Fetch returns for a result of the store that is more than a fresh value,
-// or that it has to try again. It is no part of Fetch, which is to need little stack: callers may
-// be new goroutines.
+// fetchLending is the rest of Fetch while there are loads in place of owners, which may call Fetch
+// themselves. Like interpret it is no part of Fetch, which is to need little stack: callers may be
+// new goroutines, and to give a hundred of them a larger one takes longer than a fetch.
+//
+//go:noinline
+func (c *Cache[V]) fetchLending(ctx context.Context, key string) (V, error) {
+	if !c.store.Contains(key) {
+		defer lendPlace(ctx)()
+	}
+	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	return c.interpret(ctx, key, v, instead, err)
+}
+
+// interpret returns what Fetch returns for a result of the store, and tries it again if it has to.
 //
 //go:noinline
 func (c *Cache[V]) interpret(
-	ctx context.Context, v V, instead, err error, tries int,
-) (_ V, again bool, _ error) {
-	if isSuspect(err) {
-		// The flight was one that serves another node: the next one may walk.
-		err := waitFor(ctx, nil, time.Millisecond)
-		return v, err == nil, err
+	ctx context.Context, key string, v V, instead, err error,
+) (V, error) {
+	for tries := 1; ; tries++ {
+		if isSuspect(err) {
+			// The flight was one that serves another node: the next one may walk.
+			if err := waitFor(ctx, nil, time.Millisecond); err != nil {
+				return v, err
+			}
+		} else {
+			s, ok := staleFrom[V](errors.Join(err, instead))
+			if !ok {
+				return v, told(err)
+			}
+			// If a tag was invalidated since the owner was asked, the flight may have begun before
+			// this call. The next one has not.
+			if s.drops == c.tagDrops.Load() || tries > 1 {
+				return c.giveStale(s, err), nil
+			}
+		}
+		if v, instead, err = c.entries.Fetch(ctx, key, c.walkFn); err == nil && instead == nil {
+			return v, nil
+		}
 	}
-	s, ok := staleFrom[V](errors.Join(err, instead))
-	if !ok {
-		return v, false, told(err)
-	}
-	// If a tag was invalidated since the owner was asked, the flight may have begun before this
-	// call. The next one has not.
-	if s.drops != c.tagDrops.Load() && tries == 1 {
-		return v, true, nil
-	}
-	return c.giveStale(s, err), false, nil
 }
 
 // Get returns the fresh value of key if this node has it, its own or a copy. It does not block.
@@ -121,7 +135,7 @@ func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
 func (c *Cache[V]) loadOwn(ctx context.Context, key string) (V, error) {
 	v, err := c.load(ctx, key)
 	if c.units.Owner(key) != c.self { // ownership was lost meanwhile
-		c.keepCopy(ctx, key, cache.Forever)
+		cache.StoreFor(ctx, c.copyTTL(ctx, cache.Forever))
 	}
 	return v, err
 }
@@ -140,17 +154,18 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 		if !ok || node == before {
 			break
 		}
-		began := c.beginAsking(ctx, 1)
+		q := c.beginAsking(ctx, to, 1)
 		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
+		q.took = time.Since(q.sent)
 		suspect := c.witness(key, true, to, err)
-		v, hint, err := c.take(ctx, key, began, to, got, err)
+		r, hint := c.take(ctx, q, got, err)
 		if suspect && hint != "" {
 			return v, true, errSuspect
 		}
 		if hint == "" {
-			return v, true, err
+			return c.keep(ctx, r)
 		}
-		c.log.Debug("another node did not deliver", "owner", node, "error", err)
+		c.log.Debug("another node did not deliver", "owner", node, "error", r.Err)
 		before, node = node, hint
 	}
 	return v, false, nil
@@ -161,16 +176,18 @@ const undelivered = "\x00"
 
 // A question is what has to be known of a request to make use of its answer.
 type question struct {
+	to    peer.Address
 	sent  time.Time
-	drops uint64 // tagDrops then
+	drops uint64        // tagDrops then
+	took  time.Duration // until the answer was there
 }
 
 // beginAsking is called before another node is asked for some keys. What that does has a time-out
 // of its own, so the flight gets its time anew, and more for the way.
-func (c *Cache[V]) beginAsking(ctx context.Context, keys int) question {
+func (c *Cache[V]) beginAsking(ctx context.Context, to peer.Address, keys int) question {
 	c.counters.asked.Add(uint64(keys)) //nolint:gosec // not negative
 	courier.RestartTimeout(ctx, c.o.PeerTimeout)
-	return question{time.Now(), c.tagDrops.Load()}
+	return question{to: to, sent: time.Now(), drops: c.tagDrops.Load()}
 }
 
 // A request is the context of a flight without its deadline: the request ends with the flight, and
@@ -183,41 +200,42 @@ func (request) Deadline() (time.Time, bool) { return time.Time{}, false }
 // AfterFunc calls the flight's. Package context uses it instead of a goroutine.
 func (r request) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(r.Context, f) }
 
-// take returns what a node has answered that was asked for key: a value, which is kept as a copy
+// take returns what a node has answered that was asked for a key: a value, which is kept as a copy
 // for as long as it is fresh there, or the error that is the answer. hint is empty then; otherwise
 // it is the owner that the node has named, or undelivered.
 func (c *Cache[V]) take(
-	ctx context.Context, key string, began question, to peer.Address, got peer.Value, err error,
-) (v V, hint string, _ error) {
+	ctx context.Context, q question, got peer.Value, err error,
+) (r hook.Loaded[V], hint string) {
 	if err == nil {
-		if v, err = c.decodeValue(got.Data); err != nil {
+		if r.Value, err = c.decodeValue(got.Data); err != nil {
 			err = fmt.Errorf("decode the value: %w", err)
-			err = &peer.UnavailableError{Node: to.Node, Reason: peer.Rubbish, Err: err}
+			err = &peer.UnavailableError{Node: q.to.Node, Reason: peer.Rubbish, Err: err}
 		}
 	}
 	switch {
 	case err != nil:
 	case got.Keep < 0:
-		return v, "", &hook.Answer{Err: &staleAnswer[V]{v, began.drops}}
+		r.Err = &hook.Answer{Err: &staleAnswer[V]{r.Value, q.drops}}
+		return r, ""
 	default:
 		rest := got.Keep
 		if rest != cache.Forever {
-			rest = max(0, rest-time.Since(began.sent))
+			rest = max(0, rest-q.took)
 		}
-		c.keepCopy(ctx, key, rest)
-		return v, "", nil
+		r.TTL, r.HasTTL = c.copyTTL(ctx, rest), true
+		return r, ""
 	}
+	r.Err = err
 	var down *peer.UnavailableError
 	var elsewhere *peer.MisplacedError
 	switch {
 	case errors.As(err, new(*LoadError)):
-		c.keepCopy(ctx, key, cache.Forever) // what it says of a record that is not there
-		return v, "", &hook.Answer{Err: err}
+		r.Err = &hook.Answer{Err: err}
+		r.TTL, r.HasTTL = c.copyTTL(ctx, cache.Forever), true // of a record that is not there
+		return r, ""
 	case errors.As(err, &elsewhere):
 		c.counters.misplaced.Add(1)
-		if hint = elsewhere.Owner; hint == "" {
-			hint = undelivered
-		}
+		hint = cmp.Or(elsewhere.Owner, undelivered)
 	case errors.As(err, &down):
 		c.counters.failures[down.Reason].Add(1)
 		hint = undelivered
@@ -227,17 +245,25 @@ func (c *Cache[V]) take(
 	if ctx.Err() != nil { // nobody waits any more
 		hint = ""
 	}
-	return v, hint, err
+	return r, hint
 }
 
-// keepCopy makes the result for key of the load in ctx be kept as long as a copy may be: for
-// CopyTTL, for rest, which is how much longer its owner keeps it, and no longer than Load has said.
-func (c *Cache[V]) keepCopy(ctx context.Context, key string, rest time.Duration) {
-	keep := min(c.o.CopyTTL, rest)
-	if said, ok := cache.StoreTTL(ctx); ok {
-		keep = min(keep, said)
+// keep makes r the result of the load of one key in ctx, which another node has delivered.
+func (c *Cache[V]) keep(ctx context.Context, r hook.Loaded[V]) (v V, delivered bool, err error) {
+	if r.HasTTL {
+		cache.StoreFor(ctx, r.TTL)
 	}
-	c.entries.StoreFor(ctx, key, keep)
+	return r.Value, true, r.Err
+}
+
+// copyTTL returns how long a copy is kept which the load in ctx brings: for CopyTTL, for rest,
+// which is how much longer its owner keeps it, and no longer than Load has said.
+func (c *Cache[V]) copyTTL(ctx context.Context, rest time.Duration) time.Duration {
+	ttl := min(c.o.CopyTTL, rest)
+	if said, ok := cache.StoreTTL(ctx); ok {
+		ttl = min(ttl, said)
+	}
+	return ttl
 }
 
 // awaitLocalLoad waits for one of the MaxLocalLoads places, in order, for as long as a caller does:

@@ -3,7 +3,12 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,4 +78,65 @@ func TestFetcher(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 		})
 	}
+}
+
+// A new goroutine that waits for a flight keeps the stack that it began with. To grow it took a third
+// of the time of a herd.
+func TestWaitingTakesLittleStack(t *testing.T) {
+	if raced {
+		t.Skip("the race detector makes frames larger")
+	}
+	const callers = 4000
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it shrinks stacks
+	var from origin
+	gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	from.set(func(context.Context, string, int) (string, error) {
+		<-gates[1]
+		return "v", nil
+	})
+	n := start(t, 1, &from, nil)[0]
+	inUse := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.StackInuse
+	}
+	ctx := t.Context()
+	var waiting sync.WaitGroup
+	herd := func(wait func()) {
+		for range callers {
+			waiting.Go(wait)
+		}
+	}
+
+	// The runtime keeps these goroutines, and what they wait with, for those that come next.
+	var began atomic.Int64
+	herd(func() {
+		began.Add(1)
+		select {
+		case <-gates[0]:
+		case <-ctx.Done():
+		}
+	})
+	for began.Load() < callers {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(100 * time.Millisecond) // nearly all of them wait
+	close(gates[0])
+	waiting.Wait()
+
+	before := inUse()
+	var failed atomic.Int64
+	herd(func() {
+		if _, err := n.Fetch(ctx, "k"); err != nil {
+			failed.Add(1)
+		}
+	})
+	for n.Stats().Store.Courier.Waiting < callers {
+		time.Sleep(time.Millisecond)
+	}
+	each := (float64(inUse()) - float64(before)) / callers
+	close(gates[1])
+	waiting.Wait()
+	require.Zero(t, failed.Load())
+	require.Less(t, each, 1024.0, "bytes for each caller, on average")
 }

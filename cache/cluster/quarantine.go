@@ -144,12 +144,14 @@ func (c *Cache[V]) askTrier(
 	}
 	c.asking.begin(key)
 	defer c.asking.end(key)
-	began := c.beginAsking(ctx, 1)
+	q := c.beginAsking(ctx, m.address, 1)
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	after, record := c.deletes.After(trier.ID, key), c.quarantine.Record(key)
 	got, err := c.client.Try(request{ctx}, m.address, key, after, record)
-	v, hint, err := c.take(ctx, key, began, m.address, got, err)
+	q.took = time.Since(q.sent)
+	r, hint := c.take(ctx, q, got, err)
 	if hint == "" {
+		v, _, err = c.keep(ctx, r)
 		return v, err
 	}
 	var down *peer.UnavailableError
@@ -215,11 +217,13 @@ func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	waiting.Wait()
 }
 
-// announceMany makes all members know that this node is going to load keys, where their owner is
-// found to be dead: so that there are witnesses. end is to be called when the load has ended.
-func (c *Cache[V]) announceMany(ctx context.Context, keys []string) (end func()) {
+// announceMany makes all members know that this node is going to load the keys at these indices,
+// where their owner is found to be dead: so that there are witnesses. end is to be called when the
+// load has ended.
+func (c *Cache[V]) announceMany(ctx context.Context, keys []string, at []int) (end func()) {
 	var orphans []string
-	for _, key := range keys {
+	for _, i := range at {
+		key := keys[i]
 		to, ok := c.members.address(c.units.Owner(key))
 		if ok && c.quarantine.Dead(incarnationOf(to)) {
 			orphans = append(orphans, key)

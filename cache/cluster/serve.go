@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/courier"
 )
 
 // backend answers the requests of other nodes.
@@ -48,8 +50,9 @@ func refuses(err error) bool {
 // serve returns the value of a key that this node owns. It never asks a third node, and never waits
 // for a flight that does.
 func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (peer.Value, error) {
-	if err := c.admit(key, after); err != nil {
-		return peer.Value{}, err
+	value, ok, err := c.admit(key, after, new(int64))
+	if ok || err != nil {
+		return value, err
 	}
 	return c.serveBy(ctx, key, c.loadOwnFn)
 }
@@ -61,10 +64,7 @@ func (c *Cache[V]) serveBy(
 ) (peer.Value, error) {
 	began := time.Now()
 	v, instead, err := c.entries.Fetch(ctx, key, load)
-	if isSuspect(err) || errors.As(err, new(*QuarantineError)) { // the asker makes its own error of it
-		return peer.Value{}, c.suspicion(key)
-	}
-	return c.encode(began, key, v, instead, told(err))
+	return c.encode(began, key, v, instead, err)
 }
 
 // Try implements peer.Backend: it tries a key, whoever owns it.
@@ -94,29 +94,36 @@ func (c *Cache[V]) suspicion(key string) error {
 	return &peer.SuspectError{Node: c.self, Record: c.quarantine.Record(key)}
 }
 
-// admit returns why this node can't serve another one with key; nil if it can. after is what the
-// other one says of deletes, which is done first.
-func (c *Cache[V]) admit(key string, after []byte) error {
+// admit returns why this node can't serve another one with key, or the key's value, if it is here:
+// nothing is waited for then. after is what the other one says of deletes, which is done first. now
+// is that of hook.Store.Hit.
+func (c *Cache[V]) admit(
+	key string, after []byte, now *int64,
+) (value peer.Value, ok bool, err error) {
 	if c.closed.Load() {
-		return ErrClosed
+		return value, false, ErrClosed
 	}
 	if err := c.applyAfter(key, after); err != nil {
-		return err
+		return value, false, err
 	}
 	if c.suspects(key) && !c.store.Contains(key) {
-		return c.suspicion(key)
+		return value, false, c.suspicion(key)
 	}
 	switch owner := c.units.Owner(key); owner {
 	case c.self:
 	case "":
-		return peer.ErrBusy
+		return value, false, peer.ErrBusy
 	default:
-		return &peer.MisplacedError{Node: c.self, Owner: owner}
+		return value, false, &peer.MisplacedError{Node: c.self, Owner: owner}
+	}
+	if v, ttl, ok := c.entries.Hit(key, now); ok {
+		value, err = c.pack(key, v, ttl)
+		return value, true, err
 	}
 	if c.asking.has(key) {
-		return peer.ErrBusy
+		return value, false, peer.ErrBusy
 	}
-	return nil
+	return value, false, nil
 }
 
 // applyAfter drops key if after names deletes that this node lacks. The other node loads key itself
@@ -136,56 +143,30 @@ func (c *Cache[V]) applyAfter(key string, after []byte) error {
 func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcome {
 	outcomes := make([]peer.Outcome, len(asks))
 	began := time.Now()
+	var now int64
 	var missing []string
-	var at []int // in asks
+	var at []int // of missing in asks
 	for i, a := range asks {
-		err := c.admit(a.Key, a.After)
-		if err == nil {
-			v, ttl, ok := c.hit(a.Key)
-			if !ok {
-				missing, at = append(missing, a.Key), append(at, i)
-				continue
-			}
-			outcomes[i].Value, err = c.pack(a.Key, v, ttl)
+		value, ok, err := c.admit(a.Key, a.After, &now)
+		if ok || err != nil {
+			outcomes[i] = peer.Outcome{Value: value, Err: err}
+		} else {
+			missing, at = append(missing, strings.Clone(a.Key)), append(at, i) // it may be stored
 		}
-		outcomes[i].Err = err
 	}
-	if len(missing) == 0 {
-		return outcomes
-	}
-	m := &manyResult[V]{serving: true}
+	var loaded []courier.Outcome[V]
 	if c.o.LoadMany == nil {
-		c.fetchSingly(missing, m, func(key string) (V, error) {
+		loaded = fetchSingly(missing, func(key string) (V, error) {
 			return c.store.Fetch(ctx, key, c.loadOwnFn)
 		})
 	} else {
-		c.fetchParts(ctx, missing, c.loadOwnManyFn, m)
+		loaded = c.fetchParts(ctx, missing, c.loadOwnMany)
 	}
-	for i, key := range missing {
-		v, ok := m.found[key]
-		err := m.failed[key]
-		if isSuspect(err) || errors.As(err, new(*QuarantineError)) {
-			err = c.suspicion(key)
-		} else if !ok && err == nil {
-			err = cache.ErrNotFound
-		}
-		o := &outcomes[at[i]]
-		o.Value, o.Err = c.encode(began, key, v, nil, err)
+	for j, o := range loaded {
+		key := missing[j]
+		outcomes[at[j]].Value, outcomes[at[j]].Err = c.encode(began, key, o.Value, nil, o.Err)
 	}
 	return outcomes
-}
-
-// hit returns the value of key, and the rest of its TTL, if there is one that no load has to
-// refresh.
-func (c *Cache[V]) hit(key string) (v V, ttl time.Duration, ok bool) {
-	if c.o.Cache.RefreshAt > 0 {
-		return v, 0, false
-	}
-	if v, ttl, ok = c.store.Peek(key); ok && ttl > 0 {
-		c.store.Get(key) // it is used
-		return v, ttl, true
-	}
-	return v, 0, false
 }
 
 // encode returns, for another node, what a fetch of a key that this node owns has brought, which
@@ -193,8 +174,12 @@ func (c *Cache[V]) hit(key string) (v V, ttl time.Duration, ok bool) {
 func (c *Cache[V]) encode(
 	began time.Time, key string, v V, instead, err error,
 ) (value peer.Value, _ error) {
-	if err != nil {
-		return value, err
+	switch {
+	case err == nil:
+	case isSuspect(err), errors.As(err, new(*QuarantineError)): // the asker makes its own error of it
+		return value, c.suspicion(key)
+	default:
+		return value, told(err)
 	}
 	var keep time.Duration
 	if instead != nil {

@@ -142,34 +142,68 @@ func (c *copies) excess() (key string, ok bool) {
 // was. So the requests of the circle would each be older than the one before, and one of them older
 // than itself.
 type asking struct {
-	mu   sync.Mutex // guards keys
-	keys map[string]int
+	mu      sync.Mutex     // guards what follows
+	keys    map[string]int // that are asked for alone
+	batches map[*askedKeys]struct{}
 }
 
-func (a *asking) begin(keys ...string) {
+// askedKeys are the keys of a batch. Few batches meet somebody who looks for a key.
+type askedKeys struct {
+	keys []string
+	set  map[string]struct{} // nil until somebody looks
+}
+
+func (a *asking) begin(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.keys == nil {
 		a.keys = make(map[string]int)
 	}
-	for _, key := range keys {
-		a.keys[key]++
+	a.keys[key]++
+}
+
+func (a *asking) end(key string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := a.keys[key]; n > 1 {
+		a.keys[key] = n - 1
+	} else {
+		delete(a.keys, key)
 	}
 }
 
-func (a *asking) end(keys ...string) {
+// beginMany is begin for the keys of a batch, which must not change until end is called.
+func (a *asking) beginMany(keys []string) (end func()) {
+	b := &askedKeys{keys: keys}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, key := range keys {
-		a.keys[key]--
-		if a.keys[key] == 0 {
-			delete(a.keys, key)
-		}
+	if a.batches == nil {
+		a.batches = make(map[*askedKeys]struct{})
+	}
+	a.batches[b] = struct{}{}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.batches, b)
 	}
 }
 
 func (a *asking) has(key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.keys[key] > 0
+	if a.keys[key] > 0 {
+		return true
+	}
+	for b := range a.batches {
+		if b.set == nil {
+			b.set = make(map[string]struct{}, len(b.keys))
+			for _, key := range b.keys {
+				b.set[key] = struct{}{}
+			}
+		}
+		if _, ok := b.set[key]; ok {
+			return true
+		}
+	}
+	return false
 }

@@ -149,8 +149,9 @@ func TestNothingOfBeforeWithSilentOwners(t *testing.T) {
 // Two nodes that each ask the other for a key, since its owner has changed twice, do not wait for
 // each other: the one that is asked says that it is busy.
 func TestNoCircle(t *testing.T) {
-	for _, third := range []bool{false, true} {
-		t.Run(fmt.Sprintf("third=%v", third), func(t *testing.T) {
+	for i := range 4 {
+		third, many := i&1 != 0, i&2 != 0
+		t.Run(fmt.Sprintf("third=%v,many=%v", third, many), func(t *testing.T) {
 			t.Parallel()
 			var from origin
 			change := func(_ int, o *cluster.Options[string]) {
@@ -172,7 +173,12 @@ func TestNoCircle(t *testing.T) {
 				key = fmt.Sprint("key", i)
 				before := n.Stats()
 				go func() {
-					_, err := n.Fetch(t.Context(), key)
+					var err error
+					if many {
+						_, err = n.FetchMany(t.Context(), []string{key})
+					} else {
+						_, err = n.Fetch(t.Context(), key)
+					}
 					first <- err
 				}()
 				require.Eventually(t, func() bool {

@@ -5,6 +5,8 @@ package hook
 import (
 	"context"
 	"time"
+
+	"github.com/snowfence/snowfence/courier"
 )
 
 // Of returns the Store[K, V] of a *cache.Cache[K, V]. Package cache sets it.
@@ -35,14 +37,34 @@ type Store[K comparable, V any] interface {
 	// is 0 or less. A stale entry stays.
 	Shorten(key K, ttl time.Duration)
 
-	// StoreFor sets the TTL of the result for key of this cache's load or batch that ctx belongs
-	// to, as cache.StoreFor sets that of all its results. If ctx belongs to none it does nothing.
-	StoreFor(ctx context.Context, key K, ttl time.Duration)
+	// Hit returns the fresh value of key and counts as a hit. ttl is the rest of its TTL, as Peek
+	// returns it, unless now is nil. Hit sets *now to the cache's time if it is 0, so that it is
+	// read once for several keys. ok is false, and nothing was counted, if a Fetch would begin a
+	// load: if there is no such value, or it is due to be refreshed.
+	Hit(key K, now *int64) (value V, ttl time.Duration, ok bool)
 
-	// ForKey returns a context for a load of key that is made within this cache's batch that ctx
-	// belongs to, so that cache.StoreFor and StoreTTL are about that key alone. done is called
-	// when the load has ended.
-	ForKey(ctx context.Context, key K) (child context.Context, done func())
+	// FetchMany does what cache.Cache.FetchMany does for keys that Hit has not found, and
+	// returns an outcome for each of them. That there is no record is an error here. load sets
+	// the result of each key that it is given.
+	FetchMany(
+		ctx context.Context, keys []K, load func(ctx context.Context, keys []K, results []Loaded[V]),
+	) []courier.Outcome[V]
+
+	// Spread sets results to what a fetch function of FetchMany, which was given keys, says of
+	// each of them that has returned values and err.
+	Spread(keys []K, values map[K]V, err error, results []Loaded[V])
+
+	// ForKey returns a context for a load of one key that is made within this cache's batch that
+	// ctx belongs to, so that cache.StoreFor and StoreTTL are about that key alone.
+	ForKey(ctx context.Context) context.Context
+}
+
+// A Loaded is what a load of several keys has brought for one of them.
+type Loaded[V any] struct {
+	Value  V
+	Err    error
+	TTL    time.Duration // as if set by cache.StoreFor for this key alone, with HasTTL
+	HasTTL bool
 }
 
 // An Answer is an error of a fetch function that is the answer of another process: it is a failure,

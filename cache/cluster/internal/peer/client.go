@@ -48,7 +48,7 @@ func NewClient(c Config, rt http.RoundTripper) *Client {
 // of ctx if that has ended.
 func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte) (Value, error) {
 	body := encodeFetch(key, after, courier.LateAge(ctx))
-	a, err := c.ask(ctx, to, question{fetchEndpoint, body, to.Node, c.config.MaxValue, 0})
+	a, err := c.ask(ctx, to, question{fetchEndpoint, body, to.Node, c.config.MaxValue, nil})
 	if err != nil {
 		return Value{}, err
 	}
@@ -59,7 +59,7 @@ func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte
 // it, and gets what is known here of that.
 func (c *Client) Try(ctx context.Context, to Address, key string, after, record []byte) (Value, error) {
 	body := append(appendPart(nil, record), encodeFetch(key, after, courier.LateAge(ctx))...)
-	a, err := c.ask(ctx, to, question{tryEndpoint, body, to.Node, c.config.MaxValue, 0})
+	a, err := c.ask(ctx, to, question{tryEndpoint, body, to.Node, c.config.MaxValue, nil})
 	if err != nil {
 		return Value{}, err
 	}
@@ -70,7 +70,7 @@ func (c *Client) Try(ctx context.Context, to Address, key string, after, record 
 // is passed over. It blocks like Fetch, and its error is an *UnavailableError, or the cause of ctx
 // if that has ended.
 func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]byte, error) {
-	a, err := c.ask(ctx, to, question{deletesEndpoint, message, to.Node, c.config.MaxMessage, 0})
+	a, err := c.ask(ctx, to, question{deletesEndpoint, message, to.Node, c.config.MaxMessage, nil})
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +90,8 @@ type question struct {
 	endpoint endpoint
 	body     []byte
 	node     string
-	limit    int // bytes of the value, or message, that comes back
-	keys     int // how many outcomes that has, if it has any
+	limit    int                // bytes of the value, or message, that comes back
+	decode   func([]byte) error // reads that before it counts as an answer; nil: nothing to read
 }
 
 // ask sends one request, unless the node is passed over, and tells the breaker what became of it.

@@ -39,26 +39,35 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 	for len(waiting) > 0 {
 		courier.RestartTimeout(ctx, c.config.Silence) // the answer has a time-out of its own
 		body, n := c.encodeMany(asks, waiting, late)
-		room := roomFor(uint64(c.config.MaxValue)) + n*maxOutcome
-		a, err := c.ask(ctx, to, question{manyEndpoint, body, to.Node, room, n})
-		if err != nil {
-			for _, i := range waiting {
-				outcomes[i].Err = err
+		asked, left := waiting[:n], waiting[n:]
+		waiting = left
+		a, err := c.ask(ctx, to, question{
+			endpoint: manyEndpoint, body: body, node: to.Node,
+			limit: roomFor(uint64(c.config.MaxValue)) + n*maxOutcome,
+			decode: func(b []byte) error {
+				waiting = left
+				return c.decodeOutcomes(b, n, func(j int, r reply) {
+					i := asked[j]
+					if r.kind == leftOut {
+						waiting = append(waiting, i) //nolint:makezero // it began as all asks
+					} else {
+						outcomes[i].Value, outcomes[i].Err = r.result(to.Node, asks[i].Key)
+					}
+				})
+			},
+		})
+		switch {
+		case err != nil:
+			for _, which := range [][]int{asked, left} {
+				for _, i := range which {
+					outcomes[i] = Outcome{Err: err}
+				}
 			}
-			break
-		}
-		asked := waiting[:n]
-		waiting = waiting[n:]
-		for j, i := range asked {
-			one := a
-			if a.kind == value {
-				one = a.outcomes[j]
+			return outcomes
+		case a.kind != value: // it is about all keys
+			for _, i := range asked {
+				outcomes[i].Value, outcomes[i].Err = a.result(to.Node, asks[i].Key)
 			}
-			if one.kind == leftOut {
-				waiting = append(waiting, i) //nolint:makezero // it began as all asks
-				continue
-			}
-			outcomes[i].Value, outcomes[i].Err = one.result(to.Node, asks[i].Key)
 		}
 	}
 	return outcomes
@@ -69,7 +78,12 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 // keys, and for each key its deletes and the key. The length of the deletes is one more than it is:
 // 0 stands for the same deletes as those of the key before, which most have.
 func (c *Client) encodeMany(asks []Ask, which []int, late time.Duration) (body []byte, n int) {
-	var keys, before []byte
+	room := 0
+	for _, i := range which[:min(len(which), maxKeys)] {
+		room += len(asks[i].Key) + 3 // most lengths
+	}
+	keys := make([]byte, 0, min(room, c.config.MaxMessage))
+	var before []byte
 	for _, i := range which {
 		size := len(keys)
 		if ask := asks[i]; n > 0 && bytes.Equal(ask.After, before) {
@@ -111,6 +125,7 @@ func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
 		return many{}, errFrame
 	}
 	m = many{asks: make([]Ask, count), maxValue: maxValue, late: late}
+	keys := string(rest) // one allocation for all
 	var after, key []byte
 	for i := range m.asks {
 		size, next, ok := cutUvarint(rest)
@@ -126,7 +141,8 @@ func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
 		if err := checkSizes(key, after, maxKey, maxAfter); err != nil {
 			return many{}, err
 		}
-		m.asks[i].Key = string(key)
+		end := len(keys) - len(rest)
+		m.asks[i].Key = keys[end-len(key) : end]
 		if len(after) > 0 {
 			m.asks[i].After = after
 		}
@@ -188,6 +204,11 @@ func (w *work) fetchMany(ctx context.Context, body []byte) {
 func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue uint64) (b []byte) {
 	maxValue = min(maxValue, uint64(w.server.config.MaxValue)) //nolint:gosec // not negative
 	room := roomFor(maxValue)
+	size := len(outcomes) * 16 // most outcomes without their bodies
+	for _, o := range outcomes {
+		size += len(o.Value.Data)
+	}
+	b = make([]byte, 0, min(size, room))
 	var before []byte // the body of the last failure
 	for _, o := range outcomes {
 		a, no := w.judge(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
@@ -217,56 +238,56 @@ func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue 
 
 var errOutcomes = errors.New("an answer about many keys that can't be read")
 
-// decodeOutcomes is the opposite of encodeOutcomes.
-func (c *Client) decodeOutcomes(b []byte, keys int) ([]reply, error) {
-	outcomes := make([]reply, 0, keys)
+// decodeOutcomes is the opposite of encodeOutcomes. It calls each with the outcome of each key. If
+// it returns an error, these mean nothing.
+func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) error {
 	var before *LoadError
 	found := false
-	for range keys {
+	for i := range keys {
 		if len(b) == 0 || kind(b[0]) > closing {
-			return nil, errOutcomes
+			return errOutcomes
 		}
 		a := answer{kind: kind(b[0])}
 		if b = b[1:]; a.kind == leftOut {
-			outcomes = append(outcomes, reply{answer: a})
+			each(i, reply{answer: a})
 			continue
 		}
 		found = true
 		if a.kind == value {
 			keep, n := binary.Varint(b)
 			if n <= 0 {
-				return nil, errOutcomes
+				return errOutcomes
 			}
 			a.keep, b = time.Duration(keep), b[n:]
 		}
 		body, rest, ok := cutPart(b)
 		if !ok || len(body) > c.limit(a.kind, c.config.MaxValue) {
-			return nil, errOutcomes
+			return errOutcomes
 		}
 		// A value may be kept for long, and must not keep all others with it.
 		a.body, b = bytes.Clone(body), rest
 		if a.kind == failed && len(a.body) == 0 {
 			if before == nil {
-				return nil, errOutcomes
+				return errOutcomes
 			}
-			outcomes = append(outcomes, reply{answer: a, failure: before})
+			each(i, reply{answer: a, failure: before})
 			continue
 		}
 		one, err := c.interpret(a, "")
 		if err != nil {
 			var f *failure
 			if !errors.As(err, &f) || f.reason == Rubbish {
-				return nil, err
+				return err
 			}
 			one = reply{answer: a, unavailable: f}
 		}
 		if one.failure != nil {
 			before = one.failure
 		}
-		outcomes = append(outcomes, one)
+		each(i, one)
 	}
 	if len(b) > 0 || !found { // an answer without any outcome would be asked for again and again
-		return nil, errOutcomes
+		return errOutcomes
 	}
-	return outcomes, nil
+	return nil
 }

@@ -417,10 +417,11 @@ func TestMalformedAnswersAboutMany(t *testing.T) {
 func TestValuesOfManyStandAlone(t *testing.T) {
 	w := &work{server: NewServer(configB(), backend{})}
 	b := w.encodeOutcomes(t.Context(), []Outcome{{Value: Value{Data: []byte("value")}}}, 100)
-	outcomes, err := NewClient(configA(), nil).decodeOutcomes(b, 1)
+	var outcome reply
+	err := NewClient(configA(), nil).decodeOutcomes(b, 1, func(_ int, r reply) { outcome = r })
 	require.NoError(t, err)
 	clear(b)
-	v, err := outcomes[0].result("b", "k")
+	v, err := outcome.result("b", "k")
 	require.NoError(t, err)
 	require.Equal(t, "value", string(v.Data))
 }

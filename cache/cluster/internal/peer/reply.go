@@ -15,8 +15,7 @@ type reply struct {
 	answer
 	failure     *LoadError
 	signs       uint64   // life signs that were sent before it
-	outcomes    []reply  // of each key, if it was asked for many
-	unavailable *failure // of one of these: why there is neither value nor error of Load
+	unavailable *failure // of one of many keys: why there is neither value nor error of Load
 }
 
 // result returns what the answer brings for a key.
@@ -70,8 +69,8 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 		return reply{}, fail(Rubbish, headerError(headerAnswer))
 	}
 	r, err := c.interpret(a, q.node)
-	if err == nil && k == value && q.keys > 0 {
-		if r.outcomes, err = c.decodeOutcomes(a.body, q.keys); err != nil {
+	if err == nil && k == value && q.decode != nil {
+		if err = q.decode(a.body); err != nil {
 			err = fail(Rubbish, err)
 		}
 	}

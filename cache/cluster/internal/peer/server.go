@@ -27,7 +27,8 @@ type Backend interface {
 	// end the node; record is what from knows of that.
 	Try(ctx context.Context, from, key string, after, record []byte) (Value, error)
 	// FetchMany is Fetch for several keys. Outcome i is that of asks[i], with an error as Fetch
-	// returns it. Keys may be there more than once.
+	// returns it. Keys may be there more than once. All keys are parts of one string, so one that
+	// is kept for long is to be cloned.
 	FetchMany(ctx context.Context, from string, asks []Ask) []Outcome
 	// Exchange takes a message about deletes from the node from, and returns the one that goes
 	// back. Its error is ErrBusy, ErrClosing, or says what is wrong with the message.

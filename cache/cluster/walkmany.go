@@ -1,0 +1,254 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/internal/hook"
+	"github.com/snowfence/snowfence/courier"
+)
+
+// A manyWalk is the walk of the keys of one flight of FetchMany.
+type manyWalk[V any] struct {
+	keys    []string
+	results []hook.Loaded[V]
+	next    []string // by key: the node to ask, undelivered, or "" for a key that has its result
+}
+
+// walkMany is walk for the keys of a batch, whose owner was node a moment ago. If that has changed
+// since, another node says so itself.
+func (c *Cache[V]) walkMany(
+	ctx context.Context, node string, keys []string, results []hook.Loaded[V],
+) {
+	w := manyWalk[V]{keys, results, make([]string, len(keys))}
+	own := node == c.self
+	for i, key := range keys {
+		w.next[i] = cmp.Or(node, undelivered)
+		if node == c.self {
+			w.next[i] = cmp.Or(c.units.Owner(key), undelivered)
+			own = own && w.next[i] == c.self
+		}
+	}
+	if own {
+		c.loadOwnMany(ctx, keys, results)
+		return
+	}
+	c.askMany(ctx, &w)
+	var rest []int
+	for i, node := range w.next {
+		if node != "" {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) > 0 {
+		c.loadHereMany(ctx, &w, rest)
+	}
+}
+
+// loadOwnMany is loadOwn for the keys of a batch.
+func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+	if !courier.TakeTurn(ctx) {
+		for i := range results {
+			results[i].Err = context.Cause(ctx)
+		}
+		return
+	}
+	c.loadMany(ctx, keys, results)
+	for i, key := range keys {
+		if c.units.Owner(key) != c.self {
+			results[i].TTL, results[i].HasTTL = c.copyTTL(ctx, cache.Forever), true
+		}
+	}
+}
+
+// askMany is ask for the keys of a batch.
+func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
+	defer c.asking.beginMany(w.keys)()
+	for range 2 {
+		byNode := make(map[string][]int)
+		for i, node := range w.next {
+			if node == "" || node == undelivered {
+				continue
+			}
+			at := byNode[node]
+			if at == nil {
+				at = make([]int, 0, len(w.keys)-i)
+			}
+			byNode[node] = append(at, i)
+		}
+		var asks []func()
+		for node, at := range byNode {
+			asks = append(asks, func() { c.askNode(ctx, node, w, at) })
+		}
+		inParallel(asks)
+	}
+}
+
+// askNode asks one node for the keys at these indices.
+func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at []int) {
+	to, ok := c.members.address(node)
+	if !ok {
+		for _, i := range at {
+			w.next[i] = undelivered
+		}
+		return
+	}
+	asks := make([]peer.Ask, len(at))
+	q := c.beginAsking(ctx, to, len(at))
+	for j, i := range at {
+		asks[j] = peer.Ask{Key: w.keys[i], After: c.deletes.After(to.Run, w.keys[i])}
+	}
+	var last error
+	outcomes := c.client.FetchMany(request{ctx}, to, asks)
+	q.took = time.Since(q.sent)
+	for j, o := range outcomes {
+		i := at[j]
+		suspect := c.witness(w.keys[i], false, to, o.Err)
+		w.results[i], w.next[i] = c.take(ctx, q, o.Value, o.Err)
+		switch w.next[i] {
+		case "":
+			continue
+		case node:
+			w.next[i] = undelivered
+		}
+		last = w.results[i].Err
+		if suspect {
+			w.results[i].Err, w.next[i] = errSuspect, ""
+		}
+	}
+	if last != nil {
+		c.log.Debug("another node did not deliver all keys",
+			"owner", node, "keys", len(at), "error", last)
+	}
+}
+
+// loadHereMany is loadHere for the keys at these indices, and counts as one. It runs in flights of
+// its own, in c.loads, so that whatever becomes of them the keys that others have delivered have
+// their values. Nobody else can join these.
+func (c *Cache[V]) loadHereMany(ctx context.Context, w *manyWalk[V], at []int) {
+	p, err := c.awaitLocalLoad(ctx)
+	if err != nil {
+		for _, i := range at {
+			w.results[i].Err = err
+		}
+		return
+	}
+	defer p.release()
+	defer c.announceMany(ctx, w.keys, at)()
+	c.counters.localLoads.Add(uint64(len(at)))
+	if c.o.LoadMany == nil {
+		c.loadHereSingly(ctx, p, w, at)
+		return
+	}
+	ctx = p.with(ctx)
+	for part := range slices.Chunk(at, c.batchOf(len(at))) {
+		flights := make([]*flightKey, len(part))
+		for j, i := range part {
+			flights[j] = &flightKey{w.keys[i]}
+		}
+		for j, o := range c.loads.DoMany(ctx, flights, c.outcomesOf) {
+			w.results[part[j]] = hook.Loaded[V]{Value: o.Value, Err: o.Err, HasTTL: c.o.CopyTTL < 0}
+		}
+	}
+}
+
+// A flightKey is the key of a flight that is joined by nobody: it equals no other one.
+type flightKey struct{ key string }
+
+// String returns the key.
+func (k *flightKey) String() string { return k.key }
+
+// outcomesOf calls LoadMany in a flight of c.loads.
+func (c *Cache[V]) outcomesOf(
+	ctx context.Context, flights []*flightKey,
+) ([]courier.Outcome[V], error) { //nolint:unparam // for DoMany
+	keys := make([]string, len(flights))
+	for i, f := range flights {
+		keys[i] = f.key
+	}
+	results := make([]hook.Loaded[V], len(keys))
+	c.loadMany(ctx, keys, results)
+	outcomes := make([]courier.Outcome[V], len(keys))
+	for i, r := range results {
+		outcomes[i].Value, outcomes[i].Err = r.Value, r.Err
+	}
+	return outcomes, nil
+}
+
+// loadHereSingly is loadHereMany without LoadMany. It takes some more of the MaxLocalLoads places
+// where they are free.
+func (c *Cache[V]) loadHereSingly(ctx context.Context, p *place, w *manyWalk[V], at []int) {
+	next := make(chan int, len(at))
+	for _, i := range at {
+		next <- i
+	}
+	close(next)
+	work := func(p *place) {
+		for i := range next {
+			key, one := w.keys[i], c.entries.ForKey(p.with(ctx))
+			v, _, err := c.loads.Do(one, &flightKey{key}, func(ctx context.Context) (V, error) {
+				return c.load(ctx, key)
+			})
+			w.results[i] = hook.Loaded[V]{Value: v, Err: err, HasTTL: true}
+			if c.o.CopyTTL >= 0 {
+				w.results[i].TTL, _ = cache.StoreTTL(one)
+			}
+		}
+	}
+	workers := []func(){func() { work(p) }}
+	for len(workers) < min(len(at), c.o.MaxLocalLoads/4) && c.localLoads.TryAcquire(1) {
+		workers = append(workers, func() {
+			p := c.localLoads.take()
+			defer p.release()
+			work(p)
+		})
+	}
+	inParallel(workers)
+}
+
+// loadMany calls LoadMany for the keys that may be loaded in the usual way.
+func (c *Cache[V]) loadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+	if c.quarantine.Empty() {
+		c.callLoadMany(ctx, keys, results)
+		return
+	}
+	var innocent []string
+	var at []int // of innocent in keys
+	for i, key := range keys {
+		if c.suspects(key) {
+			results[i].Err = errSuspect
+		} else {
+			innocent, at = append(innocent, key), append(at, i)
+		}
+	}
+	if len(innocent) == 0 {
+		return
+	}
+	loaded := make([]hook.Loaded[V], len(innocent))
+	c.callLoadMany(ctx, innocent, loaded)
+	for j, i := range at {
+		results[i] = loaded[j]
+	}
+}
+
+// callLoadMany calls LoadMany. Keys in its answer that were not asked for are left out, since this
+// node may not own them.
+func (c *Cache[V]) callLoadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+	c.counters.loads.Add(uint64(len(keys)))
+	failures := len(keys)
+	defer func() { // also after a panic or Goexit of LoadMany
+		c.counters.loadErrors.Add(uint64(failures)) //nolint:gosec // not negative
+	}()
+	values, err := c.o.LoadMany(ctx, keys)
+	c.entries.Spread(keys, values, err, results)
+	failures = 0
+	for i := range results {
+		if c.isFailure(results[i].Err) {
+			failures++
+		}
+	}
+}
