@@ -61,6 +61,9 @@ func (c *Cache[V]) suspects(key string) bool {
 // counts for a key that is asked for alone: where many are, it would keep all of them from being
 // loaded at once, though at most one is to blame. See announceMany.
 func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) bool {
+	if err == nil {
+		return false // before what follows is allocated
+	}
 	at := incarnationOf(to)
 	var down *peer.UnavailableError
 	var suspect *peer.SuspectError
