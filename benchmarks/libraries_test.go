@@ -107,11 +107,11 @@ func newTheine[K keys, V any](
 	// A loading cache has no lookup that does not load, so there is one for fetch,
 	// which is made when it is needed, and one for the rest.
 	loading := sync.OnceValue(func() *theine.LoadingCache[K, V] {
-		c, err := theine.NewBuilder[K, V](int64(capacity)).BuildWithLoader(func(ctx context.Context,
-			key K) (theine.Loaded[V], error) {
-			v, err := load(ctx, key)
-			return theine.Loaded[V]{Value: v, Cost: 1, TTL: ttl}, err
-		})
+		c, err := theine.NewBuilder[K, V](int64(capacity)).BuildWithLoader(
+			func(ctx context.Context, key K) (theine.Loaded[V], error) {
+				v, err := load(ctx, key)
+				return theine.Loaded[V]{Value: v, Cost: 1, TTL: ttl}, err
+			})
 		require.NoError(tb, err)
 		tb.Cleanup(c.Close)
 		return c

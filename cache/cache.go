@@ -348,5 +348,6 @@ func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 
 // shardNumber returns the number of s.
 func (c *Cache[K, V]) shardNumber(s *shard[K, V]) int {
-	return int((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&c.shards[0]))) / unsafe.Sizeof(*s))
+	return int((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&c.shards[0]))) / unsafe.Sizeof(
+		*s))
 }

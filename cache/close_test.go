@@ -141,7 +141,8 @@ func TestCloseRaces(t *testing.T) {
 				for i := range 50 {
 					k := (w + i) % 7
 					c.Set(k, i)
-					if _, err := c.Fetch(t.Context(), k+i%3, returns[int](i)); err != nil && !errors.Is(err, cache.ErrClosed) {
+					if _, err := c.Fetch(t.Context(), k+i%3, returns[int](i)); err != nil &&
+						!errors.Is(err, cache.ErrClosed) {
 						t.Error(err)
 					}
 					c.Delete(k)

@@ -116,7 +116,8 @@ func TestReasons(t *testing.T) {
 
 func TestReasonString(t *testing.T) {
 	require.Equal(t, "size expired deleted replaced memory unknown", fmt.Sprint(
-		cache.ReasonSize, " ", cache.ReasonExpired, " ", cache.ReasonDeleted, " ", cache.ReasonReplaced, " ", cache.ReasonMemory, " ", cache.Reason(0)))
+		cache.ReasonSize, " ", cache.ReasonExpired, " ", cache.ReasonDeleted, " ", cache.ReasonReplaced,
+		" ", cache.ReasonMemory, " ", cache.Reason(0)))
 }
 
 // OnEviction runs outside the locks: every method works inside it, whatever
@@ -126,25 +127,26 @@ func TestCallbackUsesTheCache(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			calls := make(map[cache.Reason]int)
 			var c *cache.Cache[int, int]
-			c = newCache(t, cache.Options[int, int]{Capacity: capacity, OnEviction: func(k, _ int, r cache.Reason) {
-				calls[r]++
-				if calls[r] > 1 {
-					return
-				}
-				c.Get(k)
-				c.Set(k, 1)
-				c.SetTTL(k, 2, time.Hour)
-				if _, err := c.Fetch(t.Context(), -k, returns[int](3)); err != nil {
-					t.Error(err)
-				}
-				for range c.All() {
-					break
-				}
-				c.Len()
-				c.Stats()
-				c.Delete(k)
-				c.Clear()
-			}})
+			c = newCache(t, cache.Options[int, int]{Capacity: capacity,
+				OnEviction: func(k, _ int, r cache.Reason) {
+					calls[r]++
+					if calls[r] > 1 {
+						return
+					}
+					c.Get(k)
+					c.Set(k, 1)
+					c.SetTTL(k, 2, time.Hour)
+					if _, err := c.Fetch(t.Context(), -k, returns[int](3)); err != nil {
+						t.Error(err)
+					}
+					for range c.All() {
+						break
+					}
+					c.Len()
+					c.Stats()
+					c.Delete(k)
+					c.Clear()
+				}})
 			for i := range capacity + 1 { // the last evicts
 				c.Set(1+i, i)
 			}

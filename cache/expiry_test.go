@@ -47,19 +47,22 @@ func TestTTL(t *testing.T) {
 	}{
 		{"Set", func(c *cache.Cache[string, int]) { c.Set("k", 1) }, ttl},
 		{"Fetch", func(c *cache.Cache[string, int]) { fetch(c, returns[string](1)) }, ttl},
-		{"SetTTL shorter", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, time.Second) }, time.Second},
+		{"SetTTL shorter", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, time.Second) },
+			time.Second},
 		{"SetTTL longer", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, time.Hour) }, time.Hour},
 		{"SetTTL of a nanosecond", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, 1) }, 1},
 		{"SetTTL 0", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, 0) }, 0},
 		{"SetTTL negative", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, -1) }, -1},
 		{"SetTTL Forever", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, cache.Forever) }, 0},
-		{"SetTTL beyond the clock's end", func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, cache.Forever-1) }, 0},
+		{"SetTTL beyond the clock's end",
+			func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, cache.Forever-1) }, 0},
 		{"StoreFor", func(c *cache.Cache[string, int]) { fetch(c, keep(time.Second)) }, time.Second},
 		{"StoreFor 0", func(c *cache.Cache[string, int]) { fetch(c, keep(0)) }, -1},
 		{"StoreFor negative", func(c *cache.Cache[string, int]) { fetch(c, keep(-time.Second)) }, -1},
 		{"StoreFor the least", func(c *cache.Cache[string, int]) { fetch(c, keep(math.MinInt64)) }, -1},
 		{"StoreFor Forever", func(c *cache.Cache[string, int]) { fetch(c, keep(cache.Forever)) }, 0},
-		{"StoreFor nearly Forever", func(c *cache.Cache[string, int]) { fetch(c, keep(cache.Forever-1)) }, 0},
+		{"StoreFor nearly Forever", func(c *cache.Cache[string, int]) { fetch(c, keep(cache.Forever-1)) },
+			0},
 		{"the last word counts", func(c *cache.Cache[string, int]) {
 			fetch(c, func(ctx context.Context, _ string) (int, error) {
 				cache.StoreFor(ctx, 0)

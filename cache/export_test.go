@@ -77,7 +77,9 @@ func (c *Cache[K, V]) NotFoundKeys() (n int) {
 // its insertion and the eviction that makes room for it.
 func (c *Cache[K, V]) Audit() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("audit: "+format, args...)) }
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("audit: "+format, args...))
+	}
 	for i := range c.shards {
 		c.shards[i].mu.Lock()
 	}
@@ -110,7 +112,8 @@ func (c *Cache[K, V]) Audit() error {
 					expiring++
 				}
 				if t := e.timed(); w.holder(t.bucket)[t.pos] != e {
-					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.pos, t.bucket)
+					bad("shard %d: %v is not at its place %d of bucket %d in the order of expiry", i, key, t.pos,
+						t.bucket)
 				}
 			}
 			if e.kind() == tagged {
@@ -145,7 +148,8 @@ func (c *Cache[K, V]) Audit() error {
 		for tag, set := range s.tags {
 			borne -= len(set.entries)
 			if len(set.entries) == 0 || set.tag != tag {
-				bad("shard %d: the set of tag %q has %d entries and is of %q", i, tag, len(set.entries), set.tag)
+				bad("shard %d: the set of tag %q has %d entries and is of %q", i, tag, len(set.entries),
+					set.tag)
 			}
 		}
 		if borne != 0 {
@@ -249,7 +253,8 @@ func (w *wheel[K, V]) audit() error {
 		for slot := range l.buckets {
 			b := l.buckets[slot]
 			if (len(b) > 0) != (l.occupied>>slot&1 == 1) {
-				return fmt.Errorf("audit: slot %d of level %d has %d entries and bits %b", slot, level, len(b), l.occupied)
+				return fmt.Errorf("audit: slot %d of level %d has %d entries and bits %b", slot, level, len(b),
+					l.occupied)
 			}
 			n += len(b)
 			shift := slotBits * level
@@ -260,14 +265,17 @@ func (w *wheel[K, V]) audit() error {
 			for _, e := range b {
 				tick := w.timeOf(e.timed()) >> tickBits
 				late := tick <= w.tick && (!w.draining || !present)
-				if late || tick>>shift/wheelSlots != w.tick>>shift/wheelSlots || tick>>shift%wheelSlots != int64(slot) {
-					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick, e.expiry(), slot, level)
+				if late || tick>>shift/wheelSlots != w.tick>>shift/wheelSlots ||
+					tick>>shift%wheelSlots != int64(slot) {
+					return fmt.Errorf("audit: at tick %d, what expires at %d is in slot %d of level %d", w.tick,
+						e.expiry(), slot, level)
 				}
 			}
 		}
 	}
 	if moving > 1 || moving == 1 && !w.draining {
-		return fmt.Errorf("audit: at tick %d, %d buckets have been reached and not emptied (%t)", w.tick, moving, w.draining)
+		return fmt.Errorf("audit: at tick %d, %d buckets have been reached and not emptied (%t)", w.tick,
+			moving, w.draining)
 	}
 	if n != w.n {
 		return fmt.Errorf("audit: the wheel has %d entries and counts %d", n, w.n)

@@ -175,7 +175,9 @@ type outcome struct {
 }
 
 // storm sends callers to one key whose fetch has the fault.
-func storm(t *testing.T, c *cache.Cache[string, string], f fault, callers int, release <-chan struct{}) (outcomes []outcome, loads int) {
+func storm(
+	t *testing.T, c *cache.Cache[string, string], f fault, callers int, release <-chan struct{},
+) (outcomes []outcome, loads int) {
 	t.Helper()
 	outcomes = make([]outcome, callers)
 	var mu sync.Mutex // guards loads
@@ -233,7 +235,8 @@ func TestFaults(t *testing.T) {
 		for _, callers := range []int{1, 2, 1000} {
 			t.Run(fmt.Sprintf("%s/%d", f.name, callers), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(f.timeout)}})
+					c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(
+						f.timeout)}})
 					release := make(chan struct{})
 					outcomes, loads := storm(t, c, f, callers, release)
 					require.Equal(t, 1, loads)
@@ -284,7 +287,8 @@ func TestFaultsUnlinked(t *testing.T) {
 		for _, callers := range []int{1, 2, 1000} {
 			t.Run(fmt.Sprintf("%s/%d", f.name, callers), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(f.timeout), courier.WithUnlinked()}})
+					c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(
+						f.timeout), courier.WithUnlinked()}})
 					release := make(chan struct{})
 					outcomes, loads := storm(t, c, f, callers, release)
 					require.Equal(t, 1, loads)
@@ -320,7 +324,8 @@ func TestFaultsUnlinked(t *testing.T) {
 // bound on functions that hang; then callers hear of that at once.
 func TestRepeatedHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(time.Second)}})
+		c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(
+			time.Second)}})
 		release := make(chan struct{})
 		hang := func(context.Context, string) (string, error) {
 			<-release

@@ -65,7 +65,8 @@ func TestHerd(t *testing.T) {
 // the flight's double check.
 func TestDoubleCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithMaxConcurrent(1)}})
+		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithMaxConcurrent(
+			1)}})
 		go func() { // takes the only slot
 			_, _ = c.Fetch(t.Context(), "slow", func(context.Context, string) (int, error) {
 				time.Sleep(time.Second)
@@ -91,7 +92,10 @@ func TestDoubleCheck(t *testing.T) {
 func TestErrorsAreNotCached(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{})
 	for i := range 3 {
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) { return i, errLoad })
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
+			error) {
+			return i, errLoad
+		})
 		require.ErrorIs(t, err, errLoad)
 		require.Zero(t, c.Len())
 	}
@@ -111,8 +115,12 @@ func TestBackoff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(time.Second, time.Minute)}})
-				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) { return 0, errLoad })
+				c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
+					time.Second, time.Minute)}})
+				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
+					error) {
+					return 0, errLoad
+				})
 				require.ErrorIs(t, err, errLoad)
 				_, err = c.Fetch(t.Context(), "k", mustNotLoad[string, int](t))
 				var rests *courier.BackoffError
@@ -128,8 +136,12 @@ func TestBackoff(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) { // a value that is there is no matter of back-off
-		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(time.Hour, time.Hour)}})
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) { return 0, errLoad })
+		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
+			time.Hour, time.Hour)}})
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
+			error) {
+			return 0, errLoad
+		})
 		require.ErrorIs(t, err, errLoad)
 		c.Set("k", 3)
 		v, err := c.Fetch(t.Context(), "k", mustNotLoad[string, int](t))
@@ -165,7 +177,10 @@ func TestDeadlockIsAnError(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
 		next := map[string]string{"self": "self", "a": "b", "b": "a"}
 		var follow func(ctx context.Context, key string) (int, error)
-		follow = func(ctx context.Context, key string) (int, error) { return c.Fetch(ctx, next[key], follow) }
+		follow = func(ctx context.Context, key string) (int,
+			error) {
+			return c.Fetch(ctx, next[key], follow)
+		}
 		for _, key := range []string{"self", "a"} {
 			start := time.Now()
 			_, err := c.Fetch(t.Context(), key, follow)
@@ -230,7 +245,8 @@ func TestCallersLeave(t *testing.T) {
 // A load that ends after its flight has no say, whatever it returns.
 func TestLateResultIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithTimeout(time.Second)}})
+		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithTimeout(
+			time.Second)}})
 		deaf := func(context.Context, string) (int, error) {
 			time.Sleep(time.Minute)
 			return 1, nil

@@ -53,13 +53,14 @@ func TestLoading(t *testing.T) {
 // Without LoadMany, keys are loaded side by side, and fail one by one.
 func TestFetchManyWithoutLoadMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := cache.NewLoading(cache.Options[int, int]{}, func(_ context.Context, key int) (int, error) {
-			time.Sleep(time.Second)
-			if key == 13 {
-				panic(errLoad)
-			}
-			return key, nil
-		})
+		c, err := cache.NewLoading(cache.Options[int, int]{},
+			func(_ context.Context, key int) (int, error) {
+				time.Sleep(time.Second)
+				if key == 13 {
+					panic(errLoad)
+				}
+				return key, nil
+			})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, c.Close()) }()
 		keys := make([]int, 100)

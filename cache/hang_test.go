@@ -22,7 +22,8 @@ func TestHangOfAHotKey(t *testing.T) {
 		defer c.Close()
 		release := make(chan struct{})
 		var calls atomic.Int32
-		fetch := func(context.Context, string) (int, error) { //nolint:unparam // the type of a fetch function
+		//nolint:unparam // the type of a fetch function
+		fetch := func(context.Context, string) (int, error) {
 			if calls.Add(1) == 1 {
 				<-release
 			}
@@ -65,7 +66,11 @@ func TestHangForEver(t *testing.T) {
 		require.NoError(t, err)
 		defer c.Close()
 		start := time.Now()
-		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int,
+			error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		})
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 30*time.Second, time.Since(start))
 	})

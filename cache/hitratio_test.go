@@ -64,6 +64,7 @@ func compareHitRatio(t *testing.T, name string, capacity int, ids []uint32) {
 	}
 	got := 100 * float64(hits) / float64(len(ids))
 	want := 100 * float64(lruHits) / float64(len(ids))
-	t.Logf("%-10s capacity %6d, %2d shards: %6.2f %%, golang-lru %6.2f %%", name, capacity, c.Shards(), got, want)
+	t.Logf("%-10s capacity %6d, %2d shards: %6.2f %%, golang-lru %6.2f %%", name, capacity, c.Shards(),
+		got, want)
 	require.Greater(t, got, want-0.5, "%s, capacity %d", name, capacity)
 }

@@ -11,7 +11,8 @@ import (
 
 func init() {
 	hook.Of = func(cache any) any {
-		return cache.(interface{ hooks() any }).hooks() //nolint:errcheck,forcetypeassert // else a bug in cluster
+		//nolint:errcheck,forcetypeassert // else a bug in cluster
+		return cache.(interface{ hooks() any }).hooks()
 	}
 }
 

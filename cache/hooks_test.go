@@ -17,7 +17,9 @@ import (
 )
 
 // hooked makes a cache with hooks, in a bubble.
-func hooked(t *testing.T, o cache.Options[string, int]) (*cache.Cache[string, int], hook.Store[string, int]) {
+func hooked(
+	t *testing.T, o cache.Options[string, int],
+) (*cache.Cache[string, int], hook.Store[string, int]) {
 	t.Helper()
 	c, err := cache.New(o)
 	require.NoError(t, err)
@@ -30,7 +32,10 @@ func hooked(t *testing.T, o cache.Options[string, int]) (*cache.Cache[string, in
 // Whatever stores or removes an entry is told, and what is there by then can be seen.
 func TestHookOnChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, h := hooked(t, cache.Options[string, int]{MaxWeight: 100, Weigher: func(_ string, v int) uint32 { return uint32(v) }}) //nolint:gosec // small
+		c, h := hooked(t, cache.Options[string, int]{
+			MaxWeight: 100,
+			Weigher:   func(_ string, v int) uint32 { return uint32(v) }, //nolint:gosec // small
+		})
 		there := make(map[string]uint32)
 		h.OnChange(func(key string) {
 			if weight, ok := h.Weight(key); ok {

@@ -87,7 +87,8 @@ func laterCallers(crowd string) (callers []*lifeCaller) {
 	if crowd != "patient" {
 		within = time.Second
 	}
-	for _, ms := range []int{150, 700, 1200, 1900, 10_000, 11_300, 33_000, 34_300, 61_000, 66_000, 67_500} {
+	for _, ms := range []int{150, 700, 1200, 1900, 10_000, 11_300, 33_000, 34_300, 61_000, 66_000,
+		67_500} {
 		callers = append(callers, &lifeCaller{at: time.Duration(ms) * time.Millisecond, within: within})
 	}
 	return callers
@@ -135,7 +136,9 @@ func TestLife(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d of %d scenarios", seed, share, len(scenarios))
 	r := rand.New(rand.NewPCG(seed, 0))
-	r.Shuffle(len(scenarios), func(i, j int) { scenarios[i], scenarios[j] = scenarios[j], scenarios[i] })
+	r.Shuffle(len(scenarios), func(i, j int) {
+		scenarios[i], scenarios[j] = scenarios[j], scenarios[i]
+	})
 	scenarios = scenarios[:share]
 	failed := 0
 	for _, s := range scenarios {
@@ -443,7 +446,8 @@ func lifeErrors(err error) string {
 func (r *lifeRun) check(m *lifeModel, want []*lifeCaller, got []lifeCaller) {
 	for i, w := range want {
 		lost := lifeResult{why: w.why, done: w.done}
-		if g := got[i].lifeResult; g != w.lifeResult && !(w.perhaps && g == lost) { //nolint:staticcheck // as one says it
+		//nolint:staticcheck // as one says it
+		if g := got[i].lifeResult; g != w.lifeResult && !(w.perhaps && g == lost) {
 			r.wrongly("who came at %v got %+v, want %+v", w.at, g, w.lifeResult)
 		}
 		// What holds whatever the model says.

@@ -307,7 +307,8 @@ func (m *lifeModel) cameLate(f *lifeFlight) {
 
 // abandonUnwanted ends f if nobody waits for it any more, and it was not told to go on.
 func (m *lifeModel) abandonUnwanted(f *lifeFlight) {
-	if f.waiters == 0 && !(f.goesOn && (f == m.owner || f.replaced)) && f.over == forever { //nolint:staticcheck // as one says it
+	//nolint:staticcheck // as one says it
+	if f.waiters == 0 && !(f.goesOn && (f == m.owner || f.replaced)) && f.over == forever {
 		m.end(f, "deserted")
 	}
 }

@@ -81,7 +81,9 @@ var registerModel = porcupine.NondeterministicModel{
 			return []any{out.value, 0}
 		}
 	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
+	DescribeOperation: func(input, output any) string {
+		return fmt.Sprintf("%+v → %+v", input, output)
+	},
 }
 
 // Concurrent histories look, key by key, as if each operation happened at one
@@ -113,7 +115,8 @@ func TestLinearizableCheckBites(t *testing.T) {
 	require.True(t, check(set, del, op(5, opInput{kind: opGet}, opOutput{})))
 	require.False(t, check(set, del, op(5, opInput{kind: opGet}, opOutput{value: 2})))
 	require.False(t, check(set, op(5, opInput{kind: opFetch}, opOutput{value: 4})))
-	require.False(t, check(op(1, opInput{kind: opFetch}, opOutput{value: 3}), op(5, opInput{kind: opGet}, opOutput{value: 3})))
+	require.False(t, check(op(1, opInput{kind: opFetch}, opOutput{value: 3}),
+		op(5, opInput{kind: opGet}, opOutput{value: 3})))
 }
 
 func recordHistory(t *testing.T, seed uint64) []porcupine.Operation {

@@ -41,7 +41,9 @@ func (o *records) load(_ context.Context, missing []int) (map[int]int, error) {
 }
 
 // mustNotLoadMany is a fetch function for keys that are there.
-func mustNotLoadMany[K comparable, V any](tb testing.TB) func(context.Context, []K) (map[K]V, error) {
+func mustNotLoadMany[K comparable, V any](
+	tb testing.TB,
+) func(context.Context, []K) (map[K]V, error) {
 	tb.Helper()
 	return func(_ context.Context, keys []K) (map[K]V, error) {
 		tb.Errorf("keys %v were loaded", keys)
@@ -123,13 +125,18 @@ func TestFailingBatch(t *testing.T) {
 		"panic that speaks of no record": {func(context.Context, []int) (map[int]int, error) {
 			panic(fmt.Errorf("a bug: %w", cache.ErrNotFound))
 		}, cache.ErrNotFound},
-		"goexit": {func(context.Context, []int) (map[int]int, error) { runtime.Goexit(); return nil, nil }, courier.ErrGoexit},
+		"goexit": {func(context.Context, []int) (map[int]int,
+			error) {
+			runtime.Goexit()
+			return nil, nil
+		}, courier.ErrGoexit},
 		"hang": {func(ctx context.Context, _ []int) (map[int]int, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, courier.ErrTimeout},
 		"error of other keys": {func(context.Context, []int) (map[int]int, error) {
-			return nil, fmt.Errorf("what is needed: %w", &cache.ManyError[int]{ByKey: map[int]error{7: errLoad}})
+			return nil, fmt.Errorf("what is needed: %w",
+				&cache.ManyError[int]{ByKey: map[int]error{7: errLoad}})
 		}, errLoad},
 		"error beside values": {func(context.Context, []int) (map[int]int, error) {
 			return map[int]int{1: 1, 2: 2}, errLoad
@@ -154,10 +161,11 @@ func TestFailingBatch(t *testing.T) {
 						require.ErrorIs(t, err, tt.err)
 					})
 				}
-				got, err := c.FetchMany(t.Context(), []int{1, 2, 3, 4}, func(ctx context.Context, keys []int) (map[int]int, error) {
-					time.Sleep(2 * time.Millisecond)
-					return tt.load(ctx, keys)
-				})
+				got, err := c.FetchMany(t.Context(), []int{1, 2, 3, 4},
+					func(ctx context.Context, keys []int) (map[int]int, error) {
+						time.Sleep(2 * time.Millisecond)
+						return tt.load(ctx, keys)
+					})
 				wg.Wait()
 				require.Equal(t, map[int]int{3: 3, 4: 4}, got)
 				var failed *cache.ManyError[int]
@@ -198,7 +206,8 @@ func TestErrorsByKey(t *testing.T) {
 // stale value for SoftTimeout, one without until the load ends.
 func TestStaleInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[int, int]{TTL: staleTTL, StaleFor: staleFor, SoftTimeout: softAfter})
+		c := newCache(t, cache.Options[int, int]{TTL: staleTTL, StaleFor: staleFor,
+			SoftTimeout: softAfter})
 		slow := func(context.Context, []int) (map[int]int, error) {
 			time.Sleep(time.Second)
 			return map[int]int{1: 10, 2: 20}, nil
@@ -272,10 +281,11 @@ func TestDeadlineInBatch(t *testing.T) {
 		c.Set(3, 30)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		got, err := c.FetchMany(ctx, []int{1, 2, 3}, func(ctx context.Context, _ []int) (map[int]int, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
+		got, err := c.FetchMany(ctx, []int{1, 2, 3},
+			func(ctx context.Context, _ []int) (map[int]int, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, map[int]int{1: 10, 3: 30}, got)
 	})
@@ -326,11 +336,12 @@ func TestCycleThroughBatch(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, 11, v)
-		_, err = c.FetchMany(t.Context(), []int{3, 4}, func(ctx context.Context, keys []int) (map[int]int, error) {
-			_, err := c.Fetch(ctx, 4, mustNotLoad[int, int](t))
-			require.ErrorIs(t, err, courier.ErrDeadlock)
-			return o.load(ctx, keys)
-		})
+		_, err = c.FetchMany(t.Context(), []int{3, 4},
+			func(ctx context.Context, keys []int) (map[int]int, error) {
+				_, err := c.Fetch(ctx, 4, mustNotLoad[int, int](t))
+				require.ErrorIs(t, err, courier.ErrDeadlock)
+				return o.load(ctx, keys)
+			})
 		require.NoError(t, err)
 	})
 }
@@ -384,14 +395,17 @@ func TestBatchJoinsFailedRefresh(t *testing.T) {
 
 // A write during a batch wins for its key alone.
 func TestWriteDuringBatch(t *testing.T) {
-	c := newCache(t, cache.Options[int, int]{Tags: func(k, _ int) []string { return []string{fmt.Sprint(k)} }}) //nolint:perfsprint // a test
-	got, err := c.FetchMany(t.Context(), []int{1, 2, 3, 4, 5}, func(context.Context, []int) (map[int]int, error) {
-		c.Set(1, 11)
-		c.Delete(2)
-		c.InvalidateTag("3")
-		c.Expire(4)
-		return map[int]int{1: 1, 2: 2, 3: 3, 4: 4, 5: 5}, nil
+	c := newCache(t, cache.Options[int, int]{
+		Tags: func(k, _ int) []string { return []string{fmt.Sprint(k)} }, //nolint:perfsprint // a test
 	})
+	got, err := c.FetchMany(t.Context(), []int{1, 2, 3, 4, 5},
+		func(context.Context, []int) (map[int]int, error) {
+			c.Set(1, 11)
+			c.Delete(2)
+			c.InvalidateTag("3")
+			c.Expire(4)
+			return map[int]int{1: 1, 2: 2, 3: 3, 4: 4, 5: 5}, nil
+		})
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 1, 2: 2, 3: 3, 4: 4, 5: 5}, got)
 	require.Equal(t, map[int]int{1: 11, 5: 5}, contents(c))
@@ -402,12 +416,13 @@ func TestWriteDuringBatch(t *testing.T) {
 // StoreFor sets the TTL of all values of a batch.
 func TestStoreForInBatch(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{})
-	_, err := c.FetchMany(t.Context(), []int{1, 2}, func(ctx context.Context, _ []int) (map[int]int, error) {
-		_, ok := cache.Previous[int](ctx)
-		require.False(t, ok)
-		require.True(t, cache.StoreFor(ctx, 0))
-		return map[int]int{1: 1, 2: 2, 3: 3}, nil
-	})
+	_, err := c.FetchMany(t.Context(), []int{1, 2},
+		func(ctx context.Context, _ []int) (map[int]int, error) {
+			_, ok := cache.Previous[int](ctx)
+			require.False(t, ok)
+			require.True(t, cache.StoreFor(ctx, 0))
+			return map[int]int{1: 1, 2: 2, 3: 3}, nil
+		})
 	require.NoError(t, err)
 	require.Empty(t, contents(c))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A fetch function returns ErrNotFound, or an error that wraps it, if there is no record for the
+// ErrNotFound is returned, or wrapped, by a fetch function if there is no record for the
 // key. That is an answer and no failure: it ends a stale value, does not make the key back off, and
 // is remembered for Options.NotFoundTTL.
 var ErrNotFound = errors.New("cache: not found")

@@ -193,7 +193,8 @@ func TestNotFoundIsForgotten(t *testing.T) {
 			cache.StoreFor(ctx, 0)
 			return 1, nil
 		}), 0},
-		"Refresh, not found and not to be remembered": {refresh(func(ctx context.Context, _ string) (int, error) {
+		"Refresh, not found and not to be remembered": {refresh(func(ctx context.Context, _ string) (int,
+			error) {
 			cache.StoreFor(ctx, 0)
 			return 0, cache.ErrNotFound
 		}), 0},
@@ -299,7 +300,8 @@ func TestRecordHasGone(t *testing.T) {
 		_, err := c.Fetch(t.Context(), "k", mustNotLoad[string, int](t))
 		require.ErrorIs(t, err, cache.ErrNotFound)
 		s := c.Stats()
-		require.Equal(t, [4]uint64{1, 1, 1, 0}, [4]uint64{s.Refreshes, s.NotFound, s.NotFoundHits, s.LoadErrors})
+		require.Equal(t, [4]uint64{1, 1, 1, 0},
+			[4]uint64{s.Refreshes, s.NotFound, s.NotFoundHits, s.LoadErrors})
 
 		c.Set("k", 2)
 		c.Expire("k")
@@ -360,7 +362,8 @@ func TestMaxNotFound(t *testing.T) {
 func TestNotFoundIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000
-		c := newCache(t, cache.Options[int, int]{NotFoundTTL: notFoundTTL, MaxNotFound: n, Capacity: 8192})
+		c := newCache(t, cache.Options[int, int]{NotFoundTTL: notFoundTTL, MaxNotFound: n,
+			Capacity: 8192})
 		unknown := func(id int) {
 			_, err := c.Fetch(t.Context(), id, fails[int, int](cache.ErrNotFound))
 			require.ErrorIs(t, err, cache.ErrNotFound)

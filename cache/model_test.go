@@ -78,7 +78,8 @@ type modelEntry struct {
 func newModel(t *rapid.T) *model {
 	m := &model{
 		capacity: rapid.IntRange(1, 6).Draw(t, "capacity"),
-		ttl:      rapid.SampledFrom([]time.Duration{0, 1500 * time.Millisecond, time.Minute}).Draw(t, "ttl"),
+		ttl: rapid.SampledFrom([]time.Duration{0, 1500 * time.Millisecond, time.Minute}).Draw(t,
+			"ttl"),
 		staleFor: rapid.SampledFrom([]time.Duration{0, time.Second, time.Hour}).Draw(t, "staleFor"),
 		notFound: rapid.SampledFrom([]time.Duration{0, 2 * time.Second}).Draw(t, "notFound"),
 		missing:  make(map[int]time.Time),
@@ -498,7 +499,8 @@ func (m *model) clear(*rapid.T) {
 }
 
 func (m *model) advance(t *rapid.T) {
-	time.Sleep(rapid.SampledFrom([]time.Duration{1, 100 * time.Millisecond, time.Second, 10 * time.Second}).Draw(t, "by"))
+	time.Sleep(rapid.SampledFrom([]time.Duration{1, 100 * time.Millisecond, time.Second,
+		10 * time.Second}).Draw(t, "by"))
 	synctest.Wait() // for the sweep
 	m.entries = slices.DeleteFunc(m.entries, func(e modelEntry) bool {
 		return !e.expires.IsZero() && !time.Now().Before(e.expires.Add(m.staleFor))

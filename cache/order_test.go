@@ -18,11 +18,12 @@ import (
 // A small cache is a strict LRU: Get, Fetch and Set count as use.
 func TestOrder(t *testing.T) {
 	var left []string
-	c := newCache(t, cache.Options[string, int]{Capacity: 4, OnEviction: func(k string, _ int, r cache.Reason) {
-		if r == cache.ReasonSize {
-			left = append(left, k)
-		}
-	}})
+	c := newCache(t, cache.Options[string, int]{Capacity: 4,
+		OnEviction: func(k string, _ int, r cache.Reason) {
+			if r == cache.ReasonSize {
+				left = append(left, k)
+			}
+		}})
 	for _, k := range []string{"a", "b", "c", "d"} {
 		c.Set(k, 0)
 	}
@@ -50,11 +51,12 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 			t.Log("seed", seed)
 			r := rand.New(rand.NewPCG(seed, 0))
 			var got, want []int
-			c := newCache(t, cache.Options[int, int]{Capacity: capacity, OnEviction: func(k, _ int, reason cache.Reason) {
-				if reason == cache.ReasonSize {
-					got = append(got, k)
-				}
-			}})
+			c := newCache(t, cache.Options[int, int]{Capacity: capacity,
+				OnEviction: func(k, _ int, reason cache.Reason) {
+					if reason == cache.ReasonSize {
+						got = append(got, k)
+					}
+				}})
 			deleting := false
 			lru, err := simplelru.NewLRU(capacity, func(k, _ int) {
 				if !deleting {
@@ -95,7 +97,8 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 // The whole capacity is there to be used, whatever the number of shards, and
 // never more.
 func TestCapacityIsExact(t *testing.T) {
-	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000, 100_000} {
+	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000,
+		100_000} {
 		policy := cache.LRU
 		if i >= 6 {
 			policy = cache.TinyLFU
@@ -158,6 +161,7 @@ func TestExpiredEntriesGoFirst(t *testing.T) {
 		c.Set(4, 0)
 		c.Set(5, 0)
 		synctest.Wait()
-		require.Equal(t, []departure[int, int]{{3, 0, cache.ReasonExpired}, {1, 0, cache.ReasonSize}}, left)
+		require.Equal(t, []departure[int, int]{{3, 0, cache.ReasonExpired}, {1, 0, cache.ReasonSize}},
+			left)
 	})
 }

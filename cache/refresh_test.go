@@ -30,7 +30,10 @@ func refreshing(tb testing.TB) *cache.Cache[string, int] {
 }
 
 // requireFetch asserts that Fetch returns want at once.
-func requireFetch(t *testing.T, c *cache.Cache[string, int], want int, fetch func(context.Context, string) (int, error)) {
+func requireFetch(
+	t *testing.T, c *cache.Cache[string, int], want int,
+	fetch func(context.Context, string) (int, error),
+) {
 	t.Helper()
 	start := time.Now()
 	v, err := c.Fetch(t.Context(), "k", fetch)
@@ -401,7 +404,8 @@ func TestRefreshesYieldToCallers(t *testing.T) {
 		c.Set("k", 1)
 		time.Sleep(refreshAfter)
 		var order []string
-		load := func(_ context.Context, key string) (int, error) { //nolint:unparam // the type of a fetch function
+		//nolint:unparam // the type of a fetch function
+		load := func(_ context.Context, key string) (int, error) {
 			time.Sleep(time.Second)
 			order = append(order, key)
 			return 2, nil
@@ -528,7 +532,8 @@ func TestNoRefreshAfterClose(t *testing.T) {
 // A RefreshAfter near the end of time does not wrap around into the past.
 func TestLongestRefreshAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCache(t, cache.Options[string, int]{TTL: math.MaxInt64 - 1, RefreshAt: math.Nextafter(1, 0)})
+		c := newCache(t, cache.Options[string, int]{TTL: math.MaxInt64 - 1,
+			RefreshAt: math.Nextafter(1, 0)})
 		time.Sleep(time.Second)
 		c.Set("k", 1)
 		for range 3 {

@@ -182,7 +182,9 @@ func TestHitsDuringRefresh(t *testing.T) {
 	})
 }
 
-func requireHit(t *testing.T, c *cache.Cache[string, int], load func(context.Context, string) (int, error)) {
+func requireHit(
+	t *testing.T, c *cache.Cache[string, int], load func(context.Context, string) (int, error),
+) {
 	t.Helper()
 	if v, err := c.Fetch(t.Context(), "k", load); v != 1 || err != nil {
 		t.Error(v, err)

@@ -22,13 +22,16 @@ func TestRefreshRate(t *testing.T) {
 	if raceEnabled {
 		keys = 2000
 	}
-	for name, ttl := range map[string]time.Duration{"TTL": 100 * time.Second, "StoreFor": 20 * time.Second} {
+	for name, ttl := range map[string]time.Duration{"TTL": 100 * time.Second,
+		"StoreFor": 20 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const at = 0.8
-				c := newCache(t, cache.Options[int, int]{Capacity: 2 * keys, TTL: 100 * time.Second, RefreshAt: at})
+				c := newCache(t, cache.Options[int, int]{Capacity: 2 * keys, TTL: 100 * time.Second,
+					RefreshAt: at})
 				var loads atomic.Int64
-				load := func(ctx context.Context, key int) (int, error) { //nolint:unparam // as the type of such functions wants
+				//nolint:unparam // as the type of such functions wants
+				load := func(ctx context.Context, key int) (int, error) {
 					loads.Add(1)
 					cache.StoreFor(ctx, ttl)
 					return key, nil
@@ -97,7 +100,8 @@ func TestRefreshRate(t *testing.T) {
 // A load that takes twice as long as the time after which it is due is a refresh all the
 // same: callers never wait for it, if the TTL leaves it the time.
 func TestRefreshThatTakesLong(t *testing.T) {
-	for name, ttl := range map[string]time.Duration{"TTL": 30 * time.Second, "StoreFor": 12 * time.Second} {
+	for name, ttl := range map[string]time.Duration{"TTL": 30 * time.Second,
+		"StoreFor": 12 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const at = 0.3

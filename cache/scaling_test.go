@@ -88,5 +88,6 @@ func TestLayout(t *testing.T) {
 	require.GreaterOrEqual(t, unsafe.Offsetof(k.coarse)-unsafe.Offsetof(k.hits), uintptr(line))
 	require.GreaterOrEqual(t, unsafe.Offsetof(k.mu)-unsafe.Offsetof(k.coarse), uintptr(line))
 	var s shard[int, int]
-	require.GreaterOrEqual(t, unsafe.Offsetof(s.index)-unsafe.Offsetof(s.loads), uintptr(line), "the lock is apart from what hits read")
+	require.GreaterOrEqual(t, unsafe.Offsetof(s.index)-unsafe.Offsetof(s.loads), uintptr(line),
+		"the lock is apart from what hits read")
 }

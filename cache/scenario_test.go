@@ -60,7 +60,8 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 		Capacity:  s.Cache.Capacity,
 		TTL:       s.Cache.TTL,
 		TTLJitter: s.Cache.Jitter,
-		Courier:   []courier.Option{courier.WithTimeout(s.Cache.FetchTimeout), courier.WithMaxConcurrent(s.Cache.MaxConcurrent)},
+		Courier: []courier.Option{courier.WithTimeout(s.Cache.FetchTimeout),
+			courier.WithMaxConcurrent(s.Cache.MaxConcurrent)},
 	})
 	defer func() { require.NoError(t, o.Close()) }() // before the cache: what hangs is released
 

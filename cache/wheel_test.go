@@ -30,7 +30,9 @@ func TestWheel(t *testing.T) {
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			switch op := rapid.IntRange(0, 9).Draw(t, "op"); {
 			case op < 6:
-				e := timedAt(addTime(now, time.Duration(1+rapid.SampledFrom([]int64{0, 1 << 20, 1 << 33, 1 << 40}).Draw(t, "ttl")+span.Draw(t, "more"))))
+				e := timedAt(addTime(now, time.Duration(
+					1+rapid.SampledFrom([]int64{0, 1 << 20, 1 << 33, 1 << 40}).Draw(t, "ttl")+span.Draw(t,
+						"more"))))
 				w.add(e)
 				in[e] = true
 				order = append(order, e)

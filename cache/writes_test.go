@@ -252,7 +252,8 @@ func TestManyInvalidationsDuringLoad(t *testing.T) {
 
 // Tags under many writers: the books agree, and nothing survives the last invalidation.
 func TestTagsUnderConcurrency(t *testing.T) {
-	c := newCache(t, cache.Options[int, int]{Capacity: 3000, TTL: time.Hour, StaleFor: time.Hour, Tags: tagged})
+	c := newCache(t, cache.Options[int, int]{Capacity: 3000, TTL: time.Hour, StaleFor: time.Hour,
+		Tags: tagged})
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	var wg sync.WaitGroup

@@ -16,7 +16,8 @@ func TestAllocations(t *testing.T) {
 	}
 	var c courier.Courier[string, int]
 	fetch := value(1)
-	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancellable": t.Context()} {
+	for name, ctx := range map[string]context.Context{"background": context.Background(),
+		"cancellable": t.Context()} {
 		assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
 			_, _, _ = c.Do(ctx, "key", fetch)
 		}), 3.0, "a flight, %s", name)
@@ -26,7 +27,11 @@ func TestAllocations(t *testing.T) {
 	gate, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int, error) { <-gate; return 1, nil })
+		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int,
+			error) {
+			<-gate
+			return 1, nil
+		})
 	}()
 	for c.Stats().InFlight == 0 {
 		runtime.Gosched()

@@ -120,8 +120,13 @@ func TestWhatIsAFailure(t *testing.T) {
 			<-ctx.Done()
 			return 0, nil
 		}, errBoom},
-		{"time-out", 0, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }, courier.ErrTimeout},
-		{"callers left", time.Second, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errBoom }, nil},
+		{"time-out", 0, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil },
+			courier.ErrTimeout},
+		{"callers left", time.Second, func(ctx context.Context) (int,
+			error) {
+			<-ctx.Done()
+			return 0, errBoom
+		}, nil},
 		{"no turn", 0, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -151,7 +156,11 @@ func TestWhatIsAFailure(t *testing.T) {
 func TestForgottenFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
-		old := callers(t, c, 1, "key", 0, func(context.Context) (int, error) { time.Sleep(time.Second); return 0, errBoom })
+		old := callers(t, c, 1, "key", 0, func(context.Context) (int,
+			error) {
+			time.Sleep(time.Second)
+			return 0, errBoom
+		})
 		c.Forget("key")
 		assert.ErrorIs(t, old.one().err, errBoom)
 		works(t, c, "key")

@@ -141,7 +141,9 @@ func (b *batch[K, V]) start() {
 }
 
 // call is the carrier's function.
-func (b *batch[K, V]) call(ctx context.Context) (none V, err error) { //nolint:unparam // as any fetch function
+//
+//nolint:unparam // as any fetch function
+func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
 	outcomes, err := b.fetch(ctx, b.keys)
 	if err != nil {
 		return none, err
@@ -249,7 +251,8 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	switch {
 	case err == nil:
 		o := &b.outcomes[i]
-		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i] //nolint:gocritic // as long as outcomes
+		//nolint:gocritic // as long as outcomes
+		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i]
 	case b.result.missed:
 		s.stats.Overloads++
 		err = &OverloadedError{p.key, QueueWait}

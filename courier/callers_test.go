@@ -59,7 +59,8 @@ func TestLastCallerCancelsTheFlight(t *testing.T) {
 		h.wait()
 		assert.Equal(t, context.Canceled, <-ended)
 		synctest.Wait()
-		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1},
+			c.Stats())
 	})
 }
 
@@ -91,13 +92,21 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 		var c courier.Courier[string, int]
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errBoom) })
-		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil })
+		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int,
+			error) {
+			<-ctx.Done()
+			return 0, nil
+		})
 		assert.ErrorIs(t, err, context.Canceled)
 		assert.ErrorIs(t, err, errBoom)
 
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil })
+		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int,
+			error) {
+			<-ctx.Done()
+			return 0, nil
+		})
 		assert.Equal(t, context.DeadlineExceeded, err, "nothing is added where the cause says no more")
 	})
 }
@@ -184,10 +193,11 @@ func TestNothingRunsForNobody(t *testing.T) {
 	close(done)
 	var calls atomic.Int32
 	for range 1000 {
-		_, _, err := c.Do(&leaving{Context: t.Context(), done: done}, "key", func(context.Context) (int, error) {
-			calls.Add(1)
-			return 0, nil
-		})
+		_, _, err := c.Do(&leaving{Context: t.Context(), done: done}, "key",
+			func(context.Context) (int, error) {
+				calls.Add(1)
+				return 0, nil
+			})
 		if err != nil {
 			assert.ErrorIs(t, err, context.Canceled)
 		}
@@ -241,11 +251,13 @@ func TestForeignContexts(t *testing.T) {
 		done := make(chan struct{})
 		close(done)
 		assert.PanicsWithValue(t, "foreign", func() {
-			_, _, _ = c.Do(&strange{Context: t.Context(), done: done, err: func() error { panic("foreign") }}, "key", sleeps(time.Second))
+			_, _, _ = c.Do(&strange{Context: t.Context(), done: done,
+				err: func() error { panic("foreign") }}, "key", sleeps(time.Second))
 		})
 		time.Sleep(time.Minute)
 		works(t, &c, "key")
-		_, _, err := c.Do(&strange{Context: t.Context(), done: done, err: func() error { return nil }}, "key", sleeps(time.Second))
+		_, _, err := c.Do(&strange{Context: t.Context(), done: done, err: func() error { return nil }},
+			"key", sleeps(time.Second))
 		assert.ErrorIs(t, err, context.Canceled)
 		time.Sleep(time.Minute) // its function ends
 	})

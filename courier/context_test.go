@@ -17,7 +17,9 @@ import (
 
 // flightContext starts a flight and returns the context of its function, and a
 // function that ends it.
-func flightContext(t *testing.T, caller context.Context, c *courier.Courier[string, int]) (ctx context.Context, end func()) {
+func flightContext(
+	t *testing.T, caller context.Context, c *courier.Courier[string, int],
+) (ctx context.Context, end func()) {
 	t.Helper()
 	got := make(chan context.Context, 1)
 	gate, ended := make(chan struct{}), make(chan struct{})
@@ -37,7 +39,8 @@ type contextKey struct{}
 
 func TestFetchContextCarriesValuesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		caller, cancel := context.WithTimeout(context.WithValue(t.Context(), contextKey{}, "value"), time.Hour)
+		caller, cancel := context.WithTimeout(context.WithValue(t.Context(), contextKey{}, "value"),
+			time.Hour)
 		defer cancel()
 		var c courier.Courier[string, int]
 		ctx, end := flightContext(t, caller, &c)
@@ -45,7 +48,8 @@ func TestFetchContextCarriesValuesAlone(t *testing.T) {
 		assert.Nil(t, ctx.Value("another"))
 		deadline, limited := ctx.Deadline()
 		assert.True(t, limited)
-		assert.Equal(t, time.Now().Add(courier.DefaultTimeout), deadline, "the caller's deadline is the caller's")
+		assert.Equal(t, time.Now().Add(courier.DefaultTimeout), deadline,
+			"the caller's deadline is the caller's")
 		assert.NoError(t, ctx.Err())
 		assert.Equal(t, "courier.Flight(key)", fmt.Sprint(ctx))
 		end()

@@ -62,7 +62,9 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 // Besides what fetch returns, err may be or wrap: *[PanicError], [ErrGoexit],
 // [ErrTimeout], [ErrClosed], *[DeadlockError], *[OverloadedError] and
 // *[BackoffError]. A panic of fetch is never raised in the caller.
-func (c *Courier[K, V]) Do(ctx context.Context, key K, fetch func(context.Context) (V, error)) (v V, shared bool, err error) {
+func (c *Courier[K, V]) Do(
+	ctx context.Context, key K, fetch func(context.Context) (V, error),
+) (v V, shared bool, err error) {
 	if ctx.Err() != nil {
 		return v, false, contextError(ctx)
 	}

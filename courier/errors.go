@@ -93,7 +93,8 @@ type BackoffError struct {
 
 // Error describes the BackoffError in one line.
 func (e *BackoffError) Error() string {
-	return fmt.Sprintf("courier: key backs off until %s after: %v", e.Until.Format(time.RFC3339Nano), e.Err)
+	return fmt.Sprintf("courier: key backs off until %s after: %v", e.Until.Format(time.RFC3339Nano),
+		e.Err)
 }
 
 // Unwrap returns the error of the last try.

@@ -11,7 +11,8 @@ func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	if s := c.slots; s != nil {
 		free, kept, queued := s.free, s.kept, s.queue.Len()+s.low.Len()
 		if free != c.cfg.maxConcurrent || kept != 0 || queued != 0 {
-			return fmt.Errorf("slots: %d of %d free, %d kept, %d queued", free, c.cfg.maxConcurrent, kept, queued)
+			return fmt.Errorf("slots: %d of %d free, %d kept, %d queued", free, c.cfg.maxConcurrent, kept,
+				queued)
 		}
 	}
 	if counted, running := c.stuck.counted.Load(), c.stuck.running; counted != 0 || running != 0 {
@@ -19,7 +20,8 @@ func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	}
 	for s := range c.shards {
 		if s.flights.n != 0 || len(s.detached) != 0 || len(s.stuck) != 0 || s.busy != 0 {
-			return fmt.Errorf("a shard has %d flights, %d without a key, %d keys with stuck functions, %d busy",
+			return fmt.Errorf("a shard has %d flights, %d without a key, %d keys with stuck functions, %d "+
+				"busy",
 				s.flights.n, len(s.detached), len(s.stuck), s.busy)
 		}
 		if s.limited.oldest != nil || s.limited.newest != nil {

@@ -77,8 +77,13 @@ func faults() []fault {
 			counts: courier.Stats{Panics: 1},
 		},
 		{
-			name:   "panic(nil)",
-			fetch:  func(s scene, _ context.Context) (int, error) { <-s.fault; panicsHere(nil); return 0, nil },
+			name: "panic(nil)",
+			fetch: func(s scene, _ context.Context) (int,
+				error) {
+				<-s.fault
+				panicsHere(nil)
+				return 0, nil
+			},
 			check:  isPanic(new(runtime.PanicNilError)),
 			counts: courier.Stats{Panics: 1},
 		},
@@ -89,8 +94,13 @@ func faults() []fault {
 			counts: courier.Stats{Panics: 1},
 		},
 		{
-			name:   "Goexit",
-			fetch:  func(s scene, _ context.Context) (int, error) { <-s.fault; runtime.Goexit(); return 0, nil },
+			name: "Goexit",
+			fetch: func(s scene, _ context.Context) (int,
+				error) {
+				<-s.fault
+				runtime.Goexit()
+				return 0, nil
+			},
 			check:  is(courier.ErrGoexit),
 			counts: courier.Stats{Goexits: 1},
 		},
@@ -200,7 +210,8 @@ func testFault(t *testing.T, f fault, n int) {
 		calls.Add(1)
 		return f.fetch(s, ctx)
 	})
-	require.Equal(t, courier.Stats{Started: 1, Joined: uint64(n - 1), InFlight: 1, Waiting: n}, c.Stats(), "before the fault")
+	require.Equal(t, courier.Stats{Started: 1, Joined: uint64(n - 1), InFlight: 1, Waiting: n},
+		c.Stats(), "before the fault")
 	close(s.fault)
 
 	for i, o := range h.wait() {

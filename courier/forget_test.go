@@ -25,14 +25,22 @@ func TestForgetStartsAfresh(t *testing.T) {
 				herds := make([]*herd, 3)
 				for i := range herds {
 					gates[i] = make(chan struct{})
-					herds[i] = callers(t, &c, 2, "key", 0, func(context.Context) (int, error) { <-gates[i]; return i, nil })
+					herds[i] = callers(t, &c, 2, "key", 0, func(context.Context) (int,
+						error) {
+						<-gates[i]
+						return i, nil
+					})
 					if i < 2 {
 						forget(&c)
 						forget(&c)
 					}
 				}
 				assert.Equal(t, courier.Stats{Started: 3, Joined: 3, InFlight: 3, Waiting: 6}, c.Stats())
-				other := callers(t, &c, 1, "other", 0, func(context.Context) (int, error) { <-gates[2]; return 9, nil })
+				other := callers(t, &c, 1, "other", 0, func(context.Context) (int,
+					error) {
+					<-gates[2]
+					return 9, nil
+				})
 
 				close(gates[0]) // a forgotten flight goes on, and does not take the key with it
 				for _, o := range herds[0].wait() {
@@ -59,14 +67,19 @@ func TestForgetStartsAfresh(t *testing.T) {
 func TestForgottenFlightIsDeserted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
-		old := callers(t, &c, 2, "key", time.Second, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil })
+		old := callers(t, &c, 2, "key", time.Second, func(ctx context.Context) (int,
+			error) {
+			<-ctx.Done()
+			return 0, nil
+		})
 		c.Forget("key")
 		fresh := callers(t, &c, 1, "key", 0, sleeps(2*time.Second))
 		for _, o := range old.wait() {
 			assert.ErrorIs(t, o.err, context.DeadlineExceeded)
 		}
 		assert.Equal(t, outcome{value: 7, after: 2 * time.Second}, fresh.one())
-		assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1},
+			c.Stats())
 	})
 }
 
@@ -93,7 +106,11 @@ func TestBurst(t *testing.T) {
 			gate := make(chan struct{})
 			for i := range keys {
 				go func() {
-					v, _, err := c.Do(t.Context(), strconv.Itoa(i), func(context.Context) (int, error) { <-gate; return i, nil })
+					v, _, err := c.Do(t.Context(), strconv.Itoa(i), func(context.Context) (int,
+						error) {
+						<-gate
+						return i, nil
+					})
 					assert.NoError(t, err)
 					assert.Equal(t, i, v)
 				}()

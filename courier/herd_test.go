@@ -35,7 +35,10 @@ type herd struct {
 
 // callers has n goroutines call Do, and returns when all of them wait (or have
 // their answer). within is each caller's deadline; 0 means none.
-func callers(t *testing.T, c *courier.Courier[string, int], n int, key string, within time.Duration, fetch fetchFunc) *herd {
+func callers(
+	t *testing.T, c *courier.Courier[string, int], n int, key string, within time.Duration,
+	fetch fetchFunc,
+) *herd {
 	t.Helper()
 	h := &herd{outcomes: make([]outcome, n)}
 	start := time.Now()

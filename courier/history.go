@@ -105,7 +105,8 @@ func (h *history[K]) noteFailure(key K, err error) {
 		r.inRow = 0
 	}
 	rest := h.cfg.backoffMax
-	if shift := r.inRow; h.cfg.backoffMin <= h.cfg.backoffMax>>shift { // so that min<<shift can't overflow
+	// so that min<<shift can't overflow
+	if shift := r.inRow; h.cfg.backoffMin <= h.cfg.backoffMax>>shift {
 		rest = h.cfg.backoffMin << shift
 	}
 	r.inRow++

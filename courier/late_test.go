@@ -279,7 +279,8 @@ func TestLateAge(t *testing.T) {
 		// It has seen an older flight than the one there is.
 		young, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		_, _, err := c.Do(courier.ContextWithLateAge(context.WithoutCancel(young), 3*time.Second), "other", value(1))
+		_, _, err := c.Do(courier.ContextWithLateAge(context.WithoutCancel(young), 3*time.Second),
+			"other", value(1))
 		require.NoError(t, err)
 		go func() {
 			_, _, err := c.Do(courier.ContextWithLateAge(t.Context(), 3*time.Second), "key", nil)

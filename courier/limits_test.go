@@ -86,7 +86,11 @@ func TestTimeoutInSeveralBubbles(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(time.Duration(i*i) * 100 * time.Millisecond)
 			works(t, c, "warm")
-			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }).one()
+			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int,
+				error) {
+				<-ctx.Done()
+				return 0, nil
+			}).one()
 			assert.ErrorIs(t, o.err, courier.ErrTimeout)
 			assert.Equal(t, courier.DefaultTimeout, o.after)
 		})
@@ -160,7 +164,11 @@ func TestMaxWaitingOverManyKeys(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 * limit {
 			wg.Go(func() {
-				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int, error) { <-gate; return 0, nil })
+				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int,
+					error) {
+					<-gate
+					return 0, nil
+				})
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -271,12 +279,14 @@ func TestAbandonedFunctionsKeepTheirTurns(t *testing.T) {
 	for _, limit := range []int{1, 2, 5, 8} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := courier.New[string, int](courier.WithMaxConcurrent(limit), courier.WithTimeout(time.Second), courier.WithQueueWait(0))
+				c := courier.New[string, int](courier.WithMaxConcurrent(limit),
+					courier.WithTimeout(time.Second), courier.WithQueueWait(0))
 				release := make(chan struct{})
 				var o origin
 				hang := func(context.Context) (int, error) { o.enter(); <-release; o.leave(); return 0, nil }
 				for i := range limit {
-					assert.ErrorIs(t, callers(t, c, 1, "stuck"+strconv.Itoa(i), 0, hang).one().err, courier.ErrTimeout)
+					assert.ErrorIs(t, callers(t, c, 1, "stuck"+strconv.Itoa(i), 0, hang).one().err,
+						courier.ErrTimeout)
 				}
 				o.most = 0
 				work := func(context.Context) (int, error) { //nolint:unparam // the type of a fetch function
@@ -297,7 +307,8 @@ func TestAbandonedFunctionsKeepTheirTurns(t *testing.T) {
 					wg.Wait()
 				}
 				all()
-				assert.Equal(t, limit+limit-limit/2, o.most, "the limit, and those that are abandoned beyond half of it")
+				assert.Equal(t, limit+limit-limit/2, o.most,
+					"the limit, and those that are abandoned beyond half of it")
 				close(release)
 				synctest.Wait()
 				all()
@@ -311,7 +322,8 @@ func TestAbandonedFunctionsKeepTheirTurns(t *testing.T) {
 // What nobody waits for takes no place and no turn of those who wait.
 func TestLowPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithMaxWaiting(2), courier.WithBackoff(time.Hour, time.Hour))
+		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithMaxWaiting(2),
+			courier.WithBackoff(time.Hour, time.Hour))
 		low := courier.ContextWithLowPriority(t.Context())
 		var mu sync.Mutex
 		var order []string

@@ -294,7 +294,8 @@ func (m *manyCall[K, V]) waitNested() {
 	// What has not begun waits for nothing.
 	seen := make(map[node]bool)
 	for at, i := range joined {
-		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil { //nolint:gocritic // the seldom case
+		//nolint:gocritic // the seldom case
+		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil {
 			edges[at].to = nil
 			f := m.seats[i].flight
 			f.shard.deadlocked()

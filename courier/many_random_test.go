@@ -69,7 +69,8 @@ func (m *reference) start(rnd *rand.Rand, keys []int) *run {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	r := &run{id: len(m.runs) + 1, keys: slices.Clone(keys), begin: now, does: deed(rnd.IntN(int(deeds) + 6))}
+	r := &run{id: len(m.runs) + 1, keys: slices.Clone(keys), begin: now,
+		does: deed(rnd.IntN(int(deeds) + 6))}
 	if r.does >= deeds {
 		r.does = answers
 	}
@@ -98,7 +99,9 @@ func (m *reference) end(r *run) {
 }
 
 // fetch is the function of a batch.
-func (m *reference) fetch(ctx context.Context, rnd *rand.Rand, missing []int) ([]courier.Outcome[int], error) {
+func (m *reference) fetch(
+	ctx context.Context, rnd *rand.Rand, missing []int,
+) ([]courier.Outcome[int], error) {
 	r := m.start(rnd, missing)
 	time.Sleep(time.Duration(rnd.IntN(400)) * time.Millisecond)
 	m.end(r)
@@ -162,11 +165,15 @@ func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	own := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
 	if rnd.IntN(3) == 0 {
 		key := keys[0]
-		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int, error) { return m.single(ctx, own, key) })
+		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int,
+			error) {
+			return m.single(ctx, own, key)
+		})
 		m.check(ctx, begin, key, courier.Outcome[int]{Value: v, Shared: shared, Err: err})
 		return
 	}
-	got := m.c.DoMany(ctx, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
+	got := m.c.DoMany(ctx, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int],
+		error) {
 		return m.fetch(ctx, own, missing)
 	})
 	require.Len(t, got, len(keys))
@@ -266,7 +273,8 @@ func TestDoManyAgainstAReference(t *testing.T) {
 		opts      []courier.Option
 	}{
 		{"patient callers", false, []courier.Option{courier.WithTimeout(0)}},
-		{"turns", false, []courier.Option{courier.WithTimeout(0), courier.WithMaxConcurrent(2), courier.WithQueueWait(0)}},
+		{"turns", false, []courier.Option{courier.WithTimeout(0), courier.WithMaxConcurrent(2),
+			courier.WithQueueWait(0)}},
 		{"callers with deadlines", true, nil},
 	} {
 		for round := range uint64(10) {
@@ -294,7 +302,8 @@ func TestDoManyAgainstAReference(t *testing.T) {
 				for at, told := range m.shares {
 					for _, shared := range told {
 						if !tc.impatient { // else those who have left count too
-							assert.Equal(t, len(told) > 1, shared, "run %d, key %d, %d callers", at.run, at.key, len(told))
+							assert.Equal(t, len(told) > 1, shared, "run %d, key %d, %d callers", at.run, at.key,
+								len(told))
 						}
 					}
 				}

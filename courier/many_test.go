@@ -116,7 +116,8 @@ func TestDoMany(t *testing.T) {
 			return o, err
 		}
 		got := c.DoMany(t.Context(), []string{"a", "bb", "a", "", "ccc", "bb", "a"}, fetch)
-		assert.Equal(t, outcomes{{Value: 1}, {Value: 2}, {Value: 1}, {Value: 0}, {Value: 3}, {Value: 2}, {Value: 1}}, got)
+		assert.Equal(t, outcomes{{Value: 1}, {Value: 2}, {Value: 1}, {Value: 0}, {Value: 3}, {Value: 2},
+			{Value: 1}}, got)
 		assert.Equal(t, [][]string{{"a", "bb", "", "ccc"}}, asked)
 		assert.Equal(t, courier.Stats{Started: 4}, c.Stats())
 
@@ -154,14 +155,16 @@ func TestDoManyWithOddKeys(t *testing.T) {
 		nan := math.NaN()
 		keys := []any{nan, 1, nan, int64(1), strange{nan, []int{}}, "1", 1, nil}
 		got := c.DoMany(t.Context(), keys, fetch)
-		assert.Equal(t, outcomes{{Value: 0}, {Value: 1}, {Value: 2}, {Value: 3}, {Value: 4}, {Value: 5}, {Value: 1}, {Value: 6}}, got)
+		assert.Equal(t, outcomes{{Value: 0}, {Value: 1}, {Value: 2}, {Value: 3}, {Value: 4}, {Value: 5},
+			{Value: 1}, {Value: 6}}, got)
 		assert.Panics(t, func() { c.DoMany(t.Context(), []any{"a", []int{1}}, fetch) })
 		assert.Equal(t, courier.Stats{Started: 7}, c.Stats())
 
-		left := c.DoMany(within(t, time.Second), keys, func(ctx context.Context, _ []any) (outcomes, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
+		left := c.DoMany(within(t, time.Second), keys,
+			func(ctx context.Context, _ []any) (outcomes, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
 		for _, o := range left {
 			assert.ErrorIs(t, o.Err, context.DeadlineExceeded)
 		}
@@ -174,12 +177,14 @@ func TestDoManyWithOddKeys(t *testing.T) {
 func TestDoManyFaults(t *testing.T) {
 	list := faults()
 	for name, n := range map[string]int{"none": 0, "too few": 2, "too many": 4} {
-		list = append(list, fault{name: "outcomes: " + name, fetch: func(s scene, _ context.Context) (int, error) {
-			<-s.fault
-			return n, errNumber
-		}, check: func(t *testing.T, err error) {
-			assert.EqualError(t, err, fmt.Sprintf("courier: DoMany: fetch returned %d outcomes for 3 keys", n))
-		}})
+		list = append(list, fault{name: "outcomes: " + name,
+			fetch: func(s scene, _ context.Context) (int, error) {
+				<-s.fault
+				return n, errNumber
+			}, check: func(t *testing.T, err error) {
+				assert.EqualError(t, err, fmt.Sprintf("courier: DoMany: fetch returned %d outcomes for 3 keys",
+					n))
+			}})
 	}
 	for _, f := range list {
 		t.Run(f.name, func(t *testing.T) {
@@ -213,7 +218,8 @@ func testManyFault(t *testing.T, f fault) {
 	for _, key := range keys {
 		singles[key] = callers(t, c, 2, key, f.within, nil)
 	}
-	require.Equal(t, courier.Stats{Started: 4, Joined: 8, InFlight: 3, Waiting: 8}, c.Stats(), "before the fault")
+	require.Equal(t, courier.Stats{Started: 4, Joined: 8, InFlight: 3, Waiting: 8}, c.Stats(),
+		"before the fault")
 	close(s.fault)
 
 	check := func(key string, v int, shared bool, err error) {
@@ -282,7 +288,8 @@ func TestDoManyErrorsByKey(t *testing.T) {
 			return outcomes{{Value: 1}, {Value: 2, Err: errBoom}, {Err: errMissing}}, nil
 		}
 		keys := []string{"good", "bad", "none"}
-		assert.Equal(t, outcomes{{Value: 1}, {Value: 2, Err: errBoom}, {Err: errMissing}}, c.DoMany(t.Context(), keys, fetch))
+		assert.Equal(t, outcomes{{Value: 1}, {Value: 2, Err: errBoom}, {Err: errMissing}},
+			c.DoMany(t.Context(), keys, fetch))
 
 		// A key that rests is not fetched; the others are.
 		got := c.DoMany(t.Context(), keys, func(_ context.Context, missing []string) (outcomes, error) {
@@ -336,8 +343,10 @@ func TestDoManyOverlaps(t *testing.T) {
 		assert.Equal(t, outcomes{{Value: 4, Shared: true}, {Value: 1, Shared: true}}, third.wait())
 		assert.Equal(t, 2*time.Second, third.after)
 		assert.Equal(t, outcome{value: 7, shared: true, after: 3 * time.Second}, single.one())
-		assert.Equal(t, outcomes{{Value: 1, Shared: true}, {Value: 7, Shared: true}, {Value: 3, Shared: true}}, first.wait())
-		assert.Equal(t, outcomes{{Value: 3, Shared: true}, {Value: 4, Shared: true}, {Value: 7, Shared: true}, {Value: 4, Shared: true}}, second.wait())
+		assert.Equal(t, outcomes{{Value: 1, Shared: true}, {Value: 7, Shared: true},
+			{Value: 3, Shared: true}}, first.wait())
+		assert.Equal(t, outcomes{{Value: 3, Shared: true}, {Value: 4, Shared: true},
+			{Value: 7, Shared: true}, {Value: 4, Shared: true}}, second.wait())
 		assert.Equal(t, 3*time.Second, second.after)
 		atRest(t, c)
 	})
@@ -359,7 +368,8 @@ func TestDoManyAtTheDeadline(t *testing.T) {
 			assert.Zero(t, got[i].Value)
 		}
 		assert.Equal(t, courier.Outcome[int]{Value: 7, Shared: true}, got[2])
-		assert.Equal(t, courier.Stats{Started: 4, Joined: 3, InFlight: 2, Waiting: 2, Late: 3, Deserted: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 4, Joined: 3, InFlight: 2, Waiting: 2, Late: 3,
+			Deserted: 1}, c.Stats())
 
 		// The function goes on for the key that somebody waits for.
 		assert.Equal(t, outcome{value: 3, shared: true, after: 4 * time.Second}, joined.one())
@@ -390,7 +400,8 @@ func TestDoManyIsCancelledWithItsLastKey(t *testing.T) {
 			assert.ErrorIs(t, o.Err, context.Canceled)
 		}
 		synctest.Wait()
-		assert.Equal(t, courier.Stats{Started: 3, Joined: 3, InFlight: 2, Waiting: 3, Deserted: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 3, Joined: 3, InFlight: 2, Waiting: 3, Deserted: 1},
+			c.Stats())
 		works(t, c, "b")
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -398,7 +409,8 @@ func TestDoManyIsCancelledWithItsLastKey(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		assert.Equal(t, 3*time.Second, ended.Sub(begin))
-		assert.Equal(t, courier.Stats{Started: 4, Joined: 3, Late: 2, Deserted: 3, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 4, Joined: 3, Late: 2, Deserted: 3, AbandonedTotal: 1},
+			c.Stats())
 		atRest(t, c)
 	})
 }
@@ -414,11 +426,12 @@ func TestDoManyLate(t *testing.T) {
 		assert.EqualValues(t, 2, c.Stats().Late)
 
 		works(t, c, "a")
-		got := c.DoMany(within(t, time.Second), []string{"b", "c", "d"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			assert.Equal(t, []string{"b", "d"}, missing)
-			assert.Equal(t, 2*time.Second, courier.LateAge(ctx))
-			return lengths(ctx, missing)
-		})
+		got := c.DoMany(within(t, time.Second), []string{"b", "c", "d"},
+			func(ctx context.Context, missing []string) (outcomes, error) {
+				assert.Equal(t, []string{"b", "d"}, missing)
+				assert.Equal(t, 2*time.Second, courier.LateAge(ctx))
+				return lengths(ctx, missing)
+			})
 		assert.Equal(t, courier.Outcome[int]{Value: 1}, got[0])
 		assert.Equal(t, context.DeadlineExceeded, got[1].Err)
 		assert.Equal(t, courier.Outcome[int]{Value: 1}, got[2])
@@ -505,7 +518,11 @@ func TestDoManyWithPatience(t *testing.T) {
 // the ways in which it can.
 func TestBatchThatGoesOnAlone(t *testing.T) {
 	const d = time.Second
-	hang := func(ctx context.Context, _ []string) (outcomes, error) { <-ctx.Done(); return nil, ctx.Err() }
+	hang := func(ctx context.Context, _ []string) (outcomes,
+		error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	for _, tc := range []struct {
 		name  string
 		fetch manyFunc
@@ -525,10 +542,11 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 			synctest.Wait()
 			assert.Zero(t, c.Stats().InFlight)
 		}, courier.Stats{Started: 2, Late: 2, Deserted: 2, AbandonedTotal: 1}},
-		{"is replaced, and goes on", lengthsAfter(5 * d), func(t *testing.T, c *courier.Courier[string, int]) {
-			works(t, c, "a")
-			assert.Equal(t, 2, c.Stats().InFlight)
-		}, courier.Stats{Started: 3, Late: 2}},
+		{"is replaced, and goes on", lengthsAfter(5 * d),
+			func(t *testing.T, c *courier.Courier[string, int]) {
+				works(t, c, "a")
+				assert.Equal(t, 2, c.Stats().InFlight)
+			}, courier.Stats{Started: 3, Late: 2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -567,10 +585,11 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 func TestDoManyForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
-		h := many(t, t.Context(), c, []string{"a", "b"}, func(context.Context, []string) (outcomes, error) {
-			time.Sleep(time.Second)
-			return nil, errBoom
-		})
+		h := many(t, t.Context(), c, []string{"a", "b"},
+			func(context.Context, []string) (outcomes, error) {
+				time.Sleep(time.Second)
+				return nil, errBoom
+			})
 		c.Forget("a")
 		works(t, c, "a")
 		for _, o := range h.wait() {
@@ -597,7 +616,8 @@ func TestDoManyShutdown(t *testing.T) {
 			assert.Equal(t, courier.ErrClosed, o.Err)
 		}
 		assert.Equal(t, courier.ErrClosed, single.one().err)
-		assert.Equal(t, courier.Stats{Started: 100, Joined: 1, Abandoned: 1, AbandonedTotal: 1}, c.Stats())
+		assert.Equal(t, courier.Stats{Started: 100, Joined: 1, Abandoned: 1, AbandonedTotal: 1},
+			c.Stats())
 		for _, o := range c.DoMany(t.Context(), keysNamed(3), nil) {
 			assert.Equal(t, courier.ErrClosed, o.Err)
 		}
@@ -615,10 +635,11 @@ func TestDoManyRacesWithShutdown(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				for _, o := range c.DoMany(context.Background(), keysNamed(50), func(ctx context.Context, missing []string) (outcomes, error) { //nolint:revive // named for the reader
+				hang := func(ctx context.Context, _ []string) (outcomes, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
-				}) {
+				}
+				for _, o := range c.DoMany(context.Background(), keysNamed(50), hang) {
 					assert.Equal(t, courier.ErrClosed, o.Err)
 				}
 			})
@@ -688,11 +709,12 @@ func TestDoManyWaitsForItsTurn(t *testing.T) {
 func TestDoManyWaitsToGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithQueueWait(2*time.Second))
-		h := many(t, t.Context(), c, []string{"a", "b"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			_, _, _ = c.Do(ctx, "inner", sleeps(time.Second))
-			assert.Error(t, ctx.Err())
-			return lengths(ctx, missing)
-		})
+		h := many(t, t.Context(), c, []string{"a", "b"},
+			func(ctx context.Context, missing []string) (outcomes, error) {
+				_, _, _ = c.Do(ctx, "inner", sleeps(time.Second))
+				assert.Error(t, ctx.Err())
+				return lengths(ctx, missing)
+			})
 		callers(t, c, 1, "thief", 0, sleeps(5*time.Second))
 		got := h.wait()
 		assert.Equal(t, 3*time.Second, h.after)
@@ -707,17 +729,19 @@ func TestDoManyWaitsToGoOn(t *testing.T) {
 func TestDoManyNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1))
-		h := many(t, t.Context(), c, []string{"a", "b"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			inner := c.DoMany(ctx, []string{"x", "yy", "x"}, func(ctx context.Context, missing []string) (outcomes, error) {
-				v, _, err := c.Do(ctx, "deep", sleeps(time.Second))
-				assert.NoError(t, err)
-				assert.Equal(t, 7, v)
-				return lengthsAfter(time.Second)(ctx, missing)
-			})
+		outer := func(ctx context.Context, missing []string) (outcomes, error) {
+			inner := c.DoMany(ctx, []string{"x", "yy", "x"},
+				func(ctx context.Context, missing []string) (outcomes, error) {
+					v, _, err := c.Do(ctx, "deep", sleeps(time.Second))
+					assert.NoError(t, err)
+					assert.Equal(t, 7, v)
+					return lengthsAfter(time.Second)(ctx, missing)
+				})
 			assert.Equal(t, outcomes{{Value: 1}, {Value: 2}, {Value: 1}}, inner)
 			assert.Empty(t, c.DoMany(ctx, nil, nil))
 			return lengthsAfter(time.Second)(ctx, missing)
-		})
+		}
+		h := many(t, t.Context(), c, []string{"a", "b"}, outer)
 		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}}, h.wait())
 		assert.Equal(t, 3*time.Second, h.after)
 		atRest(t, c)
@@ -778,10 +802,11 @@ func TestDoManyThatIsStuck(t *testing.T) {
 		}
 		assert.Equal(t, 2, c.Stats().Abandoned)
 		overloaded(t, refusal(t, c, "a"), "a", courier.KeyStuck)
-		got := c.DoMany(t.Context(), []string{"b", "x", "c"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			assert.Equal(t, []string{"x"}, missing)
-			return lengths(ctx, missing)
-		})
+		got := c.DoMany(t.Context(), []string{"b", "x", "c"},
+			func(ctx context.Context, missing []string) (outcomes, error) {
+				assert.Equal(t, []string{"x"}, missing)
+				return lengths(ctx, missing)
+			})
 		overloaded(t, got[0].Err, "b", courier.KeyStuck)
 		overloaded(t, got[2].Err, "c", courier.KeyStuck)
 		assert.Equal(t, 1, got[1].Value)
@@ -793,8 +818,10 @@ func TestDoManyThatIsStuck(t *testing.T) {
 			overloaded(t, o.Err, []string{"x", "y"}[i], courier.Stuck)
 		}
 		time.Sleep(time.Second)
-		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}, {Value: 1}}, c.DoMany(t.Context(), []string{"x", "y", "b"}, lengths))
-		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}}, c.DoMany(t.Context(), []string{"x", "b"}, lengths))
+		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}, {Value: 1}},
+			c.DoMany(t.Context(), []string{"x", "y", "b"}, lengths))
+		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}},
+			c.DoMany(t.Context(), []string{"x", "b"}, lengths))
 		close(release)
 		synctest.Wait()
 		works(t, c, "a")
@@ -828,7 +855,8 @@ func TestDoManyWithAHangingChild(t *testing.T) {
 			return lengths(ctx, missing)
 		}
 		for range 2 {
-			assert.Equal(t, outcomes{{Value: 1}, {Value: 1}}, c.DoMany(t.Context(), []string{"a", "b"}, fetch))
+			assert.Equal(t, outcomes{{Value: 1}, {Value: 1}},
+				c.DoMany(t.Context(), []string{"a", "b"}, fetch))
 		}
 		assert.Equal(t, 2, c.Stats().Abandoned)
 		overloaded(t, refusal(t, c, "a"), "a", courier.KeyStuck)
@@ -840,10 +868,11 @@ func TestDoManyWithAHangingChild(t *testing.T) {
 
 		// A child that is started when all have gone counts by itself.
 		var kept context.Context
-		c.DoMany(t.Context(), []string{"a", "b"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			kept = ctx //nolint:fatcontext // kept on purpose
-			return lengths(ctx, missing)
-		})
+		c.DoMany(t.Context(), []string{"a", "b"},
+			func(ctx context.Context, missing []string) (outcomes, error) {
+				kept = ctx //nolint:fatcontext // kept on purpose
+				return lengths(ctx, missing)
+			})
 		late := make(chan struct{})
 		courier.Go(kept, func(context.Context) error { <-late; return nil })
 		assert.Equal(t, 1, c.Stats().Abandoned)
@@ -858,7 +887,8 @@ func TestDoManyWithAHangingChild(t *testing.T) {
 // A batch with low priority yields to others, until somebody joins one of its keys.
 func TestDoManyWithLowPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithBackoff(time.Hour, time.Hour))
+		c := courier.New[string, int](courier.WithMaxConcurrent(1),
+			courier.WithBackoff(time.Hour, time.Hour))
 		low := courier.ContextWithLowPriority(t.Context())
 		var order []string
 		fetch := func(_ context.Context, missing []string) (outcomes, error) {
@@ -899,7 +929,10 @@ func TestUnlinkedDoMany(t *testing.T) {
 		keys := []string{"a", "b"}
 		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}}, c.DoMany(t.Context(), keys, lengths))
 		for range 2 { // the dead one keeps its keys
-			for _, o := range c.DoMany(within(t, time.Second), keys, whole(func(context.Context) (int, error) { panic("boom") })) {
+			for _, o := range c.DoMany(within(t, time.Second), keys, whole(func(context.Context) (int,
+				error) {
+				panic("boom")
+			})) {
 				assert.Equal(t, context.DeadlineExceeded, o.Err)
 			}
 		}
@@ -919,15 +952,16 @@ func TestDoManyContext(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Minute))
 		ctx := context.WithValue(within(t, time.Second), contextKey{}, "value")
 		var kept context.Context
-		c.DoMany(ctx, []string{"a", "b", "c"}, func(ctx context.Context, missing []string) (outcomes, error) {
-			kept = ctx //nolint:fatcontext // kept on purpose
-			assert.Equal(t, "value", ctx.Value(contextKey{}))
-			deadline, _ := ctx.Deadline()
-			assert.Equal(t, time.Now().Add(time.Minute), deadline)
-			assert.Equal(t, "courier.Flight(a and 2 more)", fmt.Sprint(ctx))
-			assert.Zero(t, courier.LateAge(ctx))
-			return lengths(ctx, missing)
-		})
+		c.DoMany(ctx, []string{"a", "b", "c"},
+			func(ctx context.Context, missing []string) (outcomes, error) {
+				kept = ctx //nolint:fatcontext // kept on purpose
+				assert.Equal(t, "value", ctx.Value(contextKey{}))
+				deadline, _ := ctx.Deadline()
+				assert.Equal(t, time.Now().Add(time.Minute), deadline)
+				assert.Equal(t, "courier.Flight(a and 2 more)", fmt.Sprint(ctx))
+				assert.Zero(t, courier.LateAge(ctx))
+				return lengths(ctx, missing)
+			})
 		<-kept.Done()
 		assert.Equal(t, context.Canceled, kept.Err())
 		c.DoMany(ctx, []string{"a"}, func(ctx context.Context, missing []string) (outcomes, error) {
@@ -947,15 +981,16 @@ func TestDoManyDeadlocks(t *testing.T) {
 	t.Run("a batch asks for its own keys", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := courier.New[string, int]()
-			got := c.DoMany(t.Context(), []string{"a", "b"}, func(ctx context.Context, missing []string) (outcomes, error) {
-				_, _, err := c.Do(ctx, "b", nil)
-				cycle(t, err, "b", "b")
-				inner := c.DoMany(ctx, []string{"a", "xx", "b"}, lengths)
-				cycle(t, inner[0].Err, "a", "a")
-				assert.Equal(t, courier.Outcome[int]{Value: 2}, inner[1])
-				cycle(t, inner[2].Err, "b", "b")
-				return lengths(ctx, missing)
-			})
+			got := c.DoMany(t.Context(), []string{"a", "b"},
+				func(ctx context.Context, missing []string) (outcomes, error) {
+					_, _, err := c.Do(ctx, "b", nil)
+					cycle(t, err, "b", "b")
+					inner := c.DoMany(ctx, []string{"a", "xx", "b"}, lengths)
+					cycle(t, inner[0].Err, "a", "a")
+					assert.Equal(t, courier.Outcome[int]{Value: 2}, inner[1])
+					cycle(t, inner[2].Err, "b", "b")
+					return lengths(ctx, missing)
+				})
 			assert.Equal(t, outcomes{{Value: 1, Shared: true}, {Value: 1, Shared: true}}, got)
 			assert.EqualValues(t, 3, c.Stats().Deadlocks)
 			atRest(t, c)
@@ -971,10 +1006,11 @@ func TestDoManyDeadlocks(t *testing.T) {
 			})
 			assert.NoError(t, err)
 			assert.Equal(t, 2, v)
-			got := c.DoMany(t.Context(), []string{"p"}, func(ctx context.Context, missing []string) (outcomes, error) {
-				cycle(t, c.DoMany(ctx, []string{"p"}, nil)[0].Err, "p", "p")
-				return lengths(ctx, missing)
-			})
+			got := c.DoMany(t.Context(), []string{"p"},
+				func(ctx context.Context, missing []string) (outcomes, error) {
+					cycle(t, c.DoMany(ctx, []string{"p"}, nil)[0].Err, "p", "p")
+					return lengths(ctx, missing)
+				})
 			assert.NoError(t, got[0].Err)
 			atRest(t, c)
 		})
@@ -983,11 +1019,12 @@ func TestDoManyDeadlocks(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := courier.New[string, int]()
 			_, _, err := c.Do(t.Context(), "a", func(ctx context.Context) (int, error) {
-				got := c.DoMany(ctx, []string{"x", "y"}, func(ctx context.Context, missing []string) (outcomes, error) {
-					_, _, err := c.Do(ctx, "a", nil)
-					cycle(t, err, "a", "x", "a")
-					return lengths(ctx, missing)
-				})
+				got := c.DoMany(ctx, []string{"x", "y"},
+					func(ctx context.Context, missing []string) (outcomes, error) {
+						_, _, err := c.Do(ctx, "a", nil)
+						cycle(t, err, "a", "x", "a")
+						return lengths(ctx, missing)
+					})
 				return got[1].Value, got[1].Err
 			})
 			assert.NoError(t, err)
@@ -1068,10 +1105,11 @@ func TestDoManyOfManyKeys(t *testing.T) {
 	got := make([]outcomes, 3)
 	for i := range got {
 		wg.Go(func() {
-			got[i] = c.DoMany(t.Context(), keys[i*1000:], func(ctx context.Context, missing []string) (outcomes, error) {
-				<-joined
-				return lengths(ctx, missing)
-			})
+			got[i] = c.DoMany(t.Context(), keys[i*1000:],
+				func(ctx context.Context, missing []string) (outcomes, error) {
+					<-joined
+					return lengths(ctx, missing)
+				})
 		})
 	}
 	for s := c.Stats(); s.Started+s.Joined < uint64(3*len(keys)-3000); s = c.Stats() {
@@ -1097,10 +1135,11 @@ func TestNothingKeepsTheValuesOfABatch(t *testing.T) {
 	var kept []context.Context
 	var seen []weak.Pointer[big]
 	for range 10 {
-		got := c.DoMany(t.Context(), []int{1, 2, 1}, func(ctx context.Context, missing []int) ([]courier.Outcome[*big], error) { //nolint:revive // named for the reader
+		load := func(ctx context.Context, _ []int) ([]courier.Outcome[*big], error) {
 			kept = append(kept, ctx)
 			return []courier.Outcome[*big]{{Value: new(big)}, {Value: new(big)}}, nil
-		})
+		}
+		got := c.DoMany(t.Context(), []int{1, 2, 1}, load)
 		seen = append(seen, weak.Make(got[0].Value), weak.Make(got[1].Value))
 	}
 	left := func() (n int) {
@@ -1128,9 +1167,11 @@ func TestAllocationsOfDoMany(t *testing.T) {
 	for _, n := range []int{1, 100, 10_000} {
 		keys := keysNamed(n)
 		answer := make(outcomes, n)
-		fetch := func(context.Context, []string) (outcomes, error) { return answer, nil } //nolint:unparam // as the type of such functions wants
-		c.DoMany(t.Context(), keys, fetch)                                                // the shards' tables grow
-		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { c.DoMany(t.Context(), keys, fetch) }), 100.0, "%d keys", n)
+		//nolint:unparam // as the type of such functions wants
+		fetch := func(context.Context, []string) (outcomes, error) { return answer, nil }
+		c.DoMany(t.Context(), keys, fetch) // the shards' tables grow
+		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { c.DoMany(t.Context(), keys, fetch) }),
+			100.0, "%d keys", n)
 	}
 }
 
@@ -1140,17 +1181,19 @@ func TestManyWithPatienceForSome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[int, int]()
 		calls := 0
-		ctx := courier.ContextWithPatienceFor(t.Context(), time.Second, func(i int) bool { return i%2 == 0 })
+		ctx := courier.ContextWithPatienceFor(t.Context(), time.Second,
+			func(i int) bool { return i%2 == 0 })
 		start := time.Now()
-		got := c.DoMany(ctx, []int{10, 11, 12}, func(_ context.Context, keys []int) ([]courier.Outcome[int], error) {
-			calls++
-			time.Sleep(3 * time.Second)
-			out := make([]courier.Outcome[int], len(keys))
-			for i, k := range keys {
-				out[i].Value = k
-			}
-			return out, nil
-		})
+		got := c.DoMany(ctx, []int{10, 11, 12},
+			func(_ context.Context, keys []int) ([]courier.Outcome[int], error) {
+				calls++
+				time.Sleep(3 * time.Second)
+				out := make([]courier.Outcome[int], len(keys))
+				for i, k := range keys {
+					out[i].Value = k
+				}
+				return out, nil
+			})
 		require.Equal(t, 3*time.Second, time.Since(start))
 		require.ErrorIs(t, got[0].Err, courier.ErrLate)
 		require.Equal(t, courier.Outcome[int]{Value: 11}, got[1])
@@ -1167,27 +1210,32 @@ func TestMaxBatch(t *testing.T) {
 		c := courier.New[int, int](courier.WithMaxBatch(2), courier.WithMaxConcurrent(2))
 		release := make(chan struct{})
 		go func() {
-			_, _, _ = c.Do(context.Background(), 1, func(context.Context) (int, error) { <-release; return 100, nil })
+			_, _, _ = c.Do(context.Background(), 1, func(context.Context) (int,
+				error) {
+				<-release
+				return 100, nil
+			})
 		}()
 		synctest.Wait()
 		var mu sync.Mutex
 		var batches [][]int
 		time.AfterFunc(10*time.Second, func() { close(release) })
 		start := time.Now()
-		got := c.DoMany(t.Context(), []int{0, 1, 2, 3, 4, 5}, func(_ context.Context, keys []int) ([]courier.Outcome[int], error) {
-			mu.Lock()
-			batches = append(batches, keys)
-			mu.Unlock()
-			time.Sleep(time.Second)
-			if keys[0] == 3 {
-				panic(errBoom)
-			}
-			out := make([]courier.Outcome[int], len(keys))
-			for i, k := range keys {
-				out[i].Value = k
-			}
-			return out, nil
-		})
+		got := c.DoMany(t.Context(), []int{0, 1, 2, 3, 4, 5},
+			func(_ context.Context, keys []int) ([]courier.Outcome[int], error) {
+				mu.Lock()
+				batches = append(batches, keys)
+				mu.Unlock()
+				time.Sleep(time.Second)
+				if keys[0] == 3 {
+					panic(errBoom)
+				}
+				out := make([]courier.Outcome[int], len(keys))
+				for i, k := range keys {
+					out[i].Value = k
+				}
+				return out, nil
+			})
 		require.Equal(t, 10*time.Second, time.Since(start))
 		require.ElementsMatch(t, [][]int{{0, 2}, {3, 4}, {5}}, batches)
 		for i, o := range got {

@@ -53,10 +53,11 @@ func TestTurnOnDemand(t *testing.T) {
 func TestTurnOnDemandOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTurnOnDemand())
-		outcomes := c.DoMany(t.Context(), []string{"a", "b"}, func(ctx context.Context, _ []string) ([]courier.Outcome[int], error) {
-			assert.True(t, courier.TakeTurn(ctx))
-			return make([]courier.Outcome[int], 2), nil
-		})
+		outcomes := c.DoMany(t.Context(), []string{"a", "b"},
+			func(ctx context.Context, _ []string) ([]courier.Outcome[int], error) {
+				assert.True(t, courier.TakeTurn(ctx))
+				return make([]courier.Outcome[int], 2), nil
+			})
 		for _, o := range outcomes {
 			assert.NoError(t, o.Err)
 		}
@@ -95,10 +96,11 @@ func TestTurnOnDemandThatIsLate(t *testing.T) {
 							_, _, _ = c.Do(context.Background(), "k", fetch)
 							return
 						}
-						c.DoMany(context.Background(), []string{"k"}, func(ctx context.Context, _ []string) ([]courier.Outcome[int], error) {
-							v, err := fetch(ctx)
-							return []courier.Outcome[int]{{Value: v}}, err
-						})
+						c.DoMany(context.Background(), []string{"k"},
+							func(ctx context.Context, _ []string) ([]courier.Outcome[int], error) {
+								v, err := fetch(ctx)
+								return []courier.Outcome[int]{{Value: v}}, err
+							})
 					}()
 					synctest.Wait()
 					callers(t, c, 1, "k", time.Second, fetch).wait()

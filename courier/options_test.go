@@ -19,12 +19,15 @@ func TestOptionsOutOfRange(t *testing.T) {
 	}{
 		{courier.WithTimeout(-1), "courier: WithTimeout: -1ns: want 0 (none) or more", time.Duration(-1)},
 		{courier.WithMaxConcurrent(-2), "courier: WithMaxConcurrent: -2: want 0 (no limit) or more", -2},
-		{courier.WithQueueWait(-time.Second), "courier: WithQueueWait: -1s: want 0 (no bound) or more", -time.Second},
+		{courier.WithQueueWait(-time.Second), "courier: WithQueueWait: -1s: want 0 (no bound) or more",
+			-time.Second},
 		{courier.WithMaxWaiting(-1), "courier: WithMaxWaiting: -1: want 0 (no limit) or more", -1},
 		{courier.WithMaxAbandoned(0, 1), "courier: WithMaxAbandoned: 0: want 1 or more per key", 0},
 		{courier.WithMaxAbandoned(1, -3), "courier: WithMaxAbandoned: -3: want 1 or more in all", -3},
-		{courier.WithBackoff(0, time.Second), "courier: WithBackoff: 0s: want a shortest rest above 0", time.Duration(0)},
-		{courier.WithBackoff(time.Minute, time.Second), "courier: WithBackoff: 1s: want a longest rest no less than the shortest", time.Second},
+		{courier.WithBackoff(0, time.Second), "courier: WithBackoff: 0s: want a shortest rest above 0",
+			time.Duration(0)},
+		{courier.WithBackoff(time.Minute, time.Second),
+			"courier: WithBackoff: 1s: want a longest rest no less than the shortest", time.Second},
 	} {
 		t.Run(tc.want, func(t *testing.T) {
 			err := courier.Validate(courier.WithTimeout(time.Second), tc.option)
@@ -40,7 +43,8 @@ func TestOptionsOutOfRange(t *testing.T) {
 func TestOptionsInRange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := []courier.Option{
-			courier.WithTimeout(0), courier.WithMaxConcurrent(0), courier.WithQueueWait(0), courier.WithMaxWaiting(0),
+			courier.WithTimeout(0), courier.WithMaxConcurrent(0), courier.WithQueueWait(0),
+			courier.WithMaxWaiting(0),
 			courier.WithMaxAbandoned(1, 1), courier.WithBackoff(1, 1),
 		}
 		require.NoError(t, courier.Validate())
@@ -52,7 +56,8 @@ func TestOptionsInRange(t *testing.T) {
 		}
 		// The longest there are do no harm.
 		const ever = 1<<63 - 1
-		c = courier.New[string, int](courier.WithTimeout(ever), courier.WithQueueWait(ever), courier.WithMaxConcurrent(1), courier.WithBackoff(ever, ever))
+		c = courier.New[string, int](courier.WithTimeout(ever), courier.WithQueueWait(ever),
+			courier.WithMaxConcurrent(1), courier.WithBackoff(ever, ever))
 		works(t, c, "key")
 		rest(t, c, "bad")
 	})

@@ -58,7 +58,8 @@ func TestPatience(t *testing.T) {
 		nested        bool
 	}
 	var others sync.WaitGroup
-	comes := func(with time.Duration, then time.Duration) func(*testing.T, *courier.Courier[string, int], fetchFunc) {
+	type scene = func(*testing.T, *courier.Courier[string, int], fetchFunc)
+	comes := func(with time.Duration, then time.Duration) scene {
 		return func(_ *testing.T, c *courier.Courier[string, int], fetch fetchFunc) {
 			others.Go(func() { patiently(c, with, fetch) })
 			time.Sleep(then)
@@ -309,11 +310,12 @@ func TestFlightThatGoesOnAlone(t *testing.T) {
 			synctest.Wait()
 			assert.Equal(t, courier.Stats{Started: 1, Late: 1, Timeouts: 1, AbandonedTotal: 1}, c.Stats())
 		}},
-		{"backs off", []courier.Option{courier.WithBackoff(time.Hour, time.Hour)}, boom, func(t *testing.T, c *courier.Courier[string, int]) {
-			time.Sleep(d)
-			synctest.Wait()
-			refused(t, c, "key", errBoom)
-		}},
+		{"backs off", []courier.Option{courier.WithBackoff(time.Hour, time.Hour)}, boom,
+			func(t *testing.T, c *courier.Courier[string, int]) {
+				time.Sleep(d)
+				synctest.Wait()
+				refused(t, c, "key", errBoom)
+			}},
 		{"is no failure", []courier.Option{
 			courier.WithBackoff(time.Hour, time.Hour),
 			courier.WithIsFailure(func(err error) bool { return !errors.Is(err, errBoom) }),
@@ -336,14 +338,16 @@ func TestFlightThatGoesOnAlone(t *testing.T) {
 			synctest.Wait()
 			assert.Equal(t, courier.Stats{Started: 1, Late: 1, Deserted: 1, AbandonedTotal: 1}, c.Stats())
 		}},
-		{"leaves its place", []courier.Option{courier.WithMaxWaiting(1), courier.WithMaxWaitingPerKey(1)}, hang, func(t *testing.T, c *courier.Courier[string, int]) {
-			assert.Zero(t, c.Stats().Waiting)
-			works(t, c, "another")
-		}},
-		{"keeps its turn", []courier.Option{courier.WithMaxConcurrent(1)}, sleeps(2 * d), func(t *testing.T, c *courier.Courier[string, int]) {
-			o := callers(t, c, 1, "another", 0, value(1)).one()
-			assert.Equal(t, d, o.after)
-		}},
+		{"leaves its place", []courier.Option{courier.WithMaxWaiting(1), courier.WithMaxWaitingPerKey(1)},
+			hang, func(t *testing.T, c *courier.Courier[string, int]) {
+				assert.Zero(t, c.Stats().Waiting)
+				works(t, c, "another")
+			}},
+		{"keeps its turn", []courier.Option{courier.WithMaxConcurrent(1)}, sleeps(2 * d),
+			func(t *testing.T, c *courier.Courier[string, int]) {
+				o := callers(t, c, 1, "another", 0, value(1)).one()
+				assert.Equal(t, d, o.after)
+			}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -415,7 +419,8 @@ func TestPatienceInTheQueue(t *testing.T) {
 // caller does not join it.
 func TestPatienceWithALowFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithBackoff(time.Hour, time.Hour))
+		c := courier.New[string, int](courier.WithMaxConcurrent(1),
+			courier.WithBackoff(time.Hour, time.Hour))
 		callers(t, c, 1, "holder", 0, sleeps(3*time.Second))
 		refresh := func(key string, fetch fetchFunc) {
 			go func() { _, _, _ = c.Do(courier.ContextWithLowPriority(t.Context()), key, fetch) }()
@@ -499,11 +504,12 @@ func TestFreshFlightInTheSameMoment(t *testing.T) {
 		c := courier.New[string, int]()
 		callers(t, c, 1, "key", 0, sleeps(time.Second))
 		go func() {
-			_, _, err := c.Do(courier.ContextWithLateAge(t.Context(), 1), "key", func(ctx context.Context) (int, error) {
-				assert.NotZero(t, courier.LateAge(ctx))
-				time.Sleep(time.Second)
-				return 7, nil
-			})
+			_, _, err := c.Do(courier.ContextWithLateAge(t.Context(), 1), "key",
+				func(ctx context.Context) (int, error) {
+					assert.NotZero(t, courier.LateAge(ctx))
+					time.Sleep(time.Second)
+					return 7, nil
+				})
 			assert.NoError(t, err)
 		}()
 		synctest.Wait()
@@ -580,7 +586,8 @@ func TestPatienceInANestedCall(t *testing.T) {
 				return asks(c, "parent", nil)(courier.ContextWithLateAge(ctx, 0))
 			}), courier.ErrLate)
 			time.Sleep(time.Second)
-			assert.ErrorIs(t, ask(ctx, "parent", time.Second, value(9)), courier.ErrDeadlock, "late as it is")
+			assert.ErrorIs(t, ask(ctx, "parent", time.Second, value(9)), courier.ErrDeadlock,
+				"late as it is")
 			o := c.DoMany(courier.ContextWithPatience(ctx, time.Second), []string{"parent"}, nil)
 			assert.ErrorIs(t, o[0].Err, courier.ErrDeadlock)
 			return 8, nil
@@ -599,10 +606,11 @@ func TestPatienceInANestedCall(t *testing.T) {
 func TestPatienceWithAKeyThatDoesNotEqualItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[any, int](courier.WithTimeout(0))
-		_, _, err := c.Do(courier.ContextWithPatience(t.Context(), time.Second), math.NaN(), func(ctx context.Context) (int, error) {
-			<-ctx.Done()
-			return 0, ctx.Err()
-		})
+		_, _, err := c.Do(courier.ContextWithPatience(t.Context(), time.Second), math.NaN(),
+			func(ctx context.Context) (int, error) {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			})
 		assert.ErrorIs(t, err, courier.ErrLate)
 		synctest.Wait()
 		still(t, c.Stats())
@@ -664,7 +672,10 @@ func TestIsFailure(t *testing.T) {
 		refused(t, c, "child", errBoom)
 		assert.ErrorIs(t, do("hang", hang), courier.ErrTimeout)
 		refused(t, c, "hang", courier.ErrTimeout)
-		isPanic("boom")(t, do("panics", func(context.Context) (int, error) { return 3, errors.New("explosive") }))
+		isPanic("boom")(t, do("panics", func(context.Context) (int,
+			error) {
+			return 3, errors.New("explosive")
+		}))
 		var p *courier.PanicError
 		assert.ErrorAs(t, refusal(t, c, "panics"), &p)
 
@@ -673,7 +684,8 @@ func TestIsFailure(t *testing.T) {
 		assert.Equal(t, errMissing, do("key", failing(errMissing)))
 		works(t, c, "key")
 
-		all := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour), courier.WithIsFailure(nil))
+		all := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour),
+			courier.WithIsFailure(nil))
 		_, _, err := all.Do(t.Context(), "key", failing(errBoom))
 		assert.Equal(t, errBoom, err)
 		refused(t, all, "key", errBoom)

@@ -17,7 +17,8 @@ import (
 func TestStuckKeyIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 3
-		c := courier.New[string, int](courier.WithTimeout(10*time.Millisecond), courier.WithMaxAbandoned(bound, 100))
+		c := courier.New[string, int](courier.WithTimeout(10*time.Millisecond),
+			courier.WithMaxAbandoned(bound, 100))
 		release := make(chan struct{})
 		hang := func(context.Context) (int, error) { <-release; return 0, nil }
 		work := func(context.Context) (int, error) { return 1, nil }
@@ -62,7 +63,8 @@ func TestStuckKeyIsTriedAgain(t *testing.T) {
 // Tries past the bound of a key may not use up the bound of all keys.
 func TestTriesLeaveRoomForOtherKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := courier.New[string, int](courier.WithTimeout(time.Millisecond), courier.WithMaxAbandoned(1, 10))
+		c := courier.New[string, int](courier.WithTimeout(time.Millisecond),
+			courier.WithMaxAbandoned(1, 10))
 		release := make(chan struct{})
 		hang := func(context.Context) (int, error) { <-release; return 0, nil }
 		for range 1000 {

@@ -65,7 +65,8 @@ func TestQueueWait(t *testing.T) {
 		want error
 		at   time.Duration
 	}{
-		{"given", []courier.Option{courier.WithQueueWait(2 * time.Second)}, courier.ErrOverloaded, 2 * time.Second},
+		{"given", []courier.Option{courier.WithQueueWait(2 * time.Second)}, courier.ErrOverloaded,
+			2 * time.Second},
 		{"default", nil, courier.ErrOverloaded, courier.DefaultQueueWait},
 		{"none", []courier.Option{courier.WithQueueWait(0)}, nil, 20 * time.Second},
 	} {
@@ -80,7 +81,8 @@ func TestQueueWait(t *testing.T) {
 				}
 				synctest.Wait()
 				if tc.want != nil {
-					assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Overloads: 1, AbandonedTotal: 0, InFlight: 1, Waiting: 1}, c.Stats())
+					assert.Equal(t, courier.Stats{Started: 2, Joined: 1, Overloads: 1, AbandonedTotal: 0,
+						InFlight: 1, Waiting: 1}, c.Stats())
 				}
 				holder.wait()
 				works(t, c, "key")

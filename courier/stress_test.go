@@ -18,7 +18,8 @@ import (
 
 // tally is what the callers of a stress run saw.
 type tally struct {
-	calls, values, panics, timeouts, deadlocks, overloads, backedOff, left, late, others, runs, refused atomic.Uint64
+	calls, values, panics, timeouts, deadlocks, overloads, backedOff, left, late, others, runs,
+	refused atomic.Uint64
 }
 
 // A storm is many callers, few keys, and faults at random. The faults follow
@@ -36,8 +37,9 @@ func TestStress(t *testing.T) {
 	}
 	t.Logf("replay with -courier.seed=%d", s)
 	for name, opts := range map[string][]courier.Option{
-		"plain":   {courier.WithTimeout(3 * time.Second)},
-		"limited": {courier.WithTimeout(3 * time.Second), courier.WithMaxConcurrent(2), courier.WithQueueWait(time.Second), courier.WithMaxWaiting(40)},
+		"plain": {courier.WithTimeout(3 * time.Second)},
+		"limited": {courier.WithTimeout(3 * time.Second), courier.WithMaxConcurrent(2),
+			courier.WithQueueWait(time.Second), courier.WithMaxWaiting(40)},
 		"all": {
 			courier.WithTimeout(3 * time.Second), courier.WithMaxConcurrent(5), courier.WithQueueWait(0),
 			courier.WithMaxAbandoned(2, 8), courier.WithBackoff(10*time.Millisecond, 100*time.Millisecond),
@@ -113,17 +115,18 @@ func (st *storm) call(t *testing.T, ctx context.Context, rnd *rand.Rand, depth i
 // callMany makes one call for several keys.
 func (st *storm) callMany(t *testing.T, asked *askedContext, rnd, inner *rand.Rand, depth int) {
 	keys := rnd.Perm(st.keys)[:1+rnd.IntN(4)]
-	got := st.c.DoMany(asked, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
-		st.tally.runs.Add(1)
-		_, err := st.fetch(t, ctx, missing[0], inner, depth)
-		o := make([]courier.Outcome[int], len(missing))
-		for i, key := range missing {
-			if o[i].Value = key; inner.IntN(20) == 0 {
-				o[i] = courier.Outcome[int]{Err: errBoom}
+	got := st.c.DoMany(asked, keys,
+		func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
+			st.tally.runs.Add(1)
+			_, err := st.fetch(t, ctx, missing[0], inner, depth)
+			o := make([]courier.Outcome[int], len(missing))
+			for i, key := range missing {
+				if o[i].Value = key; inner.IntN(20) == 0 {
+					o[i] = courier.Outcome[int]{Err: errBoom}
+				}
 			}
-		}
-		return o, err
-	})
+			return o, err
+		})
 	for i, o := range got {
 		st.tally.calls.Add(1)
 		if asked.refused {
@@ -149,7 +152,9 @@ func (c *askedContext) Err() error {
 }
 
 // fetch does something at random.
-func (st *storm) fetch(t *testing.T, ctx context.Context, key int, rnd *rand.Rand, depth int) (int, error) {
+func (st *storm) fetch(
+	t *testing.T, ctx context.Context, key int, rnd *rand.Rand, depth int,
+) (int, error) {
 	pause := time.Duration(rnd.IntN(200)) * time.Millisecond
 	switch rnd.IntN(12) {
 	case 0:
@@ -246,7 +251,8 @@ func (st *storm) check(t *testing.T) {
 	assert.Equal(t, n.backedOff.Load(), s.BackedOff)
 	for name, seen := range map[string]uint64{
 		"values": n.values.Load(), "panics": n.panics.Load(), "time-outs": n.timeouts.Load(),
-		"deadlocks": n.deadlocks.Load(), "callers who left": n.left.Load(), "deserted": s.Deserted, "late": s.Late,
+		"deadlocks": n.deadlocks.Load(), "callers who left": n.left.Load(), "deserted": s.Deserted,
+		"late":                         s.Late,
 		"callers whose patience ended": n.late.Load(),
 	} {
 		assert.NotZero(t, seen, "the storm is too mild: no %s", name)

@@ -81,11 +81,11 @@ const (
 	ReasonHolderEnded Reason = replica.WhyEnded    // the holder's context ended
 	ReasonConflict    Reason = replica.WhyConflict // another node's claim was preferred
 	ReasonClosed      Reason = replica.WhyClosed   // the holder's registry closed
-	// the node is not seen any more; if it was only cut off, its claims come back
+	// ReasonNodeDown: the node is not seen any more; if it was cut off, its claims come back.
 	ReasonNodeDown    Reason = replica.WhyNodeDown
 	ReasonNodeLeft    Reason = replica.WhyNodeLeft    // the node left in good order
 	ReasonNodeRestart Reason = replica.WhyNodeRestart // the node started anew
-	// the node no longer lists the name; why was not learnt
+	// ReasonGone: the node no longer lists the name; the reason is not known.
 	ReasonGone Reason = replica.WhyMissing
 )
 

@@ -31,8 +31,7 @@ const (
 
 func (m *measurement) chart() barChart {
 	libs := slices.Clone(m.libs)
-	slices.SortStableFunc(libs, func(a,
-		b string) int {
+	slices.SortStableFunc(libs, func(a, b string) int {
 		return cmp.Compare(median(m.by[a]), median(m.by[b]))
 	})
 	most := 0.0

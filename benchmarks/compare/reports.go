@@ -106,8 +106,7 @@ func (r *results) markdown() string {
 		}
 	}
 	order := strings.Split(allLibs, ",")
-	slices.SortStableFunc(libs, func(a,
-		b string) int {
+	slices.SortStableFunc(libs, func(a, b string) int {
 		return slices.Index(order, a) - slices.Index(order, b)
 	})
 	var b strings.Builder

@@ -41,22 +41,27 @@ func TestNames(t *testing.T) {
 		}
 	}
 	want := map[string]uint64{
-		"hits_total": s.Hits, "misses_total": s.Misses, "stale_total": s.Stale, "not_found_total": s.NotFound,
+		"hits_total": s.Hits, "misses_total": s.Misses, "stale_total": s.Stale,
+		"not_found_total":      s.NotFound,
 		"not_found_hits_total": s.NotFoundHits, "loads_total": s.Loads, "load_errors_total": s.LoadErrors,
 		"load_panics_total": s.Panics, "refreshes_total": s.Refreshes, "evictions_total": s.Evictions,
-		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected, "callback_panics_total": s.CallbackPanics,
+		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected,
+		"callback_panics_total":   s.CallbackPanics,
 		"callbacks_dropped_total": s.CallbacksDropped,
 		"flights_total":           s.Courier.Started, "flights_joined_total": s.Courier.Joined,
-		"flights_timed_out_total": s.Courier.Timeouts, "flights_late_total": s.Courier.Late, "flights_deserted_total": s.Courier.Deserted,
-		"goexits_total": s.Courier.Goexits, "deadlocks_total": s.Courier.Deadlocks,
+		"flights_timed_out_total": s.Courier.Timeouts, "flights_late_total": s.Courier.Late,
+		"flights_deserted_total": s.Courier.Deserted,
+		"goexits_total":          s.Courier.Goexits, "deadlocks_total": s.Courier.Deadlocks,
 		"overloads_total": s.Courier.Overloads, "backed_off_total": s.Courier.BackedOff,
 		"functions_abandoned_total": s.Courier.AbandonedTotal,
 	}
 	gauges := map[string]int{
-		"entries": 1234, "flights": s.Courier.InFlight, "callers_waiting": s.Courier.Waiting, "functions_abandoned": s.Courier.Abandoned,
+		"entries": 1234, "flights": s.Courier.InFlight, "callers_waiting": s.Courier.Waiting,
+		"functions_abandoned": s.Courier.Abandoned,
 	}
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(t, registry.Register(cacheprom.New("users", func() cache.Stats { return s }, func() int { return 1234 })))
+	require.NoError(t, registry.Register(cacheprom.New("users", func() cache.Stats { return s },
+		func() int { return 1234 })))
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	require.Len(t, families, len(want)+len(gauges))
@@ -104,7 +109,8 @@ func TestDependencies(t *testing.T) {
 	}
 	const module = "github.com/snowfence/snowfence"
 	linked := func(path string) string {
-		out, err := exec.CommandContext(t.Context(), tool, "list", "-deps", module+path).CombinedOutput() //nolint:gosec // the go tool
+		//nolint:gosec // the go tool
+		out, err := exec.CommandContext(t.Context(), tool, "list", "-deps", module+path).CombinedOutput()
 		require.NoError(t, err, string(out))
 		return string(out)
 	}
@@ -113,7 +119,8 @@ func TestDependencies(t *testing.T) {
 		require.NotContains(t, linked(path), "prometheus")
 		require.NotContains(t, linked(path), "opentelemetry")
 	}
-	require.Contains(t, linked("/cache/cacheprom"), "prometheus", "what is looked for is spelled right")
+	require.Contains(t, linked("/cache/cacheprom"), "prometheus",
+		"what is looked for is spelled right")
 }
 
 func ExampleNew() {

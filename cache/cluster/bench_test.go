@@ -35,9 +35,14 @@ func BenchmarkHit(b *testing.B) {
 	plain, err := cache.New(options)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, plain.Close()) }()
-	hits(b, "plain", keys, func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, load) })
+	hits(b, "plain", keys, func(ctx context.Context, key string) (string,
+		error) {
+		return plain.Fetch(ctx, key, load)
+	})
 	for _, ownership := range ownerships {
-		nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots, o.Cache = ownership, 16, options })
+		nodes := start(b, 1, &from, func(_ int, o *cluster.Options[string]) {
+			o.Ownership, o.Slots, o.Cache = ownership, 16, options
+		})
 		hits(b, "own/"+ownership.String(), keys, nodes[0].Fetch)
 	}
 
@@ -57,7 +62,10 @@ func BenchmarkHit(b *testing.B) {
 }
 
 // hits measures how long it takes to get what is there.
-func hits(b *testing.B, name string, keys []string, get func(ctx context.Context, key string) (string, error)) {
+func hits(
+	b *testing.B, name string, keys []string,
+	get func(ctx context.Context, key string) (string, error),
+) {
 	b.Helper()
 	for _, key := range keys {
 		_, err := get(b.Context(), key)
@@ -105,7 +113,8 @@ func BenchmarkRemote(b *testing.B) {
 			}
 			call := bare(b, []byte(value), keys)
 			for _, callers := range []int{1, 32} {
-				b.Run(fmt.Sprintf("%s/%d", name, callers), func(b *testing.B) { inTurns(b, callers, call, fetch) })
+				b.Run(fmt.Sprintf("%s/%d", name, callers),
+					func(b *testing.B) { inTurns(b, callers, call, fetch) })
 			}
 			require.Zero(b, nodes[0].Stats().LocalLoads)
 			for _, n := range nodes {
@@ -115,8 +124,8 @@ func BenchmarkRemote(b *testing.B) {
 	}
 }
 
-// BenchmarkRemoteMany compares a FetchMany of 100 keys of another node with a Fetch of one: keys that
-// their owner has, and keys that it loads.
+// BenchmarkRemoteMany compares a FetchMany of 100 keys of another node with a Fetch of one: keys
+// that their owner has, and keys that it loads.
 func BenchmarkRemoteMany(b *testing.B) {
 	for _, loaded := range []bool{false, true} {
 		for _, ownership := range ownerships {
@@ -176,11 +185,12 @@ func keysOfTheOther(b *testing.B, n *node, count int) (keys []string) {
 // bare returns a call of net/http over HTTP/2 that brings value.
 func bare(b *testing.B, value []byte, keys [][]byte) func(context.Context, int) error {
 	b.Helper()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.Header().Set("Content-Length", strconv.Itoa(len(value)))
-		_, _ = w.Write(value)
-	}))
+	server := httptest.NewUnstartedServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Length", strconv.Itoa(len(value)))
+			_, _ = w.Write(value)
+		}))
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP2(true)
 	transport.Protocols.SetUnencryptedHTTP2(true)
@@ -286,10 +296,15 @@ func BenchmarkHerd(b *testing.B) {
 			plain, err := cache.New(cache.Options[string, string]{})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, plain.Close()) }()
-			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
+			nodes := start(b, 3, &from, func(_ int, o *cluster.Options[string]) {
+				o.Ownership, o.Slots = ownership, 16
+			})
 			load := own.Load // once: a method value allocates
 			inTurns(b, 1,
-				herd(func(ctx context.Context, key string) (string, error) { return plain.Fetch(ctx, key, load) }),
+				herd(func(ctx context.Context, key string) (string,
+					error) {
+					return plain.Fetch(ctx, key, load)
+				}),
 				herd(nodes[0].Fetch, nodes[1].Fetch, nodes[2].Fetch))
 			require.Equal(b, own.total.Load(), from.total.Load(), "each key once")
 		})

@@ -75,7 +75,8 @@ func TestProcessesThatComeAndGo(t *testing.T) {
 	before := small()
 
 	// One registry after the other would take minutes: the processes share one.
-	r, err := registry.Open(t.Context(), registry.Config{NodeName: "x", Seeds: []string{nodes[0].registry.Addr()}})
+	r, err := registry.Open(t.Context(),
+		registry.Config{NodeName: "x", Seeds: []string{nodes[0].registry.Addr()}})
 	require.NoError(t, err)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -107,7 +108,8 @@ func TestProcessesThatComeAndGo(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	after := small()
-	t.Logf("a message without news has %d bytes at first, and %d after %d processes", before, after, processes)
+	t.Logf("a message without news has %d bytes at first, and %d after %d processes", before, after,
+		processes)
 	for _, n := range nodes {
 		s := n.Stats()
 		require.Zero(t, s.Resets, "node %s", n.name)
@@ -160,7 +162,8 @@ func TestStartAmongManyDeletes(t *testing.T) {
 	for i := range 100 {
 		require.NoError(t, nodes[i%2].Delete(t.Context(), fmt.Sprint("k", i)))
 	}
-	n := startNode(t, "late", []string{nodes[0].registry.Addr()}, cluster.Options[string]{Load: from.Load, Ownership: cluster.ByKey})
+	n := startNode(t, "late", []string{nodes[0].registry.Addr()},
+		cluster.Options[string]{Load: from.Load, Ownership: cluster.ByKey})
 	for _, p := range n.Stats().Peers {
 		require.True(t, p.Synced, "%+v", p)
 	}
@@ -203,9 +206,13 @@ func TestOnEvictionDeletes(t *testing.T) {
 func TestNeverSynced(t *testing.T) {
 	var from batches
 	n := startByRing(t, &from, nil)
-	startFake(t, "x", n.registry.Addr(), func(string) (peer.Value, error) { return peer.Value{}, peer.ErrBusy })
+	startFake(t, "x", n.registry.Addr(), func(string) (peer.Value,
+		error) {
+		return peer.Value{}, peer.ErrBusy
+	})
 	waitForFakes(t, n, 1)
-	require.Never(t, func() bool { return n.Stats().Peers[0].Synced }, 300*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool { return n.Stats().Peers[0].Synced }, 300*time.Millisecond,
+		10*time.Millisecond)
 	var unconfirmed *cluster.UnconfirmedError
 	require.ErrorAs(t, n.Delete(context.Background(), "k"), &unconfirmed)
 	require.False(t, n.Stats().Peers[0].Synced)

@@ -93,7 +93,8 @@ func TestCloseDuringADelete(t *testing.T) {
 	go del()
 	<-arrived // the exchange is under way
 	go del()
-	require.Eventually(t, func() bool { return a.Stats().Deletes == 2 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return a.Stats().Deletes == 2 }, 20*time.Second,
+		time.Millisecond)
 	require.NoError(t, a.Close())
 	for range 2 {
 		require.ErrorIs(t, <-deleted, cluster.ErrClosed)
@@ -130,7 +131,8 @@ func TestDeleteDuringClose(t *testing.T) {
 	<-began
 	closed := make(chan error, 1)
 	go func() { closed <- b.Close() }()
-	require.Eventually(t, func() bool { return len(a.Stats().Peers) == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(a.Stats().Peers) == 0 }, 20*time.Second,
+		time.Millisecond)
 	require.NoError(t, a.Delete(t.Context(), key))
 	for name, fetch := range map[string]func() error{
 		"Fetch":     func() error { _, err := b.Fetch(t.Context(), key); return err },

@@ -31,7 +31,8 @@ type Cache[V any] struct {
 	run  uint64 // tells this Cache from those that the node had before it was restarted
 	log  *slog.Logger
 
-	store      *cache.Cache[string, V]         // entries that this node owns, and copies; its flights walk
+	// entries that this node owns, and copies; its flights walk
+	store      *cache.Cache[string, V]
 	entries    hook.Store[string, V]           // store, with more to do
 	copies     copies                          // which of the entries are copies
 	asking     asking                          // the keys that others are asked for
@@ -90,7 +91,8 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	if err := c.openStore(); err != nil {
 		return nil, errors.Join(err, bounded(closeGrace, c.units.Close))
 	}
-	c.deletes = deletes.New(deletes.Options{Self: c.run, Max: o.DeleteLog, Apply: c.applyDeletes, Reset: c.reset})
+	c.deletes = deletes.New(deletes.Options{Self: c.run, Max: o.DeleteLog, Apply: c.applyDeletes,
+		Reset: c.reset})
 	c.client = peer.NewClient(wire, o.Transport)
 	c.server = peer.NewServer(wire, backend[V]{c})
 	if err := c.join(); err != nil {
@@ -110,14 +112,16 @@ func (c *Cache[V]) openStore() (err error) {
 		loads = append(loads, courier.WithTimeout(max(0, own.Timeout)))
 	}
 	own.Courier = append(slices.Clip(own.Courier), courier.WithTurnOnDemand()) // not to ask others
-	own.MaxBatch = 0                                                           // it is about LoadMany alone
+	// it is about LoadMany alone
+	own.MaxBatch = 0
 	if c.store, err = cache.New(own); err != nil {
 		return err
 	}
 	c.loads = courier.New[*flightKey, V](append(loads, courier.WithIsFailure(c.isFailure))...)
 	c.localLoads.Weighted = semaphore.NewWeighted(int64(c.o.MaxLocalLoads))
 	c.copies.capacity, c.copies.maxWeight = c.o.CopyCapacity, c.o.CopyWeight
-	c.entries = hook.Of(c.store).(hook.Store[string, V]) //nolint:errcheck,forcetypeassert // what it is
+	//nolint:errcheck,forcetypeassert // what it is
+	c.entries = hook.Of(c.store).(hook.Store[string, V])
 	c.entries.OnChange(c.changed)
 	return nil
 }
@@ -148,15 +152,19 @@ func (c *Cache[V]) peerConfig() (peer.Config, error) {
 	return peer.Config{
 		Node: c.self, Run: c.run, Cache: c.o.Name,
 		Identity: identity, TLS: c.o.TLS, Authorize: c.o.Authorize,
-		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue, MaxMessage: messageSize + deletes.Overhead + 2*c.o.MaxKey + 2*newsSize, MaxRequests: c.o.MaxPeerRequests,
-		Silence: c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
+		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue,
+		MaxMessage:  messageSize + deletes.Overhead + 2*c.o.MaxKey + 2*newsSize,
+		MaxRequests: c.o.MaxPeerRequests,
+		Silence:     c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
 	}, nil
 }
 
 func (c *Cache[V]) newUnits() ownership.Units {
 	config := ownership.Config{
-		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots, IdleRelease: c.o.IdleRelease,
-		Has: c.kept, Keys: func(yield func(string) bool) { c.store.Keys()(yield) }, Lost: c.lost, Logger: c.log,
+		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots,
+		IdleRelease: c.o.IdleRelease,
+		Has:         c.kept, Keys: func(yield func(string) bool) { c.store.Keys()(yield) }, Lost: c.lost,
+		Logger: c.log,
 	}
 	switch c.o.Ownership {
 	case ByKey:

@@ -104,7 +104,8 @@ func TestCopiesEndWithTheEntry(t *testing.T) {
 		if born[n].IsZero() {
 			born[n] = time.Now()
 		}
-		require.Less(t, began.Sub(born[n]), ttl+100*time.Millisecond, "value %d was served after its TTL", n)
+		require.Less(t, began.Sub(born[n]), ttl+100*time.Millisecond, "value %d was served after its TTL",
+			n)
 		seen = max(seen, n)
 		time.Sleep(time.Millisecond)
 	}
@@ -159,14 +160,20 @@ func TestErrorsOfLoad(t *testing.T) {
 		load  func(ctx context.Context) (string, error)
 		check func(t *testing.T, err error)
 	}{
-		"plain": {func(context.Context) (string, error) { return "", errors.New("disk on fire") }, func(t *testing.T, err error) { t.Helper(); assert.ErrorContains(t, err, "disk on fire") }},
-		"sentinel": {func(context.Context) (string, error) { return "", fmt.Errorf("row 7: %w", errNotFound) }, func(t *testing.T, err error) {
+		"plain": {func(context.Context) (string, error) { return "", errors.New("disk on fire") },
+			func(t *testing.T, err error) { t.Helper(); assert.ErrorContains(t, err, "disk on fire") }},
+		"sentinel": {func(context.Context) (string,
+			error) {
+			return "", fmt.Errorf("row 7: %w", errNotFound)
+		}, func(t *testing.T, err error) {
 			t.Helper()
 			assert.ErrorIs(t, err, errNotFound)
 			assert.ErrorContains(t, err, "row 7")
 		}},
-		"panic":  {func(context.Context) (string, error) { panic("boom") }, func(t *testing.T, err error) { t.Helper(); assert.ErrorContains(t, err, "boom") }},
-		"goexit": {func(context.Context) (string, error) { runtime.Goexit(); return "", nil }, func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, courier.ErrGoexit) }},
+		"panic": {func(context.Context) (string, error) { panic("boom") },
+			func(t *testing.T, err error) { t.Helper(); assert.ErrorContains(t, err, "boom") }},
+		"goexit": {func(context.Context) (string, error) { runtime.Goexit(); return "", nil },
+			func(t *testing.T, err error) { t.Helper(); assert.ErrorIs(t, err, courier.ErrGoexit) }},
 	}
 	for key, c := range cases {
 		t.Run(key, func(t *testing.T) {
@@ -201,7 +208,8 @@ func TestKeys(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.MaxKey = 1000 })
 	for _, key := range []string{
-		"", " ", "\x00", "\r\nX-Evil: 1", "../../etc/passwd", "%2e%2e/", "a/b?c=d#e", "\xff\xfe", "ключ", string(make([]byte, 1000)),
+		"", " ", "\x00", "\r\nX-Evil: 1", "../../etc/passwd", "%2e%2e/", "a/b?c=d#e", "\xff\xfe", "ключ",
+		string(make([]byte, 1000)),
 	} {
 		for _, n := range nodes {
 			v, err := n.Fetch(t.Context(), key)
@@ -225,7 +233,8 @@ func TestTraceReachesTheOwner(t *testing.T) {
 	})
 	nodes := start(t, 2, &from, nil)
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	ctx := cluster.WithTrace(t.Context(), map[string][]string{"Traceparent": {trace}, "Cookie": {"secret"}})
+	ctx := cluster.WithTrace(t.Context(),
+		map[string][]string{"Traceparent": {trace}, "Cookie": {"secret"}})
 	for i := range 8 {
 		_, err := nodes[0].Fetch(ctx, strconv.Itoa(i))
 		require.NoError(t, err)
@@ -258,7 +267,8 @@ func TestLoadEndsWithItsLastCaller(t *testing.T) {
 		}()
 	}
 	<-began
-	require.Eventually(t, func() bool { // two callers and two nodes wait at the owner, two callers on each other node
+	// two callers and two nodes wait at the owner, two callers on each other node
+	require.Eventually(t, func() bool {
 		waiting := 0
 		for _, n := range nodes {
 			waiting += n.Stats().Store.Courier.Waiting

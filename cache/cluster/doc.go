@@ -13,11 +13,11 @@
 //  1. It looks up the key's owner, in local memory: the node that holds the key's name in the
 //     registry or, if none does, the member that rendezvous hashing chooses, the same on all nodes.
 //  2. If that is this node, it calls [Options].Load, and stores the value.
-//  3. If it is another one, it asks that node over HTTP, which takes steps 1 and 2. The value is kept
-//     as a copy, for [Options].CopyTTL, and no longer than the owner keeps it.
+//  3. If it is another one, it asks that node over HTTP, which takes steps 1 and 2. The value is
+//     kept as a copy, for [Options].CopyTTL, and no longer than the owner keeps it.
 //  4. If that node says that a third one owns the key, it asks that one, once.
-//  5. If none of them delivers, it waits for one of [Options].MaxLocalLoads places, for as long as a
-//     caller waits for it, calls Load here, and keeps the value as long as an owner would.
+//  5. If none of them delivers, it waits for one of [Options].MaxLocalLoads places, for as long as
+//     a caller waits for it, calls Load here, and keeps the value as long as an owner would.
 //
 // So a thousand callers on all nodes who miss a key at the same moment cost one Load, while the
 // nodes see each other. The flight runs on when one of them leaves, ends when the last one has
@@ -33,14 +33,14 @@
 // A cluster can only save loads; it must not lose a caller. Whatever happens to owners, network and
 // registry, a caller gets a value or an error, and only the number of loads rises:
 //
-//	the owner                                    what its callers get
-//	dies while it loads                          a Load that one node tries at a time, see below
-//	hangs, can't be reached, answers late        after Options.PeerTimeout of silence: their own node's Load
-//	is at work for long                          its value; it says that it is at work, so they wait
-//	fails to load                                a stale value, or the error; nobody loads again
-//	is busy or closing                           their own node's Load, at once
-//	sends rubbish, or another version            their own node's Load, at once
-//	has failed 5 times in a row                  their own node's Load, at once; it is tried again every 1 to 2 s
+//	the owner                              what its callers get
+//	dies while it loads                    a Load that one node tries at a time, see below
+//	hangs, can't be reached, is late       their own node's Load, after PeerTimeout of silence
+//	is at work for long                    its value; it says that it is at work, so they wait
+//	fails to load                          a stale value, or the error; nobody loads again
+//	is busy or closing                     their own node's Load, at once
+//	sends rubbish, or another version      their own node's Load, at once
+//	has failed 5 times in a row            the same; it is tried again every 1 to 2 s
 //
 // A mistake in the set-up (path, port, TLS, key) costs what a dead owner does. The nodes that ask
 // log it once, as a warning that says what to do, and Stats.Peers has it. So set [Options].Logger.
@@ -77,8 +77,8 @@
 // tries it, chosen by rendezvous hashing among those that live, after all others have confirmed
 // that they know of the trial; the others ask that node. If Load returns, whatever it returns, the
 // key is as before. If that node dies as well, the key is quarantined: no node loads it for
-// [Options].Quarantine, and its callers get the stale value or a [QuarantineError]. Then it is tried
-// again.
+// [Options].Quarantine, and its callers get the stale value or a [QuarantineError]. Then it is
+// tried again.
 //
 // Keys that were under way beside the one that killed are suspect as well. Their callers get their
 // values, and wait until it is their turn. A death is not seen if no other node asked for the key,
@@ -97,14 +97,15 @@
 // A value is never older than its TTL, counted from when Load returned it: a copy ends no later
 // than the entry that it is a copy of.
 //
-// [Cache.Delete], [Cache.InvalidateTag] and [Cache.Clear] reach all nodes. When Delete returns nil, no Fetch that begins later on a node that was seen
-// returns a value that was loaded before. A node that was cut off is told as soon as it can be
-// reached, within 2 s, and until then serves what it has to its own callers, for its TTL at most. A
-// request names the deletes of its key that the asked node has not confirmed, so a node that has
-// missed one drops the key and does not answer with a value: a deleted key does not come back from
-// an older entry. No clock is compared for any of this; what was loaded before a node received the
-// delete is dropped. Deletes are remembered until all have applied them. A node that has missed
-// more than [Options].DeleteLog clears its cache.
+// [Cache.Delete], [Cache.InvalidateTag] and [Cache.Clear] reach all nodes. When Delete returns nil,
+// no Fetch that begins later on a node that was seen returns a value that was loaded before. A node
+// that was cut off is told as soon as it can be reached, within 2 s, and until then serves what it
+// has to its own callers, for its TTL at most. A request names the deletes of its key that the
+// asked node has not confirmed, so a node that has missed one drops the key and does not answer
+// with a value: a deleted key does not come back from an older entry. No clock is compared for any
+// of this; what was loaded before a node received the delete is dropped. Deletes are remembered
+// until all have applied them. A node that has missed more than [Options].DeleteLog clears its
+// cache.
 //
 // # By key, by slot, by ring
 //
@@ -114,9 +115,9 @@
 //
 // Whoever reaches the handler can read the cache and delete from it, and whoever can register in
 // the registry can serve forged values. Inside a network that is trusted that may be all right;
-// otherwise set SharedKeys and serve the handler with
-// [SharedKeyTLS], or set TLS with certificates of your own: both sides of each request are authenticated then, and all is encrypted.
-// Keys and values travel in bodies, never in paths or headers, so a key may be any bytes.
+// otherwise set SharedKeys and serve the handler with [SharedKeyTLS], or set TLS with certificates
+// of your own: both sides of each request are authenticated then, and all is encrypted. Keys and
+// values travel in bodies, never in paths or headers, so a key may be any bytes.
 //
 // # Compared with
 //

@@ -62,7 +62,8 @@ type UnconfirmedError struct {
 
 // Error describes the UnconfirmedError in one line.
 func (e *UnconfirmedError) Error() string {
-	return fmt.Sprintf("cluster: not confirmed by %s, which will do it when reached: %v", strings.Join(e.Nodes, ", "), e.Err)
+	return fmt.Sprintf("cluster: not confirmed by %s, which will do it when reached: %v",
+		strings.Join(e.Nodes, ", "), e.Err)
 }
 
 // Unwrap returns Err.

@@ -6,10 +6,12 @@ import "github.com/snowfence/snowfence/cache/cluster/internal/peer"
 // value was loaded here, or another node asked. Those from WrongPath to Rubbish are mistakes in the
 // set-up: the log says what to do.
 type AskFailures struct {
-	Silent       uint64 // nothing was heard for PeerTimeout
-	NoLifeSigns  uint64 // the same, where something between the nodes is known to drop interim answers (1xx)
-	Unreachable  uint64 // no connection, or it broke
-	Busy         uint64 // it had too much to do, was closing or restarted, or had 128 requests of this node under way
+	Silent uint64 // nothing was heard for PeerTimeout
+	// the same, where something between the nodes is known to drop interim answers (1xx)
+	NoLifeSigns uint64
+	Unreachable uint64 // no connection, or it broke
+	// it had too much to do, was closing or restarted, or had 128 requests of this node under way
+	Busy         uint64
 	Misplaced    uint64 // it does not own the key either
 	Unsendable   uint64 // it has a value that is larger than MaxValue, or that its Codec can't encode
 	WrongPath    uint64 // something else answers: no handler is mounted at its URL
@@ -25,17 +27,22 @@ type AskFailures struct {
 
 // Total returns the sum of all.
 func (f AskFailures) Total() uint64 {
-	return f.Silent + f.NoLifeSigns + f.Unreachable + f.Busy + f.Misplaced + f.Unsendable + f.WrongPath + f.OtherService +
-		f.TLSMismatch + f.Denied + f.OtherVersion + f.WrongCache + f.WrongNode + f.Rubbish + f.PassedOver
+	return f.Silent + f.NoLifeSigns + f.Unreachable + f.Busy + f.Misplaced + f.Unsendable +
+		f.WrongPath + f.OtherService + f.TLSMismatch + f.Denied + f.OtherVersion + f.WrongCache +
+		f.WrongNode + f.Rubbish + f.PassedOver
 }
 
 func (n *counters) askFailures() AskFailures {
 	of := func(r peer.Reason) uint64 { return n.failures[r].Load() }
 	return AskFailures{
-		Silent: of(peer.Silent), NoLifeSigns: of(peer.NoLifeSigns), Unreachable: of(peer.Unreachable) + of(peer.NotListening) + of(peer.Lost),
-		Busy: of(peer.Busy) + of(peer.Closing), Misplaced: n.misplaced.Load(), Unsendable: of(peer.Unsendable),
-		WrongPath: of(peer.WrongPath), OtherService: of(peer.OtherService), TLSMismatch: of(peer.TLSMismatch),
-		Denied: of(peer.Denied), OtherVersion: of(peer.OtherVersion), WrongCache: of(peer.WrongCache),
-		WrongNode: of(peer.WrongNode), Rubbish: of(peer.Rubbish), PassedOver: of(peer.PassedOver),
+		Silent: of(peer.Silent), NoLifeSigns: of(peer.NoLifeSigns),
+		Unreachable: of(peer.Unreachable) + of(peer.NotListening) + of(peer.Lost),
+		Busy:        of(peer.Busy) + of(peer.Closing), Misplaced: n.misplaced.Load(),
+		Unsendable: of(peer.Unsendable),
+		WrongPath:  of(peer.WrongPath), OtherService: of(peer.OtherService),
+		TLSMismatch: of(peer.TLSMismatch),
+		Denied:      of(peer.Denied), OtherVersion: of(peer.OtherVersion),
+		WrongCache: of(peer.WrongCache),
+		WrongNode:  of(peer.WrongNode), Rubbish: of(peer.Rubbish), PassedOver: of(peer.PassedOver),
 	}
 }

@@ -80,8 +80,8 @@ func TestFetcher(t *testing.T) {
 	}
 }
 
-// A new goroutine that waits for a flight keeps the stack that it began with. To grow it took a third
-// of the time of a herd.
+// A new goroutine that waits for a flight keeps the stack that it began with. To grow it took a
+// third of the time of a herd.
 func TestWaitingTakesLittleStack(t *testing.T) {
 	if raced {
 		t.Skip("the race detector makes frames larger")

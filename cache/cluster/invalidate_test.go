@@ -21,7 +21,9 @@ import (
 func TestDeleteReachesAllNodes(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
-		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots, o.CopyTTL = ownership, 16, time.Hour })
+		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+			o.Ownership, o.Slots, o.CopyTTL = ownership, 16, time.Hour
+		})
 		for round := 1; round <= 10; round++ {
 			for _, n := range nodes {
 				v, err := n.Fetch(t.Context(), "k")
@@ -286,7 +288,8 @@ var errWall = errors.New("there is a wall")
 
 // RoundTrip implements http.RoundTripper.
 func (w *wall) RoundTrip(r *http.Request) (*http.Response, error) {
-	if w.up.Load() && (!w.deletes || len(r.URL.Path) > 7 && r.URL.Path[len(r.URL.Path)-7:] == "deletes") {
+	if w.up.Load() && (!w.deletes || len(r.URL.Path) > 7 &&
+		r.URL.Path[len(r.URL.Path)-7:] == "deletes") {
 		return nil, &net.OpError{Op: "dial", Err: errWall}
 	}
 	return w.RoundTripper.RoundTrip(r)

@@ -14,7 +14,8 @@ import (
 // A hot key whose first load hangs serves again, on whatever node callers ask: the one that asks
 // tells the owner that its callers have waited in vain.
 func TestHangOfAHotKey(t *testing.T) {
-	for name, ownership := range map[string]cluster.Ownership{"key": cluster.ByKey, "slot": cluster.BySlot, "ring": cluster.ByRing} {
+	for name, ownership := range map[string]cluster.Ownership{"key": cluster.ByKey,
+		"slot": cluster.BySlot, "ring": cluster.ByRing} {
 		t.Run(name, func(t *testing.T) {
 			var from origin
 			hanging, release := make(chan struct{}), make(chan struct{})

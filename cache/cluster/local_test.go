@@ -101,7 +101,8 @@ func TestSilentOwner(t *testing.T) {
 	})
 
 	var failures cluster.AskFailures
-	for _, key := range keys { // the connection that has ended may not be known to have until it is used
+	// the connection that has ended may not be known to have until it is used
+	for _, key := range keys {
 		_, err := asker.Fetch(t.Context(), key)
 		require.NoError(t, err)
 		if failures = asker.Stats().AskFailures; failures.Silent > 0 {
@@ -150,7 +151,8 @@ func TestLocalLoadsWait(t *testing.T) {
 		_, err := n.Fetch(impatient, theirs[keys])
 		left <- err
 	}()
-	require.Eventually(t, func() bool { return n.Stats().AskFailures.Busy == asked+keys+1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return n.Stats().AskFailures.Busy == asked+keys+1 },
+		20*time.Second, time.Millisecond)
 	leave()
 	require.ErrorIs(t, <-left, context.Canceled)
 

@@ -64,7 +64,8 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	})
 	nodes[1].handler.Store(http.NotFoundHandler())
 	require.Eventually(t, func() bool {
-		return len(log.with("level=WARN", "can't be asked", "other=b", `reason="wrong path"`, "mount Cache.Handler")) == 1
+		return len(log.with("level=WARN", "can't be asked", "other=b", `reason="wrong path"`,
+			"mount Cache.Handler")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	v, err := nodes[0].Fetch(t.Context(), "k")
 	require.NoError(t, err)
@@ -86,10 +87,13 @@ func TestNodesThatComeAndGo(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Logger = to })
-	come := log.with("level=INFO", "a node of this cache has come", "node=a", "other=b", "url=http://"+nodes[1].addr)
+	come := log.with("level=INFO", "a node of this cache has come", "node=a", "other=b", "url=http://"+
+		nodes[1].addr)
 	require.Len(t, come, 1)
-	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=a", "others=0", "members=0"), 1, "alone so far")
-	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=b", "others=1", "members=1"), 1)
+	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=a", "others=0",
+		"members=0"), 1, "alone so far")
+	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=b", "others=1",
+		"members=1"), 1)
 	require.Empty(t, log.with("gone"))
 	nodes[1].stop(t)
 	require.Eventually(t, func() bool {
@@ -107,7 +111,9 @@ func TestOpenCacheWarns(t *testing.T) {
 		"open":      {func(*cluster.Options[string]) {}, 1},
 		"loopback":  {func(o *cluster.Options[string]) { o.URL = "http://127.0.0.1:1/" }, 0},
 		"localhost": {func(o *cluster.Options[string]) { o.URL = "http://localhost:1/" }, 0},
-		"authorize": {func(o *cluster.Options[string]) { o.Authorize = func(*http.Request) error { return nil } }, 0},
+		"authorize": {func(o *cluster.Options[string]) {
+			o.Authorize = func(*http.Request) error { return nil }
+		}, 0},
 		"certificates": {func(o *cluster.Options[string]) {
 			o.URL, o.TLS = "https://10.0.0.7/", &tls.Config{MinVersion: tls.VersionTLS13}
 		}, 0},
@@ -121,12 +127,14 @@ func TestOpenCacheWarns(t *testing.T) {
 			defer func() { require.NoError(t, r.Close()) }()
 			log, to := newLogbook()
 			var from origin
-			o := cluster.Options[string]{Registry: r, Load: from.Load, URL: "http://10.0.0.7:8080/_cache", Logger: to}
+			o := cluster.Options[string]{Registry: r, Load: from.Load, URL: "http://10.0.0.7:8080/_cache",
+				Logger: to}
 			c.change(&o)
 			cache, err := cluster.New(o)
 			require.NoError(t, err)
 			require.NoError(t, cache.Close())
-			assert.Len(t, log.with("level=WARN", "whoever reaches its handler can read it and delete from it",
+			assert.Len(t, log.with("level=WARN",
+				"whoever reaches its handler can read it and delete from it",
 				"can serve forged values to all", "set Options.SharedKeys or TLS"), c.warns)
 			assert.Len(t, log.with("level=WARN"), c.warns)
 		})
@@ -138,7 +146,9 @@ func TestOpenCacheWarns(t *testing.T) {
 func TestEncodeThatFails(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
-	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Codec, o.Logger = &dumbCodec{}, to })
+	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
+		o.Codec, o.Logger = &dumbCodec{}, to
+	})
 	for range 3 {
 		for _, n := range nodes {
 			for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
@@ -160,7 +170,8 @@ func TestEncodeThatFails(t *testing.T) {
 	require.NotZero(t, failures)
 	require.Equal(t, failures, refused)
 	for _, node := range []string{"node=a", "node=b"} {
-		require.LessOrEqual(t, len(log.with("level=WARN", "a value can't be encoded", "no such thing", node)), 1)
+		require.LessOrEqual(t, len(log.with("level=WARN", "a value can't be encoded", "no such thing",
+			node)), 1)
 	}
 	require.NotEmpty(t, log.with("level=WARN", "a value can't be encoded"))
 }
@@ -213,7 +224,9 @@ func TestNilAndEmptyBytes(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, c.Close()) })
 		nodes = append(nodes, c)
 	}
-	require.Eventually(t, func() bool { return len(nodes[0].Stats().Peers) == 1 && len(nodes[1].Stats().Peers) == 1 },
+	require.Eventually(t, func() bool {
+		return len(nodes[0].Stats().Peers) == 1 && len(nodes[1].Stats().Peers) == 1
+	},
 		20*time.Second, time.Millisecond)
 	for name, v := range values {
 		for _, n := range nodes {

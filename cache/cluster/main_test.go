@@ -76,7 +76,9 @@ type swapped struct{ http atomic.Pointer[http.Handler] }
 
 func (s *swapped) Store(h http.Handler) { s.http.Store(&h) }
 
-func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.http.Load()).ServeHTTP(w, r) }
+func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.http.Load()).ServeHTTP(w, r)
+}
 
 // startNode opens a registry and a cache, and serves its handler on the loopback interface.
 func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
@@ -128,14 +130,17 @@ func (n *node) unplug() {
 }
 
 // start starts some nodes that see each other.
-func start(tb testing.TB, count int, load *origin, change func(i int, o *cluster.Options[string])) []*node {
+func start(
+	tb testing.TB, count int, load *origin, change func(i int, o *cluster.Options[string]),
+) []*node {
 	tb.Helper()
 	nodes := make([]*node, count)
 	var seeds []string
 	slots := 0
 	for i := range nodes {
 		// By key there is nothing to wait for until the nodes own their share.
-		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second, Ownership: cluster.ByKey}
+		o := cluster.Options[string]{Load: load.Load, PeerTimeout: 2 * time.Second,
+			Ownership: cluster.ByKey}
 		if change != nil {
 			change(i, &o)
 		}

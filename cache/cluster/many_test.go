@@ -226,7 +226,8 @@ func TestFetchManyJoins(t *testing.T) {
 				return from.total.Load() > 0 && waiting() > 0
 			}, 20*time.Second, time.Millisecond)
 			other()
-			require.Eventually(t, func() bool { return waiting() >= 3*6+3 }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return waiting() >= 3*6+3 }, 20*time.Second,
+				time.Millisecond)
 			close(gate)
 			callers.Wait()
 			require.EqualValues(t, len(keys), from.total.Load())
@@ -313,7 +314,11 @@ func TestLoadManyDies(t *testing.T) {
 			var from origin
 			nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
 				o.PeerTimeout = 10 * time.Second
-				o.LoadMany = func(context.Context, []string) (map[string]string, error) { die(); return nil, nil }
+				o.LoadMany = func(context.Context, []string) (map[string]string,
+					error) {
+					die()
+					return nil, nil
+				}
 			})
 			keys := keysOf(30)
 			for _, n := range nodes {

@@ -194,7 +194,8 @@ func (c *Cache[V]) see(list []group.Member) {
 // left notes that a member has left for good. One whose node is down may come back.
 func (c *Cache[V]) left(e group.Event) {
 	var theirs card
-	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown || json.Unmarshal(e.Member.Meta, &theirs) != nil {
+	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown ||
+		json.Unmarshal(e.Member.Meta, &theirs) != nil {
 		return
 	}
 	if run, err := strconv.ParseUint(theirs.Run, 16, 64); err == nil {
@@ -241,7 +242,8 @@ func (c *Cache[V]) newMember(own card, m group.Member) *member {
 		other.differs = own.differs(theirs)
 	}
 	if other.differs != "" {
-		c.log.Warn("a node of this cache is configured otherwise, and is not asked", "other", m.Node, "differs", other.differs)
+		c.log.Warn("a node of this cache is configured otherwise, and is not asked", "other", m.Node,
+			"differs", other.differs)
 	}
 	return other
 }

@@ -230,7 +230,8 @@ func (o *Options[V]) validate() error {
 	case o.Cache.LoadMany != nil:
 		return bad("Cache.LoadMany", "a function", "nil: set Options.LoadMany")
 	case !isName(o.Name):
-		return bad("Name", fmt.Sprintf("%q", o.Name), "1 to 64 letters, digits, dots, dashes and underscores")
+		return bad("Name", fmt.Sprintf("%q", o.Name),
+			"1 to 64 letters, digits, dots, dashes and underscores")
 	case o.Ownership > ByRing:
 		return bad("Ownership", uint8(o.Ownership), "BySlot, ByKey or ByRing")
 	case o.Slots < 1 || o.Slots > 1<<16:
@@ -260,14 +261,16 @@ func (o *Options[V]) validate() error {
 		return err
 	}
 	if len(o.SharedKeys) > 0 && o.TLS != nil {
-		return bad("TLS", "a configuration", "nil, since SharedKeys are set: they make the configuration of TLS")
+		return bad("TLS", "a configuration",
+			"nil, since SharedKeys are set: they make the configuration of TLS")
 	}
 	if want := o.wantURL(); want != "" {
 		return bad("URL", fmt.Sprintf("%q", o.URL), want)
 	}
 	for name, err := range o.Errors {
 		if !isName(name) || err == nil {
-			return bad(fmt.Sprintf("Errors[%q]", name), err, "an error under a name of 1 to 64 letters, digits, dots, dashes and underscores")
+			return bad(fmt.Sprintf("Errors[%q]", name), err,
+				"an error under a name of 1 to 64 letters, digits, dots, dashes and underscores")
 		}
 	}
 	return nil
@@ -300,7 +303,8 @@ func (o *Options[V]) wantURL() string {
 func isName(s string) bool {
 	for _, c := range []byte(s) {
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-',
+			c == '_':
 		default:
 			return false
 		}

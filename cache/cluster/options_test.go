@@ -27,37 +27,78 @@ func TestBadOptions(t *testing.T) {
 		change func(o *cluster.Options[string])
 		want   string
 	}{
-		"no registry":   {func(o *cluster.Options[string]) { o.Registry = nil }, "cluster: Options.Registry: nil: want the registry of this node"},
-		"no load":       {func(o *cluster.Options[string]) { o.Load = nil }, "cluster: Options.Load: nil: want a function"},
-		"no URL":        {func(o *cluster.Options[string]) { o.URL = "" }, `cluster: Options.URL: "": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
-		"relative URL":  {func(o *cluster.Options[string]) { o.URL = "/_cache" }, `cluster: Options.URL: "/_cache": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
-		"scheme":        {func(o *cluster.Options[string]) { o.URL = "ftp://x/" }, `cluster: Options.URL: "ftp://x/": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
-		"no host":       {func(o *cluster.Options[string]) { o.URL = "http://:8080/_cache" }, `cluster: Options.URL: "http://:8080/_cache": want the host by which other nodes reach this one`},
-		"any host":      {func(o *cluster.Options[string]) { o.URL = "http://0.0.0.0:8080/" }, `cluster: Options.URL: "http://0.0.0.0:8080/": want the host by which other nodes reach this one`},
-		"any IPv6 host": {func(o *cluster.Options[string]) { o.URL = "http://[::]:8080/" }, `cluster: Options.URL: "http://[::]:8080/": want the host by which other nodes reach this one`},
-		"port 0":        {func(o *cluster.Options[string]) { o.URL = "http://10.0.0.7:0/" }, `cluster: Options.URL: "http://10.0.0.7:0/": want the port that the server listens at`},
-		"http and keys": {func(o *cluster.Options[string]) { o.SharedKeys = [][]byte{make([]byte, 32)} }, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS`},
-		"http and TLS":  {func(o *cluster.Options[string]) { o.TLS = &tls.Config{MinVersion: tls.VersionTLS13} }, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since TLS is set`},
+		"no registry": {func(o *cluster.Options[string]) { o.Registry = nil },
+			"cluster: Options.Registry: nil: want the registry of this node"},
+		"no load": {func(o *cluster.Options[string]) { o.Load = nil },
+			"cluster: Options.Load: nil: want a function"},
+		"no URL": {func(o *cluster.Options[string]) {
+			o.URL = ""
+		}, `cluster: Options.URL: "": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
+		"relative URL": {func(o *cluster.Options[string]) {
+			o.URL = "/_cache"
+		}, `cluster: Options.URL: "/_cache": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
+		"scheme": {func(o *cluster.Options[string]) {
+			o.URL = "ftp://x/"
+		}, `cluster: Options.URL: "ftp://x/": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
+		"no host": {func(o *cluster.Options[string]) {
+			o.URL = "http://:8080/_cache"
+		}, `cluster: Options.URL: "http://:8080/_cache": want the host by which other nodes reach this one`},
+		"any host": {func(o *cluster.Options[string]) {
+			o.URL = "http://0.0.0.0:8080/"
+		}, `cluster: Options.URL: "http://0.0.0.0:8080/": want the host by which other nodes reach this one`},
+		"any IPv6 host": {func(o *cluster.Options[string]) { o.URL = "http://[::]:8080/" },
+			`cluster: Options.URL: "http://[::]:8080/": want the host by which other nodes reach this one`},
+		"port 0": {func(o *cluster.Options[string]) { o.URL = "http://10.0.0.7:0/" },
+			`cluster: Options.URL: "http://10.0.0.7:0/": want the port that the server listens at`},
+		"http and keys": {func(o *cluster.Options[string]) {
+			o.SharedKeys = [][]byte{make([]byte, 32)}
+		}, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS`},
+		"http and TLS": {func(o *cluster.Options[string]) {
+			o.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+		}, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since TLS is set`},
 		"keys and TLS": {func(o *cluster.Options[string]) {
-			o.URL, o.SharedKeys, o.TLS = "https://127.0.0.1:1", [][]byte{make([]byte, 32)}, &tls.Config{MinVersion: tls.VersionTLS13}
-		}, "cluster: Options.TLS: a configuration: want nil, since SharedKeys are set: they make the configuration of TLS"},
-		"escaped path":  {func(o *cluster.Options[string]) { o.URL = "http://x/a%20b" }, `cluster: Options.URL: "http://x/a%20b": want a path without escapes, empty elements and dots, since the handler takes no other`},
-		"path":          {func(o *cluster.Options[string]) { o.URL = "http://x//a" }, `cluster: Options.URL: "http://x//a": want a path without escapes, empty elements and dots, since the handler takes no other`},
-		"query":         {func(o *cluster.Options[string]) { o.URL = "http://x/?a" }, `cluster: Options.URL: "http://x/?a": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
-		"name":          {func(o *cluster.Options[string]) { o.Name = "a/b" }, `cluster: Options.Name: "a/b": want 1 to 64 letters, digits, dots, dashes and underscores`},
-		"ownership":     {func(o *cluster.Options[string]) { o.Ownership = 9 }, "cluster: Options.Ownership: 9: want BySlot, ByKey or ByRing"},
-		"slots":         {func(o *cluster.Options[string]) { o.Slots = 65537 }, "cluster: Options.Slots: 65537: want 1 to 65536"},
-		"idle":          {func(o *cluster.Options[string]) { o.IdleRelease = -1 }, "cluster: Options.IdleRelease: -1ns: want 0 (the default) or more"},
-		"peer timeout":  {func(o *cluster.Options[string]) { o.PeerTimeout = -time.Second }, "cluster: Options.PeerTimeout: -1s: want at least 1ms"},
-		"copies":        {func(o *cluster.Options[string]) { o.CopyCapacity = -1 }, "cluster: Options.CopyCapacity: -1: want 0 (the default) or more"},
-		"copy weight":   {func(o *cluster.Options[string]) { o.CopyWeight = 1 }, "cluster: Options.CopyWeight: 1: want 0, since Cache.Weigher is not set"},
-		"local loads":   {func(o *cluster.Options[string]) { o.MaxLocalLoads = -1 }, "cluster: Options.MaxLocalLoads: -1: want 0 (the default) or more"},
-		"peer requests": {func(o *cluster.Options[string]) { o.MaxPeerRequests = -1 }, "cluster: Options.MaxPeerRequests: -1: want 0 (the default) or more"},
-		"key":           {func(o *cluster.Options[string]) { o.MaxKey = 1 << 21 }, "cluster: Options.MaxKey: 2097152: want 1 to 1048576 bytes"},
-		"value":         {func(o *cluster.Options[string]) { o.MaxValue = -1 }, "cluster: Options.MaxValue: -1: want 1 to 1073741824 bytes"},
-		"delete log":    {func(o *cluster.Options[string]) { o.DeleteLog = -1 }, "cluster: Options.DeleteLog: -1: want 1 to 16777216"},
-		"short key":     {func(o *cluster.Options[string]) { o.SharedKeys = [][]byte{make([]byte, 31)} }, "cluster: Options.SharedKeys[0]: 31 bytes: want at least 32"},
-		"error name":    {func(o *cluster.Options[string]) { o.Errors = map[string]error{"a b": errNotFound} }, `cluster: Options.Errors["a b"]: not found: want an error under a name of 1 to 64 letters, digits, dots, dashes and underscores`},
+			o.URL, o.SharedKeys, o.TLS = "https://127.0.0.1:1", [][]byte{make([]byte, 32)},
+				&tls.Config{MinVersion: tls.VersionTLS13}
+		}, "cluster: Options.TLS: a configuration: want nil, since SharedKeys are set: they make the " +
+			"configuration of TLS"},
+		"escaped path": {func(o *cluster.Options[string]) {
+			o.URL = "http://x/a%20b"
+		}, `cluster: Options.URL: "http://x/a%20b": want a path without escapes, empty elements and dots, since the handler takes no other`},
+		"path": {func(o *cluster.Options[string]) {
+			o.URL = "http://x//a"
+		}, `cluster: Options.URL: "http://x//a": want a path without escapes, empty elements and dots, since the handler takes no other`},
+		"query": {func(o *cluster.Options[string]) {
+			o.URL = "http://x/?a"
+		}, `cluster: Options.URL: "http://x/?a": want an absolute http or https URL without query, such as "http://10.0.0.7:8080/_cache"`},
+		"name": {func(o *cluster.Options[string]) { o.Name = "a/b" },
+			`cluster: Options.Name: "a/b": want 1 to 64 letters, digits, dots, dashes and underscores`},
+		"ownership": {func(o *cluster.Options[string]) { o.Ownership = 9 },
+			"cluster: Options.Ownership: 9: want BySlot, ByKey or ByRing"},
+		"slots": {func(o *cluster.Options[string]) { o.Slots = 65537 },
+			"cluster: Options.Slots: 65537: want 1 to 65536"},
+		"idle": {func(o *cluster.Options[string]) { o.IdleRelease = -1 },
+			"cluster: Options.IdleRelease: -1ns: want 0 (the default) or more"},
+		"peer timeout": {func(o *cluster.Options[string]) { o.PeerTimeout = -time.Second },
+			"cluster: Options.PeerTimeout: -1s: want at least 1ms"},
+		"copies": {func(o *cluster.Options[string]) { o.CopyCapacity = -1 },
+			"cluster: Options.CopyCapacity: -1: want 0 (the default) or more"},
+		"copy weight": {func(o *cluster.Options[string]) { o.CopyWeight = 1 },
+			"cluster: Options.CopyWeight: 1: want 0, since Cache.Weigher is not set"},
+		"local loads": {func(o *cluster.Options[string]) { o.MaxLocalLoads = -1 },
+			"cluster: Options.MaxLocalLoads: -1: want 0 (the default) or more"},
+		"peer requests": {func(o *cluster.Options[string]) { o.MaxPeerRequests = -1 },
+			"cluster: Options.MaxPeerRequests: -1: want 0 (the default) or more"},
+		"key": {func(o *cluster.Options[string]) { o.MaxKey = 1 << 21 },
+			"cluster: Options.MaxKey: 2097152: want 1 to 1048576 bytes"},
+		"value": {func(o *cluster.Options[string]) { o.MaxValue = -1 },
+			"cluster: Options.MaxValue: -1: want 1 to 1073741824 bytes"},
+		"delete log": {func(o *cluster.Options[string]) { o.DeleteLog = -1 },
+			"cluster: Options.DeleteLog: -1: want 1 to 16777216"},
+		"short key": {func(o *cluster.Options[string]) { o.SharedKeys = [][]byte{make([]byte, 31)} },
+			"cluster: Options.SharedKeys[0]: 31 bytes: want at least 32"},
+		"error name": {func(o *cluster.Options[string]) {
+			o.Errors = map[string]error{"a b": errNotFound}
+		}, `cluster: Options.Errors["a b"]: not found: want an error under a name of 1 to 64 letters, digits, dots, dashes and underscores`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +111,8 @@ func TestBadOptions(t *testing.T) {
 		})
 	}
 	_, err = cluster.New(cluster.Options[string]{
-		Registry: r, Load: from.Load, URL: "http://127.0.0.1:1/_cache", Cache: cache.Options[string, string]{TTL: -1},
+		Registry: r, Load: from.Load, URL: "http://127.0.0.1:1/_cache",
+		Cache: cache.Options[string, string]{TTL: -1},
 	})
 	require.ErrorAs(t, err, new(*cache.OptionError))
 
@@ -110,7 +152,8 @@ func TestNewOnAClosedRegistry(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	var from origin
-	_, err = cluster.New(cluster.Options[string]{Registry: r, Load: from.Load, URL: "http://127.0.0.1:1/_cache"})
+	_, err = cluster.New(cluster.Options[string]{Registry: r, Load: from.Load,
+		URL: "http://127.0.0.1:1/_cache"})
 	require.ErrorIs(t, err, registry.ErrClosed)
 }
 
@@ -118,11 +161,15 @@ func TestNewOnAClosedRegistry(t *testing.T) {
 func TestNodesThatDiffer(t *testing.T) {
 	var from origin
 	var logged bytes.Buffer
-	a := startNode(t, "a", nil, cluster.Options[string]{Load: from.Load, Ownership: cluster.BySlot, Slots: 8})
+	a := startNode(t, "a", nil, cluster.Options[string]{Load: from.Load, Ownership: cluster.BySlot,
+		Slots: 8})
 	b := startNode(t, "b", []string{a.registry.Addr()}, cluster.Options[string]{
-		Load: from.Load, Ownership: cluster.BySlot, Slots: 16, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+		Load: from.Load, Ownership: cluster.BySlot, Slots: 16,
+		Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 	})
-	require.Eventually(t, func() bool { return len(a.Stats().Peers) == 1 && len(b.Stats().Peers) == 1 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(a.Stats().Peers) == 1 && len(b.Stats().Peers) == 1
+	}, 20*time.Second, 5*time.Millisecond)
 	require.Equal(t, "slots are 16 there, 8 here", a.Stats().Peers[0].Differs)
 	require.Equal(t, "slots are 8 there, 16 here", b.Stats().Peers[0].Differs)
 	for _, n := range []*node{a, b} {
@@ -183,7 +230,8 @@ func TestCodecThatPanics(t *testing.T) {
 	for _, method := range []string{"encode", "decode"} {
 		t.Run(method, func(t *testing.T) {
 			var from batches
-			nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Codec = panicCodec(method) })
+			nodes := startMany(t, 2, &from,
+				func(_ int, o *cluster.Options[string]) { o.Codec = panicCodec(method) })
 			keys := append(keysOf(20), "bad 1", "bad 2", "bad 3", "bad 4")
 			for _, n := range nodes {
 				for _, key := range keys[18:] {

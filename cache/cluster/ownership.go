@@ -13,9 +13,9 @@ import "fmt"
 //	told to each other node, per key   0                 46 B              0
 //	claiming, behind the first load    0                 20 µs             0
 //	finding the owner on a miss        200 ns            200 ns            30 ns
-//	a node joins                       1/n of all keys moves, within ten seconds   nothing moves   1/n of all keys, at once
-//	a node dies or leaves              its keys are loaded again by others, in all three
-//	two nodes see different members    they still agree on what is held   as by slot   they load 1/n of all keys twice
+//	keys that move to a new node       1/n, in 10 s      none              1/n, at once
+//	keys loaded twice while two
+//	nodes see different members        none that held    none that held    1/n
 //
 // Keys that move are loaded once more; the node that had them keeps them as copies for a moment.
 //

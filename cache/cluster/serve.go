@@ -43,7 +43,8 @@ func (c *Cache[V]) countServed(err error) {
 // refuses reports whether err says that another node has to be asked, rather than what became of
 // Load.
 func refuses(err error) bool {
-	return errors.As(err, new(*peer.MisplacedError)) || errors.As(err, new(*peer.SuspectError)) || errors.Is(err, peer.ErrBusy) ||
+	return errors.As(err, new(*peer.MisplacedError)) || errors.As(err, new(*peer.SuspectError)) ||
+		errors.Is(err, peer.ErrBusy) ||
 		errors.Is(err, peer.ErrUnsendable) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrClosed)
 }
 
@@ -68,13 +69,17 @@ func (c *Cache[V]) serveBy(
 }
 
 // Try implements peer.Backend: it tries a key, whoever owns it.
-func (b backend[V]) Try(ctx context.Context, _, key string, after, record []byte) (peer.Value, error) {
+func (b backend[V]) Try(
+	ctx context.Context, _, key string, after, record []byte,
+) (peer.Value, error) {
 	value, err := b.c.serveTrial(ctx, key, after, record)
 	b.c.countServed(err)
 	return value, err
 }
 
-func (c *Cache[V]) serveTrial(ctx context.Context, key string, after, record []byte) (value peer.Value, err error) {
+func (c *Cache[V]) serveTrial(
+	ctx context.Context, key string, after, record []byte,
+) (value peer.Value, err error) {
 	if c.closed.Load() {
 		return value, ErrClosed
 	}
@@ -198,7 +203,8 @@ func (c *Cache[V]) pack(key string, v V, keep time.Duration) (peer.Value, error)
 	data, err := c.encodeValue(v)
 	if err != nil {
 		if !c.encodeFailed.Swap(true) {
-			c.log.Warn("a value can't be encoded: nodes that ask for one load it themselves", "key", key, "error", err)
+			c.log.Warn("a value can't be encoded: nodes that ask for one load it themselves", "key", key,
+				"error", err)
 		}
 		return peer.Value{}, fmt.Errorf("%w: encode: %w", peer.ErrUnsendable, err)
 	}

@@ -37,8 +37,11 @@ func addressOf(t *testing.T, n *node) peer.Address {
 func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
-		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) { o.Ownership, o.Slots = ownership, 16 })
-		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second}, peer.DefaultTransport(nil))
+		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
+			o.Ownership, o.Slots = ownership, 16
+		})
+		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName,
+			Silence: 10 * time.Second}, peer.DefaultTransport(nil))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {

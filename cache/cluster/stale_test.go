@@ -20,7 +20,8 @@ func fails(context.Context, string, int) (string, error) { return "", errOrigin 
 // stale is Options of a cache whose values are stale soon, and for long.
 func stale(o *cluster.Options[string]) {
 	// Longer than a busy machine takes to give a value to another node, which keeps no copy else.
-	o.Cache.TTL, o.Cache.StaleFor, o.Cache.StaleRetry = 500*time.Millisecond, time.Hour, time.Millisecond
+	o.Cache.TTL, o.Cache.StaleFor, o.Cache.StaleRetry = 500*time.Millisecond, time.Hour,
+		time.Millisecond
 	o.Cache.Tags, o.PeerTimeout = tagOf, 10*time.Second
 }
 
@@ -155,7 +156,8 @@ func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
 	t.Run("old owner", func(t *testing.T) {
 		t.Parallel()
 		var from origin
-		one, _ := startStale(t, 1, &from, func(o *cluster.Options[string]) { o.Ownership = cluster.ByRing })
+		one, _ := startStale(t, 1, &from,
+			func(o *cluster.Options[string]) { o.Ownership = cluster.ByRing })
 		from.set(fails)
 		var o cluster.Options[string]
 		stale(&o)

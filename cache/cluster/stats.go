@@ -12,7 +12,8 @@ import (
 // Stats is what a Cache did since it was made. Each number is exact when nothing is going on; they
 // are not read at one instant.
 type Stats struct {
-	Hits   uint64 // Get, Fetch and keys of FetchMany, here and for other nodes, that found a fresh value
+	// Get, Fetch and keys of FetchMany, here and for other nodes, that found a fresh value
+	Hits   uint64
 	Misses uint64 // those that did not
 	Stale  uint64 // values that were given although their TTL had ended, here and to other nodes
 
@@ -27,7 +28,8 @@ type Stats struct {
 	ServedErrors uint64  // errors of Load that it gave to others
 	Refused      Refused // requests that it refused
 
-	Suspects    int    // keys that are tried by one node at a time, as a node died while it loaded them
+	// keys that are tried by one node at a time, as a node died while it loaded them
+	Suspects    int
 	Quarantined int    // keys that are not loaded for a while, as two nodes did
 	Trials      uint64 // loads of such keys by this node
 
@@ -38,7 +40,8 @@ type Stats struct {
 
 	Deletes        uint64 // Delete, InvalidateTag and Clear called here
 	DeletesApplied uint64 // those of other nodes that were applied here
-	Resets         uint64 // how often this node cleared its cache because it had missed too many deletes
+	// how often this node cleared its cache because it had missed too many deletes
+	Resets uint64
 
 	Peers []PeerStats // the other nodes of this cache, by name
 
@@ -56,14 +59,16 @@ type Refused struct {
 	Unsendable      uint64 // for a value that is larger than MaxValue, or that Codec can't encode
 	Unauthenticated uint64 // wrong or no credentials
 	Malformed       uint64 // no request of this protocol, or too large
-	OtherVersion    uint64 // of another version of the protocol, or for another cache or run of the node
+	// of another version of the protocol, or for another cache or run of the node
+	OtherVersion uint64
 }
 
 // PeerStats holds the state of another node as this one sees it.
 type PeerStats struct {
-	Node    string
-	URL     string
-	Breaker string // "closed": it is asked; "open": it is passed over; "half-open": one request tries it
+	Node string
+	URL  string
+	// "closed": it is asked; "open": it is passed over; "half-open": one request tries it
+	Breaker string
 	Failure string // if it is not closed: how a request failed last
 	Synced  bool   // whether all deletes known here are known there
 	Differs string // if it is never asked: which option of the cluster differs, and how
@@ -91,7 +96,8 @@ func (c *Cache[V]) Stats() Stats {
 		LocalLoads:  n.localLoads.Load(),
 		Asked:       n.asked.Load(),
 		AskFailures: n.askFailures(),
-		Served:      n.served.Load(), ServedErrors: n.servedErrors.Load(), Refused: Refused(c.server.Refused()),
+		Served:      n.served.Load(), ServedErrors: n.servedErrors.Load(),
+		Refused: Refused(c.server.Refused()),
 		Deletes: n.deletes.Load(),
 		Store:   c.store.Stats(), Entries: c.store.Len(), Copies: int(c.copies.n.Load()),
 	}

@@ -110,7 +110,8 @@ func (c *copies) remove(key string) {
 // removeLocked is remove with mu held.
 func (c *copies) removeLocked(key string) {
 	if at, ok := c.byKey[key]; ok {
-		c.weight -= uint64(c.order.Remove(at).(copyOf).weight) //nolint:errcheck,forcetypeassert // there is nothing else
+		//nolint:errcheck,forcetypeassert // there is nothing else
+		c.weight -= uint64(c.order.Remove(at).(copyOf).weight)
 		delete(c.byKey, key)
 		c.n.Add(-1)
 	}
@@ -120,7 +121,8 @@ func (c *copies) removeLocked(key string) {
 func (c *copies) excess() (key string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if (c.capacity == 0 || len(c.byKey) <= c.capacity) && (c.maxWeight == 0 || c.weight <= c.maxWeight) {
+	if (c.capacity == 0 || len(c.byKey) <= c.capacity) &&
+		(c.maxWeight == 0 || c.weight <= c.maxWeight) {
 		return "", false
 	}
 	oldest := c.order.Front()

@@ -106,37 +106,42 @@ func answers(data string, err error) func(*versions) (peer.Value, error) {
 func delivers(v *versions) (peer.Value, error) { return v.value(cache.Forever) }
 
 var ways = map[string]way{
-	"own load":                {},
-	"asked":                   {answer: delivers},
-	"asked, not to be kept":   {answer: func(v *versions) (peer.Value, error) { return v.value(0) }},
-	"asked, a stale value":    {answer: func(v *versions) (peer.Value, error) { return v.value(-1) }},
-	"hint followed":           {answer: misplaced("y"), hinted: delivers},
-	"local, misplaced twice":  {answer: misplaced("y"), hinted: misplaced("x")},
-	"local, owner busy":       {answer: answers("", peer.ErrBusy)},
-	"local, value too large":  {answer: answers(string(make([]byte, 101)), nil)},
-	"local, rubbish":          {answer: answers(rubbish, nil)},
-	"local, owner is away":    {answer: delivers, dead: true},
-	"local, one at a time":    {answer: answers("", peer.ErrBusy), change: func(o *cluster.Options[string]) { o.MaxLocalLoads = 1 }},
-	"copies are not kept":     {answer: answers("", peer.ErrBusy), change: func(o *cluster.Options[string]) { o.CopyTTL = -1 }},
-	"demoted":                 {stored: func(n *node, key string) { n.Lose(key) }},
-	"refreshed":               {change: refreshed, behind: true},
-	"refreshed copy":          {answer: delivers, change: refreshed, behind: true},
-	"refreshed, owner busy":   {answer: answers("", peer.ErrBusy), change: refreshed, behind: true},
-	"served to another":       {fetch: serveOne},
-	"served many to another":  {fetch: serveMany},
-	"served singly":           {fetch: serveMany, change: withoutMany},
-	"many, own load":          {fetch: fetchMany},
-	"many, singly":            {fetch: fetchMany, change: withoutMany},
-	"many, asked":             {answer: delivers, fetch: fetchMany},
-	"many, a stale value":     {answer: func(v *versions) (peer.Value, error) { return v.value(-1) }, fetch: fetchMany},
-	"many, hint followed":     {answer: misplaced("y"), hinted: delivers, fetch: fetchMany},
-	"many, owner busy":        {answer: answers("", peer.ErrBusy), fetch: fetchMany},
-	"many, busy and singly":   {answer: answers("", peer.ErrBusy), fetch: fetchMany, change: withoutMany},
-	"many, misplaced twice":   {answer: misplaced("y"), hinted: misplaced("x"), fetch: fetchMany},
-	"many, owner is away":     {answer: delivers, dead: true, fetch: fetchMany},
-	"stale here, soft":        {change: staleSoon, behind: true},
-	"stale here, owner stale": {answer: func(v *versions) (peer.Value, error) { return v.value(-1) }, change: staleSoon, behind: true},
-	"stale copy":              {answer: delivers, change: staleSoon, behind: true},
+	"own load":               {},
+	"asked":                  {answer: delivers},
+	"asked, not to be kept":  {answer: func(v *versions) (peer.Value, error) { return v.value(0) }},
+	"asked, a stale value":   {answer: func(v *versions) (peer.Value, error) { return v.value(-1) }},
+	"hint followed":          {answer: misplaced("y"), hinted: delivers},
+	"local, misplaced twice": {answer: misplaced("y"), hinted: misplaced("x")},
+	"local, owner busy":      {answer: answers("", peer.ErrBusy)},
+	"local, value too large": {answer: answers(string(make([]byte, 101)), nil)},
+	"local, rubbish":         {answer: answers(rubbish, nil)},
+	"local, owner is away":   {answer: delivers, dead: true},
+	"local, one at a time": {answer: answers("", peer.ErrBusy),
+		change: func(o *cluster.Options[string]) { o.MaxLocalLoads = 1 }},
+	"copies are not kept": {answer: answers("", peer.ErrBusy),
+		change: func(o *cluster.Options[string]) { o.CopyTTL = -1 }},
+	"demoted":                {stored: func(n *node, key string) { n.Lose(key) }},
+	"refreshed":              {change: refreshed, behind: true},
+	"refreshed copy":         {answer: delivers, change: refreshed, behind: true},
+	"refreshed, owner busy":  {answer: answers("", peer.ErrBusy), change: refreshed, behind: true},
+	"served to another":      {fetch: serveOne},
+	"served many to another": {fetch: serveMany},
+	"served singly":          {fetch: serveMany, change: withoutMany},
+	"many, own load":         {fetch: fetchMany},
+	"many, singly":           {fetch: fetchMany, change: withoutMany},
+	"many, asked":            {answer: delivers, fetch: fetchMany},
+	"many, a stale value": {answer: func(v *versions) (peer.Value, error) { return v.value(-1) },
+		fetch: fetchMany},
+	"many, hint followed": {answer: misplaced("y"), hinted: delivers, fetch: fetchMany},
+	"many, owner busy":    {answer: answers("", peer.ErrBusy), fetch: fetchMany},
+	"many, busy and singly": {answer: answers("", peer.ErrBusy), fetch: fetchMany,
+		change: withoutMany},
+	"many, misplaced twice": {answer: misplaced("y"), hinted: misplaced("x"), fetch: fetchMany},
+	"many, owner is away":   {answer: delivers, dead: true, fetch: fetchMany},
+	"stale here, soft":      {change: staleSoon, behind: true},
+	"stale here, owner stale": {answer: func(v *versions) (peer.Value, error) { return v.value(-1) },
+		change: staleSoon, behind: true},
+	"stale copy": {answer: delivers, change: staleSoon, behind: true},
 }
 
 func refreshed(o *cluster.Options[string]) { o.Cache.TTL, o.Cache.RefreshAt = time.Hour, 1e-12 }
@@ -150,13 +155,15 @@ func staleSoon(o *cluster.Options[string]) {
 func fetchMany(n *node, key string) { _, _ = n.FetchMany(context.Background(), []string{key, key}) }
 
 func serveOne(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName}, peer.DefaultTransport(nil))
+	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName},
+		peer.DefaultTransport(nil))
 	defer client.Close()
 	_, _ = client.Fetch(context.Background(), n.address, key, nil)
 }
 
 func serveMany(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName}, peer.DefaultTransport(nil))
+	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName},
+		peer.DefaultTransport(nil))
 	defer client.Close()
 	client.FetchMany(context.Background(), n.address, []peer.Ask{{Key: key}})
 }
@@ -164,7 +171,9 @@ func serveMany(n *node, key string) {
 var changes = map[string]func(n *node, key string) error{
 	"delete": func(n *node, key string) error { return n.Delete(context.Background(), key) },
 	"clear":  func(n *node, _ string) error { return n.Clear(context.Background()) },
-	"tag":    func(n *node, key string) error { return n.InvalidateTag(context.Background(), "tag of "+key[:1]) },
+	"tag": func(n *node, key string) error {
+		return n.InvalidateTag(context.Background(), "tag of "+key[:1])
+	},
 }
 
 // A Fetch that begins after a Delete, InvalidateTag or Clear has returned never gets what was
@@ -242,7 +251,8 @@ func nothingOfBefore(t *testing.T, w way, change func(n *node, key string) error
 			assert.NoError(t, err)
 			late <- got[key]
 		}()
-		require.Eventually(t, func() bool { return fetches(n) >= before+2 }, 20*time.Second, 100*time.Microsecond)
+		require.Eventually(t, func() bool { return fetches(n) >= before+2 }, 20*time.Second,
+			100*time.Microsecond)
 		close(g.open)
 		for range cap(late) {
 			require.Equal(t, strconv.FormatInt(v.now.Load(), 10), <-late, "loaded before, and there after")

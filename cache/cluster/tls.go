@@ -33,7 +33,8 @@ func checkSharedKeys(keys [][]byte) error {
 	for i, k := range keys {
 		if len(k) < MinSharedKey {
 			return &OptionError{
-				fmt.Sprintf("SharedKeys[%d]", i), fmt.Sprintf("%d bytes", len(k)), fmt.Sprintf("at least %d", MinSharedKey),
+				fmt.Sprintf("SharedKeys[%d]", i), fmt.Sprintf("%d bytes", len(k)),
+				fmt.Sprintf("at least %d", MinSharedKey),
 			}
 		}
 	}
@@ -46,8 +47,10 @@ func (c *Cache[V]) warnIfOpen() {
 	if len(c.o.SharedKeys) > 0 || c.o.TLS != nil || c.o.Authorize != nil || isLoopback(c.o.URL) {
 		return
 	}
-	c.log.Warn("this cache is open: whoever reaches its handler can read it and delete from it, and whoever can register "+
-		"in the registry, or answers in place of a node, can serve forged values to all: set Options.SharedKeys or TLS, "+
+	c.log.Warn("this cache is open: whoever reaches its handler can read it and delete from it, and "+
+		"whoever can register "+
+		"in the registry, or answers in place of a node, can serve forged values to all: set "+
+		"Options.SharedKeys or TLS, "+
 		"or Authorize", "url", c.o.URL)
 }
 

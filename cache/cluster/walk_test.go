@@ -188,7 +188,8 @@ func TestNoCircle(t *testing.T) {
 			x.leave() // and the key is n's
 			waitForFakes(t, n, 0)
 			asker := func(ctx context.Context) error {
-				client := peer.NewClient(peer.Config{Node: "x", Run: 7, Cache: cluster.DefaultName}, peer.DefaultTransport(nil))
+				client := peer.NewClient(peer.Config{Node: "x", Run: 7, Cache: cluster.DefaultName},
+					peer.DefaultTransport(nil))
 				defer client.Close()
 				_, err := client.Fetch(ctx, addressOf(t, n), key, nil)
 				for _, o := range client.FetchMany(ctx, addressOf(t, n), []peer.Ask{{Key: key}}) {
@@ -412,7 +413,8 @@ func TestAskingTakesNoTurn(t *testing.T) {
 	got := make(chan string, 100)
 	for i := range cap(got) {
 		go func() {
-			v, _ := n.Fetch(ctx, fmt.Sprint("key", i)) // about a half is x's, and the others wait for their turn
+			// about a half is x's, and the others wait for their turn
+			v, _ := n.Fetch(ctx, fmt.Sprint("key", i))
 			got <- v
 		}()
 	}

@@ -134,7 +134,8 @@ func showCluster(line *progress.Line, p peerload.Progress) {
 	}
 	text := string(p.Ownership) + "  " + p.Doing
 	if p.Doing != peerload.Starting {
-		text += fmt.Sprintf(": %s fetches, %s loads", human.Count(int64(p.Fetches)), human.Count(int64(p.Loads))) //nolint:gosec // far below
+		text += fmt.Sprintf(": %s fetches, %s loads",
+			human.Count(int64(p.Fetches)), human.Count(int64(p.Loads))) //nolint:gosec // far below
 	}
 	line.Update((float64(p.Run)+part)/float64(max(p.Runs, 1)), text)
 }

@@ -18,7 +18,8 @@ import (
 
 // smallCluster is a cluster that a busy machine can keep up with, for some seconds.
 var smallCluster = []string{
-	"cluster", "--duration", "2s", "--nodes", "2", "--keys", "40", "--rate", "100", "--ttl", "1s", "--origin-latency", "2ms",
+	"cluster", "--duration", "2s", "--nodes", "2", "--keys", "40", "--rate", "100", "--ttl", "1s",
+	"--origin-latency", "2ms",
 }
 
 func runCluster(ctx context.Context, args ...string) (code int, stdout, stderr string) {
@@ -29,7 +30,8 @@ func runCluster(ctx context.Context, args ...string) (code int, stdout, stderr s
 
 func TestClusterCommand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	code, stdout, stderr := runCluster(t.Context(), "--ownership", "slot,none", "--disturb", "origin-slow", "--out", dir)
+	code, stdout, stderr := runCluster(t.Context(), "--ownership", "slot,none", "--disturb",
+		"origin-slow", "--out", dir)
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 	assert.Empty(t, stderr, "no progress where there is no terminal")
 	assert.NotContains(t, stdout, "\x1b")
@@ -39,22 +41,27 @@ func TestClusterCommand(t *testing.T) {
 	assert.Regexp(t, `origin loads against no cluster ↓ +\d+ % +100 %`, stdout)
 	assert.Regexp(t, `wrong values ↓ +0 +0`, stdout)
 	assert.Regexp(t, `stale values ↓ +0 +0`, stdout)
-	for _, name := range []string{"report.html", "cluster.svg", "series.csv", "tables.md", "result.json"} {
+	for _, name := range []string{"report.html", "cluster.svg", "series.csv", "tables.md",
+		"result.json"} {
 		assert.Contains(t, stdout, filepath.Join(dir, name))
 	}
 
 	page := readFile(t, dir, "report.html")
-	for _, part := range []string{"Cluster cache: the origin is slow", "--ownership slot,none --disturb origin-slow", "Loads by the origin", "origin slow"} {
-		assert.True(t, strings.Contains(page, part), "the page must have %q", part) //nolint:testifylint // would print the page
+	for _, part := range []string{"Cluster cache: the origin is slow",
+		"--ownership slot,none --disturb origin-slow", "Loads by the origin", "origin slow"} {
+		//nolint:testifylint // would print the page
+		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
 	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
-		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign) //nolint:testifylint // would print the page
+		//nolint:testifylint // would print the page
+		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}
 	assert.Contains(t, readFile(t, dir, "cluster.svg")[:300], "<svg ")
 	assert.Contains(t, readFile(t, dir, "tables.md"), "| measure | by slot | no cluster |")
 	rows, err := csv.NewReader(strings.NewReader(readFile(t, dir, "series.csv"))).ReadAll()
 	require.NoError(t, err)
-	for _, column := range []string{"t_seconds", "slot_origin_loads_per_second", "none_origin_loads_per_second", "slot_latency_p99_seconds", "none_errors_per_second"} {
+	for _, column := range []string{"t_seconds", "slot_origin_loads_per_second",
+		"none_origin_loads_per_second", "slot_latency_p99_seconds", "none_errors_per_second"} {
 		assert.Contains(t, rows[0], column)
 	}
 	require.Greater(t, len(rows), 4)
@@ -64,7 +71,8 @@ func TestClusterCommand(t *testing.T) {
 }
 
 func TestClusterJSON(t *testing.T) {
-	code, stdout, stderr := runCluster(t.Context(), "--json", "--check", "--ownership", "key", "--seed", "7")
+	code, stdout, stderr := runCluster(t.Context(), "--json", "--check", "--ownership", "key",
+		"--seed", "7")
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 	var result struct {
 		Command string
@@ -134,8 +142,10 @@ func TestClusterWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--disturb", "spilt"}, `--disturb "spilt": must be one of none, kill, restart, pause, split, rolling, origin-slow, origin-fail`},
-		{[]string{"--ownership", "kay"}, `--ownership "kay": must be key, slot, ring, none, several of them with commas between, or all, got "kay"`},
+		{[]string{"--disturb", "spilt"},
+			`--disturb "spilt": must be one of none, kill, restart, pause, split, rolling, origin-slow, origin-fail`},
+		{[]string{"--ownership", "kay"},
+			`--ownership "kay": must be key, slot, ring, none, several of them with commas between, or all, got "kay"`},
 		{[]string{"--ownership", "key,"}, `got ""`},
 		{[]string{"--ownership", "key,slot,key"}, "key stands there twice"},
 		{[]string{"--nodes", "many"}, `--nodes "many": must be a whole number`},
@@ -175,7 +185,8 @@ func TestClusterWrongUsage(t *testing.T) {
 func TestClusterHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"cluster", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "origin loads against the ideal", "--peer-timeout", "pause        nodes are stopped", "no cluster: each node loads for itself"} {
+	for _, want := range []string{"Examples:", "origin loads against the ideal", "--peer-timeout",
+		"pause        nodes are stopped", "no cluster: each node loads for itself"} {
 		assert.Contains(t, stdout.String(), want)
 	}
 	stdout.Reset()
@@ -184,7 +195,8 @@ func TestClusterHelp(t *testing.T) {
 	assert.NotContains(t, stdout.String(), clusterNodeCommand, "it is not for people")
 
 	stdout.Reset()
-	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "cluster", "--ownership", ""}, &stdout, &stderr))
+	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "cluster", "--ownership", ""},
+		&stdout, &stderr))
 	assert.Contains(t, stdout.String(), "slot\nkey\nring\nnone\nall\n")
 }
 
@@ -205,15 +217,21 @@ func TestClusterPlan(t *testing.T) {
 	assert.Equal(t, usual, plan())
 
 	want := peerload.Config{
-		Nodes: 5, Ownerships: []peerload.Ownership{peerload.ByRing, peerload.ByKey}, Duration: 20 * time.Second, Rate: 12.5, Keys: 11, Zipf: 1.2, Size: 99,
-		TTL: 3 * time.Second, Capacity: 77, CopyTTL: -1, PeerTimeout: 300 * time.Millisecond, Deadline: 4 * time.Second,
-		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Split, Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
+		Nodes: 5, Ownerships: []peerload.Ownership{peerload.ByRing, peerload.ByKey},
+		Duration: 20 * time.Second, Rate: 12.5, Keys: 11, Zipf: 1.2, Size: 99,
+		TTL: 3 * time.Second, Capacity: 77, CopyTTL: -1, PeerTimeout: 300 * time.Millisecond,
+		Deadline:      4 * time.Second,
+		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Split,
+		Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
 	}
 	assert.Equal(t, want, plan(
-		"--nodes", "5", "--ownership", "ring,key", "--duration", "20s", "--rate", "12.5", "--keys", "11", "--zipf", "1.2", "--size", "99", "--ttl", "3s",
-		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s", "--origin-latency", "5ms", "--origin-errors", "0.25",
+		"--nodes", "5", "--ownership", "ring,key", "--duration", "20s", "--rate", "12.5", "--keys", "11",
+		"--zipf", "1.2", "--size", "99", "--ttl", "3s",
+		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s",
+		"--origin-latency", "5ms", "--origin-errors", "0.25",
 		"--disturb", "split", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
-	assert.Equal(t, []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing, peerload.None}, plan("--ownership", "all").Ownerships)
+	assert.Equal(t, []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing,
+		peerload.None}, plan("--ownership", "all").Ownerships)
 
 	// The window keeps its place in a longer run, unless it was given.
 	double := plan("--duration", (2 * usual.Duration).String())

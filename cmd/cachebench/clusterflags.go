@@ -16,9 +16,11 @@ import (
 
 // ownerships and disturbances are what the flags accept, in the order in which they are shown.
 var (
-	ownerships   = []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing, peerload.None}
+	ownerships = []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing,
+		peerload.None}
 	disturbances = []peerload.Disturb{
-		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling, peerload.OriginSlow, peerload.OriginFail, peerload.Poison,
+		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling,
+		peerload.OriginSlow, peerload.OriginFail, peerload.Poison,
 	}
 )
 
@@ -50,21 +52,27 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 		flags.Var(&parsedFlag[int]{field, strconv.Itoa(*field), "n", wholeNumber}, name, help)
 	}
 	share := func(field *float64, name, kind, help string) {
-		flags.Var(&parsedFlag[float64]{field, strconv.FormatFloat(*field, 'g', -1, 64), kind, anyNumber}, name, help)
+		flags.Var(&parsedFlag[float64]{field, strconv.FormatFloat(*field, 'g', -1, 64), kind, anyNumber},
+			name, help)
 	}
 	length := func(field *time.Duration, name, help string) {
 		text := plainDuration(*field)
 		flags.Var(&parsedFlag[time.Duration]{field, text, "duration", duration}, name, help)
 	}
 
-	flags.Var(&parsedFlag[[]peerload.Ownership]{&c.Ownerships, ownershipText(c.Ownerships), "kind,...", parseOwnerships}, "ownership",
+	flags.Var(&parsedFlag[[]peerload.Ownership]{&c.Ownerships, ownershipText(c.Ownerships), "kind,...",
+		parseOwnerships}, "ownership",
 		"how a key finds its node: key, slot, ring, none, several of them, or all; each is a run")
-	flags.Var(&parsedFlag[peerload.Disturb]{&c.Disturb, string(c.Disturb), "kind", parseDisturb}, "disturb",
+	flags.Var(&parsedFlag[peerload.Disturb]{&c.Disturb, string(c.Disturb), "kind", parseDisturb},
+		"disturb",
 		"what is done to the nodes: "+strings.Join(texts(disturbances), ", "))
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a promise is broken")
-	flags.StringVar(&f.dir, "out", "", "write report.html, cluster.svg, series.csv, tables.md and result.json into this `folder`")
-	flags.Var(&parsedFlag[uint64]{&c.Seed, strconv.FormatUint(c.Seed, 10), "number", seedNumber}, "seed", "settles which keys and nodes")
-	length(&c.Duration, "duration", "how long the load of each run takes; the window keeps its place in proportion")
+	flags.StringVar(&f.dir, "out", "",
+		"write report.html, cluster.svg, series.csv, tables.md and result.json into this `folder`")
+	flags.Var(&parsedFlag[uint64]{&c.Seed, strconv.FormatUint(c.Seed, 10), "number", seedNumber},
+		"seed", "settles which keys and nodes")
+	length(&c.Duration, "duration",
+		"how long the load of each run takes; the window keeps its place in proportion")
 	number(&c.Nodes, "nodes", "the nodes of the cluster, a process each")
 	share(&c.Rate, "rate", "per-second", "fetches per second on each node")
 	number(&c.Keys, "keys", "how many keys there are")
@@ -72,8 +80,11 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 	number(&c.Size, "size", "bytes of a value")
 	length(&c.TTL, "ttl", "how long a value may be used")
 	number(&c.Capacity, "capacity", "entries of each node's cache")
-	length(&c.CopyTTL, "copy-ttl", "how long a node keeps a copy of another's value; 0: the default of the cluster's cache, negative: not at all")
-	length(&c.PeerTimeout, "peer-timeout", "how long an owner may be silent; 0: the default of the cluster's cache")
+	length(&c.CopyTTL, "copy-ttl",
+		"how long a node keeps a copy of another's value; 0: the default of the cluster's cache, "+
+			"negative: not at all")
+	length(&c.PeerTimeout, "peer-timeout",
+		"how long an owner may be silent; 0: the default of the cluster's cache")
 	length(&c.Deadline, "deadline", "by when a fetch must have ended")
 	length(&c.OriginLatency, "origin-latency", "how long the origin takes for a load")
 	share(&c.OriginErrors, "origin-errors", "share", "the part of the loads that fail, from 0 to 1")
@@ -89,11 +100,13 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 // plan is the configuration that the flags ask for, valid.
 func (f *clusterFlags) plan() (peerload.Config, error) {
 	c, usual := f.config, peerload.DefaultConfig()
-	if f.flags.Changed("duration") && !f.flags.Changed("start") && !f.flags.Changed("end") && c.Duration > 0 {
+	if f.flags.Changed("duration") && !f.flags.Changed("start") && !f.flags.Changed("end") &&
+		c.Duration > 0 {
 		scale := float64(c.Duration) / float64(usual.Duration)
 		// A run must be seen for a second before it is disturbed.
 		c.Start = max(time.Second, time.Duration(float64(usual.Start)*scale).Round(time.Millisecond))
-		c.End = min(c.Start+time.Duration(float64(usual.End-usual.Start)*scale).Round(time.Millisecond), c.Duration)
+		c.End = min(c.Start+time.Duration(float64(usual.End-usual.Start)*scale).Round(time.Millisecond),
+			c.Duration)
 	}
 	return c, errors.Join(f.refuse(c), clusterFlagNames(c.Validate()))
 }
@@ -108,7 +121,8 @@ func (f *clusterFlags) refuse(c peerload.Config) error {
 			}
 		}
 	}
-	refuse(c.Disturb == peerload.Calm, "nothing is disturbed without --disturb", "start", "end", "victims")
+	refuse(c.Disturb == peerload.Calm, "nothing is disturbed without --disturb", "start", "end",
+		"victims")
 	switch c.Disturb {
 	case peerload.Rolling:
 		refuse(true, "--disturb rolling is for all nodes", "victims")
@@ -130,7 +144,8 @@ func parseOwnerships(text string) ([]peerload.Ownership, error) {
 	for word := range strings.SplitSeq(text, ",") {
 		o := peerload.Ownership(strings.TrimSpace(word))
 		if !slices.Contains(ownerships, o) {
-			return nil, fmt.Errorf("must be key, slot, ring, none, several of them with commas between, or all, got %q", word)
+			return nil, fmt.Errorf("must be key, slot, ring, none, several of them with commas between, "+
+				"or all, got %q", word)
 		}
 		if slices.Contains(list, o) {
 			return nil, fmt.Errorf("%s stands there twice", o)

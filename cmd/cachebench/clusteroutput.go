@@ -12,7 +12,8 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A clusterOutput is what "cachebench cluster" prints and writes. Its JSON is that of --json and of result.json.
+// A clusterOutput is what "cachebench cluster" prints and writes. Its JSON is that of --json and of
+// result.json.
 type clusterOutput struct {
 	Command string `json:"command"`
 	*peerload.Result
@@ -26,9 +27,12 @@ type clusterOutput struct {
 	took time.Duration
 }
 
-func newClusterOutput(cmd *cobra.Command, c peerload.Config, r *peerload.Result, took time.Duration) *clusterOutput {
+func newClusterOutput(
+	cmd *cobra.Command, c peerload.Config, r *peerload.Result, took time.Duration,
+) *clusterOutput {
 	return &clusterOutput{
-		Command: commandLine(cmd), Result: r, Config: c.Settings(), Environment: report.CurrentEnvironment(), Finding: r.Finding(c),
+		Command: commandLine(cmd), Result: r, Config: c.Settings(),
+		Environment: report.CurrentEnvironment(), Finding: r.Finding(c),
 		plan: c, took: took,
 	}
 }
@@ -48,8 +52,12 @@ func (o *clusterOutput) writeFiles(dir string) error {
 	return writeReport(dir, &o.Files,
 		reportFile{"report.html", page.WriteHTMLFile},
 		reportFile{"cluster.svg", page.Charts[0].WriteSVGFile},
-		reportFile{"series.csv", func(path string) error { return series.WriteCSVFile(path, o.AllSeries()...) }},
-		reportFile{"tables.md", func(path string) error { return writeText(path, o.Table(o.plan).Markdown) }},
+		reportFile{"series.csv", func(path string) error {
+			return series.WriteCSVFile(path, o.AllSeries()...)
+		}},
+		reportFile{"tables.md", func(path string) error {
+			return writeText(path, o.Table(o.plan).Markdown)
+		}},
 		resultFile(o),
 	)
 }

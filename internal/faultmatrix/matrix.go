@@ -146,8 +146,7 @@ func (c *Cell) callers(answers []told) {
 	for kind, n := range counts {
 		c.Saw = append(c.Saw, Seen{kind, n})
 	}
-	slices.SortFunc(c.Saw, func(a,
-		b Seen) int {
+	slices.SortFunc(c.Saw, func(a, b Seen) int {
 		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Kind, b.Kind))
 	})
 }

@@ -1,4 +1,5 @@
-// Package links is a memberlist transport of which single links can be cut, for load tools that cut a cluster of processes apart.
+// Package links is a memberlist transport of which single links can be cut, for load tools that cut
+// a cluster of processes apart.
 package links
 
 import (
@@ -14,9 +15,9 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Links are a node's transport, of which single links can be cut: what the node sends over a cut one is lost, and
-// no stream can be opened. To cut a link for good both of its ends must do so, which also works where they
-// are processes.
+// Links are a node's transport, of which single links can be cut: what the node sends over a cut
+// one is lost, and no stream can be opened. To cut a link for good both of its ends must do so,
+// which also works where they are processes.
 type Links struct {
 	memberlist.NodeAwareTransport
 
@@ -28,7 +29,8 @@ type Links struct {
 	packets, streams, bytes uint64
 }
 
-// Listen opens a transport on the loopback interface, at a port or, if that is 0, at one that the kernel chooses.
+// Listen opens a transport on the loopback interface, at a port or, if that is 0, at one that the
+// kernel chooses.
 func Listen(port int) (*Links, error) {
 	var err error
 	for range 10 { // a port that is free for TCP need not be for UDP
@@ -37,7 +39,8 @@ func Listen(port int) (*Links, error) {
 			BindAddrs: []string{"127.0.0.1"}, BindPort: port, Logger: log.New(io.Discard, "", 0),
 		})
 		if err == nil {
-			return &Links{NodeAwareTransport: base, cut: make(map[string]struct{}), open: make(map[*stream]struct{})}, nil
+			return &Links{NodeAwareTransport: base, cut: make(map[string]struct{}),
+				open: make(map[*stream]struct{})}, nil
 		}
 		if port != 0 {
 			break
@@ -46,7 +49,8 @@ func Listen(port int) (*Links, error) {
 	return nil, fmt.Errorf("listening: %w", err)
 }
 
-// Set cuts the links to these addresses, and resets the streams that are open over them. All others work again.
+// Set cuts the links to these addresses, and resets the streams that are open over them. All others
+// work again.
 func (l *Links) Set(addrs []string) {
 	l.change(func() {
 		clear(l.cut)
@@ -143,7 +147,9 @@ func (l *Links) DialAddressTimeout(a memberlist.Address, timeout time.Duration) 
 
 // unreachable is an error as the network would give.
 func unreachable(addr string) error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("link to %s is cut: %w", addr, os.NewSyscallError("connect", syscall.EHOSTUNREACH))}
+	return &net.OpError{Op: "dial", Net: "tcp",
+		Err: fmt.Errorf("link to %s is cut: %w", addr,
+			os.NewSyscallError("connect", syscall.EHOSTUNREACH))}
 }
 
 // A stream counts what is written to it.

@@ -66,8 +66,9 @@ func (r *Result) Charts() (charts []*report.Chart) {
 		for _, cell := range cells {
 			end = max(end, cell.last().T)
 		}
-		chart := func(title, unit string, q report.Quantity, caption string,
-			value func(Sample) float64) *report.Chart {
+		chart := func(
+			title, unit string, q report.Quantity, caption string, value func(Sample) float64,
+		) *report.Chart {
 			c := &report.Chart{Title: title + ", " + setting.String(), Unit: unit, Quantity: q,
 				Caption: caption, XRange: [2]float64{0, end}}
 			for _, cell := range cells {

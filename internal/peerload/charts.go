@@ -8,26 +8,29 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// Charts draws the series of all runs, a line for each ownership, with the disturbance shaded. The first one tells the
-// story on its own: what the origin has to bear.
+// Charts draws the series of all runs, a line for each ownership, with the disturbance shaded. The
+// first one tells the story on its own: what the origin has to bear.
 func (r *Result) Charts(c Config) []*report.Chart {
 	chart := func(name, title, unit, caption string) *report.Chart {
 		return r.shade(c, &report.Chart{Title: title, Unit: unit, Caption: caption, Lines: r.lines(name)})
 	}
 	loads := chart(SeriesLoads, "Loads by the origin", "loads/s",
-		"What the origin has to bear for the same fetches. Waves one TTL apart are keys that were loaded at the same time, and expire together.")
+		"What the origin has to bear for the same fetches. Waves one TTL apart are keys that were "+
+			"loaded at the same time, and expire together.")
 	loads.Wide = true
 	p99 := chart(SeriesP99, "Latency of a fetch, p99", "log scale",
 		"From when the fetch was to begin, on all nodes that live. A gap: nothing ended.")
 	p99.Quantity, p99.Log = report.Seconds, true
-	p50 := chart(SeriesP50, "Latency of a fetch, p50", "log scale", "Half of the fetches were faster than this.")
+	p50 := chart(SeriesP50, "Latency of a fetch, p50", "log scale",
+		"Half of the fetches were faster than this.")
 	p50.Quantity, p50.Log = report.Seconds, true
 	charts := []*report.Chart{
 		loads, p99, p50,
 		chart(SeriesErrors, "Errors", "errors/s", "Fetches that ended in an error."),
 		chart(SeriesLocal, "Loads without the owner", "loads/s",
 			"The owner was asked and did not answer, so the node that asked loaded the value for itself."),
-		chart(SeriesFetches, "Fetches", "fetches/s", "On all nodes together. Where a node is down, its callers are gone with it."),
+		chart(SeriesFetches, "Fetches", "fetches/s",
+			"On all nodes together. Where a node is down, its callers are gone with it."),
 	}
 	return slices.DeleteFunc(charts, func(c *report.Chart) bool { return c != loads && eventless(c) })
 }
@@ -61,7 +64,8 @@ func (r *Result) shade(c Config, chart *report.Chart) *report.Chart {
 	return chart
 }
 
-// lines is one line for each run. An ownership has one look in all charts of a report; no cluster is always dashed.
+// lines is one line for each run. An ownership has one look in all charts of a report; no cluster
+// is always dashed.
 func (r *Result) lines(name string) []report.Line {
 	var lines []report.Line
 	for _, x := range r.Runs {

@@ -24,7 +24,8 @@ func TestCharts(t *testing.T) {
 		assert.NotEmpty(t, chart.Caption)
 	}
 	assert.Equal(t, []string{
-		"Loads by the origin", "Latency of a fetch, p99", "Latency of a fetch, p50", "Loads without the owner", "Fetches",
+		"Loads by the origin", "Latency of a fetch, p99", "Latency of a fetch, p50",
+		"Loads without the owner", "Fetches",
 	}, titles, "errors, of which there were none, are left out")
 	first := r.Charts(c)[0]
 	assert.True(t, first.Wide)
@@ -35,7 +36,8 @@ func TestCharts(t *testing.T) {
 func TestShade(t *testing.T) {
 	c, r := sampleRuns()
 	for d, want := range map[Disturb]string{
-		Restart: "node-2 down", Pause: "node-2 stopped", Rolling: "one after the other restarted", OriginSlow: "origin slow", OriginFail: "origin fails",
+		Restart: "node-2 down", Pause: "node-2 stopped", Rolling: "one after the other restarted",
+		OriginSlow: "origin slow", OriginFail: "origin fails",
 	} {
 		c.Disturb = d
 		assert.Equal(t, []report.Window{{From: 3, To: 6, Label: want}}, r.Charts(c)[0].Windows)
@@ -66,9 +68,11 @@ func TestReport(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, page.WriteHTML(&b))
 	for _, part := range []string{
-		"Cluster cache: the network splits and heals", "3 nodes share a cache", "Loads by the origin", "split: node-2 cut off", "no cluster",
+		"Cluster cache: the network splits and heals", "3 nodes share a cache", "Loads by the origin",
+		"split: node-2 cut off", "no cluster",
 		"origin loads against the ideal", "each load has a reason",
 	} {
-		assert.True(t, strings.Contains(b.String(), part), "the page must have %q", part) //nolint:testifylint // would print the page
+		//nolint:testifylint // would print the page
+		assert.True(t, strings.Contains(b.String(), part), "the page must have %q", part)
 	}
 }

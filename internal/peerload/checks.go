@@ -9,7 +9,8 @@ import (
 	"github.com/snowfence/snowfence/internal/report"
 )
 
-// Checks holds the runs to what the cluster promises. A run that was stopped fails what it can't answer.
+// Checks holds the runs to what the cluster promises. A run that was stopped fails what it can't
+// answer.
 func (r *Result) Checks(c Config) []report.Check {
 	var checks []report.Check
 	for _, x := range r.Runs {
@@ -21,10 +22,12 @@ func (r *Result) Checks(c Config) []report.Check {
 		}
 	}
 	if missing := len(c.Ownerships) - len(r.Runs); missing > 0 {
-		checks = append(checks, report.Check{Name: "every run took place", Detail: fmt.Sprintf("%d did not", missing)})
+		checks = append(checks, report.Check{Name: "every run took place",
+			Detail: fmt.Sprintf("%d did not", missing)})
 	}
 	if r.Partial {
-		checks = append(checks, report.Check{Name: "the runs went to their end", Detail: "they were stopped"})
+		checks = append(checks, report.Check{Name: "the runs went to their end",
+			Detail: "they were stopped"})
 	}
 	return checks
 }
@@ -36,7 +39,8 @@ func (r *Result) checksOf(c Config, x *Run) []report.Check {
 	}
 	add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
 		"%s fetches: %s wrong, %s stale", whole(x.Fetches), whole(x.Wrong), whole(x.Stale))
-	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", whole(x.Late), plain(c.Deadline))
+	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", whole(x.Late),
+		plain(c.Deadline))
 	early := x.early(c)
 	detail := whole(x.errors()) + " of " + whole(x.Fetches) + " fetches failed"
 	if x.Failure != "" {
@@ -53,18 +57,21 @@ func (r *Result) checksOf(c Config, x *Run) []report.Check {
 		add(len(x.Loads.Broken) == 0, "each load has a reason", "%s", x.Loads.unreasoned())
 	}
 	if p := x.Poison; p != nil && x.Ownership.clustered() {
-		add(p.Deaths > 0 && p.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most", "%d died", p.Deaths)
+		add(p.Deaths > 0 && p.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most",
+			"%d died", p.Deaths)
 		add(p.Others == 0, "no other key fails", "%s fetches of other keys failed", whole(p.Others))
 		add(p.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(p.Again)))
 	}
 	if c.Disturb != Calm && x.Ownership.clustered() {
-		add(x.Heal.Exists() && x.Heal.Duration() <= HealsWithin, "as before soon after the disturbance", "after %s; wanted: at most %s",
+		add(x.Heal.Exists() && x.Heal.Duration() <= HealsWithin, "as before soon after the disturbance",
+			"after %s; wanted: at most %s",
 			human.Seconds(float64(x.Heal)), plain(HealsWithin))
 	}
 	return checks
 }
 
-// early reports whether fetches failed that were over before the disturbance. What was under way when it began may have failed by it.
+// early reports whether fetches failed that were over before the disturbance. What was under way
+// when it began may have failed by it.
 func (x *Run) early(c Config) bool {
 	if c.OriginErrors > 0 {
 		return false // a part of the loads fails from the start
@@ -86,7 +93,8 @@ func (x *Run) odd(c Config) string {
 	if n := kinds[errorLoad]; n > 0 && c.Disturb != OriginFail && c.OriginErrors == 0 {
 		return whole(n) + " by an origin that never failed"
 	}
-	if n := kinds[errorDeadline]; n > 0 && (c.Disturb == OriginFail || c.Disturb == OriginSlow && slowLoad(c) < c.Deadline) {
+	if n := kinds[errorDeadline]; n > 0 &&
+		(c.Disturb == OriginFail || c.Disturb == OriginSlow && slowLoad(c) < c.Deadline) {
 		return whole(n) + " past their deadline, though no node was struck and loads ended in time"
 	}
 	return ""
@@ -110,8 +118,8 @@ const maxDeaths = 2
 // slowLoad is how long a load of a slow origin takes.
 func slowLoad(c Config) time.Duration { return max(10*c.OriginLatency, time.Second) }
 
-// HealsWithin is how long it may take until all is as it was before: to notice a dead node takes seconds, and to notice that a
-// split is over as well.
+// HealsWithin is how long it may take until all is as it was before: to notice a dead node takes
+// seconds, and to notice that a split is over as well.
 const HealsWithin = 10 * time.Second
 
 func whole(n uint64) string { return human.Count(int64(n)) } //nolint:gosec // far below

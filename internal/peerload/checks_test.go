@@ -53,12 +53,18 @@ func TestChecksFail(t *testing.T) {
 	}{
 		"no value is wrong or stale": {func(_ *Config, _ *Result, x *Run) { x.Wrong, x.Stale = 1, 2 },
 			"15,000 fetches: 1 wrong, 2 stale"},
-		"no fetch is late":          {func(_ *Config, _ *Result, x *Run) { x.Late = 1 }, "1 went on after the deadline of 3 s"},
-		"no error without a reason": {func(_ *Config, _ *Result, x *Run) { x.Failure = "node-1: no" }, "0 of 15,000 fetches failed; for example: node-1: no"},
-		"each load has a reason": {func(_ *Config, _ *Result, x *Run) { x.Loads.Broken = []string{"a", "b", "c", "d"} },
+		"no fetch is late": {func(_ *Config, _ *Result, x *Run) { x.Late = 1 },
+			"1 went on after the deadline of 3 s"},
+		"no error without a reason": {func(_ *Config, _ *Result, x *Run) { x.Failure = "node-1: no" },
+			"0 of 15,000 fetches failed; for example: node-1: no"},
+		"each load has a reason": {func(_ *Config, _ *Result, x *Run) {
+			x.Loads.Broken = []string{"a", "b", "c", "d"}
+		},
 			"4 of 1,040 have none: a; b; c"},
-		"as before soon after the disturbance": {func(_ *Config, _ *Result, x *Run) { x.Heal = 10.1 }, "after 10.1 s; wanted: at most 10 s"},
-		"the runs went to their end":           {func(_ *Config, r *Result, _ *Run) { r.Partial = true }, "they were stopped"},
+		"as before soon after the disturbance": {func(_ *Config, _ *Result, x *Run) { x.Heal = 10.1 },
+			"after 10.1 s; wanted: at most 10 s"},
+		"the runs went to their end": {func(_ *Config, r *Result, _ *Run) { r.Partial = true },
+			"they were stopped"},
 	} {
 		c, r := one()
 		tt.harm(&c, r, r.Runs[0])
@@ -66,7 +72,9 @@ func TestChecksFail(t *testing.T) {
 	}
 	c, r := one()
 	r.Runs[0].Heal = measured.None()
-	assert.Equal(t, map[string]string{"as before soon after the disturbance": "after –; wanted: at most 10 s"}, failing(r.Checks(c)))
+	assert.Equal(t, map[string]string{
+		"as before soon after the disturbance": "after –; wanted: at most 10 s",
+	}, failing(r.Checks(c)))
 	c.Ownerships = []Ownership{ByKey, BySlot, None}
 	assert.Equal(t, "2 did not", failing(r.Checks(c))["every run took place"])
 }
@@ -97,10 +105,13 @@ func TestChecksOfErrors(t *testing.T) {
 		{Kill, errorOverloaded, ""},
 		{Kill, errorLoad, "3 by an origin that never failed"},
 		{OriginFail, errorLoad, ""},
-		{OriginFail, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
-		{OriginSlow, errorDeadline, "3 past their deadline, though no node was struck and loads ended in time"},
+		{OriginFail, errorDeadline, "3 past their deadline, though no node was struck and loads ended " +
+			"in time"},
+		{OriginSlow, errorDeadline, "3 past their deadline, though no node was struck and loads ended " +
+			"in time"},
 	} {
-		c.Disturb, r.Runs[0].During.Errors, r.Runs[0].Loads.Total = tt.disturb, map[string]uint64{tt.kind: 3}, 1000
+		c.Disturb, r.Runs[0].During.Errors, r.Runs[0].Loads.Total = tt.disturb,
+			map[string]uint64{tt.kind: 3}, 1000
 		got := failing(r.Checks(c))["no error without a reason"]
 		if tt.want != "" {
 			tt.want = "3 of 15,000 fetches failed; " + tt.want
@@ -118,7 +129,8 @@ func TestChecksOfErrors(t *testing.T) {
 	errors.Points = []series.Point{{T: 2.9, V: 5}, {T: 4, V: 5}}
 	assert.Empty(t, failing(r.Checks(c)), "they may have been under way")
 	errors.Points[0].T = 2.7
-	assert.Equal(t, map[string]string{"no error without a reason": "3 of 15,000 fetches failed; some before anything was disturbed"}, failing(r.Checks(c)))
+	assert.Equal(t, map[string]string{"no error without a reason": "3 of 15,000 fetches failed; " +
+		"some before anything was disturbed"}, failing(r.Checks(c)))
 	c.OriginErrors = 0.1
 	assert.Empty(t, failing(r.Checks(c)), "loads fail from the start")
 

@@ -13,7 +13,8 @@ import (
 func (r *run) result(ran time.Duration) *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...), Seconds: measured.Value(ran.Seconds())}
+	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...),
+		Seconds: measured.Value(ran.Seconds())}
 	loads := r.origin.recorded()
 	t := newTimeline(r.c, ran)
 	due := make(map[int][]time.Duration)
@@ -110,8 +111,8 @@ func (s *Stats) add(a, first Stats) {
 	s.Moved += a.Moved - first.Moved
 }
 
-// A timeline is what happened when: in slots, and in the phases before, during and after the disturbance. A fetch belongs to when it
-// was to begin.
+// A timeline is what happened when: in slots, and in the phases before, during and after the
+// disturbance. A fetch belongs to when it was to begin.
 type timeline struct {
 	c      Config
 	slots  []*part
@@ -129,7 +130,8 @@ type part struct {
 }
 
 func newPart(d time.Duration) *part {
-	return &part{seconds: d.Seconds(), errors: make(map[string]uint64), latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
+	return &part{seconds: d.Seconds(), errors: make(map[string]uint64),
+		latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
 }
 
 func newTimeline(c Config, ran time.Duration) *timeline {
@@ -142,7 +144,8 @@ func newTimeline(c Config, ran time.Duration) *timeline {
 	return t
 }
 
-// bounds returns where the phases meet. Without a disturbance all is before it; what was killed for good stays away to the end.
+// bounds returns where the phases meet. Without a disturbance all is before it; what was killed for
+// good stays away to the end.
 func (t *timeline) bounds(ran time.Duration) (start, end time.Duration) {
 	switch t.c.Disturb {
 	case Calm:
@@ -171,7 +174,8 @@ func (t *timeline) at(when time.Duration, f func(*part)) {
 func (t *timeline) fetched(one record) {
 	t.at(one.Due, func(p *part) {
 		p.fetches++
-		_ = p.latency.RecordValue(min(max(int64(one.Latency), 1000), int64(time.Minute))) // it is in range
+		// it is in range
+		_ = p.latency.RecordValue(min(max(int64(one.Latency), 1000), int64(time.Minute)))
 		if one.Error != "" {
 			p.errors[one.Error]++
 		}
@@ -180,8 +184,8 @@ func (t *timeline) fetched(one record) {
 
 func (t *timeline) loaded(at time.Duration) { t.at(max(0, at), func(p *part) { p.loads++ }) }
 
-// sampled spreads what was counted between two samples evenly over the time between them. Of slots in which there was no sample
-// at all nothing is known: of those the series has a gap.
+// sampled spreads what was counted between two samples evenly over the time between them. Of slots
+// in which there was no sample at all nothing is known: of those the series has a gap.
 func (t *timeline) sampled(samples []countSample) {
 	var before countSample
 	for _, s := range samples {
@@ -216,8 +220,9 @@ func (p *part) failed() (n uint64) {
 }
 
 func (p *part) phase() Phase {
-	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches, Latency: measured.SpreadOf(p.latency),
-		P999: measured.Quantile(p.latency, 99.9), Loads: p.loads}
+	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches,
+		Latency: measured.SpreadOf(p.latency),
+		P999:    measured.Quantile(p.latency, 99.9), Loads: p.loads}
 	if len(p.errors) > 0 {
 		x.Errors = p.errors
 	}
@@ -227,16 +232,19 @@ func (p *part) phase() Phase {
 func (t *timeline) moments() []moment {
 	list := make([]moment, len(t.slots))
 	for i, p := range t.slots {
-		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local, unseen: p.unseen}
+		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local,
+			unseen: p.unseen}
 		if p.fetches > 0 {
-			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)), time.Duration(p.latency.ValueAtQuantile(99))
+			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)),
+				time.Duration(p.latency.ValueAtQuantile(99))
 		}
 	}
 	return list
 }
 
 func (t *timeline) series() []series.Series {
-	record := series.NewRecorder(SeriesLoads, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches, SeriesLocal)
+	record := series.NewRecorder(SeriesLoads, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches,
+		SeriesLocal)
 	for i, m := range t.moments() {
 		at := time.Duration(i)*slot + slot/2
 		perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }

@@ -10,7 +10,8 @@ type Config struct {
 	Ownerships []Ownership   // one run for each
 	Duration   time.Duration // of each run's load
 
-	Rate float64 // fetches per second and node, begun by the clock whether or not the ones before have ended
+	// fetches per second and node, begun by the clock whether or not the ones before have ended
+	Rate float64
 	Keys int     // how many there are
 	Zipf float64 // the skew of their popularity, above 1; 0: all alike
 	Size int     // bytes of a value
@@ -26,15 +27,18 @@ type Config struct {
 
 	Disturb Disturb
 	Start   time.Duration // when the disturbance begins, from the beginning of the load
-	End     time.Duration // when it ends: what was cut is whole, what was stopped goes on, what was killed is started again
-	Victims int           // how many nodes it is for (of Split: how many on one side); not those of Rolling, which are all
+	// when it ends: what was cut is whole, what was stopped goes on, what was killed is started again
+	End time.Duration
+	// how many nodes it is for (of Split: how many on one side); not those of Rolling, which are all
+	Victims int
 
 	Seed uint64
 
 	// Command is the command line of a node's process, which must run Serve.
 	Command []string
 
-	// Progress, if not nil, is called some times per second, by one goroutine at a time. It must not block.
+	// Progress, if not nil, is called some times per second, by one goroutine at a time. It must not
+	// block.
 	Progress func(Progress)
 }
 
@@ -59,7 +63,8 @@ const (
 // Ownership is how a key finds the node that loads it.
 type Ownership string
 
-// The kinds of ownership: those of package cluster, and none: each node has a cache of its own, as services do without a cluster.
+// The kinds of ownership: those of package cluster, and none: each node has a cache of its own, as
+// services do without a cluster.
 const (
 	ByKey  Ownership = "key"
 	BySlot Ownership = "slot"
@@ -72,13 +77,16 @@ type Disturb string
 
 // The disturbances.
 const (
-	Calm       Disturb = "none"
-	Kill       Disturb = "kill"        // kill -9; the nodes stay away until the end of the load
-	Restart    Disturb = "restart"     // kill -9, and started again at End
-	Pause      Disturb = "pause"       // SIGSTOP, and SIGCONT at End
-	Split      Disturb = "split"       // the registry's and the HTTP traffic between two sides is cut; both reach the origin
-	Rolling    Disturb = "rolling"     // one node after the other is ended in good order and started again
+	Calm    Disturb = "none"
+	Kill    Disturb = "kill"    // kill -9; the nodes stay away until the end of the load
+	Restart Disturb = "restart" // kill -9, and started again at End
+	Pause   Disturb = "pause"   // SIGSTOP, and SIGCONT at End
+	// Split cuts the registry's and the HTTP traffic between two sides; both reach the origin.
+	Split Disturb = "split"
+	// Rolling ends one node after the other in good order, and starts it again.
+	Rolling    Disturb = "rolling"
 	OriginSlow Disturb = "origin-slow" // loads take ten times as long, at least a second
 	OriginFail Disturb = "origin-fail" // every load fails
-	Poison     Disturb = "poison"      // the load of the most popular key ends its process; the nodes stay away
+	// Poison makes the load of the most popular key end its process; the nodes stay away.
+	Poison Disturb = "poison"
 )

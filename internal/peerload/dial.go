@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// A dialer opens connections for HTTP, and can cut those to some addresses: what is written to them is lost, nothing comes, and none can
-// be opened. When a link is whole again its old connections break, as they would once both ends compare what was lost.
+// A dialer opens connections for HTTP, and can cut those to some addresses: what is written to them
+// is lost, nothing comes, and none can be opened. When a link is whole again its old connections
+// break, as they would once both ends compare what was lost.
 type dialer struct {
 	mu   sync.Mutex               // guards what follows
 	cut  map[string]chan struct{} // closed when the address is reached again

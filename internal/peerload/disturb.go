@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// disturb does to the nodes what the configuration says, when it says. The victims are the last ones; the first node is never one, so
-// that there is somebody to join.
+// disturb does to the nodes what the configuration says, when it says. The victims are the last
+// ones; the first node is never one, so that there is somebody to join.
 func (r *run) disturb(ctx context.Context) error {
 	if r.c.Disturb == Calm {
 		return nil
@@ -84,7 +84,8 @@ func (c Config) quarantine() time.Duration {
 	return 0
 }
 
-// poison makes the load of one key end its process, until End, and takes out the nodes that die of it.
+// poison makes the load of one key end its process, until End, and takes out the nodes that die of
+// it.
 func (r *run) poison(ctx context.Context) error {
 	r.order(true)
 	for end := r.begin.Add(r.c.End); time.Now().Before(end); {

@@ -58,7 +58,8 @@ func TestSame(t *testing.T) {
 	require.Equal(t, []uint64{0, 0, 1}, same(nil, ms(0, 5000, 9000), 0))
 }
 
-// No schedule of loads can serve the fetches with fewer than the ideal, and each key's loads within its TTLs add up.
+// No schedule of loads can serve the fetches with fewer than the ideal, and each key's loads within
+// its TTLs add up.
 func TestIdealAndSameAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		times := ms(rapid.SliceOfN(rapid.IntRange(0, 10_000), 1, 50).Draw(t, "times")...)
@@ -137,37 +138,84 @@ func TestHeal(t *testing.T) {
 		cold[i].loads = 500
 	}
 	cold[at(8)].loads, cold[at(8.5)].loads = 100, 100
-	require.Positive(t, float64(heal(cold, start, end)), "the first loads, into empty caches, set no measure")
+	require.Positive(t, float64(heal(cold, start, end)),
+		"the first loads, into empty caches, set no measure")
 }
 
 func TestValidate(t *testing.T) {
 	require.NoError(t, DefaultConfig().Validate())
 	for want, change := range map[string]func(c *Config){
-		"nodes: 0: want 1 to 64":                                            func(c *Config) { c.Nodes = 0 },
-		"ownership: []: want at least one":                                  func(c *Config) { c.Ownerships = nil },
-		"ownership: raft: want key, slot, ring or none":                     func(c *Config) { c.Ownerships = []Ownership{"raft"} },
-		"duration: 1s: want at least 2s, to be measured":                    func(c *Config) { c.Duration = time.Second },
-		"rate: 0: want above 0, at most 100000":                             func(c *Config) { c.Rate = 0 },
-		"keys: 0: want 1 to 10000000":                                       func(c *Config) { c.Keys = 0 },
-		"zipf: 0.5: want 0 (all keys alike) or above 1, at most 10":         func(c *Config) { c.Zipf = 0.5 },
-		"size: -1: want 0 to 1048576 bytes":                                 func(c *Config) { c.Size = -1 },
-		"ttl: -1s: want 0 (for ever) or more":                               func(c *Config) { c.TTL = -time.Second },
-		"capacity: 0: want at least 1":                                      func(c *Config) { c.Capacity = 0 },
-		"peer-timeout: 1ns: want 0 (the default) or at least 1ms":           func(c *Config) { c.PeerTimeout = 1 },
-		"deadline: 0s: want above 0":                                        func(c *Config) { c.Deadline = 0 },
-		"origin-latency: -1s: want 0 or more":                               func(c *Config) { c.OriginLatency = -time.Second },
-		"origin-errors: 2: want a share from 0 to 1":                        func(c *Config) { c.OriginErrors = 2 },
-		"start: 0s: want at least 1s, to know what it was like before":      func(c *Config) { c.Disturb, c.Start = Kill, 0 },
-		"end: 5s: want later than start (5s)":                               func(c *Config) { c.Disturb, c.End = Kill, 5*time.Second },
-		"end: 20s: want at most duration (15s)":                             func(c *Config) { c.Disturb, c.End = Kill, 20*time.Second },
-		"victims: 3: want at least 1, fewer than nodes":                     func(c *Config) { c.Disturb, c.Victims = Restart, 3 },
-		"nodes: 1: want at least 2 for --disturb rolling":                   func(c *Config) { c.Disturb, c.Nodes = Rolling, 1 },
-		"nodes: 2: want at least 3 for --disturb poison, since two may die": func(c *Config) { c.Disturb, c.Nodes = Poison, 2 },
-		"ttl: 4s: want less than from start to end (4s), so that the key is loaded in between": func(c *Config) {
+		"nodes: 0: want 1 to 64": func(c *Config) {
+			c.Nodes = 0
+		},
+		"ownership: []: want at least one": func(c *Config) {
+			c.Ownerships = nil
+		},
+		"ownership: raft: want key, slot, ring or none": func(c *Config) {
+			c.Ownerships = []Ownership{"raft"}
+		},
+		"duration: 1s: want at least 2s, to be measured": func(c *Config) {
+			c.Duration = time.Second
+		},
+		"rate: 0: want above 0, at most 100000": func(c *Config) {
+			c.Rate = 0
+		},
+		"keys: 0: want 1 to 10000000": func(c *Config) {
+			c.Keys = 0
+		},
+		"zipf: 0.5: want 0 (all keys alike) or above 1, at most 10": func(c *Config) {
+			c.Zipf = 0.5
+		},
+		"size: -1: want 0 to 1048576 bytes": func(c *Config) {
+			c.Size = -1
+		},
+		"ttl: -1s: want 0 (for ever) or more": func(c *Config) {
+			c.TTL = -time.Second
+		},
+		"capacity: 0: want at least 1": func(c *Config) {
+			c.Capacity = 0
+		},
+		"peer-timeout: 1ns: want 0 (the default) or at least 1ms": func(c *Config) {
+			c.PeerTimeout = 1
+		},
+		"deadline: 0s: want above 0": func(c *Config) {
+			c.Deadline = 0
+		},
+		"origin-latency: -1s: want 0 or more": func(c *Config) {
+			c.OriginLatency = -time.Second
+		},
+		"origin-errors: 2: want a share from 0 to 1": func(c *Config) {
+			c.OriginErrors = 2
+		},
+		"start: 0s: want at least 1s, to know what it was like before": func(c *Config) {
+			c.Disturb, c.Start = Kill, 0
+		},
+		"end: 5s: want later than start (5s)": func(c *Config) {
+			c.Disturb, c.End = Kill, 5*time.Second
+		},
+		"end: 20s: want at most duration (15s)": func(c *Config) {
+			c.Disturb, c.End = Kill, 20*time.Second
+		},
+		"victims: 3: want at least 1, fewer than nodes": func(c *Config) {
+			c.Disturb, c.Victims = Restart, 3
+		},
+		"nodes: 1: want at least 2 for --disturb rolling": func(c *Config) {
+			c.Disturb, c.Nodes = Rolling, 1
+		},
+		"nodes: 2: want at least 3 for --disturb poison, since two may die": func(c *Config) {
+			c.Disturb, c.Nodes = Poison, 2
+		},
+		"ttl: 4s: want less than from start to end (4s), so that the key is loaded in " +
+			"between": func(c *Config) {
 			c.Disturb, c.TTL = Poison, 4*time.Second
 		},
-		"nodes: 1: want at least 2 for --disturb split":                                                      func(c *Config) { c.Disturb, c.Nodes = Split, 1 },
-		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison": func(c *Config) { c.Disturb = "rain" },
+		"nodes: 1: want at least 2 for --disturb split": func(c *Config) {
+			c.Disturb, c.Nodes = Split, 1
+		},
+		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow, origin-fail or " +
+			"poison": func(c *Config) {
+			c.Disturb = "rain"
+		},
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -195,13 +243,15 @@ func TestNoPause(t *testing.T) {
 	require.Equal(t, err, again, "before any work")
 }
 
-// What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all works again.
+// What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all
+// works again.
 func TestDialer(t *testing.T) {
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("hello"))
-	})}
+	server := &http.Server{ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("hello"))
+		})}
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = server.Serve(listener) }()
 	defer func() { require.NoError(t, server.Close()); <-ended }()
@@ -212,7 +262,8 @@ func TestDialer(t *testing.T) {
 	call := func(patience time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listener.Addr().String(), http.NoBody)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listener.Addr().String(),
+			http.NoBody)
 		require.NoError(t, err)
 		answer, err := client.Do(r)
 		if err != nil {
@@ -227,12 +278,14 @@ func TestDialer(t *testing.T) {
 	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded)
 	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded)
 	d.set([]string{"127.0.0.1:1"})
-	require.Eventually(t, func() bool { return call(time.Second) == nil }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return call(time.Second) == nil }, 20*time.Second,
+		time.Millisecond)
 }
 
 // The load begins by the clock, and what happens while the process does not run is nobody's fault.
 func TestLoad(t *testing.T) {
-	l := newLoad(nodeConfig{Name: "n", Rate: 1000, Keys: 5, TTL: time.Second, Deadline: time.Second, Seed: rand.Uint64()})
+	l := newLoad(nodeConfig{Name: "n", Rate: 1000, Keys: 5, TTL: time.Second, Deadline: time.Second,
+		Seed: rand.Uint64()})
 	fetch := func(_ context.Context, key string) ([]byte, error) {
 		switch key {
 		case keyName(0):
@@ -269,8 +322,8 @@ func TestLoad(t *testing.T) {
 	require.False(t, l.missed(time.Now()))
 }
 
-// Each disturbance, with real processes: nobody gets a wrong or stale value or waits too long, and each load
-// has a reason.
+// Each disturbance, with real processes: nobody gets a wrong or stale value or waits too long, and
+// each load has a reason.
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -293,7 +346,8 @@ func TestRuns(t *testing.T) {
 		return r
 	}
 	base := DefaultConfig()
-	base.Duration, base.Start, base.End, base.Rate, base.Keys = 3*time.Second, time.Second, 2*time.Second, 100, 200
+	base.Duration, base.Start, base.End, base.Rate, base.Keys = 3*time.Second, time.Second,
+		2*time.Second, 100, 200
 	base.TTL = time.Minute
 	base.Deadline, base.Seed = 5*time.Second, 3
 
@@ -309,7 +363,8 @@ func TestRuns(t *testing.T) {
 		r := run(t, c)
 		for _, x := range r.Runs {
 			if x.Ownership == None {
-				assert.Greater(t, x.Loads.Total, x.Loads.Ideal*3/2, "without a cluster nodes load the same keys")
+				assert.Greater(t, x.Loads.Total, x.Loads.Ideal*3/2,
+					"without a cluster nodes load the same keys")
 				continue
 			}
 			assert.Equal(t, x.Loads.Ideal, x.Loads.Total, "%s: each key once", x.Ownership)
@@ -344,7 +399,8 @@ func TestRuns(t *testing.T) {
 				assert.NotZero(t, x.During.Errors[errorLoad])
 				assert.Empty(t, x.Struck)
 			case OriginSlow:
-				assert.Greater(t, time.Duration(float64(x.During.Latency.Max)*float64(time.Second)), 900*time.Millisecond)
+				assert.Greater(t, time.Duration(float64(x.During.Latency.Max)*float64(time.Second)),
+					900*time.Millisecond)
 			case Rolling:
 				assert.Len(t, x.Struck, 3)
 			default:

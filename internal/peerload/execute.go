@@ -11,10 +11,11 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// Execute runs the load once for each kind of ownership. It blocks for their durations and the time that the nodes need to start, see
-// each other and end. If ctx ends it stops, and returns what was measured so far as a partial result and no error. An error says that
-// c can't be run, or that a node could not be started or did not do as it was told; what was measured before is then returned as a
-// partial result.
+// Execute runs the load once for each kind of ownership. It blocks for their durations and the time
+// that the nodes need to start, see each other and end. If ctx ends it stops, and returns what was
+// measured so far as a partial result and no error. An error says that c can't be run, or that a
+// node could not be started or did not do as it was told; what was measured before is then returned
+// as a partial result.
 func Execute(ctx context.Context, c Config) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -117,7 +118,8 @@ func (r *run) start(ctx context.Context, i int) error {
 			}
 		}
 	}
-	// A node that is started again has the address that it had: so the others know at once that its run before is over.
+	// A node that is started again has the address that it had: so the others know at once that its
+	// run before is over.
 	port := 0
 	for _, before := range r.all {
 		if before.name == nodeName(i) && before.registry != "" {
@@ -129,8 +131,10 @@ func (r *run) start(ctx context.Context, i int) error {
 		}
 	}
 	p, err := startProcess(ctx, r.c.Command, nodeConfig{
-		Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership, Seeds: seeds, Port: port, Origin: r.origin.url,
-		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity, CopyTTL: r.c.CopyTTL,
+		Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership, Seeds: seeds,
+		Port: port, Origin: r.origin.url,
+		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity,
+		CopyTTL: r.c.CopyTTL,
 		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Quarantine: r.c.quarantine(), Seed: r.c.Seed,
 	})
 	if err != nil {
@@ -183,7 +187,8 @@ func (r *run) settled() bool {
 	living, held := r.living(), 0
 	for _, p := range living {
 		s := p.seen()
-		if s.Peers != len(living)-1 || r.ownership == BySlot && s.Stats.Held < cluster.DefaultSlots/len(living) {
+		if s.Peers != len(living)-1 || r.ownership == BySlot &&
+			s.Stats.Held < cluster.DefaultSlots/len(living) {
 			return false
 		}
 		held += s.Stats.Held
@@ -252,7 +257,8 @@ func (r *run) tell(doing string) {
 		return
 	}
 	p := Progress{
-		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing, Duration: r.c.Duration, Loads: r.origin.issued(),
+		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing,
+		Duration: r.c.Duration, Loads: r.origin.issued(),
 	}
 	if doing != Starting {
 		p.Elapsed = min(time.Since(r.begin), r.c.Duration)

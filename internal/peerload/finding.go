@@ -31,7 +31,8 @@ func (o Ownership) clustered() bool { return o != None }
 // title is what ran, in two sentences.
 func title(c Config, r *Result) string {
 	return fmt.Sprintf("%s, %s keys (%s), %s fetches/s on each for %s, TTL %s. %s.",
-		processes(c.Nodes), human.Count(int64(c.Keys)), popularity(c.Zipf), human.Number(c.Rate), plain(c.Duration), life(c.TTL), harm(c, r))
+		processes(c.Nodes), human.Count(int64(c.Keys)), popularity(c.Zipf), human.Number(c.Rate),
+		plain(c.Duration), life(c.TTL), harm(c, r))
 }
 
 func popularity(zipf float64) string {
@@ -86,7 +87,8 @@ func harm(c Config, r *Result) string {
 	case Split:
 		return fmt.Sprintf("From %s to %s %s cut off from the others", from, to, are)
 	case Rolling:
-		return fmt.Sprintf("From %s to %s one node after the other is ended in good order and started again", from, to)
+		return fmt.Sprintf("From %s to %s one node after the other is ended in good order and started "+
+			"again", from, to)
 	case OriginSlow:
 		return fmt.Sprintf("From %s to %s the origin is slow", from, to)
 	case OriginFail:
@@ -124,9 +126,12 @@ func Headline(c Config) string {
 
 // story says what is run, for a reader who knows nothing of it.
 func (r *Result) story(c Config) string {
-	text := fmt.Sprintf("%s share a cache of what an origin delivers: a key is meant to be loaded by one of them, its owner, and the others ask the owner. "+
-		"On each, %s fetches per second begin, of %s keys; the TTL of a value is %s, and the origin takes %s for a load.",
-		nodes(c.Nodes), human.Number(c.Rate), human.Count(int64(c.Keys)), life(c.TTL), plain(c.OriginLatency))
+	text := fmt.Sprintf("%s share a cache of what an origin delivers: a key is meant to be loaded "+
+		"by one of them, its owner, and the others ask the owner. "+
+		"On each, %s fetches per second begin, of %s keys; the TTL of a value is %s, and the origin "+
+		"takes %s for a load.",
+		nodes(c.Nodes), human.Number(c.Rate), human.Count(int64(c.Keys)), life(c.TTL),
+		plain(c.OriginLatency))
 	return text + " " + harm(c, r) + "."
 }
 
@@ -153,7 +158,8 @@ func (r *Result) Finding(c Config) string {
 		for _, b := range []struct {
 			n    uint64
 			what string
-		}{{broken, "loads without a reason"}, {wrong, "wrong values"}, {stale, "stale values"}, {late, "late fetches"}} {
+		}{{broken, "loads without a reason"}, {wrong, "wrong values"}, {stale, "stale values"},
+			{late, "late fetches"}} {
 			if b.n > 0 {
 				words = append(words, whole(b.n)+" "+b.what)
 			}
@@ -173,7 +179,8 @@ func (r *Result) course(c Config, x *Run) string {
 	if !ideal.Exists() {
 		return text + " nothing was loaded."
 	}
-	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal", human.Count(int64(x.Loads.Total)), timesOf(ideal))
+	text += fmt.Sprintf(" the origin was asked %s times, %s the ideal",
+		human.Count(int64(x.Loads.Total)), timesOf(ideal))
 	if none := r.againstNone(x); x.Ownership.clustered() && none.Exists() {
 		text += fmt.Sprintf(" and %s of what it takes without a cluster", percentText(none))
 	}
@@ -181,7 +188,8 @@ func (r *Result) course(c Config, x *Run) string {
 		text += fmt.Sprintf("; the poisoned key ended %s", nodes(p.Deaths))
 	}
 	if n := x.errors(); n > 0 {
-		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)), human.Count(int64(x.Fetches)))
+		text += fmt.Sprintf("; %s of %s fetches failed", human.Count(int64(n)),
+			human.Count(int64(x.Fetches)))
 	}
 	switch {
 	case c.Disturb == Calm || !x.Ownership.clustered() || x.After.Fetches == 0 && !x.Heal.Exists():

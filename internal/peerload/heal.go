@@ -13,20 +13,24 @@ type moment struct {
 	p50, p99                      time.Duration // 0: nothing ended
 }
 
-// heal returns how long after from, in seconds, the run was back to what it was like before start, and stayed so; it does
-// not exist if it never was. Slots are looked at by two, so that one that is empty by chance says nothing. The range of before
-// is that of the second half of the time before the disturbance (in the first one caches fill), with some room: half as many
-// loads more and 20 per second, twice the latency and 100 ms. Less than two pairs in a row out of range say nothing, but for errors.
+// heal returns how long after from, in seconds, the run was back to what it was like before start,
+// and stayed so; it does not exist if it never was. Slots are looked at by two, so that one that is
+// empty by chance says nothing. The range of before is that of the second half of the time before
+// the disturbance (in the first one caches fill), with some room: half as many loads more and 20
+// per second, twice the latency and 100 ms. Less than two pairs in a row out of range say nothing,
+// but for errors.
 func heal(moments []moment, start, from time.Duration) measured.Value {
 	pairs := make([]moment, len(moments)/2)
 	for i := range pairs {
 		a, b := moments[2*i], moments[2*i+1]
-		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors, fetches: a.fetches + b.fetches, p99: max(a.p99, b.p99)}
+		pairs[i] = moment{loads: a.loads + b.loads, errors: a.errors + b.errors,
+			fetches: a.fetches + b.fetches, p99: max(a.p99, b.p99)}
 	}
 	width := 2 * slot
 	var most moment
 	for i := int(start / 2 / width); i < int(start/width) && i < len(pairs); i++ {
-		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads), max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
+		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads),
+			max(most.errors, pairs[i].errors), max(most.p99, pairs[i].p99)
 	}
 	most.loads += most.loads/2 + uint64(20*width.Seconds())
 	most.p99 = 2*most.p99 + 100*time.Millisecond

@@ -12,7 +12,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A load is what a node is asked for: fetches that begin by the clock, whether or not the ones before have ended.
+// A load is what a node is asked for: fetches that begin by the clock, whether or not the ones
+// before have ended.
 type load struct {
 	c    nodeConfig
 	quit chan struct{}
@@ -30,7 +31,10 @@ const stall = 400 * time.Millisecond
 func newLoad(c nodeConfig) *load { return &load{c: c, quit: make(chan struct{}), beat: time.Now()} }
 
 // run has the load begin, and returns when its fetches have ended.
-func (l *load) run(ctx context.Context, begin time.Time, d time.Duration, fetch func(context.Context, string) ([]byte, error)) {
+func (l *load) run(
+	ctx context.Context, begin time.Time, d time.Duration,
+	fetch func(context.Context, string) ([]byte, error),
+) {
 	rng := rand.New(rand.NewPCG(l.c.Seed, uint64(l.c.Index))) //nolint:gosec // no secret
 	pick := func() int { return rng.IntN(l.c.Keys) }
 	if l.c.Zipf > 0 {
@@ -97,7 +101,10 @@ func (l *load) count(f func(*nodeReport)) {
 }
 
 // one is a fetch.
-func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key int, fetch func(context.Context, string) ([]byte, error)) {
+func (l *load) one(
+	ctx context.Context, begin time.Time, due time.Duration, key int,
+	fetch func(context.Context, string) ([]byte, error),
+) {
 	from := begin.Add(due)
 	ctx, cancel := context.WithDeadline(ctx, from.Add(l.c.Deadline))
 	defer cancel()
@@ -146,7 +153,8 @@ func (l *load) one(ctx context.Context, begin time.Time, due time.Duration, key 
 	r.Ended = append(r.Ended, one)
 }
 
-// staleTolerance is for the way of a value from the end of its load to the cache, in which its TTL has not begun.
+// staleTolerance is for the way of a value from the end of its load to the cache, in which its TTL
+// has not begun.
 const staleTolerance = 250 * time.Millisecond
 
 // report returns what has happened since the last one.

@@ -43,7 +43,8 @@ const patience = 20 * time.Second
 // startProcess starts a node, and waits until it is ready.
 func startProcess(ctx context.Context, command []string, c nodeConfig) (*process, error) {
 	p := &process{name: c.Name, noise: &head{}, gone: make(chan struct{})}
-	p.cmd = exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // our own program; its life is not that of ctx
+	//nolint:gosec,noctx // our own program; its life is not that of ctx
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Stderr = p.noise
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
@@ -165,7 +166,8 @@ func (p *process) leave() error {
 		return nil
 	case <-timer.C:
 		p.kill()
-		return errors.Join(err, fmt.Errorf("node %s: did not end within %v and was killed", p.name, patience))
+		return errors.Join(err, fmt.Errorf("node %s: did not end within %v and was killed", p.name,
+			patience))
 	}
 }
 

@@ -4,9 +4,10 @@ import "time"
 
 // A nodeConfig is the first line that a node's process gets.
 type nodeConfig struct {
-	Name      string        `json:"name"`
-	Index     int           `json:"index"`
-	Process   int           `json:"process"` // the number of this process; a node that is started again has another
+	Name  string `json:"name"`
+	Index int    `json:"index"`
+	// the number of this process; a node that is started again has another
+	Process   int           `json:"process"`
 	Ownership Ownership     `json:"ownership"`
 	Seeds     []string      `json:"seeds"`
 	Port      int           `json:"port"`   // of the registry; 0: any
@@ -26,7 +27,8 @@ type nodeConfig struct {
 
 // An order is each further line that it gets.
 type order struct {
-	Begin    int64         `json:"begin,omitempty"`    // start the load: the beginning of the run, in nanoseconds of the wall clock
+	// start the load: the beginning of the run, in nanoseconds of the wall clock
+	Begin    int64         `json:"begin,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"` // of the load
 	Cut      *cutOrder     `json:"cut,omitempty"`
 	Leave    bool          `json:"leave,omitempty"`  // end in good order
@@ -44,11 +46,12 @@ type nodeReport struct {
 	Registry string `json:"registry,omitempty"` // its addresses; in the first report
 	HTTP     string `json:"http,omitempty"`
 
-	At      int64     `json:"at"`     // nanoseconds of the wall clock
-	Peers   int       `json:"peers"`  // that it sees and has exchanged deletes with
-	Ended   []record  `json:"ended"`  // fetches that ended since the report before
-	Views   []view    `json:"views"`  // of other nodes that came or went since then
-	LetDown []record  `json:"down"`   // fetches whose deadlines passed since then, also while the process was stopped
+	At    int64    `json:"at"`    // nanoseconds of the wall clock
+	Peers int      `json:"peers"` // that it sees and has exchanged deletes with
+	Ended []record `json:"ended"` // fetches that ended since the report before
+	Views []view   `json:"views"` // of other nodes that came or went since then
+	// fetches whose deadlines passed since then, also while the process was stopped
+	LetDown []record  `json:"down"`
 	GivenUp []givenUp `json:"given"`  // loads that were given up since then
 	Begun   uint64    `json:"begun"`  // so far
 	Missed  uint64    `json:"missed"` // fetches that fell into a time in which the process was stopped

@@ -5,7 +5,8 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// Report is the result as a page. The command, the environment and the checks are the caller's to add.
+// Report is the result as a page. The command, the environment and the checks are the caller's to
+// add.
 func (r *Result) Report(c Config) *report.Report {
 	return &report.Report{
 		Title:   "Cluster cache: " + Headline(c),

@@ -28,8 +28,9 @@ type Run struct {
 
 	Loads Loads `json:"loads"` // by the origin, of the whole run
 
-	// Heal is the time from the end of the disturbance (of Kill: from its beginning) until the rate of loads, the errors and the 99th
-	// percentile of the latency were back in the range that they had before, and stayed there.
+	// Heal is the time from the end of the disturbance (of Kill: from its beginning) until the rate of
+	// loads, the errors and the 99th percentile of the latency were back in the range that they had
+	// before, and stayed there.
 	Heal measured.Value `json:"heal_seconds"`
 
 	Poison *PoisonResult `json:"poison,omitempty"` // of that disturbance
@@ -47,10 +48,12 @@ type Run struct {
 
 // A PoisonResult says what a key did whose load ended its process.
 type PoisonResult struct {
-	Deaths  int            `json:"deaths"`        // nodes that died of it
-	Refused uint64         `json:"refused"`       // fetches of it that failed, as it was quarantined or its node died
-	Others  uint64         `json:"other_errors"`  // fetches of other keys that failed
-	Again   measured.Value `json:"again_seconds"` // from when it was harmless until it was served, and went on to be
+	Deaths int `json:"deaths"` // nodes that died of it
+	// fetches of it that failed, as it was quarantined or its node died
+	Refused uint64 `json:"refused"`
+	Others  uint64 `json:"other_errors"` // fetches of other keys that failed
+	// from when it was harmless until it was served, and went on to be
+	Again measured.Value `json:"again_seconds"`
 }
 
 // A Phase is a part of a run: before the disturbance, during it, or after it.
@@ -69,9 +72,10 @@ type Loads struct {
 	Keys   int            `json:"keys"`    // that were loaded at all
 	PerKey measured.Value `json:"per_key"` // the mean
 
-	// Ideal is how many loads one cache for all nodes, which never fails and never evicts, would have needed for the same fetches: one for each
-	// time that a key is fetched and the load before is older than the TTL. Total/Ideal is the number to look at: 1 is
-	// the best there is, and without a cluster it goes towards the number of nodes.
+	// Ideal is how many loads one cache for all nodes, which never fails and never evicts, would have
+	// needed for the same fetches: one for each time that a key is fetched and the load before is
+	// older than the TTL. Total/Ideal is the number to look at: 1 is the best there is, and without a
+	// cluster it goes towards the number of nodes.
 	Ideal uint64 `json:"ideal"`
 
 	// Reasons counts why loads were allowed; nil if the caches hold fewer than all keys. Broken

@@ -14,7 +14,8 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-var sampleDir = flag.String("sample", "", "write the sample report and its SVG into this folder, to look at")
+var sampleDir = flag.String("sample", "",
+	"write the sample report and its SVG into this folder, to look at")
 
 func TestWriteSample(t *testing.T) {
 	dir := *sampleDir
@@ -23,7 +24,8 @@ func TestWriteSample(t *testing.T) {
 	}
 	c, r := sampleRuns()
 	page := r.Report(c)
-	page.Command, page.Environment, page.Checks = "cachebench cluster", report.CurrentEnvironment(), r.Checks(c)
+	page.Command, page.Environment, page.Checks = "cachebench cluster", report.CurrentEnvironment(),
+		r.Checks(c)
 	require.NoError(t, page.WriteHTMLFile(filepath.Join(dir, "report.html")))
 	require.NoError(t, page.Charts[0].WriteSVGFile(filepath.Join(dir, "cluster.svg")))
 }
@@ -31,9 +33,11 @@ func TestWriteSample(t *testing.T) {
 // sampleConfig is the run that sampleRuns made up.
 func sampleConfig() Config {
 	return Config{
-		Nodes: 3, Ownerships: []Ownership{ByKey, ByRing, None}, Duration: 10 * time.Second, Rate: 500, Keys: 200, Zipf: 1.1, Size: 100,
-		TTL: 2 * time.Second, Capacity: 1000, Deadline: 3 * time.Second, OriginLatency: 20 * time.Millisecond,
-		Disturb: Split, Start: 3 * time.Second, End: 6 * time.Second, Victims: 1, Seed: 7,
+		Nodes: 3, Ownerships: []Ownership{ByKey, ByRing, None}, Duration: 10 * time.Second, Rate: 500,
+		Keys: 200, Zipf: 1.1, Size: 100,
+		TTL: 2 * time.Second, Capacity: 1000, Deadline: 3 * time.Second,
+		OriginLatency: 20 * time.Millisecond,
+		Disturb:       Split, Start: 3 * time.Second, End: 6 * time.Second, Victims: 1, Seed: 7,
 	}
 }
 
@@ -47,14 +51,17 @@ func sampleRuns() (Config, *Result) {
 			Before: samplePhase(3, 4500, 300, 5, nil),
 			During: samplePhase(3, 4500, 400, 900, nil),
 			After:  samplePhase(4, 6000, total-700, 6, nil),
-			Loads: Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000, Same: []uint64{960, 20, 10, 0},
+			Loads: Loads{Total: total, Keys: 200, PerKey: measured.Value(float64(total) / 200), Ideal: 1000,
+				Same:    []uint64{960, 20, 10, 0},
 				Reasons: map[Reason]uint64{reasonFirst: total - 50, reasonExpired: 50}},
 			Heal: 1.5,
 			Stats: Stats{
-				Hits: 12000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41, Held: 200, Moved: 60, Lost: 12,
+				Hits: 12000, Misses: 3000, Loads: total, LocalLoads: 40, Asked: 1900, AskFailures: 41,
+				Held: 200, Moved: 60, Lost: 12,
 			},
 			Series: []series.Series{
-				sampleWave(SeriesLoads, float64(total)/10), sampleWave(SeriesP99, 0.02), sampleWave(SeriesP50, 0.0005),
+				sampleWave(SeriesLoads, float64(total)/10), sampleWave(SeriesP99, 0.02),
+				sampleWave(SeriesP50, 0.0005),
 				{Name: SeriesErrors, Points: []series.Point{{T: 0, V: 0}, {T: 1, V: 0}}},
 				sampleWave(SeriesFetches, 1500), sampleWave(SeriesLocal, 5),
 			},
@@ -66,12 +73,15 @@ func sampleRuns() (Config, *Result) {
 }
 
 // samplePhase is one of so many seconds, fetches and loads, and milliseconds of p99.
-func samplePhase(seconds float64, fetches, loads uint64, p99 float64, errors map[string]uint64) Phase {
+func samplePhase(
+	seconds float64, fetches, loads uint64, p99 float64, errors map[string]uint64,
+) Phase {
 	return Phase{
 		Seconds: measured.Value(seconds), Fetches: fetches, Loads: loads, Errors: errors,
 		P999: measured.Value(1.5 * p99 / 1000),
 		Latency: measured.Spread{
-			Count: int64(fetches), P50: 0.0002, P99: measured.Value(p99 / 1000), Max: measured.Value(2 * p99 / 1000),
+			Count: int64(fetches), P50: 0.0002, P99: measured.Value(p99 / 1000),
+			Max: measured.Value(2 * p99 / 1000),
 		},
 	}
 }
@@ -79,7 +89,8 @@ func samplePhase(seconds float64, fetches, loads uint64, p99 float64, errors map
 func sampleWave(name string, mean float64) series.Series {
 	s := series.Series{Name: name}
 	for i := range 100 {
-		s.Points = append(s.Points, series.Point{T: float64(i) / 10, V: mean * (1 + 0.5*math.Sin(float64(i)/5))})
+		s.Points = append(s.Points, series.Point{T: float64(i) / 10,
+			V: mean * (1 + 0.5*math.Sin(float64(i)/5))})
 	}
 	return s
 }

@@ -26,7 +26,8 @@ func TestMissedSamplesAreSpread(t *testing.T) {
 	assert.Equal(t, uint64(91), line.phases[0].local)
 	for _, s := range line.series() {
 		for i, p := range s.Points {
-			require.Equal(t, s.Name == SeriesLocal && i >= 2 && i <= 6, s.Name == SeriesLocal && p.Gap(), "%s, slot %d", s.Name, i)
+			require.Equal(t, s.Name == SeriesLocal && i >= 2 && i <= 6, s.Name == SeriesLocal && p.Gap(),
+				"%s, slot %d", s.Name, i)
 		}
 	}
 }

@@ -25,12 +25,14 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// Serve is a node's process: in has its configuration and then orders, out gets its reports, all as lines of JSON. It blocks until in
-// ends, an order or SIGTERM tells it to leave, or the node can't be opened.
+// Serve is a node's process: in has its configuration and then orders, out gets its reports, all as
+// lines of JSON. It blocks until in ends, an order or SIGTERM tells it to leave, or the node can't
+// be opened.
 func Serve(in io.Reader, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	signal.Ignore(os.Interrupt) // it goes to all processes of a terminal; the parent ends this one when it has what it needs
+	// it goes to all processes of a terminal; the parent ends this one when it has what it needs
+	signal.Ignore(os.Interrupt)
 	orders := json.NewDecoder(bufio.NewReader(in))
 	var c nodeConfig
 	if err := orders.Decode(&c); err != nil {
@@ -41,7 +43,8 @@ func Serve(in io.Reader, out io.Writer) error {
 		return err
 	}
 	reports := json.NewEncoder(out)
-	if err := reports.Encode(nodeReport{Registry: n.address(), HTTP: n.listener.Addr().String()}); err != nil {
+	if err := reports.Encode(nodeReport{Registry: n.address(),
+		HTTP: n.listener.Addr().String()}); err != nil {
 		return errors.Join(err, n.close())
 	}
 	told := make(chan order)
@@ -121,11 +124,14 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	return n, nil
 }
 
-func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache.Options[string, []byte]) (err error) {
+func (n *node) openShared(
+	ctx context.Context, mux *http.ServeMux, options cache.Options[string, []byte],
+) (err error) {
 	if n.links, err = links.Listen(n.c.Port); err != nil {
 		return err
 	}
-	// A node that dies is noticed in some two seconds: faster than by default, so that a short run shows it.
+	// A node that dies is noticed in some two seconds: faster than by default, so that a short run
+	// shows it.
 	n.registry, err = registry.Open(ctx, registry.Config{
 		NodeName: n.c.Name, Seeds: n.c.Seeds, Transport: n.links,
 		ProbeInterval: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 3,
@@ -136,8 +142,10 @@ func (n *node) openShared(ctx context.Context, mux *http.ServeMux, options cache
 	ownership, err := cluster.ParseOwnership(string(n.c.Ownership))
 	if err == nil {
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
-			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache", Load: n.fromOrigin,
-			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine, Ownership: ownership,
+			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache",
+			Load:  n.fromOrigin,
+			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine,
+			Ownership: ownership,
 			Transport: tracer{n.dialer.transport()}, Errors: map[string]error{"origin": errOrigin},
 		})
 	}
@@ -178,7 +186,8 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 
 // ask is a load of the origin, with what it notes.
 func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin, bytes.NewReader([]byte(key)))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin,
+		bytes.NewReader([]byte(key)))
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +263,8 @@ func (n *node) report() nodeReport {
 	return r
 }
 
-// close ends the node in good order: the load first, then the cache, so that the others stop asking, the server, the registry.
+// close ends the node in good order: the load first, then the cache, so that the others stop
+// asking, the server, the registry.
 func (n *node) close() error {
 	n.load.stop()
 	n.loading.Wait()

@@ -25,9 +25,12 @@ type Settings struct {
 // Settings returns what can be set of c.
 func (c Config) Settings() Settings {
 	return Settings{
-		Nodes: c.Nodes, Ownerships: c.Ownerships, Duration: c.Duration.Seconds(), Rate: c.Rate, Keys: c.Keys, Zipf: c.Zipf, Size: c.Size,
-		TTL: c.TTL.Seconds(), Capacity: c.Capacity, CopyTTL: c.CopyTTL.Seconds(), PeerTimeout: c.PeerTimeout.Seconds(),
-		Deadline: c.Deadline.Seconds(), OriginLatency: c.OriginLatency.Seconds(), OriginErrors: c.OriginErrors, Disturb: c.Disturb,
+		Nodes: c.Nodes, Ownerships: c.Ownerships, Duration: c.Duration.Seconds(), Rate: c.Rate,
+		Keys: c.Keys, Zipf: c.Zipf, Size: c.Size,
+		TTL: c.TTL.Seconds(), Capacity: c.Capacity, CopyTTL: c.CopyTTL.Seconds(),
+		PeerTimeout: c.PeerTimeout.Seconds(),
+		Deadline:    c.Deadline.Seconds(), OriginLatency: c.OriginLatency.Seconds(),
+		OriginErrors: c.OriginErrors, Disturb: c.Disturb,
 		Start: c.Start.Seconds(), End: c.End.Seconds(), Victims: c.Victims,
 	}
 }

@@ -23,53 +23,75 @@ type measure struct {
 }
 
 var measures = []measure{
-	{"origin loads against the ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return times(x.againstIdeal()) },
-		"1 is the best there is: as many loads as one cache for all nodes would need that never fails and never evicts. " +
+	{"origin loads against the ideal", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return times(x.againstIdeal()) },
+		"1 is the best there is: as many loads as one cache for all nodes would need that never fails " +
+			"and never evicts. " +
 			"A key counts once for each time that it is fetched and its last load is older than --ttl. " +
 			"Below 1 where loads take long, as a TTL begins when its load has ended"},
-	{"origin loads against no cluster", table.Lower, func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
-		"of the loads that such fetches cause where each node has a cache of its own; needs none in --ownership"},
-	{"origin loads, all / ideal", table.Lower, func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
+	{"origin loads against no cluster", table.Lower,
+		func(r *Result, x *Run) table.Cell { return percent(r.againstNone(x)) },
+		"of the loads that such fetches cause where each node has a cache of its own; needs none in " +
+			"--ownership"},
+	{"origin loads, all / ideal", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return countsOf(x.Loads.Total, x.Loads.Ideal) },
 		"what the two rows above were made of"},
-	{"origin loads per key", table.Lower, func(_ *Result, x *Run) table.Cell { return number(x.Loads.PerKey) },
+	{"origin loads per key", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return number(x.Loads.PerKey) },
 		"the mean over the keys that were loaded at all"},
-	{"loaded once / twice / more within a TTL", "", func(_ *Result, x *Run) table.Cell { return sameText(x.Loads.Same) },
-		"how often a key was loaded so many times before its value was older than --ttl; calm, only once is right"},
+	{"loaded once / twice / more within a TTL", "",
+		func(_ *Result, x *Run) table.Cell { return sameText(x.Loads.Same) },
+		"how often a key was loaded so many times before its value was older than --ttl; calm, only " +
+			"once is right"},
 	{"loads/s before / during / after", "", func(_ *Result, x *Run) table.Cell { return x.rates() },
 		"of the origin, before, during and after the disturbance"},
-	{"latency before: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.common() },
-		"from when a fetch was to begin until its caller had the value; of fetches before the disturbance"},
-	{"latency before: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.Before.rare() },
+	{"latency before: p50 / p99", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.Before.common() },
+		"from when a fetch was to begin until its caller had the value; of fetches before the " +
+			"disturbance"},
+	{"latency before: p99.9 / max", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.Before.rare() },
 		"of the same, what all but one in a thousand did not exceed, and the slowest"},
-	{"latency during: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.During.common() },
+	{"latency during: p50 / p99", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.During.common() },
 		"the same of those within it"},
-	{"latency during: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.During.rare() },
+	{"latency during: p99.9 / max", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.During.rare() },
 		"of the same, what all but one in a thousand did not exceed, and the slowest"},
-	{"latency after: p50 / p99", table.Lower, func(_ *Result, x *Run) table.Cell { return x.After.common() },
+	{"latency after: p50 / p99", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.After.common() },
 		"the same of those after it"},
-	{"latency after: p99.9 / max", table.Lower, func(_ *Result, x *Run) table.Cell { return x.After.rare() },
+	{"latency after: p99.9 / max", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return x.After.rare() },
 		"of the same, what all but one in a thousand did not exceed, and the slowest"},
-	{"fetches begun", "", func(_ *Result, x *Run) table.Cell { return count(x.Fetches) }, "on all nodes together"},
+	{"fetches begun", "", func(_ *Result, x *Run) table.Cell { return count(x.Fetches) },
+		"on all nodes together"},
 	{"errors before / during / after", table.Lower, func(_ *Result, x *Run) table.Cell {
 		b, d, a := x.Before.errors(), x.During.errors(), x.After.errors()
 		return count(b + d + a).As(joined(b, d, a))
 	}, "fetches that ended in an error; of which kind stands below the table"},
 	{"lost while a node did not run", "", func(_ *Result, x *Run) table.Cell { return count(x.Lost) },
-		"fetches that were under way on a node when it was killed or stopped, or would have begun while it was stopped or the machine too busy for it"},
+		"fetches that were under way on a node when it was killed or stopped, or would have begun " +
+			"while it was stopped or the machine too busy for it"},
 	{"local hits / asked a node", "", func(_ *Result, x *Run) table.Cell {
 		return countsOf(x.Stats.Hits, x.Stats.Asked)
-	}, "where values came from without a load here: what the node has, its own entries and short-lived copies of others' values, or the owner"},
+	}, "where values came from without a load here: what the node has, its own entries and " +
+		"short-lived copies of others' values, or the owner"},
 	{"loads by owners / without the owner", "", func(_ *Result, x *Run) table.Cell {
 		own := x.Stats.Loads - min(x.Stats.Loads, x.Stats.LocalLoads)
 		return count(own).As(joined(own, x.Stats.LocalLoads))
-	}, "as the nodes that are left counted them; without the owner: it was asked and did not answer, so the node loaded for itself"},
-	{"asks that failed", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Stats.AskFailures) },
+	}, "as the nodes that are left counted them; without the owner: it was asked and did not " +
+		"answer, so the node loaded for itself"},
+	{"asks that failed", table.Lower,
+		func(_ *Result, x *Run) table.Cell { return count(x.Stats.AskFailures) },
 		"the owner was silent for --peer-timeout, could not be reached, or was busy"},
 	{"names claimed / lost to another node", "", func(_ *Result, x *Run) table.Cell {
 		return countsOf(x.Stats.Moved, x.Stats.Lost)
-	}, "after the run's first second: of keys that are new, or whose owner was gone; and names that two nodes had claimed, so that one gave up"},
+	}, "after the run's first second: of keys that are new, or whose owner was gone; and names that " +
+		"two nodes had claimed, so that one gave up"},
 	{"time to heal", table.Lower, func(_ *Result, x *Run) table.Cell { return seconds(x.Heal) },
-		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency were as before, and stayed so; a dash: not within the run"},
+		"from the end of the disturbance (for kill: from the kill) until loads, errors and latency " +
+			"were as before, and stayed so; a dash: not within the run"},
 	{"nodes that the poisoned key ended", table.Lower, func(_ *Result, x *Run) table.Cell {
 		if x.Poison == nil {
 			return table.Missing()
@@ -81,7 +103,8 @@ var measures = []measure{
 			return table.Missing()
 		}
 		return count(x.Poison.Others).As(joined(x.Poison.Refused, x.Poison.Others))
-	}, "fetches of the poisoned key that failed, since no node loads it in quarantine; and fetches of all other keys that failed"},
+	}, "fetches of the poisoned key that failed, since no node loads it in quarantine; and fetches " +
+		"of all other keys that failed"},
 	{"the key served again after", table.Lower, func(_ *Result, x *Run) table.Cell {
 		if x.Poison == nil {
 			return table.Missing()
@@ -93,7 +116,8 @@ var measures = []measure{
 			return table.Missing()
 		}
 		return count(x.Loads.Reasons[reasonNone])
-	}, "that were made though a value was there, or on its way, where the node that loaded should have got it; " +
+	}, "that were made though a value was there, or on its way, where the node that loaded should " +
+		"have got it; " +
 		"must be 0. A dash: --capacity is below --keys"},
 	{"wrong values", table.Lower, func(_ *Result, x *Run) table.Cell { return count(x.Wrong) },
 		"that the origin never issued for that key; must be 0"},
@@ -185,7 +209,8 @@ func (x *Run) kinds() map[string]uint64 {
 }
 
 // errorWords say what the kinds of errors are.
-var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "past the deadline", errorQuarantined: "of the key in quarantine"}
+var errorWords = map[string]string{errorLoad: "by the origin", errorDeadline: "past the deadline",
+	errorQuarantined: "of the key in quarantine"}
 
 // errorList lists the errors of a run by their kind, most first.
 func (x *Run) errorList() string {
@@ -221,8 +246,8 @@ func (x *Run) againstIdeal() measured.Value {
 	return measured.Value(float64(x.Loads.Total) / float64(x.Loads.Ideal))
 }
 
-// againstNone is the share of the loads that nodes without a cluster cause. Each is measured against its ideal, since a node that is
-// away for longer has fewer fetches.
+// againstNone is the share of the loads that nodes without a cluster cause. Each is measured
+// against its ideal, since a node that is away for longer has fewer fetches.
 func (r *Result) againstNone(x *Run) measured.Value {
 	none := r.run(None)
 	if none == nil {
@@ -316,7 +341,9 @@ func joined(ns ...uint64) string {
 }
 
 // common is the latency that is often seen, compared by the 99th percentile.
-func (p Phase) common() table.Cell { return p.latencies(p.Latency.P99, p.Latency.P50, p.Latency.P99) }
+func (p Phase) common() table.Cell {
+	return p.latencies(p.Latency.P99, p.Latency.P50, p.Latency.P99)
+}
 
 // rare is that of the slowest, compared by what all but one in a thousand do not exceed.
 func (p Phase) rare() table.Cell { return p.latencies(p.P999, p.P999, p.Latency.Max) }
@@ -325,5 +352,6 @@ func (p Phase) latencies(compared, first, second measured.Value) table.Cell {
 	if p.Latency.Count == 0 {
 		return table.Missing()
 	}
-	return table.Duration(compared.Duration()).As(human.Seconds(float64(first)) + " / " + human.Seconds(float64(second)))
+	return table.Duration(compared.Duration()).As(human.Seconds(float64(first)) + " / " +
+		human.Seconds(float64(second)))
 }

@@ -52,7 +52,8 @@ func TestTableOfACalmRun(t *testing.T) {
 	c, r := sampleRuns()
 	c.Disturb = Calm
 	for _, x := range r.Runs {
-		x.During, x.After, x.Heal = Phase{Seconds: measured.None()}, Phase{Seconds: measured.None()}, measured.None()
+		x.During, x.After, x.Heal = Phase{Seconds: measured.None()}, Phase{Seconds: measured.None()},
+			measured.None()
 		x.Before.Errors = map[string]uint64{"load": 7}
 	}
 	got := tableText(t, c, r)
@@ -74,13 +75,16 @@ func TestTableOfNothing(t *testing.T) {
 
 func TestFinding(t *testing.T) {
 	c, r := sampleRuns()
-	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what it takes without a cluster; all was as before after 1.5 s. "+
-		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes without a cluster; all was as before after 1.5 s. "+
+	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what "+
+		"it takes without a cluster; all was as before after 1.5 s. "+
+		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes "+
+		"without a cluster; all was as before after 1.5 s. "+
 		"Without a cluster the origin was asked 2,900 times, 2.90 times the ideal. "+
 		"No value was wrong or stale, and no fetch late.", r.Finding(c))
 
 	r.Runs[1].Heal = measured.None()
-	assert.Contains(t, r.Finding(c), "45 % of what it takes without a cluster; not all was as before by the end. Without")
+	assert.Contains(t, r.Finding(c),
+		"45 % of what it takes without a cluster; not all was as before by the end. Without")
 
 	r.Partial = true
 	r.Runs = r.Runs[:1]
@@ -121,7 +125,8 @@ func TestHarm(t *testing.T) {
 	assert.Equal(t, "At 3 s 2 nodes are killed", harm(c, nil), "before it is known which")
 	r.Runs[1].Struck = []string{"node-1", "node-3"}
 	assert.Equal(t, "At 3 s 2 nodes are killed", harm(c, r), "they differ from run to run")
-	assert.Contains(t, title(Config{Nodes: 1, TTL: time.Minute}, r), "1 process, 0 keys (all alike), 0 fetches/s on each for 0 s, TTL 1 min")
+	assert.Contains(t, title(Config{Nodes: 1, TTL: time.Minute}, r),
+		"1 process, 0 keys (all alike), 0 fetches/s on each for 0 s, TTL 1 min")
 }
 
 func TestGlossary(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// DefaultConfig is what runs if nothing is said: three nodes, by slot and without a cluster, with few keys and a short TTL: so that it
-// goes evenly before the disturbance, which then shows.
+// DefaultConfig is what runs if nothing is said: three nodes, by slot and without a cluster, with
+// few keys and a short TTL: so that it goes evenly before the disturbance, which then shows.
 func DefaultConfig() Config {
 	return Config{
 		Nodes: 3, Ownerships: []Ownership{BySlot, None}, Duration: 15 * time.Second,
@@ -33,7 +33,9 @@ type FieldError struct {
 }
 
 // Error describes the FieldError in one line.
-func (e *FieldError) Error() string { return fmt.Sprintf("%s: %v: want %s", e.Field, e.Value, e.Want) }
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%s: %v: want %s", e.Field, e.Value, e.Want)
+}
 
 // Validate returns everything that keeps c from being run, each as a *FieldError.
 func (c Config) Validate() error {
@@ -51,15 +53,19 @@ func (c Config) Validate() error {
 	check(c.Duration >= 2*time.Second, "duration", c.Duration, "at least 2s, to be measured")
 	check(c.Rate > 0 && c.Rate <= 100_000, "rate", c.Rate, "above 0, at most 100000")
 	check(c.Keys >= 1 && c.Keys <= 10_000_000, "keys", c.Keys, "1 to 10000000")
-	check(c.Zipf == 0 || c.Zipf > 1 && c.Zipf <= 10, "zipf", c.Zipf, "0 (all keys alike) or above 1, at most 10")
+	check(c.Zipf == 0 || c.Zipf > 1 && c.Zipf <= 10, "zipf", c.Zipf,
+		"0 (all keys alike) or above 1, at most 10")
 	check(c.Size >= 0 && c.Size <= 1<<20, "size", c.Size, "0 to 1048576 bytes")
 	check(c.TTL >= 0, "ttl", c.TTL, "0 (for ever) or more")
 	check(c.Capacity >= 1, "capacity", c.Capacity, "at least 1")
-	check(c.PeerTimeout == 0 || c.PeerTimeout >= time.Millisecond, "peer-timeout", c.PeerTimeout, "0 (the default) or at least 1ms")
+	check(c.PeerTimeout == 0 || c.PeerTimeout >= time.Millisecond, "peer-timeout", c.PeerTimeout,
+		"0 (the default) or at least 1ms")
 	check(c.Deadline > 0, "deadline", c.Deadline, "above 0")
 	check(c.OriginLatency >= 0, "origin-latency", c.OriginLatency, "0 or more")
-	check(c.OriginErrors >= 0 && c.OriginErrors <= 1, "origin-errors", c.OriginErrors, "a share from 0 to 1")
-	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb, "none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison")
+	check(c.OriginErrors >= 0 && c.OriginErrors <= 1, "origin-errors", c.OriginErrors,
+		"a share from 0 to 1")
+	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb,
+		"none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison")
 	check(c.Disturb != Pause || stopSignal != nil, "disturb", c.Disturb,
 		"another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
 	if c.Disturb != Calm {
@@ -70,11 +76,13 @@ func (c Config) Validate() error {
 	switch c.Disturb {
 	case Kill, Restart, Pause, Split:
 		check(c.Nodes > 1, "nodes", c.Nodes, fmt.Sprintf("at least 2 for --disturb %s", c.Disturb))
-		check(c.Victims >= 1 && c.Victims < max(2, c.Nodes), "victims", c.Victims, "at least 1, fewer than nodes")
+		check(c.Victims >= 1 && c.Victims < max(2, c.Nodes), "victims", c.Victims,
+			"at least 1, fewer than nodes")
 	case Poison:
 		check(c.Nodes > 2, "nodes", c.Nodes, "at least 3 for --disturb poison, since two may die")
 		check(c.TTL > 0 && c.TTL < c.End-c.Start, "ttl", c.TTL,
-			fmt.Sprintf("less than from start to end (%v), so that the key is loaded in between", c.End-c.Start))
+			fmt.Sprintf("less than from start to end (%v), so that the key is loaded in between",
+				c.End-c.Start))
 	case Rolling:
 		check(c.Nodes > 1, "nodes", c.Nodes, fmt.Sprintf("at least 2 for --disturb %s", c.Disturb))
 	case Calm, OriginSlow, OriginFail:

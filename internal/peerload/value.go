@@ -11,7 +11,8 @@ import (
 // keyName is the key of a number.
 func keyName(n int) string { return "key/" + strconv.Itoa(n) }
 
-// makeValue is what the origin gives: the key, the version, and when it was issued, in nanoseconds of the wall clock.
+// makeValue is what the origin gives: the key, the version, and when it was issued, in nanoseconds
+// of the wall clock.
 func makeValue(key string, version uint64, issued time.Time, size int) []byte {
 	b := fmt.Appendf(nil, "%s %d %d ", key, version, issued.UnixNano())
 	if pad := size - len(b); pad > 0 {
@@ -31,8 +32,8 @@ func readValue(value []byte) (key string, version uint64, issued time.Time, ok b
 	return fields[0], version, time.Unix(0, at), err == nil && err2 == nil
 }
 
-// receive adds to a value when its load ended: its TTL begins then. It may be long after the value was issued, if the process was
-// stopped in between.
+// receive adds to a value when its load ended: its TTL begins then. It may be long after the value
+// was issued, if the process was stopped in between.
 func receive(value []byte, at time.Time) []byte { return fmt.Appendf(value, " %d", at.UnixNano()) }
 
 // received is what receive added, or else the time when the value was issued.

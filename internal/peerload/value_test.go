@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The TTL of a value begins when its load has ended, which may be long after it was issued: its node may have been stopped.
+// The TTL of a value begins when its load has ended, which may be long after it was issued: its
+// node may have been stopped.
 func TestReceived(t *testing.T) {
 	issued, later := time.Unix(100, 5), time.Unix(103, 7)
 	for _, size := range []int{0, 30, 200} {

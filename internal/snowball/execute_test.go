@@ -205,10 +205,8 @@ func TestSeedSettlesEvents(t *testing.T) {
 	for _, seed := range []uint64{1, 1, 2} {
 		s := half(t, "none")
 		s.Seed, s.Events.Rate = seed, 100
-		inBubble(t, Config{Scenario: s}, func(_ *testing.T,
-			r *Result) {
-			prints[r.On.Fingerprint] = true
-		})
+		inBubble(t, Config{Scenario: s},
+			func(_ *testing.T, r *Result) { prints[r.On.Fingerprint] = true })
 	}
 	assert.Len(t, prints, 2)
 }

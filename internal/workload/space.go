@@ -154,8 +154,7 @@ func (s *Space) popularity() (
 		for i := range order {
 			order[i] = uint64(i)
 		}
-		slices.SortStableFunc(order, func(a,
-			b uint64) int {
+		slices.SortStableFunc(order, func(a, b uint64) int {
 			return cmp.Compare(requests[b], requests[a])
 		})
 		return func(r uint64) float64 { return requests[order[r]] }, float64(len(s.cfg.Trace)),

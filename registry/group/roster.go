@@ -43,10 +43,8 @@ func (o *roster) of(node string) *claim {
 }
 
 func (o *roster) find(node string) (int, bool) {
-	return slices.BinarySearchFunc(o.claims, node, func(c *claim,
-		node string) int {
-		return strings.Compare(c.node, node)
-	})
+	return slices.BinarySearchFunc(o.claims, node,
+		func(c *claim, node string) int { return strings.Compare(c.node, node) })
 }
 
 // with returns a roster in which c is its node's claim.

@@ -75,14 +75,10 @@ func TestGoodResolvers(t *testing.T) {
 		"priority": registry.NewResolver("priority", func(a, b registry.Claim) int {
 			return cmp.Compare(priority(a), priority(b))
 		}),
-		"difference": registry.NewResolver("difference", func(a,
-			b registry.Claim) int {
-			return 1000 * (priority(a) - priority(b))
-		}),
-		"metadata": registry.NewResolver("metadata", func(a,
-			b registry.Claim) int {
-			return bytes.Compare(a.Meta, b.Meta)
-		}),
+		"difference": registry.NewResolver("difference",
+			func(a, b registry.Claim) int { return 1000 * (priority(a) - priority(b)) }),
+		"metadata": registry.NewResolver("metadata",
+			func(a, b registry.Claim) int { return bytes.Compare(a.Meta, b.Meta) }),
 	}
 	for name, r := range good {
 		t.Run(name, func(t *testing.T) {

@@ -23,8 +23,7 @@ func (l law) simplify(
 		claims, complaint = simpler, why
 	}
 	sorted := slices.Clone(claims)
-	slices.SortStableFunc(sorted, func(a,
-		b registry.Claim) int {
+	slices.SortStableFunc(sorted, func(a, b registry.Claim) int {
 		return strings.Compare(a.Node, b.Node)
 	})
 	if why := l.complaint(r, sorted); why != "" {

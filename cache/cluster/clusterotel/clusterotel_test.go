@@ -30,7 +30,8 @@ func TestSpanContextCrosses(t *testing.T) {
 	})
 	header := make(http.Header)
 	p.Inject(trace.ContextWithSpanContext(t.Context(), span), header)
-	require.Equal(t, "00-01020300000000000000000000000000-0405000000000000-01", header.Get("traceparent"))
+	require.Equal(t, "00-01020300000000000000000000000000-0405000000000000-01",
+		header.Get("traceparent"))
 
 	there := trace.SpanContextFromContext(p.Extract(t.Context(), header))
 	require.True(t, there.IsRemote())
@@ -46,7 +47,9 @@ func TestContextIsKept(t *testing.T) {
 	type key struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, 1))
 	p := clusterotel.New(propagation.TraceContext{})
-	got := p.Extract(ctx, http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+	got := p.Extract(ctx, http.Header{
+		"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+	})
 	require.Equal(t, 1, got.Value(key{}))
 	require.NoError(t, got.Err())
 	cancel()
@@ -67,14 +70,16 @@ type heard struct {
 // With two nodes, the trace of a caller is that of Load, whichever node calls it. Requests over TLS
 // carry it as well.
 func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
-	for name, keys := range map[string][][]byte{"plain": nil, "TLS": {make([]byte, cluster.MinSharedKey)}} {
+	for name, keys := range map[string][][]byte{"plain": nil,
+		"TLS": {make([]byte, cluster.MinSharedKey)}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			loads := make(map[string]heard) // by key
 			a := startNode(t, "a", nil, keys, func(ctx context.Context, key, node string) {
 				mu.Lock()
 				defer mu.Unlock()
-				loads[key] = heard{node, trace.SpanContextFromContext(ctx), baggage.FromContext(ctx).Member("user").Value()}
+				loads[key] = heard{node, trace.SpanContextFromContext(ctx),
+					baggage.FromContext(ctx).Member("user").Value()}
 			})
 			b := startNode(t, "b", []string{a.names.Addr()}, keys, a.load)
 			for _, n := range []*node{a, b} {
@@ -88,7 +93,8 @@ func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
 			for i := 1; i < 1000 && (here == 0 || there == 0); i++ {
 				key := strconv.Itoa(i)
 				span := trace.NewSpanContext(trace.SpanContextConfig{
-					TraceID: trace.TraceID{byte(i), byte(i >> 8), 1}, SpanID: trace.SpanID{byte(i), 7}, TraceFlags: trace.FlagsSampled,
+					TraceID: trace.TraceID{byte(i), byte(i >> 8), 1}, SpanID: trace.SpanID{byte(i), 7},
+					TraceFlags: trace.FlagsSampled,
 				})
 				member, err := baggage.NewMember("user", "u"+key)
 				require.NoError(t, err)
@@ -123,7 +129,10 @@ type node struct {
 	load  func(ctx context.Context, key, node string)
 }
 
-func startNode(t *testing.T, name string, seeds []string, keys [][]byte, load func(ctx context.Context, key, node string)) *node {
+func startNode(
+	t *testing.T, name string, seeds []string, keys [][]byte,
+	load func(ctx context.Context, key, node string),
+) *node {
 	t.Helper()
 	names, err := registry.Open(t.Context(), registry.Config{NodeName: name, Seeds: seeds})
 	require.NoError(t, err)
@@ -166,7 +175,8 @@ func Example() {
 	p := clusterotel.New(propagation.TraceContext{}) // goes into cluster.Options.Propagator
 
 	// What the cache does with it: on the node that asks,
-	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1},
+		SpanID: trace.SpanID{2}})
 	request := make(http.Header)
 	p.Inject(trace.ContextWithSpanContext(context.Background(), span), request)
 

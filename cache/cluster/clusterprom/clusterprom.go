@@ -12,19 +12,21 @@
 //
 // # What to look at
 //
-//	snowfence_cluster_local_loads_total      loads that the owner should have done; more than a few: why?
-//	snowfence_cluster_ask_failures_total     by reason, why owners did not deliver
-//	snowfence_cluster_peer_up                by peer, which one does not
-//	snowfence_cluster_peer_synced            by peer, 0 for long: it has not heard of deletes
-//	snowfence_cluster_peers_differing        nodes that were configured otherwise, and take no part: should be 0
-//	snowfence_cluster_stale_total            callers got old values: loads fail or are late
-//	snowfence_cluster_evictions_total        the cache is too small
-//	snowfence_cluster_functions_abandoned    calls of Load that were given up and still run: they hang
-//	snowfence_cluster_refused_total          reason unauthenticated: wrong keys, or somebody who should not be there
+//	snowfence_cluster_local_loads_total     loads that the owner should have done
+//	snowfence_cluster_ask_failures_total    by reason, why owners did not deliver
+//	snowfence_cluster_peer_up               by peer, which one does not
+//	snowfence_cluster_peer_synced           by peer, 0 for long: deletes do not reach it
+//	snowfence_cluster_peers_differing       nodes that were configured otherwise: should be 0
+//	snowfence_cluster_stale_total           callers got old values: loads fail or are late
+//	snowfence_cluster_evictions_total       the cache is too small
+//	snowfence_cluster_functions_abandoned   calls of Load that were given up and still run
+//	snowfence_cluster_refused_total         by reason; unauthenticated: wrong keys, or a stranger
 //
 // What the store of a cache does in detail is what package cacheprom shows:
 //
-//	cacheprom.New("users", func() cache.Stats { return users.Stats().Store }, func() int { return users.Stats().Entries })
+//	cacheprom.New("users",
+//		func() cache.Stats { return users.Stats().Store },
+//		func() int { return users.Stats().Entries })
 package clusterprom
 
 import (
@@ -51,60 +53,102 @@ type (
 const prefix = "snowfence_cluster_"
 
 var cacheMetrics = []metric{
-	counter("hits_total", "Gets, fetches and requests of other nodes that found a fresh value.", func(s stats) uint64 { return s.Hits }),
+	counter("hits_total", "Gets, fetches and requests of other nodes that found a fresh value.",
+		func(s stats) uint64 { return s.Hits }),
 	counter("misses_total", "Those that found none.", func(s stats) uint64 { return s.Misses }),
-	counter("stale_total", "Values given although their TTL had ended, since a load failed or was late.",
+	counter("stale_total", "Values given although their TTL had ended, since a load failed or was "+
+		"late.",
 		func(s stats) uint64 { return s.Stale }),
-	counter("not_found_total", "Answers that there is no record, of Load or of owners.", func(s stats) uint64 { return s.Store.NotFound }),
-	counter("not_found_hits_total", "Fetches of keys that were known to have no record.", func(s stats) uint64 { return s.Store.NotFoundHits }),
+	counter("not_found_total", "Answers that there is no record, of Load or of owners.",
+		func(s stats) uint64 { return s.Store.NotFound }),
+	counter("not_found_hits_total", "Fetches of keys that were known to have no record.",
+		func(s stats) uint64 { return s.Store.NotFoundHits }),
 	counter("loads_total", "Calls of Load by this node.", func(s stats) uint64 { return s.Loads }),
-	counter("load_errors_total", "Calls of Load that failed.", func(s stats) uint64 { return s.LoadErrors }),
-	counter("local_loads_total", "Calls of Load for keys whose owner did not deliver.", func(s stats) uint64 { return s.LocalLoads }),
-	counter("asked_total", "Requests for a value that were sent to other nodes.", func(s stats) uint64 { return s.Asked }),
-	byReason("ask_failures_total", "Requests that other nodes did not answer with a value or an error of Load, by reason.", func(s stats) map[string]uint64 {
-		f := s.AskFailures
-		return map[string]uint64{
-			"silent": f.Silent, "no_life_signs": f.NoLifeSigns, "unreachable": f.Unreachable, "busy": f.Busy,
-			"misplaced": f.Misplaced, "unsendable": f.Unsendable, "wrong_path": f.WrongPath, "other_service": f.OtherService,
-			"tls_mismatch": f.TLSMismatch, "denied": f.Denied, "other_version": f.OtherVersion, "wrong_cache": f.WrongCache,
-			"wrong_node": f.WrongNode, "rubbish": f.Rubbish, "passed_over": f.PassedOver,
-		}
+	counter("load_errors_total", "Calls of Load that failed.",
+		func(s stats) uint64 { return s.LoadErrors }),
+	counter("local_loads_total", "Calls of Load for keys whose owner did not deliver.",
+		func(s stats) uint64 { return s.LocalLoads }),
+	counter("asked_total", "Requests for a value that were sent to other nodes.",
+		func(s stats) uint64 { return s.Asked }),
+	byReason("ask_failures_total",
+		"Requests that other nodes did not answer with a value or an error of Load, by reason.",
+		func(s stats) map[string]uint64 {
+			f := s.AskFailures
+			return map[string]uint64{
+				"silent": f.Silent, "no_life_signs": f.NoLifeSigns, "unreachable": f.Unreachable,
+				"busy":      f.Busy,
+				"misplaced": f.Misplaced, "unsendable": f.Unsendable, "wrong_path": f.WrongPath,
+				"other_service": f.OtherService,
+				"tls_mismatch":  f.TLSMismatch, "denied": f.Denied, "other_version": f.OtherVersion,
+				"wrong_cache": f.WrongCache,
+				"wrong_node":  f.WrongNode, "rubbish": f.Rubbish, "passed_over": f.PassedOver,
+			}
+		}),
+	counter("served_total", "Values, and answers that there is no record, given to other nodes.",
+		func(s stats) uint64 { return s.Served }),
+	counter("served_errors_total", "Errors of Load given to other nodes.",
+		func(s stats) uint64 { return s.ServedErrors }),
+	byReason("refused_total", "Requests of other nodes that were refused, by reason.",
+		func(s stats) map[string]uint64 {
+			r := s.Refused
+			return map[string]uint64{
+				"busy": r.Busy, "misplaced": r.Misplaced, "unsendable": r.Unsendable,
+				"unauthenticated": r.Unauthenticated, "malformed": r.Malformed,
+				"other_version": r.OtherVersion,
+			}
+		}),
+	gauge("suspects", "Keys that one node at a time tries, since a node died while it loaded them.",
+		func(s stats) int { return s.Suspects }),
+	gauge("quarantined", "Keys that no node loads for a while, since nodes have died while they "+
+		"loaded them.", func(s stats) int {
+		return s.Quarantined
 	}),
-	counter("served_total", "Values, and answers that there is no record, given to other nodes.", func(s stats) uint64 { return s.Served }),
-	counter("served_errors_total", "Errors of Load given to other nodes.", func(s stats) uint64 { return s.ServedErrors }),
-	byReason("refused_total", "Requests of other nodes that were refused, by reason.", func(s stats) map[string]uint64 {
-		r := s.Refused
-		return map[string]uint64{
-			"busy": r.Busy, "misplaced": r.Misplaced, "unsendable": r.Unsendable, "unauthenticated": r.Unauthenticated, "malformed": r.Malformed,
-			"other_version": r.OtherVersion,
-		}
-	}),
-	gauge("suspects", "Keys that one node at a time tries, since a node died while it loaded them.", func(s stats) int { return s.Suspects }),
-	gauge("quarantined", "Keys that no node loads for a while, since nodes have died while they loaded them.", func(s stats) int { return s.Quarantined }),
-	counter("trials_total", "Calls of Load by this node for such keys.", func(s stats) uint64 { return s.Trials }),
+	counter("trials_total", "Calls of Load by this node for such keys.",
+		func(s stats) uint64 { return s.Trials }),
 	gauge("names_held", "Names that this node holds.", func(s stats) int { return s.Held }),
 	counter("names_claimed_total", "Names claimed.", func(s stats) uint64 { return s.Claimed }),
 	counter("names_released_total", "Names given up.", func(s stats) uint64 { return s.Released }),
 	counter("names_lost_total", "Names lost in a conflict.", func(s stats) uint64 { return s.Lost }),
-	counter("deletes_total", "Deletes, of keys and tags, and clears called on this node.", func(s stats) uint64 { return s.Deletes }),
-	counter("deletes_applied_total", "Deletes, of keys and tags, and clears of other nodes that were applied here.", func(s stats) uint64 { return s.DeletesApplied }),
-	counter("resets_total", "Times that this node cleared its cache because it had missed too many deletes.", func(s stats) uint64 { return s.Resets }),
+	counter("deletes_total", "Deletes, of keys and tags, and clears called on this node.",
+		func(s stats) uint64 { return s.Deletes }),
+	counter("deletes_applied_total",
+		"Deletes, of keys and tags, and clears of other nodes that were applied here.",
+		func(s stats) uint64 {
+			return s.DeletesApplied
+		}),
+	counter("resets_total", "Times that this node cleared its cache because it had missed too many "+
+		"deletes.", func(s stats) uint64 {
+		return s.Resets
+	}),
 	gauge("entries", "Entries, with the copies.", func(s stats) int { return s.Entries }),
 	gauge("copies", "Entries that other nodes own.", func(s stats) int { return s.Copies }),
-	counter("evictions_total", "Entries that had to go because there was no room.", func(s stats) uint64 { return s.Store.Evictions }),
-	counter("expired_total", "Expired entries that were reclaimed.", func(s stats) uint64 { return s.Store.Expired }),
-	counter("shed_total", "Entries that had to go because memory ran short.", func(s stats) uint64 { return s.Store.Shed }),
-	counter("rejected_total", "Values that were too heavy to be stored.", func(s stats) uint64 { return s.Store.Rejected }),
-	counter("refreshes_total", "Loads, and requests for copies, that were started in the background.", func(s stats) uint64 { return s.Store.Refreshes }),
-	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.", func(s stats) uint64 { return s.Store.Panics }),
-	counter("callback_panics_total", "Panics of OnEviction.", func(s stats) uint64 { return s.Store.CallbackPanics }),
-	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.", func(s stats) uint64 { return s.Store.CallbacksDropped }),
-	gauge("callers_waiting", "Callers who wait for a value.", func(s stats) int { return s.Store.Courier.Waiting }),
-	gauge("functions_abandoned", "Loads that were given up and still run.", func(s stats) int { return s.Store.Courier.Abandoned }),
+	counter("evictions_total", "Entries that had to go because there was no room.",
+		func(s stats) uint64 { return s.Store.Evictions }),
+	counter("expired_total", "Expired entries that were reclaimed.",
+		func(s stats) uint64 { return s.Store.Expired }),
+	counter("shed_total", "Entries that had to go because memory ran short.",
+		func(s stats) uint64 { return s.Store.Shed }),
+	counter("rejected_total", "Values that were too heavy to be stored.",
+		func(s stats) uint64 { return s.Store.Rejected }),
+	counter("refreshes_total", "Loads, and requests for copies, that were started in the background.",
+		func(s stats) uint64 { return s.Store.Refreshes }),
+	counter("load_panics_total", "Calls of Load, and their linked children, that panicked.",
+		func(s stats) uint64 { return s.Store.Panics }),
+	counter("callback_panics_total", "Panics of OnEviction.",
+		func(s stats) uint64 { return s.Store.CallbackPanics }),
+	counter("callbacks_dropped_total", "Entries that left without a call of OnEviction.",
+		func(s stats) uint64 { return s.Store.CallbacksDropped }),
+	gauge("callers_waiting", "Callers who wait for a value.",
+		func(s stats) int { return s.Store.Courier.Waiting }),
+	gauge("functions_abandoned", "Loads that were given up and still run.",
+		func(s stats) int { return s.Store.Courier.Abandoned }),
 	gauge("peers", "Other nodes of this cache.", func(s stats) int { return len(s.Peers) }),
-	gauge("peers_differing", "Other nodes that are never asked because they are configured otherwise.", func(s stats) int { return count(s, differs) }),
-	byPeer("peer_up", "Whether another node is asked (1), or has failed and not answered since (0).", func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),
-	byPeer("peer_synced", "Whether another node has applied all deletes that are known here.", func(p cluster.PeerStats) bool { return p.Synced }),
+	gauge("peers_differing", "Other nodes that are never asked because they are configured otherwise.",
+		func(s stats) int { return count(s, differs) }),
+	byPeer("peer_up", "Whether another node is asked (1), or has failed and not answered since (0).",
+		func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),
+	byPeer("peer_synced", "Whether another node has applied all deletes that are known here.",
+		func(p cluster.PeerStats) bool { return p.Synced }),
 }
 
 func counter(name, help string, value func(stats) uint64) metric {

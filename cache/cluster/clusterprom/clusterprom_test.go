@@ -30,7 +30,8 @@ func TestAllIsShown(t *testing.T) {
 		"Store.Hits", "Store.Misses", "Store.Loads", "Store.LoadErrors", "Store.Stale",
 	}
 	for _, field := range []string{ // for those: cacheprom over Stats().Store
-		"Started", "Joined", "Panics", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks", "Overloads", "BackedOff",
+		"Started", "Joined", "Panics", "Goexits", "Timeouts", "Late", "Deserted", "Deadlocks",
+		"Overloads", "BackedOff",
 		"AbandonedTotal", "InFlight",
 	} {
 		leftOut = append(leftOut, "Store.Courier."+field)
@@ -99,12 +100,14 @@ func TestValues(t *testing.T) {
 		"rejected_total":                          float64(s.Store.Rejected),
 		"callers_waiting":                         float64(s.Store.Courier.Waiting),
 		"functions_abandoned":                     float64(s.Store.Courier.Abandoned),
-		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1, "peer_synced peer=a": 1,
+		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1,
+		"peer_synced peer=a": 1,
 	}, values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_"))
 }
 
 func TestPeers(t *testing.T) {
-	require.Equal(t, 6, reflect.TypeFor[cluster.PeerStats]().NumField(), "a new field: show it, or say here why not")
+	require.Equal(t, 6, reflect.TypeFor[cluster.PeerStats]().NumField(),
+		"a new field: show it, or say here why not")
 	// URL is as good as Node, and longer. What Differs and Failure say is in the log; here is how
 	// many differ.
 	collector := clusterprom.New("users", func() cluster.Stats {

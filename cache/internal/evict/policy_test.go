@@ -12,7 +12,8 @@ import (
 type stub struct{ hits, misses, entries uint64 }
 
 func (s *stub) window() *Window {
-	return NewWindow(func() uint64 { return s.hits }, func() uint64 { return s.misses }, func() int { return int(s.entries) }) //nolint:gosec // small
+	return NewWindow(func() uint64 { return s.hits }, func() uint64 { return s.misses },
+		func() int { return int(s.entries) }) //nolint:gosec // small
 }
 
 func policies() map[string]func() Policy {
@@ -132,7 +133,8 @@ type cacheOf struct {
 }
 
 func newCacheOf(p Policy, size int) *cacheOf {
-	return &cacheOf{p: p, size: size, nodes: map[uint32]*Node{}, interval: uint32(max(1, size/16))} //nolint:gosec // small
+	//nolint:gosec // small
+	return &cacheOf{p: p, size: size, nodes: map[uint32]*Node{}, interval: uint32(max(1, size/16))}
 }
 
 func (c *cacheOf) get(key uint32) {

@@ -13,7 +13,8 @@ func contents(all func(func(*Node) bool)) []*Node { return slices.Collect(all) }
 // A queue is a list, whatever its holes and wherever its positions are.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		start := rapid.SampledFrom([]uint32{0, posMask - 70, posMask - 5}).Draw(t, "start") &^ (chunkLen - 1)
+		start := rapid.SampledFrom([]uint32{0, posMask - 70, posMask - 5}).Draw(t,
+			"start") &^ (chunkLen - 1)
 		q := queue{id: 2, head: start, tail: start}
 		var want []*Node
 		steps := rapid.IntRange(1, 600).Draw(t, "steps")

@@ -14,7 +14,8 @@ func TestSketch(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	const n = 1000
 	want := make([]uint32, n)
-	hash := func(i int) uint32 { return uint32(i) * 2654435761 << HashReserved } //nolint:gosec // wraps
+	//nolint:gosec // wraps
+	hash := func(i int) uint32 { return uint32(i) * 2654435761 << HashReserved }
 	s.grow(n)
 	s.limit = 1 << 30
 	for range 4 * n {

@@ -168,7 +168,8 @@ func (x *explorer) local(s *state, i int, in input) *Violation {
 	t := x.steps.take(s.node[i], in)
 	x.transitions++
 	if t.violation != nil {
-		return &Violation{t.violation.Invariant, fmt.Sprintf("at %s: %s", nodeNames[i], t.violation.Detail)}
+		return &Violation{t.violation.Invariant,
+			fmt.Sprintf("at %s: %s", nodeNames[i], t.violation.Detail)}
 	}
 	for _, r := range t.gone {
 		k, j := slices.Index(nameNames[:], r.Name), nodeIndex(r.Node)
@@ -176,7 +177,8 @@ func (x *explorer) local(s *state, i int, in input) *Violation {
 			continue
 		}
 		if own := x.steps.nodes[s.node[j]].own[k]; own != nil && own.Time == r.Time {
-			return violated("NoHearsay", "at %s: a message took %v out of sight, which its node still holds", nodeNames[i], r)
+			return violated("NoHearsay", "at %s: a message took %v out of sight, which its node still holds",
+				nodeNames[i], r)
 		}
 	}
 	s.node[i] = t.next
@@ -186,7 +188,8 @@ func (x *explorer) local(s *state, i int, in input) *Violation {
 	return nil
 }
 
-// post puts messages on their way; what crosses a cut is lost, and what is under way already is not sent twice.
+// post puts messages on their way; what crosses a cut is lost, and what is under way already is not
+// sent twice.
 func (x *explorer) post(s *state, from int, sends []send) {
 	flying := make([]flight, len(s.flying), len(s.flying)+len(sends))
 	copy(flying, s.flying)

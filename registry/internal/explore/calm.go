@@ -6,14 +6,15 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// patience bounds how many rounds of ticks, and how many steps in each, may pass until the world rests.
+// patience bounds how many rounds of ticks, and how many steps in each, may pass until the world
+// rests.
 const (
 	patience  = 64
 	roundSize = 2000
 )
 
-// calm ends all faults, lets everybody hear of everybody, delivers in order what is and comes under way, and lets
-// time pass until nothing but equal summaries is sent. s becomes the state of rest.
+// calm ends all faults, lets everybody hear of everybody, delivers in order what is and comes under
+// way, and lets time pass until nothing but equal summaries is sent. s becomes the state of rest.
 func (x *explorer) calm(s *state) *Violation {
 	x.inOrder = true
 	defer func() { x.inOrder = false }()
@@ -23,7 +24,8 @@ func (x *explorer) calm(s *state) *Violation {
 	}
 	var trail []fingerprint
 	for round := range patience {
-		// What follows depends on the nodes, what flies, and the round's seed, which has to do with its parity alone.
+		// What follows depends on the nodes, what flies, and the round's seed, which has to do with its
+		// parity alone.
 		b := []byte{byte(round & 1)}
 		for i := range s.node {
 			b = append(b, byte(s.node[i]), byte(s.node[i]>>8), byte(s.node[i]>>16), s.run[i])
@@ -54,7 +56,8 @@ func (x *explorer) calm(s *state) *Violation {
 		if v := x.drain(s, roots); v != nil {
 			return v
 		}
-		if s.node == before && len(roots) <= 1 && (len(roots) == 0 || roots[mostly(roots)] == x.living(s)) {
+		if s.node == before && len(roots) <= 1 &&
+			(len(roots) == 0 || roots[mostly(roots)] == x.living(s)) {
 			x.remember(trail, s.node)
 			return nil
 		}
@@ -126,7 +129,8 @@ func (x *explorer) drain(s *state, sent map[uint32]int) *Violation {
 			return v
 		}
 	}
-	return violated("AllMessagesProcessed", "still busy after %d messages between two ticks", roundSize)
+	return violated("AllMessagesProcessed", "still busy after %d messages between two ticks",
+		roundSize)
 }
 
 // judge brings a copy of a state to rest and checks what must then hold.
@@ -136,15 +140,16 @@ func (x *explorer) judge(s state) *Violation {
 			return v
 		}
 	}
-	// Nothing is released from now on, so the best claim that stands must keep its name, unless a better one that ended
-	// may still be underway somewhere.
+	// Nothing is released from now on, so the best claim that stands must keep its name, unless a
+	// better one that ended may still be underway somewhere.
 	var best [2]*replica.Record
 	for k := range x.world.names() {
 		for i := range x.world.Nodes {
 			if !s.alive(i) {
 				continue
 			}
-			if own := x.steps.nodes[s.node[i]].own[k]; own != nil && (best[k] == nil || x.world.better(own, best[k])) {
+			if own := x.steps.nodes[s.node[i]].own[k]; own != nil &&
+				(best[k] == nil || x.world.better(own, best[k])) {
 				best[k] = own
 			}
 		}
@@ -172,8 +177,11 @@ func (x *explorer) judge(s state) *Violation {
 			if !s.alive(i) {
 				continue
 			}
-			if got := x.steps.nodes[s.node[i]].shows[k]; got == nil || got.Node != want.Node || got.Time != want.Time {
-				return violated("WinnerIsResolved", "%v was the best claim when calm began, and not released, but %s finds %v", want, nodeNames[i], got)
+			if got := x.steps.nodes[s.node[i]].shows[k]; got == nil || got.Node != want.Node ||
+				got.Time != want.Time {
+				return violated("WinnerIsResolved",
+					"%v was the best claim when calm began, and not released, but %s finds %v", want, nodeNames[i],
+					got)
 			}
 		}
 	}
@@ -200,8 +208,10 @@ func (x *explorer) atRest(s *state) *Violation {
 				continue
 			}
 			n := x.steps.nodes[s.node[i]]
-			if holder != nil && !slices.ContainsFunc(n.claims[k], func(r *replica.Record) bool { return same(r, holder) }) {
-				return violated("AllRegistered", "%v is held, but %s shows%v", holder, nodeNames[i], n.claims[k])
+			if holder != nil && !slices.ContainsFunc(n.claims[k],
+				func(r *replica.Record) bool { return same(r, holder) }) {
+				return violated("AllRegistered", "%v is held, but %s shows%v", holder, nodeNames[i],
+					n.claims[k])
 			}
 			for _, r := range n.claims[k] {
 				if !same(r, holder) {
@@ -215,7 +225,9 @@ func (x *explorer) atRest(s *state) *Violation {
 			continue
 		}
 		if n := x.steps.nodes[s.node[i]]; !n.synced || n.pending || n.core.Stats().Buffered > 0 {
-			return violated("AllMessagesProcessed", "%s is at rest, but synced: %v, pending: %v, updates that wait: %d", nodeNames[i], n.synced, n.pending, n.core.Stats().Buffered)
+			return violated("AllMessagesProcessed",
+				"%s is at rest, but synced: %v, pending: %v, updates that wait: %d", nodeNames[i], n.synced,
+				n.pending, n.core.Stats().Buffered)
 		}
 	}
 	return nil
@@ -251,7 +263,8 @@ func (x *explorer) retake(s state) *Violation {
 			return v
 		}
 		if r := x.steps.nodes[s.node[next]].shows[k]; r != nil {
-			return violated("Retakable", "%s was released, but %s shows %v", nameNames[k], nodeNames[next], r)
+			return violated("Retakable", "%s was released, but %s shows %v", nameNames[k], nodeNames[next],
+				r)
 		}
 		x.say("%s registers %s", nodeNames[next], nameNames[k])
 		if v := x.local(&s, next, input{kind: Register, a: b, b: 100 + b}); v != nil {
@@ -264,7 +277,8 @@ func (x *explorer) retake(s state) *Violation {
 			return v
 		}
 		if x.steps.nodes[s.node[next]].own[k] == nil {
-			return violated("Retakable", "%s was released and registered on %s, which lost it", nameNames[k], nodeNames[next])
+			return violated("Retakable", "%s was released and registered on %s, which lost it", nameNames[k],
+				nodeNames[next])
 		}
 	}
 	return nil

@@ -1,12 +1,12 @@
 package explore
 
-// churnRounds bounds how many generations of messages may pass until all have caught up, while names
-// change all the time. Two nodes with two names need less than ten.
+// churnRounds bounds how many generations of messages may pass until all have caught up, while
+// names change all the time. Two nodes with two names need less than ten.
 const churnRounds = 40
 
-// churns ends all faults but lets node 0 release and register the last name after each generation of
-// messages, and checks that everybody catches up all the same. Updates are lost, so that there is only
-// one way to know.
+// churns ends all faults but lets node 0 release and register the last name after each generation
+// of messages, and checks that everybody catches up all the same. Updates are lost, so that there
+// is only one way to know.
 func (x *explorer) churns(s state) *Violation {
 	x.inOrder = true
 	defer func() { x.inOrder = false }()
@@ -36,7 +36,8 @@ func (x *explorer) churns(s state) *Violation {
 			return v
 		}
 	}
-	return violated("CatchesUp", "not all have caught up after %d generations of messages", churnRounds)
+	return violated("CatchesUp", "not all have caught up after %d generations of messages",
+		churnRounds)
 }
 
 // generation delivers what is under way, but updates; if there is nothing, it lets time pass.
@@ -77,8 +78,8 @@ func (x *explorer) generation(s *state, round int) *Violation {
 	return nil
 }
 
-// caughtUp reports whether every node has caught up with all others, and shows what is held under the
-// names that do not change.
+// caughtUp reports whether every node has caught up with all others, and shows what is held under
+// the names that do not change.
 func (x *explorer) caughtUp(s *state) bool {
 	for i := range x.world.Nodes {
 		if !s.alive(i) {

@@ -78,7 +78,8 @@ func (e *effect) check(w *World) *Violation {
 			}
 		}
 	}
-	for _, f := range []func(*World) *Violation{e.losses, e.watermarks, e.registerHonest, e.flushComplete, e.noFalseAlarm} {
+	for _, f := range []func(*World) *Violation{e.losses, e.watermarks, e.registerHonest,
+		e.flushComplete, e.noFalseAlarm} {
 		if v := f(w); v != nil {
 			return v
 		}
@@ -86,23 +87,26 @@ func (e *effect) check(w *World) *Violation {
 	return nil
 }
 
-// ownAuthority: own claims change by a local call or a loss that is told, and by nothing else. A refutation numbers
-// them again.
+// ownAuthority: own claims change by a local call or a loss that is told, and by nothing else. A
+// refutation numbers them again.
 func (e *effect) ownAuthority(_ *World, i int) *Violation {
 	was, is := e.before.own[i], e.after.own[i]
 	if same(was, is) {
 		return nil
 	}
-	if local := e.in.kind == Register || e.in.kind == Update || e.in.kind == Release; local && int(e.in.a) == i {
+	if local := e.in.kind == Register || e.in.kind == Update || e.in.kind == Release; local &&
+		int(e.in.a) == i {
 		return nil
 	}
 	if was != nil && is == nil {
-		if slices.ContainsFunc(e.out.Lost, func(l replica.Loss) bool { return l.Own.Name == was.Name && l.Own.Time == was.Time }) {
+		if slices.ContainsFunc(e.out.Lost,
+			func(l replica.Loss) bool { return l.Own.Name == was.Name && l.Own.Time == was.Time }) {
 			return nil
 		}
 		return violated("LosersTold", "%v is gone, and nobody was told", was)
 	}
-	if was != nil && is != nil && was.Time == is.Time && bytes.Equal(was.Meta, is.Meta) && e.in.kind == Deliver {
+	if was != nil && is != nil && was.Time == is.Time && bytes.Equal(was.Meta, is.Meta) &&
+		e.in.kind == Deliver {
 		return nil
 	}
 	return violated("OwnAuthority", "the own claim was %v and is %v", was, is)
@@ -116,7 +120,8 @@ func (e *effect) losses(w *World) *Violation {
 		case was == nil || was.Time != l.Own.Time:
 			return violated("LosersTold", "told that %v is lost, but held was %v", l.Own, was)
 		case e.after.own[i] != nil:
-			return violated("LosersTold", "told that %v is lost, but %v is still there", l.Own, e.after.own[i])
+			return violated("LosersTold", "told that %v is lost, but %v is still there", l.Own,
+				e.after.own[i])
 		case l.Winner.Node == l.Own.Node || !w.better(l.Winner, l.Own):
 			return violated("WinnerIsResolved", "%v was withdrawn for %v", l.Own, l.Winner)
 		}
@@ -135,8 +140,8 @@ func (w *World) better(a, b *replica.Record) bool {
 	return a.Time.Compare(b.Time) > 0
 }
 
-// bestShown: a lookup gives the best of the visible claims; those are of nodes that are up, one for each at most; and
-// what is published is what a lookup gives.
+// bestShown: a lookup gives the best of the visible claims; those are of nodes that are up, one for
+// each at most; and what is published is what a lookup gives.
 func (e *effect) bestShown(w *World, i int) *Violation {
 	n := e.after
 	var best *replica.Record
@@ -153,7 +158,8 @@ func (e *effect) bestShown(w *World, i int) *Violation {
 	}
 	published, ok := e.published[nameNames[i]]
 	if ok && !same(published, n.shows[i]) || !ok && !same(e.before.shows[i], n.shows[i]) {
-		return violated("PublishedIsShown", "published was %v, before %v, but a lookup gives %v", published, e.before.shows[i], n.shows[i])
+		return violated("PublishedIsShown", "published was %v, before %v, but a lookup gives %v",
+			published, e.before.shows[i], n.shows[i])
 	}
 	return nil
 }
@@ -187,12 +193,14 @@ func (e *effect) eventsReplay(_ *World, i int) *Violation {
 		}
 	}
 	if !same(shown, e.after.shows[i]) {
-		return violated("EventsReplay", "the events end with %v, a lookup gives %v", shown, e.after.shows[i])
+		return violated("EventsReplay", "the events end with %v, a lookup gives %v", shown,
+			e.after.shows[i])
 	}
 	return nil
 }
 
-// watermarks: only membership and a higher incarnation take a watermark back, and nothing an incarnation.
+// watermarks: only membership and a higher incarnation take a watermark back, and nothing an
+// incarnation.
 func (e *effect) watermarks(*World) *Violation {
 	if e.in.kind == Suspect || e.in.kind == Hear {
 		return nil
@@ -200,7 +208,8 @@ func (e *effect) watermarks(*World) *Violation {
 	for i, was := range e.before.marks {
 		is := e.after.marks[i]
 		if is.Incarnation < was.Incarnation || is.Incarnation == was.Incarnation && is.Seq < was.Seq {
-			return violated("WatermarkRises", "of %s: was %d in run %d, is %d in run %d", nodeNames[i], was.Seq, was.Incarnation, is.Seq, is.Incarnation)
+			return violated("WatermarkRises", "of %s: was %d in run %d, is %d in run %d", nodeNames[i],
+				was.Seq, was.Incarnation, is.Seq, is.Incarnation)
 		}
 	}
 	return nil
@@ -212,7 +221,8 @@ func (e *effect) registerHonest(*World) *Violation {
 	}
 	was := e.before.shows[e.in.a]
 	if (was == nil) != (e.registered != nil) || !same(was, e.refused) {
-		return violated("RegisterIsHonest", "shown was %v; got %v, refused for %v", was, e.registered, e.refused)
+		return violated("RegisterIsHonest", "shown was %v; got %v, refused for %v", was, e.registered,
+			e.refused)
 	}
 	return nil
 }
@@ -237,14 +247,16 @@ func (e *effect) flushComplete(*World) *Violation {
 // noFalseAlarm: the resolver is sound, so no event says otherwise.
 func (e *effect) noFalseAlarm(*World) *Violation {
 	for _, ev := range e.out.Events {
-		if ev.Type == replica.Disagreement || ev.Type == replica.ResolverPanic || ev.Type == replica.ClockAhead {
+		if ev.Type == replica.Disagreement || ev.Type == replica.ResolverPanic ||
+			ev.Type == replica.ClockAhead {
 			return violated("NoFalseAlarm", "event %d, %v against %v", ev.Type, ev.Record, ev.Other)
 		}
 	}
 	return nil
 }
 
-// gone returns claims of other nodes that a message took out of sight, although it told of no new run of the node.
+// gone returns claims of other nodes that a message took out of sight, although it told of no new
+// run of the node.
 func (e *effect) gone() []*replica.Record {
 	if e.in.kind != Deliver {
 		return nil
@@ -256,7 +268,8 @@ func (e *effect) gone() []*replica.Record {
 			if k == e.before.self || e.before.marks[k].Incarnation != e.after.marks[k].Incarnation {
 				continue
 			}
-			if !slices.ContainsFunc(e.after.claims[i], func(o *replica.Record) bool { return o.Node == r.Node && o.Time == r.Time }) {
+			if !slices.ContainsFunc(e.after.claims[i],
+				func(o *replica.Record) bool { return o.Node == r.Node && o.Time == r.Time }) {
 				gone = append(gone, r)
 			}
 		}

@@ -9,12 +9,13 @@ import (
 	"testing"
 )
 
-var most = flag.Int("explore.states", 0, "end the search of each world after this many states; 0: when all were seen")
+var most = flag.Int("explore.states", 0,
+	"end the search of each world after this many states; 0: when all were seen")
 
 var deep = flag.Bool("explore.deep", false, "search the bigger worlds too")
 
-// quick is how many states of a world are enough with -short; the race detector, which has little to find here, sees
-// fewer still.
+// quick is how many states of a world are enough with -short; the race detector, which has little
+// to find here, sees fewer still.
 const quick = 20_000
 
 // Explore the worlds, two at a time, and print what was seen.
@@ -77,10 +78,12 @@ func TestWorldsHaveNames(t *testing.T) {
 
 // What is searched must be searched the same way each time, or a path could not be told.
 func TestTheSearchIsRepeatable(t *testing.T) {
-	w := World{Name: "two: small", Nodes: 2, Budget: Budget{Register: 2, Release: 1, Split: 1, Tick: 1}, Flying: 1, MaxStates: quick}
+	w := World{Name: "two: small", Nodes: 2,
+		Budget: Budget{Register: 2, Release: 1, Split: 1, Tick: 1}, Flying: 1, MaxStates: quick}
 	a, b := Explore(w), Explore(w)
 	a.Elapsed, b.Elapsed = 0, 0
-	if a.States != b.States || a.Transitions != b.Transitions || a.Nodes != b.Nodes || a.Depth != b.Depth || a.Rests != b.Rests {
+	if a.States != b.States || a.Transitions != b.Transitions || a.Nodes != b.Nodes ||
+		a.Depth != b.Depth || a.Rests != b.Rests {
 		t.Fatalf("%+v, then %+v", a, b)
 	}
 }
@@ -88,7 +91,8 @@ func TestTheSearchIsRepeatable(t *testing.T) {
 // A state survives being written down.
 func TestStatesAreWrittenInFull(t *testing.T) {
 	s := state{
-		node: [3]uint32{1, 70_000, 3}, run: [3]uint8{4, 5, 6}, view: [3][3]uint8{{1, 2, 3}, {4, 5, 6}, {7, 8, 9}},
+		node: [3]uint32{1, 70_000, 3}, run: [3]uint8{4, 5, 6},
+		view: [3][3]uint8{{1, 2, 3}, {4, 5, 6}, {7, 8, 9}},
 		left: 1, cut: 2, made: 3, ended: [2]uint8{4, 5}, flying: []flight{{0, 1, 2}, {1, 2, 80_000}},
 	}
 	for i := range s.budget {
@@ -96,7 +100,8 @@ func TestStatesAreWrittenInFull(t *testing.T) {
 	}
 	var again state
 	again.parse(s.append(nil))
-	if !bytes.Equal(again.append(nil), s.append(nil)) || again.node != s.node || again.view != s.view || again.budget != s.budget || !slices.Equal(again.flying, s.flying) {
+	if !bytes.Equal(again.append(nil), s.append(nil)) || again.node != s.node ||
+		again.view != s.view || again.budget != s.budget || !slices.Equal(again.flying, s.flying) {
 		t.Fatalf("%+v became %+v", s, again)
 	}
 }

@@ -82,7 +82,8 @@ func messageKey(m replica.Message) string {
 func describe(m replica.Message) string {
 	switch m := m.(type) {
 	case *replica.Update:
-		return fmt.Sprintf("update of %s/%d (%d,%d]%s", m.Origin, m.Incarnation, m.After, m.UpTo, records(m.Records))
+		return fmt.Sprintf("update of %s/%d (%d,%d]%s", m.Origin, m.Incarnation, m.After, m.UpTo,
+			records(m.Records))
 	case *replica.Summary:
 		return fmt.Sprintf("summary %x", m.Root>>48)
 	case *replica.Vector:
@@ -99,7 +100,8 @@ func describe(m replica.Message) string {
 		}
 		return b.String()
 	case *replica.Pull:
-		return fmt.Sprintf("pull of %s/%d after %d, at least %d", m.Origin, m.Incarnation, m.After, m.AtLeast)
+		return fmt.Sprintf("pull of %s/%d after %d, at least %d", m.Origin, m.Incarnation, m.After,
+			m.AtLeast)
 	case *replica.Chunk:
 		return fmt.Sprintf("chunk of %s/%d (%d,%d] as of %d, floor %d%s",
 			m.Origin, m.Incarnation, m.After, m.UpTo, m.AsOf, m.Floor, records(m.Records))
@@ -143,6 +145,7 @@ func same(a, b *replica.Record) bool {
 	if a == b {
 		return true
 	}
-	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq && a.Time == b.Time &&
+	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq &&
+		a.Time == b.Time &&
 		bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// pause is how long a tick lasts: longer than every interval of the protocol, however often it was doubled.
+// pause is how long a tick lasts: longer than every interval of the protocol, however often it was
+// doubled.
 const pause = time.Hour
 
 var (

@@ -122,8 +122,9 @@ const purge = `	if c != nil && c.winner != nil && c.winner.Node == p.cfg.Self {
 	}
 `
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its watermark
-// rises at the end; if the tombstones since the beginning ran out meanwhile, it begins anew.
+// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// watermark rises at the end; if the tombstones since the beginning ran out meanwhile, it begins
+// anew.
 const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c.Floor > t.seq || t.walkStart > 0) {
 		if t.walkStart > 0 && c.Floor > t.walkStart {
 			t.walkStart, t.walkNext = 0, 0

@@ -26,7 +26,8 @@ type Report struct {
 
 // Table lists reports, one a line.
 func Table(reports []Report) string {
-	t := table.New("", "world", "states", "transitions", "depth", "judged", "at rest", "node states", "messages", "time", "")
+	t := table.New("", "world", "states", "transitions", "depth", "judged", "at rest", "node states",
+		"messages", "time", "")
 	var sum Report
 	for _, r := range reports {
 		end := "all"
@@ -58,7 +59,9 @@ func Table(reports []Report) string {
 func line(r Report, end string) []table.Cell {
 	count := func(n int) table.Cell { return table.Count(int64(n)) }
 	return []table.Cell{
-		table.Text(r.World), count(r.States), count(r.Transitions), count(r.Depth), count(r.Judged), count(r.Rests),
-		count(r.Nodes), count(r.Messages), table.Duration(r.Elapsed.Round(time.Millisecond)), table.Text(end),
+		table.Text(r.World), count(r.States), count(r.Transitions), count(r.Depth), count(r.Judged),
+		count(r.Rests),
+		count(r.Nodes), count(r.Messages), table.Duration(r.Elapsed.Round(time.Millisecond)),
+		table.Text(end),
 	}
 }

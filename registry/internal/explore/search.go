@@ -27,8 +27,8 @@ type explorer struct {
 	told        []string
 }
 
-// Explore visits all states that a world can get into, nearest first, and judges each. It returns at the first
-// violation.
+// Explore visits all states that a world can get into, nearest first, and judges each. It returns
+// at the first violation.
 func Explore(w World) Report {
 	start := time.Now()
 	x := &explorer{
@@ -36,12 +36,14 @@ func Explore(w World) Report {
 		rests: map[fingerprint][3]uint32{}, quiet: map[[3]uint32]struct{}{},
 	}
 	r := x.search()
-	r.World, r.States, r.Nodes, r.Messages, r.Rests = w.Name, len(x.parents), len(x.steps.nodes)-1, len(x.steps.messages), len(x.quiet)
+	r.World, r.States, r.Nodes, r.Messages, r.Rests = w.Name, len(x.parents), len(x.steps.nodes)-1,
+		len(x.steps.messages), len(x.quiet)
 	r.Elapsed = time.Since(start)
 	return r
 }
 
-// begin returns the world at rest, with what its Before says done, or the violation that this led to.
+// begin returns the world at rest, with what its Before says done, or the violation that this led
+// to.
 func (x *explorer) begin() (state, *Violation) {
 	var s state
 	for i := range x.world.Nodes {
@@ -128,9 +130,10 @@ func (x *explorer) search() (r Report) {
 // sample is how many of the other states there are for each that is judged.
 const sample = 16
 
-// drained reports whether calm has nothing to do in a state but to let time pass. To heal, to hear, to flush and to deliver
-// are actions that the search takes anyway, so calm leads from any state to one of these by a path that is searched.
-// All of these are judged, and a sample of the others for the case that the way there is endless.
+// drained reports whether calm has nothing to do in a state but to let time pass. To heal, to hear,
+// to flush and to deliver are actions that the search takes anyway, so calm leads from any state to
+// one of these by a path that is searched. All of these are judged, and a sample of the others for
+// the case that the way there is endless.
 func (x *explorer) drained(s *state) bool {
 	if s.cut != 0 || len(s.flying) > 0 {
 		return false
@@ -151,7 +154,8 @@ func (x *explorer) drained(s *state) bool {
 	return true
 }
 
-// path tells how a state came about, what a last action did, and how the world came to rest from there.
+// path tells how a state came about, what a last action did, and how the world came to rest from
+// there.
 func (x *explorer) path(id int, last *Step) []string {
 	var way []Step
 	if last != nil {

@@ -8,16 +8,19 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A state is the whole world at a moment. It is copied by value, but for flying, which is never changed in place.
+// A state is the whole world at a moment. It is copied by value, but for flying, which is never
+// changed in place.
 type state struct {
-	node   [3]uint32 // numbers of steps; that of a dead node is 0
-	run    [3]uint8
-	view   [3][3]uint8 // view[i][j]: the run in which i believes j to be up, from 1; 0 if it believes it down
-	left   uint8       // bits of the nodes that left in good order
+	node [3]uint32 // numbers of steps; that of a dead node is 0
+	run  [3]uint8
+	// view[i][j]: the run in which i believes j to be up, from 1; 0 if it believes it down
+	view   [3][3]uint8
+	left   uint8 // bits of the nodes that left in good order
 	cut    Cut
 	budget [budgeted]uint8
-	made   uint8    // registrations so far
-	ended  [2]uint8 // by name: the best claim that ended by other than a conflict, as a number of claims; 0 for none
+	made   uint8 // registrations so far
+	// by name: the best claim that ended by other than a conflict, as a number of claims; 0 for none
+	ended  [2]uint8
 	flying []flight // sorted
 }
 
@@ -81,8 +84,8 @@ func (s *state) parse(b []byte) {
 	}
 }
 
-// A fingerprint stands for a state in the set of those that were seen. Two states of ten million share one by chance
-// with a probability of about 3 in a million.
+// A fingerprint stands for a state in the set of those that were seen. Two states of ten million
+// share one by chance with a probability of about 3 in a million.
 type fingerprint uint64
 
 func fingerprintOf(b []byte) fingerprint { return fingerprint(xxhash.Sum64(b)) }

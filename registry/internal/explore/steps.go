@@ -7,8 +7,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Steps of one node are worked out once and remembered. The many states of the whole world are made of few states of
-// single nodes, so the search is mostly a matter of looking up numbers.
+// Steps of one node are worked out once and remembered. The many states of the whole world are made
+// of few states of single nodes, so the search is mostly a matter of looking up numbers.
 type steps struct {
 	world    *World
 	nodes    []*node
@@ -27,7 +27,9 @@ type stepKey struct {
 // An input is what happens to one node.
 type input struct {
 	kind Kind
-	a, b uint8  // as in Step, but Hear: node a is up in run b, Suspect: it is down, and left if b is 1; Deliver: from a
+	// as in Step, but Hear: node a is up in run b, Suspect: it is down, and left if b is 1; Deliver:
+	// from a
+	a, b uint8
 	msg  uint32 // of Deliver
 }
 

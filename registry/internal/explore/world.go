@@ -1,29 +1,33 @@
 package explore
 
-// A World is a small cluster and what may happen in it, each kind of action a bounded number of times.
+// A World is a small cluster and what may happen in it, each kind of action a bounded number of
+// times.
 type World struct {
 	Name  string
 	Nodes int // 2 or 3
 	Names int // of the registry; 0 stands for one, two is the most
 	Budget
 	Before []Step // done first, in this order and for free; then everything is explored
-	Cuts   []Cut  // how a split may cut; none: every link at once for two nodes, node 0 from the others for three
+	// how a split may cut; none: every link at once for two nodes, node 0 from the others for three
+	Cuts []Cut
 
-	Oldest  bool // the older claim is preferred
-	Ties    bool // the wall clock stands still, so that claims have the same timestamps
-	Lower   bool // a restarted node's incarnation is lower than that of its run before
-	Relay   bool // gossip passes news on; otherwise every update goes to those whom its origin sees, and no further
+	Oldest bool // the older claim is preferred
+	Ties   bool // the wall clock stands still, so that claims have the same timestamps
+	Lower  bool // a restarted node's incarnation is lower than that of its run before
+	// gossip passes news on; otherwise every update goes to those whom its origin sees, and no further
+	Relay   bool
 	NoTombs bool // tombstones are dropped once they were handed out, and a chunk holds one record
 	Churn   bool // before calm, all must catch up while names change on
 	Forget  bool // a node that is down is forgotten at the next tick
 	Seeds   int  // ways in which a tick's random choices may fall; 0 stands for one
 
-	Flying    int // with more messages in flight than this, nothing but the fate of a message is next; 0: no bound
+	// with more messages in flight than this, nothing but the fate of a message is next; 0: no bound
+	Flying    int
 	MaxStates int // the search ends beyond; 0: never
 }
 
-// Budget says how often each kind of action may happen. What is not named here is free: to flush, to deliver
-// a message, to hear of a change in membership, to heal, to start a node that crashed.
+// Budget says how often each kind of action may happen. What is not named here is free: to flush,
+// to deliver a message, to hear of a change in membership, to heal, to start a node that crashed.
 type Budget struct {
 	Register, Update, Release int
 	Split, Suspect            int
@@ -47,8 +51,8 @@ func link(i, j int) Cut { return 1 << (i + j - 1) }
 // A Kind tells actions apart.
 type Kind uint8
 
-// The kinds of actions. A is the node that acts; for Deliver, Duplicate and Drop it is an index into the messages in
-// flight, and A of Split into the world's cuts.
+// The kinds of actions. A is the node that acts; for Deliver, Duplicate and Drop it is an index
+// into the messages in flight, and A of Split into the world's cuts.
 const (
 	Register  Kind = iota // node A, name B
 	Update                // node A, name B
@@ -79,7 +83,8 @@ type Step struct {
 
 func (b Budget) list() [budgeted]uint8 {
 	return [budgeted]uint8{
-		Register: uint8(b.Register), Update: uint8(b.Update), Release: uint8(b.Release), Split: uint8(b.Split),
+		Register: uint8(b.Register), Update: uint8(b.Update), Release: uint8(b.Release),
+		Split:   uint8(b.Split),
 		Suspect: uint8(b.Suspect), Crash: uint8(b.Crash), Leave: uint8(b.Leave), Drop: uint8(b.Drop),
 		Duplicate: uint8(b.Duplicate), Tick: uint8(b.Tick),
 	}
@@ -97,7 +102,8 @@ func (w *World) cuts() []Cut {
 
 func (w *World) names() int { return max(1, w.Names) }
 
-// wall is what all wall clocks show at the k-th registration. Each has a moment of its own, unless ties are wanted.
+// wall is what all wall clocks show at the k-th registration. Each has a moment of its own, unless
+// ties are wanted.
 func (w *World) wall(k uint8) int64 {
 	if w.Ties {
 		return epoch

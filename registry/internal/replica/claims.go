@@ -30,10 +30,8 @@ func (p *Partition) claim(name, node string) *Record {
 }
 
 func (c *contest) find(node string) (int, bool) {
-	return slices.BinarySearchFunc(c.claims, node, func(r *Record,
-		node string) int {
-		return strings.Compare(r.Node, node)
-	})
+	return slices.BinarySearchFunc(c.claims, node,
+		func(r *Record, node string) int { return strings.Compare(r.Node, node) })
 }
 
 // place sets a node's claim on a name; nil takes it away.

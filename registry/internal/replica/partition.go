@@ -130,7 +130,7 @@ type EventType uint8
 const (
 	Registered EventType = iota + 1 // the name has a holder, or another one
 	Updated                         // the same holder, other metadata or an older time
-	// the name's holder is gone or hidden; Registered follows if another takes over
+	// Unregistered: the name's holder is gone or hidden; Registered follows if another takes over.
 	Unregistered
 	Conflict      // two nodes claim the name; Record was preferred to Other
 	Disagreement  // another node is seen to have resolved the conflict the other way

@@ -128,8 +128,7 @@ type transfer struct {
 
 // forgetTransfer begins to count anew: a node may have to get all claims of another again.
 func (w *World) forgetTransfer(to, origin string) {
-	maps.DeleteFunc(w.chunked, func(t transfer,
-		_ int) bool {
+	maps.DeleteFunc(w.chunked, func(t transfer, _ int) bool {
 		return t.to == to && t.origin == origin
 	})
 }

@@ -50,8 +50,7 @@ func drawMessage(t *rapid.T) replica.Message {
 				Visible:     rapid.Bool().Draw(t, "visible"),
 			})
 		}
-		slices.SortFunc(m.Entries, func(a,
-			b replica.Entry) int {
+		slices.SortFunc(m.Entries, func(a, b replica.Entry) int {
 			return cmp.Compare(a.Origin, b.Origin)
 		})
 		return m

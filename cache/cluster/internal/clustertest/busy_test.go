@@ -34,7 +34,8 @@ func TestBusyNodeKilled(t *testing.T) {
 			count, load, time.Since(began).Round(time.Millisecond), trials)
 		c.settle()
 		c.oneLoad("without the victim")
-	}, spec{TTL: time.Minute}, cell{"slot", 5, always}, cell{"key", 5, whenAll}, cell{"ring", 5, whenAll})
+	}, spec{TTL: time.Minute}, cell{"slot", 5, always}, cell{"key", 5, whenAll},
+		cell{"ring", 5, whenAll})
 }
 
 // TestBusyNodeLeaves closes nodes one after the other while loads are under way there: that is no
@@ -64,7 +65,8 @@ func TestBusyNodeLeaves(t *testing.T) {
 			c.restart(victim)
 			c.settle()
 		}
-	}, spec{TTL: time.Minute}, cell{"slot", 3, always}, cell{"key", 3, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: time.Minute}, cell{"slot", 3, always}, cell{"key", 3, whenAll},
+		cell{"ring", 3, whenAll})
 }
 
 // others returns the nodes that run but one.

@@ -30,7 +30,8 @@ func TestCalm(t *testing.T) {
 			})
 		}
 	}, spec{CopyTTL: 200 * time.Millisecond},
-		cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll})
+		cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll},
+		cell{"ring", 3, whenAll}, cell{"key", 5, whenAll})
 }
 
 // oneLoad has 1,000 callers on all nodes want keys that nobody has: each is loaded once.
@@ -72,7 +73,8 @@ func slowLoad(t *testing.T, c *testCluster) {
 	results := hasty.wait()
 	require.Len(t, results, 30)
 	for _, r := range results {
-		require.Equal(t, "deadline", r.Class, "%s, who gave up after two PeerTimeouts: %s", r.Node, r.Error)
+		require.Equal(t, "deadline", r.Class, "%s, who gave up after two PeerTimeouts: %s", r.Node,
+			r.Error)
 		require.Greater(t, r.took(), c.base.PeerTimeout, "they gave up too early")
 		require.Less(t, r.took(), 2*c.base.PeerTimeout+slack)
 	}
@@ -205,7 +207,8 @@ func deleted(t *testing.T, c *testCluster) {
 		by := i % len(c.nodes)
 		r := c.remove(by, key)
 		for k := range c.nodes {
-			require.GreaterOrEqual(t, c.value(k, key).Issued, r.Begin, "%s got a value of %q from before its delete on %s",
+			require.GreaterOrEqual(t, c.value(k, key).Issued, r.Begin,
+				"%s got a value of %q from before its delete on %s",
 				nameOf(k), key, nameOf(by))
 		}
 		require.Equal(t, 2, c.origin.count(key), "loads of %q", key)
@@ -221,7 +224,8 @@ func cleared(t *testing.T, c *testCluster) {
 	results := c.fetch(len(c.nodes)*len(keys), keys)
 	values(t, results)
 	for _, x := range results {
-		require.GreaterOrEqual(t, x.Issued, r.Begin, "%s got a value of %q from before Clear", x.Node, x.Key)
+		require.GreaterOrEqual(t, x.Issued, r.Begin, "%s got a value of %q from before Clear", x.Node,
+			x.Key)
 	}
 	for _, key := range keys {
 		require.Equal(t, 2, c.origin.count(key), "loads of %q", key)

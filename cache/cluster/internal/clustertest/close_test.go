@@ -59,10 +59,12 @@ func TestClose(t *testing.T) {
 		results := c.fetch(100, keys, 0, 2)
 		values(t, results)
 		c.within(results, 0)
-		require.Equal(t, before+len(keys), c.origin.count(keys...), "loads: one for each key that lost its owner")
+		require.Equal(t, before+len(keys), c.origin.count(keys...),
+			"loads: one for each key that lost its owner")
 		now := c.state(0).Stats.AskFailures
 		require.Equal(t, asked.Silent, now.Silent, "nobody has waited for the node that is closed")
-	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll})
+	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, always}, cell{"slot", 3, notShort},
+		cell{"ring", 3, whenAll})
 }
 
 // TestRollingRestart restarts the nodes one after the other, as a deployment does, while all are
@@ -84,7 +86,8 @@ func TestRollingRestart(t *testing.T) {
 							return
 						case <-time.After(20 * time.Millisecond):
 						}
-						r, err := p.do(command{Op: "fetch", Keys: []string{keys[at%len(keys)], keys[at*7%len(keys)]}, Callers: 4, Deadline: deadline})
+						r, err := p.do(command{Op: "fetch", Keys: []string{keys[at%len(keys)], keys[at*7%len(keys)]},
+							Callers: 4, Deadline: deadline})
 						if err != nil {
 							t.Errorf("%v", err)
 							return
@@ -128,7 +131,9 @@ func TestRollingRestart(t *testing.T) {
 			stop()
 		}
 		loads.Store(int64(c.origin.count(keys...)))
-		t.Logf("%d fetches of %d keys, %d loads during %d restarts", fetched.Load(), len(keys), loads.Load(), len(c.nodes))
+		t.Logf("%d fetches of %d keys, %d loads during %d restarts", fetched.Load(), len(keys),
+			loads.Load(), len(c.nodes))
 		require.NotZero(t, fetched.Load())
-	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"slot", 3, notShort}, cell{"key", 3, whenAll}, cell{"slot", 5, whenAll})
+	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"slot", 3, notShort}, cell{"key", 3, whenAll},
+		cell{"slot", 5, whenAll})
 }

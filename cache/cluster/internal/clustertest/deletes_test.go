@@ -25,7 +25,8 @@ func TestMissedDelete(t *testing.T) {
 			c.tb = t
 			cutOff(t, &c)
 		})
-	}, spec{CopyTTL: time.Second}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"slot", 5, whenAll})
+	}, spec{CopyTTL: time.Second}, cell{"key", 3, always}, cell{"slot", 3, notShort},
+		cell{"ring", 3, whenAll}, cell{"slot", 5, whenAll})
 }
 
 // ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the
@@ -43,9 +44,11 @@ func ownerNotTold(t *testing.T, c *testCluster) {
 		r, err := c.nodes[deleter].do(command{Op: x.op, Keys: []string{x.key}, Deadline: deadline})
 		require.NoError(t, err)
 		require.Equal(t, []string{nameOf(owner)}, r.Unconfirmed, "%s: %s", x.op, r.Error)
-		require.Less(t, time.Duration(r.End-r.Begin), 2*c.base.PeerTimeout+slack, "how long %s waits for a node that can't be reached", x.op)
+		require.Less(t, time.Duration(r.End-r.Begin), 2*c.base.PeerTimeout+slack,
+			"how long %s waits for a node that can't be reached", x.op)
 		for _, i := range []int{asker, deleter, asker} {
-			require.GreaterOrEqual(t, c.value(i, x.key).Issued, r.Begin, "%s got a value of %q from before %s on %s",
+			require.GreaterOrEqual(t, c.value(i, x.key).Issued, r.Begin,
+				"%s got a value of %q from before %s on %s",
 				nameOf(i), x.key, x.op, nameOf(deleter))
 		}
 	}
@@ -63,7 +66,8 @@ func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
 	c.tb.Helper()
 	took := waitUntil(c.tb, "repair", func() string {
 		for _, i := range others {
-			require.GreaterOrEqual(c.tb, c.value(i, key).Issued, at, "%s got a value of %q from before its delete", nameOf(i), key)
+			require.GreaterOrEqual(c.tb, c.value(i, key).Issued, at,
+				"%s got a value of %q from before its delete", nameOf(i), key)
 		}
 		if r := c.value(node, key); r.Issued < at {
 			return fmt.Sprintf("%s got version %d of %q, from before its delete", r.Node, r.Version, key)
@@ -102,12 +106,15 @@ func cutOff(t *testing.T, c *testCluster) {
 	clearAll, err := c.nodes[1].do(command{Op: "clear", Deadline: deadline})
 	require.NoError(t, err)
 	require.Empty(t, clearAll.Error)
-	deletedAt := map[string]int64{tagged: tag.Begin, theirs[0]: single.Begin, ours[0]: single.Begin, theirs[1]: clearAll.Begin, ours[1]: clearAll.Begin}
+	deletedAt := map[string]int64{tagged: tag.Begin, theirs[0]: single.Begin, ours[0]: single.Begin,
+		theirs[1]: clearAll.Begin, ours[1]: clearAll.Begin}
 	for key, at := range deletedAt {
 		for _, i := range rest {
-			require.GreaterOrEqual(t, c.value(i, key).Issued, at, "%s got a value of %q from before its delete", nameOf(i), key)
+			require.GreaterOrEqual(t, c.value(i, key).Issued, at,
+				"%s got a value of %q from before its delete", nameOf(i), key)
 		}
-		require.Less(t, c.value(last, key).Issued, at, "the node that is cut off should still have the older value of %q", key)
+		require.Less(t, c.value(last, key).Issued, at,
+			"the node that is cut off should still have the older value of %q", key)
 	}
 	values(t, c.fetch(5, []string{alone}, rest...))
 	aloneAt := c.remove(last, alone).Begin
@@ -118,10 +125,12 @@ func cutOff(t *testing.T, c *testCluster) {
 	}
 	c.settle()
 	for key, at := range deletedAt {
-		require.GreaterOrEqual(t, c.value(last, key).Issued, at, "the older value of %q has come back", key)
+		require.GreaterOrEqual(t, c.value(last, key).Issued, at, "the older value of %q has come back",
+			key)
 	}
 	for i := range c.nodes {
-		require.GreaterOrEqual(t, c.value(i, alone).Issued, aloneAt, "%s has not got the delete of the other side", nameOf(i))
+		require.GreaterOrEqual(t, c.value(i, alone).Issued, aloneAt,
+			"%s has not got the delete of the other side", nameOf(i))
 		require.Zero(t, c.state(i).Stats.Resets, "%s has cleared its cache", nameOf(i))
 	}
 }

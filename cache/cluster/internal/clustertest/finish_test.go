@@ -36,7 +36,8 @@ func (c *testCluster) finish() {
 			}
 			for name, holder := range r.State.Names {
 				if strings.HasPrefix(name, "cache/") {
-					return fmt.Sprintf("%s still sees %q held by %s, and %d names in all", p.spec.Name, name, holder, len(r.State.Names))
+					return fmt.Sprintf("%s still sees %q held by %s, and %d names in all", p.spec.Name, name,
+						holder, len(r.State.Names))
 				}
 			}
 			if held := r.State.Stats.Held; held != 0 {

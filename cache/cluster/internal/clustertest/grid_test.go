@@ -36,4 +36,5 @@ const (
 	whenAll       // with -all
 )
 
-var all = flag.Bool("all", false, "run each test with all ways to own a key, on more nodes: it takes some minutes")
+var all = flag.Bool("all", false,
+	"run each test with all ways to own a key, on more nodes: it takes some minutes")

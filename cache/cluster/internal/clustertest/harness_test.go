@@ -174,7 +174,9 @@ func TestLedger(t *testing.T) {
 	const node, by, key = "n1", "n2", "k"
 	at := time.Now().Add(-time.Hour).UnixNano()
 	second := int64(time.Second)
-	confirmed := func(nodes ...string) *reply { return &reply{Begin: at, End: at + second, Peers: nodes} }
+	confirmed := func(nodes ...string) *reply {
+		return &reply{Begin: at, End: at + second, Peers: nodes}
+	}
 	value := func(issued, begin int64) result {
 		return result{Node: node, Key: key, Issued: issued, Begin: begin, End: begin}
 	}
@@ -193,7 +195,8 @@ func TestLedger(t *testing.T) {
 		do   func(b *ledger, p, other *process)
 	}{
 		{"a value in time", "", func(b *ledger, p, _ *process) { got(value(at, at+second), p, b) }},
-		{"a value that is too old", "after it was issued", func(b *ledger, p, _ *process) { got(value(at, at+7*second), p, b) }},
+		{"a value that is too old", "after it was issued",
+			func(b *ledger, p, _ *process) { got(value(at, at+7*second), p, b) }},
 		{"an old value after a pause", "", func(b *ledger, p, _ *process) {
 			b.pauses = append(b.pauses, span{from: at, to: at + 3*second, node: by})
 			got(value(at, at+7*second), p, b)
@@ -218,15 +221,17 @@ func TestLedger(t *testing.T) {
 			b.removed(other, "delete", key, confirmed(), map[string]int{node: 0})
 			got(value(at-1, at+second+1), p, b)
 		}},
-		{"a deleted value on a node that was started anew meanwhile", "", func(b *ledger, p, other *process) {
-			b.removed(other, "delete", key, confirmed(node), map[string]int{node: 1})
-			got(value(at-1, at+second+1), p, b)
-		}},
+		{"a deleted value on a node that was started anew meanwhile", "",
+			func(b *ledger, p, other *process) {
+				b.removed(other, "delete", key, confirmed(node), map[string]int{node: 1})
+				got(value(at-1, at+second+1), p, b)
+			}},
 		{"a delete that fails", "deletes", func(b *ledger, _, other *process) {
 			b.removed(other, "delete", key, &reply{Error: "no"}, nil)
 		}},
 		{"a deleted value when all is healed", "healed", func(b *ledger, _, other *process) {
-			b.removed(other, "delete", key, &reply{Begin: at, End: at, Error: "no", Unconfirmed: []string{node}}, nil)
+			b.removed(other, "delete", key,
+				&reply{Begin: at, End: at, Error: "no", Unconfirmed: []string{node}}, nil)
 			r := value(at-1, at+second)
 			b.last(&r)
 		}},
@@ -262,9 +267,10 @@ func TestLedger(t *testing.T) {
 		{"an error of nobody", "of no origin", func(b *ledger, p, _ *process) {
 			got(result{Node: node, Class: "load", Error: "unexpected EOF"}, p, b)
 		}},
-		{"an error that the cache is closed, which it is not", "is closed", func(b *ledger, p, _ *process) {
-			got(result{Node: node, Class: "closed", Error: "closed"}, p, b)
-		}},
+		{"an error that the cache is closed, which it is not", "is closed",
+			func(b *ledger, p, _ *process) {
+				got(result{Node: node, Class: "closed", Error: "closed"}, p, b)
+			}},
 		{"a deadline that had not come", "with a deadline of", func(b *ledger, p, _ *process) {
 			got(result{Node: node, Class: "deadline", Error: "late"}, p, b)
 		}},

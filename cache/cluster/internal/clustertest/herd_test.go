@@ -25,7 +25,8 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 	for k, i := range nodes {
 		n := (callers + k) / len(nodes) // so that their sum is callers
 		if n > 0 {
-			h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch", Keys: keys, Callers: n, Deadline: d}))
+			h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch", Keys: keys, Callers: n,
+				Deadline: d}))
 		}
 	}
 	return h
@@ -35,7 +36,8 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 func (c *testCluster) letMany(keys []string, nodes ...int) *herd {
 	h := &herd{c: c}
 	for _, i := range nodes {
-		h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch many", Keys: keys, Deadline: deadline}))
+		h.calls = append(h.calls, c.nodes[i].begin(command{Op: "fetch many", Keys: keys,
+			Deadline: deadline}))
 	}
 	return h
 }
@@ -101,7 +103,8 @@ func (c *testCluster) within(results []*result, load time.Duration) {
 			most = max(most, took)
 		}
 	}
-	require.Zero(c.tb, late, "callers of %d that waited longer than %v, up to %v", len(results), bound, most)
+	require.Zero(c.tb, late, "callers of %d that waited longer than %v, up to %v", len(results), bound,
+		most)
 }
 
 // untilLoads waits until a key has had n loads.

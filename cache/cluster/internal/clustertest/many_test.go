@@ -35,13 +35,15 @@ func TestKilledBatch(t *testing.T) {
 		}
 		for _, i := range []int{0, 2} {
 			s := c.state(i).Stats
-			require.LessOrEqual(t, s.LocalLoads, uint64(10), "keys that %s has loaded in place of the owner", nameOf(i))
+			require.LessOrEqual(t, s.LocalLoads, uint64(10), "keys that %s has loaded in place of the owner",
+				nameOf(i))
 		}
 		c.settle()
 		results = c.letMany(series("cold", 30), 0, 2).wait()
 		values(t, results)
 		require.Equal(t, 30, c.origin.count(series("cold", 30)...), "without the owner")
-	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll})
+	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 3, notShort},
+		cell{"ring", 3, whenAll})
 }
 
 // TestStoppedBatch stops an owner with SIGSTOP: its keys cost those who ask for many one wait, and
@@ -73,10 +75,12 @@ func TestStoppedBatch(t *testing.T) {
 		values(t, results)
 		c.within(results, 0)
 		for _, i := range []int{0, 2} {
-			require.NotZero(t, c.state(i).Stats.AskFailures.Silent, "%s has noticed that the owner is silent", nameOf(i))
+			require.NotZero(t, c.state(i).Stats.AskFailures.Silent,
+				"%s has noticed that the owner is silent", nameOf(i))
 		}
 		require.NoError(t, c.nodes[owner].resume())
 		c.settle()
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll},
+		cell{"ring", 3, whenAll})
 }

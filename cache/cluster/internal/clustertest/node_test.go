@@ -50,7 +50,8 @@ type node struct {
 func serve(text string, in io.Reader, out io.Writer) (code int) {
 	messages := make(chan message, 1024)
 	go write(out, messages)
-	n := &node{out: messages, loads: make(map[uint64]chan answer), fetches: make(map[uint64]context.CancelFunc)}
+	n := &node{out: messages, loads: make(map[uint64]chan answer),
+		fetches: make(map[uint64]context.CancelFunc)}
 	if err := json.Unmarshal([]byte(text), &n.spec); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -130,7 +131,8 @@ func (n *node) open() error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.HTTPPort)))
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp",
+		net.JoinHostPort("127.0.0.1", strconv.Itoa(s.HTTPPort)))
 	if err != nil {
 		return err
 	}
@@ -142,8 +144,9 @@ func (n *node) open() error {
 	defer cancel()
 	n.reg, err = registry.Open(ctx, registry.Config{
 		NodeName: s.Name, Seeds: s.Seeds, Partitions: 4, Transport: n.links, SyncTimeout: patience,
-		GossipInterval: 20 * time.Millisecond, ProbeInterval: probeInterval, ProbeTimeout: probeTimeout, SuspicionMult: 2,
-		Logger: logger.With("part", "registry"),
+		GossipInterval: 20 * time.Millisecond, ProbeInterval: probeInterval, ProbeTimeout: probeTimeout,
+		SuspicionMult: 2,
+		Logger:        logger.With("part", "registry"),
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -164,9 +167,11 @@ func (n *node) open() error {
 		Cache: cache.Options[string, value]{
 			TTL: s.TTL, Tags: func(key string, _ value) []string { return []string{tagOf(key)} },
 		},
-		CopyTTL: s.CopyTTL, Ownership: ownership, Slots: s.Slots, IdleRelease: s.IdleRelease, PeerTimeout: s.PeerTimeout,
-		Quarantine: s.Quarantine, MaxLocalLoads: s.MaxLocalLoads, MaxPeerRequests: s.MaxPeerRequests, SharedKeys: s.SharedKeys,
-		Transport: n.client, Logger: logger.With("part", "cache"),
+		CopyTTL: s.CopyTTL, Ownership: ownership, Slots: s.Slots, IdleRelease: s.IdleRelease,
+		PeerTimeout: s.PeerTimeout,
+		Quarantine:  s.Quarantine, MaxLocalLoads: s.MaxLocalLoads, MaxPeerRequests: s.MaxPeerRequests,
+		SharedKeys: s.SharedKeys,
+		Transport:  n.client, Logger: logger.With("part", "cache"),
 	}
 	if s.Codec != "" {
 		o.Codec = named{cluster.JSON[value](), s.Codec}
@@ -410,7 +415,8 @@ func (n *node) fetchMany(ctx context.Context, keys []string) *reply {
 }
 
 func resultOf(key string, v value, err error, begin int64) *result {
-	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin, End: time.Now().UnixNano()}
+	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin,
+		End: time.Now().UnixNano()}
 	if v.Key != key && v.Key != "" {
 		r.Wrong = v.Key
 	}

@@ -210,10 +210,12 @@ func (o *origin) check(r *result) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if r.Version == 0 || r.Version > uint64(len(o.issued)) {
-		return fmt.Sprintf("%s got version %d of key %q, which was never issued", r.Node, r.Version, r.Key)
+		return fmt.Sprintf("%s got version %d of key %q, which was never issued", r.Node, r.Version,
+			r.Key)
 	}
 	if l := o.issued[r.Version-1]; l.key != r.Key || l.issued != r.Issued {
-		return fmt.Sprintf("%s got version %d (issued at %d) for key %q, which was issued for key %q at %d",
+		return fmt.Sprintf("%s got version %d (issued at %d) for key %q, which was issued for key %q "+
+			"at %d",
 			r.Node, r.Version, r.Issued, r.Key, l.key, l.issued)
 	}
 	return ""

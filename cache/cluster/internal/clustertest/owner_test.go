@@ -35,7 +35,8 @@ func TestKilled(t *testing.T) {
 		c.restart(owner)
 		c.settle()
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 5, notShort}, cell{"slot", 3, whenAll}, cell{"key", 5, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: shortTTL}, cell{"key", 3, always}, cell{"slot", 5, notShort},
+		cell{"slot", 3, whenAll}, cell{"key", 5, whenAll}, cell{"ring", 3, whenAll})
 }
 
 // oncePerNode checks that no node has loaded a key twice since it had been loaded before times.
@@ -106,14 +107,16 @@ func TestStopped(t *testing.T) {
 		}
 		c.oncePerNode(key, before, "with the owner stopped")
 		for _, i := range []int{0, 2} {
-			require.NotZero(t, c.state(i).Stats.AskFailures.Silent, "%s has noticed that the owner is silent", nameOf(i))
+			require.NotZero(t, c.state(i).Stats.AskFailures.Silent,
+				"%s has noticed that the owner is silent", nameOf(i))
 		}
 
 		require.NoError(t, c.nodes[owner].resume())
 		c.settle()
 		c.agree("with the owner back", key)
 		c.oneLoad("with the owner back")
-	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: shortTTL, CopyTTL: -1}, cell{"key", 3, always}, cell{"slot", 3, whenAll},
+		cell{"ring", 3, whenAll})
 }
 
 // shortTTL bounds how long it takes until nodes that had to load for themselves agree with the
@@ -177,7 +180,8 @@ func TestUnreachable(t *testing.T) {
 			for _, r := range results {
 				if r.Node == nameOf(other) {
 					loads := c.origin.of(keys[i])
-					require.Equal(t, c.origin.byVersion(r.Version), nameOf(owner), "%s: who loaded what the node got that reaches the owner; %v", x.name, loads)
+					require.Equal(t, c.origin.byVersion(r.Version), nameOf(owner),
+						"%s: who loaded what the node got that reaches the owner; %v", x.name, loads)
 				}
 			}
 			c.heal()
@@ -186,7 +190,8 @@ func TestUnreachable(t *testing.T) {
 		for _, key := range keys {
 			c.agree("healed", key)
 		}
-	}, spec{TTL: 2 * time.Second, CopyTTL: time.Second}, cell{"key", 3, notShort}, cell{"slot", 3, whenAll})
+	}, spec{TTL: 2 * time.Second, CopyTTL: time.Second}, cell{"key", 3, notShort},
+		cell{"slot", 3, whenAll})
 }
 
 // TestOverloaded has an owner that serves two requests at a time: the others are told that it is
@@ -207,7 +212,8 @@ func TestOverloaded(t *testing.T) {
 			}
 			for _, i := range []int{0, 2} {
 				if s := c.state(i).Stats; s.LocalLoads < loads || s.AskFailures.Busy == 0 {
-					return fmt.Sprintf("%s has been refused %d times and makes %d loads", nameOf(i), s.AskFailures.Busy, s.LocalLoads)
+					return fmt.Sprintf("%s has been refused %d times and makes %d loads", nameOf(i),
+						s.AskFailures.Busy, s.LocalLoads)
 				}
 			}
 			return ""
@@ -222,5 +228,6 @@ func TestOverloaded(t *testing.T) {
 		for _, key := range keys {
 			values(t, c.fetch(2, []string{key}, 0, 2))
 		}
-	}, spec{MaxPeerRequests: requests, MaxLocalLoads: loads}, cell{"key", 3, always}, cell{"slot", 3, whenAll})
+	}, spec{MaxPeerRequests: requests, MaxLocalLoads: loads}, cell{"key", 3, always},
+		cell{"slot", 3, whenAll})
 }

@@ -34,7 +34,8 @@ func TestPoison(t *testing.T) {
 		}
 		quarantined := 0
 		for began := time.Now(); quarantined < 10; {
-			require.Less(t, time.Since(began), patience, "the key is not quarantined: %d nodes have died", dead())
+			require.Less(t, time.Since(began), patience, "the key is not quarantined: %d nodes have died",
+				dead())
 			var fine []*result
 			for _, r := range c.fetch(everywhere, keys, c.running()...) {
 				switch {

@@ -54,7 +54,8 @@ func startProcess(tb testing.TB, s *spec, run int, o *origin) (*process, error) 
 	p := &process{
 		spec: *s, run: run, origin: o, log: newTail(tb, s.Name), gone: make(chan struct{}),
 		opened: make(chan *reply, 1), waiting: make(map[uint64]chan *reply),
-		cmd: exec.Command(self), //nolint:noctx // killed by its owner, also when the test's context has ended
+		//nolint:noctx // killed by its owner, also when the test's context has ended
+		cmd: exec.Command(self),
 	}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text), "GOMAXPROCS=2")
 	p.cmd.Stderr = p.log

@@ -53,8 +53,9 @@ type command struct {
 type linkState struct {
 	RegistryOut, RegistryIn []string
 	HTTPOut, HTTPIn         []string
-	Refuse                  bool          // HTTP connections are refused and reset, instead of being held back
-	RegistryDelay           time.Duration // of all that the registry sends
+	// HTTP connections are refused and reset, instead of being held back
+	Refuse        bool
+	RegistryDelay time.Duration // of all that the registry sends
 }
 
 // An answer is what the origin says to a load.

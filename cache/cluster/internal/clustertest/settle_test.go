@@ -69,7 +69,8 @@ func (c *testCluster) settle(groups ...[]int) {
 				least, most, held = min(least, s.Stats.Held), max(most, s.Stats.Held), held+s.Stats.Held
 			}
 			if c.base.Ownership == "slot" && (held != c.base.Slots || most > least+1) {
-				return fmt.Sprintf("%d to %d slots are held by each node of %v, %d in all", least, most, group, held)
+				return fmt.Sprintf("%d to %d slots are held by each node of %v, %d in all", least, most, group,
+					held)
 			}
 		}
 		if !slices.Equal(now, last) {
@@ -108,7 +109,8 @@ func (c *testCluster) stranger(i int, group []int, s *state) string {
 		}
 	}
 	slices.Sort(peers)
-	members := slices.DeleteFunc(slices.Clone(s.Members), func(m string) bool { return m == nameOf(i) })
+	members := slices.DeleteFunc(slices.Clone(s.Members),
+		func(m string) bool { return m == nameOf(i) })
 	slices.Sort(members)
 	switch {
 	case !slices.Equal(members, others):

@@ -19,7 +19,8 @@ var (
 	soakFor   = flag.Duration("soak", 0, "how long TestSoak runs; 0: not at all")
 	soakSeed  = flag.Uint64("soak.seed", 0, "the seed of what TestSoak does; 0: any")
 	soakNodes = flag.Int("soak.nodes", 5, "how many nodes TestSoak has")
-	soakOnly  = flag.String("soak.faults", "", "the faults of TestSoak, by name, with commas between; by default all")
+	soakOnly  = flag.String("soak.faults", "",
+		"the faults of TestSoak, by name, with commas between; by default all")
 	soakOwner = flag.String("soak.ownership", "", "key, slot or ring; by default the seed decides")
 )
 
@@ -66,7 +67,8 @@ func TestSoak(t *testing.T) {
 	s := newSoak(t, c)
 	if *soakOnly != "" {
 		only := strings.Split(*soakOnly, ",")
-		s.faults = slices.DeleteFunc(s.faults, func(f fault) bool { return !slices.Contains(only, f.name) })
+		s.faults = slices.DeleteFunc(s.faults,
+			func(f fault) bool { return !slices.Contains(only, f.name) })
 		require.NotEmpty(t, s.faults, "none of the faults is one of %q", only)
 	}
 	s.drive(seed)

@@ -61,8 +61,10 @@ func (s *span) meets(from, to int64) bool { return s.from <= to && (s.to == 0 ||
 func newLedger(tb testing.TB, c *testCluster) *ledger {
 	tb.Helper()
 	b := &ledger{
-		tb: tb, c: c, faults: make(map[string]int), classes: make(map[string]int), removals: make(map[string]int),
-		deletes: make(map[string][]deletion), ending: make(map[*process]bool), current: make(map[string]int),
+		tb: tb, c: c, faults: make(map[string]int), classes: make(map[string]int),
+		removals: make(map[string]int),
+		deletes:  make(map[string][]deletion), ending: make(map[*process]bool),
+		current: make(map[string]int),
 	}
 	return b
 }
@@ -167,7 +169,8 @@ func (b *ledger) inTime(r *result, limit time.Duration) {
 	bound = min(bound+2*delay, limit+soakSlack) // the owner's load may be in vain
 	b.slowest = max(b.slowest, took)
 	if took > bound {
-		b.bad("a caller on %s of %q waited %v, longer than %v, and got %q", r.Node, r.Key, took, bound, r.Error)
+		b.bad("a caller on %s of %q waited %v, longer than %v, and got %q", r.Node, r.Key, took, bound,
+			r.Error)
 	}
 }
 
@@ -199,7 +202,8 @@ func (b *ledger) started(p *process) {
 func (b *ledger) removed(p *process, op, key string, r *reply, before map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if took := time.Duration(r.End - r.Begin); took > soakDeadline+soakSlack && !b.pausedIn(p.spec.Name, r.Begin, r.End) {
+	if took := time.Duration(r.End - r.Begin); took > soakDeadline+soakSlack &&
+		!b.pausedIn(p.spec.Name, r.Begin, r.End) {
 		b.bad("%s took %v to delete %q", p.spec.Name, took, key)
 	}
 	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, run: p.run}
@@ -253,11 +257,13 @@ func (b *ledger) notExpired(s *seen) {
 	}
 	for i := range b.pauses {
 		if p := &b.pauses[i]; p.meets(s.issued, s.begin) && p.to > 0 {
-			most += time.Duration(p.to - p.from) // the value may have been on its way to a node that was stopped
+			// the value may have been on its way to a node that was stopped
+			most += time.Duration(p.to - p.from)
 		}
 	}
 	if age > most {
-		b.bad("%s (run %d) gave version %d of %q to a caller who came %v after it was issued: no more than %v is promised",
+		b.bad("%s (run %d) gave version %d of %q to a caller who came %v after it was issued: no more "+
+			"than %v is promised",
 			s.node, s.run, s.version, s.key, age, most)
 	}
 }
@@ -268,10 +274,13 @@ func (b *ledger) notDeleted(s *seen, key string) {
 		d := &b.deletes[key][i]
 		run, member := d.nodes[s.node]
 		if member && run == s.run && d.end < s.begin && s.issued < d.begin {
-			b.bad("%s (run %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all keys: %t; %s) on %s, "+
+			b.bad("%s (run %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all "+
+				"keys: %t; %s) on %s, "+
 				"to a caller who came %v after that was confirmed, at %s",
-				s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version), time.Duration(d.begin-s.issued),
-				key == "", d.op, d.by, time.Duration(s.begin-d.end), time.Unix(0, s.begin).Format("15:04:05.000"))
+				s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version),
+				time.Duration(d.begin-s.issued),
+				key == "", d.op, d.by, time.Duration(s.begin-d.end),
+				time.Unix(0, s.begin).Format("15:04:05.000"))
 		}
 	}
 }
@@ -298,7 +307,8 @@ func (b *ledger) last(r *result) {
 		for i := range b.deletes[key] {
 			d := &b.deletes[key][i]
 			if b.current[d.by] == d.run && r.Error == "" && r.Issued < d.begin {
-				b.bad("healed, %s gave version %d of %q, issued %v before its delete on %s (confirmed by all: %t)",
+				b.bad("healed, %s gave version %d of %q, issued %v before its delete on %s (confirmed by "+
+					"all: %t)",
 					r.Node, r.Version, r.Key, time.Duration(d.begin-r.Issued), d.by, d.nodes != nil)
 			}
 		}
@@ -316,7 +326,8 @@ func (b *ledger) report(ownership string) {
 	for _, name := range slices.Sorted(maps.Keys(b.faults)) {
 		list = append(list, fmt.Sprintf("%s %d", name, b.faults[name]))
 	}
-	b.tb.Logf("%d nodes, ownership by %s; faults: %s", len(b.c.nodes), ownership, strings.Join(list, ", "))
+	b.tb.Logf("%d nodes, ownership by %s; faults: %s", len(b.c.nodes), ownership,
+		strings.Join(list, ", "))
 	list = nil
 	total := 0
 	for _, class := range slices.Sorted(maps.Keys(b.classes)) {
@@ -326,6 +337,7 @@ func (b *ledger) report(ownership string) {
 		}
 	}
 	b.tb.Logf("%d fetches, %d values checked, errors: %s", total, b.checked, strings.Join(list, ", "))
-	b.tb.Logf("%d loads; deletes: %v; oldest value %v, longest wait beyond the plain bound %v; %d violations",
+	b.tb.Logf("%d loads; deletes: %v; oldest value %v, longest wait beyond the plain bound %v; %d "+
+		"violations",
 		loads, b.removals, b.oldest.Round(time.Millisecond), b.slowest.Round(time.Millisecond), b.wrong)
 }

@@ -20,14 +20,16 @@ type drivers struct {
 const driversPerNode = 4
 
 func newDrivers(c *testCluster, book *ledger) *drivers {
-	return &drivers{c: c, book: book, nodes: make([]atomic.Pointer[process], len(c.nodes)), quit: make(chan struct{})}
+	return &drivers{c: c, book: book, nodes: make([]atomic.Pointer[process], len(c.nodes)),
+		quit: make(chan struct{})}
 }
 
 func (d *drivers) drive(seed uint64) {
 	for i := range d.c.nodes {
 		d.resume(i)
 		for k := range driversPerNode {
-			d.wg.Go(func() { d.run(i, rand.New(rand.NewPCG(seed, uint64(1+i*driversPerNode+k)))) }) //nolint:gosec // small
+			//nolint:gosec // small
+			d.wg.Go(func() { d.run(i, rand.New(rand.NewPCG(seed, uint64(1+i*driversPerNode+k)))) })
 		}
 	}
 }

@@ -20,7 +20,8 @@ func TestConflict(t *testing.T) {
 	grid(t, func(t *testing.T, c *testCluster) {
 		splitAndHeal(t, c, splitting{"registry", overRegistry})
 	}, spec{TTL: time.Hour, CopyTTL: 500 * time.Millisecond},
-		cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
+		cell{"key", 3, always}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll},
+		cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
 }
 
 // TestSplit splits a cluster in HTTP, and in both the registry and HTTP. Who can't reach an owner
@@ -31,7 +32,8 @@ func TestSplit(t *testing.T) {
 		splitAndHeal(t, c, splitting{"http", overHTTP})
 		splitAndHeal(t, c, splitting{"both", overBoth})
 	}, spec{TTL: shortTTL, CopyTTL: 500 * time.Millisecond},
-		cell{"key", 3, notShort}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll}, cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
+		cell{"key", 3, notShort}, cell{"slot", 3, notShort}, cell{"ring", 3, whenAll},
+		cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
 }
 
 func splitAndHeal(t *testing.T, c *testCluster, x splitting) {
@@ -58,7 +60,8 @@ func splitAndHeal(t *testing.T, c *testCluster, x splitting) {
 		c.settle(one, other)
 		results = c.fetch(300, cold)
 		for _, key := range cold {
-			require.Equal(t, 2, c.origin.count(key), "%s: loads of %q, one on each side: %v", x.name, key, c.origin.of(key))
+			require.Equal(t, 2, c.origin.count(key), "%s: loads of %q, one on each side: %v", x.name, key,
+				c.origin.of(key))
 		}
 	} else {
 		results = c.fetch(300, cold)
@@ -106,7 +109,8 @@ func TestSlowRegistry(t *testing.T) {
 		for i, key := range keys {
 			r := c.remove(i%len(c.nodes), key)
 			for k := range c.nodes {
-				require.GreaterOrEqual(t, c.value(k, key).Issued, r.Begin, "%s got a value of %q from before its delete", nameOf(k), key)
+				require.GreaterOrEqual(t, c.value(k, key).Issued, r.Begin,
+					"%s got a value of %q from before its delete", nameOf(k), key)
 			}
 		}
 		c.heal()

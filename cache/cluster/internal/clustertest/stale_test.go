@@ -31,5 +31,6 @@ func TestStale(t *testing.T) {
 		}
 		t.Logf("%d fetches; the oldest value was %v old", fetches, oldest.Round(time.Millisecond))
 		require.Greater(t, oldest, ttl/2, "values are kept")
-	}, spec{TTL: ttl, CopyTTL: time.Hour}, cell{"key", 3, always}, cell{"slot", 3, whenAll}, cell{"ring", 3, whenAll})
+	}, spec{TTL: ttl, CopyTTL: time.Hour}, cell{"key", 3, always}, cell{"slot", 3, whenAll},
+		cell{"ring", 3, whenAll})
 }

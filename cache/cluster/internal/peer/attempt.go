@@ -58,7 +58,10 @@ func (c *Client) attempt(
 	defer l.timer.Stop()
 
 	asking = httptrace.WithClientTrace(asking, &httptrace.ClientTrace{
-		GotConn:              func(i httptrace.GotConnInfo) { l.fresh.Store(!i.Reused); l.connected.Store(true) },
+		GotConn: func(i httptrace.GotConnInfo) {
+			l.fresh.Store(!i.Reused)
+			l.connected.Store(true)
+		},
 		GotFirstResponseByte: func() { l.answered.Store(true) },
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 			if code == http.StatusProcessing {
@@ -72,7 +75,8 @@ func (c *Client) attempt(
 		switch n := len(q.body); {
 		case n == 0:
 			return http.NoBody, nil
-		case n <= inOnePacket: // net/http knows that this can't block, and sends it together with the headers
+		case n <= inOnePacket:
+			// net/http knows that this can't block, and sends it together with the headers
 			return io.NopCloser(bytes.NewReader(q.body)), nil
 		}
 		return &sending{Reader: bytes.NewReader(q.body), listener: l}, nil
@@ -163,26 +167,33 @@ func (l *listener) explain(err error, u *url.URL) error {
 		return fail(TLSMismatch, fmt.Errorf("its URL is https, and its server speaks no TLS: %w", err))
 	case errors.As(err, new(*tls.CertificateVerificationError)), errors.Is(err, errNoCertificate):
 		return fail(Denied, fmt.Errorf("this node does not accept its certificate: %w", err))
-	case errors.As(err, &alert) && alert.Op == "remote error": // so crypto/tls marks an alert of the other side
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		// so crypto/tls marks an alert of the other side
 		return fail(Denied, fmt.Errorf("it does not accept the certificate of this node: %w", err))
 	case l.answered.Load():
-		broken := errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		broken := errors.As(err, &network) || errors.Is(err, io.EOF) ||
+			errors.Is(err, io.ErrUnexpectedEOF)
 		if !broken && !l.spoken && l.signs.Load() == 0 {
 			return fail(OtherService, fmt.Errorf("what answers there is not HTTP: %w", err))
 		}
-	case u.Scheme == "https" && l.fresh.Load() && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+	case u.Scheme == "https" && l.fresh.Load() &&
+		(errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
 		// With TLS 1.3 the other side looks at our certificate when we have begun to send, and
 		// closes without having read that: the alert may be lost.
-		return fail(Denied, fmt.Errorf("it closed a new connection, as if it did not accept the certificate of this node: %w", err))
+		return fail(Denied, fmt.Errorf(
+			"it closed a new connection, as if it did not accept the certificate of this node: %w", err))
 	}
-	f := &failure{reason: Unreachable, err: err, stale: !l.fresh.Load() && l.connected.Load() && !l.answered.Load()}
+	f := &failure{reason: Unreachable, err: err, stale: !l.fresh.Load() && l.connected.Load() &&
+		!l.answered.Load()}
 	switch {
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.ETIMEDOUT):
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
+		errors.Is(err, syscall.ETIMEDOUT):
 		// The network has given up. Nobody knows how the node is.
 	case l.spoken: // the answer has begun, so what the node did for it has ended
 	case l.connected.Load():
 		f.reason = Lost
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET): // the latter if it ends right now
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		// the latter if it ends right now
 		f.reason = NotListening
 	}
 	return f

@@ -43,9 +43,10 @@ func BenchmarkFetch(b *testing.B) {
 				})
 			}
 			b.Run(fmt.Sprintf("%s/%s/peer", s.name, secure), func(b *testing.B) {
-				n := connect(b, http1, x, y, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
-					return Value{Data: data, Keep: time.Minute}, nil
-				}})
+				n := connect(b, http1, x, y,
+					backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+						return Value{Data: data, Keep: time.Minute}, nil
+					}})
 				run(b, s.size, func(ctx context.Context) error {
 					_, err := n.fetch(ctx, "a key of some length")
 					return err
@@ -56,7 +57,8 @@ func BenchmarkFetch(b *testing.B) {
 }
 
 func bare(ctx context.Context, rt http.RoundTripper, url string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("a key of some length"))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url,
+		strings.NewReader("a key of some length"))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func replied(k kind, body string) *http.Response {
 	h := http.Header{}
 	h.Set(headerAnswer, fields("1", k.String(), strconv.Itoa(len(body)), "0", "0"))
 	return &http.Response{
-		StatusCode: kinds[k].status, Header: h, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: kinds[k].status, Header: h, ContentLength: int64(len(body)),
+		Body: io.NopCloser(strings.NewReader(body)),
 	}
 }
 
@@ -149,7 +150,10 @@ func TestBreakerTriesOnce(t *testing.T) {
 func TestBreakerDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer func(*http.Request) (*http.Response, error)
-		c := NewClient(configA(), roundTrips(func(r *http.Request) (*http.Response, error) { return answer(r) }))
+		c := NewClient(configA(), roundTrips(func(r *http.Request) (*http.Response,
+			error) {
+			return answer(r)
+		}))
 		hangs := func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
@@ -167,9 +171,15 @@ func TestBreakerDoesNotCount(t *testing.T) {
 			"failed": func(*http.Request) (*http.Response, error) {
 				return replied(failed, string(encodeLoadError(errNetwork, nil))), nil
 			},
-			"too large": func(*http.Request) (*http.Response, error) { return replied(tooLarge, "key"), nil },
+			"too large": func(*http.Request) (*http.Response,
+				error) {
+				return replied(tooLarge, "key"), nil
+			},
 			"malformed": func(*http.Request) (*http.Response, error) { return replied(malformed, "?"), nil },
-			"oversize":  func(*http.Request) (*http.Response, error) { return replied(oversize, "2 1"), nil },
+			"oversize": func(*http.Request) (*http.Response,
+				error) {
+				return replied(oversize, "2 1"), nil
+			},
 		}
 		for name, f := range answers {
 			answer = f
@@ -206,12 +216,19 @@ func TestBreakerDoesNotCount(t *testing.T) {
 func TestBreakerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for r, answer := range map[Reason]func(*http.Request) (*http.Response, error){
-			Silent: func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+			Silent: func(r *http.Request) (*http.Response,
+				error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			},
 			OtherService: func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 			},
-			Denied:       func(*http.Request) (*http.Response, error) { return replied(denied, "no"), nil },
-			OtherVersion: func(*http.Request) (*http.Response, error) { return replied(otherVersion, "2"), nil },
+			Denied: func(*http.Request) (*http.Response, error) { return replied(denied, "no"), nil },
+			OtherVersion: func(*http.Request) (*http.Response,
+				error) {
+				return replied(otherVersion, "2"), nil
+			},
 		} {
 			c := NewClient(configA(), roundTrips(answer))
 			began := time.Now()

@@ -57,7 +57,9 @@ func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte
 
 // Try is Fetch for a key whose load may end the node: the node is to load it though it may not own
 // it, and gets what is known here of that.
-func (c *Client) Try(ctx context.Context, to Address, key string, after, record []byte) (Value, error) {
+func (c *Client) Try(
+	ctx context.Context, to Address, key string, after, record []byte,
+) (Value, error) {
 	body := append(appendPart(nil, record), encodeFetch(key, after, courier.LateAge(ctx))...)
 	a, err := c.ask(ctx, to, question{tryEndpoint, body, to.Node, c.config.MaxValue, nil})
 	if err != nil {
@@ -116,7 +118,8 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 	done, err := t.breaker.Allow()
 	switch {
 	case err == nil:
-	case q.endpoint == deletesEndpoint: // nobody waits in vain for it, and it is to arrive as soon as it can
+	case q.endpoint == deletesEndpoint:
+		// nobody waits in vain for it, and it is to arrive as soon as it can
 		done = func(error) {}
 	default:
 		return reply{}, t.passedOver()

@@ -37,10 +37,12 @@ type Config struct {
 	// counts. An error refuses it.
 	Authorize func(*http.Request) error
 
-	MaxKey      int // bytes of a key
-	MaxValue    int // bytes of a value
-	MaxMessage  int // bytes of a message about deletes, of those that a key must not be older than, and of the answer
-	MaxRequests int // how many requests the Server works at, at a time; besides, so many messages about deletes
+	MaxKey   int // bytes of a key
+	MaxValue int // bytes of a value
+	// bytes of a message about deletes, of those that a key must not be older than, and of the answer
+	MaxMessage int
+	// how many requests the Server works at, at a time; besides, so many messages about deletes
+	MaxRequests int
 
 	// Silence bounds how long the Client waits while it receives nothing.
 	Silence time.Duration

@@ -32,15 +32,16 @@
 //	1        the version of the protocol
 //	kind     see below
 //	length   of the body: a proxy that loses the end of it is found out
-//	keep     of a value: how much longer it is fresh, in ns (0: it is not kept; 2^63-1: for ever; below 0: it is stale)
+//	keep     of a value: how much longer it is fresh, in ns; 0: not kept; 2^63-1: for
+//	         ever; below 0: it is stale
 //	signs    how many life signs there were before it
 //
 // The kinds of answers are:
 //
 //	value       200  the value, or message
-//	misplaced   421  the node does not own the key (RFC 9110, 15.5.20); the body says who it thinks does
-//	failed      500  an error of Load: its kind, text (4 KiB at most), stack (16 KiB), and which known errors it is
-//	oversize    422  the value is larger than Config.MaxValue of the node; the body is its size, and that
+//	misplaced   421  the node does not own the key (RFC 9110, 15.5.20); the body has the owner
+//	failed      500  an error of Load: its kind, text (to 4 KiB), stack (to 16 KiB), known errors
+//	oversize    422  the value is larger than the node's Config.MaxValue; the body has both
 //	unsendable  422  the value can't be encoded
 //	busy        503  Config.MaxRequests are under way, or the Backend has too much to do
 //	closing     503  the node is going

@@ -64,31 +64,33 @@ type Reason uint8
 
 // The reasons.
 const (
-	Silent       Reason = iota + 1 // nothing was heard for Config.Silence
-	NoLifeSigns                    // the same, and it is known that interim answers of the node are lost on the way
-	Unreachable                    // no connection, or it broke before the request was sent
-	NotListening                   // its host refuses connections: no process listens there
-	Lost                           // the connection broke before an answer began
-	Busy                           // it has too much to do, or enough requests to it are under way
-	Closing                        // it is closing, or was restarted
-	Unsendable                     // it has a value that is too large, or that its codec can't encode
-	WrongPath                      // something else answers: there is nothing at this path
-	OtherService                   // something else answers
-	TLSMismatch                    // one side speaks TLS and the other does not
-	Denied                         // one side does not accept who the other one is
-	OtherVersion                   // it speaks another version of the protocol, or has other limits
-	WrongCache                     // a cache with another name answers
-	WrongNode                      // another node answers
-	Rubbish                        // its answer makes no sense
-	PassedOver                     // it was not asked: it has failed too often
+	Silent Reason = iota + 1 // nothing was heard for Config.Silence
+	// NoLifeSigns is Silent, where interim answers of the node are known to be lost on the way.
+	NoLifeSigns
+	Unreachable  // no connection, or it broke before the request was sent
+	NotListening // its host refuses connections: no process listens there
+	Lost         // the connection broke before an answer began
+	Busy         // it has too much to do, or enough requests to it are under way
+	Closing      // it is closing, or was restarted
+	Unsendable   // it has a value that is too large, or that its codec can't encode
+	WrongPath    // something else answers: there is nothing at this path
+	OtherService // something else answers
+	TLSMismatch  // one side speaks TLS and the other does not
+	Denied       // one side does not accept who the other one is
+	OtherVersion // it speaks another version of the protocol, or has other limits
+	WrongCache   // a cache with another name answers
+	WrongNode    // another node answers
+	Rubbish      // its answer makes no sense
+	PassedOver   // it was not asked: it has failed too often
 
 	Reasons // how many there are, with 0, which is none
 )
 
 var reasons = [Reasons]struct{ text, advice string }{
 	Silent: {text: "silent"},
-	NoLifeSigns: {"no life signs", "a proxy or middleware between the nodes must pass interim answers (1xx) on: " +
-		"without them a load that takes longer than Options.PeerTimeout is taken for silence"},
+	NoLifeSigns: {"no life signs",
+		"a proxy or middleware between the nodes must pass interim answers (1xx) on: " +
+			"without them a load that takes longer than Options.PeerTimeout is taken for silence"},
 	Unreachable:  {text: "unreachable"},
 	NotListening: {text: "not listening"},
 	Lost:         {text: "connection lost"},
@@ -97,16 +99,23 @@ var reasons = [Reasons]struct{ text, advice string }{
 	Unsendable:   {text: "unsendable"},
 	WrongPath: {"wrong path", "mount Cache.Handler of that node under the path of its Options.URL, " +
 		"on the server that listens at the port there; a pattern of http.ServeMux ends in a slash"},
-	OtherService: {"other service", "host and port of that node's Options.URL must lead to its server, " +
-		"without a proxy that answers by itself"},
-	TLSMismatch: {"TLS mismatch", "that node's Options.URL must be https if its server speaks TLS, and http if not; " +
-		"with Options.SharedKeys or TLS it must: serve Cache.Handler with ServeTLS"},
-	Denied: {"denied", "both nodes must have a common key in Options.SharedKeys, or trust each other's certificates " +
-		"(Options.TLS); the server must have the same configuration (SharedKeyTLS), and Options.Authorize agree"},
-	OtherVersion: {"other version", "all nodes must run releases with the same protocol, and have the same limits"},
-	WrongCache: {"wrong cache", "the handlers of caches with different Options.Name must be mounted under different " +
+	OtherService: {"other service",
+		"host and port of that node's Options.URL must lead to its server, " +
+			"without a proxy that answers by itself"},
+	TLSMismatch: {"TLS mismatch",
+		"that node's Options.URL must be https if its server speaks TLS, and http if not; " +
+			"with Options.SharedKeys or TLS it must: serve Cache.Handler with ServeTLS"},
+	Denied: {"denied", "both nodes must have a common key in Options.SharedKeys, or trust each " +
+		"other's certificates " +
+		"(Options.TLS); the server must have the same configuration (SharedKeyTLS), and " +
+		"Options.Authorize agree"},
+	OtherVersion: {"other version",
+		"all nodes must run releases with the same protocol, and have the same limits"},
+	WrongCache: {"wrong cache", "the handlers of caches with different Options.Name must be mounted " +
+		"under different " +
 		"paths, each that of its Options.URL"},
-	WrongNode:  {"wrong node", "each node needs an Options.URL of its own, that no load balancer spreads over others"},
+	WrongNode: {"wrong node", "each node needs an Options.URL of its own, that no load balancer " +
+		"spreads over others"},
 	Rubbish:    {"rubbish", "a proxy or middleware between the nodes may change answers"},
 	PassedOver: {text: "passed over"},
 }

@@ -44,9 +44,10 @@ func TestFetch(t *testing.T) {
 func TestExchange(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
-			n := connect(t, p, configA(), configB(), backend{exchange: func(_ context.Context, from string, m []byte) ([]byte, error) {
-				return append([]byte(from+": "), m...), nil
-			}})
+			n := connect(t, p, configA(), configB(),
+				backend{exchange: func(_ context.Context, from string, m []byte) ([]byte, error) {
+					return append([]byte(from+": "), m...), nil
+				}})
 			m, err := n.client.Exchange(t.Context(), n.to, []byte("deletes\x00"))
 			require.NoError(t, err)
 			assert.Equal(t, "a: deletes\x00", string(m))
@@ -59,9 +60,10 @@ func TestExchange(t *testing.T) {
 
 func TestExchangeErrors(t *testing.T) {
 	var answer error
-	n := connect(t, http1, configA(), configB(), backend{exchange: func(context.Context, string, []byte) ([]byte, error) {
-		return nil, answer
-	}})
+	n := connect(t, http1, configA(), configB(),
+		backend{exchange: func(context.Context, string, []byte) ([]byte, error) {
+			return nil, answer
+		}})
 	for _, c := range []struct {
 		err    error
 		reason Reason
@@ -80,9 +82,10 @@ func TestExchangeErrors(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	var keep time.Duration
-	n := connect(t, http1, configA(), configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
-		return Value{Keep: keep}, nil
-	}})
+	n := connect(t, http1, configA(), configB(),
+		backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+			return Value{Keep: keep}, nil
+		}})
 	for _, keep = range []time.Duration{0, 1, -1, time.Hour, 1<<63 - 1} {
 		v, err := n.fetch(t.Context(), "k")
 		require.NoError(t, err)
@@ -97,11 +100,13 @@ func TestSizesOfValues(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
 			var size int
-			n := connect(t, p, a, b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+			n := connect(t, p, a, b, backend{fetch: func(context.Context, string, string, []byte) (Value,
+				error) {
 				return Value{Data: pattern(size)}, nil
 			}})
 			for _, size = range []int{
-				0, 1, chunk - 1, chunk, chunk + 1, firstRead - 1, firstRead, firstRead + 1, 3*firstRead + 7, 4 << 20,
+				0, 1, chunk - 1, chunk, chunk + 1, firstRead - 1, firstRead, firstRead + 1, 3*firstRead + 7,
+				4 << 20,
 			} {
 				v, err := n.fetch(t.Context(), "k")
 				require.NoError(t, err, size)
@@ -162,11 +167,12 @@ func TestMaxRequests(t *testing.T) {
 	b := configB()
 	b.MaxRequests = 2
 	begun, end := make(chan struct{}), make(chan struct{})
-	n := connect(t, http1, configA(), b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
-		begun <- struct{}{}
-		<-end
-		return Value{Data: []byte(key)}, nil
-	}, exchange: func(context.Context, string, []byte) ([]byte, error) { return nil, nil }})
+	n := connect(t, http1, configA(), b,
+		backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
+			begun <- struct{}{}
+			<-end
+			return Value{Data: []byte(key)}, nil
+		}, exchange: func(context.Context, string, []byte) ([]byte, error) { return nil, nil }})
 	errs := make(chan error, 2)
 	for range 2 {
 		go func() {

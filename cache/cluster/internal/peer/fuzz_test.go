@@ -139,11 +139,16 @@ func FuzzLoadError(f *testing.F) {
 // all that it must.
 func FuzzRequest(f *testing.F) {
 	f.Add("/v1/fetch", "1", "things", "a", formatRun(runB), "1000", "", []byte("\x00\x00k"))
-	f.Add("/v1/fetch-many", "1", "things", "a", formatRun(runB), "1000", "", []byte("\x00\x09\x01\x01\x01k"))
+	f.Add("/v1/fetch-many", "1", "things", "a", formatRun(runB), "1000", "",
+		[]byte("\x00\x09\x01\x01\x01k"))
 	f.Add("/x/v1/deletes", "1", "things", "%0d", formatRun(runB), "1", "1", []byte("m"))
 	served := 0
 	plain := NewServer(configB(), backend{
-		fetch: func(context.Context, string, string, []byte) (Value, error) { served++; return Value{}, nil },
+		fetch: func(context.Context, string, string, []byte) (Value,
+			error) {
+			served++
+			return Value{}, nil
+		},
 		many: func(_ context.Context, _ string, asks []Ask) []Outcome {
 			served++
 			return make([]Outcome, len(asks))
@@ -194,10 +199,12 @@ func FuzzAnswer(f *testing.F) {
 		for _, d := range []*Identity{nil, shared} {
 			c := configA()
 			c.Identity = d
-			answer := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
+			answer := &http.Response{StatusCode: status, Header: http.Header{},
+				Body: io.NopCloser(bytes.NewReader(body))}
 			answer.ContentLength = contentLength
 			if protocol != "" {
-				answer.Header[headerAnswer] = []string{fields(protocol, kind, length, cmp.Or(keep, "0"), cmp.Or(signs, "0"))}
+				answer.Header[headerAnswer] = []string{fields(protocol, kind, length, cmp.Or(keep, "0"),
+					cmp.Or(signs, "0"))}
 			}
 			k := NewClient(c, roundTrips(func(*http.Request) (*http.Response, error) { return answer, nil }))
 			v, err := k.Fetch(t.Context(), toB, "k", nil)

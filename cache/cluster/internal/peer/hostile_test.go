@@ -25,7 +25,8 @@ func TestHostileKeys(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
 			var got string
-			n := connect(t, p, a, b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
+			n := connect(t, p, a, b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value,
+				error) {
 				got = key
 				return Value{Data: []byte(key)}, nil
 			}})
@@ -63,7 +64,8 @@ func TestHostileNames(t *testing.T) {
 			a.Node, a.Cache = name, name
 			b.Cache = name
 			var from string
-			n := connect(t, p, a, b, backend{fetch: func(_ context.Context, f, _ string, _ []byte) (Value, error) {
+			n := connect(t, p, a, b, backend{fetch: func(_ context.Context, f, _ string, _ []byte) (Value,
+				error) {
 				from = f
 				return Value{}, nil
 			}})
@@ -77,7 +79,10 @@ func TestHostileNames(t *testing.T) {
 // What is not a request of this protocol is refused before the Backend hears of it.
 func TestMalformedRequests(t *testing.T) {
 	good := func() captured {
-		line := &tap{RoundTripper: roundTrips(func(*http.Request) (*http.Response, error) { return nil, errNetwork })}
+		line := &tap{RoundTripper: roundTrips(func(*http.Request) (*http.Response,
+			error) {
+			return nil, errNetwork
+		})}
 		c := NewClient(configA(), line)
 		_, err := c.Fetch(t.Context(), toB, "k", []byte("x"))
 		unavailable(t, err, Unreachable)
@@ -90,25 +95,28 @@ func TestMalformedRequests(t *testing.T) {
 		f      func(*captured)
 		status int
 	}{
-		"no such path":     {func(c *captured) { c.path = "/v1/secrets" }, 404},
-		"root":             {func(c *captured) { c.path = "/" }, 404},
-		"no version":       {func(c *captured) { c.path = "/fetch" }, 404},
-		"trailing slash":   {func(c *captured) { c.path = "/v1/fetch/" }, 404},
-		"traversal":        {func(c *captured) { c.path = "/a/../v1/fetch" }, 404},
-		"dots":             {func(c *captured) { c.path = "/./v1/fetch" }, 404},
-		"escaped dots":     {func(c *captured) { c.path = "/%2e%2e/v1/fetch" }, 404},
-		"escaped slash":    {func(c *captured) { c.path = "/v1%2ffetch" }, 404},
-		"escaped letter":   {func(c *captured) { c.path = "/v1/%66etch" }, 404},
-		"two slashes":      {func(c *captured) { c.path = "/x//v1/fetch" }, 404},
-		"query":            {func(c *captured) { c.path = "/v1/fetch?key=k" }, 404},
-		"no header":        {func(c *captured) { c.header.Del(headerRequest) }, 400},
-		"two headers":      {func(c *captured) { c.header.Add(headerRequest, c.header.Get(headerRequest)) }, 400},
-		"empty header":     {says(""), 400},
-		"one field less":   {says(version, "things", "a", formatRun(runB)), 400},
-		"one field more":   {says(version, "things", "a", formatRun(runB), "1", "1"), 400},
-		"a space at last":  {says(version, "things", "a", formatRun(runB), "1", ""), 400},
-		"bad escape":       {says(version, "%zz", "a", formatRun(runB), "1"), 400},
-		"long node":        {says(version, "things", strings.Repeat("n", maxName+1), formatRun(runB), "1"), 400},
+		"no such path":   {func(c *captured) { c.path = "/v1/secrets" }, 404},
+		"root":           {func(c *captured) { c.path = "/" }, 404},
+		"no version":     {func(c *captured) { c.path = "/fetch" }, 404},
+		"trailing slash": {func(c *captured) { c.path = "/v1/fetch/" }, 404},
+		"traversal":      {func(c *captured) { c.path = "/a/../v1/fetch" }, 404},
+		"dots":           {func(c *captured) { c.path = "/./v1/fetch" }, 404},
+		"escaped dots":   {func(c *captured) { c.path = "/%2e%2e/v1/fetch" }, 404},
+		"escaped slash":  {func(c *captured) { c.path = "/v1%2ffetch" }, 404},
+		"escaped letter": {func(c *captured) { c.path = "/v1/%66etch" }, 404},
+		"two slashes":    {func(c *captured) { c.path = "/x//v1/fetch" }, 404},
+		"query":          {func(c *captured) { c.path = "/v1/fetch?key=k" }, 404},
+		"no header":      {func(c *captured) { c.header.Del(headerRequest) }, 400},
+		"two headers": {func(c *captured) {
+			c.header.Add(headerRequest, c.header.Get(headerRequest))
+		}, 400},
+		"empty header":    {says(""), 400},
+		"one field less":  {says(version, "things", "a", formatRun(runB)), 400},
+		"one field more":  {says(version, "things", "a", formatRun(runB), "1", "1"), 400},
+		"a space at last": {says(version, "things", "a", formatRun(runB), "1", ""), 400},
+		"bad escape":      {says(version, "%zz", "a", formatRun(runB), "1"), 400},
+		"long node": {says(version, "things", strings.Repeat("n", maxName+1), formatRun(runB),
+			"1"), 400},
 		"to of words":      {says(version, "things", "a", "sixteen letters.", "1"), 400},
 		"short to":         {says(version, "things", "a", "b0b", "1"), 400},
 		"capital to":       {says(version, "things", "a", strings.ToUpper(formatRun(runB)), "1"), 400},
@@ -124,9 +132,11 @@ func TestMalformedRequests(t *testing.T) {
 		"empty body":       {func(c *captured) { c.body = nil }, 400},
 		"bad frame":        {func(c *captured) { c.body = []byte{200, 1, 'x'} }, 400},
 		"endless prefix":   {func(c *captured) { c.body = bytes.Repeat([]byte{0xff}, 20) }, 400},
-		"huge prefix":      {func(c *captured) { c.body = append(bytes.Repeat([]byte{0xff}, 9), 1, 'x') }, 400},
-		"large key":        {func(c *captured) { c.body = append(c.body, make([]byte, DefaultMaxKey)...) }, 413},
-		"large body":       {func(c *captured) { c.body = make([]byte, 2<<20) }, 413},
+		"huge prefix": {func(c *captured) { c.body = append(bytes.Repeat([]byte{0xff}, 9), 1, 'x') },
+			400},
+		"large key": {func(c *captured) { c.body = append(c.body, make([]byte, DefaultMaxKey)...) },
+			413},
+		"large body": {func(c *captured) { c.body = make([]byte, 2<<20) }, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewServer(configB(), backend{}) // which would panic
@@ -149,7 +159,8 @@ func TestMethods(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "X"} {
 		s := NewServer(configB(), backend{})
 		w := newRecorder()
-		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://b/v1/fetch", http.NoBody))
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://b/v1/fetch",
+			http.NoBody))
 		assert.Equal(t, http.StatusMethodNotAllowed, w.Code, method)
 		assert.Equal(t, http.MethodPost, w.Header().Get("Allow"))
 	}
@@ -174,7 +185,8 @@ func TestOversizedRequests(t *testing.T) {
 			_, _ = io.Copy(io.Discard, res.Body)
 			return res.StatusCode, res.Body.Close()
 		}
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB, nil).header
+		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB,
+			nil).header
 		status, err := send(-1, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusLengthRequired, status)

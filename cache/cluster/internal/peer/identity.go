@@ -19,7 +19,8 @@ const identityInfo = "snowfence cluster identity 1"
 
 var (
 	errNoKey         = errors.New("peer: no shared key")
-	errNoCertificate = errors.New("no certificate was shown, or none that was made of a shared key of this node")
+	errNoCertificate = errors.New(
+		"no certificate was shown, or none that was made of a shared key of this node")
 )
 
 // An Identity authenticates nodes over TLS by shared keys. Each shared key yields an Ed25519 key
@@ -49,7 +50,8 @@ func NewIdentity(keys [][]byte) (*Identity, error) {
 		}
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(1),
-			NotBefore:    time.Unix(0, 0).UTC(), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // no clocks
+			// no clocks
+			NotBefore: time.Unix(0, 0).UTC(), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		}
 		der, err := x509.CreateCertificate(nil, template, template, public, private)
 		if err != nil {
@@ -68,10 +70,13 @@ func (d *Identity) Config() *tls.Config {
 		Certificates: []tls.Certificate{d.certificate},
 		ClientAuth:   tls.RequireAnyClientCert,
 		// Whatever authorities a server names, it gets the certificate.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &d.certificate, nil },
-		InsecureSkipVerify:   true, //nolint:gosec // verify does, also when a session is resumed
-		VerifyConnection:     func(s tls.ConnectionState) error { return d.verify(&s) },
-		ClientSessionCache:   tls.NewLRUClientSessionCache(0),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate,
+			error) {
+			return &d.certificate, nil
+		},
+		InsecureSkipVerify: true, //nolint:gosec // verify does, also when a session is resumed
+		VerifyConnection:   func(s tls.ConnectionState) error { return d.verify(&s) },
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 	}
 }
 

@@ -40,15 +40,19 @@ func TestKeysThatDiffer(t *testing.T) {
 		reason Reason // 0: none
 		text   string
 	}{
-		"the same":              {[][]byte{one}, [][]byte{one}, 0, ""},
-		"asker has none":        {nil, [][]byte{one}, Denied, "does not accept the certificate of this node"},
-		"asker has another":     {[][]byte{two}, [][]byte{one}, Denied, "this node does not accept its certificate"},
+		"the same": {[][]byte{one}, [][]byte{one}, 0, ""},
+		"asker has none": {nil, [][]byte{one}, Denied,
+			"does not accept the certificate of this node"},
+		"asker has another": {[][]byte{two}, [][]byte{one}, Denied,
+			"this node does not accept its certificate"},
 		"owner has none":        {[][]byte{one}, nil, TLSMismatch, ""},
 		"rotation, new at b":    {[][]byte{one}, [][]byte{one, two}, 0, ""},
 		"rotation, new first":   {[][]byte{one, two}, [][]byte{two, one}, 0, ""},
 		"rotation, old dropped": {[][]byte{two, one}, [][]byte{two}, 0, ""},
-		"new first too early":   {[][]byte{one}, [][]byte{two, one}, Denied, "this node does not accept its certificate"},
-		"old dropped too early": {[][]byte{one, two}, [][]byte{two}, Denied, "does not accept the certificate of this node"},
+		"new first too early": {[][]byte{one}, [][]byte{two, one}, Denied,
+			"this node does not accept its certificate"},
+		"old dropped too early": {[][]byte{one, two}, [][]byte{two}, Denied,
+			"does not accept the certificate of this node"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 10 { // the alert of a server may get lost
@@ -83,9 +87,13 @@ func TestHandlerChecksForItself(t *testing.T) {
 	lax.ClientAuth, lax.VerifyConnection = tls.RequestClientCert, nil
 	a := configA()
 	for name, config := range map[string]*tls.Config{
-		"no certificate":    {InsecureSkipVerify: true},                                                                             //nolint:gosec // a stranger
-		"of another key":    {InsecureSkipVerify: true, Certificates: []tls.Certificate{theirs.certificate}},                        //nolint:gosec // a stranger
-		"of an authority":   {InsecureSkipVerify: true, Certificates: []tls.Certificate{newAuthority(t, "x").issue(t, "stranger")}}, //nolint:gosec // a stranger
+		//nolint:gosec // a stranger
+		"no certificate": {InsecureSkipVerify: true},
+		"of another key": {InsecureSkipVerify: true,
+			Certificates: []tls.Certificate{theirs.certificate}}, //nolint:gosec // a stranger
+		"of an authority": {InsecureSkipVerify: true,
+			//nolint:gosec // a stranger
+			Certificates: []tls.Certificate{newAuthority(t, "x").issue(t, "stranger")}},
 		"plain, below":      nil,
 		"without a key, h2": {InsecureSkipVerify: true}, //nolint:gosec // a stranger
 	} {
@@ -100,7 +108,8 @@ func TestHandlerChecksForItself(t *testing.T) {
 			}
 			c := NewClient(a, transportOf(t, p, config))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Run: runB}, "k", nil)
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Run: runB},
+				"k", nil)
 			unavailable(t, err, Denied)
 		})
 	}
@@ -108,7 +117,8 @@ func TestHandlerChecksForItself(t *testing.T) {
 		a.Identity = ours
 		b.Identity = theirs
 		n := NewClient(a, transportOf(t, http1, &tls.Config{
-			InsecureSkipVerify: true, Certificates: []tls.Certificate{theirs.certificate}, //nolint:gosec // on purpose
+			//nolint:gosec // on purpose
+			InsecureSkipVerify: true, Certificates: []tls.Certificate{theirs.certificate},
 		}))
 		defer n.Close()
 		url := serveWith(t, http1, NewServer(b, backend{fetch: echo}), theirs.Config())
@@ -140,8 +150,9 @@ func (n *rotating) start(t *testing.T, keys ...[]byte) {
 	c := configB()
 	c.Run, c.Identity = n.run, identity(t, keys...)
 	n.server = &http.Server{
-		Handler: NewServer(c, backend{fetch: echo}), TLSConfig: c.Identity.Config(), ReadHeaderTimeout: patienceOfTests,
-		ErrorLog: quiet(),
+		Handler: NewServer(c, backend{fetch: echo}), TLSConfig: c.Identity.Config(),
+		ReadHeaderTimeout: patienceOfTests,
+		ErrorLog:          quiet(),
 	}
 	n.done = make(chan struct{})
 	go func(s *http.Server, done chan struct{}) {
@@ -189,7 +200,8 @@ func TestRotation(t *testing.T) {
 	c.Identity = identity(t, old)
 	stranger := NewClient(c, nil)
 	defer stranger.Close()
-	_, err := stranger.Fetch(t.Context(), Address{"b", "https://" + nodes[0].addr, nodes[0].run}, "k", nil)
+	_, err := stranger.Fetch(t.Context(), Address{"b", "https://" + nodes[0].addr, nodes[0].run}, "k",
+		nil)
 	unavailable(t, err, Denied)
 }
 

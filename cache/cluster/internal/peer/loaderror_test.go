@@ -28,7 +28,8 @@ var (
 
 func TestLoadErrors(t *testing.T) {
 	deadlock := fmt.Errorf("wrapped: %w", &courier.DeadlockError{Cycle: []any{"x", "y", "x"}})
-	panicked := &courier.PanicError{Value: fmt.Errorf("boom: %w", errNotFound), Stack: []byte("goroutine 7:\nmain.load\n")}
+	panicked := &courier.PanicError{Value: fmt.Errorf("boom: %w", errNotFound),
+		Stack: []byte("goroutine 7:\nmain.load\n")}
 	for name, c := range map[string]struct {
 		err   error
 		kind  LoadKind
@@ -36,14 +37,20 @@ func TestLoadErrors(t *testing.T) {
 		stack string
 		is    []error
 	}{
-		"plain":    {errors.New("disk full"), Failed, "failed: disk full", "", nil},
-		"sentinel": {fmt.Errorf("x: %w", errNotFound), Failed, "failed: x: no such thing", "", []error{errNotFound}},
-		"two":      {errors.Join(errNotFound, errOther), Failed, "no such thing\nsomething else", "", []error{errNotFound, errOther}},
-		"panic":    {panicked, Panicked, "panicked: boom: no such thing", "goroutine 7:\nmain.load\n", []error{errNotFound}},
-		"goexit":   {courier.ErrGoexit, Goexited, "runtime.Goexit", "", []error{courier.ErrGoexit}},
-		"deadlock": {deadlock, Deadlocked, "would have waited for itself", "", []error{courier.ErrDeadlock}},
-		"timeout":  {courier.ErrTimeout, TimedOut, "timed out", "", []error{courier.ErrTimeout, context.DeadlineExceeded}},
-		"deadline": {context.DeadlineExceeded, TimedOut, "timed out", "", []error{context.DeadlineExceeded}},
+		"plain": {errors.New("disk full"), Failed, "failed: disk full", "", nil},
+		"sentinel": {fmt.Errorf("x: %w", errNotFound), Failed, "failed: x: no such thing", "",
+			[]error{errNotFound}},
+		"two": {errors.Join(errNotFound, errOther), Failed, "no such thing\nsomething else", "",
+			[]error{errNotFound, errOther}},
+		"panic": {panicked, Panicked, "panicked: boom: no such thing", "goroutine 7:\nmain.load\n",
+			[]error{errNotFound}},
+		"goexit": {courier.ErrGoexit, Goexited, "runtime.Goexit", "", []error{courier.ErrGoexit}},
+		"deadlock": {deadlock, Deadlocked, "would have waited for itself", "",
+			[]error{courier.ErrDeadlock}},
+		"timeout": {courier.ErrTimeout, TimedOut, "timed out", "",
+			[]error{courier.ErrTimeout, context.DeadlineExceeded}},
+		"deadline": {context.DeadlineExceeded, TimedOut, "timed out", "",
+			[]error{context.DeadlineExceeded}},
 		"no record": {
 			fmt.Errorf("x: %w", cache.ErrNotFound), NotFound, "found no record: x: cache: not found", "",
 			[]error{cache.ErrNotFound},
@@ -52,9 +59,11 @@ func TestLoadErrors(t *testing.T) {
 			&courier.PanicError{Value: cache.ErrNotFound}, Panicked, "panicked: cache: not found", "", nil,
 		},
 		"canceled": {context.Canceled, Failed, "canceled", "", []error{context.Canceled}},
-		"backoff":  {&courier.BackoffError{Err: errNotFound, Until: time.Now()}, BackedOff, "backs off", "", []error{errNotFound}},
+		"backoff": {&courier.BackoffError{Err: errNotFound, Until: time.Now()}, BackedOff, "backs off",
+			"", []error{errNotFound}},
 		"backoff of a panic": {
-			&courier.BackoffError{Err: panicked, Until: time.Now()}, BackedOff, "backs off", "goroutine 7:\nmain.load\n",
+			&courier.BackoffError{Err: panicked, Until: time.Now()}, BackedOff, "backs off",
+			"goroutine 7:\nmain.load\n",
 			[]error{errNotFound},
 		},
 	} {
@@ -71,7 +80,8 @@ func TestLoadErrors(t *testing.T) {
 			assert.Equal(t, "the key\n", e.Key)
 			assert.Equal(t, c.stack, e.Stack)
 			assert.Contains(t, err.Error(), c.text)
-			assert.True(t, strings.HasPrefix(err.Error(), `cluster: load of key "the key\n" on node "b" `), "%v", err)
+			assert.True(t, strings.HasPrefix(err.Error(), `cluster: load of key "the key\n" on node "b" `),
+				"%v", err)
 			for _, is := range append(known[:], errNotFound, errOther) {
 				assert.Equal(t, contains(c.is, is), errors.Is(err, is), "%v", is)
 			}
@@ -176,7 +186,8 @@ func TestBackendPanics(t *testing.T) {
 // One that ends its goroutine, or wants the answer to be broken off, leaves nothing behind.
 func TestBackendBreaksOff(t *testing.T) {
 	for _, p := range bothProtocols {
-		for name, f := range map[string]func(){"goexit": runtime.Goexit, "abort": func() { panic(http.ErrAbortHandler) }} {
+		for name, f := range map[string]func(){"goexit": runtime.Goexit,
+			"abort": func() { panic(http.ErrAbortHandler) }} {
 			t.Run(fmt.Sprintf("%s/%s", p, name), func(t *testing.T) {
 				var log logged
 				n := connectWith(t, p, &log, f)
@@ -195,7 +206,11 @@ func connectWith(tb testing.TB, p protocol, log *logged, f func()) *pair {
 	b := configB()
 	b.Logger = slog.New(slog.NewTextHandler(log, nil))
 	return connect(tb, p, configA(), b, backend{
-		fetch:    func(context.Context, string, string, []byte) (Value, error) { f(); return Value{}, nil },
+		fetch: func(context.Context, string, string, []byte) (Value,
+			error) {
+			f()
+			return Value{}, nil
+		},
 		exchange: func(context.Context, string, []byte) ([]byte, error) { f(); return nil, nil },
 	})
 }

@@ -16,12 +16,13 @@ func TestLeavingThatIsLost(t *testing.T) {
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	a := configA()
 	a.Silence = 300 * time.Millisecond
-	n := connect(t, http1, a, configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
-		close(begun)
-		<-ctx.Done()
-		ended <- ctx.Err()
-		return Value{}, ctx.Err()
-	}})
+	n := connect(t, http1, a, configB(),
+		backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+			close(begun)
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return Value{}, ctx.Err()
+		}})
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
 	n.to.URL = p.url
 	errs := make(chan error, 1)

@@ -15,7 +15,9 @@ import (
 )
 
 // lines returns what was logged, a record a line.
-func (l *logged) lines() []string { return strings.Split(strings.TrimSuffix(l.String(), "\n"), "\n") }
+func (l *logged) lines() []string {
+	return strings.Split(strings.TrimSuffix(l.String(), "\n"), "\n")
+}
 
 // newLogged returns a logger of Info and above that leaves out the time.
 func newLogged() (*logged, *slog.Logger) {
@@ -38,7 +40,9 @@ func TestMistakesAreLoud(t *testing.T) {
 		return func(c *Config) { c.Identity = identity(t, sharedKey(n)) }
 	}
 	nothing := func(*Config) {}
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>It works!")) })
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("<html>It works!"))
+	})
 	for name, c := range map[string]struct {
 		a, b    func(*Config)
 		handler http.Handler // in place of the Server
@@ -47,19 +51,23 @@ func TestMistakesAreLoud(t *testing.T) {
 		texts   []string // in the log
 	}{
 		"wrong path": {nothing, nothing, http.NewServeMux(), "", WrongPath, []string{
-			`reason="wrong path"`, "HTTP status 404 that is not from a node's handler", "mount Cache.Handler of that node under the path of its Options.URL",
+			`reason="wrong path"`, "HTTP status 404 that is not from a node's handler",
+			"mount Cache.Handler of that node under the path of its Options.URL",
 		}},
 		"wrong port": {nothing, nothing, page, "", OtherService, []string{
-			`reason="other service"`, "It works!", "host and port of that node's Options.URL must lead to its server",
+			`reason="other service"`, "It works!",
+			"host and port of that node's Options.URL must lead to its server",
 		}},
 		"TLS server, http URL": {nothing, withKey(1), nil, "http", TLSMismatch, []string{
-			`reason="TLS mismatch"`, "its URL is http, and its server speaks TLS", "must be https if its server speaks TLS",
+			`reason="TLS mismatch"`, "its URL is http, and its server speaks TLS",
+			"must be https if its server speaks TLS",
 		}},
 		"plain server, https URL": {withKey(1), nothing, nil, "https", TLSMismatch, []string{
 			`reason="TLS mismatch"`, "its URL is https, and its server speaks no TLS",
 		}},
 		"another key": {withKey(2), withKey(1), nil, "", Denied, []string{
-			`reason=denied`, "this node does not accept its certificate", "a common key in Options.SharedKeys",
+			`reason=denied`, "this node does not accept its certificate",
+			"a common key in Options.SharedKeys",
 		}},
 		"no key": {nothing, withKey(1), nil, "", Denied, []string{
 			`reason=denied`, "does not accept the certificate of this node",
@@ -71,14 +79,18 @@ func TestMistakesAreLoud(t *testing.T) {
 			`reason=denied`, "its URL is http, and this node has Options.SharedKeys or TLS",
 		}},
 		"another cache": {nothing, func(c *Config) { c.Cache = "others" }, nil, "", WrongCache, []string{
-			`reason="wrong cache"`, `the cache at its URL is \"others\", and not \"things\"`, "mounted under different paths",
+			`reason="wrong cache"`, `the cache at its URL is \"others\", and not \"things\"`,
+			"mounted under different paths",
 		}},
-		"another node": {nothing, func(c *Config) { c.Node, c.Run = "c", 1 }, nil, "", WrongNode, []string{
-			`reason="wrong node"`, `the node at its URL is \"c\"`, "each node needs an Options.URL of its own",
-		}},
-		"another version": {nothing, nothing, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set(headerAnswer, "2 value")
-		}), "", OtherVersion, []string{`reason="other version"`, "releases with the same protocol"}},
+		"another node": {nothing, func(c *Config) { c.Node, c.Run = "c", 1 }, nil, "", WrongNode,
+			[]string{
+				`reason="wrong node"`, `the node at its URL is \"c\"`,
+				"each node needs an Options.URL of its own",
+			}},
+		"another version": {nothing, nothing,
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set(headerAnswer, "2 value")
+			}), "", OtherVersion, []string{`reason="other version"`, "releases with the same protocol"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -113,10 +125,12 @@ func TestMistakesAreLoud(t *testing.T) {
 				var down *UnavailableError
 				return errors.As(err, &down) && down.Reason == c.reason
 			}, patienceOfTests, 10*time.Millisecond)
-			assert.True(t, strings.HasPrefix(n.client.Failure(n.to), c.reason.String()+": "), n.client.Failure(n.to))
+			assert.True(t, strings.HasPrefix(n.client.Failure(n.to), c.reason.String()+": "),
+				n.client.Failure(n.to))
 			lines := log.lines()
 			require.Len(t, lines, 1)
-			assert.Contains(t, lines[0], `level=WARN msg="a node of this cache can't be asked" other=b url=http`)
+			assert.Contains(t, lines[0],
+				`level=WARN msg="a node of this cache can't be asked" other=b url=http`)
 			for _, text := range c.texts {
 				assert.Contains(t, lines[0], text)
 			}
@@ -128,8 +142,10 @@ func TestMistakesAreLoud(t *testing.T) {
 // A node with keys or certificates sends nothing to an http URL, and takes no value from there.
 func TestNothingIsSentInTheClear(t *testing.T) {
 	for name, secure := range map[string]func(*Config){
-		"shared keys":  func(c *Config) { c.Identity = identity(t, sharedKey(1)) },
-		"certificates": func(c *Config) { c.TLS = &tls.Config{RootCAs: newAuthority(t, "x").pool, MinVersion: tls.VersionTLS13} },
+		"shared keys": func(c *Config) { c.Identity = identity(t, sharedKey(1)) },
+		"certificates": func(c *Config) {
+			c.TLS = &tls.Config{RootCAs: newAuthority(t, "x").pool, MinVersion: tls.VersionTLS13}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, asked := configA(), 0
@@ -194,7 +210,8 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			log, to := newLogged()
 			a.Logger = to
 			end := make(chan struct{})
-			s := NewServer(b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value, error) {
+			s := NewServer(b, backend{fetch: func(_ context.Context, _, key string, _ []byte) (Value,
+				error) {
 				if key == "long" {
 					<-end
 				}

@@ -96,7 +96,8 @@ func serveWith(tb testing.TB, p protocol, h http.Handler, config *tls.Config) st
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	s := &http.Server{
-		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(), TLSConfig: config,
+		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+		TLSConfig: config,
 	}
 	done := make(chan struct{})
 	go func() {
@@ -152,14 +153,16 @@ func connect(tb testing.TB, p protocol, a, b Config, back Backend) *pair {
 	s := NewServer(b, back)
 	var ours, theirs *tls.Config
 	if b.Identity != nil {
-		ours, theirs = &tls.Config{InsecureSkipVerify: true}, b.Identity.Config() //nolint:gosec // of a stranger
+		//nolint:gosec // of a stranger
+		ours, theirs = &tls.Config{InsecureSkipVerify: true}, b.Identity.Config()
 	}
 	if a.Identity != nil {
 		ours = a.Identity.Config()
 	}
 	c := NewClient(a, transportOf(tb, p, ours))
 	tb.Cleanup(c.Close)
-	return &pair{client: c, server: s, to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Run: b.Run}}
+	return &pair{client: c, server: s,
+		to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Run: b.Run}}
 }
 
 func sharedKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }

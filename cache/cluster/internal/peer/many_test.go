@@ -353,9 +353,10 @@ func TestMalformedRequestsForMany(t *testing.T) {
 		require.ErrorIs(t, err, errFrame, "the first %d bytes", n)
 	}
 	for name, b := range map[string][]byte{
-		"a byte more":     append(bytes.Clone(good), 0),
-		"no keys":         {0, 1, 0},
-		"too many keys":   append([]byte{0, 1, 0x81, 0x40}, bytes.Repeat([]byte{0}, 2*(maxKeys+1))...), //nolint:gocritic // shorter so
+		"a byte more": append(bytes.Clone(good), 0),
+		"no keys":     {0, 1, 0},
+		//nolint:gocritic // shorter so
+		"too many keys":   append([]byte{0, 1, 0x81, 0x40}, bytes.Repeat([]byte{0}, 2*(maxKeys+1))...),
 		"fewer keys":      {0, 1, 2, 1, 1, 'a'},
 		"endless number":  bytes.Repeat([]byte{0xff}, 20),
 		"endless list":    append([]byte{0, 1, 1}, append(bytes.Repeat([]byte{0xff}, 9), 1, 0)...),
@@ -364,7 +365,8 @@ func TestMalformedRequestsForMany(t *testing.T) {
 		_, err := decodeMany(b, 100, 100)
 		require.ErrorIs(t, err, errFrame, name)
 	}
-	most := append([]byte{0, 1, 0x80, 0x40}, bytes.Repeat([]byte{0}, 2*maxKeys)...) //nolint:gocritic // shorter so
+	//nolint:gocritic // shorter so
+	most := append([]byte{0, 1, 0x80, 0x40}, bytes.Repeat([]byte{0}, 2*maxKeys)...)
 	_, err = decodeMany(most, 100, 100)
 	require.NoError(t, err)
 	for name, asks := range map[string][]Ask{

@@ -56,7 +56,8 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 	}
 	k, ok := parseKind(f[1], res.StatusCode)
 	if !ok {
-		err := fmt.Errorf("an answer of unknown kind %.40q and status %d: does a middleware take an interim answer (1xx) "+
+		err := fmt.Errorf("an answer of unknown kind %.40q and status %d: does a middleware take an "+
+			"interim answer (1xx) "+
 			"for the last one?", f[1], res.StatusCode)
 		return reply{}, fail(Rubbish, err)
 	}
@@ -91,11 +92,14 @@ func (c *Client) limit(k kind, values int) int {
 }
 
 // readAnswer reads an answer of kind k, whose length and keep are in the fields of its header.
-func readAnswer(k kind, f [maxFields]string, res *http.Response, body io.Reader, limit int) (a answer, err error) {
+func readAnswer(
+	k kind, f [maxFields]string, res *http.Response, body io.Reader, limit int,
+) (a answer, err error) {
 	size, err := strconv.ParseInt(f[2], 10, 64)
 	keep, ok := parseDuration(f[3])
 	switch {
-	case err != nil || size < 0 || !ok || keep != 0 && k != value || res.ContentLength >= 0 && res.ContentLength != size:
+	case err != nil || size < 0 || !ok || keep != 0 && k != value || res.ContentLength >= 0 &&
+		res.ContentLength != size:
 		return answer{}, fail(Rubbish, headerError(headerAnswer))
 	case size > int64(limit):
 		reason := Rubbish
@@ -146,10 +150,12 @@ func (c *Client) interpret(a answer, node string) (reply, error) {
 	case otherVersion:
 		return reply{}, fail(OtherVersion, text())
 	case otherCache:
-		return reply{}, fail(WrongCache, fmt.Errorf("the cache at its URL is %.100q, and not %q", a.body, c.config.Cache))
+		return reply{}, fail(WrongCache,
+			fmt.Errorf("the cache at its URL is %.100q, and not %q", a.body, c.config.Cache))
 	case otherRun:
 		if string(a.body) == node {
-			return reply{}, &failure{reason: Closing, err: errors.New("it has been restarted"), restarted: true}
+			return reply{}, &failure{reason: Closing, err: errors.New("it has been restarted"),
+				restarted: true}
 		}
 		return reply{}, fail(WrongNode, fmt.Errorf("the node at its URL is %.100q", a.body))
 	case tooLarge:

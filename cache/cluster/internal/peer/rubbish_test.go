@@ -32,18 +32,19 @@ func TestRubbish(t *testing.T) {
 		handler http.HandlerFunc
 		reason  Reason
 	}{
-		"HTML":                   {write(200, "<html>It works!</html>"), OtherService},
-		"HTML, not found":        {write(404, "<html>404</html>"), WrongPath},
-		"redirect":               {write(302, "", "Location", "/login"), OtherService},
-		"no content":             {write(204, ""), OtherService},
-		"login":                  {write(401, "<html>log in</html>"), Denied},
-		"forbidden":              {write(403, ""), Denied},
-		"bad gateway":            {write(502, "<html>nginx</html>"), Unreachable},
-		"unavailable":            {write(503, "upstream connect error"), Unreachable},
-		"gateway timeout":        {write(504, ""), Unreachable},
-		"another version":        {write(200, "v", headerAnswer, "2 value and more"), OtherVersion},
-		"no version":             {write(200, "v", headerAnswer, ""), Rubbish},
-		"two headers":            {write(200, "v", append(ours("value", "1"), ours("value", "1")...)...), Rubbish},
+		"HTML":            {write(200, "<html>It works!</html>"), OtherService},
+		"HTML, not found": {write(404, "<html>404</html>"), WrongPath},
+		"redirect":        {write(302, "", "Location", "/login"), OtherService},
+		"no content":      {write(204, ""), OtherService},
+		"login":           {write(401, "<html>log in</html>"), Denied},
+		"forbidden":       {write(403, ""), Denied},
+		"bad gateway":     {write(502, "<html>nginx</html>"), Unreachable},
+		"unavailable":     {write(503, "upstream connect error"), Unreachable},
+		"gateway timeout": {write(504, ""), Unreachable},
+		"another version": {write(200, "v", headerAnswer, "2 value and more"), OtherVersion},
+		"no version":      {write(200, "v", headerAnswer, ""), Rubbish},
+		"two headers": {write(200, "v", append(ours("value", "1"), ours("value", "1")...)...),
+			Rubbish},
 		"no kind":                {write(200, "v", headerAnswer, version), Rubbish},
 		"a field more":           {write(200, "v", headerAnswer, "1 value 1 0 0 0"), Rubbish},
 		"unknown kind":           {write(200, "v", ours("gift", "1")...), Rubbish},
@@ -62,11 +63,12 @@ func TestRubbish(t *testing.T) {
 		"empty error":            {write(500, "", ours("failed", "0")...), Rubbish},
 		"keep of words":          {write(200, "v", ours("value", "1", "1s")...), Rubbish},
 		"keep of an error":       {write(421, "v", ours("misplaced", "1", "1")...), Rubbish},
-		"owner without end":      {write(421, strings.Repeat("n", maxName+1), ours("misplaced", "1025")...), Rubbish},
-		"oversize, no size":      {write(422, "1", ours("oversize", "1")...), Rubbish},
-		"signs of words":         {write(200, "v", ours("value", "1", "0", "some")...), Rubbish},
-		"negative signs":         {write(200, "v", ours("value", "1", "0", "-1")...), Rubbish},
-		"final as interim":       {write(200, "", ours("failed", "0")...), Rubbish},
+		"owner without end": {write(421, strings.Repeat("n", maxName+1),
+			ours("misplaced", "1025")...), Rubbish},
+		"oversize, no size": {write(422, "1", ours("oversize", "1")...), Rubbish},
+		"signs of words":    {write(200, "v", ours("value", "1", "0", "some")...), Rubbish},
+		"negative signs":    {write(200, "v", ours("value", "1", "0", "-1")...), Rubbish},
+		"final as interim":  {write(200, "", ours("failed", "0")...), Rubbish},
 	} {
 		for _, p := range bothProtocols {
 			t.Run(fmt.Sprintf("%s/%s", p, name), func(t *testing.T) {
@@ -114,22 +116,29 @@ func TestRawBytes(t *testing.T) {
 		answer string
 		reason Reason
 	}{
-		"nothing":              {"", Lost},
-		"noise":                {"\x00\x01\x02\xff\xfe noise\r\n\r\n", OtherService},
-		"SSH":                  {"SSH-2.0-OpenSSH_9.6\r\n", OtherService},
-		"half a head":          {"HTTP/1.1 200 OK\r\n" + ours, Lost},
-		"no colon":             {"HTTP/1.1 200 OK\r\nrubbish\r\n\r\n", OtherService},
-		"cut off":              {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + ours + "\r\nval", Unreachable},
-		"cut off, HTTP/1.0":    {"HTTP/1.0 200 OK\r\n" + ours + "\r\nval", Unreachable},
-		"cut off, chunked":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n", Unreachable},
-		"short, chunked":       {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n3\r\nval\r\n0\r\n\r\n", Unreachable},
-		"long, chunked":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours + "\r\n6\r\nvalue!\r\n0\r\n\r\n", Rubbish},
-		"another length":       {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n" + ours + "\r\nvalu", Rubbish},
-		"switching protocols":  {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n" + ours + "\r\nvalue", Rubbish},
-		"header without end":   {"HTTP/1.1 200 OK\r\n" + ours + "X: " + strings.Repeat("x", 1<<20), OtherService},
-		"interim without end":  {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100), Lost},
-		"102s and the end":     {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 100), Lost},
-		"compressed, unwanted": {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n" + ours + "\r\n\x1f\x8b\x08\x00", Rubbish},
+		"nothing":     {"", Lost},
+		"noise":       {"\x00\x01\x02\xff\xfe noise\r\n\r\n", OtherService},
+		"SSH":         {"SSH-2.0-OpenSSH_9.6\r\n", OtherService},
+		"half a head": {"HTTP/1.1 200 OK\r\n" + ours, Lost},
+		"no colon":    {"HTTP/1.1 200 OK\r\nrubbish\r\n\r\n", OtherService},
+		"cut off": {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + ours + "\r\nval",
+			Unreachable},
+		"cut off, HTTP/1.0": {"HTTP/1.0 200 OK\r\n" + ours + "\r\nval", Unreachable},
+		"cut off, chunked": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours +
+			"\r\n3\r\nval\r\n", Unreachable},
+		"short, chunked": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours +
+			"\r\n3\r\nval\r\n0\r\n\r\n", Unreachable},
+		"long, chunked": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + ours +
+			"\r\n6\r\nvalue!\r\n0\r\n\r\n", Rubbish},
+		"another length": {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n" + ours + "\r\nvalu", Rubbish},
+		"switching protocols": {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: " +
+			"upgrade\r\n" + ours + "\r\nvalue", Rubbish},
+		"header without end": {"HTTP/1.1 200 OK\r\n" + ours + "X: " + strings.Repeat("x", 1<<20),
+			OtherService},
+		"interim without end": {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100), Lost},
+		"102s and the end":    {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 100), Lost},
+		"compressed, unwanted": {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n" +
+			ours + "\r\n\x1f\x8b\x08\x00", Rubbish},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := NewClient(configA(), transport(t, http1))

@@ -31,13 +31,15 @@ func TestSlowLoadIsWaitedFor(t *testing.T) {
 			a := configA()
 			a.Silence = 600 * time.Millisecond
 			calls := 0
-			n := connect(t, p, a, configB(), backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
-				calls++
-				if calls == 1 {
-					time.Sleep(1800 * time.Millisecond) // three times what may pass in silence, and more than five 102s
-				}
-				return Value{Data: []byte("at last")}, nil
-			}})
+			n := connect(t, p, a, configB(),
+				backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+					calls++
+					if calls == 1 {
+						// three times what may pass in silence, and more than five 102s
+						time.Sleep(1800 * time.Millisecond)
+					}
+					return Value{Data: []byte("at last")}, nil
+				}})
 			v, err := n.fetch(t.Context(), "k")
 			require.NoError(t, err)
 			assert.Equal(t, "at last", string(v.Data))
@@ -77,7 +79,8 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 			a.Silence = time.Second
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
-			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}, "k", nil)
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB},
+				"k", nil)
 			require.NoError(t, err)
 			assert.Equal(t, "k", string(v.Data))
 		})
@@ -212,7 +215,8 @@ func TestUnreachable(t *testing.T) {
 	require.NoError(t, l.Close())
 	c := NewClient(configA(), transport(t, http1))
 	defer c.Close()
-	for _, url := range []string{url, "http://node.invalid.:1", "ftp://a", "a", "http://", "http://[", ":"} {
+	for _, url := range []string{url, "http://node.invalid.:1", "ftp://a", "a", "http://", "http://[",
+		":"} {
 		want := Unreachable
 		if strings.Contains(url, "127.0.0.1") {
 			want = NotListening
@@ -231,12 +235,13 @@ func TestCallerLeaves(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
 			begun, ended := make(chan struct{}), make(chan error, 1)
-			n := connect(t, p, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
-				close(begun)
-				<-ctx.Done()
-				ended <- ctx.Err()
-				return Value{}, ctx.Err()
-			}})
+			n := connect(t, p, configA(), configB(),
+				backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+					close(begun)
+					<-ctx.Done()
+					ended <- ctx.Err()
+					return Value{}, ctx.Err()
+				}})
 			ctx, cancel := context.WithCancelCause(t.Context())
 			errs := make(chan error, 1)
 			go func() {
@@ -261,10 +266,11 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 		t.Run(string(p), func(t *testing.T) {
 			var got, want time.Time
 			var has bool
-			n := connect(t, p, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+			fetch := func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
 				got, has = ctx.Deadline()
 				return Value{}, nil
-			}})
+			}
+			n := connect(t, p, configA(), configB(), backend{fetch: fetch})
 			_, err := n.fetch(t.Context(), "k")
 			require.NoError(t, err)
 			assert.False(t, has, "no deadline was sent")
@@ -281,16 +287,18 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 			_, err = n.fetch(ctx, "k")
 			require.NoError(t, err)
 			assert.True(t, has)
-			assert.WithinRange(t, got, want.Add(patienceOfTests), want.Add(2*patienceOfTests), "the asker's, and its silence")
+			assert.WithinRange(t, got, want.Add(patienceOfTests), want.Add(2*patienceOfTests),
+				"the asker's, and its silence")
 		})
 	}
 }
 
 func TestDeadlineOfTheCaller(t *testing.T) {
-	n := connect(t, http1, configA(), configB(), backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
-		<-ctx.Done()
-		return Value{}, ctx.Err()
-	}})
+	n := connect(t, http1, configA(), configB(),
+		backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+			<-ctx.Done()
+			return Value{}, ctx.Err()
+		}})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := n.fetch(ctx, "k")

@@ -24,7 +24,8 @@ func asksAndStops(tb testing.TB, base string) net.Conn {
 	c, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", u.Host)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = c.Close() })
-	require.NoError(tb, c.(*net.TCPConn).SetReadBuffer(4096)) //nolint:errcheck,forcetypeassert // it is one
+	//nolint:errcheck,forcetypeassert // it is one
+	require.NoError(tb, c.(*net.TCPConn).SetReadBuffer(4096))
 	_, err = io.WriteString(c, byHand())
 	require.NoError(tb, err)
 	return c
@@ -50,9 +51,11 @@ func TestAskerThatDoesNotRead(t *testing.T) {
 		rt := transport(t, http1)
 		u, err := url.Parse(serveOn(t, http1, s) + "/v1/fetch")
 		require.NoError(t, err)
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header
+		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB,
+			nil).header
 		r := (&http.Request{
-			Method: http.MethodPost, URL: u, Header: h, ContentLength: 3, Body: io.NopCloser(strings.NewReader("\x00\x00k")),
+			Method: http.MethodPost, URL: u, Header: h, ContentLength: 3,
+			Body: io.NopCloser(strings.NewReader("\x00\x00k")),
 		}).WithContext(t.Context())
 		res, err := rt.RoundTrip(r)
 		require.NoError(t, err)
@@ -85,7 +88,8 @@ func TestAskerThatDoesNotSend(t *testing.T) {
 			s := NewServer(b, backend{})
 			u, err := url.Parse(serveOn(t, p, s) + "/v1/fetch")
 			require.NoError(t, err)
-			h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header
+			h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB,
+				nil).header
 			body, end := io.Pipe()
 			defer end.Close()
 			go func() { _, _ = end.Write([]byte("\x00")) }()
@@ -146,7 +150,8 @@ func TestDeadlinesDoNotStay(t *testing.T) {
 func byHand() string {
 	var b strings.Builder
 	b.WriteString("POST /v1/fetch HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n")
-	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB, nil).header {
+	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things",
+		Silence: time.Second}, toB, nil).header {
 		fmt.Fprintf(&b, "%s: %s\r\n", name, values[0])
 	}
 	return b.String() + "\r\n\x00\x00k"

@@ -28,7 +28,8 @@ func stranger(tb testing.TB, url string, length int) net.Conn {
 	if scheme == "https" {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a stranger
 	}
-	_, err = io.WriteString(c, strings.Replace(strings.TrimSuffix(byHand(), "\x00\x00k"), "Content-Length: 3",
+	_, err = io.WriteString(c, strings.Replace(strings.TrimSuffix(byHand(), "\x00\x00k"),
+		"Content-Length: 3",
 		fmt.Sprint("Content-Length: ", length), 1)+"\x00")
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = c.Close() })
@@ -59,10 +60,12 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 			return lax(a.Identity.Config())
 		},
 		"TLS": func(a, b *Config) *tls.Config {
-			a.TLS = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ca.pool, Certificates: []tls.Certificate{cert}}
+			a.TLS = &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ca.pool,
+				Certificates: []tls.Certificate{cert}}
 			b.TLS = a.TLS
 			return lax(&tls.Config{
-				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.issue(t, "b")}, ClientCAs: ca.pool,
+				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.issue(t, "b")},
+				ClientCAs: ca.pool,
 			})
 		},
 		"Authorize": func(a, b *Config) *tls.Config {
@@ -97,14 +100,16 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 			ctx := context.WithValue(t.Context(), headersKey{}, http.Header{"X-Token": {"good"}})
 			errs := make([]error, places)
 			var wg sync.WaitGroup
-			for i := range errs { // one begins after the other, as handshakes are slow where races are looked for
+			// one begins after the other, as handshakes are slow where races are looked for
+			for i := range errs {
 				wg.Go(func() { _, errs[i] = clients[i%4].Fetch(ctx, to, "k", nil) })
 				receive(t, begun, "a request, though all others are under way")
 			}
 			close(end)
 			wg.Wait()
 			require.NoError(t, errors.Join(errs...))
-			assert.Equal(t, Refused{Unauthenticated: uint64(strangers)}, s.Refused()) //nolint:gosec // not negative
+			//nolint:gosec // not negative
+			assert.Equal(t, Refused{Unauthenticated: uint64(strangers)}, s.Refused())
 		})
 	}
 }
@@ -136,7 +141,8 @@ func TestAnnouncedBytesTakeNoMemory(t *testing.T) {
 		require.Eventually(t, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return d != nil && s.Refused().Unauthenticated == requests || d == nil && len(s.running) == requests
+			return d != nil && s.Refused().Unauthenticated == requests || d == nil &&
+				len(s.running) == requests
 		}, patienceOfTests, time.Millisecond)
 		during := heap()
 		for _, c := range conns {

@@ -45,7 +45,8 @@ func kindOf(w *recorder) string { return strings.Split(w.Header().Get(headerAnsw
 
 // send gives a captured request to a server and returns the kind of the answer.
 func (c captured) send(h http.Handler) (answer string, status int) {
-	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, c.path, bytes.NewReader(c.body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, c.path,
+		bytes.NewReader(c.body))
 	r.Header = c.header.Clone()
 	w := newRecorder()
 	h.ServeHTTP(w, r)

@@ -24,9 +24,11 @@ const (
 )
 
 var (
-	errNotTLS   = errors.New("its URL is http, and this node has Options.SharedKeys or TLS: nothing is sent to it")
+	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS: nothing " +
+		"is sent to it")
 	errUnderWay = errors.New("as many requests to it are under way as may be")
-	errAsAbsent = errors.New("peer: the caller has left") // to the breaker: it was neither good nor bad
+	// to the breaker: it was neither good nor bad
+	errAsAbsent = errors.New("peer: the caller has left")
 )
 
 // target holds a Client's state of one address.

@@ -29,8 +29,10 @@ func newAuthority(tb testing.TB, name string) *authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(tb, err)
@@ -46,8 +48,9 @@ func (a *authority) issue(tb testing.TB, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(tb, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
@@ -66,7 +69,8 @@ func serveTLS(tb testing.TB, h http.Handler, ca *authority, auth tls.ClientAuthT
 	s := &http.Server{
 		Handler: h, Protocols: p, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
 		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.issue(tb, "b")}, ClientCAs: ca.pool, ClientAuth: auth,
+			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.issue(tb, "b")},
+			ClientCAs: ca.pool, ClientAuth: auth,
 		},
 	}
 	done := make(chan struct{})
@@ -87,7 +91,10 @@ func TestMutualTLS(t *testing.T) {
 		cert := by.issue(t, "a") // shown whatever the server says it accepts
 		return &tls.Config{
 			MinVersion: tls.VersionTLS13, RootCAs: ours.pool,
-			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate,
+				error) {
+				return &cert, nil
+			},
 		}
 	}
 	without := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: ours.pool}
@@ -104,7 +111,8 @@ func TestMutualTLS(t *testing.T) {
 		"of somebody else, not checked": {withCert(others), tls.RequireAnyClientCert, Denied},
 		"the server does not ask":       {withCert(ours), tls.NoClientCert, Denied},
 		"the server is somebody else": {
-			&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: others.pool, Certificates: []tls.Certificate{ours.issue(t, "a")}},
+			&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: others.pool,
+				Certificates: []tls.Certificate{ours.issue(t, "a")}},
 			tls.RequireAndVerifyClientCert, Denied,
 		},
 	} {
@@ -118,7 +126,8 @@ func TestMutualTLS(t *testing.T) {
 			defer rt.CloseIdleConnections()
 			k := NewClient(configA(), rt)
 			defer k.Close()
-			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Run: runB}, "k", nil)
+			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Run: runB},
+				"k", nil)
 			if c.reason != 0 {
 				unavailable(t, err, c.reason)
 				assert.Zero(t, v)

@@ -40,7 +40,8 @@ func (c *Client) trace(ctx context.Context) http.Header {
 // isReserved reports whether a header means something to HTTP or to this protocol.
 func isReserved(name string) bool {
 	switch name {
-	case "Accept-Encoding", "Authorization", "Connection", "Cookie", "Expect", "Host", "Keep-Alive", "Te", "Trailer",
+	case "Accept-Encoding", "Authorization", "Connection", "Cookie", "Expect", "Host", "Keep-Alive",
+		"Te", "Trailer",
 		"Transfer-Encoding", "Upgrade":
 		return true
 	}
@@ -51,7 +52,8 @@ func isReserved(name string) bool {
 func isHeader(name string) bool {
 	for _, c := range []byte(name) {
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_',
+			c == '.':
 		default:
 			return false
 		}

@@ -44,13 +44,17 @@ func TestTraces(t *testing.T) {
 				{"X", http.Header{"X": {"a\r\nX: b", "c\x00", "go\tod", "\x7f"}}, []string{"go\tod"}},
 				{"X", http.Header{"X": {strings.Repeat("x", maxTrace), "good"}}, []string{"good"}},
 				{"X", http.Header{"": {"x"}, "a b": {"x"}, "a\r\nb": {"x"}, "X": {"good"}}, []string{"good"}},
-				{headerRequest, http.Header{"snowfence-Request": {"others"}}, []string{requestHeader(&a, runB)}},
-				{"Content-Type", http.Header{"Content-Type": {"x"}, "Content-Length": {"7"}, "Transfer-Encoding": {"x"}}, []string{contentType}},
-				{"X", http.Header{"Connection": {"x"}, "Te": {"x"}, "Host": {"x"}, "Upgrade": {"h2c"}, "Expect": {"100-continue"}}, nil},
+				{headerRequest, http.Header{"snowfence-Request": {"others"}},
+					[]string{requestHeader(&a, runB)}},
+				{"Content-Type", http.Header{"Content-Type": {"x"}, "Content-Length": {"7"},
+					"Transfer-Encoding": {"x"}}, []string{contentType}},
+				{"X", http.Header{"Connection": {"x"}, "Te": {"x"}, "Host": {"x"}, "Upgrade": {"h2c"},
+					"Expect": {"100-continue"}}, nil},
 			} {
 				b.Propagator = headers{c.name}
 				var got any
-				n := connect(t, p, a, b, backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
+				n := connect(t, p, a, b, backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value,
+					error) {
 					got = ctx.Value(headersKey{})
 					return Value{}, nil
 				}})

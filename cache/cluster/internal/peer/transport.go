@@ -24,9 +24,10 @@ func DefaultTransport(config *tls.Config) *http.Transport {
 		config = config.Clone()
 	}
 	return &http.Transport{
-		Protocols:           p,
-		TLSClientConfig:     config,
-		DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		Protocols:       p,
+		TLSClientConfig: config,
+		DialContext: (&net.Dialer{Timeout: 2 * time.Second,
+			KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     90 * time.Second,
 		MaxIdleConnsPerHost: maxConns,

@@ -24,7 +24,8 @@ func TestConnectionsOfABurst(t *testing.T) {
 	back, begun, end := waits()
 	s := NewServer(configB(), back)
 	l := newCountingListener(t)
-	h := &http.Server{Handler: s, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(), ConnState: l.count}
+	h := &http.Server{Handler: s, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+		ConnState: l.count}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -61,17 +62,20 @@ func TestConnectionsOfABurst(t *testing.T) {
 		for range maxConns {
 			receive(t, begun, "a request")
 		}
-		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, patienceOfTests, time.Millisecond)
+		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, patienceOfTests,
+			time.Millisecond)
 		assert.EqualValues(t, maxConns, l.open.Load())
 		close(end)
 	})
 	assert.EqualValues(t, maxConns, good.Load())
 	assert.Equal(t, "closed", c.Breaker(to), "the bound says nothing of the node")
 	herd(func() {})
-	assert.EqualValues(t, burst, good.Load(), "whoever waits for a connection gets one, if loads are quick")
+	assert.EqualValues(t, burst, good.Load(),
+		"whoever waits for a connection gets one, if loads are quick")
 	assert.Less(t, l.all.Load(), int64(burst), "in both bursts")
 	c.Forget(func(Address) bool { return false })
-	require.Eventually(t, func() bool { return l.open.Load() == 0 }, patienceOfTests, time.Millisecond, "of a node that is gone")
+	require.Eventually(t, func() bool { return l.open.Load() == 0 }, patienceOfTests, time.Millisecond,
+		"of a node that is gone")
 }
 
 // countingListener counts its connections.
@@ -132,7 +136,8 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 		require.Zero(t, herd(30), "nobody is there")
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		require.NoError(t, err)
-		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet()}
+		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: patienceOfTests,
+			ErrorLog: quiet()}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

@@ -29,8 +29,9 @@ func TestOtherVersion(t *testing.T) {
 		f    func(*http.Request)
 		text string
 	}{
-		"header": {func(r *http.Request) { r.Header.Set(headerRequest, "2 anything") }, "this node speaks version 1"},
-		"path":   {func(r *http.Request) { r.URL.Path = "/v2/fetch" }, "this node speaks version 1"},
+		"header": {func(r *http.Request) { r.Header.Set(headerRequest, "2 anything") },
+			"this node speaks version 1"},
+		"path": {func(r *http.Request) { r.URL.Path = "/v2/fetch" }, "this node speaks version 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withKeys(t, func(t *testing.T, d *Identity) {

@@ -57,13 +57,15 @@ var endpoints = []endpoint{fetchEndpoint, tryEndpoint, manyEndpoint, deletesEndp
 func endpointOf(u *url.URL) (endpoint, *refusal) {
 	path := u.EscapedPath()
 	if !IsCleanPath(path) || u.RawQuery != "" {
-		return "", refuse(malformed, "the URL is not one of this protocol").withStatus(http.StatusNotFound)
+		return "", refuse(malformed,
+			"the URL is not one of this protocol").withStatus(http.StatusNotFound)
 	}
 	prefix, last := cutLast(path)
 	_, v := cutLast(prefix)
 	e := endpoint(last)
 	if !slices.Contains(endpoints, e) || v == "" || v[0] != 'v' {
-		return "", refuse(malformed, "the URL is not one of this protocol").withStatus(http.StatusNotFound)
+		no := refuse(malformed, "the URL is not one of this protocol")
+		return "", no.withStatus(http.StatusNotFound)
 	}
 	if v[1:] != version {
 		return "", refuse(otherVersion, "this node speaks version "+version+" of the protocol")
@@ -97,7 +99,8 @@ type head struct {
 // requestHeader returns the header of requests of a node to a run of another one.
 func requestHeader(c *Config, to uint64) string {
 	return strings.Join([]string{
-		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatRun(to), strconv.FormatInt(int64(c.Silence), 10),
+		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatRun(to),
+		strconv.FormatInt(int64(c.Silence), 10),
 	}, " ")
 }
 
@@ -204,7 +207,9 @@ func encodeFetch(key string, after []byte, late time.Duration) []byte {
 
 var errFrame = errors.New("the body is not one of this protocol")
 
-func decodeFetch(body []byte, maxKey, maxAfter int) (key string, after []byte, late time.Duration, err error) {
+func decodeFetch(
+	body []byte, maxKey, maxAfter int,
+) (key string, after []byte, late time.Duration, err error) {
 	late, rest, ok := cutLate(body)
 	if !ok {
 		return "", nil, 0, errFrame

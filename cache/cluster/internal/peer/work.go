@@ -115,7 +115,8 @@ func (w *work) receive() ([]byte, *refusal) {
 	}
 	switch {
 	case size < 0:
-		return nil, refuse(malformed, "the length of the body is missing").withStatus(http.StatusLengthRequired)
+		return nil, refuse(malformed,
+			"the length of the body is missing").withStatus(http.StatusLengthRequired)
 	case size > limit:
 		return nil, refuse(tooLarge, (&SizeError{What: "body", Size: size, Max: limit}).Error())
 	}
@@ -237,7 +238,8 @@ func tooLargeToSend(size, limit int) *refusal {
 // unavailable returns how the asker is told of an error that is no answer; nil if it is one.
 func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	switch {
-	case errors.Is(err, ErrClosing), errors.Is(err, courier.ErrClosed), errors.Is(context.Cause(ctx), ErrClosing):
+	case errors.Is(err, ErrClosing), errors.Is(err, courier.ErrClosed),
+		errors.Is(context.Cause(ctx), ErrClosing):
 		return refuse(closing, "this node is closing")
 	case errors.Is(err, ErrBusy), errors.Is(err, courier.ErrOverloaded):
 		return refuse(busy, err.Error())
@@ -285,7 +287,8 @@ func (w *work) answer(a answer, status int) {
 	h := w.pulse.answer()
 	length := strconv.Itoa(len(a.body))
 	h[headerAnswer] = []string{strings.Join([]string{
-		version, kinds[a.kind].name, length, strconv.FormatInt(int64(a.keep), 10), strconv.Itoa(w.pulse.signs),
+		version, kinds[a.kind].name, length, strconv.FormatInt(int64(a.keep), 10),
+		strconv.Itoa(w.pulse.signs),
 	}, " ")}
 	h["Content-Length"] = []string{length}
 	h["Content-Type"] = []string{contentType}
@@ -298,7 +301,8 @@ func (w *work) answer(a answer, status int) {
 }
 
 func (w *work) warn(ctx context.Context, err error) {
-	w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn, "cluster: a request of another node ended badly",
+	w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn,
+		"cluster: a request of another node ended badly",
 		slog.String("from", w.head.node), slog.Any("error", err))
 }
 
