@@ -327,11 +327,11 @@ func TestCallerOfManyLeaves(t *testing.T) {
 func TestSlowLoadOfMany(t *testing.T) {
 	t.Parallel()
 	a := configA()
-	a.Silence = 600 * time.Millisecond
+	a.Silence = 2 * time.Second
 	var late atomic.Int64
 	many := func(ctx context.Context, _ string, asks []Ask) []Outcome {
 		late.Store(int64(courier.LateAge(ctx)))
-		time.Sleep(1800 * time.Millisecond) // three times what may pass in silence
+		time.Sleep(2 * a.Silence)
 		return make([]Outcome, len(asks))
 	}
 	n := connect(t, http1, a, configB(), backend{many: many})
