@@ -2,7 +2,8 @@
 // partition of the names on each node. An input is a method call, its consequences wait
 // for [Partition.Take]. The package starts no goroutine, opens no socket, reads no clock, and draws
 // no random number but from the seed in its [Config]. The shell around it and the
-// simulator drive the very same code.
+// simulator drive the very same code. The files under testdata/transcripts show what nodes say to
+// each other; to read the code, open partition.go first.
 //
 // # State
 //
