@@ -796,6 +796,39 @@ func TestManyAreRefreshedByOwner(t *testing.T) {
 	require.Zero(t, a.Stats().LocalLoads)
 }
 
+// A copy of a batch ends no later than the owner's entry, however long other keys of it take.
+func TestCopiesOfASlowBatch(t *testing.T) {
+	const keep = time.Second // what is left of the owner's entries
+	var from batches
+	n := startByRing(t, &from, nil)
+	var asked sync.Map
+	var slow atomic.Value // the first key that is asked for, which its owner can't send
+	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		asked.Store(key, true)
+		if slow.CompareAndSwap(nil, key) || slow.Load() == key {
+			return peer.Value{}, peer.ErrUnsendable
+		}
+		return peer.Value{Data: []byte(key), Keep: keep}, nil
+	})
+	waitForFakes(t, n, 1)
+	from.set(func(_ context.Context, key string, _ int) (string, error) {
+		if slow.Load() == key {
+			time.Sleep(keep + keep/10)
+		}
+		return key, nil
+	})
+	got, err := n.FetchMany(t.Context(), keysOf(20))
+	require.NoError(t, err)
+	require.Len(t, got, 20)
+	require.NotEmpty(t, f.requests())
+	asked.Range(func(k, _ any) bool {
+		key, _ := k.(string)
+		_, held := n.Get(key)
+		require.Equal(t, slow.Load() == key, held, "%s: its owner's entry has ended", key)
+		return true
+	})
+}
+
 // What a key of FetchMany costs on both nodes is bounded.
 func TestAllocationsOfManyKeys(t *testing.T) {
 	var from batches

@@ -17,6 +17,26 @@ type manyWalk[V any] struct {
 	keys    []string
 	results []hook.Loaded[V]
 	next    []string // by key: the node to ask, undelivered, or "" for a key that has its result
+	asked   []askedNode
+}
+
+// An askedNode has been asked for the keys at these indices, and has answered at that time.
+type askedNode struct {
+	keys     []int
+	answered time.Time
+}
+
+// age takes from the TTLs of copies what has passed since they came: they are stored when the whole
+// batch has ended.
+func (w *manyWalk[V]) age() {
+	for _, a := range w.asked {
+		waited := time.Since(a.answered)
+		for _, i := range a.keys {
+			if r := &w.results[i]; w.next[i] == "" && r.HasTTL && r.TTL > 0 {
+				r.TTL = max(0, r.TTL-waited)
+			}
+		}
+	}
 }
 
 // walkMany is walk for the keys of a batch, whose owner was node a moment ago. If that has changed
@@ -24,7 +44,7 @@ type manyWalk[V any] struct {
 func (c *Cache[V]) walkMany(
 	ctx context.Context, node string, keys []string, results []hook.Loaded[V],
 ) {
-	w := manyWalk[V]{keys, results, make([]string, len(keys))}
+	w := manyWalk[V]{keys: keys, results: results, next: make([]string, len(keys))}
 	own := node == c.self
 	for i, key := range keys {
 		w.next[i] = cmp.Or(node, undelivered)
@@ -47,6 +67,7 @@ func (c *Cache[V]) walkMany(
 	if len(rest) > 0 {
 		c.loadHereMany(ctx, &w, rest)
 	}
+	w.age()
 }
 
 // loadOwnMany is loadOwn for the keys of a batch.
@@ -82,7 +103,12 @@ func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
 		}
 		var asks []func()
 		for node, at := range byNode {
-			asks = append(asks, func() { c.askNode(ctx, node, w, at) })
+			k := len(w.asked)
+			w.asked = append(w.asked, askedNode{keys: at})
+			asks = append(asks, func() {
+				c.askNode(ctx, node, w, at)
+				w.asked[k].answered = time.Now()
+			})
 		}
 		inParallel(asks)
 	}

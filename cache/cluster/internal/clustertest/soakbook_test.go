@@ -262,9 +262,10 @@ func (b *ledger) notExpired(s *seen) {
 		}
 	}
 	if age > most {
-		b.bad("%s (run %d) gave version %d of %q to a caller who came %v after it was issued: no more "+
-			"than %v is promised",
-			s.node, s.run, s.version, s.key, age, most)
+		b.bad("%s (run %d) gave version %d of %q, issued to %s at %s, to a caller who came %v after "+
+			"that: no more than %v is promised",
+			s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version),
+			time.Unix(0, s.issued).Format("15:04:05.000"), age, most)
 	}
 }
 
