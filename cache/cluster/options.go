@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -289,7 +290,7 @@ func (o *Options[V]) wantURL() string {
 		return "a path without escapes, empty elements and dots, since the handler takes no other"
 	case u.Hostname() == "" || err == nil && ip.IsUnspecified():
 		return "the host by which other nodes reach this one"
-	case u.Port() == "0":
+	case u.Port() != "" && !isPort(u.Port()):
 		return "the port that the server listens at"
 	case u.Scheme == "http" && len(o.SharedKeys) > 0:
 		return "an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS"
@@ -297,6 +298,12 @@ func (o *Options[V]) wantURL() string {
 		return "an https URL, since TLS is set"
 	}
 	return ""
+}
+
+// isPort reports whether s is the number of a port that a server can listen at.
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
 }
 
 // isName reports whether s can be the name of a cache or of an error.
