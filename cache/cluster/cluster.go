@@ -180,7 +180,7 @@ func (c *Cache[V]) newUnits() ownership.Units {
 // server; with Options.SharedKeys its TLSConfig must be that of [SharedKeyTLS]. A pattern of
 // http.ServeMux ends in a slash: "/_cache/". Handler looks at the end of a request's path only, so
 // it does not matter whether the prefix is stripped. Middleware around it must pass interim answers
-// (1xx) on.
+// (1xx) on; http.TimeoutHandler does not.
 func (c *Cache[V]) Handler() http.Handler { return c.server }
 
 // Close ends this node's part: the others stop asking it, its names are free, loads are cancelled,

@@ -3,8 +3,8 @@ package cluster
 import "github.com/snowfence/snowfence/cache/cluster/internal/peer"
 
 // AskFailures counts the keys that other nodes did not deliver, by why. After each of these the
-// value was loaded here, or another node asked. Those from WrongPath to Rubbish are mistakes in the
-// set-up: the log says what to do.
+// value was loaded here, or another node asked. NoLifeSigns and those from WrongPath to Rubbish are
+// mistakes in the set-up: the log says what to do.
 type AskFailures struct {
 	Silent uint64 // nothing was heard for PeerTimeout
 	// the same, where something between the nodes is known to drop interim answers (1xx)

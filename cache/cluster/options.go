@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,11 +73,11 @@ type Options[V any] struct {
 	// string are sent as they are, anything else as JSON. Its name is of the cluster.
 	Codec Codec[V]
 
-	// Cache configures the entries: how many this node keeps, those that it owns and copies, how
-	// long they live, how Load runs. An entry that Load did not give a shorter life lives for
-	// Cache.TTL. With RefreshAt, a copy that is in use is asked for again behind, too. What limits
-	// functions in Cache.Courier is about Load, and not about asking other nodes; what limits
-	// callers is about both.
+	// Cache configures the entries, those that this node owns and copies: how many it keeps, how
+	// long they live, how Load runs. OnEviction is called for both, so for one key on several
+	// nodes. An entry that Load did not give a shorter life lives for Cache.TTL. With RefreshAt, a
+	// copy that is in use is asked for again behind, too. What limits functions in Cache.Courier
+	// is about Load, and not about asking other nodes; what limits callers is about both.
 	Cache cache.Options[string, V]
 
 	// CopyTTL is how long this node keeps a copy of a value that another node owns, 1 s by default,
@@ -126,7 +127,8 @@ type Options[V any] struct {
 
 	// MaxKey and MaxValue bound the size of a key and of an encoded value that are sent or accepted
 	// between nodes, in bytes: 4 KiB and 16 MiB by default. A longer key is an error of Fetch. A
-	// longer value is kept by its owner, but every node has to load it for itself.
+	// longer value is kept by its owner, but every node has to load it for itself. Best the same on
+	// all nodes: one refuses what is above its own bounds.
 	MaxKey   int
 	MaxValue int
 
@@ -289,7 +291,7 @@ func (o *Options[V]) wantURL() string {
 		return "a path without escapes, empty elements and dots, since the handler takes no other"
 	case u.Hostname() == "" || err == nil && ip.IsUnspecified():
 		return "the host by which other nodes reach this one"
-	case u.Port() == "0":
+	case u.Port() != "" && !isPort(u.Port()):
 		return "the port that the server listens at"
 	case u.Scheme == "http" && len(o.SharedKeys) > 0:
 		return "an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS"
@@ -297,6 +299,12 @@ func (o *Options[V]) wantURL() string {
 		return "an https URL, since TLS is set"
 	}
 	return ""
+}
+
+// isPort reports whether s is the number of a port that a server can listen at.
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port > 0
 }
 
 // isName reports whether s can be the name of a cache or of an error.

@@ -50,6 +50,8 @@ func TestBadOptions(t *testing.T) {
 			`cluster: Options.URL: "http://[::]:8080/": want the host by which other nodes reach this one`},
 		"port 0": {func(o *cluster.Options[string]) { o.URL = "http://10.0.0.7:0/" },
 			`cluster: Options.URL: "http://10.0.0.7:0/": want the port that the server listens at`},
+		"no port of TCP": {func(o *cluster.Options[string]) { o.URL = "http://10.0.0.7:80810/" },
+			`cluster: Options.URL: "http://10.0.0.7:80810/": want the port that the server listens at`},
 		"http and keys": {func(o *cluster.Options[string]) {
 			o.SharedKeys = [][]byte{make([]byte, 32)}
 		}, `cluster: Options.URL: "http://127.0.0.1:1/_cache": want an https URL, since SharedKeys are set: serve Handler with SharedKeyTLS`},

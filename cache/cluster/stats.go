@@ -67,7 +67,8 @@ type Refused struct {
 type PeerStats struct {
 	Node string
 	URL  string
-	// "closed": it is asked; "open": it is passed over; "half-open": one request tries it
+	// "closed": it is asked; "open": it is passed over; "half-open": one request tries it; "": it is
+	// never asked, see Differs
 	Breaker string
 	Failure string // if it is not closed: how a request failed last
 	Synced  bool   // whether all deletes known here are known there

@@ -58,19 +58,28 @@ Disturbances, from --start to --end:
 What the rows of the table say:
 ` + glossary(clusterTerms()) + `
 
-With --check the exit code is 1 if a promise was broken: if a value was wrong or
-stale, a fetch late, an error without a reason (a failing origin, a node that was
-struck), a load without a reason, or if it took too long until all was as before.
+With --check the exit code is 1 if a promise was broken: a value was wrong or stale,
+a fetch late, an error or a load had no reason, or it took too long until all was as
+before. An error has a reason if the origin fails, the node is a victim of the
+disturbance, or the key is in quarantine.
 
-The origin notes who loads which key from when to when, and each load must have a
-reason: no node had loaded the key, the TTL of what was loaded had ended, its load
-had failed, the node with the value had ended, a caller had been let down by the
-load before, or the node that loads had asked another one in vain. Any other load
-fails the check, which names key, nodes and times. While nodes come, go or are cut
-off, and for a second after the last of them has noticed, nodes may differ in who
-owns what. What they believe is not recorded, so each may then load for itself; but
-none twice within a TTL, unless what it has changed hands: that lives for --copy-ttl.
-By key and by ring, this does not hold for a node that dies: all others agree then.
+The origin notes which node loads which key from when to when. Below the table
+stands how many loads had which of these reasons:
+  of new keys                                no node had loaded the key
+  after the TTL                              of the value that was there
+  after a load that failed or was given up   so there was no value
+  lost with a node                           the node with the value had ended
+  as nodes came or went                      see below
+  for a node that did not deliver            it was asked in vain, or passed over
+  beside a late load                         which had let a caller down
+  had by another node                        without a cluster only
+Any other load fails the check, which names key, nodes and times.
+
+While nodes come, go or are cut off, and for a second after the last of them has
+noticed, they may differ in who owns what. Each may then load for itself, but not
+twice within a TTL or, where a value has changed its owner, within --copy-ttl. If
+nodes die (kill, poison), this is for --ownership slot alone: by key and by ring all
+that are left agree on who owns what.
 
 --json prints what result.json holds: command, config, environment, finding,
 checks, and under runs one object for each ownership. Times are in seconds and

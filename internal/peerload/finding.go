@@ -184,7 +184,11 @@ func (r *Result) course(c Config, x *Run) string {
 	if none := r.againstNone(x); x.Ownership.clustered() && none.Exists() {
 		text += fmt.Sprintf(" and %s of what it takes without a cluster", percentText(none))
 	}
-	if p := x.Poison; p != nil {
+	switch p := x.Poison; {
+	case p == nil:
+	case p.Deaths >= c.Nodes:
+		text += "; the poisoned key ended all nodes, and their callers with them"
+	default:
 		text += fmt.Sprintf("; the poisoned key ended %s", nodes(p.Deaths))
 	}
 	if n := x.errors(); n > 0 {

@@ -32,11 +32,11 @@ var reasonWords = []struct {
 }{
 	{reasonFirst, "of new keys"},
 	{reasonExpired, "after the TTL"},
-	{reasonFailed, "after a failure"},
+	{reasonFailed, "after a load that failed or was given up"},
 	{reasonEach, "had by another node"},
 	{reasonLost, "lost with a node"},
 	{reasonChange, "as nodes came or went"},
-	{reasonInPlace, "for a silent node"},
+	{reasonInPlace, "for a node that did not deliver"},
 	{reasonLate, "beside a late load"},
 	{reasonNone, "without a reason"},
 }

@@ -101,6 +101,12 @@ func TestFinding(t *testing.T) {
 
 	r.Runs[0].Loads = Loads{}
 	assert.Contains(t, r.Finding(c), "By key nothing was loaded.")
+
+	c, r = sampleRuns()
+	r.Runs[0].Poison = &PoisonResult{Deaths: 2}
+	r.Runs[1].Poison = &PoisonResult{Deaths: c.Nodes}
+	assert.Contains(t, r.Finding(c), "; the poisoned key ended 2 nodes; all was as before")
+	assert.Contains(t, r.Finding(c), "; the poisoned key ended all nodes, and their callers with them;")
 }
 
 func TestHarm(t *testing.T) {

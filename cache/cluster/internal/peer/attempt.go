@@ -26,10 +26,10 @@ type listener struct {
 	silence time.Duration
 
 	connected atomic.Bool
-	fresh     atomic.Bool  // the connection was made for the request
-	answered  atomic.Bool  // something has come back
-	spoken    bool         // it was HTTP
-	signs     atomic.Int64 // life signs that have arrived
+	fresh     atomic.Bool   // the connection was made for the request
+	answered  atomic.Bool   // something has come back
+	spoken    bool          // it was HTTP
+	signs     atomic.Uint64 // life signs that have arrived
 }
 
 func (l *listener) heard() { l.timer.Reset(l.silence) }
@@ -109,12 +109,13 @@ func (c *Client) attempt(
 	return reply{}, fail(Silent, errSilent)
 }
 
-// compareSigns takes note of life signs that were sent and have not arrived.
+// compareSigns notes whether life signs were sent that have not arrived. That some have is no proof
+// that they do in time: http.TimeoutHandler passes one on, together with the answer.
 func (c *Client) compareSigns(t *target, sent uint64, l *listener) {
 	if sent == 0 {
 		return
 	}
-	lost := l.signs.Load() == 0
+	lost := l.signs.Load() < sent
 	if t.deaf.Swap(lost) == lost || !lost {
 		return
 	}

@@ -70,7 +70,8 @@
 // be it while connecting, before the answer or within it; a life sign and any byte of a body count,
 // in both directions. So a node that is at work for long is waited for, and one that is dead,
 // stopped or cut off is not. The Client compares the life signs that have arrived with those that
-// were sent: if all were lost, something between the nodes drops interim answers.
+// were sent: if some were lost, something between the nodes drops interim answers, or holds them
+// back.
 //
 // When a caller leaves, its connection is closed, and the Backend's context ends. If the line is
 // cut, Snowfence-Timeout and the silence after it end that, or the Backend.

@@ -89,8 +89,9 @@ const (
 var reasons = [Reasons]struct{ text, advice string }{
 	Silent: {text: "silent"},
 	NoLifeSigns: {"no life signs",
-		"a proxy or middleware between the nodes must pass interim answers (1xx) on: " +
-			"without them a load that takes longer than Options.PeerTimeout is taken for silence"},
+		"a proxy or middleware between the nodes must pass interim answers (1xx) on " +
+			"(http.TimeoutHandler does not): without them a load that takes longer than " +
+			"Options.PeerTimeout is taken for silence"},
 	Unreachable:  {text: "unreachable"},
 	NotListening: {text: "not listening"},
 	Lost:         {text: "connection lost"},
@@ -106,9 +107,8 @@ var reasons = [Reasons]struct{ text, advice string }{
 		"that node's Options.URL must be https if its server speaks TLS, and http if not; " +
 			"with Options.SharedKeys or TLS it must: serve Cache.Handler with ServeTLS"},
 	Denied: {"denied", "both nodes must have a common key in Options.SharedKeys, or trust each " +
-		"other's certificates " +
-		"(Options.TLS); the server must have the same configuration (SharedKeyTLS), and " +
-		"Options.Authorize agree"},
+		"other's certificates (Options.TLS); the server must have the same configuration " +
+		"(SharedKeyTLS), and Options.Authorize agree; a middleware must not ask nodes for more"},
 	OtherVersion: {"other version",
 		"all nodes must run releases with the same protocol, and have the same limits"},
 	WrongCache: {"wrong cache", "the handlers of caches with different Options.Name must be mounted " +

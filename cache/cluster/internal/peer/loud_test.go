@@ -201,10 +201,12 @@ func (d deaf) WriteHeader(status int) {
 }
 
 // A middleware that drops interim answers is found out by the first load that takes long enough,
-// and blamed when a longer one looks like silence.
+// and blamed when a longer one looks like silence. So is http.TimeoutHandler, which holds all back
+// until the end: one of them arrives together with the answer.
 func TestLifeSignsThatDoNotPass(t *testing.T) {
-	for _, p := range bothProtocols {
-		t.Run(string(p), func(t *testing.T) {
+	test := func(name string, p protocol, middleware func(http.Handler) http.Handler) {
+		t.Run(name+"/"+string(p), func(t *testing.T) {
+			t.Parallel()
 			a, b := configA(), configB()
 			a.Silence = 2 * time.Second
 			log, to := newLogged()
@@ -218,12 +220,13 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 				return Value{Data: []byte(key)}, nil
 			}})
 			var signs bool
+			without := middleware(s)
 			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if signs {
 					s.ServeHTTP(w, r)
 					return
 				}
-				s.ServeHTTP(deaf{w}, r)
+				without.ServeHTTP(w, r)
 			}))
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
@@ -233,7 +236,7 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			}
 			require.NoError(t, fetch("short"))
 			assert.Equal(t, []string{""}, log.lines())
-			time.AfterFunc(a.Silence/2, func() { end <- struct{}{} })
+			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
 			require.Len(t, log.lines(), 1)
 			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" other=b`)
@@ -242,10 +245,20 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			end <- struct{}{}
 
 			signs = true
-			time.AfterFunc(a.Silence/2, func() { end <- struct{}{} })
+			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
 			assert.False(t, c.target(Address{"b", url, runB}).deaf.Load(), "mended")
 			require.Len(t, log.lines(), 1)
+		})
+	}
+	for _, p := range bothProtocols {
+		test("dropped", p, func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h.ServeHTTP(deaf{w}, r)
+			})
+		})
+		test("held back", p, func(h http.Handler) http.Handler {
+			return http.TimeoutHandler(h, time.Minute, "late")
 		})
 	}
 }
