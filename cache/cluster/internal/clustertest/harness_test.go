@@ -178,7 +178,7 @@ func TestLedger(t *testing.T) {
 		return &reply{Begin: at, End: at + second, Peers: nodes}
 	}
 	value := func(issued, begin int64) result {
-		return result{Node: node, Key: key, Issued: issued, Begin: begin, End: begin}
+		return result{Node: node, Key: key, Issued: issued, Loaded: issued, Begin: begin, End: begin}
 	}
 	got := func(r result, p *process, b *ledger) {
 		l := &load{key: key, node: node, issued: r.Issued, version: uint64(len(b.c.origin.issued) + 1)}
@@ -195,7 +195,7 @@ func TestLedger(t *testing.T) {
 		do   func(b *ledger, p, other *process)
 	}{
 		{"a value in time", "", func(b *ledger, p, _ *process) { got(value(at, at+second), p, b) }},
-		{"a value that is too old", "after it was issued",
+		{"a value that is too old", "after it was loaded",
 			func(b *ledger, p, _ *process) { got(value(at, at+7*second), p, b) }},
 		{"an old value after a pause", "", func(b *ledger, p, _ *process) {
 			b.pauses = append(b.pauses, span{from: at, to: at + 3*second, node: by})

@@ -219,7 +219,10 @@ func (n *node) load(ctx context.Context, key string) (value, error) {
 		case a.Error != "":
 			return value{}, errors.New(a.Error)
 		}
-		return value{Key: key, Version: a.Version, Issued: a.Issued, By: n.spec.Name}, nil
+		return value{
+			Key: key, Version: a.Version, Issued: a.Issued, Loaded: time.Now().UnixNano(),
+			By: n.spec.Name,
+		}, nil
 	case <-ctx.Done():
 		n.out <- message{Left: id}
 		return value{}, context.Cause(ctx)
@@ -255,6 +258,10 @@ func (n *node) loadMany(ctx context.Context, keys []string) (map[string]value, e
 		})
 	}
 	wg.Wait()
+	for key, v := range values { // the last of them may have taken long
+		v.Loaded = time.Now().UnixNano()
+		values[key] = v
+	}
 	switch {
 	case panicked != nil:
 		panic(panicked)
@@ -415,7 +422,7 @@ func (n *node) fetchMany(ctx context.Context, keys []string) *reply {
 }
 
 func resultOf(key string, v value, err error, begin int64) *result {
-	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Begin: begin,
+	r := &result{Key: key, Version: v.Version, Issued: v.Issued, Loaded: v.Loaded, Begin: begin,
 		End: time.Now().UnixNano()}
 	if v.Key != key && v.Key != "" {
 		r.Wrong = v.Key

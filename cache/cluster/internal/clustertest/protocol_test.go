@@ -33,6 +33,7 @@ type value struct {
 	Key     string
 	Version uint64
 	Issued  int64  // when, in nanoseconds of the wall clock, which all processes share
+	Loaded  int64  // when Load or LoadMany returned it, which the TTL counts from
 	By      string // the node that loaded it
 }
 
@@ -101,6 +102,7 @@ type result struct {
 	Key        string
 	Version    uint64 `json:",omitempty"`
 	Issued     int64  `json:",omitempty"`
+	Loaded     int64  `json:",omitempty"`
 	Wrong      string `json:",omitempty"` // the key that the value says it is for, if another
 	Begin, End int64
 	Error      string `json:",omitempty"`
