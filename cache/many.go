@@ -331,7 +331,7 @@ func (b *batch[K, V]) call(
 		writes[i] = c.shards[i].writesNow()
 	}
 	invalidations := c.invalidated.seq.Load()
-	values, err := fetch(ctx, b.keys)
+	values, err := fetch(ctx, slices.Clone(b.keys)) // it may sort them, or keep them
 	if more := spread(b.keys, values, err, b.results); more {
 		b.extra = func(ttl int64) { b.storeExtra(values, ttl, writes, invalidations) }
 	}

@@ -80,6 +80,21 @@ func TestFetchMany(t *testing.T) {
 	require.Len(t, o.calls, 2)
 }
 
+// A fetch function may sort the keys that it is given, or use their slice for something else.
+func TestBatchOwnsItsKeys(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{})
+	got, err := c.FetchMany(t.Context(), []int{3, 1, 2},
+		func(_ context.Context, missing []int) (map[int]int, error) {
+			slices.Sort(missing)
+			values := map[int]int{1: 10, 2: 20, 3: 30, 4: 40}
+			clear(missing)
+			return values, nil
+		})
+	require.NoError(t, err)
+	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30}, got)
+	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30, 4: 40}, contents(c))
+}
+
 // A longer list is split.
 func TestMaxBatch(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{MaxBatch: 3})

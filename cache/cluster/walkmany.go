@@ -243,7 +243,7 @@ func (c *Cache[V]) callLoadMany(ctx context.Context, keys []string, results []ho
 	defer func() { // also after a panic or Goexit of LoadMany
 		c.counters.loadErrors.Add(uint64(failures)) //nolint:gosec // not negative
 	}()
-	values, err := c.o.LoadMany(ctx, keys)
+	values, err := c.o.LoadMany(ctx, slices.Clone(keys)) // it may sort them, or keep them
 	c.entries.Spread(keys, values, err, results)
 	failures = 0
 	for i := range results {
