@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -447,6 +448,32 @@ func TestStoreForOfOneKeyOfMany(t *testing.T) {
 	for i, key := range theirs {
 		_, ok := n.Get(key)
 		require.Equal(t, i != 1, ok, "key %d", i)
+	}
+}
+
+// StoreFor in one call of LoadMany in place of an owner says nothing of the keys of another call.
+func TestStoreForOfOneBatchOfMany(t *testing.T) {
+	var from origin
+	var n *node
+	var theirs []string
+	n = start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
+		o.Ownership, o.CopyTTL, o.Cache.MaxBatch = cluster.ByRing, time.Hour, 2
+		o.LoadMany = func(ctx context.Context, keys []string) (map[string]string, error) {
+			if slices.Contains(keys, theirs[1]) {
+				cache.StoreFor(ctx, 0)
+			} else if slices.Contains(keys, theirs[3]) {
+				cache.StoreFor(ctx, cache.Forever)
+			}
+			return firsts(keys), nil
+		}
+	})[0]
+	theirs = startBusy(t, n, 6)
+	got, err := n.FetchMany(t.Context(), theirs)
+	require.NoError(t, err)
+	require.Equal(t, firsts(theirs), got)
+	for i, key := range theirs {
+		_, ok := n.Get(key)
+		require.Equal(t, i > 1, ok, "key %d", i)
 	}
 }
 
