@@ -113,6 +113,10 @@ func (r *manyResult[K, V]) put(key K, v V, err error) {
 
 // get returns what FetchMany returns.
 func (r *manyResult[K, V]) get() (map[K]V, error) {
+	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // it was there twice, and came in between
+		_, ok := r.found[key]
+		return ok
+	})
 	if len(r.failed) > 0 {
 		return r.found, &ManyError[K]{ByKey: r.failed}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -93,6 +94,33 @@ func TestBatchOwnsItsKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30}, got)
 	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30, 4: 40}, contents(c))
+}
+
+// A key that is there twice has a value or an error, whatever comes while its places are looked at.
+func TestKeyThatIsThereTwice(t *testing.T) {
+	l, err := cache.NewLoading(cache.Options[int, int]{},
+		func(context.Context, int) (int, error) { return 0, io.ErrUnexpectedEOF })
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	keys := make([]int, 10_000) // others between the two
+	for i := range keys {
+		keys[i] = i
+		l.Set(i, i)
+	}
+	keys[len(keys)-1] = 0
+	for try := range 300 {
+		l.Delete(0)
+		set := make(chan struct{})
+		go func() {
+			defer close(set)
+			time.Sleep(time.Duration(try) * time.Microsecond)
+			l.Set(0, 0)
+		}()
+		got, err := l.FetchMany(t.Context(), keys)
+		<-set
+		_, ok := got[0]
+		require.Equal(t, ok, err == nil, "try %d: %v", try, err)
+	}
 }
 
 // A longer list is split.
