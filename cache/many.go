@@ -113,7 +113,7 @@ func (r *manyResult[K, V]) put(key K, v V, err error) {
 
 // get returns what FetchMany returns.
 func (r *manyResult[K, V]) get() (map[K]V, error) {
-	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // it was there twice, and came in between
+	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // it is there twice, and came meanwhile
 		_, ok := r.found[key]
 		return ok
 	})

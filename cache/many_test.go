@@ -108,12 +108,12 @@ func TestKeyThatIsThereTwice(t *testing.T) {
 		l.Set(i, i)
 	}
 	keys[len(keys)-1] = 0
-	for try := range 300 {
+	for try := range 100 {
 		l.Delete(0)
 		set := make(chan struct{})
 		go func() {
 			defer close(set)
-			time.Sleep(time.Duration(try) * time.Microsecond)
+			time.Sleep(time.Duration(5*try) * time.Microsecond)
 			l.Set(0, 0)
 		}()
 		got, err := l.FetchMany(t.Context(), keys)

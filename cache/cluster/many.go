@@ -42,7 +42,7 @@ func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, 
 		fetches = append(fetches, func() { m.add(keys, c.fetchGroup(ctx, node, keys)) })
 	}
 	inParallel(fetches)
-	maps.DeleteFunc(m.failed, func(key string, _ error) bool { // it was there twice, and came in between
+	maps.DeleteFunc(m.failed, func(key string, _ error) bool { // it is there twice, and came meanwhile
 		_, ok := m.found[key]
 		return ok
 	})

@@ -402,9 +402,8 @@ func testServedStale(t *testing.T, many, invalidated bool) {
 	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName,
 		Silence: 20 * time.Second}, peer.DefaultTransport(nil))
 	defer client.Close()
-	answer := make(chan peer.Outcome, 1)
+	answer, to := make(chan peer.Outcome, 1), addressOf(t, n)
 	go func() {
-		to := addressOf(t, n)
 		if many {
 			answer <- client.FetchMany(t.Context(), to, []peer.Ask{{Key: theirs[0]}})[0]
 			return
