@@ -156,7 +156,7 @@ func (h hooks[K, V]) Spread(keys []K, values map[K]V, err error, results []hook.
 	spread(keys, values, err, results)
 }
 
-func (h hooks[K, V]) ForKey(ctx context.Context) context.Context {
+func (h hooks[K, V]) Apart(ctx context.Context) context.Context {
 	batch, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {
 		return ctx

@@ -113,6 +113,10 @@ func (r *manyResult[K, V]) put(key K, v V, err error) {
 
 // get returns what FetchMany returns.
 func (r *manyResult[K, V]) get() (map[K]V, error) {
+	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // it is there twice, and came meanwhile
+		_, ok := r.found[key]
+		return ok
+	})
 	if len(r.failed) > 0 {
 		return r.found, &ManyError[K]{ByKey: r.failed}
 	}
@@ -331,7 +335,7 @@ func (b *batch[K, V]) call(
 		writes[i] = c.shards[i].writesNow()
 	}
 	invalidations := c.invalidated.seq.Load()
-	values, err := fetch(ctx, b.keys)
+	values, err := fetch(ctx, slices.Clone(b.keys)) // it may sort them, or keep them
 	if more := spread(b.keys, values, err, b.results); more {
 		b.extra = func(ttl int64) { b.storeExtra(values, ttl, writes, invalidations) }
 	}

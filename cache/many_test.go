@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -78,6 +79,48 @@ func TestFetchMany(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got, len(many))
 	require.Len(t, o.calls, 2)
+}
+
+// A fetch function may sort the keys that it is given, or use their slice for something else.
+func TestBatchOwnsItsKeys(t *testing.T) {
+	c := newCache(t, cache.Options[int, int]{})
+	got, err := c.FetchMany(t.Context(), []int{3, 1, 2},
+		func(_ context.Context, missing []int) (map[int]int, error) {
+			slices.Sort(missing)
+			values := map[int]int{1: 10, 2: 20, 3: 30, 4: 40}
+			clear(missing)
+			return values, nil
+		})
+	require.NoError(t, err)
+	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30}, got)
+	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30, 4: 40}, contents(c))
+}
+
+// A key that is there twice has a value or an error, whatever comes while its places are looked at.
+func TestKeyThatIsThereTwice(t *testing.T) {
+	l, err := cache.NewLoading(cache.Options[int, int]{},
+		func(context.Context, int) (int, error) { return 0, io.ErrUnexpectedEOF })
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	keys := make([]int, 10_000) // others between the two
+	for i := range keys {
+		keys[i] = i
+		l.Set(i, i)
+	}
+	keys[len(keys)-1] = 0
+	for try := range 100 {
+		l.Delete(0)
+		set := make(chan struct{})
+		go func() {
+			defer close(set)
+			time.Sleep(time.Duration(5*try) * time.Microsecond)
+			l.Set(0, 0)
+		}()
+		got, err := l.FetchMany(t.Context(), keys)
+		<-set
+		_, ok := got[0]
+		require.Equal(t, ok, err == nil, "try %d: %v", try, err)
+	}
 }
 
 // A longer list is split.

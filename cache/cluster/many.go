@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -41,6 +42,10 @@ func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, 
 		fetches = append(fetches, func() { m.add(keys, c.fetchGroup(ctx, node, keys)) })
 	}
 	inParallel(fetches)
+	maps.DeleteFunc(m.failed, func(key string, _ error) bool { // it is there twice, and came meanwhile
+		_, ok := m.found[key]
+		return ok
+	})
 	if len(m.failed) > 0 {
 		return m.found, &cache.ManyError[string]{ByKey: m.failed}
 	}

@@ -136,6 +136,30 @@ func TestFetchMany(t *testing.T) {
 	})
 }
 
+// LoadMany may sort the keys that it is given, as the owner of keys and in place of one.
+func TestLoadManyOwnsItsKeys(t *testing.T) {
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.LoadMany = func(ctx context.Context, keys []string) (map[string]string, error) {
+			slices.Sort(keys)
+			values, err := from.LoadMany(ctx, keys)
+			clear(keys)
+			return values, err
+		}
+	})
+	keys := append([]string{"b", "c", "a"}, startBusy(t, n, 10)...)
+	slices.SortFunc(keys, func(x, y string) int { return strings.Compare(y, x) })
+	got, err := n.FetchMany(t.Context(), keys)
+	require.NoError(t, err)
+	require.Len(t, got, len(keys))
+	for _, key := range keys {
+		require.Equal(t, key, strings.Split(got[key], "#")[0])
+		v, ok := n.Get(key)
+		require.True(t, ok)
+		require.Equal(t, got[key], v)
+	}
+}
+
 // The same for as many keys as need several requests, and none of them finds room for all values.
 func TestFetchManyOfManyKeys(t *testing.T) {
 	var from batches

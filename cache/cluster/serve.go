@@ -179,8 +179,13 @@ func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcom
 func (c *Cache[V]) encode(
 	began time.Time, key string, v V, instead, err error,
 ) (value peer.Value, _ error) {
+	s, stale := staleFrom[V](err)
 	switch {
 	case err == nil:
+	case stale && s.drops != c.tagDrops.Load(): // as in Fetch, and the asker can load the key itself
+		return value, peer.ErrBusy
+	case stale: // the flight had asked the owner of before
+		return c.pack(key, c.giveStale(s, err), -1)
 	case isSuspect(err), errors.As(err, new(*QuarantineError)): // the asker makes its own error of it
 		return value, c.suspicion(key)
 	default:

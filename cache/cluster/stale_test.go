@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
 var errOrigin = errors.New("the origin is down")
@@ -340,4 +343,92 @@ func TestNotFoundWithoutCopies(t *testing.T) {
 	}
 	require.Equal(t, 1, from.count("k"))
 	require.EqualValues(t, 5, nodes[0].Stats().Asked+nodes[1].Stats().Asked)
+}
+
+// A node that has come to own a key, while a flight of it waits that has asked the owner of before,
+// serves what that has brought. A stale value is one, and no error of a load.
+func TestServedStaleValueOfTheOwnerOfBefore(t *testing.T) {
+	for _, many := range []bool{false, true} { // how the node is asked
+		for _, invalidated := range []bool{false, true} { // a tag, meanwhile
+			t.Run(fmt.Sprintf("many=%v,invalidated=%v", many, invalidated), func(t *testing.T) {
+				t.Parallel()
+				testServedStale(t, many, invalidated)
+			})
+		}
+	}
+}
+
+func testServedStale(t *testing.T, many, invalidated bool) {
+	t.Helper()
+	began, gate := make(chan struct{}), make(chan struct{})
+	n := start(t, 1, new(origin), func(_ int, o *cluster.Options[string]) {
+		o.Ownership = cluster.ByRing
+		o.Cache.Tags = func(string, string) []string { return []string{"tag"} }
+		o.LoadMany = func(_ context.Context, keys []string) (map[string]string, error) {
+			close(began)
+			<-gate
+			return firsts(keys), nil
+		}
+	})[0]
+	var has sync.Map // the keys of which x has a stale value
+	x := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if _, ok := has.Load(key); ok {
+			return peer.Value{Data: []byte("old"), Keep: -time.Minute}, nil
+		}
+		return peer.Value{}, peer.ErrBusy
+	})
+	waitForFakes(t, n, 1)
+	var theirs []string
+	for i := 0; len(theirs) < 2; i++ {
+		key, asked := fmt.Sprint("key", i), n.Stats().Asked
+		_, err := n.Fetch(t.Context(), key)
+		require.NoError(t, err)
+		if n.Stats().Asked > asked {
+			theirs = append(theirs, key)
+		}
+	}
+	_ = n.Clear(t.Context()) // which x does not confirm
+	has.Store(theirs[0], nil)
+	done := make(chan map[string]string, 1)
+	go func() {
+		got, err := n.FetchMany(t.Context(), theirs)
+		assert.NoError(t, err)
+		done <- got
+	}()
+	<-began // of the key that x is too busy for
+	joined := n.Stats().Store.Courier.Joined
+	x.leave()
+	waitForFakes(t, n, 0)
+	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName,
+		Silence: 20 * time.Second}, peer.DefaultTransport(nil))
+	defer client.Close()
+	answer, to := make(chan peer.Outcome, 1), addressOf(t, n)
+	go func() {
+		if many {
+			answer <- client.FetchMany(t.Context(), to, []peer.Ask{{Key: theirs[0]}})[0]
+			return
+		}
+		var o peer.Outcome
+		o.Value, o.Err = client.Fetch(t.Context(), to, theirs[0], nil)
+		answer <- o
+	}()
+	require.Eventually(t, func() bool { return n.Stats().Store.Courier.Joined == joined+1 },
+		20*time.Second, time.Millisecond)
+	if invalidated {
+		require.NoError(t, n.InvalidateTag(t.Context(), "tag"))
+	}
+	close(gate)
+	o, here := <-answer, <-done
+	require.Equal(t, theirs[1]+"#1", here[theirs[1]])
+	if invalidated {
+		require.NotEqual(t, "old", here[theirs[0]])
+		var down *peer.UnavailableError
+		require.ErrorAs(t, o.Err, &down)
+		require.Equal(t, peer.Busy, down.Reason)
+		return
+	}
+	require.NoError(t, o.Err)
+	require.Equal(t, "old", string(o.Value.Data))
+	require.Negative(t, o.Value.Keep, "it is stale")
+	require.Equal(t, "old", here[theirs[0]])
 }

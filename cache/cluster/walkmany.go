@@ -170,14 +170,16 @@ func (c *Cache[V]) loadHereMany(ctx context.Context, w *manyWalk[V], at []int) {
 		c.loadHereSingly(ctx, p, w, at)
 		return
 	}
-	ctx = p.with(ctx)
 	for part := range slices.Chunk(at, c.batchOf(len(at))) {
+		ctx := c.entries.Apart(p.with(ctx))
 		flights := make([]*flightKey, len(part))
 		for j, i := range part {
 			flights[j] = &flightKey{w.keys[i]}
 		}
-		for j, o := range c.loads.DoMany(ctx, flights, c.outcomesOf) {
-			w.results[part[j]] = hook.Loaded[V]{Value: o.Value, Err: o.Err, HasTTL: c.o.CopyTTL < 0}
+		outcomes := c.loads.DoMany(ctx, flights, c.outcomesOf)
+		ttl := c.localTTL(ctx)
+		for j, o := range outcomes {
+			w.results[part[j]] = hook.Loaded[V]{Value: o.Value, Err: o.Err, TTL: ttl, HasTTL: true}
 		}
 	}
 }
@@ -215,14 +217,11 @@ func (c *Cache[V]) loadHereSingly(ctx context.Context, p *place, w *manyWalk[V],
 	close(next)
 	work := func(p *place) {
 		for i := range next {
-			key, one := w.keys[i], c.entries.ForKey(p.with(ctx))
+			key, one := w.keys[i], c.entries.Apart(p.with(ctx))
 			v, _, err := c.loads.Do(one, &flightKey{key}, func(ctx context.Context) (V, error) {
 				return c.load(ctx, key)
 			})
-			w.results[i] = hook.Loaded[V]{Value: v, Err: err, HasTTL: true}
-			if c.o.CopyTTL >= 0 {
-				w.results[i].TTL, _ = cache.StoreTTL(one)
-			}
+			w.results[i] = hook.Loaded[V]{Value: v, Err: err, TTL: c.localTTL(one), HasTTL: true}
 		}
 	}
 	workers := []func(){func() { work(p) }}
@@ -234,6 +233,15 @@ func (c *Cache[V]) loadHereSingly(ctx context.Context, p *place, w *manyWalk[V],
 		})
 	}
 	inParallel(workers)
+}
+
+// localTTL returns how long to keep what the load in ctx, in place of an owner, has brought.
+func (c *Cache[V]) localTTL(ctx context.Context) time.Duration {
+	if c.o.CopyTTL < 0 {
+		return 0
+	}
+	ttl, _ := cache.StoreTTL(ctx)
+	return ttl
 }
 
 // loadMany calls LoadMany for the keys that may be loaded in the usual way.
@@ -269,7 +277,7 @@ func (c *Cache[V]) callLoadMany(ctx context.Context, keys []string, results []ho
 	defer func() { // also after a panic or Goexit of LoadMany
 		c.counters.loadErrors.Add(uint64(failures)) //nolint:gosec // not negative
 	}()
-	values, err := c.o.LoadMany(ctx, keys)
+	values, err := c.o.LoadMany(ctx, slices.Clone(keys)) // it may sort them, or keep them
 	c.entries.Spread(keys, values, err, results)
 	failures = 0
 	for i := range results {

@@ -54,9 +54,9 @@ type Store[K comparable, V any] interface {
 	// each of them that has returned values and err.
 	Spread(keys []K, values map[K]V, err error, results []Loaded[V])
 
-	// ForKey returns a context for a load of one key that is made within this cache's batch that
-	// ctx belongs to, so that cache.StoreFor and StoreTTL are about that key alone.
-	ForKey(ctx context.Context) context.Context
+	// Apart returns a context for a load of some keys that is made within this cache's batch that
+	// ctx belongs to, so that cache.StoreFor and StoreTTL are about these keys alone.
+	Apart(ctx context.Context) context.Context
 }
 
 // A Loaded is what a load of several keys has brought for one of them.

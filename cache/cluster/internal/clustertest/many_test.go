@@ -56,28 +56,25 @@ func TestStoppedBatch(t *testing.T) {
 	grid(t, func(t *testing.T, c *testCluster) {
 		const owner = 1
 		sick, well := c.owned(owner, 20, "sick"), append(c.owned(0, 5, "mine"), c.owned(2, 5, "well")...)
+		release := c.origin.hold("sick")
 		require.NoError(t, c.nodes[owner].pause())
+		began := time.Now()
 		h := c.letMany(append(sick, well...), 0, 2)
-		const quick = 500 * time.Millisecond // much less than PeerTimeout
-		late, fetched := 0, 0
-		for end := time.Now().Add(c.base.PeerTimeout / 2); time.Now().Before(end); {
-			results := c.fetch(20, well, 0, 2)
-			values(t, results)
-			for i := range results {
-				fetched++
-				if results[i].took() > quick {
-					late++
+		waitUntil(t, "the owner is silent", func() string {
+			values(t, c.fetch(20, well, 0, 2)) // which wait for no sick key: these are held
+			for _, i := range []int{0, 2} {
+				if c.state(i).Stats.AskFailures.Silent == 0 {
+					return nameOf(i) + " has not noticed it"
 				}
 			}
-		}
-		require.LessOrEqual(t, late, fetched/20, "callers, of %d, of keys whose owners are well", fetched)
+			return ""
+		})
+		values(t, c.fetch(20, well, 0, 2)) // nor for their loads
+		held := time.Since(began)
+		release()
 		results := h.wait()
 		values(t, results)
-		c.within(results, 0)
-		for _, i := range []int{0, 2} {
-			require.NotZero(t, c.state(i).Stats.AskFailures.Silent,
-				"%s has noticed that the owner is silent", nameOf(i))
-		}
+		c.within(results, held)
 		require.NoError(t, c.nodes[owner].resume())
 		c.settle()
 		c.oneLoad("with the owner back")

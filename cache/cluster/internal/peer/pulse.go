@@ -20,6 +20,7 @@ type pulse struct {
 
 	mu    sync.Mutex // also held while an interim answer is written
 	phase phase
+	since time.Time // when phase began
 	every time.Duration
 	timer *time.Timer
 	timed bool // whether there is a deadline for writing
@@ -65,6 +66,9 @@ func (p *pulse) fire() {
 		p.signs++
 		p.timer.Reset(p.every)
 	case answering:
+		if time.Since(p.since) < p.limit {
+			return // the timer had fired for the phase before, which has ended at this moment
+		}
 		_ = p.ctl.SetWriteDeadline(past)
 	case before, over:
 	}
@@ -73,7 +77,7 @@ func (p *pulse) fire() {
 func (p *pulse) enter(next phase, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.phase = next
+	p.phase, p.since = next, time.Now()
 	if p.timer == nil {
 		p.timer = time.AfterFunc(d, p.fire)
 		return

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -24,31 +25,88 @@ func impatient() Config {
 	return a
 }
 
+// A load may take as long as it likes: life signs say that it is at work.
 func TestSlowLoadIsWaitedFor(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
-			a := configA()
-			a.Silence = 600 * time.Millisecond
-			calls := 0
-			n := connect(t, p, a, configB(),
-				backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				a, b := configA(), configB()
+				s := NewServer(b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 					calls++
 					if calls == 1 {
-						// three times what may pass in silence, and more than five 102s
-						time.Sleep(1800 * time.Millisecond)
+						time.Sleep(100 * a.Silence)
 					}
 					return Value{Data: []byte("at last")}, nil
 				}})
-			v, err := n.fetch(t.Context(), "k")
-			require.NoError(t, err)
-			assert.Equal(t, "at last", string(v.Data))
-			v, err = n.fetch(t.Context(), "k") // and the connection is as good as before
-			require.NoError(t, err)
-			assert.Equal(t, "at last", string(v.Data))
+				c := NewClient(a, servePipes(t, p, s))
+				t.Cleanup(c.Close)
+				to := Address{Node: b.Node, URL: "http://b", Run: b.Run}
+				began := time.Now()
+				v, err := c.Fetch(t.Context(), to, "k", nil)
+				require.NoError(t, err)
+				assert.Equal(t, "at last", string(v.Data))
+				assert.Equal(t, 100*a.Silence, time.Since(began))
+				v, err = c.Fetch(t.Context(), to, "k", nil) // and the connection is as good as before
+				require.NoError(t, err)
+				assert.Equal(t, "at last", string(v.Data))
+			})
 		})
 	}
 }
+
+// servePipes starts an HTTP server, in a bubble, and returns what connects to it by pipes. Both end
+// with the test.
+func servePipes(t *testing.T, p protocol, h http.Handler) *http.Transport {
+	t.Helper()
+	l := pipes{make(chan net.Conn), make(chan struct{})}
+	s := &http.Server{Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: time.Hour,
+		ErrorLog: quiet()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-done
+	})
+	tr := transport(t, p)
+	tr.DialContext = l.dial
+	return tr
+}
+
+// pipes is a listener whose connections stay in the process.
+type pipes struct {
+	dialed chan net.Conn
+	closed chan struct{}
+}
+
+func (l pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.dialed <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.dialed:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l pipes) Close() error { close(l.closed); return nil }
+
+func (l pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
 // A server with time-outs of its own for requests must not end a load that takes long.
 func TestTimeoutsOfTheServer(t *testing.T) {
