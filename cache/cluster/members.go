@@ -168,10 +168,10 @@ func (c *Cache[V]) see(list []group.Member) {
 		return
 	}
 	slices.Sort(nodes)
-	c.members.seen.Store(&now)
 	c.units.SetMembers(nodes)
 	c.deletes.See(incarnations)
 	c.quarantine.SetMembers(incarnationsOf(now))
+	c.members.seen.Store(&now) // last: who sees a member in Stats sees its keys with it
 	for node, other := range before {
 		if now[node] != other {
 			other.stop()
