@@ -94,6 +94,7 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) b
 // serves another node that asks this one to try it. The flight has no time-out while it waits for
 // that: trials take turns.
 func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
+	var busy time.Time // since when the trier says so
 	for {
 		courier.RestartTimeout(ctx, math.MaxInt64)
 		heard := c.quarantine.Changed()
@@ -113,7 +114,7 @@ func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v
 			courier.RestartTimeout(ctx, 0)
 			return v, errSuspect
 		default:
-			if v, err = c.askTrier(ctx, verdict.Trier, key, heard); !isSuspect(err) {
+			if v, err = c.askTrier(ctx, verdict.Trier, key, heard, &busy); !isSuspect(err) {
 				return v, err
 			}
 		}
@@ -128,10 +129,12 @@ func (c *Cache[V]) tryFor(ctx context.Context, key string) (V, error) {
 	return c.walkSuspect(ctx, key, true)
 }
 
-// askTrier asks another node to try key. Its error is errSuspect if that node did not deliver, or a
-// record has changed while this flight waited to ask it.
+// askTrier asks another node to try key. One that is busy for PeerTimeout is passed over: it may be
+// waiting for a flight of this node, which it takes for the trier. Its error is errSuspect if that
+// node did not deliver, or a record has changed while this flight waited to ask it.
 func (c *Cache[V]) askTrier(
 	ctx context.Context, trier quarantine.Incarnation, key string, heard <-chan struct{},
+	busy *time.Time,
 ) (v V, err error) {
 	m := c.members.all()[trier.Node]
 	if m == nil || incarnationOf(m.address) != trier {
@@ -162,12 +165,16 @@ func (c *Cache[V]) askTrier(
 	switch {
 	case errors.As(err, &suspect):
 		c.mergeRecords(suspect.Record)
-	case !errors.As(err, &down), down.Reason == peer.Busy:
+	case !errors.As(err, &down):
+	case down.Reason == peer.Busy && busy.IsZero():
+		*busy = time.Now()
+	case down.Reason == peer.Busy && time.Since(*busy) <= c.o.PeerTimeout:
 	case down.Reason == peer.Lost, down.Reason == peer.NotListening:
 		c.quarantine.Gone(trier, down.Reason == peer.NotListening)
 		c.wakeExchanges()
 	default:
 		c.quarantine.Down(trier)
+		*busy = time.Time{}
 	}
 	c.log.Debug("the trier of a key did not deliver", "trier", trier.Node, "error", err)
 	return v, errSuspect

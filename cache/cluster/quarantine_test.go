@@ -474,6 +474,38 @@ func TestCloseDuringTrial(t *testing.T) {
 	require.Equal(t, 2, from.count("k"))
 }
 
+// A trier that is busy all the time is passed over. So are two nodes that take each other for the
+// trier, and wait for each other's flights.
+func TestBusyTrierIsPassedOver(t *testing.T) {
+	t.Parallel()
+	var from batches
+	n := startByRing(t, &from, func(o *cluster.Options[string]) {
+		o.PeerTimeout = 200 * time.Millisecond
+	})
+	var suspicious atomic.Bool
+	var busy atomic.Int64
+	startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
+		if suspicious.Load() {
+			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 1)}
+		}
+		return plain(key)
+	}, func(f *fake) {
+		f.try = func(context.Context, string) (peer.Value, error) {
+			busy.Add(1)
+			return peer.Value{}, peer.ErrBusy
+		}
+	})
+	waitForFakes(t, n, 1)
+	suspicious.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for i := 0; busy.Load() == 0; i++ { // until x is the trier of one
+		_, err := n.Fetch(ctx, fmt.Sprint("suspect", i))
+		require.NoError(t, err)
+	}
+	require.NotZero(t, n.Stats().Trials)
+}
+
 // A node that can't be asked, and is passed over for it, has not died of what it is asked for.
 func TestPassedOverIsNoDeath(t *testing.T) {
 	t.Parallel()
