@@ -48,10 +48,8 @@ func (c *Cache[V]) warnIfOpen() {
 		return
 	}
 	c.log.Warn("this cache is open: whoever reaches its handler can read it and delete from it, and "+
-		"whoever can register "+
-		"in the registry, or answers in place of a node, can serve forged values to all: set "+
-		"Options.SharedKeys or TLS, "+
-		"or Authorize", "url", c.o.URL)
+		"whoever can register in the registry, or answers in place of a node, can serve forged values "+
+		"to all: set Options.SharedKeys or TLS, or Authorize", "url", c.o.URL)
 }
 
 func isLoopback(address string) bool {
