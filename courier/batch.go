@@ -115,9 +115,11 @@ func (b *batch[K, V]) start() {
 	if f.probe == ofAll {
 		f.probe = b.inAll
 	}
-	b.left.Add(int64(len(b.passengers)))
 	s := b.passengers[0].shard
 	f.shard = s
+	// From here on a passenger that nobody waits for may be forgotten, and with the last of
+	// them the carrier: what wake needs of it comes before.
+	b.left.Add(int64(len(b.passengers)))
 	s.mu.Lock()
 	if s.closed {
 		f.ended, f.err, f.running = true, ErrClosed, 0

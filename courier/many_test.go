@@ -582,6 +582,47 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 	})
 }
 
+// What nobody waits for can be forgotten while its batch is about to start. The race
+// detector looks at this one.
+func TestForgetWhileABatchStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const d, keys = time.Second, 2000
+		c := courier.New[int, int]()
+		hang := func(ctx context.Context, _ []int) ([]courier.Outcome[int], error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		var late sync.WaitGroup
+		for key := range keys {
+			late.Go(func() {
+				_, _, err := c.Do(t.Context(), key, func(context.Context) (int, error) {
+					time.Sleep(5 * d)
+					return key, nil
+				})
+				assert.NoError(t, err)
+			})
+		}
+		time.Sleep(2 * d)
+		patient := courier.ContextWithPatience(t.Context(), d)
+		for key := range keys {
+			var forgets sync.WaitGroup
+			forgets.Go(func() {
+				for c.Stats().InFlight == keys {
+					runtime.Gosched()
+				}
+				c.Forget(key)
+			})
+			assert.ErrorIs(t, c.DoMany(patient, []int{key}, hang)[0].Err, courier.ErrLate)
+			forgets.Wait()
+			synctest.Wait()
+			assert.Equal(t, keys, c.Stats().InFlight)
+		}
+		late.Wait()
+		assert.NoError(t, c.Shutdown(t.Context()))
+		assert.NoError(t, courier.AtRest(c))
+	})
+}
+
 func TestDoManyForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
