@@ -15,10 +15,10 @@ import (
 // progress returns the live line on standard error, which is silent where that
 // is no terminal.
 func (o *output) progress() *progress.Line {
-	if f, ok := o.stderr.(*os.File); ok {
-		return progress.ForFile(f, o.quiet)
+	if f, ok := o.Stderr.(*os.File); ok {
+		return progress.ForFile(f, o.Quiet)
 	}
-	return progress.New(o.stderr, progress.Options{})
+	return progress.New(o.Stderr, progress.Options{})
 }
 
 // writeJSON prints v for machines.
@@ -27,7 +27,7 @@ func (o *output) writeJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = o.stdout.Write(text)
+	_, err = o.Stdout.Write(text)
 	return err
 }
 

@@ -55,10 +55,10 @@ func (o *output) show(d document, dir string) error {
 	if dir != "" {
 		unwritten = d.writeFiles(dir)
 	}
-	if o.json {
+	if o.JSON {
 		return errors.Join(o.writeJSON(d), unwritten)
 	}
-	return errors.Join(d.writeText(o.stdout), unwritten)
+	return errors.Join(d.writeText(o.Stdout), unwritten)
 }
 
 // conclude shows a result, and returns why the command fails, if it does: because of failed, which

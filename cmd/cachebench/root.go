@@ -2,64 +2,21 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/snowfence/snowfence/internal/experiment/faults"
+	"github.com/snowfence/snowfence/internal/lab"
 )
-
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1 // the run failed or a check did not hold
-	exitUsage  = 2 // a wrong flag, argument or input file
-)
-
-// A usageError is the user's to mend: it ends in exitUsage.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// usage wraps an error about flags, arguments or input files.
-func usage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &usageError{err}
-}
-
-// output is what every command has: its streams and the flags that say how to
-// use them.
-type output struct {
-	stdout io.Writer
-	stderr io.Writer
-	quiet  bool
-	json   bool
-}
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(stdout, stderr)
-	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "cachebench: %v\n", err)
-	var wrong *usageError
-	if errors.As(err, &wrong) {
-		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
-		return exitUsage
-	}
-	return exitFailed
+	return lab.Execute(ctx, newRoot(stdout, stderr), args, stderr)
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
-	out := &output{stdout: stdout, stderr: stderr}
+	out := &lab.Output{Stdout: stdout, Stderr: stderr}
 	root := &cobra.Command{
 		Use:   "cachebench",
 		Short: "Load, faults and snowballs for the Snowfence cache and its registry",
@@ -79,77 +36,51 @@ command line or an input file was wrong.`,
   cachebench registry --disturb split --check --out out/registry
   cachebench cluster --ownership all --disturb kill --out out/cluster
   cachebench memory --check --out out/memory`,
-		Version:       version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cmd.Help()
-		},
+		Version: version(),
 	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(flagError(err)) })
-	root.PersistentFlags().BoolVarP(&out.quiet, "quiet", "q", false, "no progress line")
-	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the result as JSON")
-	root.AddCommand(newRun(out), newFaults(out), newSnowball(out), newRegistry(out), newNode(),
-		newCluster(out), newClusterNode(),
-		newMemory(out), newMemoryCell())
-	addDefaultCommands(root)
+	old := &output{out}
+	lab.Root(root, out, topics,
+		[]*cobra.Command{newRun(old)},
+		[]*cobra.Command{newSnowball(old)},
+		lab.Command(faults.Experiment, out),
+		[]*cobra.Command{newRegistry(old), newNode()},
+		[]*cobra.Command{newCluster(old), newClusterNode()},
+		[]*cobra.Command{newMemory(old), newMemoryCell()},
+	)
 	return root
 }
 
-// addDefaultCommands adds cobra's own commands, which by themselves take a wrong argument for a
-// wish for help and succeed, and makes a complaint about any command's arguments a usage error.
-func addDefaultCommands(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	root.InitDefaultHelpCmd()
-	for _, cmd := range root.Commands() {
-		switch cmd.Name() {
-		case "completion":
-			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-		case "help":
-			cmd.Args = func(cmd *cobra.Command, args []string) error {
-				if _, unknown, err := root.Find(args); err != nil || len(unknown) > 0 {
-					return fmt.Errorf("unknown command %q for %q", strings.Join(args, " "), cmd.CommandPath())
-				}
-				return nil
-			}
-		}
-		for _, sub := range cmd.Commands() {
-			sub.Args = usageArgs(sub.Args)
-		}
-		cmd.Args = usageArgs(cmd.Args)
-	}
-	root.Args = usageArgs(root.Args)
-}
+// topics are the parts of the help that no single command has.
+var topics = []lab.Topic{
+	{Name: "scenarios", Short: "how to keep a command's flags in a file", Text: `
+A scenario file holds the flags of one command by their names, in YAML or JSON:
 
-// flagWants says what the flag library's own kinds of values are.
-var flagWants = map[string]string{
-	"bool": "true or false",
-	"int":  "a whole number", "uint64": "a whole number from 0 on", "float64": "a number",
-	"duration":    "a duration such as 500ms or 10s",
-	"intSlice":    "whole numbers with commas between them",
-	"stringSlice": "words with commas between them",
-}
+  experiment: snowball
+  description: The fetch function of a few keys panics.
+  rate: 2000
+  fault: panic
+  start: 2s
 
-// flagError says what a flag's value must be, where the flag library has words for programmers.
-func flagError(err error) error {
-	var invalid *pflag.InvalidValueError
-	if !errors.As(err, &invalid) {
-		return err
-	}
-	flag := invalid.GetFlag()
-	if want, ok := flagWants[flag.Value.Type()]; ok {
-		return fmt.Errorf("--%s: must be %s, got %q", flag.Name, want, invalid.GetValue())
-	}
-	return fmt.Errorf("--%s %q: %w", flag.Name, invalid.GetValue(), errors.Unwrap(invalid))
-}
+Run it with "cachebench snowball --scenario FILE". Flags on the command line override
+the file, and what neither has keeps the command's default. A relative path in a
+file starts at the file's folder. Unknown names, wrong types and values out of range
+are refused, all of them at once, with file, line and field. result.json and the
+report of each run hold the parameters of that run as such a file has them.
 
-// usageArgs makes a complaint about arguments a usage error.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	return func(cmd *cobra.Command, args []string) error { return usage(check(cmd, args)) }
+Files to start from are in testdata/scenarios.`},
+	{Name: "json", Short: "what --json prints and result.json holds", Text: `
+Each command prints one object:
+
+  command      the command line, as it could be typed again
+  experiment   the name of the command
+  params       all parameters by the names of their flags
+  environment  the machine and the program
+  partial      whether the run was stopped before its end
+  finding      what came out, in words
+  checks       what --check held the result to: name, ok, detail; null without it
+  result       what was measured
+  files        the files that --out wrote; null without it
+
+Times are in seconds and have names that end in _seconds; a number that does not
+exist is null.`},
 }

@@ -1,4 +1,4 @@
-package faultmatrix
+package faults
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func (c *crowd) call(ctx context.Context, a *told, after func()) {
 }
 
 // wait blocks until all callers were told. The time of those who were not is up after
-// Config.Timeout, or at once if they did not come together.
+// Params.Timeout, or at once if they did not come together.
 func (c *crowd) wait(together bool) {
 	allKnow := make(chan struct{})
 	go func() {

@@ -1,4 +1,4 @@
-package faultmatrix
+package faults
 
 import (
 	"context"
@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
 // withStale makes options those of a trial with a stale value. soft is how long callers wait; 0:
 // until the load ends.
-func withStale(options *cache.Options[string, string], cfg Config, soft time.Duration) {
+func withStale(options *cache.Options[string, string], cfg Params, soft time.Duration) {
 	options.TTL, options.StaleFor = 24*time.Hour, 24*time.Hour
 	options.SoftTimeout = soft
 	options.StaleRetry = cfg.SoftTimeout // not a second for each fault
@@ -36,13 +37,13 @@ func (t *trial) get(
 
 // freshAgain has callers come, one after the other, until one gets a fresh value, and returns how
 // long that took, or nil if none does.
-func (t *trial) freshAgain(ctx context.Context) *Seconds {
+func (t *trial) freshAgain(ctx context.Context) *measured.Value {
 	look := max(1, t.cfg.SoftTimeout/50)
 	began := time.Now()
 	// Looks and not a time: each is after a pause in which the loads get to run.
 	for range 10 * t.cfg.Timeout / look {
 		if _, kind := t.get(ctx, t.good); kind == verdict.Value {
-			took := Seconds(time.Since(began))
+			took := seconds(time.Since(began))
 			return &took
 		}
 		time.Sleep(look)

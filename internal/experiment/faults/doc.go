@@ -19,8 +19,8 @@
 // A third trial of each fault has the fix on and a stale value there: callers get that
 // instead of an error, and no later than the soft time-out. Their own contexts have no deadline
 // then, since at a deadline they would get the stale value as well: whoever is not answered by
-// Config.Timeout is cancelled. Nor has the flight a time-out that could pass before.
+// Params.Timeout is cancelled. Nor has the flight a time-out that could pass before.
 //
 // Trials run one after the other, each with a cache of its own, and leave no
 // goroutine behind.
-package faultmatrix
+package faults

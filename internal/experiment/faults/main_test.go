@@ -1,4 +1,4 @@
-package faultmatrix
+package faults
 
 import (
 	"testing"

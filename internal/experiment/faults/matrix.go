@@ -1,9 +1,8 @@
-package faultmatrix
+package faults
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,67 +11,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// Config is how a matrix is made.
-type Config struct {
-	Callers int // who wait for one load, at least 2
-	// Timeout is a caller's own deadline, from when the fault strikes or, where callers keep
-	// coming, from its call. It is below courier.DefaultTimeout, which holds there.
-	Timeout      time.Duration
-	FetchTimeout time.Duration // the flight's, below Timeout, of faults that end by it
-	// SoftTimeout is that of callers who can have a stale value, below Timeout, of faults that
-	// end by it.
-	SoftTimeout time.Duration
-	// Observe is called before each trial with its number, how many there are,
-	// and what it is. Nil means nobody looks.
-	Observe func(done, all int, what string)
-}
-
-func (c Config) validate() error {
-	switch {
-	case c.Callers < 2:
-		return fmt.Errorf("faultmatrix: Config.Callers: must be at least 2, got %d", c.Callers)
-	case c.FetchTimeout <= 0:
-		return fmt.Errorf("faultmatrix: Config.FetchTimeout: must be above 0, got %v", c.FetchTimeout)
-	case c.Timeout <= c.FetchTimeout:
-		return fmt.Errorf("faultmatrix: Config.Timeout: must be above FetchTimeout (%v), got %v",
-			c.FetchTimeout, c.Timeout)
-	case c.SoftTimeout <= 0:
-		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be above 0, got %v", c.SoftTimeout)
-	case c.SoftTimeout >= c.Timeout:
-		return fmt.Errorf("faultmatrix: Config.SoftTimeout: must be below Timeout (%v), got %v",
-			c.Timeout, c.SoftTimeout)
-	case c.Timeout >= courier.DefaultTimeout:
-		return fmt.Errorf("faultmatrix: Config.Timeout: must be below %v, got %v", courier.DefaultTimeout,
-			c.Timeout)
-	}
-	return nil
-}
-
-// Seconds is a duration that JSON has as a number of seconds.
-type Seconds time.Duration
-
-// MarshalJSON writes seconds.
-func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
-
-// Duration is s.
-func (s Seconds) Duration() time.Duration { return time.Duration(s) }
-
 // A Matrix is the outcome of all trials, or of those until one failed.
 type Matrix struct {
-	Callers      int     `json:"callers"`
-	Timeout      Seconds `json:"timeout_seconds"`
-	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
-	SoftTimeout  Seconds `json:"soft_timeout_seconds"`
-	Interrupted  bool    `json:"interrupted"` // rows are missing
-	Rows         []Row   `json:"rows"`
+	Rows []Row `json:"rows"` // fewer if the run was stopped
 	// GoroutinesLeft is how many more goroutines there were some time after the
 	// last trial than before the first.
 	GoroutinesLeft int `json:"goroutines_left"`
 }
+
+func seconds(d time.Duration) measured.Value { return measured.Value(d.Seconds()) }
 
 // A Row is one fault, with the fix off, with it on, and with it on and a stale value there.
 type Row struct {
@@ -104,19 +57,19 @@ type Cell struct {
 	Saw   []Seen `json:"callers_saw"` // the most frequent first, then by name
 	// Median and Max are how long after the fault struck the callers knew or, where
 	// callers keep coming, after their calls.
-	Median Seconds `json:"median_seconds"`
-	Max    Seconds `json:"max_seconds"`
-	Next   Next    `json:"next_caller"`
-	Loads  int     `json:"loads"` // fetch functions called, for all callers
-	// FetchTimeout is the flight's; 0: none is given. It is longer than Config.FetchTimeout
+	Median measured.Value `json:"median_seconds"`
+	Max    measured.Value `json:"max_seconds"`
+	Next   Next           `json:"next_caller"`
+	Loads  int            `json:"loads"` // fetch functions called, for all callers
+	// FetchTimeout is the flight's; 0: none is given. It is longer than Params.FetchTimeout
 	// where that was over before all callers had come together.
-	FetchTimeout Seconds `json:"fetch_timeout_seconds"`
+	FetchTimeout measured.Value `json:"fetch_timeout_seconds"`
 
 	// Of a trial with a stale value. SoftTimeout is 0 where callers wait until the load ends, and
-	// longer than Config.SoftTimeout where that was over before all callers had come together.
+	// longer than Params.SoftTimeout where that was over before all callers had come together.
 	// FreshAfter is how long after the next caller one got a fresh value.
-	SoftTimeout Seconds  `json:"soft_timeout_seconds,omitempty"`
-	FreshAfter  *Seconds `json:"fresh_after_seconds,omitempty"` // nil: none did
+	SoftTimeout measured.Value  `json:"soft_timeout_seconds,omitempty"`
+	FreshAfter  *measured.Value `json:"fresh_after_seconds,omitempty"` // nil: none did
 }
 
 // Seen is how many callers were told the same.
@@ -127,9 +80,9 @@ type Seen struct {
 
 // Next is what the caller saw who came afterwards.
 type Next struct {
-	Kind  verdict.Kind `json:"kind"`
-	Value string       `json:"value,omitempty"`
-	Took  Seconds      `json:"took_seconds"`
+	Kind  verdict.Kind   `json:"kind"`
+	Value string         `json:"value,omitempty"`
+	Took  measured.Value `json:"took_seconds"`
 }
 
 // callers sums up what the callers were told.
@@ -142,7 +95,7 @@ func (c *Cell) callers(answers []told) {
 		times = append(times, max(0, a.at.Sub(a.since)))
 	}
 	slices.Sort(times)
-	c.Median, c.Max = Seconds(times[len(times)/2]), Seconds(times[len(times)-1])
+	c.Median, c.Max = seconds(times[len(times)/2]), seconds(times[len(times)-1])
 	for kind, n := range counts {
 		c.Saw = append(c.Saw, Seen{kind, n})
 	}
@@ -152,20 +105,13 @@ func (c *Cell) callers(answers []told) {
 }
 
 // Run makes the matrix. It blocks for some seconds: for each trial in which
-// callers wait for their deadlines, twice Config.Timeout. If ctx ends before,
-// the matrix has fewer rows and says so. An error with a matrix is about the trial
+// callers wait for their deadlines, twice Params.Timeout. If ctx ends before,
+// the matrix has fewer rows. An error with a matrix is about the trial
 // after its last row.
-func Run(ctx context.Context, cfg Config) (*Matrix, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
+func Run(ctx context.Context, p *Params, e lab.Env) (*Matrix, error) {
 	before := runtime.NumGoroutine()
-	rows, err := trials(ctx, cfg)
-	m := &Matrix{
-		Callers: cfg.Callers, Timeout: Seconds(cfg.Timeout),
-		FetchTimeout: Seconds(cfg.FetchTimeout), SoftTimeout: Seconds(cfg.SoftTimeout),
-		Interrupted: ctx.Err() != nil, Rows: rows, GoroutinesLeft: goroutinesLeft(before),
-	}
+	rows, err := trials(ctx, *p, e)
+	m := &Matrix{Rows: rows, GoroutinesLeft: goroutinesLeft(before)}
 	if ctx.Err() != nil {
 		err = nil // it is the interruption's
 	}
@@ -173,12 +119,16 @@ func Run(ctx context.Context, cfg Config) (*Matrix, error) {
 }
 
 // trials returns the rows that were done, and why not all were.
-func trials(ctx context.Context, cfg Config) (rows []Row, err error) {
+func trials(ctx context.Context, cfg Params, e lab.Env) (rows []Row, err error) {
 	for i := range faults {
 		f := &faults[i]
 		var cells [settings]*Cell
 		for s := range settings {
-			if cells[s], err = observed(ctx, cfg, int(settings)*i+int(s), f, s); err != nil {
+			if e.Progress != nil {
+				e.Progress(float64(int(settings)*i+int(s))/float64(int(settings)*len(faults)),
+					fmt.Sprintf("%s, %s", f.name, s))
+			}
+			if cells[s], err = patiently(ctx, cfg, f, s); err != nil {
 				return rows, err
 			}
 		}
@@ -190,11 +140,8 @@ func trials(ctx context.Context, cfg Config) (rows []Row, err error) {
 	return rows, nil
 }
 
-// observed runs the trial with the given number.
-func observed(ctx context.Context, cfg Config, number int, f *fault, s setting) (*Cell, error) {
-	if cfg.Observe != nil {
-		cfg.Observe(number, int(settings)*len(faults), fmt.Sprintf("%s, %s", f.name, s))
-	}
+// patiently runs a trial, again with longer time-outs if the callers did not come together.
+func patiently(ctx context.Context, cfg Params, f *fault, s setting) (*Cell, error) {
 	hurried := s == fixOn && f.waits || s == staleThere && f.soft()
 	cell, err := runTrial(ctx, cfg, f, s)
 	for range mostDoublings {
@@ -235,36 +182,37 @@ func goroutines() int {
 	}
 }
 
-// Problems returns what is wrong with the cells in which the fix was on: each
-// must be the value or the error that the fault brings, and never a wait for the
+// Checks holds each cell in which the fix was on to what it must be:
+// the value or the error that the fault brings, and never a wait for the
 // caller's own deadline, but for the first wave where callers keep coming. With a
 // stale value there, that must be what callers get instead of an error. How long that took is
-// the machine's doing too, and so no matter. The errors name the fault.
-func (m *Matrix) Problems() []error {
-	var problems []error
-	for _, row := range m.Rows {
-		for i := range faults {
-			if faults[i].name != row.Fault {
-				continue
-			}
-			for _, text := range row.On.problems(&faults[i], m.Callers) {
-				problems = append(problems, fmt.Errorf("%s, %s: %s", row.Fault, fixOn, text))
-			}
-			for _, text := range row.Stale.staleProblems(&faults[i], m.Callers) {
-				problems = append(problems, fmt.Errorf("%s, %s: %s", row.Fault, staleThere, text))
-			}
+// the machine's doing too, and so no matter. The checks name the fault.
+func (m *Matrix) Checks(p *Params) []report.Check {
+	var checks []report.Check
+	add := func(name string, problems []string) {
+		c := report.Check{Name: name, OK: len(problems) == 0, Detail: "as it must be"}
+		if !c.OK {
+			c.Detail = strings.Join(problems, "; ")
 		}
+		checks = append(checks, c)
 	}
+	for i := range faults {
+		f := &faults[i]
+		at := slices.IndexFunc(m.Rows, func(r Row) bool { return r.Fault == f.name })
+		if at < 0 {
+			add(f.name, []string{"it was not tried"})
+			continue
+		}
+		row := m.Rows[at]
+		add(fmt.Sprintf("%s, %s", f.name, fixOn), row.On.problems(f, p.Callers))
+		add(fmt.Sprintf("%s, %s", f.name, staleThere), row.Stale.staleProblems(f, p.Callers))
+	}
+	var left []string
 	if m.GoroutinesLeft > 0 {
-		problems = append(problems, fmt.Errorf("%d goroutines were left", m.GoroutinesLeft))
+		left = []string{fmt.Sprintf("%d goroutines were left", m.GoroutinesLeft)}
 	}
-	switch {
-	case m.Interrupted:
-		problems = append(problems, errors.New("interrupted: rows are missing"))
-	case len(m.Rows) < len(faults):
-		problems = append(problems, errors.New("rows are missing"))
-	}
-	return problems
+	add("no goroutine is left", left)
+	return checks
 }
 
 func (c *Cell) problems(f *fault, callers int) []string {

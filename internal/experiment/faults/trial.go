@@ -1,4 +1,4 @@
-package faultmatrix
+package faults
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // A trial is one fault in one setting.
 type trial struct {
-	cfg     Config
+	cfg     Params
 	fault   *fault
 	setting setting
 	cache   *cache.Cache[string, string]
@@ -60,7 +60,7 @@ func (t *trial) good(context.Context, string) (string, error) {
 var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer " +
 	"--fetch-timeout and --timeout")
 
-func runTrial(ctx context.Context, cfg Config, f *fault, s setting) (_ *Cell, err error) {
+func runTrial(ctx context.Context, cfg Params, f *fault, s setting) (_ *Cell, err error) {
 	cell := &Cell{Fault: f.name, FixOn: s != fixOff}
 	options := cache.Options[string, string]{}
 	switch {
@@ -70,13 +70,13 @@ func runTrial(ctx context.Context, cfg Config, f *fault, s setting) (_ *Cell, er
 	default:
 		// No fault is to end by a time-out that would only race with it.
 		if f.waits && s == fixOn {
-			cell.FetchTimeout = Seconds(cfg.FetchTimeout)
+			cell.FetchTimeout = seconds(cfg.FetchTimeout)
 		}
 		options.Courier = append(options.Courier, courier.WithTimeout(cell.FetchTimeout.Duration()))
 	}
 	if s == staleThere {
 		if f.soft() {
-			cell.SoftTimeout = Seconds(cfg.SoftTimeout)
+			cell.SoftTimeout = seconds(cfg.SoftTimeout)
 		}
 		withStale(&options, cfg, cell.SoftTimeout.Duration())
 	}
@@ -197,7 +197,7 @@ func (t *trial) next(ctx context.Context) Next {
 	took := time.Since(began)
 	close(done)
 	passing.Wait()
-	return Next{Kind: kind, Value: value, Took: Seconds(took)}
+	return Next{Kind: kind, Value: value, Took: seconds(took)}
 }
 
 // timeIsUp ends a caller's context. Who can have a stale value would get it at a deadline, too,

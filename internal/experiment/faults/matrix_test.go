@@ -1,4 +1,4 @@
-package faultmatrix
+package faults
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func TestMatrix(t *testing.T) {
 				require.Equal(t, []Seen{{verdict.Deadline, callers}}, row.Off.Saw, row.Fault)
 				require.InDelta(t, cfg.Timeout, row.Off.Median.Duration(), float64(5*time.Millisecond),
 					row.Fault)
-				require.Equal(t, Next{Kind: verdict.Deadline, Took: Seconds(cfg.Timeout)}, row.Off.Next,
+				require.Equal(t, Next{Kind: verdict.Deadline, Took: seconds(cfg.Timeout)}, row.Off.Next,
 					row.Fault)
 				require.Equal(t, 1, row.Off.Loads, row.Fault)
 			}
@@ -77,7 +77,7 @@ func TestMatrix(t *testing.T) {
 
 // checkStale is of a clock that only moves while all wait: callers who can have a stale value
 // know in no time, or after the soft time-out.
-func checkStale(t *testing.T, cfg Config, f *fault, c *Cell) {
+func checkStale(t *testing.T, cfg Params, f *fault, c *Cell) {
 	t.Helper()
 	soft := time.Duration(0)
 	if f.soft() {
@@ -101,7 +101,7 @@ func checkStale(t *testing.T, cfg Config, f *fault, c *Cell) {
 }
 
 // with makes the matrix of other faults than all.
-func with(t *testing.T, cfg Config, others ...fault) (*Matrix, error) {
+func with(t *testing.T, cfg Params, others ...fault) (*Matrix, error) {
 	t.Helper()
 	all := faults
 	defer func() { faults = all }()
@@ -316,6 +316,6 @@ func TestConfigIsValidated(t *testing.T) {
 		cfg := config
 		spoil(&cfg)
 		_, err := Run(t.Context(), cfg)
-		require.ErrorContains(t, err, "Config."+field)
+		require.ErrorContains(t, err, "Params."+field)
 	}
 }

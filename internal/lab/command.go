@@ -1,0 +1,264 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/snowfence/snowfence/internal/lab/params"
+	"github.com/snowfence/snowfence/internal/progress"
+)
+
+// A UsageError is the user's to mend: a wrong flag, argument or input file.
+type UsageError struct{ Err error }
+
+// Error is that of Err.
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// usage makes an error the user's to mend.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &UsageError{err}
+}
+
+// Output is where commands print, and how.
+type Output struct {
+	Stdout, Stderr io.Writer
+	Quiet          bool // no progress
+	JSON           bool // results as JSON
+}
+
+// progress returns the live line on standard error, which is silent where that is no terminal.
+func (o *Output) progress() *progress.Line {
+	if f, ok := o.Stderr.(*os.File); ok {
+		return progress.ForFile(f, o.Quiet)
+	}
+	return progress.New(o.Stderr, progress.Options{})
+}
+
+// A call is one command line of an experiment.
+type call[P, R any] struct {
+	experiment *Experiment[P, R]
+	out        *Output
+	params     P
+	set        *params.Set
+
+	scenario string
+	dir      string
+	check    bool
+}
+
+// Command returns the commands of an experiment: the one that people use and, if it has child
+// processes, the hidden one of these.
+func Command[P, R any](e *Experiment[P, R], out *Output) []*cobra.Command {
+	c := &call[P, R]{experiment: e, out: out, params: e.Defaults()}
+	c.set = params.Of(&c.params)
+	cmd := &cobra.Command{
+		Use:     e.Name,
+		Short:   e.Short,
+		Long:    e.Long,
+		Example: e.Example,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&c.scenario, "scenario", "",
+		"read the parameters from this `file`; flags override them")
+	c.set.AddFlags(cmd)
+	flags.BoolVar(&c.check, "check", false, "exit with 1 if a check does not hold")
+	flags.StringVar(&c.dir, "out", "", "write the report and the numbers into this `folder`")
+	if err := errors.Join(cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"),
+		cmd.MarkFlagDirname("out")); err != nil {
+		panic(err) // the flags were defined just now
+	}
+	addTopics(cmd, e.Topics, c.set)
+	all := []*cobra.Command{cmd}
+	if e.Child != nil {
+		all = append(all, &cobra.Command{
+			Use: childName(e.Name), Short: "A process of " + e.Name + ", told by its standard input",
+			Hidden: true, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				// An interrupt goes to all processes of a terminal. The parent ends this one, when it has
+				// what it needs, by the end of the input; so the context is left alone.
+				return e.Child(cmd.InOrStdin(), cmd.OutOrStdout())
+			},
+		})
+	}
+	return all
+}
+
+func childName(experiment string) string { return experiment + "-child" }
+
+func (c *call[P, R]) run(cmd *cobra.Command) error {
+	e := c.experiment
+	if err := c.plan(); err != nil {
+		return usage(err)
+	}
+	if err := reportFolder(c.dir); err != nil {
+		return err
+	}
+	line := c.out.progress()
+	env := Env{Progress: line.Update}
+	if e.Child != nil {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding the program for child processes: %w", err)
+		}
+		env.Child = []string{self, childName(e.Name)}
+	}
+	line.Start(e.Name)
+	began := time.Now()
+	result, failed := e.Run(cmd.Context(), &c.params, env)
+	line.Done()
+	if result == nil {
+		return failed
+	}
+	return c.conclude(cmd, result, failed, time.Since(began))
+}
+
+// plan gives the parameters their values, and returns what is wrong with them.
+func (c *call[P, R]) plan() error {
+	e := c.experiment
+	if c.scenario != "" {
+		if err := c.set.ReadFile(c.scenario, e.Name); err != nil {
+			return err
+		}
+	}
+	if c.scenario == "" && e.Base != nil {
+		if err := c.set.ApplyFlags(); err != nil {
+			return err
+		}
+		if err := e.Base(&c.params, c.set); err != nil {
+			return err
+		}
+	}
+	if err := c.set.ApplyFlags(); err != nil {
+		return err
+	}
+	if e.Complete != nil {
+		e.Complete(&c.params, c.set)
+	}
+	return c.set.Validate(c.check, func(k *params.Checker) {
+		if e.Rules != nil {
+			e.Rules(&c.params, k)
+		}
+	})
+}
+
+// conclude shows a result, and returns why the command fails, if it does: because of failed,
+// which ended the run, since it was stopped, or since a check did not hold.
+func (c *call[P, R]) conclude(
+	cmd *cobra.Command, result *R, failed error, took time.Duration,
+) error {
+	page := c.experiment.Page(&c.params, result)
+	checked := c.check || c.experiment.AlwaysChecked
+	if !checked {
+		page.Checks = nil
+	}
+	s := newShown(c.experiment.Name, commandLine(cmd), c.set, page, result)
+	s.took = took
+	errs := []error{s.show(c.out, c.dir)}
+	switch {
+	case failed != nil:
+		errs = append(errs, failed)
+	case page.Partial:
+		errs = append(errs, errors.New("stopped before the end; the result is partial"))
+	default:
+		errs = append(errs, failedChecks(page.Checks))
+	}
+	return errors.Join(errs...)
+}
+
+// Execute runs a command line of the root command, and returns the exit code: 0, all was well; 1,
+// the run failed or a check did not hold; 2, the command line or an input file was wrong.
+func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.Writer) int {
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+	var wrong *UsageError
+	if errors.As(err, &wrong) {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+		return 2
+	}
+	return 1
+}
+
+// Root makes a command the root of experiments: its flags, its help and its errors.
+func Root(root *cobra.Command, out *Output, topics []Topic, commands ...[]*cobra.Command) {
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.Args = cobra.NoArgs
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.SetOut(out.Stdout)
+	root.SetErr(out.Stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(flagError(err)) })
+	root.PersistentFlags().BoolVarP(&out.Quiet, "quiet", "q", false, "no progress line")
+	root.PersistentFlags().BoolVar(&out.JSON, "json", false, "print the result as JSON")
+	for _, list := range commands {
+		root.AddCommand(list...)
+	}
+	addTopics(root, topics, nil)
+	root.SetUsageTemplate(usageTemplate)
+	addDefaultCommands(root)
+}
+
+// addDefaultCommands adds cobra's own commands, which by themselves take a wrong argument for a
+// wish for help and succeed, and makes a complaint about any command's arguments a usage error.
+func addDefaultCommands(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		case "help":
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if _, unknown, err := root.Find(args); err != nil || len(unknown) > 0 {
+					return fmt.Errorf("unknown command %q for %q", joined(args), cmd.CommandPath())
+				}
+				return nil
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			sub.Args = usageArgs(sub.Args)
+		}
+		cmd.Args = usageArgs(cmd.Args)
+	}
+	root.Args = usageArgs(root.Args)
+}
+
+// usageArgs makes a complaint about arguments a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(cmd *cobra.Command, args []string) error { return usage(check(cmd, args)) }
+}
+
+// flagError returns an error about a flag as those about fields are.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag := invalid.GetFlag()
+	reason := errors.Unwrap(invalid)
+	if flag.Value.Type() == "bool" {
+		reason = fmt.Errorf("must be true or false, got %q", invalid.GetValue())
+	}
+	return &params.FieldError{Field: "--" + flag.Name, Reason: reason.Error()}
+}

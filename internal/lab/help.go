@@ -1,0 +1,106 @@
+package lab
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snowfence/snowfence/internal/lab/params"
+)
+
+// helpWidth is what help texts are wrapped to.
+const helpWidth = 80
+
+// usageTemplate is cobra's, without what is the same for each command.
+const usageTemplate = `Usage:{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} [command]{{else}}
+  {{.UseLine}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasHelpSubCommands}}
+
+More help:{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
+  {{$.Root.Name}} help {{rpad (slice .CommandPath (len $.Root.Name | inc)) 18}} {{.Short}}{{end}}{{end}}{{end}}
+`
+
+func init() {
+	cobra.AddTemplateFunc("inc", func(n int) int { return n + 1 })
+}
+
+// addTopics adds topics to the help of a command, and one that lists all its parameters if it has
+// some.
+func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
+	if set != nil {
+		topics = append(topics, Topic{"flags", "all flags, which are the fields of a scenario file too",
+			flagsText(set)})
+	}
+	for _, t := range topics {
+		topic := &cobra.Command{Use: t.Name, Short: t.Short, Long: strings.TrimSpace(t.Text)}
+		topic.SetHelpTemplate("{{.Long}}\n")
+		cmd.AddCommand(topic)
+	}
+}
+
+// flagsText lists all parameters with their defaults.
+func flagsText(set *params.Set) string {
+	var b strings.Builder
+	b.WriteString("All flags. A scenario file has the same names without the dashes.\n")
+	for _, f := range set.Fields() {
+		fmt.Fprintf(&b, "\n  --%s", f.Name)
+		if f.Kind != "" {
+			fmt.Fprintf(&b, " %s", f.Kind)
+		}
+		if f.Default != "" {
+			fmt.Fprintf(&b, "  (%s)", f.Default)
+		}
+		b.WriteString("\n      " + indented(f.Help, 6) + "\n")
+	}
+	return b.String()
+}
+
+// Glossaries sets terms and their meanings below each other, for a topic of the help.
+func Glossaries(terms []Term) string {
+	var rows []string
+	for _, t := range terms {
+		rows = append(rows, t.Row+"\n    "+indented(t.Meaning, 4))
+	}
+	return strings.Join(rows, "\n")
+}
+
+func indented(text string, by int) string {
+	return strings.ReplaceAll(wrapped(text, helpWidth-by), "\n", "\n"+strings.Repeat(" ", by))
+}
+
+var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
+
+// wrapped breaks a text between words so that lines have at most width columns. A number stays
+// with its unit.
+func wrapped(text string, width int) string {
+	const glue = "\x00" // no space to Fields
+	text = unit.ReplaceAllString(text, "$1"+glue+"$2$3")
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		length := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+length > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += length
+	}
+	return strings.ReplaceAll(b.String(), glue, " ")
+}
