@@ -90,8 +90,7 @@ func (c *Checker) Check(ok bool, name, format string, args ...any) {
 func (c *Checker) Unused(ignored bool, why string, names ...string) {
 	for _, name := range names {
 		if f := c.set.field(name); ignored && c.set.Given(name) {
-			c.errs = append(c.errs, c.set.fieldError(f,
-				fmt.Sprintf("%s has no effect: %s", f.format(), why)))
+			c.errs = append(c.errs, c.set.fieldError(f, "has no effect: "+why))
 		}
 	}
 }
