@@ -16,19 +16,20 @@ import (
 
 // columns explains the columns of the tables.
 var columns = []lab.Term{
-	{"objects", "in use on the heap once the store is full"},
-	{"live", "their size"},
-	{"peak heap", "the most that the heap had, garbage included"},
-	{"peak in use", "the most that counts towards GOMEMLIMIT"},
-	{"left", "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
-	{"CPU full", "processor time of the churn, while the store was full"},
-	{"CPU after", "processor time after the shrink, in light traffic"},
-	{"GC", "garbage collection's part of all processor time"},
-	{"p99 pause",
-		"of the times that garbage collection stopped everything, the 99th percentile"},
-	{"longest", "and the longest"},
-	{"hits", "reads that found their key"},
-	{"done", "the operations that the process kept up with"},
+	{Row: "objects", Meaning: "in use on the heap once the store is full"},
+	{Row: "live", Meaning: "their size"},
+	{Row: "peak heap", Meaning: "the most that the heap had, garbage included"},
+	{Row: "peak in use", Meaning: "the most that counts towards GOMEMLIMIT"},
+	{Row: "left",
+		Meaning: "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
+	{Row: "CPU full", Meaning: "processor time of the churn, while the store was full"},
+	{Row: "CPU after", Meaning: "processor time after the shrink, in light traffic"},
+	{Row: "GC", Meaning: "garbage collection's part of all processor time"},
+	{Row: "p99 pause",
+		Meaning: "of the times that garbage collection stopped everything, the 99th percentile"},
+	{Row: "longest", Meaning: "and the longest"},
+	{Row: "hits", Meaning: "reads that found their key"},
+	{Row: "done", Meaning: "the operations that the process kept up with"},
 }
 
 // table returns the cells of a setting, a row each.
