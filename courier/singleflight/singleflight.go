@@ -102,7 +102,7 @@ func plain(fn func(context.Context) (any, error)) func(context.Context) (any, er
 // died reports whether err is what a courier returns for a function that has panicked or called
 // Goexit.
 func died(err error) bool {
-	_, panicked := err.(*courier.PanicError) //nolint:errorlint // it is that itself
+	_, panicked := err.(*courier.PanicError)    //nolint:errorlint // it is that itself
 	return panicked || err == courier.ErrGoexit //nolint:errorlint // it is that itself
 }
 
