@@ -1,0 +1,144 @@
+// Package singleflight has the API of golang.org/x/sync/singleflight on the flights of a courier:
+// change the import path, and a function that dies, hangs or takes too long no longer takes its
+// callers along.
+//
+// What is the same: Do and DoChan run one call of fn per key at a time and give its results to
+// all who ask meanwhile, and Forget makes the next Do call fn anew. By default a panic of fn is
+// raised in each caller of Do, and Goexit ends each of them.
+//
+// What differs, since it is what this package is for:
+//
+//   - A call ends after courier.DefaultTimeout (30 s) with an error that matches
+//     courier.ErrTimeout, even if fn never returns. New(courier.WithTimeout(d)) has another
+//     time-out, or none.
+//   - runtime.Goexit in fn never leaves a caller without an answer: the channel of DoChan gets a
+//     result with courier.ErrGoexit, where that of x/sync stays empty for ever.
+//   - fn runs in a goroutine of its own, not in that of the first caller, and what is raised in a
+//     caller is a *courier.PanicError, which wraps what fn has panicked with and has its stack.
+//   - Functions that hang are bounded, and past the bound callers are refused with an error that
+//     matches courier.ErrOverloaded.
+//
+// What is new: DoContext, for callers that have a deadline and functions that take a context; and
+// Group.PanicsAsErrors, for groups whose callers want errors.
+package singleflight
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/snowfence/snowfence/courier"
+)
+
+// A Group is a namespace of keys within which calls are shared. The zero value is ready to use,
+// with the default options of a courier. All methods are safe for concurrent use. A Group must not
+// be copied after first use.
+type Group struct {
+	// PanicsAsErrors returns panics and Goexit of fn as errors, a *courier.PanicError and
+	// courier.ErrGoexit, instead of raising them in the callers. It must not be changed after first
+	// use.
+	PanicsAsErrors bool
+
+	made *courier.Courier[string, any] // by New; nil: zero is used
+	zero courier.Courier[string, any]
+}
+
+// New returns a Group whose courier has these options. It panics if one is out of range, as
+// courier.New does.
+func New(opts ...courier.Option) *Group { return &Group{made: courier.New[string, any](opts...)} }
+
+// Courier returns what runs the calls, for its Stats, Flights and Shutdown.
+func (g *Group) Courier() *courier.Courier[string, any] {
+	if g.made != nil {
+		return g.made
+	}
+	return &g.zero
+}
+
+// A Result holds the results of Do, as the channel of DoChan delivers them.
+type Result struct {
+	Val    any
+	Err    error
+	Shared bool
+}
+
+// Do calls fn and returns its results, unless a call for key is under way: then it waits for that
+// one and returns its results. shared reports whether v was given to several callers. It blocks
+// until the call ends; see the package's comment for how it can end besides.
+//
+//nolint:revive // the order of the results is that of x/sync
+func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) {
+	return g.DoContext(context.Background(), key, func(context.Context) (any, error) { return fn() })
+}
+
+// DoContext is Do for a caller with a context. It blocks until the call or ctx ends; in the
+// second case the error is that of ctx, and the call goes on for its other callers. fn gets a
+// context that has the values of the first caller's, and ends when the last caller has left or the
+// call is over. A call that fn makes with that context is part of the call: one that would wait for
+// itself gets courier.ErrDeadlock.
+//
+//nolint:revive // the order of the results is that of Do
+func (g *Group) DoContext(
+	ctx context.Context, key string, fn func(context.Context) (any, error),
+) (v any, err error, shared bool) {
+	v, shared, err = g.Courier().Do(ctx, key, plain(fn))
+	return v, g.outcome(err, func() { runtime.Goexit() }), shared
+}
+
+// A returned error is one that fn has returned although it looks as if fn had died: that of
+// another courier's call, for example.
+type returned struct{ error }
+
+// plain returns fn, whose errors then can be told from its death.
+func plain(fn func(context.Context) (any, error)) func(context.Context) (any, error) {
+	return func(ctx context.Context) (any, error) {
+		v, err := fn(ctx)
+		if died(err) {
+			err = returned{err}
+		}
+		return v, err
+	}
+}
+
+// died reports whether err is what a courier returns for a function that has panicked or called
+// Goexit.
+func died(err error) bool {
+	_, panicked := err.(*courier.PanicError)    //nolint:errorlint // it is that itself
+	return panicked || err == courier.ErrGoexit //nolint:errorlint // it is that itself
+}
+
+// outcome returns the error for a caller, or raises it in its goroutine if it is no error that fn
+// returned: Goexit by calling goexit.
+func (g *Group) outcome(err error, goexit func()) error {
+	if r, ok := err.(returned); ok { //nolint:errorlint // nothing wraps it
+		return r.error
+	}
+	if g.PanicsAsErrors || !died(err) {
+		return err
+	}
+	if err == courier.ErrGoexit { //nolint:errorlint // as died says
+		goexit()
+		return err
+	}
+	panic(err)
+}
+
+// DoChan is Do, but returns a channel that gets the results when they are ready. The channel is
+// not closed. It does not block: when it returns, the call has begun or was joined. By default a
+// panic of fn ends the process, as in x/sync, since there is no caller to raise it in; see
+// Group.PanicsAsErrors.
+func (g *Group) DoChan(key string, fn func() (any, error)) <-chan Result {
+	results := make(chan Result, 1)
+	waits := &signal{Context: context.Background(), asked: make(chan struct{})}
+	go func() {
+		defer waits.fire() // also where the call was refused
+		v, shared, err := g.Courier().Do(waits, key,
+			plain(func(context.Context) (any, error) { return fn() }))
+		results <- Result{v, g.outcome(err, func() {}), shared}
+	}()
+	<-waits.asked
+	return results
+}
+
+// Forget makes the next Do for key call fn, even if a call is under way: that one goes on for
+// those who wait for it.
+func (g *Group) Forget(key string) { g.Courier().Forget(key) }
