@@ -69,15 +69,37 @@ func (o *snowballOutput) writeFiles(dir string) error {
 func (o *snowballOutput) report() *report.Report {
 	return &report.Report{
 		Title:       o.title(),
-		Summary:     snowball.Story(o.plan) + " " + o.Finding,
+		Finding:     o.Finding,
+		Summary:     snowball.Story(o.plan),
 		Command:     o.Command,
 		Seed:        &o.Seed,
 		Scenario:    o.Scenario,
 		Environment: o.Environment,
 		Checks:      o.Checks,
 		Tables:      []*table.Table{o.Table(o.plan)},
+		Glossary:    o.terms(),
 		Charts:      o.Charts(o.plan),
 	}
+}
+
+// terms explain the runs and the rows of the table.
+func (o *snowballOutput) terms() [][2]string {
+	terms := [][2]string{
+		{"fix off", "the courier's link is switched off (courier.WithUnlinked), as in libraries that " +
+			"have none: nobody tells callers that their fetch died"},
+		{"fix on", "the library as it comes"},
+	}
+	stale := o.plan.Cache.StaleFor > 0
+	if stale {
+		terms = append(terms, [2]string{"fix on, stale values", "the same, and the cache may give a " +
+			"value past its TTL where a load fails or takes long"})
+	}
+	for _, t := range snowball.Glossary() {
+		if !t.Stale || stale {
+			terms = append(terms, [2]string{t.Row, t.Meaning})
+		}
+	}
+	return terms
 }
 
 func (o *snowballOutput) title() string {

@@ -209,9 +209,10 @@ func (r *Result) Checks() (checks []report.Check) {
 // are the caller's to add.
 func (r *Result) Report() *report.Report {
 	return &report.Report{
-		Title: "Memory: what a cache leaves behind",
+		Title:   "Memory: what a cache leaves behind",
+		Finding: r.Finding(),
 		Summary: "Each store was filled, churned, shrunk to a part, and used lightly after that, in a " +
-			"process of its own. " + r.Finding(),
-		Seed: &r.Seed, Tables: []*table.Table{r.Table()}, Charts: r.Charts(),
+			"process of its own.",
+		Seed: &r.Seed, Tables: []*table.Table{r.Table()}, Glossary: Glossary(), Charts: r.Charts(),
 	}
 }

@@ -125,6 +125,28 @@ func (t *Table) Numeric(column int) bool {
 	return false
 }
 
+// Keys returns how many columns name a row: 2 if the first has the same text twice and, with the
+// second, does not; otherwise 1.
+func (t *Table) Keys() int {
+	names := make([]string, len(t.Rows))
+	for k := range min(2, len(t.Columns)) {
+		if t.Numeric(k) {
+			break
+		}
+		seen := make(map[string]bool)
+		for i, r := range t.Rows {
+			if k < len(r.Cells) {
+				names[i] += "\x00" + r.Cells[k].text
+			}
+			seen[names[i]] = true
+		}
+		if len(seen) == len(t.Rows) {
+			return k + 1
+		}
+	}
+	return 1
+}
+
 func (b Better) validate() error {
 	if b != "" && b != Higher && b != Lower {
 		return fmt.Errorf("better: %q is neither %q nor %q", string(b), Higher, Lower)
