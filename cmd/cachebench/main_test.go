@@ -15,5 +15,9 @@ func TestMain(m *testing.M) {
 		os.Args[1] == memoryCellCommand) {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
+	// Tests look for whole lines, whatever the terminal that they run in.
+	if err := os.Setenv("COLUMNS", "1000"); err != nil {
+		panic(err)
+	}
 	leak.Main(m)
 }

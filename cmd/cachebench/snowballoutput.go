@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
@@ -123,30 +122,4 @@ func failedChecks(checks []report.Check) error {
 	}
 	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks),
 		strings.Join(failed, "\n  "))
-}
-
-var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
-
-// wrapped breaks a text between words so that lines have at most width columns.
-// A number stays with its unit.
-func wrapped(text string, width int) string {
-	const joined = "\x00" // no space to Fields
-	text = unit.ReplaceAllString(text, "$1"+joined+"$2$3")
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		length := len([]rune(word))
-		switch {
-		case i == 0:
-		case column+1+length > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += length
-	}
-	return strings.ReplaceAll(b.String(), joined, " ")
 }

@@ -1,0 +1,164 @@
+package table
+
+import "github.com/jedib0t/go-pretty/v6/text"
+
+// gap is what a column takes beyond its width.
+const gap = 3
+
+// hanging indents the second and further lines of a row's name, so that it is seen where rows begin.
+const hanging = 2
+
+// A column is one of a table, broken into words.
+type column struct {
+	index  int        // in the table
+	texts  [][]string // of the head and of all rows
+	indent int
+	width  int
+	height []int // lines of each text
+}
+
+// columns returns the columns at their full width.
+func (t *Table) columns() []*column {
+	all := make([]*column, len(t.Columns))
+	for i, head := range t.Columns {
+		c := &column{index: i, texts: [][]string{words(heading(Text(head.Title).text, head.Better))}}
+		if i == 0 {
+			c.indent = hanging
+		}
+		for r := range t.Rows {
+			c.texts = append(c.texts, words(t.cellText(r, i)))
+		}
+		const unbounded = 1 << 30
+		c.resize(unbounded)
+		all[i] = c
+	}
+	return all
+}
+
+// least returns the width that column c needs if no word is cut.
+func (c *column) least() int {
+	least := 1
+	for _, words := range c.texts {
+		for i, w := range words {
+			size := text.StringWidth(w)
+			if i > 0 {
+				size += c.indent
+			}
+			least = max(least, size)
+		}
+	}
+	return least
+}
+
+// resize breaks the lines of column c so that it has at most width, and sets how wide and high the
+// texts are then.
+func (c *column) resize(width int) {
+	c.width, c.height = 1, make([]int, len(c.texts))
+	for i, words := range c.texts {
+		all := lines(words, width, c.indent)
+		c.height[i] = len(all)
+		for _, line := range all {
+			c.width = max(c.width, text.StringWidth(line))
+		}
+	}
+}
+
+// blocks returns the columns in blocks that have at most width, or, if width is 0, in one. A table
+// that is wider has its lines broken. Where not even that helps, each block has the columns that
+// name the rows, and as many others as fit.
+func (t *Table) blocks(width int) [][]*column {
+	all := t.columns()
+	if len(all) == 0 {
+		return nil
+	}
+	if width <= 0 || shrink(all, width) {
+		return [][]*column{all}
+	}
+	keys := min(t.Keys(), len(all)-1)
+	names, rest := all[:keys], all[keys:]
+	room := width - total(names)
+	var blocks [][]*column
+	for len(rest) > 0 {
+		n, used := 1, rest[0].width+gap
+		for n < len(rest) && used+rest[n].width+gap <= room {
+			used += rest[n].width + gap
+			n++
+		}
+		block := t.columns()[:keys]
+		block = append(block, rest[:n]...)
+		if !shrink(block, width) {
+			force(block, width)
+		}
+		blocks, rest = append(blocks, block), rest[n:]
+	}
+	return blocks
+}
+
+// shrink breaks lines until the columns have at most width together. It takes the room where that
+// makes the table the least longer. If words would have to be cut it changes nothing.
+func shrink(columns []*column, width int) bool {
+	least := make([]int, len(columns))
+	sum := 0
+	for i, c := range columns {
+		least[i] = min(c.least(), c.width)
+		sum += least[i] + gap
+	}
+	if sum > width {
+		return false
+	}
+	for total(columns) > width {
+		best, cost := -1, 0.0
+		before := rows(columns)
+		for i, c := range columns {
+			was := *c
+			if was.width == least[i] {
+				continue
+			}
+			c.resize(max(least[i], was.width-1))
+			saved := was.width - c.width
+			longer := float64(rows(columns)-before+1) / float64(saved)
+			if saved > 0 && (best < 0 || longer < cost) {
+				best, cost = i, longer
+			}
+			*c = was
+		}
+		if best < 0 {
+			return false
+		}
+		columns[best].resize(columns[best].width - 1)
+	}
+	return true
+}
+
+// force makes columns as narrow as they must be, and cuts words.
+func force(columns []*column, width int) {
+	each := max(1, (width-gap*len(columns))/len(columns))
+	for _, c := range columns {
+		for i := range c.texts {
+			c.texts[i] = cut(c.texts[i], max(1, each-c.indent))
+		}
+		c.resize(each)
+	}
+}
+
+// total returns the width of columns beside each other.
+func total(columns []*column) int {
+	sum := 0
+	for _, c := range columns {
+		sum += c.width + gap
+	}
+	return sum
+}
+
+// rows returns how many lines the columns take beside each other.
+func rows(columns []*column) int {
+	sum := 0
+	for i := range columns[0].height {
+		highest := 1
+		for _, c := range columns {
+			highest = max(highest, c.height[i])
+		}
+		sum += highest
+	}
+	return sum
+}
