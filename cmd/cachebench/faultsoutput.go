@@ -41,7 +41,7 @@ func (f *faultsOutput) writeText(w io.Writer) error {
 		fmt.Fprintln(&b)
 	}
 	if f.Passed {
-		fmt.Fprintln(&b, f.summary())
+		fmt.Fprintln(&b, table.Wrap(f.summary(), style.Width))
 	} else {
 		fmt.Fprintln(&b, "What did not hold:")
 		for _, problem := range f.Problems {

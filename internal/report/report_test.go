@@ -331,6 +331,18 @@ func TestValuesAsTable(t *testing.T) {
 	})
 }
 
+// The bars of a row are to one scale, that of its largest number.
+func TestBarsOfARow(t *testing.T) {
+	tab := table.New("", "what", "a", "b", "c", "d")
+	tab.Add(table.Text("x"), table.Count(5), table.Count(20), table.Missing(), table.Text("20"))
+	assert.NotContains(t, html(t, &report.Report{Tables: []*table.Table{tab}}), "--bar:0")
+	tab.Rows[0].Bars = true
+	page := html(t, &report.Report{Tables: []*table.Table{tab}})
+	assert.Contains(t, page, `style="--bar:0.25">5</td>`)
+	assert.Contains(t, page, `style="--bar:1.00">20</td>`)
+	assert.Equal(t, 2, strings.Count(page, "style=\"--bar"))
+}
+
 // Whoever compares heights must know where the axis starts.
 func TestAxesStartAtZeroOrSaySo(t *testing.T) {
 	for name, c := range map[string]struct {

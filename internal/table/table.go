@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -28,6 +29,8 @@ type Row struct {
 	// Better compares the cells of the row with each other, for a table whose
 	// columns are runs and whose rows are measures.
 	Better Better `json:"better,omitempty"`
+	// Bars adds a bar to each number of the row on a page, all to one scale.
+	Bars bool `json:"-"`
 }
 
 // Better says which of two numbers is the good one. The empty value makes no
@@ -113,6 +116,20 @@ func (t *Table) Best(row, column int) bool {
 		}
 	}
 	return best(t.Columns[column].Better, r.Cells[column], cells)
+}
+
+// Bar returns how long the bar of a cell is, as a part of the longest in its row,
+// and 0 where there is none.
+func (t *Table) Bar(row, column int) float64 {
+	r := t.Rows[row]
+	if !r.Bars || !r.Cells[column].IsNumber() {
+		return 0
+	}
+	longest := 0.0
+	for _, c := range r.Cells {
+		longest = max(longest, c.value)
+	}
+	return r.Cells[column].value / max(longest, math.SmallestNonzeroFloat64)
 }
 
 // Numeric reports whether a column holds a number, and so is right-aligned.
