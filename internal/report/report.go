@@ -144,8 +144,8 @@ type view struct {
 // Readings are the values of all charts, for the script.
 func (v view) Readings() [][]reading {
 	all := make([][]reading, len(v.Figures))
-	for i, f := range v.Figures {
-		all[i] = f.readings
+	for i := range v.Figures {
+		all[i] = v.Figures[i].readings
 	}
 	return all
 }

@@ -5,7 +5,7 @@ import "github.com/jedib0t/go-pretty/v6/text"
 // gap is what a column takes beyond its width.
 const gap = 3
 
-// hanging indents the second and further lines of a row's name, so that it is seen where rows begin.
+// hanging indents the second and further lines of a row's name, so that rows can be told apart.
 const hanging = 2
 
 // A column is one of a table, broken into words.

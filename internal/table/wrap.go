@@ -19,8 +19,8 @@ const joined = "\x00"
 
 // Wrap breaks a text between words so that lines have at most width columns. A number stays with
 // its unit. A word that is longer has a line of its own.
-func Wrap(text string, width int) string {
-	return strings.Join(lines(words(text), width, 0), "\n")
+func Wrap(s string, width int) string {
+	return strings.Join(lines(words(s), width, 0), "\n")
 }
 
 // words returns what is not to be broken.
