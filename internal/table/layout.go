@@ -5,6 +5,9 @@ import "github.com/jedib0t/go-pretty/v6/text"
 // gap is what a column takes beyond its width.
 const gap = 3
 
+// numbersCost says how much rather a text is broken than numbers.
+const numbersCost = 2
+
 // hanging indents the second and further lines of a row's name, so that rows can be told apart.
 const hanging = 2
 
@@ -12,6 +15,7 @@ const hanging = 2
 type column struct {
 	index  int        // in the table
 	texts  [][]string // of the head and of all rows
+	number bool
 	indent int
 	width  int
 	height []int // lines of each text
@@ -21,7 +25,8 @@ type column struct {
 func (t *Table) columns() []*column {
 	all := make([]*column, len(t.Columns))
 	for i, head := range t.Columns {
-		c := &column{index: i, texts: [][]string{words(heading(Text(head.Title).text, head.Better))}}
+		c := &column{index: i, number: t.Numeric(i),
+			texts: [][]string{words(heading(Text(head.Title).text, head.Better))}}
 		if i == 0 {
 			c.indent = hanging
 		}
@@ -75,27 +80,40 @@ func (t *Table) blocks(width int) [][]*column {
 		return [][]*column{all}
 	}
 	keys := min(t.Keys(), len(all)-1)
-	names, rest := all[:keys], all[keys:]
-	room := width - total(names)
+	room := width - total(all[:keys])
+	parts := pack(all[keys:], room, len(all))
+	// No more blocks than needed, but with as many columns each.
+	if even := pack(all[keys:], room, (len(all)-keys+len(parts)-1)/len(parts)); len(even) ==
+		len(parts) {
+		parts = even
+	}
 	var blocks [][]*column
-	for len(rest) > 0 {
-		n, used := 1, rest[0].width+gap
-		for n < len(rest) && used+rest[n].width+gap <= room {
-			used += rest[n].width + gap
-			n++
-		}
-		block := t.columns()[:keys]
-		block = append(block, rest[:n]...)
+	for _, part := range parts {
+		block := append(t.columns()[:keys], part...)
 		if !shrink(block, width) {
 			force(block, width)
 		}
-		blocks, rest = append(blocks, block), rest[n:]
+		blocks = append(blocks, block)
 	}
 	return blocks
 }
 
+// pack splits columns into parts of at most so many that have at most width, or are single.
+func pack(columns []*column, width, most int) [][]*column {
+	var parts [][]*column
+	for len(columns) > 0 {
+		n := 1
+		for n < min(most, len(columns)) && total(columns[:n+1]) <= width {
+			n++
+		}
+		parts, columns = append(parts, columns[:n]), columns[n:]
+	}
+	return parts
+}
+
 // shrink breaks lines until the columns have at most width together. It takes the room where that
-// makes the table the least longer. If words would have to be cut it changes nothing.
+// makes the table the least longer, and rather from texts than from numbers. If words would have to
+// be cut it changes nothing.
 func shrink(columns []*column, width int) bool {
 	least := make([]int, len(columns))
 	sum := 0
@@ -117,6 +135,9 @@ func shrink(columns []*column, width int) bool {
 			c.resize(max(least[i], was.width-1))
 			saved := was.width - c.width
 			longer := float64(rows(columns)-before+1) / float64(saved)
+			if c.number {
+				longer *= numbersCost
+			}
 			if saved > 0 && (best < 0 || longer < cost) {
 				best, cost = i, longer
 			}

@@ -58,29 +58,28 @@ func TestTextFitsTheTerminal(t *testing.T) {
 	assert.Equal(t, text(t, sideBySide(), 0), text(t, sideBySide(), 200))
 	assert.Equal(t, strings.TrimLeft(`
 2,000 events/s for 8 s, three times. From 2 s to 5 s the fetch of 5 keys panics.
-                                                                                  fix on, stale
-measure                                         fix off              fix on              values
---------------------------------------------------------------------------------------------------
-healthy events/s during the fault (of    525/s (27.6 %)   1,901/s (100.0 %)   1,900/s (100.0 %)
-  offered) ↑
-healthy latency during it: p50 / p99 /         370 ms /    780 µs / 25 ms /    800 µs / 26 ms /
-  max ↓                                   1.9 s / 2.0 s              107 ms               65 ms
-events dropped ↓                                  9,301                   0                   0
+measure                                      fix off              fix on     fix on, stale values
+----------------------------------------------------------------------------------------------------
+healthy events/s during the fault     525/s (27.6 %)   1,901/s (100.0 %)        1,900/s (100.0 %)
+  (of offered) ↑
+healthy latency during it: p50 /    370 ms / 1.9 s /    780 µs / 25 ms /   800 µs / 26 ms / 65 ms
+  p99 / max ↓                                  2.0 s              107 ms
+events dropped ↓                               9,301                   0                        0
 Stale values may be given for 8 s after a TTL of 500 ms, where a load fails or has not ended after
   50 ms, the soft time-out.
 `, "\n"), text(t, sideBySide(), 100))
 	assert.Equal(t, strings.TrimLeft(`
 2,000 events/s for 8 s, three times. From 2 s to 5 s the fetch of 5 keys panics.
-                                                             fix on, stale
-measure                    fix off              fix on              values
------------------------------------------------------------------------------
-healthy events/s during      525/s   1,901/s (100.0 %)   1,900/s (100.0 %)
-  the fault (of           (27.6 %)
-  offered) ↑
-healthy latency during    370 ms /    780 µs / 25 ms /    800 µs / 26 ms /
-  it: p50 / p99 / max ↓    1.9 s /              107 ms               65 ms
-                             2.0 s
-events dropped ↓             9,301                   0                   0
+                                                              fix on, stale
+measure                     fix off              fix on              values
+------------------------------------------------------------------------------
+healthy events/s     525/s (27.6 %)   1,901/s (100.0 %)   1,900/s (100.0 %)
+  during the fault
+  (of offered) ↑
+healthy latency            370 ms /    780 µs / 25 ms /    800 µs / 26 ms /
+  during it: p50 /    1.9 s / 2.0 s              107 ms               65 ms
+  p99 / max ↓
+events dropped ↓              9,301                   0                   0
 Stale values may be given for 8 s after a TTL of 500 ms, where a load fails or
   has not ended after 50 ms, the soft time-out.
 `, "\n"), text(t, sideBySide(), 80))
@@ -94,15 +93,15 @@ setting    store       objects       live   peak heap   peak in use
 GOGC=100   map             767   63.2 MiB    72.0 MiB      80.9 MiB
 GOGC=100   snowfence       767   63.2 MiB    72.0 MiB      80.9 MiB
 
-setting    store           left   CPU full   CPU after       GC   p99 pause
-------------------------------------------------------------------------------
-GOGC=100   map         21.3 MiB     155 ms      131 ms   8.13 %      115 µs
-GOGC=100   snowfence   21.3 MiB     155 ms      131 ms   8.13 %      115 µs
+setting    store           left   CPU full   CPU after       GC
+------------------------------------------------------------------
+GOGC=100   map         21.3 MiB     155 ms      131 ms   8.13 %
+GOGC=100   snowfence   21.3 MiB     155 ms      131 ms   8.13 %
 
-setting    store       longest      hits       done
-------------------------------------------------------
-GOGC=100   map          115 µs   97.74 %   100.00 %
-GOGC=100   snowfence    115 µs   97.74 %   100.00 %
+setting    store       p99 pause   longest      hits       done
+------------------------------------------------------------------
+GOGC=100   map            115 µs    115 µs   97.74 %   100.00 %
+GOGC=100   snowfence      115 µs    115 µs   97.74 %   100.00 %
 `, "\n"), text(t, memory(), 80))
 	assert.Equal(t, 2, strings.Count(text(t, memory(), 100), "setting    store"))
 	assert.Equal(t, 1, strings.Count(text(t, memory(), 200), "setting    store"))

@@ -116,7 +116,7 @@ func (t *Table) pretty(columns []*column, style Style) string {
 		head[i] = painted(bold, c.texts[0])
 		configs[i] = pretty.ColumnConfig{Number: i + 1, Align: text.AlignLeft,
 			AlignHeader: text.AlignLeft, VAlignHeader: text.VAlignBottom}
-		if t.Numeric(c.index) {
+		if c.number {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
 		for r := range t.Rows {
