@@ -156,6 +156,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	//nolint:gosec // as above
 	"js":      func() template.JS { return template.JS(pageJS) },
 	"verdict": verdict,
+	"whole":   func(c table.Cell) string { return table.Whole(c.String()) },
 	"words": func(b table.Better) string {
 		if b == "" {
 			return ""

@@ -277,7 +277,7 @@ func TestReadings(t *testing.T) {
 	require.NotNil(t, m)
 	assert.JSONEq(t, `[[{"class":"on","points":[[0,2000,"0","1.0 ms"],[10000,8000,"10","4.0 ms"]]},`+
 		`{"class":"p1","points":[]}]]`, m[1])
-	assert.Contains(t, page, `data-plot="72 622 26 226"`)
+	assert.Contains(t, page, `data-plot="72 622 26 286"`)
 	assert.Equal(t, 2, strings.Count(page, " <b></b></li>"), "a place for each value")
 
 	for i := range 100_000 {
@@ -298,7 +298,7 @@ func TestValuesAsTable(t *testing.T) {
 		for _, row := range strings.Split(body[1], "</tr>") {
 			var cells []string
 			for _, m := range regexp.MustCompile(`>([^<>]+)</t[hd]>`).FindAllStringSubmatch(row, -1) {
-				cells = append(cells, m[1])
+				cells = append(cells, strings.ReplaceAll(m[1], "\u00a0", " "))
 			}
 			if cells != nil {
 				all = append(all, cells)

@@ -147,9 +147,9 @@ func (c *Chart) layOut(width float64, alone bool) *drawing {
 		d.eachKey(func(_, row float64, _ drawnLine) { rows = int(row) + 1 })
 		d.top = 57 + 20*float64(rows)
 	}
-	plot := 200.0
-	if width == wideWidth {
-		plot = 260
+	plot := 260.0
+	if alone && width == narrowWidth {
+		plot = 200
 	}
 	if c.Tall {
 		plot *= 2

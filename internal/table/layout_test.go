@@ -154,4 +154,5 @@ func TestWrap(t *testing.T) {
 	assert.Equal(t, "1 MiB /\n2 MiB", table.Wrap("1 MiB / 2 MiB", 10))
 	assert.Equal(t, "unbreakable", table.Wrap("unbreakable", 3))
 	assert.Empty(t, table.Wrap("", 3))
+	assert.Equal(t, "1\u00a0MiB\u00a0/ 2\u00a0MiB at once", table.Whole("1 MiB / 2 MiB at once"))
 }

@@ -23,6 +23,15 @@ func Wrap(s string, width int) string {
 	return strings.Join(lines(words(s), width, 0), "\n")
 }
 
+// Whole returns s with no-break spaces where Wrap would not break a line.
+func Whole(s string) string {
+	all := words(s)
+	for i, w := range all {
+		all[i] = strings.ReplaceAll(w, " ", "\u00a0")
+	}
+	return strings.Join(all, " ")
+}
+
 // words returns what is not to be broken.
 func words(s string) []string {
 	all := strings.Fields(slash.Replace(unit.ReplaceAllString(s, "$1"+joined+"$2$3")))
