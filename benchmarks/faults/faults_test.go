@@ -17,11 +17,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/snowfence/snowfence/internal/table"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-
-	"github.com/snowfence/snowfence/internal/table"
 )
 
 func TestMain(m *testing.M) {

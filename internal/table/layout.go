@@ -1,6 +1,10 @@
 package table
 
-import "github.com/jedib0t/go-pretty/v6/text"
+import (
+	"slices"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+)
 
 // gap is what a column takes beyond its width.
 const gap = 3
@@ -89,7 +93,7 @@ func (t *Table) blocks(width int) [][]*column {
 	}
 	var blocks [][]*column
 	for _, part := range parts {
-		block := append(t.columns()[:keys], part...)
+		block := slices.Concat(t.columns()[:keys], part)
 		if !shrink(block, width) {
 			force(block, width)
 		}
