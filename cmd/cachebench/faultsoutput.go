@@ -186,8 +186,13 @@ func (f *faultsOutput) report() *report.Report {
 	if !f.Passed {
 		check.Detail = strings.Join(f.Problems, "; ")
 	}
+	finding := ""
+	if f.Passed {
+		finding = f.summary()
+	}
 	return &report.Report{
-		Title: "Faults: what a load that goes wrong does to its callers",
+		Title:   "Faults: what a load that goes wrong does to its callers",
+		Finding: finding,
 		Summary: fmt.Sprintf("%s callers wait for one load, which then goes wrong in every known way, "+
 			"with the courier's fix off and on, and with a stale value there. "+
 			"\"Own deadline\" means that nobody told the caller anything: in a service it would have held "+
