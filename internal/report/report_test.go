@@ -281,9 +281,28 @@ func TestReadings(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(page, " <b></b></li>"), "a place for each value")
 
 	for i := range 100_000 {
-		c.Lines[0].Points = append(c.Lines[0].Points, series.Point{T: 10 + float64(i)/1000, V: 1})
+		c.Lines[0].Points = append(c.Lines[0].Points,
+			series.Point{T: 10 + float64(i)/1000, V: float64(i % 7)})
 	}
-	assert.Less(t, len(html(t, &report.Report{Charts: []*report.Chart{c}})), 100_000)
+	page = html(t, &report.Report{Charts: []*report.Chart{c}})
+	m = regexp.MustCompile(`const readings = (.*);`).FindStringSubmatch(page)
+	require.NotNil(t, m)
+	var all [][]struct{ Points [][4]any }
+	require.NoError(t, json.Unmarshal([]byte(m[1]), &all))
+	assert.Greater(t, len(all[0][0].Points), 200)
+	assert.Less(t, len(all[0][0].Points), 500)
+}
+
+// The columns that name a row stay in sight where a table is wider than the screen.
+func TestColumnsThatNameARowStay(t *testing.T) {
+	tab := table.New("", "setting", "store", "live")
+	tab.Add(table.Text("GOGC=100"), table.Text("map"), table.Count(1))
+	tab.Add(table.Text("GOGC=100"), table.Text("snowfence"), table.Count(2))
+	page := html(t, &report.Report{Tables: []*table.Table{tab}})
+	assert.Regexp(t, `(?s)<table class="keys2">.*<th scope="col" class="key">setting</th>`+
+		`<th scope="col" class="key">store</th><th scope="col" class=" num">live</th>.*`+
+		`<th scope="row" class="key">GOGC=100</th><th scope="row" class="key">map</th><td`, page)
+	assert.Regexp(t, `\.key\{position:sticky;left:0`, page)
 }
 
 // Below each chart are its values; where there are too many moments for a table, the lowest and the
