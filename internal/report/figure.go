@@ -57,7 +57,7 @@ func (c *Chart) figure(i int) figure {
 	return f
 }
 
-// safe marks a drawing as safe: every text in it has been escaped by esc.
+// safe marks a drawing as HTML: every text in it has been escaped by esc.
 func safe(svg string) template.HTML { return template.HTML(svg) } //nolint:gosec // escaped
 
 func (d *drawing) reading(l drawnLine) reading {
@@ -75,8 +75,8 @@ func (d *drawing) reading(l drawnLine) reading {
 // mostRows bounds the table of a chart's values.
 const mostRows = 60
 
-// values returns the chart as a table. If there are more than mostRows moments, or values of
-// another x axis, a row is a stretch of them, and a cell has the lowest and the highest value.
+// values returns the chart as a table, with a row for each place on the x axis. If there are more
+// than mostRows, a row is a stretch of the axis, and a cell has its lowest and its highest value.
 func (c *Chart) values() *table.Table {
 	columns := []string{cmp.Or(c.XLabel, "seconds")}
 	moments := make(map[float64]bool)
@@ -99,7 +99,7 @@ func (c *Chart) values() *table.Table {
 	step := 0.0
 	if len(rows) > mostRows {
 		first, last := place(rows[0]), place(rows[len(rows)-1])
-		step = niceStep(clamp(last)-clamp(first), mostRows-1)
+		step = max(niceStep(clamp(last)-clamp(first), mostRows-1), 1/widest)
 		row = func(t float64) float64 { return math.Floor(place(t)/step + 1e-9) }
 		t.Note("A row is a stretch of the x axis. Where values within it differ, it has the lowest and " +
 			"the highest.")

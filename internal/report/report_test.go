@@ -453,6 +453,10 @@ func TestAnyChartIsWellFormed(t *testing.T) {
 			c.Lines = append(c.Lines, l)
 		}
 		wellFormed(t, svg(t, c))
+		// A page has at most a row for each of 60 stretches and the ends, whatever the moments.
+		var page strings.Builder
+		require.NoError(t, (&report.Report{Charts: []*report.Chart{c}}).WriteHTML(&page))
+		require.LessOrEqual(t, strings.Count(page.String(), "<tr>"), 64)
 	})
 }
 

@@ -9,13 +9,13 @@ import (
 // gap is what a column takes beyond its width.
 const gap = 3
 
-// numbersCost says how much rather a text is broken than numbers.
+// numbersCost weighs the lines that broken numbers add: a broken text is easier to read.
 const numbersCost = 2
 
 // hanging indents the second and further lines of a row's name, so that rows can be told apart.
 const hanging = 2
 
-// A column is one of a table, broken into words.
+// A column holds the texts of a table's column, split into words.
 type column struct {
 	index  int        // in the table
 	texts  [][]string // of the head and of all rows
@@ -59,8 +59,7 @@ func (c *column) least() int {
 	return least
 }
 
-// resize breaks the lines of column c so that it has at most width, and sets how wide and high the
-// texts are then.
+// resize breaks the lines of c at width, and sets how wide and high its texts are then.
 func (c *column) resize(width int) {
 	c.width, c.height = 1, make([]int, len(c.texts))
 	for i, words := range c.texts {
@@ -72,9 +71,9 @@ func (c *column) resize(width int) {
 	}
 }
 
-// blocks returns the columns in blocks that have at most width, or, if width is 0, in one. A table
-// that is wider has its lines broken. Where not even that helps, each block has the columns that
-// name the rows, and as many others as fit.
+// blocks returns the columns in blocks that fit width; a width of 0 fits any table. One block is
+// enough if the table fits once its lines are broken. Otherwise each block has the columns that name
+// the rows, and as many others as fit.
 func (t *Table) blocks(width int) [][]*column {
 	all := t.columns()
 	if len(all) == 0 {
@@ -102,7 +101,8 @@ func (t *Table) blocks(width int) [][]*column {
 	return blocks
 }
 
-// pack splits columns into parts of at most so many that have at most width, or are single.
+// pack splits columns into parts that fit width and have at most the given number of columns. A
+// part has one column at least, even if that does not fit.
 func pack(columns []*column, width, most int) [][]*column {
 	var parts [][]*column
 	for len(columns) > 0 {
@@ -115,9 +115,9 @@ func pack(columns []*column, width, most int) [][]*column {
 	return parts
 }
 
-// shrink breaks lines until the columns have at most width together. It takes the room where that
-// makes the table the least longer, and rather from texts than from numbers. If words would have to
-// be cut it changes nothing.
+// shrink narrows columns until they fit width together: each time the one whose broken lines make
+// the table the least longer for what they save. It reports false, and changes nothing, if words
+// would have to be cut.
 func shrink(columns []*column, width int) bool {
 	least := make([]int, len(columns))
 	sum := 0

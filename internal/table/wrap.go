@@ -32,7 +32,7 @@ func Whole(s string) string {
 	return strings.Join(all, " ")
 }
 
-// words returns what is not to be broken.
+// words splits s where a line may be broken.
 func words(s string) []string {
 	all := strings.Fields(slash.Replace(unit.ReplaceAllString(s, "$1"+joined+"$2$3")))
 	for i, w := range all {
