@@ -72,8 +72,8 @@ func (c *column) resize(width int) {
 }
 
 // blocks returns the columns in blocks that fit width; a width of 0 fits any table. One block is
-// enough if the table fits once its lines are broken. Otherwise each block has the columns that name
-// the rows, and as many others as fit.
+// enough if the table fits once its lines are broken. Otherwise each block has the columns that
+// name the rows, and as many others as fit.
 func (t *Table) blocks(width int) [][]*column {
 	all := t.columns()
 	if len(all) == 0 {
