@@ -1,9 +1,7 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/report"
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 // shown are the units that the tables have, and whether they are shown where all
@@ -19,33 +18,6 @@ import (
 var shown = []string{
 	"sec/op", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc", "%gc-cpu",
 	"µs-pause", "B-left/entry",
-}
-
-// A section is a benchmark and its charts.
-type section struct {
-	Title  string
-	Charts []barChart
-}
-
-// sections groups what is shown by benchmark.
-func (r *results) sections() []section {
-	var all []section
-	for _, m := range r.list {
-		if !slices.Contains(shown, m.unit) || m.empty() {
-			continue
-		}
-		top, _, _ := strings.Cut(m.bench, "/")
-		if at := strings.LastIndexByte(top, '-'); at >= 0 {
-			top = top[:at]
-		}
-		at := slices.IndexFunc(all, func(s section) bool { return s.Title == top })
-		if at < 0 {
-			at = len(all)
-			all = append(all, section{Title: top})
-		}
-		all[at].Charts = append(all[at].Charts, m.chart())
-	}
-	return all
 }
 
 // empty reports whether every library has 0.
@@ -76,111 +48,98 @@ func (m *measurement) title() string {
 	return text + ", " + cores + " cores"
 }
 
-// writeReports writes both files.
+// writeReports writes both files, and prints the tables.
 func writeReports(dir string, r *results) error {
-	err := atomicfile.Write(filepath.Join(dir, "compare.md"), func(w io.Writer) error {
-		_, err := io.WriteString(w, r.markdown())
+	tables := r.tables()
+	text, err := markdown(tables)
+	if err != nil {
+		return err
+	}
+	err = atomicfile.Write(filepath.Join(dir, "compare.md"), func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stdout.WriteString(r.markdown()); err != nil {
+	page := report.Report{
+		Title: "Snowfence beside other libraries",
+		Summary: "Less is better everywhere. A cell has the median of the rounds and, as a multiple of " +
+			ours + " in the same rounds, the median, the best and the worst of these. Each library had " +
+			"its turn in a process of its own; read the multiples, since nanoseconds are of this machine. " +
+			"Bars compare the medians of a row.",
+		Command:     strings.Join(append([]string{"go run ./compare"}, os.Args[1:]...), " "),
+		Environment: report.CurrentEnvironment(),
+		Tables:      tables,
+	}
+	if err := page.WriteHTMLFile(filepath.Join(dir, "compare.html")); err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(dir, "compare.html"), func(w io.Writer) error {
-		return page.Execute(w, map[string]any{
-			"Sections": r.sections(), "Environment": report.CurrentEnvironment(), "Ours": ours,
-		})
-	})
+	style := table.StyleFor(os.Stdout)
+	for _, t := range tables {
+		if err := t.WriteText(os.Stdout, style); err != nil {
+			return err
+		}
+		fmt.Println()
+	}
+	return nil
 }
 
-// markdown is a table with a row per measurement and a column per library.
-func (r *results) markdown() string {
-	var libs []string
-	for _, m := range r.list {
-		for _, lib := range m.libs {
-			if !slices.Contains(libs, lib) {
-				libs = append(libs, lib)
-			}
+func markdown(tables []*table.Table) (string, error) {
+	var parts []string
+	for _, t := range tables {
+		text, err := t.Markdown()
+		if err != nil {
+			return "", err
 		}
+		parts = append(parts, text)
 	}
-	order := strings.Split(allLibs, ",")
-	slices.SortStableFunc(libs, func(a, b string) int {
-		return slices.Index(order, a) - slices.Index(order, b)
-	})
-	var b strings.Builder
+	return strings.Join(parts, "\n"), nil
+}
+
+// tables returns a table per unit, with a row per measurement and a column per library.
+func (r *results) tables() []*table.Table {
+	var tables []*table.Table
 	for _, unit := range shown {
-		var rows [][]string
-		used := map[string]bool{}
+		var libs []string
+		var list []*measurement
 		for _, m := range r.list {
-			if m.unit != unit || m.empty() {
-				continue
-			}
-			for lib := range m.by {
-				used[lib] = true
+			if m.unit == unit && !m.empty() {
+				libs, list = append(libs, m.libs...), append(list, m)
 			}
 		}
-		for _, m := range r.list {
-			if m.unit != unit || m.empty() {
-				continue
-			}
-			row := []string{m.title()}
-			for _, lib := range libs {
-				if used[lib] {
-					row = append(row, m.cell(lib))
-				}
-			}
-			rows = append(rows, row)
-		}
-		if len(rows) == 0 {
+		if len(list) == 0 {
 			continue
 		}
-		head := []string{unitName(unit)}
-		for _, lib := range libs {
-			if used[lib] {
-				head = append(head, lib)
+		order := strings.Split(allLibs, ",")
+		slices.SortFunc(libs, func(a, b string) int {
+			return slices.Index(order, a) - slices.Index(order, b)
+		})
+		libs = slices.Compact(libs)
+		t := table.New("", append([]string{unitName(unit)}, libs...)...)
+		for _, m := range list {
+			cells := []table.Cell{table.Text(m.title())}
+			for _, lib := range libs {
+				cells = append(cells, m.cell(lib))
 			}
+			t.AddCompared(table.Lower, cells...)
+			t.Rows[len(t.Rows)-1].Bars = true
 		}
-		fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
-		for _, row := range rows {
-			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
-		}
-		b.WriteString("\n")
+		tables = append(tables, t)
 	}
-	return b.String()
+	return tables
 }
 
 // cell is a library's median, and the median ratio to ours of the same rounds
-// with its extremes. The best is bold.
-func (m *measurement) cell(lib string) string {
-	values := m.by[lib]
-	if len(values) == 0 {
-		return ""
+// with its extremes.
+func (m *measurement) cell(lib string) table.Cell {
+	if len(m.by[lib]) == 0 {
+		return table.Missing()
 	}
-	mid := median(values)
+	mid := median(m.by[lib])
 	text := format(m.unit, mid)
-	if m.best() == lib {
-		text = "**" + text + "**"
-	}
 	if x, ok := m.against(lib); ok && lib != ours {
 		text += fmt.Sprintf(" ×%.2f (%.2f–%.2f)", x.median, x.low, x.high)
 	}
-	return text
+	return table.Number(mid).As(text)
 }
-
-// best is the library with the least.
-func (m *measurement) best() string {
-	best := ""
-	for _, lib := range m.libs {
-		if best == "" || median(m.by[lib]) < median(m.by[best]) {
-			best = lib
-		}
-	}
-	return best
-}
-
-//go:embed page.html
-var pageText string
-
-var page = template.Must(template.New("page").Parse(pageText))

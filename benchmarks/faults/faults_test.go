@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/snowfence/snowfence/internal/table"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -214,7 +215,7 @@ func TestWidth(t *testing.T) {
 	}
 	text, err := r.markdown()
 	require.NoError(t, err)
-	for line := range strings.Lines(text + wrap(r.caption())) {
+	for line := range strings.Lines(text + table.Wrap(r.caption(), width)) {
 		assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSpace(line)), width, line)
 	}
 	assert.Contains(t, text, "\n| Goexit | killed | deadline | 1 killed |")

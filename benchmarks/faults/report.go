@@ -30,7 +30,7 @@ func (r *report) caption() string {
 // text returns a line per cell, for a terminal.
 func (r *report) text() string {
 	var b strings.Builder
-	b.WriteString(wrap(r.caption()) + "\n")
+	b.WriteString(table.Wrap(r.caption(), width) + "\n")
 	for i, f := range r.faults {
 		fmt.Fprintf(&b, "\n%s: %s\n", f.name, f.what)
 		row := r.row(i)
@@ -78,25 +78,5 @@ func (r *report) markdown() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return wrap(r.caption()) + "\n\n" + text + "\n" + legend, nil
-}
-
-// wrap breaks text into lines of at most width characters, at spaces.
-func wrap(text string) string {
-	var b strings.Builder
-	column := 0
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case column == 0:
-		case column+1+len(word) > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
+	return table.Wrap(r.caption(), width) + "\n\n" + text + "\n" + legend, nil
 }

@@ -48,11 +48,12 @@ func TestClusterCommand(t *testing.T) {
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"Cluster cache: the origin is slow",
-		"--ownership slot,none --disturb origin-slow", "Loads by the origin", "origin slow"} {
+		"--ownership slot,none --disturb origin-slow", "Loads by the origin", "origin slow",
+		`class="lead">By slot`, "<dt>no cluster</dt>", "<dt>wrong values</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
-	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
+	for _, foreign := range []string{"<script ", "<link", "<img", "src=", "@import", "url(http"} {
 		//nolint:testifylint // would print the page
 		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}

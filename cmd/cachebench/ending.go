@@ -26,7 +26,7 @@ type ending struct {
 
 func (e ending) write(w io.Writer, style table.Style) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", wrapped(e.finding, 100))
+	fmt.Fprintf(&b, "\n%s\n", table.Wrap(e.finding, style.Width))
 	if len(e.checks) > 0 {
 		b.WriteByte('\n')
 		if err := report.ChecksTable(e.checks).WriteText(&b, style); err != nil {

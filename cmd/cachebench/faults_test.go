@@ -36,6 +36,7 @@ func TestFaultsPrintsTheMatrix(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "50 own deadline")
+	require.Contains(t, string(page), `class="lead">With the fix on the callers of all`)
 	text, err := os.ReadFile(filepath.Join(dir, "result.json"))
 	require.NoError(t, err)
 	require.True(t, json.Valid(text))

@@ -16,5 +16,9 @@ func TestMain(m *testing.M) {
 		strings.HasSuffix(os.Args[1], "-child")) {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
+	// Tests look for whole lines, whatever the terminal that they run in.
+	if err := os.Setenv("COLUMNS", "1000"); err != nil {
+		panic(err)
+	}
 	leak.Main(m)
 }

@@ -34,7 +34,8 @@ func TestMemoryCommand(t *testing.T) {
 	}
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"what a cache leaves behind",
-		"--stores map,snowfence-uncompact,snowfence", "CPU time of collections", "Longest pause"} {
+		"--stores map,snowfence-uncompact,snowfence", "CPU time of collections", "Longest pause",
+		`class="lead">`, "<dt>left</dt>"} {
 		//nolint:testifylint // would print the page
 		require.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}

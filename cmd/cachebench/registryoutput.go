@@ -87,13 +87,15 @@ func (o *registryOutput) markdown() (string, error) {
 func (o *registryOutput) report() *report.Report {
 	return &report.Report{
 		Title:       "Registry: " + registryTitle(o.plan),
-		Summary:     clusterload.Story(o.plan) + " " + o.Finding,
+		Finding:     o.Finding,
+		Summary:     clusterload.Story(o.plan),
 		Command:     o.Command,
 		Seed:        &o.Seed,
 		Scenario:    o.Scenario,
 		Environment: o.Environment,
 		Checks:      o.Checks,
 		Tables:      o.Tables(o.plan),
+		Glossary:    registryTerms(),
 		Charts:      o.Charts(o.plan),
 	}
 }

@@ -139,7 +139,7 @@ func TestRunWritesItsReport(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	require.NoError(t, err)
 	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace",
-		"kind: trace"} {
+		"kind: trace", "% of the reads were hits; the origin was asked", "<dt>joined</dt>"} {
 		require.Contains(t, string(page), part)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "series.csv"))

@@ -46,7 +46,10 @@ func (r *runOutput) checkHitRatio(least float64) {
 func (r *runOutput) writeText(w io.Writer) error {
 	style := table.StyleFor(w)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.summary())
+	for line := range strings.SplitSeq(r.summary(), "\n") {
+		fmt.Fprintln(&b, table.Wrap(line, style.Width))
+	}
+	fmt.Fprintln(&b)
 	tables := r.tables()
 	if len(r.Checks) > 0 {
 		tables = append(tables, report.ChecksTable(r.Checks))

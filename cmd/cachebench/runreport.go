@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+
+	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/load"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
@@ -32,6 +35,7 @@ func errorNames(kind errorKind) string {
 func (r *runOutput) report() *report.Report {
 	return &report.Report{
 		Title:       "Load on the cache: " + r.Keys,
+		Finding:     r.finding(),
 		Summary:     r.summary(),
 		Command:     r.Command,
 		Seed:        &r.Seed,
@@ -39,8 +43,37 @@ func (r *runOutput) report() *report.Report {
 		Environment: r.environment,
 		Checks:      r.Checks,
 		Tables:      r.tables(),
+		Glossary:    runTerms,
 		Charts:      r.charts(),
 	}
+}
+
+// finding is the result in a sentence.
+func (r *runOutput) finding() string {
+	text := fmt.Sprintf("The cache did %s operations per second", human.Number(r.Result.PerSecond))
+	if r.Result.Reads > 0 {
+		what := "reads"
+		if r.Result.Keys != nil {
+			what = "keys"
+		}
+		text += fmt.Sprintf(", and %s of the %s were hits", human.Percent(r.Result.HitRatio), what)
+	}
+	loads := human.Count(int64(r.Result.OriginLoads)) //nolint:gosec // far below
+	return fmt.Sprintf("%s; the origin was asked %s times.", text, loads)
+}
+
+// runTerms explain the words of the tables.
+var runTerms = [][2]string{
+	{"hit", "a read whose value was there, and fresh"},
+	{"loaded", "a read whose own fetch function brought the value"},
+	{"joined", "a read that waited for a load which another one had started"},
+	{"stale", "a read that got the last good value, since the load failed or took long"},
+	{"p50, p90, p99, p99.9", "half of the operations took at most the first, 90 of 100 at most the " +
+		"second, and so on"},
+	{"open loop", "operations are due at fixed times, and latency counts from then, so that waiting " +
+		"for a worker is in it"},
+	{"closed loop", "each worker starts its next operation when the last has ended"},
+	{"origin loads per miss", "1 where each miss costs a load; less where reads join a load"},
 }
 
 func (r *runOutput) charts() []*report.Chart {

@@ -11,6 +11,7 @@ import (
 	"github.com/snowfence/snowfence/internal/progress"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/snowball"
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 // snowballFlags are the flags of "cachebench snowball".
@@ -145,7 +146,7 @@ func glossary(terms [][2]string) string {
 	const indent = "\n      "
 	var rows []string
 	for _, term := range terms {
-		rows = append(rows, "  "+term[0]+indent+strings.ReplaceAll(wrapped(term[1], 74), "\n", indent))
+		rows = append(rows, "  "+term[0]+indent+strings.ReplaceAll(table.Wrap(term[1], 74), "\n", indent))
 	}
 	return strings.Join(rows, "\n")
 }

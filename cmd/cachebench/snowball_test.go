@@ -59,11 +59,12 @@ func TestSnowballCommand(t *testing.T) {
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check " +
-		"--out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics"} {
+		"--out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics",
+		`class="lead">Fix off`, "<dt>fix off</dt>", "<dt>time to recover</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
-	for _, foreign := range []string{"<script", "<link", "<img", "src=", "@import", "url(http"} {
+	for _, foreign := range []string{"<script ", "<link", "<img", "src=", "@import", "url(http"} {
 		//nolint:testifylint // would print the page
 		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}
@@ -189,7 +190,7 @@ func TestSnowballWithStaleValues(t *testing.T) {
 	assert.NotContains(t, stdout, "FAIL")
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values",
-		"stale values among them", "stale_for: 8s"} {
+		"stale values among them", "stale_for: 8s", "<dt>fix on, stale values</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
@@ -302,11 +303,4 @@ func TestSnowballHelp(t *testing.T) {
 		"goexit   it calls runtime.Goexit"} {
 		assert.Contains(t, stdout.String(), want)
 	}
-}
-
-func TestWrapped(t *testing.T) {
-	assert.Equal(t, "it took\n1.8 s then", wrapped("it took 1.8 s then", 10))
-	assert.Equal(t, "by\n-3.5 %.", wrapped("by -3.5 %.", 7))
-	assert.Equal(t, "unbreakable", wrapped("unbreakable", 3))
-	assert.Empty(t, wrapped("", 3))
 }

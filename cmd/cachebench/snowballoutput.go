@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
@@ -69,15 +68,37 @@ func (o *snowballOutput) writeFiles(dir string) error {
 func (o *snowballOutput) report() *report.Report {
 	return &report.Report{
 		Title:       o.title(),
-		Summary:     snowball.Story(o.plan) + " " + o.Finding,
+		Finding:     o.Finding,
+		Summary:     snowball.Story(o.plan),
 		Command:     o.Command,
 		Seed:        &o.Seed,
 		Scenario:    o.Scenario,
 		Environment: o.Environment,
 		Checks:      o.Checks,
 		Tables:      []*table.Table{o.Table(o.plan)},
+		Glossary:    o.terms(),
 		Charts:      o.Charts(o.plan),
 	}
+}
+
+// terms explain the runs and the rows of the table.
+func (o *snowballOutput) terms() [][2]string {
+	terms := [][2]string{
+		{"fix off", "the courier's link is switched off (courier.WithUnlinked), as in libraries that " +
+			"have none: nobody tells callers that their fetch died"},
+		{"fix on", "the library as it comes"},
+	}
+	stale := o.plan.Cache.StaleFor > 0
+	if stale {
+		terms = append(terms, [2]string{"fix on, stale values", "the same, and the cache may give a " +
+			"value past its TTL where a load fails or takes long"})
+	}
+	for _, t := range snowball.Glossary() {
+		if !t.Stale || stale {
+			terms = append(terms, [2]string{t.Row, t.Meaning})
+		}
+	}
+	return terms
 }
 
 func (o *snowballOutput) title() string {
@@ -101,30 +122,4 @@ func failedChecks(checks []report.Check) error {
 	}
 	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks),
 		strings.Join(failed, "\n  "))
-}
-
-var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
-
-// wrapped breaks a text between words so that lines have at most width columns.
-// A number stays with its unit.
-func wrapped(text string, width int) string {
-	const joined = "\x00" // no space to Fields
-	text = unit.ReplaceAllString(text, "$1"+joined+"$2$3")
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		length := len([]rune(word))
-		switch {
-		case i == 0:
-		case column+1+length > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += length
-	}
-	return strings.ReplaceAll(b.String(), joined, " ")
 }

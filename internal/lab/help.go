@@ -2,12 +2,12 @@ package lab
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/lab/params"
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 // helpWidth is what help texts are wrapped to.
@@ -84,31 +84,5 @@ func Glossaries(terms []Term) string {
 }
 
 func indented(text string, by int) string {
-	return strings.ReplaceAll(wrapped(text, helpWidth-by), "\n", "\n"+strings.Repeat(" ", by))
-}
-
-var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
-
-// wrapped breaks a text between words so that lines have at most width columns. A number stays
-// with its unit.
-func wrapped(text string, width int) string {
-	const glue = "\x00" // no space to Fields
-	text = unit.ReplaceAllString(text, "$1"+glue+"$2$3")
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		length := len([]rune(word))
-		switch {
-		case i == 0:
-		case column+1+length > width:
-			b.WriteByte('\n')
-			column = 0
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += length
-	}
-	return strings.ReplaceAll(b.String(), glue, " ")
+	return strings.ReplaceAll(table.Wrap(text, helpWidth-by), "\n", "\n"+strings.Repeat(" ", by))
 }

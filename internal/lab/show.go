@@ -77,7 +77,7 @@ func (s *shown) writeText(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s\n", wrapped(s.Finding, 100))
+	fmt.Fprintln(&b, table.Wrap(s.Finding, style.Width))
 	if len(s.Checks) > 0 {
 		b.WriteByte('\n')
 		if err := report.ChecksTable(s.Checks).WriteText(&b, style); err != nil {
@@ -150,15 +150,21 @@ func (s *shown) writeMarkdown(path string) error {
 // report returns the result as a page.
 func (s *shown) report() *report.Report {
 	p := s.page
+	var glossary [][2]string
+	for _, t := range p.Glossary {
+		glossary = append(glossary, [2]string{t.Row, t.Meaning})
+	}
 	return &report.Report{
 		Title:       p.Title,
-		Summary:     strings.TrimSpace(p.Story + " " + p.Finding),
+		Finding:     p.Finding,
+		Summary:     p.Story,
 		Command:     s.Command,
 		Seed:        p.Seed,
 		Scenario:    s.Params.Text(s.Experiment),
 		Environment: s.Environment,
 		Checks:      s.Checks,
 		Tables:      append(p.Tables[:len(p.Tables):len(p.Tables)], p.More...),
+		Glossary:    glossary,
 		Charts:      p.Charts,
 	}
 }

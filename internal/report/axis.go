@@ -103,6 +103,22 @@ func (a axis) at(v float64) float64 {
 	return (clamp(v) - a.low) / (a.high - a.low)
 }
 
+// named adds to the name of an axis what a reader must know to compare heights or widths: that it
+// is logarithmic, or where it starts if not at 0.
+func (a axis) named(name string, value func(float64) string) string {
+	note := ""
+	switch {
+	case a.log && !strings.Contains(name, "log scale") && !strings.Contains(name, "logarithmic"):
+		note = "log scale"
+	case !a.log && (a.low > 0 || a.high < 0):
+		note = "from " + value(a.low) + ", not 0"
+	}
+	if name == "" || note == "" {
+		return name + note
+	}
+	return name + ", " + note
+}
+
 // niceStep returns 1, 2 or 5 times a power of ten, so that span has n steps or
 // fewer.
 func niceStep(span float64, n int) float64 {

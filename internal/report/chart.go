@@ -52,10 +52,10 @@ type Line struct {
 }
 
 // Role gives a line the look that its kind has in every chart. The second line
-// of one role in a chart is thinner and paler, for example p50 beside p99.
+// of one role in a chart is thinner and has markers, for example p50 beside p99.
 type Role string
 
-// The roles. Plain lines take other colours and dashes in turn.
+// The roles. Plain lines take what looks the others leave, in turn.
 const (
 	Plain  Role = ""
 	FixOff Role = "off"
@@ -90,7 +90,11 @@ type Mark struct {
 // background and follows the reader's theme, so it can be read on a light and
 // on a dark page alike. The error is that of w.
 func (c *Chart) WriteSVG(w io.Writer) error {
-	if _, err := io.WriteString(w, c.standalone()); err != nil {
+	width := narrowWidth
+	if c.Wide {
+		width = wideWidth
+	}
+	if _, err := io.WriteString(w, c.layOut(width, true).standalone()); err != nil {
 		return fmt.Errorf("chart %q: %w", c.Title, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/series"
@@ -17,7 +18,9 @@ import (
 // HTML. It is plain data, and marshals to JSON with the numbers in full.
 type Report struct {
 	Title string `json:"title"`
-	// Summary is one paragraph for a reader who knows nothing of the tool.
+	// Finding is the result in a few sentences. The page begins with it.
+	Finding string `json:"finding,omitempty"`
+	// Summary says what was run, to a reader who knows nothing of the tool.
 	Summary string `json:"summary"`
 	// Command is the exact command line, quoted so that it can be pasted.
 	Command string `json:"command"`
@@ -29,7 +32,10 @@ type Report struct {
 	Environment Environment    `json:"environment"`
 	Checks      []Check        `json:"checks,omitempty"`
 	Tables      []*table.Table `json:"tables,omitempty"`
-	Charts      []*Chart       `json:"charts,omitempty"`
+	// Glossary says what rows, columns and lines mean: pairs of a name and its meaning.
+	Glossary [][2]string `json:"glossary,omitempty"`
+	// Charts begins with the one that tells the story on its own: it comes before the tables.
+	Charts []*Chart `json:"charts,omitempty"`
 }
 
 // Check is an expectation and whether it held.
@@ -40,13 +46,16 @@ type Check struct {
 }
 
 // Passed reports whether every check held.
-func (r *Report) Passed() bool {
-	for _, c := range r.Checks {
-		if !c.OK {
-			return false
-		}
-	}
-	return true
+func (r *Report) Passed() bool { return len(r.Failed()) == 0 }
+
+// Failed returns the checks that did not hold.
+func (r *Report) Failed() []Check {
+	return slices.DeleteFunc(slices.Clone(r.Checks), func(c Check) bool { return c.OK })
+}
+
+// Verdict counts the checks that held.
+func (r *Report) Verdict() string {
+	return fmt.Sprintf("%d of %d checks hold", len(r.Checks)-len(r.Failed()), len(r.Checks))
 }
 
 // ChecksTable shows checks in a terminal or a Markdown page.
@@ -67,7 +76,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 	}
 	var page bytes.Buffer
-	if err := pageTemplate.Execute(&page, r); err != nil {
+	if err := pageTemplate.Execute(&page, view{r, r.figures()}); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	if _, err := page.WriteTo(w); err != nil {
@@ -96,13 +105,6 @@ func (r *Report) WriteCSVFile(path string) error {
 	return series.WriteCSVFile(path, all...)
 }
 
-// figure is a chart ready for the page.
-type figure struct {
-	SVG     template.HTML
-	Caption string
-	Wide    bool
-}
-
 // figures draws the charts, those over time with one time axis.
 func (r *Report) figures() []figure {
 	from, to := math.Inf(1), math.Inf(-1)
@@ -119,11 +121,7 @@ func (r *Report) figures() []figure {
 		if c.XLabel == "" && shared.XRange == ([2]float64{}) {
 			shared.XRange = [2]float64{from, to}
 		}
-		figures[i] = figure{
-			// Every text in the drawing has been escaped by esc.
-			SVG:     template.HTML(shared.inline(fmt.Sprintf("chart%d", i+1))), //nolint:gosec // escaped
-			Caption: c.Caption, Wide: c.Wide,
-		}
+		figures[i] = shared.figure(i)
 	}
 	return figures
 }
@@ -134,11 +132,31 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
+//go:embed page.js
+var pageJS string
+
+// view is a report as the page's template sees it.
+type view struct {
+	*Report
+	Figures []figure
+}
+
+// Readings are the values of all charts, for the script.
+func (v view) Readings() [][]reading {
+	all := make([][]reading, len(v.Figures))
+	for i := range v.Figures {
+		all[i] = v.Figures[i].readings
+	}
+	return all
+}
+
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	//nolint:gosec // both are our own files
-	"css":     func() template.CSS { return template.CSS(pageCSS + chartCSS) },
-	"figures": (*Report).figures,
+	//nolint:gosec // these are our own files
+	"css": func() template.CSS { return template.CSS(pageCSS + chartCSS) },
+	//nolint:gosec // as above
+	"js":      func() template.JS { return template.JS(pageJS) },
 	"verdict": verdict,
+	"whole":   func(c table.Cell) string { return table.Whole(c.String()) },
 	"words": func(b table.Better) string {
 		if b == "" {
 			return ""

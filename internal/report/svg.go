@@ -31,8 +31,6 @@ const (
 	// the generous side, because the reader's font is not known.
 	legendGlyph = 7.4
 	longestName = 60
-	// looks is how many plain lines the style sheet tells apart, by colour and dash.
-	looks = 12
 )
 
 // drawing is a chart on its way to SVG.
@@ -43,47 +41,54 @@ type drawing struct {
 	width, height            float64
 	left, right, top, bottom float64
 	lines                    []drawnLine
+	alone                    bool // an SVG file, with its own title and legend
 }
 
 type drawnLine struct {
-	name, class string
-	points      []series.Point
-	low, high   float64
-	ok          bool
+	look
+	name      string
+	points    []series.Point
+	low, high float64
+	ok        bool
 }
 
-// inline returns the chart for a page that has the style sheet. id makes the
-// references between its elements unique in the page.
-func (c *Chart) inline(id string) string { return c.svg(id, false) }
-
-func (c *Chart) standalone() string {
-	return `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + c.svg("chart", true)
+// inline returns the chart for a page that has the style sheet, the title and the legend. id makes
+// the references between its elements unique in the page. It has no title elements: they would
+// cover the values that the page shows for the place that is pointed at.
+func (d *drawing) inline(id string) string {
+	fmt.Fprintf(d, `<svg class="chart plot" viewBox="0 0 %s %s" data-plot="%s %s %s %s" role="img" `+
+		`aria-label="%s" aria-describedby="%s-d">`+"\n", px(d.width), px(d.height), px(d.left),
+		px(d.right), px(d.top), px(d.bottom), esc(d.chart.Title), id)
+	fmt.Fprintf(d, `<desc id="%s-d">%s</desc>`+"\n", id, esc(d.describe()))
+	d.plot(id)
+	return d.String()
 }
 
-func (c *Chart) svg(id string, alone bool) string {
-	d := c.layOut()
-	size := `width="100%"`
-	if alone {
-		size = `width="` + px(d.width) + `" height="` + px(d.height) + `"`
-	}
-	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %s %s" %s role="img" aria-labelledby="%s-t %s-d">`+"\n",
-		px(d.width), px(d.height), size, id, id)
-	fmt.Fprintf(d, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`+"\n", id, esc(c.Title), id,
-		esc(d.describe()))
-	if alone {
-		fmt.Fprintf(d, "<style>\n%s</style>\n", chartCSS)
-		fmt.Fprintf(d, `<rect class="card" x="0.5" y="0.5" width="%s" height="%s" rx="8"/>`+"\n",
-			px(d.width-1), px(d.height-1))
-	}
+func (d *drawing) standalone() string {
+	fmt.Fprintf(d, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+
+		`<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %s %s" width="%s" `+
+		`height="%s" role="img" aria-labelledby="chart-t chart-d">`+"\n",
+		px(d.width), px(d.height), px(d.width), px(d.height))
+	fmt.Fprintf(d, `<title id="chart-t">%s</title><desc id="chart-d">%s</desc>`+"\n",
+		esc(d.chart.Title), esc(d.describe()))
+	fmt.Fprintf(d, "<style>\n%s</style>\n", chartCSS)
+	fmt.Fprintf(d, `<rect class="card" x="0.5" y="0.5" width="%s" height="%s" rx="8"/>`+"\n",
+		px(d.width-1), px(d.height-1))
+	d.heading()
+	d.plot("chart")
+	return d.String()
+}
+
+// plot draws what both kinds have, and ends the document.
+func (d *drawing) plot(id string) {
 	fmt.Fprintf(d, `<clipPath id="%s-c"><rect x="%s" y="%s" width="%s" height="%s"/></clipPath>`+"\n",
 		id, px(d.left), px(d.top-2), px(d.right-d.left), px(d.bottom-d.top+4))
-	d.heading()
 	d.windows()
 	d.axes()
 	fmt.Fprintf(d, `<g clip-path="url(#%s-c)">`+"\n", id)
 	drawn := false
-	for _, l := range d.lines {
-		drawn = d.line(l) || drawn
+	for i, l := range d.lines {
+		drawn = d.line(i, l) || drawn
 	}
 	d.WriteString("</g>\n")
 	d.marks()
@@ -91,19 +96,15 @@ func (c *Chart) svg(id string, alone bool) string {
 		d.text((d.left+d.right)/2, (d.top+d.bottom)/2, "", "middle", "no data")
 	}
 	d.WriteString("</svg>\n")
-	return d.String()
 }
 
-// layOut puts points in order, gives each line its class, and fixes both axes
+// layOut puts points in order, gives each line its look, and fixes both axes
 // and the edges of the plot.
-func (c *Chart) layOut() *drawing {
-	d := &drawing{chart: c, width: narrowWidth}
-	if c.Wide {
-		d.width = wideWidth
-	}
-	seen := make(map[Role]int)
+func (c *Chart) layOut(width float64, alone bool) *drawing {
+	d := &drawing{chart: c, width: width, alone: alone}
+	looks := c.looks()
 	low, high, found := math.Inf(1), math.Inf(-1), false
-	for _, l := range c.Lines {
+	for i, l := range c.Lines {
 		s := series.Series{Points: c.inOrder(l)}
 		if c.Log {
 			for i, p := range s.Points {
@@ -112,11 +113,7 @@ func (c *Chart) layOut() *drawing {
 				}
 			}
 		}
-		drawn := drawnLine{name: l.Name, class: class(l.Role, seen[l.Role])}
-		if l.Bold {
-			drawn.class += " bold"
-		}
-		seen[l.Role]++
+		drawn := drawnLine{name: l.Name, look: looks[i]}
 		if drawn.low, drawn.high, drawn.ok = s.Range(); drawn.ok {
 			low, high, found = min(low, drawn.low), max(high, drawn.high), true
 		}
@@ -144,12 +141,15 @@ func (c *Chart) layOut() *drawing {
 		d.y = linear(0, 1, 5, c.Quantity, false)
 	}
 	d.left, d.right = marginLeft, d.width-marginRight
-	rows := 1
-	d.eachKey(func(_, row float64, _ drawnLine) { rows = int(row) + 1 })
-	d.top = 57 + 20*float64(rows)
-	plot := 200.0
-	if c.Wide {
-		plot = 260
+	d.top = 26 // room for the labels of windows
+	if alone {
+		rows := 1
+		d.eachKey(func(_, row float64, _ drawnLine) { rows = int(row) + 1 })
+		d.top = 57 + 20*float64(rows)
+	}
+	plot := 260.0
+	if alone && width == narrowWidth {
+		plot = 200
 	}
 	if c.Tall {
 		plot *= 2
@@ -204,16 +204,19 @@ func (c *Chart) span() (from, to float64) {
 
 func (d *drawing) heading() {
 	fmt.Fprintf(d, `<text x="20" y="30" class="title">%s`, esc(short(d.chart.Title, d.width/11)))
-	if d.chart.Unit != "" {
-		fmt.Fprintf(d, ` <tspan class="unit" dx="5">%s</tspan>`, esc(short(d.chart.Unit, 40)))
+	if unit := d.unit(); unit != "" {
+		fmt.Fprintf(d, ` <tspan class="unit" dx="5">%s</tspan>`, esc(short(unit, 60)))
 	}
 	d.WriteString("</text>\n")
 	d.eachKey(func(x, row float64, l drawnLine) {
 		y := 53 + 20*row
-		fmt.Fprintf(d, `<path class="line %s" d="M%s,%sh30"/>`, l.class, px(x), px(y-4.5))
+		d.WriteString(l.sample(x, y-4.5))
 		d.text(x+38, y, "key", "start", short(l.name, longestName))
 	})
 }
+
+// unit returns what stands above the y axis. It says so where the axis does not start at 0.
+func (d *drawing) unit() string { return d.y.named(d.chart.Unit, d.chart.value) }
 
 // eachKey lays the legend out in rows.
 func (d *drawing) eachKey(f func(x, row float64, l drawnLine)) {
@@ -243,8 +246,8 @@ func (d *drawing) axes() {
 		fmt.Fprintf(d, `<path class="base" d="M%s,%sv5"/>`, px(x), px(d.bottom))
 		d.text(x, d.bottom+20, "num", "middle", t.label)
 	}
-	label := short(cmp.Or(d.chart.XLabel, "seconds since start"), d.width/legendGlyph)
-	d.text((d.left+d.right)/2, d.bottom+38, "", "middle", label)
+	label := d.x.named(cmp.Or(d.chart.XLabel, "seconds since start"), human.Number)
+	d.text((d.left+d.right)/2, d.bottom+38, "axis", "middle", short(label, d.width/legendGlyph))
 }
 
 func (d *drawing) windows() {
@@ -281,11 +284,14 @@ func (d *drawing) marks() {
 }
 
 // line draws one line, broken at gaps, and reports whether there was any point.
-func (d *drawing) line(l drawnLine) bool {
+func (d *drawing) line(i int, l drawnLine) bool {
 	if !l.ok {
 		return false
 	}
-	fmt.Fprintf(d, `<g><title>%s</title>`, esc(l.name+": "+d.summary(l)))
+	d.WriteString("<g>")
+	if d.alone {
+		fmt.Fprintf(d, `<title>%s</title>`, esc(l.name+": "+d.summary(l)))
+	}
 	var path strings.Builder
 	for i := 0; i < len(l.points); {
 		if l.points[i].Gap() {
@@ -314,8 +320,31 @@ func (d *drawing) line(l drawnLine) bool {
 	if path.Len() > 0 {
 		fmt.Fprintf(d, `<path class="line %s" d="%s"/>`, l.class, path.String())
 	}
+	d.markers(i, l)
 	d.WriteString("</g>\n")
 	return true
+}
+
+// markers draws the shape of line i, if it has one, on some of its points: not where the shapes of
+// other lines are, so that lines that run together can still be told apart.
+func (d *drawing) markers(i int, l drawnLine) {
+	if l.shape == "" {
+		return
+	}
+	every := (d.right - d.left) / 8
+	next := d.left + every*(float64(i)+0.5)/float64(len(d.lines))
+	var path strings.Builder
+	for _, p := range l.points {
+		x := d.px(p.T)
+		if p.Gap() || x < next || x > d.right {
+			continue
+		}
+		for next <= x {
+			next += every
+		}
+		path.WriteString("M" + px(x) + "," + px(d.py(p.V)) + l.shape)
+	}
+	fmt.Fprintf(d, `<path class="dot %s" d="%s"/>`, l.class, path.String())
 }
 
 // describe says in words what the picture shows.
@@ -343,11 +372,12 @@ func (d *drawing) summary(l drawnLine) string {
 	if !l.ok {
 		return "no data"
 	}
-	return fmt.Sprintf("lowest %s, highest %s", d.value(l.low), d.value(l.high))
+	return fmt.Sprintf("lowest %s, highest %s", d.chart.value(l.low), d.chart.value(l.high))
 }
 
-func (d *drawing) value(v float64) string {
-	switch d.chart.Quantity {
+// value writes a value of the y axis.
+func (c *Chart) value(v float64) string {
+	switch c.Quantity {
 	case Seconds:
 		return human.Seconds(v)
 	case Bytes:
@@ -375,22 +405,6 @@ func (d *drawing) py(v float64) float64 {
 }
 
 func near(share float64) float64 { return max(-1, min(2, share)) }
-
-func class(role Role, nth int) string {
-	name := string(role)
-	switch role {
-	case FixOff, FixOn, Stale:
-		if nth > 0 {
-			name += " second"
-		}
-	default:
-		name = fmt.Sprintf("p%d", nth%looks)
-		if nth >= looks {
-			name += " second"
-		}
-	}
-	return name
-}
 
 func px(f float64) string {
 	return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64)

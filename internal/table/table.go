@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -28,6 +29,8 @@ type Row struct {
 	// Better compares the cells of the row with each other, for a table whose
 	// columns are runs and whose rows are measures.
 	Better Better `json:"better,omitempty"`
+	// Bars adds a bar to each number of the row on a page, all to one scale.
+	Bars bool `json:"-"`
 }
 
 // Better says which of two numbers is the good one. The empty value makes no
@@ -115,6 +118,20 @@ func (t *Table) Best(row, column int) bool {
 	return best(t.Columns[column].Better, r.Cells[column], cells)
 }
 
+// Bar returns how long the bar of a cell is, as a part of the longest in its row,
+// and 0 where there is none.
+func (t *Table) Bar(row, column int) float64 {
+	r := t.Rows[row]
+	if !r.Bars || !r.Cells[column].IsNumber() {
+		return 0
+	}
+	longest := 0.0
+	for _, c := range r.Cells {
+		longest = max(longest, c.value)
+	}
+	return r.Cells[column].value / max(longest, math.SmallestNonzeroFloat64)
+}
+
 // Numeric reports whether a column holds a number, and so is right-aligned.
 func (t *Table) Numeric(column int) bool {
 	for _, r := range t.Rows {
@@ -123,6 +140,28 @@ func (t *Table) Numeric(column int) bool {
 		}
 	}
 	return false
+}
+
+// Keys returns how many columns name a row: 2 if the first has the same text twice and, with the
+// second, does not; otherwise 1.
+func (t *Table) Keys() int {
+	names := make([]string, len(t.Rows))
+	for k := range min(2, len(t.Columns)) {
+		if t.Numeric(k) {
+			break
+		}
+		seen := make(map[string]bool)
+		for i, r := range t.Rows {
+			if k < len(r.Cells) {
+				names[i] += "\x00" + r.Cells[k].text
+			}
+			seen[names[i]] = true
+		}
+		if len(seen) == len(t.Rows) {
+			return k + 1
+		}
+	}
+	return 1
 }
 
 func (b Better) validate() error {

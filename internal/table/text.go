@@ -19,22 +19,35 @@ const (
 )
 
 // WriteText writes the table for a terminal or a text file: the title, aligned
-// columns, the notes. The error is that of Validate or of w.
+// columns, the notes. No line is wider than the style allows. The error is that
+// of Validate or of w.
 func (t *Table) WriteText(w io.Writer, style Style) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
 	var b strings.Builder
-	if t.Title != "" {
-		fmt.Fprintln(&b, style.paint(bold, Text(t.Title).text))
+	paragraph := func(code, str string, indent int) {
+		all := []string{Text(str).text}
+		if style.Width > 0 {
+			all = lines(cut(words(all[0]), style.Width-indent), style.Width, indent)
+		}
+		for _, line := range all {
+			fmt.Fprintln(&b, style.paint(code, line))
+		}
 	}
-	if len(t.Columns) > 0 {
-		for _, line := range strings.Split(t.pretty(style).Render(), "\n") {
+	if t.Title != "" {
+		paragraph(bold, t.Title, 0)
+	}
+	for i, block := range t.blocks(style.Width) {
+		if i > 0 {
+			fmt.Fprintln(&b)
+		}
+		for _, line := range strings.Split(t.pretty(block, style), "\n") {
 			fmt.Fprintln(&b, strings.TrimRight(line, " "))
 		}
 	}
 	for _, note := range t.Notes {
-		fmt.Fprintln(&b, style.paint(faint, Text(note).text))
+		paragraph(faint, note, hanging)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -79,41 +92,48 @@ func (t *Table) Markdown() (string, error) {
 	return b.String(), nil
 }
 
-func (t *Table) pretty(style Style) pretty.Writer {
+// pretty renders columns beside each other.
+func (t *Table) pretty(columns []*column, style Style) string {
 	p := pretty.NewWriter()
 	s := pretty.StyleLight
 	s.Format.Header = text.FormatDefault
 	s.Options.DrawBorder = false
 	s.Options.SeparateColumns = false
 	s.Box.PaddingLeft = ""
-	s.Box.PaddingRight = "   "
+	s.Box.PaddingRight = strings.Repeat(" ", gap)
 	p.SetStyle(s)
-	head := make(pretty.Row, len(t.Columns))
-	configs := make([]pretty.ColumnConfig, len(t.Columns))
-	for i, c := range t.Columns {
-		head[i] = style.paint(bold, heading(Text(c.Title).text, c.Better))
+	head := make(pretty.Row, len(columns))
+	configs := make([]pretty.ColumnConfig, len(columns))
+	cells := make([]pretty.Row, len(t.Rows))
+	for i, c := range columns {
+		painted := func(code string, words []string) string {
+			all := lines(words, c.width, c.indent)
+			for k := range all {
+				all[k] = style.paint(code, all[k])
+			}
+			return strings.Join(all, "\n")
+		}
+		head[i] = painted(bold, c.texts[0])
 		configs[i] = pretty.ColumnConfig{Number: i + 1, Align: text.AlignLeft,
-			AlignHeader: text.AlignLeft}
-		if t.Numeric(i) {
+			AlignHeader: text.AlignLeft, VAlignHeader: text.VAlignBottom}
+		if c.number {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+		for r := range t.Rows {
+			code := ""
+			switch {
+			case t.Best(r, c.index):
+				code = boldGreen
+			case t.Columns[c.index].Highlight:
+				code = bold
+			}
+			cells[r] = append(cells[r], painted(code, c.texts[r+1]))
 		}
 	}
 	p.AppendHeader(head)
 	p.SetColumnConfigs(configs)
-	for r, row := range t.Rows {
-		line := make(pretty.Row, len(row.Cells))
-		for i := range row.Cells {
-			line[i] = t.cellText(r, i)
-			switch {
-			case t.Best(r, i):
-				line[i] = style.paint(boldGreen, t.cellText(r, i))
-			case t.Columns[i].Highlight:
-				line[i] = style.paint(bold, t.cellText(r, i))
-			}
-		}
-		p.AppendRow(line)
-	}
-	return p
+	p.AppendRows(cells)
+	return p.Render()
 }
 
 // cellText adds the row's arrow to its first cell, which names the measure.
@@ -126,7 +146,7 @@ func (t *Table) cellText(row, column int) string {
 }
 
 func (s Style) paint(code, str string) string {
-	if !s.Color || str == "" {
+	if !s.Color || code == "" || str == "" {
 		return str
 	}
 	return code + str + reset
