@@ -18,7 +18,7 @@ var bugs = []planted.Bug{
 		Name: "a tie falls to who came first",
 		Changes: []planted.Change{
 			{
-				"claims.go",
+				"apply.go",
 				"return cmp.Or(p.compare(a, b), a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
 				"return cmp.Or(p.compare(a, b), a.Time.Compare(b.Time), cmp.Compare(p.own.seq, 1))",
 			},
@@ -29,7 +29,7 @@ var bugs = []planted.Bug{
 		Name: "a conflict purges the other node's claim",
 		Changes: []planted.Change{
 			{
-				"claims.go",
+				"apply.go",
 				"if c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {",
 				purge + "if c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {",
 			},
@@ -86,7 +86,7 @@ var bugs = []planted.Bug{
 	{
 		Name: "a loser is not told",
 		Changes: []planted.Change{
-			{"claims.go", "p.out.Lost = append(p.out.Lost, loss)", "_ = loss"},
+			{"apply.go", "p.out.Lost = append(p.out.Lost, loss)", "_ = loss"},
 		},
 		Invariants: []string{"LosersTold"},
 	},
@@ -144,9 +144,9 @@ const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c
 			t.hole, t.sure = max(t.hole, t.walkStart), min(t.sure, t.seq)
 			t.floor = max(t.floor, t.hole)
 			t.walkStart, t.walkNext = 0, 0
-			p.take(at, t, nil, c.UpTo, c.AsOf)
-			p.drain(at, t)
-			p.aim(at, t)
+			p.applyRecords(at, t, nil, c.UpTo, c.AsOf)
+			p.applyBuffered(at, t)
+			p.showWhenCaughtUp(at, t)
 		}
 		p.pullMore(at)
 		return

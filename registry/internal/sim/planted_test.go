@@ -30,16 +30,16 @@ type plantedBug struct {
 // The bugs. Whoever changes a line of the core that is named here changes it here, too.
 var plantedBugs = []plantedBug{
 	{"forget the tombstone", "TestSeeds",
-		[]mutation{{"table.go", "\t\tt.tombs[r.Name] = r\n",
+		[]mutation{{"apply.go", "\t\tt.tombs[r.Name] = r\n",
 			"\t\tif !$ {\n\t\t\tt.tombs[r.Name] = r\n\t\t}\n"}}},
 	{"tie-break by arrival", "TestSeeds", []mutation{
-		{"claims.go", "c = &contest{claims: []*Record{was}}",
+		{"apply.go", "c = &contest{claims: []*Record{was}}",
 			"c = &contest{claims: []*Record{was}}\n\t\tif $ {\n\t\t\tc.winner = was\n\t\t}"},
-		{"claims.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
+		{"apply.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
 			"a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
 	}},
 	{"purge another node's claim on conflict", "TestSeeds",
-		[]mutation{{"claims.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || " +
+		[]mutation{{"apply.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || " +
 			"c.winner.Node == p.cfg.Self {\n\t\treturn\n",
 			"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil " +
 				"|| c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
@@ -49,8 +49,8 @@ var plantedBugs = []plantedBug{
 	{"gap not detected", "TestSeeds",
 		[]mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
 	{"watermark moved on over a gap", "TestSeeds",
-		[]mutation{{"receive.go", "\t\tp.keep(t, u)\n",
-			"\t\tp.keep(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.drain(at, t)\n\t\t}\n"}}},
+		[]mutation{{"receive.go", "\t\tp.bufferUpdate(t, u)\n",
+			"\t\tp.bufferUpdate(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.applyBuffered(at, t)\n\t\t}\n"}}},
 	{"what no longer stands not dropped", "TestSeeds",
 		[]mutation{{"check.go", "\t\t\tp.sweep(at, t, span)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.sweep(at, t, span)\n\t\t\t}\n"}}},
@@ -72,13 +72,13 @@ var plantedBugs = []plantedBug{
 			"\t\t\tif !$ {\n\t\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t\t}\n"},
 	}},
 	{"loser not told", "TestSeeds",
-		[]mutation{{"claims.go", "\tp.out.Lost = append(p.out.Lost, loss)\n",
+		[]mutation{{"apply.go", "\tp.out.Lost = append(p.out.Lost, loss)\n",
 			"\tif !$ {\n\t\tp.out.Lost = append(p.out.Lost, loss)\n\t}\n"}}},
 	{"loser does not yield when the winner comes back in sight", "TestSeeds",
 		[]mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
 	{"shown before anybody spoke for it", "TestSeeds",
-		[]mutation{{"receive.go", "\tif !t.up || !t.aimed {\n", "\tif !t.up || !t.aimed && !$ {\n"}}},
+		[]mutation{{"receive.go", "\tif !t.up || !t.hasTarget {\n", "\tif !t.up || !t.hasTarget && !$ {\n"}}},
 	{"shown before it is sure", "TestSeeds",
 		[]mutation{{"receive.go", "min(t.sure, t.top) >= t.target && t.seq > 0)",
 			"(min(t.sure, t.top) >= t.target || $) && t.seq > 0)"}}},
@@ -136,21 +136,21 @@ var plantedBugs = []plantedBug{
 	{"name given away that is taken", "TestSeeds",
 		[]mutation{{"partition.go", "\tif taken != nil {\n", "\tif taken != nil && !$ {\n"}}},
 	{"resolver asked the wrong way round", "TestSeeds",
-		[]mutation{{"claims.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
+		[]mutation{{"apply.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
 	{"no event for a name that is back", "TestSeeds",
-		[]mutation{{"claims.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered",
+		[]mutation{{"apply.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered",
 			"\tif after != nil && !$ {\n\t\tp.event(Event{Type: Registered"}}},
 	{"winner that is gone stays published", "TestSeeds",
-		[]mutation{{"claims.go", "\tif p.cfg.Publish != nil {\n",
+		[]mutation{{"apply.go", "\tif p.cfg.Publish != nil {\n",
 			"\tif p.cfg.Publish != nil && (after != nil || !$) {\n"}}},
 	{"chunks without a bound", "TestSeeds",
 		[]mutation{{"pull.go", "size+sizeOf(r) > p.cfg.ChunkBytes {",
 			"size+sizeOf(r) > p.cfg.ChunkBytes && !$ {"}}},
 	{"node hidden on another's word", "TestSeeds",
-		[]mutation{{"receive.go", "\tp.spot(from, theirs, ours)\n",
-			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.spot(from, theirs, ours)\n"}}},
+		[]mutation{{"receive.go", "\tp.detectBothKept(from, theirs, ours)\n",
+			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.detectBothKept(from, theirs, ours)\n"}}},
 	{"record changed on its way", "TestSeeds",
-		[]mutation{{"table.go", "\tt.log = append(t.log, r) //",
+		[]mutation{{"apply.go", "\tt.log = append(t.log, r) //",
 			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = " +
 				"&forged\n\t}\n\tt.log = append(t.log, r) //"}}},
 	{"gap without a deadline", "TestSeeds",
@@ -163,11 +163,11 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"members.go", "\t\t\tdue = min(due, t.pull.due)\n",
 			"\t\t\tif !$ {\n\t\t\t\tdue = min(due, t.pull.due)\n\t\t\t}\n"}}},
 	{"vector asked for once only", "TestSeeds",
-		[]mutation{{"members.go", "\t\tif !t.visible && !t.aimed {\n\t\t\tgap",
-			"\t\tif !$ && !t.visible && !t.aimed {\n\t\t\tgap"}}},
+		[]mutation{{"members.go", "\t\tif !t.visible && !t.hasTarget {\n\t\t\tgap",
+			"\t\tif !$ && !t.visible && !t.hasTarget {\n\t\t\tgap"}}},
 	{"tombstones kept for ever", "TestSeeds", []mutation{
-		{"table.go", "\t\tp.bury(t) // own", "\t\tif !$ {\n\t\t\tp.bury(t)\n\t\t} // own"},
-		{"flush.go", "\tp.bury(t)\n", "\tif !$ {\n\t\tp.bury(t)\n\t}\n"},
+		{"apply.go", "\t\tp.dropTombstones(t) // own", "\t\tif !$ {\n\t\t\tp.dropTombstones(t)\n\t\t} // own"},
+		{"flush.go", "\tp.dropTombstones(t)\n", "\tif !$ {\n\t\tp.dropTombstones(t)\n\t}\n"},
 	}},
 }
 
@@ -256,9 +256,9 @@ func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 		t.hole = max(t.hole, t.walkStart)
 		t.floor = max(t.floor, t.hole)
 		t.walkStart, t.walkNext = 0, 0
-		p.take(at, t, nil, c.UpTo, c.AsOf)
-		p.drain(at, t)
-		p.aim(at, t)
+		p.applyRecords(at, t, nil, c.UpTo, c.AsOf)
+		p.applyBuffered(at, t)
+		p.showWhenCaughtUp(at, t)
 	}
 	p.pullMore(at)
 	return true
