@@ -17,9 +17,9 @@
 // A replica keeps one table for each origin: the incarnation of the origin's run, a watermark
 // (every claim that was made up to this number and still stands is in the table), and the records
 // in the order of their numbers. That order is the only index that replication needs: "what changed
-// after n" is the tail of a slice. The tail after the last number that was broadcast is the queue of
-// outgoing changes; since a newer record replaces an older one of its name, the queue coalesces by
-// name. A table is exact if it is the state of the origin's sequence as of its watermark. See
+// after n" is the tail of a slice. The tail after the last number that was broadcast is the queue
+// of outgoing changes; since a newer record replaces an older one of its name, the queue coalesces
+// by name. A table is exact if it is the state of the origin's sequence as of its watermark. See
 // "Catching up" for when it is not.
 //
 // Claims of several origins on one name stand side by side. The winner is computed from the visible
@@ -65,16 +65,16 @@
 // partitions at once instead, and sends a Summary where they may differ. A node that comes up is
 // asked for its vector at once. No message grows with the number of names: a transfer is a sequence
 // of pulls, each answered by one bounded chunk, so the receiver sets the pace and the server keeps
-// no state. Any replica whose table is exact may answer, not only the origin; one that can't says so
-// at once.
+// no state. Any replica whose table is exact may answer, not only the origin; one that can't says
+// so at once.
 //
 // # Catching up
 //
 // A replica that lacks something walks through the origin's log, in its order, from its watermark
 // on: each chunk raises the watermark to UpTo. Names change meanwhile. A name that changes moves to
 // the end of the log, and is met there once more; nothing else is sent twice, and a walk never
-// starts again. So its work is bounded by what there is plus what changes, whatever the churn. It is
-// over when a chunk reaches AsOf.
+// starts again. So its work is bounded by what there is plus what changes, whatever the churn. It
+// is over when a chunk reaches AsOf.
 //
 // What a walk can miss is an end: a claim of an early chunk is released, and the tombstone is gone
 // by the time that the walk comes to its number. The same goes for a replica that was away for
@@ -83,8 +83,8 @@
 // still stand. A number identifies a record, and is never used again. So a Check holds a digest of
 // the numbers in each block of 64 claims, ten bytes each, and a Standing lists the numbers of those
 // blocks that differ, one or two bytes each. What is not listed is dropped. That a claim does not
-// stand as of AsOf stays true for ever, so neither side has to hold still. A replica that needs both
-// pulls and checks by turns.
+// stand as of AsOf stays true for ever, so neither side has to hold still. A replica that needs
+// both pulls and checks by turns.
 //
 // A node speaks for an origin if its vector says that it shows that origin's claims. A claim of a
 // chunk stood at AsOf. A replica that has nothing of an origin shows it at once, and does not wait
@@ -116,9 +116,9 @@
 // greatest visible claim never meets a greater one, so it stays; every other meets one sooner or
 // later, so it goes. The resolver is always called with the claims in the order of node names, and
 // its answer 0 leaves the choice to (timestamp, node name); hence it can't be asymmetric. It can
-// still be unsteady (answer by the time of day, say). That is detected. If both nodes withdrew, each
-// one's tombstone names the other's claim as winner. If both keep theirs, the vector of one says
-// that it has and shows the other's claim, and its own still stands. Either way there is a
+// still be unsteady (answer by the time of day, say). That is detected. If both nodes withdrew,
+// each one's tombstone names the other's claim as winner. If both keep theirs, the vector of one
+// says that it has and shows the other's claim, and its own still stands. Either way there is a
 // [Disagreement] event.
 //
 // # Why replicas converge
@@ -137,15 +137,15 @@
 //
 // A zombie is a claim that some replica shows although its origin has dropped it. Only a message
 // older than the tombstone could bring it back. But the tombstone has a higher number in the same
-// sequence. A replica that has it has a watermark at or above that number, and ignores records up to
-// the watermark, tombstone kept or not. A replica that does not have it is behind the origin, which
-// the vectors show, or knows that it may have missed it, and checks.
+// sequence. A replica that has it has a watermark at or above that number, and ignores records up
+// to the watermark, tombstone kept or not. A replica that does not have it is behind the origin,
+// which the vectors show, or knows that it may have missed it, and checks.
 //
 // No message about one origin's claims changes another's, so resolving a conflict can neither bring
 // back nor drop anything at a third node. In syn's race (test/tla in its repository) the snapshot
 // of the loser overtakes the loser's removal, and the name is free, so the entry is taken for a new
-// one. Here the same snapshot is a chunk that ends below the tombstone's number, and the next vector
-// shows that something is missing.
+// one. Here the same snapshot is a chunk that ends below the tombstone's number, and the next
+// vector shows that something is missing.
 //
 // A node that went down is hidden at once. Its claims come back when a vector of its own, or of
 // another node that shows it, says how far it is, and this replica has come as far. A node that
@@ -182,12 +182,12 @@
 //	DOWN of a scope process: purge       NodeDown: hide
 //	system_time, ties: keep local        hybrid clock, then node name
 //
-// So names do not all go through one mailbox. Nodes that meet exchange watermarks, 30 bytes per node
-// whatever the number of names, and then only what differs, in bounded pieces, at the receiver's
-// pace, whatever changes meanwhile. Gaps are detected by sequence numbers and repaired, where syn
-// relies on the order of a TCP link. The tombstone also ends the claim of the loser of a conflict,
-// which syn's race needed as a fix. The winner's claim stays as it is: a pure function needs no
-// announcement, and a re-stamped winner can't overtake a third claim. A holder registers where it
-// lives, and no call waits for another node; its context is the monitor. A flapping link costs a
-// vector, not all names again. Two nodes can't both think they are newest.
+// So names do not all go through one mailbox. Nodes that meet exchange watermarks, 30 bytes per
+// node whatever the number of names, and then only what differs, in bounded pieces, at the
+// receiver's pace, whatever changes meanwhile. Gaps are detected by sequence numbers and repaired,
+// where syn relies on the order of a TCP link. The tombstone also ends the claim of the loser of a
+// conflict, which syn's race needed as a fix. The winner's claim stays as it is: a pure function
+// needs no announcement, and a re-stamped winner can't overtake a third claim. A holder registers
+// where it lives, and no call waits for another node; its context is the monitor. A flapping link
+// costs a vector, not all names again. Two nodes can't both think they are newest.
 package replica

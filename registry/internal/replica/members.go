@@ -98,8 +98,8 @@ func (p *Partition) askForVector(at At, t *table) {
 	p.send(t.origin, p.vector(true))
 }
 
-// Tick lets time pass. Call it at the moment that Next returns, and some 50 ms after any other input
-// that may have changed that moment.
+// Tick lets time pass. Call it at the moment that Next returns, and some 50 ms after any other
+// input that may have changed that moment.
 func (p *Partition) Tick(at At) {
 	p.restamp(at)
 	for i := 0; i < len(p.order); i++ {
@@ -170,7 +170,8 @@ func (p *Partition) Next(at At) (due time.Duration, ok bool) {
 }
 
 // probe sends a summary to a random peer at intervals, unless the caller does that
-// (Config.Compared). If a conflict is unresolved, it asks the other nodes for their vectors instead.
+// (Config.Compared). If a conflict is unresolved, it asks the other nodes for their vectors
+// instead.
 func (p *Partition) probe(at At) {
 	if !p.probes() || len(p.peers) == 0 {
 		return
@@ -197,12 +198,12 @@ func (p *Partition) probe(at At) {
 	p.send(p.peers[p.rand.IntN(len(p.peers))], &Summary{Root: p.Root()})
 }
 
-// probes reports whether the partition has a reason to probe. Shared names, and claims of nodes that
-// are down, are none.
+// probes reports whether the partition has a reason to probe. Shared names, and claims of nodes
+// that are down, are none.
 func (p *Partition) probes() bool { return !p.cfg.Compared || len(p.unresolved) > 0 }
 
-// restamp gives own claims a new timestamp if the clock was found to be too far ahead after they got
-// theirs.
+// restamp gives own claims a new timestamp if the clock was found to be too far ahead after they
+// got theirs.
 func (p *Partition) restamp(at At) {
 	limit, clamps := p.cfg.Clock.Limit(at.Wall)
 	if clamps == p.clamps {

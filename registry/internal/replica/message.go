@@ -2,8 +2,8 @@ package replica
 
 import "github.com/snowfence/snowfence/registry/internal/hlc"
 
-// A Record is a claim on a name or, if Dead is set, the tombstone of one. Records are immutable once
-// they are in a partition or a message, and shared by both.
+// A Record is a claim on a name or, if Dead is set, the tombstone of one. Records are immutable
+// once they are in a partition or a message, and shared by both.
 type Record struct {
 	Name string
 	Node string // the origin: the node that wrote the record, and the only one that may
@@ -112,8 +112,8 @@ type Summary struct {
 	Root uint64
 }
 
-// A Vector holds the sender's watermark for each origin that is up. If Reply is set, it asks for the
-// receiver's vector.
+// A Vector holds the sender's watermark for each origin that is up. If Reply is set, it asks for
+// the receiver's vector.
 type Vector struct {
 	Reply   bool
 	Entries []Entry // sorted by Origin
@@ -168,9 +168,9 @@ type Block struct {
 	Digest uint64
 }
 
-// A Standing answers a [Check] as of the change AsOf: the claims with After < Seq <= UpTo that stand
-// are those that the sender of the Check has, except in Spans, which list them. It may end before
-// the last block does. A server that can't answer sets UpTo to After.
+// A Standing answers a [Check] as of the change AsOf: the claims with After < Seq <= UpTo that
+// stand are those that the sender of the Check has, except in Spans, which list them. It may end
+// before the last block does. A server that can't answer sets UpTo to After.
 type Standing struct {
 	Origin      string
 	Incarnation uint64

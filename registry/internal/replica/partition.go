@@ -27,7 +27,7 @@ type Partition struct {
 	sole       map[string]*Record  // by name: the only claim there is
 	contests   map[string]*contest // by name, where there are several
 	live       int                 // names with a visible winner
-	unresolved map[string]struct{} // names on which the own claim wins while another visible one stands
+	unresolved map[string]struct{} // names with an own winner beside a visible claim
 
 	// own claims lost lately, by name, to detect that the winner withdrew, too
 	withdrawn map[string]Loss

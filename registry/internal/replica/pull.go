@@ -75,9 +75,9 @@ func (p *Partition) unanswered(t *table) {
 	t.pull = nil
 }
 
-// abandonPulls ends the questions under way to a node whose vector shows that it did not get them: a
-// node drops what comes from one that is no member yet, and asks it for its vector (asks) as soon as
-// it is. So a link that was cut for long is used again at once, however long the time-out has
+// abandonPulls ends the questions under way to a node whose vector shows that it did not get them:
+// a node drops what comes from one that is no member yet, and asks it for its vector (asks) as soon
+// as it is. So a link that was cut for long is used again at once, however long the time-out has
 // become.
 func (p *Partition) abandonPulls(at At, from string, asks bool) {
 	for _, node := range p.peers {

@@ -62,9 +62,10 @@ func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	return t
 }
 
-// refute raises the incarnation of this node if others know more of it than it wrote: it ran before,
-// and its clock was set back before it started again. Others accept it then. Two live nodes with
-// the same name would keep raising their incarnations, so each time waits twice as long as the last.
+// refute raises the incarnation of this node if others know more of it than it wrote: it ran
+// before, and its clock was set back before it started again. Others accept it then. Two live nodes
+// with the same name would keep raising their incarnations, so each time waits twice as long as the
+// last.
 func (p *Partition) refute(at At, inc, seq uint64) {
 	t := p.own
 	if inc < t.inc || inc == t.inc && seq <= t.seq || at.Mono < p.refuteAt {
@@ -146,8 +147,8 @@ func (t *table) confirm() {
 	}
 }
 
-// outdates reports whether the state at the change asOf is older than what the table shows: it shows
-// claims of a node with which it has not caught up.
+// outdates reports whether the state at the change asOf is older than what the table shows: it
+// shows claims of a node with which it has not caught up.
 func (t *table) outdates(asOf uint64) bool { return t.visible && !t.caught && asOf < t.target }
 
 // bufferUpdate keeps an update until the gap before it is closed.
@@ -197,8 +198,8 @@ func (p *Partition) noteMissing(at At, t *table, seq uint64, source string) {
 	}
 }
 
-// showWhenCaughtUp shows the table's claims once each of them is as new as the vector that spoke for
-// the origin, whether or not there are more.
+// showWhenCaughtUp shows the table's claims once each of them is as new as the vector that spoke
+// for the origin, whether or not there are more.
 func (p *Partition) showWhenCaughtUp(at At, t *table) {
 	if !t.up || !t.hasTarget {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// Clone returns an independent copy, with a clock and a Publish of its own. It is for tools that try
-// inputs out, such as the explorer. Effects that were not taken are not copied.
+// Clone returns an independent copy, with a clock and a Publish of its own. It is for tools that
+// try inputs out, such as the explorer. Effects that were not taken are not copied.
 func (p *Partition) Clone(clock *hlc.Clock, publish func(string, *Record)) *Partition {
 	c := *p
 	c.cfg.Clock, c.cfg.Publish = clock, publish
@@ -56,10 +56,10 @@ func (p *Partition) Reseed(seed uint64) {
 	p.rand = rand.New(p.source)
 }
 
-// AppendState appends all that decides how the partition behaves from now on; equal states are equal
-// bytes. Of a deadline it holds only whether it is over, so time must pass in steps that outlast
-// each interval of the protocol, or none of it. Statistics, the clock, the random source and the
-// stale records of a log are left out.
+// AppendState appends all that decides how the partition behaves from now on; equal states are
+// equal bytes. Of a deadline it holds only whether it is over, so time must pass in steps that
+// outlast each interval of the protocol, or none of it. Statistics, the clock, the random source
+// and the stale records of a log are left out.
 func (p *Partition) AppendState(b []byte, at At) []byte {
 	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }

@@ -20,7 +20,8 @@ type table struct {
 	// The numbers that tell whether the table is exact. All claims were seen to stand at the change
 	// sure, or are newer than that; tombstones up to hole may have been missed; the claims that were
 	// made up to seq and ended up to top may be missing. In an exact table sure and top are seq, and
-	// hole is 0. An empty one has no claim that could be wrong, so sure is the highest number there is.
+	// hole is 0. An empty one has no claim that could be wrong, so sure is the highest number there
+	// is.
 	sure, hole, top uint64
 
 	// log holds records in the order of Seq: the newest of each name, and stale older ones, which
