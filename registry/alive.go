@@ -83,7 +83,7 @@ func (g *Registration) check(b *pulse) {
 		silent = &SilentError{Name: g.name, Within: b.within, Silent: since}
 		end := p.withdraw(at, g, replica.WhyReleased, silent)
 		p.silent++
-		e = p.settle()
+		e = p.takeEffects()
 		e.ended = append(e.ended, end)
 	}
 	p.mu.Unlock()

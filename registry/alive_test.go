@@ -218,7 +218,7 @@ func TestLateTimerMeansOldRegistration(t *testing.T) {
 		end := p.withdraw(at, g, replica.WhyReleased, ErrReleased)
 		p.core.Register(at, "x", nil)
 		next := p.newRegistration(t.Context(), "x")
-		e := p.settle()
+		e := p.takeEffects()
 		e.ended = append(e.ended, end)
 		p.mu.Unlock()
 		p.act(e)

@@ -35,14 +35,6 @@ type question struct {
 	root  uint64
 }
 
-// space returns the partitions of a space, none if it sleeps.
-func (r *Registry) space(n int) []*part {
-	if n == 0 {
-		return r.parts
-	}
-	return r.groups.awake()
-}
-
 // ask takes note of another node's digest. It does not wait.
 func (r *Registry) ask(from string, space int, m replica.Message) {
 	s, ok := m.(*replica.Summary)
@@ -78,7 +70,7 @@ func (r *Registry) compare() (next int64) {
 	}
 	to := nodes[rand.IntN(len(nodes))]
 	for n := range 2 {
-		if parts := r.space(n); len(parts) > 0 {
+		if parts := r.spaceAt(n); len(parts) > 0 {
 			r.net.Probe(to, 2*len(r.parts)+n, &replica.Summary{Root: digest(parts)})
 		}
 	}
@@ -88,7 +80,7 @@ func (r *Registry) compare() (next int64) {
 // answer sends the summaries of all partitions to a node whose digest is another than ours. It
 // begins anywhere: if they are more than the network takes, the last are left out.
 func (r *Registry) answer(q question) {
-	parts := r.space(q.space)
+	parts := r.spaceAt(q.space)
 	if len(parts) == 0 || digest(parts) == q.root {
 		return
 	}

@@ -29,4 +29,4 @@ func JamOn(l *FakeLAN, r *Registry, jammed bool) { l.nodes[r.cfg.NodeName].jam(j
 func Asleep(r *Registry) bool { return r.groups.awake() == nil }
 
 // Awaken wakes it, as a message would.
-func Awaken(r *Registry) { r.partOf(len(r.parts)) }
+func Awaken(r *Registry) { r.partAt(len(r.parts)) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
@@ -122,13 +123,13 @@ func (n *fakeNode) Join(_ context.Context, seeds ...string) (int, error) {
 	return answered, nil
 }
 
-func (n *fakeNode) Members() []Member {
+func (n *fakeNode) Members() []mesh.Member {
 	n.lan.mu.Lock()
 	defer n.lan.mu.Unlock()
-	members := []Member{{Name: n.name, Addr: n.Addr(), Self: true}}
+	members := []mesh.Member{{Name: n.name, Addr: n.Addr()}}
 	for name, up := range n.up {
 		if up {
-			members = append(members, Member{Name: name, Addr: n.lan.nodes[name].Addr()})
+			members = append(members, mesh.Member{Name: name, Addr: n.lan.nodes[name].Addr()})
 		}
 	}
 	return members
@@ -215,17 +216,17 @@ func (n *fakeNode) Backlog() int {
 	return n.backlog
 }
 
-func (n *fakeNode) SendAll(ctx context.Context, partition int, u *replica.Update) error {
+func (n *fakeNode) SendAll(ctx context.Context, partition int, m replica.Message) []string {
 	n.wait()
 	if n.isJammed() {
 		<-ctx.Done()
-		return ctx.Err()
+		return n.all()
 	}
 	n.mu.Lock()
 	n.direct++
 	n.mu.Unlock()
 	for _, to := range n.all() {
-		n.deliver(to, partition, u)
+		n.deliver(to, partition, m)
 	}
 	return nil
 }

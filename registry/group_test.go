@@ -329,14 +329,14 @@ func TestUnreadableMembers(t *testing.T) {
 		ga := groupsOf(t, a)
 		joined(t, ga, "g", "1")
 		var later shared.Space
-		_, err := shared.Open(t.Context(), b, func(s shared.Space) shared.Client {
+		start := func(s shared.Space, _ func() []registry.PartitionStats) shared.Client {
 			later = s
 			return deaf{}
-		})
+		}
+		_, err := b.OpenGroups(t.Context(), start)
 		require.NoError(t, err)
 		for _, name := range []string{"g", "h"} {
-			require.NoError(t, later.Edit(t.Context(), name, func([]byte) ([]byte,
-				error) {
+			require.NoError(t, later.Edit(t.Context(), name, func([]byte) ([]byte, error) {
 				return []byte("\x09later"), nil
 			}))
 		}

@@ -30,7 +30,7 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 			r.ask(f.From, space, it.Message)
 			continue
 		}
-		p := r.partOf(it.Partition)
+		p := r.partAt(it.Partition)
 		if p == nil {
 			r.rejected.Add(1)
 			continue

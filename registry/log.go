@@ -65,6 +65,6 @@ func (c *conflictLog) log(r *Registry) (next int64) {
 		return next
 	}
 	c.last = now
-	r.log.Info("conflicts were settled", "conflicts", c.seen.Swap(0), "lost here", c.lost.Swap(0))
+	r.log.Info("conflicts were resolved", "conflicts", c.seen.Swap(0), "lost here", c.lost.Swap(0))
 	return never
 }

@@ -10,7 +10,13 @@ type Member struct {
 }
 
 // Members returns the nodes that are part of the cluster, this one included, by name.
-func (r *Registry) Members() []Member { return r.net.Members() }
+func (r *Registry) Members() []Member {
+	var members []Member
+	for _, m := range r.net.Members() {
+		members = append(members, Member{m.Name, m.Addr, m.Name == r.cfg.NodeName})
+	}
+	return members
+}
 
 var errKeySize = errors.New("registry: a key has 16, 24 or 32 bytes")
 

@@ -124,7 +124,7 @@ func (p *part) rouse() {
 func (p *part) step(f func(replica.At)) {
 	p.mu.Lock()
 	f(p.reg.now())
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 }
@@ -134,7 +134,7 @@ func (p *part) step(f func(replica.At)) {
 func (p *part) tick() (next int64) {
 	at := p.reg.now()
 	p.core.Tick(at)
-	e := p.settle()
+	e := p.takeEffects()
 	due, ok := p.core.Next(at)
 	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it was looked at
 	p.mu.Unlock()
@@ -153,9 +153,9 @@ type ending struct {
 	cause error
 }
 
-// settle takes what the core's inputs led to: it notifies watchers and waiters, and returns
+// takeEffects takes what the core's inputs led to: it notifies watchers and waiters, and returns
 // what must not be done under the lock. The caller holds mu.
-func (p *part) settle() effects {
+func (p *part) takeEffects() effects {
 	e := effects{out: p.core.Take()}
 	for _, event := range e.out.Events {
 		if event.Type == replica.SharedChanged && p.client != nil {
@@ -189,7 +189,7 @@ func (p *part) settle() effects {
 	return e
 }
 
-// act does what settle returned. The caller does not hold mu.
+// act does what takeEffects returned. The caller does not hold mu.
 func (p *part) act(e effects) {
 	for _, end := range e.ended {
 		end.g.cancel(end.cause)
@@ -240,7 +240,7 @@ func (p *part) receive() {
 				p.core.NodeDown(at, it.node, it.news == nodeLeft)
 			}
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		p.reg.alarm.soon(p.n, at.Mono) // the core may have another moment in mind
 		p.mu.Unlock()
 		p.act(e)
@@ -281,7 +281,7 @@ func (p *part) collect() {
 		updates = p.core.Flush(packetBytes, 0)
 	}
 	p.called = false
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	if rest := p.broadcast(updates); len(rest) > 0 {
@@ -326,7 +326,7 @@ func (p *part) flush() {
 		updates, packets = p.core.Flush(packetBytes, 0), true
 	}
 	depth, _ = p.core.Pending()
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	if packets {
@@ -337,7 +337,7 @@ func (p *part) flush() {
 	p.mu.Lock()
 	again := len(p.rest) > 0 || bulk && depth > 0 // what was more than a piece
 	p.busy, p.called = false, bulk
-	e = p.settle()
+	e = p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	switch {
@@ -357,9 +357,9 @@ func (p *part) sendAll(updates []*replica.Update) {
 	defer cancel()
 	for _, u := range updates {
 		p.sentBytes.Add(p.size(u))
-		if err := p.reg.net.SendAll(ctx, p.n, u); err != nil {
-			p.reg.log.Debug("no room to send to all nodes; they will ask", "partition", p.n, "names",
-				len(u.Records), "error", err)
+		if missed := p.reg.net.SendAll(ctx, p.n, u); len(missed) > 0 {
+			p.reg.log.Debug("no room in the queues to some nodes; they will ask", "partition", p.n,
+				"names", len(u.Records), "nodes", missed)
 		}
 	}
 }

@@ -203,7 +203,7 @@ func (p *part) withRoom(
 		default:
 			turn = p.gate.enter()
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		p.mu.Unlock()
 		p.act(e)
 		if turn == nil {
@@ -233,7 +233,7 @@ func (p *part) await(ctx context.Context, name string, turn *ticket) error {
 	}
 	p.mu.Lock()
 	p.gate.leave(turn)
-	e := p.settle()
+	e := p.takeEffects()
 	depth, _ := p.core.Pending()
 	p.mu.Unlock()
 	p.act(e)

@@ -133,7 +133,7 @@ func (g *Registration) Release() error {
 	var e effects
 	if p.regs[g.name] == g {
 		end := p.withdraw(p.reg.now(), g, replica.WhyReleased, ErrReleased)
-		e = p.settle()
+		e = p.takeEffects()
 		e.ended = append(e.ended, end)
 	}
 	cause := g.cause

@@ -127,6 +127,13 @@ func open(
 	return r, nil
 }
 
+// run starts the goroutines of partitions.
+func (r *Registry) run(parts []*part) {
+	for _, p := range parts {
+		r.running.Go(p.run)
+	}
+}
+
 // joinSeeds joins the seeds of the configuration.
 func (r *Registry) joinSeeds(ctx context.Context) error {
 	if len(r.cfg.Seeds) == 0 {
@@ -295,7 +302,7 @@ func (r *Registry) retire() {
 		for _, g := range p.regs {
 			ended = append(ended, p.withdraw(at, g, replica.WhyClosed, ErrClosed))
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		e.ended = append(e.ended, ended...)
 		p.mu.Unlock()
 		p.act(e)
@@ -313,7 +320,32 @@ func (r *Registry) gone() error {
 	}
 }
 
+// part returns the partition of a name of the first space.
 func (r *Registry) part(name string) *part { return r.parts[r.places.Of(name)] }
+
+// partAt returns the partition with a number on the wire, nil if there is none. Numbers of the second
+// space, which follow those of the first, wake it.
+func (r *Registry) partAt(n int) *part {
+	switch {
+	case n < 0 || n >= 2*len(r.parts):
+		return nil
+	case n < len(r.parts):
+		return r.parts[n]
+	}
+	parts, err := r.wakeGroups()
+	if err != nil {
+		return nil
+	}
+	return parts[n-len(r.parts)]
+}
+
+// spaceAt returns the partitions of a space (0: names, 1: groups), none if it sleeps.
+func (r *Registry) spaceAt(n int) []*part {
+	if n == 0 {
+		return r.parts
+	}
+	return r.groups.awake()
+}
 
 func (r *Registry) now() replica.At {
 	return replica.At{Wall: r.wall(), Mono: time.Since(r.started)}

@@ -4,6 +4,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
@@ -24,12 +26,17 @@ type Stats struct {
 	Network  NetworkStats
 }
 
-// ClockStats says how often the bound on clocks was met.
-type ClockStats struct {
-	Refused uint64        // timestamps of others that were too far ahead to be followed
-	Clamps  uint64        // times that the own clock was found to be too far ahead
-	Ahead   time.Duration // by how much timestamps are held back now
-}
+// ClockStats counts how often the bound on clocks was met.
+type ClockStats = hlc.Stats
+
+// NetworkStats describes the network below the registry: frames by their path, what was dropped or
+// refused, the queues to other nodes, and the search for lost ones. Counts are since it was opened;
+// depths are those of now.
+type NetworkStats = mesh.Stats
+
+// PathStats counts frames and their bytes, before encryption. What gossip repeats is counted each
+// time.
+type PathStats = mesh.PathStats
 
 // PartitionStats describes one partition.
 type PartitionStats struct {
@@ -86,11 +93,10 @@ func messages(n [replica.Kinds]uint64) Messages {
 
 // Stats returns the counts. It takes each partition's lock for a moment.
 func (r *Registry) Stats() Stats {
-	clock := r.clock.Stats()
 	s := Stats{
 		Members:  int(r.peers.count.Load()) + 1,
 		Rejected: r.rejected.Load(),
-		Clock:    ClockStats(clock),
+		Clock:    r.clock.Stats(),
 		Network:  r.net.Stats(),
 	}
 	for _, p := range r.parts {

@@ -19,6 +19,7 @@ import (
 // goroutine of its own and needs no closing: it ends with the registry.
 type Groups struct {
 	space      shared.Space
+	stats      func() []registry.PartitionStats // of the space
 	hub        feed.Hub[Event]
 	lastID     atomic.Uint64
 	unreadable atomic.Uint64
@@ -38,23 +39,23 @@ type Groups struct {
 // until this node has what the others have, for [registry.Config].SyncTimeout at most; that it
 // takes longer is no error. It fails with the cause of ctx, or with [registry.ErrClosed].
 func Open(ctx context.Context, r *registry.Registry) (*Groups, error) {
-	client, err := shared.Open(ctx, r, func(s shared.Space) shared.Client { return newGroups(s) })
+	client, err := r.OpenGroups(ctx, newGroups)
 	if err != nil {
 		return nil, err
 	}
-	return client.(inner).Groups, nil //nolint:errcheck,forcetypeassert // newGroups made it
+	return client.(notified).Groups, nil //nolint:errcheck,forcetypeassert // newGroups made it
 }
 
-// inner is Groups as the registry sees it.
-type inner struct{ *Groups }
+// notified is Groups with the methods that the registry calls.
+type notified struct{ *Groups }
 
-func newGroups(s shared.Space) inner {
-	g := &Groups{space: s, rosters: xsync.NewMap[string, *roster](),
+func newGroups(s shared.Space, stats func() []registry.PartitionStats) shared.Client {
+	g := &Groups{space: s, stats: stats, rosters: xsync.NewMap[string, *roster](),
 		live: make(map[*Membership]struct{})}
 	g.hub.Ended = registry.ErrClosed
 	g.hub.Missed = func(n uint64) Event { return Event{Kind: Missed, Missed: n} }
 	g.lastID.Store(uint64(s.Now().Nanos)) //nolint:gosec // positive until 2262
-	return inner{g}
+	return notified{g}
 }
 
 // Members returns the members of a group that this node sees, by node name and ID; nil if there are
@@ -93,7 +94,7 @@ func (g *Groups) Names() iter.Seq[string] {
 }
 
 // Changed takes note of a node's claim on a group.
-func (g inner) Changed(r *replica.Record) {
+func (g notified) Changed(r *replica.Record) {
 	before, _ := g.rosters.Load(r.Name)
 	was := before.of(r.Node)
 	var is *claim
@@ -122,7 +123,7 @@ func (g *Groups) refuse(r *replica.Record, err error) {
 }
 
 // Retire ends all memberships: the registry has withdrawn their claims.
-func (g inner) Retire() {
+func (g notified) Retire() {
 	g.mu.Lock()
 	g.retired = true
 	all := g.live
@@ -136,7 +137,7 @@ func (g inner) Retire() {
 }
 
 // Close ends all watchers.
-func (g inner) Close() { g.hub.Close() }
+func (g notified) Close() { g.hub.Close() }
 
 // find returns the place of a member in the list of its node.
 func find(members []Member, id uint64) (int, bool) {

@@ -31,6 +31,6 @@ func (g *Groups) Stats() Stats {
 		}
 	}
 	s.Unreadable = g.unreadable.Load()
-	s.Partitions, _ = g.space.Stats().([]registry.PartitionStats) // package shared promises it
+	s.Partitions = g.stats()
 	return s
 }

@@ -82,7 +82,7 @@ func partitionMetrics() []metric {
 			func(p *partition) uint64 { return p.Resyncs }),
 		byOutcome("conflicts_total", "Names that two nodes had claimed, by what this node had to do"+
 			" with them: its claim was kept or lost, or both were of other nodes (elsewhere)."),
-		sum("disagreements_total", "Conflicts that nodes settled differently: a resolver is wrong.",
+		sum("disagreements_total", "Conflicts that nodes resolved differently: a resolver is wrong.",
 			func(p *partition) uint64 { return p.Disagreements }),
 		sum("silent_holders_total", "Names that were released because their holders hang.",
 			func(p *partition) uint64 { return p.Silent }),

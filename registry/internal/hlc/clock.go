@@ -157,14 +157,14 @@ func (c *Clock) Limit(wall int64) (Timestamp, uint64) {
 	return Timestamp{Nanos: wall - c.ahead, Logical: math.MaxUint32}, c.clamps
 }
 
-// Stats says how often the bound on clocks was met.
+// Stats counts how often the bound on clocks was met.
 type Stats struct {
-	Refused uint64 // timestamps from others that were too far ahead to be followed
-	Clamps  uint64 // times that our own clock was found to be too far ahead
-	Ahead   time.Duration
+	Refused uint64        // timestamps of others that were too far ahead to be followed
+	Clamps  uint64        // times that the own clock was found to be too far ahead
+	Ahead   time.Duration // by how much timestamps are held back now
 }
 
-// Stats returns the counts, and by how much timestamps are held back now.
+// Stats returns the counts.
 func (c *Clock) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()

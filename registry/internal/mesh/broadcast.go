@@ -51,7 +51,7 @@ func (broadcast) UniqueBroadcast()                      {}
 // the window ends, at once if Broadcast is called by Soon.
 func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	item := wire.Item{Partition: partition, Message: u}
-	if wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+	if item.Size() > m.broadcastSize() {
 		m.counters.tooLarge.Add(1)
 		return false
 	}
@@ -69,7 +69,7 @@ func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 // sent it to all. Like Broadcast it does not block.
 func (m *Mesh) Relay(partition int, u *replica.Update) {
 	item := wire.Item{Partition: partition, Message: u}
-	if m.isSmall(m.members.others()) || wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+	if m.isSmall(m.members.others()) || item.Size() > m.broadcastSize() {
 		return
 	}
 	m.gossip(item)
@@ -114,14 +114,12 @@ func (q *broadcasts) put(b broadcast, c *counters) bool {
 	return true
 }
 
-// BroadcastRoom returns how many broadcasts more the queue would take. It does not block.
-func (m *Mesh) BroadcastRoom() int {
-	return max(0, m.broadcast.limit-m.broadcast.queue.NumQueued())
-}
+// Backlog returns the number of updates that gossip carries now. It does not block.
+func (m *Mesh) Backlog() int { return m.broadcast.queue.NumQueued() }
 
-// BroadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to
+// broadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to
 // fit into a broadcast.
-func (m *Mesh) BroadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
+func (m *Mesh) broadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
 
 // takeBroadcasts fills a packet; each message taken is sent.
 func (m *Mesh) takeBroadcasts(overhead, limit int) [][]byte {

@@ -24,7 +24,7 @@ func TestJoinOfThree(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, c.names())
 	for _, n := range nodes {
 		soon(t, "one NodeUp for each other node", func() bool { return len(n.history()) == 2 })
-		require.Equal(t, 3, n.Stats().Members)
+		require.Len(t, n.Members(), 3)
 	}
 	require.ElementsMatch(t, []string{"up a 1", "up c 1"}, b.history())
 	for _, m := range b.Members() {
@@ -122,7 +122,7 @@ func TestDuplicateName(t *testing.T) {
 		})
 		require.Equal(t, []string{"a"}, x.names(), "it must not be half-joined")
 		require.Empty(t, x.history())
-		require.Equal(t, 2, b.Stats().Members)
+		require.Len(t, b.Members(), 2)
 		require.Equal(t, []string{"up b 1"}, a.history())
 		require.Equal(t, []string{"up a 1"}, b.history())
 	}
@@ -221,7 +221,7 @@ func TestAnswerOfAnotherRun(t *testing.T) {
 	require.Empty(t, a.rejoin.kicked)
 	require.Zero(t, a.Stats().RejoinAttempts, "nothing is new")
 	answer(2)
-	soon(t, "an exchange", func() bool { return a.Stats().RejoinAttemptsOK > 0 })
+	soon(t, "an exchange", func() bool { return a.Stats().Rejoined > 0 })
 }
 
 // TestRestartAsAnotherKind: the new process answers probes for the one before, which must be found

@@ -204,7 +204,7 @@ func (m *Mesh) sendProbe(x *member, items []wire.Item) {
 		return
 	}
 	if m.sendPacket(x, b) {
-		m.counters.probe.sent(len(b))
+		m.counters.packets.sent(len(b))
 	} else {
 		m.counters.sendFailed.Add(uint64(len(items)))
 	}

@@ -29,7 +29,7 @@ func (w *World) Change(changes, perSecond int) (Changes, error) {
 		w.spreading++
 		all = append(all, s)
 		n.Register(n.at(), name, metaOf())
-		n.settle()
+		n.takeEffects()
 	}
 	if !w.Run(5*time.Minute, func() bool { return w.spreading == 0 }) {
 		return Changes{}, fmt.Errorf(
@@ -106,7 +106,7 @@ func (w *World) Rack(nodes int, away time.Duration) (Move, error) {
 			n = rack[w.rand.IntN(len(rack))]
 		}
 		n.Register(n.at(), fmt.Sprintf("meanwhile/%06d", i), metaOf())
-		n.settle()
+		n.takeEffects()
 	}
 	for _, x := range rack {
 		for _, y := range rest {
@@ -122,7 +122,7 @@ const meeting = 2 * time.Second
 
 func (n *node) meet(other *node) {
 	n.see(other, true)
-	n.settle()
+	n.takeEffects()
 	n.soon()
 }
 
@@ -134,7 +134,7 @@ func (w *World) settleDown(came []*node, names int) (Move, error) {
 	}
 	start := w.now
 	for _, n := range w.nodes {
-		n.settle()
+		n.takeEffects()
 		n.soon()
 	}
 	last := 0

@@ -288,7 +288,7 @@ func (n *node) tickAfter(d time.Duration) {
 		}
 		n.tickAt = 0
 		n.Tick(n.at())
-		n.settle()
+		n.takeEffects()
 		if due, ok := n.Next(n.at()); ok {
 			n.tickAfter(n.grid(tickEvery, max(due-n.world.now, 1)))
 		}
@@ -311,8 +311,8 @@ func (n *node) compare() {
 	})
 }
 
-// settle does what the core's inputs led to.
-func (n *node) settle() {
+// takeEffects does what the core's inputs led to.
+func (n *node) takeEffects() {
 	out := n.Take()
 	for _, e := range out.Send {
 		path := vectors
@@ -354,7 +354,7 @@ func (n *node) flush() {
 			n.toAll(chunks, u)
 		}
 	}
-	n.settle()
+	n.takeEffects()
 }
 
 func (n *node) toAll(path int, u *replica.Update) {
@@ -375,7 +375,7 @@ func (n *node) deliver(to *node, path int, m replica.Message) {
 			return
 		}
 		to.Receive(to.at(), n.name, m)
-		to.settle()
+		to.takeEffects()
 		to.soon()
 	})
 }
@@ -424,7 +424,7 @@ func (n *node) round() {
 			n.count(to, gossip, len(b))
 			w.after(w.between(delay[0], delay[1]), func() {
 				to.Receive(to.at(), n.name, u)
-				to.settle()
+				to.takeEffects()
 				to.soon()
 			})
 		}

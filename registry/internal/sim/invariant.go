@@ -40,12 +40,12 @@ type input struct {
 	local string // name of a local call
 	up    string // node
 	down  string // node
-	all   bool   // look at all names; settle says when
+	all   bool   // look at all names; takeEffects says when
 }
 
-// settle takes what an input led to, passes it on as the shell does, and checks what must hold at
+// takeEffects takes what an input led to, passes it on as the shell does, and checks what must hold at
 // every step.
-func (n *node) settle(part int, in input) {
+func (n *node) takeEffects(part int, in input) {
 	c := &n.cores[part]
 	out := c.Take()
 	if w := n.world; w.trace != nil {

@@ -104,7 +104,7 @@ func (n *node) look(other int, life uint32) {
 		}
 		for i := range n.cores {
 			n.cores[i].NodeUp(n.at(), w.nodes[other].name, v.incarnation)
-			n.settle(i, input{up: w.nodes[other].name})
+			n.takeEffects(i, input{up: w.nodes[other].name})
 		}
 		return
 	}
@@ -122,7 +122,7 @@ func (n *node) loses(other int) {
 	n.clock.Forget(name)
 	for i := range n.cores {
 		n.cores[i].NodeDown(n.at(), name, v.left)
-		n.settle(i, input{down: name})
+		n.takeEffects(i, input{down: name})
 	}
 }
 

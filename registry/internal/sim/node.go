@@ -197,7 +197,7 @@ func (n *node) register(name string, meta []byte) *replica.Record {
 		n.monotone(own)
 		n.changes++
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 	return own
 }
 
@@ -210,7 +210,7 @@ func (n *node) update(name string, meta []byte) {
 	was := c.own[name]
 	own := c.Update(n.at(), name, meta)
 	if own == nil && was != nil {
-		// A claim may lose by new metadata, at once. Then settle must see a loss.
+		// A claim may lose by new metadata, at once. Then takeEffects must see a loss.
 		if lost := c.Own(name); lost != nil {
 			n.world.violated("OwnAuthority", "%s updates %q, which it has, and is told that it has not",
 				n.name, name)
@@ -228,7 +228,7 @@ func (n *node) update(name string, meta []byte) {
 		n.world.dirty[name] = true
 		n.world.ended[was] = n.world.now
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 }
 
 func (n *node) unregister(name string, why replica.Why) {
@@ -248,7 +248,7 @@ func (n *node) unregister(name string, why replica.Why) {
 		n.changes++
 		delete(c.own, name)
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 }
 
 func (n *node) receive(e *event) {
@@ -265,7 +265,7 @@ func (n *node) receive(e *event) {
 		n.hear(int(e.part), v)
 	}
 	c.Receive(n.at(), w.nodes[e.from].name, e.msg)
-	n.settle(int(e.part), input{msg: e.msg})
+	n.takeEffects(int(e.part), input{msg: e.msg})
 }
 
 func (n *node) tick() {
@@ -274,7 +274,7 @@ func (n *node) tick() {
 		c := &n.cores[i]
 		if due, ok := c.Next(n.at()); ok && due <= n.at().Mono { // as the shell does
 			c.Tick(n.at())
-			n.settle(i, input{})
+			n.takeEffects(i, input{})
 		} else if n.dice.chance(1. / 16) {
 			n.mayRest(c)
 		}
