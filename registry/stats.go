@@ -58,21 +58,14 @@ type PartitionStats struct {
 	// of messages, before framing and encryption; what gossip and SendAll repeat counts once
 	ReceivedBytes, SentBytes uint64
 
-	Gaps         uint64 // updates before which something was missing
-	Pulls        uint64 // requests for what was missing
-	PullTimeouts uint64
-	// nodes that came up and are still to be caught up with: Register waits for that
-	Syncing       int
-	Served        uint64 // records sent to nodes that lacked them
-	Resyncs       uint64 // times that a node lacked more than the tombstones that are kept can tell
-	Conflicts     uint64
-	Lost          uint64 // conflicts that cost this node its claim
-	Disagreements uint64
-	Silent        uint64 // names that were released because their holders were silent
-	Refutations   uint64 // times that others knew more of this node than it does itself
-	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
-	Tombstones    int    // kept
+	// Nodes that came up and are still to be caught up with: Register waits for that.
+	Syncing int
 
+	// What the protocol did: Gaps found in what came, Pulls for what was missing, Conflicts and the
+	// like.
+	replica.Counts
+
+	Silent    uint64 // names that were released because their holders were silent
 	Kept      uint64 // of Conflicts, those in which this node kept its claim
 	Elsewhere uint64 // of Conflicts, those between two other nodes
 }
@@ -123,13 +116,8 @@ func (p *part) statistics() PartitionStats {
 		Inbox: inbox, InboxHigh: in.high, InboxDropped: in.dropped,
 		Received: messages(core.Received), Sent: messages(core.Sent),
 		ReceivedBytes: in.receivedBytes, SentBytes: p.sentBytes.Load(),
-		Syncing: syncing, Served: core.Served,
-		Gaps: core.Gaps, Pulls: core.Pulls, PullTimeouts: core.PullTimeouts, Resyncs: core.Resyncs,
-		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements,
-		Refutations: core.Refutations,
-		Silent:      p.silent,
-		Kept:        p.kept, Elsewhere: p.elsewhere,
-		Ignored: core.Ignored, Tombstones: core.Tombstones,
+		Syncing: syncing, Counts: core.Counts,
+		Silent: p.silent, Kept: p.kept, Elsewhere: p.elsewhere,
 	}
 	s.Received.Summaries += in.agreed
 	s.Sent.Summaries += p.summaries.Load()

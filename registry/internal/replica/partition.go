@@ -138,26 +138,33 @@ const (
 	ClockAhead    // the clock is too far ahead; own claims got new timestamps
 )
 
-// Stats counts since the start.
+// Counts count what the protocol did since the start.
+type Counts struct {
+	Gaps          uint64 // updates that came with a gap before them
+	Pulls         uint64 // requests for what was missing
+	PullTimeouts  uint64
+	Served        uint64 // records sent to nodes that lacked them
+	Resyncs       uint64 // times that a server's tombstones did not reach back far enough
+	Conflicts     uint64
+	Lost          uint64 // conflicts that cost this node its claim
+	Disagreements uint64
+	Refutations   uint64 // times that others knew more of this node than it does itself
+	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
+	Tombstones    int    // kept now
+}
+
+// Stats describes a partition at a moment.
 type Stats struct {
+	Counts
+
 	// messages by Kind; Sent counts envelopes, and the updates of Flush
 	Received, Sent  [Kinds]uint64
-	Ignored         uint64 // messages about nodes that are not up, or of old incarnations
-	Gaps            uint64 // updates that came with a gap before them
-	Pulls           uint64 // pulls sent
-	PullTimeouts    uint64
-	Resyncs         uint64 // times that a server's tombstones did not reach back far enough
 	Checks          uint64 // times that this replica began to ask which claims still stand
-	Served          uint64 // records in chunks sent
-	Conflicts       uint64
-	Lost            uint64 // own claims withdrawn
-	Disagreements   uint64
-	Refutations     uint64 // times the own incarnation was raised
 	DroppedBuffered uint64 // updates dropped because too many waited for a gap
 
-	// Held now: tombstones, updates that wait for a gap, records in all logs (claims, tombstones and
-	// stale ones), names with several claims.
-	Tombstones, Buffered, Log, Contested int
+	// Held now: updates that wait for a gap, records in all logs (claims, tombstones and stale ones),
+	// names with several claims.
+	Buffered, Log, Contested int
 }
 
 // New returns an empty partition of a node that is alone.
