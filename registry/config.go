@@ -28,6 +28,7 @@ const (
 	DefaultQueueSize    = 4096
 	DefaultMaxClockSkew = 10 * time.Second
 	DefaultSyncTimeout  = 5 * time.Second
+	DefaultGossipAbove  = 32
 )
 
 const (
@@ -195,6 +196,7 @@ func (c Config) withDefaults() Config {
 	c.QueueSize = cmp.Or(c.QueueSize, DefaultQueueSize)
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, DefaultMaxClockSkew)
 	c.SyncTimeout = cmp.Or(c.SyncTimeout, DefaultSyncTimeout)
+	c.GossipAbove = cmp.Or(c.GossipAbove, DefaultGossipAbove)
 	if c.NodeName == "" {
 		c.NodeName = defaultNodeName(c.BindPort)
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/snowfence/snowfence/registry/internal/mesh"
 )
 
 // Run waits until name is free, holds it while f runs, and returns what f returned. It is for work
@@ -160,7 +158,7 @@ func (r *Registry) turn(name string) time.Duration {
 		return 0
 	}
 	apart := r.cfg.GossipInterval
-	if above := cmp.Or(r.cfg.GossipAbove, mesh.DefaultGossipAbove); nodes > above {
+	if nodes > r.cfg.GossipAbove {
 		apart *= 2
 	}
 	apart = max(min(apart, lastTurn/time.Duration(nodes)), 4)

@@ -58,15 +58,12 @@ type Mesh struct {
 	err     error // of Close; written within once
 }
 
-// Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't
-// be it returns a [*ConfigError], before it listens; if the address can't be had, an error that
-// names it, and which is syscall.EADDRINUSE if that is why. It does not block.
+// Open returns a mesh that listens, and is alone until it joins or is joined. If the address can't be
+// listened on, the error names it, and is syscall.EADDRINUSE if that is the reason. Open does not
+// block.
 func Open(c Config) (*Mesh, error) {
 	given := c.Transport
-	c, err := c.withDefaults()
-	if err != nil {
-		return nil, shutDown(given, err)
-	}
+	c = c.withDefaults()
 	seeds, err := c.parseSeeds()
 	if err != nil {
 		return nil, shutDown(given, err)

@@ -125,44 +125,6 @@ func TestAStrangerIsAskedFor(t *testing.T) {
 	soon(t, "the exchange ends", func() bool { return a.Stats().Rejoined > 0 })
 }
 
-func TestConfigMustMakeSense(t *testing.T) {
-	cases := map[string]func(*Config){
-		"Node":                func(c *Config) { c.Node = "" },
-		"AdvertiseAddr":       func(c *Config) { c.AdvertiseAddr = "example.org" },
-		"BindAddr":            func(c *Config) { c.BindAddr = "localhost" },
-		"BindPort":            func(c *Config) { c.BindPort = 70000 },
-		"AdvertisePort":       func(c *Config) { c.AdvertisePort = 1 },
-		"GossipInterval":      func(c *Config) { c.GossipInterval = -1 },
-		"ProbeInterval":       func(c *Config) { c.ProbeInterval = -1 },
-		"ProbeTimeout":        func(c *Config) { c.ProbeTimeout = time.Hour },
-		"SuspicionMult":       func(c *Config) { c.SuspicionMult = -1 },
-		"PacketSize":          func(c *Config) { c.PacketSize = 100 },
-		"QueueLimit":          func(c *Config) { c.QueueLimit = -1 },
-		"PeerQueueBytes":      func(c *Config) { c.PeerQueueBytes = -1 },
-		"Keys[1]":             func(c *Config) { c.Keys = [][]byte{make([]byte, 16), make([]byte, 5)} },
-		"Identity":            func(c *Config) { c.Identity.Resolver = strings.Repeat("x", 600) },
-		"Identity.Partitions": func(c *Config) { c.Identity.Partitions = 0 },
-	}
-	for field, change := range cases {
-		c := config("a")
-		change(&c)
-		_, err := try(t, c)
-		var bad *ConfigError
-		require.ErrorAs(t, err, &bad, field)
-		require.Equal(t, field, bad.Field)
-		require.ErrorContains(t, err, field)
-	}
-	for _, name := range []string{strings.Repeat("n", 129), "\xff"} {
-		c := config(name)
-		_, err := try(t, c)
-		var bad *ConfigError
-		require.ErrorAs(t, err, &bad)
-		require.Equal(t, "Node", bad.Field)
-	}
-	_, err := Open(Config{Node: "a"})
-	require.ErrorContains(t, err, "Logger")
-}
-
 func TestAdvertisedAddress(t *testing.T) {
 	c := config("a")
 	c.AdvertiseAddr = "127.0.0.2"
