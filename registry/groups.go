@@ -13,18 +13,18 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/shared"
 )
 
-// groups are the partitions of the second space of names, that of package group. Until somebody
-// needs them there are none.
+// groups holds the partitions of the second space of names, that of package group. They are made
+// when they are first needed.
 type groups struct {
 	parts atomic.Pointer[[]*part] // nil: asleep. Written under mu
 
 	mu     sync.Mutex // guards the fields below; taken before the locks of peers, parts and inboxes
 	ready  bool       // the network is there
-	closed bool       // they are not woken any more
+	closed bool       // they can't be woken any more
 	client shared.Client
 }
 
-// awake returns the parts, none if they sleep.
+// awake returns the partitions, none if they sleep.
 func (g *groups) awake() []*part {
 	if parts := g.parts.Load(); parts != nil {
 		return *parts
@@ -32,7 +32,7 @@ func (g *groups) awake() []*part {
 	return nil
 }
 
-// wakeGroups returns the partitions of the second space, and starts them if need be.
+// wakeGroups returns the partitions of the second space, and starts them if they sleep.
 func (r *Registry) wakeGroups() ([]*part, error) {
 	if parts := r.groups.awake(); parts != nil {
 		return parts, nil
@@ -62,7 +62,7 @@ func (r *Registry) wakeGroups() ([]*part, error) {
 	return parts, nil
 }
 
-// runGroups starts those that a message woke before the network could be used.
+// runGroups starts the partitions that a message woke before the network was there.
 func (r *Registry) runGroups() {
 	g := &r.groups
 	g.mu.Lock()
@@ -71,9 +71,9 @@ func (r *Registry) runGroups() {
 	r.run(g.awake())
 }
 
-// tellGroups passes news of a node to the groups, after peers has changed: a caller that wakes one
-// at this moment either sees the change, or is done before.
-func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
+// notifyGroups passes news of a node to the groups. The caller has changed peers before, so that
+// wakeGroups, at the same moment, either sees the change there or has finished.
+func (r *Registry) notifyGroups(node string, news nodeNews, incarnation uint64) {
 	g := &r.groups
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
 	}
 }
 
-// retireGroups withdraws all claims of this node and takes no more.
+// retireGroups withdraws all claims of this node and accepts no more.
 func (r *Registry) retireGroups() {
 	g := &r.groups
 	g.mu.Lock()
@@ -105,7 +105,7 @@ func (r *Registry) retireGroups() {
 	}
 }
 
-// closeGroups ends what watches them.
+// closeGroups closes the client.
 func (r *Registry) closeGroups() {
 	r.groups.mu.Lock()
 	client := r.groups.client
@@ -115,7 +115,7 @@ func (r *Registry) closeGroups() {
 	}
 }
 
-// owned returns the claims of this node. The caller holds mu.
+// owned returns this node's claims. The caller holds mu.
 func (p *part) owned() []*replica.Record {
 	var own []*replica.Record
 	p.core.OwnNames(func(r *replica.Record) bool {
@@ -125,7 +125,7 @@ func (p *part) owned() []*replica.Record {
 	return own
 }
 
-// serve tells a client of all claims, and from now on of each change.
+// serve notifies a client of all claims, and from now on of each change.
 func (p *part) serve(c shared.Client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,10 +137,10 @@ func (p *part) serve(c shared.Client) {
 	}
 }
 
-// OpenGroups is for package group: programs call group.Open, as the types here are internal. It wakes
-// the second space of names and returns its client. The first call makes the client by start, which
-// gets the space and a function that returns the counts of its partitions, and notifies it of all
-// claims that are known already. OpenGroups waits, as [Open] does, until this node has what the
+// OpenGroups is for package group: programs call group.Open, as the types here are internal. It
+// wakes the second space of names and returns its client. The first call makes the client by start,
+// which gets the space and a function that returns the counts of its partitions, and notifies it of
+// all claims that are known already. OpenGroups waits, as [Open] does, until this node has what the
 // others have.
 func (r *Registry) OpenGroups(
 	ctx context.Context, start func(shared.Space, func() []PartitionStats) shared.Client,
@@ -235,7 +235,8 @@ func (s space) Shrink(name string, why replica.Why, edit func([]byte) ([]byte, b
 	})
 }
 
-// stats returns the counts of the partitions. Registrations are the groups with members on this node.
+// stats returns the counts of the partitions. Registrations are the groups with members on this
+// node.
 func (s space) stats() []PartitionStats {
 	all := make([]PartitionStats, len(s.shared))
 	for i, p := range s.shared {

@@ -18,7 +18,7 @@ type Stats struct {
 
 	// HeapBytes estimates the heap that the tables take: for each name a constant (its record, and its
 	// share of the maps and logs) and the lengths of name and metadata; for each registration of this
-	// node a constant more. What others hold under the contexts is not counted.
+	// node a further constant. What holders keep themselves is not counted.
 	HeapBytes uint64
 
 	Rejected uint64 // messages that could not be read, or were for a partition that does not exist
@@ -61,17 +61,14 @@ type PartitionStats struct {
 	// Nodes that came up and are still to be caught up with: Register waits for that.
 	Syncing int
 
-	// What the protocol did: Gaps found in what came, Pulls for what was missing, Conflicts and the
-	// like.
-	replica.Counts
+	replica.Counts // of the protocol: gaps, requests for what was missing, conflicts and the like
 
 	Silent    uint64 // names that were released because their holders were silent
 	Kept      uint64 // of Conflicts, those in which this node kept its claim
 	Elsewhere uint64 // of Conflicts, those between two other nodes
 }
 
-// Messages counts messages by kind; package replica, where the protocol is written down, explains
-// them.
+// Messages counts messages by kind; the doc of registry/internal/replica explains them.
 type Messages struct {
 	Updates, Summaries, Vectors, Pulls, Chunks, Checks, Standings uint64
 }
@@ -127,8 +124,8 @@ func (p *part) statistics() PartitionStats {
 	return s
 }
 
-// countConflict counts a conflict by its outcome, but for those that this node lost, which the core
-// counts. The caller holds mu.
+// countConflict counts a conflict by its outcome, except those that this node lost: the core counts
+// them. The caller holds mu.
 func (p *part) countConflict(e replica.Event) {
 	self := p.reg.cfg.NodeName
 	switch {
@@ -140,17 +137,17 @@ func (p *part) countConflict(e replica.Event) {
 	}
 }
 
-// What a name takes besides its record, its own bytes and its metadata: its place in the core's map
-// and log and in the map that Lookup reads; and what a registration takes with its contexts.
-// Measured where a pointer has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and
-// lengths.
+// nameHeap is the heap of a name besides its record, its bytes and its metadata: its entries in the
+// core's map and log, and in the map that Lookup reads. registrationHeap is that of a registration
+// with its contexts. Both were measured with pointers of 8 bytes, see TestHeapEstimate; nearly all
+// of it is pointers and lengths.
 const (
 	nameHeap         = 110 * pointerSize / 8
 	registrationHeap = 820 * pointerSize / 8
 	pointerSize      = unsafe.Sizeof(uintptr(0))
 )
 
-// heapOf estimates what a winner takes.
+// heapOf estimates the heap of a winner.
 func heapOf(r *replica.Record) int64 {
 	if r == nil {
 		return 0
