@@ -68,16 +68,16 @@ type Config struct {
 	Handler Handler
 }
 
-// A Handler receives what comes. Its methods are called from memberlist's goroutines, some while
-// memberlist holds its locks: they must not block. They may call the methods of Mesh whose doc does
-// not say that they block. None is called once [Mesh.Close] has returned.
+// A Handler gets frames and the changes of membership. Its methods are called from memberlist's
+// goroutines, some while memberlist holds its locks: they must not block. They may call the methods
+// of Mesh that do not block. None is called once [Mesh.Close] has returned.
 type Handler interface {
-	// Frame gets a valid frame of a member, and the bytes it took. Frames of one member may overtake
-	// each other.
+	// Frame gets a valid frame of a member, and its size. Frames of one member may overtake each
+	// other.
 	Frame(f *wire.Frame, bytes int)
 
-	// Rejected reports bytes that are no valid frame, or that no key decrypts. From is the
-	// sender's address or name if it is known, and is not to be trusted.
+	// Rejected reports bytes that are no valid frame, or that no key decrypts. from is the sender's
+	// address or name if it is known, and must not be trusted.
 	Rejected(from string, err error)
 
 	// NodeUp reports that another node is a member, and again if its incarnation changed.
@@ -87,8 +87,9 @@ type Handler interface {
 	// NodeDown reports that a member is gone: it left, or it was declared dead.
 	NodeDown(node string, left bool)
 
-	// Refused reports that a node was kept out: a [*MismatchError] or a [*DuplicateNameError]. If the
-	// name is the own one, another live member has it too. Repeats are left out for a while.
+	// Refused reports that a node was kept out, by a [*MismatchError] or a [*DuplicateNameError]. If
+	// node is this node's own name, another live member has it, too. Repeats are suppressed for
+	// repeatAfter.
 	Refused(node, addr string, err error)
 }
 
@@ -108,6 +109,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// parseSeeds returns the seeds of the config.
 func (c Config) parseSeeds() (seeds []seed, err error) {
 	for i, text := range c.Seeds {
 		s, err := parseSeed(text)
@@ -119,6 +121,7 @@ func (c Config) parseSeeds() (seeds []seed, err error) {
 	return seeds, nil
 }
 
+// fill sets a field to a value if it is zero.
 func fill[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {

@@ -237,8 +237,8 @@ func TestRoundsAreFairAndBounded(t *testing.T) {
 	for i := range 2 * maxGiven {
 		s, err := parseSeed(fmt.Sprintf("host-%d.test:1", i))
 		require.NoError(t, err)
-		r.given(s)
-		r.given(s)
+		r.addSeed(s)
+		r.addSeed(s)
 	}
 	require.Len(t, r.seeds, maxGiven)
 	asked := make(map[string]bool)
