@@ -41,8 +41,7 @@ func ExampleCheckResolver() {
 	t := printer{} // in a test: its *testing.T
 	registrytest.CheckResolver(t, exact, digits)
 	registrytest.CheckResolver(t, near, digits, registrytest.WithSeed(1))
-	// Output: registrytest: resolver "near" runs in a circle: b is kept rather than a, c is kept
-	// rather than b (by default), a is kept rather than c (by default)
+	// Output: registrytest: resolver "near" runs in a circle: b is kept rather than a, c is kept rather than b (by default), a is kept rather than c (by default)
 	//     a: node "a", time 2026-01-01T12:00:00.000000001Z, metadata nil
 	//     b: node "b", time 2026-01-01T12:00:00.000000000Z, metadata "10"
 	//     c: node "c", time 2026-01-01T12:00:00.000000000Z, metadata "5"
