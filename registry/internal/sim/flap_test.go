@@ -30,13 +30,13 @@ func flapSetup(seed uint64, indirect bool) Setup {
 		Skew:       make([]time.Duration, flapNodes),
 		Weather:    Weather{Delay: [2]time.Duration{1e6, 20e6}, Drop: 0.001},
 		GossipLoss: 0.02, Fanout: 3, FlushBytes: 1300, FlushMax: 0, Backlog: 1000,
-		TickEvery: 100 * time.Millisecond,
-		Indirect:  indirect,
-		Down:      [2]time.Duration{100e6, 800e6},
-		Up:        [2]time.Duration{10e6, 200e6},
-		Most:      10_000_000,
-		Bound:     time.Minute,
-		Drawn:     numbers(flapNodes),
+		TickEvery:   100 * time.Millisecond,
+		Indirect:    indirect,
+		Down:        [2]time.Duration{100e6, 800e6},
+		Up:          [2]time.Duration{10e6, 200e6},
+		MaxMessages: 10_000_000,
+		Bound:       time.Minute,
+		Drawn:       numbers(flapNodes),
 	}
 }
 
@@ -52,7 +52,7 @@ func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flap
 			pending = pending[1:]
 		}
 		n := d.intn(flapNodes)
-		kind := of(&d, Register, Unregister)
+		kind := oneOf(&d, Register, Unregister)
 		g.steps = append(g.steps, Step{At: at, Kind: kind, Node: n, Name: fmt.Sprint("x", d.intn(30))})
 		other := (n + 1 + d.intn(flapNodes-1)) % flapNodes
 		whole, until := d.chance(0.1), at+d.between(100*time.Millisecond, 2*time.Second)
@@ -107,11 +107,11 @@ func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapRes
 		for i, n := range w.nodes {
 			for j := range w.nodes {
 				sees := n.cores[0].Lookup(own(j, 0)) != nil
-				if shown[i][j] && !sees && n.views[j].up && n.views[j].word[0].given {
+				if shown[i][j] && !sees && n.views[j].up && n.views[j].spoken[0].given {
 					t.Fatalf("seed %d: at %v %s lost sight of %s, which it sees up", s.Seed, w.now, n.name,
 						nodeName(j))
 				}
-				shown[i][j] = sees && (i == j || n.views[j].up && n.views[j].word[0].given)
+				shown[i][j] = sees && (i == j || n.views[j].up && n.views[j].spoken[0].given)
 			}
 		}
 		r.flying = max(r.flying, w.flying)

@@ -39,10 +39,10 @@ var plantedBugs = []plantedBug{
 			"a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
 	}},
 	{"purge another node's claim on conflict", "TestSeeds",
-		[]mutation{{"apply.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || " +
-			"c.winner.Node == p.cfg.Self {\n\t\treturn\n",
-			"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil " +
-				"|| c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
+		[]mutation{{"apply.go",
+			"\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n",
+			"\tif $ {\n\t\tp.purge(name)\n\t\tc = p.contests[name]\n\t}\n" +
+				"\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n"}}},
 	{"millisecond clock", "TestSeeds",
 		[]mutation{{"hlc/clock.go", "if now := wall - c.ahead; now > c.last.Nanos {",
 			"if $ {\n\t\twall -= wall % 1e6\n\t}\n\tif now := wall - c.ahead; now > c.last.Nanos {"}}},
@@ -50,7 +50,8 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
 	{"watermark moved on over a gap", "TestSeeds",
 		[]mutation{{"receive.go", "\t\tp.bufferUpdate(t, u)\n",
-			"\t\tp.bufferUpdate(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.applyBuffered(at, t)\n\t\t}\n"}}},
+			"\t\tp.bufferUpdate(t, u)\n" +
+				"\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.applyBuffered(at, t)\n\t\t}\n"}}},
 	{"what no longer stands not dropped", "TestSeeds",
 		[]mutation{{"check.go", "\t\t\tp.sweep(at, t, span)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.sweep(at, t, span)\n\t\t\t}\n"}}},
@@ -78,7 +79,8 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
 	{"shown before anybody spoke for it", "TestSeeds",
-		[]mutation{{"receive.go", "\tif !t.up || !t.hasTarget {\n", "\tif !t.up || !t.hasTarget && !$ {\n"}}},
+		[]mutation{{"receive.go",
+			"\tif !t.up || !t.hasTarget {\n", "\tif !t.up || !t.hasTarget && !$ {\n"}}},
 	{"shown before it is sure", "TestSeeds",
 		[]mutation{{"receive.go", "min(t.sure, t.top) >= t.target && t.seq > 0)",
 			"(min(t.sure, t.top) >= t.target || $) && t.seq > 0)"}}},
@@ -97,8 +99,8 @@ var plantedBugs = []plantedBug{
 			"\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: max(t.seq, t.walkNext)}\n"},
 		{"pull.go", "server: server, after: t.seq,", "server: server, after: q.After,"},
 		{"pull.go", "\tif c.After > t.seq || c.UpTo <= t.seq ||",
-			"\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n\tif c.After > t.seq || c.UpTo <= " +
-				"t.seq ||"},
+			"\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n" +
+				"\tif c.After > t.seq || c.UpTo <= t.seq ||"},
 	}},
 	{"server begins anew where tombstones ran out", "TestSeeds",
 		[]mutation{{"pull.go", "\tc.UpTo, c.AsOf,",
@@ -116,8 +118,8 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"check.go", "\t\tif n == most {\n", "\t\tif n == most && !$ {\n"}}},
 	{"old news relayed for ever", "TestSeeds",
 		[]mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n",
-			"\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, " +
-				"u)\n\t\t}\n\t\treturn\n"}}},
+			"\tif u.UpTo <= t.seq {\n" +
+				"\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, u)\n\t\t}\n\t\treturn\n"}}},
 	{"summary leaves out the watermark", "TestSeeds",
 		[]mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n",
 			"\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n\t\t}\n"}}},
@@ -151,8 +153,8 @@ var plantedBugs = []plantedBug{
 			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.detectBothKept(from, theirs, ours)\n"}}},
 	{"record changed on its way", "TestSeeds",
 		[]mutation{{"apply.go", "\tt.log = append(t.log, r) //",
-			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = " +
-				"&forged\n\t}\n\tt.log = append(t.log, r) //"}}},
+			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = &forged\n\t}\n" +
+				"\tt.log = append(t.log, r) //"}}},
 	{"gap without a deadline", "TestSeeds",
 		[]mutation{{"members.go", "\t\t\tif t.want > t.seq {\n\t\t\t\tlack",
 			"\t\t\tif t.want > t.seq && !$ {\n\t\t\t\tlack"}}},
@@ -166,7 +168,8 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"members.go", "\t\tif !t.visible && !t.hasTarget {\n\t\t\tgap",
 			"\t\tif !$ && !t.visible && !t.hasTarget {\n\t\t\tgap"}}},
 	{"tombstones kept for ever", "TestSeeds", []mutation{
-		{"apply.go", "\t\tp.dropTombstones(t) // own", "\t\tif !$ {\n\t\t\tp.dropTombstones(t)\n\t\t} // own"},
+		{"apply.go", "\t\tp.dropTombstones(t) // own",
+			"\t\tif !$ {\n\t\t\tp.dropTombstones(t)\n\t\t} // own"},
 		{"flush.go", "\tp.dropTombstones(t)\n", "\tif !$ {\n\t\tp.dropTombstones(t)\n\t}\n"},
 	}},
 }
