@@ -1,5 +1,5 @@
-// Package shared holds what packages registry and group have between them: a registry's second space
-// of names, and its client, which is package group.
+// Package shared holds what packages registry and group have between them: a registry's second
+// space of names, and its client, which is package group.
 //
 // On a name of the first space one claim wins. On one of the second the claims of all nodes stand
 // side by side, one for each node. The two spaces have nothing in common but the protocol: each has
