@@ -8,13 +8,13 @@ import (
 // liveHeap returns the bytes that are reachable.
 func liveHeap() float64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools let go of
+	runtime.GC() // for what finalizers and pools have freed
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
 }
 
-// holderHeap measures what names and their registrations take on the node where their holders live.
+// holderHeap measures the heap of names and their registrations on the node of their holders.
 func holderHeap(ctx context.Context, names int) (figures []figure, err error) {
 	err = setup{nodes: 1}.with(ctx, func(c *cluster) error {
 		before := liveHeap()
