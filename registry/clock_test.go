@@ -105,8 +105,7 @@ func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	})
 }
 
-// Watchers, here and elsewhere, are not told that a name was released when its claim gets another
-// time.
+// No watcher on any node gets an Unregistered when a claim gets another time.
 func TestAClaimThatIsStampedAnewIsUpdated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()

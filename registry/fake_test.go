@@ -57,7 +57,7 @@ func (l *fakeLAN) connect(r *Registry) (network, error) {
 	return n, nil
 }
 
-// see tells each of two nodes that the other is up, or that it is down.
+// see makes each of two nodes see the other up, or down.
 func (l *fakeLAN) see(a, b *fakeNode, up, left bool) {
 	for _, pair := range [][2]*fakeNode{{a, b}, {b, a}} {
 		me, other := pair[0], pair[1]
@@ -239,8 +239,8 @@ func (n *fakeNode) Send(to string, partition int, m replica.Message) bool {
 	return true
 }
 
-// hold keeps whoever calls SendAll until the test calls letGo, whatever the caller's patience. What
-// comes meanwhile stays in the queue.
+// hold blocks SendAll until the test calls letGo, whatever the caller's context. Changes stay in
+// the queue meanwhile.
 func (n *fakeNode) hold() (letGo func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

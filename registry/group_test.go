@@ -357,8 +357,8 @@ func (deaf) Changed(*replica.Record) {}
 func (deaf) Retire()                 {}
 func (deaf) Close()                  {}
 
-// Whatever happens, in the end all nodes that see each other show the members that there are, each
-// once, and what a watcher was told adds up to what is shown.
+// After any sequence of steps all nodes that see each other show the members that there are, each
+// once, and a watcher's events add up to them.
 func TestGroupsConverge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 1, 60).Draw(rt, "steps")

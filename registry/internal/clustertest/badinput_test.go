@@ -48,7 +48,7 @@ func listener(tb testing.TB, each func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// closedPort returns an address at which nobody listens.
+// closedPort returns an address at which no socket listens.
 func closedPort(tb testing.TB) string {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -57,10 +57,9 @@ func closedPort(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// TestBadInput gives a registry what it can't work with. The messages are compared whole: somebody
-// will have to find out by them what is wrong. Those of a node that was to join are compared with
-// SEED for the seed's address, those of the other side with NODE for the node's, which it does not
-// choose.
+// TestBadInput opens registries with wrong configurations. The messages are compared in full, as
+// users have to learn from them what is wrong. In those of a joining node SEED stands for the
+// seed's address, in those of the other side NODE for the node's, which the test does not choose.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	keyA, keyB := []byte("0123456789abcdef"), []byte("fedcba9876543210")

@@ -122,7 +122,7 @@ const purge = `	if c != nil && c.winner != nil && c.winner.Node == p.cfg.Self {
 	}
 `
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// oldRule is an earlier protocol: a replica that lacks tombstones takes all claims in, and its
 // watermark rises at the end; if the tombstones since the beginning ran out meanwhile, it begins
 // anew.
 const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c.Floor > t.seq || t.walkStart > 0) {

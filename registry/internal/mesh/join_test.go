@@ -145,8 +145,8 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	together(t, a, b, c)
 }
 
-// A pestered transport lets somebody speak to the node while memberlist listens but has not entered
-// the node into its list: right before, it asks for the address to advertise.
+// A pestered transport lets others send to the node while memberlist listens but has not added the
+// node to its list: just before, it asks for the address to advertise.
 type pestered struct {
 	memberlist.NodeAwareTransport
 	calls  atomic.Int32
@@ -160,9 +160,9 @@ func (p *pestered) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) 
 	return p.NodeAwareTransport.FinalAdvertiseAddr(ip, port)
 }
 
-// TestWordOfTheRunBefore has others speak to a node that starts again as soon as memberlist
-// listens. It must not be heard before memberlist has entered the node: whether what is heard then
-// does harm is a matter of a few instructions.
+// TestWordOfTheRunBefore lets others send news of its last run to a node that starts again, as soon
+// as memberlist listens. Memberlist must not get them before it has added the node: whether they do
+// harm then is a matter of a few instructions.
 func TestWordOfTheRunBefore(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a, b := nodes[0], nodes[1]
@@ -192,8 +192,8 @@ func TestWordOfTheRunBefore(t *testing.T) {
 	together(t, a, b)
 }
 
-// TestRestartOfASeed starts the first node of a cluster again, which joins nobody: those that probe
-// it find out.
+// TestRestartOfASeed starts the first node of a cluster again, which joins no other: the nodes that
+// probe it detect that.
 func TestRestartOfASeed(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	addr := nodes[0].Addr()

@@ -103,8 +103,8 @@ func TestFramesOfOthers(t *testing.T) {
 	require.Less(t, strings.Count(a.log.String(), "bytes rejected"), 5, "repeats are not logged")
 }
 
-// TestAStrangerIsAskedFor has a node join another while nothing is gossiped: a third does not hear
-// of it, but for what it sends.
+// TestAStrangerIsAskedFor lets a node join another while nothing is gossiped: a third learns of it
+// by its frames alone.
 func TestAStrangerIsAskedFor(t *testing.T) {
 	silent := func(c *Config) { c.GossipInterval, c.ProbeInterval = time.Hour, time.Hour }
 	nodes := cluster(t, 2, silent)
@@ -188,14 +188,14 @@ func FuzzDecodeMeta(f *testing.F) {
 	})
 }
 
-// TestPacketsUnderAnotherKey holds memberlist to the lines of its log by which what no key opens is
-// noticed, where no hello was said: in packets, and in streams of memberlist's own.
+// TestPacketsUnderAnotherKey fails if memberlist changes the lines of its log by which messages
+// that no key opens are detected without a hello: in packets, and in streams of memberlist's own.
 func TestPacketsUnderAnotherKey(t *testing.T) {
 	one, two := []byte("0123456789abcdef"), []byte("fedcba9876543210")
 	for _, x := range []struct {
 		what         string
 		sends, hears [][]byte
-		// are noticed too: a node without keys can't tell one that is sealed from rubbish
+		// are detected, too: a node without keys can't distinguish a sealed one from garbage
 		packets bool
 	}{
 		{"other keys", [][]byte{one}, [][]byte{two}, true},

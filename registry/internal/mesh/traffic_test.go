@@ -31,8 +31,7 @@ func TestBroadcastReachesAll(t *testing.T) {
 		u := update("a", uint64(i+1), 20)
 		soon(t, "room", func() bool { return nodes[0].Broadcast(i%16, u) })
 	}
-	// A few may be missed, for which the core above has its remedies. That all are missed by
-	// somebody, or most by anybody, would be a fault.
+	// A few may be missed, which the core repairs. A node that misses all, or most, would be a bug.
 	for _, n := range nodes[1:] {
 		soon(t, n.cfg.Node+" hears nearly all", func() bool {
 			got := 0

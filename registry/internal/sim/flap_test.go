@@ -19,9 +19,9 @@ const (
 	flapWhole    = 5 * time.Second // after the last flap, every claim is seen everywhere
 )
 
-// flapSetup is a cluster with the registry's defaults. Where members are probed through others (as
-// memberlist does) one bad link takes nobody down; where not, each flap of a link hides two nodes
-// from each other.
+// flapSetup returns a cluster with the registry's defaults. With indirect probes (as memberlist's)
+// one bad link takes no node down; without them, each flap of a link hides two nodes from each
+// other.
 func flapSetup(seed uint64, indirect bool) Setup {
 	return Setup{
 		Seed: seed, Nodes: flapNodes, Partitions: 1, MaxSkew: 2 * time.Second,
@@ -83,8 +83,8 @@ type flapResult struct {
 	whole                        time.Duration
 }
 
-// flap runs the steps. It watches that whoever is seen up, and was spoken for, is shown: nobody is
-// lost from sight on hearsay.
+// flap runs the steps. It checks that the claims of a node that is seen up, and was spoken for,
+// stay shown: no other node's message hides them.
 func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapResult) {
 	w := New(s)
 	defer func() {
@@ -158,8 +158,8 @@ func everywhere(w *World) bool {
 }
 
 // TestFlapping lets links flap for a simulated minute (F2 of docs/architecture.md). Queues stay
-// bounded, each flap costs a bounded number of messages, nobody is lost from sight on hearsay, and
-// the cluster is whole soon after.
+// bounded, each flap costs a bounded number of messages, no node is hidden by another's message,
+// and all nodes see each other soon after.
 func TestFlapping(t *testing.T) {
 	seeds, length := 2, flapTime
 	if testing.Short() {

@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// A mutation is a bug as a change of the source. Text must occur exactly once; Bug takes its place,
-// and has the condition $ where it is to make a difference.
+// A mutation is a bug as a change of the source: bug replaces text, which must occur exactly once.
+// The bug is in effect if the condition $ in it is true.
 type mutation struct {
 	file, text, bug string
 }
 
-// A plantedBug is what somebody could have got wrong.
+// A plantedBug is a bug that the tests must catch.
 type plantedBug struct {
 	name      string
 	test      string // that must catch it
 	mutations []mutation
 }
 
-// The bugs. Whoever changes a line of the core that is named here changes it here, too.
+// plantedBugs quote lines of the core, and must be changed with them.
 var plantedBugs = []plantedBug{
 	{"forget the tombstone", "TestSeeds",
 		[]mutation{{"apply.go", "\t\tt.tombs[r.Name] = r\n",
@@ -235,7 +235,7 @@ func (p *Partition) believe(at At, v *Vector) {
 	}
 }
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// oldRule is an earlier protocol: a replica that lacks tombstones takes all claims in, and its
 // watermark rises at the end; if the tombstones since the beginning ran out, it begins anew.
 func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 	if c.After != max(t.seq, t.walkNext) || c.UpTo <= c.After || c.Floor <= t.seq && t.walkStart == 0 {
@@ -282,8 +282,7 @@ import "os"
 var planted = os.Getenv("SIM_PLANTED")
 `
 
-// overlay writes the mutated core into a folder and returns the file that tells the go command of
-// it.
+// overlay writes the mutated core into a folder and returns the go command's overlay file for it.
 func overlay(t *testing.T, dir string) string {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
@@ -349,8 +348,8 @@ var planted = flag.String("sim.planted", "", "hunt only the planted bugs whose n
 // mostSeeds bounds the hunt for a bug. Most take a handful.
 const mostSeeds = 3000
 
-// TestPlantedBugs plants bugs into the core and wants the seeds to find each. The core is compiled
-// once, with all bugs, of which one at a time is switched on.
+// TestPlantedBugs plants bugs into the core and requires that the seeds find each. The core is
+// compiled once, with all bugs, and one at a time is switched on.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped with -short: it compiles the core anew and runs each bug")
