@@ -109,21 +109,21 @@ func TestBadInput(t *testing.T) {
 		want: `registry: could not join any of SEED: seed SEED: it can't be reached: dial tcp SEED: connect: connection refused; set Config.StartAlone if this node may start without the others`,
 	}, {
 		what: "another number of partitions", seed: plain.Addr(), with: registry.Config{Partitions: 8},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: partitions is "16" there, "8" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: partitions is "16" there, "8" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: partitions is "8" there, "16" here`,
+		seen: `node "newcomer" at NODE does not match this one: partitions is "8" there, "16" here`,
 	}, {
 		what: "another resolver", seed: plain.Addr(),
 		with: registry.Config{Resolver: registry.KeepOldest},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: resolver is "keep-newest" there, "keep-oldest" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: resolver is "keep-newest" there, "keep-oldest" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: resolver is "keep-oldest" there, "keep-newest" here`,
+		seen: `node "newcomer" at NODE does not match this one: resolver is "keep-oldest" there, "keep-newest" here`,
 	}, {
 		what: "another cluster, and other things", seed: plain.Addr(),
 		with: registry.Config{Cluster: "staging", Partitions: 32},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: cluster is "snowfence" there, "staging" here, partitions is "16" there, "32" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: cluster is "snowfence" there, "staging" here, partitions is "16" there, "32" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
+		seen: `node "newcomer" at NODE does not match this one: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
 	}, {
 		what: "a node name that is taken", seed: plain.Addr(), with: registry.Config{NodeName: "seed"},
 		want: `registry: could not join any of SEED: seed SEED: the node name "seed" is taken by a live member at SEED; if that node has crashed, its name is free once it is declared dead, at most about 3s after the crash (at once for a node at the same address)`,

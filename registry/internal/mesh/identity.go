@@ -50,12 +50,12 @@ type MismatchError struct {
 // Error names the node and each field that differs.
 func (e *MismatchError) Error() string {
 	b := new(strings.Builder)
-	fmt.Fprintf(b, "node %q at %s is of another kind", e.Node, e.Addr)
+	fmt.Fprintf(b, "node %q at %s does not match this one", e.Node, e.Addr)
 	switch {
 	case e.Err != nil:
 		fmt.Fprintf(b, ": %v", e.Err)
 	case len(e.Differences) == 0:
-		b.WriteString(": it runs again with another configuration")
+		b.WriteString(": it was restarted with another configuration")
 	}
 	for i, d := range e.Differences {
 		sep := ","

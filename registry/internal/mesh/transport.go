@@ -238,7 +238,7 @@ func (t *transport) DialAddressTimeout(
 		return attempt.take()
 	}
 	if up, _ := t.allowed(a.Addr); !up {
-		return nil, fmt.Errorf("mesh: %s is shunned: a node of another kind sits there", a.Addr)
+		return nil, fmt.Errorf("mesh: %s is shunned: the node there has another configuration", a.Addr)
 	}
 	return t.connect(a, min(timeout, ioTimeout))
 }
