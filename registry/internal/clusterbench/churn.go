@@ -21,8 +21,8 @@ type churn struct {
 	rate       int // registrations per second of all workers together; 0: as fast as they can
 }
 
-// run measures the load. With a rate, latencies are counted from the moment that a registration was
-// due, so that they include the wait for others.
+// run measures the load. With a rate, latencies are counted from when a registration was due, so
+// that one which had to wait for another shows it.
 func (l churn) run(ctx context.Context) (figures []figure, err error) {
 	err = setup{nodes: l.nodes, partitions: l.partitions}.with(ctx, func(c *cluster) error {
 		locks, cpu := lockWait(), usage.CPU()
@@ -124,7 +124,7 @@ func (w *worker) step(r *registry.Registry, name, keep int, due time.Time) error
 	return oldest.Release()
 }
 
-// lockWait returns the time that all goroutines of this process have waited for locks.
+// lockWait returns how long goroutines of this process have waited for locks, all together.
 func lockWait() time.Duration {
 	sample := []metrics.Sample{{Name: "/sync/mutex/wait/total:seconds"}}
 	metrics.Read(sample)

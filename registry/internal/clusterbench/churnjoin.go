@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// joiningUnderChurn measures a node that joins a full cluster while names are released and others
-// registered at a rate.
+// joiningUnderChurn has a node join a full cluster while names are released and others registered,
+// so many a second.
 func joiningUnderChurn(ctx context.Context, names, perSec int) (figures []figure, err error) {
 	f, err := fill(ctx, names)
 	if err != nil {

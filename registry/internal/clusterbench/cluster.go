@@ -16,21 +16,21 @@ import (
 type cluster struct {
 	nodes  []*registry.Registry
 	setup  setup
-	meter  *cutnet.Network // counts all traffic; nil: it is not counted
+	meter  *cutnet.Network // counts all traffic; nil: nobody does
 	opened int             // nodes ever
-	stops  []func() bool   // each stops the end of ctx from closing a node
+	stops  []func() bool   // each keeps the end of ctx from closing a node
 }
 
-// A setup configures a cluster.
+// A setup says how a cluster is made.
 type setup struct {
 	nodes      int
 	partitions int  // 0: the registry's default
-	gossip     bool // small changes go by gossip in clusters of any size
+	gossip     bool // small changes go by gossip, whatever the size of the cluster
 	metered    bool // costs a lock for each packet and each piece of a stream
 }
 
-// open opens a cluster. The caller must close it. When ctx ends its nodes are closed as well, so
-// that no call waits for ever.
+// open makes a cluster. Whoever gets one closes it. When ctx ends its nodes are closed as well, so
+// that nobody waits for them for ever.
 func (s setup) open(ctx context.Context) (*cluster, error) {
 	c := &cluster{setup: s}
 	if s.metered {
@@ -47,7 +47,7 @@ func (s setup) open(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// add opens one more node, which joins. It returns when the node has caught up.
+// add opens one more node and has it join. It returns when the node has what the others have.
 func (c *cluster) add(ctx context.Context) (*registry.Registry, error) {
 	var seeds []string
 	if len(c.nodes) > 0 {
@@ -56,7 +56,7 @@ func (c *cluster) add(ctx context.Context) (*registry.Registry, error) {
 	return c.addTo(ctx, seeds)
 }
 
-// addTo opens one more node, which joins the seeds, if there are any.
+// addTo opens one more node and has it join the seeds, if there are any.
 func (c *cluster) addTo(ctx context.Context, seeds []string) (*registry.Registry, error) {
 	config := registry.Config{
 		NodeName:    fmt.Sprintf("node-%02d", c.opened),
@@ -85,7 +85,7 @@ func (c *cluster) addTo(ctx context.Context, seeds []string) (*registry.Registry
 	return r, nil
 }
 
-// dismiss makes the newest node leave, and waits until the others know.
+// dismiss has the newest node leave, and waits until the others know.
 func (c *cluster) dismiss(ctx context.Context) error {
 	last := len(c.nodes) - 1
 	r := c.nodes[last]
@@ -110,10 +110,10 @@ func (c *cluster) whole() bool {
 	return true
 }
 
-// pollEvery is the resolution of await.
+// pollEvery is how exact the times are at which something is seen to have happened.
 const pollEvery = 500 * time.Microsecond
 
-// await waits for a condition. If ctx ends first, it returns an error that names the condition.
+// await waits for a condition, and fails with what was waited for if ctx ends first.
 func (c *cluster) await(ctx context.Context, what string, cond func() bool) error {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
@@ -128,7 +128,7 @@ func (c *cluster) await(ctx context.Context, what string, cond func() bool) erro
 	return nil
 }
 
-// describe describes what each node sees, for errors.
+// describe says what each node sees, for errors.
 func (c *cluster) describe() string {
 	var all []string
 	for i, r := range c.nodes {
@@ -149,7 +149,7 @@ func (c *cluster) visible(ctx context.Context, n int) error {
 	})
 }
 
-// quiet waits until there is nothing left to send, repeats of gossip included.
+// quiet waits until nothing waits to be sent, repeats of gossip included.
 func (c *cluster) quiet(ctx context.Context) error {
 	return c.await(ctx, "nothing waits to be sent", func() bool {
 		for _, r := range c.nodes {
@@ -167,7 +167,7 @@ func (c *cluster) quiet(ctx context.Context) error {
 	})
 }
 
-// check fails if a node was declared dead meanwhile, as the measurement is wrong then.
+// check fails if a node was taken for dead meanwhile: what was measured is something else then.
 func (c *cluster) check() error {
 	if !c.whole() {
 		return fmt.Errorf("clusterbench: a node was taken for dead: is the machine too busy? (%s)",
@@ -176,7 +176,8 @@ func (c *cluster) check() error {
 	return nil
 }
 
-// close closes all nodes at the same time, so that none probes the others in vain.
+// close ends all nodes, at the same time: one that outlived the others would only probe them in
+// vain.
 func (c *cluster) close() error {
 	for _, stop := range c.stops {
 		stop()

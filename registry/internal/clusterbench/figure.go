@@ -7,14 +7,14 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A figure is one measured number.
+// A figure is one number that was measured.
 type figure struct {
 	what  string
 	unit  unit
 	value float64
 }
 
-// A unit is the unit of a figure.
+// A unit says how a figure is written.
 type unit int
 
 const (
@@ -37,7 +37,7 @@ func (u unit) cell(v float64) table.Cell {
 	return table.Number(v)
 }
 
-// rate returns n per d as a rate per second.
+// rate is how many per second n in d are.
 func rate(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
 
 // A spread holds a figure's values from several rounds.
@@ -46,7 +46,7 @@ type spread struct {
 	values []float64
 }
 
-// cell returns the median and, if there were several rounds, the lowest and the highest value.
+// cell shows the median and, if there were several rounds, the lowest and the highest value.
 func (s *spread) cell() table.Cell {
 	v := slices.Sorted(slices.Values(s.values))
 	if len(v) == 0 {

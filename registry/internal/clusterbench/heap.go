@@ -8,13 +8,13 @@ import (
 // liveHeap returns the bytes that are reachable.
 func liveHeap() float64 {
 	runtime.GC()
-	runtime.GC() // for what finalizers and pools have freed
+	runtime.GC() // what finalizers and pools let go of
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
 }
 
-// holderHeap measures the heap of names and their registrations on the node of their holders.
+// holderHeap measures what names and their registrations take on the node where their holders live.
 func holderHeap(ctx context.Context, names int) (figures []figure, err error) {
 	err = setup{nodes: 1}.with(ctx, func(c *cluster) error {
 		before := liveHeap()

@@ -9,14 +9,14 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A full cluster holds many names; nodes join it one after the other.
+// A full cluster is one that holds many names, into which nodes join one after the other.
 type full struct {
 	*cluster
 	names int
 }
 
-// joining measures nodes that join a full cluster, one after the other. Each yields figures of the
-// same kinds.
+// joining has some nodes join a full cluster, one after the other. Each gives figures of the same
+// kinds.
 func joining(ctx context.Context, names, joins int) (figures []figure, err error) {
 	f, err := fill(ctx, names)
 	if err != nil {
@@ -33,8 +33,8 @@ func joining(ctx context.Context, names, joins int) (figures []figure, err error
 	return figures, nil
 }
 
-// fill opens a cluster of two nodes that hold half of the names each. They meet once they hold
-// them, which is faster than to send each name.
+// fill makes a cluster of two nodes that hold half of the names each. They meet when they have
+// them, which takes less time than to tell each other name by name.
 func fill(ctx context.Context, names int) (f *full, err error) {
 	c, err := setup{nodes: 1, metered: true}.open(ctx)
 	if err != nil {
@@ -67,8 +67,8 @@ func fill(ctx context.Context, names int) (f *full, err error) {
 	return &full{c, names}, c.quiet(ctx)
 }
 
-// join opens a node that joins, calls joined, and makes the node leave again. The time is that
-// until the node has all names, which is when Open returns.
+// join has a node join, calls joined, and has it leave again. The time is that until the node has
+// all, which is when Open returns.
 func (f *full) join(ctx context.Context, joined func()) ([]figure, error) {
 	heap := liveHeap()
 	before := f.meter.Traffic()

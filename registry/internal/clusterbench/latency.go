@@ -30,7 +30,7 @@ func (l *latencies) init() {
 	}
 }
 
-// quantile returns a percentile; 0 if the histogram is empty.
+// quantile returns a percentile; 0 if there is nothing.
 func (l *latencies) quantile(percent float64) time.Duration {
 	if l.h == nil {
 		return 0

@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// lookups measures Lookup by one goroutine on each of some cores, for a time, of names that have a
-// holder and of names that have none.
+// lookups measures Lookup by one goroutine on each of some cores, for a time, among names that are
+// there and among names that are not.
 func lookups(ctx context.Context, cores, names int, d time.Duration) (figures []figure, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 	err = setup{nodes: 1}.with(ctx, func(c *cluster) error {
@@ -51,7 +51,7 @@ func lookUp(
 	for g := range cores {
 		wg.Go(func() {
 			k := 0
-			// at least once, also if it is scheduled late
+			// once at least, however late it is scheduled
 			for i := g * names / cores; k == 0 || !stop.Load(); k++ {
 				if _, ok := r.Lookup(list[i]); ok != want {
 					wrong.Store(true)

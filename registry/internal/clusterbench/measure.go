@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// patience bounds one run of one measurement.
+// patience is how long one run of one measurement may take.
 const patience = 10 * time.Minute
 
 // A section is a table: its columns are variants of one measurement.
@@ -19,7 +19,7 @@ type section struct {
 	title    string
 	variants []variant
 	notes    []string
-	once     bool // one run does all rounds
+	once     bool // a run has its rounds in itself
 }
 
 // A variant is a column.
@@ -29,8 +29,9 @@ type variant struct {
 }
 
 // Measure runs the measurements of a plan whose names match only (nil: all), each plan.Rounds
-// times, and calls show with each table as soon as it is complete. Variants to be compared take
-// turns, so that other work of the machine affects all alike. It stops at the first error.
+// times, and hands each table to show as soon as it is complete. Variants that are to be compared
+// take turns, so that what else the machine does meanwhile harms all alike. It stops at the first
+// error.
 func Measure(ctx context.Context, plan Plan, only *regexp.Regexp, show func(*table.Table)) error {
 	for _, s := range plan.sections() {
 		if only != nil && !only.MatchString(s.name) {
@@ -93,7 +94,7 @@ func (s *section) measure(ctx context.Context, rounds int) (*table.Table, error)
 }
 
 func run(ctx context.Context, v variant) ([]figure, error) {
-	debug.FreeOSMemory() // earlier runs must not slow this one down
+	debug.FreeOSMemory() // what ran before must not slow this down
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return v.run(ctx)

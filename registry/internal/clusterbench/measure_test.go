@@ -55,9 +55,9 @@ var tiny = Plan{
 	Churn: 20, ChurnRate: 5000,
 }
 
-// All measurements run, with small sizes, and give plausible figures. Most of the time is spent
-// waiting, so some run at the same time; with all of them there would be too many nodes, some of
-// which would not run for seconds, and be refused.
+// Everything is measured, in a small way, and comes to plausible figures. Most of the time is spent
+// waiting, so some runs go on at once; all of them would be so many nodes that some get no turn for
+// seconds, and are not let in.
 func TestMeasurements(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -14,8 +14,8 @@ func nameOf(i int) string { return fmt.Sprintf("bench/%010d", i) }
 // metaOf returns metadata of 16 bytes.
 func metaOf() []byte { return []byte("10.20.30.40:5678") }
 
-// register registers the names from first to first+n-1 on a node, by some goroutines. The holders'
-// context never ends, as one that can would be a cost of its own.
+// register registers the names from first to first+n-1 on a node, by some goroutines. The holders
+// have no context that ever ends, as one shared by all would be a cost of its own.
 func register(r *registry.Registry, first, n, goroutines int) ([]*registry.Registration, error) {
 	all := make([]*registry.Registration, n)
 	err := inParallel(goroutines, n, func(i int) (err error) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Plan holds the sizes of the measurements.
+// A Plan says how large the measurements are.
 type Plan struct {
 	Rounds int // of each measurement
 
@@ -17,12 +17,12 @@ type Plan struct {
 	Steps      int           // names that are registered one at a time
 	Few, Many  int           // names that go in packets, and over connections
 	BigCluster int           // nodes of the large cluster, for traffic
-	Settle     time.Duration // before a cluster's traffic is counted
-	Idle       time.Duration // for which the traffic of idle nodes is counted
+	Settle     time.Duration // how long a cluster is left alone before its traffic is counted
+	Idle       time.Duration // how long idle nodes are listened to
 	Partitions [2]int        // of two idle nodes
-	Lookups    time.Duration // of looking up
+	Lookups    time.Duration // how long lookups go on
 	Churn      int           // names that each of 48 goroutines registers
-	ChurnRate  int           // registrations per second, if they come at a rate
+	ChurnRate  int           // registrations per second where they come at a rate
 }
 
 // DefaultPlan takes about five minutes on two processors.
@@ -42,7 +42,8 @@ func (p Plan) sections() []section {
 	return []section{
 		{
 			name: "single", title: "One node, nobody else in the cluster",
-			variants: []variant{{"per second", func(ctx context.Context) ([]figure, error) {
+			variants: []variant{{"per second", func(ctx context.Context) ([]figure,
+				error) {
 				return alone(ctx, p.Names)
 			}}},
 			notes: []string{fmt.Sprintf("%d names of 16 bytes with metadata of 16 bytes.", p.Names)},
@@ -58,7 +59,8 @@ func (p Plan) sections() []section {
 				more, err := oneByOne(ctx, 3, p.Steps)
 				return append(figures, more...), err
 			}}},
-			notes: []string{"A change waits 2 ms before it is sent, so that others can share its packet."},
+			notes: []string{"A change waits 2 ms before it is sent, for what else changes to share a " +
+				"packet with it."},
 		},
 		{
 			name: "spread", title: "Names of one node spread to two others",
@@ -77,16 +79,19 @@ func (p Plan) sections() []section {
 		{
 			name: "join", title: fmt.Sprintf("A node joins two others that hold %d names", p.Join),
 			once: true,
-			variants: []variant{{"", func(ctx context.Context) ([]figure, error) {
+			variants: []variant{{"", func(ctx context.Context) ([]figure,
+				error) {
 				return joining(ctx, p.Join, p.Rounds)
 			}}},
 		},
 		{
 			name: "heap", title: fmt.Sprintf("Heap of %d names", p.Names),
-			variants: []variant{{"", func(ctx context.Context) ([]figure, error) {
+			variants: []variant{{"", func(ctx context.Context) ([]figure,
+				error) {
 				return holderHeap(ctx, p.Names)
 			}}},
-			notes: []string{"With the registrations and their contexts, without the holders' own memory."},
+			notes: []string{"With the registrations and their contexts, but not what the holders keep " +
+				"themselves."},
 		},
 		p.churn("flood", "One partition against sixteen: as fast as it goes", 0),
 		p.churn("rate", fmt.Sprintf("One partition against sixteen: %d registrations per second",
@@ -124,8 +129,10 @@ func (p Plan) lookups() section {
 func (p Plan) churn(name, title string, perSecond int) section {
 	s := section{
 		name: name, title: title,
-		notes: []string{fmt.Sprintf("Three nodes with %d goroutines each; every goroutine holds up to "+
-			"%d names and releases the oldest for each new one.", churnWorkers, churnKeep)},
+		notes: []string{fmt.Sprintf(
+			"Three nodes with %d goroutines each; every goroutine holds up to %d names and releases the "+
+				"oldest "+
+				"for each new one.", churnWorkers, churnKeep)},
 	}
 	for _, n := range []int{1, 16} {
 		title := "1 partition"
@@ -153,10 +160,9 @@ func (p Plan) resting() section {
 func (p Plan) traffic() section {
 	s := section{
 		name: "bytes", title: "Bytes on the wire for each name",
-		notes: []string{
-			"From the first registration on one node until all nodes show all names and gossip has ended. " +
-				"Gossip is for clusters larger than these, see Config.GossipAbove.",
-		},
+		notes: []string{"From the first registration on one node until all nodes show all names and " +
+			"gossip repeats none of them any more. " +
+			"Gossip is for clusters larger than these, see Config.GossipAbove."},
 	}
 	for _, c := range []setup{{nodes: 3}, {nodes: p.BigCluster}, {nodes: p.BigCluster, gossip: true}} {
 		title := fmt.Sprintf("%d nodes", c.nodes)

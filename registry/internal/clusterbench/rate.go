@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// alone measures a node that is alone.
+// alone measures one node that nobody else has joined.
 func alone(ctx context.Context, names int) ([]figure, error) {
 	var figures []figure
 	for _, goroutines := range []int{1, 4} {
@@ -40,8 +40,8 @@ func alone(ctx context.Context, names int) ([]figure, error) {
 	return figures, nil
 }
 
-// pipelined makes all nodes register names at the same time, and release them, and measures how
-// fast all nodes see them come and go.
+// pipelined has all nodes register names at the same time, and release them, and counts those that
+// all nodes have seen come and go.
 func pipelined(ctx context.Context, nodes, names int) (figures []figure, err error) {
 	const goroutines = 4 // on each node
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
@@ -74,7 +74,7 @@ func pipelined(ctx context.Context, nodes, names int) (figures []figure, err err
 	return figures, err
 }
 
-// oneByOne registers and releases one name, each time after all nodes have seen the change before.
+// oneByOne registers and releases one name, each time when all nodes have seen what was before.
 func oneByOne(ctx context.Context, nodes, times int) (figures []figure, err error) {
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
 		s := newStepper(ctx, c)

@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// spreading registers names on one node as fast as it accepts them, and waits until all nodes show
+// spreading registers names on one node as fast as it takes them, and waits until all nodes show
 // them.
 func spreading(ctx context.Context, nodes, names int) (figures []figure, err error) {
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
@@ -49,7 +49,7 @@ type sums struct {
 	network              networkBytes
 }
 
-// networkBytes counts the bytes that the registry sent, by path. What gossip repeats is counted
+// networkBytes are the bytes that the registry sent, by their path. What gossip repeats is counted
 // each time.
 type networkBytes struct{ gossip, reliable, packets uint64 }
 

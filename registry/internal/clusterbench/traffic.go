@@ -8,9 +8,9 @@ import (
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
-// bytesPerName registers names on one node, as fast as it accepts them, and counts the bytes until
-// all nodes show them and gossip has ended. Before that it waits until the nodes have caught up
-// with each other. Few names go in packets, many over connections.
+// bytesPerName registers names on one node, as fast as it takes them, and counts what that costs
+// until all nodes show them and gossip repeats them no more. Before that it lets the nodes settle:
+// they compare notes when they have met. Few names go in packets, many over connections.
 func bytesPerName(
 	ctx context.Context, s setup, settle time.Duration, bursts []int,
 ) (figures []figure, err error) {
@@ -53,8 +53,8 @@ func bytesPerName(
 	return figures, nil
 }
 
-// idle measures the traffic and the processor time of idle nodes: the membership's probes, and
-// ours.
+// idle counts what nodes say, and what they compute, while nothing happens: the membership's
+// probes, and ours.
 func idle(
 	ctx context.Context, s setup, names int, settle, d time.Duration,
 ) (figures []figure, err error) {

@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// ErrCut is the error of opening a stream over a cut link.
+// ErrCut is why a stream could not be opened.
 var ErrCut = errors.New("cutnet: the link is cut")
 
 // A Network holds the state of all links. Its methods may be called at the same time; a change of
-// links takes effect before the call returns.
+// links is in force when the call returns.
 type Network struct {
 	mu       sync.Mutex // guards all below; taken inside no other lock
 	rand     *rand.Rand
@@ -72,12 +72,12 @@ func (n *Network) cutAll(from, to []string) {
 	}
 }
 
-// Isolate cuts all links of a node, also those to later nodes.
+// Isolate cuts all links of a node, those to nodes that come later included.
 func (n *Network) Isolate(name string) {
 	n.change(func() { n.isolated[name] = struct{}{} })
 }
 
-// Heal mends all links. Lose stays in effect.
+// Heal brings all links up again. The loss of packets goes on.
 func (n *Network) Heal() {
 	n.change(n.heal)
 }
@@ -87,7 +87,7 @@ func (n *Network) heal() {
 	clear(n.isolated)
 }
 
-// HealLink mends the link between two nodes, unless one of them is isolated.
+// HealLink brings the link between two nodes up again, unless one of them is isolated.
 func (n *Network) HealLink(a, b string) {
 	n.change(func() {
 		delete(n.cut, link{a, b})
@@ -95,8 +95,8 @@ func (n *Network) HealLink(a, b string) {
 	})
 }
 
-// Flap mends all links, then cuts each link between two of the nodes with probability p, drawn from
-// r. Repeated calls make links flap; equal sources give equal cuts.
+// Flap heals all, then cuts each link between two of the nodes with probability p, as r decides.
+// Called again and again, links come and go; equal sources give equal cuts.
 func (n *Network) Flap(r *rand.Rand, p float64, names ...string) {
 	n.change(func() {
 		n.heal()
@@ -111,14 +111,14 @@ func (n *Network) Flap(r *rand.Rand, p float64, names ...string) {
 	})
 }
 
-// Lose drops each packet with probability p. Streams are not affected.
+// Lose loses each packet with probability p. Streams are not touched.
 func (n *Network) Lose(p float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = p
 }
 
-// IsCut reports whether the link from one node to another is cut.
+// IsCut reports whether packets from one node to another are dropped for a cut.
 func (n *Network) IsCut(from, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -134,7 +134,7 @@ func (n *Network) down(from, to string) bool {
 	return a || b
 }
 
-// change changes links and resets the streams over cut ones.
+// change applies a change of links and resets the streams that are on a cut one.
 func (n *Network) change(f func()) {
 	n.mu.Lock()
 	f()
@@ -152,7 +152,7 @@ func (n *Network) change(f func()) {
 	}
 }
 
-// register gives an address to a name. The name that had it before is gone, as its socket is.
+// register gives an address to a name. Whoever had it is gone: the socket is the new one's.
 func (n *Network) register(addr, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -165,7 +165,7 @@ func (n *Network) unregister(addr string) {
 	delete(n.names, addr)
 }
 
-// packet counts a packet that is sent, and reports whether it passes.
+// packet decides about a packet that is sent.
 func (n *Network) packet(from, addr string, size int) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -176,7 +176,7 @@ func (n *Network) packet(from, addr string, size int) bool {
 	t := n.of(from, to)
 	t.Packets++
 	t.PacketBytes += uint64(size)
-	// A number is drawn for every packet, so that a cut does not change which ones are lost later.
+	// The die is rolled for every packet, so that a cut does not change who is lost afterwards.
 	lost := n.loss > 0 && n.rand.Float64() < n.loss
 	if lost || n.down(from, to) {
 		t.Dropped++
@@ -185,7 +185,7 @@ func (n *Network) packet(from, addr string, size int) bool {
 	return true
 }
 
-// arrived reports whether a packet passes that was under way, perhaps since before a cut.
+// arrived decides about a packet that was on its way, perhaps since before a cut.
 func (n *Network) arrived(addr, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A stream is the end of the node that opened it. The other end needs none: a reset ends both.
+// A stream is the opener's end of one. The other end needs none: to reset one end resets both.
 type stream struct {
 	net.Conn
 	network  *Network
@@ -14,7 +14,7 @@ type stream struct {
 	err      error // of closing; written within once
 }
 
-// open adds a connection, or closes it if the link was cut while it was made.
+// open enters a connection, or closes it if the link was cut while it was made.
 func (n *Network) open(from, to string, c net.Conn) (net.Conn, error) {
 	s := &stream{Conn: c, network: n, from: from, to: to}
 	n.mu.Lock()
@@ -56,7 +56,7 @@ func (s *stream) Close() error {
 	return s.err
 }
 
-// reset closes the stream so that data under way is lost.
+// reset closes so that what was written but has not arrived never will.
 func (s *stream) reset() {
 	s.once.Do(func() {
 		if tcp, ok := s.Conn.(*net.TCPConn); ok {

@@ -1,13 +1,13 @@
 package cutnet
 
-// Traffic counts packets and streams of one link, or of all.
+// Traffic counts what went over a link, or over all.
 type Traffic struct {
 	Packets     uint64 // sent, those dropped included
 	PacketBytes uint64
-	Dropped     uint64 // packets that were lost at random or by a cut
+	Dropped     uint64 // packets that were lost or met a cut
 	Streams     uint64 // opened
-	StreamBytes uint64 // written to them by this end
-	Refused     uint64 // streams that could not be opened because of a cut
+	StreamBytes uint64 // written to them by the end that Traffic is from
+	Refused     uint64 // streams that a cut kept from being opened
 	Broken      uint64 // streams that a cut reset
 }
 
@@ -40,7 +40,7 @@ func (n *Network) LinkTraffic(from, to string) Traffic {
 	return *n.of(from, to)
 }
 
-// of returns a link's counts. The caller holds n.mu.
+// of returns a link's counts; the caller holds n.mu.
 func (n *Network) of(from, to string) *Traffic {
 	t := n.traffic[link{from, to}]
 	if t == nil {

@@ -21,8 +21,8 @@ type Transport struct {
 	base    memberlist.NodeAwareTransport
 	addr    string
 	packets chan *memberlist.Packet
-	closing chan struct{} // closed first: packets are dropped from then on
-	drained chan struct{} // closed when base has shut down: no packet comes any more
+	closing chan struct{} // closed first: packets that come are dropped
+	drained chan struct{} // closed when base has shut down: none comes any more
 	once    sync.Once
 	err     error // of base; written within once
 	wg      sync.WaitGroup
@@ -30,8 +30,8 @@ type Transport struct {
 
 var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 
-// Listen returns a transport over sockets of its own, UDP and TCP, on an IP address. With port 0 it
-// takes a free one.
+// Listen returns a transport of its own sockets, UDP and TCP, on an IP address. Port 0
+// takes one that is free.
 func (n *Network) Listen(name, ip string, port int) (*Transport, error) {
 	var err error
 	for range 10 { // a port that is free for TCP need not be for UDP
@@ -49,8 +49,8 @@ func (n *Network) Listen(name, ip string, port int) (*Transport, error) {
 	return nil, fmt.Errorf("cutnet: node %q: %w", name, err)
 }
 
-// Wrap returns a transport over base. The node is identified by the address that base advertises.
-// If Wrap fails, the caller must shut base down.
+// Wrap puts a node's transport on the network. The node is known by the address that base
+// advertises by itself. If that fails, base is left to the caller.
 func (n *Network) Wrap(name string, base memberlist.NodeAwareTransport) (*Transport, error) {
 	ip, port, err := base.FinalAdvertiseAddr("", 0)
 	if err != nil {
@@ -70,7 +70,7 @@ func (n *Network) Wrap(name string, base memberlist.NodeAwareTransport) (*Transp
 	return t, nil
 }
 
-// Addr returns the node's address.
+// Addr returns the address that the node is known by.
 func (t *Transport) Addr() string { return t.addr }
 
 // receive passes on the packets that arrive over links that are up.
@@ -91,17 +91,17 @@ func (t *Transport) receive() {
 	}
 }
 
-// FinalAdvertiseAddr returns base's address.
+// FinalAdvertiseAddr is base's.
 func (t *Transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
 	return t.base.FinalAdvertiseAddr(ip, port)
 }
 
-// WriteTo sends a packet if the link is up, and drops it without an error otherwise.
+// WriteTo sends a packet if the link is up. It reports no loss.
 func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
-// WriteToAddress sends a packet as [Transport.WriteTo] does.
+// WriteToAddress is [Transport.WriteTo].
 func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	if !t.network.packet(t.name, a.Addr, len(b)) {
 		return time.Now(), nil
@@ -109,7 +109,7 @@ func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 	return t.base.WriteToAddress(b, a)
 }
 
-// PacketCh returns the channel of arriving packets.
+// PacketCh gives the packets that arrive.
 func (t *Transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 
 // DialTimeout opens a stream, or fails with [ErrCut].
@@ -117,7 +117,7 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-// DialAddressTimeout opens a stream as [Transport.DialTimeout] does.
+// DialAddressTimeout is [Transport.DialTimeout].
 func (t *Transport) DialAddressTimeout(
 	a memberlist.Address, timeout time.Duration,
 ) (net.Conn, error) {
@@ -135,7 +135,7 @@ func (t *Transport) DialAddressContext(
 		}:
 			return base.DialAddressContext(ctx, a)
 		case *memberlist.NetTransport:
-			var d net.Dialer // as base does, with a context
+			var d net.Dialer // as base itself would, but for the context
 			return d.DialContext(ctx, "tcp", a.Addr)
 		}
 		timeout := time.Minute
@@ -158,8 +158,8 @@ func (t *Transport) dial(a memberlist.Address, dial func() (net.Conn, error)) (n
 	return t.network.open(t.name, to, c)
 }
 
-// lookup returns the name that listens on an address, and whether there is one. The name is empty
-// if a stream to it would be cut.
+// lookup returns who listens on an address, and whether anybody known does. The name is empty
+// if a stream to there would meet a cut.
 func (n *Network) lookup(from, addr string) (to string, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -171,7 +171,7 @@ func (n *Network) lookup(from, addr string) (to string, known bool) {
 	return to, known
 }
 
-// cutError has the form of an error that memberlist takes for a failure of the other end.
+// cutError has the form that memberlist takes for a failure of the other end.
 func cutError(addr net.Addr) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: ErrCut}
 }
@@ -181,10 +181,10 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
-// StreamCh returns the channel of streams that others open. Cuts are checked at their end.
+// StreamCh gives the streams that others open. Whether they may is asked at their end.
 func (t *Transport) StreamCh() <-chan net.Conn { return t.base.StreamCh() }
 
-// Shutdown closes the sockets and frees the address. It blocks until all goroutines have ended.
+// Shutdown closes the sockets and gives the address back. It blocks until all has stopped.
 func (t *Transport) Shutdown() error {
 	t.once.Do(func() {
 		close(t.closing)
