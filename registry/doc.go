@@ -83,4 +83,9 @@
 //
 // To stop a node, call [Registry.Leave] and then [Registry.Close]: its names are free on the others
 // as soon as they have been notified. After Close alone the others have to detect it.
+//
+// # Reading the source
+//
+// Open registry.go for the life of a node, register.go for that of a registration, and part.go for
+// the goroutine that joins the protocol to the network. docs/registry-protocol.md is the way in.
 package registry

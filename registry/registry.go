@@ -193,12 +193,6 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 	if err := r.gone(); err != nil {
 		return 0, err
 	}
-	for _, seed := range seeds {
-		if _, err := mesh.SeedHost(seed); err != nil {
-			err = fmt.Errorf("seed %q: want %s: %w", seed, mesh.SeedForms, err)
-			return 0, &JoinError{Seeds: seeds, Err: err}
-		}
-	}
 	if len(seeds) == 0 {
 		return 0, nil
 	}

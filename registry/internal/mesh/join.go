@@ -25,21 +25,17 @@ const (
 // that refused it, and is unknown there.
 //
 // Seeds are remembered as they were given, unless they refused this node, and looked up again for
-// as long as the mesh is open.
+// as long as the mesh is open. A malformed seed is a [*SeedError] before any is tried.
 func (m *Mesh) Join(ctx context.Context, seeds ...string) (answered int, err error) {
-	var errs []error
 	var list []seed
 	for _, text := range seeds {
 		s, err := parseSeed(text)
 		if err != nil {
-			err = fmt.Errorf("want %s: %w", SeedForms, err)
-			errs = append(errs, &SeedError{Seed: text, Err: err})
-			continue
+			return 0, &SeedError{Seed: text, Err: fmt.Errorf("want %s: %w", SeedForms, err)}
 		}
 		list = append(list, s)
 	}
-	targets, failed := m.lookUpAll(ctx, list)
-	errs = append(errs, failed...)
+	targets, errs := m.lookUpAll(ctx, list)
 	outcomes, err := m.meetAll(ctx, targets)
 	if err != nil {
 		return 0, err

@@ -1,4 +1,5 @@
-// Package sim runs the replica core of several nodes in one deterministic world.
+// Package sim runs the replica core of several nodes in one deterministic world. To read the code,
+// open world.go, then node.go for the model of the shell and invariant.go for the checks.
 //
 // # Model
 //
