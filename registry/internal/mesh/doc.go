@@ -81,8 +81,11 @@
 //
 // Memberlist's lines go to the config's logger: nearly all to the debug level, those about a peer
 // that does not answer included, and those for the operator to info and warn. A line that repeats
-// is logged once in ten seconds, with a count. Memberlist reports in its log alone that a packet,
-// or a stream without a hello, can't be decrypted, so [ErrKey] for these depends on the text of its
-// lines: TestPacketsUnderAnotherKey fails if that changes. Memberlist also writes to the process's
-// global go-metrics, which discards all unless the program installs a sink there.
+// is logged once in ten seconds, with a count. Whether a stream without a hello is encrypted shows
+// by its first byte. That a packet or such a stream is under another key memberlist reports in its
+// log alone, so [ErrKey] for these, and the levels, depend on the text of its lines:
+// TestPacketsUnderAnotherKey and TestLogLines fail if that changes.
+//
+// Memberlist also writes to the process's global go-metrics, which discards all unless the program
+// installs a sink there.
 package mesh

@@ -61,7 +61,7 @@ type greeter struct {
 	self    greeting
 	keyring *memberlist.Keyring // nil: no keys
 
-	// rejected is called for a question that no key opens, with the address that it came from.
+	// rejected is called if the keys do not fit, with the address of the other side.
 	rejected func(from string, err error)
 }
 
@@ -145,6 +145,25 @@ func (g *greeter) answer(c net.Conn) bool {
 	}
 	_, err = c.Write(b)
 	return err == nil
+}
+
+// sealedStream is the first byte of an encrypted stream of memberlist's; its numbers are part of
+// its protocol.
+const sealedStream = 10
+
+// accepts reports whether a stream without a hello is encrypted if this node has keys, and is not
+// if it has none. Otherwise it calls rejected: memberlist would report that in its log alone.
+func (g *greeter) accepts(c *conn) bool {
+	sealed := c.first == sealedStream
+	switch {
+	case sealed == (g.keyring != nil):
+		return true
+	case sealed:
+		g.rejected(c.RemoteAddr().String(), &KeyError{Problem: KeyMissing})
+	default:
+		g.rejected(c.RemoteAddr().String(), &KeyError{Problem: KeyUnexpected})
+	}
+	return false
 }
 
 // readHello reads a head and a body. The error is [ErrNoAnswer] or a [*ForeignError].

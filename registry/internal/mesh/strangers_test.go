@@ -189,7 +189,8 @@ func FuzzDecodeMeta(f *testing.F) {
 }
 
 // TestPacketsUnderAnotherKey fails if memberlist changes the lines of its log by which messages
-// that no key opens are detected without a hello: in packets, and in streams of memberlist's own.
+// that no key opens are detected without a hello, in packets and in streams of memberlist's own;
+// or the first byte of encrypted streams.
 func TestPacketsUnderAnotherKey(t *testing.T) {
 	one, two := []byte("0123456789abcdef"), []byte("fedcba9876543210")
 	for _, x := range []struct {
@@ -197,10 +198,11 @@ func TestPacketsUnderAnotherKey(t *testing.T) {
 		sends, hears [][]byte
 		// are detected, too: a node without keys can't distinguish a sealed one from garbage
 		packets bool
+		stream  error // that a stream is rejected with
 	}{
-		{"other keys", [][]byte{one}, [][]byte{two}, true},
-		{"no keys there", nil, [][]byte{two}, true},
-		{"no keys here", [][]byte{one}, nil, false},
+		{"other keys", [][]byte{one}, [][]byte{two}, true, ErrKey},
+		{"no keys there", nil, [][]byte{two}, true, &KeyError{KeyUnexpected}},
+		{"no keys here", [][]byte{one}, nil, false, &KeyError{KeyMissing}},
 	} {
 		t.Run(x.what, func(t *testing.T) {
 			c := config("a")
@@ -221,7 +223,10 @@ func TestPacketsUnderAnotherKey(t *testing.T) {
 			}
 			_, err := b.list.Join([]string{a.Addr()})
 			require.Error(t, err)
-			soon(t, "the stream is noticed", func() bool { return keyErrors() > 0 })
+			soon(t, "the stream is rejected", func() bool { return keyErrors() > 0 })
+			a.mu.Lock()
+			require.Equal(t, x.stream, a.rejected[0])
+			a.mu.Unlock()
 			if !x.packets {
 				return
 			}
@@ -229,7 +234,7 @@ func TestPacketsUnderAnotherKey(t *testing.T) {
 			tcp, err := net.ResolveTCPAddr("tcp", a.Addr())
 			require.NoError(t, err)
 			to := &memberlist.Node{Name: "a", Addr: tcp.IP, Port: uint16(tcp.Port)} //nolint:gosec // a port
-			soon(t, "a packet is noticed", func() bool {
+			soon(t, "a packet is rejected", func() bool {
 				require.NoError(t, b.list.SendBestEffort(to, []byte("hello")))
 				return keyErrors() > before
 			})

@@ -155,7 +155,10 @@ func (t *transport) greet(c *conn) bool {
 	if c.SetDeadline(time.Now().Add(ioTimeout)) != nil || !c.peek() {
 		return false
 	}
-	return c.first != helloMagic[0] || t.greeter.answer(c)
+	if c.first == helloMagic[0] {
+		return t.greeter.answer(c)
+	}
+	return t.greeter.accepts(c)
 }
 
 // FinalAdvertiseAddr returns the base's address; the port that is not given is the bound one.
