@@ -83,8 +83,8 @@
 // that does not answer included, and those for the operator to info and warn. A line that repeats
 // is logged once in ten seconds, with a count. Whether a stream without a hello is encrypted shows
 // by its first byte. That a packet or such a stream is under another key memberlist reports in its
-// log alone, so [ErrKey] for these, and the levels, depend on the text of its lines:
-// TestPacketsUnderAnotherKey and TestLogLines fail if that changes.
+// log alone, so [ErrKey] for these depends on the text of two lines: TestPacketsUnderAnotherKey
+// fails if they change. The levels depend on texts, too; a line that changes goes to debug.
 //
 // Memberlist also writes to the process's global go-metrics, which discards all unless the program
 // installs a sink there.
