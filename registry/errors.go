@@ -148,7 +148,7 @@ func (e *SyncingError) Unwrap() error { return e.Err }
 // node. It is [ErrNotHolder].
 type NotHolderError struct {
 	Name   string
-	Holder Claim // the zero Claim if nobody holds the name
+	Holder Claim // the zero Claim if the name has no holder
 }
 
 // Error describes the NotHolderError in one line.

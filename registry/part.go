@@ -70,7 +70,7 @@ type part struct {
 	// sends, and has the queue to itself; rest must be sent first.
 	called, busy bool
 	rest         []*replica.Update
-	client       shared.Client // of a partition of the second space; nil: nobody has opened that
+	client       shared.Client // of a partition of the second space; nil: that was not opened
 }
 
 func newPart(r *Registry, n int, seed uint64) *part {
@@ -133,7 +133,7 @@ func (p *part) tick() (next int64) {
 	p.core.Tick(at)
 	e := p.takeEffects()
 	due, ok := p.core.Next(at)
-	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it was looked at
+	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it has just ticked
 	p.mu.Unlock()
 	p.act(e)
 	return next

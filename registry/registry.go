@@ -120,8 +120,8 @@ func open(
 		return nil, errors.Join(err, r.abandon(ctx))
 	}
 	if c.openToStrangers() {
-		r.log.Warn("this node is open to strangers: no Keys are set, so whoever reaches its port "+
-			"can speak for any node", "addr", r.Addr())
+		r.log.Warn("this node is open to strangers: no Keys are set, so a program that reaches its "+
+			"port can speak for any node", "addr", r.Addr())
 	}
 	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions,
 		"resolver", c.Resolver.Name())

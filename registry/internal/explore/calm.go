@@ -70,7 +70,7 @@ func (x *explorer) meet(s *state) *Violation {
 	for i := range x.world.Nodes {
 		for j := range x.world.Nodes {
 			if i != j && s.alive(i) && s.view[i][j] != s.real(i, j) {
-				x.say("%s hears how %s is", nodeNames[i], nodeNames[j])
+				x.say("%s sees the state of %s", nodeNames[i], nodeNames[j])
 				if v := x.hear(s, i, j); v != nil {
 					return v
 				}
@@ -253,7 +253,7 @@ func (x *explorer) retake(s state) *Violation {
 			}
 		}
 		if next < 0 {
-			return nil // nobody lives
+			return nil // no node is alive
 		}
 		if v := x.calm(&s); v != nil {
 			return v

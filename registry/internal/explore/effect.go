@@ -103,7 +103,7 @@ func (e *effect) ownAuthority(_ *World, i int) *Violation {
 			func(l replica.Loss) bool { return l.Own.Name == was.Name && l.Own.Time == was.Time }) {
 			return nil
 		}
-		return violated("LosersTold", "%v is gone, and nobody was told", was)
+		return violated("LosersTold", "%v is gone without a loss", was)
 	}
 	if was != nil && is != nil && was.Time == is.Time && bytes.Equal(was.Meta, is.Meta) &&
 		e.in.kind == Deliver {
@@ -118,9 +118,9 @@ func (e *effect) losses(w *World) *Violation {
 		i := slices.Index(nameNames[:], l.Own.Name)
 		switch was := e.before.own[i]; {
 		case was == nil || was.Time != l.Own.Time:
-			return violated("LosersTold", "told that %v is lost, but held was %v", l.Own, was)
+			return violated("LosersTold", "a loss of %v, but held was %v", l.Own, was)
 		case e.after.own[i] != nil:
-			return violated("LosersTold", "told that %v is lost, but %v is still there", l.Own,
+			return violated("LosersTold", "a loss of %v, but %v is still there", l.Own,
 				e.after.own[i])
 		case l.Winner.Node == l.Own.Node || !w.better(l.Winner, l.Own):
 			return violated("WinnerIsResolved", "%v was withdrawn for %v", l.Own, l.Winner)

@@ -51,7 +51,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"NoZombie"},
 	},
 	{
-		Name: "nobody is told that tombstones are gone",
+		Name: "dropped tombstones are not reported",
 		Changes: []planted.Change{
 			{
 				"pull.go",
@@ -84,7 +84,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"DownIsHidden"},
 	},
 	{
-		Name: "a loser is not told",
+		Name: "a loser is not notified",
 		Changes: []planted.Change{
 			{"apply.go", "p.out.Lost = append(p.out.Lost, loss)", "_ = loss"},
 		},

@@ -215,7 +215,7 @@ func (x *explorer) describeStep(s *state, a Step) {
 		if run := s.real(int(a.A), int(a.B)); run > 0 {
 			up = fmt.Sprintf("up, run %d", run)
 		}
-		x.say("%s hears that %s is %s", node(a.A), node(a.B), up)
+		x.say("%s sees that %s is %s", node(a.A), node(a.B), up)
 	case Crash:
 		x.say("%s crashes", node(a.A))
 	case Leave:

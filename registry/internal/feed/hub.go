@@ -63,7 +63,7 @@ func (h *Hub[E]) add(s *Subscription[E]) bool {
 		h.all = make(map[*Subscription[E]]struct{})
 	}
 	h.all[s] = struct{}{}
-	h.count.Store(int32(len(h.all))) //nolint:gosec // nobody has 2^31 subscriptions
+	h.count.Store(int32(len(h.all))) //nolint:gosec // fewer than 2^31
 	return true
 }
 

@@ -111,7 +111,7 @@ func (p *probes) notice(to string, text []byte) {
 func (p *probes) signal() {
 	if !p.open {
 		p.open = true
-		p.wake <- struct{}{} // has room: whoever ends a window took what opened it
+		p.wake <- struct{}{} // has room: sendProbes took the last one
 	}
 }
 

@@ -282,7 +282,7 @@ func (m *Mesh) search() {
 		})
 		switch {
 		case err != nil:
-			m.log.Debug("nobody to join", "addr", places[i].addr, "err", err)
+			m.log.Debug("no node to join", "addr", places[i].addr, "err", err)
 		case !already:
 			m.counters.rejoined.Add(1)
 		}

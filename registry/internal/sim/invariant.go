@@ -40,7 +40,7 @@ type input struct {
 	local string // name of a local call
 	up    string // node
 	down  string // node
-	all   bool   // look at all names; takeEffects says when
+	all   bool   // check all names; set by takeEffects
 }
 
 // takeEffects takes what an input led to, passes it on as the shell does, and checks what must hold
@@ -87,7 +87,7 @@ func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 		own := c.own[l.Own.Name]
 		// A claim may lose by an update, or by the timestamp that it was given just now.
 		if own == nil || l.Own.Node != n.name || own.Time != l.Own.Time && !ahead {
-			w.violated("LosersTold", "%s is told that it lost %v, but it holds %v", n.name, l.Own, own)
+			w.violated("LosersTold", "%s gets a loss of %v, but it holds %v", n.name, l.Own, own)
 		}
 		if l.Winner.Node == n.name || !w.setup.Resolver.better(l.Winner, l.Own) {
 			w.violated("WinnerIsResolved", "%s withdrew %v for %v, which is not better by %v", n.name, l.Own,
@@ -189,7 +189,7 @@ func (n *node) ownAuthority(c *core, ahead bool) {
 	if count != len(c.own) {
 		for name, own := range c.own {
 			if c.Own(name) == nil {
-				w.violated("LosersTold", "%s lost %v without being told", n.name, own)
+				w.violated("LosersTold", "%s lost %v without a loss", n.name, own)
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func (n *node) winnerIsResolved(c *core, name string) {
 			w.violated("DownIsHidden", "%s sees %s down, but shows %v", n.name, r.Node, r)
 		}
 		if r.Node != n.name && !n.views[r.Node[1]-'a'].spoken[w.partOf[name]].given {
-			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up",
+			w.violated("ShownWhenConfirmed", "%s shows %v, but no node spoke for %s since that came up",
 				n.name, r, r.Node)
 		}
 		if r.Node != n.name {
@@ -298,7 +298,7 @@ func (n *node) shownWhenConfirmed(part int, v *replica.Vector) {
 		}
 		if heard := n.views[e.Origin[1]-'a'].spoken[part]; !heard.given ||
 			heard.incarnation == e.Incarnation && heard.seq > e.Seq {
-			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name,
+			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but a vector said %d: %s", n.name,
 				e.Origin, e.Seq, heard.seq, describe(v))
 		}
 	}
@@ -327,7 +327,7 @@ func (n *node) isAsNewAsSpoken(part int, r *replica.Record) {
 	told := n.views[r.Node[1]-'a'].spoken[part]
 	if end, ok := n.world.endedBy[r]; ok && told.given && end.incarnation == told.incarnation &&
 		end.seq <= told.seq {
-		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and was told of %d",
+		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and a vector said %d",
 			n.name, r, end.seq, told.seq)
 	}
 }

@@ -211,7 +211,7 @@ func (n *node) update(name string, meta []byte) {
 	if own == nil && was != nil {
 		// A claim may lose by new metadata, at once. Then takeEffects must see a loss.
 		if lost := c.Own(name); lost != nil {
-			n.world.violated("OwnAuthority", "%s updates %q, which it has, and is told that it has not",
+			n.world.violated("OwnAuthority", "%s updates %q, which it holds, and the update is refused",
 				n.name, name)
 		}
 	}

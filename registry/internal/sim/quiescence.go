@@ -95,7 +95,7 @@ func (w *World) winnersStand(best map[string]*replica.Record) {
 			if got := n.cores[w.partOf[name]].Lookup(name); got == nil || got.Node != want.Node ||
 				got.Time != want.Time {
 				w.violated("WinnerIsResolved",
-					"nobody released %q, and when calm began %v was the best claim, but %s finds %v", name, want,
+					"%q was not released, and when calm began %v was the best claim, but %s finds %v", name, want,
 					n.name, got)
 			}
 		}
@@ -122,7 +122,7 @@ func (w *World) clockBounded() {
 		for i := range n.cores {
 			n.cores[i].OwnNames(func(r *replica.Record) bool {
 				if r.Time.Nanos > limit {
-					w.violated("ClockBounded", "%s holds %v, ahead of everybody else by %v", n.name, r,
+					w.violated("ClockBounded", "%s holds %v, ahead of all others by %v", n.name, r,
 						time.Duration(r.Time.Nanos-latest))
 				}
 				return true

@@ -211,7 +211,7 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	case who == 1 && !released:
 		d.fail("%s lost to an older claim", nodeName(1))
 	case who == 1 && holder == 0 && d.lost[0] > 0, who == 1 && holder < 0 && d.lost[0] == 0:
-		d.fail("%s was told of %d losses", nodeName(0), d.lost[0])
+		d.fail("%s got %d losses", nodeName(0), d.lost[0])
 	case who == 0 && released && d.lost[0] > 0, who == 0 && !released && d.lost[0] != 1:
 		d.fail("%s released: %v, lost: %d", nodeName(0), released, d.lost[0])
 	}
