@@ -94,8 +94,8 @@ func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	b.put(it)
 }
 
-// whenSynced adds a request to close done once the partition has caught up, the items before it
-// included.
+// whenSynced adds a request to close done once the partition has handled the items before it, and
+// has caught up.
 func (b *inbox) whenSynced(done chan struct{}) {
 	b.mu.Lock()
 	b.put(item{synced: done})

@@ -75,10 +75,10 @@ func (p *Partition) unanswered(t *table) {
 	t.pull = nil
 }
 
-// abandonPulls ends the questions under way to a node whose vector shows that it did not get them:
-// a node drops what comes from one that is no member yet, and asks it for its vector (asks) as soon
-// as it is. So a link that was cut for long is used again at once, however long the time-out has
-// become.
+// abandonPulls ends the questions under way to a node that has sent a vector, if it can't have got
+// them: a node drops messages of one that is not up for it yet, and asks for its vector (asks) once
+// it is. It also ends those older than the first time-out, so that a link that was cut for long is
+// used again at once.
 func (p *Partition) abandonPulls(at At, from string, asks bool) {
 	for _, node := range p.peers {
 		t := p.tables[node]
