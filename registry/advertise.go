@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// advertised returns the address that others use, or none if the transport is to choose it: see
-// [Config].AdvertiseAddr. The error is a [*ConfigError].
+// advertised returns the address that other nodes use, see [Config].AdvertiseAddr; none if the
+// transport chooses it. The error is a [*ConfigError].
 func (c Config) advertised() (string, error) {
 	if c.AdvertiseAddr != "" || c.Transport != nil || !net.ParseIP(c.BindAddr).IsUnspecified() {
 		return c.AdvertiseAddr, nil
@@ -27,9 +27,9 @@ func (c Config) advertised() (string, error) {
 	return addr.String(), nil
 }
 
-// chooseAdvertised returns the IPv4 address to advertise of those that this machine has, in the
-// order of its interfaces. source is the one that it sends from to addresses far away, if there is
-// a route there.
+// chooseAdvertised returns the IPv4 address to advertise, of own, the addresses of this machine in
+// the order of its interfaces. source is the address from which it sends to remote ones, if there
+// is a route.
 func chooseAdvertised(own []netip.Addr, source netip.Addr) (netip.Addr, bool) {
 	var usable, private []netip.Addr
 	for _, a := range own {
@@ -75,8 +75,8 @@ func interfaceAddrs() (own []netip.Addr, err error) {
 	return own, nil
 }
 
-// routeSource returns the IPv4 address from which this machine sends to addresses far away. To
-// connect a UDP socket sends nothing, and no node has that address (RFC 5737).
+// routeSource returns the IPv4 address from which this machine sends to remote addresses.
+// Connecting a UDP socket sends nothing, and no node has that address (RFC 5737).
 func routeSource() netip.Addr {
 	c, err := new(net.Dialer).DialContext(context.Background(), "udp4", "192.0.2.1:9")
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// tickEvery is the resolution of the alarm, and the least time between two rings: partitions whose
-// time has come meanwhile are looked at together, so that what they send shares packets.
+// tickEvery is the resolution of the alarm, and the least time between two rings. Partitions that
+// are due meanwhile tick together, so that what they send shares packets.
 const tickEvery = 50 * time.Millisecond
 
 const never = math.MaxInt64
 
-// An alarm lets time pass for the partitions of a registry: one goroutine, which sleeps until the
-// first of the moments that the partitions named, or until another is named if none has. It also
-// compares notes with other nodes.
+// An alarm lets time pass for the partitions of a registry: one goroutine (keepTime) sleeps until
+// the first moment that a partition has set, or until one is set. It also compares digests with
+// other nodes.
 type alarm struct {
-	phase int64          // of its rings, at random so that nodes do not ring at the same time
-	wake  chan struct{}  // has room for one: a moment was named that is before next
+	phase int64          // of its rings, random so that nodes do not ring at the same time
+	wake  chan struct{}  // has room for one: a moment before next was set
 	next  atomic.Int64   // when it rings: Mono, as all moments here
 	due   []atomic.Int64 // by number of the partition; those of the second space come last
 }
@@ -36,8 +36,8 @@ func newAlarm(parts int) *alarm {
 	return a
 }
 
-// set names the moment at which partition n is to be looked at, and returns when that is; if there
-// is none, ok is false. The partition's lock is held.
+// set sets the moment at which partition n must tick, none if ok is false, and returns it rounded
+// to a ring. The caller holds the partition's lock.
 func (a *alarm) set(n int, due time.Duration, ok bool) int64 {
 	moment := int64(never)
 	if ok {
@@ -47,8 +47,8 @@ func (a *alarm) set(n int, due time.Duration, ok bool) int64 {
 	return moment
 }
 
-// soon has partition n looked at after about tickEvery, unless that is so anyway. The partition's
-// lock is held.
+// soon makes partition n tick after about tickEvery, if it would not anyway. The caller holds the
+// partition's lock.
 func (a *alarm) soon(n int, now time.Duration) {
 	if moment := a.round(now + tickEvery/2); moment < a.due[n].Load() {
 		a.due[n].Store(moment)
@@ -56,13 +56,13 @@ func (a *alarm) soon(n int, now time.Duration) {
 	}
 }
 
-// round returns the first moment from t on at which the alarm may ring.
+// round returns the first ring at or after t.
 func (a *alarm) round(t time.Duration) int64 {
 	const step = int64(tickEvery)
 	return (int64(t)-a.phase+step-1)/step*step + a.phase
 }
 
-// wakeBefore wakes the alarm if it would sleep longer than until a moment.
+// wakeBefore wakes the alarm if it would sleep past a moment.
 func (a *alarm) wakeBefore(moment int64) {
 	if moment < a.next.Load() {
 		select {
@@ -78,14 +78,14 @@ func (r *Registry) keepTime() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		a.next.Store(never) // whoever names a moment from here on wakes us again
-		next := min(r.lookAt(r.parts), r.lookAt(r.groups.awake()), r.conflicts.log(r), r.compare())
+		a.next.Store(never) // a moment that is set from here on wakes the alarm again
+		next := min(r.tickDue(r.parts), r.tickDue(r.groups.awake()), r.conflicts.log(r), r.compare())
 		a.next.Store(next)
 		if next == never {
 			timer.Stop()
 		} else {
-			// Not 0: two timers that are due when they are selected on crash the race detector in a
-			// bubble of synctest (seen in Go 1.26.8).
+			// Not 0: two timers that are due when a select looks at them crash the race detector in a
+			// synctest bubble (seen in Go 1.26.8).
 			timer.Reset(max(time.Duration(next)-r.now().Mono, time.Nanosecond))
 		}
 		select {
@@ -100,9 +100,9 @@ func (r *Registry) keepTime() {
 	}
 }
 
-// lookAt lets time pass for the partitions whose moment has come, and returns the next moment of
-// one. It does not wait for a partition that is at work: whose goroutine does it then.
-func (r *Registry) lookAt(parts []*part) (next int64) {
+// tickDue ticks the partitions that are due, and returns the next moment of one. It does not wait
+// for a partition's lock: if that is taken, the partition's goroutine ticks.
+func (r *Registry) tickDue(parts []*part) (next int64) {
 	next = never
 	now := int64(time.Since(r.started))
 	for _, p := range parts {
@@ -114,7 +114,7 @@ func (r *Registry) lookAt(parts []*part) (next int64) {
 		default:
 			p.missed.Store(true)
 			p.rouse()
-			moment = now + int64(tickEvery) // to look again
+			moment = now + int64(tickEvery)
 		}
 		next = min(next, moment)
 	}

@@ -70,7 +70,7 @@ func TestAlarm(t *testing.T) {
 
 		p.mu.Lock()
 		due.Store(1)
-		require.Less(t, a.lookAt(a.parts), int64(never), "to look again")
+		require.Less(t, a.tickDue(a.parts), int64(never), "to tick again")
 		require.Equal(t, int64(1), due.Load(), "not looked at while somebody has the lock")
 		p.mu.Unlock()
 		synctest.Wait()

@@ -8,21 +8,20 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A pulse is the bound on a holder's silence. While it stands it counts in the registry's endings,
-// since its timer's function may be running.
+// A pulse is the bound on a holder's silence. It counts in the registry's endings, since its
+// timer's function may be running.
 type pulse struct {
 	within time.Duration
-	last   atomic.Int64 // when the holder gave a sign of life: Mono
+	last   atomic.Int64 // when the holder last called Alive: Mono
 	timer  *time.Timer
 }
 
-// RequireAlive bounds the holder's silence: from now on it must call [Registration.Alive] again and
-// again, each time within that long after the time before. If it does not, the name is released,
-// and the registration's context ends with a [*SilentError], so that a holder that hangs does not
-// keep its name for ever. Choose a bound well above the longest pause of a healthy holder, a
-// stopped process included.
+// RequireAlive bounds the holder's silence: from now on no more than within may pass between two
+// calls of [Registration.Alive]. If more does, the name is released, and the registration's context
+// ends with a [*SilentError], so that a holder that hangs does not keep its name for ever. Choose a
+// bound well above the longest pause of a healthy holder, such as a stopped process.
 //
-// A further call replaces the bound, and counts as a sign of life; 0 or less takes the bound away.
+// A further call replaces the bound, and counts as a call of Alive; 0 or less removes the bound.
 // RequireAlive does nothing once the registration has ended. It does not block.
 func (g *Registration) RequireAlive(within time.Duration) {
 	p := g.part
@@ -42,9 +41,9 @@ func (g *Registration) RequireAlive(within time.Duration) {
 	g.pulse.Store(b)
 }
 
-// Alive is the holder's sign of life, see [Registration.RequireAlive]. It returns nil, or the cause
-// with which the registration has ended. Call it from where the work is done, never from a ticker
-// beside it, which goes on while the work hangs. It takes no lock and does not block.
+// Alive notes that the holder is alive, see [Registration.RequireAlive]. It returns nil, or the
+// cause with which the registration has ended. Call it where the work is done, never from a ticker,
+// which goes on while the work hangs. It takes no lock and does not block.
 func (g *Registration) Alive() error {
 	if err := context.Cause(g.ctx); err != nil {
 		return err
@@ -55,16 +54,17 @@ func (g *Registration) Alive() error {
 	return nil
 }
 
-// stopPulse takes the bound away. The caller holds the part's mu.
+// stopPulse removes the bound. The caller holds the part's mu.
 func (g *Registration) stopPulse() {
 	b := g.pulse.Swap(nil)
 	if b != nil && b.timer.Stop() {
 		g.part.reg.endings.Done()
 	}
-	// Otherwise check is running, or about to, and finds that b is not the bound any more.
+	// Otherwise check runs, or will, and finds that b is not the bound any more.
 }
 
-// check releases the name if the holder has been silent for too long, and else looks again later.
+// check releases the name if the holder has been silent for too long, and otherwise checks again
+// later.
 func (g *Registration) check(b *pulse) {
 	p := g.part
 	var e effects
@@ -83,7 +83,7 @@ func (g *Registration) check(b *pulse) {
 		silent = &SilentError{Name: g.name, Within: b.within, Silent: since}
 		end := p.withdraw(at, g, replica.WhyReleased, silent)
 		p.silent++
-		e = p.settle()
+		e = p.takeEffects()
 		e.ended = append(e.ended, end)
 	}
 	p.mu.Unlock()

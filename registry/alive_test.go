@@ -164,8 +164,8 @@ func TestAliveAmidEverything(t *testing.T) {
 	require.Zero(t, r.Len())
 }
 
-// Whoever lost a name waits its turn like all others: a function that hangs, and returns once it is
-// told so, does not get the name back before another node has had a chance.
+// A node that lost a name waits its turn like all others: if its function hangs, and returns when
+// its context ends, it does not get the name back before another node has had a chance.
 func TestLoserWaitsItsTurn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -218,7 +218,7 @@ func TestLateTimerMeansOldRegistration(t *testing.T) {
 		end := p.withdraw(at, g, replica.WhyReleased, ErrReleased)
 		p.core.Register(at, "x", nil)
 		next := p.newRegistration(t.Context(), "x")
-		e := p.settle()
+		e := p.takeEffects()
 		e.ended = append(e.ended, end)
 		p.mu.Unlock()
 		p.act(e)

@@ -276,8 +276,8 @@ func BenchmarkWatch(b *testing.B) {
 	}
 }
 
-// BenchmarkWaitFor waits for a name that is held already, and for one that is registered by another
-// goroutine when somebody waits.
+// BenchmarkWaitFor waits for a name that is held already, and for one that another goroutine
+// registers during the wait.
 func BenchmarkWaitFor(b *testing.B) {
 	b.Run("held", func(b *testing.B) {
 		r := benchHold(b, []string{"name"})

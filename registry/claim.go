@@ -17,16 +17,16 @@ type Claim struct {
 	Time Timestamp
 }
 
-// Token returns the claim's fencing token: of two claims on a name, the one that is newer by time,
-// and of equal times the one of the greater node name, has the greater token, compared byte by
-// byte. That is the claim that [KeepNewest] keeps. A store that refuses a write whose token is less
-// than one it has seen stops a holder whose name has gone to another one, once that one has
-// written. With [KeepOldest], or a rule of your own, it may stop the wrong one.
+// Token returns the claim's fencing token. Of two claims on a name, the one that [KeepNewest] keeps
+// has the greater token, compared byte by byte: the newer one, and of equal times that of the
+// greater node name. A store that refuses a write whose token is less than one it has seen stops a
+// holder that has lost its name, once the new holder has written. With [KeepOldest], or a rule of
+// your own, it may stop the wrong holder.
 //
-// Take the token anew for each write: a node whose clock was held back gives its claims another
-// time. A database compares bytes with a binary collation.
+// Call Token for each write: a node whose clock was held back gives its claims another time. A
+// database compares bytes with a binary collation.
 func (c Claim) Token() string {
-	// The sign is flipped, so that times before 1970 are less than those after.
+	// With the sign flipped, times before 1970 are less than those after.
 	const sign = 1 << 63
 	//nolint:gosec // bits
 	return fmt.Sprintf("%016x%08x-%s", uint64(c.Time.Nanos)^sign, c.Time.Logical, c.Node)

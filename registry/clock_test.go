@@ -66,13 +66,13 @@ func TestLog(t *testing.T) {
 		require.NoError(t, a.Close())
 		require.NoError(t, b.Close())
 		require.Contains(t, info.String(), `msg="registry is open" node=a addr=a:1`)
-		settled := 0 // in one line, or in two if they were seen at different moments
+		resolved := 0 // in one line, or in two if they were seen at different moments
 		for _, n := range regexp.MustCompile(
-			`settled" node=a conflicts=(\d) "lost here"=(\d)`).FindAllStringSubmatch(info.String(), -1) {
+			`resolved" node=a conflicts=(\d) "lost here"=(\d)`).FindAllStringSubmatch(info.String(), -1) {
 			require.Equal(t, n[1], n[2])
-			settled += int(n[1][0] - '0')
+			resolved += int(n[1][0] - '0')
 		}
-		require.Equal(t, 3, settled, info.String())
+		require.Equal(t, 3, resolved, info.String())
 		require.NotContains(t, info.String(), "registered", "each change is for level Debug")
 		require.Contains(t, debug.String(), `msg="registered \"x\" on b"`)
 		require.Contains(t, debug.String(), `msg="conflict over \"x\": b won over a"`)
@@ -105,8 +105,7 @@ func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	})
 }
 
-// Watchers, here and elsewhere, are not told that a name was released when its claim gets another
-// time.
+// No watcher on any node gets an Unregistered when a claim gets another time.
 func TestAClaimThatIsStampedAnewIsUpdated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()

@@ -15,14 +15,15 @@ import (
 // compareEvery is the time between two comparisons with another node, jittered by a quarter.
 const compareEvery = 2 * time.Second
 
-// maxQuestions bounds the digests of others that wait for an answer; what is dropped comes again.
+// maxQuestions bounds the digests of other nodes that wait for an answer. A dropped one comes
+// again.
 const maxQuestions = 64
 
-// A comparison finds what the network lost, for all partitions of a space at once: a node sends the
+// A comparison finds what the network lost, for all partitions of a space at once. A node sends the
 // digest of its partitions' roots to a random other node, as the summary of a partition that does
-// not exist. If the other's differs, it answers with the summaries of its partitions, and the cores
-// of those that differ do the rest. So as long as nodes agree, what it costs does not depend on the
-// number of partitions. The alarm's goroutine does all of it.
+// not exist. If the other's digest differs, it answers with the summaries of its partitions, and
+// the cores of those that differ do the rest. So the cost does not depend on the number of
+// partitions as long as nodes agree. The alarm's goroutine does all of it.
 type comparison struct {
 	at        int64 // when the next is due: Mono
 	questions chan question
@@ -35,15 +36,7 @@ type question struct {
 	root  uint64
 }
 
-// space returns the partitions of a space, none if it sleeps.
-func (r *Registry) space(n int) []*part {
-	if n == 0 {
-		return r.parts
-	}
-	return r.groups.awake()
-}
-
-// ask takes note of another node's digest. It does not wait.
+// ask queues another node's digest for answer. It does not wait.
 func (r *Registry) ask(from string, space int, m replica.Message) {
 	s, ok := m.(*replica.Summary)
 	if !ok {
@@ -59,7 +52,7 @@ func (r *Registry) ask(from string, space int, m replica.Message) {
 	}
 }
 
-// compare sends digests to a random node if it is time, and returns when the next are due.
+// compare sends the digests to a random node if they are due, and returns when the next are.
 func (r *Registry) compare() (next int64) {
 	c, now := &r.comparison, int64(time.Since(r.started))
 	if r.peers.count.Load() == 0 {
@@ -78,17 +71,17 @@ func (r *Registry) compare() (next int64) {
 	}
 	to := nodes[rand.IntN(len(nodes))]
 	for n := range 2 {
-		if parts := r.space(n); len(parts) > 0 {
+		if parts := r.spaceAt(n); len(parts) > 0 {
 			r.net.Probe(to, 2*len(r.parts)+n, &replica.Summary{Root: digest(parts)})
 		}
 	}
 	return c.at
 }
 
-// answer sends the summaries of all partitions to a node whose digest is another than ours. It
-// begins anywhere: if they are more than the network takes, the last are left out.
+// answer sends the summaries of all partitions to a node whose digest differs. It begins at a
+// random partition: if the network does not take all, the last are left out.
 func (r *Registry) answer(q question) {
-	parts := r.space(q.space)
+	parts := r.spaceAt(q.space)
 	if len(parts) == 0 || digest(parts) == q.root {
 		return
 	}
@@ -108,8 +101,8 @@ func (r *Registry) answer(q question) {
 	}
 }
 
-// digest hashes the roots of partitions. One that is at work counts as 0, which differs from what
-// others have: then they are compared one by one.
+// digest returns the hash of the roots of partitions. The root of one whose lock is taken counts as
+// 0, which differs from the others': then the partitions are compared one by one.
 func digest(parts []*part) uint64 {
 	var h xxhash.Digest
 	h.Reset()
@@ -122,7 +115,7 @@ func digest(parts []*part) uint64 {
 	return h.Sum64()
 }
 
-// summary returns the root of the core, unless the partition is at work. It does not wait.
+// summary returns the root of the core, unless the partition's lock is taken. It does not wait.
 func (p *part) summary() (root uint64, ok bool) {
 	if root = p.root.Load(); root != 0 {
 		return root, true

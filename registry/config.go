@@ -28,6 +28,7 @@ const (
 	DefaultQueueSize    = 4096
 	DefaultMaxClockSkew = 10 * time.Second
 	DefaultSyncTimeout  = 5 * time.Second
+	DefaultGossipAbove  = 32
 )
 
 const (
@@ -36,18 +37,18 @@ const (
 	mostPartition = 4096
 )
 
-// A NameService looks up what the names among the seeds stand for, by its methods LookupNetIP and
+// A NameService looks up the addresses of the names among the seeds, by its methods LookupNetIP and
 // LookupSRV; a [*net.Resolver] is one.
 //
-// It is asked by several goroutines at the same time, and must return when the context ends.
+// Several goroutines may call it at the same time. Its methods must return when their context ends.
 type NameService = mesh.NameService
 
-// Config says how a registry is opened. The zero Config is a node on the loopback interface, at a
-// port that the kernel chooses, which knows no other.
+// Config configures a registry. The zero Config is a node on the loopback interface, at a port that
+// the kernel chooses, which knows no other node.
 type Config struct {
-	// NodeName tells this node from the others; a second node of the same name is refused. By default
-	// it is the host's name with BindPort ("web3:7946") or, where the kernel chooses the port, with
-	// eight random hexadecimal digits ("web3-5f0c9a1e").
+	// NodeName identifies this node; a second node of the same name is refused. By default it is the
+	// host's name with BindPort ("web3:7946") or, if the kernel chooses the port, with eight random
+	// hexadecimal digits ("web3-5f0c9a1e").
 	NodeName string
 
 	// BindAddr is the IP address to listen on, for TCP and UDP. The default is 127.0.0.1, which
@@ -56,60 +57,58 @@ type Config struct {
 	// machine, "::" on all addresses, and then AdvertiseAddr is required.
 	BindAddr string
 
-	// BindPort is the port to listen on, for TCP and UDP. 0 has the kernel choose one, see
+	// BindPort is the port to listen on, for TCP and UDP. 0: the kernel chooses one, see
 	// [Registry.Addr].
 	BindPort int
 
-	// AdvertiseAddr is the IP address at which others reach this node, where that differs from
-	// BindAddr (behind NAT, in a container). It can't be 0.0.0.0, :: or a multicast address.
+	// AdvertiseAddr is the IP address at which others reach this node, if that differs from BindAddr
+	// (behind NAT, in a container). It can't be 0.0.0.0, :: or a multicast address.
 	//
-	// By default it is BindAddr. Where that is 0.0.0.0, it is a private IPv4 address of an
-	// interface that is up: the one from which the machine sends to addresses far away or else the
-	// first; where there is no private one, a public one, by the same rule. Open logs it, and fails
-	// with a [*ConfigError] if there is none.
+	// By default it is BindAddr. If that is 0.0.0.0, it is a private IPv4 address of an interface that
+	// is up: the one from which the machine sends to remote addresses, or else the first. If there is
+	// no private one, it is a public one, by the same rule. Open logs it, and fails with a
+	// [*ConfigError] if there is none.
 	AdvertiseAddr string
 
 	// AdvertisePort is the port at which others reach this node; the default is the one that is
 	// listened on. It needs AdvertiseAddr.
 	AdvertisePort int
 
-	// Seeds say where nodes of the cluster are found: host:port, where a host name stands for all
-	// its addresses, or dnssrv+name, which stands for the targets and ports of the name's SRV
-	// records. One that answers is enough. All nodes may be given the same list, the node's own
-	// address, however it is spelt, included. Without seeds the node is alone until others join it,
-	// or the seeds are given to [Registry.Join].
+	// Seeds are the addresses of nodes of the cluster: host:port, where a host name stands for all its
+	// addresses, or dnssrv+name, which stands for the targets and ports of the name's SRV records.
+	// One that answers is enough. All nodes may have the same list, which may include the node's own
+	// address, however it is spelt. Without seeds the node is alone until others join it, or until
+	// [Registry.Join].
 	//
-	// Seeds stay names: every RejoinInterval they are looked up again, and addresses at which no
-	// member is are tried, for as long as the node runs. So nodes that start at the same moment
-	// find each other, and a node that was cut off while all others were replaced finds the new
-	// ones.
+	// Seeds stay names: every RejoinInterval they are looked up again, and addresses at which there is
+	// no member are tried, for as long as the node runs. So nodes that start at the same moment find
+	// each other, and a node that was cut off while all others were replaced finds the new ones.
 	Seeds []string
 
-	// StartAlone lets Open succeed although no node answers at the Seeds or their names have no
+	// StartAlone lets Open succeed although no node answers at the Seeds, or their names have no
 	// record: the node starts a cluster of its own, and joins the others when they are found. Set it
-	// where all nodes start at once and find each other by name. Until they have met, a name can
-	// have a holder in each part.
+	// if all nodes start at once and find each other by name. Until they have met, a name can have a
+	// holder in each part.
 	//
 	// Without it Open fails with a [*JoinError], unless this node itself is among those that answer:
-	// then it may be the first. Whatever StartAlone is, an answer that keeps this node out is an
-	// error: see [Open].
+	// then it may be the first. Whatever StartAlone is, an answer that refuses this node is an error:
+	// see [Open].
 	StartAlone bool
 
 	// NameService looks up the names among the Seeds; nil: [net.DefaultResolver].
 	NameService NameService
 
 	// Cluster is the name of the cluster. A node of another cluster is refused, so two applications
-	// whose nodes may come to meet, because an address is given to one after the other, need names
-	// of their own. It is required where other machines can reach this node (BindAddr is not a
-	// loopback address, or AdvertiseAddr is set) and no Keys are set. Elsewhere the default is
-	// "snowfence".
+	// whose nodes may meet, because an address passes from one to the other, need different names.
+	// It is required if other machines can reach this node (BindAddr is not a loopback address, or
+	// AdvertiseAddr is set) and no Keys are set. Otherwise the default is "snowfence".
 	Cluster string
 
-	// Partitions sets the number of partitions of the names, 1 to 4096, 16 by default. It
-	// belongs to the cluster: a node that has another number is refused.
+	// Partitions is the number of partitions of the names, 1 to 4096, 16 by default. It belongs to the
+	// cluster: a node with another number is refused.
 	Partitions int
 
-	// Resolver settles conflicts, [KeepNewest] by default. It belongs to the cluster as well: a node
+	// Resolver resolves conflicts, [KeepNewest] by default. It belongs to the cluster as well: a node
 	// whose Resolver has another name is refused.
 	Resolver Resolver
 
@@ -130,18 +129,17 @@ type Config struct {
 	MaxClockSkew time.Duration
 
 	// SyncTimeout bounds how long Open and Join wait, once a node has answered, until this node has
-	// what the others have; 5 s by default. After that they return, and the rest comes in the
-	// background. It also bounds how long [Registry.Register] waits for that, see [ErrSyncing].
+	// the claims that the others have; 5 s by default. After that they return, and the rest comes in
+	// the background. It also bounds how long [Registry.Register] waits for that, see [ErrSyncing].
 	SyncTimeout time.Duration
 
-	// GossipAbove is the size of cluster up to which a node sends small changes straight to each other
-	// node, and above which gossip spreads them; 32 by default, negative: always by gossip. Straight
-	// is faster and costs less on the wire, as long as a node can be expected to send that many
-	// packets for a change.
+	// GossipAbove is the size of cluster above which gossip spreads small changes; up to it, a node
+	// sends them straight to each other node. 32 by default, negative: always by gossip. Straight is
+	// faster and takes fewer packets in all, but each node sends one to every other for a change.
 	GossipAbove int
 
-	// Preset says which network is between the nodes, and gives the fields that follow their
-	// values: [LAN] by default, [WAN] or [Loopback]. All nodes of a cluster should have the same.
+	// Preset sets the fields that follow, by the network between the nodes: [LAN] by default, [WAN]
+	// or [Loopback]. All nodes of a cluster should have the same.
 	Preset Preset
 
 	// GossipInterval is the time between two rounds of gossip, in each of which a node sends
@@ -149,37 +147,36 @@ type Config struct {
 	// faster and takes more packets while there is news.
 	GossipInterval time.Duration
 
-	// ProbeInterval is the time between two checks of another node, each time of the next one in a
-	// random order. A node that died is checked first by one of the others after 1.6 intervals on
-	// average. Shorter notices sooner, and costs each node about four packets per interval.
+	// ProbeInterval is the time between two probes, each of the next node in a random order. A node
+	// that died is first probed after 1.6 intervals on average. Shorter detects deaths sooner, and
+	// costs each node about four packets per interval.
 	ProbeInterval time.Duration
 
-	// ProbeTimeout bounds the answer to a check. A node that takes longer is checked by three
-	// others too, and suspected if it has not answered them by the end of ProbeInterval either. At
-	// most ProbeInterval; by default half of that, if this is less than the Preset's. With less
-	// than the network's slowest round trips live nodes are suspected.
+	// ProbeTimeout bounds the answer to a probe. A node that takes longer is probed by three others,
+	// too, and suspected if it has not answered them by the end of ProbeInterval either. At most
+	// ProbeInterval; by default half of that, if this is less than the Preset's. If it is less than
+	// the network's slowest round trips, live nodes are suspected.
 	ProbeTimeout time.Duration
 
-	// SuspicionMult sets the time that a suspected node has to speak up before it is declared dead:
-	// SuspicionMult * max(1, log10(n)) * ProbeInterval in a cluster of n. Where n is at least
+	// SuspicionMult sets the time that a suspected node has to refute before it is declared dead:
+	// SuspicionMult * max(1, log10(n)) * ProbeInterval in a cluster of n. If n is at least
 	// SuspicionMult it has up to six times that, until SuspicionMult-2 further nodes suspect it.
-	// Lower frees the names of dead nodes sooner; if it is too low, a pause or lost packets hide
-	// the names of a live node for a moment.
+	// Lower frees the names of dead nodes sooner; if it is too low, a pause or lost packets hide the
+	// names of a live node for a moment.
 	SuspicionMult int
 
-	// RejoinInterval is about the time between two rounds in which the node looks for others that
-	// are no members: seeds, and nodes that died up to a day ago. In a round up to 16 names are
-	// looked up and up to 16 addresses tried, those first that were lost last; a dead one costs a
-	// packet or two. So with k addresses of dead nodes, two parts of a cluster that can reach each
-	// other again meet within 1+k/16 intervals.
+	// RejoinInterval is roughly the time between two searches for nodes that are no members: seeds,
+	// and nodes that died up to a day ago. A search looks up to 16 names up and tries up to 16
+	// addresses, those lost last first; a dead one costs a packet or two. So with k addresses of dead
+	// nodes, two parts of a cluster that can reach each other again meet within 1+k/16 intervals.
 	RejoinInterval time.Duration
 
-	// Logger gets what happens to the cluster (Info), what somebody should look into (Warn) and each
-	// change (Debug). nil: nothing is logged; [Registry.Watch] and [Registry.Stats]
-	// report the same.
+	// Logger gets events of the cluster (Info), those that an operator should look into (Warn) and
+	// each change (Debug). nil: nothing is logged; [Registry.Watch] and [Registry.Stats] report the
+	// same.
 	Logger *slog.Logger
 
-	// Transport replaces the network, for tests. BindAddr and BindPort are ignored then. The registry
+	// Transport replaces the network, for tests; BindAddr and BindPort are ignored then. The registry
 	// shuts it down, even if Open fails.
 	Transport memberlist.Transport
 }
@@ -195,6 +192,7 @@ func (c Config) withDefaults() Config {
 	c.QueueSize = cmp.Or(c.QueueSize, DefaultQueueSize)
 	c.MaxClockSkew = cmp.Or(c.MaxClockSkew, DefaultMaxClockSkew)
 	c.SyncTimeout = cmp.Or(c.SyncTimeout, DefaultSyncTimeout)
+	c.GossipAbove = cmp.Or(c.GossipAbove, DefaultGossipAbove)
 	if c.NodeName == "" {
 		c.NodeName = defaultNodeName(c.BindPort)
 	}
@@ -220,7 +218,7 @@ func defaultNodeName(port int) string {
 	return host + "-" + hex.EncodeToString(b[:])
 }
 
-// validate checks a Config that has its defaults.
+// validate returns a ConfigError for the first wrong field of a Config that has its defaults.
 func (c Config) validate() error {
 	bad := func(field string, value any, want string) error { return &ConfigError{field, value, want} }
 	identifier := fmt.Sprintf("1 to %d bytes", longestID)
@@ -301,24 +299,23 @@ func (c Config) validate() error {
 	return nil
 }
 
-// onLoopback tells whether only this machine can reach the node.
+// onLoopback reports whether only this machine can reach the node.
 func (c Config) onLoopback() bool {
 	return c.Transport == nil && c.AdvertiseAddr == "" && net.ParseIP(c.BindAddr).IsLoopback()
 }
 
-// openToStrangers tells whether other machines can reach the node, and nothing keeps out those that
-// know the name of its cluster. A transport is for tests, and says nothing of that.
+// openToStrangers reports whether other machines can reach the node, and nothing keeps out those
+// that know the name of its cluster. It is false with a Transport, which is for tests.
 func (c Config) openToStrangers() bool {
 	return c.Transport == nil && len(c.Keys) == 0 && !c.onLoopback()
 }
 
-// isReachable tells whether ip may be the address of one node.
+// isReachable reports whether ip may be the address of one node.
 func isReachable(ip net.IP) bool {
 	return !ip.IsUnspecified() && !ip.IsMulticast() && !ip.Equal(net.IPv4bcast)
 }
 
-// isForeign tells whether host is surely another machine than this: an address that is not on
-// loopback.
+// isForeign reports whether host is an IP address that is not on loopback.
 func isForeign(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && !ip.IsLoopback() && !ip.IsUnspecified()

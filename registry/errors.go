@@ -22,22 +22,22 @@ var (
 	// ErrSilent matches, by errors.Is, every [*SilentError].
 	ErrSilent = errors.New("registry: the holder was silent")
 
-	// ErrClosed is given to users of a registry that was closed or has left, and is the cause with
-	// which the contexts of its registrations end.
+	// ErrClosed is the error of a registry that was closed or has left, and the cause with which the
+	// contexts of its registrations end.
 	ErrClosed = errors.New("registry: closed")
 
 	// ErrOverloaded matches, by errors.Is, every [*OverloadedError].
 	ErrOverloaded = errors.New("registry: overloaded")
 
 	// ErrNoAddress is within a [*JoinError] if the name service has no address for a seed. It wraps
-	// what that said, most often a [*net.DNSError].
+	// the service's error, most often a [*net.DNSError].
 	ErrNoAddress = mesh.ErrNoAddress
 
-	// ErrUnreachable is within a [*JoinError] if no connection to a seed came about. It wraps the
-	// reason, such as syscall.ECONNREFUSED.
+	// ErrUnreachable is within a [*JoinError] if a seed can't be connected to. It wraps the reason,
+	// such as syscall.ECONNREFUSED.
 	ErrUnreachable = mesh.ErrUnreachable
 
-	// ErrNoAnswer is within a [*JoinError] if a seed took a connection and said nothing.
+	// ErrNoAnswer is within a [*JoinError] if a seed accepted a connection and did not answer.
 	ErrNoAnswer = mesh.ErrNoAnswer
 
 	// ErrSyncing matches, by errors.Is, every [*SyncingError].
@@ -47,7 +47,7 @@ var (
 	ErrNotHolder = errors.New("registry: name is not held on this node")
 )
 
-// A TakenError says that a name has a holder, as far as this node sees. It is [ErrTaken].
+// A TakenError reports that this node sees a holder of the name. It is [ErrTaken].
 type TakenError struct {
 	Name   string
 	Holder Claim
@@ -79,8 +79,7 @@ func (e *ConflictError) Error() string {
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
 // A SilentError is the cause with which a registration's context ends when its holder has not
-// called [Registration.Alive] within the time that it had set by [Registration.RequireAlive]. It is
-// [ErrSilent].
+// called [Registration.Alive] within the bound of [Registration.RequireAlive]. It is [ErrSilent].
 type SilentError struct {
 	Name   string
 	Within time.Duration // the bound
@@ -89,14 +88,14 @@ type SilentError struct {
 
 // Error describes the SilentError in one line.
 func (e *SilentError) Error() string {
-	return fmt.Sprintf("registry: released name %s: its holder has not called Alive for %v,"+
-		" and must within %v", quote(e.Name), e.Silent, e.Within)
+	return fmt.Sprintf("registry: released name %s: its holder has not called Alive for %v, "+
+		"and must within %v", quote(e.Name), e.Silent, e.Within)
 }
 
 // Is reports whether target is [ErrSilent].
 func (e *SilentError) Is(target error) bool { return target == ErrSilent }
 
-// An OverloadedError says that a change found no room in its partition's queue before its
+// An OverloadedError reports that a change found no room in its partition's queue before its
 // context ended. It is [ErrOverloaded] and wraps the context's cause.
 type OverloadedError struct {
 	Name      string
@@ -107,8 +106,8 @@ type OverloadedError struct {
 
 // Error describes the OverloadedError in one line.
 func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("registry: overloaded: no room for name %s in the queue of partition %d, "+
-		"where %d names wait: %v",
+	return fmt.Sprintf(
+		"registry: overloaded: no room for name %s in the queue of partition %d, where %d names wait: %v",
 		quote(e.Name), e.Partition, e.Depth, e.Err)
 }
 
@@ -118,10 +117,10 @@ func (e *OverloadedError) Is(target error) bool { return target == ErrOverloaded
 // Unwrap returns the cause with which the context ended.
 func (e *OverloadedError) Unwrap() error { return e.Err }
 
-// A SyncingError says that a name was not registered because this node does not know yet whether it
-// has a holder: its partition has still to catch up with Node, which came up lately. It is
-// [ErrSyncing] and wraps what ended the wait: the cause of the context, or nothing if that was
-// [Config].SyncTimeout.
+// A SyncingError reports that a name was not registered because this node does not know yet whether
+// it has a holder: its partition has not caught up with Node, which came up lately. It is
+// [ErrSyncing], and wraps the cause of the context if that ended the wait, and nothing if
+// [Config].SyncTimeout did.
 type SyncingError struct {
 	Name      string
 	Partition int
@@ -145,11 +144,11 @@ func (e *SyncingError) Is(target error) bool { return target == ErrSyncing }
 // Unwrap returns the cause with which the context ended, nil if it did not.
 func (e *SyncingError) Unwrap() error { return e.Err }
 
-// A NotHolderError says that a name could not be updated because its holder does not live on
-// this node. It is [ErrNotHolder].
+// A NotHolderError reports that a name was not updated because its holder does not live on this
+// node. It is [ErrNotHolder].
 type NotHolderError struct {
 	Name   string
-	Holder Claim // the zero Claim if nobody holds the name
+	Holder Claim // the zero Claim if the name has no holder
 }
 
 // Error describes the NotHolderError in one line.
@@ -164,7 +163,7 @@ func (e *NotHolderError) Error() string {
 // Is reports whether target is [ErrNotHolder].
 func (e *NotHolderError) Is(target error) bool { return target == ErrNotHolder }
 
-// A NameError says that a name is too short or too long.
+// A NameError reports that a name is too short or too long.
 type NameError struct {
 	Len int // in bytes
 	Max int
@@ -175,7 +174,7 @@ func (e *NameError) Error() string {
 	return fmt.Sprintf("registry: name of %d bytes: want 1 to %d", e.Len, e.Max)
 }
 
-// A MetaError says that metadata are too long.
+// A MetaError reports that metadata are too long.
 type MetaError struct {
 	Name string
 	Len  int // in bytes
@@ -188,14 +187,15 @@ func (e *MetaError) Error() string {
 		e.Len, quote(e.Name), e.Max)
 }
 
-// A DeadlineError says that a context with a deadline was given as the life of a holder. The name
-// would be released at the Deadline, which is a mistake where the deadline is one for the call.
+// A DeadlineError reports that a context with a deadline was given as the life of a holder. The
+// name would be released at the Deadline, which is a mistake if the deadline was meant for the
+// call.
 type DeadlineError struct {
 	Name     string
 	Deadline time.Time
 }
 
-// Error describes the DeadlineError in one line, and says what to do.
+// Error describes the DeadlineError in one line, with the remedy.
 func (e *DeadlineError) Error() string {
 	return fmt.Sprintf("registry: the context for name %s has a deadline, %s, at which the name "+
 		"would be released: pass the context that the holder lives under; to bound the wait alone, "+
@@ -203,7 +203,7 @@ func (e *DeadlineError) Error() string {
 		quote(e.Name), e.Deadline.Format(time.RFC3339))
 }
 
-// A ConfigError says which field of Config had which value, and what was wanted.
+// A ConfigError reports a field of Config, its value, and the values that it may have.
 type ConfigError struct {
 	Field string
 	Value any
@@ -215,7 +215,7 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("registry: Config.%s: %v: want %s", e.Field, e.Value, e.Want)
 }
 
-// A JoinError says that no seed could be joined, or that a node which answered refused this one.
+// A JoinError reports that no seed could be joined, or that a node which answered refused this one.
 // It wraps the reasons, each in a [*SeedError].
 type JoinError struct {
 	Seeds    []string
@@ -236,7 +236,7 @@ func (e *JoinError) Error() string {
 	if e.startAlone {
 		hint = "; set Config.StartAlone if this node may start without the others"
 	}
-	why := strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ") // several are joined by line breaks
+	why := strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ") // errors.Join puts each on a line
 	return fmt.Sprintf("registry: could not join %s of %s: %s%s",
 		which, strings.Join(e.Seeds, ", "), why, hint)
 }
@@ -244,27 +244,27 @@ func (e *JoinError) Error() string {
 // Unwrap returns the reasons.
 func (e *JoinError) Unwrap() error { return e.Err }
 
-// A MismatchError says that a node was kept out because it is of another cluster, has another
-// number of partitions or another resolver, or speaks another version of the protocol. Node and
-// Addr say whom this node met, Differences what differs, Err is set if the other could not be
-// understood. Both sides report it, each with its own view: the one that wanted to join as an error
-// of Open or Join, the other as an event of kind [NodeRefused].
+// A MismatchError reports that a node was kept out because its cluster, number of partitions,
+// resolver or version of the protocol differs. Node and Addr are those of the other node,
+// Differences lists what differs, and Err is set if the other node's data could not be read. Both
+// sides report it, each with its own view: the one that wanted to join as an error of Open or Join,
+// the other as an event of kind [NodeRefused].
 type MismatchError = mesh.MismatchError
 
 // A Difference is one line of a [MismatchError]: a Field ("cluster", "partitions", "resolver",
 // "protocol"), and its value on this node, Ours, and on the other, Theirs.
 type Difference = mesh.Difference
 
-// A DuplicateNameError says that a node was kept out because a live member, at Addr, has its Name.
-// If that member has in truth crashed, the name is free after Free at most, and at once for a node
-// at the same address.
+// A DuplicateNameError reports that a node was kept out because a live member, at Addr, has its
+// Name. If that member has crashed, the name is free after Free at most, and at once for a node at
+// the same address.
 type DuplicateNameError = mesh.DuplicateNameError
 
-// A KeyError says that this node and the one that answers can't read each other: the key is wrong,
-// outdated or missing. Problem says which.
+// A KeyError reports that this node and the one that answers can't read each other: a key is wrong,
+// outdated or missing, see Problem.
 type KeyError = mesh.KeyError
 
-// A KeyProblem says in which way the keys of two nodes do not match.
+// A KeyProblem is the way in which the keys of two nodes do not match.
 type KeyProblem = mesh.KeyProblem
 
 // The problems that two nodes can have with their keys.
@@ -274,15 +274,15 @@ const (
 	KeyUnexpected = mesh.KeyUnexpected // this node encrypts, and the other does not
 )
 
-// A ForeignError says that what answers at a seed is not a node of this module, or of a release
-// that this one can't talk to. Said are its first words, if they show that.
+// A ForeignError reports that what answers at a seed is not a node of this module, or is one of a
+// release that this one can't talk to. Said holds its first bytes, if they show that.
 type ForeignError = mesh.ForeignError
 
-// A SeedError says why joining over one seed failed: Seed is as it was given, Addr what it stands
-// for, and Err the reason. A [*JoinError] wraps one for each seed.
+// A SeedError reports why joining over one seed failed. Seed is the seed as it was given, Addr the
+// address that it stands for, and Err the reason. A [*JoinError] wraps one for each seed.
 type SeedError = mesh.SeedError
 
-// quote keeps a long name from filling a log.
+// quote quotes a name, and cuts a long one.
 func quote(name string) string {
 	const longest = 80
 	if len(name) <= longest {

@@ -6,7 +6,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// An Event is a change that this node has seen. Which fields are set is said at each [EventKind].
+// An Event is a change that this node has seen. Each [EventKind] says which fields are set.
 type Event struct {
 	Kind EventKind
 
@@ -22,7 +22,7 @@ type Event struct {
 	Missed uint64 // how many events a slow watcher missed
 }
 
-// EventKind says what an [Event] is.
+// EventKind is the type of an [Event].
 type EventKind uint8
 
 // The kinds of events.
@@ -37,21 +37,20 @@ const (
 	Unregistered
 	// Conflict: two nodes claim Name. Claim was kept, Other lost; its node withdraws it.
 	Conflict
-	// Disagreement: another node is seen to have settled the conflict over Name the other way: Claim
-	// is kept here, Other there. The Resolver depends on something but its arguments, or is not
-	// symmetric.
+	// Disagreement: another node has resolved the conflict over Name the other way: Claim is kept
+	// here, Other there. The Resolver depends on more than its arguments, or is not symmetric.
 	Disagreement
 	// ResolverPanic: the Resolver panicked, as Err says, and the default order decided.
 	ResolverPanic
 	// NodeUp: Node, at Addr, is part of the cluster.
 	NodeUp
-	// NodeDown: Node is no longer seen. Reason is ReasonNodeLeft if it said good-bye, else
+	// NodeDown: Node is no longer seen. Reason is ReasonNodeLeft if it left, otherwise
 	// ReasonNodeDown. An Unregistered for each of its names follows.
 	NodeDown
 	// NodeRefused: Node, at Addr, wanted to join and was refused. Err says why.
 	NodeRefused
 	// ClockAhead: the wall clock of this node is further ahead of the others' than
-	// [Config].MaxClockSkew. Its timestamps are held back until the clock is right.
+	// [Config].MaxClockSkew. Its timestamps are held back until that is over.
 	ClockAhead
 	// Missed: the watcher was too slow, and Missed older events were dropped just here.
 	Missed
@@ -72,7 +71,7 @@ func (k EventKind) String() string {
 	return "unknown"
 }
 
-// Reason says why a name was given up, or a node is gone. Its method String says it in words.
+// Reason is the reason why a name was given up, or a node is gone. Its String puts it in words.
 type Reason = replica.Why
 
 // The reasons.
@@ -116,7 +115,7 @@ func (e Event) String() string {
 	return e.Kind.String()
 }
 
-// eventOf translates an event of the core. It returns false for those that are not for watchers.
+// eventOf converts an event of the core. It returns false for those that are not for watchers.
 func eventOf(e replica.Event) (Event, bool) {
 	out := Event{Name: e.Name, Claim: claimOf(e.Record), Other: claimOf(e.Other)}
 	switch e.Type {
@@ -133,7 +132,7 @@ func eventOf(e replica.Event) (Event, bool) {
 	case replica.ResolverPanic:
 		out.Kind, out.Err = ResolverPanic, fmt.Errorf("registry: resolver panicked: %v", e.Panic)
 	case replica.ClockAhead, replica.SharedChanged:
-		return Event{}, false // the first is told once by the registry, not once per partition
+		return Event{}, false // the registry publishes ClockAhead once, not once per partition
 	default:
 		return Event{}, false
 	}

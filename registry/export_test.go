@@ -22,11 +22,11 @@ func SplitOn(l *FakeLAN, a, b *Registry) { l.split(a, b) }
 // HealOn mends all links.
 func HealOn(l *FakeLAN, a, b *Registry) { l.heal(a, b) }
 
-// JamOn has nothing that a node sends get out, or lets it again.
+// JamOn stops all messages of a node, or lets them pass again.
 func JamOn(l *FakeLAN, r *Registry, jammed bool) { l.nodes[r.cfg.NodeName].jam(jammed) }
 
-// Asleep tells whether the second space of names sleeps.
+// Asleep reports whether the second space of names sleeps.
 func Asleep(r *Registry) bool { return r.groups.awake() == nil }
 
-// Awaken wakes it, as a message would.
-func Awaken(r *Registry) { r.partOf(len(r.parts)) }
+// Awaken wakes the second space, as a message would.
+func Awaken(r *Registry) { r.partAt(len(r.parts)) }

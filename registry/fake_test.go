@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
@@ -56,7 +57,7 @@ func (l *fakeLAN) connect(r *Registry) (network, error) {
 	return n, nil
 }
 
-// see tells each of two nodes that the other is up, or that it is down.
+// see makes each of two nodes see the other up, or down.
 func (l *fakeLAN) see(a, b *fakeNode, up, left bool) {
 	for _, pair := range [][2]*fakeNode{{a, b}, {b, a}} {
 		me, other := pair[0], pair[1]
@@ -122,13 +123,13 @@ func (n *fakeNode) Join(_ context.Context, seeds ...string) (int, error) {
 	return answered, nil
 }
 
-func (n *fakeNode) Members() []Member {
+func (n *fakeNode) Members() []mesh.Member {
 	n.lan.mu.Lock()
 	defer n.lan.mu.Unlock()
-	members := []Member{{Name: n.name, Addr: n.Addr(), Self: true}}
+	members := []mesh.Member{{Name: n.name, Addr: n.Addr()}}
 	for name, up := range n.up {
 		if up {
-			members = append(members, Member{Name: name, Addr: n.lan.nodes[name].Addr()})
+			members = append(members, mesh.Member{Name: name, Addr: n.lan.nodes[name].Addr()})
 		}
 	}
 	return members
@@ -215,17 +216,17 @@ func (n *fakeNode) Backlog() int {
 	return n.backlog
 }
 
-func (n *fakeNode) SendAll(ctx context.Context, partition int, u *replica.Update) error {
+func (n *fakeNode) SendAll(ctx context.Context, partition int, m replica.Message) []string {
 	n.wait()
 	if n.isJammed() {
 		<-ctx.Done()
-		return ctx.Err()
+		return n.all()
 	}
 	n.mu.Lock()
 	n.direct++
 	n.mu.Unlock()
 	for _, to := range n.all() {
-		n.deliver(to, partition, u)
+		n.deliver(to, partition, m)
 	}
 	return nil
 }
@@ -238,8 +239,8 @@ func (n *fakeNode) Send(to string, partition int, m replica.Message) bool {
 	return true
 }
 
-// hold keeps whoever calls SendAll until the test calls letGo, whatever the caller's patience. What
-// comes meanwhile stays in the queue.
+// hold blocks SendAll until the test calls letGo, whatever the caller's context. Changes stay in
+// the queue meanwhile.
 func (n *fakeNode) hold() (letGo func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

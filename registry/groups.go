@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -14,20 +13,18 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/shared"
 )
 
-func init() { shared.Open = openGroups }
-
-// groups are the partitions of the second space of names, that of package group. Until somebody
-// needs them there are none.
+// groups holds the partitions of the second space of names, that of package group. They are made
+// when they are first needed.
 type groups struct {
 	parts atomic.Pointer[[]*part] // nil: asleep. Written under mu
 
 	mu     sync.Mutex // guards the fields below; taken before the locks of peers, parts and inboxes
 	ready  bool       // the network is there
-	closed bool       // they are not woken any more
+	closed bool       // they can't be woken any more
 	client shared.Client
 }
 
-// awake returns the parts, none if they sleep.
+// awake returns the partitions, none if they sleep.
 func (g *groups) awake() []*part {
 	if parts := g.parts.Load(); parts != nil {
 		return *parts
@@ -35,7 +32,7 @@ func (g *groups) awake() []*part {
 	return nil
 }
 
-// wakeGroups returns the partitions of the second space, and starts them if need be.
+// wakeGroups returns the partitions of the second space, and starts them if they sleep.
 func (r *Registry) wakeGroups() ([]*part, error) {
 	if parts := r.groups.awake(); parts != nil {
 		return parts, nil
@@ -65,7 +62,7 @@ func (r *Registry) wakeGroups() ([]*part, error) {
 	return parts, nil
 }
 
-// runGroups starts those that a message woke before the network could be used.
+// runGroups starts the partitions that a message woke before the network was there.
 func (r *Registry) runGroups() {
 	g := &r.groups
 	g.mu.Lock()
@@ -74,15 +71,9 @@ func (r *Registry) runGroups() {
 	r.run(g.awake())
 }
 
-func (r *Registry) run(parts []*part) {
-	for _, p := range parts {
-		r.running.Go(p.run)
-	}
-}
-
-// tellGroups passes news of a node to the groups, after peers has changed: a caller that wakes one
-// at this moment either sees the change, or is done before.
-func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
+// notifyGroups passes news of a node to the groups. The caller has changed peers before, so that
+// wakeGroups, at the same moment, either sees the change there or has finished.
+func (r *Registry) notifyGroups(node string, news nodeNews, incarnation uint64) {
 	g := &r.groups
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -91,23 +82,7 @@ func (r *Registry) tellGroups(node string, news nodeNews, incarnation uint64) {
 	}
 }
 
-// partOf returns the partition by its number on the wire, nil if there is none. It wakes those of
-// the second space.
-func (r *Registry) partOf(n int) *part {
-	switch {
-	case n < 0 || n >= 2*len(r.parts):
-		return nil
-	case n < len(r.parts):
-		return r.parts[n]
-	}
-	parts, err := r.wakeGroups()
-	if err != nil {
-		return nil
-	}
-	return parts[n-len(r.parts)]
-}
-
-// retireGroups withdraws all claims of this node and takes no more.
+// retireGroups withdraws all claims of this node and accepts no more.
 func (r *Registry) retireGroups() {
 	g := &r.groups
 	g.mu.Lock()
@@ -121,7 +96,7 @@ func (r *Registry) retireGroups() {
 		for _, own := range p.owned() {
 			p.core.Unregister(at, own.Name, replica.WhyClosed)
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		p.mu.Unlock()
 		p.act(e)
 	}
@@ -130,7 +105,7 @@ func (r *Registry) retireGroups() {
 	}
 }
 
-// closeGroups ends what watches them.
+// closeGroups closes the client.
 func (r *Registry) closeGroups() {
 	r.groups.mu.Lock()
 	client := r.groups.client
@@ -140,7 +115,7 @@ func (r *Registry) closeGroups() {
 	}
 }
 
-// owned returns the claims of this node. The caller holds mu.
+// owned returns this node's claims. The caller holds mu.
 func (p *part) owned() []*replica.Record {
 	var own []*replica.Record
 	p.core.OwnNames(func(r *replica.Record) bool {
@@ -150,7 +125,7 @@ func (p *part) owned() []*replica.Record {
 	return own
 }
 
-// serve tells a client of all claims, and from now on of each change.
+// serve notifies a client of all claims, and from now on of each change.
 func (p *part) serve(c shared.Client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,14 +137,14 @@ func (p *part) serve(c shared.Client) {
 	}
 }
 
-// openGroups is [shared.Open].
-func openGroups(
-	ctx context.Context, registry any, start func(shared.Space) shared.Client,
+// OpenGroups is for package group: programs call group.Open, as the types here are internal. It
+// wakes the second space of names and returns its client. The first call makes the client by start,
+// which gets the space and a function that returns the counts of its partitions, and notifies it of
+// all claims that are known already. OpenGroups waits, as [Open] does, until this node has what the
+// others have.
+func (r *Registry) OpenGroups(
+	ctx context.Context, start func(shared.Space, func() []PartitionStats) shared.Client,
 ) (shared.Client, error) {
-	r, ok := registry.(*Registry)
-	if !ok {
-		return nil, fmt.Errorf("registry: groups of a %T", registry)
-	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -177,15 +152,16 @@ func openGroups(
 	if err != nil {
 		return nil, err
 	}
-	client, err := r.serveGroups(parts, start)
+	client, err := r.serveGroups(space{r, parts}, start)
 	if err != nil {
 		return nil, err
 	}
 	return client, r.awaitSync(ctx, parts)
 }
 
+// serveGroups returns the client of the second space, and makes it if there is none yet.
 func (r *Registry) serveGroups(
-	parts []*part, start func(shared.Space) shared.Client,
+	s space, start func(shared.Space, func() []PartitionStats) shared.Client,
 ) (shared.Client, error) {
 	g := &r.groups
 	g.mu.Lock()
@@ -194,8 +170,8 @@ func (r *Registry) serveGroups(
 		return nil, ErrClosed
 	}
 	if g.client == nil {
-		g.client = start(space{r, parts})
-		for _, p := range parts {
+		g.client = start(s, s.stats)
+		for _, p := range s.shared {
 			p.serve(g.client)
 		}
 	}
@@ -214,13 +190,13 @@ func (s space) Now() hlc.Timestamp { return s.clock.Now(s.wall()) }
 
 func (s space) CheckMeta(name string, meta []byte) error { return s.checkMeta(name, meta) }
 
-func (s space) partOf(name string) *part { return s.shared[s.places.Of(name)] }
+func (s space) part(name string) *part { return s.shared[s.places.Of(name)] }
 
 func (s space) Edit(ctx context.Context, name string, edit func([]byte) ([]byte, error)) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	p := s.partOf(name)
+	p := s.part(name)
 	var meta []byte
 	err := p.withRoom(ctx, name, func(replica.At) (err error) {
 		var was []byte
@@ -242,7 +218,7 @@ func (s space) Edit(ctx context.Context, name string, edit func([]byte) ([]byte,
 }
 
 func (s space) Shrink(name string, why replica.Why, edit func([]byte) ([]byte, bool)) {
-	p := s.partOf(name)
+	p := s.part(name)
 	p.step(func(at replica.At) {
 		own := p.core.Own(name)
 		if own == nil {
@@ -259,7 +235,9 @@ func (s space) Shrink(name string, why replica.Why, edit func([]byte) ([]byte, b
 	})
 }
 
-func (s space) Stats() any {
+// stats returns the counts of the partitions. Registrations are the groups with members on this
+// node.
+func (s space) stats() []PartitionStats {
 	all := make([]PartitionStats, len(s.shared))
 	for i, p := range s.shared {
 		all[i] = p.statistics()

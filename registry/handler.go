@@ -9,11 +9,11 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A handler is the registry as the network sees it. None of its methods waits. The network logs
-// what happens to nodes by itself.
+// A handler passes what the network reports to the registry. None of its methods waits. The network
+// itself logs what happens to nodes.
 type handler struct{ r *Registry }
 
-// Frame takes a frame of messages from another node.
+// Frame passes the messages of a frame to their partitions.
 func (h handler) Frame(f *wire.Frame, _ int) {
 	r := h.r
 	if r.clock.Heard(f.From, f.Sent, r.wall()) {
@@ -30,7 +30,7 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 			r.ask(f.From, space, it.Message)
 			continue
 		}
-		p := r.partOf(it.Partition)
+		p := r.partAt(it.Partition)
 		if p == nil {
 			r.rejected.Add(1)
 			continue
@@ -43,10 +43,10 @@ func (h handler) Frame(f *wire.Frame, _ int) {
 	}
 }
 
-// Rejected takes note of bytes that were no frame.
+// Rejected counts bytes that were no frame.
 func (h handler) Rejected(string, error) { h.r.rejected.Add(1) }
 
-// NodeUp takes note that a node is part of the cluster, or started anew.
+// NodeUp notes that a node is part of the cluster, or started anew.
 func (h handler) NodeUp(node string, incarnation uint64, addr string) {
 	r := h.r
 	if node == r.cfg.NodeName {
@@ -57,10 +57,10 @@ func (h handler) NodeUp(node string, incarnation uint64, addr string) {
 	for _, p := range r.parts {
 		p.inbox.node(node, nodeUp, incarnation)
 	}
-	r.tellGroups(node, nodeUp, incarnation)
+	r.notifyGroups(node, nodeUp, incarnation)
 }
 
-// NodeDown takes note that a node is gone.
+// NodeDown notes that a node is gone.
 func (h handler) NodeDown(node string, left bool) {
 	r := h.r
 	if node == r.cfg.NodeName {
@@ -76,15 +76,15 @@ func (h handler) NodeDown(node string, left bool) {
 	for _, p := range r.parts {
 		p.inbox.node(node, news, 0)
 	}
-	r.tellGroups(node, news, 0)
+	r.notifyGroups(node, news, 0)
 }
 
-// Refused takes note that a node was not let in.
+// Refused publishes that a node was kept out.
 func (h handler) Refused(node, addr string, err error) {
 	h.r.hub.Publish(Event{Kind: NodeRefused, Node: node, Addr: addr, Err: err})
 }
 
-// peers are the other nodes that are up.
+// peers holds the other nodes that are up.
 type peers struct {
 	count atomic.Int32 // the size of names, to be read without the lock
 
@@ -92,7 +92,7 @@ type peers struct {
 	names map[string]uint64 // their incarnations
 }
 
-// all returns a copy.
+// all returns a copy of the incarnations, by name.
 func (p *peers) all() map[string]uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,26 +6,26 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// What an inbox holds at most. Messages past that are dropped and counted: the protocol repairs
-// that as it repairs a loss on the network.
+// Bounds of an inbox. Messages past them are dropped and counted; the protocol repairs that as it
+// repairs a loss on the network.
 const (
 	inboxMessages = 1024
 	inboxBytes    = 4 << 20
 )
 
-// An inbox keeps what came for a partition until its goroutine takes it. The network's goroutines
-// put into it and never wait.
+// An inbox queues messages and news for a partition's goroutine. The network's goroutines put them
+// in and never wait.
 type inbox struct {
 	signal chan struct{} // has room for one: there is something to take
 
 	mu    sync.Mutex // guards the fields below; a leaf
 	items []item
 	bytes int
-	nodes map[string]int // by node: the place in items of the last word about it
+	nodes map[string]int // by node: the index in items of the latest news of it
 	stats inboxStats
 }
 
-// An item is a message, or news about a node, or a question.
+// An item is a message, news of a node, or a question.
 type item struct {
 	node    string
 	message replica.Message // nil in the other cases
@@ -44,7 +44,7 @@ const (
 	nodeUp
 	nodeDown
 	nodeLeft
-	clockAhead // of no node: own claims need other timestamps
+	clockAhead // of this node: own claims need new timestamps
 )
 
 type inboxStats struct {
@@ -57,7 +57,7 @@ func newInbox() inbox {
 	return inbox{signal: make(chan struct{}, 1), nodes: make(map[string]int)}
 }
 
-// message puts a message in, if there is room.
+// message adds a message if there is room.
 func (b *inbox) message(from string, m replica.Message, bytes int) {
 	b.mu.Lock()
 	b.stats.received++
@@ -71,7 +71,7 @@ func (b *inbox) message(from string, m replica.Message, bytes int) {
 	b.put(item{node: from, message: m, bytes: bytes})
 }
 
-// agree counts a summary that need not be put in.
+// agree counts a summary that needs no handling.
 func (b *inbox) agree(bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,8 +80,8 @@ func (b *inbox) agree(bytes int) {
 	b.stats.receivedBytes += uint64(bytes) //nolint:gosec // a length
 }
 
-// node puts news about a node in. They are never dropped; that they stay few is because later ones
-// take the place of earlier ones.
+// node adds news of a node. They are never dropped, and stay few, since later ones replace earlier
+// ones.
 func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	it := item{node: name, news: news, incarnation: incarnation}
 	b.mu.Lock()
@@ -94,8 +94,8 @@ func (b *inbox) node(name string, news nodeNews, incarnation uint64) {
 	b.put(it)
 }
 
-// whenSynced asks, after all that is in already, for done to be closed once the partition has
-// caught up.
+// whenSynced adds a request to close done once the partition has handled the items before it, and
+// has caught up.
 func (b *inbox) whenSynced(done chan struct{}) {
 	b.mu.Lock()
 	b.put(item{synced: done})
@@ -112,7 +112,7 @@ func (b *inbox) put(it item) {
 	}
 }
 
-// take returns all that is in.
+// take removes and returns all items.
 func (b *inbox) take() []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,7 +122,7 @@ func (b *inbox) take() []item {
 	return items
 }
 
-// len returns how much is in, and the counts.
+// len returns the number of items, and the counts.
 func (b *inbox) len() (int, inboxStats) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

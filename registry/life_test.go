@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The deadline of a call must not become the end of a name, minutes later: whoever passes it is
-// told so by the first call, whether the name is free or taken.
+// The deadline of a call must not become the end of a name, minutes later: the first call with such
+// a context fails, whether the name is free or taken.
 func TestRegisterRefusesADeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")

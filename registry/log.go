@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// logEvents logs what somebody should look into, and at level Debug everything.
+// logEvents logs the events that an operator should look into, and at level Debug all of them.
 func (r *Registry) logEvents(partition int, events []replica.Event) {
 	if len(events) == 0 {
 		return
@@ -22,12 +22,11 @@ func (r *Registry) logEvents(partition int, events []replica.Event) {
 		}
 		switch e.Kind {
 		case Disagreement:
-			r.log.Warn("nodes disagree on who keeps a name: is the resolver symmetric, and the same "+
-				"everywhere?",
+			r.log.Warn("nodes disagree on who keeps a name: is the resolver symmetric, and the same on all?",
 				"name", quote(e.Name), "kept", e.Claim.Node, "elsewhere", e.Other.Node)
 		case ResolverPanic:
-			r.log.Warn("the resolver panicked; the default order decided", "name", quote(e.Name), "error",
-				e.Err)
+			r.log.Warn("the resolver panicked; the default order decided",
+				"name", quote(e.Name), "error", e.Err)
 		case Conflict:
 			r.conflicts.count(e.Other.Node == r.cfg.NodeName)
 			fallthrough
@@ -40,11 +39,11 @@ func (r *Registry) logEvents(partition int, events []replica.Event) {
 	}
 }
 
-// A conflictLog turns conflicts, which may come by the thousand after a split, into a line a
+// A conflictLog logs conflicts, of which there may be thousands after a split, in one line a
 // second.
 type conflictLog struct {
 	seen, lost atomic.Int64
-	last       int64 // when the last line was written: Mono; the alarm's alone
+	last       int64 // when the last line was written: Mono; for the alarm's goroutine alone
 }
 
 func (c *conflictLog) count(lost bool) {
@@ -54,8 +53,8 @@ func (c *conflictLog) count(lost bool) {
 	}
 }
 
-// log writes the line if it is due, and returns when there is one to write next. It is for the
-// alarm, which rings soon after the core saw a conflict.
+// log writes the line if it is due, and returns when the next is. The alarm calls it, which rings
+// soon after a conflict.
 func (c *conflictLog) log(r *Registry) (next int64) {
 	if c.seen.Load() == 0 {
 		return never
@@ -65,6 +64,6 @@ func (c *conflictLog) log(r *Registry) (next int64) {
 		return next
 	}
 	c.last = now
-	r.log.Info("conflicts were settled", "conflicts", c.seen.Swap(0), "lost here", c.lost.Swap(0))
+	r.log.Info("conflicts were resolved", "conflicts", c.seen.Swap(0), "lost here", c.lost.Swap(0))
 	return never
 }

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Lookup returns the claim on name that this node sees as the winner, and whether there is one. It
-// takes no lock, does not block and allocates nothing. What it returns may be outdated, by the
-// time that news takes to come here.
+// Lookup returns the claim that holds name as this node sees it, and whether there is one. It takes
+// no lock, does not block and allocates nothing. The answer may be outdated by the time that news
+// takes to reach this node.
 func (r *Registry) Lookup(name string) (Claim, bool) {
 	record, ok := r.part(name).winners.Load(name)
 	return claimOf(record), ok
@@ -24,7 +24,7 @@ func (r *Registry) Len() int {
 }
 
 // Names yields the names that have a holder, in no order. The registry may be used, and may change,
-// meanwhile; a name that is there all the time is yielded, once.
+// meanwhile; a name that has a holder all the time is yielded once.
 func (r *Registry) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for c := range r.All() {
@@ -57,7 +57,7 @@ func (r *Registry) CountByNode() map[string]int {
 	return counts
 }
 
-// Registrations returns what is registered on this node, by name.
+// Registrations returns the registrations of this node, sorted by name.
 func (r *Registry) Registrations() []*Registration {
 	var all []*Registration
 	for _, p := range r.parts {

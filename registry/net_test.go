@@ -90,7 +90,7 @@ func TestThreeNodes(t *testing.T) {
 	require.Zero(t, s.Network.Rejected)
 }
 
-// In a small cluster each change crosses the wire once for each other node: nobody passes it on.
+// In a small cluster each change crosses the wire once for each other node: no node passes it on.
 func TestNothingIsSentTwice(t *testing.T) {
 	a := openReal(t, "a", nil)
 	b := openReal(t, "b", []string{a.Addr()})

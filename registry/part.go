@@ -14,66 +14,63 @@ import (
 )
 
 const (
-	packetBytes = 1200 // of records in an update that gossip carries
-	gossipDepth = 32   // while gossip carries that many updates, others go straight to every node
-	bulkNames   = 16   // and so do more changes than this in one window
+	packetBytes = 1200 // of records in an update that goes in a packet
+	gossipDepth = 32   // updates in gossip from which on further ones go over connections
+	bulkNames   = 16   // changes in one window above which they go over connections
 	bulkBytes   = 64 << 10
 	roomWait    = 100 * time.Millisecond // for room in the queues to the other nodes
 
-	// bulkPause bounds how long a partition collects what goes over connections: more and smaller
-	// updates overtake each other, and cost requests for what seems to be missing.
+	// bulkPause is the time for which a partition collects changes between two pieces that go over
+	// connections. More and smaller updates would overtake each other, and cost requests for what
+	// seems to be missing.
 	bulkPause = 3 * time.Millisecond
 
-	itemsPerLock = 64 // messages that are handled before callers get a turn
+	itemsPerLock = 64 // items that are handled before callers get a turn
 )
 
 // A part is one partition on this node: the core's replica of it with a lock, a goroutine and a
 // queue. The queue is the core's own: the names that changed here and were not sent yet.
 //
-// What changes waits in the queue until the network's window ends, which calls collect. Changes
-// that go in packets are sent from there; the goroutine sends the others, and handles what comes.
-// It does neither where nothing happens, and time passes for the core by the registry's alarm
-// alone.
+// A change waits in the queue until the network's window ends, which calls collect. collect sends
+// the changes that go in packets; the goroutine (run) sends the others, and handles the inbox. It
+// sleeps while nothing happens; the registry's alarm lets time pass for the core.
 type part struct {
 	reg    *Registry
 	n      int
 	inbox  inbox
-	wake   chan struct{} // has room for one: something to send, or the alarm could not wait
+	wake   chan struct{} // has room for one: something to send, or missed
 	ring   func()        // collect, as one value for all windows
-	missed atomic.Bool   // the alarm could not wait
+	missed atomic.Bool   // the alarm found the lock taken
 
 	// winners is read by Lookup. Only the core writes to it, under mu.
 	winners *xsync.Map[string, *replica.Record]
-	heap    atomic.Int64 // estimate of what the winners take
+	heap    atomic.Int64 // estimate of the bytes that the winners take
 
 	sentBytes atomic.Uint64
 
-	// root is that of the core as it stands, 0 if it is not known: a summary that says the same is
-	// no news. summaries counts those that were sent for others to compare.
-	root      atomic.Uint64
-	summaries atomic.Uint64
+	root      atomic.Uint64 // the core's, 0 if it is not known
+	summaries atomic.Uint64 // sent to other nodes by answer
 
-	// mu guards what follows. Under it are taken the locks of the hub, of a watcher, of the clock and
-	// of the inbox, and by the client what it says, never that of another part. The only code of
-	// others that runs under it is the Resolver and the methods of the contexts that callers pass.
+	// mu guards what follows. Under it the locks of the hub, of a watcher, of the clock, of the inbox
+	// and of the client are taken, never that of another part. The only user code that runs under it
+	// is the Resolver, and the methods of the contexts that callers pass.
 	mu     sync.Mutex
 	core   *replica.Partition
-	regs   map[string]*Registration // by name: what is registered here
+	regs   map[string]*Registration // of this node, by name
 	waits  map[awaited]*wait
 	gate   gate
 	high   int    // the queue's high-water mark
 	silent uint64 // registrations that ended because their holders were silent
 
-	// conflicts in which the own claim was preferred, or that are of other nodes
-	kept, elsewhere uint64
+	kept, elsewhere uint64 // conflicts that this node's claim won, and those of two other nodes
 
 	asked  []chan struct{} // to be closed once the core has caught up
 	closed bool            // no more registrations
-	// called is set while collect or the goroutine is on its way to the queue; busy while the
-	// goroutine sends, which leaves the queue to itself; rest has to be sent first.
+	// called is set while a window or the goroutine is to look at the queue; busy while the goroutine
+	// sends, and has the queue to itself; rest must be sent first.
 	called, busy bool
 	rest         []*replica.Update
-	client       shared.Client // of a partition of the second space; nil: nobody has opened that
+	client       shared.Client // of a partition of the second space; nil: that was not opened
 }
 
 func newPart(r *Registry, n int, seed uint64) *part {
@@ -112,7 +109,7 @@ func (p *part) run() {
 	}
 }
 
-// rouse wakes the goroutine.
+// rouse wakes the partition's goroutine.
 func (p *part) rouse() {
 	select {
 	case p.wake <- struct{}{}:
@@ -120,11 +117,11 @@ func (p *part) rouse() {
 	}
 }
 
-// step runs f on the core and does what that led to.
+// step runs f under the lock, and performs the effects.
 func (p *part) step(f func(replica.At)) {
 	p.mu.Lock()
 	f(p.reg.now())
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 }
@@ -134,15 +131,15 @@ func (p *part) step(f func(replica.At)) {
 func (p *part) tick() (next int64) {
 	at := p.reg.now()
 	p.core.Tick(at)
-	e := p.settle()
+	e := p.takeEffects()
 	due, ok := p.core.Next(at)
-	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it was looked at
+	next = p.reg.alarm.set(p.n, max(due, at.Mono+1), ok) // not at once: it has just ticked
 	p.mu.Unlock()
 	p.act(e)
 	return next
 }
 
-// effects hold the work that is left once the lock is released.
+// effects hold the work to do once the lock is released.
 type effects struct {
 	out   replica.Output
 	ended []ending
@@ -153,9 +150,9 @@ type ending struct {
 	cause error
 }
 
-// settle takes what the core's inputs led to: it notifies watchers and waiters, and returns
+// takeEffects takes the effects of the core's inputs. It notifies watchers and waiters, and returns
 // what must not be done under the lock. The caller holds mu.
-func (p *part) settle() effects {
+func (p *part) takeEffects() effects {
 	e := effects{out: p.core.Take()}
 	for _, event := range e.out.Events {
 		if event.Type == replica.SharedChanged && p.client != nil {
@@ -189,7 +186,7 @@ func (p *part) settle() effects {
 	return e
 }
 
-// act does what settle returned. The caller does not hold mu.
+// act performs effects. The caller does not hold mu.
 func (p *part) act(e effects) {
 	for _, end := range e.ended {
 		end.g.cancel(end.cause)
@@ -198,15 +195,15 @@ func (p *part) act(e effects) {
 		p.sentBytes.Add(p.size(env.Message))
 		switch env.Message.(type) {
 		case *replica.Summary, *replica.Vector:
-			// Lost ones are asked for again, so a packet will do if it fits.
+			// A lost one is asked for again, so a packet will do.
 			if p.reg.net.Probe(env.To, p.n, env.Message) {
 				continue
 			}
 		}
-		p.reg.net.Send(env.To, p.n, env.Message) // no room: as if lost
+		p.reg.net.Send(env.To, p.n, env.Message) // without room it counts as lost
 	}
 	for _, u := range e.out.Relay {
-		// else a node that missed it asks, or its origin sent it to all
+		// otherwise a node that missed it asks for it
 		if p.reg.net.Backlog() < gossipDepth {
 			p.reg.net.Relay(p.n, u)
 		}
@@ -219,7 +216,7 @@ func (p *part) size(m replica.Message) uint64 {
 	return uint64(wire.Item{Partition: p.n, Message: m}.Size()) //nolint:gosec // a length
 }
 
-// receive handles all that is in the inbox.
+// receive handles all items in the inbox.
 func (p *part) receive() {
 	items := p.inbox.take()
 	for len(items) > 0 {
@@ -235,29 +232,29 @@ func (p *part) receive() {
 				p.asked = append(p.asked, it.synced)
 			case it.news == nodeUp:
 				p.core.NodeUp(at, it.node, it.incarnation)
-			case it.news == clockAhead: // Tick sees to it
+			case it.news == clockAhead: // Tick gives new timestamps
 			default:
 				p.core.NodeDown(at, it.node, it.news == nodeLeft)
 			}
 		}
-		e := p.settle()
-		p.reg.alarm.soon(p.n, at.Mono) // the core may have another moment in mind
+		e := p.takeEffects()
+		p.reg.alarm.soon(p.n, at.Mono) // the core may have set an earlier deadline
 		p.mu.Unlock()
 		p.act(e)
 	}
 }
 
-// agrees reports whether a message says nothing but what this partition knows, so that it need not
-// be handled.
+// agrees reports whether a message is a summary equal to this partition's, which need not be
+// handled.
 func (p *part) agrees(m replica.Message) bool {
 	s, ok := m.(*replica.Summary)
 	return ok && s.Root != 0 && s.Root == p.root.Load()
 }
 
-// collect sends what changed here, when a window of the network ends, if it is little enough to go
-// in packets, so that one packet carries what changed in all partitions. Where gossip carries the
-// packets it has about one per round and node, so that more than a little would wait in it for
-// seconds. What else there is, is for the goroutine, as the network can't wait here.
+// collect is called when a window of the network ends. It sends the changes in packets if they are
+// few, so that one packet carries those of all partitions. The goroutine sends more than that over
+// connections: gossip sends about one packet per round and node, so many changes would wait in it
+// for seconds, and collect must not block.
 func (p *part) collect() {
 	if !p.mu.TryLock() {
 		p.rouse()
@@ -266,12 +263,12 @@ func (p *part) collect() {
 	depth, _ := p.core.Pending()
 	var updates []*replica.Update
 	switch {
-	case p.busy: // the goroutine goes on
+	case p.busy: // the goroutine sends all there is
 		p.called = false
 		p.mu.Unlock()
 		return
 	case p.alone():
-		// there is no receiver: a node that comes up asks for all, one that has left is dropped
+		// A node that comes up asks for all, and one that has left is dropped.
 		p.core.Flush(bulkBytes, 0)
 	case depth > bulkNames:
 		p.mu.Unlock()
@@ -281,7 +278,7 @@ func (p *part) collect() {
 		updates = p.core.Flush(packetBytes, 0)
 	}
 	p.called = false
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	if rest := p.broadcast(updates); len(rest) > 0 {
@@ -292,10 +289,10 @@ func (p *part) collect() {
 	}
 }
 
-// alone reports whether no other node has to know of changes. The caller holds mu.
+// alone reports whether no other node needs to be sent changes. The caller holds mu.
 func (p *part) alone() bool { return p.closed || p.reg.peers.count.Load() == 0 }
 
-// broadcast sends updates in packets, and returns those that have no room there.
+// broadcast sends updates in packets, and returns those for which there was no room.
 func (p *part) broadcast(updates []*replica.Update) (rest []*replica.Update) {
 	for _, u := range updates {
 		if p.reg.net.Backlog() < gossipDepth && p.reg.net.Broadcast(p.n, u) {
@@ -307,9 +304,9 @@ func (p *part) broadcast(updates []*replica.Update) (rest []*replica.Update) {
 	return rest
 }
 
-// flush sends what collect could not: over connections to every node, one piece at a time so that
-// the goroutine stays responsive. Waiting for room there keeps the queue filled, and that makes
-// Register wait.
+// flush sends what collect could not, over connections to every node, one piece at a time, so that
+// the goroutine stays responsive. While it waits for room in the queues to the nodes, this
+// partition's queue fills, and Register waits.
 func (p *part) flush() {
 	p.mu.Lock()
 	p.busy = true
@@ -326,7 +323,7 @@ func (p *part) flush() {
 		updates, packets = p.core.Flush(packetBytes, 0), true
 	}
 	depth, _ = p.core.Pending()
-	e := p.settle()
+	e := p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	if packets {
@@ -335,9 +332,9 @@ func (p *part) flush() {
 	p.sendAll(updates)
 
 	p.mu.Lock()
-	again := len(p.rest) > 0 || bulk && depth > 0 // what was more than a piece
+	again := len(p.rest) > 0 || bulk && depth > 0 // there was more than one piece
 	p.busy, p.called = false, bulk
-	e = p.settle()
+	e = p.takeEffects()
 	p.mu.Unlock()
 	p.act(e)
 	switch {
@@ -357,14 +354,14 @@ func (p *part) sendAll(updates []*replica.Update) {
 	defer cancel()
 	for _, u := range updates {
 		p.sentBytes.Add(p.size(u))
-		if err := p.reg.net.SendAll(ctx, p.n, u); err != nil {
-			p.reg.log.Debug("no room to send to all nodes; they will ask", "partition", p.n, "names",
-				len(u.Records), "error", err)
+		if missed := p.reg.net.SendAll(ctx, p.n, u); len(missed) > 0 {
+			p.reg.log.Debug("no room in the queues to some nodes; they will ask", "partition", p.n,
+				"names", len(u.Records), "nodes", missed)
 		}
 	}
 }
 
-// publish is called by the core with the new winner of a name.
+// publish stores the new winner of a name for Lookup. The core calls it; nil: there is none.
 func (p *part) publish(name string, winner *replica.Record) {
 	before, _ := p.winners.Load(name)
 	if winner == nil {

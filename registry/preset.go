@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// A Preset is a set of values for the fields of [Config] that depend on the network between the
-// nodes. A field that is set keeps its value.
+// A Preset holds values for the fields of [Config] that depend on the network between the nodes. A
+// field that is set keeps its value.
 type Preset int
 
 const (
 	// LAN is for nodes in one data centre, with round trips of up to some 10 ms: GossipInterval 50
 	// ms, ProbeInterval 1 s, ProbeTimeout 500 ms, SuspicionMult 4, RejoinInterval 5 s. A node that
-	// dies is noticed after 6 to 10 s in a cluster of up to ten.
+	// dies is detected after 6 to 10 s in a cluster of up to ten.
 	LAN Preset = iota
 
 	// WAN is for nodes in several regions, with round trips of up to some 500 ms and packets that
 	// get lost: GossipInterval 200 ms, ProbeInterval 5 s, ProbeTimeout 2.5 s, SuspicionMult 6,
-	// RejoinInterval 15 s. A node that dies is noticed after about a minute in a cluster of up to
+	// RejoinInterval 15 s. A node that dies is detected after about a minute in a cluster of up to
 	// ten.
 	WAN
 
 	// Loopback is for tests with all nodes on one machine: GossipInterval 10 ms, ProbeInterval 200
-	// ms, ProbeTimeout 100 ms, SuspicionMult 3, RejoinInterval 200 ms. A node that dies is noticed
-	// after 1 to 4 s. A machine that is busy for a second takes live nodes for dead.
+	// ms, ProbeTimeout 100 ms, SuspicionMult 3, RejoinInterval 200 ms. A node that dies is detected
+	// after 1 to 4 s. If the machine is busy for a second, live nodes are declared dead.
 	Loopback
 )
 
 const ms = time.Millisecond
 
-// presets are the values, by Preset.
+// presets holds the values, by Preset.
 var presets = [...]struct {
 	name                                string
 	gossip, probe, probeTimeout, rejoin time.Duration
@@ -51,7 +51,7 @@ func (p Preset) String() string {
 	return presets[p].name
 }
 
-// withPreset fills in the fields that depend on the network.
+// withPreset returns c with the fields filled in that depend on the network.
 func (c Config) withPreset() Config {
 	if !c.Preset.known() {
 		return c // which validate refuses

@@ -11,26 +11,25 @@ import (
 
 // Register claims name for the holder whose life is ctx.
 //
-// Mind that ctx means two things. It bounds how long Register may wait, and it is the holder's
-// life: when it ends, be it years later, the name is released. So pass the context under which the
-// holder runs, not one of a request. A context with a deadline, which would lose the name minutes
-// later, is refused with a [*DeadlineError]: to bound the wait, or to hold a name for a limited
-// time, use [Registry.RegisterFor]. With [context.Background] the name is held until it is
-// released.
+// ctx means two things. It bounds how long Register may wait, and it is the holder's life: when it
+// ends, be it years later, the name is released. So pass the context under which the holder runs,
+// not one of a request. A context with a deadline, which would lose the name minutes later, is
+// refused with a [*DeadlineError]: to bound the wait, or to hold a name for a limited time, use
+// [Registry.RegisterFor]. With [context.Background] the name is held until it is released.
 //
-// If the name has a holder as far as this node sees, Register fails with a [*TakenError]. That it
-// succeeds means that this node saw no holder of the name; a node that can't be reached, or
-// registers it at this moment, may hold it as well. The Resolver resolves such a conflict when the
-// two meet, and the loser's context ends with [ErrConflict].
+// If this node sees a holder of the name, Register fails with a [*TakenError]. If it sees none,
+// another node may still hold the name: one that can't be reached, or that registers it at this
+// moment. The Resolver resolves such a conflict when the two meet, and the loser's context ends
+// with [ErrConflict].
 //
 // A holder that registers a name again replaces its metadata and gets the same Registration. It is
-// the same holder if ctx is the registration's [Registration.Context] or derived from that, with a
-// deadline or without, or if it ends with the same context as that of the first call did
-// (ctx.Done() returns the same channel, and not nil). Goroutines that share a context are thus one
-// holder: derive one for each where they should compete.
+// the same holder if ctx is the registration's [Registration.Context] or derived from it, with a
+// deadline or without, or if ctx ends with the same context as that of the first call (ctx.Done()
+// returns the same channel, and not nil). Goroutines that share a context are thus one holder: to
+// let them compete, derive a context for each.
 //
-// A name that this node does not know is not free while its partition still catches up with a node
-// that came up, as after Open or a split. Then Register waits for that, at most for
+// After Open or a split, a partition has to catch up with a node that came up; until then a name
+// that this node does not know may have a holder. Register waits for that, at most for
 // [Config].SyncTimeout, and fails with a [*SyncingError] if this or ctx ends first.
 //
 // Otherwise Register returns without waiting for other nodes. It waits while its partition's queue
@@ -53,8 +52,8 @@ func (r *Registry) RegisterFor(
 	return r.register(both, life, name, meta, false)
 }
 
-// register is Register for a holder with the given life. It waits until wait ends, and refuses a
-// life with a deadline if endless is true.
+// register registers a name for a holder with the given life. It waits until wait ends, and refuses
+// a life with a deadline if endless is true.
 func (r *Registry) register(
 	wait, life context.Context, name string, meta []byte, endless bool,
 ) (*Registration, error) {
@@ -82,11 +81,11 @@ func (r *Registry) register(
 	return g, nil
 }
 
-// errBehind says that a name which is not found may have a holder.
+// errBehind is the error of part.register if a name that is not found may have a holder.
 var errBehind = errors.New("registry: partition has not caught up")
 
-// register is Registry.register, but for the wait until the partition has caught up: it fails with
-// errBehind.
+// register registers a name as Registry.register does, but does not wait until the partition has
+// caught up: it fails with errBehind.
 func (p *part) register(
 	wait, life context.Context, name string, meta []byte, endless bool,
 ) (g *Registration, err error) {
@@ -95,7 +94,7 @@ func (p *part) register(
 			return err
 		}
 		g = p.regs[name]
-		if g != nil && g.ctx.Err() != nil { // its end is on the way here
+		if g != nil && g.ctx.Err() != nil { // its callback has not withdrawn it yet
 			p.withdraw(at, g, replica.WhyEnded, nil)
 			g = nil
 		}
@@ -155,9 +154,9 @@ func (p *part) awaitCaughtUp(ctx context.Context, name string) error {
 	return &SyncingError{Name: name, Partition: p.n, Node: node, Err: cause}
 }
 
-// Update replaces the metadata of a name that is registered on this node with what f makes of the
-// claim, whichever holder it has; see [Registration.Update]. For a name that is held on another
-// node, or not at all, it fails with a [*NotHolderError]: only its own node writes a claim.
+// Update replaces the metadata of a name that is registered on this node, by whichever holder, with
+// what f returns for the claim; see [Registration.Update]. For a name that is held on another node,
+// or not at all, it fails with a [*NotHolderError]: only its own node writes a claim.
 func (r *Registry) Update(ctx context.Context, name string, f func(Claim) []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -175,7 +174,7 @@ func (r *Registry) Update(ctx context.Context, name string, f func(Claim) []byte
 	return g.update(ctx, f)
 }
 
-// withRoom calls do, which changes the own claim on name, once check says nil and the queue has
+// withRoom calls do, which changes the own claim on name, once check returns nil and the queue has
 // room. Both run with mu held; check may be called several times.
 func (p *part) withRoom(
 	ctx context.Context, name string, check func(replica.At) error, do func(replica.At),
@@ -203,7 +202,7 @@ func (p *part) withRoom(
 		default:
 			turn = p.gate.enter()
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		p.mu.Unlock()
 		p.act(e)
 		if turn == nil {
@@ -215,7 +214,7 @@ func (p *part) withRoom(
 	}
 }
 
-// room returns how many more names the queue may take. The caller holds mu.
+// room returns how many more names fit into the queue. The caller holds mu.
 func (p *part) room() int {
 	depth, _ := p.core.Pending()
 	return p.reg.cfg.QueueSize - depth
@@ -233,7 +232,7 @@ func (p *part) await(ctx context.Context, name string, turn *ticket) error {
 	}
 	p.mu.Lock()
 	p.gate.leave(turn)
-	e := p.settle()
+	e := p.takeEffects()
 	depth, _ := p.core.Pending()
 	p.mu.Unlock()
 	p.act(e)

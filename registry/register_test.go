@@ -211,8 +211,8 @@ func TestHolderEnds(t *testing.T) {
 	})
 }
 
-// The moment that a holder's context has ended its name is free on its own node, even if the
-// registry has not been told yet.
+// Once a holder's context has ended its name is free on its own node, even if the registry's
+// callback has not run yet.
 func TestEndedHolderDoesNotBlockTheNext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")

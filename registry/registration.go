@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A Registration is a name that a holder on this node has. Its methods may be called at the same
+// A Registration is a name held by a holder on this node. Its methods may be called at the same
 // time.
 type Registration struct {
 	part   *part
@@ -21,12 +21,12 @@ type Registration struct {
 	pulse atomic.Pointer[pulse] // nil: the holder need not call Alive. Written under the part's mu
 
 	// Guarded by the part's mu.
-	unlink func() bool     // stops the wait for the end of the holder
+	unlink func() bool     // stops the callback for the end of the holder
 	last   *replica.Record // the claim when the registration ended
 	cause  error           // why it ended; nil: it has not, or its holder has ended
 }
 
-// A holderContext is a context of a holder. It carries its registration under two keys.
+// A holderContext is a context of a holder. It carries the registration under two keys.
 type holderContext struct {
 	context.Context //nolint:containedctx // it is one, with values
 	g               *Registration
@@ -34,7 +34,7 @@ type holderContext struct {
 
 type (
 	registrationKey struct{ g *Registration } // of one that a context carries
-	innermostKey    struct{}                  // of the last one that it was given
+	innermostKey    struct{}                  // of the one that was made last
 )
 
 // Value returns the registration for its keys.
@@ -74,22 +74,21 @@ func (p *part) newRegistration(ctx context.Context, name string) *Registration {
 	return g
 }
 
-// heldBy reports whether ctx is the holder's: it carries the registration, or ends with the very
-// context that the name was registered with.
+// heldBy reports whether ctx is the holder's: it carries the registration, or ends with the context
+// that the name was registered with.
 func (g *Registration) heldBy(ctx context.Context) bool {
 	return ctx.Value(registrationKey{g}) != nil || g.holder != nil && ctx.Done() == g.holder
 }
 
-// withdraw takes back the claim of a registration, which must be one of p.regs. The caller holds
-// mu.
+// withdraw ends the claim of a registration, which must be one of p.regs. The caller holds mu.
 func (p *part) withdraw(at replica.At, g *Registration, why replica.Why, cause error) ending {
 	own := p.core.Own(g.name)
 	p.core.Unregister(at, g.name, why)
 	return p.detach(g, own, cause)
 }
 
-// detach parts a registration from its claim, which is gone or about to go. The caller holds mu,
-// and lets the registration's context end once it is released.
+// detach separates a registration from its claim, which is gone or about to go. The caller holds
+// mu. Once it has released that, it ends the registration's context as the result says.
 func (p *part) detach(g *Registration, last *replica.Record, cause error) ending {
 	delete(p.regs, g.name)
 	g.last, g.cause = last, cause
@@ -123,9 +122,9 @@ func (g *Registration) Claim() Claim {
 	return claimOf(g.last)
 }
 
-// Release gives the name up and ends the registration's context with [ErrReleased]. It does not
-// wait until other nodes know of it, nor for room in the queue. It returns nil if the registration
-// has been released, now or before, and else the cause with which it had ended already.
+// Release gives the name up and ends the registration's context with [ErrReleased]. It waits
+// neither for other nodes nor for room in the queue. It returns nil if the registration has been
+// released, now or before, and otherwise the cause with which it had ended already.
 func (g *Registration) Release() error {
 	p := g.part
 	p.mu.Lock()
@@ -133,7 +132,7 @@ func (g *Registration) Release() error {
 	var e effects
 	if p.regs[g.name] == g {
 		end := p.withdraw(p.reg.now(), g, replica.WhyReleased, ErrReleased)
-		e = p.settle()
+		e = p.takeEffects()
 		e.ended = append(e.ended, end)
 	}
 	cause := g.cause
@@ -151,7 +150,7 @@ func (g *Registration) Release() error {
 	return cause
 }
 
-// Update replaces the metadata with what f makes of them; the timestamp stays. f must not modify
+// Update replaces the metadata with what f returns for them; the timestamp stays. f must not modify
 // its argument, and is called again if the metadata were changed meanwhile. Update waits for room
 // in the queue as [Registry.Register] does. It fails with a [*MetaError], an [*OverloadedError], or
 // the cause with which the registration or ctx has ended.

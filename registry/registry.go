@@ -19,7 +19,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A Registry is one node of the cluster: it holds the claims of all nodes. Its methods may be
+// A Registry is one node of the cluster. It holds the claims of all nodes. Its methods may be
 // called at the same time.
 type Registry struct {
 	cfg         Config
@@ -35,7 +35,7 @@ type Registry struct {
 	groups      groups
 	alarm       *alarm
 	comparison  comparison
-	wakeUps     atomic.Uint64 // of all goroutines here, for a test
+	wakeUps     atomic.Uint64 // of all its goroutines, for a test
 	peers       peers
 	rejected    atomic.Uint64
 	conflicts   conflictLog
@@ -43,8 +43,8 @@ type Registry struct {
 	life    context.Context // ends when the registry closes
 	die     context.CancelCauseFunc
 	running sync.WaitGroup // the goroutines of the partitions and of the alarm
-	endings sync.WaitGroup // registrations whose holder's end is waited for
-	closing chan struct{}  // closed when no more registrations are taken
+	endings sync.WaitGroup // callbacks of registrations that may still run
+	closing chan struct{}  // closed when no more registrations are accepted
 
 	mu     sync.Mutex // guards left; serialises Leave and Close
 	left   bool
@@ -52,28 +52,29 @@ type Registry struct {
 	err    error // of Close
 }
 
-// Open starts a node: it listens, joins the cluster if there are Seeds, and waits until it has what
-// the others have, at most for [Config].SyncTimeout. ctx bounds Open alone, not the registry's
-// life, which ends with [Registry.Close]. To find out that a seed is silent takes 3 s, and up to 5
-// s where the name service is: if ctx ends first, Open fails, whatever Config.StartAlone is.
+// Open starts a node: it listens, joins the cluster if there are Seeds, and waits until it has the
+// claims that the others have, at most for [Config].SyncTimeout. ctx bounds Open alone, not the
+// registry's life, which ends with [Registry.Close]. A seed that does not answer is detected after
+// 3 s, a name service after 5 s at most. If ctx ends first, Open fails, whatever Config.StartAlone
+// is.
 //
-// It fails with a [*ConfigError] before any work; with the cause of ctx; because the address can't
-// be listened on; or with a [*JoinError]. That has one of two reasons:
+// Open fails with a [*ConfigError] before it does anything; with the cause of ctx; if it can't
+// listen on the address; or with a [*JoinError], for one of two reasons:
 //
 //   - No node answers at the seeds, not even this one, and Config.StartAlone is not set:
 //     [ErrNoAddress], [ErrUnreachable] or [ErrNoAnswer] for each.
 //   - A node that answers refuses this one, even if others accept it: a [*KeyError] if the keys
-//     don't match, a [*MismatchError] if it is of another cluster or configuration, a
-//     [*DuplicateNameError] if the node's name is another's, a [*ForeignError] if it is not a node
-//     of this module. So a node that is configured wrongly never starts a cluster of its own, in
-//     which it could register names that others hold.
+//     don't match, a [*MismatchError] if its cluster or configuration differs, a
+//     [*DuplicateNameError] if another node has this node's name, a [*ForeignError] if it is not a
+//     node of this module. So a wrongly configured node never starts a cluster of its own, in which
+//     it could register names that others hold.
 //
 // errors.As and errors.Is find them within the JoinError.
 func Open(ctx context.Context, c Config) (*Registry, error) {
 	return open(ctx, c, listen)
 }
 
-// open is Open over any network.
+// open is Open over the network that connect returns.
 func open(
 	ctx context.Context, c Config, connect func(*Registry) (network, error),
 ) (*Registry, error) {
@@ -119,12 +120,19 @@ func open(
 		return nil, errors.Join(err, r.abandon(ctx))
 	}
 	if c.openToStrangers() {
-		r.log.Warn("this node is open to strangers: no Keys are set, so whoever reaches its port "+
-			"can speak for any node", "addr", r.Addr())
+		r.log.Warn("this node is open to strangers: no Keys are set, so a program that reaches its "+
+			"port can speak for any node", "addr", r.Addr())
 	}
 	r.log.Info("registry is open", "addr", r.Addr(), "cluster", c.Cluster, "partitions", c.Partitions,
 		"resolver", c.Resolver.Name())
 	return r, nil
+}
+
+// run starts the goroutines of partitions.
+func (r *Registry) run(parts []*part) {
+	for _, p := range parts {
+		r.running.Go(p.run)
+	}
 }
 
 // joinSeeds joins the seeds of the configuration.
@@ -151,45 +159,39 @@ func (r *Registry) joinSeeds(ctx context.Context) error {
 	return err
 }
 
-// abandonTimeout bounds the good-bye of a node that could not be opened.
+// abandonTimeout bounds the Leave of a node that could not be opened.
 const abandonTimeout = 3 * time.Second
 
-// abandon closes a registry that could not be opened. Nodes that have taken it in are notified.
+// abandon closes a registry that could not be opened. It leaves first if nodes have accepted it.
 func (r *Registry) abandon(ctx context.Context) error {
 	if len(r.Members()) > 1 {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
 		defer cancel()
 		if err := r.Leave(limited); err != nil {
-			r.log.Info("not all members were told that this node could not be opened", "error", err)
+			r.log.Info("not all members know that this node could not be opened", "error", err)
 		}
 	}
 	return r.Close()
 }
 
-// NodeName returns the name of this node: that of the configuration, or the one that was made up.
+// NodeName returns the name of this node: [Config].NodeName, or its default.
 func (r *Registry) NodeName() string { return r.cfg.NodeName }
 
 // Addr returns the address, host:port, that other nodes put into their Seeds.
 func (r *Registry) Addr() string { return r.net.Addr() }
 
-// Join joins the cluster of which nodes are at the seeds, given as in [Config].Seeds; two clusters
-// that are joined become one. It returns how many addresses answered, and waits as [Open] does
-// until this node has what the others have. It fails with a [*JoinError] if none answered, or if
-// somebody keeps this node out although others answered; if ctx ends while it waits, with the
-// cause; and with [ErrClosed], also where the registry closes or leaves meanwhile. This node itself
-// does not count: to have no other seed is no error.
+// Join joins the cluster at the seeds, given as in [Config].Seeds; two clusters that are joined
+// become one. It returns how many addresses answered, and waits as [Open] does until this node has
+// the claims that the others have. It fails with a [*JoinError] if none answered, or if one refuses
+// this node although others answered; with the cause of ctx if that ends during the wait; and with
+// [ErrClosed], also if the registry closes or leaves meanwhile. This node itself does not count: to
+// have no other seed is no error.
 //
-// Seeds that do not keep this node out are remembered, the latest 256 of them, and looked up again
-// with those of the configuration, whether they answered or not.
+// The latest 256 seeds that did not refuse this node are remembered, whether they answered or not,
+// and looked up again with those of the configuration.
 func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 	if err := r.gone(); err != nil {
 		return 0, err
-	}
-	for _, seed := range seeds {
-		if _, err := mesh.SeedHost(seed); err != nil {
-			err = fmt.Errorf("seed %q: want %s: %w", seed, mesh.SeedForms, err)
-			return 0, &JoinError{Seeds: seeds, Err: err}
-		}
 	}
 	if len(seeds) == 0 {
 		return 0, nil
@@ -204,7 +206,7 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 		return 0, nil
 	case answered == 0:
 		return 0, &JoinError{Seeds: slices.Clone(seeds), Err: err}
-	case err != nil: // some belong to what this node must not join
+	case err != nil: // some refuse this node
 		return answered, &JoinError{Seeds: slices.Clone(seeds), Answered: answered, Err: err}
 	}
 	return answered, r.awaitSync(ctx, slices.Concat(r.parts, r.groups.awake()))
@@ -212,8 +214,8 @@ func (r *Registry) Join(ctx context.Context, seeds ...string) (int, error) {
 
 var errSyncTimeout = errors.New("registry: not in sync yet")
 
-// awaitSync waits until partitions show what the nodes show that are up by now. That it takes too
-// long is no error.
+// awaitSync waits until partitions have caught up with the nodes that are up by now. A time-out is
+// no error.
 func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	limited, cancel := context.WithTimeoutCause(ctx, r.cfg.SyncTimeout, errSyncTimeout)
 	defer cancel()
@@ -239,11 +241,11 @@ func (r *Registry) awaitSync(ctx context.Context, parts []*part) error {
 	return nil
 }
 
-// Leave says good-bye: it ends the registrations of this node, their contexts with [ErrClosed], and
-// notifies the others, which drop what this node had. It waits until they have confirmed that, some
-// seconds at most, or ctx ends. If some have not, it fails, and there is nothing to repeat: these
-// find out as after [Registry.Close] alone. Afterwards this node takes no registrations; Lookup
-// still answers, ever more outdated, until Close. Leave returns ErrClosed after Close.
+// Leave ends the registrations of this node, their contexts with [ErrClosed], and notifies the
+// other nodes, which drop its claims. It waits until they have confirmed that, or ctx ends, some
+// seconds at most. If some have not, it fails; there is nothing to repeat, and those detect the end
+// of this node as after [Registry.Close] alone. Afterwards this node accepts no registrations;
+// Lookup still answers, ever more outdated, until Close. Leave returns ErrClosed after Close.
 func (r *Registry) Leave(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -260,9 +262,9 @@ func (r *Registry) Leave(ctx context.Context) error {
 }
 
 // Close stops the node: it ends its registrations, their contexts with [ErrClosed], and all of its
-// goroutines. Close does not tell the other nodes; without a [Registry.Leave] before, they find out
-// by themselves that this one is down, which takes some seconds, and until then show its names.
-// Close does not wait for the network. It may be called more than once.
+// goroutines. It does not notify the other nodes; without a [Registry.Leave] before, they take some
+// seconds to detect that this one is down, and show its names until then. Close does not wait for
+// the network. It may be called more than once.
 func (r *Registry) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -284,7 +286,7 @@ func (r *Registry) Close() error {
 	return r.err
 }
 
-// retire ends all registrations and takes no more.
+// retire ends all registrations and accepts no more.
 func (r *Registry) retire() {
 	close(r.closing)
 	for _, p := range r.parts {
@@ -295,7 +297,7 @@ func (r *Registry) retire() {
 		for _, g := range p.regs {
 			ended = append(ended, p.withdraw(at, g, replica.WhyClosed, ErrClosed))
 		}
-		e := p.settle()
+		e := p.takeEffects()
 		e.ended = append(e.ended, ended...)
 		p.mu.Unlock()
 		p.act(e)
@@ -303,7 +305,7 @@ func (r *Registry) retire() {
 	r.retireGroups()
 }
 
-// gone returns ErrClosed after Leave or Close.
+// gone returns ErrClosed after Leave or Close, and nil before.
 func (r *Registry) gone() error {
 	select {
 	case <-r.closing:
@@ -313,8 +315,34 @@ func (r *Registry) gone() error {
 	}
 }
 
+// part returns the partition of a name of the first space.
 func (r *Registry) part(name string) *part { return r.parts[r.places.Of(name)] }
 
+// partAt returns the partition with a number on the wire, nil if there is none. Numbers of the
+// second space, which follow those of the first, wake it.
+func (r *Registry) partAt(n int) *part {
+	switch {
+	case n < 0 || n >= 2*len(r.parts):
+		return nil
+	case n < len(r.parts):
+		return r.parts[n]
+	}
+	parts, err := r.wakeGroups()
+	if err != nil {
+		return nil
+	}
+	return parts[n-len(r.parts)]
+}
+
+// spaceAt returns the partitions of a space (0: names, 1: groups), none if it sleeps.
+func (r *Registry) spaceAt(n int) []*part {
+	if n == 0 {
+		return r.parts
+	}
+	return r.groups.awake()
+}
+
+// now returns this moment by the wall clock and by one that never steps.
 func (r *Registry) now() replica.At {
 	return replica.At{Wall: r.wall(), Mono: time.Since(r.started)}
 }

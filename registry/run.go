@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/snowfence/snowfence/registry/internal/mesh"
 )
 
 // Run waits until name is free, holds it while f runs, and returns what f returned. It is for work
@@ -20,33 +18,34 @@ import (
 // f's context ends when ctx ends, and when the name is lost: with a [*ConflictError] as its cause
 // if another node's claim was preferred, a [*SilentError] if f hangs (see
 // [Registration.RequireAlive]), or [ErrClosed]. f must return then; until it has, its successor on
-// another node runs beside it. The registration is in the context, see [RegistrationFromContext].
+// another node runs at the same time. The context carries the registration, see
+// [RegistrationFromContext].
 //
 //   - If f returns while it holds the name, or has released it, Run returns f's error, nil
 //     included.
-//   - If ctx ends, Run releases the name only once f has returned, so that f can bring its work to
-//     an end before another node begins. If f does not run, Run returns the cause of ctx at once.
+//   - If ctx ends, Run releases the name only once f has returned, so that f can finish before
+//     another node begins. If f does not run, Run returns the cause of ctx at once.
 //   - If the name is lost by conflict or silence, Run waits for f to return, ignores its error,
 //     waits until the name is free, and runs f again.
-//   - If the registry closes or leaves, Run returns [ErrClosed], with f's error if there is one. So
-//     that no other node begins before f has ended, end ctx and wait for Run before
-//     [Registry.Leave].
+//   - If the registry closes or leaves, Run returns [ErrClosed], with f's error if there is one. To
+//     let no other node begin before f has ended, end ctx and wait for Run before [Registry.Leave].
 //   - If f panics or calls [runtime.Goexit], the name is released, and the panic goes on.
 //
-// Run fails as [Registry.RegisterFor] does, but for a name that is taken or not known yet; and with
-// a [*TakenError] if it is called inside a function that holds the very name, where it would wait
-// for itself.
+// Run fails as [Registry.RegisterFor] does, but waits where that fails with [ErrTaken] or
+// [ErrSyncing]. It fails with a [*TakenError] if it is called inside a function that holds the same
+// name, where it would wait for itself.
 //
 // Run does not poll: news of the name wake it. So that not all waiting nodes register a name at the
-// moment that it becomes free, each waits its turn: the nodes have an order that differs from name
-// to name, and are one [Config].GossipInterval apart, or two in clusters above
-// [Config].GossipAbove, but ten seconds at most from the first to the last. A name that is free
-// when Run is called is registered at once, but in the first ten seconds of a registry, in which
-// other nodes may have started as well.
+// moment that it becomes free, they take turns, in an order that differs from name to name. Their
+// turns are one [Config].GossipInterval apart, or two in clusters above [Config].GossipAbove, but
+// ten seconds at most from the first to the last. A name that is free when Run is called is
+// registered at once, except in the first ten seconds of a registry, as other nodes may have
+// started at the same moment.
 //
 // Run does not promise that f runs nowhere else at the same time. Both sides of a split network run
-// it until they meet again, and one whose context ends needs time to stop. If that must do no
-// harm, fence it: let what f writes to refuse writes with an older [Claim.Token] than it has seen.
+// it until they meet again, and a function whose context ends needs time to stop. If that must not
+// matter, fence it: let the store that f writes to refuse writes with an older [Claim.Token] than
+// it has seen.
 func (r *Registry) Run(
 	ctx context.Context, name string, meta []byte, f func(context.Context) error,
 ) error {
@@ -78,19 +77,19 @@ func (r *Registry) Run(
 	}
 }
 
-// hold runs f while the registration lasts, and releases it. lost is why it had ended before f
-// returned, nil if it had not, or if it was released.
+// hold runs f while the registration lasts, and releases it. lost is the cause with which the
+// registration ended before f returned; nil if it did not, or was released.
 func (g *Registration) hold(ctx context.Context, f func(context.Context) error) (lost, err error) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(ErrReleased)
 	stop := context.AfterFunc(g.ctx, func() { cancel(context.Cause(g.ctx)) })
 	defer stop()
-	defer func() { lost = g.Release() }() // whatever becomes of f
+	defer func() { lost = g.Release() }() // also if f panics
 	return nil, f(holderContext{work, g})
 }
 
-// acquire registers name once it is free. It waits its turn each time that the name becomes free;
-// at first only if turn is true.
+// acquire registers name once it is free. It waits for this node's turn each time that the name
+// becomes free, the first time only if turn is true.
 func (r *Registry) acquire(
 	ctx context.Context, name string, meta []byte, turn bool,
 ) (*Registration, error) {
@@ -112,7 +111,7 @@ func (r *Registry) acquire(
 	}
 }
 
-// holdsAlready fails with a TakenError if ctx lives under a registration of name.
+// holdsAlready returns a TakenError if ctx lives under a registration of name.
 func (r *Registry) holdsAlready(ctx context.Context, name string) error {
 	p := r.part(name)
 	p.mu.Lock()
@@ -124,12 +123,11 @@ func (r *Registry) holdsAlready(ctx context.Context, name string) error {
 }
 
 const (
-	youth    = 10 * time.Second // of a registry: others may have started at the same moment
-	lastTurn = 10 * time.Second // when the last node of a large cluster has its turn
+	youth    = 10 * time.Second // of a registry; other nodes may have started at the same moment
+	lastTurn = 10 * time.Second // until the last node of a large cluster has its turn
 )
 
-// awaitTurn waits until the name is free and has been for as long as this node lets others go
-// first.
+// awaitTurn waits until the name is free and this node's turn has come.
 func (r *Registry) awaitTurn(ctx context.Context, name string) error {
 	if _, err := r.part(name).waitFor(ctx, awaited{name, true}, r.closing); err != nil {
 		return err
@@ -150,39 +148,37 @@ func (r *Registry) awaitTurn(ctx context.Context, name string) error {
 	}
 }
 
-// turn returns how long this node waits before it registers a name that became free. In a cluster
-// of one it is nothing. News need less than the time between two nodes to get around, or in a large
-// cluster to most of them, so that those whose turn comes later find the name taken. The jitter is
-// for nodes that see different members, and take the same turn.
+// turn returns how long this node waits before it registers a name that became free; 0 in a cluster
+// of one. Between two turns news reach all nodes, or most of a large cluster, so that later nodes
+// find the name taken. The jitter is for nodes that see different members, and have the same turn.
 func (r *Registry) turn(name string) time.Duration {
 	rank, nodes := r.peers.rank(r.cfg.NodeName, name)
 	if nodes == 1 {
 		return 0
 	}
 	apart := r.cfg.GossipInterval
-	if above := cmp.Or(r.cfg.GossipAbove, mesh.DefaultGossipAbove); nodes > above {
+	if nodes > r.cfg.GossipAbove {
 		apart *= 2
 	}
 	apart = max(min(apart, lastTurn/time.Duration(nodes)), 4)
 	return time.Duration(rank)*apart + rand.N(apart/4)
 }
 
-// rank returns the place of a node among all nodes for a name, and how many nodes there are. All
-// nodes that see the same members agree on the places, and the places of different names have
-// nothing in common.
+// rank returns the rank of a node among all nodes for a name, and the number of nodes. All nodes
+// that see the same members agree on the ranks, and the ranks for different names are independent.
 func (p *peers) rank(self, name string) (rank, nodes int) {
 	var d xxhash.Digest
-	place := func(node string) uint64 {
+	hash := func(node string) uint64 {
 		d.Reset()
 		_, _ = d.WriteString(name) // never fails
 		_, _ = d.WriteString(node)
 		return d.Sum64()
 	}
-	own := place(self)
+	own := hash(self)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for node := range p.names {
-		if place(node) < own {
+		if hash(node) < own {
 			rank++
 		}
 	}

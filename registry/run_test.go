@@ -381,9 +381,9 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// Whatever ends the functions and nodes of a network that is never split, one function runs at a
-// time, but for the moment that a conflict takes; none begins before the one has returned whose Run
-// was told to end; and one runs again soon.
+// In a network that is never split, one function runs at a time however functions and nodes end,
+// except for the moment of a conflict; none begins before the one whose Run was cancelled has
+// returned; and one runs again soon.
 func TestRunOneAtATime(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 25).Draw(rt, "steps")

@@ -4,6 +4,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/snowfence/snowfence/registry/internal/hlc"
+	"github.com/snowfence/snowfence/registry/internal/mesh"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
@@ -16,7 +18,7 @@ type Stats struct {
 
 	// HeapBytes estimates the heap that the tables take: for each name a constant (its record, and its
 	// share of the maps and logs) and the lengths of name and metadata; for each registration of this
-	// node a constant more. What others hold under the contexts is not counted.
+	// node a further constant. What holders keep themselves is not counted.
 	HeapBytes uint64
 
 	Rejected uint64 // messages that could not be read, or were for a partition that does not exist
@@ -24,12 +26,17 @@ type Stats struct {
 	Network  NetworkStats
 }
 
-// ClockStats says how often the bound on clocks was met.
-type ClockStats struct {
-	Refused uint64        // timestamps of others that were too far ahead to be followed
-	Clamps  uint64        // times that the own clock was found to be too far ahead
-	Ahead   time.Duration // by how much timestamps are held back now
-}
+// ClockStats counts how often the bound on clocks was met.
+type ClockStats = hlc.Stats
+
+// NetworkStats describes the network below the registry: frames by their path, what was dropped or
+// refused, the queues to other nodes, and the search for lost ones. Counts are since it was opened;
+// depths are those of now.
+type NetworkStats = mesh.Stats
+
+// PathStats counts frames and their bytes, before encryption. What gossip repeats is counted each
+// time.
+type PathStats = mesh.PathStats
 
 // PartitionStats describes one partition.
 type PartitionStats struct {
@@ -51,27 +58,17 @@ type PartitionStats struct {
 	// of messages, before framing and encryption; what gossip and SendAll repeat counts once
 	ReceivedBytes, SentBytes uint64
 
-	Gaps         uint64 // updates before which something was missing
-	Pulls        uint64 // requests for what was missing
-	PullTimeouts uint64
-	// nodes that came up and are still to be caught up with: Register waits for that
-	Syncing       int
-	Served        uint64 // records sent to nodes that lacked them
-	Resyncs       uint64 // times that a node lacked more than the tombstones that are kept can tell
-	Conflicts     uint64
-	Lost          uint64 // conflicts that cost this node its claim
-	Disagreements uint64
-	Silent        uint64 // names that were released because their holders were silent
-	Refutations   uint64 // times that others knew more of this node than it does itself
-	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
-	Tombstones    int    // kept
+	// Nodes that came up and are still to be caught up with: Register waits for that.
+	Syncing int
 
+	replica.Counts // of the protocol: gaps, requests for what was missing, conflicts and the like
+
+	Silent    uint64 // names that were released because their holders were silent
 	Kept      uint64 // of Conflicts, those in which this node kept its claim
 	Elsewhere uint64 // of Conflicts, those between two other nodes
 }
 
-// Messages counts messages by kind; package replica, where the protocol is written down, explains
-// them.
+// Messages counts messages by kind; the doc of registry/internal/replica explains them.
 type Messages struct {
 	Updates, Summaries, Vectors, Pulls, Chunks, Checks, Standings uint64
 }
@@ -86,11 +83,10 @@ func messages(n [replica.Kinds]uint64) Messages {
 
 // Stats returns the counts. It takes each partition's lock for a moment.
 func (r *Registry) Stats() Stats {
-	clock := r.clock.Stats()
 	s := Stats{
 		Members:  int(r.peers.count.Load()) + 1,
 		Rejected: r.rejected.Load(),
-		Clock:    ClockStats(clock),
+		Clock:    r.clock.Stats(),
 		Network:  r.net.Stats(),
 	}
 	for _, p := range r.parts {
@@ -117,13 +113,8 @@ func (p *part) statistics() PartitionStats {
 		Inbox: inbox, InboxHigh: in.high, InboxDropped: in.dropped,
 		Received: messages(core.Received), Sent: messages(core.Sent),
 		ReceivedBytes: in.receivedBytes, SentBytes: p.sentBytes.Load(),
-		Syncing: syncing, Served: core.Served,
-		Gaps: core.Gaps, Pulls: core.Pulls, PullTimeouts: core.PullTimeouts, Resyncs: core.Resyncs,
-		Conflicts: core.Conflicts, Lost: core.Lost, Disagreements: core.Disagreements,
-		Refutations: core.Refutations,
-		Silent:      p.silent,
-		Kept:        p.kept, Elsewhere: p.elsewhere,
-		Ignored: core.Ignored, Tombstones: core.Tombstones,
+		Syncing: syncing, Counts: core.Counts,
+		Silent: p.silent, Kept: p.kept, Elsewhere: p.elsewhere,
 	}
 	s.Received.Summaries += in.agreed
 	s.Sent.Summaries += p.summaries.Load()
@@ -133,8 +124,8 @@ func (p *part) statistics() PartitionStats {
 	return s
 }
 
-// countConflict counts a conflict by its outcome, but for those that this node lost, which the core
-// counts. The caller holds mu.
+// countConflict counts a conflict by its outcome, except those that this node lost: the core counts
+// them. The caller holds mu.
 func (p *part) countConflict(e replica.Event) {
 	self := p.reg.cfg.NodeName
 	switch {
@@ -146,17 +137,17 @@ func (p *part) countConflict(e replica.Event) {
 	}
 }
 
-// What a name takes besides its record, its own bytes and its metadata: its place in the core's map
-// and log and in the map that Lookup reads; and what a registration takes with its contexts.
-// Measured where a pointer has 8 bytes, see TestHeapEstimate; nearly all of it is pointers and
-// lengths.
+// nameHeap is the heap of a name besides its record, its bytes and its metadata: its entries in the
+// core's map and log, and in the map that Lookup reads. registrationHeap is that of a registration
+// with its contexts. Both were measured with pointers of 8 bytes, see TestHeapEstimate; nearly all
+// of it is pointers and lengths.
 const (
 	nameHeap         = 110 * pointerSize / 8
 	registrationHeap = 820 * pointerSize / 8
 	pointerSize      = unsafe.Sizeof(uintptr(0))
 )
 
-// heapOf estimates what a winner takes.
+// heapOf estimates the heap of a winner.
 func heapOf(r *replica.Record) int64 {
 	if r == nil {
 		return 0

@@ -21,7 +21,7 @@ func (l *fakeLAN) mute(a, b *Registry, quiet bool) {
 	l.see(na, nb, true, false)
 }
 
-// A name that is held elsewhere is not given away by a node that has not heard of it yet.
+// A node does not give a name away that another holds, although it does not know that yet.
 func TestRegisterWaitsUntilTheNodeHasCaughtUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLAN()

@@ -6,7 +6,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// An awaited names an event that callers wait for: that a name is held, or that it is free.
+// An awaited is an event that callers wait for: a name is held or, if free is set, it is free.
 type awaited struct {
 	name string
 	free bool
@@ -19,8 +19,8 @@ type wait struct {
 	waiters int
 }
 
-// WaitFor blocks until somebody holds name, as this node sees it, and returns the claim, which may
-// be outdated by the time that the caller looks at it. It fails with the cause of ctx, with
+// WaitFor blocks until this node sees a holder of name, and returns the claim, which may be
+// outdated by the time that the caller looks at it. It fails with the cause of ctx, with
 // [ErrClosed], or with a [*NameError].
 func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 	if err := checkName(name); err != nil {
@@ -32,8 +32,8 @@ func (r *Registry) WaitFor(ctx context.Context, name string) (Claim, error) {
 	return r.part(name).waitFor(ctx, awaited{name, false}, r.life.Done())
 }
 
-// waitFor blocks until a has happened, and returns the holder of the name then, if any. It fails
-// with the cause of ctx, or with ErrClosed once closed is closed.
+// waitFor blocks until a has happened, and returns the claim that holds the name then, if any. It
+// fails with the cause of ctx, or with ErrClosed once closed is closed.
 func (p *part) waitFor(ctx context.Context, a awaited, closed <-chan struct{}) (Claim, error) {
 	p.mu.Lock()
 	if winner := p.core.Lookup(a.name); (winner == nil) == a.free {
@@ -66,7 +66,7 @@ func (p *part) waitFor(ctx context.Context, a awaited, closed <-chan struct{}) (
 	return Claim{}, err
 }
 
-// announce wakes those who wait for a name to be held, or to be free. The caller holds mu.
+// announce wakes the callers that wait for a name to be held, or to be free. The caller holds mu.
 func (p *part) announce(name string, winner *replica.Record) {
 	a := awaited{name, winner == nil}
 	if w := p.waits[a]; w != nil {

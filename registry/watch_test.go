@@ -56,7 +56,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A watcher that takes nothing costs others nothing, and is told what it missed.
+// A watcher that takes nothing delays no other, and gets the number of events that it missed.
 func TestSlowWatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")

@@ -17,7 +17,7 @@ const MaxBytes = 60_000
 //	version  1 byte
 //	count    v       at least 1
 //	member, in the order of IDs:
-//	id       v       of the first; of another: how many IDs were left out since the one before
+//	id       v       of the first; of another: the number of IDs between it and the one before
 //	nanos    z       zigzag: the time, as the difference to that of the member before (or 0)
 //	logical  v       at most 2^32-1
 //	meta     v n...
@@ -43,7 +43,7 @@ func appendList(b []byte, members []Member) []byte {
 	return b
 }
 
-// parseList returns the members of a node by their list. Their metadata are parts of it.
+// parseList returns the members in a node's list. Their metadata are slices of it.
 func parseList(node string, b []byte) ([]Member, error) {
 	if len(b) == 0 {
 		return nil, fmt.Errorf("%w: it is empty", errList)
@@ -63,7 +63,7 @@ func parseList(node string, b []byte) ([]Member, error) {
 		nanos += d.varint()
 		logical, size := d.uvarint(), d.uvarint()
 		id := next + left
-		// The last ID of all has none after it.
+		// no ID may follow the highest one
 		if id < next || i > 0 && next == 0 || logical > math.MaxUint32 || size > uint64(len(d.b)) {
 			d.bad = true
 		}
@@ -84,7 +84,7 @@ func parseList(node string, b []byte) ([]Member, error) {
 	return members, nil
 }
 
-// A cursor reads numbers, and remembers if one was wrong.
+// A cursor reads numbers. bad is set once one was wrong.
 type cursor struct {
 	b   []byte
 	bad bool

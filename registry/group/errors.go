@@ -8,19 +8,19 @@ import (
 // ErrFull matches, by errors.Is, every [*FullError].
 var ErrFull = errors.New("group: full")
 
-// A FullError says that the list of this node's members of a group would get too long. It is
+// A FullError reports that the list of this node's members of a group would get too long. It is
 // [ErrFull].
 type FullError struct {
 	Group   string
-	Members int // of this node, with the one that is too many or that changed
+	Members int // of this node, with the new or changed one
 	Bytes   int // that their list would take
 	Max     int // MaxBytes
 }
 
 // Error describes the FullError in one line.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("group: the %d members of this node in group %s would take %d bytes: want at "+
-		"most %d",
+	return fmt.Sprintf(
+		"group: the %d members of this node in group %s would take %d bytes: want at most %d",
 		e.Members, quote(e.Group), e.Bytes, e.Max)
 }
 
@@ -35,7 +35,7 @@ var (
 	errGone    = errors.New("group: no member any more")
 )
 
-// quote keeps a long name from filling a log.
+// quote quotes a name, and cuts a long one.
 func quote(name string) string {
 	const longest = 80
 	if len(name) <= longest {

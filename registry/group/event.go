@@ -18,7 +18,7 @@ type Event struct {
 	Missed uint64          // of Missed: how many events
 }
 
-// EventKind says what an [Event] is.
+// EventKind is the type of an [Event].
 type EventKind uint8
 
 // The kinds of events.
@@ -28,8 +28,8 @@ const (
 	// Updated: Member has other metadata than Before.
 	Updated
 	// Left: Member is gone, for Reason: [registry.ReasonReleased] if it left or its context ended
-	// (its node does not say which of the two), [registry.ReasonClosed] if its registry closed, or
-	// one that says what became of its node. A member whose node is down may come back: Joined again.
+	// (these are not told apart), [registry.ReasonClosed] if its registry closed, or the reason for
+	// which its node is gone. A member whose node is down may come back: Joined again.
 	Left
 	// Missed: the watcher was too slow, and Missed older events were dropped just here.
 	Missed
@@ -58,8 +58,8 @@ func (e Event) String() string {
 	return fmt.Sprintf("%v %s: %d on %s", e.Kind, quote(e.Group), e.Member.ID, e.Member.Node)
 }
 
-// tell publishes what changed between two lists of one node; nil: it has none.
-func (g *Groups) tell(r *replica.Record, before, after *claim) {
+// publish publishes the changes between two lists of one node; nil: it has none.
+func (g *Groups) publish(r *replica.Record, before, after *claim) {
 	var was, is []Member
 	if before != nil {
 		was = before.members()

@@ -15,18 +15,19 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/shared"
 )
 
-// Groups are the groups of a registry. Its methods may be called at the same time. It has no
+// Groups holds the groups of a registry. Its methods may be called at the same time. It has no
 // goroutine of its own and needs no closing: it ends with the registry.
 type Groups struct {
 	space      shared.Space
+	stats      func() []registry.PartitionStats // of the space
 	hub        feed.Hub[Event]
 	lastID     atomic.Uint64
 	unreadable atomic.Uint64
 
-	// rosters has each group that is seen. Only Changed writes to it.
+	// rosters has each group that this node sees. Only Changed writes to it.
 	rosters *xsync.Map[string, *roster]
 
-	endings sync.WaitGroup // memberships whose holder's end is waited for
+	endings sync.WaitGroup // callbacks of memberships that may still run
 
 	mu      sync.Mutex // guards the fields below; a leaf
 	live    map[*Membership]struct{}
@@ -34,27 +35,27 @@ type Groups struct {
 }
 
 // Open returns the groups of a registry, the same ones at each call. The first call on any node of
-// the cluster wakes the replication of groups on all of them. Open waits, as [registry.Open] does,
-// until this node has what the others have, for [registry.Config].SyncTimeout at most; that it
-// takes longer is no error. It fails with the cause of ctx, or with [registry.ErrClosed].
+// the cluster wakes the replication of groups on all nodes. Open waits, as [registry.Open] does,
+// until this node has the claims that the others have, for [registry.Config].SyncTimeout at most;
+// a time-out is no error. It fails with the cause of ctx, or with [registry.ErrClosed].
 func Open(ctx context.Context, r *registry.Registry) (*Groups, error) {
-	client, err := shared.Open(ctx, r, func(s shared.Space) shared.Client { return newGroups(s) })
+	client, err := r.OpenGroups(ctx, newGroups)
 	if err != nil {
 		return nil, err
 	}
-	return client.(inner).Groups, nil //nolint:errcheck,forcetypeassert // newGroups made it
+	return client.(notified).Groups, nil //nolint:errcheck,forcetypeassert // newGroups made it
 }
 
-// inner is Groups as the registry sees it.
-type inner struct{ *Groups }
+// notified is Groups with the methods that the registry calls.
+type notified struct{ *Groups }
 
-func newGroups(s shared.Space) inner {
-	g := &Groups{space: s, rosters: xsync.NewMap[string, *roster](),
+func newGroups(s shared.Space, stats func() []registry.PartitionStats) shared.Client {
+	g := &Groups{space: s, stats: stats, rosters: xsync.NewMap[string, *roster](),
 		live: make(map[*Membership]struct{})}
 	g.hub.Ended = registry.ErrClosed
 	g.hub.Missed = func(n uint64) Event { return Event{Kind: Missed, Missed: n} }
 	g.lastID.Store(uint64(s.Now().Nanos)) //nolint:gosec // positive until 2262
-	return inner{g}
+	return notified{g}
 }
 
 // Members returns the members of a group that this node sees, by node name and ID; nil if there are
@@ -81,7 +82,7 @@ func (g *Groups) Local(name string) []Member {
 func (g *Groups) Len(name string) int { return len(g.Members(name)) }
 
 // Names yields the names of the groups that have members, in no order. Groups may be used, and may
-// change, meanwhile; a group that is there all the time is yielded, once.
+// change, meanwhile; a group that has members all the time is yielded once.
 func (g *Groups) Names() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for name, o := range g.rosters.All() {
@@ -92,8 +93,8 @@ func (g *Groups) Names() iter.Seq[string] {
 	}
 }
 
-// Changed takes note of a node's claim on a group.
-func (g inner) Changed(r *replica.Record) {
+// Changed replaces a node's claim on a group.
+func (g notified) Changed(r *replica.Record) {
 	before, _ := g.rosters.Load(r.Name)
 	was := before.of(r.Node)
 	var is *claim
@@ -110,11 +111,11 @@ func (g inner) Changed(r *replica.Record) {
 		g.rosters.Store(r.Name, after)
 	}
 	if g.hub.Watched() {
-		g.tell(r, was, is)
+		g.publish(r, was, is)
 	}
 }
 
-// refuse takes note of a claim that is no list of members. Nothing is shown of it.
+// refuse counts and logs a claim whose list of members can't be read.
 func (g *Groups) refuse(r *replica.Record, err error) {
 	g.unreadable.Add(1)
 	g.space.Log().Warn("the members of a group on another node can't be read", "group", quote(r.Name),
@@ -122,7 +123,7 @@ func (g *Groups) refuse(r *replica.Record, err error) {
 }
 
 // Retire ends all memberships: the registry has withdrawn their claims.
-func (g inner) Retire() {
+func (g notified) Retire() {
 	g.mu.Lock()
 	g.retired = true
 	all := g.live
@@ -136,9 +137,9 @@ func (g inner) Retire() {
 }
 
 // Close ends all watchers.
-func (g inner) Close() { g.hub.Close() }
+func (g notified) Close() { g.hub.Close() }
 
-// find returns the place of a member in the list of its node.
+// find returns the index of a member in the list of its node, and whether it is there.
 func find(members []Member, id uint64) (int, bool) {
 	return slices.BinarySearchFunc(members, id, compareID)
 }

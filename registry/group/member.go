@@ -8,15 +8,15 @@ import (
 
 // A Member is one member of a group, as this node sees it.
 type Member struct {
-	// Node is the node that it lives on.
+	// Node is the name of the node that it lives on.
 	Node string
-	// ID tells it from the other members of its node, in whatever group. It is not given again, unless
-	// the node starts anew with its clock set back. IDs rise in the order of joining.
+	// ID identifies it among the members of its node, in all groups. It is not reused, unless the node
+	// starts anew with its clock set back. IDs rise in the order of joining.
 	ID uint64
-	// Meta holds the bytes that it attached. They are shared with the registry and must not be
-	// modified.
+	// Meta holds the bytes that the holder attached. They are shared with the registry and must not
+	// be modified.
 	Meta []byte
-	// Time is when it joined, by the clock of its node. It stays when the metadata change.
+	// Time is the time of joining, by the clock of its node. It stays when the metadata change.
 	Time registry.Timestamp
 }
 

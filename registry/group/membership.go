@@ -17,7 +17,7 @@ type Membership struct {
 	id     uint64
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	unlink func() bool // stops the wait for the end of the holder
+	unlink func() bool // stops the callback for the end of the holder
 }
 
 // Join makes the holder whose life is ctx a member of a group.
@@ -107,7 +107,7 @@ func (m *Membership) Group() string { return m.name }
 // holder's own context ended.
 func (m *Membership) Context() context.Context { return m.ctx }
 
-// Member returns the member as this node shows it, and whether it is one still.
+// Member returns the member as this node shows it, and whether it still is one.
 func (m *Membership) Member() (Member, bool) {
 	if m.ctx.Err() == nil {
 		members := m.groups.Local(m.name)
@@ -119,8 +119,8 @@ func (m *Membership) Member() (Member, bool) {
 }
 
 // Leave ends the membership, and its context with [registry.ErrReleased]. It waits neither for
-// other nodes to know of it nor for room in the queue. It returns nil if the member has left, now
-// or before, and else the cause with which the membership had ended already.
+// other nodes nor for room in the queue. It returns nil if the member has left, now or before, and
+// otherwise the cause with which the membership had ended already.
 func (m *Membership) Leave() error {
 	m.stop()
 	m.cancel(registry.ErrReleased)
@@ -131,9 +131,9 @@ func (m *Membership) Leave() error {
 	return nil
 }
 
-// Update replaces the metadata with what f makes of them; ID and time stay. f must not modify its
-// argument, and is called again if the metadata were changed meanwhile. Update waits for room in
-// the queue as [Groups.Join] does. It fails with a [*registry.MetaError], a [*FullError], a
+// Update replaces the metadata with what f returns for them; ID and time stay. f must not modify
+// its argument, and is called again if the metadata were changed meanwhile. Update waits for room
+// in the queue as [Groups.Join] does. It fails with a [*registry.MetaError], a [*FullError], a
 // [*registry.OverloadedError], or the cause with which the membership or ctx has ended.
 func (m *Membership) Update(ctx context.Context, f func(meta []byte) []byte) error {
 	g := m.groups
@@ -176,17 +176,17 @@ func (m *Membership) ended() error {
 	if err := context.Cause(m.ctx); err != nil {
 		return err
 	}
-	return registry.ErrClosed // the registry withdraws all claims, and then ends their contexts
+	return registry.ErrClosed // the registry withdraws all claims before it ends their contexts
 }
 
-// stop ends the wait for the holder's end.
+// stop stops the callback for the holder's end.
 func (m *Membership) stop() {
 	if m.unlink() {
 		m.groups.endings.Done()
 	}
 }
 
-// remove takes the member off the list, if it is still there.
+// remove removes the member from the list, if it is still there.
 func (m *Membership) remove(why replica.Why) {
 	g := m.groups
 	g.mu.Lock()
@@ -205,7 +205,7 @@ func (m *Membership) remove(why replica.Why) {
 	})
 }
 
-// own reads the list of this node's members, which it wrote itself.
+// own decodes this node's list.
 func (g *Groups) own(meta []byte) ([]Member, error) {
 	if len(meta) == 0 {
 		return nil, nil
@@ -213,7 +213,7 @@ func (g *Groups) own(meta []byte) ([]Member, error) {
 	return parseList(g.space.Node(), meta)
 }
 
-// list encodes members, if they are not too many.
+// list encodes members. It fails with a FullError if they are too many.
 func list(name string, members []Member) ([]byte, error) {
 	b := appendList(nil, members)
 	if len(b) > MaxBytes {

@@ -14,7 +14,7 @@ type roster struct {
 	members func() []Member
 }
 
-// A claim is one node's list. It is read when somebody wants to know.
+// A claim is one node's list. It is decoded when it is first read.
 type claim struct {
 	node    string
 	members func() []Member

@@ -8,13 +8,12 @@ type Stats struct {
 	Members int // of all groups
 	Local   int // of this node
 
-	// Unreadable counts lists of members that could not be read and of which nothing is shown: those
-	// of a node that runs a later version, say.
+	// Unreadable counts lists of members that could not be read, such as those of a later release.
+	// None of their members are shown.
 	Unreadable uint64
 
-	// Partitions describes the partitions of the names of groups, apart from those of
-	// [registry.Stats]. Names are groups there, and Registrations those in which this node has
-	// members.
+	// Partitions describes the partitions of groups; [registry.Stats] has those of names. Names counts
+	// groups there, and Registrations the groups with members on this node.
 	Partitions []registry.PartitionStats
 }
 
@@ -31,6 +30,6 @@ func (g *Groups) Stats() Stats {
 		}
 	}
 	s.Unreadable = g.unreadable.Load()
-	s.Partitions, _ = g.space.Stats().([]registry.PartitionStats) // package shared promises it
+	s.Partitions = g.stats()
 	return s
 }

@@ -9,14 +9,14 @@ import (
 )
 
 // A Watcher is a subscription to events. Members don't wait for it: it keeps the last
-// [registry.DefaultWatchBuffer] events, and has one of kind [Missed] in the place of those before.
-// Its methods may be called at the same time; each event is given to one caller.
+// [registry.DefaultWatchBuffer] events, and one of kind [Missed] for those before. Its methods may
+// be called at the same time; each event is given to one caller.
 type Watcher struct{ events *feed.Subscription[Event] }
 
 // Watch subscribes to the events of some groups, or of all if no name is given, from this moment
-// on, until ctx ends, the watcher is closed, or the registry is. To follow a group, first Watch and
+// on, until ctx ends, or the watcher or the registry is closed. To follow a group, first Watch and
 // then read [Groups.Members]; after a [Missed] read them again. Events about the members of one
-// node in one group come in order; others may come in any.
+// node in one group come in order; others may come in any order.
 func (g *Groups) Watch(ctx context.Context, names ...string) *Watcher {
 	var wants func(Event) bool
 	if len(names) > 0 {
@@ -32,15 +32,15 @@ func (g *Groups) Watch(ctx context.Context, names ...string) *Watcher {
 	return &Watcher{g.hub.Subscribe(ctx, registry.DefaultWatchBuffer, wants)}
 }
 
-// Next returns the next event, and waits for it if there is none. It fails with the cause of ctx
-// or, once all events were taken, with the reason why no more come: [registry.ErrClosed] if the
-// watcher or the registry was closed, or the cause of the context that was given to Watch.
+// Next returns the next event, and waits if there is none. It fails with the cause of ctx or, once
+// all events were taken and no more will come, with [registry.ErrClosed] if the watcher or the
+// registry was closed, or else with the cause of the context that was given to Watch.
 func (w *Watcher) Next(ctx context.Context) (Event, error) { return w.events.Next(ctx) }
 
 // Events yields events until no more come, see [Watcher.Next]. Leaving the loop does not close the
 // watcher.
 func (w *Watcher) Events() iter.Seq[Event] { return w.events.Events() }
 
-// Close ends the subscription. Events that were not taken yet can still be. It may be called more
-// than once.
+// Close ends the subscription. Events that were not taken yet can still be taken. It may be called
+// more than once.
 func (w *Watcher) Close() { w.events.Close() }

@@ -80,9 +80,9 @@ func partitionMetrics() []metric {
 			func(p *partition) uint64 { return p.Served }),
 		sum("resyncs_total", "Times that a node lacked more than the tombstones that are kept can tell.",
 			func(p *partition) uint64 { return p.Resyncs }),
-		byOutcome("conflicts_total", "Names that two nodes had claimed, by what this node had to do"+
-			" with them: its claim was kept or lost, or both were of other nodes (elsewhere)."),
-		sum("disagreements_total", "Conflicts that nodes settled differently: a resolver is wrong.",
+		byOutcome("conflicts_total", "Conflicts, by outcome: this node's claim was kept or lost, "+
+			"or both claims were of other nodes (elsewhere)."),
+		sum("disagreements_total", "Conflicts that nodes resolved differently: a resolver is wrong.",
 			func(p *partition) uint64 { return p.Disagreements }),
 		sum("silent_holders_total", "Names that were released because their holders hang.",
 			func(p *partition) uint64 { return p.Silent }),
@@ -127,7 +127,7 @@ func worstOf[N cmp.Ordered](s *stats, value func(*partition) N) (most N) {
 	return most
 }
 
-// each is a gauge of each partition, or of the worst if there are more than MaxPartitions.
+// each returns a gauge of each partition, or of the worst if there are more than MaxPartitions.
 func each[N cmp.Ordered](
 	name, help string, value func(*partition) N, unit func(N) float64,
 ) metric {

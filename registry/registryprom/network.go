@@ -55,7 +55,7 @@ func netLevel(name, help string, value func(*network) int) metric {
 	return gauge(name, help, func(s *stats) int { return value(&s.Network) })
 }
 
-// byPath is a counter of each of the ways that frames take.
+// byPath returns a counter of each path.
 func byPath(name, help string, value func(registry.PathStats) uint64) metric {
 	return metric{
 		Name: prefix + name, Help: help, Kind: prometheus.CounterValue, Labels: []string{"path"},

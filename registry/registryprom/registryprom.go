@@ -6,12 +6,11 @@
 // The names of the metrics begin with snowfence_registry_. They are read at each scrape; no
 // goroutine runs between scrapes. No metric has a name of the registry for a label.
 //
-// Watch these: members, since nodes that see fewer than there are are cut off; queue_age_seconds,
-// which grows while news do not get out; syncing, of a node that does not catch up;
-// conflicts_total with the outcome lost, for holders that had to stop; nodes_lost and
-// rejoin_attempts_total, for nodes that are looked for in vain; silent_holders_total, for holders
-// that hang; and disagreements_total, which stays 0 unless a resolver is wrong. The page
-// docs/operations.md has an alert for each.
+// Watch these: members, as a node that sees too few is cut off; queue_age_seconds, which grows
+// while changes can't be sent; syncing, of a node that does not catch up; conflicts_total with the
+// outcome lost, for holders that had to stop; nodes_lost and rejoin_attempts_total, for nodes that
+// are not found; silent_holders_total, for holders that hang; and disagreements_total, which stays
+// 0 unless a resolver is wrong. The page docs/operations.md has an alert for each.
 package registryprom
 
 import (
@@ -21,12 +20,12 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// MaxPartitions bounds the partitions that have series of their own, by the label partition. Where
-// there are more, the worst of them is shown, and the label is "worst".
+// MaxPartitions bounds the partitions that have series of their own, by the label partition. If
+// there are more, only the worst value is shown, with the label "worst".
 const MaxPartitions = 64
 
 // New returns a collector for one registry. stats is usually its method Stats. The collector calls
-// it at each scrape; it must be safe for concurrent use.
+// it at each scrape, possibly from several goroutines at the same time.
 //
 // A program with several registries tells them apart with prometheus.WrapRegistererWith.
 func New(stats func() registry.Stats) prometheus.Collector {

@@ -30,7 +30,7 @@ func TestAllIsShown(t *testing.T) {
 			return registryprom.New(func() registry.Stats {
 				return registry.Stats{Partitions: []registry.PartitionStats{{}, stats(), {}}}
 			})
-		}, "Registrations", "Conflicts", // the sums of what is shown
+		}, "Registrations", "Counts.Conflicts", // the sums of what is shown
 		"QueueHigh", "InboxHigh") // as above
 }
 

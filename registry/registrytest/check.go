@@ -10,25 +10,24 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// CheckResolver checks, with generated claims, that a resolver may be trusted with the names of a
-// cluster:
+// CheckResolver checks a resolver with generated claims:
 //
 //   - its name isn't empty and stays the same;
-//   - it doesn't panic, whatever the metadata: another program may have written them;
+//   - it doesn't panic for any metadata: another program may have written them;
 //   - it leaves the metadata as they are;
 //   - it gives the same answer each time, also when it is called from several goroutines (run the
-//     test with -race to find state that is shared);
+//     test with -race to find shared state);
 //   - swapping the claims flips the sign;
-//   - with three claims it runs in no circle. Where the resolver answers 0, the default order
-//     counts, as in the registry: a rule that calls close priorities equal may run in a circle
-//     through it, and then all three nodes may give up the name.
+//   - with three claims it does not run in a circle. If the resolver answers 0, the default order
+//     counts, as in the registry: a rule that calls close priorities equal may run in a circle with
+//     it, and then all three nodes may give up the name.
 //
 // Claims are all on one name and from different nodes, as in a conflict; times and metadata are
 // often equal.
 //
-// The first law that is broken fails the test by tb.Errorf, with the simplest example that was
-// found. CheckResolver then returns; it never calls tb.FailNow. It takes some 400,000 calls of
-// Compare and blocks until they are done.
+// The first broken law fails the test by tb.Errorf, with the simplest example found. CheckResolver
+// then returns; it never calls tb.FailNow. It makes some 400,000 calls of Compare and blocks until
+// they are done.
 func CheckResolver(tb testing.TB, r registry.Resolver, opts ...Option) {
 	tb.Helper()
 	if r == nil {
@@ -81,8 +80,8 @@ func checkName(r registry.Resolver) (name, complaint string) {
 }
 
 func changedName(first, again string) string {
-	return fmt.Sprintf("the resolver's name changed from %q to %q: the nodes of a cluster tell "+
-		"rules apart by it", first, again)
+	return fmt.Sprintf("the resolver's name changed from %q to %q: the nodes of a cluster tell rules "+
+		"apart by it", first, again)
 }
 
 // claims generates the claims of one round: on one name, each from another node.
@@ -107,7 +106,7 @@ func (o *options) claims(round int) []registry.Claim {
 	return claims
 }
 
-// list writes the claims one to a line, under the names by which complaints call them.
+// list returns the claims, one a line, with the names that complaints use.
 func list(claims []registry.Claim) string {
 	var b strings.Builder
 	for i, c := range claims {

@@ -45,6 +45,6 @@ func ExampleCheckResolver() {
 	//     a: node "a", time 2026-01-01T12:00:00.000000001Z, metadata nil
 	//     b: node "b", time 2026-01-01T12:00:00.000000000Z, metadata "10"
 	//     c: node "c", time 2026-01-01T12:00:00.000000000Z, metadata "5"
-	// Each of the three nodes sees a claim that is better than its own: all may give up the name.
+	// Each of the three nodes sees a better claim than its own: all may give up the name.
 	// Found in round 13 with registrytest.WithSeed(1).
 }

@@ -10,31 +10,31 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A law is one thing that is asked of a resolver.
+// A law is one requirement of a resolver.
 type law struct {
-	arity  int  // how many claims an example has
-	crowd  bool // any smaller number will do as well, from two
+	arity  int  // claims in an example
+	crowd  bool // an example may have fewer claims, at least two
 	broken func(r registry.Resolver, claims []registry.Claim) (complaint string)
-	why    string // what comes of it
+	why    string // the consequence
 }
 
-// In this order: one that is broken makes the answers to those after it worthless.
+// laws are checked in this order: after a broken one, the answers for later ones mean nothing.
 var laws = []law{
 	{arity: 1, broken: panics, why: whyPanics},
 	{arity: 2, broken: panics, why: whyPanics},
-	{arity: 2, broken: modifies, why: "Metadata are shared with the registry and with all who look " +
-		"the name up."},
+	{arity: 2, broken: modifies, why: whyModifies},
 	{arity: 2, broken: wavers, why: whyWavers},
 	{arity: poolSize, crowd: true, broken: waversInCrowd, why: whyWavers},
-	{arity: 2, broken: favours, why: "The nodes would disagree: both keep the name, or both give it " +
-		"up."},
-	{arity: 3, broken: circles, why: "Each of the three nodes sees a claim that is better than its " +
-		"own: all may give up the name."},
+	{arity: 2, broken: favours, why: whyFavours},
+	{arity: 3, broken: circles, why: whyCircles},
 }
 
 const (
-	whyPanics = "A registry takes a panic for 0 and reports it: the rule would decide nothing."
-	whyWavers = "Nodes that ask at different times would keep different claims."
+	whyPanics   = "A registry takes a panic for 0 and reports it: the rule would decide nothing."
+	whyModifies = "Metadata are shared with the registry and with all who look the name up."
+	whyWavers   = "Nodes that ask at different times would keep different claims."
+	whyFavours  = "The nodes would disagree: both keep the name, or both give it up."
+	whyCircles  = "Each of the three nodes sees a better claim than its own: all may give up the name."
 )
 
 // search tries all tuples of the claims in order, and returns the first that breaks the law.
@@ -63,8 +63,8 @@ func (l law) search(
 	return example, complaint
 }
 
-// panics complains of a panic. Of one claim it is asked to compare the claim with itself, which
-// a registry never does; the answer doesn't matter.
+// panics complains of a panic. It compares a single claim with itself, which a registry never does;
+// the answer doesn't matter.
 func panics(r registry.Resolver, claims []registry.Claim) string {
 	for i, a := range claims {
 		for j, b := range claims {
@@ -85,7 +85,7 @@ func panicOf(r registry.Resolver, a, b registry.Claim) (v any) {
 	return nil
 }
 
-// modifies complains of metadata that are written to. It shows the resolver copies.
+// modifies complains of metadata that the resolver writes to. The resolver gets copies.
 func modifies(r registry.Resolver, claims []registry.Claim) string {
 	a, b := claims[0], claims[1]
 	a.Meta, b.Meta = bytes.Clone(a.Meta), bytes.Clone(b.Meta)
@@ -99,7 +99,7 @@ func modifies(r registry.Resolver, claims []registry.Claim) string {
 	return ""
 }
 
-// wavers complains of an answer that isn't the same again.
+// wavers complains of an answer that differs when it is repeated.
 func wavers(r registry.Resolver, claims []registry.Claim) string {
 	a, b := claims[0], claims[1]
 	first := compare(r, a, b)
@@ -113,7 +113,7 @@ func wavers(r registry.Resolver, claims []registry.Claim) string {
 	return ""
 }
 
-// waversInCrowd complains of an answer that is another one when several goroutines ask.
+// waversInCrowd complains of an answer that differs when several goroutines ask.
 func waversInCrowd(r registry.Resolver, claims []registry.Claim) string {
 	ask := func(backwards bool) (signs [poolSize][poolSize]int) {
 		for k := range len(claims) * len(claims) {
@@ -154,7 +154,7 @@ func waversInCrowd(r registry.Resolver, claims []registry.Claim) string {
 	return ""
 }
 
-// favours complains where swapping the claims doesn't flip the sign.
+// favours complains if swapping the claims doesn't flip the sign.
 func favours(r registry.Resolver, claims []registry.Claim) string {
 	ab, ba := compare(r, claims[0], claims[1]), compare(r, claims[1], claims[0])
 	if ab == -ba {
@@ -164,8 +164,8 @@ func favours(r registry.Resolver, claims []registry.Claim) string {
 		word(ba))
 }
 
-// circles complains where of three claims each is preferred to the next one, by the resolver
-// or, where it has no opinion, by the default.
+// circles complains if each of three claims is preferred to the next one, by the resolver or, if it
+// answers 0, by the default order.
 func circles(r registry.Resolver, claims []registry.Claim) string {
 	ab, bc, ca := preferred(r, claims[0], claims[1]), preferred(r, claims[1], claims[2]),
 		preferred(r, claims[2], claims[0])
@@ -187,12 +187,13 @@ func circles(r registry.Resolver, claims []registry.Claim) string {
 	return "runs in a circle: " + strings.Join(kept[:], ", ")
 }
 
-// preferred decides as a registry does.
+// preferred returns the answer of a registry: that of the resolver or, if it is 0, the default
+// order.
 func preferred(r registry.Resolver, a, b registry.Claim) int {
 	return cmp.Or(compare(r, a, b), a.Time.Compare(b.Time), cmp.Compare(a.Node, b.Node))
 }
 
-// compare returns the sign of the resolver's answer, which alone counts.
+// compare returns the sign of the resolver's answer.
 func compare(r registry.Resolver, a, b registry.Claim) int {
 	return cmp.Compare(r.Compare(a, b), 0)
 }

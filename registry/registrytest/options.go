@@ -13,9 +13,9 @@ import (
 // An Option changes what [CheckResolver] tries.
 type Option func(*options) error
 
-// WithMeta has metadata made by a function, which draws what is random from the source given, so
-// that the seed brings it back. Use it where the resolver reads a format: made-up bytes would
-// hardly ever hit upon it. One in four metadata is still nil, empty or garbage.
+// WithMeta sets the function that draws metadata. It must take its random numbers from the source
+// given, so that the seed reproduces them. Use it if the resolver reads a format, which random
+// bytes would hardly ever match. One in four metadata is still nil, empty or garbage.
 func WithMeta(draw func(*rand.Rand) []byte) Option {
 	return func(o *options) error {
 		if draw == nil {
@@ -26,8 +26,8 @@ func WithMeta(draw func(*rand.Rand) []byte) Option {
 	}
 }
 
-// WithNodes names the nodes that make claims, three at least. Use it where the resolver knows nodes
-// by name.
+// WithNodes sets the names of the nodes that make claims, at least three. Use it if the resolver
+// knows nodes by name.
 func WithNodes(nodes ...string) Option {
 	return func(o *options) error {
 		sorted := slices.Sorted(slices.Values(nodes))
@@ -40,7 +40,7 @@ func WithNodes(nodes ...string) Option {
 	}
 }
 
-// WithSeed sets the seed of all that is random. Without it each run draws another, and logs it.
+// WithSeed sets the seed of all random numbers. Without it each run draws another, and logs it.
 func WithSeed(seed uint64) Option {
 	return func(o *options) error {
 		o.seed = seed
@@ -48,7 +48,7 @@ func WithSeed(seed uint64) Option {
 	}
 }
 
-// WithRounds sets how many sets of claims are tried for each law, 500 unless told otherwise.
+// WithRounds sets how many sets of claims are tried for each law; 500 by default.
 func WithRounds(n int) Option {
 	return func(o *options) error {
 		if n < 1 {
@@ -99,7 +99,7 @@ func (o *options) drawMeta(rng *rand.Rand) []byte {
 	return slices.Clip(slices.Clone(o.meta(rng)))
 }
 
-// anyMeta makes metadata of the kinds that people write.
+// anyMeta returns metadata in formats that are common.
 func anyMeta(rng *rand.Rand) []byte {
 	switch n := rng.IntN(10); rng.IntN(6) {
 	case 0:
@@ -125,7 +125,7 @@ func garbage(rng *rand.Rand) []byte {
 	return b
 }
 
-// scales are the distances between times, one for a round: a rule that calls close times equal
+// scales holds the distances between times, one for a round: a rule that calls close times equal
 // may have its threshold near any of them.
 var scales = []time.Duration{
 	1, time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,

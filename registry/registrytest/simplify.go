@@ -8,9 +8,9 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// simplify makes claims that break the law simpler one step at a time, as long as the law stays
-// broken. It ends, since no step can be undone by another.
-// Nodes are renamed to those that come earlier in nodes.
+// simplify makes claims that break the law simpler, one step at a time, as long as the law stays
+// broken. It ends, since no step can undo another. Nodes are renamed to those that come earlier in
+// nodes.
 func (l law) simplify(
 	r registry.Resolver, claims []registry.Claim, complaint string, nodes []string,
 ) ([]registry.Claim, string) {
@@ -66,8 +66,7 @@ func (l law) step(
 	return nil, ""
 }
 
-// complaint is what broken returns, or the empty string if the resolver panics: that is another
-// law's matter.
+// complaint returns the complaint of broken; "" if the resolver panics, which is another law.
 func (l law) complaint(r registry.Resolver, claims []registry.Claim) (complaint string) {
 	defer func() {
 		if recover() != nil {
@@ -77,8 +76,8 @@ func (l law) complaint(r registry.Resolver, claims []registry.Claim) (complaint 
 	return l.broken(r, claims)
 }
 
-// simplerThan returns claims to put in a claim's place. Each is simpler in just one thing: the
-// time, the node's name, or the metadata, which are never cut up, since they may have a format.
+// simplerThan returns replacements for a claim. Each is simpler in one respect: the time, the
+// node's name, or the metadata, which are only dropped as a whole, since they may have a format.
 func simplerThan(c registry.Claim, all []registry.Claim, nodes []string) []registry.Claim {
 	var simpler []registry.Claim
 	times := []registry.Timestamp{{Nanos: noon}, {Nanos: noon + 1}, {Nanos: noon + 2}}

@@ -11,7 +11,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A request is what a node is told to do.
+// A request is a command for a node.
 type request struct {
 	Op    string // a method of actor
 	Names [][]byte
@@ -32,7 +32,7 @@ type reply struct {
 	Stats   *registry.Stats
 }
 
-// A claim is who holds a name. Names are any bytes, which a string in JSON is not.
+// A claim names the holder of a name. Names are any bytes, which a string in JSON is not.
 type claim struct {
 	Name []byte
 	Node string
@@ -47,7 +47,7 @@ type ending struct {
 	Winner   string // of the conflict
 }
 
-// An actor does to a registry what it is told.
+// An actor carries requests out on a registry.
 type actor struct {
 	reg   *registry.Registry
 	ended func(ending)
@@ -192,8 +192,8 @@ func (a *actor) register(q *request) *reply {
 	})
 }
 
-// run runs a function that does nothing while it holds the name, which "held" tells, as often as
-// the registry lets it.
+// run runs a function that does nothing but hold the name, again after each loss. The request
+// "held" lists such names.
 func (a *actor) run(name string) {
 	a.watching.Go(func() {
 		err := a.reg.Run(context.Background(), name, nil, func(ctx context.Context) error {
@@ -216,7 +216,7 @@ func (a *actor) registration(name string) *registry.Registration {
 	return a.held[name]
 }
 
-// holding lists the names whose holders here have not been told to stop.
+// holding lists the names of holders whose context has not ended.
 func (a *actor) holding() *reply {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -48,7 +48,7 @@ func listener(tb testing.TB, each func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// closedPort returns an address at which nobody listens.
+// closedPort returns an address at which no socket listens.
 func closedPort(tb testing.TB) string {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -57,10 +57,9 @@ func closedPort(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// TestBadInput gives a registry what it can't work with. The messages are compared whole: somebody
-// will have to find out by them what is wrong. Those of a node that was to join are compared with
-// SEED for the seed's address, those of the other side with NODE for the node's, which it does not
-// choose.
+// TestBadInput opens registries with wrong configurations. The messages are compared in full, as
+// users have to learn from them what is wrong. In those of a joining node SEED stands for the
+// seed's address, in those of the other side NODE for the node's, which the test does not choose.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	keyA, keyB := []byte("0123456789abcdef"), []byte("fedcba9876543210")
@@ -110,21 +109,21 @@ func TestBadInput(t *testing.T) {
 		want: `registry: could not join any of SEED: seed SEED: it can't be reached: dial tcp SEED: connect: connection refused; set Config.StartAlone if this node may start without the others`,
 	}, {
 		what: "another number of partitions", seed: plain.Addr(), with: registry.Config{Partitions: 8},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: partitions is "16" there, "8" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: partitions is "16" there, "8" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: partitions is "8" there, "16" here`,
+		seen: `node "newcomer" at NODE does not match this one: partitions is "8" there, "16" here`,
 	}, {
 		what: "another resolver", seed: plain.Addr(),
 		with: registry.Config{Resolver: registry.KeepOldest},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: resolver is "keep-newest" there, "keep-oldest" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: resolver is "keep-newest" there, "keep-oldest" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: resolver is "keep-oldest" there, "keep-newest" here`,
+		seen: `node "newcomer" at NODE does not match this one: resolver is "keep-oldest" there, "keep-newest" here`,
 	}, {
 		what: "another cluster, and other things", seed: plain.Addr(),
 		with: registry.Config{Cluster: "staging", Partitions: 32},
-		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED is of another kind: cluster is "snowfence" there, "staging" here, partitions is "16" there, "32" here`,
+		want: `registry: could not join any of SEED: seed SEED: node "seed" at SEED does not match this one: cluster is "snowfence" there, "staging" here, partitions is "16" there, "32" here`,
 		as:   new(*mismatch), sees: plainSees,
-		seen: `node "newcomer" at NODE is of another kind: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
+		seen: `node "newcomer" at NODE does not match this one: cluster is "staging" there, "snowfence" here, partitions is "32" there, "16" here`,
 	}, {
 		what: "a node name that is taken", seed: plain.Addr(), with: registry.Config{NodeName: "seed"},
 		want: `registry: could not join any of SEED: seed SEED: the node name "seed" is taken by a live member at SEED; if that node has crashed, its name is free once it is declared dead, at most about 3s after the crash (at once for a node at the same address)`,

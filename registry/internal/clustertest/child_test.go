@@ -14,8 +14,8 @@ type line struct {
 	Ended *ending `json:",omitempty"`
 }
 
-// serve is the life of a process that is a node: it opens the registry, replies to that, and does
-// what it is told until its input ends, which it does when the test dies.
+// serve runs a process that is a node: it opens the registry, replies, and carries requests out
+// until its input ends, as it does when the test dies.
 func serve(text string, in io.Reader, out io.Writer) (code int) {
 	var mu sync.Mutex // keeps lines whole
 	enc := json.NewEncoder(out)

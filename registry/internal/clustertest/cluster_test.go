@@ -55,8 +55,8 @@ func (c *cluster) seeds() []string {
 	return list
 }
 
-// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back
-// finds its own free. Two runs of the tests at a time begin at different ones.
+// nextPort is the next port, below those that the system chooses, so that a node which comes back
+// finds its own free. Two runs of the tests at the same time begin at different ones.
 var nextPort atomic.Int32
 
 const firstPort, ports = 12_000, 20_000
@@ -81,7 +81,7 @@ func (c *cluster) open(s *spec) (refused int) {
 		}
 		var err error
 		way, addr, err = c.start(c.tb, s)
-		// another process may say so
+		// the port is taken by another process; memberlist, and a child, report that as text
 		if err != nil && strings.Contains(err.Error(), "address already in use") {
 			return err.Error()
 		}
@@ -183,7 +183,7 @@ func disagreement(nodes []*node, want map[string]string) string {
 	return ""
 }
 
-// agreed checks that no conflict was settled in two ways.
+// agreed checks that no conflict was resolved in two ways.
 func (c *cluster) agreed() {
 	c.tb.Helper()
 	for _, n := range c.nodes {
@@ -198,7 +198,7 @@ func (c *cluster) agreed() {
 	}
 }
 
-// slow is when it is told what a test still waits for.
+// slow is the time after which a test logs what it waits for.
 const slow = 5 * time.Second
 
 // waitUntil waits until missing returns "", which otherwise says what is missing, and returns how

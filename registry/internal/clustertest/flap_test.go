@@ -197,7 +197,7 @@ func pause(tb testing.TB, d time.Duration) {
 	}
 }
 
-// downLinks tells of each link between two nodes if it is down.
+// downLinks returns for each link between two nodes whether it is down.
 func downLinks(cut *cutnet.Network, names []string) (list []bool) {
 	for i, a := range names {
 		for _, b := range names[i+1:] {
@@ -269,8 +269,8 @@ func (l *load) stop() {
 	l.wg.Wait()
 }
 
-// TestFlappingLink has the link between two nodes flap. It is a matter between those two: nobody is
-// given up for it, by nobody, and all news comes round.
+// TestFlappingLink lets the link between two nodes flap. That concerns only those two: no node is
+// declared dead, and all news reaches all nodes.
 func TestFlappingLink(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)

@@ -24,8 +24,8 @@ type lan struct {
 	addrs map[string]string // by node
 }
 
-// lanPrefix is that of the namespaces' names; the process's number follows, so that those of a
-// process that died can be told.
+// lanPrefix is the prefix of the namespaces' names; the process's number follows, so that those of
+// a dead process can be found.
 const lanPrefix = "snowfence-test-"
 
 var lans atomic.Int64

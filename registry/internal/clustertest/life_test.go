@@ -159,8 +159,8 @@ func (c *cluster) crash(name string) {
 	})
 }
 
-// told waits until each node has told its watchers of what can be seen on it already: events come
-// after that, and whoever counts them takes them later still.
+// told waits until each node's watchers have got the events of what the node shows already: events
+// come after that, and are counted later still.
 func (c *cluster) told(what string, missing func(*node) string) {
 	c.tb.Helper()
 	waitUntil(c.tb, what+": the events", func() string {

@@ -64,7 +64,6 @@ func (l *local) call(q *request) (*reply, error) {
 	return r, nil
 }
 
-// kill is as near to kill -9 as a registry in this process comes: the others hear little, or
-// nothing.
+// kill closes the registry, the nearest to kill -9 in this process: it does not notify the others.
 func (l *local) kill() error { return l.actor.close() }
 func (l *local) exit() error { return l.actor.close() }

@@ -55,7 +55,7 @@ func (n *node) release(names ...string) {
 	}
 }
 
-// holders returns who holds what, as the node sees it.
+// holders returns the holder of each name, as the node sees it.
 func (n *node) holders() map[string]string {
 	n.tb.Helper()
 	m := make(map[string]string)
@@ -65,8 +65,8 @@ func (n *node) holders() map[string]string {
 	return m
 }
 
-// held returns the names that are registered on the node itself and whose holders were not told to
-// stop.
+// held returns the names that are registered on the node itself, by holders whose context has not
+// ended.
 func (n *node) held() map[string]bool {
 	n.tb.Helper()
 	m := make(map[string]bool)
@@ -111,8 +111,8 @@ func (n *node) conflicts() map[string]string {
 	return m
 }
 
-// toldOf waits until holders on the node were told of that many lost conflicts, and returns them as
-// conflicts does.
+// toldOf waits until that many contexts on the node have ended by a lost conflict, and returns the
+// conflicts as conflicts does.
 func (n *node) toldOf(count int) (got map[string]string) {
 	n.tb.Helper()
 	waitUntil(n.tb, "every loser on "+n.spec.Name+" is told", func() string {

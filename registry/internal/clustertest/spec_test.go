@@ -43,9 +43,9 @@ func brisk() pace {
 	return pace{20 * time.Millisecond, 1200 * time.Millisecond, 800 * time.Millisecond, 2}
 }
 
-// patient is the pace of tests in which nobody may be given up. A suspect has four seconds to
-// answer for itself (twice that without -short), since a machine that has more to do than it can
-// may hold up a healthy process for two.
+// patient returns the pace of tests in which no node may be declared dead. A suspect has four
+// seconds to refute (twice that without -short), since an overloaded machine may delay a healthy
+// process for two.
 func patient() pace {
 	p := brisk()
 	p.Suspicion *= 3

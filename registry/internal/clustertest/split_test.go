@@ -167,8 +167,8 @@ func TestOverlappingSplit(t *testing.T) {
 	c.agreed()
 }
 
-// beside works with a cluster in which the link between a and b is bad: what they register is seen
-// at each other, conflicts between them are settled, and nobody is given up, while that lasts.
+// beside uses a cluster in which the link between a and b is bad: each sees the other's names,
+// conflicts between them are resolved, and no node is declared dead meanwhile.
 func beside(c *cluster) {
 	t := c.tb
 	start, bad := time.Now(), 2*c.base.Pace.suspicion() // one that began late ends within that
@@ -192,15 +192,15 @@ func beside(c *cluster) {
 	}
 }
 
-// contest has two nodes register the same names at the same time, waits until each has one holder,
-// and enters into c.want who that is: who claimed last is known to them alone.
+// contest makes two nodes register the same names at the same time, waits until each has one
+// holder, and enters that into c.want: only the nodes know which claim was last.
 func contest(c *cluster, x, y string, names []string) {
 	t := c.tb
 	done := make(chan struct{})
 	a, b := c.node(x), c.node(y)
 	go func() {
 		defer close(done)
-		// who comes too late is told that it is taken
+		// the later one may get a TakenError
 		_, _ = a.call(&request{Op: "register", Names: asBytes(names)})
 	}()
 	_, _ = b.call(&request{Op: "register", Names: asBytes(names)})
@@ -222,7 +222,8 @@ func contest(c *cluster, x, y string, names []string) {
 	})
 }
 
-// TestMute cuts one direction of all links of a node: it hears, and nobody hears it.
+// TestMute cuts one direction of all links of a node: it receives, but nothing that it sends
+// arrives.
 func TestMute(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)

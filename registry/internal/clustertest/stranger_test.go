@@ -37,6 +37,8 @@ func knows(tb testing.TB, c *cluster, victim string) *forger {
 	m, err := mesh.Open(mesh.Config{
 		Node: "observer", BindAddr: "127.0.0.1", Incarnation: 1, Keys: c.base.Keys,
 		Logger: slog.New(slog.DiscardHandler), Handler: deaf{},
+		GossipInterval: 50 * time.Millisecond, ProbeInterval: time.Second,
+		ProbeTimeout: 500 * time.Millisecond, SuspicionMult: 4, RejoinInterval: 5 * time.Second,
 		Identity: mesh.Identity{Cluster: registry.DefaultCluster, Partitions: partitions,
 			Resolver: registry.KeepNewest.Name(), Protocol: 2},
 	})

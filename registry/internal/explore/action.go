@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// enabled calls f with each action that may happen in a state, until it returns false.
+// enabled calls f with each action that may happen in a state, until f returns false.
 func (x *explorer) enabled(s *state, f func(Step)) {
 	w := x.world
 	may := func(k Kind) bool { return s.budget[k] > 0 }
@@ -146,7 +146,7 @@ func (x *explorer) do(s *state, a Step) *Violation {
 	return nil
 }
 
-// hear brings what i's membership shows of j up to date.
+// hear brings i's view of j up to date.
 func (x *explorer) hear(s *state, i, j int) *Violation {
 	run := s.real(i, j)
 	s.view[i][j] = run
@@ -163,7 +163,7 @@ func (x *explorer) deliver(s *state, f flight) *Violation {
 	return x.local(s, int(f.to), input{kind: Deliver, a: f.from, msg: f.msg})
 }
 
-// local takes one node a step further and sends what it has to say.
+// local gives a node an input, and sends the messages that follow.
 func (x *explorer) local(s *state, i int, in input) *Violation {
 	t := x.steps.take(s.node[i], in)
 	x.transitions++
@@ -188,8 +188,7 @@ func (x *explorer) local(s *state, i int, in input) *Violation {
 	return nil
 }
 
-// post puts messages on their way; what crosses a cut is lost, and what is under way already is not
-// sent twice.
+// post sends messages. One over a cut link is lost, and one that is under way already is not added.
 func (x *explorer) post(s *state, from int, sends []send) {
 	flying := make([]flight, len(s.flying), len(s.flying)+len(sends))
 	copy(flying, s.flying)
@@ -209,7 +208,7 @@ func (x *explorer) post(s *state, from int, sends []send) {
 	s.flying = flying
 }
 
-// ends notes that a claim is about to end by other than a conflict.
+// ends notes a claim that is about to end, not by a conflict.
 func (x *explorer) ends(s *state, i, name int) {
 	r := x.steps.nodes[s.node[i]].own[name]
 	if r == nil {

@@ -6,15 +6,14 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// patience bounds how many rounds of ticks, and how many steps in each, may pass until the world
-// rests.
+// patience bounds the rounds of ticks, and the steps in each, until the world rests.
 const (
 	patience  = 64
 	roundSize = 2000
 )
 
-// calm ends all faults, lets everybody hear of everybody, delivers in order what is and comes under
-// way, and lets time pass until nothing but equal summaries is sent. s becomes the state of rest.
+// calm ends all faults, corrects all memberships, delivers all messages in order, and lets time
+// pass until only equal summaries are sent. s becomes the state of rest.
 func (x *explorer) calm(s *state) *Violation {
 	x.inOrder = true
 	defer func() { x.inOrder = false }()
@@ -24,8 +23,8 @@ func (x *explorer) calm(s *state) *Violation {
 	}
 	var trail []fingerprint
 	for round := range patience {
-		// What follows depends on the nodes, what flies, and the round's seed, which has to do with its
-		// parity alone.
+		// The next states depend on the nodes, the messages, and the round's seed, of which only the
+		// parity matters.
 		b := []byte{byte(round & 1)}
 		for i := range s.node {
 			b = append(b, byte(s.node[i]), byte(s.node[i]>>8), byte(s.node[i]>>16), s.run[i])
@@ -34,7 +33,7 @@ func (x *explorer) calm(s *state) *Violation {
 			b = append(b, f.from, f.to, byte(f.msg), byte(f.msg>>8), byte(f.msg>>16))
 		}
 		fp := fingerprintOf(b)
-		if rest, ok := x.rests[fp]; ok && !x.telling {
+		if rest, ok := x.rests[fp]; ok && !x.describing {
 			s.node, s.flying = rest, nil
 			x.remember(trail, s.node)
 			return nil
@@ -65,13 +64,13 @@ func (x *explorer) calm(s *state) *Violation {
 	return violated("AllMessagesProcessed", "no rest after %d rounds", patience)
 }
 
-// meet makes all links whole and lets everybody hear of everybody.
+// meet mends all links and corrects all memberships.
 func (x *explorer) meet(s *state) *Violation {
 	s.cut = 0
 	for i := range x.world.Nodes {
 		for j := range x.world.Nodes {
 			if i != j && s.alive(i) && s.view[i][j] != s.real(i, j) {
-				x.say("%s hears how %s is", nodeNames[i], nodeNames[j])
+				x.say("%s sees the state of %s", nodeNames[i], nodeNames[j])
 				if v := x.hear(s, i, j); v != nil {
 					return v
 				}
@@ -122,7 +121,7 @@ func (x *explorer) drain(s *state, sent map[uint32]int) *Violation {
 		if sent != nil {
 			sent[f.msg]++
 		}
-		if x.telling {
+		if x.describing {
 			x.say("%s → %s: %s", nodeNames[f.from], nodeNames[f.to], describe(x.steps.messages[f.msg]))
 		}
 		if v := x.deliver(s, f); v != nil {
@@ -133,7 +132,7 @@ func (x *explorer) drain(s *state, sent map[uint32]int) *Violation {
 		roundSize)
 }
 
-// judge brings a copy of a state to rest and checks what must then hold.
+// judge brings a copy of a state to rest and checks the invariants of rest.
 func (x *explorer) judge(s state) *Violation {
 	if x.world.Churn {
 		if v := x.churns(s); v != nil {
@@ -141,7 +140,7 @@ func (x *explorer) judge(s state) *Violation {
 		}
 	}
 	// Nothing is released from now on, so the best claim that stands must keep its name, unless a
-	// better one that ended may still be underway somewhere.
+	// better one that ended may still be under way.
 	var best [2]*replica.Record
 	for k := range x.world.names() {
 		for i := range x.world.Nodes {
@@ -160,7 +159,7 @@ func (x *explorer) judge(s state) *Violation {
 	if v := x.calm(&s); v != nil {
 		return v
 	}
-	if _, ok := x.quiet[s.node]; !ok || x.telling {
+	if _, ok := x.quiet[s.node]; !ok || x.describing {
 		if v := x.atRest(&s); v != nil {
 			return v
 		}
@@ -188,7 +187,7 @@ func (x *explorer) judge(s state) *Violation {
 	return nil
 }
 
-// atRest checks a state of rest.
+// atRest checks the invariants of a state of rest.
 func (x *explorer) atRest(s *state) *Violation {
 	for k := range x.world.names() {
 		var holder *replica.Record
@@ -254,7 +253,7 @@ func (x *explorer) retake(s state) *Violation {
 			}
 		}
 		if next < 0 {
-			return nil // nobody lives
+			return nil // no node is alive
 		}
 		if v := x.calm(&s); v != nil {
 			return v

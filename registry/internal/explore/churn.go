@@ -1,12 +1,11 @@
 package explore
 
-// churnRounds bounds how many generations of messages may pass until all have caught up, while
-// names change all the time. Two nodes with two names need less than ten.
+// churnRounds bounds the generations of messages until all have caught up, while names change all
+// the time. Two nodes with two names need fewer than ten.
 const churnRounds = 40
 
-// churns ends all faults but lets node 0 release and register the last name after each generation
-// of messages, and checks that everybody catches up all the same. Updates are lost, so that there
-// is only one way to know.
+// churns ends all faults, lets node 0 release and register the last name after each generation of
+// messages, and checks that all nodes catch up. Updates are lost, so that nodes must pull.
 func (x *explorer) churns(s state) *Violation {
 	x.inOrder = true
 	defer func() { x.inOrder = false }()
@@ -40,7 +39,7 @@ func (x *explorer) churns(s state) *Violation {
 		churnRounds)
 }
 
-// generation delivers what is under way, but updates; if there is nothing, it lets time pass.
+// generation delivers the messages under way, except updates; if there are none, it lets time pass.
 func (x *explorer) generation(s *state, round int) *Violation {
 	for i := range x.world.Nodes {
 		if s.alive(i) && x.steps.nodes[s.node[i]].pending {
@@ -57,7 +56,7 @@ func (x *explorer) generation(s *state, round int) *Violation {
 	}
 	s.flying = nil
 	for _, f := range now {
-		if x.telling {
+		if x.describing {
 			x.say("%s → %s: %s", nodeNames[f.from], nodeNames[f.to], describe(x.steps.messages[f.msg]))
 		}
 		if v := x.deliver(s, f); v != nil {
@@ -78,8 +77,8 @@ func (x *explorer) generation(s *state, round int) *Violation {
 	return nil
 }
 
-// caughtUp reports whether every node has caught up with all others, and shows what is held under
-// the names that do not change.
+// caughtUp reports whether every node has caught up with all others, and shows the claims on the
+// names that do not change.
 func (x *explorer) caughtUp(s *state) bool {
 	for i := range x.world.Nodes {
 		if !s.alive(i) {

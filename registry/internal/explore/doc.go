@@ -1,43 +1,45 @@
-// Package explore searches small clusters of the replica core for a state in which something is
-// wrong. It visits every state that a [World] can get into, in the order of how many actions it
-// takes, so what it reports is the shortest way to a violation.
+// Package explore searches small clusters of the replica core for a state that violates an
+// invariant. It visits every state that a [World] can reach, those with the fewest actions first,
+// so that it reports the shortest way to a violation. To read the code, open world.go and
+// worlds.go, then search.go.
 //
 // # What may happen
 //
-// A world is two or three nodes and one name or two. What is next is any of: a node registers,
-// updates or releases a name; it hands out its changes; a message under way arrives, whichever; it
-// arrives and stays under way (a duplicate); it is lost; links are cut, or whole again; a node's
-// membership catches up with how another node is (up, down, left, up in a new run), each node for
-// itself; it takes a node for down that is not; a node crashes, starts again with a higher
-// incarnation or a lower one, or leaves; time passes for one node. The kinds that could go on for
-// ever have a budget, see [Budget]; the others are free.
+// A world is two or three nodes and one or two names. The next action is any of these: a node
+// registers, updates or releases a name; it hands out its changes; any message under way arrives;
+// it arrives and stays under way (a duplicate); it is lost; links are cut, or mended; a node's
+// membership catches up with the state of another node (up, down, left, up in a new run), each node
+// for itself; it takes a node for down that is not; a node crashes, starts again with a higher or a
+// lower incarnation, or leaves; time passes for one node. The kinds that could repeat for ever have
+// a budget, see [Budget]; the others are free.
 //
 // # What is checked
 //
-// After every step of a node: own claims change by a local call or a loss that is told, and by
-// nothing else (OwnAuthority, LosersTold); who withdraws does so for a better claim of another
-// node, and a lookup gives the best visible claim by an order that is written down here once more
-// (WinnerIsResolved); what is published is what a lookup gives; the events lead from what was shown
-// to what is (EventsReplay); nothing of a node that is down is shown (DownIsHidden); only
-// membership hides a node's claims, and no message takes a claim out of sight that its node still
-// holds (NoHearsay); a watermark does not fall within an incarnation, nor an incarnation
+// After every step of a node: own claims change only by a local call or by a loss that is reported
+// (OwnAuthority, LosersTold); a claim is withdrawn only for a better one of another node, and a
+// lookup returns the best visible claim by an order that is implemented here a second time
+// (WinnerIsResolved); the published winner is that of a lookup; the events lead from the old
+// winners to the new ones (EventsReplay); no claim of a node that is down is shown (DownIsHidden);
+// only membership hides a node's claims, and no message hides a claim that its node still holds
+// (NoHearsay); a watermark does not fall within an incarnation, nor does an incarnation
 // (WatermarkRises); updates handed out have no gap (FlushIsComplete); Register is refused if and
-// only if the name is visibly taken (RegisterIsHonest); no Disagreement is reported, as the
+// only if a claim on the name is visible (RegisterIsHonest); no Disagreement is reported, as the
 // resolvers are sound (NoFalseAlarm); no panic.
 //
-// Then states are brought to rest: all links whole, everybody hears of everybody, messages arrive
-// in order, time passes until nothing but equal summaries is sent. That must happen within 64 ticks
-// (AllMessagesProcessed). At rest each name has one holder at most (ThereCanBeOnlyOne), whose claim
-// all show in its latest form (AllRegistered), and nobody shows another (NoZombie). The best claim
-// that stood when calm began still stands, unless a better one that was released might have been
-// underway (WinnerIsResolved). A released name can be taken on another node (Retakable).
+// Then states are brought to rest: all links are mended, each node's membership is correct,
+// messages arrive in order, time passes until only equal summaries are sent. That must happen
+// within 64 ticks (AllMessagesProcessed). At rest each name has at most one holder
+// (ThereCanBeOnlyOne), whose claim all nodes show in its latest form (AllRegistered), and no node
+// shows another (NoZombie). The best claim that stood when calm began still stands, unless a better
+// one that was released might have been under way (WinnerIsResolved). A released name can be taken
+// on another node (Retakable).
 //
-// In a world of churn, all must catch up before calm, while node 0 releases and registers a name
-// after each generation of messages, and no update gets through (CatchesUp).
+// In a world of churn, all nodes must catch up before calm, while node 0 releases and registers a
+// name after each generation of messages, and no update gets through (CatchesUp).
 //
-// Rest is judged from every state in which nothing is under way and everybody is up to date, and
-// from one in sixteen of the others. That is enough: calm gets from any state to one of the former
-// by actions that the search takes anyway.
+// Rest is judged from every state in which nothing is under way and all memberships are correct,
+// and from one in sixteen of the others. That is enough: calm gets from any state to one of the
+// former by actions that the search takes anyway.
 //
 // # What is abstracted away
 //
@@ -48,27 +50,27 @@
 //     world of three can ask this node or that.
 //   - Clocks. Each registration has a wall-clock moment of its own, the same on all nodes, or
 //     (Ties) all share one. Skew is simulated in package sim.
-//   - Equal messages from one node to another that are under way at a time are one.
-//   - Where [World].Flying bounds the messages under way, a full network delivers or loses
-//     something before anything else happens.
+//   - Equal messages from one node to another that are under way at the same time are one.
+//   - If [World].Flying bounds the messages under way, a full network delivers or loses one before
+//     anything else happens.
 //   - A message sent over a cut link is lost; one that was under way when the link was cut may
 //     still arrive.
 //   - Tombstones are kept for ever, or (NoTombs) not at all, and then a chunk holds one record and
 //     a check asks about one claim.
-//   - States are compared by 64 bits of hash. That two of ten million are mistaken for each other
-//     has a probability of 3 in a million.
+//   - States are compared by 64 bits of hash. Of ten million states, two have the same hash with a
+//     probability of 3 in a million.
 //
 // # How
 //
 // A node's next state follows from its state and its input alone ([replica.Partition.AppendState],
-// [replica.Partition.Reseed]). So each pair is worked out once, with all checks of a step, and
-// remembered by number. There are a few thousand states of nodes; the state of the world is their
-// numbers, the numbers of the messages under way, who sees whom, and what is left of the budget:
-// some 60 bytes. On two cores some 500,000 transitions are looked up per second.
+// [replica.Partition.Reseed]). So each pair is computed once, with all checks of a step, and stored
+// by number. There are a few thousand states of nodes; the state of the world is their numbers, the
+// numbers of the messages under way, the memberships, and the rest of the budget: some 60 bytes. On
+// two cores some 500,000 transitions are looked up per second.
 //
-// # What was seen
+// # Results
 //
-// The worlds of each test run, all of them seen to the end:
+// The worlds of each test run, each searched to the end:
 //
 //	world                           states      transitions  depth  judged
 //	two: calm                       60,117      178,798      19     4,271
@@ -98,5 +100,5 @@
 //	together                        6,213,326   18,318,394   31     425,936
 //
 // With -explore.deep the tests search worlds of up to twelve million states each.
-// TestPlantedBugsAreCaught changes a line of the core and wants the worlds to notice, for ten.
+// TestPlantedBugsAreCaught plants a dozen bugs in the core and requires that the worlds catch each.
 package explore

@@ -14,7 +14,7 @@ type Violation struct {
 	Detail    string
 }
 
-// String returns the invariant's name and what was seen.
+// String returns the invariant's name and the detail.
 func (v *Violation) String() string { return v.Invariant + ": " + v.Detail }
 
 func violated(invariant, format string, args ...any) *Violation {
@@ -29,7 +29,7 @@ func violated(invariant, format string, args ...any) *Violation {
 	return &Violation{invariant, fmt.Sprintf(format, args...)}
 }
 
-// An effect is what one input did to one node.
+// An effect is one input to a node, and its consequences.
 type effect struct {
 	before, after *node
 	in            input
@@ -69,7 +69,7 @@ func (e *effect) act(w *World) {
 	}
 }
 
-// check looks at what must hold at every step.
+// check checks the invariants of every step.
 func (e *effect) check(w *World) *Violation {
 	for i := range w.names() {
 		for _, f := range []func(*World, int) *Violation{e.ownAuthority, e.bestShown, e.eventsReplay} {
@@ -87,8 +87,8 @@ func (e *effect) check(w *World) *Violation {
 	return nil
 }
 
-// ownAuthority: own claims change by a local call or a loss that is told, and by nothing else. A
-// refutation numbers them again.
+// ownAuthority checks that own claims change only by a local call or by a loss that is reported; a
+// refutation may give them new numbers.
 func (e *effect) ownAuthority(_ *World, i int) *Violation {
 	was, is := e.before.own[i], e.after.own[i]
 	if same(was, is) {
@@ -103,7 +103,7 @@ func (e *effect) ownAuthority(_ *World, i int) *Violation {
 			func(l replica.Loss) bool { return l.Own.Name == was.Name && l.Own.Time == was.Time }) {
 			return nil
 		}
-		return violated("LosersTold", "%v is gone, and nobody was told", was)
+		return violated("LosersTold", "%v is gone without a loss", was)
 	}
 	if was != nil && is != nil && was.Time == is.Time && bytes.Equal(was.Meta, is.Meta) &&
 		e.in.kind == Deliver {
@@ -112,15 +112,15 @@ func (e *effect) ownAuthority(_ *World, i int) *Violation {
 	return violated("OwnAuthority", "the own claim was %v and is %v", was, is)
 }
 
-// losses: who withdraws does so for a claim of another node which is better.
+// losses checks that a claim is withdrawn only for a better one of another node.
 func (e *effect) losses(w *World) *Violation {
 	for _, l := range e.out.Lost {
 		i := slices.Index(nameNames[:], l.Own.Name)
 		switch was := e.before.own[i]; {
 		case was == nil || was.Time != l.Own.Time:
-			return violated("LosersTold", "told that %v is lost, but held was %v", l.Own, was)
+			return violated("LosersTold", "a loss of %v, but held was %v", l.Own, was)
 		case e.after.own[i] != nil:
-			return violated("LosersTold", "told that %v is lost, but %v is still there", l.Own,
+			return violated("LosersTold", "a loss of %v, but %v is still there", l.Own,
 				e.after.own[i])
 		case l.Winner.Node == l.Own.Node || !w.better(l.Winner, l.Own):
 			return violated("WinnerIsResolved", "%v was withdrawn for %v", l.Own, l.Winner)
@@ -129,7 +129,8 @@ func (e *effect) losses(w *World) *Violation {
 	return nil
 }
 
-// better is the order that the world's resolver and the default make, written down once more.
+// better reports whether a is preferred to b by the world's resolver and the default order,
+// implemented independently of the core.
 func (w *World) better(a, b *replica.Record) bool {
 	switch {
 	case a.Time == b.Time:
@@ -140,8 +141,8 @@ func (w *World) better(a, b *replica.Record) bool {
 	return a.Time.Compare(b.Time) > 0
 }
 
-// bestShown: a lookup gives the best of the visible claims; those are of nodes that are up, one for
-// each at most; and what is published is what a lookup gives.
+// bestShown checks that a lookup returns the best of the visible claims; that those are of nodes
+// that are up, at most one for each; and that the published winner is that of the lookup.
 func (e *effect) bestShown(w *World, i int) *Violation {
 	n := e.after
 	var best *replica.Record
@@ -164,7 +165,7 @@ func (e *effect) bestShown(w *World, i int) *Violation {
 	return nil
 }
 
-// eventsReplay: the events lead from what was shown to what is.
+// eventsReplay checks that the events lead from the winners before to those after.
 func (e *effect) eventsReplay(_ *World, i int) *Violation {
 	shown := e.before.shows[i]
 	for _, ev := range e.out.Events {
@@ -199,8 +200,8 @@ func (e *effect) eventsReplay(_ *World, i int) *Violation {
 	return nil
 }
 
-// watermarks: only membership and a higher incarnation take a watermark back, and nothing an
-// incarnation.
+// watermarks checks that only membership and a higher incarnation lower a watermark, and nothing
+// lowers an incarnation.
 func (e *effect) watermarks(*World) *Violation {
 	if e.in.kind == Suspect || e.in.kind == Hear {
 		return nil
@@ -227,7 +228,8 @@ func (e *effect) registerHonest(*World) *Violation {
 	return nil
 }
 
-// flushComplete: the updates follow upon one another, up to the watermark, and leave nothing.
+// flushComplete checks that the updates follow each other up to the watermark, and that nothing is
+// left to flush.
 func (e *effect) flushComplete(*World) *Violation {
 	if e.in.kind != Flush {
 		return nil
@@ -244,7 +246,7 @@ func (e *effect) flushComplete(*World) *Violation {
 	return nil
 }
 
-// noFalseAlarm: the resolver is sound, so no event says otherwise.
+// noFalseAlarm checks that no event reports a disagreement or a panic, as the resolver is sound.
 func (e *effect) noFalseAlarm(*World) *Violation {
 	for _, ev := range e.out.Events {
 		if ev.Type == replica.Disagreement || ev.Type == replica.ResolverPanic ||
@@ -255,8 +257,8 @@ func (e *effect) noFalseAlarm(*World) *Violation {
 	return nil
 }
 
-// gone returns claims of other nodes that a message took out of sight, although it told of no new
-// run of the node.
+// gone returns the claims of other nodes that a message hid, although it reported no new run of the
+// node.
 func (e *effect) gone() []*replica.Record {
 	if e.in.kind != Deliver {
 		return nil

@@ -76,7 +76,7 @@ func TestWorldsHaveNames(t *testing.T) {
 	}
 }
 
-// What is searched must be searched the same way each time, or a path could not be told.
+// A search must be the same each time, or a path could not be described.
 func TestTheSearchIsRepeatable(t *testing.T) {
 	w := World{Name: "two: small", Nodes: 2,
 		Budget: Budget{Register: 2, Release: 1, Split: 1, Tick: 1}, Flying: 1, MaxStates: quick}

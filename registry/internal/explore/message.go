@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// messageKey is the same for equal messages.
+// messageKey returns a key that is the same for equal messages.
 func messageKey(m replica.Message) string {
 	b := []byte{byte(m.Kind())}
 	number := func(all ...uint64) {
@@ -78,7 +78,7 @@ func messageKey(m replica.Message) string {
 	return string(b)
 }
 
-// describe writes a message for people.
+// describe describes a message in one line.
 func describe(m replica.Message) string {
 	switch m := m.(type) {
 	case *replica.Update:
@@ -140,7 +140,7 @@ func record(r *replica.Record) string {
 	return s
 }
 
-// same reports whether two records say the same.
+// same reports whether two records are equal.
 func same(a, b *replica.Record) bool {
 	if a == b {
 		return true

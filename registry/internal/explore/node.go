@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// pause is how long a tick lasts: longer than every interval of the protocol, however often it was
+// pause is the length of a tick: longer than every interval of the protocol, however often it was
 // doubled.
 const pause = time.Hour
 
@@ -17,8 +17,7 @@ var (
 	nameNames = [...]string{"x", "y"}
 )
 
-// A node is what one node knows: a state of its replica and its clock. Nodes are never
-// changed: to step, one makes a copy.
+// A node is a state of one node's replica and clock. It is never changed: a step makes a copy.
 type node struct {
 	core  *replica.Partition
 	clock *hlc.Clock
@@ -26,7 +25,7 @@ type node struct {
 	self  int
 	up    uint8 // bits of the nodes that membership shows as up
 
-	// What the core says of itself, read once.
+	// Answers of the core, read once.
 	pending bool
 	synced  bool
 	caught  bool
@@ -60,21 +59,21 @@ func (w *World) newNode(self int, run uint8) *node {
 
 func (n *node) at() replica.At { return replica.At{Wall: epoch, Mono: n.mono} }
 
-// copy returns a node that may be changed until it is shared.
+// copy returns a copy, which may be changed until read.
 func (n *node) copy(publish func(string, *replica.Record)) *node {
 	c := &node{clock: n.clock.Clone(), mono: n.mono, self: n.self, up: n.up}
 	c.core = n.core.Clone(c.clock, publish)
 	return c
 }
 
-// read notes what the core says of itself.
+// read stores the core's answers.
 func (n *node) read() {
 	names, _ := n.core.Pending()
 	n.pending, n.synced, n.caught = names > 0, n.core.Synced(), n.core.CaughtUp()
 	for i, name := range nameNames {
 		n.own[i], n.shows[i], n.claims[i] = n.core.Own(name), n.core.Lookup(name), n.core.Claims(name)
 	}
-	// A probe with another hash than ours is answered by what we know.
+	// the answer to a probe with another hash
 	probe := n.core.Clone(n.clock.Clone(), nil)
 	probe.Receive(n.at(), "", &replica.Summary{})
 	if v, ok := probe.Take().Send[0].Message.(*replica.Vector); ok {
@@ -84,10 +83,10 @@ func (n *node) read() {
 	}
 }
 
-// key tells nodes apart that may behave differently.
+// key returns bytes that differ for nodes which may behave differently.
 func (n *node) key() string {
 	b := []byte{byte(n.self), n.up}
-	// The clock's next reading stands for all there is to it: skew and peers are never told.
+	// The clock's next reading determines it: Heard is never called here.
 	next := n.clock.Clone().Now(0)
 	b = binary.AppendVarint(b, next.Nanos)
 	b = binary.AppendUvarint(b, uint64(next.Logical))

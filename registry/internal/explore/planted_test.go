@@ -18,7 +18,7 @@ var bugs = []planted.Bug{
 		Name: "a tie falls to who came first",
 		Changes: []planted.Change{
 			{
-				"claims.go",
+				"apply.go",
 				"return cmp.Or(p.compare(a, b), a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
 				"return cmp.Or(p.compare(a, b), a.Time.Compare(b.Time), cmp.Compare(p.own.seq, 1))",
 			},
@@ -29,7 +29,7 @@ var bugs = []planted.Bug{
 		Name: "a conflict purges the other node's claim",
 		Changes: []planted.Change{
 			{
-				"claims.go",
+				"apply.go",
 				"if c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {",
 				purge + "if c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {",
 			},
@@ -51,7 +51,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"NoZombie"},
 	},
 	{
-		Name: "nobody is told that tombstones are gone",
+		Name: "dropped tombstones are not reported",
 		Changes: []planted.Change{
 			{
 				"pull.go",
@@ -84,9 +84,9 @@ var bugs = []planted.Bug{
 		Invariants: []string{"DownIsHidden"},
 	},
 	{
-		Name: "a loser is not told",
+		Name: "a loser is not notified",
 		Changes: []planted.Change{
-			{"claims.go", "p.out.Lost = append(p.out.Lost, loss)", "_ = loss"},
+			{"apply.go", "p.out.Lost = append(p.out.Lost, loss)", "_ = loss"},
 		},
 		Invariants: []string{"LosersTold"},
 	},
@@ -122,7 +122,7 @@ const purge = `	if c != nil && c.winner != nil && c.winner.Node == p.cfg.Self {
 	}
 `
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// oldRule is an earlier protocol: a replica that lacks tombstones takes all claims in, and its
 // watermark rises at the end; if the tombstones since the beginning ran out meanwhile, it begins
 // anew.
 const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c.Floor > t.seq || t.walkStart > 0) {
@@ -144,9 +144,9 @@ const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c
 			t.hole, t.sure = max(t.hole, t.walkStart), min(t.sure, t.seq)
 			t.floor = max(t.floor, t.hole)
 			t.walkStart, t.walkNext = 0, 0
-			p.take(at, t, nil, c.UpTo, c.AsOf)
-			p.drain(at, t)
-			p.aim(at, t)
+			p.applyRecords(at, t, nil, c.UpTo, c.AsOf)
+			p.applyBuffered(at, t)
+			p.showWhenCaughtUp(at, t)
 		}
 		p.pullMore(at)
 		return

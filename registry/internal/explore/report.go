@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A Report says what a search saw.
+// A Report holds the numbers of a search.
 type Report struct {
 	World       string
 	States      int // distinct states of the world

@@ -23,12 +23,12 @@ type explorer struct {
 
 	transitions int // of single nodes
 	inOrder     bool
-	telling     bool
-	told        []string
+	describing  bool
+	lines       []string
 }
 
-// Explore visits all states that a world can get into, nearest first, and judges each. It returns
-// at the first violation.
+// Explore visits all states that a world can reach, nearest first, and judges them. It returns at
+// the first violation.
 func Explore(w World) Report {
 	start := time.Now()
 	x := &explorer{
@@ -42,8 +42,7 @@ func Explore(w World) Report {
 	return r
 }
 
-// begin returns the world at rest, with what its Before says done, or the violation that this led
-// to.
+// begin returns the world at rest after its Before steps, or the violation that they led to.
 func (x *explorer) begin() (state, *Violation) {
 	var s state
 	for i := range x.world.Nodes {
@@ -53,7 +52,7 @@ func (x *explorer) begin() (state, *Violation) {
 		return s, v
 	}
 	for _, a := range x.world.Before {
-		x.tell(&s, a)
+		x.describeStep(&s, a)
 		if v := x.do(&s, a); v != nil {
 			return s, v
 		}
@@ -127,13 +126,13 @@ func (x *explorer) search() (r Report) {
 	return r
 }
 
-// sample is how many of the other states there are for each that is judged.
+// sample is the number of other states for each one that is judged.
 const sample = 16
 
-// drained reports whether calm has nothing to do in a state but to let time pass. To heal, to hear,
-// to flush and to deliver are actions that the search takes anyway, so calm leads from any state to
-// one of these by a path that is searched. All of these are judged, and a sample of the others for
-// the case that the way there is endless.
+// drained reports whether calm has nothing to do in a state but to let time pass. The search heals,
+// hears, flushes and delivers anyway, so it follows the path by which calm leads from any state to
+// a drained one. All of these are judged, and a sample of the others in case such a path never
+// ends.
 func (x *explorer) drained(s *state) bool {
 	if s.cut != 0 || len(s.flying) > 0 {
 		return false
@@ -154,8 +153,8 @@ func (x *explorer) drained(s *state) bool {
 	return true
 }
 
-// path tells how a state came about, what a last action did, and how the world came to rest from
-// there.
+// path describes the actions that led to a state, a last action, and how the world came to rest
+// from there.
 func (x *explorer) path(id int, last *Step) []string {
 	var way []Step
 	if last != nil {
@@ -165,28 +164,28 @@ func (x *explorer) path(id int, last *Step) []string {
 		way = append(way, x.actions[id])
 	}
 	slices.Reverse(way)
-	x.telling, x.told = true, nil
-	defer func() { x.telling = false }()
+	x.describing, x.lines = true, nil
+	defer func() { x.describing = false }()
 	s, v := x.begin()
 	for i := 0; v == nil && i < len(way); i++ {
-		x.tell(&s, way[i])
+		x.describeStep(&s, way[i])
 		v = x.do(&s, way[i])
 	}
 	if v == nil {
 		v = x.judge(s)
 	}
-	return append(x.told, fmt.Sprintf("** %v", v))
+	return append(x.lines, fmt.Sprintf("** %v", v))
 }
 
 func (x *explorer) say(format string, args ...any) {
-	if x.telling {
-		x.told = append(x.told, fmt.Sprintf(format, args...))
+	if x.describing {
+		x.lines = append(x.lines, fmt.Sprintf(format, args...))
 	}
 }
 
-// tell says what an action is about to do.
-func (x *explorer) tell(s *state, a Step) {
-	if !x.telling {
+// describeStep describes an action in a state.
+func (x *explorer) describeStep(s *state, a Step) {
+	if !x.describing {
 		return
 	}
 	node := func(i uint8) string { return nodeNames[i] }
@@ -216,7 +215,7 @@ func (x *explorer) tell(s *state, a Step) {
 		if run := s.real(int(a.A), int(a.B)); run > 0 {
 			up = fmt.Sprintf("up, run %d", run)
 		}
-		x.say("%s hears that %s is %s", node(a.A), node(a.B), up)
+		x.say("%s sees that %s is %s", node(a.A), node(a.B), up)
 	case Crash:
 		x.say("%s crashes", node(a.A))
 	case Leave:

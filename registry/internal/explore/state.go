@@ -8,8 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A state is the whole world at a moment. It is copied by value, but for flying, which is never
-// changed in place.
+// A state is the whole world at a moment. It is copied by value; flying is never changed in place.
 type state struct {
 	node [3]uint32 // numbers of steps; that of a dead node is 0
 	run  [3]uint8
@@ -19,7 +18,7 @@ type state struct {
 	cut    Cut
 	budget [budgeted]uint8
 	made   uint8 // registrations so far
-	// by name: the best claim that ended by other than a conflict, as a number of claims; 0 for none
+	// by name: the number of the best claim that ended, not by a conflict; 0: none
 	ended  [2]uint8
 	flying []flight // sorted
 }
@@ -36,7 +35,7 @@ func (f flight) compare(g flight) int {
 
 func (s *state) alive(i int) bool { return s.node[i] != 0 }
 
-// real is what i's membership would show of j if it knew everything.
+// real returns i's correct view of j.
 func (s *state) real(i, j int) uint8 {
 	if !s.alive(j) || s.cut&link(i, j) != 0 {
 		return 0
@@ -84,8 +83,8 @@ func (s *state) parse(b []byte) {
 	}
 }
 
-// A fingerprint stands for a state in the set of those that were seen. Two states of ten million
-// share one by chance with a probability of about 3 in a million.
+// A fingerprint is the hash of a state, for the set of visited states. Of ten million states two
+// share one with a probability of about 3 in a million.
 type fingerprint uint64
 
 func fingerprintOf(b []byte) fingerprint { return fingerprint(xxhash.Sum64(b)) }

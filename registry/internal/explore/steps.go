@@ -7,8 +7,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Steps of one node are worked out once and remembered. The many states of the whole world are made
-// of few states of single nodes, so the search is mostly a matter of looking up numbers.
+// Steps of one node are computed once and stored. The many states of the world consist of few
+// states of single nodes, so the search mostly looks up numbers.
 type steps struct {
 	world    *World
 	nodes    []*node
@@ -24,16 +24,16 @@ type stepKey struct {
 	in   input
 }
 
-// An input is what happens to one node.
+// An input is an event at one node.
 type input struct {
 	kind Kind
-	// as in Step, but Hear: node a is up in run b, Suspect: it is down, and left if b is 1; Deliver:
-	// from a
+	// as in Step, but of Hear: node a is up in run b; of Suspect: it is down, and left if b is 1; of
+	// Deliver: from a
 	a, b uint8
 	msg  uint32 // of Deliver
 }
 
-// A step is what an input leads to.
+// A step is the consequence of an input.
 type step struct {
 	next      uint32
 	sends     []send
@@ -80,7 +80,7 @@ func (s *steps) message(m replica.Message) uint32 {
 // isUpdate reports whether a message is an update.
 func (s *steps) isUpdate(msg uint32) bool { return s.messages[msg].Kind() == replica.KindUpdate }
 
-// take returns what an input to a node leads to.
+// take returns the step of an input to a node.
 func (s *steps) take(id uint32, in input) *step {
 	key := stepKey{id, in}
 	t := s.taken[key]

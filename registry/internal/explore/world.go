@@ -1,33 +1,30 @@
 package explore
 
-// A World is a small cluster and what may happen in it, each kind of action a bounded number of
-// times.
+// A World is a small cluster, and the actions that may happen in it.
 type World struct {
 	Name  string
 	Nodes int // 2 or 3
-	Names int // of the registry; 0 stands for one, two is the most
+	Names int // of the registry: 1 or 2; 0: 1
 	Budget
-	Before []Step // done first, in this order and for free; then everything is explored
-	// how a split may cut; none: every link at once for two nodes, node 0 from the others for three
+	Before []Step // done first, in this order and for free; then all is explored
+	// Cuts are the links that a split may cut. None: all of two nodes, those of node 0 of three.
 	Cuts []Cut
 
-	Oldest bool // the older claim is preferred
-	Ties   bool // the wall clock stands still, so that claims have the same timestamps
-	Lower  bool // a restarted node's incarnation is lower than that of its run before
-	// gossip passes news on; otherwise every update goes to those whom its origin sees, and no further
-	Relay   bool
+	Oldest  bool // the older claim is preferred
+	Ties    bool // the wall clock stands still, so that claims have the same timestamps
+	Lower   bool // a restarted node's incarnation is lower than that of its run before
+	Relay   bool // gossip passes updates on; otherwise only their origin sends them
 	NoTombs bool // tombstones are dropped once they were handed out, and a chunk holds one record
-	Churn   bool // before calm, all must catch up while names change on
+	Churn   bool // before calm, all must catch up while names change
 	Forget  bool // a node that is down is forgotten at the next tick
-	Seeds   int  // ways in which a tick's random choices may fall; 0 stands for one
+	Seeds   int  // seeds of a tick's random choices; 0: 1
 
-	// with more messages in flight than this, nothing but the fate of a message is next; 0: no bound
-	Flying    int
-	MaxStates int // the search ends beyond; 0: never
+	Flying    int // messages under way from which on one must arrive or be lost next; 0: no bound
+	MaxStates int // after which the search ends; 0: never
 }
 
-// Budget says how often each kind of action may happen. What is not named here is free: to flush,
-// to deliver a message, to hear of a change in membership, to heal, to start a node that crashed.
+// A Budget holds how often each kind of action may happen. Kinds that are not here are free: to
+// flush, to deliver a message, to detect a change in membership, to heal, to start a crashed node.
 type Budget struct {
 	Register, Update, Release int
 	Split, Suspect            int
@@ -48,7 +45,7 @@ const (
 
 func link(i, j int) Cut { return 1 << (i + j - 1) }
 
-// A Kind tells actions apart.
+// A Kind is the type of an action.
 type Kind uint8
 
 // The kinds of actions. A is the node that acts; for Deliver, Duplicate and Drop it is an index

@@ -1,6 +1,6 @@
 package explore
 
-// apart is how two nodes come to hold a name each, as neither hears of the other.
+// apart returns the steps after which two nodes that can't reach each other hold one name.
 func apart(nodes int) []Step {
 	before := []Step{{Split, 0, 0}}
 	for i := range nodes {
@@ -12,7 +12,7 @@ func apart(nodes int) []Step {
 		Step{Flush, 1, 0})
 }
 
-// Worlds returns those that are searched with every run of the tests; each is done within seconds.
+// Worlds returns the worlds of every test run; each takes seconds.
 func Worlds() []World {
 	return []World{
 		{Name: "two: calm", Nodes: 2, Budget: Budget{Register: 3, Update: 1, Release: 2}},
@@ -57,8 +57,8 @@ func Worlds() []World {
 	}
 }
 
-// SynRace is the race that syn's model of itself found: two nodes registered a name while apart,
-// they meet, and one releases it while what they tell each other is under way.
+// SynRace returns worlds of the race that syn's model found: two nodes registered a name while
+// apart, they meet, and one releases it while their messages are under way.
 func SynRace() []World {
 	return []World{
 		{Name: "syn's race", Nodes: 2, Before: apart(2), Budget: Budget{Release: 1, Tick: 1}, Flying: 4},
@@ -75,7 +75,7 @@ func SynRace() []World {
 	}
 }
 
-// DeepWorlds take minutes, and gigabytes. Those that have no end in sight are cut off.
+// DeepWorlds returns worlds that take minutes and gigabytes; some end at MaxStates.
 func DeepWorlds() []World {
 	const most = 12_000_000
 	return []World{

@@ -1,4 +1,4 @@
-// Package fakenames is a name service in memory, for tests of what happens when names change.
+// Package fakenames implements a name service in memory, for tests in which names change.
 package fakenames
 
 import (
@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// A Service knows the names that it is given. Its methods may be called at the same time.
+// A Service knows the names that are set. Its methods may be called at the same time.
 type Service struct {
 	mu      sync.Mutex // guards all below
 	hosts   map[string][]netip.Addr
@@ -33,8 +33,8 @@ func (s *Service) SetHost(host string, ips ...string) {
 	}
 }
 
-// SetSRV sets the SRV records of a name, given as the addresses to which they lead; none: there is
-// no such name.
+// SetSRV sets the SRV records of a name by the addresses that they stand for; none: there is no
+// such name.
 func (s *Service) SetSRV(name string, addrs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Service) SetSRV(name string, addrs ...string) {
 	}
 }
 
-// Lookups returns how often a name was asked for.
+// Lookups returns the number of lookups of a name.
 func (s *Service) Lookups() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,22 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// A Hub hands events to all its subscriptions. Its methods may be called at the same time; the
-// fields are set before the first call.
+// A Hub passes events to all its subscriptions. Its methods may be called at the same time; Ended
+// and Missed must be set before the first call.
 type Hub[E any] struct {
-	// what [Subscription.Next] fails with after a Close, of the subscription or of the hub
-	Ended  error
-	Missed func(uint64) E // the event that stands for so many dropped ones
+	Ended  error          // of [Subscription.Next] after the subscription or the hub was closed
+	Missed func(uint64) E // returns the event for a number of dropped ones
 	count  atomic.Int32   // of subscriptions, so that events cost nothing while there are none
 	mu     sync.RWMutex   // guards the fields below; taken before a subscription's mu
 	all    map[*Subscription[E]]struct{}
 	closed bool
 }
 
-// Watched tells whether there is anybody to publish to.
+// Watched reports whether there are subscriptions.
 func (h *Hub[E]) Watched() bool { return h.count.Load() > 0 }
 
-// Publish passes an event to all watchers. It does not block.
+// Publish passes an event to all subscriptions. It does not block.
 func (h *Hub[E]) Publish(e E) {
 	if !h.Watched() {
 		return
@@ -33,8 +32,8 @@ func (h *Hub[E]) Publish(e E) {
 	}
 }
 
-// Subscribe returns a subscription to the events from now on that wants is true of, nil for all,
-// which keeps up to limit of them. It ends with ctx at the latest.
+// Subscribe returns a subscription to the events from now on for which wants returns true (nil:
+// all). It keeps up to limit events, and ends with ctx at the latest.
 func (h *Hub[E]) Subscribe(ctx context.Context, limit int, wants func(E) bool) *Subscription[E] {
 	s := &Subscription[E]{hub: h, wants: wants, ready: make(chan struct{}, 1),
 		done: make(chan struct{})}
@@ -53,6 +52,7 @@ func (h *Hub[E]) Subscribe(ctx context.Context, limit int, wants func(E) bool) *
 	return s
 }
 
+// add adds a subscription, and reports whether the hub is open.
 func (h *Hub[E]) add(s *Subscription[E]) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,7 +63,7 @@ func (h *Hub[E]) add(s *Subscription[E]) bool {
 		h.all = make(map[*Subscription[E]]struct{})
 	}
 	h.all[s] = struct{}{}
-	h.count.Store(int32(len(h.all))) //nolint:gosec // nobody has 2^31 subscriptions
+	h.count.Store(int32(len(h.all))) //nolint:gosec // fewer than 2^31
 	return true
 }
 
@@ -74,7 +74,7 @@ func (h *Hub[E]) remove(s *Subscription[E]) {
 	h.count.Store(int32(len(h.all))) //nolint:gosec // as above
 }
 
-// Close ends all subscriptions, and those to come.
+// Close ends all subscriptions, and later ones at once.
 func (h *Hub[E]) Close() {
 	h.mu.Lock()
 	h.closed = true

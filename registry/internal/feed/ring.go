@@ -1,6 +1,6 @@
 package feed
 
-// A ring keeps the last events up to a limit, and counts those it had to drop. It grows with need.
+// A ring keeps the last events up to a limit, and counts those that it dropped. It grows as needed.
 type ring[E any] struct {
 	limit  int
 	events []E
@@ -33,7 +33,7 @@ func (r *ring[E]) pop() (e E, ok bool) {
 	}
 	e = r.events[r.first]
 	var none E
-	r.events[r.first] = none // must not keep metadata alive
+	r.events[r.first] = none // so that the ring does not keep metadata alive
 	r.first = (r.first + 1) % len(r.events)
 	r.n--
 	return e, true

@@ -7,7 +7,7 @@ import (
 )
 
 // A Subscription keeps events until they are taken. Its methods may be called at the same time;
-// each event is given to one caller.
+// each event goes to one caller.
 type Subscription[E any] struct {
 	hub   *Hub[E]
 	wants func(E) bool
@@ -59,11 +59,11 @@ func (s *Subscription[E]) Events() iter.Seq[E] {
 	}
 }
 
-// Close ends the subscription. Events that were not taken yet can still be. It may be called more
-// than once.
+// Close ends the subscription. Events that were not taken yet can still be taken. It may be called
+// more than once.
 func (s *Subscription[E]) Close() { s.end(s.hub.Ended) }
 
-// reason says why no more events come.
+// reason returns the reason why no more events come.
 func (s *Subscription[E]) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

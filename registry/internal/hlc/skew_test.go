@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// hears lets a clock hear from a node for as long as it takes to be believed, until the wall clock
-// shows wall and theirs shows theirs. It returns what the last one led to.
+// hears passes a clock messages of a node for longer than probation, until the wall clock shows
+// wall and the node's shows theirs. It returns the result of the last Heard.
 func hears(c *Clock, node string, theirs, wall int64) bool {
 	for _, ago := range []int64{probation, probation / 2} {
 		c.Heard(node, theirs-ago, wall-ago)

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// admit decides about one node, by its identity.
+// admit returns nil if a node's identity is this cluster's, and a MismatchError otherwise.
 func (m *Mesh) admit(n *memberlist.Node) error {
 	theirs, _, err := decodeMeta(n.Meta)
 	if err != nil {
@@ -21,9 +21,10 @@ func (m *Mesh) admit(n *memberlist.Node) error {
 	return nil
 }
 
-// admitAll decides about the nodes that the other side of a join knows of. Whole clusters are
-// refused if an identity differs. A name that is used twice only keeps out a node that comes alone:
-// when two halves of a cluster find each other again, one duplicate must not keep all others apart.
+// admitAll returns an error if the other side of a join must be refused; nodes are those that it
+// knows of. If one identity differs, all are refused. A name that is used twice keeps out only a
+// node that comes alone: when two halves of a cluster find each other again, one duplicate must not
+// keep all others apart.
 func (m *Mesh) admitAll(nodes []*memberlist.Node) error {
 	var live []*memberlist.Node
 	for _, n := range nodes {
@@ -65,8 +66,8 @@ func (m *Mesh) duplicate(name, addr string) error {
 	return &DuplicateNameError{Name: name, Addr: addr, Free: m.nameFree()}
 }
 
-// nameFree returns about how long a node that crashed may be taken for alive: until each of the
-// others, in its own random order, has come to probe it, and then the longest suspicion.
+// nameFree returns roughly how long the members may take to declare a crashed node dead: until each
+// of them, in its own random order, has probed it, and then the longest suspicion.
 func (m *Mesh) nameFree() time.Duration {
 	n := m.members.others() + 1
 	d := time.Duration(float64(m.cfg.ProbeInterval) * float64(m.cfg.SuspicionMult) * max(1,
@@ -78,7 +79,7 @@ func (m *Mesh) nameFree() time.Duration {
 	return d + time.Duration(2*n)*m.cfg.ProbeInterval
 }
 
-// refuse reports a node that was kept out, unless it did so lately.
+// refuse reports a node that was kept out, unless it has reported that lately.
 func (m *Mesh) refuse(node, addr string, err error) {
 	m.counters.refused.Add(1)
 	if ok, repeats := m.repeats.allow("refused " + node + " " + addr + " " + err.Error()); ok {
@@ -87,10 +88,10 @@ func (m *Mesh) refuse(node, addr string, err error) {
 	}
 }
 
-// answered takes the answer to a probe, which says who gave it. A node that was restarted answers
-// for its name before it has joined again, and if it is of another kind now it never will: probes
-// alone would not show that the member is gone. So nothing is sent to it any more, and the members
-// come to see it as dead. Each node acts on what it has seen itself.
+// answered handles the identity and the incarnation in an answer to a probe. A restarted node
+// answers for its name before it has joined again; if its identity differs now, it never will join,
+// and probes alone would not show that the member is gone. So nothing is sent to it any more, and
+// the members declare it dead. Each node acts on the answers to its own probes.
 func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
 	if hash != m.cfg.Identity.hash() {
 		m.transport.shun(addr, max(m.nameFree(), time.Minute))
@@ -98,13 +99,13 @@ func (m *Mesh) answered(name, addr string, hash, incarnation uint64) {
 		return
 	}
 	if known, ok := m.members.incarnation(name); ok && known != incarnation {
-		m.rejoin.kick(addr) // instead of waiting for chance to bring the two together
+		m.rejoin.kick(addr) // the next exchange with it may be late
 	}
 }
 
-// refusals keep the errors that memberlist turns into text on its way from the delegate to
-// [Mesh.Join]. Of each they know the nodes that the other side named, so that an attempt finds its
-// own by who answered it.
+// refusals remembers the errors of the delegate that memberlist turns into text on their way to
+// [Mesh.Join], each with the nodes that the other side named, so that an attempt finds its own by
+// the node that answered.
 type refusals struct {
 	mu     sync.Mutex // guards all below; no other lock is taken inside
 	count  uint64     // of all, ever
@@ -117,10 +118,10 @@ type refusal struct {
 	err    error
 }
 
-// maxRefusals is more than there are exchanges under way at a time.
+// maxRefusals is more than the exchanges under way at a time.
 const maxRefusals = 32
 
-// remember notes that the side on which these nodes are was refused.
+// remember notes that the other side, which named these nodes, was refused.
 func (r *refusals) remember(nodes []*memberlist.Node, err error) {
 	names := make(map[string]struct{}, len(nodes))
 	for _, n := range nodes {
@@ -135,15 +136,14 @@ func (r *refusals) remember(nodes []*memberlist.Node, err error) {
 	r.recent = append(r.recent, refusal{r.count, names, err})
 }
 
-// mark returns what tells refusals before from those after.
+// mark returns the number of the latest refusal, for since.
 func (r *refusals) mark() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
 }
 
-// since returns the latest refusal after a mark of the side on which a node is; nil if there is
-// none.
+// since returns the latest refusal after a mark of a side that named a node; nil if there is none.
 func (r *refusals) since(mark uint64, node string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 // retransmits times the logarithm of the cluster's size, rounded up, is the number of times that a
 // node sends each broadcast: three times among up to nine nodes, six times among up to 99.
 // Memberlist gossips to three nodes at a time, so a small cluster has it after one round. In a
-// larger one each node to which it is news sends it on as often: of a node's chance to be missed by
-// all of them e to the power of -3 or -6 is left, and what it missed it finds by the gap. More
-// would cost each of the nodes as many packets more.
+// larger one each node that gets it sends it on as often: all of them miss a node with a
+// probability of e^-3 or e^-6, and that node detects the gap. More would cost each node as many
+// packets more.
 const retransmits = 3
 
-// broadcasts is the queue of what gossip takes along. It is bounded, says so when it is full, and
-// drops nothing that it has taken.
+// broadcasts is the queue of the updates that gossip carries. It is bounded, refuses more when it
+// is full, and drops nothing that it has accepted.
 type broadcasts struct {
 	mu    sync.Mutex // makes the bound exact; the queue has a lock of its own, taken inside
 	queue memberlist.TransmitLimitedQueue
@@ -31,8 +31,8 @@ func (q *broadcasts) init(s *members, limit int) {
 	q.queue.NumNodes = func() int { return s.others() + 1 }
 }
 
-// A broadcast is one message that gossip carries. None replaces another: each has another part of a
-// sequence.
+// A broadcast is one message that gossip carries. None replaces another: each holds another part of
+// a sequence.
 type broadcast []byte
 
 func (broadcast) Invalidates(memberlist.Broadcast) bool { return false }
@@ -40,18 +40,18 @@ func (b broadcast) Message() []byte                     { return b }
 func (broadcast) Finished()                             {}
 func (broadcast) UniqueBroadcast()                      {}
 
-// Broadcast sends an update of the own node to all members, by packets that may be lost. In a
-// cluster of up to GossipAbove nodes they go straight to each; in a larger one the update is queued
-// for gossip. Broadcast does not block, and reports false if the queue is full or the update does
-// not fit into a packet. While the node is alone there is no receiver, and it reports true.
+// Broadcast sends an update of this node to all members, in packets that may be lost. In a cluster
+// of up to GossipAbove nodes they go straight to each; in a larger one the update is queued for
+// gossip. Broadcast does not block, and reports false if the queue is full or the update does not
+// fit into a packet. While the node is alone there is no receiver, and it reports true.
 //
 // Gossip sends one packet per round to each of three nodes, and each node passes on what is news to
 // it: in a cluster of five an update crosses the wire 15 times, in one of 16 about 96 times, and a
-// few hundred updates a second fill all rounds. Straight on it crosses 4 or 15 times, as soon as
-// the window ends, at once if Broadcast is called by Soon.
+// few hundred updates a second fill all rounds. Straight it crosses 4 or 15 times, as soon as the
+// window ends; at once if Soon calls Broadcast.
 func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	item := wire.Item{Partition: partition, Message: u}
-	if wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+	if item.Size() > m.broadcastSize() {
 		m.counters.tooLarge.Add(1)
 		return false
 	}
@@ -59,17 +59,17 @@ func (m *Mesh) Broadcast(partition int, u *replica.Update) bool {
 	case others == 0:
 		return true
 	case m.isSmall(others):
-		return m.spread(item)
+		return m.sendStraight(item)
 	default:
 		return m.gossip(item)
 	}
 }
 
-// Relay passes an update of another node on where gossip carries updates; elsewhere its origin has
+// Relay passes an update of another node on if gossip carries updates; otherwise its origin has
 // sent it to all. Like Broadcast it does not block.
 func (m *Mesh) Relay(partition int, u *replica.Update) {
 	item := wire.Item{Partition: partition, Message: u}
-	if m.isSmall(m.members.others()) || wire.HeaderSize(m.cfg.Node)+item.Size() > m.room {
+	if m.isSmall(m.members.others()) || item.Size() > m.broadcastSize() {
 		return
 	}
 	m.gossip(item)
@@ -77,9 +77,9 @@ func (m *Mesh) Relay(partition int, u *replica.Update) {
 
 func (m *Mesh) isSmall(others int) bool { return others < m.cfg.GossipAbove }
 
-// spread sends an item to each member in packets, and over a connection where too many packets
-// wait.
-func (m *Mesh) spread(item wire.Item) bool {
+// sendStraight sends an item to each member in a packet, or over a connection if too many packets
+// wait for it. It reports whether there was room for all.
+func (m *Mesh) sendStraight(item wire.Item) bool {
 	sent, size := true, item.Size()
 	for _, x := range m.members.all() {
 		if !m.probes.put(x.Name, item, size) && !m.Send(x.Name, item.Partition, item.Message) {
@@ -89,6 +89,7 @@ func (m *Mesh) spread(item wire.Item) bool {
 	return sent
 }
 
+// gossip queues an item for gossip, and reports whether there was room.
 func (m *Mesh) gossip(item wire.Item) bool {
 	b, err := m.encode(byGossip, []wire.Item{item})
 	if err != nil {
@@ -114,16 +115,14 @@ func (q *broadcasts) put(b broadcast, c *counters) bool {
 	return true
 }
 
-// BroadcastRoom returns how many broadcasts more the queue would take. It does not block.
-func (m *Mesh) BroadcastRoom() int {
-	return max(0, m.broadcast.limit-m.broadcast.queue.NumQueued())
-}
+// Backlog returns the number of updates that gossip carries now. It does not block.
+func (m *Mesh) Backlog() int { return m.broadcast.queue.NumQueued() }
 
-// BroadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to
+// broadcastSize returns the most bytes that an update may take, by the Size of its [wire.Item], to
 // fit into a broadcast.
-func (m *Mesh) BroadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
+func (m *Mesh) broadcastSize() int { return m.room - wire.HeaderSize(m.cfg.Node) }
 
-// takeBroadcasts fills a packet; each message taken is sent.
+// takeBroadcasts returns the messages for a packet. Memberlist sends all of them.
 func (m *Mesh) takeBroadcasts(overhead, limit int) [][]byte {
 	list := m.broadcast.queue.GetBroadcasts(overhead, limit)
 	for _, b := range list {

@@ -2,10 +2,10 @@ package mesh
 
 import "github.com/hashicorp/memberlist"
 
-// joined takes a member in. Memberlist holds its lock; the node is memberlist's.
+// joined adds a member. Memberlist holds its lock; the node is memberlist's.
 func (m *Mesh) joined(n *memberlist.Node) {
 	_, incarnation, err := decodeMeta(n.Meta)
-	if n.Name == m.cfg.Node || err != nil { // admit has looked at it before
+	if n.Name == m.cfg.Node || err != nil { // admit has refused one that can't be read
 		return
 	}
 	x := &member{
@@ -23,6 +23,7 @@ func (m *Mesh) joined(n *memberlist.Node) {
 	m.cfg.Handler.NodeUp(x.Name, incarnation, x.Addr)
 }
 
+// updated notes a member's new incarnation.
 func (m *Mesh) updated(n *memberlist.Node) {
 	_, incarnation, err := decodeMeta(n.Meta)
 	if n.Name == m.cfg.Node || err != nil || !m.members.renew(n.Name, incarnation) {
@@ -34,6 +35,7 @@ func (m *Mesh) updated(n *memberlist.Node) {
 	m.cfg.Handler.NodeUp(n.Name, incarnation, addr)
 }
 
+// gone removes a member.
 func (m *Mesh) gone(name string) {
 	x, left, others := m.members.remove(name)
 	if x == nil {
@@ -42,7 +44,7 @@ func (m *Mesh) gone(name string) {
 	x.peer.stop()
 	m.probes.forget(name)
 	if others == 0 {
-		m.broadcast.reset() // nobody is left to hear it, and nothing would take it out
+		m.broadcast.reset() // no member is left to send it to, and nothing would empty it
 	}
 	if !left {
 		m.rejoin.lost(name, x.Addr)

@@ -8,26 +8,26 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A delegate gets memberlist's calls. Of its methods, those about the coming and going of nodes
-// are called one at a time, under memberlist's lock for nodes; that keeps the order of events.
+// A delegate gets memberlist's calls. Its methods about the coming and going of nodes are called
+// one at a time, under memberlist's lock for nodes; that keeps the order of events.
 type delegate struct{ mesh *Mesh }
 
-// NodeMeta gives the node's metadata.
+// NodeMeta returns the node's metadata.
 func (d *delegate) NodeMeta(int) []byte {
 	return encodeMeta(d.mesh.cfg.Identity, d.mesh.cfg.Incarnation)
 }
 
-// NotifyMsg gets a message of ours, over whichever path. It belongs to memberlist.
+// NotifyMsg gets a message of ours, over any path. The bytes belong to memberlist.
 func (d *delegate) NotifyMsg(b []byte) {
-	d.mesh.hear(func() { d.mesh.receive(b) })
+	d.mesh.ifOpen(func() { d.mesh.receive(b) })
 }
 
-// GetBroadcasts fills a packet.
+// GetBroadcasts returns the messages for a packet of gossip.
 func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	return d.mesh.takeBroadcasts(overhead, limit)
 }
 
-// LocalState gives nothing: how much crosses the wire must not grow with the number of names.
+// LocalState returns nothing: no message may grow with the number of names.
 func (d *delegate) LocalState(bool) []byte { return nil }
 
 // MergeRemoteState ignores what another release might send.
@@ -35,33 +35,33 @@ func (d *delegate) MergeRemoteState([]byte, bool) {}
 
 // NotifyJoin is called for a new member.
 func (d *delegate) NotifyJoin(n *memberlist.Node) {
-	d.mesh.hear(func() { d.mesh.joined(n) })
+	d.mesh.ifOpen(func() { d.mesh.joined(n) })
 }
 
 // NotifyUpdate is called for a member whose metadata changed: it was restarted.
 func (d *delegate) NotifyUpdate(n *memberlist.Node) {
-	d.mesh.hear(func() { d.mesh.updated(n) })
+	d.mesh.ifOpen(func() { d.mesh.updated(n) })
 }
 
 // NotifyLeave is called for a member that left or died.
 func (d *delegate) NotifyLeave(n *memberlist.Node) {
-	d.mesh.hear(func() { d.mesh.gone(n.Name) })
+	d.mesh.ifOpen(func() { d.mesh.gone(n.Name) })
 }
 
-// errClosing keeps memberlist from taking in nodes while the mesh closes.
+// errClosing keeps memberlist from accepting nodes while the mesh closes.
 var errClosing = errors.New("mesh: closing")
 
-// NotifyMerge is asked on both sides when a node joins, before anything is merged.
+// NotifyMerge is called on both sides when a node joins, before anything is merged.
 func (d *delegate) NotifyMerge(nodes []*memberlist.Node) error {
 	err := errClosing
-	d.mesh.hear(func() { err = d.mesh.admitAll(nodes) })
+	d.mesh.ifOpen(func() { err = d.mesh.admitAll(nodes) })
 	return err
 }
 
-// NotifyAlive is asked about each word of a live node, so that clusters do not merge by hearsay.
+// NotifyAlive is called with all news of a live node, so that clusters do not merge by hearsay.
 func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	err := errClosing
-	d.mesh.hear(func() {
+	d.mesh.ifOpen(func() {
 		err = d.mesh.admit(n)
 		if err != nil {
 			d.mesh.refuse(n.Name, n.Address(), err)
@@ -70,15 +70,15 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 	return err
 }
 
-// NotifyConflict is called if a live node's name is used at another address, too.
+// NotifyConflict is called if a live node's name is also used at another address.
 func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.mesh.hear(func() {
+	d.mesh.ifOpen(func() {
 		d.mesh.refuse(other.Name, other.Address(), d.mesh.duplicate(existing.Name, existing.Address()))
 	})
 }
 
-// AckPayload names the node that answers a probe: one that was restarted at the same address
-// answers for the one before.
+// AckPayload returns the identity's hash and the incarnation, for an answer to a probe: a node that
+// was restarted at the same address answers for the run before.
 func (d *delegate) AckPayload() []byte {
 	b := binary.BigEndian.AppendUint64(nil, d.mesh.cfg.Identity.hash())
 	return binary.BigEndian.AppendUint64(b, d.mesh.cfg.Incarnation)
@@ -91,5 +91,5 @@ func (d *delegate) NotifyPingComplete(n *memberlist.Node, _ time.Duration, paylo
 	}
 	hash, incarnation := binary.BigEndian.Uint64(payload), binary.BigEndian.Uint64(payload[8:])
 	name, addr := n.Name, n.Address()
-	d.mesh.hear(func() { d.mesh.answered(name, addr, hash, incarnation) })
+	d.mesh.ifOpen(func() { d.mesh.answered(name, addr, hash, incarnation) })
 }

@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// Reasons within a [*SeedError], and of methods.
+// Reasons within a [*SeedError], and errors of methods.
 var (
-	// ErrClosed says that the mesh is closed, or closed meanwhile.
+	// ErrClosed is the error of a mesh that is closed, or closes meanwhile.
 	ErrClosed = errors.New("mesh: closed")
 
-	// ErrNoAddress says that the name service has no address for a seed. It wraps what the service
-	// says.
+	// ErrNoAddress reports that the name service has no address for a seed. It wraps the service's
+	// error.
 	ErrNoAddress = errors.New("no address is known for it")
 
-	// ErrUnreachable says that no connection to a seed came about. It wraps the reason.
+	// ErrUnreachable reports that a seed can't be connected to. It wraps the reason.
 	ErrUnreachable = errors.New("it can't be reached")
 
-	// ErrNoAnswer says that a seed took a connection and said nothing.
+	// ErrNoAnswer reports that a seed accepted a connection and did not answer.
 	ErrNoAnswer = errors.New("it takes connections but does not answer: " +
 		"another program may listen there, or the node is shutting down or overloaded")
 
-	// ErrSelf says that it is this node itself that answers at a seed.
+	// ErrSelf reports that this node itself answers at a seed.
 	ErrSelf = errors.New("it is this node")
 
 	// ErrKey matches every [*KeyError].
 	ErrKey = errors.New("the encryption keys don't match")
 
-	// ErrNotEncrypted says that keys can't be changed where there were none from the start.
+	// ErrNotEncrypted reports that keys can't be changed: there were none from the start.
 	ErrNotEncrypted = errors.New(
 		"registry: not encrypted; keys can only be changed where Config.Keys had one")
 )
 
-// A SeedError says why joining over one seed failed.
+// A SeedError reports why joining over one seed failed.
 type SeedError struct {
 	Seed string // as it was given
-	Addr string // the address that it stands for, if it was found
+	Addr string // the address that it stands for, if there is one
 	Err  error
 }
 
@@ -51,11 +51,11 @@ func (e *SeedError) Error() string {
 // Unwrap returns Err.
 func (e *SeedError) Unwrap() error { return e.Err }
 
-// A DuplicateNameError says that a node was kept out because its name is a live member's.
+// A DuplicateNameError reports that a node was kept out because its name is a live member's.
 type DuplicateNameError struct {
 	Name string
 	Addr string        // of the member that has the name
-	Free time.Duration // for how long, about, a node that crashed is still taken for alive
+	Free time.Duration // how long, at most, a crashed node is still taken for alive
 }
 
 // Error names the member, and when its name would be free if it has crashed.
@@ -66,7 +66,7 @@ func (e *DuplicateNameError) Error() string {
 		e.Name, e.Addr, e.Free)
 }
 
-// A KeyProblem says in which way keys do not match.
+// A KeyProblem is the way in which the keys of two nodes do not match.
 type KeyProblem int
 
 // The problems that two nodes can have with their keys.
@@ -81,7 +81,7 @@ const (
 	KeyUnexpected
 )
 
-// A KeyError says that this node and the one that answers can't read each other. It is [ErrKey].
+// A KeyError reports that this node and the one that answers can't read each other. It is [ErrKey].
 type KeyError struct{ Problem KeyProblem }
 
 // Error names the problem.
@@ -100,14 +100,14 @@ func (e *KeyError) Error() string {
 // Is reports whether target is [ErrKey].
 func (e *KeyError) Is(target error) bool { return target == ErrKey }
 
-// A ForeignError says that what answers is not a node of this module, or one of a release that this
-// one can't talk to: another program listens there, or the port is wrong.
+// A ForeignError reports that what answers is not a node of this module, or is one of a release
+// that this one can't talk to: another program listens there, or the port is wrong.
 type ForeignError struct {
-	Said []byte // the first bytes of what it said, if they show that it is another program
-	Err  error  // or why it can't be understood
+	Said []byte // the first bytes of the answer, if they show that it is another program's
+	Err  error  // or why the answer can't be read
 }
 
-// Error says what answered.
+// Error describes the answer.
 func (e *ForeignError) Error() string {
 	const what = "what answers there is not a node of this module: " +
 		"another program listens, or the port is wrong"
@@ -123,8 +123,8 @@ func (e *ForeignError) Unwrap() error { return e.Err }
 // errOtherHello is within a [*ForeignError].
 var errOtherHello = errors.New("or it is of another release, with another way to say hello")
 
-// Refused reports whether an error, or one that it wraps, has another reason than silence: a node
-// answered, and can't or will not have this one as it is.
+// Refused reports whether an error is, or wraps, the answer of a node that can't accept this one as
+// it is configured.
 func Refused(err error) bool {
 	var mismatch *MismatchError
 	var duplicate *DuplicateNameError

@@ -15,29 +15,29 @@ import (
 )
 
 // A node that wants to join says hello first: a question and an answer on the connection over which
-// memberships are exchanged next. By it a node learns, without the text of any error, whether its
-// keys fit, whether a node of this module is there at all, and whether that is the node itself.
+// memberships are exchanged next. So a node learns from types, not from memberlist's texts, whether
+// its keys fit, whether a node of this module is there, and whether that is the node itself.
 //
 // A hello is a head of eight bytes and a body:
 //
-//	4 bytes  helloMagic; its first byte is the type of none of memberlist's messages
+//	4 bytes  helloMagic; none of memberlist's messages begins with its first byte
 //	1 byte   helloVersion
-//	1 byte   what the body is: a helloKind
+//	1 byte   helloKind
 //	2 bytes  the length of the body
 //
-// The body names the node that speaks: eight random bytes that no other run has, its incarnation,
-// its name. With keys it is sealed with AES-GCM: a nonce of 12 bytes, then the text. The question
-// is within what an answer authenticates, so that no answer serves twice.
+// The body identifies the sender: eight random bytes that no other run has, its incarnation, its
+// name. With keys it is sealed with AES-GCM: a nonce of 12 bytes, then the ciphertext. An answer
+// authenticates its question, so that no answer serves twice.
 
 const (
 	helloMagic   = "\xf5SFH"
 	helloVersion = 1
 	helloHead    = len(helloMagic) + 4
-	longestHello = 512 // bytes of a body; what is longer is none
+	longestHello = 512 // bytes of a body
 	nonceSize    = 12
 )
 
-// A helloKind says what the body of a hello is.
+// A helloKind is the type of a hello's body.
 type helloKind byte
 
 const (
@@ -49,37 +49,38 @@ const (
 	helloUnknown                  // the answer to a question of another version, or of an unknown kind
 )
 
-// A greeting names the run of a node.
+// A greeting identifies the run of a node.
 type greeting struct {
 	instance    uint64 // random
 	incarnation uint64
 	name        string
 }
 
-// A greeter says hello for a node, and answers. Its methods may be called at the same time.
+// A greeter asks and answers hellos for a node. Its methods may be called at the same time.
 type greeter struct {
 	self    greeting
 	keyring *memberlist.Keyring // nil: no keys
 
-	// rejected is called with a question that no key opens, and where it came from.
+	// rejected is called if the keys do not fit, with the address of the other side.
 	rejected func(from string, err error)
 }
 
-// randomInstance returns what tells one run from all others.
+// randomInstance returns a number that no other run has.
 func randomInstance() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// ask says hello on a new connection and returns who answers. The error is [ErrNoAnswer], a
-// [*KeyError] or a [*ForeignError]. It blocks until the connection's deadline at the most.
+// ask says hello on a new connection and returns the greeting of the node that answers. The error
+// is [ErrNoAnswer], a [*KeyError] or a [*ForeignError]. It blocks until the connection's deadline
+// at the most.
 func (g *greeter) ask(c net.Conn) (greeting, error) {
 	question, err := g.seal(g.self.encode(), nil)
 	if err != nil {
 		return greeting{}, err
 	}
-	_, _ = c.Write(question) // what sits there may have hung up before this, and yet have spoken
+	_, _ = c.Write(question) // the other side may have spoken and hung up before this
 	kind, body, err := readHello(c)
 	if err != nil {
 		return greeting{}, err
@@ -108,7 +109,7 @@ func (g *greeter) ask(c net.Conn) (greeting, error) {
 }
 
 // answer reads the rest of a question whose first byte has come, and answers it. It reports whether
-// the connection may go on to memberlist.
+// memberlist may have the connection.
 func (g *greeter) answer(c net.Conn) bool {
 	kind, body, err := readHello(c)
 	if err != nil {
@@ -120,7 +121,7 @@ func (g *greeter) answer(c net.Conn) bool {
 		if problem != 0 {
 			g.rejected(from, &KeyError{Problem: problem})
 		}
-		_, _ = c.Write(newHello(answer, nil)) // it may have gone
+		_, _ = c.Write(newHello(answer, nil)) // the other side may have gone
 		return false
 	}
 	switch {
@@ -144,6 +145,25 @@ func (g *greeter) answer(c net.Conn) bool {
 	}
 	_, err = c.Write(b)
 	return err == nil
+}
+
+// sealedStream is the first byte of an encrypted stream of memberlist's; its numbers are part of
+// its protocol.
+const sealedStream = 10
+
+// accepts reports whether a stream without a hello is encrypted if this node has keys, and is not
+// if it has none. Otherwise it calls rejected: memberlist would report that in its log alone.
+func (g *greeter) accepts(c *conn) bool {
+	sealed := c.first == sealedStream
+	switch {
+	case sealed == (g.keyring != nil):
+		return true
+	case sealed:
+		g.rejected(c.RemoteAddr().String(), &KeyError{Problem: KeyMissing})
+	default:
+		g.rejected(c.RemoteAddr().String(), &KeyError{Problem: KeyUnexpected})
+	}
+	return false
 }
 
 // readHello reads a head and a body. The error is [ErrNoAnswer] or a [*ForeignError].
@@ -171,6 +191,7 @@ func readHello(r io.Reader) (helloKind, []byte, error) {
 	return helloKind(head[len(helloMagic)+1]), body, nil
 }
 
+// newHello returns a hello with its header.
 func newHello(kind helloKind, body []byte) []byte {
 	b := []byte(helloMagic)
 	b = append(b, helloVersion, byte(kind))
@@ -178,8 +199,8 @@ func newHello(kind helloKind, body []byte) []byte {
 	return append(b, body...)
 }
 
-// seal returns a hello, under the key that is in use if there is one. question is nil in a
-// question.
+// seal returns a hello with a body, sealed if there are keys. question is that which it answers,
+// nil if it is a question itself.
 func (g *greeter) seal(body, question []byte) ([]byte, error) {
 	if g.keyring == nil {
 		return newHello(helloPlain, body), nil
@@ -196,7 +217,7 @@ func (g *greeter) seal(body, question []byte) ([]byte, error) {
 
 var errNoKey = errors.New("no key opens it")
 
-// open decrypts the body of a hello with whichever key does.
+// open decrypts the body of a hello with the key that fits.
 func (g *greeter) open(b, question []byte) ([]byte, error) {
 	if len(b) < nonceSize {
 		return nil, errNoKey
@@ -222,7 +243,8 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// authenticated keeps hellos apart from all else under the same key, and answers from questions.
+// authenticated returns the additional data of a hello, which separate it from all else under the
+// same key, and an answer from a question.
 func authenticated(question []byte) []byte {
 	return append([]byte("snowfence registry hello 1\x00"), question...)
 }
@@ -233,7 +255,7 @@ func (w greeting) encode() []byte {
 	return append(b, w.name...)
 }
 
-// decodeGreeting takes anything.
+// decodeGreeting decodes any bytes, and reports whether they are a greeting.
 func decodeGreeting(b []byte) (greeting, bool) {
 	if len(b) <= 16 || len(b) > 16+maxNode {
 		return greeting{}, false

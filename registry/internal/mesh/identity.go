@@ -10,16 +10,16 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// An Identity holds what must be equal on all nodes of a cluster. Nodes of different identities
-// never become members of the same cluster.
+// An Identity holds the configuration that all nodes of a cluster share. Nodes of different
+// identities never become members of the same cluster.
 type Identity struct {
 	Cluster    string // its name
 	Partitions int    // how many
-	Resolver   string // the name of the rule by which conflicts are settled
-	Protocol   int    // the version of what the nodes say to each other
+	Resolver   string // the name of the rule that resolves conflicts
+	Protocol   int    // the version of the messages
 }
 
-// differences lists where the other's identity differs.
+// differences returns the fields in which the other's identity differs.
 func (i Identity) differences(o Identity) []Difference {
 	var d []Difference
 	add := func(field string, ours, theirs any) {
@@ -39,23 +39,23 @@ type Difference struct {
 	Field, Ours, Theirs string
 }
 
-// A MismatchError says why a node was kept out: its identity is another. It reads alike on both
-// sides, with ours and theirs exchanged.
+// A MismatchError reports that a node was kept out because its identity differs. It reads alike on
+// both sides, with ours and theirs exchanged.
 type MismatchError struct {
 	Node, Addr  string
-	Differences []Difference // empty if all that is known of the other's identity is its hash
+	Differences []Difference // empty if only the hash of the other's identity is known
 	Err         error        // why its metadata could not be read, if so
 }
 
 // Error names the node and each field that differs.
 func (e *MismatchError) Error() string {
 	b := new(strings.Builder)
-	fmt.Fprintf(b, "node %q at %s is of another kind", e.Node, e.Addr)
+	fmt.Fprintf(b, "node %q at %s does not match this one", e.Node, e.Addr)
 	switch {
 	case e.Err != nil:
 		fmt.Fprintf(b, ": %v", e.Err)
 	case len(e.Differences) == 0:
-		b.WriteString(": it runs again with another configuration")
+		b.WriteString(": it was restarted with another configuration")
 	}
 	for i, d := range e.Differences {
 		sep := ","
@@ -70,15 +70,15 @@ func (e *MismatchError) Error() string {
 // Unwrap returns Err.
 func (e *MismatchError) Unwrap() error { return e.Err }
 
-// ErrMetadata is within a [*MismatchError] if the node is no node of this module, or of a
+// ErrMetadata is within a [*MismatchError] if the node is not one of this module, or is of a
 // release that this one can't read.
 var ErrMetadata = errors.New("its metadata can't be read: it is another program or another release")
 
-// metaVersion is the first byte of the metadata. It changes only if older releases could not even
-// say what differs; otherwise fields are appended.
+// metaVersion is the first byte of the metadata. It changes only if older releases could not decode
+// which fields differ; otherwise fields are appended.
 const metaVersion = 1
 
-// encodeMeta returns a node's metadata. Memberlist spreads it with each word of the node.
+// encodeMeta returns a node's metadata, which memberlist spreads with all news of the node.
 func encodeMeta(i Identity, incarnation uint64) []byte {
 	b := []byte{metaVersion}
 	b = binary.BigEndian.AppendUint64(b, incarnation)
@@ -91,7 +91,7 @@ func encodeMeta(i Identity, incarnation uint64) []byte {
 	return b
 }
 
-// decodeMeta takes anything. Bytes that follow are of a later release, and ignored.
+// decodeMeta decodes any bytes. It ignores those that follow: they are of a later release.
 func decodeMeta(b []byte) (i Identity, incarnation uint64, err error) {
 	if len(b) < 9 || b[0] != metaVersion {
 		return i, 0, ErrMetadata
@@ -126,5 +126,5 @@ func decodeMeta(b []byte) (i Identity, incarnation uint64, err error) {
 	return i, incarnation, nil
 }
 
-// hash stands for the identity in answers to probes.
+// hash returns a hash of the identity, for answers to probes.
 func (i Identity) hash() uint64 { return xxhash.Sum64(encodeMeta(i, 0)) }

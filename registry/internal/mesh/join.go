@@ -7,39 +7,35 @@ import (
 	"strconv"
 )
 
-// Bounds of what is under way at a time.
+// Bounds of the attempts under way at a time.
 const (
 	maxJoins     = 16 // addresses that are tried
 	maxExchanges = 4  // exchanges of memberships: one with a cluster is mostly enough
 )
 
-// Join asks nodes at the seeds to take this one in. A seed is host:port, where a name stands for
+// Join asks the nodes at the seeds to accept this one. A seed is host:port, where a name stands for
 // all its addresses, or dnssrv+name, which stands for the targets of the name's SRV records. It
 // blocks until all have answered or failed, some seconds at the most, or until the context ends.
 // Attempts under way then may still succeed.
 //
-// It returns how many addresses answered. What answers as this node itself does not count: a node
-// that has only itself as a seed is its cluster's first, and that is no error. If none answered,
-// the error holds a [*SeedError] for each address; those of the node itself wrap [ErrSelf]. If some
-// did, it holds only those for which [Refused] holds. A node that is refused has merged nothing
-// with the cluster that refused it, and is unknown there.
+// It returns how many addresses answered. This node itself does not count: a node whose only seed
+// is itself is its cluster's first, and that is no error. If none answered, the error holds a
+// [*SeedError] for each address; those of the node itself wrap [ErrSelf]. If some did, it holds
+// only those for which [Refused] holds. A node that is refused has merged nothing with the cluster
+// that refused it, and is unknown there.
 //
 // Seeds are remembered as they were given, unless they refused this node, and looked up again for
-// as long as the mesh is open.
+// as long as the mesh is open. A malformed seed is a [*SeedError] before any is tried.
 func (m *Mesh) Join(ctx context.Context, seeds ...string) (answered int, err error) {
-	var errs []error
 	var list []seed
 	for _, text := range seeds {
 		s, err := parseSeed(text)
 		if err != nil {
-			err = fmt.Errorf("want %s: %w", SeedForms, err)
-			errs = append(errs, &SeedError{Seed: text, Err: err})
-			continue
+			return 0, &SeedError{Seed: text, Err: fmt.Errorf("want %s: %w", SeedForms, err)}
 		}
 		list = append(list, s)
 	}
-	targets, failed := m.lookUpAll(ctx, list)
-	errs = append(errs, failed...)
+	targets, errs := m.lookUpAll(ctx, list)
 	outcomes, err := m.meetAll(ctx, targets)
 	if err != nil {
 		return 0, err
@@ -62,7 +58,7 @@ func (m *Mesh) Join(ctx context.Context, seeds ...string) (answered int, err err
 	}
 	for _, s := range list {
 		if !refused[s.text] {
-			m.rejoin.given(s)
+			m.rejoin.addSeed(s)
 		}
 	}
 	switch {
@@ -85,7 +81,7 @@ type target struct {
 	addr string
 }
 
-// lookUpAll turns seeds into addresses, each once.
+// lookUpAll returns the addresses that seeds stand for, each once, and the errors of the lookups.
 func (m *Mesh) lookUpAll(ctx context.Context, seeds []seed) (targets []target, errs []error) {
 	found := make([][]string, len(seeds))
 	failed := make([]error, len(seeds))
@@ -105,8 +101,8 @@ func (m *Mesh) lookUpAll(ctx context.Context, seeds []seed) (targets []target, e
 	return targets, errs
 }
 
-// meetAll meets the nodes at the targets, and returns how each attempt ended; nil is an answer.
-// The error is ErrClosed.
+// meetAll meets the nodes at the targets, and returns the outcome of each attempt: nil if the node
+// answered. The error is ErrClosed.
 func (m *Mesh) meetAll(ctx context.Context, targets []target) ([]error, error) {
 	before := m.members.incarnations()
 	metMeanwhile := func(who greeting) bool {
@@ -125,7 +121,7 @@ func (m *Mesh) meetAll(ctx context.Context, targets []target) ([]error, error) {
 				_, err := m.meet(t.addr, metMeanwhile)
 				results <- result{i, err}
 				<-slots
-			case <-ctx.Done(): // whoever waited has left
+			case <-ctx.Done(): // the caller has left
 			case <-m.ctx.Done():
 			}
 		})
@@ -160,15 +156,15 @@ func (m *Mesh) meetAll(ctx context.Context, targets []target) ([]error, error) {
 
 var errPending = errors.New("mesh: no outcome yet")
 
-// isMember reports whether the run of a node is a member's.
+// isMember reports whether a node is a member in this run.
 func (m *Mesh) isMember(who greeting) bool {
 	incarnation, ok := m.members.incarnation(who.name)
 	return ok && incarnation == who.incarnation
 }
 
 // meet says hello at an address and exchanges memberships with the node that answers, unless enough
-// says that this is not needed. It returns who answers. The error is [ErrUnreachable],
-// [ErrNoAnswer], [ErrSelf], [ErrClosed], or one for which [Refused] holds. It blocks for a few
+// returns true for it. It returns that node's greeting. The error is [ErrUnreachable],
+// [ErrNoAnswer], [ErrSelf], [ErrClosed], or one for which [Refused] is true. It blocks for a few
 // times ioTimeout at the most.
 func (m *Mesh) meet(addr string, enough func(greeting) bool) (greeting, error) {
 	mark := m.refusals.mark()
@@ -180,7 +176,7 @@ func (m *Mesh) meet(addr string, enough func(greeting) bool) (greeting, error) {
 		return greeting{}, err
 	}
 	hangUp := func(err error) (greeting, error) {
-		_ = c.Close() // all that matters has been said
+		_ = c.Close() // its error changes nothing
 		return who, err
 	}
 	if who.instance == m.instance {
@@ -199,15 +195,15 @@ func (m *Mesh) meet(addr string, enough func(greeting) bool) (greeting, error) {
 }
 
 // exchange exchanges memberships over a connection on which the other side has said hello, and
-// closes it. Refusals after mark are of this attempt.
+// closes it. Refusals after mark belong to this attempt.
 func (m *Mesh) exchange(c *conn, who greeting, addr string, mark uint64) error {
 	token := "join-" + strconv.FormatUint(m.tokens.Add(1), 10)
 	a := m.transport.watch(token, c)
 	defer m.transport.unwatch(token)
-	// Memberlist takes what is before the slash for the node's name, and hands it to the transport.
+	// Memberlist passes what is before the slash, as the node's name, to the transport.
 	_, err := m.list.Join([]string{token + "/" + addr})
 	if !a.taken.Load() {
-		_ = c.Close() // memberlist has not even asked for it
+		_ = c.Close() // memberlist did not ask for it
 	}
 	switch {
 	case err == nil:
@@ -215,7 +211,7 @@ func (m *Mesh) exchange(c *conn, who greeting, addr string, mark uint64) error {
 	case m.ctx.Err() != nil:
 		return ErrClosed
 	}
-	// Memberlist keeps only texts of errors.
+	// Memberlist returns only the texts of errors: the reason is in refusals, or in the connection.
 	m.log.Debug("no exchange of memberships", "addr", addr, "member", who.name, "err", err)
 	if refused := m.refusals.since(mark, who.name); refused != nil {
 		return refused

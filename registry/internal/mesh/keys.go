@@ -3,27 +3,22 @@ package mesh
 import (
 	"bytes"
 	"fmt"
-
-	"github.com/hashicorp/memberlist"
 )
 
-// InstallKey adds a key that decrypts. It returns a [*ConfigError] if its size is wrong and
-// [ErrNotEncrypted] if the mesh was opened without keys, as the other methods for keys do.
+// InstallKey adds a key that decrypts. It fails if its size is wrong; and with [ErrNotEncrypted] if
+// the mesh was opened without keys, as the other methods for keys do.
 //
-// To change the key of a cluster that runs, go through all nodes three times: install the new key
-// on each, then use it on each, then remove the old one from each. At no moment is there a node
-// that can't read what another sends.
+// To change the key of a running cluster, go through all nodes three times: install the new key on
+// each, then use it on each, then remove the old one from each. At no moment does a node send under
+// a key that another lacks.
 func (m *Mesh) InstallKey(key []byte) error {
 	if m.keyring == nil {
 		return ErrNotEncrypted
 	}
-	if memberlist.ValidateKey(key) != nil {
-		return &ConfigError{"key", fmt.Sprintf("of %d bytes", len(key)), "a key has 16, 24 or 32 bytes"}
-	}
 	return m.keyring.AddKey(bytes.Clone(key))
 }
 
-// UseKey encrypts with a key that is installed from now on.
+// UseKey makes an installed key the one that encrypts.
 func (m *Mesh) UseKey(key []byte) error {
 	if m.keyring == nil {
 		return ErrNotEncrypted
@@ -34,7 +29,7 @@ func (m *Mesh) UseKey(key []byte) error {
 	return nil
 }
 
-// RemoveKey takes out a key that decrypts. The one that encrypts can't be removed.
+// RemoveKey removes a key. The one that encrypts can't be removed.
 func (m *Mesh) RemoveKey(key []byte) error {
 	if m.keyring == nil {
 		return ErrNotEncrypted
@@ -45,7 +40,7 @@ func (m *Mesh) RemoveKey(key []byte) error {
 	return nil
 }
 
-// Keys returns the keys installed, the one that encrypts first; none if the mesh is not encrypted.
+// Keys returns the installed keys, the one that encrypts first; none if the mesh is not encrypted.
 func (m *Mesh) Keys() [][]byte {
 	if m.keyring == nil {
 		return nil

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// Times that Leave takes at the most where its context allows more.
+// Bounds of a Leave, besides its context.
 const (
-	noticeTimeout = 300 * time.Millisecond // until a member that has not answered is told again
+	noticeTimeout = 300 * time.Millisecond // for the answers of a round of notices
 	noticeRounds  = 4
 	leaveTimeout  = 5 * time.Second
 
-	maxAcks = 1024 // answers that come at once; more are only told again
+	maxAcks = 1024 // answers that come at once; members whose answer is dropped get another notice
 )
 
-// leaving is the state of a Leave. That a node left, and did not die, memberlist knows but does not
-// say; so the node tells all members itself, and waits until they know, before memberlist
-// tells them.
+// leaving is the state of a Leave. Memberlist knows that a node left and did not die, but does not
+// report it; so the node notifies all members itself, and waits for their answers, before
+// memberlist does.
 type leaving struct {
 	begun atomic.Bool
-	acks  chan string // names of members that have heard it
+	acks  chan string // names of members that have answered
 
 	mu   sync.Mutex // held during a Leave, and by Close; taken before all other locks
 	done bool       // guarded by mu
 }
 
-// noted takes the answer of a member; it does not block.
+// noted notes the answer of a member. It does not block.
 func (l *leaving) noted(name string) {
 	if !l.begun.Load() {
 		return
@@ -39,11 +39,11 @@ func (l *leaving) noted(name string) {
 	}
 }
 
-// Leave tells the others that this node leaves in good order: their NodeDown says so. Then the node
-// is no member any more, for them and for good, but still receives and sends until [Mesh.Close]. It
-// blocks until the word is on its way, for a few seconds at the most, or until the context ends; an
-// error means that some may take the node for dead instead. A second call returns at once. After
-// Close it returns [ErrClosed].
+// Leave notifies the others that this node leaves: their NodeDown reports left. Afterwards the node
+// is no member any more, but still receives and sends until [Mesh.Close]. Leave blocks until the
+// members have answered, for a few seconds at the most, or until the context ends; an error means
+// that some may declare the node dead instead. A second call returns at once. After Close it
+// returns [ErrClosed].
 func (m *Mesh) Leave(ctx context.Context) error {
 	finished := make(chan error, 1)
 	if !m.spawn(func() { finished <- m.leave(ctx) }) {
@@ -87,14 +87,15 @@ func (m *Mesh) leave(ctx context.Context) error {
 	return nil
 }
 
-// giveNotice tells each member over a connection, and waits for the answers, which come in packets.
+// giveNotice sends a notice to each member over a connection, and waits for the answers, which come
+// in packets. It returns how many of all have answered.
 func (m *Mesh) giveNotice(ctx context.Context) (heard, all int) {
 	waiting := make(map[string]*member)
 	for _, x := range m.members.all() {
 		waiting[x.Name] = x
 	}
 	all = len(waiting)
-	text := appendNotice(isLeaving, m.cfg.Node, m.cfg.Incarnation)
+	text := newNotice(isLeaving, m.cfg.Node, m.cfg.Incarnation)
 	for range noticeRounds {
 		for _, x := range waiting {
 			m.spawn(func() {
@@ -111,7 +112,7 @@ func (m *Mesh) giveNotice(ctx context.Context) (heard, all int) {
 	return all - len(waiting), all
 }
 
-// awaitNoted takes out who answers, for a while.
+// awaitNoted removes the members that answer within noticeTimeout from waiting.
 func (m *Mesh) awaitNoted(ctx context.Context, waiting map[string]*member) {
 	timeout := time.NewTimer(noticeTimeout)
 	defer timeout.Stop()
@@ -120,7 +121,7 @@ func (m *Mesh) awaitNoted(ctx context.Context, waiting map[string]*member) {
 		case name := <-m.leaving.acks:
 			delete(waiting, name)
 		case <-timeout.C:
-			for name := range waiting { // who has gone meanwhile will not answer
+			for name := range waiting { // a member that has gone will not answer
 				if m.members.get(name) == nil {
 					delete(waiting, name)
 				}

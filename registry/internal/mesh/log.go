@@ -8,59 +8,62 @@ import (
 	"time"
 )
 
-// repeatAfter is the time for which a line that was logged is not logged again.
+// repeatAfter is how long repeats of a log line are suppressed.
 const repeatAfter = 10 * time.Second
 
 // maxRepeats bounds the keys that a limiter remembers.
 const maxRepeats = 512
 
-// A limiter keeps what was logged lately from being logged again.
+// A limiter suppresses repeats of log lines.
 type limiter struct {
-	now  func() time.Time
-	mu   sync.Mutex // guards told
-	told map[string]*telling
+	now    func() time.Time
+	mu     sync.Mutex // guards logged
+	logged map[string]*repeat
 }
 
-type telling struct {
-	at      time.Time
-	repeats int // since
+// A repeat counts the suppressed lines of a key.
+type repeat struct {
+	at    time.Time // when a line was last logged
+	count int       // since
 }
 
 func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, told: make(map[string]*telling)}
+	return &limiter{now: now, logged: make(map[string]*repeat)}
 }
 
-// allow reports whether key may be logged, and how often it came since it last was.
+// allow reports whether a line with this key may be logged, and how many were suppressed since the
+// last one.
 func (l *limiter) allow(key string) (ok bool, repeats int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	t := l.told[key]
-	if t != nil && now.Sub(t.at) < repeatAfter {
-		t.repeats++
+	r := l.logged[key]
+	if r != nil && now.Sub(r.at) < repeatAfter {
+		r.count++
 		return false, 0
 	}
-	if t == nil {
-		if len(l.told) >= maxRepeats {
-			clear(l.told)
+	if r == nil {
+		if len(l.logged) >= maxRepeats {
+			clear(l.logged)
 		}
-		t = new(telling)
-		l.told[key] = t
+		r = new(repeat)
+		l.logged[key] = r
 	}
-	repeats = t.repeats
-	t.at, t.repeats = now, 0
+	repeats = r.count
+	r.at, r.count = now, 0
 	return true, repeats
 }
 
-// A logWriter gets memberlist's lines. Most of what memberlist calls an error is a network being a
-// network, and goes to the debug level; a few lines are news for who runs the node.
+// A logWriter gets memberlist's lines. Their text, for which there is no typed way, decides on the
+// level; and on a rejection, for the lines of keyTrouble. Most of what memberlist calls an error is
+// normal for a network, and goes to the debug level; a few lines are for the operator.
 type logWriter struct {
 	log      *slog.Logger
 	repeats  *limiter
 	rejected func(from string, err error)
 }
 
-// news lists, by a part of their text, the lines that deserve better than the debug level.
+// news lists the lines above the debug level, by a part of their text.
 var news = []struct {
 	part  string
 	level slog.Level
@@ -79,11 +82,10 @@ var news = []struct {
 	{"Failed to shutdown transport", slog.LevelWarn},
 }
 
-// keyTrouble lists what memberlist says when it can't read what came, for the keys.
+// keyTrouble lists parts of the lines by which memberlist reports a stream, or a packet, that no
+// key opens. TestPacketsUnderAnotherKey fails if memberlist changes them.
 var keyTrouble = []string{
 	"no installed keys could decrypt",
-	"encryption is configured but remote state is not encrypted",
-	"remote state is encrypted and encryption is not configured",
 	"Decrypt packet failed",
 }
 
@@ -98,7 +100,7 @@ func containsAny(s string, parts []string) bool {
 
 func isDigit(r rune) bool { return r >= '0' && r <= '9' }
 
-// Write takes one line.
+// Write logs one line, or counts it as a rejection.
 func (w *logWriter) Write(b []byte) (int, error) {
 	line := strings.TrimSpace(string(b))
 	if _, rest, ok := strings.Cut(line, "] "); ok && strings.HasPrefix(line, "[") {
@@ -120,7 +122,7 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	if !w.log.Enabled(context.Background(), level) {
 		return len(b), nil
 	}
-	// numbers and addresses vary where the news is the same
+	// lines that differ in numbers and addresses alone are repeats
 	key := strings.Join(strings.FieldsFunc(line, isDigit), "#")
 	if ok, repeats := w.repeats.allow(key); ok {
 		w.log.Log(context.Background(), level, "memberlist: "+line, "repeats", repeats)

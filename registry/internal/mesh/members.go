@@ -8,17 +8,17 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A Member is a node that is not known to be gone.
+// A Member is a node of the cluster that is not known to be gone.
 type Member struct {
 	Name        string
 	Addr        string // host:port
 	Incarnation uint64 // of its run
 }
 
-// members are the other nodes, as the last call of memberlist left them. Memberlist's own list
-// can't be asked from within its calls.
+// members holds the other members, as of memberlist's last call. Memberlist's own list can't be
+// read during its calls.
 type members struct {
-	mu     sync.RWMutex // guards byName and what the doc of member says
+	mu     sync.RWMutex // guards byName, and the fields that the comment of member names
 	byName map[string]*member
 }
 
@@ -26,7 +26,7 @@ type members struct {
 type member struct {
 	Member
 	node    memberlist.Node // a copy, for sending
-	leaving bool            // it said that it is about to leave
+	leaving bool            // it has sent a notice that it leaves
 	peer    *peer
 }
 
@@ -49,7 +49,7 @@ func (s *members) get(name string) *member {
 	return s.byName[name]
 }
 
-// incarnation returns that of a member, and whether it is one.
+// incarnation returns the incarnation of a member, and whether the node is one.
 func (s *members) incarnation(name string) (uint64, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -60,7 +60,7 @@ func (s *members) incarnation(name string) (uint64, bool) {
 	return x.Incarnation, true
 }
 
-// incarnations returns those of all members, by name.
+// incarnations returns the incarnations of all other members, by name.
 func (s *members) incarnations() map[string]uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -71,7 +71,7 @@ func (s *members) incarnations() map[string]uint64 {
 	return all
 }
 
-// others returns how many there are.
+// others returns the number of other members.
 func (s *members) others() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -88,7 +88,7 @@ func (s *members) all() []*member {
 	return list
 }
 
-// put enters a member and returns the one that it replaces.
+// put adds a member and returns the one that it replaces.
 func (s *members) put(x *member) *member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func (s *members) renew(name string, incarnation uint64) bool {
 	return true
 }
 
-// remove takes a member out. It returns nil if there is none, and whether it said that it would
-// leave.
+// remove removes and returns a member, nil if there is none. It also returns whether the member had
+// sent a notice, and how many other members are left.
 func (s *members) remove(name string) (x *member, left bool, others int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +122,9 @@ func (s *members) remove(name string) (x *member, left bool, others int) {
 	return x, left, len(s.byName)
 }
 
-// says notes that a member is about to leave, and reports whether it is one, of that incarnation.
-func (s *members) says(name string, incarnation uint64) bool {
+// noteLeaving notes that a member is about to leave, and reports whether the node is one, in that
+// incarnation.
+func (s *members) noteLeaving(name string, incarnation uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.byName[name]
@@ -134,6 +135,7 @@ func (s *members) says(name string, incarnation uint64) bool {
 	return true
 }
 
+// stopAll stops the peers of all members.
 func (s *members) stopAll() {
 	for _, x := range s.all() {
 		x.peer.stop()

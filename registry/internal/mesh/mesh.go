@@ -16,7 +16,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A Mesh is a node's place among the others. Its methods may be called at the same time.
+// A Mesh is one node's view of the members, and its paths to them. Its methods may be called at the
+// same time.
 type Mesh struct {
 	cfg       Config
 	list      *memberlist.Memberlist
@@ -29,10 +30,10 @@ type Mesh struct {
 	room      int // bytes that a packet has for a frame
 	counters  counters
 
-	// hearing is held for reading while memberlist calls, so that Close can wait for the last call. It
+	// calls is held for reading during memberlist's calls, so that Close can wait for the last one. It
 	// is taken after memberlist's locks and before all others here.
-	hearing sync.RWMutex
-	deaf    bool // guarded by hearing
+	calls sync.RWMutex
+	mute  bool // no more calls are passed on; guarded by calls
 
 	members   members
 	space     space
@@ -41,14 +42,14 @@ type Mesh struct {
 	refusals  refusals
 	rejoin    rejoin
 	leaving   leaving
-	instance  uint64        // random: what answers with it is this node
-	tokens    atomic.Uint64 // given to exchanges
+	instance  uint64        // random: an answer with it comes from this node
+	tokens    atomic.Uint64 // of exchanges
 	exchanges chan struct{} // holds one for each exchange of memberships under way
 
 	ready  chan struct{}   // closed when list is set: calls may come before
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
-	// held for reading where a goroutine is started; taken inside no other lock but hearing
+	// begun is held for reading while a goroutine is started; taken inside no other lock but calls.
 	begun   sync.RWMutex
 	closed  bool // guarded by begun
 	started time.Time
@@ -58,15 +59,12 @@ type Mesh struct {
 	err     error // of Close; written within once
 }
 
-// Open returns a mesh that listens, and is alone until it joins or is joined. If the config can't
-// be it returns a [*ConfigError], before it listens; if the address can't be had, an error that
-// names it, and which is syscall.EADDRINUSE if that is why. It does not block.
+// Open returns a mesh that listens, and is alone until it joins or is joined. If the address can't
+// be listened on, the error names it, and is syscall.EADDRINUSE if that is the reason. Open does
+// not block.
 func Open(c Config) (*Mesh, error) {
 	given := c.Transport
-	c, err := c.withDefaults()
-	if err != nil {
-		return nil, shutDown(given, err)
-	}
+	c = c.withDefaults()
 	seeds, err := c.parseSeeds()
 	if err != nil {
 		return nil, shutDown(given, err)
@@ -80,7 +78,7 @@ func Open(c Config) (*Mesh, error) {
 
 		instance:  randomInstance(),
 		exchanges: make(chan struct{}, maxExchanges),
-		// The names', the groups', and two that stand for all of either.
+		// those of names, those of groups, and two that stand for all of either
 		limits: wire.Limits{Partitions: 2*c.Identity.Partitions + 2},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -113,7 +111,7 @@ func Open(c Config) (*Mesh, error) {
 		self:    greeting{m.instance, c.Incarnation, c.Node},
 		keyring: m.keyring, rejected: m.rejectedByList,
 	}
-	// Others may call while memberlist is being made: all that they touch must be there.
+	// Calls may come while memberlist is being made: all that they use must be there.
 	m.self = Member{Name: c.Node, Addr: net.JoinHostPort(ip.String(), strconv.Itoa(port)),
 		Incarnation: c.Incarnation}
 	if m.list, err = memberlist.Create(m.listConfig()); err != nil {
@@ -127,12 +125,12 @@ func Open(c Config) (*Mesh, error) {
 	m.wg.Go(m.sendProbes)
 	m.wg.Go(m.exchangeWhenKicked)
 	if c.RejoinInterval > 0 {
-		m.wg.Go(m.searchAgainAndAgain)
+		m.wg.Go(m.searchRepeatedly)
 	}
 	return m, nil
 }
 
-// shutDown ends a transport that is of no use after an error, which it returns.
+// shutDown shuts a transport down after an error, which it returns.
 func shutDown(t memberlist.Transport, err error) error {
 	if t == nil {
 		return err
@@ -143,8 +141,8 @@ func shutDown(t memberlist.Transport, err error) error {
 	return err
 }
 
-// Overheads of a packet that holds one message of ours: memberlist's heads for one of several
-// messages in a checked packet, and the byte before our frames.
+// Overheads of a packet that holds one message of ours: memberlist's headers of a compound message
+// with a checksum, and the byte before our frames; and what encryption adds.
 const (
 	packetOverhead  = 16
 	encryptOverhead = 29
@@ -168,14 +166,12 @@ func (m *Mesh) listConfig() *memberlist.Config {
 	c.SuspicionMult = m.cfg.SuspicionMult
 	c.UDPBufferSize = m.cfg.PacketSize
 	c.PushPullInterval = 5 * time.Second // of membership alone, and so cheap
-	// of membership too; with four, one of a few nodes is left out now and then
-	c.RetransmitMult = 8
-	// a probe of a node that is slow itself takes at most this many intervals
-	c.AwarenessMaxMultiplier = 4
+	c.RetransmitMult = 8                 // of membership, too; with 4, nodes miss news
+	c.AwarenessMaxMultiplier = 4         // on a slow node, a probe takes at most this many intervals
 	c.DeadNodeReclaimTime = time.Nanosecond
 	fill(&m.cfg.forgetDead, c.GossipToTheDeadTime)
 	c.GossipToTheDeadTime = m.cfg.forgetDead
-	c.EnableCompression = false // frames are dense; a packet of gossip is not worth the time
+	c.EnableCompression = false // frames are dense: it is not worth the time
 	c.HandoffQueueDepth = 4096
 	return c
 }
@@ -183,7 +179,8 @@ func (m *Mesh) listConfig() *memberlist.Config {
 // Addr returns the host:port that others can put into their seeds.
 func (m *Mesh) Addr() string { return m.self.Addr }
 
-// spawn starts a goroutine that Close waits for, unless Close has begun.
+// spawn starts a goroutine that Close waits for, and reports whether it did: not once Close has
+// begun.
 func (m *Mesh) spawn(f func()) bool {
 	m.begun.RLock()
 	defer m.begun.RUnlock()
@@ -194,21 +191,21 @@ func (m *Mesh) spawn(f func()) bool {
 	return true
 }
 
-// hear calls f unless the mesh is closed.
-func (m *Mesh) hear(f func()) {
-	m.hearing.RLock()
-	defer m.hearing.RUnlock()
-	if !m.deaf {
+// ifOpen calls f unless the mesh is closed.
+func (m *Mesh) ifOpen(f func()) {
+	m.calls.RLock()
+	defer m.calls.RUnlock()
+	if !m.mute {
 		f()
 	}
 }
 
-// Close stops at once, without a word to the others: they find out by probing. See [Mesh.Leave]. It
-// waits for the calls of Handler that are under way, so none of them may call it, for connections
-// to end and for a Leave under way. Once it has returned, no socket is open and no call comes any
-// more. Of memberlist's goroutines, one that waits for the answer to a probe may live for what is
-// left of the probe's time: up to ProbeInterval, four times that on a node that has proved slow.
-// Later calls return what the first did.
+// Close stops the mesh at once and notifies no other node: they detect it by probing. See
+// [Mesh.Leave]. It waits for calls of Handler, so none of them may call it; for connections to end;
+// and for a Leave under way. Once it has returned, no socket is open and no call comes any more. Of
+// memberlist's goroutines, one that waits for the answer to a probe may live for what is left of
+// the probe's time: up to ProbeInterval, four times that on a node that has proved slow. Later
+// calls return what the first did.
 func (m *Mesh) Close() error {
 	m.once.Do(func() {
 		m.begun.Lock()
@@ -218,9 +215,9 @@ func (m *Mesh) Close() error {
 		m.leaving.mu.Lock() // until a Leave is over: memberlist can't leave what is shut down
 		defer m.leaving.mu.Unlock()
 
-		m.hearing.Lock()
-		m.deaf = true
-		m.hearing.Unlock()
+		m.calls.Lock()
+		m.mute = true
+		m.calls.Unlock()
 		m.err = m.list.Shutdown()
 		m.transport.idle()
 		m.members.stopAll()

@@ -21,7 +21,7 @@ const patience = 40 * time.Second
 
 var identity = Identity{Cluster: "test", Partitions: 16, Resolver: "newest", Protocol: 1}
 
-// A node is a mesh with a handler that remembers all it hears.
+// A node is a mesh with a handler that keeps all it gets.
 type node struct {
 	*Mesh
 	log *lockedBuffer

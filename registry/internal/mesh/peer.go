@@ -10,8 +10,8 @@ import (
 // connection.
 const frameBytes = 256 << 10
 
-// A peer sends to one member over connections, one frame at a time, in the order in which it
-// was given the messages. Whatever the other node does, only its own queue suffers.
+// A peer sends to one member over connections, one frame at a time, in the order of the queue. A
+// slow or dead member fills its own queue and delays no other.
 type peer struct {
 	mesh   *Mesh
 	member *member
@@ -21,7 +21,7 @@ type peer struct {
 	mu      sync.Mutex // guards all below; only space.mu is taken inside
 	queue   []wire.Item
 	sizes   []int
-	bytes   int // queued, those on their way included
+	bytes   int // queued, or being sent
 	stopped bool
 }
 
@@ -29,7 +29,7 @@ func newPeer(m *Mesh, x *member) *peer {
 	return &peer{mesh: m, member: x, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// An offer's outcome.
+// outcome is the outcome of an offer.
 type outcome int
 
 const (
@@ -38,8 +38,8 @@ const (
 	gone
 )
 
-// offer queues an item. One that is larger than the bound is taken if nothing else waits, or it
-// never could be.
+// offer queues an item if there is room. One that is larger than the bound is accepted if nothing
+// else waits, as it could never be sent otherwise.
 func (p *peer) offer(item wire.Item, size int) outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +60,7 @@ func (p *peer) offer(item wire.Item, size int) outcome {
 	return queued
 }
 
-// stop ends run and drops what waits.
+// stop ends run and drops the queue.
 func (p *peer) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,6 +74,7 @@ func (p *peer) stop() {
 	close(p.done)
 }
 
+// run is the peer's goroutine.
 func (p *peer) run() {
 	select {
 	case <-p.mesh.ready:
@@ -99,7 +100,7 @@ func (p *peer) run() {
 	}
 }
 
-// take returns the next items, about frameBytes of them.
+// take removes the next items, about frameBytes of them, and returns them with their size.
 func (p *peer) take() (items []wire.Item, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,11 +114,12 @@ func (p *peer) take() (items []wire.Item, bytes int) {
 		return items, bytes
 	}
 	items = append(items, p.queue[:k]...)
-	clear(p.queue[:k]) // what was sent must not live as long as the queue
+	clear(p.queue[:k]) // items that were sent must not live as long as the queue
 	p.queue, p.sizes = p.queue[k:], p.sizes[k:]
 	return items, bytes
 }
 
+// release gives the room of items that were sent back.
 func (p *peer) release(bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,8 +130,8 @@ func (p *peer) release(bytes int) {
 	p.mesh.space.signal()
 }
 
-// send sends one frame. What is lost is found missing by the receiver, sooner or later; to try
-// again here would only make the queue wait.
+// send sends one frame. It does not try again, which would only delay the queue: the receiver
+// detects what it missed.
 func (p *peer) send(items []wire.Item) {
 	m := p.mesh
 	b, err := m.encode(byReliable, items)
@@ -138,7 +140,7 @@ func (p *peer) send(items []wire.Item) {
 			m.invalid(err)
 			return
 		}
-		for i := range items { // the others can't help it
+		for i := range items { // one by one, so that a bad item does not drop the others
 			p.send(items[i : i+1])
 		}
 		return
@@ -154,6 +156,7 @@ func (p *peer) send(items []wire.Item) {
 	m.counters.reliable.sent(len(b))
 }
 
+// depth returns what waits, and the bytes that are being sent as well.
 func (p *peer) depth() (items, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

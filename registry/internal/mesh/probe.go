@@ -9,22 +9,23 @@ import (
 )
 
 // packetWindow is the time for which small messages wait for others to the same member. It is the
-// only time that a change waits on its way to the wire: what partitions have to say is collected
-// when it ends, see Soon.
+// only wait of a change on its way to the wire: when it ends, partitions are asked for their
+// changes, see Soon.
 const packetWindow = 2 * time.Millisecond
 
-// probeBytes bounds what waits for one member, and maxNotices the notices that wait for all.
+// probeBytes bounds the messages that wait for one member, and maxNotices the notices to all
+// members.
 const (
 	probeBytes = 64 << 10
 	maxNotices = 1024
 )
 
-// probes are small messages that wait to be put into packets.
+// probes holds small messages that wait to be put into packets.
 type probes struct {
 	wake chan struct{} // has room for one
 
 	mu      sync.Mutex // guards all below; no other lock is taken inside
-	open    bool       // a window is open, or about to: it takes all that comes until it ends
+	open    bool       // a window is open, or will be: it takes all messages until it ends
 	callers []func()
 	pending map[string]*batch
 	notices []notice
@@ -45,9 +46,9 @@ func (p *probes) init() {
 	p.pending = make(map[string]*batch)
 }
 
-// Soon calls f within about two milliseconds, in time for what f gives to Broadcast and Probe to
-// share the packets that are sent then. It does not block, and f must not; f may call Soon for the
-// next time. Calls come one at a time, and none once Close has returned.
+// Soon calls f within about two milliseconds, just before packets are sent: what f gives to
+// Broadcast and Probe shares them. It does not block, and f must not; f may call Soon again. Calls
+// come one at a time, and none once Close has returned.
 func (m *Mesh) Soon(f func()) {
 	p := &m.probes
 	p.mu.Lock()
@@ -78,6 +79,7 @@ func (m *Mesh) Probe(to string, partition int, msg replica.Message) bool {
 	return true
 }
 
+// put queues an item for a member, and reports whether there was room.
 func (p *probes) put(to string, item wire.Item, size int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,18 +111,18 @@ func (p *probes) notice(to string, text []byte) {
 func (p *probes) signal() {
 	if !p.open {
 		p.open = true
-		p.wake <- struct{}{} // has room: whoever ends a window took what opened it
+		p.wake <- struct{}{} // has room: sendProbes took the last one
 	}
 }
 
-// forget drops what waits for a member that is gone.
+// forget drops the messages to a member that is gone.
 func (p *probes) forget(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.pending, name)
 }
 
-// collect calls those who asked for it.
+// collect calls the functions of Soon.
 func (p *probes) collect() {
 	p.mu.Lock()
 	callers := p.callers
@@ -131,20 +133,20 @@ func (p *probes) collect() {
 	}
 }
 
-// take ends the window.
+// take ends the window and returns its messages.
 func (p *probes) take() (map[string]*batch, []notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pending, notices := p.pending, p.notices
 	p.pending, p.notices = make(map[string]*batch), nil
 	p.open = false
-	if len(p.callers) > 0 { // came too late to be called
+	if len(p.callers) > 0 { // they came after collect
 		p.signal()
 	}
 	return pending, notices
 }
 
-// sendProbes is the goroutine that sends what waits.
+// sendProbes is the goroutine that sends packets when a window ends.
 func (m *Mesh) sendProbes() {
 	window := time.NewTimer(packetWindow)
 	defer window.Stop()
@@ -173,7 +175,7 @@ func (m *Mesh) sendProbes() {
 	}
 }
 
-// sendBatch fills packets with the items.
+// sendBatch sends items to a member, in as few packets as they fit into.
 func (m *Mesh) sendBatch(to string, items []wire.Item) {
 	x := m.members.get(to)
 	if x == nil {
@@ -191,6 +193,7 @@ func (m *Mesh) sendBatch(to string, items []wire.Item) {
 	}
 }
 
+// sendProbe sends items in one packet or, if one can't be encoded, each of the others in its own.
 func (m *Mesh) sendProbe(x *member, items []wire.Item) {
 	b, err := m.encode(byProbe, items)
 	if err != nil {
@@ -204,12 +207,13 @@ func (m *Mesh) sendProbe(x *member, items []wire.Item) {
 		return
 	}
 	if m.sendPacket(x, b) {
-		m.counters.probe.sent(len(b))
+		m.counters.packets.sent(len(b))
 	} else {
 		m.counters.sendFailed.Add(uint64(len(items)))
 	}
 }
 
+// sendPacket sends a packet, and reports whether the system accepted it.
 func (m *Mesh) sendPacket(x *member, b []byte) bool {
 	err := m.list.SendBestEffort(&x.node, b)
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// The first byte of each message of ours says what follows it.
+// The first byte of each message of ours is its type.
 const (
-	byGossip   byte = 'G' // a frame, and the path that it took
+	byGossip   byte = 'G' // a frame, by the path that it took
 	byReliable byte = 'R'
 	byProbe    byte = 'P'
 	isLeaving  byte = 'L' // the node that sends is about to leave
 	isNoted    byte = 'N' // the answer to that
 )
 
-// incarnationSlack bounds how far an incarnation is ahead of the own wall clock: a hundred years,
-// as a clock that is wrong must not shut its node out, and what is forged must leave room above it.
-// A node that is driven up to the limit raises its own a little above that, and the clock carries
-// the limit past it.
+// incarnationSlack bounds how far an incarnation may be ahead of this node's wall clock: a hundred
+// years, as a wrong clock must not shut its node out, and a forged incarnation must leave room
+// above it. A node that is driven up to the limit raises its own a little above that, and the clock
+// moves the limit past it.
 const incarnationSlack = 100 * 365 * 24 * uint64(time.Hour)
 
-// receive takes a message. It must not keep b.
+// receive handles a message. It must not keep b.
 func (m *Mesh) receive(b []byte) {
 	if len(b) == 0 {
 		m.reject("", fmt.Errorf("mesh: an empty message"))
@@ -41,10 +41,9 @@ func (m *Mesh) receive(b []byte) {
 	}
 }
 
-// receiveFrame passes a frame on if its sender is a member. A frame of a node that is unknown may
-// be that of one that has joined but whose name has not come round, so another member is asked;
-// what it said is found by the next comparison, as if the packet had been lost. A frame of the own
-// name comes from a duplicate, or in a circle.
+// receiveFrame passes a frame on if its sender is a member. An unknown sender may have joined
+// although the news has not reached this node, so another member is asked; the frame counts as
+// lost. A frame of this node's own name comes from a duplicate, or back from another node.
 func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
 	limits := m.limits
 	//nolint:gosec // positive until 2262
@@ -81,7 +80,7 @@ func (m *Mesh) reject(from string, err error) {
 	m.cfg.Handler.Rejected(from, err)
 }
 
-// host leaves out the port: each connection has another.
+// host returns an address without its port, which differs for each connection.
 func host(addr string) string {
 	if h, _, err := net.SplitHostPort(addr); err == nil {
 		return h
@@ -89,13 +88,13 @@ func host(addr string) string {
 	return addr
 }
 
-// rejectedByList gets what memberlist could not decrypt.
+// rejectedByList is called for messages that memberlist could not decrypt.
 func (m *Mesh) rejectedByList(from string, err error) {
-	m.hear(func() { m.reject(from, err) })
+	m.ifOpen(func() { m.reject(from, err) })
 }
 
-// A notice names a node and its incarnation.
-func appendNotice(sort byte, node string, incarnation uint64) []byte {
+// newNotice returns a notice, which names a node and its incarnation.
+func newNotice(sort byte, node string, incarnation uint64) []byte {
 	b := binary.BigEndian.AppendUint64([]byte{sort}, incarnation)
 	return append(b, node...)
 }
@@ -110,7 +109,7 @@ func (m *Mesh) receiveNotice(b []byte) {
 		m.leaving.noted(node)
 		return
 	}
-	if m.members.says(node, incarnation) {
-		m.probes.notice(node, appendNotice(isNoted, m.cfg.Node, m.cfg.Incarnation))
+	if m.members.noteLeaving(node, incarnation) {
+		m.probes.notice(node, newNotice(isNoted, m.cfg.Node, m.cfg.Incarnation))
 	}
 }

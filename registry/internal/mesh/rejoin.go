@@ -9,24 +9,22 @@ import (
 	"time"
 )
 
-// Bounds of what is looked for.
+// Bounds of the search for nodes.
 const (
-	// addresses that are remembered; the one seen longest ago is dropped
-	maxPlaces = 1024
-	maxGiven  = 256            // seeds that were given to Join; the oldest is dropped
-	lostAfter = 24 * time.Hour // a member that is lost for so long is not looked for any more
-	// for which an address rests where the node, a member or a stranger answers
-	restRounds = 12
+	maxPlaces  = 1024           // addresses that are remembered; the one seen longest ago is dropped
+	maxGiven   = 256            // seeds that were given to Join; the oldest is dropped
+	lostAfter  = 24 * time.Hour // after which a lost member is not looked for any more
+	restRounds = 12             // for an address at which the node, a member or a stranger answers
 )
 
-// rejoin remembers where nodes may be found that are no members. Memberlist forgets a dead node
-// after half a minute; from then on two halves of a split cluster would never find each other
-// again.
+// rejoin remembers the addresses of nodes that may be found and are no members. Memberlist forgets
+// a dead node after half a minute; from then on two halves of a split cluster would never find each
+// other again.
 //
-// Once in an interval there is a round: names are looked up, and up to maxJoins addresses are tried
-// at which no member is. Those come first that have not been tried since a node was lost there,
-// then those that were tried longest ago; among equals, the one that was seen last. So 1,024 dead
-// addresses take 64 rounds, and do not delay by one what was lost after them.
+// In each interval there is a round: names are looked up, and up to maxJoins addresses at which
+// there is no member are tried. First come those that have not been tried since a node was lost
+// there, then those that were tried longest ago; among equals, the one that was seen last. So 1,024
+// dead addresses take 64 rounds, and do not delay an address that is lost after them.
 type rejoin struct {
 	kicked chan string
 
@@ -34,25 +32,25 @@ type rejoin struct {
 	round  uint64
 	places map[string]*place // by address
 	seeds  []*source         // those of the configuration come first
-	fixed  int               // how many these are
-	cursor int               // the seed with which the next round's lookups begin
+	fixed  int               // the number of those
+	cursor int               // the index of the seed with which the next round's lookups begin
 }
 
-// A source is a seed, and the addresses that it last stood for.
+// A source is a seed with the addresses that it last stood for.
 type source struct {
 	seed  seed
 	addrs []string
 }
 
-// A place is an address at which somebody was or may be.
+// A place is an address at which a node was or may be.
 type place struct {
 	addr   string
-	node   string    // whoever was last seen there
+	node   string    // that was last seen there
 	seen   time.Time // when that was; zero: never
 	lost   bool      // the node died there
 	tried  uint64    // the last round in which it was tried; 0: none since it was lost
-	rest   uint64    // it is not tried before this round
-	logged string    // the reason why it rests, as it was logged
+	rest   uint64    // the round before which it is not tried
+	logged string    // the error for which it rests, as it was logged
 }
 
 func (r *rejoin) init(seeds []seed) {
@@ -64,15 +62,15 @@ func (r *rejoin) init(seeds []seed) {
 	r.fixed = len(r.seeds)
 }
 
-// given remembers a seed.
-func (r *rejoin) given(s seed) {
+// addSeed adds a seed.
+func (r *rejoin) addSeed(s seed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, x := range r.seeds {
 		if x.seed.text != s.text {
 			continue
 		}
-		if i >= r.fixed { // it is the newest now
+		if i >= r.fixed { // the newest is last
 			r.seeds = append(slices.Delete(r.seeds, i, i+1), x)
 		}
 		return
@@ -88,7 +86,7 @@ func (r *rejoin) lost(name, addr string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(name)
-	p := r.at(addr)
+	p := r.place(addr)
 	p.node, p.seen, p.lost, p.tried, p.rest = name, time.Now(), true, 0, 0
 }
 
@@ -99,7 +97,7 @@ func (r *rejoin) found(name string) {
 	r.forget(name)
 }
 
-// forget drops the places where a node died. The lock is held.
+// forget drops the places where a node died. The caller holds mu.
 func (r *rejoin) forget(name string) {
 	for addr, p := range r.places {
 		if p.lost && p.node == name {
@@ -108,9 +106,9 @@ func (r *rejoin) forget(name string) {
 	}
 }
 
-// at returns the place with an address. If there are too many, the one that was seen longest ago
-// goes. The lock is held.
-func (r *rejoin) at(addr string) *place {
+// place returns the place with an address, and adds one if there is none. If there are too many, it
+// drops the one seen longest ago. The caller holds mu.
+func (r *rejoin) place(addr string) *place {
 	if p := r.places[addr]; p != nil {
 		return p
 	}
@@ -128,7 +126,7 @@ func (r *rejoin) at(addr string) *place {
 	return p
 }
 
-// kick asks for an exchange with a member soon; it does not block.
+// kick requests an exchange with the member at an address. It does not block.
 func (r *rejoin) kick(addr string) {
 	select {
 	case r.kicked <- addr:
@@ -148,8 +146,8 @@ func (r *rejoin) candidates() (n int) {
 	return n
 }
 
-// toLookUp returns the seeds to look up in this round, at most maxLookups, and other ones in the
-// next if there are more.
+// toLookUp returns the seeds of this round: all that are addresses, and at most maxLookups names,
+// others in the next round if there are more.
 func (r *rejoin) toLookUp() (due []*source) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,7 +166,7 @@ func (r *rejoin) toLookUp() (due []*source) {
 	return due
 }
 
-// standsFor notes what a seed stands for now.
+// standsFor notes the addresses that a seed stands for now.
 func (r *rejoin) standsFor(s *source, addrs []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,7 +182,7 @@ func (r *rejoin) next(present map[string]struct{}) []place {
 	for _, s := range r.seeds {
 		for _, addr := range s.addrs {
 			seeded[addr] = struct{}{}
-			r.at(addr)
+			r.place(addr)
 		}
 	}
 	var due []*place
@@ -212,9 +210,9 @@ func (r *rejoin) next(present map[string]struct{}) []place {
 	return chosen
 }
 
-// ended notes how an attempt ended; already says that the node which answered was a member, at
-// another address. It reports whether the reason is news: a node answered that does not belong
-// here.
+// ended notes the outcome of an attempt; already is true if the node that answered is a member, at
+// another address. It reports whether to log err: a node of another cluster answered, and that was
+// not logged before.
 func (r *rejoin) ended(addr string, who greeting, already bool, err error) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -225,13 +223,13 @@ func (r *rejoin) ended(addr string, who greeting, already bool, err error) (news
 	switch {
 	case err == nil:
 		if p.node != who.name {
-			p.lost = false // its address is another's now
+			p.lost = false // another node has its address now
 		}
 		p.node, p.seen, p.logged = who.name, time.Now(), ""
 		if already {
 			p.rest = r.round + restRounds
 		} else {
-			p.tried = 0 // if the two take each other for dead, they are members after the next exchange
+			p.tried = 0 // nodes that declared each other dead are members after the next exchange
 		}
 	case errors.Is(err, ErrSelf):
 		p.rest = r.round + restRounds
@@ -243,8 +241,8 @@ func (r *rejoin) ended(addr string, who greeting, already bool, err error) (news
 	return news
 }
 
-// searchAgainAndAgain searches at jittered intervals until the mesh closes.
-func (m *Mesh) searchAgainAndAgain() {
+// searchRepeatedly searches at jittered intervals until the mesh closes.
+func (m *Mesh) searchRepeatedly() {
 	timer := time.NewTimer(jitter(m.cfg.RejoinInterval))
 	defer timer.Stop()
 	for {
@@ -258,9 +256,9 @@ func (m *Mesh) searchAgainAndAgain() {
 	}
 }
 
-// search is one round. It looks seeds up and tries addresses at which no member is, up to maxJoins
-// at the same time: after a split that lasted, one that answers is enough for all. It blocks for a
-// few times ioTimeout at the most.
+// search does one round. It looks seeds up and tries addresses at which there is no member, up to
+// maxJoins at the same time: after a long split, one answer is enough for all. It blocks for a few
+// times ioTimeout at the most.
 func (m *Mesh) search() {
 	if m.leaving.begun.Load() {
 		return
@@ -268,7 +266,7 @@ func (m *Mesh) search() {
 	seeds := m.rejoin.toLookUp()
 	each(len(seeds), func(i int) {
 		addrs, err := seeds[i].seed.lookUp(m.ctx, m.cfg.Names)
-		if err != nil { // what it stood for before is better than nothing
+		if err != nil { // the addresses of before are kept
 			m.log.Debug("seed not found", "seed", seeds[i].seed.text, "err", err)
 			return
 		}
@@ -284,13 +282,12 @@ func (m *Mesh) search() {
 		})
 		switch {
 		case err != nil:
-			m.log.Debug("nobody to join", "addr", places[i].addr, "err", err)
+			m.log.Debug("no node to join", "addr", places[i].addr, "err", err)
 		case !already:
 			m.counters.rejoined.Add(1)
 		}
 		if m.rejoin.ended(places[i].addr, who, already, err) {
-			m.log.Info("whoever answers at the address of a seed or of a lost member "+
-				"is not of this cluster; it is tried again now and then",
+			m.log.Info("what answers at the address of a seed or of a lost member is not of this cluster",
 				"addr", places[i].addr, "was", places[i].node, "err", err)
 		}
 	})
@@ -305,7 +302,7 @@ func (m *Mesh) present() map[string]struct{} {
 	return set
 }
 
-// exchangeWhenKicked exchanges memberships with members that kick names.
+// exchangeWhenKicked exchanges memberships with the members that kick requests.
 func (m *Mesh) exchangeWhenKicked() {
 	for {
 		select {
@@ -325,13 +322,12 @@ func (m *Mesh) exchangeWhenKicked() {
 	}
 }
 
-// askEvery is the least time between two exchanges because of strangers.
+// askEvery is the least time between two exchanges because of unknown senders.
 const askEvery = time.Second
 
-// askAround starts an exchange of memberships with a random member, soon: a node sends to this one
-// that it does not know. The word of a node spreads by gossip, a few packets from each to few
-// others, which leaves one out now and then; until the next exchange it would ignore what that node
-// says.
+// askAround requests an exchange of memberships with a random member, because a node sends to this
+// one that it does not know. News of a node spreads by gossip, which misses a node now and then;
+// until the next exchange it would ignore that node's frames.
 func (m *Mesh) askAround() {
 	now, last := time.Since(m.started), m.asked.Load()
 	if last != 0 && now < time.Duration(last)+askEvery ||
@@ -343,7 +339,8 @@ func (m *Mesh) askAround() {
 	}
 }
 
-// jitter spreads what many nodes would do at the same moment, by a quarter either way.
+// jitter returns an interval that differs from d by up to a quarter, so that nodes do not act at
+// the same moment.
 func jitter(d time.Duration) time.Duration {
 	return d*3/4 + rand.N(d/2+1)
 }

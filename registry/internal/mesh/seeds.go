@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A NameService looks up what the names among the seeds stand for; a [*net.Resolver] is one. Its
+// A NameService looks up the addresses of the names among the seeds; a [*net.Resolver] is one. Its
 // methods may be called at the same time, and must return when the context ends.
 type NameService interface {
 	// LookupNetIP returns the addresses of a host; network is "ip".
@@ -25,7 +25,7 @@ type NameService interface {
 // srvPrefix goes before a name that is looked up for SRV records.
 const srvPrefix = "dnssrv+"
 
-// SeedForms says what a seed looks like.
+// SeedForms describes the forms of a seed, for errors.
 const SeedForms = "host:port or dnssrv+name"
 
 // Bounds of a lookup.
@@ -34,15 +34,15 @@ const (
 	lookupTimeout = 5 * time.Second
 )
 
-// A seed says where nodes may be found: at one address, at all that a host name stands for, or at
-// the targets of a name's SRV records. It stays a name for as long as the node runs.
+// A seed stands for addresses of nodes: one address, all those of a host name, or the targets of a
+// name's SRV records. It stays a name for as long as the node runs.
 type seed struct {
 	text string // as it was given
 	host string
 	port uint16 // 0: host is a name with SRV records
 }
 
-// parseSeed returns an error that says what is wrong, to be read after "want " and SeedForms.
+// parseSeed parses a seed. Its error reads well after "want " and SeedForms.
 func parseSeed(text string) (seed, error) {
 	if name, ok := strings.CutPrefix(text, srvPrefix); ok {
 		if name == "" {
@@ -69,8 +69,8 @@ func parseSeed(text string) (seed, error) {
 	return seed{text, host, uint16(n)}, nil
 }
 
-// SeedHost returns the host of a seed, empty for one that stands for SRV records, or what is wrong
-// with the seed.
+// SeedHost returns the host of a seed, empty if that stands for SRV records. The error says what is
+// wrong with the seed, to be read after "want " and SeedForms.
 func SeedHost(text string) (host string, err error) {
 	s, err := parseSeed(text)
 	if err != nil || s.port == 0 {
@@ -122,6 +122,7 @@ func (s seed) lookUp(ctx context.Context, names NameService) ([]string, error) {
 	return nil, ErrNoAddress
 }
 
+// addresses returns the addresses of a host, with a port. The error is [ErrNoAddress].
 func addresses(
 	ctx context.Context, names NameService, host string, port uint16,
 ) (addrs []string, err error) {
@@ -138,7 +139,7 @@ func addresses(
 	return addrs, nil
 }
 
-// each calls f for 0 to n-1, some at a time, and waits for all.
+// each calls f for 0 to n-1, up to maxLookups at a time, and waits for all.
 func each(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxLookups)

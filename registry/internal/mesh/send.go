@@ -10,10 +10,10 @@ import (
 )
 
 // Send queues a message for a member, to be sent over a connection. The message must not be changed
-// any more. It does not block, and reports false if there is no such member, if its queue is full,
-// or if the message is larger than any frame may be. Messages to one member are sent in order, and
-// arrive so within a frame; frames may overtake each other, since each has a connection, and may be
-// lost with it or with the member.
+// any more. Send does not block, and reports false if there is no such member, if its queue is
+// full, or if the message is larger than any frame may be. Messages to one member are sent in
+// order, and arrive so within a frame. Frames may overtake each other, since each has its own
+// connection, and may be lost with that or with the member.
 func (m *Mesh) Send(to string, partition int, msg replica.Message) bool {
 	item, size, ok := m.item(partition, msg)
 	if !ok {
@@ -32,9 +32,8 @@ func (m *Mesh) Send(to string, partition int, msg replica.Message) bool {
 }
 
 // SendAll queues a message for all members. It blocks while a queue is full, until the context
-// ends, and returns the names of the members whose queue stayed full. A queue that is full keeps no
-// other waiting: all that have room get the message at once. Members that go meanwhile, and those
-// that come, are left out.
+// ends, and returns the names of the members whose queue stayed full. A full queue delays no other:
+// all that have room get the message at once. Members that go or come meanwhile are left out.
 func (m *Mesh) SendAll(ctx context.Context, partition int, msg replica.Message) (missed []string) {
 	item, size, ok := m.item(partition, msg)
 	wait := m.members.all()
@@ -45,7 +44,7 @@ func (m *Mesh) SendAll(ctx context.Context, partition int, msg replica.Message) 
 		return missed
 	}
 	for len(wait) > 0 {
-		room := m.space.wait() // before the queues are asked, so that none has room unheard
+		room := m.space.wait() // before offer, so that no signal is missed
 		wait = slices.DeleteFunc(wait, func(x *member) bool { return x.peer.offer(item, size) != full })
 		if len(wait) == 0 || ctx.Err() != nil || m.ctx.Err() != nil {
 			break
@@ -63,7 +62,7 @@ func (m *Mesh) SendAll(ctx context.Context, partition int, msg replica.Message) 
 	return missed
 }
 
-// item checks what can be checked without encoding.
+// item returns a message as an item with its size; ok is false if it is too large for a frame.
 func (m *Mesh) item(partition int, msg replica.Message) (item wire.Item, size int, ok bool) {
 	item = wire.Item{Partition: partition, Message: msg}
 	size = item.Size()
@@ -74,7 +73,7 @@ func (m *Mesh) item(partition int, msg replica.Message) (item wire.Item, size in
 	return item, size, true
 }
 
-// encode returns a message with a frame that holds the items.
+// encode returns the byte of a path, and a frame that holds the items.
 func (m *Mesh) encode(path byte, items []wire.Item) ([]byte, error) {
 	f := &wire.Frame{From: m.cfg.Node, Incarnation: m.cfg.Incarnation, Sent: m.cfg.Wall(),
 		Items: items}
@@ -83,7 +82,7 @@ func (m *Mesh) encode(path byte, items []wire.Item) ([]byte, error) {
 	return wire.Append(b, f)
 }
 
-// invalid logs a message that can't be encoded: a fault of this program, and no reason to end it.
+// invalid logs a message that can't be encoded: a bug in this program, and no reason to end it.
 func (m *Mesh) invalid(err error) {
 	m.counters.invalid.Add(1)
 	if ok, repeats := m.repeats.allow("invalid"); ok {
@@ -91,12 +90,13 @@ func (m *Mesh) invalid(err error) {
 	}
 }
 
-// space tells those who wait when any peer's queue has shrunk.
+// space wakes the callers of SendAll when any peer's queue has shrunk.
 type space struct {
 	mu sync.Mutex // guards ch; no other lock is taken inside
 	ch chan struct{}
 }
 
+// wait returns a channel that the next signal closes.
 func (s *space) wait() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

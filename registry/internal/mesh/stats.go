@@ -2,53 +2,36 @@ package mesh
 
 import "sync/atomic"
 
-// Stats counts since the start; the depths are those of now.
+// Stats describes the network below a registry. Counts are since it was opened; depths are those of
+// now.
 type Stats struct {
-	Gossip   PathStats // frames that gossip took along
+	Gossip   PathStats // frames that gossip carried
 	Reliable PathStats // frames over connections
-	Probe    PathStats // frames in packets of their own
+	Packets  PathStats // frames in packets of their own
 
-	Rejected uint64 // messages that were no valid frame, or that no key decrypts
-	Refused  uint64 // times that a node was kept out
-	Received ReceiveDrops
-	Dropped  SendDrops
+	Rejected       uint64 // what came and could not be read, or was under a key that is not installed
+	Refused        uint64 // times that a node was kept out
+	Strangers      uint64 // frames of nodes that are no members, or not in this run
+	Unsent         uint64 // messages that no queue took; the protocol repairs that
+	BroadcastsFull uint64 // times that gossip had no room for an update
+	SendsFailed    uint64 // messages that a connection or the system did not take
 
-	Members          int // the own node included
-	BroadcastDepth   int // broadcasts that wait or are to be sent again
-	BroadcastHigh    int // the most ever
-	PeerQueueItems   int // messages that wait for all peers
-	PeerQueueBytes   int // bytes that wait for all peers, those on their way included
-	PeerQueueHigh    int // the most bytes that ever waited for one peer
-	HealthScore      int // how slow memberlist thinks this node is; 0: not at all
-	RejoinCandidates int // lost members that are looked for
-	RejoinAttempts   uint64
-	RejoinAttemptsOK uint64
-	Connections      int // open now, either way
+	BroadcastDepth, BroadcastHigh  int // updates that gossip carries, and the most ever
+	PeerQueueItems, PeerQueueBytes int // what waits for connections to all other nodes
+	PeerQueueHigh                  int // the most bytes that ever waited for one node
+
+	HealthScore    int // how slow memberlist thinks this node is; 0: not at all
+	Connections    int // that are open now, either way
+	Lost           int // lost nodes that are looked for
+	RejoinAttempts uint64
+	Rejoined       uint64
 }
 
-// PathStats count frames and their bytes, as they were before encryption. A broadcast is counted
-// each time that it is sent.
+// PathStats counts frames and their bytes, before encryption. What gossip repeats is counted each
+// time.
 type PathStats struct {
 	FramesIn, BytesIn   uint64
 	FramesOut, BytesOut uint64
-}
-
-// ReceiveDrops count valid frames that were ignored.
-type ReceiveDrops struct {
-	Own     uint64 // of the own name
-	Unknown uint64 // of nodes that are not members, or not yet
-	Stale   uint64 // of an earlier run of a member
-}
-
-// SendDrops count messages that were not sent.
-type SendDrops struct {
-	TooLarge      uint64 // for their path
-	NoMember      uint64 // to somebody who is no member
-	QueueFull     uint64 // of a peer
-	BroadcastFull uint64
-	PeerGone      uint64 // waited for a member that went
-	SendFailed    uint64 // a connection failed, or a packet was not taken by the system
-	Invalid       uint64 // could not be encoded
 }
 
 type pathCounters struct {
@@ -79,16 +62,20 @@ func (h *highWater) raise(v int) {
 	}
 }
 
+// counters count apart what Stats adds up.
 type counters struct {
-	gossip, reliable, probe pathCounters
+	gossip, reliable, packets pathCounters
 
-	rejected, refused   atomic.Uint64
+	rejected, refused, rejoins, rejoined atomic.Uint64
+
+	// frames that were ignored: of the own name, of nodes that are no members, of earlier runs
 	own, unknown, stale atomic.Uint64
-	tooLarge, noMember  atomic.Uint64
-	queueFull, peerGone atomic.Uint64
-	broadcastFull       atomic.Uint64
-	sendFailed, invalid atomic.Uint64
-	rejoins, rejoined   atomic.Uint64
+
+	// Messages that were not sent: too large for their path, to a node that is no member, for which
+	// a queue was full, whose member went while they waited, that can't be encoded; that gossip had
+	// no room for; and that a connection or the system did not take.
+	tooLarge, noMember, queueFull, peerGone, invalid atomic.Uint64
+	broadcastFull, sendFailed                        atomic.Uint64
 
 	broadcastHigh, peerQueueHigh highWater
 }
@@ -101,36 +88,33 @@ func (c *counters) path(sort byte) *pathCounters {
 	case byReliable:
 		return &c.reliable
 	case byProbe:
-		return &c.probe
+		return &c.packets
 	}
 	return nil
 }
 
-// Stats returns the counts. They are not of one instant. It does not block.
+// Stats returns the counts, which are not of one instant. It does not block.
 func (m *Mesh) Stats() Stats {
 	c := &m.counters
 	s := Stats{
-		Gossip: c.gossip.stats(), Reliable: c.reliable.stats(), Probe: c.probe.stats(),
-		Rejected: c.rejected.Load(),
-		Refused:  c.refused.Load(),
-		Received: ReceiveDrops{Own: c.own.Load(), Unknown: c.unknown.Load(), Stale: c.stale.Load()},
-		Dropped: SendDrops{
-			TooLarge: c.tooLarge.Load(), NoMember: c.noMember.Load(), QueueFull: c.queueFull.Load(),
-			BroadcastFull: c.broadcastFull.Load(), PeerGone: c.peerGone.Load(),
-			SendFailed: c.sendFailed.Load(), Invalid: c.invalid.Load(),
-		},
-		BroadcastDepth:   m.broadcast.queue.NumQueued(),
-		BroadcastHigh:    int(c.broadcastHigh.v.Load()),
-		PeerQueueHigh:    int(c.peerQueueHigh.v.Load()),
-		HealthScore:      m.list.GetHealthScore(),
-		RejoinCandidates: m.rejoin.candidates(),
-		RejoinAttempts:   c.rejoins.Load(),
-		RejoinAttemptsOK: c.rejoined.Load(),
-		Connections:      m.transport.connections(),
+		Gossip: c.gossip.stats(), Reliable: c.reliable.stats(), Packets: c.packets.stats(),
+		Rejected:  c.rejected.Load(),
+		Refused:   c.refused.Load(),
+		Strangers: c.own.Load() + c.unknown.Load() + c.stale.Load(),
+		Unsent: c.tooLarge.Load() + c.noMember.Load() + c.queueFull.Load() + c.peerGone.Load() +
+			c.invalid.Load(),
+		BroadcastsFull: c.broadcastFull.Load(),
+		SendsFailed:    c.sendFailed.Load(),
+		BroadcastDepth: m.Backlog(),
+		BroadcastHigh:  int(c.broadcastHigh.v.Load()),
+		PeerQueueHigh:  int(c.peerQueueHigh.v.Load()),
+		HealthScore:    m.list.GetHealthScore(),
+		Connections:    m.transport.connections(),
+		Lost:           m.rejoin.candidates(),
+		RejoinAttempts: c.rejoins.Load(),
+		Rejoined:       c.rejoined.Load(),
 	}
-	all := m.members.all()
-	s.Members = len(all) + 1
-	for _, x := range all {
+	for _, x := range m.members.all() {
 		items, bytes := x.peer.depth()
 		s.PeerQueueItems += items
 		s.PeerQueueBytes += bytes

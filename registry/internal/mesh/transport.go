@@ -16,20 +16,20 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// ioTimeout bounds the dialling of a connection, and what is then read and written.
+// ioTimeout bounds the dialling of a connection, and then all its reads and writes.
 const ioTimeout = 3 * time.Second
 
-// A transport stands between memberlist and the network. It ends all connections when it shuts down
-// and knows when memberlist has let go of them, bounds writes that memberlist does not bound, and
-// sends nothing to addresses that are shunned.
+// A transport stands between memberlist and the network. It answers hellos; ends all connections
+// when it shuts down, and knows when memberlist has closed them; bounds writes that memberlist does
+// not bound; and sends nothing to addresses that are shunned.
 type transport struct {
 	base    memberlist.NodeAwareTransport
 	streams chan net.Conn
 	ctx     context.Context // ends when the shutdown begins
 	cancel  context.CancelFunc
 	drained chan struct{} // closed when the base has shut down
-	begun   chan struct{} // closed when memberlist may hear of the network
-	greeter *greeter      // answers those who say hello; set before begun is closed
+	begun   chan struct{} // closed when memberlist may use the network
+	greeter *greeter      // answers hellos; set before begun is closed
 	stop    sync.Once
 	stopErr error          // written within stop
 	wg      sync.WaitGroup // the own goroutines
@@ -42,7 +42,7 @@ type transport struct {
 	shunned  map[string]time.Time // addresses, and until when
 }
 
-// newTransport listens, unless the config brings a transport.
+// newTransport returns a transport over that of the config or, if there is none, one that listens.
 func newTransport(c *Config) (*transport, error) {
 	t := &transport{
 		streams:  make(chan net.Conn),
@@ -69,6 +69,8 @@ func newTransport(c *Config) (*transport, error) {
 	return t, nil
 }
 
+// listen returns a transport over UDP and TCP. The error wraps syscall.EADDRINUSE if that is the
+// reason.
 func listen(ip string, port int) (*memberlist.NetTransport, error) {
 	var err error
 	for range 10 { // a port that is free for TCP need not be for UDP
@@ -94,8 +96,8 @@ func listen(ip string, port int) (*memberlist.NetTransport, error) {
 	return nil, fmt.Errorf("can't listen on %s: %w", addr, err)
 }
 
-// whyNot returns why an address can't be listened on: memberlist keeps only the text of that error.
-// It is nil if the address is free by now.
+// whyNot returns the error of listening on an address, of which memberlist returns only the text.
+// It returns nil if the address is free by now.
 func whyNot(addr string) error {
 	var listen net.ListenConfig
 	tcp, err := listen.Listen(context.Background(), "tcp", addr)
@@ -109,9 +111,9 @@ func whyNot(addr string) error {
 	return errors.Join(err, tcp.Close())
 }
 
-// await blocks until memberlist may see the network. It listens before it has entered itself
-// into its own list: word of the node's run before, from those that have not noticed its end, would
-// then be taken as the node's own entry, a dead one, which no later word brings to life.
+// await blocks until memberlist may use the network. Memberlist listens before it has added itself
+// to its own list. News of the node's earlier run, from members that have not detected its end,
+// would then become the node's own entry, a dead one, which no later news revives.
 func (t *transport) await() {
 	select {
 	case <-t.begun:
@@ -119,7 +121,7 @@ func (t *transport) await() {
 	}
 }
 
-// accept takes streams from the network, until the base gives none any more.
+// accept serves the streams of the base until that has shut down.
 func (t *transport) accept() {
 	t.await()
 	for {
@@ -134,17 +136,17 @@ func (t *transport) accept() {
 	}
 }
 
-// serve answers a hello, or hands the stream to memberlist, which waits no longer for
-// its first byte than this does.
+// serve answers a hello, or passes the stream to memberlist, which would wait as long for the first
+// byte.
 func (t *transport) serve(c *conn) {
 	if !t.greet(c) {
-		_ = c.Close() // the other side has its answer, or has gone
+		_ = c.Close() // the other side has its answer, or has gone away
 		return
 	}
 	select {
 	case t.streams <- c:
 	case <-t.ctx.Done():
-		_ = c.Close() // nobody waits for what it might say
+		_ = c.Close() // its error changes nothing
 	}
 }
 
@@ -153,10 +155,13 @@ func (t *transport) greet(c *conn) bool {
 	if c.SetDeadline(time.Now().Add(ioTimeout)) != nil || !c.peek() {
 		return false
 	}
-	return c.first != helloMagic[0] || t.greeter.answer(c)
+	if c.first == helloMagic[0] {
+		return t.greeter.answer(c)
+	}
+	return t.greeter.accepts(c)
 }
 
-// FinalAdvertiseAddr is the base's, but for a port that was not given: that is the bound one.
+// FinalAdvertiseAddr returns the base's address; the port that is not given is the bound one.
 func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
 	if ip != "" && port == 0 {
 		_, bound, err := t.base.FinalAdvertiseAddr("", 0)
@@ -168,20 +173,24 @@ func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error)
 	return t.base.FinalAdvertiseAddr(ip, port)
 }
 
+// WriteTo sends a packet.
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
+// WriteToAddress sends a packet, unless the address is shunned.
 func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	switch up, closed := t.allowed(a.Addr); {
 	case closed:
 		return time.Time{}, ErrClosed
 	case !up:
-		return time.Now(), nil // as if it were lost
+		return time.Now(), nil // as if the packet were lost
 	}
 	return t.base.WriteToAddress(b, a)
 }
 
+// allowed reports whether packets may be sent to an address, and whether the transport is shut
+// down.
 func (t *transport) allowed(addr string) (up, closed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,7 +202,7 @@ func (t *transport) allowed(addr string) (up, closed bool) {
 	return !shunned, t.closed
 }
 
-// shun keeps from sending to an address for a while, so that who sits there is taken for dead.
+// shun stops all sending to an address for a while, so that the node there is declared dead.
 func (t *transport) shun(addr string, d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -206,20 +215,22 @@ func (t *transport) unshun(addr string) {
 	delete(t.shunned, addr)
 }
 
-// PacketCh returns the channel of packets; memberlist calls it before each read.
+// PacketCh returns the base's channel of packets; memberlist calls it before each read.
 func (t *transport) PacketCh() <-chan *memberlist.Packet {
 	t.await()
 	return t.base.PacketCh()
 }
 
+// StreamCh returns the channel of connections that are not hellos.
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
+// DialTimeout opens a connection.
 func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-// DialAddressTimeout gives an attempt to exchange memberships the connection on which the other
-// side has said hello.
+// DialAddressTimeout opens a connection. An attempt to exchange memberships gets the one on which
+// the other side has said hello.
 func (t *transport) DialAddressTimeout(
 	a memberlist.Address, timeout time.Duration,
 ) (net.Conn, error) {
@@ -230,13 +241,13 @@ func (t *transport) DialAddressTimeout(
 		return attempt.take()
 	}
 	if up, _ := t.allowed(a.Addr); !up {
-		return nil, fmt.Errorf("mesh: %s is shunned: a node of another kind sits there", a.Addr)
+		return nil, fmt.Errorf("mesh: %s is shunned: the node there has another configuration", a.Addr)
 	}
 	return t.connect(a, min(timeout, ioTimeout))
 }
 
-// connect opens a connection whose reads and writes take no longer than ioTimeout in all:
-// memberlist sets deadlines of its own, except where it sends a user's message.
+// connect opens a connection whose reads and writes take no longer than ioTimeout in all.
+// Memberlist sets deadlines of its own, except for user messages.
 func (t *transport) connect(a memberlist.Address, timeout time.Duration) (*conn, error) {
 	c, err := t.dial(a, timeout)
 	if err != nil {
@@ -253,8 +264,8 @@ func (t *transport) connect(a memberlist.Address, timeout time.Duration) (*conn,
 	return tracked, nil
 }
 
-// hello opens a connection to an address and asks which node is there. The caller closes the
-// connection.
+// hello opens a connection to an address, says hello, and returns the connection with the answer.
+// The caller closes it.
 func (t *transport) hello(addr string) (*conn, greeting, error) {
 	c, err := t.connect(memberlist.Address{Addr: addr}, ioTimeout)
 	if err != nil {
@@ -262,13 +273,13 @@ func (t *transport) hello(addr string) (*conn, greeting, error) {
 	}
 	who, err := t.greeter.ask(c)
 	if err != nil {
-		_ = c.Close() // there is nothing more to say
+		_ = c.Close() // its error changes nothing
 		return nil, greeting{}, err
 	}
 	return c, who, nil
 }
 
-// dial ends early on shutdown if the base lets it.
+// dial opens a connection. A shutdown ends it early if the base can.
 func (t *transport) dial(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
@@ -284,7 +295,7 @@ func (t *transport) dial(a memberlist.Address, timeout time.Duration) (net.Conn,
 	return t.base.DialAddressTimeout(a, timeout)
 }
 
-// track enters a connection; nil if the transport is shut down, and then the connection is closed.
+// track adds a connection. If the transport is shut down it closes the connection and returns nil.
 func (t *transport) track(c net.Conn) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -298,7 +309,8 @@ func (t *transport) track(c net.Conn) *conn {
 	return tracked
 }
 
-// watch prepares an attempt; the token goes before the address that memberlist is given.
+// watch adds an attempt over a connection, which memberlist gets for an address that the token goes
+// before.
 func (t *transport) watch(token string, c *conn) *attempt {
 	a := &attempt{conn: c}
 	t.mu.Lock()
@@ -307,14 +319,14 @@ func (t *transport) watch(token string, c *conn) *attempt {
 	return a
 }
 
+// unwatch removes an attempt.
 func (t *transport) unwatch(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.attempts, token)
 }
 
-// Shutdown closes the sockets and breaks all connections. It does not wait for those who use them:
-// see idle.
+// Shutdown closes the sockets and all connections. It does not wait for their users: see idle.
 func (t *transport) Shutdown() error {
 	t.stop.Do(func() {
 		t.mu.Lock()
@@ -332,8 +344,7 @@ func (t *transport) Shutdown() error {
 	return t.stopErr
 }
 
-// drain takes the packets that memberlist may not take any more: the base can't stop while it holds
-// one.
+// drain drops the packets that memberlist no longer takes: the base can't stop while it holds one.
 func (t *transport) drain() {
 	for {
 		select {
@@ -344,21 +355,21 @@ func (t *transport) drain() {
 	}
 }
 
-// idle waits until memberlist has let go of all connections, after Shutdown.
+// idle waits until memberlist has closed all connections, after Shutdown.
 func (t *transport) idle() { t.open.Wait() }
 
 // A conn is a connection in the hands of memberlist. One goroutine reads it at a time.
 type conn struct {
 	net.Conn
 	transport *transport
-	first     byte // was read by peek
-	peeked    bool // and has not been given out again
+	first     byte // read by peek
+	peeked    bool // Read has still to return first
 	failed    atomic.Bool
 	once      sync.Once
 	err       error // of closing; written within once
 }
 
-// peek reads the first byte, which Read gives again, and reports whether there is one.
+// peek reads the first byte, which Read returns again, and reports whether there is one.
 func (c *conn) peek() bool {
 	var b [1]byte
 	if _, err := io.ReadFull(c.Conn, b[:]); err != nil {
@@ -385,7 +396,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// note remembers that the connection broke, or ended too early: memberlist keeps only the text of
+// note notes that the connection failed, or ended too early: memberlist returns only the text of
 // the error.
 func (c *conn) note(err error) {
 	if err != nil {
@@ -405,13 +416,13 @@ func (c *conn) Close() error {
 	return c.err
 }
 
-// An attempt is an exchange of memberships over a connection that is there.
+// An attempt is an exchange of memberships over an open connection.
 type attempt struct {
 	conn  *conn
 	taken atomic.Bool
 }
 
-// take gives the connection, once.
+// take returns the connection, once.
 func (a *attempt) take() (net.Conn, error) {
 	if a.taken.Swap(true) {
 		return nil, errTaken
@@ -425,7 +436,7 @@ func (a *attempt) take() (net.Conn, error) {
 
 var errTaken = errors.New("mesh: the connection of an exchange is used already")
 
-// nameless lets a plain transport be used with addresses that have names.
+// nameless makes a plain transport a NodeAwareTransport.
 type nameless struct{ memberlist.Transport }
 
 func (t nameless) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {

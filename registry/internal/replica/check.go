@@ -8,18 +8,17 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A check goes through the claims of an origin whose end this replica may have missed, and asks
-// which of them still stand: those up to bound, the last tombstone that may have been missed.
+// A check goes through the claims of an origin up to bound, the last tombstone that may have been
+// missed, and asks which of them still stand.
 type check struct {
 	bound uint64
-	next  uint64        // claims up to here were looked at
-	asked bool          // the last question about the origin was this one
+	next  uint64        // claims up to here have been checked
+	asked bool          // the last question about the origin was a Check
 	tries int           // in a row without progress
 	retry time.Duration // no question before
 }
 
-// doubts reports whether the table has claims whose end may have been missed, and that can be
-// checked.
+// doubts reports whether the table has claims to check: it may have missed their end.
 func (t *table) doubts() bool { return t.sure < t.hole && t.seq >= t.top }
 
 // checkAt returns the moment before which no claims are checked.
@@ -30,8 +29,7 @@ func (t *table) checkAt() time.Duration {
 	return t.check.retry
 }
 
-// checkMore asks about the next claims that are in doubt, if that is due, and reports whether it
-// did.
+// checkMore sends the next Check of an origin's claims if one is due, and reports whether it did.
 func (p *Partition) checkMore(at At, t *table) bool {
 	if !t.doubts() || at.Mono < t.checkAt() {
 		return false
@@ -47,7 +45,7 @@ func (p *Partition) checkMore(at At, t *table) bool {
 	}
 	blocks := p.blocks(t, c.next, c.bound)
 	if blocks == nil {
-		p.checked(at, t)
+		p.finishCheck(at, t)
 		return false
 	}
 	c.asked = true
@@ -61,10 +59,11 @@ func (p *Partition) checkMore(at At, t *table) bool {
 	return true
 }
 
-// mostNumbers bounds how many claims a Check asks about and a Standing lists.
+// mostNumbers returns how many claims a Check asks about, and a Standing lists, at most.
 func (p *Partition) mostNumbers() int { return max(1, p.cfg.ChunkBytes/8) }
 
-// blocks sums up the claims after a number, up to bound at most; nil if there are none.
+// blocks returns the digests of the claims after a number, up to bound at most; nil if there are
+// none.
 func (p *Partition) blocks(t *table, after, bound uint64) []Block {
 	var blocks []Block
 	var d digest
@@ -119,8 +118,8 @@ func (d *digest) sum() uint64 {
 	return d.hash.Sum64()
 }
 
-// answer tells which of the claims that a check asks about stand.
-func (p *Partition) answer(to string, q *Check) {
+// answerCheck answers a Check with the claims that stand.
+func (p *Partition) answerCheck(to string, q *Check) {
 	t := p.tables[q.Origin]
 	if t == nil || t.inc != q.Incarnation || !t.up && t != p.own {
 		p.send(to, p.vector(false))
@@ -161,7 +160,7 @@ func (p *Partition) answer(to string, q *Check) {
 	p.send(to, s)
 }
 
-// receiveStanding drops the claims that no longer stand.
+// receiveStanding drops the claims that no longer stand, and goes on with the check.
 func (p *Partition) receiveStanding(at At, t *table, from string, s *Standing) {
 	if q := t.pull; q != nil && q.check && q.server == from && q.after == s.After {
 		t.pull = nil
@@ -179,7 +178,7 @@ func (p *Partition) receiveStanding(at At, t *table, from string, s *Standing) {
 		}
 		c.next, c.tries, c.retry = s.UpTo, 0, 0
 		if c.next >= c.bound {
-			p.checked(at, t)
+			p.finishCheck(at, t)
 		}
 	}
 	p.pullMore(at)
@@ -204,9 +203,9 @@ func (p *Partition) sweep(at At, t *table, span Span) {
 	p.compact(t)
 }
 
-// checked ends a check that has looked at all claims up to its bound: they stood then.
-func (p *Partition) checked(at At, t *table) {
+// finishCheck ends a check that has reached its bound: the claims up to there stood then.
+func (p *Partition) finishCheck(at At, t *table) {
 	t.sure, t.check = t.check.bound, nil
 	t.confirm()
-	p.aim(at, t)
+	p.showWhenCaughtUp(at, t)
 }

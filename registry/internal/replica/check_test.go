@@ -88,7 +88,7 @@ func TestAnAnswerToACheckIsBounded(t *testing.T) {
 	require.Equal(t, []Span{{40, 49, numbers(41, 49)}, {49, 50, numbers(50, 50)}}, s.Spans)
 	require.EqualValues(t, 50, s.UpTo)
 	require.EqualValues(t, 50, s.AsOf)
-	// A block beyond what is here can't be told of.
+	// A block beyond the server's watermark can't be answered.
 	s = answer(Check{After: 40, Blocks: []Block{{UpTo: 51}}})
 	require.EqualValues(t, 40, s.UpTo)
 	s = answer(Check{AtLeast: 51, Blocks: []Block{{UpTo: 50}}})

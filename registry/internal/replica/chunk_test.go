@@ -62,8 +62,8 @@ func TestAChunkTellsHowFarTombstonesReach(t *testing.T) {
 	}
 }
 
-// What a chunk lists is shown at once, as it is as new as what the one who speaks for the node has;
-// whether there is more is another matter.
+// The claims of a chunk are shown at once if they are as new as the vector of the node that speaks
+// for the origin, whether or not there are more.
 func TestAJoinerShowsWhatItHas(t *testing.T) {
 	o := observe(t, Config{}, "c")
 	o.NodeUp(o.at, "b", 1)
@@ -89,7 +89,7 @@ func TestAJoinerShowsWhatItHas(t *testing.T) {
 	require.Zero(t, o.Stats().Checks)
 }
 
-// What is older than what one who speaks for the node has is not shown beside what is as new.
+// Claims that are older than the vector of the node that speaks for the origin are not shown.
 func TestAJoinerShowsNothingThatIsOutdated(t *testing.T) {
 	for name, stale := range map[string]Message{
 		"chunk":  chunk(30, 50, 60, 0, claim("z", 50)),
@@ -254,7 +254,7 @@ func TestWhoWasAwayGetsWhatChanged(t *testing.T) {
 	}
 }
 
-// A walk that was cut short goes on where it was, with whoever there is.
+// A walk that was interrupted goes on where it was, with another server.
 func TestAWalkGoesOnWithAnotherServer(t *testing.T) {
 	o := observe(t, Config{}, "b", "c", "d")
 	o.hear("c", stands(9))

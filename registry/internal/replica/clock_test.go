@@ -7,8 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// isAhead lets the clock hear of "b", whose clock shows theirs, for as long as it takes to be
-// believed.
+// isAhead passes the clock messages of "b", whose clock shows theirs, for longer than probation.
 func (o *observer) isAhead(theirs int64) bool {
 	for _, ago := range []int64{6e9, 3e9} {
 		o.cfg.Clock.Heard("b", theirs-ago, o.at.Wall-ago)

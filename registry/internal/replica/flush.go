@@ -2,12 +2,12 @@ package replica
 
 import "time"
 
-// Pending returns how many names changed here that Flush has not handed out yet, and
-// since when there are such names.
+// Pending returns how many names changed here that Flush has not handed out yet, and when the first
+// of them did.
 func (p *Partition) Pending() (names int, since time.Duration) { return p.pending, p.oldest }
 
-// Queued reports whether a change of the name waits for Flush, so that another change of it takes
-// no room.
+// Queued reports whether a change of the name waits for Flush; another change of it then takes no
+// more room.
 func (p *Partition) Queued(name string) bool {
 	was := p.Own(name)
 	if was == nil {
@@ -16,8 +16,8 @@ func (p *Partition) Queued(name string) bool {
 	return was != nil && was.Seq > p.flushed
 }
 
-// Flush hands out own changes for all other nodes, oldest first, as updates of about
-// maxBytes each (a record that is larger has one of its own), at most n of them; n <= 0: all.
+// Flush returns own changes for all other nodes, oldest first, as updates of about maxBytes each (a
+// larger record has one of its own), at most n of them; n <= 0: all.
 func (p *Partition) Flush(maxBytes, n int) []*Update {
 	t := p.own
 	var updates []*Update
@@ -41,12 +41,12 @@ func (p *Partition) Flush(maxBytes, n int) []*Update {
 		updates = append(updates, u)
 		p.stats.Sent[KindUpdate]++
 	}
-	p.bury(t)
+	p.dropTombstones(t)
 	p.compact(t)
 	return updates
 }
 
-// sizeOf estimates a record's bytes on the wire from above, its name and metadata apart.
+// sizeOf returns an upper estimate of a record's bytes on the wire.
 func sizeOf(r *Record) int {
 	n := len(r.Name) + len(r.Meta) + 24
 	if r.Verdict != nil {

@@ -68,8 +68,8 @@ func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
 	require.EqualValues(t, 9, o.tables["b"].inc, "which b has to hear of")
 }
 
-// A node starts again with a clock that was set back. The others would ignore it for ever; it hears
-// of its past and raises its incarnation above it.
+// A node starts again with a clock that was set back. The others would ignore it for ever; it
+// learns of its earlier incarnation and raises its own above that.
 func TestALowerIncarnationIsRaised(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	c.nodes["a"].Register(c.at, "old", nil)
@@ -137,8 +137,8 @@ func TestWhatIsKnownOfTheOwnNodeNeedsNoRefutation(t *testing.T) {
 	require.EqualValues(t, 1, o.Stats().Refutations, "it never wrote a fourth")
 }
 
-// Two nodes of one name each take the other for their own past. Membership is to keep that from
-// happening; if it does not, they must not keep everybody busy.
+// Two nodes of one name each take the other for an earlier run of their own. Membership should
+// prevent that; if it does not, they must not keep all nodes busy.
 func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	start := func() *observer {
 		o := observe(t, Config{}, "b")

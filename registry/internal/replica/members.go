@@ -27,16 +27,16 @@ func (p *Partition) NodeUp(at At, node string, incarnation uint64) {
 	}
 	if !t.up {
 		t.up = true
-		p.unsettle(t)
+		p.stopCatchingUp(t)
 		i, _ := slices.BinarySearch(p.peers, node)
 		p.peers = slices.Insert(p.peers, i, node)
 		t.want = max(t.seq, t.top)
 	}
-	p.look()
-	p.ask(at, t)
+	p.countBehind()
+	p.askForVector(at, t)
 }
 
-// NodeDown hides the claims of a node that is down, and drops them where it left in good order.
+// NodeDown hides the claims of a node that is down, and drops them if it left.
 func (p *Partition) NodeDown(at At, node string, left bool) {
 	t := p.tables[node]
 	if t == nil || t == p.own || !t.up {
@@ -54,15 +54,15 @@ func (p *Partition) NodeDown(at At, node string, left bool) {
 	if left {
 		p.empty(at, t, WhyNodeLeft)
 	} else {
-		p.unsettle(t)
+		p.stopCatchingUp(t)
 		if t.visible {
 			p.reveal(at, t, false, WhyNodeDown)
 		}
 	}
-	p.look()
+	p.countBehind()
 }
 
-// reveal shows or hides all claims of a table.
+// reveal shows or hides all claims of a table, and draws the consequences as replace does for one.
 func (p *Partition) reveal(at At, t *table, visible bool, why Why) {
 	claims := slices.Collect(p.living(t))
 	before := make([]*Record, len(claims))
@@ -71,24 +71,25 @@ func (p *Partition) reveal(at At, t *table, visible bool, why Why) {
 	}
 	t.visible = visible
 	for i, r := range claims {
-		p.settle(r.Name, before[i], why)
+		p.resolve(r.Name, before[i], why)
 		if p.shared(r.Name) {
-			word := r
+			change := r
 			if !visible {
-				word = &Record{Name: r.Name, Node: r.Node, Time: r.Time, Meta: r.Meta, Dead: true, Why: why}
+				change = &Record{Name: r.Name, Node: r.Node, Time: r.Time, Meta: r.Meta, Dead: true, Why: why}
 			}
-			p.event(Event{Type: SharedChanged, Name: r.Name, Record: word})
+			p.event(Event{Type: SharedChanged, Name: r.Name, Record: change})
 			continue
 		}
 		if visible {
-			p.clash(r.Name, r)
+			p.reportConflicts(r.Name, r)
 			p.yieldTo(at, r.Name)
 		}
 	}
 }
 
-// ask requests a node's vector, unless it was asked shortly before: then Tick does, later.
-func (p *Partition) ask(at At, t *table) {
+// askForVector asks a node for its vector, unless that was done shortly before: then Tick does it
+// later.
+func (p *Partition) askForVector(at At, t *table) {
 	if t.asked != 0 && at.Mono < t.asked+p.backOff(p.cfg.VectorEvery, t.asks-1) {
 		return
 	}
@@ -97,8 +98,8 @@ func (p *Partition) ask(at At, t *table) {
 	p.send(t.origin, p.vector(true))
 }
 
-// Tick lets time pass. It should be called when the moment has come that Next returns, and some 50
-// ms after any other input that may have changed that.
+// Tick lets time pass. Call it at the moment that Next returns, and some 50 ms after any other
+// input that may have changed that moment.
 func (p *Partition) Tick(at At) {
 	p.restamp(at)
 	for i := 0; i < len(p.order); i++ {
@@ -116,8 +117,8 @@ func (p *Partition) Tick(at At) {
 				p.stats.PullTimeouts++
 				p.unanswered(t)
 			}
-			if !t.visible && !t.aimed {
-				p.ask(at, t)
+			if !t.visible && !t.hasTarget {
+				p.askForVector(at, t)
 			}
 		}
 	}
@@ -125,10 +126,9 @@ func (p *Partition) Tick(at At) {
 	p.probe(at)
 }
 
-// Next returns from which moment on, by At.Mono, Tick may have something to do; ok is false where
-// it has nothing to do until another input comes. Calls of Tick before are not needed. Receive,
-// NodeUp, NodeDown and the clock may change the answer; Register, Update, Unregister, Flush and
-// Take do not.
+// Next returns the moment, by At.Mono, before which Tick has nothing to do; ok is false if it has
+// nothing to do until another input comes. Receive, NodeUp, NodeDown and the clock may change the
+// answer; Register, Update, Unregister, Flush and Take do not.
 func (p *Partition) Next(at At) (due time.Duration, ok bool) {
 	const never = time.Duration(math.MaxInt64)
 	due = never
@@ -155,12 +155,12 @@ func (p *Partition) Next(at At) (due time.Duration, ok bool) {
 				lack = min(lack, t.checkAt())
 			}
 		}
-		if !t.visible && !t.aimed {
+		if !t.visible && !t.hasTarget {
 			gap := p.cfg.VectorEvery << max(0, min(t.asks-1, 4))
-			due = min(due, t.asked+gap-gap/8) // the least of what ask waits
+			due = min(due, t.asked+gap-gap/8) // the least that askForVector waits
 		}
 	}
-	if pulls < p.cfg.Pulls { // else one that ends makes room
+	if pulls < p.cfg.Pulls { // otherwise a pull that ends makes room
 		due = min(due, lack)
 	}
 	if p.probes() && len(p.peers) > 0 {
@@ -169,8 +169,9 @@ func (p *Partition) Next(at At) (due time.Duration, ok bool) {
 	return due, due != never
 }
 
-// probe sends a summary to a random peer now and then, unless others see to that. Where a conflict
-// is not settled, it asks the other side instead.
+// probe sends a summary to a random peer at intervals, unless the caller does that
+// (Config.Compared). If a conflict is unresolved, it asks the other nodes for their vectors
+// instead.
 func (p *Partition) probe(at At) {
 	if !p.probes() || len(p.peers) == 0 {
 		return
@@ -182,7 +183,7 @@ func (p *Partition) probe(at At) {
 		return
 	}
 	p.summaryAt = at.Mono + p.jitter(p.cfg.SummaryEvery)
-	if names := p.contested(); len(names) > 0 {
+	if names := p.unresolvedNames(); len(names) > 0 {
 		name := names[p.rand.IntN(len(names))]
 		for _, r := range p.Claims(name) {
 			if r.Node != p.cfg.Self {
@@ -197,12 +198,12 @@ func (p *Partition) probe(at At) {
 	p.send(p.peers[p.rand.IntN(len(p.peers))], &Summary{Root: p.Root()})
 }
 
-// probes reports whether the partition has something to ask of others from time to time. Shared
-// names, and claims of nodes that are down, are no reason.
-func (p *Partition) probes() bool { return !p.cfg.Compared || len(p.unsettled) > 0 }
+// probes reports whether the partition has a reason to probe. Shared names, and claims of nodes
+// that are down, are none.
+func (p *Partition) probes() bool { return !p.cfg.Compared || len(p.unresolved) > 0 }
 
-// restamp gives own claims a new timestamp if the clock was found to be too far ahead since
-// they got theirs.
+// restamp gives own claims a new timestamp if the clock was found to be too far ahead after they
+// got theirs.
 func (p *Partition) restamp(at At) {
 	limit, clamps := p.cfg.Clock.Limit(at.Wall)
 	if clamps == p.clamps {

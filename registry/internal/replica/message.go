@@ -2,45 +2,42 @@ package replica
 
 import "github.com/snowfence/snowfence/registry/internal/hlc"
 
-// A Record says that a holder of a name lives on a node or, if Dead is set, that none does any
-// more. Records are immutable once they are in a partition or a message, and shared by both.
+// A Record is a claim on a name or, if Dead is set, the tombstone of one. Records are immutable
+// once they are in a partition or a message, and shared by both.
 type Record struct {
 	Name string
 	Node string // the origin: the node that wrote the record, and the only one that may
-	Seq  uint64 // its place in the origin's sequence for this partition
+	Seq  uint64 // its number in the origin's sequence for this partition
 	Time hlc.Timestamp
 	Meta []byte
 
-	// Dead marks a tombstone. Why says what ended the holder.
-	Dead bool
-	Why  Why
+	Dead bool // it is a tombstone
+	Why  Why  // of a tombstone
 
-	Verdict *Verdict // of WhyConflict, and then only
+	Verdict *Verdict // of a tombstone with WhyConflict
 }
 
-// A Verdict says which claim was preferred to the one that a tombstone ends.
+// A Verdict names the claim that was preferred to the one that a tombstone ends.
 type Verdict struct {
-	Winner    string // the node
-	WinnerSeq uint64 // the winner's record, as it was compared
-	LostSeq   uint64 // the own record that it was compared with
-
-	// Time is the winner's: it tells the claim apart from one with the same number of another run.
-	Time hlc.Timestamp
+	Winner    string        // the node
+	WinnerSeq uint64        // the winner's record, as it was compared
+	LostSeq   uint64        // the own record that it was compared with
+	Time      hlc.Timestamp // the winner's, as another run may use the same number
 }
 
-// Why says why a claim is no longer seen.
+// Why is the reason why a claim is no longer seen.
 type Why uint8
 
-// Reasons travel in tombstones, but for the last four, which each replica finds for itself.
+// Tombstones carry the first four reasons; each replica finds the others for itself.
 const (
 	WhyReleased    Why = iota + 1 // the holder released the name
 	WhyEnded                      // the holder's context ended
 	WhyConflict                   // another node's claim was preferred
 	WhyClosed                     // the holder's registry closed
 	WhyNodeDown                   // the node is down as far as membership knows: hidden
-	WhyNodeLeft                   // the node left in good order
+	WhyNodeLeft                   // the node left
 	WhyNodeRestart                // the node runs again, under a new incarnation
-	WhyMissing                    // the origin no longer lists it, and its tombstone is gone
+	WhyMissing                    // the origin no longer has it, and its tombstone is gone
 )
 
 // String returns the reason in words.
@@ -62,7 +59,7 @@ var whys = [...]string{
 // [*Standing].
 type Message interface{ Kind() Kind }
 
-// Kind tells messages apart, in statistics and on the wire.
+// Kind is the type of a message, in statistics and on the wire.
 type Kind uint8
 
 // The kinds of messages. The numbers are those of the wire.
@@ -100,9 +97,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// An Update holds what an origin changed: everything in its sequence after After, up to
-// and including UpTo, each name once, in its latest form as of UpTo. Records are
-// in the order of their Seq and all written by Origin.
+// An Update holds an origin's changes after After, up to and including UpTo: each name once, in its
+// latest form as of UpTo. Records are in the order of their Seq and all written by Origin.
 type Update struct {
 	Origin      string
 	Incarnation uint64
@@ -110,14 +106,14 @@ type Update struct {
 	Records     []*Record
 }
 
-// A Summary is a probe: the hash of all that the sender knows. Who has another hash
-// answers with a Vector.
+// A Summary is a probe: the hash of the sender's watermarks. A receiver whose hash differs answers
+// with a Vector.
 type Summary struct {
 	Root uint64
 }
 
-// A Vector says how far the sender has come with each origin that is up. It asks for
-// the receiver's own vector if Reply is set.
+// A Vector holds the sender's watermark for each origin that is up. If Reply is set, it asks for
+// the receiver's vector.
 type Vector struct {
 	Reply   bool
 	Entries []Entry // sorted by Origin
@@ -131,8 +127,8 @@ type Entry struct {
 	Visible     bool // the sender shows the origin's claims, all of them and no others, as of Seq
 }
 
-// A Pull asks for what an origin changed after After, of a replica that has come as far as AtLeast
-// with it.
+// A Pull asks a replica whose watermark for the origin is at least AtLeast for the origin's changes
+// after After.
 type Pull struct {
 	Origin      string
 	Incarnation uint64
@@ -140,10 +136,9 @@ type Pull struct {
 	AtLeast     uint64
 }
 
-// A Chunk answers a [Pull], and is true as of the change AsOf: it holds all of the origin's claims
-// with After < Seq <= UpTo, and its tombstones in that range, of which those up to Floor may be
-// missing. If UpTo is below AsOf there is more to pull. A server that can't tell returns a Chunk
-// whose UpTo is After.
+// A Chunk answers a [Pull] as of the change AsOf: it holds all of the origin's claims with
+// After < Seq <= UpTo, and its tombstones in that range, of which those up to Floor may be missing.
+// If UpTo is below AsOf there is more to pull. A server that can't answer sets UpTo to After.
 type Chunk struct {
 	Origin      string
 	Incarnation uint64
@@ -153,11 +148,11 @@ type Chunk struct {
 	Records     []*Record
 }
 
-// More reports whether the origin changed more than the chunk tells.
+// More reports whether there is more to pull.
 func (c *Chunk) More() bool { return c.UpTo < c.AsOf }
 
-// A Check asks which of the sender's claims of an origin still stand, of a replica that has come as
-// far as AtLeast. The first block begins after After, and each other one where the last ends.
+// A Check asks a replica whose watermark for the origin is at least AtLeast which of the sender's
+// claims still stand. The first block begins after After, and each other one where the last ends.
 type Check struct {
 	Origin      string
 	Incarnation uint64
@@ -166,16 +161,16 @@ type Check struct {
 	Blocks      []Block
 }
 
-// A Block sums up the claims with a Seq up to UpTo, inclusive: Digest is the hash of their numbers.
+// A Block stands for the claims with a Seq up to UpTo, inclusive: Digest is the hash of their
+// numbers.
 type Block struct {
 	UpTo   uint64
 	Digest uint64
 }
 
-// A Standing answers a [Check], and is true as of the change AsOf: the claims with
-// After < Seq <= UpTo that stand are those that the sender of the Check has, except in Spans, which
-// list them. It may end before the last block does; a server that can't tell returns a Standing
-// whose UpTo is After.
+// A Standing answers a [Check] as of the change AsOf: the claims with After < Seq <= UpTo that
+// stand are those that the sender of the Check has, except in Spans, which list them. It may end
+// before the last block does. A server that can't answer sets UpTo to After.
 type Standing struct {
 	Origin      string
 	Incarnation uint64

@@ -9,36 +9,36 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// A Partition is one node's replica of one partition of the names. It is a state machine:
-// a call is an input, and what it leads to is kept until [Partition.Take]. It starts no goroutine,
-// reads no clock and sends nothing. Its methods must not be called at the same time.
+// A Partition is one node's replica of one partition of the names. It is a state machine: a call is
+// an input, and its effects are kept until [Partition.Take]. It starts no goroutine, reads no clock
+// and sends nothing. Its methods must not be called at the same time.
 type Partition struct {
 	cfg    Config
-	source *rand.PCG // behind rand, so that a copy can go on alike
+	source *rand.PCG // of rand, for Clone
 	rand   *rand.Rand
 
 	own     *table
 	tables  map[string]*table // by origin; own included
 	order   []string          // the keys of tables, sorted, so that nothing depends on a map's order
-	peers   []string          // nodes that are up but for the own, sorted
+	peers   []string          // the other nodes that are up, sorted
 	behind  int               // how many of them this replica has not caught up with
 	laggard string            // one of those
 
-	sole      map[string]*Record  // by name: the only claim there is
-	contests  map[string]*contest // by name, where there are several
-	live      int                 // names with a visible winner
-	unsettled map[string]struct{} // names on which the own claim wins and another visible one stands
+	sole       map[string]*Record  // by name: the only claim there is
+	contests   map[string]*contest // by name, where there are several
+	live       int                 // names with a visible winner
+	unresolved map[string]struct{} // names with an own winner beside a visible claim
 
-	// own claims lost lately, by name: to see whether the winner says the same
+	// own claims lost lately, by name, to detect that the winner withdrew, too
 	withdrawn map[string]Loss
 	disagreed map[string]Loss // disagreements that were reported
 
-	flushed uint64        // own changes up to here were handed out by Flush
+	flushed uint64        // Flush has handed out own changes up to here
 	pending int           // own records after flushed
 	oldest  time.Duration // when the first of them was made
 
 	summaryAt time.Duration // when the next probe is due
-	refuteAt  time.Duration // the own incarnation is not raised before
+	refuteAt  time.Duration // no refute before
 	refuteGap time.Duration
 	clamps    uint64 // of the clock, when own timestamps were last checked
 
@@ -46,28 +46,28 @@ type Partition struct {
 	stats Stats
 }
 
-// Config settles a partition. Self, Incarnation and Clock are required.
+// Config describes a partition. Self, Incarnation and Clock are required.
 type Config struct {
 	Self        string // the own node's name
-	Partition   int    // the partition's number; the core only passes it on
+	Partition   int    // the partition's number, which is mixed into Seed
 	Incarnation uint64 // of this run of the node: higher than that of any earlier run
 	Clock       *hlc.Clock
-	Seed        uint64 // of all that is random: jitter, and which peer is asked
+	Seed        uint64 // of the jitter and the choice of peers
 
-	// Compare is positive where a is to be kept, negative where b is, and 0 where the default
-	// order decides: the newer claim, and of equal timestamps that of the greater node name.
-	// It is called with a before b in the order of node names. nil: always 0. A panic counts as 0.
+	// Compare returns a positive number to keep a, a negative one to keep b, and 0 for the default
+	// order: the newer claim, and of equal timestamps that of the greater node name. It is called
+	// with a before b in the order of node names. nil: always 0. A panic counts as 0.
 	Compare func(a, b *Record) int
 
-	// Shared reports whether claims on the name live side by side instead of in
-	// conflict: each node may have one. nil: none.
+	// Shared reports whether claims on the name stand side by side, one for each node, instead of
+	// conflicting. nil: none.
 	Shared func(name string) bool
 
-	// Compared says that the caller compares the Root of many partitions at once, and sends a
+	// Compared is set if the caller compares the Root of many partitions at once, and sends a
 	// [Summary] where they differ: the partition sends none by itself.
 	Compared bool
 
-	// Publish is called whenever the visible winner of a name changes, nil for none.
+	// Publish is called with each new visible winner of a name; nil: there is none any more.
 	Publish func(name string, winner *Record)
 
 	Limits
@@ -75,17 +75,16 @@ type Config struct {
 
 // Limits are the bounds and intervals of the protocol. A zero field has the default.
 type Limits struct {
-	ChunkBytes   int           // about the largest chunk; 128 KiB
+	ChunkBytes   int           // the largest chunk, roughly; 128 KiB
 	Tombstones   int           // kept per origin, for pulls; 1024
 	BlockRecords int           // claims in a block of a Check; 64
 	Buffered     int           // updates per origin that wait for a gap to close; 64
 	Pulls        int           // pulls under way at a time; 3
 	SummaryEvery time.Duration // between probes of a random peer; 2 s, jittered by a quarter
-	GapPatience  time.Duration // how long a gap may close by itself before it is pulled; 100 ms
+	GapPatience  time.Duration // the time that a gap has to close before a pull; 100 ms
 	PullTimeout  time.Duration // until an unanswered pull is tried again, doubling to 16 times; 1 s
-	// at least between two vectors to the same peer that were not asked for; 500 ms
-	VectorEvery time.Duration
-	ForgetAfter time.Duration // until the hidden claims of a node that is down are dropped; 10 min
+	VectorEvery  time.Duration // the least time between two unasked vectors to a peer; 500 ms
+	ForgetAfter  time.Duration // until the hidden claims of a node that is down are dropped; 10 min
 }
 
 // At is the moment of an input.
@@ -108,7 +107,7 @@ type Envelope struct {
 	Message Message
 }
 
-// A Loss says that the own claim on a name was withdrawn.
+// A Loss is a conflict that this node lost: its own claim, now withdrawn, and the winner.
 type Loss struct {
 	Own, Winner *Record
 }
@@ -117,13 +116,13 @@ type Loss struct {
 type Event struct {
 	Type   EventType
 	Name   string
-	Record *Record // who has, or had, the name; of Conflict and Disagreement: the winner
+	Record *Record // the claim that has, or had, the name; of Conflict and Disagreement: the winner
 	Other  *Record // of Updated: the record before; of Conflict and Disagreement: the loser
 	Why    Why     // of Unregistered
 	Panic  any     // of ResolverPanic
 }
 
-// EventType says what an [Event] is.
+// EventType is the type of an [Event].
 type EventType uint8
 
 // Types of events.
@@ -136,50 +135,56 @@ const (
 	Disagreement  // another node is seen to have resolved the conflict the other way
 	ResolverPanic // the resolver panicked; the default order decided
 	SharedChanged // the claims on a shared name changed; Record is the new one or its tombstone
-	ClockAhead    // own timestamps were given again: the clock is too far ahead
+	ClockAhead    // the clock is too far ahead; own claims got new timestamps
 )
 
-// Stats counts since the start.
-type Stats struct {
-	// messages by Kind; Sent counts envelopes, and updates handed out by Flush
-	Received, Sent [Kinds]uint64
-	Ignored        uint64 // messages about nodes that are not up, or of old incarnations
-	Gaps           uint64 // updates that came with a gap before them
-	Pulls          uint64 // pulls sent
-	PullTimeouts   uint64
-	// times that the tombstones which a server still had did not reach back far enough
-	Resyncs         uint64
-	Checks          uint64 // times that this replica began to ask which claims still stand
-	Served          uint64 // records in chunks sent
-	Conflicts       uint64
-	Lost            uint64 // own claims withdrawn
-	Disagreements   uint64
-	Refutations     uint64 // times the own incarnation was raised
-	DroppedBuffered uint64 // updates dropped because too many waited for a gap
-
-	// What is held now: tombstones, updates that wait for a gap, records in
-	// all logs (live ones, tombstones and some that are outdated), names with several claims.
-	Tombstones, Buffered, Log, Contested int
+// Counts count what the protocol did since the start.
+type Counts struct {
+	Gaps          uint64 // updates that came with a gap before them
+	Pulls         uint64 // requests for what was missing
+	PullTimeouts  uint64
+	Served        uint64 // records sent to nodes that lacked them
+	Resyncs       uint64 // times that a server's tombstones did not reach back far enough
+	Conflicts     uint64
+	Lost          uint64 // conflicts that cost this node its claim
+	Disagreements uint64
+	Refutations   uint64 // times that others knew more of this node than it does itself
+	Ignored       uint64 // messages about nodes that are not up, or of earlier runs
+	Tombstones    int    // kept now
 }
 
-// New returns an empty partition whose node is alone.
+// Stats describes a partition at a moment.
+type Stats struct {
+	Counts
+
+	// messages by Kind; Sent counts envelopes, and the updates of Flush
+	Received, Sent  [Kinds]uint64
+	Checks          uint64 // times that this replica began to ask which claims still stand
+	DroppedBuffered uint64 // updates dropped because too many waited for a gap
+
+	// Held now: updates that wait for a gap, records in all logs (claims, tombstones and stale ones),
+	// names with several claims.
+	Buffered, Log, Contested int
+}
+
+// New returns an empty partition of a node that is alone.
 func New(c Config) *Partition {
 	c.Limits = c.withDefaults()
 	source := rand.NewPCG(c.Seed, uint64(c.Partition))
 	own := newTable(c.Self, c.Incarnation)
 	own.visible = true
 	return &Partition{
-		cfg:       c,
-		source:    source,
-		rand:      rand.New(source),
-		own:       own,
-		tables:    map[string]*table{c.Self: own},
-		order:     []string{c.Self},
-		sole:      make(map[string]*Record),
-		contests:  make(map[string]*contest),
-		unsettled: make(map[string]struct{}),
-		withdrawn: make(map[string]Loss),
-		disagreed: make(map[string]Loss),
+		cfg:        c,
+		source:     source,
+		rand:       rand.New(source),
+		own:        own,
+		tables:     map[string]*table{c.Self: own},
+		order:      []string{c.Self},
+		sole:       make(map[string]*Record),
+		contests:   make(map[string]*contest),
+		unresolved: make(map[string]struct{}),
+		withdrawn:  make(map[string]Loss),
+		disagreed:  make(map[string]Loss),
 	}
 }
 
@@ -197,8 +202,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Register claims a name for this node. It returns the claim, or nil and the visible
-// claim that has the name (the own node's included).
+// Register claims a name for this node. It returns the claim; or nil, and the claim that has the
+// name, which may be this node's own.
 func (p *Partition) Register(at At, name string, meta []byte) (own, taken *Record) {
 	taken = p.Lookup(name)
 	if p.shared(name) {
@@ -212,8 +217,8 @@ func (p *Partition) Register(at At, name string, meta []byte) (own, taken *Recor
 	return own, nil
 }
 
-// Update gives the own claim on a name other metadata; the timestamp stays, so that news
-// about a holder does not change who wins. It returns nil if there is no own claim.
+// Update replaces the metadata of the own claim on a name; the timestamp stays, so that the winner
+// does too. It returns nil if there is no own claim.
 func (p *Partition) Update(at At, name string, meta []byte) *Record {
 	was := p.Own(name)
 	if was == nil {
@@ -233,7 +238,7 @@ func (p *Partition) Unregister(at At, name string, why Why) bool {
 	return true
 }
 
-// Take returns what inputs led to since the last Take.
+// Take returns the effects of all inputs since the last Take.
 func (p *Partition) Take() Output {
 	out := p.out
 	p.out = Output{}
@@ -265,8 +270,8 @@ func (p *Partition) Claims(name string) []*Record {
 // Own returns this node's claim on a name, nil for none.
 func (p *Partition) Own(name string) *Record { return p.claim(name, p.cfg.Self) }
 
-// OwnNames calls f with each of this node's claims, in the order in which they were
-// written last, until it returns false. f must not change the partition.
+// OwnNames calls f with each of this node's claims, the latest written last, until f returns false.
+// f must not change the partition.
 func (p *Partition) OwnNames(f func(*Record) bool) {
 	for r := range p.living(p.own) {
 		if !f(r) {
@@ -278,8 +283,8 @@ func (p *Partition) OwnNames(f func(*Record) bool) {
 // Len returns the number of names with a visible winner.
 func (p *Partition) Len() int { return p.live }
 
-// Synced reports whether this replica shows the claims of all nodes that are up and lacks
-// nothing that it knows of. While names change all the time there is nearly always something.
+// Synced reports whether this replica shows the claims of all nodes that are up, and lacks nothing
+// that it knows of. While names change all the time it is nearly always false.
 func (p *Partition) Synced() bool {
 	for _, node := range p.peers {
 		if t := p.tables[node]; !t.visible || !t.caught || !t.exact() || t.want > t.seq {
@@ -289,16 +294,16 @@ func (p *Partition) Synced() bool {
 	return true
 }
 
-// CaughtUp reports whether this replica has come as far with each node that is up as the first
-// vector that spoke for the node, and shows its claims. Until then a name that is not found may
-// have a holder.
+// CaughtUp reports whether this replica, for each node that is up, has reached the watermark of the
+// first vector that spoke for the node, and shows the node's claims. Until then a name that is not
+// found may have a holder.
 func (p *Partition) CaughtUp() bool { return p.behind == 0 }
 
-// Behind returns with how many nodes this replica has not caught up, and the name of one.
+// Behind returns how many nodes this replica has not caught up with, and the name of one.
 func (p *Partition) Behind() (nodes int, one string) { return p.behind, p.laggard }
 
-// look counts those nodes.
-func (p *Partition) look() {
+// countBehind counts the nodes that this replica has not caught up with.
+func (p *Partition) countBehind() {
 	p.behind, p.laggard = 0, ""
 	for _, node := range p.peers {
 		if t := p.tables[node]; !t.caught || !t.visible {

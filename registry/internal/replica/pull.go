@@ -2,7 +2,7 @@ package replica
 
 import "time"
 
-// pullMore asks what there is to ask, as far as the bound on questions under way allows.
+// pullMore sends the pulls and checks that are due, as far as the bound on those under way allows.
 func (p *Partition) pullMore(at At) {
 	under := 0
 	for _, node := range p.peers {
@@ -12,7 +12,7 @@ func (p *Partition) pullMore(at At) {
 	}
 	first := 0
 	if len(p.peers) > p.cfg.Pulls {
-		first = p.rand.IntN(len(p.peers)) // or the last ones would wait for as long as names change
+		first = p.rand.IntN(len(p.peers)) // or the last ones would starve while names change
 	}
 	for i := range p.peers {
 		t := p.tables[p.peers[(first+i)%len(p.peers)]]
@@ -23,14 +23,14 @@ func (p *Partition) pullMore(at At) {
 			continue
 		}
 		lacks := t.want > t.seq && at.Mono >= t.gapAt && at.Mono >= t.retry
-		// A replica that lacks claims and doubts others asks for both by turns.
+		// A replica that lacks claims and doubts others pulls and checks by turns.
 		if (!lacks || t.check == nil || !t.check.asked) && p.checkMore(at, t) || lacks && p.pull(at, t) {
 			under++
 		}
 	}
 }
 
-// server chooses a node to ask: first the source, then by turns the origin and any other.
+// server returns the node to ask: first the source, then by turns the origin and a random one.
 func (p *Partition) server(t *table, source string, tries int) string {
 	switch {
 	case tries == 0 && p.hasPeer(source):
@@ -43,13 +43,14 @@ func (p *Partition) server(t *table, source string, tries int) string {
 	return ""
 }
 
+// pull asks for the next chunk of an origin, and reports whether there is a node to ask.
 func (p *Partition) pull(at At, t *table) bool {
 	server := p.server(t, t.source, t.tries)
 	if server == "" {
 		return false
 	}
 	q := &Pull{Origin: t.origin, Incarnation: t.inc, After: t.seq}
-	if t.aimed && !t.caught {
+	if t.hasTarget && !t.caught {
 		q.AtLeast = t.target // what is older would not be shown
 	}
 	t.pull = &pull{
@@ -64,7 +65,7 @@ func (p *Partition) pull(at At, t *table) bool {
 	return true
 }
 
-// unanswered ends the question under way.
+// unanswered ends the question under way, whose time-out has passed.
 func (p *Partition) unanswered(t *table) {
 	if t.pull.check && t.check != nil {
 		t.check.tries++
@@ -74,10 +75,11 @@ func (p *Partition) unanswered(t *table) {
 	t.pull = nil
 }
 
-// heard gives up the questions that a node can't have got, now that a vector came from it: it drops
-// what comes from a node that it does not know yet, and asks for vectors when it comes to know one.
-// A link that was cut for long works again, however long the time-out has become.
-func (p *Partition) heard(at At, from string, asks bool) {
+// abandonPulls ends the questions under way to a node that has sent a vector, if it can't have got
+// them: a node drops messages of one that is not up for it yet, and asks for its vector (asks) once
+// it is. It also ends those older than the first time-out, so that a link that was cut for long is
+// used again at once.
+func (p *Partition) abandonPulls(at At, from string, asks bool) {
 	for _, node := range p.peers {
 		t := p.tables[node]
 		if q := t.pull; q != nil && q.server == from && (asks || at.Mono >= q.sent+p.cfg.PullTimeout) {
@@ -86,7 +88,7 @@ func (p *Partition) heard(at At, from string, asks bool) {
 	}
 }
 
-// backOff doubles an interval with each try, up to 16 times, and jitters it by a quarter.
+// backOff returns an interval that doubles with each try, up to 16 times d, jittered by a quarter.
 func (p *Partition) backOff(d time.Duration, tries int) time.Duration {
 	return p.jitter(d << max(0, min(tries, 4)))
 }
@@ -99,7 +101,7 @@ func (p *Partition) jitter(d time.Duration) time.Duration {
 func (p *Partition) serve(to string, q *Pull) {
 	t := p.tables[q.Origin]
 	if t == nil || t.inc != q.Incarnation || !t.up && t != p.own {
-		p.send(to, p.vector(false)) // what the asker has in mind is not here: say what is
+		p.send(to, p.vector(false)) // the origin, or this run of it, is not known here
 		return
 	}
 	c := &Chunk{Origin: t.origin, Incarnation: t.inc, After: q.After, UpTo: q.After, AsOf: q.After}
@@ -124,8 +126,8 @@ func (p *Partition) serve(to string, q *Pull) {
 	p.send(to, c)
 }
 
-// receiveChunk takes what an origin changed. It need not be the answer to the pull under way: one
-// that comes late serves as well, if it goes on from where this replica has come to.
+// receiveChunk applies a chunk. It need not be the answer to the pull under way: a late one serves
+// as well, if there is no gap before it.
 func (p *Partition) receiveChunk(at At, t *table, from string, c *Chunk) {
 	answer := t.pull != nil && !t.pull.check && t.pull.server == from && t.pull.after == c.After
 	if answer {
@@ -148,10 +150,10 @@ func (p *Partition) receiveChunk(at At, t *table, from string, c *Chunk) {
 		t.hole = max(t.hole, min(c.Floor, c.UpTo))
 		t.floor = max(t.floor, t.hole)
 	}
-	p.take(at, t, c.Records, c.UpTo, c.AsOf)
+	p.applyRecords(at, t, c.Records, c.UpTo, c.AsOf)
 	t.tries, t.source, t.retry = 0, from, 0
-	p.aim(at, t) // first: updates that waited may be older
-	p.drain(at, t)
-	p.aim(at, t)
+	p.showWhenCaughtUp(at, t) // first: updates that waited may be older
+	p.applyBuffered(at, t)
+	p.showWhenCaughtUp(at, t)
 	p.pullMore(at)
 }

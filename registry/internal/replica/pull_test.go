@@ -209,7 +209,7 @@ func TestAServerThatIsBehindSaysSo(t *testing.T) {
 	}
 }
 
-// An answer that took longer than the pull waited is an answer, whoever was asked in the meantime.
+// An answer that comes after the pull's time-out is applied, whichever node was asked meanwhile.
 func TestAnAnswerThatComesLateIsTaken(t *testing.T) {
 	o := observe(t, Config{}, "b", "c")
 	o.hear("c", stands(9))

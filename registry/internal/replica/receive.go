@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func (p *Partition) Receive(at At, from string, m Message) {
 			p.receiveChunk(at, t, from, m)
 		}
 	case *Check:
-		p.answer(from, m)
+		p.answerCheck(from, m)
 	case *Standing:
 		if t := p.authority(at, m.Origin, m.Incarnation, m.AsOf); t != nil {
 			p.receiveStanding(at, t, from, m)
@@ -40,8 +41,9 @@ func (p *Partition) Receive(at At, from string, m Message) {
 	}
 }
 
-// authority returns the table that a message about an origin belongs to, nil if it is to be
-// ignored: about a node that is not up, of an incarnation that is over, or about the own node.
+// authority returns the table that a message about an origin belongs to. It returns nil if the
+// message must be ignored: it is about a node that is not up, an incarnation that is over, or this
+// node.
 func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	if origin == p.cfg.Self {
 		p.refute(at, inc, seq)
@@ -55,15 +57,15 @@ func (p *Partition) authority(at At, origin string, inc, seq uint64) *table {
 	if inc > t.inc {
 		p.empty(at, t, WhyNodeRestart)
 		t.inc = inc
-		p.look()
+		p.countBehind()
 	}
 	return t
 }
 
-// refute answers rumours about this node that it did not write: it ran before, and started again
-// with a clock that had been set back. It raises its incarnation above the old one, so that others
-// accept it again. Two live nodes of one name would drive each other up for ever, so each time
-// takes twice as long as the last.
+// refute raises the incarnation of this node if others know more of it than it wrote: it ran
+// before, and its clock was set back before it started again. Others accept it then. Two live nodes
+// with the same name would keep raising their incarnations, so each time waits twice as long as the
+// last.
 func (p *Partition) refute(at At, inc, seq uint64) {
 	t := p.own
 	if inc < t.inc || inc == t.inc && seq <= t.seq || at.Mono < p.refuteAt {
@@ -99,27 +101,28 @@ func (p *Partition) receiveUpdate(at At, t *table, u *Update) {
 	}
 	if u.After > t.seq {
 		p.stats.Gaps++
-		p.lacks(at, t, u.UpTo, t.origin)
-		p.keep(t, u)
+		p.noteMissing(at, t, u.UpTo, t.origin)
+		p.bufferUpdate(t, u)
 		return
 	}
 	if t.outdates(u.UpTo) {
 		return
 	}
-	p.advance(at, t, u)
-	p.drain(at, t)
-	p.aim(at, t)
+	p.applyUpdate(at, t, u)
+	p.applyBuffered(at, t)
+	p.showWhenCaughtUp(at, t)
 }
 
-func (p *Partition) advance(at At, t *table, u *Update) {
-	p.take(at, t, u.Records, u.UpTo, u.UpTo)
+// applyUpdate applies an update that has no gap before it, and lets gossip pass it on.
+func (p *Partition) applyUpdate(at At, t *table, u *Update) {
+	p.applyRecords(at, t, u.Records, u.UpTo, u.UpTo)
 	p.out.Relay = append(p.out.Relay, u)
-	p.aim(at, t)
+	p.showWhenCaughtUp(at, t)
 }
 
-// take moves the table on to upTo, by the records in between as they stood at the change asOf. One
-// that is not above the watermark is either held already or outdated.
-func (p *Partition) take(at At, t *table, records []*Record, upTo, asOf uint64) {
+// applyRecords moves the table on to upTo, by the records in between as they stood at the change
+// asOf. A record that is not above the watermark is held already, or outdated.
+func (p *Partition) applyRecords(at At, t *table, records []*Record, upTo, asOf uint64) {
 	for _, r := range records {
 		if r.Seq <= t.seq {
 			continue
@@ -137,19 +140,19 @@ func (p *Partition) take(at At, t *table, records []*Record, upTo, asOf uint64) 
 // exact reports whether the table is the state of the origin's sequence as of seq.
 func (t *table) exact() bool { return t.seq >= t.top && t.sure >= t.hole }
 
-// confirm notes that the table is exact, if it is.
+// confirm resets sure, hole and top if the table is exact.
 func (t *table) confirm() {
 	if t.exact() && t.seq > 0 {
 		t.sure, t.hole, t.top, t.check = t.seq, 0, t.seq, nil
 	}
 }
 
-// outdates reports whether what was true at the change asOf is older than what is shown of a node
-// with which this replica has not caught up.
+// outdates reports whether the state at the change asOf is older than what the table shows: it
+// shows claims of a node with which it has not caught up.
 func (t *table) outdates(asOf uint64) bool { return t.visible && !t.caught && asOf < t.target }
 
-// keep holds an update back until the gap before it is closed.
-func (p *Partition) keep(t *table, u *Update) {
+// bufferUpdate keeps an update until the gap before it is closed.
+func (p *Partition) bufferUpdate(t *table, u *Update) {
 	i, found := slices.BinarySearchFunc(t.buffer, u, func(a, b *Update) int {
 		return cmp.Or(cmp.Compare(a.After, b.After), cmp.Compare(a.UpTo, b.UpTo))
 	})
@@ -158,18 +161,18 @@ func (p *Partition) keep(t *table, u *Update) {
 	}
 	t.buffer = slices.Insert(t.buffer, i, u)
 	if len(t.buffer) > p.cfg.Buffered {
-		t.buffer = t.buffer[:p.cfg.Buffered] // the furthest goes: a pull brings it again
+		t.buffer = t.buffer[:p.cfg.Buffered] // a pull brings the furthest again
 		p.stats.DroppedBuffered++
 	}
 }
 
-// drain applies the updates that waited for the gap which was just closed.
-func (p *Partition) drain(at At, t *table) {
+// applyBuffered applies the updates that waited for a gap which is closed now.
+func (p *Partition) applyBuffered(at At, t *table) {
 	for len(t.buffer) > 0 && t.buffer[0].After <= t.seq {
 		u := t.buffer[0]
 		t.buffer = t.buffer[1:]
 		if u.UpTo > t.seq && !t.outdates(u.UpTo) {
-			p.advance(at, t, u)
+			p.applyUpdate(at, t, u)
 		}
 	}
 	if len(t.buffer) == 0 {
@@ -180,8 +183,8 @@ func (p *Partition) drain(at At, t *table) {
 	}
 }
 
-// lacks notes that there is more of an origin than is here, and who said so.
-func (p *Partition) lacks(at At, t *table, seq uint64, source string) {
+// noteMissing notes that the origin has come as far as seq, and which node said so.
+func (p *Partition) noteMissing(at At, t *table, seq uint64, source string) {
 	if seq <= t.want && t.want > t.seq {
 		return
 	}
@@ -195,10 +198,10 @@ func (p *Partition) lacks(at At, t *table, seq uint64, source string) {
 	}
 }
 
-// aim shows the table's claims once each of them is as new as the vector that spoke for the origin,
-// whether or not there are more.
-func (p *Partition) aim(at At, t *table) {
-	if !t.up || !t.aimed {
+// showWhenCaughtUp shows the table's claims once each of them is as new as the vector that spoke
+// for the origin, whether or not there are more.
+func (p *Partition) showWhenCaughtUp(at At, t *table) {
+	if !t.up || !t.hasTarget {
 		return
 	}
 	caught, visible := t.caught, t.visible
@@ -207,11 +210,11 @@ func (p *Partition) aim(at At, t *table) {
 		p.reveal(at, t, true, 0)
 	}
 	if t.caught != caught || t.visible != visible {
-		p.look()
+		p.countBehind()
 	}
 }
 
-// receiveVector learns how far another node has come, and answers if asked.
+// receiveVector notes what this replica lacks of what another one has, and answers if asked to.
 func (p *Partition) receiveVector(at At, from string, v *Vector) {
 	var theirs, ours Entry
 	for _, e := range v.Entries {
@@ -225,27 +228,52 @@ func (p *Partition) receiveVector(at At, from string, v *Vector) {
 		if t == nil {
 			continue
 		}
-		if e.Visible && (!t.aimed || e.Seq > t.target && !t.visible && t.pull == nil) {
-			t.aimed, t.target = true, e.Seq
+		if e.Visible && (!t.hasTarget || e.Seq > t.target && !t.visible && t.pull == nil) {
+			t.hasTarget, t.target = true, e.Seq
 		}
 		switch {
 		case e.Seq <= t.seq:
 		case e.Visible:
-			p.lacks(at, t, e.Seq, from)
-		default: // a sender that is itself on the way there can't help
-			p.lacks(at, t, e.Seq, t.origin)
+			p.noteMissing(at, t, e.Seq, from)
+		default: // a sender that has not caught up itself can't help
+			p.noteMissing(at, t, e.Seq, t.origin)
 		}
-		p.aim(at, t)
+		p.showWhenCaughtUp(at, t)
 	}
-	p.spot(from, theirs, ours)
+	p.detectBothKept(from, theirs, ours)
 	if v.Reply {
 		p.send(from, p.vector(false))
 	}
-	p.heard(at, from, v.Reply)
+	p.abandonPulls(at, from, v.Reply)
 	p.pullMore(at)
 }
 
-// vector says how far this replica has come with each node that is up.
+// detectBothKept reports a resolver that lets both nodes keep a name: the other's vector says that
+// it has our claim, shows it, and has not withdrawn its own.
+func (p *Partition) detectBothKept(from string, theirs, ours Entry) {
+	t := p.tables[from]
+	if t == nil || !t.visible || !t.exact() || !ours.Visible || ours.Incarnation != p.own.inc ||
+		theirs.Incarnation != t.inc || theirs.Seq != t.seq {
+		return
+	}
+	for _, name := range p.unresolvedNames() {
+		own, other := p.Own(name), p.claim(name, from)
+		if own == nil || other == nil || ours.Seq < own.Seq {
+			continue
+		}
+		loss := Loss{Own: other, Winner: own}
+		if p.disagreed[name] != loss {
+			p.disagreed[name] = loss
+			p.disagree(name, loss)
+		}
+	}
+}
+
+// unresolvedNames returns the names on which the own claim wins while another visible one stands,
+// sorted.
+func (p *Partition) unresolvedNames() []string { return slices.Sorted(maps.Keys(p.unresolved)) }
+
+// vector returns how far this replica has come with each node that is up.
 func (p *Partition) vector(reply bool) *Vector {
 	v := &Vector{Reply: reply, Entries: make([]Entry, 0, len(p.peers)+1)}
 	for _, node := range p.order {
@@ -259,8 +287,7 @@ func (p *Partition) vector(reply bool) *Vector {
 	return v
 }
 
-// Root hashes what vector says, for a [Summary]. Equal roots mean equal vectors, but for one in
-// 2^64.
+// Root returns the hash of this replica's vector, for a [Summary].
 func (p *Partition) Root() uint64 {
 	var h xxhash.Digest
 	h.Reset()

@@ -96,7 +96,7 @@ func TestBothKeepIsNoticed(t *testing.T) {
 	require.Empty(t, c.nodes["a"].disagreed)
 }
 
-// Each node sees the other's claim before it hears that the other withdrew it.
+// Each node sees the other's claim before it gets the other's tombstone.
 func TestBothDropIsNoticed(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(dead *Record)
@@ -170,7 +170,7 @@ func TestATieFallsToTheGreaterName(t *testing.T) {
 	require.Equal(t, "c", o.Lookup("x").Node)
 }
 
-// News about a holder does not change who wins, unless the resolver looks at it.
+// New metadata do not change the winner, unless the resolver reads them.
 func TestNewMetadataKeepsTheTimestamp(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	own, _ := o.Register(o.at, "x", []byte("1"))

@@ -11,7 +11,7 @@ import (
 )
 
 // Clone returns an independent copy, with a clock and a Publish of its own. It is for tools that
-// try what would happen, such as the explorer. What Take would return is not copied.
+// try inputs out, such as the explorer. Effects that were not taken are not copied.
 func (p *Partition) Clone(clock *hlc.Clock, publish func(string, *Record)) *Partition {
 	c := *p
 	c.cfg.Clock, c.cfg.Publish = clock, publish
@@ -28,7 +28,7 @@ func (p *Partition) Clone(clock *hlc.Clock, publish func(string, *Record)) *Part
 		c.tables[node] = t.clone()
 	}
 	c.own = c.tables[p.cfg.Self]
-	c.unsettled = maps.Clone(p.unsettled)
+	c.unresolved = maps.Clone(p.unresolved)
 	c.withdrawn, c.disagreed = maps.Clone(p.withdrawn), maps.Clone(p.disagreed)
 	c.out = Output{}
 	return &c
@@ -48,18 +48,18 @@ func (t *table) clone() *table {
 	return &c
 }
 
-// Reseed starts the random source again from a seed, so that what happens next follows from the
-// state and the seed alone. It is for the same tools.
+// Reseed restarts the random source from a seed, so that the next steps follow from the state and
+// the seed alone. It is for the same tools.
 func (p *Partition) Reseed(seed uint64) {
 	p.source = rand.NewPCG(seed, uint64(p.cfg.Partition)) //nolint:gosec // bits, not a number
 	//nolint:gosec // the choice of a peer is no secret
 	p.rand = rand.New(p.source)
 }
 
-// AppendState appends all that decides how the partition behaves from now on, in a form in which
-// equal states are equal bytes. Of a deadline it says only whether it is over, so time must
-// pass in steps that outlast each interval of the protocol, or none of it. Statistics, the clock,
-// the random source and the outdated records of a log are left out.
+// AppendState appends all that decides how the partition behaves from now on; equal states are
+// equal bytes. Of a deadline it holds only whether it is over, so time must pass in steps that
+// outlast each interval of the protocol, or none of it. Statistics, the clock, the random source
+// and the stale records of a log are left out.
 func (p *Partition) AppendState(b []byte, at At) []byte {
 	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
@@ -95,7 +95,7 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	text(t.origin)
-	// Tries beyond the fourth only tell by being odd or even.
+	// Of tries beyond the fourth only the parity matters.
 	few := func(tries int) uint64 {
 		if tries > 4 {
 			tries = 4 + tries%2
@@ -110,7 +110,7 @@ func (t *table) append(b []byte, p *Partition, at At) []byte {
 	text(t.source)
 	flags := 0
 	for i, v := range []bool{
-		t.visible, t.aimed, t.up, t.gapAt != 0, t.gapAt > at.Mono, t.retry > at.Mono,
+		t.visible, t.hasTarget, t.up, t.gapAt != 0, t.gapAt > at.Mono, t.retry > at.Mono,
 		t.asked != 0 && t.asked+p.cfg.VectorEvery > at.Mono, !t.up &&
 			t.downAt+p.cfg.ForgetAfter > at.Mono,
 		t.pull != nil, t.check != nil, t.caught,

@@ -8,110 +8,67 @@ import (
 	"time"
 )
 
-// A table holds what this replica knows of one origin: the state of the origin's sequence as of
-// seq, if it is exact.
+// A table holds one origin's claims and its log as this replica knows them: the state of the
+// origin's sequence as of seq, if it is exact.
 type table struct {
 	origin string
 	inc    uint64 // incarnation: messages of lower ones are ignored
 	member uint64 // the incarnation under which membership knows the node
-	seq    uint64 // the watermark: all claims that were made up to here and still stand are in
-	want   uint64 // the highest number heard of
+	seq    uint64 // the watermark: all claims made up to here that still stand are in the table
+	want   uint64 // the highest number that any message named
 
-	// What keeps the table from being exact. All claims were seen to stand at the change sure, or are
-	// newer than that; tombstones up to hole may have been missed; the claims that were made up to seq
-	// and ended up to top may be missing. In an exact table sure and top are seq, and hole is 0; an
-	// empty one has no claim that could be wrong, so sure is the highest number there is.
+	// The numbers that tell whether the table is exact. All claims were seen to stand at the change
+	// sure, or are newer than that; tombstones up to hole may have been missed; the claims that were
+	// made up to seq and ended up to top may be missing. In an exact table sure and top are seq, and
+	// hole is 0. An empty one has no claim that could be wrong, so sure is the highest number there
+	// is.
 	sure, hole, top uint64
 
-	// log holds the records in the order of Seq, the newest of each name and some
-	// older ones, which are dropped when they are the most. Pulls are served from it.
+	// log holds records in the order of Seq: the newest of each name, and stale older ones, which
+	// are dropped once they are the majority. Pulls are served from it.
 	log   []*Record
 	stale int
 	tombs map[string]*Record // by name: tombstones that are still in log
 	floor uint64             // tombstones up to here may be gone
 
-	visible bool   // claims are shown: the node is up, and they are as new as target
-	target  uint64 // how far one who speaks for the origin has come, since the node is up
-	aimed   bool   // target is known
-	caught  bool   // seq has reached target since the node is up
+	visible   bool   // claims are shown: the node is up, and they are as new as target
+	target    uint64 // the watermark of the first vector that spoke for the origin since it is up
+	hasTarget bool   // such a vector has come
+	caught    bool   // seq has reached target since the node is up
 
 	buffer []*Update     // updates with a gap before them, sorted by After
-	gapAt  time.Duration // since when seq < want
-	source string        // who told of want
+	gapAt  time.Duration // from when on seq < want is a reason to pull
+	source string        // the node that named want
 	pull   *pull         // under way
-	check  *check        // under way: which claims still stand
+	check  *check        // under way
 	retry  time.Duration // no pull before
 	tries  int           // pulls in a row without progress
 
 	asked  time.Duration // when the node was last asked for its vector
-	asks   int           // how often since it is up
+	asks   int           // how often it was asked since it is up
 	downAt time.Duration
 	up     bool
 }
 
-// A pull is a question that waits for its answer: a [Pull], or (check) a [Check].
+// A pull is a question that waits for its answer: a [Pull] or, if check is set, a [Check].
 type pull struct {
 	server string
 	after  uint64
 	check  bool
 	sent   time.Duration
-	due    time.Duration // time-out
+	due    time.Duration // the time-out
 }
 
 func newTable(origin string, inc uint64) *table {
 	return &table{origin: origin, inc: inc, tombs: make(map[string]*Record), sure: math.MaxUint64}
 }
 
-// write makes the next change of the own sequence.
-func (p *Partition) write(at At, r *Record) {
-	t := p.own
-	t.seq++
-	r.Seq = t.seq
-	if !p.Queued(r.Name) {
-		if p.pending == 0 {
-			p.oldest = at.Mono
-		}
-		p.pending++
-	}
-	p.apply(at, t, r)
-}
-
-// apply puts a record where the table's older ones on the name stood. The caller moves the
-// watermark.
-func (p *Partition) apply(at At, t *table, r *Record) {
-	was, tomb := p.claim(r.Name, t.origin), t.tombs[r.Name]
-	if was != nil && was.Seq >= r.Seq || tomb != nil && tomb.Seq >= r.Seq {
-		return
-	}
-	if t != p.own {
-		p.cfg.Clock.Observe(r.Time, at.Wall)
-	}
-	if was != nil {
-		t.stale++
-	}
-	if tomb != nil {
-		t.stale++
-		delete(t.tombs, r.Name)
-	}
-	t.log = append(t.log, r) // in order: r is above the watermark, and the log is not
-	if r.Dead {
-		t.tombs[r.Name] = r
-		p.replace(at, r.Name, t.origin, nil, r)
-	} else {
-		p.replace(at, r.Name, t.origin, r, r)
-	}
-	if t != p.own {
-		p.bury(t) // own tombstones must be handed out first: Flush sees to them
-	}
-	p.compact(t)
-}
-
-// after returns the place in the log of the first record with a higher number.
+// after returns the index in the log of the first record with a higher number.
 func (t *table) after(seq uint64) int {
 	return sort.Search(len(t.log), func(i int) bool { return t.log[i].Seq > seq })
 }
 
-// current tells whether a record of the log is the newest of its name.
+// current reports whether a record of the log is the newest of its name.
 func (p *Partition) current(t *table, r *Record) bool {
 	if r.Dead {
 		return t.tombs[r.Name] == r
@@ -130,8 +87,9 @@ func (p *Partition) living(t *table) iter.Seq[*Record] {
 	}
 }
 
-// bury drops tombstones where there are too many. Those that were not handed out yet stay.
-func (p *Partition) bury(t *table) {
+// dropTombstones drops the oldest tombstones if there are too many. Own ones that Flush has not
+// handed out stay.
+func (p *Partition) dropTombstones(t *table) {
 	if len(t.tombs) <= p.cfg.Tombstones {
 		return
 	}
@@ -153,7 +111,7 @@ func (p *Partition) bury(t *table) {
 	}
 }
 
-// compact bounds the log.
+// compact drops stale records once they are the majority of the log.
 func (p *Partition) compact(t *table) {
 	if t.stale > 64 && t.stale > len(t.log)/2 {
 		t.log = slices.DeleteFunc(t.log, func(r *Record) bool { return !p.current(t, r) })
@@ -162,8 +120,8 @@ func (p *Partition) compact(t *table) {
 	}
 }
 
-// empty forgets all of an origin's claims, with a reason for the events. Its incarnation
-// stays, so that messages of older ones can't bring anything back.
+// empty drops all claims of an origin; why is for the events. The incarnation stays, so that
+// messages of older ones can't bring anything back.
 func (p *Partition) empty(at At, t *table, why Why) {
 	claims := slices.Collect(p.living(t))
 	for _, r := range claims {
@@ -172,17 +130,17 @@ func (p *Partition) empty(at At, t *table, why Why) {
 	t.log, t.stale, t.floor, t.seq, t.want = nil, 0, 0, 0, 0
 	t.sure, t.hole, t.top = math.MaxUint64, 0, 0
 	clear(t.tombs)
-	p.unsettle(t)
+	p.stopCatchingUp(t)
 	t.visible = t == p.own
 }
 
-// unsettle ends what is under way to complete the table.
-func (p *Partition) unsettle(t *table) {
+// stopCatchingUp drops all that is under way to complete the table.
+func (p *Partition) stopCatchingUp(t *table) {
 	t.buffer, t.gapAt, t.source, t.pull, t.check, t.retry, t.tries = nil, 0, "", nil, nil, 0, 0
-	t.aimed, t.target, t.caught, t.asks = false, 0, false, 0
+	t.hasTarget, t.target, t.caught, t.asks = false, 0, false, 0
 }
 
-// tableOf returns the table of an origin, a new one if need be.
+// tableOf returns the table of an origin, and adds one if there is none.
 func (p *Partition) tableOf(origin string) *table {
 	t := p.tables[origin]
 	if t == nil {
@@ -194,7 +152,7 @@ func (p *Partition) tableOf(origin string) *table {
 	return t
 }
 
-// drop forgets an origin. Its table must be empty.
+// drop removes an origin. Its table must be empty.
 func (p *Partition) drop(t *table) {
 	delete(p.tables, t.origin)
 	if i, ok := slices.BinarySearch(p.order, t.origin); ok {

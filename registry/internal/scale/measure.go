@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Changes says what single changes cost.
+// Changes holds the costs of single changes.
 type Changes struct {
 	Median, P99, Slowest time.Duration // until all nodes show one
 	Bytes                float64       // that a node sends for each, on average
 	Copies               float64       // of each that a node sends
-	Late                 int           // changes that waited for a digest on some node
+	Late                 int           // changes that some node got only after a digest
 	Of                   int
 }
 
-// Change registers names on random nodes, some a second, and follows each until all nodes show it.
+// Change registers names on random nodes at a rate, and follows each until all nodes show it.
 func (w *World) Change(changes, perSecond int) (Changes, error) {
 	w.counts = [paths]Count{}
 	var all []*spread
@@ -29,7 +29,7 @@ func (w *World) Change(changes, perSecond int) (Changes, error) {
 		w.spreading++
 		all = append(all, s)
 		n.Register(n.at(), name, metaOf())
-		n.settle()
+		n.takeEffects()
 	}
 	if !w.Run(5*time.Minute, func() bool { return w.spreading == 0 }) {
 		return Changes{}, fmt.Errorf(
@@ -57,7 +57,7 @@ func (w *World) Change(changes, perSecond int) (Changes, error) {
 
 // Idle returns the bytes that a node sends in a second while nothing happens.
 func (w *World) Idle(d time.Duration) float64 {
-	w.Run(10*time.Second, never) // what is under way
+	w.Run(10*time.Second, never) // until nothing is under way
 	w.counts = [paths]Count{}
 	w.Run(d, never)
 	sum := 0
@@ -67,15 +67,15 @@ func (w *World) Idle(d time.Duration) float64 {
 	return float64(sum) / d.Seconds() / float64(len(w.nodes))
 }
 
-// A Move is what nodes that come cost, in one partition.
+// A Move holds the costs of nodes that come, in one partition.
 type Move struct {
 	Took           time.Duration // until all nodes show all names
-	Vectors, Names float64       // bytes that a node which comes gets, of either kind
+	Vectors, Names float64       // bytes of either kind that such a node gets
 	Sent           float64       // bytes that it sends
 	Other          float64       // bytes that one of the others sends
 }
 
-// Join has a node come.
+// Join measures a node that comes.
 func (w *World) Join() (Move, error) {
 	names := w.nodes[0].names
 	n := w.add("newcomer")
@@ -87,8 +87,8 @@ func (w *World) Join() (Move, error) {
 	return w.settleDown([]*node{n}, names)
 }
 
-// Rack cuts some nodes off from the others, and mends that after a while, in which one name in a
-// hundred is registered on either side.
+// Rack cuts some nodes off from the others and brings them back after a while. Meanwhile one name
+// in a hundred is registered on either side.
 func (w *World) Rack(nodes int, away time.Duration) (Move, error) {
 	names := w.nodes[0].names
 	rack, rest := w.nodes[:nodes], w.nodes[nodes:]
@@ -106,7 +106,7 @@ func (w *World) Rack(nodes int, away time.Duration) (Move, error) {
 			n = rack[w.rand.IntN(len(rack))]
 		}
 		n.Register(n.at(), fmt.Sprintf("meanwhile/%06d", i), metaOf())
-		n.settle()
+		n.takeEffects()
 	}
 	for _, x := range rack {
 		for _, y := range rest {
@@ -117,12 +117,12 @@ func (w *World) Rack(nodes int, away time.Duration) (Move, error) {
 	return w.settleDown(rack, names+more)
 }
 
-// meeting is how long membership takes to tell all nodes that others are back.
+// meeting is the time in which membership reports to all nodes that others are back.
 const meeting = 2 * time.Second
 
 func (n *node) meet(other *node) {
 	n.see(other, true)
-	n.settle()
+	n.takeEffects()
 	n.soon()
 }
 
@@ -134,7 +134,7 @@ func (w *World) settleDown(came []*node, names int) (Move, error) {
 	}
 	start := w.now
 	for _, n := range w.nodes {
-		n.settle()
+		n.takeEffects()
 		n.soon()
 	}
 	last := 0
@@ -153,7 +153,7 @@ func (w *World) settleDown(came []*node, names int) (Move, error) {
 		return Move{}, fmt.Errorf("scale: %d nodes do not agree after 5 minutes", len(w.nodes))
 	}
 	m := Move{Took: w.now - start}
-	w.Run(2*time.Second, never) // what is on its way
+	w.Run(2*time.Second, never) // until nothing is under way
 	sent, all := 0, 0
 	for _, n := range came {
 		m.Vectors += float64(n.got[vectors]) / float64(len(came))

@@ -13,18 +13,18 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// Partitions is how many a registry has unless it is told otherwise.
+// Partitions is the default number of partitions of a registry.
 const Partitions = 16
 
-// Model computes what does not fit into memory to be simulated. Sizes are those that package wire
-// gives for names and metadata of 16 bytes; heap is measured on this machine's architecture.
+// Model computes the costs of registries that do not fit into memory. Sizes are those of package
+// wire for names and metadata of 16 bytes; heap is measured on this machine's architecture.
 type Model struct {
 	Record float64 // bytes of one more name in an update or a chunk
 	Update float64 // of an update of one name, with its frame
 	Entry  float64 // of one more node in a vector
 	Digest float64 // with its frame
 	Name   float64 // heap of a name on a node that does not hold it
-	Table  float64 // heap of what one partition keeps of one other node
+	Table  float64 // heap of one partition's table of another node
 }
 
 // Measure fills in the model.
@@ -65,7 +65,7 @@ func Measure() Model {
 	}
 }
 
-// newRecord returns a record that shares nothing with others, as one that came off the wire.
+// newRecord returns a record that shares no memory with others, as a decoded one.
 func newRecord(node string, i int, after uint64) *replica.Record {
 	return &replica.Record{
 		Name: nameOf(i), Node: node, Meta: metaOf(), Time: hlc.Timestamp{Nanos: epoch},
@@ -81,8 +81,8 @@ func heapNow() float64 {
 	return float64(m.HeapAlloc)
 }
 
-// nameHeap fills a core and the map that Lookup reads, with records of their own as they come off
-// the wire.
+// nameHeap measures the heap of a name in a core and in the map that Lookup reads, with records
+// that share no memory, as decoded ones.
 func nameHeap(names int) float64 {
 	lookup := xsync.NewMap[string, *replica.Record]()
 	p := replica.New(replica.Config{
@@ -107,14 +107,14 @@ func nameHeap(names int) float64 {
 		p.Take()
 	}
 	after := heapNow()
-	if lookup.Size() != names || p.Len() != names { // a fault of this function
+	if lookup.Size() != names || p.Len() != names { // a bug in this function
 		panic(fmt.Sprintf("scale: %d of %d names", lookup.Size(), names))
 	}
 	runtime.KeepAlive(p)
 	return (after - before) / float64(names)
 }
 
-// tableHeap lets a core see nodes.
+// tableHeap measures the heap of a core's table of another node.
 func tableHeap(nodes int) float64 {
 	p := replica.New(replica.Config{Self: "self", Incarnation: 1, Clock: hlc.New(time.Hour),
 		Compared: true})
@@ -133,10 +133,10 @@ func tableHeap(nodes int) float64 {
 	return (after - before) / float64(nodes)
 }
 
-// Transmits is how often a node sends an update on by gossip.
+// Transmits returns how often a node sends an update by gossip.
 func Transmits(nodes int) float64 { return retransmits * math.Ceil(math.Log10(float64(nodes+1))) }
 
-// Change is the bytes that a node sends for one change of the cluster, on average.
+// Change returns the bytes that a node sends for one change of the cluster, on average.
 func (m Model) Change(nodes int) float64 {
 	if nodes <= gossipAbove {
 		return m.Update * float64(nodes-1) / float64(nodes)
@@ -144,27 +144,27 @@ func (m Model) Change(nodes int) float64 {
 	return m.Update * Transmits(nodes)
 }
 
-// GossipLimit is how many changes a second gossip carries in all, before updates go over
+// GossipLimit returns the changes a second that gossip carries in all, before updates go over
 // connections to every node.
 func (m Model) GossipLimit(nodes int) float64 {
 	perRound := math.Floor(packetSize / (m.Update + 2))
 	return gossipNodes * perRound / gossipEvery.Seconds() / Transmits(nodes)
 }
 
-// Memory is the heap of the tables on a node.
+// Memory returns the heap of the tables on a node.
 func (m Model) Memory(nodes, names, partitions int) float64 {
 	return m.Name*float64(names) + m.Table*float64(nodes*partitions)
 }
 
-// JoinNames is what a node that joins gets of names, and JoinVectors of vectors: it asks each node
-// for its own, which has an entry for each node, and is asked by each with the same, in each
-// partition.
+// JoinNames returns the bytes of names that a node gets when it joins.
 func (m Model) JoinNames(names int) float64 { return m.Record * float64(names) }
 
-// JoinVectors see JoinNames.
+// JoinVectors returns the bytes of vectors that a node gets when it joins: in each partition it
+// asks each node for its vector, which has an entry for each node, and each node asks with the
+// same.
 func (m Model) JoinVectors(nodes, partitions int) float64 {
 	return 2 * float64(nodes*nodes*partitions) * m.Entry
 }
 
-// Digests is the bytes a second that a node sends while nothing happens.
+// Digests returns the bytes a second that an idle node sends.
 func (m Model) Digests() float64 { return m.Digest / compareEvery.Seconds() }

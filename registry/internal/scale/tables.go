@@ -11,13 +11,13 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A Plan says what is simulated and what is drawn.
+// A Plan holds the sizes of the simulation.
 type Plan struct {
 	Nodes   []int // of the simulated clusters
-	Names   int   // of the whole registry, where it is simulated
+	Names   int   // of the whole simulated registry
 	Changes int   // that are followed
 	Rate    int   // of them a second
-	Rack    int   // nodes that go and come back; less in clusters of fewer than ten times as many
+	Rack    int   // nodes that go and come back; a tenth of smaller clusters at most
 	Seed    uint64
 }
 
@@ -31,7 +31,7 @@ var DefaultPlan = Plan{
 	Seed:    1,
 }
 
-// A Result is what was seen of a cluster.
+// A Result holds the measurements of a cluster.
 type Result struct {
 	Nodes   int
 	Idle    float64
@@ -41,7 +41,7 @@ type Result struct {
 	Away    int // nodes of the rack
 }
 
-// Simulate runs the plan's clusters and tells of each as soon as it is done.
+// Simulate runs the plan's clusters and reports each as soon as it is done.
 func (p Plan) Simulate(told func(*Result)) ([]Result, error) {
 	var all []Result
 	for _, n := range p.Nodes {
@@ -63,7 +63,7 @@ func (p Plan) Simulate(told func(*Result)) ([]Result, error) {
 	return all, nil
 }
 
-// Tables shows the results: first what was simulated, then what is computed.
+// Tables writes the results: first the simulated ones, then the computed ones.
 func (m Model) Tables(results []Result, sizes [][2]int) []*table.Table {
 	seen := table.New("Simulated: the real core on each node", "")
 	said := table.New("Computed: from sizes on the wire, and measured heap", "")
@@ -180,7 +180,7 @@ func (m Model) Tables(results []Result, sizes [][2]int) []*table.Table {
 	return []*table.Table{seen, said}
 }
 
-// drawnNodes are the sizes at which the computed curves have points.
+// drawnNodes holds the sizes at which the computed curves have points.
 var drawnNodes = []int{
 	2, 3, 5, 8, 12, 16, 24, 32, 33, 48, 64, 99, 100, 150, 200, 300, 500, 700, 999, 1000, 1500, 2000,
 	3000,

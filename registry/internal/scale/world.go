@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// What the shell and the network do; the same as in packages registry and mesh.
+// Constants of the shell and the network, equal to those of packages registry and mesh.
 const (
 	window       = 2 * time.Millisecond
 	tickEvery    = 50 * time.Millisecond
@@ -29,10 +29,10 @@ const (
 	bulkNames    = 16
 )
 
-// epoch is what all wall clocks show at the start.
+// epoch is the reading of all wall clocks at the start.
 const epoch = 1_700_000_000_000_000_000
 
-// Delays of a message on its way: from, to.
+// Delays of a message: from, to.
 var delay = [2]time.Duration{200 * time.Microsecond, time.Millisecond}
 
 // A World is a partition of each of some nodes, and the network between them.
@@ -47,17 +47,17 @@ type World struct {
 	counts  [paths]Count
 
 	waited    map[string]*spread
-	spreading int // of those, how many are not everywhere yet
+	spreading int // those of them that some node does not show yet
 }
 
-// A spread is how far a name has come.
+// A spread is the progress of a name.
 type spread struct {
 	from time.Duration
 	took time.Duration // until the last node showed it
 	left int           // nodes that do not show it
 }
 
-// A Count is what crossed the wire.
+// A Count counts the messages and bytes that crossed the wire.
 type Count struct{ Messages, Bytes int }
 
 func (c *Count) add(bytes int) { c.Messages++; c.Bytes += bytes }
@@ -79,10 +79,10 @@ type node struct {
 	inc      uint64
 	gossip   memberlist.TransmitLimitedQueue
 	phase    time.Duration
-	rounds   bool // a round of gossip is to come
+	rounds   bool // a round of gossip is scheduled
 	flushing bool
-	tickAt   time.Duration // when the core is ticked; 0: not
-	up       []string      // the others that it sees
+	tickAt   time.Duration // when the core is ticked; 0: never
+	up       []string      // the others that it sees up
 	isUp     map[string]bool
 	sent     int // bytes
 	got      [paths]int
@@ -125,7 +125,7 @@ func (w *World) after(d time.Duration, f func()) {
 	heap.Push(&w.queue, &event{w.now + d, w.turn, f})
 }
 
-// Run lets time pass, until done says so, and reports whether it did.
+// Run lets time pass until done returns true, and reports whether it did.
 func (w *World) Run(d time.Duration, done func() bool) bool {
 	end := w.now + d
 	for !done() {
@@ -149,8 +149,8 @@ func nameOf(i int) string { return fmt.Sprintf("scale/%010d", i) }
 
 func metaOf() []byte { return []byte("10.20.30.40:5678") }
 
-// New returns a world of some nodes that all see each other and have spoken, and hold names, an
-// equal share each. The seed decides all that is random.
+// New returns a world of nodes that all see each other, have caught up, and hold an equal share of
+// the names each. The seed decides all random choices.
 func New(nodes, names int, seed uint64) *World {
 	w := &World{
 		rand:   rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // the choice of a peer is no secret
@@ -173,7 +173,7 @@ func New(nodes, names int, seed uint64) *World {
 				n.see(other, true)
 			}
 		}
-		n.Receive(n.at(), all[(len(w.byName)+1)%nodes], vector) // somebody speaks for all
+		n.Receive(n.at(), all[(len(w.byName)+1)%nodes], vector) // which speaks for all
 		n.Take()
 	}
 	for i, n := range w.nodes {
@@ -196,7 +196,7 @@ func New(nodes, names int, seed uint64) *World {
 	return w
 }
 
-// add makes a node that sees nobody.
+// add adds a node that sees no other.
 func (w *World) add(name string) *node {
 	n := &node{world: w, name: name, isUp: make(map[string]bool)}
 	n.inc = epoch + uint64(len(w.nodes)) //nolint:gosec // not negative
@@ -229,7 +229,7 @@ func (n *node) publish(name string, winner *replica.Record) {
 	}
 }
 
-// begin starts what a node does by itself.
+// begin schedules a node's own actions.
 func (n *node) begin() {
 	n.world.after(n.world.between(0, compareEvery), n.compare)
 	n.soon()
@@ -243,7 +243,7 @@ func (n *node) at() replica.At {
 	return replica.At{Wall: epoch + int64(n.world.now), Mono: n.world.now}
 }
 
-// see tells a node that another is up or down.
+// see makes a node see another up or down.
 func (n *node) see(other *node, up bool) {
 	if n.isUp[other.name] == up {
 		return
@@ -264,7 +264,7 @@ func (n *node) see(other *node, up bool) {
 	n.NodeDown(n.at(), other.name, false)
 }
 
-// grid returns how long it is until the node's next moment of a kind that comes every so often.
+// grid returns the time until the node's next periodic moment.
 func (n *node) grid(every, least time.Duration) time.Duration {
 	late := (n.world.now + least - n.phase) % every
 	if late == 0 {
@@ -273,7 +273,7 @@ func (n *node) grid(every, least time.Duration) time.Duration {
 	return least + every - late
 }
 
-// soon has the core ticked some time after something came, as the alarm does.
+// soon schedules a tick of the core some time after an input, as the alarm does.
 func (n *node) soon() { n.tickAfter(n.grid(tickEvery, tickEvery/2)) }
 
 func (n *node) tickAfter(d time.Duration) {
@@ -284,11 +284,11 @@ func (n *node) tickAfter(d time.Duration) {
 	n.tickAt = at
 	n.world.after(d, func() {
 		if n.tickAt != at {
-			return // another moment was named meanwhile
+			return // another moment was set meanwhile
 		}
 		n.tickAt = 0
 		n.Tick(n.at())
-		n.settle()
+		n.takeEffects()
 		if due, ok := n.Next(n.at()); ok {
 			n.tickAfter(n.grid(tickEvery, max(due-n.world.now, 1)))
 		}
@@ -311,8 +311,8 @@ func (n *node) compare() {
 	})
 }
 
-// settle does what the core's inputs led to.
-func (n *node) settle() {
+// takeEffects takes and performs the effects of the core's inputs.
+func (n *node) takeEffects() {
 	out := n.Take()
 	for _, e := range out.Send {
 		path := vectors
@@ -354,7 +354,7 @@ func (n *node) flush() {
 			n.toAll(chunks, u)
 		}
 	}
-	n.settle()
+	n.takeEffects()
 }
 
 func (n *node) toAll(path int, u *replica.Update) {
@@ -363,19 +363,19 @@ func (n *node) toAll(path int, u *replica.Update) {
 	}
 }
 
-// size returns what a message takes on the wire, alone in a frame.
+// size returns the bytes of a message on the wire, alone in a frame.
 func (n *node) size(m replica.Message) int {
 	return 1 + wire.HeaderSize(n.name) + wire.Item{Message: m}.Size()
 }
 
-// deliver sends a message, which the other's core gets.
+// deliver sends a message to another's core.
 func (n *node) deliver(to *node, path int, m replica.Message) {
 	n.transmit(to, path, m, func() {
 		if !to.isUp[n.name] {
 			return
 		}
 		to.Receive(to.at(), n.name, m)
-		to.settle()
+		to.takeEffects()
 		to.soon()
 	})
 }
@@ -424,7 +424,7 @@ func (n *node) round() {
 			n.count(to, gossip, len(b))
 			w.after(w.between(delay[0], delay[1]), func() {
 				to.Receive(to.at(), n.name, u)
-				to.settle()
+				to.takeEffects()
 				to.soon()
 			})
 		}

@@ -18,7 +18,7 @@ func (w *World) Calm() {
 	w.endFaults()
 	best := w.standing()
 	if w.uneven() {
-		w.runUntil(w.now + clocksTold)
+		w.runUntil(w.now + clocksHeard)
 	}
 	w.rest()
 	w.quiescent()
@@ -31,10 +31,10 @@ func (w *World) Calm() {
 	w.round = w.now
 }
 
-// clocksTold is how long it takes until the nodes have heard enough of each other's clocks.
-const clocksTold = 25 * time.Second
+// clocksHeard is the time within which the nodes have heard enough of each other's clocks.
+const clocksHeard = 25 * time.Second
 
-// uneven reports whether some clocks are further apart than is tolerated.
+// uneven reports whether clocks are further apart than MaxSkew.
 func (w *World) uneven() bool {
 	least, most := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, n := range w.nodes {
@@ -45,8 +45,8 @@ func (w *World) uneven() bool {
 	return most-least > int64(w.setup.MaxSkew) && w.living() > 1
 }
 
-// endFaults makes all links whole and all weather fair, lets all nodes run that stand still, and
-// starts some that are dead.
+// endFaults mends all links, makes the weather fair, resumes paused nodes, and starts some of the
+// dead ones.
 func (w *World) endFaults() {
 	w.heal()
 	w.weather = Weather{Delay: w.setup.Delay}
@@ -59,7 +59,7 @@ func (w *World) endFaults() {
 	w.lookAround()
 }
 
-// rest runs the world until nothing happens any more but summaries, and all of those say the same.
+// rest runs the world until only summaries are sent, and all of them are equal.
 func (w *World) rest() {
 	start := w.now
 	unsettled := w.now
@@ -78,7 +78,7 @@ func (w *World) rest() {
 	}
 }
 
-// settled reports whether no node knows of anything left to do.
+// settled reports whether no node has anything left to do.
 func (w *World) settled() bool {
 	if w.flying > 0 || w.checks > 0 {
 		return false
@@ -131,7 +131,7 @@ func (w *World) living() (n int) {
 	return n
 }
 
-// unrest describes what keeps the world from coming to rest.
+// unrest describes the work that is left, for a violation.
 func (w *World) unrest() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages under way, %d looks due, last message %v ago", w.flying, w.checks,
@@ -155,8 +155,8 @@ func (w *World) unrest() string {
 	return b.String()
 }
 
-// standing returns, for each name of which no claim was released, the claim that must survive a
-// calm in which nobody releases one.
+// standing returns the claim that must survive a calm in which no claim is released, for each name
+// of which none was released before.
 func (w *World) standing() map[string]*replica.Record {
 	best := make(map[string]*replica.Record)
 	for _, name := range w.names {

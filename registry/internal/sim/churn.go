@@ -9,20 +9,20 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Churn is what goes on in a world whose calm never comes: each node holds Names/2 of Names names
-// of its own, and every so often it releases the oldest and registers the next.
+// Churn describes the churn of a world in which names change all the time: each node holds Names/2
+// of Names names of its own, and at each interval it releases the oldest and registers the next.
 type Churn struct {
 	Every time.Duration // 0: there is none
 	Names int
-	Lag   time.Duration // after how long a change must be seen everywhere, once the faults are over
+	Lag   time.Duration // within which a change must be seen everywhere, once the faults are over
 }
 
-// churnName is the k-th name that a node turns over.
+// churnName returns the k-th name that a node turns over.
 func (n *node) churnName(k int) string {
 	return fmt.Sprintf("churn-%s-%d", n.name, k%n.world.setup.Churn.Names)
 }
 
-// beginChurn has a node that starts register its names.
+// beginChurn registers the names of a node that starts.
 func (n *node) beginChurn() {
 	c := n.world.setup.Churn
 	if c.Every == 0 || n.world.still {
@@ -48,8 +48,8 @@ func (n *node) turnOver() {
 	n.world.schedule(event{at: n.world.now + c.Every, do: churn, node: int32(n.id), life: n.life})
 }
 
-// churnRuns ends all faults, but not the churn, and checks that nodes catch up all the same. It
-// panics with a *Violation.
+// churnRuns ends all faults, but not the churn, and checks that nodes catch up. It panics with a
+// *Violation.
 func (w *World) churnRuns() {
 	if w.trace != nil {
 		w.logf("== the faults are over, and names change on")
@@ -86,8 +86,8 @@ func (w *World) caughtUp() bool {
 	return true
 }
 
-// fresh: whatever was so before a moment, and still is, is known everywhere. (AllRegistered,
-// NoZombie.)
+// fresh checks that all nodes know the claims and the ends of before a moment that still hold.
+// (AllRegistered, NoZombie.)
 func (w *World) fresh(moment time.Duration) {
 	for _, name := range w.names {
 		part := w.partOf[name]
@@ -120,21 +120,22 @@ func (n *node) own(part int, name string) *replica.Record {
 	return n.cores[part].own[name]
 }
 
-// A transfer is what one node has got of the claims of another's run, in chunks.
+// A transfer identifies the chunks that one node got of the claims of another's run.
 type transfer struct {
 	to, origin  string
 	incarnation uint64 // a node that raises its incarnation numbers its claims anew
 }
 
-// forgetTransfer begins to count anew: a node may have to get all claims of another again.
+// forgetTransfer resets the count of a transfer: a node may have to get all claims of another
+// again.
 func (w *World) forgetTransfer(to, origin string) {
 	maps.DeleteFunc(w.chunked, func(t transfer, _ int) bool {
 		return t.to == to && t.origin == origin
 	})
 }
 
-// tallyChunks returns, for each origin, the claims and tombstones that there are, without the
-// changes that it made so far.
+// tallyChunks resets the counts of records in chunks. It returns the number of claims and
+// tombstones of each origin, less the changes that it made so far.
 func (w *World) tallyChunks() map[string]int {
 	clear(w.chunked)
 	all := make(map[string]int)
@@ -150,9 +151,8 @@ func (w *World) tallyChunks() map[string]int {
 	return all
 }
 
-// recordsBounded: a node gets each claim that there was, and each change since, once; and what a
-// few chunks hold more than once, because they were under way as the faults ended.
-// (RecordsBounded.)
+// recordsBounded checks that a node gets each claim that there was, and each change since, once. A
+// few chunks may come twice, as they were under way when the faults ended. (RecordsBounded.)
 func (w *World) recordsBounded(before map[string]int) {
 	const smallest = 26 // bytes that a record takes, of a chunk
 	slack := 4 * w.setup.Partitions * max(1, w.setup.Limits.ChunkBytes/smallest)
@@ -165,8 +165,7 @@ func (w *World) recordsBounded(before map[string]int) {
 	}
 }
 
-// goesOn: what a replica asks for of an origin never begins before where it has come to.
-// (NeverAnew.)
+// goesOn checks that a pull never begins before the last one of its origin. (NeverAnew.)
 func (n *node) goesOn(part int, q *replica.Pull) {
 	v := &n.views[q.Origin[1]-'a']
 	if v.asked == nil {
@@ -180,5 +179,5 @@ func (n *node) goesOn(part int, q *replica.Pull) {
 	*a = asked{q.Incarnation, q.After}
 }
 
-// asked is from where on a node asked last for what another changed.
+// asked is the start of a node's last pull of another's changes.
 type asked struct{ incarnation, after uint64 }

@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// dice is a source of chance that costs one word (SplitMix64). Each link and each node has its own,
-// so that a step taken out of a world shifts as little as possible of what the others meet.
+// dice is a random source of one word (SplitMix64). Each link and each node has its own, so that
+// removing a step from a world changes the rest as little as possible.
 type dice uint64
 
 func (d *dice) next() uint64 {
@@ -14,7 +14,7 @@ func (d *dice) next() uint64 {
 	return z ^ z>>31
 }
 
-// fork gives a source of its own to whatever number n stands for.
+// fork returns an independent source for a number.
 func fork(d dice, n uint64) dice {
 	f := d + dice(n)*0xd1342543de82ef95
 	return dice(f.next())
@@ -37,5 +37,5 @@ func (d *dice) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(d.next()%uint64(hi-lo))
 }
 
-// of picks one of some values.
-func of[T any](d *dice, values ...T) T { return values[d.intn(len(values))] }
+// oneOf returns a random one of some values.
+func oneOf[T any](d *dice, values ...T) T { return values[d.intn(len(values))] }

@@ -19,9 +19,9 @@ const (
 	flapWhole    = 5 * time.Second // after the last flap, every claim is seen everywhere
 )
 
-// flapSetup is a cluster with the registry's defaults. Where members are probed through others (as
-// memberlist does) one bad link takes nobody down; where not, each flap of a link hides two nodes
-// from each other.
+// flapSetup returns a cluster with the registry's defaults. With indirect probes (as memberlist's)
+// one bad link takes no node down; without them, each flap of a link hides two nodes from each
+// other.
 func flapSetup(seed uint64, indirect bool) Setup {
 	return Setup{
 		Seed: seed, Nodes: flapNodes, Partitions: 1, MaxSkew: 2 * time.Second,
@@ -30,13 +30,13 @@ func flapSetup(seed uint64, indirect bool) Setup {
 		Skew:       make([]time.Duration, flapNodes),
 		Weather:    Weather{Delay: [2]time.Duration{1e6, 20e6}, Drop: 0.001},
 		GossipLoss: 0.02, Fanout: 3, FlushBytes: 1300, FlushMax: 0, Backlog: 1000,
-		TickEvery: 100 * time.Millisecond,
-		Indirect:  indirect,
-		Down:      [2]time.Duration{100e6, 800e6},
-		Up:        [2]time.Duration{10e6, 200e6},
-		Most:      10_000_000,
-		Bound:     time.Minute,
-		Drawn:     numbers(flapNodes),
+		TickEvery:   100 * time.Millisecond,
+		Indirect:    indirect,
+		Down:        [2]time.Duration{100e6, 800e6},
+		Up:          [2]time.Duration{10e6, 200e6},
+		MaxMessages: 10_000_000,
+		Bound:       time.Minute,
+		Drawn:       numbers(flapNodes),
 	}
 }
 
@@ -52,7 +52,7 @@ func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flap
 			pending = pending[1:]
 		}
 		n := d.intn(flapNodes)
-		kind := of(&d, Register, Unregister)
+		kind := oneOf(&d, Register, Unregister)
 		g.steps = append(g.steps, Step{At: at, Kind: kind, Node: n, Name: fmt.Sprint("x", d.intn(30))})
 		other := (n + 1 + d.intn(flapNodes-1)) % flapNodes
 		whole, until := d.chance(0.1), at+d.between(100*time.Millisecond, 2*time.Second)
@@ -83,8 +83,8 @@ type flapResult struct {
 	whole                        time.Duration
 }
 
-// flap runs the steps. It watches that whoever is seen up, and was spoken for, is shown: nobody is
-// lost from sight on hearsay.
+// flap runs the steps. It checks that the claims of a node that is seen up, and was spoken for,
+// stay shown: no other node's message hides them.
 func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapResult) {
 	w := New(s)
 	defer func() {
@@ -107,11 +107,11 @@ func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapRes
 		for i, n := range w.nodes {
 			for j := range w.nodes {
 				sees := n.cores[0].Lookup(own(j, 0)) != nil
-				if shown[i][j] && !sees && n.views[j].up && n.views[j].word[0].given {
+				if shown[i][j] && !sees && n.views[j].up && n.views[j].spoken[0].given {
 					t.Fatalf("seed %d: at %v %s lost sight of %s, which it sees up", s.Seed, w.now, n.name,
 						nodeName(j))
 				}
-				shown[i][j] = sees && (i == j || n.views[j].up && n.views[j].word[0].given)
+				shown[i][j] = sees && (i == j || n.views[j].up && n.views[j].spoken[0].given)
 			}
 		}
 		r.flying = max(r.flying, w.flying)
@@ -158,8 +158,8 @@ func everywhere(w *World) bool {
 }
 
 // TestFlapping lets links flap for a simulated minute (F2 of docs/architecture.md). Queues stay
-// bounded, each flap costs a bounded number of messages, nobody is lost from sight on hearsay, and
-// the cluster is whole soon after.
+// bounded, each flap costs a bounded number of messages, no node is hidden by another's message,
+// and all nodes see each other soon after.
 func TestFlapping(t *testing.T) {
 	seeds, length := 2, flapTime
 	if testing.Short() {

@@ -16,12 +16,12 @@ type Violation struct {
 	At        time.Duration
 }
 
-// String returns the invariant's name and what was seen.
+// String returns the invariant's name and the detail.
 func (v *Violation) String() string {
 	return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Detail)
 }
 
-// violated ends the run.
+// violated ends the run with a Violation.
 func (w *World) violated(invariant, format string, args ...any) {
 	for i, a := range args {
 		switch a := a.(type) {
@@ -34,23 +34,23 @@ func (w *World) violated(invariant, format string, args ...any) {
 	panic(&Violation{Invariant: invariant, Detail: fmt.Sprintf(format, args...)})
 }
 
-// input is what a core was just given.
+// input is the latest input of a core.
 type input struct {
 	msg   replica.Message
 	local string // name of a local call
 	up    string // node
 	down  string // node
-	all   bool   // look at all names; settle says when
+	all   bool   // check all names; set by takeEffects
 }
 
-// settle takes what an input led to, passes it on as the shell does, and checks what must hold at
-// every step.
-func (n *node) settle(part int, in input) {
+// takeEffects takes what an input led to, passes it on as the shell does, and checks what must hold
+// at every step.
+func (n *node) takeEffects(part int, in input) {
 	c := &n.cores[part]
 	out := c.Take()
 	if w := n.world; w.trace != nil {
 		for i := range out.Events {
-			w.logf("%s [%d] %s", n.name, part, tell(&out.Events[i]))
+			w.logf("%s [%d] %s", n.name, part, describeEvent(&out.Events[i]))
 		}
 		for _, l := range out.Lost {
 			w.logf("%s [%d] LOST %s to %s", n.name, part, record(l.Own), record(l.Winner))
@@ -79,15 +79,15 @@ func (n *node) settle(part int, in input) {
 	}
 }
 
-// losersTold: every own claim that is gone without a local call came with a Loss; and what it lost
-// to is a claim of another node that the resolver prefers. (LosersTold, WinnerIsResolved.)
+// losersTold checks that every own claim that is gone without a local call came with a Loss, whose
+// winner is a claim of another node that the resolver prefers. (LosersTold, WinnerIsResolved.)
 func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 	w := n.world
 	for _, l := range lost {
 		own := c.own[l.Own.Name]
 		// A claim may lose by an update, or by the timestamp that it was given just now.
 		if own == nil || l.Own.Node != n.name || own.Time != l.Own.Time && !ahead {
-			w.violated("LosersTold", "%s is told that it lost %v, but it holds %v", n.name, l.Own, own)
+			w.violated("LosersTold", "%s gets a loss of %v, but it holds %v", n.name, l.Own, own)
 		}
 		if l.Winner.Node == n.name || !w.setup.Resolver.better(l.Winner, l.Own) {
 			w.violated("WinnerIsResolved", "%s withdrew %v for %v, which is not better by %v", n.name, l.Own,
@@ -103,8 +103,8 @@ func (n *node) losersTold(c *core, lost []replica.Loss, ahead bool) {
 	}
 }
 
-// replay follows the events. It reports whether the node's clock was found to be ahead. Only
-// membership, never another node's word, hides the claims of a node. (NoHearsay.)
+// replay replays the events, and reports whether the node's clock was found to be ahead. It checks
+// that only membership, never another node's message, hides the claims of a node. (NoHearsay.)
 func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 	w := n.world
 	for i := range events {
@@ -153,8 +153,8 @@ func (n *node) replay(c *core, in input, events []replica.Event) (ahead bool) {
 	return ahead
 }
 
-// ownAuthority: a node's own claims change only by its own calls and by losses, and their
-// timestamps only when its clock was found to be ahead. (OwnAuthority.)
+// ownAuthority checks that a node's own claims change only by its own calls and by losses, and
+// their timestamps only when its clock was found to be ahead. (OwnAuthority.)
 func (n *node) ownAuthority(c *core, ahead bool) {
 	w, count := n.world, 0
 	c.OwnNames(func(r *replica.Record) bool {
@@ -189,7 +189,7 @@ func (n *node) ownAuthority(c *core, ahead bool) {
 	if count != len(c.own) {
 		for name, own := range c.own {
 			if c.Own(name) == nil {
-				w.violated("LosersTold", "%s lost %v without being told", n.name, own)
+				w.violated("LosersTold", "%s lost %v without a loss", n.name, own)
 			}
 		}
 	}
@@ -230,10 +230,10 @@ func (n *node) inspect(c *core, part int, in input, events []replica.Event) {
 	}
 }
 
-// winnerIsResolved: what a lookup finds is what the resolver picks among the visible claims; it is
-// what the events and the published winners say; every claim was written by its node as it is; and
-// only claims of nodes that are up are visible. (WinnerIsResolved, EventsConsistent, Authentic,
-// DownIsHidden.)
+// winnerIsResolved checks that a lookup returns the claim that the resolver picks among the visible
+// ones, and that the events and the published winners agree with it; that each claim is as its node
+// wrote it; and that only claims of nodes that are up are visible. (WinnerIsResolved,
+// EventsConsistent, Authentic, DownIsHidden.)
 func (n *node) winnerIsResolved(c *core, name string) {
 	w := n.world
 	got, claims := c.Lookup(name), c.Claims(name)
@@ -242,12 +242,12 @@ func (n *node) winnerIsResolved(c *core, name string) {
 		if r.Node != n.name && !n.views[r.Node[1]-'a'].up {
 			w.violated("DownIsHidden", "%s sees %s down, but shows %v", n.name, r.Node, r)
 		}
-		if r.Node != n.name && !n.views[r.Node[1]-'a'].word[w.partOf[name]].given {
-			w.violated("ShownWhenConfirmed", "%s shows %v, but nobody spoke for %s since that came up",
+		if r.Node != n.name && !n.views[r.Node[1]-'a'].spoken[w.partOf[name]].given {
+			w.violated("ShownWhenConfirmed", "%s shows %v, but no node spoke for %s since that came up",
 				n.name, r, r.Node)
 		}
 		if r.Node != n.name {
-			n.isAsNewAsTold(w.partOf[name], r)
+			n.isAsNewAsSpoken(w.partOf[name], r)
 		}
 		if own := c.own[name]; r.Node == n.name && r != own {
 			w.violated("OwnAuthority", "%s shows %v, but holds %v", n.name, r, own)
@@ -279,38 +279,38 @@ func (n *node) winnerIsResolved(c *core, name string) {
 	}
 }
 
-// hear notes who speaks for whom.
+// hear notes the nodes that a vector speaks for.
 func (n *node) hear(part int, v *replica.Vector) {
 	for _, e := range v.Entries {
 		of := &n.views[e.Origin[1]-'a']
-		if e.Visible && of.up && (!of.word[part].given || e.Incarnation > of.word[part].incarnation) {
-			of.word[part] = word{given: true, incarnation: e.Incarnation, seq: e.Seq}
+		if e.Visible && of.up && (!of.spoken[part].given || e.Incarnation > of.spoken[part].incarnation) {
+			of.spoken[part] = spoken{given: true, incarnation: e.Incarnation, seq: e.Seq}
 		}
 	}
 }
 
-// shownWhenConfirmed: a node speaks for another only when it has come as far as one who did.
-// (ShownWhenConfirmed.)
+// shownWhenConfirmed checks that a node speaks for another only when it has reached the watermark
+// of a node that did so before. (ShownWhenConfirmed.)
 func (n *node) shownWhenConfirmed(part int, v *replica.Vector) {
 	for _, e := range v.Entries {
 		if e.Origin == n.name || !e.Visible {
 			continue
 		}
-		if heard := n.views[e.Origin[1]-'a'].word[part]; !heard.given ||
+		if heard := n.views[e.Origin[1]-'a'].spoken[part]; !heard.given ||
 			heard.incarnation == e.Incarnation && heard.seq > e.Seq {
-			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but was told of %d: %s", n.name,
+			n.world.violated("ShownWhenConfirmed", "%s shows %s at %d, but a vector said %d: %s", n.name,
 				e.Origin, e.Seq, heard.seq, describe(v))
 		}
 	}
 }
 
-// A number is the place of a change in the sequence of an origin's run.
+// A number identifies a change of an origin's run.
 type number struct{ incarnation, seq uint64 }
 
-// supersede notes which changes end what was handed out before.
+// supersede notes which records an update ends, of those that were handed out before.
 func (c *core) supersede(w *World, u *replica.Update) {
 	if c.flushedIn != u.Incarnation {
-		clear(c.flushed) // the numbers are others now
+		clear(c.flushed) // numbers start again
 		c.flushedIn = u.Incarnation
 	}
 	for _, r := range u.Records {
@@ -321,18 +321,18 @@ func (c *core) supersede(w *World, u *replica.Update) {
 	}
 }
 
-// isAsNewAsTold: no claim is shown that had ended when somebody first spoke for its node.
-// (ShownWhenConfirmed.)
-func (n *node) isAsNewAsTold(part int, r *replica.Record) {
-	told := n.views[r.Node[1]-'a'].word[part]
+// isAsNewAsSpoken checks that no claim is shown that had ended when a node first spoke for its
+// origin. (ShownWhenConfirmed.)
+func (n *node) isAsNewAsSpoken(part int, r *replica.Record) {
+	told := n.views[r.Node[1]-'a'].spoken[part]
 	if end, ok := n.world.endedBy[r]; ok && told.given && end.incarnation == told.incarnation &&
 		end.seq <= told.seq {
-		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and was told of %d",
+		n.world.violated("ShownWhenConfirmed", "%s shows %v, which ended with %d, and a vector said %d",
 			n.name, r, end.seq, told.seq)
 	}
 }
 
-// sharedConsistent: what the events say of a shared name is what is shown of it.
+// sharedConsistent checks that the events of a shared name agree with the claims shown.
 // (EventsConsistent.)
 func (n *node) sharedConsistent(c *core, name string, claims []*replica.Record) {
 	at := 0
@@ -349,15 +349,15 @@ func (n *node) sharedConsistent(c *core, name string, claims []*replica.Record) 
 	}
 }
 
-// authentic: a claim that is shown anywhere was written by its node, word for word. (Authentic.)
+// authentic checks that a claim is exactly as its node wrote it. (Authentic.)
 func (w *World) authentic(n *node, r *replica.Record) {
 	if o, ok := w.made[r]; !ok || !same(r, &o.copy) {
 		w.violated("Authentic", "%s shows %v, which %s never wrote", n.name, r, r.Node)
 	}
 }
 
-// monotone: the timestamps of a node's successive claims grow, unless its clock is found to be
-// ahead. Where all clocks are right, they also follow real time between nodes. (Monotone.)
+// monotone checks that the timestamps of a node's successive claims grow, unless its clock is found
+// to be ahead. If all clocks are right, they must be the time of the claim. (Monotone.)
 func (n *node) monotone(r *replica.Record) {
 	w := n.world
 	if r.Time.Compare(n.newest) <= 0 && n.clock.Stats().Clamps == 0 {
@@ -384,7 +384,7 @@ func (n *node) newestOwn() (t hlc.Timestamp) {
 	return t
 }
 
-// noStorm: a world of this size has no use for so many messages. (AllMessagesProcessed.)
+// noStorm checks that no more than most messages were sent. (AllMessagesProcessed.)
 func (w *World) noStorm(most int) {
 	sum := 0
 	for _, n := range w.sent {
@@ -395,7 +395,8 @@ func (w *World) noStorm(most int) {
 	}
 }
 
-// sized: no message is larger than its bound, unless it holds a single record. (ChunksBounded.)
+// sized checks that a message is not larger than its bound, unless it holds a single record.
+// (ChunksBounded.)
 func (w *World) sized(n *node, rs []*replica.Record, most int) {
 	size := 0
 	for _, r := range rs {
@@ -407,15 +408,15 @@ func (w *World) sized(n *node, rs []*replica.Record, most int) {
 	}
 }
 
-// numbered: no message sums up or lists more claims than fit into its bound. (ChunksBounded.)
+// numbered checks that a Check or Standing does not hold more claims than its bound allows.
+// (ChunksBounded.)
 func (w *World) numbered(n *node, numbers int) {
 	if most := max(1, w.setup.Limits.ChunkBytes/8); numbers > most {
 		w.violated("ChunksBounded", "%s sends %d numbers: at most %d", n.name, numbers, most)
 	}
 }
 
-// bounded: what a core keeps beyond the claims that stand does not grow without bound.
-// (TombstonesBounded.)
+// bounded checks the bounds of the tombstones and the buffered updates. (TombstonesBounded.)
 func (n *node) bounded(c *core) {
 	w, s, l := n.world, c.Stats(), &n.world.setup.Limits
 	pending, _ := c.Pending()
@@ -429,12 +430,11 @@ func (n *node) bounded(c *core) {
 	}
 }
 
-// same reports whether two records say the same.
+// same reports whether two records are equal.
 func same(a, b *replica.Record) bool {
 	if a == b {
 		return true
 	}
 	return a != nil && b != nil && a.Name == b.Name && a.Node == b.Node && a.Seq == b.Seq &&
-		a.Time == b.Time &&
-		bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
+		a.Time == b.Time && bytes.Equal(a.Meta, b.Meta) && a.Dead == b.Dead
 }

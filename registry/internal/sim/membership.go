@@ -1,21 +1,21 @@
 package sim
 
-// Membership stands in for SWIM: each node finds out for itself, after a while, whether another is
-// up, and may be wrong. Nodes' views differ while they find out.
+// Membership stands in for SWIM: each node detects for itself, after a while, whether another is
+// up, and may be wrong. So the views of nodes differ for a time.
 
-// A view is what one node believes of another.
+// A view is one node's belief about another.
 type view struct {
 	up          bool
 	incarnation uint64
-	left        bool // heard that it leaves
+	left        bool // it has left
 	checking    bool // a look is due
-	word        []word
+	spoken      []spoken
 	asked       []asked
 }
 
-// A word is, by partition, what the first vector said that spoke for a node since the node was seen
-// up.
-type word struct {
+// spoken holds the entry of the first vector that spoke for a node since the node was seen up;
+// views have one for each partition.
+type spoken struct {
 	given       bool
 	incarnation uint64
 	seq         uint64
@@ -27,7 +27,7 @@ func (w *World) up(i, j int) bool {
 	return n.alive && !n.paused && w.reach(i, j)
 }
 
-// reach reports whether i and j hear each other, if need be through a third node.
+// reach reports whether i and j can reach each other, with Indirect also through a third node.
 func (w *World) reach(i, j int) bool {
 	both := func(a, b int) bool { return !w.link(a, b).cut && !w.link(b, a).cut }
 	if both(i, j) {
@@ -43,14 +43,14 @@ func (w *World) reach(i, j int) bool {
 	return false
 }
 
-// stale reports whether what n believes of another is not what it would find.
+// stale reports whether n's view of another is wrong.
 func (n *node) stale(other int) bool {
 	v, up := &n.views[other], n.world.up(n.id, other)
 	return v.up != up || up && v.incarnation != n.world.nodes[other].incarnation
 }
 
-// lookAround lets every node look, after a while, at those of whom it believes what is not true. It
-// is called after each step.
+// lookAround schedules a look at each node of which another has a wrong view. It is called after
+// each step.
 func (w *World) lookAround() {
 	for _, n := range w.nodes {
 		if !n.alive {
@@ -77,7 +77,7 @@ func (n *node) lookLater(other int) {
 		from: int32(other), life: n.life})
 }
 
-// look is the moment at which a node finds out about another.
+// look corrects a node's view of another.
 func (n *node) look(other int, life uint32) {
 	if !n.alive || n.life != life {
 		return
@@ -89,14 +89,14 @@ func (n *node) look(other int, life uint32) {
 	}
 	if w.up(n.id, other) {
 		if !v.up {
-			v.word = make([]word, len(n.cores))
+			v.spoken = make([]spoken, len(n.cores))
 		}
 		v.asked = nil // it may have been forgotten, or have started anew
 		w.forgetTransfer(n.name, w.nodes[other].name)
 		v.up, v.left, v.incarnation = true, false, w.nodes[other].incarnation
-		for i := range v.word {
-			if v.word[i].incarnation != v.incarnation {
-				v.word[i] = word{}
+		for i := range v.spoken {
+			if v.spoken[i].incarnation != v.incarnation {
+				v.spoken[i] = spoken{}
 			}
 		}
 		if w.trace != nil {
@@ -104,14 +104,14 @@ func (n *node) look(other int, life uint32) {
 		}
 		for i := range n.cores {
 			n.cores[i].NodeUp(n.at(), w.nodes[other].name, v.incarnation)
-			n.settle(i, input{up: w.nodes[other].name})
+			n.takeEffects(i, input{up: w.nodes[other].name})
 		}
 		return
 	}
 	n.loses(other)
 }
 
-// loses tells the cores that another node is down.
+// loses makes a node's cores see another as down.
 func (n *node) loses(other int) {
 	w, v := n.world, &n.views[other]
 	v.up = false
@@ -122,11 +122,11 @@ func (n *node) loses(other int) {
 	n.clock.Forget(name)
 	for i := range n.cores {
 		n.cores[i].NodeDown(n.at(), name, v.left)
-		n.settle(i, input{down: name})
+		n.takeEffects(i, input{down: name})
 	}
 }
 
-// suspects makes a node believe that another is down, until it looks again.
+// suspects makes a node see another as down, until it looks again.
 func (n *node) suspects(other int) {
 	if n.alive && !n.paused && other != n.id && n.views[other].up {
 		n.loses(other)

@@ -19,8 +19,8 @@ type Failure struct {
 // minimiserRuns bounds the minimiser's work.
 const minimiserRuns = 3000
 
-// Minimise takes out of a world that violates an invariant what is not needed for that, by delta
-// debugging: steps, nodes, partitions, bad weather.
+// Minimise removes from a world what the violation does not need, by delta debugging: steps, nodes,
+// partitions, bad weather.
 func Minimise(s Setup, steps []Step, v *Violation) *Failure {
 	f := &Failure{Setup: s, Steps: steps, Violation: v, Drawn: len(steps)}
 	if f.Drawn == 0 {
@@ -32,7 +32,7 @@ func Minimise(s Setup, steps []Step, v *Violation) *Failure {
 	return f
 }
 
-// try keeps a variant that violates the same invariant.
+// try keeps a variant that violates the same invariant, and reports whether it does.
 func (f *Failure) try(s Setup, steps []Step) bool {
 	if f.Runs >= minimiserRuns {
 		return false
@@ -45,7 +45,7 @@ func (f *Failure) try(s Setup, steps []Step) bool {
 	return false
 }
 
-// fewerSteps leaves out runs of steps, long ones first, until none can be left out.
+// fewerSteps removes runs of steps, long ones first, until none can be removed.
 func (f *Failure) fewerSteps() {
 	for size := (len(f.Steps) + 1) / 2; size > 0; {
 		shorter := false
@@ -70,11 +70,11 @@ func (f *Failure) fewerSteps() {
 // simplerSetup makes the world smaller and its weather fair.
 func (f *Failure) simplerSetup() {
 	for k := f.Setup.Nodes - 1; k >= 0; k-- {
-		// Without the node all goes a little differently; what hurts may need another cast of the dice.
-		for luck := range uint64(8) {
+		// Without the node the run differs: the violation may need another seed.
+		for offset := range uint64(8) {
 			if s, steps := f.without(k); s.Nodes < 2 {
 				break
-			} else if s.Luck = luck; f.try(s, steps) {
+			} else if s.SeedOffset = offset; f.try(s, steps) {
 				break
 			}
 		}
@@ -110,7 +110,7 @@ func (f *Failure) simplerSetup() {
 	}
 }
 
-// without takes node k out of the world; the nodes after it move up.
+// without removes node k from the world; the nodes after it move up.
 func (f *Failure) without(k int) (Setup, []Step) {
 	s := f.Setup
 	s.Nodes--
@@ -135,7 +135,7 @@ func (f *Failure) without(k int) (Setup, []Step) {
 	return s, steps
 }
 
-// String tells the whole story: setup, steps, messages, and what was violated.
+// String returns the setup, the steps, the messages, and the violation.
 func (f *Failure) String() string {
 	t := &trace{most: 200, brief: true}
 	v, _ := run(f.Setup, f.Steps, t)

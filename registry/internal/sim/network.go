@@ -6,7 +6,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// storms are the kinds of weather that steps choose from.
+// storms holds the kinds of weather that steps choose from.
 var storms = [...]Weather{
 	{Delay: [2]time.Duration{100e3, 2e6}},
 	{Delay: [2]time.Duration{1e6, 300e6}},
@@ -29,8 +29,8 @@ func (w *World) heal() {
 	}
 }
 
-// send puts a message on its way. loss is the share of such messages that is lost in addition to
-// what the weather takes.
+// send sends a message. loss is the share of such messages that is lost besides those that the
+// weather drops.
 func (n *node) send(part, to int, m replica.Message, loss float64) {
 	w := n.world
 	l := w.link(n.id, to)
@@ -67,8 +67,8 @@ func (w *World) landed(m replica.Message) {
 	}
 }
 
-// flush hands own changes to all nodes that are up: a few as packets that may be lost, many by
-// reliable send.
+// flush sends own changes to all nodes that are up: a few as packets that may be lost, many
+// reliably.
 func (n *node) flush(part, pending int) {
 	s := &n.world.setup
 	most, loss := s.FlushMax, s.GossipLoss
@@ -90,7 +90,7 @@ func (n *node) flush(part, pending int) {
 	}
 }
 
-// relay passes news of others on to a few nodes, as gossip does.
+// relay passes updates of others on to a few nodes, as gossip does.
 func (n *node) relay(part int, u *replica.Update) {
 	for range n.world.setup.Fanout {
 		if to := n.dice.intn(len(n.views)); n.views[to].up {
@@ -99,7 +99,7 @@ func (n *node) relay(part int, u *replica.Update) {
 	}
 }
 
-// post delivers an envelope by reliable send, to whoever the node can find.
+// post sends an envelope reliably, and checks it.
 func (n *node) post(part int, e replica.Envelope) {
 	to := int(e.To[1] - 'a')
 	if to == n.id {

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A node is N cores and a model of the shell around them.
+// A node is one core for each partition, and a model of the shell around them.
 type node struct {
 	world *World
 	id    int
@@ -28,33 +28,32 @@ type node struct {
 	newest        hlc.Timestamp // of its claims
 	turned        int           // names that it turned over
 	changes       int           // that it made
-	old           [8]event      // some messages that came before
+	old           [8]event      // messages for Echo
 }
 
-// A core is one partition's replica and what the world expects of it.
+// A core is one partition's replica, and the world's expectations of it.
 type core struct {
 	*replica.Partition
 	own       map[string]*replica.Record // claims that the node made and did not lose
 	shows     map[string]*replica.Record // the events, replayed
 	members   map[member]*replica.Record // the events of shared names, replayed
 	published map[string]*replica.Record
-	// the newest of each name that was handed out, of one incarnation
-	flushed   map[string]*replica.Record
+	flushed   map[string]*replica.Record // the newest records handed out, in incarnation flushedIn
 	flushedIn uint64
 	ticks     int
-	touched   bool   // something but ticks came since all names were looked at
+	touched   bool   // there was an input other than ticks since all names were checked
 	root      uint64 // of the last summary, and when it was sent
 	rootAt    time.Duration
 }
 
-// A member is a node's place under a shared name.
+// A member identifies a node's claim on a shared name.
 type member struct{ name, node string }
 
 func (n *node) wall() int64 { return epoch + int64(n.world.now+n.skew) }
 
 func (n *node) at() replica.At { return replica.At{Wall: n.wall(), Mono: n.world.now - n.born} }
 
-// start lets the node run, with nothing known.
+// start starts the node, with empty cores.
 func (n *node) start() {
 	w := n.world
 	n.alive, n.paused, n.inbox = true, false, nil
@@ -120,7 +119,7 @@ func (n *node) crash() {
 	n.alive, n.inbox = false, nil
 }
 
-// unheard takes an event that nobody waits for any more out of the counts.
+// unheard removes an event that will not happen from the counts.
 func (w *World) unheard(e *event) {
 	switch e.do {
 	case deliver:
@@ -143,7 +142,7 @@ func (n *node) resume() {
 	}
 }
 
-// leave releases all, tells the others, and ends.
+// leave releases all names, notifies the other nodes, and ends.
 func (n *node) leave() {
 	if !n.alive || n.paused {
 		return
@@ -197,7 +196,7 @@ func (n *node) register(name string, meta []byte) *replica.Record {
 		n.monotone(own)
 		n.changes++
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 	return own
 }
 
@@ -210,9 +209,9 @@ func (n *node) update(name string, meta []byte) {
 	was := c.own[name]
 	own := c.Update(n.at(), name, meta)
 	if own == nil && was != nil {
-		// A claim may lose by new metadata, at once. Then settle must see a loss.
+		// A claim may lose by new metadata, at once. Then takeEffects must see a loss.
 		if lost := c.Own(name); lost != nil {
-			n.world.violated("OwnAuthority", "%s updates %q, which it has, and is told that it has not",
+			n.world.violated("OwnAuthority", "%s updates %q, which it holds, and the update is refused",
 				n.name, name)
 		}
 	}
@@ -228,7 +227,7 @@ func (n *node) update(name string, meta []byte) {
 		n.world.dirty[name] = true
 		n.world.ended[was] = n.world.now
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 }
 
 func (n *node) unregister(name string, why replica.Why) {
@@ -248,7 +247,7 @@ func (n *node) unregister(name string, why replica.Why) {
 		n.changes++
 		delete(c.own, name)
 	}
-	n.settle(part, input{local: name})
+	n.takeEffects(part, input{local: name})
 }
 
 func (n *node) receive(e *event) {
@@ -265,7 +264,7 @@ func (n *node) receive(e *event) {
 		n.hear(int(e.part), v)
 	}
 	c.Receive(n.at(), w.nodes[e.from].name, e.msg)
-	n.settle(int(e.part), input{msg: e.msg})
+	n.takeEffects(int(e.part), input{msg: e.msg})
 }
 
 func (n *node) tick() {
@@ -274,7 +273,7 @@ func (n *node) tick() {
 		c := &n.cores[i]
 		if due, ok := c.Next(n.at()); ok && due <= n.at().Mono { // as the shell does
 			c.Tick(n.at())
-			n.settle(i, input{})
+			n.takeEffects(i, input{})
 		} else if n.dice.chance(1. / 16) {
 			n.mayRest(c)
 		}
@@ -286,8 +285,8 @@ func (n *node) tick() {
 	n.world.schedule(event{at: n.world.now + n.tickIn(), do: tick, node: int32(n.id), life: n.life})
 }
 
-// compare sends the summaries of all cores to a random node now and then, as the shell does: it
-// leaves those out that would say nothing new.
+// compare sends the summaries of all cores to a random node at intervals, as the shell does if
+// their digests differ.
 func (n *node) compare() {
 	w := n.world
 	if !w.setup.Compared || w.now < n.compareAt {
@@ -304,14 +303,14 @@ func (n *node) compare() {
 	}
 	every := w.setup.Limits.SummaryEvery
 	n.compareAt = w.now + n.dice.between(every*7/8, every*9/8)
-	to := w.nodes[of(&n.dice, up...)].name
+	to := w.nodes[oneOf(&n.dice, up...)].name
 	for part := range n.cores {
 		summary := &replica.Summary{Root: n.cores[part].Root()}
 		n.post(part, replica.Envelope{To: to, Message: summary})
 	}
 }
 
-// mayRest: a Tick before the moment that Next returns does nothing. (MayRest.)
+// mayRest checks that a Tick before the moment that Next returns does nothing. (MayRest.)
 func (n *node) mayRest(c *core) {
 	at := n.at()
 	twin := c.Clone(n.clock.Clone(), func(string, *replica.Record) {})

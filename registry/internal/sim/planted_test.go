@@ -14,47 +14,48 @@ import (
 	"time"
 )
 
-// A mutation is a bug as a change of the source. Text must occur exactly once; Bug takes its place,
-// and has the condition $ where it is to make a difference.
+// A mutation is a bug as a change of the source: bug replaces text, which must occur exactly once.
+// The bug is in effect if the condition $ in it is true.
 type mutation struct {
 	file, text, bug string
 }
 
-// A plantedBug is what somebody could have got wrong.
+// A plantedBug is a bug that the tests must catch.
 type plantedBug struct {
 	name      string
 	test      string // that must catch it
 	mutations []mutation
 }
 
-// The bugs. Whoever changes a line of the core that is named here changes it here, too.
+// plantedBugs quote lines of the core, and must be changed with them.
 var plantedBugs = []plantedBug{
 	{"forget the tombstone", "TestSeeds",
-		[]mutation{{"table.go", "\t\tt.tombs[r.Name] = r\n",
+		[]mutation{{"apply.go", "\t\tt.tombs[r.Name] = r\n",
 			"\t\tif !$ {\n\t\t\tt.tombs[r.Name] = r\n\t\t}\n"}}},
 	{"tie-break by arrival", "TestSeeds", []mutation{
-		{"claims.go", "c = &contest{claims: []*Record{was}}",
+		{"apply.go", "c = &contest{claims: []*Record{was}}",
 			"c = &contest{claims: []*Record{was}}\n\t\tif $ {\n\t\t\tc.winner = was\n\t\t}"},
-		{"claims.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
+		{"apply.go", "a.Time.Compare(b.Time), strings.Compare(a.Node, b.Node))",
 			"a.Time.Compare(b.Time), p.arrival(a, b, $), strings.Compare(a.Node, b.Node))"},
 	}},
 	{"purge another node's claim on conflict", "TestSeeds",
-		[]mutation{{"claims.go", "\tc := p.contests[name]\n\tif c == nil || c.winner == nil || " +
-			"c.winner.Node == p.cfg.Self {\n\t\treturn\n",
-			"\tif $ {\n\t\tp.purge(name)\n\t}\n\tc := p.contests[name]\n\tif c == nil || c.winner == nil " +
-				"|| c.winner.Node == p.cfg.Self {\n\t\treturn\n"}}},
+		[]mutation{{"apply.go",
+			"\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n",
+			"\tif $ {\n\t\tp.purge(name)\n\t\tc = p.contests[name]\n\t}\n" +
+				"\tif c == nil || c.winner == nil || c.winner.Node == p.cfg.Self {\n"}}},
 	{"millisecond clock", "TestSeeds",
 		[]mutation{{"hlc/clock.go", "if now := wall - c.ahead; now > c.last.Nanos {",
 			"if $ {\n\t\twall -= wall % 1e6\n\t}\n\tif now := wall - c.ahead; now > c.last.Nanos {"}}},
 	{"gap not detected", "TestSeeds",
 		[]mutation{{"receive.go", "\tif u.After > t.seq {\n", "\tif u.After > t.seq && !$ {\n"}}},
 	{"watermark moved on over a gap", "TestSeeds",
-		[]mutation{{"receive.go", "\t\tp.keep(t, u)\n",
-			"\t\tp.keep(t, u)\n\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.drain(at, t)\n\t\t}\n"}}},
+		[]mutation{{"receive.go", "\t\tp.bufferUpdate(t, u)\n",
+			"\t\tp.bufferUpdate(t, u)\n" +
+				"\t\tif $ {\n\t\t\tt.seq = u.After\n\t\t\tp.applyBuffered(at, t)\n\t\t}\n"}}},
 	{"what no longer stands not dropped", "TestSeeds",
 		[]mutation{{"check.go", "\t\t\tp.sweep(at, t, span)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.sweep(at, t, span)\n\t\t\t}\n"}}},
-	{"nobody told that tombstones are gone", "TestSeeds",
+	{"dropped tombstones not reported", "TestSeeds",
 		[]mutation{{"pull.go", "c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n",
 			"c.UpTo, c.AsOf, c.Floor = t.seq, t.seq, t.floor\n\tif $ {\n\t\tc.Floor = 0\n\t}\n"}}},
 	{"node down not hidden", "TestSeeds",
@@ -71,14 +72,15 @@ var plantedBugs = []plantedBug{
 		{"members.go", "\t\t\tp.empty(at, t, WhyNodeRestart)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.empty(at, t, WhyNodeRestart)\n\t\t\t}\n"},
 	}},
-	{"loser not told", "TestSeeds",
-		[]mutation{{"claims.go", "\tp.out.Lost = append(p.out.Lost, loss)\n",
+	{"loser not notified", "TestSeeds",
+		[]mutation{{"apply.go", "\tp.out.Lost = append(p.out.Lost, loss)\n",
 			"\tif !$ {\n\t\tp.out.Lost = append(p.out.Lost, loss)\n\t}\n"}}},
 	{"loser does not yield when the winner comes back in sight", "TestSeeds",
 		[]mutation{{"members.go", "\t\t\tp.yieldTo(at, r.Name)\n",
 			"\t\t\tif !$ {\n\t\t\t\tp.yieldTo(at, r.Name)\n\t\t\t}\n"}}},
 	{"shown before anybody spoke for it", "TestSeeds",
-		[]mutation{{"receive.go", "\tif !t.up || !t.aimed {\n", "\tif !t.up || !t.aimed && !$ {\n"}}},
+		[]mutation{{"receive.go",
+			"\tif !t.up || !t.hasTarget {\n", "\tif !t.up || !t.hasTarget && !$ {\n"}}},
 	{"shown before it is sure", "TestSeeds",
 		[]mutation{{"receive.go", "min(t.sure, t.top) >= t.target && t.seq > 0)",
 			"(min(t.sure, t.top) >= t.target || $) && t.seq > 0)"}}},
@@ -97,8 +99,8 @@ var plantedBugs = []plantedBug{
 			"\tq := &Pull{Origin: t.origin, Incarnation: t.inc, After: max(t.seq, t.walkNext)}\n"},
 		{"pull.go", "server: server, after: t.seq,", "server: server, after: q.After,"},
 		{"pull.go", "\tif c.After > t.seq || c.UpTo <= t.seq ||",
-			"\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n\tif c.After > t.seq || c.UpTo <= " +
-				"t.seq ||"},
+			"\tif $ && p.oldRule(at, t, from, c) {\n\t\treturn\n\t}\n" +
+				"\tif c.After > t.seq || c.UpTo <= t.seq ||"},
 	}},
 	{"server begins anew where tombstones ran out", "TestSeeds",
 		[]mutation{{"pull.go", "\tc.UpTo, c.AsOf,",
@@ -116,8 +118,8 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"check.go", "\t\tif n == most {\n", "\t\tif n == most && !$ {\n"}}},
 	{"old news relayed for ever", "TestSeeds",
 		[]mutation{{"receive.go", "\tif u.UpTo <= t.seq {\n\t\treturn\n",
-			"\tif u.UpTo <= t.seq {\n\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, " +
-				"u)\n\t\t}\n\t\treturn\n"}}},
+			"\tif u.UpTo <= t.seq {\n" +
+				"\t\tif $ {\n\t\t\tp.out.Relay = append(p.out.Relay, u)\n\t\t}\n\t\treturn\n"}}},
 	{"summary leaves out the watermark", "TestSeeds",
 		[]mutation{{"receive.go", "\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n",
 			"\t\tif !$ {\n\t\t\tb = binary.BigEndian.AppendUint64(b, t.seq)\n\t\t}\n"}}},
@@ -136,23 +138,23 @@ var plantedBugs = []plantedBug{
 	{"name given away that is taken", "TestSeeds",
 		[]mutation{{"partition.go", "\tif taken != nil {\n", "\tif taken != nil && !$ {\n"}}},
 	{"resolver asked the wrong way round", "TestSeeds",
-		[]mutation{{"claims.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
+		[]mutation{{"apply.go", "p.compare(a, b), a.Time", "p.around(a, b, $), a.Time"}}},
 	{"no event for a name that is back", "TestSeeds",
-		[]mutation{{"claims.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered",
+		[]mutation{{"apply.go", "\tif after != nil {\n\t\tp.event(Event{Type: Registered",
 			"\tif after != nil && !$ {\n\t\tp.event(Event{Type: Registered"}}},
 	{"winner that is gone stays published", "TestSeeds",
-		[]mutation{{"claims.go", "\tif p.cfg.Publish != nil {\n",
+		[]mutation{{"apply.go", "\tif p.cfg.Publish != nil {\n",
 			"\tif p.cfg.Publish != nil && (after != nil || !$) {\n"}}},
 	{"chunks without a bound", "TestSeeds",
 		[]mutation{{"pull.go", "size+sizeOf(r) > p.cfg.ChunkBytes {",
 			"size+sizeOf(r) > p.cfg.ChunkBytes && !$ {"}}},
 	{"node hidden on another's word", "TestSeeds",
-		[]mutation{{"receive.go", "\tp.spot(from, theirs, ours)\n",
-			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.spot(from, theirs, ours)\n"}}},
+		[]mutation{{"receive.go", "\tp.detectBothKept(from, theirs, ours)\n",
+			"\tif $ {\n\t\tp.believe(at, v)\n\t}\n\tp.detectBothKept(from, theirs, ours)\n"}}},
 	{"record changed on its way", "TestSeeds",
-		[]mutation{{"table.go", "\tt.log = append(t.log, r) //",
-			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = " +
-				"&forged\n\t}\n\tt.log = append(t.log, r) //"}}},
+		[]mutation{{"apply.go", "\tt.log = append(t.log, r) //",
+			"\tif $ && t != p.own {\n\t\tforged := *r\n\t\tforged.Time.Logical++\n\t\tr = &forged\n\t}\n" +
+				"\tt.log = append(t.log, r) //"}}},
 	{"gap without a deadline", "TestSeeds",
 		[]mutation{{"members.go", "\t\t\tif t.want > t.seq {\n\t\t\t\tlack",
 			"\t\t\tif t.want > t.seq && !$ {\n\t\t\t\tlack"}}},
@@ -163,11 +165,12 @@ var plantedBugs = []plantedBug{
 		[]mutation{{"members.go", "\t\t\tdue = min(due, t.pull.due)\n",
 			"\t\t\tif !$ {\n\t\t\t\tdue = min(due, t.pull.due)\n\t\t\t}\n"}}},
 	{"vector asked for once only", "TestSeeds",
-		[]mutation{{"members.go", "\t\tif !t.visible && !t.aimed {\n\t\t\tgap",
-			"\t\tif !$ && !t.visible && !t.aimed {\n\t\t\tgap"}}},
+		[]mutation{{"members.go", "\t\tif !t.visible && !t.hasTarget {\n\t\t\tgap",
+			"\t\tif !$ && !t.visible && !t.hasTarget {\n\t\t\tgap"}}},
 	{"tombstones kept for ever", "TestSeeds", []mutation{
-		{"table.go", "\t\tp.bury(t) // own", "\t\tif !$ {\n\t\t\tp.bury(t)\n\t\t} // own"},
-		{"flush.go", "\tp.bury(t)\n", "\tif !$ {\n\t\tp.bury(t)\n\t}\n"},
+		{"apply.go", "\t\tp.dropTombstones(t) // own",
+			"\t\tif !$ {\n\t\t\tp.dropTombstones(t)\n\t\t} // own"},
+		{"flush.go", "\tp.dropTombstones(t)\n", "\tif !$ {\n\t\tp.dropTombstones(t)\n\t}\n"},
 	}},
 }
 
@@ -232,7 +235,7 @@ func (p *Partition) believe(at At, v *Vector) {
 	}
 }
 
-// oldRule is how it was once: a replica that lacks tombstones takes all claims in, and its
+// oldRule is an earlier protocol: a replica that lacks tombstones takes all claims in, and its
 // watermark rises at the end; if the tombstones since the beginning ran out, it begins anew.
 func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 	if c.After != max(t.seq, t.walkNext) || c.UpTo <= c.After || c.Floor <= t.seq && t.walkStart == 0 {
@@ -256,9 +259,9 @@ func (p *Partition) oldRule(at At, t *table, from string, c *Chunk) bool {
 		t.hole = max(t.hole, t.walkStart)
 		t.floor = max(t.floor, t.hole)
 		t.walkStart, t.walkNext = 0, 0
-		p.take(at, t, nil, c.UpTo, c.AsOf)
-		p.drain(at, t)
-		p.aim(at, t)
+		p.applyRecords(at, t, nil, c.UpTo, c.AsOf)
+		p.applyBuffered(at, t)
+		p.showWhenCaughtUp(at, t)
 	}
 	p.pullMore(at)
 	return true
@@ -279,8 +282,7 @@ import "os"
 var planted = os.Getenv("SIM_PLANTED")
 `
 
-// overlay writes the mutated core into a folder and returns the file that tells the go command of
-// it.
+// overlay writes the mutated core into a folder and returns the go command's overlay file for it.
 func overlay(t *testing.T, dir string) string {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
@@ -346,8 +348,8 @@ var planted = flag.String("sim.planted", "", "hunt only the planted bugs whose n
 // mostSeeds bounds the hunt for a bug. Most take a handful.
 const mostSeeds = 3000
 
-// TestPlantedBugs plants bugs into the core and wants the seeds to find each. The core is compiled
-// once, with all bugs, of which one at a time is switched on.
+// TestPlantedBugs plants bugs into the core and requires that the seeds find each. The core is
+// compiled once, with all bugs, and one at a time is switched on.
 func TestPlantedBugs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped with -short: it compiles the core anew and runs each bug")

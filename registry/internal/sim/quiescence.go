@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// quiescent checks what must hold when the world has come to rest.
+// quiescent checks the invariants of a world at rest.
 func (w *World) quiescent() {
 	for _, name := range w.names {
 		part := w.partOf[name]
@@ -35,8 +35,8 @@ func (w *World) quiescent() {
 	}
 }
 
-// thereCanBeOnlyOne: one node at most holds a name that is not shared, and every replica names the
-// same winner. (ThereCanBeOnlyOne.)
+// thereCanBeOnlyOne checks that at most one node holds a name that is not shared, and that every
+// replica shows the same winner. (ThereCanBeOnlyOne.)
 func (w *World) thereCanBeOnlyOne(name string, part int, holders []*replica.Record) {
 	if len(holders) > 1 && !w.setup.shared(name) {
 		w.violated("ThereCanBeOnlyOne", "%q is held by%v", name, holders)
@@ -56,8 +56,8 @@ func (w *World) thereCanBeOnlyOne(name string, part int, holders []*replica.Reco
 	}
 }
 
-// allRegistered: every claim that stands is known everywhere in its latest form, and what is shown
-// anywhere stands at its node. (AllRegistered, NoZombie.)
+// allRegistered checks that every claim that stands is shown everywhere in its latest form, and
+// that no other claim is shown. (AllRegistered, NoZombie.)
 func (w *World) allRegistered(name string, part int, holders []*replica.Record) {
 	for _, n := range w.nodes {
 		if !n.alive {
@@ -80,8 +80,8 @@ func (w *World) allRegistered(name string, part int, holders []*replica.Record) 
 	}
 }
 
-// winnersStand: of the claims that stood when calm began, the one that the resolver prefers has the
-// name, unless somebody released. (WinnerIsResolved.)
+// winnersStand checks that the claim which the resolver prefers of those that stood when calm began
+// has the name, unless one was released. (WinnerIsResolved.)
 func (w *World) winnersStand(best map[string]*replica.Record) {
 	for _, name := range w.names {
 		want := best[name]
@@ -95,14 +95,14 @@ func (w *World) winnersStand(best map[string]*replica.Record) {
 			if got := n.cores[w.partOf[name]].Lookup(name); got == nil || got.Node != want.Node ||
 				got.Time != want.Time {
 				w.violated("WinnerIsResolved",
-					"nobody released %q, and when calm began %v was the best claim, but %s finds %v", name, want,
+					"%q was not released, and when calm began %v was the best claim, but %s finds %v", name, want,
 					n.name, got)
 			}
 		}
 	}
 }
 
-// clockBounded: no claim is ahead of all other nodes' clocks by more than is tolerated.
+// clockBounded checks that no claim is ahead of all other nodes' clocks by more than MaxSkew.
 // (ClockBounded.)
 func (w *World) clockBounded() {
 	if w.stepped || w.living() < 2 {
@@ -114,7 +114,7 @@ func (w *World) clockBounded() {
 		}
 		var latest int64
 		for _, other := range w.nodes {
-			if other != n { // one that is dead by now may have been heard
+			if other != n { // a dead one may have been heard before
 				latest = max(latest, other.wall())
 			}
 		}
@@ -122,7 +122,7 @@ func (w *World) clockBounded() {
 		for i := range n.cores {
 			n.cores[i].OwnNames(func(r *replica.Record) bool {
 				if r.Time.Nanos > limit {
-					w.violated("ClockBounded", "%s holds %v, ahead of everybody else by %v", n.name, r,
+					w.violated("ClockBounded", "%s holds %v, ahead of all others by %v", n.name, r,
 						time.Duration(r.Time.Nanos-latest))
 				}
 				return true
@@ -131,8 +131,8 @@ func (w *World) clockBounded() {
 	}
 }
 
-// logBounded: at rest, a core keeps no more records than about twice what stands and the tombstones
-// allowed. (TombstonesBounded.)
+// logBounded checks that a core at rest keeps no more records than about twice its claims and
+// tombstones. (TombstonesBounded.)
 func (n *node) logBounded(c *core) {
 	s, claims := c.Stats(), 0
 	for _, name := range n.world.names {

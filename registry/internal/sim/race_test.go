@@ -38,7 +38,7 @@ func (d *duo) did(format string, args ...any) {
 	d.now += time.Millisecond
 }
 
-// take puts what a core wants to send into the other's mail.
+// take puts a core's messages into the other's mail.
 func (d *duo) take(i int) {
 	out := d.cores[i].Take()
 	d.lost[i] += len(out.Lost)
@@ -98,8 +98,8 @@ func (d *duo) deliver(i int, newest, double bool) bool {
 	return true
 }
 
-// settle delivers all, and lets time pass, until neither side has anything to say.
-func (d *duo) settle(newest bool) {
+// deliverAll delivers all messages, and lets time pass, until neither side sends any more.
+func (d *duo) deliverAll(newest bool) {
 	for range 100 {
 		for d.deliver(0, newest, false) || d.deliver(1, newest, false) {
 			if len(d.done) > 5000 {
@@ -123,8 +123,8 @@ func (d *duo) fail(format string, args ...any) {
 	d.t.Fatalf(format, args...)
 }
 
-// agree wants the same holder on both sides, which is alive at its own node; none if nobody holds
-// the name.
+// agree checks that both sides show the same holder, which is alive at its own node, and returns
+// it.
 func (d *duo) agree() (holder int) {
 	d.t.Helper()
 	holder = -1
@@ -151,8 +151,8 @@ func (d *duo) agree() (holder int) {
 }
 
 // TestSynRace is the race that syn's TLA+ model found: two nodes register one name while they are
-// apart and meet; while what they tell each other is under way, one of them releases. In syn the
-// other could then add the name again from the message that was on its way, and it stayed for ever.
+// apart and meet; while their messages are under way, one of them releases. In syn the other could
+// then add the name again from the message under way, and it stayed for ever.
 // Here the release is tried at every point of the exchange, by either node, with messages in order
 // or the newest first, once or doubled, and with its tombstone sent at once or later.
 func TestSynRace(t *testing.T) {
@@ -195,13 +195,13 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	if !late {
 		d.flush(who)
 	}
-	d.settle(newest)
+	d.deliverAll(newest)
 	holder := d.agree()
 	// What is sent once more can't bring anything back.
 	for i := range stale {
 		d.mail[i] = append(d.mail[i], stale[i]...)
 	}
-	d.settle(newest)
+	d.deliverAll(newest)
 	if again := d.agree(); again != holder {
 		d.fail("held by %d, and after old messages by %d", holder, again)
 	}
@@ -211,7 +211,7 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	case who == 1 && !released:
 		d.fail("%s lost to an older claim", nodeName(1))
 	case who == 1 && holder == 0 && d.lost[0] > 0, who == 1 && holder < 0 && d.lost[0] == 0:
-		d.fail("%s was told of %d losses", nodeName(0), d.lost[0])
+		d.fail("%s got %d losses", nodeName(0), d.lost[0])
 	case who == 0 && released && d.lost[0] > 0, who == 0 && !released && d.lost[0] != 1:
 		d.fail("%s released: %v, lost: %d", nodeName(0), released, d.lost[0])
 	}
@@ -219,7 +219,7 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	if holder < 0 {
 		d.register(0)
 		d.flush(0)
-		d.settle(newest)
+		d.deliverAll(newest)
 		if d.agree() != 0 {
 			d.fail("can't be taken again")
 		}

@@ -4,10 +4,10 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Resolver says which of two claims is kept. It's written here a second time, apart from the core.
+// A Resolver is a rule for which of two claims is kept, implemented independently of the core.
 type Resolver uint8
 
-// The resolvers that worlds use.
+// The resolvers of worlds.
 const (
 	Newest   Resolver = iota // the core's default
 	Oldest                   // the older one
@@ -17,7 +17,7 @@ const (
 // String returns the name of the resolver.
 func (r Resolver) String() string { return [...]string{"newest", "oldest", "priority"}[r] }
 
-// compare is what the core is given.
+// compare returns the function for the core.
 func (r Resolver) compare() func(a, b *replica.Record) int {
 	switch r {
 	case Oldest:
@@ -35,7 +35,7 @@ func priority(r *replica.Record) int {
 	return int(r.Meta[0])
 }
 
-// better reports whether a is to be kept rather than b.
+// better reports whether a is kept rather than b.
 func (r Resolver) better(a, b *replica.Record) bool {
 	switch r {
 	case Oldest:

@@ -8,10 +8,10 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// TestTwoRunsApart starts a node twice with its clock set back. Both runs hear of an earlier one
+// TestTwoRunsApart starts a node twice with its clock set back. Both runs learn of an earlier one
 // with a higher incarnation, and raise their own above that; they must not raise it to the same
-// number, as the others would take one run's records for the other's. (Worlds meet this by chance,
-// once in some thousands.)
+// number, as the others would take one run's records for the other's. (One world in some thousands
+// finds this.)
 func TestTwoRunsApart(t *testing.T) {
 	const before uint64 = 5_000_000_000
 	raised := make(map[uint64]uint64)

@@ -8,38 +8,39 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A Setup is all of a world that is not a step. Together with the list of steps it
-// determines the run to the last message.
+// A Setup describes a world before its steps. Together with the steps it determines the run to the
+// last message.
 type Setup struct {
 	Seed       uint64
-	Luck       uint64 // what the dice show besides; the minimiser tries others
+	SeedOffset uint64 // changes the dice of the run, but not its setup; for the minimiser
 	Nodes      int
-	Drawn      []int // the numbers that the nodes had when they were drawn, which their dice go by
+	Drawn      []int // the numbers of the nodes before minimising, which their dice depend on
 	Partitions int
 	Resolver   Resolver
 	Shared     bool // names that begin with "s" are shared
 	Limits     replica.Limits
 	Compared   bool // nodes compare all cores at once, instead of each core by itself
 
-	MaxSkew time.Duration   // what the nodes' clocks tolerate
+	MaxSkew time.Duration   // that the nodes' clocks tolerate
 	Skew    []time.Duration // of each node's wall clock, at the start
 
 	Weather                     // of all links, until a step changes it
 	GossipLoss float64          // share of broadcast packets that are lost, even when calm
-	Fanout     int              // to how many nodes news is relayed
+	Fanout     int              // nodes that an update is relayed to
 	FlushBytes int              // size of a packet
 	FlushMax   int              // packets handed out at a time
-	Backlog    int              // from so many pending names on, all is sent by reliable send
+	Backlog    int              // pending names from which on all are sent reliably
 	TickEvery  time.Duration    // the longest time between two ticks; the shortest is half of it
 	Indirect   bool             // members are probed through third nodes, too
-	Down, Up   [2]time.Duration // after how long others notice that a node is down or up
+	Down, Up   [2]time.Duration // within which others detect that a node is down or up
 	Retake     bool             // after each calm, names are released and registered elsewhere
-	Churn      Churn            // while all else goes on, and after
-	Most       int              // messages sent in all
-	Bound      time.Duration    // within which a calm world must come to rest
+	Churn      Churn            // during the steps, and after them
+
+	MaxMessages int           // sent in all
+	Bound       time.Duration // within which a calm world must come to rest
 }
 
-// Weather is what the network does to messages between nodes that are connected.
+// Weather describes the faults of messages between connected nodes.
 type Weather struct {
 	Drop, Double float64          // shares of messages
 	Delay        [2]time.Duration // from, to
@@ -53,75 +54,75 @@ func NewSetup(seed uint64) Setup {
 		Seed:       seed,
 		Nodes:      2 + d.intn(6),
 		Partitions: 1 + d.intn(2),
-		Resolver:   of(&d, Newest, Newest, Oldest, Priority),
+		Resolver:   oneOf(&d, Newest, Newest, Oldest, Priority),
 		Shared:     d.chance(0.25),
 		Limits: replica.Limits{
-			ChunkBytes:   of(&d, 100, 300, 1000, 256<<10),
-			Tombstones:   of(&d, 1, 2, 4, 16, 1024),
-			Buffered:     of(&d, 1, 2, 8, 64),
-			Pulls:        of(&d, 1, 2, 8),
-			SummaryEvery: of(&d, 300*time.Millisecond, 600*time.Millisecond, time.Second),
-			GapPatience:  of(&d, 20*time.Millisecond, 100*time.Millisecond),
-			PullTimeout:  of(&d, 200*time.Millisecond, time.Second),
-			VectorEvery:  of(&d, 100*time.Millisecond, 500*time.Millisecond),
-			ForgetAfter:  of(&d, 2*time.Second, 20*time.Second, 10*time.Minute),
+			ChunkBytes:   oneOf(&d, 100, 300, 1000, 256<<10),
+			Tombstones:   oneOf(&d, 1, 2, 4, 16, 1024),
+			Buffered:     oneOf(&d, 1, 2, 8, 64),
+			Pulls:        oneOf(&d, 1, 2, 8),
+			SummaryEvery: oneOf(&d, 300*time.Millisecond, 600*time.Millisecond, time.Second),
+			GapPatience:  oneOf(&d, 20*time.Millisecond, 100*time.Millisecond),
+			PullTimeout:  oneOf(&d, 200*time.Millisecond, time.Second),
+			VectorEvery:  oneOf(&d, 100*time.Millisecond, 500*time.Millisecond),
+			ForgetAfter:  oneOf(&d, 2*time.Second, 20*time.Second, 10*time.Minute),
 		},
-		MaxSkew: of(&d, 200*time.Millisecond, 2*time.Second, 10*time.Second),
+		MaxSkew: oneOf(&d, 200*time.Millisecond, 2*time.Second, 10*time.Second),
 		Weather: Weather{
-			Drop:   of(&d, 0, 0, 0.05, 0.3),
-			Double: of(&d, 0, 0, 0.05, 0.3),
-			Delay: of(&d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6},
+			Drop:   oneOf(&d, 0, 0, 0.05, 0.3),
+			Double: oneOf(&d, 0, 0, 0.05, 0.3),
+			Delay: oneOf(&d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6},
 				[2]time.Duration{1e6, 300e6}),
-			Straggle: of(&d, 0, 0, 0.02, 0.2),
+			Straggle: oneOf(&d, 0, 0, 0.02, 0.2),
 		},
-		GossipLoss: of(&d, 0, 0.02, 0.2, 0.6),
-		Fanout:     d.intn(4),
-		FlushBytes: of(&d, 60, 200, 1300),
-		FlushMax:   of(&d, 1, 4, 0),
-		Backlog:    of(&d, 4, 32, 1000),
-		TickEvery:  of(&d, 100*time.Millisecond, 200*time.Millisecond),
-		Indirect:   d.chance(0.5),
-		Down:       of(&d, [2]time.Duration{50e6, 500e6}, [2]time.Duration{200e6, 3e9}),
-		Up:         of(&d, [2]time.Duration{1e6, 50e6}, [2]time.Duration{50e6, 1500e6}),
-		Retake:     d.chance(0.5),
-		Most:       100_000,
-		Bound:      2 * time.Minute,
+		GossipLoss:  oneOf(&d, 0, 0.02, 0.2, 0.6),
+		Fanout:      d.intn(4),
+		FlushBytes:  oneOf(&d, 60, 200, 1300),
+		FlushMax:    oneOf(&d, 1, 4, 0),
+		Backlog:     oneOf(&d, 4, 32, 1000),
+		TickEvery:   oneOf(&d, 100*time.Millisecond, 200*time.Millisecond),
+		Indirect:    d.chance(0.5),
+		Down:        oneOf(&d, [2]time.Duration{50e6, 500e6}, [2]time.Duration{200e6, 3e9}),
+		Up:          oneOf(&d, [2]time.Duration{1e6, 50e6}, [2]time.Duration{50e6, 1500e6}),
+		Retake:      d.chance(0.5),
+		MaxMessages: 100_000,
+		Bound:       2 * time.Minute,
 	}
 	if d.chance(0.05) {
 		s.churn(&d)
 	}
 	s.Drawn = numbers(s.Nodes)
 	s.Skew = make([]time.Duration, s.Nodes)
-	spread := of(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
+	spread := oneOf(&d, 0, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
 	for i := range s.Skew {
 		s.Skew[i] = d.between(0, 2*spread+1) - spread
 	}
 	if spread > 0 && d.chance(0.2) {
-		s.Skew[d.intn(s.Nodes)] += of(&d, time.Hour, 365*24*time.Hour)
+		s.Skew[d.intn(s.Nodes)] += oneOf(&d, time.Hour, 365*24*time.Hour)
 	}
 	s.Compared = d.chance(0.5)
 	return s
 }
 
-// churn makes a world in which names change all the time: so many that tombstones run out while a
-// node catches up, and few enough nodes to bear it.
+// churn makes the setup one in which names change all the time: so many that tombstones run out
+// while a node catches up, on few enough nodes to bear it.
 func (s *Setup) churn(d *dice) {
 	s.Nodes = 2 + d.intn(2)
 	s.Churn = Churn{
-		Every: of(d, 20*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond),
-		Names: of(d, 20, 60, 160),
+		Every: oneOf(d, 20*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond),
+		Names: oneOf(d, 20, 60, 160),
 		Lag:   5 * time.Second,
 	}
-	s.Limits.Tombstones = of(d, 1, 4, 16, 64)
-	s.Limits.ChunkBytes = of(d, 200, 500, 2000)
-	s.Limits.BlockRecords = of(d, 1, 4, 16)
-	s.Delay = of(d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6})
-	// longer than answers take, or records would come twice
+	s.Limits.Tombstones = oneOf(d, 1, 4, 16, 64)
+	s.Limits.ChunkBytes = oneOf(d, 200, 500, 2000)
+	s.Limits.BlockRecords = oneOf(d, 1, 4, 16)
+	s.Delay = oneOf(d, [2]time.Duration{50e3, 1e6}, [2]time.Duration{1e6, 20e6})
+	// Longer than answers take, or records would come twice.
 	s.Limits.PullTimeout = 100 * time.Millisecond
-	// A chunk must hold several times what changes until the next one can come.
+	// A chunk must hold several times the changes until the next one can come.
 	inChunk := time.Duration(max(1, s.Limits.ChunkBytes/40))
 	s.Churn.Every = max(s.Churn.Every, 8*2*s.Delay[1]/inChunk)
-	s.Most = 1_000_000
+	s.MaxMessages = 1_000_000
 }
 
 // honest reports whether all wall clocks agree at the start.

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestSlowAnswers has answers take longer than a pull waits for them, and walks of many chunks. The
-// repair must end all the same: a chunk that comes late is a chunk, whoever was asked meanwhile.
+// TestSlowAnswers makes answers take longer than the time-out of a pull, and walks of many chunks.
+// The repair must still end: a late chunk is applied, whichever node was asked meanwhile.
 func TestSlowAnswers(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {

@@ -5,20 +5,19 @@ import (
 	"time"
 )
 
-// A Step is one thing done to a world from outside. A step that can't be done (its node is dead,
-// the name is taken) does nothing, so that any part of a list of steps is a list of steps, too.
+// A Step is one action on a world. A step that can't be done (its node is dead, the name is taken)
+// does nothing, so that any part of a list of steps is a valid list, too.
 type Step struct {
 	At    time.Duration // since the last Calm; at once if that is past
 	Kind  StepKind
 	Node  int
 	Other int
 	Name  string
-	// metadata, number of names, bit mask of a split, or number of a kind of weather
-	Arg   int
+	Arg   int           // metadata, number of names, bit mask of a split, or index of storms
 	Delta time.Duration // of a clock
 }
 
-// StepKind says what a step does.
+// StepKind is the type of a step.
 type StepKind uint8
 
 // The kinds of steps.
@@ -32,19 +31,19 @@ const (
 	Cut                        // messages from Node to Other are lost from now on
 	Sever                      // and those from Other to Node
 	Mend                       // messages between Node and Other pass again
-	Split                      // the nodes in Arg and the others don't hear each other
+	Split                      // links between the nodes in Arg and the others are cut
 	Heal                       // all links pass messages again
 	Storm                      // the network's weather changes
-	Pause                      // Node stands still; what comes to it waits
-	Resume                     // Node goes on
-	Crash                      // Node is gone, with all it knew
+	Pause                      // Node stops; messages to it wait
+	Resume                     // Node continues
+	Crash                      // Node is gone, and its state is lost
 	Restart                    // Node starts again, its wall clock shifted by Delta
-	Leave                      // Node leaves in good order
+	Leave                      // Node leaves
 	ClockStep                  // Node's wall clock is shifted by Delta
-	Suspect                    // Node hears that Other is down, for a while
-	Echo                       // a message that came to Node before comes once more
-	Rumour                     // everybody hears that Node is down, for a while
-	Calm                       // all is healed, the world comes to rest and is checked
+	Suspect                    // Node sees Other as down, for a while
+	Echo                       // a message that Node received comes once more
+	Rumour                     // all others see Node as down, for a while
+	Calm                       // all faults end, the world comes to rest and is checked
 	stepKinds
 )
 
@@ -54,13 +53,13 @@ var stepNames = [...]string{
 	"pause", "resume", "crash", "restart", "leave", "clock step", "suspect", "echo", "rumour", "calm",
 }
 
-// String returns what such a step does, in a word or two.
+// String returns the kind in a word or two.
 func (k StepKind) String() string { return stepNames[k] }
 
 // pairs reports whether such steps concern two nodes.
 func (k StepKind) pairs() bool { return k == Cut || k == Sever || k == Mend || k == Suspect }
 
-// String writes the step for people.
+// String describes the step in one line.
 func (s Step) String() string {
 	head := fmt.Sprintf("%-12v %-11s", s.At, s.Kind)
 	switch s.Kind {
@@ -90,18 +89,18 @@ func (s Step) String() string {
 
 func nodeName(i int) string { return string([]byte{'n', 'a' + byte(i)}) }
 
-// Steps draws a world's steps from its setup's seed. Which kinds of steps occur, how often and how
-// close together differs from world to world, because a bug that needs many of one kind is not met
-// by worlds that have some of each.
+// Steps draws a world's steps from its setup's seed. The kinds of steps, their frequency and their
+// distances differ from world to world, because worlds with some steps of each kind do not find a
+// bug that needs many of one.
 func Steps(s Setup) []Step {
 	d := fork(dice(s.Seed), 2)
 	g := generator{dice: d, setup: s,
-		gap: of(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
+		gap: oneOf(&d, time.Millisecond, 20*time.Millisecond, 100*time.Millisecond, 400*time.Millisecond)}
 	for i := range 1 + g.dice.intn(5) {
 		g.names = append(g.names, string([]byte{"xys"[g.dice.intn(3)], '0' + byte(i)}))
 	}
 	for k := range stepKinds {
-		weight := of(&g.dice, 0, 1, 1, 3)
+		weight := oneOf(&g.dice, 0, 1, 1, 3)
 		switch k {
 		case Register:
 			weight = 4 + 8*weight
@@ -118,7 +117,7 @@ func Steps(s Setup) []Step {
 			g.kinds = append(g.kinds, k)
 		}
 	}
-	g.patterns = of(&g.dice, 0, 0.1, 0.4)
+	g.patterns = oneOf(&g.dice, 0, 0.1, 0.4)
 	g.stepClocks = !s.honest() && g.dice.chance(0.6)
 	for round := range 1 + g.dice.intn(2) {
 		if round > 0 {
@@ -166,7 +165,7 @@ func (g *generator) one() {
 	case Echo:
 		s.Arg = g.dice.intn(8)
 	case Burst:
-		s.Arg = of(&g.dice, 3, 10, 60)
+		s.Arg = oneOf(&g.dice, 3, 10, 60)
 	case Cut, Sever, Mend, Suspect:
 		s.Other = (s.Node + 1 + g.dice.intn(g.setup.Nodes-1)) % g.setup.Nodes
 	case Split:
@@ -177,31 +176,31 @@ func (g *generator) one() {
 		if !g.stepClocks {
 			return
 		}
-		s.Delta = of(&g.dice, -time.Hour, -5*time.Second, -50*time.Millisecond, 50*time.Millisecond,
+		s.Delta = oneOf(&g.dice, -time.Hour, -5*time.Second, -50*time.Millisecond, 50*time.Millisecond,
 			5*time.Second, 24*time.Hour)
 	case Restart:
 		if g.stepClocks && g.dice.chance(0.3) {
-			s.Delta = of(&g.dice, -time.Hour, -5*time.Second, 5*time.Second)
+			s.Delta = oneOf(&g.dice, -time.Hour, -5*time.Second, 5*time.Second)
 		}
 	}
 	g.add(g.dice.between(0, 2*g.gap), s)
 }
 
-// pattern appends a few steps that hurt together.
+// pattern appends a few steps that often find bugs together.
 func (g *generator) pattern() {
 	a := g.node()
 	b := (a + 1 + g.dice.intn(g.setup.Nodes-1)) % g.setup.Nodes
 	name := g.name()
 	soon := func() time.Duration {
-		return g.dice.between(1, of(&g.dice, time.Millisecond, 30*time.Millisecond))
+		return g.dice.between(1, oneOf(&g.dice, time.Millisecond, 30*time.Millisecond))
 	}
 	later := func() time.Duration {
-		return g.dice.between(50*time.Millisecond, of(&g.dice, 500*time.Millisecond, 3*time.Second))
+		return g.dice.between(50*time.Millisecond, oneOf(&g.dice, 500*time.Millisecond, 3*time.Second))
 	}
 	switch g.dice.intn(6) {
 	case 0: // a duel at once, or within a millisecond
 		g.add(g.dice.between(0, g.gap), Step{Kind: Register, Node: a, Name: name, Arg: g.dice.intn(4)})
-		g.add(g.dice.between(0, of(&g.dice, 1, 900*time.Microsecond)),
+		g.add(g.dice.between(0, oneOf(&g.dice, 1, 900*time.Microsecond)),
 			Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
 	case 1: // both sides of a split, and a release while they meet
 		g.add(0, Step{Kind: Split, Arg: 1 << a})
@@ -209,20 +208,20 @@ func (g *generator) pattern() {
 		g.add(soon(), Step{Kind: Register, Node: b, Name: name, Arg: g.dice.intn(4)})
 		g.add(later(), Step{Kind: Heal})
 		g.add(g.dice.between(1, 500*time.Millisecond),
-			Step{Kind: Unregister, Node: of(&g.dice, a, b), Name: name})
+			Step{Kind: Unregister, Node: oneOf(&g.dice, a, b), Name: name})
 	case 2: // released here, taken there
 		g.add(soon(), Step{Kind: Register, Node: a, Name: name})
 		g.add(later(), Step{Kind: Unregister, Node: a, Name: name})
 		g.add(later(), Step{Kind: Register, Node: b, Name: name})
-	case 3: // a restart that nobody noticed
+	case 3: // a restart that no node detects
 		g.add(soon(), Step{Kind: Register, Node: a, Name: name})
 		g.add(later(), Step{Kind: Crash, Node: a})
 		delta := time.Duration(0)
 		if g.stepClocks {
-			delta = of(&g.dice, 0, -time.Hour)
+			delta = oneOf(&g.dice, 0, -time.Hour)
 		}
 		g.add(soon(), Step{Kind: Restart, Node: a, Delta: delta})
-		g.add(soon(), Step{Kind: Register, Node: of(&g.dice, a, b), Name: name})
+		g.add(soon(), Step{Kind: Register, Node: oneOf(&g.dice, a, b), Name: name})
 	case 4: // much is released while a node is away
 		g.add(soon(), Step{Kind: Burst, Node: a, Arg: 10})
 		g.add(later(), Step{Kind: Split, Arg: 1 << b})

@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// trace keeps the last lines of what happened.
+// trace keeps the last lines of a run.
 type trace struct {
 	lines []string
 	most  int
@@ -49,8 +49,8 @@ var eventNames = [...]string{
 	replica.SharedChanged: "shared changed", replica.ClockAhead: "clock ahead",
 }
 
-// tell writes an event for people.
-func tell(e *replica.Event) string {
+// describeEvent describes an event in one line.
+func describeEvent(e *replica.Event) string {
 	switch e.Type {
 	case replica.ClockAhead:
 		return eventNames[e.Type]
@@ -62,7 +62,7 @@ func tell(e *replica.Event) string {
 	return fmt.Sprintf("%s %s", eventNames[e.Type], record(e.Record))
 }
 
-// describe writes a message for people.
+// describe describes a message in one line.
 func describe(m replica.Message) string {
 	switch m := m.(type) {
 	case *replica.Update:
@@ -110,7 +110,7 @@ func records(rs []*replica.Record) string {
 	return b.String()
 }
 
-// record writes a record for people.
+// record describes a record.
 func record(r *replica.Record) string {
 	if r == nil {
 		return "none"

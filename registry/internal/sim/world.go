@@ -8,11 +8,11 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// epoch is what the nodes' wall clocks would show at the start, were they right.
+// epoch is the reading of a right wall clock at the start.
 const epoch = 1_700_000_000 * int64(time.Second)
 
-// A World is some nodes and the network between them. All that happens in it follows from its setup
-// and the steps it is taken through. A World must not be used from several goroutines at a time.
+// A World is some nodes and the network between them. Its run follows from its setup and its steps
+// alone. A World must not be used from several goroutines at a time.
 type World struct {
 	setup   Setup
 	now     time.Duration
@@ -24,17 +24,16 @@ type World struct {
 	round   time.Duration // when the last calm ended
 
 	names     []string       // all that were ever registered
-	partOf    map[string]int // and where they belong
-	partNames [][]string
+	partOf    map[string]int // their partitions
+	partNames [][]string     // the names of each partition
 	made      map[*replica.Record]origin
-	// names of which a claim ended, other than by a loss, since the last calm
-	dirty   map[string]bool
-	burst   int
-	stepped bool // some clock was set
-	still   bool // the churn is over
-	ended   map[*replica.Record]time.Duration
-	endedBy map[*replica.Record]number // at the latest
-	chunked map[transfer]int           // records in chunks sent, since tallyChunks
+	dirty     map[string]bool // names of which a claim ended, not by a loss, since the last calm
+	burst     int
+	stepped   bool // some clock was set
+	still     bool // the churn is over
+	ended     map[*replica.Record]time.Duration
+	endedBy   map[*replica.Record]number // at the latest
+	chunked   map[transfer]int           // records in chunks sent, since tallyChunks
 
 	flying  int                // messages under way, summaries apart
 	busy    time.Duration      // when one was sent last
@@ -45,14 +44,14 @@ type World struct {
 	trace *trace
 }
 
-// origin is what the world knows of a record that a node wrote.
+// origin is a copy of a record when its node wrote it.
 type origin struct {
 	copy replica.Record // records are immutable
 	at   time.Duration  // true time
 }
 
-// New returns a world at rest: nobody claims anything, everybody is up and about to be seen by the
-// others.
+// New returns a world at rest: there are no claims, and all nodes are up and about to be seen up by
+// the others.
 func New(s Setup) *World {
 	w := &World{
 		setup:     s,
@@ -67,7 +66,7 @@ func New(s Setup) *World {
 		endedBy:   make(map[*replica.Record]number),
 		chunked:   make(map[transfer]int),
 	}
-	d := dice(s.Seed + s.Luck<<32)
+	d := dice(s.Seed + s.SeedOffset<<32)
 	for i := range w.nodes {
 		n := &node{world: w, id: i, name: nodeName(i), skew: s.Skew[i],
 			dice: fork(d, uint64(100+s.Drawn[i]))}
@@ -81,8 +80,8 @@ func New(s Setup) *World {
 	return w
 }
 
-// Run takes a new world through steps and a last calm, and returns the first violation, nil for
-// none.
+// Run runs a new world through steps and a last calm, and returns the first violation, nil if there
+// is none.
 func Run(s Setup, steps []Step) *Violation {
 	v, _ := run(s, steps, nil)
 	return v
@@ -112,7 +111,7 @@ func run(s Setup, steps []Step, t *trace) (v *Violation, w *World) {
 	return nil, w
 }
 
-// Play takes the world through steps. It panics with a *Violation.
+// Play runs the world through steps. It panics with a *Violation.
 func (w *World) Play(steps []Step) {
 	for _, s := range steps {
 		if s.Kind == Calm {
@@ -210,14 +209,14 @@ func (w *World) step(s Step) {
 	w.lookAround()
 }
 
-// runUntil lets time pass.
+// runUntil runs the world until a moment.
 func (w *World) runUntil(t time.Duration) {
 	for len(w.queue) > 0 && w.queue[0].at <= t {
 		e := w.queue.pop()
 		w.now = e.at
 		w.happen(&e)
 		if w.turn%4096 == 0 {
-			w.noStorm(w.setup.Most)
+			w.noStorm(w.setup.MaxMessages)
 		}
 	}
 	w.now = max(w.now, t)
@@ -266,7 +265,7 @@ func (w *World) part(name string) int {
 	return p
 }
 
-// note keeps what a record said when its node wrote it.
+// note keeps a copy of a record that a node wrote.
 func (w *World) note(n *node, r *replica.Record) {
 	if _, ok := w.made[r]; ok {
 		return

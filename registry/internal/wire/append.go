@@ -8,11 +8,11 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Append appends the encoded frame to dst. It refuses with an [*InvalidError] what no [Decode]
-// would take, and then returns dst as it was. The size of the frame is the caller's to bound: see
+// Append appends the encoded frame to dst. If no [Decode] would accept the frame, it fails with an
+// [*InvalidError] and returns dst as it was. It does not bound the size of the frame: see
 // [Frame.Size].
 //
-// The messages are only read, and may be read elsewhere at the same time.
+// Append only reads the messages, which may be read elsewhere at the same time.
 func Append(dst []byte, f *Frame) ([]byte, error) {
 	e := encoder{b: slices.Grow(dst, f.Size()), at: place{item: -1, record: -1}}
 	if err := e.frame(f); err != nil {
@@ -21,7 +21,7 @@ func Append(dst []byte, f *Frame) ([]byte, error) {
 	return e.b, nil
 }
 
-// An encoder appends to b. Where a method returns an error, b is of no use any more.
+// An encoder appends to b. After an error of a method, b must not be used.
 type encoder struct {
 	b  []byte
 	at place
@@ -205,7 +205,8 @@ func (e *encoder) origin(name string, incarnation uint64) error {
 	return e.incarnation(incarnation)
 }
 
-// incarnation appends a number that is a time in nanoseconds, and a byte longer as a varint.
+// incarnation appends an incarnation in eight bytes: it is a time in nanoseconds, and takes nine as
+// a varint.
 func (e *encoder) incarnation(v uint64) error {
 	if v > MaxIncarnation {
 		return e.invalid("incarnation", "%d is more than %d", v, uint64(MaxIncarnation))
@@ -238,7 +239,7 @@ func (e *encoder) records(origin string, after, upTo uint64, records []*replica.
 		if i == 0 {
 			e.uint64(uint64(r.Time.Nanos))
 		} else {
-			e.b = binary.AppendVarint(e.b, r.Time.Nanos-nanos) // may wrap, and wraps back
+			e.b = binary.AppendVarint(e.b, r.Time.Nanos-nanos) // may wrap: Decode wraps it back
 		}
 		if r.Time.Logical != 0 {
 			e.uvarint(uint64(r.Time.Logical))
@@ -278,7 +279,7 @@ func head(r *replica.Record, before uint64) byte {
 	return h
 }
 
-// sound refuses a record that the format has no words for, or that Decode would refuse.
+// sound returns an error for a record that the format can't express, or that Decode would refuse.
 func (e *encoder) sound(r *replica.Record, origin string, before, upTo uint64) error {
 	switch {
 	case r == nil:

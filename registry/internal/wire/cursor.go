@@ -6,8 +6,8 @@ import (
 	"unique"
 )
 
-// A cursor reads a frame from the front. Its methods take nothing where they return an error, and
-// compare each length with what remains before they touch or allocate anything.
+// A cursor reads a frame from the front. Its methods compare each length with the rest of the frame
+// before they read or allocate anything.
 type cursor struct {
 	b   []byte
 	off int
@@ -48,8 +48,8 @@ func (c *cursor) uint64(field string) (uint64, error) {
 	return binary.BigEndian.Uint64(c.b[c.off-8:]), nil
 }
 
-// uvarint reads a number in its one shortest form. So a message has one encoding only, and
-// two that are equal are equal in their bytes.
+// uvarint reads a number in its shortest form, and refuses any other, so that equal messages have
+// equal bytes.
 func (c *cursor) uvarint(field string) (uint64, error) {
 	if c.rest() > 0 && c.b[c.off] < 0x80 { // most are one byte
 		c.off++
@@ -73,7 +73,7 @@ func (c *cursor) varint(field string) (int64, error) {
 	return int64(v>>1) ^ -int64(v&1), err
 }
 
-// count reads how many things follow, of which each takes at least size bytes.
+// count reads the number of elements that follow, each of which takes at least size bytes.
 func (c *cursor) count(field string, size int) (int, error) {
 	start := c.off
 	v, err := c.uvarint(field)
@@ -97,8 +97,8 @@ func (c *cursor) bytes(field string, limit int) ([]byte, error) {
 	return c.take(start, field, v, limit)
 }
 
-// node reads the name of a node. Names of nodes are few and each is in many records, so
-// equal ones share their memory.
+// node reads the name of a node. Names of nodes are few and each is in many records, so equal ones
+// share their memory.
 func (c *cursor) node(field string, limit int) (string, error) {
 	start := c.off
 	v, err := c.byte(field)
@@ -112,6 +112,7 @@ func (c *cursor) node(field string, limit int) (string, error) {
 	return unique.Make(string(b)).Value(), nil
 }
 
+// take reads v bytes, 1 to limit; start is the offset of the field, for errors.
 func (c *cursor) take(start int, field string, v uint64, limit int) ([]byte, error) {
 	switch {
 	case v == 0:

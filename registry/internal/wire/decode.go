@@ -7,12 +7,12 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// Decode decodes a frame. It refuses one of another version with a [*VersionError], and all else
-// that [Append] would not have written within the limits with a [*SyntaxError]: what it returns may
-// be given to a partition as it is, and encoding it again gives the same bytes.
+// Decode decodes a frame. It refuses one of another version with a [*VersionError], and all others
+// that [Append] would not have written within the limits with a [*SyntaxError]. So the messages can
+// be given to a partition as they are, and encoding the frame again gives the same bytes.
 //
-// The frame returned shares no memory with b, nor do its records with one another, but for
-// the names of nodes: the package's doc says why.
+// The frame shares no memory with b, nor do its records with one another, except the names of
+// nodes: the package's doc says why.
 func Decode(b []byte, l Limits) (*Frame, error) {
 	d := decoder{cursor: cursor{b: b, at: place{item: -1, record: -1}}, limits: l.orDefault()}
 	return d.frame()
@@ -260,7 +260,7 @@ func (d *decoder) standing() (*replica.Standing, error) {
 	return m, nil
 }
 
-// seqs reads numbers that rise from after, and end at upTo at the latest.
+// seqs reads rising numbers above after, up to upTo.
 func (d *decoder) seqs(after, upTo uint64) ([]uint64, error) {
 	n, err := d.count("sequence numbers", 1)
 	if err != nil || n == 0 {
@@ -276,7 +276,7 @@ func (d *decoder) seqs(after, upTo uint64) ([]uint64, error) {
 	return seqs, nil
 }
 
-// end reads by how much a number is more than before: by at least one, and it ends at most.
+// end reads a number as its difference to before: at least one more, and at most most.
 func (d *decoder) end(field string, before, most uint64) (uint64, error) {
 	start := d.off
 	more, err := d.uvarint(field)
@@ -289,7 +289,7 @@ func (d *decoder) end(field string, before, most uint64) (uint64, error) {
 	return before + more, nil
 }
 
-// beyond reads by how much a number is more than base, which may be nothing.
+// beyond reads a number as its difference to base, which may be 0.
 func (d *decoder) beyond(field string, base uint64) (uint64, error) {
 	start := d.off
 	more, err := d.uvarint(field)
@@ -424,7 +424,7 @@ func (d *decoder) verdict() (*replica.Verdict, error) {
 	return v, nil
 }
 
-// seq reads what a record's sequence number is more than the one before.
+// seq reads a record's sequence number, which follows before; start is the offset of its head.
 func (d *decoder) seq(start int, head byte, before, upTo uint64) (uint64, error) {
 	room := upTo - before
 	if head&headGap == 0 {
@@ -444,7 +444,7 @@ func (d *decoder) seq(start int, head byte, before, upTo uint64) (uint64, error)
 	return before + 2 + gap, nil
 }
 
-// time reads a timestamp: whole for the first record, else the difference to the one before.
+// time reads a timestamp: in full for the first record, otherwise as the difference to before.
 func (d *decoder) time(head byte, before hlc.Timestamp, first bool) (t hlc.Timestamp, err error) {
 	if first {
 		nanos, err := d.uint64("time")

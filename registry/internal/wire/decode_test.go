@@ -438,7 +438,7 @@ func TestNoPinning(t *testing.T) {
 	runtime.KeepAlive(b)
 }
 
-// TestErrorsAs: each error can be told apart from outside.
+// TestErrorsAs finds each error by its type.
 func TestErrorsAs(t *testing.T) {
 	_, err := wire.Decode(nil, wire.Limits{})
 	require.EqualError(t, err, "wire: at byte 0: version: the frame ends in it")

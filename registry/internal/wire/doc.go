@@ -1,8 +1,9 @@
-// Package wire is the codec of the registry: it turns frames of messages into bytes and back.
+// Package wire encodes and decodes the registry's frames of messages.
 //
-// A node sends a frame to another in one piece. It is refused as a whole: bytes that are wrong
-// anywhere are wrong as a whole, and lead to an error that says what is wrong, in which field and
-// at which byte ([*SyntaxError], [*VersionError]).
+// A node sends a frame to another in one piece. Wrong bytes anywhere make [Decode] refuse the whole
+// frame, with an error that names the byte, the field and the reason ([*SyntaxError],
+// [*VersionError]). To read the code, open frame.go, then append.go and decode.go, which follow the
+// format below.
 //
 // # Format, version 2
 //
@@ -89,16 +90,16 @@
 //	logical   v        and its logical part, 0 to 2^32-1
 //
 // Sequence numbers start from the message's After, rise from record to record, and end at UpTo at
-// the latest. Each message has one encoding only: a number in a longer form than it needs, a flag
-// that says nothing and an empty field whose flag is set are refused. So a frame that is decoded
-// and encoded again has the same bytes. Empty metadata and none are the same, and decode to nil.
+// the latest. Each message has one encoding only: a number that is not in its shortest form, an
+// unknown flag and an empty field whose flag is set are refused. So a frame that is decoded and
+// encoded again has the same bytes. Empty metadata and none are the same, and decode to nil.
 //
-// An item takes the same bytes whichever frame it is in. It could be made smaller where its origin
-// is the frame's sender; but most updates on the wire are relayed ones, whose origin is not.
+// An item takes the same bytes in any frame. It could be smaller if its origin is the frame's
+// sender; but most updates on the wire are relayed ones, whose origin is not.
 //
 // There is no checksum. A packet has memberlist's CRC, or the tag of its encryption; a stream has
-// TCP's. The count of items and the rule that nothing follows the last one see to it that a frame
-// which was cut off is never taken for a shorter one.
+// TCP's. Since the header has the number of items, and nothing may follow the last one, a truncated
+// frame is never taken for a shorter one.
 //
 // # Sizes
 //
@@ -116,21 +117,21 @@
 //	vector of 16 nodes                          308
 //	registrations in a packet of 1,400 bytes     64, with metadata 35
 //
-// [HeaderSize] and [Item.Size] are exact, for those who fill packets.
+// [HeaderSize] and [Item.Size] are exact, so that packets can be filled by them.
 //
 // # Memory
 //
-// Every length is compared with what remains of the frame and with the limits, and every count with
-// what would remain if its things were as small as they can be, before anything is allocated.
-// Decode allocates at most some 40 bytes for one of the frame: 34 for records whose names have one
-// byte, and 6 where the number of items is a lie.
+// Before anything is allocated, each length is compared with the rest of the frame and with the
+// limits, and each count with the number of the smallest elements that the rest could hold. Decode
+// allocates at most some 40 bytes for one of the frame: 34 for records whose names have one byte,
+// and 6 if the number of items is wrong.
 //
 // Decode copies each name and each metadata by itself and allocates each record by itself: three
 // allocations a record, 1.0 ms for a chunk of 4,000 records (150 KB) where slices of one copy of
 // the frame took 0.43 ms. In return, a registration that lives for a year doesn't keep the 4,000 in
-// memory that came with it; and 0.15 s in a join into a million names is not what such a join waits
-// for. Only the names of nodes are shared, by all frames.
+// memory that came with it. In a join into a million names it is 0.15 s, a small part of the whole.
+// Only the names of nodes are shared, by all frames.
 //
-// That a name occurs twice in one list is not refused: it would take a table of all names, and a
-// partition that receives both keeps the later one, as it would from two messages.
+// A name that occurs twice in one list is accepted: to refuse it would take a table of all names,
+// and a partition that receives both keeps the later one, as it would from two messages.
 package wire

@@ -6,7 +6,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// A VersionError says that a frame is of another version of the format.
+// A VersionError reports that a frame is of another version of the format.
 type VersionError struct {
 	Got byte
 }
@@ -17,7 +17,7 @@ func (e *VersionError) Error() string {
 		Version)
 }
 
-// A SyntaxError says why [Decode] refused a frame.
+// A SyntaxError reports why [Decode] refused a frame.
 type SyntaxError struct {
 	Offset int    // of the field in the frame, in bytes
 	Field  string // such as "item 2: update: record 7: name"
@@ -29,7 +29,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("wire: at byte %d: %s: %s", e.Offset, e.Field, e.Reason)
 }
 
-// An InvalidError says why [Append] refused a frame: no [Decode] would take it.
+// An InvalidError reports why [Append] refused a frame: no [Decode] would accept it.
 type InvalidError struct {
 	Field  string // such as "item 2: update: record 7: name"
 	Reason string
@@ -40,7 +40,7 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("wire: can't encode %s: %s", e.Field, e.Reason)
 }
 
-// A place is where in a frame somebody is at work. It becomes text only in an error.
+// A place is the position in a frame that is being encoded or decoded, for errors.
 type place struct {
 	item   int // -1: in the header
 	kind   replica.Kind
@@ -48,6 +48,7 @@ type place struct {
 	list   string // what the list holds
 }
 
+// field returns the name of a field with the position.
 func (p place) field(name string) string {
 	switch {
 	case p.item < 0:

@@ -5,7 +5,7 @@ import "github.com/snowfence/snowfence/registry/internal/replica"
 // Version is the version of the format, and the first byte of each frame.
 const Version = 2
 
-// Bounds that the format itself sets. [Limits] may be tighter, never wider.
+// Bounds of the format. [Limits] may be tighter, never wider.
 const (
 	MaxPartitions  = 1 << 16
 	MaxIncarnation = 1<<63 - 1 // the last nanosecond that a clock can name
@@ -15,11 +15,11 @@ const (
 	MaxItems       = 1<<16 - 1 // items in a frame
 )
 
-// A Frame is sent from one node to another in one piece: a packet, or one message
-// of a reliable connection.
+// A Frame is sent from one node to another in one piece: a packet, or one message of a reliable
+// connection.
 type Frame struct {
-	From        string // the name of the node that sends
-	Incarnation uint64 // of this run of that node
+	From        string // the name of the sender
+	Incarnation uint64 // of this run of the sender
 	Sent        int64  // its wall clock when it sent, in nanoseconds since the Unix epoch
 	Items       []Item
 }

@@ -2,11 +2,12 @@ package wire
 
 import "github.com/snowfence/snowfence/registry/internal/replica"
 
-// DefaultMaxFrame is the largest frame that [Decode] takes where [Limits] say nothing else.
+// DefaultMaxFrame is the default of Limits.MaxFrame.
 const DefaultMaxFrame = 1 << 20
 
-// Limits bound what [Decode] takes. A field that is zero, or wider than the format allows, stands
-// for the format's own bound; MaxFrame is [DefaultMaxFrame] where it is zero, and may be any size.
+// Limits bound the frames that [Decode] accepts. A field that is zero, or wider than the format
+// allows, means the format's bound; MaxFrame may be any size, and is [DefaultMaxFrame] if it is
+// zero.
 type Limits struct {
 	Partitions int // of the cluster: partitions from 0 up to but not including it
 	MaxName    int // bytes in a name
@@ -14,13 +15,14 @@ type Limits struct {
 	MaxNode    int // bytes in the name of a node
 	MaxFrame   int // bytes in a frame
 
-	// MaxIncarnation is the highest incarnation taken. Incarnations are wall clock readings, and a
-	// node that receives a higher one than its own raises its own above that. A limit that is the own
-	// clock's reading plus a generous slack keeps a forged incarnation from driving a node up to where
-	// there is nothing higher: the limit rises with the clock.
+	// MaxIncarnation is the highest incarnation accepted. Incarnations are wall clock readings, and a
+	// node that receives a higher one of itself raises its own above that. If the limit is the wall
+	// clock's reading plus a generous slack, a forged incarnation can't drive a node to the highest
+	// number there is, as the limit rises with the clock.
 	MaxIncarnation uint64
 }
 
+// orDefault returns the limits with their defaults, within the bounds of the format.
 func (l Limits) orDefault() Limits {
 	l.Partitions = within(l.Partitions, MaxPartitions)
 	l.MaxName = within(l.MaxName, MaxName)
@@ -43,7 +45,7 @@ func within(limit, bound int) int {
 }
 
 // The head of a record is one byte: flags in the low half, the reason of a tombstone in the high
-// half. A record that is alive has no reason, so "dead" needs no flag.
+// half. Only a tombstone has a reason, so "dead" needs no flag.
 const (
 	headGap     = 1 << 0 // sequence numbers were left out before this one
 	headLogical = 1 << 1 // the timestamp's logical part is not 0
@@ -51,7 +53,7 @@ const (
 	headFlags   = headGap | headLogical | headMeta
 	headWhy     = 4 // bits to shift the reason by
 
-	lastWhy = replica.WhyClosed // those after it never travel
+	lastWhy = replica.WhyClosed // tombstones never carry the ones after it
 )
 
 // The smallest encodings, by which counts are bounded before anything is allocated for them.

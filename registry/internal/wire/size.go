@@ -20,9 +20,9 @@ func (f *Frame) Size() int {
 	return n
 }
 
-// Size returns the number of bytes that the item takes in a frame, whichever frame that
-// is: a packet is full when [HeaderSize] and the sizes of its items add up to its size. Of
-// an item that [Append] refuses the size means nothing.
+// Size returns the number of bytes that the item takes in any frame: a packet is full when
+// [HeaderSize] and the sizes of its items add up to its size. The size of an item that [Append]
+// refuses is undefined.
 func (i Item) Size() int {
 	n := uvarintSize(uint64(i.Partition)) + 1
 	switch m := i.Message.(type) {
@@ -99,9 +99,8 @@ func recordsSize(after uint64, records []*replica.Record) int {
 			n += stringSize(len(r.Meta))
 		}
 		if r.Verdict != nil {
-			n += nodeSize(r.Verdict.Winner) + uvarintSize(r.Verdict.WinnerSeq) + uvarintSize(
-				r.Verdict.LostSeq)
-			n += 8 + uvarintSize(uint64(r.Verdict.Time.Logical))
+			n += nodeSize(r.Verdict.Winner) + uvarintSize(r.Verdict.WinnerSeq) +
+				uvarintSize(r.Verdict.LostSeq) + 8 + uvarintSize(uint64(r.Verdict.Time.Logical))
 		}
 		seq, nanos = r.Seq, r.Time.Nanos
 	}

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever happens to claims and nodes, the names that are not settled are those on which the own
+// Whatever happens to claims and nodes, the unresolved names are those on which the own
 // claim wins and another visible one stands.
-func TestUnsettledNamesAreKnown(t *testing.T) {
+func TestUnresolvedNamesAreKnown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		o := observe(t, Config{Shared: func(name string) bool { return name == "s" }}, "b", "c")
 		name := func() string { return rapid.SampledFrom([]string{"x", "y", "s"}).Draw(r, "name") }
@@ -45,13 +45,13 @@ func TestUnsettledNamesAreKnown(t *testing.T) {
 					}
 				}
 				slices.Sort(want)
-				require.Equal(r, want, o.contested())
+				require.Equal(r, want, o.unresolvedNames())
 			},
 		})
 	})
 }
 
-// A vector costs what is not settled, not what is contested: of groups that is nearly every name.
+// A vector costs what is unresolved, not what is contested: of groups that is nearly every name.
 func BenchmarkVectorBesideManyGroups(b *testing.B) {
 	p, at := filled(benchNames())
 	p.cfg.Shared = func(string) bool { return true }
