@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/snowfence/snowfence/cache/internal/evict"
+	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -70,6 +71,8 @@ type Cache[K comparable, V any] struct {
 	invalidated invalidations
 	callbacks   callbacks[K, V]
 	counters    counters
+
+	access
 }
 
 // New makes a Cache. For an invalid option it returns an *[OptionError], which names
@@ -105,6 +108,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		stripes:     newStripes(),
 		memory:      readMemory,
 	}
+	c.access = hook.To[K, V](hooks[K, V]{c})
 	c.capacity.Store(int64(o.Capacity))
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
 	c.callbacks.init(o.OnEviction, &c.counters, int64(o.Capacity), c.maxWeight)

@@ -24,9 +24,7 @@ func hooked(
 	c, err := cache.New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	h, ok := hook.Of(c).(hook.Store[string, int])
-	require.True(t, ok)
-	return c, h
+	return c, hook.Of[string, int](c)
 }
 
 // Whatever stores or removes an entry is told, and what is there by then can be seen.
