@@ -92,8 +92,7 @@ func TestDoubleCheck(t *testing.T) {
 func TestErrorsAreNotCached(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{})
 	for i := range 3 {
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-			error) {
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 			return i, errLoad
 		})
 		require.ErrorIs(t, err, errLoad)
@@ -117,8 +116,7 @@ func TestBackoff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
 					time.Second, time.Minute)}})
-				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-					error) {
+				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 					return 0, errLoad
 				})
 				require.ErrorIs(t, err, errLoad)
@@ -138,8 +136,7 @@ func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a value that is there is no matter of back-off
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
 			time.Hour, time.Hour)}})
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-			error) {
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 			return 0, errLoad
 		})
 		require.ErrorIs(t, err, errLoad)
@@ -177,8 +174,7 @@ func TestDeadlockIsAnError(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
 		next := map[string]string{"self": "self", "a": "b", "b": "a"}
 		var follow func(ctx context.Context, key string) (int, error)
-		follow = func(ctx context.Context, key string) (int,
-			error) {
+		follow = func(ctx context.Context, key string) (int, error) {
 			return c.Fetch(ctx, next[key], follow)
 		}
 		for _, key := range []string{"self", "a"} {

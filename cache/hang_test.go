@@ -66,8 +66,7 @@ func TestHangForEver(t *testing.T) {
 		require.NoError(t, err)
 		defer c.Close()
 		start := time.Now()
-		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int,
-			error) {
+		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})

@@ -168,8 +168,7 @@ func TestFailingBatch(t *testing.T) {
 		"panic that speaks of no record": {func(context.Context, []int) (map[int]int, error) {
 			panic(fmt.Errorf("a bug: %w", cache.ErrNotFound))
 		}, cache.ErrNotFound},
-		"goexit": {func(context.Context, []int) (map[int]int,
-			error) {
+		"goexit": {func(context.Context, []int) (map[int]int, error) {
 			runtime.Goexit()
 			return nil, nil
 		}, courier.ErrGoexit},

@@ -193,8 +193,7 @@ func TestNotFoundIsForgotten(t *testing.T) {
 			cache.StoreFor(ctx, 0)
 			return 1, nil
 		}), 0},
-		"Refresh, not found and not to be remembered": {refresh(func(ctx context.Context, _ string) (int,
-			error) {
+		"Refresh, not found nor remembered": {refresh(func(ctx context.Context, _ string) (int, error) {
 			cache.StoreFor(ctx, 0)
 			return 0, cache.ErrNotFound
 		}), 0},

@@ -43,23 +43,21 @@ func notModified(t *testing.T, want int) func(context.Context, string) (int, err
 	}
 }
 
-// The loads that may have a previous value: each begins when "k" is 1, and takes a second.
-var previousLoads = map[string]func(*testing.T, *previousCache, func(context.Context, string) (int,
-	error)) (int, error){
-	"Refresh": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+type previousLoad = func(context.Context, string) (int, error)
+
+// previousLoads are the loads that may have a previous value: each begins when "k" is 1, and takes a second.
+var previousLoads = map[string]func(*testing.T, *previousCache, previousLoad) (int, error){
+	"Refresh": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(previousTTL / 2)
 		return p.Refresh(t.Context(), "k", load)
 	},
-	"stale": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+	"stale": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(2 * previousTTL)
 		return p.Fetch(t.Context(), "k", load)
 	},
-	"RefreshAt": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+	"RefreshAt": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(previousTTL / 2)
 		v, err := p.Fetch(t.Context(), "k", load)

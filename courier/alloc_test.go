@@ -27,8 +27,7 @@ func TestAllocations(t *testing.T) {
 	gate, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int,
-			error) {
+		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int, error) {
 			<-gate
 			return 1, nil
 		})

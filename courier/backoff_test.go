@@ -122,8 +122,7 @@ func TestWhatIsAFailure(t *testing.T) {
 		}, errBoom},
 		{"time-out", 0, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil },
 			courier.ErrTimeout},
-		{"callers left", time.Second, func(ctx context.Context) (int,
-			error) {
+		{"callers left", time.Second, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, errBoom
 		}, nil},
@@ -156,8 +155,7 @@ func TestWhatIsAFailure(t *testing.T) {
 func TestForgottenFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
-		old := callers(t, c, 1, "key", 0, func(context.Context) (int,
-			error) {
+		old := callers(t, c, 1, "key", 0, func(context.Context) (int, error) {
 			time.Sleep(time.Second)
 			return 0, errBoom
 		})

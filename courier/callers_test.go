@@ -92,8 +92,7 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 		var c courier.Courier[string, int]
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errBoom) })
-		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int,
-			error) {
+		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, nil
 		})
@@ -102,8 +101,7 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int,
-			error) {
+		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, nil
 		})

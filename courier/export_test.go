@@ -20,8 +20,8 @@ func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	}
 	for s := range c.shards {
 		if s.flights.n != 0 || len(s.detached) != 0 || len(s.stuck) != 0 || s.busy != 0 {
-			return fmt.Errorf("a shard has %d flights, %d without a key, %d keys with stuck functions, %d "+
-				"busy",
+			return fmt.Errorf(
+				"a shard has %d flights, %d detached, %d keys with stuck functions, %d busy",
 				s.flights.n, len(s.detached), len(s.stuck), s.busy)
 		}
 		if s.limited.oldest != nil || s.limited.newest != nil {

@@ -78,8 +78,7 @@ func faults() []fault {
 		},
 		{
 			name: "panic(nil)",
-			fetch: func(s scene, _ context.Context) (int,
-				error) {
+			fetch: func(s scene, _ context.Context) (int, error) {
 				<-s.fault
 				panicsHere(nil)
 				return 0, nil
@@ -95,8 +94,7 @@ func faults() []fault {
 		},
 		{
 			name: "Goexit",
-			fetch: func(s scene, _ context.Context) (int,
-				error) {
+			fetch: func(s scene, _ context.Context) (int, error) {
 				<-s.fault
 				runtime.Goexit()
 				return 0, nil

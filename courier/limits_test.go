@@ -86,8 +86,7 @@ func TestTimeoutInSeveralBubbles(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(time.Duration(i*i) * 100 * time.Millisecond)
 			works(t, c, "warm")
-			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int,
-				error) {
+			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int, error) {
 				<-ctx.Done()
 				return 0, nil
 			}).one()
@@ -164,8 +163,7 @@ func TestMaxWaitingOverManyKeys(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 * limit {
 			wg.Go(func() {
-				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int,
-					error) {
+				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int, error) {
 					<-gate
 					return 0, nil
 				})

@@ -165,17 +165,16 @@ func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	own := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
 	if rnd.IntN(3) == 0 {
 		key := keys[0]
-		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int,
-			error) {
+		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int, error) {
 			return m.single(ctx, own, key)
 		})
 		m.check(ctx, begin, key, courier.Outcome[int]{Value: v, Shared: shared, Err: err})
 		return
 	}
-	got := m.c.DoMany(ctx, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int],
-		error) {
+	fetch := func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
 		return m.fetch(ctx, own, missing)
-	})
+	}
+	got := m.c.DoMany(ctx, keys, fetch)
 	require.Len(t, got, len(keys))
 	for i, key := range keys {
 		if first := slices.Index(keys, key); first < i {

@@ -518,8 +518,7 @@ func TestDoManyWithPatience(t *testing.T) {
 // the ways in which it can.
 func TestBatchThatGoesOnAlone(t *testing.T) {
 	const d = time.Second
-	hang := func(ctx context.Context, _ []string) (outcomes,
-		error) {
+	hang := func(ctx context.Context, _ []string) (outcomes, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -969,11 +968,9 @@ func TestUnlinkedDoMany(t *testing.T) {
 		c := courier.New[string, int](courier.WithUnlinked())
 		keys := []string{"a", "b"}
 		assert.Equal(t, outcomes{{Value: 1}, {Value: 1}}, c.DoMany(t.Context(), keys, lengths))
-		for range 2 { // the dead one keeps its keys
-			for _, o := range c.DoMany(within(t, time.Second), keys, whole(func(context.Context) (int,
-				error) {
-				panic("boom")
-			})) {
+		panics := whole(func(context.Context) (int, error) { panic("boom") })
+		for range 2 { // the dead flight keeps its keys
+			for _, o := range c.DoMany(within(t, time.Second), keys, panics) {
 				assert.Equal(t, context.DeadlineExceeded, o.Err)
 			}
 		}
@@ -1251,8 +1248,7 @@ func TestMaxBatch(t *testing.T) {
 		c := courier.New[int, int](courier.WithMaxBatch(2), courier.WithMaxConcurrent(2))
 		release := make(chan struct{})
 		go func() {
-			_, _, _ = c.Do(context.Background(), 1, func(context.Context) (int,
-				error) {
+			_, _, _ = c.Do(context.Background(), 1, func(context.Context) (int, error) {
 				<-release
 				return 100, nil
 			})

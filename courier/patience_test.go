@@ -672,8 +672,7 @@ func TestIsFailure(t *testing.T) {
 		refused(t, c, "child", errBoom)
 		assert.ErrorIs(t, do("hang", hang), courier.ErrTimeout)
 		refused(t, c, "hang", courier.ErrTimeout)
-		isPanic("boom")(t, do("panics", func(context.Context) (int,
-			error) {
+		isPanic("boom")(t, do("panics", func(context.Context) (int, error) {
 			return 3, errors.New("explosive")
 		}))
 		var p *courier.PanicError
