@@ -45,7 +45,8 @@ func notModified(t *testing.T, want int) func(context.Context, string) (int, err
 
 type previousLoad = func(context.Context, string) (int, error)
 
-// previousLoads are the loads that may have a previous value: each begins when "k" is 1, and takes a second.
+// previousLoads are the loads that may have a previous value: each begins when "k" is 1, and takes
+// a second.
 var previousLoads = map[string]func(*testing.T, *previousCache, previousLoad) (int, error){
 	"Refresh": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
