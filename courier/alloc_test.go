@@ -23,7 +23,7 @@ func TestAllocations(t *testing.T) {
 		}), 3.0, "a flight, %s", name)
 	}
 
-	// A join is measured with callers who leave as soon as they wait.
+	// A join is measured with callers that leave as soon as they wait.
 	gate, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// rest has a fetch for key fail, and returns how long the key rests from then.
+// rest makes a fetch for key fail, and returns the rest that follows.
 func rest(t *testing.T, c *courier.Courier[string, int], key string) time.Duration {
 	t.Helper()
 	_, _, err := c.Do(t.Context(), key, failing(errBoom))
@@ -151,7 +151,7 @@ func TestWhatIsAFailure(t *testing.T) {
 	}
 }
 
-// A flight that was forgotten says nothing about its key.
+// The failure of a flight that was forgotten starts no back-off.
 func TestForgottenFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))

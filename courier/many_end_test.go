@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A caller at its deadline gets what is there.
+// A caller at its deadline gets the outcomes that there are.
 func TestDoManyAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -33,7 +33,7 @@ func TestDoManyAtTheDeadline(t *testing.T) {
 		assert.Equal(t, courier.Stats{Started: 4, Joined: 3, InFlight: 2, Waiting: 2, Late: 3,
 			Deserted: 1}, c.Stats())
 
-		// The function goes on for the key that somebody waits for.
+		// The function goes on for the key that has a waiter.
 		assert.Equal(t, outcome{value: 3, shared: true, after: 4 * time.Second}, joined.one())
 		assert.Equal(t, 7, slow.one().value)
 		atRest(t, c)
@@ -77,8 +77,8 @@ func TestDoManyIsCancelledWithItsLastKey(t *testing.T) {
 	})
 }
 
-// What nobody waits for can be forgotten while its batch is about to start. The race
-// detector looks at this one.
+// A key without a waiter can be forgotten while its batch is about to start. The race detector
+// checks this one.
 func TestForgetWhileABatchStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const d, keys = time.Second, 2000
@@ -131,7 +131,7 @@ func TestDoManyForget(t *testing.T) {
 		for _, o := range h.wait() {
 			assert.Equal(t, errBoom, o.Err, "it goes on for those who wait")
 		}
-		works(t, c, "a") // what was forgotten says nothing of its key
+		works(t, c, "a") // the outcome of a forgotten flight does not count for its key
 		refused(t, c, "b", errBoom)
 		c.ForgetAll()
 		works(t, c, "b")
@@ -188,7 +188,7 @@ func TestDoManyRacesWithShutdown(t *testing.T) {
 	}
 }
 
-// Nor do time-outs that are over before all have boarded.
+// Nor do time-outs that end before all passengers have been made.
 func TestDoManyWithTheShortestTimeout(t *testing.T) {
 	c := courier.New[string, int](courier.WithTimeout(1), courier.WithMaxAbandoned(1000, 1000))
 	for range 100 {

@@ -112,8 +112,8 @@ func TestDoManyWithPatience(t *testing.T) {
 	})
 }
 
-// A batch of which each key is passed by, or left, goes on alone, and ends in each of
-// the ways in which it can.
+// A batch goes on alone when callers skip, or have left, each of its keys, and then ends in each of
+// the possible ways.
 func TestBatchThatGoesOnAlone(t *testing.T) {
 	const d = time.Second
 	hang := func(ctx context.Context, _ []string) (outcomes, error) {
@@ -163,7 +163,7 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 		})
 	}
 
-	// A fresh one behind late flights, forgotten before anybody has waited for it.
+	// A fresh flight behind late ones, forgotten before it had a waiter.
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
 		callers(t, c, 1, "a", 0, sleeps(5*d))
@@ -179,8 +179,8 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 	})
 }
 
-// Keys for which a caller has nothing else to give are waited for as usual, in the same
-// batch as those for which it has.
+// A caller waits as usual for keys for which it has nothing else to give, in the same batch as the
+// keys for which it has.
 func TestManyWithPatienceForSome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[int, int]()

@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// The function counts once where functions are counted.
+// The function of a batch takes one turn.
 func TestDoManyTakesOneTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(2))
@@ -29,7 +29,7 @@ func TestDoManyTakesOneTurn(t *testing.T) {
 	})
 }
 
-// A batch that does not get its turn says so of each of its keys.
+// A batch that does not get its turn is an error for each of its keys.
 func TestDoManyWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithQueueWait(time.Second))
@@ -123,7 +123,7 @@ func TestDoManyAndTheLimitsOfCallers(t *testing.T) {
 		time.Sleep(time.Second)
 		atRest(t, c)
 
-		// One who got nothing to wait for does not count.
+		// A caller without a flight to wait for does not count.
 		for range 2 {
 			callers(t, c, 1, "full", 0, sleeps(time.Second))
 		}
@@ -136,7 +136,7 @@ func TestDoManyAndTheLimitsOfCallers(t *testing.T) {
 	})
 }
 
-// A stuck batch counts once in all and for each of its keys, until it ends or they work.
+// A stuck batch counts once in all and once for each of its keys, until it ends or the key works.
 func TestDoManyThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxAbandoned(2, 3), courier.WithTimeout(time.Second))
@@ -231,7 +231,7 @@ func TestDoManyWithAHangingChild(t *testing.T) {
 	})
 }
 
-// A batch with low priority yields to others, until somebody joins one of its keys.
+// A batch with low priority yields to others, until an ordinary caller joins one of its keys.
 func TestDoManyWithLowPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1),
@@ -257,7 +257,7 @@ func TestDoManyWithLowPriority(t *testing.T) {
 		assert.Equal(t, []string{"e", "c", "d", "f", "a", "b"}, order)
 		works(t, c, "a")
 		works(t, c, "c")
-		works(t, c, "d") // somebody has joined, but not begun it
+		works(t, c, "d") // an ordinary caller has joined it, but not begun it
 		atRest(t, c)
 
 		c = courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
@@ -270,7 +270,8 @@ func TestDoManyWithLowPriority(t *testing.T) {
 	})
 }
 
-// WithMaxBatch splits what is to be fetched, and a part that fails is alone.
+// WithMaxBatch splits the keys that are to be fetched, and a part that fails leaves the others
+// alone.
 func TestMaxBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[int, int](courier.WithMaxBatch(2), courier.WithMaxConcurrent(2))

@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// What a batch had is garbage when it is over, even if its context is kept.
+// The values of a batch are garbage when it is over, even if its context is kept.
 func TestNothingKeepsTheValuesOfABatch(t *testing.T) {
 	type big [1 << 16]byte
 	c := courier.New[int, *big](courier.WithTimeout(time.Hour))

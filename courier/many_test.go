@@ -24,7 +24,7 @@ type (
 	outcomes = []courier.Outcome[int]
 )
 
-// lengths answers with the length of each key.
+// lengths returns the length of each key.
 func lengths(_ context.Context, missing []string) (outcomes, error) {
 	o := make(outcomes, len(missing))
 	for i, key := range missing {
@@ -33,7 +33,7 @@ func lengths(_ context.Context, missing []string) (outcomes, error) {
 	return o, nil
 }
 
-// lengthsAfter does so after d.
+// lengthsAfter returns a function that does what lengths does, after d.
 func lengthsAfter(d time.Duration) manyFunc {
 	return func(ctx context.Context, missing []string) (outcomes, error) {
 		time.Sleep(d)
@@ -41,7 +41,7 @@ func lengthsAfter(d time.Duration) manyFunc {
 	}
 }
 
-// whole makes a function of many keys from one that answers for all of them alike.
+// whole makes a function of many keys from one that returns the same for all of them.
 func whole(fetch fetchFunc) manyFunc {
 	return func(ctx context.Context, missing []string) (outcomes, error) {
 		v, err := fetch(ctx)
@@ -59,7 +59,7 @@ type crowd struct {
 	after    time.Duration
 }
 
-// many has a goroutine call DoMany, and returns when it waits or has its answer.
+// many calls DoMany in a goroutine, and returns when that waits or has returned.
 func many(
 	t *testing.T, ctx context.Context, c *courier.Courier[string, int], keys []string, fetch manyFunc,
 ) *crowd {
@@ -134,8 +134,7 @@ func TestDoMany(t *testing.T) {
 	})
 }
 
-// Each of the keys that equal nothing is fetched; one that can't be compared panics in
-// its caller.
+// Each key that does not equal itself is fetched; one that can't be compared panics in its caller.
 func TestDoManyWithOddKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[any, int]()
@@ -171,7 +170,7 @@ func TestDoManyWithOddKeys(t *testing.T) {
 	})
 }
 
-// Whatever ends the function of a batch reaches all who wait for any of its keys.
+// Whatever ends the function of a batch reaches all waiters of all its keys.
 func TestDoManyFaults(t *testing.T) {
 	list := faults()
 	for name, n := range map[string]int{"none": 0, "too few": 2, "too many": 4} {
@@ -252,7 +251,7 @@ func testManyFault(t *testing.T, f fault) {
 	assert.Equal(t, f.at, time.Since(begin))
 	synctest.Wait()
 	assert.EqualValues(t, 1, calls.Load(), "calls of the function")
-	// Flights are counted by key, functions and what they leave behind once.
+	// Flights are counted by key; functions, also abandoned ones, once.
 	want := f.counts
 	want.Started, want.Joined = 4, 8
 	want.Timeouts *= 3
