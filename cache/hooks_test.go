@@ -27,7 +27,7 @@ func hooked(
 	return c, hook.Of[string, int](c)
 }
 
-// Whatever stores or removes an entry is told, and what is there by then can be seen.
+// OnChange reports each entry that is stored or removed, and f sees the present state.
 func TestHookOnChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{
@@ -87,7 +87,7 @@ func TestHookShorten(t *testing.T) {
 	})
 }
 
-// A hit is counted once; what would begin a load is no hit, and is counted by FetchMany.
+// A hit is counted once. A key that would begin a load is no hit, and FetchMany counts it.
 func TestHookHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{TTL: time.Hour, RefreshAt: 0.5})
