@@ -94,12 +94,12 @@ func (c *Cache[K, V]) miss(
 		c.counters.notFoundHits.Add(1)
 		return Result[V]{}, a.missing
 	case a.entry != nil:
-		err := c.rests(a.entry)
+		err := c.recentFailure(a.entry)
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
+			if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 				return r, nil
 			}
 			a.entry = nil // it has ended meanwhile
@@ -116,7 +116,7 @@ func (c *Cache[K, V]) miss(
 		v, _, err = c.courier.Do(waiting, key, c.flight(key, fetch))
 	}
 	if err != nil && a.entry != nil && !isAbsence(err) {
-		if r, ok := c.insteadOf(ctx, s, hash, key, a, err); ok {
+		if r, ok := c.fallbackAfter(ctx, s, hash, key, a, err); ok {
 			return r, nil
 		}
 		if errors.Is(err, courier.ErrLate) { // the stale value has ended meanwhile

@@ -147,12 +147,12 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 			continue
 		}
 		if a.entry != nil {
-			err := c.rests(a.entry)
+			err := c.recentFailure(a.entry)
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
+				if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 					outcomes[i].Value = r.Value
 					continue
 				}
@@ -218,7 +218,7 @@ func (m *many[K, V]) end(
 		return true
 	}
 	s, hash := m.cache.shardOf(key)
-	r, ok := m.cache.insteadOf(ctx, s, hash, key, a, o.Err)
+	r, ok := m.cache.fallbackAfter(ctx, s, hash, key, a, o.Err)
 	if ok {
 		o.Value, o.Err = r.Value, nil
 	}

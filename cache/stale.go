@@ -24,8 +24,8 @@ type failure struct {
 // by way of which its end is noticed.
 var ended = &failure{}
 
-// failed records the failure of a load in e, the stale entry of the key.
-func (c *Cache[K, V]) failed(e *entry[K, V], err error) {
+// noteFailure records the failure of a load in e, the stale entry of the key.
+func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error) {
 	f := &failure{err, addTime(c.clock.now(), c.staleRetry)}
 	last := &e.lived().failure
 	for {
@@ -36,9 +36,9 @@ func (c *Cache[K, V]) failed(e *entry[K, V], err error) {
 	}
 }
 
-// rests returns the error of the last load of e's key if that has failed less than StaleRetry
+// recentFailure returns the error of the last load of e's key if that has failed less than StaleRetry
 // ago, so that callers get e's value at once, and nil otherwise.
-func (c *Cache[K, V]) rests(e *entry[K, V]) error {
+func (c *Cache[K, V]) recentFailure(e *entry[K, V]) error {
 	f := e.lived().failure.Load()
 	if f == nil || c.clock.reached(f.until) {
 		return nil
@@ -150,10 +150,10 @@ func (c *Cache[K, V]) patienceLeft(came int64) time.Duration {
 	return max(1, c.softTimeout-time.Duration(c.clock.now()-came))
 }
 
-// instead returns the result of a caller whose load has ended with err: the stale value, if
+// fallback returns the result of a caller whose load has ended with err: the stale value, if
 // there still is one, or a value that was stored meanwhile. ok is false if there is neither,
 // or if the caller was cancelled.
-func (c *Cache[K, V]) instead(
+func (c *Cache[K, V]) fallback(
 	ctx context.Context, s *shard[K, V], hash uint32, key K, a arrival[K, V], err error,
 ) (r Result[V], ok bool) {
 	if cancelled := ctx.Err(); cancelled != nil && !errors.Is(cancelled, context.DeadlineExceeded) {
@@ -175,8 +175,8 @@ func (c *Cache[K, V]) instead(
 	return c.stale(e, err), true
 }
 
-// insteadOf does what instead does after a load has ended with err, or was refused.
-func (c *Cache[K, V]) insteadOf(
+// fallbackAfter does what fallback does, after a load has ended with err, or was refused.
+func (c *Cache[K, V]) fallbackAfter(
 	ctx context.Context, s *shard[K, V], hash uint32, key K, a arrival[K, V], err error,
 ) (r Result[V], ok bool) {
 	if _, inLoad := StoreTTL(ctx); inLoad && errors.Is(err, courier.ErrDeadlock) {
@@ -184,9 +184,9 @@ func (c *Cache[K, V]) insteadOf(
 		return r, false
 	}
 	if ctx.Err() == nil && !errors.Is(err, courier.ErrLate) {
-		c.failed(a.entry, err)
+		c.noteFailure(a.entry, err)
 	}
-	return c.instead(ctx, s, hash, key, a, err)
+	return c.fallback(ctx, s, hash, key, a, err)
 }
 
 // stale returns the result of a caller that gets the stale value of e because of err.
@@ -226,6 +226,6 @@ func (c *Cache[K, V]) noteEnd(l *load[K, V], failure error) {
 		failure = nil
 	}
 	if failure != nil && c.staleFor > 0 && !r.fresh {
-		c.failed(e, failure)
+		c.noteFailure(e, failure)
 	}
 }

@@ -29,7 +29,7 @@ type batch[K comparable, V any] struct {
 	asked bool    // stuckInAll.mayStart was called for the function
 	inAll probing // what it returned: for the carrier, if no passenger is a probe of its key
 
-	left    atomic.Int64 // passengers that are under way; 0 or less before start
+	live    atomic.Int64 // passengers that are under way; 0 or less before start
 	hasTurn atomic.Bool  // the carrier has had its turn
 
 	// outcomes is what the function has returned. It belongs to the function's goroutine, which
@@ -118,7 +118,7 @@ func (b *batch[K, V]) start() {
 	f.shard = s
 	// From here on a passenger without a waiter may end, if its key is forgotten, and the carrier
 	// with the last of them: passengerEnded needs what is set above.
-	b.left.Add(int64(len(b.passengers)))
+	b.live.Add(int64(len(b.passengers)))
 	s.mu.Lock()
 	if s.closed {
 		f.ended, f.err, f.running = true, ErrClosed, 0
@@ -136,7 +136,7 @@ func (b *batch[K, V]) start() {
 	s.busy++
 	s.mu.Unlock()
 	go f.run()
-	if b.left.Load() == 0 {
+	if b.live.Load() == 0 {
 		b.cancel()
 	}
 }
@@ -170,7 +170,7 @@ func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
 // passengerEnded counts a passenger that has ended, and cancels the carrier with the last of them.
 // No lock is held.
 func (b *batch[K, V]) passengerEnded() {
-	if b.left.Add(-1) == 0 {
+	if b.live.Add(-1) == 0 {
 		b.cancel()
 	}
 }
@@ -213,7 +213,7 @@ func (b *batch[K, V]) unload(over, gone bool) {
 	if over {
 		defer close(b.unloaded)
 	}
-	if !gone && b.left.Load() == 0 {
+	if !gone && b.live.Load() == 0 {
 		return
 	}
 	for i := range b.passengers {

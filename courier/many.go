@@ -87,17 +87,17 @@ type manyCall[K comparable, V any] struct {
 
 	impatient call // from, for keys that ContextWithPatienceFor leaves out
 
-	states   []keyState[K, V] // of the keys
-	waits    int              // states with a flight
-	outcomes []Outcome[V]     // of the keys
-	batches  []*batch[K, V]   // the calls of fetch; new passengers belong to the last one
-	unready  bool             // a key needs a batch
+	states     []keyState[K, V] // of the keys
+	waits      int              // states with a flight
+	outcomes   []Outcome[V]     // of the keys
+	batches    []*batch[K, V]   // the calls of fetch; new passengers belong to the last one
+	needsBatch bool             // a key needs a batch
 
 	admitted, crowded bool // the result of Courier.admit: true, false
 
-	timer    *time.Timer // of the caller's patience
-	left     error       // the error of the caller's context, when the caller waits no longer
-	deadline bool        // the caller's deadline has passed
+	timer        *time.Timer // of the caller's patience
+	gaveUp       error       // the error of the caller's context, when the caller waits no longer
+	pastDeadline bool        // the caller's deadline has passed
 }
 
 // A keyState holds the state of a key of DoMany.
@@ -190,9 +190,9 @@ func (m *manyCall[K, V]) joinOrStart(i int) (stuck bool) {
 		return false
 	}
 	s.mu.Lock()
-	m.unready = false
+	m.needsBatch = false
 	f, joined, why, err := s.joinOrStart(m.ctx, from, m, state.hash, key, owns, nil)
-	if m.unready { // a batch is large: it is not made with the lock
+	if m.needsBatch { // a batch is large: it is not made with the lock
 		s.mu.Unlock()
 		room := len(m.keys) - m.waits
 		if most := m.courier.cfg.maxBatch; most > 0 {
@@ -234,8 +234,8 @@ func (m *manyCall[K, V]) lacksBatch() bool {
 		return false
 	}
 	b := m.last()
-	m.unready = b == nil || len(b.passengers) == cap(b.passengers)
-	return m.unready
+	m.needsBatch = b == nil || len(b.passengers) == cap(b.passengers)
+	return m.needsBatch
 }
 
 // newPassenger makes the flight of a key. s.mu is held.
@@ -375,8 +375,8 @@ func (m *manyCall[K, V]) waitUntil(over <-chan struct{}, started instant, patien
 		return nil
 	default:
 	}
-	if m.left != nil {
-		return m.left
+	if m.gaveUp != nil {
+		return m.gaveUp
 	}
 	var late <-chan time.Time
 	if patient && m.from.terms.patience > 0 {
@@ -392,9 +392,9 @@ func (m *manyCall[K, V]) waitUntil(over <-chan struct{}, started instant, patien
 	case <-over:
 		return nil
 	case <-m.ctx.Done():
-		m.deadline = errors.Is(m.ctx.Err(), context.DeadlineExceeded)
-		m.left = contextError(m.ctx)
-		return m.left
+		m.pastDeadline = errors.Is(m.ctx.Err(), context.DeadlineExceeded)
+		m.gaveUp = contextError(m.ctx)
+		return m.gaveUp
 	case <-late:
 		return ErrLate
 	}
@@ -408,7 +408,7 @@ func (m *manyCall[K, V]) leave(i int, patient bool, err error) {
 	f := state.flight
 	state.flight = nil
 	m.waits--
-	letDown := errors.Is(err, ErrLate) || err != nil && m.deadline
+	letDown := errors.Is(err, ErrLate) || err != nil && m.pastDeadline
 	w := leaver{low: m.from.low(), many: true, late: letDown, goesOn: letDown && patient}
 	if err != nil && f.removeWaiter(w) {
 		o.Shared, o.Err = state.joined, err
