@@ -200,7 +200,7 @@ func (c *Cache[K, V]) register(s *shard[K, V], l *load[K, V]) {
 	c.registerLocked(s, l)
 }
 
-// registerLocked is register with s.mu held.
+// registerLocked registers l, even if its key has a fresh value. s.mu is held.
 func (c *Cache[K, V]) registerLocked(s *shard[K, V], l *load[K, V]) {
 	if e := s.index.find(l.hash, l.key); e != nil && !c.gone(e) {
 		r := &replacement[K, V]{

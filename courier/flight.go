@@ -12,15 +12,14 @@ import (
 //
 //	start     newFlight, register
 //	callers   enter, join, wait, removeWaiter
-//	its key   forget and replace detach it from its key
+//	its key   detach, when Forget or a fresh flight (replace) takes the key
 //	run       run, takeTurn
 //	end       finish, timeOut, missTurn or cancel: whichever comes first
 //	settle    settle, abandon
 //	wake      wake
 //	gone      retire, when the last goroutine has ended
 //
-// How a caller gets here is in courier.go. Some flights are parts of a batch, for which batch.go
-// says what differs.
+// How a caller gets here is in courier.go, and how the flights of a batch differ, in batch.go.
 type flight[K comparable, V any] struct {
 	// The context that the function gets (see context.go); first, so that the flight is found from
 	// it. Its done channel is closed when the flight is over: one channel wakes the waiters, the
@@ -111,7 +110,7 @@ func (s *shard[K, V]) register(f, late *flight[K, V]) {
 	} else {
 		s.setDetached(f)
 	}
-	if f.batch == nil { // else its carrier is what is busy
+	if f.batch == nil { // else its carrier is busy
 		s.busy++
 	}
 	s.stats.Started++
@@ -173,7 +172,7 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	return v, shared, err
 }
 
-// waitPatiently is wait for a caller with patience.
+// waitPatiently does what wait does, for a caller with patience.
 func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared bool, err error) {
 	var late <-chan time.Time
 	if patience := callOf(ctx).terms.patience; patience > 0 {
@@ -287,7 +286,7 @@ func (s *shard[K, V]) setDetached(f *flight[K, V]) {
 	s.detached[f] = struct{}{}
 }
 
-// run is the flight's goroutine.
+// run calls the fetch function, when the flight has its turn. It is the flight's goroutine.
 func (f *flight[K, V]) run() {
 	if f.over() { // before it began
 		f.finish(*new(V), returned, nil, true)

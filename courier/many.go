@@ -109,7 +109,7 @@ type keyState[K comparable, V any] struct {
 	why    OverloadReason
 }
 
-// shardOf returns the shard of a key with hash hash.
+// shardOf returns the shard of the keys with that hash.
 func (m *manyCall[K, V]) shardOf(hash uint64) *shard[K, V] {
 	t := m.courier.table.Load()
 	return &t.shards[hash&uint64(len(t.shards)-1)]
