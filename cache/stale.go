@@ -36,8 +36,8 @@ func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error) {
 	}
 }
 
-// recentFailure returns the error of the last load of e's key if that has failed less than StaleRetry
-// ago, so that callers get e's value at once, and nil otherwise.
+// recentFailure returns the error of the last load of e's key if that has failed less than
+// StaleRetry ago, so that callers get e's value at once, and nil otherwise.
 func (c *Cache[K, V]) recentFailure(e *entry[K, V]) error {
 	f := e.lived().failure.Load()
 	if f == nil || c.clock.reached(f.until) {

@@ -77,9 +77,9 @@ func (c *flightContext[K, V]) String() string {
 
 type afterFunc struct{ do func() }
 
-// AfterFunc calls do in a goroutine of its own when the flight is over, until stop is called.
-// Package context looks for this method in contexts of other packages; with it, a derived context
-// needs no goroutine.
+// AfterFunc calls do in a goroutine of its own when the flight is over, unless stop is called
+// before. Package context looks for this method in contexts of other packages; with it, a derived
+// context needs no goroutine.
 func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	f := c.flight()
 	s := f.shard
@@ -126,12 +126,12 @@ func contextError(ctx context.Context) error {
 // not wait for: a nested Do with a context of the flight counts as something
 // that the flight waits for.
 func Detach(ctx context.Context) context.Context {
-	return detached{context.WithoutCancel(ctx)}
+	return detachedContext{context.WithoutCancel(ctx)}
 }
 
-type detached struct{ context.Context }
+type detachedContext struct{ context.Context }
 
-func (d detached) Value(key any) any {
+func (d detachedContext) Value(key any) any {
 	if key == (flightKey{}) {
 		return nil
 	}
@@ -262,9 +262,9 @@ func ContextWithPatienceFor(
 	return c
 }
 
-// ContextWithLateAge returns a context for a Do on behalf of another process, in which a flight of
-// the key was late at that age. If the flight that Do finds is about as old (half the age will do,
-// since messages take time), it counts as late.
+// ContextWithLateAge returns a context for a Do on behalf of a caller, such as another process, for
+// which a flight of the key was late at that age. If the flight that Do finds is about as old (half
+// the age will do, since messages take time), it counts as late.
 func ContextWithLateAge(ctx context.Context, age time.Duration) context.Context {
 	c := withTerms(ctx)
 	c.terms.lateAge = age

@@ -134,7 +134,7 @@ func TestMaxWaitingPerKey(t *testing.T) {
 		low := courier.ContextWithLowPriority(t.Context())
 		go func() {
 			v, _, err := c.Do(low, "slow", nil)
-			assert.NoError(t, err, "nobody waits for it")
+			assert.NoError(t, err, "the flight has no waiter")
 			assert.Equal(t, 7, v)
 		}()
 		synctest.Wait()

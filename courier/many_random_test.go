@@ -79,7 +79,7 @@ func (m *reference) start(rnd *rand.Rand, keys []int) *run {
 			letDown := slices.ContainsFunc(m.deadlines[key], func(d time.Time) bool {
 				return !d.Before(other.begin) && !d.After(now)
 			})
-			assert.True(m.t, letDown, "key %d is fetched twice at a time, and nobody was let down", key)
+			assert.True(m.t, letDown, "key %d is fetched twice at a time, and no caller was let down", key)
 		}
 		m.running[key] = append(m.running[key], r)
 	}
@@ -297,11 +297,11 @@ func TestDoManyAgainstAReference(t *testing.T) {
 				synctest.Wait()
 				still(t, m.c.Stats())
 				assert.NoError(t, courier.AtRest(m.c))
-				for at, told := range m.shares {
-					for _, shared := range told {
+				for at, shares := range m.shares {
+					for _, shared := range shares {
 						if !tc.impatient { // else callers that have left count too
-							assert.Equal(t, len(told) > 1, shared, "run %d, key %d, %d callers", at.run, at.key,
-								len(told))
+							assert.Equal(t, len(shares) > 1, shared, "run %d, key %d, %d callers", at.run, at.key,
+								len(shares))
 						}
 					}
 				}
