@@ -30,7 +30,7 @@ func zipfKeys(b *testing.B) []int {
 }
 
 // parallelHits calls get for keys of a zipf law, in as many goroutines as -cpu
-// says, each from a place of its own.
+// sets. Each begins at a different key.
 func parallelHits(b *testing.B, get func(int) bool) {
 	b.Helper()
 	keys := zipfKeys(b)
@@ -140,7 +140,7 @@ func BenchmarkDelete(b *testing.B) {
 	}
 }
 
-// BenchmarkEmpty shows that what it takes per entry to empty a cache does not grow
+// BenchmarkEmpty shows that the time per entry for emptying a cache does not grow
 // with their number.
 func BenchmarkEmpty(b *testing.B) {
 	for name, empty := range map[string]func(*cache.Cache[int, int]){

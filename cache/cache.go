@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/snowfence/snowfence/cache/internal/evict"
+	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -27,7 +28,7 @@ type Cache[K comparable, V any] struct {
 	refreshAt float64
 	staleFor  time.Duration
 	lives     bool // entries are of kind lived or tagged: StaleFor or RefreshAt is set
-	arrivals  bool // a caller who misses may find more than nothing: see arrive
+	arrivals  bool // a caller that misses may find more than nothing: see arrive
 
 	softTimeout time.Duration
 	staleRetry  time.Duration
@@ -70,6 +71,8 @@ type Cache[K comparable, V any] struct {
 	invalidated invalidations
 	callbacks   callbacks[K, V]
 	counters    counters
+
+	access
 }
 
 // New makes a Cache. For an invalid option it returns an *[OptionError], which names
@@ -105,6 +108,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		stripes:     newStripes(),
 		memory:      readMemory,
 	}
+	c.access = hook.To[K, V](hooks[K, V]{c})
 	c.capacity.Store(int64(o.Capacity))
 	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
 	c.callbacks.init(o.OnEviction, &c.counters, int64(o.Capacity), c.maxWeight)
@@ -186,8 +190,8 @@ func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 	if c.expired(e) {
 		return e.value, min(-1, ttl), true
 	}
-	// The coarse clock may show e as fresh although its time is up: as Get returns
-	// it then, so does Peek, with a TTL above 0.
+	// By the coarse clock e may be fresh although its TTL has ended. Get returns it then, and so
+	// does Peek, with a TTL above 0.
 	return e.value, max(1, ttl), true
 }
 
@@ -196,8 +200,8 @@ func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 // longer than a Set does, however many entries there are.
 func (c *Cache[K, V]) Clear() { c.clear(true) }
 
-// clear removes all entries. ends says that those who wait for a load may not be given
-// their values any more.
+// clear removes all entries. If ends is true, callers that wait for a load can't get their values
+// any more.
 func (c *Cache[K, V]) clear(ends bool) {
 	now := c.clock.now()
 	cleared := make([]*table[K, V], len(c.shards))
@@ -274,7 +278,7 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// Keys iterates over the keys that All has.
+// Keys iterates over the keys of All.
 func (c *Cache[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		for key := range c.All() {
@@ -326,7 +330,7 @@ func (c *Cache[K, V]) Close() error {
 	c.sweeper.stop()
 	c.shedder.stop()
 	c.clock.stop()
-	// Loads end before the entries go: those who wait get the stale values that there are.
+	// Loads end before the entries are removed, so that callers that wait get stale values.
 	now, end := context.WithCancel(ctx)
 	end()
 	_ = c.courier.Shutdown(now) // does not wait; the second one reports what still runs
@@ -338,8 +342,8 @@ func (c *Cache[K, V]) Close() error {
 	return errors.Join(loads, c.callbacks.stop(ctx))
 }
 
-// shardOf returns key's shard, and the hash by which the shard finds it. Each comes from
-// a half of its own of the 64-bit hash, so that the keys of a shard have all hashes.
+// shardOf returns key's shard, and the hash by which the shard finds it. They come from different
+// halves of the 64-bit hash, so that the keys of a shard have all hashes.
 func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 	h := maphash.Comparable(c.seed, key)
 	hash = uint32(h) & hashMask //nolint:gosec // the lower half
@@ -348,6 +352,6 @@ func (c *Cache[K, V]) shardOf(key K) (s *shard[K, V], hash uint32) {
 
 // shardNumber returns the number of s.
 func (c *Cache[K, V]) shardNumber(s *shard[K, V]) int {
-	return int((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&c.shards[0]))) / unsafe.Sizeof(
-		*s))
+	offset := uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&c.shards[0]))
+	return int(offset / unsafe.Sizeof(*s))
 }

@@ -199,7 +199,7 @@ func TestClear(t *testing.T) {
 }
 
 // Clear empties all shards at once, so a callback that takes long finds the cache
-// empty and usable. It is told why an entry left by the time of the Clear.
+// empty and usable. Its reason is that of the time of the Clear.
 func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, ttl = 4000, time.Second

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// minCallbacks is the least bound on waiting notifications, however small the
-	// cache is: a loop of Set fills the queue before the goroutine has started.
+	// minCallbacks is the lowest bound on waiting notifications, for small caches: a
+	// loop of Set fills the queue before the goroutine has started.
 	minCallbacks = 16_384
 
 	// callbackBatch bounds how many notifications are copied when the queue grows,
@@ -71,7 +71,7 @@ func (t *clearedTable[K, V]) nextNotification() (n notification[K, V]) {
 	return n
 }
 
-// weight returns what n counts towards maxWeight: at least 1, so that the number of
+// weight returns the weight of n towards maxWeight: at least 1, so that the number of
 // weightless entries is bounded, too.
 func (n notification[K, V]) weight() int64 { return max(1, int64(n.entry.Weight)) }
 
@@ -86,8 +86,8 @@ func (q *callbacks[K, V]) init(
 	}
 }
 
-// enqueue queues a notification, or counts it as dropped. It reports whether start has to
-// be called, once e's shard is unlocked: here it is locked.
+// enqueue queues a notification, or counts it as dropped. e's shard is locked. enqueue reports
+// whether start has to be called once it is unlocked.
 func (q *callbacks[K, V]) enqueue(e *entry[K, V], reason Reason) (start bool) {
 	n := notification[K, V]{entry: e, reason: reason}
 	q.mu.Lock()
@@ -231,7 +231,7 @@ func (q *callbacks[K, V]) stop(ctx context.Context) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.running { // both happened at once: all was delivered
+	if !q.running { // all notifications were delivered at the same moment
 		return nil
 	}
 	err := &CallbackError{Dropped: q.waiting}

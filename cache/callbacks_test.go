@@ -56,7 +56,7 @@ func TestStuckCallbackStallsNobody(t *testing.T) {
 	})
 }
 
-// A callback may do what its load could not wait for: the load has ended by then.
+// A callback is no part of the load that made its entry leave: the load has ended by then.
 func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 	fetchAgain := func(c *cache.Cache[string, int], key string) {
 		_, _ = c.Fetch(context.Background(), key, returns[string](3))
@@ -68,7 +68,7 @@ func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 		callback func(c *cache.Cache[string, int], key string)
 	}{
 		"fetches the same key":   {nil, fetchAgain},
-		"needs the only slot":    {[]courier.Option{courier.WithMaxConcurrent(1)}, fetchOther},
+		"needs the only turn":    {[]courier.Option{courier.WithMaxConcurrent(1)}, fetchOther},
 		"takes longer than it":   {[]courier.Option{courier.WithTimeout(time.Second)}, sleep},
 		"panics":                 {nil, func(*cache.Cache[string, int], string) { panic("callback") }},
 		"ends its own goroutine": {nil, func(*cache.Cache[string, int], string) { runtime.Goexit() }},
@@ -126,7 +126,7 @@ func TestCallbackCallsGoexit(t *testing.T) {
 }
 
 // The entries of a key leave in the order in which they came, and that is the order
-// of the calls, whoever made them leave.
+// of the calls, whatever removed them.
 func TestCallbacksAreInOrder(t *testing.T) {
 	const keys, sets = 4, 2000
 	var last [keys]int // the callback's alone
@@ -160,8 +160,8 @@ func TestCallbacksAreInOrder(t *testing.T) {
 	require.Equal(t, keys*sets, calls, "each entry left once")
 }
 
-// What waits for a callback that hangs is bounded, and what the bound drops is
-// counted. A full cache may be cleared without that.
+// The notifications that wait for a callback that hangs are bounded, and dropped ones are
+// counted. A full cache may be cleared without dropping any.
 func TestWaitingCallbacksAreBounded(t *testing.T) {
 	const least = 16_384
 	weigh := func(_, v int) uint32 { return uint32(v) } //nolint:gosec // small
@@ -217,8 +217,8 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 	})
 }
 
-// A callback that puts back what was evicted goes on for ever, in the background: it
-// takes nothing from callers, and ends with the cache.
+// A callback that stores each evicted entry again goes on for ever, in the background: it
+// does not hold up callers, and ends with the cache.
 func TestCallbackPutsBack(t *testing.T) {
 	var c *cache.Cache[int, int]
 	var mu sync.Mutex
@@ -244,8 +244,8 @@ func TestCallbackPutsBack(t *testing.T) {
 	require.Zero(t, c.Stats().CallbacksDropped)
 }
 
-// What Clear removes is told before what is stored later, however many entries there
-// are, and also if the callback ends its goroutine in the midst of them.
+// The callback gets the entries that Clear removes before those that are stored later, however many
+// they are, even if it ends its goroutine in the midst of them.
 func TestClearIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys, rounds = 3000, 5
@@ -275,7 +275,7 @@ func TestClearIsToldInOrder(t *testing.T) {
 	})
 }
 
-// Where a few notifications wait, Clear drops what there is no room for, and no more.
+// While a few notifications wait, Clear drops those for which there is no room, and no more.
 func TestClearOfAFullCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 50_000
@@ -288,7 +288,7 @@ func TestClearOfAFullCache(t *testing.T) {
 			c.Set(i, i)
 		}
 		for range 3 {
-			c.Set(n-1, 0) // one is being told, two wait
+			c.Set(n-1, 0) // one is being delivered, two wait
 			synctest.Wait()
 		}
 		c.Clear()

@@ -8,10 +8,10 @@ import (
 
 // A clock returns the cache's time, in nanoseconds since the cache was made.
 //
-// Reading the system's clock takes longer than all else that a hit does. So while hits
+// Reading the system's clock takes longer than the rest of a hit. So while hits
 // are many, a goroutine reads it for all of them, every half of maxError, and hits
 // read the coarse time that it stored. The goroutine may be late when other goroutines
-// keep the cores busy. Two things make up for that: every 64th hit of a stripe reads
+// keep the cores busy. Two things compensate for that: every 64th hit of a stripe reads
 // the system's clock and corrects the coarse time, and hits of an entry near its
 // expiry read it, too. While hits are few there is no goroutine, and each hit reads
 // the system's clock.
@@ -78,8 +78,7 @@ func (k *clock) approx() int64 {
 }
 
 // adapt corrects the coarse time if that is late, or starts the goroutine if hits of s
-// have become frequent. It is called at every adaptEvery-th hit of s that needed the
-// time.
+// have become frequent. Every adaptEvery-th hit of s that needs the time calls it.
 func (k *clock) adapt(s *stripe) {
 	if k.maxError < 0 {
 		return

@@ -114,7 +114,7 @@ func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 		c, err := New(Options[int, int]{TTL: time.Second})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, c.Close()) }()
-		c.sweeper.stop() // it would reclaim what this looks at
+		c.sweeper.stop() // it would reclaim the entries
 		for _, tt := range []struct {
 			late time.Duration
 			live bool
@@ -133,9 +133,9 @@ func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 	})
 }
 
-// A cache that was made outside of a bubble, as package-level ones are, has TTLs in
-// it, by the bubble's clock, and starts no goroutine that the bubble would wait for;
-// whatever its clock says outside.
+// In a bubble, a cache that was made outside, as package-level ones are, has TTLs by the
+// bubble's clock, and starts no goroutine that the bubble would wait for, at any time of its own
+// clock.
 func TestCacheFromOutsideOfBubble(t *testing.T) {
 	for name, o := range map[string]Options[int, int]{
 		"TTL":     {TTL: time.Minute},

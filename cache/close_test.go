@@ -55,7 +55,7 @@ func TestCloseOfUnusedCache(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// Close waits for a stuck fetch function for a second, and says so.
+// Close waits for a stuck fetch function for a second, and returns an error.
 func TestCloseWithStuckLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.New(cache.Options[string, int]{})
@@ -85,7 +85,7 @@ func TestCloseWithStuckLoad(t *testing.T) {
 }
 
 // A callback that is stuck, or that closes the cache, does not hold up Close for
-// longer than its grace. What it was not called for is counted.
+// longer than its grace. The entries for which it was not called are counted.
 func TestCloseWhileCallbackIsStuck(t *testing.T) {
 	t.Run("stuck", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// BenchmarkWhileALoadRuns has all cores set keys, or miss keys of their own, while one slow load
-// runs: nothing that they do may wait for a lock that all keys share.
+// BenchmarkWhileALoadRuns sets keys, or misses different ones, on all cores while one slow load
+// runs: none of these calls may wait for a lock that all keys share.
 func BenchmarkWhileALoadRuns(b *testing.B) {
 	c, err := cache.New(cache.Options[int, int]{Capacity: 1 << 16})
 	if err != nil {
@@ -30,7 +30,7 @@ func BenchmarkWhileALoadRuns(b *testing.B) {
 	var first atomic.Int64
 	each := func(b *testing.B, op func(key int)) {
 		b.RunParallel(func(pb *testing.PB) {
-			for key := int(first.Add(1e9)); pb.Next(); key++ { // keys that nobody else has
+			for key := int(first.Add(1e9)); pb.Next(); key++ { // keys of this goroutine alone
 				op(key)
 			}
 		})

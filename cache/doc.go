@@ -51,21 +51,22 @@
 //
 // With Options.StaleFor, a load that fails, is refused, or is late gives its callers the
 // value whose TTL has ended, instead of an error. A load is late after Options.SoftTimeout.
-// It goes on behind, and no further caller waits for it. A function that hangs is given up
-// at the time-out, and tried anew now and then before that; see courier.ContextWithPatience.
+// It goes on in the background, and no further caller waits for it. A function that hangs is
+// given up at the time-out, and the key is tried again now and then before that; see
+// courier.ContextWithPatience.
 //
-// A fetch function that returns [ErrNotFound] says that there is no record. That is an
-// answer: it ends a stale value, is remembered for Options.NotFoundTTL, and counts apart.
-// The function sets the TTL of its result with [StoreFor], sees the value that it is to
-// replace with [Previous], and may say [ErrNotModified] to keep that. [Cache.FetchMany] loads
-// many keys with one call. With [NewLoading] the cache is given the functions when it is
-// made.
+// A fetch function returns [ErrNotFound] if there is no record. That is an answer and no
+// failure: it ends a stale value, is remembered for Options.NotFoundTTL, and counts apart.
+// The function sets the TTL of its result with [StoreFor], gets the value that it is to
+// replace from [Previous], and returns [ErrNotModified] to keep that. [Cache.FetchMany] loads
+// many keys with one call. [NewLoading] makes a cache that has its fetch functions from the
+// start.
 //
-// A [Cache.Set], [Cache.Delete] or [Cache.Clear] during a flight wins: callers who
+// A [Cache.Set], [Cache.Delete] or [Cache.Clear] during a flight wins: callers that
 // wait for the flight get the loaded value, but it is not stored, and a Fetch that
 // begins after the write does not join that flight. The same is true of
-// [Cache.InvalidateTag], if the loaded value bears the tag. What a late flight brings after a
-// fresh one was started is given to its callers, but not stored either. Errors are
+// [Cache.InvalidateTag], if the loaded value bears the tag. The result of a late flight that
+// ends after a fresh one was started goes to its callers, but is not stored either. Errors are
 // never stored: with courier.WithBackoff the callers of a failing key get a
 // *courier.BackoffError, which wraps the last error, until its rest is over.
 //
@@ -86,13 +87,13 @@
 // on staying below it.
 //
 // A value is not taken for fresh later than Options.ClockError after the end of its TTL.
-// A background sweep reclaims what is gone once a second, at a bounded cost per sweep;
-// until then [Cache.Len] counts it. The sweep's goroutine starts with the first
+// A background sweep reclaims entries that are gone once a second, at a bounded cost per
+// sweep; until then [Cache.Len] counts them. The sweep's goroutine starts with the first
 // entry that can expire, and [Cache.Close] stops it.
 //
 // # Memory
 //
-// An entry takes 32 bytes besides its key and value, subject to Go's size classes.
+// An entry takes 32 bytes in addition to its key and value, subject to Go's size classes.
 // The table and the eviction order add about 20 bytes, and a TTL 24. StaleFor, RefreshAt or
 // both add 24. The first tag adds about 40, each further one 26, and tags without these two
 // options 24 once more. Entries are not linked to each other: for each, the garbage collector
@@ -103,7 +104,8 @@
 //
 // # Reading the source
 //
-// Begin with Fetch in fetch.go, the life of a load, and stale.go, what is given instead of
-// its failure. Then read store.go, which makes room for a value, and index.go, which finds an
-// entry without a lock. The policies are in internal/evict.
+// Open fetch.go first: it is the life of a load, from Fetch to its end. Then read stale.go
+// (what a caller gets instead of a failure), store.go (how a value is stored, and room made
+// for it) and index.go (how an entry is found without a lock). The policies are in
+// internal/evict.
 package cache

@@ -34,7 +34,7 @@ type timedEntry[K comparable, V any] struct {
 type livedEntry[K comparable, V any] struct {
 	timedEntry[K, V]
 	storedAt  int64
-	refreshAt atomic.Int64 // when Fetch loads it anew; never: not, or a refresh is under way
+	refreshAt atomic.Int64 // when Fetch refreshes it; never: not at all, or a refresh is under way
 	failure   atomic.Pointer[failure]
 }
 
@@ -86,20 +86,19 @@ func (c *Cache[K, V]) expired(e *entry[K, V]) bool {
 	return expires != never && c.clock.reached(expires)
 }
 
-// gone reports whether e may not even be given as a stale value any more.
+// gone reports whether e can't be given any more, not even as a stale value.
 func (c *Cache[K, V]) gone(e *entry[K, V]) bool {
 	expires := e.expiry()
 	return expires != never && c.clock.reached(addTime(expires, c.staleFor))
 }
 
-// goneBy reports whether e may not even be given as a stale value any more at now, on the
-// cache's clock.
+// goneBy reports whether e is gone at now, on the cache's clock.
 func (e *entry[K, V]) goneBy(now int64, staleFor time.Duration) bool {
 	expires := e.expiry()
 	return expires != never && addTime(expires, staleFor) <= now
 }
 
-// age returns how long ago e was stored, or AgeUnknown.
+// age returns the time since e was stored, or AgeUnknown.
 func (c *Cache[K, V]) age(e *entry[K, V]) time.Duration {
 	if e.kind() < lived {
 		return AgeUnknown

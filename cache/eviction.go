@@ -1,6 +1,6 @@
 package cache
 
-// A Reason says why an entry left the cache.
+// A Reason is the cause for which an entry left the cache.
 type Reason uint8
 
 // The reasons. An entry that was removed after its TTL and Options.StaleFor had passed has
@@ -32,15 +32,15 @@ func (r Reason) String() string {
 	}
 }
 
-// evicted collects what is left to do, once a shard is unlocked, for the entries that left
+// evicted collects the work that is left, once a shard is unlocked, for the entries that left
 // while it was locked.
 type evicted[K comparable, V any] struct {
 	entries        []*entry[K, V] // to call onChange for
 	startCallbacks bool           // whether callbacks.start has to be called
 }
 
-// record counts an entry that left, and queues its notification. e's shard is locked; once
-// it is not, notify has to be called with out.
+// record counts an entry that left, and queues its notification. e's shard is locked; notify has to
+// be called with out once it is unlocked.
 func (c *Cache[K, V]) record(e *entry[K, V], reason Reason, out *evicted[K, V]) {
 	switch reason {
 	case ReasonSize:

@@ -120,8 +120,7 @@ func TestReasonString(t *testing.T) {
 		" ", cache.ReasonMemory, " ", cache.Reason(0)))
 }
 
-// OnEviction runs outside the locks: every method works inside it, whatever
-// caused it.
+// OnEviction runs without locks: every method works inside it, for every reason.
 func TestCallbackUsesTheCache(t *testing.T) {
 	for _, capacity := range []int{4, 5000} {
 		synctest.Test(t, func(t *testing.T) {

@@ -70,7 +70,7 @@ func ExampleOptions_isNotFound() {
 	// 0
 }
 
-// A load asks only for what has changed since the value that it is to replace.
+// A load asks whether the record has changed since the value that it is to replace.
 func ExamplePrevious() {
 	type document struct {
 		text    string

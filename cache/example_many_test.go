@@ -9,8 +9,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// One query loads the users who are missing. One of them does not exist, and one cannot be
-// read.
+// One query loads the missing users. One of them does not exist, and one cannot be read.
 func ExampleCache_FetchMany() {
 	query := func(_ context.Context, ids []int) (map[int]string, error) {
 		fmt.Println("SELECT … WHERE id IN", ids)

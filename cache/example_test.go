@@ -43,7 +43,7 @@ func ExampleNew_error() {
 	// Output: cache: Options.Capacity: -1: want 0 (the default) or more
 }
 
-// A panic in a fetch function is an error for all callers who wait, and the next Fetch
+// A panic in a fetch function is an error for all callers that wait, and the next Fetch
 // loads the key again.
 func ExampleCache_Fetch() {
 	c, err := cache.New(cache.Options[string, string]{})

@@ -8,13 +8,13 @@ import (
 const (
 	sweepEvery = time.Second
 
-	// sweepBatch bounds how many entries a sweep reclaims in a shard each time that
-	// it locks it, and sweepBudget how many in all shards before it pauses.
+	// sweepBatch bounds the entries that a sweep reclaims each time that it locks a
+	// shard, and sweepBudget those in all shards before it pauses.
 	sweepBatch  = 128
 	sweepBudget = 16_384
 
-	// sweepMoves bounds how many entries move within the wheel while a sweep holds
-	// the lock.
+	// sweepMoves bounds the entries that move within the wheel while a sweep holds the
+	// lock.
 	sweepMoves = 1024
 
 	// sweepAgain is the pause after a sweep that used up its budget.
@@ -95,8 +95,8 @@ func (c *Cache[K, V]) sweep() (more bool) {
 }
 
 // sweepShard looks at up to sweepBatch entries of s whose TTL has ended: it files them as
-// stale, or reclaims them if they may not be given any more. It returns their number, and
-// whether more may be left.
+// stale, or reclaims them if they are gone. It returns their number, and whether more may be
+// left.
 func (c *Cache[K, V]) sweepShard(s *shard[K, V]) (n int, more bool) {
 	var out evicted[K, V]
 	s.mu.Lock()
@@ -119,7 +119,7 @@ func (c *Cache[K, V]) takeDue(
 	s *shard[K, V], w *wheel[K, V], now int64, most int, out *evicted[K, V],
 ) (n int) {
 	for i := len(w.due) - 1; i >= 0 && n < most; i-- {
-		// The entry that takes a removed one's place was looked at already.
+		// The entry that takes the place of a removed one was looked at before.
 		e := w.due[i]
 		switch {
 		case w.timeOf(e.timed()) > now:
@@ -135,8 +135,8 @@ func (c *Cache[K, V]) takeDue(
 	return n
 }
 
-// runSweep sweeps once and returns the pause until the next sweep. The sweeper calls it,
-// which starts when an entry that can expire is stored.
+// runSweep sweeps once and returns the pause until the next sweep. The sweeper calls it; it
+// starts when an entry that can expire is stored.
 func (c *Cache[K, V]) runSweep() (pause time.Duration) {
 	if c.sweep() {
 		return sweepAgain

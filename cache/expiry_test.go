@@ -127,7 +127,7 @@ func TestStoreForOutsideOfALoad(t *testing.T) {
 	require.False(t, cache.StoreFor(t.Context(), time.Second))
 }
 
-// Fetch loads anew what has expired, even before the sweep came by.
+// Fetch loads an expired key again, even before the sweep has reclaimed the entry.
 func TestFetchOfExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{TTL: 10 * time.Millisecond})
@@ -183,7 +183,7 @@ func TestJitterOfExtremes(t *testing.T) {
 	})
 }
 
-// The sweep reclaims what expires, within a second or two, and keeps the rest.
+// The sweep reclaims expired entries within a second or two, and keeps the others.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{Capacity: 10_000})

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
-// What tests of the package's surface need from inside.
+// The declarations that tests of the package's API need from inside.
 
 const (
 	SweepEvery      time.Duration = sweepEvery
@@ -19,7 +19,7 @@ const (
 	MaxRefreshQueue               = maxRefreshQueue
 )
 
-// ErrDied is what is known of a panic or Goexit that no caller waited for.
+// ErrDied is the error of a load whose panic or Goexit no caller waited for.
 var ErrDied = errDied
 
 // Sweep runs one background sweep.

@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	// callerPatience is how long each caller waits, at most.
+	// callerPatience is the deadline of each caller.
 	callerPatience = 10 * time.Second
 	// flightTimeout is the courier's, where it has one.
 	flightTimeout = 2 * time.Second
-	// gathering is how long a faulty fetch function takes before it fails, so
-	// that all callers wait for it by then.
+	// gathering is the time after which a faulty fetch function fails, so that all
+	// callers wait for it by then.
 	gathering = time.Millisecond
 )
 
-// A fault is a way in which a fetch function fails, and what its callers are
-// to see of it.
+// A fault is a way in which a fetch function fails, with the results that its callers
+// are to get.
 type fault struct {
 	name    string
 	fetch   func(ctx context.Context, release <-chan struct{}) (string, error)
 	timeout time.Duration // the courier's; 0: none
 
-	after time.Duration            // when each caller hears of it; 0: as soon as it strikes
+	after time.Duration            // when each caller gets the error; 0: at once
 	check func(error) error        // of each caller's error
 	value string                   // where it is no error
-	alone func(courier.Stats) bool // what Stats say afterwards
+	alone func(courier.Stats) bool // checks Stats afterwards
 
 	// snowball: without the link each caller waits for its own deadline.
 	snowball bool
@@ -104,8 +104,8 @@ func faults() []fault {
 			after: callerPatience,
 			check: wants(context.DeadlineExceeded),
 			alone: func(s courier.Stats) bool { return s.Deserted == 1 && s.AbandonedTotal == 1 },
-			// The callers' own deadlines are all there is, linked or not. What
-			// differs is the key afterwards.
+			// The callers' own deadlines end their waits, linked or not. The key
+			// differs afterwards.
 			snowball: true,
 		},
 		{
@@ -174,7 +174,7 @@ type outcome struct {
 	took  time.Duration
 }
 
-// storm sends callers to one key whose fetch has the fault.
+// storm makes many callers fetch one key, whose fetch function has the fault.
 func storm(
 	t *testing.T, c *cache.Cache[string, string], f fault, callers int, release <-chan struct{},
 ) (outcomes []outcome, loads int) {
@@ -228,7 +228,7 @@ func storm(
 	return outcomes, loads
 }
 
-// Every caller hears of a fault at once, or exactly at its bound; nothing is
+// A fault reaches every caller at once, or exactly at its bound; nothing is
 // stored, and the key works afterwards. Each bubble fails if a goroutine is left.
 func TestFaults(t *testing.T) {
 	for _, f := range faults() {
@@ -280,8 +280,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// The very same with the link cut: the callers sit until their own deadlines,
-// and the key stays dead for those who come later.
+// The same faults without the link: the callers wait until their own deadlines,
+// and the key stays dead for later callers.
 func TestFaultsUnlinked(t *testing.T) {
 	for _, f := range faults() {
 		for _, callers := range []int{1, 2, 1000} {
@@ -320,8 +320,8 @@ func TestFaultsUnlinked(t *testing.T) {
 	}
 }
 
-// A fault that comes back again and again spoils no more than itself, up to the
-// bound on functions that hang; then callers hear of that at once.
+// A fault that comes back again and again affects only its own callers, up to the
+// bound on functions that hang; past it callers are refused at once.
 func TestRepeatedHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(

@@ -11,19 +11,20 @@ import (
 )
 
 // Fetch returns the value stored for key. If there is none, it calls fetch and stores
-// and returns the result. Callers who miss the same key at the same time share one call
+// and returns the result. Callers that miss the same key at the same time share one call
 // of fetch, even if their functions differ; with [NewLoading] all have the same one.
 //
 // A hit does not block, and ignores ctx. A miss blocks until the load has ended or ctx
 // has. If there is a stale value (see Options.StaleFor), Fetch returns that, without an
 // error, if the load fails, is refused, or has not ended within Options.SoftTimeout or by
-// the deadline of ctx; the load goes on. [Cache.FetchResult] tells whether the value is
-// stale, and why it was given.
+// the deadline of ctx; the load goes on. [Cache.FetchResult] also reports whether the value
+// is stale, and why.
 //
 // The context given to fetch has the values of ctx, but is cancelled only when no caller
 // waits any more, the load's time-out has passed, or the cache is closed; pass it to
-// whatever fetch calls. fetch may call Fetch with that context; a cycle is an error. What
-// fetch uses must not end with the caller, such as the transaction of a request.
+// all functions that fetch calls. fetch may call Fetch with that context; a cycle is an
+// error. fetch must not use anything that ends with the caller, such as the transaction of a
+// request.
 //
 // The error is the one that fetch returned, or describes how fetch ended otherwise: see
 // courier.Courier.Do for all of them. It matches [ErrNotFound] if there is no record. A
@@ -53,21 +54,22 @@ type Result[V any] struct {
 	// Stale reports whether the TTL of Value has ended.
 	Stale bool
 
-	// Age is how long ago Value was stored: 0 if it was loaded for this call. It is
+	// Age is the time since Value was stored: 0 if it was loaded for this call. It is
 	// [AgeUnknown] for a hit if neither StaleFor nor RefreshAt is set and the value bears
 	// no tag, since its entry does not hold it then.
 	Age time.Duration
 
-	// Err says why a stale value was given: the error of the load, courier.ErrLate after
-	// SoftTimeout, or context.DeadlineExceeded. It is nil if Stale is false.
+	// Err is the reason for which a stale value was given: the error of the load,
+	// courier.ErrLate after SoftTimeout, or context.DeadlineExceeded. It is nil if Stale is
+	// false.
 	Err error
 }
 
 // AgeUnknown is the Age of a Result whose age is not known.
 const AgeUnknown time.Duration = -1
 
-// FetchResult does what Fetch does, and also says whether the value is stale, why it was
-// given, and how old it is. Its error is nil if there is a value, even a stale one.
+// FetchResult does what Fetch does, and also returns whether the value is stale, why it was
+// given, and its age. Its error is nil if there is a value, even a stale one.
 func (c *Cache[K, V]) FetchResult(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (Result[V], error) {
@@ -80,7 +82,7 @@ func (c *Cache[K, V]) FetchResult(
 	return c.miss(ctx, key, fetch)
 }
 
-// miss loads a key of which there is no fresh value.
+// miss loads a key without a fresh value, and returns the result or what there is instead.
 func (c *Cache[K, V]) miss(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (Result[V], error) {
@@ -92,12 +94,12 @@ func (c *Cache[K, V]) miss(
 		c.counters.notFoundHits.Add(1)
 		return Result[V]{}, a.missing
 	case a.entry != nil:
-		err := c.rests(a.entry)
+		err := c.recentFailure(a.entry)
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
+			if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 				return r, nil
 			}
 			a.entry = nil // it has ended meanwhile
@@ -107,29 +109,29 @@ func (c *Cache[K, V]) miss(
 	}
 	v, shared, err := c.courier.Do(waiting, key, c.flight(key, fetch))
 	if shared && (err == nil && c.outdated(a, key, v) || c.failedRefresh(ctx, a, err)) {
-		// It joined a load that had begun before. No other one has.
+		// It joined a load that had begun before the call. A second load can't have.
 		if a.entry != nil {
 			waiting = courier.ContextWithPatience(ctx, c.patienceLeft(a.came))
 		}
 		v, _, err = c.courier.Do(waiting, key, c.flight(key, fetch))
 	}
 	if err != nil && a.entry != nil && !isAbsence(err) {
-		if r, ok := c.insteadOf(ctx, s, hash, key, a, err); ok {
+		if r, ok := c.fallbackAfter(ctx, s, hash, key, a, err); ok {
 			return r, nil
 		}
-		if errors.Is(err, courier.ErrLate) { // what it had instead has ended meanwhile
+		if errors.Is(err, courier.ErrLate) { // the stale value has ended meanwhile
 			v, _, err = c.courier.Do(ctx, key, c.flight(key, fetch))
 		}
 	}
 	return Result[V]{Value: v}, err
 }
 
-// Refresh calls fetch and stores and returns the result, whatever is stored for key. It
+// Refresh calls fetch and stores and returns the result, even if there is a fresh value. It
 // joins a load of key that is under way: if the result must not be older than the call,
 // call Expire or Delete first. It blocks as a miss of Fetch does.
 //
-// If the load fails, Refresh returns the error, and no stale value in its place. What was
-// stored stays, unless the error is ErrNotFound.
+// If the load fails, Refresh returns the error, and no stale value in its place. The stored
+// value stays, unless the error is ErrNotFound.
 func (c *Cache[K, V]) Refresh(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (V, error) {
@@ -142,7 +144,7 @@ func (c *Cache[K, V]) Refresh(
 	return v, err
 }
 
-// flight returns the function of a flight for key, which nothing fresh was stored for.
+// flight returns the function of a flight for key, which had no fresh value.
 func (c *Cache[K, V]) flight(
 	key K, fetch func(context.Context, K) (V, error),
 ) func(context.Context) (V, error) {
@@ -156,8 +158,8 @@ func (c *Cache[K, V]) flight(
 	}
 }
 
-// begin registers l and returns it, unless there is something to give instead, such as a value
-// that was stored since the caller's miss: then it returns that, and nil.
+// begin registers l and returns it. If a value was stored, or a missing record remembered, since
+// the caller's miss, it returns that instead, and nil.
 func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K, V]) (_ *load[K, V], v V, err error) {
 	e, err := c.findOrRegister(s, l)
 	switch {
@@ -169,8 +171,8 @@ func (c *Cache[K, V]) begin(s *shard[K, V], l *load[K, V]) (_ *load[K, V], v V, 
 	return l, v, nil
 }
 
-// findOrRegister returns the fresh entry of l's key, if any, or the error that says that
-// there is no record. Otherwise it registers l as the load whose result may be stored for
+// findOrRegister returns the fresh entry of l's key, if any, or the error of a missing record
+// that is remembered. Otherwise it registers l as the load whose result may be stored for
 // the key.
 func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K, V]) (*entry[K, V], error) {
 	if !equalsItself(l.key) {
@@ -188,7 +190,7 @@ func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K, V]) (*entry[K, V
 	return nil, nil //nolint:nilnil // neither
 }
 
-// register registers l, whatever is stored for its key.
+// register registers l, even if its key has a fresh value.
 func (c *Cache[K, V]) register(s *shard[K, V], l *load[K, V]) {
 	if !equalsItself(l.key) {
 		return
@@ -198,7 +200,7 @@ func (c *Cache[K, V]) register(s *shard[K, V], l *load[K, V]) {
 	c.registerLocked(s, l)
 }
 
-// registerLocked is register with s.mu held.
+// registerLocked registers l, even if its key has a fresh value. s.mu is held.
 func (c *Cache[K, V]) registerLocked(s *shard[K, V], l *load[K, V]) {
 	if e := s.index.find(l.hash, l.key); e != nil && !c.gone(e) {
 		r := &replacement[K, V]{
@@ -218,8 +220,8 @@ var errDied = errors.New("cache: the fetch function panicked or called runtime.G
 // load calls fetch in the flight ctx, and stores its result if l is still registered
 // then. s is the shard of l's key. In any case l is not registered afterwards.
 //
-// A flight begins with a small stack, and to need a larger one would cost as much as all
-// else. So functions that need much of it call each other as little as can be.
+// A flight begins with a small stack, and growing it would cost as much as the rest of the
+// load. So functions that need much of it are not nested.
 func (c *Cache[K, V]) load(
 	ctx context.Context, s *shard[K, V], l *load[K, V], fetch func(context.Context, K) (V, error),
 ) (V, error) {
@@ -231,9 +233,9 @@ func (c *Cache[K, V]) load(
 	return r.value, r.err
 }
 
-// A loaded is what has become of a load.
+// A loaded holds the result of a load.
 type loaded[V any] struct {
-	value   V // with err, what the callers get
+	value   V // value and err go to the callers
 	err     error
 	failure error // the reason if the load has failed
 
@@ -243,7 +245,7 @@ type loaded[V any] struct {
 	same   bool          // value is that of the entry which is replaced
 }
 
-// call calls fetch for l, and all other functions of the user that have a say, and sets r.
+// call calls fetch for l, and the other functions of the user that judge its result, and sets r.
 func (c *Cache[K, V]) call(
 	s *shard[K, V], l *load[K, V], fetch func(context.Context, K) (V, error), r *loaded[V],
 ) {
@@ -256,8 +258,8 @@ func (c *Cache[K, V]) call(
 	c.judge(l, r)
 }
 
-// judge decides what is to become of l, whose function has returned the value and the error
-// in r.
+// judge sets the rest of r, by the options, for the value and the error that l's function has
+// returned in r.
 func (c *Cache[K, V]) judge(l *load[K, V], r *loaded[V]) {
 	if r.err != nil {
 		c.interpret(l, r)
@@ -272,7 +274,8 @@ func (c *Cache[K, V]) judge(l *load[K, V], r *loaded[V]) {
 	r.failure = nil // not before: functions of the user may panic
 }
 
-// interpret decides what the error in r says.
+// interpret sets r's result according to its error: a missing record, a value that is kept, or a
+// failure.
 func (c *Cache[K, V]) interpret(l *load[K, V], r *loaded[V]) {
 	value, ok := l.replacement().previous()
 	switch absent := c.asNotFound(r.err); {
@@ -299,8 +302,8 @@ func (c *Cache[K, V]) ended(s *shard[K, V], l *load[K, V]) bool {
 	return true
 }
 
-// endLoad is called when the functions of the user have ended that l calls, whatever ended
-// them.
+// endLoad counts a failure of l, if it has failed, and unregisters it then. It is called when
+// the functions of the user that l calls have ended, whatever ended them.
 func (c *Cache[K, V]) endLoad(s *shard[K, V], l *load[K, V], r *loaded[V]) {
 	if r.failure != nil {
 		c.counters.loadErrors.Add(1)
@@ -311,16 +314,16 @@ func (c *Cache[K, V]) endLoad(s *shard[K, V], l *load[K, V], r *loaded[V]) {
 	}
 }
 
-// ErrNotModified says that the value that [Previous] returns is still the right one, as the
-// status 304 of HTTP does. A fetch function returns or wraps it. The value is kept for a new
+// ErrNotModified is returned, or wrapped, by a fetch function if the value that [Previous]
+// returns is still the right one, as by the status 304 of HTTP. The value is kept for a new
 // TTL (Options.TTL, or that of [StoreFor]), and returned to the callers. If there is no such
 // value, it is an error like any other.
 var ErrNotModified = errors.New("cache: not modified")
 
 // Previous returns the value that the load in ctx is to replace, fresh in a refresh or else
 // stale. A fetch function calls it with its context, for example for the ETag of the value.
-// ok is false if there is none, if it is no V, or if ctx belongs to no load of a single key
-// that is under way. It does not block, and is safe for concurrent use.
+// ok is false if there is none, if its type is not V, or if ctx belongs to no load of a single
+// key that is under way. It does not block, and is safe for concurrent use.
 func Previous[V any](ctx context.Context) (value V, ok bool) {
 	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if !ok {

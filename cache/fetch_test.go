@@ -61,8 +61,8 @@ func TestHerd(t *testing.T) {
 	})
 }
 
-// A caller who missed before a value was stored, and boards after, finds it in
-// the flight's double check.
+// A caller that missed before a value was stored, and starts a flight after that, gets it
+// from the flight's second look.
 func TestDoubleCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithMaxConcurrent(
@@ -92,8 +92,7 @@ func TestDoubleCheck(t *testing.T) {
 func TestErrorsAreNotCached(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{})
 	for i := range 3 {
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-			error) {
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 			return i, errLoad
 		})
 		require.ErrorIs(t, err, errLoad)
@@ -117,8 +116,7 @@ func TestBackoff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
 					time.Second, time.Minute)}})
-				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-					error) {
+				_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 					return 0, errLoad
 				})
 				require.ErrorIs(t, err, errLoad)
@@ -138,8 +136,7 @@ func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a value that is there is no matter of back-off
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
 			time.Hour, time.Hour)}})
-		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int,
-			error) {
+		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
 			return 0, errLoad
 		})
 		require.ErrorIs(t, err, errLoad)
@@ -159,7 +156,7 @@ func TestNestedFetch(t *testing.T) {
 				return 0, nil
 			}
 			below, err := c.Fetch(ctx, n-1, sum)
-			// Of the nested loads each has its own say.
+			// StoreFor of each nested load is about its own result.
 			cache.StoreFor(ctx, time.Duration(n)*time.Second)
 			return below + n, err
 		}
@@ -177,8 +174,7 @@ func TestDeadlockIsAnError(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
 		next := map[string]string{"self": "self", "a": "b", "b": "a"}
 		var follow func(ctx context.Context, key string) (int, error)
-		follow = func(ctx context.Context, key string) (int,
-			error) {
+		follow = func(ctx context.Context, key string) (int, error) {
 			return c.Fetch(ctx, next[key], follow)
 		}
 		for _, key := range []string{"self", "a"} {
@@ -197,7 +193,7 @@ func TestDeadlockIsAnError(t *testing.T) {
 	})
 }
 
-// Who leaves is not waited for, and takes nobody along.
+// A caller that leaves returns at once, and the others go on waiting.
 func TestCallersLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
@@ -230,7 +226,7 @@ func TestCallersLeave(t *testing.T) {
 		require.Equal(t, 1, c.Len())
 		require.Equal(t, uint64(1), c.Stats().Loads)
 
-		// When the last has left the load is cancelled, and nothing stored.
+		// When the last caller has left, the load is cancelled, and nothing is stored.
 		impatient, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := c.Fetch(impatient, "other", load)
@@ -242,7 +238,7 @@ func TestCallersLeave(t *testing.T) {
 	})
 }
 
-// A load that ends after its flight has no say, whatever it returns.
+// The result of a load that ends after its flight does not count.
 func TestLateResultIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithTimeout(

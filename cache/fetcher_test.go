@@ -75,7 +75,7 @@ func TestFetchManyWithoutLoadMany(t *testing.T) {
 	})
 }
 
-// With LoadMany, it is called for what is missing, and single keys join.
+// LoadMany is called for the missing keys, and single calls join it.
 func TestLoadMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int

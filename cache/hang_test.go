@@ -13,8 +13,8 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// With the options as they come, one fetch that hangs does not kill its key, although callers keep
-// coming: the first who comes after a deadline has passed gets a fresh fetch.
+// With default options, one fetch that hangs does not keep its key dead while callers keep coming:
+// the first one after a deadline has passed gets a fresh fetch.
 func TestHangOfAHotKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.New(cache.Options[string, int]{})
@@ -59,15 +59,14 @@ func TestHangOfAHotKey(t *testing.T) {
 	})
 }
 
-// What ends all that is the time-out that a load has by default.
+// The default time-out of a load ends the wait of callers without a deadline.
 func TestHangForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.New(cache.Options[string, int]{})
 		require.NoError(t, err)
 		defer c.Close()
 		start := time.Now()
-		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int,
-			error) {
+		_, err = c.Fetch(t.Context(), "key", func(ctx context.Context, _ string) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()
 		})

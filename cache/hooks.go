@@ -9,17 +9,11 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-func init() {
-	hook.Of = func(cache any) any {
-		//nolint:errcheck,forcetypeassert // else a bug in cluster
-		return cache.(interface{ hooks() any }).hooks()
-	}
-}
+// access makes a Cache an argument of hook.Of. By this name the embedded field is not exported.
+type access = hook.Access
 
-// hooks is the hook.Store of a cache: see there.
+// hooks implements hook.Store for a cache.
 type hooks[K comparable, V any] struct{ *Cache[K, V] }
-
-func (c *Cache[K, V]) hooks() any { return hook.Store[K, V](hooks[K, V]{c}) }
 
 func (h hooks[K, V]) OnChange(f func(K)) { h.onChange = f }
 
@@ -32,14 +26,14 @@ func (h hooks[K, V]) Fetch(
 		}
 		return e.value, nil, nil
 	}
-	if h.arrivals { // miss needs so much stack that that of a new goroutine would have to grow
+	if h.arrivals { // miss needs so much stack that the first one of a goroutine would grow
 		return h.missResult(ctx, key, fetch)
 	}
 	value, _, err = h.courier.Do(ctx, key, h.flight(key, fetch))
 	return value, nil, err
 }
 
-// missResult is miss.
+// missResult calls miss. It is a function apart for the stack of Fetch.
 //
 //go:noinline
 func (h hooks[K, V]) missResult(

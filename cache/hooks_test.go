@@ -24,12 +24,10 @@ func hooked(
 	c, err := cache.New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	h, ok := hook.Of(c).(hook.Store[string, int])
-	require.True(t, ok)
-	return c, h
+	return c, hook.Of[string, int](c)
 }
 
-// Whatever stores or removes an entry is told, and what is there by then can be seen.
+// OnChange reports each entry that is stored or removed, and f sees the present state.
 func TestHookOnChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{
@@ -89,7 +87,7 @@ func TestHookShorten(t *testing.T) {
 	})
 }
 
-// A hit is counted once; what would begin a load is no hit, and is counted by FetchMany.
+// A hit is counted once. A key that would begin a load is no hit, and FetchMany counts it.
 func TestHookHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{TTL: time.Hour, RefreshAt: 0.5})

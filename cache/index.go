@@ -18,8 +18,8 @@ import (
 // CLHT, tags from Swiss tables, the overflow count from F14.)
 //
 // A writer changes a bucket in place, so a reader sees each entry before or after the
-// change. When a larger or smaller table replaces the table, the old one is left
-// unchanged: a reader that still uses it sees the entries of when it began.
+// change. When a larger or smaller table replaces the table, the old one stays as it is: a
+// reader that still uses it sees the entries as of the replacement.
 type index[K comparable, V any] struct {
 	table       atomic.Pointer[table[K, V]]
 	n           int // entries
@@ -30,7 +30,7 @@ type index[K comparable, V any] struct {
 type table[K comparable, V any] struct{ buckets []bucket[K, V] }
 
 type bucket[K comparable, V any] struct {
-	tags  atomic.Uint64 // a byte per slot, 0: free; the highest byte is the overflow count
+	tags  atomic.Uint64 // a byte per slot, 0: free; the highest byte: the overflow count
 	slots [bucketSlots]atomic.Pointer[entry[K, V]]
 }
 

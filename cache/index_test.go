@@ -62,8 +62,8 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// Who has read a bucket's tags, and finds that the entry of one has left, goes on
-// to the others.
+// A reader that has read a bucket's tags, and finds that the entry of one has left,
+// continues with the others.
 func TestIndexWhileOneLeaves(t *testing.T) {
 	var x index[int, int]
 	for key := range 2 { // of one hash, in one bucket
@@ -76,8 +76,8 @@ func TestIndexWhileOneLeaves(t *testing.T) {
 	require.NotNil(t, x.find(7<<hashReserved, 1))
 }
 
-// Who reads while others write finds what is there all the time, and never what
-// is not there; whatever table it reads.
+// A reader finds, while others write, each entry that is there all the time, and none
+// that is never there, whichever table it reads.
 func TestIndexWhileItChanges(t *testing.T) {
 	var x index[int, int]
 	hash := func(key int) uint32 { // with collisions
@@ -143,9 +143,9 @@ func (t *table[K, V]) probes() (n int) {
 	return n
 }
 
-// In whatever order entries leave, what is left crowds no part of a table: to
-// insert, find and remove an entry takes a bucket or two. The order in which All
-// yields them serves to insert them again, too.
+// In whatever order entries leave, the others crowd no part of a table: to
+// insert, find and remove an entry takes a bucket or two. They may also be inserted again in the
+// order in which All yields them.
 func TestNoPartIsCrowded(t *testing.T) {
 	const n = 20_000
 	seed := rand.Uint64()

@@ -15,13 +15,13 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// A Set, Delete or Clear during a load wins: who waits gets the older value, it
-// is not stored, and who comes later does not join.
+// A Set, Delete or Clear during a load wins: its callers get the older value, it
+// is not stored, and later callers do not join.
 func TestInvalidationDuringLoad(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		do   func(*cache.Cache[string, string])
-		want string // what is stored afterwards
+		want string // the value that is stored afterwards
 	}{
 		{"Set", func(c *cache.Cache[string, string]) { c.Set("k", "set") }, "set"},
 		{"SetTTL", func(c *cache.Cache[string, string]) { c.SetTTL("k", "set", time.Hour) }, "set"},
@@ -80,7 +80,7 @@ func TestInvalidationDuringLoad(t *testing.T) {
 	}
 }
 
-// What was overtaken is not stored, even if nobody asks for the key again.
+// The result of a superseded load is not stored, even if the key is not asked for again.
 func TestOvertakenLoadIsNotStored(t *testing.T) {
 	for name, overtake := range map[string]func(*cache.Cache[string, int]){
 		"Delete": func(c *cache.Cache[string, int]) { c.Delete("k") },
@@ -162,7 +162,7 @@ func TestOlderLoadComesLast(t *testing.T) {
 	})
 }
 
-// A fetch function may write its own key: what it wrote is newer.
+// A fetch function may write its own key: that value is newer than its result.
 func TestLoadWritesItsOwnKey(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{})
 	v, err := c.Fetch(t.Context(), "set", func(context.Context, string) (int, error) {
@@ -182,7 +182,7 @@ func TestLoadWritesItsOwnKey(t *testing.T) {
 	require.False(t, ok)
 }
 
-// Whoever asks after a Delete (Clear, Set) has returned never gets a value whose
+// A Fetch that begins after a Delete (Clear, Set) has returned never gets a value whose
 // load began before it was called. Loads are stamped when they begin.
 func TestNoStaleValueAfterInvalidation(t *testing.T) {
 	seed := rand.Uint64()

@@ -19,7 +19,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A lifeScenario is a fault of the fetch function of one key, and what happens meanwhile.
+// A lifeScenario is a fault of the fetch function of one key, with the events meanwhile.
 type lifeScenario struct {
 	fault   lifeFault
 	stale   bool // whether there is a stale value when the callers come
@@ -71,7 +71,7 @@ func lifeFaults() (faults []lifeFault) {
 	)
 }
 
-// lifeCrowds are the first callers: one who waits, one with a near deadline, one who leaves.
+// lifeCrowds are the first callers: one that waits, one with a near deadline, one that leaves.
 func lifeCrowds() map[string][]lifeCaller {
 	ms := time.Millisecond
 	return map[string][]lifeCaller{
@@ -81,7 +81,7 @@ func lifeCrowds() map[string][]lifeCaller {
 	}
 }
 
-// laterCallers come to what the first ones leave behind.
+// laterCallers come after the first ones.
 func laterCallers(crowd string) (callers []*lifeCaller) {
 	within := time.Duration(0)
 	if crowd != "patient" {
@@ -125,8 +125,8 @@ func (s lifeScenario) String() string {
 		s.fault.name, s.stale, s.soft, s.timeout, s.crowd, s.ops, s.opsAt)
 }
 
-// Whatever becomes of loads, and whatever happens meanwhile, callers get what the
-// documentation says, and nothing older, later or more often loaded than that.
+// However loads end, and whatever happens meanwhile, callers get the results that the
+// documentation promises, and none that is older, later or loaded more often.
 func TestLife(t *testing.T) {
 	scenarios := lifeScenarios()
 	share := len(scenarios) / 5
@@ -160,7 +160,7 @@ type lifeRun struct {
 	ctx     context.Context
 	c       *cache.Cache[string, int]
 	begin   time.Time
-	release chan struct{} // ends what is deaf
+	release chan struct{} // ends functions that ignore their contexts
 
 	mu     sync.Mutex // guards the following
 	starts []time.Duration
@@ -174,7 +174,7 @@ func (r *lifeRun) wrongly(format string, args ...any) {
 	r.wrong = append(r.wrong, fmt.Sprintf(format, args...))
 }
 
-// run returns what went otherwise than the model says.
+// run returns the differences from the model.
 func (s lifeScenario) run(t *testing.T) (wrong []string) {
 	t.Helper()
 	r := &lifeRun{
@@ -325,7 +325,7 @@ func (r *lifeRun) load(ctx context.Context, _ string) (int, error) {
 	return 100 + n, nil
 }
 
-// occupy is the one caller who may wait, of another key, until lifeMends.
+// occupy makes a caller wait for another key until lifeMends, so that no other one may wait.
 func (r *lifeRun) occupy() {
 	r.sleepUntil(-500 * time.Microsecond)
 	for r.now() < lifeMends {
@@ -367,11 +367,11 @@ func (r *lifeRun) do(op string) {
 	case "evict":
 		r.c.Set("x", 0)
 	case "Close":
-		_ = r.c.Close() // reports what is deaf
+		_ = r.c.Close() // reports functions that ignore their contexts
 	}
 }
 
-// call calls FetchResult as c, and returns what that got.
+// call calls FetchResult as c, and returns its results.
 func (r *lifeRun) call(c lifeCaller) lifeCaller {
 	r.sleepUntil(c.at)
 	ctx := r.ctx
@@ -399,7 +399,7 @@ func (r *lifeRun) call(c lifeCaller) lifeCaller {
 	return c
 }
 
-// checkAge checks that a value is not older than it may be, and as old as it is said to be.
+// checkAge checks that a value is not older than it may be, and that its Age is right.
 func (r *lifeRun) checkAge(c lifeCaller, got cache.Result[int]) {
 	r.mu.Lock()
 	age := c.done - r.born[got.Value]
@@ -442,7 +442,7 @@ func lifeErrors(err error) string {
 	return err.Error()
 }
 
-// check compares what callers got with what they should.
+// check compares the results of callers with those of the model.
 func (r *lifeRun) check(m *lifeModel, want []*lifeCaller, got []lifeCaller) {
 	for i, w := range want {
 		lost := lifeResult{why: w.why, done: w.done}
@@ -450,7 +450,7 @@ func (r *lifeRun) check(m *lifeModel, want []*lifeCaller, got []lifeCaller) {
 		if g := got[i].lifeResult; g != w.lifeResult && !(w.perhaps && g == lost) {
 			r.wrongly("who came at %v got %+v, want %+v", w.at, g, w.lifeResult)
 		}
-		// What holds whatever the model says.
+		// These hold independently of the model.
 		if g := got[i]; w.stale != nil && r.soft > 0 && g.done > g.at+r.soft {
 			r.wrongly("who came at %v had a stale value and waited until %v", g.at, g.done)
 		}

@@ -9,14 +9,14 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A lifeModel is one key of a cache, as the documentation has it: of Options for what is
-// given when, and of package courier for late flights and stuck functions. It shares no code
-// with either, knows nothing of locks, and plays all that happens in the order of time. Times
-// count from the end of the first value's TTL.
+// A lifeModel models one key of a cache after the documentation: that of Options for the values
+// that callers get, and that of package courier for late flights and stuck functions. It shares no
+// code with either, has no locks, and plays all events in the order of time. Times count from the
+// end of the first value's TTL.
 type lifeModel struct {
 	lifeOptions
 	origin func(n int, at time.Duration) lifeCall
-	refuse func(at time.Duration) bool // whether there are too many callers who wait
+	refuse func(at time.Duration) bool // whether too many callers wait
 
 	now     time.Duration
 	closed  bool
@@ -42,7 +42,7 @@ type lifeOptions struct {
 	ttl, staleFor, soft, retry, timeout, notFoundTTL, backoff time.Duration
 }
 
-// A lifeCall says what one call of the fetch function does.
+// A lifeCall describes one call of the fetch function.
 type lifeCall struct {
 	takes  time.Duration // never: it hangs
 	result string        // "", "error", "not found", "panic" or "goexit"
@@ -107,7 +107,7 @@ func (m *lifeModel) endAll() {
 	m.missing = past
 }
 
-// write is what any write of the user does besides: loads under way are not stored, and not
+// write does what all writes of the user have in common: loads under way are not stored, and not
 // joined any more.
 func (m *lifeModel) write() {
 	for _, f := range m.flights {
@@ -162,14 +162,14 @@ func (m *lifeModel) do(op string) {
 	}
 }
 
-// endValues is endAll for what says nothing of missing records.
+// endValues does what endAll does, but keeps missing records.
 func (m *lifeModel) endValues() {
 	missing := m.missing
 	m.endAll()
 	m.missing = missing
 }
 
-// arrive is what becomes of a caller who comes now.
+// arrive decides the fate of a caller that comes now.
 func (m *lifeModel) arrive(c *lifeCaller) {
 	c.done = forever
 	v := m.value
@@ -305,7 +305,7 @@ func (m *lifeModel) cameLate(f *lifeFlight) {
 	}
 }
 
-// abandonUnwanted ends f if nobody waits for it any more, and it was not told to go on.
+// abandonUnwanted ends f if it has no waiter any more, and does not go on without one.
 func (m *lifeModel) abandonUnwanted(f *lifeFlight) {
 	//nolint:staticcheck // as one says it
 	if f.waiters == 0 && !(f.goesOn && (f == m.owner || f.replaced)) && f.over == forever {
@@ -313,7 +313,7 @@ func (m *lifeModel) abandonUnwanted(f *lifeFlight) {
 	}
 }
 
-// end ends f, with what its function has returned, or with another reason.
+// end ends f, with the result of its function, or with another reason.
 func (m *lifeModel) end(f *lifeFlight, how string) {
 	f.over = m.now
 	owns := f == m.owner
@@ -350,7 +350,7 @@ func (m *lifeModel) end(f *lifeFlight, how string) {
 	case answered || how == "deserted" || how == "closed":
 	case f.replaces != nil:
 		f.replaces.rest, f.replaces.restWhy = m.now+m.retry, how
-		if how == "panic" || how == "goexit" { // unless a caller hears which, see fail
+		if how == "panic" || how == "goexit" { // unless a caller gets which, see fail
 			f.replaces.restWhy = "died"
 		}
 	}
@@ -380,7 +380,7 @@ func (f *lifeFlight) end() time.Duration {
 	return f.start + f.takes
 }
 
-// fail is what happens to a caller who was refused, or whose load has failed.
+// fail decides the result of a caller that was refused, or whose load has failed.
 func (m *lifeModel) fail(c *lifeCaller, why string) {
 	if v := c.stale; v != nil {
 		v.rest, v.restWhy = m.now+m.retry, why
@@ -412,7 +412,7 @@ func (m *lifeModel) give(c *lifeCaller, r lifeResult) {
 	c.done = m.now
 }
 
-// leave is what happens when c does not wait any longer.
+// leave makes c stop waiting.
 func (m *lifeModel) leave(c *lifeCaller, why string) {
 	f := c.flight
 	f.waiters--

@@ -37,12 +37,12 @@ type opOutput struct {
 	found bool // of opDelete
 }
 
-// Values say where they are from: those that a load does not store are odd.
+// Values show where they are from: those that a load does not store are odd.
 func storable(v int) bool { return v%2 == 0 }
 
-// registerModel is one key: a register that may be empty (0). A Fetch returns
-// what is in it or, if it is empty, loads something and may or may not leave it
-// there: those who waited for a load that was overtaken get its value too.
+// registerModel models one key: a register that may be empty (0). A Fetch returns
+// its value or, if it is empty, loads one and may or may not store that: the
+// callers of a load that was superseded get its value too.
 var registerModel = porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byKey := make(map[int][]porcupine.Operation)

@@ -7,24 +7,22 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A Fetcher is a cache that knows how to load what it lacks: a *[Loading], or a
-// *cluster.Cache. A function that takes a Fetcher works with both, and with a fake in its
-// tests.
+// A Fetcher is a cache with its own fetch functions: a *[Loading], or a *cluster.Cache. A
+// function that takes a Fetcher works with both, and with a fake in its tests.
 type Fetcher[K comparable, V any] interface {
-	// Fetch returns the value of key, which it loads if need be: see Cache.Fetch.
+	// Fetch returns the value of key, and loads it if need be: see Cache.Fetch.
 	Fetch(ctx context.Context, key K) (V, error)
 
-	// FetchMany returns the values of keys, of which it loads those that are missing: see
-	// Cache.FetchMany.
+	// FetchMany returns the values of keys, and loads the missing ones: see Cache.FetchMany.
 	FetchMany(ctx context.Context, keys []K) (map[K]V, error)
 
 	// Get returns the fresh value of key, if there is one here. It does not block.
 	Get(key K) (V, bool)
 }
 
-// A Loading is a Cache that was given its fetch functions when it was made. So all who
-// miss a key wait for the same function, whoever came first. All methods of [Cache] but
-// those that take a fetch function are its own, too.
+// A Loading is a Cache with its own fetch functions, so that all callers that miss a key wait
+// for the same function. It has all methods of [Cache]; those that take a fetch function are
+// replaced by methods that do not.
 type Loading[K comparable, V any] struct {
 	*Cache[K, V]
 
@@ -65,7 +63,7 @@ func (l *Loading[K, V]) Refresh(ctx context.Context, key K) (V, error) {
 	return l.Cache.Refresh(ctx, key, l.fetch)
 }
 
-// singleLoads bounds how many loads a FetchMany without LoadMany waits for at a time.
+// singleLoads bounds the loads that a FetchMany without LoadMany waits for at a time.
 const singleLoads = 64
 
 // FetchMany does what [Cache.FetchMany] does, with Options.LoadMany. Without that, it calls

@@ -18,20 +18,20 @@ type load[K comparable, V any] struct {
 	next          *load[K, V] // in the chain
 }
 
-// A loadState holds what a load and its context share.
+// A loadState holds the state that a load and its context share.
 type loadState struct {
 	ctx      context.Context // the flight's
 	ttl      atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
 	replaces any             // a *replacement, or nil; does not change
 }
 
-// A replacement holds what a load knows of the entry that it is to replace.
+// A replacement holds the entry that a load is to replace.
 type replacement[K comparable, V any] struct {
 	// entry is cleared at the end of the load, so that a context which is kept does not
 	// keep it.
 	entry      atomic.Pointer[entry[K, V]]
-	fresh      bool        // whether it was when the load began: the load is a refresh
-	supersedes bool        // the load has superseded another one, whose callers may wait still
+	fresh      bool        // the entry was fresh when the load began: the load is a refresh
+	supersedes bool        // the load has superseded another one, whose callers may still wait
 	unwatch    func() bool // see watch
 }
 
@@ -41,7 +41,8 @@ func (l *load[K, V]) replacement() *replacement[K, V] {
 	return r
 }
 
-// replaced returns the entry that is to be replaced, nil if there is none, or not any more.
+// replaced returns the entry that is to be replaced, or nil if there is none or the load has
+// ended.
 func (r *replacement[K, V]) replaced() *entry[K, V] {
 	if r == nil {
 		return nil
@@ -71,19 +72,19 @@ func (c *Cache[K, V]) newLoad(hash uint32, key K) *load[K, V] {
 	return l
 }
 
-// initLoad is newLoad for a load that was allocated with others.
+// initLoad does what newLoad does, for a load that was allocated with others.
 func (c *Cache[K, V]) initLoad(l *load[K, V], hash uint32, key K) {
 	l.key, l.hash = key, hash
 	l.ttl.Store(int64(c.ttl))
 }
 
-// Deadline returns the flight's.
+// Deadline returns that of the flight's context.
 func (c loadContext) Deadline() (time.Time, bool) { return c.load().ctx.Deadline() }
 
-// Done returns the flight's.
+// Done returns that of the flight's context.
 func (c loadContext) Done() <-chan struct{} { return c.load().ctx.Done() }
 
-// Err returns the flight's.
+// Err returns that of the flight's context.
 func (c loadContext) Err() error { return c.load().ctx.Err() }
 
 // Value returns the loadState for a loadKey, in any context derived from c, and the
@@ -95,13 +96,13 @@ func (c loadContext) Value(key any) any {
 	return c.load().ctx.Value(key)
 }
 
-// AfterFunc calls the flight's. Package context uses it instead of a goroutine when a
-// context is derived from c.
+// AfterFunc calls that of the flight's context. Package context uses it instead of a goroutine
+// when a context is derived from c.
 func (c loadContext) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(c.load().ctx, f)
 }
 
-// String names c in the String of a context that is derived from it.
+// String returns the text for c in the String of a derived context.
 func (c loadContext) String() string { return fmt.Sprint(c.load().ctx) + ".Load" }
 
 // GoString makes %#v print the same as String, instead of the pointer.

@@ -48,7 +48,7 @@ func mustNotLoad[K comparable, V any](tb testing.TB) func(context.Context, K) (V
 	}
 }
 
-// contents is what All yields.
+// contents returns the entries that All yields.
 func contents[K comparable, V any](c *cache.Cache[K, V]) map[K]V {
 	all := make(map[K]V)
 	for k, v := range c.All() {

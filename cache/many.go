@@ -13,28 +13,28 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// FetchMany returns the values of keys: those that are stored, and for the others what
-// fetch returns, which it calls once for all keys that are missing and that no load is under
-// way for. Each key is a load of its own otherwise: a Fetch or FetchMany of a key that is
-// loaded by another one joins that load, and waits for no other key.
+// FetchMany returns the values of keys: those that are stored, and for the others those that
+// fetch returns. It calls fetch once, for all missing keys without a load under way. Otherwise
+// each key is a load of its own: a Fetch or FetchMany of a key that is being loaded joins that
+// load, and waits for no other key.
 //
 // fetch returns the values that it has. A key that its map lacks has no record: it is
 // missing from the result, too, which is no error (a single Fetch that waits for it gets
 // [ErrNotFound]). Other keys in its map are stored, if nothing was set or removed in their
 // part of the cache since fetch was called, and are not in the result. If fetch returns an
-// error, panics, or exceeds its time, that is the error of each of its keys. It can fail for
-// some keys alone by returning a *[ManyError] along with the values of the others; with a
-// nil map, that is the error of all keys which it does not name.
+// error, panics, or times out, that is the error of each of its keys. It can fail for some
+// keys alone by returning a *[ManyError] along with the values of the others; with a nil map,
+// that is the error of all keys which it does not name.
 //
-// The result has all values that could be had, stale ones too (see Options.StaleFor). err is
-// nil if all keys are there or have no record, and a *[ManyError] otherwise, with an error
-// for each key that is not. FetchMany blocks until all keys are there, or as long as a Fetch
-// would; at the deadline of ctx it returns what is there. ctx and the context given to fetch
+// The result has all available values, stale ones too (see Options.StaleFor). err is nil if
+// each key has a value or no record, and a *[ManyError] otherwise, with an error for each
+// other key. FetchMany blocks until all keys are loaded, or as long as a Fetch would; at the
+// deadline of ctx it returns the values that it has. ctx and the context given to fetch
 // are as those of Fetch. [StoreFor] with the latter sets the TTL of all values.
 //
-// With Options.MaxBatch, fetch is called for at most so many keys at once, several times at
-// the same time. The limits of package courier count each call as one function. keys may
-// repeat, and must not change until FetchMany returns.
+// With Options.MaxBatch, fetch is called for at most that many keys at once, and several times
+// at the same time for more. The limits of package courier count each call as one function.
+// keys may contain a key more than once, and must not change until FetchMany returns.
 func (c *Cache[K, V]) FetchMany(
 	ctx context.Context, keys []K, fetch func(ctx context.Context, missing []K) (map[K]V, error),
 ) (map[K]V, error) {
@@ -63,8 +63,8 @@ func (c *Cache[K, V]) FetchMany(
 	return r.get()
 }
 
-// A ManyError says which keys of a FetchMany have failed. errors.Is and errors.As find the
-// errors of all keys in it. A fetch function may return one, too.
+// A ManyError holds the errors of the keys of a FetchMany that have failed. errors.Is and
+// errors.As find each of them. A fetch function may return one, too.
 type ManyError[K comparable] struct {
 	ByKey map[K]error // not nil
 }
@@ -92,13 +92,13 @@ func (e *ManyError[K]) of(key K) error {
 // Unwrap returns the errors of all keys, in no particular order.
 func (e *ManyError[K]) Unwrap() []error { return slices.Collect(maps.Values(e.ByKey)) }
 
-// A manyResult collects what FetchMany returns.
+// A manyResult collects the results of FetchMany.
 type manyResult[K comparable, V any] struct {
 	found  map[K]V
 	failed map[K]error
 }
 
-// put adds what has become of key.
+// put adds the result of key.
 func (r *manyResult[K, V]) put(key K, v V, err error) {
 	switch {
 	case err == nil:
@@ -111,9 +111,9 @@ func (r *manyResult[K, V]) put(key K, v V, err error) {
 	}
 }
 
-// get returns what FetchMany returns.
+// get returns the results of FetchMany.
 func (r *manyResult[K, V]) get() (map[K]V, error) {
-	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // it is there twice, and came meanwhile
+	maps.DeleteFunc(r.failed, func(key K, _ error) bool { // of a key that was there twice
 		_, ok := r.found[key]
 		return ok
 	})
@@ -123,13 +123,13 @@ func (r *manyResult[K, V]) get() (map[K]V, error) {
 	return r.found, nil
 }
 
-// many is the work of one FetchMany.
+// many does the work of one FetchMany.
 type many[K comparable, V any] struct {
 	cache *Cache[K, V]
 	call  func(context.Context, *batch[K, V]) // calls the fetch function, and sets the results
 }
 
-// load returns what becomes of keys, which have no fresh value.
+// load returns the outcomes of keys, which have no fresh value.
 func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	c := m.cache
 	if !c.arrivals || len(keys) == 0 {
@@ -147,12 +147,12 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 			continue
 		}
 		if a.entry != nil {
-			err := c.rests(a.entry)
+			err := c.recentFailure(a.entry)
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				if r, ok := c.instead(ctx, s, hash, key, a, err); ok {
+				if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 					outcomes[i].Value = r.Value
 					continue
 				}
@@ -167,7 +167,7 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	return outcomes
 }
 
-// A waiter is a caller's wait for one of its keys.
+// A waiter holds a caller's wait for one of its keys.
 type waiter[K comparable, V any] struct {
 	key K
 	at  int // of its outcome
@@ -175,8 +175,8 @@ type waiter[K comparable, V any] struct {
 }
 
 // loadKeys loads the keys of waits, sets their outcomes, and returns those that are to be loaded
-// again: their value is one of before the call, by its tags, or a refresh that began before it
-// has failed, or what there was instead of a value has ended meanwhile.
+// again: their value may be outdated by an invalidation of its tags before the call, or a refresh
+// that began before the call has failed, or their stale value has ended meanwhile.
 func (m *many[K, V]) loadKeys(
 	ctx context.Context, patience time.Duration, waits []waiter[K, V], outcomes []courier.Outcome[V],
 ) (again []waiter[K, V]) {
@@ -196,7 +196,7 @@ func (m *many[K, V]) loadKeys(
 		switch {
 		case o.Shared && (o.Err == nil && c.outdated(a, w.key, o.Value) ||
 			c.failedRefresh(ctx, a, o.Err)):
-			// It joined a load that had begun before. No other one has.
+			// It joined a load that had begun before the call. A second load can't have.
 			a.load, a.oldest = nil, a.invalidations
 		case m.end(ctx, w.key, a, &o):
 			outcomes[w.at] = o
@@ -209,8 +209,8 @@ func (m *many[K, V]) loadKeys(
 	return again
 }
 
-// end makes o, which a load of key has brought, the outcome of the caller. It returns false if
-// the caller has left the load for a stale value that has ended meanwhile.
+// end turns o, the outcome of a load of key, into that of the caller. It returns false if the
+// caller has left the load for a stale value that has ended meanwhile.
 func (m *many[K, V]) end(
 	ctx context.Context, key K, a arrival[K, V], o *courier.Outcome[V],
 ) bool {
@@ -218,14 +218,14 @@ func (m *many[K, V]) end(
 		return true
 	}
 	s, hash := m.cache.shardOf(key)
-	r, ok := m.cache.insteadOf(ctx, s, hash, key, a, o.Err)
+	r, ok := m.cache.fallbackAfter(ctx, s, hash, key, a, o.Err)
 	if ok {
 		o.Value, o.Err = r.Value, nil
 	}
 	return ok || !errors.Is(o.Err, courier.ErrLate)
 }
 
-// beginMany returns a begin for so many keys.
+// beginMany returns a begin function for that number of keys.
 func (c *Cache[K, V]) beginMany(keys int) beginFunc[K, V] {
 	block := make([]load[K, V], keys)
 	return func(key K) (l *load[K, V], v V, err error) {
@@ -236,7 +236,7 @@ func (c *Cache[K, V]) beginMany(keys int) beginFunc[K, V] {
 	}
 }
 
-// A beginFunc is Cache.begin for one of several keys.
+// A beginFunc does for one of several keys what Cache.begin does.
 type beginFunc[K comparable, V any] func(key K) (*load[K, V], V, error)
 
 // flight returns the function of a flight that loads several keys.
@@ -247,7 +247,7 @@ func (m *many[K, V]) flight(
 		b := batch[K, V]{cache: m.cache, keys: keys, loads: make([]*load[K, V], 0, len(keys))}
 		outcomes := make([]courier.Outcome[V], len(keys))
 		begin := beginMany(len(keys))
-		var at []int // of loads in outcomes, unless that is the same
+		var at []int // indexes of loads in outcomes; nil: they are the same
 		for i, key := range keys {
 			l, v, err := begin(key)
 			if l == nil && at == nil {
@@ -322,7 +322,7 @@ type batch[K comparable, V any] struct {
 	keys    []K
 	loads   []*load[K, V]    // of keys
 	results []hook.Loaded[V] // of keys
-	extra   func(ttl int64)  // stores what else the function has returned; may be nil
+	extra   func(ttl int64)  // stores the values of other keys that the function returned; or nil
 }
 
 // call calls fetch and sets the results.
@@ -335,14 +335,14 @@ func (b *batch[K, V]) call(
 		writes[i] = c.shards[i].writesNow()
 	}
 	invalidations := c.invalidated.seq.Load()
-	values, err := fetch(ctx, slices.Clone(b.keys)) // it may sort them, or keep them
+	values, err := fetch(ctx, slices.Clone(b.keys)) // fetch may sort or keep them
 	if more := spread(b.keys, values, err, b.results); more {
 		b.extra = func(ttl int64) { b.storeExtra(values, ttl, writes, invalidations) }
 	}
 }
 
-// spread sets results to what a fetch function of keys says of each that has returned values and
-// err. It reports whether the function has returned values of other keys, too.
+// spread sets results to the result of each of keys, for which a fetch function has returned values
+// and err. It reports whether the function has returned values of other keys, too.
 func spread[K comparable, V any](
 	keys []K, values map[K]V, err error, results []hook.Loaded[V],
 ) (more bool) {
@@ -368,15 +368,15 @@ func spread[K comparable, V any](
 	return len(values) > taken && (err == nil || byKey != nil)
 }
 
-// run has call call a fetch function in the flight ctx, stores its results, and calls end with
-// each of them.
+// run calls a fetch function by way of call, in the flight ctx, stores the results, and calls end
+// with each of them.
 func (b *batch[K, V]) run(
 	ctx context.Context, call func(context.Context, *batch[K, V]), end func(i int, v V, err error),
 ) {
 	c := b.cache
 	c.counters.loads.Add(uint64(len(b.keys)))
 	for _, l := range b.loads {
-		l.ctx = ctx //nolint:fatcontext // one for all
+		l.ctx = ctx //nolint:fatcontext // one context for all loads
 		if l.replaces != nil {
 			c.watch(l)
 		}
@@ -414,15 +414,16 @@ func (b *batch[K, V]) run(
 	}
 }
 
-// writesNow returns the number of writes of the user so far.
+// writesNow returns the number of writes by the user so far.
 func (s *shard[K, V]) writesNow() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.writes
 }
 
-// storeExtra stores those of values that fetch was not asked for, for ttl, unless something
-// was written in their shard since the writes before: that may have been a delete of the key.
+// storeExtra stores, for ttl, the values of keys that fetch was not called for, unless the user
+// has written to their shard since the writes counted in before: that may have been a delete of
+// the key.
 func (b *batch[K, V]) storeExtra(
 	values map[K]V, ttl int64, before []uint32, invalidations uint32,
 ) {

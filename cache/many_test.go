@@ -96,7 +96,7 @@ func TestBatchOwnsItsKeys(t *testing.T) {
 	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30, 4: 40}, contents(c))
 }
 
-// A key that is there twice has a value or an error, whatever comes while its places are looked at.
+// A key that is there twice has a value or an error, whatever is stored between the two lookups.
 func TestKeyThatIsThereTwice(t *testing.T) {
 	l, err := cache.NewLoading(cache.Options[int, int]{},
 		func(context.Context, int) (int, error) { return 0, io.ErrUnexpectedEOF })
@@ -134,8 +134,8 @@ func TestMaxBatch(t *testing.T) {
 	require.Equal(t, [][]int{{0, 1, 2}, {3, 4, 5}, {6}}, o.calls)
 }
 
-// Keys that the answer has beyond those that were asked for are stored, and ignored by
-// callers; but not if a delete may have come in between, and they replace nothing.
+// Values of keys that were not asked for are stored, and callers do not get them. They are not
+// stored if a delete may have come in between, and replace nothing.
 func TestExtraKeys(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Capacity: 100}) // one shard
 	extra := func(during func()) func(context.Context, []int) (map[int]int, error) {
@@ -156,8 +156,8 @@ func TestExtraKeys(t *testing.T) {
 	require.Equal(t, map[int]int{1: 10}, contents(c))
 }
 
-// Whatever becomes of a batch, each waiter of each key hears it, and FetchMany returns what
-// there is.
+// However a batch ends, each waiter of each key gets the outcome, and FetchMany returns the values
+// that there are.
 func TestFailingBatch(t *testing.T) {
 	for name, tt := range map[string]struct {
 		load func(context.Context, []int) (map[int]int, error)
@@ -168,8 +168,7 @@ func TestFailingBatch(t *testing.T) {
 		"panic that speaks of no record": {func(context.Context, []int) (map[int]int, error) {
 			panic(fmt.Errorf("a bug: %w", cache.ErrNotFound))
 		}, cache.ErrNotFound},
-		"goexit": {func(context.Context, []int) (map[int]int,
-			error) {
+		"goexit": {func(context.Context, []int) (map[int]int, error) {
 			runtime.Goexit()
 			return nil, nil
 		}, courier.ErrGoexit},
@@ -278,8 +277,8 @@ func TestStaleInBatch(t *testing.T) {
 	})
 }
 
-// A key whose value is outdated by its tags is loaded again, and if that fails it has its stale
-// value still.
+// A key whose value is outdated by its tags is loaded again; if that fails, it still has its stale
+// value.
 func TestStaleAfterOutdatedLoadInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -309,7 +308,7 @@ func TestStaleAfterOutdatedLoadInBatch(t *testing.T) {
 	})
 }
 
-// A caller at its deadline gets what is there.
+// A caller at its deadline gets the values that there are.
 func TestDeadlineInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{})
@@ -389,7 +388,7 @@ func TestCycleThroughBatch(t *testing.T) {
 	})
 }
 
-// What is due is refreshed in one batch, behind.
+// Entries that are due are refreshed in one batch, in the background.
 func TestRefreshInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{TTL: refreshTTL, RefreshAt: refreshAt})
@@ -417,8 +416,8 @@ func TestRefreshInBatch(t *testing.T) {
 	})
 }
 
-// A refresh that fails makes no FetchMany worse off that comes when the TTL has ended and joins
-// it: the keys are loaded again.
+// A FetchMany that comes when the TTL has ended, and joins a refresh that fails, loads the keys
+// again.
 func TestBatchJoinsFailedRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{TTL: time.Minute, RefreshAt: 0.9})
@@ -470,8 +469,8 @@ func TestStoreForInBatch(t *testing.T) {
 	require.Empty(t, contents(c))
 }
 
-// Overlapping batches and single fetches with faults: each caller gets what the origin said
-// of each key, or an error that the origin gave, and nothing is left behind.
+// Batches and single fetches overlap, with faults: each caller gets a value or an error that the
+// origin returned for the key, and nothing is left behind.
 func TestRandomBatches(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)

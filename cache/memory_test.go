@@ -14,14 +14,14 @@ import (
 
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools held on to
+	runtime.GC() // frees objects that finalizers and pools kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// requireGivenBack asserts that after empty no more of what fill took is left
-// than a twentieth and 2 MiB.
+// requireGivenBack asserts that empty frees the memory that fill has taken, except for a twentieth
+// and 2 MiB.
 func requireGivenBack(t *testing.T, fill, empty func()) {
 	t.Helper()
 	before := heap()
@@ -42,7 +42,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		n = 300_000
 	}
 	if raceEnabled {
-		n = 60_000 // the race detector is slow, and has seen it all by then
+		n = 60_000 // the race detector is slow, and needs no more
 	}
 	for name, empty := range map[string]func(c *cache.Cache[int, int]){
 		"Delete": func(c *cache.Cache[int, int]) {

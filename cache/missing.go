@@ -9,20 +9,20 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// ErrNotFound is returned, or wrapped, by a fetch function if there is no record for the
+// ErrNotFound is returned, or wrapped, by a fetch function if there is no record of the
 // key. That is an answer and no failure: it ends a stale value, does not make the key back off, and
 // is remembered for Options.NotFoundTTL.
 var ErrNotFound = errors.New("cache: not found")
 
-// A notFoundError makes an error that Options.IsNotFound knows match ErrNotFound.
+// A notFoundError makes an error match ErrNotFound, for which Options.IsNotFound returned true.
 type notFoundError struct{ err error }
 
 func (e notFoundError) Error() string        { return e.err.Error() }
 func (e notFoundError) Is(target error) bool { return target == ErrNotFound }
 func (e notFoundError) Unwrap() error        { return e.err }
 
-// asNotFound returns err, made to match ErrNotFound, if it says that there is no record.
-// Otherwise it returns nil.
+// asNotFound returns err, made to match ErrNotFound, if it means a missing record, and nil
+// otherwise.
 func (c *Cache[K, V]) asNotFound(err error) error {
 	switch {
 	case isAbsence(err):
@@ -33,8 +33,8 @@ func (c *Cache[K, V]) asNotFound(err error) error {
 	return nil
 }
 
-// isAbsence reports whether err says that there is no record. A panic says nothing, whatever
-// error it was given.
+// isAbsence reports whether err means a missing record. A panic does not, even with ErrNotFound
+// as its value.
 func isAbsence(err error) bool {
 	if err == nil {
 		return false
@@ -48,10 +48,10 @@ func isFailure(err error) bool { return !isAbsence(err) && !errors.As(err, new(*
 
 // missing remembers the keys of a shard that have no record: the last ones to be asked for,
 // up to a bound, so that a flood of unknown keys displaces only other unknown keys. The sweep
-// forgets those whose time has come. The shard's lock guards it.
+// forgets those whose NotFoundTTL has ended. The shard's lock guards it.
 type missing[K comparable] struct {
 	size  int
-	byKey *simplelru.LRU[K, notFound] // nil until there is something to remember
+	byKey *simplelru.LRU[K, notFound] // nil while no key is remembered
 }
 
 type notFound struct {
@@ -59,7 +59,7 @@ type notFound struct {
 	until int64 // on the cache's clock
 }
 
-// put remembers for key that there is no record.
+// put remembers that key has no record.
 func (m *missing[K]) put(key K, r notFound) {
 	if m.byKey == nil {
 		lru, err := simplelru.NewLRU[K, notFound](m.size, nil)
@@ -71,7 +71,7 @@ func (m *missing[K]) put(key K, r notFound) {
 	m.byKey.Add(key, r)
 }
 
-// find returns the error for a key that is known to have no record, or nil.
+// find returns the error of a key that is remembered as having no record, or nil.
 func (m *missing[K]) find(key K, k *clock) error {
 	if m == nil || m.byKey == nil {
 		return nil
@@ -94,9 +94,9 @@ func (m *missing[K]) forget(key K) {
 	}
 }
 
-// sweep forgets keys whose time has come by now, up to most of them, and returns their number.
-// It begins with the one that was asked for longest ago, and ends at one whose time has not
-// come. So each is forgotten after another NotFoundTTL at the latest.
+// sweep forgets keys whose NotFoundTTL has ended at now, up to most of them, and returns their
+// number. It begins with the one that was asked for longest ago, and ends at one whose NotFoundTTL
+// has not ended. So each is forgotten after another NotFoundTTL at the latest.
 func (m *missing[K]) sweep(now int64, most int) (n int) {
 	for m != nil && m.byKey != nil && n < most {
 		key, r, _ := m.byKey.GetOldest()

@@ -84,7 +84,7 @@ type noUser struct{ name string } //nolint:errname // it is no error of the API
 func (e *noUser) Error() string { return "no user " + e.name }
 
 // Callers get the error of the load, the first time and from memory, and it matches
-// ErrNotFound however the load says it.
+// ErrNotFound in whatever form the load returns it.
 func TestNotFoundErrors(t *testing.T) {
 	for name, err := range map[string]error{
 		"plain":       cache.ErrNotFound,
@@ -156,7 +156,7 @@ func TestIsNotFoundMisbehaves(t *testing.T) {
 	})
 }
 
-// Whatever is said of a key later wins over what is remembered.
+// A later write or load of a key wins over a missing record that is remembered.
 func TestNotFoundIsForgotten(t *testing.T) {
 	refresh := func(load func(context.Context, string) (int, error)) func(*cache.Cache[string, int]) {
 		return func(c *cache.Cache[string, int]) {
@@ -168,7 +168,7 @@ func TestNotFoundIsForgotten(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		write func(*cache.Cache[string, int])
-		want  int // what is stored then; 0: nothing, and it is loaded
+		want  int // the value stored then; 0: none, and the key is loaded
 	}{
 		"Set":         {func(c *cache.Cache[string, int]) { c.Set("k", 1) }, 1},
 		"SetTTL":      {func(c *cache.Cache[string, int]) { c.SetTTL("k", 1, time.Hour) }, 1},
@@ -193,8 +193,7 @@ func TestNotFoundIsForgotten(t *testing.T) {
 			cache.StoreFor(ctx, 0)
 			return 1, nil
 		}), 0},
-		"Refresh, not found and not to be remembered": {refresh(func(ctx context.Context, _ string) (int,
-			error) {
+		"Refresh, not found nor remembered": {refresh(func(ctx context.Context, _ string) (int, error) {
 			cache.StoreFor(ctx, 0)
 			return 0, cache.ErrNotFound
 		}), 0},
@@ -239,8 +238,7 @@ func TestNotFoundIsForgotten(t *testing.T) {
 	}
 }
 
-// A load that says so with StoreFor is not remembered to have found nothing, but it ends what
-// was there.
+// After StoreFor(0) a missing record is not remembered, but it ends the value that was stored.
 func TestNotFoundNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{NotFoundTTL: notFoundTTL})
@@ -256,7 +254,7 @@ func TestNotFoundNotRemembered(t *testing.T) {
 	})
 }
 
-// What is written during a load wins over its finding nothing.
+// A write during a load wins over the missing record that the load finds.
 func TestWriteWhileNothingIsFound(t *testing.T) {
 	for name, write := range map[string]func(*cache.Cache[string, int]){
 		"Set":         func(c *cache.Cache[string, int]) { c.Set("k", 1) },

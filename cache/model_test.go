@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Random sequences of operations do what they do to a simple model. A failure
+// Random sequences of operations have the same results on a simple model. A failure
 // is logged with its seed and shrunk; -rapid.seed plays it again.
 func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +154,7 @@ func (m *model) write(key int) bool {
 	return m.remove(key)
 }
 
-// A room is what there is before an operation that may store.
+// A room holds the state before an operation that may store.
 type room struct{ mustEvict, gone bool }
 
 func (m *model) room(key int) room {
@@ -162,7 +162,7 @@ func (m *model) room(key int) room {
 	return room{!m.c.Holds(key) && held == m.capacity, held > len(m.entries)}
 }
 
-// store does what storing a new value does, after it was done.
+// store updates the model after a new value was stored.
 func (m *model) store(t *rapid.T, room room, key, value int, ttl time.Duration) {
 	m.write(key)
 	if room.mustEvict && !room.gone {
@@ -215,7 +215,7 @@ func (m *model) get(t *rapid.T) {
 	}
 }
 
-// compare compares what an operation returned with the entry at i, none if that is -1.
+// compare compares the result of an operation with the entry at i, or with none if i is -1.
 func (m *model) compare(t *rapid.T, op string, key, v int, ok bool, i int) {
 	want := 0
 	if i >= 0 {
@@ -353,7 +353,7 @@ type modelLoad struct {
 	how  string
 	ttl  time.Duration
 	room room
-	old  *modelEntry // what it is to replace
+	old  *modelEntry // the entry that it is to replace
 
 	ran bool
 }
@@ -395,7 +395,7 @@ func (l *modelLoad) fetch(t *rapid.T, m *model) func(context.Context, int) (int,
 	}
 }
 
-// end does what l does, and returns what its callers get.
+// end ends l, and returns the result of its callers.
 func (l *modelLoad) end(t *rapid.T, m *model, key int) (v int, failed error) {
 	switch i := m.find(key); {
 	case l.how == "error":

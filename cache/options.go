@@ -85,18 +85,18 @@ type Options[K comparable, V any] struct {
 	NotFoundTTL time.Duration
 
 	// MaxNotFound bounds the number of keys that are remembered for NotFoundTTL. They are
-	// no entries: they never evict one. Each of the cache's parts, of which there are more the
-	// more processors and room there is, keeps its share, at least one. 0 means a tenth of
+	// no entries: they never evict one. Each of the cache's shards, whose number grows with that
+	// of the processors and with Capacity, keeps its share, at least one. 0 means a tenth of
 	// Capacity, or 1,000 without a Capacity. It needs NotFoundTTL.
 	MaxNotFound int
 
-	// IsNotFound reports whether an error of a fetch function says that there is no record,
-	// besides ErrNotFound: for example errors.Is(err, sql.ErrNoRows). Callers get the error
+	// IsNotFound reports whether an error of a fetch function means that there is no record, in
+	// addition to ErrNotFound: for example errors.Is(err, sql.ErrNoRows). Callers get the error
 	// so that it matches ErrNotFound, too. It runs as a part of the load.
 	IsNotFound func(error) bool
 
 	// Tags returns the tags of a value that is to be stored, for InvalidateTag. It is called
-	// as Weigher is, and may return a tag more than once. The first tag of an entry takes
+	// like Weigher, and may return a tag more than once. The first tag of an entry takes
 	// about 40 bytes, each further one 26, and one that no other entry bears 150. nil means
 	// that no entry bears tags.
 	Tags func(key K, value V) []string
@@ -105,9 +105,9 @@ type Options[K comparable, V any] struct {
 	// longer list is split, and the parts are loaded at the same time. 0 means no bound.
 	MaxBatch int
 
-	// LoadMany loads many keys at once for Loading.FetchMany: see Cache.FetchMany for what it
-	// returns. If it is nil, the load function of NewLoading is called for each key. A Cache
-	// made with New does not use it.
+	// LoadMany loads many keys at once for Loading.FetchMany. It is the fetch function that
+	// Cache.FetchMany describes. If it is nil, the load function of NewLoading is called for each
+	// key. A Cache made with New does not use it.
 	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
 	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, or
@@ -115,10 +115,10 @@ type Options[K comparable, V any] struct {
 	Policy Policy
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or
-	// debug.SetMemoryLimit) above which the cache gives up entries. What is garbage does
-	// not count. The policy chooses the entries. Near the limit, the garbage collector
-	// would otherwise take ever more processor time; 0.8 is a good value. 0 means never.
-	// Without a limit nothing is given up. Memory is checked every 50 ms.
+	// debug.SetMemoryLimit) above which the cache gives up entries. Garbage does not count.
+	// The policy chooses the entries. Near the limit, the garbage collector would otherwise
+	// take ever more processor time; 0.8 is a good value. 0 means never. Without a limit no
+	// entry is given up. Memory is checked every 50 ms.
 	ShedAbove float64
 
 	// NoCompaction keeps tables as large as they were at their peak. It is for
@@ -151,7 +151,7 @@ type Options[K comparable, V any] struct {
 
 	// Courier configures how fetch functions run: limits, back-off of failing keys. See the
 	// options of package courier. Timeout, if set, overrides courier.WithTimeout. The cache
-	// sets courier.WithIsFailure itself: ErrNotFound, and what IsNotFound knows, is none.
+	// sets courier.WithIsFailure itself: a missing record is no failure.
 	Courier []courier.Option
 }
 
@@ -162,7 +162,7 @@ type OptionError struct {
 	Want  string // the values that it may have
 }
 
-// Error returns a description in one line, with the field, its value and what was wanted.
+// Error returns a description in one line, with the field, its value and the allowed values.
 func (e *OptionError) Error() string {
 	of := "Options."
 	if e.Field == loadArgument {
@@ -233,10 +233,11 @@ func (o Options[K, V]) withDefaults() Options[K, V] {
 	return o
 }
 
-// NoTimeout is the Options.Timeout of loads that may take as long as anybody waits for them.
+// NoTimeout is the Options.Timeout of loads without a time-out: they may take as long as a caller
+// waits for them.
 const NoTimeout time.Duration = -1
 
-// courierOptions returns Courier, and what the other options mean for it.
+// courierOptions returns Courier, and the options of the courier that follow from the others.
 func (o Options[K, V]) courierOptions() []courier.Option {
 	//nolint:gocritic // a copy
 	opts := append(o.Courier[:len(o.Courier):len(o.Courier)], courier.WithIsFailure(isFailure))
@@ -257,7 +258,7 @@ const (
 )
 
 // shardCount returns the number of shards: about four per core, so that writers seldom
-// contend, but not so many that each is too small for its policy.
+// contend, but fewer if each would be too small for its policy.
 func (o Options[K, V]) shardCount() int {
 	n := 1
 	for n < 4*runtime.GOMAXPROCS(0) &&

@@ -43,7 +43,7 @@ func TestOrder(t *testing.T) {
 	require.Equal(t, []string{"d", "a", "b", "c"}, left)
 }
 
-// Long random sequences leave what golang-lru leaves, in the same order.
+// Long random sequences leave the same entries as golang-lru, in the same order.
 func TestOrderIsThatOfGolangLRU(t *testing.T) {
 	for _, capacity := range []int{1, 2, 3, 17, cache.StrictBelow - 1} {
 		seed := rand.Uint64()
@@ -94,8 +94,7 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 	}
 }
 
-// The whole capacity is there to be used, whatever the number of shards, and
-// never more.
+// The cache uses its whole capacity, for any number of shards, and never more.
 func TestCapacityIsExact(t *testing.T) {
 	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000,
 		100_000} {

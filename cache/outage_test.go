@@ -110,10 +110,9 @@ func TestOutageOfADay(t *testing.T) {
 					time.Sleep(every)
 				}
 				wg.Wait()
-				t.Logf("%d loads, %d at a time; %d callers of %d waited for the stale value; %d failed "+
-					"later: %v; "+
-					"works %v after the origin does", loads, most, waited, window/every, failed, kinds,
-					served-outage)
+				t.Logf("%d loads, %d at a time", loads, most)
+				t.Logf("%d callers of %d waited for the stale value", waited, window/every)
+				t.Logf("%d failed later: %v; works %v after the origin does", failed, kinds, served-outage)
 				// One per flight that does not begin beside a late one.
 				assert.LessOrEqual(t, waited, 2+int(window/courier.DefaultTimeout))
 				assert.LessOrEqual(t, most, tt.most)

@@ -31,7 +31,7 @@ func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 }
 
 // missesOfRecords returns the number of misses without those of keys that have no record: no
-// window would make these hits, and a flood of them would drown what the others say.
+// window would make these hits, and a flood of them would hide the effect on the others.
 func (c *Cache[K, V]) missesOfRecords() uint64 {
 	misses := c.stripes.misses()
 	return misses - min(misses, c.counters.notFound.Load()+c.counters.notFoundHits.Load())

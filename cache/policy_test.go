@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Misses of keys that have no record say nothing about the policy's window.
+// Misses of keys that have no record do not count for the policy's window.
 func TestWindowDoesNotSeeUnknownKeys(t *testing.T) {
 	c, err := New(Options[int, int]{Policy: TinyLFU, NotFoundTTL: time.Hour})
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 
 const previousTTL = time.Minute
 
-// A previousCache is one in which "k" is 1, with a record of what leaves.
+// A previousCache is a cache in which "k" is 1, with a record of the entries that leave.
 type previousCache struct {
 	*cache.Cache[string, int]
 	left []departure[string, int]
@@ -43,23 +43,22 @@ func notModified(t *testing.T, want int) func(context.Context, string) (int, err
 	}
 }
 
-// The loads that may have a previous value: each begins when "k" is 1, and takes a second.
-var previousLoads = map[string]func(*testing.T, *previousCache, func(context.Context, string) (int,
-	error)) (int, error){
-	"Refresh": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+type previousLoad = func(context.Context, string) (int, error)
+
+// previousLoads are the loads that may have a previous value: each begins when "k" is 1, and takes
+// a second.
+var previousLoads = map[string]func(*testing.T, *previousCache, previousLoad) (int, error){
+	"Refresh": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(previousTTL / 2)
 		return p.Refresh(t.Context(), "k", load)
 	},
-	"stale": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+	"stale": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(2 * previousTTL)
 		return p.Fetch(t.Context(), "k", load)
 	},
-	"RefreshAt": func(t *testing.T, p *previousCache, load func(context.Context, string) (int,
-		error)) (int, error) {
+	"RefreshAt": func(t *testing.T, p *previousCache, load previousLoad) (int, error) {
 		t.Helper()
 		time.Sleep(previousTTL / 2)
 		v, err := p.Fetch(t.Context(), "k", load)
@@ -105,7 +104,7 @@ func TestNotModified(t *testing.T) {
 	}
 }
 
-// StoreFor says for how long it is kept, and may say that it is not.
+// StoreFor sets the time for which the value is kept, and may prevent that.
 func TestNotModifiedAndStoreFor(t *testing.T) {
 	for name, load := range previousLoads {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +129,7 @@ func TestNotModifiedAndStoreFor(t *testing.T) {
 	}
 }
 
-// What happens to the entry during the load counts: it is not brought back.
+// An entry that ends during the load is not brought back.
 func TestNotModifiedMeanwhile(t *testing.T) {
 	type state struct {
 		v   int
@@ -201,7 +200,7 @@ func TestNotModifiedWithoutValue(t *testing.T) {
 	})
 }
 
-// Previous tells nothing where there is nothing to tell.
+// Previous returns false where there is no previous value.
 func TestPreviousWithoutLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, ok := cache.Previous[int](t.Context())
@@ -225,8 +224,8 @@ func TestPreviousWithoutLoad(t *testing.T) {
 	})
 }
 
-// Of a load that was given up Previous tells nothing any more, and what that function says
-// does not count.
+// Previous returns false in a load that was given up, and the result of that function does not
+// count.
 func TestPreviousAfterTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := previousOptions
@@ -240,7 +239,7 @@ func TestPreviousAfterTimeout(t *testing.T) {
 			return 0, cache.ErrNotModified
 		})
 		require.ErrorIs(t, err, courier.ErrTimeout)
-		synctest.Wait() // the end of the flight is noted apart
+		synctest.Wait() // the end of the flight is recorded in a goroutine of its own
 		require.Zero(t, p.Loads(), "what hangs is not registered any more")
 		close(release)
 		synctest.Wait()

@@ -2,5 +2,5 @@
 
 package cache_test
 
-// raceEnabled tells tests that count memory or allocations, or that are big.
+// raceEnabled is for tests that count memory or allocations, or that are big.
 const raceEnabled = true

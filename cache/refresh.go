@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// maxRefreshes bounds how many refreshes run at a time, each in two goroutines, and
-	// maxRefreshQueue how many wait for their turn, in none.
+	// maxRefreshes bounds the refreshes that run at a time, each in two goroutines, and
+	// maxRefreshQueue those that wait for their turn, without a goroutine.
 	maxRefreshes    = 128
 	maxRefreshQueue = 1024
 
-	// The shares of RefreshAt that are taken off at random at most. Keys that were loaded
+	// The largest shares of RefreshAt that are taken off at random. Keys that were loaded
 	// within a moment are refreshed at an even rate only if the first refreshes are spread
 	// widely, and the second ones begin when the first ones end. With these two the rate
-	// never exceeds 4/3 of its mean; with one for both it would come to 3/2.
+	// never exceeds 4/3 of its mean; with one for both it would reach 3/2.
 	firstRefreshJitter = 0.6
 	refreshJitter      = 0.4
 )
 
 // firstRefresh returns the time at which an entry that is stored at now and expires at
-// expires is due, never if that is never.
+// expires is due: never if it does not expire.
 func (c *Cache[K, V]) firstRefresh(now, expires int64) int64 {
 	return c.refreshTime(now, expires, firstRefreshJitter)
 }
@@ -43,8 +43,8 @@ func (c *Cache[K, V]) refreshTime(now, expires int64, jitter float64) int64 {
 	return addTime(now, time.Duration(share*float64(expires-now)))
 }
 
-// retryRefresh makes e due again after a refresh that did not replace it: after the same
-// time again, or half of the rest of its TTL if that is less, but not within StaleRetry.
+// retryRefresh makes e due again after a refresh that did not replace it: after the same share of
+// its TTL, or half of the rest if that is less, but not within StaleRetry.
 func (c *Cache[K, V]) retryRefresh(e *entry[K, V]) {
 	now, expires := c.clock.now(), e.expiry()
 	share := time.Duration(c.refreshAt * float64(expires-e.lived().storedAt))
@@ -52,15 +52,15 @@ func (c *Cache[K, V]) retryRefresh(e *entry[K, V]) {
 	e.lived().refreshAt.Store(addTime(now, rest))
 }
 
-// due reports whether e is to be refreshed, and if so makes the caller the one who does
-// that: the hit that moves the mark first. The mark is not due again before retryRefresh.
+// due reports whether the caller is to refresh e: e is due, and the caller is the first to
+// move its mark. The mark is not due again before retryRefresh.
 func (c *Cache[K, V]) due(e *entry[K, V]) bool {
 	at, due := c.dueAt(e)
 	return due && e.lived().refreshAt.CompareAndSwap(at, never)
 }
 
-// dueAt returns the mark of e, and whether e is to be refreshed by it. Of a negative time the
-// coarse clock says nothing: see clock.
+// dueAt returns the mark of e, and whether e is due by it. For negative times the coarse clock
+// does not count: see clock.
 func (c *Cache[K, V]) dueAt(e *entry[K, V]) (at int64, due bool) {
 	at = e.lived().refreshAt.Load()
 	return at, at != never && c.clock.approx() >= at && (at >= 0 || c.clock.now() >= at) &&
@@ -87,14 +87,14 @@ func (c *Cache[K, V]) refresh(
 // backgroundOf returns a context with the values of ctx for a load that does not end with
 // its caller, and is not a part of the flight that the caller may run in.
 func backgroundOf(ctx context.Context) context.Context {
-	if ctx == nil { // a hit does not look at it
+	if ctx == nil { // a hit accepts that, since it ignores ctx
 		return context.Background()
 	}
 	return courier.Detach(ctx)
 }
 
-// enqueueRefresh makes run be called in a goroutine, now or later. If too many wait, it
-// unregisters the loads, and the entries stay due.
+// enqueueRefresh makes a goroutine call run, now or later. If too many refreshes wait, it
+// unregisters the loads instead, and the entries stay due.
 func (c *Cache[K, V]) enqueueRefresh(loads []*load[K, V], entries []*entry[K, V], run func()) {
 	if c.refresher.add(run) {
 		return
@@ -116,7 +116,7 @@ func (c *Cache[K, V]) registerRefresh(s *shard[K, V], e *entry[K, V], l *load[K,
 		return false
 	}
 	if s.loads.get(l.hash, l.key) != nil {
-		// For when that one fails; not at once, since each hit would look again.
+		// In case that load fails; not at once, since each hit would look again.
 		e.lived().refreshAt.Store(addTime(c.clock.now(), c.staleRetry))
 		return false
 	}
@@ -139,7 +139,7 @@ func (c *Cache[K, V]) runRefresh(
 			c.counters.refreshes.Add(1)
 			return c.load(ctx, s, l, fetch)
 		})
-		s.unregister(l) // for when it joined another flight, or had no turn
+		s.unregister(l) // in case it joined another flight, or had no turn
 	}
 	c.retryRefresh(e)
 }
@@ -152,7 +152,7 @@ func (s *shard[K, V]) registered(l *load[K, V]) bool {
 
 // storedSince returns the fresh entry that was stored in place of e while the refresh l
 // waited for its turn, if any. A refresh that was superseded by a Delete runs all the same,
-// for the callers who joined its flight, but its result is not stored.
+// for the callers that joined its flight, but its result is not stored.
 func (c *Cache[K, V]) storedSince(s *shard[K, V], l *load[K, V], e *entry[K, V]) *entry[K, V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *Cache[K, V]) storedSince(s *shard[K, V], l *load[K, V], e *entry[K, V])
 // refresher owns the goroutines that run refreshes. They start on demand and end when the
 // queue is empty.
 type refresher struct {
-	full atomic.Bool // whether queue is full; read by hits instead of taking the lock
+	full atomic.Bool // the queue is full; hits read it without taking the lock
 
 	mu      sync.Mutex // guards the following
 	queue   []func()

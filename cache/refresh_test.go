@@ -72,7 +72,7 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// The caller who sets off a refresh may leave, and its end is not the load's.
+// The caller that starts a refresh may leave without ending it.
 func TestRefreshOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -147,8 +147,8 @@ func TestFailedRefresh(t *testing.T) {
 	}
 }
 
-// A refresh has the time of any load, and runs alone: one that takes longer than
-// RefreshAfter is not given up, and not followed by another.
+// A refresh has the time-out of a load, and runs alone: one that takes longer than
+// RefreshAt's share is not given up, and no other one starts.
 func TestSlowRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -199,7 +199,7 @@ func TestStuckRefresh(t *testing.T) {
 	})
 }
 
-// What was stored together is not refreshed together, the first time and later.
+// Entries that were stored together are not refreshed together, the first time and later.
 func TestRefreshesDoNotMarchInStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1000
@@ -225,8 +225,8 @@ func TestRefreshesDoNotMarchInStep(t *testing.T) {
 	})
 }
 
-// The number of refreshes is bounded, and what has to wait costs no goroutine. What
-// does not even fit into the queue is left for a later Fetch.
+// The number of refreshes is bounded, and those that wait cost no goroutine. An entry for which
+// the queue has no room is left for a later Fetch.
 func TestRefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 5000
@@ -273,8 +273,8 @@ func TestRefreshesAreBounded(t *testing.T) {
 	})
 }
 
-// A refresh whose entry expires before its turn has come still brings what the next
-// caller needs, whether it waits for the courier or for other refreshes.
+// A refresh whose entry expires before its turn has come still serves the next caller, whether it
+// waits for the courier or for other refreshes.
 func TestRefreshQueuedBeforeExpiry(t *testing.T) {
 	for name, tt := range map[string]struct {
 		concurrent, others int
@@ -318,8 +318,8 @@ func TestRefreshQueuedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// A refresh that says that its result is not to be stored ends the entry, since that
-// is outdated; unless it was superseded.
+// A refresh whose result is not to be stored ends the entry, since that is outdated, unless the
+// refresh was superseded.
 func TestRefreshThatIsNotStored(t *testing.T) {
 	for _, ttl := range []time.Duration{0, -1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -354,7 +354,7 @@ func TestRefreshThatIsNotStored(t *testing.T) {
 	}
 }
 
-// A failed refresh does not make its key back off: nobody has asked for it.
+// A failed refresh does not make its key back off, since no caller waited for it.
 func TestFailedRefreshIsNoReasonToBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -370,7 +370,7 @@ func TestFailedRefreshIsNoReasonToBackOff(t *testing.T) {
 	})
 }
 
-// Nor is it one if somebody has joined it: that caller loads the key, as if there had been no
+// Nor does one that a caller has joined: that caller loads the key, as if there had been no
 // refresh.
 func TestJoinedRefreshIsNoReasonToBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -392,7 +392,7 @@ func TestJoinedRefreshIsNoReasonToBackOff(t *testing.T) {
 	})
 }
 
-// Refreshes take no caller's place: neither among those who wait nor in the queue.
+// Refreshes do not count towards the limit on callers, and get their turns last.
 func TestRefreshesYieldToCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -465,7 +465,7 @@ func TestInvalidationDuringRefresh(t *testing.T) {
 	})
 }
 
-// Nor does a refresh that had to wait for its turn bring back what was deleted
+// Nor does a refresh that had to wait for its turn bring back an entry that was deleted
 // meanwhile.
 func TestRefreshQueuedBeforeDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -491,7 +491,7 @@ func TestRefreshQueuedBeforeDelete(t *testing.T) {
 	})
 }
 
-// Who misses while a refresh is under way joins it.
+// A caller that misses while a refresh is under way joins it.
 func TestMissJoinsRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{TTL: refreshAfter, RefreshAt: 0.9})

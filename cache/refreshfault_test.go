@@ -15,7 +15,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// An answer is what a caller got of a cache whose origin has an outage.
+// An answer holds the result of a caller of a cache whose origin has an outage.
 type answer struct {
 	rank int // 2: a fresh value, 1: a stale one, 0: an error
 	took time.Duration
@@ -54,7 +54,7 @@ const (
 	refreshFaultEnd  = 16 * time.Second
 )
 
-// answers returns what callers get who come at each step, one after the other.
+// answers returns the results of callers that come at each step, one after the other.
 func (o originOutage) answers(t *testing.T, opts cache.Options[string, int]) []answer {
 	t.Helper()
 	c := newCache(t, opts)
@@ -86,10 +86,10 @@ func (o originOutage) answers(t *testing.T, opts cache.Options[string, int]) []a
 }
 
 // A refresh that fails does not make callers worse off than none, whatever the fault and
-// whenever it begins and ends: nobody gets an error, or a stale value, who got a better one
-// without refreshes. Nor does anybody wait longer. The exception is who comes when the TTL has
-// ended and finds a refresh under way: that one waits for it, or for SoftTimeout at most, and
-// if it fails loads the key itself; and then the key backs off as after any failed load.
+// whenever it begins and ends: no caller gets an error, or a stale value, where it would get a
+// better result without refreshes, or waits longer. The exception is a caller that comes when the
+// TTL has ended and finds a refresh under way: it waits for that, or for SoftTimeout at most, and
+// loads the key itself if the refresh fails; and then the key backs off as after any failed load.
 func TestFailedRefreshMakesNobodyWorseOff(t *testing.T) {
 	for _, fault := range []originOutage{
 		{fault: "error"}, {fault: "panic"}, {fault: "goexit"},
@@ -151,8 +151,8 @@ func (o originOutage) compare(t *testing.T, opts cache.Options[string, int]) {
 	}
 }
 
-// Who hits an entry for which a load is under way already does not look for that each time:
-// a hit takes no lock, and allocates nothing.
+// A hit of an entry for which a load is under way does not look for that load each time: it takes
+// no lock, and allocates nothing.
 func TestHitsDuringRefresh(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// image is a copy of what is at p.
+// image returns a copy of the memory at p.
 func image[T any](p *T) []byte {
 	return bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)))
 }
@@ -71,7 +71,7 @@ func TestHitsWriteNothingShared(t *testing.T) {
 	}
 }
 
-// What is written often is on cache lines of its own.
+// Fields that are written often have cache lines of their own.
 func TestLayout(t *testing.T) {
 	const line = 64
 	require.EqualValues(t, line, unsafe.Sizeof(stripe{}))

@@ -18,12 +18,12 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// latency is the origin's in these tests, whatever the scenario says: fixed, so
-// that the time at which callers hear of a fault is known to the nanosecond.
+// latency replaces the origin's latency of each scenario: it is fixed, so that the time at
+// which a fault reaches the callers is known to the nanosecond.
 const latency = 5 * time.Millisecond
 
-// The scenarios of cachebench, each fault of them before, within and after its
-// window: the callers hear at once, and the keys recover.
+// In the scenarios of cachebench each fault reaches its callers at once, before, within
+// and after its window, and the keys recover.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("../testdata/scenarios/*.yaml")
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 		Courier: []courier.Option{courier.WithTimeout(s.Cache.FetchTimeout),
 			courier.WithMaxConcurrent(s.Cache.MaxConcurrent)},
 	})
-	defer func() { require.NoError(t, o.Close()) }() // before the cache: what hangs is released
+	defer func() { require.NoError(t, o.Close()) }() // before the cache: it releases functions that hang
 
 	faulty, healthy := uint64(0), uint64(0)
 	if s.Fault.Kind != origin.FaultNone {
@@ -75,7 +75,7 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 		}
 	}
 
-	// herd has all workers of the scenario fetch one key, each with the
+	// herd makes all workers of the scenario fetch one key, each with the
 	// scenario's patience.
 	herd := func(key uint64, check func(v []byte, err error, took time.Duration)) {
 		c.Delete(key)
@@ -131,11 +131,11 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 	require.Equal(t, strikes, o.Stats().Faults > 0, "the fault has struck")
 
 	time.Sleep(s.Fault.End - time.Since(began))
-	herd(faulty, good(faulty)) // though what hung hangs still
+	herd(faulty, good(faulty)) // although the functions still hang
 	herd(healthy, good(healthy))
 }
 
-// checkFault checks what one caller saw of the scenario's fault.
+// checkFault checks the result of one caller against the scenario's fault.
 func checkFault(t *testing.T, s *scenario.Scenario, v []byte, err error, took time.Duration) {
 	t.Helper()
 	within, ok := latency, false

@@ -10,20 +10,20 @@ import (
 // A shard holds a part of the entries, in an index, an eviction order and a wheel.
 type shard[K comparable, V any] struct {
 	// mu guards the fields up to the padding, the positions of the shard's entries in
-	// queues, and writing to the index. While it is held, no user code runs, and no lock
-	// is taken but those of callbacks and invalidations.
+	// queues, and writing to the index. While it is held, no function of the user runs, and
+	// only the locks of callbacks and invalidations are taken.
 	mu         sync.Mutex
 	policy     evict.Policy
 	weightless *evict.LRU   // the entries of weight 0; nil unless MaxWeight is set
 	expiring   wheel[K, V]  // by the end of the TTL
-	stale      *wheel[K, V] // what expiring held, by the end of StaleFor; nil unless it is set
+	stale      *wheel[K, V] // stale entries, by the end of StaleFor; nil unless that is set
 	missing    *missing[K]  // nil unless NotFoundTTL is set
 	tags       map[string]*tagSet[K, V]
 
 	loads  loads[K, V]
 	clears uint32   // calls of Clear
-	writes uint32   // of the user: values that were set or removed
-	_      [96]byte // puts all that a hit reads of a shard into one cache line, apart from loads
+	writes uint32   // values that the user set or removed
+	_      [96]byte // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -108,8 +108,8 @@ func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 	}
 }
 
-// setTouchInterval updates touchInterval after a change of size. strict says whether a
-// small shard is strict. s.mu is held.
+// setTouchInterval updates touchInterval after a change of size. If strict is true, a small
+// shard is strict. s.mu is held.
 func (s *shard[K, V]) setTouchInterval(strict bool) {
 	interval := uint32(max(1, s.size.Load()/touchIntervalDivisor)) //nolint:gosec // far below 2^32
 	if strict && s.size.Load() < strictBelow {

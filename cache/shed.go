@@ -13,7 +13,7 @@ const (
 	// garbage collection shows how much memory that has freed.
 	maxShedShare = 0.25
 
-	// shedBatch bounds how many entries are evicted each time that a shard is locked.
+	// shedBatch bounds the entries that are evicted each time that a shard is locked.
 	shedBatch = 128
 )
 
@@ -21,7 +21,7 @@ const (
 type memory struct {
 	limit  uint64 // MaxInt64: none
 	live   uint64 // heap objects that the last garbage collection found live
-	other  uint64 // what counts towards the limit besides heap objects and free heap
+	other  uint64 // memory that counts towards the limit, without heap objects and free heap
 	cycles uint64 // the number of garbage collections so far
 }
 
@@ -55,7 +55,7 @@ func readMemory() memory {
 	}
 }
 
-// runShed sheds once and returns the pause until the next time. The shedder calls it, which
+// runShed sheds once and returns the pause until the next time. The shedder calls it; it
 // starts when an entry is stored and Options.ShedAbove is set.
 func (c *Cache[K, V]) runShed() (pause time.Duration) {
 	// Entries that were evicted count as live until the next collection.

@@ -73,7 +73,7 @@ func TestShed(t *testing.T) {
 	}
 }
 
-// What the runtime says is read from where it is.
+// readMemory reads the values that the runtime has.
 func TestReadMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
 	debug.FreeOSMemory()

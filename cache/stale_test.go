@@ -35,7 +35,7 @@ func staling(t *testing.T, soft time.Duration) *cache.Cache[string, int] {
 	return c
 }
 
-// Whatever becomes of a load, a caller gets the stale value, and FetchResult says why.
+// However a load fails, a caller gets the stale value, and FetchResult returns the reason.
 func TestStaleValue(t *testing.T) {
 	for name, tt := range map[string]struct {
 		load func(context.Context, string) (int, error)
@@ -116,8 +116,8 @@ func TestStaleRetry(t *testing.T) {
 	})
 }
 
-// A caller who is cancelled gets its error, one whose deadline passes the stale value, and
-// the load goes on for the latter.
+// A caller that is cancelled gets the context's error. One whose deadline passes gets the stale
+// value, and the load goes on.
 func TestStaleAndContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := staling(t, 0)
@@ -142,7 +142,7 @@ func TestStaleAndContexts(t *testing.T) {
 	})
 }
 
-// What ends an entry ends its stale value, also for those who wait for a load already.
+// Whatever ends an entry ends its stale value, also for callers that wait for a load already.
 func TestEndOfStaleValue(t *testing.T) {
 	for name, end := range map[string]func(*cache.Cache[string, int]){
 		"Delete":       func(c *cache.Cache[string, int]) { c.Delete("k") },
@@ -181,8 +181,8 @@ func TestEndOfStaleValue(t *testing.T) {
 	}
 }
 
-// Who comes while the last failure is remembered and finds that the stale value has just been
-// deleted loads the key, as anybody does who comes after that. The failure is not its own.
+// A caller that comes while the last failure is remembered, and finds that the stale value has just
+// been deleted, loads the key, like any caller after that. It does not get the remembered failure.
 func TestDeletedWhileStaleIsGiven(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{StaleFor: time.Hour, StaleRetry: time.Hour})
 	rounds := 20_000
@@ -211,8 +211,8 @@ func TestDeletedWhileStaleIsGiven(t *testing.T) {
 	}
 }
 
-// A caller who waits for SoftTimeout and whose stale value is deleted meanwhile has nothing
-// to get then but a new value, for which it waits as usual.
+// A caller that waits for SoftTimeout, and whose stale value is deleted meanwhile, waits for a new
+// value as usual.
 func TestDeletedWhileWaitingForStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := staling(t, softAfter)
@@ -230,8 +230,8 @@ func TestDeletedWhileWaitingForStale(t *testing.T) {
 	})
 }
 
-// A load that asks for its own key gets an error that says so, also when it is late by then:
-// the stale value would be stored as a new one.
+// A load that asks for its own key gets a deadlock error, even if it is late by then: the stale
+// value would be stored as a new one.
 func TestLateLoadAsksForItsOwnKey(t *testing.T) {
 	type fetches = func(context.Context, *cache.Cache[string, int]) (int, error)
 	for name, ask := range map[string]fetches{
@@ -269,8 +269,8 @@ func TestLateLoadAsksForItsOwnKey(t *testing.T) {
 	}
 }
 
-// Who joins a load whose result is outdated by its tags waits for another one, but not longer
-// in all than SoftTimeout.
+// A caller that joins a load whose result is outdated by its tags waits for another one, but not
+// longer in total than SoftTimeout.
 func TestSoftTimeoutWithOutdatedLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{

@@ -10,7 +10,7 @@ import (
 // each is exact while the cache is idle.
 type Stats struct {
 	Hits   uint64 // calls of Get and Fetch that found a fresh value, and keys of FetchMany
-	Misses uint64 // those that did not
+	Misses uint64 // calls and keys that did not
 	Loads  uint64 // keys for which a fetch function was called; a batch counts for each
 
 	// LoadErrors counts the Loads that failed, or ended after their flight. A load that

@@ -42,10 +42,10 @@ func (c *Cache[K, V]) keep(s *shard[K, V], l *load[K, V], r *loaded[V]) {
 	c.settle(s, e, &p)
 }
 
-// storeAbsence unregisters l, which has no result to be stored, and forgets what is known of
-// its key, since that is outdated. If absent says that there is no record, that is
-// remembered, unless NotFoundTTL or the load's TTL is 0. Nothing is forgotten or remembered
-// if l is not registered any more.
+// storeAbsence unregisters l, which has no result to be stored, and removes all that is stored
+// or remembered for its key, since that is outdated. If absent is not nil, it is the error of a
+// missing record, and remembered unless NotFoundTTL or the load's TTL is 0. If l is not
+// registered any more, nothing is removed or remembered.
 func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) {
 	if absent != nil {
 		c.counters.notFound.Add(1)
@@ -55,8 +55,8 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 	}
 	var out evicted[K, V]
 	ttl := c.notFoundTTL
-	if said := time.Duration(l.ttl.Load()); said != c.ttl { // by StoreFor
-		ttl = min(ttl, said)
+	if set := time.Duration(l.ttl.Load()); set != c.ttl { // by StoreFor
+		ttl = min(ttl, set)
 	}
 	var until int64
 	if absent != nil {
@@ -83,8 +83,8 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 	c.notify(out)
 }
 
-// written notes that the user sets or removes key's value: a load of key that is under way
-// does not store its result. s.mu is held.
+// written records that the user sets or removes key's value, so that a load of key that is
+// under way does not store its result. s.mu is held.
 func (s *shard[K, V]) written(hash uint32, key K) {
 	s.supersede(hash, key)
 	s.missing.forget(key)
@@ -97,7 +97,7 @@ type placed[K comparable, V any] struct {
 	observes bool // whether Window.Observe is due
 }
 
-// settle does what is left to do after put has stored e in s. No lock is held.
+// settle does the work that is left after put has stored e in s. No lock is held.
 func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
 	if p.observes {
 		c.window.Observe()
@@ -116,9 +116,9 @@ func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
 }
 
 // put stores e with its tags, replaces the entry of its key, if any, and makes room in s as
-// far as s holds more than its share. keeps says that e has the value of the entry that it
-// replaces, so that no value leaves. s.mu is held, and settle has to be called when it is
-// not.
+// far as s holds more than its share. If keeps is true, e has the value of the entry that it
+// replaces, so that no value leaves. s.mu is held, and settle has to be called once it is
+// unlocked.
 func (c *Cache[K, V]) put(
 	s *shard[K, V], e *entry[K, V], tags []string, keeps bool, p *placed[K, V],
 ) {
@@ -184,8 +184,8 @@ func (c *Cache[K, V]) drop(s *shard[K, V], e *entry[K, V]) {
 
 // heavyDivisor sets the weight above which an entry is heavy: this fraction of a shard's
 // share of MaxWeight, an eighth. A heavy entry takes room from all shards alike, since it
-// does not count towards its shard's share. Otherwise all other entries of its shard would
-// be evicted for it, however much in use, before another shard gave up any.
+// does not count towards its shard's share. Otherwise all other entries of its shard, even
+// those much in use, would be evicted for it before another shard gave up any.
 const heavyDivisor = 8
 
 // addWeight adds an entry's weight to s's or, if weight is negative, subtracts it. s.mu is
@@ -210,13 +210,13 @@ func (c *Cache[K, V]) addTotals(count, weight int64) {
 	}
 }
 
-// tooMany reports whether the cache exceeds its capacity with more entries than it has.
+// tooMany reports whether the cache exceeds its capacity with that many more entries.
 func (c *Cache[K, V]) tooMany(more int64) bool {
 	capacity := c.capacity.Load()
 	return capacity > 0 && c.count.Load()+more > capacity
 }
 
-// tooHeavy reports whether the cache exceeds its MaxWeight with more weight than it has.
+// tooHeavy reports whether the cache exceeds its MaxWeight with that much more weight.
 func (c *Cache[K, V]) tooHeavy(more int64) bool {
 	return c.maxWeight > 0 && c.weight.Load()+more > c.maxWeight
 }
@@ -241,8 +241,8 @@ func (c *Cache[K, V]) localVictim(
 }
 
 // victim returns the entry of s to evict next, other than spared, or nil if there is none.
-// What has expired, stale or gone, goes first. With forWeight the weight of any other entry
-// is above 0. s.mu is held.
+// Stale entries, and those that are gone, come first. With forWeight, the weight of any other
+// victim is above 0. s.mu is held.
 func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool) *entry[K, V] {
 	if e := c.expiredVictim(s, spared); e != nil {
 		return e
@@ -258,8 +258,8 @@ func (c *Cache[K, V]) victim(s *shard[K, V], spared *entry[K, V], forWeight bool
 }
 
 // expiredVictim returns an entry, other than spared, that is not fresh, or nil if a short search
-// finds none. Of stale ones it is one that was stale for longest, about: a caller that had asked
-// for it since would have replaced it. s.mu is held.
+// finds none. Of stale entries it returns about the one that has been stale for longest: if it had
+// been asked for since, a load would have replaced it. s.mu is held.
 func (c *Cache[K, V]) expiredVictim(s *shard[K, V], spared *entry[K, V]) *entry[K, V] {
 	if s.expiring.n > 0 {
 		const files = 8

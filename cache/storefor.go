@@ -13,12 +13,12 @@ const Forever time.Duration = math.MaxInt64
 // function calls it with its context, for example with the max-age of an HTTP response. In
 // a batch (see FetchMany) it sets the TTL of all values.
 //
-// If ttl is 0 or less, the result is returned to the callers who wait for it, but not stored; what
-// is stored for the key, fresh or stale, is removed, since it is outdated; and [ErrNotFound] is not
-// remembered; else it is for ttl at most. With [Forever] the result does not expire.
-// Options.TTLJitter applies as usual. The last call before the function returns counts. StoreFor
-// reports whether ctx belongs to a load; if it does not, StoreFor does nothing. It does not block,
-// and is safe for concurrent use.
+// If ttl is 0 or less, the callers that wait get the result, but it is not stored. The value that
+// is stored for the key, fresh or stale, is removed, since it is outdated. [ErrNotFound] is not
+// remembered then; otherwise it is remembered for ttl at most. With [Forever] the result does not
+// expire. Options.TTLJitter applies as usual. The last call before the function returns counts.
+// StoreFor reports whether ctx belongs to a load; if it does not, StoreFor does nothing. It does
+// not block, and is safe for concurrent use.
 func StoreFor(ctx context.Context, ttl time.Duration) bool {
 	l, ok := ctx.Value(loadKey{}).(*loadState)
 	if ok {

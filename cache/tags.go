@@ -105,8 +105,8 @@ func (c *Cache[K, V]) InvalidateTag(tag string) {
 	}
 }
 
-// invalidateIn removes the entries of s that bear tag, until there is a moment when it has
-// none, so that none escapes by being replaced meanwhile.
+// invalidateIn removes the entries of s that bear tag, until s has none at one moment, so that
+// none escapes by being replaced meanwhile.
 func (c *Cache[K, V]) invalidateIn(s *shard[K, V], tag string) {
 	for more := true; more; {
 		var out evicted[K, V]
@@ -124,14 +124,14 @@ func (c *Cache[K, V]) invalidateIn(s *shard[K, V], tag string) {
 	}
 }
 
-// invalidationsKept bounds how many invalidations of tags are remembered for the loads that
-// began before them. A load that began before more of them, and whose result bears any tag,
-// does not store it.
+// invalidationsKept bounds the invalidations that are remembered for the loads that began
+// before them. A load that began before more of them, and whose result bears any tag, does not
+// store it.
 const invalidationsKept = 1024
 
-// invalidations is a log of the tags that were invalidated last.
+// invalidations logs the tags that were invalidated last.
 type invalidations struct {
-	seq atomic.Uint32 // their number so far, which may wrap; written with mu held
+	seq atomic.Uint32 // the number of invalidations, which may wrap; written with mu held
 
 	mu   sync.Mutex // guards the following
 	last []string   // a ring; the n-th is at n modulo invalidationsKept
@@ -148,14 +148,13 @@ func (l *invalidations) add(tag string) {
 	l.seq.Store(n + 1)
 }
 
-// invalidatedSince reports whether any of tags was invalidated after the first from
-// invalidations.
+// invalidatedSince reports whether any of tags was invalidated after invalidation number from.
 func (c *Cache[K, V]) invalidatedSince(from uint32, tags []string) bool {
 	return c.invalidated.between(from, c.invalidated.seq.Load(), tags)
 }
 
-// between reports whether any of tags was invalidated after the first from invalidations,
-// and among the first to. If from is too long ago to know, it reports true.
+// between reports whether any of tags was invalidated after invalidation number from, up to
+// number to. If from is too old to be in the log, it returns true.
 func (l *invalidations) between(from, to uint32, tags []string) bool {
 	if from == to || len(tags) == 0 {
 		return false

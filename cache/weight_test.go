@@ -131,8 +131,8 @@ func TestWeigherPanics(t *testing.T) {
 	require.Equal(t, 1, c.Len())
 }
 
-// A Weigher that is slow within a load is a part of it: the load's time-out counts, and
-// what comes too late is not stored.
+// A Weigher that is slow within a load is a part of it: the load's time-out counts, and a result
+// that comes too late is not stored.
 func TestSlowWeigher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -152,7 +152,7 @@ func TestSlowWeigher(t *testing.T) {
 	})
 }
 
-// perShard is how much there is in each shard besides the key given.
+// perShard returns the number of entries in each shard, without that of except.
 func perShard(c *cache.Cache[int, uint32], except int) []int {
 	held := make([]int, c.Shards())
 	for k := range c.All() {
@@ -164,7 +164,7 @@ func perShard(c *cache.Cache[int, uint32], except int) []int {
 }
 
 // A value heavier than its shard's share takes room from all shards alike, when it
-// is stored and while it stays: what else is in its shard lives as long as in others.
+// is stored and while it stays: other entries of its shard live as long as those of others.
 func TestHeavyEntryTakesRoomFromAllShards(t *testing.T) {
 	const light, n, heavy = 1024, 8 * 1024, -1
 	c := weighted(t, n*light)
@@ -187,7 +187,7 @@ func TestHeavyEntryTakesRoomFromAllShards(t *testing.T) {
 	}
 }
 
-// What weighs nothing stays when weight has to go, and only then.
+// Entries of weight 0 stay when room is needed for weight, and only then.
 func TestWeightless(t *testing.T) {
 	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
 		t.Run(policy.String(), func(t *testing.T) {

@@ -22,7 +22,7 @@ type wheel[K comparable, V any] struct {
 	delay    time.Duration // an entry's time is the end of its TTL plus delay
 	mark     uint32        // a bit that is set in the bucket of this wheel's entries, or 0
 	tick     int64         // the start of the last bucket reached
-	draining bool          // whether that bucket may still hold entries
+	draining bool          // that bucket may still hold entries
 	levels   [wheelLevels]*wheelLevel[K, V]
 	due      []*entry[K, V] // the entries of the present and earlier ticks
 	n        int
@@ -98,7 +98,7 @@ func removeAt[K comparable, V any](b []*entry[K, V], pos uint32) []*entry[K, V] 
 	return b
 }
 
-// advance moves the entries that expire up to the tick of now to due, at most moves of
+// advance moves the entries whose time comes up to the tick of now to due, at most moves of
 // them, and reports whether more have to be moved.
 func (w *wheel[K, V]) advance(now int64, moves int) (more bool) {
 	tick := now >> tickBits
@@ -159,8 +159,8 @@ func (w *wheel[K, V]) nextBucket() (level, slot int, start int64) {
 // maxLookupMoves bounds the time that expired takes.
 const maxLookupMoves = 64
 
-// expired returns an entry whose time has come at now, or nil. It may miss some, since it
-// looks at a few only: one tick may have many.
+// expired returns an entry whose time has come at now, or nil. One tick may have many entries,
+// of which it looks at a few, so it may miss some.
 func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 	if w.n == 0 {
 		return nil
@@ -176,7 +176,7 @@ func (w *wheel[K, V]) expired(now int64) *entry[K, V] {
 }
 
 // first returns the entry, other than spared, whose time comes the soonest, or nil if there is
-// none. Of more than a few whose times are near each other it looks at some.
+// none. Among many whose times are near each other it looks at a few.
 func (w *wheel[K, V]) first(spared *entry[K, V]) (first *entry[K, V]) {
 	b := w.due
 	if len(b) == 0 {

@@ -16,8 +16,8 @@ func timedAt(expires int64) *entry[int, int] {
 	return &e.entry
 }
 
-// A wheel gives out what has expired, all of it and nothing else, however far
-// and in whatever steps the time goes on.
+// A wheel yields all entries that have expired and no others, however far and in
+// whatever steps the time advances.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w wheel[int, int]
@@ -120,7 +120,7 @@ func TestWheelMoves(t *testing.T) {
 	require.InDelta(t, 2*n/10, calls, 2)
 }
 
-// However far the time has gone on, an entry has a place, on 32 bits as well.
+// An entry has a bucket however far the time has advanced, on 32 bits as well.
 func TestWheelAtAnyTime(t *testing.T) {
 	for bit := tickBits; bit < 63; bit++ {
 		w := wheel[int, int]{tick: 1 << (bit - tickBits)}

@@ -43,10 +43,10 @@ func (c *Cache[K, V]) entryFor(
 }
 
 // SetIfAbsent stores value for key as Set does, unless there is a fresh value already. It
-// returns the value that is there then, and whether that is the one it was given. A load
-// that is under way is no value: SetIfAbsent does not wait for it, and it does not overwrite
-// what SetIfAbsent stores. A value that cannot be stored, since it exceeds MaxWeight or the
-// cache is closed, is returned with false.
+// returns the value that is stored afterwards, and whether that is its argument. A load
+// that is under way is no value: SetIfAbsent does not wait for it, and the load does not
+// overwrite the value that SetIfAbsent stores. A value that cannot be stored, since it exceeds
+// MaxWeight or the cache is closed, is returned with false.
 func (c *Cache[K, V]) SetIfAbsent(key K, value V) (actual V, stored bool) {
 	if !equalsItself(key) {
 		return value, false
@@ -91,20 +91,20 @@ func (c *Cache[K, V]) fresh(s *shard[K, V], hash uint32, key K) *entry[K, V] {
 	return e
 }
 
-// An Op says what Update does.
+// An Op is an operation of Update.
 type Op uint8
 
 // The operations.
 const (
-	Keep   Op = iota // leave what is there
+	Keep   Op = iota // leave the key as it is
 	Store            // store the value that f returned, with Options.TTL
 	Remove           // delete the key
 )
 
-// Update calls f with the fresh value of key, and whether there is one, and does what f says. It
-// returns the value that is there afterwards, and whether there is one. Between the value that f
-// saw and what Update does, no other caller has changed the key: if one did, f is called again with
-// the new value. So f should be quick, must not change the key itself, and should have no effects
+// Update calls f with the fresh value of key, and whether there is one, and does the Op that f
+// returns. It returns the value that is stored afterwards, and whether there is one. Update is
+// atomic per key: if another caller changes the key after f was called, f is called again with the
+// new value. So f should be quick, must not change the key itself, and should have no effects
 // but its result.
 //
 // f runs in the caller's goroutine and without locks, so it may block or use the cache
@@ -220,8 +220,8 @@ func (c *Cache[K, V]) Expire(key K) bool {
 	return old != nil
 }
 
-// Touch gives key's value a new TTL, from now on, and reports whether it was fresh: only
-// then it does so. If ttl is 0 or [Forever], the value does not expire any more; if it is
+// Touch gives key's value a new TTL, from now on, if the value is fresh, and reports whether it
+// is. If ttl is 0 or [Forever], the value does not expire any more; if it is
 // negative, Touch deletes the key. Options.TTLJitter does not apply. The age of the value
 // stays. A load that is under way stores its result all the same.
 func (c *Cache[K, V]) Touch(key K, ttl time.Duration) bool {
@@ -249,8 +249,8 @@ func (c *Cache[K, V]) Touch(key K, ttl time.Duration) bool {
 	return true
 }
 
-// renew replaces e by an entry with the same value that expires at expires. s.mu is held,
-// and settle has to be called when it is not.
+// renew replaces old by an entry with the same value that expires at expires. s.mu is held,
+// and settle has to be called once it is unlocked.
 func (c *Cache[K, V]) renew(
 	s *shard[K, V], old *entry[K, V], expires int64, p *placed[K, V],
 ) *entry[K, V] {

@@ -57,7 +57,7 @@ func TestUpdate(t *testing.T) {
 	require.Empty(t, contents(c))
 }
 
-// What can't be stored is not there afterwards, and nothing else is.
+// A value that can't be stored is not there afterwards, nor is the old one.
 func TestUpdateThatIsNotStored(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{
 		MaxWeight: 10, Weigher: func(_ string, v int) uint32 { return uint32(v) }, //nolint:gosec // small
@@ -72,7 +72,8 @@ func TestUpdateThatIsNotStored(t *testing.T) {
 	require.Equal(t, []any{0, false}, []any{v, ok})
 }
 
-// A function that hangs in Update delays nobody, and is called again if the key has changed.
+// A function that hangs in Update delays no other caller, and is called again if the key has
+// changed.
 func TestStuckUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
@@ -112,7 +113,7 @@ func TestSetIfAbsent(t *testing.T) {
 	})
 }
 
-// SetCapacity evicts at once what is too much, and lets the cache grow.
+// SetCapacity evicts the excess at once, and lets the cache grow.
 func TestSetCapacity(t *testing.T) {
 	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
 		c := newCache(t, cache.Options[int, int]{Capacity: 20_000, Policy: policy})
@@ -164,8 +165,8 @@ func TestInvalidateTag(t *testing.T) {
 	})
 }
 
-// What was loaded before its tag was invalidated is not stored, and not given to whoever
-// comes after that.
+// A value that was loaded before its tag was invalidated is not stored, and later callers do not
+// get it.
 func TestInvalidateTagDuringLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{Tags: tagged})
@@ -195,7 +196,7 @@ func TestInvalidateTagDuringLoad(t *testing.T) {
 	})
 }
 
-// Nor is it given when its load has ended already, but not its flight: a batch ends for all of
+// Nor do they get it when its load has ended already, but not its flight: a batch ends for all of
 // its keys at once.
 func TestInvalidateTagAtTheEndOfALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +235,7 @@ func TestInvalidateTagAtTheEndOfALoad(t *testing.T) {
 	})
 }
 
-// More invalidations than are remembered: what they may have hit is not stored.
+// After more invalidations than are remembered, values that they may concern are not stored.
 func TestManyInvalidationsDuringLoad(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Tags: tagged})
 	for _, n := range []int{1000, 2000} {

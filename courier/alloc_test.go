@@ -23,12 +23,11 @@ func TestAllocations(t *testing.T) {
 		}), 3.0, "a flight, %s", name)
 	}
 
-	// A join is measured with callers who leave as soon as they wait.
+	// A join is measured with callers that leave as soon as they wait.
 	gate, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int,
-			error) {
+		_, _, _ = c.Do(context.Background(), "key", func(context.Context) (int, error) {
 			<-gate
 			return 1, nil
 		})

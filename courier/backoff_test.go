@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// rest has a fetch for key fail, and returns how long the key rests from then.
+// rest makes a fetch for key fail, and returns the rest that follows.
 func rest(t *testing.T, c *courier.Courier[string, int], key string) time.Duration {
 	t.Helper()
 	_, _, err := c.Do(t.Context(), key, failing(errBoom))
@@ -122,8 +122,7 @@ func TestWhatIsAFailure(t *testing.T) {
 		}, errBoom},
 		{"time-out", 0, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil },
 			courier.ErrTimeout},
-		{"callers left", time.Second, func(ctx context.Context) (int,
-			error) {
+		{"callers left", time.Second, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, errBoom
 		}, nil},
@@ -152,12 +151,11 @@ func TestWhatIsAFailure(t *testing.T) {
 	}
 }
 
-// A flight that was forgotten says nothing about its key.
+// The failure of a flight that was forgotten starts no back-off.
 func TestForgottenFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))
-		old := callers(t, c, 1, "key", 0, func(context.Context) (int,
-			error) {
+		old := callers(t, c, 1, "key", 0, func(context.Context) (int, error) {
 			time.Sleep(time.Second)
 			return 0, errBoom
 		})

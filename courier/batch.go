@@ -6,65 +6,64 @@ import (
 	"sync/atomic"
 )
 
-// A batch is one call of the function of DoMany. It runs in a flight of its own, the
-// carrier, which has the goroutine, the context, the turn, the time-out and the linked
-// children, and no key. Each key has a passenger: a flight that callers find and wait
-// for as for any other, but that has no goroutine and waits for the carrier.
+// A batch is one call of the function of DoMany. The function runs in a flight of its own, the
+// carrier, which has the goroutine, the context, the turn, the time-out and the linked children,
+// and no key. Each key has a passenger: a flight that callers find and wait for like any other, but
+// that has no goroutine and waits for the carrier.
 //
-// When the carrier is over, whatever ended it, it unloads: each passenger gets its
-// outcome. A passenger that nobody wants ends by itself, and the carrier with the last
-// of them. Passengers live in the shards of their keys and the carrier in that of its
-// first one. No two of these locks are held together: what passes from one flight to
-// another is done after the lock of the first was given back, in wake and afterEnd.
+// When the carrier is over, whatever ended it, it unloads: each passenger gets its outcome. A
+// passenger that is not wanted ends by itself, and the carrier with the last of them. Passengers
+// belong to the shards of their keys, and the carrier to that of its first one. No two of their
+// locks are held together: what one flight does to another follows, in wake and afterEnd, when the
+// lock of the first has been released.
 //
-// The stuck function of a batch counts once in all, for the carrier, and once for each
-// of its keys, for the passengers. Stats counts keys where it counts flights, and
-// functions where it counts functions.
+// The stuck function of a batch counts once in all, for the carrier, and once for each of its keys,
+// for the passengers. Stats counts each key as a flight, and the function once.
 type batch[K comparable, V any] struct {
 	carrier    flight[K, V]
 	passengers []flight[K, V]
-	keys       []K // theirs, for the function
+	keys       []K // of the passengers, for the function
 	fetch      func(context.Context, []K) ([]Outcome[V], error)
 	unloaded   chan struct{} // closed when each passenger has its outcome
 
-	asked bool    // whether the function may start, and then
-	inAll probing // as a try of what, if no passenger is one of its key
+	asked bool    // stuckInAll.mayStart was called for the function
+	inAll probing // what it returned: for the carrier, if no passenger is a probe of its key
 
-	left    atomic.Int64 // passengers that are under way; not more than 0 while they board
+	live    atomic.Int64 // passengers that are under way; 0 or less before start
 	hasTurn atomic.Bool  // the carrier has had its turn
 
-	// What the function has returned. They belong to its goroutine, which unloads them
-	// if it was what ended the carrier.
+	// outcomes is what the function has returned. It belongs to the function's goroutine, which
+	// unloads it if the function's end was the carrier's.
 	outcomes []Outcome[V]
 	answers  []bool // outcomes whose error is no failure; nil: none
 
-	result  result // of the carrier, which is final when that is over; guarded by its shard.mu
+	result  result // of the carrier; final when the carrier is over; guarded by its shard.mu
 	started bool   // guarded by the carrier's shard.mu
 }
 
-// A result says what the passengers' keys remember of how the carrier ended.
+// A result holds what the carrier's end means for the history of its passengers' keys.
 type result struct {
 	counts   bool // for their back-off
-	answered bool // the one error for all is no failure
-	works    bool // the function has returned and nothing of it runs any more
-	missed   bool // its turn
+	answered bool // the error that all of them get is no failure
+	works    bool // the function has returned, and no goroutine of the carrier runs any more
+	missed   bool // the carrier's turn has not come in time
 }
 
-// carries reports whether f is a carrier.
-func (f *flight[K, V]) carries() bool { return f.batch != nil && f == &f.batch.carrier }
+// isCarrier reports whether f is a carrier.
+func (f *flight[K, V]) isCarrier() bool { return f.batch != nil && f == &f.batch.carrier }
 
-// rides reports whether f is a passenger.
-func (f *flight[K, V]) rides() bool { return f.batch != nil && f != &f.batch.carrier }
+// isPassenger reports whether f is a passenger.
+func (f *flight[K, V]) isPassenger() bool { return f.batch != nil && f != &f.batch.carrier }
 
-// hasBegun reports whether f has had its turn, or that of its carrier. shard.mu is held.
+// hasBegun reports whether f, or the carrier of f, has had its turn. shard.mu is held.
 func (f *flight[K, V]) hasBegun() bool {
-	if f.rides() {
+	if f.isPassenger() {
 		return f.batch.hasTurn.Load()
 	}
 	return f.turn.came()
 }
 
-// newBatch makes a batch with room for that many passengers.
+// newBatch makes a batch with room for room passengers.
 func newBatch[K comparable, V any](m *manyCall[K, V], room int) *batch[K, V] {
 	b := &batch[K, V]{
 		passengers: make([]flight[K, V], 0, room),
@@ -85,7 +84,7 @@ func newBatch[K comparable, V any](m *manyCall[K, V], room int) *batch[K, V] {
 	return b
 }
 
-// newPassenger makes the flight of a key that has boarded. s.mu is held.
+// newPassenger makes the flight of a key. s.mu is held.
 func (b *batch[K, V]) newPassenger(
 	s *shard[K, V], hash uint64, key K, owns, low bool,
 ) *flight[K, V] {
@@ -101,7 +100,7 @@ func (b *batch[K, V]) newPassenger(
 	return f
 }
 
-// start sets the carrier off when all have boarded.
+// start starts the carrier. All passengers have been made.
 func (b *batch[K, V]) start() {
 	f := &b.carrier
 	for i := range b.passengers {
@@ -117,14 +116,14 @@ func (b *batch[K, V]) start() {
 	}
 	s := b.passengers[0].shard
 	f.shard = s
-	// From here on a passenger that nobody waits for may be forgotten, and with the last of
-	// them the carrier: what wake needs of it comes before.
-	b.left.Add(int64(len(b.passengers)))
+	// From here on a passenger without a waiter may end, if its key is forgotten, and the carrier
+	// with the last of them: passengerEnded needs what is set above.
+	b.live.Add(int64(len(b.passengers)))
 	s.mu.Lock()
 	if s.closed {
 		f.ended, f.err, f.running = true, ErrClosed, 0
 		s.mu.Unlock()
-		f.announce()
+		f.closeContext()
 		b.unload(true, true)
 		return
 	}
@@ -137,12 +136,12 @@ func (b *batch[K, V]) start() {
 	s.busy++
 	s.mu.Unlock()
 	go f.run()
-	if b.left.Load() == 0 {
-		b.desert()
+	if b.live.Load() == 0 {
+		b.cancel()
 	}
 }
 
-// call is the carrier's function.
+// call calls the function of the batch. It is the fetch function of the carrier.
 //
 //nolint:unparam // as any fetch function
 func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
@@ -168,18 +167,16 @@ func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
 	return none, nil
 }
 
-// wake is called without a lock when f, a flight of the batch, is over.
-func (b *batch[K, V]) wake(f *flight[K, V]) {
-	switch {
-	case f == &b.carrier:
-		b.unload(true, false)
-	case b.left.Add(-1) == 0:
-		b.desert()
+// passengerEnded counts a passenger that has ended, and cancels the carrier with the last of them.
+// No lock is held.
+func (b *batch[K, V]) passengerEnded() {
+	if b.live.Add(-1) == 0 {
+		b.cancel()
 	}
 }
 
-// desert cancels the carrier, whose passengers are all over.
-func (b *batch[K, V]) desert() {
+// cancel cancels the carrier, whose passengers are all over.
+func (b *batch[K, V]) cancel() {
 	f := &b.carrier
 	s := f.shard
 	s.mu.Lock()
@@ -193,10 +190,10 @@ func (b *batch[K, V]) desert() {
 	}
 }
 
-// afterEnd is called when a goroutine of the carrier has ended: see flight.afterEnd.
+// afterEnd does for the carrier what flight.afterEnd does for other flights.
 func (b *batch[K, V]) afterEnd(over, last bool) {
 	if over {
-		b.carrier.announce()
+		b.carrier.closeContext()
 	}
 	if over || last {
 		b.unload(over, last)
@@ -209,14 +206,14 @@ func (b *batch[K, V]) afterEnd(over, last bool) {
 	}
 }
 
-// unload gives the passengers their outcomes if the carrier is over, and notes that
-// their function has ended if it is gone. It is called once with over, and again if the
-// function ends later.
+// unload gives the passengers their outcomes if the carrier is over, and stops counting their
+// function as running if that is gone. It is called once with over, and again if the function ends
+// later.
 func (b *batch[K, V]) unload(over, gone bool) {
 	if over {
 		defer close(b.unloaded)
 	}
-	if !gone && b.left.Load() == 0 {
+	if !gone && b.live.Load() == 0 {
 		return
 	}
 	for i := range b.passengers {
@@ -228,7 +225,7 @@ func (b *batch[K, V]) unload(over, gone bool) {
 			if p.abandoned {
 				p.abandoned = false
 				if p.hasKey() {
-					s.unstickKey(p)
+					s.uncountStuckKey(p)
 				}
 			}
 		}
@@ -242,11 +239,11 @@ func (b *batch[K, V]) unload(over, gone bool) {
 		}
 	}
 	if over && b.carrier.err == nil {
-		b.outcomes = nil // a context that is kept does not keep the values
+		b.outcomes = nil // so that a context which is kept does not keep the values
 	}
 }
 
-// deliver ends the passenger with that index, as the carrier has. p.shard.mu is held.
+// deliver ends the passenger with index i as the carrier has ended. p.shard.mu is held.
 func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	var v V
 	s, err, fine := p.shard, b.carrier.err, b.result.answered
@@ -265,7 +262,7 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 		s.remember(p, err, fine)
 	}
 	if b.result.works {
-		s.works(p)
+		s.forgiveStuck(p)
 	}
 	p.settle(v, err)
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// The flights in these benchmarks do nothing, so that what is measured is the
-// courier.
+// The flights in these benchmarks do nothing, so that only the courier is measured.
 
 func BenchmarkDo(b *testing.B) {
 	contexts := []struct {

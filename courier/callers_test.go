@@ -75,7 +75,7 @@ func TestDeafFunctionDoesNotKeepTheKey(t *testing.T) {
 		fresh := callers(t, &c, 2, "key", 0, func(context.Context) (int, error) { <-gate; return 7, nil })
 		assert.Equal(t, 1, c.Stats().Abandoned)
 
-		close(release) // the late result belongs to nobody, nor does it free the key
+		close(release) // no caller gets the late result, and it does not free the key
 		synctest.Wait()
 		assert.Equal(t, 0, c.Stats().Abandoned)
 		joined := callers(t, &c, 1, "key", 0, value(8))
@@ -92,8 +92,7 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 		var c courier.Courier[string, int]
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(errBoom) })
-		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int,
-			error) {
+		_, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, nil
 		})
@@ -102,8 +101,7 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int,
-			error) {
+		_, _, err = c.Do(ctx, "key", func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, nil
 		})
@@ -125,7 +123,7 @@ func TestEndedContextStartsNothing(t *testing.T) {
 	assert.Zero(t, c.Stats())
 }
 
-// oddContext ends as it is told; its error can't be compared.
+// oddContext ends when done is closed, with an error that can't be compared.
 type oddContext struct {
 	context.Context
 	done chan struct{}
@@ -226,8 +224,8 @@ func (c *leaving) Err() error {
 	return context.Canceled
 }
 
-// strange is a context whose Done is closed and whose Err says what err does, but for
-// the first time.
+// strange is a context with a closed Done, whose Err returns what err returns, except for the first
+// time.
 type strange struct {
 	context.Context
 	done  chan struct{}
@@ -244,7 +242,7 @@ func (c *strange) Err() error {
 	return c.err()
 }
 
-// Foreign code is called without a lock, and gives no caller a value that nobody made.
+// Foreign code is called without a lock, and no caller gets a value that no function returned.
 func TestForeignContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]

@@ -12,20 +12,19 @@ import (
 // (WithoutCancel, WithCancel) would do the same for four more allocations and a
 // quarter more time per flight.
 //
-// It is the first part of its flight, and all that others see of it: code that prints a context or
-// compares it, by reflection, must not read what the courier writes meanwhile.
+// It is the first part of its flight, and a type of its own, since code that prints or compares a
+// context by reflection must not read fields that the courier writes meanwhile.
 type flightContext[K comparable, V any] struct {
 	done chan struct{}
 }
 
-// flight returns the flight of which c is the first part.
+// flight returns the flight that c is the first part of.
 func (c *flightContext[K, V]) flight() *flight[K, V] { return (*flight[K, V])(unsafe.Pointer(c)) }
 
-// flightKey is the context key under which a flight is found from any context
-// derived from its own.
+// flightKey is the context key of the flight in any context that is derived from its own.
 type flightKey struct{}
 
-// Deadline is the flight's own, from WithTimeout.
+// Deadline returns the flight's deadline, from WithTimeout.
 func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
 	f := c.flight()
 	timeout := f.shard.courier.cfg.flightTimeout()
@@ -40,10 +39,10 @@ func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
 	return at.Add(time.Duration(ends) - at.Sub(processStart)), true
 }
 
-// Done is closed when the flight is over.
+// Done returns a channel that is closed when the flight is over.
 func (c *flightContext[K, V]) Done() <-chan struct{} { return c.done }
 
-// Err is nil until the flight is over.
+// Err returns nil until the flight is over.
 func (c *flightContext[K, V]) Err() error {
 	select {
 	case <-c.done:
@@ -56,21 +55,21 @@ func (c *flightContext[K, V]) Err() error {
 	}
 }
 
-// Value finds the flight itself, then the values of the first caller.
+// Value returns the flight itself for flightKey, and the values of the first caller's context.
 func (c *flightContext[K, V]) Value(key any) any {
 	f := c.flight()
 	if key == (flightKey{}) {
 		return node(f)
 	}
-	// WithoutCancel hides the key by which package context looks for the
-	// nearest standard context: the caller's must not be taken for ours.
+	// WithoutCancel hides the key by which package context looks for the nearest standard context:
+	// it must not find the caller's.
 	return context.WithoutCancel(f.values).Value(key)
 }
 
-// String returns what a context derived from this one prints for it.
+// String returns the text for c in the String of a derived context.
 func (c *flightContext[K, V]) String() string {
 	f := c.flight()
-	if f.carries() && len(f.batch.passengers) > 1 {
+	if f.isCarrier() && len(f.batch.passengers) > 1 {
 		return fmt.Sprintf("courier.Flight(%v and %d more)", f.label(), len(f.batch.passengers)-1)
 	}
 	return fmt.Sprintf("courier.Flight(%v)", f.label())
@@ -78,8 +77,9 @@ func (c *flightContext[K, V]) String() string {
 
 type afterFunc struct{ do func() }
 
-// AfterFunc is looked for by package context in a context that is not its own: with it, a derived
-// context costs no goroutine.
+// AfterFunc calls do in a goroutine of its own when the flight is over, unless stop is called
+// before. Package context looks for this method in contexts of other packages; with it, a derived
+// context needs no goroutine.
 func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	f := c.flight()
 	s := f.shard
@@ -87,7 +87,7 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	defer s.mu.Unlock()
 	if f.ended {
 		go func() {
-			<-f.done // it may be a moment from being closed
+			<-f.done // which may be about to be closed
 			do()
 		}()
 		return func() bool { return false }
@@ -109,8 +109,7 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	}
 }
 
-// contextError is ctx.Err(), with the cause where that says more. Both can be
-// reached by errors.Is.
+// contextError returns ctx.Err(), joined by the cause where that says more. errors.Is reaches both.
 func contextError(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil { // a foreign context whose Done is closed
@@ -127,30 +126,31 @@ func contextError(ctx context.Context) error {
 // not wait for: a nested Do with a context of the flight counts as something
 // that the flight waits for.
 func Detach(ctx context.Context) context.Context {
-	return detached{context.WithoutCancel(ctx)}
+	return detachedContext{context.WithoutCancel(ctx)}
 }
 
-type detached struct{ context.Context }
+type detachedContext struct{ context.Context }
 
-func (d detached) Value(key any) any {
+func (d detachedContext) Value(key any) any {
 	if key == (flightKey{}) {
 		return nil
 	}
 	return d.Context.Value(key)
 }
 
-// A call holds what Do learns of its caller from the context.
+// A call describes a caller of Do, as its context does.
 type call struct {
-	flight node   // inside of which Do was called; nil: none
+	flight node   // that Do was called inside; nil: none
 	terms  *terms // nil: the usual ones
 }
 
-// terms are what a caller has said of how it wants to be served.
+// terms are the conditions on which a caller waits, from the ContextWith functions.
 type terms struct {
 	low      bool          // ContextWithLowPriority
 	patient  bool          // ContextWithPatience
 	patience time.Duration // 0 or less: until the flight ends
-	// patientFor says for which keys of a DoMany that holds; nil: for all.
+	// patientFor reports whether the caller has patience for the key of a DoMany at index i; nil:
+	// for all.
 	patientFor func(i int) bool
 	lateAge    time.Duration // ContextWithLateAge, or that of the flight around the call
 }
@@ -179,7 +179,7 @@ func (c call) lateAge() time.Duration {
 	}
 }
 
-// callOf returns what ctx says of who calls.
+// callOf returns the call that ctx describes.
 func callOf(ctx context.Context) call {
 	switch from := ctx.Value(flightKey{}).(type) {
 	case *callContext:
@@ -191,14 +191,14 @@ func callOf(ctx context.Context) call {
 	}
 }
 
-// A callContext says more of the caller than the flight it is inside of.
+// A callContext is a context with terms.
 type callContext struct {
 	context.Context
 	flight node
 	terms  terms
 }
 
-// withTerms returns ctx with other terms, for the caller to change.
+// withTerms returns ctx with a copy of its terms, which the caller may change.
 func withTerms(ctx context.Context) *callContext {
 	from := callOf(ctx)
 	c := &callContext{Context: ctx, flight: from.flight}
@@ -216,31 +216,31 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// ContextWithLowPriority returns a context for a Do that nobody waits for, such
-// as one that refreshes a cache. A Do with it yields to others: it is neither
-// counted nor refused by [WithMaxWaiting] and [WithMaxWaitingPerKey], and its
-// flight gets its turn (see [WithMaxConcurrent]) after those that callers wait
-// for, and does not make its key back off if it fails, even if a caller has joined it.
-// Otherwise a flight that a caller joins is a flight like any other from then on.
+// ContextWithLowPriority returns a context for a Do without a waiting user, such as
+// one that refreshes a cache. A Do with it yields to others: it is neither
+// counted nor refused by [WithMaxWaiting] and [WithMaxWaitingPerKey]. Its flight
+// gets its turn (see [WithMaxConcurrent]) after those of ordinary callers, and its
+// failure does not make the key back off, even if an ordinary caller has joined it.
+// Otherwise a flight that an ordinary caller joins is an ordinary flight from then on.
 func ContextWithLowPriority(ctx context.Context) context.Context {
 	c := withTerms(ctx)
 	c.terms.low = true
 	return c
 }
 
-// ContextWithPatience returns a context for a Do on behalf of somebody who has
+// ContextWithPatience returns a context for a Do on behalf of a caller that has
 // something else to give, such as an older value. A Do with it waits until the
-// flight is d old, no longer, and then returns [ErrLate]; if d is 0 or less, it waits
+// flight is d old, and then returns [ErrLate]; if d is 0 or less, it waits
 // until the flight ends. When d or the caller's deadline has passed, the flight is
-// late, and goes on even if nobody waits for it any more: until it ends, or its time
-// is up, or Forget says that nobody wants it. A caller who is cancelled leaves as
-// any other does.
+// late, and goes on even without a waiter: until its function returns, its time-out
+// has passed, or its key is forgotten ([Courier.Forget]). A caller that is cancelled
+// leaves as any other does.
 //
 // If the flight that Do finds is late already, or older than d, or was started beside
 // a late one, Do does not wait at all but returns ErrLate at once. Where another
 // caller would start a fresh flight in place of a late one, it starts that too, and
 // leaves it to go on alone. So a flight that hangs costs each caller d at most, once,
-// and the key is tried again although nobody waits. Inside of a flight that the one it
+// and the key is tried again even without a waiter. Inside a flight that the one it
 // finds waits for, it gets a *[DeadlockError], late or not.
 //
 // While it waits, a caller with patience counts for the limits like any other.
@@ -250,10 +250,10 @@ func ContextWithPatience(ctx context.Context, d time.Duration) context.Context {
 	return c
 }
 
-// ContextWithPatienceFor returns a context for a [Courier.DoMany] on behalf of somebody who
-// has something else to give for those of its keys at whose index has reports true: for
-// these it is as [ContextWithPatience], and for the others the caller waits as usual. For
-// a Do it is as ContextWithPatience. has is called in the goroutine of DoMany.
+// ContextWithPatienceFor returns a context for a [Courier.DoMany] on behalf of a caller that
+// has something else to give for some of its keys: those at whose index has returns true. For
+// these it does what [ContextWithPatience] does; for the others the caller waits as usual. For
+// a Do it equals ContextWithPatience. has is called in the goroutine of DoMany.
 func ContextWithPatienceFor(
 	ctx context.Context, d time.Duration, has func(i int) bool,
 ) context.Context {
@@ -262,17 +262,16 @@ func ContextWithPatienceFor(
 	return c
 }
 
-// ContextWithLateAge returns a context for a Do on behalf of somebody who has
-// seen a flight for the key let a caller down, when it was so old: a process
-// that asks this one, say. If the flight that Do finds is about as old as that
-// (half the age will do, since messages take their time) it counts as late.
+// ContextWithLateAge returns a context for a Do on behalf of a caller, such as another process, for
+// which a flight of the key was late at that age. If the flight that Do finds is about as old (half
+// the age will do, since messages take time), it counts as late.
 func ContextWithLateAge(ctx context.Context, age time.Duration) context.Context {
 	c := withTerms(ctx)
 	c.terms.lateAge = age
 	return c
 }
 
-// LateAge returns how old the late flight was beside which the flight in ctx was
-// started; 0 if there was none. A fetch function that asks another process
-// passes it on, for [ContextWithLateAge].
+// LateAge returns the age of the late flight beside which the flight in ctx was started, as of that
+// start; 0 if there was none. A fetch function that asks another process passes it on, for
+// [ContextWithLateAge].
 func LateAge(ctx context.Context) time.Duration { return callOf(ctx).lateAge() }

@@ -7,15 +7,15 @@ import (
 )
 
 // A Courier runs one fetch per key at a time and gives its outcome to every
-// caller who waits for that key. The zero value is ready to use, with the
+// caller that waits for that key. The zero value is ready to use, with the
 // defaults of [New]. All methods are safe for concurrent use. A Courier must
 // not be copied after first use.
 type Courier[K comparable, V any] struct {
 	cfg     config
-	slots   *slots // nil: functions are not limited
+	turns   *turns // nil: functions are not limited
 	table   atomic.Pointer[table[K, V]]
 	waiting atomic.Int64 // callers, counted if WithMaxWaiting is given
-	many    atomic.Int64 // callers of DoMany who wait
+	many    atomic.Int64 // waiting callers of DoMany
 	stuck   stuckInAll
 	drained signal // fired when functions have ended after Shutdown
 }
@@ -34,7 +34,7 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 	}
 	c := &Courier[K, V]{cfg: cfg}
 	if cfg.maxConcurrent > 0 {
-		c.slots = newSlots(cfg.maxConcurrent, cfg.queueWait)
+		c.turns = newTurns(cfg.maxConcurrent, cfg.queueWait)
 	}
 	return c
 }
@@ -68,63 +68,62 @@ func (c *Courier[K, V]) Do(
 	if ctx.Err() != nil {
 		return v, false, contextError(ctx)
 	}
-	f, from, err := c.board(ctx, key, fetch)
+	f, w, err := c.flightFor(ctx, key, fetch)
 	switch {
 	case err != nil:
 		return v, false, err
-	case from.nested:
-		return c.waitNested(ctx, from, f)
-	case !from.joined:
+	case w.nested:
+		return c.waitNested(ctx, w, f)
+	case !w.joined:
 		go f.run()
 	}
-	if from.patient {
-		return f.waitPatiently(ctx, from)
+	if w.patient {
+		return f.waitPatiently(ctx, w)
 	}
-	return f.wait(ctx, from)
+	return f.wait(ctx, w)
 }
 
-// A boarding says how a caller came to wait for a flight.
-type boarding struct {
-	joined  bool // somebody else has started it
+// A waiter describes a caller that waits for a flight.
+type waiter struct {
+	joined  bool // another caller has started the flight
 	low     bool // ContextWithLowPriority
-	nested  bool // inside of another flight
+	nested  bool // inside another flight
 	patient bool // ContextWithPatience
 }
 
-// board gets the caller of Do into a flight and, if it made one, leaves it to start
-// the flight's goroutine. It is apart from Do so that callers wait on a stack that is
-// as small as can be: many goroutines have just one of 2 KiB, and to need more takes
-// as long as a tenth of a fetch.
+// flightFor returns the flight that the caller of Do waits for, which the caller starts if it has
+// not joined it. It is a function apart, so that callers wait on a small stack: many goroutines
+// have only the first 2 KiB, and to grow a stack takes a tenth of the time of a fetch.
 //
 //go:noinline
-func (c *Courier[K, V]) board(
+func (c *Courier[K, V]) flightFor(
 	ctx context.Context, key K, fetch func(context.Context) (V, error),
-) (*flight[K, V], boarding, error) {
+) (*flight[K, V], waiter, error) {
 	// Compared and hashed before a lock is taken: a key that holds an
 	// uncomparable value panics here, in its own caller.
 	owns := equalsItself(key)
 	s, hash := c.shardOf(key, owns)
 	from := callOf(ctx)
-	if err := s.passesItself(from, hash, key, owns); err != nil {
-		return nil, boarding{}, err
+	if err := s.checkCycle(from, hash, key, owns); err != nil {
+		return nil, waiter{}, err
 	}
 
 	s.mu.Lock()
 	f, joined, why, err := s.joinOrStart(ctx, from, nil, hash, key, owns, fetch)
 	s.mu.Unlock()
 	if why != 0 {
-		f, joined, err = s.boardAgain(ctx, from, hash, key, owns, fetch, why)
+		f, joined, err = s.retryStuck(ctx, from, hash, key, owns, fetch, why)
 	}
-	if err != nil && f != nil { // ErrLate, and nobody waits for f
+	if err != nil && f != nil { // ErrLate: f has no waiter
 		go f.run()
 	}
-	return f, boarding{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient()}, err
+	return f, waiter{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient()}, err
 }
 
-// boardAgain is board for a caller who was refused for that reason. A goroutine that is about to
-// end, and only waits for a processor, is not stuck: in a busy loop of calls, children that have
-// nothing left to do can starve for a time slice. So they get a few chances.
-func (s *shard[K, V]) boardAgain(
+// retryStuck calls joinOrStart again, a few times, for a caller that was refused because functions
+// are stuck. A goroutine that is about to end, and only waits for a processor, is not stuck: in a
+// busy loop of calls, children that have nothing left to do can starve for a time slice.
+func (s *shard[K, V]) retryStuck(
 	ctx context.Context, from call, hash uint64, key K, owns bool,
 	fetch func(context.Context) (V, error), why OverloadReason,
 ) (f *flight[K, V], joined bool, err error) {
@@ -143,17 +142,16 @@ func (s *shard[K, V]) boardAgain(
 	return f, joined, err
 }
 
-// equalsItself is false for keys such as NaN, which a map can never find
-// again. Their flights own no key: each caller has one of its own.
+// equalsItself returns false for keys such as NaN, which a map can never find again. Their flights
+// own no key: each caller has a flight of its own.
 func equalsItself[K comparable](key K) bool {
 	return key == key //nolint:gocritic // false for NaN: that is the question
 }
 
-// joinOrStart finds the flight for key or makes one, and counts the caller in.
-// why is not 0 if the caller is to be refused for that reason. The caller of
-// joinOrStart starts a new flight's goroutine, also that of one which comes with
-// ErrLate. m is the call of DoMany, or nil: then ctx and fetch are those of Do. s.mu
-// is held.
+// joinOrStart finds the flight of key or makes one, and counts the caller in. If the caller is to
+// be refused, why is the reason, and not 0. The caller of joinOrStart starts the goroutine of a new
+// flight, also of one that comes with ErrLate. m is the call of DoMany, or nil: then ctx and fetch
+// are those of Do. s.mu is held.
 func (s *shard[K, V]) joinOrStart(
 	ctx context.Context, from call, m *manyCall[K, V], hash uint64, key K, owns bool,
 	fetch func(context.Context) (V, error),
@@ -163,21 +161,21 @@ func (s *shard[K, V]) joinOrStart(
 		return nil, false, 0, ErrClosed
 	}
 	if from.patient() && owns && !c.cfg.unlinked {
-		if fresh, late := s.pass(ctx, from, m, hash, key, fetch); late {
+		if fresh, late := s.skipsLate(ctx, from, m, hash, key, fetch); late {
 			return fresh, false, 0, ErrLate
 		}
 	}
-	if !c.admits(from, m) {
+	if !c.admitCaller(from, m) {
 		return nil, false, Waiting, nil
 	}
-	var late *flight[K, V] // the flight that a new one is to replace
+	var late *flight[K, V] // the one that a fresh flight is to replace
 	if owns {
 		if f = s.flights.find(hash, key); f != nil && s.replaceable(f, from) {
 			late, f = f, nil
 		}
 	}
 	if f != nil {
-		f, why = s.joined(f, from, m)
+		f, why = s.join(f, from, m)
 		return f, f != nil, why, nil
 	}
 	if m.lacksBatch() {
@@ -185,57 +183,39 @@ func (s *shard[K, V]) joinOrStart(
 	}
 	probe, why, err := s.mayStart(key, owns, m)
 	if why == Stuck && late != nil {
-		// Other keys are to blame, and the late one may well succeed.
-		f, why = s.joined(late, from, m)
+		// Functions of other keys are stuck, and the late flight may well succeed.
+		f, why = s.join(late, from, m)
 		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
 		if err != nil {
 			s.stats.BackedOff++
 		}
-		c.dismisses(from, m)
+		c.dismissCaller(from, m)
 		return nil, false, why, err
 	}
 	f = s.newFlight(ctx, from, m, hash, key, owns, fetch)
 	f.probe = probe
 	f.enter(from, m != nil)
-	s.file(f, late)
+	s.register(f, late)
 	return f, false, 0, nil
 }
 
-// file makes f, which is new, the flight of its key, in place of late if that is not
-// nil. s.mu is held.
-func (s *shard[K, V]) file(f, late *flight[K, V]) {
-	if late != nil {
-		s.replace(late, f)
-	}
-	if f.owns {
-		s.own(f)
-	} else {
-		s.setDetached(f)
-	}
-	if f.batch == nil { // else its carrier is what is busy
-		s.busy++
-	}
-	s.stats.Started++
-	s.stats.InFlight++
-}
-
-// joined counts in a caller, who was admitted, of a flight that is under way. It
-// returns nil and the reason if too many wait for it. s.mu is held.
-func (s *shard[K, V]) joined(
+// join makes an admitted caller wait for f, which is under way. If too many callers wait for it
+// already, it returns nil and the reason. s.mu is held.
+func (s *shard[K, V]) join(
 	f *flight[K, V], from call, m *manyCall[K, V],
 ) (*flight[K, V], OverloadReason) {
 	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low() && int(f.callers) >= limit {
-		s.courier.dismisses(from, m)
+		s.courier.dismissCaller(from, m)
 		return nil, KeyWaiting
 	}
 	f.join(from, m != nil)
 	return f, 0
 }
 
-// mayStart reports whether a flight for key may start, and as a try of what. If
-// not, why or err says so. s.mu is held.
+// mayStart reports whether a flight of key may start: it may if why is 0 and err nil. probe is the
+// bound that the flight then probes, if any. s.mu is held.
 func (s *shard[K, V]) mayStart(
 	key K, owns bool, m *manyCall[K, V],
 ) (probe probing, why OverloadReason, err error) {
@@ -254,7 +234,7 @@ func (s *shard[K, V]) mayStart(
 	}
 	switch {
 	case probe != none:
-	case m != nil: // one function, so it is asked once, and the carrier is the try
+	case m != nil: // one function, so the bound is looked at once, and the carrier is the probe
 		if !m.mayStart() {
 			return refused, Stuck, nil
 		}
@@ -266,23 +246,23 @@ func (s *shard[K, V]) mayStart(
 	return probe, 0, nil
 }
 
-// admits is admit for a caller of Do, or for the first key of DoMany that needs it.
-func (c *Courier[K, V]) admits(from call, m *manyCall[K, V]) bool {
+// admitCaller calls admit for a caller of Do, or for the first key of DoMany that needs it.
+func (c *Courier[K, V]) admitCaller(from call, m *manyCall[K, V]) bool {
 	if m != nil {
 		return m.admit()
 	}
 	return c.admit(from.low())
 }
 
-// dismisses takes back what admits has counted for a caller of Do.
-func (c *Courier[K, V]) dismisses(from call, m *manyCall[K, V]) {
+// dismissCaller reverses admitCaller for a caller of Do. A call of DoMany reverses it at its end.
+func (c *Courier[K, V]) dismissCaller(from call, m *manyCall[K, V]) {
 	if m == nil {
 		c.dismiss(from.low())
 	}
 }
 
-// admit counts a caller who is about to wait, and reports false if there are
-// too many of them.
+// admit counts a caller that is about to wait. If WithMaxWaiting is reached it counts nothing and
+// returns false.
 func (c *Courier[K, V]) admit(low bool) bool {
 	limit := int64(c.cfg.maxWaiting)
 	if limit == 0 || low {
@@ -299,7 +279,7 @@ func (c *Courier[K, V]) admit(low bool) bool {
 	}
 }
 
-// dismiss takes back what admit has counted.
+// dismiss reverses admit.
 func (c *Courier[K, V]) dismiss(low bool) {
 	if c.cfg.maxWaiting > 0 && !low {
 		c.waiting.Add(-1)
@@ -307,7 +287,7 @@ func (c *Courier[K, V]) dismiss(low bool) {
 }
 
 // Forget makes the next Do for key start a fresh flight, even if one is under
-// way: that one goes on for those who wait for it, and is cancelled if nobody does
+// way: that one goes on for its waiters, and is cancelled if it has none
 // (ContextWithPatience). It also ends the back-off of a failing key. It does not block.
 func (c *Courier[K, V]) Forget(key K) {
 	if c.table.Load() == nil || !equalsItself(key) { // unused so far: not even a hash is needed
@@ -320,7 +300,7 @@ func (c *Courier[K, V]) Forget(key K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.flights.find(hash, key); f != nil && !c.cfg.unlinked {
-		s.forget(f)
+		s.detach(f)
 	}
 	s.history.endBackoff(key)
 	s.track()
@@ -336,21 +316,11 @@ func (c *Courier[K, V]) ForgetAll() {
 		s.mu.Lock()
 		if !c.cfg.unlinked {
 			for f := range s.flights.all {
-				s.forget(f)
+				s.detach(f)
 			}
 		}
 		s.history.clear()
 		s.track()
 		s.mu.Unlock()
-	}
-}
-
-// forget takes the key from f, whose result may be outdated. s.mu is held.
-func (s *shard[K, V]) forget(f *flight[K, V]) {
-	s.disown(f)
-	s.setDetached(f)
-	if !f.wanted() {
-		f.desert()
-		go f.wake() // not with the lock
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // An instant is a time on the monotonic clock, in nanoseconds since the process
 // began. To read it takes half as long as time.Now. A bubble of testing/synctest
-// has a clock of its own: instants of different clocks can't be compared.
+// has a clock of its own; instants of different clocks can't be compared.
 type instant int64
 
 var processStart = time.Now()
@@ -17,21 +17,21 @@ func now() instant { return instant(time.Since(processStart)) }
 
 func (t instant) since(earlier instant) time.Duration { return time.Duration(t - earlier) }
 
-// inBubble reports whether t is of a bubble, whose clock starts in the year 2000,
-// before the process began.
+// inBubble reports whether t is a time of a bubble, whose clock starts in the year 2000, before the
+// process began.
 func (t instant) inBubble() bool { return t < 0 }
 
-// deadlines hold the live flights of a shard in the order of their deadlines. All
-// have the same time-out, so that is the order in which they started, and one
-// timer serves all: it is left armed when the flight it was armed for has ended,
-// and looks at the oldest when it fires. A timer for each flight would cost a
-// fetch two allocations and a tenth of its time. The shard's lock guards them.
+// deadlines hold the live flights of a shard in the order of their deadlines. All have the same
+// time-out, so that is the order in which they started, and one timer serves all: it stays armed
+// when the flight that it was armed for ends, and looks at the oldest flight when it fires. A timer
+// for each flight would cost a fetch two allocations and a tenth of its time. The shard's lock
+// guards them.
 type deadlines[K comparable, V any] struct {
 	oldest, newest *flight[K, V]
 	armed          bool // the timer
 }
 
-// limit files f, which starts now and has that much time. s.mu is held.
+// limit gives f, which starts now, a time-out. s.mu is held.
 func (s *shard[K, V]) limit(f *flight[K, V], timeout time.Duration) {
 	if f.started.inBubble() { // only a timer of its own bubble may end it
 		time.AfterFunc(timeout, func() { s.expireAlone(f) })
@@ -51,11 +51,11 @@ func (s *shard[K, V]) limit(f *flight[K, V], timeout time.Duration) {
 	}
 }
 
-// RestartTimeout makes the time-out of the flight in ctx begin anew, and gives it more
-// besides: [WithTimeout] then counts from now on. It never makes a flight end sooner. A
-// function that has waited for something with a time-out of its own calls it before it
-// begins with what WithTimeout is to bound. With more = math.MaxInt64 the flight has no
-// time-out until the next call. Without a flight or a time-out it does nothing.
+// RestartTimeout makes the time-out of the flight in ctx, which [WithTimeout] sets, begin anew and
+// adds more to it. It never makes a flight end sooner. A function that has waited for something
+// with a time-out of its own calls it before it begins the work that WithTimeout is to bound. With
+// more = math.MaxInt64 the flight has no time-out until the next call. Without a flight or a
+// time-out it does nothing.
 func RestartTimeout(ctx context.Context, more time.Duration) {
 	if f := callOf(ctx).flight; f != nil {
 		f.restart(more)
@@ -65,7 +65,7 @@ func RestartTimeout(ctx context.Context, more time.Duration) {
 // noDeadline is the deadline of a flight that has none for the time being.
 const noDeadline instant = math.MaxInt64
 
-// ends returns when f's time is up.
+// ends returns the instant at which f times out.
 func (f *flight[K, V]) ends(timeout time.Duration) instant {
 	if at := instant(f.deadline.Load()); at != 0 {
 		return at
@@ -73,8 +73,8 @@ func (f *flight[K, V]) ends(timeout time.Duration) instant {
 	return f.started + instant(timeout)
 }
 
-// restart is RestartTimeout for f. In shard.limited it stays where it is: it gets a timer
-// of its own when it would have ended there, which few flights live to see.
+// restart implements RestartTimeout. f keeps its place in shard.limited, and gets a timer of its
+// own if it lives until the usual deadline, which few flights do.
 func (f *flight[K, V]) restart(more time.Duration) {
 	s := f.shard
 	timeout := s.courier.cfg.flightTimeout()
@@ -93,14 +93,14 @@ func (f *flight[K, V]) restart(more time.Duration) {
 	}
 }
 
-// expireAt ends f at that time, unless its deadline has changed by then.
+// expireAt makes f time out at that instant, unless its deadline has changed by then.
 func (s *shard[K, V]) expireAt(f *flight[K, V], at instant) {
 	if at != noDeadline {
 		time.AfterFunc(at.since(now()), func() { s.expireAlone(f) })
 	}
 }
 
-// expireAlone ends f, which is not in limited, if its time is up.
+// expireAlone ends f, which is not in limited, if its deadline has passed.
 func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
 	s.mu.Lock()
 	first := !f.ended && now() >= f.ends(s.courier.cfg.flightTimeout())
@@ -113,19 +113,7 @@ func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
 	}
 }
 
-// timeOut ends f with ErrTimeout. s.mu is held; wake follows.
-func (s *shard[K, V]) timeOut(f *flight[K, V]) {
-	if f.batch == nil {
-		s.stats.Timeouts++
-	} else { // counted for each key
-		f.batch.result.counts = true
-	}
-	f.timedOut = true
-	s.remember(f, ErrTimeout, false)
-	f.settle(*new(V), ErrTimeout)
-}
-
-// remove takes f out, if it is in. The shard's lock is held.
+// remove removes f, if it is there. The shard's lock is held.
 func (d *deadlines[K, V]) remove(f *flight[K, V]) {
 	if !f.limited {
 		return
@@ -144,7 +132,7 @@ func (d *deadlines[K, V]) remove(f *flight[K, V]) {
 	f.before, f.after = nil, nil
 }
 
-// expire ends the flights whose time is up. The timer calls it.
+// expire ends the flights whose deadlines have passed. The timer calls it.
 func (s *shard[K, V]) expire() {
 	var ended []*flight[K, V]
 	s.mu.Lock()

@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// A node is a flight of any courier, as the wait-for graph and Go see it.
+// A node is a flight of any courier, as the wait-for graph and the functions of the package that
+// take a context use it.
 type node interface {
-	label() any          // its key
-	over() bool          // nobody can wait for it any more
-	edges() *edges       // what it waits for
-	carrier() node       // what a passenger waits for as well; nil: it is none
+	label() any          // the key
+	over() bool          // no caller can wait for it any more
+	edges() *edges       // the flights that it waits for
+	carrier() node       // a passenger's carrier, for which it waits as well; else nil
 	late() time.Duration // see LateAge
 	lend()               // it waits: others may have its turn
 	reclaim()            // it goes on
@@ -22,9 +23,9 @@ type node interface {
 	spawn(context.Context, func(context.Context) error)
 }
 
-// edges hold what a flight waits for: a part of the wait-for graph, which runs
-// through all couriers of the process, since a cycle may lead through several.
-// Only nested calls look at it, and they hold no other lock meanwhile.
+// edges hold the flights that a flight waits for: a part of the wait-for graph, which spans all
+// couriers of the process, since a cycle may lead through several. Only nested calls use it, and
+// they hold no other lock meanwhile.
 type edges struct {
 	mu    sync.Mutex // guards first and the edges' places in the list
 	first *edge
@@ -59,7 +60,7 @@ func (l *edges) remove(e *edge) {
 	}
 }
 
-// nodes returns what the edges lead to.
+// nodes returns the nodes to which the edges lead.
 func (l *edges) nodes() (to []node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,21 +74,21 @@ func (f *flight[K, V]) edges() *edges       { return &f.waitsFor }
 func (f *flight[K, V]) late() time.Duration { return f.lateAge }
 
 func (f *flight[K, V]) label() any {
-	if f.carries() {
+	if f.isCarrier() {
 		return f.batch.passengers[0].key
 	}
 	return f.key
 }
 
 func (f *flight[K, V]) carrier() node {
-	if f.rides() {
+	if f.isPassenger() {
 		return &f.batch.carrier
 	}
 	return nil
 }
 
 func (f *flight[K, V]) over() bool {
-	if f.rides() { // it may have no channel
+	if f.isPassenger() { // which may have no channel
 		f.shard.mu.Lock()
 		defer f.shard.mu.Unlock()
 		return f.ended
@@ -100,35 +101,36 @@ func (f *flight[K, V]) over() bool {
 	}
 }
 
-// waitNested is the rest of Do for a call made inside a flight.
+// waitNested starts f, if the caller has not joined it, and waits for it: the rest of a Do inside a
+// flight. If the wait would close a cycle, it returns a *DeadlockError.
 func (c *Courier[K, V]) waitNested(
-	ctx context.Context, from boarding, f *flight[K, V],
+	ctx context.Context, w waiter, f *flight[K, V],
 ) (v V, shared bool, err error) {
 	parent := callOf(ctx).flight
 	e := &edge{to: f}
 	parent.edges().add(e)
 	// A flight that has not begun waits for nothing.
-	if from.joined {
+	if w.joined {
 		if cycle := breakCycle(parent, e, make(map[node]bool)); cycle != nil {
 			f.shard.deadlocked()
-			if !f.leave(ctx, from.low) {
-				_, _, _ = f.read() // it has ended, and counts on its readers
+			if !f.leave(ctx, w.low) {
+				_, _, _ = f.read() // it has ended, and each waiter reads once
 			}
-			return v, from.joined, cycle
+			return v, w.joined, cycle
 		}
 	}
 	parent.lend()
 	defer parent.reclaim()
-	// Taken out before the wait for a slot, in which parent no longer waits
-	// for f: a stale edge would make a cycle where there is none.
+	// Removed before the wait for the turn, in which parent no longer waits for f: a stale edge
+	// would make a cycle where there is none.
 	defer parent.edges().remove(e)
-	if !from.joined {
+	if !w.joined {
 		go f.run()
 	}
-	if from.patient {
-		return f.waitPatiently(ctx, from)
+	if w.patient {
+		return f.waitPatiently(ctx, w)
 	}
-	return f.wait(ctx, from)
+	return f.wait(ctx, w)
 }
 
 func (s *shard[K, V]) deadlocked() {
@@ -137,41 +139,40 @@ func (s *shard[K, V]) deadlocked() {
 	s.stats.Deadlocks++
 }
 
-// breaking is held while a cycle is broken, so that one of its edges goes and
-// not several.
+// breaking is held while a cycle is broken, so that one of its edges is removed and not several.
 var breaking sync.Mutex
 
-// breakCycle takes e, the newest edge of parent, out again and returns a
-// *DeadlockError if it has closed a cycle. Of the calls that close one together
-// each looks after its edge is in, so the last of them finds it. seen are nodes from
-// which parent was not reached when its newest edges were in.
+// breakCycle removes e, the newest edge of parent, and returns a *DeadlockError if e has closed a
+// cycle. Of the calls that close one together each looks after it has added its edge, so the last
+// of them finds it. seen holds nodes from which there was no path to parent after its newest edges
+// were added.
 func breakCycle(parent node, e *edge, seen map[node]bool) error {
 	if pathBetween(e.to, parent, nil, seen) == nil {
 		return nil
 	}
-	clear(seen) // some of them lead to parent
+	clear(seen) // there is a path from some of them now
 	breaking.Lock()
 	defer breaking.Unlock()
 	path := pathBetween(e.to, parent, nil, make(map[node]bool))
 	if path == nil {
-		return nil // another of its edges went
+		return nil // another of its edges was removed
 	}
 	parent.edges().remove(e)
 	return newDeadlockError(path, e.to)
 }
 
-// passesItself returns a *DeadlockError if the flight of key waits for the one inside of which
-// the caller is. With patience it would not wait, so it would close no cycle; but what it has
-// instead is of no use there, where the key's own result is to be made.
-func (s *shard[K, V]) passesItself(from call, hash uint64, key K, owns bool) error {
-	if from.flight == nil || !from.patient() { // inlined: see Courier.board
+// checkCycle returns a *DeadlockError if the flight of key waits for the caller's own flight. Only
+// a caller with patience needs it: such a caller does not wait, and so closes no cycle, but has no
+// use for an older value where the key's own value is made.
+func (s *shard[K, V]) checkCycle(from call, hash uint64, key K, owns bool) error {
+	if from.flight == nil || !from.patient() { // inlined, for the stack of Courier.flightFor
 		return nil
 	}
-	return s.findItself(from, hash, key, owns)
+	return s.findCycle(from, hash, key, owns)
 }
 
-// findItself is passesItself for a caller with patience inside of a flight.
-func (s *shard[K, V]) findItself(from call, hash uint64, key K, owns bool) error {
+// findCycle implements checkCycle for a caller with patience inside a flight.
+func (s *shard[K, V]) findCycle(from call, hash uint64, key K, owns bool) error {
 	if !owns || s.courier.cfg.unlinked {
 		return nil
 	}
@@ -189,12 +190,12 @@ func (s *shard[K, V]) findItself(from call, hash uint64, key K, owns bool) error
 	return newDeadlockError(path, f)
 }
 
-// newDeadlockError returns the error for a path from the flight that was asked for.
+// newDeadlockError returns the error for a path that begins at the flight that was asked for.
 func newDeadlockError(path []node, asked node) *DeadlockError {
 	err := &DeadlockError{}
 	var passenger node // the one before
 	for _, n := range append(path, asked) {
-		if passenger == nil || passenger.carrier() != n { // the key stands for both
+		if passenger == nil || passenger.carrier() != n { // a carrier has no key of its own
 			err.Cycle = append(err.Cycle, n.label())
 		}
 		passenger = n
@@ -202,8 +203,9 @@ func newDeadlockError(path []node, asked node) *DeadlockError {
 	return err
 }
 
-// pathBetween follows edges depth first. Flights that are over are passed by:
-// the callers that wait for them are about to go on.
+// pathBetween returns path with the nodes from from to to appended, or nil if there is no such
+// path. It follows edges depth first, and skips flights that are over, since the callers that wait
+// for them are about to go on.
 func pathBetween(from, to node, path []node, seen map[node]bool) []node {
 	if seen[from] || from.over() {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// asks is a function that passes on what another key has.
+// asks returns a function that fetches another key and returns its outcome.
 func asks[K comparable](c *courier.Courier[K, int], key K, fetch fetchFunc) fetchFunc {
 	return func(ctx context.Context) (int, error) {
 		v, _, err := c.Do(ctx, key, fetch)
@@ -273,8 +273,8 @@ func TestNoDeadlockWithAnEndedFlight(t *testing.T) {
 	})
 }
 
-// Nor do those wait who have just been told, but did not run yet. On one
-// processor they do not run before the call, but for rare preemption.
+// Callers that were woken, but did not run yet, do not count as waiting either. On one processor
+// they do not run before the call, except for rare preemption.
 func TestNoDeadlockWithOneWhoWasTold(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {

@@ -1,12 +1,12 @@
-// Package courier runs one fetch per key on behalf of everyone who asks for
-// it, and makes sure that all of them learn how it ended.
+// Package courier runs one fetch per key for all callers that ask for it, and
+// gives each of them the outcome, however the fetch ends.
 //
 // # Flights
 //
 // The first [Courier.Do] for a key starts a flight; calls that come while it
 // is under way join it, and all get the same outcome. So far this is
-// golang.org/x/sync/singleflight. The differences are in what happens when
-// something goes wrong.
+// golang.org/x/sync/singleflight. The differences show when something goes
+// wrong.
 //
 // The fetch function runs in a goroutine of its own, under a context that
 // carries the values of the first caller's context but not its cancellation.
@@ -24,7 +24,7 @@
 //	it panics                    *[PanicError], with the stack of the panic
 //	it calls runtime.Goexit      [ErrGoexit] (golang/go#67087)
 //	a linked child dies          the child's error, *PanicError or ErrGoexit
-//	the flight's time is up      [ErrTimeout], which is a context.DeadlineExceeded
+//	the flight times out         [ErrTimeout], which is a context.DeadlineExceeded
 //	the courier is shut down     [ErrClosed]
 //
 // A fetch function that wants help from another goroutine starts it with [Go],
@@ -37,34 +37,33 @@
 //
 // # Functions that hang
 //
-// A flight has a time-out: [DefaultTimeout], unless [WithTimeout] says otherwise.
-// A key that is asked for all the time does not wait for that. A flight that has
-// let a caller down, one whose deadline passed while it waited, is late: the next
-// caller starts a fresh flight in its place, and those that come later join the
-// fresh one. The late one goes on for those who still wait for it. (A caller whose
-// context is cancelled has gone away, which says nothing about the flight.)
+// A flight has a time-out: [DefaultTimeout], or that of [WithTimeout]. A hot key does
+// not wait for it. A flight is late when it has let a caller down: one whose deadline
+// passed while it waited. The next caller then starts a fresh flight in its place, and
+// later callers join the fresh one. The late one goes on for its waiters. (A caller
+// whose context is cancelled does not make the flight late.)
 //
-// So a hot key whose fetch hangs serves again after the first deadline, if the next fetch succeeds.
-// An origin that is merely slower than its callers is not asked over and over: each fresh flight
-// that comes late as well doubles the rest before the next one, from a second up to a minute, and a
-// success that came in time for its callers ends the rest. (That holds while callers overlap. A
-// flight whose last caller has left is over, and the next caller starts another.) A fetch that
-// waits for a nested one hands its lateness on, and one that asks another process can do so too
-// ([LateAge]).
+// So a hot key whose fetch hangs serves again after the first deadline, if the next fetch
+// succeeds. An origin that is merely slower than its callers is not asked over and over:
+// each fresh flight that comes late as well doubles the rest before the next one, from a
+// second up to a minute, and a success that came in time for its callers ends the rest.
+// (That holds while callers overlap. A flight whose last caller has left is over, and the
+// next caller starts another.) A fetch that waits for a nested one hands its lateness on,
+// and one that asks another process can do so too ([LateAge]).
 //
-// A caller who has something else to give, such as an older value, need not wait until its
-// deadline: [ContextWithPatience] bounds its wait, and the flight goes on without it. A caller with
-// patience that comes while the flight is late gets [ErrLate] at once, so that a function which
-// hangs costs them one wait and not one each.
+// A caller that has something else to give, such as an older value, need not wait until
+// its deadline: [ContextWithPatience] bounds its wait, and the flight goes on without it.
+// A caller with patience that comes while the flight is late gets [ErrLate] at once. So a
+// function that hangs costs one wait, and not one for each caller.
 //
 // Go can't stop a goroutine from outside. When a flight ends before its
-// function does (its time is up, its last caller left, a child died), the
+// function does (it timed out, its last caller left, a child died), the
 // function is abandoned: its context is cancelled, its late result is dropped,
 // the key is free for a fresh flight, and the goroutine is counted in
-// [Stats].Abandoned until it ends. So that the cure can't become a pile of
-// goroutines itself, such functions are bounded by key and in all
-// ([WithMaxAbandoned]); past a bound a caller gets an *[OverloadedError] at once,
-// but for one flight now and then that finds out whether things work again.
+// [Stats].Abandoned until it ends. So that abandoned functions can't pile up, they are
+// bounded by key and in all ([WithMaxAbandoned]). Past a bound a caller gets an
+// *[OverloadedError] at once, except for one flight now and then, which probes whether
+// fetches work again.
 //
 // # Nested fetches and deadlock
 //
@@ -86,23 +85,34 @@
 // # Limits
 //
 // [WithMaxConcurrent] bounds the functions that run at one time,
-// [WithQueueWait] how long a flight waits for its turn, [WithMaxWaiting] the
-// callers who wait in all, [WithMaxWaitingPerKey] those who wait for one flight,
+// [WithQueueWait] the time for which a flight waits for its turn, [WithMaxWaiting] the
+// callers that wait in all, [WithMaxWaitingPerKey] those that wait for one flight,
 // and [WithBackoff] lets a failing key rest. A function that waits in a nested Do
 // lends its turn to others meanwhile, so a limit of 1 can't deadlock nested
-// fetches. A Do that nobody waits for yields to others: [ContextWithLowPriority].
+// fetches. A Do without a waiting user yields to others: [ContextWithLowPriority].
 //
 // # Reading the source
 //
-// flight.go is the life of a flight, in order; courier.go how a caller gets into
-// one. The courier's state is sharded by key (shard.go). late.go and stuck.go
-// hold the rules for functions that hang, deadlock.go the wait-for graph, slots.go
-// the turns of WithMaxConcurrent. many.go is a call for many keys, and batch.go how
-// its function and its keys hang together.
+// Open courier.go first: Do looks for the flight of its key, and joinOrStart joins it or
+// starts one. From there flight.go is the life of a flight from top to bottom: its start,
+// its callers, the loss of its key, its run, the ways in which it ends, and what follows.
+// The other files hold one subject each, which that walk refers to:
+//
+//	shard.go, flights.go   the state, sharded by key
+//	guard.go, link.go      calling a function so that its end is noticed; linked children
+//	context.go             what a function and a caller have in their contexts
+//	deadlines.go           time-outs
+//	late.go                when a fresh flight takes the place of a late one
+//	stuck.go               the bounds on functions that run on
+//	history.go             back-off
+//	turns.go               WithMaxConcurrent
+//	deadlock.go            the wait-for graph
+//	many.go, batch.go      DoMany: the caller's part, and the function's
+//	shutdown.go            Shutdown
 //
 // # Where the ideas come from
 //
-// De-duplication is groupcache's singleflight; the courier and its link to the
-// waiters are Cachex's (Elixir), where a worker process is monitored since
-// version 4; linked children are Erlang links in the form of errgroup.
+// De-duplication is from groupcache's singleflight. The courier and its link to the
+// waiters are from Cachex (Elixir), which monitors a worker process since version 4.
+// Linked children are Erlang links in the form of errgroup.
 package courier

@@ -12,8 +12,8 @@ var (
 	// child called runtime.Goexit (as testing.T.FailNow does).
 	ErrGoexit = errors.New("courier: fetch called runtime.Goexit")
 
-	// ErrClosed is given to callers of a courier that was shut down, before
-	// or while they waited.
+	// ErrClosed is the error of callers of a courier that was shut down before or while
+	// they waited.
 	ErrClosed = errors.New("courier: closed")
 
 	// ErrDeadlock matches, by errors.Is, every *DeadlockError.
@@ -22,21 +22,20 @@ var (
 	// ErrOverloaded matches, by errors.Is, every *OverloadedError.
 	ErrOverloaded = errors.New("courier: overloaded")
 
-	// ErrLate is given to a caller whose patience has ended (ContextWithPatience).
-	// It says that the caller waits no longer, not that the fetch has failed: the
-	// flight goes on, and may well succeed.
+	// ErrLate is the error of a caller whose patience has ended (ContextWithPatience). It means
+	// that the caller waits no longer, not that the fetch has failed: the flight goes on, and
+	// may well succeed.
 	ErrLate = errors.New("courier: the flight is late")
 
-	// ErrTimeout is the outcome of a flight whose time was up (WithTimeout).
-	// It wraps context.DeadlineExceeded; comparing with ErrTimeout tells it
-	// from the end of the caller's own deadline. It has a method Timeout, as
-	// net.Error wants.
+	// ErrTimeout is the outcome of a flight that has timed out (WithTimeout). It wraps
+	// context.DeadlineExceeded; a comparison with ErrTimeout distinguishes it from the end of
+	// the caller's own deadline. It has a method Timeout, as net.Error requires.
 	ErrTimeout error = timeoutError{}
 )
 
-// An OverloadedError is given to a caller when a limit is reached: at once, or,
-// if its Reason is QueueWait, to all callers of a flight when its turn has not
-// come in time. It matches ErrOverloaded.
+// An OverloadedError is the error of a caller that was refused at once because a limit was
+// reached or, if its Reason is QueueWait, of all callers of a flight whose turn has not come in
+// time. It matches ErrOverloaded.
 type OverloadedError struct {
 	Key    any
 	Reason OverloadReason
@@ -48,7 +47,7 @@ func (e *OverloadedError) Error() string { return ErrOverloaded.Error() + ": " +
 // Unwrap returns ErrOverloaded.
 func (e *OverloadedError) Unwrap() error { return ErrOverloaded }
 
-// An OverloadReason says which limit was reached.
+// An OverloadReason names the limit that was reached.
 type OverloadReason uint8
 
 // The reasons.
@@ -84,11 +83,11 @@ func (timeoutError) Error() string { return "courier: flight timed out" }
 func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 func (timeoutError) Timeout() bool { return true }
 
-// A BackoffError is given to callers of a key that failed lately, instead of
-// another try (WithBackoff). It wraps the error of the last try.
+// A BackoffError is the error of callers of a key that rests after a failure
+// (WithBackoff). It wraps the error of the last flight.
 type BackoffError struct {
 	Err   error
-	Until time.Time // no new flight starts before
+	Until time.Time // the end of the rest: no flight starts before
 }
 
 // Error describes the BackoffError in one line.
@@ -97,5 +96,5 @@ func (e *BackoffError) Error() string {
 		e.Err)
 }
 
-// Unwrap returns the error of the last try.
+// Unwrap returns the error of the last flight.
 func (e *BackoffError) Unwrap() error { return e.Err }

@@ -39,7 +39,7 @@ func ExampleCourier_Do() {
 	// [42 42 42]
 }
 
-// One query for all that nobody else is fetching.
+// DoMany makes one query for all keys that no other caller is fetching.
 func ExampleCourier_DoMany() {
 	var c courier.Courier[string, int]
 	prices := map[string]int{"apple": 42, "pear": 37}
@@ -101,7 +101,7 @@ func ExamplePanicError() {
 	// Output: runtime error: index out of range [0] with length 0
 }
 
-// The flight's time-out tells its waiters though the function ignores its
+// The flight's time-out reaches its waiters although the function ignores its
 // context; the function is counted until it ends.
 func ExampleWithTimeout() {
 	c := courier.New[string, int](courier.WithTimeout(10 * time.Millisecond))
@@ -121,7 +121,7 @@ func ExampleWithTimeout() {
 	// <nil> 0
 }
 
-// A fetch that could only wait for itself gets an error that says why.
+// A fetch that could only wait for itself gets an error that names the cycle.
 func ExampleDeadlockError() {
 	var c courier.Courier[string, int]
 	ctx := context.Background()

@@ -2,16 +2,16 @@ package courier
 
 import "fmt"
 
-// AtRest returns an error if anything of c's books says that something is under way:
-// a place, a turn or a count that was not given back.
+// AtRest returns an error if anything counts as under way in c: a waiter, a turn or a function that
+// was not counted out.
 func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	if n := c.waiting.Load(); n != 0 {
 		return fmt.Errorf("%d callers count as waiting", n)
 	}
-	if s := c.slots; s != nil {
+	if s := c.turns; s != nil {
 		free, kept, queued := s.free, s.kept, s.queue.Len()+s.low.Len()
 		if free != c.cfg.maxConcurrent || kept != 0 || queued != 0 {
-			return fmt.Errorf("slots: %d of %d free, %d kept, %d queued", free, c.cfg.maxConcurrent, kept,
+			return fmt.Errorf("turns: %d of %d free, %d kept, %d queued", free, c.cfg.maxConcurrent, kept,
 				queued)
 		}
 	}
@@ -20,8 +20,8 @@ func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	}
 	for s := range c.shards {
 		if s.flights.n != 0 || len(s.detached) != 0 || len(s.stuck) != 0 || s.busy != 0 {
-			return fmt.Errorf("a shard has %d flights, %d without a key, %d keys with stuck functions, %d "+
-				"busy",
+			return fmt.Errorf(
+				"a shard has %d flights, %d detached, %d keys with stuck functions, %d busy",
 				s.flights.n, len(s.detached), len(s.stuck), s.busy)
 		}
 		if s.limited.oldest != nil || s.limited.newest != nil {

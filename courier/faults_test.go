@@ -18,7 +18,7 @@ import (
 
 var errBoom = errors.New("boom")
 
-// scene is what a faulty function can use: fault is closed when all callers
+// scene has the signals for a faulty function: fault is closed when all callers
 // wait, release at the end of the test.
 type scene struct{ fault, release chan struct{} }
 
@@ -30,9 +30,9 @@ type fault struct {
 
 	value  int
 	check  func(*testing.T, error)
-	at     time.Duration // when the callers hear of it
+	at     time.Duration // when the callers get it
 	stuck  bool          // the function outlives its flight
-	counts courier.Stats // besides Started and Joined
+	counts courier.Stats // without Started and Joined
 }
 
 func is(target error) func(*testing.T, error) {
@@ -50,7 +50,7 @@ func isPanic(value any) func(*testing.T, error) {
 	}
 }
 
-// child is a function that waits for a linked child which has a fault.
+// child returns a function that waits for a linked child, which has a fault.
 func child(f func(context.Context) error) func(scene, context.Context) (int, error) {
 	return func(s scene, ctx context.Context) (int, error) {
 		courier.Go(ctx, func(ctx context.Context) error {
@@ -78,8 +78,7 @@ func faults() []fault {
 		},
 		{
 			name: "panic(nil)",
-			fetch: func(s scene, _ context.Context) (int,
-				error) {
+			fetch: func(s scene, _ context.Context) (int, error) {
 				<-s.fault
 				panicsHere(nil)
 				return 0, nil
@@ -95,8 +94,7 @@ func faults() []fault {
 		},
 		{
 			name: "Goexit",
-			fetch: func(s scene, _ context.Context) (int,
-				error) {
+			fetch: func(s scene, _ context.Context) (int, error) {
 				<-s.fault
 				runtime.Goexit()
 				return 0, nil

@@ -7,13 +7,23 @@ import (
 	"time"
 )
 
-// A flight is one call of a fetch function and everyone who waits for it. This
-// file is its life, in order: it starts, callers join and leave, its function
-// runs, it settles on an outcome, its waiters wake, and its goroutines end.
+// A flight is one call of a fetch function and everyone who waits for it. This file is its life, in
+// order:
+//
+//	start     newFlight, register
+//	callers   enter, join, wait, removeWaiter
+//	its key   detach, when Forget or a fresh flight (replace) takes the key
+//	run       run, takeTurn
+//	end       finish, timeOut, missTurn or cancel: whichever comes first
+//	settle    settle, abandon
+//	wake      wake
+//	gone      retire, when the last goroutine has ended
+//
+// How a caller gets here is in courier.go, and how the flights of a batch differ, in batch.go.
 type flight[K comparable, V any] struct {
-	// The context that the function gets (see context.go); first, so that the
-	// flight is found from it. Its done channel is closed when the flight is
-	// over: one channel tells the waiters, the function and its children.
+	// The context that the function gets (see context.go); first, so that the flight is found from
+	// it. Its done channel is closed when the flight is over: one channel wakes the waiters, the
+	// function and its children.
 	flightContext[K, V]
 
 	shard   *shard[K, V]
@@ -24,33 +34,33 @@ type flight[K comparable, V any] struct {
 	started instant
 	lateAge time.Duration // see LateAge
 
-	// value, err, joins and the flags are final when done is closed, and may be
-	// read without a lock from then on. The last waiter clears value.
+	// value, err, joins and the flags are final when done is closed, and may be read without a lock
+	// from then on. The last waiter clears value.
 	value  V
 	err    error
-	unread atomic.Int32 // waiters who have not read value yet, if there are several
+	unread atomic.Int32 // waiters that have not read value yet, if there are several
 
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
-	waiters   int32 // who wait
-	callers   int32 // of these, the ones that count for the limits
-	many      int32 // of these, the ones from DoMany: see batch.go
+	waiters   int32 // all of them
+	callers   int32 // the waiters that count towards the limits
+	many      int32 // the callers from DoMany: see batch.go
 	joins     int32
 	running   int32 // goroutines: the function and its linked children
-	owns      bool  // it is shard.flights[key]
+	owns      bool  // it is in shard.flights, where callers find it by its key
 	ended     bool
 	timedOut  bool
 	isLate    bool // it has let a caller down
 	probe     probing
 	abandoned bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
 	replaced  bool // it is late, and counted as such in shard.stuck
-	goesOn    bool // even if nobody waits: see late.go
+	goesOn    bool // even without a waiter: see late.go
 	limited   bool // it is in shard.limited
 	keyEra    uint32
 	allEra    uint32
 	turn      turn // of WithMaxConcurrent
 
-	// deadline is set by RestartTimeout: an instant, or 0 for the usual one. It is read
-	// without a lock.
+	// deadline is set by RestartTimeout: an instant, or 0 for the usual one. It is read without a
+	// lock.
 	deadline atomic.Int64
 
 	next          *flight[K, V] // in shard.flights
@@ -61,7 +71,7 @@ type flight[K comparable, V any] struct {
 	waitsFor edges
 }
 
-// newFlight makes a flight that nobody waits for so far. s.mu is held.
+// newFlight makes a flight, without a waiter so far. s.mu is held.
 func (s *shard[K, V]) newFlight(
 	ctx context.Context, from call, m *manyCall[K, V], hash uint64, key K, owns bool,
 	fetch func(context.Context) (V, error),
@@ -88,6 +98,25 @@ func (s *shard[K, V]) newFlight(
 	return f
 }
 
+// register makes f, which is new, the flight of its key, in place of late if that is not nil. s.mu
+// is held.
+func (s *shard[K, V]) register(f, late *flight[K, V]) {
+	if late != nil {
+		s.replace(late, f)
+	}
+	if f.owns {
+		s.flights.put(f)
+		s.track()
+	} else {
+		s.setDetached(f)
+	}
+	if f.batch == nil { // else its carrier is busy
+		s.busy++
+	}
+	s.stats.Started++
+	s.stats.InFlight++
+}
+
 // enter counts a caller in, from DoMany or not. shard.mu is held.
 func (f *flight[K, V]) enter(from call, many bool) {
 	f.waiters++
@@ -102,8 +131,7 @@ func (f *flight[K, V]) enter(from call, many bool) {
 	}
 }
 
-// join counts in a caller of a flight that somebody else has started. shard.mu
-// is held.
+// join counts in a caller of a flight that another caller has started. shard.mu is held.
 func (f *flight[K, V]) join(from call, many bool) {
 	f.enter(from, many)
 	f.joins++
@@ -117,7 +145,7 @@ func (f *flight[K, V]) join(from call, many bool) {
 }
 
 // wait blocks until f has ended or ctx has.
-func (f *flight[K, V]) wait(ctx context.Context, from boarding) (v V, shared bool, err error) {
+func (f *flight[K, V]) wait(ctx context.Context, w waiter) (v V, shared bool, err error) {
 	leaving := ctx.Done()
 	if leaving == nil { // a plain receive is half the price of a select
 		<-f.done
@@ -126,16 +154,16 @@ func (f *flight[K, V]) wait(ctx context.Context, from boarding) (v V, shared boo
 	select {
 	case <-f.done:
 	case <-leaving:
-		if f.leave(ctx, from.low) {
-			return v, from.joined, contextError(ctx)
+		if f.leave(ctx, w.low) {
+			return v, w.joined, contextError(ctx)
 		}
-		// The flight had ended by then: its outcome is better than an excuse.
+		// The flight had ended by then: its outcome is better than the context's error.
 	}
 	return f.read()
 }
 
-// read returns the outcome. Each waiter calls it once, and the last of them
-// clears the value, so that a context which is kept does not keep the value.
+// read returns the outcome. Each waiter calls it once, and the last of them clears the value, so
+// that a context which is kept does not keep the value.
 func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	v, shared, err = f.value, f.joins > 0, f.err
 	if f.waiters == 1 || f.unread.Add(-1) == 0 {
@@ -144,10 +172,8 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	return v, shared, err
 }
 
-// waitPatiently is wait for a caller with patience.
-func (f *flight[K, V]) waitPatiently(
-	ctx context.Context, from boarding,
-) (v V, shared bool, err error) {
+// waitPatiently does what wait does, for a caller with patience.
+func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared bool, err error) {
 	var late <-chan time.Time
 	if patience := callOf(ctx).terms.patience; patience > 0 {
 		timer := time.NewTimer(patience - now().since(f.started))
@@ -163,29 +189,28 @@ func (f *flight[K, V]) waitPatiently(
 		err = ErrLate
 	}
 	letDown := errors.Is(err, ErrLate) || errors.Is(ctx.Err(), context.DeadlineExceeded)
-	if f.takeOff(leaver{low: from.low, late: letDown, goesOn: letDown}) {
-		return v, from.joined, err
+	if f.removeWaiter(leaver{low: w.low, late: letDown, goesOn: letDown}) {
+		return v, w.joined, err
 	}
 	return f.read()
 }
 
-// leave takes off f a caller whose context has ended, and reports whether f was
-// still under way. A caller whose deadline has passed makes it late; the last
-// one to leave cancels it.
+// leave removes a waiter whose context has ended, and reports whether f was still under way. A
+// waiter whose deadline has passed makes f late; the last one to leave cancels it.
 func (f *flight[K, V]) leave(ctx context.Context, low bool) bool {
-	return f.takeOff(leaver{low: low, late: errors.Is(ctx.Err(), context.DeadlineExceeded)})
+	return f.removeWaiter(leaver{low: low, late: errors.Is(ctx.Err(), context.DeadlineExceeded)})
 }
 
-// A leaver is a caller who waits no longer.
+// A leaver is a waiter that leaves before the flight has ended.
 type leaver struct {
 	low    bool // ContextWithLowPriority
 	many   bool // from DoMany
 	late   bool // the flight has let it down
-	goesOn bool // and shall go on, even if this was the last one
+	goesOn bool // the flight goes on, even if this was its last waiter
 }
 
-// takeOff takes off f a caller, and reports whether f was still under way.
-func (f *flight[K, V]) takeOff(who leaver) bool {
+// removeWaiter removes a waiter, and reports whether f was still under way.
+func (f *flight[K, V]) removeWaiter(w leaver) bool {
 	s := f.shard
 	cfg := &s.courier.cfg
 	s.mu.Lock()
@@ -195,8 +220,8 @@ func (f *flight[K, V]) takeOff(who leaver) bool {
 	}
 	f.waiters--
 	switch {
-	case who.low:
-	case who.many:
+	case w.low:
+	case w.many:
 		f.callers--
 		f.many--
 	default:
@@ -204,13 +229,13 @@ func (f *flight[K, V]) takeOff(who leaver) bool {
 		s.stats.Waiting--
 		s.courier.dismiss(false)
 	}
-	if who.late && !cfg.unlinked {
-		s.cameLate(f)
-		f.goesOn = f.goesOn || who.goesOn
+	if w.late && !cfg.unlinked {
+		s.markLate(f)
+		f.goesOn = f.goesOn || w.goesOn
 	}
 	unwanted := !f.wanted() && !cfg.unlinked
 	if unwanted {
-		f.desert()
+		f.cancel()
 	}
 	s.mu.Unlock()
 	if unwanted {
@@ -219,34 +244,102 @@ func (f *flight[K, V]) takeOff(who leaver) bool {
 	return true
 }
 
-// desert cancels f, which nobody wants any more. shard.mu is held; wake follows.
-func (f *flight[K, V]) desert() {
-	f.shard.stats.Deserted++
-	f.settle(*new(V), context.Canceled)
+// wanted reports whether f is to go on: it has a waiter, or goes on without one and can still be of
+// use. Late flights that were replaced must not pile up, so without a waiter they go on only if
+// they have a time-out, and as many of a key as its functions may be stuck. shard.mu is held.
+func (f *flight[K, V]) wanted() bool {
+	cfg := &f.shard.courier.cfg
+	return f.waiters > 0 || f.goesOn && (f.owns || f.replaced && cfg.flightTimeout() > 0 &&
+		f.shard.stuck[f.key].late <= cfg.abandonedPerKey())
 }
 
-// run is the flight's goroutine.
+// replace takes the key from late, for fresh. s.mu is held.
+func (s *shard[K, V]) replace(late, fresh *flight[K, V]) {
+	fresh.lateAge = max(fresh.started.since(late.started), 1) // 0 is none
+	late.replaced = true
+	s.stuckOf(late.key).late++
+	s.keepTurn(late)
+	s.detach(late)
+}
+
+// detach takes the key from f, which goes on for its waiters if it has any. s.mu is held.
+func (s *shard[K, V]) detach(f *flight[K, V]) {
+	s.disown(f)
+	s.setDetached(f)
+	if !f.wanted() {
+		f.cancel()
+		go f.wake() // not with the lock
+	}
+}
+
+// disown takes f out of the flights that callers find. s.mu is held.
+func (s *shard[K, V]) disown(f *flight[K, V]) {
+	f.owns = false
+	s.flights.remove(f)
+}
+
+// setDetached adds a live flight that owns no key. s.mu is held.
+func (s *shard[K, V]) setDetached(f *flight[K, V]) {
+	if s.detached == nil {
+		s.detached = make(map[*flight[K, V]]struct{})
+	}
+	s.detached[f] = struct{}{}
+}
+
+// run calls the fetch function, when the flight has its turn. It is the flight's goroutine.
 func (f *flight[K, V]) run() {
-	if f.over() { // before it began: nobody wants the result
-		f.exit(*new(V), returned, nil)
+	if f.over() { // before it began
+		f.finish(*new(V), returned, nil, true)
 		return
 	}
-	if s := f.shard.courier; s.slots != nil && !s.cfg.turnOnDemand && !f.takeTurn() {
+	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand && !f.takeTurn() {
 		return
 	}
 	o := assumeGoexit[V]()
-	defer func() { f.exit(o.value, o.how, o.err) }()
+	defer func() {
+		f.finish(o.value, o.how, o.err, o.how <= answered || !f.shard.courier.cfg.unlinked)
+	}()
 	o.run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
-// exit is called when the function has ended, whatever ended it: that ends the
-// flight, unless the courier is unlinked and the function died.
-func (f *flight[K, V]) exit(v V, how ending, err error) {
-	f.finish(v, how, err, how <= answered || !f.shard.courier.cfg.unlinked)
+// takeTurn waits for the flight's turn, and reports whether it came. If not, the flight is over and
+// its goroutine accounted for.
+func (f *flight[K, V]) takeTurn() bool {
+	s := f.shard
+	turns := s.courier.turns
+	came := turns.acquire(&f.flightContext, &f.turn)
+	s.mu.Lock()
+	if came && !f.ended && !s.closed {
+		f.turn.holding = true
+		s.mu.Unlock()
+		if f.batch != nil {
+			f.batch.hasTurn.Store(true)
+		}
+		return true
+	}
+	if came {
+		turns.release()
+	}
+	f.running--
+	first := !f.ended
+	switch {
+	case !first:
+	case s.closed:
+		f.settle(*new(V), ErrClosed)
+	default:
+		f.missTurn()
+	}
+	last := f.running == 0
+	if last {
+		f.retire()
+	}
+	s.mu.Unlock()
+	f.afterEnd(first, last)
+	return false
 }
 
-// finish accounts for a goroutine of the flight that has ended, and ends the
-// flight with its outcome if that decides it and nothing else came first.
+// finish accounts for a goroutine of the flight that has ended, whatever ended it. If that decides
+// the outcome, and nothing else came first, it ends the flight.
 func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 	s := f.shard
 	s.mu.Lock()
@@ -257,7 +350,7 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 		s.remember(f, err, how == answered)
 		works := how <= answered && f.running == 0
 		if works {
-			s.works(f)
+			s.forgiveStuck(f)
 		}
 		if f.batch != nil {
 			f.batch.result = result{counts: true, answered: how == answered, works: works}
@@ -265,24 +358,62 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 		f.settle(v, err)
 	}
 	last := f.running == 0
-	f.retire()
+	if last {
+		f.retire()
+	}
 	s.mu.Unlock()
 	f.afterEnd(first, last)
 }
 
-// afterEnd is called when a goroutine of the flight has ended, without a lock. over says
-// that it has ended the flight, last that nothing of it runs any more.
-func (f *flight[K, V]) afterEnd(over, last bool) {
+// timeOut ends f with ErrTimeout. s.mu is held; the caller calls wake after it has unlocked.
+func (s *shard[K, V]) timeOut(f *flight[K, V]) {
+	if f.batch == nil {
+		s.stats.Timeouts++
+	} else { // counted for each key
+		f.batch.result.counts = true
+	}
+	f.timedOut = true
+	s.remember(f, ErrTimeout, false)
+	f.settle(*new(V), ErrTimeout)
+}
+
+// missTurn ends f, whose turn has not come in time. shard.mu is held; the caller calls wake after
+// it has unlocked.
+func (f *flight[K, V]) missTurn() {
 	if f.batch != nil {
-		f.batch.afterEnd(over, last)
-	} else if over {
-		f.wake()
+		f.batch.result.missed = true // an error for each key
+	} else {
+		f.shard.stats.Overloads++
+	}
+	f.settle(*new(V), &OverloadedError{f.key, QueueWait})
+}
+
+// cancel ends f, which is not wanted any more. shard.mu is held; the caller calls wake after it has
+// unlocked.
+func (f *flight[K, V]) cancel() {
+	f.shard.stats.Deserted++
+	f.settle(*new(V), context.Canceled)
+}
+
+// remember updates the history of f's key with an outcome; fine reports that err is no failure. A
+// flight without its key changes nothing. The failure of one that began with low priority starts no
+// back-off: without that flight the key would have been free for the callers that came later. s.mu
+// is held, and settle has not been called.
+func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
+	fine = fine || err == nil
+	switch {
+	case !f.owns || s.history.byKey == nil && fine:
+	case fine && f.isLate:
+		s.history.endBackoff(f.key)
+	case fine:
+		s.history.forget(f.key)
+	case s.courier.cfg.backoffMin > 0 && !f.turn.quiet:
+		s.history.noteFailure(f.key, err)
 	}
 }
 
-// settle fixes the outcome, frees the key and the turn, and counts the flight
-// as abandoned if a goroutine of it still runs. The caller calls wake after it
-// has unlocked. shard.mu is held.
+// settle fixes the outcome, frees the key and the turn, and counts the flight as abandoned if a
+// goroutine of it still runs. shard.mu is held; the caller calls wake after it has unlocked.
 func (f *flight[K, V]) settle(v V, err error) {
 	s := f.shard
 	f.ended = true
@@ -303,7 +434,7 @@ func (f *flight[K, V]) settle(v V, err error) {
 		}
 	}
 	s.limited.remove(f)
-	if !f.carries() {
+	if !f.isCarrier() {
 		s.stats.InFlight--
 	}
 	single := f.callers - f.many
@@ -321,17 +452,44 @@ func (f *flight[K, V]) settle(v V, err error) {
 	}
 }
 
-// wake tells everyone that the flight is over. It is called once, after
-// settle, without a lock: waking many waiters takes a while.
-func (f *flight[K, V]) wake() {
-	f.announce()
+// abandon counts a flight that has ended while a goroutine of it still runs. s.mu is held.
+func (s *shard[K, V]) abandon(f *flight[K, V]) {
+	f.abandoned = true
+	if f.isPassenger() { // its carrier counts for the rest
+		s.countStuckKey(f, time.Now())
+		return
+	}
+	s.stats.Abandoned++
+	s.stats.AbandonedTotal++
+	s.keepTurn(f)
+	s.countStuck(f)
+}
+
+// afterEnd does what follows the end of a goroutine without a lock. over reports that this ended
+// the flight, last that no other goroutine of it runs.
+func (f *flight[K, V]) afterEnd(over, last bool) {
 	if f.batch != nil {
-		f.batch.wake(f)
+		f.batch.afterEnd(over, last)
+	} else if over {
+		f.wake()
 	}
 }
 
-// announce closes f's context.
-func (f *flight[K, V]) announce() {
+// wake notifies all waiters, the function and its children that the flight is over. It is called
+// once, after settle, and without a lock: to wake many waiters takes a while.
+func (f *flight[K, V]) wake() {
+	f.closeContext()
+	switch {
+	case f.batch == nil:
+	case f.isCarrier():
+		f.batch.unload(true, false)
+	default:
+		f.batch.passengerEnded()
+	}
+}
+
+// closeContext ends f's context.
+func (f *flight[K, V]) closeContext() {
 	if f.done != nil {
 		close(f.done)
 	}
@@ -340,12 +498,8 @@ func (f *flight[K, V]) announce() {
 	}
 }
 
-// retire is called when a goroutine of the flight has ended, after running
-// was lowered. shard.mu is held.
+// retire frees what f has held until its last goroutine ended. shard.mu is held.
 func (f *flight[K, V]) retire() {
-	if f.running > 0 {
-		return
-	}
 	s := f.shard
 	if f.batch == nil { // else its passengers come first
 		s.idle()
@@ -354,11 +508,11 @@ func (f *flight[K, V]) retire() {
 	if f.abandoned {
 		f.abandoned = false
 		s.stats.Abandoned--
-		s.unstick(f)
+		s.uncountStuck(f)
 	}
 }
 
-// idle is called when nothing of a flight runs any more. s.mu is held.
+// idle notes that no goroutine of one of the shard's flights runs any more. s.mu is held.
 func (s *shard[K, V]) idle() {
 	s.busy--
 	if s.closed && s.busy == 0 {

@@ -1,9 +1,8 @@
 package courier
 
-// flights are the live flights of a shard that own their keys: a hash table with
-// chains through the flights, which costs no allocation and uses the hash that
-// has chosen the shard. A Go map takes 100 ns more for each flight. The shard's
-// lock guards it.
+// flights is a hash table of the live flights of a shard that own their keys. Its chains run
+// through the flights, which costs no allocation, and it uses the hash that has chosen the shard. A
+// Go map takes 100 ns more for each flight. The shard's lock guards it.
 type flights[K comparable, V any] struct {
 	chains []*flight[K, V] // a power of two, or none
 	n      int
@@ -12,7 +11,8 @@ type flights[K comparable, V any] struct {
 // chainsKept is the size up to which a table is kept when it is empty.
 const chainsKept = 256
 
-// chain returns the chain of hash. The low bits are the same in all of the shard.
+// chain returns the chain of hash. It uses the high bits, since all hashes of a shard share their
+// low bits.
 func (t *flights[K, V]) chain(hash uint64) **flight[K, V] {
 	return &t.chains[hash>>32&uint64(len(t.chains)-1)]
 }
@@ -29,7 +29,7 @@ func (t *flights[K, V]) find(hash uint64, key K) *flight[K, V] {
 	return f
 }
 
-// put adds f, whose key has none.
+// put adds f, whose key has no flight.
 func (t *flights[K, V]) put(f *flight[K, V]) {
 	if t.n >= len(t.chains) {
 		t.resize(max(8, 2*len(t.chains)))
@@ -39,8 +39,7 @@ func (t *flights[K, V]) put(f *flight[K, V]) {
 	t.n++
 }
 
-// remove takes out f, which is in. A table that was large once is given up when it
-// is empty.
+// remove removes f, which is in the table. A table that was large once is dropped when it is empty.
 func (t *flights[K, V]) remove(f *flight[K, V]) {
 	at := t.chain(f.hash)
 	for *at != f {
@@ -62,8 +61,8 @@ func (t *flights[K, V]) resize(chains int) {
 	}
 }
 
-// all yields the flights. The loop's body may remove the one that it is given, or
-// put it into another table.
+// all yields the flights. The loop's body may remove the yielded flight, or put it into another
+// table.
 func (t *flights[K, V]) all(yield func(*flight[K, V]) bool) {
 	for _, f := range t.chains {
 		for f != nil {

@@ -25,8 +25,7 @@ func TestForgetStartsAfresh(t *testing.T) {
 				herds := make([]*herd, 3)
 				for i := range herds {
 					gates[i] = make(chan struct{})
-					herds[i] = callers(t, &c, 2, "key", 0, func(context.Context) (int,
-						error) {
+					herds[i] = callers(t, &c, 2, "key", 0, func(context.Context) (int, error) {
 						<-gates[i]
 						return i, nil
 					})
@@ -36,8 +35,7 @@ func TestForgetStartsAfresh(t *testing.T) {
 					}
 				}
 				assert.Equal(t, courier.Stats{Started: 3, Joined: 3, InFlight: 3, Waiting: 6}, c.Stats())
-				other := callers(t, &c, 1, "other", 0, func(context.Context) (int,
-					error) {
+				other := callers(t, &c, 1, "other", 0, func(context.Context) (int, error) {
 					<-gates[2]
 					return 9, nil
 				})
@@ -67,8 +65,7 @@ func TestForgetStartsAfresh(t *testing.T) {
 func TestForgottenFlightIsDeserted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
-		old := callers(t, &c, 2, "key", time.Second, func(ctx context.Context) (int,
-			error) {
+		old := callers(t, &c, 2, "key", time.Second, func(ctx context.Context) (int, error) {
 			<-ctx.Done()
 			return 0, nil
 		})
@@ -106,8 +103,7 @@ func TestBurst(t *testing.T) {
 			gate := make(chan struct{})
 			for i := range keys {
 				go func() {
-					v, _, err := c.Do(t.Context(), strconv.Itoa(i), func(context.Context) (int,
-						error) {
+					v, _, err := c.Do(t.Context(), strconv.Itoa(i), func(context.Context) (int, error) {
 						<-gate
 						return i, nil
 					})

@@ -7,7 +7,7 @@ import (
 	"runtime/debug"
 )
 
-// ending says how a goroutine came to its end.
+// ending is the way in which a goroutine ended.
 type ending uint8
 
 const (
@@ -24,23 +24,21 @@ type outcome[V any] struct {
 	how   ending
 }
 
-// assumeGoexit returns the outcome to assume until the function returns: if it
-// never does, and its goroutine ends, Goexit has ended it.
+// assumeGoexit returns the outcome to assume until the function returns: if its goroutine ends
+// before, Goexit has ended it.
 func assumeGoexit[V any]() outcome[V] { return outcome[V]{how: exited, err: ErrGoexit} }
 
-// run calls f and notes its end, whatever ends it. If f returns an error and isFailure
-// is not nil, that is asked too, as a part of f. The caller reads o in a deferred
-// function, since after Goexit run does not return.
+// run calls f and sets o to its outcome, whatever ends it. If f returns an error, run calls
+// isFailure with it, unless that is nil, as a part of f. The caller reads o in a deferred function,
+// since after Goexit run does not return.
 //
-// It takes two frames and no closure of the caller's: a goroutine starts with a
-// small stack, and what is left of it decides whether a fetch has to pay for a
-// larger one.
+// It takes two frames and no closure of the caller's: a goroutine starts with a small stack, and
+// the rest of it decides whether a fetch has to pay for a larger one.
 func (o *outcome[V]) run(
 	ctx context.Context, f func(context.Context) (V, error), isFailure func(error) bool,
 ) {
-	// A panic is recovered in a function of its own, so that what follows it
-	// is reached after a panic (even panic(nil) under GODEBUG=panicnil=1) but
-	// not after Goexit.
+	// A panic is recovered in a function of its own, so that the code below is reached after a
+	// panic (even panic(nil) under GODEBUG=panicnil=1) but not after Goexit.
 	func() {
 		defer func() {
 			if o.how != exited {
@@ -73,7 +71,7 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error is one line. The stack is left out: print Stack where it is wanted.
+// Error describes the PanicError in one line, without its stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("courier: fetch panicked: %v", e.Value) }
 
 // Unwrap returns Value if it is an error, so that errors.Is and errors.As
@@ -83,8 +81,8 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// panicStack is the stack from the innermost panic on, without the frames of
-// the recovery itself. It is called while panicking.
+// panicStack returns the stack from the innermost panic on, without the frames of the recovery
+// itself. It is called while panicking.
 func panicStack() []byte {
 	stack := debug.Stack()
 	head := bytes.IndexByte(stack, '\n') + 1

@@ -12,14 +12,13 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Most tests run in a bubble of testing/synctest: time stands still while
-// anything can go on, so "at once" is a duration of 0 and a time-out is met to
-// the nanosecond; a caller who hangs, or a goroutine that is left, fails the
-// test by itself.
+// Most tests run in a bubble of testing/synctest. Time stands still while any
+// goroutine can run, so "at once" is a duration of 0, and a time-out is exact to
+// the nanosecond. A caller that hangs, or a goroutine that is left, fails the test.
 
 type fetchFunc = func(context.Context) (int, error)
 
-// An outcome is what one caller got.
+// An outcome holds the results of one caller.
 type outcome struct {
 	value  int
 	shared bool
@@ -27,14 +26,14 @@ type outcome struct {
 	after  time.Duration
 }
 
-// A herd is callers who wait for one key.
+// A herd is a number of callers that wait for one key.
 type herd struct {
 	wg       sync.WaitGroup
 	outcomes []outcome
 }
 
-// callers has n goroutines call Do, and returns when all of them wait (or have
-// their answer). within is each caller's deadline; 0 means none.
+// callers calls Do in n goroutines, and returns when all of them wait (or have
+// returned). within is each caller's deadline; 0 means none.
 func callers(
 	t *testing.T, c *courier.Courier[string, int], n int, key string, within time.Duration,
 	fetch fetchFunc,
@@ -59,7 +58,7 @@ func callers(
 	return h
 }
 
-// wait returns what each caller got.
+// wait returns the outcome of each caller.
 func (h *herd) wait() []outcome {
 	h.wg.Wait()
 	return h.outcomes

@@ -8,25 +8,25 @@ import (
 )
 
 // maxHistory bounds the keys that are remembered for having failed or come late,
-// in all shards together. Beyond it the one that did so longest ago is
-// forgotten, and may be tried again too early.
+// in all shards together. Past it the key whose trouble is the oldest is forgotten, and may be
+// tried again too early.
 const maxHistory = 10_000
 
-// history remembers which keys of a shard gave trouble lately. The shard's lock
+// history remembers the keys of a shard whose flights lately failed or came late. The shard's lock
 // guards it.
 type history[K comparable] struct {
 	cfg   *config
 	size  int
-	byKey *simplelru.LRU[K, *record] // nil until there is something to remember
+	byKey *simplelru.LRU[K, *record] // nil until a key is remembered
 }
 
-// A record holds what is remembered of a key.
+// A record is the history of a key.
 type record struct {
 	failed BackoffError // of the last failure, where keys back off
-	inRow  int          // failures
+	inRow  int          // failures in a row
 
-	lates  int     // flights in a row that came late
-	lateAt instant // when the last of them did
+	lates  int     // late flights in a row
+	lateAt instant // when the last of them came late
 }
 
 func (h *history[K]) init(cfg *config, shards int) { h.cfg, h.size = cfg, maxHistory/shards }
@@ -48,7 +48,7 @@ func (h *history[K]) of(key K) *record {
 	return r
 }
 
-// find returns the record of key, or nil. Being asked for does not renew it.
+// find returns the record of key, or nil. It does not make it the newest.
 func (h *history[K]) find(key K) *record {
 	if h.byKey == nil {
 		return nil
@@ -83,7 +83,7 @@ func (h *history[K]) backsOff(key K) error {
 	return &e
 }
 
-// endBackoff forgets that key has failed.
+// endBackoff forgets the failures of key.
 func (h *history[K]) endBackoff(key K) {
 	r := h.find(key)
 	switch {
@@ -95,9 +95,9 @@ func (h *history[K]) endBackoff(key K) {
 	}
 }
 
-// noteFailure makes key rest for a time that doubles with each failure in a row,
-// and of which half is random so that keys that failed together do not come back
-// together. A key that has not failed for the longest rest starts anew.
+// noteFailure makes key rest for a time that doubles with each failure in a row. Half of that time
+// is random, so that keys that failed together do not come back together. A key that has not failed
+// for the longest rest starts anew.
 func (h *history[K]) noteFailure(key K, err error) {
 	now := time.Now()
 	r := h.of(key)
@@ -112,21 +112,4 @@ func (h *history[K]) noteFailure(key K, err error) {
 	r.inRow++
 	rest -= rand.N(rest/2 + 1)
 	r.failed = BackoffError{Err: err, Until: now.Add(rest)}
-}
-
-// remember notes how a flight ended; fine says that err is no failure. A flight that
-// was forgotten says nothing about its key any more, and the failure of one that began
-// with low priority is no reason to refuse those who come: without it the key would have
-// been free. s.mu is held, and settle has not been called.
-func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
-	fine = fine || err == nil
-	switch {
-	case !f.owns || s.history.byKey == nil && fine:
-	case fine && f.isLate:
-		s.history.endBackoff(f.key)
-	case fine:
-		s.history.forget(f.key)
-	case s.courier.cfg.backoffMin > 0 && !f.turn.quiet:
-		s.history.noteFailure(f.key, err)
-	}
 }

@@ -80,8 +80,7 @@ func TestInterfaceKeys(t *testing.T) {
 		gate := make(chan struct{})
 		for _, key := range []any{1, int64(1), "1", nil, struct{}{}} {
 			go func() {
-				_, shared, err := c.Do(t.Context(), key, func(context.Context) (int,
-					error) {
+				_, shared, err := c.Do(t.Context(), key, func(context.Context) (int, error) {
 					<-gate
 					return 0, nil
 				})

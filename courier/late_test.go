@@ -51,8 +51,8 @@ func (o *origin) startsWithin(from, before time.Duration) (n int) {
 	return n
 }
 
-// arrive has ten callers a second call do for as long as d, each with a deadline of
-// within, and returns what each got, in the order of their coming.
+// arrive makes ten callers a second call do, for d, each with a deadline of within, and returns
+// their errors, in the order in which they came.
 func arrive(d, within time.Duration, do func(context.Context) error) []error {
 	const every = 100 * time.Millisecond
 	errs := make([]error, d/every)
@@ -109,7 +109,7 @@ func TestHangOfAHotKey(t *testing.T) {
 	}
 }
 
-// Nothing that hung keeps callers out, however often the key has worked since.
+// Functions that hung keep no caller out, even if the key has worked often since.
 func TestFreshFlightIsJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -184,7 +184,7 @@ func TestOriginSlowerThanItsCallers(t *testing.T) {
 	}
 }
 
-// A success that let nobody down ends the rest.
+// A success that let no caller down ends the rest.
 func TestRestStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -212,7 +212,7 @@ func TestRestStartsOver(t *testing.T) {
 	})
 }
 
-// The user went away: that says nothing about the flight.
+// A caller that is cancelled does not make the flight late.
 func TestCancellationIsNoLateness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -268,7 +268,7 @@ func TestHangInANestedCall(t *testing.T) {
 	})
 }
 
-// Another process says that it has waited in vain.
+// Another process has waited in vain, and hands that on.
 func TestLateAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -276,7 +276,7 @@ func TestLateAge(t *testing.T) {
 		stuck := callers(t, c, 1, "key", 0, deaf(release))
 		time.Sleep(time.Second)
 
-		// It has seen an older flight than the one there is.
+		// The other process has seen an older flight than this one.
 		young, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		_, _, err := c.Do(courier.ContextWithLateAge(context.WithoutCancel(young), 3*time.Second),
@@ -373,8 +373,8 @@ func TestLateFlightsLeaveTurns(t *testing.T) {
 	})
 }
 
-// A key that works, but slower than one of its callers waits, works: what hung before
-// no longer counts.
+// A success that comes too late for one of its callers is a success: functions that hung before
+// it no longer count.
 func TestSlowSuccessForgives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxAbandoned(1, 1024))

@@ -86,8 +86,7 @@ func TestTimeoutInSeveralBubbles(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(time.Duration(i*i) * 100 * time.Millisecond)
 			works(t, c, "warm")
-			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int,
-				error) {
+			o := callers(t, c, 1, "key", 0, func(ctx context.Context) (int, error) {
 				<-ctx.Done()
 				return 0, nil
 			}).one()
@@ -135,7 +134,7 @@ func TestMaxWaitingPerKey(t *testing.T) {
 		low := courier.ContextWithLowPriority(t.Context())
 		go func() {
 			v, _, err := c.Do(low, "slow", nil)
-			assert.NoError(t, err, "nobody waits for it")
+			assert.NoError(t, err, "the flight has no waiter")
 			assert.Equal(t, 7, v)
 		}()
 		synctest.Wait()
@@ -164,8 +163,7 @@ func TestMaxWaitingOverManyKeys(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 * limit {
 			wg.Go(func() {
-				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int,
-					error) {
+				_, _, err := c.Do(t.Context(), i%150, func(context.Context) (int, error) {
 					<-gate
 					return 0, nil
 				})
@@ -273,8 +271,7 @@ func TestManyHangingKeysStopOnlyThemselves(t *testing.T) {
 	})
 }
 
-// What the origin has to bear is bounded: functions that were abandoned keep half
-// of the turns.
+// The load on the origin is bounded: functions that were abandoned keep half of the turns.
 func TestAbandonedFunctionsKeepTheirTurns(t *testing.T) {
 	for _, limit := range []int{1, 2, 5, 8} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
@@ -319,7 +316,7 @@ func TestAbandonedFunctionsKeepTheirTurns(t *testing.T) {
 	}
 }
 
-// What nobody waits for takes no place and no turn of those who wait.
+// A call with low priority does not count towards the limits on callers, and gets its turn last.
 func TestLowPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithMaxWaiting(2),
@@ -359,7 +356,7 @@ func TestLowPriority(t *testing.T) {
 
 		_, _, err := c.Do(low, "key", failing(errBoom))
 		assert.Equal(t, errBoom, err)
-		works(t, c, "key") // nobody had asked: it does not rest
+		works(t, c, "key") // no ordinary caller had asked: it does not rest
 		rest(t, c, "key")
 		_, _, err = c.Do(low, "key", value(7))
 		assert.ErrorIs(t, err, errBoom, "but it rests for all")
@@ -367,8 +364,8 @@ func TestLowPriority(t *testing.T) {
 	})
 }
 
-// Whatever prints or compares a context while its flight goes on races with
-// nobody, and shows nothing of the flight.
+// Printing or comparing a context while its flight goes on is no race, and shows nothing of the
+// flight.
 func TestPrintingAContextIsNoRace(t *testing.T) {
 	c := courier.New[string, int]()
 	var wg sync.WaitGroup
@@ -388,7 +385,7 @@ func TestPrintingAContextIsNoRace(t *testing.T) {
 	wg.Wait()
 }
 
-// A context that is kept does not keep what the function returned.
+// A context that is kept does not keep the value that the function returned.
 func TestKeptContextDoesNotKeepTheValue(t *testing.T) {
 	type big [1 << 16]byte
 	var c courier.Courier[string, *big]

@@ -10,12 +10,12 @@ import "context"
 // is stuck waiting for f. If f returns nil, nothing happens. A flight does not
 // wait for its children: when it ends, ctx is cancelled, and a child that runs
 // on is counted as abandoned until it returns. A child that the fetch function
-// dismisses early, by cancelling a derived context, should return nil: its
-// context's error would end the flight.
+// ends early, by cancelling a derived context, should return nil: its context's
+// error would end the flight.
 //
 // A goroutine started with a plain go statement can't be linked: its panic
-// ends the process, and its silence leaves the fetch function waiting until
-// the flight's time is up.
+// ends the process, and if Goexit ends it, a fetch function that waits for it
+// waits until the flight times out.
 //
 // Go panics if there is no flight in ctx, since f's end would reach no caller.
 // It does not block and is safe for concurrent use.
@@ -32,7 +32,7 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	s := f.shard
 	s.mu.Lock()
 	f.running++
-	if f.running == 1 { // all were gone: the context was kept beyond the flight
+	if f.running == 1 { // no other runs: ctx was kept beyond the end of the flight
 		s.busy++
 	}
 	if f.ended && !f.abandoned {
@@ -48,8 +48,8 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	}()
 }
 
-// childExit is called when a linked child has ended, whatever ended it. Only a
-// failure ends the flight.
+// childExit accounts for a linked child that has ended, whatever ended it. Only a failure ends the
+// flight.
 func (f *flight[K, V]) childExit(how ending, err error) {
 	f.finish(*new(V), how, err, err != nil && !f.shard.courier.cfg.unlinked)
 }

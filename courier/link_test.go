@@ -21,7 +21,7 @@ func TestChildOutlivesItsFlight(t *testing.T) {
 				<-ctx.Done()
 				close(ended)
 				<-release
-				panic("nobody is there to hear it")
+				panic("after the end of the flight")
 			})
 			return 7, nil
 		})

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// An Outcome is what DoMany returns for a key.
+// An Outcome holds what DoMany returns for a key.
 type Outcome[V any] struct {
 	Value  V
 	Shared bool // it was given to more than one caller
 	Err    error
 }
 
-// DoMany is [Courier.Do] for many keys, with one call of fetch for those of them that
-// no flight is under way for. It returns an outcome for each key, in the order of keys.
+// DoMany does what [Courier.Do] does, for many keys, with one call of fetch for those
+// without a flight under way. It returns an outcome for each key, in the order of keys.
 //
-// Each key is a flight of its own: DoMany joins those that are under way, and a Do or
-// DoMany that comes later joins those that it starts. fetch gets the keys of these, each
-// once, in the order of keys; if there are none, it is not called. It returns an outcome
-// for each of them, in the same order; what it says of Shared is ignored. If it returns
+// Each key is a flight of its own: DoMany joins those that are under way, and a later Do
+// or DoMany joins those that it starts. fetch gets the keys of the flights that it starts,
+// each once, in the order of keys; if there are none, it is not called. It returns an
+// outcome for each of them, in the same order; their Shared is ignored. If it returns
 // an error instead, or panics, calls runtime.Goexit, hangs or returns another number of
 // outcomes, that is the outcome of each of these keys. [Go] links children to all of
 // them.
@@ -33,17 +33,18 @@ type Outcome[V any] struct {
 //
 // What holds for Do holds for each key: back-off, late flights, patience, the bounds and
 // errors of limits. A key that may not be fetched has an error, and fetch is called for
-// the others. The function counts once where functions are counted
-// ([WithMaxConcurrent], [WithMaxAbandoned] in all), and for each of its keys where those
-// of a key are. The caller counts once for [WithMaxWaiting], and for each key for
-// [WithMaxWaitingPerKey]. Inside of a flight, a key whose flight could only ever wait for
-// that one has a *[DeadlockError], alone.
+// the others. The function counts once where all functions are counted
+// ([WithMaxConcurrent], [WithMaxAbandoned] in all), and once for each of its keys where
+// the functions of a key are. The caller counts once towards [WithMaxWaiting], and for
+// each key towards [WithMaxWaitingPerKey]. Inside a flight, a key whose flight could only
+// ever wait for that one has a *[DeadlockError], and the other keys do not.
 //
-// With [WithMaxBatch] fetch is called for so many keys at most, several times at the same
-// time: what is said of it and its keys here holds for each call.
+// With [WithMaxBatch] fetch is called for at most that many keys, and several times at the
+// same time for more; each statement above about fetch and its keys holds for each call.
 //
-// A key that is there more than once is fetched once. Keys that do not equal themselves,
-// such as NaN, are fetched each. keys is not kept, and fetch may keep what it is given.
+// A key that is in keys more than once is fetched once. Of keys that do not equal
+// themselves, such as NaN, each is fetched. DoMany does not keep keys; fetch may keep the
+// slice that it is given.
 func (c *Courier[K, V]) DoMany(
 	ctx context.Context, keys []K, fetch func(ctx context.Context, missing []K) ([]Outcome[V], error),
 ) []Outcome[V] {
@@ -63,15 +64,15 @@ func (c *Courier[K, V]) DoMany(
 	m.from = callOf(ctx)
 	m.impatient = m.from.withoutPatience()
 	m.findEqualKeys()
-	m.board()
+	m.joinOrStartAll()
 	if m.from.flight != nil && !c.cfg.unlinked {
 		m.waitNested()
 	} else {
 		m.start()
 		m.wait()
 	}
-	for i := range m.seats {
-		m.outcomes[i] = m.outcomes[m.seats[i].first]
+	for i := range m.states {
+		m.outcomes[i] = m.outcomes[m.states[i].first]
 	}
 	return m.outcomes
 }
@@ -86,55 +87,55 @@ type manyCall[K comparable, V any] struct {
 
 	impatient call // from, for keys that ContextWithPatienceFor leaves out
 
-	seats    []seat[K, V]   // of the keys
-	waits    int            // seats with a flight
-	outcomes []Outcome[V]   // of the keys
-	batches  []*batch[K, V] // the calls of fetch; keys board the last one
-	unready  bool           // a key needs a batch
+	states     []keyState[K, V] // of the keys
+	waits      int              // states with a flight
+	outcomes   []Outcome[V]     // of the keys
+	batches    []*batch[K, V]   // the calls of fetch; new passengers belong to the last one
+	needsBatch bool             // a key needs a batch
 
-	admitted, crowded bool // what WithMaxWaiting has said
+	admitted, crowded bool // the result of Courier.admit: true, false
 
-	timer    *time.Timer // of the caller's patience
-	left     error       // why it waits no longer: its context's error
-	deadline bool        // which was its deadline
+	timer        *time.Timer // of the caller's patience
+	gaveUp       error       // the error of the caller's context, when the caller waits no longer
+	pastDeadline bool        // the caller's deadline has passed
 }
 
-// A seat is what a key of DoMany has.
-type seat[K comparable, V any] struct {
+// A keyState holds the state of a key of DoMany.
+type keyState[K comparable, V any] struct {
 	hash   uint64
-	flight *flight[K, V] // that the caller waits for; nil: it has its outcome
+	flight *flight[K, V] // that the caller waits for; nil: the outcome is known
 	first  int           // the index of the first key that equals this one
 	joined bool
 	why    OverloadReason
 }
 
-// shardOf returns the shard of a key with that hash.
+// shardOf returns the shard of the keys with that hash.
 func (m *manyCall[K, V]) shardOf(hash uint64) *shard[K, V] {
 	t := m.courier.table.Load()
 	return &t.shards[hash&uint64(len(t.shards)-1)]
 }
 
-// findEqualKeys hashes the keys, before anything else happens: one that holds an
-// uncomparable value panics. It takes a table of its own, since a map of keys would
+// findEqualKeys hashes the keys, before anything else happens: a key that holds an
+// uncomparable value panics. It uses a table of its own, since a map of keys would
 // hash them once more.
 func (m *manyCall[K, V]) findEqualKeys() {
-	m.seats = make([]seat[K, V], len(m.keys))
+	m.states = make([]keyState[K, V], len(m.keys))
 	size := 2
 	for size < 2*len(m.keys) {
 		size *= 2
 	}
-	table := make([]int32, size) // 1 and the index of a key
+	table := make([]int32, size) // the index of a key, plus 1
 	for i, key := range m.keys {
-		seat := &m.seats[i]
-		seat.first = i
+		state := &m.states[i]
+		state.first = i
 		owns := equalsItself(key)
-		if _, seat.hash = m.courier.shardOf(key, owns); !owns {
+		if _, state.hash = m.courier.shardOf(key, owns); !owns {
 			continue
 		}
-		at := int(seat.hash>>20) & (size - 1)
+		at := int(state.hash>>20) & (size - 1)
 		for ; table[at] != 0; at = (at + 1) & (size - 1) {
-			if j := int(table[at]) - 1; m.seats[j].hash == seat.hash && m.keys[j] == key {
-				seat.first = j
+			if j := int(table[at]) - 1; m.states[j].hash == state.hash && m.keys[j] == key {
+				state.first = j
 				break
 			}
 		}
@@ -144,53 +145,54 @@ func (m *manyCall[K, V]) findEqualKeys() {
 	}
 }
 
-// board gets the caller into a flight of each key.
-func (m *manyCall[K, V]) board() {
+// joinOrStartAll does what Courier.flightFor does, for all keys.
+func (m *manyCall[K, V]) joinOrStartAll() {
 	stuck := 0
-	for i := range m.seats {
-		if m.seats[i].first == i && m.boardOne(i) {
+	for i := range m.states {
+		if m.states[i].first == i && m.joinOrStart(i) {
 			stuck++
 		}
 	}
-	// As in Courier.board: some of what seems to be stuck may be about to end.
+	// As in retryStuck: some functions that seem to be stuck may be about to end.
 	for try := 0; try < 4 && stuck > 0; try++ {
 		runtime.Gosched()
 		if b := m.last(); b != nil && b.inAll == refused {
 			b.asked = false
 		}
 		stuck = 0
-		for i := range m.seats {
-			if why := m.seats[i].why; (why == KeyStuck || why == Stuck) && m.boardOne(i) {
+		for i := range m.states {
+			if why := m.states[i].why; (why == KeyStuck || why == Stuck) && m.joinOrStart(i) {
 				stuck++
 			}
 		}
 	}
-	for i := range m.seats {
-		seat := &m.seats[i]
-		if seat.why != 0 {
-			s := m.shardOf(seat.hash)
+	for i := range m.states {
+		state := &m.states[i]
+		if state.why != 0 {
+			s := m.shardOf(state.hash)
 			s.mu.Lock()
 			s.stats.Overloads++
 			s.mu.Unlock()
-			m.outcomes[i].Err = &OverloadedError{Key: m.keys[i], Reason: seat.why}
+			m.outcomes[i].Err = &OverloadedError{Key: m.keys[i], Reason: state.why}
 		}
 	}
 }
 
-// boardOne is board for one key. It reports whether that seems to be stuck.
-func (m *manyCall[K, V]) boardOne(i int) (stuck bool) {
-	key, seat := m.keys[i], &m.seats[i]
+// joinOrStart joins the flight of one key or makes it, and reports whether functions seem to be
+// stuck.
+func (m *manyCall[K, V]) joinOrStart(i int) (stuck bool) {
+	key, state := m.keys[i], &m.states[i]
 	owns := equalsItself(key)
-	s := m.shardOf(seat.hash)
+	s := m.shardOf(state.hash)
 	from := m.fromOf(i)
-	if err := s.passesItself(from, seat.hash, key, owns); err != nil {
-		seat.why, m.outcomes[i].Err = 0, err
+	if err := s.checkCycle(from, state.hash, key, owns); err != nil {
+		state.why, m.outcomes[i].Err = 0, err
 		return false
 	}
 	s.mu.Lock()
-	m.unready = false
-	f, joined, why, err := s.joinOrStart(m.ctx, from, m, seat.hash, key, owns, nil)
-	if m.unready { // it is large: not with the lock
+	m.needsBatch = false
+	f, joined, why, err := s.joinOrStart(m.ctx, from, m, state.hash, key, owns, nil)
+	if m.needsBatch { // a batch is large: it is not made with the lock
 		s.mu.Unlock()
 		room := len(m.keys) - m.waits
 		if most := m.courier.cfg.maxBatch; most > 0 {
@@ -198,13 +200,13 @@ func (m *manyCall[K, V]) boardOne(i int) (stuck bool) {
 		}
 		m.batches = append(m.batches, newBatch(m, room))
 		s.mu.Lock()
-		f, joined, why, err = s.joinOrStart(m.ctx, from, m, seat.hash, key, owns, nil)
+		f, joined, why, err = s.joinOrStart(m.ctx, from, m, state.hash, key, owns, nil)
 	}
 	s.mu.Unlock()
-	seat.why = why
+	state.why = why
 	m.outcomes[i].Err = err
 	if err == nil && f != nil {
-		seat.flight, seat.joined = f, joined
+		state.flight, state.joined = f, joined
 		m.waits++
 	}
 	return why == KeyStuck || why == Stuck
@@ -218,7 +220,7 @@ func (m *manyCall[K, V]) fromOf(i int) call {
 	return m.from
 }
 
-// last returns the batch that keys board, or nil.
+// last returns the batch of new passengers, or nil.
 func (m *manyCall[K, V]) last() *batch[K, V] {
 	if len(m.batches) == 0 {
 		return nil
@@ -226,14 +228,14 @@ func (m *manyCall[K, V]) last() *batch[K, V] {
 	return m.batches[len(m.batches)-1]
 }
 
-// lacksBatch reports whether m is a call of DoMany that needs a batch to go on.
+// lacksBatch reports whether m needs a batch before it can go on. It does not if it is nil.
 func (m *manyCall[K, V]) lacksBatch() bool {
 	if m == nil {
 		return false
 	}
 	b := m.last()
-	m.unready = b == nil || len(b.passengers) == cap(b.passengers)
-	return m.unready
+	m.needsBatch = b == nil || len(b.passengers) == cap(b.passengers)
+	return m.needsBatch
 }
 
 // newPassenger makes the flight of a key. s.mu is held.
@@ -243,7 +245,8 @@ func (m *manyCall[K, V]) newPassenger(
 	return m.last().newPassenger(s, hash, key, owns, m.from.low())
 }
 
-// admit counts the caller when the first of its keys has it wait.
+// admit counts the caller, for the first of its keys that needs to wait, and reports whether it may
+// wait.
 func (m *manyCall[K, V]) admit() bool {
 	if !m.admitted && !m.crowded {
 		m.admitted = m.courier.admit(m.from.low())
@@ -252,8 +255,8 @@ func (m *manyCall[K, V]) admit() bool {
 	return m.admitted
 }
 
-// mayStart reports whether the function of the last batch may start, as far as those are
-// concerned that are stuck in all.
+// mayStart reports whether the function of the last batch may start, despite the functions that are
+// stuck in all.
 func (m *manyCall[K, V]) mayStart() bool {
 	b := m.last()
 	if !b.asked {
@@ -272,18 +275,18 @@ func (m *manyCall[K, V]) start() {
 	}
 }
 
-// waitNested is start and wait for a call made inside a flight: see Courier.waitNested.
+// waitNested calls start and wait for a call made inside a flight: see Courier.waitNested.
 func (m *manyCall[K, V]) waitNested() {
 	parent := m.from.flight
 	edges := make([]edge, 0, m.waits)
-	joined := make([]int, 0, m.waits) // the seats of the first edges
-	for i := range m.seats {
-		if f := m.seats[i].flight; f != nil && m.seats[i].joined {
+	joined := make([]int, 0, m.waits) // the indexes of their keys
+	for i := range m.states {
+		if f := m.states[i].flight; f != nil && m.states[i].joined {
 			edges = append(edges, edge{to: f})
 			joined = append(joined, i)
 		}
 	}
-	for _, b := range m.batches { // one edge for all keys
+	for _, b := range m.batches { // one edge for all keys of a batch
 		if len(b.passengers) > 0 {
 			edges = append(edges, edge{to: &b.carrier})
 		}
@@ -291,13 +294,13 @@ func (m *manyCall[K, V]) waitNested() {
 	for i := range edges {
 		parent.edges().add(&edges[i])
 	}
-	// What has not begun waits for nothing.
+	// A flight that has not begun waits for nothing: only joined ones can close a cycle.
 	seen := make(map[node]bool)
 	for at, i := range joined {
 		//nolint:gocritic // the seldom case
 		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil {
 			edges[at].to = nil
-			f := m.seats[i].flight
+			f := m.states[i].flight
 			f.shard.deadlocked()
 			m.leave(i, false, cycle)
 			m.outcomes[i] = Outcome[V]{Shared: true, Err: cycle}
@@ -321,8 +324,8 @@ func (m *manyCall[K, V]) waitNested() {
 	m.wait()
 }
 
-// wait blocks until all flights have ended, or the caller waits no longer. What ends
-// earlier is not read earlier, since the caller needs all.
+// wait blocks until all flights have ended, or the caller waits no longer. It reads them in order
+// and not as they end, since the caller needs all.
 func (m *manyCall[K, V]) wait() {
 	if m.admitted {
 		defer m.courier.dismiss(m.from.low())
@@ -334,7 +337,7 @@ func (m *manyCall[K, V]) wait() {
 		m.courier.many.Add(1)
 		defer m.courier.many.Add(-1)
 	}
-	if m.from.patient() { // these first: they may have to leave
+	if m.from.patient() { // their keys first, whose patience may end
 		m.waitFor(true)
 	}
 	m.waitFor(false)
@@ -343,38 +346,37 @@ func (m *manyCall[K, V]) wait() {
 	}
 }
 
-// waitFor is wait for the keys for which the caller has patience, or those for which it has
-// none.
+// waitFor waits for the keys for which the caller has patience, or for those for which it has none.
 func (m *manyCall[K, V]) waitFor(patient bool) {
-	var last *batch[K, V] // of the call, and what came of the wait for it
-	var lastErr error
-	for i := range m.seats {
-		seat := &m.seats[i]
-		f := seat.flight
+	var last *batch[K, V] // the batch of the call that was waited for last
+	var lastErr error     // the result of that wait
+	for i := range m.states {
+		state := &m.states[i]
+		f := state.flight
 		switch {
 		case f == nil || m.fromOf(i).patient() != patient:
-		case seat.joined:
-			m.leave(i, patient, m.await(f.done, f.started, patient))
+		case state.joined:
+			m.leave(i, patient, m.waitUntil(f.done, f.started, patient))
 		default:
 			if f.batch != last {
 				last = f.batch
-				lastErr = m.await(last.unloaded, last.carrier.started, patient)
+				lastErr = m.waitUntil(last.unloaded, last.carrier.started, patient)
 			}
 			m.leave(i, patient, lastErr)
 		}
 	}
 }
 
-// await blocks until over is closed, which a flight that has started then closes when it
-// ends. If the caller waits no longer it returns why.
-func (m *manyCall[K, V]) await(over <-chan struct{}, started instant, patient bool) error {
+// waitUntil blocks until over is closed, the channel of a flight that has started at that instant.
+// If the caller waits no longer, it returns the reason.
+func (m *manyCall[K, V]) waitUntil(over <-chan struct{}, started instant, patient bool) error {
 	select {
 	case <-over:
 		return nil
 	default:
 	}
-	if m.left != nil {
-		return m.left
+	if m.gaveUp != nil {
+		return m.gaveUp
 	}
 	var late <-chan time.Time
 	if patient && m.from.terms.patience > 0 {
@@ -390,26 +392,26 @@ func (m *manyCall[K, V]) await(over <-chan struct{}, started instant, patient bo
 	case <-over:
 		return nil
 	case <-m.ctx.Done():
-		m.deadline = errors.Is(m.ctx.Err(), context.DeadlineExceeded)
-		m.left = contextError(m.ctx)
-		return m.left
+		m.pastDeadline = errors.Is(m.ctx.Err(), context.DeadlineExceeded)
+		m.gaveUp = contextError(m.ctx)
+		return m.gaveUp
 	case <-late:
 		return ErrLate
 	}
 }
 
-// leave takes the caller off the flight of a key, and notes its outcome. err is why it
-// waits no longer; if it is nil, or the flight has ended nevertheless, that is the
-// flight's.
+// leave ends the caller's wait for a key's flight, and sets the key's outcome: to err, the reason
+// why the caller waits no longer; or to that of the flight, if err is nil or the flight has ended
+// nevertheless.
 func (m *manyCall[K, V]) leave(i int, patient bool, err error) {
-	seat, o := &m.seats[i], &m.outcomes[i]
-	f := seat.flight
-	seat.flight = nil
+	state, o := &m.states[i], &m.outcomes[i]
+	f := state.flight
+	state.flight = nil
 	m.waits--
-	letDown := errors.Is(err, ErrLate) || err != nil && m.deadline
-	who := leaver{low: m.from.low(), many: true, late: letDown, goesOn: letDown && patient}
-	if err != nil && f.takeOff(who) {
-		o.Shared, o.Err = seat.joined, err
+	letDown := errors.Is(err, ErrLate) || err != nil && m.pastDeadline
+	w := leaver{low: m.from.low(), many: true, late: letDown, goesOn: letDown && patient}
+	if err != nil && f.removeWaiter(w) {
+		o.Shared, o.Err = state.joined, err
 		return
 	}
 	o.Value, o.Shared, o.Err = f.read()

@@ -17,8 +17,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A run is one call of a fetch function, as the reference knows it: what it was asked
-// for, when, and what it did.
+// A run records one call of a fetch function: its keys, its time, and its end.
 type run struct {
 	id         int
 	keys       []int
@@ -27,7 +26,7 @@ type run struct {
 	bad        []bool // keys with an error of their own
 }
 
-// A deed is what a run does to its keys.
+// A deed is the way in which a run ends.
 type deed int
 
 const (
@@ -45,10 +44,10 @@ type runError struct{ id, key int }
 
 func (e *runError) Error() string { return "an error of the reference" }
 
-// value is what a run answers for a key.
+// value returns the value that a run returns for a key.
 func (r *run) value(key int) int { return 1000*r.id + key }
 
-// A reference checks what callers of Do and DoMany get against what the functions did.
+// A reference checks the outcomes of Do and DoMany against the runs of the functions.
 type reference struct {
 	t    *testing.T
 	c    *courier.Courier[int, int]
@@ -58,7 +57,7 @@ type reference struct {
 	runs      []*run
 	running   map[int][]*run
 	deadlines map[int][]time.Time // of callers of the key
-	shares    map[share][]bool    // what callers were told of Shared
+	shares    map[share][]bool    // the values of Shared that callers got
 	got       map[string]int      // outcomes by kind
 }
 
@@ -80,7 +79,7 @@ func (m *reference) start(rnd *rand.Rand, keys []int) *run {
 			letDown := slices.ContainsFunc(m.deadlines[key], func(d time.Time) bool {
 				return !d.Before(other.begin) && !d.After(now)
 			})
-			assert.True(m.t, letDown, "key %d is fetched twice at a time, and nobody was let down", key)
+			assert.True(m.t, letDown, "key %d is fetched twice at a time, and no caller was let down", key)
 		}
 		m.running[key] = append(m.running[key], r)
 	}
@@ -142,7 +141,7 @@ func (m *reference) single(ctx context.Context, rnd *rand.Rand, key int) (int, e
 	return o[0].Value, o[0].Err
 }
 
-// call makes one call, and checks what it gets.
+// call makes one call, and checks its outcomes.
 func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	t := m.t
 	var keys []int
@@ -165,17 +164,16 @@ func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	own := rand.New(rand.NewPCG(rnd.Uint64(), rnd.Uint64()))
 	if rnd.IntN(3) == 0 {
 		key := keys[0]
-		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int,
-			error) {
+		v, shared, err := m.c.Do(ctx, key, func(ctx context.Context) (int, error) {
 			return m.single(ctx, own, key)
 		})
 		m.check(ctx, begin, key, courier.Outcome[int]{Value: v, Shared: shared, Err: err})
 		return
 	}
-	got := m.c.DoMany(ctx, keys, func(ctx context.Context, missing []int) ([]courier.Outcome[int],
-		error) {
+	fetch := func(ctx context.Context, missing []int) ([]courier.Outcome[int], error) {
 		return m.fetch(ctx, own, missing)
-	})
+	}
+	got := m.c.DoMany(ctx, keys, fetch)
 	require.Len(t, got, len(keys))
 	for i, key := range keys {
 		if first := slices.Index(keys, key); first < i {
@@ -186,7 +184,7 @@ func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	}
 }
 
-// check looks up what an outcome comes from.
+// check finds the run that an outcome comes from.
 func (m *reference) check(ctx context.Context, begin time.Time, key int, o courier.Outcome[int]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -200,7 +198,7 @@ func (m *reference) check(ctx context.Context, begin time.Time, key int, o couri
 		}
 		return m.runs[id-1]
 	}
-	during := func(does deed) *run { // the outcome does not say of which
+	during := func(does deed) *run { // the outcome does not name its run
 		for _, r := range m.runs {
 			if r.does == does && slices.Contains(r.keys, key) && !r.end.Before(begin) {
 				return r
@@ -258,9 +256,9 @@ func (m *reference) check(ctx context.Context, begin time.Time, key int, o couri
 	}
 }
 
-// Batches and single calls that overlap, with faults, against a reference: all callers
-// get for each key what one function did that ran while they waited, and no key is
-// fetched twice at a time, unless a caller was let down.
+// Batches and single calls overlap, with faults, and are compared with a reference: for each key
+// all callers get the result of one function that ran while they waited, and no key is fetched
+// twice at a time, unless a caller was let down.
 func TestDoManyAgainstAReference(t *testing.T) {
 	s := *seed
 	if s == 0 {
@@ -299,11 +297,11 @@ func TestDoManyAgainstAReference(t *testing.T) {
 				synctest.Wait()
 				still(t, m.c.Stats())
 				assert.NoError(t, courier.AtRest(m.c))
-				for at, told := range m.shares {
-					for _, shared := range told {
-						if !tc.impatient { // else those who have left count too
-							assert.Equal(t, len(told) > 1, shared, "run %d, key %d, %d callers", at.run, at.key,
-								len(told))
+				for at, shares := range m.shares {
+					for _, shared := range shares {
+						if !tc.impatient { // else callers that have left count too
+							assert.Equal(t, len(shares) > 1, shared, "run %d, key %d, %d callers", at.run, at.key,
+								len(shares))
 						}
 					}
 				}

@@ -69,7 +69,7 @@ func TestTurnOnDemandOfABatch(t *testing.T) {
 	})
 }
 
-// A flight that waits for its turn has let nobody down, and one that needs none has.
+// A flight that waits for its turn is not late, and one that needs none can be.
 func TestTurnOnDemandThatIsLate(t *testing.T) {
 	for name, takes := range map[string]bool{"takes": true, "takes none": false} {
 		for _, many := range []bool{false, true} {

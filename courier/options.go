@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// DefaultTimeout bounds a flight where WithTimeout is not given.
+// DefaultTimeout is the time-out of a flight where WithTimeout is not given.
 const DefaultTimeout = 30 * time.Second
 
 // Defaults of the bounds that a Courier always has.
@@ -34,12 +34,12 @@ type config struct {
 	abandonedTotal   int // 0: the default
 	backoffMin       time.Duration
 	backoffMax       time.Duration
-	isFailure        func(error) bool // nil: all are
+	isFailure        func(error) bool // nil: all errors are failures
 	turnOnDemand     bool
 	unlinked         bool
 }
 
-// An OptionError says which option had a value out of its range.
+// An OptionError reports an option with a value out of its range.
 type OptionError struct {
 	Option string
 	Value  any
@@ -67,7 +67,7 @@ func Validate(opts ...Option) error {
 	return err
 }
 
-// flightTimeout returns how long a flight may take; 0 if there is no bound.
+// flightTimeout returns the time-out of flights; 0 is none.
 func (c *config) flightTimeout() time.Duration {
 	switch {
 	case c.timeout < 0 || c.unlinked:
@@ -95,8 +95,8 @@ func (c *config) abandonedInAll() int {
 // WithTimeout ends every flight after d with ErrTimeout, even if its function
 // ignores its context. The time in which the flight waits for its turn
 // (WithMaxConcurrent) counts. Without this option d is [DefaultTimeout]. 0 means
-// no time-out, so that a function that hangs keeps its flight for as long as
-// anybody waits for it; d must not be negative.
+// no time-out, so that a function that hangs keeps its flight for as long as that has a
+// waiter; d must not be negative.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		c.timeout = d
@@ -112,10 +112,9 @@ func WithTimeout(d time.Duration) Option {
 // function that waits in a nested Do does not count.
 //
 // Functions that run on although their flights are over, or are late and were
-// replaced, count while they are no more than half of n, rounded down. So an
-// origin is not asked for more than it can bear because some hang, and those that
-// hang can't take all the turns. Each one more comes on top of n; WithMaxAbandoned
-// bounds them.
+// replaced, count up to half of n, rounded down. So functions that hang do not make
+// the courier ask an origin for more than it can bear, and can't take all the turns.
+// Further ones come on top of n; WithMaxAbandoned bounds them.
 //
 // 0 means no limit; n must not be negative.
 func WithMaxConcurrent(n int) Option {
@@ -126,8 +125,8 @@ func WithMaxConcurrent(n int) Option {
 }
 
 // WithTurnOnDemand makes fetch functions start at once under [WithMaxConcurrent], and wait
-// for their turn where they call [TakeTurn]: for functions that seldom do what is to be
-// limited.
+// for their turn where they call [TakeTurn]. It is for functions that seldom do the work that
+// is to be limited.
 func WithTurnOnDemand() Option {
 	return func(c *config) error {
 		c.turnOnDemand = true
@@ -136,7 +135,7 @@ func WithTurnOnDemand() Option {
 }
 
 // WithQueueWait ends a flight with an *OverloadedError if its turn (see
-// WithMaxConcurrent) does not come within d; so it does with one that waits
+// WithMaxConcurrent) does not come within d. That includes a flight that waits
 // for its turn to go on after a nested Do. 0 means to wait as long as the
 // flight lives; d must not be negative.
 func WithQueueWait(d time.Duration) Option {
@@ -157,9 +156,9 @@ func WithMaxWaiting(n int) Option {
 
 // WithMaxWaitingPerKey gives a caller an *OverloadedError at once when n callers
 // wait already for the flight that it would join. So one slow key can't hold a
-// whole pool of workers until its time-out. The callers who still wait for a
-// late flight do not count for the fresh one beside it. 0 means no limit; n must
-// not be negative.
+// whole pool of workers until its time-out. The callers that still wait for a
+// late flight do not count towards the limit of the fresh one beside it. 0 means no
+// limit; n must not be negative.
 func WithMaxWaitingPerKey(n int) Option {
 	return func(c *config) error {
 		c.maxWaitingPerKey = n
@@ -183,12 +182,12 @@ func WithMaxBatch(n int) Option {
 // at least 1.
 //
 // Functions that hang for ever would keep their key, or all keys, refused for
-// ever, long after the cause is gone. So past a bound a flight may still try now
-// and then: a second after the bound was reached, then after two, four, and so on
-// up to a minute. When its function returns, those that hung before it stop
+// ever, long after the cause is gone. So past a bound a flight may still start now
+// and then, as a probe: a second after the bound was reached, then after two, four,
+// and so on up to a minute. When its function returns, older stuck functions stop
 // counting: those of its key or, past inAll, of all keys. Once half of inAll
-// functions run on, all keys past perKey share one rest and take turns. The rest
-// of inAll goes on from where it was if that bound was reached within an hour.
+// functions run on, all keys past perKey share one rest and take turns. If inAll is
+// reached again within an hour, its rest begins at the length that it had.
 func WithMaxAbandoned(perKey, inAll int) Option {
 	return func(c *config) error {
 		c.abandonedKey, c.abandonedTotal = perKey, inAll
@@ -203,10 +202,10 @@ func WithMaxAbandoned(perKey, inAll int) Option {
 // get a *BackoffError, which wraps the failure, and no flight is started. The
 // rest is shortest after the first failure and doubles with each further one
 // in a row up to longest; up to half of it is taken off at random. A success,
-// or Forget, ends it. Callers who left, ErrClosed and ErrOverloaded are no
-// failures, nor is what [WithIsFailure] says is none, nor is it the end
-// of a flight that nobody waited for when it began (see ContextWithLowPriority). Some
-// 10,000 keys that failed last are remembered.
+// or Forget, ends it. These are no failures: a flight that all its callers have left,
+// ErrClosed, ErrOverloaded, an error for which [WithIsFailure] returns false, and any
+// outcome of a flight that began with low priority (see ContextWithLowPriority). The
+// courier remembers the 10,000 or so keys that failed last.
 //
 // shortest must be above 0, and longest no less than shortest.
 func WithBackoff(shortest, longest time.Duration) Option {
@@ -219,11 +218,11 @@ func WithBackoff(shortest, longest time.Duration) Option {
 	}
 }
 
-// WithIsFailure says which errors make a key back off: is gets each error that a fetch
-// function or a linked child returns. An error that is no failure, such as one which
-// says that there is no such record, counts as a success: it is given to the callers
-// as it is, and ends the rest. Panics, Goexit and time-outs are always failures. nil,
-// as without this option, means that all errors are.
+// WithIsFailure chooses the errors that make a key back off: is gets each error that a
+// fetch function or a linked child returns. An error that is no failure, such as "no such
+// record", counts as a success: the callers get it as it is, and it ends the rest. Panics,
+// Goexit and time-outs are always failures. nil, as without this option, means that all
+// errors are failures.
 //
 // is is a part of the function whose error it gets: it runs in that function's
 // goroutine, and if it panics or hangs, so does the function. It must be safe for
@@ -235,10 +234,9 @@ func WithIsFailure(is func(error) bool) Option {
 	}
 }
 
-// WithUnlinked switches off what this package is for, so that benchmarks and
-// tests can show the difference. It makes the courier behave as couriers did
-// before the link: a function or child that panics or calls Goexit tells
-// nobody, time-outs are not kept, and a flight ends only when its function
+// WithUnlinked switches off the link, so that benchmarks and tests can show the
+// difference. A function or child that panics or calls Goexit then does not end its
+// flight, there are no time-outs, and a flight ends only when its function
 // returns (or on Shutdown). Callers wait until their own contexts end, and
 // later callers join the dead flight. Do not use it in a program that is meant
 // to work.

@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// panicOf returns what a caller gets for a function that panics in f.
+// panicOf returns the error that a caller gets if the function panics in f.
 func panicOf(t *testing.T, f func()) *courier.PanicError {
 	t.Helper()
 	var c courier.Courier[string, int]

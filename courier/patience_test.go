@@ -30,7 +30,7 @@ func patientlyIn(
 	return o
 }
 
-// Who waits for what, with a patience of a second.
+// TestPatience is the table of who waits for which flight, with a patience of a second.
 func TestPatience(t *testing.T) {
 	const (
 		d     = time.Second
@@ -158,7 +158,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// While a flight is late nobody waits for it, nor for the fresh ones beside it.
+// While a flight is late no caller with patience waits for it, nor for the fresh ones beside it.
 func TestNobodyPaysThePatienceTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const d = time.Second
@@ -264,7 +264,7 @@ func TestPatienceWithAHangOfADay(t *testing.T) {
 				require.False(t, served.IsZero())
 				assert.Less(t, served.Sub(mended), 4*time.Minute+d)
 				close(release)
-				time.Sleep(48 * time.Hour) // what goes on alone ends
+				time.Sleep(48 * time.Hour) // flights that go on alone end
 				synctest.Wait()
 				still(t, c.Stats())
 				assert.NoError(t, courier.AtRest(c))
@@ -377,7 +377,7 @@ func TestReplacedFlightWithoutATimeout(t *testing.T) {
 		synctest.Wait()
 		still(t, c.Stats())
 
-		// One that somebody waits for stays for that long.
+		// A flight with a waiter stays for that long.
 		patient := callers(t, c, 1, "key", time.Minute, hang)
 		assert.ErrorIs(t, patiently(c, time.Second, nil).err, courier.ErrLate)
 		assert.ErrorIs(t, patiently(c, time.Second, value(7)).err, courier.ErrLate)
@@ -390,8 +390,8 @@ func TestReplacedFlightWithoutATimeout(t *testing.T) {
 	})
 }
 
-// A flight that waits for its turn is not late, but nobody waits for it longer than for
-// any other.
+// A flight that waits for its turn is not late, but no caller with patience waits longer for it
+// than for any other.
 func TestPatienceInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1))
@@ -435,7 +435,7 @@ func TestPatienceWithALowFlight(t *testing.T) {
 		assert.Equal(t, 1, c.Stats().InFlight, "it had its turn before the other one")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		works(t, c, "key") // it does not rest: nobody waited when it began
+		works(t, c, "key") // it does not rest: the flight began without an ordinary caller
 		still(t, c.Stats())
 	})
 }
@@ -522,7 +522,7 @@ func TestFreshFlightInTheSameMoment(t *testing.T) {
 	})
 }
 
-// A caller with patience who does not wait is not refused for the callers who do.
+// A caller with patience that does not wait is not refused because others do.
 func TestLateComesBeforeOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxWaiting(2), courier.WithMaxWaitingPerKey(2))
@@ -602,7 +602,7 @@ func TestPatienceInANestedCall(t *testing.T) {
 	})
 }
 
-// A key that is not found again has nobody who could come for what goes on.
+// A flight whose key does not equal itself does not go on alone: no later caller could find it.
 func TestPatienceWithAKeyThatDoesNotEqualItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[any, int](courier.WithTimeout(0))
@@ -672,8 +672,7 @@ func TestIsFailure(t *testing.T) {
 		refused(t, c, "child", errBoom)
 		assert.ErrorIs(t, do("hang", hang), courier.ErrTimeout)
 		refused(t, c, "hang", courier.ErrTimeout)
-		isPanic("boom")(t, do("panics", func(context.Context) (int,
-			error) {
+		isPanic("boom")(t, do("panics", func(context.Context) (int, error) {
 			return 3, errors.New("explosive")
 		}))
 		var p *courier.PanicError

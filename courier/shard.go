@@ -7,27 +7,24 @@ import (
 	"sync/atomic"
 )
 
-// A table holds a courier's shards. A courier makes it when it is used first, so
-// that its zero value works.
+// A table holds a courier's shards. A courier makes it on first use, so that its zero value works.
 type table[K comparable, V any] struct {
 	seed   maphash.Seed
 	shards []shard[K, V] // a power of two
 }
 
-// A shard holds the flights of a part of the keys, so that fetches of other keys
-// seldom wait for its lock.
+// A shard holds the flights of a part of the keys, so that fetches of different keys seldom wait
+// for the same lock.
 type shard[K comparable, V any] struct {
 	courier *Courier[K, V]
 
-	// tracked is the number of keys that Forget would have something to do
-	// for. It is written with mu held and read without, so that Forget costs
-	// one load while nothing is under way.
+	// tracked is the number of keys that Forget would change something for. It is written with mu
+	// held and read without, so that Forget costs one load while no flight is under way.
 	tracked atomic.Int64
 
-	// mu guards everything below, and the mutable fields of every flight of
-	// the shard. With mu held these may be taken: the locks of slots, of
-	// stuckInAll and of signal. No two shards' locks are held together, and
-	// never one with a flight's lock of the wait-for graph.
+	// mu guards everything below, and the mutable fields of every flight of the shard. With mu held
+	// these may be taken: the locks of turns, of stuckInAll and of signal. No two shards' locks are
+	// held together, and none together with a flight's lock of the wait-for graph.
 	mu       sync.Mutex
 	flights  flights[K, V]              // live flights that own their key
 	detached map[*flight[K, V]]struct{} // live flights that own no key any more
@@ -55,7 +52,7 @@ func (c *Courier[K, V]) shardOf(key K, equalsItself bool) (s *shard[K, V], hash 
 	return &t.shards[hash&uint64(len(t.shards)-1)], hash
 }
 
-// makeTable makes the courier's table, unless somebody else has done so.
+// makeTable makes the courier's table, unless another goroutine has, and returns it.
 func (c *Courier[K, V]) makeTable() *table[K, V] {
 	n := 1
 	for n < 2*runtime.GOMAXPROCS(0) {
@@ -73,7 +70,7 @@ func (c *Courier[K, V]) makeTable() *table[K, V] {
 	return c.table.Load()
 }
 
-// shards yields each of the courier's shards; none if it was not used so far.
+// shards yields each of the courier's shards; none before its first use.
 func (c *Courier[K, V]) shards(yield func(*shard[K, V]) bool) {
 	t := c.table.Load()
 	if t == nil {
@@ -84,26 +81,6 @@ func (c *Courier[K, V]) shards(yield func(*shard[K, V]) bool) {
 			return
 		}
 	}
-}
-
-// own makes f the flight of its key. s.mu is held.
-func (s *shard[K, V]) own(f *flight[K, V]) {
-	s.flights.put(f)
-	s.track()
-}
-
-// disown takes the key from f. s.mu is held.
-func (s *shard[K, V]) disown(f *flight[K, V]) {
-	f.owns = false
-	s.flights.remove(f)
-}
-
-// setDetached files a live flight that owns no key. s.mu is held.
-func (s *shard[K, V]) setDetached(f *flight[K, V]) {
-	if s.detached == nil {
-		s.detached = make(map[*flight[K, V]]struct{})
-	}
-	s.detached[f] = struct{}{}
 }
 
 // track updates tracked after a change of flights or history. s.mu is held.

@@ -9,14 +9,14 @@ import (
 // Shutdown ends every flight with ErrClosed, cancelling the functions'
 // contexts, and refuses new calls with ErrClosed. It then blocks until all
 // functions and children have returned or ctx ends; in that case it returns a
-// *[ShutdownError] that says how many did not. It may be called again, to wait
-// again. Called by a fetch function, it waits for that function too, and so until
+// *[ShutdownError] with the number of flights that still run. It may be called again, to
+// wait again. Called by a fetch function, it waits for that function too, and so until
 // ctx ends.
 func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
 	if c.table.Load() == nil {
 		c.makeTable() // to be closed
 	}
-	// All are closed before a flight ends: its turn must not go to a flight of another
+	// All shards are closed before a flight ends: its turn must not go to a flight of another
 	// shard.
 	for s := range c.shards {
 		s.mu.Lock()
@@ -44,7 +44,7 @@ func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
 		f.wake()
 	}
 	for {
-		fired := c.drained.next() // before the look, so that nothing is missed
+		fired := c.drained.next() // before busy, so that no firing is missed
 		if c.busy() == 0 {
 			return nil
 		}
@@ -71,10 +71,10 @@ func (c *Courier[K, V]) busy() (n int) {
 	return n
 }
 
-// A signal wakes the goroutines that wait for it to be fired again.
+// A signal wakes goroutines each time it is fired.
 type signal struct {
 	mu sync.Mutex
-	ch chan struct{} // nil: nobody waits
+	ch chan struct{} // nil: no goroutine waits
 }
 
 // next returns a channel that is closed when the signal is fired next.
@@ -96,10 +96,10 @@ func (s *signal) fire() {
 	}
 }
 
-// A ShutdownError says that Shutdown gave up waiting.
+// A ShutdownError is the error of a Shutdown whose context ended before the functions did.
 type ShutdownError struct {
 	Abandoned int   // flights whose functions or children still run
-	Err       error // why Shutdown did not wait longer: its context's error
+	Err       error // the context's error
 }
 
 // Error describes the ShutdownError in one line.

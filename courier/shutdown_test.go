@@ -21,8 +21,7 @@ func TestShutdownEndsEverything(t *testing.T) {
 		herds = append(herds,
 			callers(t, c, 100, "forgotten", 0, heeds),
 			callers(t, c, 1, "a", 0, heeds),
-			callers(t, c, 1, "queued", 0, func(context.Context) (int,
-				error) {
+			callers(t, c, 1, "queued", 0, func(context.Context) (int, error) {
 				t.Error("called")
 				return 0, nil
 			}))

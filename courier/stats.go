@@ -1,16 +1,15 @@
 package courier
 
-// Stats is a snapshot of what a Courier did since it was made and of what it
-// is doing.
+// Stats is a snapshot of a Courier: counts since it was made, and its present state.
 type Stats struct {
 	// Counts.
 
 	Started        uint64 // flights started: one for each key, also by DoMany
-	Joined         uint64 // callers who joined a flight of somebody else
+	Joined         uint64 // callers that joined the flight of another
 	Panics         uint64 // functions and children that panicked
 	Goexits        uint64 // functions and children that called runtime.Goexit
 	Timeouts       uint64 // flights that ended with ErrTimeout
-	Late           uint64 // flights that let a caller down: see the package's comment, and LateAge
+	Late           uint64 // flights that came late: see the package's comment, and LateAge
 	Deserted       uint64 // flights cancelled because their last caller left
 	Deadlocks      uint64 // calls that got a DeadlockError
 	Overloads      uint64 // calls and flights that got an *OverloadedError
@@ -20,7 +19,7 @@ type Stats struct {
 	// Present state.
 
 	InFlight  int // flights under way
-	Waiting   int // callers who wait for one, but for those with low priority
+	Waiting   int // callers that wait for one, without those with low priority
 	Abandoned int // flights that are over but whose goroutines still run; a batch is one
 }
 
@@ -54,7 +53,7 @@ func (s *Stats) add(t *Stats) {
 	s.Abandoned += t.Abandoned
 }
 
-// count notes how a goroutine ended. s.mu is held.
+// count counts a goroutine that has ended by a panic or Goexit. s.mu is held.
 func (s *shard[K, V]) count(how ending) {
 	switch how {
 	case panicked:

@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// tally is what the callers of a stress run saw.
+// tally counts the outcomes of the callers of a stress run.
 type tally struct {
 	calls, values, panics, timeouts, deadlocks, overloads, backedOff, left, late, others, runs,
 	refused atomic.Uint64
@@ -136,8 +136,8 @@ func (st *storm) callMany(t *testing.T, asked *askedContext, rnd, inner *rand.Ra
 	}
 }
 
-// An askedContext keeps what Do, which asks first of all, was told: asked
-// before Do, a context could still end in between.
+// An askedContext keeps the answer to the first call of Err, which is Do's: if the test asked
+// before Do, the context could still end in between.
 type askedContext struct {
 	context.Context
 	before, refused bool
@@ -198,7 +198,7 @@ func (st *storm) fetch(
 	return key, nil
 }
 
-// note counts what a call got, and checks that it could get that.
+// note counts the outcome of a call, and checks that it is a possible one.
 func (st *storm) note(t *testing.T, ctx context.Context, key, v int, err error) {
 	n := &st.tally
 	var p *courier.PanicError
@@ -239,9 +239,9 @@ func (st *storm) check(t *testing.T) {
 	assert.NoError(t, courier.AtRest(st.c))
 	assert.NoError(t, st.c.Shutdown(t.Context()))
 
-	// Each call started a flight, joined one, or was turned away; what the
-	// queue turned away had started. One that was late when it came may have started a
-	// flight, and may not.
+	// Each call started a flight, joined one, or was turned away; flights that the
+	// queue turned away had started. A call that got ErrLate at once may have started a
+	// flight or not.
 	turnedAway := s.BackedOff + n.refused.Load()
 	entered := s.Started + s.Joined
 	assert.LessOrEqual(t, entered+turnedAway, n.calls.Load())

@@ -8,31 +8,31 @@ import (
 
 // A function is stuck if it runs on although its flight is over. Nothing can stop
 // it, so the number of such functions is bounded, by key and in all
-// (WithMaxAbandoned). A bound that nothing lowers would be the end of its key, or
-// of all keys. So past a bound a flight may try now and then whether things work
-// again; if it succeeds, what was stuck before no longer counts.
+// (WithMaxAbandoned). A function that hangs for ever would keep its key, or all keys,
+// refused for ever. So past a bound a flight may start now and then, as a probe: if it
+// succeeds, the functions that were stuck before no longer count.
 
-// The rest between two tries of a key past its bound, and of the first key that
-// comes past the bound in all, doubles from probeRest up to probeRestMax. While
-// more functions are stuck than half of the bound in all, all keys past theirs
-// share one such rest, so that their tries can't pile up either.
+// The rest between two probes of a key past its bound, and between two past the bound in
+// all, doubles from probeRest up to probeRestMax. While the stuck functions are half of
+// the bound in all, or more, all keys past their bounds share one such rest, so that
+// their probes can't pile up either.
 const (
 	probeRest    = time.Second
 	probeRestMax = time.Minute
 )
 
-// probing says what a new flight is a try of.
+// probing is the bound past which a new flight is a probe.
 type probing uint8
 
 const (
-	none       probing = iota
-	ofKey              // past the bound of its key
-	ofKeyAlone         // that, while many functions are stuck in all
-	ofAll              // past the bound in all
-	refused            // it may not start
+	none       probing = iota // it is no probe
+	ofKey                     // the bound of its key
+	ofKeyAlone                // that, while many functions are stuck in all
+	ofAll                     // the bound in all
+	refused                   // it may not start
 )
 
-// A probe paces tries past a bound.
+// A probe paces the probes past a bound.
 type probe struct {
 	at   time.Time // when the next one may start
 	rest time.Duration
@@ -41,7 +41,7 @@ type probe struct {
 // restFrom begins a rest.
 func (p *probe) restFrom(now time.Time, rest time.Duration) { p.at, p.rest = now.Add(rest), rest }
 
-// due reports whether one may start now. If so the next has to wait longer.
+// due reports whether a probe may start now. If so it begins the next rest, which is longer.
 func (p *probe) due(now time.Time) bool {
 	if now.Before(p.at) {
 		return false
@@ -52,13 +52,13 @@ func (p *probe) due(now time.Time) bool {
 
 // A stuckKey counts the stuck functions of a key. The shard's lock guards it.
 type stuckKey struct {
-	running int // such functions
-	counted int // of these, the ones since the key last worked
+	running int // all of them
+	counted int // those that are stuck since the key last worked
 	late    int // flights under way that were replaced
 	era     uint32
 
-	// Of those that are counted, the ones that are counted in all, if inAllEra
-	// is that of stuckInAll.
+	// inAll is the number of counted functions that count in all too, if inAllEra is the
+	// era of stuckInAll.
 	inAll    int
 	inAllEra uint32
 
@@ -67,9 +67,9 @@ type stuckKey struct {
 
 // stuckInAll counts the stuck functions of all keys.
 type stuckInAll struct {
-	// counted is compared with the bound: it counts the functions that are stuck since
-	// their key last worked, and since a try past the bound last did. It is written
-	// with mu held.
+	// counted is compared with the bound. It counts the functions that are stuck since their
+	// key last worked, and since a probe past the bound last succeeded. It is written with mu
+	// held.
 	counted atomic.Int64
 
 	mu      sync.Mutex // guards the following
@@ -78,11 +78,10 @@ type stuckInAll struct {
 	reached time.Time  // when counted reached the bound last
 	probe   probe      // past the bound
 	keys    probe      // of keys past their bounds, while many are stuck
-	longest time.Time  // since when the key among them has waited that has for longest
+	longest time.Time  // when the one of these keys that has waited for longest began to wait
 }
 
-// mayStart reports whether a flight may start now, although there are so many
-// stuck functions: none if there are not.
+// mayStart reports whether a flight may start now, and whether it is a probe then.
 func (a *stuckInAll) mayStart(bound int) probing {
 	if a.counted.Load() < int64(bound) {
 		return none
@@ -95,11 +94,11 @@ func (a *stuckInAll) mayStart(bound int) probing {
 	return refused
 }
 
-// mayTry reports whether a key that has waited since then may try now, as one of all
-// keys past their bounds. Those take turns: else the one that is asked for most would
-// take all. A key that does not come for its turn is not waited for for long. a.mu is
-// held.
-func (a *stuckInAll) mayTry(now, since time.Time) bool {
+// keyMayProbe reports whether a key that has waited since then may be probed now. The keys
+// past their bounds take turns: otherwise the one that is asked for most would use all
+// probes. If the key whose turn it is is not asked for, another may be probed after a
+// quarter of the rest. a.mu is held.
+func (a *stuckInAll) keyMayProbe(now, since time.Time) bool {
 	if a.longest.IsZero() || since.Before(a.longest) {
 		a.longest = since
 	}
@@ -110,9 +109,9 @@ func (a *stuckInAll) mayTry(now, since time.Time) bool {
 	return true
 }
 
-// mayProbe is the same for a key with stuck functions. Past the bound in all that
-// is past its own bound too: the tries there are for keys that may well work. The
-// shard's lock is held.
+// mayProbe does what stuckInAll.mayStart does, for a key with stuck functions. Such a key
+// counts as past its own bound while the bound in all is reached, since the probes past
+// that are for keys that may well work. The shard's lock is held.
 func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 	full := c.stuck.counted.Load() >= int64(c.cfg.abandonedInAll())
 	if a.counted < c.cfg.abandonedPerKey() && (!full || a.counted == 0) {
@@ -128,7 +127,7 @@ func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 	how := ofKey
 	if in.running >= c.cfg.abandonedInAll()/2 {
 		how = ofKeyAlone
-		if !in.mayTry(now, a.probe.at) {
+		if !in.keyMayProbe(now, a.probe.at) {
 			return refused
 		}
 	}
@@ -136,22 +135,9 @@ func (c *Courier[K, V]) mayProbe(a *stuckKey) probing {
 	return how
 }
 
-// abandon counts an ended flight whose goroutines still run. s.mu is held.
-func (s *shard[K, V]) abandon(f *flight[K, V]) {
-	f.abandoned = true
-	if f.rides() { // its carrier counts for the rest
-		s.stickKey(f, time.Now())
-		return
-	}
-	s.stats.Abandoned++
-	s.stats.AbandonedTotal++
-	s.keepTurn(f)
-	s.stick(f)
-}
-
-// stick counts an abandoned flight's function as stuck: that of a carrier in all
-// alone, since its passengers count it for their keys. s.mu is held.
-func (s *shard[K, V]) stick(f *flight[K, V]) {
+// countStuck counts an abandoned flight's function as stuck: in all and for its key, but that of a
+// carrier only in all, since its passengers count it for their keys. s.mu is held.
+func (s *shard[K, V]) countStuck(f *flight[K, V]) {
 	c := s.courier
 	now := time.Now()
 	in := &c.stuck
@@ -160,7 +146,7 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 	in.running++
 	f.allEra = in.era
 	if f.probe == ofKey || f.probe == ofKeyAlone {
-		// What the tries of stuck keys leave must not stop the other keys.
+		// Functions that probes of stuck keys leave behind must not stop the other keys.
 		f.allEra--
 	} else if in.counted.Add(1) == int64(c.cfg.abandonedInAll()) {
 		if now.Sub(in.reached) > time.Hour {
@@ -169,7 +155,7 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 		in.reached = now
 		in.probe.restFrom(now, in.probe.rest)
 	}
-	a := s.stickKey(f, now)
+	a := s.countStuckKey(f, now)
 	if a != nil && f.allEra == in.era {
 		if a.inAllEra != in.era {
 			a.inAllEra, a.inAll = in.era, 0
@@ -178,9 +164,9 @@ func (s *shard[K, V]) stick(f *flight[K, V]) {
 	}
 }
 
-// stickKey counts an abandoned flight's function as stuck, for its key, and returns
-// what is known of that; nil if there is no such thing. s.mu is held.
-func (s *shard[K, V]) stickKey(f *flight[K, V], now time.Time) *stuckKey {
+// countStuckKey counts an abandoned flight's function as stuck, for its key, and returns the key's
+// counts; nil if the flight has no key to count for. s.mu is held.
+func (s *shard[K, V]) countStuckKey(f *flight[K, V], now time.Time) *stuckKey {
 	if !f.hasKey() {
 		return nil
 	}
@@ -194,11 +180,11 @@ func (s *shard[K, V]) stickKey(f *flight[K, V], now time.Time) *stuckKey {
 	return a
 }
 
-// hasKey is false for a carrier, and for a key that is never found again; that may not
-// even be hashable: {NaN, a slice}.
-func (f *flight[K, V]) hasKey() bool { return !f.carries() && equalsItself(f.key) }
+// hasKey reports whether f has a key that can be found again. It is false for a carrier, and for a
+// key that does not equal itself, which may not even be hashable: {NaN, a slice}.
+func (f *flight[K, V]) hasKey() bool { return !f.isCarrier() && equalsItself(f.key) }
 
-// stuckOf returns what is known of key, made if need be. s.mu is held.
+// stuckOf returns the counts of key, made if need be. s.mu is held.
 func (s *shard[K, V]) stuckOf(key K) *stuckKey {
 	a := s.stuck[key]
 	if a == nil {
@@ -211,16 +197,15 @@ func (s *shard[K, V]) stuckOf(key K) *stuckKey {
 	return a
 }
 
-// tidyStuck forgets key if there is nothing to know of it. s.mu is held.
+// tidyStuck removes the counts of key if nothing of it is stuck or late. s.mu is held.
 func (s *shard[K, V]) tidyStuck(key K) {
 	if a := s.stuck[key]; a.running+a.late == 0 {
 		delete(s.stuck, key)
 	}
 }
 
-// unstick is called when all of an abandoned flight's goroutines have ended. s.mu is
-// held.
-func (s *shard[K, V]) unstick(f *flight[K, V]) {
+// uncountStuck reverses countStuck, when the last goroutine of the flight has ended. s.mu is held.
+func (s *shard[K, V]) uncountStuck(f *flight[K, V]) {
 	in := &s.courier.stuck
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -228,7 +213,7 @@ func (s *shard[K, V]) unstick(f *flight[K, V]) {
 	counted := f.allEra == in.era
 	if f.hasKey() {
 		a := s.stuck[f.key]
-		counted = s.unstickKey(f) && counted
+		counted = s.uncountStuckKey(f) && counted
 		if counted {
 			a.inAll--
 		}
@@ -238,9 +223,9 @@ func (s *shard[K, V]) unstick(f *flight[K, V]) {
 	}
 }
 
-// unstickKey takes back what stickKey has counted, and reports whether that still
-// counted. s.mu is held.
-func (s *shard[K, V]) unstickKey(f *flight[K, V]) bool {
+// uncountStuckKey reverses countStuckKey, and reports whether the function still counted. s.mu is
+// held.
+func (s *shard[K, V]) uncountStuckKey(f *flight[K, V]) bool {
 	a := s.stuck[f.key]
 	a.running--
 	counted := f.keyEra == a.era
@@ -251,11 +236,11 @@ func (s *shard[K, V]) unstickKey(f *flight[K, V]) bool {
 	return counted
 }
 
-// works is called when the function of f has returned and nothing of it runs any
-// more: its key works, whatever is stuck from before, and if f was a try past
-// the bound in all, so does the rest. s.mu is held.
-func (s *shard[K, V]) works(f *flight[K, V]) {
-	if f.replaced { // those that hang may be newer
+// forgiveStuck makes functions that are stuck no longer count, since the function of f has returned
+// and no goroutine of f runs any more: those of its key and, if f was a probe past the bound in
+// all, those of all keys. s.mu is held.
+func (s *shard[K, V]) forgiveStuck(f *flight[K, V]) {
+	if f.replaced { // the functions that hang may be newer
 		return
 	}
 	in := &s.courier.stuck

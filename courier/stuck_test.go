@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Of the keys past their bounds the one that has waited for longest tries next, also if
-// another is asked for more often; but it is not waited for for ever.
+// Of the keys past their bounds the one that has waited for longest is probed next, even if
+// another is asked for more often; but the others do not wait for it for ever.
 func TestStuckKeysTakeTurns(t *testing.T) {
 	var in stuckInAll
 	start := time.Unix(1_000_000, 0)
@@ -16,15 +16,15 @@ func TestStuckKeysTakeTurns(t *testing.T) {
 	in.keys.restFrom(start, probeRestMax)
 	longest, busy := at(-time.Hour), at(-time.Minute)
 
-	assert.False(t, in.mayTry(at(0), busy))
-	assert.False(t, in.mayTry(at(time.Second), longest), "all rest")
+	assert.False(t, in.keyMayProbe(at(0), busy))
+	assert.False(t, in.keyMayProbe(at(time.Second), longest), "all rest")
 	due := probeRestMax
-	assert.False(t, in.mayTry(at(due), busy), "it is not its turn")
-	assert.True(t, in.mayTry(at(due+time.Second), longest))
-	assert.False(t, in.mayTry(at(due+2*time.Second), busy), "all rest again")
+	assert.False(t, in.keyMayProbe(at(due), busy), "it is not its turn")
+	assert.True(t, in.keyMayProbe(at(due+time.Second), longest))
+	assert.False(t, in.keyMayProbe(at(due+2*time.Second), busy), "all rest again")
 
 	due += probeRestMax + time.Second
-	assert.False(t, in.mayTry(at(due-time.Second), longest))
-	assert.False(t, in.mayTry(at(due), busy))
-	assert.True(t, in.mayTry(at(due+probeRestMax/4), busy), "the other one does not come")
+	assert.False(t, in.keyMayProbe(at(due-time.Second), longest))
+	assert.False(t, in.keyMayProbe(at(due), busy))
+	assert.True(t, in.keyMayProbe(at(due+probeRestMax/4), busy), "the other one does not come")
 }

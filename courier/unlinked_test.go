@@ -13,8 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// WithUnlinked must show what the link is for: each of these is an error at
-// once without it.
+// WithUnlinked must show the effect of the link: each of these is an error at once without it.
 func TestUnlinkedTellsNobody(t *testing.T) {
 	release := func(ctx context.Context) { <-ctx.Done() }
 	for name, fetch := range map[string]fetchFunc{
@@ -50,7 +49,7 @@ func TestUnlinkedTellsNobody(t *testing.T) {
 					assert.NotErrorIs(t, o.err, courier.ErrTimeout)
 					assert.Equal(t, 5*time.Second, o.after)
 				}
-				// The dead flight still has the key, for whoever comes.
+				// The dead flight still has the key: later callers join it.
 				c.Forget("key")
 				late := callers(t, c, 1, "key", 5*time.Second, value(7)).one()
 				assert.ErrorIs(t, late.err, context.DeadlineExceeded)
@@ -80,7 +79,7 @@ func TestUnlinkedDeadlockHangs(t *testing.T) {
 	})
 }
 
-// What returns is told, as it always was.
+// A return reaches the waiters, as always.
 func TestUnlinkedWorksWhereNothingDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithUnlinked())

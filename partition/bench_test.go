@@ -39,8 +39,8 @@ func BenchmarkOfBytes(b *testing.B) {
 
 // BenchmarkReduce sets the jump hash beside the reduction that was not chosen,
 // which is faster but moves half of all keys when n grows by one. Each hash
-// depends on the one before, so what is measured is time, not throughput: a
-// caller who waits for the partition pays it in full.
+// depends on the one before, so the time is measured, not the throughput: a
+// caller that waits for the partition pays it in full.
 func BenchmarkReduce(b *testing.B) {
 	reductions := []struct {
 		name   string

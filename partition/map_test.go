@@ -54,7 +54,7 @@ func TestOfDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzOf checks what holds for every key and count.
+// FuzzOf checks the properties that hold for every key and count.
 func FuzzOf(f *testing.F) {
 	f.Add([]byte(nil), 1)
 	f.Add([]byte("user:123"), 16)

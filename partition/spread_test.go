@@ -88,8 +88,8 @@ func TestEveryPartitionIsReached(t *testing.T) {
 	assert.Zero(t, left, "partitions that no key reached")
 }
 
-// TestMovement checks what the jump hash is here for: from n to n+1 partitions
-// a key stays or goes to the new partition, and one in n+1 goes.
+// TestMovement checks the purpose of the jump hash: from n to n+1 partitions
+// a key stays or moves to the new partition, and one in n+1 moves.
 func TestMovement(t *testing.T) {
 	for name, family := range families {
 		keys := familyKeys(family)

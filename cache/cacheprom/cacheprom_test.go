@@ -26,7 +26,7 @@ func TestAllIsShown(t *testing.T) {
 	}, "Courier.Panics") // shown as Panics
 }
 
-// Each count is shown under its own name, and there is no metric besides these.
+// Each count is exported under its own name, and there are no other metrics.
 func TestNames(t *testing.T) {
 	var s cache.Stats
 	n := uint64(0)
@@ -101,7 +101,7 @@ snowfence_cache_loads_total{cache="users"} 1
 `), "snowfence_cache_entries", "snowfence_cache_hits_total", "snowfence_cache_loads_total"))
 }
 
-// Whoever shows a cache to Prometheus links no cluster, and who does not show it links no metrics.
+// A program with cacheprom links no cluster, and one without it links no metrics.
 func TestDependencies(t *testing.T) {
 	tool, err := exec.LookPath("go")
 	if err != nil {

@@ -120,8 +120,7 @@ func (c *Cache[V]) openStore() (err error) {
 	c.loads = courier.New[*flightKey, V](append(loads, courier.WithIsFailure(c.isFailure))...)
 	c.localLoads.Weighted = semaphore.NewWeighted(int64(c.o.MaxLocalLoads))
 	c.copies.capacity, c.copies.maxWeight = c.o.CopyCapacity, c.o.CopyWeight
-	//nolint:errcheck,forcetypeassert // what it is
-	c.entries = hook.Of(c.store).(hook.Store[string, V])
+	c.entries = hook.Of[string, V](c.store)
 	c.entries.OnChange(c.changed)
 	return nil
 }

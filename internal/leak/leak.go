@@ -10,12 +10,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests, looks for goroutines that are left, and exits.
+// Main runs the tests, checks that no goroutine is left, and exits.
 func Main(m *testing.M) { os.Exit(Run(m, 5*time.Second)) }
 
-// Run runs the tests, looks for goroutines that are left, and returns the exit code. It waits for
-// them longer than goleak would: a probe of memberlist's that was under way when its node closed
-// lives on until its time is up.
+// Run runs the tests, checks that no goroutine is left, and returns the exit code. It waits for
+// goroutines to end for up to patience, which is longer than goleak would: a probe of memberlist
+// that was under way when its node closed lives until its time-out.
 func Run(m *testing.M, patience time.Duration) (code int) {
 	if code = m.Run(); code != 0 {
 		return code

@@ -1,8 +1,8 @@
 package evict
 
-// LRU evicts the node that was not used for the longest time. A use that was only noted, by
-// Touch, takes effect when the node is about to be evicted: it gets a second chance. If every
-// use is reported by Use, the order is exact.
+// LRU evicts the node that was not used for the longest time. A use that Touch has noted takes
+// effect when the node is about to be evicted: it gets a second chance. If every use is reported
+// by Use, the order is exact.
 type LRU struct{ q queue }
 
 // NewLRU makes an empty LRU.

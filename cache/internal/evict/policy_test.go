@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// stub is a Window whose cache has had as many hits and misses as it says.
+// stub returns a Window for a cache with that number of hits and misses.
 type stub struct{ hits, misses, entries uint64 }
 
 func (s *stub) window() *Window {
@@ -23,8 +23,8 @@ func policies() map[string]func() Policy {
 	}
 }
 
-// Whatever happens, a policy has the nodes that it was given, and a victim that
-// is one of them and not the one to be spared, if there is another.
+// After any operations, a policy has the nodes that were added, and its victim is
+// one of them, but not the spared one, if there is another.
 func TestPolicies(t *testing.T) {
 	for name, fresh := range policies() {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestAllStops(t *testing.T) {
 	}
 }
 
-// cacheOf plays a cache of so many entries.
+// cacheOf simulates a cache of that number of entries.
 type cacheOf struct {
 	p        Policy
 	size     int
@@ -155,8 +155,8 @@ func (c *cacheOf) get(key uint32) {
 	}
 }
 
-// What is in use survives a scan under TinyLFU, and does not under LRU; and a
-// loop over more than there is room for has hits.
+// Entries in use survive a scan under TinyLFU, and do not under LRU; and a
+// loop over more keys than there is room for has hits.
 func TestScansAndLoops(t *testing.T) {
 	const size = 1000
 	hits := func(p Policy, trace func(get func(uint32))) int {
@@ -245,7 +245,7 @@ func TestSecondChance(t *testing.T) {
 	require.Same(t, &many[secondChances], p.Victim(nil))
 }
 
-// A node in the place of another has been used, and has its place.
+// A node that replaces another has its position, and counts as used.
 func TestReplaceIsAUse(t *testing.T) {
 	for _, p := range []Policy{NewLRU(), NewTinyLFU(new(stub).window())} {
 		nodes := make([]*Node, 4)
@@ -264,7 +264,7 @@ func TestReplaceIsAUse(t *testing.T) {
 	}
 }
 
-// What is used is protected, but a part of the places is for what is new.
+// Used nodes are protected, but a part of the room is for new ones.
 func TestProtected(t *testing.T) {
 	const size = 1000
 	p := NewTinyLFU(new(stub).window())
@@ -273,7 +273,7 @@ func TestProtected(t *testing.T) {
 		for key := range uint32(size) {
 			c.get(key)
 		}
-		c.get(1 << 20) // something has to go, so uses are looked at
+		c.get(1 << 20) // one has to be evicted, so uses are looked at
 		for range size / secondChances {
 			p.Victim(nil)
 		}
@@ -282,8 +282,8 @@ func TestProtected(t *testing.T) {
 	require.InDelta(t, protectedShare*float64(main), p.protected.n, 2)
 }
 
-// Who is asked for as often as a victim gets in by chance, once in a while, if it
-// is asked for often; and one that is rare does not.
+// A candidate that is asked for as often as the victim is admitted by chance, once in a
+// while, if it is asked for often, and never if it is rare.
 func TestAdmission(t *testing.T) {
 	p := NewTinyLFU(new(stub).window())
 	p.sketch.grow(1000)

@@ -8,14 +8,14 @@ package evict
 type sketch struct {
 	words []uint64 // their number is a power of two and a multiple of lineWords
 	added int      // the additions that the counters hold
-	limit int      // the number of additions from which they are halved
+	limit int      // the number of additions at which they are halved
 }
 
 const (
 	lineWords   = 8
 	rows        = 4
 	counterMax  = 15
-	sampleTimes = 10 // additions per node from which the counters are halved
+	sampleTimes = 10 // additions per node after which the counters are halved
 )
 
 // grow makes room for n nodes. It keeps the estimates.

@@ -1,5 +1,5 @@
-// Package hook lets package cluster, and no other package, do what the API of package cache does
-// not offer.
+// Package hook gives package cluster, and no other package, access to a cache beyond the API of
+// package cache.
 package hook
 
 import (
@@ -9,19 +9,31 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Of returns the Store[K, V] of a *cache.Cache[K, V]. Package cache sets it.
-var Of func(cache any) any
+// An Access holds the Store of the cache.Cache that embeds it. Its method is not exported, so that
+// only Of can call it on the cache.
+type Access struct{ store any }
 
-// A Store is a cache.Cache with more to do. Its methods are safe for concurrent use.
+// To returns an Access that holds s.
+func To[K comparable, V any](s Store[K, V]) Access { return Access{s} }
+
+func (a *Access) hooks() any { return a.store }
+
+// Of returns the Store of a *cache.Cache[K, V].
+func Of[K comparable, V any](cache interface{ hooks() any }) Store[K, V] {
+	return cache.hooks().(Store[K, V]) //nolint:errcheck,forcetypeassert // else a bug of the caller
+}
+
+// A Store does for a cache.Cache what its API does not offer. The methods are safe for concurrent
+// use.
 type Store[K comparable, V any] interface {
-	// OnChange makes the cache call f after each entry that was stored or removed. f runs
-	// without locks in the goroutine that did so, which may be a caller's, so it must be
-	// quick, must not panic, and calls for one key may overtake each other: f looks at what
-	// is there. OnChange must be called before the cache is used.
+	// OnChange makes the cache call f after it has stored or removed an entry. f runs without
+	// locks in the goroutine that did so, which may be a caller's, so it must be quick and must
+	// not panic. Calls for one key may overtake each other, so f has to look at the cache's
+	// present state. OnChange must be called before the cache is used.
 	OnChange(f func(K))
 
-	// Fetch does what cache.Cache.FetchResult does, and a hit costs no more than one of
-	// Fetch: instead is the Err of the Result.
+	// Fetch does what cache.Cache.FetchResult does, but a hit costs no more than one of
+	// cache.Cache.Fetch. instead is the Err of the Result.
 	Fetch(
 		ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 	) (value V, instead, err error)
@@ -38,28 +50,28 @@ type Store[K comparable, V any] interface {
 	Shorten(key K, ttl time.Duration)
 
 	// Hit returns the fresh value of key and counts as a hit. ttl is the rest of its TTL, as Peek
-	// returns it, unless now is nil. Hit sets *now to the cache's time if it is 0, so that it is
+	// returns it, unless now is nil. If *now is 0, Hit sets it to the cache's time, so that this is
 	// read once for several keys. ok is false, and nothing was counted, if a Fetch would begin a
 	// load: if there is no such value, or it is due to be refreshed.
 	Hit(key K, now *int64) (value V, ttl time.Duration, ok bool)
 
 	// FetchMany does what cache.Cache.FetchMany does for keys that Hit has not found, and
-	// returns an outcome for each of them. That there is no record is an error here. load sets
-	// the result of each key that it is given.
+	// returns an outcome for each of them. A missing record is an error here. load sets the
+	// result of each key that it is given.
 	FetchMany(
 		ctx context.Context, keys []K, load func(ctx context.Context, keys []K, results []Loaded[V]),
 	) []courier.Outcome[V]
 
-	// Spread sets results to what a fetch function of FetchMany, which was given keys, says of
-	// each of them that has returned values and err.
+	// Spread sets results to the result of each of keys, for which a fetch function of FetchMany
+	// has returned values and err.
 	Spread(keys []K, values map[K]V, err error, results []Loaded[V])
 
-	// Apart returns a context for a load of some keys that is made within this cache's batch that
-	// ctx belongs to, so that cache.StoreFor and StoreTTL are about these keys alone.
+	// Apart returns a context for a load of some keys of a batch of this cache, in which
+	// cache.StoreFor and StoreTTL change the TTL of these keys alone. ctx is that of the batch.
 	Apart(ctx context.Context) context.Context
 }
 
-// A Loaded is what a load of several keys has brought for one of them.
+// A Loaded holds the result of one key, from a load of several keys.
 type Loaded[V any] struct {
 	Value  V
 	Err    error
@@ -67,11 +79,11 @@ type Loaded[V any] struct {
 	HasTTL bool
 }
 
-// An Answer is an error of a fetch function that is the answer of another process: it is a failure,
-// but not of this one's origin, so the key does not back off.
+// An Answer is an error of a fetch function that another process has answered. Since it is no
+// failure of this process's origin, the key does not back off.
 type Answer struct{ Err error } //nolint:errname // it is an answer
 
-// Error returns that of Err.
+// Error returns the text of Err.
 func (a *Answer) Error() string { return a.Err.Error() }
 
 // Unwrap returns Err.

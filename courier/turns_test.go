@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// sleeps is a function that takes d and gives 7.
+// sleeps returns a function that takes d and returns 7.
 func sleeps(d time.Duration) fetchFunc {
 	return func(context.Context) (int, error) { time.Sleep(d); return 7, nil }
 }
@@ -126,7 +126,7 @@ func TestQueuedFlightIsDeserted(t *testing.T) {
 	})
 }
 
-// A flight that gets the slot in the moment in which its time is up gives it
+// A flight that gets its turn in the moment in which its time is up gives it
 // back.
 func TestHolderAndQueuedTimeOutTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestFlightThatIsOverHasNoSlot(t *testing.T) {
 		stuck := callers(t, c, 1, "stuck", 0, deaf(release))
 		assert.ErrorIs(t, stuck.one().err, courier.ErrTimeout)
 		works(t, c, "key")
-		close(release) // it had no slot to give back
+		close(release) // it had no turn to give back
 		synctest.Wait()
 		a := callers(t, c, 1, "a", 0, sleeps(time.Second/2))
 		b := callers(t, c, 1, "b", 0, value(8))
@@ -253,7 +253,7 @@ func TestTwoGoroutinesOfAFlightComeBack(t *testing.T) {
 		a := callers(t, c, 1, "a", 0, sleeps(time.Second))
 		b := callers(t, c, 1, "b", 0, sleeps(time.Second))
 		assert.Equal(t, time.Second, a.one().after)
-		assert.Equal(t, 2*time.Second, b.one().after, "one slot was given back, not two")
+		assert.Equal(t, 2*time.Second, b.one().after, "one turn was given back, not two")
 	})
 }
 
@@ -293,7 +293,7 @@ func TestTurnThatDoesNotComeBack(t *testing.T) {
 			assert.NoError(t, err)
 			return v, err
 		})
-		hang := callers(t, c, 1, "hang", 0, deaf(release)) // has the slot from 1 s on
+		hang := callers(t, c, 1, "hang", 0, deaf(release)) // has the turn from 1 s on
 		o := outer.one()
 		assert.ErrorIs(t, o.err, courier.ErrOverloaded)
 		assert.Equal(t, 4*time.Second, o.after)
