@@ -26,10 +26,10 @@ import (
 // A Cache is one node's part of a cache that all nodes of a cluster share. Its methods may be
 // called at the same time.
 type Cache[V any] struct {
-	o    Options[V]
-	self string // the node's name in the registry
-	run  uint64 // tells this Cache from those that the node had before it was restarted
-	log  *slog.Logger
+	o           Options[V]
+	self        string // the node's name in the registry
+	incarnation uint64 // tells this Cache from those that the node had before it was restarted
+	log         *slog.Logger
 
 	// entries that this node owns, and copies; its flights walk
 	store      *cache.Cache[string, V]
@@ -37,10 +37,10 @@ type Cache[V any] struct {
 	copies     copies                          // which of the entries are copies
 	asking     asking                          // the keys that others are asked for
 	loads      *courier.Courier[*flightKey, V] // see loadHereMany
-	localLoads places                          // MaxLocalLoads
+	localLoads turns                           // MaxLocalLoads
 	tagDrops   atomic.Uint64                   // calls of dropTag so far
 
-	units      ownership.Units
+	owners     ownership.Owners
 	deletes    *deletes.Book
 	quarantine *quarantine.Book
 	client     *peer.Client
@@ -50,7 +50,7 @@ type Cache[V any] struct {
 	counters counters
 
 	// Methods, as values that are made once.
-	walkFn, loadOwnFn, tryFn func(context.Context, string) (V, error)
+	loadOrAskFn, loadOwnFn, tryFn func(context.Context, string) (V, error)
 
 	life    context.Context // ends with Close
 	end     context.CancelCauseFunc
@@ -77,7 +77,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c := &Cache[V]{o: o, self: o.Registry.NodeName(), run: rand.Uint64()}
+	c := &Cache[V]{o: o, self: o.Registry.NodeName(), incarnation: rand.Uint64()}
 	c.log = o.Logger.With("cache", o.Name, "node", c.self)
 	wire, err := c.peerConfig()
 	if err != nil {
@@ -85,13 +85,13 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	}
 	c.warnIfOpen()
 	c.life, c.end = context.WithCancelCause(context.Background())
-	c.walkFn, c.loadOwnFn, c.tryFn = c.walk, c.loadOwn, c.tryFor
+	c.loadOrAskFn, c.loadOwnFn, c.tryFn = c.loadOrAsk, c.loadOwn, c.tryFor
 	c.quarantine = c.newBook()
-	c.units = c.newUnits()
+	c.owners = c.newOwners()
 	if err := c.openStore(); err != nil {
-		return nil, errors.Join(err, bounded(closeGrace, c.units.Close))
+		return nil, errors.Join(err, bounded(closeGrace, c.owners.Close))
 	}
-	c.deletes = deletes.New(deletes.Options{Self: c.run, Max: o.DeleteLog, Apply: c.applyDeletes,
+	c.deletes = deletes.New(deletes.Options{Self: c.incarnation, Max: o.DeleteLog, Apply: c.applyDeletes,
 		Reset: c.reset})
 	c.client = peer.NewClient(wire, o.Transport)
 	c.server = peer.NewServer(wire, backend[V]{c})
@@ -122,7 +122,7 @@ func (c *Cache[V]) openStore() (err error) {
 	c.copies.capacity, c.copies.maxWeight = c.o.CopyCapacity, c.o.CopyWeight
 	//nolint:errcheck,forcetypeassert // what it is
 	c.entries = hook.Of(c.store).(hook.Store[string, V])
-	c.entries.OnChange(c.changed)
+	c.entries.OnChange(c.entryChanged)
 	return nil
 }
 
@@ -150,20 +150,20 @@ func (c *Cache[V]) peerConfig() (peer.Config, error) {
 		propagator = w3c{}
 	}
 	return peer.Config{
-		Node: c.self, Run: c.run, Cache: c.o.Name,
+		Node: c.self, Incarnation: c.incarnation, Cache: c.o.Name,
 		Identity: identity, TLS: c.o.TLS, Authorize: c.o.Authorize,
 		MaxKey: c.o.MaxKey, MaxValue: c.o.MaxValue,
 		MaxMessage:  messageSize + deletes.Overhead + 2*c.o.MaxKey + 2*newsSize,
 		MaxRequests: c.o.MaxPeerRequests,
-		Silence:     c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
+		PeerTimeout: c.o.PeerTimeout, Propagator: propagator, Errors: c.o.Errors, Logger: c.log,
 	}, nil
 }
 
-func (c *Cache[V]) newUnits() ownership.Units {
+func (c *Cache[V]) newOwners() ownership.Owners {
 	config := ownership.Config{
 		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots,
 		IdleRelease: c.o.IdleRelease,
-		Has:         c.kept, Keys: func(yield func(string) bool) { c.store.Keys()(yield) }, Lost: c.lost,
+		Has:         c.hasEntry, Keys: func(yield func(string) bool) { c.store.Keys()(yield) }, Lost: c.ownershipLost,
 		Logger: c.log,
 	}
 	switch c.o.Ownership {
@@ -193,7 +193,7 @@ func (c *Cache[V]) Close() error {
 		c.closed.Store(true)
 		c.endTrials()
 		c.leave()
-		c.err = bounded(closeGrace, c.units.Close) // first, so that others can own what this node did
+		c.err = bounded(closeGrace, c.owners.Close) // first, so that others can own what this node did
 		if err := bounded(max(c.o.PeerTimeout, time.Second), c.server.Close); err != nil {
 			c.log.Debug("requests of other nodes were broken off", "error", err)
 		}

@@ -36,13 +36,13 @@ const (
 
 // A member is another node of the cache, in one run of it.
 type member struct {
-	address peer.Address
-	meta    string             // its card, as received
-	differs string             // why it is not asked; empty: it is
-	stop    context.CancelFunc // ends its exchange
-	wake    chan struct{}      // there is news for it
-	told    atomic.Uint64      // up to which number it knows the records of suspects
-	tries   chan struct{}      // holds one for each key that it is asked to try
+	address      peer.Address
+	meta         string             // its card, as received
+	differs      string             // why it is not asked; empty: it is
+	stop         context.CancelFunc // ends its exchange
+	wake         chan struct{}      // there is news for it
+	knownRecords atomic.Uint64      // up to which number it knows the records of suspects
+	trialTurns   chan struct{}      // holds one for each key that it is asked to try
 
 	mu     sync.Mutex // guards what follows
 	begun  uint64     // exchanges so far, with the one that runs
@@ -57,7 +57,7 @@ type member struct {
 // exchange brings another node the deletes that it lacks, and takes those that this one lacks,
 // until ctx ends.
 func (c *Cache[V]) exchange(ctx context.Context, m *member) {
-	defer m.leave()
+	defer m.end()
 	retry := retryFirst
 	timer := time.NewTimer(time.Nanosecond) // not 0: see atOnce in package registry
 	defer timer.Stop()
@@ -87,7 +87,7 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 	m.mu.Unlock()
 	defer func() { m.finish(err) }()
 	for range maxRounds {
-		message, upTo := c.withRecords(m, c.deletes.Message(m.address.Run, messageSize))
+		message, upTo := c.withRecords(m, c.deletes.Message(m.address.Incarnation, messageSize))
 		answer, err := c.client.Exchange(ctx, m.address, message)
 		if err != nil {
 			return err
@@ -96,8 +96,8 @@ func (c *Cache[V]) exchangeOnce(ctx context.Context, m *member) (err error) {
 		if answer, err = c.takeRecords(answer); err != nil {
 			return err
 		}
-		m.told.Store(upTo) // when what m knows is known here: see announce
-		if more, err := c.deletes.Merge(m.address.Run, answer); err != nil || !more {
+		m.knownRecords.Store(upTo) // when what m knows is known here: see announce
+		if more, err := c.deletes.Merge(m.address.Incarnation, answer); err != nil || !more {
 			return err
 		}
 	}
@@ -111,19 +111,19 @@ func (m *member) finish(err error) {
 	m.ended++
 	m.synced = m.synced || err == nil
 	m.err = err
-	m.tell()
+	m.notify()
 }
 
 // leave tells those who wait for m that it is not seen any more.
-func (m *member) leave() {
+func (m *member) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gone = true
-	m.tell()
+	m.notify()
 }
 
 // tell wakes those who wait for a change. mu is held.
-func (m *member) tell() {
+func (m *member) notify() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
@@ -210,20 +210,20 @@ func (c *Cache[V]) mergeRecords(records []byte) {
 func (c *Cache[V]) withRecords(m *member, message []byte) (b []byte, upTo uint64) {
 	var since uint64
 	if m != nil {
-		since = m.told.Load()
+		since = m.knownRecords.Load()
 	}
 	records, upTo := c.quarantine.Message(since, newsSize)
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	return append(append(b, records...), message...), upTo
 }
 
-var errRecords = errors.New("cluster: an exchange whose records can't be read")
+var errUnreadableRecords = errors.New("cluster: an exchange whose records can't be read")
 
 // takeRecords takes the records before a message about deletes, and returns that.
 func (c *Cache[V]) takeRecords(b []byte) (message []byte, err error) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) {
-		return nil, errRecords
+		return nil, errUnreadableRecords
 	}
 	records, message := b[size:][:n], b[size:][n:]
 	c.mergeRecords(records)

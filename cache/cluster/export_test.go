@@ -3,9 +3,9 @@ package cluster
 // Lose does what is done when names are lost.
 func (c *Cache[V]) Lose(keys ...string) {
 	for _, key := range keys {
-		c.lost(key)
+		c.ownershipLost(key)
 	}
 }
 
 // Incarnation returns the number that the node has told the others.
-func (c *Cache[V]) Incarnation() uint64 { return c.run }
+func (c *Cache[V]) Incarnation() uint64 { return c.incarnation }

@@ -37,9 +37,9 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 		return *new(V), ErrClosed
 	}
 	if c.localLoads.taken.Load() > 0 {
-		return c.fetchLending(ctx, key)
+		return c.fetchLendingTurn(ctx, key)
 	}
-	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	v, instead, err := c.entries.Fetch(ctx, key, c.loadOrAskFn)
 	if err == nil && instead == nil {
 		return v, nil
 	}
@@ -51,11 +51,11 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 // new goroutines, and to give a hundred of them a larger one takes longer than a fetch.
 //
 //go:noinline
-func (c *Cache[V]) fetchLending(ctx context.Context, key string) (V, error) {
+func (c *Cache[V]) fetchLendingTurn(ctx context.Context, key string) (V, error) {
 	if !c.store.Contains(key) {
-		defer lendPlace(ctx)()
+		defer lendTurn(ctx)()
 	}
-	v, instead, err := c.entries.Fetch(ctx, key, c.walkFn)
+	v, instead, err := c.entries.Fetch(ctx, key, c.loadOrAskFn)
 	return c.interpret(ctx, key, v, instead, err)
 }
 
@@ -74,7 +74,7 @@ func (c *Cache[V]) interpret(
 		} else {
 			s, ok := staleFrom[V](errors.Join(err, instead))
 			if !ok {
-				return v, told(err)
+				return v, callerError(err)
 			}
 			// If a tag was invalidated since the owner was asked, the flight may have begun before
 			// this call. The next one has not.
@@ -82,7 +82,7 @@ func (c *Cache[V]) interpret(
 				return c.giveStale(s, err), nil
 			}
 		}
-		if v, instead, err = c.entries.Fetch(ctx, key, c.walkFn); err == nil && instead == nil {
+		if v, instead, err = c.entries.Fetch(ctx, key, c.loadOrAskFn); err == nil && instead == nil {
 			return v, nil
 		}
 	}
@@ -98,12 +98,12 @@ func (c *Cache[V]) Get(key string) (V, bool) {
 
 // walk runs in the flights of the store: it is the steps of the package's comment, and what stands
 // in their place while a load of key may end the node that runs it.
-func (c *Cache[V]) walk(ctx context.Context, key string) (v V, err error) {
+func (c *Cache[V]) loadOrAsk(ctx context.Context, key string) (v V, err error) {
 	for {
 		if v, err = c.steps(ctx, key); !isSuspect(err) {
 			return v, err
 		}
-		if v, err = c.walkSuspect(ctx, key, false); !isSuspect(err) {
+		if v, err = c.loadSuspect(ctx, key, false); !isSuspect(err) {
 			return v, err
 		}
 	}
@@ -115,7 +115,7 @@ func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
 	if c.suspects(key) {
 		return *new(V), errSuspect
 	}
-	owner := c.units.Owner(key) // 1
+	owner := c.owners.Owner(key) // 1
 	if owner == c.self {
 		return c.loadOwn(ctx, key) // 2
 	}
@@ -134,7 +134,7 @@ func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
 // third node.
 func (c *Cache[V]) loadOwn(ctx context.Context, key string) (V, error) {
 	v, err := c.load(ctx, key)
-	if c.units.Owner(key) != c.self { // ownership was lost meanwhile
+	if c.owners.Owner(key) != c.self { // ownership was lost meanwhile
 		cache.StoreFor(ctx, c.copyTTL(ctx, cache.Forever))
 	}
 	return v, err
@@ -155,15 +155,15 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 			break
 		}
 		q := c.beginAsking(ctx, to, 1)
-		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Run, key))
+		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Incarnation, key))
 		q.took = time.Since(q.sent)
 		suspect := c.witness(key, true, to, err)
-		r, hint := c.take(ctx, q, got, err)
+		r, hint := c.takeAnswer(ctx, q, got, err)
 		if suspect && hint != "" {
 			return v, true, errSuspect
 		}
 		if hint == "" {
-			return c.keep(ctx, r)
+			return c.deliver(ctx, r)
 		}
 		c.log.Debug("another node did not deliver", "owner", node, "error", r.Err)
 		before, node = node, hint
@@ -203,7 +203,7 @@ func (r request) AfterFunc(f func()) (stop func() bool) { return context.AfterFu
 // take returns what a node has answered that was asked for a key: a value, which is kept as a copy
 // for as long as it is fresh there, or the error that is the answer. hint is empty then; otherwise
 // it is the owner that the node has named, or undelivered.
-func (c *Cache[V]) take(
+func (c *Cache[V]) takeAnswer(
 	ctx context.Context, q question, got peer.Value, err error,
 ) (r hook.Loaded[V], hint string) {
 	if err == nil {
@@ -249,7 +249,7 @@ func (c *Cache[V]) take(
 }
 
 // keep makes r the result of the load of one key in ctx, which another node has delivered.
-func (c *Cache[V]) keep(ctx context.Context, r hook.Loaded[V]) (v V, delivered bool, err error) {
+func (c *Cache[V]) deliver(ctx context.Context, r hook.Loaded[V]) (v V, delivered bool, err error) {
 	if r.HasTTL {
 		cache.StoreFor(ctx, r.TTL)
 	}
@@ -269,7 +269,7 @@ func (c *Cache[V]) copyTTL(ctx context.Context, rest time.Duration) time.Duratio
 // awaitLocalLoad waits for one of the MaxLocalLoads places, in order, for as long as a caller does:
 // the flight has no time-out from now on. The place is free again when it is released or the flight
 // ends, so a load that is stuck holds it for its time-out only.
-func (c *Cache[V]) awaitLocalLoad(ctx context.Context) (*place, error) {
+func (c *Cache[V]) awaitLocalLoad(ctx context.Context) (*turn, error) {
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	if err := c.localLoads.Acquire(ctx, 1); err != nil {
 		return nil, err
@@ -349,7 +349,7 @@ func (c *Cache[V]) giveStale(s *staleAnswer[V], err error) V {
 }
 
 // told returns the error that a caller gets for one of the store.
-func told(err error) error {
+func callerError(err error) error {
 	var a *hook.Answer
 	if errors.As(err, &a) {
 		return a.Err

@@ -58,7 +58,7 @@ func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
 			continue
 		}
 		waiting.Go(func() {
-			done := func() bool { return c.deletes.Reported(m.address.Run, seq) }
+			done := func() bool { return c.deletes.Reported(m.address.Incarnation, seq) }
 			if err := c.confirm(ctx, m, done); err != nil {
 				mu.Lock()
 				defer mu.Unlock()

@@ -115,8 +115,8 @@ func TestSilentOwner(t *testing.T) {
 	require.LessOrEqual(t, failures.Unreachable, uint64(1), "%+v", failures)
 }
 
-// waitingForPlaces returns how many flights of this process wait for a place of MaxLocalLoads.
-func waitingForPlaces() (n int) {
+// waitingForTurn returns how many flights of this process wait for their turn among MaxLocalLoads.
+func waitingForTurn() (n int) {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	for _, g := range strings.Split(string(stacks), "\n\n") {
@@ -155,8 +155,8 @@ func TestLocalLoadsWait(t *testing.T) {
 			_, err := n.Fetch(t.Context(), theirs[i])
 			results[i] <- err
 		}()
-		require.Eventually(t, func() bool { return waitingForPlaces() == i },
-			20*time.Second, time.Millisecond, "the first one has the place, the others wait")
+		require.Eventually(t, func() bool { return n.Stats().LocalLoads == loads+1 && waitingForTurn() == i },
+			20*time.Second, time.Millisecond, "the first one has the turn, the others wait")
 	}
 	impatient, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)

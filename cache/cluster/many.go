@@ -34,7 +34,7 @@ const singleLoads = 64
 // returns what is there. keys may repeat, and must not change meanwhile.
 func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, error) {
 	if c.localLoads.taken.Load() > 0 {
-		defer lendPlace(ctx)()
+		defer lendTurn(ctx)()
 	}
 	m := manyResult[V]{found: make(map[string]V, len(keys))}
 	var fetches []func()
@@ -105,7 +105,7 @@ func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]st
 		}
 		node := suspected
 		if !c.suspects(key) || c.store.Contains(key) {
-			node = c.units.Owner(key)
+			node = c.owners.Owner(key)
 		}
 		group := groups[node]
 		if group == nil {
@@ -125,7 +125,7 @@ func (c *Cache[V]) fetchGroup(
 		return fetchSingly(keys, fetch)
 	}
 	walk := func(ctx context.Context, keys []string, results []hook.Loaded[V]) {
-		c.walkMany(ctx, node, keys, results)
+		c.loadOrAskMany(ctx, node, keys, results)
 	}
 	var outcomes []courier.Outcome[V]
 	if node == c.self {
@@ -147,7 +147,7 @@ func (c *Cache[V]) fetchGroup(
 		case stale, isSuspect(o.Err): // as in Fetch
 			again, at = append(again, keys[i]), append(at, i)
 		default:
-			o.Err = told(o.Err)
+			o.Err = callerError(o.Err)
 		}
 	}
 	for i, o := range fetchSingly(again, fetch) {

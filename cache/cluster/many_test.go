@@ -752,7 +752,7 @@ func TestAskedForManyItDoesNotOwn(t *testing.T) {
 			o.Ownership, o.Slots = ownership, 16
 		})
 		client := peer.NewClient(peer.Config{
-			Node: "stranger", Run: 7, Cache: cluster.DefaultName, Silence: 10 * time.Second,
+			Node: "stranger", Incarnation: 7, Cache: cluster.DefaultName, PeerTimeout: 10 * time.Second,
 		}, peer.DefaultTransport(nil))
 		defer client.Close()
 		keys := keysOf(30)

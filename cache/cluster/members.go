@@ -21,18 +21,18 @@ const protocolVersion = 3
 
 // A card is what a node tells the others of itself: the metadata of its membership in the cache's
 // group.
-type card struct {
-	Protocol  int    `json:"v"`
-	URL       string `json:"url"`
-	Run       string `json:"run"`
-	Codec     string `json:"codec"`
-	Ownership string `json:"ownership"`
-	Slots     int    `json:"slots,omitempty"` // only by slot
+type memberInfo struct {
+	Protocol    int    `json:"v"`
+	URL         string `json:"url"`
+	Incarnation string `json:"run"`
+	Codec       string `json:"codec"`
+	Ownership   string `json:"ownership"`
+	Slots       int    `json:"slots,omitempty"` // only by slot
 }
 
-func (c *Cache[V]) card() card {
-	own := card{
-		Protocol: protocolVersion, URL: c.o.URL, Run: strconv.FormatUint(c.run, 16),
+func (c *Cache[V]) ownInfo() memberInfo {
+	own := memberInfo{
+		Protocol: protocolVersion, URL: c.o.URL, Incarnation: strconv.FormatUint(c.incarnation, 16),
 		Codec: c.o.Codec.Name(), Ownership: c.o.Ownership.String(),
 	}
 	if c.o.Ownership == BySlot {
@@ -42,7 +42,7 @@ func (c *Cache[V]) card() card {
 }
 
 // differs says what keeps two nodes from working together; nothing does if it is empty.
-func (own card) differs(other card) string {
+func (own memberInfo) differs(other memberInfo) string {
 	switch {
 	case own.Protocol != other.Protocol:
 		return fmt.Sprintf("protocol version is %d there, %d here", other.Protocol, own.Protocol)
@@ -89,7 +89,7 @@ func (c *Cache[V]) join() error {
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	meta, err := json.Marshal(c.card())
+	meta, err := json.Marshal(c.ownInfo())
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
@@ -97,7 +97,7 @@ func (c *Cache[V]) join() error {
 		return c.nameTaken()
 	}
 	watcher := groups.Watch(c.life, c.group())
-	c.see(groups.Members(c.group()))
+	c.setMembers(groups.Members(c.group()))
 	membership, err := groups.Join(c.life, c.group(), meta)
 	if err != nil {
 		watcher.Close()
@@ -113,12 +113,12 @@ func (c *Cache[V]) join() error {
 	c.running.Go(func() {
 		defer watcher.Close()
 		for {
-			c.see(groups.Members(c.group()))
+			c.setMembers(groups.Members(c.group()))
 			event, err := watcher.Next(c.life)
 			if err != nil {
 				return
 			}
-			c.left(event)
+			c.noteLeft(event)
 		}
 	})
 	return nil
@@ -145,9 +145,9 @@ func (c *Cache[V]) leave() {
 // see takes note of who the members are. A member whose card has changed, because its node was
 // restarted, is a new one. Only one goroutine calls it at a time: first join's, then the one that
 // follows the group.
-func (c *Cache[V]) see(list []group.Member) {
+func (c *Cache[V]) setMembers(list []group.Member) {
 	before, now := c.members.all(), make(map[string]*member)
-	own := c.card()
+	own := c.ownInfo()
 	nodes := []string{c.self}
 	incarnations := make(map[string]uint64)
 	for _, m := range newest(list) {
@@ -161,14 +161,14 @@ func (c *Cache[V]) see(list []group.Member) {
 		now[m.Node] = other
 		if other.differs == "" {
 			nodes = append(nodes, m.Node)
-			incarnations[m.Node] = other.address.Run
+			incarnations[m.Node] = other.address.Incarnation
 		}
 	}
 	if maps.Equal(before, now) && before != nil {
 		return
 	}
 	slices.Sort(nodes)
-	c.units.SetMembers(nodes)
+	c.owners.SetMembers(nodes)
 	c.deletes.See(incarnations)
 	c.quarantine.SetMembers(incarnationsOf(now))
 	c.members.seen.Store(&now) // last: who sees a member in Stats sees its keys with it
@@ -182,7 +182,7 @@ func (c *Cache[V]) see(list []group.Member) {
 	}
 	for node, other := range now {
 		if before[node] != other {
-			c.begin(other)
+			c.startExchange(other)
 		}
 	}
 	c.client.Forget(func(a peer.Address) bool {
@@ -192,13 +192,13 @@ func (c *Cache[V]) see(list []group.Member) {
 }
 
 // left notes that a member has left for good. One whose node is down may come back.
-func (c *Cache[V]) left(e group.Event) {
-	var theirs card
+func (c *Cache[V]) noteLeft(e group.Event) {
+	var theirs memberInfo
 	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown ||
 		json.Unmarshal(e.Member.Meta, &theirs) != nil {
 		return
 	}
-	if run, err := strconv.ParseUint(theirs.Run, 16, 64); err == nil {
+	if run, err := strconv.ParseUint(theirs.Incarnation, 16, 64); err == nil {
 		c.deletes.Left(run)
 	}
 }
@@ -225,16 +225,16 @@ func newest(list []group.Member) map[string]group.Member {
 	return last
 }
 
-func (c *Cache[V]) newMember(own card, m group.Member) *member {
+func (c *Cache[V]) newMember(own memberInfo, m group.Member) *member {
 	other := &member{
 		meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1),
-		tries: make(chan struct{}, maxTries), changed: make(chan struct{}),
+		trialTurns: make(chan struct{}, maxTries), changed: make(chan struct{}),
 	}
-	var theirs card
+	var theirs memberInfo
 	err := json.Unmarshal(m.Meta, &theirs)
 	if err == nil {
 		other.address.URL = theirs.URL
-		other.address.Run, err = strconv.ParseUint(theirs.Run, 16, 64)
+		other.address.Incarnation, err = strconv.ParseUint(theirs.Incarnation, 16, 64)
 	}
 	if err != nil {
 		other.differs = fmt.Sprintf("what it tells of itself can't be read: %v", err)
@@ -249,7 +249,7 @@ func (c *Cache[V]) newMember(own card, m group.Member) *member {
 }
 
 // begin starts exchanging deletes with a new member.
-func (c *Cache[V]) begin(other *member) {
+func (c *Cache[V]) startExchange(other *member) {
 	ctx, stop := context.WithCancel(c.life)
 	other.stop = stop
 	if other.differs == "" {

@@ -31,7 +31,7 @@ func isSuspect(err error) bool { return err != nil && errors.Is(err, errSuspect.
 
 func (c *Cache[V]) newBook() *quarantine.Book {
 	return quarantine.New(quarantine.Options{
-		Self:       quarantine.Incarnation{Node: c.self, ID: c.run},
+		Self:       quarantine.Incarnation{Node: c.self, ID: c.incarnation},
 		Quarantine: c.o.Quarantine, MaxKey: c.o.MaxKey,
 		Changed: func(key string, v quarantine.Verdict) {
 			if v.State == quarantine.Quarantined {
@@ -47,7 +47,7 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 }
 
 func incarnationOf(a peer.Address) quarantine.Incarnation {
-	return quarantine.Incarnation{Node: a.Node, ID: a.Run}
+	return quarantine.Incarnation{Node: a.Node, ID: a.Incarnation}
 }
 
 // suspects reports whether key must not be loaded in the usual way. It costs one atomic load while
@@ -93,13 +93,13 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) b
 // The key's trier tries it, which is this node or another one; that is asked, unless this flight
 // serves another node that asks this one to try it. The flight has no time-out while it waits for
 // that: trials take turns.
-func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
+func (c *Cache[V]) loadSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
 	var busy time.Time // since when the trier says so
 	for {
 		courier.RestartTimeout(ctx, math.MaxInt64)
 		heard := c.quarantine.Changed()
 		verdict := c.quarantine.Check(key)
-		own := serving || verdict.Trier == quarantine.Incarnation{Node: c.self, ID: c.run}
+		own := serving || verdict.Trier == quarantine.Incarnation{Node: c.self, ID: c.incarnation}
 		switch {
 		case c.closed.Load():
 			return v, ErrClosed
@@ -126,7 +126,7 @@ func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v
 
 // tryFor is walk in flights that serve other nodes which ask this one to try key.
 func (c *Cache[V]) tryFor(ctx context.Context, key string) (V, error) {
-	return c.walkSuspect(ctx, key, true)
+	return c.loadSuspect(ctx, key, true)
 }
 
 // askTrier asks another node to try key. One that is busy for PeerTimeout is passed over: it may be
@@ -141,8 +141,8 @@ func (c *Cache[V]) askTrier(
 		return v, errSuspect // see is about to tell the book
 	}
 	select {
-	case m.tries <- struct{}{}:
-		defer func() { <-m.tries }()
+	case m.trialTurns <- struct{}{}:
+		defer func() { <-m.trialTurns }()
 	case <-heard:
 		return v, errSuspect
 	case <-ctx.Done():
@@ -155,9 +155,9 @@ func (c *Cache[V]) askTrier(
 	after, record := c.deletes.After(trier.ID, key), c.quarantine.Record(key)
 	got, err := c.client.Try(request{ctx}, m.address, key, after, record)
 	q.took = time.Since(q.sent)
-	r, hint := c.take(ctx, q, got, err)
+	r, hint := c.takeAnswer(ctx, q, got, err)
 	if hint == "" {
-		v, _, err = c.keep(ctx, r)
+		v, _, err = c.deliver(ctx, r)
 		return v, err
 	}
 	var down *peer.UnavailableError
@@ -205,7 +205,7 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 		return v, context.Cause(ctx)
 	case !ready:
 		return v, errSuspect
-	case c.units.Owner(key) != c.self:
+	case c.owners.Owner(key) != c.self:
 		return c.loadHere(ctx, key, c.callLoad)
 	}
 	courier.RestartTimeout(ctx, 0)
@@ -221,7 +221,7 @@ func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	var waiting sync.WaitGroup
 	for _, m := range c.members.all() {
 		if m.differs == "" && !c.quarantine.Dead(incarnationOf(m.address)) {
-			waiting.Go(func() { _ = c.confirm(ctx, m, func() bool { return m.told.Load() >= seq }) })
+			waiting.Go(func() { _ = c.confirm(ctx, m, func() bool { return m.knownRecords.Load() >= seq }) })
 		}
 	}
 	waiting.Wait()
@@ -234,7 +234,7 @@ func (c *Cache[V]) announceMany(ctx context.Context, keys []string, at []int) (e
 	var orphans []string
 	for _, i := range at {
 		key := keys[i]
-		to, ok := c.members.address(c.units.Owner(key))
+		to, ok := c.members.address(c.owners.Owner(key))
 		if ok && c.quarantine.Dead(incarnationOf(to)) {
 			orphans = append(orphans, key)
 		}

@@ -178,9 +178,9 @@ func TestServeSuspect(t *testing.T) {
 			_ = n.Delete(t.Context(), own)
 		}
 	}
-	client := peer.NewClient(peer.Config{Node: "x", Run: 0xfa4e, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peer.Config{Node: "x", Incarnation: 0xfa4e, Cache: cluster.DefaultName}, nil)
 	defer client.Close()
-	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	var suspect *peer.SuspectError
 	_, err := client.Try(t.Context(), to, own, nil, recordOf(own, 2))
 	require.ErrorAs(t, err, &suspect, "it is quarantined")
@@ -216,12 +216,12 @@ func TestTrialIsAnnounced(t *testing.T) {
 		<-outside
 		return key, nil
 	})
-	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peer.Config{Node: "y", Incarnation: 7, Cache: cluster.DefaultName}, nil)
 	defer client.Close()
 	done := make(chan error, 1)
 	n := nodes[1]
 	go func() {
-		to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+		to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 		_, err := client.Try(t.Context(), to, "k", nil, recordOf("k", 1))
 		done <- err
 	}()
@@ -364,9 +364,9 @@ func TestTrialDoesNotWaitForTheDead(t *testing.T) {
 // convict makes n know of so many nodes that have died of a key, by a request of another node.
 func convict(t *testing.T, n *node, key string, deaths int) {
 	t.Helper()
-	client := peer.NewClient(peer.Config{Node: "w", Run: 0x17, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peer.Config{Node: "w", Incarnation: 0x17, Cache: cluster.DefaultName}, nil)
 	defer client.Close()
-	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))
 }
 

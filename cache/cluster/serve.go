@@ -114,7 +114,7 @@ func (c *Cache[V]) admit(
 	if c.suspects(key) && !c.store.Contains(key) {
 		return value, false, c.suspicion(key)
 	}
-	switch owner := c.units.Owner(key); owner {
+	switch owner := c.owners.Owner(key); owner {
 	case c.self:
 	case "":
 		return value, false, peer.ErrBusy
@@ -122,7 +122,7 @@ func (c *Cache[V]) admit(
 		return value, false, &peer.MisplacedError{Node: c.self, Owner: owner}
 	}
 	if v, ttl, ok := c.entries.Hit(key, now); ok {
-		value, err = c.pack(key, v, ttl)
+		value, err = c.encodeFor(key, v, ttl)
 		return value, true, err
 	}
 	if c.asking.has(key) {
@@ -185,11 +185,11 @@ func (c *Cache[V]) encode(
 	case stale && s.drops != c.tagDrops.Load(): // as in Fetch, and the asker can load the key itself
 		return value, peer.ErrBusy
 	case stale: // the flight had asked the owner of before
-		return c.pack(key, c.giveStale(s, err), -1)
+		return c.encodeFor(key, c.giveStale(s, err), -1)
 	case isSuspect(err), errors.As(err, new(*QuarantineError)): // the asker makes its own error of it
 		return value, c.suspicion(key)
 	default:
-		return value, told(err)
+		return value, callerError(err)
 	}
 	var keep time.Duration
 	if instead != nil {
@@ -200,11 +200,11 @@ func (c *Cache[V]) encode(
 			keep = ttl // else the TTL has ended meanwhile
 		}
 	}
-	return c.pack(key, v, keep)
+	return c.encodeFor(key, v, keep)
 }
 
 // pack returns v, which is kept here for keep, for another node.
-func (c *Cache[V]) pack(key string, v V, keep time.Duration) (peer.Value, error) {
+func (c *Cache[V]) encodeFor(key string, v V, keep time.Duration) (peer.Value, error) {
 	data, err := c.encodeValue(v)
 	if err != nil {
 		if !c.encodeFailed.Swap(true) {

@@ -25,7 +25,7 @@ func addressOf(t *testing.T, n *node) peer.Address {
 		if m.Node == n.name {
 			run, err := strconv.ParseUint(card.Run, 16, 64)
 			require.NoError(t, err)
-			return peer.Address{Node: n.name, URL: card.URL, Run: run}
+			return peer.Address{Node: n.name, URL: card.URL, Incarnation: run}
 		}
 	}
 	t.Fatal("it is no member")
@@ -40,8 +40,8 @@ func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
 			o.Ownership, o.Slots = ownership, 16
 		})
-		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName,
-			Silence: 10 * time.Second}, peer.DefaultTransport(nil))
+		client := peer.NewClient(peer.Config{Node: "stranger", Incarnation: 7, Cache: cluster.DefaultName,
+			PeerTimeout: 10 * time.Second}, peer.DefaultTransport(nil))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {

@@ -399,8 +399,8 @@ func testServedStale(t *testing.T, many, invalidated bool) {
 	joined := n.Stats().Store.Courier.Joined
 	x.leave()
 	waitForFakes(t, n, 0)
-	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName,
-		Silence: 20 * time.Second}, peer.DefaultTransport(nil))
+	client := peer.NewClient(peer.Config{Node: "y", Incarnation: 7, Cache: cluster.DefaultName,
+		PeerTimeout: 20 * time.Second}, peer.DefaultTransport(nil))
 	defer client.Close()
 	answer, to := make(chan peer.Outcome, 1), addressOf(t, n)
 	go func() {

@@ -112,7 +112,7 @@ func (c *Cache[V]) Stats() Stats {
 	s.Suspects, s.Quarantined, s.Trials = suspects.Suspects, suspects.Quarantined, suspects.Trials
 	log := c.deletes.Stats()
 	s.DeletesApplied, s.Resets = log.Applied, log.Resets
-	units := c.units.Stats()
+	units := c.owners.Stats()
 	s.Held, s.Claimed, s.Released, s.Lost = units.Held, units.Claimed, units.Released, units.Lost
 	seen := c.members.all()
 	for _, node := range slices.Sorted(maps.Keys(seen)) {
@@ -122,7 +122,7 @@ func (c *Cache[V]) Stats() Stats {
 			p.Breaker = c.client.Breaker(m.address)
 			p.Failure = c.client.Failure(m.address)
 			m.mu.Lock()
-			p.Synced = m.synced && !c.deletes.Lacks(m.address.Run)
+			p.Synced = m.synced && !c.deletes.Lacks(m.address.Incarnation)
 			m.mu.Unlock()
 		}
 		s.Peers = append(s.Peers, p)

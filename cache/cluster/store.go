@@ -24,27 +24,27 @@ func (c *Cache[V]) dropTag(tag string) {
 func (c *Cache[V]) dropAll() { c.store.Clear() }
 
 // kept reports whether there is an entry of key, fresh or stale.
-func (c *Cache[V]) kept(key string) bool {
+func (c *Cache[V]) hasEntry(key string) bool {
 	_, ok := c.entries.Weight(key)
 	return ok
 }
 
 // lost is called when this node does not own key any more: its entry, if any, is a copy.
-func (c *Cache[V]) lost(key string) { c.entries.Shorten(key, c.o.CopyTTL) }
+func (c *Cache[V]) ownershipLost(key string) { c.entries.Shorten(key, c.o.CopyTTL) }
 
 // changed is called after an entry was stored or removed.
-func (c *Cache[V]) changed(key string) {
-	c.units.Changed(key)
+func (c *Cache[V]) entryChanged(key string) {
+	c.owners.Changed(key)
 	weight, kept := c.entries.Weight(key)
 	switch {
 	case !kept:
-		c.copies.left(key, c.kept)
-	case c.units.Owner(key) == c.self:
+		c.copies.left(key, c.hasEntry)
+	case c.owners.Owner(key) == c.self:
 		c.copies.remove(key)
 	default:
-		c.copies.add(key, weight, c.kept)
+		c.copies.add(key, weight, c.hasEntry)
 		for oldest, ok := c.copies.excess(); ok; oldest, ok = c.copies.excess() {
-			if c.units.Owner(oldest) != c.self {
+			if c.owners.Owner(oldest) != c.self {
 				c.entries.Evict(oldest)
 			}
 		}

@@ -18,7 +18,7 @@ func (b *Book) After(to uint64, key string) []byte {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	acked := b.peer(to).acked
-	if acked >= max(b.latest[key], b.wide, b.base) {
+	if acked >= max(b.latest[key], b.latestForAll, b.base) {
 		return nil
 	}
 	log := mark{b.o.Self, 0}
@@ -26,7 +26,7 @@ func (b *Book) After(to uint64, key string) []byte {
 		log.seq, acked = b.base, b.base
 	}
 	needs := make(map[uint64]uint64) // by origin
-	for _, number := range []uint64{b.latest[key], b.wide} {
+	for _, number := range []uint64{b.latest[key], b.latestForAll} {
 		for number > acked {
 			e := b.entries[number-b.base-1]
 			needs[e.origin] = max(needs[e.origin], e.seq)
@@ -38,7 +38,7 @@ func (b *Book) After(to uint64, key string) []byte {
 		marks = append(marks, mark{origin, needs[origin]})
 	}
 	if len(marks) > maxMarks {
-		marks = []mark{{b.o.Self, b.shown()}}
+		marks = []mark{{b.o.Self, b.lastShown()}}
 	}
 	return encodeAfter(marks)
 }
@@ -68,7 +68,7 @@ func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
 	b.mu.RLock()
 	done := b.peer(marks[0].origin).received >= marks[0].seq
 	for _, m := range marks[1:] {
-		err = cmp.Or(err, b.made(m))
+		err = cmp.Or(err, b.checkMade(m))
 		done = done && b.origin(m.origin).applied >= m.seq
 	}
 	b.mu.RUnlock()
@@ -80,7 +80,7 @@ func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
 }
 
 // made returns an error if m is a delete of this node that it has not made. mu is held.
-func (b *Book) made(m mark) error {
+func (b *Book) checkMade(m mark) error {
 	if made := b.origin(m.origin).applied; m.origin == b.o.Self && m.seq > made {
 		return malformed("it has delete %d of this incarnation, which has made %d", m.seq, made)
 	}

@@ -87,7 +87,7 @@ type origin struct {
 // A peer is another incarnation that this node exchanges deletes with.
 type peer struct {
 	node     string
-	away     uint64 // 0: it is a member; else an absentee, and a lower one has vanished earlier
+	absent   uint64 // 0: it is a member; else an absentee, and a lower one has vanished earlier
 	left     bool   // it will not come back
 	acked    uint64 // up to here it has applied this node's log
 	received uint64 // up to here this node has applied its log
@@ -101,17 +101,17 @@ type Book struct {
 
 	applying sync.Mutex // held while deletes are shown, applied and reported; before mu
 
-	mu       sync.RWMutex      // guards what follows; never held while Apply or Reset run
-	entries  []entry           // of the log, from number base+1
-	base     uint64            // entries up to this one were dropped
-	applied  uint64            // entries up to this one were applied
-	latest   map[string]uint64 // the latest entry of each key
-	wide     uint64            // the latest entry that concerns all keys
-	origins  map[uint64]*origin
-	past     []uint64 // origins that were handed over, the oldest first
-	peers    map[uint64]*peer
-	vanished uint64 // counts the peers that became absentees
-	stats    Stats
+	mu           sync.RWMutex      // guards what follows; never held while Apply or Reset run
+	entries      []entry           // of the log, from number base+1
+	base         uint64            // entries up to this one were dropped
+	applied      uint64            // entries up to this one were applied
+	latest       map[string]uint64 // the latest entry of each key
+	latestForAll uint64            // the latest entry that concerns all keys
+	origins      map[uint64]*origin
+	handedOver   []uint64 // origins that were handed over, the oldest first
+	peers        map[uint64]*peer
+	absentees    uint64 // counts the peers that became absentees
+	stats        Stats
 }
 
 // New makes a Book. It panics if Options lack what is needed.
@@ -131,15 +131,15 @@ func New(o Options) *Book {
 
 // Delete makes a delete of key, applies it here, and returns the number of its entry, for Reported.
 // After shows it from the beginning, and messages report it when it has been applied.
-func (b *Book) Delete(key string) uint64 { return b.make(Delete{Key, key}) }
+func (b *Book) Delete(key string) uint64 { return b.record(Delete{Key, key}) }
 
 // InvalidateTag does for the values that bear tag what Delete does for a key.
-func (b *Book) InvalidateTag(tag string) uint64 { return b.make(Delete{Tag, tag}) }
+func (b *Book) InvalidateTag(tag string) uint64 { return b.record(Delete{Tag, tag}) }
 
 // Clear does for everything what Delete does for a key.
-func (b *Book) Clear() uint64 { return b.make(Delete{Kind: All}) }
+func (b *Book) Clear() uint64 { return b.record(Delete{Kind: All}) }
 
-func (b *Book) make(d Delete) uint64 {
+func (b *Book) record(d Delete) uint64 {
 	b.applying.Lock()
 	defer b.applying.Unlock()
 	b.mu.Lock()
@@ -154,7 +154,7 @@ func (b *Book) make(d Delete) uint64 {
 }
 
 // shown returns the number of the latest entry. mu is held.
-func (b *Book) shown() uint64 { return b.base + uint64(len(b.entries)) }
+func (b *Book) lastShown() uint64 { return b.base + uint64(len(b.entries)) }
 
 // origin returns what is known of the deletes of an incarnation, if anything. mu is held.
 func (b *Book) origin(incarnation uint64) origin {
@@ -176,23 +176,23 @@ func (b *Book) note(m mark) *origin {
 }
 
 // stand notes that a handover stands for deletes, and returns their origin. mu is held.
-func (b *Book) stand(of mark) *origin {
+func (b *Book) noteHandover(of mark) *origin {
 	o := b.note(of)
 	o.handed = max(o.handed, of.seq)
-	if !slices.Contains(b.past, of.origin) {
-		b.past = append(b.past, of.origin)
+	if !slices.Contains(b.handedOver, of.origin) {
+		b.handedOver = append(b.handedOver, of.origin)
 	}
 	return o
 }
 
 // add appends an entry, which shows it. mu is held.
 func (b *Book) add(e entry) {
-	number := b.shown() + 1
+	number := b.lastShown() + 1
 	switch e.Kind {
 	case Key:
 		e.previous, b.latest[e.Key] = b.latest[e.Key], number
 	case Tag, All, missed:
-		e.previous, b.wide = b.wide, number
+		e.previous, b.latestForAll = b.latestForAll, number
 	}
 	b.entries = append(b.entries, e)
 }
@@ -204,12 +204,12 @@ func (b *Book) addOwn(d Delete) {
 
 // applyShown counts what is shown as applied. mu is held.
 func (b *Book) applyShown() {
-	for ; b.applied < b.shown(); b.applied++ {
+	for ; b.applied < b.lastShown(); b.applied++ {
 		e := b.entries[b.applied-b.base]
 		b.note(e.mark)
 		switch {
 		case e.Kind == handover:
-			b.stand(e.of())
+			b.noteHandover(e.of())
 		case e.Kind != missed && e.origin != b.o.Self:
 			b.stats.Applied++
 		}
@@ -221,11 +221,11 @@ func (b *Book) applyShown() {
 func (b *Book) trim() {
 	members, all := b.applied, b.applied
 	for _, p := range b.peers {
-		if all = min(all, p.acked); p.away == 0 {
+		if all = min(all, p.acked); p.absent == 0 {
 			members = min(members, p.acked)
 		}
 	}
-	above := func(most int) uint64 { return b.shown() - uint64(min(len(b.entries), most)) }
+	above := func(most int) uint64 { return b.lastShown() - uint64(min(len(b.entries), most)) }
 	if len(b.entries) > b.maxSpare { // else this would be often
 		b.drop(min(all, above(b.maxSpare-b.maxSpare/8)))
 	}
@@ -244,15 +244,15 @@ func (b *Book) drop(upTo uint64) {
 		case e.Kind == Key && b.latest[e.Key] == b.base:
 			delete(b.latest, e.Key)
 		case e.Kind == handover:
-			if o := b.stand(e.of()); o.forgotten <= e.of().seq {
+			if o := b.noteHandover(e.of()); o.forgotten <= e.of().seq {
 				o.forgotten = 0
 			}
 		}
 	}
-	for ; len(b.past) > b.maxPast; b.past = b.past[1:] {
-		o := b.origin(b.past[0])
-		if b.past[0] != b.o.Self && o.applied <= o.handed && o.forgotten == 0 {
-			delete(b.origins, b.past[0])
+	for ; len(b.handedOver) > b.maxPast; b.handedOver = b.handedOver[1:] {
+		o := b.origin(b.handedOver[0])
+		if b.handedOver[0] != b.o.Self && o.applied <= o.handed && o.forgotten == 0 {
+			delete(b.origins, b.handedOver[0])
 		}
 	}
 	if len(b.entries) == 0 {
@@ -270,23 +270,23 @@ func (b *Book) See(members map[string]uint64) {
 		if b.peers[incarnation] == nil {
 			b.peers[incarnation] = &peer{}
 		}
-		b.peers[incarnation].node, b.peers[incarnation].away = node, 0
+		b.peers[incarnation].node, b.peers[incarnation].absent = node, 0
 	}
 	for incarnation, p := range b.peers {
 		if other, ok := members[p.node]; ok && other != incarnation {
 			p.left = true // its node has started anew
 		}
-		if p.away == 0 && members[p.node] != incarnation {
-			b.vanish(p)
+		if p.absent == 0 && members[p.node] != incarnation {
+			b.markAbsent(p)
 		}
 	}
-	b.settle(0, true)
+	b.forgetUnneeded(0, true)
 }
 
 // vanish makes a peer an absentee. mu is held.
-func (b *Book) vanish(p *peer) {
-	b.vanished++
-	p.away = b.vanished
+func (b *Book) markAbsent(p *peer) {
+	b.absentees++
+	p.absent = b.absentees
 }
 
 // Left says that an incarnation will not come back.
@@ -297,7 +297,7 @@ func (b *Book) Left(incarnation uint64) {
 	defer b.mu.Unlock()
 	if p := b.peers[incarnation]; p != nil {
 		p.left = true
-		b.settle(0, true)
+		b.forgetUnneeded(0, true)
 	}
 }
 
@@ -305,15 +305,15 @@ func (b *Book) Left(incarnation uint64) {
 // the origins that are gone. The member with the lowest incarnation does so. If that has everything
 // and has not done it with its message, the node does to which the message has come: from says from
 // whom. applying and mu are held.
-func (b *Book) settle(from uint64, quiet bool) {
+func (b *Book) forgetUnneeded(from uint64, quiet bool) {
 	var away, gone []uint64
 	lowest, oldest := b.o.Self, uint64(0)
 	for incarnation, p := range b.peers {
 		switch {
-		case p.away == 0:
+		case p.absent == 0:
 			lowest = min(lowest, incarnation)
 		case !p.left:
-			away = append(away, p.away)
+			away = append(away, p.absent)
 		}
 	}
 	if more := len(away) - b.maxAway; more > 0 {
@@ -321,7 +321,7 @@ func (b *Book) settle(from uint64, quiet bool) {
 		oldest = away[more-1]
 	}
 	maps.DeleteFunc(b.peers, func(_ uint64, p *peer) bool {
-		return p.away > 0 && (p.left || p.away <= oldest)
+		return p.absent > 0 && (p.left || p.absent <= oldest)
 	})
 	if quiet && (lowest == b.o.Self || lowest == from && b.peers[from].acked == b.applied) {
 		for incarnation, o := range b.origins {

@@ -189,7 +189,7 @@ func TestAfterIsBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	data := w.nodes[0].book.After(w.nodes[1].incarnation(), "k")
-	require.Equal(t, encodeAfter([]mark{{1, w.nodes[0].book.shown()}}), data)
+	require.Equal(t, encodeAfter([]mark{{1, w.nodes[0].book.lastShown()}}), data)
 	w.get(w.nodes[1], "k")
 	dropped, err := w.nodes[1].book.Require("k", data)
 	require.NoError(t, err)

@@ -27,9 +27,9 @@ func FuzzAnswer(f *testing.F) {
 		m, err := decode(data)
 		require.NoError(t, err)
 		require.Equal(t, data, m.encode())
-		require.Equal(t, n.book.shown(), n.book.applied)
+		require.Equal(t, n.book.lastShown(), n.book.applied)
 		require.LessOrEqual(t, len(n.book.entries), 4)
-		require.LessOrEqual(t, len(n.book.past), 8)
+		require.LessOrEqual(t, len(n.book.handedOver), 8)
 		_, err = decode(n.book.Message(m.from, w.size))
 		require.NoError(t, err)
 		for _, e := range m.entries {

@@ -95,7 +95,7 @@ func (b *Book) merge(m message, node string) error {
 	p := b.peers[m.from]
 	if p == nil && node != "" { // it is not seen yet: an absentee for the time being
 		p = &peer{node: node}
-		b.vanish(p)
+		b.markAbsent(p)
 		b.peers[m.from] = p
 	}
 	if p != nil {
@@ -108,7 +108,7 @@ func (b *Book) merge(m message, node string) error {
 			p.acked++ // it has applied what it shows
 		}
 	}
-	b.settle(m.from, len(m.entries) == 0)
+	b.forgetUnneeded(m.from, len(m.entries) == 0)
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (b *Book) show(m message) (list []Delete, theirs map[uint64]uint64, reset b
 	}
 	for _, e := range m.entries {
 		if e.Kind == handover && e.seq <= b.origin(e.origin).applied {
-			b.stand(e.of()) // it may stand for some of what was dropped
+			b.noteHandover(e.of()) // it may stand for some of what was dropped
 		}
 	}
 	theirs = make(map[uint64]uint64)
@@ -148,9 +148,9 @@ func (b *Book) check(m message) error {
 		return malformed("it has applied %d entries of this log, which has %d", m.acked, b.applied)
 	}
 	for _, e := range m.entries {
-		err := b.made(e.mark)
+		err := b.checkMade(e.mark)
 		if e.Kind == handover {
-			err = cmp.Or(err, b.made(e.of()))
+			err = cmp.Or(err, b.checkMade(e.of()))
 		}
 		if err != nil {
 			return err

@@ -409,8 +409,8 @@ func (b *Book) clone(o Options) *Book {
 	c := New(o)
 	c.maxSpare, c.maxAway, c.maxPast = b.maxSpare, b.maxAway, b.maxPast
 	c.entries, c.base, c.applied = slices.Clone(b.entries), b.base, b.applied
-	c.latest, c.wide = maps.Clone(b.latest), b.wide
-	c.past, c.vanished, c.stats = slices.Clone(b.past), b.vanished, b.stats
+	c.latest, c.latestForAll = maps.Clone(b.latest), b.latestForAll
+	c.handedOver, c.absentees, c.stats = slices.Clone(b.handedOver), b.absentees, b.stats
 	for incarnation, x := range b.origins {
 		y := *x
 		c.origins[incarnation] = &y
@@ -459,9 +459,9 @@ func (w *world) append(b []byte) []byte {
 		}
 		for _, incarnation := range slices.Sorted(maps.Keys(k.peers)) {
 			p := k.peers[incarnation]
-			number(incarnation, p.away, truth(p.left), p.acked, p.received)
+			number(incarnation, p.absent, truth(p.left), p.acked, p.received)
 		}
-		number(k.past...)
+		number(k.handedOver...)
 	}
 	letters := make([]string, len(w.flying))
 	for i, x := range w.flying {

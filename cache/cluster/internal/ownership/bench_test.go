@@ -17,7 +17,7 @@ var benchMembers = []string{"a", "b", "c", "d", "e"}
 func BenchmarkOwner(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		make func(Config) Units
+		make func(Config) Owners
 	}{{"key", NewKeys}, {"slot", NewSlots}, {"ring", NewRing}} {
 		r := openRegistry(b, "a")
 		has := new(entries)
@@ -67,8 +67,8 @@ func BenchmarkClaimAndRelease(b *testing.B) {
 	k.SetMembers(benchMembers)
 	b.ReportAllocs()
 	for b.Loop() {
-		k.holdings.claim("user:123456")
-		for !k.holdings.release("user:123456") {
+		k.claims.claim("user:123456")
+		for !k.claims.release("user:123456") {
 			runtime.Gosched()
 		}
 	}
@@ -95,7 +95,7 @@ func BenchmarkComeAndGo(b *testing.B) {
 func BenchmarkHeap(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		make func(Config) Units
+		make func(Config) Owners
 	}{{"bare", nil}, {"key", NewKeys}, {"slot", NewSlots}} {
 		b.Run(kind.name, func(b *testing.B) {
 			n := b.N
@@ -105,7 +105,7 @@ func BenchmarkHeap(b *testing.B) {
 			ra := openRegistry(b, "a")
 			before := heap()
 			begun := time.Now()
-			var u Units
+			var u Owners
 			switch kind.name {
 			case "bare":
 				for i := range n {

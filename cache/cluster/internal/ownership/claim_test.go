@@ -68,6 +68,6 @@ func TestTooManyWait(t *testing.T) {
 		has.set(u, true, strconv.Itoa(maxWaiting))
 		time.Sleep(time.Minute)
 		require.Equal(t, maxWaiting+1, u.Stats().Held)
-		require.Zero(t, u.holdings.waiting.Load())
+		require.Zero(t, u.claims.waiting.Load())
 	})
 }

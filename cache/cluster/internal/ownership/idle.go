@@ -11,7 +11,7 @@ import (
 // become idle, and to be used again, is thus to enter and to leave a list: O(1), under a lock that
 // has to be taken anyway, and nothing is left behind of a key that comes and goes quickly.
 type idle struct {
-	h     *holdings
+	h     *claims
 	after time.Duration
 	begun time.Time
 
@@ -19,13 +19,13 @@ type idle struct {
 	wake   chan struct{}
 }
 
-func newIdle(h *holdings, after time.Duration) *idle {
+func newIdle(h *claims, after time.Duration) *idle {
 	return &idle{h: h, after: after, begun: time.Now(), wake: make(chan struct{}, 1)}
 }
 
 // begin makes a holding that is in use idle from now on. The caller holds the shard's mu.
-func (d *idle) begin(s *shard, have *holding) {
-	have.since, have.idles = time.Since(d.begun), s.idlers.PushBack(have)
+func (d *idle) begin(s *shard, have *claim) {
+	have.idleSince, have.idleElement = time.Since(d.begun), s.idle.PushBack(have)
 	if d.asleep.CompareAndSwap(true, false) {
 		select {
 		case d.wake <- struct{}{}:
@@ -35,18 +35,18 @@ func (d *idle) begin(s *shard, have *holding) {
 }
 
 // restart makes a holding that is idle be so from now on. The caller holds the shard's mu.
-func (d *idle) restart(s *shard, have *holding) {
-	if have.idles != nil {
-		have.since = time.Since(d.begun)
-		s.idlers.MoveToBack(have.idles)
+func (d *idle) restart(s *shard, have *claim) {
+	if have.idleElement != nil {
+		have.idleSince = time.Since(d.begun)
+		s.idle.MoveToBack(have.idleElement)
 	}
 }
 
 // use takes a holding out of the idle ones, if it is one. The caller holds mu.
-func (s *shard) use(have *holding) {
-	if have.idles != nil {
-		s.idlers.Remove(have.idles)
-		have.idles = nil
+func (s *shard) endIdle(have *claim) {
+	if have.idleElement != nil {
+		s.idle.Remove(have.idleElement)
+		have.idleElement = nil
 	}
 }
 
@@ -75,22 +75,22 @@ func (d *idle) releaseDue() (wait time.Duration, some bool) {
 		s := &d.h.shards[i]
 		for {
 			s.mu.Lock()
-			oldest := s.idlers.Front()
+			oldest := s.idle.Front()
 			if oldest == nil {
 				s.mu.Unlock()
 				break
 			}
-			have := oldest.Value.(*holding) //nolint:errcheck,forcetypeassert // there is nothing else
-			if left := have.since + d.after - time.Since(d.begun); left > 0 {
+			have := oldest.Value.(*claim) //nolint:errcheck,forcetypeassert // there is nothing else
+			if left := have.idleSince + d.after - time.Since(d.begun); left > 0 {
 				s.mu.Unlock()
 				if !some || left < wait {
 					wait, some = left, true
 				}
 				break
 			}
-			d.h.giveUp(s, have)
+			d.h.startRelease(s, have)
 			s.mu.Unlock()
-			d.h.give(s, have)
+			d.h.finishRelease(s, have)
 		}
 	}
 	return wait, some

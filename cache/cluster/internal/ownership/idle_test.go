@@ -91,10 +91,10 @@ func TestHotNameDoesNotFlap(t *testing.T) {
 
 // idling counts what is in the lists.
 func idling(u *keys) (n int) {
-	for i := range u.holdings.shards {
-		s := &u.holdings.shards[i]
+	for i := range u.claims.shards {
+		s := &u.claims.shards[i]
 		s.mu.Lock()
-		n += s.idlers.Len()
+		n += s.idle.Len()
 		s.mu.Unlock()
 	}
 	return n
@@ -140,17 +140,17 @@ func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 		defer end()
 		has.set(u, true, "k")
 		synctest.Wait()
-		h, s := u.holdings, u.holdings.shard("k")
+		h, s := u.claims, u.claims.shard("k")
 		s.mu.Lock()
-		have := s.units["k"]
-		h.giveUp(s, have)
+		have := s.claims["k"]
+		h.startRelease(s, have)
 		s.mu.Unlock()
 		has.set(u, false, "k")
 		require.False(t, h.release("k"), "it is under way")
 		has.set(u, true, "k")
 		synctest.Wait()
 		require.EqualValues(t, 1, r.registers.Load())
-		h.give(s, have)
+		h.finishRelease(s, have)
 		synctest.Wait()
 		require.True(t, holds(r, "k"))
 		require.Equal(t, Stats{Held: 1, Claimed: 2, Released: 1}, u.Stats())

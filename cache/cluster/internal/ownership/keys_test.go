@@ -112,10 +112,10 @@ func TestConflict(t *testing.T) {
 	for i := range n {
 		keys = append(keys, fmt.Sprint("key", i))
 	}
-	for u, self := range map[Units]string{ua: "a", ub: "b"} {
+	for u, self := range map[Owners]string{ua: "a", ub: "b"} {
 		u.SetMembers([]string{self})
 	}
-	for _, u := range []Units{ua, ub} { // b's are newer: a loses all
+	for _, u := range []Owners{ua, ub} { // b's are newer: a loses all
 		has.set(u, true, keys...)
 		soon(t, "all are held", func() bool { return u.Stats().Held == n })
 		u.SetMembers([]string{"a", "b"})
@@ -147,11 +147,11 @@ func TestClaimAfterAConflict(t *testing.T) {
 	u.SetMembers([]string{"a"})
 	has.set(u, true, "k")
 	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
-	s := u.holdings.shard("k")
+	s := u.claims.shard("k")
 	s.mu.Lock()
-	have := s.units["k"]
+	have := s.claims["k"]
 	s.mu.Unlock()
-	require.True(t, have.forget(), "as if its func had not run yet")
+	require.True(t, have.stopWatching(), "as if its func had not run yet")
 	other, err := b.Register(t.Context(), "cache/test/key/k", nil)
 	require.NoError(t, err)
 	_, err = b.Join(t.Context(), a.Addr())
@@ -159,11 +159,11 @@ func TestClaimAfterAConflict(t *testing.T) {
 	soon(t, "the conflict is settled", func() bool { return have.registration.Context().Err() != nil })
 	require.NoError(t, other.Release())
 	soon(t, "it is free", func() bool { return a.Len() == 0 })
-	u.holdings.claim("k")
+	u.claims.claim("k")
 	again := Stats{Held: 1, Claimed: 2, Lost: 1}
 	soon(t, "it is held again", func() bool { return u.Stats() == again })
 	require.Equal(t, "k", <-told)
-	u.holdings.ended(s, have)
+	u.claims.ended(s, have)
 	require.Equal(t, again, u.Stats())
 }
 
@@ -175,13 +175,13 @@ func TestCloseWaitsForLost(t *testing.T) {
 		close(begun)
 		<-busy
 	}})
-	u.holdings.losses.add("k")
+	u.claims.losses.add("k")
 	<-begun
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("tired")
 	cancel(why)
 	require.ErrorIs(t, u.Close(ctx), why)
-	u.holdings.losses.add("later") // would close begun again
+	u.claims.losses.add("later") // would close begun again
 	close(busy)
 	require.NoError(t, u.Close(t.Context()))
 }
@@ -265,7 +265,7 @@ func TestKeysInAHurry(t *testing.T) {
 				case 1:
 					k.Owner(key)
 				case 2:
-					k.holdings.release(key)
+					k.claims.release(key)
 				case 3:
 					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
 				default:
@@ -288,5 +288,5 @@ func TestKeysInAHurry(t *testing.T) {
 		return stats.Held == 0 && r.Len() == 0 && stats.Claimed == stats.Released
 	})
 	require.Zero(t, idling(k))
-	require.Zero(t, k.holdings.waiting.Load())
+	require.Zero(t, k.claims.waiting.Load())
 }

@@ -33,7 +33,7 @@ func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registr
 }
 
 // openUnits makes units of some kind on a registry, which are closed with the test.
-func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
+func openUnits[U Owners](tb testing.TB, newUnits func(Config) U, c Config) U {
 	tb.Helper()
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
@@ -65,7 +65,7 @@ func (e *entries) has(key string) bool {
 }
 
 // set says whether there are entries for keys, and tells u.
-func (e *entries) set(u Units, there bool, keys ...string) {
+func (e *entries) set(u Owners, there bool, keys ...string) {
 	for _, key := range keys {
 		e.mu.Lock()
 		if e.keys == nil {

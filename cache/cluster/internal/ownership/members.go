@@ -51,12 +51,12 @@ func (m *members) home(unit string) string {
 	if list == nil {
 		return ""
 	}
-	return list.highest(xxhash.Sum64String(unit), func(int) bool { return true })
+	return list.highestHash(xxhash.Sum64String(unit), func(int) bool { return true })
 }
 
 // highest returns the node, of those that may, whose hash with that of a unit is the highest. Nodes
 // are sorted, so a tie falls to the same one everywhere.
-func (l *memberList) highest(unit uint64, may func(i int) bool) (node string) {
+func (l *memberList) highestHash(unit uint64, may func(i int) bool) (node string) {
 	var most uint64
 	for i, hash := range l.hashes {
 		if score := mix(hash ^ unit); may(i) && (node == "" || score > most) {

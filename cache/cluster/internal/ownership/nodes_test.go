@@ -23,7 +23,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 	}
 	has := new(entries)
 	var registries []*registry.Registry
-	var nodes []Units
+	var nodes []Owners
 	var names, seeds []string
 	for _, name := range []string{"a", "b", "c"} {
 		r := openRegistry(t, name, seeds...)
@@ -34,7 +34,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 	for _, u := range nodes {
 		u.SetMembers(names)
 	}
-	agree := func(nodes []Units, key string) string {
+	agree := func(nodes []Owners, key string) string {
 		owner := nodes[0].Owner(key)
 		for _, u := range nodes {
 			if u.Owner(key) != owner {
@@ -53,7 +53,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	total := func(nodes []Units) (all Stats) {
+	total := func(nodes []Owners) (all Stats) {
 		for _, u := range nodes {
 			s := u.Stats()
 			all.Held, all.Claimed, all.Lost = all.Held+s.Held, all.Claimed+s.Claimed, all.Lost+s.Lost

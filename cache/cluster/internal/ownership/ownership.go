@@ -10,7 +10,7 @@ import (
 )
 
 // Units say who owns which key. Their methods may be called at the same time.
-type Units interface {
+type Owners interface {
 	// Owner returns the node that owns key, as far as this node sees: the one that holds its name
 	// or, if none does, its home. It is empty if there are no members. It does not block. It says
 	// that a caller is about to fetch the key: the name of an idle one that this node holds is kept

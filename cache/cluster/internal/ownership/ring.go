@@ -15,10 +15,10 @@ import (
 const points = 50
 
 // NewRing returns units that are arcs of a ring: the owner is computed from the members alone.
-func NewRing(c Config) Units {
+func NewRing(c Config) Owners {
 	r := &ring{c: c.withDefaults()}
 	r.losses.running = &r.running
-	r.losses.tell = func([]string) {
+	r.losses.notify = func([]string) {
 		for key := range r.c.Keys {
 			if r.Owner(key) != r.c.Self {
 				r.c.Lost(key)

@@ -14,38 +14,38 @@ import (
 
 // NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what
 // package partition makes of a key.
-func NewSlots(c Config) Units { return newSlots(c) }
+func NewSlots(c Config) Owners { return newSlots(c) }
 
 func newSlots(c Config) *slots {
 	c = c.withDefaults()
 	s := &slots{c: c}
-	s.places, _ = partition.New(c.Slots) // the number has been checked
-	s.names = make([]string, s.places.Len())
+	s.partitions, _ = partition.New(c.Slots) // the number has been checked
+	s.names = make([]string, s.partitions.Len())
 	for i := range s.names {
 		s.names[i] = fmt.Sprintf("cache/%s/slot/%04d", c.Cache, i)
 	}
-	s.holdings = newHoldings(c, s.name, s.lost)
-	s.holdings.running.Go(s.balance)
+	s.claims = newClaims(c, s.name, s.lost)
+	s.claims.running.Go(s.balance)
 	return s
 }
 
 type slots struct {
-	c        Config
-	places   partition.Map
-	names    []string
-	members  members
-	holdings *holdings // by number, in decimal
-	targets  atomic.Pointer[[]string]
+	c          Config
+	partitions partition.Map
+	names      []string
+	members    members
+	claims     *claims // by number, in decimal
+	targets    atomic.Pointer[[]string]
 
-	mu    sync.Mutex // guards what follows, and who sets members and targets
-	last  view       // at the last look
-	quiet time.Time  // since when the members are the same, and this node has looked in time
+	mu             sync.Mutex // guards what follows, and who sets members and targets
+	last           view       // at the last look
+	unchangedSince time.Time  // since when the members are the same, and this node has looked in time
 }
 
-func (s *slots) name(unit string) string { return s.names[number(unit)] }
+func (s *slots) name(unit string) string { return s.names[slotNumber(unit)] }
 
 // number is that of a slot, from its unit.
-func number(unit string) int {
+func slotNumber(unit string) int {
 	n, _ := strconv.Atoi(unit) // it was made by Itoa
 	return n
 }
@@ -53,7 +53,7 @@ func number(unit string) int {
 // Owner returns the holder of the slot's name. The home of a slot that nobody holds is who the plan
 // gives it to.
 func (s *slots) Owner(key string) string {
-	owner, _ := s.ownerOf(s.places.Of(key))
+	owner, _ := s.ownerOf(s.partitions.Of(key))
 	return owner
 }
 
@@ -71,9 +71,9 @@ func (s *slots) ownerOf(slot int) (owner string, holds bool) {
 // Changed claims the slot of a key that has come, if it is this node's and nobody holds it. A slot
 // is held then whether it has keys or not.
 func (s *slots) Changed(key string) {
-	slot := s.places.Of(key)
+	slot := s.partitions.Of(key)
 	if owner, holds := s.ownerOf(slot); owner == s.c.Self && !holds && s.c.Has(key) {
-		s.holdings.claim(strconv.Itoa(slot))
+		s.claims.claim(strconv.Itoa(slot))
 	}
 }
 
@@ -83,8 +83,8 @@ func (s *slots) SetMembers(nodes []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.members.set(nodes) {
-		s.quiet = time.Now()
-		s.look()
+		s.unchangedSince = time.Now()
+		s.observe()
 	}
 }
 
@@ -92,20 +92,20 @@ func (s *slots) SetMembers(nodes []string) {
 func (s *slots) lost(units []string) {
 	gone := make([]bool, len(s.names))
 	for _, unit := range units {
-		gone[number(unit)] = true
+		gone[slotNumber(unit)] = true
 	}
 	for key := range s.c.Keys {
-		if gone[s.places.Of(key)] {
+		if gone[s.partitions.Of(key)] {
 			s.c.Lost(key)
 		}
 	}
 }
 
 // Stats counts slots.
-func (s *slots) Stats() Stats { return s.holdings.stats() }
+func (s *slots) Stats() Stats { return s.claims.stats() }
 
 // Close gives up all slots.
-func (s *slots) Close(ctx context.Context) error { return s.holdings.close(ctx) }
+func (s *slots) Close(ctx context.Context) error { return s.claims.close(ctx) }
 
 // A view is what a node sees of the slots, and what it makes of it. It is not changed.
 type view struct {
@@ -115,7 +115,7 @@ type view struct {
 }
 
 // look makes a plan from what is seen now, a new one if that has changed. The caller holds mu.
-func (s *slots) look() view {
+func (s *slots) observe() view {
 	v := view{members: s.members.seen.Load(), holders: make([]string, len(s.names))}
 	if v.members == nil {
 		v.members = &memberList{}
@@ -144,7 +144,7 @@ func (s *slots) balance() {
 	defer ticker.Stop()
 	for last := time.Now(); ; {
 		select {
-		case <-s.holdings.life.Done():
+		case <-s.claims.life.Done():
 			return
 		case <-ticker.C:
 		}
@@ -165,10 +165,10 @@ func (s *slots) round(late bool) (view, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if late {
-		s.quiet = time.Now()
+		s.unchangedSince = time.Now()
 	}
-	calm := time.Since(s.quiet) >= s.c.Settle // before looking: it may be stopped just then
-	return s.look(), calm
+	calm := time.Since(s.unchangedSince) >= s.c.Settle // before looking: it may be stopped just then
+	return s.observe(), calm
 }
 
 // claimOpen claims the slots that nobody holds and that are to be this node's.
@@ -180,7 +180,7 @@ func (s *slots) claimOpen(v view) {
 		if s.members.seen.Load() != v.members {
 			return // the plan is outdated
 		}
-		s.holdings.claim(strconv.Itoa(slot)) // if it fails, the next round tries again
+		s.claims.claim(strconv.Itoa(slot)) // if it fails, the next round tries again
 	}
 }
 
@@ -200,13 +200,13 @@ func (s *slots) handOver(v view) {
 	}
 	var gone []string
 	for _, slot := range mine[:share(len(mine), all, max(1, len(s.names)/8))] {
-		if unit := strconv.Itoa(slot); s.holdings.release(unit) {
+		if unit := strconv.Itoa(slot); s.claims.release(unit) {
 			gone = append(gone, unit)
 		}
 	}
 	if len(gone) > 0 {
 		s.c.Logger.Debug("slots are handed over", "slots", len(gone), "left", len(mine)-len(gone))
-		s.holdings.losses.add(gone...)
+		s.claims.losses.add(gone...)
 	}
 }
 
@@ -241,7 +241,7 @@ func plan(holders []string, l *memberList) (targets []string) {
 	}
 	for _, slot := range open {
 		hash := mix(uint64(slot)) //nolint:gosec // it is not negative
-		to := l.highest(hash, func(i int) bool { return room[i] > 0 })
+		to := l.highestHash(hash, func(i int) bool { return room[i] > 0 })
 		i, _ := slices.BinarySearch(l.nodes, to)
 		targets[slot] = to
 		room[i]--

@@ -64,7 +64,7 @@ func even(t *testing.T, nodes ...*slotNode) {
 			}
 			for i := range 200 {
 				key := fmt.Sprint("key", i)
-				if owner, held := n.ownerOf(n.places.Of(key)); !held || owner != nodes[0].Owner(key) {
+				if owner, held := n.ownerOf(n.partitions.Of(key)); !held || owner != nodes[0].Owner(key) {
 					return false
 				}
 			}
@@ -123,7 +123,7 @@ func TestSlotIsClaimedOnDemand(t *testing.T) {
 	together(a, b)
 	for i := range 100 {
 		key := fmt.Sprint("key", i)
-		if owner, held := a.ownerOf(a.places.Of(key)); owner == "a" && !held {
+		if owner, held := a.ownerOf(a.partitions.Of(key)); owner == "a" && !held {
 			a.Changed(key)
 		}
 	}
@@ -291,7 +291,7 @@ func TestSlotsMoveInRounds(t *testing.T) {
 	}
 	for i := range 1000 {
 		key := fmt.Sprint("key", i)
-		owner, held := s.ownerOf(s.places.Of(key))
+		owner, held := s.ownerOf(s.partitions.Of(key))
 		require.Equal(t, owner == "a", held)
 	}
 }

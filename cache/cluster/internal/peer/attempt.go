@@ -21,9 +21,9 @@ import (
 var errSilent = errors.New("nothing was heard of it in time")
 
 // listener gives up a request when the node has been silent for too long.
-type listener struct {
-	timer   *time.Timer
-	silence time.Duration
+type silenceTimer struct {
+	timer *time.Timer
+	limit time.Duration
 
 	connected atomic.Bool
 	fresh     atomic.Bool   // the connection was made for the request
@@ -32,7 +32,7 @@ type listener struct {
 	signs     atomic.Uint64 // life signs that have arrived
 }
 
-func (l *listener) heard() { l.timer.Reset(l.silence) }
+func (l *silenceTimer) restart() { l.timer.Reset(l.limit) }
 
 // attempt sends one request and reads its answer. Its error is a *failure, or one of the
 // RoundTripper's.
@@ -53,8 +53,8 @@ func (c *Client) attempt(
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.closed, func() { cancel(ErrClosing) })()
-	l := &listener{silence: c.silence()}
-	l.timer = time.AfterFunc(l.silence, func() { cancel(errSilent) })
+	l := &silenceTimer{limit: c.peerTimeout()}
+	l.timer = time.AfterFunc(l.limit, func() { cancel(errSilent) })
 	defer l.timer.Stop()
 
 	asking = httptrace.WithClientTrace(asking, &httptrace.ClientTrace{
@@ -66,7 +66,7 @@ func (c *Client) attempt(
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 			if code == http.StatusProcessing {
 				l.signs.Add(1)
-				l.heard()
+				l.restart()
 			}
 			return nil
 		},
@@ -79,7 +79,7 @@ func (c *Client) attempt(
 			// net/http knows that this can't block, and sends it together with the headers
 			return io.NopCloser(bytes.NewReader(q.body)), nil
 		}
-		return &sending{Reader: bytes.NewReader(q.body), listener: l}, nil
+		return &requestBody{Reader: bytes.NewReader(q.body), listener: l}, nil
 	}
 	u := t.urls[q.endpoint]
 	r := (&http.Request{
@@ -93,9 +93,9 @@ func (c *Client) attempt(
 	if err == nil {
 		defer res.Body.Close()
 		l.spoken = true
-		l.heard()
+		l.restart()
 		var a reply
-		if a, err = c.read(res, &hearing{res.Body, l}, q); err == nil {
+		if a, err = c.read(res, &answerBody{res.Body, l}, q); err == nil {
 			c.compareSigns(t, a.signs, l)
 			return a, nil
 		}
@@ -103,7 +103,7 @@ func (c *Client) attempt(
 	switch {
 	case !errors.Is(context.Cause(asking), errSilent) || ctx.Err() != nil:
 		return reply{}, l.explain(err, u)
-	case t.deaf.Load():
+	case t.signsLost.Load():
 		return reply{}, fail(NoLifeSigns, errSilent)
 	}
 	return reply{}, fail(Silent, errSilent)
@@ -111,12 +111,12 @@ func (c *Client) attempt(
 
 // compareSigns notes whether life signs were sent that have not arrived. That some have is no proof
 // that they do in time: http.TimeoutHandler passes one on, together with the answer.
-func (c *Client) compareSigns(t *target, sent uint64, l *listener) {
+func (c *Client) compareSigns(t *target, sent uint64, l *silenceTimer) {
 	if sent == 0 {
 		return
 	}
 	lost := l.signs.Load() < sent
-	if t.deaf.Swap(lost) == lost || !lost {
+	if t.signsLost.Swap(lost) == lost || !lost {
 		return
 	}
 	c.config.Logger.Warn("life signs of a node do not arrive", "other", t.to.Node, "url", t.to.URL,
@@ -127,39 +127,39 @@ func (c *Client) compareSigns(t *target, sent uint64, l *listener) {
 const inOnePacket = 4 << 10
 
 // sending is the body of a request: as long as it is taken, somebody listens.
-type sending struct {
+type requestBody struct {
 	*bytes.Reader
-	listener *listener
+	listener *silenceTimer
 }
 
-func (s *sending) Read(p []byte) (int, error) {
-	s.listener.heard()
+func (s *requestBody) Read(p []byte) (int, error) {
+	s.listener.restart()
 	return s.Reader.Read(p)
 }
 
 // WriteTo of bytes.Reader would pass Read by.
-func (s *sending) WriteTo(w io.Writer) (int64, error) {
+func (s *requestBody) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{s})
 }
 
-func (s *sending) Close() error { return nil }
+func (s *requestBody) Close() error { return nil }
 
 // hearing is the body of an answer.
-type hearing struct {
+type answerBody struct {
 	io.Reader
-	listener *listener
+	listener *silenceTimer
 }
 
-func (h *hearing) Read(p []byte) (int, error) {
+func (h *answerBody) Read(p []byte) (int, error) {
 	n, err := h.Reader.Read(p)
 	if n > 0 {
-		h.listener.heard()
+		h.listener.restart()
 	}
 	return n, err
 }
 
 // explain returns err, of a request to u, as a *failure that says whose mistake it may be.
-func (l *listener) explain(err error, u *url.URL) error {
+func (l *silenceTimer) explain(err error, u *url.URL) error {
 	var alert, network *net.OpError
 	switch {
 	case errors.As(err, new(*failure)):

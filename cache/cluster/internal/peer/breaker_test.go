@@ -33,7 +33,7 @@ func replied(k kind, body string) *http.Response {
 }
 
 var (
-	toB        = Address{Node: "b", URL: "http://b:1", Run: runB}
+	toB        = Address{Node: "b", URL: "http://b:1", Incarnation: incarnationB}
 	errNetwork = errors.New("no route to host")
 )
 
@@ -50,7 +50,7 @@ func TestBreaker(t *testing.T) {
 			return nil, errNetwork
 		}))
 		fetch := func() error { _, err := c.Fetch(t.Context(), toB, "k", nil); return err }
-		for i := range tooOften {
+		for i := range maxFailures {
 			assert.Equal(t, "closed", c.Breaker(toB), i)
 			err := fetch()
 			unavailable(t, err, Unreachable)
@@ -59,7 +59,7 @@ func TestBreaker(t *testing.T) {
 		assert.Equal(t, "open", c.Breaker(toB))
 		began := time.Now()
 		unavailable(t, fetch(), PassedOver)
-		require.Equal(t, tooOften, asked)
+		require.Equal(t, maxFailures, asked)
 		for c.Breaker(toB) == "open" {
 			time.Sleep(time.Millisecond)
 		}
@@ -69,7 +69,7 @@ func TestBreaker(t *testing.T) {
 		unavailable(t, fetch(), Unreachable)
 		assert.Equal(t, "open", c.Breaker(toB), "the one that tried failed")
 		unavailable(t, fetch(), PassedOver)
-		require.Equal(t, tooOften+1, asked)
+		require.Equal(t, maxFailures+1, asked)
 
 		works = true
 		time.Sleep(2 * rest)
@@ -89,7 +89,7 @@ func TestBreakerLetsDeletesThrough(t *testing.T) {
 			}
 			return nil, errNetwork
 		}))
-		for range tooOften + 1 {
+		for range maxFailures + 1 {
 			_, err := c.Exchange(t.Context(), toB, []byte("m"))
 			unavailable(t, err, Unreachable)
 		}
@@ -117,7 +117,7 @@ func TestBreakerTriesOnce(t *testing.T) {
 			<-slow
 			return replied(value, "v"), nil
 		}))
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}
@@ -183,20 +183,20 @@ func TestBreakerDoesNotCount(t *testing.T) {
 		}
 		for name, f := range answers {
 			answer = f
-			for range 2 * tooOften {
+			for range 2 * maxFailures {
 				_, err := c.Fetch(t.Context(), toB, "k", nil)
 				require.Error(t, err, name)
 			}
 			require.Equal(t, "closed", c.Breaker(toB), name)
 		}
 		answer = hangs
-		for range 2 * tooOften {
+		for range 2 * maxFailures {
 			leave()
 		}
 		require.Equal(t, "closed", c.Breaker(toB), "callers who leave")
 
 		answer = func(*http.Request) (*http.Response, error) { return nil, errNetwork }
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}
@@ -232,16 +232,16 @@ func TestBreakerCounts(t *testing.T) {
 		} {
 			c := NewClient(configA(), roundTrips(answer))
 			began := time.Now()
-			for range tooOften {
+			for range maxFailures {
 				_, err := c.Fetch(t.Context(), toB, "k", nil)
 				unavailable(t, err, r)
 			}
 			if r == Silent {
-				assert.Equal(t, tooOften*patienceOfTests, time.Since(began))
+				assert.Equal(t, maxFailures*patienceOfTests, time.Since(began))
 			}
 			assert.Equal(t, "open", c.Breaker(toB), r)
 			// Another run of the node is another node.
-			other := Address{Node: toB.Node, URL: toB.URL, Run: toB.Run + 1}
+			other := Address{Node: toB.Node, URL: toB.URL, Incarnation: toB.Incarnation + 1}
 			assert.Equal(t, "closed", c.Breaker(other))
 			_, err := c.Fetch(t.Context(), other, "k", nil)
 			unavailable(t, err, r)
@@ -267,7 +267,7 @@ func TestBreakerAndPanic(t *testing.T) {
 			}
 			return nil, errNetwork
 		}))
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}

@@ -15,9 +15,9 @@ import (
 
 // An Address is where one run of a node is reached.
 type Address struct {
-	Node string
-	URL  string // what its Server is mounted under
-	Run  uint64
+	Node        string
+	URL         string // what its Server is mounted under
+	Incarnation uint64
 }
 
 // A Client asks other nodes' Servers. Its methods may be called at the same time.
@@ -124,7 +124,7 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 	default:
 		return reply{}, t.passedOver()
 	}
-	health, f := errAsAbsent, (*failure)(nil)
+	health, f := errNoOutcome, (*failure)(nil)
 	defer func() { // also if the RoundTripper panics
 		done(health)
 		c.note(t, health, f)
@@ -154,7 +154,7 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 		f = fail(Unreachable, err)
 	}
 	if health = f.health(); health != nil {
-		t.last.Store(f)
+		t.lastFailure.Store(f)
 	}
 	if f.reason == Silent || f.reason == NoLifeSigns {
 		closeIdle(t.rt) // they are as dead, if the line is
@@ -169,7 +169,7 @@ func (c *Client) takeConn(ctx context.Context, t *target) error {
 	if t.conns.TryAcquire(1) {
 		return nil
 	}
-	wait, stop := context.WithTimeout(ctx, c.silence()/2)
+	wait, stop := context.WithTimeout(ctx, c.peerTimeout()/2)
 	defer stop()
 	switch {
 	case t.conns.Acquire(wait, 1) == nil:
@@ -203,7 +203,7 @@ func (c *Client) Failure(to Address) string {
 	if t.err != nil {
 		return t.err.Error()
 	}
-	last := t.last.Load()
+	last := t.lastFailure.Load()
 	if last == nil || t.breaker.State() == gobreaker.StateClosed {
 		return ""
 	}
@@ -253,10 +253,10 @@ func (c *Client) target(to Address) *target {
 
 // failure is why there is no answer, before it is known whether the caller has left.
 type failure struct {
-	reason   Reason
-	err      error
-	harmless bool // it says nothing against the node
-	stale    bool // the connection was used before, and nothing came back over it
+	reason     Reason
+	err        error
+	nodeIsWell bool // it says nothing against the node
+	stale      bool // the connection was used before, and nothing came back over it
 	// restarted: another incarnation of the node has answered
 	restarted bool
 }
@@ -268,7 +268,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 // health returns the outcome that the breaker counts.
 func (f *failure) health() error {
-	if f.harmless || f.reason == Busy || f.reason == Closing || f.reason == Unsendable {
+	if f.nodeIsWell || f.reason == Busy || f.reason == Closing || f.reason == Unsendable {
 		return nil
 	}
 	return f.err
@@ -279,12 +279,12 @@ func (c *Client) note(t *target, health error, f *failure) {
 	log := c.config.Logger.With
 	switch {
 	case health == nil:
-		if t.told.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.told.Swap(0) != 0 {
+		if t.logged.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.logged.Swap(0) != 0 {
 			log("other", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
 		}
 	case f != nil && t.breaker.State() == gobreaker.StateOpen:
 		bit := uint32(1) << f.reason
-		if t.told.Or(bit)&bit != 0 {
+		if t.logged.Or(bit)&bit != 0 {
 			return
 		}
 		log := log("other", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
@@ -297,4 +297,4 @@ func (c *Client) note(t *target, health error, f *failure) {
 }
 
 // silence is at least so long that a timer makes sense.
-func (c *Client) silence() time.Duration { return max(c.config.Silence, time.Millisecond) }
+func (c *Client) peerTimeout() time.Duration { return max(c.config.PeerTimeout, time.Millisecond) }

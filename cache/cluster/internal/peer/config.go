@@ -14,15 +14,15 @@ const (
 	DefaultMaxValue    = 16 << 20
 	DefaultMaxMessage  = 1 << 20
 	DefaultMaxRequests = 1024
-	DefaultSilence     = 500 * time.Millisecond
+	DefaultPeerTimeout = 500 * time.Millisecond
 )
 
 // Config configures a Client and a Server: who this node is, what it accepts, and how long it
 // waits. It must not be changed once one of them was made with it.
 type Config struct {
-	Node  string // the name of this node: any string
-	Run   uint64 // of this instance: another one after each restart
-	Cache string // the name of the cache: a request for another one is refused
+	Node        string // the name of this node: any string
+	Incarnation uint64 // of this instance: another one after each restart
+	Cache       string // the name of the cache: a request for another one is refused
 
 	// Identity, if set, makes the Server refuse requests, and the Client answers, that did not come
 	// over TLS from somebody with an accepted key.
@@ -45,7 +45,7 @@ type Config struct {
 	MaxRequests int
 
 	// Silence bounds how long the Client waits while it receives nothing.
-	Silence time.Duration
+	PeerTimeout time.Duration
 
 	// Propagator, if set, carries what a context knows of a trace.
 	Propagator Propagator
@@ -73,7 +73,7 @@ func (c Config) withDefaults() Config {
 	setIfZero(&c.MaxValue, DefaultMaxValue)
 	setIfZero(&c.MaxMessage, DefaultMaxMessage)
 	setIfZero(&c.MaxRequests, DefaultMaxRequests)
-	setIfZero(&c.Silence, DefaultSilence)
+	setIfZero(&c.PeerTimeout, DefaultPeerTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

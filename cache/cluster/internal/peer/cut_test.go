@@ -119,7 +119,7 @@ func (p *line) set(cut bool) {
 func TestLineIsCut(t *testing.T) {
 	t.Parallel()
 	a := configA()
-	a.Silence = 150 * time.Millisecond
+	a.PeerTimeout = 150 * time.Millisecond
 	n := connect(t, http1, a, configB(), backend{fetch: echo})
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
 	n.to.URL = p.url
@@ -129,11 +129,11 @@ func TestLineIsCut(t *testing.T) {
 	}, patienceOfTests, time.Millisecond)
 
 	p.set(true)
-	for range tooOften {
+	for range maxFailures {
 		began := time.Now()
 		_, err := n.fetch(t.Context(), "k")
 		unavailable(t, err, Silent)
-		assert.GreaterOrEqual(t, time.Since(began), a.Silence)
+		assert.GreaterOrEqual(t, time.Since(began), a.PeerTimeout)
 	}
 	_, err := n.fetch(t.Context(), "k")
 	unavailable(t, err, PassedOver)
@@ -157,7 +157,7 @@ func TestForgottenConnections(t *testing.T) {
 	t.Parallel()
 	const conns = 10
 	a := configA()
-	a.Silence = 500 * time.Millisecond
+	a.PeerTimeout = 500 * time.Millisecond
 	back, begun, end := waits()
 	n := connect(t, http1, a, configB(), back)
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))

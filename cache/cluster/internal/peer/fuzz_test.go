@@ -127,7 +127,7 @@ func FuzzLoadError(f *testing.F) {
 		require.NotContains(t, e.Kind.String(), "LoadKind")
 		require.LessOrEqual(t, len(e.Message), maxText)
 		require.LessOrEqual(t, len(e.Stack), maxStack)
-		require.LessOrEqual(t, len(e.is), len(known)+maxNames)
+		require.LessOrEqual(t, len(e.is), len(commonErrors)+maxNames)
 		require.NotEmpty(t, e.Error())
 		for _, is := range e.is {
 			require.ErrorIs(t, e, is)
@@ -138,10 +138,10 @@ func FuzzLoadError(f *testing.F) {
 // Whatever request arrives, the answer is one of this protocol, and it is served only if it says
 // all that it must.
 func FuzzRequest(f *testing.F) {
-	f.Add("/v1/fetch", "1", "things", "a", formatRun(runB), "1000", "", []byte("\x00\x00k"))
-	f.Add("/v1/fetch-many", "1", "things", "a", formatRun(runB), "1000", "",
+	f.Add("/v1/fetch", "1", "things", "a", formatIncarnation(incarnationB), "1000", "", []byte("\x00\x00k"))
+	f.Add("/v1/fetch-many", "1", "things", "a", formatIncarnation(incarnationB), "1000", "",
 		[]byte("\x00\x09\x01\x01\x01k"))
-	f.Add("/x/v1/deletes", "1", "things", "%0d", formatRun(runB), "1", "1", []byte("m"))
+	f.Add("/x/v1/deletes", "1", "things", "%0d", formatIncarnation(incarnationB), "1", "1", []byte("m"))
 	served := 0
 	plain := NewServer(configB(), backend{
 		fetch: func(context.Context, string, string, []byte) (Value,
@@ -180,7 +180,7 @@ func FuzzRequest(f *testing.F) {
 			if k == value {
 				require.Same(t, plain, s)
 				require.Equal(t, version, protocol)
-				require.Equal(t, formatRun(runB), to)
+				require.Equal(t, formatIncarnation(incarnationB), to)
 			}
 			require.Empty(t, s.running)
 		}

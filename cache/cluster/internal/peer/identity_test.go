@@ -108,7 +108,7 @@ func TestHandlerChecksForItself(t *testing.T) {
 			}
 			c := NewClient(a, transportOf(t, p, config))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Run: runB},
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Incarnation: incarnationB},
 				"k", nil)
 			unavailable(t, err, Denied)
 		})
@@ -122,7 +122,7 @@ func TestHandlerChecksForItself(t *testing.T) {
 		}))
 		defer n.Close()
 		url := serveWith(t, http1, NewServer(b, backend{fetch: echo}), theirs.Config())
-		v, err := n.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+		v, err := n.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 		unavailable(t, err, Denied)
 		assert.Zero(t, v)
 	})
@@ -148,7 +148,7 @@ func (n *rotating) start(t *testing.T, keys ...[]byte) {
 	n.addr = l.Addr().String()
 	n.run++
 	c := configB()
-	c.Run, c.Identity = n.run, identity(t, keys...)
+	c.Incarnation, c.Identity = n.run, identity(t, keys...)
 	n.server = &http.Server{
 		Handler: NewServer(c, backend{fetch: echo}), TLSConfig: c.Identity.Config(),
 		ReadHeaderTimeout: patienceOfTests,
@@ -229,7 +229,7 @@ func TestResumption(t *testing.T) {
 	a.Identity = identity(t, sharedKey(1), sharedKey(2))
 	c := NewClient(a, nil)
 	defer c.Close()
-	to := Address{"b", serveWith(t, http1, handler, config), runB}
+	to := Address{"b", serveWith(t, http1, handler, config), incarnationB}
 	require.Eventually(t, func() bool {
 		_, err := c.Fetch(t.Context(), to, "k", nil)
 		require.NoError(t, err)

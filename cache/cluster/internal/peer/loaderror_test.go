@@ -82,7 +82,7 @@ func TestLoadErrors(t *testing.T) {
 			assert.Contains(t, err.Error(), c.text)
 			assert.True(t, strings.HasPrefix(err.Error(), `cluster: load of key "the key\n" on node "b" `),
 				"%v", err)
-			for _, is := range append(known[:], errNotFound, errOther) {
+			for _, is := range append(commonErrors[:], errNotFound, errOther) {
 				assert.Equal(t, contains(c.is, is), errors.Is(err, is), "%v", is)
 			}
 			assert.Equal(t, Refused{}, n.server.Refused(), "it is an answer")
@@ -237,7 +237,7 @@ func TestLoadErrorsThatCannotBeRead(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"a byte more":  append(append([]byte(nil), good...), 0),
 		"kind":         {byte(NotFound) + 1, 0, 0, 0, 0},
-		"unknown bits": {byte(Failed), 1 << len(known), 0, 0, 0},
+		"unknown bits": {byte(Failed), 1 << len(commonErrors), 0, 0, 0},
 		"many names":   append([]byte{byte(Failed), 0, 0, 0, maxNames + 1}, make([]byte, maxNames+1)...),
 	} {
 		_, err := decodeLoadError(b, nil)

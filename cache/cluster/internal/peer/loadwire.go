@@ -13,7 +13,7 @@ import (
 )
 
 // known are the errors which every node knows, by their place: it may not change.
-var known = [...]error{
+var commonErrors = [...]error{
 	courier.ErrGoexit,
 	courier.ErrDeadlock,
 	courier.ErrTimeout,
@@ -30,7 +30,7 @@ const maxNames = 64
 func encodeLoadError(err error, names map[string]error) []byte {
 	k, message, stack := describe(err)
 	var bits uint64
-	for i, e := range known {
+	for i, e := range commonErrors {
 		if errors.Is(err, e) && (e != cache.ErrNotFound || k == NotFound) { //nolint:errorlint // of known
 			bits |= 1 << i
 		}
@@ -89,7 +89,7 @@ func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
 	}
 	e := &LoadError{Kind: LoadKind(b[0])}
 	bits, n := binary.Uvarint(b[1:])
-	if n <= 0 || bits >= 1<<len(known) {
+	if n <= 0 || bits >= 1<<len(commonErrors) {
 		return nil, errLoadWire
 	}
 	message, rest, ok1 := cutPart(b[1+n:])
@@ -99,7 +99,7 @@ func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
 		return nil, errLoadWire
 	}
 	e.Message, e.Stack = string(message), string(stack)
-	for i, err := range known {
+	for i, err := range commonErrors {
 		if bits&(1<<i) != 0 {
 			e.is = append(e.is, err)
 		}

@@ -15,7 +15,7 @@ func TestLeavingThatIsLost(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	a := configA()
-	a.Silence = 300 * time.Millisecond
+	a.PeerTimeout = 300 * time.Millisecond
 	n := connect(t, http1, a, configB(),
 		backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
 			close(begun)

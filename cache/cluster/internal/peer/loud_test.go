@@ -82,7 +82,7 @@ func TestMistakesAreLoud(t *testing.T) {
 			`reason="wrong cache"`, `the cache at its URL is \"others\", and not \"things\"`,
 			"mounted under different paths",
 		}},
-		"another node": {nothing, func(c *Config) { c.Node, c.Run = "c", 1 }, nil, "", WrongNode,
+		"another node": {nothing, func(c *Config) { c.Node, c.Incarnation = "c", 1 }, nil, "", WrongNode,
 			[]string{
 				`reason="wrong node"`, `the node at its URL is \"c\"`,
 				"each node needs an Options.URL of its own",
@@ -100,7 +100,7 @@ func TestMistakesAreLoud(t *testing.T) {
 			log, to := newLogged()
 			a.Logger = to
 			n := connect(t, http1, a, b, backend{fetch: echo})
-			n.to.Node, n.to.Run = "b", runB
+			n.to.Node, n.to.Incarnation = "b", incarnationB
 			if c.handler != nil {
 				n.to.URL = serveOn(t, http1, c.handler)
 			}
@@ -111,9 +111,9 @@ func TestMistakesAreLoud(t *testing.T) {
 			case "no TLS": // the server has a certificate of its own
 				n.to.URL = serveTLS(t, n.server, newAuthority(t, "x"), tls.NoClientCert)
 			}
-			for i := range 2 * tooOften {
+			for i := range 2 * maxFailures {
 				_, err := n.fetch(t.Context(), "k")
-				if i < tooOften {
+				if i < maxFailures {
 					unavailable(t, err, c.reason)
 				} else {
 					unavailable(t, err, PassedOver)
@@ -174,7 +174,7 @@ func TestDownAndUpAgain(t *testing.T) {
 		return nil, errNetwork
 	}))
 	fetch := func() error { _, err := c.Fetch(t.Context(), toB, "k", nil); return err }
-	for range tooOften {
+	for range maxFailures {
 		unavailable(t, fetch(), Unreachable)
 	}
 	works = true
@@ -208,7 +208,7 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 		t.Run(name+"/"+string(p), func(t *testing.T) {
 			t.Parallel()
 			a, b := configA(), configB()
-			a.Silence = 2 * time.Second
+			a.PeerTimeout = 2 * time.Second
 			log, to := newLogged()
 			a.Logger = to
 			end := make(chan struct{})
@@ -231,12 +231,12 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
 			fetch := func(key string) error {
-				_, err := c.Fetch(t.Context(), Address{"b", url, runB}, key, nil)
+				_, err := c.Fetch(t.Context(), Address{"b", url, incarnationB}, key, nil)
 				return err
 			}
 			require.NoError(t, fetch("short"))
 			assert.Equal(t, []string{""}, log.lines())
-			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
+			time.AfterFunc(a.PeerTimeout*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
 			require.Len(t, log.lines(), 1)
 			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" other=b`)
@@ -245,9 +245,9 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			end <- struct{}{}
 
 			signs = true
-			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
+			time.AfterFunc(a.PeerTimeout*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
-			assert.False(t, c.target(Address{"b", url, runB}).deaf.Load(), "mended")
+			assert.False(t, c.target(Address{"b", url, incarnationB}).signsLost.Load(), "mended")
 			require.Len(t, log.lines(), 1)
 		})
 	}

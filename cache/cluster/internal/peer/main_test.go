@@ -19,8 +19,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patienceOfTests = 10 * time.Second
-	runA, runB      = 0xa11ce, 0xb0b
+	patienceOfTests            = 10 * time.Second
+	incarnationA, incarnationB = 0xa11ce, 0xb0b
 )
 
 // backend is a Backend of functions. Without many, fetch is called for each key.
@@ -66,11 +66,11 @@ func fails(err error) func(context.Context, string, string, []byte) (Value, erro
 
 // configA and configB are those of two nodes which belong together.
 func configA() Config {
-	return Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}
+	return Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: patienceOfTests}
 }
 
 func configB() Config {
-	return Config{Node: "b", Run: runB, Cache: "things", Silence: patienceOfTests}
+	return Config{Node: "b", Incarnation: incarnationB, Cache: "things", PeerTimeout: patienceOfTests}
 }
 
 // protocol is how a client and a server speak.
@@ -162,7 +162,7 @@ func connect(tb testing.TB, p protocol, a, b Config, back Backend) *pair {
 	c := NewClient(a, transportOf(tb, p, ours))
 	tb.Cleanup(c.Close)
 	return &pair{client: c, server: s,
-		to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Run: b.Run}}
+		to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Incarnation: b.Incarnation}}
 }
 
 func sharedKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }

@@ -37,7 +37,7 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 	}
 	late := courier.LateAge(ctx)
 	for len(waiting) > 0 {
-		courier.RestartTimeout(ctx, c.config.Silence) // the answer has a time-out of its own
+		courier.RestartTimeout(ctx, c.config.PeerTimeout) // the answer has a time-out of its own
 		body, n := c.encodeMany(asks, waiting, late)
 		asked, left := waiting[:n], waiting[n:]
 		waiting = left
@@ -107,39 +107,39 @@ func (c *Client) encodeMany(asks []Ask, which []int, late time.Duration) (body [
 }
 
 // many is a request for many keys.
-type many struct {
+type manyRequest struct {
 	asks     []Ask
 	maxValue uint64 // of the asker
 	late     time.Duration
 }
 
 // decodeMany is the opposite of encodeMany.
-func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
+func decodeMany(body []byte, maxKey, maxAfter int) (m manyRequest, err error) {
 	late, rest, ok := cutLate(body)
 	if !ok {
-		return many{}, errFrame
+		return manyRequest{}, errFrame
 	}
 	maxValue, rest, ok1 := cutUvarint(rest)
 	count, rest, ok2 := cutUvarint(rest)
 	if !ok1 || !ok2 || count == 0 || count > maxKeys || count > uint64(len(rest)/2) {
-		return many{}, errFrame
+		return manyRequest{}, errFrame
 	}
-	m = many{asks: make([]Ask, count), maxValue: maxValue, late: late}
+	m = manyRequest{asks: make([]Ask, count), maxValue: maxValue, late: late}
 	keys := string(rest) // one allocation for all
 	var after, key []byte
 	for i := range m.asks {
 		size, next, ok := cutUvarint(rest)
 		if !ok || size > uint64(len(next))+1 {
-			return many{}, errFrame
+			return manyRequest{}, errFrame
 		}
 		if rest = next; size > 0 {
 			after, rest = rest[:size-1:size-1], rest[size-1:]
 		}
 		if key, rest, ok = cutPart(rest); !ok {
-			return many{}, errFrame
+			return manyRequest{}, errFrame
 		}
 		if err := checkSizes(key, after, maxKey, maxAfter); err != nil {
-			return many{}, err
+			return manyRequest{}, err
 		}
 		end := len(keys) - len(rest)
 		m.asks[i].Key = keys[end-len(key) : end]
@@ -148,7 +148,7 @@ func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
 		}
 	}
 	if len(rest) > 0 {
-		return many{}, errFrame
+		return manyRequest{}, errFrame
 	}
 	return m, nil
 }
@@ -211,7 +211,7 @@ func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue 
 	b = make([]byte, 0, min(size, room))
 	var before []byte // the body of the last failure
 	for _, o := range outcomes {
-		a, no := w.judge(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
+		a, no := w.answerFor(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
 		if no != nil {
 			w.server.refused[no.kind].Add(1)
 			a = answer{kind: no.kind, body: no.body}

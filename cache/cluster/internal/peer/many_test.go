@@ -273,13 +273,13 @@ func TestSilenceOfMany(t *testing.T) {
 		}
 		assert.Equal(t, patienceOfTests, time.Since(began))
 		assert.Equal(t, 1, asked)
-		for range tooOften - 1 {
+		for range maxFailures - 1 {
 			c.FetchMany(t.Context(), toB, asksOf(2))
 		}
 		for _, o := range c.FetchMany(t.Context(), toB, asksOf(2)) {
 			unavailable(t, o.Err, PassedOver)
 		}
-		assert.Equal(t, tooOften, asked, "the breaker counts requests for many keys as for one")
+		assert.Equal(t, maxFailures, asked, "the breaker counts requests for many keys as for one")
 	})
 }
 
@@ -327,11 +327,11 @@ func TestCallerOfManyLeaves(t *testing.T) {
 func TestSlowLoadOfMany(t *testing.T) {
 	t.Parallel()
 	a := configA()
-	a.Silence = 2 * time.Second
+	a.PeerTimeout = 2 * time.Second
 	var late atomic.Int64
 	many := func(ctx context.Context, _ string, asks []Ask) []Outcome {
 		late.Store(int64(courier.LateAge(ctx)))
-		time.Sleep(2 * a.Silence)
+		time.Sleep(2 * a.PeerTimeout)
 		return make([]Outcome, len(asks))
 	}
 	n := connect(t, http1, a, configB(), backend{many: many})
@@ -404,7 +404,7 @@ func TestMalformedAnswersAboutMany(t *testing.T) {
 		c := NewClient(a, roundTrips(func(*http.Request) (*http.Response, error) {
 			return replied(value, string(b)), nil
 		}))
-		for range tooOften {
+		for range maxFailures {
 			for _, o := range c.FetchMany(t.Context(), toB, asksOf(3)) {
 				unavailable(t, o.Err, Rubbish)
 				require.Empty(t, o.Value, name)

@@ -14,9 +14,9 @@ const chunk = 64 << 10
 // silence of the asker's. While the answer goes out it sets the time for each part of it. So
 // neither an asker that is slow on purpose nor one that has stopped holds a place for ever.
 type pulse struct {
-	rw    http.ResponseWriter
-	ctl   *http.ResponseController
-	limit time.Duration
+	rw          http.ResponseWriter
+	ctl         *http.ResponseController
+	partTimeout time.Duration
 
 	mu    sync.Mutex // also held while an interim answer is written
 	phase phase
@@ -38,12 +38,14 @@ const (
 )
 
 func newPulse(rw http.ResponseWriter, silence time.Duration) *pulse {
-	return &pulse{rw: rw, ctl: http.NewResponseController(rw), limit: patience(silence)}
+	return &pulse{rw: rw, ctl: http.NewResponseController(rw), partTimeout: partTimeout(silence)}
 }
 
 // patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so
 // an honest one never stops for longer than that.
-func patience(silence time.Duration) time.Duration { return max(4*clamp(silence), time.Second) }
+func partTimeout(silence time.Duration) time.Duration {
+	return max(4*boundPeerTimeout(silence), time.Second)
+}
 
 var past = time.Unix(1, 0)
 
@@ -60,13 +62,13 @@ func (p *pulse) fire() {
 		// This replaces the deadlines of the http.Server, which knows nothing of loads that take
 		// long.
 		_ = p.ctl.SetReadDeadline(time.Time{})
-		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.limit))
+		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.partTimeout))
 		p.timed = true
 		p.rw.WriteHeader(http.StatusProcessing)
 		p.signs++
 		p.timer.Reset(p.every)
 	case answering:
-		if time.Since(p.since) < p.limit {
+		if time.Since(p.since) < p.partTimeout {
 			return // the timer had fired for the phase before, which has ended at this moment
 		}
 		_ = p.ctl.SetWriteDeadline(past)
@@ -86,18 +88,18 @@ func (p *pulse) enter(next phase, d time.Duration) {
 }
 
 // read begins the time for the body.
-func (p *pulse) read() { p.enter(reading, p.limit) }
+func (p *pulse) read() { p.enter(reading, p.partTimeout) }
 
 // work begins the time in which an asker that is silent for silence must hear something.
 func (p *pulse) work(silence time.Duration) {
-	p.every = clamp(silence) / 4
+	p.every = boundPeerTimeout(silence) / 4
 	p.enter(working, p.every)
 }
 
 // answer ends what came before, and returns the header for the answer, which nobody else uses from
 // now on.
 func (p *pulse) answer() http.Header {
-	p.enter(answering, p.limit)
+	p.enter(answering, p.partTimeout)
 	return p.rw.Header()
 }
 
@@ -123,9 +125,9 @@ func (p *pulse) send(status int, body []byte) (err error) {
 }
 
 func (p *pulse) renew() {
-	p.timer.Reset(p.limit)
+	p.timer.Reset(p.partTimeout)
 	if p.timed {
-		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.limit))
+		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.partTimeout))
 	}
 }
 

@@ -52,7 +52,7 @@ func TestAnswerThatIsNotTaken(t *testing.T) {
 		p.read()
 		p.work(time.Minute)
 		p.answer()
-		time.Sleep(p.limit - time.Nanosecond)
+		time.Sleep(p.partTimeout - time.Nanosecond)
 		synctest.Wait()
 		require.False(t, w.is.Load())
 		time.Sleep(time.Nanosecond)

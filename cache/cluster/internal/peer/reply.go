@@ -47,7 +47,7 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 	f, err := readFields(res.Header, headerAnswer, 5)
 	switch {
 	case len(res.Header[headerAnswer]) == 0:
-		return reply{}, foreign(res, body)
+		return reply{}, notFromServer(res, body)
 	case errors.Is(err, errOtherVersion):
 		err := fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", f[0], version)
 		return reply{}, fail(OtherVersion, err)
@@ -152,22 +152,22 @@ func (c *Client) interpret(a answer, node string) (reply, error) {
 	case otherCache:
 		return reply{}, fail(WrongCache,
 			fmt.Errorf("the cache at its URL is %.100q, and not %q", a.body, c.config.Cache))
-	case otherRun:
+	case otherIncarnation:
 		if string(a.body) == node {
 			return reply{}, &failure{reason: Closing, err: errors.New("it has been restarted"),
 				restarted: true}
 		}
 		return reply{}, fail(WrongNode, fmt.Errorf("the node at its URL is %.100q", a.body))
 	case tooLarge:
-		return reply{}, &failure{reason: OtherVersion, err: text(), harmless: true}
+		return reply{}, &failure{reason: OtherVersion, err: text(), nodeIsWell: true}
 	case malformed:
-		return reply{}, &failure{reason: Rubbish, err: text(), harmless: true}
+		return reply{}, &failure{reason: Rubbish, err: text(), nodeIsWell: true}
 	}
 	return reply{answer: a}, nil
 }
 
 // foreign says what somebody else than a Server has answered.
-func foreign(res *http.Response, body io.Reader) error {
+func notFromServer(res *http.Response, body io.Reader) error {
 	begin, _ := io.ReadAll(io.LimitReader(body, 100)) // as much as there is
 	err := fmt.Errorf("HTTP status %d that is not from a node's handler: %q", res.StatusCode, begin)
 	switch res.StatusCode {

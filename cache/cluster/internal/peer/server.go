@@ -64,15 +64,15 @@ func NewServer(c Config, b Backend) *Server {
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(context.Canceled)
-	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.Silence)}
-	e, no := w.welcome()
+	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.PeerTimeout)}
+	e, no := w.admit()
 	if no == nil {
-		w.about = e
+		w.endpoint = e
 		no = s.enter(w)
 	}
 	if no != nil {
 		// Before it sends the answer net/http may read the rest of the request: not for ever.
-		_ = w.pulse.ctl.SetReadDeadline(time.Now().Add(w.pulse.limit))
+		_ = w.pulse.ctl.SetReadDeadline(time.Now().Add(w.pulse.partTimeout))
 		w.refuse(no)
 		return
 	}
@@ -86,7 +86,7 @@ func (s *Server) enter(w *work) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.loading
-	if w.about == deletesEndpoint {
+	if w.endpoint == deletesEndpoint {
 		others = len(s.running) - s.loading
 	}
 	switch {
@@ -96,7 +96,7 @@ func (s *Server) enter(w *work) *refusal {
 		return refuse(busy, "this node is at work on as many requests as it may")
 	}
 	s.running[w] = struct{}{}
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		s.loading++
 	}
 	return nil
@@ -106,7 +106,7 @@ func (s *Server) leave(w *work) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, w)
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		s.loading--
 	}
 	s.checkIdle()
@@ -148,7 +148,7 @@ func (s *Server) Refused() Refused {
 		Unsendable:      sum(oversize, unsendable),
 		Unauthenticated: sum(denied),
 		Malformed:       sum(malformed, tooLarge),
-		OtherVersion:    sum(otherVersion, otherCache, otherRun),
+		OtherVersion:    sum(otherVersion, otherCache, otherIncarnation),
 	}
 }
 

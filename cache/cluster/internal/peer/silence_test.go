@@ -21,7 +21,7 @@ const shortSilence = 60 * time.Millisecond
 // a machine that is busy.
 func impatient() Config {
 	a := configA()
-	a.Silence = shortSilence
+	a.PeerTimeout = shortSilence
 	return a
 }
 
@@ -36,18 +36,18 @@ func TestSlowLoadIsWaitedFor(t *testing.T) {
 				s := NewServer(b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 					calls++
 					if calls == 1 {
-						time.Sleep(100 * a.Silence)
+						time.Sleep(100 * a.PeerTimeout)
 					}
 					return Value{Data: []byte("at last")}, nil
 				}})
 				c := NewClient(a, servePipes(t, p, s))
 				t.Cleanup(c.Close)
-				to := Address{Node: b.Node, URL: "http://b", Run: b.Run}
+				to := Address{Node: b.Node, URL: "http://b", Incarnation: b.Incarnation}
 				began := time.Now()
 				v, err := c.Fetch(t.Context(), to, "k", nil)
 				require.NoError(t, err)
 				assert.Equal(t, "at last", string(v.Data))
-				assert.Equal(t, 100*a.Silence, time.Since(began))
+				assert.Equal(t, 100*a.PeerTimeout, time.Since(began))
 				v, err = c.Fetch(t.Context(), to, "k", nil) // and the connection is as good as before
 				require.NoError(t, err)
 				assert.Equal(t, "at last", string(v.Data))
@@ -134,10 +134,10 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 				assert.ErrorIs(t, receive(t, served, "the end of Serve"), http.ErrServerClosed)
 			}()
 			a := configA()
-			a.Silence = time.Second
+			a.PeerTimeout = time.Second
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
-			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB},
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB},
 				"k", nil)
 			require.NoError(t, err)
 			assert.Equal(t, "k", string(v.Data))
@@ -156,7 +156,7 @@ func TestSilentServer(t *testing.T) {
 			}))
 			c := NewClient(impatient(), transport(t, p))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
 			receive(t, gone, "the end of the request")
 		})
@@ -173,12 +173,12 @@ func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 		}
 	}))
 	a := configA()
-	a.Silence = 500 * time.Millisecond
+	a.PeerTimeout = 500 * time.Millisecond
 	c := NewClient(a, transport(t, http1))
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*a.Silence)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*a.PeerTimeout)
 	defer cancel()
-	_, err := c.Fetch(ctx, Address{Node: "b", URL: url, Run: runB}, "k", nil)
+	_, err := c.Fetch(ctx, Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 	unavailable(t, err, Silent)
 }
 
@@ -193,7 +193,7 @@ func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 			}))
 			c := NewClient(impatient(), transport(t, p))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
 		})
 	}
@@ -220,10 +220,10 @@ func TestSlowAnswer(t *testing.T) {
 				}
 			}))
 			a := configA()
-			a.Silence = 600 * time.Millisecond
+			a.PeerTimeout = 600 * time.Millisecond
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
-			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			require.NoError(t, err)
 			assert.Len(t, v.Data, parts)
 		})
@@ -241,7 +241,7 @@ func TestSilenceWhileConnecting(t *testing.T) {
 	}
 	c := NewClient(impatient(), rt)
 	defer c.Close()
-	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Run: runB}, "k", nil)
+	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Incarnation: incarnationB}, "k", nil)
 	unavailable(t, err, Silent)
 	c.Close() // net/http lets a dial go on for who comes next
 	receive(t, hung, "the end of the dial")
@@ -256,7 +256,7 @@ func TestStoppedServer(t *testing.T) {
 		t.Run(string(p), func(t *testing.T) {
 			c := NewClient(impatient(), transport(t, p))
 			defer c.Close()
-			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}
+			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB}
 			_, err := c.Fetch(t.Context(), to, "k", nil)
 			unavailable(t, err, Silent)
 			// A large message does not even leave.
@@ -279,9 +279,9 @@ func TestUnreachable(t *testing.T) {
 		if strings.Contains(url, "127.0.0.1") {
 			want = NotListening
 		}
-		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 		unavailable(t, err, want)
-		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Run: runB}))
+		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Incarnation: incarnationB}))
 	}
 }
 

@@ -85,7 +85,7 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 			server := change(&a, &b)
 			back, begun, end := waits()
 			s := NewServer(b, back)
-			to := Address{Node: "b", URL: serveWith(t, http1, s, server), Run: runB}
+			to := Address{Node: "b", URL: serveWith(t, http1, s, server), Incarnation: incarnationB}
 			for range strangers {
 				stranger(t, to.URL, 200_000)
 			}
@@ -175,9 +175,9 @@ func TestStrangersLearnNothing(t *testing.T) {
 	for _, f := range []func(*Config, *Address){
 		func(*Config, *Address) {},
 		func(c *Config, _ *Address) { c.Cache = "others" },
-		func(_ *Config, to *Address) { to.Run = 1 },
+		func(_ *Config, to *Address) { to.Incarnation = 1 },
 	} {
-		a, to := configA(), Address{"b", url, runB}
+		a, to := configA(), Address{"b", url, incarnationB}
 		a.TLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a stranger
 		f(&a, &to)
 		c := NewClient(a, nil)

@@ -17,7 +17,7 @@ import (
 
 const (
 	// tooOften failures in a row make a node be passed over.
-	tooOften = 5
+	maxFailures = 5
 	// rest is how long it is passed over, at least, and twice that at most. Each Client and address
 	// has its own, so that the nodes of a cluster don't all try at once.
 	rest = time.Second
@@ -28,7 +28,7 @@ var (
 		"is sent to it")
 	errUnderWay = errors.New("as many requests to it are under way as may be")
 	// to the breaker: it was neither good nor bad
-	errAsAbsent = errors.New("peer: the caller has left")
+	errNoOutcome = errors.New("peer: the caller has left")
 )
 
 // target holds a Client's state of one address.
@@ -40,10 +40,10 @@ type target struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	err     error // why it can't be asked
 
-	conns *semaphore.Weighted     // those that requests for values use, maxConns at most
-	deaf  atomic.Bool             // life signs that it has sent have not arrived
-	told  atomic.Uint32           // what was logged since it last worked, a bit for each Reason
-	last  atomic.Pointer[failure] // how it failed last
+	conns       *semaphore.Weighted     // those that requests for values use, maxConns at most
+	signsLost   atomic.Bool             // life signs that it has sent have not arrived
+	logged      atomic.Uint32           // what was logged since it last worked, a bit for each Reason
+	lastFailure atomic.Pointer[failure] // how it failed last
 }
 
 // newTarget returns what is needed to ask to, by rt or, if that is nil, by a transport of its own:
@@ -70,7 +70,7 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 		t.rt = DefaultTransport(config)
 	}
 	t.header = http.Header{
-		headerRequest:  {requestHeader(c, to.Run)},
+		headerRequest:  {requestHeader(c, to.Incarnation)},
 		"Content-Type": {contentType},
 		// What arrives is checked and counted as it was sent.
 		"Accept-Encoding": {"identity"},
@@ -78,8 +78,8 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 	t.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     rest + rand.N(rest), //nolint:gosec // not a secret: it spreads the tries
-		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tooOften },
-		IsExcluded:  func(err error) bool { return errors.Is(err, errAsAbsent) },
+		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errNoOutcome) },
 	})
 	return t
 }
@@ -88,7 +88,7 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 func (t *target) passedOver() error {
 	const text = "it has failed too often, and is tried again soon"
 	err := errors.New(text)
-	if last := t.last.Load(); last != nil {
+	if last := t.lastFailure.Load(); last != nil {
 		// Not wrapped: it is what became of another request.
 		err = fmt.Errorf(text+"; last: %v: %v", last.reason, last.err)
 	}

@@ -126,7 +126,7 @@ func TestMutualTLS(t *testing.T) {
 			defer rt.CloseIdleConnections()
 			k := NewClient(configA(), rt)
 			defer k.Close()
-			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Run: runB},
+			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Incarnation: incarnationB},
 				"k", nil)
 			if c.reason != 0 {
 				unavailable(t, err, c.reason)

@@ -20,7 +20,7 @@ import (
 func TestConnectionsOfABurst(t *testing.T) {
 	const burst = 400
 	a := configA()
-	a.Silence = 2 * time.Second
+	a.PeerTimeout = 2 * time.Second
 	back, begun, end := waits()
 	s := NewServer(configB(), back)
 	l := newCountingListener(t)
@@ -37,7 +37,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 	}()
 	c := NewClient(a, nil)
 	defer c.Close()
-	to := Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}
+	to := Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB}
 	var good, refused atomic.Int64
 	herd := func(ended func()) {
 		good.Store(0)
@@ -112,7 +112,7 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 	require.NoError(t, l.Close())
 	c := NewClient(configA(), transport(t, http1))
 	defer c.Close()
-	to := Address{Node: "b", URL: "http://" + addr, Run: runB}
+	to := Address{Node: "b", URL: "http://" + addr, Incarnation: incarnationB}
 	herd := func(n int) (good int64) {
 		c.Forget(func(Address) bool { return false })
 		var ok atomic.Int64

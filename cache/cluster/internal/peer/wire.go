@@ -28,16 +28,16 @@ const (
 
 // Bounds that are not options.
 const (
-	maxPrefix  = 20      // of the body of a request, before what it is made of
-	maxName    = 1 << 10 // bytes of a node's name
-	maxText    = 4 << 10 // of a message
-	maxStack   = 16 << 10
-	maxSmall   = 32 << 10 // of an answer that is neither a value nor a message about deletes
-	firstRead  = 4 << 10  // of a buffer whose size a peer claims, before anything has arrived
-	growth     = 16       // how much larger it becomes when it is full
-	minSilence = 4 * time.Millisecond
-	maxSilence = time.Minute
-	maxTimeout = 365 * 24 * time.Hour // a longer one is none
+	maxPrefix      = 20      // of the body of a request, before what it is made of
+	maxName        = 1 << 10 // bytes of a node's name
+	maxText        = 4 << 10 // of a message
+	maxStack       = 16 << 10
+	maxSmall       = 32 << 10 // of an answer that is neither a value nor a message about deletes
+	firstRead      = 4 << 10  // of a buffer whose size a peer claims, before anything has arrived
+	growth         = 16       // how much larger it becomes when it is full
+	minPeerTimeout = 4 * time.Millisecond
+	maxPeerTimeout = time.Minute
+	maxTimeout     = 365 * 24 * time.Hour // a longer one is none
 )
 
 // endpoint is the last part of a request's path.
@@ -89,18 +89,18 @@ func cutLast(path string) (before, last string) {
 
 // head holds the headers of a request.
 type head struct {
-	cache   string
-	node    string
-	to      uint64
-	silence time.Duration
-	timeout time.Duration // 0: none
+	cache       string
+	node        string
+	to          uint64
+	peerTimeout time.Duration
+	timeout     time.Duration // 0: none
 }
 
 // requestHeader returns the header of requests of a node to a run of another one.
 func requestHeader(c *Config, to uint64) string {
 	return strings.Join([]string{
-		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatRun(to),
-		strconv.FormatInt(int64(c.Silence), 10),
+		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatIncarnation(to),
+		strconv.FormatInt(int64(c.PeerTimeout), 10),
 	}, " ")
 }
 
@@ -117,8 +117,8 @@ func readHead(h http.Header) (d head, err error) {
 	d.cache, ok1 = unescape(f[1])
 	d.node, ok2 = unescape(f[2])
 	d.to, ok3 = parseHex64(f[3])
-	d.silence, ok4 = parseDuration(f[4])
-	if !ok1 || !ok2 || !ok3 || !ok4 || d.silence <= 0 {
+	d.peerTimeout, ok4 = parseDuration(f[4])
+	if !ok1 || !ok2 || !ok3 || !ok4 || d.peerTimeout <= 0 {
 		return head{}, headerError(headerRequest)
 	}
 	if v := h[headerTimeout]; len(v) > 0 {
@@ -169,7 +169,7 @@ func unescape(v string) (string, bool) {
 	return s, err == nil && len(s) <= maxName
 }
 
-func formatRun(run uint64) string { return fmt.Sprintf("%016x", run) }
+func formatIncarnation(run uint64) string { return fmt.Sprintf("%016x", run) }
 
 // parseHex64 reads sixteen digits, and nothing else.
 func parseHex64(s string) (n uint64, ok bool) {

@@ -20,8 +20,8 @@ type work struct {
 	cancel context.CancelCauseFunc
 	pulse  *pulse
 
-	about endpoint
-	head  head
+	endpoint endpoint
+	head     head
 }
 
 // serve reads the body of a request that is welcome, has the Backend do it, and answers.
@@ -38,12 +38,12 @@ func (w *work) serve(ctx context.Context) {
 		var cancel context.CancelFunc
 		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost.
 		// Were it not later than the asker's own deadline, it could take our word for an answer.
-		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+clamp(w.head.silence))
+		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+boundPeerTimeout(w.head.peerTimeout))
 		defer cancel()
 	}
-	w.pulse.work(w.head.silence)
+	w.pulse.work(w.head.peerTimeout)
 	do := w.fetch
-	switch w.about {
+	switch w.endpoint {
 	case tryEndpoint:
 		do = w.try
 	case manyEndpoint:
@@ -57,7 +57,7 @@ func (w *work) serve(ctx context.Context) {
 // welcome looks at all that can be looked at before the body is read: what is asked, who asks, and
 // whether this node is meant. A stranger learns nothing of this node, and takes nothing that others
 // need.
-func (w *work) welcome() (endpoint, *refusal) {
+func (w *work) admit() (endpoint, *refusal) {
 	e, no := endpointOf(w.r.URL)
 	if no == nil {
 		no = w.authenticate()
@@ -74,8 +74,8 @@ func (w *work) welcome() (endpoint, *refusal) {
 		return "", refuse(malformed, err.Error())
 	case w.head.cache != c.Cache:
 		return "", refuse(otherCache, c.Cache)
-	case w.head.to != c.Run:
-		return "", refuse(otherRun, c.Node)
+	case w.head.to != c.Incarnation:
+		return "", refuse(otherIncarnation, c.Node)
 	}
 	return e, nil
 }
@@ -110,7 +110,7 @@ func (w *work) authenticate() *refusal {
 func (w *work) receive() ([]byte, *refusal) {
 	c, size := &w.server.config, w.r.ContentLength
 	limit := int64(c.MaxMessage)
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		limit += int64(c.MaxKey) + maxPrefix
 	}
 	switch {
@@ -130,7 +130,7 @@ func (w *work) receive() ([]byte, *refusal) {
 }
 
 func (w *work) fetch(ctx context.Context, body []byte) {
-	w.one(ctx, body, w.server.backend.Fetch)
+	w.fetchOne(ctx, body, w.server.backend.Fetch)
 }
 
 // try is fetch with a record before the rest of the body.
@@ -140,13 +140,13 @@ func (w *work) try(ctx context.Context, body []byte) {
 		w.refuse(badBody(errFrame))
 		return
 	}
-	w.one(ctx, body, func(ctx context.Context, from, key string, after []byte) (Value, error) {
+	w.fetchOne(ctx, body, func(ctx context.Context, from, key string, after []byte) (Value, error) {
 		return w.server.backend.Try(ctx, from, key, after, record)
 	})
 }
 
 // one answers a request for one key, which the Backend does by do.
-func (w *work) one(
+func (w *work) fetchOne(
 	ctx context.Context, body []byte,
 	do func(ctx context.Context, from, key string, after []byte) (Value, error),
 ) {
@@ -164,7 +164,7 @@ func (w *work) one(
 		w.pulse.stop() // nobody is left to be told
 		return
 	}
-	a, no := w.judge(ctx, v, err, c.MaxValue)
+	a, no := w.answerFor(ctx, v, err, c.MaxValue)
 	if no != nil {
 		w.refuse(no)
 		return
@@ -181,9 +181,9 @@ func badBody(err error) *refusal {
 }
 
 // judge returns how the asker is told of what the Backend has for a key.
-func (w *work) judge(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
+func (w *work) answerFor(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
 	if err != nil {
-		return w.judgeError(ctx, err)
+		return w.answerForError(ctx, err)
 	}
 	if len(v.Data) > maxValue {
 		return answer{}, tooLargeToSend(len(v.Data), maxValue)
@@ -191,7 +191,7 @@ func (w *work) judge(ctx context.Context, v Value, err error, maxValue int) (ans
 	return answer{kind: value, keep: v.Keep, body: v.Data}, nil
 }
 
-func (w *work) judgeError(ctx context.Context, err error) (answer, *refusal) {
+func (w *work) answerForError(ctx context.Context, err error) (answer, *refusal) {
 	var elsewhere *MisplacedError
 	var suspected *SuspectError
 	switch {
@@ -317,4 +317,6 @@ func (w *work) debug(text string, attrs ...slog.Attr) {
 
 // clamp returns the silence of an asker within what is sane: it makes this node send something
 // every quarter of it.
-func clamp(silence time.Duration) time.Duration { return min(max(silence, minSilence), maxSilence) }
+func boundPeerTimeout(silence time.Duration) time.Duration {
+	return min(max(silence, minPeerTimeout), maxPeerTimeout)
+}

@@ -15,10 +15,10 @@ const (
 	maxMarks   = 128 // of a record
 
 	// keep is how long a record is kept without news and out of quarantine.
-	keep = 10 * time.Minute
+	keepRecord = 10 * time.Minute
 
 	// doubt is how long the trial of a member is believed that can't be asked.
-	doubt = 10 * time.Second
+	believeUnreachable = 10 * time.Second
 
 	// maxDoublings bounds how often further deaths double a quarantine.
 	maxDoublings = 5
@@ -65,32 +65,32 @@ type Verdict struct {
 
 // A Book is one node's records. Its methods may be called at the same time, and do not block.
 type Book struct {
-	o    Options
-	now  func() time.Time
-	some atomic.Bool // whether there are records
+	o          Options
+	now        func() time.Time
+	hasRecords atomic.Bool // whether there are records
 
-	mu      sync.Mutex // guards all below
-	records map[string]*record
-	members map[Incarnation]health // the others
-	seq     uint64                 // counts changes of records
-	died    time.Time              // when a member was last found to be dead
-	good    int                    // trials that ended well since then
-	trials  uint64
-	left    bool // this node tries no more
-	swept   time.Time
-	changed chan struct{} // closed, and replaced, when a record has changed
+	mu             sync.Mutex // guards all below
+	records        map[string]*record
+	members        map[Incarnation]health // the others
+	seq            uint64                 // counts changes of records
+	lastDeath      time.Time              // when a member was last found to be dead
+	survivedTrials int                    // trials that ended well since then
+	trials         uint64
+	left           bool // this node tries no more
+	swept          time.Time
+	changed        chan struct{} // closed, and replaced, when a record has changed
 }
 
 // A record is what is known of one key.
 type record struct {
-	key    string
-	marks  map[Incarnation]mark
-	died   time.Time // of the last death, as far as is known here
-	news   time.Time
-	seq    uint64
-	trying bool      // by this node
-	ready  time.Time // when that trial was allowed to load; zero: it is not yet
-	told   int       // deaths when Changed was called for it last
+	key            string
+	marks          map[Incarnation]mark
+	died           time.Time // of the last death, as far as is known here
+	changedAt      time.Time
+	seq            uint64
+	trying         bool      // by this node
+	loadingSince   time.Time // when that trial was allowed to load; zero: it is not yet
+	notifiedDeaths int       // deaths when Changed was called for it last
 }
 
 // A mark is what is known of one incarnation and one key. Its counters only grow.
@@ -100,15 +100,15 @@ type mark struct {
 }
 
 const (
-	noTrial   = 0
-	underWay  = 1
-	fellIn    = 2 // it has died in the last one
-	nextTrial = 4
+	noTrial       = 0
+	trialUnderWay = 1
+	trialFatal    = 2 // it has died in the last one
+	nextTrial     = 4
 )
 
-func (m mark) dead() bool   { return m.life%2 == 1 }
-func (m mark) trying() bool { return m.trial%nextTrial == underWay }
-func (m mark) fell() bool   { return m.dead() && m.trial%nextTrial == fellIn }
+func (m mark) dead() bool        { return m.life%2 == 1 }
+func (m mark) trying() bool      { return m.trial%nextTrial == trialUnderWay }
+func (m mark) diedInTrial() bool { return m.dead() && m.trial%nextTrial == trialFatal }
 
 func (m mark) join(o mark) mark { return mark{max(m.life, o.life), max(m.trial, o.trial)} }
 
@@ -131,7 +131,7 @@ func New(o Options) *Book {
 }
 
 // Empty reports whether there are no records, so that every key is clear. It takes no lock.
-func (b *Book) Empty() bool { return !b.some.Load() }
+func (b *Book) Empty() bool { return !b.hasRecords.Load() }
 
 // Check returns the verdict on key.
 func (b *Book) Check(key string) Verdict {
@@ -152,7 +152,7 @@ func (b *Book) verdict(r *record) (v Verdict) {
 		switch {
 		case m.dead():
 			v.Deaths = append(v.Deaths, i.Node)
-		case m.trying() && is && (!h.down || b.now().Sub(r.news) <= doubt):
+		case m.trying() && is && (!h.down || b.now().Sub(r.changedAt) <= believeUnreachable):
 			v.State, v.Trier = OnTrial, i
 		}
 	}
@@ -223,7 +223,7 @@ func (b *Book) update(f func()) {
 	before := b.seq
 	b.sweep()
 	f()
-	b.some.Store(len(b.records) > 0)
+	b.hasRecords.Store(len(b.records) > 0)
 	changes := make(map[string]Verdict)
 	if b.seq != before {
 		close(b.changed)
@@ -234,8 +234,8 @@ func (b *Book) update(f func()) {
 			}
 			v := b.verdict(r)
 			n := len(v.Deaths)
-			if v.State == Quarantined && n > r.told || n == 0 && r.told > 0 {
-				changes[key], r.told = v, n
+			if v.State == Quarantined && n > r.notifiedDeaths || n == 0 && r.notifiedDeaths > 0 {
+				changes[key], r.notifiedDeaths = v, n
 			}
 		}
 	}
@@ -262,11 +262,11 @@ func (b *Book) set(r *record, i Incarnation, m mark) {
 	}
 	if m.dead() && m.life > before.life {
 		r.died = b.now()
-		b.bury(i)
+		b.markDead(i)
 	}
 	r.marks[i] = m
 	b.seq++
-	r.seq, r.news = b.seq, b.now()
+	r.seq, r.changedAt = b.seq, b.now()
 }
 
 // record returns the record of key, a new one if there is none. Where there are too many, the
@@ -281,7 +281,7 @@ func (b *Book) record(key string) *record {
 		})
 		delete(b.records, oldest.key)
 	}
-	r := &record{key: key, marks: make(map[Incarnation]mark), news: b.now()}
+	r := &record{key: key, marks: make(map[Incarnation]mark), changedAt: b.now()}
 	b.records[key] = r
 	return r
 }
@@ -294,7 +294,7 @@ func (b *Book) sweep() {
 	}
 	b.swept = now
 	for _, r := range b.records {
-		if now.Sub(r.news) > keep && now.Sub(b.until(r)) > keep && !r.trying {
+		if now.Sub(r.changedAt) > keepRecord && now.Sub(b.until(r)) > keepRecord && !r.trying {
 			delete(b.records, r.key)
 		}
 	}

@@ -2,7 +2,7 @@ package quarantine
 
 // maxHearsay bounds the suspects beyond which no key becomes one by Refused, and the keys that
 // Announce takes.
-const maxHearsay = maxRecords / 2
+const maxRefusedSuspects = maxRecords / 2
 
 // health is what this node knows of another member.
 type health struct {
@@ -21,7 +21,7 @@ func (b *Book) SetMembers(list []Incarnation) {
 		}
 		for i := range b.members {
 			if _, still := members[i]; !still {
-				b.fall(i)
+				b.countTrialDeaths(i)
 			}
 		}
 		b.members = members
@@ -51,14 +51,14 @@ func (b *Book) Dead(at Incarnation) bool {
 }
 
 // bury notes that an incarnation was found to be dead. mu is held.
-func (b *Book) bury(at Incarnation) {
+func (b *Book) markDead(at Incarnation) {
 	h, is := b.members[at]
 	if !is || h.dead {
 		return
 	}
 	h.down, h.dead = true, true
 	b.members[at] = h
-	b.died, b.good = b.now(), 0
+	b.lastDeath, b.survivedTrials = b.now(), 0
 }
 
 // Lost notes that the connection to at broke while a request for key was under way there. If at was
@@ -74,7 +74,7 @@ func (b *Book) Refused(key string, at Incarnation) {
 	b.update(func() {
 		r := b.records[key]
 		known := r != nil && r.marks[at].life > 0
-		if b.members[at].answered && !known && b.suspects() < maxHearsay {
+		if b.members[at].answered && !known && b.suspects() < maxRefusedSuspects {
 			b.lost(key, at)
 		}
 	})
@@ -86,16 +86,16 @@ func (b *Book) Refused(key string, at Incarnation) {
 func (b *Book) Gone(at Incarnation, refused bool) {
 	b.update(func() {
 		if !refused || b.members[at].answered {
-			b.bury(at)
-			b.fall(at)
+			b.markDead(at)
+			b.countTrialDeaths(at)
 		}
 	})
 	b.Down(at)
 }
 
 func (b *Book) lost(key string, at Incarnation) {
-	b.bury(at)
-	if !b.fall(at) {
+	b.markDead(at)
+	if !b.countTrialDeaths(at) {
 		r := b.record(key)
 		m := r.marks[at]
 		m.life |= 1
@@ -105,15 +105,15 @@ func (b *Book) lost(key string, at Incarnation) {
 
 // fall counts the death of an incarnation for the keys that it was trying, and reports whether it
 // has died in a trial.
-func (b *Book) fall(at Incarnation) (inTrial bool) {
+func (b *Book) countTrialDeaths(at Incarnation) (inTrial bool) {
 	for _, r := range b.records {
 		m := r.marks[at]
 		if m.trying() && at != b.o.Self {
-			m = m.withTrial(fellIn)
+			m = m.withTrial(trialFatal)
 			m.life |= 1
 			b.set(r, at, m)
 		}
-		inTrial = inTrial || m.fell()
+		inTrial = inTrial || m.diedInTrial()
 	}
 	return inTrial
 }

@@ -271,7 +271,7 @@ func (n *node) exchange(to Incarnation, then func(ok bool)) {
 func (n *node) merge(message []byte) {
 	if n.w.bug == overwriting {
 		for d := json.NewDecoder(bytes.NewReader(message)); d.More(); {
-			var r told
+			var r wireRecord
 			_ = d.Decode(&r)
 			if own := n.book.records[string(r.Key)]; own != nil && !own.trying {
 				delete(n.book.records, own.key)
@@ -416,7 +416,7 @@ func (n *node) try(key string, end func(ok bool)) {
 		return
 	}
 	if n.w.bug == anyTurn {
-		n.book.good = 1000
+		n.book.survivedTrials = 1000
 	}
 	seq, ok := n.book.Begin(key)
 	if !ok {

@@ -9,7 +9,7 @@ import (
 const (
 	// rest is how long after a death the next trial begins: by then what the survivors have seen of
 	// it is known to all.
-	rest = 50 * time.Millisecond
+	settleTime = 50 * time.Millisecond
 
 	// The first trials after a death are alone on their node, so that a second death convicts one
 	// key. As they end well there may be more at a time: one for each perTrial of them, up to
@@ -42,15 +42,15 @@ func score(unit uint64, i Incarnation) uint64 {
 }
 
 // turn reports whether this node may begin one more trial. mu is held.
-func (b *Book) turn() bool {
+func (b *Book) mayBegin() bool {
 	now := b.now()
 	running := 0
 	for _, r := range b.records {
-		if r.trying && (r.ready.IsZero() || now.Sub(r.ready) < maxTurn) {
+		if r.trying && (r.loadingSince.IsZero() || now.Sub(r.loadingSince) < maxTurn) {
 			running++
 		}
 	}
-	return now.Sub(b.died) >= rest && running < max(1, min(b.good/perTrial, maxTrials))
+	return now.Sub(b.lastDeath) >= settleTime && running < max(1, min(b.survivedTrials/perTrial, maxTrials))
 }
 
 // Begin begins a trial of key by this node, and returns the number up to which all members must
@@ -59,11 +59,11 @@ func (b *Book) turn() bool {
 func (b *Book) Begin(key string) (seq uint64, ok bool) {
 	b.update(func() {
 		r := b.records[key]
-		if b.left || b.verdict(r).State != Suspect || r.trying || !b.turn() {
+		if b.left || b.verdict(r).State != Suspect || r.trying || !b.mayBegin() {
 			return
 		}
 		ok, r.trying = true, true
-		b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
+		b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(trialUnderWay))
 		seq = b.seq
 	})
 	return seq, ok
@@ -74,10 +74,10 @@ func (b *Book) Begin(key string) (seq uint64, ok bool) {
 // Begin, and End ends it.
 func (b *Book) Announce(keys []string) (taken []string, seq uint64) {
 	b.update(func() {
-		for _, key := range keys[:min(len(keys), maxHearsay)] {
+		for _, key := range keys[:min(len(keys), maxRefusedSuspects)] {
 			if r := b.record(key); !r.trying && !b.left {
-				taken, r.trying, r.ready = append(taken, key), true, b.now().Add(-maxTurn)
-				b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(underWay))
+				taken, r.trying, r.loadingSince = append(taken, key), true, b.now().Add(-maxTurn)
+				b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(trialUnderWay))
 			}
 		}
 		seq = b.seq
@@ -93,7 +93,7 @@ func (b *Book) Ready(key string) (ok bool) {
 		switch {
 		case r == nil || !r.trying:
 		case b.verdict(r).State == Suspect:
-			ok, r.ready = true, b.now()
+			ok, r.loadingSince = true, b.now()
 			b.trials++
 		default:
 			b.end(r, false)
@@ -131,12 +131,12 @@ func (b *Book) Leave() (seq uint64, some bool) {
 }
 
 func (b *Book) end(r *record, cleared bool) {
-	r.trying, r.ready = false, time.Time{}
+	r.trying, r.loadingSince = false, time.Time{}
 	b.set(r, b.o.Self, r.marks[b.o.Self].withTrial(noTrial))
 	if !cleared {
 		return
 	}
-	b.good++
+	b.survivedTrials++
 	for i, m := range r.marks {
 		m.life += m.life % 2
 		b.set(r, i, m)

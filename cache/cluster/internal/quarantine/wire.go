@@ -12,13 +12,13 @@ import (
 )
 
 // A told record is one of a message, which has one after the other, as JSON.
-type told struct {
+type wireRecord struct {
 	Key   []byte        `json:"k"`
 	Age   time.Duration `json:"a"` // of the last death
-	Marks []toldMark    `json:"m"`
+	Marks []wireMark    `json:"m"`
 }
 
-type toldMark struct {
+type wireMark struct {
 	Node  string `json:"n"`
 	ID    uint64 `json:"i"`
 	Life  uint64 `json:"l"`
@@ -45,7 +45,7 @@ func (b *Book) Message(since uint64, limit int) (message []byte, upTo uint64) {
 		}
 		slices.SortFunc(list, func(x, y *record) int { return cmp.Compare(x.seq, y.seq) })
 		for i, r := range list {
-			one := r.tell(b.now())
+			one := r.encode(b.now())
 			if i > 0 && len(message)+len(one) > limit {
 				upTo = list[i-1].seq
 				return
@@ -61,15 +61,15 @@ func (b *Book) Record(key string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if r := b.records[key]; r != nil {
-		return r.tell(b.now())
+		return r.encode(b.now())
 	}
 	return nil
 }
 
-func (r *record) tell(now time.Time) []byte {
-	t := told{Key: []byte(r.key), Age: max(0, now.Sub(r.died))}
+func (r *record) encode(now time.Time) []byte {
+	t := wireRecord{Key: []byte(r.key), Age: max(0, now.Sub(r.died))}
 	for i, m := range r.marks {
-		t.Marks = append(t.Marks, toldMark{i.Node, i.ID, m.life, m.trial})
+		t.Marks = append(t.Marks, wireMark{i.Node, i.ID, m.life, m.trial})
 	}
 	one, _ := json.Marshal(t) // there is nothing in it that could fail
 	return one
@@ -78,9 +78,9 @@ func (r *record) tell(now time.Time) []byte {
 // Merge takes a message of another node's Book, and reports whether that has made news of this
 // node's own. Its error is ErrMessage; then nothing has changed.
 func (b *Book) Merge(message []byte) (own bool, err error) {
-	var list []told
+	var list []wireRecord
 	for d := json.NewDecoder(bytes.NewReader(message)); ; {
-		var t told
+		var t wireRecord
 		if err := d.Decode(&t); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
@@ -101,7 +101,7 @@ func (b *Book) Merge(message []byte) (own bool, err error) {
 	return own, nil
 }
 
-func (b *Book) merge(theirs told) (own bool) {
+func (b *Book) merge(theirs wireRecord) (own bool) {
 	r := b.record(string(theirs.Key))
 	died := b.now().Add(-max(0, theirs.Age)) // before this node was told
 	if r.died.After(died) {
@@ -113,7 +113,7 @@ func (b *Book) merge(theirs told) (own bool) {
 		if i == b.o.Self { // this incarnation lives, and knows best whether it tries the key
 			state := uint64(noTrial)
 			if r.trying {
-				state = underWay
+				state = trialUnderWay
 			}
 			joined = joined.withTrial(state)
 			joined.life += joined.life % 2

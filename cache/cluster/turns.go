@@ -9,21 +9,21 @@ import (
 )
 
 // places are those of MaxLocalLoads.
-type places struct {
+type turns struct {
 	*semaphore.Weighted
 	taken atomic.Int64 // places that were not released, lent ones too
 }
 
 // take returns a place that was acquired.
-func (s *places) take() *place {
+func (s *turns) take() *turn {
 	s.taken.Add(1)
-	return &place{of: s, held: true}
+	return &turn{of: s, held: true}
 }
 
 // A place is one of MaxLocalLoads. A load that has it lends it while it waits for other keys: their
 // loads may need it, and would wait for this one otherwise.
-type place struct {
-	of *places
+type turn struct {
+	of *turns
 
 	mu      sync.Mutex // guards what follows
 	held    bool
@@ -31,15 +31,15 @@ type place struct {
 	waiting int  // calls in the load that wait for other keys
 }
 
-type placeKey struct{}
+type turnKey struct{}
 
 // with returns ctx for a load that has p.
-func (p *place) with(ctx context.Context) context.Context {
-	return context.WithValue(ctx, placeKey{}, p)
+func (p *turn) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, turnKey{}, p)
 }
 
 // release gives p up for good. It may be called more than once.
-func (p *place) release() {
+func (p *turn) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.over {
@@ -50,7 +50,7 @@ func (p *place) release() {
 }
 
 // giveBack gives p back if it is held. mu is held.
-func (p *place) giveBack() {
+func (p *turn) giveBack() {
 	if p.held {
 		p.held = false
 		p.of.Release(1)
@@ -59,8 +59,8 @@ func (p *place) giveBack() {
 
 // lendPlace lends the place of the load in ctx, if any, until reclaim is called. That waits for
 // one, for as long as ctx does.
-func lendPlace(ctx context.Context) (reclaim func()) {
-	p, ok := ctx.Value(placeKey{}).(*place)
+func lendTurn(ctx context.Context) (reclaim func()) {
+	p, ok := ctx.Value(turnKey{}).(*turn)
 	if !ok {
 		return func() {}
 	}
@@ -71,7 +71,7 @@ func lendPlace(ctx context.Context) (reclaim func()) {
 	return func() { p.reclaim(ctx) }
 }
 
-func (p *place) reclaim(ctx context.Context) {
+func (p *turn) reclaim(ctx context.Context) {
 	p.mu.Lock()
 	p.waiting--
 	wants := p.wants()
@@ -89,4 +89,4 @@ func (p *place) reclaim(ctx context.Context) {
 }
 
 // wants reports whether the load runs without its place. mu is held.
-func (p *place) wants() bool { return p.waiting == 0 && !p.held && !p.over }
+func (p *turn) wants() bool { return p.waiting == 0 && !p.held && !p.over }

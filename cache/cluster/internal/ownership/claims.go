@@ -17,13 +17,13 @@ import (
 const maxWaiting = 8192
 
 // holdings are the names that this node holds, by unit.
-type holdings struct {
+type claims struct {
 	c      Config
 	nameOf func(unit string) string
 	losses losses
 	idle   *idle // nil: units are never given up for being idle
 
-	changed func(unit string) // called when a unit's change is over; nil: not
+	onReleased func(unit string) // called when a unit's change is over; nil: not
 
 	life    context.Context // the holder of all names: it ends with close
 	end     context.CancelFunc
@@ -38,113 +38,113 @@ type holdings struct {
 }
 
 type shard struct {
-	mu     sync.Mutex          // under it only the lock of losses is taken
-	units  map[string]*holding // nil: closed
-	idlers list.List           // of *holding, in the order of since
+	mu     sync.Mutex        // under it only the lock of losses is taken
+	claims map[string]*claim // nil: closed
+	idle   list.List         // of *holding, in the order of since
 }
 
 // A holding is a name that this node holds, gets or gives up. Its shard's mu guards it.
-type holding struct {
-	unit         string
+type claim struct {
+	id           string
 	registration *registry.Registration
-	forget       func() bool // ends waiting for the registration's end
+	stopWatching func() bool // ends waiting for the registration's end
 	state        state
 
-	idles *list.Element // in idlers; nil: it is in use, or not held
-	since time.Duration // since when it is idle, from when idle began
+	idleElement *list.Element // in idlers; nil: it is in use, or not held
+	idleSince   time.Duration // since when it is idle, from when idle began
 }
 
 type state uint8
 
 const (
-	comes state = iota // it is being registered
+	registering state = iota // it is being registered
 	held
-	goes // it is being given up
+	releasing // it is being given up
 )
 
-func newHoldings(c Config, nameOf func(string) string, tell func(units []string)) *holdings {
-	h := &holdings{c: c, nameOf: nameOf, seed: maphash.MakeSeed()}
-	h.losses.tell, h.losses.running = tell, &h.running
+func newClaims(c Config, nameOf func(string) string, tell func(units []string)) *claims {
+	h := &claims{c: c, nameOf: nameOf, seed: maphash.MakeSeed()}
+	h.losses.notify, h.losses.running = tell, &h.running
 	h.life, h.end = context.WithCancel(context.Background())
 	for i := range h.shards {
-		h.shards[i].units = make(map[string]*holding)
+		h.shards[i].claims = make(map[string]*claim)
 	}
 	return h
 }
 
-func (h *holdings) shard(unit string) *shard {
+func (h *claims) shard(unit string) *shard {
 	return &h.shards[maphash.String(h.seed, unit)%uint64(len(h.shards))]
 }
 
 // claim makes the name of unit be registered, unless it is held already or too many names wait for
 // the registry: a queue of it may be full. It does not block.
-func (h *holdings) claim(unit string) {
+func (h *claims) claim(unit string) {
 	s := h.shard(unit)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	have := s.units[unit]
+	have := s.claims[unit]
 	if have != nil && have.state == held && have.registration.Context().Err() != nil {
-		h.hasEnded(s, have) // before its context's func came to say so
+		h.removeEnded(s, have) // before its context's func came to say so
 		have = nil
 	}
-	if s.units == nil || have != nil {
+	if s.claims == nil || have != nil {
 		return
 	}
 	if h.waiting.Add(1) > maxWaiting {
 		h.waiting.Add(-1)
 		return
 	}
-	have = &holding{unit: unit}
-	s.units[unit] = have
+	have = &claim{id: unit}
+	s.claims[unit] = have
 	h.running.Go(func() { h.register(s, have) })
 }
 
-func (h *holdings) register(s *shard, have *holding) {
-	r, err := h.c.Registry.Register(h.life, h.nameOf(have.unit), nil)
+func (h *claims) register(s *shard, have *claim) {
+	r, err := h.c.Registry.Register(h.life, h.nameOf(have.id), nil)
 	h.waiting.Add(-1)
 	s.mu.Lock()
-	closed := s.units == nil
+	closed := s.claims == nil
 	if err == nil && !closed {
 		have.registration, have.state = r, held
-		have.forget = context.AfterFunc(r.Context(), func() { h.ended(s, have) })
+		have.stopWatching = context.AfterFunc(r.Context(), func() { h.ended(s, have) })
 		h.held.Add(1)
 		h.claimed.Add(1)
-		if h.idle != nil && !h.c.Has(have.unit) {
+		if h.idle != nil && !h.c.Has(have.id) {
 			h.idle.begin(s, have) // it has gone meanwhile
 		}
 	} else {
-		delete(s.units, have.unit)
+		delete(s.claims, have.id)
 	}
 	s.mu.Unlock()
 	switch {
 	case errors.As(err, new(*registry.TakenError)):
-		h.losses.add(have.unit) // another node owns it
+		h.losses.add(have.id) // another node owns it
 	case err != nil:
-		h.c.Logger.Debug("a name could not be claimed", "name", h.nameOf(have.unit), "error", err)
+		h.c.Logger.Debug("a name could not be claimed", "name", h.nameOf(have.id), "error", err)
 	case closed:
 		_ = r.Release() // whatever had ended it: it is not held
 	}
 }
 
 // ended is called when a registration has ended that was not given up here.
-func (h *holdings) ended(s *shard, have *holding) {
+func (h *claims) ended(s *shard, have *claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.units[have.unit] == have && have.state == held {
-		h.hasEnded(s, have)
+	if s.claims[have.id] == have && have.state == held {
+		h.removeEnded(s, have)
 	}
 }
 
 // hasEnded forgets a holding whose registration has ended. The caller holds the shard's mu.
-func (h *holdings) hasEnded(s *shard, have *holding) {
-	delete(s.units, have.unit)
-	s.use(have)
+func (h *claims) removeEnded(s *shard, have *claim) {
+	delete(s.claims, have.id)
+	s.endIdle(have)
 	h.held.Add(-1)
-	h.count(context.Cause(have.registration.Context()), have.unit)
+	h.noteEnd(context.Cause(have.registration.Context()), have.id)
 }
 
 // count takes note of why a unit is not held any more, and tells of one that was lost.
-func (h *holdings) count(why error, unit string) {
+func (h *claims) noteEnd(why error, unit string) {
 	switch {
 	case errors.Is(why, registry.ErrReleased):
 		h.released.Add(1)
@@ -155,69 +155,69 @@ func (h *holdings) count(why error, unit string) {
 }
 
 // release gives up the name of unit and reports whether this node held it.
-func (h *holdings) release(unit string) bool {
+func (h *claims) release(unit string) bool {
 	s := h.shard(unit)
 	s.mu.Lock()
-	have := s.units[unit]
+	have := s.claims[unit]
 	if have == nil || have.state != held {
 		s.mu.Unlock()
 		return false
 	}
-	h.giveUp(s, have)
+	h.startRelease(s, have)
 	s.mu.Unlock()
-	h.give(s, have)
+	h.finishRelease(s, have)
 	return true
 }
 
 // giveUp begins giving a holding up. Nobody can claim it until that is over: the registry would
 // hand out the registration that is about to end. The caller holds the shard's mu, and calls give
 // next, without it.
-func (h *holdings) giveUp(s *shard, have *holding) {
-	have.state = goes
-	s.use(have)
+func (h *claims) startRelease(s *shard, have *claim) {
+	have.state = releasing
+	s.endIdle(have)
 	h.held.Add(-1)
 }
 
-func (h *holdings) give(s *shard, have *holding) {
-	have.forget()
+func (h *claims) finishRelease(s *shard, have *claim) {
+	have.stopWatching()
 	why := have.registration.Release()
 	if why == nil {
 		why = registry.ErrReleased
 	}
-	h.count(why, have.unit)
+	h.noteEnd(why, have.id)
 	s.mu.Lock()
-	delete(s.units, have.unit)
+	delete(s.claims, have.id)
 	s.mu.Unlock()
-	if h.changed != nil {
-		h.changed(have.unit) // its key may be back
+	if h.onReleased != nil {
+		h.onReleased(have.id) // its key may be back
 	}
 }
 
-func (h *holdings) stats() Stats {
+func (h *claims) stats() Stats {
 	return Stats{int(h.held.Load()), h.claimed.Load(), h.released.Load(), h.conflicts.Load()}
 }
 
 // close gives up all names, one after the other: a million take some seconds. If ctx ends before,
 // they go on going.
-func (h *holdings) close(ctx context.Context) error {
+func (h *claims) close(ctx context.Context) error {
 	h.closing.Do(func() {
 		h.losses.close()
-		var all []*holding
+		var all []*claim
 		for i := range h.shards {
 			s := &h.shards[i]
 			s.mu.Lock()
-			for _, have := range s.units {
+			for _, have := range s.claims {
 				if have.state == held { // else who changes it sees that all is closed
-					h.giveUp(s, have)
+					h.startRelease(s, have)
 					all = append(all, have)
 				}
 			}
-			s.units = nil
+			s.claims = nil
 			s.mu.Unlock()
 		}
 		h.running.Go(func() {
 			for _, have := range all {
-				h.give(h.shard(have.unit), have)
+				h.finishRelease(h.shard(have.id), have)
 			}
 			h.end() // not before: it would end all registrations at once, each in a goroutine of its own
 		})
@@ -243,13 +243,13 @@ func wait(ctx context.Context, running *sync.WaitGroup) error {
 // losses tell of units that were lost, many at a time: after a split thousands are lost at once,
 // and who is told may have to look through all its entries each time.
 type losses struct {
-	tell    func(units []string)
+	notify  func(units []string)
 	running *sync.WaitGroup
 
-	mu      sync.Mutex
-	units   []string
-	telling bool
-	closed  bool
+	mu        sync.Mutex
+	ids       []string
+	notifying bool
+	closed    bool
 }
 
 // add has tell called with the units, and with those that come while it runs in one more call. It
@@ -260,9 +260,9 @@ func (l *losses) add(units ...string) {
 	if l.closed || len(units) == 0 {
 		return
 	}
-	l.units = append(l.units, units...)
-	if !l.telling {
-		l.telling = true
+	l.ids = append(l.ids, units...)
+	if !l.notifying {
+		l.notifying = true
 		l.running.Go(l.run)
 	}
 }
@@ -270,14 +270,14 @@ func (l *losses) add(units ...string) {
 func (l *losses) run() {
 	for {
 		l.mu.Lock()
-		units := l.units
-		l.units = nil
-		l.telling = len(units) > 0
+		units := l.ids
+		l.ids = nil
+		l.notifying = len(units) > 0
 		l.mu.Unlock()
 		if len(units) == 0 {
 			return
 		}
-		l.tell(units)
+		l.notify(units)
 	}
 }
 
