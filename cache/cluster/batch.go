@@ -12,22 +12,22 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A manyWalk is the walk of the keys of one flight of FetchMany.
+// A batch is the state of one flight of FetchMany, which takes the steps of Fetch for several keys.
 type batch[V any] struct {
 	keys    []string
 	results []hook.Loaded[V]
-	next    []string // by key: the node to ask, undelivered, or "" for a key that has its result
+	next    []string // of each key: the node to ask, undelivered, or "" if it has its result
 	asked   []askedPeer
 }
 
-// An askedNode has been asked for the keys at these indices, and has answered at that time.
+// An askedPeer is one request of the batch: the indices of its keys, and when the answer came.
 type askedPeer struct {
 	keys     []int
 	answered time.Time
 }
 
-// age takes from the TTLs of copies what has passed since they came: they are stored when the whole
-// batch has ended.
+// age shortens the TTLs of copies by the time since they came: they are stored when the whole batch
+// has ended.
 func (w *batch[V]) age() {
 	for _, a := range w.asked {
 		waited := time.Since(a.answered)
@@ -39,8 +39,8 @@ func (w *batch[V]) age() {
 	}
 }
 
-// walkMany is walk for the keys of a batch, whose owner was node a moment ago. If that has changed
-// since, another node says so itself.
+// loadOrAskMany is loadOrAsk for the keys of a batch, whose owner was node a moment ago. If that
+// has changed, the asked node names the new owner.
 func (c *Cache[V]) loadOrAskMany(
 	ctx context.Context, node string, keys []string, results []hook.Loaded[V],
 ) {
@@ -70,7 +70,7 @@ func (c *Cache[V]) loadOrAskMany(
 	w.age()
 }
 
-// loadOwnMany is loadOwn for the keys of a batch.
+// loadOwnMany takes step 2 for the keys of a batch, as loadOwn does for one.
 func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	if !courier.TakeTurn(ctx) {
 		for i := range results {
@@ -86,7 +86,7 @@ func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hoo
 	}
 }
 
-// askMany is ask for the keys of a batch.
+// askMany takes steps 3 and 4 for the keys of a batch, as ask does for one.
 func (c *Cache[V]) askMany(ctx context.Context, w *batch[V]) {
 	defer c.asking.beginMany(w.keys)()
 	for range 2 {
@@ -152,9 +152,9 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *batch[V], at []i
 	}
 }
 
-// loadHereMany is loadHere for the keys at these indices, and counts as one. It runs in flights of
-// its own, in c.loads, so that whatever becomes of them the keys that others have delivered have
-// their values. Nobody else can join these.
+// loadHereMany takes step 5 for the keys at these indices, as loadHere does for one, and takes one
+// turn for all. The loads run in flights of c.loads, so that their panics and time-outs do not end
+// the flight whose other keys peers have delivered. No caller can join these flights.
 func (c *Cache[V]) loadHereMany(ctx context.Context, w *batch[V], at []int) {
 	p, err := c.awaitLocalLoad(ctx)
 	if err != nil {
@@ -184,7 +184,7 @@ func (c *Cache[V]) loadHereMany(ctx context.Context, w *batch[V], at []int) {
 	}
 }
 
-// A flightKey is the key of a flight that is joined by nobody: it equals no other one.
+// A flightKey is the key of a flight that nobody joins: it equals no other one.
 type flightKey struct{ key string }
 
 // String returns the key.
@@ -207,8 +207,8 @@ func (c *Cache[V]) outcomesOf(
 	return outcomes, nil
 }
 
-// loadHereSingly is loadHereMany without LoadMany. It takes some more of the MaxLocalLoads places
-// where they are free.
+// loadHereSingly does the work of loadHereMany without LoadMany. It takes more turns of
+// MaxLocalLoads if they are free.
 func (c *Cache[V]) loadHereSingly(ctx context.Context, p *turn, w *batch[V], at []int) {
 	next := make(chan int, len(at))
 	for _, i := range at {
@@ -235,7 +235,7 @@ func (c *Cache[V]) loadHereSingly(ctx context.Context, p *turn, w *batch[V], at 
 	inParallel(workers)
 }
 
-// localTTL returns how long to keep what the load in ctx, in place of an owner, has brought.
+// localTTL returns how long to keep what the load in ctx, in place of an owner, has returned.
 func (c *Cache[V]) localTTL(ctx context.Context) time.Duration {
 	if c.o.CopyTTL < 0 {
 		return 0
@@ -244,7 +244,7 @@ func (c *Cache[V]) localTTL(ctx context.Context) time.Duration {
 	return ttl
 }
 
-// loadMany calls LoadMany for the keys that may be loaded in the usual way.
+// loadMany calls LoadMany for the keys that are not suspect. The others get errSuspect.
 func (c *Cache[V]) loadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	if c.quarantine.Empty() {
 		c.callLoadMany(ctx, keys, results)
@@ -269,7 +269,7 @@ func (c *Cache[V]) loadMany(ctx context.Context, keys []string, results []hook.L
 	}
 }
 
-// callLoadMany calls LoadMany. Keys in its answer that were not asked for are left out, since this
+// callLoadMany calls LoadMany. Keys in its answer that it was not asked for are ignored, since this
 // node may not own them.
 func (c *Cache[V]) callLoadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	c.counters.loads.Add(uint64(len(keys)))

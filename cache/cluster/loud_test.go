@@ -64,7 +64,7 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	})
 	nodes[1].handler.Store(http.NotFoundHandler())
 	require.Eventually(t, func() bool {
-		return len(log.with("level=WARN", "can't be asked", "other=b", `reason="wrong path"`,
+		return len(log.with("level=WARN", "can't be asked", "peer=b", `reason="wrong path"`,
 			"mount Cache.Handler")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	v, err := nodes[0].Fetch(t.Context(), "k")
@@ -77,7 +77,7 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	require.ErrorContains(t, unconfirmed, "wrong path: ", "why it is passed over")
 	nodes[1].handler.Store(nodes[1].Handler())
 	require.Eventually(t, func() bool {
-		return len(log.with("level=INFO", "works again", "other=b")) == 1
+		return len(log.with("level=INFO", "works again", "peer=b")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	assert.Len(t, log.with("level=WARN"), 1)
 }
@@ -87,7 +87,7 @@ func TestNodesThatComeAndGo(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Logger = to })
-	come := log.with("level=INFO", "a node of this cache has come", "node=a", "other=b", "url=http://"+
+	come := log.with("level=INFO", "a node of this cache has come", "node=a", "peer=b", "url=http://"+
 		nodes[1].addr)
 	require.Len(t, come, 1)
 	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=a", "others=0",
@@ -97,7 +97,7 @@ func TestNodesThatComeAndGo(t *testing.T) {
 	require.Empty(t, log.with("gone"))
 	nodes[1].stop(t)
 	require.Eventually(t, func() bool {
-		return len(log.with("level=INFO", "a node of this cache has gone", "node=a", "other=b")) == 1
+		return len(log.with("level=INFO", "a node of this cache has gone", "node=a", "peer=b")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	require.Empty(t, log.with("level=WARN"))
 }

@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// A Propagator carries a trace from the context of a caller to the context that Load gets on
-// another node. It has the methods of OpenTelemetry's propagators with http.Header for the carrier.
-// Its methods are called at the same time.
+// A Propagator carries a trace from the context of a caller to the context of Load on another node.
+// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Its methods
+// are called by several goroutines at a time.
 type Propagator interface {
-	// Inject puts into header what the other node shall know.
+	// Inject adds to header what the other node needs to continue the trace.
 	Inject(ctx context.Context, header http.Header)
 	// Extract returns ctx with what Inject put into header on the other node.
 	Extract(ctx context.Context, header http.Header) context.Context
@@ -17,7 +17,7 @@ type Propagator interface {
 
 type traceKey struct{}
 
-// traceHeaders are those of W3C Trace Context and W3C Baggage.
+// traceHeaders names the headers of W3C Trace Context and W3C Baggage.
 var traceHeaders = []string{"Traceparent", "Tracestate", "Baggage"}
 
 // WithTrace returns ctx with the W3C trace headers (traceparent, tracestate, baggage) of a request.
@@ -35,8 +35,8 @@ func WithTrace(ctx context.Context, header http.Header) context.Context {
 	return context.WithValue(ctx, traceKey{}, kept)
 }
 
-// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on that of the
-// caller; nil if there are none. They must not be changed.
+// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on the caller's; nil
+// if there are none. They must not be changed.
 func TraceFrom(ctx context.Context) http.Header {
 	header, _ := ctx.Value(traceKey{}).(http.Header)
 	return header

@@ -8,37 +8,37 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// places are those of MaxLocalLoads.
+// turns bounds the loads in place of owners: MaxLocalLoads at a time.
 type turns struct {
 	*semaphore.Weighted
-	taken atomic.Int64 // places that were not released, lent ones too
+	taken atomic.Int64 // turns that were not released, with those that are lent
 }
 
-// take returns a place that was acquired.
+// take returns a turn that the caller has acquired.
 func (s *turns) take() *turn {
 	s.taken.Add(1)
 	return &turn{of: s, held: true}
 }
 
-// A place is one of MaxLocalLoads. A load that has it lends it while it waits for other keys: their
-// loads may need it, and would wait for this one otherwise.
+// A turn lets one load in place of an owner run. While the load waits for other keys it lends the
+// turn: their loads may need it, and would wait for this one otherwise.
 type turn struct {
 	of *turns
 
 	mu      sync.Mutex // guards what follows
 	held    bool
-	over    bool // it was released
-	waiting int  // calls in the load that wait for other keys
+	over    bool // release was called
+	waiting int  // calls by the load that wait for other keys
 }
 
 type turnKey struct{}
 
-// with returns ctx for a load that has p.
+// with returns ctx for the load that has p.
 func (p *turn) with(ctx context.Context) context.Context {
 	return context.WithValue(ctx, turnKey{}, p)
 }
 
-// release gives p up for good. It may be called more than once.
+// release ends p. It may be called more than once.
 func (p *turn) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,7 +49,7 @@ func (p *turn) release() {
 	p.giveBack()
 }
 
-// giveBack gives p back if it is held. mu is held.
+// giveBack lets another load have the turn, if p holds it. mu is held.
 func (p *turn) giveBack() {
 	if p.held {
 		p.held = false
@@ -57,8 +57,8 @@ func (p *turn) giveBack() {
 	}
 }
 
-// lendPlace lends the place of the load in ctx, if any, until reclaim is called. That waits for
-// one, for as long as ctx does.
+// lendTurn lends the turn of the load in ctx, if it has one, until reclaim is called. reclaim waits
+// for a turn, for as long as ctx lives.
 func lendTurn(ctx context.Context) (reclaim func()) {
 	p, ok := ctx.Value(turnKey{}).(*turn)
 	if !ok {
@@ -88,5 +88,5 @@ func (p *turn) reclaim(ctx context.Context) {
 	}
 }
 
-// wants reports whether the load runs without its place. mu is held.
+// wants reports whether the load runs without its turn. mu is held.
 func (p *turn) wants() bool { return p.waiting == 0 && !p.held && !p.over }

@@ -119,7 +119,7 @@ func (c *Client) compareSigns(t *target, sent uint64, l *silenceTimer) {
 	if t.signsLost.Swap(lost) == lost || !lost {
 		return
 	}
-	c.config.Logger.Warn("life signs of a node do not arrive", "other", t.to.Node, "url", t.to.URL,
+	c.config.Logger.Warn("life signs of a node do not arrive", "peer", t.to.Node, "url", t.to.URL,
 		"advice", NoLifeSigns.Advice())
 }
 

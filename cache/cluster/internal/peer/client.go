@@ -280,14 +280,14 @@ func (c *Client) note(t *target, health error, f *failure) {
 	switch {
 	case health == nil:
 		if t.logged.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.logged.Swap(0) != 0 {
-			log("other", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
+			log("peer", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
 		}
 	case f != nil && t.breaker.State() == gobreaker.StateOpen:
 		bit := uint32(1) << f.reason
 		if t.logged.Or(bit)&bit != 0 {
 			return
 		}
-		log := log("other", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
+		log := log("peer", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
 		if advice := f.reason.Advice(); advice != "" {
 			log.Warn("a node of this cache can't be asked", "advice", advice)
 		} else {

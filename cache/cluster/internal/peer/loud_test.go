@@ -130,7 +130,7 @@ func TestMistakesAreLoud(t *testing.T) {
 			lines := log.lines()
 			require.Len(t, lines, 1)
 			assert.Contains(t, lines[0],
-				`level=WARN msg="a node of this cache can't be asked" other=b url=http`)
+				`level=WARN msg="a node of this cache can't be asked" peer=b url=http`)
 			for _, text := range c.texts {
 				assert.Contains(t, lines[0], text)
 			}
@@ -184,8 +184,8 @@ func TestDownAndUpAgain(t *testing.T) {
 		require.NoError(t, fetch())
 	}
 	assert.Equal(t, []string{
-		`level=INFO msg="a node of this cache does not answer and is passed over" other=b url=http://b:1 reason=unreachable error="no route to host"`,
-		`level=INFO msg="a node of this cache works again" other=b url=http://b:1`,
+		`level=INFO msg="a node of this cache does not answer and is passed over" peer=b url=http://b:1 reason=unreachable error="no route to host"`,
+		`level=INFO msg="a node of this cache works again" peer=b url=http://b:1`,
 	}, log.lines())
 }
 
@@ -239,7 +239,7 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			time.AfterFunc(a.PeerTimeout*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
 			require.Len(t, log.lines(), 1)
-			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" other=b`)
+			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" peer=b`)
 			assert.Contains(t, log.lines()[0], "must pass interim answers (1xx) on")
 			unavailable(t, fetch("long"), NoLifeSigns)
 			end <- struct{}{}
