@@ -12,42 +12,43 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// maxWaiting is how many names may wait for the registry at a time: each takes a goroutine, whether
-// somebody still asks for it or not.
+// maxWaiting bounds the names that wait for the registry at a time. Each takes a goroutine, whether
+// a caller still needs it or not.
 const maxWaiting = 8192
 
-// holdings are the names that this node holds, by unit.
+// claims holds this node's claims, by id: the key or, by slot, the slot's number. nameOf returns
+// the name of an id.
 type claims struct {
 	c      Config
-	nameOf func(unit string) string
+	nameOf func(id string) string
 	losses losses
-	idle   *idle // nil: units are never given up for being idle
+	idle   *idle // releases idle names; nil if none is released for being idle
 
-	onReleased func(unit string) // called when a unit's change is over; nil: not
+	onReleased func(id string) // called when a release is over; may be nil
 
-	life    context.Context // the holder of all names: it ends with close
+	life    context.Context // the holder of all names; it ends with close
 	end     context.CancelFunc
 	closing sync.Once
-	running sync.WaitGroup // all goroutines
+	running sync.WaitGroup // all goroutines of claims
 
 	seed   maphash.Seed
 	shards [64]shard
 
-	waiting, held                atomic.Int64 // names that are being registered, and that are
+	waiting, held                atomic.Int64 // names that are being registered, and that are held
 	claimed, released, conflicts atomic.Uint64
 }
 
 type shard struct {
-	mu     sync.Mutex        // under it only the lock of losses is taken
-	claims map[string]*claim // nil: closed
-	idle   list.List         // of *holding, in the order of since
+	mu     sync.Mutex        // guards what follows; only the lock of losses is taken under it
+	claims map[string]*claim // by id; nil when closed
+	idle   list.List         // of *claim, in the order of idleSince
 }
 
-// A holding is a name that this node holds, gets or gives up. Its shard's mu guards it.
+// A claim is a name that this node holds, registers or releases. Its shard's mu guards it.
 type claim struct {
 	id           string
 	registration *registry.Registration
-	stopWatching func() bool // ends waiting for the registration's end
+	stopWatching func() bool // stops waiting for the registration's end
 	state        state
 
 	idleElement *list.Element // in idlers; nil: it is in use, or not held
@@ -57,14 +58,14 @@ type claim struct {
 type state uint8
 
 const (
-	registering state = iota // it is being registered
+	registering state = iota // waits for the registry
 	held
-	releasing // it is being given up
+	releasing // waits for the registry to release it
 )
 
-func newClaims(c Config, nameOf func(string) string, tell func(units []string)) *claims {
+func newClaims(c Config, nameOf func(string) string, notify func(ids []string)) *claims {
 	h := &claims{c: c, nameOf: nameOf, seed: maphash.MakeSeed()}
-	h.losses.notify, h.losses.running = tell, &h.running
+	h.losses.notify, h.losses.running = notify, &h.running
 	h.life, h.end = context.WithCancel(context.Background())
 	for i := range h.shards {
 		h.shards[i].claims = make(map[string]*claim)
@@ -72,19 +73,19 @@ func newClaims(c Config, nameOf func(string) string, tell func(units []string)) 
 	return h
 }
 
-func (h *claims) shard(unit string) *shard {
-	return &h.shards[maphash.String(h.seed, unit)%uint64(len(h.shards))]
+func (h *claims) shard(id string) *shard {
+	return &h.shards[maphash.String(h.seed, id)%uint64(len(h.shards))]
 }
 
-// claim makes the name of unit be registered, unless it is held already or too many names wait for
-// the registry: a queue of it may be full. It does not block.
-func (h *claims) claim(unit string) {
-	s := h.shard(unit)
+// claim registers the name of id in a goroutine, unless this node has a claim on it already, or too
+// many names wait for the registry, whose queue may be full. It does not block.
+func (h *claims) claim(id string) {
+	s := h.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	have := s.claims[unit]
+	have := s.claims[id]
 	if have != nil && have.state == held && have.registration.Context().Err() != nil {
-		h.removeEnded(s, have) // before its context's func came to say so
+		h.removeEnded(s, have) // ended has not run yet
 		have = nil
 	}
 	if s.claims == nil || have != nil {
@@ -94,8 +95,8 @@ func (h *claims) claim(unit string) {
 		h.waiting.Add(-1)
 		return
 	}
-	have = &claim{id: unit}
-	s.claims[unit] = have
+	have = &claim{id: id}
+	s.claims[id] = have
 	h.running.Go(func() { h.register(s, have) })
 }
 
@@ -110,7 +111,7 @@ func (h *claims) register(s *shard, have *claim) {
 		h.held.Add(1)
 		h.claimed.Add(1)
 		if h.idle != nil && !h.c.Has(have.id) {
-			h.idle.begin(s, have) // it has gone meanwhile
+			h.idle.begin(s, have) // the entry has gone meanwhile
 		}
 	} else {
 		delete(s.claims, have.id)
@@ -118,15 +119,15 @@ func (h *claims) register(s *shard, have *claim) {
 	s.mu.Unlock()
 	switch {
 	case errors.As(err, new(*registry.TakenError)):
-		h.losses.add(have.id) // another node owns it
+		h.losses.add(have.id) // another node holds it
 	case err != nil:
 		h.c.Logger.Debug("a name could not be claimed", "name", h.nameOf(have.id), "error", err)
 	case closed:
-		_ = r.Release() // whatever had ended it: it is not held
+		_ = r.Release() // its error says why it had ended: it does not matter
 	}
 }
 
-// ended is called when a registration has ended that was not given up here.
+// ended is called when a registration has ended that this node did not release.
 func (h *claims) ended(s *shard, have *claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +136,7 @@ func (h *claims) ended(s *shard, have *claim) {
 	}
 }
 
-// hasEnded forgets a holding whose registration has ended. The caller holds the shard's mu.
+// removeEnded removes a claim whose registration has ended. The caller holds the shard's mu.
 func (h *claims) removeEnded(s *shard, have *claim) {
 	delete(s.claims, have.id)
 	s.endIdle(have)
@@ -143,22 +144,22 @@ func (h *claims) removeEnded(s *shard, have *claim) {
 	h.noteEnd(context.Cause(have.registration.Context()), have.id)
 }
 
-// count takes note of why a unit is not held any more, and tells of one that was lost.
-func (h *claims) noteEnd(why error, unit string) {
+// noteEnd counts why a name is not held any more, and passes one that was lost on to losses.
+func (h *claims) noteEnd(why error, id string) {
 	switch {
 	case errors.Is(why, registry.ErrReleased):
 		h.released.Add(1)
 	case errors.Is(why, registry.ErrConflict):
-		h.losses.add(unit) // first: what is counted is going to be told
+		h.losses.add(id) // first: a loss that is counted will be notified
 		h.conflicts.Add(1)
 	}
 }
 
-// release gives up the name of unit and reports whether this node held it.
-func (h *claims) release(unit string) bool {
-	s := h.shard(unit)
+// release releases the name of id, and reports whether this node held it.
+func (h *claims) release(id string) bool {
+	s := h.shard(id)
 	s.mu.Lock()
-	have := s.claims[unit]
+	have := s.claims[id]
 	if have == nil || have.state != held {
 		s.mu.Unlock()
 		return false
@@ -169,9 +170,9 @@ func (h *claims) release(unit string) bool {
 	return true
 }
 
-// giveUp begins giving a holding up. Nobody can claim it until that is over: the registry would
-// hand out the registration that is about to end. The caller holds the shard's mu, and calls give
-// next, without it.
+// startRelease starts the release of a claim. Until it is over nobody can claim the name, since the
+// registry would return the registration that is about to end. The caller holds the shard's mu, and
+// calls finishRelease next, without mu.
 func (h *claims) startRelease(s *shard, have *claim) {
 	have.state = releasing
 	s.endIdle(have)
@@ -189,7 +190,7 @@ func (h *claims) finishRelease(s *shard, have *claim) {
 	delete(s.claims, have.id)
 	s.mu.Unlock()
 	if h.onReleased != nil {
-		h.onReleased(have.id) // its key may be back
+		h.onReleased(have.id) // the entry may be back
 	}
 }
 
@@ -197,8 +198,8 @@ func (h *claims) stats() Stats {
 	return Stats{int(h.held.Load()), h.claimed.Load(), h.released.Load(), h.conflicts.Load()}
 }
 
-// close gives up all names, one after the other: a million take some seconds. If ctx ends before,
-// they go on going.
+// close releases all names, one after the other; a million take some seconds. If ctx ends first,
+// the release goes on in the background.
 func (h *claims) close(ctx context.Context) error {
 	h.closing.Do(func() {
 		h.losses.close()
@@ -207,7 +208,7 @@ func (h *claims) close(ctx context.Context) error {
 			s := &h.shards[i]
 			s.mu.Lock()
 			for _, have := range s.claims {
-				if have.state == held { // else who changes it sees that all is closed
+				if have.state == held { // the goroutines of other states see that all is closed
 					h.startRelease(s, have)
 					all = append(all, have)
 				}
@@ -219,13 +220,13 @@ func (h *claims) close(ctx context.Context) error {
 			for _, have := range all {
 				h.finishRelease(h.shard(have.id), have)
 			}
-			h.end() // not before: it would end all registrations at once, each in a goroutine of its own
+			h.end() // last: it ends what is left all at once, each in its goroutine
 		})
 	})
 	return wait(ctx, &h.running)
 }
 
-// wait waits until nothing runs any more, or ctx ends.
+// wait waits until running is done, or ctx ends.
 func wait(ctx context.Context, running *sync.WaitGroup) error {
 	over := make(chan struct{})
 	go func() {
@@ -240,10 +241,10 @@ func wait(ctx context.Context, running *sync.WaitGroup) error {
 	}
 }
 
-// losses tell of units that were lost, many at a time: after a split thousands are lost at once,
-// and who is told may have to look through all its entries each time.
+// losses passes on the ids whose names were lost, many at a time: after a split thousands are lost
+// at once, and notify may go through all entries each time.
 type losses struct {
-	notify  func(units []string)
+	notify  func(ids []string)
 	running *sync.WaitGroup
 
 	mu        sync.Mutex
@@ -252,15 +253,15 @@ type losses struct {
 	closed    bool
 }
 
-// add has tell called with the units, and with those that come while it runs in one more call. It
-// does not wait.
-func (l *losses) add(units ...string) {
+// add starts notify with the ids. Those that come while notify runs go into one more call. add does
+// not wait.
+func (l *losses) add(ids ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(units) == 0 {
+	if l.closed || len(ids) == 0 {
 		return
 	}
-	l.ids = append(l.ids, units...)
+	l.ids = append(l.ids, ids...)
 	if !l.notifying {
 		l.notifying = true
 		l.running.Go(l.run)
@@ -270,18 +271,18 @@ func (l *losses) add(units ...string) {
 func (l *losses) run() {
 	for {
 		l.mu.Lock()
-		units := l.ids
+		ids := l.ids
 		l.ids = nil
-		l.notifying = len(units) > 0
+		l.notifying = len(ids) > 0
 		l.mu.Unlock()
-		if len(units) == 0 {
+		if len(ids) == 0 {
 			return
 		}
-		l.notify(units)
+		l.notify(ids)
 	}
 }
 
-// close has nothing more be added. What was is still told.
+// close makes add do nothing. notify still gets what was added before.
 func (l *losses) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

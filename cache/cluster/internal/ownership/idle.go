@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// idle gives up the names of units that have been idle for long enough.
+// idle releases the names of ids that have been idle for long enough.
 //
-// Each shard has a list of its idle holdings, those that have been idle for the longest first. To
-// become idle, and to be used again, is thus to enter and to leave a list: O(1), under a lock that
-// has to be taken anyway, and nothing is left behind of a key that comes and goes quickly.
+// Each shard has a list of its idle claims; the one that has been idle for the longest is first. So
+// to become idle, and to be used again, is to enter and to leave a list: O(1), under a lock that is
+// taken anyway, and nothing is left behind of a key that comes and goes quickly.
 type idle struct {
 	h     *claims
 	after time.Duration
 	begun time.Time
 
-	asleep atomic.Bool // no timer is set: who makes a holding idle has to wake run
+	asleep atomic.Bool // no timer is set, so begin has to wake run
 	wake   chan struct{}
 }
 
@@ -23,7 +23,7 @@ func newIdle(h *claims, after time.Duration) *idle {
 	return &idle{h: h, after: after, begun: time.Now(), wake: make(chan struct{}, 1)}
 }
 
-// begin makes a holding that is in use idle from now on. The caller holds the shard's mu.
+// begin notes that a claim that is in use becomes idle now. The caller holds the shard's mu.
 func (d *idle) begin(s *shard, have *claim) {
 	have.idleSince, have.idleElement = time.Since(d.begun), s.idle.PushBack(have)
 	if d.asleep.CompareAndSwap(true, false) {
@@ -34,7 +34,7 @@ func (d *idle) begin(s *shard, have *claim) {
 	}
 }
 
-// restart makes a holding that is idle be so from now on. The caller holds the shard's mu.
+// restart notes that an idle claim is idle from now on. The caller holds the shard's mu.
 func (d *idle) restart(s *shard, have *claim) {
 	if have.idleElement != nil {
 		have.idleSince = time.Since(d.begun)
@@ -42,7 +42,7 @@ func (d *idle) restart(s *shard, have *claim) {
 	}
 }
 
-// use takes a holding out of the idle ones, if it is one. The caller holds mu.
+// endIdle notes that a claim is in use, if it was idle. The caller holds mu.
 func (s *shard) endIdle(have *claim) {
 	if have.idleElement != nil {
 		s.idle.Remove(have.idleElement)
@@ -50,7 +50,7 @@ func (s *shard) endIdle(have *claim) {
 	}
 }
 
-// run gives names up until the holdings close.
+// run releases names until the claims close.
 func (d *idle) run() {
 	timer := time.NewTimer(time.Nanosecond) // not 0: see atOnce in package registry
 	defer timer.Stop()
@@ -61,15 +61,15 @@ func (d *idle) run() {
 		case <-d.wake:
 		case <-timer.C:
 		}
-		d.asleep.Store(true) // before looking: what is added after that wakes this goroutine
+		d.asleep.Store(true) // before releaseDue: a claim that becomes idle after that wakes run
 		if wait, some := d.releaseDue(); some {
-			d.asleep.Store(false) // all that is added from now on is due later
+			d.asleep.Store(false) // claims that become idle from now on are due later
 			timer.Reset(max(wait, d.after/100))
 		}
 	}
 }
 
-// releaseDue gives up what is due. It returns how long it is to the next one, if there is one.
+// releaseDue releases what is due. It returns how long it is to the next one, if there is one.
 func (d *idle) releaseDue() (wait time.Duration, some bool) {
 	for i := range d.h.shards {
 		s := &d.h.shards[i]

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 )
 
-// maxPlainKey bounds the keys that stand in their names as they are. Longer ones are hashed.
+// maxPlainKey bounds the length of the keys that are part of their names as they are, in bytes.
+// Names of longer keys have a hash.
 const maxPlainKey = 200
 
-// NewKeys returns units that are keys.
+// NewKeys returns Owners of keys that are claimed one by one.
 func NewKeys(c Config) Owners { return newKeys(c) }
 
 func newKeys(c Config) *keys {
@@ -24,7 +25,7 @@ func newKeys(c Config) *keys {
 
 type keys struct {
 	c             Config
-	plain, hashed string // what names begin with
+	plain, hashed string // prefixes of names
 	members       members
 	claims        *claims
 }
@@ -38,7 +39,7 @@ func (k *keys) name(key string) string {
 }
 
 // Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key
-// counts as one that nobody holds; its home loads it then without owning it.
+// counts as one that nobody holds; its home then loads it without owning it.
 func (k *keys) Owner(key string) string {
 	if claim, ok := k.c.Registry.Lookup(k.name(key)); ok && k.members.has(claim.Node) {
 		if claim.Node == k.c.Self {
@@ -49,7 +50,7 @@ func (k *keys) Owner(key string) string {
 	return k.members.home(key)
 }
 
-// asked keeps the name of an idle key that is about to be loaded.
+// restartIdle keeps the name of an idle key that is about to be loaded.
 func (k *keys) restartIdle(key string) {
 	s := k.claims.shard(key)
 	s.mu.Lock()
@@ -59,13 +60,13 @@ func (k *keys) restartIdle(key string) {
 	}
 }
 
-// Changed registers the name of a key that has come, and gives up that of one that has gone later.
+// Changed claims the name of a key that has come. The name of a key that has gone becomes idle.
 func (k *keys) Changed(key string) {
 	s := k.claims.shard(key)
 	s.mu.Lock()
 	has, have := k.c.Has(key), s.claims[key]
 	switch {
-	case have == nil || have.state != held: // who changes it looks again when that is over
+	case have == nil || have.state != held: // onReleased or register looks again when that is over
 	case has:
 		s.endIdle(have)
 	case have.idleElement == nil:
@@ -77,7 +78,7 @@ func (k *keys) Changed(key string) {
 	}
 }
 
-// lost tells of keys whose names were lost.
+// lost calls Config.Lost for keys whose names were lost.
 func (k *keys) lost(list []string) {
 	for _, key := range list {
 		k.c.Lost(key)
@@ -87,8 +88,8 @@ func (k *keys) lost(list []string) {
 // SetMembers replaces the members.
 func (k *keys) SetMembers(nodes []string) { k.members.set(nodes) }
 
-// Stats counts keys.
+// Stats counts the names of keys.
 func (k *keys) Stats() Stats { return k.claims.stats() }
 
-// Close gives up all names.
+// Close releases all names.
 func (k *keys) Close(ctx context.Context) error { return k.claims.close(ctx) }

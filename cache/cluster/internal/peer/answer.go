@@ -59,14 +59,14 @@ func parseKind(name string, status int) (kind, bool) {
 	return 0, false
 }
 
-// answer is the reply to a request.
+// answer is an answer to a request, as it is sent.
 type answer struct {
 	kind kind
 	keep time.Duration // of a value
 	body []byte
 }
 
-// refusal is an answer that says no.
+// refusal is an answer that is neither a value nor an error of Load.
 type refusal struct {
 	kind   kind
 	status int

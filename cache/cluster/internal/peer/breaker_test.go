@@ -290,5 +290,5 @@ func TestReasons(t *testing.T) {
 	}
 	assert.Equal(t, "Reason(99)", Reason(99).String())
 	err := &UnavailableError{Node: "n", Reason: Silent, Err: errSilent}
-	assert.EqualError(t, err, `cluster: node "n": silent: nothing was heard of it in time`)
+	assert.EqualError(t, err, `cluster: node "n": silent: nothing came from it in time`)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What the zero values of Config stand for.
+// The values that zero values of Config stand for.
 const (
 	DefaultMaxKey      = 4 << 10
 	DefaultMaxValue    = 16 << 20
@@ -17,45 +17,44 @@ const (
 	DefaultPeerTimeout = 500 * time.Millisecond
 )
 
-// Config configures a Client and a Server: who this node is, what it accepts, and how long it
-// waits. It must not be changed once one of them was made with it.
+// Config configures a Client and a Server. It must not be changed after one of them was made with
+// it.
 type Config struct {
-	Node        string // the name of this node: any string
-	Incarnation uint64 // of this instance: another one after each restart
+	Node        string // the name of this node, any string
+	Incarnation uint64 // a random number, another one after each restart
 	Cache       string // the name of the cache: a request for another one is refused
 
-	// Identity, if set, makes the Server refuse requests, and the Client answers, that did not come
-	// over TLS from somebody with an accepted key.
+	// Identity, if set, makes the Server refuse requests, and the Client refuse answers, that did not
+	// come over TLS from somebody with an accepted key.
 	Identity *Identity
 
 	// TLS, if set, configures how the Client connects to https URLs, and makes the Server refuse
-	// requests that came without a client certificate which was verified. It is ignored if there is
-	// an Identity.
+	// requests without a client certificate that was verified. It is ignored if there is an Identity.
 	TLS *tls.Config
 
-	// Authorize, if set, is called by the Server for each request, before anything else of it
-	// counts. An error refuses it.
+	// Authorize, if set, is called by the Server for each request before anything else. If it returns
+	// an error, the request is refused.
 	Authorize func(*http.Request) error
 
 	MaxKey   int // bytes of a key
 	MaxValue int // bytes of a value
-	// bytes of a message about deletes, of those that a key must not be older than, and of the answer
+	// bytes of a message about deletes, of the deletes in a request for a key, and of their answers
 	MaxMessage int
-	// how many requests the Server works at, at a time; besides, so many messages about deletes
+	// how many requests for keys the Server works at, at a time; and as many about deletes
 	MaxRequests int
 
-	// Silence bounds how long the Client waits while it receives nothing.
+	// PeerTimeout bounds how long the Client waits while it receives nothing.
 	PeerTimeout time.Duration
 
-	// Propagator, if set, carries what a context knows of a trace.
+	// Propagator, if set, carries the trace of a context.
 	Propagator Propagator
 
-	// Errors are what errors.Is shall find in a LoadError of another node, by names which are the
+	// Errors are the errors that errors.Is finds in a LoadError of another node, by names that are the
 	// same on all nodes.
 	Errors map[string]error
 
-	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that
-	// are passed over (Warn, or Info if they may be down) and work again (Info). nil: nothing is
+	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that are
+	// passed over (Warn, or Info if they may be down) and work again (Info). If it is nil, nothing is
 	// logged.
 	Logger *slog.Logger
 }

@@ -16,38 +16,38 @@ import (
 )
 
 const (
-	// tooOften failures in a row make a node be passed over.
+	// maxFailures failures in a row make a Client pass a node over.
 	maxFailures = 5
-	// rest is how long it is passed over, at least, and twice that at most. Each Client and address
-	// has its own, so that the nodes of a cluster don't all try at once.
+	// rest is the minimum time for which it is passed over; twice that is the maximum. Each Client and
+	// address has its own time, so that the nodes of a cluster don't all try at once.
 	rest = time.Second
 )
 
 var (
-	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS: nothing " +
-		"is sent to it")
-	errUnderWay = errors.New("as many requests to it are under way as may be")
-	// to the breaker: it was neither good nor bad
+	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS, " +
+		"so nothing is sent to it")
+	errUnderWay = errors.New("the maximum number of requests to it is under way")
+	// for the breaker: the request counts neither way
 	errNoOutcome = errors.New("peer: the caller has left")
 )
 
-// target holds a Client's state of one address.
+// target is a Client's state of one address.
 type target struct {
 	to      Address
 	urls    map[endpoint]*url.URL
-	header  http.Header // of each request; not to be changed
+	header  http.Header // of each request; immutable
 	rt      http.RoundTripper
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
-	err     error // why it can't be asked
+	err     error // why it can't be asked; nil if it can
 
-	conns       *semaphore.Weighted     // those that requests for values use, maxConns at most
-	signsLost   atomic.Bool             // life signs that it has sent have not arrived
+	conns       *semaphore.Weighted     // a connection for each request for values, maxConns at most
+	signsLost   atomic.Bool             // some of its life signs have not arrived
 	logged      atomic.Uint32           // what was logged since it last worked, a bit for each Reason
 	lastFailure atomic.Pointer[failure] // how it failed last
 }
 
-// newTarget returns what is needed to ask to, by rt or, if that is nil, by a transport of its own:
-// so its idle connections can be closed without those of others.
+// newTarget returns the state of an address that is asked by rt. If rt is nil it has a transport of
+// its own, so that its idle connections can be closed without those of other nodes.
 func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 	t := &target{to: to, rt: rt, conns: semaphore.NewWeighted(maxConns)}
 	base, err := url.Parse(to.URL)
@@ -72,7 +72,7 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 	t.header = http.Header{
 		headerRequest:  {requestHeader(c, to.Incarnation)},
 		"Content-Type": {contentType},
-		// What arrives is checked and counted as it was sent.
+		// A proxy must not compress answers: their lengths are checked.
 		"Accept-Encoding": {"identity"},
 	}
 	t.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -84,12 +84,12 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 	return t
 }
 
-// passedOver returns the error for a request that is not sent, since the node has failed too often.
+// passedOver returns the error for a request that is not sent since the node has failed too often.
 func (t *target) passedOver() error {
 	const text = "it has failed too often, and is tried again soon"
 	err := errors.New(text)
 	if last := t.lastFailure.Load(); last != nil {
-		// Not wrapped: it is what became of another request.
+		// Not wrapped: it is the error of another request.
 		err = fmt.Errorf(text+"; last: %v: %v", last.reason, last.err)
 	}
 	return &UnavailableError{Node: t.to.Node, Reason: PassedOver, Err: err}
@@ -102,5 +102,5 @@ func closeIdle(rt http.RoundTripper) {
 	}
 }
 
-// headers returns those of one request, to which more may be added.
+// headers returns the headers for one request. The caller may add more.
 func (t *target) headers() http.Header { return maps.Clone(t.header) }

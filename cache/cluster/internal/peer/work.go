@@ -24,7 +24,7 @@ type work struct {
 	head     head
 }
 
-// serve reads the body of a request that is welcome, has the Backend do it, and answers.
+// serve reads the body of an admitted request, passes the request to the Backend, and answers.
 func (w *work) serve(ctx context.Context) {
 	body, no := w.receive()
 	if no != nil {
@@ -36,8 +36,9 @@ func (w *work) serve(ctx context.Context) {
 	}
 	if w.head.timeout > 0 && w.head.timeout < maxTimeout {
 		var cancel context.CancelFunc
-		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost.
-		// Were it not later than the asker's own deadline, it could take our word for an answer.
+		// An asker that leaves closes its connection. This deadline is for the case that the close gets
+		// lost. It is later than the asker's own deadline, since the asker could take this node's
+		// time-out for an error of Load.
 		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+boundPeerTimeout(w.head.peerTimeout))
 		defer cancel()
 	}
@@ -54,9 +55,9 @@ func (w *work) serve(ctx context.Context) {
 	w.guard(ctx, func() { do(ctx, body) })
 }
 
-// welcome looks at all that can be looked at before the body is read: what is asked, who asks, and
-// whether this node is meant. A stranger learns nothing of this node, and takes nothing that others
-// need.
+// admit checks all that can be checked before the body is read: the endpoint, the asker's identity,
+// and whether this node is meant. A stranger learns nothing of this node, and takes no place that
+// others need.
 func (w *work) admit() (endpoint, *refusal) {
 	e, no := endpointOf(w.r.URL)
 	if no == nil {
@@ -80,7 +81,7 @@ func (w *work) admit() (endpoint, *refusal) {
 	return e, nil
 }
 
-// authenticate finds out whether whoever asks may do so.
+// authenticate returns a refusal unless the asker may send requests.
 func (w *work) authenticate() *refusal {
 	c := &w.server.config
 	if w.r.Method != http.MethodPost {
@@ -106,7 +107,7 @@ func (w *work) authenticate() *refusal {
 	return nil
 }
 
-// receive reads the body.
+// receive reads the body, or returns a refusal.
 func (w *work) receive() ([]byte, *refusal) {
 	c, size := &w.server.config, w.r.ContentLength
 	limit := int64(c.MaxMessage)
@@ -133,7 +134,7 @@ func (w *work) fetch(ctx context.Context, body []byte) {
 	w.fetchOne(ctx, body, w.server.backend.Fetch)
 }
 
-// try is fetch with a record before the rest of the body.
+// try does what fetch does, after cutting the record off the body.
 func (w *work) try(ctx context.Context, body []byte) {
 	record, body, ok := cutPart(body)
 	if !ok {
@@ -145,7 +146,7 @@ func (w *work) try(ctx context.Context, body []byte) {
 	})
 }
 
-// one answers a request for one key, which the Backend does by do.
+// fetchOne answers a request for one key, whose result do returns.
 func (w *work) fetchOne(
 	ctx context.Context, body []byte,
 	do func(ctx context.Context, from, key string, after []byte) (Value, error),
@@ -156,7 +157,7 @@ func (w *work) fetchOne(
 		w.refuse(badBody(err))
 		return
 	}
-	if late > 0 { // callers of the asker waited in vain: what hangs may hang here
+	if late > 0 { // callers of the asker waited in vain: the load may hang here
 		ctx = courier.ContextWithLateAge(ctx, late)
 	}
 	v, err := do(ctx, w.head.node, key, after)
@@ -172,7 +173,7 @@ func (w *work) fetchOne(
 	w.answer(a, kinds[a.kind].status)
 }
 
-// badBody says what is wrong with the body of a request.
+// badBody returns the refusal for a body that could not be decoded.
 func badBody(err error) *refusal {
 	if errors.As(err, new(*SizeError)) {
 		return refuse(tooLarge, err.Error())
@@ -180,7 +181,7 @@ func badBody(err error) *refusal {
 	return refuse(malformed, err.Error())
 }
 
-// judge returns how the asker is told of what the Backend has for a key.
+// answerFor returns the answer to a request for a key, for a result of the Backend.
 func (w *work) answerFor(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
 	if err != nil {
 		return w.answerForError(ctx, err)
@@ -230,12 +231,12 @@ func (w *work) exchange(ctx context.Context, body []byte) {
 	}
 }
 
-// tooLargeToSend says how large it is, and how large it may be here.
+// tooLargeToSend returns the refusal for a value of size bytes, of which limit may be sent.
 func tooLargeToSend(size, limit int) *refusal {
 	return refuse(oversize, strconv.Itoa(size)+" "+strconv.Itoa(limit))
 }
 
-// unavailable returns how the asker is told of an error that is no answer; nil if it is one.
+// unavailable returns the refusal for an error of the Backend, or nil if the error is an answer.
 func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	switch {
 	case errors.Is(err, ErrClosing), errors.Is(err, courier.ErrClosed),
@@ -247,13 +248,13 @@ func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	return nil
 }
 
-// guard runs f. If it panics, the asker is told as if Load had. If it calls Goexit, net/http breaks
-// off the answer.
+// guard runs f. If f panics, the answer is that Load has panicked. If f calls Goexit, net/http
+// breaks the answer off.
 func (w *work) guard(ctx context.Context, f func()) {
 	done := false
 	defer func() {
 		if done || w.pulse.answered() {
-			return // a panic of the answer itself goes up
+			return // a panic while answering goes up
 		}
 		p := recover()
 		if p == nil {
@@ -282,7 +283,7 @@ func (w *work) refuse(no *refusal) {
 	w.answer(answer{kind: no.kind, body: no.body}, no.status)
 }
 
-// answer sends a.
+// answer sends a with an HTTP status.
 func (w *work) answer(a answer, status int) {
 	h := w.pulse.answer()
 	length := strconv.Itoa(len(a.body))
@@ -315,8 +316,8 @@ func (w *work) debug(text string, attrs ...slog.Attr) {
 	log.LogAttrs(w.r.Context(), slog.LevelDebug, text, attrs...)
 }
 
-// clamp returns the silence of an asker within what is sane: it makes this node send something
-// every quarter of it.
-func boundPeerTimeout(silence time.Duration) time.Duration {
-	return min(max(silence, minPeerTimeout), maxPeerTimeout)
+// boundPeerTimeout returns the peer time-out of an asker within sane bounds, since this node sends
+// something every quarter of it.
+func boundPeerTimeout(peerTimeout time.Duration) time.Duration {
+	return min(max(peerTimeout, minPeerTimeout), maxPeerTimeout)
 }

@@ -54,7 +54,7 @@ func TestStates(t *testing.T) {
 
 	_, ok := other.Begin("k")
 	require.False(t, ok, "it rests")
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok = other.Begin("k")
 	require.True(t, ok)
 	_, again := other.Begin("k")
@@ -111,7 +111,7 @@ func TestWhatIsForgiven(t *testing.T) {
 	b.Lost("k", a1)
 	require.Equal(t, Suspect, b.Check("k").State, "another one")
 
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok := b.Begin("k")
 	require.True(t, ok)
 	b.Ready("k")
@@ -136,7 +136,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 		b.Lost(key, a1)
 	}
 	send(t, b, trier)
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	_, ok = trier.Begin("waiting")
@@ -159,7 +159,7 @@ func TestLeave(t *testing.T) {
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("k", a1)
 	send(t, b, trier)
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	require.True(t, trier.Ready("k"))
@@ -185,7 +185,7 @@ func TestAnnounce(t *testing.T) {
 	b, loader := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("tried", a1)
 	send(t, b, loader)
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok := loader.Begin("tried")
 	require.True(t, ok)
 	taken, seq := loader.Announce([]string{"k", "l", "tried"})
@@ -214,7 +214,7 @@ func TestTurns(t *testing.T) {
 	b := newBook(c, "b", a1, c1)
 	b.Lost("first", a1)
 	atOnce := func() (n int) {
-		c.move(settleTime)
+		c.move(restAfterDeath)
 		for i := range 100 {
 			key := fmt.Sprint("probe", i)
 			b.Lost(key, a1)
@@ -231,7 +231,7 @@ func TestTurns(t *testing.T) {
 	for i := range 600 {
 		key := strconv.Itoa(i)
 		b.Lost(key, a1)
-		c.move(settleTime)
+		c.move(restAfterDeath)
 		_, ok := b.Begin(key)
 		require.True(t, ok)
 		b.Ready(key)
@@ -255,7 +255,7 @@ func TestBounds(t *testing.T) {
 	b := newBook(c, "b", a1)
 	b.Lost("first", a1)
 	b.Lost("cleared", a1)
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	b.Begin("cleared")
 	b.Ready("cleared")
 	b.End(true, "cleared")

@@ -101,7 +101,7 @@ func TestTrierOutOfReach(t *testing.T) {
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("k", a1)
 	send(t, b, trier)
-	c.move(settleTime)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	send(t, trier, b)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A told record is one of a message, which has one after the other, as JSON.
+// A wireRecord is a record in a message, which is a sequence of them as JSON.
 type wireRecord struct {
 	Key   []byte        `json:"k"`
 	Age   time.Duration `json:"a"` // of the last death
@@ -28,9 +28,9 @@ type wireMark struct {
 // ErrMessage says that a message can't be read.
 var ErrMessage = errors.New("quarantine: a message that can't be read")
 
-// Message returns the records that have changed since a number, oldest first, in up to limit bytes
-// but at least one record; and the number up to which the receiver knows all when it has merged
-// them.
+// Message returns the records that have changed since a number, oldest first, in at most limit
+// bytes, but at least one record. upTo is the number up to which the receiver knows all records
+// when it has merged them.
 func (b *Book) Message(since uint64, limit int) (message []byte, upTo uint64) {
 	if b.Empty() && since == 0 {
 		return nil, 0
@@ -56,7 +56,7 @@ func (b *Book) Message(since uint64, limit int) (message []byte, upTo uint64) {
 	return message, upTo
 }
 
-// Record returns a message of what is known of key; nil if that is nothing.
+// Record returns a message with the record of key; nil if there is none.
 func (b *Book) Record(key string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,12 +71,13 @@ func (r *record) encode(now time.Time) []byte {
 	for i, m := range r.marks {
 		t.Marks = append(t.Marks, wireMark{i.Node, i.ID, m.life, m.trial})
 	}
-	one, _ := json.Marshal(t) // there is nothing in it that could fail
+	one, _ := json.Marshal(t) // no type in it can fail
 	return one
 }
 
-// Merge takes a message of another node's Book, and reports whether that has made news of this
-// node's own. Its error is ErrMessage; then nothing has changed.
+// Merge merges a message of another node's Book, and reports whether that has changed a mark of
+// this node's own incarnation, which is news for the others. If the message can't be read the error
+// is ErrMessage, and nothing has changed.
 func (b *Book) Merge(message []byte) (own bool, err error) {
 	var list []wireRecord
 	for d := json.NewDecoder(bytes.NewReader(message)); ; {
@@ -103,14 +104,14 @@ func (b *Book) Merge(message []byte) (own bool, err error) {
 
 func (b *Book) merge(theirs wireRecord) (own bool) {
 	r := b.record(string(theirs.Key))
-	died := b.now().Add(-max(0, theirs.Age)) // before this node was told
+	died := b.now().Add(-max(0, theirs.Age)) // before the message came
 	if r.died.After(died) {
 		died = r.died
 	}
 	for _, t := range theirs.Marks {
 		i, m := Incarnation{t.Node, t.ID}, mark{t.Life, t.Trial}
 		joined := r.marks[i].join(m)
-		if i == b.o.Self { // this incarnation lives, and knows best whether it tries the key
+		if i == b.o.Self { // this incarnation lives, and knows whether it tries the key
 			state := uint64(noTrial)
 			if r.trying {
 				state = trialUnderWay
