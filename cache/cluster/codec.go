@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unsafe"
@@ -56,14 +57,7 @@ func (bytesCodec) Decode(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-func isZero(data []byte) bool {
-	for _, b := range data {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
+func isZero(data []byte) bool { return len(bytes.TrimLeft(data, "\x00")) == 0 }
 
 type stringCodec struct{}
 
@@ -90,25 +84,22 @@ func defaultCodec[V any]() Codec[V] {
 	return JSON[V]()
 }
 
-// encodeValue calls Encode. If it panics, the value can't be sent; no caller gets that panic, nor
+// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor
 // do callers of other keys of a batch.
 func (c *Cache[V]) encodeValue(v V) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
+	defer panicToError(&err)
 	return c.o.Codec.Encode(v)
 }
 
 // decodeValue calls Decode, and turns a panic into an error.
 func (c *Cache[V]) decodeValue(data []byte) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
+	defer panicToError(&err)
 	return c.o.Codec.Decode(data)
 }
 
-func panicked(p any) error { return fmt.Errorf("it panicked: %v", p) }
+// panicToError is to be deferred. It recovers a panic, which becomes the error.
+func panicToError(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("it panicked: %v", p)
+	}
+}

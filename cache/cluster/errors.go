@@ -80,13 +80,5 @@ type QuarantineError struct {
 // Error describes the QuarantineError in one line.
 func (e *QuarantineError) Error() string {
 	return fmt.Sprintf("cluster: key %s is quarantined until %s: nodes died while they loaded it: %s",
-		shortKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
-}
-
-// shortKey returns key quoted, and cut to 200 bytes, for logs and error texts.
-func shortKey(key string) string {
-	if len(key) > 200 {
-		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
-	}
-	return fmt.Sprintf("%q", key)
+		peer.QuoteKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
 }

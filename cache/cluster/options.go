@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -183,25 +184,25 @@ func (e *OptionError) Error() string {
 }
 
 func (o Options[V]) withDefaults() Options[V] {
-	setIfZero(&o.Name, DefaultName)
-	setIfZero(&o.CopyTTL, DefaultCopyTTL)
-	setIfZero(&o.Slots, DefaultSlots)
-	setIfZero(&o.IdleRelease, DefaultIdleRelease)
-	setIfZero(&o.PeerTimeout, DefaultPeerTimeout)
-	setIfZero(&o.Quarantine, DefaultQuarantine)
-	setIfZero(&o.MaxLocalLoads, DefaultMaxLocalLoads)
-	setIfZero(&o.MaxPeerRequests, DefaultMaxPeerRequests)
-	setIfZero(&o.MaxKey, DefaultMaxKey)
-	setIfZero(&o.MaxValue, DefaultMaxValue)
-	setIfZero(&o.DeleteLog, DefaultDeleteLog)
+	o.Name = cmp.Or(o.Name, DefaultName)
+	o.CopyTTL = cmp.Or(o.CopyTTL, DefaultCopyTTL)
+	o.Slots = cmp.Or(o.Slots, DefaultSlots)
+	o.IdleRelease = cmp.Or(o.IdleRelease, DefaultIdleRelease)
+	o.PeerTimeout = cmp.Or(o.PeerTimeout, DefaultPeerTimeout)
+	o.Quarantine = cmp.Or(o.Quarantine, DefaultQuarantine)
+	o.MaxLocalLoads = cmp.Or(o.MaxLocalLoads, DefaultMaxLocalLoads)
+	o.MaxPeerRequests = cmp.Or(o.MaxPeerRequests, DefaultMaxPeerRequests)
+	o.MaxKey = cmp.Or(o.MaxKey, DefaultMaxKey)
+	o.MaxValue = cmp.Or(o.MaxValue, DefaultMaxValue)
+	o.DeleteLog = cmp.Or(o.DeleteLog, DefaultDeleteLog)
 	if o.Cache.Capacity == 0 && o.Cache.MaxWeight == 0 {
 		o.Cache.Capacity = cache.DefaultCapacity
 	}
 	if o.Cache.Capacity > 0 {
-		setIfZero(&o.CopyCapacity, max(1, o.Cache.Capacity/8))
+		o.CopyCapacity = cmp.Or(o.CopyCapacity, max(1, o.Cache.Capacity/8))
 	}
 	if o.Cache.MaxWeight > 0 {
-		setIfZero(&o.CopyWeight, max(1, o.Cache.MaxWeight/8))
+		o.CopyWeight = cmp.Or(o.CopyWeight, max(1, o.Cache.MaxWeight/8))
 	}
 	if o.Codec == nil {
 		o.Codec = defaultCodec[V]()
@@ -210,12 +211,6 @@ func (o Options[V]) withDefaults() Options[V] {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func setIfZero[T comparable](p *T, otherwise T) {
-	if *p == *new(T) {
-		*p = otherwise
-	}
 }
 
 // validate returns an *OptionError for the first field that has a bad value, if any. It is called
@@ -306,14 +301,4 @@ func isPort(s string) bool {
 }
 
 // isName reports whether s can be the name of a cache or of an error.
-func isName(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-',
-			c == '_':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
+func isName(s string) bool { return len(s) <= 64 && peer.IsWord(s) }

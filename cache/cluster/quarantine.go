@@ -36,11 +36,11 @@ func (c *Cache[V]) newBook() *quarantine.Book {
 		Changed: func(key string, v quarantine.Verdict) {
 			if v.State == quarantine.Quarantined {
 				c.log.Warn("a key is quarantined: nodes have died while they loaded it",
-					"key", shortKey(key), "died", v.Deaths,
+					"key", peer.QuoteKey(key), "died", v.Deaths,
 					"for", time.Until(v.Until).Round(time.Second))
 			} else {
 				c.log.Info("a key is out of quarantine: it was loaded and the node lives",
-					"key", shortKey(key))
+					"key", peer.QuoteKey(key))
 			}
 		},
 	})

@@ -53,16 +53,12 @@ type Stats struct {
 	Copies  int // of these, the ones whose keys other nodes own
 }
 
-// Refused counts requests of other nodes that were refused.
-type Refused struct {
-	Busy            uint64 // above MaxPeerRequests, or the loads were at their limit
-	Misplaced       uint64 // for a key that this node does not own
-	Unsendable      uint64 // for a value that is larger than MaxValue, or that Codec can't encode
-	Unauthenticated uint64 // wrong or no credentials
-	Malformed       uint64 // not a request of this protocol, or too large
-	// of another version of the protocol, for another cache, or for another incarnation of the node
-	OtherVersion uint64
-}
+// Refused has the counts of requests of other nodes that were refused: Busy (above MaxPeerRequests,
+// or the loads were at their limit), Misplaced (for a key that this node does not own), Unsendable
+// (for a value that is larger than MaxValue, or that Codec can't encode), Unauthenticated (wrong or
+// no credentials), Malformed (not a request of this protocol, or too large) and OtherVersion (of
+// another version of the protocol, for another cache, or for another incarnation of the node).
+type Refused = peer.Refused
 
 // PeerStats holds the state of another member as this node sees it.
 type PeerStats struct {
@@ -99,7 +95,7 @@ func (c *Cache[V]) Stats() Stats {
 		Asked:       n.asked.Load(),
 		AskFailures: n.askFailures(),
 		Served:      n.served.Load(), ServedErrors: n.servedErrors.Load(),
-		Refused: Refused(c.server.Refused()),
+		Refused: c.server.Refused(),
 		Deletes: n.deletes.Load(),
 		Store:   c.store.Stats(), Entries: c.store.Len(), Copies: int(c.copies.n.Load()),
 	}

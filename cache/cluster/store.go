@@ -46,9 +46,9 @@ func (c *Cache[V]) entryChanged(key string) {
 	weight, kept := c.entries.Weight(key)
 	switch {
 	case !kept:
-		c.copies.left(key, c.hasEntry)
+		c.copies.remove(key, c.hasEntry) // it may be back
 	case c.owners.Owner(key) == c.self:
-		c.copies.remove(key)
+		c.copies.remove(key, nil)
 	default:
 		c.copies.add(key, weight, c.hasEntry)
 		for oldest, ok := c.copies.excess(); ok; oldest, ok = c.copies.excess() {
@@ -93,29 +93,19 @@ func (c *copies) add(key string, weight uint32, kept func(string) bool) {
 	c.n.Add(1)
 }
 
-// left takes key out unless it is in the store again.
-func (c *copies) left(key string, kept func(string) bool) {
+// remove takes key out, unless keep returns true for it. keep may be nil.
+func (c *copies) remove(key string, keep func(string) bool) {
 	if c.n.Load() == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !kept(key) {
+	if keep == nil || !keep(key) {
 		c.removeLocked(key)
 	}
 }
 
-// remove takes key out, since it is no copy any more.
-func (c *copies) remove(key string) {
-	if c.n.Load() == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.removeLocked(key)
-}
-
-// removeLocked is remove with mu held.
+// removeLocked takes key out. mu is held.
 func (c *copies) removeLocked(key string) {
 	if at, ok := c.byKey[key]; ok {
 		//nolint:errcheck,forcetypeassert // there is nothing else

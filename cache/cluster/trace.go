@@ -2,18 +2,18 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net/http"
+
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
 // A Propagator carries a trace from the context of a caller to the context of Load on another node.
-// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Its methods
-// are called by several goroutines at a time.
-type Propagator interface {
-	// Inject adds to header what the other node needs to continue the trace.
-	Inject(ctx context.Context, header http.Header)
-	// Extract returns ctx with what Inject put into header on the other node.
-	Extract(ctx context.Context, header http.Header) context.Context
-}
+// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Inject(ctx,
+// header) adds to the header of a request what the other node needs to continue the trace;
+// Extract(ctx, header) returns ctx with that on the other node. The methods are called by several
+// goroutines at a time.
+type Propagator = peer.Propagator
 
 type traceKey struct{}
 
@@ -46,9 +46,7 @@ func TraceFrom(ctx context.Context) http.Header {
 type w3c struct{}
 
 func (w3c) Inject(ctx context.Context, header http.Header) {
-	for name, values := range TraceFrom(ctx) {
-		header[name] = values
-	}
+	maps.Copy(header, TraceFrom(ctx))
 }
 
 func (w3c) Extract(ctx context.Context, header http.Header) context.Context {

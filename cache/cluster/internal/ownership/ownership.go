@@ -1,6 +1,7 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -82,16 +83,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	for p, otherwise := range map[*time.Duration]time.Duration{
-		&c.IdleRelease: 30 * time.Second, &c.Settle: time.Second, &c.Round: time.Second,
-	} {
-		if *p <= 0 {
-			*p = otherwise
-		}
-	}
-	if c.Slots == 0 {
-		c.Slots = 1024
-	}
+	c.IdleRelease = cmp.Or(c.IdleRelease, 30*time.Second)
+	c.Slots = cmp.Or(c.Slots, 1024)
+	c.Settle, c.Round = cmp.Or(c.Settle, time.Second), cmp.Or(c.Round, time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -42,10 +43,8 @@ func (c *Client) attempt(
 	if (c.config.Identity != nil || c.config.TLS != nil) && t.urls[q.endpoint].Scheme != "https" {
 		return reply{}, fail(Denied, errNotTLS) // anybody could answer, or read along
 	}
-	h := t.headers()
-	for name, values := range trace {
-		h[name] = values
-	}
+	h := maps.Clone(t.header)
+	maps.Copy(h, trace)
 	if deadline, ok := ctx.Deadline(); ok {
 		h[headerTimeout] = []string{strconv.FormatInt(int64(max(time.Until(deadline), 1)), 10)}
 	}

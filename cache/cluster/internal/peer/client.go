@@ -184,9 +184,7 @@ func (c *Client) takeConn(ctx context.Context, t *target) error {
 // Breaker returns "closed" if the node is asked, "open" if it is passed over, and "half-open" if
 // one request tries it.
 func (c *Client) Breaker(to Address) string {
-	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
+	t := c.known(to)
 	if t == nil || t.breaker == nil {
 		return "closed"
 	}
@@ -195,13 +193,11 @@ func (c *Client) Breaker(to Address) string {
 
 // Failure returns how the last failed request to a node failed, or "" if the node is asked.
 func (c *Client) Failure(to Address) string {
-	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
-	if t == nil {
+	t := c.known(to)
+	switch {
+	case t == nil:
 		return ""
-	}
-	if t.err != nil {
+	case t.err != nil:
 		return t.err.Error()
 	}
 	last := t.lastFailure.Load()
@@ -235,17 +231,22 @@ func (c *Client) Close() {
 	}
 }
 
-// target returns the state of an address.
-func (c *Client) target(to Address) *target {
+// known returns the state of an address that was asked before, or nil.
+func (c *Client) known(to Address) *target {
 	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
-	if t != nil {
+	defer c.mu.RUnlock()
+	return c.targets[to]
+}
+
+// target returns the state of an address, a new one if it was not asked before.
+func (c *Client) target(to Address) *target {
+	if t := c.known(to); t != nil {
 		return t
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t = c.targets[to]; t == nil {
+	t := c.targets[to]
+	if t == nil {
 		t = newTarget(&c.config, to, c.rt)
 		c.targets[to] = t
 	}

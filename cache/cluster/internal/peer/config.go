@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -59,28 +60,24 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// A Propagator carries a trace over HTTP. Its methods are called at the same time.
+// A Propagator carries a trace from the context of a caller to the context of Load on another node.
+// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Its methods
+// are called by several goroutines at a time.
 type Propagator interface {
-	// Inject puts into header what the other node shall know.
+	// Inject adds to header what the other node needs to continue the trace.
 	Inject(ctx context.Context, header http.Header)
 	// Extract returns ctx with what Inject put into header on the other node.
 	Extract(ctx context.Context, header http.Header) context.Context
 }
 
 func (c Config) withDefaults() Config {
-	setIfZero(&c.MaxKey, DefaultMaxKey)
-	setIfZero(&c.MaxValue, DefaultMaxValue)
-	setIfZero(&c.MaxMessage, DefaultMaxMessage)
-	setIfZero(&c.MaxRequests, DefaultMaxRequests)
-	setIfZero(&c.PeerTimeout, DefaultPeerTimeout)
+	c.MaxKey = cmp.Or(c.MaxKey, DefaultMaxKey)
+	c.MaxValue = cmp.Or(c.MaxValue, DefaultMaxValue)
+	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
+	c.MaxRequests = cmp.Or(c.MaxRequests, DefaultMaxRequests)
+	c.PeerTimeout = cmp.Or(c.PeerTimeout, DefaultPeerTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func setIfZero[T comparable](p *T, otherwise T) {
-	if *p == *new(T) {
-		*p = otherwise
-	}
 }

@@ -70,8 +70,7 @@ func (d *Identity) Config() *tls.Config {
 		Certificates: []tls.Certificate{d.certificate},
 		ClientAuth:   tls.RequireAnyClientCert,
 		// A server gets the certificate whatever authorities it names.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate,
-			error) {
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &d.certificate, nil
 		},
 		InsecureSkipVerify: true, //nolint:gosec // verify checks the peer, also when a session is resumed

@@ -20,12 +20,16 @@ type LoadError struct {
 
 // Error describes the LoadError in one line.
 func (e *LoadError) Error() string {
-	key := e.Key
+	return fmt.Sprintf("cluster: load of key %s on node %q %s: %s",
+		QuoteKey(e.Key), e.Node, e.Kind, e.Message)
+}
+
+// QuoteKey returns key quoted, and cut to 200 bytes, for logs and error texts.
+func QuoteKey(key string) string {
 	if len(key) > 200 {
-		return fmt.Sprintf("cluster: load of key %q… (%d bytes) on node %q %s: %s",
-			key[:200], len(key), e.Node, e.Kind, e.Message)
+		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
 	}
-	return fmt.Sprintf("cluster: load of key %q on node %q %s: %s", key, e.Node, e.Kind, e.Message)
+	return fmt.Sprintf("%q", key)
 }
 
 // Unwrap returns the errors that errors.Is finds.

@@ -84,38 +84,25 @@ var errLoadWire = errors.New("an error that can't be read")
 
 // decodeLoadError is the inverse of encodeLoadError. It ignores names that are not in names.
 func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
-	if len(b) == 0 || b[0] < byte(Failed) || b[0] > byte(NotFound) {
+	r := reader{b: b}
+	first, bits := r.bytes(1), r.uvarint()
+	message, stack, count := r.part(), r.part(), r.uvarint()
+	if r.bad || first[0] < byte(Failed) || first[0] > byte(NotFound) || bits >= 1<<len(commonErrors) ||
+		len(message) > maxText || len(stack) > maxStack || count > maxNames {
 		return nil, errLoadWire
 	}
-	e := &LoadError{Kind: LoadKind(b[0])}
-	bits, n := binary.Uvarint(b[1:])
-	if n <= 0 || bits >= 1<<len(commonErrors) {
-		return nil, errLoadWire
-	}
-	message, rest, ok1 := cutPart(b[1+n:])
-	stack, rest, ok2 := cutPart(rest)
-	count, n := binary.Uvarint(rest)
-	if !ok1 || !ok2 || n <= 0 || len(message) > maxText || len(stack) > maxStack || count > maxNames {
-		return nil, errLoadWire
-	}
-	e.Message, e.Stack = string(message), string(stack)
+	e := &LoadError{Kind: LoadKind(first[0]), Message: string(message), Stack: string(stack)}
 	for i, err := range commonErrors {
 		if bits&(1<<i) != 0 {
 			e.is = append(e.is, err)
 		}
 	}
-	rest = rest[n:]
 	for range count {
-		var name []byte
-		var ok bool
-		if name, rest, ok = cutPart(rest); !ok {
-			return nil, errLoadWire
-		}
-		if err := names[string(name)]; err != nil {
+		if err := names[string(r.part())]; err != nil {
 			e.is = append(e.is, err)
 		}
 	}
-	if len(rest) > 0 {
+	if !r.ok() {
 		return nil, errLoadWire
 	}
 	return e, nil

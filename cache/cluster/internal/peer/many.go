@@ -115,50 +115,36 @@ type manyRequest struct {
 
 // decodeMany is the inverse of encodeMany.
 func decodeMany(body []byte, maxKey, maxAfter int) (m manyRequest, err error) {
-	late, rest, ok := cutLate(body)
-	if !ok {
+	r := reader{b: body}
+	m.late, m.maxValue = r.late(), r.uvarint()
+	count := r.uvarint()
+	if r.bad || count == 0 || count > maxKeys || count > uint64(len(r.b)/2) {
 		return manyRequest{}, errFrame
 	}
-	maxValue, rest, ok1 := cutUvarint(rest)
-	count, rest, ok2 := cutUvarint(rest)
-	if !ok1 || !ok2 || count == 0 || count > maxKeys || count > uint64(len(rest)/2) {
-		return manyRequest{}, errFrame
-	}
-	m = manyRequest{asks: make([]Ask, count), maxValue: maxValue, late: late}
-	keys := string(rest) // one allocation for all
-	var after, key []byte
+	m.asks = make([]Ask, count)
+	keys := string(r.b) // one allocation for all
+	var after []byte
 	for i := range m.asks {
-		size, next, ok := cutUvarint(rest)
-		if !ok || size > uint64(len(next))+1 {
-			return manyRequest{}, errFrame
+		if size := r.uvarint(); size > 0 {
+			after = r.bytes(size - 1)
 		}
-		if rest = next; size > 0 {
-			after, rest = rest[:size-1:size-1], rest[size-1:]
-		}
-		if key, rest, ok = cutPart(rest); !ok {
+		key := r.part()
+		if r.bad {
 			return manyRequest{}, errFrame
 		}
 		if err := checkSizes(key, after, maxKey, maxAfter); err != nil {
 			return manyRequest{}, err
 		}
-		end := len(keys) - len(rest)
+		end := len(keys) - len(r.b)
 		m.asks[i].Key = keys[end-len(key) : end]
 		if len(after) > 0 {
 			m.asks[i].After = after
 		}
 	}
-	if len(rest) > 0 {
+	if !r.ok() {
 		return manyRequest{}, errFrame
 	}
 	return m, nil
-}
-
-func cutUvarint(from []byte) (v uint64, rest []byte, ok bool) {
-	v, n := binary.Uvarint(from)
-	if n <= 0 {
-		return 0, nil, false
-	}
-	return v, from[n:], true
 }
 
 // The answer has an outcome for each key, in their order: the kind of the answer that a request for
@@ -242,31 +228,29 @@ var errOutcomes = errors.New("an answer about many keys that can't be read")
 // decodeOutcomes is the inverse of encodeOutcomes. It calls each with the outcome of each key. If
 // it returns an error, these outcomes don't count.
 func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) error {
+	in := reader{b: b}
 	var before *LoadError
 	found := false
 	for i := range keys {
-		if len(b) == 0 || kind(b[0]) > closing {
+		first := in.bytes(1)
+		if in.bad || kind(first[0]) > closing {
 			return errOutcomes
 		}
-		a := answer{kind: kind(b[0])}
-		if b = b[1:]; a.kind == leftOut {
+		a := answer{kind: kind(first[0])}
+		if a.kind == leftOut {
 			each(i, reply{answer: a})
 			continue
 		}
 		found = true
 		if a.kind == value {
-			keep, n := binary.Varint(b)
-			if n <= 0 {
-				return errOutcomes
-			}
-			a.keep, b = time.Duration(keep), b[n:]
+			a.keep = time.Duration(in.varint())
 		}
-		body, rest, ok := cutPart(b)
-		if !ok || len(body) > c.limit(a.kind, c.config.MaxValue) {
+		body := in.part()
+		if in.bad || len(body) > c.limit(a.kind, c.config.MaxValue) {
 			return errOutcomes
 		}
 		// A value may be kept for long, and must not keep the memory of all others.
-		a.body, b = bytes.Clone(body), rest
+		a.body = bytes.Clone(body)
 		if a.kind == failed && len(a.body) == 0 {
 			if before == nil {
 				return errOutcomes
@@ -287,7 +271,7 @@ func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) e
 		}
 		each(i, one)
 	}
-	if len(b) > 0 || !found { // without any outcome, all keys would be asked for again and again
+	if !in.ok() || !found { // without any outcome, all keys would be asked for again and again
 		return errOutcomes
 	}
 	return nil

@@ -3,7 +3,6 @@ package peer
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -101,6 +100,3 @@ func closeIdle(rt http.RoundTripper) {
 		t.CloseIdleConnections()
 	}
 }
-
-// headers returns the headers for one request. The caller may add more.
-func (t *target) headers() http.Header { return maps.Clone(t.header) }

@@ -23,7 +23,7 @@ func (c *Client) trace(ctx context.Context) http.Header {
 	kept := make(http.Header, len(h))
 	for name, values := range h {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		if !isHeader(name) || isReserved(name) {
+		if !IsWord(name) || isReserved(name) {
 			continue
 		}
 		for _, v := range values {
@@ -49,8 +49,9 @@ func isReserved(name string) bool {
 		strings.HasPrefix(name, "Proxy-")
 }
 
-func isHeader(name string) bool {
-	for _, c := range []byte(name) {
+// IsWord reports whether s is not empty and has only letters, digits, dots, dashes and underscores.
+func IsWord(s string) bool {
+	for _, c := range []byte(s) {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_',
 			c == '.':
@@ -58,7 +59,7 @@ func isHeader(name string) bool {
 			return false
 		}
 	}
-	return name != ""
+	return s != ""
 }
 
 func isHeaderValue(v string) bool {

@@ -188,16 +188,6 @@ func appendPart[T string | []byte](to []byte, b T) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(b))), b...)
 }
 
-// cutPart is the inverse of appendPart.
-func cutPart(from []byte) (part, rest []byte, ok bool) {
-	n, w := binary.Uvarint(from)
-	if w <= 0 || n > uint64(len(from)-w) {
-		return nil, nil, false
-	}
-	end := w + int(n)
-	return from[w:end:end], from[end:], true
-}
-
 // encodeFetch returns the body of a request for key: how late the asker's last request for it is
 // (see courier.LateAge), in milliseconds, the deletes in after, and the key as it is.
 func encodeFetch(key string, after []byte, late time.Duration) []byte {
@@ -210,21 +200,18 @@ var errFrame = errors.New("the body is not one of this protocol")
 func decodeFetch(
 	body []byte, maxKey, maxAfter int,
 ) (key string, after []byte, late time.Duration, err error) {
-	late, rest, ok := cutLate(body)
-	if !ok {
+	r := reader{b: body}
+	late, after = r.late(), r.part()
+	if r.bad {
 		return "", nil, 0, errFrame
 	}
-	after, rest, ok = cutPart(rest)
-	if !ok {
-		return "", nil, 0, errFrame
-	}
-	if err := checkSizes(rest, after, maxKey, maxAfter); err != nil {
+	if err := checkSizes(r.b, after, maxKey, maxAfter); err != nil {
 		return "", nil, 0, err
 	}
 	if len(after) == 0 {
 		after = nil
 	}
-	return string(rest), after, late, nil
+	return string(r.b), after, late, nil
 }
 
 // checkSizes returns a *SizeError if a key or its deletes are too large.
@@ -242,13 +229,50 @@ func appendLate(to []byte, late time.Duration) []byte {
 	return binary.AppendUvarint(to, uint64(max(late, 0).Milliseconds())) //nolint:gosec // not negative
 }
 
-// cutLate is the inverse of appendLate.
-func cutLate(from []byte) (late time.Duration, rest []byte, ok bool) {
-	ms, n := binary.Uvarint(from)
-	if n <= 0 || ms > math.MaxInt64/uint64(time.Millisecond) {
-		return 0, nil, false
+// A reader decodes the front of b. After something that can't be decoded it returns zeros, and bad
+// is true.
+type reader struct {
+	b   []byte // what is left
+	bad bool
+}
+
+// ok reports whether everything could be decoded and nothing is left.
+func (r *reader) ok() bool { return !r.bad && len(r.b) == 0 }
+
+func (r *reader) uvarint() uint64 { return number(r, binary.Uvarint) }
+func (r *reader) varint() int64   { return number(r, binary.Varint) }
+
+func number[N uint64 | int64](r *reader, decode func([]byte) (N, int)) (v N) {
+	v, n := decode(r.b)
+	if n <= 0 {
+		r.b, r.bad = nil, true
+		return 0
 	}
-	return time.Duration(ms) * time.Millisecond, from[n:], true //nolint:gosec // compared above
+	r.b = r.b[n:]
+	return v
+}
+
+// bytes returns the next n bytes.
+func (r *reader) bytes(n uint64) (b []byte) {
+	if n > uint64(len(r.b)) {
+		r.b, r.bad = nil, true
+		return nil
+	}
+	b, r.b = r.b[:n:n], r.b[n:]
+	return b
+}
+
+// part is the inverse of appendPart.
+func (r *reader) part() []byte { return r.bytes(r.uvarint()) }
+
+// late is the inverse of appendLate.
+func (r *reader) late() time.Duration {
+	ms := r.uvarint()
+	if ms > math.MaxInt64/uint64(time.Millisecond) {
+		r.b, r.bad = nil, true
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond //nolint:gosec // compared above
 }
 
 var errTooLong = errors.New("more bytes than were announced")

@@ -136,12 +136,13 @@ func (w *work) fetch(ctx context.Context, body []byte) {
 
 // try does what fetch does, after cutting the record off the body.
 func (w *work) try(ctx context.Context, body []byte) {
-	record, body, ok := cutPart(body)
-	if !ok {
+	r := reader{b: body}
+	record := r.part()
+	if r.bad {
 		w.refuse(badBody(errFrame))
 		return
 	}
-	w.fetchOne(ctx, body, func(ctx context.Context, from, key string, after []byte) (Value, error) {
+	w.fetchOne(ctx, r.b, func(ctx context.Context, from, key string, after []byte) (Value, error) {
 		return w.server.backend.Try(ctx, from, key, after, record)
 	})
 }
