@@ -7,14 +7,11 @@ import (
 	"sync"
 )
 
-// Bounds of a Book.
+// Bounds of a Book, besides Options.Max.
 const (
-	// DefaultMax is the value that a zero Options.Max stands for.
-	DefaultMax = 64 << 10
-
-	maxSpare = 1024 // entries that are kept after all peers have applied them
-	maxAway  = 64   // absentees
-	maxPast  = 1024 // origins whose number is kept after they were handed over
+	maxSpare      = 1024 // entries that are kept after all peers have applied them
+	maxAbsent     = 64   // absentees
+	maxHandedOver = 1024 // origins whose number is kept after they were handed over
 )
 
 // Kind says what a Delete deletes.
@@ -33,15 +30,15 @@ const (
 // A Delete says what to drop: see Options.Apply.
 type Delete struct {
 	Kind Kind
-	Key  string // the key or the tag; of a handover the mark, see entry.of; otherwise empty
+	Key  string // the key or the tag; of a handover the mark, see entry.handedOver; otherwise empty
 }
 
-// Options configures a Book. All fields but Max are needed.
+// Options configures a Book. All fields are needed.
 type Options struct {
 	// Self is this node's incarnation: random, not 0.
 	Self uint64
 
-	// Max bounds the entries that are kept for nodes that lack them. 0 means DefaultMax.
+	// Max bounds the entries that are kept for nodes that lack them.
 	Max int
 
 	// Apply drops what the node has for the keys and tags of the deletes, or all that it has if one of
@@ -71,8 +68,8 @@ func handoverOf(m mark) Delete {
 	return Delete{handover, string(number(number(nil, m.origin), m.seq))}
 }
 
-// of returns the mark that a handover stands for.
-func (e entry) of() mark {
+// handedOver returns the mark that a handover stands for.
+func (e entry) handedOver() mark {
 	number := binary.LittleEndian.Uint64
 	return mark{number([]byte(e.Key[:8])), number([]byte(e.Key[8:]))}
 }
@@ -96,8 +93,8 @@ type peer struct {
 // A Book is one node's log of deletes, with its knowledge of the other nodes' logs. Its methods may
 // be called by several goroutines at a time.
 type Book struct {
-	o                          Options
-	maxSpare, maxAway, maxPast int // the constants; smaller in tests
+	o                                  Options
+	maxSpare, maxAbsent, maxHandedOver int // the constants; smaller in tests
 
 	applying sync.Mutex // held while deletes are shown, applied and reported; before mu
 
@@ -116,14 +113,11 @@ type Book struct {
 
 // New returns an empty Book. It panics if a needed option is missing.
 func New(o Options) *Book {
-	if o.Self == 0 || o.Apply == nil || o.Reset == nil || o.Max < 0 {
-		panic("deletes: New: Self, Apply and Reset are needed, and Max can't be negative")
-	}
-	if o.Max == 0 {
-		o.Max = DefaultMax
+	if o.Self == 0 || o.Apply == nil || o.Reset == nil || o.Max <= 0 {
+		panic("deletes: New: all options are needed")
 	}
 	return &Book{
-		o: o, maxSpare: maxSpare, maxAway: maxAway, maxPast: maxPast,
+		o: o, maxSpare: maxSpare, maxAbsent: maxAbsent, maxHandedOver: maxHandedOver,
 		latest: make(map[string]uint64), origins: make(map[uint64]*origin),
 		peers: make(map[uint64]*peer),
 	}
@@ -210,7 +204,7 @@ func (b *Book) applyShown() {
 		b.note(e.mark)
 		switch {
 		case e.Kind == handover:
-			b.noteHandover(e.of())
+			b.noteHandover(e.handedOver())
 		case e.Kind != missed && e.origin != b.o.Self:
 			b.stats.Applied++
 		}
@@ -245,12 +239,12 @@ func (b *Book) drop(upTo uint64) {
 		case e.Kind == Key && b.latest[e.Key] == b.base:
 			delete(b.latest, e.Key)
 		case e.Kind == handover:
-			if o := b.noteHandover(e.of()); o.forgotten <= e.of().seq {
+			if o := b.noteHandover(e.handedOver()); o.forgotten <= e.handedOver().seq {
 				o.forgotten = 0
 			}
 		}
 	}
-	for ; len(b.handedOver) > b.maxPast; b.handedOver = b.handedOver[1:] {
+	for ; len(b.handedOver) > b.maxHandedOver; b.handedOver = b.handedOver[1:] {
 		o := b.origin(b.handedOver[0])
 		if b.handedOver[0] != b.o.Self && o.applied <= o.handed && o.forgotten == 0 {
 			delete(b.origins, b.handedOver[0])
@@ -317,7 +311,7 @@ func (b *Book) forgetUnneeded(from uint64, quiet bool) {
 			away = append(away, p.absent)
 		}
 	}
-	if more := len(away) - b.maxAway; more > 0 {
+	if more := len(away) - b.maxAbsent; more > 0 {
 		slices.Sort(away)
 		oldest = away[more-1]
 	}

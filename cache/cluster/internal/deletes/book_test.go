@@ -59,7 +59,7 @@ func TestNothingIsLeftOfWhoHasLeft(t *testing.T) {
 	for _, n := range w.nodes {
 		require.Len(t, n.book.peers, 2)
 		require.LessOrEqual(t, len(n.book.entries), maxSpare+1)
-		require.LessOrEqual(t, len(n.book.origins), maxSpare+maxPast+3)
+		require.LessOrEqual(t, len(n.book.origins), maxSpare+maxHandedOver+3)
 		require.Nil(t, n.book.After(w.nodes[(n.name+1)%3].incarnation(), "other"))
 	}
 	require.Len(t, w.nodes[0].store, 1, "nobody has deleted it")

@@ -36,13 +36,13 @@ type place struct {
 }
 
 // tiny bounds make small worlds lose what it takes 64,000 deletes or 1,024 processes to lose.
-func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAway, b.maxPast = 2, 1, 1, 4 }
+func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAbsent, b.maxHandedOver = 2, 1, 1, 4 }
 
 // noSpare bounds make details go as soon as all have applied them.
 func noSpare(b *Book) { b.maxSpare = 0 }
 
 // crowded bounds make absentees be forgotten.
-func crowded(b *Book) { b.maxAway, b.maxPast = 1, 4 }
+func crowded(b *Book) { b.maxAbsent, b.maxHandedOver = 1, 4 }
 
 var searches = []search{
 	{

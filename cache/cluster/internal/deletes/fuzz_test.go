@@ -17,7 +17,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(w.nodes[1].book.Message(1, w.size))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, w := a(t)
-		n.book.o.Max, n.book.maxSpare, n.book.maxPast = 4, 1, 8
+		n.book.o.Max, n.book.maxSpare, n.book.maxHandedOver = 4, 1, 8
 		before := w.state()
 		if _, err := n.book.Answer("x", data, w.size); err != nil {
 			require.ErrorIs(t, err, ErrMalformed)

@@ -123,7 +123,7 @@ func (b *Book) show(m message) (list []Delete, theirs map[uint64]uint64, reset b
 	}
 	for _, e := range m.entries {
 		if e.Kind == handover && e.seq <= b.origin(e.origin).applied {
-			b.noteHandover(e.of()) // it may stand for dropped entries
+			b.noteHandover(e.handedOver()) // it may stand for dropped entries
 		}
 	}
 	theirs = make(map[uint64]uint64)
@@ -150,7 +150,7 @@ func (b *Book) check(m message) error {
 	for _, e := range m.entries {
 		err := b.checkMade(e.mark)
 		if e.Kind == handover {
-			err = cmp.Or(err, b.checkMade(e.of()))
+			err = cmp.Or(err, b.checkMade(e.handedOver()))
 		}
 		if err != nil {
 			return err

@@ -105,7 +105,7 @@ func (w *world) start(i int) *node {
 }
 
 func (n *node) options(self uint64) Options {
-	return Options{Self: self, Apply: n.apply, Reset: n.dropAll}
+	return Options{Self: self, Max: 64 << 10, Apply: n.apply, Reset: n.dropAll}
 }
 
 func (n *node) incarnation() uint64 { return n.book.o.Self }
@@ -407,7 +407,7 @@ func (w *world) clone() *world {
 func (b *Book) clone(o Options) *Book {
 	o.Max = b.o.Max
 	c := New(o)
-	c.maxSpare, c.maxAway, c.maxPast = b.maxSpare, b.maxAway, b.maxPast
+	c.maxSpare, c.maxAbsent, c.maxHandedOver = b.maxSpare, b.maxAbsent, b.maxHandedOver
 	c.entries, c.base, c.applied = slices.Clone(b.entries), b.base, b.applied
 	c.latest, c.latestForAll = maps.Clone(b.latest), b.latestForAll
 	c.handedOver, c.absentees, c.stats = slices.Clone(b.handedOver), b.absentees, b.stats
