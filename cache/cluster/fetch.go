@@ -36,7 +36,7 @@ func (c *Cache[V]) Fetch(ctx context.Context, key string) (V, error) {
 	case c.closed.Load(): // a Delete of another node does not wait for this one any more
 		return *new(V), ErrClosed
 	}
-	if c.localLoads.held.Load() > 0 {
+	if c.localLoads.active.Load() > 0 {
 		return c.fetchLendingTurn(ctx, key)
 	}
 	v, instead, err := c.entries.Fetch(ctx, key, c.loadOrAskFn)

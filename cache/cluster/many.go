@@ -33,7 +33,7 @@ const singleLoads = 64
 // error like Fetch's. FetchMany blocks as Fetch does; at the deadline of ctx it returns what is
 // there. keys may repeat, and must not be changed meanwhile.
 func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, error) {
-	if c.localLoads.held.Load() > 0 {
+	if c.localLoads.active.Load() > 0 {
 		defer lendTurn(ctx)()
 	}
 	m := manyResult[V]{found: make(map[string]V, len(keys))}

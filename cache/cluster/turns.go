@@ -11,12 +11,12 @@ import (
 // turns bounds the loads in place of owners: MaxLocalLoads at a time.
 type turns struct {
 	*semaphore.Weighted
-	held atomic.Int64 // turns that were not released, with those that are lent
+	active atomic.Int64 // turns that were not released, with those that are lent
 }
 
 // take returns a turn that the caller has acquired.
 func (s *turns) take() *turn {
-	s.held.Add(1)
+	s.active.Add(1)
 	return &turn{of: s, held: true}
 }
 
@@ -44,7 +44,7 @@ func (p *turn) release() {
 	defer p.mu.Unlock()
 	if !p.over {
 		p.over = true
-		p.of.held.Add(-1)
+		p.of.active.Add(-1)
 	}
 	p.giveBack()
 }
