@@ -60,7 +60,7 @@ func TestCopiesAreBounded(t *testing.T) {
 				_, ok := n.Get(key)
 				require.Equal(t, i >= len(copied)-10, ok, "the oldest went first")
 			}
-			x.leave() // what were copies are entries like others from now on
+			x.leave() // n owns all keys from now on, so they are no copies
 			waitForFakes(t, n, 0)
 			_ = n.Clear(t.Context())
 			require.Zero(t, n.Stats().Copies)

@@ -34,7 +34,7 @@ func TestDeleteReachesAllNodes(t *testing.T) {
 	})
 }
 
-// tagOf is Options.Cache.Tags of these tests.
+// tagOf returns the tags of a value, as Options.Cache.Tags.
 func tagOf(key, _ string) []string { return []string{"tag of " + key[:1]} }
 
 func TestTagReachesAllNodes(t *testing.T) {
@@ -133,13 +133,13 @@ func TestClearReachesAllNodes(t *testing.T) {
 	fetchAll("2")
 }
 
-// A load that was under way when its key was deleted gives its value to those who waited, and is
-// not kept.
+// A load that was under way when its key was deleted gives its value to its waiters, and the value
+// is not stored.
 func TestDeleteDuringALoad(t *testing.T) {
 	changeDuringALoad(t, false, func(n *node) error { return n.Delete(t.Context(), "k") })
 }
 
-// With a tag, whoever comes later waits for the load under way, since its value may not bear the
+// After InvalidateTag later callers wait for the load under way, since its value may not bear the
 // tag.
 func TestTagDuringALoad(t *testing.T) {
 	changeDuringALoad(t, true, func(n *node) error {
@@ -211,7 +211,7 @@ func changeDuringALoad(t *testing.T, waits bool, change func(n *node) error) {
 	}
 }
 
-// So does a load in place of an owner that does not deliver.
+// A load in place of an owner that does not deliver is treated alike.
 func TestChangeDuringALocalLoad(t *testing.T) {
 	for name, change := range map[string]func(ctx context.Context, n *node) error{
 		"delete": func(ctx context.Context, n *node) error { return n.Delete(ctx, "k") },

@@ -42,7 +42,7 @@ func TestLoadManyOwnsItsKeys(t *testing.T) {
 	}
 }
 
-// What becomes of a key is told to all who wait for it, on all nodes, and of no other.
+// All who wait for a key, on all nodes, get its outcome, and that of no other key.
 func TestErrorsOfLoadMany(t *testing.T) {
 	var from batches
 	from.set(func(_ context.Context, key string, n int) (string, error) {
@@ -173,7 +173,7 @@ func TestMaxBatch(t *testing.T) {
 	require.EqualValues(t, 200, from.total.Load())
 }
 
-// Keys that LoadMany adds are left out: this node may not own them.
+// Keys that LoadMany was not asked for are ignored, since this node may not own them.
 func TestExtraKeys(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {

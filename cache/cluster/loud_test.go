@@ -53,7 +53,7 @@ func newLogbook() (*logbook, *slog.Logger) {
 	return l, slog.New(slog.NewTextHandler(l, nil))
 }
 
-// A handler that is mounted elsewhere than the URL says is found out without a single Fetch.
+// A handler that is not mounted where its URL says is detected without a Fetch.
 func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
@@ -82,7 +82,7 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	assert.Len(t, log.with("level=WARN"), 1)
 }
 
-// Nodes that come and go are told.
+// Nodes that come and go are logged.
 func TestNodesThatComeAndGo(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
@@ -102,7 +102,7 @@ func TestNodesThatComeAndGo(t *testing.T) {
 	require.Empty(t, log.with("level=WARN"))
 }
 
-// A cache that everybody who gets there can read and forge says so, once.
+// A cache that everybody can read and forge logs that once.
 func TestOpenCacheWarns(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(o *cluster.Options[string])
@@ -141,8 +141,8 @@ func TestOpenCacheWarns(t *testing.T) {
 	}
 }
 
-// What the owner can't encode costs no caller the value: others load it themselves, and the owner
-// says so once.
+// A value that the owner can't encode costs no caller the value: other nodes load it themselves,
+// and the owner logs it once.
 func TestEncodeThatFails(t *testing.T) {
 	log, to := newLogbook()
 	var from origin

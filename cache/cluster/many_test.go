@@ -18,7 +18,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// A batches counts calls of LoadMany, which loads each key from the origin.
+// A batches is an origin with a LoadMany, whose calls it counts.
 type batches struct {
 	origin
 	mu    sync.Mutex
@@ -131,7 +131,7 @@ func TestFetchMany(t *testing.T) {
 	})
 }
 
-// The same for as many keys as need several requests, and none of them finds room for all values.
+// The same holds for keys that need several requests, whose answers have no room for all values.
 func TestFetchManyOfManyKeys(t *testing.T) {
 	var from batches
 	nodes := startMany(t, 3, &from, func(_ int, o *cluster.Options[string]) {
@@ -146,7 +146,7 @@ func TestFetchManyOfManyKeys(t *testing.T) {
 	require.LessOrEqual(t, from.calls(), 5)
 }
 
-// Without LoadMany, Load is called for each key once, and for so many at a time.
+// Without LoadMany, Load is called once for each key, and for a bounded number of keys at a time.
 func TestFetchManyWithoutLoadMany(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -230,7 +230,7 @@ func TestFetchManyJoins(t *testing.T) {
 	}
 }
 
-// Names of batches are given up when their entries have left.
+// Names of keys that a batch has loaded are released when their entries have left.
 func TestNamesOfManyKeys(t *testing.T) {
 	var from batches
 	n := startMany(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -241,8 +241,8 @@ func TestNamesOfManyKeys(t *testing.T) {
 	requireHeld(t, n, 5)
 }
 
-// A node that is asked for many keys says of each that it is another one's, and loads none of
-// those.
+// A node that is asked for many keys of another owner answers with the owner of each, and loads
+// none of them.
 func TestAskedForManyItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from batches
@@ -283,7 +283,7 @@ func TestAskedForManyItDoesNotOwn(t *testing.T) {
 	})
 }
 
-// What a key of FetchMany costs on both nodes is bounded.
+// The allocations per key of FetchMany are bounded on both nodes.
 func TestAllocationsOfManyKeys(t *testing.T) {
 	var from batches
 	nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) {

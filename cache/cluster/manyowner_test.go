@@ -35,7 +35,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// counted gives node i a transport that counts.
+// counted sets a transport that counts.
 func counted(t *testing.T, o *cluster.Options[string]) *counter {
 	t.Helper()
 	transport := peer.DefaultTransport(nil)
@@ -76,7 +76,7 @@ func TestFetchManyWithoutOwner(t *testing.T) {
 				require.Equal(t, firsts(keys), got)
 				if hangs {
 					require.EqualValues(t, 1, requests.many.Load())
-				} else { // and once more if the first was sent over a connection that the owner had closed
+				} else { // twice if the first was sent over a connection that the owner had closed
 					require.LessOrEqual(t, requests.many.Load(), int64(2))
 				}
 				s := nodes[0].Stats()
@@ -87,8 +87,8 @@ func TestFetchManyWithoutOwner(t *testing.T) {
 				} else {
 					require.Equal(t, s.LocalLoads, s.AskFailures.Unreachable)
 				}
-				// If the request was sent over a connection that was just being closed, it looks as
-				// if the owner had died while it was under way: its keys are tried one by one then.
+				// If the request was sent over a connection that was just being closed, the owner seems to have
+				// died while it was under way, and its keys are tried one by one.
 				if many && s.Trials == 0 {
 					require.Equal(t, 2, from.calls(), "one for each owner")
 				}
@@ -102,8 +102,7 @@ func TestFetchManyWithoutOwner(t *testing.T) {
 	}
 }
 
-// A batch that finds no place for its load waits for one, and with it no keys but those that it is
-// for.
+// A batch whose load has no turn waits for one, and delays no other keys.
 func TestFetchManyWaitsForALocalLoad(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -141,7 +140,8 @@ func TestFetchManyWaitsForALocalLoad(t *testing.T) {
 	require.Len(t, <-done, 70)
 }
 
-// A caller whose time is up gets what is there, and an error for the other keys.
+// A caller whose deadline has passed gets the values that are there, and an error for each other
+// key.
 func TestFetchManyAtTheDeadline(t *testing.T) {
 	var from batches
 	release := make(chan struct{})

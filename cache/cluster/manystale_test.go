@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// What is deleted while a batch is under way is not stored; other keys of the batch are.
+// A key that is deleted while a batch is under way is not stored; other keys of the batch are.
 func TestDeleteDuringABatch(t *testing.T) {
 	var from batches
 	nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -51,7 +51,7 @@ func TestDeleteDuringABatch(t *testing.T) {
 	}
 }
 
-// An owner that has missed a delete learns of it with a request for many keys, too.
+// A request for many keys also brings a delete to an owner that has missed it.
 func TestDeleteThatABatchTells(t *testing.T) {
 	for name, change := range map[string]func(ctx context.Context, n *node) error{
 		"delete": func(ctx context.Context, n *node) error { return n.Delete(ctx, "key3") },
@@ -159,8 +159,8 @@ func TestFetchManyRefreshes(t *testing.T) {
 	require.GreaterOrEqual(t, n.Stats().Store.Refreshes, uint64(20))
 }
 
-// Values that are due are refreshed by owner: one that is silent delays no key of others, and those
-// that this node owns are there for other nodes meanwhile.
+// Values that are due are refreshed by owner. A silent owner delays no key of another one, and
+// other nodes get this node's own keys meanwhile.
 func TestManyAreRefreshedByOwner(t *testing.T) {
 	var from batches
 	nodes := startMany(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -196,7 +196,7 @@ func TestManyAreRefreshedByOwner(t *testing.T) {
 
 // A copy of a batch ends no later than the owner's entry, however long other keys of it take.
 func TestCopiesOfASlowBatch(t *testing.T) {
-	const keep = time.Second // what is left of the owner's entries
+	const keep = time.Second // the rest of the TTL of the owner's entries
 	var from batches
 	n := startByRing(t, &from, nil)
 	var asked sync.Map

@@ -23,7 +23,7 @@ import (
 )
 
 // A value that is too large to be sent is loaded by each node for itself. A Delete that all confirm
-// reaches that load, too.
+// ends such a load, too.
 func TestDeleteOfAValueAboveMaxValue(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
@@ -97,9 +97,8 @@ func seenBy(n *node, nodes []*node) (list []*node) {
 	return list
 }
 
-// With owners that seem silent now and then, and loads under way at any time, no node gives what
-// was loaded before its own change, nor any node what was loaded before a change that all have
-// confirmed.
+// Owners seem silent now and then, and loads are under way at any time. Still no node gives a value
+// from before its own change, and no node gives one from before a change that all have confirmed.
 func TestNothingOfBeforeWithSilentOwners(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var v versions
@@ -144,7 +143,7 @@ func TestNothingOfBeforeWithSilentOwners(t *testing.T) {
 			before := seenBy(n, nodes)
 			err := changes[change](n, "k")
 			sees := []*node{n}
-			if err == nil { // a node that is not seen all the time, on a busy machine, is told later
+			if err == nil { // a node that is no member for a while, on a busy machine, gets it later
 				after := seenBy(n, nodes)
 				sees = append(sees, slices.DeleteFunc(before, func(other *node) bool {
 					return !slices.Contains(after, other)
@@ -170,7 +169,7 @@ func ignoreUnconfirmed(err error) error {
 	return err
 }
 
-// A wall lets nothing of some kind through to other nodes.
+// A wall stops requests of some kind to other nodes.
 type wall struct {
 	http.RoundTripper
 	up      atomic.Bool
@@ -186,8 +185,8 @@ func (w *wall) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(r)
 }
 
-// A node that was cut off when a key was deleted is told later; and it does not give the old value
-// to a node that knows of the delete.
+// A node that was cut off when a key was deleted gets the delete later. Until then it does not give
+// the old value to a node that knows of the delete.
 func TestDeleteThatANodeMissed(t *testing.T) {
 	for name, change := range map[string]func(ctx context.Context, n *node) error{
 		"delete": func(ctx context.Context, n *node) error { return n.Delete(ctx, "k") },
@@ -262,7 +261,7 @@ func TestDeleteIsBounded(t *testing.T) {
 	require.Equal(t, []string{"b"}, unconfirmed.Nodes)
 }
 
-// Loads that take long on a node don't keep deletes from it, however many they are.
+// Long loads on a node don't keep deletes from it, however many they are.
 func TestDeletesReachABusyNode(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.MaxPeerRequests = 1 })

@@ -13,7 +13,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// That there is no record is an answer: the owner remembers it, the others for as long as a copy.
+// A missing record is an answer: the owner remembers it, and other nodes do so for as long as a
+// copy.
 func TestNotFound(t *testing.T) {
 	errNoRow := errors.New("no row")
 	for name, err := range map[string]error{
@@ -59,7 +60,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// The same of a load in place of the owner.
+// The same holds for a load in place of the owner.
 func TestNotFoundOfALocalLoad(t *testing.T) {
 	errNoRow := errors.New("no row")
 	var from origin
@@ -82,7 +83,7 @@ func TestNotFoundOfALocalLoad(t *testing.T) {
 	require.Zero(t, n.Stats().LoadErrors)
 }
 
-// Without copies nothing is remembered on other nodes.
+// Without copies other nodes do not remember missing records.
 func TestNotFoundWithoutCopies(t *testing.T) {
 	var from origin
 	from.set(func(context.Context, string, int) (string, error) { return "", cache.ErrNotFound })

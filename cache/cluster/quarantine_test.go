@@ -19,7 +19,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
 )
 
-// recordOf returns what a node tells of a key that so many nodes have died of.
+// recordOf returns a record of a key with this number of deaths, as a node sends it.
 func recordOf(key string, deaths int) []byte {
 	book := quarantine.New(quarantine.Options{Self: quarantine.Incarnation{Node: "witness", ID: 1}})
 	for i := range deaths {
@@ -49,8 +49,8 @@ func plain(key string) (peer.Value, error) {
 	return peer.Value{Data: []byte(key + " of x"), Keep: cache.Forever}, nil
 }
 
-// A key whose owner breaks off the connection while it is at work is tried by one node, and no
-// caller notices.
+// A key whose owner breaks off the connection while it loads is tried by one node, and no caller
+// notices.
 func TestKeyWhoseOwnerDied(t *testing.T) {
 	t.Parallel()
 	for _, many := range []bool{false, true} {
@@ -123,7 +123,7 @@ func TestQuarantinedKey(t *testing.T) {
 	}, 20*time.Second, 10*time.Millisecond)
 	require.False(t, time.Now().Before(q.Until), "no node loads it before")
 	require.Contains(t, text.String(), `level=WARN msg="a key is quarantined`)
-	if s := n.Stats(); s.Trials > 0 { // else the fake was its trier, which tells nothing
+	if s := n.Stats(); s.Trials > 0 { // otherwise the fake was its trier
 		require.Zero(t, s.Suspects+s.Quarantined)
 		require.Contains(t, text.String(), `level=INFO msg="a key is out of quarantine`)
 	}
@@ -156,8 +156,8 @@ func TestStaleValueOfQuarantinedKey(t *testing.T) {
 	require.Zero(t, n.Stats().LocalLoads)
 }
 
-// A node that is asked in the usual way for a suspect key says so, and one that is asked to try it
-// does, though it does not own it.
+// A node that is asked for a suspect key in the usual way answers that it is suspect. A node that
+// is asked to try it does so, though it does not own the key.
 func TestServeSuspect(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -199,7 +199,7 @@ func TestServeSuspect(t *testing.T) {
 	require.Equal(t, loads, n.Stats().Loads)
 }
 
-// convict makes n know of so many nodes that have died of a key, by a request of another node.
+// convict makes n learn of this number of deaths of a key, by a request of another node.
 func convict(t *testing.T, n *node, key string, deaths int) {
 	t.Helper()
 	client := peer.NewClient(peer.Config{Node: "w", Incarnation: 0x17, Cache: cluster.DefaultName}, nil)
@@ -208,7 +208,7 @@ func convict(t *testing.T, n *node, key string, deaths int) {
 	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))
 }
 
-// A quarantined key stays so when it is deleted: what kills is still there.
+// A quarantined key stays quarantined when it is deleted, since the load that kills is still there.
 func TestDeleteOfQuarantinedKey(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -231,7 +231,7 @@ func TestDeleteOfQuarantinedKey(t *testing.T) {
 	require.Zero(t, from.count("k"))
 }
 
-// A value that is fresh is given while its key is in quarantine, and not loaded anew behind.
+// A fresh value is given while its key is in quarantine, and is not refreshed.
 func TestRefreshOfQuarantinedKey(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -274,7 +274,7 @@ func TestLoadThatNeedsQuarantinedKey(t *testing.T) {
 	require.Zero(t, n.Stats().Suspects)
 }
 
-// A node that can't be asked, and is passed over for it, has not died of what it is asked for.
+// A node that can't be reached, and is passed over for that, has not died of the key.
 func TestPassedOverIsNoDeath(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -292,7 +292,7 @@ func TestPassedOverIsNoDeath(t *testing.T) {
 	})
 	waitForFakes(t, n, 1)
 	suspicious.Store(true)
-	for i := range 20 { // of some of these x is the trier, which does not deliver
+	for i := range 20 { // x is the trier of some of these, and does not deliver
 		_, err := n.Fetch(t.Context(), fmt.Sprint("suspect", i))
 		require.NoError(t, err)
 	}

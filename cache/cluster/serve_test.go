@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// addressOf is where a node is asked, from what it tells the others.
+// addressOf returns a node's address, from the metadata of its membership.
 func addressOf(t *testing.T, n *node) peer.Address {
 	t.Helper()
 	groups, err := group.Open(t.Context(), n.registry)
@@ -32,8 +32,8 @@ func addressOf(t *testing.T, n *node) peer.Address {
 	return peer.Address{}
 }
 
-// Whoever asks a node that does not own the key, because it sees another cluster, is told who does.
-// Nothing is loaded, and nobody else is asked: so no request goes in a circle.
+// A node that is asked for a key of another owner, by a node that sees other members, answers with
+// that owner. It loads nothing and asks nobody, so no request goes in a circle.
 func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin

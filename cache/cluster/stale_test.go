@@ -20,15 +20,16 @@ var errOrigin = errors.New("the origin is down")
 
 func fails(context.Context, string, int) (string, error) { return "", errOrigin }
 
-// stale is Options of a cache whose values are stale soon, and for long.
+// stale sets Options of a cache whose values become stale soon, and stay so for long.
 func stale(o *cluster.Options[string]) {
-	// Longer than a busy machine takes to give a value to another node, which keeps no copy else.
+	// CopyTTL is longer than a busy machine takes to send a value to another node, which keeps no copy
+	// otherwise.
 	o.Cache.TTL, o.Cache.StaleFor, o.Cache.StaleRetry = 500*time.Millisecond, time.Hour,
 		time.Millisecond
 	o.Cache.Tags, o.PeerTimeout = tagOf, 10*time.Second
 }
 
-// startStale starts nodes of which each has the first value of k, by then stale.
+// startStale starts nodes, each with the first value of k, which is stale.
 func startStale(
 	t *testing.T, count int, from *origin, change func(o *cluster.Options[string]),
 ) (own *node, rest []*node) {
@@ -41,7 +42,7 @@ func startStale(
 		}
 		keepsCopies = o.CopyTTL == 0 || o.CopyTTL > time.Second
 	})
-	// However often a busy machine has it loaded until each node has kept it.
+	// A busy machine may load it several times until each node keeps it.
 	from.set(func(context.Context, string, int) (string, error) { return "k#1", nil })
 	for _, n := range nodes {
 		require.Eventually(t, func() bool {
@@ -77,8 +78,8 @@ func requireValue(t *testing.T, n *node, want string) {
 	require.Equal(t, want, v, "node %s", n.name)
 }
 
-// An owner whose load fails gives its stale value, to its own callers and to those of other nodes,
-// where it is not taken for a fresh one.
+// An owner whose load fails gives its stale value, to its own callers and to those of other nodes.
+// There it does not count as a fresh one.
 func TestStaleValueOfTheOwner(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
@@ -134,7 +135,7 @@ func TestStaleCopy(t *testing.T) {
 	}
 }
 
-// The key's new owner has a stale copy of before, and the old one a stale entry.
+// The key's new owner has a stale copy, and the former one a stale entry.
 func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
 	t.Run("new owner", func(t *testing.T) {
 		t.Parallel()
@@ -178,8 +179,7 @@ func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
 	})
 }
 
-// An entry whose name is lost is kept no longer than a copy, and stays where it is when it is
-// stale.
+// An entry whose name is lost is kept no longer than a copy. If it is stale, it stays.
 func TestStaleValueWhoseNameIsLost(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -201,7 +201,7 @@ func TestStaleValueWhoseNameIsLost(t *testing.T) {
 	require.Equal(t, 2, n.Stats().Entries)
 }
 
-// What ends an entry ends its stale value, on all nodes.
+// Everything that ends an entry ends its stale value, on all nodes.
 func TestEndOfStaleValues(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, from *origin, n *node){
 		"delete": func(t *testing.T, _ *origin, n *node) {
@@ -242,7 +242,7 @@ func TestEndOfStaleValues(t *testing.T) {
 	}
 }
 
-// With SoftTimeout nobody waits for a load that hangs, on whatever node.
+// With SoftTimeout no caller waits for a load that hangs, on whatever node.
 func TestSoftTimeout(t *testing.T) {
 	var from origin
 	own, rest := startStale(t, 3, &from, func(o *cluster.Options[string]) {
@@ -259,8 +259,8 @@ func TestSoftTimeout(t *testing.T) {
 	require.LessOrEqual(t, from.count("k"), 1+3, "one that hangs, and fresh ones now and then")
 }
 
-// A node that has come to own a key, while a flight of it waits that has asked the owner of before,
-// serves what that has brought. A stale value is one, and no error of a load.
+// A node becomes the owner of a key while a flight of it waits that has asked the former owner. It
+// serves the value of that flight to other nodes. A stale value is one, and no error of a load.
 func TestServedStaleValueOfTheOwnerOfBefore(t *testing.T) {
 	for _, many := range []bool{false, true} { // how the node is asked
 		for _, invalidated := range []bool{false, true} { // a tag, meanwhile

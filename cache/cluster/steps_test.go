@@ -18,7 +18,7 @@ import (
 )
 
 // Two nodes that each ask the other for a key, since its owner has changed twice, do not wait for
-// each other: the one that is asked says that it is busy.
+// each other: the asked node answers that it is busy.
 func TestNoCircle(t *testing.T) {
 	for i := range 4 {
 		third, many := i&1 != 0, i&2 != 0
@@ -75,7 +75,7 @@ func TestNoCircle(t *testing.T) {
 					waitForPeers(t, other, n)
 					_, err := other.Fetch(t.Context(), key)
 					require.NoError(t, err)
-					if s := other.Stats(); s.Asked > 0 { // else it owns the key
+					if s := other.Stats(); s.Asked > 0 { // otherwise it owns the key
 						require.EqualValues(t, 1, s.AskFailures.Busy)
 						require.EqualValues(t, 1, s.LocalLoads)
 						return
@@ -100,7 +100,7 @@ func optionsOf(from *origin, change func(int, *cluster.Options[string])) cluster
 	return o
 }
 
-// A key that has no record, or whose load fails, costs no name.
+// A key without a record, or whose load fails, costs no name.
 func TestNoNamesForMissingRecords(t *testing.T) {
 	var from origin
 	from.set(func(_ context.Context, key string, _ int) (string, error) {
@@ -127,7 +127,7 @@ func TestNoNamesForMissingRecords(t *testing.T) {
 	require.Equal(t, 1, nodes[0].Stats().Held+nodes[1].Stats().Held)
 }
 
-// A stale value here is given at the soft time-out, although the owner says nothing.
+// A stale value of this node is given at the soft time-out, although the owner is silent.
 func TestStaleValueWhileTheOwnerIsAsked(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -159,7 +159,8 @@ func TestStaleValueWhileTheOwnerIsAsked(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-// What the owner says of a load whose time is up is heard, though the asker has the same time-out.
+// The error of a load that has timed out on the owner arrives, though the asker has the same
+// time-out.
 func TestVerdictOfTheOwner(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -188,7 +189,7 @@ func TestVerdictOfTheOwner(t *testing.T) {
 	}
 }
 
-// Others are asked although as many loads as there may be run here, or hang.
+// Asking takes no turn: it works while as many loads run here as may, or hang.
 func TestAskingTakesNoTurn(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
