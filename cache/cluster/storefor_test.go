@@ -13,7 +13,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// StoreFor in a load of one key says nothing of the others that are loaded in place of an owner.
+// StoreFor in a load of one key does not affect the other keys that are loaded in place of an
+// owner.
 func TestStoreForOfOneKeyOfMany(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -35,7 +36,7 @@ func TestStoreForOfOneKeyOfMany(t *testing.T) {
 	}
 }
 
-// StoreFor in one call of LoadMany in place of an owner says nothing of the keys of another call.
+// StoreFor in one call of LoadMany in place of an owner does not affect the keys of another call.
 func TestStoreForOfOneBatchOfMany(t *testing.T) {
 	var from origin
 	var n *node

@@ -52,7 +52,7 @@ func TestTrialIsAnnounced(t *testing.T) {
 	}, 20*time.Second, time.Millisecond, "all know that it is over")
 }
 
-// A load on trial that never returns keeps the key from nobody once its time is up.
+// A load on trial that never returns blocks the key until its time-out has passed, and no longer.
 func TestStuckTrial(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -73,7 +73,7 @@ func TestStuckTrial(t *testing.T) {
 	defer close(stuck)
 	from.set(func(_ context.Context, key string, count int) (string, error) {
 		if count == 1 {
-			<-stuck // it does not heed its context
+			<-stuck // ignores its context
 		}
 		return key, nil
 	})
@@ -139,7 +139,7 @@ func TestSuspectsLeaveRoom(t *testing.T) {
 	fetches.Wait()
 }
 
-// A trial does not wait for a node that is known to have died, though nobody has said that it left.
+// A trial does not wait for a node that was found to be dead, though it is still a member.
 func TestTrialDoesNotWaitForTheDead(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -202,7 +202,7 @@ func TestCloseDuringTrial(t *testing.T) {
 	require.NoError(t, nodes[1].Close())
 	<-tries
 	left := others(nodes, nodes[1])
-	for _, n := range left { // both, or one of them might still send the other to the one that closed
+	for _, n := range left { // both, or one might still take the closed node for the trier
 		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 },
 			20*time.Second, time.Millisecond)
 	}

@@ -110,15 +110,15 @@ func TestValues(t *testing.T) {
 func TestPeers(t *testing.T) {
 	require.Equal(t, 6, reflect.TypeFor[cluster.PeerStats]().NumField(),
 		"a new field: show it, or say here why not")
-	// URL is as good as Node, and longer. What Differs and Failure say is in the log; here is how
-	// many differ.
+	// URL identifies a member as Node does, and is longer. The log has Differs and Failure; the metric
+	// is the number of members that differ.
 	collector := clusterprom.New("users", func() cluster.Stats {
 		return cluster.Stats{Peers: []cluster.PeerStats{
 			{Node: "a", Breaker: "closed", Synced: true},
 			{Node: "b", Breaker: "open"},
 			{Node: "c", Differs: "slots are 8 there, 16 here"},
 			{Node: "d", Breaker: "half-open", Synced: true},
-			{Node: "\xff", Breaker: "closed"}, // no UTF-8, which would make the whole scrape fail
+			{Node: "\xff", Breaker: "closed"}, // not UTF-8, which would make the whole scrape fail
 		}}
 	})
 	all := snapshottest.Values(t, collector, "snowfence_cluster_peer", users)

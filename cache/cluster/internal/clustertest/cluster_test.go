@@ -133,7 +133,7 @@ func (c *testCluster) restart(i int) {
 	p := c.nodes[i]
 	<-p.gone
 	s := p.spec
-	require.NoError(c.tb, c.open(i, p.run+1, &s))
+	require.NoError(c.tb, c.open(i, p.incarnation+1, &s))
 }
 
 func addrOf(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -57,7 +57,7 @@ func (c *testCluster) apply() {
 	c.tb.Helper()
 	for i, p := range c.nodes {
 		if p.alive() {
-			require.NoError(c.tb, c.tell(i))
+			require.NoError(c.tb, c.sendCuts(i))
 		}
 	}
 }
@@ -71,7 +71,7 @@ func (c *testCluster) heal() {
 }
 
 // tell tells a node which of its links are cut.
-func (c *testCluster) tell(i int) error {
+func (c *testCluster) sendCuts(i int) error {
 	s := c.linksOf(i)
 	_, err := c.nodes[i].do(command{Op: "links", Links: &s})
 	return err

@@ -15,7 +15,7 @@ import (
 const childEnv = "SNOWFENCE_CACHE_CLUSTERTEST_NODE"
 
 // atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
-const atOnce = 5
+const parallelTests = 5
 
 func TestMain(m *testing.M) {
 	if s := os.Getenv(childEnv); s != "" {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallelTests)); err != nil {
 			panic(err)
 		}
 	}

@@ -27,15 +27,15 @@ type loadID struct {
 
 // A load is one call of Load on some node.
 type load struct {
-	id       loadID
-	key      string
-	node     string
-	run      int
-	began    time.Time
-	finished time.Time // when it was answered, left, or its process ended; zero: it runs
-	left     bool      // its context ended before it was answered
-	version  uint64    // 0: it got no value
-	issued   int64
+	id          loadID
+	key         string
+	node        string
+	incarnation int
+	began       time.Time
+	finished    time.Time // when it was answered, left, or its process ended; zero: it runs
+	left        bool      // its context ended before it was answered
+	version     uint64    // 0: it got no value
+	issued      int64
 }
 
 // String says what somebody wants to know who reads that a test failed.
@@ -94,7 +94,7 @@ func (o *origin) hold(prefix string) (release func()) {
 func (o *origin) load(p *process, q *loading) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := &load{id: loadID{p, q.ID}, key: q.Key, node: p.spec.Name, run: p.run, began: time.Now()}
+	l := &load{id: loadID{p, q.ID}, key: q.Key, node: p.spec.Name, incarnation: p.incarnation, began: time.Now()}
 	o.loads = append(o.loads, l)
 	o.open[l.id] = l
 	o.byKey[l.key] = append(o.byKey[l.key], l)

@@ -17,14 +17,14 @@ import (
 
 // A process is a node as the test sees it.
 type process struct {
-	spec   spec
-	run    int // counts the processes that the node has had
-	cmd    *exec.Cmd
-	origin *origin
-	log    *tail
-	queue  *queue
-	gone   chan struct{} // closed when the process has ended
-	opened chan *reply
+	spec        spec
+	incarnation int // counts the processes that the node has had
+	cmd         *exec.Cmd
+	origin      *origin
+	log         *tail
+	queue       *queue
+	gone        chan struct{} // closed when the process has ended
+	opened      chan *reply
 
 	mu      sync.Mutex // guards all below
 	last    uint64
@@ -52,7 +52,7 @@ func startProcess(tb testing.TB, s *spec, run int, o *origin) (*process, error) 
 		return nil, err
 	}
 	p := &process{
-		spec: *s, run: run, origin: o, log: newTail(tb, s.Name), gone: make(chan struct{}),
+		spec: *s, incarnation: run, origin: o, log: newTail(tb, s.Name), gone: make(chan struct{}),
 		opened: make(chan *reply, 1), waiting: make(map[uint64]chan *reply),
 		//nolint:noctx // killed by its owner, also when the test's context has ended
 		cmd: exec.Command(self),
@@ -163,7 +163,7 @@ func (c *call) wait() (*reply, error) {
 		return nil, fmt.Errorf("node %s: %w", c.p.spec.Name, err)
 	}
 	for i := range r.Results {
-		r.Results[i].Node, r.Results[i].Run = c.p.spec.Name, c.p.run
+		r.Results[i].Node, r.Results[i].Incarnation = c.p.spec.Name, c.p.incarnation
 	}
 	return r, nil
 }

@@ -97,18 +97,18 @@ type reply struct {
 
 // A result is what one caller got.
 type result struct {
-	Node       string `json:",omitempty"` // set by the test
-	Run        int    `json:",omitempty"` // set by the test
-	Key        string
-	Version    uint64 `json:",omitempty"`
-	Issued     int64  `json:",omitempty"`
-	Loaded     int64  `json:",omitempty"`
-	Wrong      string `json:",omitempty"` // the key that the value says it is for, if another
-	Begin, End int64
-	Error      string `json:",omitempty"`
-	Class      string `json:",omitempty"` // of the error, see classOf
-	Where      string `json:",omitempty"` // the node that the error names
-	Found      bool   `json:",omitempty"` // by get
+	Node        string `json:",omitempty"` // set by the test
+	Incarnation int    `json:",omitempty"` // set by the test
+	Key         string
+	Version     uint64 `json:",omitempty"`
+	Issued      int64  `json:",omitempty"`
+	Loaded      int64  `json:",omitempty"`
+	Wrong       string `json:",omitempty"` // the key that the value says it is for, if another
+	Begin, End  int64
+	Error       string `json:",omitempty"`
+	Class       string `json:",omitempty"` // of the error, see classOf
+	Where       string `json:",omitempty"` // the node that the error names
+	Found       bool   `json:",omitempty"` // by get
 }
 
 func (r *result) took() time.Duration { return time.Duration(r.End - r.Begin) }

@@ -18,18 +18,18 @@ func (c *testCluster) state(i int) *state {
 }
 
 // slow is when it is told what a test still waits for.
-const slow = 8 * time.Second
+const slowWait = 8 * time.Second
 
 // waitUntil waits until missing returns "", which otherwise says what is missing, and returns how
 // long it took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
-	start, tell := time.Now(), slow
+	start, tell := time.Now(), slowWait
 	for {
 		text := missing()
 		took := time.Since(start)
 		if text != "" && took > tell {
-			tell += slow
+			tell += slowWait
 			tb.Logf("%s: after %v still missing: %s", what, took.Round(time.Millisecond), text)
 		}
 		switch {

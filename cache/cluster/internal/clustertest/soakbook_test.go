@@ -34,7 +34,7 @@ type ledger struct {
 // seen is a value that a caller got.
 type seen struct {
 	node          string
-	run           int
+	incarnation   int
 	key           string
 	version       uint64
 	issued, begin int64
@@ -43,11 +43,11 @@ type seen struct {
 
 // A deletion of a key, or of all.
 type deletion struct {
-	begin, end int64
-	op         string
-	by         string
-	run        int
-	nodes      map[string]int // who confirmed it, and in which run; nil: not confirmed by all
+	begin, end  int64
+	op          string
+	by          string
+	incarnation int
+	nodes       map[string]int // who confirmed it, and in which run; nil: not confirmed by all
 }
 
 // A span of time, in nanoseconds of the wall clock.
@@ -131,7 +131,7 @@ func (b *ledger) got(p *process, r *result, limit time.Duration) {
 	b.classes[r.Class]++
 	switch r.Class {
 	case "":
-		b.pending = append(b.pending, seen{r.Node, r.Run, r.Key, r.Version, r.Issued, r.Begin, r.Loaded})
+		b.pending = append(b.pending, seen{r.Node, r.Incarnation, r.Key, r.Version, r.Issued, r.Begin, r.Loaded})
 	case "overloaded":
 	case "closed":
 		if !b.ending[p] {
@@ -186,7 +186,7 @@ func (b *ledger) pausedIn(node string, from, to int64) bool {
 }
 
 // runs returns which run of each node there is.
-func (b *ledger) runs() map[string]int {
+func (b *ledger) incarnations() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.current)
@@ -196,7 +196,7 @@ func (b *ledger) runs() map[string]int {
 func (b *ledger) started(p *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.current[p.spec.Name] = p.run
+	b.current[p.spec.Name] = p.incarnation
 }
 
 // removed takes note of a delete.
@@ -207,10 +207,10 @@ func (b *ledger) removed(p *process, op, key string, r *reply, before map[string
 		!b.pausedIn(p.spec.Name, r.Begin, r.End) {
 		b.bad("%s took %v to delete %q", p.spec.Name, took, key)
 	}
-	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, run: p.run}
+	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, incarnation: p.incarnation}
 	switch {
 	case r.Error == "":
-		d.nodes = map[string]int{p.spec.Name: p.run}
+		d.nodes = map[string]int{p.spec.Name: p.incarnation}
 		for _, node := range r.Peers {
 			if run, ok := before[node]; ok && run == b.current[node] {
 				d.nodes[node] = run
@@ -265,7 +265,7 @@ func (b *ledger) notExpired(s *seen) {
 	if age > most {
 		b.bad("%s (run %d) gave version %d of %q to a caller who came at %s, %v after it was loaded on "+
 			"%s (and issued %v before that): no more than %v is promised",
-			s.node, s.run, s.version, s.key, time.Unix(0, s.begin).Format("15:04:05.000"), age,
+			s.node, s.incarnation, s.version, s.key, time.Unix(0, s.begin).Format("15:04:05.000"), age,
 			b.c.origin.byVersion(s.version), time.Duration(s.loaded-s.issued), most)
 	}
 }
@@ -275,11 +275,11 @@ func (b *ledger) notDeleted(s *seen, key string) {
 	for i := range b.deletes[key] {
 		d := &b.deletes[key][i]
 		run, member := d.nodes[s.node]
-		if member && run == s.run && d.end < s.begin && s.issued < d.begin {
+		if member && run == s.incarnation && d.end < s.begin && s.issued < d.begin {
 			b.bad("%s (run %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all "+
 				"keys: %t; %s) on %s, "+
 				"to a caller who came %v after that was confirmed, at %s",
-				s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version),
+				s.node, s.incarnation, s.version, s.key, b.c.origin.byVersion(s.version),
 				time.Duration(d.begin-s.issued),
 				key == "", d.op, d.by, time.Duration(s.begin-d.end),
 				time.Unix(0, s.begin).Format("15:04:05.000"))
@@ -308,7 +308,7 @@ func (b *ledger) last(r *result) {
 	for _, key := range []string{r.Key, ""} {
 		for i := range b.deletes[key] {
 			d := &b.deletes[key][i]
-			if b.current[d.by] == d.run && r.Error == "" && r.Issued < d.begin {
+			if b.current[d.by] == d.incarnation && r.Error == "" && r.Issued < d.begin {
 				b.bad("healed, %s gave version %d of %q, issued %v before its delete on %s (confirmed by "+
 					"all: %t)",
 					r.Node, r.Version, r.Key, time.Duration(d.begin-r.Issued), d.by, d.nodes != nil)

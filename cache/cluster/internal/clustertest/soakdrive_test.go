@@ -104,7 +104,7 @@ func anyKey(r *rand.Rand) string {
 
 // remove deletes a key, by itself or by its tag, or all.
 func (d *drivers) remove(p *process, op, key string) {
-	before := d.book.runs()
+	before := d.book.incarnations()
 	reply, err := p.do(command{Op: op, Keys: []string{key}, Deadline: soakDeadline})
 	if err != nil {
 		if !d.book.mayEnd(p) {

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A search visits every state that a world can get into with so many actions of each kind, in the
-// order of how many it takes: what it reports is the shortest way to a failure.
+// A search visits every state that a world can reach with a number of actions of each kind, those
+// with fewest actions first. So it reports a shortest way to a failure.
 type search struct {
 	name    string
 	nodes   int
@@ -22,10 +22,10 @@ type search struct {
 	meddles meddling
 	begin   func(*world)
 	budget  budget
-	clears  bool // that a node clears itself is no failure
+	clears  bool // a node that clears its cache is no failure
 }
 
-// A budget is how often what may go on for ever may happen.
+// A budget bounds the number of actions of each kind.
 type budget struct {
 	load, fetch, delete, other, tag, clear, send, dup, drop, split, heal, see, restart, cold uint8
 }
@@ -35,13 +35,14 @@ type place struct {
 	left budget
 }
 
-// tiny bounds make small worlds lose what it takes 64,000 deletes or 1,024 processes to lose.
+// tiny sets bounds with which small worlds lose what 64,000 deletes or 1,024 processes lose
+// otherwise.
 func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAbsent, b.maxHandedOver = 2, 1, 1, 4 }
 
-// noSpare bounds make details go as soon as all have applied them.
+// noSpare sets bounds with which entries are dropped as soon as all have applied them.
 func noSpare(b *Book) { b.maxSpare = 0 }
 
-// crowded bounds make absentees be forgotten.
+// crowded sets bounds with which absentees are forgotten.
 func crowded(b *Book) { b.maxAbsent, b.maxHandedOver = 1, 4 }
 
 var searches = []search{
@@ -105,7 +106,7 @@ var searches = []search{
 	},
 }
 
-// misses deletes what node 1, which is cut off, has.
+// misses deletes a key that node 1, which is cut off, has.
 func misses(w *world) {
 	w.get(w.nodes[1], "k")
 	w.cut = 2
@@ -174,8 +175,8 @@ func (s search) report(t *testing.T, w *world, last string) {
 	}
 }
 
-// TestRandom walks through worlds at random, further than TestExplore gets. Where no entry is
-// dropped before its time nobody clears itself.
+// TestRandom takes random actions, more than TestExplore gets to. If no entry is dropped before its
+// time, no node clears its cache.
 func TestRandom(t *testing.T) {
 	walks := 400
 	if testing.Short() {

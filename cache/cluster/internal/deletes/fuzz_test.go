@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever arrives, it is either refused, and nothing changes, or it is a message that would be
-// written the same way.
+// Any bytes are either refused, and nothing changes, or are a message that encodes to the same
+// bytes.
 func FuzzAnswer(f *testing.F) {
 	f.Add(sample().encode())
 	n, w := a(f)

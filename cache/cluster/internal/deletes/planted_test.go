@@ -117,7 +117,7 @@ var bugs = []planted.Bug{
 	},
 }
 
-// The explorer is worth what it finds: each of these bugs.
+// The explorer finds each of these planted bugs.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if testing.Short() || race {
 		t.Skip("builds the package once for each bug")

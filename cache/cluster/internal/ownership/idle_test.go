@@ -11,7 +11,7 @@ import (
 
 const idleTime = time.Second
 
-// idleKeys makes keys in a bubble, which are closed when the function that it returns is called.
+// idleKeys returns keys in a bubble, and a function that closes them.
 func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	t.Helper()
 	has := new(entries)
@@ -28,19 +28,18 @@ func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	}
 }
 
-// holds reports whether the name is in the registry, without asking for it as who wants to fetch
-// it.
+// holds reports whether the name is in the registry, without the effect of Owner.
 func holds(r *gated, key string) bool {
 	_, ok := r.Registry.Lookup("cache/test/key/" + key)
 	return ok
 }
 
-// A name is given up once its key has been gone for IdleRelease, and not while it is there.
+// A name is released when its key has been gone for IdleRelease, and not while it is there.
 func TestIdleRelease(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
 		defer end()
-		time.Sleep(20 * idleTime) // nothing is there: nothing is looked at
+		time.Sleep(20 * idleTime) // nothing is idle, so no timer is set
 		has.set(u, true, "evicted", "kept")
 		synctest.Wait()
 		time.Sleep(idleTime / 2)
@@ -89,7 +88,7 @@ func TestHotNameDoesNotFlap(t *testing.T) {
 	})
 }
 
-// idling counts what is in the lists.
+// idling returns the number of idle claims.
 func idling(u *keys) (n int) {
 	for i := range u.claims.shards {
 		s := &u.claims.shards[i]
@@ -100,8 +99,8 @@ func idling(u *keys) (n int) {
 	return n
 }
 
-// Many keys of the same shards become idle in turn, and some are used again: the others go in time,
-// and only they.
+// Many keys of the same shards become idle in turn, and some are used again. The others are
+// released in time, and no others.
 func TestIdleReleaseOfMany(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -121,7 +120,7 @@ func TestIdleReleaseOfMany(t *testing.T) {
 			has.set(u, true, names[i])
 		}
 		require.Equal(t, n-(n+2)/3, idling(u))
-		for i := range n / 2 { // time goes on to when each is due
+		for i := range n / 2 { // until each is due
 			time.Sleep(time.Until(was[i].Add(idleTime + idleTime/100 + time.Microsecond)))
 			synctest.Wait()
 			require.Equal(t, i%3 == 0, holds(r, names[i]), i)
@@ -132,8 +131,8 @@ func TestIdleReleaseOfMany(t *testing.T) {
 	})
 }
 
-// A key that comes while its name is being given up gets one that is held: not the one that is
-// about to end.
+// A key that comes while its name is being released gets a new claim, and not the registration that
+// is about to end.
 func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -158,12 +157,12 @@ func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	})
 }
 
-// A name that the registry hands out after Close is given back.
+// A name that the registry grants after Close is released.
 func TestNameThatComesAfterClose(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
 		open := r.jam()
-		r.deaf.Store(true)
+		r.ignoresContext.Store(true)
 		has.set(u, true, "k")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -174,7 +173,7 @@ func TestNameThatComesAfterClose(t *testing.T) {
 	})
 }
 
-// Close while names wait for the registry: none comes after it.
+// If keys close while names wait for the registry, none is held afterwards.
 func TestCloseDuringAClaim(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)

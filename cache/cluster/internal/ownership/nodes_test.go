@@ -12,9 +12,9 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Three nodes have the same keys, of which the home of each claims it: each key has one owner soon,
-// and the others know which. One leaves and one dies: their keys are free, with the same home for
-// all, and no other key moves.
+// Three nodes have the same keys, and the home of each claims it: soon each key has one owner that
+// all nodes know. One node leaves and one dies: their keys are free, with the same home on all
+// nodes, and no other key moves.
 func TestKeysOfThreeNodes(t *testing.T) {
 	const n = 200
 	keys := make([]string, n)
@@ -28,7 +28,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		r := openRegistry(t, name, seeds...)
 		registries, names, seeds = append(registries, r), append(names, name), append(seeds, r.Addr())
-		u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+		u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 		nodes = append(nodes, u)
 	}
 	for _, u := range nodes {

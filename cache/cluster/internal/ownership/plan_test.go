@@ -49,8 +49,8 @@ func TestPlanIsEven(t *testing.T) {
 	})
 }
 
-// The least that has to move: what members hold beyond an even share, where those who hold most
-// have the larger shares.
+// The minimum that has to move is what members hold beyond an even share, if those that hold most
+// get the larger shares.
 func TestPlanMovesAsLittleAsPossible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)
@@ -90,8 +90,8 @@ func TestPlanIsStable(t *testing.T) {
 	})
 }
 
-// The plan stays the same while it is carried out, one slot at a time in any order: so nodes that
-// look at different moments agree on who is to claim a slot.
+// The plan stays the same while it is carried out, one slot at a time in any order. So nodes that
+// look at different moments agree on which member claims a slot.
 func TestPlanWhileItIsCarriedOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)

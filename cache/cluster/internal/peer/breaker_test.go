@@ -79,7 +79,7 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
-// Deletes are sent to a node that is passed over, too: whoever sends them has a pace of its own.
+// Deletes are sent to a node that is passed over, too: their sender has intervals of its own.
 func TestBreakerLetsDeletesThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := false
@@ -145,8 +145,8 @@ func TestBreakerTriesOnce(t *testing.T) {
 	})
 }
 
-// What says nothing against a node does not count, and a caller who leaves does not use up the one
-// try.
+// Outcomes that say nothing against a node do not count, and a caller who leaves does not use up
+// the one try.
 func TestBreakerDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer func(*http.Request) (*http.Response, error)
@@ -237,15 +237,15 @@ func TestBreakerCounts(t *testing.T) {
 				unavailable(t, err, r)
 			}
 			if r == Silent {
-				assert.Equal(t, maxFailures*patienceOfTests, time.Since(began))
+				assert.Equal(t, maxFailures*testPeerTimeout, time.Since(began))
 			}
 			assert.Equal(t, "open", c.Breaker(toB), r)
-			// Another run of the node is another node.
+			// Another incarnation of the node is another node.
 			other := Address{Node: toB.Node, URL: toB.URL, Incarnation: toB.Incarnation + 1}
 			assert.Equal(t, "closed", c.Breaker(other))
 			_, err := c.Fetch(t.Context(), other, "k", nil)
 			unavailable(t, err, r)
-			// And what was forgotten is asked again.
+			// An address that was forgotten is asked again.
 			c.Forget(func(a Address) bool { return a == other })
 			assert.Equal(t, "closed", c.Breaker(toB))
 			assert.Len(t, c.targets, 1)

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told.
-// Connections that were there when it was cut stay dead when it is mended, as behind a firewall
-// that has forgotten them.
+// line is a TCP proxy that can be cut: then nothing passes, and neither end is notified.
+// Connections from before the cut stay dead after it is mended, as behind a firewall that has
+// forgotten them.
 type line struct {
 	url  string
 	to   string
@@ -66,7 +66,7 @@ func (p *line) take(near net.Conn) {
 	defer p.mu.Unlock()
 	p.count++
 	if p.cut {
-		// It is left to wait: over the real thing there would not even be a connection.
+		// The connection waits: over a real line there would be none.
 		p.conns = append(p.conns, &lineConn{near: near, far: near, dead: make(chan struct{})})
 		return
 	}
@@ -114,8 +114,8 @@ func (p *line) set(cut bool) {
 	}
 }
 
-// Over a line that is cut each asker waits for no longer than its silence, and the connection is
-// given up, so that the node is reached again soon after the line is mended.
+// Over a line that is cut each asker waits no longer than its peer time-out, and its connection is
+// given up. So the node is reached soon after the line is mended.
 func TestLineIsCut(t *testing.T) {
 	t.Parallel()
 	a := configA()
@@ -126,7 +126,7 @@ func TestLineIsCut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, time.Millisecond)
+	}, testPeerTimeout, time.Millisecond)
 
 	p.set(true)
 	for range maxFailures {
@@ -144,7 +144,7 @@ func TestLineIsCut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, 20*time.Millisecond)
+	}, testPeerTimeout, 20*time.Millisecond)
 	assert.Equal(t, "closed", n.client.Breaker(n.to))
 	p.mu.Lock()
 	defer p.mu.Unlock()

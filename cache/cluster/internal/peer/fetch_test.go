@@ -193,6 +193,6 @@ func TestMaxRequests(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err = n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, time.Millisecond)
+	}, testPeerTimeout, time.Millisecond)
 	assert.Positive(t, n.server.Refused().Busy)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Keys are any bytes. They arrive as they are, and are nowhere but in the body.
+// Keys are any bytes. They arrive as they are, and only the body has them.
 func TestHostileKeys(t *testing.T) {
 	a, b := shared(t)
 	every := make([]byte, 256)
@@ -76,7 +76,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// What is not a request of this protocol is refused before the Backend hears of it.
+// A request that is not of this protocol is refused before the Backend gets it.
 func TestMalformedRequests(t *testing.T) {
 	good := func() captured {
 		line := &tap{RoundTripper: roundTrips(func(*http.Request) (*http.Response,
@@ -185,7 +185,7 @@ func TestOversizedRequests(t *testing.T) {
 			_, _ = io.Copy(io.Discard, res.Body)
 			return res.StatusCode, res.Body.Close()
 		}
-		h := newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: patienceOfTests}, toB,
+		h := newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: testPeerTimeout}, toB,
 			nil).header
 		status, err := send(-1, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// When the line is cut, nobody can tell the owner that its asker has left. It gives up when the
+// When the line is cut, the owner does not learn that its asker has left. It gives up when the
 // asker would have.
 func TestLeavingThatIsLost(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func newLogged() (*logged, *slog.Logger) {
 	}))
 }
 
-// Each mistake in setting up a cluster is said once, with what to do, and once more when it is
+// Each mistake in the set-up of a cluster is logged once, with advice, and once more when it is
 // mended.
 func TestMistakesAreLoud(t *testing.T) {
 	withKey := func(n byte) func(*Config) {
@@ -120,11 +120,11 @@ func TestMistakesAreLoud(t *testing.T) {
 					assert.ErrorContains(t, err, "last: "+c.reason.String()+": ", "why it is passed over")
 				}
 			}
-			require.Eventually(t, func() bool { // it is tried again, and that is not said again
+			require.Eventually(t, func() bool { // it is tried again, and that is not logged again
 				_, err := n.fetch(t.Context(), "k")
 				var down *UnavailableError
 				return errors.As(err, &down) && down.Reason == c.reason
-			}, patienceOfTests, 10*time.Millisecond)
+			}, testPeerTimeout, 10*time.Millisecond)
 			assert.True(t, strings.HasPrefix(n.client.Failure(n.to), c.reason.String()+": "),
 				n.client.Failure(n.to))
 			lines := log.lines()
@@ -161,7 +161,8 @@ func TestNothingIsSentInTheClear(t *testing.T) {
 	}
 }
 
-// A node that does not answer may be down: that is no warning. That it works again is told, too.
+// A node that does not answer may be down, so that is no warning. That it works again is logged,
+// too.
 func TestDownAndUpAgain(t *testing.T) {
 	var works bool
 	a := configA()
@@ -178,7 +179,7 @@ func TestDownAndUpAgain(t *testing.T) {
 		unavailable(t, fetch(), Unreachable)
 	}
 	works = true
-	require.Eventually(t, func() bool { return fetch() == nil }, patienceOfTests, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return fetch() == nil }, testPeerTimeout, 10*time.Millisecond)
 	require.Empty(t, c.Failure(toB))
 	for range 10 {
 		require.NoError(t, fetch())
@@ -190,19 +191,19 @@ func TestDownAndUpAgain(t *testing.T) {
 }
 
 // deaf is a middleware that drops interim answers.
-type deaf struct{ http.ResponseWriter }
+type dropsInterim struct{ http.ResponseWriter }
 
-func (d deaf) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+func (d dropsInterim) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
-func (d deaf) WriteHeader(status int) {
+func (d dropsInterim) WriteHeader(status int) {
 	if status >= 200 {
 		d.ResponseWriter.WriteHeader(status)
 	}
 }
 
-// A middleware that drops interim answers is found out by the first load that takes long enough,
-// and blamed when a longer one looks like silence. So is http.TimeoutHandler, which holds all back
-// until the end: one of them arrives together with the answer.
+// A middleware that drops interim answers is detected by the first load that takes long enough, and
+// is the reason when a longer load looks like silence. So is http.TimeoutHandler, which holds all
+// back until the end: one life sign arrives together with the answer.
 func TestLifeSignsThatDoNotPass(t *testing.T) {
 	test := func(name string, p protocol, middleware func(http.Handler) http.Handler) {
 		t.Run(name+"/"+string(p), func(t *testing.T) {
@@ -254,7 +255,7 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 	for _, p := range bothProtocols {
 		test("dropped", p, func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				h.ServeHTTP(deaf{w}, r)
+				h.ServeHTTP(dropsInterim{w}, r)
 			})
 		})
 		test("held back", p, func(h http.Handler) http.Handler {

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patienceOfTests            = 10 * time.Second
+	testPeerTimeout            = 10 * time.Second
 	incarnationA, incarnationB = 0xa11ce, 0xb0b
 )
 
@@ -54,7 +54,7 @@ func (b backend) Exchange(ctx context.Context, from string, message []byte) ([]b
 	return b.exchange(ctx, from, message)
 }
 
-// echo answers with the key that it was asked for.
+// echo returns the key as its value.
 func echo(_ context.Context, _, key string, _ []byte) (Value, error) {
 	return Value{Data: []byte(key), Keep: time.Minute}, nil
 }
@@ -64,13 +64,13 @@ func fails(err error) func(context.Context, string, string, []byte) (Value, erro
 	return func(context.Context, string, string, []byte) (Value, error) { return Value{}, err }
 }
 
-// configA and configB are those of two nodes which belong together.
+// configA and configB return the Configs of two nodes that belong together.
 func configA() Config {
-	return Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: patienceOfTests}
+	return Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: testPeerTimeout}
 }
 
 func configB() Config {
-	return Config{Node: "b", Incarnation: incarnationB, Cache: "things", PeerTimeout: patienceOfTests}
+	return Config{Node: "b", Incarnation: incarnationB, Cache: "things", PeerTimeout: testPeerTimeout}
 }
 
 // protocol is how a client and a server speak.
@@ -96,7 +96,7 @@ func serveWith(tb testing.TB, p protocol, h http.Handler, config *tls.Config) st
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	s := &http.Server{
-		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: testPeerTimeout, ErrorLog: quiet(),
 		TLSConfig: config,
 	}
 	done := make(chan struct{})
@@ -178,7 +178,7 @@ func identity(tb testing.TB, keys ...[]byte) *Identity {
 	return d
 }
 
-// shared are two nodes with a shared key.
+// shared returns the Configs of two nodes with a shared key.
 func shared(tb testing.TB) (a, b Config) {
 	tb.Helper()
 	a, b = configA(), configB()
@@ -212,7 +212,7 @@ func receive[T any](tb testing.TB, ch <-chan T, what string) (v T) {
 	tb.Helper()
 	select {
 	case v = <-ch:
-	case <-time.After(patienceOfTests):
+	case <-time.After(testPeerTimeout):
 		require.FailNow(tb, "nothing came", what)
 	}
 	return v
@@ -226,10 +226,10 @@ var patternOnce = sync.OnceValue(func() []byte {
 	return b
 })
 
-// pattern is size bytes in which nothing is where it could be taken for something else.
+// pattern returns size bytes without repetition, so that no part can be mistaken for another.
 func pattern(size int) []byte {
 	return patternOnce()[:size]
 }
 
-// quiet is for servers whose clients do wrong on purpose.
+// quiet returns a logger for servers whose clients make mistakes on purpose.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -133,7 +133,7 @@ func TestFailureOfMany(t *testing.T) {
 	assert.Less(t, size, int64(3*maxStack))
 }
 
-// A Backend that panics has done so for all keys, and so has one that forgets some.
+// A panic of the Backend is the outcome of all keys, and so is a missing outcome.
 func TestPanicOfMany(t *testing.T) {
 	for name, many := range map[string]func(context.Context, []Ask) []Outcome{
 		"boom":                    func(context.Context, []Ask) []Outcome { panic("boom") },
@@ -163,7 +163,7 @@ func TestSilenceOfMany(t *testing.T) {
 		for _, o := range c.FetchMany(t.Context(), toB, asksOf(3*maxKeys)) {
 			unavailable(t, o.Err, Silent)
 		}
-		assert.Equal(t, patienceOfTests, time.Since(began))
+		assert.Equal(t, testPeerTimeout, time.Since(began))
 		assert.Equal(t, 1, asked)
 		for range maxFailures - 1 {
 			c.FetchMany(t.Context(), toB, asksOf(2))
@@ -175,7 +175,8 @@ func TestSilenceOfMany(t *testing.T) {
 	})
 }
 
-// A node that breaks off in the middle leaves what it has said, and an error for the rest.
+// If a node breaks off in the middle, the keys that it has answered have their outcomes, and the
+// rest an error.
 func TestManyThatBreakOff(t *testing.T) {
 	asked := 0
 	c := NewClient(configA(), nil)
@@ -214,8 +215,8 @@ func TestCallerOfManyLeaves(t *testing.T) {
 	}
 }
 
-// A load of many keys that takes long is waited for as one of a single key is, and the owner is
-// told of late flights.
+// A long load of many keys is waited for like a load of one key, and the owner learns of late
+// flights.
 func TestSlowLoadOfMany(t *testing.T) {
 	t.Parallel()
 	a := configA()
@@ -251,8 +252,8 @@ func BenchmarkFetchMany(b *testing.B) {
 	}
 }
 
-// The time-out of the flight that asks counts for each request anew: what the owner does for each
-// of them has a time-out of its own.
+// Each request restarts the time-out of the flight that asks, since the owner's load has a time-out
+// of its own.
 func TestManyRequestsOfOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		requests := 0
@@ -262,7 +263,7 @@ func TestManyRequestsOfOneFlight(t *testing.T) {
 			require.NoError(t, err)
 			m, err := decodeMany(body, DefaultMaxKey, DefaultMaxMessage)
 			require.NoError(t, err)
-			time.Sleep(patienceOfTests - time.Second)
+			time.Sleep(testPeerTimeout - time.Second)
 			return replied(value, strings.Repeat("\x01\x00\x00", len(m.asks))), r.Context().Err()
 		}))
 		flights := courier.New[string, int](courier.WithTimeout(time.Second))

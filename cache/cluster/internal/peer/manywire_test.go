@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The deletes of each key arrive as they are, though most are sent but once.
+// The deletes of each key arrive as they are, though most are sent only once.
 func TestAftersOfMany(t *testing.T) {
 	var got []Ask
 	n := connectMany(t, func(_ context.Context, asks []Ask) []Outcome {
@@ -43,7 +43,7 @@ func TestAftersOfMany(t *testing.T) {
 	require.Less(t, len(body), 1000+1000*10)
 }
 
-// As many requests as the bounds of keys and bytes ask for, and no more.
+// There are as many requests as the bounds of keys and bytes need, and no more.
 func TestManyAreSplit(t *testing.T) {
 	type split struct {
 		asks     []Ask
@@ -79,7 +79,8 @@ func TestManyAreSplit(t *testing.T) {
 	}
 }
 
-// An answer is no larger than that about one key may be: what finds no room is asked for again.
+// An answer is no larger than an answer about one key may be: keys that find no room are asked for
+// again.
 func TestAnswersAboutManyAreBounded(t *testing.T) {
 	a, b := configA(), configB()
 	a.MaxValue, b.MaxValue = 100_000, 200_000
@@ -161,7 +162,7 @@ func TestMalformedRequestsForMany(t *testing.T) {
 	}
 }
 
-// Of an answer that breaks a rule anywhere nothing is taken, and it counts against the node.
+// An answer that breaks a rule anywhere is refused as a whole, and counts against the node.
 func TestMalformedAnswersAboutMany(t *testing.T) {
 	w := &work{server: NewServer(configB(), backend{})}
 	good := w.encodeOutcomes(t.Context(), []Outcome{
@@ -195,7 +196,7 @@ func TestMalformedAnswersAboutMany(t *testing.T) {
 	}
 }
 
-// A value has memory of its own: else one that is kept would keep the whole answer.
+// A value has memory of its own. Otherwise one value that is kept would keep the whole answer.
 func TestValuesOfManyStandAlone(t *testing.T) {
 	w := &work{server: NewServer(configB(), backend{})}
 	b := w.encodeOutcomes(t.Context(), []Outcome{{Value: Value{Data: []byte("value")}}}, 100)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cutOff is a ResponseWriter that knows whether its time to write was ended.
+// cutOff is a ResponseWriter that records whether its deadline for writing has passed.
 type cutOff struct {
 	http.ResponseWriter
 	is atomic.Bool

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a server answers that is none, there is never a value.
+// A response that is not from a Server never yields a value.
 func TestRubbish(t *testing.T) {
 	write := func(status int, body string, headers ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

@@ -17,9 +17,9 @@ import (
 
 const shortSilence = 60 * time.Millisecond
 
-// impatient makes an asker that soon gives up. What a server does within its silence it must do on
-// a machine that is busy.
-func impatient() Config {
+// shortTimeout returns the Config of an asker that soon gives up. Whatever a server has to do
+// within its peer time-out, it has to do on a busy machine.
+func shortTimeout() Config {
 	a := configA()
 	a.PeerTimeout = shortSilence
 	return a
@@ -154,7 +154,7 @@ func TestSilentServer(t *testing.T) {
 				<-r.Context().Done()
 				gone <- struct{}{}
 			}))
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
 			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
@@ -163,7 +163,7 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// Interim answers other than 102 don't say that anybody is at work.
+// Interim answers other than 102 are no life signs.
 func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 	t.Parallel()
 	url := serveOn(t, http1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +191,7 @@ func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				<-r.Context().Done()
 			}))
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
 			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
@@ -214,7 +214,7 @@ func TestSlowAnswer(t *testing.T) {
 			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				says(w, value, "20")
 				for range parts {
-					time.Sleep(60 * time.Millisecond) // twice as long as silence may be
+					time.Sleep(60 * time.Millisecond) // twice the peer time-out
 					_, _ = w.Write([]byte("x"))
 					_ = http.NewResponseController(w).Flush()
 				}
@@ -230,7 +230,7 @@ func TestSlowAnswer(t *testing.T) {
 	}
 }
 
-// Where packets vanish there is not even a connection.
+// If packets vanish there is no connection.
 func TestSilenceWhileConnecting(t *testing.T) {
 	rt := transport(t, http1)
 	hung := make(chan struct{}, 1)
@@ -239,27 +239,27 @@ func TestSilenceWhileConnecting(t *testing.T) {
 		hung <- struct{}{}
 		return nil, ctx.Err()
 	}
-	c := NewClient(impatient(), rt)
+	c := NewClient(shortTimeout(), rt)
 	defer c.Close()
 	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Incarnation: incarnationB}, "k", nil)
 	unavailable(t, err, Silent)
-	c.Close() // net/http lets a dial go on for who comes next
+	c.Close() // net/http goes on with a dial, for the next request
 	receive(t, hung, "the end of the dial")
 }
 
-// A server that accepts connections and never says a word, as one whose process is stopped.
+// A server that accepts connections and never answers is one whose process is stopped.
 func TestStoppedServer(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
 			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB}
 			_, err := c.Fetch(t.Context(), to, "k", nil)
 			unavailable(t, err, Silent)
-			// A large message does not even leave.
+			// A large message does not leave the system's buffers.
 			_, err = c.Exchange(t.Context(), to, make([]byte, 16<<20))
 			unavailable(t, err, Silent)
 		})
@@ -312,13 +312,13 @@ func TestCallerLeaves(t *testing.T) {
 			assert.ErrorIs(t, receive(t, ended, "the end of the Backend's context"), context.Canceled)
 			assert.Equal(t, "closed", n.client.Breaker(n.to))
 
-			_, err := n.fetch(ctx, "k") // who has left does not ask
+			_, err := n.fetch(ctx, "k") // a caller who has left does not ask
 			assert.Equal(t, errLeft, err)
 		})
 	}
 }
 
-// The asker's deadline is the Backend's too, should the end of the request get lost.
+// The asker's deadline also ends the Backend's context, in case the end of the request gets lost.
 func TestDeadlineIsCarriedOver(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 			_, err = n.fetch(ctx, "k")
 			require.NoError(t, err)
 			assert.True(t, has)
-			assert.WithinRange(t, got, want.Add(patienceOfTests), want.Add(2*patienceOfTests),
+			assert.WithinRange(t, got, want.Add(testPeerTimeout), want.Add(2*testPeerTimeout),
 				"the asker's, and its silence")
 		})
 	}

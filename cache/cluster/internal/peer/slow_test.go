@@ -34,7 +34,7 @@ func asksAndStops(tb testing.TB, base string) net.Conn {
 // An asker that does not read what it asked for does not hold a place for ever.
 func TestAskerThatDoesNotRead(t *testing.T) {
 	b := configB()
-	b.PeerTimeout = time.Millisecond // so that it is patient for a second
+	b.PeerTimeout = time.Millisecond // so that its partTimeout is a second
 	b.MaxValue = 32 << 20
 	large := backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 		return Value{Data: make([]byte, 32<<20)}, nil
@@ -74,11 +74,11 @@ func isIdle(tb testing.TB, s *Server) {
 		defer s.mu.Unlock()
 		return len(s.running)
 	}
-	require.Eventually(tb, func() bool { return count() > 0 }, patienceOfTests, time.Millisecond)
-	require.Eventually(tb, func() bool { return count() == 0 }, patienceOfTests, 10*time.Millisecond)
+	require.Eventually(tb, func() bool { return count() > 0 }, testPeerTimeout, time.Millisecond)
+	require.Eventually(tb, func() bool { return count() == 0 }, testPeerTimeout, 10*time.Millisecond)
 }
 
-// Nor does one that never finishes its request.
+// Nor does an asker that never finishes its request.
 func TestAskerThatDoesNotSend(t *testing.T) {
 	b := configB()
 	b.PeerTimeout = time.Millisecond
@@ -106,7 +106,7 @@ func TestAskerThatDoesNotSend(t *testing.T) {
 
 func isGone(tb testing.TB, s *Server) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patienceOfTests)
+	ctx, cancel := context.WithTimeout(tb.Context(), testPeerTimeout)
 	defer cancel()
 	require.NoError(tb, s.Close(ctx))
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A burst makes a connection for each request, up to a bound. Who finds none waits for a while, and
-// is served if one comes free; all are kept for the next burst.
+// A burst makes a connection for each request, up to a bound. A request beyond that waits for a
+// while, and is served if a connection becomes free. All are kept for the next burst.
 func TestConnectionsOfABurst(t *testing.T) {
 	const burst = 400
 	a := configA()
@@ -24,7 +24,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 	back, begun, end := waits()
 	s := NewServer(configB(), back)
 	l := newCountingListener(t)
-	h := &http.Server{Handler: s, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+	h := &http.Server{Handler: s, ReadHeaderTimeout: testPeerTimeout, ErrorLog: quiet(),
 		ConnState: l.count}
 	done := make(chan struct{})
 	go func() {
@@ -62,7 +62,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 		for range maxConns {
 			receive(t, begun, "a request")
 		}
-		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, patienceOfTests,
+		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, testPeerTimeout,
 			time.Millisecond)
 		assert.EqualValues(t, maxConns, l.open.Load())
 		close(end)
@@ -74,7 +74,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 		"whoever waits for a connection gets one, if loads are quick")
 	assert.Less(t, l.all.Load(), int64(burst), "in both bursts")
 	c.Forget(func(Address) bool { return false })
-	require.Eventually(t, func() bool { return l.open.Load() == 0 }, patienceOfTests, time.Millisecond,
+	require.Eventually(t, func() bool { return l.open.Load() == 0 }, testPeerTimeout, time.Millisecond,
 		"of a node that is gone")
 }
 
@@ -102,8 +102,7 @@ func (l *countingListener) count(_ net.Conn, s http.ConnState) {
 	}
 }
 
-// Servers that come and go and callers who leave must not use up the connections that a host may
-// have.
+// Servers that come and go, and callers who leave, must not use up the connections to a host.
 func TestConnectionsAreNotUsedUp(t *testing.T) {
 	s := NewServer(configB(), backend{fetch: echo})
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -136,7 +135,7 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 		require.Zero(t, herd(30), "nobody is there")
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		require.NoError(t, err)
-		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: patienceOfTests,
+		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: testPeerTimeout,
 			ErrorLog: quiet()}
 		done := make(chan struct{})
 		go func() {

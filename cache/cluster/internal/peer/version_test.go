@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mustNotServe is a Backend that is not to be asked: it would panic.
+// mustNotServe is a Backend that must not be called: it would panic.
 var mustNotServe backend
 
 // altered sends requests after f has changed them.
@@ -23,7 +23,7 @@ func (a altered) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(r)
 }
 
-// Nodes that don't belong together say what differs.
+// Nodes that don't belong together answer what differs.
 func TestOtherVersion(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    func(*http.Request)

@@ -24,7 +24,7 @@ func newBook(c *clock, node string, others ...Incarnation) *Book {
 	return b
 }
 
-// send brings b what a has.
+// send sends b the records of a.
 func send(t *testing.T, a, b *Book) {
 	t.Helper()
 	message, _ := a.Message(0, 1<<20)
@@ -85,7 +85,7 @@ func TestStates(t *testing.T) {
 	require.Len(t, b.records, 1, "what has no news is dropped")
 }
 
-// TestQuarantineDoubles checks how long a key is quarantined that goes on to kill.
+// TestQuarantineDoubles checks the quarantine of a key that kills again and again.
 func TestQuarantineDoubles(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
@@ -98,7 +98,8 @@ func TestQuarantineDoubles(t *testing.T) {
 	}
 }
 
-// TestWhatIsForgiven checks who forgives a death: a trial that ends well, and the accused itself.
+// TestWhatIsForgiven checks what forgives a death: a load on trial that returns, and the accused
+// itself.
 func TestWhatIsForgiven(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, living := newBook(c, "b", a1, c1, d1), newBook(c, "a", b1)
@@ -207,7 +208,7 @@ func TestAnnounce(t *testing.T) {
 	require.Len(t, taken, maxRefusedSuspects)
 }
 
-// TestTurns checks that more trials run at a time when many have ended well, until the next death.
+// TestTurns checks that more trials run at a time after many have ended well, until the next death.
 func TestTurns(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1, c1)
@@ -275,7 +276,7 @@ func TestBounds(t *testing.T) {
 	}
 	require.LessOrEqual(t, len(b.records["last"].marks), maxMarks)
 
-	// What is sent in pieces arrives whole.
+	// A message in pieces arrives whole.
 	other, since := newBook(c, "c"), uint64(0)
 	for range 10_000 {
 		message, upTo := b.Message(since, 100)
@@ -292,7 +293,7 @@ func TestBounds(t *testing.T) {
 	require.Equal(t, since, upTo)
 }
 
-// BenchmarkEmpty is what a load costs while there are no suspects.
+// BenchmarkEmpty measures the cost for a load while there are no suspects.
 func BenchmarkEmpty(b *testing.B) {
 	book := newBook(&clock{}, "b")
 	for b.Loop() {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAge checks that the end of a quarantine is the same where it became known later.
+// TestAge checks that a quarantine ends at the same time on a node that learns of it later.
 func TestAge(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
@@ -73,7 +73,7 @@ func marksOf(b *Book) map[string]map[Incarnation]mark {
 	return all
 }
 
-// TestUnseenTrial checks that nobody waits for the trial of an incarnation that is no member.
+// TestUnseenTrial checks that the trial of an incarnation that is no member does not block a key.
 func TestUnseenTrial(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, gone := newBook(c, "b"), newBook(c, "c")
@@ -88,8 +88,8 @@ func TestUnseenTrial(t *testing.T) {
 	require.Equal(t, Quarantined, b.Check("k").State)
 }
 
-// FuzzMerge sends a Book anything: it must not crash, nor change if it refuses, and what it accepts
-// is what it would send.
+// FuzzMerge merges any bytes into a Book. They either are refused and change nothing, or become a
+// record that the Book sends.
 func FuzzMerge(f *testing.F) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
