@@ -10,11 +10,11 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own
-// process.
+// childEnv names the environment variable with the spec of the process's node, as JSON. The test's
+// own process has none.
 const childEnv = "SNOWFENCE_CACHE_CLUSTERTEST_NODE"
 
-// atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
+// parallelTests is the default of -parallel: the tests mostly wait.
 const parallelTests = 5
 
 func TestMain(m *testing.M) {

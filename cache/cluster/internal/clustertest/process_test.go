@@ -18,7 +18,7 @@ import (
 // A process is a node as the test sees it.
 type process struct {
 	spec        spec
-	incarnation int // counts the processes that the node has had
+	incarnation int // counts the node's processes
 	cmd         *exec.Cmd
 	origin      *origin
 	log         *tail
@@ -114,7 +114,7 @@ func (p *process) read(out io.Reader) {
 			}
 		}
 	}
-	_ = p.cmd.Wait() // that it was killed is no news
+	_ = p.cmd.Wait() // fails if it was killed
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
@@ -170,16 +170,16 @@ func (c *call) wait() (*reply, error) {
 
 func (p *process) do(c command) (*reply, error) { return p.begin(c).wait() }
 
-// alive tells whether the process runs, and is not stopped.
+// alive reports whether the process runs, and is not stopped.
 func (p *process) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.ended && !p.stopped
 }
 
-// kill is kill -9.
+// kill kills the process with SIGKILL.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // that it has ended is no news
+	_ = p.cmd.Process.Kill() // fails if it has ended
 	<-p.gone
 }
 
@@ -201,8 +201,8 @@ func (p *process) resume() error {
 	return p.cmd.Process.Signal(continueSignal)
 }
 
-// A queue writes commands to a process without making those wait who put them, as a stopped process
-// reads nothing.
+// A queue writes commands to a process without blocking those that put them, since a stopped
+// process reads nothing.
 type queue struct {
 	mu   sync.Mutex // guards list and done
 	cond *sync.Cond
