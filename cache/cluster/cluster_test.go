@@ -287,7 +287,7 @@ func TestLoadEndsWithItsLastCaller(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the load goes on, though nobody waits for it")
+		t.Fatal("the load goes on, though no caller waits for it")
 	}
 	require.Equal(t, 1, from.count("k"))
 }

@@ -84,22 +84,23 @@ func defaultCodec[V any]() Codec[V] {
 	return JSON[V]()
 }
 
-// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor
-// do callers of other keys of a batch.
-func (c *Cache[V]) encodeValue(v V) (data []byte, err error) {
-	defer panicToError(&err)
-	return c.o.Codec.Encode(v)
+// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor do
+// callers of other keys of a batch.
+func (c *Cache[V]) encodeValue(v V) ([]byte, error) {
+	return panicAsError(func() ([]byte, error) { return c.o.Codec.Encode(v) })
 }
 
 // decodeValue calls Decode, and turns a panic into an error.
-func (c *Cache[V]) decodeValue(data []byte) (v V, err error) {
-	defer panicToError(&err)
-	return c.o.Codec.Decode(data)
+func (c *Cache[V]) decodeValue(data []byte) (V, error) {
+	return panicAsError(func() (V, error) { return c.o.Codec.Decode(data) })
 }
 
-// panicToError is to be deferred. It recovers a panic, which becomes the error.
-func panicToError(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("it panicked: %v", p)
-	}
+// panicAsError calls f, and turns a panic into an error.
+func panicAsError[R any](f func() (R, error)) (r R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	return f()
 }

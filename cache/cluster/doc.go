@@ -35,9 +35,9 @@
 //
 // Read fetch.go first, then serve.go, which is the other end of steps 3 and 4. A fetch of many keys
 // is many.go (callers) and batch.go (flights). turns.go has the turns of step 5. invalidate.go and
-// exchange.go bring deletes to other nodes, members.go says who these are, and quarantine.go is
-// what happens to keys that kill. The packages below have the parts: ownership says who owns a key,
-// peer carries the requests, deletes and quarantine keep the books.
+// exchange.go bring deletes to the members, which members.go finds, and quarantine.go takes the
+// place of the steps for keys that kill. Of the packages below, ownership finds the owner of a key,
+// peer carries the requests, and deletes and quarantine keep the books.
 //
 // # When something is broken
 //

@@ -141,7 +141,7 @@ func TestLoadManyDies(t *testing.T) {
 						require.ErrorContains(t, err, "boom")
 					}
 				}
-				require.Zero(t, n.Stats().LocalLoads, "nobody loads again")
+				require.Zero(t, n.Stats().LocalLoads, "no node loads again")
 			}
 			loads, failures := uint64(0), uint64(0)
 			for _, n := range nodes {

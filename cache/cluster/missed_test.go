@@ -239,7 +239,7 @@ func TestDeleteThatANodeMissed(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, ok := own.Get("k")
 				return !ok
-			}, 20*time.Second, 5*time.Millisecond, "it is told when it can be reached")
+			}, 20*time.Second, 5*time.Millisecond, "it gets the delete when it can be reached")
 			require.NoError(t, do())
 		})
 	}

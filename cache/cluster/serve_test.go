@@ -70,6 +70,6 @@ func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 		}
 		require.Equal(t, 30, served)
 		require.Equal(t, 60, misplaced)
-		require.EqualValues(t, 30, from.total.Load(), "nobody loaded in another's place")
+		require.EqualValues(t, 30, from.total.Load(), "no node loaded in another's place")
 	})
 }

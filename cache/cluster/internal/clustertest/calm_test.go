@@ -73,7 +73,7 @@ func slowLoad(t *testing.T, c *testCluster) {
 	results := hasty.wait()
 	require.Len(t, results, 30)
 	for _, r := range results {
-		require.Equal(t, "deadline", r.Class, "%s, who gave up after two PeerTimeouts: %s", r.Node,
+		require.Equal(t, "deadline", r.Class, "%s, whose caller gave up after two PeerTimeouts: %s", r.Node,
 			r.Error)
 		require.Greater(t, r.took(), c.base.PeerTimeout, "they gave up too early")
 		require.Less(t, r.took(), 2*c.base.PeerTimeout+slack)

@@ -182,7 +182,7 @@ func TestUnreachable(t *testing.T) {
 				if r.Node == nameOf(other) {
 					loads := c.origin.of(keys[i])
 					require.Equal(t, c.origin.byVersion(r.Version), nameOf(owner),
-						"%s: who loaded what the node got that reaches the owner; %v", x.name, loads)
+						"%s: the node that loaded the value of the node that reaches the owner; %v", x.name, loads)
 				}
 			}
 			c.heal()

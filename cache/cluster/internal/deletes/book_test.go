@@ -62,7 +62,7 @@ func TestNothingIsLeftOfWhoHasLeft(t *testing.T) {
 		require.LessOrEqual(t, len(n.book.origins), maxSpare+maxHandedOver+3)
 		require.Nil(t, n.book.After(w.nodes[(n.name+1)%3].incarnation(), "other"))
 	}
-	require.Len(t, w.nodes[0].store, 1, "nobody has deleted it")
+	require.Len(t, w.nodes[0].store, 1, "no node has deleted it")
 }
 
 // Rolling restarts make no node clear its cache, and each process that has gone costs one entry.
@@ -174,7 +174,7 @@ func TestRequire(t *testing.T) {
 		require.False(t, dropped)
 		require.Len(t, b.store, 1)
 	}
-	require.NotNil(t, a.book.After(77, "k"), "who was never seen may have missed it")
+	require.NotNil(t, a.book.After(77, "k"), "a node that was never seen may have missed it")
 }
 
 // A request that would have too many marks requires that the whole log was applied.

@@ -243,12 +243,12 @@ func (p *place) actions() (list []action) {
 		add(&l.tag, func(p *place) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
 		add(&l.clear, func(p *place) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
 		add(&l.restart, func(p *place) { p.restart(i, true) }, "%d restarts", i)
-		add(&l.cold, func(p *place) { p.restart(i, false) }, "%d restarts and greets nobody", i)
+		add(&l.cold, func(p *place) { p.restart(i, false) }, "%d restarts and greets no node", i)
 		if w.cut == 0 && (w.nodes[1] != n || len(w.nodes) > 2) {
 			add(&l.split, func(p *place) { p.cut = i + 1 }, "%d is cut off", i)
 		}
 		if fmt.Sprint(n.view) != fmt.Sprint(w.reality(i)) {
-			add(&l.see, func(p *place) { p.see(i) }, "%d sees who is there", i)
+			add(&l.see, func(p *place) { p.see(i) }, "%d sees the members", i)
 		}
 		for j, o := range w.nodes {
 			if o == n || !w.linked(n, o) || !n.sees(o) {

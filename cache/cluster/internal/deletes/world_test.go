@@ -124,7 +124,7 @@ func (n *node) apply(list []Delete) {
 		maps.DeleteFunc(n.store, d.hits)
 		clears := func(m madeDelete) bool { return m.Kind == All }
 		if d.Kind == All && !slices.ContainsFunc(n.w.made, clears) {
-			n.w.fail("Made: %d applies a clear that nobody has made", n.name)
+			n.w.fail("Made: %d applies a clear that no node has made", n.name)
 		}
 	}
 	// A request from now on carries the delete.

@@ -1,4 +1,4 @@
-// Package ownership says which node owns a key, and claims names so that each key has an owner.
+// Package ownership finds the node that owns a key, and claims names so that each key has an owner.
 // Read ownership.go first (the interface), then slots.go or keys.go, which claims.go serves.
 //
 // # Names

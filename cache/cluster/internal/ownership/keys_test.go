@@ -20,7 +20,7 @@ func TestKeyIsClaimedOnce(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
 	u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
-	require.Empty(t, u.Owner("k"), "nobody is a member yet")
+	require.Empty(t, u.Owner("k"), "there are no members yet")
 	u.SetMembers([]string{"a"})
 	require.Equal(t, "a", u.Owner("k"))
 	require.Zero(t, u.Stats(), "there is nothing to own yet")
@@ -126,7 +126,7 @@ func TestConflict(t *testing.T) {
 	soon(t, "all conflicts are settled", func() bool { return ua.Stats().Lost == n })
 	require.Equal(t, Stats{Claimed: n, Lost: n}, ua.Stats())
 	require.Equal(t, Stats{Held: n, Claimed: n}, ub.Stats())
-	soon(t, "the loser is told of all", func() bool {
+	soon(t, "Lost is called for all", func() bool {
 		count := 0
 		lost.Range(func(any, any) bool { count++; return true })
 		return count == n

@@ -80,7 +80,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 		for _, u := range some {
 			u.SetMembers(members)
 		}
-		soon(t, "those who are left agree", func() bool {
+		soon(t, "the remaining nodes agree", func() bool {
 			for _, key := range keys {
 				owner := agree(some, key)
 				stays := slices.Contains(members, before[key])

@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Owners says which node owns which key. Its methods may be called by several goroutines at a time.
+// Owners finds the owner of each key. Its methods may be called by several goroutines at a time.
 type Owners interface {
 	// Owner returns the node that owns key, as far as this node sees: the holder of its name or, if
 	// nobody holds it, its home. It is empty if there are no members. It does not block. A call means

@@ -136,7 +136,7 @@ func TestHome(t *testing.T) {
 		was, is := before.home(unit), after.home(unit)
 		homes[is]++
 		if was != is {
-			require.Equal(t, "e", is, "it moves to who joined, or not at all")
+			require.Equal(t, "e", is, "it moves to the new member, or not at all")
 			moved++
 		}
 	}

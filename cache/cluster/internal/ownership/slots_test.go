@@ -90,7 +90,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	together(a, b)
 	even(t, a, b)
 	require.EqualValues(t, testSlots+testSlots/2, claimed(a, b), "half have moved, and none twice")
-	require.NotZero(t, a.lost.Load(), "who hands a slot over is told of the keys")
+	require.NotZero(t, a.lost.Load(), "Lost is called for the keys of a slot that is handed over")
 	require.Zero(t, b.lost.Load())
 
 	c := openSlots(t, "c", a.r.Addr())
@@ -272,7 +272,7 @@ func TestSlotsMoveInRounds(t *testing.T) {
 		v, _ = s.round(false)
 		s.handOver(v)
 		require.EqualValues(t, (i+1)*n/8, s.Stats().Released)
-		soon(t, "it is told", func() bool {
+		soon(t, "Lost is called", func() bool {
 			told := 0
 			moved.Range(func(any, any) bool { told++; return true })
 			return told == (i+1)*n/8

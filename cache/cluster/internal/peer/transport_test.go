@@ -132,7 +132,7 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 		return ok.Load()
 	}
 	for range 15 {
-		require.Zero(t, herd(30), "nobody is there")
+		require.Zero(t, herd(30), "no server is there")
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		require.NoError(t, err)
 		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: testPeerTimeout,

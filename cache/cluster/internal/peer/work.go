@@ -163,7 +163,7 @@ func (w *work) fetchOne(
 	}
 	v, err := do(ctx, w.head.node, key, after)
 	if w.r.Context().Err() != nil {
-		w.pulse.stop() // nobody is left to be told
+		w.pulse.stop() // the asker has left
 		return
 	}
 	a, no := w.answerFor(ctx, v, err, c.MaxValue)
