@@ -84,8 +84,8 @@ func defaultCodec[V any]() Codec[V] {
 	return JSON[V]()
 }
 
-// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor do
-// callers of other keys of a batch.
+// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor
+// do callers of other keys of a batch.
 func (c *Cache[V]) encodeValue(v V) ([]byte, error) {
 	return panicAsError(func() ([]byte, error) { return c.o.Codec.Encode(v) })
 }

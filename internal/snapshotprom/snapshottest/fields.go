@@ -12,8 +12,8 @@ import (
 )
 
 // Fields checks that each number in a struct of type S is shown, by changing one after the other
-// and comparing what is shown. It skips those of leftOut, all of which must exist. Fields of structs
-// inside are named with a dot.
+// and comparing what is shown. It skips those of leftOut, all of which must exist. Fields of
+// structs inside are named with a dot.
 func Fields[S any](
 	tb testing.TB, base S, collector func(stats func() S) prometheus.Collector, leftOut ...string,
 ) {
