@@ -129,7 +129,7 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *batch[V], at []i
 		asks[j] = peer.Ask{Key: w.keys[i], After: c.deletes.After(to.Incarnation, w.keys[i])}
 	}
 	var last error
-	outcomes := c.client.FetchMany(request{ctx}, to, asks)
+	outcomes := c.client.FetchMany(withoutDeadline{ctx}, to, asks)
 	q.took = time.Since(q.sent)
 	for j, o := range outcomes {
 		i := at[j]

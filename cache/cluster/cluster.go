@@ -100,7 +100,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	if err := c.join(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.greet()
+	c.awaitDeletes()
 	c.log.Info("this node takes part in the cache", "url", o.URL, "ownership", o.Ownership.String(),
 		"others", len(c.members.all()), "members", len(o.Registry.Members())-1)
 	return c, nil

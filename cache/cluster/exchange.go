@@ -166,9 +166,9 @@ func (c *Cache[V]) confirm(ctx context.Context, m *member, done func() bool) err
 	}
 }
 
-// greet waits until the first exchange with each member has ended, but no longer than PeerTimeout.
-// So this node has the members' deletes before it can store anything.
-func (c *Cache[V]) greet() {
+// awaitDeletes waits until the first exchange with each member has ended, but no longer than
+// PeerTimeout. So this node has the members' deletes before it can store anything.
+func (c *Cache[V]) awaitDeletes() {
 	ctx, cancel := context.WithTimeout(c.life, c.o.PeerTimeout)
 	defer cancel()
 	for _, m := range c.members.all() {

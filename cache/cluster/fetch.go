@@ -105,7 +105,7 @@ func (c *Cache[V]) loadOrAsk(ctx context.Context, key string) (v V, err error) {
 // steps takes steps 1 to 5. It returns errSuspect if key must not be loaded in the usual way, as
 // was known before or turned out at one of the steps.
 func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
-	if c.suspects(key) { // 0
+	if c.suspects(key) {
 		return *new(V), errSuspect
 	}
 	owner := c.owners.Owner(key) // 1
@@ -148,7 +148,7 @@ func (c *Cache[V]) ask(ctx context.Context, node, key string) (v V, delivered bo
 			break
 		}
 		q := c.beginAsking(ctx, to, 1)
-		got, err := c.client.Fetch(request{ctx}, to, key, c.deletes.After(to.Incarnation, key))
+		got, err := c.client.Fetch(withoutDeadline{ctx}, to, key, c.deletes.After(to.Incarnation, key))
 		q.took = time.Since(q.sent)
 		suspect := c.witness(key, true, to, err)
 		r, hint := c.takeAnswer(ctx, q, got, err)
@@ -184,16 +184,19 @@ func (c *Cache[V]) beginAsking(ctx context.Context, to peer.Address, keys int) q
 	return question{to: to, sent: time.Now(), drops: c.tagDrops.Load()}
 }
 
-// A request is the context of a flight without its deadline. The request ends with the flight
-// anyway, and a timer for it on the owner would cost a tenth of a fetch.
-type request struct{ context.Context }
+// withoutDeadline is the context of a flight without its deadline, for a request to a peer. The
+// request ends with the flight anyway, and a timer for it on the owner would cost a tenth of a
+// fetch.
+type withoutDeadline struct{ context.Context }
 
 // Deadline reports that there is none.
-func (request) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (withoutDeadline) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // AfterFunc passes f on to the flight's context. Package context calls it instead of starting a
 // goroutine.
-func (r request) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(r.Context, f) }
+func (r withoutDeadline) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(r.Context, f)
+}
 
 // takeAnswer returns the result of a peer's answer about a key: a value, which is kept as a copy
 // for as long as it is fresh there, or the error that answers the fetch. Then hint is empty.

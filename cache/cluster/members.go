@@ -228,7 +228,7 @@ func newest(list []group.Member) map[string]group.Member {
 func (c *Cache[V]) newMember(own memberInfo, m group.Member) *member {
 	other := &member{
 		meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1),
-		trialTurns: make(chan struct{}, maxTries), changed: make(chan struct{}),
+		trialTurns: make(chan struct{}, maxAskedTrials), changed: make(chan struct{}),
 	}
 	var theirs memberInfo
 	err := json.Unmarshal(m.Meta, &theirs)

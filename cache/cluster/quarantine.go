@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// lookAgain is how soon a flight that waits for a trial looks at the verdict again, if no record
-	// has changed.
-	lookAgain = 50 * time.Millisecond
+	// verdictInterval is how soon a flight that waits for a trial looks at the verdict again, if no
+	// record has changed.
+	verdictInterval = 50 * time.Millisecond
 
-	// maxTries bounds the keys that one peer is asked to try at a time. More would wait there for
-	// their turn, and hold connections that other keys need.
-	maxTries = 16
+	// maxAskedTrials bounds the keys that one peer is asked to try at a time. More would wait there
+	// for their turn, and hold connections that other keys need.
+	maxAskedTrials = 16
 )
 
 // errSuspect is the error of a flight whose key must not be loaded in the usual way: see loadOrAsk.
@@ -119,7 +119,7 @@ func (c *Cache[V]) loadSuspect(ctx context.Context, key string, serving bool) (v
 				return v, err
 			}
 		}
-		if err := waitFor(ctx, changed, lookAgain); err != nil {
+		if err := waitFor(ctx, changed, verdictInterval); err != nil {
 			return v, err
 		}
 	}
@@ -154,7 +154,7 @@ func (c *Cache[V]) askTrier(
 	q := c.beginAsking(ctx, m.address, 1)
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	after, record := c.deletes.After(trier.ID, key), c.quarantine.Record(key)
-	got, err := c.client.Try(request{ctx}, m.address, key, after, record)
+	got, err := c.client.Try(withoutDeadline{ctx}, m.address, key, after, record)
 	q.took = time.Since(q.sent)
 	r, hint := c.takeAnswer(ctx, q, got, err)
 	if hint == "" {

@@ -128,7 +128,7 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 	health, f := errNoOutcome, (*failure)(nil)
 	defer func() { // also if the RoundTripper panics
 		done(health)
-		c.note(t, health, f)
+		c.logHealth(t, health, f)
 	}()
 	a, err := c.attempt(ctx, t, q, trace)
 	if errors.As(err, &f) && f.stale && ctx.Err() == nil {
@@ -178,7 +178,7 @@ func (c *Client) takeConn(ctx context.Context, t *target) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return &UnavailableError{Node: t.to.Node, Reason: Busy, Err: errUnderWay}
+	return &UnavailableError{Node: t.to.Node, Reason: Busy, Err: errTooManyRequests}
 }
 
 // Breaker returns "closed" if the node is asked, "open" if it is passed over, and "half-open" if
@@ -276,9 +276,9 @@ func (f *failure) health() error {
 	return f.err
 }
 
-// note logs that a node is passed over, and why, or that it works again. Each is logged once until
-// the other.
-func (c *Client) note(t *target, health error, f *failure) {
+// logHealth logs that a node is passed over, and why, or that it works again. Each is logged once
+// until the other.
+func (c *Client) logHealth(t *target, health error, f *failure) {
 	log := c.config.Logger.With
 	switch {
 	case health == nil:

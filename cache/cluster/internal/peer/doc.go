@@ -1,6 +1,6 @@
 // Package peer carries the requests of the nodes of a cluster over net/http: a [Server] that is
 // mounted under any prefix of the user's server, and a [Client]. Read client.go and attempt.go
-// first, the way of a request, and then server.go and work.go, the other end of it. many.go has
+// first, the way of a request, and then server.go and request.go, the other end of it. many.go has
 // both ends of requests for many keys; wire.go and loadwire.go have the formats, and errors.go says
 // why a node gives no answer.
 //

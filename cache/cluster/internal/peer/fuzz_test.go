@@ -78,7 +78,7 @@ func FuzzManyBody(f *testing.F) {
 
 // Any answer about many keys has an outcome for each within its bounds, or is refused.
 func FuzzOutcomes(f *testing.F) {
-	w := &work{server: NewServer(configB(), backend{})}
+	w := &serverRequest{server: NewServer(configB(), backend{})}
 	f.Add(2, w.encodeOutcomes(f.Context(), []Outcome{
 		{Value: Value{Data: []byte("value"), Keep: time.Minute}}, {Err: &MisplacedError{Owner: "c"}},
 	}, 100))

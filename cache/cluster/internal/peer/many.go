@@ -160,11 +160,11 @@ const (
 
 // roomFor returns how many bytes the bodies of an answer may have in all. The largest value fits.
 func roomFor(maxValue uint64) int {
-	return int(min(maxValue, 1<<30)) + maxSmall //nolint:gosec // compared
+	return int(min(maxValue, 1<<30)) + maxShortAnswer //nolint:gosec // compared
 }
 
 // fetchMany answers a request for many keys.
-func (w *work) fetchMany(ctx context.Context, body []byte) {
+func (w *serverRequest) fetchMany(ctx context.Context, body []byte) {
 	c := &w.server.config
 	m, err := decodeMany(body, c.MaxKey, c.MaxMessage)
 	if err != nil {
@@ -188,7 +188,9 @@ func (w *work) fetchMany(ctx context.Context, body []byte) {
 
 // encodeOutcomes returns the body of an answer to an asker that takes values of at most maxValue
 // bytes.
-func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue uint64) (b []byte) {
+func (w *serverRequest) encodeOutcomes(
+	ctx context.Context, outcomes []Outcome, maxValue uint64,
+) (b []byte) {
 	maxValue = min(maxValue, uint64(w.server.config.MaxValue)) //nolint:gosec // not negative
 	room := roomFor(maxValue)
 	size := len(outcomes) * 16 // most outcomes without their bodies

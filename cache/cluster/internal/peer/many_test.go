@@ -180,7 +180,7 @@ func TestSilenceOfMany(t *testing.T) {
 func TestManyThatBreakOff(t *testing.T) {
 	asked := 0
 	c := NewClient(configA(), nil)
-	w := &work{server: NewServer(configB(), backend{})}
+	w := &serverRequest{server: NewServer(configB(), backend{})}
 	c.rt = roundTrips(func(*http.Request) (*http.Response, error) {
 		if asked++; asked == 2 { //nolint:gocritic // shorter so
 			return nil, errNetwork

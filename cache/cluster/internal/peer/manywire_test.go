@@ -119,7 +119,7 @@ func TestAnswersAboutManyAreBounded(t *testing.T) {
 		require.True(t, bytes.Equal(pattern(sizes[i]), o.Value.Data), i)
 	}
 	assert.Equal(t, []int{9, 4, 2, 1}, served, "the rest is asked for again")
-	assert.LessOrEqual(t, longest.Load(), int64(a.MaxValue+maxSmall+len(sizes)*maxOutcome))
+	assert.LessOrEqual(t, longest.Load(), int64(a.MaxValue+maxShortAnswer+len(sizes)*maxOutcome))
 	assert.Equal(t, "closed", n.client.Breaker(n.to))
 }
 
@@ -164,7 +164,7 @@ func TestMalformedRequestsForMany(t *testing.T) {
 
 // An answer that breaks a rule anywhere is refused as a whole, and counts against the node.
 func TestMalformedAnswersAboutMany(t *testing.T) {
-	w := &work{server: NewServer(configB(), backend{})}
+	w := &serverRequest{server: NewServer(configB(), backend{})}
 	good := w.encodeOutcomes(t.Context(), []Outcome{
 		{Value: Value{Data: []byte("v"), Keep: 1}}, {Err: errNotFound}, {Err: errNotFound},
 	}, 100)
@@ -198,7 +198,7 @@ func TestMalformedAnswersAboutMany(t *testing.T) {
 
 // A value has memory of its own. Otherwise one value that is kept would keep the whole answer.
 func TestValuesOfManyStandAlone(t *testing.T) {
-	w := &work{server: NewServer(configB(), backend{})}
+	w := &serverRequest{server: NewServer(configB(), backend{})}
 	b := w.encodeOutcomes(t.Context(), []Outcome{{Value: Value{Data: []byte("value")}}}, 100)
 	var outcome reply
 	err := NewClient(configA(), nil).decodeOutcomes(b, 1, func(_ int, r reply) { outcome = r })

@@ -19,13 +19,13 @@ type pulse struct {
 	ctl         *http.ResponseController
 	partTimeout time.Duration
 
-	mu    sync.Mutex // also held while an interim answer is written
-	phase phase
-	since time.Time // when phase began
-	every time.Duration
-	timer *time.Timer
-	timed bool // there is a deadline for writing
-	signs int  // life signs sent; constant once the answer has begun
+	mu           sync.Mutex // also held while an interim answer is written
+	phase        phase
+	since        time.Time // when phase began
+	signInterval time.Duration
+	timer        *time.Timer
+	timed        bool // there is a deadline for writing
+	signs        int  // life signs sent; constant once the answer has begun
 }
 
 type phase uint8
@@ -66,7 +66,7 @@ func (p *pulse) fire() {
 		p.timed = true
 		p.rw.WriteHeader(http.StatusProcessing)
 		p.signs++
-		p.timer.Reset(p.every)
+		p.timer.Reset(p.signInterval)
 	case answering:
 		if time.Since(p.since) < p.partTimeout {
 			return // it fired for the phase before, which has just ended
@@ -92,8 +92,8 @@ func (p *pulse) read() { p.enter(reading, p.partTimeout) }
 
 // work begins the phase in which the Backend is at work, for an asker with this peer time-out.
 func (p *pulse) work(peerTimeout time.Duration) {
-	p.every = boundPeerTimeout(peerTimeout) / 4
-	p.enter(working, p.every)
+	p.signInterval = boundPeerTimeout(peerTimeout) / 4
+	p.enter(working, p.signInterval)
 }
 
 // answer begins the phase of the answer, and returns its header, which nothing else uses from now

@@ -85,9 +85,9 @@ func (c *Client) limit(k kind, values int) int {
 	case value:
 		return values
 	case suspect: // the record has the key
-		return maxSmall + 2*c.config.MaxKey
+		return maxShortAnswer + 2*c.config.MaxKey
 	default:
-		return maxSmall
+		return maxShortAnswer
 	}
 }
 

@@ -43,7 +43,7 @@ type Server struct {
 	refused [len(kinds)]atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
-	running map[*work]struct{}
+	running map[*serverRequest]struct{}
 	loading int // how many of running are not about deletes
 	closed  bool
 	idle    chan struct{} // closed when the Server is closed and nothing runs
@@ -55,7 +55,7 @@ func NewServer(c Config, b Backend) *Server {
 	return &Server{
 		config:  c,
 		backend: b,
-		running: make(map[*work]struct{}),
+		running: make(map[*serverRequest]struct{}),
 		idle:    make(chan struct{}),
 	}
 }
@@ -64,7 +64,7 @@ func NewServer(c Config, b Backend) *Server {
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(context.Canceled)
-	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.PeerTimeout)}
+	w := &serverRequest{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.PeerTimeout)}
 	e, no := w.admit()
 	if no == nil {
 		w.endpoint = e
@@ -82,7 +82,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 
 // enter admits w, or returns why not. Messages about deletes have a limit of their own: long loads
 // must not keep them out.
-func (s *Server) enter(w *work) *refusal {
+func (s *Server) enter(w *serverRequest) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.loading
@@ -102,7 +102,7 @@ func (s *Server) enter(w *work) *refusal {
 	return nil
 }
 
-func (s *Server) leave(w *work) {
+func (s *Server) leave(w *serverRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, w)

@@ -25,7 +25,7 @@ const (
 var (
 	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS, " +
 		"so nothing is sent to it")
-	errUnderWay = errors.New("the maximum number of requests to it is under way")
+	errTooManyRequests = errors.New("the maximum number of requests to it is under way")
 	// for the breaker: the request counts neither way
 	errNoOutcome = errors.New("peer: the caller has left")
 )

@@ -32,7 +32,7 @@ const (
 	maxName        = 1 << 10 // bytes of a node's name
 	maxText        = 4 << 10 // bytes of an error's text
 	maxStack       = 16 << 10
-	maxSmall       = 32 << 10 // bytes of an answer that is neither a value nor a message about deletes
+	maxShortAnswer = 32 << 10 // bytes of an answer that is neither a value nor a message about deletes
 	firstRead      = 4 << 10  // bytes of a buffer before a byte has arrived
 	growth         = 16       // the factor by which it grows when it is full
 	minPeerTimeout = 4 * time.Millisecond

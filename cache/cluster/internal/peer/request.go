@@ -13,8 +13,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// work is one request that a Server answers.
-type work struct {
+// serverRequest is one request that a Server answers.
+type serverRequest struct {
 	server *Server
 	r      *http.Request
 	cancel context.CancelCauseFunc
@@ -25,7 +25,7 @@ type work struct {
 }
 
 // serve reads the body of an admitted request, passes the request to the Backend, and answers.
-func (w *work) serve(ctx context.Context) {
+func (w *serverRequest) serve(ctx context.Context) {
 	body, no := w.receive()
 	if no != nil {
 		w.refuse(no)
@@ -58,7 +58,7 @@ func (w *work) serve(ctx context.Context) {
 // admit checks all that can be checked before the body is read: the endpoint, the asker's identity,
 // and whether this node is meant. A stranger learns nothing of this node, and takes no place that
 // others need.
-func (w *work) admit() (endpoint, *refusal) {
+func (w *serverRequest) admit() (endpoint, *refusal) {
 	e, no := endpointOf(w.r.URL)
 	if no == nil {
 		no = w.authenticate()
@@ -82,7 +82,7 @@ func (w *work) admit() (endpoint, *refusal) {
 }
 
 // authenticate returns a refusal unless the asker may send requests.
-func (w *work) authenticate() *refusal {
+func (w *serverRequest) authenticate() *refusal {
 	c := &w.server.config
 	if w.r.Method != http.MethodPost {
 		return refuse(malformed, "the method must be POST").withStatus(http.StatusMethodNotAllowed)
@@ -108,7 +108,7 @@ func (w *work) authenticate() *refusal {
 }
 
 // receive reads the body, or returns a refusal.
-func (w *work) receive() ([]byte, *refusal) {
+func (w *serverRequest) receive() ([]byte, *refusal) {
 	c, size := &w.server.config, w.r.ContentLength
 	limit := int64(c.MaxMessage)
 	if w.endpoint != deletesEndpoint {
@@ -130,12 +130,12 @@ func (w *work) receive() ([]byte, *refusal) {
 	return body, nil
 }
 
-func (w *work) fetch(ctx context.Context, body []byte) {
+func (w *serverRequest) fetch(ctx context.Context, body []byte) {
 	w.fetchOne(ctx, body, w.server.backend.Fetch)
 }
 
 // try does what fetch does, after cutting the record off the body.
-func (w *work) try(ctx context.Context, body []byte) {
+func (w *serverRequest) try(ctx context.Context, body []byte) {
 	r := reader{b: body}
 	record := r.part()
 	if r.bad {
@@ -148,7 +148,7 @@ func (w *work) try(ctx context.Context, body []byte) {
 }
 
 // fetchOne answers a request for one key, whose result do returns.
-func (w *work) fetchOne(
+func (w *serverRequest) fetchOne(
 	ctx context.Context, body []byte,
 	do func(ctx context.Context, from, key string, after []byte) (Value, error),
 ) {
@@ -183,7 +183,9 @@ func badBody(err error) *refusal {
 }
 
 // answerFor returns the answer to a request for a key, for a result of the Backend.
-func (w *work) answerFor(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
+func (w *serverRequest) answerFor(
+	ctx context.Context, v Value, err error, maxValue int,
+) (answer, *refusal) {
 	if err != nil {
 		return w.answerForError(ctx, err)
 	}
@@ -193,7 +195,7 @@ func (w *work) answerFor(ctx context.Context, v Value, err error, maxValue int) 
 	return answer{kind: value, keep: v.Keep, body: v.Data}, nil
 }
 
-func (w *work) answerForError(ctx context.Context, err error) (answer, *refusal) {
+func (w *serverRequest) answerForError(ctx context.Context, err error) (answer, *refusal) {
 	var elsewhere *MisplacedError
 	var suspected *SuspectError
 	switch {
@@ -214,7 +216,7 @@ func (w *work) answerForError(ctx context.Context, err error) (answer, *refusal)
 	return answer{kind: failed, body: encodeLoadError(err, w.server.config.Errors)}, nil
 }
 
-func (w *work) exchange(ctx context.Context, body []byte) {
+func (w *serverRequest) exchange(ctx context.Context, body []byte) {
 	message, err := w.server.backend.Exchange(ctx, w.head.node, body)
 	switch {
 	case w.r.Context().Err() != nil:
@@ -238,7 +240,7 @@ func tooLargeToSend(size, limit int) *refusal {
 }
 
 // unavailable returns the refusal for an error of the Backend, or nil if the error is an answer.
-func (w *work) unavailable(ctx context.Context, err error) *refusal {
+func (w *serverRequest) unavailable(ctx context.Context, err error) *refusal {
 	switch {
 	case errors.Is(err, ErrClosing), errors.Is(err, courier.ErrClosed),
 		errors.Is(context.Cause(ctx), ErrClosing):
@@ -251,7 +253,7 @@ func (w *work) unavailable(ctx context.Context, err error) *refusal {
 
 // guard runs f. If f panics, the answer is that Load has panicked. If f calls Goexit, net/http
 // breaks the answer off.
-func (w *work) guard(ctx context.Context, f func()) {
+func (w *serverRequest) guard(ctx context.Context, f func()) {
 	done := false
 	defer func() {
 		if done || w.pulse.answered() {
@@ -275,7 +277,7 @@ func (w *work) guard(ctx context.Context, f func()) {
 	done = true
 }
 
-func (w *work) refuse(no *refusal) {
+func (w *serverRequest) refuse(no *refusal) {
 	w.server.refused[no.kind].Add(1)
 	if no.kind != misplaced && no.kind != suspect {
 		w.debug("cluster: a request was refused",
@@ -285,7 +287,7 @@ func (w *work) refuse(no *refusal) {
 }
 
 // answer sends a with an HTTP status.
-func (w *work) answer(a answer, status int) {
+func (w *serverRequest) answer(a answer, status int) {
 	h := w.pulse.answer()
 	length := strconv.Itoa(len(a.body))
 	h[headerAnswer] = []string{strings.Join([]string{
@@ -302,13 +304,13 @@ func (w *work) answer(a answer, status int) {
 	}
 }
 
-func (w *work) warn(ctx context.Context, err error) {
+func (w *serverRequest) warn(ctx context.Context, err error) {
 	w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn,
 		"cluster: a request of another node ended badly",
 		slog.String("from", w.head.node), slog.Any("error", err))
 }
 
-func (w *work) debug(text string, attrs ...slog.Attr) {
+func (w *serverRequest) debug(text string, attrs ...slog.Attr) {
 	log := w.server.config.Logger
 	if !log.Enabled(w.r.Context(), slog.LevelDebug) {
 		return
