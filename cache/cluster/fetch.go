@@ -68,7 +68,7 @@ func (c *Cache[V]) interpret(
 ) (V, error) {
 	for tries := 1; ; tries++ {
 		if isSuspect(err) {
-			// The flight served another node, which may not ask a third one. The next one may.
+			// That flight served another node, so it could not ask a third one. The next one can.
 			if err := waitFor(ctx, nil, time.Millisecond); err != nil {
 				return v, err
 			}
