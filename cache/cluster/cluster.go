@@ -164,8 +164,8 @@ func (c *Cache[V]) peerConfig() (peer.Config, error) {
 func (c *Cache[V]) newOwners() ownership.Owners {
 	config := ownership.Config{
 		Registry: c.o.Registry, Self: c.self, Cache: c.o.Name, Slots: c.o.Slots,
-		IdleRelease: c.o.IdleRelease,
-		Has:         c.hasEntry, Lost: c.ownershipLost, Logger: c.log,
+		IdleRelease: c.o.IdleRelease, Settle: time.Second, Round: time.Second,
+		Has: c.hasEntry, Lost: c.ownershipLost, Logger: c.log,
 		Keys: func(yield func(string) bool) { c.store.Keys()(yield) },
 	}
 	switch c.o.Ownership {

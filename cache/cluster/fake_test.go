@@ -52,7 +52,7 @@ func startFake(
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &http.Server{
-		Handler: peer.NewServer(peer.Config{Node: name, Incarnation: run, Cache: cluster.DefaultName},
+		Handler: peer.NewServer(peerConfig(name, run),
 			f),
 		ReadHeaderTimeout: time.Minute,
 	}

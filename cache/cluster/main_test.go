@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -223,4 +224,14 @@ func others(nodes []*node, but *node) (list []*node) {
 		}
 	}
 	return list
+}
+
+// peerConfig returns the Config of a member, or a stranger, that is no Cache.
+func peerConfig(node string, incarnation uint64) peer.Config {
+	return peer.Config{
+		Node: node, Incarnation: incarnation, Cache: cluster.DefaultName,
+		MaxKey: cluster.DefaultMaxKey, MaxValue: cluster.DefaultMaxValue, MaxMessage: 1 << 20,
+		MaxRequests: cluster.DefaultMaxPeerRequests, PeerTimeout: 20 * time.Second,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }

@@ -249,9 +249,7 @@ func TestAskedForManyItDoesNotOwn(t *testing.T) {
 		nodes := startMany(t, 3, &from, func(_ int, o *cluster.Options[string]) {
 			o.Ownership, o.Slots = ownership, 16
 		})
-		client := peer.NewClient(peer.Config{
-			Node: "stranger", Incarnation: 7, Cache: cluster.DefaultName, PeerTimeout: 10 * time.Second,
-		}, peer.DefaultTransport(nil))
+		client := peer.NewClient(peerConfig("stranger", 7), peer.DefaultTransport(nil))
 		defer client.Close()
 		keys := keysOf(30)
 		_, err := nodes[0].FetchMany(t.Context(), keys)

@@ -172,7 +172,7 @@ func TestServeSuspect(t *testing.T) {
 			_ = n.Delete(t.Context(), own)
 		}
 	}
-	client := peer.NewClient(peer.Config{Node: "x", Incarnation: 0xfa4e, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peerConfig("x", 0xfa4e), nil)
 	defer client.Close()
 	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	var suspect *peer.SuspectError
@@ -199,7 +199,7 @@ func TestServeSuspect(t *testing.T) {
 // convict makes n learn of this number of deaths of a key, by a request of another node.
 func convict(t *testing.T, n *node, key string, deaths int) {
 	t.Helper()
-	client := peer.NewClient(peer.Config{Node: "w", Incarnation: 0x17, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peerConfig("w", 0x17), nil)
 	defer client.Close()
 	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))

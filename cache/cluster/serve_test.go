@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -40,8 +39,7 @@ func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
 			o.Ownership, o.Slots = ownership, 16
 		})
-		client := peer.NewClient(peer.Config{Node: "stranger", Incarnation: 7, Cache: cluster.DefaultName,
-			PeerTimeout: 10 * time.Second}, peer.DefaultTransport(nil))
+		client := peer.NewClient(peerConfig("stranger", 7), peer.DefaultTransport(nil))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {

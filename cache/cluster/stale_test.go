@@ -313,8 +313,7 @@ func testServedStale(t *testing.T, many, invalidated bool) {
 	joined := n.Stats().Store.Courier.Joined
 	x.leave()
 	waitForFakes(t, n, 0)
-	client := peer.NewClient(peer.Config{Node: "y", Incarnation: 7, Cache: cluster.DefaultName,
-		PeerTimeout: 20 * time.Second}, peer.DefaultTransport(nil))
+	client := peer.NewClient(peerConfig("y", 7), peer.DefaultTransport(nil))
 	defer client.Close()
 	answer, to := make(chan peer.Outcome, 1), addressOf(t, n)
 	go func() {

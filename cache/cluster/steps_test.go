@@ -59,7 +59,7 @@ func TestNoCircle(t *testing.T) {
 			x.leave() // and the key is n's
 			waitForFakes(t, n, 0)
 			asker := func(ctx context.Context) error {
-				client := peer.NewClient(peer.Config{Node: "x", Incarnation: 7, Cache: cluster.DefaultName},
+				client := peer.NewClient(peerConfig("x", 7),
 					peer.DefaultTransport(nil))
 				defer client.Close()
 				_, err := client.Fetch(ctx, addressOf(t, n), key, nil)

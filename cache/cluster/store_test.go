@@ -155,14 +155,14 @@ func staleSoon(o *cluster.Options[string]) {
 func fetchMany(n *node, key string) { _, _ = n.FetchMany(context.Background(), []string{key, key}) }
 
 func serveOne(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Incarnation: 7, Cache: cluster.DefaultName},
+	client := peer.NewClient(peerConfig("z", 7),
 		peer.DefaultTransport(nil))
 	defer client.Close()
 	_, _ = client.Fetch(context.Background(), n.address, key, nil)
 }
 
 func serveMany(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Incarnation: 7, Cache: cluster.DefaultName},
+	client := peer.NewClient(peerConfig("z", 7),
 		peer.DefaultTransport(nil))
 	defer client.Close()
 	client.FetchMany(context.Background(), n.address, []peer.Ask{{Key: key}})

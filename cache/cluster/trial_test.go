@@ -32,7 +32,7 @@ func TestTrialIsAnnounced(t *testing.T) {
 		<-outside
 		return key, nil
 	})
-	client := peer.NewClient(peer.Config{Node: "y", Incarnation: 7, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peerConfig("y", 7), nil)
 	defer client.Close()
 	done := make(chan error, 1)
 	n := nodes[1]

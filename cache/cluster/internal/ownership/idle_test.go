@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	has := new(entries)
 	u := newKeys(Config{
 		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Has: has.has,
-		Lost: func(string) { t.Error("nothing was lost") },
+		Lost: func(string) { t.Error("nothing was lost") }, Logger: slog.New(slog.DiscardHandler),
 	})
 	u.SetMembers([]string{"a"})
 	return u, has, func() {

@@ -14,7 +14,6 @@ const maxPlainKey = 200
 func NewKeys(c Config) Owners { return newKeys(c) }
 
 func newKeys(c Config) *keys {
-	c = c.withDefaults()
 	k := &keys{c: c, plain: "cache/" + c.Cache + "/key/", hashed: "cache/" + c.Cache + "/sha/"}
 	k.claims = newClaims(c, k.name, k.lost)
 	k.claims.idle = newIdle(k.claims, c.IdleRelease)

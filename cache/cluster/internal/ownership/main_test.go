@@ -1,7 +1,9 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -38,6 +40,10 @@ func openOwners[U Owners](tb testing.TB, open func(Config) U, c Config) U {
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
 	c.Self, c.Cache = r.NodeName(), "test"
+	c.IdleRelease = cmp.Or(c.IdleRelease, 30*time.Second)
+	c.Slots = cmp.Or(c.Slots, 1024)
+	c.Settle, c.Round = cmp.Or(c.Settle, time.Second), cmp.Or(c.Round, time.Second)
+	c.Logger = slog.New(slog.DiscardHandler)
 	if c.Has == nil {
 		c.Has = new(entries).has
 	}

@@ -1,7 +1,6 @@
 package ownership
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -49,23 +48,23 @@ type Registry interface {
 	Register(ctx context.Context, name string, meta []byte) (*registry.Registration, error)
 }
 
-// Config configures Owners. Registry, Self, Cache, Has, Keys and Lost are needed; a ring needs
-// Self, Keys and Lost alone.
+// Config configures Owners. A ring needs Self, Keys and Lost alone; IdleRelease is for keys, and
+// Slots, Settle and Round are for slots.
 type Config struct {
 	Registry Registry
 	Self     string // this node's name
 	Cache    string // the cache's name, which is part of the names that are claimed
 
-	// IdleRelease is how long the name of a key that has left is kept: 30 s if it is 0. The name is
-	// released at most a hundredth of that later.
+	// IdleRelease is how long the name of a key that has left is kept. It is released at most a
+	// hundredth of that later.
 	IdleRelease time.Duration
 
-	// Slots is the number of slots, the same on all nodes: 1,024 if it is 0.
+	// Slots is the number of slots, the same on all nodes.
 	Slots int
 
 	// Settle is how long the members must have been the same before slots are claimed or released
 	// without need. Round is the time between two looks at the slots; all nodes together release at
-	// most an eighth of the slots in it. Each is 1 s if it is 0.
+	// most an eighth of the slots in it.
 	Settle time.Duration
 	Round  time.Duration
 
@@ -79,15 +78,5 @@ type Config struct {
 	// conflict or released a slot. One goroutine at a time calls it, without locks held.
 	Lost func(key string)
 
-	Logger *slog.Logger // nil if nothing is to be logged
-}
-
-func (c Config) withDefaults() Config {
-	c.IdleRelease = cmp.Or(c.IdleRelease, 30*time.Second)
-	c.Slots = cmp.Or(c.Slots, 1024)
-	c.Settle, c.Round = cmp.Or(c.Settle, time.Second), cmp.Or(c.Round, time.Second)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return c
+	Logger *slog.Logger
 }

@@ -16,7 +16,7 @@ const points = 50
 
 // NewRing returns Owners that are computed from the members alone, by consistent hashing.
 func NewRing(c Config) Owners {
-	r := &ring{c: c.withDefaults()}
+	r := &ring{c: c}
 	r.losses.running = &r.running
 	r.losses.notify = func([]string) {
 		for key := range r.c.Keys {

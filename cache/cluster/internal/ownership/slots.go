@@ -17,7 +17,6 @@ import (
 func NewSlots(c Config) Owners { return newSlots(c) }
 
 func newSlots(c Config) *slots {
-	c = c.withDefaults()
 	s := &slots{c: c}
 	s.partitions, _ = partition.New(c.Slots) // Slots was validated
 	s.names = make([]string, s.partitions.Len())

@@ -3,6 +3,7 @@ package ownership
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -336,7 +337,8 @@ func TestSlotsAfterAStop(t *testing.T) {
 		const settle = 1500 * time.Millisecond
 		s := newSlots(Config{
 			Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle,
-			Has: new(entries).has, Keys: new(entries).all, Lost: func(string) {},
+			Has: new(entries).has, Keys: new(entries).all, Lost: func(string) {}, Round: time.Second,
+			Logger: slog.New(slog.DiscardHandler),
 		})
 		defer func() { require.NoError(t, s.Close(context.Background())) }()
 		var stopped atomic.Bool

@@ -36,7 +36,7 @@ type Client struct {
 // NewClient returns a Client that sends its requests by rt or, if rt is nil, to each node by a
 // DefaultTransport.
 func NewClient(c Config, rt http.RoundTripper) *Client {
-	k := &Client{config: c.withDefaults(), rt: rt, targets: make(map[Address]*target)}
+	k := &Client{config: c, rt: rt, targets: make(map[Address]*target)}
 	k.closed, k.close = context.WithCancelCause(context.Background())
 	return k
 }

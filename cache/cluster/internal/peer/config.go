@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -9,17 +8,8 @@ import (
 	"time"
 )
 
-// The values that zero values of Config stand for.
-const (
-	DefaultMaxKey      = 4 << 10
-	DefaultMaxValue    = 16 << 20
-	DefaultMaxMessage  = 1 << 20
-	DefaultMaxRequests = 1024
-	DefaultPeerTimeout = 500 * time.Millisecond
-)
-
 // Config configures a Client and a Server. It must not be changed after one of them was made with
-// it.
+// it. The fields without "if set" and all but Errors are needed.
 type Config struct {
 	Node        string // the name of this node, any string
 	Incarnation uint64 // a random number, another one after each restart
@@ -55,8 +45,7 @@ type Config struct {
 	Errors map[string]error
 
 	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that are
-	// passed over (Warn, or Info if they may be down) and work again (Info). If it is nil, nothing is
-	// logged.
+	// passed over (Warn, or Info if they may be down) and work again (Info).
 	Logger *slog.Logger
 }
 
@@ -68,16 +57,4 @@ type Propagator interface {
 	Inject(ctx context.Context, header http.Header)
 	// Extract returns ctx with what Inject put into header on the other node.
 	Extract(ctx context.Context, header http.Header) context.Context
-}
-
-func (c Config) withDefaults() Config {
-	c.MaxKey = cmp.Or(c.MaxKey, DefaultMaxKey)
-	c.MaxValue = cmp.Or(c.MaxValue, DefaultMaxValue)
-	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
-	c.MaxRequests = cmp.Or(c.MaxRequests, DefaultMaxRequests)
-	c.PeerTimeout = cmp.Or(c.PeerTimeout, DefaultPeerTimeout)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return c
 }

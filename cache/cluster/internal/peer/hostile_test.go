@@ -37,7 +37,7 @@ func TestHostileKeys(t *testing.T) {
 				"?q=1#f", string(every),
 				"k\r\nX-Admin: 1\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", "k\r\nSnowfence-Cache: other",
 				"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-				"\u202e\ufeff", strings.Repeat("k", DefaultMaxKey),
+				"\u202e\ufeff", strings.Repeat("k", maxKey),
 			} {
 				v, err := n.fetch(t.Context(), key)
 				require.NoError(t, err, "%q", key)
@@ -134,7 +134,7 @@ func TestMalformedRequests(t *testing.T) {
 		"endless prefix":   {func(c *captured) { c.body = bytes.Repeat([]byte{0xff}, 20) }, 400},
 		"huge prefix": {func(c *captured) { c.body = append(bytes.Repeat([]byte{0xff}, 9), 1, 'x') },
 			400},
-		"large key": {func(c *captured) { c.body = append(c.body, make([]byte, DefaultMaxKey)...) },
+		"large key": {func(c *captured) { c.body = append(c.body, make([]byte, maxKey)...) },
 			413},
 		"large body": {func(c *captured) { c.body = make([]byte, 2<<20) }, 413},
 	} {

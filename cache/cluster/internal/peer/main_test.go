@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -64,13 +65,22 @@ func fails(err error) func(context.Context, string, string, []byte) (Value, erro
 	return func(context.Context, string, string, []byte) (Value, error) { return Value{}, err }
 }
 
-// configA and configB return the Configs of two nodes that belong together.
-func configA() Config {
-	return Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: testPeerTimeout}
-}
+// The limits of the nodes in these tests.
+const (
+	maxKey     = 4 << 10
+	maxMessage = 1 << 20
+)
 
-func configB() Config {
-	return Config{Node: "b", Incarnation: incarnationB, Cache: "things", PeerTimeout: testPeerTimeout}
+// configA and configB return the Configs of two nodes that belong together.
+func configA() Config { return configOf("a", incarnationA) }
+func configB() Config { return configOf("b", incarnationB) }
+
+func configOf(node string, incarnation uint64) Config {
+	return Config{
+		Node: node, Incarnation: incarnation, Cache: "things", PeerTimeout: testPeerTimeout,
+		MaxKey: maxKey, MaxValue: 16 << 20, MaxMessage: maxMessage, MaxRequests: 1024,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }
 
 // protocol is how a client and a server speak.

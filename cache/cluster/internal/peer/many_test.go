@@ -261,7 +261,7 @@ func TestManyRequestsOfOneFlight(t *testing.T) {
 			requests++
 			body, err := io.ReadAll(r.Body)
 			require.NoError(t, err)
-			m, err := decodeMany(body, DefaultMaxKey, DefaultMaxMessage)
+			m, err := decodeMany(body, maxKey, maxMessage)
 			require.NoError(t, err)
 			time.Sleep(testPeerTimeout - time.Second)
 			return replied(value, strings.Repeat("\x01\x00\x00", len(m.asks))), r.Context().Err()

@@ -51,7 +51,6 @@ type Server struct {
 
 // NewServer returns a Server.
 func NewServer(c Config, b Backend) *Server {
-	c = c.withDefaults()
 	return &Server{
 		config:  c,
 		backend: b,
