@@ -124,14 +124,14 @@ func (c *Cache[V]) fetchGroup(
 	if node == suspected || node == c.self && c.o.LoadMany == nil {
 		return fetchSingly(keys, fetch)
 	}
-	walk := func(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+	load := func(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 		c.loadOrAskMany(ctx, node, keys, results)
 	}
 	var outcomes []courier.Outcome[V]
 	if node == c.self {
-		outcomes = c.fetchParts(ctx, keys, walk)
+		outcomes = c.fetchParts(ctx, keys, load)
 	} else {
-		outcomes = c.entries.FetchMany(ctx, keys, walk)
+		outcomes = c.entries.FetchMany(ctx, keys, load)
 	}
 	var again []string
 	var at []int // of again in keys

@@ -193,14 +193,20 @@ func (c *Cache[V]) setMembers(list []group.Member) {
 
 // noteLeft notes that a member has left for good. A member whose node is down may come back.
 func (c *Cache[V]) noteLeft(e group.Event) {
-	var theirs memberInfo
-	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown ||
-		json.Unmarshal(e.Member.Meta, &theirs) != nil {
+	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown {
 		return
 	}
-	if run, err := strconv.ParseUint(theirs.Incarnation, 16, 64); err == nil {
-		c.deletes.Left(run)
+	if _, incarnation, err := parseInfo(e.Member.Meta); err == nil {
+		c.deletes.Left(incarnation)
 	}
+}
+
+// parseInfo decodes the metadata of a membership.
+func parseInfo(meta []byte) (info memberInfo, incarnation uint64, err error) {
+	if err = json.Unmarshal(meta, &info); err == nil {
+		incarnation, err = strconv.ParseUint(info.Incarnation, 16, 64)
+	}
+	return info, incarnation, err
 }
 
 // incarnationsOf returns the incarnations of the members that are asked.
@@ -230,12 +236,8 @@ func (c *Cache[V]) newMember(own memberInfo, m group.Member) *member {
 		meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1),
 		trialTurns: make(chan struct{}, maxAskedTrials), changed: make(chan struct{}),
 	}
-	var theirs memberInfo
-	err := json.Unmarshal(m.Meta, &theirs)
-	if err == nil {
-		other.address.URL = theirs.URL
-		other.address.Incarnation, err = strconv.ParseUint(theirs.Incarnation, 16, 64)
-	}
+	theirs, incarnation, err := parseInfo(m.Meta)
+	other.address.URL, other.address.Incarnation = theirs.URL, incarnation
 	if err != nil {
 		other.differs = fmt.Sprintf("its metadata can't be read: %v", err)
 	} else {

@@ -19,12 +19,12 @@ func addressOf(t *testing.T, n *node) peer.Address {
 	groups, err := group.Open(t.Context(), n.registry)
 	require.NoError(t, err)
 	for _, m := range groups.Members("cache/" + cluster.DefaultName) {
-		var card struct{ URL, Run string }
-		require.NoError(t, json.Unmarshal(m.Meta, &card))
+		var info struct{ URL, Run string }
+		require.NoError(t, json.Unmarshal(m.Meta, &info))
 		if m.Node == n.name {
-			run, err := strconv.ParseUint(card.Run, 16, 64)
+			incarnation, err := strconv.ParseUint(info.Run, 16, 64)
 			require.NoError(t, err)
-			return peer.Address{Node: n.name, URL: card.URL, Incarnation: run}
+			return peer.Address{Node: n.name, URL: info.URL, Incarnation: incarnation}
 		}
 	}
 	t.Fatal("it is no member")

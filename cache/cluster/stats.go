@@ -109,8 +109,8 @@ func (c *Cache[V]) Stats() Stats {
 	s.Suspects, s.Quarantined, s.Trials = suspects.Suspects, suspects.Quarantined, suspects.Trials
 	log := c.deletes.Stats()
 	s.DeletesApplied, s.Resets = log.Applied, log.Resets
-	units := c.owners.Stats()
-	s.Held, s.Claimed, s.Released, s.Lost = units.Held, units.Claimed, units.Released, units.Lost
+	names := c.owners.Stats()
+	s.Held, s.Claimed, s.Released, s.Lost = names.Held, names.Claimed, names.Released, names.Lost
 	seen := c.members.all()
 	for _, node := range slices.Sorted(maps.Keys(seen)) {
 		m := seen[node]

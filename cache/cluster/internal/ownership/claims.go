@@ -51,8 +51,8 @@ type claim struct {
 	stopWatching func() bool // stops waiting for the registration's end
 	state        state
 
-	idleElement *list.Element // in idlers; nil: it is in use, or not held
-	idleSince   time.Duration // since when it is idle, from when idle began
+	idleElement *list.Element // in the shard's idle; nil while in use, or not held
+	idleSince   time.Duration // when it became idle, from idle.begun on
 }
 
 type state uint8

@@ -129,9 +129,9 @@ func TestHome(t *testing.T) {
 	before.set([]string{"a", "b", "c", "d"})
 	after.set([]string{"e", "d", "c", "b", "a", "a"})
 	require.Len(t, after.list(), 5)
-	const units = 10_000
+	const names = 10_000
 	homes, moved := make(map[string]int), 0
-	for i := range units {
+	for i := range names {
 		unit := fmt.Sprint("unit", i)
 		was, is := before.home(unit), after.home(unit)
 		homes[is]++
@@ -141,9 +141,9 @@ func TestHome(t *testing.T) {
 		}
 	}
 	for _, node := range after.list() {
-		require.InDelta(t, units/5, homes[node], units/5/10)
+		require.InDelta(t, names/5, homes[node], names/5/10)
 	}
-	require.InDelta(t, units/5, moved, units/5/10)
+	require.InDelta(t, names/5, moved, names/5/10)
 	require.Empty(t, new(members).home("x"))
 	require.False(t, new(members).has("a"))
 	require.False(t, after.set([]string{"a", "b", "c", "d", "e"}), "no change")
