@@ -30,7 +30,7 @@ type budget struct {
 	load, fetch, delete, other, tag, clear, send, dup, drop, split, heal, see, restart, cold uint8
 }
 
-type place struct {
+type searchState struct {
 	*world
 	left budget
 }
@@ -138,12 +138,12 @@ func (s search) run(t *testing.T) {
 	if w.meddles = s.meddles; s.begin != nil {
 		s.begin(w)
 	}
-	queue, seen := []place{{w, s.budget}}, make(map[uint64]bool)
+	queue, seen := []searchState{{w, s.budget}}, make(map[uint64]bool)
 	for len(queue) > 0 && len(seen) < limit {
 		at := queue[0]
 		queue = queue[1:]
 		for _, a := range at.actions() {
-			next := place{at.clone(), at.left}
+			next := searchState{at.clone(), at.left}
 			a.do(&next)
 			next.check()
 			s.report(t, next.world, a.name)
@@ -199,7 +199,7 @@ func TestRandom(t *testing.T) {
 		}
 		w := newWorld(s.nodes, []string{"k"}, s.limits)
 		w.meddles, w.size = s.meddles, []int{1 << 20, 0}[walk/3%2]
-		p := place{w, budget{20, 30, 10, 5, 4, 2, 30, 5, 5, 3, 3, 30, 3, 1}}
+		p := searchState{w, budget{20, 30, 10, 5, 4, 2, 30, 5, 5, 3, 3, 30, 3, 1}}
 		for range 100 {
 			list := p.actions()
 			a := list[dice.IntN(len(list))]
@@ -214,19 +214,19 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// An action changes a place.
+// An action changes a searchState.
 type action struct {
 	name string
-	do   func(*place)
+	do   func(*searchState)
 }
 
-func (p *place) actions() (list []action) {
-	add := func(left *uint8, do func(p *place), format string, args ...any) {
+func (p *searchState) actions() (list []action) {
+	add := func(left *uint8, do func(p *searchState), format string, args ...any) {
 		if *left > 0 {
 			*left--
 			after := p.left
 			*left++
-			list = append(list, action{fmt.Sprintf(format, args...), func(q *place) {
+			list = append(list, action{fmt.Sprintf(format, args...), func(q *searchState) {
 				q.left = after
 				do(q)
 			}})
@@ -236,45 +236,45 @@ func (p *place) actions() (list []action) {
 	for i, n := range w.nodes {
 		_, stored := n.store["k"]
 		if !stored {
-			add(&l.load, func(p *place) { p.get(p.nodes[i], "k") }, "%d loads", i)
+			add(&l.load, func(p *searchState) { p.get(p.nodes[i], "k") }, "%d loads", i)
 		}
-		add(&l.delete, func(p *place) { p.delete(i, Delete{Key, "k"}) }, "%d deletes", i)
-		add(&l.other, func(p *place) { p.delete(i, Delete{Key, "j"}) }, "%d deletes another key", i)
-		add(&l.tag, func(p *place) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
-		add(&l.clear, func(p *place) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
-		add(&l.restart, func(p *place) { p.restart(i, true) }, "%d restarts", i)
-		add(&l.cold, func(p *place) { p.restart(i, false) }, "%d restarts and greets no node", i)
+		add(&l.delete, func(p *searchState) { p.delete(i, Delete{Key, "k"}) }, "%d deletes", i)
+		add(&l.other, func(p *searchState) { p.delete(i, Delete{Key, "j"}) }, "%d deletes another key", i)
+		add(&l.tag, func(p *searchState) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
+		add(&l.clear, func(p *searchState) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
+		add(&l.restart, func(p *searchState) { p.restart(i, true) }, "%d restarts", i)
+		add(&l.cold, func(p *searchState) { p.restart(i, false) }, "%d restarts and greets no node", i)
 		if w.cut == 0 && (w.nodes[1] != n || len(w.nodes) > 2) {
-			add(&l.split, func(p *place) { p.cut = i + 1 }, "%d is cut off", i)
+			add(&l.split, func(p *searchState) { p.cut = i + 1 }, "%d is cut off", i)
 		}
 		if fmt.Sprint(n.view) != fmt.Sprint(w.reality(i)) {
-			add(&l.see, func(p *place) { p.see(i) }, "%d sees the members", i)
+			add(&l.see, func(p *searchState) { p.see(i) }, "%d sees the members", i)
 		}
 		for j, o := range w.nodes {
 			if o == n || !w.linked(n, o) || !n.sees(o) {
 				continue
 			}
 			if !stored {
-				add(&l.fetch, func(p *place) { p.ask(p.nodes[i], p.nodes[j], "k") }, "%d asks %d", i, j)
+				add(&l.fetch, func(p *searchState) { p.ask(p.nodes[i], p.nodes[j], "k") }, "%d asks %d", i, j)
 			}
 			if len(w.flying) < 2 {
-				add(&l.send, func(p *place) { p.send(i, j) }, "%d sends to %d", i, j)
+				add(&l.send, func(p *searchState) { p.send(i, j) }, "%d sends to %d", i, j)
 			}
 		}
 	}
 	if w.cut > 0 {
-		add(&l.heal, func(p *place) { p.cut = 0 }, "the split heals")
+		add(&l.heal, func(p *searchState) { p.cut = 0 }, "the split heals")
 	}
 	for i, x := range w.flying {
 		what := "message"
 		if x.answer {
 			what = "answer"
 		}
-		without := func(p *place) { p.flying = append(p.flying[:i:i], p.flying[i+1:]...) }
+		without := func(p *searchState) { p.flying = append(p.flying[:i:i], p.flying[i+1:]...) }
 		free := uint8(1)
 		it := fmt.Sprintf("the %s of %d to %d", what, x.from, x.to)
-		add(&free, func(p *place) { without(p); p.deliver(x) }, "%s arrives", it)
-		add(&l.dup, func(p *place) { p.deliver(x) }, "%s arrives, twice", it)
+		add(&free, func(p *searchState) { without(p); p.deliver(x) }, "%s arrives", it)
+		add(&l.dup, func(p *searchState) { p.deliver(x) }, "%s arrives, twice", it)
 		add(&l.drop, without, "%s is lost", it)
 	}
 	return list
