@@ -61,7 +61,7 @@ func BenchmarkHit(b *testing.B) {
 	hits(b, "copy", elsewhere, nodes[0].Fetch)
 }
 
-// hits measures how long it takes to get what is there.
+// hits measures how long a hit takes.
 func hits(
 	b *testing.B, name string, keys []string,
 	get func(ctx context.Context, key string) (string, error),
@@ -87,9 +87,9 @@ func hits(
 	})
 }
 
-// BenchmarkRemote compares a Fetch that asks another node with a bare call over HTTP/2 that brings
-// as many bytes, without TLS and with that of a shared key. The two take turns, so that what else
-// the machine does meets both: "x-bare" is the ratio of their times, "bare-ns" the time of the bare
+// BenchmarkRemote compares a Fetch that asks another node with a bare call over HTTP/2 of as many
+// bytes, without TLS and with the TLS of a shared key. The two take turns, so that other load of
+// the machine affects both: "x-bare" is the ratio of their times, "bare-ns" the time of the bare
 // call.
 func BenchmarkRemote(b *testing.B) {
 	for _, size := range []int{100, 10 << 10, 1 << 20} {
@@ -224,8 +224,8 @@ func bare(b *testing.B, value []byte, keys [][]byte) func(context.Context, int) 
 	}
 }
 
-// inTurns measures call against base, each for some calls by so many callers at a time. It reports
-// medians of the turns: what else the machine does meets some of them.
+// inTurns measures call and base in turns, each for some calls by this number of callers at a time.
+// It reports medians of the turns, since other load of the machine affects some of them.
 func inTurns(b *testing.B, callers int, base, call func(ctx context.Context, n int) error) {
 	b.Helper()
 	const turn = 8 // calls of each caller
@@ -269,8 +269,8 @@ func cmpErr(a, b error) error {
 	return b
 }
 
-// BenchmarkHerd compares a key that nobody has, fetched by 100 callers on each of three nodes, with
-// 300 callers of one plain cache.
+// BenchmarkHerd compares a key that no node has, fetched by 100 callers on each of three nodes,
+// with 300 callers of one plain cache.
 func BenchmarkHerd(b *testing.B) {
 	type fetch = func(ctx context.Context, key string) (string, error)
 	key := 0

@@ -43,7 +43,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	return g.RoundTripper.RoundTrip(r)
 }
 
-// However many processes come, delete something and go, nobody clears its cache, and messages
+// However many processes start, delete something and end, no node clears its cache, and messages
 // without news stay as small as they were.
 func TestProcessesThatComeAndGo(t *testing.T) {
 	processes := 1100
@@ -61,7 +61,7 @@ func TestProcessesThatComeAndGo(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "kept#1", v)
 	}
-	small := func() int64 { // the size that a message without news gets down to
+	small := func() int64 { // the size of a message without news
 		var size int64
 		require.Eventually(t, func() bool {
 			size = 0

@@ -42,7 +42,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// A node that closes while it loads for another one does not wait for that load, and its asker gets
+// A node that closes while it loads for another one does not wait for that load, and the asker gets
 // the value in another way.
 func TestCloseDuringALoad(t *testing.T) {
 	var from origin
@@ -74,8 +74,8 @@ func TestCloseDuringALoad(t *testing.T) {
 	require.Equal(t, key+"#3", <-got)
 }
 
-// A delete that others have not confirmed when its node closes is not reported as one that they
-// have: nobody brings it to them any more.
+// A Delete of a node that closes before the others have confirmed it does not succeed, since no
+// node brings it to them any more.
 func TestCloseDuringADelete(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, nil)
@@ -101,7 +101,7 @@ func TestCloseDuringADelete(t *testing.T) {
 	}
 }
 
-// Delete does not wait for a node that is closing, so that node gives nobody what was deleted.
+// Delete does not wait for a node that is closing, since that node gives no values any more.
 func TestDeleteDuringClose(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, nil)

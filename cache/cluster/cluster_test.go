@@ -79,7 +79,7 @@ func TestOneLoadInTheWholeCluster(t *testing.T) {
 	})
 }
 
-// A copy may not live longer than the entry that it is a copy of, nor longer than CopyTTL.
+// A copy lives no longer than the owner's entry, and no longer than CopyTTL.
 func TestCopiesEndWithTheEntry(t *testing.T) {
 	var from origin
 	const ttl = time.Second
@@ -91,7 +91,7 @@ func TestCopiesEndWithTheEntry(t *testing.T) {
 	require.NoError(t, err)
 	own := owner(t, nodes)
 	other := others(nodes, own)[0]
-	var born [64]time.Time // when value n was certainly not older than
+	var born [64]time.Time // a time before which value n was not loaded
 	born[1] = time.Now()
 	seen := 0
 	for seen < 3 { // so two values have come to their end
@@ -149,7 +149,7 @@ func TestGetIsLocal(t *testing.T) {
 
 var errNotFound = errors.New("not found")
 
-// What becomes of Load is told to callers on all nodes, and nobody loads again.
+// Callers on all nodes get the error of Load, and no node loads again.
 func TestErrorsOfLoad(t *testing.T) {
 	var from origin
 	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
@@ -178,7 +178,7 @@ func TestErrorsOfLoad(t *testing.T) {
 	for key, c := range cases {
 		t.Run(key, func(t *testing.T) {
 			from.set(func(ctx context.Context, _ string, _ int) (string, error) {
-				time.Sleep(50 * time.Millisecond) // so that all wait for the same one; more loads fail the test
+				time.Sleep(50 * time.Millisecond) // so that all wait for one load; more loads fail the test
 				return c.load(ctx)
 			})
 			var remote atomic.Int64
@@ -244,7 +244,7 @@ func TestTraceReachesTheOwner(t *testing.T) {
 	require.Empty(t, cluster.TraceFrom(ctx).Get("Cookie"))
 }
 
-// The owner's load goes on while anybody, on any node, waits for it, and ends when the last one has
+// The owner's load goes on while a caller on any node waits for it, and ends when the last one has
 // left.
 func TestLoadEndsWithItsLastCaller(t *testing.T) {
 	var from origin
@@ -287,7 +287,7 @@ func TestLoadEndsWithItsLastCaller(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the load goes on, though nobody waits for it")
+		t.Fatal("the load goes on, though no caller waits for it")
 	}
 	require.Equal(t, 1, from.count("k"))
 }

@@ -1,25 +1,27 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unsafe"
 )
 
-// A Codec turns values into bytes and back, for the way between nodes. Its methods are called at
-// the same time, and must not keep or change what they are given.
+// A Codec turns values into bytes and back, for the way between nodes. Its methods are called by
+// several goroutines at a time. They must not keep or change their arguments, but for the bytes
+// that Decode gets.
 type Codec[V any] interface {
-	// Name tells codecs apart: nodes whose codecs have different names do not ask each other.
+	// Name distinguishes codecs: nodes whose codecs have different names do not ask each other.
 	Name() string
-	// Encode returns the bytes of a value. They are not changed by the caller, so they may be the
-	// value itself.
+	// Encode returns the bytes of a value. The caller does not change them, so they may be the value
+	// itself.
 	Encode(value V) ([]byte, error)
-	// Decode returns the value of bytes that come from the network: it must check them. The bytes
-	// are the codec's to keep.
+	// Decode returns the value of bytes that came from the network, so it must check them. It may keep
+	// the bytes.
 	Decode(data []byte) (V, error)
 }
 
-// JSON is the [Codec] of encoding/json: what is used where there is no other.
+// JSON returns the [Codec] of encoding/json, the default for most types.
 func JSON[V any]() Codec[V] { return jsonCodec[V]{} }
 
 type jsonCodec[V any] struct{}
@@ -36,8 +38,8 @@ type bytesCodec struct{}
 
 func (bytesCodec) Name() string { return "bytes" }
 
-// Encode returns value itself, but if it is nothing but zeros: one more then. So nil and empty
-// differ.
+// Encode returns value itself, unless all its bytes are zero: then it returns one zero more. So nil
+// and empty differ.
 func (bytesCodec) Encode(value []byte) ([]byte, error) {
 	if value == nil || !isZero(value) {
 		return value, nil
@@ -55,20 +57,13 @@ func (bytesCodec) Decode(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-func isZero(data []byte) bool {
-	for _, b := range data {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
+func isZero(data []byte) bool { return len(bytes.TrimLeft(data, "\x00")) == 0 }
 
 type stringCodec struct{}
 
 func (stringCodec) Name() string { return "string" }
 
-// Neither copies: nobody changes what Encode returns, and what Decode gets is its own.
+// Neither method copies: the caller does not change Encode's result, and Decode owns its argument.
 
 func (stringCodec) Encode(value string) ([]byte, error) {
 	return unsafe.Slice(unsafe.StringData(value), len(value)), nil
@@ -78,7 +73,7 @@ func (stringCodec) Decode(data []byte) (string, error) {
 	return unsafe.String(unsafe.SliceData(data), len(data)), nil
 }
 
-// defaultCodec is the codec for V where the user has none.
+// defaultCodec returns the codec for V of a user who has set none.
 func defaultCodec[V any]() Codec[V] {
 	if c, ok := any(bytesCodec{}).(Codec[V]); ok {
 		return c
@@ -89,25 +84,23 @@ func defaultCodec[V any]() Codec[V] {
 	return JSON[V]()
 }
 
-// encodeValue calls Encode. A value that makes it panic is one that can't be sent: no caller gets
-// that panic, nor do those of other keys of a batch.
-func (c *Cache[V]) encodeValue(v V) (data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
-	return c.o.Codec.Encode(v)
+// encodeValue calls Encode. If that panics, the value can't be sent; no caller gets the panic, nor
+// do callers of other keys of a batch.
+func (c *Cache[V]) encodeValue(v V) ([]byte, error) {
+	return panicAsError(func() ([]byte, error) { return c.o.Codec.Encode(v) })
 }
 
-// decodeValue calls Decode, as encodeValue does Encode.
-func (c *Cache[V]) decodeValue(data []byte) (v V, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicked(p)
-		}
-	}()
-	return c.o.Codec.Decode(data)
+// decodeValue calls Decode, and turns a panic into an error.
+func (c *Cache[V]) decodeValue(data []byte) (V, error) {
+	return panicAsError(func() (V, error) { return c.o.Codec.Decode(data) })
 }
 
-func panicked(p any) error { return fmt.Errorf("it panicked: %v", p) }
+// panicAsError calls f, and turns a panic into an error.
+func panicAsError[R any](f func() (R, error)) (r R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked: %v", p)
+		}
+	}()
+	return f()
+}

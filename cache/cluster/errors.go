@@ -9,12 +9,12 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A LoadError is what became of a Load on another node: which one, and how it ended. errors.Is
-// finds in it what it would have found there, as far as that is known here: the errors of
-// Options.Errors, those of package courier, cache.ErrNotFound, context.DeadlineExceeded.
+// A LoadError says on which other node a Load ran, and how it ended. errors.Is finds in it what it
+// would find there, as far as that is known here: the errors of Options.Errors, those of package
+// courier, cache.ErrNotFound, context.DeadlineExceeded.
 type LoadError = peer.LoadError
 
-// A LoadKind says how a Load ended that gave no value.
+// A LoadKind says how a Load without a value ended.
 type LoadKind = peer.LoadKind
 
 // The kinds.
@@ -23,16 +23,16 @@ const (
 	Panicked   = peer.Panicked   // it panicked
 	Goexited   = peer.Goexited   // it called runtime.Goexit
 	Deadlocked = peer.Deadlocked // it would have waited for itself
-	TimedOut   = peer.TimedOut   // its time was up
+	TimedOut   = peer.TimedOut   // its time-out passed
 	BackedOff  = peer.BackedOff  // it was not called, since it failed lately
 	NotFound   = peer.NotFound   // there is no record: the error matches cache.ErrNotFound
 )
 
 // Errors that errors.Is finds.
 var (
-	// ErrClosed: the cache is closed. It is courier.ErrClosed.
+	// ErrClosed says that the cache is closed. It is courier.ErrClosed.
 	ErrClosed = courier.ErrClosed
-	// ErrOverloaded: more than the limits in Options.Cache.Courier allow is going on. It is
+	// ErrOverloaded says that a limit in Options.Cache.Courier is reached. It is
 	// courier.ErrOverloaded.
 	ErrOverloaded = courier.ErrOverloaded
 )
@@ -41,7 +41,7 @@ var (
 type KeyError struct {
 	Len int // bytes
 	Max int
-	Tag bool // it is a tag
+	Tag bool // it is a tag, and not a key
 }
 
 // Error describes the KeyError in one line.
@@ -53,8 +53,8 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("cluster: %s of %d bytes: want at most %d (Options.MaxKey)", what, e.Len, e.Max)
 }
 
-// An UnconfirmedError says which nodes have not confirmed a Delete, InvalidateTag or Clear. It has
-// been done on this node and on the others, and will be on these as soon as they can be reached.
+// An UnconfirmedError says which nodes have not confirmed a Delete, InvalidateTag or Clear. This
+// node and all others have applied it, and these nodes get it as soon as they can be reached.
 type UnconfirmedError struct {
 	Nodes []string // sorted
 	Err   error    // why one of them has not
@@ -62,31 +62,23 @@ type UnconfirmedError struct {
 
 // Error describes the UnconfirmedError in one line.
 func (e *UnconfirmedError) Error() string {
-	return fmt.Sprintf("cluster: not confirmed by %s, which will do it when reached: %v",
+	return fmt.Sprintf("cluster: not confirmed by %s, which will apply it when reached: %v",
 		strings.Join(e.Nodes, ", "), e.Err)
 }
 
 // Unwrap returns Err.
 func (e *UnconfirmedError) Unwrap() error { return e.Err }
 
-// A QuarantineError says that a key is not loaded for a while, since processes have ended while
-// they loaded it. It reaches the callers on all nodes.
+// A QuarantineError says that no node loads a key for a while, since nodes died while they loaded
+// it. Callers on all nodes get it.
 type QuarantineError struct {
 	Key    string
-	Deaths []string  // the nodes whose processes have ended, sorted; one may be there twice
+	Deaths []string  // the nodes that died, sorted; one that died twice is there twice
 	Until  time.Time // when the key is tried again, by this node's clock
 }
 
 // Error describes the QuarantineError in one line.
 func (e *QuarantineError) Error() string {
 	return fmt.Sprintf("cluster: key %s is quarantined until %s: nodes died while they loaded it: %s",
-		shortKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
-}
-
-// shortKey returns a key for people to read.
-func shortKey(key string) string {
-	if len(key) > 200 {
-		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
-	}
-	return fmt.Sprintf("%q", key)
+		peer.QuoteKey(e.Key), e.Until.Format(time.TimeOnly), strings.Join(e.Deaths, ", "))
 }

@@ -14,9 +14,8 @@ import (
 )
 
 // A service of one node; the others differ in their addresses and in Seeds. The order matters:
-// listen, make the cache, serve. And at the end: the server of your own callers, where it is
-// another one; the cache, which has the other nodes stop asking; the server of its handler; the
-// registry.
+// listen, make the cache, serve. At the end it is: the server of your own callers, if it is another
+// one; the cache, which makes the other nodes stop asking; the server of its handler; the registry.
 func Example() {
 	if err := serve(context.Background()); err != nil {
 		log.Fatal(err)
@@ -39,7 +38,7 @@ func serve(ctx context.Context) error {
 		Registry: names,
 		URL:      "http://" + listener.Addr().String() + "/_cache",
 		Load: func(_ context.Context, key string) (string, error) {
-			return "the user " + key, nil // a query that is dear
+			return "the user " + key, nil // an expensive query
 		},
 		Cache: cache.Options[string, string]{Capacity: 100_000, TTL: time.Minute},
 	})

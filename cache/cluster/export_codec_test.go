@@ -1,4 +1,4 @@
 package cluster
 
-// BytesCodec is the codec of []byte where there is no other.
+// BytesCodec is the default codec of []byte.
 var BytesCodec Codec[[]byte] = bytesCodec{}

@@ -1,11 +1,11 @@
 package cluster
 
-// Lose does what is done when names are lost.
+// Lose makes c act as if it had lost the names of keys.
 func (c *Cache[V]) Lose(keys ...string) {
 	for _, key := range keys {
-		c.lost(key)
+		c.ownershipLost(key)
 	}
 }
 
-// Incarnation returns the number that the node has told the others.
-func (c *Cache[V]) Incarnation() uint64 { return c.run }
+// Incarnation returns the node's incarnation.
+func (c *Cache[V]) Incarnation() uint64 { return c.incarnation }

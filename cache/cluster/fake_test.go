@@ -21,14 +21,14 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// A fake is a member of a cache, by ring, that answers as a test says.
+// A fake is a member of a cache, by ring, that answers as a test wants.
 type fake struct {
 	name   string
 	answer func(key string) (peer.Value, error)
 	close  func() // its server; it stays a member
 	leave  func() // the group
 
-	// These stand for answer and errNoDeletes if they are set, by an option of startFake.
+	// These take the place of answer and errNoDeletes if an option of startFake sets them.
 	try      func(ctx context.Context, key string) (peer.Value, error)
 	exchange func(ctx context.Context) ([]byte, error)
 
@@ -36,7 +36,7 @@ type fake struct {
 	asked []int // keys of each request
 }
 
-// startFake makes a member that keys are asked of.
+// startFake starts a member that other nodes ask for keys.
 func startFake(
 	t *testing.T, name, seed string, answer func(key string) (peer.Value, error),
 	options ...func(*fake),
@@ -52,7 +52,7 @@ func startFake(
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &http.Server{
-		Handler: peer.NewServer(peer.Config{Node: name, Run: run, Cache: cluster.DefaultName},
+		Handler: peer.NewServer(peerConfig(name, run),
 			f),
 		ReadHeaderTimeout: time.Minute,
 	}
@@ -147,7 +147,7 @@ func waitForFakes(t *testing.T, n *node, count int) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-// startBusy starts a member that is always busy, and returns so many keys that n asks it for.
+// startBusy starts a member that is always busy, and returns count keys that n asks it for.
 func startBusy(t *testing.T, n *node, count int) (theirs []string) {
 	t.Helper()
 	startFake(t, "busy", n.registry.Addr(), func(string) (peer.Value, error) {
@@ -226,7 +226,7 @@ func TestHintsForManyKeys(t *testing.T) {
 	}
 }
 
-// Each key has what its owner says of it alone, and its copy is kept as long as the owner keeps it.
+// Each key of a batch has its own outcome, and its copy is kept as long as the owner keeps it.
 func TestOutcomesOfManyKeys(t *testing.T) {
 	var from batches
 	n := startByRing(t, &from, func(o *cluster.Options[string]) {

@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// A program that uses a cache.Fetcher gets the same of a cache and of a cluster's.
+// A cache.Fetcher behaves alike, whether a cache or a cluster cache is behind it.
 func TestFetcher(t *testing.T) {
 	errLoad := errors.New("disk on fire")
 	load := func(_ context.Context, key string) (string, error) {
@@ -87,7 +87,7 @@ func TestWaitingTakesLittleStack(t *testing.T) {
 		t.Skip("the race detector makes frames larger")
 	}
 	const callers = 4000
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it shrinks stacks
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection shrinks stacks
 	var from origin
 	gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
 	from.set(func(context.Context, string, int) (string, error) {
@@ -108,7 +108,7 @@ func TestWaitingTakesLittleStack(t *testing.T) {
 		}
 	}
 
-	// The runtime keeps these goroutines, and what they wait with, for those that come next.
+	// The runtime reuses these goroutines, and what they wait with.
 	var began atomic.Int64
 	herd(func() {
 		began.Add(1)

@@ -9,15 +9,15 @@ import (
 )
 
 // Delete removes key on all nodes, together with loads of it that are under way. When it returns
-// nil, every node that this one sees has done so: no Fetch that begins later, on any of them,
+// nil, every member that this node sees has done so: no Fetch that begins later on any of them
 // returns a value that was loaded before Delete was called.
 //
-// It removes the key here first, without waiting, and then waits for the others until ctx ends. If
-// one can't be reached it fails with an [*UnconfirmedError]; there is nothing to repeat: the node
-// will be told when it can be reached, and before that it serves an older value until its TTL at
-// the longest, and only to its own callers. A node that this one does not see at all, because the
-// network is split, is told when the two meet. ErrClosed: the cache is closed. If it closes while
-// Delete waits, the error is both, and who has not confirmed the delete may never hear of it.
+// Delete removes the key here at once, and then waits for the other members until ctx ends. If one
+// can't be reached it fails with an [*UnconfirmedError]. There is nothing to repeat: that node gets
+// the delete when it can be reached. Until then it serves the older value to its own callers, for
+// the value's TTL at most. A node that this one does not see, because the network is split, gets
+// the delete when the two meet. ErrClosed means that the cache is closed. If the cache closes while
+// Delete waits, the error matches both, and the unconfirmed nodes may never get the delete.
 func (c *Cache[V]) Delete(ctx context.Context, key string) error {
 	if len(key) > c.o.MaxKey {
 		return &KeyError{Len: len(key), Max: c.o.MaxKey}
@@ -25,10 +25,10 @@ func (c *Cache[V]) Delete(ctx context.Context, key string) error {
 	return c.invalidate(ctx, func() uint64 { return c.deletes.Delete(key) })
 }
 
-// InvalidateTag removes all values that bear tag on all nodes, as [Cache.Delete] does a key. The
-// tags of a value are what Tags of Options.Cache returns for it, on each node: without that
-// InvalidateTag fails with an [*OptionError]. A node that has no such function does not know which
-// of its values bear the tag, and drops all.
+// InvalidateTag removes all values that bear tag on all nodes, as [Cache.Delete] removes a key.
+// Tags of Options.Cache returns the tags of a value, on each node; without it InvalidateTag fails
+// with an [*OptionError]. A node without it does not know which of its values bear the tag, and
+// drops all.
 func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
 	switch {
 	case c.o.Cache.Tags == nil:
@@ -39,7 +39,7 @@ func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
 	return c.invalidate(ctx, func() uint64 { return c.deletes.InvalidateTag(tag) })
 }
 
-// Clear removes all keys on all nodes, as [Cache.Delete] does one.
+// Clear removes all keys on all nodes, as [Cache.Delete] removes one.
 func (c *Cache[V]) Clear(ctx context.Context) error {
 	return c.invalidate(ctx, c.deletes.Clear)
 }
@@ -58,7 +58,7 @@ func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
 			continue
 		}
 		waiting.Go(func() {
-			done := func() bool { return c.deletes.Reported(m.address.Run, seq) }
+			done := func() bool { return c.deletes.Reported(m.address.Incarnation, seq) }
 			if err := c.confirm(ctx, m, done); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -74,7 +74,7 @@ func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
 	return &missing
 }
 
-// applyDeletes drops what this node has of what was deleted.
+// applyDeletes drops the entries of this node that the deletes concern.
 func (c *Cache[V]) applyDeletes(list []deletes.Delete) {
 	for _, d := range list {
 		switch d.Kind {
@@ -88,8 +88,8 @@ func (c *Cache[V]) applyDeletes(list []deletes.Delete) {
 	}
 }
 
-// reset drops everything, since this node has missed deletes that the others don't remember, and
-// reports whether anything was there.
+// reset drops everything, since this node has missed deletes that the others have forgotten. It
+// reports whether there was an entry.
 func (c *Cache[V]) reset() bool {
 	some := c.store.Len() > 0
 	c.dropAll()

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache/cluster"
-	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
 func TestDeleteReachesAllNodes(t *testing.T) {
@@ -39,7 +34,7 @@ func TestDeleteReachesAllNodes(t *testing.T) {
 	})
 }
 
-// tagOf is Options.Cache.Tags of these tests.
+// tagOf returns the tags of a value, as Options.Cache.Tags.
 func tagOf(key, _ string) []string { return []string{"tag of " + key[:1]} }
 
 func TestTagReachesAllNodes(t *testing.T) {
@@ -138,13 +133,13 @@ func TestClearReachesAllNodes(t *testing.T) {
 	fetchAll("2")
 }
 
-// A load that was under way when its key was deleted gives its value to those who waited, and is
-// not kept.
+// A load that was under way when its key was deleted gives its value to its waiters, and the value
+// is not stored.
 func TestDeleteDuringALoad(t *testing.T) {
 	changeDuringALoad(t, false, func(n *node) error { return n.Delete(t.Context(), "k") })
 }
 
-// With a tag, whoever comes later waits for the load under way, since its value may not bear the
+// After InvalidateTag later callers wait for the load under way, since its value may not bear the
 // tag.
 func TestTagDuringALoad(t *testing.T) {
 	changeDuringALoad(t, true, func(n *node) error {
@@ -216,7 +211,7 @@ func changeDuringALoad(t *testing.T, waits bool, change func(n *node) error) {
 	}
 }
 
-// So does a load in place of an owner that does not deliver.
+// A load in place of an owner that does not deliver is treated alike.
 func TestChangeDuringALocalLoad(t *testing.T) {
 	for name, change := range map[string]func(ctx context.Context, n *node) error{
 		"delete": func(ctx context.Context, n *node) error { return n.Delete(ctx, "k") },
@@ -277,125 +272,4 @@ func TestChangeDuringALocalLoad(t *testing.T) {
 	}
 }
 
-// A wall lets nothing of some kind through to other nodes.
-type wall struct {
-	http.RoundTripper
-	up      atomic.Bool
-	deletes bool // only exchanges of deletes are stopped
-}
-
 var errWall = errors.New("there is a wall")
-
-// RoundTrip implements http.RoundTripper.
-func (w *wall) RoundTrip(r *http.Request) (*http.Response, error) {
-	if w.up.Load() && (!w.deletes || len(r.URL.Path) > 7 &&
-		r.URL.Path[len(r.URL.Path)-7:] == "deletes") {
-		return nil, &net.OpError{Op: "dial", Err: errWall}
-	}
-	return w.RoundTripper.RoundTrip(r)
-}
-
-// A node that was cut off when a key was deleted is told later; and it does not give the old value
-// to a node that knows of the delete.
-func TestDeleteThatANodeMissed(t *testing.T) {
-	for name, change := range map[string]func(ctx context.Context, n *node) error{
-		"delete": func(ctx context.Context, n *node) error { return n.Delete(ctx, "k") },
-		"clear":  func(ctx context.Context, n *node) error { return n.Clear(ctx) },
-		"tag":    func(ctx context.Context, n *node) error { return n.InvalidateTag(ctx, "tag of k") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var from origin
-			walls := make([]*wall, 2)
-			nodes := start(t, 2, &from, func(i int, o *cluster.Options[string]) {
-				transport := peer.DefaultTransport(nil)
-				t.Cleanup(transport.CloseIdleConnections)
-				walls[i] = &wall{RoundTripper: transport, deletes: true}
-				o.Transport, o.CopyTTL, o.Cache.Tags = walls[i], time.Hour, tagOf
-			})
-			_, err := nodes[0].Fetch(t.Context(), "k")
-			require.NoError(t, err)
-			own := owner(t, nodes)
-			other := others(nodes, own)[0]
-			_, err = other.Fetch(t.Context(), "k")
-			require.NoError(t, err)
-			for _, w := range walls {
-				w.up.Store(true)
-			}
-
-			do := func() error { return change(t.Context(), other) }
-			var unconfirmed *cluster.UnconfirmedError
-			err = do()
-			require.ErrorAs(t, err, &unconfirmed)
-			require.Equal(t, []string{own.name}, unconfirmed.Nodes)
-			require.ErrorIs(t, err, errWall)
-			_, ok := own.Get("k")
-			require.True(t, ok, "it has missed the delete")
-
-			v, err := other.Fetch(t.Context(), "k")
-			require.NoError(t, err)
-			require.Equal(t, "k#2", v, "the old one would come back from its owner")
-			_, ok = own.Get("k")
-			require.False(t, ok, "the owner has learnt of it with the request")
-			v, err = own.Fetch(t.Context(), "k")
-			require.NoError(t, err)
-			require.Equal(t, "k#3", v)
-
-			err = do()
-			require.ErrorAs(t, err, &unconfirmed)
-			for _, w := range walls {
-				w.up.Store(false)
-			}
-			require.Eventually(t, func() bool {
-				_, ok := own.Get("k")
-				return !ok
-			}, 20*time.Second, 5*time.Millisecond, "it is told when it can be reached")
-			require.NoError(t, do())
-		})
-	}
-}
-
-// Delete does not wait for ever for a node that does not answer.
-func TestDeleteIsBounded(t *testing.T) {
-	var from origin
-	nodes := start(t, 2, &from, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	var unconfirmed *cluster.UnconfirmedError
-	if err := nodes[0].Delete(ctx, "k"); err != nil { // it may have been confirmed already
-		require.ErrorAs(t, err, &unconfirmed)
-		require.ErrorIs(t, err, context.Canceled)
-	}
-	nodes[1].unplug()
-	require.ErrorAs(t, nodes[0].Delete(t.Context(), "k"), &unconfirmed)
-	require.Equal(t, []string{"b"}, unconfirmed.Nodes)
-}
-
-// Loads that take long on a node don't keep deletes from it, however many they are.
-func TestDeletesReachABusyNode(t *testing.T) {
-	var from origin
-	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.MaxPeerRequests = 1 })
-	key := ""
-	for i := 0; nodes[1].Stats().Loads == 0; i++ { // one that the other node owns
-		key = strconv.Itoa(i)
-		_, err := nodes[0].Fetch(t.Context(), key)
-		require.NoError(t, err)
-	}
-	require.NoError(t, nodes[0].Delete(t.Context(), key))
-	began, release := make(chan struct{}), make(chan struct{})
-	from.set(func(_ context.Context, key string, _ int) (string, error) {
-		close(began)
-		<-release
-		return key, nil
-	})
-	fetched := make(chan error, 1)
-	go func() {
-		_, err := nodes[0].Fetch(t.Context(), key)
-		fetched <- err
-	}()
-	<-began
-	err := nodes[0].Delete(t.Context(), "x")
-	close(release)
-	require.NoError(t, err)
-	require.NoError(t, <-fetched)
-}

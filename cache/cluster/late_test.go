@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// A hot key whose first load hangs serves again, on whatever node callers ask: the one that asks
-// tells the owner that its callers have waited in vain.
+// A hot key whose first load hangs serves again, on whatever node callers ask: the asking node's
+// request says that its callers have waited in vain.
 func TestHangOfAHotKey(t *testing.T) {
 	for name, ownership := range map[string]cluster.Ownership{"key": cluster.ByKey,
 		"slot": cluster.BySlot, "ring": cluster.ByRing} {
@@ -32,7 +32,7 @@ func TestHangOfAHotKey(t *testing.T) {
 				}
 			})
 			defer close(release)
-			// Somebody waits for as long as it takes, on both nodes, so that no flight is given up.
+			// These callers wait for as long as it takes, on both nodes, so that no flight is given up.
 			patient, leave := context.WithCancel(t.Context())
 			done := make(chan struct{}, len(nodes))
 			for _, n := range nodes {
@@ -67,7 +67,7 @@ type deadlines struct{ seen chan bool }
 type mark struct{}
 
 func (d deadlines) Inject(ctx context.Context, _ http.Header) {
-	if ctx.Value(mark{}) != nil { // else it is about deletes
+	if ctx.Value(mark{}) != nil { // otherwise it is about deletes
 		_, limited := ctx.Deadline()
 		d.seen <- limited
 	}

@@ -48,7 +48,7 @@ func TestOwnerOutOfReach(t *testing.T) {
 	})
 }
 
-// A silentListener takes connections and says nothing.
+// A silentListener accepts connections and sends nothing.
 type silentListener struct {
 	listener net.Listener
 	open     sync.WaitGroup
@@ -74,14 +74,14 @@ func listenSilently(tb testing.TB, addr string) *silentListener {
 	return s
 }
 
-// close waits until those who are connected have hung up.
+// close waits until the other sides have closed their connections.
 func (s *silentListener) close() {
 	_ = s.listener.Close()
 	s.open.Wait()
 }
 
-// An owner that takes connections and says nothing is waited for as long as PeerTimeout says, and
-// not only until the connection, which is shared, is taken for dead.
+// An owner that accepts connections and sends nothing is waited for as long as PeerTimeout says,
+// and not only until the shared connection counts as dead.
 func TestSilentOwner(t *testing.T) {
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
@@ -98,12 +98,12 @@ func TestSilentOwner(t *testing.T) {
 	mute := listenSilently(t, own.addr)
 	asker := others(nodes, own)[0]
 	t.Cleanup(func() {
-		asker.stop(t) // and hangs up
+		asker.stop(t) // and closes its connections
 		mute.close()
 	})
 
 	var failures cluster.AskFailures
-	// the connection that has ended may not be known to have until it is used
+	// a connection that has ended may look alive until it is used
 	for _, key := range keys {
 		_, err := asker.Fetch(t.Context(), key)
 		require.NoError(t, err)
@@ -115,8 +115,8 @@ func TestSilentOwner(t *testing.T) {
 	require.LessOrEqual(t, failures.Unreachable, uint64(1), "%+v", failures)
 }
 
-// waitingForPlaces returns how many flights of this process wait for a place of MaxLocalLoads.
-func waitingForPlaces() (n int) {
+// waitingForTurn returns how many flights of this process wait for their turn among MaxLocalLoads.
+func waitingForTurn() (n int) {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	for _, g := range strings.Split(string(stacks), "\n\n") {
@@ -127,15 +127,15 @@ func waitingForPlaces() (n int) {
 	return n
 }
 
-// Loads in place of an owner wait for each other, in the order in which they came, and so long as
-// their callers do. The time of a load begins when it does.
+// Loads in place of an owner wait for each other, first come, first served, and as long as their
+// callers do. The time-out of a load begins when the load does.
 func TestLocalLoadsWait(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
 		o.Ownership, o.MaxLocalLoads = cluster.ByRing, 1
 		o.Cache.Timeout, o.PeerTimeout = time.Second, 2*time.Second
 	})[0]
-	const keys, stuck = 6, 4 // the stuck ones take longer than a flight has that asks
+	const keys, stuck = 6, 4 // the stuck ones take longer than the time-out of a flight that asks
 	theirs := startBusy(t, n, keys+1)
 	asked := n.Stats().AskFailures.Busy
 	loads := n.Stats().LocalLoads
@@ -155,8 +155,8 @@ func TestLocalLoadsWait(t *testing.T) {
 			_, err := n.Fetch(t.Context(), theirs[i])
 			results[i] <- err
 		}()
-		require.Eventually(t, func() bool { return waitingForPlaces() == i },
-			20*time.Second, time.Millisecond, "the first one has the place, the others wait")
+		require.Eventually(t, func() bool { return n.Stats().LocalLoads == loads+1 && waitingForTurn() == i },
+			20*time.Second, time.Millisecond, "the first one has the turn, the others wait")
 	}
 	impatient, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
@@ -172,7 +172,7 @@ func TestLocalLoadsWait(t *testing.T) {
 	for i, key := range theirs[:keys] {
 		require.Equal(t, key, <-began)
 		if err := <-results[i]; i < stuck {
-			require.ErrorIs(t, err, courier.ErrTimeout, "its time is up, and it holds its place no longer")
+			require.ErrorIs(t, err, courier.ErrTimeout, "its time is up, and it holds its turn no longer")
 		} else {
 			require.NoError(t, err, "it has waited for longer than a load may take")
 		}
@@ -192,7 +192,7 @@ func TestLocalLoadsAreCounted(t *testing.T) {
 		if key[0] == 'p' {
 			panic("boom")
 		}
-		<-release // deaf to its context
+		<-release // ignores its context
 		return "late", nil
 	})
 	for i := range 10 {
@@ -211,8 +211,8 @@ func TestLocalLoadsAreCounted(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-// A load in place of an owner that fetches other keys lends its place meanwhile: they may need it.
-// Then it has the place again, and others wait.
+// A load in place of an owner that fetches other keys lends its turn meanwhile, since they may need
+// it. Then it has the turn again, and others wait.
 func TestNestedLocalLoads(t *testing.T) {
 	for _, many := range []bool{false, true} {
 		t.Run(fmt.Sprint("many ", many), func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestNestedLocalLoads(t *testing.T) {
 					defer ended.Store(true)
 				case theirs[4]:
 					began <- struct{}{}
-					assert.True(t, ended.Load(), "there is one place")
+					assert.True(t, ended.Load(), "there is one turn")
 					fallthrough
 				default:
 					return key, nil
@@ -255,7 +255,7 @@ func TestNestedLocalLoads(t *testing.T) {
 					_, err := n.Fetch(t.Context(), theirs[4]) // on its own
 					assert.NoError(t, err)
 				}()
-				assert.Eventually(t, func() bool { // it has no place
+				assert.Eventually(t, func() bool { // it has no turn
 					return n.Stats().AskFailures.Busy > asked
 				}, 20*time.Second, time.Millisecond)
 				select {
@@ -273,7 +273,7 @@ func TestNestedLocalLoads(t *testing.T) {
 				require.NoError(t, err)
 			}
 			<-waited
-			for _, key := range theirs { // all places are free again
+			for _, key := range theirs { // all turns are free again
 				_ = n.Clear(ctx) // which the fake does not confirm
 				_, err := n.Fetch(ctx, key)
 				require.NoError(t, err)

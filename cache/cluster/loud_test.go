@@ -53,7 +53,7 @@ func newLogbook() (*logbook, *slog.Logger) {
 	return l, slog.New(slog.NewTextHandler(l, nil))
 }
 
-// A handler that is mounted elsewhere than the URL says is found out without a single Fetch.
+// A handler that is not mounted where its URL says is detected without a Fetch.
 func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
@@ -64,7 +64,7 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	})
 	nodes[1].handler.Store(http.NotFoundHandler())
 	require.Eventually(t, func() bool {
-		return len(log.with("level=WARN", "can't be asked", "other=b", `reason="wrong path"`,
+		return len(log.with("level=WARN", "can't be asked", "peer=b", `reason="wrong path"`,
 			"mount Cache.Handler")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	v, err := nodes[0].Fetch(t.Context(), "k")
@@ -77,17 +77,17 @@ func TestMistakeIsToldWithoutAnyFetch(t *testing.T) {
 	require.ErrorContains(t, unconfirmed, "wrong path: ", "why it is passed over")
 	nodes[1].handler.Store(nodes[1].Handler())
 	require.Eventually(t, func() bool {
-		return len(log.with("level=INFO", "works again", "other=b")) == 1
+		return len(log.with("level=INFO", "works again", "peer=b")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	assert.Len(t, log.with("level=WARN"), 1)
 }
 
-// Nodes that come and go are told.
+// Nodes that come and go are logged.
 func TestNodesThatComeAndGo(t *testing.T) {
 	log, to := newLogbook()
 	var from origin
 	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) { o.Logger = to })
-	come := log.with("level=INFO", "a node of this cache has come", "node=a", "other=b", "url=http://"+
+	come := log.with("level=INFO", "a node of this cache has come", "node=a", "peer=b", "url=http://"+
 		nodes[1].addr)
 	require.Len(t, come, 1)
 	require.Len(t, log.with("level=INFO", "takes part in the cache", "node=a", "others=0",
@@ -97,12 +97,12 @@ func TestNodesThatComeAndGo(t *testing.T) {
 	require.Empty(t, log.with("gone"))
 	nodes[1].stop(t)
 	require.Eventually(t, func() bool {
-		return len(log.with("level=INFO", "a node of this cache has gone", "node=a", "other=b")) == 1
+		return len(log.with("level=INFO", "a node of this cache has gone", "node=a", "peer=b")) == 1
 	}, 20*time.Second, 10*time.Millisecond)
 	require.Empty(t, log.with("level=WARN"))
 }
 
-// A cache that everybody who gets there can read and forge says so, once.
+// A cache that everybody can read and forge logs that once.
 func TestOpenCacheWarns(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(o *cluster.Options[string])
@@ -141,8 +141,8 @@ func TestOpenCacheWarns(t *testing.T) {
 	}
 }
 
-// What the owner can't encode costs no caller the value: others load it themselves, and the owner
-// says so once.
+// A value that the owner can't encode costs no caller the value: other nodes load it themselves,
+// and the owner logs it once.
 func TestEncodeThatFails(t *testing.T) {
 	log, to := newLogbook()
 	var from origin

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 const path = "/_cache"
 
-// An origin is where values come from. It counts.
+// An origin is the origin of a cache. It counts its loads.
 type origin struct {
 	mu    sync.Mutex
 	loads map[string]int
@@ -84,7 +85,8 @@ func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func startNode(tb testing.TB, name string, seeds []string, o cluster.Options[string]) *node {
 	tb.Helper()
 	n := &node{name: name, served: make(chan struct{})}
-	// The registry's own pace: on a busy machine a brisker one gives up nodes that are well.
+	// The registry keeps its default intervals: with shorter ones a busy machine loses nodes that are
+	// well.
 	r, err := registry.Open(tb.Context(), registry.Config{NodeName: name, Seeds: seeds})
 	require.NoError(tb, err)
 	n.registry = r
@@ -123,7 +125,7 @@ func (n *node) stop(tb testing.TB) {
 	})
 }
 
-// unplug ends the node's server: whoever asks it can't reach it.
+// unplug ends the node's server, so that other nodes can't reach it.
 func (n *node) unplug() {
 	_ = n.server.Close()
 	<-n.served
@@ -222,4 +224,14 @@ func others(nodes []*node, but *node) (list []*node) {
 		}
 	}
 	return list
+}
+
+// peerConfig returns the Config of a member, or a stranger, that is no Cache.
+func peerConfig(node string, incarnation uint64) peer.Config {
+	return peer.Config{
+		Node: node, Incarnation: incarnation, Cache: cluster.DefaultName,
+		MaxKey: cluster.DefaultMaxKey, MaxValue: cluster.DefaultMaxValue, MaxMessage: 1 << 20,
+		MaxRequests: cluster.DefaultMaxPeerRequests, PeerTimeout: 20 * time.Second,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// singleLoads bounds how many keys are loaded at a time for one FetchMany, or for one request of
-// another node, where there is no LoadMany.
+// singleLoads bounds the keys that are loaded at a time for one FetchMany, or for one request of
+// another node, without LoadMany.
 const singleLoads = 64
 
-// FetchMany returns the values of keys: those that this node has, and for the others what their
-// owners have or load. Each owner, this node included, loads what it lacks with one call of
-// Options.LoadMany, and is asked with one request (for up to 8,192 keys, or some more if they are
-// many or long). A Fetch or FetchMany of one of the keys, on whatever node, joins the load of the
-// owner. Without LoadMany, owners call Load for each key that they lack, for 64 at a time.
+// FetchMany returns the values of keys: those that this node has, and for the others those that
+// their owners have or load. Each owner, this node included, loads what it lacks with one call of
+// Options.LoadMany. It is asked with one request for up to 8,192 keys, and with more requests for
+// more or very long keys. A Fetch or FetchMany of one of the keys, on whatever node, joins the
+// owner's load. Without LoadMany, owners call Load for each key that they lack, for 64 at a time.
 //
 // An owner that does not deliver is waited for as by Fetch, once for all its keys, and delays no
-// key of others. This node loads those keys itself then, and counts once for Options.MaxLocalLoads
-// if it does so with LoadMany; without that, it loads as many of them at a time as a quarter of
-// MaxLocalLoads, at least one.
+// key of another owner. Then this node loads those keys itself. With LoadMany that counts once for
+// Options.MaxLocalLoads. Without it, a quarter of MaxLocalLoads keys are loaded at a time, and at
+// least one.
 //
-// The result has all values that could be had, stale ones too. A key that has no record is missing
-// from it, which is no error. err is nil or a *cache.ManyError[string], which has an error as that
-// of Fetch for each key that failed. FetchMany blocks as Fetch does; at the deadline of ctx it
-// returns what is there. keys may repeat, and must not change meanwhile.
+// The result has all values that could be had, stale ones too. A missing record is not in it, and
+// is no error. err is nil or a *cache.ManyError[string], which has, for each key that failed, an
+// error like Fetch's. FetchMany blocks as Fetch does; at the deadline of ctx it returns what is
+// there. keys may repeat, and must not be changed meanwhile.
 func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, error) {
-	if c.localLoads.taken.Load() > 0 {
-		defer lendPlace(ctx)()
+	if c.localLoads.active.Load() > 0 {
+		defer lendTurn(ctx)()
 	}
 	m := manyResult[V]{found: make(map[string]V, len(keys))}
 	var fetches []func()
@@ -42,7 +42,7 @@ func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, 
 		fetches = append(fetches, func() { m.add(keys, c.fetchGroup(ctx, node, keys)) })
 	}
 	inParallel(fetches)
-	maps.DeleteFunc(m.failed, func(key string, _ error) bool { // it is there twice, and came meanwhile
+	maps.DeleteFunc(m.failed, func(key string, _ error) bool { // given twice, and delivered once
 		_, ok := m.found[key]
 		return ok
 	})
@@ -52,14 +52,14 @@ func (c *Cache[V]) FetchMany(ctx context.Context, keys []string) (map[string]V, 
 	return m.found, nil
 }
 
-// A manyResult collects what becomes of many keys.
+// A manyResult collects the values and errors of many keys.
 type manyResult[V any] struct {
 	mu     sync.Mutex // guards what follows, for add
 	found  map[string]V
 	failed map[string]error
 }
 
-// add notes what has become of some keys.
+// add notes the outcomes of some keys.
 func (m *manyResult[V]) add(keys []string, outcomes []courier.Outcome[V]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,13 +81,13 @@ func (m *manyResult[V]) fail(key string, err error) {
 	m.failed[key] = err
 }
 
-// suspected stands for the owner of keys that are not to be loaded in the usual way. It can't be a
+// suspected stands for the owner of keys that must not be loaded in the usual way. It can't be a
 // node's name.
 const suspected = "\x00"
 
-// groupByOwner returns the keys that are to be fetched by the node that they are to be had of, so
-// that an owner that is slow delays no key of others. Those that need no fetch end in m: keys that
-// are here or too long, and all once the cache is closed.
+// groupByOwner returns the keys that have to be fetched, by owner, so that a slow owner delays no
+// key of another. The other keys it notes in m: keys that are here, keys that are too long, and all
+// keys once the cache is closed.
 func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]string {
 	groups := make(map[string][]string)
 	for i, key := range keys {
@@ -105,7 +105,7 @@ func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]st
 		}
 		node := suspected
 		if !c.suspects(key) || c.store.Contains(key) {
-			node = c.units.Owner(key)
+			node = c.owners.Owner(key)
 		}
 		group := groups[node]
 		if group == nil {
@@ -116,7 +116,7 @@ func (c *Cache[V]) groupByOwner(keys []string, m *manyResult[V]) map[string][]st
 	return groups
 }
 
-// fetchGroup fetches keys that are to be had of one node.
+// fetchGroup fetches keys of one owner.
 func (c *Cache[V]) fetchGroup(
 	ctx context.Context, node string, keys []string,
 ) []courier.Outcome[V] {
@@ -124,14 +124,14 @@ func (c *Cache[V]) fetchGroup(
 	if node == suspected || node == c.self && c.o.LoadMany == nil {
 		return fetchSingly(keys, fetch)
 	}
-	walk := func(ctx context.Context, keys []string, results []hook.Loaded[V]) {
-		c.walkMany(ctx, node, keys, results)
+	load := func(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+		c.loadOrAskMany(ctx, node, keys, results)
 	}
 	var outcomes []courier.Outcome[V]
 	if node == c.self {
-		outcomes = c.fetchParts(ctx, keys, walk)
+		outcomes = c.fetchParts(ctx, keys, load)
 	} else {
-		outcomes = c.entries.FetchMany(ctx, keys, walk)
+		outcomes = c.entries.FetchMany(ctx, keys, load)
 	}
 	var again []string
 	var at []int // of again in keys
@@ -147,7 +147,7 @@ func (c *Cache[V]) fetchGroup(
 		case stale, isSuspect(o.Err): // as in Fetch
 			again, at = append(again, keys[i]), append(at, i)
 		default:
-			o.Err = told(o.Err)
+			o.Err = callerError(o.Err)
 		}
 	}
 	for i, o := range fetchSingly(again, fetch) {
@@ -156,7 +156,7 @@ func (c *Cache[V]) fetchGroup(
 	return outcomes
 }
 
-// fetchParts fetches keys in flights of batches that are no larger than MaxBatch.
+// fetchParts fetches keys in batches of at most MaxBatch.
 func (c *Cache[V]) fetchParts(
 	ctx context.Context, keys []string, load func(context.Context, []string, []hook.Loaded[V]),
 ) []courier.Outcome[V] {
@@ -174,7 +174,7 @@ func (c *Cache[V]) fetchParts(
 	return outcomes
 }
 
-// batchOf returns how many of n keys LoadMany gets at most.
+// batchOf returns how many of n keys LoadMany gets at a time.
 func (c *Cache[V]) batchOf(n int) int {
 	if c.o.Cache.MaxBatch > 0 {
 		return c.o.Cache.MaxBatch
@@ -182,7 +182,7 @@ func (c *Cache[V]) batchOf(n int) int {
 	return max(1, n)
 }
 
-// fetchSingly fetches keys in flights of their own, some at a time.
+// fetchSingly fetches each key in a flight of its own, singleLoads at a time.
 func fetchSingly[V any](keys []string, fetch func(key string) (V, error)) []courier.Outcome[V] {
 	outcomes := make([]courier.Outcome[V], len(keys))
 	var loads errgroup.Group

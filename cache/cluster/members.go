@@ -16,23 +16,22 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// protocolVersion is that of what nodes say to each other.
+// protocolVersion is the version of the protocol between nodes, with memberInfo.
 const protocolVersion = 3
 
-// A card is what a node tells the others of itself: the metadata of its membership in the cache's
-// group.
-type card struct {
-	Protocol  int    `json:"v"`
-	URL       string `json:"url"`
-	Run       string `json:"run"`
-	Codec     string `json:"codec"`
-	Ownership string `json:"ownership"`
-	Slots     int    `json:"slots,omitempty"` // only by slot
+// A memberInfo is the metadata of a node's membership in the cache's group, as JSON.
+type memberInfo struct {
+	Protocol    int    `json:"v"`
+	URL         string `json:"url"`
+	Incarnation string `json:"run"`
+	Codec       string `json:"codec"`
+	Ownership   string `json:"ownership"`
+	Slots       int    `json:"slots,omitempty"` // only by slot
 }
 
-func (c *Cache[V]) card() card {
-	own := card{
-		Protocol: protocolVersion, URL: c.o.URL, Run: strconv.FormatUint(c.run, 16),
+func (c *Cache[V]) ownInfo() memberInfo {
+	own := memberInfo{
+		Protocol: protocolVersion, URL: c.o.URL, Incarnation: strconv.FormatUint(c.incarnation, 16),
 		Codec: c.o.Codec.Name(), Ownership: c.o.Ownership.String(),
 	}
 	if c.o.Ownership == BySlot {
@@ -41,8 +40,9 @@ func (c *Cache[V]) card() card {
 	return own
 }
 
-// differs says what keeps two nodes from working together; nothing does if it is empty.
-func (own card) differs(other card) string {
+// differs says in which setting two nodes differ that must be the same on both. It is empty if they
+// can work together.
+func (own memberInfo) differs(other memberInfo) string {
 	switch {
 	case own.Protocol != other.Protocol:
 		return fmt.Sprintf("protocol version is %d there, %d here", other.Protocol, own.Protocol)
@@ -56,9 +56,9 @@ func (own card) differs(other card) string {
 	return ""
 }
 
-// members are the other nodes of the cache that this one sees.
+// members holds the other members of the cache, as this node sees them.
 type members struct {
-	seen atomic.Pointer[map[string]*member] // by node name; never changed, but replaced, by see
+	seen atomic.Pointer[map[string]*member] // by node name; replaced, never changed
 
 	mu         sync.Mutex // guards membership
 	membership *group.Membership
@@ -72,7 +72,7 @@ func (m *members) all() map[string]*member {
 	return nil
 }
 
-// address returns where a node is asked, unless it is not a member or differs.
+// address returns where a node is asked. It returns false if the node is no member or differs.
 func (m *members) address(node string) (peer.Address, bool) {
 	if other := m.all()[node]; other != nil && other.differs == "" {
 		return other.address, true
@@ -80,16 +80,16 @@ func (m *members) address(node string) (peer.Address, bool) {
 	return peer.Address{}, false
 }
 
-// group is the name of the group of nodes that run this cache.
+// group returns the name of the group of nodes that run this cache.
 func (c *Cache[V]) group() string { return "cache/" + c.o.Name }
 
-// join makes this node a member and follows who else is.
+// join makes this node a member, and follows the members from then on.
 func (c *Cache[V]) join() error {
 	groups, err := group.Open(c.life, c.o.Registry)
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	meta, err := json.Marshal(c.card())
+	meta, err := json.Marshal(c.ownInfo())
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
@@ -97,7 +97,7 @@ func (c *Cache[V]) join() error {
 		return c.nameTaken()
 	}
 	watcher := groups.Watch(c.life, c.group())
-	c.see(groups.Members(c.group()))
+	c.setMembers(groups.Members(c.group()))
 	membership, err := groups.Join(c.life, c.group(), meta)
 	if err != nil {
 		watcher.Close()
@@ -106,26 +106,26 @@ func (c *Cache[V]) join() error {
 	c.members.mu.Lock()
 	c.members.membership = membership
 	c.members.mu.Unlock()
-	if len(groups.Local(c.group())) > 1 { // another one was made at the same moment
+	if len(groups.Local(c.group())) > 1 { // another Cache was made at the same moment
 		watcher.Close()
 		return c.nameTaken()
 	}
 	c.running.Go(func() {
 		defer watcher.Close()
 		for {
-			c.see(groups.Members(c.group()))
+			c.setMembers(groups.Members(c.group()))
 			event, err := watcher.Next(c.life)
 			if err != nil {
 				return
 			}
-			c.left(event)
+			c.noteLeft(event)
 		}
 	})
 	return nil
 }
 
-// nameTaken returns the error of New for a name that another cache over this registry has. The
-// other nodes would ask the newer of the two, and take its values for those of both.
+// nameTaken returns the error of New for a name that another open cache over this registry has. The
+// other nodes would ask only the newer one of the two, and take its values for those of both.
 func (c *Cache[V]) nameTaken() error {
 	return &OptionError{
 		"Name", strconv.Quote(c.o.Name),
@@ -142,12 +142,12 @@ func (c *Cache[V]) leave() {
 	}
 }
 
-// see takes note of who the members are. A member whose card has changed, because its node was
-// restarted, is a new one. Only one goroutine calls it at a time: first join's, then the one that
-// follows the group.
-func (c *Cache[V]) see(list []group.Member) {
+// setMembers replaces the members. A member whose metadata has changed, because its node was
+// restarted, is a new one. One goroutine at a time calls it: first the caller of join, then the one
+// that join starts.
+func (c *Cache[V]) setMembers(list []group.Member) {
 	before, now := c.members.all(), make(map[string]*member)
-	own := c.card()
+	own := c.ownInfo()
 	nodes := []string{c.self}
 	incarnations := make(map[string]uint64)
 	for _, m := range newest(list) {
@@ -161,28 +161,28 @@ func (c *Cache[V]) see(list []group.Member) {
 		now[m.Node] = other
 		if other.differs == "" {
 			nodes = append(nodes, m.Node)
-			incarnations[m.Node] = other.address.Run
+			incarnations[m.Node] = other.address.Incarnation
 		}
 	}
 	if maps.Equal(before, now) && before != nil {
 		return
 	}
 	slices.Sort(nodes)
-	c.units.SetMembers(nodes)
+	c.owners.SetMembers(nodes)
 	c.deletes.See(incarnations)
 	c.quarantine.SetMembers(incarnationsOf(now))
-	c.members.seen.Store(&now) // last: who sees a member in Stats sees its keys with it
+	c.members.seen.Store(&now) // last: a member in Stats has its share of the keys
 	for node, other := range before {
 		if now[node] != other {
 			other.stop()
 		}
 		if now[node] == nil {
-			c.log.Info("a node of this cache has gone", "other", node)
+			c.log.Info("a node of this cache has gone", "peer", node)
 		}
 	}
 	for node, other := range now {
 		if before[node] != other {
-			c.begin(other)
+			c.startExchange(other)
 		}
 	}
 	c.client.Forget(func(a peer.Address) bool {
@@ -191,19 +191,25 @@ func (c *Cache[V]) see(list []group.Member) {
 	})
 }
 
-// left notes that a member has left for good. One whose node is down may come back.
-func (c *Cache[V]) left(e group.Event) {
-	var theirs card
-	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown ||
-		json.Unmarshal(e.Member.Meta, &theirs) != nil {
+// noteLeft notes that a member has left for good. A member whose node is down may come back.
+func (c *Cache[V]) noteLeft(e group.Event) {
+	if e.Kind != group.Left || e.Reason == registry.ReasonNodeDown {
 		return
 	}
-	if run, err := strconv.ParseUint(theirs.Run, 16, 64); err == nil {
-		c.deletes.Left(run)
+	if _, incarnation, err := parseInfo(e.Member.Meta); err == nil {
+		c.deletes.Left(incarnation)
 	}
 }
 
-// incarnationsOf returns those of the members that are asked.
+// parseInfo decodes the metadata of a membership.
+func parseInfo(meta []byte) (info memberInfo, incarnation uint64, err error) {
+	if err = json.Unmarshal(meta, &info); err == nil {
+		incarnation, err = strconv.ParseUint(info.Incarnation, 16, 64)
+	}
+	return info, incarnation, err
+}
+
+// incarnationsOf returns the incarnations of the members that are asked.
 func incarnationsOf(members map[string]*member) (list []quarantine.Incarnation) {
 	for _, m := range members {
 		if m.differs == "" {
@@ -213,8 +219,8 @@ func incarnationsOf(members map[string]*member) (list []quarantine.Incarnation) 
 	return list
 }
 
-// newest returns one member of each node: a node that closed its cache and made another may be seen
-// with both for a moment.
+// newest returns one member for each node, the newest one. Of a node that closed its cache and made
+// another one, both may be seen for a moment.
 func newest(list []group.Member) map[string]group.Member {
 	last := make(map[string]group.Member, len(list))
 	for _, m := range list {
@@ -225,35 +231,31 @@ func newest(list []group.Member) map[string]group.Member {
 	return last
 }
 
-func (c *Cache[V]) newMember(own card, m group.Member) *member {
+func (c *Cache[V]) newMember(own memberInfo, m group.Member) *member {
 	other := &member{
 		meta: string(m.Meta), address: peer.Address{Node: m.Node}, wake: make(chan struct{}, 1),
-		tries: make(chan struct{}, maxTries), changed: make(chan struct{}),
+		trialTurns: make(chan struct{}, maxAskedTrials), changed: make(chan struct{}),
 	}
-	var theirs card
-	err := json.Unmarshal(m.Meta, &theirs)
-	if err == nil {
-		other.address.URL = theirs.URL
-		other.address.Run, err = strconv.ParseUint(theirs.Run, 16, 64)
-	}
+	theirs, incarnation, err := parseInfo(m.Meta)
+	other.address.URL, other.address.Incarnation = theirs.URL, incarnation
 	if err != nil {
-		other.differs = fmt.Sprintf("what it tells of itself can't be read: %v", err)
+		other.differs = fmt.Sprintf("its metadata can't be read: %v", err)
 	} else {
 		other.differs = own.differs(theirs)
 	}
 	if other.differs != "" {
-		c.log.Warn("a node of this cache is configured otherwise, and is not asked", "other", m.Node,
+		c.log.Warn("a node of this cache is configured otherwise, and is not asked", "peer", m.Node,
 			"differs", other.differs)
 	}
 	return other
 }
 
-// begin starts exchanging deletes with a new member.
-func (c *Cache[V]) begin(other *member) {
+// startExchange starts the exchange of deletes with a new member, unless it differs.
+func (c *Cache[V]) startExchange(other *member) {
 	ctx, stop := context.WithCancel(c.life)
 	other.stop = stop
 	if other.differs == "" {
-		c.log.Info("a node of this cache has come", "other", other.address.Node, "url", other.address.URL)
+		c.log.Info("a node of this cache has come", "peer", other.address.Node, "url", other.address.URL)
 		c.running.Go(func() { c.exchange(ctx, other) })
 	}
 }

@@ -22,7 +22,7 @@ func requireHeld(t *testing.T, n *node, want int) {
 // idleRelease is longer than a busy machine takes from the claim of a name to the entry.
 const idleRelease = 500 * time.Millisecond
 
-// The names of keys that have left are given up, whatever the user's callback does.
+// The names of keys that have left are released, whatever the user's callback does.
 func TestNamesGoWithStuckCallback(t *testing.T) {
 	var from origin
 	release := make(chan struct{})
@@ -40,7 +40,7 @@ func TestNamesGoWithStuckCallback(t *testing.T) {
 	requireHeld(t, n, 2)
 }
 
-// So is the name of a key whose new value can't be stored.
+// The name of a key whose new value can't be stored is released too.
 func TestNameGoesWithTooHeavyValue(t *testing.T) {
 	var from origin
 	from.set(func(_ context.Context, _ string, n int) (string, error) {

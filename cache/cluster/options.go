@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// What the zero values of Options stand for.
+// The values that zero values of Options stand for.
 const (
 	DefaultName            = "cache"
 	DefaultCopyTTL         = time.Second
@@ -32,14 +33,14 @@ const (
 	DefaultDeleteLog       = 64 << 10
 )
 
-// MinSharedKey is the least length of a key of Options.SharedKeys, in bytes.
+// MinSharedKey is the minimum length of a key of Options.SharedKeys, in bytes.
 const MinSharedKey = 32
 
 // Options configure a Cache. Registry, URL and Load are needed; the zero values of the others are
 // defaults.
 //
-// Those marked "of the cluster" must be the same on all nodes. A node that has others is not asked,
-// and its requests are refused; Stats and the log say what differs.
+// Those marked "of the cluster" must be the same on all nodes. A node that has another value is not
+// asked, and its requests are refused; Stats and the log say what differs.
 type Options[V any] struct {
 	// Registry is this node's registry. The cache uses it and does not close it. Close the cache
 	// first.
@@ -50,44 +51,43 @@ type Options[V any] struct {
 	// SharedKeys or TLS it is https.
 	URL string
 
-	// Load gets a value from where it comes from. It runs in a courier's flight: once
-	// for all who wait for the key, on this node and on the others; see
-	// cache.Cache.Fetch about its context, and cache.StoreFor, which it may call. A
-	// value is shared by all who get it: nobody may change it.
+	// Load gets a value from its origin. It runs in a flight of package courier, once for all who wait
+	// for the key, on this node and on the others. cache.Cache.Fetch says which context it gets. It
+	// may call cache.StoreFor. All callers share the value, so nobody may change it.
 	Load func(ctx context.Context, key string) (V, error)
 
-	// LoadMany gets the values of many keys at once for FetchMany: a map without the keys that have
-	// no record. It runs in a flight of all its keys. If some of them fail it may return the values
-	// of the others together with a *cache.ManyError[string]; any other error is that of all keys.
-	// cache.StoreFor with its context sets the TTL of all values. Keys that it was not asked for
-	// are ignored. Without LoadMany, FetchMany calls Load for each key. Cache.MaxBatch bounds how
-	// many keys it gets at once.
+	// LoadMany gets the values of many keys at once, for FetchMany. Keys that have no record are
+	// missing from its map. It runs in a flight of all its keys. If some of them fail, it may return
+	// the values of the others together with a *cache.ManyError[string]; any other error is the error
+	// of all keys. cache.StoreFor with its context sets the TTL of all values. Keys that it was not
+	// asked for are ignored. Cache.MaxBatch bounds how many keys it gets at once. Without LoadMany,
+	// FetchMany calls Load for each key.
 	LoadMany func(ctx context.Context, keys []string) (map[string]V, error)
 
-	// Name tells this cache from others of the same cluster: 1 to 64 letters, digits, dots, dashes
-	// and underscores. "cache" by default, so a second cache over one registry needs a Name. Of the
+	// Name distinguishes the caches of a cluster: 1 to 64 letters, digits, dots, dashes and
+	// underscores. The default is "cache", so a second cache over one registry needs a Name. Of the
 	// cluster.
 	Name string
 
-	// Codec turns values into bytes and back, for the way between nodes. By default []byte and
-	// string are sent as they are, anything else as JSON. Its name is of the cluster.
+	// Codec turns values into bytes and back, for the way between nodes. By default []byte and string
+	// are sent as they are, and all other types as JSON. The codec's name is of the cluster.
 	Codec Codec[V]
 
-	// Cache configures the entries, those that this node owns and copies: how many it keeps, how
-	// long they live, how Load runs. OnEviction is called for both, so for one key on several
-	// nodes. An entry that Load did not give a shorter life lives for Cache.TTL. With RefreshAt, a
-	// copy that is in use is asked for again behind, too. What limits functions in Cache.Courier
-	// is about Load, and not about asking other nodes; what limits callers is about both.
+	// Cache configures the entries, own ones and copies: how many are kept, how long they live, how
+	// Load runs. OnEviction is called for both, so for one key on several nodes. An entry lives for
+	// Cache.TTL unless Load gave it a shorter life. With RefreshAt, a copy that is in use is refreshed
+	// from its owner. In Cache.Courier, limits on functions are about Load, and not about asking other
+	// nodes; limits on callers are about both.
 	Cache cache.Options[string, V]
 
 	// CopyTTL is how long this node keeps a copy of a value that another node owns, 1 s by default,
-	// and never longer than the owner keeps it. It bounds how often the owner of a hot key is
-	// asked: once per node and CopyTTL. Negative: copies are not kept.
+	// and never longer than the owner keeps it. So the owner of a hot key is asked once per node and
+	// CopyTTL. If it is negative, copies are not kept.
 	CopyTTL time.Duration
 
-	// CopyCapacity is how many of the entries may be copies, an eighth of Cache.Capacity by default
-	// (and 1,250 where that is not set); the oldest goes first. CopyWeight bounds the sum of their
-	// weights where Cache.Weigher is set: an eighth of Cache.MaxWeight by default.
+	// CopyCapacity is how many of the entries may be copies: an eighth of Cache.Capacity by default,
+	// and 1,250 without Cache.Capacity. The oldest copy goes first. CopyWeight bounds the sum of their
+	// weights if Cache.Weigher is set: an eighth of Cache.MaxWeight by default.
 	CopyCapacity int
 	CopyWeight   uint64
 
@@ -95,85 +95,83 @@ type Options[V any] struct {
 	// ByRing. Of the cluster.
 	Ownership Ownership
 
-	// Slots is how many slots the keys are spread over BySlot, 1024 by default, at most 65,536. Of
-	// the cluster.
+	// Slots is how many slots the keys hash to with BySlot: 1,024 by default, at most 65,536. Of the
+	// cluster.
 	Slots int
 
-	// IdleRelease is how long the name of a key that has left the cache is kept for, in case it
-	// comes back; 30 s by default. Only ByKey.
+	// IdleRelease is how long a key that has left the cache keeps its name, in case it comes back: 30
+	// s by default. It is for ByKey alone.
 	IdleRelease time.Duration
 
-	// PeerTimeout is how long an owner that is asked may be silent, 500 ms by default: so long does
-	// a caller wait for an owner that has died, hangs or can't be reached, before this node loads
-	// the value itself. An owner that is at work says so several times in PeerTimeout, so a load
-	// may take longer than that.
+	// PeerTimeout is how long an owner that is asked may be silent: 500 ms by default. So it is how
+	// long a caller waits for an owner that has died, hangs or can't be reached, before this node
+	// loads the value itself. An owner that is at work sends life signs, four in each PeerTimeout, so
+	// a load may take longer than that.
 	PeerTimeout time.Duration
 
-	// MaxLocalLoads bounds how many loads this node runs at a time for keys that others own but
-	// don't deliver; 64 by default. Further ones wait for their turn, as long as their callers do.
-	// One that fetches other keys does not count meanwhile.
+	// MaxLocalLoads bounds the loads that this node runs at a time for keys whose owners do not
+	// deliver: 64 by default. Further ones wait for their turn, for as long as their callers wait. A
+	// load that waits for other keys does not count meanwhile.
 	MaxLocalLoads int
 
-	// Quarantine is for how long a key is not loaded by any node after two have died while they
-	// loaded it, 30 s by default. It doubles with each further death, up to 32 times. See the
-	// package's comment.
+	// Quarantine is how long no node loads a key after two have died while they loaded it: 30 s by
+	// default. It doubles with each further death, up to 32 times. See the package's comment.
 	Quarantine time.Duration
 
-	// MaxPeerRequests bounds how many requests of other nodes are served at a time, 1024 by
-	// default. Past it they are told that this node is busy, and load themselves. A node sends 128
-	// at a time to each other one. Deletes do not wait for these: they have as many places of their
-	// own.
+	// MaxPeerRequests bounds the requests of other nodes that are served at a time: 1,024 by default.
+	// Further ones are answered that this node is busy, and their nodes load the keys themselves. A
+	// node sends at most 128 at a time to each peer. Messages about deletes have a limit of their own,
+	// which is as large.
 	MaxPeerRequests int
 
 	// MaxKey and MaxValue bound the size of a key and of an encoded value that are sent or accepted
-	// between nodes, in bytes: 4 KiB and 16 MiB by default. A longer key is an error of Fetch. A
-	// longer value is kept by its owner, but every node has to load it for itself. Best the same on
-	// all nodes: one refuses what is above its own bounds.
+	// between nodes, in bytes: 4 KiB and 16 MiB by default. Fetch of a longer key is an error. A
+	// larger value is kept by its owner, but every other node has to load it itself. They had best be
+	// the same on all nodes: each node refuses what is above its own bounds.
 	MaxKey   int
 	MaxValue int
 
-	// DeleteLog is how many deletes are remembered at most for nodes that lack them, 65,536 by
-	// default, three quarters of that for nodes that have vanished. A node that missed more clears
-	// its cache when it returns.
+	// DeleteLog bounds the deletes that are remembered for nodes that lack them: 65,536 by default,
+	// and three quarters of that for nodes that have vanished. A node that missed more clears its
+	// cache when it returns.
 	DeleteLog int
 
-	// SharedKeys, at least MinSharedKey random bytes each, give all nodes of the cluster an
-	// identity for TLS, and encrypt what they say: the server of Handler must have the
-	// configuration of SharedKeyTLS. The first key is shown, all are accepted. To change keys add
-	// the new one as the second everywhere, then make it the first, then drop the old one. Without
-	// SharedKeys, TLS and Authorize, whoever reaches Handler can read the cache and delete from it,
-	// and whoever can register in the registry can serve forged values.
+	// SharedKeys, of at least MinSharedKey random bytes each, give all nodes of the cluster an
+	// identity for TLS and encrypt their traffic. The server of Handler must have the configuration of
+	// SharedKeyTLS. A node shows the identity of the first key and accepts those of all. To change a
+	// key, add the new one as the second everywhere, then make it the first, then drop the old one.
+	// Without SharedKeys, TLS and Authorize, whoever reaches Handler can read the cache and delete
+	// from it, and whoever can register in the registry can serve forged values.
 	SharedKeys [][]byte
 
-	// TLS configures how this node connects to the https URLs of others, and the certificate that
-	// it shows them. If it is set, Handler refuses requests that came without a certificate which
-	// the server has verified (tls.RequireAndVerifyClientCert). It can't be set together with
-	// SharedKeys.
+	// TLS configures how this node connects to the https URLs of others, and the certificate that it
+	// shows them. If it is set, Handler refuses requests without a certificate that the server has
+	// verified (tls.RequireAndVerifyClientCert). It can't be set together with SharedKeys.
 	TLS *tls.Config
 
-	// Authorize, if set, is called by Handler for each request of another node, before anything
-	// else. An error refuses the request.
+	// Authorize, if set, is called by Handler for each request of another node before anything else.
+	// If it returns an error, the request is refused.
 	Authorize func(*http.Request) error
 
-	// Transport replaces the way in which other nodes are reached: by default HTTP/1.1, with up to
-	// 128 connections to each node. With SharedKeys it must connect as SharedKeyTLS says.
+	// Transport replaces the transport to other nodes, which is HTTP/1.1 with up to 128 connections to
+	// each node. With SharedKeys it must connect as SharedKeyTLS says.
 	Transport http.RoundTripper
 
-	// Propagator carries traces from node to node. By default the W3C headers that WithTrace put
-	// into a context are passed on, see TraceFrom.
+	// Propagator carries traces from node to node. By default the W3C headers are passed on that
+	// WithTrace put into a context; see TraceFrom.
 	Propagator Propagator
 
-	// Errors are errors of Load that errors.Is shall find in what other nodes get: each with a
-	// short name of letters, digits, dots, dashes and underscores, which is the same on all nodes.
-	// An error that is none of these reaches other nodes as text, in a *LoadError.
+	// Errors are the errors of Load that errors.Is finds on other nodes as well. Each has a short name
+	// of letters, digits, dots, dashes and underscores, which is the same on all nodes. Any other
+	// error reaches other nodes as text, in a *LoadError.
 	Errors map[string]error
 
-	// Logger gets what somebody should look into (Warn), what happens to the cluster (Info) and
-	// single requests that failed (Debug). nil: nothing is logged.
+	// Logger gets what somebody should look into (Warn), what happens in the cluster (Info) and single
+	// requests that failed (Debug). If it is nil, nothing is logged.
 	Logger *slog.Logger
 }
 
-// An OptionError says which field of Options had which value, and what was wanted.
+// An OptionError says which field of Options had which value, and what values it may have.
 type OptionError struct {
 	Field string
 	Value any
@@ -186,25 +184,25 @@ func (e *OptionError) Error() string {
 }
 
 func (o Options[V]) withDefaults() Options[V] {
-	setIfZero(&o.Name, DefaultName)
-	setIfZero(&o.CopyTTL, DefaultCopyTTL)
-	setIfZero(&o.Slots, DefaultSlots)
-	setIfZero(&o.IdleRelease, DefaultIdleRelease)
-	setIfZero(&o.PeerTimeout, DefaultPeerTimeout)
-	setIfZero(&o.Quarantine, DefaultQuarantine)
-	setIfZero(&o.MaxLocalLoads, DefaultMaxLocalLoads)
-	setIfZero(&o.MaxPeerRequests, DefaultMaxPeerRequests)
-	setIfZero(&o.MaxKey, DefaultMaxKey)
-	setIfZero(&o.MaxValue, DefaultMaxValue)
-	setIfZero(&o.DeleteLog, DefaultDeleteLog)
+	o.Name = cmp.Or(o.Name, DefaultName)
+	o.CopyTTL = cmp.Or(o.CopyTTL, DefaultCopyTTL)
+	o.Slots = cmp.Or(o.Slots, DefaultSlots)
+	o.IdleRelease = cmp.Or(o.IdleRelease, DefaultIdleRelease)
+	o.PeerTimeout = cmp.Or(o.PeerTimeout, DefaultPeerTimeout)
+	o.Quarantine = cmp.Or(o.Quarantine, DefaultQuarantine)
+	o.MaxLocalLoads = cmp.Or(o.MaxLocalLoads, DefaultMaxLocalLoads)
+	o.MaxPeerRequests = cmp.Or(o.MaxPeerRequests, DefaultMaxPeerRequests)
+	o.MaxKey = cmp.Or(o.MaxKey, DefaultMaxKey)
+	o.MaxValue = cmp.Or(o.MaxValue, DefaultMaxValue)
+	o.DeleteLog = cmp.Or(o.DeleteLog, DefaultDeleteLog)
 	if o.Cache.Capacity == 0 && o.Cache.MaxWeight == 0 {
 		o.Cache.Capacity = cache.DefaultCapacity
 	}
 	if o.Cache.Capacity > 0 {
-		setIfZero(&o.CopyCapacity, max(1, o.Cache.Capacity/8))
+		o.CopyCapacity = cmp.Or(o.CopyCapacity, max(1, o.Cache.Capacity/8))
 	}
 	if o.Cache.MaxWeight > 0 {
-		setIfZero(&o.CopyWeight, max(1, o.Cache.MaxWeight/8))
+		o.CopyWeight = cmp.Or(o.CopyWeight, max(1, o.Cache.MaxWeight/8))
 	}
 	if o.Codec == nil {
 		o.Codec = defaultCodec[V]()
@@ -215,13 +213,8 @@ func (o Options[V]) withDefaults() Options[V] {
 	return o
 }
 
-func setIfZero[T comparable](p *T, otherwise T) {
-	if *p == *new(T) {
-		*p = otherwise
-	}
-}
-
-// validate is called after withDefaults.
+// validate returns an *OptionError for the first field that has a bad value, if any. It is called
+// after withDefaults.
 func (o *Options[V]) validate() error {
 	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
 	switch {
@@ -278,7 +271,7 @@ func (o *Options[V]) validate() error {
 	return nil
 }
 
-// wantURL returns what URL should be, or "" if nothing is wrong with it.
+// wantURL returns what URL must be, or "" if it is right.
 func (o *Options[V]) wantURL() string {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
@@ -308,14 +301,4 @@ func isPort(s string) bool {
 }
 
 // isName reports whether s can be the name of a cache or of an error.
-func isName(s string) bool {
-	for _, c := range []byte(s) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-',
-			c == '_':
-		default:
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
+func isName(s string) bool { return len(s) <= 64 && peer.IsWord(s) }

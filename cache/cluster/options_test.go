@@ -124,7 +124,7 @@ func TestBadOptions(t *testing.T) {
 	require.EqualError(t, err, "cluster: Options.SharedKeys[1]: 31 bytes: want at least 32")
 }
 
-// Two caches of one name would be given each other's values by the other nodes.
+// A second open cache of one name is refused, since other nodes would mix up the two.
 func TestSecondCacheOfAName(t *testing.T) {
 	r, err := registry.Open(t.Context(), registry.Config{})
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestNewOnAClosedRegistry(t *testing.T) {
 	require.ErrorIs(t, err, registry.ErrClosed)
 }
 
-// Nodes whose options of the cluster differ do not ask each other, and say why.
+// Nodes whose options of the cluster differ do not ask each other, and Stats and the log say why.
 func TestNodesThatDiffer(t *testing.T) {
 	var from origin
 	var logged bytes.Buffer
@@ -196,7 +196,7 @@ func TestParseOwnership(t *testing.T) {
 	require.EqualError(t, err, `cluster: ownership "none": want slot, key or ring`)
 }
 
-// A codec that was not chosen is the one that fits the type.
+// The default codec fits the type.
 func TestCodecs(t *testing.T) {
 	type user struct{ Name string }
 	codec := cluster.JSON[user]()
@@ -227,7 +227,7 @@ func TestCodecThatFails(t *testing.T) {
 	require.Equal(t, stats.Asked, stats.LocalLoads)
 }
 
-// The same holds for one that panics, and the other keys of a batch have nothing of it.
+// The same holds for a codec that panics, and other keys of a batch are not affected.
 func TestCodecThatPanics(t *testing.T) {
 	for _, method := range []string{"encode", "decode"} {
 		t.Run(method, func(t *testing.T) {

@@ -2,16 +2,15 @@ package cluster
 
 import "fmt"
 
-// Ownership says what is owned: what one name of the registry stands for. All that follows was
-// measured on two cores, with go test ./cache/cluster/internal/ownership -bench . and the
-// registry's own measurements.
+// Ownership says what one name of the registry stands for. The numbers were measured on two cores,
+// with go test ./cache/cluster/internal/ownership -bench . and with the registry's benchmarks.
 //
 //	                                   BySlot (1,024)    ByKey             ByRing
 //	names in the registry              1,024             one per key       none
 //	heap of a cached key: its owner    0                 1.4 KB            0
 //	the same on each other node        0                 0.25 KB           0
-//	told to each other node, per key   0                 46 B              0
-//	claiming, behind the first load    0                 20 µs             0
+//	sent to each other node, per key   0                 46 B              0
+//	claim, behind the first load       0                 20 µs             0
 //	finding the owner on a miss        200 ns            200 ns            30 ns
 //	keys that move to a new node       1/n, in 10 s      none              1/n, at once
 //	keys loaded twice while two
@@ -19,21 +18,21 @@ import "fmt"
 //
 // Keys that move are loaded once more; the node that had them keeps them as copies for a moment.
 //
-// BySlot is right for most. Take ByKey for up to some hundred thousand keys in all that are dear to
-// load, where nodes come and go often: a million keys cost 1.4 GB of heap on all nodes together for
-// those who own them, and 0.25 GB on each node to know of them. A name is claimed when its key's
-// value has been stored, so keys that have no record cost none.
+// BySlot is right for most. Take ByKey for up to some hundred thousand keys that are expensive to
+// load, where nodes come and go often. A million keys cost 1.4 GB of heap on their owners together,
+// and 0.25 GB on each other node. A name is claimed when its key's value has been stored, so keys
+// without a record cost nothing.
 type Ownership uint8
 
 const (
-	// BySlot has a fixed number of names, each of which owns all keys that hash to it. The cost in
-	// the registry is that of the slots, however many keys there are. It is the default.
+	// BySlot has a fixed number of names, each of which owns all keys that hash to it. Its cost in the
+	// registry does not depend on the number of keys. It is the default.
 	BySlot Ownership = iota
-	// ByKey has each key that is cached be a name. Its owner is the node that loaded it first;
-	// others that come and go move no key.
+	// ByKey makes each cached key a name. Its owner is the node that loaded it first; nodes that come
+	// and go move no key.
 	ByKey
-	// ByRing registers nothing. The owner is computed from who is a member, by consistent hashing,
-	// as groupcache does. It is here for comparison, and for those who want no names at all.
+	// ByRing registers nothing. The owner is computed from the members by consistent hashing, as in
+	// groupcache. It is for comparison, and for users who want no names at all.
 	ByRing
 )
 

@@ -14,40 +14,40 @@ import (
 )
 
 const (
-	// lookAgain is how soon a flight looks again that waits for its turn, or for another node's
-	// trial, if nothing is heard of it.
-	lookAgain = 50 * time.Millisecond
+	// verdictInterval is how soon a flight that waits for a trial looks at the verdict again, if no
+	// record has changed.
+	verdictInterval = 50 * time.Millisecond
 
-	// maxTries bounds the keys that another node is asked to try at a time. More would wait there
-	// for their turn as well, and hold the connections that other keys need.
-	maxTries = 16
+	// maxAskedTrials bounds the keys that one peer is asked to try at a time. More would wait there
+	// for their turn, and hold connections that other keys need.
+	maxAskedTrials = 16
 )
 
-// errSuspect is the error of a flight that has found out that it must not load its key in the usual
-// way: see walk. No caller gets it.
+// errSuspect is the error of a flight whose key must not be loaded in the usual way: see loadOrAsk.
+// No caller gets it.
 var errSuspect = &hook.Answer{Err: errors.New("cluster: a load of the key may end a node")}
 
 func isSuspect(err error) bool { return err != nil && errors.Is(err, errSuspect.Err) }
 
 func (c *Cache[V]) newBook() *quarantine.Book {
 	return quarantine.New(quarantine.Options{
-		Self:       quarantine.Incarnation{Node: c.self, ID: c.run},
+		Self:       quarantine.Incarnation{Node: c.self, ID: c.incarnation},
 		Quarantine: c.o.Quarantine, MaxKey: c.o.MaxKey,
 		Changed: func(key string, v quarantine.Verdict) {
 			if v.State == quarantine.Quarantined {
 				c.log.Warn("a key is quarantined: nodes have died while they loaded it",
-					"key", shortKey(key), "died", v.Deaths,
+					"key", peer.QuoteKey(key), "died", v.Deaths,
 					"for", time.Until(v.Until).Round(time.Second))
 			} else {
 				c.log.Info("a key is out of quarantine: it was loaded and the node lives",
-					"key", shortKey(key))
+					"key", peer.QuoteKey(key))
 			}
 		},
 	})
 }
 
 func incarnationOf(a peer.Address) quarantine.Incarnation {
-	return quarantine.Incarnation{Node: a.Node, ID: a.Run}
+	return quarantine.Incarnation{Node: a.Node, ID: a.Incarnation}
 }
 
 // suspects reports whether key must not be loaded in the usual way. It costs one atomic load while
@@ -56,13 +56,13 @@ func (c *Cache[V]) suspects(key string) bool {
 	return !c.quarantine.Empty() && c.quarantine.Check(key).State != quarantine.Clear
 }
 
-// witness notes what the error of a request for key says of the end of the node that was asked, and
-// reports whether key is not to be loaded in the usual way now. That no process listens any more
-// counts for a key that is asked for alone: where many are, it would keep all of them from being
-// loaded at once, though at most one is to blame. See announceMany.
+// witness notes what err, of a request for key, says of the death of the node that was asked. It
+// reports whether key must not be loaded in the usual way from now on. A refused connection counts
+// for a key that was asked for alone. Of a batch it would keep all keys from being loaded at once,
+// though at most one is to blame: see announceMany.
 func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) bool {
 	if err == nil {
-		return false // before what follows is allocated
+		return false // before the allocations below
 	}
 	at := incarnationOf(to)
 	var down *peer.UnavailableError
@@ -88,23 +88,24 @@ func (c *Cache[V]) witness(key string, alone bool, to peer.Address, err error) b
 	return true
 }
 
-// walkSuspect is walk for a key that is not clear. Its error is errSuspect if it is by now.
+// loadSuspect takes the place of loadOrAsk for a key that is not clear. It returns errSuspect if
+// the key is clear by now.
 //
-// The key's trier tries it, which is this node or another one; that is asked, unless this flight
-// serves another node that asks this one to try it. The flight has no time-out while it waits for
-// that: trials take turns.
-func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
-	var busy time.Time // since when the trier says so
+// The key's trier tries it: this node, or another one that is asked to. If serving, this flight
+// serves a node that asks this one to try, so it asks nobody. The flight has no time-out while it
+// waits, since trials take turns.
+func (c *Cache[V]) loadSuspect(ctx context.Context, key string, serving bool) (v V, err error) {
+	var busy time.Time // since when the trier has answered that it is busy
 	for {
 		courier.RestartTimeout(ctx, math.MaxInt64)
-		heard := c.quarantine.Changed()
+		changed := c.quarantine.Changed()
 		verdict := c.quarantine.Check(key)
-		own := serving || verdict.Trier == quarantine.Incarnation{Node: c.self, ID: c.run}
+		own := serving || verdict.Trier == quarantine.Incarnation{Node: c.self, ID: c.incarnation}
 		switch {
 		case c.closed.Load():
 			return v, ErrClosed
 		case verdict.State == quarantine.Quarantined:
-			// It is no failure of the origin, so the key does not back off for it.
+			// This is no failure of the origin, so the key does not back off.
 			return v, &hook.Answer{Err: &QuarantineError{key, verdict.Deaths, verdict.Until}}
 		case verdict.State == quarantine.Suspect && own:
 			if v, err = c.try(ctx, key); !isSuspect(err) {
@@ -114,36 +115,36 @@ func (c *Cache[V]) walkSuspect(ctx context.Context, key string, serving bool) (v
 			courier.RestartTimeout(ctx, 0)
 			return v, errSuspect
 		default:
-			if v, err = c.askTrier(ctx, verdict.Trier, key, heard, &busy); !isSuspect(err) {
+			if v, err = c.askTrier(ctx, verdict.Trier, key, changed, &busy); !isSuspect(err) {
 				return v, err
 			}
 		}
-		if err := waitFor(ctx, heard, lookAgain); err != nil {
+		if err := waitFor(ctx, changed, verdictInterval); err != nil {
 			return v, err
 		}
 	}
 }
 
-// tryFor is walk in flights that serve other nodes which ask this one to try key.
+// tryFor takes the place of loadOrAsk in flights that serve nodes which ask this one to try key.
 func (c *Cache[V]) tryFor(ctx context.Context, key string) (V, error) {
-	return c.walkSuspect(ctx, key, true)
+	return c.loadSuspect(ctx, key, true)
 }
 
-// askTrier asks another node to try key. One that is busy for PeerTimeout is passed over: it may be
-// waiting for a flight of this node, which it takes for the trier. Its error is errSuspect if that
-// node did not deliver, or a record has changed while this flight waited to ask it.
+// askTrier asks another node to try key. It returns errSuspect if that node did not deliver, or if
+// a record changed while this flight waited to ask. A trier that is busy for PeerTimeout is passed
+// over: it may be waiting for a flight of this node, which it takes for the trier.
 func (c *Cache[V]) askTrier(
-	ctx context.Context, trier quarantine.Incarnation, key string, heard <-chan struct{},
+	ctx context.Context, trier quarantine.Incarnation, key string, changed <-chan struct{},
 	busy *time.Time,
 ) (v V, err error) {
 	m := c.members.all()[trier.Node]
 	if m == nil || incarnationOf(m.address) != trier {
-		return v, errSuspect // see is about to tell the book
+		return v, errSuspect // setMembers is about to tell the book
 	}
 	select {
-	case m.tries <- struct{}{}:
-		defer func() { <-m.tries }()
-	case <-heard:
+	case m.trialTurns <- struct{}{}:
+		defer func() { <-m.trialTurns }()
+	case <-changed:
 		return v, errSuspect
 	case <-ctx.Done():
 		return v, context.Cause(ctx)
@@ -153,11 +154,11 @@ func (c *Cache[V]) askTrier(
 	q := c.beginAsking(ctx, m.address, 1)
 	courier.RestartTimeout(ctx, math.MaxInt64)
 	after, record := c.deletes.After(trier.ID, key), c.quarantine.Record(key)
-	got, err := c.client.Try(request{ctx}, m.address, key, after, record)
+	got, err := c.client.Try(withoutDeadline{ctx}, m.address, key, after, record)
 	q.took = time.Since(q.sent)
-	r, hint := c.take(ctx, q, got, err)
+	r, hint := c.takeAnswer(ctx, q, got, err)
 	if hint == "" {
-		v, _, err = c.keep(ctx, r)
+		v, _, err = c.deliver(ctx, r)
 		return v, err
 	}
 	var down *peer.UnavailableError
@@ -180,8 +181,8 @@ func (c *Cache[V]) askTrier(
 	return v, errSuspect
 }
 
-// try loads a key whose load may end this node, if it is its turn, and all others know that it is
-// going to be tried, and none has begun to try it too. Else its error is errSuspect.
+// try loads a key whose load may end this node. It returns errSuspect unless it is this node's
+// turn, all other members know of the trial, and none of them has begun one as well.
 func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 	seq, ok := c.quarantine.Begin(key)
 	if !ok {
@@ -193,7 +194,7 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 	}
 	stop := context.AfterFunc(ctx, func() { end(false) }) // also if Load never returns
 	ready := false
-	defer func() { // also after a panic or Goexit of Load, which the process survives as well
+	defer func() { // also after a panic or Goexit of Load, which the process survives
 		if stop() {
 			end(ready)
 		}
@@ -205,36 +206,36 @@ func (c *Cache[V]) try(ctx context.Context, key string) (v V, err error) {
 		return v, context.Cause(ctx)
 	case !ready:
 		return v, errSuspect
-	case c.units.Owner(key) != c.self:
+	case c.owners.Owner(key) != c.self:
 		return c.loadHere(ctx, key, c.callLoad)
 	}
 	courier.RestartTimeout(ctx, 0)
 	return c.callLoad(ctx, key)
 }
 
-// announce makes all members know the records up to seq, and this node what they know by then. One
-// that is silent is waited for as long as an owner is; one that can't be reached, or was found to
-// be dead, not at all.
+// announce waits until all members know the records up to seq, and this node knows theirs as of
+// then. It waits for a silent member for PeerTimeout, and not at all for one that can't be reached
+// or was found to be dead.
 func (c *Cache[V]) announce(ctx context.Context, seq uint64) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.PeerTimeout)
 	defer cancel()
 	var waiting sync.WaitGroup
 	for _, m := range c.members.all() {
 		if m.differs == "" && !c.quarantine.Dead(incarnationOf(m.address)) {
-			waiting.Go(func() { _ = c.confirm(ctx, m, func() bool { return m.told.Load() >= seq }) })
+			waiting.Go(func() { _ = c.confirm(ctx, m, func() bool { return m.knownRecords.Load() >= seq }) })
 		}
 	}
 	waiting.Wait()
 }
 
-// announceMany makes all members know that this node is going to load the keys at these indices,
-// where their owner is found to be dead: so that there are witnesses. end is to be called when the
-// load has ended.
+// announceMany tells all members that this node is going to load those keys at these indices whose
+// owner was found to be dead, so that there are witnesses. end is to be called when the load has
+// ended.
 func (c *Cache[V]) announceMany(ctx context.Context, keys []string, at []int) (end func()) {
 	var orphans []string
 	for _, i := range at {
 		key := keys[i]
-		to, ok := c.members.address(c.units.Owner(key))
+		to, ok := c.members.address(c.owners.Owner(key))
 		if ok && c.quarantine.Dead(incarnationOf(to)) {
 			orphans = append(orphans, key)
 		}
@@ -250,20 +251,21 @@ func (c *Cache[V]) announceMany(ctx context.Context, keys []string, at []int) (e
 	}
 }
 
-// endTrials ends the trials of this node, which closes, and tells the others: it does not die of
-// them.
+// endTrials ends the trials of this node, which closes, and tells the other members: its end is no
+// death.
 func (c *Cache[V]) endTrials() {
 	if seq, some := c.quarantine.Leave(); some {
 		c.announce(c.life, seq)
 	}
 }
 
-// waitFor waits until heard is closed, for d at most. It fails if ctx ends.
-func waitFor(ctx context.Context, heard <-chan struct{}, d time.Duration) error {
+// waitFor waits until changed is closed, but no longer than d. It returns the cause of ctx if that
+// ends.
+func waitFor(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-heard:
+	case <-changed:
 	case <-t.C:
 	case <-ctx.Done():
 		return context.Cause(ctx)

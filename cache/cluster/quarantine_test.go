@@ -1,28 +1,22 @@
 package cluster_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 	"github.com/snowfence/snowfence/cache/cluster/internal/quarantine"
-	"github.com/snowfence/snowfence/courier"
 )
 
-// recordOf returns what a node tells of a key that so many nodes have died of.
+// recordOf returns a record of a key with this number of deaths, as a node sends it.
 func recordOf(key string, deaths int) []byte {
 	book := quarantine.New(quarantine.Options{Self: quarantine.Incarnation{Node: "witness", ID: 1}})
 	for i := range deaths {
@@ -52,8 +46,8 @@ func plain(key string) (peer.Value, error) {
 	return peer.Value{Data: []byte(key + " of x"), Keep: cache.Forever}, nil
 }
 
-// A key whose owner breaks off the connection while it is at work is tried by one node, and no
-// caller notices.
+// A key whose owner breaks off the connection while it loads is tried by one node, and no caller
+// notices.
 func TestKeyWhoseOwnerDied(t *testing.T) {
 	t.Parallel()
 	for _, many := range []bool{false, true} {
@@ -89,11 +83,11 @@ func TestKeyWhoseOwnerDied(t *testing.T) {
 // stale value. When the quarantine is over it is tried, and the log has a line for each.
 func TestQuarantinedKey(t *testing.T) {
 	t.Parallel()
-	var text lockedBuffer
+	log, to := newLogbook()
 	var from batches
 	n := startByRing(t, &from, func(o *cluster.Options[string]) {
 		o.Quarantine = time.Second
-		o.Logger = slog.New(slog.NewTextHandler(&text, nil))
+		o.Logger = to
 	})
 	var deadly atomic.Bool
 	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
@@ -125,10 +119,10 @@ func TestQuarantinedKey(t *testing.T) {
 		return err == nil
 	}, 20*time.Second, 10*time.Millisecond)
 	require.False(t, time.Now().Before(q.Until), "no node loads it before")
-	require.Contains(t, text.String(), `level=WARN msg="a key is quarantined`)
-	if s := n.Stats(); s.Trials > 0 { // else the fake was its trier, which tells nothing
+	require.NotEmpty(t, log.with(`level=WARN msg="a key is quarantined`))
+	if s := n.Stats(); s.Trials > 0 { // otherwise the fake was its trier
 		require.Zero(t, s.Suspects+s.Quarantined)
-		require.Contains(t, text.String(), `level=INFO msg="a key is out of quarantine`)
+		require.NotEmpty(t, log.with(`level=INFO msg="a key is out of quarantine`))
 	}
 }
 
@@ -159,8 +153,8 @@ func TestStaleValueOfQuarantinedKey(t *testing.T) {
 	require.Zero(t, n.Stats().LocalLoads)
 }
 
-// A node that is asked in the usual way for a suspect key says so, and one that is asked to try it
-// does, though it does not own it.
+// A node that is asked for a suspect key in the usual way answers that it is suspect. A node that
+// is asked to try it does so, though it does not own the key.
 func TestServeSuspect(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -178,9 +172,9 @@ func TestServeSuspect(t *testing.T) {
 			_ = n.Delete(t.Context(), own)
 		}
 	}
-	client := peer.NewClient(peer.Config{Node: "x", Run: 0xfa4e, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peerConfig("x", 0xfa4e), nil)
 	defer client.Close()
-	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	var suspect *peer.SuspectError
 	_, err := client.Try(t.Context(), to, own, nil, recordOf(own, 2))
 	require.ErrorAs(t, err, &suspect, "it is quarantined")
@@ -202,175 +196,16 @@ func TestServeSuspect(t *testing.T) {
 	require.Equal(t, loads, n.Stats().Loads)
 }
 
-// A trial waits until all members have confirmed that they know of it.
-func TestTrialIsAnnounced(t *testing.T) {
-	t.Parallel()
-	var from origin
-	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
-		o.Ownership = cluster.ByRing
-	})
-	inside := make(chan struct{})
-	outside := make(chan struct{})
-	from.set(func(_ context.Context, key string, _ int) (string, error) {
-		close(inside)
-		<-outside
-		return key, nil
-	})
-	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName}, nil)
-	defer client.Close()
-	done := make(chan error, 1)
-	n := nodes[1]
-	go func() {
-		to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
-		_, err := client.Try(t.Context(), to, "k", nil, recordOf("k", 1))
-		done <- err
-	}()
-	<-inside
-	for _, other := range others(nodes, n) {
-		require.Equal(t, 1, other.Stats().Suspects, "%s knows of the trial", other.name)
-	}
-	close(outside)
-	require.NoError(t, <-done)
-	require.Eventually(t, func() bool {
-		return nodes[0].Stats().Suspects+nodes[1].Stats().Suspects+nodes[2].Stats().Suspects == 0
-	}, 20*time.Second, time.Millisecond, "all know that it is over")
-}
-
-// A load on trial that never returns keeps the key from nobody once its time is up.
-func TestStuckTrial(t *testing.T) {
-	t.Parallel()
-	var from batches
-	n := startByRing(t, &from, func(o *cluster.Options[string]) {
-		o.Cache.Timeout = 100 * time.Millisecond
-	})
-	var deadly atomic.Bool
-	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
-		if deadly.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		return plain(key)
-	})
-	waitForFakes(t, n, 1)
-	key := keyOf(t, n, f)
-	deadly.Store(true)
-	stuck := make(chan struct{})
-	defer close(stuck)
-	from.set(func(_ context.Context, key string, count int) (string, error) {
-		if count == 1 {
-			<-stuck // it does not heed its context
-		}
-		return key, nil
-	})
-	_, err := n.Fetch(t.Context(), key)
-	require.ErrorIs(t, err, courier.ErrTimeout)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	v, err := n.Fetch(ctx, key)
-	require.NoError(t, err)
-	require.Equal(t, key, v)
-	require.Zero(t, n.Stats().Suspects)
-}
-
-// Suspects that wait for their turn on another node leave room for other requests to it.
-func TestSuspectsLeaveRoom(t *testing.T) {
-	t.Parallel()
-	var from batches
-	n := startByRing(t, &from, func(o *cluster.Options[string]) { o.PeerTimeout = 20 * time.Second })
-	release := make(chan struct{})
-	var suspicious atomic.Bool
-	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
-		if suspicious.Load() && strings.HasPrefix(key, "suspect") {
-			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 1)}
-		}
-		return plain(key)
-	}, func(f *fake) {
-		f.try = func(ctx context.Context, key string) (peer.Value, error) {
-			select {
-			case <-release:
-			case <-ctx.Done():
-			}
-			return plain(key)
-		}
-	})
-	waitForFakes(t, n, 1)
-	key := keyOf(t, n, f)
-	suspicious.Store(true)
-	const count = 700 // x is to try about half of those that it owns
-	var fetches sync.WaitGroup
-	for i := range count {
-		fetches.Go(func() {
-			_, err := n.Fetch(t.Context(), fmt.Sprint("suspect", i))
-			assert.NoError(t, err)
-		})
-	}
-	asked, settled := uint64(0), 0
-	require.Eventually(t, func() bool { // all that are to wait do
-		before := asked
-		if asked = n.Stats().Asked; asked == before {
-			settled++
-		} else {
-			settled = 0
-		}
-		return asked > 16 && settled > 100
-	}, 20*time.Second, time.Millisecond)
-	require.Greater(t, n.Stats().Suspects, 128)
-	refused := n.Stats().AskFailures.Busy
-	v, err := n.Fetch(t.Context(), key)
-	require.NoError(t, err)
-	require.Equal(t, key+" of x", v, "its owner is asked")
-	require.Equal(t, refused, n.Stats().AskFailures.Busy)
-	close(release)
-	fetches.Wait()
-}
-
-// A trial does not wait for a node that is known to have died, though nobody has said that it left.
-func TestTrialDoesNotWaitForTheDead(t *testing.T) {
-	t.Parallel()
-	var from batches
-	n := startByRing(t, &from, func(o *cluster.Options[string]) { o.PeerTimeout = time.Minute })
-	var deadly atomic.Bool
-	f := startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
-		if deadly.Load() {
-			panic(http.ErrAbortHandler)
-		}
-		return plain(key)
-	}, func(f *fake) {
-		f.exchange = func(ctx context.Context) ([]byte, error) {
-			<-ctx.Done() // as if its host were gone
-			return nil, ctx.Err()
-		}
-	})
-	waitForFakes(t, n, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var key string
-	for i := 0; key == ""; i++ {
-		asked := len(f.requests())
-		_, err := n.Fetch(ctx, fmt.Sprint("probe", i))
-		require.NoError(t, err)
-		if len(f.requests()) > asked {
-			deadly.Store(true)
-			key = fmt.Sprint("other", i)
-			for len(f.requests()) == asked+1 {
-				_, err := n.Fetch(ctx, key)
-				require.NoError(t, err)
-				key += "'"
-			}
-		}
-	}
-	require.EqualValues(t, 1, n.Stats().Trials)
-}
-
-// convict makes n know of so many nodes that have died of a key, by a request of another node.
+// convict makes n learn of this number of deaths of a key, by a request of another node.
 func convict(t *testing.T, n *node, key string, deaths int) {
 	t.Helper()
-	client := peer.NewClient(peer.Config{Node: "w", Run: 0x17, Cache: cluster.DefaultName}, nil)
+	client := peer.NewClient(peerConfig("w", 0x17), nil)
 	defer client.Close()
-	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Run: n.Incarnation()}
+	to := peer.Address{Node: n.name, URL: "http://" + n.addr + path, Incarnation: n.Incarnation()}
 	_, _ = client.Try(t.Context(), to, key, nil, recordOf(key, deaths))
 }
 
-// A quarantined key stays so when it is deleted: what kills is still there.
+// A quarantined key stays quarantined when it is deleted, since the load that kills is still there.
 func TestDeleteOfQuarantinedKey(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -393,7 +228,7 @@ func TestDeleteOfQuarantinedKey(t *testing.T) {
 	require.Zero(t, from.count("k"))
 }
 
-// A value that is fresh is given while its key is in quarantine, and not loaded anew behind.
+// A fresh value is given while its key is in quarantine, and is not refreshed.
 func TestRefreshOfQuarantinedKey(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -436,77 +271,7 @@ func TestLoadThatNeedsQuarantinedKey(t *testing.T) {
 	require.Zero(t, n.Stats().Suspects)
 }
 
-// A node that closes in the middle of a trial has not died of it: another one tries the key.
-func TestCloseDuringTrial(t *testing.T) {
-	t.Parallel()
-	var from origin
-	nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
-		o.Ownership = cluster.ByRing
-	})
-	inside := make(chan struct{})
-	from.set(func(ctx context.Context, key string, count int) (string, error) {
-		if count == 1 {
-			close(inside)
-			<-ctx.Done()
-			return "", context.Cause(ctx)
-		}
-		return key, nil
-	})
-	tries := make(chan struct{})
-	go func() {
-		defer close(tries)
-		convict(t, nodes[1], "k", 1)
-	}()
-	<-inside
-	require.NoError(t, nodes[1].Close())
-	<-tries
-	left := others(nodes, nodes[1])
-	for _, n := range left { // both, or one of them might still send the other to the one that closed
-		require.Eventually(t, func() bool { return len(n.Stats().Peers) == 1 },
-			20*time.Second, time.Millisecond)
-	}
-	for _, n := range left {
-		v, err := n.Fetch(t.Context(), "k")
-		require.NoError(t, err)
-		require.Equal(t, "k", v)
-		require.Zero(t, n.Stats().Quarantined)
-	}
-	require.Equal(t, 2, from.count("k"))
-}
-
-// A trier that is busy all the time is passed over. So are two nodes that take each other for the
-// trier, and wait for each other's flights.
-func TestBusyTrierIsPassedOver(t *testing.T) {
-	t.Parallel()
-	var from batches
-	n := startByRing(t, &from, func(o *cluster.Options[string]) {
-		o.PeerTimeout = 200 * time.Millisecond
-	})
-	var suspicious atomic.Bool
-	var busy atomic.Int64
-	startFake(t, "x", n.registry.Addr(), func(key string) (peer.Value, error) {
-		if suspicious.Load() {
-			return peer.Value{}, &peer.SuspectError{Record: recordOf(key, 1)}
-		}
-		return plain(key)
-	}, func(f *fake) {
-		f.try = func(context.Context, string) (peer.Value, error) {
-			busy.Add(1)
-			return peer.Value{}, peer.ErrBusy
-		}
-	})
-	waitForFakes(t, n, 1)
-	suspicious.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for i := 0; busy.Load() == 0; i++ { // until x is the trier of one
-		_, err := n.Fetch(ctx, fmt.Sprint("suspect", i))
-		require.NoError(t, err)
-	}
-	require.NotZero(t, n.Stats().Trials)
-}
-
-// A node that can't be asked, and is passed over for it, has not died of what it is asked for.
+// A node that can't be reached, and is passed over for that, has not died of the key.
 func TestPassedOverIsNoDeath(t *testing.T) {
 	t.Parallel()
 	var from batches
@@ -524,7 +289,7 @@ func TestPassedOverIsNoDeath(t *testing.T) {
 	})
 	waitForFakes(t, n, 1)
 	suspicious.Store(true)
-	for i := range 20 { // of some of these x is the trier, which does not deliver
+	for i := range 20 { // x is the trier of some of these, and does not deliver
 		_, err := n.Fetch(t.Context(), fmt.Sprint("suspect", i))
 		require.NoError(t, err)
 	}
@@ -537,22 +302,4 @@ func TestPassedOverIsNoDeath(t *testing.T) {
 	}
 	require.NotZero(t, n.Stats().AskFailures.PassedOver)
 	require.LessOrEqual(t, n.Stats().Trials, trials+1, "one for a connection that broke")
-}
-
-// lockedBuffer may be written and read at the same time.
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -40,8 +40,8 @@ func (c *Cache[V]) countServed(err error) {
 	}
 }
 
-// refuses reports whether err says that another node has to be asked, rather than what became of
-// Load.
+// refuses reports whether err says that this node does not answer for the key, rather than how Load
+// ended.
 func refuses(err error) bool {
 	return errors.As(err, new(*peer.MisplacedError)) || errors.As(err, new(*peer.SuspectError)) ||
 		errors.Is(err, peer.ErrBusy) ||
@@ -49,7 +49,7 @@ func refuses(err error) bool {
 }
 
 // serve returns the value of a key that this node owns. It never asks a third node, and never waits
-// for a flight that does.
+// for a flight that asks one.
 func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (peer.Value, error) {
 	value, ok, err := c.admit(key, after, new(int64))
 	if ok || err != nil {
@@ -58,8 +58,7 @@ func (c *Cache[V]) serve(ctx context.Context, key string, after []byte) (peer.Va
 	return c.serveBy(ctx, key, c.loadOwnFn)
 }
 
-// serveBy returns the value of a key for another node, which a flight gets by load if there is
-// none.
+// serveBy returns the value of a key for another node. If there is none, a flight calls load.
 func (c *Cache[V]) serveBy(
 	ctx context.Context, key string, load func(context.Context, string) (V, error),
 ) (peer.Value, error) {
@@ -68,7 +67,7 @@ func (c *Cache[V]) serveBy(
 	return c.encode(began, key, v, instead, err)
 }
 
-// Try implements peer.Backend: it tries a key, whoever owns it.
+// Try implements peer.Backend. It tries a key, whoever owns it.
 func (b backend[V]) Try(
 	ctx context.Context, _, key string, after, record []byte,
 ) (peer.Value, error) {
@@ -93,15 +92,15 @@ func (c *Cache[V]) serveTrial(
 	return c.serveBy(ctx, key, c.tryFn)
 }
 
-// suspicion returns what another node is told that asks for a key which is not to be loaded in the
-// usual way.
+// suspicion returns the error for a node that asks for a key which must not be loaded in the usual
+// way.
 func (c *Cache[V]) suspicion(key string) error {
 	return &peer.SuspectError{Node: c.self, Record: c.quarantine.Record(key)}
 }
 
-// admit returns why this node can't serve another one with key, or the key's value, if it is here:
-// nothing is waited for then. after is what the other one says of deletes, which is done first. now
-// is that of hook.Store.Hit.
+// admit returns the key's value if it is here, or the error with which this node refuses to serve
+// it; then ok or err is set and nothing is loaded. First it applies the deletes that after stands
+// for. now is as for hook.Store.Hit.
 func (c *Cache[V]) admit(
 	key string, after []byte, now *int64,
 ) (value peer.Value, ok bool, err error) {
@@ -114,7 +113,7 @@ func (c *Cache[V]) admit(
 	if c.suspects(key) && !c.store.Contains(key) {
 		return value, false, c.suspicion(key)
 	}
-	switch owner := c.units.Owner(key); owner {
+	switch owner := c.owners.Owner(key); owner {
 	case c.self:
 	case "":
 		return value, false, peer.ErrBusy
@@ -122,7 +121,7 @@ func (c *Cache[V]) admit(
 		return value, false, &peer.MisplacedError{Node: c.self, Owner: owner}
 	}
 	if v, ttl, ok := c.entries.Hit(key, now); ok {
-		value, err = c.pack(key, v, ttl)
+		value, err = c.encodeFor(key, v, ttl)
 		return value, true, err
 	}
 	if c.asking.has(key) {
@@ -131,8 +130,9 @@ func (c *Cache[V]) admit(
 	return value, false, nil
 }
 
-// applyAfter drops key if after names deletes that this node lacks. The other node loads key itself
-// then: what this one would answer could have been got from a third node that lacks them too.
+// applyAfter drops key if after names deletes that this node lacks, and returns peer.ErrBusy then,
+// so that the asker loads key itself: an answer of this node could come from a third node that
+// lacks them too.
 func (c *Cache[V]) applyAfter(key string, after []byte) error {
 	dropped, err := c.deletes.Require(key, after)
 	switch {
@@ -144,7 +144,7 @@ func (c *Cache[V]) applyAfter(key string, after []byte) error {
 	return nil
 }
 
-// serveMany is serve for many keys.
+// serveMany does for many keys what serve does for one.
 func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcome {
 	outcomes := make([]peer.Outcome, len(asks))
 	began := time.Now()
@@ -174,37 +174,37 @@ func (c *Cache[V]) serveMany(ctx context.Context, asks []peer.Ask) []peer.Outcom
 	return outcomes
 }
 
-// encode returns, for another node, what a fetch of a key that this node owns has brought, which
-// began at began. instead is why v is a stale value, if that is known.
+// encode returns the result for the asker of a fetch of a key that this node owns; the fetch began
+// at began. instead is not nil if v is a stale value: it is why v is given.
 func (c *Cache[V]) encode(
 	began time.Time, key string, v V, instead, err error,
 ) (value peer.Value, _ error) {
 	s, stale := staleFrom[V](err)
 	switch {
 	case err == nil:
-	case stale && s.drops != c.tagDrops.Load(): // as in Fetch, and the asker can load the key itself
+	case stale && s.drops != c.tagDrops.Load(): // as in interpret
 		return value, peer.ErrBusy
-	case stale: // the flight had asked the owner of before
-		return c.pack(key, c.giveStale(s, err), -1)
-	case isSuspect(err), errors.As(err, new(*QuarantineError)): // the asker makes its own error of it
+	case stale: // the flight asked the key's former owner
+		return c.encodeFor(key, c.giveStale(s, err), -1)
+	case isSuspect(err), errors.As(err, new(*QuarantineError)): // the asker makes its own error
 		return value, c.suspicion(key)
 	default:
-		return value, told(err)
+		return value, callerError(err)
 	}
 	var keep time.Duration
 	if instead != nil {
 		keep = -1
 	} else if stored, ttl, ok := c.store.Peek(key); ok {
-		v = stored // it is this one or a newer one, and its time is known
+		v = stored // v or a newer value, with a known TTL
 		if ttl > 0 || -ttl > time.Since(began) {
-			keep = ttl // else the TTL has ended meanwhile
+			keep = ttl // otherwise the TTL has ended meanwhile
 		}
 	}
-	return c.pack(key, v, keep)
+	return c.encodeFor(key, v, keep)
 }
 
-// pack returns v, which is kept here for keep, for another node.
-func (c *Cache[V]) pack(key string, v V, keep time.Duration) (peer.Value, error) {
+// encodeFor returns v encoded for another node. keep is how much longer it is kept here.
+func (c *Cache[V]) encodeFor(key string, v V, keep time.Duration) (peer.Value, error) {
 	data, err := c.encodeValue(v)
 	if err != nil {
 		if !c.encodeFailed.Swap(true) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,34 +13,33 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// addressOf is where a node is asked, from what it tells the others.
+// addressOf returns a node's address, from the metadata of its membership.
 func addressOf(t *testing.T, n *node) peer.Address {
 	t.Helper()
 	groups, err := group.Open(t.Context(), n.registry)
 	require.NoError(t, err)
 	for _, m := range groups.Members("cache/" + cluster.DefaultName) {
-		var card struct{ URL, Run string }
-		require.NoError(t, json.Unmarshal(m.Meta, &card))
+		var info struct{ URL, Run string }
+		require.NoError(t, json.Unmarshal(m.Meta, &info))
 		if m.Node == n.name {
-			run, err := strconv.ParseUint(card.Run, 16, 64)
+			incarnation, err := strconv.ParseUint(info.Run, 16, 64)
 			require.NoError(t, err)
-			return peer.Address{Node: n.name, URL: card.URL, Run: run}
+			return peer.Address{Node: n.name, URL: info.URL, Incarnation: incarnation}
 		}
 	}
 	t.Fatal("it is no member")
 	return peer.Address{}
 }
 
-// Whoever asks a node that does not own the key, because it sees another cluster, is told who does.
-// Nothing is loaded, and nobody else is asked: so no request goes in a circle.
+// A node that is asked for a key of another owner, by a node that sees other members, answers with
+// that owner. It loads nothing and asks nobody, so no request goes in a circle.
 func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
 		nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
 			o.Ownership, o.Slots = ownership, 16
 		})
-		client := peer.NewClient(peer.Config{Node: "stranger", Run: 7, Cache: cluster.DefaultName,
-			Silence: 10 * time.Second}, peer.DefaultTransport(nil))
+		client := peer.NewClient(peerConfig("stranger", 7), peer.DefaultTransport(nil))
 		defer client.Close()
 		served, misplaced := 0, 0
 		for i := range 30 {
@@ -70,6 +68,6 @@ func TestAskedForWhatItDoesNotOwn(t *testing.T) {
 		}
 		require.Equal(t, 30, served)
 		require.Equal(t, 60, misplaced)
-		require.EqualValues(t, 30, from.total.Load(), "nobody loaded in another's place")
+		require.EqualValues(t, 30, from.total.Load(), "no node loaded in another's place")
 	})
 }

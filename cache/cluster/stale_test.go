@@ -20,15 +20,16 @@ var errOrigin = errors.New("the origin is down")
 
 func fails(context.Context, string, int) (string, error) { return "", errOrigin }
 
-// stale is Options of a cache whose values are stale soon, and for long.
+// stale sets Options of a cache whose values become stale soon, and stay so for long.
 func stale(o *cluster.Options[string]) {
-	// Longer than a busy machine takes to give a value to another node, which keeps no copy else.
+	// CopyTTL is longer than a busy machine takes to send a value to another node, which keeps no copy
+	// otherwise.
 	o.Cache.TTL, o.Cache.StaleFor, o.Cache.StaleRetry = 500*time.Millisecond, time.Hour,
 		time.Millisecond
 	o.Cache.Tags, o.PeerTimeout = tagOf, 10*time.Second
 }
 
-// startStale starts nodes of which each has the first value of k, by then stale.
+// startStale starts nodes, each with the first value of k, which is stale.
 func startStale(
 	t *testing.T, count int, from *origin, change func(o *cluster.Options[string]),
 ) (own *node, rest []*node) {
@@ -41,7 +42,7 @@ func startStale(
 		}
 		keepsCopies = o.CopyTTL == 0 || o.CopyTTL > time.Second
 	})
-	// However often a busy machine has it loaded until each node has kept it.
+	// A busy machine may load it several times until each node keeps it.
 	from.set(func(context.Context, string, int) (string, error) { return "k#1", nil })
 	for _, n := range nodes {
 		require.Eventually(t, func() bool {
@@ -77,8 +78,8 @@ func requireValue(t *testing.T, n *node, want string) {
 	require.Equal(t, want, v, "node %s", n.name)
 }
 
-// An owner whose load fails gives its stale value, to its own callers and to those of other nodes,
-// where it is not taken for a fresh one.
+// An owner whose load fails gives its stale value, to its own callers and to those of other nodes.
+// There it does not count as a fresh one.
 func TestStaleValueOfTheOwner(t *testing.T) {
 	forEachOwnership(t, func(t *testing.T, ownership cluster.Ownership) {
 		var from origin
@@ -134,7 +135,7 @@ func TestStaleCopy(t *testing.T) {
 	}
 }
 
-// The key's new owner has a stale copy of before, and the old one a stale entry.
+// The key's new owner has a stale copy, and the former one a stale entry.
 func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
 	t.Run("new owner", func(t *testing.T) {
 		t.Parallel()
@@ -178,8 +179,7 @@ func TestStaleValueWhenTheOwnerChanges(t *testing.T) {
 	})
 }
 
-// An entry whose name is lost is kept no longer than a copy, and stays where it is when it is
-// stale.
+// An entry whose name is lost is kept no longer than a copy. If it is stale, it stays.
 func TestStaleValueWhoseNameIsLost(t *testing.T) {
 	var from origin
 	n := start(t, 1, &from, func(_ int, o *cluster.Options[string]) {
@@ -201,7 +201,7 @@ func TestStaleValueWhoseNameIsLost(t *testing.T) {
 	require.Equal(t, 2, n.Stats().Entries)
 }
 
-// What ends an entry ends its stale value, on all nodes.
+// Everything that ends an entry ends its stale value, on all nodes.
 func TestEndOfStaleValues(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, from *origin, n *node){
 		"delete": func(t *testing.T, _ *origin, n *node) {
@@ -242,7 +242,7 @@ func TestEndOfStaleValues(t *testing.T) {
 	}
 }
 
-// With SoftTimeout nobody waits for a load that hangs, on whatever node.
+// With SoftTimeout no caller waits for a load that hangs, on whatever node.
 func TestSoftTimeout(t *testing.T) {
 	var from origin
 	own, rest := startStale(t, 3, &from, func(o *cluster.Options[string]) {
@@ -259,94 +259,8 @@ func TestSoftTimeout(t *testing.T) {
 	require.LessOrEqual(t, from.count("k"), 1+3, "one that hangs, and fresh ones now and then")
 }
 
-// That there is no record is an answer: the owner remembers it, the others for as long as a copy.
-func TestNotFound(t *testing.T) {
-	errNoRow := errors.New("no row")
-	for name, err := range map[string]error{
-		"sentinel": fmt.Errorf("user 7: %w", cache.ErrNotFound), "of the user": errNoRow,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var from origin
-			from.set(func(context.Context, string, int) (string, error) { return "", err })
-			nodes := start(t, 3, &from, func(_ int, o *cluster.Options[string]) {
-				o.CopyTTL, o.Cache.NotFoundTTL = time.Hour, 2*time.Hour
-				o.Cache.IsNotFound = func(err error) bool { return errors.Is(err, errNoRow) }
-				o.Errors = map[string]error{"no-row": errNoRow}
-			})
-			for range 5 {
-				for _, n := range nodes {
-					_, got := n.Fetch(t.Context(), "k")
-					require.ErrorIs(t, got, cache.ErrNotFound)
-					require.Equal(t, errors.Is(err, errNoRow), errors.Is(got, errNoRow))
-					var load *cluster.LoadError
-					if errors.As(got, &load) {
-						require.Equal(t, cluster.NotFound, load.Kind)
-					}
-				}
-			}
-			require.Equal(t, 1, from.count("k"))
-			asked, served := uint64(0), uint64(0)
-			for _, n := range nodes {
-				s := n.Stats()
-				asked, served = asked+s.Asked, served+s.Served
-				require.Zero(t, s.LoadErrors)
-				require.Zero(t, s.ServedErrors)
-			}
-			require.EqualValues(t, 2, asked, "each of the others once")
-			require.EqualValues(t, 2, served)
-
-			from.set(nil)
-			require.NoError(t, nodes[0].Delete(t.Context(), "k"))
-			for _, n := range nodes {
-				requireValue(t, n, "k#2")
-			}
-		})
-	}
-}
-
-// The same of a load in place of the owner.
-func TestNotFoundOfALocalLoad(t *testing.T) {
-	errNoRow := errors.New("no row")
-	var from origin
-	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
-		o.CopyTTL, o.Cache.NotFoundTTL = time.Hour, time.Hour
-		o.Cache.IsNotFound = func(err error) bool { return errors.Is(err, errNoRow) }
-	})
-	requireValue(t, nodes[0], "k#1")
-	own := owner(t, nodes)
-	n := others(nodes, own)[0]
-	require.NoError(t, n.Delete(t.Context(), "k"))
-	own.unplug()
-	from.set(func(context.Context, string, int) (string, error) { return "", errNoRow })
-	for range 5 {
-		_, err := n.Fetch(t.Context(), "k")
-		require.ErrorIs(t, err, cache.ErrNotFound)
-		require.ErrorIs(t, err, errNoRow)
-	}
-	require.Equal(t, 2, from.count("k"))
-	require.Zero(t, n.Stats().LoadErrors)
-}
-
-// Without copies nothing is remembered on other nodes.
-func TestNotFoundWithoutCopies(t *testing.T) {
-	var from origin
-	from.set(func(context.Context, string, int) (string, error) { return "", cache.ErrNotFound })
-	nodes := start(t, 2, &from, func(_ int, o *cluster.Options[string]) {
-		o.CopyTTL, o.Cache.NotFoundTTL = -1, time.Hour
-	})
-	for range 5 {
-		for _, n := range nodes {
-			_, err := n.Fetch(t.Context(), "k")
-			require.ErrorIs(t, err, cache.ErrNotFound)
-		}
-	}
-	require.Equal(t, 1, from.count("k"))
-	require.EqualValues(t, 5, nodes[0].Stats().Asked+nodes[1].Stats().Asked)
-}
-
-// A node that has come to own a key, while a flight of it waits that has asked the owner of before,
-// serves what that has brought. A stale value is one, and no error of a load.
+// A node becomes the owner of a key while a flight of it waits that has asked the former owner. It
+// serves the value of that flight to other nodes. A stale value is one, and no error of a load.
 func TestServedStaleValueOfTheOwnerOfBefore(t *testing.T) {
 	for _, many := range []bool{false, true} { // how the node is asked
 		for _, invalidated := range []bool{false, true} { // a tag, meanwhile
@@ -399,8 +313,7 @@ func testServedStale(t *testing.T, many, invalidated bool) {
 	joined := n.Stats().Store.Courier.Joined
 	x.leave()
 	waitForFakes(t, n, 0)
-	client := peer.NewClient(peer.Config{Node: "y", Run: 7, Cache: cluster.DefaultName,
-		Silence: 20 * time.Second}, peer.DefaultTransport(nil))
+	client := peer.NewClient(peerConfig("y", 7), peer.DefaultTransport(nil))
 	defer client.Close()
 	answer, to := make(chan peer.Outcome, 1), addressOf(t, n)
 	go func() {

@@ -9,28 +9,29 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// Stats is what a Cache did since it was made. Each number is exact when nothing is going on; they
-// are not read at one instant.
+// Stats holds the counts of a Cache since it was made. Each number is exact when nothing is going
+// on; they are not read at one instant.
 type Stats struct {
-	// Get, Fetch and keys of FetchMany, here and for other nodes, that found a fresh value
+	// calls of Get and Fetch, keys of FetchMany, and keys that other nodes asked for, that found a
+	// fresh value
 	Hits   uint64
 	Misses uint64 // those that did not
-	Stale  uint64 // values that were given although their TTL had ended, here and to other nodes
+	Stale  uint64 // values whose TTL had ended, given here and to other nodes
 
 	Loads      uint64 // keys that this node has called Load or LoadMany for
-	LoadErrors uint64 // of these, the ones that failed; that there is no record is an answer
-	LocalLoads uint64 // of these, the ones for a key that another node owns, but did not deliver
+	LoadErrors uint64 // of these, the ones that failed; a missing record is an answer
+	LocalLoads uint64 // of these, the ones for a key whose owner did not deliver
 
-	Asked       uint64      // keys that this node has asked others for
-	AskFailures AskFailures // those that brought neither a value nor an error of Load
+	Asked       uint64      // keys that this node has asked peers for
+	AskFailures AskFailures // of these, the ones that brought neither a value nor an error of Load
 
-	Served       uint64  // values that this node gave to others, and answers that there is no record
+	Served       uint64  // values that this node gave to others, and missing records
 	ServedErrors uint64  // errors of Load that it gave to others
 	Refused      Refused // requests that it refused
 
-	// keys that are tried by one node at a time, as a node died while it loaded them
+	// keys that one node at a time tries, since a node died while it loaded them
 	Suspects    int
-	Quarantined int    // keys that are not loaded for a while, as two nodes did
+	Quarantined int    // keys that no node loads for a while, since two nodes died
 	Trials      uint64 // loads of such keys by this node
 
 	Held     int    // names that this node holds now
@@ -39,38 +40,34 @@ type Stats struct {
 	Lost     uint64 // names that it has lost in a conflict
 
 	Deletes        uint64 // Delete, InvalidateTag and Clear called here
-	DeletesApplied uint64 // those of other nodes that were applied here
+	DeletesApplied uint64 // those of other nodes that this one has applied
 	// how often this node cleared its cache because it had missed too many deletes
 	Resets uint64
 
-	Peers []PeerStats // the other nodes of this cache, by name
+	Peers []PeerStats // the other nodes of this cache, sorted by name
 
-	// Store is of all entries, own ones and copies. Its Loads are keys that were loaded or asked
-	// for, and its Courier counts those who wait for either.
+	// Store has the counts of the store, own entries and copies alike. Its Loads are keys that were
+	// loaded or asked for, and its Courier counts those who wait for either.
 	Store   cache.Stats
 	Entries int // how many there are now, with the copies
-	Copies  int // of these, the ones that other nodes own
+	Copies  int // of these, the ones whose keys other nodes own
 }
 
-// Refused counts requests of other nodes that were refused.
-type Refused struct {
-	Busy            uint64 // more than MaxPeerRequests, or the loads were at their limit
-	Misplaced       uint64 // for a key that this node does not own
-	Unsendable      uint64 // for a value that is larger than MaxValue, or that Codec can't encode
-	Unauthenticated uint64 // wrong or no credentials
-	Malformed       uint64 // no request of this protocol, or too large
-	// of another version of the protocol, or for another cache or run of the node
-	OtherVersion uint64
-}
+// Refused has the counts of requests of other nodes that were refused: Busy (above MaxPeerRequests,
+// or the loads were at their limit), Misplaced (for a key that this node does not own), Unsendable
+// (for a value that is larger than MaxValue, or that Codec can't encode), Unauthenticated (wrong or
+// no credentials), Malformed (not a request of this protocol, or too large) and OtherVersion (of
+// another version of the protocol, for another cache, or for another incarnation of the node).
+type Refused = peer.Refused
 
-// PeerStats holds the state of another node as this one sees it.
+// PeerStats holds the state of another member as this node sees it.
 type PeerStats struct {
 	Node string
 	URL  string
 	// "closed": it is asked; "open": it is passed over; "half-open": one request tries it; "": it is
 	// never asked, see Differs
 	Breaker string
-	Failure string // if it is not closed: how a request failed last
+	Failure string // if Breaker is not "closed": how a request failed last
 	Synced  bool   // whether all deletes known here are known there
 	Differs string // if it is never asked: which option of the cluster differs, and how
 }
@@ -85,7 +82,7 @@ type counters struct {
 	stale        atomic.Uint64 // values of owners
 	served       atomic.Uint64
 	servedErrors atomic.Uint64
-	failures     [peer.Reasons]atomic.Uint64 // by why a node did not deliver
+	failures     [peer.Reasons]atomic.Uint64 // keys that a peer did not deliver
 }
 
 // Stats returns the cache's counters. It does not block.
@@ -98,11 +95,11 @@ func (c *Cache[V]) Stats() Stats {
 		Asked:       n.asked.Load(),
 		AskFailures: n.askFailures(),
 		Served:      n.served.Load(), ServedErrors: n.servedErrors.Load(),
-		Refused: Refused(c.server.Refused()),
+		Refused: c.server.Refused(),
 		Deletes: n.deletes.Load(),
 		Store:   c.store.Stats(), Entries: c.store.Len(), Copies: int(c.copies.n.Load()),
 	}
-	flights, loads := &s.Store.Courier, c.loads.Stats() // the latter count for functions alone
+	flights, loads := &s.Store.Courier, c.loads.Stats() // of the latter only what is about functions
 	flights.Panics, flights.Goexits = flights.Panics+loads.Panics, flights.Goexits+loads.Goexits
 	flights.Abandoned += loads.Abandoned
 	flights.AbandonedTotal += loads.AbandonedTotal
@@ -112,8 +109,8 @@ func (c *Cache[V]) Stats() Stats {
 	s.Suspects, s.Quarantined, s.Trials = suspects.Suspects, suspects.Quarantined, suspects.Trials
 	log := c.deletes.Stats()
 	s.DeletesApplied, s.Resets = log.Applied, log.Resets
-	units := c.units.Stats()
-	s.Held, s.Claimed, s.Released, s.Lost = units.Held, units.Claimed, units.Released, units.Lost
+	names := c.owners.Stats()
+	s.Held, s.Claimed, s.Released, s.Lost = names.Held, names.Claimed, names.Released, names.Lost
 	seen := c.members.all()
 	for _, node := range slices.Sorted(maps.Keys(seen)) {
 		m := seen[node]
@@ -122,7 +119,7 @@ func (c *Cache[V]) Stats() Stats {
 			p.Breaker = c.client.Breaker(m.address)
 			p.Failure = c.client.Failure(m.address)
 			m.mu.Lock()
-			p.Synced = m.synced && !c.deletes.Lacks(m.address.Run)
+			p.Synced = m.synced && !c.deletes.Lacks(m.address.Incarnation)
 			m.mu.Unlock()
 		}
 		s.Peers = append(s.Peers, p)

@@ -6,13 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// drop removes key, and forgets loads of it that are under way.
+// Get returns the fresh value of key if this node has one, own or copy. It does not block.
+func (c *Cache[V]) Get(key string) (V, bool) {
+	if c.closed.Load() {
+		return *new(V), false
+	}
+	return c.store.Get(key)
+}
+
+// drop removes key, and forgets loads of it that are under way, so that they store nothing.
 func (c *Cache[V]) drop(key string) { c.store.Delete(key) }
 
-// dropTag removes all values that bear tag, loads under way included. Without Options.Cache.Tags it
-// is not known which do, so all are removed.
+// dropTag removes all values that bear tag, and forgets loads under way as drop does. Without
+// Options.Cache.Tags nobody knows which values bear it, so dropTag removes all.
 func (c *Cache[V]) dropTag(tag string) {
-	c.tagDrops.Add(1) // first: see Fetch
+	c.tagDrops.Add(1) // first: see interpret
 	if c.o.Cache.Tags == nil {
 		c.store.Clear()
 	} else {
@@ -23,36 +31,36 @@ func (c *Cache[V]) dropTag(tag string) {
 // dropAll removes everything.
 func (c *Cache[V]) dropAll() { c.store.Clear() }
 
-// kept reports whether there is an entry of key, fresh or stale.
-func (c *Cache[V]) kept(key string) bool {
+// hasEntry reports whether there is an entry of key, fresh or stale.
+func (c *Cache[V]) hasEntry(key string) bool {
 	_, ok := c.entries.Weight(key)
 	return ok
 }
 
-// lost is called when this node does not own key any more: its entry, if any, is a copy.
-func (c *Cache[V]) lost(key string) { c.entries.Shorten(key, c.o.CopyTTL) }
+// ownershipLost is called when this node has lost the ownership of key. An entry becomes a copy.
+func (c *Cache[V]) ownershipLost(key string) { c.entries.Shorten(key, c.o.CopyTTL) }
 
-// changed is called after an entry was stored or removed.
-func (c *Cache[V]) changed(key string) {
-	c.units.Changed(key)
+// entryChanged is called after an entry was stored or removed.
+func (c *Cache[V]) entryChanged(key string) {
+	c.owners.Changed(key)
 	weight, kept := c.entries.Weight(key)
 	switch {
 	case !kept:
-		c.copies.left(key, c.kept)
-	case c.units.Owner(key) == c.self:
-		c.copies.remove(key)
+		c.copies.remove(key, c.hasEntry) // it may be back
+	case c.owners.Owner(key) == c.self:
+		c.copies.remove(key, nil)
 	default:
-		c.copies.add(key, weight, c.kept)
+		c.copies.add(key, weight, c.hasEntry)
 		for oldest, ok := c.copies.excess(); ok; oldest, ok = c.copies.excess() {
-			if c.units.Owner(oldest) != c.self {
+			if c.owners.Owner(oldest) != c.self {
 				c.entries.Evict(oldest)
 			}
 		}
 	}
 }
 
-// copies are the entries of keys that others own, in the order in which they came. They are
-// bounded, so that they leave room for the entries that this node owns.
+// copies holds the entries of keys that other nodes own, in the order in which they came. They are
+// bounded, so that they leave room for own entries.
 type copies struct {
 	capacity  int // 0: no bound
 	maxWeight uint64
@@ -60,7 +68,7 @@ type copies struct {
 	n      atomic.Int64 // len(byKey), read without a lock
 	mu     sync.Mutex   // guards what follows; no other lock is taken under it
 	byKey  map[string]*list.Element
-	order  list.List // of copyOf, the oldest first
+	order  list.List // of copyOf; the oldest is first
 	weight uint64
 }
 
@@ -69,13 +77,13 @@ type copyOf struct {
 	weight uint32
 }
 
-// add notes a copy, which is the newest one, if it is still there.
+// add notes a copy as the newest one, if it is still in the store.
 func (c *copies) add(key string, weight uint32, kept func(string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.removeLocked(key)
 	if !kept(key) {
-		return // what has removed it finds nothing to take out
+		return // its removal came before and had nothing to take out
 	}
 	if c.byKey == nil {
 		c.byKey = make(map[string]*list.Element)
@@ -85,29 +93,19 @@ func (c *copies) add(key string, weight uint32, kept func(string) bool) {
 	c.n.Add(1)
 }
 
-// left takes key out unless it is back by now.
-func (c *copies) left(key string, kept func(string) bool) {
+// remove takes key out, unless keep returns true for it. keep may be nil.
+func (c *copies) remove(key string, keep func(string) bool) {
 	if c.n.Load() == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !kept(key) {
+	if keep == nil || !keep(key) {
 		c.removeLocked(key)
 	}
 }
 
-// remove takes key out: it is no copy any more.
-func (c *copies) remove(key string) {
-	if c.n.Load() == 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.removeLocked(key)
-}
-
-// removeLocked is remove with mu held.
+// removeLocked takes key out. mu is held.
 func (c *copies) removeLocked(key string) {
 	if at, ok := c.byKey[key]; ok {
 		//nolint:errcheck,forcetypeassert // there is nothing else
@@ -134,25 +132,26 @@ func (c *copies) excess() (key string, ok bool) {
 	return key, true
 }
 
-// asking holds the keys that this node is asking others for.
+// asking holds the keys that this node asks peers for at the moment.
 //
-// Whoever serves another node must not wait for such a request: if ownership flips, two nodes could
-// wait for each other for ever. So serve refuses a key that is in here. It looks before it waits
-// for a flight, and a request is in here before it is sent. Were there a circle all the same, in
-// which each node's request waits for a flight of the next one, which is a request too, then each
-// node has looked before its own request was in here, and after that of the node which it serves
-// was. So the requests of the circle would each be older than the one before, and one of them older
-// than itself.
+// A node that serves another one must not wait for such a request: if ownership changes at that
+// moment, the two nodes could wait for each other for ever. So serve refuses a key that is in
+// asking. This suffices, since a key is in asking before its request is sent, and serve looks
+// before it waits for a flight. Suppose there were a circle, in which each node's request waits for
+// a flight of the next node, which waits for a request itself. Each node looked before its own
+// request was in asking, and after the request of the node that it serves was. So each request
+// would be older than the next one, and one of them older than itself.
 type asking struct {
 	mu      sync.Mutex     // guards what follows
-	keys    map[string]int // that are asked for alone
+	keys    map[string]int // in requests for one key: how many requests
 	batches map[*askedKeys]struct{}
 }
 
-// askedKeys are the keys of a batch. Few batches meet somebody who looks for a key.
+// askedKeys holds the keys of a batch. The set is made on the first look, since few batches meet
+// one.
 type askedKeys struct {
 	keys []string
-	set  map[string]struct{} // nil until somebody looks
+	set  map[string]struct{} // nil before the first call of has
 }
 
 func (a *asking) begin(key string) {
@@ -174,7 +173,8 @@ func (a *asking) end(key string) {
 	}
 }
 
-// beginMany is begin for the keys of a batch, which must not change until end is called.
+// beginMany does for the keys of a batch what begin does for one. They must not change until end is
+// called.
 func (a *asking) beginMany(keys []string) (end func()) {
 	b := &askedKeys{keys: keys}
 	a.mu.Lock()

@@ -18,8 +18,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// versions is an origin whose value of each key is how often it was changed. A load has the value
-// of when it began, also if it is held up.
+// versions is an origin whose value of each key is the number of its changes. A load returns the
+// value as of its beginning, also if it is held up.
 type versions struct {
 	now  atomic.Int64
 	gate atomic.Pointer[loadGate]
@@ -84,12 +84,12 @@ func (picky) Decode(data []byte) (string, error) {
 
 // A way is one in which a value can come to a node.
 type way struct {
-	answer func(v *versions) (peer.Value, error) // of the owner; nil: the node owns the key itself
+	answer func(v *versions) (peer.Value, error) // of the owner; nil if the node owns the key itself
 	hinted func(v *versions) (peer.Value, error) // of the node that the owner names
 	change func(o *cluster.Options[string])
 	dead   bool                      // the owner's server is closed
-	behind bool                      // what a Fetch begins it does not wait for
-	fetch  func(n *node, key string) // what begins the load, in place of a Fetch; its end alone counts
+	behind bool                      // Fetch does not wait for the load that it begins
+	fetch  func(n *node, key string) // begins the load instead of Fetch; only its end counts
 	stored func(n *node, key string) // what happens to an entry
 }
 
@@ -155,14 +155,14 @@ func staleSoon(o *cluster.Options[string]) {
 func fetchMany(n *node, key string) { _, _ = n.FetchMany(context.Background(), []string{key, key}) }
 
 func serveOne(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName},
+	client := peer.NewClient(peerConfig("z", 7),
 		peer.DefaultTransport(nil))
 	defer client.Close()
 	_, _ = client.Fetch(context.Background(), n.address, key, nil)
 }
 
 func serveMany(n *node, key string) {
-	client := peer.NewClient(peer.Config{Node: "z", Run: 7, Cache: cluster.DefaultName},
+	client := peer.NewClient(peerConfig("z", 7),
 		peer.DefaultTransport(nil))
 	defer client.Close()
 	client.FetchMany(context.Background(), n.address, []peer.Ask{{Key: key}})
@@ -176,9 +176,9 @@ var changes = map[string]func(n *node, key string) error{
 	},
 }
 
-// A Fetch that begins after a Delete, InvalidateTag or Clear has returned never gets what was
-// loaded before, in whatever way that came, whether it was there by then, or came during the
-// change, or afterwards.
+// A Fetch that begins after a Delete, InvalidateTag or Clear has returned never gets a value that
+// was loaded before, in whatever way that value came, and whether it came before, during or after
+// the change.
 func TestNothingOfBefore(t *testing.T) {
 	for name, w := range ways {
 		for what, change := range changes {
@@ -201,7 +201,7 @@ func nothingOfBefore(t *testing.T, w way, change func(n *node, key string) error
 	changed := func() {
 		t.Helper()
 		v.now.Add(1)
-		if err := change(n, key); err != nil { // the members that are fakes confirm nothing
+		if err := change(n, key); err != nil { // fakes confirm nothing
 			var unconfirmed *cluster.UnconfirmedError
 			require.ErrorAs(t, err, &unconfirmed)
 		}
@@ -262,13 +262,13 @@ func nothingOfBefore(t *testing.T, w way, change func(n *node, key string) error
 	}
 }
 
-// fetches counts those that have begun.
+// fetches returns how many calls of Fetch have begun.
 func fetches(n *node) uint64 {
 	s := n.Stats()
 	return s.Hits + s.Misses
 }
 
-// startWay starts a node, and members that answer as w says, and returns a key that comes in that
+// startWay starts a node, and members that answer as w wants, and returns a key that comes in that
 // way.
 func startWay(t *testing.T, w way, v *versions) (n *node, key string) {
 	t.Helper()

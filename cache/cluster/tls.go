@@ -9,12 +9,12 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// SharedKeyTLS returns the configuration of TLS for the server of [Cache.Handler], made of the same
+// SharedKeyTLS returns the TLS configuration for the server of [Cache.Handler], made of the same
 // keys as Options.SharedKeys: put it into http.Server.TLSConfig and call ListenAndServeTLS("", "").
-// Nobody without a key gets a connection, so that server is for the nodes alone. There are no
-// certificates to issue, and none expires.
+// It refuses every connection of somebody without a key, so the server is for the nodes alone.
+// There are no certificates to issue, and none expires.
 //
-// It is an [*OptionError] if there is no key, or one is too short.
+// The error is an [*OptionError] if there is no key, or if one is too short.
 func SharedKeyTLS(keys ...[]byte) (*tls.Config, error) {
 	if len(keys) == 0 {
 		return nil, &OptionError{"SharedKeys", "none", "one key at least"}
@@ -41,8 +41,8 @@ func checkSharedKeys(keys [][]byte) error {
 	return nil
 }
 
-// warnIfOpen logs who can do what if nothing keeps strangers out, unless other machines do not
-// reach this node.
+// warnIfOpen logs a warning if nothing keeps strangers out, unless only this machine reaches this
+// node.
 func (c *Cache[V]) warnIfOpen() {
 	if len(c.o.SharedKeys) > 0 || c.o.TLS != nil || c.o.Authorize != nil || isLoopback(c.o.URL) {
 		return

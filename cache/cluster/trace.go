@@ -2,22 +2,22 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net/http"
+
+	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// A Propagator carries a trace from the context of a caller to the context that Load gets on
-// another node. It has the methods of OpenTelemetry's propagators with http.Header for the carrier.
-// Its methods are called at the same time.
-type Propagator interface {
-	// Inject puts into header what the other node shall know.
-	Inject(ctx context.Context, header http.Header)
-	// Extract returns ctx with what Inject put into header on the other node.
-	Extract(ctx context.Context, header http.Header) context.Context
-}
+// A Propagator carries a trace from the context of a caller to the context of Load on another node.
+// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Inject(ctx,
+// header) adds to the header of a request what the other node needs to continue the trace;
+// Extract(ctx, header) returns ctx with that on the other node. The methods are called by several
+// goroutines at a time.
+type Propagator = peer.Propagator
 
 type traceKey struct{}
 
-// traceHeaders are those of W3C Trace Context and W3C Baggage.
+// traceHeaders names the headers of W3C Trace Context and W3C Baggage.
 var traceHeaders = []string{"Traceparent", "Tracestate", "Baggage"}
 
 // WithTrace returns ctx with the W3C trace headers (traceparent, tracestate, baggage) of a request.
@@ -35,8 +35,8 @@ func WithTrace(ctx context.Context, header http.Header) context.Context {
 	return context.WithValue(ctx, traceKey{}, kept)
 }
 
-// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on that of the
-// caller; nil if there are none. They must not be changed.
+// TraceFrom returns the headers that [WithTrace] put into ctx, on this node or on the caller's; nil
+// if there are none. They must not be changed.
 func TraceFrom(ctx context.Context) http.Header {
 	header, _ := ctx.Value(traceKey{}).(http.Header)
 	return header
@@ -46,9 +46,7 @@ func TraceFrom(ctx context.Context) http.Header {
 type w3c struct{}
 
 func (w3c) Inject(ctx context.Context, header http.Header) {
-	for name, values := range TraceFrom(ctx) {
-		header[name] = values
-	}
+	maps.Copy(header, TraceFrom(ctx))
 }
 
 func (w3c) Extract(ctx context.Context, header http.Header) context.Context {

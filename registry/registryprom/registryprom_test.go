@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/internal/leak"
@@ -40,7 +38,7 @@ func TestValues(t *testing.T) {
 	var a, b registry.PartitionStats
 	last := 0
 	for _, v := range []any{&s, &a, &b} { // so all numbers of b are larger than those of a
-		number(reflect.ValueOf(v).Elem(), &last)
+		snapshottest.Number(reflect.ValueOf(v).Elem(), &last)
 	}
 	a.QueueAge, b.QueueAge, s.Clock.Ahead = 3*time.Second, 2*time.Second, time.Millisecond
 	s.Partitions = []registry.PartitionStats{a, b}
@@ -114,7 +112,8 @@ func TestValues(t *testing.T) {
 		"nodes_lost":                                float64(n.Lost),
 		"rejoin_attempts_total":                     float64(n.RejoinAttempts),
 		"rejoins_total":                             float64(n.Rejoined),
-	}, values(t, registryprom.New(func() registry.Stats { return s }), "snowfence_registry_"))
+	}, snapshottest.Values(t, registryprom.New(func() registry.Stats { return s }), "snowfence_registry_",
+		nil))
 }
 
 // The number of series does not depend on what is in the registry, and has a bound.
@@ -124,14 +123,14 @@ func TestInUse(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, r.Close()) }()
 		collector := registryprom.New(r.Stats)
-		before := values(t, collector, "")
+		before := snapshottest.Values(t, collector, "", nil)
 		require.Equal(t, partitions <= registryprom.MaxPartitions,
 			len(before) > 2*registryprom.MaxPartitions)
 		for i := range 500 {
 			_, err := r.Register(t.Context(), fmt.Sprint("name", i), nil)
 			require.NoError(t, err)
 		}
-		after := values(t, collector, "")
+		after := snapshottest.Values(t, collector, "", nil)
 		require.Len(t, after, len(before))
 		require.EqualValues(t, 500, after["snowfence_registry_names"])
 		require.EqualValues(t, 500, after["snowfence_registry_registrations"])
@@ -148,7 +147,8 @@ func TestWorstPartition(t *testing.T) {
 	s := registry.Stats{Partitions: make([]registry.PartitionStats, registryprom.MaxPartitions+1)}
 	s.Partitions[3].Queue, s.Partitions[5].Queue = 30, 50
 	s.Partitions[3].QueueAge, s.Partitions[5].QueueAge = 3*time.Second, time.Second
-	all := values(t, registryprom.New(func() registry.Stats { return s }), "snowfence_registry_queue_")
+	all := snapshottest.Values(t, registryprom.New(func() registry.Stats { return s }), "snowfence_registry_queue_",
+		nil)
 	require.Equal(t, map[string]float64{"depth partition=worst": 50, "age_seconds partition=worst": 3},
 		all)
 }
@@ -178,56 +178,4 @@ func Example() {
 	// Output:
 	// snowfence_registry_members 1
 	// snowfence_registry_names 1
-}
-
-// values returns all values of a collector by name and labels, without prefix. What is shown is
-// linted.
-func values(t *testing.T, c prometheus.Collector, prefix string) map[string]float64 {
-	t.Helper()
-	gathered := prometheus.NewPedanticRegistry()
-	require.NoError(t, gathered.Register(c))
-	problems, err := testutil.GatherAndLint(gathered)
-	require.NoError(t, err)
-	require.Empty(t, problems)
-	families, err := gathered.Gather()
-	require.NoError(t, err)
-	all := make(map[string]float64)
-	for _, f := range families {
-		short, ours := strings.CutPrefix(f.GetName(), prefix)
-		if !ours {
-			continue
-		}
-		require.NotEmpty(t, f.GetHelp())
-		for _, m := range f.GetMetric() {
-			words := []string{short}
-			for _, l := range m.GetLabel() {
-				words = append(words, l.GetName()+"="+l.GetValue())
-			}
-			name := strings.Join(words, " ")
-			all[name] = m.GetGauge().GetValue()
-			if m.Counter != nil {
-				require.Regexp(t, "_total$", f.GetName())
-				all[name] = m.GetCounter().GetValue()
-			} else {
-				require.NotRegexp(t, "_total$", f.GetName())
-			}
-		}
-	}
-	return all
-}
-
-// number gives each number in a struct a value of its own, which is not 0.
-func number(v reflect.Value, last *int) {
-	switch {
-	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			number(v.Field(i), last)
-		}
-	case v.CanInt():
-		*last++
-		v.SetInt(int64(*last))
-	case v.CanUint():
-		*last++
-		v.SetUint(uint64(*last)) //nolint:gosec // not negative
-	}
 }

@@ -3,13 +3,13 @@
 //
 //	cluster.New(cluster.Options[*User]{…, Propagator: clusterotel.New(otel.GetTextMapPropagator())})
 //
-// A span that Load starts on the owner is then a child of the one that was current in the context
-// of the first caller, on whatever node that was; those who join its flight are in other traces.
-// Baggage travels as well if the propagator carries it, which is then sent to other nodes as it is:
-// what a user can put into it, Load can see.
+// A span that Load starts on the owner is then a child of the span in the context of the first
+// caller, on whatever node that was. Callers who join its flight are in other traces. Baggage is
+// sent too, as it is, if the propagator carries it: whatever a user can put into it, Load can see.
 //
-// A service that has set no global propagator gets one from OpenTelemetry that does nothing, and no
-// trace crosses; see otel.SetTextMapPropagator. Only OpenTelemetry's API is linked, no exporter.
+// A service that has set no global propagator gets one from OpenTelemetry that does nothing, so no
+// trace crosses nodes; see otel.SetTextMapPropagator. Only OpenTelemetry's API is linked, no
+// exporter.
 package clusterotel
 
 import (
@@ -21,8 +21,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// New makes a cluster.Propagator of one of OpenTelemetry's. It may be used by several caches. It
-// panics if p is nil.
+// New returns a cluster.Propagator that uses p. Several caches may use it. New panics if p is nil.
 func New(p propagation.TextMapPropagator) cluster.Propagator {
 	if p == nil {
 		panic("clusterotel: nil TextMapPropagator")

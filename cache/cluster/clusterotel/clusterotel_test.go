@@ -42,7 +42,7 @@ func TestSpanContextCrosses(t *testing.T) {
 	require.False(t, trace.SpanContextFromContext(p.Extract(t.Context(), make(http.Header))).IsValid())
 }
 
-// What the context has besides is kept: who waits, and until when.
+// The context keeps its other values, its cancellation and its deadline.
 func TestContextIsKept(t *testing.T) {
 	type key struct{}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, 1))
@@ -60,14 +60,14 @@ func TestNil(t *testing.T) {
 	require.PanicsWithValue(t, "clusterotel: nil TextMapPropagator", func() { clusterotel.New(nil) })
 }
 
-// heard is what Load found in its context.
+// heard holds what Load found in its context.
 type heard struct {
 	node    string
 	span    trace.SpanContext
 	baggage string
 }
 
-// With two nodes, the trace of a caller is that of Load, whichever node calls it. Requests over TLS
+// The trace of a caller is that of Load, on whichever of two nodes Load runs. Requests over TLS
 // carry it as well.
 func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
 	for name, keys := range map[string][][]byte{"plain": nil,
@@ -174,7 +174,7 @@ func startNode(
 func Example() {
 	p := clusterotel.New(propagation.TraceContext{}) // goes into cluster.Options.Propagator
 
-	// What the cache does with it: on the node that asks,
+	// The cache uses it on the node that asks,
 	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1},
 		SpanID: trace.SpanID{2}})
 	request := make(http.Header)

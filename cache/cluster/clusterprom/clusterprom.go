@@ -1,28 +1,28 @@
-// Package clusterprom shows the counts of a cluster's cache to Prometheus. Those of the registry
-// below it are shown by package registryprom.
+// Package clusterprom exports the counts of a cluster cache to Prometheus. Package registryprom
+// does so for the registry below it.
 //
 //	prometheus.MustRegister(clusterprom.New("users", users.Stats), registryprom.New(names.Stats))
 //
-// The names of the metrics begin with snowfence_cluster_, and each has the label cache. They are
-// read when Prometheus asks for them; nothing runs meanwhile.
+// The names of the metrics begin with snowfence_cluster_, and each metric has the label cache. They
+// are read at each scrape; nothing runs in between.
 //
-// No metric has a key for a label. The only label whose values are not known beforehand is
-// peer, the names of the other nodes. Give nodes names that they keep when they are started
-// again (registry.Config.NodeName), or each start adds series.
+// No metric has a key for a label. The only label whose values are not known beforehand is peer,
+// the names of the other nodes. Give nodes names that survive a restart (registry.Config.NodeName);
+// otherwise each restart adds series.
 //
 // # What to look at
 //
-//	snowfence_cluster_local_loads_total     loads that the owner should have done
-//	snowfence_cluster_ask_failures_total    by reason, why owners did not deliver
-//	snowfence_cluster_peer_up               by peer, which one does not
-//	snowfence_cluster_peer_synced           by peer, 0 for long: deletes do not reach it
-//	snowfence_cluster_peers_differing       nodes that were configured otherwise: should be 0
+//	snowfence_cluster_local_loads_total     loads in place of an owner that did not deliver
+//	snowfence_cluster_ask_failures_total    by reason: why owners did not deliver
+//	snowfence_cluster_peer_up               by peer: 0 if it is passed over
+//	snowfence_cluster_peer_synced           by peer: 0 for long if deletes do not reach it
+//	snowfence_cluster_peers_differing       nodes with other options of the cluster: should be 0
 //	snowfence_cluster_stale_total           callers got old values: loads fail or are late
 //	snowfence_cluster_evictions_total       the cache is too small
-//	snowfence_cluster_functions_abandoned   calls of Load that were given up and still run
+//	snowfence_cluster_functions_abandoned   calls of Load that still run after their flight is over
 //	snowfence_cluster_refused_total         by reason; unauthenticated: wrong keys, or a stranger
 //
-// What the store of a cache does in detail is what package cacheprom shows:
+// Package cacheprom exports more counts of the store:
 //
 //	cacheprom.New("users",
 //		func() cache.Stats { return users.Stats().Store },
@@ -39,8 +39,9 @@ import (
 	"github.com/snowfence/snowfence/internal/snapshotprom"
 )
 
-// New returns a collector of what stats returns, usually the method Stats of a cluster.Cache. name
-// becomes the label cache. Its methods may be called at the same time.
+// New returns a collector of the counts that stats returns, usually the method Stats of a
+// cluster.Cache. name becomes the label cache. The collector's methods may be called at the same
+// time.
 func New(name string, stats func() cluster.Stats) prometheus.Collector {
 	return snapshotprom.New(stats, prometheus.Labels{"cache": name}, cacheMetrics...)
 }
@@ -170,7 +171,7 @@ func byReason(name, help string, values func(stats) map[string]uint64) metric {
 	}
 }
 
-// byPeer is a gauge of 0 or 1 for each node that is asked at all.
+// byPeer returns a gauge of 0 or 1 for each node that is asked at all.
 func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 	return metric{
 		Name: prefix + name, Help: help, Kind: prometheus.GaugeValue, Labels: []string{"peer"},
@@ -188,8 +189,8 @@ func byPeer(name, help string, is func(cluster.PeerStats) bool) metric {
 	}
 }
 
-// label returns the name of a node as a label, which has to be UTF-8. Names are, but who checks
-// those of others is others.
+// label returns the name of a node as a label, which has to be UTF-8. The registry checks the name
+// of its own node alone.
 func label(node string) string {
 	if utf8.ValidString(node) {
 		return node

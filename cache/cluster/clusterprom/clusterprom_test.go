@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache/cluster"
@@ -19,6 +17,9 @@ import (
 	"github.com/snowfence/snowfence/registry"
 	"github.com/snowfence/snowfence/registry/registryprom"
 )
+
+// users has the constant labels of the collectors here.
+var users = prometheus.Labels{"cache": "users"}
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
@@ -44,7 +45,7 @@ func TestAllIsShown(t *testing.T) {
 // Each count is shown under its own name, and there is no metric besides these.
 func TestValues(t *testing.T) {
 	var s cluster.Stats
-	number(reflect.ValueOf(&s).Elem(), new(int))
+	snapshottest.Number(reflect.ValueOf(&s).Elem(), new(int))
 	s.Peers = []cluster.PeerStats{{Node: "a", Breaker: "closed", Synced: true}}
 	require.Equal(t, map[string]float64{
 		"hits_total": float64(s.Hits), "misses_total": float64(s.Misses),
@@ -102,24 +103,25 @@ func TestValues(t *testing.T) {
 		"functions_abandoned":                     float64(s.Store.Courier.Abandoned),
 		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1,
 		"peer_synced peer=a": 1,
-	}, values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_"))
+	}, snapshottest.Values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_",
+		users))
 }
 
 func TestPeers(t *testing.T) {
 	require.Equal(t, 6, reflect.TypeFor[cluster.PeerStats]().NumField(),
 		"a new field: show it, or say here why not")
-	// URL is as good as Node, and longer. What Differs and Failure say is in the log; here is how
-	// many differ.
+	// URL identifies a member as Node does, and is longer. The log has Differs and Failure; the metric
+	// is the number of members that differ.
 	collector := clusterprom.New("users", func() cluster.Stats {
 		return cluster.Stats{Peers: []cluster.PeerStats{
 			{Node: "a", Breaker: "closed", Synced: true},
 			{Node: "b", Breaker: "open"},
 			{Node: "c", Differs: "slots are 8 there, 16 here"},
 			{Node: "d", Breaker: "half-open", Synced: true},
-			{Node: "\xff", Breaker: "closed"}, // no UTF-8, which would make the whole scrape fail
+			{Node: "\xff", Breaker: "closed"}, // not UTF-8, which would make the whole scrape fail
 		}}
 	})
-	all := values(t, collector, "snowfence_cluster_peer")
+	all := snapshottest.Values(t, collector, "snowfence_cluster_peer", users)
 	require.Equal(t, map[string]float64{
 		"s": 5, "s_differing": 1,
 		"_up peer=a": 1, "_up peer=b": 0, "_up peer=d": 0, `_up peer="\xff"`: 1,
@@ -165,60 +167,4 @@ func Example() {
 	// snowfence_cluster_hits_total 1
 	// snowfence_cluster_loads_total 1
 	// snowfence_registry_members 1
-}
-
-// values returns all values of a collector by name and labels, without prefix and the label cache.
-// What is shown is linted.
-func values(t *testing.T, c prometheus.Collector, prefix string) map[string]float64 {
-	t.Helper()
-	gathered := prometheus.NewPedanticRegistry()
-	require.NoError(t, gathered.Register(c))
-	problems, err := testutil.GatherAndLint(gathered)
-	require.NoError(t, err)
-	require.Empty(t, problems)
-	families, err := gathered.Gather()
-	require.NoError(t, err)
-	all := make(map[string]float64)
-	for _, f := range families {
-		short, ours := strings.CutPrefix(f.GetName(), prefix)
-		if !ours {
-			continue
-		}
-		require.NotEmpty(t, f.GetHelp())
-		for _, m := range f.GetMetric() {
-			words := []string{short}
-			for _, l := range m.GetLabel() {
-				if l.GetName() == "cache" {
-					require.Equal(t, "users", l.GetValue())
-				} else {
-					words = append(words, l.GetName()+"="+l.GetValue())
-				}
-			}
-			name := strings.Join(words, " ")
-			all[name] = m.GetGauge().GetValue()
-			if m.Counter != nil {
-				require.Regexp(t, "_total$", f.GetName())
-				all[name] = m.GetCounter().GetValue()
-			} else {
-				require.NotRegexp(t, "_total$", f.GetName())
-			}
-		}
-	}
-	return all
-}
-
-// number gives each number in a struct a value of its own, which is not 0.
-func number(v reflect.Value, last *int) {
-	switch {
-	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			number(v.Field(i), last)
-		}
-	case v.CanInt():
-		*last++
-		v.SetInt(int64(*last))
-	case v.CanUint():
-		*last++
-		v.SetUint(uint64(*last)) //nolint:gosec // not negative
-	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBusyNodeKilled ends a node with kill -9 while a hundred loads are under way there, which are
-// all harmless: no key is quarantined, and all callers get their values, in turns.
+// TestBusyNodeKilled kills a node with kill -9 while a hundred harmless loads are under way there:
+// no key is quarantined, and all callers get their values, in turns.
 func TestBusyNodeKilled(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -38,7 +38,7 @@ func TestBusyNodeKilled(t *testing.T) {
 		cell{"ring", 5, whenAll})
 }
 
-// TestBusyNodeLeaves closes nodes one after the other while loads are under way there: that is no
+// TestBusyNodeLeaves closes nodes one after the other while loads are under way there, which is no
 // death.
 func TestBusyNodeLeaves(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestBusyNodeLeaves(t *testing.T) {
 		cell{"ring", 3, whenAll})
 }
 
-// others returns the nodes that run but one.
+// others returns the running nodes without one.
 func (c *testCluster) others(but int) (list []int) {
 	for _, i := range c.running() {
 		if i != but {

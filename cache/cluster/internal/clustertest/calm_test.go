@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCalm is about clusters in which nothing is wrong.
+// TestCalm tests clusters without a disturbance.
 func TestCalm(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -34,7 +34,7 @@ func TestCalm(t *testing.T) {
 		cell{"ring", 3, whenAll}, cell{"key", 5, whenAll})
 }
 
-// oneLoad has 1,000 callers on all nodes want keys that nobody has: each is loaded once.
+// oneLoad starts 1,000 callers on all nodes for keys that no node has: each key is loaded once.
 func oneLoad(t *testing.T, c *testCluster) {
 	const callers = 1000
 	for _, x := range []struct {
@@ -64,7 +64,7 @@ func oneLoad(t *testing.T, c *testCluster) {
 	}
 }
 
-// slowLoad: an owner that works is waited for as long as callers like, and nobody loads again.
+// slowLoad: callers wait for an owner that is at work, and no node loads again.
 func slowLoad(t *testing.T, c *testCluster) {
 	release := c.origin.hold("slow/")
 	defer release()
@@ -73,7 +73,7 @@ func slowLoad(t *testing.T, c *testCluster) {
 	results := hasty.wait()
 	require.Len(t, results, 30)
 	for _, r := range results {
-		require.Equal(t, "deadline", r.Class, "%s, who gave up after two PeerTimeouts: %s", r.Node,
+		require.Equal(t, "deadline", r.Class, "%s, whose caller gave up after two PeerTimeouts: %s", r.Node,
 			r.Error)
 		require.Greater(t, r.took(), c.base.PeerTimeout, "they gave up too early")
 		require.Less(t, r.took(), 2*c.base.PeerTimeout+slack)
@@ -84,8 +84,8 @@ func slowLoad(t *testing.T, c *testCluster) {
 	require.Equal(t, 1, c.origin.count("slow/k"), "loads")
 }
 
-// failedLoad: what happened to a load is told to all callers on all nodes, with the node, and
-// nobody loads again.
+// failedLoad: all callers on all nodes get the error of a load, with the owner's name, and no node
+// loads again.
 func failedLoad(t *testing.T, c *testCluster) {
 	for _, x := range []struct {
 		name string
@@ -119,9 +119,9 @@ func failedLoad(t *testing.T, c *testCluster) {
 	}
 }
 
-// joined waits until callers, as many on each node, wait for a key: on its owner, which loads it,
-// those and one request of each other node. So nobody comes when the load is over, and has the key
-// loaded again.
+// joined waits until callers, as many on each node, wait for a key. On its owner, which loads it,
+// these are its own callers and one request of each other node. So no caller comes after the load
+// and starts another one.
 func (c *testCluster) joined(callers int, key string) {
 	c.tb.Helper()
 	owner := c.origin.of(key)[0].node
@@ -134,7 +134,7 @@ func (c *testCluster) joined(callers int, key string) {
 	}
 }
 
-// joinedBy waits until so many callers wait on a node, requests of others included.
+// joinedBy waits until this number of callers waits on a node, with requests of other nodes.
 func (c *testCluster) joinedBy(i, callers int) {
 	c.tb.Helper()
 	waitUntil(c.tb, "callers wait", func() string {
@@ -190,7 +190,7 @@ func cancelled(t *testing.T, c *testCluster) {
 	}
 }
 
-// cancel has the callers leave.
+// cancel makes the callers leave.
 func (h *herd) cancel() {
 	h.c.tb.Helper()
 	for _, call := range h.calls {
@@ -199,7 +199,7 @@ func (h *herd) cancel() {
 	}
 }
 
-// deleted: a delete on any node is seen by all when it is confirmed.
+// deleted: a confirmed delete on any node has an effect on all nodes.
 func deleted(t *testing.T, c *testCluster) {
 	keys := series("deleted", 20)
 	values(t, c.fetch(len(c.nodes)*len(keys), keys))

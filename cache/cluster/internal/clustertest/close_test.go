@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestClose has a node close its cache: what it owned belongs to others at once.
+// TestClose closes the cache of a node: other nodes own its keys at once.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -25,7 +25,7 @@ func TestClose(t *testing.T) {
 		for _, x := range c.fetch(10, keys, closing) {
 			require.Equal(t, "closed", x.Class, "a caller of the node that is closed: %s", x.Error)
 		}
-		took := waitUntil(t, "nothing is held by who has closed", func() string {
+		took := waitUntil(t, "the closed node holds nothing", func() string {
 			for i := range c.nodes {
 				s := c.state(i)
 				for name, holder := range s.Names {
@@ -62,13 +62,13 @@ func TestClose(t *testing.T) {
 		require.Equal(t, before+len(keys), c.origin.count(keys...),
 			"loads: one for each key that lost its owner")
 		now := c.state(0).Stats.AskFailures
-		require.Equal(t, asked.Silent, now.Silent, "nobody has waited for the node that is closed")
+		require.Equal(t, asked.Silent, now.Silent, "no caller has waited for the closed node")
 	}, spec{CopyTTL: 200 * time.Millisecond}, cell{"key", 3, always}, cell{"slot", 3, notShort},
 		cell{"ring", 3, whenAll})
 }
 
-// TestRollingRestart restarts the nodes one after the other, as a deployment does, while all are
-// asked all the time.
+// TestRollingRestart restarts the nodes one after the other, as a deployment does, while callers on
+// all nodes fetch.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

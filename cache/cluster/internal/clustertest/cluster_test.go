@@ -17,25 +17,25 @@ import (
 )
 
 const (
-	// patience is how long a test waits for what must come. It is not reached where all is well.
+	// patience bounds how long a test waits for an event. It is not reached if all is well.
 	patience = 40 * time.Second
 
-	// leftPatience is how long a node that was closed may take until all that it had opened is
-	// gone.
+	// leftPatience bounds how long a closed node takes to release all that it had opened.
 	leftPatience = 10 * time.Second
 
-	// slack is what a busy machine may add to a bound that is promised.
+	// slack is by how much a busy machine may exceed a promised bound.
 	slack = 4 * time.Second
 
-	// deadline is that of callers where a test is not about theirs: far beyond what is promised.
+	// deadline is the deadline of callers in tests that are not about deadlines: far beyond what is
+	// promised.
 	deadline = 30 * time.Second
 
-	// A node that is dead is given up after four seconds or so.
+	// A dead node stops being a member after some four seconds.
 	probeInterval = time.Second
 	probeTimeout  = 700 * time.Millisecond
 )
 
-// A testCluster is some nodes, the links between them and their origin.
+// A testCluster has nodes, the links between them and their origin.
 type testCluster struct {
 	tb     testing.TB
 	origin *origin
@@ -62,9 +62,9 @@ func start(tb testing.TB, n int, base spec) *testCluster {
 		base.Slots = 32
 	}
 	if base.PeerTimeout == 0 {
-		// Much more than a node takes to answer where all tests of a machine have two cores between
-		// them: that an owner is taken for silent which only has no turn is correct, and costs a
-		// load, but it is not what is tested.
+		// Much longer than a node takes to answer while all tests share two cores. An owner that only
+		// waits for a core may count as silent: that is correct and costs a load, but it is not what is
+		// tested.
 		base.PeerTimeout = 2500 * time.Millisecond
 	}
 	c := &testCluster{tb: tb, origin: newOrigin(), base: base, cuts: make(map[cut]bool)}
@@ -76,8 +76,8 @@ func start(tb testing.TB, n int, base spec) *testCluster {
 	return c
 }
 
-// nextPort gives out ports that the system gives nobody by itself, so that a node which comes back
-// finds its own free. Two runs of the tests at a time begin at different ones.
+// nextPort is the next port outside the range from which the system chooses ports, so that a node
+// that restarts finds its own free. Two runs of the tests at a time begin at different ports.
 var nextPort atomic.Int32
 
 const firstPort, ports = 12_000, 20_000
@@ -89,7 +89,7 @@ func newPort() int {
 
 func nameOf(i int) string { return "n" + strconv.Itoa(i) }
 
-// add opens node i, which the cluster knows afterwards.
+// add opens node i and adds it to the cluster.
 func (c *testCluster) add(i int) {
 	c.tb.Helper()
 	s := c.base
@@ -97,7 +97,7 @@ func (c *testCluster) add(i int) {
 	require.NoError(c.tb, c.open(i, 0, &s))
 }
 
-// open opens a node. While its name or its port is taken it tries again.
+// open opens a node. It tries again while the node's name or port is taken.
 func (c *testCluster) open(i, run int, s *spec) error {
 	fixed := s.Port != 0
 	s.Seeds = nil
@@ -127,13 +127,13 @@ func (c *testCluster) open(i, run int, s *spec) error {
 	}
 }
 
-// restart opens a node anew, at the same addresses, after its process has ended.
+// restart opens a node again, at the same addresses, after its process has ended.
 func (c *testCluster) restart(i int) {
 	c.tb.Helper()
 	p := c.nodes[i]
 	<-p.gone
 	s := p.spec
-	require.NoError(c.tb, c.open(i, p.run+1, &s))
+	require.NoError(c.tb, c.open(i, p.incarnation+1, &s))
 }
 
 func addrOf(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// synTimeout is how long a connection is tried to be opened over a cut link.
+// synTimeout bounds how long opening a connection over a cut link takes.
 const synTimeout = 5 * time.Second
 
 type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // dial returns a dialer for HTTP whose connections go over links.
 //
-// Over a cut link they behave as TCP does where packets are lost: what is written is kept by the
-// system and arrives when the link heals, and what the other end has written can't be read until
-// then. Nothing is told to either end: not even that a connection was closed. Opening one waits.
-// With linkState.Refuse they are reset instead.
+// Over a cut link they behave as TCP does on a network that loses packets: the system keeps what is
+// written and sends it when the link heals, and what the other end has written can't be read until
+// then. Neither end is notified, not even that a connection was closed. Opening one blocks. With
+// linkState.Refuse connections are reset instead.
 func (l *links) dial(inner dialer) dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		limited, cancel := context.WithTimeout(ctx, synTimeout)
@@ -117,7 +117,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 }
 
-// linkChanged catches up with what was held back.
+// linkChanged sends what was held back, if the link works.
 func (c *conn) linkChanged() {
 	out, in, refuse, _ := c.links.http(c.to)
 	if refuse && (out || in) {
@@ -151,14 +151,14 @@ func (c *conn) Close() error {
 	defer c.mu.Unlock()
 	out, _, refuse, _ := c.links.http(c.to)
 	if out && !refuse {
-		c.shut = true // the other end hears of it when the link heals
+		c.shut = true // the other end is notified when the link heals
 		return c.SetReadDeadline(time.Now())
 	}
 	c.forget()
 	return c.Conn.Close()
 }
 
-// abandon closes the connections whose ends were not told.
+// abandon closes the connections whose other ends were not notified.
 func (l *links) abandon() {
 	l.set(linkState{})
 	l.mu.Lock()

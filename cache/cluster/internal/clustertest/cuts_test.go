@@ -52,12 +52,12 @@ func (c *testCluster) split(ways int, one, other []int) {
 	}
 }
 
-// apply has the cuts be in force: it returns when all nodes that run know.
+// apply puts the cuts into force, and returns when they are on all running nodes.
 func (c *testCluster) apply() {
 	c.tb.Helper()
 	for i, p := range c.nodes {
 		if p.alive() {
-			require.NoError(c.tb, c.tell(i))
+			require.NoError(c.tb, c.sendCuts(i))
 		}
 	}
 }
@@ -70,8 +70,8 @@ func (c *testCluster) heal() {
 	c.apply()
 }
 
-// tell tells a node which of its links are cut.
-func (c *testCluster) tell(i int) error {
+// sendCuts sends a node the list of its links that are cut.
+func (c *testCluster) sendCuts(i int) error {
 	s := c.linksOf(i)
 	_, err := c.nodes[i].do(command{Op: "links", Links: &s})
 	return err

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMissedDelete deletes while a node can't be told.
+// TestMissedDelete deletes while a node can't be reached.
 func TestMissedDelete(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -29,8 +29,8 @@ func TestMissedDelete(t *testing.T) {
 		cell{"ring", 3, whenAll}, cell{"slot", 5, whenAll})
 }
 
-// ownerNotTold: node 0 deletes, and can't reach the owner, which node 1 asks. The request tells the
-// owner.
+// ownerNotTold: node 0 deletes, and can't reach the owner. Node 1 asks the owner, and its request
+// brings the delete.
 func ownerNotTold(t *testing.T, c *testCluster) {
 	const deleter, asker, owner = 0, 1, 2
 	keys := c.owned(owner, 4, "nottold")
@@ -60,8 +60,8 @@ func ownerNotTold(t *testing.T, c *testCluster) {
 	c.settle()
 }
 
-// repaired waits until a node returns no value of a key from before a time. Meanwhile others must
-// never do so.
+// repaired waits until a node returns no value of a key from before a time. Meanwhile the other
+// nodes must never return one.
 func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
 	c.tb.Helper()
 	took := waitUntil(c.tb, "repair", func() string {
@@ -77,8 +77,8 @@ func (c *testCluster) repaired(key string, at int64, node int, others ...int) {
 	c.tb.Logf("%s has caught up after %v", nameOf(node), took.Round(time.Millisecond))
 }
 
-// cutOff: the cluster is split when it is deleted from. The node on the other side has older
-// values, and once healed is, for some keys, who holds the name.
+// cutOff: the cluster is split when keys are deleted. The node on the other side has older values,
+// and for some keys it holds the name when the cluster is healed.
 func cutOff(t *testing.T, c *testCluster) {
 	last := len(c.nodes) - 1
 	rest := c.all()[:last]

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// finish closes all nodes that run, as a program should, and checks that nothing is left: no name
-// in the registry, and no goroutine, connection or file in any process. It is called at the end of
-// each test.
+// finish closes all running nodes in order, and checks that nothing is left: no name in the
+// registry, and no goroutine, connection or file in any process. It is called at the end of each
+// test.
 func (c *testCluster) finish() {
 	if c.tb.Failed() {
 		return
@@ -57,7 +57,7 @@ func (c *testCluster) finish() {
 	}
 }
 
-// each has nodes do the same at the same time.
+// each sends nodes the same command at the same time.
 func (c *testCluster) each(nodes []*process, op string, f func(*process, *reply)) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup

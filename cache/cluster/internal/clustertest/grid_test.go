@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// grid runs a test for ways to own and numbers of nodes.
+// grid runs a test for some ownerships and numbers of nodes.
 func grid(t *testing.T, f func(t *testing.T, c *testCluster), base spec, cells ...cell) {
 	for _, x := range cells {
 		t.Run(fmt.Sprintf("%s%d", x.ownership, x.nodes), func(t *testing.T) {
@@ -27,7 +27,7 @@ type cell struct {
 	when      when
 }
 
-// A when says in which runs there is a cell.
+// A when says in which runs a cell of the grid is tested.
 type when int
 
 const (

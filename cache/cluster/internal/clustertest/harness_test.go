@@ -15,8 +15,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
 )
 
-// The tests of the other files are worth what the tools are that they use: these are tests of the
-// tools.
+// These tests check the tools of the tests in the other files.
 
 // A served is a server behind a saboteur, and a client behind links.
 type served struct {
@@ -168,7 +167,7 @@ func (m *mistakes) Errorf(format string, args ...any) {
 	m.list = append(m.list, fmt.Sprintf(format, args...))
 }
 
-// TestLedger has a ledger find each kind of mistake, and none where there is none.
+// TestLedger checks that a ledger finds each kind of mistake, and none where there is none.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	const node, by, key = "n1", "n2", "k"

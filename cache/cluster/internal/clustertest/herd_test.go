@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A herd is callers that have been let loose.
+// A herd is a number of callers that have been started.
 type herd struct {
 	c     *testCluster
 	calls []*call
 }
 
-// let has callers on each of the nodes, all nodes if none is given, fetch keys: caller i of a node
-// the key i % len(keys).
+// let starts callers that fetch keys, on each of the nodes, or on all nodes if none is given.
+// Caller i of a node fetches the key i % len(keys).
 func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...int) *herd {
 	if len(nodes) == 0 {
 		nodes = c.all()
@@ -32,7 +32,7 @@ func (c *testCluster) let(callers int, d time.Duration, keys []string, nodes ...
 	return h
 }
 
-// letMany has one caller on each of the nodes fetch all keys at once.
+// letMany starts one caller on each of the nodes, which fetches all keys at once.
 func (c *testCluster) letMany(keys []string, nodes ...int) *herd {
 	h := &herd{c: c}
 	for _, i := range nodes {
@@ -42,7 +42,7 @@ func (c *testCluster) letMany(keys []string, nodes ...int) *herd {
 	return h
 }
 
-// wait returns what the callers got, but for those on nodes that have been killed. No value may be
+// wait returns what the callers got, without those on nodes that were killed. No value may be
 // wrong.
 func (h *herd) wait() []*result {
 	h.c.tb.Helper()
@@ -63,13 +63,13 @@ func (h *herd) wait() []*result {
 	return all
 }
 
-// fetch has callers on the nodes fetch keys, and returns what they got.
+// fetch starts callers on the nodes, which fetch keys, and returns what they got.
 func (c *testCluster) fetch(callers int, keys []string, nodes ...int) []*result {
 	c.tb.Helper()
 	return c.let(callers, deadline, keys, nodes...).wait()
 }
 
-// value has one caller on a node fetch a key, who must get a value.
+// value fetches a key on a node, which must return a value.
 func (c *testCluster) value(i int, key string) *result {
 	c.tb.Helper()
 	r := c.fetch(1, []string{key}, i)
@@ -90,8 +90,8 @@ func values(tb testing.TB, results []*result) {
 	require.Empty(tb, failures, "callers that got an error, of %d", len(results))
 }
 
-// within checks that all callers got something in time: within the bound that is promised, which is
-// two silences of an owner and the load, as the origin takes it.
+// within checks that all callers got something within the promised bound, which is two peer
+// time-outs and the origin's time for a load.
 func (c *testCluster) within(results []*result, load time.Duration) {
 	c.tb.Helper()
 	bound := 2*c.base.PeerTimeout + load + slack
@@ -118,8 +118,8 @@ func (c *testCluster) untilLoads(n int, keys ...string) {
 	})
 }
 
-// owned returns keys that a node owns, and which nobody has cached: they have been loaded there
-// once, and deleted since.
+// owned returns keys that a node owns and no node has cached: they were loaded there once, and
+// deleted since.
 func (c *testCluster) owned(i, n int, prefix string) []string {
 	c.tb.Helper()
 	var list []string

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestJoin has a node join that owns nothing yet. By key it takes nothing from the others; by slot,
-// an even share.
+// TestJoin adds a node that owns nothing yet. By key it takes nothing from the others; by slot it
+// takes an even share.
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

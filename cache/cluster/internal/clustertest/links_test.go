@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// links are a node's ends of its links to others.
+// links holds a node's ends of its links to others.
 //
 // What the registry sends over a cut link is lost. A stream needs both directions: with either cut
 // it can't be opened, and those that are open are reset. HTTP connections are in links of their
@@ -42,7 +42,7 @@ func listen(port int) (*links, error) {
 	}, nil
 }
 
-// set says which links are cut from now on. All others work again.
+// set cuts the links in s, and heals all others.
 func (l *links) set(s linkState) {
 	l.mu.Lock()
 	l.state = s
@@ -60,14 +60,14 @@ func (l *links) set(s linkState) {
 	}
 	l.mu.Unlock()
 	for _, s := range broken {
-		_ = s.Close() // whoever uses it sees that it failed
+		_ = s.Close() // its users see that it failed
 	}
 	for _, c := range conns {
 		c.linkChanged()
 	}
 }
 
-// registryCut tells whether a stream to an address is broken. mu is held.
+// registryCut reports whether a stream to an address is broken. mu is held.
 func (l *links) registryCut(addr string) bool {
 	return has(l.state.RegistryOut, addr) || has(l.state.RegistryIn, addr)
 }
@@ -127,7 +127,7 @@ func (l *links) DialAddressTimeout(a memberlist.Address, timeout time.Duration) 
 	return s, nil
 }
 
-// unreachable is an error as the network would give.
+// unreachable returns an error as of a network.
 func unreachable(addr string) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf(
 		"link to %s is cut: %w", addr, os.NewSyscallError("connect", syscall.EHOSTUNREACH))}

@@ -10,12 +10,12 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own
-// process.
+// childEnv names the environment variable with the spec of the process's node, as JSON. The test's
+// own process has none.
 const childEnv = "SNOWFENCE_CACHE_CLUSTERTEST_NODE"
 
-// atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
-const atOnce = 5
+// parallelTests is the default of -parallel: the tests mostly wait.
+const parallelTests = 5
 
 func TestMain(m *testing.M) {
 	if s := os.Getenv(childEnv); s != "" {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallelTests)); err != nil {
 			panic(err)
 		}
 	}

@@ -46,8 +46,8 @@ func TestKilledBatch(t *testing.T) {
 		cell{"ring", 3, whenAll})
 }
 
-// TestStoppedBatch stops an owner with SIGSTOP: its keys cost those who ask for many one wait, and
-// the keys of other owners none.
+// TestStoppedBatch stops an owner with SIGSTOP: its keys cost the callers of many keys one wait,
+// and the keys of other owners none.
 func TestStoppedBatch(t *testing.T) {
 	if stopSignal == nil {
 		t.Skip(errNoPause)

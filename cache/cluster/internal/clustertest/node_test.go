@@ -23,7 +23,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A node is what lives in a process.
+// A node is the node in a process of its own.
 type node struct {
 	spec   spec
 	out    chan<- message
@@ -45,8 +45,8 @@ type node struct {
 	fetches  map[uint64]context.CancelFunc
 }
 
-// serve is the life of a process that is a node: it opens the node, replies to that, and does what
-// it is told until its input ends, which it does when the test dies.
+// serve runs a process that is a node: it opens the node, replies to that, and carries out commands
+// until its input ends, as it does when the test's process ends.
 func serve(text string, in io.Reader, out io.Writer) (code int) {
 	messages := make(chan message, 1024)
 	go write(out, messages)
@@ -86,7 +86,7 @@ func write(out io.Writer, messages <-chan message) {
 	enc := json.NewEncoder(out)
 	for m := range messages {
 		if enc.Encode(m) != nil {
-			os.Exit(1) // nobody listens any more
+			os.Exit(1) // nothing reads any more
 		}
 	}
 }
@@ -102,7 +102,7 @@ func footprint() (goroutines, files int) {
 	return runtime.NumGoroutine(), openFiles()
 }
 
-// openFiles counts the open file descriptors; -1 where the system does not tell.
+// openFiles counts the open file descriptors; -1 where the system does not show them.
 func openFiles() int {
 	d, err := os.Open("/proc/self/fd")
 	if err != nil {
@@ -352,7 +352,7 @@ func (n *node) do(c *command) *reply {
 	return failed(fmt.Errorf("unknown command %q", c.Op))
 }
 
-// change carries out a delete, and says who was a member all the time.
+// change carries out a delete, and replies with the nodes that were members all the time.
 func (n *node) change(f func() error) *reply {
 	before := n.peers()
 	begin := time.Now().UnixNano()
@@ -433,7 +433,7 @@ func resultOf(key string, v value, err error, begin int64) *result {
 	return r
 }
 
-// classOf says what kind of error a caller got.
+// classOf returns the kind of a caller's error.
 func classOf(err error) string {
 	switch {
 	case errors.As(err, new(*cluster.QuarantineError)):
@@ -473,8 +473,8 @@ func (n *node) state() *state {
 	return s
 }
 
-// close stops the node as a program should, and says what is left. To leave the registry takes
-// seconds if others leave at the same moment, and fails then.
+// close stops the node as a program should, and replies with what is left. Leaving the registry
+// takes seconds if others leave at the same moment, and fails then.
 func (n *node) close(leave bool) *reply {
 	ctx, cancel := context.WithTimeout(context.Background(), leftPatience)
 	defer cancel()
@@ -500,8 +500,8 @@ func stacks() []byte {
 	return b[:runtime.Stack(b, true)]
 }
 
-// left waits until what the node has opened is gone, and says what is still there if it does not
-// go.
+// left waits until all that the node has opened is gone, and returns what is still there if it does
+// not go.
 func (n *node) left() string {
 	var goroutines, files int
 	for start := time.Now(); time.Since(start) < leftPatience; time.Sleep(20 * time.Millisecond) {

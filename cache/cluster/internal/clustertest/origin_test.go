@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An origin is where values come from. It writes down each load.
+// An origin is the origin of the cache, which records each load.
 type origin struct {
 	mu      sync.Mutex // guards all below
 	version uint64
@@ -27,18 +27,18 @@ type loadID struct {
 
 // A load is one call of Load on some node.
 type load struct {
-	id       loadID
-	key      string
-	node     string
-	run      int
-	began    time.Time
-	finished time.Time // when it was answered, left, or its process ended; zero: it runs
-	left     bool      // its context ended before it was answered
-	version  uint64    // 0: it got no value
-	issued   int64
+	id          loadID
+	key         string
+	node        string
+	incarnation int
+	began       time.Time
+	finished    time.Time // when it was answered, left, or its process ended; zero: it runs
+	left        bool      // its context ended before it was answered
+	version     uint64    // 0: it got no value
+	issued      int64
 }
 
-// String says what somebody wants to know who reads that a test failed.
+// String describes the load for the messages of failed tests.
 func (l load) String() string {
 	switch {
 	case l.finished.IsZero():
@@ -70,7 +70,7 @@ func newOrigin() *origin {
 	}
 }
 
-// treat sets how keys of a prefix are treated from now on. The last one that fits counts.
+// treat sets how keys of a prefix are treated from now on. The last rule that fits counts.
 func (o *origin) treat(prefix string, t treatment) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -83,18 +83,19 @@ func (o *origin) treat(prefix string, t treatment) {
 	o.rules = append(o.rules, rule{prefix, t})
 }
 
-// hold has the loads of a prefix wait until release is called, which may be called more than once.
+// hold makes the loads of a prefix wait until release is called, which may be called more than
+// once.
 func (o *origin) hold(prefix string) (release func()) {
 	gate := make(chan struct{})
 	o.treat(prefix, treatment{gate: gate})
 	return sync.OnceFunc(func() { close(gate) })
 }
 
-// load takes note of a load and answers it.
+// load records a load and answers it.
 func (o *origin) load(p *process, q *loading) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := &load{id: loadID{p, q.ID}, key: q.Key, node: p.spec.Name, run: p.run, began: time.Now()}
+	l := &load{id: loadID{p, q.ID}, key: q.Key, node: p.spec.Name, incarnation: p.incarnation, began: time.Now()}
 	o.loads = append(o.loads, l)
 	o.open[l.id] = l
 	o.byKey[l.key] = append(o.byKey[l.key], l)
@@ -141,14 +142,14 @@ func (o *origin) answer(l *load, a answer) {
 	l.id.p.queue.put(&command{Answer: &a})
 }
 
-// end takes note that a load runs no more. mu is held.
+// end notes that a load has ended. mu is held.
 func (o *origin) end(l *load) {
 	l.finished = time.Now()
 	delete(o.open, l.id)
 	o.running[l.node]--
 }
 
-// left takes note that the context of a load has ended.
+// left notes that the context of a load has ended.
 func (o *origin) left(p *process, id uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -158,7 +159,7 @@ func (o *origin) left(p *process, id uint64) {
 	}
 }
 
-// ended takes note that a process has ended, and with it its loads.
+// ended notes that a process has ended, and its loads with it.
 func (o *origin) ended(p *process) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -190,7 +191,7 @@ func (o *origin) count(keys ...string) (n int) {
 	return n
 }
 
-// mostAt returns the most loads that ran on a node at a time, and begins to count anew.
+// mostAt returns the maximum number of loads that ran on a node at a time, and restarts the count.
 func (o *origin) mostAt(node string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -199,7 +200,7 @@ func (o *origin) mostAt(node string) int {
 	return most
 }
 
-// check says what is wrong with a value, "" for nothing.
+// check returns what is wrong with a value, or "".
 func (o *origin) check(r *result) string {
 	if r.Error != "" {
 		return ""

@@ -39,7 +39,8 @@ func TestKilled(t *testing.T) {
 		cell{"slot", 3, whenAll}, cell{"key", 5, whenAll}, cell{"ring", 3, whenAll})
 }
 
-// oncePerNode checks that no node has loaded a key twice since it had been loaded before times.
+// oncePerNode checks that no node has loaded a key twice after its first loads, whose number is
+// before.
 func (c *testCluster) oncePerNode(key string, before int, when string) {
 	c.tb.Helper()
 	loads := c.origin.of(key)[before:]
@@ -82,8 +83,8 @@ func TestStopped(t *testing.T) {
 		require.NoError(t, c.nodes[owner].pause())
 		release()
 
-		// While callers wait for the sick owner, the keys of healthy ones are as quick as ever:
-		// they are asked for anew all the time, since copies are not kept.
+		// While callers wait for the sick owner, the keys of healthy owners are as quick as ever. They
+		// are asked for each time, since copies are not kept.
 		more := c.let(300, deadline, sick[1:], 0, 2)
 		const quick = 500 * time.Millisecond // much less than PeerTimeout
 		late, fetched := 0, 0
@@ -123,7 +124,7 @@ func TestStopped(t *testing.T) {
 // owner.
 const shortTTL = 5 * time.Second
 
-// agree waits until all nodes return one value for a key, and nobody loads it.
+// agree waits until all nodes return one value for a key, and no node loads it.
 func (c *testCluster) agree(when, key string) {
 	c.tb.Helper()
 	running := c.running()
@@ -181,7 +182,7 @@ func TestUnreachable(t *testing.T) {
 				if r.Node == nameOf(other) {
 					loads := c.origin.of(keys[i])
 					require.Equal(t, c.origin.byVersion(r.Version), nameOf(owner),
-						"%s: who loaded what the node got that reaches the owner; %v", x.name, loads)
+						"%s: the node that loaded the value of the node that reaches the owner; %v", x.name, loads)
 				}
 			}
 			c.heal()
@@ -194,8 +195,8 @@ func TestUnreachable(t *testing.T) {
 		cell{"slot", 3, whenAll})
 }
 
-// TestOverloaded has an owner that serves two requests at a time: the others are told that it is
-// busy, and load for themselves, as many at a time as they may.
+// TestOverloaded limits an owner to two requests at a time: it answers further ones that it is
+// busy, and their nodes load for themselves, as many at a time as they may.
 func TestOverloaded(t *testing.T) {
 	t.Parallel()
 	const owner, requests, loads = 1, 2, 3
@@ -208,7 +209,7 @@ func TestOverloaded(t *testing.T) {
 		h := c.let(6*len(keys), deadline, keys, 0, 2)
 		waitUntil(t, "the nodes are at their limits", func() string {
 			if got := c.state(owner).Stats.Refused.Busy; got == 0 {
-				return "the owner has refused nobody"
+				return "the owner has refused no request"
 			}
 			for _, i := range []int{0, 2} {
 				if s := c.state(i).Stats; s.LocalLoads < loads || s.AskFailures.Busy == 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRubbish has a member answer what is no answer.
+// TestRubbish makes a member send rubbish for answers.
 func TestRubbish(t *testing.T) {
 	t.Parallel()
 	keys := [][]byte{[]byte("a key that both nodes share, long")}
@@ -51,7 +51,7 @@ func rubbish(t *testing.T, c *testCluster) {
 			}
 		} else {
 			values(t, results)
-			// The owner may load for each request that arrives, as its answers do not.
+			// The owner may load for each request that arrives, since its answers do not.
 			loads := c.origin.of(key)[before:]
 			by := make(map[string]int)
 			for k := range loads {
@@ -66,7 +66,7 @@ func rubbish(t *testing.T, c *testCluster) {
 		c.trusted(liar, 0, 2)
 	}
 	c.settle()
-	c.oneLoad("with nobody lying")
+	c.oneLoad("with all answers right")
 }
 
 func (c *testCluster) sabotage(i int, mode string) {
@@ -75,9 +75,9 @@ func (c *testCluster) sabotage(i int, mode string) {
 	require.NoError(c.tb, err)
 }
 
-// noticed waits until nodes have noticed that their connections to an owner, which now is at work
-// for ever, were closed: a request on one that has ended fails, and its key, each of which is used
-// once, is then loaded elsewhere.
+// noticed waits until nodes have noticed that their connections to an owner were closed. The owner
+// is now at work for ever. A request on a closed connection fails, and its key, each of which is
+// used once, is then loaded elsewhere.
 func (c *testCluster) noticed(keys []string, nodes ...int) {
 	c.tb.Helper()
 	for _, i := range nodes {
@@ -99,7 +99,7 @@ func (c *testCluster) failures(i int) uint64 {
 	return f.Total() - f.Misplaced
 }
 
-// trusted waits until a node is asked again by others.
+// trusted waits until other nodes ask a node again.
 func (c *testCluster) trusted(node int, others ...int) {
 	c.tb.Helper()
 	key := c.tb.Name() + "/trusted"
@@ -116,7 +116,7 @@ func (c *testCluster) trusted(node int, others ...int) {
 	})
 }
 
-// TestOtherOptions has nodes in the cluster whose caches have the same name and other options.
+// TestOtherOptions starts nodes whose caches have the same name and other options.
 func TestOtherOptions(t *testing.T) {
 	t.Parallel()
 	c := start(t, 2, spec{Ownership: "slot", Slots: 32})

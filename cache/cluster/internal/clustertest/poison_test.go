@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPoison has the load of one key among many end its process, with os.Exit. At most two nodes
+// TestPoison makes the load of one key among many end its process, with os.Exit. At most two nodes
 // die of it, no caller of another key notices, and the key is served again when its load is
 // harmless.
 func TestPoison(t *testing.T) {
@@ -92,8 +92,8 @@ func TestPoison(t *testing.T) {
 		cell{"slot", 5, always}, cell{"key", 5, notShort}, cell{"ring", 5, notShort})
 }
 
-// TestPoisonInBatch is TestPoison for callers who ask for all keys at once: at most two nodes die,
-// and the other keys of the batch have their values.
+// TestPoisonInBatch does what TestPoison does with callers that fetch all keys at once: at most two
+// nodes die, and the other keys of the batch have their values.
 func TestPoisonInBatch(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -123,9 +123,9 @@ func TestPoisonInBatch(t *testing.T) {
 		cell{"slot", 5, always}, cell{"key", 5, notShort}, cell{"ring", 5, notShort})
 }
 
-// TestPoisonInBatchUnseen has an owner die of a batch that its own caller asks for, so that nobody
-// sees which keys were under way. Then callers on the others ask for the same batch, one after the
-// other: they don't die one after the other.
+// TestPoisonInBatchUnseen lets an owner die of a batch of its own caller, so that no other node
+// sees which keys were under way. Then callers on the other nodes fetch the same batch, one after
+// the other: their nodes don't die one after the other.
 func TestPoisonInBatchUnseen(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

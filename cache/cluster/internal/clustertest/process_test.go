@@ -17,14 +17,14 @@ import (
 
 // A process is a node as the test sees it.
 type process struct {
-	spec   spec
-	run    int // counts the processes that the node has had
-	cmd    *exec.Cmd
-	origin *origin
-	log    *tail
-	queue  *queue
-	gone   chan struct{} // closed when the process has ended
-	opened chan *reply
+	spec        spec
+	incarnation int // counts the node's processes
+	cmd         *exec.Cmd
+	origin      *origin
+	log         *tail
+	queue       *queue
+	gone        chan struct{} // closed when the process has ended
+	opened      chan *reply
 
 	mu      sync.Mutex // guards all below
 	last    uint64
@@ -52,7 +52,7 @@ func startProcess(tb testing.TB, s *spec, run int, o *origin) (*process, error) 
 		return nil, err
 	}
 	p := &process{
-		spec: *s, run: run, origin: o, log: newTail(tb, s.Name), gone: make(chan struct{}),
+		spec: *s, incarnation: run, origin: o, log: newTail(tb, s.Name), gone: make(chan struct{}),
 		opened: make(chan *reply, 1), waiting: make(map[uint64]chan *reply),
 		//nolint:noctx // killed by its owner, also when the test's context has ended
 		cmd: exec.Command(self),
@@ -114,7 +114,7 @@ func (p *process) read(out io.Reader) {
 			}
 		}
 	}
-	_ = p.cmd.Wait() // that it was killed is no news
+	_ = p.cmd.Wait() // fails if it was killed
 	p.mu.Lock()
 	p.ended = true
 	p.mu.Unlock()
@@ -163,23 +163,23 @@ func (c *call) wait() (*reply, error) {
 		return nil, fmt.Errorf("node %s: %w", c.p.spec.Name, err)
 	}
 	for i := range r.Results {
-		r.Results[i].Node, r.Results[i].Run = c.p.spec.Name, c.p.run
+		r.Results[i].Node, r.Results[i].Incarnation = c.p.spec.Name, c.p.incarnation
 	}
 	return r, nil
 }
 
 func (p *process) do(c command) (*reply, error) { return p.begin(c).wait() }
 
-// alive tells whether the process runs, and is not stopped.
+// alive reports whether the process runs, and is not stopped.
 func (p *process) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.ended && !p.stopped
 }
 
-// kill is kill -9.
+// kill kills the process with SIGKILL.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // that it has ended is no news
+	_ = p.cmd.Process.Kill() // fails if it has ended
 	<-p.gone
 }
 
@@ -201,8 +201,8 @@ func (p *process) resume() error {
 	return p.cmd.Process.Signal(continueSignal)
 }
 
-// A queue writes commands to a process without making those wait who put them, as a stopped process
-// reads nothing.
+// A queue writes commands to a process without blocking those that put them, since a stopped
+// process reads nothing.
 type queue struct {
 	mu   sync.Mutex // guards list and done
 	cond *sync.Cond

@@ -6,7 +6,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cluster"
 )
 
-// A spec says what node is to be opened. It travels to the node's process as JSON.
+// A spec configures a node. It travels to the node's process as JSON.
 type spec struct {
 	Name     string
 	Port     int // of the registry, TCP and UDP
@@ -28,7 +28,7 @@ type spec struct {
 	Links linkState // from the beginning
 }
 
-// A value is what the origin issues. No two loads get the same version.
+// A value is a value of the origin. No two loads get the same version.
 type value struct {
 	Key     string
 	Version uint64
@@ -37,7 +37,7 @@ type value struct {
 	By      string // the node that loaded it
 }
 
-// A command is what a node is told to do.
+// A command is one instruction to a node.
 type command struct {
 	ID       uint64
 	Op       string
@@ -47,7 +47,7 @@ type command struct {
 	Target   uint64        `json:",omitempty"` // the fetch to cancel
 	Links    *linkState    `json:",omitempty"`
 	Mode     string        `json:",omitempty"` // of the saboteur
-	Answer   *answer       `json:",omitempty"` // no command, but what the origin says
+	Answer   *answer       `json:",omitempty"` // not a command, but the origin's answer
 }
 
 // A linkState says which links of a node are cut, by the addresses of the other ends.
@@ -59,7 +59,7 @@ type linkState struct {
 	RegistryDelay time.Duration // of all that the registry sends
 }
 
-// An answer is what the origin says to a load.
+// An answer is the origin's answer to a load.
 type answer struct {
 	Load    uint64
 	Version uint64 `json:",omitempty"`
@@ -69,8 +69,8 @@ type answer struct {
 	Goexit  bool   `json:",omitempty"`
 }
 
-// A message is what a node writes: a reply to a command, a load that has begun, or one whose
-// context has ended.
+// A message is one line of a node's output: a reply to a command, the beginning of a load, or the
+// end of a load's context.
 type message struct {
 	Reply *reply   `json:",omitempty"`
 	Load  *loading `json:",omitempty"`
@@ -82,12 +82,12 @@ type loading struct {
 	Key string
 }
 
-// A reply is what came of a command. Only what was asked for is set.
+// A reply has the outcome of a command. Only what was asked for is set.
 type reply struct {
 	ID          uint64
 	Error       string    `json:",omitempty"`
-	Duplicate   bool      `json:",omitempty"` // Error says that the node's name is taken
-	Unconfirmed []string  `json:",omitempty"` // by these nodes, says Error
+	Duplicate   bool      `json:",omitempty"` // Error is that the node's name is taken
+	Unconfirmed []string  `json:",omitempty"` // the nodes that have not confirmed a delete
 	Results     []*result `json:",omitempty"`
 	Peers       []string  `json:",omitempty"` // the nodes that were members before and after a delete
 	Begin, End  int64     `json:",omitempty"` // of a delete
@@ -95,25 +95,25 @@ type reply struct {
 	Left        string    `json:",omitempty"` // what is left after close; "" if nothing is
 }
 
-// A result is what one caller got.
+// A result is the outcome of one caller.
 type result struct {
-	Node       string `json:",omitempty"` // set by the test
-	Run        int    `json:",omitempty"` // set by the test
-	Key        string
-	Version    uint64 `json:",omitempty"`
-	Issued     int64  `json:",omitempty"`
-	Loaded     int64  `json:",omitempty"`
-	Wrong      string `json:",omitempty"` // the key that the value says it is for, if another
-	Begin, End int64
-	Error      string `json:",omitempty"`
-	Class      string `json:",omitempty"` // of the error, see classOf
-	Where      string `json:",omitempty"` // the node that the error names
-	Found      bool   `json:",omitempty"` // by get
+	Node        string `json:",omitempty"` // set by the test
+	Incarnation int    `json:",omitempty"` // set by the test
+	Key         string
+	Version     uint64 `json:",omitempty"`
+	Issued      int64  `json:",omitempty"`
+	Loaded      int64  `json:",omitempty"`
+	Wrong       string `json:",omitempty"` // the key that the value says it is for, if another
+	Begin, End  int64
+	Error       string `json:",omitempty"`
+	Class       string `json:",omitempty"` // of the error, see classOf
+	Where       string `json:",omitempty"` // the node that the error names
+	Found       bool   `json:",omitempty"` // by get
 }
 
 func (r *result) took() time.Duration { return time.Duration(r.End - r.Begin) }
 
-// A state is what a node says of itself.
+// A state is a node's view of itself and the cluster.
 type state struct {
 	Stats      cluster.Stats
 	Members    []string          // of the registry

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A saboteur stands between a node's HTTP server and the others. Its modes:
+// A saboteur sits between a node's HTTP server and the other nodes. Its modes:
 //
 //	""         nothing: the cache answers
 //	raw        bytes that are no HTTP
@@ -45,7 +45,7 @@ func (s *saboteur) is() string {
 	return mode
 }
 
-// set changes the mode. Connections are closed, so that there are none of the old one.
+// set changes the mode, and closes the connections of the old one.
 func (s *saboteur) set(mode string) {
 	s.mode.Store(mode)
 	s.mu.Lock()
@@ -56,7 +56,7 @@ func (s *saboteur) set(mode string) {
 	}
 }
 
-// Accept takes the connections that come, or answers them itself.
+// Accept accepts connections, or answers them itself.
 func (s *saboteur) Accept() (net.Conn, error) {
 	c, err := s.Listener.Accept()
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *saboteur) wait(r *http.Request, d time.Duration) {
 	}
 }
 
-// A tampered answer is not quite what the cache wrote.
+// A tampered answer differs from the one that the cache wrote.
 type tampered struct{ http.ResponseWriter }
 
 // Unwrap is for http.ResponseController.

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// state returns what a node says of itself.
+// state returns a node's state.
 func (c *testCluster) state(i int) *state {
 	c.tb.Helper()
 	r, err := c.nodes[i].do(command{Op: "state"})
@@ -17,19 +17,19 @@ func (c *testCluster) state(i int) *state {
 	return r.State
 }
 
-// slow is when it is told what a test still waits for.
-const slow = 8 * time.Second
+// slowWait is the time after which it is logged what a test still waits for.
+const slowWait = 8 * time.Second
 
 // waitUntil waits until missing returns "", which otherwise says what is missing, and returns how
 // long it took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
-	start, tell := time.Now(), slow
+	start, tell := time.Now(), slowWait
 	for {
 		text := missing()
 		took := time.Since(start)
 		if text != "" && took > tell {
-			tell += slow
+			tell += slowWait
 			tb.Logf("%s: after %v still missing: %s", what, took.Round(time.Millisecond), text)
 		}
 		switch {
@@ -83,10 +83,10 @@ func (c *testCluster) settle(groups ...[]int) {
 	})
 }
 
-// calmFor is how long no name has changed hands when the cluster is taken for calm.
+// calmFor is how long no name must have changed hands for the cluster to be calm.
 const calmFor = 600 * time.Millisecond
 
-// stranger says how the nodes that a node sees differ from its group.
+// stranger returns how the members of a node differ from its group.
 func (c *testCluster) stranger(i int, group []int, s *state) string {
 	var others []string
 	for _, k := range group {

@@ -32,19 +32,19 @@ const (
 	soakSlack    = 6 * time.Second  // see slack; more goes on at a time
 )
 
-// TestSoak has random faults befall a cluster, from a seed, while callers on all nodes fetch and
-// delete. It checks that
+// TestSoak disturbs a cluster at random, from a seed, while callers on all nodes fetch and delete.
+// It checks that
 //
 //   - each value that a caller got was issued by the origin for that key;
 //   - it was not older than its TTL when the caller asked, and not from before a Delete or Clear
 //     that had returned nil by then, on a node that the deleter saw;
 //   - each caller got a value, or an error that says what is wrong, within its deadline and within
-//     two silences of an owner and the time that the origin takes;
+//     two peer time-outs and the time that the origin takes;
 //   - once all is healed, no value is left from before any delete whose node still runs;
 //   - after all nodes were closed, no goroutine, connection, file or name was left in any process.
 //
-// The seed decides the schedule: which fault befalls whom, when and for how long. What the callers
-// of each moment see differs from run to run.
+// The seed decides the schedule: which disturbance hits which victim, when and for how long. What
+// the callers of each moment see differs from run to run.
 func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("it runs with -soak 3m, see make soak")
@@ -81,7 +81,7 @@ func TestSoak(t *testing.T) {
 	s.book.report(ownership)
 }
 
-// A soak is a cluster under faults.
+// A soak is a cluster with disturbances.
 type soak struct {
 	t      *testing.T
 	c      *testCluster
@@ -96,7 +96,7 @@ func newSoak(t *testing.T, c *testCluster) *soak {
 	return &soak{t, c, book, slices.Clone(faults), newDrivers(c, book)}
 }
 
-// An episode is one or two faults at the same time, and the time to recover, or some of it.
+// An episode is one or two disturbances at the same time, and the time to recover, or some of it.
 func (s *soak) episode(r *rand.Rand) {
 	s.t.Helper()
 	first, second := s.faults[r.IntN(len(s.faults))], s.faults[r.IntN(len(s.faults))]
@@ -126,7 +126,8 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 	return (least + time.Duration(r.Int64N(int64(most-least)))).Round(time.Millisecond)
 }
 
-// A fault befalls the cluster until it is undone. What it takes from r depends on nothing but r.
+// A fault is a disturbance of the cluster until it is undone. What it draws from r depends on r
+// alone.
 type fault struct {
 	name   string
 	ends   bool // it ends or stops processes
@@ -170,7 +171,7 @@ var faults = []fault{
 		require.NoError(s.t, p.pause())
 		return " " + nameOf(i), func() {
 			require.NoError(s.t, p.resume())
-			s.c.apply() // what it was not told
+			s.c.apply() // the cuts that it missed
 			end()
 		}
 	}},
@@ -240,10 +241,10 @@ var faults = []fault{
 	}},
 }
 
-// originFails is the text of the errors that the origin makes up.
+// originFails is the text of the origin's errors.
 const originFails = "the origin fails"
 
-// origin has the origin treat all loads in a way. Those that it never answers are answered when
+// origin makes the origin treat all loads in a way. Loads that it never answers are answered when
 // this is undone.
 func (s *soak) origin(t treatment, d time.Duration) (undo func()) {
 	end := s.book.slow(d)
@@ -262,7 +263,7 @@ func (s *soak) origin(t treatment, d time.Duration) (undo func()) {
 	}
 }
 
-// shut ends a node as a program should. Nothing may be left of it.
+// shut closes a node as a program should. Nothing may be left of it.
 func (s *soak) shut(i int) {
 	s.t.Helper()
 	p := s.c.nodes[i]

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A ledger has what the soak did, what callers got, and what is wrong with that.
+// A ledger records what the soak did and what callers got, and finds what is wrong with that.
 type ledger struct {
 	tb testing.TB
 	c  *testCluster
@@ -26,7 +26,7 @@ type ledger struct {
 	pauses   []span // of nodes
 	slowness []span // of the origin
 	ending   map[*process]bool
-	current  map[string]int // the run of each node
+	current  map[string]int // the incarnation of each node
 	slowest  time.Duration
 	oldest   time.Duration
 }
@@ -34,7 +34,7 @@ type ledger struct {
 // seen is a value that a caller got.
 type seen struct {
 	node          string
-	run           int
+	incarnation   int
 	key           string
 	version       uint64
 	issued, begin int64
@@ -43,11 +43,11 @@ type seen struct {
 
 // A deletion of a key, or of all.
 type deletion struct {
-	begin, end int64
-	op         string
-	by         string
-	run        int
-	nodes      map[string]int // who confirmed it, and in which run; nil: not confirmed by all
+	begin, end  int64
+	op          string
+	by          string
+	incarnation int
+	nodes       map[string]int // the incarnations that confirmed it; nil if not all did
 }
 
 // A span of time, in nanoseconds of the wall clock.
@@ -76,7 +76,7 @@ func (b *ledger) fault(name string) {
 	b.faults[name]++
 }
 
-// closing takes note that a process is about to end: its callers may be told so.
+// closing notes that a process is about to end, so its callers may get that error.
 func (b *ledger) closing(p *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,13 +105,13 @@ func (b *ledger) begin(list *[]span, s span) (end func()) {
 	}
 }
 
-// paused takes note that a node is stopped, until end.
+// paused notes that a node is stopped, until end.
 func (b *ledger) paused(node string) (end func()) { return b.begin(&b.pauses, span{node: node}) }
 
-// slow takes note that loads take longer, until end.
+// slow notes that loads take longer, until end.
 func (b *ledger) slow(d time.Duration) (end func()) { return b.begin(&b.slowness, span{delay: d}) }
 
-// bad reports what is wrong, but not endlessly. mu is held.
+// bad reports a mistake, up to a number of them. mu is held.
 func (b *ledger) bad(format string, args ...any) {
 	const most = 20
 	b.wrong++
@@ -120,7 +120,7 @@ func (b *ledger) bad(format string, args ...any) {
 	}
 }
 
-// got takes note of what a caller with a deadline got.
+// got notes what a caller with a deadline got.
 func (b *ledger) got(p *process, r *result, limit time.Duration) {
 	text := b.c.origin.check(r)
 	b.mu.Lock()
@@ -131,7 +131,7 @@ func (b *ledger) got(p *process, r *result, limit time.Duration) {
 	b.classes[r.Class]++
 	switch r.Class {
 	case "":
-		b.pending = append(b.pending, seen{r.Node, r.Run, r.Key, r.Version, r.Issued, r.Begin, r.Loaded})
+		b.pending = append(b.pending, seen{r.Node, r.Incarnation, r.Key, r.Version, r.Issued, r.Begin, r.Loaded})
 	case "overloaded":
 	case "closed":
 		if !b.ending[p] {
@@ -175,7 +175,7 @@ func (b *ledger) inTime(r *result, limit time.Duration) {
 	}
 }
 
-// pausedIn tells whether a node was stopped during some of a time. mu is held.
+// pausedIn reports whether a node was stopped during some of a time. mu is held.
 func (b *ledger) pausedIn(node string, from, to int64) bool {
 	for i := range b.pauses {
 		if s := &b.pauses[i]; s.node == node && s.meets(from, to) {
@@ -185,21 +185,21 @@ func (b *ledger) pausedIn(node string, from, to int64) bool {
 	return false
 }
 
-// runs returns which run of each node there is.
-func (b *ledger) runs() map[string]int {
+// incarnations returns the present incarnation of each node.
+func (b *ledger) incarnations() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.current)
 }
 
-// started takes note of a process.
+// started notes a new process.
 func (b *ledger) started(p *process) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.current[p.spec.Name] = p.run
+	b.current[p.spec.Name] = p.incarnation
 }
 
-// removed takes note of a delete.
+// removed notes a delete.
 func (b *ledger) removed(p *process, op, key string, r *reply, before map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -207,10 +207,10 @@ func (b *ledger) removed(p *process, op, key string, r *reply, before map[string
 		!b.pausedIn(p.spec.Name, r.Begin, r.End) {
 		b.bad("%s took %v to delete %q", p.spec.Name, took, key)
 	}
-	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, run: p.run}
+	d := deletion{begin: r.Begin, end: r.End, op: op, by: p.spec.Name, incarnation: p.incarnation}
 	switch {
 	case r.Error == "":
-		d.nodes = map[string]int{p.spec.Name: p.run}
+		d.nodes = map[string]int{p.spec.Name: p.incarnation}
 		for _, node := range r.Peers {
 			if run, ok := before[node]; ok && run == b.current[node] {
 				d.nodes[node] = run
@@ -263,9 +263,9 @@ func (b *ledger) notExpired(s *seen) {
 		}
 	}
 	if age > most {
-		b.bad("%s (run %d) gave version %d of %q to a caller who came at %s, %v after it was loaded on "+
+		b.bad("%s (incarnation %d) gave version %d of %q to a caller who came at %s, %v after it was loaded on "+
 			"%s (and issued %v before that): no more than %v is promised",
-			s.node, s.run, s.version, s.key, time.Unix(0, s.begin).Format("15:04:05.000"), age,
+			s.node, s.incarnation, s.version, s.key, time.Unix(0, s.begin).Format("15:04:05.000"), age,
 			b.c.origin.byVersion(s.version), time.Duration(s.loaded-s.issued), most)
 	}
 }
@@ -275,11 +275,11 @@ func (b *ledger) notDeleted(s *seen, key string) {
 	for i := range b.deletes[key] {
 		d := &b.deletes[key][i]
 		run, member := d.nodes[s.node]
-		if member && run == s.run && d.end < s.begin && s.issued < d.begin {
-			b.bad("%s (run %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all "+
+		if member && run == s.incarnation && d.end < s.begin && s.issued < d.begin {
+			b.bad("%s (incarnation %d) gave version %d of %q, loaded on %s, issued %v before it was deleted (all "+
 				"keys: %t; %s) on %s, "+
 				"to a caller who came %v after that was confirmed, at %s",
-				s.node, s.run, s.version, s.key, b.c.origin.byVersion(s.version),
+				s.node, s.incarnation, s.version, s.key, b.c.origin.byVersion(s.version),
 				time.Duration(d.begin-s.issued),
 				key == "", d.op, d.by, time.Duration(s.begin-d.end),
 				time.Unix(0, s.begin).Format("15:04:05.000"))
@@ -300,7 +300,7 @@ func (b *ledger) unique() map[string]bool {
 	return keys
 }
 
-// last checks a value that was fetched when all was healed: it must not be from before any delete
+// last checks a value that was fetched after all was healed: it must not be from before any delete
 // by a node that still runs.
 func (b *ledger) last(r *result) {
 	b.mu.Lock()
@@ -308,7 +308,7 @@ func (b *ledger) last(r *result) {
 	for _, key := range []string{r.Key, ""} {
 		for i := range b.deletes[key] {
 			d := &b.deletes[key][i]
-			if b.current[d.by] == d.run && r.Error == "" && r.Issued < d.begin {
+			if b.current[d.by] == d.incarnation && r.Error == "" && r.Issued < d.begin {
 				b.bad("healed, %s gave version %d of %q, issued %v before its delete on %s (confirmed by "+
 					"all: %t)",
 					r.Node, r.Version, r.Key, time.Duration(d.begin-r.Issued), d.by, d.nodes != nil)
@@ -317,7 +317,7 @@ func (b *ledger) last(r *result) {
 	}
 }
 
-// report says what was done and seen.
+// report logs what was done and seen.
 func (b *ledger) report(ownership string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

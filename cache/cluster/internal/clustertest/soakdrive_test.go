@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Drivers are callers on all nodes: they fetch all the time, and delete now and then.
+// drivers are callers on all nodes, which fetch all the time, and delete now and then.
 type drivers struct {
 	c     *testCluster
 	book  *ledger
-	nodes []atomic.Pointer[process] // nil: nobody may call
+	nodes []atomic.Pointer[process] // nil if the node must not be called
 	quit  chan struct{}
 	wg    sync.WaitGroup
 }
@@ -39,13 +39,13 @@ func (d *drivers) end() {
 	d.wg.Wait()
 }
 
-// stop has nobody call a node from now on; who has called may go on. The node is about to end.
+// stop lets no caller call a node from now on, since it is about to end. Calls under way go on.
 func (d *drivers) stop(i int) {
 	d.book.closing(d.c.nodes[i])
 	d.nodes[i].Store(nil)
 }
 
-// resume has a node be called, whose process is a new one.
+// resume lets callers call a node again, whose process is a new one.
 func (d *drivers) resume(i int) {
 	d.book.started(d.c.nodes[i])
 	d.nodes[i].Store(d.c.nodes[i])
@@ -93,7 +93,7 @@ func (d *drivers) run(i int, r *rand.Rand) {
 	}
 }
 
-// anyKey chooses a key: a few are wanted often.
+// anyKey draws a key; a few keys are drawn often.
 func anyKey(r *rand.Rand) string {
 	n := soakKeys
 	if r.IntN(2) == 0 {
@@ -104,7 +104,7 @@ func anyKey(r *rand.Rand) string {
 
 // remove deletes a key, by itself or by its tag, or all.
 func (d *drivers) remove(p *process, op, key string) {
-	before := d.book.runs()
+	before := d.book.incarnations()
 	reply, err := p.do(command{Op: op, Keys: []string{key}, Deadline: soakDeadline})
 	if err != nil {
 		if !d.book.mayEnd(p) {

@@ -12,9 +12,9 @@ type splitting struct {
 	ways int
 }
 
-// TestConflict splits a cluster in the registry alone: there comes to be an owner on each side.
-// Entries live for far longer than the test, so it is by the loser's entry becoming a copy that the
-// nodes come to have one value again.
+// TestConflict splits the registry alone, so that keys get an owner on each side. Entries live far
+// longer than the test. So it is because the loser's entry becomes a copy that the nodes have one
+// value again.
 func TestConflict(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -24,8 +24,8 @@ func TestConflict(t *testing.T) {
 		cell{"key", 5, whenAll}, cell{"slot", 5, whenAll})
 }
 
-// TestSplit splits a cluster in HTTP, and in both the registry and HTTP. Who can't reach an owner
-// loads for itself, and keeps that for as long as an owner does.
+// TestSplit splits a cluster in HTTP, and in both the registry and HTTP. A node that can't reach an
+// owner loads for itself, and keeps the value for as long as an owner does.
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {
@@ -44,7 +44,7 @@ func splitAndHeal(t *testing.T, c *testCluster, x splitting) {
 
 	c.split(x.ways, one, other)
 	c.apply()
-	// At once, before anybody has noticed: a load per node at most.
+	// At once, before the split is noticed: at most one load per node.
 	cold := series(x.name+"/cold", 5)
 	results := c.fetch(100, append(cold, warm...))
 	values(t, results)
@@ -53,8 +53,8 @@ func splitAndHeal(t *testing.T, c *testCluster, x splitting) {
 		c.oncePerNode(key, 0, x.name+": just split")
 	}
 
-	// When it has been noticed: a load per side at most, or, where it can't be noticed since the
-	// registry is whole, per node.
+	// After it has been noticed: at most one load per side; or per node if it can't be noticed, since
+	// the registry is whole.
 	cold = series(x.name+"/later", 5)
 	if x.ways&overRegistry != 0 {
 		c.settle(one, other)
@@ -92,8 +92,8 @@ func (c *testCluster) lost() (n uint64) {
 	return n
 }
 
-// TestSlowRegistry has all that registries send take a third of a second longer: who sees a name
-// late still goes to the node that is to claim it.
+// TestSlowRegistry delays all that registries send by a third of a second: a node that sees a name
+// late still asks the node that is to claim it.
 func TestSlowRegistry(t *testing.T) {
 	t.Parallel()
 	grid(t, func(t *testing.T, c *testCluster) {

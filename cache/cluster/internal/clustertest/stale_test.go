@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStale has copies that may live for an hour of entries that live for two seconds: no copy
-// outlives its entry.
+// TestStale lets copies live for an hour, of entries that live for two seconds: no copy outlives
+// its entry.
 func TestStale(t *testing.T) {
 	t.Parallel()
 	const ttl, handing = 2 * time.Second, time.Second // handing is from the origin to Load's return

@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// maxMarks bounds the numbers that After returns. Where more would be needed, it is the whole log
-// that must have been applied.
+// maxMarks bounds the marks that After returns. If more would be needed, it requires that the whole
+// log was applied.
 const maxMarks = 64
 
-// After returns what the node `to` must have applied before it answers a request for key, for
-// Require there: the deletes that matter for the key and that it has not reported. It is nil if
-// there are none, which costs a lookup, and has 1.1 KB at most. It blocks for no longer than it
-// takes another goroutine to note something.
+// After returns, for Require on the node `to`, what that node must have applied before it answers a
+// request for key: the deletes that matter for the key and that it has not reported. It is nil if
+// there are none, which costs a lookup, and has 1.1 KB at most. It waits for no more than other
+// goroutines' short critical sections.
 func (b *Book) After(to uint64, key string) []byte {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	acked := b.peer(to).acked
-	if acked >= max(b.latest[key], b.wide, b.base) {
+	if acked >= max(b.latest[key], b.latestForAll, b.base) {
 		return nil
 	}
 	log := mark{b.o.Self, 0}
@@ -26,7 +26,7 @@ func (b *Book) After(to uint64, key string) []byte {
 		log.seq, acked = b.base, b.base
 	}
 	needs := make(map[uint64]uint64) // by origin
-	for _, number := range []uint64{b.latest[key], b.wide} {
+	for _, number := range []uint64{b.latest[key], b.latestForAll} {
 		for number > acked {
 			e := b.entries[number-b.base-1]
 			needs[e.origin] = max(needs[e.origin], e.seq)
@@ -38,7 +38,7 @@ func (b *Book) After(to uint64, key string) []byte {
 		marks = append(marks, mark{origin, needs[origin]})
 	}
 	if len(marks) > maxMarks {
-		marks = []mark{{b.o.Self, b.shown()}}
+		marks = []mark{{b.o.Self, b.lastShown()}}
 	}
 	return encodeAfter(marks)
 }
@@ -51,12 +51,12 @@ func (b *Book) peer(incarnation uint64) peer {
 	return peer{}
 }
 
-// Require makes sure that what is here of key is not from before the deletes in data, which After
-// returned on another node for it. Where they were not applied here yet, it drops the key, each
-// time until they come with a message; which deletes they are is not known before that. It returns
-// dropped then, and the caller must not answer with a value that is here: another goroutine may
-// have got it meanwhile from a third node, which lacks them too. If data makes no sense, the error
-// is [ErrMalformed], and nothing was done.
+// Require makes sure that what is here of key is not older than the deletes in data, which After
+// returned on another node. If some were not applied here yet, it drops the key, each time until a
+// message has brought them, since they are not known before that. Then it returns true for dropped,
+// and the caller must not answer with a value that is here: another goroutine may have got it
+// meanwhile from a third node that lacks the deletes too. If data can't be read, the error is
+// [ErrMalformed], and nothing was done.
 func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
 	if len(data) == 0 {
 		return false, nil
@@ -68,7 +68,7 @@ func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
 	b.mu.RLock()
 	done := b.peer(marks[0].origin).received >= marks[0].seq
 	for _, m := range marks[1:] {
-		err = cmp.Or(err, b.made(m))
+		err = cmp.Or(err, b.checkMade(m))
 		done = done && b.origin(m.origin).applied >= m.seq
 	}
 	b.mu.RUnlock()
@@ -79,8 +79,8 @@ func (b *Book) Require(key string, data []byte) (dropped bool, err error) {
 	return true, nil
 }
 
-// made returns an error if m is a delete of this node that it has not made. mu is held.
-func (b *Book) made(m mark) error {
+// checkMade returns an error if m names a delete of this node that it has not made. mu is held.
+func (b *Book) checkMade(m mark) error {
 	if made := b.origin(m.origin).applied; m.origin == b.o.Self && m.seq > made {
 		return malformed("it has delete %d of this incarnation, which has made %d", m.seq, made)
 	}

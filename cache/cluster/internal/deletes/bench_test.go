@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// filled is a node with deletes that another one, of incarnation 2, has not.
+// filled returns a node with deletes that another one, of incarnation 2, lacks.
 func filled(b *testing.B, deletes int) (*Book, *world) {
 	b.Helper()
 	w := pair(nil)

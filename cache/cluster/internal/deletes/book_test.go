@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pair is two nodes that see each other, and have exchanged messages.
+// pair returns a world of two nodes that see each other, and have exchanged messages.
 func pair(limits func(*Book)) *world { return newWorld(2, []string{"k"}, limits) }
 
 // ok fails if the world has seen a failure.
@@ -59,14 +59,13 @@ func TestNothingIsLeftOfWhoHasLeft(t *testing.T) {
 	for _, n := range w.nodes {
 		require.Len(t, n.book.peers, 2)
 		require.LessOrEqual(t, len(n.book.entries), maxSpare+1)
-		require.LessOrEqual(t, len(n.book.origins), maxSpare+maxPast+3)
+		require.LessOrEqual(t, len(n.book.origins), maxSpare+maxHandedOver+3)
 		require.Nil(t, n.book.After(w.nodes[(n.name+1)%3].incarnation(), "other"))
 	}
-	require.Len(t, w.nodes[0].store, 1, "nobody has deleted it")
+	require.Len(t, w.nodes[0].store, 1, "no node has deleted it")
 }
 
-// Rolling restarts, again and again, make nobody clear itself, and each process that has gone costs
-// one entry.
+// Rolling restarts make no node clear its cache, and each process that has gone costs one entry.
 func TestRollingRestarts(t *testing.T) {
 	const nodes = 4
 	restarts := 600
@@ -100,7 +99,7 @@ func TestRollingRestarts(t *testing.T) {
 	}
 }
 
-// A node that has missed more than is remembered clears itself, and nobody else does.
+// A node that has missed more deletes than are remembered clears its cache, and no other one does.
 func TestMissedTooMany(t *testing.T) {
 	w := newWorld(3, []string{"k"}, func(b *Book) { b.o.Max = 100 })
 	for _, n := range w.nodes {
@@ -132,7 +131,7 @@ func TestMissedTooMany(t *testing.T) {
 	}
 }
 
-// Whoever starts has nothing to clear.
+// A node that starts has nothing to clear.
 func TestStartClearsNothing(t *testing.T) {
 	w := pair(noSpare)
 	for i := range 10 {
@@ -146,8 +145,8 @@ func TestStartClearsNothing(t *testing.T) {
 	w.ok(t)
 }
 
-// A tag, whose values are not known elsewhere, has the key dropped until the message comes. So has
-// a delete of the key, but not one of another key.
+// A node that lacks a tag's delete drops the key until the message comes, since only nodes with a
+// value know its tags. A delete of the key has the same effect, and one of another key has none.
 func TestRequire(t *testing.T) {
 	w := pair(nil)
 	a, b := w.nodes[0], w.nodes[1]
@@ -175,10 +174,10 @@ func TestRequire(t *testing.T) {
 		require.False(t, dropped)
 		require.Len(t, b.store, 1)
 	}
-	require.NotNil(t, a.book.After(77, "k"), "who was never seen may have missed it")
+	require.NotNil(t, a.book.After(77, "k"), "a node that was never seen may have missed it")
 }
 
-// Where a request would have too many numbers, it wants the whole log applied.
+// A request that would have too many marks requires that the whole log was applied.
 func TestAfterIsBounded(t *testing.T) {
 	w := pair(nil)
 	for i := range maxMarks + 2 {
@@ -189,7 +188,7 @@ func TestAfterIsBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	data := w.nodes[0].book.After(w.nodes[1].incarnation(), "k")
-	require.Equal(t, encodeAfter([]mark{{1, w.nodes[0].book.shown()}}), data)
+	require.Equal(t, encodeAfter([]mark{{1, w.nodes[0].book.lastShown()}}), data)
 	w.get(w.nodes[1], "k")
 	dropped, err := w.nodes[1].book.Require("k", data)
 	require.NoError(t, err)
@@ -231,7 +230,7 @@ func TestTheLowestHandsOver(t *testing.T) {
 	}
 }
 
-// A node that knows a handover need not reset for what that stands for.
+// A node that knows a handover need not reset for the deletes that it stands for.
 func TestWhatWasHandedOverIsNotMissed(t *testing.T) {
 	w := newWorld(3, []string{"k"}, noSpare)
 	w.cut = 3
@@ -259,7 +258,8 @@ func TestWhatWasHandedOverIsNotMissed(t *testing.T) {
 	w.ok(t)
 }
 
-// Goroutines delete, ask and exchange messages at the same time; in the end all have all.
+// Goroutines delete, ask and exchange messages at the same time. In the end all nodes have all
+// deletes.
 func TestAtTheSameTime(t *testing.T) {
 	const nodes, each = 3, 200
 	w := newWorld(nodes, []string{"k"}, nil)

@@ -9,8 +9,8 @@ import (
 const (
 	// MaxKey bounds the length of a key or a tag, in bytes.
 	MaxKey = 1 << 20
-	// Overhead is how far a message can exceed the maxBytes that it was made for, besides one
-	// entry, in bytes, with 1,000 members.
+	// Overhead bounds by how much a message exceeds its maxBytes, besides one entry, in bytes, with
+	// 1,000 members.
 	Overhead = 128 << 10
 
 	messageVersion = 4
@@ -21,14 +21,14 @@ const (
 	handoverSize = 8 + 8
 )
 
-// ErrMalformed says that a message, or what After returned, makes no sense.
+// ErrMalformed says that a message, or what After returned, can't be read.
 var ErrMalformed = errors.New("malformed")
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("deletes: %w: "+format, append([]any{ErrMalformed}, args...)...)
 }
 
-// size returns how long an encoded entry is, at most.
+// size returns the maximum length of the encoded entry.
 func (e entry) size() int { return maxMark + 4 + len(e.Key) }
 
 func (m message) encode() []byte {
@@ -51,7 +51,7 @@ func (m message) encode() []byte {
 	return b
 }
 
-// decode takes a message apart, without a look at what the Book knows.
+// decode decodes a message, without checking it against the Book.
 func decode(data []byte) (m message, err error) {
 	r := reader{b: data}
 	r.version(messageVersion)
@@ -75,7 +75,7 @@ func decode(data []byte) (m message, err error) {
 	return m, r.end()
 }
 
-// encodeAfter encodes up to where a log has to be applied, and the deletes of each origin.
+// encodeAfter encodes marks: the first is about the sender's log, the others name deletes.
 func encodeAfter(marks []mark) []byte {
 	b := append(make([]byte, 0, 1+len(marks)*maxMark), afterVersion)
 	for _, m := range marks {
@@ -98,7 +98,7 @@ func appendMark(b []byte, m mark) []byte {
 	return binary.AppendUvarint(binary.LittleEndian.AppendUint64(b, m.origin), m.seq)
 }
 
-// A reader takes bytes apart. After the first error it returns zeros.
+// A reader decodes bytes. After the first error it returns zeros.
 type reader struct {
 	b   []byte // what is left
 	err error
@@ -111,7 +111,7 @@ func (r *reader) fail(format string, args ...any) {
 	r.b = nil
 }
 
-// bytes returns the next n bytes, and nil if there are fewer.
+// bytes returns the next n bytes, or nil if there are fewer.
 func (r *reader) bytes(n uint64) (b []byte) {
 	if n > uint64(len(r.b)) {
 		r.fail("it is cut off")
@@ -127,7 +127,7 @@ func (r *reader) version(want uint64) {
 	}
 }
 
-// number returns a number in its shortest form.
+// number returns the next number, which must be in its shortest form.
 func (r *reader) number() uint64 {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 || n > 1 && r.b[n-1] == 0 || v > maxNumber {
@@ -145,7 +145,7 @@ func (r *reader) mark() (m mark) {
 	return m
 }
 
-// end returns the first error. It is one if bytes are left.
+// end returns the first error. Bytes that are left are one.
 func (r *reader) end() error {
 	if len(r.b) > 0 {
 		r.fail("%d bytes follow", len(r.b))

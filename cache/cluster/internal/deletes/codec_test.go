@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample is a message that has everything in it.
+// sample returns a message with entries of each kind.
 func sample() message {
 	return message{
 		from: 0x1111111111111111, more: true, acked: 2, after: 300,
@@ -29,12 +29,12 @@ func sample() message {
 	}
 }
 
-// The format is what it was. Where it has to change, its version must too.
+// The format has not changed. If it has to change, its version must too.
 func TestFormat(t *testing.T) {
 	const (
 		a, b, c, d = "1111111111111111", "3333333333333333", "4444444444444444", "5555555555555555"
 		want       = "04" + a + "02" + "d904" + // version, sender, acked, after
-			"02" + "08" + a + "ab02" + "04" + c + "05" + "04" + // what was dropped, and entries
+			"02" + "08" + a + "ab02" + "04" + c + "05" + "04" + // count of dropped entries, and entries
 			a + "ac02" + "08" + "61" + a + "ad02" + "09" + "61" + b + "01" + "02" +
 			b + "02" + "8301" + "0900000000000000" + "7f00000000000000" +
 			a + "ae02" + "18" + "00c3a9" + d + "06" + "04"
@@ -89,7 +89,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// a is a node that has made two deletes, and knows of another one.
+// a returns a node that has made two deletes, and knows one of another node.
 func a(tb testing.TB) (*node, *world) {
 	tb.Helper()
 	w := pair(nil)
@@ -99,7 +99,7 @@ func a(tb testing.TB) (*node, *world) {
 	return w.nodes[0], w
 }
 
-// state returns all that matters of a Book.
+// state returns the state of the world's Books.
 func (w *world) state() string { return string(w.append(nil)) }
 
 // refused fails unless a message is refused, and nothing has changed.
@@ -144,7 +144,7 @@ func TestRequireMalformed(t *testing.T) {
 	require.Len(t, n.store, 1)
 }
 
-// A number that announces much has nothing allocated for it.
+// A number that announces many entries allocates nothing for them.
 func TestHugeCounts(t *testing.T) {
 	head, huge := sample().encode()[:12], binary.AppendUvarint(nil, 1<<40)
 	for name, data := range map[string][]byte{

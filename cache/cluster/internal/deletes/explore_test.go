@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A search visits every state that a world can get into with so many actions of each kind, in the
-// order of how many it takes: what it reports is the shortest way to a failure.
+// A search visits every state that a world can reach with a number of actions of each kind, those
+// with fewest actions first. So it reports a shortest way to a failure.
 type search struct {
 	name    string
 	nodes   int
@@ -22,27 +22,28 @@ type search struct {
 	meddles meddling
 	begin   func(*world)
 	budget  budget
-	clears  bool // that a node clears itself is no failure
+	clears  bool // a node that clears its cache is no failure
 }
 
-// A budget is how often what may go on for ever may happen.
+// A budget bounds the number of actions of each kind.
 type budget struct {
 	load, fetch, delete, other, tag, clear, send, dup, drop, split, heal, see, restart, cold uint8
 }
 
-type place struct {
+type searchState struct {
 	*world
 	left budget
 }
 
-// tiny bounds make small worlds lose what it takes 64,000 deletes or 1,024 processes to lose.
-func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAway, b.maxPast = 2, 1, 1, 4 }
+// tiny sets bounds with which small worlds lose what 64,000 deletes or 1,024 processes lose
+// otherwise.
+func tiny(b *Book) { b.o.Max, b.maxSpare, b.maxAbsent, b.maxHandedOver = 2, 1, 1, 4 }
 
-// noSpare bounds make details go as soon as all have applied them.
+// noSpare sets bounds with which entries are dropped as soon as all have applied them.
 func noSpare(b *Book) { b.maxSpare = 0 }
 
-// crowded bounds make absentees be forgotten.
-func crowded(b *Book) { b.maxAway, b.maxPast = 1, 4 }
+// crowded sets bounds with which absentees are forgotten.
+func crowded(b *Book) { b.maxAbsent, b.maxHandedOver = 1, 4 }
 
 var searches = []search{
 	{
@@ -105,7 +106,7 @@ var searches = []search{
 	},
 }
 
-// misses deletes what node 1, which is cut off, has.
+// misses deletes a key that node 1, which is cut off, has.
 func misses(w *world) {
 	w.get(w.nodes[1], "k")
 	w.cut = 2
@@ -137,12 +138,12 @@ func (s search) run(t *testing.T) {
 	if w.meddles = s.meddles; s.begin != nil {
 		s.begin(w)
 	}
-	queue, seen := []place{{w, s.budget}}, make(map[uint64]bool)
+	queue, seen := []searchState{{w, s.budget}}, make(map[uint64]bool)
 	for len(queue) > 0 && len(seen) < limit {
 		at := queue[0]
 		queue = queue[1:]
 		for _, a := range at.actions() {
-			next := place{at.clone(), at.left}
+			next := searchState{at.clone(), at.left}
 			a.do(&next)
 			next.check()
 			s.report(t, next.world, a.name)
@@ -174,8 +175,8 @@ func (s search) report(t *testing.T, w *world, last string) {
 	}
 }
 
-// TestRandom walks through worlds at random, further than TestExplore gets. Where no entry is
-// dropped before its time nobody clears itself.
+// TestRandom takes random actions, more than TestExplore gets to. If no entry is dropped before its
+// time, no node clears its cache.
 func TestRandom(t *testing.T) {
 	walks := 400
 	if testing.Short() {
@@ -198,7 +199,7 @@ func TestRandom(t *testing.T) {
 		}
 		w := newWorld(s.nodes, []string{"k"}, s.limits)
 		w.meddles, w.size = s.meddles, []int{1 << 20, 0}[walk/3%2]
-		p := place{w, budget{20, 30, 10, 5, 4, 2, 30, 5, 5, 3, 3, 30, 3, 1}}
+		p := searchState{w, budget{20, 30, 10, 5, 4, 2, 30, 5, 5, 3, 3, 30, 3, 1}}
 		for range 100 {
 			list := p.actions()
 			a := list[dice.IntN(len(list))]
@@ -213,19 +214,19 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// An action changes a place.
+// An action changes a searchState.
 type action struct {
 	name string
-	do   func(*place)
+	do   func(*searchState)
 }
 
-func (p *place) actions() (list []action) {
-	add := func(left *uint8, do func(p *place), format string, args ...any) {
+func (p *searchState) actions() (list []action) {
+	add := func(left *uint8, do func(p *searchState), format string, args ...any) {
 		if *left > 0 {
 			*left--
 			after := p.left
 			*left++
-			list = append(list, action{fmt.Sprintf(format, args...), func(q *place) {
+			list = append(list, action{fmt.Sprintf(format, args...), func(q *searchState) {
 				q.left = after
 				do(q)
 			}})
@@ -235,45 +236,45 @@ func (p *place) actions() (list []action) {
 	for i, n := range w.nodes {
 		_, stored := n.store["k"]
 		if !stored {
-			add(&l.load, func(p *place) { p.get(p.nodes[i], "k") }, "%d loads", i)
+			add(&l.load, func(p *searchState) { p.get(p.nodes[i], "k") }, "%d loads", i)
 		}
-		add(&l.delete, func(p *place) { p.delete(i, Delete{Key, "k"}) }, "%d deletes", i)
-		add(&l.other, func(p *place) { p.delete(i, Delete{Key, "j"}) }, "%d deletes another key", i)
-		add(&l.tag, func(p *place) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
-		add(&l.clear, func(p *place) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
-		add(&l.restart, func(p *place) { p.restart(i, true) }, "%d restarts", i)
-		add(&l.cold, func(p *place) { p.restart(i, false) }, "%d restarts and greets nobody", i)
+		add(&l.delete, func(p *searchState) { p.delete(i, Delete{Key, "k"}) }, "%d deletes", i)
+		add(&l.other, func(p *searchState) { p.delete(i, Delete{Key, "j"}) }, "%d deletes another key", i)
+		add(&l.tag, func(p *searchState) { p.delete(i, Delete{Tag, "k"}) }, "%d deletes the tag", i)
+		add(&l.clear, func(p *searchState) { p.delete(i, Delete{Kind: All}) }, "%d clears", i)
+		add(&l.restart, func(p *searchState) { p.restart(i, true) }, "%d restarts", i)
+		add(&l.cold, func(p *searchState) { p.restart(i, false) }, "%d restarts and greets no node", i)
 		if w.cut == 0 && (w.nodes[1] != n || len(w.nodes) > 2) {
-			add(&l.split, func(p *place) { p.cut = i + 1 }, "%d is cut off", i)
+			add(&l.split, func(p *searchState) { p.cut = i + 1 }, "%d is cut off", i)
 		}
 		if fmt.Sprint(n.view) != fmt.Sprint(w.reality(i)) {
-			add(&l.see, func(p *place) { p.see(i) }, "%d sees who is there", i)
+			add(&l.see, func(p *searchState) { p.see(i) }, "%d sees the members", i)
 		}
 		for j, o := range w.nodes {
 			if o == n || !w.linked(n, o) || !n.sees(o) {
 				continue
 			}
 			if !stored {
-				add(&l.fetch, func(p *place) { p.ask(p.nodes[i], p.nodes[j], "k") }, "%d asks %d", i, j)
+				add(&l.fetch, func(p *searchState) { p.ask(p.nodes[i], p.nodes[j], "k") }, "%d asks %d", i, j)
 			}
 			if len(w.flying) < 2 {
-				add(&l.send, func(p *place) { p.send(i, j) }, "%d sends to %d", i, j)
+				add(&l.send, func(p *searchState) { p.send(i, j) }, "%d sends to %d", i, j)
 			}
 		}
 	}
 	if w.cut > 0 {
-		add(&l.heal, func(p *place) { p.cut = 0 }, "the split heals")
+		add(&l.heal, func(p *searchState) { p.cut = 0 }, "the split heals")
 	}
 	for i, x := range w.flying {
 		what := "message"
 		if x.answer {
 			what = "answer"
 		}
-		without := func(p *place) { p.flying = append(p.flying[:i:i], p.flying[i+1:]...) }
+		without := func(p *searchState) { p.flying = append(p.flying[:i:i], p.flying[i+1:]...) }
 		free := uint8(1)
 		it := fmt.Sprintf("the %s of %d to %d", what, x.from, x.to)
-		add(&free, func(p *place) { without(p); p.deliver(x) }, "%s arrives", it)
-		add(&l.dup, func(p *place) { p.deliver(x) }, "%s arrives, twice", it)
+		add(&free, func(p *searchState) { without(p); p.deliver(x) }, "%s arrives", it)
+		add(&l.dup, func(p *searchState) { p.deliver(x) }, "%s arrives, twice", it)
 		add(&l.drop, without, "%s is lost", it)
 	}
 	return list

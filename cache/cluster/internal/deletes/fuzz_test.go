@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever arrives, it is either refused, and nothing changes, or it is a message that would be
-// written the same way.
+// Any bytes are either refused, and nothing changes, or are a message that encodes to the same
+// bytes.
 func FuzzAnswer(f *testing.F) {
 	f.Add(sample().encode())
 	n, w := a(f)
@@ -17,7 +17,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(w.nodes[1].book.Message(1, w.size))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		n, w := a(t)
-		n.book.o.Max, n.book.maxSpare, n.book.maxPast = 4, 1, 8
+		n.book.o.Max, n.book.maxSpare, n.book.maxHandedOver = 4, 1, 8
 		before := w.state()
 		if _, err := n.book.Answer("x", data, w.size); err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
@@ -27,9 +27,9 @@ func FuzzAnswer(f *testing.F) {
 		m, err := decode(data)
 		require.NoError(t, err)
 		require.Equal(t, data, m.encode())
-		require.Equal(t, n.book.shown(), n.book.applied)
+		require.Equal(t, n.book.lastShown(), n.book.applied)
 		require.LessOrEqual(t, len(n.book.entries), 4)
-		require.LessOrEqual(t, len(n.book.past), 8)
+		require.LessOrEqual(t, len(n.book.handedOver), 8)
 		_, err = decode(n.book.Message(m.from, w.size))
 		require.NoError(t, err)
 		for _, e := range m.entries {

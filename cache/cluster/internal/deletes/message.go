@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// A message is what nodes exchange.
+// A message is one message of an exchange, decoded.
 type message struct {
 	from    uint64 // incarnation of the sender
-	more    bool   // entries were left out that the receiver lacks
-	acked   uint64 // up to here the sender has applied the receiver's log
-	after   uint64 // up to here the receiver has applied the sender's log, or has to
-	dropped uint64 // so many of entries, the first, say what it has to have applied
+	more    bool   // the receiver lacks more entries
+	acked   uint64 // up to this number the sender has applied the receiver's log
+	after   uint64 // up to this number the receiver has applied the sender's log, or must have
+	dropped uint64 // the number of entries, the first ones, that stand for dropped entries
 	entries []entry
 }
 
-// Message returns what to send to a node: how much of its log is applied here, and what it has not
-// reported of this one's. Entries fill maxBytes, at least one is there.
+// Message returns a message for a node: up to which number its log is applied here, and the entries
+// of this node's log that it has not reported. The entries fill maxBytes; at least one is there.
 func (b *Book) Message(to uint64, maxBytes int) []byte {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -42,9 +42,9 @@ func (b *Book) Message(to uint64, maxBytes int) []byte {
 	return m.encode()
 }
 
-// Merge applies what an answer of the node `from` has that was not applied here yet. It reports
-// whether that node or this one has more for the other. If the message makes no sense the error is
-// [ErrMalformed], and nothing was done.
+// Merge applies those deletes of an answer of the node `from` that were not applied here yet. It
+// reports whether that node or this one has more for the other. If the message can't be read the
+// error is [ErrMalformed], and nothing was done.
 func (b *Book) Merge(from uint64, answer []byte) (more bool, err error) {
 	m, err := decode(answer)
 	if err != nil {
@@ -59,8 +59,8 @@ func (b *Book) Merge(from uint64, answer []byte) (more bool, err error) {
 	return m.more || b.Lacks(from), nil
 }
 
-// Answer does for a message of a node, which has that name, what Merge does for an answer, and
-// returns the answer, made as Message makes it.
+// Answer merges a message of the node with that name, as Merge merges an answer, and returns the
+// answer, made as by Message.
 func (b *Book) Answer(node string, data []byte, maxBytes int) ([]byte, error) {
 	m, err := decode(data)
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *Book) Answer(node string, data []byte, maxBytes int) ([]byte, error) {
 	return b.Message(m.from, maxBytes), nil
 }
 
-// merge does the work of Merge and Answer. node is the sender's name, empty if that is not known.
+// merge does the work of Merge and Answer. node is the sender's name, or empty if it is not known.
 func (b *Book) merge(m message, node string) error {
 	b.applying.Lock()
 	defer b.applying.Unlock()
@@ -93,9 +93,9 @@ func (b *Book) merge(m message, node string) error {
 		b.stats.Resets++
 	}
 	p := b.peers[m.from]
-	if p == nil && node != "" { // it is not seen yet: an absentee for the time being
+	if p == nil && node != "" { // it is no member yet: an absentee for the time being
 		p = &peer{node: node}
-		b.vanish(p)
+		b.markAbsent(p)
 		b.peers[m.from] = p
 	}
 	if p != nil {
@@ -105,16 +105,16 @@ func (b *Book) merge(m message, node string) error {
 			if e := b.entries[p.acked-b.base]; e.seq > theirs[e.origin] {
 				break
 			}
-			p.acked++ // it has applied what it shows
+			p.acked++ // the sender has applied its own entries
 		}
 	}
-	b.settle(m.from, len(m.entries) == 0)
+	b.forgetUnneeded(m.from, len(m.entries) == 0)
 	return nil
 }
 
-// show adds what m has to the log, without counting it as applied. It returns what is to be applied
-// and, by origin, the latest delete that the sender has applied. With reset, everything is to be
-// dropped. applying is held.
+// show adds the new entries of m to the log, without counting them as applied. It returns the
+// deletes to apply and, by origin, the latest delete that the sender has applied. If reset is true,
+// everything has to be dropped. applying is held.
 func (b *Book) show(m message) (list []Delete, theirs map[uint64]uint64, reset bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,7 +123,7 @@ func (b *Book) show(m message) (list []Delete, theirs map[uint64]uint64, reset b
 	}
 	for _, e := range m.entries {
 		if e.Kind == handover && e.seq <= b.origin(e.origin).applied {
-			b.stand(e.of()) // it may stand for some of what was dropped
+			b.noteHandover(e.handedOver()) // it may stand for dropped entries
 		}
 	}
 	theirs = make(map[uint64]uint64)
@@ -139,7 +139,7 @@ func (b *Book) show(m message) (list []Delete, theirs map[uint64]uint64, reset b
 	return list, theirs, reset, nil
 }
 
-// check returns an error if m can't be. mu is held.
+// check returns an error if no honest node could have sent m. mu is held.
 func (b *Book) check(m message) error {
 	switch {
 	case m.from == b.o.Self:
@@ -148,9 +148,9 @@ func (b *Book) check(m message) error {
 		return malformed("it has applied %d entries of this log, which has %d", m.acked, b.applied)
 	}
 	for _, e := range m.entries {
-		err := b.made(e.mark)
+		err := b.checkMade(e.mark)
 		if e.Kind == handover {
-			err = cmp.Or(err, b.made(e.of()))
+			err = cmp.Or(err, b.checkMade(e.handedOver()))
 		}
 		if err != nil {
 			return err
@@ -159,24 +159,24 @@ func (b *Book) check(m message) error {
 	return nil
 }
 
-// Lacks reports whether a node has not reported all that was applied here.
+// Lacks reports whether a node has not reported all entries that were applied here.
 func (b *Book) Lacks(node uint64) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.peers[node] == nil || b.peers[node].acked < b.applied
 }
 
-// Reported reports whether a node has applied this node's log up to an entry.
+// Reported reports whether a node has reported this node's log up to an entry.
 func (b *Book) Reported(by, entry uint64) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.peer(by).acked >= entry
 }
 
-// Stats are the counters of a Book.
+// Stats has the counts of a Book.
 type Stats struct {
 	Applied uint64 // deletes of other nodes that were applied here
-	Resets  uint64 // how often a Reset has dropped something
+	Resets  uint64 // calls of Reset that have dropped something
 }
 
 // Stats returns the counters.

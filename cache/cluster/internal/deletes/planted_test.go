@@ -17,7 +17,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Fresh"},
 	},
 	{
-		Name:       "who was never seen is asked without deletes",
+		Name:       "a node that was never seen is asked without deletes",
 		Changes:    []planted.Change{{"after.go", "if acked >= max(", "if acked == 0 || acked >= max("}},
 		Invariants: []string{"Fresh"},
 	},
@@ -27,7 +27,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Fresh"},
 	},
 	{
-		Name:       "a key that was missed is given by who lacks the log",
+		Name:       "a node that lacks the log gives a key that it has missed",
 		Changes:    []planted.Change{{"after.go", "done := b.peer(", "done := true || b.peer("}},
 		Invariants: []string{"Fresh"},
 	},
@@ -73,7 +73,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Fresh", "Honest"},
 	},
 	{
-		Name:       "what was dropped is not told",
+		Name:       "messages do not mention dropped entries",
 		Changes:    []planted.Change{{"message.go", "if p.acked < b.base {", "if p.acked > b.base {"}},
 		Invariants: []string{"Fresh", "AllHaveAll", "Honest"},
 	},
@@ -83,7 +83,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Fresh", "AllHaveAll"},
 	},
 	{
-		Name:       "a reset is not told to others",
+		Name:       "messages do not mention a reset",
 		Changes:    []planted.Change{{"book.go", "case Tag, All, missed:", "case Tag, All:"}},
 		Invariants: []string{"Fresh"},
 	},
@@ -93,7 +93,7 @@ var bugs = []planted.Bug{
 		Invariants: []string{"Fresh"},
 	},
 	{
-		Name: "the old rule: a clear stands for those who have left",
+		Name: "the old rule: a clear stands for the deletes of nodes that have left",
 		Changes: []planted.Change{{
 			"book.go", "b.addOwn(handoverOf(mark{incarnation, b.origins[incarnation].applied}))",
 			"_ = incarnation\n		b.addOwn(Delete{Kind: All})",
@@ -117,7 +117,7 @@ var bugs = []planted.Bug{
 	},
 }
 
-// The explorer is worth what it finds: each of these bugs.
+// The explorer finds each of these planted bugs.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if testing.Short() || race {
 		t.Skip("builds the package once for each bug")

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// A world is some nodes that load, delete, ask each other and exchange messages over a network that
-// splits and loses. A value is the set of the deletes that had been made when it was loaded, so no
-// clock is needed to say whether it is from before one.
+// A world has nodes that load, delete, ask each other and exchange messages over a network that
+// splits and loses messages. A value is the set of the deletes that had been made when it was
+// loaded, so no clock is needed to say whether it is older than a delete.
 type world struct {
 	nodes    []*node
 	keys     []string
-	cut      int // the node that is cut off, from 1; 0: none
+	cut      int // the node that is cut off, counted from 1; 0 if none is
 	made     []madeDelete
 	flying   []letter
 	next     uint64 // incarnation
@@ -31,7 +31,7 @@ type meddling int
 
 const (
 	othersLook meddling = iota + 1 // before it has dropped anything, others take a message and ask
-	itAsks                         // when it has dropped all, it asks others
+	itAsks                         // after it has dropped everything, it asks others
 )
 
 // A node is one incarnation. Its name is its index.
@@ -105,12 +105,12 @@ func (w *world) start(i int) *node {
 }
 
 func (n *node) options(self uint64) Options {
-	return Options{Self: self, Apply: n.apply, Reset: n.dropAll}
+	return Options{Self: self, Max: 64 << 10, Apply: n.apply, Reset: n.dropAll}
 }
 
 func (n *node) incarnation() uint64 { return n.book.o.Self }
 
-// apply drops what is deleted. In between others look.
+// apply drops what is deleted. Meanwhile other nodes look.
 func (n *node) apply(list []Delete) {
 	n.meddle(othersLook, func(o *node) { // what is not dropped yet must not count as applied
 		if data := n.book.Message(o.incarnation(), n.w.size); o.book.applying.TryLock() {
@@ -124,10 +124,10 @@ func (n *node) apply(list []Delete) {
 		maps.DeleteFunc(n.store, d.hits)
 		clears := func(m madeDelete) bool { return m.Kind == All }
 		if d.Kind == All && !slices.ContainsFunc(n.w.made, clears) {
-			n.w.fail("Made: %d applies a clear that nobody has made", n.name)
+			n.w.fail("Made: %d applies a clear that no node has made", n.name)
 		}
 	}
-	// What is asked for now is asked with the delete.
+	// A request from now on carries the delete.
 	n.meddle(itAsks, func(o *node) { n.w.ask(n, o, n.w.keys[0]) })
 }
 
@@ -163,7 +163,7 @@ func (w *world) fail(format string, args ...any) {
 	w.failures = append(w.failures, fmt.Sprintf(format, args...))
 }
 
-// reality returns what membership would show a node if it knew everything.
+// reality returns the members that a perfect membership would show a node.
 func (w *world) reality(i int) map[string]uint64 {
 	view := make(map[string]uint64)
 	for j, o := range w.nodes {
@@ -194,8 +194,8 @@ func (w *world) learn(n *node) {
 	}
 }
 
-// check fails if a node has a value from before a delete that it knows, or believes another one to
-// have applied what that one has not.
+// check fails if a node has a value from before a delete that it knows, or believes that another
+// one has applied a delete that it has not.
 func (w *world) check() {
 	for _, n := range w.nodes {
 		w.learn(n)
@@ -214,7 +214,7 @@ func (w *world) check() {
 	}
 }
 
-// believes reports whether n, if it knows a delete, takes another node to have applied it.
+// believes reports whether n, if it knows a delete, believes that another node has applied it.
 func (n *node) believes(o *node, d mark) bool {
 	acked := n.book.peer(o.incarnation()).acked
 	says := func(e entry) bool {
@@ -245,7 +245,7 @@ func (w *world) get(n *node, key string) value {
 func (w *world) ask(n, o *node, key string) {
 	after := n.book.After(o.incarnation(), key)
 	known, busy := n.known, o.busy
-	o.busy = true // what it answers is loaded, and not asked for
+	o.busy = true // it loads its answer, and does not ask for it
 	defer func() { o.busy = busy }()
 	if _, err := o.book.Require(key, after); err != nil {
 		w.fail("Sense: %d refused %x of %d: %v", o.name, after, n.name, err)
@@ -305,7 +305,7 @@ func (w *world) deliver(x letter) {
 	w.flying = append(w.flying, letter{x.to, x.from, true, string(answer)})
 }
 
-// exchange does at once what happens between two nodes when nothing is lost.
+// exchange runs a whole exchange between two nodes at once, without loss.
 func (w *world) exchange(i, j int) {
 	for range 100 {
 		from, to := w.nodes[i], w.nodes[j]
@@ -328,7 +328,7 @@ func (w *world) exchange(i, j int) {
 	w.fail("Ends: %d and %d exchange messages without end", i, j)
 }
 
-// restart replaces a node by a new incarnation. With greets it exchanges messages before it begins.
+// restart replaces a node by a new incarnation. If greets, it exchanges messages before it begins.
 func (w *world) restart(i int, greets bool) {
 	w.nodes[i] = w.start(i)
 	w.see(i)
@@ -339,8 +339,9 @@ func (w *world) restart(i int, greets bool) {
 	}
 }
 
-// rest heals the network and exchanges messages until all have all. Then no value may be from
-// before a delete that some node knew, and no book holds a chapter of who has left.
+// rest heals the network and exchanges messages until all nodes have all deletes. Then no value may
+// be from before a delete that a node knew, and no book may have more than a number of a node that
+// has left.
 func (w *world) rest() {
 	w.cut, w.flying = 0, nil
 	var known bits
@@ -407,10 +408,10 @@ func (w *world) clone() *world {
 func (b *Book) clone(o Options) *Book {
 	o.Max = b.o.Max
 	c := New(o)
-	c.maxSpare, c.maxAway, c.maxPast = b.maxSpare, b.maxAway, b.maxPast
+	c.maxSpare, c.maxAbsent, c.maxHandedOver = b.maxSpare, b.maxAbsent, b.maxHandedOver
 	c.entries, c.base, c.applied = slices.Clone(b.entries), b.base, b.applied
-	c.latest, c.wide = maps.Clone(b.latest), b.wide
-	c.past, c.vanished, c.stats = slices.Clone(b.past), b.vanished, b.stats
+	c.latest, c.latestForAll = maps.Clone(b.latest), b.latestForAll
+	c.handedOver, c.absentees, c.stats = slices.Clone(b.handedOver), b.absentees, b.stats
 	for incarnation, x := range b.origins {
 		y := *x
 		c.origins[incarnation] = &y
@@ -429,7 +430,7 @@ func truth(is bool) uint64 {
 	return 0
 }
 
-// append appends all that matters of a world's state, but what goes with the state of the search.
+// append appends the state of the world, without what is part of the state of the search.
 func (w *world) append(b []byte) []byte {
 	number := func(list ...uint64) {
 		for _, n := range list {
@@ -459,9 +460,9 @@ func (w *world) append(b []byte) []byte {
 		}
 		for _, incarnation := range slices.Sorted(maps.Keys(k.peers)) {
 			p := k.peers[incarnation]
-			number(incarnation, p.away, truth(p.left), p.acked, p.received)
+			number(incarnation, p.absent, truth(p.left), p.acked, p.received)
 		}
-		number(k.past...)
+		number(k.handedOver...)
 	}
 	letters := make([]string, len(w.flying))
 	for i, x := range w.flying {

@@ -17,11 +17,11 @@ var benchMembers = []string{"a", "b", "c", "d", "e"}
 func BenchmarkOwner(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		make func(Config) Units
+		make func(Config) Owners
 	}{{"key", NewKeys}, {"slot", NewSlots}, {"ring", NewRing}} {
 		r := openRegistry(b, "a")
 		has := new(entries)
-		u := openUnits(b, kind.make, Config{
+		u := openOwners(b, kind.make, Config{
 			Registry: r, IdleRelease: time.Hour, Settle: time.Hour, Has: has.has,
 		})
 		u.SetMembers(benchMembers)
@@ -45,11 +45,11 @@ func BenchmarkOwner(b *testing.B) {
 	}
 }
 
-// BenchmarkLook is what each node does once a round.
+// BenchmarkLook measures a look at the slots, which each node takes once a round.
 func BenchmarkLook(b *testing.B) {
 	for _, n := range []int{1024, 65536} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := openUnits(b, newSlots, Config{Registry: openRegistry(b, "a"), Slots: n, Round: time.Hour})
+			s := openOwners(b, newSlots, Config{Registry: openRegistry(b, "a"), Slots: n, Round: time.Hour})
 			s.SetMembers([]string{"a"})
 			v, _ := s.round(false)
 			s.claimOpen(v)
@@ -63,21 +63,21 @@ func BenchmarkLook(b *testing.B) {
 }
 
 func BenchmarkClaimAndRelease(b *testing.B) {
-	k := openUnits(b, newKeys, Config{Registry: openRegistry(b, "a")})
+	k := openOwners(b, newKeys, Config{Registry: openRegistry(b, "a")})
 	k.SetMembers(benchMembers)
 	b.ReportAllocs()
 	for b.Loop() {
-		k.holdings.claim("user:123456")
-		for !k.holdings.release("user:123456") {
+		k.claims.claim("user:123456")
+		for !k.claims.release("user:123456") {
 			runtime.Gosched()
 		}
 	}
 }
 
-// BenchmarkComeAndGo is a key that is evicted and loaded again.
+// BenchmarkComeAndGo measures the eviction and the next load of a key.
 func BenchmarkComeAndGo(b *testing.B) {
 	has := new(entries)
-	k := openUnits(b, newKeys, Config{Registry: openRegistry(b, "a"), Has: has.has})
+	k := openOwners(b, newKeys, Config{Registry: openRegistry(b, "a"), Has: has.has})
 	k.SetMembers([]string{"a"})
 	has.set(k, true, "user:123456")
 	soon(b, "it is held", func() bool { return k.Stats().Held == 1 })
@@ -88,14 +88,13 @@ func BenchmarkComeAndGo(b *testing.B) {
 	}
 }
 
-// BenchmarkHeap tells what names cost: the heap of each on the node that holds it, where the
-// owner's share is set beside what a bare registration takes, and on each other node, and how long
-// it takes to claim them, to tell a node that joins of them, and to give them up. With -benchtime
-// 1000000x it is a million keys.
+// BenchmarkHeap measures the cost of names: the heap of each on its owner, beside that of a bare
+// registration, and on each other node, and the time to claim them, to send them to a node that
+// joins, and to release them. With -benchtime 1000000x it measures a million keys.
 func BenchmarkHeap(b *testing.B) {
 	for _, kind := range []struct {
 		name string
-		make func(Config) Units
+		make func(Config) Owners
 	}{{"bare", nil}, {"key", NewKeys}, {"slot", NewSlots}} {
 		b.Run(kind.name, func(b *testing.B) {
 			n := b.N
@@ -105,7 +104,7 @@ func BenchmarkHeap(b *testing.B) {
 			ra := openRegistry(b, "a")
 			before := heap()
 			begun := time.Now()
-			var u Units
+			var u Owners
 			switch kind.name {
 			case "bare":
 				for i := range n {
@@ -114,7 +113,7 @@ func BenchmarkHeap(b *testing.B) {
 				}
 			default:
 				has := new(entries)
-				u = openUnits(b, kind.make, Config{
+				u = openOwners(b, kind.make, Config{
 					Registry: ra, IdleRelease: time.Hour, Has: has.has,
 					Slots: n, Settle: time.Nanosecond, Round: time.Millisecond,
 				})

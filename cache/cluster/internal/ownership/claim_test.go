@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// However often a key comes at the same time, its name is registered once, and nobody waits for
-// that.
+// The name of a key that comes many times at once is claimed once, and no caller waits for that.
 func TestNameIsRegisteredOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -32,7 +31,7 @@ func TestNameIsRegisteredOnce(t *testing.T) {
 	})
 }
 
-// A name that comes when its entry has gone is idle.
+// A name that is claimed after its entry has gone is idle.
 func TestNameThatComesLate(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -53,7 +52,8 @@ func TestNameThatComesLate(t *testing.T) {
 	})
 }
 
-// Names that wait for the registry are bounded: past that a key has none, until it comes again.
+// Names that wait for the registry are bounded: beyond the bound a key gets none until it comes
+// again.
 func TestTooManyWait(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -68,6 +68,6 @@ func TestTooManyWait(t *testing.T) {
 		has.set(u, true, strconv.Itoa(maxWaiting))
 		time.Sleep(time.Minute)
 		require.Equal(t, maxWaiting+1, u.Stats().Held)
-		require.Zero(t, u.holdings.waiting.Load())
+		require.Zero(t, u.claims.waiting.Load())
 	})
 }

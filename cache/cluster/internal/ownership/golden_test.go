@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What nodes compute has to be the same on those of the next release as well: a change here is one
-// of the protocol.
+// Homes and slots are the same in all releases: a change here is a change of the protocol.
 func TestHomesAreTheSameInAllReleases(t *testing.T) {
 	var m members
 	m.set([]string{"node-1", "node-2", "node-3"})

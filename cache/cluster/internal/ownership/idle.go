@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// idle gives up the names of units that have been idle for long enough.
+// idle releases the names of ids that have been idle for long enough.
 //
-// Each shard has a list of its idle holdings, those that have been idle for the longest first. To
-// become idle, and to be used again, is thus to enter and to leave a list: O(1), under a lock that
-// has to be taken anyway, and nothing is left behind of a key that comes and goes quickly.
+// Each shard has a list of its idle claims; the one that has been idle for the longest is first. So
+// to become idle, and to be used again, is to enter and to leave a list: O(1), under a lock that is
+// taken anyway, and nothing is left behind of a key that comes and goes quickly.
 type idle struct {
-	h     *holdings
+	h     *claims
 	after time.Duration
 	begun time.Time
 
-	asleep atomic.Bool // no timer is set: who makes a holding idle has to wake run
+	asleep atomic.Bool // no timer is set, so begin has to wake run
 	wake   chan struct{}
 }
 
-func newIdle(h *holdings, after time.Duration) *idle {
+func newIdle(h *claims, after time.Duration) *idle {
 	return &idle{h: h, after: after, begun: time.Now(), wake: make(chan struct{}, 1)}
 }
 
-// begin makes a holding that is in use idle from now on. The caller holds the shard's mu.
-func (d *idle) begin(s *shard, have *holding) {
-	have.since, have.idles = time.Since(d.begun), s.idlers.PushBack(have)
+// begin notes that a claim that is in use becomes idle now. The caller holds the shard's mu.
+func (d *idle) begin(s *shard, have *claim) {
+	have.idleSince, have.idleElement = time.Since(d.begun), s.idle.PushBack(have)
 	if d.asleep.CompareAndSwap(true, false) {
 		select {
 		case d.wake <- struct{}{}:
@@ -34,23 +34,23 @@ func (d *idle) begin(s *shard, have *holding) {
 	}
 }
 
-// restart makes a holding that is idle be so from now on. The caller holds the shard's mu.
-func (d *idle) restart(s *shard, have *holding) {
-	if have.idles != nil {
-		have.since = time.Since(d.begun)
-		s.idlers.MoveToBack(have.idles)
+// restart notes that an idle claim is idle from now on. The caller holds the shard's mu.
+func (d *idle) restart(s *shard, have *claim) {
+	if have.idleElement != nil {
+		have.idleSince = time.Since(d.begun)
+		s.idle.MoveToBack(have.idleElement)
 	}
 }
 
-// use takes a holding out of the idle ones, if it is one. The caller holds mu.
-func (s *shard) use(have *holding) {
-	if have.idles != nil {
-		s.idlers.Remove(have.idles)
-		have.idles = nil
+// endIdle notes that a claim is in use, if it was idle. The caller holds mu.
+func (s *shard) endIdle(have *claim) {
+	if have.idleElement != nil {
+		s.idle.Remove(have.idleElement)
+		have.idleElement = nil
 	}
 }
 
-// run gives names up until the holdings close.
+// run releases names until the claims close.
 func (d *idle) run() {
 	timer := time.NewTimer(time.Nanosecond) // not 0: see atOnce in package registry
 	defer timer.Stop()
@@ -61,36 +61,36 @@ func (d *idle) run() {
 		case <-d.wake:
 		case <-timer.C:
 		}
-		d.asleep.Store(true) // before looking: what is added after that wakes this goroutine
+		d.asleep.Store(true) // before releaseDue: a claim that becomes idle after that wakes run
 		if wait, some := d.releaseDue(); some {
-			d.asleep.Store(false) // all that is added from now on is due later
+			d.asleep.Store(false) // claims that become idle from now on are due later
 			timer.Reset(max(wait, d.after/100))
 		}
 	}
 }
 
-// releaseDue gives up what is due. It returns how long it is to the next one, if there is one.
+// releaseDue releases what is due. It returns how long it is to the next one, if there is one.
 func (d *idle) releaseDue() (wait time.Duration, some bool) {
 	for i := range d.h.shards {
 		s := &d.h.shards[i]
 		for {
 			s.mu.Lock()
-			oldest := s.idlers.Front()
+			oldest := s.idle.Front()
 			if oldest == nil {
 				s.mu.Unlock()
 				break
 			}
-			have := oldest.Value.(*holding) //nolint:errcheck,forcetypeassert // there is nothing else
-			if left := have.since + d.after - time.Since(d.begun); left > 0 {
+			have := oldest.Value.(*claim) //nolint:errcheck,forcetypeassert // there is nothing else
+			if left := have.idleSince + d.after - time.Since(d.begun); left > 0 {
 				s.mu.Unlock()
 				if !some || left < wait {
 					wait, some = left, true
 				}
 				break
 			}
-			d.h.giveUp(s, have)
+			d.h.startRelease(s, have)
 			s.mu.Unlock()
-			d.h.give(s, have)
+			d.h.finishRelease(s, have)
 		}
 	}
 	return wait, some

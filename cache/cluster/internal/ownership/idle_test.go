@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,13 +12,13 @@ import (
 
 const idleTime = time.Second
 
-// idleKeys makes keys in a bubble, which are closed when the function that it returns is called.
+// idleKeys returns keys in a bubble, and a function that closes them.
 func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	t.Helper()
 	has := new(entries)
 	u := newKeys(Config{
 		Registry: r, Self: "a", Cache: "test", IdleRelease: idleTime, Has: has.has,
-		Lost: func(string) { t.Error("nothing was lost") },
+		Lost: func(string) { t.Error("nothing was lost") }, Logger: slog.New(slog.DiscardHandler),
 	})
 	u.SetMembers([]string{"a"})
 	return u, has, func() {
@@ -28,28 +29,27 @@ func idleKeys(t *testing.T, r *gated) (*keys, *entries, func()) {
 	}
 }
 
-// holds reports whether the name is in the registry, without asking for it as who wants to fetch
-// it.
+// holds reports whether the name is in the registry, without the effect of Owner.
 func holds(r *gated, key string) bool {
 	_, ok := r.Registry.Lookup("cache/test/key/" + key)
 	return ok
 }
 
-// A name is given up once its key has been gone for IdleRelease, and not while it is there.
+// A name is released when its key has been gone for IdleRelease, and not while it is there.
 func TestIdleRelease(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
 		defer end()
-		time.Sleep(20 * idleTime) // nothing is there: nothing is looked at
+		time.Sleep(20 * idleTime) // nothing is idle, so no timer is set
 		has.set(u, true, "evicted", "kept")
 		synctest.Wait()
 		time.Sleep(idleTime / 2)
-		has.set(u, false, "evicted", "evicted", "never heard of")
+		has.set(u, false, "evicted", "evicted", "never loaded")
 		time.Sleep(idleTime - time.Millisecond)
 		require.True(t, holds(r, "evicted"))
 		time.Sleep(idleTime/100 + time.Millisecond)
 		require.False(t, holds(r, "evicted"))
-		require.False(t, holds(r, "never heard of"))
+		require.False(t, holds(r, "never loaded"))
 		time.Sleep(20 * idleTime)
 		require.True(t, holds(r, "kept"))
 		require.Equal(t, Stats{Held: 1, Claimed: 2, Released: 1}, u.Stats())
@@ -89,19 +89,19 @@ func TestHotNameDoesNotFlap(t *testing.T) {
 	})
 }
 
-// idling counts what is in the lists.
+// idling returns the number of idle claims.
 func idling(u *keys) (n int) {
-	for i := range u.holdings.shards {
-		s := &u.holdings.shards[i]
+	for i := range u.claims.shards {
+		s := &u.claims.shards[i]
 		s.mu.Lock()
-		n += s.idlers.Len()
+		n += s.idle.Len()
 		s.mu.Unlock()
 	}
 	return n
 }
 
-// Many keys of the same shards become idle in turn, and some are used again: the others go in time,
-// and only they.
+// Many keys of the same shards become idle in turn, and some are used again. The others are
+// released in time, and no others.
 func TestIdleReleaseOfMany(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
@@ -121,7 +121,7 @@ func TestIdleReleaseOfMany(t *testing.T) {
 			has.set(u, true, names[i])
 		}
 		require.Equal(t, n-(n+2)/3, idling(u))
-		for i := range n / 2 { // time goes on to when each is due
+		for i := range n / 2 { // until each is due
 			time.Sleep(time.Until(was[i].Add(idleTime + idleTime/100 + time.Microsecond)))
 			synctest.Wait()
 			require.Equal(t, i%3 == 0, holds(r, names[i]), i)
@@ -132,25 +132,25 @@ func TestIdleReleaseOfMany(t *testing.T) {
 	})
 }
 
-// A key that comes while its name is being given up gets one that is held: not the one that is
-// about to end.
+// A key that comes while its name is being released gets a new claim, and not the registration that
+// is about to end.
 func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
 		defer end()
 		has.set(u, true, "k")
 		synctest.Wait()
-		h, s := u.holdings, u.holdings.shard("k")
+		h, s := u.claims, u.claims.shard("k")
 		s.mu.Lock()
-		have := s.units["k"]
-		h.giveUp(s, have)
+		have := s.claims["k"]
+		h.startRelease(s, have)
 		s.mu.Unlock()
 		has.set(u, false, "k")
 		require.False(t, h.release("k"), "it is under way")
 		has.set(u, true, "k")
 		synctest.Wait()
 		require.EqualValues(t, 1, r.registers.Load())
-		h.give(s, have)
+		h.finishRelease(s, have)
 		synctest.Wait()
 		require.True(t, holds(r, "k"))
 		require.Equal(t, Stats{Held: 1, Claimed: 2, Released: 1}, u.Stats())
@@ -158,12 +158,12 @@ func TestClaimWhileTheNameIsGivenUp(t *testing.T) {
 	})
 }
 
-// A name that the registry hands out after Close is given back.
+// A name that the registry grants after Close is released.
 func TestNameThatComesAfterClose(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)
 		open := r.jam()
-		r.deaf.Store(true)
+		r.ignoresContext.Store(true)
 		has.set(u, true, "k")
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -174,7 +174,7 @@ func TestNameThatComesAfterClose(t *testing.T) {
 	})
 }
 
-// Close while names wait for the registry: none comes after it.
+// If keys close while names wait for the registry, none is held afterwards.
 func TestCloseDuringAClaim(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		u, has, end := idleKeys(t, r)

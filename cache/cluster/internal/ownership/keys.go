@@ -6,27 +6,27 @@ import (
 	"encoding/hex"
 )
 
-// maxPlainKey bounds the keys that stand in their names as they are. Longer ones are hashed.
+// maxPlainKey bounds the length of the keys that are part of their names as they are, in bytes.
+// Names of longer keys have a hash.
 const maxPlainKey = 200
 
-// NewKeys returns units that are keys.
-func NewKeys(c Config) Units { return newKeys(c) }
+// NewKeys returns Owners of keys that are claimed one by one.
+func NewKeys(c Config) Owners { return newKeys(c) }
 
 func newKeys(c Config) *keys {
-	c = c.withDefaults()
 	k := &keys{c: c, plain: "cache/" + c.Cache + "/key/", hashed: "cache/" + c.Cache + "/sha/"}
-	k.holdings = newHoldings(c, k.name, k.lost)
-	k.holdings.idle = newIdle(k.holdings, c.IdleRelease)
-	k.holdings.changed = k.Changed
-	k.holdings.running.Go(k.holdings.idle.run)
+	k.claims = newClaims(c, k.name, k.lost)
+	k.claims.idle = newIdle(k.claims, c.IdleRelease)
+	k.claims.onReleased = k.Changed
+	k.claims.running.Go(k.claims.idle.run)
 	return k
 }
 
 type keys struct {
 	c             Config
-	plain, hashed string // what names begin with
+	plain, hashed string // prefixes of names
 	members       members
-	holdings      *holdings
+	claims        *claims
 }
 
 func (k *keys) name(key string) string {
@@ -38,46 +38,46 @@ func (k *keys) name(key string) string {
 }
 
 // Owner returns the holder of the key's name. A holder that is no member can't be asked, so the key
-// counts as one that nobody holds; its home loads it then without owning it.
+// counts as one that nobody holds; its home then loads it without owning it.
 func (k *keys) Owner(key string) string {
 	if claim, ok := k.c.Registry.Lookup(k.name(key)); ok && k.members.has(claim.Node) {
 		if claim.Node == k.c.Self {
-			k.asked(key)
+			k.restartIdle(key)
 		}
 		return claim.Node
 	}
 	return k.members.home(key)
 }
 
-// asked keeps the name of an idle key that is about to be loaded.
-func (k *keys) asked(key string) {
-	s := k.holdings.shard(key)
+// restartIdle keeps the name of an idle key that is about to be loaded.
+func (k *keys) restartIdle(key string) {
+	s := k.claims.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.units[key]; have != nil && have.state == held {
-		k.holdings.idle.restart(s, have)
+	if have := s.claims[key]; have != nil && have.state == held {
+		k.claims.idle.restart(s, have)
 	}
 }
 
-// Changed registers the name of a key that has come, and gives up that of one that has gone later.
+// Changed claims the name of a key that has come. The name of a key that has gone becomes idle.
 func (k *keys) Changed(key string) {
-	s := k.holdings.shard(key)
+	s := k.claims.shard(key)
 	s.mu.Lock()
-	has, have := k.c.Has(key), s.units[key]
+	has, have := k.c.Has(key), s.claims[key]
 	switch {
-	case have == nil || have.state != held: // who changes it looks again when that is over
+	case have == nil || have.state != held: // onReleased or register looks again when that is over
 	case has:
-		s.use(have)
-	case have.idles == nil:
-		k.holdings.idle.begin(s, have)
+		s.endIdle(have)
+	case have.idleElement == nil:
+		k.claims.idle.begin(s, have)
 	}
 	s.mu.Unlock()
 	if has && have == nil && k.Owner(key) == k.c.Self {
-		k.holdings.claim(key)
+		k.claims.claim(key)
 	}
 }
 
-// lost tells of keys whose names were lost.
+// lost calls Config.Lost for keys whose names were lost.
 func (k *keys) lost(list []string) {
 	for _, key := range list {
 		k.c.Lost(key)
@@ -87,8 +87,8 @@ func (k *keys) lost(list []string) {
 // SetMembers replaces the members.
 func (k *keys) SetMembers(nodes []string) { k.members.set(nodes) }
 
-// Stats counts keys.
-func (k *keys) Stats() Stats { return k.holdings.stats() }
+// Stats counts the names of keys.
+func (k *keys) Stats() Stats { return k.claims.stats() }
 
-// Close gives up all names.
-func (k *keys) Close(ctx context.Context) error { return k.holdings.close(ctx) }
+// Close releases all names.
+func (k *keys) Close(ctx context.Context) error { return k.claims.close(ctx) }

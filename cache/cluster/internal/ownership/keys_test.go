@@ -19,8 +19,8 @@ import (
 func TestKeyIsClaimedOnce(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
-	require.Empty(t, u.Owner("k"), "nobody is a member yet")
+	u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+	require.Empty(t, u.Owner("k"), "there are no members yet")
 	u.SetMembers([]string{"a"})
 	require.Equal(t, "a", u.Owner("k"))
 	require.Zero(t, u.Stats(), "there is nothing to own yet")
@@ -40,8 +40,8 @@ func TestKeyThatAnotherNodeHolds(t *testing.T) {
 	a := openRegistry(t, "a")
 	b := openRegistry(t, "b", a.Addr())
 	has := new(entries)
-	ua := openUnits(t, NewKeys, Config{Registry: a, IdleRelease: time.Hour, Has: has.has})
-	ub := openUnits(t, NewKeys, Config{Registry: b, IdleRelease: time.Hour, Has: has.has})
+	ua := openOwners(t, NewKeys, Config{Registry: a, IdleRelease: time.Hour, Has: has.has})
+	ub := openOwners(t, NewKeys, Config{Registry: b, IdleRelease: time.Hour, Has: has.has})
 	key := ""
 	for i := 0; key == ""; i++ { // whose home is a
 		ua.SetMembers([]string{"a", "b"})
@@ -63,7 +63,7 @@ func TestKeyThatAnotherNodeHolds(t *testing.T) {
 	require.Equal(t, "b", ub.Owner(key))
 }
 
-// A holder that is no member can't be asked. Its key is loaded, and what is there is a copy.
+// A holder that is no member can't be asked. Its key is loaded by the home, whose entry is a copy.
 func TestKeyOfAStranger(t *testing.T) {
 	a := openRegistry(t, "a")
 	b := openRegistry(t, "b", a.Addr())
@@ -71,7 +71,7 @@ func TestKeyOfAStranger(t *testing.T) {
 	require.NoError(t, err)
 	soon(t, "b sees it", func() bool { return b.Len() == 1 })
 	has, lost := new(entries), make(chan string, 1)
-	ub := openUnits(t, NewKeys, Config{
+	ub := openOwners(t, NewKeys, Config{
 		Registry: b, Has: has.has, Lost: func(key string) { lost <- key },
 	})
 	ub.SetMembers([]string{"b"})
@@ -84,7 +84,7 @@ func TestKeyOfAStranger(t *testing.T) {
 func TestLongKeys(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+	u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 	u.SetMembers([]string{"a"})
 	long := strings.Repeat("x", 100_000)
 	has.set(u, true, "", "\x00\xff/../", strings.Repeat("x", maxPlainKey), long, long+"y")
@@ -94,7 +94,8 @@ func TestLongKeys(t *testing.T) {
 	}
 }
 
-// Two nodes that did not see each other hold many keys; when they meet, the loser of each is told.
+// Two nodes that did not see each other hold many keys. When they meet, Lost is called for each key
+// on the node that loses it.
 func TestConflict(t *testing.T) {
 	const n = 300
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
@@ -105,17 +106,17 @@ func TestConflict(t *testing.T) {
 		assert.False(t, twice)
 	}}
 	c.Registry = a
-	ua := openUnits(t, NewKeys, c)
+	ua := openOwners(t, NewKeys, c)
 	c.Registry = b
-	ub := openUnits(t, NewKeys, c)
+	ub := openOwners(t, NewKeys, c)
 	var keys []string
 	for i := range n {
 		keys = append(keys, fmt.Sprint("key", i))
 	}
-	for u, self := range map[Units]string{ua: "a", ub: "b"} {
+	for u, self := range map[Owners]string{ua: "a", ub: "b"} {
 		u.SetMembers([]string{self})
 	}
-	for _, u := range []Units{ua, ub} { // b's are newer: a loses all
+	for _, u := range []Owners{ua, ub} { // b's are newer: a loses all
 		has.set(u, true, keys...)
 		soon(t, "all are held", func() bool { return u.Stats().Held == n })
 		u.SetMembers([]string{"a", "b"})
@@ -125,7 +126,7 @@ func TestConflict(t *testing.T) {
 	soon(t, "all conflicts are settled", func() bool { return ua.Stats().Lost == n })
 	require.Equal(t, Stats{Claimed: n, Lost: n}, ua.Stats())
 	require.Equal(t, Stats{Held: n, Claimed: n}, ub.Stats())
-	soon(t, "the loser is told of all", func() bool {
+	soon(t, "Lost is called for all", func() bool {
 		count := 0
 		lost.Range(func(any, any) bool { count++; return true })
 		return count == n
@@ -135,23 +136,23 @@ func TestConflict(t *testing.T) {
 	}
 }
 
-// A conflict that is lost while its name is being given up is told all the same, and one that was
-// claimed anew meanwhile is not given up for the end of the one before.
+// Lost is called for a name that is lost while it is being released. A name that is claimed again
+// meanwhile is not released for the end of the claim before.
 func TestClaimAfterAConflict(t *testing.T) {
 	a, b := openRegistry(t, "a"), openRegistry(t, "b")
 	told := make(chan string, 10)
 	has := new(entries)
-	u := openUnits(t, newKeys, Config{
+	u := openOwners(t, newKeys, Config{
 		Registry: a, IdleRelease: time.Hour, Has: has.has, Lost: func(key string) { told <- key },
 	})
 	u.SetMembers([]string{"a"})
 	has.set(u, true, "k")
 	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
-	s := u.holdings.shard("k")
+	s := u.claims.shard("k")
 	s.mu.Lock()
-	have := s.units["k"]
+	have := s.claims["k"]
 	s.mu.Unlock()
-	require.True(t, have.forget(), "as if its func had not run yet")
+	require.True(t, have.stopWatching(), "as if its func had not run yet")
 	other, err := b.Register(t.Context(), "cache/test/key/k", nil)
 	require.NoError(t, err)
 	_, err = b.Join(t.Context(), a.Addr())
@@ -159,29 +160,29 @@ func TestClaimAfterAConflict(t *testing.T) {
 	soon(t, "the conflict is settled", func() bool { return have.registration.Context().Err() != nil })
 	require.NoError(t, other.Release())
 	soon(t, "it is free", func() bool { return a.Len() == 0 })
-	u.holdings.claim("k")
+	u.claims.claim("k")
 	again := Stats{Held: 1, Claimed: 2, Lost: 1}
 	soon(t, "it is held again", func() bool { return u.Stats() == again })
 	require.Equal(t, "k", <-told)
-	u.holdings.ended(s, have)
+	u.claims.ended(s, have)
 	require.Equal(t, again, u.Stats())
 }
 
-// Close waits for who is being told of a loss, but not for longer than it may.
+// Close waits for calls of Lost, but not longer than its context.
 func TestCloseWaitsForLost(t *testing.T) {
 	r := openRegistry(t, "a")
 	busy, begun := make(chan struct{}), make(chan struct{})
-	u := openUnits(t, newKeys, Config{Registry: r, Lost: func(string) {
+	u := openOwners(t, newKeys, Config{Registry: r, Lost: func(string) {
 		close(begun)
 		<-busy
 	}})
-	u.holdings.losses.add("k")
+	u.claims.losses.add("k")
 	<-begun
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("tired")
 	cancel(why)
 	require.ErrorIs(t, u.Close(ctx), why)
-	u.holdings.losses.add("later") // would close begun again
+	u.claims.losses.add("later") // would close begun again
 	close(busy)
 	require.NoError(t, u.Close(t.Context()))
 }
@@ -189,7 +190,7 @@ func TestCloseWaitsForLost(t *testing.T) {
 func TestKeysClose(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewKeys, Config{
+	u := openOwners(t, NewKeys, Config{
 		Registry: r, IdleRelease: time.Hour, Has: has.has,
 		Lost: func(string) { t.Error("nothing was lost") },
 	})
@@ -207,11 +208,11 @@ func TestKeysClose(t *testing.T) {
 	require.Zero(t, r.Len())
 }
 
-// Who closes without patience is not kept, and the names go all the same.
+// A Close whose context has ended returns at once, and the names are released all the same.
 func TestCloseGoesOn(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewKeys, Config{Registry: r, Has: has.has})
+	u := openOwners(t, NewKeys, Config{Registry: r, Has: has.has})
 	u.SetMembers([]string{"a"})
 	for i := range 5000 {
 		has.set(u, true, fmt.Sprint("key", i))
@@ -231,7 +232,7 @@ func TestRegistryCloses(t *testing.T) {
 	r, err := registry.Open(t.Context(), registry.Config{NodeName: "a"})
 	require.NoError(t, err)
 	has := new(entries)
-	u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+	u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 	u.SetMembers([]string{"a"})
 	has.set(u, true, "k")
 	soon(t, "it is held", func() bool { return u.Stats().Held == 1 })
@@ -241,14 +242,14 @@ func TestRegistryCloses(t *testing.T) {
 	require.Zero(t, u.Stats().Lost)
 }
 
-// Callers on all sides, names that go all the time: at the end the counts agree, with each other
-// and with the registry.
+// Keys come and go on many goroutines. At the end the counts agree with each other and with the
+// registry.
 func TestKeysInAHurry(t *testing.T) {
 	r := openRegistry(t, "a")
 	seed := time.Now().UnixNano()
 	t.Log("seed", seed)
 	has := new(entries)
-	k := openUnits(t, newKeys, Config{
+	k := openOwners(t, newKeys, Config{
 		Registry: r, IdleRelease: time.Millisecond, Has: has.has,
 		Lost: func(string) { t.Error("nothing was lost") },
 	})
@@ -265,7 +266,7 @@ func TestKeysInAHurry(t *testing.T) {
 				case 1:
 					k.Owner(key)
 				case 2:
-					k.holdings.release(key)
+					k.claims.release(key)
 				case 3:
 					time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond)
 				default:
@@ -288,5 +289,5 @@ func TestKeysInAHurry(t *testing.T) {
 		return stats.Held == 0 && r.Len() == 0 && stats.Claimed == stats.Released
 	})
 	require.Zero(t, idling(k))
-	require.Zero(t, k.holdings.waiting.Load())
+	require.Zero(t, k.claims.waiting.Load())
 }

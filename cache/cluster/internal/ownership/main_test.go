@@ -1,7 +1,9 @@
 package ownership
 
 import (
+	"cmp"
 	"context"
+	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -32,12 +34,16 @@ func openRegistry(tb testing.TB, name string, seeds ...string) *registry.Registr
 	return r
 }
 
-// openUnits makes units of some kind on a registry, which are closed with the test.
-func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
+// openOwners opens Owners on a registry. They are closed with the test.
+func openOwners[U Owners](tb testing.TB, open func(Config) U, c Config) U {
 	tb.Helper()
 	r, ok := c.Registry.(interface{ NodeName() string })
 	require.True(tb, ok)
 	c.Self, c.Cache = r.NodeName(), "test"
+	c.IdleRelease = cmp.Or(c.IdleRelease, 30*time.Second)
+	c.Slots = cmp.Or(c.Slots, 1024)
+	c.Settle, c.Round = cmp.Or(c.Settle, time.Second), cmp.Or(c.Round, time.Second)
+	c.Logger = slog.New(slog.DiscardHandler)
 	if c.Has == nil {
 		c.Has = new(entries).has
 	}
@@ -47,12 +53,12 @@ func openUnits[U Units](tb testing.TB, newUnits func(Config) U, c Config) U {
 	if c.Lost == nil {
 		c.Lost = func(string) {}
 	}
-	u := newUnits(c)
+	u := open(c)
 	tb.Cleanup(func() { require.NoError(tb, u.Close(context.Background())) })
 	return u
 }
 
-// entries are those of a node.
+// entries holds the entries of a node.
 type entries struct {
 	mu   sync.Mutex // guards keys
 	keys map[string]bool
@@ -64,8 +70,8 @@ func (e *entries) has(key string) bool {
 	return e.keys[key]
 }
 
-// set says whether there are entries for keys, and tells u.
-func (e *entries) set(u Units, there bool, keys ...string) {
+// set sets whether there are entries for keys, and calls Changed.
+func (e *entries) set(u Owners, there bool, keys ...string) {
 	for _, key := range keys {
 		e.mu.Lock()
 		if e.keys == nil {
@@ -107,18 +113,18 @@ func bubble(t *testing.T, f func(t *testing.T, r *gated)) {
 	})
 }
 
-// gated is a registry that can be made to wait, as one whose queues are full, and be told what to
-// answer.
+// gated is a registry that can be made to wait, as one whose queues are full, and whose answers can
+// be set.
 type gated struct {
 	*registry.Registry
-	registers atomic.Int64                  // calls of Register
-	shut      atomic.Pointer[chan struct{}] // Register waits for it
-	deaf      atomic.Bool                   // Register does not mind the end of its context
-	// In place of Lookup.
+	registers      atomic.Int64                  // calls of Register
+	shut           atomic.Pointer[chan struct{}] // Register waits for it
+	ignoresContext atomic.Bool                   // Register ignores the end of its context
+	// The result of Lookup, if it is set.
 	lookup atomic.Pointer[func(name string) (claim registry.Claim, ok bool)]
 }
 
-// jam has Register wait until the result is called.
+// jam makes Register wait until open is called.
 func (g *gated) jam() (open func()) {
 	gate := make(chan struct{})
 	g.shut.Store(&gate)
@@ -132,7 +138,7 @@ func (g *gated) Register(
 	ctx context.Context, name string, meta []byte,
 ) (*registry.Registration, error) {
 	g.registers.Add(1)
-	if g.deaf.Load() {
+	if g.ignoresContext.Load() {
 		ctx = context.WithoutCancel(ctx)
 	}
 	if gate := g.shut.Load(); gate != nil {

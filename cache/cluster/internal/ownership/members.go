@@ -7,7 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// members are the nodes that take part, and the home of each unit.
+// members holds the members, and computes the home of each name.
 type members struct{ seen atomic.Pointer[memberList] }
 
 type memberList struct {
@@ -15,7 +15,7 @@ type memberList struct {
 	hashes []uint64 // of nodes
 }
 
-// set replaces the members, and reports whether they are others than before.
+// set replaces the members, and reports whether that changed them.
 func (m *members) set(nodes []string) bool {
 	nodes = slices.Clone(nodes)
 	slices.Sort(nodes)
@@ -45,28 +45,29 @@ func (m *members) has(node string) bool {
 	return found
 }
 
-// home returns the member that is to claim unit if nobody holds it; empty if there are no members.
-func (m *members) home(unit string) string {
+// home returns the member that is to claim a name that nobody holds; empty if there are no members.
+// of is the key or, by slot, the slot's name.
+func (m *members) home(of string) string {
 	list := m.seen.Load()
 	if list == nil {
 		return ""
 	}
-	return list.highest(xxhash.Sum64String(unit), func(int) bool { return true })
+	return list.highestHash(xxhash.Sum64String(of), func(int) bool { return true })
 }
 
-// highest returns the node, of those that may, whose hash with that of a unit is the highest. Nodes
-// are sorted, so a tie falls to the same one everywhere.
-func (l *memberList) highest(unit uint64, may func(i int) bool) (node string) {
+// highestHash returns the node whose hash with the hash of an id is the highest, among those for
+// which may returns true. Nodes are sorted, so a tie falls to the same one everywhere.
+func (l *memberList) highestHash(of uint64, may func(i int) bool) (node string) {
 	var most uint64
 	for i, hash := range l.hashes {
-		if score := mix(hash ^ unit); may(i) && (node == "" || score > most) {
+		if score := mix(hash ^ of); may(i) && (node == "" || score > most) {
 			node, most = l.nodes[i], score
 		}
 	}
 	return node
 }
 
-// mix spreads the bits of x: the last step of splitmix64 (Steele, Lea and Flood, 2014).
+// mix spreads the bits of x, by the last step of splitmix64 (Steele, Lea and Flood, 2014).
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb

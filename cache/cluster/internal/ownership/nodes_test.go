@@ -12,9 +12,9 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Three nodes have the same keys, of which the home of each claims it: each key has one owner soon,
-// and the others know which. One leaves and one dies: their keys are free, with the same home for
-// all, and no other key moves.
+// Three nodes have the same keys, and the home of each claims it: soon each key has one owner that
+// all nodes know. One node leaves and one dies: their keys are free, with the same home on all
+// nodes, and no other key moves.
 func TestKeysOfThreeNodes(t *testing.T) {
 	const n = 200
 	keys := make([]string, n)
@@ -23,18 +23,18 @@ func TestKeysOfThreeNodes(t *testing.T) {
 	}
 	has := new(entries)
 	var registries []*registry.Registry
-	var nodes []Units
+	var nodes []Owners
 	var names, seeds []string
 	for _, name := range []string{"a", "b", "c"} {
 		r := openRegistry(t, name, seeds...)
 		registries, names, seeds = append(registries, r), append(names, name), append(seeds, r.Addr())
-		u := openUnits(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
+		u := openOwners(t, NewKeys, Config{Registry: r, IdleRelease: time.Hour, Has: has.has})
 		nodes = append(nodes, u)
 	}
 	for _, u := range nodes {
 		u.SetMembers(names)
 	}
-	agree := func(nodes []Units, key string) string {
+	agree := func(nodes []Owners, key string) string {
 		owner := nodes[0].Owner(key)
 		for _, u := range nodes {
 			if u.Owner(key) != owner {
@@ -53,7 +53,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	total := func(nodes []Units) (all Stats) {
+	total := func(nodes []Owners) (all Stats) {
 		for _, u := range nodes {
 			s := u.Stats()
 			all.Held, all.Claimed, all.Lost = all.Held+s.Held, all.Claimed+s.Claimed, all.Lost+s.Lost
@@ -80,7 +80,7 @@ func TestKeysOfThreeNodes(t *testing.T) {
 		for _, u := range some {
 			u.SetMembers(members)
 		}
-		soon(t, "those who are left agree", func() bool {
+		soon(t, "the remaining nodes agree", func() bool {
 			for _, key := range keys {
 				owner := agree(some, key)
 				stays := slices.Contains(members, before[key])

@@ -49,8 +49,8 @@ func TestPlanIsEven(t *testing.T) {
 	})
 }
 
-// The least that has to move: what members hold beyond an even share, where those who hold most
-// have the larger shares.
+// The minimum that has to move is what members hold beyond an even share, if those that hold most
+// get the larger shares.
 func TestPlanMovesAsLittleAsPossible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)
@@ -90,8 +90,8 @@ func TestPlanIsStable(t *testing.T) {
 	})
 }
 
-// The plan stays the same while it is carried out, one slot at a time in any order: so nodes that
-// look at different moments agree on who is to claim a slot.
+// The plan stays the same while it is carried out, one slot at a time in any order. So nodes that
+// look at different moments agree on which member claims a slot.
 func TestPlanWhileItIsCarriedOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		holders, nodes := situation(t)
@@ -129,21 +129,21 @@ func TestHome(t *testing.T) {
 	before.set([]string{"a", "b", "c", "d"})
 	after.set([]string{"e", "d", "c", "b", "a", "a"})
 	require.Len(t, after.list(), 5)
-	const units = 10_000
+	const names = 10_000
 	homes, moved := make(map[string]int), 0
-	for i := range units {
+	for i := range names {
 		unit := fmt.Sprint("unit", i)
 		was, is := before.home(unit), after.home(unit)
 		homes[is]++
 		if was != is {
-			require.Equal(t, "e", is, "it moves to who joined, or not at all")
+			require.Equal(t, "e", is, "it moves to the new member, or not at all")
 			moved++
 		}
 	}
 	for _, node := range after.list() {
-		require.InDelta(t, units/5, homes[node], units/5/10)
+		require.InDelta(t, names/5, homes[node], names/5/10)
 	}
-	require.InDelta(t, units/5, moved, units/5/10)
+	require.InDelta(t, names/5, moved, names/5/10)
 	require.Empty(t, new(members).home("x"))
 	require.False(t, new(members).has("a"))
 	require.False(t, after.set([]string{"a", "b", "c", "d", "e"}), "no change")

@@ -11,14 +11,14 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// points counts the points of each member on the ring: as many as in groupcache.
+// points is the number of points of each member on the ring, as in groupcache.
 const points = 50
 
-// NewRing returns units that are arcs of a ring: the owner is computed from the members alone.
-func NewRing(c Config) Units {
-	r := &ring{c: c.withDefaults()}
+// NewRing returns Owners that are computed from the members alone, by consistent hashing.
+func NewRing(c Config) Owners {
+	r := &ring{c: c}
 	r.losses.running = &r.running
-	r.losses.tell = func([]string) {
+	r.losses.notify = func([]string) {
 		for key := range r.c.Keys {
 			if r.Owner(key) != r.c.Self {
 				r.c.Lost(key)
@@ -41,7 +41,7 @@ type point struct {
 	node string
 }
 
-// Owner returns the member whose point is the next one on the ring.
+// Owner returns the member whose point follows the key's hash on the ring.
 func (r *ring) Owner(key string) string {
 	all := r.points.Load()
 	if all == nil || len(*all) == 0 {
@@ -59,7 +59,8 @@ func (r *ring) Owner(key string) string {
 // Changed does nothing.
 func (r *ring) Changed(string) {}
 
-// SetMembers makes a new ring. What this node owned on the one before, and does not now, is lost.
+// SetMembers makes a new ring. Keys that this node owned on the previous one, and does not own now,
+// are lost.
 func (r *ring) SetMembers(nodes []string) {
 	if !r.members.set(nodes) {
 		return
@@ -81,7 +82,7 @@ func (r *ring) SetMembers(nodes []string) {
 // Stats are zero: no names are registered.
 func (r *ring) Stats() Stats { return Stats{} }
 
-// Close waits for who is being told of a loss.
+// Close waits for calls of Config.Lost.
 func (r *ring) Close(ctx context.Context) error {
 	r.losses.close()
 	return wait(ctx, &r.running)

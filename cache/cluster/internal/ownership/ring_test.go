@@ -56,8 +56,8 @@ func TestRing(t *testing.T) {
 	require.Empty(t, told, "there is nothing to tell where nothing changes, nor after Close")
 }
 
-// All nodes have the same ring, in whatever order they hear of the members; and who is at its end
-// begins it.
+// All nodes have the same ring, whatever the order of the members; the first point follows the last
+// one.
 func TestRingIsTheSameForAll(t *testing.T) {
 	ours, theirs := NewRing(Config{Self: "a"}), NewRing(Config{Self: "b"})
 	ours.SetMembers([]string{"a", "b"})

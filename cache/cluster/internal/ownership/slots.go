@@ -12,48 +12,47 @@ import (
 	"github.com/snowfence/snowfence/partition"
 )
 
-// NewSlots returns units that are slots. Key and slot are the same on all nodes: a slot is what
-// package partition makes of a key.
-func NewSlots(c Config) Units { return newSlots(c) }
+// NewSlots returns Owners of slots. A key has the same slot on all nodes, its partition by package
+// partition.
+func NewSlots(c Config) Owners { return newSlots(c) }
 
 func newSlots(c Config) *slots {
-	c = c.withDefaults()
 	s := &slots{c: c}
-	s.places, _ = partition.New(c.Slots) // the number has been checked
-	s.names = make([]string, s.places.Len())
+	s.partitions, _ = partition.New(c.Slots) // Slots was validated
+	s.names = make([]string, s.partitions.Len())
 	for i := range s.names {
 		s.names[i] = fmt.Sprintf("cache/%s/slot/%04d", c.Cache, i)
 	}
-	s.holdings = newHoldings(c, s.name, s.lost)
-	s.holdings.running.Go(s.balance)
+	s.claims = newClaims(c, s.name, s.lost)
+	s.claims.running.Go(s.balance)
 	return s
 }
 
 type slots struct {
-	c        Config
-	places   partition.Map
-	names    []string
-	members  members
-	holdings *holdings // by number, in decimal
-	targets  atomic.Pointer[[]string]
+	c          Config
+	partitions partition.Map
+	names      []string
+	members    members
+	claims     *claims // by slot number, in decimal
+	targets    atomic.Pointer[[]string]
 
-	mu    sync.Mutex // guards what follows, and who sets members and targets
-	last  view       // at the last look
-	quiet time.Time  // since when the members are the same, and this node has looked in time
+	mu             sync.Mutex // guards what follows; held while members and targets are set
+	last           view       // of the last look
+	unchangedSince time.Time  // the members have been the same, and no look was late, since then
 }
 
-func (s *slots) name(unit string) string { return s.names[number(unit)] }
+func (s *slots) name(id string) string { return s.names[slotNumber(id)] }
 
-// number is that of a slot, from its unit.
-func number(unit string) int {
-	n, _ := strconv.Atoi(unit) // it was made by Itoa
+// slotNumber returns the number of a slot, from its id.
+func slotNumber(id string) int {
+	n, _ := strconv.Atoi(id) // it was made by Itoa
 	return n
 }
 
-// Owner returns the holder of the slot's name. The home of a slot that nobody holds is who the plan
-// gives it to.
+// Owner returns the holder of the slot's name. The home of a slot that nobody holds is the member
+// to which the plan gives it.
 func (s *slots) Owner(key string) string {
-	owner, _ := s.ownerOf(s.places.Of(key))
+	owner, _ := s.ownerOf(s.partitions.Of(key))
 	return owner
 }
 
@@ -68,54 +67,55 @@ func (s *slots) ownerOf(slot int) (owner string, holds bool) {
 	return s.members.home(s.names[slot]), false
 }
 
-// Changed claims the slot of a key that has come, if it is this node's and nobody holds it. A slot
-// is held then whether it has keys or not.
+// Changed claims the slot of a key that has come, if the slot is this node's and nobody holds it.
+// From then on it is held, whether it has keys or not.
 func (s *slots) Changed(key string) {
-	slot := s.places.Of(key)
+	slot := s.partitions.Of(key)
 	if owner, holds := s.ownerOf(slot); owner == s.c.Self && !holds && s.c.Has(key) {
-		s.holdings.claim(strconv.Itoa(slot))
+		s.claims.claim(strconv.Itoa(slot))
 	}
 }
 
-// SetMembers replaces the members, and makes a plan for them at once: it says who claims a slot
-// that is needed before the slots are balanced.
+// SetMembers replaces the members and makes a plan for them at once. Until the next round the plan
+// says who claims a slot that is needed.
 func (s *slots) SetMembers(nodes []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.members.set(nodes) {
-		s.quiet = time.Now()
-		s.look()
+		s.unchangedSince = time.Now()
+		s.observe()
 	}
 }
 
-// lost tells of slots that were lost or handed over.
-func (s *slots) lost(units []string) {
+// lost calls Config.Lost for the keys of slots that were lost or handed over.
+func (s *slots) lost(ids []string) {
 	gone := make([]bool, len(s.names))
-	for _, unit := range units {
-		gone[number(unit)] = true
+	for _, id := range ids {
+		gone[slotNumber(id)] = true
 	}
 	for key := range s.c.Keys {
-		if gone[s.places.Of(key)] {
+		if gone[s.partitions.Of(key)] {
 			s.c.Lost(key)
 		}
 	}
 }
 
 // Stats counts slots.
-func (s *slots) Stats() Stats { return s.holdings.stats() }
+func (s *slots) Stats() Stats { return s.claims.stats() }
 
-// Close gives up all slots.
-func (s *slots) Close(ctx context.Context) error { return s.holdings.close(ctx) }
+// Close releases all slots.
+func (s *slots) Close(ctx context.Context) error { return s.claims.close(ctx) }
 
-// A view is what a node sees of the slots, and what it makes of it. It is not changed.
+// A view is one look at the slots, with the plan for it. It is immutable.
 type view struct {
 	members *memberList
-	holders []string // by slot; empty: no member holds it
-	targets []string // who should hold it
+	holders []string // by slot; empty if no member holds it
+	targets []string // by slot: which member should hold it
 }
 
-// look makes a plan from what is seen now, a new one if that has changed. The caller holds mu.
-func (s *slots) look() view {
+// observe returns a view of the slots as they are now, with a new plan if they have changed. The
+// caller holds mu.
+func (s *slots) observe() view {
 	v := view{members: s.members.seen.Load(), holders: make([]string, len(s.names))}
 	if v.members == nil {
 		v.members = &memberList{}
@@ -134,17 +134,17 @@ func (s *slots) look() view {
 	return v
 }
 
-// balance claims and hands over slots as the plan says, until the holdings close.
+// balance claims and hands over slots as the plan says, until the claims close.
 //
-// It looks at all names once a Round, which is cheaper and simpler than following the registry's
-// events, and loses nothing: a slot that was given up a moment ago and is needed before its new
-// holder looks is claimed when it has an entry.
+// It looks at all names once a Round, which is cheaper and simpler than to follow the registry's
+// events. Nothing is lost by that: a slot that was released a moment ago, and that is needed before
+// its new holder looks, is claimed when it has an entry.
 func (s *slots) balance() {
 	ticker := time.NewTicker(s.c.Round)
 	defer ticker.Stop()
 	for last := time.Now(); ; {
 		select {
-		case <-s.holdings.life.Done():
+		case <-s.claims.life.Done():
 			return
 		case <-ticker.C:
 		}
@@ -157,21 +157,21 @@ func (s *slots) balance() {
 	}
 }
 
-// round looks at the slots, and reports whether it is time to do something about them: when the
-// members have been the same for a while. So a node that is restarted does not set all slots
-// moving. A node that was stopped for some seconds is late; it may be about to see that the others
-// have gone on without it, or for a moment see nobody, and would take all slots.
+// round returns a view of the slots, and reports whether slots may be moved: when the members have
+// been the same for a while. So a node that is restarted does not set all slots moving. late says
+// that this node was stopped for some seconds. It may not know yet that the others have gone on
+// without it, or may see nobody for a moment, and would claim all slots.
 func (s *slots) round(late bool) (view, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if late {
-		s.quiet = time.Now()
+		s.unchangedSince = time.Now()
 	}
-	calm := time.Since(s.quiet) >= s.c.Settle // before looking: it may be stopped just then
-	return s.look(), calm
+	calm := time.Since(s.unchangedSince) >= s.c.Settle // before observe, which may be late
+	return s.observe(), calm
 }
 
-// claimOpen claims the slots that nobody holds and that are to be this node's.
+// claimOpen claims the slots that nobody holds and that the plan gives to this node.
 func (s *slots) claimOpen(v view) {
 	for slot, target := range v.targets {
 		if target != s.c.Self || v.holders[slot] != "" {
@@ -180,13 +180,13 @@ func (s *slots) claimOpen(v view) {
 		if s.members.seen.Load() != v.members {
 			return // the plan is outdated
 		}
-		s.holdings.claim(strconv.Itoa(slot)) // if it fails, the next round tries again
+		s.claims.claim(strconv.Itoa(slot)) // if it fails, the next round tries again
 	}
 }
 
-// handOver gives up slots that this node holds and others are to have: its share of what all move
-// in a round. The keys of a slot that moves have to be loaded again, so they are spread over some
-// rounds, eight if nobody held anything but one node.
+// handOver releases slots that this node holds and that the plan gives to others: its share of what
+// all nodes release in a round. The keys of a slot that moves have to be loaded again, so the moves
+// are spread over some rounds, eight if one node held all slots.
 func (s *slots) handOver(v view) {
 	var mine []int
 	all := 0
@@ -200,18 +200,18 @@ func (s *slots) handOver(v view) {
 	}
 	var gone []string
 	for _, slot := range mine[:share(len(mine), all, max(1, len(s.names)/8))] {
-		if unit := strconv.Itoa(slot); s.holdings.release(unit) {
-			gone = append(gone, unit)
+		if id := strconv.Itoa(slot); s.claims.release(id) {
+			gone = append(gone, id)
 		}
 	}
 	if len(gone) > 0 {
 		s.c.Logger.Debug("slots are handed over", "slots", len(gone), "left", len(mine)-len(gone))
-		s.holdings.losses.add(gone...)
+		s.claims.losses.add(gone...)
 	}
 }
 
-// share returns how many of its own units a node gives up in a round in which all together may give
-// up most of all: in proportion, and one at least.
+// share returns how many of its slots a node releases in a round in which all nodes together may
+// release most of all: in proportion, and at least one.
 func share(mine, all, most int) int {
 	if all <= most {
 		return mine
@@ -219,11 +219,12 @@ func share(mine, all, most int) int {
 	return (mine*most + all - 1) / all
 }
 
-// plan says who should hold which slot, given who holds them now: every member as many as the
-// others, one more or less, with the fewest moves. A holder that is no member counts as nobody.
+// plan returns which member should hold which slot, given the present holders: every member as many
+// as the others, one more or less, with the fewest moves. A holder that is no member counts as
+// nobody.
 //
-// The result depends on nothing but its arguments, and it stays the same while it is carried out,
-// in whatever order: nodes that look at different moments agree.
+// The result depends on the arguments alone, and it stays the same while it is carried out, in
+// whatever order. So nodes that look at different moments agree.
 func plan(holders []string, l *memberList) (targets []string) {
 	targets = make([]string, len(holders))
 	if len(l.nodes) == 0 {
@@ -241,7 +242,7 @@ func plan(holders []string, l *memberList) (targets []string) {
 	}
 	for _, slot := range open {
 		hash := mix(uint64(slot)) //nolint:gosec // it is not negative
-		to := l.highest(hash, func(i int) bool { return room[i] > 0 })
+		to := l.highestHash(hash, func(i int) bool { return room[i] > 0 })
 		i, _ := slices.BinarySearch(l.nodes, to)
 		targets[slot] = to
 		room[i]--
@@ -249,10 +250,10 @@ func plan(holders []string, l *memberList) (targets []string) {
 	return targets
 }
 
-// quotas returns how many slots each member should hold. Where they can't all have the same, some
-// have one more: first those that have more than the others' share now, which saves a move each,
-// then the others, each by name. How much more they have must not matter: it changes while a plan
-// is carried out, and the plan must not change with it.
+// quotas returns how many slots each member should hold. If they can't all have the same number,
+// some have one more: first those that hold more than the others' share now, which saves a move
+// each, then the others, each in the order of their names. By how much they exceed the share must
+// not matter, since that changes while a plan is carried out, and the plan must not change with it.
 func quotas(holders []string, l *memberList) []int {
 	n := len(l.nodes)
 	held, quota := make([]int, n), make([]int, n)

@@ -3,6 +3,7 @@ package ownership
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ type slotNode struct {
 func openSlots(t *testing.T, name string, seeds ...string) *slotNode {
 	t.Helper()
 	n := &slotNode{r: openRegistry(t, name, seeds...)}
-	n.slots = openUnits(t, newSlots, Config{
+	n.slots = openOwners(t, newSlots, Config{
 		Registry: n.r, Slots: testSlots, Settle: 50 * time.Millisecond, Round: 20 * time.Millisecond,
 		Has: n.has.has, Keys: n.has.all, Lost: func(string) { n.lost.Add(1) },
 	})
@@ -40,7 +41,7 @@ func openSlots(t *testing.T, name string, seeds ...string) *slotNode {
 	return n
 }
 
-// together tells all of the nodes who the members are.
+// together makes the nodes each other's members.
 func together(nodes ...*slotNode) {
 	var names []string
 	for _, n := range nodes {
@@ -51,7 +52,7 @@ func together(nodes ...*slotNode) {
 	}
 }
 
-// even waits until the nodes hold as many slots each, one more or less, and see that alike.
+// even waits until the nodes hold as many slots each, one more or less, and agree on the holders.
 func even(t *testing.T, nodes ...*slotNode) {
 	t.Helper()
 	soon(t, "the slots are spread evenly", func() bool {
@@ -64,7 +65,7 @@ func even(t *testing.T, nodes ...*slotNode) {
 			}
 			for i := range 200 {
 				key := fmt.Sprint("key", i)
-				if owner, held := n.ownerOf(n.places.Of(key)); !held || owner != nodes[0].Owner(key) {
+				if owner, held := n.ownerOf(n.partitions.Of(key)); !held || owner != nodes[0].Owner(key) {
 					return false
 				}
 			}
@@ -90,7 +91,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	together(a, b)
 	even(t, a, b)
 	require.EqualValues(t, testSlots+testSlots/2, claimed(a, b), "half have moved, and none twice")
-	require.NotZero(t, a.lost.Load(), "who hands a slot over is told of the keys")
+	require.NotZero(t, a.lost.Load(), "Lost is called for the keys of a slot that is handed over")
 	require.Zero(t, b.lost.Load())
 
 	c := openSlots(t, "c", a.r.Addr())
@@ -98,7 +99,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	even(t, a, b, c)
 	require.EqualValues(t, testSlots+testSlots/2+testSlots/3, claimed(a, b, c), "a third has moved")
 
-	// One leaves: what it had goes to the others, and nothing else moves.
+	// One leaves: its slots go to the others, and no others move.
 	before, lost := claimed(a, b), a.lost.Load()+b.lost.Load()
 	require.NoError(t, c.Close(context.Background()))
 	together(a, b)
@@ -106,7 +107,7 @@ func TestSlotsAreSpread(t *testing.T) {
 	require.Equal(t, before+testSlots/3, claimed(a, b))
 	require.Equal(t, lost, a.lost.Load()+b.lost.Load())
 
-	// Nothing moves once all is even.
+	// Nothing moves when the slots are even.
 	still := claimed(a, b)
 	for range 20 {
 		together(a, b)
@@ -115,15 +116,15 @@ func TestSlotsAreSpread(t *testing.T) {
 	require.Equal(t, still, claimed(a, b))
 }
 
-// A key of a slot that nobody holds has one home, the same on all nodes that know of each other,
-// who claims it when it has an entry.
+// A key of a slot that nobody holds has one home, the same on all nodes that see each other. The
+// home claims the slot when it has an entry.
 func TestSlotIsClaimedOnDemand(t *testing.T) {
 	a := openSlots(t, "a")
 	b := openSlots(t, "b", a.r.Addr())
 	together(a, b)
 	for i := range 100 {
 		key := fmt.Sprint("key", i)
-		if owner, held := a.ownerOf(a.places.Of(key)); owner == "a" && !held {
+		if owner, held := a.ownerOf(a.partitions.Of(key)); owner == "a" && !held {
 			a.Changed(key)
 		}
 	}
@@ -154,7 +155,7 @@ func TestSlotsClose(t *testing.T) {
 	require.Equal(t, Stats{Claimed: testSlots, Released: testSlots}, a.Stats())
 }
 
-// restart has a node close, if it has not, and start anew; it returns the new one.
+// restart closes the node, if it is open, and returns a new one.
 func (n *slotNode) restart(t *testing.T, seeds ...string) *slotNode {
 	t.Helper()
 	require.NoError(t, n.Close(context.Background()))
@@ -198,11 +199,11 @@ func TestSlotsInARollingRestart(t *testing.T) {
 // A node that is back before the members were the same for a while finds its slots free, and
 // nothing else has moved.
 func TestSlotsOfAQuickRestart(t *testing.T) {
-	c := Config{Slots: testSlots, Settle: time.Hour, Round: time.Hour} // rounds are made by hand
+	c := Config{Slots: testSlots, Settle: time.Hour, Round: time.Hour} // the test makes the rounds
 	open := func(name string, seeds ...string) (*registry.Registry, *slots) {
 		r := openRegistry(t, name, seeds...)
 		c.Registry = r
-		return r, openUnits(t, newSlots, c)
+		return r, openOwners(t, newSlots, c)
 	}
 	round := func(list ...*slots) {
 		for _, s := range list {
@@ -245,13 +246,13 @@ func TestSlotsOfAQuickRestart(t *testing.T) {
 	soon(t, "each holds half again", func() bool { return a.Stats() == half && b.Stats() == half })
 }
 
-// Slots are handed over an eighth at a time, and who loses them is told of their keys.
+// Slots are handed over an eighth at a time, and Lost is called for their keys.
 func TestSlotsMoveInRounds(t *testing.T) {
 	const n = 64
 	r := openRegistry(t, "a")
 	var moved sync.Map
 	has := new(entries)
-	s := openUnits(t, newSlots, Config{
+	s := openOwners(t, newSlots, Config{
 		Registry: r, Slots: n, Settle: time.Nanosecond, Round: time.Hour, Has: has.has, Keys: has.all,
 		Lost: func(key string) {
 			_, held := r.Lookup(slotOf(key, n))
@@ -272,7 +273,7 @@ func TestSlotsMoveInRounds(t *testing.T) {
 		v, _ = s.round(false)
 		s.handOver(v)
 		require.EqualValues(t, (i+1)*n/8, s.Stats().Released)
-		soon(t, "it is told", func() bool {
+		soon(t, "Lost is called", func() bool {
 			told := 0
 			moved.Range(func(any, any) bool { told++; return true })
 			return told == (i+1)*n/8
@@ -291,21 +292,21 @@ func TestSlotsMoveInRounds(t *testing.T) {
 	}
 	for i := range 1000 {
 		key := fmt.Sprint("key", i)
-		owner, held := s.ownerOf(s.places.Of(key))
+		owner, held := s.ownerOf(s.partitions.Of(key))
 		require.Equal(t, owner == "a", held)
 	}
 }
 
-// slotOf is the name of a key's slot, made anew from what the doc says.
+// slotOf returns the name of a key's slot, computed as the doc says.
 func slotOf(key string, n int) string {
 	places, _ := partition.New(n)
 	return fmt.Sprintf("cache/test/slot/%04d", places.Of(key))
 }
 
-// Once the plan is outdated nothing more is claimed by it.
+// An outdated plan claims nothing more.
 func TestClaimsByAnOutdatedPlan(t *testing.T) {
 	r := openRegistry(t, "a")
-	s := openUnits(t, newSlots, Config{Registry: r, Slots: testSlots, Round: time.Hour})
+	s := openOwners(t, newSlots, Config{Registry: r, Slots: testSlots, Round: time.Hour})
 	s.SetMembers([]string{"a"})
 	v, _ := s.round(false)
 	s.SetMembers([]string{"a", "b"})
@@ -313,14 +314,14 @@ func TestClaimsByAnOutdatedPlan(t *testing.T) {
 	require.Zero(t, s.Stats().Held)
 }
 
-// A holder that is no member can't be asked: its slots have a home, and are not taken from it.
+// A holder that is no member can't be asked: its slots have a home, and the holder keeps them.
 func TestSlotOfAStranger(t *testing.T) {
 	r := openRegistry(t, "a")
 	other := openRegistry(t, "stranger", r.Addr())
 	_, err := other.Register(t.Context(), slotOf("k", testSlots), nil)
 	require.NoError(t, err)
 	soon(t, "a sees it", func() bool { return r.Len() == 1 })
-	s := openUnits(t, newSlots, Config{
+	s := openOwners(t, newSlots, Config{
 		Registry: r, Slots: testSlots, Settle: time.Nanosecond, Round: time.Hour,
 	})
 	s.SetMembers([]string{"a"})
@@ -330,18 +331,19 @@ func TestSlotOfAStranger(t *testing.T) {
 	soon(t, "all others are held", func() bool { return s.Stats().Held == testSlots-1 })
 }
 
-// A node that was stopped waits again before it takes what seems free.
+// A node that was stopped waits again before it claims slots that seem free.
 func TestSlotsAfterAStop(t *testing.T) {
 	bubble(t, func(t *testing.T, r *gated) {
 		const settle = 1500 * time.Millisecond
 		s := newSlots(Config{
 			Registry: r, Self: "a", Cache: "test", Slots: testSlots, Settle: settle,
-			Has: new(entries).has, Keys: new(entries).all, Lost: func(string) {},
+			Has: new(entries).has, Keys: new(entries).all, Lost: func(string) {}, Round: time.Second,
+			Logger: slog.New(slog.DiscardHandler),
 		})
 		defer func() { require.NoError(t, s.Close(context.Background())) }()
 		var stopped atomic.Bool
 		stop := func(name string) (registry.Claim, bool) {
-			if !stopped.Swap(true) { // in the first round, after 1 s: the members are new still
+			if !stopped.Swap(true) { // in the first round, after 1 s, before the members have settled
 				time.Sleep(10 * time.Second)
 			}
 			return r.Registry.Lookup(name)
@@ -359,12 +361,12 @@ func TestSlotsAfterAStop(t *testing.T) {
 	})
 }
 
-// Nothing is claimed without need before the members have been the same for a while: a node that
-// was stopped sees nobody when it wakes up, for a moment.
+// No slot is claimed without need before the members have been the same for a while: a node that
+// was stopped sees no other node for a moment when it wakes up.
 func TestSlotsAreNotTakenInHaste(t *testing.T) {
 	r := openRegistry(t, "a")
 	has := new(entries)
-	u := openUnits(t, NewSlots, Config{
+	u := openOwners(t, NewSlots, Config{
 		Registry: r, Slots: testSlots, Settle: time.Hour, Round: time.Millisecond, Has: has.has,
 	})
 	u.SetMembers([]string{"a"})

@@ -20,7 +20,7 @@ const (
 	denied
 	otherVersion
 	otherCache
-	otherRun
+	otherIncarnation
 	malformed
 	tooLarge
 )
@@ -29,20 +29,20 @@ var kinds = [...]struct {
 	name   string
 	status int
 }{
-	value:        {"value", http.StatusOK},
-	misplaced:    {"misplaced", http.StatusMisdirectedRequest},
-	failed:       {"failed", http.StatusInternalServerError},
-	oversize:     {"oversize", http.StatusUnprocessableEntity},
-	unsendable:   {"unsendable", http.StatusUnprocessableEntity},
-	suspect:      {"suspect", http.StatusLocked},
-	busy:         {"busy", http.StatusServiceUnavailable},
-	closing:      {"closing", http.StatusServiceUnavailable},
-	denied:       {"denied", http.StatusUnauthorized}, // or 403
-	otherVersion: {"version", http.StatusHTTPVersionNotSupported},
-	otherCache:   {"cache", http.StatusConflict},
-	otherRun:     {"run", http.StatusConflict},
-	malformed:    {"malformed", http.StatusBadRequest}, // or another 4xx
-	tooLarge:     {"too-large", http.StatusRequestEntityTooLarge},
+	value:            {"value", http.StatusOK},
+	misplaced:        {"misplaced", http.StatusMisdirectedRequest},
+	failed:           {"failed", http.StatusInternalServerError},
+	oversize:         {"oversize", http.StatusUnprocessableEntity},
+	unsendable:       {"unsendable", http.StatusUnprocessableEntity},
+	suspect:          {"suspect", http.StatusLocked},
+	busy:             {"busy", http.StatusServiceUnavailable},
+	closing:          {"closing", http.StatusServiceUnavailable},
+	denied:           {"denied", http.StatusUnauthorized}, // or 403
+	otherVersion:     {"version", http.StatusHTTPVersionNotSupported},
+	otherCache:       {"cache", http.StatusConflict},
+	otherIncarnation: {"run", http.StatusConflict},
+	malformed:        {"malformed", http.StatusBadRequest}, // or another 4xx
+	tooLarge:         {"too-large", http.StatusRequestEntityTooLarge},
 }
 
 func (k kind) String() string { return kinds[k].name }
@@ -59,14 +59,14 @@ func parseKind(name string, status int) (kind, bool) {
 	return 0, false
 }
 
-// answer is the reply to a request.
+// answer is an answer to a request, as it is sent.
 type answer struct {
 	kind kind
 	keep time.Duration // of a value
 	body []byte
 }
 
-// refusal is an answer that says no.
+// refusal is an answer that is neither a value nor an error of Load.
 type refusal struct {
 	kind   kind
 	status int

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -18,34 +19,32 @@ import (
 	"time"
 )
 
-var errSilent = errors.New("nothing was heard of it in time")
+var errSilent = errors.New("nothing came from it in time")
 
-// listener gives up a request when the node has been silent for too long.
-type listener struct {
-	timer   *time.Timer
-	silence time.Duration
+// silenceTimer gives up a request after nothing has come from the node for limit.
+type silenceTimer struct {
+	timer *time.Timer
+	limit time.Duration
 
 	connected atomic.Bool
 	fresh     atomic.Bool   // the connection was made for the request
-	answered  atomic.Bool   // something has come back
-	spoken    bool          // it was HTTP
+	answered  atomic.Bool   // a byte of the response has come
+	spoken    bool          // the response was HTTP
 	signs     atomic.Uint64 // life signs that have arrived
 }
 
-func (l *listener) heard() { l.timer.Reset(l.silence) }
+func (l *silenceTimer) restart() { l.timer.Reset(l.limit) }
 
-// attempt sends one request and reads its answer. Its error is a *failure, or one of the
-// RoundTripper's.
+// attempt sends one request and reads its answer. Its error is a *failure, or an error of the
+// RoundTripper.
 func (c *Client) attempt(
 	ctx context.Context, t *target, q question, trace http.Header,
 ) (reply, error) {
 	if (c.config.Identity != nil || c.config.TLS != nil) && t.urls[q.endpoint].Scheme != "https" {
-		return reply{}, fail(Denied, errNotTLS) // it could be anybody, and others could read the request
+		return reply{}, fail(Denied, errNotTLS) // anybody could answer, or read along
 	}
-	h := t.headers()
-	for name, values := range trace {
-		h[name] = values
-	}
+	h := maps.Clone(t.header)
+	maps.Copy(h, trace)
 	if deadline, ok := ctx.Deadline(); ok {
 		h[headerTimeout] = []string{strconv.FormatInt(int64(max(time.Until(deadline), 1)), 10)}
 	}
@@ -53,8 +52,8 @@ func (c *Client) attempt(
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.closed, func() { cancel(ErrClosing) })()
-	l := &listener{silence: c.silence()}
-	l.timer = time.AfterFunc(l.silence, func() { cancel(errSilent) })
+	l := &silenceTimer{limit: c.peerTimeout()}
+	l.timer = time.AfterFunc(l.limit, func() { cancel(errSilent) })
 	defer l.timer.Stop()
 
 	asking = httptrace.WithClientTrace(asking, &httptrace.ClientTrace{
@@ -66,7 +65,7 @@ func (c *Client) attempt(
 		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 			if code == http.StatusProcessing {
 				l.signs.Add(1)
-				l.heard()
+				l.restart()
 			}
 			return nil
 		},
@@ -76,10 +75,10 @@ func (c *Client) attempt(
 		case n == 0:
 			return http.NoBody, nil
 		case n <= inOnePacket:
-			// net/http knows that this can't block, and sends it together with the headers
+			// A Reader that can't block, as net/http knows: it sends the body together with the headers.
 			return io.NopCloser(bytes.NewReader(q.body)), nil
 		}
-		return &sending{Reader: bytes.NewReader(q.body), listener: l}, nil
+		return &requestBody{Reader: bytes.NewReader(q.body), timer: l}, nil
 	}
 	u := t.urls[q.endpoint]
 	r := (&http.Request{
@@ -93,9 +92,9 @@ func (c *Client) attempt(
 	if err == nil {
 		defer res.Body.Close()
 		l.spoken = true
-		l.heard()
+		l.restart()
 		var a reply
-		if a, err = c.read(res, &hearing{res.Body, l}, q); err == nil {
+		if a, err = c.read(res, &answerBody{res.Body, l}, q); err == nil {
 			c.compareSigns(t, a.signs, l)
 			return a, nil
 		}
@@ -103,63 +102,64 @@ func (c *Client) attempt(
 	switch {
 	case !errors.Is(context.Cause(asking), errSilent) || ctx.Err() != nil:
 		return reply{}, l.explain(err, u)
-	case t.deaf.Load():
+	case t.signsLost.Load():
 		return reply{}, fail(NoLifeSigns, errSilent)
 	}
 	return reply{}, fail(Silent, errSilent)
 }
 
-// compareSigns notes whether life signs were sent that have not arrived. That some have is no proof
-// that they do in time: http.TimeoutHandler passes one on, together with the answer.
-func (c *Client) compareSigns(t *target, sent uint64, l *listener) {
+// compareSigns notes whether all life signs that the node has sent have arrived. That some have is
+// no proof that they arrive in time: http.TimeoutHandler passes one on, together with the answer.
+func (c *Client) compareSigns(t *target, sent uint64, l *silenceTimer) {
 	if sent == 0 {
 		return
 	}
 	lost := l.signs.Load() < sent
-	if t.deaf.Swap(lost) == lost || !lost {
+	if t.signsLost.Swap(lost) == lost || !lost {
 		return
 	}
-	c.config.Logger.Warn("life signs of a node do not arrive", "other", t.to.Node, "url", t.to.URL,
+	c.config.Logger.Warn("life signs of a node do not arrive", "peer", t.to.Node, "url", t.to.URL,
 		"advice", NoLifeSigns.Advice())
 }
 
-// inOnePacket bounds the bodies, in bytes, that are sent without listening how it goes.
+// inOnePacket bounds the bodies, in bytes, that are sent without restarting the silenceTimer.
 const inOnePacket = 4 << 10
 
-// sending is the body of a request: as long as it is taken, somebody listens.
-type sending struct {
+// requestBody is the body of a request. Each read of it restarts the silenceTimer, since the node
+// takes the bytes.
+type requestBody struct {
 	*bytes.Reader
-	listener *listener
+	timer *silenceTimer
 }
 
-func (s *sending) Read(p []byte) (int, error) {
-	s.listener.heard()
+func (s *requestBody) Read(p []byte) (int, error) {
+	s.timer.restart()
 	return s.Reader.Read(p)
 }
 
-// WriteTo of bytes.Reader would pass Read by.
-func (s *sending) WriteTo(w io.Writer) (int64, error) {
+// WriteTo hides that of bytes.Reader, which does not call Read.
+func (s *requestBody) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{s})
 }
 
-func (s *sending) Close() error { return nil }
+func (s *requestBody) Close() error { return nil }
 
-// hearing is the body of an answer.
-type hearing struct {
+// answerBody is the body of an answer. Each read of it restarts the silenceTimer.
+type answerBody struct {
 	io.Reader
-	listener *listener
+	timer *silenceTimer
 }
 
-func (h *hearing) Read(p []byte) (int, error) {
+func (h *answerBody) Read(p []byte) (int, error) {
 	n, err := h.Reader.Read(p)
 	if n > 0 {
-		h.listener.heard()
+		h.timer.restart()
 	}
 	return n, err
 }
 
-// explain returns err, of a request to u, as a *failure that says whose mistake it may be.
-func (l *listener) explain(err error, u *url.URL) error {
+// explain returns err, of a request to u, as a *failure whose reason fits best.
+func (l *silenceTimer) explain(err error, u *url.URL) error {
 	var alert, network *net.OpError
 	switch {
 	case errors.As(err, new(*failure)):
@@ -169,7 +169,7 @@ func (l *listener) explain(err error, u *url.URL) error {
 	case errors.As(err, new(*tls.CertificateVerificationError)), errors.Is(err, errNoCertificate):
 		return fail(Denied, fmt.Errorf("this node does not accept its certificate: %w", err))
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		// so crypto/tls marks an alert of the other side
+		// crypto/tls marks an alert of the other side so
 		return fail(Denied, fmt.Errorf("it does not accept the certificate of this node: %w", err))
 	case l.answered.Load():
 		broken := errors.As(err, &network) || errors.Is(err, io.EOF) ||
@@ -179,8 +179,8 @@ func (l *listener) explain(err error, u *url.URL) error {
 		}
 	case u.Scheme == "https" && l.fresh.Load() &&
 		(errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
-		// With TLS 1.3 the other side looks at our certificate when we have begun to send, and
-		// closes without having read that: the alert may be lost.
+		// With TLS 1.3 the other side verifies our certificate after we have begun to send, and closes
+		// without reading on: the alert may be lost.
 		return fail(Denied, fmt.Errorf(
 			"it closed a new connection, as if it did not accept the certificate of this node: %w", err))
 	}
@@ -189,12 +189,12 @@ func (l *listener) explain(err error, u *url.URL) error {
 	switch {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
 		errors.Is(err, syscall.ETIMEDOUT):
-		// The network has given up. Nobody knows how the node is.
-	case l.spoken: // the answer has begun, so what the node did for it has ended
+		// The network has given up, which says nothing about the node.
+	case l.spoken: // the answer has begun, so the load has ended
 	case l.connected.Load():
 		f.reason = Lost
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
-		// the latter if it ends right now
+		// the latter while the process ends
 		f.reason = NotListening
 	}
 	return f

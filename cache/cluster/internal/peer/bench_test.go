@@ -17,9 +17,8 @@ var benchSizes = []struct {
 	size int
 }{{"100B", 100}, {"10KiB", 10 << 10}, {"1MiB", 1 << 20}}
 
-// BenchmarkFetch compares a Fetch over loopback with bare calls of net/http over HTTP/2, and over
-// HTTP/1.1 as a Client uses it, that bring as many bytes: without TLS, and with that of a shared
-// key.
+// BenchmarkFetch compares a Fetch over loopback with bare calls of net/http of as many bytes, over
+// HTTP/2, and over HTTP/1.1 as a Client uses it: without TLS, and with the TLS of a shared key.
 func BenchmarkFetch(b *testing.B) {
 	for _, s := range benchSizes {
 		data := pattern(s.size)

@@ -33,7 +33,7 @@ func replied(k kind, body string) *http.Response {
 }
 
 var (
-	toB        = Address{Node: "b", URL: "http://b:1", Run: runB}
+	toB        = Address{Node: "b", URL: "http://b:1", Incarnation: incarnationB}
 	errNetwork = errors.New("no route to host")
 )
 
@@ -50,7 +50,7 @@ func TestBreaker(t *testing.T) {
 			return nil, errNetwork
 		}))
 		fetch := func() error { _, err := c.Fetch(t.Context(), toB, "k", nil); return err }
-		for i := range tooOften {
+		for i := range maxFailures {
 			assert.Equal(t, "closed", c.Breaker(toB), i)
 			err := fetch()
 			unavailable(t, err, Unreachable)
@@ -59,7 +59,7 @@ func TestBreaker(t *testing.T) {
 		assert.Equal(t, "open", c.Breaker(toB))
 		began := time.Now()
 		unavailable(t, fetch(), PassedOver)
-		require.Equal(t, tooOften, asked)
+		require.Equal(t, maxFailures, asked)
 		for c.Breaker(toB) == "open" {
 			time.Sleep(time.Millisecond)
 		}
@@ -69,7 +69,7 @@ func TestBreaker(t *testing.T) {
 		unavailable(t, fetch(), Unreachable)
 		assert.Equal(t, "open", c.Breaker(toB), "the one that tried failed")
 		unavailable(t, fetch(), PassedOver)
-		require.Equal(t, tooOften+1, asked)
+		require.Equal(t, maxFailures+1, asked)
 
 		works = true
 		time.Sleep(2 * rest)
@@ -79,7 +79,7 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
-// Deletes are sent to a node that is passed over, too: whoever sends them has a pace of its own.
+// Deletes are sent to a node that is passed over, too: their sender has intervals of its own.
 func TestBreakerLetsDeletesThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := false
@@ -89,7 +89,7 @@ func TestBreakerLetsDeletesThrough(t *testing.T) {
 			}
 			return nil, errNetwork
 		}))
-		for range tooOften + 1 {
+		for range maxFailures + 1 {
 			_, err := c.Exchange(t.Context(), toB, []byte("m"))
 			unavailable(t, err, Unreachable)
 		}
@@ -117,7 +117,7 @@ func TestBreakerTriesOnce(t *testing.T) {
 			<-slow
 			return replied(value, "v"), nil
 		}))
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}
@@ -145,8 +145,8 @@ func TestBreakerTriesOnce(t *testing.T) {
 	})
 }
 
-// What says nothing against a node does not count, and a caller who leaves does not use up the one
-// try.
+// Outcomes that say nothing against a node do not count, and a caller who leaves does not use up
+// the one try.
 func TestBreakerDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer func(*http.Request) (*http.Response, error)
@@ -183,20 +183,20 @@ func TestBreakerDoesNotCount(t *testing.T) {
 		}
 		for name, f := range answers {
 			answer = f
-			for range 2 * tooOften {
+			for range 2 * maxFailures {
 				_, err := c.Fetch(t.Context(), toB, "k", nil)
 				require.Error(t, err, name)
 			}
 			require.Equal(t, "closed", c.Breaker(toB), name)
 		}
 		answer = hangs
-		for range 2 * tooOften {
+		for range 2 * maxFailures {
 			leave()
 		}
 		require.Equal(t, "closed", c.Breaker(toB), "callers who leave")
 
 		answer = func(*http.Request) (*http.Response, error) { return nil, errNetwork }
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}
@@ -232,20 +232,20 @@ func TestBreakerCounts(t *testing.T) {
 		} {
 			c := NewClient(configA(), roundTrips(answer))
 			began := time.Now()
-			for range tooOften {
+			for range maxFailures {
 				_, err := c.Fetch(t.Context(), toB, "k", nil)
 				unavailable(t, err, r)
 			}
 			if r == Silent {
-				assert.Equal(t, tooOften*patienceOfTests, time.Since(began))
+				assert.Equal(t, maxFailures*testPeerTimeout, time.Since(began))
 			}
 			assert.Equal(t, "open", c.Breaker(toB), r)
-			// Another run of the node is another node.
-			other := Address{Node: toB.Node, URL: toB.URL, Run: toB.Run + 1}
+			// Another incarnation of the node is another node.
+			other := Address{Node: toB.Node, URL: toB.URL, Incarnation: toB.Incarnation + 1}
 			assert.Equal(t, "closed", c.Breaker(other))
 			_, err := c.Fetch(t.Context(), other, "k", nil)
 			unavailable(t, err, r)
-			// And what was forgotten is asked again.
+			// An address that was forgotten is asked again.
 			c.Forget(func(a Address) bool { return a == other })
 			assert.Equal(t, "closed", c.Breaker(toB))
 			assert.Len(t, c.targets, 1)
@@ -267,7 +267,7 @@ func TestBreakerAndPanic(t *testing.T) {
 			}
 			return nil, errNetwork
 		}))
-		for range tooOften {
+		for range maxFailures {
 			_, err := c.Fetch(t.Context(), toB, "k", nil)
 			unavailable(t, err, Unreachable)
 		}
@@ -290,5 +290,5 @@ func TestReasons(t *testing.T) {
 	}
 	assert.Equal(t, "Reason(99)", Reason(99).String())
 	err := &UnavailableError{Node: "n", Reason: Silent, Err: errSilent}
-	assert.EqualError(t, err, `cluster: node "n": silent: nothing was heard of it in time`)
+	assert.EqualError(t, err, `cluster: node "n": silent: nothing came from it in time`)
 }

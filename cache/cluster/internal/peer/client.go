@@ -13,17 +13,18 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// An Address is where one run of a node is reached.
+// An Address says where one incarnation of a node is reached.
 type Address struct {
-	Node string
-	URL  string // what its Server is mounted under
-	Run  uint64
+	Node        string
+	URL         string // that its Server is mounted under
+	Incarnation uint64
 }
 
-// A Client asks other nodes' Servers. Its methods may be called at the same time.
+// A Client asks the Servers of other nodes. Its methods may be called by several goroutines at a
+// time.
 type Client struct {
 	config Config
-	rt     http.RoundTripper // nil: each target has one of its own
+	rt     http.RoundTripper // nil if each target has one of its own
 
 	closed context.Context
 	close  context.CancelCauseFunc
@@ -32,17 +33,17 @@ type Client struct {
 	targets map[Address]*target
 }
 
-// NewClient makes a Client which sends its requests by rt or, if that is nil, to each node by a
+// NewClient returns a Client that sends its requests by rt or, if rt is nil, to each node by a
 // DefaultTransport.
 func NewClient(c Config, rt http.RoundTripper) *Client {
-	k := &Client{config: c.withDefaults(), rt: rt, targets: make(map[Address]*target)}
+	k := &Client{config: c, rt: rt, targets: make(map[Address]*target)}
 	k.closed, k.close = context.WithCancelCause(context.Background())
 	return k
 }
 
-// Fetch asks for the value of key, from a node which must have applied the deletes that after
-// stands for before it answers. It blocks until there is an answer, the other node is silent for
-// Config.Silence, or ctx ends.
+// Fetch asks a node for the value of key. The node must have applied the deletes that after stands
+// for before it answers. Fetch blocks until there is an answer, the node has been silent for
+// Config.PeerTimeout, or ctx ends.
 //
 // The error is a *MisplacedError, a *SuspectError, a *LoadError, an *UnavailableError, or the cause
 // of ctx if that has ended.
@@ -55,8 +56,8 @@ func (c *Client) Fetch(ctx context.Context, to Address, key string, after []byte
 	return a.result(to.Node, key)
 }
 
-// Try is Fetch for a key whose load may end the node: the node is to load it though it may not own
-// it, and gets what is known here of that.
+// Try does what Fetch does for a key whose load may end the node. The node is to load it though it
+// may not own it, and gets record, which is what this node knows of the key.
 func (c *Client) Try(
 	ctx context.Context, to Address, key string, after, record []byte,
 ) (Value, error) {
@@ -68,7 +69,7 @@ func (c *Client) Try(
 	return a.result(to.Node, key)
 }
 
-// Exchange sends a message about deletes, and returns the one that comes back, also to a node that
+// Exchange sends a message about deletes, and returns the answering one. It also asks a node that
 // is passed over. It blocks like Fetch, and its error is an *UnavailableError, or the cause of ctx
 // if that has ended.
 func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]byte, error) {
@@ -80,23 +81,23 @@ func (c *Client) Exchange(ctx context.Context, to Address, message []byte) ([]by
 	case failed:
 		err = fmt.Errorf("it failed: %s: %s", a.failure.Kind, a.failure.Message)
 	case misplaced:
-		err = errors.New("an answer that is one to another request")
+		err = errors.New("an answer to another kind of request")
 	default:
 		return a.body, nil
 	}
 	return nil, &UnavailableError{Node: to.Node, Reason: Rubbish, Err: err}
 }
 
-// question holds one request.
+// question is one request, and the limits of its answer.
 type question struct {
 	endpoint endpoint
 	body     []byte
 	node     string
 	limit    int                // bytes of the value, or message, that comes back
-	decode   func([]byte) error // reads that before it counts as an answer; nil: nothing to read
+	decode   func([]byte) error // decodes the value before it counts as an answer; may be nil
 }
 
-// ask sends one request, unless the node is passed over, and tells the breaker what became of it.
+// ask sends one request, unless the node is passed over, and gives the breaker its outcome.
 func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error) {
 	if ctx.Err() != nil {
 		return reply{}, context.Cause(ctx)
@@ -119,20 +120,20 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 	switch {
 	case err == nil:
 	case q.endpoint == deletesEndpoint:
-		// nobody waits in vain for it, and it is to arrive as soon as it can
+		// no caller waits for it, and it has to arrive as soon as possible
 		done = func(error) {}
 	default:
 		return reply{}, t.passedOver()
 	}
-	health, f := errAsAbsent, (*failure)(nil)
+	health, f := errNoOutcome, (*failure)(nil)
 	defer func() { // also if the RoundTripper panics
 		done(health)
-		c.note(t, health, f)
+		c.logHealth(t, health, f)
 	}()
 	a, err := c.attempt(ctx, t, q, trace)
 	if errors.As(err, &f) && f.stale && ctx.Err() == nil {
-		// The node has closed the connection before: it is idle, or was restarted. A request may be
-		// done twice.
+		// The node closed the connection before this request: the connection was idle, or the node has
+		// restarted. A request may be done twice.
 		f = nil
 		closeIdle(t.rt)
 		a, err = c.attempt(ctx, t, q, trace)
@@ -154,22 +155,22 @@ func (c *Client) ask(ctx context.Context, to Address, q question) (reply, error)
 		f = fail(Unreachable, err)
 	}
 	if health = f.health(); health != nil {
-		t.last.Store(f)
+		t.lastFailure.Store(f)
 	}
 	if f.reason == Silent || f.reason == NoLifeSigns {
-		closeIdle(t.rt) // they are as dead, if the line is
+		closeIdle(t.rt) // they are dead too if the line is
 	}
 	return reply{}, &UnavailableError{Node: to.Node, Reason: f.reason, Err: f.err}
 }
 
-// takeConn takes one of the connections to a node. It waits for half of Config.Silence if all are
-// in use, as in a burst: if they are still after that, as by loads that take long, the caller is no
+// takeConn takes one of the connections to a node. If all are in use, as in a burst, it waits for
+// half of Config.PeerTimeout. If they are still in use then, as by long loads, the caller is no
 // worse off without the node.
 func (c *Client) takeConn(ctx context.Context, t *target) error {
 	if t.conns.TryAcquire(1) {
 		return nil
 	}
-	wait, stop := context.WithTimeout(ctx, c.silence()/2)
+	wait, stop := context.WithTimeout(ctx, c.peerTimeout()/2)
 	defer stop()
 	switch {
 	case t.conns.Acquire(wait, 1) == nil:
@@ -177,41 +178,37 @@ func (c *Client) takeConn(ctx context.Context, t *target) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return &UnavailableError{Node: t.to.Node, Reason: Busy, Err: errUnderWay}
+	return &UnavailableError{Node: t.to.Node, Reason: Busy, Err: errTooManyRequests}
 }
 
-// Breaker returns "closed" if the node is asked, "open" if it is passed over, "half-open" if one
-// request tries it.
+// Breaker returns "closed" if the node is asked, "open" if it is passed over, and "half-open" if
+// one request tries it.
 func (c *Client) Breaker(to Address) string {
-	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
+	t := c.known(to)
 	if t == nil || t.breaker == nil {
 		return "closed"
 	}
 	return t.breaker.State().String()
 }
 
-// Failure returns how requests to a node failed last, or "" if it is asked.
+// Failure returns how the last failed request to a node failed, or "" if the node is asked.
 func (c *Client) Failure(to Address) string {
-	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
-	if t == nil {
+	t := c.known(to)
+	switch {
+	case t == nil:
 		return ""
-	}
-	if t.err != nil {
+	case t.err != nil:
 		return t.err.Error()
 	}
-	last := t.last.Load()
+	last := t.lastFailure.Load()
 	if last == nil || t.breaker.State() == gobreaker.StateClosed {
 		return ""
 	}
 	return last.reason.String() + ": " + last.Error()
 }
 
-// Forget drops what is known of the addresses that keep does not return true for. keep must not
-// call the Client.
+// Forget drops the state of the addresses for which keep returns false. keep must not call the
+// Client.
 func (c *Client) Forget(keep func(Address) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,8 +220,8 @@ func (c *Client) Forget(keep func(Address) bool) {
 	}
 }
 
-// Close ends the requests that are under way, and closes idle connections. They fail with Reason
-// Closing, as do those that are made later. It does not block.
+// Close ends the requests that are under way, and closes idle connections. These requests, and
+// later ones, fail with Reason Closing. It does not block.
 func (c *Client) Close() {
 	c.close(ErrClosing)
 	c.mu.RLock()
@@ -234,30 +231,35 @@ func (c *Client) Close() {
 	}
 }
 
-// target returns what is known of an address.
-func (c *Client) target(to Address) *target {
+// known returns the state of an address that was asked before, or nil.
+func (c *Client) known(to Address) *target {
 	c.mu.RLock()
-	t := c.targets[to]
-	c.mu.RUnlock()
-	if t != nil {
+	defer c.mu.RUnlock()
+	return c.targets[to]
+}
+
+// target returns the state of an address, a new one if it was not asked before.
+func (c *Client) target(to Address) *target {
+	if t := c.known(to); t != nil {
 		return t
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t = c.targets[to]; t == nil {
+	t := c.targets[to]
+	if t == nil {
 		t = newTarget(&c.config, to, c.rt)
 		c.targets[to] = t
 	}
 	return t
 }
 
-// failure is why there is no answer, before it is known whether the caller has left.
+// failure says why there is no answer, before it is known whether the caller has left.
 type failure struct {
-	reason   Reason
-	err      error
-	harmless bool // it says nothing against the node
-	stale    bool // the connection was used before, and nothing came back over it
-	// restarted: another incarnation of the node has answered
+	reason     Reason
+	err        error
+	nodeIsWell bool // the breaker counts it as a success
+	stale      bool // the connection had been used before, and no byte of a response came
+	// another incarnation of the node has answered
 	restarted bool
 }
 
@@ -268,26 +270,27 @@ func (f *failure) Unwrap() error { return f.err }
 
 // health returns the outcome that the breaker counts.
 func (f *failure) health() error {
-	if f.harmless || f.reason == Busy || f.reason == Closing || f.reason == Unsendable {
+	if f.nodeIsWell || f.reason == Busy || f.reason == Closing || f.reason == Unsendable {
 		return nil
 	}
 	return f.err
 }
 
-// note logs that a node is passed over, and why, or that it works again: each once until the other.
-func (c *Client) note(t *target, health error, f *failure) {
+// logHealth logs that a node is passed over, and why, or that it works again. Each is logged once
+// until the other.
+func (c *Client) logHealth(t *target, health error, f *failure) {
 	log := c.config.Logger.With
 	switch {
 	case health == nil:
-		if t.told.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.told.Swap(0) != 0 {
-			log("other", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
+		if t.logged.Load() != 0 && t.breaker.State() == gobreaker.StateClosed && t.logged.Swap(0) != 0 {
+			log("peer", t.to.Node, "url", t.to.URL).Info("a node of this cache works again")
 		}
 	case f != nil && t.breaker.State() == gobreaker.StateOpen:
 		bit := uint32(1) << f.reason
-		if t.told.Or(bit)&bit != 0 {
+		if t.logged.Or(bit)&bit != 0 {
 			return
 		}
-		log := log("other", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
+		log := log("peer", t.to.Node, "url", t.to.URL, "reason", f.reason.String(), "error", f.err)
 		if advice := f.reason.Advice(); advice != "" {
 			log.Warn("a node of this cache can't be asked", "advice", advice)
 		} else {
@@ -296,5 +299,5 @@ func (c *Client) note(t *target, health error, f *failure) {
 	}
 }
 
-// silence is at least so long that a timer makes sense.
-func (c *Client) silence() time.Duration { return max(c.config.Silence, time.Millisecond) }
+// peerTimeout returns Config.PeerTimeout, or the shortest one for which a timer makes sense.
+func (c *Client) peerTimeout() time.Duration { return max(c.config.PeerTimeout, time.Millisecond) }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waits is a Backend that is at work until it is told, or its context ends.
+// waits returns a Backend that is at work until end is closed, or its context ends.
 func waits() (b backend, begun, end chan struct{}) {
 	begun, end = make(chan struct{}, 1000), make(chan struct{})
 	return backend{fetch: func(ctx context.Context, _, key string, _ []byte) (Value, error) {
@@ -23,7 +23,7 @@ func waits() (b backend, begun, end chan struct{}) {
 	}}, begun, end
 }
 
-// A Server that closes lets those end whom it has begun with, and sends others away.
+// A Server that closes finishes the requests that it has begun with, and refuses others.
 func TestServerClose(t *testing.T) {
 	back, begun, end := waits()
 	n := connect(t, http1, configA(), configB(), back)
@@ -34,12 +34,12 @@ func TestServerClose(t *testing.T) {
 	go func() { closed <- n.server.Close(t.Context()) }()
 	require.Eventually(t, func() bool {
 		// A request that came before Close did is waited for like the first.
-		ctx, cancel := context.WithTimeout(t.Context(), patienceOfTests/20)
+		ctx, cancel := context.WithTimeout(t.Context(), testPeerTimeout/20)
 		defer cancel()
 		_, err := n.fetch(ctx, "k")
 		var u *UnavailableError
 		return errors.As(err, &u) && u.Reason == Closing
-	}, patienceOfTests, patienceOfTests/10)
+	}, testPeerTimeout, testPeerTimeout/10)
 	require.Empty(t, closed, "it waits")
 	close(end)
 	require.NoError(t, receive(t, errs, "the answer"))
@@ -48,7 +48,8 @@ func TestServerClose(t *testing.T) {
 	assert.Equal(t, "closed", n.client.Breaker(n.to))
 }
 
-// If there is no time for that, their contexts end, and they are told that the node is closing.
+// If ctx of Close ends first, the requests' contexts end, and their askers get the reason that the
+// node is closing.
 func TestServerCloseWithoutTime(t *testing.T) {
 	back, begun, _ := waits()
 	n := connect(t, http1, configA(), configB(), back)

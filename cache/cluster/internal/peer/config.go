@@ -8,80 +8,53 @@ import (
 	"time"
 )
 
-// What the zero values of Config stand for.
-const (
-	DefaultMaxKey      = 4 << 10
-	DefaultMaxValue    = 16 << 20
-	DefaultMaxMessage  = 1 << 20
-	DefaultMaxRequests = 1024
-	DefaultSilence     = 500 * time.Millisecond
-)
-
-// Config configures a Client and a Server: who this node is, what it accepts, and how long it
-// waits. It must not be changed once one of them was made with it.
+// Config configures a Client and a Server. It must not be changed after one of them was made with
+// it. The fields without "if set" and all but Errors are needed.
 type Config struct {
-	Node  string // the name of this node: any string
-	Run   uint64 // of this instance: another one after each restart
-	Cache string // the name of the cache: a request for another one is refused
+	Node        string // the name of this node, any string
+	Incarnation uint64 // a random number, another one after each restart
+	Cache       string // the name of the cache: a request for another one is refused
 
-	// Identity, if set, makes the Server refuse requests, and the Client answers, that did not come
-	// over TLS from somebody with an accepted key.
+	// Identity, if set, makes the Server refuse requests, and the Client refuse answers, that did not
+	// come over TLS from somebody with an accepted key.
 	Identity *Identity
 
 	// TLS, if set, configures how the Client connects to https URLs, and makes the Server refuse
-	// requests that came without a client certificate which was verified. It is ignored if there is
-	// an Identity.
+	// requests without a client certificate that was verified. It is ignored if there is an Identity.
 	TLS *tls.Config
 
-	// Authorize, if set, is called by the Server for each request, before anything else of it
-	// counts. An error refuses it.
+	// Authorize, if set, is called by the Server for each request before anything else. If it returns
+	// an error, the request is refused.
 	Authorize func(*http.Request) error
 
 	MaxKey   int // bytes of a key
 	MaxValue int // bytes of a value
-	// bytes of a message about deletes, of those that a key must not be older than, and of the answer
+	// bytes of a message about deletes, of the deletes in a request for a key, and of their answers
 	MaxMessage int
-	// how many requests the Server works at, at a time; besides, so many messages about deletes
+	// how many requests for keys the Server works at, at a time; and as many about deletes
 	MaxRequests int
 
-	// Silence bounds how long the Client waits while it receives nothing.
-	Silence time.Duration
+	// PeerTimeout bounds how long the Client waits while it receives nothing.
+	PeerTimeout time.Duration
 
-	// Propagator, if set, carries what a context knows of a trace.
+	// Propagator, if set, carries the trace of a context.
 	Propagator Propagator
 
-	// Errors are what errors.Is shall find in a LoadError of another node, by names which are the
+	// Errors are the errors that errors.Is finds in a LoadError of another node, by names that are the
 	// same on all nodes.
 	Errors map[string]error
 
-	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that
-	// are passed over (Warn, or Info if they may be down) and work again (Info). nil: nothing is
-	// logged.
+	// Logger gets requests that were refused (Debug), panics of a Backend (Warn), and nodes that are
+	// passed over (Warn, or Info if they may be down) and work again (Info).
 	Logger *slog.Logger
 }
 
-// A Propagator carries a trace over HTTP. Its methods are called at the same time.
+// A Propagator carries a trace from the context of a caller to the context of Load on another node.
+// It has the methods of OpenTelemetry's propagators, with http.Header for the carrier. Its methods
+// are called by several goroutines at a time.
 type Propagator interface {
-	// Inject puts into header what the other node shall know.
+	// Inject adds to header what the other node needs to continue the trace.
 	Inject(ctx context.Context, header http.Header)
 	// Extract returns ctx with what Inject put into header on the other node.
 	Extract(ctx context.Context, header http.Header) context.Context
-}
-
-func (c Config) withDefaults() Config {
-	setIfZero(&c.MaxKey, DefaultMaxKey)
-	setIfZero(&c.MaxValue, DefaultMaxValue)
-	setIfZero(&c.MaxMessage, DefaultMaxMessage)
-	setIfZero(&c.MaxRequests, DefaultMaxRequests)
-	setIfZero(&c.Silence, DefaultSilence)
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-func setIfZero[T comparable](p *T, otherwise T) {
-	if *p == *new(T) {
-		*p = otherwise
-	}
 }

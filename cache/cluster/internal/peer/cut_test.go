@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is a TCP proxy that can be cut: then nothing passes any more, and nobody is told.
-// Connections that were there when it was cut stay dead when it is mended, as behind a firewall
-// that has forgotten them.
+// line is a TCP proxy that can be cut: then nothing passes, and neither end is notified.
+// Connections from before the cut stay dead after it is mended, as behind a firewall that has
+// forgotten them.
 type line struct {
 	url  string
 	to   string
@@ -66,7 +66,7 @@ func (p *line) take(near net.Conn) {
 	defer p.mu.Unlock()
 	p.count++
 	if p.cut {
-		// It is left to wait: over the real thing there would not even be a connection.
+		// The connection waits: over a real line there would be none.
 		p.conns = append(p.conns, &lineConn{near: near, far: near, dead: make(chan struct{})})
 		return
 	}
@@ -114,26 +114,26 @@ func (p *line) set(cut bool) {
 	}
 }
 
-// Over a line that is cut each asker waits for no longer than its silence, and the connection is
-// given up, so that the node is reached again soon after the line is mended.
+// Over a line that is cut each asker waits no longer than its peer time-out, and its connection is
+// given up. So the node is reached soon after the line is mended.
 func TestLineIsCut(t *testing.T) {
 	t.Parallel()
 	a := configA()
-	a.Silence = 150 * time.Millisecond
+	a.PeerTimeout = 150 * time.Millisecond
 	n := connect(t, http1, a, configB(), backend{fetch: echo})
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))
 	n.to.URL = p.url
 	require.Eventually(t, func() bool {
 		_, err := n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, time.Millisecond)
+	}, testPeerTimeout, time.Millisecond)
 
 	p.set(true)
-	for range tooOften {
+	for range maxFailures {
 		began := time.Now()
 		_, err := n.fetch(t.Context(), "k")
 		unavailable(t, err, Silent)
-		assert.GreaterOrEqual(t, time.Since(began), a.Silence)
+		assert.GreaterOrEqual(t, time.Since(began), a.PeerTimeout)
 	}
 	_, err := n.fetch(t.Context(), "k")
 	unavailable(t, err, PassedOver)
@@ -144,7 +144,7 @@ func TestLineIsCut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, 20*time.Millisecond)
+	}, testPeerTimeout, 20*time.Millisecond)
 	assert.Equal(t, "closed", n.client.Breaker(n.to))
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,7 +157,7 @@ func TestForgottenConnections(t *testing.T) {
 	t.Parallel()
 	const conns = 10
 	a := configA()
-	a.Silence = 500 * time.Millisecond
+	a.PeerTimeout = 500 * time.Millisecond
 	back, begun, end := waits()
 	n := connect(t, http1, a, configB(), back)
 	p := newLine(t, strings.TrimSuffix(n.to.URL, "/_cache"))

@@ -5,22 +5,23 @@ import (
 	"fmt"
 )
 
-// A Backend returns these where it can't answer. errors.Is finds them.
+// Errors of a Backend that can't answer. errors.Is finds them.
 var (
-	// ErrBusy: there is too much to do. The asker gets an UnavailableError with Reason Busy.
+	// ErrBusy says that there is too much to do. The asker gets an UnavailableError with Reason Busy.
 	ErrBusy = errors.New("peer: busy")
-	// ErrClosing: no more is done here. The asker gets an UnavailableError with Reason Closing.
+	// ErrClosing says that the node is closing. The asker gets an UnavailableError with Reason
+	// Closing.
 	ErrClosing = errors.New("peer: closing")
-	// ErrUnsendable: there is a value, and it can't be sent. The asker gets an UnavailableError
+	// ErrUnsendable says that there is a value that can't be sent. The asker gets an UnavailableError
 	// with Reason Unsendable.
 	ErrUnsendable = errors.New("the value can't be sent")
 )
 
-// A MisplacedError says that Node does not own the key, and who does, as far as it knows. A Backend
-// returns it with Owner, and the asker gets it with Node, too.
+// A MisplacedError says that Node does not own the key, and which node does, as far as it knows. A
+// Backend returns it with Owner alone; the asker gets it with Node.
 type MisplacedError struct {
-	Node  string // who was asked
-	Owner string // who it thinks owns the key; "" if it knows nobody
+	Node  string // the node that was asked
+	Owner string // the owner as Node knows it; "" if it knows none
 }
 
 // Error describes the MisplacedError in one line.
@@ -32,11 +33,10 @@ func (e *MisplacedError) Error() string {
 }
 
 // A SuspectError says that a load of the key may have ended other nodes, so that Node does not load
-// it for whoever asks in the usual way. A Backend returns it with Record, and the asker gets it
-// with Node, too.
+// it in the usual way. A Backend returns it with Record alone; the asker gets it with Node.
 type SuspectError struct {
 	Node   string
-	Record []byte // what Node knows of the key: see package quarantine
+	Record []byte // the record of the key at Node: see package quarantine
 }
 
 // Error describes the SuspectError in one line.
@@ -64,8 +64,8 @@ type Reason uint8
 
 // The reasons.
 const (
-	Silent Reason = iota + 1 // nothing was heard for Config.Silence
-	// NoLifeSigns is Silent, where interim answers of the node are known to be lost on the way.
+	Silent Reason = iota + 1 // nothing came for Config.Silence
+	// NoLifeSigns is Silent of a node whose interim answers are known to be lost on the way.
 	NoLifeSigns
 	Unreachable  // no connection, or it broke before the request was sent
 	NotListening // its host refuses connections: no process listens there
@@ -76,14 +76,14 @@ const (
 	WrongPath    // something else answers: there is nothing at this path
 	OtherService // something else answers
 	TLSMismatch  // one side speaks TLS and the other does not
-	Denied       // one side does not accept who the other one is
+	Denied       // one side does not accept the credentials of the other
 	OtherVersion // it speaks another version of the protocol, or has other limits
 	WrongCache   // a cache with another name answers
 	WrongNode    // another node answers
-	Rubbish      // its answer makes no sense
+	Rubbish      // its answer can't be read
 	PassedOver   // it was not asked: it has failed too often
 
-	Reasons // how many there are, with 0, which is none
+	Reasons // the number of reasons, with 0, which is none
 )
 
 var reasons = [Reasons]struct{ text, advice string }{
@@ -128,7 +128,7 @@ func (r Reason) String() string {
 	return reasons[r].text
 }
 
-// Advice returns what whoever runs the nodes can do about it, or "" if nothing is known.
+// Advice returns what an operator can do about it, or "" if nothing is known.
 func (r Reason) Advice() string {
 	if r >= Reasons {
 		return ""
@@ -136,11 +136,11 @@ func (r Reason) Advice() string {
 	return reasons[r].advice
 }
 
-// A SizeError says that something is larger than it may be. As the Err of an UnavailableError with
-// Reason Unsendable it says that the value is larger than Config.MaxValue.
+// A SizeError says that something is larger than it may be. If it is the Err of an UnavailableError
+// with Reason Unsendable, a value is larger than Config.MaxValue.
 type SizeError struct {
 	What string // "key", "value", …
-	Size int64  // bytes; -1 if only known to be above Max
+	Size int64  // bytes; -1 if it is only known to be above Max
 	Max  int64
 }
 

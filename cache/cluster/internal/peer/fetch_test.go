@@ -116,7 +116,7 @@ func TestSizesOfValues(t *testing.T) {
 			// Too large for the asker, and too large for the owner.
 			limits := map[int]int64{4<<20 + 1: 4 << 20, 8<<20 + 1: 8 << 20}
 			for _, size = range []int{4<<20 + 1, 8<<20 + 1} {
-				for range 2 * tooOften {
+				for range 2 * maxFailures {
 					_, err := n.fetch(t.Context(), "k")
 					var tooLarge *SizeError
 					unavailable(t, err, Unsendable)
@@ -154,12 +154,12 @@ func TestBusyAndClosing(t *testing.T) {
 		{courier.ErrClosed, Closing},
 	} {
 		n := connect(t, http1, configA(), configB(), backend{fetch: fails(c.err)})
-		for range 2 * tooOften {
+		for range 2 * maxFailures {
 			_, err := n.fetch(t.Context(), "k")
 			unavailable(t, err, c.reason)
 		}
 		assert.Equal(t, "closed", n.client.Breaker(n.to), "a busy node is not broken")
-		assert.Equal(t, Refused{Busy: 2 * tooOften}, n.server.Refused())
+		assert.Equal(t, Refused{Busy: 2 * maxFailures}, n.server.Refused())
 	}
 }
 
@@ -193,6 +193,6 @@ func TestMaxRequests(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err = n.fetch(t.Context(), "k")
 		return err == nil
-	}, patienceOfTests, time.Millisecond)
+	}, testPeerTimeout, time.Millisecond)
 	assert.Positive(t, n.server.Refused().Busy)
 }

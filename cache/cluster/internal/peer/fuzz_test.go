@@ -16,8 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever body a stranger sends, the Backend gets a key and deletes that make it up exactly, or
-// nothing.
+// For any body the Backend gets a key and deletes that encode to it exactly, or nothing.
 func FuzzFetchBody(f *testing.F) {
 	f.Add([]byte("\x00\x00key"))
 	f.Add([]byte("\x00\x03idskey"))
@@ -42,7 +41,7 @@ func FuzzFetchBody(f *testing.F) {
 	})
 }
 
-// The same for many keys.
+// The same holds for a body with many keys.
 func FuzzManyBody(f *testing.F) {
 	asker := NewClient(configA(), nil)
 	for _, asks := range [][]Ask{
@@ -77,10 +76,9 @@ func FuzzManyBody(f *testing.F) {
 	})
 }
 
-// Whatever is answered about many keys, each has an outcome within its bounds, or the answer is
-// refused.
+// Any answer about many keys has an outcome for each within its bounds, or is refused.
 func FuzzOutcomes(f *testing.F) {
-	w := &work{server: NewServer(configB(), backend{})}
+	w := &serverRequest{server: NewServer(configB(), backend{})}
 	f.Add(2, w.encodeOutcomes(f.Context(), []Outcome{
 		{Value: Value{Data: []byte("value"), Keep: time.Minute}}, {Err: &MisplacedError{Owner: "c"}},
 	}, 100))
@@ -113,7 +111,7 @@ func FuzzOutcomes(f *testing.F) {
 	})
 }
 
-// Whatever arrives as an error of Load is one within its bounds, or none.
+// Any bytes decode to an error of Load within its bounds, or to none.
 func FuzzLoadError(f *testing.F) {
 	names := map[string]error{"a": errNotFound, "b": errOther}
 	f.Add(encodeLoadError(errNotFound, names))
@@ -127,7 +125,7 @@ func FuzzLoadError(f *testing.F) {
 		require.NotContains(t, e.Kind.String(), "LoadKind")
 		require.LessOrEqual(t, len(e.Message), maxText)
 		require.LessOrEqual(t, len(e.Stack), maxStack)
-		require.LessOrEqual(t, len(e.is), len(known)+maxNames)
+		require.LessOrEqual(t, len(e.is), len(commonErrors)+maxNames)
 		require.NotEmpty(t, e.Error())
 		for _, is := range e.is {
 			require.ErrorIs(t, e, is)
@@ -135,13 +133,12 @@ func FuzzLoadError(f *testing.F) {
 	})
 }
 
-// Whatever request arrives, the answer is one of this protocol, and it is served only if it says
-// all that it must.
+// Any request gets an answer of this protocol, and is served only if it is complete.
 func FuzzRequest(f *testing.F) {
-	f.Add("/v1/fetch", "1", "things", "a", formatRun(runB), "1000", "", []byte("\x00\x00k"))
-	f.Add("/v1/fetch-many", "1", "things", "a", formatRun(runB), "1000", "",
+	f.Add("/v1/fetch", "1", "things", "a", formatIncarnation(incarnationB), "1000", "", []byte("\x00\x00k"))
+	f.Add("/v1/fetch-many", "1", "things", "a", formatIncarnation(incarnationB), "1000", "",
 		[]byte("\x00\x09\x01\x01\x01k"))
-	f.Add("/x/v1/deletes", "1", "things", "%0d", formatRun(runB), "1", "1", []byte("m"))
+	f.Add("/x/v1/deletes", "1", "things", "%0d", formatIncarnation(incarnationB), "1", "1", []byte("m"))
 	served := 0
 	plain := NewServer(configB(), backend{
 		fetch: func(context.Context, string, string, []byte) (Value,
@@ -180,15 +177,15 @@ func FuzzRequest(f *testing.F) {
 			if k == value {
 				require.Same(t, plain, s)
 				require.Equal(t, version, protocol)
-				require.Equal(t, formatRun(runB), to)
+				require.Equal(t, formatIncarnation(incarnationB), to)
 			}
 			require.Empty(t, s.running)
 		}
 	})
 }
 
-// Whatever is answered, a Client takes nothing from it that is not consistent, and with keys
-// nothing at all: it did not come over TLS.
+// A Client takes nothing from an answer that is not consistent. With keys it takes nothing at all,
+// since the answer did not come over TLS.
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, "1", "value", "5", "60000000000", "3", []byte("value"), int64(5))
 	f.Add(421, "1", "misplaced", "1", "", "", []byte("c"), int64(-1))

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Keys are any bytes. They arrive as they are, and are nowhere but in the body.
+// Keys are any bytes. They arrive as they are, and only the body has them.
 func TestHostileKeys(t *testing.T) {
 	a, b := shared(t)
 	every := make([]byte, 256)
@@ -37,7 +37,7 @@ func TestHostileKeys(t *testing.T) {
 				"?q=1#f", string(every),
 				"k\r\nX-Admin: 1\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", "k\r\nSnowfence-Cache: other",
 				"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-				"\u202e\ufeff", strings.Repeat("k", DefaultMaxKey),
+				"\u202e\ufeff", strings.Repeat("k", maxKey),
 			} {
 				v, err := n.fetch(t.Context(), key)
 				require.NoError(t, err, "%q", key)
@@ -76,7 +76,7 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// What is not a request of this protocol is refused before the Backend hears of it.
+// A request that is not of this protocol is refused before the Backend gets it.
 func TestMalformedRequests(t *testing.T) {
 	good := func() captured {
 		line := &tap{RoundTripper: roundTrips(func(*http.Request) (*http.Response,
@@ -111,21 +111,21 @@ func TestMalformedRequests(t *testing.T) {
 			c.header.Add(headerRequest, c.header.Get(headerRequest))
 		}, 400},
 		"empty header":    {says(""), 400},
-		"one field less":  {says(version, "things", "a", formatRun(runB)), 400},
-		"one field more":  {says(version, "things", "a", formatRun(runB), "1", "1"), 400},
-		"a space at last": {says(version, "things", "a", formatRun(runB), "1", ""), 400},
-		"bad escape":      {says(version, "%zz", "a", formatRun(runB), "1"), 400},
-		"long node": {says(version, "things", strings.Repeat("n", maxName+1), formatRun(runB),
+		"one field less":  {says(version, "things", "a", formatIncarnation(incarnationB)), 400},
+		"one field more":  {says(version, "things", "a", formatIncarnation(incarnationB), "1", "1"), 400},
+		"a space at last": {says(version, "things", "a", formatIncarnation(incarnationB), "1", ""), 400},
+		"bad escape":      {says(version, "%zz", "a", formatIncarnation(incarnationB), "1"), 400},
+		"long node": {says(version, "things", strings.Repeat("n", maxName+1), formatIncarnation(incarnationB),
 			"1"), 400},
 		"to of words":      {says(version, "things", "a", "sixteen letters.", "1"), 400},
 		"short to":         {says(version, "things", "a", "b0b", "1"), 400},
-		"capital to":       {says(version, "things", "a", strings.ToUpper(formatRun(runB)), "1"), 400},
+		"capital to":       {says(version, "things", "a", strings.ToUpper(formatIncarnation(incarnationB)), "1"), 400},
 		"no to":            {says(version, "things", "a", "", "1"), 400},
-		"no silence":       {says(version, "things", "a", formatRun(runB), ""), 400},
-		"silence of 0":     {says(version, "things", "a", formatRun(runB), "0"), 400},
-		"negative silence": {says(version, "things", "a", formatRun(runB), "-1"), 400},
-		"silence of words": {says(version, "things", "a", formatRun(runB), "1s"), 400},
-		"large silence":    {says(version, "things", "a", formatRun(runB), "9223372036854775808"), 400},
+		"no silence":       {says(version, "things", "a", formatIncarnation(incarnationB), ""), 400},
+		"silence of 0":     {says(version, "things", "a", formatIncarnation(incarnationB), "0"), 400},
+		"negative silence": {says(version, "things", "a", formatIncarnation(incarnationB), "-1"), 400},
+		"silence of words": {says(version, "things", "a", formatIncarnation(incarnationB), "1s"), 400},
+		"large silence":    {says(version, "things", "a", formatIncarnation(incarnationB), "9223372036854775808"), 400},
 		"timeout of 0":     {func(c *captured) { c.header.Set(headerTimeout, "0") }, 400},
 		"empty timeout":    {func(c *captured) { c.header.Set(headerTimeout, "") }, 400},
 		"two timeouts":     {func(c *captured) { c.header[headerTimeout] = []string{"1", "2"} }, 400},
@@ -134,7 +134,7 @@ func TestMalformedRequests(t *testing.T) {
 		"endless prefix":   {func(c *captured) { c.body = bytes.Repeat([]byte{0xff}, 20) }, 400},
 		"huge prefix": {func(c *captured) { c.body = append(bytes.Repeat([]byte{0xff}, 9), 1, 'x') },
 			400},
-		"large key": {func(c *captured) { c.body = append(c.body, make([]byte, DefaultMaxKey)...) },
+		"large key": {func(c *captured) { c.body = append(c.body, make([]byte, maxKey)...) },
 			413},
 		"large body": {func(c *captured) { c.body = make([]byte, 2<<20) }, 413},
 	} {
@@ -185,7 +185,7 @@ func TestOversizedRequests(t *testing.T) {
 			_, _ = io.Copy(io.Discard, res.Body)
 			return res.StatusCode, res.Body.Close()
 		}
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}, toB,
+		h := newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: testPeerTimeout}, toB,
 			nil).header
 		status, err := send(-1, strings.NewReader("\x00\x00k"), h)
 		require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// identityInfo binds what is derived from a shared key to its use (RFC 5869, info).
+// identityInfo binds the derived key to its use (RFC 5869, info).
 const identityInfo = "snowfence cluster identity 1"
 
 var (
@@ -24,14 +24,14 @@ var (
 )
 
 // An Identity authenticates nodes over TLS by shared keys. Each shared key yields an Ed25519 key
-// and with it a self-signed certificate, the same wherever it is derived. A node shows that of the
-// first key and accepts those of all.
+// and with it a self-signed certificate, the same one on all nodes. A node shows the certificate of
+// the first key and accepts those of all.
 type Identity struct {
 	certificate tls.Certificate
 	accepted    []ed25519.PublicKey
 }
 
-// NewIdentity derives the Identity of shared keys, of which there must be one at least.
+// NewIdentity derives the Identity of shared keys. There must be at least one.
 func NewIdentity(keys [][]byte) (*Identity, error) {
 	if len(keys) == 0 {
 		return nil, errNoKey
@@ -50,7 +50,7 @@ func NewIdentity(keys [][]byte) (*Identity, error) {
 		}
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(1),
-			// no clocks
+			// it is always valid, whatever the clocks say
 			NotBefore: time.Unix(0, 0).UTC(), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		}
 		der, err := x509.CreateCertificate(nil, template, template, public, private)
@@ -62,26 +62,25 @@ func NewIdentity(keys [][]byte) (*Identity, error) {
 	return d, nil
 }
 
-// Config returns the configuration of TLS for servers and clients alike: version 1.3, and both
-// sides must prove that they have an accepted key. Names and dates of certificates mean nothing.
+// Config returns the TLS configuration for servers and clients: version 1.3, and both sides must
+// prove that they have an accepted key. Names and dates of certificates are ignored.
 func (d *Identity) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{d.certificate},
 		ClientAuth:   tls.RequireAnyClientCert,
-		// Whatever authorities a server names, it gets the certificate.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate,
-			error) {
+		// A server gets the certificate whatever authorities it names.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &d.certificate, nil
 		},
-		InsecureSkipVerify: true, //nolint:gosec // verify does, also when a session is resumed
+		InsecureSkipVerify: true, //nolint:gosec // verify checks the peer, also when a session is resumed
 		VerifyConnection:   func(s tls.ConnectionState) error { return d.verify(&s) },
 		ClientSessionCache: tls.NewLRUClientSessionCache(0),
 	}
 }
 
-// verify returns an error unless the other side of a connection has proved that it has an accepted
-// key. TLS has compared the public key of its certificate with its signature.
+// verify returns an error unless the other side of a connection has an accepted key. TLS has
+// checked that it has the key of its certificate.
 func (d *Identity) verify(s *tls.ConnectionState) error {
 	if s == nil || len(s.PeerCertificates) == 0 {
 		return errNoCertificate

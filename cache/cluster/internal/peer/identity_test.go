@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// golden is the public key that 32 bytes of 1 make.
+// golden is the public key for a shared key of 32 bytes of 1.
 const golden = "d15d41be53d8e8c261db2609a0f4993bcebd82c07889c2ccfb7475d2063399ac"
 
 // All nodes, of all releases, derive the same key from a shared key.
@@ -76,7 +76,7 @@ func TestKeysThatDiffer(t *testing.T) {
 	}
 }
 
-// A server whose TLS lets everybody in does not give away the cache: the handler looks for itself,
+// A server whose TLS accepts everybody does not expose the cache: the handler checks for itself,
 // and so does the asker.
 func TestHandlerChecksForItself(t *testing.T) {
 	ours, theirs := identity(t, sharedKey(1)), identity(t, sharedKey(2))
@@ -108,7 +108,7 @@ func TestHandlerChecksForItself(t *testing.T) {
 			}
 			c := NewClient(a, transportOf(t, p, config))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Run: runB},
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: serveWith(t, p, s, server), Incarnation: incarnationB},
 				"k", nil)
 			unavailable(t, err, Denied)
 		})
@@ -122,7 +122,7 @@ func TestHandlerChecksForItself(t *testing.T) {
 		}))
 		defer n.Close()
 		url := serveWith(t, http1, NewServer(b, backend{fetch: echo}), theirs.Config())
-		v, err := n.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+		v, err := n.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 		unavailable(t, err, Denied)
 		assert.Zero(t, v)
 	})
@@ -148,10 +148,10 @@ func (n *rotating) start(t *testing.T, keys ...[]byte) {
 	n.addr = l.Addr().String()
 	n.run++
 	c := configB()
-	c.Run, c.Identity = n.run, identity(t, keys...)
+	c.Incarnation, c.Identity = n.run, identity(t, keys...)
 	n.server = &http.Server{
 		Handler: NewServer(c, backend{fetch: echo}), TLSConfig: c.Identity.Config(),
-		ReadHeaderTimeout: patienceOfTests,
+		ReadHeaderTimeout: testPeerTimeout,
 		ErrorLog:          quiet(),
 	}
 	n.done = make(chan struct{})
@@ -171,8 +171,8 @@ func (n *rotating) stop() {
 	<-n.done
 }
 
-// Keys are changed node by node while all ask each other, over connections that are in use already:
-// no request fails.
+// Keys are changed node by node while all nodes ask each other over connections that are in use: no
+// request fails.
 func TestRotation(t *testing.T) {
 	old, next := sharedKey(1), sharedKey(2)
 	nodes := make([]*rotating, 3)
@@ -205,8 +205,8 @@ func TestRotation(t *testing.T) {
 	unavailable(t, err, Denied)
 }
 
-// A session that is resumed is checked like a new one: by the keys that count now, and not by those
-// of when it began.
+// A resumed session is checked like a new one: by the keys that are accepted now, and not by those
+// at its beginning.
 func TestResumption(t *testing.T) {
 	old, next := identity(t, sharedKey(1)), identity(t, sharedKey(2))
 	var current atomic.Pointer[tls.Config]
@@ -229,13 +229,13 @@ func TestResumption(t *testing.T) {
 	a.Identity = identity(t, sharedKey(1), sharedKey(2))
 	c := NewClient(a, nil)
 	defer c.Close()
-	to := Address{"b", serveWith(t, http1, handler, config), runB}
+	to := Address{"b", serveWith(t, http1, handler, config), incarnationB}
 	require.Eventually(t, func() bool {
 		_, err := c.Fetch(t.Context(), to, "k", nil)
 		require.NoError(t, err)
 		closeIdle(c.target(to).rt)
 		return resumed.Load() > 0
-	}, patienceOfTests, time.Millisecond)
+	}, testPeerTimeout, time.Millisecond)
 	closeIdle(c.target(to).rt)
 	current.Store(next.Config())
 	_, err := c.Fetch(t.Context(), to, "k", nil)

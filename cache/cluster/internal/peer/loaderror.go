@@ -2,15 +2,15 @@ package peer
 
 import "fmt"
 
-// A LoadError is what became of a Load on another node. It is an answer: whoever gets it does not
-// load for itself.
+// A LoadError says how a Load on another node ended. It is an answer: its receiver does not load
+// the key itself.
 //
-// errors.Is finds in it the error of Config.Errors that it was, courier.ErrGoexit,
-// courier.ErrDeadlock, courier.ErrTimeout, cache.ErrNotFound, context.DeadlineExceeded and
-// context.Canceled, as it would have on the node where Load ran.
+// errors.Is finds in it what it would find on the node where Load ran, as far as that is one of
+// Config.Errors or courier.ErrGoexit, courier.ErrDeadlock, courier.ErrTimeout, cache.ErrNotFound,
+// context.DeadlineExceeded or context.Canceled.
 type LoadError struct {
 	Node    string   // where Load ran
-	Key     string   // of what
+	Key     string   // its key
 	Kind    LoadKind // how it ended
 	Message string   // the text of the error or panic there; at most 4 KiB
 	Stack   string   // of a panic; at most 16 KiB
@@ -20,18 +20,22 @@ type LoadError struct {
 
 // Error describes the LoadError in one line.
 func (e *LoadError) Error() string {
-	key := e.Key
-	if len(key) > 200 {
-		return fmt.Sprintf("cluster: load of key %q… (%d bytes) on node %q %s: %s",
-			key[:200], len(key), e.Node, e.Kind, e.Message)
-	}
-	return fmt.Sprintf("cluster: load of key %q on node %q %s: %s", key, e.Node, e.Kind, e.Message)
+	return fmt.Sprintf("cluster: load of key %s on node %q %s: %s",
+		QuoteKey(e.Key), e.Node, e.Kind, e.Message)
 }
 
-// Unwrap returns the errors that this one stands for, if they are known here.
+// QuoteKey returns key quoted, and cut to 200 bytes, for logs and error texts.
+func QuoteKey(key string) string {
+	if len(key) > 200 {
+		return fmt.Sprintf("%q… (%d bytes)", key[:200], len(key))
+	}
+	return fmt.Sprintf("%q", key)
+}
+
+// Unwrap returns the errors that errors.Is finds.
 func (e *LoadError) Unwrap() []error { return e.is }
 
-// A LoadKind says how a Load ended that gave no value.
+// A LoadKind says how a Load without a value ended.
 type LoadKind uint8
 
 // The kinds.
@@ -40,7 +44,7 @@ const (
 	Panicked                       // it panicked
 	Goexited                       // it called runtime.Goexit
 	Deadlocked                     // it would have waited for itself
-	TimedOut                       // its time was up
+	TimedOut                       // its time-out passed
 	BackedOff                      // it was not called, since it failed lately
 	NotFound                       // there is no record
 )

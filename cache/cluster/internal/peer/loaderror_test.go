@@ -82,7 +82,7 @@ func TestLoadErrors(t *testing.T) {
 			assert.Contains(t, err.Error(), c.text)
 			assert.True(t, strings.HasPrefix(err.Error(), `cluster: load of key "the key\n" on node "b" `),
 				"%v", err)
-			for _, is := range append(known[:], errNotFound, errOther) {
+			for _, is := range append(commonErrors[:], errNotFound, errOther) {
 				assert.Equal(t, contains(c.is, is), errors.Is(err, is), "%v", is)
 			}
 			assert.Equal(t, Refused{}, n.server.Refused(), "it is an answer")
@@ -99,7 +99,7 @@ func contains(list []error, err error) bool {
 	return false
 }
 
-// A name that only the owner knows is no reason not to tell of the error.
+// An error whose name only the owner knows is sent all the same.
 func TestSentinelThatIsNotKnown(t *testing.T) {
 	b := configB()
 	b.Errors = map[string]error{"new": errNotFound}
@@ -111,7 +111,7 @@ func TestSentinelThatIsNotKnown(t *testing.T) {
 	assert.Equal(t, "no such thing", e.Message)
 }
 
-// Whatever the size of an error, of its stack and of the key, what is told is bounded.
+// An error that is sent has a bounded size, whatever the size of its text, its stack and the key.
 func TestLargeLoadErrors(t *testing.T) {
 	long := strings.Repeat("ü", 1<<20)
 	b := configB()
@@ -160,7 +160,7 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// A Backend that panics itself answers too.
+// A panic of the Backend itself is answered too.
 func TestBackendPanics(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestBackendPanics(t *testing.T) {
 	}
 }
 
-// One that ends its goroutine, or wants the answer to be broken off, leaves nothing behind.
+// A Backend that calls Goexit, or aborts the answer, leaves nothing behind.
 func TestBackendBreaksOff(t *testing.T) {
 	for _, p := range bothProtocols {
 		for name, f := range map[string]func(){"goexit": runtime.Goexit,
@@ -225,7 +225,7 @@ func TestLoadKinds(t *testing.T) {
 	assert.Equal(t, "LoadKind(99)", LoadKind(99).String())
 }
 
-// Nothing but what encodeLoadError writes is read: not a bit less, and not a byte more.
+// Only the exact bytes of encodeLoadError decode: none may be missing, and none added.
 func TestLoadErrorsThatCannotBeRead(t *testing.T) {
 	good := encodeLoadError(errNotFound, map[string]error{"a": errNotFound})
 	_, err := decodeLoadError(good, nil)
@@ -237,7 +237,7 @@ func TestLoadErrorsThatCannotBeRead(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"a byte more":  append(append([]byte(nil), good...), 0),
 		"kind":         {byte(NotFound) + 1, 0, 0, 0, 0},
-		"unknown bits": {byte(Failed), 1 << len(known), 0, 0, 0},
+		"unknown bits": {byte(Failed), 1 << len(commonErrors), 0, 0, 0},
 		"many names":   append([]byte{byte(Failed), 0, 0, 0, maxNames + 1}, make([]byte, maxNames+1)...),
 	} {
 		_, err := decodeLoadError(b, nil)

@@ -12,8 +12,9 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// known are the errors which every node knows, by their place: it may not change.
-var known = [...]error{
+// commonErrors are the errors that every node knows. The protocol has their indices, so these must
+// not change.
+var commonErrors = [...]error{
 	courier.ErrGoexit,
 	courier.ErrDeadlock,
 	courier.ErrTimeout,
@@ -25,13 +26,13 @@ var known = [...]error{
 // maxNames bounds how many of Config.Errors one error matches.
 const maxNames = 64
 
-// encodeLoadError makes the body that says what became of a Load: kind, bits of known, message,
-// stack, and names of Config.Errors.
+// encodeLoadError returns the body of an answer with an error of Load: kind, bits of commonErrors,
+// message, stack, and names of Config.Errors.
 func encodeLoadError(err error, names map[string]error) []byte {
 	k, message, stack := describe(err)
 	var bits uint64
-	for i, e := range known {
-		if errors.Is(err, e) && (e != cache.ErrNotFound || k == NotFound) { //nolint:errorlint // of known
+	for i, e := range commonErrors {
+		if errors.Is(err, e) && (e != cache.ErrNotFound || k == NotFound) { //nolint:errorlint // that one
 			bits |= 1 << i
 		}
 	}
@@ -81,54 +82,40 @@ func describe(err error) (k LoadKind, message, stack string) {
 
 var errLoadWire = errors.New("an error that can't be read")
 
-// decodeLoadError is the opposite of encodeLoadError. A name that is not known here is passed over:
-// the text is there.
+// decodeLoadError is the inverse of encodeLoadError. It ignores names that are not in names.
 func decodeLoadError(b []byte, names map[string]error) (*LoadError, error) {
-	if len(b) == 0 || b[0] < byte(Failed) || b[0] > byte(NotFound) {
+	r := reader{b: b}
+	first, bits := r.bytes(1), r.uvarint()
+	message, stack, count := r.part(), r.part(), r.uvarint()
+	if r.bad || first[0] < byte(Failed) || first[0] > byte(NotFound) || bits >= 1<<len(commonErrors) ||
+		len(message) > maxText || len(stack) > maxStack || count > maxNames {
 		return nil, errLoadWire
 	}
-	e := &LoadError{Kind: LoadKind(b[0])}
-	bits, n := binary.Uvarint(b[1:])
-	if n <= 0 || bits >= 1<<len(known) {
-		return nil, errLoadWire
-	}
-	message, rest, ok1 := cutPart(b[1+n:])
-	stack, rest, ok2 := cutPart(rest)
-	count, n := binary.Uvarint(rest)
-	if !ok1 || !ok2 || n <= 0 || len(message) > maxText || len(stack) > maxStack || count > maxNames {
-		return nil, errLoadWire
-	}
-	e.Message, e.Stack = string(message), string(stack)
-	for i, err := range known {
+	e := &LoadError{Kind: LoadKind(first[0]), Message: string(message), Stack: string(stack)}
+	for i, err := range commonErrors {
 		if bits&(1<<i) != 0 {
 			e.is = append(e.is, err)
 		}
 	}
-	rest = rest[n:]
 	for range count {
-		var name []byte
-		var ok bool
-		if name, rest, ok = cutPart(rest); !ok {
-			return nil, errLoadWire
-		}
-		if err := names[string(name)]; err != nil {
+		if err := names[string(r.part())]; err != nil {
 			e.is = append(e.is, err)
 		}
 	}
-	if len(rest) > 0 {
+	if !r.ok() {
 		return nil, errLoadWire
 	}
 	return e, nil
 }
 
-// shorten returns s, or as much of it as fits into n bytes with a sign that something is missing.
+// shorten returns s, cut to n bytes with an ellipsis at its end if it is longer.
 func shorten(s string, n int) string {
 	const sign = "…"
 	if len(s) <= n {
 		return s
 	}
 	s = s[:n-len(sign)]
-	for range utf8.UTFMax - 1 { // not in the middle of a rune, if these are runes
+	for range utf8.UTFMax - 1 { // not in the middle of a rune, if s is UTF-8
 		if r, size := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || size != 1 {
 			break
 		}

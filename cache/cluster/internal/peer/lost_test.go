@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// When the line is cut, nobody can tell the owner that its asker has left. It gives up when the
+// When the line is cut, the owner does not learn that its asker has left. It gives up when the
 // asker would have.
 func TestLeavingThatIsLost(t *testing.T) {
 	t.Parallel()
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	a := configA()
-	a.Silence = 300 * time.Millisecond
+	a.PeerTimeout = 300 * time.Millisecond
 	n := connect(t, http1, a, configB(),
 		backend{fetch: func(ctx context.Context, _, _ string, _ []byte) (Value, error) {
 			close(begun)

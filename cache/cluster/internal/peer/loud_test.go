@@ -33,7 +33,7 @@ func newLogged() (*logged, *slog.Logger) {
 	}))
 }
 
-// Each mistake in setting up a cluster is said once, with what to do, and once more when it is
+// Each mistake in the set-up of a cluster is logged once, with advice, and once more when it is
 // mended.
 func TestMistakesAreLoud(t *testing.T) {
 	withKey := func(n byte) func(*Config) {
@@ -82,7 +82,7 @@ func TestMistakesAreLoud(t *testing.T) {
 			`reason="wrong cache"`, `the cache at its URL is \"others\", and not \"things\"`,
 			"mounted under different paths",
 		}},
-		"another node": {nothing, func(c *Config) { c.Node, c.Run = "c", 1 }, nil, "", WrongNode,
+		"another node": {nothing, func(c *Config) { c.Node, c.Incarnation = "c", 1 }, nil, "", WrongNode,
 			[]string{
 				`reason="wrong node"`, `the node at its URL is \"c\"`,
 				"each node needs an Options.URL of its own",
@@ -100,7 +100,7 @@ func TestMistakesAreLoud(t *testing.T) {
 			log, to := newLogged()
 			a.Logger = to
 			n := connect(t, http1, a, b, backend{fetch: echo})
-			n.to.Node, n.to.Run = "b", runB
+			n.to.Node, n.to.Incarnation = "b", incarnationB
 			if c.handler != nil {
 				n.to.URL = serveOn(t, http1, c.handler)
 			}
@@ -111,26 +111,26 @@ func TestMistakesAreLoud(t *testing.T) {
 			case "no TLS": // the server has a certificate of its own
 				n.to.URL = serveTLS(t, n.server, newAuthority(t, "x"), tls.NoClientCert)
 			}
-			for i := range 2 * tooOften {
+			for i := range 2 * maxFailures {
 				_, err := n.fetch(t.Context(), "k")
-				if i < tooOften {
+				if i < maxFailures {
 					unavailable(t, err, c.reason)
 				} else {
 					unavailable(t, err, PassedOver)
 					assert.ErrorContains(t, err, "last: "+c.reason.String()+": ", "why it is passed over")
 				}
 			}
-			require.Eventually(t, func() bool { // it is tried again, and that is not said again
+			require.Eventually(t, func() bool { // it is tried again, and that is not logged again
 				_, err := n.fetch(t.Context(), "k")
 				var down *UnavailableError
 				return errors.As(err, &down) && down.Reason == c.reason
-			}, patienceOfTests, 10*time.Millisecond)
+			}, testPeerTimeout, 10*time.Millisecond)
 			assert.True(t, strings.HasPrefix(n.client.Failure(n.to), c.reason.String()+": "),
 				n.client.Failure(n.to))
 			lines := log.lines()
 			require.Len(t, lines, 1)
 			assert.Contains(t, lines[0],
-				`level=WARN msg="a node of this cache can't be asked" other=b url=http`)
+				`level=WARN msg="a node of this cache can't be asked" peer=b url=http`)
 			for _, text := range c.texts {
 				assert.Contains(t, lines[0], text)
 			}
@@ -161,7 +161,8 @@ func TestNothingIsSentInTheClear(t *testing.T) {
 	}
 }
 
-// A node that does not answer may be down: that is no warning. That it works again is told, too.
+// A node that does not answer may be down, so that is no warning. That it works again is logged,
+// too.
 func TestDownAndUpAgain(t *testing.T) {
 	var works bool
 	a := configA()
@@ -174,41 +175,41 @@ func TestDownAndUpAgain(t *testing.T) {
 		return nil, errNetwork
 	}))
 	fetch := func() error { _, err := c.Fetch(t.Context(), toB, "k", nil); return err }
-	for range tooOften {
+	for range maxFailures {
 		unavailable(t, fetch(), Unreachable)
 	}
 	works = true
-	require.Eventually(t, func() bool { return fetch() == nil }, patienceOfTests, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return fetch() == nil }, testPeerTimeout, 10*time.Millisecond)
 	require.Empty(t, c.Failure(toB))
 	for range 10 {
 		require.NoError(t, fetch())
 	}
 	assert.Equal(t, []string{
-		`level=INFO msg="a node of this cache does not answer and is passed over" other=b url=http://b:1 reason=unreachable error="no route to host"`,
-		`level=INFO msg="a node of this cache works again" other=b url=http://b:1`,
+		`level=INFO msg="a node of this cache does not answer and is passed over" peer=b url=http://b:1 reason=unreachable error="no route to host"`,
+		`level=INFO msg="a node of this cache works again" peer=b url=http://b:1`,
 	}, log.lines())
 }
 
 // deaf is a middleware that drops interim answers.
-type deaf struct{ http.ResponseWriter }
+type dropsInterim struct{ http.ResponseWriter }
 
-func (d deaf) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+func (d dropsInterim) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
-func (d deaf) WriteHeader(status int) {
+func (d dropsInterim) WriteHeader(status int) {
 	if status >= 200 {
 		d.ResponseWriter.WriteHeader(status)
 	}
 }
 
-// A middleware that drops interim answers is found out by the first load that takes long enough,
-// and blamed when a longer one looks like silence. So is http.TimeoutHandler, which holds all back
-// until the end: one of them arrives together with the answer.
+// A middleware that drops interim answers is detected by the first load that takes long enough, and
+// is the reason when a longer load looks like silence. So is http.TimeoutHandler, which holds all
+// back until the end: one life sign arrives together with the answer.
 func TestLifeSignsThatDoNotPass(t *testing.T) {
 	test := func(name string, p protocol, middleware func(http.Handler) http.Handler) {
 		t.Run(name+"/"+string(p), func(t *testing.T) {
 			t.Parallel()
 			a, b := configA(), configB()
-			a.Silence = 2 * time.Second
+			a.PeerTimeout = 2 * time.Second
 			log, to := newLogged()
 			a.Logger = to
 			end := make(chan struct{})
@@ -231,30 +232,30 @@ func TestLifeSignsThatDoNotPass(t *testing.T) {
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
 			fetch := func(key string) error {
-				_, err := c.Fetch(t.Context(), Address{"b", url, runB}, key, nil)
+				_, err := c.Fetch(t.Context(), Address{"b", url, incarnationB}, key, nil)
 				return err
 			}
 			require.NoError(t, fetch("short"))
 			assert.Equal(t, []string{""}, log.lines())
-			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
+			time.AfterFunc(a.PeerTimeout*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
 			require.Len(t, log.lines(), 1)
-			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" other=b`)
+			assert.Contains(t, log.lines()[0], `level=WARN msg="life signs of a node do not arrive" peer=b`)
 			assert.Contains(t, log.lines()[0], "must pass interim answers (1xx) on")
 			unavailable(t, fetch("long"), NoLifeSigns)
 			end <- struct{}{}
 
 			signs = true
-			time.AfterFunc(a.Silence*5/8, func() { end <- struct{}{} })
+			time.AfterFunc(a.PeerTimeout*5/8, func() { end <- struct{}{} })
 			require.NoError(t, fetch("long"))
-			assert.False(t, c.target(Address{"b", url, runB}).deaf.Load(), "mended")
+			assert.False(t, c.target(Address{"b", url, incarnationB}).signsLost.Load(), "mended")
 			require.Len(t, log.lines(), 1)
 		})
 	}
 	for _, p := range bothProtocols {
 		test("dropped", p, func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				h.ServeHTTP(deaf{w}, r)
+				h.ServeHTTP(dropsInterim{w}, r)
 			})
 		})
 		test("held back", p, func(h http.Handler) http.Handler {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -19,8 +20,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patienceOfTests = 10 * time.Second
-	runA, runB      = 0xa11ce, 0xb0b
+	testPeerTimeout            = 10 * time.Second
+	incarnationA, incarnationB = 0xa11ce, 0xb0b
 )
 
 // backend is a Backend of functions. Without many, fetch is called for each key.
@@ -54,7 +55,7 @@ func (b backend) Exchange(ctx context.Context, from string, message []byte) ([]b
 	return b.exchange(ctx, from, message)
 }
 
-// echo answers with the key that it was asked for.
+// echo returns the key as its value.
 func echo(_ context.Context, _, key string, _ []byte) (Value, error) {
 	return Value{Data: []byte(key), Keep: time.Minute}, nil
 }
@@ -64,13 +65,22 @@ func fails(err error) func(context.Context, string, string, []byte) (Value, erro
 	return func(context.Context, string, string, []byte) (Value, error) { return Value{}, err }
 }
 
-// configA and configB are those of two nodes which belong together.
-func configA() Config {
-	return Config{Node: "a", Run: runA, Cache: "things", Silence: patienceOfTests}
-}
+// The limits of the nodes in these tests.
+const (
+	maxKey     = 4 << 10
+	maxMessage = 1 << 20
+)
 
-func configB() Config {
-	return Config{Node: "b", Run: runB, Cache: "things", Silence: patienceOfTests}
+// configA and configB return the Configs of two nodes that belong together.
+func configA() Config { return configOf("a", incarnationA) }
+func configB() Config { return configOf("b", incarnationB) }
+
+func configOf(node string, incarnation uint64) Config {
+	return Config{
+		Node: node, Incarnation: incarnation, Cache: "things", PeerTimeout: testPeerTimeout,
+		MaxKey: maxKey, MaxValue: 16 << 20, MaxMessage: maxMessage, MaxRequests: 1024,
+		Logger: slog.New(slog.DiscardHandler),
+	}
 }
 
 // protocol is how a client and a server speak.
@@ -96,7 +106,7 @@ func serveWith(tb testing.TB, p protocol, h http.Handler, config *tls.Config) st
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	s := &http.Server{
-		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+		Handler: h, Protocols: protocolsOf(p), ReadHeaderTimeout: testPeerTimeout, ErrorLog: quiet(),
 		TLSConfig: config,
 	}
 	done := make(chan struct{})
@@ -162,7 +172,7 @@ func connect(tb testing.TB, p protocol, a, b Config, back Backend) *pair {
 	c := NewClient(a, transportOf(tb, p, ours))
 	tb.Cleanup(c.Close)
 	return &pair{client: c, server: s,
-		to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Run: b.Run}}
+		to: Address{Node: b.Node, URL: serveWith(tb, p, s, theirs) + "/_cache", Incarnation: b.Incarnation}}
 }
 
 func sharedKey(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
@@ -178,7 +188,7 @@ func identity(tb testing.TB, keys ...[]byte) *Identity {
 	return d
 }
 
-// shared are two nodes with a shared key.
+// shared returns the Configs of two nodes with a shared key.
 func shared(tb testing.TB) (a, b Config) {
 	tb.Helper()
 	a, b = configA(), configB()
@@ -212,7 +222,7 @@ func receive[T any](tb testing.TB, ch <-chan T, what string) (v T) {
 	tb.Helper()
 	select {
 	case v = <-ch:
-	case <-time.After(patienceOfTests):
+	case <-time.After(testPeerTimeout):
 		require.FailNow(tb, "nothing came", what)
 	}
 	return v
@@ -226,10 +236,10 @@ var patternOnce = sync.OnceValue(func() []byte {
 	return b
 })
 
-// pattern is size bytes in which nothing is where it could be taken for something else.
+// pattern returns size bytes without repetition, so that no part can be mistaken for another.
 func pattern(size int) []byte {
 	return patternOnce()[:size]
 }
 
-// quiet is for servers whose clients do wrong on purpose.
+// quiet returns a logger for servers whose clients make mistakes on purpose.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -19,7 +19,7 @@ type Ask struct {
 	After []byte // the deletes that the answer must not be older than; nil: none
 }
 
-// An Outcome is what became of an Ask: a value, or an error as Fetch returns it for a single key.
+// An Outcome is the result of an Ask: a value, or an error as of Fetch for a single key.
 type Outcome struct {
 	Value Value
 	Err   error
@@ -27,8 +27,8 @@ type Outcome struct {
 
 // FetchMany asks a node for many keys, with as few requests as their bounds allow, one after the
 // other. Outcome i is that of asks[i]. It blocks like Fetch, and its errors are those of Fetch. If
-// a request fails, all keys that have no outcome yet fail with its error, without another request:
-// a node that is silent costs one wait. The time-out of the flight in ctx begins anew with each.
+// a request fails, all keys without an outcome fail with its error, and no further request is sent:
+// a silent node costs one wait. Each request restarts the time-out of the flight in ctx.
 func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcome {
 	outcomes := make([]Outcome, len(asks))
 	waiting := make([]int, len(asks))
@@ -37,7 +37,7 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 	}
 	late := courier.LateAge(ctx)
 	for len(waiting) > 0 {
-		courier.RestartTimeout(ctx, c.config.Silence) // the answer has a time-out of its own
+		courier.RestartTimeout(ctx, c.config.PeerTimeout) // the answer has a time-out of its own
 		body, n := c.encodeMany(asks, waiting, late)
 		asked, left := waiting[:n], waiting[n:]
 		waiting = left
@@ -49,7 +49,7 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 				return c.decodeOutcomes(b, n, func(j int, r reply) {
 					i := asked[j]
 					if r.kind == leftOut {
-						waiting = append(waiting, i) //nolint:makezero // it began as all asks
+						waiting = append(waiting, i) //nolint:makezero // it is a part of waiting's array
 					} else {
 						outcomes[i].Value, outcomes[i].Err = r.result(to.Node, asks[i].Key)
 					}
@@ -64,7 +64,7 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 				}
 			}
 			return outcomes
-		case a.kind != value: // it is about all keys
+		case a.kind != value: // an answer about all keys
 			for _, i := range asked {
 				outcomes[i].Value, outcomes[i].Err = a.result(to.Node, asks[i].Key)
 			}
@@ -73,10 +73,10 @@ func (c *Client) FetchMany(ctx context.Context, to Address, asks []Ask) []Outcom
 	return outcomes
 }
 
-// encodeMany makes the body of a request for as many of the asks as fit, at least one, and returns
-// how many: how late the asker's last request is, the largest value that it takes, the number of
-// keys, and for each key its deletes and the key. The length of the deletes is one more than it is:
-// 0 stands for the same deletes as those of the key before, which most have.
+// encodeMany returns the body of a request for as many of the asks as fit, at least one, and their
+// number n: how late the asker's last request is, the largest value that it takes, the number of
+// keys, and for each key its deletes and the key. The length of the deletes is stored plus one: 0
+// stands for the deletes of the key before, which most keys share.
 func (c *Client) encodeMany(asks []Ask, which []int, late time.Duration) (body []byte, n int) {
 	room := 0
 	for _, i := range which[:min(len(which), maxKeys)] {
@@ -106,65 +106,51 @@ func (c *Client) encodeMany(asks []Ask, which []int, late time.Duration) (body [
 	return append(body, keys...), n
 }
 
-// many is a request for many keys.
-type many struct {
+// manyRequest is a request for many keys, decoded.
+type manyRequest struct {
 	asks     []Ask
 	maxValue uint64 // of the asker
 	late     time.Duration
 }
 
-// decodeMany is the opposite of encodeMany.
-func decodeMany(body []byte, maxKey, maxAfter int) (m many, err error) {
-	late, rest, ok := cutLate(body)
-	if !ok {
-		return many{}, errFrame
+// decodeMany is the inverse of encodeMany.
+func decodeMany(body []byte, maxKey, maxAfter int) (m manyRequest, err error) {
+	r := reader{b: body}
+	m.late, m.maxValue = r.late(), r.uvarint()
+	count := r.uvarint()
+	if r.bad || count == 0 || count > maxKeys || count > uint64(len(r.b)/2) {
+		return manyRequest{}, errFrame
 	}
-	maxValue, rest, ok1 := cutUvarint(rest)
-	count, rest, ok2 := cutUvarint(rest)
-	if !ok1 || !ok2 || count == 0 || count > maxKeys || count > uint64(len(rest)/2) {
-		return many{}, errFrame
-	}
-	m = many{asks: make([]Ask, count), maxValue: maxValue, late: late}
-	keys := string(rest) // one allocation for all
-	var after, key []byte
+	m.asks = make([]Ask, count)
+	keys := string(r.b) // one allocation for all
+	var after []byte
 	for i := range m.asks {
-		size, next, ok := cutUvarint(rest)
-		if !ok || size > uint64(len(next))+1 {
-			return many{}, errFrame
+		if size := r.uvarint(); size > 0 {
+			after = r.bytes(size - 1)
 		}
-		if rest = next; size > 0 {
-			after, rest = rest[:size-1:size-1], rest[size-1:]
-		}
-		if key, rest, ok = cutPart(rest); !ok {
-			return many{}, errFrame
+		key := r.part()
+		if r.bad {
+			return manyRequest{}, errFrame
 		}
 		if err := checkSizes(key, after, maxKey, maxAfter); err != nil {
-			return many{}, err
+			return manyRequest{}, err
 		}
-		end := len(keys) - len(rest)
+		end := len(keys) - len(r.b)
 		m.asks[i].Key = keys[end-len(key) : end]
 		if len(after) > 0 {
 			m.asks[i].After = after
 		}
 	}
-	if len(rest) > 0 {
-		return many{}, errFrame
+	if !r.ok() {
+		return manyRequest{}, errFrame
 	}
 	return m, nil
 }
 
-func cutUvarint(from []byte) (v uint64, rest []byte, ok bool) {
-	v, n := binary.Uvarint(from)
-	if n <= 0 {
-		return 0, nil, false
-	}
-	return v, from[n:], true
-}
-
-// The answer has an outcome for each key, in their order. It is the kind of the answer that a
-// single request would have got, how much longer the value is kept if it is one, and its body. Two
-// things keep the answer small: an empty body of a failure is that of the failure before, and a key
-// whose body has found no room is left out, and asked for again.
+// The answer has an outcome for each key, in their order: the kind of the answer that a request for
+// that key alone would have got, how much longer the value is fresh if it is one, and the body. Two
+// things keep the answer small: an empty body of a failure stands for the body of the failure
+// before, and a key whose body has no room is left out, and asked for again.
 const (
 	leftOut kind = 0
 
@@ -172,13 +158,13 @@ const (
 	maxOutcome = 1 + binary.MaxVarintLen64 + binary.MaxVarintLen32
 )
 
-// roomFor returns how many bytes the bodies of an answer have in all. The largest value has room.
+// roomFor returns how many bytes the bodies of an answer may have in all. The largest value fits.
 func roomFor(maxValue uint64) int {
-	return int(min(maxValue, 1<<30)) + maxSmall //nolint:gosec // compared
+	return int(min(maxValue, 1<<30)) + maxShortAnswer //nolint:gosec // compared
 }
 
 // fetchMany answers a request for many keys.
-func (w *work) fetchMany(ctx context.Context, body []byte) {
+func (w *serverRequest) fetchMany(ctx context.Context, body []byte) {
 	c := &w.server.config
 	m, err := decodeMany(body, c.MaxKey, c.MaxMessage)
 	if err != nil {
@@ -191,7 +177,7 @@ func (w *work) fetchMany(ctx context.Context, body []byte) {
 	outcomes := w.server.backend.FetchMany(ctx, w.head.node, m.asks)
 	switch {
 	case w.r.Context().Err() != nil:
-		w.pulse.stop() // nobody is left to be told
+		w.pulse.stop() // the asker has left
 	case len(outcomes) != len(m.asks):
 		panic("peer: a Backend must return an outcome for each key")
 	default:
@@ -200,8 +186,11 @@ func (w *work) fetchMany(ctx context.Context, body []byte) {
 	}
 }
 
-// encodeOutcomes makes the body of an answer to an asker that takes values of up to maxValue bytes.
-func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue uint64) (b []byte) {
+// encodeOutcomes returns the body of an answer to an asker that takes values of at most maxValue
+// bytes.
+func (w *serverRequest) encodeOutcomes(
+	ctx context.Context, outcomes []Outcome, maxValue uint64,
+) (b []byte) {
 	maxValue = min(maxValue, uint64(w.server.config.MaxValue)) //nolint:gosec // not negative
 	room := roomFor(maxValue)
 	size := len(outcomes) * 16 // most outcomes without their bodies
@@ -211,7 +200,7 @@ func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue 
 	b = make([]byte, 0, min(size, room))
 	var before []byte // the body of the last failure
 	for _, o := range outcomes {
-		a, no := w.judge(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
+		a, no := w.answerFor(ctx, o.Value, o.Err, int(maxValue)) //nolint:gosec // compared
 		if no != nil {
 			w.server.refused[no.kind].Add(1)
 			a = answer{kind: no.kind, body: no.body}
@@ -238,34 +227,32 @@ func (w *work) encodeOutcomes(ctx context.Context, outcomes []Outcome, maxValue 
 
 var errOutcomes = errors.New("an answer about many keys that can't be read")
 
-// decodeOutcomes is the opposite of encodeOutcomes. It calls each with the outcome of each key. If
-// it returns an error, these mean nothing.
+// decodeOutcomes is the inverse of encodeOutcomes. It calls each with the outcome of each key. If
+// it returns an error, these outcomes don't count.
 func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) error {
+	in := reader{b: b}
 	var before *LoadError
 	found := false
 	for i := range keys {
-		if len(b) == 0 || kind(b[0]) > closing {
+		first := in.bytes(1)
+		if in.bad || kind(first[0]) > closing {
 			return errOutcomes
 		}
-		a := answer{kind: kind(b[0])}
-		if b = b[1:]; a.kind == leftOut {
+		a := answer{kind: kind(first[0])}
+		if a.kind == leftOut {
 			each(i, reply{answer: a})
 			continue
 		}
 		found = true
 		if a.kind == value {
-			keep, n := binary.Varint(b)
-			if n <= 0 {
-				return errOutcomes
-			}
-			a.keep, b = time.Duration(keep), b[n:]
+			a.keep = time.Duration(in.varint())
 		}
-		body, rest, ok := cutPart(b)
-		if !ok || len(body) > c.limit(a.kind, c.config.MaxValue) {
+		body := in.part()
+		if in.bad || len(body) > c.limit(a.kind, c.config.MaxValue) {
 			return errOutcomes
 		}
-		// A value may be kept for long, and must not keep all others with it.
-		a.body, b = bytes.Clone(body), rest
+		// A value may be kept for long, and must not keep the memory of all others.
+		a.body = bytes.Clone(body)
 		if a.kind == failed && len(a.body) == 0 {
 			if before == nil {
 				return errOutcomes
@@ -286,7 +273,7 @@ func (c *Client) decodeOutcomes(b []byte, keys int, each func(i int, r reply)) e
 		}
 		each(i, one)
 	}
-	if len(b) > 0 || !found { // an answer without any outcome would be asked for again and again
+	if !in.ok() || !found { // without any outcome, all keys would be asked for again and again
 		return errOutcomes
 	}
 	return nil

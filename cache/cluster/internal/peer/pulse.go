@@ -6,25 +6,26 @@ import (
 	"time"
 )
 
-// chunk is the part of an answer, in bytes, that must go out within the pulse's limit.
+// chunk is the part of an answer, in bytes, that must go out within partTimeout.
 const chunk = 64 << 10
 
-// pulse is the clock of one request at a Server, and what may write to it. While the body arrives
-// it sets the time for that. While the Backend is at work it tells the asker so, several times per
-// silence of the asker's. While the answer goes out it sets the time for each part of it. So
-// neither an asker that is slow on purpose nor one that has stopped holds a place for ever.
+// pulse keeps the time of one request at a Server, and is the only one that writes the response.
+// While the body arrives, it bounds the time for that. While the Backend is at work, it sends life
+// signs, four in each peer time-out of the asker. While the answer goes out, it bounds the time for
+// each part. So neither an asker that is slow on purpose nor one that has stopped holds a place for
+// ever.
 type pulse struct {
-	rw    http.ResponseWriter
-	ctl   *http.ResponseController
-	limit time.Duration
+	rw          http.ResponseWriter
+	ctl         *http.ResponseController
+	partTimeout time.Duration
 
-	mu    sync.Mutex // also held while an interim answer is written
-	phase phase
-	since time.Time // when phase began
-	every time.Duration
-	timer *time.Timer
-	timed bool // whether there is a deadline for writing
-	signs int  // how many 102s were sent; it stays as it is once the answer has begun
+	mu           sync.Mutex // also held while an interim answer is written
+	phase        phase
+	since        time.Time // when phase began
+	signInterval time.Duration
+	timer        *time.Timer
+	timed        bool // there is a deadline for writing
+	signs        int  // life signs sent; constant once the answer has begun
 }
 
 type phase uint8
@@ -37,37 +38,38 @@ const (
 	over
 )
 
-func newPulse(rw http.ResponseWriter, silence time.Duration) *pulse {
-	return &pulse{rw: rw, ctl: http.NewResponseController(rw), limit: patience(silence)}
+func newPulse(rw http.ResponseWriter, peerTimeout time.Duration) *pulse {
+	return &pulse{rw: rw, ctl: http.NewResponseController(rw), partTimeout: partTimeout(peerTimeout)}
 }
 
-// patience is how long a Server lets an asker stop. The asker itself gives up after its silence, so
-// an honest one never stops for longer than that.
-func patience(silence time.Duration) time.Duration { return max(4*clamp(silence), time.Second) }
+// partTimeout returns how long a Server waits for an asker that has stopped to read or send. An
+// honest asker gives up after its peer time-out, so it never stops for longer.
+func partTimeout(peerTimeout time.Duration) time.Duration {
+	return max(4*boundPeerTimeout(peerTimeout), time.Second)
+}
 
 var past = time.Unix(1, 0)
 
-// fire is called by the timer.
+// fire runs when the timer fires.
 func (p *pulse) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Errors mean that the writer knows no deadlines, as one that a middleware has wrapped: there
-	// is no other way then.
+	// An error means that the writer does not support deadlines, as one that a middleware has wrapped.
+	// There is no other way then.
 	switch p.phase {
 	case reading:
 		_ = p.ctl.SetReadDeadline(past)
 	case working:
-		// This replaces the deadlines of the http.Server, which knows nothing of loads that take
-		// long.
+		// This replaces the deadlines of the http.Server, which does not know that loads may take long.
 		_ = p.ctl.SetReadDeadline(time.Time{})
-		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.limit))
+		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.partTimeout))
 		p.timed = true
 		p.rw.WriteHeader(http.StatusProcessing)
 		p.signs++
-		p.timer.Reset(p.every)
+		p.timer.Reset(p.signInterval)
 	case answering:
-		if time.Since(p.since) < p.limit {
-			return // the timer had fired for the phase before, which has ended at this moment
+		if time.Since(p.since) < p.partTimeout {
+			return // it fired for the phase before, which has just ended
 		}
 		_ = p.ctl.SetWriteDeadline(past)
 	case before, over:
@@ -85,19 +87,19 @@ func (p *pulse) enter(next phase, d time.Duration) {
 	p.timer.Reset(d)
 }
 
-// read begins the time for the body.
-func (p *pulse) read() { p.enter(reading, p.limit) }
+// read begins the phase in which the body arrives.
+func (p *pulse) read() { p.enter(reading, p.partTimeout) }
 
-// work begins the time in which an asker that is silent for silence must hear something.
-func (p *pulse) work(silence time.Duration) {
-	p.every = clamp(silence) / 4
-	p.enter(working, p.every)
+// work begins the phase in which the Backend is at work, for an asker with this peer time-out.
+func (p *pulse) work(peerTimeout time.Duration) {
+	p.signInterval = boundPeerTimeout(peerTimeout) / 4
+	p.enter(working, p.signInterval)
 }
 
-// answer ends what came before, and returns the header for the answer, which nobody else uses from
-// now on.
+// answer begins the phase of the answer, and returns its header, which nothing else uses from now
+// on.
 func (p *pulse) answer() http.Header {
-	p.enter(answering, p.limit)
+	p.enter(answering, p.partTimeout)
 	return p.rw.Header()
 }
 
@@ -123,14 +125,14 @@ func (p *pulse) send(status int, body []byte) (err error) {
 }
 
 func (p *pulse) renew() {
-	p.timer.Reset(p.limit)
+	p.timer.Reset(p.partTimeout)
 	if p.timed {
-		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.limit))
+		_ = p.ctl.SetWriteDeadline(time.Now().Add(p.partTimeout))
 	}
 }
 
-// stop ends the pulse. Nothing writes once it has returned. A deadline that was set ends with the
-// request: net/http sees to it.
+// stop ends the pulse. Nothing writes to the response after it has returned. net/http ends the
+// deadlines with the request.
 func (p *pulse) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

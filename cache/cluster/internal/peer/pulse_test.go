@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cutOff is a ResponseWriter that knows whether its time to write was ended.
+// cutOff is a ResponseWriter that records whether its deadline for writing has passed.
 type cutOff struct {
 	http.ResponseWriter
 	is atomic.Bool
@@ -52,7 +52,7 @@ func TestAnswerThatIsNotTaken(t *testing.T) {
 		p.read()
 		p.work(time.Minute)
 		p.answer()
-		time.Sleep(p.limit - time.Nanosecond)
+		time.Sleep(p.partTimeout - time.Nanosecond)
 		synctest.Wait()
 		require.False(t, w.is.Load())
 		time.Sleep(time.Nanosecond)

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// reply is an answer that can be made use of: a value, an error of Load, or where else to ask.
+// reply is an answer that was understood: a value, an error of Load, or another owner.
 type reply struct {
 	answer
 	failure     *LoadError
-	signs       uint64   // life signs that were sent before it
+	signs       uint64   // life signs that the Server sent before it
 	unavailable *failure // of one of many keys: why there is neither value nor error of Load
 }
 
-// result returns what the answer brings for a key.
+// result returns the result of the answer for a key.
 func (r reply) result(node, key string) (Value, error) {
 	switch {
 	case r.unavailable != nil:
@@ -29,15 +29,14 @@ func (r reply) result(node, key string) (Value, error) {
 	case r.kind == suspect:
 		return Value{}, &SuspectError{Node: node, Record: r.body}
 	case r.kind == failed:
-		e := *r.failure // which other keys may share
+		e := *r.failure // other keys may share it
 		e.Node, e.Key = node, key
 		return Value{}, &e
 	}
 	return Value{Data: r.body, Keep: r.keep}, nil
 }
 
-// read makes sense of a response, or says why there is none: a *failure, or an error of the
-// connection.
+// read decodes a response. Its error is a *failure, or an error of the connection.
 func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, error) {
 	if d := c.config.Identity; d != nil {
 		if err := d.verify(res.TLS); err != nil {
@@ -47,7 +46,7 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 	f, err := readFields(res.Header, headerAnswer, 5)
 	switch {
 	case len(res.Header[headerAnswer]) == 0:
-		return reply{}, foreign(res, body)
+		return reply{}, notFromServer(res, body)
 	case errors.Is(err, errOtherVersion):
 		err := fmt.Errorf("it speaks version %.20q of the protocol, and this node %q", f[0], version)
 		return reply{}, fail(OtherVersion, err)
@@ -79,19 +78,20 @@ func (c *Client) read(res *http.Response, body io.Reader, q question) (reply, er
 	return r, err
 }
 
-// limit bounds the body of an answer of kind k to a question that bounds values, in bytes.
+// limit returns the maximum size in bytes of the body of an answer of kind k; values is the maximum
+// size of a value.
 func (c *Client) limit(k kind, values int) int {
 	switch k {
 	case value:
 		return values
-	case suspect: // it has the key
-		return maxSmall + 2*c.config.MaxKey
+	case suspect: // the record has the key
+		return maxShortAnswer + 2*c.config.MaxKey
 	default:
-		return maxSmall
+		return maxShortAnswer
 	}
 }
 
-// readAnswer reads an answer of kind k, whose length and keep are in the fields of its header.
+// readAnswer reads an answer of kind k, whose length and keep are in the fields f of its header.
 func readAnswer(
 	k kind, f [maxFields]string, res *http.Response, body io.Reader, limit int,
 ) (a answer, err error) {
@@ -115,7 +115,7 @@ func readAnswer(
 	return a, err
 }
 
-// interpret turns an answer into what the Client returns.
+// interpret turns an answer into a reply, or into a *failure if it says that there is none.
 func (c *Client) interpret(a answer, node string) (reply, error) {
 	text := func() error { return errors.New(shorten(string(a.body), maxText)) }
 	switch a.kind {
@@ -152,23 +152,23 @@ func (c *Client) interpret(a answer, node string) (reply, error) {
 	case otherCache:
 		return reply{}, fail(WrongCache,
 			fmt.Errorf("the cache at its URL is %.100q, and not %q", a.body, c.config.Cache))
-	case otherRun:
+	case otherIncarnation:
 		if string(a.body) == node {
 			return reply{}, &failure{reason: Closing, err: errors.New("it has been restarted"),
 				restarted: true}
 		}
 		return reply{}, fail(WrongNode, fmt.Errorf("the node at its URL is %.100q", a.body))
 	case tooLarge:
-		return reply{}, &failure{reason: OtherVersion, err: text(), harmless: true}
+		return reply{}, &failure{reason: OtherVersion, err: text(), nodeIsWell: true}
 	case malformed:
-		return reply{}, &failure{reason: Rubbish, err: text(), harmless: true}
+		return reply{}, &failure{reason: Rubbish, err: text(), nodeIsWell: true}
 	}
 	return reply{answer: a}, nil
 }
 
-// foreign says what somebody else than a Server has answered.
-func foreign(res *http.Response, body io.Reader) error {
-	begin, _ := io.ReadAll(io.LimitReader(body, 100)) // as much as there is
+// notFromServer returns the failure for a response that is not from a Server.
+func notFromServer(res *http.Response, body io.Reader) error {
+	begin, _ := io.ReadAll(io.LimitReader(body, 100)) // an error leaves it shorter
 	err := fmt.Errorf("HTTP status %d that is not from a node's handler: %q", res.StatusCode, begin)
 	switch res.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
@@ -178,8 +178,8 @@ func foreign(res *http.Response, body io.Reader) error {
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return fail(WrongPath, err)
 	case http.StatusBadRequest:
-		// So net/http and others answer to HTTP where they want TLS. There is nothing else to tell
-		// it by.
+		// net/http and other servers answer so to HTTP if they want TLS. Nothing else in the response
+		// says it.
 		if bytes.Contains(begin, []byte("HTTPS")) {
 			return fail(TLSMismatch, fmt.Errorf("its URL is http, and its server speaks TLS: %w", err))
 		}

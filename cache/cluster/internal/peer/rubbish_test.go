@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a server answers that is none, there is never a value.
+// A response that is not from a Server never yields a value.
 func TestRubbish(t *testing.T) {
 	write := func(status int, body string, headers ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -74,7 +74,7 @@ func TestRubbish(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", p, name), func(t *testing.T) {
 				k := NewClient(configA(), transport(t, p))
 				defer k.Close()
-				to := Address{Node: "b", URL: serveOn(t, p, c.handler), Run: runB}
+				to := Address{Node: "b", URL: serveOn(t, p, c.handler), Incarnation: incarnationB}
 				v, err := k.Fetch(t.Context(), to, "k", nil)
 				unavailable(t, err, c.reason)
 				assert.Zero(t, v)
@@ -143,7 +143,7 @@ func TestRawBytes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := NewClient(configA(), transport(t, http1))
 			defer k.Close()
-			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: raw(t, c.answer), Run: runB}, "k", nil)
+			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: raw(t, c.answer), Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, c.reason)
 			assert.Zero(t, v)
 		})
@@ -151,7 +151,7 @@ func TestRawBytes(t *testing.T) {
 	t.Run("and what is right", func(t *testing.T) {
 		k := NewClient(configA(), transport(t, http1))
 		defer k.Close()
-		to := Address{Node: "b", URL: raw(t, "HTTP/1.0 200 OK\r\n"+ours+"\r\nvalue"), Run: runB}
+		to := Address{Node: "b", URL: raw(t, "HTTP/1.0 200 OK\r\n"+ours+"\r\nvalue"), Incarnation: incarnationB}
 		v, err := k.Fetch(t.Context(), to, "k", nil)
 		require.NoError(t, err)
 		assert.Equal(t, "value", string(v.Data))

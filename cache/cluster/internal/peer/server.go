@@ -8,54 +8,53 @@ import (
 	"time"
 )
 
-// A Value is what a Fetch brings. Its Keep is the rest of its TTL as cache.Cache.Peek tells it: 0
-// if it is not stored, cache.Forever if it does not expire, negative if it is stale.
+// A Value is the result of a Fetch. Keep is the rest of its TTL as from cache.Cache.Peek: 0 if it
+// is not stored, cache.Forever if it does not expire, negative if it is stale.
 type Value struct {
 	Data []byte        // must not be changed
 	Keep time.Duration // how much longer it is fresh at the owner
 }
 
-// A Backend does what other nodes ask for. Its methods are called at the same time; ctx ends when
-// the asker has left. The slices that they get are theirs to keep.
+// A Backend answers the requests of other nodes. Its methods are called by several goroutines at a
+// time. ctx ends when the asker has left. The Backend may keep the slices that it gets.
 type Backend interface {
-	// Fetch returns the value of key for the node from, after the deletes that after stands for
-	// have been applied. Its error is a *MisplacedError, a *SuspectError, ErrBusy, ErrClosing, or
-	// whatever became of Load: the asker gets that as a *LoadError, but for courier.ErrOverloaded
-	// and courier.ErrClosed, which count as ErrBusy and ErrClosing.
+	// Fetch returns the value of key for the node from, after applying the deletes that after stands
+	// for. Its error is a *MisplacedError, a *SuspectError, ErrBusy, ErrClosing, or the error of Load.
+	// The asker gets that one as a *LoadError, but courier.ErrOverloaded and courier.ErrClosed count
+	// as ErrBusy and ErrClosing.
 	Fetch(ctx context.Context, from, key string, after []byte) (Value, error)
-	// Try is Fetch for a key that this node is to try, though it may not own it, since its load may
-	// end the node; record is what from knows of that.
+	// Try does what Fetch does for a key that this node is to try, though it may not own it, since its
+	// load may end the node. record is what from knows of the key.
 	Try(ctx context.Context, from, key string, after, record []byte) (Value, error)
-	// FetchMany is Fetch for several keys. Outcome i is that of asks[i], with an error as Fetch
-	// returns it. Keys may be there more than once. All keys are parts of one string, so one that
-	// is kept for long is to be cloned.
+	// FetchMany does what Fetch does for several keys. Outcome i is that of asks[i], with an error as
+	// of Fetch. Keys may repeat. All keys are parts of one string, so a key that is kept for long is
+	// to be cloned.
 	FetchMany(ctx context.Context, from string, asks []Ask) []Outcome
-	// Exchange takes a message about deletes from the node from, and returns the one that goes
-	// back. Its error is ErrBusy, ErrClosing, or says what is wrong with the message.
+	// Exchange merges a message about deletes from the node from, and returns the answering one. Its
+	// error is ErrBusy, ErrClosing, or says what is wrong with the message.
 	Exchange(ctx context.Context, from string, message []byte) ([]byte, error)
 }
 
-// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, and
-// serve at any number of servers.
+// A Server answers the requests of other nodes' Clients. It may be mounted under any prefix, on any
+// number of HTTP servers.
 type Server struct {
 	config  Config
 	backend Backend
 	refused [len(kinds)]atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
-	running map[*work]struct{}
-	loading int // of running, those that are not about deletes
+	running map[*serverRequest]struct{}
+	loading int // how many of running are not about deletes
 	closed  bool
-	idle    chan struct{} // closed when it is closed and nothing runs
+	idle    chan struct{} // closed when the Server is closed and nothing runs
 }
 
-// NewServer makes a Server.
+// NewServer returns a Server.
 func NewServer(c Config, b Backend) *Server {
-	c = c.withDefaults()
 	return &Server{
 		config:  c,
 		backend: b,
-		running: make(map[*work]struct{}),
+		running: make(map[*serverRequest]struct{}),
 		idle:    make(chan struct{}),
 	}
 }
@@ -64,15 +63,15 @@ func NewServer(c Config, b Backend) *Server {
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(context.Canceled)
-	w := &work{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.Silence)}
-	e, no := w.welcome()
+	w := &serverRequest{server: s, r: r, cancel: cancel, pulse: newPulse(rw, s.config.PeerTimeout)}
+	e, no := w.admit()
 	if no == nil {
-		w.about = e
+		w.endpoint = e
 		no = s.enter(w)
 	}
 	if no != nil {
-		// Before it sends the answer net/http may read the rest of the request: not for ever.
-		_ = w.pulse.ctl.SetReadDeadline(time.Now().Add(w.pulse.limit))
+		// net/http may read the rest of the request before it answers; this bounds that.
+		_ = w.pulse.ctl.SetReadDeadline(time.Now().Add(w.pulse.partTimeout))
 		w.refuse(no)
 		return
 	}
@@ -80,13 +79,13 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.serve(ctx)
 }
 
-// enter lets w begin, or says why not. Messages about deletes are counted apart: loads that take
-// long would keep out what must not wait for them.
-func (s *Server) enter(w *work) *refusal {
+// enter admits w, or returns why not. Messages about deletes have a limit of their own: long loads
+// must not keep them out.
+func (s *Server) enter(w *serverRequest) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.loading
-	if w.about == deletesEndpoint {
+	if w.endpoint == deletesEndpoint {
 		others = len(s.running) - s.loading
 	}
 	switch {
@@ -96,23 +95,23 @@ func (s *Server) enter(w *work) *refusal {
 		return refuse(busy, "this node is at work on as many requests as it may")
 	}
 	s.running[w] = struct{}{}
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		s.loading++
 	}
 	return nil
 }
 
-func (s *Server) leave(w *work) {
+func (s *Server) leave(w *serverRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, w)
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		s.loading--
 	}
 	s.checkIdle()
 }
 
-// checkIdle is called with mu held.
+// checkIdle closes idle if the Server is closed and nothing runs. mu is held.
 func (s *Server) checkIdle() {
 	if !s.closed || len(s.running) > 0 {
 		return
@@ -124,14 +123,14 @@ func (s *Server) checkIdle() {
 	}
 }
 
-// Refused counts the requests that a Server refused.
+// Refused has the counts of the requests that a Server refused.
 type Refused struct {
 	Busy            uint64 // above Config.MaxRequests, or the Backend said so, or closing
-	Misplaced       uint64 // for a key that the Backend does not own
+	Misplaced       uint64 // for a key that this node does not own
 	Unsendable      uint64 // for a value that is too large, or can't be encoded
 	Unauthenticated uint64 // no or wrong credentials
 	Malformed       uint64 // not of this protocol, or too large
-	OtherVersion    uint64 // of another version, or for another run or cache
+	OtherVersion    uint64 // of another version, or for another incarnation or cache
 }
 
 // Refused returns how many requests were refused since the Server was made.
@@ -148,13 +147,13 @@ func (s *Server) Refused() Refused {
 		Unsendable:      sum(oversize, unsendable),
 		Unauthenticated: sum(denied),
 		Malformed:       sum(malformed, tooLarge),
-		OtherVersion:    sum(otherVersion, otherCache, otherRun),
+		OtherVersion:    sum(otherVersion, otherCache, otherIncarnation),
 	}
 }
 
-// Close makes the Server answer that it is closing, and waits until the requests that are under way
-// are answered. If ctx ends sooner, their contexts end too, and Close returns the cause of ctx. It
-// may be called again, to wait again.
+// Close makes the Server refuse new requests as closing, and waits until the requests that are
+// under way are answered. If ctx ends sooner, their contexts end too, and Close returns the cause
+// of ctx. It may be called again, to wait again.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

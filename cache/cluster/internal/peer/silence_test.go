@@ -17,11 +17,11 @@ import (
 
 const shortSilence = 60 * time.Millisecond
 
-// impatient makes an asker that soon gives up. What a server does within its silence it must do on
-// a machine that is busy.
-func impatient() Config {
+// shortTimeout returns the Config of an asker that soon gives up. Whatever a server has to do
+// within its peer time-out, it has to do on a busy machine.
+func shortTimeout() Config {
 	a := configA()
-	a.Silence = shortSilence
+	a.PeerTimeout = shortSilence
 	return a
 }
 
@@ -36,18 +36,18 @@ func TestSlowLoadIsWaitedFor(t *testing.T) {
 				s := NewServer(b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 					calls++
 					if calls == 1 {
-						time.Sleep(100 * a.Silence)
+						time.Sleep(100 * a.PeerTimeout)
 					}
 					return Value{Data: []byte("at last")}, nil
 				}})
 				c := NewClient(a, servePipes(t, p, s))
 				t.Cleanup(c.Close)
-				to := Address{Node: b.Node, URL: "http://b", Run: b.Run}
+				to := Address{Node: b.Node, URL: "http://b", Incarnation: b.Incarnation}
 				began := time.Now()
 				v, err := c.Fetch(t.Context(), to, "k", nil)
 				require.NoError(t, err)
 				assert.Equal(t, "at last", string(v.Data))
-				assert.Equal(t, 100*a.Silence, time.Since(began))
+				assert.Equal(t, 100*a.PeerTimeout, time.Since(began))
 				v, err = c.Fetch(t.Context(), to, "k", nil) // and the connection is as good as before
 				require.NoError(t, err)
 				assert.Equal(t, "at last", string(v.Data))
@@ -134,10 +134,10 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 				assert.ErrorIs(t, receive(t, served, "the end of Serve"), http.ErrServerClosed)
 			}()
 			a := configA()
-			a.Silence = time.Second
+			a.PeerTimeout = time.Second
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
-			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB},
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB},
 				"k", nil)
 			require.NoError(t, err)
 			assert.Equal(t, "k", string(v.Data))
@@ -154,16 +154,16 @@ func TestSilentServer(t *testing.T) {
 				<-r.Context().Done()
 				gone <- struct{}{}
 			}))
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
 			receive(t, gone, "the end of the request")
 		})
 	}
 }
 
-// Interim answers other than 102 don't say that anybody is at work.
+// Interim answers other than 102 are no life signs.
 func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 	t.Parallel()
 	url := serveOn(t, http1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,12 +173,12 @@ func TestOtherInterimAnswersAreNoLife(t *testing.T) {
 		}
 	}))
 	a := configA()
-	a.Silence = 500 * time.Millisecond
+	a.PeerTimeout = 500 * time.Millisecond
 	c := NewClient(a, transport(t, http1))
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*a.Silence)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*a.PeerTimeout)
 	defer cancel()
-	_, err := c.Fetch(ctx, Address{Node: "b", URL: url, Run: runB}, "k", nil)
+	_, err := c.Fetch(ctx, Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 	unavailable(t, err, Silent)
 }
 
@@ -191,9 +191,9 @@ func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				<-r.Context().Done()
 			}))
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
-			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			_, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			unavailable(t, err, Silent)
 		})
 	}
@@ -214,23 +214,23 @@ func TestSlowAnswer(t *testing.T) {
 			url := serveOn(t, p, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				says(w, value, "20")
 				for range parts {
-					time.Sleep(60 * time.Millisecond) // twice as long as silence may be
+					time.Sleep(60 * time.Millisecond) // twice the peer time-out
 					_, _ = w.Write([]byte("x"))
 					_ = http.NewResponseController(w).Flush()
 				}
 			}))
 			a := configA()
-			a.Silence = 600 * time.Millisecond
+			a.PeerTimeout = 600 * time.Millisecond
 			c := NewClient(a, transport(t, p))
 			defer c.Close()
-			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+			v, err := c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 			require.NoError(t, err)
 			assert.Len(t, v.Data, parts)
 		})
 	}
 }
 
-// Where packets vanish there is not even a connection.
+// If packets vanish there is no connection.
 func TestSilenceWhileConnecting(t *testing.T) {
 	rt := transport(t, http1)
 	hung := make(chan struct{}, 1)
@@ -239,27 +239,27 @@ func TestSilenceWhileConnecting(t *testing.T) {
 		hung <- struct{}{}
 		return nil, ctx.Err()
 	}
-	c := NewClient(impatient(), rt)
+	c := NewClient(shortTimeout(), rt)
 	defer c.Close()
-	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Run: runB}, "k", nil)
+	_, err := c.Fetch(t.Context(), Address{Node: "b", URL: "http://10.0.0.1:1", Incarnation: incarnationB}, "k", nil)
 	unavailable(t, err, Silent)
-	c.Close() // net/http lets a dial go on for who comes next
+	c.Close() // net/http goes on with a dial, for the next request
 	receive(t, hung, "the end of the dial")
 }
 
-// A server that accepts connections and never says a word, as one whose process is stopped.
+// A server that accepts connections and never answers is one whose process is stopped.
 func TestStoppedServer(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
-			c := NewClient(impatient(), transport(t, p))
+			c := NewClient(shortTimeout(), transport(t, p))
 			defer c.Close()
-			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}
+			to := Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB}
 			_, err := c.Fetch(t.Context(), to, "k", nil)
 			unavailable(t, err, Silent)
-			// A large message does not even leave.
+			// A large message does not leave the system's buffers.
 			_, err = c.Exchange(t.Context(), to, make([]byte, 16<<20))
 			unavailable(t, err, Silent)
 		})
@@ -279,9 +279,9 @@ func TestUnreachable(t *testing.T) {
 		if strings.Contains(url, "127.0.0.1") {
 			want = NotListening
 		}
-		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Run: runB}, "k", nil)
+		_, err = c.Fetch(t.Context(), Address{Node: "b", URL: url, Incarnation: incarnationB}, "k", nil)
 		unavailable(t, err, want)
-		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Run: runB}))
+		assert.Equal(t, "closed", c.Breaker(Address{Node: "b", URL: url, Incarnation: incarnationB}))
 	}
 }
 
@@ -312,13 +312,13 @@ func TestCallerLeaves(t *testing.T) {
 			assert.ErrorIs(t, receive(t, ended, "the end of the Backend's context"), context.Canceled)
 			assert.Equal(t, "closed", n.client.Breaker(n.to))
 
-			_, err := n.fetch(ctx, "k") // who has left does not ask
+			_, err := n.fetch(ctx, "k") // a caller who has left does not ask
 			assert.Equal(t, errLeft, err)
 		})
 	}
 }
 
-// The asker's deadline is the Backend's too, should the end of the request get lost.
+// The asker's deadline also ends the Backend's context, in case the end of the request gets lost.
 func TestDeadlineIsCarriedOver(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
@@ -345,7 +345,7 @@ func TestDeadlineIsCarriedOver(t *testing.T) {
 			_, err = n.fetch(ctx, "k")
 			require.NoError(t, err)
 			assert.True(t, has)
-			assert.WithinRange(t, got, want.Add(patienceOfTests), want.Add(2*patienceOfTests),
+			assert.WithinRange(t, got, want.Add(testPeerTimeout), want.Add(2*testPeerTimeout),
 				"the asker's, and its silence")
 		})
 	}

@@ -34,7 +34,7 @@ func asksAndStops(tb testing.TB, base string) net.Conn {
 // An asker that does not read what it asked for does not hold a place for ever.
 func TestAskerThatDoesNotRead(t *testing.T) {
 	b := configB()
-	b.Silence = time.Millisecond // so that it is patient for a second
+	b.PeerTimeout = time.Millisecond // so that its partTimeout is a second
 	b.MaxValue = 32 << 20
 	large := backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 		return Value{Data: make([]byte, 32<<20)}, nil
@@ -51,7 +51,7 @@ func TestAskerThatDoesNotRead(t *testing.T) {
 		rt := transport(t, http1)
 		u, err := url.Parse(serveOn(t, http1, s) + "/v1/fetch")
 		require.NoError(t, err)
-		h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB,
+		h := newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: time.Second}, toB,
 			nil).header
 		r := (&http.Request{
 			Method: http.MethodPost, URL: u, Header: h, ContentLength: 3,
@@ -74,21 +74,21 @@ func isIdle(tb testing.TB, s *Server) {
 		defer s.mu.Unlock()
 		return len(s.running)
 	}
-	require.Eventually(tb, func() bool { return count() > 0 }, patienceOfTests, time.Millisecond)
-	require.Eventually(tb, func() bool { return count() == 0 }, patienceOfTests, 10*time.Millisecond)
+	require.Eventually(tb, func() bool { return count() > 0 }, testPeerTimeout, time.Millisecond)
+	require.Eventually(tb, func() bool { return count() == 0 }, testPeerTimeout, 10*time.Millisecond)
 }
 
-// Nor does one that never finishes its request.
+// Nor does an asker that never finishes its request.
 func TestAskerThatDoesNotSend(t *testing.T) {
 	b := configB()
-	b.Silence = time.Millisecond
+	b.PeerTimeout = time.Millisecond
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
 			s := NewServer(b, backend{})
 			u, err := url.Parse(serveOn(t, p, s) + "/v1/fetch")
 			require.NoError(t, err)
-			h := newTarget(&Config{Node: "a", Run: runA, Cache: "things", Silence: time.Second}, toB,
+			h := newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things", PeerTimeout: time.Second}, toB,
 				nil).header
 			body, end := io.Pipe()
 			defer end.Close()
@@ -106,7 +106,7 @@ func TestAskerThatDoesNotSend(t *testing.T) {
 
 func isGone(tb testing.TB, s *Server) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patienceOfTests)
+	ctx, cancel := context.WithTimeout(tb.Context(), testPeerTimeout)
 	defer cancel()
 	require.NoError(tb, s.Close(ctx))
 }
@@ -115,7 +115,7 @@ func isGone(tb testing.TB, s *Server) {
 func TestDeadlinesDoNotStay(t *testing.T) {
 	t.Parallel()
 	b := configB()
-	b.Silence = time.Millisecond
+	b.PeerTimeout = time.Millisecond
 	slow := true
 	s := NewServer(b, backend{fetch: func(context.Context, string, string, []byte) (Value, error) {
 		if slow {
@@ -150,8 +150,8 @@ func TestDeadlinesDoNotStay(t *testing.T) {
 func byHand() string {
 	var b strings.Builder
 	b.WriteString("POST /v1/fetch HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n")
-	for name, values := range newTarget(&Config{Node: "a", Run: runA, Cache: "things",
-		Silence: time.Second}, toB, nil).header {
+	for name, values := range newTarget(&Config{Node: "a", Incarnation: incarnationA, Cache: "things",
+		PeerTimeout: time.Second}, toB, nil).header {
 		fmt.Fprintf(&b, "%s: %s\r\n", name, values[0])
 	}
 	return b.String() + "\r\n\x00\x00k"

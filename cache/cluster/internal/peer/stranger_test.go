@@ -45,7 +45,7 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 		strangers = 200
 	}
 	ca := newAuthority(t, "ours")
-	lax := func(c *tls.Config) *tls.Config { // so that strangers get as far as the handler
+	lax := func(c *tls.Config) *tls.Config { // so that strangers reach the handler
 		c.ClientAuth, c.VerifyConnection = tls.VerifyClientCertIfGiven, nil
 		if c.ClientCAs == nil {
 			c.ClientAuth = tls.RequestClientCert
@@ -85,13 +85,13 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 			server := change(&a, &b)
 			back, begun, end := waits()
 			s := NewServer(b, back)
-			to := Address{Node: "b", URL: serveWith(t, http1, s, server), Run: runB}
+			to := Address{Node: "b", URL: serveWith(t, http1, s, server), Incarnation: incarnationB}
 			for range strangers {
 				stranger(t, to.URL, 200_000)
 			}
 			require.Eventually(t, func() bool {
 				return s.Refused().Unauthenticated == uint64(strangers) //nolint:gosec // not negative
-			}, patienceOfTests, time.Millisecond, "all of them have been refused, and stay")
+			}, testPeerTimeout, time.Millisecond, "all of them have been refused, and stay")
 			clients := make([]*Client, 4)
 			for i := range clients {
 				clients[i] = NewClient(a, nil)
@@ -100,7 +100,7 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 			ctx := context.WithValue(t.Context(), headersKey{}, http.Header{"X-Token": {"good"}})
 			errs := make([]error, places)
 			var wg sync.WaitGroup
-			// one begins after the other, as handshakes are slow where races are looked for
+			// one after the other, since handshakes are slow with the race detector
 			for i := range errs {
 				wg.Go(func() { _, errs[i] = clients[i%4].Fetch(ctx, to, "k", nil) })
 				receive(t, begun, "a request, though all others are under way")
@@ -114,8 +114,7 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 	}
 }
 
-// A byte that announces a megabyte costs no megabyte: with keys nothing of it is read, without the
-// byte.
+// A byte that announces a megabyte costs no megabyte. With keys it is not even read.
 func TestAnnouncedBytesTakeNoMemory(t *testing.T) {
 	const requests, most = 1087, 48 << 20 // with both ends of all connections, and the race detector
 	withKeys(t, func(t *testing.T, d *Identity) {
@@ -143,13 +142,13 @@ func TestAnnouncedBytesTakeNoMemory(t *testing.T) {
 			defer s.mu.Unlock()
 			return d != nil && s.Refused().Unauthenticated == requests || d == nil &&
 				len(s.running) == requests
-		}, patienceOfTests, time.Millisecond)
+		}, testPeerTimeout, time.Millisecond)
 		during := heap()
 		for _, c := range conns {
 			_ = c.Close()
 		}
 		isGone(t, s)
-		taken := during - min(before, heap()) // what tests before this one have left may go meanwhile
+		taken := during - min(before, heap()) // garbage of earlier tests may be freed meanwhile
 		t.Logf("%d requests: %d KiB", requests, taken>>10)
 		assert.Less(t, taken, int64(most))
 	})
@@ -164,7 +163,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // no machine has so much
 }
 
-// Whoever has no key learns nothing of the node, not even which run or cache it is.
+// A stranger without a key learns nothing of the node, not even its incarnation or its cache.
 func TestStrangersLearnNothing(t *testing.T) {
 	b := configB()
 	b.Identity = identity(t, sharedKey(1))
@@ -175,9 +174,9 @@ func TestStrangersLearnNothing(t *testing.T) {
 	for _, f := range []func(*Config, *Address){
 		func(*Config, *Address) {},
 		func(c *Config, _ *Address) { c.Cache = "others" },
-		func(_ *Config, to *Address) { to.Run = 1 },
+		func(_ *Config, to *Address) { to.Incarnation = 1 },
 	} {
-		a, to := configA(), Address{"b", url, runB}
+		a, to := configA(), Address{"b", url, incarnationB}
 		a.TLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a stranger
 		f(&a, &to)
 		c := NewClient(a, nil)

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Try brings the record, and a SuspectError brings one back, alone and among many.
+// A Try carries the record to the node, and a SuspectError carries one back, for one key and among
+// many.
 func TestTry(t *testing.T) {
 	for _, p := range bothProtocols {
 		t.Run(string(p), func(t *testing.T) {
@@ -44,7 +45,7 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// The record of a key that is as long as may be arrives, too.
+// The record of a key of the maximum length arrives, too.
 func TestLongRecord(t *testing.T) {
 	a, b := configA(), configB()
 	a.MaxKey, b.MaxKey = 64<<10, 64<<10
@@ -59,8 +60,8 @@ func TestLongRecord(t *testing.T) {
 	}
 }
 
-// A connection that breaks while a request is under way is lost, whether or not it was used before;
-// one that is refused is another thing.
+// A connection that breaks while a request is under way is Lost, whether or not it was used before;
+// a refused connection is NotListening.
 func TestLost(t *testing.T) {
 	var abort atomic.Bool
 	abort.Store(true)

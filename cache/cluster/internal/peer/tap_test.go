@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// captured is a request as somebody on the line sees it.
+// captured is a request as it goes over the line.
 type captured struct {
 	header http.Header
 	path   string

@@ -3,7 +3,6 @@ package peer
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -16,38 +15,38 @@ import (
 )
 
 const (
-	// tooOften failures in a row make a node be passed over.
-	tooOften = 5
-	// rest is how long it is passed over, at least, and twice that at most. Each Client and address
-	// has its own, so that the nodes of a cluster don't all try at once.
+	// maxFailures failures in a row make a Client pass a node over.
+	maxFailures = 5
+	// rest is the minimum time for which it is passed over; twice that is the maximum. Each Client and
+	// address has its own time, so that the nodes of a cluster don't all try at once.
 	rest = time.Second
 )
 
 var (
-	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS: nothing " +
-		"is sent to it")
-	errUnderWay = errors.New("as many requests to it are under way as may be")
-	// to the breaker: it was neither good nor bad
-	errAsAbsent = errors.New("peer: the caller has left")
+	errNotTLS = errors.New("its URL is http, and this node has Options.SharedKeys or TLS, " +
+		"so nothing is sent to it")
+	errTooManyRequests = errors.New("the maximum number of requests to it is under way")
+	// for the breaker: the request counts neither way
+	errNoOutcome = errors.New("peer: the caller has left")
 )
 
-// target holds a Client's state of one address.
+// target is a Client's state of one address.
 type target struct {
 	to      Address
 	urls    map[endpoint]*url.URL
-	header  http.Header // of each request; not to be changed
+	header  http.Header // of each request; immutable
 	rt      http.RoundTripper
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
-	err     error // why it can't be asked
+	err     error // why it can't be asked; nil if it can
 
-	conns *semaphore.Weighted     // those that requests for values use, maxConns at most
-	deaf  atomic.Bool             // life signs that it has sent have not arrived
-	told  atomic.Uint32           // what was logged since it last worked, a bit for each Reason
-	last  atomic.Pointer[failure] // how it failed last
+	conns       *semaphore.Weighted     // a connection for each request for values, maxConns at most
+	signsLost   atomic.Bool             // some of its life signs have not arrived
+	logged      atomic.Uint32           // what was logged since it last worked, a bit for each Reason
+	lastFailure atomic.Pointer[failure] // how it failed last
 }
 
-// newTarget returns what is needed to ask to, by rt or, if that is nil, by a transport of its own:
-// so its idle connections can be closed without those of others.
+// newTarget returns the state of an address that is asked by rt. If rt is nil it has a transport of
+// its own, so that its idle connections can be closed without those of other nodes.
 func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 	t := &target{to: to, rt: rt, conns: semaphore.NewWeighted(maxConns)}
 	base, err := url.Parse(to.URL)
@@ -70,26 +69,26 @@ func newTarget(c *Config, to Address, rt http.RoundTripper) *target {
 		t.rt = DefaultTransport(config)
 	}
 	t.header = http.Header{
-		headerRequest:  {requestHeader(c, to.Run)},
+		headerRequest:  {requestHeader(c, to.Incarnation)},
 		"Content-Type": {contentType},
-		// What arrives is checked and counted as it was sent.
+		// A proxy must not compress answers: their lengths are checked.
 		"Accept-Encoding": {"identity"},
 	}
 	t.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     rest + rand.N(rest), //nolint:gosec // not a secret: it spreads the tries
-		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= tooOften },
-		IsExcluded:  func(err error) bool { return errors.Is(err, errAsAbsent) },
+		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errNoOutcome) },
 	})
 	return t
 }
 
-// passedOver returns the error for a request that is not sent, since the node has failed too often.
+// passedOver returns the error for a request that is not sent since the node has failed too often.
 func (t *target) passedOver() error {
 	const text = "it has failed too often, and is tried again soon"
 	err := errors.New(text)
-	if last := t.last.Load(); last != nil {
-		// Not wrapped: it is what became of another request.
+	if last := t.lastFailure.Load(); last != nil {
+		// Not wrapped: it is the error of another request.
 		err = fmt.Errorf(text+"; last: %v: %v", last.reason, last.err)
 	}
 	return &UnavailableError{Node: t.to.Node, Reason: PassedOver, Err: err}
@@ -101,6 +100,3 @@ func closeIdle(rt http.RoundTripper) {
 		t.CloseIdleConnections()
 	}
 }
-
-// headers returns those of one request, to which more may be added.
-func (t *target) headers() http.Header { return maps.Clone(t.header) }

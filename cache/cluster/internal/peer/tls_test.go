@@ -67,7 +67,7 @@ func serveTLS(tb testing.TB, h http.Handler, ca *authority, auth tls.ClientAuthT
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)
 	s := &http.Server{
-		Handler: h, Protocols: p, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+		Handler: h, Protocols: p, ReadHeaderTimeout: testPeerTimeout, ErrorLog: quiet(),
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{ca.issue(tb, "b")},
 			ClientCAs: ca.pool, ClientAuth: auth,
@@ -126,7 +126,7 @@ func TestMutualTLS(t *testing.T) {
 			defer rt.CloseIdleConnections()
 			k := NewClient(configA(), rt)
 			defer k.Close()
-			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Run: runB},
+			v, err := k.Fetch(t.Context(), Address{Node: "b", URL: serveTLS(t, s, ours, c.auth), Incarnation: incarnationB},
 				"k", nil)
 			if c.reason != 0 {
 				unavailable(t, err, c.reason)

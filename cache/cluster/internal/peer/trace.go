@@ -10,8 +10,8 @@ import (
 // maxTrace bounds the headers, in bytes, that a Propagator may add to a request.
 const maxTrace = 8 << 10
 
-// trace returns the headers that the Propagator wants to send. What would not pass, or change what
-// the request means, is left out: a trace is never a reason not to ask.
+// trace returns the headers of the Propagator for a request. It leaves out those that are too
+// large, malformed, or reserved: a trace never keeps a request from being sent.
 func (c *Client) trace(ctx context.Context) http.Header {
 	p := c.config.Propagator
 	if p == nil {
@@ -23,7 +23,7 @@ func (c *Client) trace(ctx context.Context) http.Header {
 	kept := make(http.Header, len(h))
 	for name, values := range h {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		if !isHeader(name) || isReserved(name) {
+		if !IsWord(name) || isReserved(name) {
 			continue
 		}
 		for _, v := range values {
@@ -37,7 +37,7 @@ func (c *Client) trace(ctx context.Context) http.Header {
 	return kept
 }
 
-// isReserved reports whether a header means something to HTTP or to this protocol.
+// isReserved reports whether a header has a meaning in HTTP or in this protocol.
 func isReserved(name string) bool {
 	switch name {
 	case "Accept-Encoding", "Authorization", "Connection", "Cookie", "Expect", "Host", "Keep-Alive",
@@ -49,8 +49,9 @@ func isReserved(name string) bool {
 		strings.HasPrefix(name, "Proxy-")
 }
 
-func isHeader(name string) bool {
-	for _, c := range []byte(name) {
+// IsWord reports whether s is not empty and has only letters, digits, dots, dashes and underscores.
+func IsWord(s string) bool {
+	for _, c := range []byte(s) {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_',
 			c == '.':
@@ -58,7 +59,7 @@ func isHeader(name string) bool {
 			return false
 		}
 	}
-	return name != ""
+	return s != ""
 }
 
 func isHeaderValue(v string) bool {

@@ -45,7 +45,7 @@ func TestTraces(t *testing.T) {
 				{"X", http.Header{"X": {strings.Repeat("x", maxTrace), "good"}}, []string{"good"}},
 				{"X", http.Header{"": {"x"}, "a b": {"x"}, "a\r\nb": {"x"}, "X": {"good"}}, []string{"good"}},
 				{headerRequest, http.Header{"snowfence-Request": {"others"}},
-					[]string{requestHeader(&a, runB)}},
+					[]string{requestHeader(&a, incarnationB)}},
 				{"Content-Type", http.Header{"Content-Type": {"x"}, "Content-Length": {"7"},
 					"Transfer-Encoding": {"x"}}, []string{contentType}},
 				{"X", http.Header{"Connection": {"x"}, "Te": {"x"}, "Host": {"x"}, "Upgrade": {"h2c"},

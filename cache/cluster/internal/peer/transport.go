@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// maxConns bounds the requests for values that a Client sends to a node at a time.
+// maxConns bounds the requests for values that a Client has under way to one node.
 const maxConns = 128
 
-// DefaultTransport returns a transport for requests to one node: HTTP/1.1, over TLS as config says
-// for https URLs. In Go it costs about half of what HTTP/2 does, and any server speaks it. Each
-// request under way has a connection to itself, which is used again unless the request was
-// cancelled. No proxy is used: nodes are reached where they say they are.
+// DefaultTransport returns a transport for requests to one node: HTTP/1.1, over TLS with config for
+// https URLs. In Go it costs about half of what HTTP/2 does, and any server speaks it. Each request
+// under way has a connection to itself, which is reused unless the request was cancelled. No proxy
+// is used, since a node's URL is where it listens.
 //
-// There are maxConns connections to a node at most, and all are kept for the next burst: over TLS a
-// new one costs as much as ten requests.
+// There are at most maxConns connections to a node, and all are kept for the next burst: over TLS a
+// new connection costs as much as ten requests.
 func DefaultTransport(config *tls.Config) *http.Transport {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
@@ -32,7 +32,7 @@ func DefaultTransport(config *tls.Config) *http.Transport {
 		IdleConnTimeout:     90 * time.Second,
 		MaxIdleConnsPerHost: maxConns,
 		DisableCompression:  true,
-		// All headers of this protocol together are far smaller.
+		// The headers of this protocol are far smaller.
 		MaxResponseHeaderBytes: 32 << 10,
 	}
 }

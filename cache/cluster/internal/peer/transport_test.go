@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A burst makes a connection for each request, up to a bound. Who finds none waits for a while, and
-// is served if one comes free; all are kept for the next burst.
+// A burst makes a connection for each request, up to a bound. A request beyond that waits for a
+// while, and is served if a connection becomes free. All are kept for the next burst.
 func TestConnectionsOfABurst(t *testing.T) {
 	const burst = 400
 	a := configA()
-	a.Silence = 2 * time.Second
+	a.PeerTimeout = 2 * time.Second
 	back, begun, end := waits()
 	s := NewServer(configB(), back)
 	l := newCountingListener(t)
-	h := &http.Server{Handler: s, ReadHeaderTimeout: patienceOfTests, ErrorLog: quiet(),
+	h := &http.Server{Handler: s, ReadHeaderTimeout: testPeerTimeout, ErrorLog: quiet(),
 		ConnState: l.count}
 	done := make(chan struct{})
 	go func() {
@@ -37,7 +37,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 	}()
 	c := NewClient(a, nil)
 	defer c.Close()
-	to := Address{Node: "b", URL: "http://" + l.Addr().String(), Run: runB}
+	to := Address{Node: "b", URL: "http://" + l.Addr().String(), Incarnation: incarnationB}
 	var good, refused atomic.Int64
 	herd := func(ended func()) {
 		good.Store(0)
@@ -62,7 +62,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 		for range maxConns {
 			receive(t, begun, "a request")
 		}
-		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, patienceOfTests,
+		require.Eventually(t, func() bool { return refused.Load() == burst-maxConns }, testPeerTimeout,
 			time.Millisecond)
 		assert.EqualValues(t, maxConns, l.open.Load())
 		close(end)
@@ -74,7 +74,7 @@ func TestConnectionsOfABurst(t *testing.T) {
 		"whoever waits for a connection gets one, if loads are quick")
 	assert.Less(t, l.all.Load(), int64(burst), "in both bursts")
 	c.Forget(func(Address) bool { return false })
-	require.Eventually(t, func() bool { return l.open.Load() == 0 }, patienceOfTests, time.Millisecond,
+	require.Eventually(t, func() bool { return l.open.Load() == 0 }, testPeerTimeout, time.Millisecond,
 		"of a node that is gone")
 }
 
@@ -102,8 +102,7 @@ func (l *countingListener) count(_ net.Conn, s http.ConnState) {
 	}
 }
 
-// Servers that come and go and callers who leave must not use up the connections that a host may
-// have.
+// Servers that come and go, and callers who leave, must not use up the connections to a host.
 func TestConnectionsAreNotUsedUp(t *testing.T) {
 	s := NewServer(configB(), backend{fetch: echo})
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -112,7 +111,7 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 	require.NoError(t, l.Close())
 	c := NewClient(configA(), transport(t, http1))
 	defer c.Close()
-	to := Address{Node: "b", URL: "http://" + addr, Run: runB}
+	to := Address{Node: "b", URL: "http://" + addr, Incarnation: incarnationB}
 	herd := func(n int) (good int64) {
 		c.Forget(func(Address) bool { return false })
 		var ok atomic.Int64
@@ -133,10 +132,10 @@ func TestConnectionsAreNotUsedUp(t *testing.T) {
 		return ok.Load()
 	}
 	for range 15 {
-		require.Zero(t, herd(30), "nobody is there")
+		require.Zero(t, herd(30), "no server is there")
 		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
 		require.NoError(t, err)
-		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: patienceOfTests,
+		h := &http.Server{Handler: s, Protocols: protocolsOf(http1), ReadHeaderTimeout: testPeerTimeout,
 			ErrorLog: quiet()}
 		done := make(chan struct{})
 		go func() {

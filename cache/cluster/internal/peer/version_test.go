@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mustNotServe is a Backend that is not to be asked: it would panic.
+// mustNotServe is a Backend that must not be called: it would panic.
 var mustNotServe backend
 
 // altered sends requests after f has changed them.
@@ -23,7 +23,7 @@ func (a altered) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(r)
 }
 
-// Nodes that don't belong together say what differs.
+// Nodes that don't belong together answer what differs.
 func TestOtherVersion(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    func(*http.Request)
@@ -65,18 +65,18 @@ func TestAnotherCacheOrRun(t *testing.T) {
 
 		b.Cache = a.Cache
 		n = connect(t, http1, a, b, mustNotServe)
-		n.to.Run++
-		for range 2 * tooOften {
+		n.to.Incarnation++
+		for range 2 * maxFailures {
 			_, err = n.fetch(t.Context(), "k")
 			unavailable(t, err, Closing)
 			assert.ErrorContains(t, err, "it has been restarted")
 		}
 		assert.Equal(t, "closed", n.client.Breaker(n.to), "nothing is wrong with it")
-		assert.Equal(t, Refused{OtherVersion: 2 * tooOften}, n.server.Refused())
+		assert.Equal(t, Refused{OtherVersion: 2 * maxFailures}, n.server.Refused())
 
 		b.Node = "c"
 		n = connect(t, http1, a, b, mustNotServe)
-		n.to.Node, n.to.Run = "b", 1
+		n.to.Node, n.to.Incarnation = "b", 1
 		_, err = n.fetch(t.Context(), "k")
 		unavailable(t, err, WrongNode)
 		assert.ErrorContains(t, err, `the node at its URL is "c"`)
@@ -96,7 +96,7 @@ func TestDifferentLimits(t *testing.T) {
 		{0, 101, "list of deletes of 101 bytes: want at most 100"},
 		{10000, 0, "body of 10002 bytes: want at most 220"},
 	} {
-		for range 2 * tooOften {
+		for range 2 * maxFailures {
 			_, err := n.client.Fetch(t.Context(), n.to, string(pattern(c.key)), pattern(c.after))
 			unavailable(t, err, OtherVersion)
 			require.ErrorContains(t, err, c.text)
@@ -108,5 +108,5 @@ func TestDifferentLimits(t *testing.T) {
 	v, err := n.client.Fetch(t.Context(), n.to, string(pattern(100)), pattern(100))
 	require.NoError(t, err, "and all other keys are served")
 	assert.Equal(t, pattern(100), v.Data)
-	assert.Equal(t, Refused{Malformed: 6*tooOften + 1}, n.server.Refused())
+	assert.Equal(t, Refused{Malformed: 6*maxFailures + 1}, n.server.Refused())
 }

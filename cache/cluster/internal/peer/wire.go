@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// The protocol's version, and the names of its headers as net/http keeps them.
+// The version of the protocol, and the names of its headers in net/http's canonical form.
 const (
 	version = "1"
 
 	headerRequest = "Snowfence-Request"
-	headerTimeout = "Snowfence-Timeout" // apart: the rest of a request's is the same for all to a node
+	headerTimeout = "Snowfence-Timeout" // apart: headerRequest is the same for all
 	headerAnswer  = "Snowfence-Answer"
 
 	headerPrefix = "Snowfence-"
@@ -28,16 +28,16 @@ const (
 
 // Bounds that are not options.
 const (
-	maxPrefix  = 20      // of the body of a request, before what it is made of
-	maxName    = 1 << 10 // bytes of a node's name
-	maxText    = 4 << 10 // of a message
-	maxStack   = 16 << 10
-	maxSmall   = 32 << 10 // of an answer that is neither a value nor a message about deletes
-	firstRead  = 4 << 10  // of a buffer whose size a peer claims, before anything has arrived
-	growth     = 16       // how much larger it becomes when it is full
-	minSilence = 4 * time.Millisecond
-	maxSilence = time.Minute
-	maxTimeout = 365 * 24 * time.Hour // a longer one is none
+	maxPrefix      = 20      // bytes of the numbers at the start of a request's body
+	maxName        = 1 << 10 // bytes of a node's name
+	maxText        = 4 << 10 // bytes of an error's text
+	maxStack       = 16 << 10
+	maxShortAnswer = 32 << 10 // bytes of an answer that is neither a value nor a message about deletes
+	firstRead      = 4 << 10  // bytes of a buffer before a byte has arrived
+	growth         = 16       // the factor by which it grows when it is full
+	minPeerTimeout = 4 * time.Millisecond
+	maxPeerTimeout = time.Minute
+	maxTimeout     = 365 * 24 * time.Hour // a longer one counts as none
 )
 
 // endpoint is the last part of a request's path.
@@ -52,8 +52,8 @@ const (
 
 var endpoints = []endpoint{fetchEndpoint, tryEndpoint, manyEndpoint, deletesEndpoint}
 
-// endpointOf finds what a URL asks for: its last two elements. The prefix is that of the user's
-// mux; it is not used, but one that is not clean is refused, since nobody would have sent it.
+// endpointOf returns the endpoint of a URL: its last two elements. The prefix is that of the user's
+// mux. It is not used, but a prefix that is not clean is refused, since no Client sends one.
 func endpointOf(u *url.URL) (endpoint, *refusal) {
 	path := u.EscapedPath()
 	if !IsCleanPath(path) || u.RawQuery != "" {
@@ -73,7 +73,7 @@ func endpointOf(u *url.URL) (endpoint, *refusal) {
 	return e, nil
 }
 
-// IsCleanPath reports whether an escaped path can be that of requests.
+// IsCleanPath reports whether an escaped path has no escapes, empty elements or dot elements.
 func IsCleanPath(path string) bool {
 	return !strings.Contains(path, "%") && !strings.Contains(path, "//") &&
 		!strings.Contains(path+"/", "/../") && !strings.Contains(path+"/", "/./")
@@ -87,27 +87,27 @@ func cutLast(path string) (before, last string) {
 	return path[:i], path[i+1:]
 }
 
-// head holds the headers of a request.
+// head has the fields of the headers of a request.
 type head struct {
-	cache   string
-	node    string
-	to      uint64
-	silence time.Duration
-	timeout time.Duration // 0: none
+	cache       string
+	node        string
+	to          uint64
+	peerTimeout time.Duration
+	timeout     time.Duration // 0: none
 }
 
-// requestHeader returns the header of requests of a node to a run of another one.
+// requestHeader returns the header of a node's requests to an incarnation of another node.
 func requestHeader(c *Config, to uint64) string {
 	return strings.Join([]string{
-		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatRun(to),
-		strconv.FormatInt(int64(c.Silence), 10),
+		version, url.QueryEscape(c.Cache), url.QueryEscape(c.Node), formatIncarnation(to),
+		strconv.FormatInt(int64(c.PeerTimeout), 10),
 	}, " ")
 }
 
 var errOtherVersion = errors.New("another version of the protocol")
 
-// readHead parses the headers of a request. Each must be there once: what is said twice could be
-// read in two ways.
+// readHead parses the headers of a request. Each must be there once, since two could be read in two
+// ways.
 func readHead(h http.Header) (d head, err error) {
 	f, err := readFields(h, headerRequest, 5)
 	if err != nil {
@@ -117,8 +117,8 @@ func readHead(h http.Header) (d head, err error) {
 	d.cache, ok1 = unescape(f[1])
 	d.node, ok2 = unescape(f[2])
 	d.to, ok3 = parseHex64(f[3])
-	d.silence, ok4 = parseDuration(f[4])
-	if !ok1 || !ok2 || !ok3 || !ok4 || d.silence <= 0 {
+	d.peerTimeout, ok4 = parseDuration(f[4])
+	if !ok1 || !ok2 || !ok3 || !ok4 || d.peerTimeout <= 0 {
 		return head{}, headerError(headerRequest)
 	}
 	if v := h[headerTimeout]; len(v) > 0 {
@@ -130,12 +130,12 @@ func readHead(h http.Header) (d head, err error) {
 	return d, nil
 }
 
-// maxFields bounds the fields of a header.
+// maxFields is the maximum number of fields of a header.
 const maxFields = 5
 
-// readFields returns the n fields of a header that is there once, with spaces between. The first is
-// the version of the protocol; if that is another one the error is errOtherVersion, and nothing is
-// known of the others.
+// readFields returns the n fields of a header that is there once, separated by spaces. The first is
+// the version of the protocol. If that is another version, the error is errOtherVersion, and the
+// other fields are not read.
 func readFields(h http.Header, name string, n int) (f [maxFields]string, err error) {
 	v := h[name]
 	if len(v) != 1 || v[0] == "" {
@@ -169,15 +169,15 @@ func unescape(v string) (string, bool) {
 	return s, err == nil && len(s) <= maxName
 }
 
-func formatRun(run uint64) string { return fmt.Sprintf("%016x", run) }
+func formatIncarnation(run uint64) string { return fmt.Sprintf("%016x", run) }
 
-// parseHex64 reads sixteen digits, and nothing else.
+// parseHex64 parses exactly sixteen lower-case hexadecimal digits.
 func parseHex64(s string) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(s, 16, 64)
 	return n, err == nil && len(s) == 16 && s == strings.ToLower(s)
 }
 
-// parseDuration reads nanoseconds.
+// parseDuration parses a number of nanoseconds.
 func parseDuration(s string) (time.Duration, bool) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return time.Duration(n), err == nil
@@ -188,18 +188,8 @@ func appendPart[T string | []byte](to []byte, b T) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(b))), b...)
 }
 
-// cutPart is the opposite of appendPart.
-func cutPart(from []byte) (part, rest []byte, ok bool) {
-	n, w := binary.Uvarint(from)
-	if w <= 0 || n > uint64(len(from)-w) {
-		return nil, nil, false
-	}
-	end := w + int(n)
-	return from[w:end:end], from[end:], true
-}
-
-// encodeFetch makes the body of a request for key: how late the asker's last one is (see
-// courier.LateAge), in milliseconds, what after stands for, and then the key as it is.
+// encodeFetch returns the body of a request for key: how late the asker's last request for it is
+// (see courier.LateAge), in milliseconds, the deletes in after, and the key as it is.
 func encodeFetch(key string, after []byte, late time.Duration) []byte {
 	body := make([]byte, 0, binary.MaxVarintLen64+binary.MaxVarintLen32+len(after)+len(key))
 	return append(appendPart(appendLate(body, late), after), key...)
@@ -210,21 +200,18 @@ var errFrame = errors.New("the body is not one of this protocol")
 func decodeFetch(
 	body []byte, maxKey, maxAfter int,
 ) (key string, after []byte, late time.Duration, err error) {
-	late, rest, ok := cutLate(body)
-	if !ok {
+	r := reader{b: body}
+	late, after = r.late(), r.part()
+	if r.bad {
 		return "", nil, 0, errFrame
 	}
-	after, rest, ok = cutPart(rest)
-	if !ok {
-		return "", nil, 0, errFrame
-	}
-	if err := checkSizes(rest, after, maxKey, maxAfter); err != nil {
+	if err := checkSizes(r.b, after, maxKey, maxAfter); err != nil {
 		return "", nil, 0, err
 	}
 	if len(after) == 0 {
 		after = nil
 	}
-	return string(rest), after, late, nil
+	return string(r.b), after, late, nil
 }
 
 // checkSizes returns a *SizeError if a key or its deletes are too large.
@@ -242,20 +229,56 @@ func appendLate(to []byte, late time.Duration) []byte {
 	return binary.AppendUvarint(to, uint64(max(late, 0).Milliseconds())) //nolint:gosec // not negative
 }
 
-// cutLate is the opposite of appendLate.
-func cutLate(from []byte) (late time.Duration, rest []byte, ok bool) {
-	ms, n := binary.Uvarint(from)
-	if n <= 0 || ms > math.MaxInt64/uint64(time.Millisecond) {
-		return 0, nil, false
+// A reader decodes the front of b. After something that can't be decoded it returns zeros, and bad
+// is true.
+type reader struct {
+	b   []byte // what is left
+	bad bool
+}
+
+// ok reports whether everything could be decoded and nothing is left.
+func (r *reader) ok() bool { return !r.bad && len(r.b) == 0 }
+
+func (r *reader) uvarint() uint64 { return number(r, binary.Uvarint) }
+func (r *reader) varint() int64   { return number(r, binary.Varint) }
+
+func number[N uint64 | int64](r *reader, decode func([]byte) (N, int)) (v N) {
+	v, n := decode(r.b)
+	if n <= 0 {
+		r.b, r.bad = nil, true
+		return 0
 	}
-	return time.Duration(ms) * time.Millisecond, from[n:], true //nolint:gosec // compared above
+	r.b = r.b[n:]
+	return v
+}
+
+// bytes returns the next n bytes.
+func (r *reader) bytes(n uint64) (b []byte) {
+	if n > uint64(len(r.b)) {
+		r.b, r.bad = nil, true
+		return nil
+	}
+	b, r.b = r.b[:n:n], r.b[n:]
+	return b
+}
+
+// part is the inverse of appendPart.
+func (r *reader) part() []byte { return r.bytes(r.uvarint()) }
+
+// late is the inverse of appendLate.
+func (r *reader) late() time.Duration {
+	ms := r.uvarint()
+	if ms > math.MaxInt64/uint64(time.Millisecond) {
+		r.b, r.bad = nil, true
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond //nolint:gosec // compared above
 }
 
 var errTooLong = errors.New("more bytes than were announced")
 
-// readBody reads a body of size bytes. Memory is taken as bytes arrive, not as they are announced:
-// at most growth times as much. So little of a large body is copied. A body that is shorter or
-// longer is an error.
+// readBody reads a body of size bytes. It takes memory as bytes arrive, at most growth times as
+// much, so little of a large body is copied. It fails if the body is shorter or longer.
 func readBody(r io.Reader, size int64) ([]byte, error) {
 	b := make([]byte, min(size, firstRead))
 	for have := 0; ; {

@@ -14,13 +14,13 @@ const (
 	maxRecords = 1024
 	maxMarks   = 128 // of a record
 
-	// keep is how long a record is kept without news and out of quarantine.
-	keep = 10 * time.Minute
+	// keepRecord is how long a record is kept that has not changed and whose quarantine is over.
+	keepRecord = 10 * time.Minute
 
-	// doubt is how long the trial of a member is believed that can't be asked.
-	doubt = 10 * time.Second
+	// believeUnreachable is how long a trial of a member that can't be asked counts.
+	believeUnreachable = 10 * time.Second
 
-	// maxDoublings bounds how often further deaths double a quarantine.
+	// maxDoublings bounds how many further deaths double a quarantine.
 	maxDoublings = 5
 )
 
@@ -34,13 +34,14 @@ func compare(a, b Incarnation) int {
 	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
 }
 
-// Options configure a Book. All are needed but Changed.
+// Options configures a Book. All fields but Changed are needed.
 type Options struct {
 	Self       Incarnation
-	Quarantine time.Duration // of a key with two deaths; each further one doubles it
+	Quarantine time.Duration // of a key with two deaths; each further death doubles it
 	MaxKey     int           // bytes; longer keys are ignored
 
-	// Changed is called, without locks, when a key becomes quarantined or, having been so, clear.
+	// Changed is called, without locks held, when a key becomes quarantined, or becomes clear after it
+	// was.
 	Changed func(key string, v Verdict)
 }
 
@@ -55,64 +56,65 @@ const (
 	Quarantined              // it may not be loaded
 )
 
-// A Verdict is what a Book says of a key.
+// A Verdict says what may be done with a key, and why.
 type Verdict struct {
 	State  State
-	Deaths []string    // the nodes of those that are not forgiven, sorted
-	Trier  Incarnation // that is to try a Suspect, or tries a key OnTrial
+	Deaths []string    // the nodes of the deaths that are not forgiven, sorted
+	Trier  Incarnation // the one to try a Suspect, or the one that tries a key OnTrial
 	Until  time.Time   // end of the quarantine
 }
 
-// A Book is one node's records. Its methods may be called at the same time, and do not block.
+// A Book holds one node's records. Its methods may be called by several goroutines at a time, and
+// do not block.
 type Book struct {
-	o    Options
-	now  func() time.Time
-	some atomic.Bool // whether there are records
+	o          Options
+	now        func() time.Time
+	hasRecords atomic.Bool // whether there are records
 
-	mu      sync.Mutex // guards all below
-	records map[string]*record
-	members map[Incarnation]health // the others
-	seq     uint64                 // counts changes of records
-	died    time.Time              // when a member was last found to be dead
-	good    int                    // trials that ended well since then
-	trials  uint64
-	left    bool // this node tries no more
-	swept   time.Time
-	changed chan struct{} // closed, and replaced, when a record has changed
+	mu             sync.Mutex // guards all below
+	records        map[string]*record
+	members        map[Incarnation]health // the others
+	seq            uint64                 // counts changes of records
+	lastDeath      time.Time              // when a member was found to be dead, the last time
+	survivedTrials int                    // trials since then whose loads have returned
+	trials         uint64
+	left           bool // this node begins no more trials
+	swept          time.Time
+	changed        chan struct{} // closed and replaced when a record has changed
 }
 
-// A record is what is known of one key.
+// A record holds what is known of one key.
 type record struct {
-	key    string
-	marks  map[Incarnation]mark
-	died   time.Time // of the last death, as far as is known here
-	news   time.Time
-	seq    uint64
-	trying bool      // by this node
-	ready  time.Time // when that trial was allowed to load; zero: it is not yet
-	told   int       // deaths when Changed was called for it last
+	key            string
+	marks          map[Incarnation]mark
+	died           time.Time // when the last death was, as far as is known here
+	changedAt      time.Time
+	seq            uint64
+	trying         bool      // this node tries or has announced the key
+	loadingSince   time.Time // when that trial began to load; zero before that
+	notifiedDeaths int       // deaths at the last call of Changed for it
 }
 
-// A mark is what is known of one incarnation and one key. Its counters only grow.
+// A mark holds what is known of one incarnation and one key. Its counters only grow.
 type mark struct {
-	life  uint64 // odd: it has died, maybe of a load of the key; even: that is forgiven
-	trial uint64 // its remainder by 4 is one of the following
+	life  uint64 // odd if it has died, maybe of a load of the key; even if that is forgiven
+	trial uint64 // modulo nextTrial, one of the states below
 }
 
 const (
-	noTrial   = 0
-	underWay  = 1
-	fellIn    = 2 // it has died in the last one
-	nextTrial = 4
+	noTrial       = 0
+	trialUnderWay = 1
+	trialFatal    = 2 // it has died in its last trial
+	nextTrial     = 4
 )
 
-func (m mark) dead() bool   { return m.life%2 == 1 }
-func (m mark) trying() bool { return m.trial%nextTrial == underWay }
-func (m mark) fell() bool   { return m.dead() && m.trial%nextTrial == fellIn }
+func (m mark) dead() bool        { return m.life%2 == 1 }
+func (m mark) trying() bool      { return m.trial%nextTrial == trialUnderWay }
+func (m mark) diedInTrial() bool { return m.dead() && m.trial%nextTrial == trialFatal }
 
 func (m mark) join(o mark) mark { return mark{max(m.life, o.life), max(m.trial, o.trial)} }
 
-// withTrial returns m with the trial in another state, later than the one that it is in.
+// withTrial returns m with its trial advanced to another state.
 func (m mark) withTrial(state uint64) mark {
 	trial := m.trial - m.trial%nextTrial + state
 	if trial < m.trial {
@@ -131,7 +133,7 @@ func New(o Options) *Book {
 }
 
 // Empty reports whether there are no records, so that every key is clear. It takes no lock.
-func (b *Book) Empty() bool { return !b.some.Load() }
+func (b *Book) Empty() bool { return !b.hasRecords.Load() }
 
 // Check returns the verdict on key.
 func (b *Book) Check(key string) Verdict {
@@ -148,18 +150,18 @@ func (b *Book) verdict(r *record) (v Verdict) {
 		return v
 	}
 	for i, m := range r.marks {
-		h, is := b.members[i] // nobody would say that one that is none has died
+		h, is := b.members[i] // nobody would report the death of one that is no member
 		switch {
 		case m.dead():
 			v.Deaths = append(v.Deaths, i.Node)
-		case m.trying() && is && (!h.down || b.now().Sub(r.news) <= doubt):
+		case m.trying() && is && (!h.down || b.now().Sub(r.changedAt) <= believeUnreachable):
 			v.State, v.Trier = OnTrial, i
 		}
 	}
 	slices.Sort(v.Deaths)
 	until := b.until(r)
 	switch {
-	case len(v.Deaths) == 0: // it is clear, or announced: see Announce
+	case len(v.Deaths) == 0: // clear, or announced: see Announce
 	case until.After(b.now()):
 		return Verdict{State: Quarantined, Deaths: v.Deaths, Until: until}
 	case v.State == Clear:
@@ -168,7 +170,7 @@ func (b *Book) verdict(r *record) (v Verdict) {
 	return v
 }
 
-// until returns when the quarantine of r ends; it is over if there have not been two deaths.
+// until returns when the quarantine of r ends; the zero time if there have not been two deaths.
 func (b *Book) until(r *record) time.Time {
 	n := r.deaths()
 	if n < 2 {
@@ -193,7 +195,7 @@ func (b *Book) Changed() <-chan struct{} {
 	return b.changed
 }
 
-// Stats counts what a Book holds, and the trials that this node has begun to load for.
+// Stats has the counts of a Book, with the trials for which this node has begun to load.
 type Stats struct {
 	Suspects    int // keys that are suspect or on trial
 	Quarantined int
@@ -217,13 +219,13 @@ func (b *Book) Stats() (s Stats) {
 	return s
 }
 
-// update runs f under the lock, and then calls Changed for what has changed.
+// update runs f under the lock, and then calls Changed for the keys that have changed.
 func (b *Book) update(f func()) {
 	b.mu.Lock()
 	before := b.seq
 	b.sweep()
 	f()
-	b.some.Store(len(b.records) > 0)
+	b.hasRecords.Store(len(b.records) > 0)
 	changes := make(map[string]Verdict)
 	if b.seq != before {
 		close(b.changed)
@@ -234,8 +236,8 @@ func (b *Book) update(f func()) {
 			}
 			v := b.verdict(r)
 			n := len(v.Deaths)
-			if v.State == Quarantined && n > r.told || n == 0 && r.told > 0 {
-				changes[key], r.told = v, n
+			if v.State == Quarantined && n > r.notifiedDeaths || n == 0 && r.notifiedDeaths > 0 {
+				changes[key], r.notifiedDeaths = v, n
 			}
 		}
 	}
@@ -253,7 +255,7 @@ func (b *Book) set(r *record, i Incarnation, m mark) {
 	if m == before {
 		return
 	}
-	if _, known := r.marks[i]; !known && len(r.marks) >= maxMarks { // all nodes keep the same ones
+	if _, known := r.marks[i]; !known && len(r.marks) >= maxMarks { // the same ones stay on all nodes
 		least := slices.MinFunc(slices.Collect(maps.Keys(r.marks)), compare)
 		if compare(i, least) < 0 {
 			return
@@ -262,15 +264,15 @@ func (b *Book) set(r *record, i Incarnation, m mark) {
 	}
 	if m.dead() && m.life > before.life {
 		r.died = b.now()
-		b.bury(i)
+		b.markDead(i)
 	}
 	r.marks[i] = m
 	b.seq++
-	r.seq, r.news = b.seq, b.now()
+	r.seq, r.changedAt = b.seq, b.now()
 }
 
-// record returns the record of key, a new one if there is none. Where there are too many, the
-// oldest goes, of those that are clear if there are any. mu is held.
+// record returns the record of key, a new one if there is none. If there are too many, the oldest
+// is dropped, of those that are clear if there are any. mu is held.
 func (b *Book) record(key string) *record {
 	if r := b.records[key]; r != nil {
 		return r
@@ -281,12 +283,12 @@ func (b *Book) record(key string) *record {
 		})
 		delete(b.records, oldest.key)
 	}
-	r := &record{key: key, marks: make(map[Incarnation]mark), news: b.now()}
+	r := &record{key: key, marks: make(map[Incarnation]mark), changedAt: b.now()}
 	b.records[key] = r
 	return r
 }
 
-// sweep drops records without news. It does so once a second at most. mu is held.
+// sweep drops outdated records, once a second at most. mu is held.
 func (b *Book) sweep() {
 	now := b.now()
 	if now.Sub(b.swept) < time.Second {
@@ -294,7 +296,7 @@ func (b *Book) sweep() {
 	}
 	b.swept = now
 	for _, r := range b.records {
-		if now.Sub(r.news) > keep && now.Sub(b.until(r)) > keep && !r.trying {
+		if now.Sub(r.changedAt) > keepRecord && now.Sub(b.until(r)) > keepRecord && !r.trying {
 			delete(b.records, r.key)
 		}
 	}

@@ -2,7 +2,6 @@ package quarantine
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -25,7 +24,7 @@ func newBook(c *clock, node string, others ...Incarnation) *Book {
 	return b
 }
 
-// send brings b what a has.
+// send sends b the records of a.
 func send(t *testing.T, a, b *Book) {
 	t.Helper()
 	message, _ := a.Message(0, 1<<20)
@@ -54,7 +53,7 @@ func TestStates(t *testing.T) {
 
 	_, ok := other.Begin("k")
 	require.False(t, ok, "it rests")
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok = other.Begin("k")
 	require.True(t, ok)
 	_, again := other.Begin("k")
@@ -86,7 +85,7 @@ func TestStates(t *testing.T) {
 	require.Len(t, b.records, 1, "what has no news is dropped")
 }
 
-// TestQuarantineDoubles checks how long a key is quarantined that goes on to kill.
+// TestQuarantineDoubles checks the quarantine of a key that kills again and again.
 func TestQuarantineDoubles(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b")
@@ -99,7 +98,8 @@ func TestQuarantineDoubles(t *testing.T) {
 	}
 }
 
-// TestWhatIsForgiven checks who forgives a death: a trial that ends well, and the accused itself.
+// TestWhatIsForgiven checks what forgives a death: a load on trial that returns, and the accused
+// itself.
 func TestWhatIsForgiven(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, living := newBook(c, "b", a1, c1, d1), newBook(c, "a", b1)
@@ -111,7 +111,7 @@ func TestWhatIsForgiven(t *testing.T) {
 	b.Lost("k", a1)
 	require.Equal(t, Suspect, b.Check("k").State, "another one")
 
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok := b.Begin("k")
 	require.True(t, ok)
 	b.Ready("k")
@@ -136,7 +136,7 @@ func TestOneDeathConvictsOneKey(t *testing.T) {
 		b.Lost(key, a1)
 	}
 	send(t, b, trier)
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	_, ok = trier.Begin("waiting")
@@ -159,7 +159,7 @@ func TestLeave(t *testing.T) {
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("k", a1)
 	send(t, b, trier)
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	require.True(t, trier.Ready("k"))
@@ -185,7 +185,7 @@ func TestAnnounce(t *testing.T) {
 	b, loader := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("tried", a1)
 	send(t, b, loader)
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok := loader.Begin("tried")
 	require.True(t, ok)
 	taken, seq := loader.Announce([]string{"k", "l", "tried"})
@@ -201,20 +201,20 @@ func TestAnnounce(t *testing.T) {
 	require.Equal(t, Clear, b.Check("l").State)
 	require.Equal(t, Quarantined, b.Check("tried").State)
 	var many []string
-	for i := range 2 * maxHearsay {
+	for i := range 2 * maxRefusedSuspects {
 		many = append(many, strconv.Itoa(i))
 	}
 	taken, _ = loader.Announce(many)
-	require.Len(t, taken, maxHearsay)
+	require.Len(t, taken, maxRefusedSuspects)
 }
 
-// TestTurns checks that more trials run at a time when many have ended well, until the next death.
+// TestTurns checks that more trials run at a time after many have ended well, until the next death.
 func TestTurns(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1, c1)
 	b.Lost("first", a1)
 	atOnce := func() (n int) {
-		c.move(rest)
+		c.move(restAfterDeath)
 		for i := range 100 {
 			key := fmt.Sprint("probe", i)
 			b.Lost(key, a1)
@@ -231,7 +231,7 @@ func TestTurns(t *testing.T) {
 	for i := range 600 {
 		key := strconv.Itoa(i)
 		b.Lost(key, a1)
-		c.move(rest)
+		c.move(restAfterDeath)
 		_, ok := b.Begin(key)
 		require.True(t, ok)
 		b.Ready(key)
@@ -255,7 +255,7 @@ func TestBounds(t *testing.T) {
 	b := newBook(c, "b", a1)
 	b.Lost("first", a1)
 	b.Lost("cleared", a1)
-	c.move(rest)
+	c.move(restAfterDeath)
 	b.Begin("cleared")
 	b.Ready("cleared")
 	b.End(true, "cleared")
@@ -276,7 +276,7 @@ func TestBounds(t *testing.T) {
 	}
 	require.LessOrEqual(t, len(b.records["last"].marks), maxMarks)
 
-	// What is sent in pieces arrives whole.
+	// A message in pieces arrives whole.
 	other, since := newBook(c, "c"), uint64(0)
 	for range 10_000 {
 		message, upTo := b.Message(since, 100)
@@ -293,120 +293,7 @@ func TestBounds(t *testing.T) {
 	require.Equal(t, since, upTo)
 }
 
-// TestAge checks that the end of a quarantine is the same where it became known later.
-func TestAge(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
-	b, other := newBook(c, "b"), newBook(c, "c")
-	b.Lost("k", a1)
-	b.Lost("k", d1)
-	until := b.Check("k").Until
-	c.move(10 * time.Second)
-	send(t, b, other)
-	require.Equal(t, until, other.Check("k").Until)
-	c.move(time.Second)
-	send(t, b, other)
-	require.Equal(t, until, other.Check("k").Until)
-}
-
-// TestMergeInAnyOrder merges random records in random orders, some twice: the result is the same.
-func TestMergeInAnyOrder(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
-	c := &clock{time.Unix(1000, 0)}
-	for range 200 {
-		var messages [][]byte
-		for range 6 {
-			b := newBook(c, fmt.Sprint("n", rng.IntN(3)))
-			for range 10 {
-				at := Incarnation{fmt.Sprint("n", rng.IntN(5)), 1}
-				switch key := fmt.Sprint("k", rng.IntN(3)); rng.IntN(4) {
-				case 0:
-					b.Lost(key, at)
-				case 1:
-					b.Begin(key)
-				case 2:
-					b.Ready(key)
-				case 3:
-					b.End(rng.IntN(2) == 0, key)
-				}
-			}
-			message, _ := b.Message(0, 1<<20)
-			messages = append(messages, message)
-		}
-		first, second := newBook(c, "x"), newBook(c, "x")
-		for _, i := range rng.Perm(len(messages)) {
-			_, err := first.Merge(messages[i])
-			require.NoError(t, err)
-		}
-		for range 2 {
-			for _, i := range rng.Perm(len(messages)) {
-				_, err := second.Merge(messages[i])
-				require.NoError(t, err)
-			}
-		}
-		require.Equal(t, marksOf(first), marksOf(second))
-	}
-}
-
-func marksOf(b *Book) map[string]map[Incarnation]mark {
-	all := make(map[string]map[Incarnation]mark)
-	for key, r := range b.records {
-		all[key] = r.marks
-	}
-	return all
-}
-
-// TestUnseenTrial checks that nobody waits for the trial of an incarnation that is no member.
-func TestUnseenTrial(t *testing.T) {
-	c := &clock{time.Unix(1000, 0)}
-	b, gone := newBook(c, "b"), newBook(c, "c")
-	gone.Lost("k", a1)
-	_, ok := gone.Begin("k")
-	require.True(t, ok)
-	send(t, gone, b)
-	require.Equal(t, Suspect, b.Check("k").State)
-	b.SetMembers([]Incarnation{c1})
-	require.Equal(t, OnTrial, b.Check("k").State)
-	b.SetMembers(nil)
-	require.Equal(t, Quarantined, b.Check("k").State)
-}
-
-// FuzzMerge sends a Book anything: it must not crash, nor change if it refuses, and what it accepts
-// is what it would send.
-func FuzzMerge(f *testing.F) {
-	c := &clock{time.Unix(1000, 0)}
-	b := newBook(c, "b")
-	b.Lost("k", a1)
-	b.Begin("k")
-	message, _ := b.Message(0, 1<<20)
-	f.Add(message)
-	f.Add(message[:len(message)-1])
-	f.Add([]byte{})
-	f.Add([]byte(`null`))
-	f.Add([]byte(`{"k":"aw==","a":-1,` +
-		`"m":[{"n":"b","i":1,"l":18446744073709551615,"t":18446744073709551615}]}`))
-	f.Fuzz(func(t *testing.T, message []byte) {
-		b := newBook(c, "b")
-		if _, err := b.Merge(message); err != nil {
-			require.ErrorIs(t, err, ErrMessage)
-			require.True(t, b.Empty())
-			return
-		}
-		other := newBook(c, "c")
-		out, _ := b.Message(0, 1<<30)
-		_, err := other.Merge(out)
-		require.NoError(t, err)
-		for key := range b.records {
-			_, err := other.Merge(b.Record(key))
-			require.NoError(t, err)
-		}
-		b.Refused("more", a1)
-		b.Stats()
-	})
-}
-
-// BenchmarkEmpty is what a load costs while there are no suspects.
+// BenchmarkEmpty measures the cost for a load while there are no suspects.
 func BenchmarkEmpty(b *testing.B) {
 	book := newBook(&clock{}, "b")
 	for b.Loop() {

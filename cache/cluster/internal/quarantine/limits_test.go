@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestKeyThatKillsForDays checks that the record of a key with ever more dead incarnations stays
-// one that others can read.
+// TestKeyThatKillsForDays checks that other nodes can read the record of a key with ever more dead
+// incarnations.
 func TestKeyThatKillsForDays(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
@@ -27,8 +27,7 @@ func TestKeyThatKillsForDays(t *testing.T) {
 	require.Len(t, b.records["k"].marks, maxMarks)
 }
 
-// TestLongestQuarantine checks that a quarantine that is as long as can be does not end at once
-// when it is doubled.
+// TestLongestQuarantine checks that the longest quarantine does not overflow when it is doubled.
 func TestLongestQuarantine(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := New(Options{Quarantine: math.MaxInt64, MaxKey: 10})
@@ -55,8 +54,8 @@ func TestIncarnationsThatAreGone(t *testing.T) {
 	require.Len(t, b.members, 1)
 }
 
-// TestEvidenceOutlastsHearsay checks that the keys that are asked of a dead node after its death
-// don't push out the one that was under way when it died.
+// TestEvidenceOutlastsHearsay checks that keys that are asked of a node after its death don't push
+// out the key that was under way when it died.
 func TestEvidenceOutlastsHearsay(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1)
@@ -67,7 +66,8 @@ func TestEvidenceOutlastsHearsay(t *testing.T) {
 	require.Equal(t, Suspect, b.Check("k").State)
 }
 
-// TestLongKey checks that a key that is too long for a node keeps no other news from it.
+// TestLongKey checks that a node reads the other records of a message with a key that is too long
+// for it.
 func TestLongKey(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, other := newBook(c, "b"), newBook(c, "c")
@@ -80,8 +80,8 @@ func TestLongKey(t *testing.T) {
 	require.Equal(t, Clear, other.Check(long).State)
 }
 
-// TestSilenceIsNoDeath checks that a member that could not be asked is not taken for dead, and that
-// one that was found dead is not until it answers.
+// TestSilenceIsNoDeath checks that a member that could not be asked does not count as dead, and
+// that one that was found dead counts as dead until it answers.
 func TestSilenceIsNoDeath(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := newBook(c, "b", a1)
@@ -94,18 +94,18 @@ func TestSilenceIsNoDeath(t *testing.T) {
 	require.False(t, b.Dead(a1))
 }
 
-// TestTrierOutOfReach checks that nobody waits for ever for the trial of a member that can't be
-// asked, as it could not say either that the trial has ended.
+// TestTrierOutOfReach checks that the trial of a member that can't be asked blocks the key for a
+// bounded time, since that member could not report its end either.
 func TestTrierOutOfReach(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b, trier := newBook(c, "b", a1, c1), newBook(c, "c", a1, b1)
 	b.Lost("k", a1)
 	send(t, b, trier)
-	c.move(rest)
+	c.move(restAfterDeath)
 	_, ok := trier.Begin("k")
 	require.True(t, ok)
 	send(t, trier, b)
-	c.move(doubt + time.Second)
+	c.move(believeUnreachable + time.Second)
 	require.Equal(t, OnTrial, b.Check("k").State, "it takes long")
 	b.Down(c1)
 	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: b1}, b.Check("k"))

@@ -16,12 +16,12 @@ import (
 )
 
 // The model is a cluster in one goroutine: nodes with a Book each, which fetch keys from owners,
-// load them, exchange messages that are late or lost, die and are started again. Loading one key,
-// the poison, ends its node. What package cluster does around a Book, the model does as well.
+// load them, exchange messages that are late or lost, die and restart. The load of one key, the
+// poison, ends its node. The model does what package cluster does around a Book.
 
 var seeds = flag.Int("seeds", 100, "how many worlds the model test runs")
 
-// A bug is something that a node of the model does wrong.
+// A bug is a mistake of the model's nodes.
 type bug int
 
 const (
@@ -31,7 +31,7 @@ const (
 	unwitnessed        // a node that refuses connections raises no suspicion
 	overwriting        // merging replaces what is known
 	neverForgiving     // a trial that ends well clears nothing
-	deafTrier          // a trial goes on although another has begun one
+	deafTrier          // a trial goes on although another node has begun one
 )
 
 const (
@@ -66,7 +66,7 @@ func (e *events) Pop() any {
 type world struct {
 	rng     *rand.Rand
 	bug     bug
-	salt    int // of who owns what
+	salt    int // decides which node owns which key
 	now     time.Duration
 	queue   events
 	count   int
@@ -74,7 +74,7 @@ type world struct {
 	poison  bool // loading the poison ends the node
 	victims []time.Duration
 	loading int            // nodes that load the poison
-	beside  bool           // two nodes loaded it at the same time before anybody knew
+	beside  bool           // two nodes loaded it at the same time before a death was known
 	errors  map[string]int // by key
 	values  map[string]int
 	falsely string
@@ -145,10 +145,10 @@ func (w *world) start(n *node) {
 	w.after(w.soon(50*time.Millisecond), func() { n.tick(self) })
 }
 
-// is reports whether n is still the incarnation that it was.
+// is reports whether n is alive and still the incarnation self.
 func (n *node) is(self Incarnation) bool { return n.alive && n.self == self }
 
-// tick exchanges with all members now and then.
+// tick exchanges records with all members now and then.
 func (n *node) tick(self Incarnation) {
 	if !n.is(self) {
 		return
@@ -183,7 +183,7 @@ func (w *world) kill(n *node) {
 	}
 }
 
-// An outcome is that of a request.
+// An outcome says how a request ended.
 type outcome int
 
 const (
@@ -231,7 +231,7 @@ func (n *node) call(
 	})
 }
 
-// exchange sends what another node lacks, and takes what it answers.
+// exchange exchanges records with another node.
 func (n *node) exchange(to Incarnation, then func(ok bool)) {
 	message, upTo := n.book.Message(n.told[to], 200)
 	if n.w.rng.IntN(20) == 0 { // lost
@@ -271,7 +271,7 @@ func (n *node) exchange(to Incarnation, then func(ok bool)) {
 func (n *node) merge(message []byte) {
 	if n.w.bug == overwriting {
 		for d := json.NewDecoder(bytes.NewReader(message)); d.More(); {
-			var r told
+			var r wireRecord
 			_ = d.Decode(&r)
 			if own := n.book.records[string(r.Key)]; own != nil && !own.trying {
 				delete(n.book.records, own.key)
@@ -291,7 +291,7 @@ func (n *node) members() (list []Incarnation) {
 	return list
 }
 
-// owner is a place on a list of members, so that it moves when one is gone.
+// owner returns the member that owns key. It moves when a member is gone.
 func (n *node) owner(key string) Incarnation {
 	list := append(n.members(), n.self)
 	slices.SortFunc(list, compare)
@@ -302,7 +302,7 @@ func (n *node) owner(key string) Incarnation {
 	return list[sum%len(list)]
 }
 
-// fetch is what a caller on n does, for two seconds.
+// fetch runs a caller on n, for two seconds.
 func (n *node) fetch(key string, until time.Duration) {
 	w, self := n.w, n.self
 	again := func() {
@@ -416,7 +416,7 @@ func (n *node) try(key string, end func(ok bool)) {
 		return
 	}
 	if n.w.bug == anyTurn {
-		n.book.good = 1000
+		n.book.survivedTrials = 1000
 	}
 	seq, ok := n.book.Begin(key)
 	if !ok {
@@ -439,7 +439,7 @@ func (n *node) try(key string, end func(ok bool)) {
 		return
 	}
 	var round func(k int)
-	round = func(k int) { // what one message has no room for goes with the next
+	round = func(k int) { // records that find no room go with the next message
 		n.confirm(func(to Incarnation) bool { return n.told[to] >= seq }, func() {
 			for _, to := range n.members() {
 				if n.told[to] < seq && !n.book.Dead(to) && k < 8 {
@@ -453,7 +453,7 @@ func (n *node) try(key string, end func(ok bool)) {
 	round(0)
 }
 
-// load takes a while. That of the poison ends the node.
+// load loads key, which takes a while. The load of the poison ends the node.
 func (n *node) load(key string, then func()) {
 	w, self := n.w, n.self
 	deadly := key == poison
@@ -479,7 +479,7 @@ func (n *node) load(key string, then func()) {
 	})
 }
 
-// runWorld runs one world, and says what went wrong; "" if nothing has.
+// runWorld runs one world, and returns what went wrong, or "".
 func runWorld(seed uint64, b bug) (failure string) {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 0)), bug: b, poison: true, //nolint:gosec // no secret
@@ -524,8 +524,8 @@ func runWorld(seed uint64, b bug) (failure string) {
 		})
 	}
 	w.run(w.now + on + calm)
-	// How many nodes may have died: two, more only where two had loaded it at the same time before
-	// the first death.
+	// Two nodes may have died, and more only if two had loaded the poison at the same time before the
+	// first death.
 	allowed := 2
 	if w.beside {
 		allowed = 3
@@ -543,7 +543,7 @@ func runWorld(seed uint64, b bug) (failure string) {
 			return fmt.Sprintf("%d callers of %s got no value", n, key)
 		}
 	}
-	// The key works again: after the quarantine somebody tries it, and it is as before.
+	// The key works again: after the quarantine a node tries it, and it is clear.
 	w.poison = false
 	w.values[poison] = 0
 	w.run(w.now + time.Minute)
@@ -587,12 +587,13 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// foundBy are worlds that find the planted bugs, so that they need not be searched for.
+// foundBy has the seeds of worlds that find the planted bugs, so that they need not be searched
+// for.
 var foundBy = map[bug]uint64{
 	unannounced: 0, anyTurn: 24, unwitnessed: 4, overwriting: 0, neverForgiving: 0, deafTrier: 61,
 }
 
-// TestModelFindsBugs plants each bug, which some world must find.
+// TestModelFindsBugs plants each bug, which its world must find.
 func TestModelFindsBugs(t *testing.T) {
 	t.Parallel()
 	for b := unannounced; b <= deafTrier; b++ {

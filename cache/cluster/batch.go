@@ -12,23 +12,23 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A manyWalk is the walk of the keys of one flight of FetchMany.
-type manyWalk[V any] struct {
+// A batch is the state of one flight of FetchMany, which takes the steps of Fetch for several keys.
+type batch[V any] struct {
 	keys    []string
 	results []hook.Loaded[V]
-	next    []string // by key: the node to ask, undelivered, or "" for a key that has its result
-	asked   []askedNode
+	next    []string // of each key: the node to ask, undelivered, or "" if it has its result
+	asked   []askedPeer
 }
 
-// An askedNode has been asked for the keys at these indices, and has answered at that time.
-type askedNode struct {
+// An askedPeer is one request of the batch: the indices of its keys, and when the answer came.
+type askedPeer struct {
 	keys     []int
 	answered time.Time
 }
 
-// age takes from the TTLs of copies what has passed since they came: they are stored when the whole
-// batch has ended.
-func (w *manyWalk[V]) age() {
+// age shortens the TTLs of copies by the time since they came: they are stored when the whole batch
+// has ended.
+func (w *batch[V]) age() {
 	for _, a := range w.asked {
 		waited := time.Since(a.answered)
 		for _, i := range a.keys {
@@ -39,17 +39,17 @@ func (w *manyWalk[V]) age() {
 	}
 }
 
-// walkMany is walk for the keys of a batch, whose owner was node a moment ago. If that has changed
-// since, another node says so itself.
-func (c *Cache[V]) walkMany(
+// loadOrAskMany is loadOrAsk for the keys of a batch, whose owner was node a moment ago. If that
+// has changed, the asked node names the new owner.
+func (c *Cache[V]) loadOrAskMany(
 	ctx context.Context, node string, keys []string, results []hook.Loaded[V],
 ) {
-	w := manyWalk[V]{keys: keys, results: results, next: make([]string, len(keys))}
+	w := batch[V]{keys: keys, results: results, next: make([]string, len(keys))}
 	own := node == c.self
 	for i, key := range keys {
 		w.next[i] = cmp.Or(node, undelivered)
 		if node == c.self {
-			w.next[i] = cmp.Or(c.units.Owner(key), undelivered)
+			w.next[i] = cmp.Or(c.owners.Owner(key), undelivered)
 			own = own && w.next[i] == c.self
 		}
 	}
@@ -70,7 +70,7 @@ func (c *Cache[V]) walkMany(
 	w.age()
 }
 
-// loadOwnMany is loadOwn for the keys of a batch.
+// loadOwnMany takes step 2 for the keys of a batch, as loadOwn does for one.
 func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	if !courier.TakeTurn(ctx) {
 		for i := range results {
@@ -80,14 +80,14 @@ func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hoo
 	}
 	c.loadMany(ctx, keys, results)
 	for i, key := range keys {
-		if c.units.Owner(key) != c.self {
+		if c.owners.Owner(key) != c.self {
 			results[i].TTL, results[i].HasTTL = c.copyTTL(ctx, cache.Forever), true
 		}
 	}
 }
 
-// askMany is ask for the keys of a batch.
-func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
+// askMany takes steps 3 and 4 for the keys of a batch, as ask does for one.
+func (c *Cache[V]) askMany(ctx context.Context, w *batch[V]) {
 	defer c.asking.beginMany(w.keys)()
 	for range 2 {
 		byNode := make(map[string][]int)
@@ -104,7 +104,7 @@ func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
 		var asks []func()
 		for node, at := range byNode {
 			k := len(w.asked)
-			w.asked = append(w.asked, askedNode{keys: at})
+			w.asked = append(w.asked, askedPeer{keys: at})
 			asks = append(asks, func() {
 				c.askNode(ctx, node, w, at)
 				w.asked[k].answered = time.Now()
@@ -115,7 +115,7 @@ func (c *Cache[V]) askMany(ctx context.Context, w *manyWalk[V]) {
 }
 
 // askNode asks one node for the keys at these indices.
-func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at []int) {
+func (c *Cache[V]) askNode(ctx context.Context, node string, w *batch[V], at []int) {
 	to, ok := c.members.address(node)
 	if !ok {
 		for _, i := range at {
@@ -126,15 +126,15 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at 
 	asks := make([]peer.Ask, len(at))
 	q := c.beginAsking(ctx, to, len(at))
 	for j, i := range at {
-		asks[j] = peer.Ask{Key: w.keys[i], After: c.deletes.After(to.Run, w.keys[i])}
+		asks[j] = peer.Ask{Key: w.keys[i], After: c.deletes.After(to.Incarnation, w.keys[i])}
 	}
 	var last error
-	outcomes := c.client.FetchMany(request{ctx}, to, asks)
+	outcomes := c.client.FetchMany(withoutDeadline{ctx}, to, asks)
 	q.took = time.Since(q.sent)
 	for j, o := range outcomes {
 		i := at[j]
 		suspect := c.witness(w.keys[i], false, to, o.Err)
-		w.results[i], w.next[i] = c.take(ctx, q, o.Value, o.Err)
+		w.results[i], w.next[i] = c.takeAnswer(ctx, q, o.Value, o.Err)
 		switch w.next[i] {
 		case "":
 			continue
@@ -152,10 +152,10 @@ func (c *Cache[V]) askNode(ctx context.Context, node string, w *manyWalk[V], at 
 	}
 }
 
-// loadHereMany is loadHere for the keys at these indices, and counts as one. It runs in flights of
-// its own, in c.loads, so that whatever becomes of them the keys that others have delivered have
-// their values. Nobody else can join these.
-func (c *Cache[V]) loadHereMany(ctx context.Context, w *manyWalk[V], at []int) {
+// loadHereMany takes step 5 for the keys at these indices, as loadHere does for one, and takes one
+// turn for all. The loads run in flights of c.loads, so that their panics and time-outs do not end
+// the flight whose other keys peers have delivered. No caller can join these flights.
+func (c *Cache[V]) loadHereMany(ctx context.Context, w *batch[V], at []int) {
 	p, err := c.awaitLocalLoad(ctx)
 	if err != nil {
 		for _, i := range at {
@@ -184,7 +184,7 @@ func (c *Cache[V]) loadHereMany(ctx context.Context, w *manyWalk[V], at []int) {
 	}
 }
 
-// A flightKey is the key of a flight that is joined by nobody: it equals no other one.
+// A flightKey is the key of a flight that nobody joins: it equals no other one.
 type flightKey struct{ key string }
 
 // String returns the key.
@@ -207,15 +207,15 @@ func (c *Cache[V]) outcomesOf(
 	return outcomes, nil
 }
 
-// loadHereSingly is loadHereMany without LoadMany. It takes some more of the MaxLocalLoads places
-// where they are free.
-func (c *Cache[V]) loadHereSingly(ctx context.Context, p *place, w *manyWalk[V], at []int) {
+// loadHereSingly does the work of loadHereMany without LoadMany. It takes more turns of
+// MaxLocalLoads if they are free.
+func (c *Cache[V]) loadHereSingly(ctx context.Context, p *turn, w *batch[V], at []int) {
 	next := make(chan int, len(at))
 	for _, i := range at {
 		next <- i
 	}
 	close(next)
-	work := func(p *place) {
+	work := func(p *turn) {
 		for i := range next {
 			key, one := w.keys[i], c.entries.Apart(p.with(ctx))
 			v, _, err := c.loads.Do(one, &flightKey{key}, func(ctx context.Context) (V, error) {
@@ -235,7 +235,7 @@ func (c *Cache[V]) loadHereSingly(ctx context.Context, p *place, w *manyWalk[V],
 	inParallel(workers)
 }
 
-// localTTL returns how long to keep what the load in ctx, in place of an owner, has brought.
+// localTTL returns how long to keep what the load in ctx, in place of an owner, has returned.
 func (c *Cache[V]) localTTL(ctx context.Context) time.Duration {
 	if c.o.CopyTTL < 0 {
 		return 0
@@ -244,7 +244,7 @@ func (c *Cache[V]) localTTL(ctx context.Context) time.Duration {
 	return ttl
 }
 
-// loadMany calls LoadMany for the keys that may be loaded in the usual way.
+// loadMany calls LoadMany for the keys that are not suspect. The others get errSuspect.
 func (c *Cache[V]) loadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	if c.quarantine.Empty() {
 		c.callLoadMany(ctx, keys, results)
@@ -269,7 +269,7 @@ func (c *Cache[V]) loadMany(ctx context.Context, keys []string, results []hook.L
 	}
 }
 
-// callLoadMany calls LoadMany. Keys in its answer that were not asked for are left out, since this
+// callLoadMany calls LoadMany. Keys in its answer that it was not asked for are ignored, since this
 // node may not own them.
 func (c *Cache[V]) callLoadMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	c.counters.loads.Add(uint64(len(keys)))

@@ -13,19 +13,19 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// work is one request that a Server answers.
-type work struct {
+// serverRequest is one request that a Server answers.
+type serverRequest struct {
 	server *Server
 	r      *http.Request
 	cancel context.CancelCauseFunc
 	pulse  *pulse
 
-	about endpoint
-	head  head
+	endpoint endpoint
+	head     head
 }
 
-// serve reads the body of a request that is welcome, has the Backend do it, and answers.
-func (w *work) serve(ctx context.Context) {
+// serve reads the body of an admitted request, passes the request to the Backend, and answers.
+func (w *serverRequest) serve(ctx context.Context) {
 	body, no := w.receive()
 	if no != nil {
 		w.refuse(no)
@@ -36,14 +36,15 @@ func (w *work) serve(ctx context.Context) {
 	}
 	if w.head.timeout > 0 && w.head.timeout < maxTimeout {
 		var cancel context.CancelFunc
-		// The asker leaves by itself, and its leaving is heard of; this is for when that gets lost.
-		// Were it not later than the asker's own deadline, it could take our word for an answer.
-		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+clamp(w.head.silence))
+		// An asker that leaves closes its connection. This deadline is for the case that the close gets
+		// lost. It is later than the asker's own deadline, since the asker could take this node's
+		// time-out for an error of Load.
+		ctx, cancel = context.WithTimeout(ctx, w.head.timeout+boundPeerTimeout(w.head.peerTimeout))
 		defer cancel()
 	}
-	w.pulse.work(w.head.silence)
+	w.pulse.work(w.head.peerTimeout)
 	do := w.fetch
-	switch w.about {
+	switch w.endpoint {
 	case tryEndpoint:
 		do = w.try
 	case manyEndpoint:
@@ -54,10 +55,10 @@ func (w *work) serve(ctx context.Context) {
 	w.guard(ctx, func() { do(ctx, body) })
 }
 
-// welcome looks at all that can be looked at before the body is read: what is asked, who asks, and
-// whether this node is meant. A stranger learns nothing of this node, and takes nothing that others
-// need.
-func (w *work) welcome() (endpoint, *refusal) {
+// admit checks all that can be checked before the body is read: the endpoint, the asker's identity,
+// and whether this node is meant. A stranger learns nothing of this node, and takes no place that
+// others need.
+func (w *serverRequest) admit() (endpoint, *refusal) {
 	e, no := endpointOf(w.r.URL)
 	if no == nil {
 		no = w.authenticate()
@@ -74,14 +75,14 @@ func (w *work) welcome() (endpoint, *refusal) {
 		return "", refuse(malformed, err.Error())
 	case w.head.cache != c.Cache:
 		return "", refuse(otherCache, c.Cache)
-	case w.head.to != c.Run:
-		return "", refuse(otherRun, c.Node)
+	case w.head.to != c.Incarnation:
+		return "", refuse(otherIncarnation, c.Node)
 	}
 	return e, nil
 }
 
-// authenticate finds out whether whoever asks may do so.
-func (w *work) authenticate() *refusal {
+// authenticate returns a refusal unless the asker may send requests.
+func (w *serverRequest) authenticate() *refusal {
 	c := &w.server.config
 	if w.r.Method != http.MethodPost {
 		return refuse(malformed, "the method must be POST").withStatus(http.StatusMethodNotAllowed)
@@ -106,11 +107,11 @@ func (w *work) authenticate() *refusal {
 	return nil
 }
 
-// receive reads the body.
-func (w *work) receive() ([]byte, *refusal) {
+// receive reads the body, or returns a refusal.
+func (w *serverRequest) receive() ([]byte, *refusal) {
 	c, size := &w.server.config, w.r.ContentLength
 	limit := int64(c.MaxMessage)
-	if w.about != deletesEndpoint {
+	if w.endpoint != deletesEndpoint {
 		limit += int64(c.MaxKey) + maxPrefix
 	}
 	switch {
@@ -129,24 +130,25 @@ func (w *work) receive() ([]byte, *refusal) {
 	return body, nil
 }
 
-func (w *work) fetch(ctx context.Context, body []byte) {
-	w.one(ctx, body, w.server.backend.Fetch)
+func (w *serverRequest) fetch(ctx context.Context, body []byte) {
+	w.fetchOne(ctx, body, w.server.backend.Fetch)
 }
 
-// try is fetch with a record before the rest of the body.
-func (w *work) try(ctx context.Context, body []byte) {
-	record, body, ok := cutPart(body)
-	if !ok {
+// try does what fetch does, after cutting the record off the body.
+func (w *serverRequest) try(ctx context.Context, body []byte) {
+	r := reader{b: body}
+	record := r.part()
+	if r.bad {
 		w.refuse(badBody(errFrame))
 		return
 	}
-	w.one(ctx, body, func(ctx context.Context, from, key string, after []byte) (Value, error) {
+	w.fetchOne(ctx, r.b, func(ctx context.Context, from, key string, after []byte) (Value, error) {
 		return w.server.backend.Try(ctx, from, key, after, record)
 	})
 }
 
-// one answers a request for one key, which the Backend does by do.
-func (w *work) one(
+// fetchOne answers a request for one key, whose result do returns.
+func (w *serverRequest) fetchOne(
 	ctx context.Context, body []byte,
 	do func(ctx context.Context, from, key string, after []byte) (Value, error),
 ) {
@@ -156,15 +158,15 @@ func (w *work) one(
 		w.refuse(badBody(err))
 		return
 	}
-	if late > 0 { // callers of the asker waited in vain: what hangs may hang here
+	if late > 0 { // callers of the asker waited in vain: the load may hang here
 		ctx = courier.ContextWithLateAge(ctx, late)
 	}
 	v, err := do(ctx, w.head.node, key, after)
 	if w.r.Context().Err() != nil {
-		w.pulse.stop() // nobody is left to be told
+		w.pulse.stop() // the asker has left
 		return
 	}
-	a, no := w.judge(ctx, v, err, c.MaxValue)
+	a, no := w.answerFor(ctx, v, err, c.MaxValue)
 	if no != nil {
 		w.refuse(no)
 		return
@@ -172,7 +174,7 @@ func (w *work) one(
 	w.answer(a, kinds[a.kind].status)
 }
 
-// badBody says what is wrong with the body of a request.
+// badBody returns the refusal for a body that could not be decoded.
 func badBody(err error) *refusal {
 	if errors.As(err, new(*SizeError)) {
 		return refuse(tooLarge, err.Error())
@@ -180,10 +182,12 @@ func badBody(err error) *refusal {
 	return refuse(malformed, err.Error())
 }
 
-// judge returns how the asker is told of what the Backend has for a key.
-func (w *work) judge(ctx context.Context, v Value, err error, maxValue int) (answer, *refusal) {
+// answerFor returns the answer to a request for a key, for a result of the Backend.
+func (w *serverRequest) answerFor(
+	ctx context.Context, v Value, err error, maxValue int,
+) (answer, *refusal) {
 	if err != nil {
-		return w.judgeError(ctx, err)
+		return w.answerForError(ctx, err)
 	}
 	if len(v.Data) > maxValue {
 		return answer{}, tooLargeToSend(len(v.Data), maxValue)
@@ -191,7 +195,7 @@ func (w *work) judge(ctx context.Context, v Value, err error, maxValue int) (ans
 	return answer{kind: value, keep: v.Keep, body: v.Data}, nil
 }
 
-func (w *work) judgeError(ctx context.Context, err error) (answer, *refusal) {
+func (w *serverRequest) answerForError(ctx context.Context, err error) (answer, *refusal) {
 	var elsewhere *MisplacedError
 	var suspected *SuspectError
 	switch {
@@ -212,7 +216,7 @@ func (w *work) judgeError(ctx context.Context, err error) (answer, *refusal) {
 	return answer{kind: failed, body: encodeLoadError(err, w.server.config.Errors)}, nil
 }
 
-func (w *work) exchange(ctx context.Context, body []byte) {
+func (w *serverRequest) exchange(ctx context.Context, body []byte) {
 	message, err := w.server.backend.Exchange(ctx, w.head.node, body)
 	switch {
 	case w.r.Context().Err() != nil:
@@ -230,13 +234,13 @@ func (w *work) exchange(ctx context.Context, body []byte) {
 	}
 }
 
-// tooLargeToSend says how large it is, and how large it may be here.
+// tooLargeToSend returns the refusal for a value of size bytes, of which limit may be sent.
 func tooLargeToSend(size, limit int) *refusal {
 	return refuse(oversize, strconv.Itoa(size)+" "+strconv.Itoa(limit))
 }
 
-// unavailable returns how the asker is told of an error that is no answer; nil if it is one.
-func (w *work) unavailable(ctx context.Context, err error) *refusal {
+// unavailable returns the refusal for an error of the Backend, or nil if the error is an answer.
+func (w *serverRequest) unavailable(ctx context.Context, err error) *refusal {
 	switch {
 	case errors.Is(err, ErrClosing), errors.Is(err, courier.ErrClosed),
 		errors.Is(context.Cause(ctx), ErrClosing):
@@ -247,13 +251,13 @@ func (w *work) unavailable(ctx context.Context, err error) *refusal {
 	return nil
 }
 
-// guard runs f. If it panics, the asker is told as if Load had. If it calls Goexit, net/http breaks
-// off the answer.
-func (w *work) guard(ctx context.Context, f func()) {
+// guard runs f. If f panics, the answer is that Load has panicked. If f calls Goexit, net/http
+// breaks the answer off.
+func (w *serverRequest) guard(ctx context.Context, f func()) {
 	done := false
 	defer func() {
 		if done || w.pulse.answered() {
-			return // a panic of the answer itself goes up
+			return // a panic while answering goes up
 		}
 		p := recover()
 		if p == nil {
@@ -273,7 +277,7 @@ func (w *work) guard(ctx context.Context, f func()) {
 	done = true
 }
 
-func (w *work) refuse(no *refusal) {
+func (w *serverRequest) refuse(no *refusal) {
 	w.server.refused[no.kind].Add(1)
 	if no.kind != misplaced && no.kind != suspect {
 		w.debug("cluster: a request was refused",
@@ -282,8 +286,8 @@ func (w *work) refuse(no *refusal) {
 	w.answer(answer{kind: no.kind, body: no.body}, no.status)
 }
 
-// answer sends a.
-func (w *work) answer(a answer, status int) {
+// answer sends a with an HTTP status.
+func (w *serverRequest) answer(a answer, status int) {
 	h := w.pulse.answer()
 	length := strconv.Itoa(len(a.body))
 	h[headerAnswer] = []string{strings.Join([]string{
@@ -300,13 +304,13 @@ func (w *work) answer(a answer, status int) {
 	}
 }
 
-func (w *work) warn(ctx context.Context, err error) {
+func (w *serverRequest) warn(ctx context.Context, err error) {
 	w.server.config.Logger.LogAttrs(ctx, slog.LevelWarn,
 		"cluster: a request of another node ended badly",
 		slog.String("from", w.head.node), slog.Any("error", err))
 }
 
-func (w *work) debug(text string, attrs ...slog.Attr) {
+func (w *serverRequest) debug(text string, attrs ...slog.Attr) {
 	log := w.server.config.Logger
 	if !log.Enabled(w.r.Context(), slog.LevelDebug) {
 		return
@@ -315,6 +319,8 @@ func (w *work) debug(text string, attrs ...slog.Attr) {
 	log.LogAttrs(w.r.Context(), slog.LevelDebug, text, attrs...)
 }
 
-// clamp returns the silence of an asker within what is sane: it makes this node send something
-// every quarter of it.
-func clamp(silence time.Duration) time.Duration { return min(max(silence, minSilence), maxSilence) }
+// boundPeerTimeout returns the peer time-out of an asker within sane bounds, since this node sends
+// something every quarter of it.
+func boundPeerTimeout(peerTimeout time.Duration) time.Duration {
+	return min(max(peerTimeout, minPeerTimeout), maxPeerTimeout)
+}
