@@ -42,6 +42,9 @@ func Duration(d time.Duration) string {
 	return pair(minutes/60, " h", minutes%60, " min")
 }
 
+// Plain writes a length that was chosen and not measured: 8 s and not 8.0 s.
+func Plain(d time.Duration) string { return strings.Replace(Duration(d), ".0 ", " ", 1) }
+
 // Seconds is Duration for a number of seconds.
 func Seconds(s float64) string {
 	if !finite(s) {

@@ -34,6 +34,8 @@ func TestDuration(t *testing.T) {
 		assert.Equal(t, c.want, human.Duration(c.in), "%d ns", c.in)
 	}
 	assert.NotPanics(t, func() { human.Duration(math.MinInt64) })
+	assert.Equal(t, "8 s", human.Plain(8*time.Second))
+	assert.Equal(t, "1.5 s", human.Plain(1500*time.Millisecond))
 }
 
 func TestNumbers(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,4 +32,6 @@ func TestSpread(t *testing.T) {
 	require.True(t, s.P99.Exists())
 	require.False(t, None().Exists())
 	require.Equal(t, 1500*time.Millisecond, Value(1.5).Duration())
+	require.Equal(t, "50 ms / 99 ms / 100 ms", s.Cell().String())
+	require.Equal(t, table.Missing(), Spread{}.Cell())
 }

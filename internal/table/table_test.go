@@ -164,3 +164,13 @@ func TestCellAs(t *testing.T) {
 	require.Equal(t, "1/s", unit)
 	require.Equal(t, table.Missing(), table.Missing().As("something"))
 }
+
+func TestCells(t *testing.T) {
+	require.Equal(t, table.Missing(), table.Seconds(math.NaN()))
+	require.Equal(t, table.Duration(1500*time.Millisecond), table.Seconds(1.5))
+	c := table.Counts(1200, 3)
+	require.Equal(t, "1,200 / 3", c.String())
+	value, _, _ := c.Value()
+	require.Equal(t, 1200.0, value)
+	require.Equal(t, table.Count(7), table.Counts(uint64(7)))
+}
