@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/experiment/faults"
+	"github.com/snowfence/snowfence/internal/experiment/registry"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -43,7 +44,7 @@ command line or an input file was wrong.`,
 		[]*cobra.Command{newRun(old)},
 		[]*cobra.Command{newSnowball(old)},
 		lab.Command(faults.Experiment, out),
-		[]*cobra.Command{newRegistry(old), newNode()},
+		lab.Command(registry.Experiment, out),
 		[]*cobra.Command{newCluster(old), newClusterNode()},
 		[]*cobra.Command{newMemory(old), newMemoryCell()},
 	)

@@ -27,4 +27,4 @@
 // At the end each claim is accounted for: alive, released, dead with its node, refused, or lost to
 // another. A name has at most one claim alive; each conflict has told all but one; no node shows a
 // claim that is not alive (a zombie); no two nodes show different holders.
-package clusterload
+package registry

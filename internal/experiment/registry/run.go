@@ -1,29 +1,59 @@
-package clusterload
+package registry
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
 )
+
+// execute runs the load once for each number of partitions. It blocks for as long as these take, with
+// the time that the nodes need to start, and the time until they agree at the end. If ctx ends it
+// stops, and returns what was measured so far as a partial result and no error. An error says that
+// a node could not be started, was lost or could not be closed; what was measured before is then
+// returned as a partial result.
+func execute(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
+	result := &Result{}
+	for i, partitions := range p.Partitions {
+		if ctx.Err() != nil {
+			break
+		}
+		runtime.GC() // the garbage of one run is not the next one's
+		done, err := newRun(p, e, i, partitions).execute(ctx)
+		if done != nil {
+			result.Runs = append(result.Runs, done)
+		}
+		if err != nil && ctx.Err() == nil {
+			if len(result.Runs) == 0 {
+				return nil, err
+			}
+			result.partial = true
+			return result, err
+		}
+	}
+	result.partial = ctx.Err() != nil
+	return result, nil
+}
 
 // A run is the cluster with one number of partitions, from its start to its end.
 type run struct {
 	pace.Clock // of the load; before it, all times are negative
 
-	config     Config
-	scenario   *scenario.Scenario
-	number     int
+	p          *Params
+	env        lab.Env
+	number     int // of this run, from 0
 	partitions int
-	line       timeline
-	struck     []int // the members that the disturbance is for
+	victims    []int // members
 
 	cluster *cluster
 	ledger  *ledger
@@ -33,27 +63,37 @@ type run struct {
 	names   int // that were made up; the generator's
 
 	setup time.Duration
-	over  atomic.Int64            // when the harm was done and over; 0: it is not
+	over  atomic.Int64            // when the disturbance ended; 0: it has not
 	fail  context.CancelCauseFunc // stops the run for an error
 }
 
-func newRun(c Config, number, partitions int) *run {
-	s := c.Scenario
+func newRun(p *Params, e lab.Env, number, partitions int) *run {
 	r := &run{
-		config: c, scenario: s, number: number, partitions: partitions, line: timelineOf(s),
-		cluster: newCluster(s, partitions, c.Command),
-		ledger:  newLedger(s.Registry.Resolver == scenario.Oldest, s.Registry.Nodes),
+		p: p, env: e, number: number, partitions: partitions,
+		cluster: newCluster(p, partitions, e.Child),
+		ledger:  newLedger(p.Resolver == "oldest", p.Nodes),
 	}
-	r.struck = r.pickStruck()
+	r.victims = r.pickVictims()
 	// Past that bound a registry holds its own timestamps back, those that it gave out included.
-	if d := s.Disturb; d.Kind == scenario.DisturbSkew && d.Skew.Abs() > registry.DefaultMaxClockSkew {
+	if p.Disturb == lab.Skew && p.Skew.Abs() > registry.DefaultMaxClockSkew {
 		r.ledger.exact = false
 	}
 	return r
 }
 
-func (r *run) isStruck(node int) bool { return slices.Contains(r.struck, node) }
-func (r *run) isSplit() bool          { return r.scenario.Disturb.Kind == scenario.DisturbSplit }
+// Streams of random numbers, so that one does not depend on how much of another was used.
+const (
+	streamLoad uint64 = iota + 1
+	streamContest
+	streamDisturb
+	streamSetup
+)
+
+func (r *run) random(stream uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(r.p.Seed, stream)) //nolint:gosec // not for secrets
+}
+
+func (r *run) isVictim(node int) bool { return slices.Contains(r.victims, node) }
 
 // execute does it all. If ctx ends it returns what was measured until then, together with ctx's
 // error. No goroutine and no process is left when it returns.
@@ -65,7 +105,7 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 		r.ops.Wait()
 		err = errors.Join(err, r.cluster.close())
 	}()
-	r.tell(Starting, observed{})
+	r.report("starting", 0)
 	if err := r.cluster.start(ctx); err != nil {
 		return nil, err
 	}
@@ -76,7 +116,8 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 	if err := r.sampler.begin(ctx); err != nil {
 		return nil, err
 	}
-	ran, stopped := r.load(ctx)
+	ran := r.load(ctx)
+	stopped := ctx.Err() != nil
 	if stopped && parent.Err() == nil {
 		return nil, context.Cause(ctx)
 	}
@@ -84,13 +125,18 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 	if stopped {
 		return result, context.Cause(ctx)
 	}
-	views, err := r.audit(ctx)
+	views, err := r.cluster.views(ctx)
 	if err != nil {
 		return result, err
 	}
 	result.Audit = r.ledger.audit(views, r.sampler.views.up)
 	return result, nil
 }
+
+const (
+	setupPatience = 2 * time.Minute
+	setupInterval = 10 * time.Millisecond
+)
 
 // fillAndSettle registers the names that are there from the start, and waits until all nodes show
 // them.
@@ -121,7 +167,7 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.tell(Filling, o)
+		r.tell("filling", 0.05, o)
 		last = max(last, o.last)
 		if full && o.behind == 0 {
 			r.setup = last + setupPatience
@@ -129,21 +175,15 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 		}
 		if time.Since(began) > setupPatience-time.Second {
 			r.fail(fmt.Errorf("after %v %d of %d views of the names that are there from the start are "+
-				"still missing",
-				setupPatience, o.behind, len(r.cluster.members)*r.scenario.Registry.Names))
+				"still missing", setupPatience, o.behind, len(r.cluster.members)*r.p.Names))
 			return context.Cause(ctx)
 		}
 	}
 }
 
-const (
-	setupPatience = 2 * time.Minute
-	setupInterval = 10 * time.Millisecond
-)
-
 // load runs the load with the disturbance, and goes on until all nodes agree or patience is over.
-// It returns when it ended, and whether it was stopped.
-func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
+// It returns when the load ended.
+func (r *run) load(ctx context.Context) (ran time.Duration) {
 	r.Zero = time.Now()
 	r.sampler.views.rebase(r.Zero)
 	r.tally.restart()
@@ -151,26 +191,25 @@ func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
 		work.Go(func() { do(ctx) })
 	}
-	r.sampler.run(ctx, r.line.stop)
+	r.sampler.run(ctx, r.p.Duration)
 	work.Wait() // all end by themselves; a node that was started late may take its time
 	r.ops.Wait()
-	ran = min(r.Now(), r.line.stop)
+	ran = min(r.Now(), r.p.Duration)
 	if ctx.Err() == nil {
 		r.sampler.settle(ctx)
 	}
-	return ran, ctx.Err() != nil
+	return ran
 }
 
-func (r *run) tell(doing string, o observed) {
-	if r.config.Progress == nil {
-		return
+// tell reports what was observed, after so much of the run.
+func (r *run) tell(doing string, part float64, o observed) {
+	r.report(fmt.Sprintf("%s: %s names, %s views behind, queue %s", doing,
+		human.Count(int64(o.most)), human.Count(int64(o.behind)), human.Count(int64(o.queue))), part)
+}
+
+func (r *run) report(text string, part float64) {
+	if len(r.p.Partitions) > 1 {
+		text = fmt.Sprintf("partitions %d  %s", r.partitions, text)
 	}
-	elapsed := time.Duration(0)
-	if doing == Running || doing == Settling {
-		elapsed = min(r.Now(), r.line.stop)
-	}
-	r.config.Progress(Progress{
-		Run: r.number, Runs: len(r.scenario.Registry.Partitions), Partitions: r.partitions, Doing: doing,
-		Elapsed: elapsed, Duration: r.line.stop, Names: o.most, Behind: o.behind, Queue: o.queue,
-	})
+	r.env.Progress((float64(r.number)+part)/float64(len(r.p.Partitions)), text)
 }

@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"bytes"
@@ -17,64 +17,68 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-var quick = nodeConfig{Name: "node-01", Partitions: 2, Gossip: 20 * time.Millisecond,
-	Probe: 50 * time.Millisecond}
+var quick = nodeConfig{
+	Name: "node-01", Partitions: 2,
+	Params: Params{Gossip: 20 * time.Millisecond, Probe: 50 * time.Millisecond},
+}
 
 // A node in this process and one in another answer alike.
 func TestNode(t *testing.T) {
-	for name, open := range map[string]func(*testing.T) (node, error){
-		"local": func(t *testing.T) (node, error) { t.Helper(); return openLocal(t.Context(), quick) },
-		"process": func(t *testing.T) (node,
-			error) {
-			t.Helper()
-			return openProcess(t.Context(), nodeProcess(t), quick)
-		},
-	} {
+	for name, command := range map[string][]string{"local": nil, "process": nodeProcess(t)} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
-			n, err := open(t)
+			n, addr, err := open(ctx, command, quick)
 			require.NoError(t, err)
-			port, err := portOf(n.Addr())
+			port, err := portOf(addr)
 			require.NoError(t, err)
 			require.Positive(t, port)
 
-			at, err := n.Register(ctx, "a", 7)
+			register := func(ctx context.Context, name string, id claimID) (registry.Timestamp, error) {
+				a, err := n.do(ctx, request{Op: opRegister, Name: name, Claim: id})
+				return a.Time, err
+			}
+			does := func(r request) response {
+				t.Helper()
+				a, err := n.do(ctx, r)
+				require.NoError(t, err)
+				return a
+			}
+			at, err := register(ctx, "a", 7)
 			require.NoError(t, err)
 			require.Positive(t, at.Nanos)
-			_, err = n.Register(ctx, "a", 8)
-			require.ErrorIs(t, err, errTaken)
-			_, err = n.Register(ctx, "", 9)
+			_, err = register(ctx, "a", 8)
+			require.ErrorIs(t, err, registry.ErrTaken)
+			_, err = register(ctx, "", 9)
 			require.ErrorContains(t, err, "name of 0 bytes")
 			gone, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
-			_, err = n.Register(gone, "late", 10)
+			_, err = register(gone, "late", 10)
 			require.ErrorContains(t, err, context.DeadlineExceeded.Error())
 			cancel()
 
-			view, err := n.View(ctx)
-			require.NoError(t, err)
-			require.Equal(t, map[string]claimID{"a": 7}, view)
-			o, err := n.Observe(ctx)
-			require.NoError(t, err)
+			require.Equal(t, map[string]claimID{"a": 7}, does(request{Op: opView}).View)
+			o := does(request{Op: opObserve}).Observation
 			require.True(t, o.Full, "the first is the whole view")
 			require.Equal(t, claimID(7), o.Changes[0].ID)
 			require.Equal(t, 1, o.Count.Names)
 
-			require.NoError(t, n.Release(ctx, 7))
-			require.ErrorIs(t, n.Release(ctx, 99), registry.ErrConflict, "it is not held")
-			require.NoError(t, n.Cut(ctx, []string{"127.0.0.1:1"}))
+			does(request{Op: opRelease, Claim: 7})
+			_, err = n.do(ctx, request{Op: opRelease, Claim: 99})
+			require.ErrorIs(t, err, registry.ErrConflict, "it is not held")
+			does(request{Op: opCut, Addrs: []string{"127.0.0.1:1"}})
 			require.Eventually(t, func() bool {
-				o, err := n.Observe(ctx)
+				a, err := n.do(ctx, request{Op: opObserve})
+				o := a.Observation
 				last := len(o.Changes) - 1 // the registration may come first, late
 				return err == nil && !o.Full && last >= 0 && o.Changes[last].Name == "a" &&
 					o.Changes[last].ID == 0 && len(o.Lost) == 0
 			}, 10*time.Second, time.Millisecond, "a release is a change of the view and no loss")
-			if err := n.Skew(ctx, time.Hour); err == nil {
-				late, err := n.Register(ctx, "b", 11)
+			if _, err := n.do(ctx, request{Op: opSkew, Skew: time.Hour}); err == nil {
+				late, err := register(ctx, "b", 11)
 				require.NoError(t, err)
 				require.Greater(t, late.Time().Sub(at.Time()), 50*time.Minute)
 			}
-			require.NoError(t, n.Close())
-			_, err = n.Register(ctx, "c", 12)
+			require.NoError(t, n.close())
+			_, err = register(ctx, "c", 12)
 			require.Error(t, err)
 		})
 	}
@@ -82,21 +86,21 @@ func TestNode(t *testing.T) {
 
 // A port that is in use is said to be.
 func TestPortInUse(t *testing.T) {
-	a, err := openLocal(t.Context(), quick)
+	a, addr, err := open(t.Context(), nil, quick)
 	require.NoError(t, err)
 	c := quick
 	c.Name = "node-02"
-	c.Port, err = portOf(a.Addr())
+	c.Port, err = portOf(addr)
 	require.NoError(t, err)
-	_, err = openLocal(t.Context(), c)
+	_, _, err = open(t.Context(), nil, c)
 	require.ErrorContains(t, err, "node node-02: listening: ")
-	_, err = openProcess(t.Context(), nodeProcess(t), c)
+	_, _, err = open(t.Context(), nodeProcess(t), c)
 	require.ErrorContains(t, err, "node node-02: listening: ")
 
 	// A seed that does not answer.
-	require.NoError(t, a.Close())
-	c.Port, c.Seeds = 0, []string{a.Addr()}
-	_, err = openLocal(t.Context(), c)
+	require.NoError(t, a.close())
+	c.Port, c.Seeds = 0, []string{addr}
+	_, _, err = open(t.Context(), nil, c)
 	var join *registry.JoinError
 	require.ErrorAs(t, err, &join)
 }
@@ -188,5 +192,5 @@ func TestTotals(t *testing.T) {
 		"a counter that began anew is not negative")
 	a.add(b)
 	require.Equal(t, Totals{Gaps: 7, WireBytes: 30, Sent: Messages{Updates: 4, Chunks: 1}}, a)
-	require.Equal(t, uint64(5), a.Sent.All())
+	require.Equal(t, uint64(5), a.Sent.all())
 }

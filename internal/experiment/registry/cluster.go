@@ -1,15 +1,14 @@
-package clusterload
+package registry
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/snowfence/snowfence/internal/scenario"
 )
 
 // A cluster is the nodes of a run.
@@ -17,9 +16,6 @@ type cluster struct {
 	command []string // of a node's process; nil: nodes are in this process
 	config  nodeConfig
 	members []*member
-
-	linking sync.Mutex      // serialises changes of links
-	cut     map[[2]int]bool // the links that are cut, the smaller number first; guarded by linking
 }
 
 // A member is a place in the cluster, at which one node after the other may live.
@@ -33,22 +29,18 @@ type member struct {
 	addr string     // of the last one
 }
 
+// A link is between two members, the smaller number first.
+type link [2]int
+
 // startTimeout is how long a node may take to start and join.
 const startTimeout = 20 * time.Second
 
-func newCluster(s *scenario.Scenario, partitions int, command []string) *cluster {
-	r := s.Registry
-	c := &cluster{
-		config: nodeConfig{
-			Partitions: partitions, Oldest: r.Resolver == scenario.Oldest, Queue: r.Queue, Gossip: r.Gossip,
-			Probe: r.Probe,
-		},
-		cut: make(map[[2]int]bool),
-	}
-	if r.Processes {
+func newCluster(p *Params, partitions int, command []string) *cluster {
+	c := &cluster{config: nodeConfig{Params: *p, Partitions: partitions}}
+	if p.Processes {
 		c.command = command
 	}
-	for i := range r.Nodes {
+	for i := range p.Nodes {
 		c.members = append(c.members, &member{index: i, name: nodeName(i)})
 	}
 	return c
@@ -77,33 +69,33 @@ func (c *cluster) open(ctx context.Context, m *member, port int, seeds []string)
 	defer cancel()
 	config := c.config
 	config.Name, config.Port, config.Seeds = m.name, port, seeds
-	var n node
-	var err error
-	if c.command != nil {
-		n, err = openProcess(ctx, c.command, config)
-	} else {
-		n, err = openLocal(ctx, config)
-	}
+	n, addr, err := open(ctx, c.command, config)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.node, m.addr = n, n.Addr()
+	m.node, m.addr = n, addr
 	m.life++
 	return nil
 }
 
-// get returns the member's node and which of its lives it is, or nil while it is down.
+// get returns the member's node, nil while it is down, and which of its lives it is.
 func (m *member) get() (node, int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.node, m.life
 }
 
-// kill takes a node away without a word. Gone is called when it is no longer to be had and still
-// runs.
-func (c *cluster) kill(m *member, gone func()) error {
+func (m *member) address() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.addr
+}
+
+// kill ends a node without notice. It calls gone when no caller gets the node any more and it
+// still runs.
+func (m *member) kill(gone func()) error {
 	m.mu.Lock()
 	n := m.node
 	m.node = nil
@@ -113,29 +105,26 @@ func (c *cluster) kill(m *member, gone func()) error {
 	if n == nil {
 		return nil
 	}
-	return n.Kill()
+	return n.kill()
 }
 
 // restart starts a node that was killed, under its old name and at its old address.
 func (c *cluster) restart(ctx context.Context, m *member) error {
-	port, err := portOf(m.addr)
+	port, err := portOf(m.address())
 	if err != nil {
 		return fmt.Errorf("node %s: %w", m.name, err)
 	}
 	var seeds []string
 	for _, other := range c.members {
 		if n, _ := other.get(); n != nil {
-			seeds = append(seeds, n.Addr())
+			seeds = append(seeds, other.address())
 		}
 	}
 	return c.open(ctx, m, port, seeds)
 }
 
-// link cuts links or brings them up again, and tells all nodes.
-func (c *cluster) link(ctx context.Context, change func(cut map[[2]int]bool)) error {
-	c.linking.Lock()
-	defer c.linking.Unlock()
-	change(c.cut)
+// cut cuts these links and no others.
+func (c *cluster) cut(ctx context.Context, links []link) error {
 	var errs []error
 	for _, m := range c.members {
 		n, _ := m.get()
@@ -143,20 +132,35 @@ func (c *cluster) link(ctx context.Context, change func(cut map[[2]int]bool)) er
 			continue
 		}
 		var addrs []string
-		for _, other := range c.members {
-			if c.cut[pair(m.index, other.index)] {
-				other.mu.Lock()
-				addrs = append(addrs, other.addr)
-				other.mu.Unlock()
+		for _, l := range links {
+			if i := slices.Index(l[:], m.index); i >= 0 {
+				addrs = append(addrs, c.members[l[1-i]].address())
 			}
 		}
-		errs = append(errs, n.Cut(ctx, addrs))
+		_, err := n.do(ctx, request{Op: opCut, Addrs: addrs})
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// pair names the link between two members.
-func pair(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
+// views asks every node for all that it shows. A node that is down has none.
+func (c *cluster) views(ctx context.Context) ([]map[string]claimID, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*observeTimeout)
+	defer cancel()
+	views := make([]map[string]claimID, len(c.members))
+	for i, m := range c.members {
+		n, _ := m.get()
+		if n == nil {
+			continue
+		}
+		a, err := n.do(ctx, request{Op: opView})
+		if err != nil {
+			return nil, fmt.Errorf("the view of %s: %w", m.name, err)
+		}
+		views[i] = a.View
+	}
+	return views, nil
+}
 
 // close ends all nodes that run.
 func (c *cluster) close() error {
@@ -168,7 +172,7 @@ func (c *cluster) close() error {
 		m.node = nil
 		m.mu.Unlock()
 		if n != nil {
-			group.Go(func() { errs[i] = n.Close() })
+			group.Go(func() { errs[i] = n.close() })
 		}
 	}
 	group.Wait()

@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -21,73 +24,61 @@ const (
 	atOnceInSetup = 64
 )
 
-// Streams of random numbers, so that one does not depend on how much of another was used.
-const (
-	streamLoad uint64 = iota + 1
-	streamContest
-	streamDisturb
-	streamSetup
-)
-
-func (r *run) random(stream uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(r.scenario.Seed, stream)) //nolint:gosec // not for secrets
-}
-
-// tally counts operations by their end.
+// A tally counts operations.
 type tally struct {
-	mu         sync.Mutex // guards all below
-	registered uint64
-	released   uint64
-	taken      uint64
-	overloaded uint64
-	shed       uint64
-	failed     uint64
-	first      error // of those that failed
-	under      int   // operations under way
+	mu    sync.Mutex // guards all below
+	ended Operations
+	under int // operations under way
 }
 
 // restart forgets what went well until now.
 func (t *tally) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.registered, t.taken = 0, 0
+	t.ended.Registered, t.ended.Taken = 0, 0
+}
+
+func (t *tally) counts() Operations {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended
+}
+
+// count counts an operation as one of those that n counts. If it failed, err says why.
+func (t *tally) count(n *uint64, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*n++
+	if err != nil && t.ended.Failure == "" {
+		t.ended.Failure = err.Error()
+	}
 }
 
 // fill registers the names that are there from the start.
 func (r *run) fill(ctx context.Context) {
 	rng := r.random(streamSetup)
-	slots := make(chan struct{}, atOnceInSetup)
-	for range r.scenario.Registry.Names {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
+	var group errgroup.Group
+	group.SetLimit(atOnceInSetup)
+	for range r.p.Names {
+		if ctx.Err() != nil {
+			break
 		}
 		m, life := r.anyNode(rng)
 		c := r.ledger.open(r.freshName(), m.index, false, min(r.Now(), -1))
-		r.ops.Go(func() {
-			defer func() { <-slots }()
-			r.register(ctx, c, m, life)
-		})
+		group.Go(func() error { r.register(ctx, c, m, life); return nil })
 	}
-	for range atOnceInSetup {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-	}
+	_ = group.Wait()
 }
 
 // generate makes changes at their intended times. If it was late it makes all that are due.
 func (r *run) generate(ctx context.Context) {
-	rate := r.scenario.Registry.Rate
+	rate := r.p.Rate
 	if rate == 0 {
 		return
 	}
 	rng := r.random(streamLoad)
-	for intended := range r.Open(ctx, rate, 0, r.line.stop) {
-		if rng.Float64() < r.scenario.Registry.Churn {
+	for intended := range r.Open(ctx, rate, 0, r.p.Duration) {
+		if rng.Float64() < r.p.Churn {
 			if c := r.ledger.take(rng.Uint64(), r.Now()); c != nil {
 				if !r.begin(func() { r.release(ctx, c) }) {
 					r.ledger.keep(c, r.Now())
@@ -123,11 +114,11 @@ const (
 // contest has two nodes at a time claim the same name, spread over the window. In a split they are
 // of both sides.
 func (r *run) contest(ctx context.Context) {
-	n := r.scenario.Registry.Contested
+	n := r.p.Contested
 	rng := r.random(streamContest)
-	length := r.line.end - r.line.start
+	length := r.p.End - r.p.Start
 	for i := range n {
-		intended := r.line.start + time.Duration((float64(i)+0.5)/float64(n)*float64(length))
+		intended := r.p.Start + time.Duration((float64(i)+0.5)/float64(n)*float64(length))
 		if r.Until(ctx, intended) != nil {
 			return
 		}
@@ -157,14 +148,14 @@ func (r *run) rivals(rng *rand.Rand) (a, b *member) {
 	for _, m := range r.cluster.members {
 		if n, _ := m.get(); n != nil {
 			side := 0
-			if r.isSplit() && r.isStruck(m.index) {
+			if r.p.Disturb == lab.Split && r.isVictim(m.index) {
 				side = 1
 			}
 			sides[side] = append(sides[side], m)
 		}
 	}
 	first, second := rng.Uint64(), rng.Uint64()
-	if r.isSplit() {
+	if r.p.Disturb == lab.Split {
 		if len(sides[0]) == 0 || len(sides[1]) == 0 {
 			return nil, nil
 		}
@@ -203,7 +194,7 @@ func (r *run) begin(op func()) bool {
 	t := &r.tally
 	t.mu.Lock()
 	if t.under >= mostAtOnce {
-		t.shed++
+		t.ended.Shed++
 		t.mu.Unlock()
 		return false
 	}
@@ -227,9 +218,9 @@ func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
-	at, err := n.Register(limited, c.name, c.id)
+	a, err := n.do(limited, request{Op: opRegister, Name: c.name, Claim: c.id})
 	if err == nil {
-		r.ledger.registered(c, at, r.Now())
+		r.ledger.registered(c, a.Time, r.Now())
 	}
 	if _, now := m.get(); now != life {
 		// Killed meanwhile: whatever it answered, the claim died with it.
@@ -238,16 +229,16 @@ func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 	}
 	switch {
 	case err == nil:
-		r.count(&r.tally.registered, nil)
-	case errors.Is(err, errTaken):
+		r.tally.count(&r.tally.ended.Registered, nil)
+	case errors.Is(err, registry.ErrTaken):
 		r.ledger.refused(c, refused, r.Now())
-		r.count(&r.tally.taken, nil)
-	case errors.Is(err, errOverloaded):
+		r.tally.count(&r.tally.ended.Taken, nil)
+	case errors.Is(err, registry.ErrOverloaded):
 		r.ledger.refused(c, overloaded, r.Now())
-		r.count(&r.tally.overloaded, nil)
+		r.tally.count(&r.tally.ended.Overloaded, nil)
 	default:
 		r.ledger.refused(c, failed, r.Now())
-		r.count(&r.tally.failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
+		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
 	}
 }
 
@@ -260,20 +251,11 @@ func (r *run) release(ctx context.Context, c *claim) {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
-	err := n.Release(limited, c.id)
+	_, err := n.do(limited, request{Op: opRelease, Claim: c.id})
 	if _, now := m.get(); err != nil && now == life {
-		r.count(&r.tally.failed, fmt.Errorf("release %s on %s: %w", c.name, m.name, err))
+		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("release %s on %s: %w", c.name, m.name, err))
 		return
 	}
-	r.count(&r.tally.released, nil)
+	r.tally.count(&r.tally.ended.Released, nil)
 	r.ledger.freed(c, r.Now())
-}
-
-func (r *run) count(what *uint64, err error) {
-	r.tally.mu.Lock()
-	defer r.tally.mu.Unlock()
-	*what++
-	if r.tally.first == nil {
-		r.tally.first = err
-	}
 }

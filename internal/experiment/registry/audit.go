@@ -1,7 +1,6 @@
-package clusterload
+package registry
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -20,24 +19,6 @@ type Audit struct {
 	WrongWinner int `json:"wrong_winner"`
 
 	Example string `json:"example,omitempty"` // the first that is wrong, in words
-}
-
-// audit asks every node for all that it shows.
-func (r *run) audit(ctx context.Context) ([]map[string]claimID, error) {
-	limited, cancel := context.WithTimeout(ctx, 2*observeTimeout)
-	defer cancel()
-	views := make([]map[string]claimID, len(r.cluster.members))
-	for i, m := range r.cluster.members {
-		n, _ := m.get()
-		if n == nil {
-			continue
-		}
-		var err error
-		if views[i], err = n.View(limited); err != nil {
-			return nil, fmt.Errorf("the view of %s: %w", m.name, err)
-		}
-	}
-	return views, nil
 }
 
 // audit holds the views of the nodes that are up against the ledger.

@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"context"
@@ -18,6 +18,8 @@ const (
 	settleInterval = 50 * time.Millisecond
 	// calm is for how many samples in a row all must agree before a run is over.
 	calm = 3
+	// patience is how long the cluster may take to agree after the load, at the least.
+	patience = 15 * time.Second
 )
 
 // A sampler watches a run. It belongs to the goroutine that executes the run.
@@ -33,16 +35,13 @@ type sampler struct {
 	before Totals        // at the last sample that is in the series
 
 	whole, settled agreement
-	queuePeak      int
-	queueByPart    []int
-	heapPeak       uint64
-	behindPeak     int
+	peaks          Peaks
 }
 
 func newSampler(r *run) *sampler {
 	n := len(r.cluster.members)
 	return &sampler{
-		r: r, views: newViews(r.ledger, r.line), lives: make([]int, n),
+		r: r, views: newViews(r.ledger, r.p.Window), lives: make([]int, n),
 		first: make([]Totals, n), last: make([]nodeCount, n), record: series.NewRecorder(),
 		whole: newAgreement(never), settled: newAgreement(never),
 	}
@@ -52,7 +51,7 @@ func newSampler(r *run) *sampler {
 type observed struct {
 	last        time.Duration // when a node saw the last change
 	least, most int           // names that a node shows
-	names       []int         // that each node shows; -1: it is down
+	names       []Value       // that each node shows; none if it is down
 	expected    int           // names that must be visible
 	behind, old int           // see views.behind
 	queue       int
@@ -74,14 +73,14 @@ func (s *sampler) observe(ctx context.Context) (observed, error) {
 			if n == nil {
 				return nil
 			}
-			o, err := n.Observe(limited)
+			a, err := n.do(limited, request{Op: opObserve})
 			if _, now := m.get(); now != life {
 				return nil // killed meanwhile
 			}
 			if err != nil {
 				return fmt.Errorf("observing %s: %w", m.name, err)
 			}
-			seen[i] = &o
+			seen[i] = &a.Observation
 			return nil
 		})
 	}
@@ -93,13 +92,13 @@ func (s *sampler) observe(ctx context.Context) (observed, error) {
 
 // takeIn takes over what the nodes have observed; nil stands for one that is down.
 func (s *sampler) takeIn(seen []*observation, lives []int) observed {
-	o := observed{last: noChange, least: -1, names: make([]int, len(seen))}
+	o := observed{last: noChange, least: -1, names: make([]Value, len(seen))}
 	for i, x := range seen {
 		if lives[i] != s.lives[i] || x == nil && s.views.up[i] {
 			s.turn(i, lives[i], x != nil)
 		}
 		if x == nil {
-			o.names[i] = -1
+			o.names[i] = measured.None()
 			continue
 		}
 		for _, l := range x.Lost {
@@ -107,13 +106,13 @@ func (s *sampler) takeIn(seen []*observation, lives []int) observed {
 		}
 		o.last = max(o.last, s.views.apply(i, *x))
 		s.last[i] = x.Count
-		o.names[i] = x.Count.Names
+		o.names[i] = Value(x.Count.Names)
 		if o.least < 0 || x.Count.Names < o.least {
 			o.least = x.Count.Names
 		}
 		o.most = max(o.most, x.Count.Names)
 		o.queue = max(o.queue, x.Count.Queue)
-		s.peaks(x.Count)
+		s.peaks.note(x.Count)
 	}
 	o.least = max(o.least, 0)
 	o.behind, o.old = s.views.behind(s.whole.until)
@@ -131,14 +130,15 @@ func (s *sampler) turn(i, life int, up bool) {
 	s.views.set(i, up)
 }
 
-func (s *sampler) peaks(c nodeCount) {
-	s.queuePeak = max(s.queuePeak, c.QueueHigh)
-	s.heapPeak = max(s.heapPeak, c.Heap)
-	for len(s.queueByPart) < len(c.ByPart) {
-		s.queueByPart = append(s.queueByPart, 0)
-	}
+// note notes the peaks of a node's counters.
+func (p *Peaks) note(c nodeCount) {
+	p.Queue = max(p.Queue, c.QueueHigh)
+	p.Heap = max(p.Heap, c.Heap)
 	for i, depth := range c.ByPart {
-		s.queueByPart[i] = max(s.queueByPart[i], depth)
+		if i == len(p.Queues) {
+			p.Queues = append(p.Queues, 0)
+		}
+		p.Queues[i] = max(p.Queues[i], depth)
 	}
 }
 
@@ -171,7 +171,7 @@ func (s *sampler) run(ctx context.Context, until time.Duration) {
 	interval := max(minInterval, until/mostSamples)
 	// A sample may take longer than that. Those that are missed are not made up for.
 	for at := interval; at <= until; at = nextAt(s.r.Now(), interval) {
-		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Running, interval) {
+		if s.r.Until(ctx, at) != nil || !s.sample(ctx, "running", interval) {
 			return
 		}
 	}
@@ -180,10 +180,10 @@ func (s *sampler) run(ctx context.Context, until time.Duration) {
 // settle takes samples until all views are as they must be and stay so, or patience is over.
 func (s *sampler) settle(ctx context.Context) {
 	s.settled = newAgreement(s.r.Now())
-	end := s.r.Now() + max(patience, s.r.scenario.Expect.WholeWithin)
+	end := s.r.Now() + max(patience, s.r.p.WholeWithin)
 	inARow := 0
 	for at := s.r.Now(); at < end && inARow < calm; at = nextAt(s.r.Now(), settleInterval) {
-		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Settling, settleInterval) {
+		if s.r.Until(ctx, at) != nil || !s.sample(ctx, "settling", settleInterval) {
 			return
 		}
 		inARow++
@@ -212,10 +212,10 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 	now := s.r.Now()
 	s.whole.see(now, o.last, o.old == 0)
 	s.settled.see(now, o.last, o.behind == 0)
-	s.behindPeak = max(s.behindPeak, o.behind)
+	s.peaks.Behind = max(s.peaks.Behind, o.behind)
 	s.note(now, interval, o)
 	s.at = now
-	s.r.tell(doing, o)
+	s.r.tell(doing, 0.1+0.8*min(1, now.Seconds()/s.r.p.Duration.Seconds()), o)
 	return true
 }
 
@@ -233,18 +233,14 @@ func (s *sampler) note(now, interval time.Duration, o observed) {
 	add(seriesLeast, float64(o.least))
 	add(seriesMost, float64(o.most))
 	for i, n := range o.names {
-		if v := measured.None(); n >= 0 {
-			add(seriesNamesOf+s.r.cluster.members[i].name, float64(n))
-		} else {
-			add(seriesNamesOf+s.r.cluster.members[i].name, float64(v))
-		}
+		add(seriesNamesOf+nodeName(i), float64(n))
 	}
 	add(seriesBehind, float64(o.behind))
 	add(seriesVisible50, float64(measured.Quantile(s.views.recent, 50)))
 	add(seriesVisible99, float64(measured.Quantile(s.views.recent, 99)))
 	s.views.recent.Reset()
 	add(seriesQueue, float64(o.queue))
-	add(seriesMessages, float64(d.Sent.All())/length)
+	add(seriesMessages, float64(d.Sent.all())/length)
 	add(seriesBytes, float64(d.WireBytes)/length)
 	add(seriesConflicts, float64(d.Lost)/length)
 	add(seriesRepairs, float64(d.Pulls)/length)

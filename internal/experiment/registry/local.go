@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"context"
@@ -29,11 +29,8 @@ type localNode struct {
 
 	mu      sync.Mutex // guards all below
 	held    map[claimID]*registry.Registration
-	changes []change
-	lost    []loss
-	missed  uint64
-	downs   uint64 // times that another node was taken for down
-	whole   bool   // the view as a whole was reported once
+	seen    observation // since it was last asked for
+	downs   uint64      // times that another node was taken for down
 	closing bool
 }
 
@@ -44,7 +41,20 @@ func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
 	n := &localNode{links: l, held: make(map[claimID]*registry.Registration)}
-	n.reg, err = registry.Open(wallclock.With(ctx, n.now), n.config(c, l))
+	n.seen.Full = true // what was there when the watch began came without events
+	resolver := registry.KeepNewest
+	if c.Params.Resolver == "oldest" {
+		resolver = registry.KeepOldest
+	}
+	n.reg, err = registry.Open(wallclock.With(ctx, n.now), registry.Config{
+		NodeName: c.Name, Seeds: c.Seeds, Cluster: "cachebench", Partitions: c.Partitions,
+		Resolver:  resolver,
+		QueueSize: c.Params.Queue, GossipInterval: c.Params.Gossip,
+		// as in registry.LAN
+		ProbeInterval: c.Params.Probe, ProbeTimeout: c.Params.Probe / 2,
+		RejoinInterval: 5 * c.Params.Probe,
+		Transport:      l,
+	})
 	if err != nil {
 		// The registry may not have got so far as to own the transport; a second Shutdown does nothing.
 		return nil, errors.Join(fmt.Errorf("node %s: %w", c.Name, err), l.Shutdown())
@@ -54,19 +64,10 @@ func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
 	return n, nil
 }
 
-func (n *localNode) config(c nodeConfig, l *links.Links) registry.Config {
-	resolver := registry.KeepNewest
-	if c.Oldest {
-		resolver = registry.KeepOldest
-	}
-	return registry.Config{
-		NodeName: c.Name, Seeds: c.Seeds, Cluster: "cachebench", Partitions: c.Partitions,
-		Resolver:  resolver,
-		QueueSize: c.Queue, GossipInterval: c.Gossip,
-		// as in registry.LAN
-		ProbeInterval: c.Probe, ProbeTimeout: c.Probe / 2, RejoinInterval: 5 * c.Probe,
-		Transport: l,
-	}
+// now is the wall clock that the registry is given.
+func (n *localNode) now() time.Time {
+	n.asked.Store(true)
+	return time.Now().Add(time.Duration(n.skew.Load()))
 }
 
 // watch notes who holds which name, and when that was seen, until the watcher is closed.
@@ -76,42 +77,64 @@ func (n *localNode) watch() {
 		n.mu.Lock()
 		switch e.Kind { //nolint:exhaustive // the others change no view
 		case registry.Registered:
-			n.changes = append(n.changes, change{Name: e.Name, ID: claimOf(e.Claim.Meta), At: at})
+			n.seen.Changes = append(n.seen.Changes,
+				change{Name: e.Name, ID: claimOf(e.Claim.Meta), At: at})
 		case registry.Unregistered:
-			n.changes = append(n.changes, change{Name: e.Name, At: at})
+			n.seen.Changes = append(n.seen.Changes, change{Name: e.Name, At: at})
 		case registry.NodeDown:
 			n.downs++
 		case registry.Missed:
-			n.missed += e.Missed
+			n.seen.Missed += e.Missed
 		}
 		n.mu.Unlock()
 	}
 }
 
-func (n *localNode) Addr() string { return n.reg.Addr() }
+func (n *localNode) do(ctx context.Context, r request) (a response, err error) {
+	switch r.Op {
+	case opRegister:
+		a.Time, err = n.register(ctx, r.Name, r.Claim)
+	case opRelease:
+		n.mu.Lock()
+		g := n.held[r.Claim]
+		n.mu.Unlock()
+		if g == nil {
+			return a, registry.ErrConflict // lost meanwhile, which is reported as such
+		}
+		err = g.Release()
+	case opCut:
+		n.links.Set(r.Addrs)
+	case opSkew:
+		if !n.asked.Load() {
+			return a, errNoClock
+		}
+		n.skew.Store(int64(r.Skew))
+	case opObserve:
+		a.Observation = n.observe()
+	case opView:
+		a.View = n.view()
+	default:
+		err = fmt.Errorf("unknown operation %q", r.Op)
+	}
+	return a, err
+}
 
-func (n *localNode) Register(
+func (n *localNode) register(
 	ctx context.Context, name string, id claimID,
 ) (registry.Timestamp, error) {
 	// ctx bounds the call. The name is held until it is released.
 	g, err := n.reg.RegisterFor(ctx, context.WithoutCancel(ctx), name, id.meta())
-	switch {
-	case errors.Is(err, registry.ErrTaken):
-		return registry.Timestamp{}, errTaken
-	case errors.Is(err, registry.ErrOverloaded):
-		return registry.Timestamp{}, errOverloaded
-	case err != nil:
+	if err != nil {
 		return registry.Timestamp{}, err
 	}
-	at := g.Claim().Time
 	n.mu.Lock()
 	n.held[id] = g
 	n.mu.Unlock()
 	context.AfterFunc(g.Context(), func() { n.ended(id, context.Cause(g.Context())) })
-	return at, nil
+	return g.Claim().Time, nil
 }
 
-// ended notes a registration that was lost.
+// ended notes the end of a registration, which is a loss unless it was released.
 func (n *localNode) ended(id claimID, cause error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -119,54 +142,18 @@ func (n *localNode) ended(id claimID, cause error) {
 	if n.closing || errors.Is(cause, registry.ErrReleased) {
 		return
 	}
-	n.lost = append(n.lost, loss{ID: id, Conflict: errors.Is(cause, registry.ErrConflict),
-		Why: cause.Error()})
+	n.seen.Lost = append(n.seen.Lost, loss{ID: id, Conflict: errors.Is(cause, registry.ErrConflict)})
 }
 
-func (n *localNode) Release(_ context.Context, id claimID) error {
+func (n *localNode) observe() observation {
 	n.mu.Lock()
-	g := n.held[id]
-	n.mu.Unlock()
-	if g == nil {
-		return registry.ErrConflict // lost meanwhile, which is reported as such
-	}
-	return g.Release()
-}
-
-func (n *localNode) Cut(_ context.Context, addrs []string) error {
-	n.links.Set(addrs)
-	return nil
-}
-
-func (n *localNode) Skew(_ context.Context, d time.Duration) error {
-	if !n.asked.Load() {
-		return errNoClock
-	}
-	n.skew.Store(int64(d))
-	return nil
-}
-
-// now is the wall clock that the registry is given.
-func (n *localNode) now() time.Time {
-	n.asked.Store(true)
-	return time.Now().Add(time.Duration(n.skew.Load()))
-}
-
-func (n *localNode) Observe(ctx context.Context) (observation, error) {
-	n.mu.Lock()
-	o := observation{Changes: n.changes, Lost: n.lost, Missed: n.missed}
-	n.changes, n.lost, n.missed = nil, nil, 0
+	o := n.seen
+	n.seen = observation{}
 	downs := n.downs
-	o.Full = o.Missed > 0 || !n.whole // what was there when the watch began came without events
-	n.whole = true
 	n.mu.Unlock()
-	if o.Full {
-		view, err := n.View(ctx)
-		if err != nil {
-			return o, err
-		}
-		at := time.Now().UnixNano()
-		o.Changes = o.Changes[:0]
+	if o.Full = o.Full || o.Missed > 0; o.Full {
+		view, at := n.view(), time.Now().UnixNano()
+		o.Changes = nil
 		for name, id := range view {
 			o.Changes = append(o.Changes, change{Name: name, ID: id, At: at})
 		}
@@ -174,24 +161,24 @@ func (n *localNode) Observe(ctx context.Context) (observation, error) {
 	o.Count = countOf(n.reg.Stats())
 	o.Count.NodesDown = downs
 	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.Count()
-	return o, nil
+	return o
 }
 
-func (n *localNode) View(context.Context) (map[string]claimID, error) {
+func (n *localNode) view() map[string]claimID {
 	view := make(map[string]claimID, n.reg.Len())
 	for claim := range n.reg.All() {
 		view[claim.Name] = claimOf(claim.Meta)
 	}
-	return view, nil
+	return view
 }
 
-func (n *localNode) Kill() error {
-	// A process that is killed says nothing more; here it would.
+func (n *localNode) kill() error {
+	// A process that is killed sends nothing more; here it would.
 	n.links.Silence()
-	return n.Close()
+	return n.close()
 }
 
-func (n *localNode) Close() error {
+func (n *localNode) close() error {
 	n.mu.Lock()
 	n.closing = true
 	n.mu.Unlock()

@@ -1,35 +1,35 @@
-package clusterload
+package registry
 
 import (
 	"fmt"
 
 	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/report"
-	"github.com/snowfence/snowfence/internal/scenario"
 )
 
-// Checks holds the result to what must always be so, and to what the scenario expects. A run that
+// checks holds the result to what must always be so, and to what the scenario expects. A run that
 // was stopped fails what it can't answer.
-func (r *Result) Checks(s *scenario.Scenario) []report.Check {
+func (r *Result) checks(p *Params) []report.Check {
 	var checks []report.Check
-	for _, run := range r.Runs {
+	for _, x := range r.Runs {
 		prefix := ""
-		if len(s.Registry.Partitions) > 1 {
-			prefix = partitionsText(run.Partitions) + ": "
+		if len(p.Partitions) > 1 {
+			prefix = partitionsText(x.Partitions) + ": "
 		}
-		for _, c := range run.checks(s) {
+		for _, c := range x.checks(p) {
 			c.Name = prefix + c.Name
 			checks = append(checks, c)
 		}
 	}
-	if missing := len(s.Registry.Partitions) - len(r.Runs); missing > 0 {
+	if missing := len(p.Partitions) - len(r.Runs); missing > 0 {
 		checks = append(checks, report.Check{Name: "every run took place",
 			Detail: fmt.Sprintf("%d did not", missing)})
 	}
 	return checks
 }
 
-func (x *Run) checks(s *scenario.Scenario) []report.Check {
+func (x *Run) checks(p *Params) []report.Check {
 	var checks []report.Check
 	add := func(ok bool, name, format string, args ...any) {
 		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
@@ -59,19 +59,19 @@ func (x *Run) checks(s *scenario.Scenario) []report.Check {
 		failure = "; the first: " + x.Failure
 	}
 	add(x.Failed == 0, "no operation failed", "%d did%s", x.Failed, failure)
-	if limit := s.Expect.WholeWithin; limit > 0 {
+	if limit := p.WholeWithin; limit > 0 {
 		name, took := "whole again soon after the disturbance", x.Whole
-		if s.Disturb.Kind == scenario.DisturbNone {
+		if p.Disturb == lab.Calm {
 			name, took = "all agree soon after the load", x.Settled
 		}
 		add(float64(took) <= limit.Seconds(), name, "after %s; wanted: at most %s",
 			human.Seconds(float64(took)), human.Duration(limit))
 	}
-	limit := s.Expect.QueueAtMost
+	limit := p.QueueAtMost
 	if limit == 0 {
 		limit = x.QueueLimit
 	}
-	add(x.QueuePeak <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
-		human.Count(int64(x.QueuePeak)), human.Count(int64(limit)))
+	add(x.Peaks.Queue <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
+		human.Count(int64(x.Peaks.Queue)), human.Count(int64(limit)))
 	return checks
 }

@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"testing"
@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/measured"
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -75,7 +75,7 @@ func TestAudit(t *testing.T) {
 			ok := tt.want.Example == ""
 			x := &Run{Audit: &tt.want}
 			passed := true
-			for _, c := range x.checks(scenario.Default()) {
+			for _, c := range x.checks(&Params{}) {
 				passed = passed && c.OK
 			}
 			require.Equal(t, ok, passed, "the checks must see it")
@@ -84,9 +84,8 @@ func TestAudit(t *testing.T) {
 }
 
 func TestChecksOfARun(t *testing.T) {
-	s := scenario.Default()
-	s.Expect.WholeWithin, s.Expect.QueueAtMost, s.Disturb.Kind = time.Second, 10, scenario.DisturbSplit
-	good := func() *Run { return &Run{Audit: &Audit{}, Whole: 0.9, QueuePeak: 10, QueueLimit: 50} }
+	s := &Params{WholeWithin: time.Second, QueueAtMost: 10, Disturb: lab.Split}
+	good := func() *Run { return &Run{Audit: &Audit{}, Whole: 0.9, Peaks: Peaks{Queue: 10}, QueueLimit: 50} }
 	failing := func(x *Run) (names []string) {
 		for _, c := range x.checks(s) {
 			if !c.OK {
@@ -105,16 +104,16 @@ func TestChecksOfARun(t *testing.T) {
 			x.Failed, x.Failure = 1, "for this"
 		},
 		"whole again soon after the disturbance":            func(x *Run) { x.Whole = measured.None() },
-		"queues stayed bounded":                             func(x *Run) { x.QueuePeak = 11 },
+		"queues stayed bounded":                             func(x *Run) { x.Peaks.Queue = 11 },
 		"every name was asked for on every node at the end": func(x *Run) { x.Audit = nil },
 	} {
 		x := good()
 		spoil(x)
 		require.Equal(t, []string{want}, failing(x))
 	}
-	s.Expect.QueueAtMost = 0
+	s.QueueAtMost = 0
 	x := good()
-	x.QueuePeak = 51
+	x.Peaks.Queue = 51
 	require.Equal(t, []string{"queues stayed bounded"}, failing(x), "the registry's own limit")
 }
 
@@ -189,7 +188,7 @@ func TestFreeNames(t *testing.T) {
 
 func TestViewsBehind(t *testing.T) {
 	l := newLedger(false, 3)
-	v := newViews(l, timeline{start: 10, end: 20, stop: 30})
+	v := newViews(l, lab.Window{Start: 10, End: 20})
 	v.set(0, true)
 	v.set(1, true)
 	c := l.open("a", 0, false, 4)

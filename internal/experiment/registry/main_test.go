@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 // asNode makes this test program a node's process.
-const asNode = "clusterload-node"
+const asNode = "registry-child"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == asNode {

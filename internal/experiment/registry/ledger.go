@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"slices"

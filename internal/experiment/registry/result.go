@@ -1,7 +1,7 @@
-package clusterload
+package registry
 
 import (
-	"fmt"
+	"cmp"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
@@ -11,35 +11,25 @@ import (
 
 // A Result is what the runs showed.
 type Result struct {
-	Seed uint64 `json:"seed"`
+	Runs []*Run `json:"runs"` // the last one is incomplete, or some are missing, if it was stopped
 
-	// Partial is set if the runs were stopped. The last of Runs is incomplete then, or there are
-	// fewer.
-	Partial bool   `json:"partial"`
-	Runs    []*Run `json:"runs"`
+	partial bool
 }
 
 // A Run is what one run showed. Times are in seconds.
 type Run struct {
 	Partitions int      `json:"partitions"`
 	Nodes      int      `json:"nodes"`
-	Struck     []string `json:"struck"`  // the nodes that the disturbance was for
+	Victims    []string `json:"victims"`
 	Seconds    Value    `json:"seconds"` // how long the load took
 
 	// Setup is the time from the first registration until all nodes showed the names that are there
 	// from the start.
 	Setup Value `json:"setup_seconds"`
 
-	Registered uint64 `json:"registered"`
-	Released   uint64 `json:"released"`
-	Died       int    `json:"died"` // claims that ended with their node
-	// registrations refused, as the node still saw another holder
-	Taken      uint64 `json:"taken"`
-	Overloaded uint64 `json:"overloaded"` // registrations refused for lack of room
-	Shed       uint64 `json:"shed"`       // operations that were not begun, as too many were under way
-	Failed     uint64 `json:"failed"`     // operations that failed for another reason
-	Failure    string `json:"failure,omitempty"`
-	Dropped    int    `json:"dropped"` // claims lost without a conflict, a release or a death
+	Operations
+	Died    int `json:"died"`    // claims that ended with their node
+	Dropped int `json:"dropped"` // claims lost without a conflict, a release or a death
 
 	// Visible is how long it took until a registration was visible on another node, by when it was
 	// made.
@@ -49,8 +39,8 @@ type Run struct {
 		After  Spread `json:"after"`
 	} `json:"visible"`
 
-	// Whole is the time from the end of the harm until all that had been changed by then was seen
-	// everywhere.
+	// Whole is the time from the end of the disturbance until all that had been changed by then was
+	// seen everywhere.
 	Whole Value `json:"whole_seconds"`
 	// Settled is the time from the end of the load until all nodes agreed.
 	Settled Value `json:"settled_seconds"`
@@ -58,17 +48,33 @@ type Run struct {
 	Conflicts Conflicts `json:"conflicts"`
 	Audit     *Audit    `json:"audit"` // nil if the run was stopped
 
-	BehindPeak int    `json:"behind_peak"` // views that were not what they must be, at one time
-	QueuePeak  int    `json:"queue_peak"`  // the deepest queue of any partition and node
-	QueueLimit int    `json:"queue_limit"` // at which registering has to wait
-	QueuePeaks []int  `json:"queue_peak_by_partition"`
-	HeapPeak   uint64 `json:"heap_peak_bytes"` // of the tables of one node
-	// by the watchers that measure; their times are missing
+	Peaks
+	QueueLimit int `json:"queue_limit"` // at which registering has to wait
+	// EventsMissed counts what the watchers that measure did not see. Its times are missing.
 	EventsMissed   uint64 `json:"events_missed"`
 	Counts         Totals `json:"counts"`          // of all nodes
 	SecondsCounted Value  `json:"seconds_counted"` // how long those were counted
 
 	Series []series.Series `json:"-"`
+}
+
+// Operations counts operations by their end.
+type Operations struct {
+	Registered uint64 `json:"registered"`
+	Released   uint64 `json:"released"`
+	Taken      uint64 `json:"taken"`             // registrations refused: the node still saw another holder
+	Overloaded uint64 `json:"overloaded"`        // registrations refused for lack of room
+	Shed       uint64 `json:"shed"`              // operations not begun, as too many were under way
+	Failed     uint64 `json:"failed"`            // operations that failed for another reason
+	Failure    string `json:"failure,omitempty"` // the first of these
+}
+
+// Peaks are the largest values that were seen at one time.
+type Peaks struct {
+	Behind int    `json:"behind_peak"` // views that were not what they must be
+	Queue  int    `json:"queue_peak"`  // the deepest queue of any partition and node
+	Queues []int  `json:"queue_peak_by_partition"`
+	Heap   uint64 `json:"heap_peak_bytes"` // of the tables of one node
 }
 
 // The names of the series.
@@ -87,41 +93,27 @@ const (
 	seriesRepairs   = "pulls_per_second"
 )
 
-// result puts together what was measured, in a run whose load lasted so long.
+// result returns what was measured in a run whose load lasted that long.
 func (r *run) result(ran time.Duration) *Run {
-	s, t := r.sampler, &r.tally
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	s := r.sampler
 	x := &Run{
-		Partitions: r.partitions, Nodes: len(r.cluster.members), Struck: []string{},
+		Partitions: r.partitions, Nodes: len(r.cluster.members), Victims: []string{},
 		Seconds: Value(ran.Seconds()), Setup: Value(r.setup.Seconds()),
-		Registered: t.registered, Released: t.released, Taken: t.taken, Overloaded: t.overloaded,
-		Shed: t.shed, Failed: t.failed,
+		Operations: r.tally.counts(),
+		Died:       r.ledger.count(died), Dropped: r.ledger.count(dropped),
 		Whole: s.whole.took(), Settled: s.settled.took(),
-		Conflicts:  r.ledger.conflicts(),
-		BehindPeak: s.behindPeak, QueuePeak: s.queuePeak, QueueLimit: r.queueLimit(),
-		QueuePeaks: s.queueByPart, HeapPeak: s.heapPeak,
+		Conflicts: r.ledger.conflicts(),
+		Peaks:     s.peaks, QueueLimit: cmp.Or(r.p.Queue, registry.DefaultQueueSize),
 		EventsMissed: s.views.missed, Counts: s.total(), SecondsCounted: Value(s.at.Seconds()),
 		Series: s.record.All(),
 	}
-	for _, i := range r.struck {
-		x.Struck = append(x.Struck, r.cluster.members[i].name)
-	}
-	x.Died, x.Dropped = r.ledger.count(died), r.ledger.count(dropped)
-	if t.first != nil {
-		x.Failure = fmt.Sprint(t.first)
+	for _, i := range r.victims {
+		x.Victims = append(x.Victims, nodeName(i))
 	}
 	l := &s.views.latency
 	x.Visible.Before, x.Visible.During, x.Visible.After = measured.SpreadOf(l[before]),
 		measured.SpreadOf(l[during]), measured.SpreadOf(l[after])
 	return x
-}
-
-func (r *run) queueLimit() int {
-	if q := r.scenario.Registry.Queue; q > 0 {
-		return q
-	}
-	return registry.DefaultQueueSize
 }
 
 // count returns how many claims are in a state.

@@ -1,4 +1,4 @@
-package clusterload
+package registry
 
 import (
 	"testing"
@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/internal/scenario"
+	"github.com/snowfence/snowfence/internal/lab"
 )
 
 // A sample that comes right after another, as at the end of the load, is no spike, and one that is
 // missed is no line.
 func TestSamplesThatAreCloseOrMissed(t *testing.T) {
 	const interval = 100 * time.Millisecond
-	r := newRun(Config{Scenario: small(t, scenario.DisturbNone)}, 0, 4)
+	r := newRun(small(t, lab.Calm), lab.Env{}, 0, 4)
 	s := newSampler(r)
 	var o observed
 	for _, at := range []time.Duration{

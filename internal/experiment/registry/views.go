@@ -1,17 +1,45 @@
-package clusterload
+package registry
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/measured"
 )
+
+// The phases of a run.
+type phase int
+
+const (
+	setup phase = iota // before the run: the names that are there from the start
+	before
+	during // the window
+	after
+	phases
+)
+
+// phaseAt returns the phase of a time of the run. What comes before the run is negative.
+func phaseAt(t time.Duration, w lab.Window) phase {
+	switch {
+	case t < 0:
+		return setup
+	case t < w.Start:
+		return before
+	case t < w.End:
+		return during
+	}
+	return after
+}
 
 // views compares what each node shows, as far as its observations tell, with the ledger. It belongs
 // to the sampler's goroutine.
 type views struct {
 	ledger  *ledger
-	line    timeline
+	window  lab.Window
 	began   int64 // the wall clock at the start of the run
 	up      []bool
 	late    map[*entry]struct{}             // the names of which a view is behind
@@ -20,8 +48,8 @@ type views struct {
 	missed  uint64
 }
 
-func newViews(l *ledger, line timeline) *views {
-	v := &views{ledger: l, line: line, up: make([]bool, l.nodes), late: make(map[*entry]struct{}),
+func newViews(l *ledger, window lab.Window) *views {
+	v := &views{ledger: l, window: window, up: make([]bool, l.nodes), late: make(map[*entry]struct{}),
 		recent: newHistogram()}
 	for i := range v.latency {
 		v.latency[i] = newHistogram()
@@ -89,7 +117,7 @@ func (v *views) shown(node int, id claimID, at time.Duration, late bool) {
 		return // one of them may never be visible; or nobody knows since when it is
 	}
 	took := int64(max(at-c.asked, time.Microsecond))
-	_ = v.latency[v.line.at(c.asked)].RecordValue(took) // an hour is out of reach
+	_ = v.latency[phaseAt(c.asked, v.window)].RecordValue(took) // an hour is out of reach
 	_ = v.recent.RecordValue(took)
 }
 
@@ -131,4 +159,44 @@ func (v *views) compare(e *entry) (behind uint64) {
 		}
 	}
 	return behind
+}
+
+// An agreement is the first moment after some other from which on all views were as they must be.
+type agreement struct {
+	until time.Duration // what was changed until then must be seen
+	at    time.Duration // since when it is, or missing
+	late  bool          // it was not at some look after until
+}
+
+const (
+	never    = time.Duration(math.MaxInt64)
+	missing  = time.Duration(-1)
+	noChange = time.Duration(math.MinInt64)
+)
+
+func newAgreement(until time.Duration) agreement { return agreement{until: until, at: missing} }
+
+// see notes a look at the cluster. Last is when any node saw its last change since the look before,
+// or noChange.
+func (a *agreement) see(now, last time.Duration, agreed bool) {
+	switch {
+	case now <= a.until:
+	case !agreed:
+		a.at, a.late = missing, true
+	case a.reached():
+	case last == noChange && a.late:
+		a.at = now // what was still missing was no change of a view: a holder was told of its loss
+	default:
+		a.at = max(a.until, min(last, now))
+	}
+}
+
+func (a *agreement) reached() bool { return a.at != missing }
+
+// took is how long it took, if it came about.
+func (a *agreement) took() Value {
+	if !a.reached() {
+		return measured.None()
+	}
+	return Value((a.at - a.until).Seconds())
 }
