@@ -109,7 +109,7 @@ func (r *Result) shade(p *Params, c *report.Chart) {
 		c.Windows[len(c.Windows)-1].Label += " by " + human.Plain(p.Skew)
 	case p.Disturb == lab.Calm && p.Contested > 0:
 		c.Windows = append(c.Windows,
-			p.Shaded(counted(p.Contested, "name")+" claimed by two nodes each"))
+			p.Shaded(human.Plural(p.Contested, "name", "names")+" claimed by two nodes each"))
 	}
 }
 

@@ -43,7 +43,7 @@ func (x *Run) checks(p *Params) []report.Check {
 		}
 		add(a.TwoHolders == 0 && a.WrongWinner == 0,
 			"one holder for each name, the one that the resolver prefers",
-			"%s names; %d with two holders, %d with the wrong one%s", human.Count(int64(a.Names)),
+			"%s names; %d with two holders, %d with the wrong one%s", human.Count(a.Names),
 			a.TwoHolders, a.WrongWinner, example)
 		add(a.Zombies == 0, "no zombies", "%d views of a claim that is gone%s", a.Zombies, example)
 		add(a.Disagreements == 0 && a.Missing == 0, "all nodes agree",
@@ -52,7 +52,7 @@ func (x *Run) checks(p *Params) []report.Check {
 	}
 	c := x.Conflicts
 	add(c.Told == c.Losers, "every loser was told", "%s, in %s conflicts", partText(c.Told, c.Losers),
-		human.Count(int64(c.Both)))
+		human.Count(c.Both))
 	add(x.Dropped == 0, "no claim was lost without a reason", "%d were", x.Dropped)
 	failure := ""
 	if x.Failure != "" {
@@ -72,6 +72,6 @@ func (x *Run) checks(p *Params) []report.Check {
 		limit = x.QueueLimit
 	}
 	add(x.Peaks.Queue <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
-		human.Count(int64(x.Peaks.Queue)), human.Count(int64(limit)))
+		human.Count(x.Peaks.Queue), human.Count(limit))
 	return checks
 }

@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/params"
 	"github.com/snowfence/snowfence/testdata/scenarios"
@@ -191,9 +191,4 @@ func title(p *Params) string {
 	return "a cluster that nobody disturbs"
 }
 
-func partitionsText(n int) string {
-	if n == 1 {
-		return "1 partition"
-	}
-	return fmt.Sprintf("%d partitions", n)
-}
+func partitionsText(n int) string { return human.Plural(n, "partition", "partitions") }

@@ -15,7 +15,7 @@ func (r *Result) headline(p *Params) string {
 		where = "in processes of their own"
 	}
 	return fmt.Sprintf("%s %s, %s names from the start, %s changes/s for %s. %s.",
-		counted(p.Nodes, "node"), where, human.Count(int64(p.Names)), human.Number(p.Rate),
+		human.Plural(p.Nodes, "node", "nodes"), where, human.Count(p.Names), human.Number(p.Rate),
 		human.Plain(p.Duration), disturbance(p, r.victims(p, p.Nodes)))
 }
 
@@ -26,7 +26,7 @@ func (r *Result) victims(p *Params, most int) string {
 			return strings.Join(list, ", ")
 		}
 	}
-	return counted(p.Victims, "node")
+	return human.Plural(p.Victims, "node", "nodes")
 }
 
 // disturbance says what is done to the cluster.
@@ -53,26 +53,18 @@ func disturbance(p *Params, victims string) string {
 	return "Nothing is disturbed"
 }
 
-// counted returns a number of things: "1 node", "1,200 nodes".
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return human.Count(int64(n)) + " " + thing + "s"
-}
-
 // story says what the scenario is about, for a reader who knows nothing of it.
 func story(p *Params) string {
 	text := fmt.Sprintf("A registry of names, which every one of %s holds whole, and which gossip "+
 		"keeps alike. Each name belongs to one holder on one node. %s names are there "+
 		"from the start; then %s names per second are registered or released.",
-		counted(p.Nodes, "node"), human.Count(int64(p.Names)), human.Number(p.Rate))
+		human.Plural(p.Nodes, "node", "nodes"), human.Count(p.Names), human.Number(p.Rate))
 	if p.Contested > 0 {
 		text += fmt.Sprintf(" Between %s and %s two nodes claim each of %s names at the same time, and "+
 			"the %s claim is to be kept.",
-			human.Plain(p.Start), human.Plain(p.End), human.Count(int64(p.Contested)), p.Resolver)
+			human.Plain(p.Start), human.Plain(p.End), human.Count(p.Contested), p.Resolver)
 	}
-	return text + " " + disturbance(p, counted(p.Victims, "node")) + "."
+	return text + " " + disturbance(p, human.Plural(p.Victims, "node", "nodes")) + "."
 }
 
 // finding says in a few sentences, with numbers, what the runs showed.
@@ -116,13 +108,13 @@ func (x *Run) course(p *Params) string {
 	}
 	if c := x.Conflicts; c.Both > 0 {
 		say("%s had been claimed by two nodes at a time, and %s losers were told",
-			counted(c.Both, "name"), partText(c.Told, c.Losers))
+			human.Plural(c.Both, "name", "names"), partText(c.Told, c.Losers))
 	}
 	switch a := x.Audit; {
 	case a == nil:
 	case a.TwoHolders+a.WrongWinner+a.Zombies+a.Disagreements+a.Missing == 0:
 		say("at the end all nodes showed the same %s names, with one holder each and no zombie among "+
-			"them", human.Count(int64(a.Names)))
+			"them", human.Count(a.Names))
 	default:
 		say("at the end there were %d names with two holders, %d with the wrong one, %d zombies, %d "+
 			"names on which nodes differed, and %d views without a claim that is alive",

@@ -20,7 +20,7 @@ var measures = []lab.Measure[*Run]{
 		Of:      func(x *Run) table.Cell { return table.Counts(x.Registered, x.Released) },
 		Meaning: "changes that were made within the run"},
 	{Name: "refused: name still taken",
-		Of: func(x *Run) table.Cell { return table.Counts(x.Taken) },
+		Of: func(x *Run) table.Cell { return table.Count(x.Taken) },
 		Meaning: "registrations of names that were free again, on a node that did not know it yet, or " +
 			"could not"},
 	{Name: "visible elsewhere, before: p50 / p99 / max", Better: table.Lower,
@@ -41,15 +41,15 @@ var measures = []lab.Measure[*Run]{
 		Of:      func(x *Run) table.Cell { return table.Seconds(float64(x.Settled)) },
 		Meaning: "from the last change until all nodes showed the same, which is what was really done"},
 	{Name: "views behind, peak", Better: table.Lower,
-		Of: func(x *Run) table.Cell { return table.Counts(x.Peaks.Behind) },
+		Of: func(x *Run) table.Cell { return table.Count(x.Peaks.Behind) },
 		Meaning: "a view is one name on one node; this is the largest number that were not what they " +
 			"must be at one time"},
 	{Name: "nodes taken for down",
-		Of: func(x *Run) table.Cell { return table.Counts(x.Counts.NodesDown) },
+		Of: func(x *Run) table.Cell { return table.Count(x.Counts.NodesDown) },
 		Meaning: "times that a node took another one for down, and hid its names: of nodes that were " +
 			"killed or cut off that is as it should be"},
 	{Name: "claims that died with their node",
-		Of: func(x *Run) table.Cell { return table.Counts(x.Died) }, Meaning: "of nodes that were killed"},
+		Of: func(x *Run) table.Cell { return table.Count(x.Died) }, Meaning: "of nodes that were killed"},
 	{Name: "names claimed by two nodes",
 		Of: func(x *Run) table.Cell { return part(x.Conflicts.Both, x.Conflicts.Names) },
 		Meaning: "conflicts, of the names that two nodes asked for (--contested); in the others one " +
@@ -97,16 +97,16 @@ var measures = []lab.Measure[*Run]{
 		Meaning: "estimated, of one node"},
 }
 
-func part(n, of int) table.Cell { return table.Counts(n).As(partText(n, of)) }
+func part(n, of int) table.Cell { return table.Count(n).As(partText(n, of)) }
 
-func partText(n, of int) string { return human.Count(int64(n)) + " of " + human.Count(int64(of)) }
+func partText(n, of int) string { return human.Count(n) + " of " + human.Count(of) }
 
 func audited(f func(*Audit) int) func(*Run) table.Cell {
 	return func(x *Run) table.Cell {
 		if x.Audit == nil {
 			return table.Missing()
 		}
-		return table.Counts(f(x.Audit))
+		return table.Count(f(x.Audit))
 	}
 }
 
@@ -137,11 +137,11 @@ func (x *Run) notes(t *table.Table, of string) {
 	}
 	if x.Overloaded > 0 || x.Shed > 0 {
 		t.Note("Not kept up with%s: %s registrations found no room in time, %s operations were not "+
-			"begun.", of, table.Counts(x.Overloaded), table.Counts(x.Shed))
+			"begun.", of, table.Count(x.Overloaded), table.Count(x.Shed))
 	}
 	if x.EventsMissed > 0 {
 		t.Note("Not measured%s: %s events came faster than they were looked at, so that their times "+
-			"are missing.", of, table.Counts(x.EventsMissed))
+			"are missing.", of, table.Count(x.EventsMissed))
 	}
 	if n := x.Counts.ClockClamps + x.Counts.ClockRefused; n > 0 {
 		t.Note("Clocks%s: found too far ahead: %d; timestamps of others not followed: %d.", of,
@@ -186,8 +186,8 @@ func (r *Result) messages() *table.Table {
 		{"all", Messages.all},
 	} {
 		row(kind.name, func(x *Run) []table.Cell {
-			return []table.Cell{table.Counts(kind.of(x.Counts.Sent)),
-				table.Counts(kind.of(x.Counts.Received))}
+			return []table.Cell{table.Count(kind.of(x.Counts.Sent)),
+				table.Count(kind.of(x.Counts.Received))}
 		})
 	}
 	row("bytes of these", func(x *Run) []table.Cell {

@@ -204,7 +204,7 @@ func (r *run) load(ctx context.Context) (ran time.Duration) {
 // tell reports what was observed, after so much of the run.
 func (r *run) tell(doing string, part float64, o observed) {
 	r.report(fmt.Sprintf("%s: %s names, %s views behind, queue %s", doing,
-		human.Count(int64(o.most)), human.Count(int64(o.behind)), human.Count(int64(o.queue))), part)
+		human.Count(o.most), human.Count(o.behind), human.Count(o.queue)), part)
 }
 
 func (r *run) report(text string, part float64) {
