@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snowfence/snowfence/internal/experiment/churn"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
+	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/experiment/registry"
 	"github.com/snowfence/snowfence/internal/lab"
 )
@@ -46,7 +48,8 @@ command line or an input file was wrong.`,
 		lab.Command(faults.Experiment, out),
 		lab.Command(registry.Experiment, out),
 		[]*cobra.Command{newCluster(old), newClusterNode()},
-		[]*cobra.Command{newMemory(old), newMemoryCell()},
+		lab.Command(memory.Experiment, out),
+		lab.Command(churn.Experiment, out),
 	)
 	return root
 }
