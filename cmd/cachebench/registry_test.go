@@ -196,29 +196,29 @@ func TestRegistryWrongUsage(t *testing.T) {
 			"--disturb: split needs at least 2 nodes, and --nodes is 1"},
 		{[]string{"--disturb", "kill", "--nodes", "3", "--victims", "3"},
 			"--victims: must leave a node alone: at most 2 of 3 (--nodes), got 3"},
-		{[]string{"--nodes", "0"}, "--nodes: must be at least 1 and at most 64, got 0"},
-		{[]string{"--nodes", "65"}, "--nodes: must be at least 1 and at most 64, got 65"},
-		{[]string{"--nodes", "-2"}, "--nodes: must be at least 1 and at most 64, got -2"},
+		{[]string{"--nodes", "0"}, "--nodes: must be from 1 to 64, got 0"},
+		{[]string{"--nodes", "65"}, "--nodes: must be from 1 to 64, got 65"},
+		{[]string{"--nodes", "-2"}, "--nodes: must be from 1 to 64, got -2"},
 		{[]string{"--nodes", "many"}, `--nodes: must be a whole number, got "many"`},
 		{[]string{"--nodes", "1", "--disturb", "none", "--contested", "5"},
 			"--contested: needs two nodes that claim a name, and --nodes is 1"},
-		{[]string{"--partitions", "0"}, "--partitions: must be at least 1 and at most 4096, got 0"},
+		{[]string{"--partitions", "0"}, "--partitions: must be from 1 to 4096, got 0"},
 		{[]string{"--partitions", "1,x"}, `--partitions: must be a whole number, got "x"`},
 		{[]string{"--partitions", ""}, `--partitions: must be a whole number, got ""`},
 		{[]string{"--partitions", "16,16"}, "--partitions: 16 stands there twice"},
-		{[]string{"--partitions", "5000"}, "--partitions: must be at least 1 and at most 4096, got 5000"},
+		{[]string{"--partitions", "5000"}, "--partitions: must be from 1 to 4096, got 5000"},
 		{[]string{"--processes=perhaps"}, `--processes: must be true or false, got "perhaps"`},
 		{[]string{"--resolver", "last"}, `--resolver: must be one of newest, oldest, got "last"`},
-		{[]string{"--rate", "-1"}, "--rate: must be at least 0 and at most 1e+06, got -1"},
+		{[]string{"--rate", "-1"}, "--rate: must be from 0 to 1000000, got -1"},
 		{[]string{"--churn", "1"}, "--churn: must be at least 0 and below 1, got 1"},
 		{[]string{"--queue", "-1"}, "--queue: must be at least 0, got -1"},
 		{[]string{"--queue-at-most", "-1"}, "--queue-at-most: must be at least 0, got -1"},
-		{[]string{"--skew", "2h"}, "--skew: must be at least -1h and at most 1h, got 2h"},
-		{[]string{"--duration", "100ms"}, "--duration: must be at least 500ms and at most 24h, got 100ms"},
+		{[]string{"--skew", "2h"}, "--skew: must be from -1h to 1h, got 2h"},
+		{[]string{"--duration", "100ms"}, "--duration: must be from 500ms to 24h, got 100ms"},
 		{[]string{"--start", "6s", "--end", "5s"},
 			"--end: must be at least 100ms after --start (6s), got 5s"},
 		{[]string{"--end", "9s"}, "--end: must be at most --duration (8s), got 9s"},
-		{[]string{"--gossip", "0"}, "--gossip: must be at least 1ms and at most 1m, got 0s"},
+		{[]string{"--gossip", "0"}, "--gossip: must be from 1ms to 1m, got 0s"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
 		{[]string{"--scenario", unknown}, unknown + ":3: node: unknown field (did you mean nodes?)"},
 		{[]string{"--scenario", faults},
@@ -256,7 +256,7 @@ func TestRegistryHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"registry", "-h"}, &stdout, &stderr))
 	for _, want := range []string{"Examples:", "--start duration", "--victims n",
-		"split (default split)", "--processes  ", "cachebench help registry rows"} {
+		"(default split)", "--processes  ", "cachebench help registry rows"} {
 		assert.Contains(t, stdout.String(), want)
 	}
 	assert.LessOrEqual(t, strings.Count(stdout.String(), "\n"), 46, "it fits a screen")
