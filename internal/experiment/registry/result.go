@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/registry"
@@ -105,14 +106,14 @@ func (r *run) result(ran time.Duration) *Run {
 		Conflicts: r.ledger.conflicts(),
 		Peaks:     s.peaks, QueueLimit: cmp.Or(r.p.Queue, registry.DefaultQueueSize),
 		EventsMissed: s.views.missed, Counts: s.total(), SecondsCounted: Value(s.at.Seconds()),
-		Series: s.record.All(),
+		Series: s.All(),
 	}
 	for _, i := range r.victims {
 		x.Victims = append(x.Victims, nodeName(i))
 	}
 	l := &s.views.latency
-	x.Visible.Before, x.Visible.During, x.Visible.After = measured.SpreadOf(l[before]),
-		measured.SpreadOf(l[during]), measured.SpreadOf(l[after])
+	x.Visible.Before, x.Visible.During, x.Visible.After = l[phase.Before].Spread(),
+		l[phase.During].Spread(), l[phase.After].Spread()
 	return x
 }
 
