@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
@@ -21,8 +22,8 @@ type Audit struct {
 	Example string `json:"example,omitempty"` // the first that is wrong, in words
 }
 
-// audit holds the views of the nodes that are up against the ledger.
-func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
+// audit compares the views of the nodes that run with the ledger.
+func (l *ledger) audit(views []map[string]claimID) *Audit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := &Audit{}
@@ -33,7 +34,7 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 		}
 	}
 	for name, e := range l.names {
-		want := l.winner(e)
+		want := l.best(e.claims)
 		if want != nil {
 			a.Names++
 		}
@@ -45,17 +46,13 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 			wrong(&a.WrongWinner, "%s is held by node %d, though the claim of node %d is preferred", name,
 				want.node+1, best.node+1)
 		}
-		var shown claimID
-		first, differ := true, false
+		shown := make(map[claimID]bool)
 		for node, view := range views {
-			if !up[node] {
+			if !l.up[node] {
 				continue
 			}
 			id := view[name]
-			if !first && id != shown {
-				differ = true
-			}
-			first, shown = false, id
+			shown[id] = true
 			if c := l.claim(id); id != 0 && (c == nil || c.state != alive) {
 				wrong(&a.Zombies, "node %d shows %s as held by a claim that is not alive", node+1, name)
 			}
@@ -63,7 +60,7 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 				wrong(&a.Missing, "node %d does not show %s", node+1, name)
 			}
 		}
-		if differ {
+		if len(shown) > 1 {
 			wrong(&a.Disagreements, "the nodes do not agree on %s", name)
 		}
 	}
@@ -80,13 +77,9 @@ func (l *ledger) audit(views []map[string]claimID, up []bool) *Audit {
 // preferred returns the claim on a contested name that the resolver prefers among those that were
 // made and did not die with their node. mu is held.
 func (l *ledger) preferred(name string) *claim {
-	var best *claim
-	for _, c := range l.contested[name] {
-		if (c.state == alive || c.state == conflicted) && (best == nil || l.beats(c, best)) {
-			best = c
-		}
-	}
-	return best
+	return l.best(slices.DeleteFunc(slices.Clone(l.contested[name]), func(c *claim) bool {
+		return c.state != alive && c.state != conflicted
+	}))
 }
 
 // unsettled counts the names with more than one claim alive: a loser has not been told.
@@ -104,14 +97,13 @@ func (l *ledger) unsettled() int {
 
 // Conflicts is what became of the names that two nodes claimed.
 type Conflicts struct {
-	Names int `json:"names"` // that two nodes asked for
-	// of which one was refused at once: the other was visible already
-	Refused int   `json:"refused"`
-	Both    int   `json:"both"`              // of which both got their claim: a conflict
-	Losers  int   `json:"losers"`            // claims that had to be given up
-	Told    int   `json:"told"`              // whose holder was told so
-	ByDeath int   `json:"ended_by_death"`    // conflicts that ended with the death of a node
-	Apart   Value `json:"apart_p50_seconds"` // how far apart two claims were made, in the median
+	Names   int            `json:"names"`             // that two nodes asked for
+	Refused int            `json:"refused"`           // of which one was refused: the other was visible already
+	Both    int            `json:"both"`              // of which both got their claim: a conflict
+	Losers  int            `json:"losers"`            // claims that had to be given up
+	Told    int            `json:"told"`              // whose holder was told so
+	ByDeath int            `json:"ended_by_death"`    // conflicts that ended with the death of a node
+	Apart   measured.Value `json:"apart_p50_seconds"` // how far apart two claims were made, in the median
 }
 
 // conflicts counts what became of contested names.
@@ -141,7 +133,8 @@ func (l *ledger) conflicts() Conflicts {
 		case dead > 0:
 			c.ByDeath++
 		default:
-			apart.Add(time.Duration(abs(claims[0].time.Nanos - claims[1].time.Nanos)))
+			gap := time.Duration(claims[0].time.Nanos - claims[1].time.Nanos)
+			apart.Add(max(gap.Abs(), time.Microsecond))
 		}
 		c.Both++
 		c.Losers += max(0, made-1)
@@ -150,5 +143,3 @@ func (l *ledger) conflicts() Conflicts {
 	c.Apart = apart.Quantile(50)
 	return c
 }
-
-func abs(ns int64) int64 { return max(ns, -ns, int64(time.Microsecond)) }

@@ -25,7 +25,6 @@ type member struct {
 
 	mu   sync.Mutex // guards all below
 	node node       // nil while it is down
-	life int        // counts its nodes
 	addr string     // of the last one
 }
 
@@ -76,36 +75,29 @@ func (c *cluster) open(ctx context.Context, m *member, port int, seeds []string)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.node, m.addr = n, addr
-	m.life++
 	return nil
 }
 
-// get returns the member's node, nil while it is down, and which of its lives it is.
-func (m *member) get() (node, int) {
+// get returns the member's node, nil while it is down.
+func (m *member) get() node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.node, m.life
+	return m.node
+}
+
+// take returns the member's node, nil while it is down, and takes it away from others.
+func (m *member) take() node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.node
+	m.node = nil
+	return n
 }
 
 func (m *member) address() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.addr
-}
-
-// kill ends a node without notice. It calls gone when no caller gets the node any more and it
-// still runs.
-func (m *member) kill(gone func()) error {
-	m.mu.Lock()
-	n := m.node
-	m.node = nil
-	m.life++
-	m.mu.Unlock()
-	gone()
-	if n == nil {
-		return nil
-	}
-	return n.kill()
 }
 
 // restart starts a node that was killed, under its old name and at its old address.
@@ -116,7 +108,7 @@ func (c *cluster) restart(ctx context.Context, m *member) error {
 	}
 	var seeds []string
 	for _, other := range c.members {
-		if n, _ := other.get(); n != nil {
+		if other.get() != nil {
 			seeds = append(seeds, other.address())
 		}
 	}
@@ -127,7 +119,7 @@ func (c *cluster) restart(ctx context.Context, m *member) error {
 func (c *cluster) cut(ctx context.Context, links []link) error {
 	var errs []error
 	for _, m := range c.members {
-		n, _ := m.get()
+		n := m.get()
 		if n == nil {
 			continue
 		}
@@ -149,7 +141,7 @@ func (c *cluster) views(ctx context.Context) ([]map[string]claimID, error) {
 	defer cancel()
 	views := make([]map[string]claimID, len(c.members))
 	for i, m := range c.members {
-		n, _ := m.get()
+		n := m.get()
 		if n == nil {
 			continue
 		}
@@ -167,11 +159,7 @@ func (c *cluster) close() error {
 	var group sync.WaitGroup
 	errs := make([]error, len(c.members))
 	for i, m := range c.members {
-		m.mu.Lock()
-		n := m.node
-		m.node = nil
-		m.mu.Unlock()
-		if n != nil {
+		if n := m.take(); n != nil {
 			group.Go(func() { errs[i] = n.close() })
 		}
 	}

@@ -79,13 +79,18 @@ func (r *run) eachVictim(f func(*member) error) error {
 
 func (r *run) kill(context.Context) error {
 	return r.eachVictim(func(m *member) error {
-		return m.kill(func() { r.ledger.died(m.index, r.Now()) })
+		n := m.take()
+		r.ledger.died(m.index, r.Now()) // while it still runs
+		if n == nil {
+			return nil
+		}
+		return n.kill()
 	})
 }
 
 func (r *run) skew(ctx context.Context, d time.Duration) error {
 	return r.eachVictim(func(m *member) error {
-		n, _ := m.get()
+		n := m.get()
 		if n == nil {
 			return nil
 		}

@@ -303,8 +303,7 @@ func TestLostProcess(t *testing.T) {
 	r.env.Progress = func(_ float64, doing string) {
 		if strings.HasPrefix(doing, "running") && !killed {
 			killed = true
-			n, _ := r.cluster.members[1].get()
-			p, ok := n.(*processNode)
+			p, ok := r.cluster.members[1].get().(*processNode)
 			require.True(t, ok)
 			p.Kill()
 		}

@@ -1,18 +1,21 @@
 package registry
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A ledger is what really happened: every claim, and what became of it.
+// A ledger keeps what really happened, every claim and what became of it, and what each node shows.
 type ledger struct {
 	oldest bool
 	exact  bool // claims keep the timestamps that they were made with
-	nodes  int
+	line   phase.Line
 
 	mu        sync.Mutex // guards all below, and the claims
 	claims    []*claim   // the number of a claim is its place, from 1
@@ -23,6 +26,14 @@ type ledger struct {
 	heldAt    map[string]int      // where they stand in held
 	contested map[string][]*claim // by name
 	free      []freeName          // names that were released or lost with their node, oldest first
+
+	// See views.go.
+	began   int64                        // the wall clock at the start of the run
+	up      []bool                       // the nodes that run
+	late    map[*entry]struct{}          // the names of which a view is behind
+	latency [phase.Count]*measured.Times // until a registration was visible on another node
+	recent  *measured.Times              // the same, since the last sample
+	missed  uint64                       // events that no node saw
 }
 
 // An entry is a name.
@@ -31,10 +42,9 @@ type entry struct {
 	changed   time.Duration
 	contested bool
 
-	shown []claimID // what each node shows
-	// the nodes that do not show what they must, a bit each, when it was looked at last
-	behind uint64
-	dirty  bool // it is to be looked at again
+	shown  []claimID // what each node shows
+	behind uint64    // the nodes that did not show what they must when it was looked at, a bit each
+	dirty  bool      // it is to be looked at again
 }
 
 // A claim is one registration. Times are since the start of the run.
@@ -62,12 +72,16 @@ const (
 	overloaded // no room in the queue in time
 	failed     // any other error of Register
 	dropped    // lost for no reason that it should be lost for
-	states
 )
 
 func newLedger(oldest bool, nodes int) *ledger {
-	return &ledger{oldest: oldest, nodes: nodes, exact: true, names: make(map[string]*entry),
-		heldAt: make(map[string]int), contested: make(map[string][]*claim)}
+	l := &ledger{oldest: oldest, exact: true, names: make(map[string]*entry),
+		heldAt: make(map[string]int), contested: make(map[string][]*claim),
+		up: make([]bool, nodes), late: make(map[*entry]struct{}), recent: measured.Fine()}
+	for i := range l.latency {
+		l.latency[i] = measured.Fine()
+	}
+	return l
 }
 
 // open makes a claim that is about to be registered.
@@ -81,7 +95,7 @@ func (l *ledger) open(name string, node int, contested bool, asked time.Duration
 		l.contested[name] = append(l.contested[name], c)
 	}
 	if l.names[name] == nil {
-		l.names[name] = &entry{contested: contested, changed: asked, shown: make([]claimID, l.nodes)}
+		l.names[name] = &entry{contested: contested, changed: asked, shown: make([]claimID, len(l.up))}
 	}
 	return c
 }
@@ -113,20 +127,7 @@ func (l *ledger) alive(c *claim, now time.Duration) {
 	}
 }
 
-// refused settles a claim that was not registered.
-func (l *ledger) refused(c *claim, why claimState, now time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if c.state != pending {
-		return
-	}
-	c.state = why
-	if !c.contested {
-		l.free = append(l.free, freeName{c.name, now})
-	}
-}
-
-// end takes a claim that is alive, or about to be, out of its name. mu is held.
+// end takes a claim that is alive out of its name, or settles one that never was. mu is held.
 func (l *ledger) end(c *claim, why claimState, now time.Duration) {
 	if c.state != alive && c.state != pending {
 		return
@@ -137,10 +138,10 @@ func (l *ledger) end(c *claim, why claimState, now time.Duration) {
 		if len(e.claims) == 0 {
 			l.holders--
 		}
+		e.changed = now
+		l.touch(e)
 	}
-	l.touch(e)
 	c.state = why
-	e.changed = now
 	if i, ok := l.heldAt[c.name]; ok {
 		last := len(l.held) - 1
 		l.held[i] = l.held[last]
@@ -153,7 +154,7 @@ func (l *ledger) end(c *claim, why claimState, now time.Duration) {
 	}
 }
 
-// settle ends a claim if it is not settled yet.
+// settle ends a claim, if it has not ended yet.
 func (l *ledger) settle(c *claim, why claimState, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,17 +184,15 @@ func (l *ledger) lost(x loss, now time.Duration) {
 	if c == nil {
 		return
 	}
-	// That a loser withdrew is what its name is settled by, but nothing that a view could be behind
-	// of.
-	changed := l.names[c.name].changed
-	why := dropped
-	if x.Conflict {
-		why = conflicted
+	if !x.Conflict {
+		l.end(c, dropped, now)
+		return
 	}
-	l.end(c, why, now)
-	if x.Conflict {
-		l.names[c.name].changed = changed
-	}
+	// A loser withdrew, which settles the name. No view can be behind of that.
+	e := l.names[c.name]
+	changed := e.changed
+	l.end(c, conflicted, now)
+	e.changed = changed
 }
 
 // take picks a name that is held, the i-th in no order, and ends its claim. It returns nil if none
@@ -229,38 +228,41 @@ func (l *ledger) reuse(since time.Duration) string {
 }
 
 // died ends all claims of a node that was killed.
-func (l *ledger) died(node int, now time.Duration) int {
+func (l *ledger) died(node int, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
 	for _, c := range l.claims {
-		if c.node == node && (c.state == alive || c.state == pending) {
+		if c.node == node {
 			l.end(c, died, now)
+		}
+	}
+}
+
+// count returns how many claims are in a state.
+func (l *ledger) count(s claimState) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.claims {
+		if c.state == s {
 			n++
 		}
 	}
 	return n
 }
 
-// winner returns the claim that must be visible, or nil. mu is held.
-func (l *ledger) winner(e *entry) *claim {
-	var best *claim
-	for _, c := range e.claims {
-		if best == nil || l.beats(c, best) {
-			best = c
+// best returns the claim that the registry's resolver prefers, nil if there is none. Nodes are
+// numbered as their names are ordered.
+func (l *ledger) best(claims []*claim) *claim {
+	if len(claims) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(claims, func(a, b *claim) int {
+		order := a.time.Compare(b.time)
+		if l.oldest {
+			order = -order
 		}
-	}
-	return best
-}
-
-// beats is what the resolvers of package registry do. Nodes are numbered as their names are
-// ordered.
-func (l *ledger) beats(a, b *claim) bool {
-	order := a.time.Compare(b.time)
-	if l.oldest {
-		order = -order
-	}
-	return order > 0 || order == 0 && a.node > b.node
+		return cmp.Or(order, cmp.Compare(a.node, b.node))
+	})
 }
 
 // touch notes that a name is to be looked at again. mu is held.

@@ -19,8 +19,6 @@ func made(l *ledger, name string, node int, contested bool, nanos int64) *claim 
 	return c
 }
 
-var allUp = []bool{true, true, true}
-
 // Every way to be wrong at the end is seen, and is not taken for another.
 func TestAudit(t *testing.T) {
 	for _, tt := range []struct {
@@ -42,7 +40,8 @@ func TestAudit(t *testing.T) {
 			Example: "node 2 shows a as held by a claim that is not alive"}},
 		{"zombies of a node that died", func(l *ledger) []map[string]claimID {
 			c := made(l, "a", 0, false, 1)
-			require.Equal(t, 1, l.died(0, 1))
+			l.died(0, 1)
+			require.Equal(t, 1, l.count(died))
 			v := map[string]claimID{"a": c.id}
 			return []map[string]claimID{v, v, v}
 		}, Audit{Zombies: 3, Example: "node 1 shows a as held by a claim that is not alive"}},
@@ -71,8 +70,9 @@ func TestAudit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLedger(false, 3)
+			l.up = []bool{true, true, true}
 			views := tt.views(l)
-			require.Equal(t, tt.want, *l.audit(views, allUp))
+			require.Equal(t, tt.want, *l.audit(views))
 			ok := tt.want.Example == ""
 			x := &Run{Audit: &tt.want}
 			passed := true
@@ -122,7 +122,7 @@ func TestConflictsAreCounted(t *testing.T) {
 	l := newLedger(false, 3)
 	// One was refused at once.
 	made(l, "a", 0, true, 1)
-	l.refused(l.open("a", 1, true, 0), refused, 0)
+	l.settle(l.open("a", 1, true, 0), refused, 0)
 	// A loser was told, and one was not.
 	l.lost(loss{ID: made(l, "b", 0, true, 1e9).id, Conflict: true}, 5)
 	made(l, "b", 1, true, 3e9)
@@ -147,11 +147,11 @@ func TestWinner(t *testing.T) {
 		if oldest {
 			want = a
 		}
-		require.Equal(t, want, l.winner(l.names["a"]))
+		require.Equal(t, want, l.best(l.names["a"].claims))
 		// A tie falls to the greater name, whichever resolver it is.
 		made(l, "b", 1, true, 1)
 		c := made(l, "b", 2, true, 1)
-		require.Equal(t, c, l.winner(l.names["b"]))
+		require.Equal(t, c, l.best(l.names["b"].claims))
 	}
 }
 
@@ -189,38 +189,38 @@ func TestFreeNames(t *testing.T) {
 
 func TestViewsBehind(t *testing.T) {
 	l := newLedger(false, 3)
-	v := newViews(l, phase.Line{Start: 10, End: 20, Stop: 30})
-	v.set(0, true)
-	v.set(1, true)
+	l.line = phase.Line{Start: 10, End: 20, Stop: 30}
+	l.set(0, true)
+	l.set(1, true)
 	c := l.open("a", 0, false, 4)
 	l.registered(c, registry.Timestamp{Nanos: 1}, 5)
 	behind := func(until time.Duration) [2]int {
-		all, old := v.behind(until)
+		all, old := l.behind(until)
 		return [2]int{all, old}
 	}
 	require.Equal(t, [2]int{2, 0}, behind(4), "it was changed after that")
 	require.Equal(t, [2]int{2, 2}, behind(5))
 	require.Equal(t, time.Duration(6),
-		v.apply(0, observation{Changes: []change{{Name: "a", ID: c.id, At: 6}}}))
+		l.apply(0, observation{Changes: []change{{Name: "a", ID: c.id, At: 6}}}))
 	require.Equal(t, [2]int{1, 1}, behind(5))
-	require.Equal(t, noChange, v.apply(1, observation{}))
-	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: int64(2*time.Millisecond) + 4},
+	require.Equal(t, noChange, l.apply(1, observation{}))
+	l.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: int64(2*time.Millisecond) + 4},
 		{Name: "stranger", ID: 77, At: 8}}})
 	require.Equal(t, [2]int{0, 0}, behind(5))
-	require.Equal(t, int64(1), v.latency[phase.Before].Count(), "on the other node alone")
-	require.InDelta(t, float64(2*time.Millisecond), float64(v.latency[phase.Before].Max()), 4096)
+	require.Equal(t, int64(1), l.latency[phase.Before].Count(), "on the other node alone")
+	require.InDelta(t, float64(2*time.Millisecond), float64(l.latency[phase.Before].Max()), 4096)
 
 	// A view that is lost and found is no new visibility.
-	v.apply(1, observation{Changes: []change{{Name: "a", At: 8}}})
+	l.apply(1, observation{Changes: []change{{Name: "a", At: 8}}})
 	require.Equal(t, [2]int{1, 1}, behind(5))
-	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: 9}}})
+	l.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: 9}}})
 	require.Equal(t, [2]int{0, 0}, behind(5))
-	require.Equal(t, int64(1), v.latency[phase.Before].Count())
+	require.Equal(t, int64(1), l.latency[phase.Before].Count())
 
 	// A whole view replaces what was known.
-	v.apply(1, observation{Full: true})
+	l.apply(1, observation{Full: true})
 	require.Equal(t, [2]int{1, 1}, behind(5))
-	v.set(1, false)
+	l.set(1, false)
 	require.Equal(t, [2]int{0, 0}, behind(5), "a node that is down shows nothing, and must not")
 	l.died(0, 12)
 	require.Equal(t, [2]int{1, 1}, behind(12))
@@ -234,7 +234,7 @@ func TestAgreement(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		looks []look
-		want  Value
+		want  measured.Value
 	}{
 		{"never", []look{{11, 5, false}, {12, 12, false}}, measured.None()},
 		{"not before", []look{{9, 9, true}}, measured.None()},

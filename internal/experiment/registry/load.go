@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +27,8 @@ const (
 
 // A tally counts operations.
 type tally struct {
-	mu    sync.Mutex // guards all below
+	mu    sync.Mutex // guards ended
 	ended Operations
-	under int // operations under way
 }
 
 // restart forgets what went well until now.
@@ -63,9 +63,9 @@ func (r *run) fill(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		m, life := r.anyNode(rng)
+		m, n := r.anyNode(rng)
 		c := r.ledger.open(r.freshName(), m.index, false, min(r.Now(), -1))
-		group.Go(func() error { r.register(ctx, c, m, life); return nil })
+		group.Go(func() error { r.register(ctx, c, n); return nil })
 	}
 	_ = group.Wait()
 }
@@ -86,7 +86,7 @@ func (r *run) generate(ctx context.Context) {
 				continue
 			}
 		}
-		m, life := r.anyNode(rng)
+		m, n := r.anyNode(rng)
 		// Names come back as well: a name that was released can be taken again, on any node.
 		name := ""
 		if rng.Float64() < reuseShare {
@@ -96,9 +96,7 @@ func (r *run) generate(ctx context.Context) {
 			name = r.freshName()
 		}
 		c := r.ledger.open(name, m.index, false, intended)
-		if !r.begin(func() { r.register(ctx, c, m, life) }) {
-			r.ledger.refused(c, overloaded, r.Now())
-		}
+		r.beginRegister(ctx, c, n)
 	}
 }
 
@@ -128,60 +126,46 @@ func (r *run) contest(ctx context.Context) {
 		}
 		name := fmt.Sprintf("both-%06d", i+1)
 		// Both before either, so that the name has an entry with both claims on their way.
-		both := []*member{a, b}
-		claims := make([]*claim, 2)
-		for i, m := range both {
-			claims[i] = r.ledger.open(name, m.index, true, intended)
-		}
-		for i, m := range both {
-			_, life := m.get()
-			if !r.begin(func() { r.register(ctx, claims[i], m, life) }) {
-				r.ledger.refused(claims[i], overloaded, r.Now())
-			}
-		}
+		first := r.ledger.open(name, a.index, true, intended)
+		second := r.ledger.open(name, b.index, true, intended)
+		r.beginRegister(ctx, first, a.get())
+		r.beginRegister(ctx, second, b.get())
 	}
 }
 
 // rivals picks two nodes that run, from both sides of a split. b is nil if there are no two.
 func (r *run) rivals(rng *rand.Rand) (a, b *member) {
-	var sides [2][]*member
+	var up, others []*member
 	for _, m := range r.cluster.members {
-		if n, _ := m.get(); n != nil {
-			side := 0
-			if r.p.Disturb == lab.Split && r.isVictim(m.index) {
-				side = 1
-			}
-			sides[side] = append(sides[side], m)
+		switch {
+		case m.get() == nil:
+		case r.p.Disturb == lab.Split && r.isVictim(m.index):
+			others = append(others, m)
+		default:
+			up = append(up, m)
 		}
 	}
 	first, second := rng.Uint64(), rng.Uint64()
-	if r.p.Disturb == lab.Split {
-		if len(sides[0]) == 0 || len(sides[1]) == 0 {
-			return nil, nil
-		}
-		return sides[0][first%uint64(len(sides[0]))], sides[1][second%uint64(len(sides[1]))]
+	if r.p.Disturb != lab.Split && len(up) > 0 {
+		i := first % uint64(len(up))
+		others = slices.Concat(up[i+1:], up[:i])
 	}
-	up := sides[0]
-	if len(up) < 2 {
+	if len(up) == 0 || len(others) == 0 {
 		return nil, nil
 	}
-	i := first % uint64(len(up))
-	j := (i + 1 + second%uint64(len(up)-1)) % uint64(len(up))
-	return up[i], up[j]
+	return up[first%uint64(len(up))], others[second%uint64(len(others))]
 }
 
-// anyNode picks a node that runs.
-func (r *run) anyNode(rng *rand.Rand) (*member, int) {
+// anyNode picks a node that runs. It is nil if none does, which no parameters ask for.
+func (r *run) anyNode(rng *rand.Rand) (*member, node) {
 	from := rng.IntN(len(r.cluster.members))
 	for i := range r.cluster.members {
 		m := r.cluster.members[(from+i)%len(r.cluster.members)]
-		if n, life := m.get(); n != nil {
-			return m, life
+		if n := m.get(); n != nil {
+			return m, n
 		}
 	}
-	m := r.cluster.members[from] // none runs, which a scenario can't ask for
-	_, life := m.get()
-	return m, life
+	return r.cluster.members[from], nil
 }
 
 func (r *run) freshName() string {
@@ -191,28 +175,23 @@ func (r *run) freshName() string {
 
 // begin starts an operation, unless too many are under way.
 func (r *run) begin(op func()) bool {
-	t := &r.tally
-	t.mu.Lock()
-	if t.under >= mostAtOnce {
-		t.ended.Shed++
-		t.mu.Unlock()
-		return false
+	begun := r.ops.TryGo(func() error { op(); return nil })
+	if !begun {
+		r.tally.count(&r.tally.ended.Shed, nil)
 	}
-	t.under++
-	t.mu.Unlock()
-	r.ops.Go(func() {
-		op()
-		t.mu.Lock()
-		t.under--
-		t.mu.Unlock()
-	})
-	return true
+	return begun
 }
 
-// register makes a claim, and settles it in the ledger whatever comes of it.
-func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
-	n, now := m.get()
-	if n == nil || now != life {
+func (r *run) beginRegister(ctx context.Context, c *claim, n node) {
+	if !r.begin(func() { r.register(ctx, c, n) }) {
+		r.ledger.settle(c, overloaded, r.Now())
+	}
+}
+
+// register makes a claim on a node, and settles it in the ledger whatever comes of it.
+func (r *run) register(ctx context.Context, c *claim, n node) {
+	m := r.cluster.members[c.node]
+	if n == nil || m.get() != n {
 		r.ledger.settle(c, died, r.Now())
 		return
 	}
@@ -222,7 +201,7 @@ func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 	if err == nil {
 		r.ledger.registered(c, a.Time, r.Now())
 	}
-	if _, now := m.get(); now != life {
+	if m.get() != n {
 		// Killed meanwhile: whatever it answered, the claim died with it.
 		r.ledger.settle(c, died, r.Now())
 		return
@@ -231,13 +210,13 @@ func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 	case err == nil:
 		r.tally.count(&r.tally.ended.Registered, nil)
 	case errors.Is(err, registry.ErrTaken):
-		r.ledger.refused(c, refused, r.Now())
+		r.ledger.settle(c, refused, r.Now())
 		r.tally.count(&r.tally.ended.Taken, nil)
 	case errors.Is(err, registry.ErrOverloaded):
-		r.ledger.refused(c, overloaded, r.Now())
+		r.ledger.settle(c, overloaded, r.Now())
 		r.tally.count(&r.tally.ended.Overloaded, nil)
 	default:
-		r.ledger.refused(c, failed, r.Now())
+		r.ledger.settle(c, failed, r.Now())
 		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
 	}
 }
@@ -245,14 +224,14 @@ func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 // release gives up a claim that the ledger has taken out already.
 func (r *run) release(ctx context.Context, c *claim) {
 	m := r.cluster.members[c.node]
-	n, life := m.get()
+	n := m.get()
 	if n == nil {
 		return // it died with its node, which came first
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
 	_, err := n.do(limited, request{Op: opRelease, Claim: c.id})
-	if _, now := m.get(); err != nil && now == life {
+	if err != nil && m.get() == n {
 		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("release %s on %s: %w", c.name, m.name, err))
 		return
 	}

@@ -19,14 +19,13 @@ type Result struct {
 
 // A Run is what one run showed. Times are in seconds.
 type Run struct {
-	Partitions int      `json:"partitions"`
-	Nodes      int      `json:"nodes"`
-	Victims    []string `json:"victims"`
-	Seconds    Value    `json:"seconds"` // how long the load took
+	Partitions int            `json:"partitions"`
+	Victims    []string       `json:"victims"`
+	Seconds    measured.Value `json:"seconds"` // how long the load took
 
 	// Setup is the time from the first registration until all nodes showed the names that are there
 	// from the start.
-	Setup Value `json:"setup_seconds"`
+	Setup measured.Value `json:"setup_seconds"`
 
 	Operations
 	Died    int `json:"died"`    // claims that ended with their node
@@ -35,16 +34,16 @@ type Run struct {
 	// Visible is how long it took until a registration was visible on another node, by when it was
 	// made.
 	Visible struct {
-		Before Spread `json:"before"`
-		During Spread `json:"during"`
-		After  Spread `json:"after"`
+		Before measured.Spread `json:"before"`
+		During measured.Spread `json:"during"`
+		After  measured.Spread `json:"after"`
 	} `json:"visible"`
 
 	// Whole is the time from the end of the disturbance until all that had been changed by then was
 	// seen everywhere.
-	Whole Value `json:"whole_seconds"`
+	Whole measured.Value `json:"whole_seconds"`
 	// Settled is the time from the end of the load until all nodes agreed.
-	Settled Value `json:"settled_seconds"`
+	Settled measured.Value `json:"settled_seconds"`
 
 	Conflicts Conflicts `json:"conflicts"`
 	Audit     *Audit    `json:"audit"` // nil if the run was stopped
@@ -52,9 +51,9 @@ type Run struct {
 	Peaks
 	QueueLimit int `json:"queue_limit"` // at which registering has to wait
 	// EventsMissed counts what the watchers that measure did not see. Its times are missing.
-	EventsMissed   uint64 `json:"events_missed"`
-	Counts         Totals `json:"counts"`          // of all nodes
-	SecondsCounted Value  `json:"seconds_counted"` // how long those were counted
+	EventsMissed   uint64         `json:"events_missed"`
+	Counts         Totals         `json:"counts"`          // of all nodes
+	SecondsCounted measured.Value `json:"seconds_counted"` // how long those were counted
 
 	Series []series.Series `json:"-"`
 }
@@ -98,40 +97,21 @@ const (
 func (r *run) result(ran time.Duration) *Run {
 	s := r.sampler
 	x := &Run{
-		Partitions: r.partitions, Nodes: len(r.cluster.members), Victims: []string{},
-		Seconds: Value(ran.Seconds()), Setup: Value(r.setup.Seconds()),
+		Partitions: r.partitions, Victims: []string{},
+		Seconds: measured.Value(ran.Seconds()), Setup: measured.Value(r.setup.Seconds()),
 		Operations: r.tally.counts(),
 		Died:       r.ledger.count(died), Dropped: r.ledger.count(dropped),
 		Whole: s.whole.took(), Settled: s.settled.took(),
 		Conflicts: r.ledger.conflicts(),
 		Peaks:     s.peaks, QueueLimit: cmp.Or(r.p.Queue, registry.DefaultQueueSize),
-		EventsMissed: s.views.missed, Counts: s.total(), SecondsCounted: Value(s.at.Seconds()),
+		EventsMissed: r.ledger.missed, Counts: s.total(), SecondsCounted: measured.Value(s.At.Seconds()),
 		Series: s.All(),
 	}
 	for _, i := range r.victims {
 		x.Victims = append(x.Victims, nodeName(i))
 	}
-	l := &s.views.latency
+	l := &r.ledger.latency
 	x.Visible.Before, x.Visible.During, x.Visible.After = l[phase.Before].Spread(),
 		l[phase.During].Spread(), l[phase.After].Spread()
 	return x
 }
-
-// count returns how many claims are in a state.
-func (l *ledger) count(s claimState) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, c := range l.claims {
-		if c.state == s {
-			n++
-		}
-	}
-	return n
-}
-
-// Value is a number that may not exist, see [measured.Value].
-type Value = measured.Value
-
-// Spread is how times were spread, see [measured.Spread].
-type Spread = measured.Spread

@@ -11,9 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -59,8 +62,8 @@ type run struct {
 	ledger  *ledger
 	sampler *sampler
 	tally   tally
-	ops     sync.WaitGroup
-	names   int // that were made up; the generator's
+	ops     errgroup.Group // operations under way
+	names   int            // that were made up; the generator's
 
 	setup time.Duration
 	over  atomic.Int64            // when the disturbance ended; 0: it has not
@@ -73,6 +76,8 @@ func newRun(p *Params, e lab.Env, number, partitions int) *run {
 		cluster: newCluster(p, partitions, e.Child),
 		ledger:  newLedger(p.Resolver == "oldest", p.Nodes),
 	}
+	r.ops.SetLimit(mostAtOnce)
+	r.ledger.line = phase.Line{Start: p.Start, End: p.End, Stop: p.Duration}
 	r.victims = r.pickVictims()
 	// Past that bound a registry holds its own timestamps back, those that it gave out included.
 	if p.Disturb == lab.Skew && p.Skew.Abs() > registry.DefaultMaxClockSkew {
@@ -102,7 +107,7 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 	r.fail = fail
 	defer r.fail(nil)
 	defer func() {
-		r.ops.Wait()
+		_ = r.ops.Wait()
 		err = errors.Join(err, r.cluster.close())
 	}()
 	r.report("starting", 0)
@@ -129,7 +134,7 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 	if err != nil {
 		return result, err
 	}
-	result.Audit = r.ledger.audit(views, r.sampler.views.up)
+	result.Audit = r.ledger.audit(views)
 	return result, nil
 }
 
@@ -141,9 +146,8 @@ const (
 // fillAndSettle registers the names that are there from the start, and waits until all nodes show
 // them.
 func (r *run) fillAndSettle(ctx context.Context) error {
-	began := time.Now()
-	r.Zero = began.Add(setupPatience) // so that all times until the start of the run are negative
-	r.sampler.views.rebase(r.Zero)
+	r.Zero = time.Now().Add(setupPatience) // so that all times until the start of the run are negative
+	r.ledger.rebase(r.Zero)
 	filled := make(chan struct{})
 	var filling sync.WaitGroup
 	filling.Go(func() {
@@ -151,41 +155,35 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 		r.fill(ctx)
 	})
 	defer filling.Wait()
-	tick := time.NewTicker(setupInterval)
-	defer tick.Stop()
-	full, last := false, -setupPatience
-	for {
+	last, behind := -setupPatience, 0
+	for range r.Every(ctx, setupInterval, r.Now(), -time.Second) {
+		full := false
 		select {
 		case <-filled:
-			full, filled = true, nil
-			continue
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+			full = true
+		default:
 		}
 		o, err := r.sampler.observe(ctx)
 		if err != nil {
 			return err
 		}
 		r.tell("filling", 0.05, o)
-		last = max(last, o.last)
-		if full && o.behind == 0 {
+		last, behind = max(last, o.last), o.behind
+		if full && behind == 0 {
 			r.setup = last + setupPatience
 			return nil
 		}
-		if time.Since(began) > setupPatience-time.Second {
-			r.fail(fmt.Errorf("after %v %d of %d views of the names that are there from the start are "+
-				"still missing", setupPatience, o.behind, len(r.cluster.members)*r.p.Names))
-			return context.Cause(ctx)
-		}
 	}
+	r.fail(fmt.Errorf("after %v %d of %d views of the names that are there from the start are still "+
+		"missing", setupPatience, behind, len(r.cluster.members)*r.p.Names))
+	return context.Cause(ctx)
 }
 
 // load runs the load with the disturbance, and goes on until all nodes agree or patience is over.
 // It returns when the load ended.
 func (r *run) load(ctx context.Context) (ran time.Duration) {
 	r.Zero = time.Now()
-	r.sampler.views.rebase(r.Zero)
+	r.ledger.rebase(r.Zero)
 	r.tally.restart()
 	var work sync.WaitGroup
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
@@ -193,7 +191,7 @@ func (r *run) load(ctx context.Context) (ran time.Duration) {
 	}
 	r.sampler.run(ctx, r.p.Duration)
 	work.Wait() // all end by themselves; a node that was started late may take its time
-	r.ops.Wait()
+	_ = r.ops.Wait()
 	ran = min(r.Now(), r.p.Duration)
 	if ctx.Err() == nil {
 		r.sampler.settle(ctx)

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/measured"
 )
@@ -28,13 +27,11 @@ type sampler struct {
 	*sample.Sampler
 
 	r      *run
-	views  *views
-	lives  []int         // of each member, that its view and its counters are of
-	first  []Totals      // of each life, at the start of the run
-	last   []nodeCount   // of each life
-	ended  Totals        // of lives that are over
-	at     time.Duration // of the sample before, also one that is not in the series
-	before Totals        // at the last sample that is in the series
+	nodes  []node      // of each member, that its view and its counters are of
+	first  []Totals    // of each node, at the start of the run
+	last   []nodeCount // of each node
+	ended  Totals      // of nodes that are gone
+	before Totals      // at the last sample that is in the series
 
 	whole, settled agreement
 	peaks          Peaks
@@ -43,20 +40,18 @@ type sampler struct {
 func newSampler(r *run) *sampler {
 	n := len(r.cluster.members)
 	return &sampler{
-		r: r, lives: make([]int, n), first: make([]Totals, n), last: make([]nodeCount, n),
-		views:   newViews(r.ledger, phase.Line{Start: r.p.Start, End: r.p.End, Stop: r.p.Duration}),
-		Sampler: sample.New(),
-		whole:   newAgreement(never), settled: newAgreement(never),
+		r: r, nodes: make([]node, n), first: make([]Totals, n), last: make([]nodeCount, n),
+		Sampler: sample.New(), whole: newAgreement(never), settled: newAgreement(never),
 	}
 }
 
 // observed is one look at the whole cluster.
 type observed struct {
-	last        time.Duration // when a node saw the last change
-	least, most int           // names that a node shows
-	names       []Value       // that each node shows; none if it is down
-	expected    int           // names that must be visible
-	behind, old int           // see views.behind
+	last        time.Duration    // when a node saw the last change
+	least, most int              // names that a node shows
+	names       []measured.Value // that each node shows; none if it is down
+	expected    int              // names that must be visible
+	behind, old int              // see views.behind
 	queue       int
 	total       Totals
 }
@@ -65,19 +60,19 @@ type observed struct {
 func (s *sampler) observe(ctx context.Context) (observed, error) {
 	members := s.r.cluster.members
 	seen := make([]*observation, len(members))
-	lives := make([]int, len(members))
+	nodes := make([]node, len(members))
 	var group errgroup.Group
 	limited, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
 	for i, m := range members {
 		group.Go(func() error {
-			n, life := m.get()
-			lives[i] = life
+			n := m.get()
+			nodes[i] = n
 			if n == nil {
 				return nil
 			}
 			a, err := n.do(limited, request{Op: opObserve})
-			if _, now := m.get(); now != life {
+			if m.get() != n {
 				return nil // killed meanwhile
 			}
 			if err != nil {
@@ -90,26 +85,27 @@ func (s *sampler) observe(ctx context.Context) (observed, error) {
 	if err := group.Wait(); err != nil {
 		return observed{}, err
 	}
-	return s.takeIn(seen, lives), nil
+	return s.takeIn(seen, nodes), nil
 }
 
 // takeIn takes over what the nodes have observed; nil stands for one that is down.
-func (s *sampler) takeIn(seen []*observation, lives []int) observed {
-	o := observed{last: noChange, least: -1, names: make([]Value, len(seen))}
+func (s *sampler) takeIn(seen []*observation, nodes []node) observed {
+	o := observed{last: noChange, least: -1, names: make([]measured.Value, len(seen))}
+	l := s.r.ledger
 	for i, x := range seen {
-		if lives[i] != s.lives[i] || x == nil && s.views.up[i] {
-			s.turn(i, lives[i], x != nil)
+		if nodes[i] != s.nodes[i] || x == nil && l.up[i] {
+			s.turn(i, nodes[i], x != nil)
 		}
 		if x == nil {
 			o.names[i] = measured.None()
 			continue
 		}
-		for _, l := range x.Lost {
-			s.r.ledger.lost(l, s.r.Now())
+		for _, lost := range x.Lost {
+			l.lost(lost, s.r.Now())
 		}
-		o.last = max(o.last, s.views.apply(i, *x))
+		o.last = max(o.last, l.apply(i, *x))
 		s.last[i] = x.Count
-		o.names[i] = Value(x.Count.Names)
+		o.names[i] = measured.Value(x.Count.Names)
 		if o.least < 0 || x.Count.Names < o.least {
 			o.least = x.Count.Names
 		}
@@ -118,19 +114,19 @@ func (s *sampler) takeIn(seen []*observation, lives []int) observed {
 		s.peaks.note(x.Count)
 	}
 	o.least = max(o.least, 0)
-	o.behind, o.old = s.views.behind(s.whole.until)
-	o.expected = s.r.ledger.expected()
+	o.behind, o.old = l.behind(s.whole.until)
+	o.expected = l.expected()
 	o.total = s.total()
 	return o
 }
 
-// turn notes that one life of a member has ended, and perhaps another begun.
-func (s *sampler) turn(i, life int, up bool) {
-	if s.views.up[i] {
+// turn notes that a member has another node, or none.
+func (s *sampler) turn(i int, n node, up bool) {
+	if s.r.ledger.up[i] {
 		s.ended.add(s.last[i].since(s.first[i]))
 	}
-	s.lives[i], s.first[i], s.last[i] = life, Totals{}, nodeCount{}
-	s.views.set(i, up)
+	s.nodes[i], s.first[i], s.last[i] = n, Totals{}, nodeCount{}
+	s.r.ledger.set(i, up)
 }
 
 // note notes the peaks of a node's counters.
@@ -145,11 +141,11 @@ func (p *Peaks) note(c nodeCount) {
 	}
 }
 
-// total is what was counted in the run, over all nodes.
+// total returns what was counted in the run, over all nodes.
 func (s *sampler) total() Totals {
 	sum := s.ended
 	for i := range s.last {
-		if s.views.up[i] {
+		if s.r.ledger.up[i] {
 			sum.add(s.last[i].since(s.first[i]))
 		}
 	}
@@ -165,7 +161,7 @@ func (s *sampler) begin(ctx context.Context) error {
 		s.first[i] = s.last[i].Totals
 	}
 	s.ended = Totals{}
-	s.views.recent.Reset()
+	s.r.ledger.recent.Reset()
 	return nil
 }
 
@@ -216,7 +212,6 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 	s.settled.see(now, o.last, o.behind == 0)
 	s.peaks.Behind = max(s.peaks.Behind, o.behind)
 	s.note(now, interval, o)
-	s.at = now
 	s.r.tell(doing, 0.1+0.8*min(1, now.Seconds()/s.r.p.Duration.Seconds()), o)
 	return true
 }
@@ -235,9 +230,9 @@ func (s *sampler) note(now, interval time.Duration, o observed) {
 		s.Gauge(seriesNamesOf+nodeName(i), float64(n))
 	}
 	s.Gauge(seriesBehind, float64(o.behind))
-	s.Gauge(seriesVisible50, float64(s.views.recent.Quantile(50)))
-	s.Gauge(seriesVisible99, float64(s.views.recent.Quantile(99)))
-	s.views.recent.Reset()
+	s.Gauge(seriesVisible50, float64(s.r.ledger.recent.Quantile(50)))
+	s.Gauge(seriesVisible99, float64(s.r.ledger.recent.Quantile(99)))
+	s.r.ledger.recent.Reset()
 	s.Gauge(seriesQueue, float64(o.queue))
 	s.Rate(seriesMessages, d.Sent.all())
 	s.Rate(seriesBytes, d.WireBytes)
