@@ -134,8 +134,8 @@ func newPart(d time.Duration) *part {
 	return &part{seconds: d.Seconds(), errors: make(map[string]uint64)}
 }
 
-// newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what was
-// killed for good stays away to the end.
+// newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what
+// was killed for good stays away to the end.
 func newTimeline(c Config, ran time.Duration) *timeline {
 	t := &timeline{line: phase.Line{Start: c.Start, End: c.End, Stop: c.Duration}}
 	if c.Disturb == Calm {

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/snowfence/snowfence/internal/links"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/internal/wallclock"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -20,8 +20,9 @@ const watchBuffer = 1 << 18
 
 // A localNode is a node in this process.
 type localNode struct {
+	name    string
 	reg     *registry.Registry
-	links   *links.Links
+	network *cutnet.Network // this node's own
 	watcher *registry.Watcher
 	watched sync.WaitGroup
 	skew    atomic.Int64 // by which the wall clock is ahead, in nanoseconds
@@ -36,11 +37,12 @@ type localNode struct {
 
 // openLocal starts a node and joins the cluster.
 func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
-	l, err := links.Listen(c.Port)
+	n := &localNode{name: c.Name, network: cutnet.New(0),
+		held: make(map[claimID]*registry.Registration)}
+	l, err := n.network.Listen(c.Name, "127.0.0.1", c.Port)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
-	n := &localNode{links: l, held: make(map[claimID]*registry.Registration)}
 	n.seen.Full = true // what was there when the watch began came without events
 	resolver := registry.KeepNewest
 	if c.Params.Resolver == "oldest" {
@@ -103,7 +105,7 @@ func (n *localNode) do(ctx context.Context, r request) (a response, err error) {
 		}
 		err = g.Release()
 	case opCut:
-		n.links.Set(r.Addrs)
+		n.network.CutOnly(n.name, r.Addrs...)
 	case opSkew:
 		if !n.asked.Load() {
 			return a, errNoClock
@@ -160,7 +162,9 @@ func (n *localNode) observe() observation {
 	}
 	o.Count = countOf(n.reg.Stats())
 	o.Count.NodesDown = downs
-	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.Count()
+	sent := n.network.TrafficFrom(n.name)
+	o.Count.Packets, o.Count.Streams = sent.Packets, sent.Streams
+	o.Count.WireBytes = sent.PacketBytes + sent.StreamBytes
 	return o
 }
 
@@ -174,7 +178,7 @@ func (n *localNode) view() map[string]claimID {
 
 func (n *localNode) kill() error {
 	// A process that is killed sends nothing more; here it would.
-	n.links.Silence()
+	n.network.Isolate(n.name)
 	return n.close()
 }
 
