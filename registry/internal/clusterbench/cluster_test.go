@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/snowfence/snowfence/internal/lab/cutnet"
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -192,15 +195,110 @@ func (c *cluster) close() error {
 	return errors.Join(errs...)
 }
 
-// with runs f on a cluster.
-func (s setup) with(ctx context.Context, f func(*cluster) error) (err error) {
-	c, err := s.open(ctx)
-	if err != nil {
+// moved returns how many bytes all nodes have sent, membership's included.
+func (c *cluster) moved() uint64 {
+	t := c.meter.Traffic()
+	return t.PacketBytes + t.StreamBytes
+}
+
+// nameOf returns a name of 16 bytes.
+func nameOf(i int) string { return fmt.Sprintf("bench/%010d", i) }
+
+// meta is metadata of 16 bytes.
+var meta = []byte("10.20.30.40:5678")
+
+// register registers the names from first to first+n-1 on a node, by some goroutines. The holders
+// have no context that ever ends, as one shared by all would be a cost of its own.
+func register(r *registry.Registry, first, n, goroutines int) ([]*registry.Registration, error) {
+	all := make([]*registry.Registration, n)
+	err := inParallel(goroutines, n, func(i int) (err error) {
+		all[i], err = r.Register(context.Background(), nameOf(first+i), meta)
 		return err
+	})
+	return all, err
+}
+
+// release releases registrations, by some goroutines.
+func release(all []*registry.Registration, goroutines int) error {
+	return inParallel(goroutines, len(all), func(i int) error { return all[i].Release() })
+}
+
+// inParallel calls f with 0 to n-1, each of the goroutines with every goroutines-th number, and
+// returns the first error.
+func inParallel(goroutines, n int, f func(i int) error) error {
+	var group errgroup.Group
+	for g := range goroutines {
+		group.Go(func() error {
+			for i := g; i < n; i += goroutines {
+				if err := f(i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	if err := f(c); err != nil {
-		return err
+	return group.Wait()
+}
+
+// A turnover releases the registrations of a node, and registers a new name for each.
+type turnover struct {
+	node   *registry.Registry
+	first  int
+	rate   float64       // per second
+	done   chan struct{} // closed when the following may be read
+	turned int
+	took   time.Duration
+	err    error
+}
+
+func (t *turnover) run(ctx context.Context) {
+	defer close(t.done)
+	clock := pace.Start()
+	defer func() { t.took = clock.Now() }()
+	for _, g := range t.node.Registrations() {
+		if clock.Until(ctx, pace.Due(uint64(t.turned), t.rate)) != nil {
+			return
+		}
+		if t.err = g.Release(); t.err != nil {
+			return
+		}
+		_, t.err = t.node.Register(context.Background(), nameOf(t.first+t.turned), meta)
+		if t.err != nil {
+			return
+		}
+		t.turned++
 	}
-	return c.check()
+}
+
+// sums are statistics of some nodes together.
+type sums struct {
+	queueHigh       int // the deepest of all partitions of all nodes
+	pulls, timeouts uint64
+	served, resyncs uint64
+	checks          uint64
+	networkBytes
+}
+
+// networkBytes are the bytes that the registry sent, by their path. What gossip repeats is counted
+// each time.
+type networkBytes struct{ gossip, reliable, packets uint64 }
+
+func (n networkBytes) sent() uint64 { return n.gossip + n.reliable + n.packets }
+
+func (s *sums) add(nodes ...*registry.Registry) {
+	for _, r := range nodes {
+		stats := r.Stats()
+		s.gossip += stats.Network.Gossip.BytesOut
+		s.reliable += stats.Network.Reliable.BytesOut
+		s.packets += stats.Network.Packets.BytesOut
+		for i := range stats.Partitions {
+			p := &stats.Partitions[i]
+			s.queueHigh = max(s.queueHigh, p.QueueHigh)
+			s.pulls += p.Pulls
+			s.timeouts += p.PullTimeouts
+			s.served += p.Served
+			s.resyncs += p.Resyncs
+			s.checks += p.Sent.Checks
+		}
+	}
 }
