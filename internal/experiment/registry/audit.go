@@ -8,16 +8,15 @@ import (
 	"github.com/snowfence/snowfence/internal/measured"
 )
 
-// An Audit is what all nodes show when the run is over, held against what was really done. All of
-// its counts but Names should be 0.
+// An Audit compares what all nodes show when the run is over with what was really done. All of its
+// counts but Names should be 0.
 type Audit struct {
 	Names         int `json:"names"`         // that have a holder
 	TwoHolders    int `json:"two_holders"`   // names with more than one claim that is alive
 	Zombies       int `json:"zombies"`       // views of a claim that is not alive
 	Disagreements int `json:"disagreements"` // names on which two nodes differ
 	Missing       int `json:"missing"`       // views that lack a claim which is alive
-	// names with a claim alive which the resolver does not prefer
-	WrongWinner int `json:"wrong_winner"`
+	WrongWinner   int `json:"wrong_winner"`  // names held by a claim that the resolver does not prefer
 
 	Example string `json:"example,omitempty"` // the first that is wrong, in words
 }
@@ -82,7 +81,7 @@ func (l *ledger) preferred(name string) *claim {
 	}))
 }
 
-// unsettled counts the names with more than one claim alive: a loser has not been told.
+// unsettled returns the number of names with more than one claim alive: a loser was not told yet.
 func (l *ledger) unsettled() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,15 +94,16 @@ func (l *ledger) unsettled() int {
 	return n
 }
 
-// Conflicts is what became of the names that two nodes claimed.
+// Conflicts counts what became of the names that two nodes claimed.
 type Conflicts struct {
-	Names   int            `json:"names"`             // that two nodes asked for
-	Refused int            `json:"refused"`           // of which one was refused: the other was visible already
-	Both    int            `json:"both"`              // of which both got their claim: a conflict
-	Losers  int            `json:"losers"`            // claims that had to be given up
-	Told    int            `json:"told"`              // whose holder was told so
-	ByDeath int            `json:"ended_by_death"`    // conflicts that ended with the death of a node
-	Apart   measured.Value `json:"apart_p50_seconds"` // how far apart two claims were made, in the median
+	Names   int `json:"names"`          // that two nodes asked for
+	Refused int `json:"refused"`        // one was refused: the other was visible already
+	Both    int `json:"both"`           // both got their claim: a conflict
+	Losers  int `json:"losers"`         // claims that had to be given up
+	Told    int `json:"told"`           // losers whose holder was told so
+	ByDeath int `json:"ended_by_death"` // conflicts that ended with the death of a node
+	// Apart is the time between the two claims, in the median.
+	Apart measured.Value `json:"apart_p50_seconds"`
 }
 
 // conflicts counts what became of contested names.

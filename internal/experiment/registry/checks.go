@@ -71,7 +71,7 @@ func (x *Run) checks(p *Params) []report.Check {
 	if limit == 0 {
 		limit = x.QueueLimit
 	}
-	add(x.Peaks.Queue <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
-		human.Count(x.Peaks.Queue), human.Count(limit))
+	add(x.QueuePeak <= limit, "queues stayed bounded", "the deepest had %s names; wanted: at most %s",
+		human.Count(x.QueuePeak), human.Count(limit))
 	return checks
 }

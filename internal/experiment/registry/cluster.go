@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A cluster is the nodes of a run.
+// A cluster holds the nodes of a run.
 type cluster struct {
 	command []string // of a node's process; nil: nodes are in this process
 	config  nodeConfig
@@ -45,8 +45,7 @@ func newCluster(p *Params, partitions int, command []string) *cluster {
 	return c
 }
 
-// nodeName is such that names are ordered as their numbers are: ties between claims fall to the
-// name.
+// nodeName returns names that sort as their numbers do: ties between claims are resolved by name.
 func nodeName(i int) string { return fmt.Sprintf("node-%02d", i+1) }
 
 // start starts all nodes; the first one is the seed of the others. If it fails, those that run are

@@ -73,7 +73,7 @@ func executed(t *testing.T, p *Params) *Result {
 		require.Zero(t, x.EventsMissed)
 		require.Positive(t, x.Counts.Sent.Updates)
 		require.Positive(t, x.Counts.WireBytes)
-		require.Len(t, x.Peaks.Queues, x.Partitions)
+		require.Len(t, x.QueuePeaks, x.Partitions)
 		require.Positive(t, x.Visible.Before.Count+x.Visible.During.Count+x.Visible.After.Count)
 	}
 	return r
@@ -348,7 +348,7 @@ func TestShippedScenarios(t *testing.T) {
 		require.Equal(t, strings.TrimSuffix(filepath.Base(file), ".yaml"), set.Name())
 		require.NotEmpty(t, set.Description(), file)
 		require.Positive(t, p.WholeWithin, file)
-		require.Contains(t, string(readme), "| `"+filepath.Base(file)+"` |", "the README has no row for it")
+		require.Contains(t, string(readme), "| `"+filepath.Base(file)+"` |", "no row in the README")
 	}
 }
 

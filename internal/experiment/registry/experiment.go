@@ -139,7 +139,7 @@ const (
 
 // rules checks what the bounds of single fields can't say.
 func rules(p *Params, c *params.Checker) {
-	p.Window.Check(c, p.Duration, minWindow)
+	p.Check(c, p.Duration, minWindow)
 	c.Check(len(p.Partitions) <= mostRuns, "partitions", "must be at most %d numbers", mostRuns)
 	c.Check(p.Contested == 0 || p.Nodes > 1, "contested",
 		"needs two nodes that claim a name, and %s is 1", c.Call("nodes"))

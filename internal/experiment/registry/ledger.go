@@ -11,19 +11,19 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A ledger keeps what really happened, every claim and what became of it, and what each node shows.
+// A ledger records every claim and what became of it, and what each node shows.
 type ledger struct {
 	oldest bool
 	exact  bool // claims keep the timestamps that they were made with
 	line   phase.Line
 
 	mu        sync.Mutex // guards all below, and the claims
-	claims    []*claim   // the number of a claim is its place, from 1
+	claims    []*claim   // by their numbers, from 1
 	names     map[string]*entry
 	holders   int                 // names with a claim that is alive
-	touched   []*entry            // that are dirty
+	touched   []*entry            // those that are dirty
 	held      []string            // names that may be released, in no order
-	heldAt    map[string]int      // where they stand in held
+	heldAt    map[string]int      // the index in held of each
 	contested map[string][]*claim // by name
 	free      []freeName          // names that were released or lost with their node, oldest first
 
@@ -43,8 +43,8 @@ type entry struct {
 	contested bool
 
 	shown  []claimID // what each node shows
-	behind uint64    // the nodes that did not show what they must when it was looked at, a bit each
-	dirty  bool      // it is to be looked at again
+	behind uint64    // the nodes that did not show what they must at the last comparison, a bit each
+	dirty  bool      // it is to be compared again
 }
 
 // A claim is one registration. Times are since the start of the run.
@@ -84,7 +84,7 @@ func newLedger(oldest bool, nodes int) *ledger {
 	return l
 }
 
-// open makes a claim that is about to be registered.
+// open adds a claim that is about to be registered.
 func (l *ledger) open(name string, node int, contested bool, asked time.Duration) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,7 @@ func (l *ledger) open(name string, node int, contested bool, asked time.Duration
 	return c
 }
 
-// registered settles a claim that was registered. It may have been lost meanwhile.
+// registered notes that a claim was made. It may have been lost meanwhile.
 func (l *ledger) registered(c *claim, at registry.Timestamp, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *ledger) registered(c *claim, at registry.Timestamp, now time.Duration) 
 	l.alive(c, now)
 }
 
-// alive puts a claim into its name, unless it has ended already. mu is held.
+// alive adds a claim to its name, unless it has ended already. mu is held.
 func (l *ledger) alive(c *claim, now time.Duration) {
 	if c.state != pending {
 		return
@@ -127,7 +127,7 @@ func (l *ledger) alive(c *claim, now time.Duration) {
 	}
 }
 
-// end takes a claim that is alive out of its name, or settles one that never was. mu is held.
+// end removes a claim that is alive from its name, or settles one that never was. mu is held.
 func (l *ledger) end(c *claim, why claimState, now time.Duration) {
 	if c.state != alive && c.state != pending {
 		return
@@ -161,7 +161,7 @@ func (l *ledger) settle(c *claim, why claimState, now time.Duration) {
 	l.end(c, why, now)
 }
 
-// keep puts back a claim that was taken but will not be released.
+// keep takes back that a claim is going to be released.
 func (l *ledger) keep(c *claim, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,7 +176,7 @@ func (l *ledger) freed(c *claim, now time.Duration) {
 	l.free = append(l.free, freeName{c.name, now})
 }
 
-// lost notes that a node reported the end of a claim.
+// lost ends a claim because its node reported so.
 func (l *ledger) lost(x loss, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,8 +195,8 @@ func (l *ledger) lost(x loss, now time.Duration) {
 	e.changed = changed
 }
 
-// take picks a name that is held, the i-th in no order, and ends its claim. It returns nil if none
-// is.
+// take picks a name that is held, the i-th in no order, and ends its claim: it is to be released. It
+// returns nil if no name is held.
 func (l *ledger) take(i uint64, now time.Duration) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,7 +215,7 @@ type freeName struct {
 	since time.Duration
 }
 
-// reuse returns a name that has been free since some time, or "".
+// reuse returns the name that has been free for longest, or "" if none was by the time since.
 func (l *ledger) reuse(since time.Duration) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -265,7 +265,7 @@ func (l *ledger) best(claims []*claim) *claim {
 	})
 }
 
-// touch notes that a name is to be looked at again. mu is held.
+// touch marks a name to be compared again. mu is held.
 func (l *ledger) touch(e *entry) {
 	if !e.dirty {
 		e.dirty = true

@@ -86,7 +86,9 @@ func TestAudit(t *testing.T) {
 
 func TestChecksOfARun(t *testing.T) {
 	s := &Params{WholeWithin: time.Second, QueueAtMost: 10, Disturb: lab.Split}
-	good := func() *Run { return &Run{Audit: &Audit{}, Whole: 0.9, Peaks: Peaks{Queue: 10}, QueueLimit: 50} }
+	good := func() *Run {
+		return &Run{Audit: &Audit{}, Whole: 0.9, Peaks: Peaks{QueuePeak: 10}, QueueLimit: 50}
+	}
 	failing := func(x *Run) (names []string) {
 		for _, c := range x.checks(s) {
 			if !c.OK {
@@ -105,7 +107,7 @@ func TestChecksOfARun(t *testing.T) {
 			x.Failed, x.Failure = 1, "for this"
 		},
 		"whole again soon after the disturbance":            func(x *Run) { x.Whole = measured.None() },
-		"queues stayed bounded":                             func(x *Run) { x.Peaks.Queue = 11 },
+		"queues stayed bounded":                             func(x *Run) { x.QueuePeak = 11 },
 		"every name was asked for on every node at the end": func(x *Run) { x.Audit = nil },
 	} {
 		x := good()
@@ -114,7 +116,7 @@ func TestChecksOfARun(t *testing.T) {
 	}
 	s.QueueAtMost = 0
 	x := good()
-	x.Peaks.Queue = 51
+	x.QueuePeak = 51
 	require.Equal(t, []string{"queues stayed bounded"}, failing(x), "the registry's own limit")
 }
 

@@ -18,10 +18,9 @@ import (
 const (
 	// opTimeout bounds one operation. A registry that does not come to an answer says why before.
 	opTimeout = 2 * registry.DefaultSyncTimeout
-	// mostAtOnce bounds the operations under way; what comes on top is shed and counted.
+	// mostAtOnce bounds the operations under way. More are shed and counted.
 	mostAtOnce = 4096
-	// atOnceInSetup is how many registrations are under way while the names are put in that are there
-	// from the start.
+	// atOnceInSetup bounds the registrations under way before the start.
 	atOnceInSetup = 64
 )
 
@@ -70,7 +69,7 @@ func (r *run) fill(ctx context.Context) {
 	_ = group.Wait()
 }
 
-// generate makes changes at their intended times. If it was late it makes all that are due.
+// generate makes changes at their intended times. If it is late it makes all that are due.
 func (r *run) generate(ctx context.Context) {
 	rate := r.p.Rate
 	if rate == 0 {
@@ -101,16 +100,15 @@ func (r *run) generate(ctx context.Context) {
 }
 
 const (
-	// reuseShare is the part of the registrations that take a name which was released before, as long
-	// as there is one.
+	// reuseShare is the part of the registrations that take a name that was released, if there is one.
 	reuseShare = 0.5
-	// reuseAfter is how long such a name is left alone: another node would most likely refuse it, not
-	// having heard yet that it is free.
+	// reuseAfter is how long such a name rests. Before that, most other nodes would refuse it, since
+	// they do not know yet that it is free.
 	reuseAfter = 500 * time.Millisecond
 )
 
-// contest has two nodes at a time claim the same name, spread over the window. In a split they are
-// of both sides.
+// contest makes two nodes at a time claim the same name, spread over the window. In a split they
+// are of both sides.
 func (r *run) contest(ctx context.Context) {
 	n := r.p.Contested
 	rng := r.random(streamContest)
@@ -156,7 +154,7 @@ func (r *run) rivals(rng *rand.Rand) (a, b *member) {
 	return up[first%uint64(len(up))], others[second%uint64(len(others))]
 }
 
-// anyNode picks a node that runs. It is nil if none does, which no parameters ask for.
+// anyNode picks a node that runs. The node is nil if none does, which no parameters ask for.
 func (r *run) anyNode(rng *rand.Rand) (*member, node) {
 	from := rng.IntN(len(r.cluster.members))
 	for i := range r.cluster.members {

@@ -41,7 +41,7 @@ var measures = []lab.Measure[*Run]{
 		Of:      func(x *Run) table.Cell { return table.Seconds(float64(x.Settled)) },
 		Meaning: "from the last change until all nodes showed the same, which is what was really done"},
 	{Name: "views behind, peak", Better: table.Lower,
-		Of: func(x *Run) table.Cell { return table.Count(x.Peaks.Behind) },
+		Of: func(x *Run) table.Cell { return table.Count(x.BehindPeak) },
 		Meaning: "a view is one name on one node; this is the largest number that were not what they " +
 			"must be at one time"},
 	{Name: "nodes taken for down",
@@ -69,7 +69,7 @@ var measures = []lab.Measure[*Run]{
 		Of:      audited(func(a *Audit) int { return a.Disagreements }),
 		Meaning: "names on which two nodes differ; must be 0"},
 	{Name: "queue depth, peak", Better: table.Lower,
-		Of: func(x *Run) table.Cell { return part(x.Peaks.Queue, x.QueueLimit) },
+		Of: func(x *Run) table.Cell { return part(x.QueuePeak, x.QueueLimit) },
 		Meaning: "names that waited to be sent, in the deepest queue of any partition on any node, of " +
 			"the number at which registering has to wait"},
 	{Name: "messages sent per second", Better: table.Lower,
@@ -93,7 +93,7 @@ var measures = []lab.Measure[*Run]{
 		Meaning: "updates before which something was missing, requests for what was missing, and times " +
 			"that the whole of a node's claims was fetched"},
 	{Name: "heap of the tables, peak", Better: table.Lower,
-		Of:      func(x *Run) table.Cell { return table.Bytes(float64(x.Peaks.Heap)) },
+		Of:      func(x *Run) table.Cell { return table.Bytes(float64(x.HeapPeak)) },
 		Meaning: "estimated, of one node"},
 }
 
@@ -132,8 +132,8 @@ func (r *Result) tables(p *Params) []*table.Table {
 }
 
 func (x *Run) notes(t *table.Table, of string) {
-	if len(x.Peaks.Queues) > 1 {
-		t.Note("Deepest queue by partition%s: %s.", of, peaks(x.Peaks.Queues))
+	if len(x.QueuePeaks) > 1 {
+		t.Note("Deepest queue by partition%s: %s.", of, peaks(x.QueuePeaks))
 	}
 	if x.Overloaded > 0 || x.Shed > 0 {
 		t.Note("Not kept up with%s: %s registrations found no room in time, %s operations were not "+

@@ -10,14 +10,14 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A Result is what the runs showed.
+// A Result holds what the runs showed.
 type Result struct {
 	Runs []*Run `json:"runs"` // the last one is incomplete, or some are missing, if it was stopped
 
 	partial bool
 }
 
-// A Run is what one run showed. Times are in seconds.
+// A Run holds what one run showed. Times are in seconds.
 type Run struct {
 	Partitions int            `json:"partitions"`
 	Victims    []string       `json:"victims"`
@@ -31,8 +31,8 @@ type Run struct {
 	Died    int `json:"died"`    // claims that ended with their node
 	Dropped int `json:"dropped"` // claims lost without a conflict, a release or a death
 
-	// Visible is how long it took until a registration was visible on another node, by when it was
-	// made.
+	// Visible holds how long it took until a registration was visible on another node, by the phase
+	// in which it was made.
 	Visible struct {
 		Before measured.Spread `json:"before"`
 		During measured.Spread `json:"during"`
@@ -62,19 +62,19 @@ type Run struct {
 type Operations struct {
 	Registered uint64 `json:"registered"`
 	Released   uint64 `json:"released"`
-	Taken      uint64 `json:"taken"`             // registrations refused: the node still saw another holder
-	Overloaded uint64 `json:"overloaded"`        // registrations refused for lack of room
-	Shed       uint64 `json:"shed"`              // operations not begun, as too many were under way
-	Failed     uint64 `json:"failed"`            // operations that failed for another reason
-	Failure    string `json:"failure,omitempty"` // the first of these
+	Taken      uint64 `json:"taken"`             // refused: the node still saw another holder
+	Overloaded uint64 `json:"overloaded"`        // refused for lack of room
+	Shed       uint64 `json:"shed"`              // not begun, as too many were under way
+	Failed     uint64 `json:"failed"`            // for another reason
+	Failure    string `json:"failure,omitempty"` // the first
 }
 
-// Peaks are the largest values that were seen at one time.
+// Peaks holds the largest values that were seen at one time.
 type Peaks struct {
-	Behind int    `json:"behind_peak"` // views that were not what they must be
-	Queue  int    `json:"queue_peak"`  // the deepest queue of any partition and node
-	Queues []int  `json:"queue_peak_by_partition"`
-	Heap   uint64 `json:"heap_peak_bytes"` // of the tables of one node
+	BehindPeak int    `json:"behind_peak"` // views that were not what they must be
+	QueuePeak  int    `json:"queue_peak"`  // the deepest queue of any partition and node
+	QueuePeaks []int  `json:"queue_peak_by_partition"`
+	HeapPeak   uint64 `json:"heap_peak_bytes"` // of the tables of one node
 }
 
 // The names of the series.

@@ -20,31 +20,30 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// execute runs the load once for each number of partitions. It blocks for as long as these take, with
-// the time that the nodes need to start, and the time until they agree at the end. If ctx ends it
-// stops, and returns what was measured so far as a partial result and no error. An error says that
-// a node could not be started, was lost or could not be closed; what was measured before is then
-// returned as a partial result.
+// execute runs the load once for each number of partitions. It blocks for as long as these take,
+// with the time that the nodes need to start, and the time until they agree at the end. If ctx ends
+// it stops, and returns what was measured so far as a partial result and no error. An error says
+// that a node could not be started, was lost or could not be closed; what was measured before is
+// then returned as a partial result.
 func execute(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	result := &Result{}
 	for i, partitions := range p.Partitions {
-		if ctx.Err() != nil {
-			break
-		}
 		runtime.GC() // the garbage of one run is not the next one's
 		done, err := newRun(p, e, i, partitions).execute(ctx)
 		if done != nil {
 			result.Runs = append(result.Runs, done)
 		}
-		if err != nil && ctx.Err() == nil {
-			if len(result.Runs) == 0 {
-				return nil, err
-			}
+		switch {
+		case ctx.Err() != nil:
+			result.partial = true
+			return result, nil //nolint:nilerr // it was stopped
+		case err != nil && len(result.Runs) == 0:
+			return nil, err
+		case err != nil:
 			result.partial = true
 			return result, err
 		}
 	}
-	result.partial = ctx.Err() != nil
 	return result, nil
 }
 
@@ -86,7 +85,7 @@ func newRun(p *Params, e lab.Env, number, partitions int) *run {
 	return r
 }
 
-// Streams of random numbers, so that one does not depend on how much of another was used.
+// Each use of random numbers has a stream of its own, and does not depend on the others.
 const (
 	streamLoad uint64 = iota + 1
 	streamContest
@@ -100,8 +99,8 @@ func (r *run) random(stream uint64) *rand.Rand {
 
 func (r *run) isVictim(node int) bool { return slices.Contains(r.victims, node) }
 
-// execute does it all. If ctx ends it returns what was measured until then, together with ctx's
-// error. No goroutine and no process is left when it returns.
+// execute runs the cluster from its start to its end. If ctx ends it returns what was measured until
+// then, together with ctx's error. No goroutine and no process is left when it returns.
 func (r *run) execute(parent context.Context) (result *Run, err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	r.fail = fail
@@ -199,7 +198,7 @@ func (r *run) load(ctx context.Context) (ran time.Duration) {
 	return ran
 }
 
-// tell reports what was observed, after so much of the run.
+// tell reports what was observed when that part of the run was over.
 func (r *run) tell(doing string, part float64, o observed) {
 	r.report(fmt.Sprintf("%s: %s names, %s views behind, queue %s", doing,
 		human.Count(o.most), human.Count(o.behind), human.Count(o.queue)), part)

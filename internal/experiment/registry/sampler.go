@@ -45,7 +45,7 @@ func newSampler(r *run) *sampler {
 	}
 }
 
-// observed is one look at the whole cluster.
+// observed holds one look at the whole cluster.
 type observed struct {
 	last        time.Duration    // when a node saw the last change
 	least, most int              // names that a node shows
@@ -88,7 +88,7 @@ func (s *sampler) observe(ctx context.Context) (observed, error) {
 	return s.takeIn(seen, nodes), nil
 }
 
-// takeIn takes over what the nodes have observed; nil stands for one that is down.
+// takeIn adds what the nodes have observed to the ledger; nil stands for a node that is down.
 func (s *sampler) takeIn(seen []*observation, nodes []node) observed {
 	o := observed{last: noChange, least: -1, names: make([]measured.Value, len(seen))}
 	l := s.r.ledger
@@ -120,7 +120,7 @@ func (s *sampler) takeIn(seen []*observation, nodes []node) observed {
 	return o
 }
 
-// turn notes that a member has another node, or none.
+// turn starts the counters of a member anew: it has another node, or none.
 func (s *sampler) turn(i int, n node, up bool) {
 	if s.r.ledger.up[i] {
 		s.ended.add(s.last[i].since(s.first[i]))
@@ -129,15 +129,15 @@ func (s *sampler) turn(i int, n node, up bool) {
 	s.r.ledger.set(i, up)
 }
 
-// note notes the peaks of a node's counters.
+// note raises the peaks to those of a node.
 func (p *Peaks) note(c nodeCount) {
-	p.Queue = max(p.Queue, c.QueueHigh)
-	p.Heap = max(p.Heap, c.Heap)
+	p.QueuePeak = max(p.QueuePeak, c.QueueHigh)
+	p.HeapPeak = max(p.HeapPeak, c.Heap)
 	for i, depth := range c.ByPart {
-		if i == len(p.Queues) {
-			p.Queues = append(p.Queues, 0)
+		if i == len(p.QueuePeaks) {
+			p.QueuePeaks = append(p.QueuePeaks, 0)
 		}
-		p.Queues[i] = max(p.Queues[i], depth)
+		p.QueuePeaks[i] = max(p.QueuePeaks[i], depth)
 	}
 }
 
@@ -194,8 +194,8 @@ func (s *sampler) settle(ctx context.Context) {
 	}
 }
 
-// sample looks at the cluster and notes what it sees, interval being the time between two samples.
-// It returns false if the run can't go on.
+// sample observes the cluster and notes what it sees; interval is the time between two samples. It
+// returns false if the run can't go on.
 func (s *sampler) sample(ctx context.Context, doing string, interval time.Duration) bool {
 	if at := s.r.over.Load(); at > 0 && s.whole.until == never {
 		s.whole = newAgreement(time.Duration(at))
@@ -210,13 +210,13 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 	now := s.r.Now()
 	s.whole.see(now, o.last, o.old == 0)
 	s.settled.see(now, o.last, o.behind == 0)
-	s.peaks.Behind = max(s.peaks.Behind, o.behind)
+	s.peaks.BehindPeak = max(s.peaks.BehindPeak, o.behind)
 	s.note(now, interval, o)
 	s.r.tell(doing, 0.1+0.8*min(1, now.Seconds()/s.r.p.Duration.Seconds()), o)
 	return true
 }
 
-// note puts a sample into the series.
+// note adds a sample to the series.
 func (s *sampler) note(now, interval time.Duration, o observed) {
 	if !s.Next(now, interval) {
 		return

@@ -59,7 +59,7 @@ func (l *ledger) apply(node int, o observation) (last time.Duration) {
 	return last
 }
 
-// shown notes how long a claim took to be visible on a node. mu is held.
+// shown records how long a claim took to be visible on a node. mu is held.
 func (l *ledger) shown(node int, id claimID, at time.Duration, late bool) {
 	c := l.claim(id)
 	if c == nil || c.node == node || c.seen&(1<<node) != 0 {
@@ -74,9 +74,8 @@ func (l *ledger) shown(node int, id claimID, at time.Duration, late bool) {
 	l.recent.Add(took)
 }
 
-// behind counts the views that are not what they must be, and those among them whose name was
-// changed until a moment and not since. Only what has changed since it was last called is looked
-// at.
+// behind returns the number of views that are not what they must be, and how many of them are of a
+// name that was not changed after a moment. It compares only what has changed since the last call.
 func (l *ledger) behind(until time.Duration) (all, old int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +98,7 @@ func (l *ledger) behind(until time.Duration) (all, old int) {
 	return all, old
 }
 
-// compare returns the nodes that do not show of a name what they must. mu is held.
+// compare returns the nodes that do not show what they must of a name, a bit each. mu is held.
 func (l *ledger) compare(e *entry) (behind uint64) {
 	var want claimID
 	if best := l.best(e.claims); best != nil {
@@ -113,7 +112,7 @@ func (l *ledger) compare(e *entry) (behind uint64) {
 	return behind
 }
 
-// An agreement is the first moment after some other from which on all views were as they must be.
+// An agreement finds the first moment after another from which on all views were as they must be.
 type agreement struct {
 	until time.Duration // what was changed until then must be seen
 	at    time.Duration // since when it is, or missing

@@ -74,7 +74,7 @@ func BenchmarkOneAtATime(b *testing.B) {
 	var watchers []*registry.Watcher
 	for _, r := range c.nodes[1:] {
 		w := r.Watch(b.Context(), registry.WatchNames(name))
-		defer w.Close()
+		b.Cleanup(w.Close)
 		watchers = append(watchers, w)
 	}
 	see := func(times *measured.Times, since time.Time, kind registry.EventKind) {
