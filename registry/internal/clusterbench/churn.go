@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
@@ -98,7 +99,7 @@ func (l churn) start(c *cluster) []*worker {
 			for k := range l.ops {
 				due := time.Now()
 				if l.rate > 0 {
-					due = epoch.Add(time.Duration(k*total+i) * time.Second / time.Duration(l.rate))
+					due = epoch.Add(pace.Due(uint64(k*total+i), float64(l.rate))) //nolint:gosec // not negative
 					time.Sleep(time.Until(due))
 				}
 				if w.err = w.step(c.nodes[i%l.nodes], i*l.ops+k, l.keep, due); w.err != nil {

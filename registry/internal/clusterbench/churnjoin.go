@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -25,7 +26,7 @@ func joiningUnderChurn(ctx context.Context, names, perSec int) (figures []figure
 		<-t.done
 	}
 	defer stop()
-	if err := sleep(ctx, time.Second); err != nil { // until tombstones run out
+	if err := pace.Sleep(ctx, time.Second); err != nil { // until tombstones run out
 		return nil, err
 	}
 	var before, after sums
@@ -83,7 +84,7 @@ func (t *turnover) run(ctx context.Context) {
 	for _, g := range t.node.Registrations() {
 		due := begin.Add(time.Duration(t.turned) * time.Second / time.Duration(t.rate))
 		if wait := time.Until(due); wait > time.Millisecond {
-			if sleep(ctx, wait) != nil {
+			if pace.Sleep(ctx, wait) != nil {
 				return
 			}
 		}
@@ -98,15 +99,5 @@ func (t *turnover) run(ctx context.Context) {
 			return
 		}
 		t.turned++
-	}
-}
-
-// sleep waits, unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

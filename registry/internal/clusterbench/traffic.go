@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
@@ -69,13 +70,13 @@ func idle(
 		if err := c.quiet(ctx); err != nil {
 			return err
 		}
-		if err := pause(ctx, settle); err != nil {
+		if err := pace.Sleep(ctx, settle); err != nil {
 			return err
 		}
 		var ours0, ours1 sums
 		ours0.add(c.nodes)
 		all0, cpu, start := c.meter.Traffic(), usage.CPU(), time.Now()
-		if err := pause(ctx, d); err != nil {
+		if err := pace.Sleep(ctx, d); err != nil {
 			return err
 		}
 		took := time.Since(start).Seconds()
@@ -97,14 +98,4 @@ func idle(
 		return nil
 	})
 	return figures, err
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
