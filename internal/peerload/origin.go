@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // An origin is where values come from: an HTTP server in this process, which counts.
@@ -84,9 +86,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		latency = max(10*latency, time.Second)
 	}
 	o.mu.Unlock()
-	select {
-	case <-time.After(latency):
-	case <-r.Context().Done():
+	if pace.Sleep(r.Context(), latency) != nil {
 		o.end(load, func() { load.cut = true })
 		return
 	}
