@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/experiment/faults"
+	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -45,7 +46,7 @@ command line or an input file was wrong.`,
 		lab.Command(faults.Experiment, out),
 		[]*cobra.Command{newRegistry(old), newNode()},
 		[]*cobra.Command{newCluster(old), newClusterNode()},
-		[]*cobra.Command{newMemory(old), newMemoryCell()},
+		lab.Command(memory.Experiment, out),
 	)
 	return root
 }

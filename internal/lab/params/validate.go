@@ -92,8 +92,7 @@ func (c *Checker) Unused(ignored bool, why string, names ...string) {
 		f := c.set.field(name)
 		f.unused = f.unused || ignored
 		if ignored && c.set.Given(name) {
-			c.errs = append(c.errs, c.set.fieldError(f,
-				fmt.Sprintf("%s has no effect: %s", f.format(), why)))
+			c.errs = append(c.errs, c.set.fieldError(f, "has no effect: "+why))
 		}
 	}
 }
