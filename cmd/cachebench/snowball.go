@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/progress"
 	"github.com/snowfence/snowfence/internal/scenario"
-	"github.com/snowfence/snowfence/internal/snowball"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 )
 
 // snowballFlags are the flags of "cachebench snowball".

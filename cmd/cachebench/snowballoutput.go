@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
-	"github.com/snowfence/snowfence/internal/snowball"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/table"
 )
 

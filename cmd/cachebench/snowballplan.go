@@ -7,7 +7,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/scenario"
-	"github.com/snowfence/snowfence/internal/snowball"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/trace"
 	"github.com/snowfence/snowfence/internal/workload"
 )
