@@ -8,6 +8,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -42,7 +43,7 @@ command line or an input file was wrong.`,
 	old := &output{out}
 	lab.Root(root, out, topics,
 		[]*cobra.Command{newRun(old)},
-		[]*cobra.Command{newSnowball(old)},
+		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
 		[]*cobra.Command{newRegistry(old), newNode()},
 		[]*cobra.Command{newCluster(old), newClusterNode()},

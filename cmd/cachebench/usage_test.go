@@ -37,11 +37,11 @@ func TestIgnoredFlagsAreRefused(t *testing.T) {
 			"--flap-period 1s: has no effect: links flap with --disturb flap alone"},
 		{"registry --disturb kill --skew 1s", "--skew 1s: has no effect"},
 		{"snowball --fault none --fault-rate 0.5",
-			"--fault-rate 0.5: has no effect: no load fails with --fault none"},
-		{"snowball --keys trace:" + smallTrace + " --key-count 10",
-			"--key-count 10: has no effect: a trace has keys of its own"},
+			"--fault-rate: has no effect: no load fails with --fault none"},
+		{"snowball --trace " + smallTrace + " --key-count 10",
+			"--key-count: has no effect: a trace has keys of its own"},
 		{"snowball --soft-timeout 10ms",
-			"--soft-timeout 10ms: has no effect: no caller can have a stale value without --stale"},
+			"--soft-timeout: has no effect: no caller can have a stale value without --stale"},
 		{"run --soft-timeout 10ms", "--soft-timeout 10ms: has no effect: no read can have a stale " +
 			"value without --stale-for"},
 		{"run --fault-keys 3", "--fault-keys 3: has no effect: no load fails without --fault"},
@@ -122,36 +122,36 @@ func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 	window := file(t, "window.yaml",
 		"duration: 4s\nfault: {kind: panic, start: 400ms, end: 2s, share: 0.1}\n")
+	snowballWindow := file(t, "snowball.yaml", "duration: 4s\nfault: panic\nstart: 400ms\nend: 2s\n")
 	nodes := file(t, "nodes.yaml", "kind: registry\ndisturb: {kind: kill, nodes: 4}\n")
 	for _, c := range []struct{ line, want string }{
-		{"snowball --fault-start 6s",
-			"cachebench: --fault-end: must be after --fault-start (6s), got 5s\n"},
-		{"snowball --duration 3s --fault-start 1s",
-			"cachebench: --fault-end: must be at most --duration (3s), got 5s\n"},
+		{"snowball --start 6s",
+			"cachebench: --end: must be at least 200ms after --start (6s), got 5s\n"},
+		{"snowball --duration 3s --start 1s",
+			"cachebench: --end: must be at most --duration (3s), got 5s\n"},
 		{"registry --disturb-start 6s",
 			"cachebench: --disturb-end: must be after --disturb-start (6s), got 5s\n"},
 		{"run --fault panic --fault-keys 7 --key-count 5",
 			"cachebench: --fault-keys: must be at most --key-count (5), got 7\n"},
-		{"snowball --scenario " + window + " --fault-start 3s", window +
-			":2: fault.end: must be after --fault-start (3s), got 2s\n"},
-		{
-			"snowball --scenario " + window + " --duration 1s",
-			"cachebench: --fault-start (in proportion to --duration): must be at least 200ms: what was " +
-				"before is compared with, got 100ms\n",
-		},
+		{"snowball --scenario " + snowballWindow + " --start 3s", snowballWindow +
+			":4: end: must be at least 200ms after --start (3s), got 2s\n"},
+		{"snowball --fault panic --fault-keys 7 --key-count 5",
+			"cachebench: --fault-keys: must be at most --key-count (5), got 7\n"},
 		{"run --scenario " + window + " --keys uniform", window +
 			":2: fault.share: has no meaning for uniform keys (--keys), which are all alike\n"},
 		{"registry --scenario " + nodes + " --disturb flap --nodes 3 --struck 4",
 			"cachebench: --struck: must leave a node alone: at most 3 of 3 (--nodes), got 4\n"},
 		{
-			"snowball --fault panic --keys trace:" + smallTrace + " --fault-share 0 --fault-keys 9999",
-			"cachebench: --fault-keys: must be from 1 to 5853, which is all keys that there are, got 9999\n",
+			"snowball --fault panic --trace " + smallTrace + " --fault-share 0 --fault-keys 9999",
+			"cachebench: --fault-keys: must be at most 5853, which is all keys of the trace, got 9999\n",
 		},
 	} {
 		said := refusedUsage(t, c.line)
 		assert.Contains(t, said, c.want, c.line)
 		assert.NotContains(t, said, "built-in", c.line)
 	}
-	_, _, stderr := cachebench(t.Context(), "snowball", "--scenario", nodes)
-	require.Contains(t, stderr, nodes+":1: kind: must be cache")
+	foreign := file(t, "foreign.yaml", "experiment: registry\n")
+	_, _, stderr := cachebench(t.Context(), "snowball", "--scenario", foreign)
+	require.Contains(t, stderr, foreign+`:1: experiment: is "registry": this is no scenario of cachebench `+
+		"snowball")
 }

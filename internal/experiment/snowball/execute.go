@@ -2,43 +2,30 @@ package snowball
 
 import (
 	"context"
-	"errors"
 	"runtime"
+
+	"github.com/snowfence/snowfence/internal/lab"
 )
 
-// Prepare returns the error that Execute would return before it runs anything.
-func Prepare(c Config) error {
-	if err := Validate(c.Scenario); err != nil {
-		return err
-	}
-	v, err := newService(c, On)
-	if err != nil {
-		return err
-	}
-	return errors.Join(v.origin.Close(), v.cache.Close())
-}
-
-// Execute runs the scenario with the fix off and then with it on, and once more with stale
-// values if the scenario has them. It blocks for the scenario's duration, as often as it runs,
-// and a little more. If ctx ends it stops, and
-// returns what was measured so far as a partial result and no error. An error
-// says that the scenario can't be run, which it does before anything is, or
-// that a run could not be cleaned up; what was measured is then returned as a partial result.
-func Execute(ctx context.Context, c Config) (*Result, error) {
-	if err := Prepare(c); err != nil {
-		return nil, err
-	}
-	r := &Result{Seed: c.Scenario.Seed}
-	fixes := fixesOf(c.Scenario)
+// Execute runs the service with the fix off and then with it on, and once more with stale values if
+// the parameters ask for them. It blocks for as many times p.Duration and a little more. If ctx
+// ends it stops, and returns what was measured so far as a partial result and no error. An error
+// says that the service could not be made, or that a run could not be cleaned up; what was measured
+// is then returned as a partial result.
+func Execute(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
+	r := &Result{}
+	fixes := fixesOf(p)
 	for i, fix := range fixes {
 		if stopped(ctx) {
 			break
 		}
-		service, err := newService(c, fix)
+		service, err := newService(p, fix)
 		if err != nil {
 			return nil, err
 		}
-		service.number, service.of = i, len(fixes)
+		service.progress = func(part float64, doing string) {
+			e.Progress((float64(i)+part)/float64(len(fixes)), doing)
+		}
 		// The first run's garbage is not the second one's.
 		runtime.GC()
 		run, err := service.run(ctx)

@@ -5,62 +5,46 @@ import (
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/scenario"
 )
 
 // alike is how much two runs may differ and still be called alike in a sentence.
 const alike = 0.05
 
-// Story says what the scenario is about, for a reader who knows nothing of it.
-func Story(s *scenario.Scenario) string {
-	e := s.Events
-	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each "+
-		"event needs one key, "+
-		"which its worker fetches through the cache, for at most %s. %s. "+
-		"With the fix off nobody tells the callers of a fetch that died, and each holds a worker until "+
-		"its own time is up; "+
-		"with the fix on they get an error%s.%s",
-		human.Count(int64(e.Workers)), human.Number(e.Rate), human.Count(int64(e.Queue)),
-		plain(e.Timeout),
-		faultText(s, &Result{}), waysText(s), limitText(s))
-}
-
-// waysText says what stale values change, and how often the events ran.
-func waysText(s *scenario.Scenario) string {
-	if s.Cache.StaleFor == 0 {
-		return ". The same events ran both ways"
+// story says what the runs are about, for a reader who knows nothing of them.
+func story(p *Params) string {
+	ways := ". The same events ran both ways"
+	if p.Stale {
+		ways = ", or the last good value where the cache gives stale ones. " +
+			"The same events ran all three ways. " + strings.TrimSuffix(staleText(p), ".")
 	}
-	return ", or the last good value where the cache gives stale ones. " +
-		"The same events ran all three ways. " + strings.TrimSuffix(staleText(s), ".")
+	return fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each "+
+		"event needs one key, which its worker fetches through the cache, for at most %s. %s. "+
+		"With the fix off the callers of a fetch that died are not notified, and each holds a worker "+
+		"until its own time is up; with the fix on they get an error%s.%s",
+		human.Count(p.Workers), human.Number(p.Rate), human.Count(p.Queue), human.Plain(p.Timeout),
+		faultText(p, &Result{}), ways, limitText(p))
 }
 
 // staleText says which stale values the third run has.
-func staleText(s *scenario.Scenario) string {
+func staleText(p *Params) string {
 	return fmt.Sprintf("Stale values may be given for %s after a TTL of %s, "+
 		"where a load fails or has not ended after %s, the soft time-out. All runs begin with a value "+
 		"of each failing key.",
-		plain(s.Cache.StaleFor), plain(s.Cache.TTL), plain(s.Cache.SoftTimeout))
+		human.Plain(p.StaleFor), human.Plain(p.TTL), human.Plain(p.SoftTimeout))
 }
 
 // limitText says what differs between the runs beside the link, if anything does.
-func limitText(s *scenario.Scenario) string {
-	n := s.Cache.MaxWaitingPerKey
-	if n == 0 {
+func limitText(p *Params) string {
+	if p.MaxWaitingPerKey == 0 {
 		return ""
 	}
 	return fmt.Sprintf(" With the fix on at most %s may wait for one load, of any key, "+
-		"and others are refused at once; with it off all may.", callers(n))
+		"and others are refused at once; with it off all may.",
+		human.Plural(p.MaxWaitingPerKey, "caller", "callers"))
 }
 
-func callers(n int) string {
-	if n == 1 {
-		return "1 caller"
-	}
-	return human.Count(int64(n)) + " callers"
-}
-
-// Finding says in a few sentences, with numbers, what the runs showed.
-func (r *Result) Finding() string {
+// finding says in a few sentences, with numbers, what the runs showed.
+func (r *Result) finding() string {
 	if r.Partial || r.Off == nil || r.On == nil {
 		return "The runs were stopped: what is above is a part of what was to be measured."
 	}
@@ -102,28 +86,18 @@ func (r *Result) staleFinding() string {
 	f := r.Stale.Failing
 	text := fmt.Sprintf(" Stale values: of %s events of failing keys in the window "+
 		"%s got a value, %s of them a stale one",
-		eventCount(f.Offered), eventCount(f.Fresh+f.Stale), eventCount(f.Stale))
+		human.Count(f.Offered), human.Count(f.Fresh+f.Stale), human.Count(f.Stale))
 	if f.Answer.Count > 0 {
 		text += fmt.Sprintf(", after %s in the median and %s in 99 of 100 cases",
 			human.Seconds(float64(f.Answer.P50)), human.Seconds(float64(f.Answer.P99)))
 	}
-	return text + "; " + gotErrors(f.Errors) + "."
-}
-
-func gotErrors(n uint64) string {
-	switch n {
-	case 0:
-		return "none got an error"
-	case 1:
-		return "1 got an error"
-	}
-	return human.Count(int64(n)) + " got an error" //nolint:gosec // far below
+	return text + "; " + counted(f.Errors, "none", "1", "") + " got an error."
 }
 
 // held reports whether healthy events were served during the fault about as they were offered.
 func (r *Run) held() bool { return float64(r.ShareInside) > 1-alike }
 
-// course is how one run went.
+// course says how one run went.
 func course(r *Run) string {
 	verb := "fell to"
 	if r.held() {
@@ -140,15 +114,17 @@ func course(r *Run) string {
 	case r.HealthyAfter.Exists():
 		text += ", and did not recover within the run"
 	}
-	return fmt.Sprintf("%s; %s dropped.", text, events(r.Dropped))
+	return fmt.Sprintf("%s; %s dropped.", text,
+		counted(r.Dropped, "no event was", "1 event was", " events were"))
 }
 
-func events(n uint64) string {
+// counted writes a number of things, with words of its own for none and one.
+func counted(n uint64, none, one, many string) string {
 	switch n {
 	case 0:
-		return "no event was"
+		return none
 	case 1:
-		return "1 event was"
+		return one
 	}
-	return human.Count(int64(n)) + " events were" //nolint:gosec // far below
+	return human.Count(n) + many
 }

@@ -2,25 +2,25 @@ package snowball
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// Fix says what of the fix a run had.
+// Fix says which part of the fix a run had.
 type Fix string
 
-// The runs.
+// The runs, in their order.
 const (
 	Off   Fix = "off"
 	On    Fix = "on"    // with the courier's link
 	Stale Fix = "stale" // with the link, and stale values are given
 )
 
-// words names a run in tables and charts.
+// words returns what tables and charts call a run.
 func (f Fix) words() string {
 	if f == Stale {
 		return "fix on, stale values"
@@ -28,9 +28,9 @@ func (f Fix) words() string {
 	return "fix " + string(f)
 }
 
-// fixesOf returns the runs that a scenario asks for, in their order.
-func fixesOf(s *scenario.Scenario) []Fix {
-	if s.Cache.StaleFor > 0 {
+// fixesOf returns the runs that the parameters ask for.
+func fixesOf(p *Params) []Fix {
+	if p.Stale {
 		return []Fix{Off, On, Stale}
 	}
 	return []Fix{Off, On}
@@ -38,37 +38,16 @@ func fixesOf(s *scenario.Scenario) []Fix {
 
 // A Result is what the runs showed.
 type Result struct {
-	Seed uint64 `json:"seed"`
+	Off   *Run `json:"fix_off"` // nil if it had not begun when the runs were stopped
+	On    *Run `json:"fix_on"`
+	Stale *Run `json:"fix_on_stale,omitempty"` // nil without stale values, too
 
-	// Partial is set if the runs were stopped. Runs that had not begun by then are nil.
-	Partial bool `json:"partial"`
-	Off     *Run `json:"fix_off"`
-	On      *Run `json:"fix_on"`
-	Stale   *Run `json:"fix_on_stale,omitempty"` // nil, too, if the scenario has no stale values
-}
-
-// of returns the run with that fix, or nil.
-func (r *Result) of(f Fix) *Run {
-	switch f {
-	case Off:
-		return r.Off
-	case On:
-		return r.On
-	case Stale:
-		return r.Stale
-	}
-	return nil
+	Partial bool `json:"-"` // the runs were stopped
 }
 
 // runs returns the runs that have begun, in their order.
 func (r *Result) runs() []*Run {
-	var runs []*Run
-	for _, f := range []Fix{Off, On, Stale} {
-		if run := r.of(f); run != nil {
-			runs = append(runs, run)
-		}
-	}
-	return runs
+	return slices.DeleteFunc([]*Run{r.Off, r.On, r.Stale}, func(r *Run) bool { return r == nil })
 }
 
 // A Run is what one run showed. Rates are per second, times in seconds.
@@ -110,7 +89,7 @@ type Run struct {
 	Told map[verdict.Kind]uint64 `json:"told"`
 
 	// Failing is what became of the events of failing keys that were offered within the window.
-	// It is nil if the scenario has no stale values.
+	// It is nil without stale values.
 	Failing *Failing `json:"failing_inside,omitempty"`
 
 	Timeouts       uint64 `json:"timeouts"` // callers whose own time was up
@@ -148,13 +127,15 @@ type Failing struct {
 	Answer Spread `json:"answer"`
 }
 
-// Value is a number that may not exist, see [measured.Value].
-type Value = measured.Value
+type (
+	// Value is a number that may be missing, see [measured.Value].
+	Value = measured.Value
+	// Spread holds percentiles of times, see [measured.Spread].
+	Spread = measured.Spread
+)
 
-// Spread is how times were spread, see [measured.Spread].
-type Spread = measured.Spread
-
-// result puts together what was measured in a run that lasted so long.
+// result returns what was measured in a run of that length, of which dead failing keys were left,
+// or -1 if that is not known.
 func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
 	t := v.meter.total()
 	rate := func(events [phases]uint64, p phase) Value {
@@ -188,7 +169,7 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		Series: m.record.All(),
 	}
 	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
-	if v.scenario.Cache.StaleFor > 0 {
+	if v.params.Stale {
 		f := t.failing[inside]
 		f.Unanswered = f.Offered - f.Fresh - f.Stale - f.Errors
 		f.Answer = measured.SpreadOf(t.answer[inside])

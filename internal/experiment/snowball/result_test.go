@@ -42,19 +42,19 @@ func TestSpread(t *testing.T) {
 
 // One run in full, as it is shown.
 func TestPresentation(t *testing.T) {
-	s := builtin(t, "panic")
+	p := builtin(t, "panic")
 	synctest.Test(t, func(t *testing.T) {
-		r, err := Execute(t.Context(), Config{Scenario: s})
+		r, err := Execute(t.Context(), p, quiet)
 		require.NoError(t, err)
 
 		var text strings.Builder
-		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
+		require.NoError(t, r.table(p).WriteText(&text, table.Style{}))
 		assert.Contains(t, text.String(),
 			"2,000 events/s for 8 s, twice. From 2 s to 5 s the fetch of 5 keys (4.8 % of the events) "+
 				"panics.")
-		for _, term := range Glossary() {
-			assert.Equal(t, !term.Stale, strings.Contains(text.String(), term.Row), term.Row)
-			assert.NotEmpty(t, term.Meaning)
+		for _, m := range measures {
+			assert.Equal(t, !m.Optional, strings.Contains(text.String(), m.Name), m.Name)
+			assert.NotEmpty(t, m.Meaning)
 		}
 		assert.Contains(t, text.String(), "not within the run")
 		assert.Contains(t, text.String(), "5 of 5")
@@ -62,18 +62,18 @@ func TestPresentation(t *testing.T) {
 
 		assert.Regexp(t, `^Fix off: healthy throughput fell to \d+/s during the fault, which is \d+\.\d % of the 1,\d+/s offered, and did not recover within the run; `+
 			`[\d,]+ events were dropped\. Fix on: healthy throughput held at 1,\d+/s during the fault, which is (99\.\d|100\.\d) % of the 1,\d+/s offered; `+
-			`no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.Finding())
-		assert.Contains(t, Story(s),
+			`no event was dropped\. A caller .* instead of 2\.0 s: .*\.$`, r.finding())
+		assert.Contains(t, story(p),
 			"A service of 32 workers takes 2,000 events per second from a queue of 512.")
 
 		var csv bytes.Buffer
-		require.NoError(t, series.WriteCSV(&csv, r.Series()...))
+		require.NoError(t, series.WriteCSV(&csv, r.series()...))
 		lines := strings.Split(strings.TrimSpace(csv.String()), "\n")
 		require.Len(t, lines, 161, "both runs must be sampled at the same times")
 		for _, line := range lines {
 			assert.Len(t, strings.Split(line, ","), 1+2*12)
 		}
-		charts := r.Charts(s)
+		charts := r.charts(p)
 		for _, c := range charts {
 			require.Len(t, c.Lines, 2, c.Title)
 			assert.NotEmpty(t, c.Lines[0].Points, c.Title)
@@ -90,7 +90,7 @@ func TestPresentation(t *testing.T) {
 
 // Two samples that a busy machine takes right after each other make no spike.
 func TestSamplesThatAreClose(t *testing.T) {
-	v, err := newService(Config{Scenario: builtin(t, "none")}, On)
+	v, err := newService(builtin(t, "none"), On)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.cache.Close()) }()
 	m := newSampler(v)
@@ -109,8 +109,8 @@ func TestSamplesThatAreClose(t *testing.T) {
 }
 
 func TestBacklogIsNoBaseline(t *testing.T) {
-	s := builtin(t, "none")
-	v, err := newService(Config{Scenario: s}, On)
+	p := builtin(t, "none")
+	v, err := newService(p, On)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.cache.Close()) }()
 	// Two events of the warm-up are served late, beside the one that is due.
@@ -120,7 +120,7 @@ func TestBacklogIsNoBaseline(t *testing.T) {
 		v.meter.offer(e, true, 1)
 		v.meter.finish(e, 1200*time.Millisecond, 1200*time.Millisecond, answer{})
 	}
-	r := v.result(s.Duration, newSampler(v), 0, 0)
+	r := v.result(p.Duration, newSampler(v), 0, 0)
 	assert.Equal(t, Value(1), r.HealthyBefore)
 	assert.Zero(t, r.LatencyInside.Count, "nothing was offered within the window")
 }

@@ -2,6 +2,7 @@ package snowball
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"runtime/metrics"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
@@ -54,14 +56,14 @@ func newSampler(v *service) *sampler {
 	}
 	return &sampler{
 		service:  v,
-		interval: max(50*time.Millisecond, v.scenario.Duration/maxSamples),
+		interval: max(50*time.Millisecond, v.params.Duration/maxSamples),
 		record:   series.NewRecorder(names...),
 		spare:    newHistogram(),
 		heap:     []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
 	}
 }
 
-// run samples until the scenario's duration is over, or ctx has ended.
+// run samples until the run is over or ctx ends.
 func (m *sampler) run(ctx context.Context) {
 	ticker := time.NewTicker(m.interval)
 	defer ticker.Stop()
@@ -119,11 +121,7 @@ func (m *sampler) sample(t time.Duration) {
 	if v.fix == Stale {
 		m.record.Add(seriesStale, at, float64(n.stale)/length)
 	}
-	if v.progress != nil {
-		v.progress(Progress{
-			Fix: v.fix, Elapsed: min(t, v.line.stop), Duration: v.line.stop,
-			Part:    (float64(v.number) + min(1, t.Seconds()/v.line.stop.Seconds())) / float64(v.of),
-			Healthy: float64(n.healthy) / length, Blocked: stats.Waiting, Queue: len(v.queue),
-		})
-	}
+	v.progress(min(1, t.Seconds()/v.line.stop.Seconds()), fmt.Sprintf(
+		"fix %-5s  healthy %s, %s callers blocked, queue %s", v.fix,
+		human.Rate(float64(n.healthy)/length), human.Count(stats.Waiting), human.Count(len(v.queue))))
 }

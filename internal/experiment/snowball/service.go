@@ -5,23 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/origin"
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
 // A service is one run: everything between the generator and the origin.
 type service struct {
-	pace.Clock // of the load
-
-	scenario   *scenario.Scenario
-	fix        Fix
-	number, of int // which of the runs this is, from 0
-	progress   func(Progress)
+	params   *Params
+	fix      Fix
+	progress func(part float64, doing string)
 
 	line    timeline
 	source  workload.Source
@@ -31,77 +31,52 @@ type service struct {
 	origin  *origin.Origin
 	meter   *meter
 	queue   chan event
-	print   uint64 // of the events offered; the generator's until it has ended
+	pace.Clock
+	print uint64 // of the events offered; the generator's until it has ended
 }
 
-func newService(c Config, fix Fix) (*service, error) {
-	s := c.Scenario
-	space, err := s.NewSpace(c.Trace, true)
+func newService(p *Params, fix Fix) (*service, error) {
+	space, err := p.Space(p.Seed, true)
 	if err != nil {
 		return nil, err
 	}
-	v := &service{
-		scenario: s, fix: fix, of: 1, progress: c.Progress,
-		line: timelineOf(s), source: space.Source(0),
-	}
+	v := &service{params: p, fix: fix, line: timelineOf(p), source: space.Source(0),
+		progress: func(float64, string) {}, queue: make(chan event, p.Queue)}
 	// Also without a fault: the same keys are then compared with the others.
-	if v.failing, v.share, err = s.Targets(space); err != nil {
+	if v.failing, v.share, err = p.Targets(space); err != nil {
 		return nil, err
 	}
 	v.meter = newMeter(v.line, v.failing)
-	v.queue = make(chan event, s.Events.Queue)
-	if err := v.openOrigin(space); err != nil {
+	c := p.Origin.Config(p.Seed)
+	if c.Fault, err = p.Fault.Of(v.failing); err != nil {
 		return nil, err
 	}
-	if err := v.openCache(); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-func (v *service) openOrigin(space *workload.Space) error {
-	c, _, err := v.scenario.OriginConfig(space)
-	if err != nil {
-		return err
-	}
-	c.Go = courier.Go
 	if c.Fault.Kind == origin.FaultChild {
 		// Only the child knows when it dies; the fetch function waits on.
 		c.Go = v.linkedChild
 	}
-	v.origin, err = origin.New(c)
-	return err
+	if v.origin, err = origin.New(c); err != nil {
+		return nil, err
+	}
+	v.cache, err = cache.New(v.options())
+	return v, err
 }
 
-// openCache is the one place where the runs differ: in the link, in stale values, and, where the
-// scenario has one, in the limit of callers per key. That would help with the fix off too, so it
-// would hide what a service without any cure is like.
-func (v *service) openCache() error {
-	c := v.scenario.Cache
-	opts := []courier.Option{courier.WithTimeout(c.FetchTimeout),
-		courier.WithMaxConcurrent(c.MaxConcurrent)}
-	if c.MaxAbandoned > 0 {
-		opts = append(opts, courier.WithMaxAbandoned(c.MaxAbandoned,
-			max(courier.DefaultMaxAbandoned, c.MaxAbandoned*len(v.failing))))
-	}
+// options is the one place where the runs differ: in the link, in stale values, and, where there
+// is one, in the limit of callers per key. That would help with the fix off too, so it would hide
+// what a service without any cure is like.
+func (v *service) options() cache.Options[uint64, []byte] {
+	o := v.params.Options()
 	if v.fix == Off {
-		opts = append(opts, courier.WithUnlinked())
-	} else {
-		opts = append(opts, courier.WithMaxWaitingPerKey(c.MaxWaitingPerKey))
+		o.Courier = append(o.Courier, courier.WithUnlinked(), courier.WithMaxWaitingPerKey(0))
 	}
-	o := cache.Options[uint64, []byte]{
-		Capacity: c.Capacity, TTL: c.TTL, TTLJitter: c.Jitter, RefreshAt: c.RefreshAt, Courier: opts,
+	if v.fix != Stale {
+		o.StaleFor, o.SoftTimeout = 0, 0
 	}
-	if v.fix == Stale {
-		o.StaleFor, o.SoftTimeout = c.StaleFor, c.SoftTimeout
-	}
-	var err error
-	v.cache, err = cache.New(o)
-	return err
+	return o
 }
 
-// run lasts as long as the scenario says, or until ctx ends. No goroutine is
-// left when it returns.
+// run blocks for the duration of a run, or until ctx ends. It leaves no goroutine behind.
 func (v *service) run(ctx context.Context) (*Run, error) {
 	load, stop := context.WithCancel(ctx)
 	defer stop()
@@ -112,11 +87,11 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 
 	var generator, workers sync.WaitGroup
 	generator.Go(func() { v.generate(load) })
-	for range v.scenario.Events.Workers {
+	for range v.params.Workers {
 		workers.Go(func() { v.work(load) })
 	}
 	sampler.run(ctx) // until the end
-	ran := min(v.Now(), v.scenario.Duration)
+	ran := min(v.Now(), v.params.Duration)
 	stop()
 	generator.Wait()
 	workers.Wait()
@@ -134,10 +109,10 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	return v.result(ran, sampler, dead, loads), err
 }
 
-// generate offers events, each at its intended time. If it was late it offers
-// all that are due, as a network would.
+// generate offers events, each at its intended time. If it is late it offers all that are due, as a
+// network would.
 func (v *service) generate(ctx context.Context) {
-	for intended := range v.Open(ctx, v.scenario.Events.Rate, 0, v.line.stop) {
+	for intended := range v.Open(ctx, v.params.Rate, 0, v.line.stop) {
 		key, ok := v.source.Next()
 		if !ok {
 			return
@@ -153,7 +128,7 @@ func (v *service) generate(ctx context.Context) {
 	}
 }
 
-// work is one worker of the pool.
+// work handles events until ctx ends.
 func (v *service) work(ctx context.Context) {
 	for {
 		select {
@@ -167,7 +142,7 @@ func (v *service) work(ctx context.Context) {
 
 func (v *service) handle(ctx context.Context, e event) {
 	called := v.Now()
-	own, cancel := context.WithTimeout(ctx, v.scenario.Events.Timeout)
+	own, cancel := context.WithTimeout(ctx, v.params.Timeout)
 	done := v.meter.hold(e)
 	got := v.get(own, e.key)
 	done()
@@ -182,7 +157,7 @@ func (v *service) handle(ctx context.Context, e event) {
 
 type failingKey struct{}
 
-// fetch is the cache's fetch function.
+// fetch loads a key for the cache, and notes when the load of a failing key dies.
 func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
 	if !v.meter.isFailing(key) {
 		return v.origin.Load(ctx, key)
@@ -199,7 +174,7 @@ func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
 	return value, err
 }
 
-// linkedChild is courier.Go that notes when the child dies.
+// linkedChild does what courier.Go does, and notes when the child dies.
 func (v *service) linkedChild(ctx context.Context, child func(context.Context) error) {
 	courier.Go(ctx, func(ctx context.Context) error {
 		if key, ok := ctx.Value(failingKey{}).(uint64); ok {
@@ -207,4 +182,67 @@ func (v *service) linkedChild(ctx context.Context, child func(context.Context) e
 		}
 		return child(ctx)
 	})
+}
+
+// warm stores a value of each failing key if one of the runs is to give stale ones: in all runs, so
+// that they do not differ in this.
+func (v *service) warm() {
+	if !v.params.Stale {
+		return
+	}
+	for _, key := range v.failing {
+		v.cache.Set(key, v.origin.Value(key))
+	}
+}
+
+// get fetches a key.
+func (v *service) get(ctx context.Context, key uint64) answer {
+	r, err := v.cache.FetchResult(ctx, key, v.fetch)
+	return answer{r.Stale, err}
+}
+
+const (
+	// maxProbeTime bounds the wait for a key: much longer than a healthy origin takes, much shorter
+	// than a user has patience.
+	maxProbeTime = time.Second
+	// probeInterval is the pause after a stale value.
+	probeInterval = 20 * time.Millisecond
+)
+
+// probe fetches each failing key once after the run, when the fault is over, and returns how many
+// still do not work. It returns -1 if ctx has ended.
+func (v *service) probe(ctx context.Context) int {
+	limit := semaphore.NewWeighted(int64(v.params.Workers))
+	var dead atomic.Int64
+	var probes sync.WaitGroup
+	for _, key := range v.failing {
+		if limit.Acquire(ctx, 1) != nil {
+			break
+		}
+		probes.Go(func() {
+			defer limit.Release(1)
+			own, cancel := context.WithTimeout(ctx, maxProbeTime)
+			defer cancel()
+			if !v.works(own, key) {
+				dead.Add(1)
+			}
+		})
+	}
+	probes.Wait()
+	if stopped(ctx) {
+		return -1
+	}
+	return int(dead.Load())
+}
+
+// works reports whether a fresh value of key can be had before ctx ends.
+func (v *service) works(ctx context.Context, key uint64) bool {
+	for ctx.Err() == nil {
+		r, err := v.cache.FetchResult(ctx, key, v.origin.Load)
+		if !r.Stale {
+			return err == nil
+		}
+		time.Sleep(probeInterval)
+	}
+	return false
 }

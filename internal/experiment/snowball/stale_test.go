@@ -10,33 +10,33 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/table"
+	"github.com/snowfence/snowfence/internal/trace"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
 // withStale is the scenario of a fault at a quarter of its size, with stale values.
-func withStale(t *testing.T, fault string) Config {
+func withStale(t *testing.T, fault string) *Params {
 	t.Helper()
-	s := half(t, fault)
+	p := half(t, fault)
 	if fault == "slow" {
-		s = halfSlow(t)
-		s.Fault.Keys /= 2
-		s.Expect.HealthyDropOff = 0.2 // when so small a pool fills up is a matter of chance
+		p = halfSlow(t)
+		p.Fault.Keys /= 2
+		p.DropOff = 0.2 // when so small a pool fills up is a matter of chance
 	}
-	s.Events.Rate /= 2
-	s.Events.Workers /= 2
-	s.Events.Queue /= 2
-	s.Cache.StaleFor = s.Duration
-	return Config{Scenario: s}
+	p.Rate /= 2
+	p.Workers /= 2
+	p.Queue /= 2
+	p.Stale, p.StaleFor = true, p.Duration
+	return p
 }
 
 // Whatever the fault is, callers of failing keys get the last good value, within the soft time-out.
 func TestStaleValues(t *testing.T) {
-	for _, fault := range Faults() {
+	for _, fault := range faults {
 		t.Run(fault, func(t *testing.T) {
-			c := withStale(t, fault)
-			inBubble(t, c, func(t *testing.T, r *Result) {
+			p := withStale(t, fault)
+			inBubble(t, p, func(t *testing.T, r *Result) {
 				stale, on := r.Stale, r.On
 				require.NotNil(t, stale)
 				assert.Equal(t, r.Off.Fingerprint, stale.Fingerprint,
@@ -53,8 +53,8 @@ func TestStaleValues(t *testing.T) {
 				assert.Equal(t, f.Offered, f.Fresh+f.Stale)
 				assert.Equal(t, f.Offered, on.Failing.Offered)
 				const clock = 5 * time.Millisecond // histograms are of three digits
-				assert.LessOrEqual(t, f.Answer.Max.Duration(), c.Scenario.Cache.SoftTimeout+clock)
-				assert.Less(t, f.Answer.P50.Duration(), c.Scenario.Cache.SoftTimeout)
+				assert.LessOrEqual(t, f.Answer.Max.Duration(), p.SoftTimeout+clock)
+				assert.Less(t, f.Answer.P50.Duration(), p.SoftTimeout)
 				if fault != "none" {
 					assert.Greater(t, f.Stale, f.Offered/4)
 					assert.Positive(t, on.Failing.Errors)
@@ -62,13 +62,13 @@ func TestStaleValues(t *testing.T) {
 				assert.Equal(t, Value(0), stale.DeadKeys)
 				assert.LessOrEqual(t, stale.HealthyFailed, on.HealthyFailed)
 				assert.Zero(t, stale.Dropped)
-				checks := r.Checks(c.Scenario)
+				checks := r.checks(p)
 				for _, check := range checks {
 					assert.True(t, check.OK, "%s: %s", check.Name, check.Detail)
 				}
-				assert.Len(t, checks, len(r.expected(c.Scenario.Expect))+4)
+				assert.Len(t, checks, len(r.expected(p.Expect))+4)
 				if fault == "panic" {
-					staleChecksFail(t, c.Scenario, r)
+					staleChecksFail(t, p, r)
 				}
 			})
 		})
@@ -76,12 +76,12 @@ func TestStaleValues(t *testing.T) {
 }
 
 // staleChecksFail expects that the checks find out what is no run with stale values.
-func staleChecksFail(t *testing.T, s *scenario.Scenario, r *Result) {
+func staleChecksFail(t *testing.T, p *Params, r *Result) {
 	t.Helper()
 	failed := func(run *Run) (names []string) {
 		other := *r
 		other.Stale = run
-		for _, check := range other.staleChecks(s) {
+		for _, check := range other.staleChecks(p) {
 			if !check.OK {
 				names = append(names, strings.TrimPrefix(check.Name, "stale values: "))
 			}
@@ -98,29 +98,28 @@ func staleChecksFail(t *testing.T, s *scenario.Scenario, r *Result) {
 	assert.Equal(t, all, failed(nil), "what has not run shows nothing")
 	late := *r.Stale
 	late.Failing = &Failing{Offered: 5, Stale: 5,
-		Answer: Spread{P99: Value(s.Cache.SoftTimeout.Seconds()) + 0.06}}
+		Answer: Spread{P99: Value(p.SoftTimeout.Seconds()) + 0.06}}
 	assert.Equal(t, all[2:3], failed(&late))
 }
 
 func TestStalePresentation(t *testing.T) {
-	c := withStale(t, "panic")
-	s := c.Scenario
-	inBubble(t, c, func(t *testing.T, r *Result) {
+	p := withStale(t, "panic")
+	inBubble(t, p, func(t *testing.T, r *Result) {
 		var text strings.Builder
-		require.NoError(t, r.Table(s).WriteText(&text, table.Style{}))
+		require.NoError(t, r.table(p).WriteText(&text, table.Style{}))
 		assert.Contains(t, text.String(), "500 events/s for 8 s, three times.")
 		assert.Regexp(t, `measure +fix off +fix on +fix on, stale values`, text.String())
-		for _, term := range Glossary() {
-			assert.Contains(t, text.String(), term.Row)
+		for _, m := range measures {
+			assert.Contains(t, text.String(), m.Name)
 		}
 		assert.Contains(t, text.String(), "(100.0 %)")
 		assert.Contains(t, text.String(), "Callers of failing keys were told, fix on, stale values: ")
 		assert.Contains(t, text.String(), "stale value ")
 		assert.Contains(t, text.String(), "has not ended after 50 ms")
-		assert.Regexp(t, `Stale values: of \d+ events of failing keys in the window \d+ got a value, \d+ of them a stale one, after .*; none got an error\.$`, r.Finding())
-		assert.Contains(t, Story(s), "The same events ran all three ways.")
+		assert.Regexp(t, `Stale values: of \d+ events of failing keys in the window \d+ got a value, \d+ of them a stale one, after .*; none got an error\.$`, r.finding())
+		assert.Contains(t, story(p), "The same events ran all three ways.")
 
-		answered := r.Charts(s)[0]
+		answered := r.charts(p)[0]
 		var names []string
 		for _, l := range answered.Lines {
 			names = append(names, l.Name)
@@ -130,19 +129,19 @@ func TestStalePresentation(t *testing.T) {
 			names)
 		within := func(line int) float64 {
 			sum, n := 0.0, 0.0
-			for _, p := range answered.Lines[line].Points {
-				if p.T > s.Fault.Start.Seconds() && p.T <= s.Fault.End.Seconds() {
-					sum, n = sum+p.V, n+1
+			for _, at := range answered.Lines[line].Points {
+				if at.T > p.Start.Seconds() && at.T <= p.End.Seconds() {
+					sum, n = sum+at.V, n+1
 				}
 			}
 			return sum / n
 		}
-		assert.Less(t, within(0), 0.5*s.Events.Rate)
-		assert.InEpsilon(t, 0.95*s.Events.Rate, within(1), 0.03)
-		assert.InEpsilon(t, s.Events.Rate, within(2), 0.01, "the picture must show that nothing is lost")
-		assert.InEpsilon(t, 0.05*s.Events.Rate, within(3), 0.3)
+		assert.Less(t, within(0), 0.5*p.Rate)
+		assert.InEpsilon(t, 0.95*p.Rate, within(1), 0.03)
+		assert.InEpsilon(t, p.Rate, within(2), 0.01, "the picture must show that nothing is lost")
+		assert.InEpsilon(t, 0.05*p.Rate, within(3), 0.3)
 
-		assert.Len(t, r.Series(), 3*12+1)
+		assert.Len(t, r.series(), 3*12+1)
 		var back struct {
 			Stale struct {
 				Fix     string
@@ -164,25 +163,25 @@ func TestStalePresentation(t *testing.T) {
 }
 
 func TestStaleNeedsAllThreeRuns(t *testing.T) {
-	c := withStale(t, "panic")
+	p := withStale(t, "panic")
 	r := &Result{Partial: true, Off: (*Run)(nil).orNone(), On: (*Run)(nil).orNone()}
-	for _, check := range r.Checks(c.Scenario) {
+	for _, check := range r.checks(p) {
 		assert.False(t, check.OK, check.Name)
 	}
-	require.NoError(t, r.Table(c.Scenario).Validate())
-	assert.Contains(t, r.Finding(), "stopped")
+	require.NoError(t, r.table(p).Validate())
+	assert.Contains(t, r.finding(), "stopped")
 }
 
 // A key that nobody asks for before the fault would have no value to give.
 func TestFailingKeysBeginWithAValue(t *testing.T) {
 	for _, staleFor := range []time.Duration{0, 8 * time.Second} {
-		s := builtin(t, "panic")
-		s.Cache.StaleFor = staleFor
-		for _, fix := range fixesOf(s) {
-			v, err := newService(Config{Scenario: s}, fix)
+		p := builtin(t, "panic")
+		p.Stale, p.StaleFor = staleFor > 0, staleFor
+		for _, fix := range fixesOf(p) {
+			v, err := newService(p, fix)
 			require.NoError(t, err)
 			v.warm()
-			require.Len(t, v.failing, s.Fault.Keys)
+			require.Len(t, v.failing, p.Fault.Keys)
 			for _, key := range v.failing {
 				value, ok := v.cache.Get(key)
 				assert.Equal(t, staleFor > 0, ok, "fix %s", fix)
@@ -196,17 +195,16 @@ func TestFailingKeysBeginWithAValue(t *testing.T) {
 }
 
 func TestFailingKeyThatIsFirstAskedForWhenItFails(t *testing.T) {
-	s := half(t, "panic")
-	require.NoError(t, s.Set("keys.kind", "trace"))
-	require.NoError(t, s.Set("keys.trace", "x"))
-	s.Fault.Keys, s.Fault.Share, s.Events.Rate = 1, 0, 200
-	s.Cache.StaleFor = s.Duration
+	p := half(t, "panic")
+	p.Fault.Keys, p.Fault.Share, p.Rate = 1, 0, 200
+	p.Stale, p.StaleFor = true, p.Duration
 	var ids []uint32
 	for id := range uint32(500) {
 		ids = append(ids, id+1)
 	}
 	ids = append(ids, make([]uint32, 1100)...) // the most popular, from 2.5 s on
-	inBubble(t, Config{Scenario: s, Trace: ids}, func(t *testing.T, r *Result) {
+	p.Trace, p.Replay = "x", &trace.Trace{IDs: ids}
+	inBubble(t, p, func(t *testing.T, r *Result) {
 		assert.Positive(t, r.On.Failing.Errors)
 		assert.Zero(t, r.Stale.Failing.Errors)
 		assert.Equal(t, r.Stale.Failing.Offered, r.Stale.Failing.Stale)
@@ -215,17 +213,17 @@ func TestFailingKeyThatIsFirstAskedForWhenItFails(t *testing.T) {
 
 // A probe that took a stale value for a sign of life would find no key dead.
 func TestProbeWantsFreshValues(t *testing.T) {
-	c := withStale(t, "error")
-	c.Scenario.Fault.End = c.Scenario.Duration - time.Millisecond
+	p := withStale(t, "error")
+	p.Fault.End = p.Duration - time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		v, err := newService(c, Stale)
+		v, err := newService(p, Stale)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, v.cache.Close()) }()
 		v.warm()
 		v.origin.Start()
-		time.Sleep(c.Scenario.Fault.Start) // past the TTL, and into the fault
+		time.Sleep(p.Fault.Start) // past the TTL, and into the fault
 		require.Equal(t, len(v.failing), v.probe(t.Context()))
-		time.Sleep(c.Scenario.Fault.End)
+		time.Sleep(p.Fault.End)
 		require.Zero(t, v.probe(t.Context()))
 	})
 }
