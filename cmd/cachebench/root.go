@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snowfence/snowfence/internal/experiment/churn"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
@@ -48,6 +49,7 @@ command line or an input file was wrong.`,
 		[]*cobra.Command{newRegistry(old), newNode()},
 		[]*cobra.Command{newCluster(old), newClusterNode()},
 		lab.Command(memory.Experiment, out),
+		lab.Command(churn.Experiment, out),
 	)
 	return root
 }

@@ -24,7 +24,8 @@ var errIncomplete = errors.New("its process ended before it was done")
 // runCell runs a cell in a process of its own.
 func runCell(ctx context.Context, command []string, j Job) (*Cell, error) {
 	name := fmt.Sprintf("%s, %s", j.Store, j.Setting)
-	cell, at, done := &Cell{Store: j.Store, Setting: j.Setting, Begin: map[string]float64{}}, 0.0, false
+	cell := &Cell{Store: j.Store, Setting: j.Setting, Begin: map[string]float64{}}
+	at, done := 0.0, false
 	p, err := proc.Start(name, command, func(l line) {
 		switch {
 		case l.Sample != nil:

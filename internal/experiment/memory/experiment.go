@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,7 +64,7 @@ near GOMEMLIMIT, or if it costs more collection than a cache that fills up to it
 	Rules:    (*Params).rules,
 	Run:      Run,
 	Page:     page,
-	Child:    func(in io.Reader, out io.Writer) error { return serve(in, out) },
+	Child:    serve,
 }
 
 const stores = `

@@ -2,7 +2,6 @@ package params_test
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,10 +61,11 @@ func read(t *testing.T, text string, args ...string) (sample, *params.Set, error
 	if err := set.ApplyFlags(); err != nil {
 		return p, set, err
 	}
-	return p, set, set.Validate(false, func(c *params.Checker) {
+	err := set.Validate(false, func(c *params.Checker) {
 		c.Check(p.End > p.Start, "end", "must be after %s (%v), got %v", c.Call("start"), p.Start, p.End)
 		c.Unused(p.Kind != "slow", "only slow has a rate", "rate")
 	})
+	return p, set, err
 }
 
 func TestFlagsOverrideTheFile(t *testing.T) {
@@ -244,7 +244,7 @@ func FuzzParse(f *testing.F) {
 		set := params.Of(&p)
 		if err := set.Parse("x.yaml", []byte(text), "sample"); err != nil {
 			var field *params.FieldError
-			require.True(t, errors.As(err, &field), "%v", err)
+			require.ErrorAs(t, err, &field)
 			return
 		}
 		again := defaults()

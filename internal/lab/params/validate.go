@@ -104,7 +104,8 @@ func (c *Checker) Given(name string) bool { return c.set.Given(name) }
 func (c *Checker) Call(name string) string { return c.set.Call(name) }
 
 // Validate holds each field to its bounds and then, if these hold, all of them to the rules of
-// the experiment, which may be nil; held is for these. What is wrong is returned in full, each a *FieldError.
+// the experiment, which may be nil; held is for these. What is wrong is returned in full, each a
+// *FieldError.
 func (s *Set) Validate(held bool, rules func(*Checker)) error {
 	c := &Checker{Held: held, set: s}
 	for _, f := range s.fields {
