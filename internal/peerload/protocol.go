@@ -30,14 +30,9 @@ type order struct {
 	// start the load: the beginning of the run, in nanoseconds of the wall clock
 	Begin    int64         `json:"begin,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"` // of the load
-	Cut      *cutOrder     `json:"cut,omitempty"`
-	Poison   *bool         `json:"poison,omitempty"` // whether the load of poisonKey ends the process
-}
-
-// A cutOrder says which addresses nothing is sent to any more.
-type cutOrder struct {
-	Registry []string `json:"registry"`
-	HTTP     []string `json:"http"`
+	// the addresses that nothing is sent to any more
+	Cut    *[]string `json:"cut,omitempty"`
+	Poison *bool     `json:"poison,omitempty"` // whether the load of poisonKey ends the process
 }
 
 // A report is each line that it writes: the first when it is ready, then one in every tick.

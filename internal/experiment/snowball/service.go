@@ -13,6 +13,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/workload"
 )
@@ -23,7 +24,7 @@ type service struct {
 	fix      Fix
 	progress func(part float64, doing string)
 
-	line    timeline
+	line    phase.Line
 	source  workload.Source
 	failing []uint64 // the keys
 	share   float64  // the part of all events that is for them
@@ -40,7 +41,9 @@ func newService(p *Params, fix Fix) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &service{params: p, fix: fix, line: timelineOf(p), source: space.Source(0),
+	v := &service{params: p, fix: fix, source: space.Source(0),
+		// Until half of the time before the fault the cache fills.
+		line:     phase.Line{Before: p.Start / 2, Start: p.Start, End: p.End, Stop: p.Duration},
 		progress: func(float64, string) {}, queue: make(chan event, p.Queue)}
 	// Also without a fault: the same keys are then compared with the others.
 	if v.failing, v.share, err = p.Targets(space); err != nil {
@@ -112,7 +115,7 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 // generate offers events, each at its intended time. If it is late it offers all that are due, as a
 // network would.
 func (v *service) generate(ctx context.Context) {
-	for intended := range v.Open(ctx, v.params.Rate, 0, v.line.stop) {
+	for intended := range v.Open(ctx, v.params.Rate, 0, v.line.Stop) {
 		key, ok := v.source.Next()
 		if !ok {
 			return
@@ -149,7 +152,7 @@ func (v *service) handle(ctx context.Context, e event) {
 	cancel()
 	answered := v.Now()
 	if got.err != nil && ctx.Err() != nil {
-		v.meter.abort(e, min(answered, v.line.stop))
+		v.meter.abort(e, min(answered, v.line.Stop))
 		return
 	}
 	v.meter.finish(e, called, answered, got)
