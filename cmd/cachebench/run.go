@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/load"
+	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/progress"
 	"github.com/snowfence/snowfence/internal/report"
@@ -191,9 +191,9 @@ func (f *runFlags) run(cmd *cobra.Command, out *output) error {
 		return err
 	}
 	line := out.progress()
-	plan.config.Observe = func(p load.Progress) { showProgress(line, p) }
+	plan.config.Observe = func(p run.Progress) { showProgress(line, p) }
 	line.Start("run")
-	result, failed := load.Run(cmd.Context(), plan.config)
+	result, failed := run.Run(cmd.Context(), plan.config)
 	line.Done()
 	if result == nil {
 		return failed
@@ -228,7 +228,7 @@ func (f *runFlags) run(cmd *cobra.Command, out *output) error {
 	return out.conclude(done, f.dir, failed, false, done.Checks)
 }
 
-func showProgress(line *progress.Line, p load.Progress) {
+func showProgress(line *progress.Line, p run.Progress) {
 	switch {
 	case p.Warming:
 		line.Update(0, "warming up")

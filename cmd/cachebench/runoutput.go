@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/load"
+	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -25,8 +25,8 @@ type runOutput struct {
 	Keys     string           `json:"keys"`
 	Capacity int              `json:"capacity"`
 	Unlinked bool             `json:"unlinked"`
-	Result   *load.Result     `json:"result"`
-	PlainLRU *load.Comparison `json:"plain_lru,omitempty"`
+	Result   *run.Result     `json:"result"`
+	PlainLRU *run.Comparison `json:"plain_lru,omitempty"`
 	Checks   []report.Check   `json:"checks,omitempty"`
 	Scenario string           `json:"scenario"`
 	Files    []string         `json:"files,omitempty"`
@@ -203,9 +203,9 @@ func (r *runOutput) latencies() *table.Table {
 	res := r.Result
 	t := table.New("Latency by outcome", "outcome", "count", "share", "p50", "p90", "p99", "p99.9",
 		"max")
-	row := func(name string, share table.Cell, l load.Latencies) {
+	row := func(name string, share table.Cell, l run.Latencies) {
 		cells := []table.Cell{table.Text(name), count(l.Count), share}
-		for _, d := range []load.Seconds{l.P50, l.P90, l.P99, l.P999, l.Max} {
+		for _, d := range []run.Seconds{l.P50, l.P90, l.P99, l.P999, l.Max} {
 			cell := table.Missing()
 			if l.Timed > 0 {
 				cell = table.Duration(d.Duration())
@@ -275,7 +275,7 @@ func (r *runOutput) errors() *table.Table {
 func (r *runOutput) process() *table.Table {
 	res := r.Result
 	t := table.New("Process", "measure", "start", "peak", "end")
-	level := func(name string, l load.Level, cell func(uint64) table.Cell) {
+	level := func(name string, l run.Level, cell func(uint64) table.Cell) {
 		t.Add(table.Text(name), cell(l.Start), cell(l.Peak), cell(l.End))
 	}
 	level("goroutines", res.Goroutines, count[uint64])

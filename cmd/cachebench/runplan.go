@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/load"
+	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/trace"
@@ -32,7 +32,7 @@ type runPlan struct {
 	loop     bool
 	share    float64 // of the requests, that are for keys which can fail
 	keys     string  // the keys in words
-	config   load.Config
+	config   run.Config
 }
 
 // runDefault is testdata/scenarios/run-default.yaml; a test holds them together.
@@ -99,7 +99,7 @@ func (f *runFlags) plan() (*runPlan, error) {
 	}
 	backend.Go = courier.Go
 	p.share = share
-	p.config = load.Config{
+	p.config = run.Config{
 		Keys: space, Mix: s.Operations(), Seed: s.Seed,
 		Cache: f.cacheOptions(s), Origin: backend, Batch: s.Events.Batch,
 		Workers: s.Events.Workers, Rate: s.Events.Rate,
@@ -281,11 +281,11 @@ func (p *runPlan) space() (*workload.Space, error) {
 }
 
 // plainLRU asks golang-lru for the keys that the run asked for.
-func (p *runPlan) plainLRU(r *load.Result) (*load.Comparison, error) {
+func (p *runPlan) plainLRU(r *run.Result) (*run.Comparison, error) {
 	keys, err := p.space()
 	if err != nil {
 		return nil, err
 	}
-	c, err := load.PlainLRU(keys, p.config.Cache.Capacity, r.Skipped, r.Operations)
+	c, err := run.PlainLRU(keys, p.config.Cache.Capacity, r.Skipped, r.Operations)
 	return &c, err
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/snowfence/snowfence/internal/load"
+	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -63,18 +63,18 @@ func (r *runOutput) charts() []*report.Chart {
 	}
 	return []*report.Chart{
 		{Title: "Throughput", Unit: "operations/s", Wide: true, Windows: windows,
-			Lines: lines(load.SeriesOperations)},
+			Lines: lines(run.SeriesOperations)},
 		{Title: "Hit ratio", Unit: "share of the reads", Windows: windows,
-			Lines: lines(load.SeriesHitRatio)},
+			Lines: lines(run.SeriesHitRatio)},
 		{Title: "Worst latency", Unit: "log scale", Quantity: report.Seconds, Log: true, Windows: windows,
-			Lines:   lines(load.SeriesWorst),
+			Lines:   lines(run.SeriesWorst),
 			Caption: "The slowest operation that ended within each interval."},
 		{Title: "Loads and errors", Unit: "per second", Windows: windows,
-			Lines: lines(load.SeriesLoads, load.SeriesErrors)},
+			Lines: lines(run.SeriesLoads, run.SeriesErrors)},
 		{Title: "Callers waiting for a load", Unit: "callers", Windows: windows,
-			Lines: lines(load.SeriesWaiting)},
-		{Title: "Goroutines", Unit: "goroutines", Windows: windows, Lines: lines(load.SeriesGoroutines)},
+			Lines: lines(run.SeriesWaiting)},
+		{Title: "Goroutines", Unit: "goroutines", Windows: windows, Lines: lines(run.SeriesGoroutines)},
 		{Title: "Heap", Unit: "bytes", Quantity: report.Bytes, Windows: windows,
-			Lines: lines(load.SeriesHeap)},
+			Lines: lines(run.SeriesHeap)},
 	}
 }

@@ -1,4 +1,4 @@
-// Package load runs load on an embedded cache and measures what its callers
+// Package run runs load on an embedded cache and measures what its callers
 // see. It is the engine of "cachebench run".
 //
 // # Closed and open loop
@@ -51,4 +51,4 @@
 // SampleHits times one read in n only. A read that is not timed from its start
 // and turns out not to be a hit is timed from when the cache gave up looking, a
 // few nanoseconds later; so all but hits are always timed.
-package load
+package run
