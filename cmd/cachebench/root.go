@@ -9,6 +9,7 @@ import (
 	"github.com/snowfence/snowfence/internal/experiment/churn"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
+	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
 )
@@ -43,7 +44,7 @@ command line or an input file was wrong.`,
 	}
 	old := &output{out}
 	lab.Root(root, out, topics,
-		[]*cobra.Command{newRun(old)},
+		lab.Command(run.Experiment, out),
 		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
 		[]*cobra.Command{newRegistry(old), newNode()},

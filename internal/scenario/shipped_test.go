@@ -24,8 +24,7 @@ func shipped(t *testing.T) map[string]*Scenario {
 	all := make(map[string]*Scenario)
 	for _, path := range paths {
 		name := filepath.Base(path)
-		if !strings.HasPrefix(name, "registry-") && name != "run-default.yaml" &&
-			name != "burst-shrink.yaml" {
+		if !strings.HasPrefix(name, "registry-") {
 			continue
 		}
 		s, err := Load(path)
@@ -73,10 +72,7 @@ func TestShippedScenarios(t *testing.T) {
 		require.Equal(t, kind, s.Disturb.Kind.String())
 	}
 	require.Equal(t, Counts{1, 16}, all["registry-partitions.yaml"].Registry.Partitions)
-	for _, name := range []string{"registry-smoke.yaml", "run-default.yaml",
-		"burst-shrink.yaml"} {
-		require.NotNil(t, all[name], name)
-	}
+	require.NotNil(t, all["registry-smoke.yaml"])
 }
 
 // leaves returns every field's path with its value.

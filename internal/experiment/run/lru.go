@@ -14,20 +14,20 @@ type Comparison struct {
 	HitRatio float64 `json:"hit_ratio"`
 }
 
-// PlainLRU asks a golang-lru cache of the given capacity for the keys of worker
-// 0 of a fresh space, adding what is missing at once. The first requests up to
-// skip are not counted; those after them up to count are.
-func PlainLRU(keys *workload.Space, capacity int, skip, count uint64) (Comparison, error) {
+// plainLRU asks a golang-lru cache of a capacity for the keys of worker 0 of a fresh space, and adds
+// what is missing at once. It does not count the first requests up to skip, and counts those after
+// them up to count.
+func plainLRU(keys *workload.Space, capacity int, skip, count uint64) (*Comparison, error) {
 	plain, err := lru.New[uint64, struct{}](capacity)
 	if err != nil {
-		return Comparison{}, fmt.Errorf("load: golang-lru: %w", err)
+		return nil, fmt.Errorf("golang-lru: %w", err)
 	}
 	source := keys.Source(0)
 	var hits uint64
 	for i := range skip + count {
 		key, ok := source.Next()
 		if !ok {
-			return Comparison{}, fmt.Errorf("load: the keys ended after %d of %d", i, skip+count)
+			return nil, fmt.Errorf("the keys ended after %d of %d", i, skip+count)
 		}
 		if _, hit := plain.Get(key); !hit {
 			plain.Add(key, struct{}{})
@@ -35,7 +35,7 @@ func PlainLRU(keys *workload.Space, capacity int, skip, count uint64) (Compariso
 			hits++
 		}
 	}
-	c := Comparison{Requests: count}
+	c := &Comparison{Requests: count}
 	if count > 0 {
 		c.HitRatio = float64(hits) / float64(count)
 	}

@@ -19,7 +19,7 @@ type pacer struct {
 }
 
 func newPacer(r *run) *pacer {
-	return &pacer{run: r, rate: r.cfg.Rate, turn: make(chan struct{}, 1)}
+	return &pacer{run: r, rate: r.params.Rate, turn: make(chan struct{}, 1)}
 }
 
 // next waits until the next operation is due and returns when that was, which
@@ -43,7 +43,7 @@ func (p *pacer) next() (due time.Duration, ok bool) {
 // wait blocks until the time has come, or returns false if the run has stopped
 // before.
 func (p *pacer) wait(due time.Duration) bool {
-	if p.run.Until(p.run.running, due-p.run.cfg.Spin) != nil {
+	if p.run.Until(p.run.running, due-p.run.params.spin) != nil {
 		return false
 	}
 	for p.run.Now() < due {

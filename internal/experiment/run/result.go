@@ -21,12 +21,13 @@ func (s Seconds) Duration() time.Duration { return time.Duration(s) }
 // A Result is what a run measured. Counts are of the measured part, after the
 // warm-up.
 type Result struct {
-	Interrupted bool    `json:"interrupted"`
-	Elapsed     Seconds `json:"elapsed_seconds"` // of operations beginning
-	Operations  uint64  `json:"operations"`
-	Skipped     uint64  `json:"warmup_operations"`
-	CutOff      uint64  `json:"cut_off"` // reads that an interruption ended; not in Operations
-	PerSecond   float64 `json:"operations_per_second"`
+	Partial bool `json:"-"` // the run was interrupted
+
+	Elapsed    Seconds `json:"elapsed_seconds"` // of operations beginning
+	Operations uint64  `json:"operations"`
+	Skipped    uint64  `json:"warmup_operations"`
+	CutOff     uint64  `json:"cut_off"` // reads that an interruption ended; not in Operations
+	PerSecond  float64 `json:"operations_per_second"`
 
 	Reads uint64 `json:"reads"`
 	// hits by reads or, of batches, by keys; 0 without reads
@@ -38,7 +39,6 @@ type Result struct {
 	LoadsPerMiss  float64 `json:"loads_per_miss"`
 	InjectedLoads uint64  `json:"injected_faults"` // origin loads that went wrong on purpose
 
-	Batch    int                     `json:"batch"`    // keys that a read asked for
 	Outcomes []Latencies             `json:"outcomes"` // those that came up; a batch is one operation
 	Errors   map[verdict.Kind]uint64 `json:"errors"`   // of batches: of their keys
 	Keys     *Keys                   `json:"keys,omitempty"`
@@ -66,7 +66,9 @@ type Result struct {
 	GC         GC    `json:"gc"`
 
 	TimingCost Seconds `json:"timing_cost_seconds"` // of one timed operation
-	SampleHits int     `json:"sample_hits"`
+
+	PlainLRU   *Comparison `json:"plain_lru,omitempty"`
+	FaultShare float64     `json:"fault_share"` // of the requests, for keys that can fail
 
 	Series []series.Series `json:"-"`
 }

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/verdict"
+	"github.com/snowfence/snowfence/internal/workload"
 )
 
 type cacheT = cache.Cache[uint64, []byte]
@@ -21,7 +23,10 @@ type cacheT = cache.Cache[uint64, []byte]
 type run struct {
 	pace.Clock
 
-	cfg        Config
+	params     *Params
+	space      *workload.Space
+	requests   uint64 // how many keys there are to come; 0: time decides
+	progress   func(part float64, doing string)
 	ctx        context.Context // of all reads; ends after an interrupted run has stopped
 	cutOff     context.CancelFunc
 	cache      *cacheT
@@ -41,7 +46,7 @@ type run struct {
 	running   context.Context // ends then
 	stop      context.CancelFunc
 
-	// Of the goroutine that called Run.
+	// Of the goroutine that called Execute.
 	measuredFrom time.Duration
 	stoppedAt    time.Duration
 	before       counts // at the start of the measured part
@@ -55,35 +60,41 @@ type counts struct {
 	origin origin.Stats
 }
 
-// Run makes a cache and an origin, runs the load, closes both and returns what
-// was measured. It blocks for the run's duration, and then for as long as the
-// operations under way take, at most Config.Timeout. If ctx ends before, the run
-// stops at once and the result says so; that is not an error. With an error about what could not be
-// closed there is a result all the same.
-func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
-	if err := cfg.validate(); err != nil {
+// Execute makes a cache and an origin, runs the load, closes both and returns what was measured. It
+// blocks for the run's duration, and then for as long as the operations under way take, at most
+// p.Timeout. If ctx ends before, the run stops at once and the result says so; that is no error.
+// With an error about what could not be closed there is a result all the same.
+func Execute(ctx context.Context, p *Params, e lab.Env) (_ *Result, err error) {
+	space, err := p.space()
+	if err != nil {
 		return nil, err
 	}
-	o, err := origin.New(cfg.Origin)
+	backend, share, err := p.backend()
+	if err != nil {
+		return nil, err
+	}
+	o, err := origin.New(backend)
 	if err != nil {
 		return nil, err
 	}
 	// The origin first, so that functions that hang can end.
 	defer func() { err = errors.Join(err, o.Close()) }()
-	c, err := cache.New(cfg.Cache)
+	c, err := cache.New(p.options())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, o.Close(), c.Close()) }()
 
 	r := &run{
-		cfg:        cfg,
+		params:     p,
+		space:      space,
+		progress:   e.Progress,
 		cache:      c,
 		origin:     o,
-		batch:      max(1, cfg.Batch),
-		refreshes:  cfg.Cache.RefreshAt > 0,
-		stale:      cfg.Cache.StaleFor > 0,
-		sampleHits: max(1, cfg.SampleHits),
+		batch:      max(1, p.Batch),
+		refreshes:  p.RefreshAt > 0,
+		stale:      p.StaleFor > 0,
+		sampleHits: max(1, p.SampleHits),
 		process:    newProcess(),
 	}
 	// Not ctx itself: workers would go on for a moment, with reads that all end
@@ -93,13 +104,16 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	r.running, r.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.stop()
 	r.fetch, r.fetchMany = r.load, r.loadMany
-	if cfg.Rate > 0 {
+	if t := p.Replay; t != nil && !p.Loop {
+		r.requests = uint64(t.Len()) //nolint:gosec // a length
+	}
+	if p.Rate > 0 {
 		r.pacer = newPacer(r)
 	}
-	for range min(cfg.Workers, mostTallies) {
+	for range min(p.Workers, mostTallies) {
 		r.tallies = append(r.tallies, new(tally))
 	}
-	for i := range cfg.Workers {
+	for i := range p.Workers {
 		r.workers = append(r.workers, newWorker(r, r.tallies[i%len(r.tallies)], i))
 	}
 	cost := timingCost()
@@ -107,13 +121,23 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	r.Clock = pace.Start()
 	r.sampler = newSampler(r)
 	r.supervise(ctx)
-	return r.result(cost), nil
+	res := r.result(cost)
+	res.FaultShare = share
+	if p.CompareLRU && res.Operations > 0 {
+		keys, err := p.space()
+		if err != nil {
+			return res, err
+		}
+		res.PlainLRU, err = plainLRU(keys, p.Capacity, res.Skipped, res.Operations)
+		return res, err
+	}
+	return res, nil
 }
 
 // supervise starts the workers, steers the run through its parts, samples, and
 // returns when the workers have ended and the time is over.
 func (r *run) supervise(ctx context.Context) {
-	if r.cfg.Warmup == 0 {
+	if r.params.Warmup == 0 {
 		r.measure()
 	}
 	var wg sync.WaitGroup
@@ -126,12 +150,12 @@ func (r *run) supervise(ctx context.Context) {
 		close(ended)
 	}()
 
-	until := r.cfg.Until
+	until := r.params.Until
 	if until == 0 {
-		until = r.cfg.Duration
+		until = r.params.Duration
 	}
-	warm, last, end := time.NewTimer(r.cfg.Warmup), time.NewTimer(r.cfg.Warmup+until),
-		time.NewTimer(r.cfg.Warmup+r.cfg.Duration)
+	warm, last, end := time.NewTimer(r.params.Warmup), time.NewTimer(r.params.Warmup+until),
+		time.NewTimer(r.params.Warmup+r.params.Duration)
 	tick := time.NewTimer(r.sampler.interval())
 	defer warm.Stop()
 	defer last.Stop()
@@ -198,7 +222,7 @@ func (r *run) result(cost time.Duration) *Result {
 	cacheNow, originNow := r.cache.Stats(), r.origin.Stats()
 	elapsed := r.stoppedAt - r.measuredFrom
 	res := &Result{
-		Interrupted:   r.ctx.Err() != nil,
+		Partial:       r.ctx.Err() != nil,
 		Elapsed:       Seconds(elapsed),
 		Skipped:       all.skipped,
 		CutOff:        all.cutOff,
@@ -206,7 +230,6 @@ func (r *run) result(cost time.Duration) *Result {
 		OriginPeak:    originNow.Peak,
 		InjectedLoads: originNow.Faults - r.before.origin.Faults,
 		Errors:        all.errors,
-		Batch:         r.batch,
 		Outcomes:      []Latencies{},
 		Evictions:     cacheNow.Evictions - r.before.cache.Evictions,
 		Expired:       cacheNow.Expired - r.before.cache.Expired,
@@ -218,7 +241,6 @@ func (r *run) result(cost time.Duration) *Result {
 		FlightsLeft:   cacheNow.Courier.InFlight,
 		GC:            r.process.collected(),
 		TimingCost:    Seconds(cost),
-		SampleHits:    r.sampleHits,
 	}
 	for o := range outcomes {
 		n := all.counts[o].Load()

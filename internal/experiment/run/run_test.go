@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
-	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/lab/traffic"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/trace"
@@ -27,32 +28,34 @@ func fixed(tb testing.TB, d time.Duration) workload.Latency {
 	return l
 }
 
-// replay is the space of a trace.
-func replay(tb testing.TB, ids ...uint32) *workload.Space {
+// replay returns the keys of a trace.
+func replay(ids ...uint32) traffic.Keys {
+	return traffic.Keys{Trace: "test", Replay: &trace.Trace{IDs: ids}}
+}
+
+// scan returns keys of which each comes once.
+func scan() traffic.Keys {
+	return traffic.Keys{Law: workload.KeySpec{Kind: workload.KindScan}, Count: 1 << 40}
+}
+
+// space returns the keys from their beginning.
+func space(tb testing.TB, keys traffic.Keys) *workload.Space {
 	tb.Helper()
-	s, err := workload.NewSpace(workload.SpaceConfig{
-		Keys: workload.KeySpec{Kind: workload.KindTrace, Path: "test"}, Trace: ids,
-	})
+	s, err := keys.Space(1, false)
 	require.NoError(tb, err)
 	return s
 }
 
-// scan is a space in which every key comes once.
-func scan(tb testing.TB) *workload.Space {
-	tb.Helper()
-	s, err := workload.NewSpace(workload.SpaceConfig{Keys: workload.KeySpec{Kind: workload.KindScan},
-		Count: 1 << 40})
-	require.NoError(tb, err)
-	return s
-}
-
-func config(keys *workload.Space) Config {
-	return Config{
-		Keys: keys, Mix: workload.Mix{Read: 1}, Seed: 1, Workers: 1,
-		Origin:   origin.Config{Go: courier.Go},
-		Duration: time.Minute, Timeout: time.Second,
+// config returns parameters without a fault. If they get one, it strikes the most popular key.
+func config(keys traffic.Keys) *Params {
+	return &Params{
+		Keys: keys, Mix: workload.Mix{Read: 1}, Seed: 1, Workers: 1, Duration: time.Minute,
+		Timeout: time.Second, Fault: traffic.Fault{Keys: 1, Rate: 1},
 	}
 }
+
+// quiet reports no progress.
+var quiet = lab.Env{Progress: func(float64, string) {}}
 
 func tallied(r *Result) map[string]uint64 {
 	m := make(map[string]uint64)
@@ -62,16 +65,16 @@ func tallied(r *Result) map[string]uint64 {
 	return m
 }
 
-func mustRun(t *testing.T, cfg Config) *Result {
+func mustRun(t *testing.T, cfg *Params) *Result {
 	t.Helper()
-	r, err := Run(t.Context(), cfg)
+	r, err := Execute(t.Context(), cfg, quiet)
 	require.NoError(t, err)
 	return r
 }
 
 func TestOutcomesOfAReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(replay(t, 0, 1, 0, 1, 2))
+		cfg := config(replay(0, 1, 0, 1, 2))
 		cfg.Origin.Latency = fixed(t, 10*time.Millisecond)
 		r := mustRun(t, cfg)
 		require.Equal(t, map[string]uint64{"hit": 2, "loaded": 3}, tallied(r))
@@ -82,7 +85,7 @@ func TestOutcomesOfAReplay(t *testing.T) {
 		require.Equal(t, 1.0, r.LoadsPerMiss)
 		require.Equal(t, 30*time.Millisecond, r.Elapsed.Duration())
 		require.InDelta(t, 5/0.03, r.PerSecond, 1e-6)
-		require.False(t, r.Interrupted)
+		require.False(t, r.Partial)
 		require.Nil(t, r.Late)
 		l := r.Outcome(Loaded)
 		require.Equal(t, 10*time.Millisecond, l.P50.Duration())
@@ -94,7 +97,7 @@ func TestOutcomesOfAReplay(t *testing.T) {
 
 func TestCallersThatJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(replay(t, 0, 0, 0, 0))
+		cfg := config(replay(0, 0, 0, 0))
 		cfg.Workers = 4
 		cfg.Origin.Latency = fixed(t, 10*time.Millisecond)
 		r := mustRun(t, cfg)
@@ -106,7 +109,7 @@ func TestCallersThatJoin(t *testing.T) {
 }
 
 func TestWritesAndDeletes(t *testing.T) {
-	cfg := config(replay(t, make([]uint32, 1000)...))
+	cfg := config(replay(make([]uint32, 1000)...))
 	cfg.Mix = workload.Mix{Read: 1, Write: 1, Delete: 1}
 	r := mustRun(t, cfg)
 	c := tallied(r)
@@ -122,7 +125,7 @@ func TestWritesAndDeletes(t *testing.T) {
 // In an open one the time in which nobody was free counts.
 func TestOpenLoopCountsFromWhenItWasDue(t *testing.T) {
 	run := func(t *testing.T, rate float64) *Result {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate = rate
 		cfg.Duration = 999 * time.Millisecond
 		cfg.Origin.Latency = fixed(t, 50*time.Millisecond)
@@ -147,7 +150,7 @@ func TestOpenLoopCountsFromWhenItWasDue(t *testing.T) {
 
 func TestOpenLoopKeepsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate, cfg.Workers = 100, 8
 		cfg.Duration = 999 * time.Millisecond
 		cfg.Origin.Latency = fixed(t, 50*time.Millisecond)
@@ -162,27 +165,27 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 
 func TestErrorsByKind(t *testing.T) {
 	for _, c := range []struct {
-		kind    origin.FaultKind
-		options []courier.Option
-		want    verdict.Kind
-		took    time.Duration
+		kind         origin.FaultKind
+		fetchTimeout time.Duration
+		unlinked     bool
+		want         verdict.Kind
+		took         time.Duration
 	}{
-		{origin.FaultError, nil, verdict.Failed, 10 * time.Millisecond},
-		{origin.FaultPanic, nil, verdict.Panic, 10 * time.Millisecond},
-		{origin.FaultGoexit, nil, verdict.Goexit, 10 * time.Millisecond},
-		{origin.FaultChild, nil, verdict.Panic, 10 * time.Millisecond},
-		{origin.FaultHang, []courier.Option{courier.WithTimeout(300 * time.Millisecond)},
-			verdict.TimedOut, 300 * time.Millisecond},
-		{origin.FaultHang, nil, verdict.Deadline, time.Second},
-		{origin.FaultPanic, []courier.Option{courier.WithUnlinked()}, verdict.Deadline, time.Second},
+		{origin.FaultError, 0, false, verdict.Failed, 10 * time.Millisecond},
+		{origin.FaultPanic, 0, false, verdict.Panic, 10 * time.Millisecond},
+		{origin.FaultGoexit, 0, false, verdict.Goexit, 10 * time.Millisecond},
+		{origin.FaultChild, 0, false, verdict.Panic, 10 * time.Millisecond},
+		{origin.FaultHang, 300 * time.Millisecond, false, verdict.TimedOut, 300 * time.Millisecond},
+		{origin.FaultHang, 0, false, verdict.Deadline, time.Second},
+		{origin.FaultPanic, 0, true, verdict.Deadline, time.Second},
 	} {
 		t.Run(c.kind.String()+" "+string(c.want), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cfg := config(replay(t, 7, 7, 7, 7, 7, 7))
+				cfg := config(replay(7, 7, 7, 7, 7, 7))
 				cfg.Workers = 6
-				cfg.Cache.Courier = c.options
+				cfg.FetchTimeout, cfg.Unlinked = c.fetchTimeout, c.unlinked
 				cfg.Origin.Latency = fixed(t, 10*time.Millisecond)
-				cfg.Origin.Fault = origin.Fault{Kind: c.kind, Rate: 1}
+				cfg.Fault.Kind = c.kind
 				r := mustRun(t, cfg)
 				require.Equal(t, map[string]uint64{"error": 6}, tallied(r))
 				require.Equal(t, map[verdict.Kind]uint64{c.want: 6}, r.Errors)
@@ -198,13 +201,13 @@ func TestInterruptedRunKeepsWhatWasMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Workers = 3
 		cfg.Timeout = time.Hour
 		cfg.Origin.Latency = fixed(t, 30*time.Millisecond)
-		r, err := Run(ctx, cfg)
+		r, err := Execute(ctx, cfg, quiet)
 		require.NoError(t, err)
-		require.True(t, r.Interrupted)
+		require.True(t, r.Partial)
 		require.Equal(t, uint64(9), r.Operations)
 		require.Equal(t, uint64(3), r.CutOff)
 		require.Empty(t, r.Errors)
@@ -216,11 +219,11 @@ func TestInterruptedWhileOperationsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate, cfg.Workers = 1, 4
-		r, err := Run(ctx, cfg)
+		r, err := Execute(ctx, cfg, quiet)
 		require.NoError(t, err)
-		require.True(t, r.Interrupted)
+		require.True(t, r.Partial)
 		require.Equal(t, uint64(2), r.Operations)
 		require.Zero(t, r.Missed)
 	})
@@ -230,11 +233,11 @@ func TestInterruptedInTheWarmUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate, cfg.Warmup = 10, time.Minute
-		r, err := Run(ctx, cfg)
+		r, err := Execute(ctx, cfg, quiet)
 		require.NoError(t, err)
-		require.True(t, r.Interrupted)
+		require.True(t, r.Partial)
 		require.Zero(t, r.Operations)
 		require.Zero(t, r.PerSecond)
 		require.Zero(t, r.Elapsed)
@@ -243,10 +246,10 @@ func TestInterruptedInTheWarmUp(t *testing.T) {
 
 func TestWarmUpIsNotMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(replay(t, make([]uint32, 1000)...))
+		cfg := config(replay(make([]uint32, 1000)...))
 		cfg.Rate, cfg.Workers = 10, 2
 		cfg.Warmup, cfg.Duration = 950*time.Millisecond, time.Second
-		cfg.Origin.Fault = origin.Fault{Kind: origin.FaultError, Rate: 1, Start: 0, End: time.Hour}
+		cfg.Fault.Kind = origin.FaultError
 		r := mustRun(t, cfg)
 		// The one load, and the fault that it would have met, lie before.
 		require.Equal(t, uint64(10), r.Skipped)
@@ -259,7 +262,7 @@ func TestWarmUpIsNotMeasured(t *testing.T) {
 func TestOperationsEndBeforeTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate = 10
 		cfg.Duration, cfg.Until = 10*time.Second, 950*time.Millisecond
 		r := mustRun(t, cfg)
@@ -271,7 +274,7 @@ func TestOperationsEndBeforeTheRun(t *testing.T) {
 
 func TestRefreshesLeaveHitsHits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(replay(t, make([]uint32, 100)...))
+		cfg := config(replay(make([]uint32, 100)...))
 		cfg.Rate = 10
 		cfg.Cache.TTL, cfg.Cache.RefreshAt = 2*time.Second, 0.5
 		cfg.Origin.Latency = fixed(t, 20*time.Millisecond)
@@ -285,7 +288,7 @@ func TestRefreshesLeaveHitsHits(t *testing.T) {
 func TestSampledHitsAreAllCounted(t *testing.T) {
 	ids := make([]uint32, 1000)
 	ids[500] = 1 // a miss among hits
-	cfg := config(replay(t, ids...))
+	cfg := config(replay(ids...))
 	cfg.SampleHits = 10
 	r := mustRun(t, cfg)
 	require.Equal(t, uint64(998), r.Outcome(Hit).Count)
@@ -295,29 +298,28 @@ func TestSampledHitsAreAllCounted(t *testing.T) {
 
 func TestSeriesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate, cfg.Workers = 1000, 4
 		cfg.Duration = 990500 * time.Microsecond // no sample falls on the end
-		var last Progress
-		cfg.Observe = func(p Progress) { last = p }
-		r := mustRun(t, cfg)
+		var last string
+		r, err := Execute(t.Context(), cfg, lab.Env{Progress: func(_ float64, doing string) { last = doing }})
+		require.NoError(t, err)
 		byName := make(map[string]series.Series)
 		for _, s := range r.Series {
 			byName[s.Name] = s
 		}
 		sum, at := 0.0, 0.0
-		for _, p := range byName[SeriesOperations].Points {
+		for _, p := range byName[seriesOperations].Points {
 			sum += p.V * (p.T - at)
 			at = p.T
 		}
 		// an operation may end after the last sample
 		require.InDelta(t, float64(r.Operations), sum, 1.001)
-		require.NotEmpty(t, byName[SeriesHeap].Points)
-		for _, p := range byName[SeriesHitRatio].Points {
+		require.NotEmpty(t, byName[seriesHeap].Points)
+		for _, p := range byName[seriesHitRatio].Points {
 			require.True(t, math.IsNaN(p.V) || p.V == 0)
 		}
-		require.True(t, last.Finishing)
-		require.InDelta(t, r.Operations, last.Operations, 1)
+		require.Equal(t, "no operation begins any more", last)
 		require.Positive(t, r.Heap.Start)
 		require.GreaterOrEqual(t, r.Heap.Peak, r.Heap.Start)
 		require.GreaterOrEqual(t, r.Goroutines.Peak, r.Goroutines.Start)
@@ -328,13 +330,13 @@ func TestSeriesAddUp(t *testing.T) {
 // ago.
 func TestLastSampleIsNoSpike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		// the third operation is due 0.2 ms after a sample
 		cfg.Rate, cfg.Duration = 99, 20400*time.Microsecond
 		r := mustRun(t, cfg)
 		require.Equal(t, uint64(3), r.Operations)
 		for _, s := range r.Series {
-			if s.Name == SeriesOperations {
+			if s.Name == seriesOperations {
 				require.Len(t, s.Points, 1)
 				require.InDelta(t, 100, s.Points[0].V, 1)
 			}
@@ -345,7 +347,7 @@ func TestLastSampleIsNoSpike(t *testing.T) {
 // A run that is shorter than the time between two samples has one all the same.
 func TestShortRunHasASample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Rate, cfg.Duration = 1000, 5*time.Millisecond
 		for _, s := range mustRun(t, cfg).Series {
 			require.Len(t, s.Points, 1, s.Name)
@@ -356,15 +358,15 @@ func TestShortRunHasASample(t *testing.T) {
 // Below 512 entries the cache is a strict LRU: the hits agree one by one, which
 // they only do if the trace is replayed in its exact order.
 func TestReplayAgreesWithPlainLRU(t *testing.T) {
-	tr, err := trace.Load("../../testdata/traces/small.arc", trace.Options{})
+	tr, err := trace.Load("../../../testdata/traces/small.arc", trace.Options{})
 	require.NoError(t, err)
 	// Above 512 entries, where it is no strict LRU, the cache is mostly better.
 	for capacity, points := range map[int]float64{100: 0, 500: 0, 3000: 1} {
-		cfg := config(replay(t, tr.IDs...))
+		cfg := config(replay(tr.IDs...))
 		cfg.Cache.Capacity = capacity
 		cfg.Duration = time.Hour
 		r := mustRun(t, cfg)
-		plain, err := PlainLRU(replay(t, tr.IDs...), capacity, 0, r.Operations)
+		plain, err := plainLRU(space(t, replay(tr.IDs...)), capacity, 0, r.Operations)
 		require.NoError(t, err)
 		require.Equal(t, uint64(tr.Len()), r.Operations)
 		require.Equal(t, r.Operations, plain.Requests)
@@ -374,15 +376,15 @@ func TestReplayAgreesWithPlainLRU(t *testing.T) {
 }
 
 func TestPlainLRU(t *testing.T) {
-	c, err := PlainLRU(replay(t, 0, 1, 0, 2, 0, 1), 2, 0, 6)
+	c, err := plainLRU(space(t, replay(0, 1, 0, 2, 0, 1)), 2, 0, 6)
 	require.NoError(t, err)
 	require.InDelta(t, 2.0/6, c.HitRatio, 1e-9)
-	c, err = PlainLRU(replay(t, 0, 1, 0, 2, 0, 1), 2, 3, 3)
+	c, err = plainLRU(space(t, replay(0, 1, 0, 2, 0, 1)), 2, 3, 3)
 	require.NoError(t, err)
 	require.InDelta(t, 1.0/3, c.HitRatio, 1e-9)
-	_, err = PlainLRU(replay(t, 0, 1), 2, 0, 3)
+	_, err = plainLRU(space(t, replay(0, 1)), 2, 0, 3)
 	require.ErrorContains(t, err, "ended after 2 of 3")
-	_, err = PlainLRU(replay(t, 0), 0, 0, 1)
+	_, err = plainLRU(space(t, replay(0)), 0, 0, 1)
 	require.Error(t, err)
 }
 
@@ -393,8 +395,8 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	c, err := cache.New(cache.Options[uint64, []byte]{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
-	cfg := config(replay(t, 0))
-	r := &run{cfg: cfg, ctx: t.Context(), cache: c, origin: o, sampleHits: 1, Clock: pace.Start()}
+	cfg := config(replay(0))
+	r := &run{params: cfg, space: space(t, cfg.Keys), ctx: t.Context(), cache: c, origin: o, sampleHits: 1, Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -404,35 +406,13 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	require.Equal(t, uint64(1), w.counts[Loaded].Load())
 }
 
-func TestConfigIsValidated(t *testing.T) {
-	for field, spoil := range map[string]func(*Config){
-		"Keys":       func(c *Config) { c.Keys = nil },
-		"Batch":      func(c *Config) { c.Batch = -1 },
-		"Workers":    func(c *Config) { c.Workers = 0 },
-		"Rate":       func(c *Config) { c.Rate = math.NaN() },
-		"Duration":   func(c *Config) { c.Duration = 0 },
-		"Until":      func(c *Config) { c.Until = 2 * c.Duration },
-		"Warmup":     func(c *Config) { c.Warmup = -1 },
-		"Timeout":    func(c *Config) { c.Timeout = 0 },
-		"SampleHits": func(c *Config) { c.SampleHits = -1 },
-		"mix":        func(c *Config) { c.Mix = workload.Mix{} },
-		"Capacity":   func(c *Config) { c.Cache.Capacity = -1 },
-		"Fault.Rate": func(c *Config) { c.Origin.Fault.Rate = 2 },
-	} {
-		cfg := config(scan(t))
-		spoil(&cfg)
-		_, err := Run(t.Context(), cfg)
-		require.ErrorContains(t, err, field)
-	}
-}
-
 func BenchmarkMeasuredHit(b *testing.B) {
 	o, err := origin.New(origin.Config{})
 	require.NoError(b, err)
 	c, err := cache.New(cache.Options[uint64, []byte]{})
 	require.NoError(b, err)
 	defer func() { require.NoError(b, errors.Join(o.Close(), c.Close())) }()
-	r := &run{cfg: config(replay(b, 0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1,
+	r := &run{params: config(replay(0)), space: space(b, replay(0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1,
 		Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
@@ -447,7 +427,7 @@ func BenchmarkMeasuredHit(b *testing.B) {
 func TestManyWorkersTakeLittleMemory(t *testing.T) {
 	const workers, each = 2000, 20 << 10
 	synctest.Test(t, func(t *testing.T) {
-		cfg := config(scan(t))
+		cfg := config(scan())
 		cfg.Workers, cfg.Rate, cfg.Duration = workers, 4*workers, 900*time.Millisecond
 		cfg.Origin.Latency = fixed(t, 500*time.Millisecond)
 		r := mustRun(t, cfg)
@@ -467,7 +447,7 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 		c, err := cache.New(cache.Options[uint64, []byte]{TTL: 4 * time.Second, RefreshAt: 0.25})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
-		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true,
+		r := &run{params: config(replay(0)), space: space(t, replay(0)), ctx: t.Context(), cache: c, origin: o, refreshes: true,
 			sampleHits: 1, Clock: pace.Start()}
 		r.fetch = r.load
 		r.measuring.Store(true)

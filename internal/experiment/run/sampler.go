@@ -1,33 +1,33 @@
 package run
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab/sample"
-	"github.com/snowfence/snowfence/internal/series"
 )
 
 // The series of a run, over the seconds of its measured part.
 const (
-	SeriesOperations = "operations/s"
-	SeriesHitRatio   = "hit ratio" // within the sample's interval
-	SeriesErrors     = "errors/s"
-	SeriesLoads      = "origin loads/s"
-	SeriesWaiting    = "callers waiting"
-	SeriesWorst      = "worst latency" // of operations that ended within the interval, in seconds
-	SeriesGoroutines = "goroutines"
-	SeriesHeap       = "heap"
+	seriesOperations = "operations/s"
+	seriesHitRatio   = "hit ratio" // within the sample's interval
+	seriesErrors     = "errors/s"
+	seriesLoads      = "origin loads/s"
+	seriesWaiting    = "callers waiting"
+	seriesWorst      = "worst latency" // of operations that ended within the interval, in seconds
+	seriesGoroutines = "goroutines"
+	seriesHeap       = "heap"
 )
 
-// A sampler looks at the run now and then. It belongs to the goroutine that
-// called Run.
+// A sampler looks at the run now and then. It belongs to the goroutine that called Execute.
 type sampler struct {
-	run     *run
-	rec     *series.Recorder
-	last    snapshot
-	waiting int
+	*sample.Sampler
+
+	run  *run
+	last snapshot
 
 	goroutines, heap Level
 }
@@ -42,15 +42,15 @@ type snapshot struct {
 }
 
 func newSampler(r *run) *sampler {
-	s := &sampler{run: r, rec: series.NewRecorder(SeriesOperations, SeriesHitRatio, SeriesErrors,
-		SeriesLoads, SeriesWaiting, SeriesWorst, SeriesGoroutines, SeriesHeap)}
+	s := &sampler{run: r, Sampler: sample.New(seriesOperations, seriesHitRatio, seriesErrors,
+		seriesLoads, seriesWaiting, seriesWorst, seriesGoroutines, seriesHeap)}
 	s.goroutines.Start, s.heap.Start = sample.Program()
 	s.goroutines.Peak, s.heap.Peak = s.goroutines.Start, s.heap.Start
 	return s
 }
 
-// interval grows with the run, so that one of unknown length is neither too
-// coarse at first nor too much in the end.
+// interval returns the time between two samples. It grows with the run, so that one of unknown
+// length is neither too coarse at first nor too much in the end.
 func (s *sampler) interval() time.Duration {
 	const shortest, perRun = 20 * time.Millisecond, 400
 	return max(shortest, (s.run.Now()-s.run.measuredFrom)/perRun)
@@ -76,7 +76,7 @@ func (s *sampler) snapshot() snapshot {
 	return now
 }
 
-// hitRatio is that of the keys that were asked for since an earlier snapshot; NaN without.
+// hitRatio returns that of the keys that were asked for since an earlier snapshot, NaN without.
 func (now snapshot) hitRatio(was snapshot) float64 {
 	if now.keys > 0 {
 		return min(1, float64(now.hits-was.hits)/float64(now.keys-was.keys))
@@ -95,70 +95,67 @@ func (s *sampler) sample() {
 	goroutines, heap := sample.Program()
 	s.goroutines.Peak, s.heap.Peak = max(s.goroutines.Peak, goroutines), max(s.heap.Peak, heap)
 	if !r.measuring.Load() {
-		s.observe(Progress{Warming: true, HitRatio: math.NaN()})
+		r.progress(0, "warming up")
 		return
 	}
 	was, now := s.last, s.snapshot()
 	at := now.at - r.measuredFrom
-	since, due := s.rec.Next(at, s.interval())
 	first := was.at == r.measuredFrom // the only one of a short run, if that is over
-	if !due && (!first || since <= 0 || !r.stopped.Load()) {
+	if !s.Next(at, s.interval()) && (!first || now.at <= was.at || !r.stopped.Load()) {
 		return
 	}
-	span := since.Seconds()
 	s.last = now
-	waiting := r.cache.Stats().Courier.Waiting
-	s.waiting = max(s.waiting, waiting)
 	var worst int64
 	for _, t := range r.tallies {
 		worst = max(worst, t.worst.Swap(0))
 	}
-	ops := 0.0
+	ops := uint64(0)
 	for o := range now.counts {
-		ops += float64(now.counts[o] - was.counts[o])
+		ops += now.counts[o] - was.counts[o]
 	}
 	latency := math.NaN() // no operation ended
 	if ops > 0 {
 		latency = time.Duration(worst).Seconds()
 	}
+	perSecond := 0.0
 	if !r.stopped.Load() || was.at < r.stoppedAt { // the last operations are no rate
-		s.rec.Add(SeriesOperations, at, ops/span)
-		s.rec.Add(SeriesHitRatio, at, now.hitRatio(was))
-		s.rec.Add(SeriesErrors, at, float64(now.counts[Error]-was.counts[Error])/span)
-		s.rec.Add(SeriesLoads, at, float64(now.loads-was.loads)/span)
+		perSecond = s.Rate(seriesOperations, ops)
+		s.Gauge(seriesHitRatio, now.hitRatio(was))
+		s.Rate(seriesErrors, now.counts[Error]-was.counts[Error])
+		s.Rate(seriesLoads, now.loads-was.loads)
 	}
-	s.rec.Add(SeriesWaiting, at, float64(waiting))
-	s.rec.Add(SeriesWorst, at, latency)
-	s.rec.Add(SeriesGoroutines, at, float64(goroutines))
-	s.rec.Add(SeriesHeap, at, float64(heap))
+	s.Gauge(seriesWaiting, float64(r.cache.Stats().Courier.Waiting))
+	s.Gauge(seriesWorst, latency)
+	s.Gauge(seriesGoroutines, float64(goroutines))
+	s.Gauge(seriesHeap, float64(heap))
+	s.report(now, at, perSecond)
+}
 
-	total := uint64(0)
+// report reports progress: how far the run is, and the rate of late.
+func (s *sampler) report(now snapshot, at time.Duration, perSecond float64) {
+	r, total := s.run, uint64(0)
 	for _, n := range now.counts {
 		total += n
 	}
-	p := Progress{
-		Finishing:  r.stopped.Load(),
-		Operations: total,
-		PerSecond:  ops / span,
-		HitRatio:   now.hitRatio(snapshot{hits: r.before.cache.Hits}),
-		Fraction:   at.Seconds() / r.cfg.Duration.Seconds(),
+	part := at.Seconds() / r.params.Duration.Seconds()
+	if r.requests > 0 {
+		part = max(part, float64(max(total, now.keys))/float64(r.requests))
 	}
-	if r.cfg.Requests > 0 {
-		p.Fraction = max(p.Fraction, float64(max(total, now.keys))/float64(r.cfg.Requests))
+	if r.stopped.Load() { // the last operations are awaited
+		r.progress(min(part, 0.999), "no operation begins any more")
+		return
 	}
-	s.observe(p)
-}
-
-func (s *sampler) observe(p Progress) {
-	if s.run.cfg.Observe != nil {
-		s.run.cfg.Observe(p)
+	text := fmt.Sprintf("%s operations, %s", human.Count(total), human.Rate(perSecond))
+	if ratio := now.hitRatio(snapshot{hits: r.before.cache.Hits}); !math.IsNaN(ratio) {
+		text += ", hit ratio " + human.Percent(ratio)
 	}
+	r.progress(part, text)
 }
 
 // finish adds what the sampler knows to the result.
 func (s *sampler) finish(res *Result) {
 	runtime.GC()
 	s.goroutines.End, s.heap.End = sample.Program()
-	res.Goroutines, res.Heap, res.WaitingPeak = s.goroutines, s.heap, s.waiting
-	res.Series = s.rec.All()
+	res.Goroutines, res.Heap, res.WaitingPeak = s.goroutines, s.heap, int(s.Peak(seriesWaiting))
+	res.Series = s.All()
 }

@@ -27,12 +27,12 @@ type worker struct {
 
 func newWorker(r *run, t *tally, number int) *worker {
 	n := uint64(number) //nolint:gosec // from 0 on
-	m := r.cfg.Mix
+	m := r.params.Mix
 	return &worker{
 		tally:  t,
 		run:    r,
-		keys:   r.cfg.Keys.Source(n),
-		ops:    workload.Stream(r.cfg.Seed, pathOps, n),
+		keys:   r.space.Source(n),
+		ops:    workload.Stream(r.params.Seed, pathOps, n),
 		onlyOp: m.Write == 0 && m.Delete == 0,
 		call:   &call{run: r},
 	}
@@ -61,7 +61,7 @@ func (w *worker) loop() {
 func (w *worker) do(key uint64, due time.Duration) {
 	op := workload.Read
 	if !w.onlyOp {
-		op = w.run.cfg.Mix.Pick(w.ops)
+		op = w.run.params.Mix.Pick(w.ops)
 	}
 	measured := w.run.measuring.Load()
 	if !measured {
