@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
@@ -193,4 +195,9 @@ func glossary(terms [][2]string) string {
 		rows = append(rows, "  "+term[0]+indent+strings.ReplaceAll(wrapped(term[1], 74), "\n", indent))
 	}
 	return strings.Join(rows, "\n")
+}
+
+// refused returns the error for a flag that was given though it means nothing.
+func refused(flags *pflag.FlagSet, name, why string) error {
+	return fmt.Errorf("--%s %s: has no effect: %s", name, flagText(flags.Lookup(name).Value), why)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/snowfence/snowfence/internal/experiment/churn"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
+	"github.com/snowfence/snowfence/internal/experiment/registry"
 	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
@@ -47,7 +48,7 @@ command line or an input file was wrong.`,
 		lab.Command(run.Experiment, out),
 		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
-		[]*cobra.Command{newRegistry(old), newNode()},
+		lab.Command(registry.Experiment, out),
 		[]*cobra.Command{newCluster(old), newClusterNode()},
 		lab.Command(memory.Experiment, out),
 		lab.Command(churn.Experiment, out),
