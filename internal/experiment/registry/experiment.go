@@ -106,11 +106,8 @@ func base(p *Params, s *params.Set) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Parse(file, text, "registry"); err != nil {
-		return err
-	}
-	s.Forget()
-	return nil
+	defer s.Forget()
+	return s.Parse(file, text, "registry")
 }
 
 // complete fits what was not given to a run of another length and to a cluster of another size.

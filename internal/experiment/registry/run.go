@@ -183,7 +183,7 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 func (r *run) load(ctx context.Context) (ran time.Duration) {
 	r.Zero = time.Now()
 	r.ledger.rebase(r.Zero)
-	r.tally.restart()
+	r.tally.Registered, r.tally.Taken = 0, 0
 	var work sync.WaitGroup
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
 		work.Go(func() { do(ctx) })
