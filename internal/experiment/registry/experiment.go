@@ -49,7 +49,7 @@ really done.`,
   cachebench registry --scenario testdata/scenarios/registry-partitions.yaml
   cachebench registry --disturb none --partitions 1,16 --rate 4000 --churn 0`,
 	Topics: []lab.Topic{
-		{Name: "run", Short: "what happens in a run, the disturbances and the checks", Text: course},
+		{Name: "course", Short: "what a run does, and what --check wants", Text: course},
 		{Name: "rows", Short: "how to read the tables", Text: lab.Glossaries(lab.Glossary(measures))},
 	},
 	Defaults: defaults,
