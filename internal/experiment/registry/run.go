@@ -99,8 +99,8 @@ func (r *run) random(stream uint64) *rand.Rand {
 
 func (r *run) isVictim(node int) bool { return slices.Contains(r.victims, node) }
 
-// execute runs the cluster from its start to its end. If ctx ends it returns what was measured until
-// then, together with ctx's error. No goroutine and no process is left when it returns.
+// execute runs the cluster from its start to its end. If parent ends it returns what was measured
+// until then and its error. No goroutine and no process is left when it returns.
 func (r *run) execute(parent context.Context) (result *Run, err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	r.fail = fail
