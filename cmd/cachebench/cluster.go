@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/peerload"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/progress"
 )
 
 // clusterFlags are the flags of "cachebench cluster".
 type clusterFlags struct {
-	config peerload.Config
+	config cluster.Config
 	flags  *pflag.FlagSet
 
 	dir   string
@@ -23,7 +23,7 @@ type clusterFlags struct {
 }
 
 func newCluster(out *output) *cobra.Command {
-	f := &clusterFlags{config: peerload.DefaultConfig()}
+	f := &clusterFlags{config: cluster.DefaultConfig()}
 	cmd := &cobra.Command{
 		Use:   "cluster",
 		Short: "Run a cache that nodes share, disturb it, and count what the origin has to bear",
@@ -98,7 +98,7 @@ have names that end in _seconds; what does not exist is null.`,
 
 func clusterTerms() [][2]string {
 	var terms [][2]string
-	for _, term := range peerload.Glossary() {
+	for _, term := range cluster.Glossary() {
 		terms = append(terms, [2]string{term.Row, term.Meaning})
 	}
 	return terms
@@ -118,10 +118,10 @@ func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
 	}
 	c.Command = []string{self, clusterNodeCommand}
 	line := out.progress()
-	c.Progress = func(p peerload.Progress) { showCluster(line, p) }
+	c.Progress = func(p cluster.Progress) { showCluster(line, p) }
 	line.Start("cluster")
 	began := time.Now()
-	result, failed := peerload.Execute(cmd.Context(), c)
+	result, failed := cluster.Execute(cmd.Context(), c)
 	line.Done()
 	if result == nil {
 		return failed
@@ -133,16 +133,16 @@ func (f *clusterFlags) run(cmd *cobra.Command, out *output) error {
 	return out.conclude(o, f.dir, failed, result.Partial, o.Checks)
 }
 
-func showCluster(line *progress.Line, p peerload.Progress) {
+func showCluster(line *progress.Line, p cluster.Progress) {
 	part := 0.0
 	switch p.Doing {
-	case peerload.Running:
+	case cluster.Running:
 		part = 0.1 + 0.8*float64(p.Elapsed)/float64(max(p.Duration, 1))
-	case peerload.Settling:
+	case cluster.Settling:
 		part = 0.9
 	}
 	text := string(p.Ownership) + "  " + p.Doing
-	if p.Doing != peerload.Starting {
+	if p.Doing != cluster.Starting {
 		text += fmt.Sprintf(": %s fetches, %s loads",
 			human.Count(int64(p.Fetches)), human.Count(int64(p.Loads))) //nolint:gosec // far below
 	}
@@ -161,7 +161,7 @@ func newClusterNode() *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// As with newNode: the parent ends this process, so an interrupt of the terminal is left to it.
-			return peerload.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
+			return cluster.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 }

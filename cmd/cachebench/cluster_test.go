@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/internal/peerload"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 )
 
 // smallCluster is a cluster that a busy machine can keep up with, for some seconds.
@@ -202,9 +202,9 @@ func TestClusterHelp(t *testing.T) {
 
 // Flags become the configuration, and what is not given is the engine's default.
 func TestClusterPlan(t *testing.T) {
-	plan := func(args ...string) peerload.Config {
+	plan := func(args ...string) cluster.Config {
 		t.Helper()
-		f := &clusterFlags{config: peerload.DefaultConfig()}
+		f := &clusterFlags{config: cluster.DefaultConfig()}
 		cmd := newCluster(&output{})
 		cmd.ResetFlags()
 		f.define(cmd)
@@ -213,15 +213,15 @@ func TestClusterPlan(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	usual := peerload.DefaultConfig()
+	usual := cluster.DefaultConfig()
 	assert.Equal(t, usual, plan())
 
-	want := peerload.Config{
-		Nodes: 5, Ownerships: []peerload.Ownership{peerload.ByRing, peerload.ByKey},
+	want := cluster.Config{
+		Nodes: 5, Ownerships: []cluster.Ownership{cluster.ByRing, cluster.ByKey},
 		Duration: 20 * time.Second, Rate: 12.5, Keys: 11, Zipf: 1.2, Size: 99,
 		TTL: 3 * time.Second, Capacity: 77, CopyTTL: -1, PeerTimeout: 300 * time.Millisecond,
 		Deadline:      4 * time.Second,
-		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Split,
+		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: cluster.Split,
 		Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
 	}
 	assert.Equal(t, want, plan(
@@ -230,8 +230,8 @@ func TestClusterPlan(t *testing.T) {
 		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s",
 		"--origin-latency", "5ms", "--origin-errors", "0.25",
 		"--disturb", "split", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
-	assert.Equal(t, []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing,
-		peerload.None}, plan("--ownership", "all").Ownerships)
+	assert.Equal(t, []cluster.Ownership{cluster.BySlot, cluster.ByKey, cluster.ByRing,
+		cluster.None}, plan("--ownership", "all").Ownerships)
 
 	// The window keeps its place in a longer run, unless it was given.
 	double := plan("--duration", (2 * usual.Duration).String())

@@ -11,16 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/snowfence/snowfence/internal/peerload"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 )
 
 // ownerships and disturbances are what the flags accept, in the order in which they are shown.
 var (
-	ownerships = []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing,
-		peerload.None}
-	disturbances = []peerload.Disturb{
-		peerload.Calm, peerload.Kill, peerload.Restart, peerload.Pause, peerload.Split, peerload.Rolling,
-		peerload.OriginSlow, peerload.OriginFail, peerload.Poison,
+	ownerships = []cluster.Ownership{cluster.BySlot, cluster.ByKey, cluster.ByRing,
+		cluster.None}
+	disturbances = []cluster.Disturb{
+		cluster.Calm, cluster.Kill, cluster.Restart, cluster.Pause, cluster.Split, cluster.Rolling,
+		cluster.OriginSlow, cluster.OriginFail, cluster.Poison,
 	}
 )
 
@@ -60,10 +60,10 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 		flags.Var(&parsedFlag[time.Duration]{field, text, "duration", duration}, name, help)
 	}
 
-	flags.Var(&parsedFlag[[]peerload.Ownership]{&c.Ownerships, ownershipText(c.Ownerships), "kind,...",
+	flags.Var(&parsedFlag[[]cluster.Ownership]{&c.Ownerships, ownershipText(c.Ownerships), "kind,...",
 		parseOwnerships}, "ownership",
 		"how a key finds its node: key, slot, ring, none, several of them, or all; each is a run")
-	flags.Var(&parsedFlag[peerload.Disturb]{&c.Disturb, string(c.Disturb), "kind", parseDisturb},
+	flags.Var(&parsedFlag[cluster.Disturb]{&c.Disturb, string(c.Disturb), "kind", parseDisturb},
 		"disturb",
 		"what is done to the nodes: "+strings.Join(texts(disturbances), ", "))
 	flags.BoolVar(&f.check, "check", false, "exit with 1 if a promise is broken")
@@ -98,8 +98,8 @@ func (f *clusterFlags) define(cmd *cobra.Command) {
 }
 
 // plan is the configuration that the flags ask for, valid.
-func (f *clusterFlags) plan() (peerload.Config, error) {
-	c, usual := f.config, peerload.DefaultConfig()
+func (f *clusterFlags) plan() (cluster.Config, error) {
+	c, usual := f.config, cluster.DefaultConfig()
 	if f.flags.Changed("duration") && !f.flags.Changed("start") && !f.flags.Changed("end") &&
 		c.Duration > 0 {
 		scale := float64(c.Duration) / float64(usual.Duration)
@@ -112,7 +112,7 @@ func (f *clusterFlags) plan() (peerload.Config, error) {
 }
 
 // refuse returns an error for each flag that means nothing beside the others.
-func (f *clusterFlags) refuse(c peerload.Config) error {
+func (f *clusterFlags) refuse(c cluster.Config) error {
 	var errs []error
 	refuse := func(ignored bool, why string, flags ...string) {
 		for _, name := range flags {
@@ -121,28 +121,28 @@ func (f *clusterFlags) refuse(c peerload.Config) error {
 			}
 		}
 	}
-	refuse(c.Disturb == peerload.Calm, "nothing is disturbed without --disturb", "start", "end",
+	refuse(c.Disturb == cluster.Calm, "nothing is disturbed without --disturb", "start", "end",
 		"victims")
 	switch c.Disturb {
-	case peerload.Rolling:
+	case cluster.Rolling:
 		refuse(true, "--disturb rolling is for all nodes", "victims")
-	case peerload.Poison:
+	case cluster.Poison:
 		refuse(true, "--disturb poison is for whatever node loads the key", "victims")
-	case peerload.OriginSlow, peerload.OriginFail:
+	case cluster.OriginSlow, cluster.OriginFail:
 		refuse(true, fmt.Sprintf("--disturb %s is for the origin", c.Disturb), "victims")
 	}
-	refuse(slices.Equal(c.Ownerships, []peerload.Ownership{peerload.None}),
+	refuse(slices.Equal(c.Ownerships, []cluster.Ownership{cluster.None}),
 		"with --ownership none no node asks another", "copy-ttl", "peer-timeout")
 	return errors.Join(errs...)
 }
 
-func parseOwnerships(text string) ([]peerload.Ownership, error) {
+func parseOwnerships(text string) ([]cluster.Ownership, error) {
 	if text == "all" {
 		return ownerships, nil
 	}
-	var list []peerload.Ownership
+	var list []cluster.Ownership
 	for word := range strings.SplitSeq(text, ",") {
-		o := peerload.Ownership(strings.TrimSpace(word))
+		o := cluster.Ownership(strings.TrimSpace(word))
 		if !slices.Contains(ownerships, o) {
 			return nil, fmt.Errorf("must be key, slot, ring, none, several of them with commas between, "+
 				"or all, got %q", word)
@@ -155,10 +155,10 @@ func parseOwnerships(text string) ([]peerload.Ownership, error) {
 	return list, nil
 }
 
-func ownershipText(list []peerload.Ownership) string { return strings.Join(texts(list), ",") }
+func ownershipText(list []cluster.Ownership) string { return strings.Join(texts(list), ",") }
 
-func parseDisturb(text string) (peerload.Disturb, error) {
-	if d := peerload.Disturb(text); slices.Contains(disturbances, d) {
+func parseDisturb(text string) (cluster.Disturb, error) {
+	if d := cluster.Disturb(text); slices.Contains(disturbances, d) {
 		return d, nil
 	}
 	return "", fmt.Errorf("must be one of %s", strings.Join(texts(disturbances), ", "))
@@ -225,7 +225,7 @@ func clusterFlagNames(err error) error {
 		}
 		return errors.Join(errs...)
 	}
-	var field *peerload.FieldError
+	var field *cluster.FieldError
 	if errors.As(err, &field) {
 		return fmt.Errorf("--%s: want %s, got %v", field.Field, field.Want, field.Value)
 	}

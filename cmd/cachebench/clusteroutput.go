@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/snowfence/snowfence/internal/peerload"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
@@ -16,19 +16,19 @@ import (
 // result.json.
 type clusterOutput struct {
 	Command string `json:"command"`
-	*peerload.Result
-	Config      peerload.Settings  `json:"config"`
+	*cluster.Result
+	Config      cluster.Settings  `json:"config"`
 	Environment report.Environment `json:"environment"`
 	Finding     string             `json:"finding"`
 	Checks      []report.Check     `json:"checks,omitempty"`
 	Files       []string           `json:"files,omitempty"`
 
-	plan peerload.Config
+	plan cluster.Config
 	took time.Duration
 }
 
 func newClusterOutput(
-	cmd *cobra.Command, c peerload.Config, r *peerload.Result, took time.Duration,
+	cmd *cobra.Command, c cluster.Config, r *cluster.Result, took time.Duration,
 ) *clusterOutput {
 	return &clusterOutput{
 		Command: commandLine(cmd), Result: r, Config: c.Settings(),

@@ -1,0 +1,267 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/series"
+)
+
+// result puts together what was measured in a run whose load lasted so long.
+func (r *run) result(ran time.Duration) *Run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...),
+		Seconds: measured.Value(ran.Seconds())}
+	loads := r.origin.recorded()
+	t := newTimeline(r.c, ran)
+	due := make(map[int][]time.Duration)
+	for _, p := range r.all {
+		p.mu.Lock()
+		s := p.last
+		x.Fetches += s.Begun
+		if ended := uint64(len(p.records)); s.Begun > ended {
+			x.Lost += s.Begun - ended
+			if !p.leaving {
+				x.Late += s.Begun - ended // it has not ended, and its process is there
+			}
+		}
+		x.Lost += s.Missed
+		x.Wrong, x.Stale, x.Late = x.Wrong+s.Wrong, x.Stale+s.Stale, x.Late+s.Late
+		if x.Failure == "" {
+			x.Failure = s.Failure
+		}
+		x.Stats.add(s.Stats, p.first)
+		for _, one := range p.records {
+			if one.Error == "" && !r.origin.gave(keyName(one.Key), one.Version) {
+				x.Wrong++
+			}
+			t.fetched(one)
+			due[one.Key] = append(due[one.Key], one.Due)
+		}
+		p.mu.Unlock()
+	}
+	if r.c.Disturb == Poison {
+		x.Poison = r.poisoned()
+	}
+	for _, times := range due {
+		x.Loads.Ideal += ideal(times, r.c.TTL)
+	}
+	starts := make(map[string][]time.Duration)
+	for _, load := range loads {
+		starts[load.key] = append(starts[load.key], load.start)
+		t.loaded(load.start)
+	}
+	for _, times := range starts {
+		x.Loads.Same = same(x.Loads.Same, times, r.c.TTL)
+	}
+	x.Loads.Total, x.Loads.Keys = uint64(len(loads)), len(starts)
+	if r.c.Capacity >= r.c.Keys { // else values are evicted at any time
+		r.giveUp(loads)
+		x.Loads.Reasons, x.Loads.Broken = r.evidence(ran).explain(loads)
+	}
+	x.Loads.PerKey = measured.None()
+	if x.Loads.Keys > 0 {
+		x.Loads.PerKey = measured.Value(float64(x.Loads.Total) / float64(x.Loads.Keys))
+	}
+	t.sampled(r.samples)
+	x.Before, x.During, x.After = t.phases[0].phase(), t.phases[1].phase(), t.phases[2].phase()
+	x.Heal = measured.None()
+	if r.c.Disturb != Calm && r.ended > 0 {
+		x.Heal = heal(t.moments(), r.c.Start, r.ended)
+	}
+	x.Series = t.series()
+	return x
+}
+
+// poisoned looks at what became of the fetches of the poisoned key and of the others. mu is held.
+func (r *run) poisoned() *PoisonResult {
+	x := &PoisonResult{Deaths: len(r.struck), Again: measured.None()}
+	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
+	for _, p := range r.all {
+		p.mu.Lock()
+		for _, one := range p.records {
+			switch {
+			case one.Error != "" && one.Key != poisonKey:
+				x.Others++
+			case one.Key != poisonKey:
+			case one.Error != "":
+				x.Refused++
+				last = max(last, one.Due)
+			case one.Due >= r.ended && r.ended > 0:
+				if first < 0 || one.Due < first {
+					first = one.Due
+				}
+			}
+		}
+		p.mu.Unlock()
+	}
+	if first >= 0 {
+		x.Again = measured.Value(max(first, last).Seconds() - r.ended.Seconds())
+	}
+	return x
+}
+
+func (s *Stats) add(a, first Stats) {
+	s.Hits, s.Misses = s.Hits+a.Hits, s.Misses+a.Misses
+	s.Loads, s.LocalLoads, s.Asked = s.Loads+a.Loads, s.LocalLoads+a.LocalLoads, s.Asked+a.Asked
+	s.AskFailures, s.Held, s.Lost = s.AskFailures+a.AskFailures, s.Held+a.Held, s.Lost+a.Lost
+	s.Moved += a.Moved - first.Moved
+}
+
+// A timeline is what happened when: in slots, and in the phases before, during and after the
+// disturbance. A fetch belongs to when it was to begin.
+type timeline struct {
+	c      Config
+	slots  []*part
+	phases [3]*part
+}
+
+// A part is what happened in a part of a run.
+type part struct {
+	seconds        float64
+	loads, fetches uint64
+	local          uint64
+	unseen         bool // there was no sample, so local is a guess
+	errors         map[string]uint64
+	latency        *hdrhistogram.Histogram
+}
+
+func newPart(d time.Duration) *part {
+	return &part{seconds: d.Seconds(), errors: make(map[string]uint64),
+		latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
+}
+
+func newTimeline(c Config, ran time.Duration) *timeline {
+	t := &timeline{c: c}
+	for at := time.Duration(0); at < ran; at += slot {
+		t.slots = append(t.slots, newPart(slot))
+	}
+	start, end := t.bounds(ran)
+	t.phases = [3]*part{newPart(start), newPart(end - start), newPart(ran - end)}
+	return t
+}
+
+// bounds returns where the phases meet. Without a disturbance all is before it; what was killed for
+// good stays away to the end.
+func (t *timeline) bounds(ran time.Duration) (start, end time.Duration) {
+	switch t.c.Disturb {
+	case Calm:
+		return ran, ran
+	default:
+		return min(t.c.Start, ran), min(t.c.End, ran)
+	}
+}
+
+// at calls f for the slot and the phase of a time.
+func (t *timeline) at(when time.Duration, f func(*part)) {
+	if i := int(when / slot); when >= 0 && i < len(t.slots) {
+		f(t.slots[i])
+	}
+	start, end := t.bounds(time.Duration(len(t.slots)) * slot)
+	switch {
+	case when < start:
+		f(t.phases[0])
+	case when < end:
+		f(t.phases[1])
+	default:
+		f(t.phases[2])
+	}
+}
+
+func (t *timeline) fetched(one record) {
+	t.at(one.Due, func(p *part) {
+		p.fetches++
+		// it is in range
+		_ = p.latency.RecordValue(min(max(int64(one.Latency), 1000), int64(time.Minute)))
+		if one.Error != "" {
+			p.errors[one.Error]++
+		}
+	})
+}
+
+func (t *timeline) loaded(at time.Duration) { t.at(max(0, at), func(p *part) { p.loads++ }) }
+
+// sampled spreads what was counted between two samples evenly over the time between them. Of slots
+// in which there was no sample at all nothing is known: of those the series has a gap.
+func (t *timeline) sampled(samples []countSample) {
+	var before countSample
+	for _, s := range samples {
+		n := s.local - min(s.local, before.local)
+		first, last := before.at/slot, s.at/slot
+		for i := first; i <= last; i++ {
+			share := n / uint64(last-i+1) //nolint:gosec // at least 1
+			n -= share
+			when, inside := i*slot, false //nolint:durationcheck // i is a number of slots
+			switch i {
+			case last:
+				when = s.at
+			case first:
+				when = before.at
+			default:
+				inside = true
+			}
+			t.at(when, func(p *part) {
+				p.local += share
+				p.unseen = p.unseen || inside
+			})
+		}
+		before = s
+	}
+}
+
+func (p *part) failed() (n uint64) {
+	for _, k := range p.errors {
+		n += k
+	}
+	return n
+}
+
+func (p *part) phase() Phase {
+	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches,
+		Latency: measured.SpreadOf(p.latency),
+		P999:    measured.Quantile(p.latency, 99.9), Loads: p.loads}
+	if len(p.errors) > 0 {
+		x.Errors = p.errors
+	}
+	return x
+}
+
+func (t *timeline) moments() []moment {
+	list := make([]moment, len(t.slots))
+	for i, p := range t.slots {
+		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local,
+			unseen: p.unseen}
+		if p.fetches > 0 {
+			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)),
+				time.Duration(p.latency.ValueAtQuantile(99))
+		}
+	}
+	return list
+}
+
+func (t *timeline) series() []series.Series {
+	record := series.NewRecorder(SeriesLoads, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches,
+		SeriesLocal)
+	for i, m := range t.moments() {
+		at := time.Duration(i)*slot + slot/2
+		perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
+		record.Add(SeriesLoads, at, perSecond(m.loads))
+		record.Add(SeriesErrors, at, perSecond(m.errors))
+		record.Add(SeriesFetches, at, perSecond(m.fetches))
+		local := perSecond(m.local)
+		if m.unseen {
+			local = float64(measured.None()) // a gap
+		}
+		record.Add(SeriesLocal, at, local)
+		p50, p99 := measured.None(), measured.None() // a gap: nothing was to begin, or nothing ended
+		if m.fetches > 0 {
+			p50, p99 = measured.Value(m.p50.Seconds()), measured.Value(m.p99.Seconds())
+		}
+		record.Add(SeriesP50, at, float64(p50))
+		record.Add(SeriesP99, at, float64(p99))
+	}
+	return record.All()
+}

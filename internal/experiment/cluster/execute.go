@@ -1,0 +1,309 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+)
+
+// Execute runs the load once for each kind of ownership. It blocks for their durations and the time
+// that the nodes need to start, see each other and end. If ctx ends it stops, and returns what was
+// measured so far as a partial result and no error. An error says that c can't be run, or that a
+// node could not be started or did not do as it was told; what was measured before is then returned
+// as a partial result.
+func Execute(ctx context.Context, c Config) (*Result, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if len(c.Command) == 0 {
+		return nil, errors.New("peerload: no command for the nodes' processes")
+	}
+	result := &Result{Seed: c.Seed}
+	for i, ownership := range c.Ownerships {
+		if ctx.Err() != nil {
+			break
+		}
+		r := &run{c: c, number: i, ownership: ownership}
+		done, err := r.execute(ctx)
+		if done != nil {
+			result.Runs = append(result.Runs, done)
+		}
+		if err != nil && ctx.Err() == nil {
+			if len(result.Runs) == 0 {
+				return nil, err
+			}
+			result.Partial = true
+			return result, err
+		}
+	}
+	result.Partial = ctx.Err() != nil
+	return result, nil //nolint:nilerr // what fails once it is stopped is no error
+}
+
+// A run is the load with one kind of ownership.
+type run struct {
+	c         Config
+	number    int
+	ownership Ownership
+	origin    *origin
+	begin     time.Time
+
+	mu      sync.Mutex // guards what follows
+	nodes   []*process // those that are there, by number; nil: killed
+	all     []*process // also those that are gone
+	struck  []string
+	samples []countSample
+	moves   uint64 // names that had been claimed or lost at the last sample
+	// unsettled is when not all nodes saw each other, or names moved.
+	unsettled []span
+	ended     time.Duration // when the disturbance was over, from begin
+}
+
+// A countSample is what the nodes' caches had counted at a time.
+type countSample struct {
+	at    time.Duration
+	local uint64
+}
+
+func (r *run) execute(ctx context.Context) (done *Run, err error) {
+	if r.origin, err = openOrigin(ctx, r.c); err != nil {
+		return nil, err
+	}
+	defer r.origin.close()
+	defer func() { err = errors.Join(err, r.end()) }()
+	r.tell(Starting)
+	r.nodes = make([]*process, r.c.Nodes)
+	for i := range r.nodes {
+		if err := r.start(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.together(ctx); err != nil {
+		return nil, err
+	}
+
+	r.begin = time.Now().Add(200 * time.Millisecond)
+	r.origin.begin(r.begin)
+	for _, p := range r.living() {
+		if err := p.send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration}); err != nil {
+			return nil, err
+		}
+	}
+	disturbed := make(chan error, 1)
+	disturbing, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { disturbed <- r.disturb(disturbing) }()
+	r.watch(ctx)
+	stop()
+	if failed := <-disturbed; failed != nil && !errors.Is(failed, context.Canceled) {
+		return nil, failed
+	}
+	ran := min(time.Since(r.begin), r.c.Duration)
+	err = r.end()
+	return r.result(ran), err
+}
+
+// start starts node i, which joins those that are there.
+func (r *run) start(ctx context.Context, i int) error {
+	var seeds []string
+	if r.ownership != None {
+		for _, p := range r.living() {
+			if p.runs() {
+				seeds = append(seeds, p.registry)
+			}
+		}
+	}
+	// A node that is started again has the address that it had: so the others know at once that its
+	// run before is over.
+	port := 0
+	for _, before := range r.all {
+		if before.name == nodeName(i) && before.registry != "" {
+			address, err := netip.ParseAddrPort(before.registry)
+			if err != nil {
+				return err
+			}
+			port = int(address.Port())
+		}
+	}
+	p, err := startProcess(ctx, r.c.Command, nodeConfig{
+		Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership, Seeds: seeds,
+		Port: port, Origin: r.origin.url,
+		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity,
+		CopyTTL: r.c.CopyTTL,
+		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Quarantine: r.c.quarantine(), Seed: r.c.Seed,
+	})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.nodes[i] = p
+	r.all = append(r.all, p)
+	r.mu.Unlock()
+	return nil
+}
+
+func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }
+
+// living returns the nodes that are there.
+func (r *run) living() (list []*process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.nodes {
+		if p != nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// together waits until all nodes see each other and, by slot, each has its share.
+func (r *run) together(ctx context.Context) error {
+	if r.ownership == None {
+		return nil
+	}
+	deadline := time.Now().Add(patience)
+	for !r.settled() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("peerload: the nodes do not see each other after %v", patience)
+		}
+		if err := sleep(ctx, tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled reports whether the nodes that are there see each other, and nobody else, and, by slot,
+// have all slots in even shares.
+func (r *run) settled() bool {
+	if r.ownership == None {
+		return true
+	}
+	living, held := r.living(), 0
+	for _, p := range living {
+		s := p.seen()
+		if s.Peers != len(living)-1 || r.ownership == BySlot &&
+			s.Stats.Held < cluster.DefaultSlots/len(living) {
+			return false
+		}
+		held += s.Stats.Held
+	}
+	return r.ownership != BySlot || held == cluster.DefaultSlots
+}
+
+// watch takes samples until the load is over, and the last fetches have ended.
+func (r *run) watch(ctx context.Context) {
+	until := r.begin.Add(r.c.Duration)
+	for time.Now().Before(until) {
+		if err := sleep(ctx, tick); err != nil {
+			return // stopped: a partial result
+		}
+		r.take()
+		r.tell(Running)
+	}
+	deadline := time.Now().Add(r.c.Deadline + patience)
+	for time.Now().Before(deadline) {
+		done := true
+		for _, p := range r.living() {
+			done = done && (p.seen().Done || !p.runs())
+		}
+		if done {
+			return
+		}
+		r.tell(Settling)
+		if err := sleep(ctx, tick); err != nil {
+			return
+		}
+	}
+	// What has not ended by now counts as late.
+}
+
+// take takes a sample. What a node that is gone had counted stays counted.
+func (r *run) take() {
+	settled, at := r.settled(), time.Since(r.begin)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, before := countSample{at: at}, time.Duration(0)
+	if n := len(r.samples); n > 0 {
+		before = r.samples[n-1].at
+	}
+	var moves uint64
+	for _, p := range r.all {
+		p.mu.Lock()
+		s.local += p.last.Stats.LocalLoads
+		moves += p.last.Stats.Lost
+		if r.ownership == BySlot { // by key, keys that are new are claimed at any time
+			moves += p.last.Stats.Moved
+		}
+		if at <= time.Second {
+			p.first = p.last.Stats
+		}
+		p.mu.Unlock()
+	}
+	r.samples = append(r.samples, s)
+	if !settled || before > 0 && moves != r.moves {
+		r.unsettled = append(r.unsettled, span{before - noticed, at + noticed})
+	}
+	r.moves = moves
+}
+
+func (r *run) tell(doing string) {
+	if r.c.Progress == nil {
+		return
+	}
+	p := Progress{
+		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing,
+		Duration: r.c.Duration, Loads: r.origin.issued(),
+	}
+	if doing != Starting {
+		p.Elapsed = min(time.Since(r.begin), r.c.Duration)
+	}
+	for _, n := range r.living() {
+		p.Fetches += n.seen().Begun
+	}
+	r.c.Progress(p)
+}
+
+// end ends all nodes that are there. It may be called again.
+func (r *run) end() error {
+	var errs []error
+	var mu sync.Mutex // guards errs
+	var ending sync.WaitGroup
+	for i, p := range r.nodes {
+		if p == nil {
+			continue
+		}
+		r.mu.Lock()
+		r.nodes[i] = nil
+		stopped := p.stopped
+		r.mu.Unlock()
+		ending.Go(func() {
+			if stopped {
+				p.kill()
+				return
+			}
+			err := p.leave()
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	ending.Wait()
+	return errors.Join(errs...)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

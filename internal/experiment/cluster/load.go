@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/courier"
+)
+
+// A load is what a node is asked for: fetches that begin by the clock, whether or not the ones
+// before have ended.
+type load struct {
+	c    nodeConfig
+	quit chan struct{}
+	once sync.Once
+
+	mu      sync.Mutex // guards what follows
+	beat    time.Time  // when the process was last seen to run
+	resumed time.Time  // when it ran again after it was stopped
+	next    nodeReport
+}
+
+// stall is how long a process must not run to count as stopped.
+const stall = 400 * time.Millisecond
+
+func newLoad(c nodeConfig) *load { return &load{c: c, quit: make(chan struct{}), beat: time.Now()} }
+
+// run has the load begin, and returns when its fetches have ended.
+func (l *load) run(
+	ctx context.Context, begin time.Time, d time.Duration,
+	fetch func(context.Context, string) ([]byte, error),
+) {
+	rng := rand.New(rand.NewPCG(l.c.Seed, uint64(l.c.Index))) //nolint:gosec // no secret
+	pick := func() int { return rng.IntN(l.c.Keys) }
+	if l.c.Zipf > 0 {
+		z := rand.NewZipf(rng, l.c.Zipf, 1, uint64(l.c.Keys-1)) //nolint:gosec // at least 1
+		pick = func() int { return int(z.Uint64()) }            //nolint:gosec // below Keys
+	}
+	var fetches sync.WaitGroup
+	every := time.Duration(float64(time.Second) / l.c.Rate)
+	// A node that joins late takes up the load where it is.
+	for due := max(0, time.Since(begin)).Round(every); due < d; due += every {
+		key := pick()
+		if !l.wait(time.Until(begin.Add(due))) {
+			break
+		}
+		if l.missed(begin.Add(due)) {
+			l.count(func(r *nodeReport) { r.Missed++ })
+			continue // its callers were stopped with the process
+		}
+		l.count(func(r *nodeReport) { r.Begun++ })
+		fetches.Go(func() { l.one(ctx, begin, due, key, fetch) })
+	}
+	fetches.Wait()
+	l.count(func(r *nodeReport) { r.Done = true })
+}
+
+// wait sleeps, and reports false if the load is to stop.
+func (l *load) wait(d time.Duration) bool {
+	select {
+	case <-l.quit:
+		return false
+	default:
+	}
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l.quit:
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (l *load) stop() { l.once.Do(func() { close(l.quit) }) }
+
+// missed notes that the process runs, and reports whether it was stopped after a time.
+func (l *load) missed(from time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Sub(l.beat) > stall && l.next.Begun > 0 {
+		l.resumed = now
+	}
+	l.beat = now
+	return l.resumed.After(from)
+}
+
+func (l *load) count(f func(*nodeReport)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(&l.next)
+}
+
+// one is a fetch.
+func (l *load) one(
+	ctx context.Context, begin time.Time, due time.Duration, key int,
+	fetch func(context.Context, string) ([]byte, error),
+) {
+	from := begin.Add(due)
+	ctx, cancel := context.WithDeadline(ctx, from.Add(l.c.Deadline))
+	defer cancel()
+	began := time.Now()
+	value, err := fetch(ctx, keyName(key))
+	took := time.Since(from)
+	missed := l.missed(from)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := &l.next
+	if err != nil && ctx.Err() != nil {
+		r.LetDown = append(r.LetDown, record{Due: due, Key: key})
+	}
+	if missed {
+		r.Missed++
+		r.Begun--
+		return
+	}
+	one := record{Due: due, Latency: took, Key: key}
+	if took > l.c.Deadline+tolerance {
+		r.Late++
+	}
+	switch {
+	case err == nil:
+		name, version, issued, ok := readValue(value)
+		one.Version = version
+		if !ok || name != keyName(key) {
+			r.Wrong++
+		} else if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
+			r.Stale++
+		}
+	case errors.As(err, new(*cluster.QuarantineError)):
+		one.Error = errorQuarantined
+	case errors.Is(err, errOrigin):
+		one.Error = errorLoad
+	case errors.Is(err, courier.ErrOverloaded):
+		one.Error = errorOverloaded
+	case errors.Is(err, context.DeadlineExceeded):
+		one.Error = errorDeadline
+	default:
+		one.Error = errorOther
+		if r.Failure == "" {
+			r.Failure = fmt.Sprintf("%s at %v: %v", l.c.Name, due.Round(time.Millisecond), err)
+		}
+	}
+	r.Ended = append(r.Ended, one)
+}
+
+// staleTolerance is for the way of a value from the end of its load to the cache, in which its TTL
+// has not begun.
+const staleTolerance = 250 * time.Millisecond
+
+// report returns what has happened since the last one.
+func (l *load) report() nodeReport {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.next
+	r.At = time.Now().UnixNano()
+	l.next.Ended, l.next.Views, l.next.LetDown, l.next.GivenUp = nil, nil, nil, nil
+	return r
+}

@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// An origin is where values come from: an HTTP server in this process, which counts.
+type origin struct {
+	c      Config
+	server *http.Server
+	url    string
+	ended  chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	rng   *rand.Rand
+	begun time.Time // of the run
+	slow  bool
+	fail  bool
+	loads []*loadRecord // since begun, in the order in which they came
+	total uint64
+	keys  []string // of each version
+}
+
+func openOrigin(ctx context.Context, c Config) (*origin, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{
+		c: c, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
+		rng: rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
+	}
+	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
+	go func() {
+		defer close(o.ended)
+		_ = o.server.Serve(listener) // it fails when it is closed
+	}()
+	return o, nil
+}
+
+// The headers of a load: see loadRecord.
+const (
+	headerProcess = "Load-Process"
+	headerNumber  = "Load-Number"
+	headerVain    = "Load-Vain"
+	headerUnasked = "Load-Unasked"
+)
+
+// ServeHTTP is a load: the body is the key.
+func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<12))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	load := &loadRecord{key: string(key), end: unended, vain: r.Header.Get(headerVain)}
+	var bad [3]error
+	load.process, bad[0] = strconv.Atoi(r.Header.Get(headerProcess))
+	load.number, bad[1] = strconv.ParseUint(r.Header.Get(headerNumber), 10, 64)
+	load.unasked, bad[2] = strconv.ParseUint(r.Header.Get(headerUnasked), 10, 64)
+	if err := errors.Join(bad[:]...); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	o.total++
+	version := o.total
+	o.keys = append(o.keys, string(key))
+	if !o.begun.IsZero() {
+		load.start = time.Since(o.begun)
+		o.loads = append(o.loads, load)
+	}
+	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
+	latency := o.c.OriginLatency
+	if o.slow {
+		latency = max(10*latency, time.Second)
+	}
+	o.mu.Unlock()
+	select {
+	case <-time.After(latency):
+	case <-r.Context().Done():
+		o.end(load, func() { load.cut = true })
+		return
+	}
+	o.end(load, func() { load.failed = fails })
+	if fails {
+		http.Error(w, "the origin fails", http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(makeValue(string(key), version, time.Now(), o.c.Size))
+}
+
+// end notes that a load has ended, before anybody gets to know.
+func (o *origin) end(load *loadRecord, how func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	load.end = time.Since(o.begun)
+	how()
+}
+
+// begin has loads counted from now on.
+func (o *origin) begin(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.begun = at
+}
+
+// set makes the origin slow, or has it fail.
+func (o *origin) set(slow, fail bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slow, o.fail = slow, fail
+}
+
+// recorded returns the loads in the order in which they came, as they are now.
+func (o *origin) recorded() []*loadRecord {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]*loadRecord, len(o.loads))
+	for i, load := range o.loads {
+		now := *load
+		all[i] = &now
+	}
+	return all
+}
+
+// gave reports whether a version is one of key.
+func (o *origin) gave(key string, version uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return version > 0 && version <= uint64(len(o.keys)) && o.keys[version-1] == key
+}
+
+func (o *origin) issued() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.total
+}
+
+func (o *origin) close() {
+	_ = o.server.Close()
+	<-o.ended
+}

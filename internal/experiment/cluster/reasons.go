@@ -1,0 +1,345 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/snowfence/snowfence/cache/cluster"
+)
+
+// A Reason says why a load was allowed.
+type Reason string
+
+// The reasons, in the order in which they are told.
+const (
+	reasonFirst   Reason = "first"    // no node had loaded the key
+	reasonExpired Reason = "ttl"      // the TTL of the value had ended
+	reasonFailed  Reason = "failed"   // the load before had failed, or was given up
+	reasonEach    Reason = "each"     // another node had the value, and there is no cluster
+	reasonLost    Reason = "lost"     // the node with the value had ended
+	reasonChange  Reason = "change"   // nodes came, went or were cut off since the load before
+	reasonInPlace Reason = "in_place" // a node that was asked did not answer
+	reasonLate    Reason = "late"     // the load before had let a caller down
+	reasonNone    Reason = "none"     // the load must not have been
+)
+
+var reasonWords = []struct {
+	is   Reason
+	text string
+}{
+	{reasonFirst, "of new keys"},
+	{reasonExpired, "after the TTL"},
+	{reasonFailed, "after a load that failed or was given up"},
+	{reasonEach, "had by another node"},
+	{reasonLost, "lost with a node"},
+	{reasonChange, "as nodes came or went"},
+	{reasonInPlace, "for a node that did not deliver"},
+	{reasonLate, "beside a late load"},
+	{reasonNone, "without a reason"},
+}
+
+// unended is the end of what has not ended.
+const unended = time.Duration(1<<63 - 1)
+
+// A loadRecord is what the origin notes of a load. Times are from the beginning of the run. The
+// value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
+type loadRecord struct {
+	key        string
+	process    int    // its number, in the order in which processes were started
+	number     uint64 // of the load, among those of the process
+	start, end time.Duration
+	failed     bool // the origin failed
+	cut        bool // the node gave up
+
+	// vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	vain string
+	// unasked is how often the process had, by then, not asked a node that it should have: since
+	// that node had failed too often, or had too much to do, or the key was on trial.
+	unasked uint64
+}
+
+// A span is a part of a run.
+type span struct{ from, to time.Duration }
+
+// evidence is what the loads of a run are held against.
+type evidence struct {
+	ttl, copyTTL time.Duration // ttl 0: for ever
+	patience     time.Duration // how long after a node was asked in vain a load may be made for it
+	clustered    bool
+	small        bool // copies may be evicted, as there is little room for them
+
+	names []string        // of each process
+	ended []time.Duration // when each process was ended; unended if it was not
+
+	// unsettled is when nodes came, went or were cut off, or had not all noticed yet.
+	unsettled []span
+	// letDown is when the deadlines passed of fetches of a key.
+	letDown map[string][]time.Duration
+}
+
+// explain says for each load why it was allowed, and describes those that were not. loads are in
+// the order in which they started.
+//
+// What is promised: a value is loaded again when its TTL has ended, its load has failed, or its
+// node is gone. While nodes come, go or are cut off, and until all have noticed, each node may load
+// for itself, once per TTL, as without a cluster; the value of a key that has changed hands lives
+// for CopyTTL only. So may a node at any time that has asked another one in vain. What two nodes
+// have loaded since all is settled is one load too many, whatever was before.
+func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broken []string) {
+	x := explainer{
+		evidence: e, keys: make(map[string]*keyLoads),
+		recent: make([][]*loadRecord, len(e.names)), passing: make(map[*loadRecord]bool),
+	}
+	counts = make(map[Reason]uint64)
+	for _, l := range loads {
+		x.pass(l)
+		why, other := x.why(l)
+		counts[why]++
+		if why == reasonNone {
+			broken = append(broken, e.describe(l, other))
+		}
+	}
+	return counts, broken
+}
+
+func (e *evidence) describe(l, other *loadRecord) string {
+	did := "had loaded it"
+	if other.end > l.start {
+		did = "was loading it since"
+	} else {
+		did += " from"
+	}
+	text := fmt.Sprintf("%s at %.3f s by %s, though %s %s %.3f s", l.key, l.start.Seconds(),
+		e.names[l.process], e.names[other.process], did, other.start.Seconds())
+	if other.end <= l.start {
+		text += fmt.Sprintf(" to %.3f s", other.end.Seconds())
+	}
+	return text
+}
+
+// An explainer goes through loads in the order of time.
+type explainer struct {
+	*evidence
+	keys map[string]*keyLoads
+
+	recent  [][]*loadRecord      // of each process, the loads of the last patience, and one before
+	passing map[*loadRecord]bool // loads of processes that had passed over a node in that time
+}
+
+// keyLoads are the earlier loads of a key.
+type keyLoads struct {
+	living []*loadRecord // whose values are good still, or that go on
+	before Reason        // of a load if none is living
+}
+
+// why returns why l was allowed and, if it was not, the load that made it one too many.
+func (x *explainer) why(l *loadRecord) (why Reason, other *loadRecord) {
+	key := x.keys[l.key]
+	if key == nil {
+		key = &keyLoads{before: reasonFirst}
+		x.keys[l.key] = key
+	}
+	key.living = slices.DeleteFunc(key.living, func(p *loadRecord) bool {
+		gone := x.gone(p, l)
+		if gone != "" {
+			key.before = gone
+		}
+		return gone != ""
+	})
+	why = key.before
+	for _, p := range key.living {
+		if why = x.excuse(p, l); why == reasonNone {
+			other = p
+			break
+		}
+	}
+	key.living = append(key.living, l)
+	return why, other
+}
+
+// gone returns why the value of p had ended when l started; empty if it had not.
+func (x *explainer) gone(p, l *loadRecord) Reason {
+	switch {
+	case p.end > l.start: // it goes on
+		return ""
+	case p.failed || p.cut:
+		return reasonFailed
+	case x.ttl > 0 && l.start-p.end >= x.ttl:
+		return reasonExpired
+	}
+	return ""
+}
+
+// excuse returns why l was allowed although p, an earlier load, has brought a value that is good
+// still, or goes on.
+func (x *explainer) excuse(p, l *loadRecord) Reason {
+	changed := x.changed(p.start, l.start)
+	switch {
+	case x.ended[p.process] <= l.start:
+		return reasonLost
+	case x.late(p, l):
+		return reasonLate
+	case p.process == l.process && (p.cut || l.cut):
+		return reasonFailed // which of the two came to the origin first says nothing
+	case p.process == l.process:
+		lives := x.copyTTL
+		if x.small {
+			lives = 0
+		}
+		if x.clustered && p.end <= l.start && l.start-p.end >= lives && (changed || x.vain(p)) {
+			return reasonChange
+		}
+		return reasonNone
+	case !x.clustered:
+		return reasonEach
+	case x.vain(l), x.vain(p):
+		return reasonInPlace
+	case changed:
+		return reasonChange
+	}
+	return reasonNone
+}
+
+// changed reports whether nodes came or went between two times, or had not all noticed.
+func (x *explainer) changed(from, to time.Duration) bool {
+	return slices.ContainsFunc(x.unsettled, func(s span) bool {
+		return s.from <= to && from <= s.to
+	})
+}
+
+// late reports whether a caller was let down before l started who may have waited for p. The flight
+// of p may have asked another node first.
+func (x *explainer) late(p, l *loadRecord) bool {
+	return slices.ContainsFunc(x.letDown[p.key], func(at time.Duration) bool {
+		return p.start-x.patience <= at && at <= l.start
+	})
+}
+
+// vain reports whether l was made in place of a node that did not answer, or may have been made in
+// place of one that was not asked: which loads those were is not recorded.
+func (x *explainer) vain(l *loadRecord) bool { return l.vain != "" || x.passing[l] }
+
+// pass notes whether the process of l has passed over a node of late. It may be as long ago as a
+// caller waits.
+func (x *explainer) pass(l *loadRecord) {
+	list := x.recent[l.process]
+	list = append(list, l)
+	for len(list) > 2 && list[1].start <= l.start-x.patience {
+		list = list[1:]
+	}
+	x.recent[l.process] = list
+	passed := l.unasked > 0
+	if list[0] != l && list[0].start <= l.start-x.patience {
+		passed = l.unasked > list[0].unasked
+	}
+	if passed {
+		x.passing[l] = true
+	}
+}
+
+// reasonList lists how many loads had which reason.
+func reasonList(counts map[Reason]uint64) string {
+	var words []string
+	for _, w := range reasonWords {
+		if n := counts[w.is]; n > 0 {
+			words = append(words, whole(n)+" "+w.text)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// giveUp notes which loads were given up, as their nodes have said. The origin sees that later, or
+// never. mu is held.
+func (r *run) giveUp(loads []*loadRecord) {
+	given := make([]map[uint64]time.Duration, len(r.all))
+	for i, p := range r.all {
+		given[i] = make(map[uint64]time.Duration)
+		p.mu.Lock()
+		for _, g := range p.givenUp {
+			given[i][g.Number] = time.Unix(0, g.At).Sub(r.begin)
+		}
+		p.mu.Unlock()
+	}
+	for _, l := range loads {
+		if at, ok := given[l.process][l.number]; ok {
+			l.cut, l.end = true, max(l.start, min(l.end, at))
+		}
+	}
+}
+
+// evidence returns what is known of the run. mu is held.
+func (r *run) evidence(ran time.Duration) *evidence {
+	e := &evidence{
+		ttl:      r.c.TTL,
+		copyTTL:  max(0, cmp.Or(r.c.CopyTTL, cluster.DefaultCopyTTL)),
+		patience: r.c.Deadline + noticed, clustered: r.ownership.clustered(),
+		small: r.c.Keys > r.c.Capacity/copyShare, letDown: make(map[string][]time.Duration),
+	}
+	for _, p := range r.all {
+		p.mu.Lock()
+		ended := unended
+		if p.leaving {
+			ended = p.left.Sub(r.begin)
+		}
+		e.names, e.ended = append(e.names, p.name), append(e.ended, ended)
+		for _, one := range p.letDown {
+			key := keyName(one.Key)
+			e.letDown[key] = append(e.letDown[key], one.Due+r.c.Deadline)
+		}
+		p.mu.Unlock()
+	}
+	e.unsettled = r.changes(e, ran)
+	return e
+}
+
+// changes returns when nodes came, went or were cut off, or had not all noticed. mu is held.
+//
+// That a node dies changes nothing of what the others own: all choose the same home for the keys of
+// the one that died. So it is no reason, but by slot, where the nodes' plans may differ for a
+// moment.
+func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
+	if !e.clustered {
+		return nil
+	}
+	deaths := r.ownership != BySlot && (r.c.Disturb == Kill || r.c.Disturb == Poison)
+	for _, p := range r.all {
+		p.mu.Lock()
+		for _, v := range p.views {
+			at := time.Unix(0, v.At).Sub(r.begin)
+			died := slices.Index(e.names, v.Node)
+			switch {
+			case at < 0 || at >= ran: // all come or leave
+			case deaths && died >= 0 && at >= e.ended[died]-noticed:
+			default:
+				list = append(list, span{at - noticed, at + noticed})
+			}
+		}
+		p.mu.Unlock()
+	}
+	if deaths {
+		return list
+	}
+	list = append(list, r.unsettled...)
+	switch r.c.Disturb {
+	case Calm, OriginSlow, OriginFail:
+	default:
+		end := ran
+		if r.ended > 0 {
+			end = r.ended
+		}
+		list = append(list, span{r.c.Start, end + noticed})
+	}
+	return list
+}
+
+const (
+	// copyShare is the part of a cache that package cluster leaves to copies.
+	copyShare = 8
+
+	// noticed is how much later than nodes have changed that may be in their reports, on a busy
+	// machine.
+	noticed = time.Second
+)
