@@ -300,7 +300,7 @@ func TestLostProcess(t *testing.T) {
 			n, _ := r.cluster.members[1].get()
 			p, ok := n.(*processNode)
 			require.True(t, ok)
-			require.NoError(t, p.cmd.Process.Kill())
+			require.NoError(t, p.Kill())
 		}
 	}
 	_, err := r.execute(t.Context())

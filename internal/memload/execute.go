@@ -1,13 +1,11 @@
 package memload
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
+
+	"github.com/snowfence/snowfence/internal/lab/proc"
 )
 
 // Execute runs all cells, one after the other. If ctx ends it stops the one that
@@ -37,7 +35,7 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 				case ctx.Err() != nil && len(r.Cells) > 0:
 					r.Partial = true
 				default:
-					return fmt.Errorf("%s, %s: %w", store, setting, err)
+					return err
 				}
 			}
 		}
@@ -73,52 +71,29 @@ var errIncomplete = errors.New("its process ended before it was done")
 
 // runCell runs a cell in a process of its own.
 func runCell(ctx context.Context, command []string, j Job) (*Cell, error) {
-	job, err := json.Marshal(j)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the program itself
-	cmd.Stdin = bytes.NewReader(job)
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	cell := &Cell{Job: j, Begin: map[string]float64{}}
-	done, readErr := cell.read(bufio.NewScanner(out))
-	if readErr != nil {
-		_ = cmd.Process.Kill() // it would block on the pipe
-	}
-	if err := errors.Join(readErr, cmd.Wait()); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(complaints.Bytes()))
-	}
-	if !done || len(cell.Samples) == 0 {
-		return nil, errIncomplete
-	}
-	return cell, nil
-}
-
-// read takes in what the process says.
-func (c *Cell) read(lines *bufio.Scanner) (done bool, err error) {
-	at := 0.0
-	for lines.Scan() {
-		var l line
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return false, fmt.Errorf("not a line of a cell: %w", err)
-		}
+	name := fmt.Sprintf("%s, %s", j.Store, j.Setting)
+	cell, at, done := &Cell{Job: j, Begin: map[string]float64{}}, 0.0, false
+	p, err := proc.Start(name, command, func(l line) {
 		switch {
 		case l.Sample != nil:
 			at = l.Sample.T
-			c.Samples = append(c.Samples, *l.Sample)
+			cell.Samples = append(cell.Samples, *l.Sample)
 		case l.Phase != "":
-			c.Begin[l.Phase] = at
+			cell.Begin[l.Phase] = at
 		case l.Done:
-			c.Totals, done = l.Totals, true
+			cell.Totals, done = l.Totals, true
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	return done, lines.Err()
+	defer context.AfterFunc(ctx, p.Kill)()
+	_ = p.Send(j) // it fails if the process has ended, and how it ended says more
+	switch err := p.Err(); {
+	case err != nil:
+		return nil, err
+	case !done || len(cell.Samples) == 0:
+		return nil, fmt.Errorf("%s: %w", name, errIncomplete)
+	}
+	return cell, nil
 }

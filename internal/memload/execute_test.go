@@ -78,7 +78,7 @@ func TestExecute(t *testing.T) {
 }
 
 func TestCellThatFails(t *testing.T) {
-	for cell, want := range map[string]string{"garbage": "not a line of a cell",
+	for cell, want := range map[string]string{"garbage": "its output is no JSON",
 		"silence": errIncomplete.Error()} {
 		_, err := Execute(t.Context(), small(t, cell))
 		require.ErrorContains(t, err, want)
@@ -96,7 +96,7 @@ func TestCellThatFailsLeavesThoseBeforeIt(t *testing.T) {
 		}
 	}
 	r, err := Execute(t.Context(), c)
-	require.ErrorContains(t, err, "snowfence, GOGC=100: not a line of a cell")
+	require.ErrorContains(t, err, "snowfence, GOGC=100: its process has ended: its output is no JSON")
 	require.True(t, r.Partial)
 	require.Len(t, r.Cells, 1)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 	case "silence":
 		os.Exit(0)
 	case "stuck":
-		select {}
+		time.Sleep(time.Hour)
 	}
 	goleak.VerifyTestMain(m)
 }

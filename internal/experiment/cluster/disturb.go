@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 )
 
@@ -41,11 +40,11 @@ func (r *run) disturb(ctx context.Context) error {
 		}
 	case Pause:
 		r.strike(victims...)
-		if err := r.signal(stopSignal, victims); err != nil {
+		if err := r.pause(true, victims); err != nil {
 			return err
 		}
 		slept := sleep(ctx, time.Until(end))
-		if err := errors.Join(slept, r.signal(continueSignal, victims)); err != nil {
+		if err := errors.Join(slept, r.pause(false, victims)); err != nil {
 			return err
 		}
 	case Split:
@@ -107,7 +106,7 @@ func (r *run) poison(ctx context.Context) error {
 // order tells all nodes whether the key is poisoned. One that has just died does not hear it.
 func (r *run) order(poisoned bool) {
 	for _, p := range r.living() {
-		_ = p.send(order{Poison: &poisoned})
+		_ = p.Send(order{Poison: &poisoned})
 	}
 }
 
@@ -121,7 +120,7 @@ func (r *run) reap() {
 			continue
 		}
 		select {
-		case <-p.gone:
+		case <-p.Gone():
 			r.remove(i).mark() // some time after it has ended
 			r.strike(i)
 		default:
@@ -152,7 +151,7 @@ func (r *run) again(ctx context.Context, i int) error {
 	if err := r.start(ctx, i); err != nil {
 		return err
 	}
-	return r.nodes[i].send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration})
+	return r.nodes[i].Send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration})
 }
 
 // split cuts the links between the victims and the others, at both ends; nil makes all whole.
@@ -169,16 +168,16 @@ func (r *run) split(victims []int) error {
 				cut.HTTP = append(cut.HTTP, other.http)
 			}
 		}
-		if err := p.send(order{Cut: cut}); err != nil {
+		if err := p.Send(order{Cut: cut}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) signal(s os.Signal, victims []int) error {
+func (r *run) pause(stop bool, victims []int) error {
 	for _, i := range victims {
-		if err := r.nodes[i].signal(s); err != nil {
+		if err := r.nodes[i].pause(stop); err != nil {
 			return err
 		}
 	}

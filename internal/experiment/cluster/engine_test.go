@@ -231,8 +231,8 @@ func TestValidate(t *testing.T) {
 
 // A pause is refused before any work where processes can't be paused.
 func TestNoPause(t *testing.T) {
-	defer func(s os.Signal) { stopSignal = s }(stopSignal)
-	stopSignal = nil
+	defer func(before bool) { pausable = before }(pausable)
+	pausable = false
 	c := DefaultConfig()
 	c.Disturb = Pause
 	err := c.Validate()

@@ -90,7 +90,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	r.begin = time.Now().Add(200 * time.Millisecond)
 	r.origin.begin(r.begin)
 	for _, p := range r.living() {
-		if err := p.send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration}); err != nil {
+		if err := p.Send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration}); err != nil {
 			return nil, err
 		}
 	}

@@ -25,13 +25,12 @@ type nodeConfig struct {
 	Seed       uint64        `json:"seed"`
 }
 
-// An order is each further line that it gets.
+// An order is each further line that it gets. At the end of them the node leaves in good order.
 type order struct {
 	// start the load: the beginning of the run, in nanoseconds of the wall clock
 	Begin    int64         `json:"begin,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"` // of the load
 	Cut      *cutOrder     `json:"cut,omitempty"`
-	Leave    bool          `json:"leave,omitempty"`  // end in good order
 	Poison   *bool         `json:"poison,omitempty"` // whether the load of poisonKey ends the process
 }
 

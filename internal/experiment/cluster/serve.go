@@ -26,8 +26,7 @@ import (
 )
 
 // Serve is a node's process: in has its configuration and then orders, out gets its reports, all as
-// lines of JSON. It blocks until in ends, an order or SIGTERM tells it to leave, or the node can't
-// be opened.
+// lines of JSON. It blocks until in ends or SIGTERM tells it to leave, or the node can't be opened.
 func Serve(in io.Reader, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -63,7 +62,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	for {
 		select {
 		case o, ok := <-told:
-			if !ok || o.Leave {
+			if !ok {
 				return errors.Join(n.close(), reports.Encode(n.report()))
 			}
 			n.obey(ctx, o)

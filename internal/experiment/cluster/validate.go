@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/proc"
 )
 
 // DefaultConfig is what runs if nothing is said: three nodes, by slot and without a cluster, with
@@ -24,6 +26,8 @@ var (
 	ownerships = []Ownership{BySlot, ByKey, ByRing, None}
 	disturbs   = []Disturb{Calm, Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail, Poison}
 )
+
+var pausable = proc.Pausable // tests change it
 
 // A FieldError says which field of a Config had which value, and what was wanted.
 type FieldError struct {
@@ -66,7 +70,7 @@ func (c Config) Validate() error {
 		"a share from 0 to 1")
 	check(slices.Contains(disturbs, c.Disturb), "disturb", c.Disturb,
 		"none, kill, restart, pause, split, rolling, origin-slow, origin-fail or poison")
-	check(c.Disturb != Pause || stopSignal != nil, "disturb", c.Disturb,
+	check(c.Disturb != Pause || pausable, "disturb", c.Disturb,
 		"another one, since pausing a process needs SIGSTOP, which "+runtime.GOOS+" lacks")
 	if c.Disturb != Calm {
 		check(c.Start >= time.Second, "start", c.Start, "at least 1s, to know what it was like before")
