@@ -344,7 +344,7 @@ func TestRunDefaultIsTheScenarioFile(t *testing.T) {
 // Help shows the defaults, which are those of the scenario.
 func TestRunHelpShowsTheDefaults(t *testing.T) {
 	var out bytes.Buffer
-	cmd := newRun(&output{stdout: &out, stderr: &out})
+	cmd := newRun(&output{&lab.Output{Stdout: &out, Stderr: &out}})
 	s := runDefault()
 	for field, name := range map[string]string{
 		"duration": "duration", "events.workers": "workers", "events.rate": "rate",

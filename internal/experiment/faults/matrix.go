@@ -218,7 +218,7 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 func (c *Cell) problems(f *fault, callers int) []string {
 	texts := c.otherKinds(f.want(callers))
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
-		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", c.Next.text(), f.wantNext))
+		texts = append(texts, fmt.Sprintf("the next caller got %q, wanted: %q", c.Next.text(), f.wantNext))
 	}
 	return append(texts, c.otherLoads(f.wantLoads)...)
 }
@@ -228,7 +228,7 @@ func (c *Cell) otherLoads(want int) []string {
 	if c.Loads == want {
 		return nil
 	}
-	return []string{fmt.Sprintf("%d loads, want %d", c.Loads, want)}
+	return []string{fmt.Sprintf("%d loads, wanted: %d", c.Loads, want)}
 }
 
 // text is what the caller got, in short.

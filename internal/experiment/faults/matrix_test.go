@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,11 +10,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-var config = Config{
+var config = Params{
 	Callers: 50, Timeout: 200 * time.Millisecond, FetchTimeout: 100 * time.Millisecond,
 	SoftTimeout: 50 * time.Millisecond,
 }
@@ -34,13 +34,12 @@ func TestMatrix(t *testing.T) {
 			cfg := config
 			cfg.Callers = callers
 			var seen []string
-			cfg.Observe = func(_, all int, what string) {
-				require.Equal(t, 3*len(faults), all)
+			m, err := Run(t.Context(), &cfg, lab.Env{Progress: func(part float64, what string) {
+				require.InDelta(t, float64(len(seen))/float64(3*len(faults)), part, 1e-9)
 				seen = append(seen, what)
-			}
-			m, err := Run(t.Context(), cfg)
+			}})
 			require.NoError(t, err)
-			require.Empty(t, m.Problems())
+			require.Empty(t, broken(m, &cfg))
 			require.Len(t, m.Rows, len(faults))
 			require.Len(t, seen, 3*len(faults))
 			require.Zero(t, m.GoroutinesLeft)
@@ -75,6 +74,17 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
+// broken returns the checks that do not hold, a line each.
+func broken(m *Matrix, p *Params) string {
+	var lines []string
+	for _, c := range m.Checks(p) {
+		if !c.OK {
+			lines = append(lines, c.Name+": "+c.Detail)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // checkStale is of a clock that only moves while all wait: callers who can have a stale value
 // know in no time, or after the soft time-out.
 func checkStale(t *testing.T, cfg Params, f *fault, c *Cell) {
@@ -106,7 +116,7 @@ func with(t *testing.T, cfg Params, others ...fault) (*Matrix, error) {
 	all := faults
 	defer func() { faults = all }()
 	faults = others
-	return Run(t.Context(), cfg)
+	return Run(t.Context(), &cfg, lab.Env{})
 }
 
 // named returns the fault of that name.
@@ -158,7 +168,7 @@ func TestVerdictRestsOnNoClock(t *testing.T) {
 // Where a flight's time is up before all callers have joined it, its next one has twice as much.
 func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := Config{
+		cfg := Params{
 			Callers: 50, SoftTimeout: 10 * time.Microsecond, FetchTimeout: 20 * time.Microsecond,
 			Timeout: 40 * time.Microsecond,
 		}
@@ -183,8 +193,8 @@ func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 		m, err := with(t, config, named("none"), alone, named("none"))
 		require.ErrorIs(t, err, errSetup)
 		require.Len(t, m.Rows, 1)
-		require.False(t, m.Interrupted)
-		require.Contains(t, errors.Join(m.Problems()...).Error(), "rows are missing")
+		require.Contains(t, broken(m, &config), "panic: it was not tried")
+		require.True(t, page(&config, m).Partial)
 		require.Zero(t, m.GoroutinesLeft)
 	})
 }
@@ -192,7 +202,7 @@ func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 // Of a stream at least the first wave gets the stale value, and the others nothing worse.
 func TestStaleStream(t *testing.T) {
 	stream := named("hang, callers keep coming")
-	again := new(Seconds)
+	again := new(measured.Value)
 	for _, c := range []struct {
 		saw  []Seen
 		want []string
@@ -224,30 +234,29 @@ func TestSpend(t *testing.T) {
 // found out: otherwise the check proves nothing.
 func TestProblemsNameEachCell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := Run(t.Context(), config)
+		m, err := Run(t.Context(), &config, lab.Env{})
 		require.NoError(t, err)
 		for i := range m.Rows {
 			m.Rows[i].On, m.Rows[i].Stale = m.Rows[i].Off, m.Rows[i].On
 		}
 		m.GoroutinesLeft = 3
-		text := errors.Join(m.Problems()...).Error()
+		text := broken(m, &config)
 		for i := range faults {
 			name := faults[i].name + ", fix on: "
 			require.Equal(t, harmful[faults[i].name], strings.Contains(text, name), "%s\n%s", name, text)
 			// The same for cells without a stale value, taken for cells with one.
-			require.Contains(t, text, faults[i].name+
-				", stale value there: no caller got a fresh value afterwards")
+			require.Regexp(t, `(?m)^`+faults[i].name+
+				", stale value there: .*no caller got a fresh value afterwards", text)
 			if faults[i].fails && !faults[i].stream {
 				require.Contains(t, text, faults[i].name+", stale value there: 50 callers too many saw ")
 			}
 		}
 		for _, part := range []string{
 			"panic, fix on: 50 callers too many saw deadline instead of panic",
-			`panic, fix on: the next caller got "deadline", want "loaded anew"`,
-			"panic, fix on: 1 loads, want 2",
+			`instead of panic; the next caller got "deadline", wanted: "loaded anew"; 1 loads, wanted: 2`,
 			"hang, callers keep coming, fix on: 40 callers too many saw deadline instead of value",
 			"panic, stale value there: 50 callers too many saw panic instead of stale",
-			`panic, stale value there: the next caller got "loaded anew", want "the stale value"`,
+			`instead of stale; the next caller got "loaded anew", wanted: "the stale value"`,
 			"hang, stale value there: 50 callers too many saw time-out instead of stale",
 			"hang, callers keep coming, stale value there: 10 callers too many saw deadline instead of " +
 				"stale",
@@ -261,30 +270,27 @@ func TestProblemsNameEachCell(t *testing.T) {
 func TestInterruptedMatrixHasFewerRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cfg := config
-		cfg.Observe = func(_, _ int, what string) {
+		m, err := Run(ctx, &config, lab.Env{Progress: func(_ float64, what string) {
 			if what == "panic, fix off" {
 				time.AfterFunc(50*time.Millisecond, cancel)
 			}
-		}
-		m, err := Run(ctx, cfg)
+		}})
 		require.NoError(t, err)
-		require.True(t, m.Interrupted)
+		require.True(t, page(&config, m).Partial)
 		require.Len(t, m.Rows, 2)
 		require.Zero(t, m.GoroutinesLeft)
-		require.ErrorContains(t, errors.Join(m.Problems()...), "interrupted")
+		require.Contains(t, broken(m, &config), "panic: it was not tried")
 	})
 }
 
 func TestMatrixAsJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, err := Run(t.Context(), config)
+		m, err := Run(t.Context(), &config, lab.Env{})
 		require.NoError(t, err)
 		text, err := json.Marshal(m)
 		require.NoError(t, err)
 		var back struct {
-			Timeout float64 `json:"timeout_seconds"`
-			Rows    []struct {
+			Rows []struct {
 				Fault string
 				Off   struct {
 					Saw []struct {
@@ -296,26 +302,9 @@ func TestMatrixAsJSON(t *testing.T) {
 			}
 		}
 		require.NoError(t, json.Unmarshal(text, &back))
-		require.Equal(t, 0.2, back.Timeout)
 		require.Equal(t, "panic", back.Rows[2].Fault)
 		require.Equal(t, "deadline", back.Rows[2].Off.Saw[0].Kind)
 		require.Equal(t, 50, back.Rows[2].Off.Saw[0].Count)
 		require.InDelta(t, 0.2, back.Rows[2].Off.Median, 0.005)
 	})
-}
-
-func TestConfigIsValidated(t *testing.T) {
-	for field, spoil := range map[string]func(*Config){
-		"Callers":                    func(c *Config) { c.Callers = 1 },
-		"FetchTimeout":               func(c *Config) { c.FetchTimeout = 0 },
-		"SoftTimeout: must be above": func(c *Config) { c.SoftTimeout = 0 },
-		"SoftTimeout: must be below": func(c *Config) { c.SoftTimeout = c.Timeout },
-		"Timeout":                    func(c *Config) { c.Timeout = c.FetchTimeout },
-		"Timeout: must be below 30s": func(c *Config) { c.Timeout = courier.DefaultTimeout },
-	} {
-		cfg := config
-		spoil(&cfg)
-		_, err := Run(t.Context(), cfg)
-		require.ErrorContains(t, err, "Params."+field)
-	}
 }

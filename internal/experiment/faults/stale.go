@@ -87,7 +87,7 @@ func (c *Cell) staleProblems(f *fault, callers int) []string {
 		next = old
 	}
 	if c.Next.Value != next {
-		texts = append(texts, fmt.Sprintf("the next caller got %q, want %q", c.Next.text(), next))
+		texts = append(texts, fmt.Sprintf("the next caller got %q, wanted: %q", c.Next.text(), next))
 	}
 	if c.FreshAfter == nil {
 		texts = append(texts, "no caller got a fresh value afterwards")

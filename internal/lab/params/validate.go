@@ -155,6 +155,10 @@ func (f *field) outOfBounds() string {
 			}
 			must += b.must + " " + format(bound)
 		}
+		low, high := f.tag.Get("min"), f.tag.Get("max")
+		if low != "" && high != "" {
+			must = "from " + low + " to " + high
+		}
 		if broken {
 			return fmt.Sprintf("must be %s, got %s", must, format(v))
 		}
