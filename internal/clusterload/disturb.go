@@ -31,16 +31,16 @@ func (r *run) pickStruck() []int {
 // the run.
 func (r *run) disturb(ctx context.Context) {
 	strike, undo := r.blow()
-	if strike == nil || !r.sleepUntil(ctx, r.line.start) {
+	if strike == nil || r.Until(ctx, r.line.start) != nil {
 		return
 	}
 	err := strike(ctx)
 	if r.scenario.Disturb.Kind == scenario.DisturbKill {
 		// Nothing comes back, so the cluster can recover from here on.
-		r.over.Store(int64(r.since()))
+		r.over.Store(int64(r.Now()))
 	}
-	if err == nil && r.sleepUntil(ctx, r.line.end) {
-		r.over.CompareAndSwap(0, int64(r.since()))
+	if err == nil && r.Until(ctx, r.line.end) == nil {
+		r.over.CompareAndSwap(0, int64(r.Now()))
 		err = undo(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -80,7 +80,7 @@ func (r *run) eachStruck(f func(*member) error) error {
 
 func (r *run) kill(context.Context) error {
 	return r.eachStruck(func(m *member) error {
-		return r.cluster.kill(m, func() { r.ledger.died(m.index, r.since()) })
+		return r.cluster.kill(m, func() { r.ledger.died(m.index, r.Now()) })
 	})
 }
 
@@ -102,8 +102,8 @@ func (r *run) flap(ctx context.Context) error {
 	rng := r.random(streamDisturb)
 	links := r.crossing(func(a, b bool) bool { return a || b })
 	for t := r.line.start; t < r.line.end; t += r.scenario.Disturb.Period {
-		if !r.sleepUntil(ctx, t) {
-			return nil
+		if err := r.Until(ctx, t); err != nil {
+			return err
 		}
 		if err := r.cluster.link(ctx, func(cut map[[2]int]bool) { toss(rng, cut, links) }); err != nil {
 			return err

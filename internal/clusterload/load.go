@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -65,7 +64,7 @@ func (r *run) fill(ctx context.Context) {
 			return
 		}
 		m, life := r.anyNode(rng)
-		c := r.ledger.open(r.freshName(), m.index, false, min(r.since(), -1))
+		c := r.ledger.open(r.freshName(), m.index, false, min(r.Now(), -1))
 		r.ops.Go(func() {
 			defer func() { <-slots }()
 			r.register(ctx, c, m, life)
@@ -87,16 +86,11 @@ func (r *run) generate(ctx context.Context) {
 		return
 	}
 	rng := r.random(streamLoad)
-	for i := 0; ; i++ {
-		// From the start and not from the change before, so that no error adds up.
-		intended := time.Duration(math.Round(float64(i) / rate * float64(time.Second)))
-		if intended >= r.line.stop || !r.sleepUntil(ctx, intended) {
-			return
-		}
+	for intended := range r.Open(ctx, rate, 0, r.line.stop) {
 		if rng.Float64() < r.scenario.Registry.Churn {
-			if c := r.ledger.take(rng.Uint64(), r.since()); c != nil {
+			if c := r.ledger.take(rng.Uint64(), r.Now()); c != nil {
 				if !r.begin(func() { r.release(ctx, c) }) {
-					r.ledger.keep(c, r.since())
+					r.ledger.keep(c, r.Now())
 				}
 				continue
 			}
@@ -105,14 +99,14 @@ func (r *run) generate(ctx context.Context) {
 		// Names come back as well: a name that was released can be taken again, on any node.
 		name := ""
 		if rng.Float64() < reuseShare {
-			name = r.ledger.reuse(r.since() - reuseAfter)
+			name = r.ledger.reuse(r.Now() - reuseAfter)
 		}
 		if name == "" {
 			name = r.freshName()
 		}
 		c := r.ledger.open(name, m.index, false, intended)
 		if !r.begin(func() { r.register(ctx, c, m, life) }) {
-			r.ledger.refused(c, overloaded, r.since())
+			r.ledger.refused(c, overloaded, r.Now())
 		}
 	}
 }
@@ -134,7 +128,7 @@ func (r *run) contest(ctx context.Context) {
 	length := r.line.end - r.line.start
 	for i := range n {
 		intended := r.line.start + time.Duration((float64(i)+0.5)/float64(n)*float64(length))
-		if !r.sleepUntil(ctx, intended) {
+		if r.Until(ctx, intended) != nil {
 			return
 		}
 		a, b := r.rivals(rng)
@@ -151,7 +145,7 @@ func (r *run) contest(ctx context.Context) {
 		for i, m := range both {
 			_, life := m.get()
 			if !r.begin(func() { r.register(ctx, claims[i], m, life) }) {
-				r.ledger.refused(claims[i], overloaded, r.since())
+				r.ledger.refused(claims[i], overloaded, r.Now())
 			}
 		}
 	}
@@ -228,31 +222,31 @@ func (r *run) begin(op func()) bool {
 func (r *run) register(ctx context.Context, c *claim, m *member, life int) {
 	n, now := m.get()
 	if n == nil || now != life {
-		r.ledger.settle(c, died, r.since())
+		r.ledger.settle(c, died, r.Now())
 		return
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
 	at, err := n.Register(limited, c.name, c.id)
 	if err == nil {
-		r.ledger.registered(c, at, r.since())
+		r.ledger.registered(c, at, r.Now())
 	}
 	if _, now := m.get(); now != life {
 		// Killed meanwhile: whatever it answered, the claim died with it.
-		r.ledger.settle(c, died, r.since())
+		r.ledger.settle(c, died, r.Now())
 		return
 	}
 	switch {
 	case err == nil:
 		r.count(&r.tally.registered, nil)
 	case errors.Is(err, errTaken):
-		r.ledger.refused(c, refused, r.since())
+		r.ledger.refused(c, refused, r.Now())
 		r.count(&r.tally.taken, nil)
 	case errors.Is(err, errOverloaded):
-		r.ledger.refused(c, overloaded, r.since())
+		r.ledger.refused(c, overloaded, r.Now())
 		r.count(&r.tally.overloaded, nil)
 	default:
-		r.ledger.refused(c, failed, r.since())
+		r.ledger.refused(c, failed, r.Now())
 		r.count(&r.tally.failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
 	}
 }
@@ -272,7 +266,7 @@ func (r *run) release(ctx context.Context, c *claim) {
 		return
 	}
 	r.count(&r.tally.released, nil)
-	r.ledger.freed(c, r.since())
+	r.ledger.freed(c, r.Now())
 }
 
 func (r *run) count(what *uint64, err error) {

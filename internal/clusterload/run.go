@@ -9,12 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
 )
 
 // A run is the cluster with one number of partitions, from its start to its end.
 type run struct {
+	pace.Clock // of the load; before it, all times are negative
+
 	config     Config
 	scenario   *scenario.Scenario
 	number     int
@@ -29,7 +32,6 @@ type run struct {
 	ops     sync.WaitGroup
 	names   int // that were made up; the generator's
 
-	zero  time.Time // the start of the run; until then the time at which the cluster was up
 	setup time.Duration
 	over  atomic.Int64            // when the harm was done and over; 0: it is not
 	fail  context.CancelCauseFunc // stops the run for an error
@@ -50,26 +52,8 @@ func newRun(c Config, number, partitions int) *run {
 	return r
 }
 
-func (r *run) since() time.Duration { return time.Since(r.zero) }
-
 func (r *run) isStruck(node int) bool { return slices.Contains(r.struck, node) }
 func (r *run) isSplit() bool          { return r.scenario.Disturb.Kind == scenario.DisturbSplit }
-
-// sleepUntil waits for a time of the run. It returns false if ctx has ended.
-func (r *run) sleepUntil(ctx context.Context, t time.Duration) bool {
-	wait := t - r.since()
-	if wait <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
 
 // execute does it all. If ctx ends it returns what was measured until then, together with ctx's
 // error. No goroutine and no process is left when it returns.
@@ -112,8 +96,8 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 // them.
 func (r *run) fillAndSettle(ctx context.Context) error {
 	began := time.Now()
-	r.zero = began.Add(setupPatience) // so that all times until the start of the run are negative
-	r.sampler.views.rebase(r.zero)
+	r.Zero = began.Add(setupPatience) // so that all times until the start of the run are negative
+	r.sampler.views.rebase(r.Zero)
 	filled := make(chan struct{})
 	var filling sync.WaitGroup
 	filling.Go(func() {
@@ -160,8 +144,8 @@ const (
 // load runs the load with the disturbance, and goes on until all nodes agree or patience is over.
 // It returns when it ended, and whether it was stopped.
 func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
-	r.zero = time.Now()
-	r.sampler.views.rebase(r.zero)
+	r.Zero = time.Now()
+	r.sampler.views.rebase(r.Zero)
 	r.tally.restart()
 	var work sync.WaitGroup
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
@@ -170,7 +154,7 @@ func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
 	r.sampler.run(ctx, r.line.stop)
 	work.Wait() // all end by themselves; a node that was started late may take its time
 	r.ops.Wait()
-	ran = min(r.since(), r.line.stop)
+	ran = min(r.Now(), r.line.stop)
 	if ctx.Err() == nil {
 		r.sampler.settle(ctx)
 	}
@@ -183,7 +167,7 @@ func (r *run) tell(doing string, o observed) {
 	}
 	elapsed := time.Duration(0)
 	if doing == Running || doing == Settling {
-		elapsed = min(r.since(), r.line.stop)
+		elapsed = min(r.Now(), r.line.stop)
 	}
 	r.config.Progress(Progress{
 		Run: r.number, Runs: len(r.scenario.Registry.Partitions), Partitions: r.partitions, Doing: doing,

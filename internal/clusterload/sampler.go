@@ -103,7 +103,7 @@ func (s *sampler) takeIn(seen []*observation, lives []int) observed {
 			continue
 		}
 		for _, l := range x.Lost {
-			s.r.ledger.lost(l, s.r.since())
+			s.r.ledger.lost(l, s.r.Now())
 		}
 		o.last = max(o.last, s.views.apply(i, *x))
 		s.last[i] = x.Count
@@ -170,8 +170,8 @@ func (s *sampler) begin(ctx context.Context) error {
 func (s *sampler) run(ctx context.Context, until time.Duration) {
 	interval := max(minInterval, until/mostSamples)
 	// A sample may take longer than that. Those that are missed are not made up for.
-	for at := interval; at <= until; at = nextAt(s.r.since(), interval) {
-		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Running, interval) {
+	for at := interval; at <= until; at = nextAt(s.r.Now(), interval) {
+		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Running, interval) {
 			return
 		}
 	}
@@ -179,11 +179,11 @@ func (s *sampler) run(ctx context.Context, until time.Duration) {
 
 // settle takes samples until all views are as they must be and stay so, or patience is over.
 func (s *sampler) settle(ctx context.Context) {
-	s.settled = newAgreement(s.r.since())
-	end := s.r.since() + max(patience, s.r.scenario.Expect.WholeWithin)
+	s.settled = newAgreement(s.r.Now())
+	end := s.r.Now() + max(patience, s.r.scenario.Expect.WholeWithin)
 	inARow := 0
-	for at := s.r.since(); at < end && inARow < calm; at = nextAt(s.r.since(), settleInterval) {
-		if !s.r.sleepUntil(ctx, at) || !s.sample(ctx, Settling, settleInterval) {
+	for at := s.r.Now(); at < end && inARow < calm; at = nextAt(s.r.Now(), settleInterval) {
+		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Settling, settleInterval) {
 			return
 		}
 		inARow++
@@ -209,7 +209,7 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 		}
 		return false
 	}
-	now := s.r.since()
+	now := s.r.Now()
 	s.whole.see(now, o.last, o.old == 0)
 	s.settled.see(now, o.last, o.behind == 0)
 	s.behindPeak = max(s.behindPeak, o.behind)

@@ -29,7 +29,7 @@ func (c *call) missed() bool { return c.deadline != nil }
 
 func (c *call) ask() context.Context {
 	if c.deadline == nil {
-		c.asked = c.run.now()
+		c.asked = c.run.Now()
 		c.deadline, c.cancel = context.WithTimeout(c.run.ctx, c.run.cfg.Timeout)
 	}
 	return c.deadline

@@ -3,6 +3,8 @@ package load
 import (
 	"runtime"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // A pacer says when the next operation of an open loop is due. One worker at a
@@ -26,11 +28,11 @@ func newPacer(r *run) *pacer {
 func (p *pacer) next() (due time.Duration, ok bool) {
 	select {
 	case p.turn <- struct{}{}:
-	case <-p.run.stop:
+	case <-p.run.running.Done():
 		return 0, false
 	}
 	defer func() { <-p.turn }()
-	due = p.dueAt(p.begun)
+	due = pace.Due(p.begun, p.rate)
 	if p.run.stopped.Load() || !p.wait(due) {
 		return 0, false
 	}
@@ -38,23 +40,13 @@ func (p *pacer) next() (due time.Duration, ok bool) {
 	return due, true
 }
 
-func (p *pacer) dueAt(n uint64) time.Duration {
-	return time.Duration(float64(n) / p.rate * float64(time.Second))
-}
-
 // wait blocks until the time has come, or returns false if the run has stopped
 // before.
 func (p *pacer) wait(due time.Duration) bool {
-	if rest := due - p.run.now() - p.run.cfg.Spin; rest > 0 {
-		timer := time.NewTimer(rest)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-p.run.stop:
-			return false
-		}
+	if p.run.Until(p.run.running, due-p.run.cfg.Spin) != nil {
+		return false
 	}
-	for p.run.now() < due {
+	for p.run.Now() < due {
 		if p.run.stopped.Load() {
 			return false
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
@@ -18,6 +19,8 @@ type cacheT = cache.Cache[uint64, []byte]
 
 // A run is one run under way.
 type run struct {
+	pace.Clock
+
 	cfg        Config
 	ctx        context.Context // of all reads; ends after an interrupted run has stopped
 	cutOff     context.CancelFunc
@@ -32,11 +35,11 @@ type run struct {
 	pacer      *pacer // nil in a closed loop
 	workers    []*worker
 	tallies    []*tally
-	base       time.Time // of now
 
 	measuring atomic.Bool
-	stopped   atomic.Bool   // no operation begins any more
-	stop      chan struct{} // closed then
+	stopped   atomic.Bool     // no operation begins any more
+	running   context.Context // ends then
+	stop      context.CancelFunc
 
 	// Of the goroutine that called Run.
 	measuredFrom time.Duration
@@ -81,13 +84,14 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 		refreshes:  cfg.Cache.RefreshAt > 0,
 		stale:      cfg.Cache.StaleFor > 0,
 		sampleHits: max(1, cfg.SampleHits),
-		stop:       make(chan struct{}),
 		process:    newProcess(),
 	}
 	// Not ctx itself: workers would go on for a moment, with reads that all end
 	// at once, and be counted.
 	r.ctx, r.cutOff = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.cutOff()
+	r.running, r.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer r.stop()
 	r.fetch, r.fetchMany = r.load, r.loadMany
 	if cfg.Rate > 0 {
 		r.pacer = newPacer(r)
@@ -100,14 +104,11 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	}
 	cost := timingCost()
 	runtime.GC()
-	r.base = time.Now()
+	r.Clock = pace.Start()
 	r.sampler = newSampler(r)
 	r.supervise(ctx)
 	return r.result(cost), nil
 }
-
-// now is the time since the run began.
-func (r *run) now() time.Duration { return time.Since(r.base) }
 
 // supervise starts the workers, steers the run through its parts, samples, and
 // returns when the workers have ended and the time is over.
@@ -172,7 +173,7 @@ func (r *run) supervise(ctx context.Context) {
 
 // measure begins the measured part.
 func (r *run) measure() {
-	r.measuredFrom = r.now()
+	r.measuredFrom = r.Now()
 	r.before = counts{r.cache.Stats(), r.origin.Stats()}
 	r.process.start()
 	r.origin.Start()
@@ -183,8 +184,8 @@ func (r *run) measure() {
 // halt lets no operation begin any more.
 func (r *run) halt() {
 	if !r.stopped.Swap(true) {
-		r.stoppedAt = r.now()
-		close(r.stop)
+		r.stoppedAt = r.Now()
+		r.stop()
 	}
 }
 

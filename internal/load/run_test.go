@@ -12,6 +12,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/trace"
@@ -393,7 +394,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
 	cfg := config(replay(t, 0))
-	r := &run{cfg: cfg, ctx: t.Context(), cache: c, origin: o, sampleHits: 1, base: time.Now()}
+	r := &run{cfg: cfg, ctx: t.Context(), cache: c, origin: o, sampleHits: 1, Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -432,7 +433,7 @@ func BenchmarkMeasuredHit(b *testing.B) {
 	require.NoError(b, err)
 	defer func() { require.NoError(b, errors.Join(o.Close(), c.Close())) }()
 	r := &run{cfg: config(replay(b, 0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1,
-		base: time.Now()}
+		Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -467,7 +468,7 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
 		r := &run{cfg: config(replay(t, 0)), ctx: t.Context(), cache: c, origin: o, refreshes: true,
-			sampleHits: 1, base: time.Now()}
+			sampleHits: 1, Clock: pace.Start()}
 		r.fetch = r.load
 		r.measuring.Store(true)
 		w := newWorker(r, new(tally), 0)

@@ -52,7 +52,7 @@ func newSampler(r *run) *sampler {
 // coarse at first nor too much in the end.
 func (s *sampler) interval() time.Duration {
 	const shortest, perRun = 20 * time.Millisecond, 400
-	return max(shortest, (s.run.now()-s.run.measuredFrom)/perRun)
+	return max(shortest, (s.run.Now()-s.run.measuredFrom)/perRun)
 }
 
 // start begins the measured part.
@@ -62,7 +62,7 @@ func (s *sampler) start() {
 }
 
 func (s *sampler) snapshot() snapshot {
-	now := snapshot{at: s.run.now(), loads: s.run.origin.Stats().Loads}
+	now := snapshot{at: s.run.Now(), loads: s.run.origin.Stats().Loads}
 	for _, t := range s.run.tallies {
 		for o := range now.counts {
 			now.counts[o] += t.counts[o].Load()

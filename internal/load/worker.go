@@ -67,7 +67,7 @@ func (w *worker) do(key uint64, due time.Duration) {
 	if !measured {
 		w.skip()
 	} else if due != notDue {
-		w.began(max(0, w.run.now()-due))
+		w.began(max(0, w.run.Now()-due))
 	}
 	switch op {
 	case workload.Read:
@@ -92,12 +92,12 @@ func (w *worker) begin(due time.Duration) time.Duration {
 	if due != notDue {
 		return due
 	}
-	return w.run.now()
+	return w.run.Now()
 }
 
 func (w *worker) end(o Outcome, began time.Duration, measured bool) {
 	if measured {
-		w.add(o, w.run.now()-began)
+		w.add(o, w.run.Now()-began)
 	}
 }
 
@@ -136,7 +136,7 @@ func (w *worker) read(key uint64, due time.Duration, measured bool) {
 		switch {
 		case !measured:
 		case timed:
-			w.add(Hit, w.run.now()-began)
+			w.add(Hit, w.run.Now()-began)
 		default:
 			w.add(Hit, -1)
 		}
@@ -145,9 +145,9 @@ func (w *worker) read(key uint64, due time.Duration, measured bool) {
 		}
 		return
 	}
-	took := w.run.now() - began
+	took := w.run.Now() - began
 	if !timed {
-		took = w.run.now() - c.asked
+		took = w.run.Now() - c.asked
 	}
 	c.cancel()
 	w.call = &call{run: w.run}

@@ -70,7 +70,7 @@ func (m *sampler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			now := m.service.since()
+			now := m.service.Now()
 			m.sample(now)
 			if now >= m.service.line.stop {
 				return

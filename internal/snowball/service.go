@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
-	"time"
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/workload"
@@ -17,6 +16,8 @@ import (
 
 // A service is one run: everything between the generator and the origin.
 type service struct {
+	pace.Clock // of the load
+
 	scenario   *scenario.Scenario
 	fix        Fix
 	number, of int // which of the runs this is, from 0
@@ -30,7 +31,6 @@ type service struct {
 	origin  *origin.Origin
 	meter   *meter
 	queue   chan event
-	began   time.Time
 	print   uint64 // of the events offered; the generator's until it has ended
 }
 
@@ -107,7 +107,7 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	defer stop()
 	sampler := newSampler(v)
 	v.warm()
-	v.began = time.Now()
+	v.Clock = pace.Start()
 	v.origin.Start()
 
 	var generator, workers sync.WaitGroup
@@ -116,7 +116,7 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 		workers.Go(func() { v.work(load) })
 	}
 	sampler.run(ctx) // until the end
-	ran := min(v.since(), v.scenario.Duration)
+	ran := min(v.Now(), v.scenario.Duration)
 	stop()
 	generator.Wait()
 	workers.Wait()
@@ -134,28 +134,10 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	return v.result(ran, sampler, dead, loads), err
 }
 
-func (v *service) since() time.Duration { return time.Since(v.began) }
-
 // generate offers events, each at its intended time. If it was late it offers
 // all that are due, as a network would.
 func (v *service) generate(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for i := 0; ; i++ {
-		intended := v.intended(i)
-		if intended >= v.line.stop {
-			return
-		}
-		if wait := intended - v.since(); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return
-			}
-		} else if ctx.Err() != nil {
-			return
-		}
+	for intended := range v.Open(ctx, v.scenario.Events.Rate, 0, v.line.stop) {
 		key, ok := v.source.Next()
 		if !ok {
 			return
@@ -171,12 +153,6 @@ func (v *service) generate(ctx context.Context) {
 	}
 }
 
-// intended is computed from the start and not from the event before, so that
-// no error adds up.
-func (v *service) intended(i int) time.Duration {
-	return time.Duration(math.Round(float64(i) / v.scenario.Events.Rate * float64(time.Second)))
-}
-
 // work is one worker of the pool.
 func (v *service) work(ctx context.Context) {
 	for {
@@ -190,13 +166,13 @@ func (v *service) work(ctx context.Context) {
 }
 
 func (v *service) handle(ctx context.Context, e event) {
-	called := v.since()
+	called := v.Now()
 	own, cancel := context.WithTimeout(ctx, v.scenario.Events.Timeout)
 	done := v.meter.hold(e)
 	got := v.get(own, e.key)
 	done()
 	cancel()
-	answered := v.since()
+	answered := v.Now()
 	if got.err != nil && ctx.Err() != nil {
 		v.meter.abort(e, min(answered, v.line.stop))
 		return
@@ -214,7 +190,7 @@ func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
 	ended := false
 	defer func() { // also after a panic or Goexit
 		if !ended {
-			v.meter.died(key, v.since())
+			v.meter.died(key, v.Now())
 		}
 	}()
 	value, err := v.origin.Load(context.WithValue(ctx, failingKey{}, key), key)
@@ -227,7 +203,7 @@ func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
 func (v *service) linkedChild(ctx context.Context, child func(context.Context) error) {
 	courier.Go(ctx, func(ctx context.Context) error {
 		if key, ok := ctx.Value(failingKey{}).(uint64); ok {
-			defer func() { v.meter.died(key, v.since()) }()
+			defer func() { v.meter.died(key, v.Now()) }()
 		}
 		return child(ctx)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // disturb does to the nodes what the configuration says, when it says. The victims are the last
@@ -12,10 +14,9 @@ func (r *run) disturb(ctx context.Context) error {
 	if r.c.Disturb == Calm {
 		return nil
 	}
-	if err := sleep(ctx, time.Until(r.begin.Add(r.c.Start))); err != nil {
+	if err := r.Until(ctx, r.c.Start); err != nil {
 		return err
 	}
-	end := r.begin.Add(r.c.End)
 	victims := make([]int, 0, r.c.Victims)
 	for i := r.c.Nodes - r.c.Victims; i < r.c.Nodes; i++ {
 		victims = append(victims, i)
@@ -27,10 +28,10 @@ func (r *run) disturb(ctx context.Context) error {
 			r.remove(i).kill()
 		}
 		if r.c.Disturb == Kill {
-			r.over(time.Since(r.begin))
+			r.over(r.Now())
 			return nil
 		}
-		if err := sleep(ctx, time.Until(end)); err != nil {
+		if err := r.Until(ctx, r.c.End); err != nil {
 			return err
 		}
 		for _, i := range victims {
@@ -43,7 +44,7 @@ func (r *run) disturb(ctx context.Context) error {
 		if err := r.pause(true, victims); err != nil {
 			return err
 		}
-		slept := sleep(ctx, time.Until(end))
+		slept := r.Until(ctx, r.c.End)
 		if err := errors.Join(slept, r.pause(false, victims)); err != nil {
 			return err
 		}
@@ -52,7 +53,7 @@ func (r *run) disturb(ctx context.Context) error {
 		if err := r.split(victims); err != nil {
 			return err
 		}
-		slept := sleep(ctx, time.Until(end))
+		slept := r.Until(ctx, r.c.End)
 		if err := errors.Join(slept, r.split(nil)); err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ func (r *run) disturb(ctx context.Context) error {
 		}
 	case OriginSlow, OriginFail:
 		r.origin.set(r.c.Disturb == OriginSlow, r.c.Disturb == OriginFail)
-		err := sleep(ctx, time.Until(end))
+		err := r.Until(ctx, r.c.End)
 		r.origin.set(false, false)
 		if err != nil {
 			return err
@@ -71,7 +72,7 @@ func (r *run) disturb(ctx context.Context) error {
 		return r.poison(ctx)
 	case Calm:
 	}
-	r.over(time.Since(r.begin))
+	r.over(r.Now())
 	return nil
 }
 
@@ -87,16 +88,16 @@ func (c Config) quarantine() time.Duration {
 // it.
 func (r *run) poison(ctx context.Context) error {
 	r.order(true)
-	for end := r.begin.Add(r.c.End); time.Now().Before(end); {
-		if err := sleep(ctx, tick/2); err != nil {
+	for r.Now() < r.c.End {
+		if err := pace.Sleep(ctx, tick/2); err != nil {
 			return err
 		}
 		r.reap()
 	}
 	r.order(false)
-	r.over(time.Since(r.begin))
+	r.over(r.Now())
 	for { // until the load is over
-		if err := sleep(ctx, tick/2); err != nil {
+		if err := pace.Sleep(ctx, tick/2); err != nil {
 			return err
 		}
 		r.reap()
@@ -132,7 +133,7 @@ func (r *run) reap() {
 func (r *run) roll(ctx context.Context) error {
 	each := (r.c.End - r.c.Start) / time.Duration(r.c.Nodes)
 	for i := range r.c.Nodes {
-		if err := sleep(ctx, time.Until(r.begin.Add(r.c.Start+time.Duration(i)*each))); err != nil {
+		if err := r.Until(ctx, r.c.Start+time.Duration(i)*each); err != nil {
 			return err
 		}
 		r.strike(i)
@@ -143,7 +144,7 @@ func (r *run) roll(ctx context.Context) error {
 			return err
 		}
 	}
-	return sleep(ctx, time.Until(r.begin.Add(r.c.End)))
+	return r.Until(ctx, r.c.End)
 }
 
 // again starts a node once more, and has it take up its load.
@@ -151,7 +152,7 @@ func (r *run) again(ctx context.Context, i int) error {
 	if err := r.start(ctx, i); err != nil {
 		return err
 	}
-	return r.nodes[i].Send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration})
+	return r.nodes[i].Send(order{Begin: r.Zero.UnixNano(), Duration: r.c.Duration})
 }
 
 // split cuts the links between the victims and the others, at both ends; nil makes all whole.

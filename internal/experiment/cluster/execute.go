@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // Execute runs the load once for each kind of ownership. It blocks for their durations and the time
@@ -47,11 +48,12 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 
 // A run is the load with one kind of ownership.
 type run struct {
+	pace.Clock // of the load
+
 	c         Config
 	number    int
 	ownership Ownership
 	origin    *origin
-	begin     time.Time
 
 	mu      sync.Mutex // guards what follows
 	nodes   []*process // those that are there, by number; nil: killed
@@ -87,10 +89,10 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 		return nil, err
 	}
 
-	r.begin = time.Now().Add(200 * time.Millisecond)
-	r.origin.begin(r.begin)
+	r.Zero = time.Now().Add(200 * time.Millisecond)
+	r.origin.begin(r.Zero)
 	for _, p := range r.living() {
-		if err := p.Send(order{Begin: r.begin.UnixNano(), Duration: r.c.Duration}); err != nil {
+		if err := p.Send(order{Begin: r.Zero.UnixNano(), Duration: r.c.Duration}); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +105,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	if failed := <-disturbed; failed != nil && !errors.Is(failed, context.Canceled) {
 		return nil, failed
 	}
-	ran := min(time.Since(r.begin), r.c.Duration)
+	ran := min(r.Now(), r.c.Duration)
 	err = r.end()
 	return r.result(ran), err
 }
@@ -171,7 +173,7 @@ func (r *run) together(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("peerload: the nodes do not see each other after %v", patience)
 		}
-		if err := sleep(ctx, tick); err != nil {
+		if err := pace.Sleep(ctx, tick); err != nil {
 			return err
 		}
 	}
@@ -198,9 +200,8 @@ func (r *run) settled() bool {
 
 // watch takes samples until the load is over, and the last fetches have ended.
 func (r *run) watch(ctx context.Context) {
-	until := r.begin.Add(r.c.Duration)
-	for time.Now().Before(until) {
-		if err := sleep(ctx, tick); err != nil {
+	for r.Now() < r.c.Duration {
+		if err := pace.Sleep(ctx, tick); err != nil {
 			return // stopped: a partial result
 		}
 		r.take()
@@ -216,7 +217,7 @@ func (r *run) watch(ctx context.Context) {
 			return
 		}
 		r.tell(Settling)
-		if err := sleep(ctx, tick); err != nil {
+		if err := pace.Sleep(ctx, tick); err != nil {
 			return
 		}
 	}
@@ -225,7 +226,7 @@ func (r *run) watch(ctx context.Context) {
 
 // take takes a sample. What a node that is gone had counted stays counted.
 func (r *run) take() {
-	settled, at := r.settled(), time.Since(r.begin)
+	settled, at := r.settled(), r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, before := countSample{at: at}, time.Duration(0)
@@ -261,7 +262,7 @@ func (r *run) tell(doing string) {
 		Duration: r.c.Duration, Loads: r.origin.issued(),
 	}
 	if doing != Starting {
-		p.Elapsed = min(time.Since(r.begin), r.c.Duration)
+		p.Elapsed = min(r.Now(), r.c.Duration)
 	}
 	for _, n := range r.living() {
 		p.Fetches += n.seen().Begun
@@ -295,15 +296,4 @@ func (r *run) end() error {
 	}
 	ending.Wait()
 	return errors.Join(errs...)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

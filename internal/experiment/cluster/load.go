@@ -10,14 +10,16 @@ import (
 
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/workload"
 )
 
 // A load is what a node is asked for: fetches that begin by the clock, whether or not the ones
 // before have ended.
 type load struct {
-	c    nodeConfig
-	quit chan struct{}
-	once sync.Once
+	c       nodeConfig
+	running context.Context // ends when no more fetches are to begin
+	stop    context.CancelFunc
 
 	mu      sync.Mutex // guards what follows
 	beat    time.Time  // when the process was last seen to run
@@ -28,7 +30,11 @@ type load struct {
 // stall is how long a process must not run to count as stopped.
 const stall = 400 * time.Millisecond
 
-func newLoad(c nodeConfig) *load { return &load{c: c, quit: make(chan struct{}), beat: time.Now()} }
+func newLoad(c nodeConfig) *load {
+	l := &load{c: c, beat: time.Now()}
+	l.running, l.stop = context.WithCancel(context.Background())
+	return l
+}
 
 // run has the load begin, and returns when its fetches have ended.
 func (l *load) run(
@@ -38,17 +44,17 @@ func (l *load) run(
 	rng := rand.New(rand.NewPCG(l.c.Seed, uint64(l.c.Index))) //nolint:gosec // no secret
 	pick := func() int { return rng.IntN(l.c.Keys) }
 	if l.c.Zipf > 0 {
-		z := rand.NewZipf(rng, l.c.Zipf, 1, uint64(l.c.Keys-1)) //nolint:gosec // at least 1
-		pick = func() int { return int(z.Uint64()) }            //nolint:gosec // below Keys
-	}
-	var fetches sync.WaitGroup
-	every := time.Duration(float64(time.Second) / l.c.Rate)
-	// A node that joins late takes up the load where it is.
-	for due := max(0, time.Since(begin)).Round(every); due < d; due += every {
-		key := pick()
-		if !l.wait(time.Until(begin.Add(due))) {
-			break
+		z, err := workload.NewZipf(uint64(l.c.Keys), l.c.Zipf) //nolint:gosec // at least 1
+		if err != nil {
+			panic(err) // the configuration is valid
 		}
+		pick = func() int { return int(z.Draw(rng)) } //nolint:gosec // below Keys
+	}
+	clock := pace.Clock{Zero: begin}
+	var fetches sync.WaitGroup
+	// A node that joins late takes up the load where it is.
+	for due := range clock.Open(l.running, l.c.Rate, clock.Now(), d) {
+		key := pick()
 		if l.missed(begin.Add(due)) {
 			l.count(func(r *nodeReport) { r.Missed++ })
 			continue // its callers were stopped with the process
@@ -59,28 +65,6 @@ func (l *load) run(
 	fetches.Wait()
 	l.count(func(r *nodeReport) { r.Done = true })
 }
-
-// wait sleeps, and reports false if the load is to stop.
-func (l *load) wait(d time.Duration) bool {
-	select {
-	case <-l.quit:
-		return false
-	default:
-	}
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-l.quit:
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-func (l *load) stop() { l.once.Do(func() { close(l.quit) }) }
 
 // missed notes that the process runs, and reports whether it was stopped after a time.
 func (l *load) missed(from time.Time) bool {

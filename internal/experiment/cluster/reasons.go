@@ -259,7 +259,7 @@ func (r *run) giveUp(loads []*loadRecord) {
 		given[i] = make(map[uint64]time.Duration)
 		p.mu.Lock()
 		for _, g := range p.givenUp {
-			given[i][g.Number] = time.Unix(0, g.At).Sub(r.begin)
+			given[i][g.Number] = time.Unix(0, g.At).Sub(r.Zero)
 		}
 		p.mu.Unlock()
 	}
@@ -282,7 +282,7 @@ func (r *run) evidence(ran time.Duration) *evidence {
 		p.mu.Lock()
 		ended := unended
 		if p.leaving {
-			ended = p.left.Sub(r.begin)
+			ended = p.left.Sub(r.Zero)
 		}
 		e.names, e.ended = append(e.names, p.name), append(e.ended, ended)
 		for _, one := range p.letDown {
@@ -308,7 +308,7 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	for _, p := range r.all {
 		p.mu.Lock()
 		for _, v := range p.views {
-			at := time.Unix(0, v.At).Sub(r.begin)
+			at := time.Unix(0, v.At).Sub(r.Zero)
 			died := slices.Index(e.names, v.Node)
 			switch {
 			case at < 0 || at >= ran: // all come or leave

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // calm returns the evidence of a run in which nothing happened.
@@ -146,7 +148,7 @@ func TestChanges(t *testing.T) {
 	of := func(o Ownership, d Disturb) []span {
 		c := DefaultConfig()
 		c.Disturb = d
-		r := &run{c: c, ownership: o, begin: begin, ended: ms(5000)[0]}
+		r := &run{c: c, ownership: o, Clock: pace.Clock{Zero: begin}, ended: ms(5000)[0]}
 		r.unsettled = []span{{ms(6000)[0], ms(7000)[0]}}
 		r.all = []*process{
 			{name: "node1", views: []view{
