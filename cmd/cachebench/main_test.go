@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	// For nodes in processes of their own a command starts itself again, which in a test is this
 	// program.
-	if len(os.Args) == 2 && (os.Args[1] == nodeCommand || os.Args[1] == clusterNodeCommand ||
+	if len(os.Args) == 2 && (os.Args[1] == nodeCommand || os.Args[1] == "cluster-child" ||
 		os.Args[1] == memoryCellCommand) {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}

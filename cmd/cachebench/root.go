@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/lab"
 )
@@ -44,7 +45,7 @@ command line or an input file was wrong.`,
 		[]*cobra.Command{newSnowball(old)},
 		lab.Command(faults.Experiment, out),
 		[]*cobra.Command{newRegistry(old), newNode()},
-		[]*cobra.Command{newCluster(old), newClusterNode()},
+		lab.Command(cluster.Experiment, out),
 		[]*cobra.Command{newMemory(old), newMemoryCell()},
 	)
 	return root

@@ -7,13 +7,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/report"
 )
 
 func TestCharts(t *testing.T) {
-	c, r := sampleRuns()
+	p, r := sampleRuns()
 	var titles []string
-	for _, chart := range r.Charts(c) {
+	for _, chart := range r.charts(p) {
 		titles = append(titles, chart.Title)
 		require.Len(t, chart.Lines, 3, chart.Title)
 		assert.Equal(t, "by key", chart.Lines[0].Name)
@@ -27,46 +28,44 @@ func TestCharts(t *testing.T) {
 		"Loads by the origin", "Latency of a fetch, p99", "Latency of a fetch, p50",
 		"Loads without the owner", "Fetches",
 	}, titles, "errors, of which there were none, are left out")
-	first := r.Charts(c)[0]
+	first := r.charts(p)[0]
 	assert.True(t, first.Wide)
 	assert.Equal(t, r.Runs[1].Series[0].Points, first.Lines[1].Points)
-	assert.Equal(t, SeriesLoads, r.Runs[1].Series[0].Name, "the result stays as it is")
+	assert.Equal(t, seriesLoads, r.Runs[1].Series[0].Name, "the result stays as it is")
 }
 
 func TestShade(t *testing.T) {
-	c, r := sampleRuns()
-	for d, want := range map[Disturb]string{
-		Restart: "node-2 down", Pause: "node-2 stopped", Rolling: "one after the other restarted",
-		OriginSlow: "origin slow", OriginFail: "origin fails",
+	p, r := sampleRuns()
+	for d, want := range map[lab.Disturbance]string{
+		lab.Restart: "node-2 down", lab.Pause: "node-2 stopped", lab.Rolling: "one after the other restarted",
+		lab.OriginSlow: "origin slow", lab.OriginFail: "origin fails",
 	} {
-		c.Disturb = d
-		assert.Equal(t, []report.Window{{From: 3, To: 6, Label: want}}, r.Charts(c)[0].Windows)
+		p.Disturb = d
+		assert.Equal(t, []report.Window{{From: 3, To: 6, Label: want}}, r.charts(p)[0].Windows)
 	}
-	c.Disturb = Kill
-	assert.Equal(t, []report.Mark{{At: 3, Label: "node-2 killed"}}, r.Charts(c)[0].Marks)
-	assert.Empty(t, r.Charts(c)[0].Windows, "they stay away")
-	c.Disturb = Calm
-	assert.Empty(t, r.Charts(c)[0].Windows)
+	p.Disturb = lab.Kill
+	assert.Equal(t, []report.Mark{{At: 3, Label: "node-2 killed"}}, r.charts(p)[0].Marks)
+	assert.Empty(t, r.charts(p)[0].Windows, "they stay away")
+	p.Disturb = lab.Calm
+	assert.Empty(t, r.charts(p)[0].Windows)
 }
 
 func TestAllSeries(t *testing.T) {
 	_, r := sampleRuns()
 	var names []string
-	for _, s := range r.AllSeries() {
+	for _, s := range r.allSeries() {
 		names = append(names, s.Name)
 	}
 	assert.Len(t, names, 18)
 	assert.Contains(t, names, "key_origin_loads_per_second")
 	assert.Contains(t, names, "none_local_loads_per_second")
-	assert.Equal(t, SeriesLoads, r.Runs[0].Series[0].Name, "the result stays as it is")
+	assert.Equal(t, seriesLoads, r.Runs[0].Series[0].Name, "the result stays as it is")
 }
 
 func TestReport(t *testing.T) {
-	c, r := sampleRuns()
-	page := r.Report(c)
-	page.Checks = r.Checks(c)
+	p, r := sampleRuns()
 	var b strings.Builder
-	require.NoError(t, page.WriteHTML(&b))
+	require.NoError(t, sampleReport(p, r).WriteHTML(&b))
 	for _, part := range []string{
 		"Cluster cache: the network splits and heals", "3 nodes share a cache", "Loads by the origin",
 		"split: node-2 cut off", "no cluster",

@@ -5,6 +5,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 )
@@ -13,10 +14,10 @@ import (
 func (r *run) result(ran time.Duration) *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	x := &Run{Ownership: r.ownership, Nodes: r.c.Nodes, Struck: append([]string{}, r.struck...),
+	x := &Run{Ownership: r.ownership, Victims: append([]string{}, r.victims...),
 		Seconds: measured.Value(ran.Seconds())}
 	loads := r.origin.recorded()
-	t := newTimeline(r.c, ran)
+	t := newTimeline(r.p, ran)
 	due := make(map[int][]time.Duration)
 	for _, p := range r.all {
 		p.mu.Lock()
@@ -43,11 +44,11 @@ func (r *run) result(ran time.Duration) *Run {
 		}
 		p.mu.Unlock()
 	}
-	if r.c.Disturb == Poison {
+	if r.p.Disturb == lab.Poison {
 		x.Poison = r.poisoned()
 	}
 	for _, times := range due {
-		x.Loads.Ideal += ideal(times, r.c.TTL)
+		x.Loads.Ideal += ideal(times, r.p.TTL)
 	}
 	starts := make(map[string][]time.Duration)
 	for _, load := range loads {
@@ -55,10 +56,10 @@ func (r *run) result(ran time.Duration) *Run {
 		t.loaded(load.start)
 	}
 	for _, times := range starts {
-		x.Loads.Same = same(x.Loads.Same, times, r.c.TTL)
+		x.Loads.Same = same(x.Loads.Same, times, r.p.TTL)
 	}
 	x.Loads.Total, x.Loads.Keys = uint64(len(loads)), len(starts)
-	if r.c.Capacity >= r.c.Keys { // else values are evicted at any time
+	if r.p.Capacity >= r.p.KeyCount { // else values are evicted at any time
 		r.giveUp(loads)
 		x.Loads.Reasons, x.Loads.Broken = r.evidence(ran).explain(loads)
 	}
@@ -69,8 +70,8 @@ func (r *run) result(ran time.Duration) *Run {
 	t.sampled(r.samples)
 	x.Before, x.During, x.After = t.phases[0].phase(), t.phases[1].phase(), t.phases[2].phase()
 	x.Heal = measured.None()
-	if r.c.Disturb != Calm && r.ended > 0 {
-		x.Heal = heal(t.moments(), r.c.Start, r.ended)
+	if r.p.Disturb != lab.Calm && r.ended > 0 {
+		x.Heal = heal(t.moments(), r.p.Start, r.ended)
 	}
 	x.Series = t.series()
 	return x
@@ -78,7 +79,7 @@ func (r *run) result(ran time.Duration) *Run {
 
 // poisoned looks at what became of the fetches of the poisoned key and of the others. mu is held.
 func (r *run) poisoned() *PoisonResult {
-	x := &PoisonResult{Deaths: len(r.struck), Again: measured.None()}
+	x := &PoisonResult{Deaths: len(r.victims), Again: measured.None()}
 	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
 	for _, p := range r.all {
 		p.mu.Lock()
@@ -114,7 +115,7 @@ func (s *Stats) add(a, first Stats) {
 // A timeline is what happened when: in slots, and in the phases before, during and after the
 // disturbance. A fetch belongs to when it was to begin.
 type timeline struct {
-	c      Config
+	p      *Params
 	slots  []*part
 	phases [3]*part
 }
@@ -134,8 +135,8 @@ func newPart(d time.Duration) *part {
 		latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
 }
 
-func newTimeline(c Config, ran time.Duration) *timeline {
-	t := &timeline{c: c}
+func newTimeline(p *Params, ran time.Duration) *timeline {
+	t := &timeline{p: p}
 	for at := time.Duration(0); at < ran; at += slot {
 		t.slots = append(t.slots, newPart(slot))
 	}
@@ -147,12 +148,10 @@ func newTimeline(c Config, ran time.Duration) *timeline {
 // bounds returns where the phases meet. Without a disturbance all is before it; what was killed for
 // good stays away to the end.
 func (t *timeline) bounds(ran time.Duration) (start, end time.Duration) {
-	switch t.c.Disturb {
-	case Calm:
+	if t.p.Disturb == lab.Calm {
 		return ran, ran
-	default:
-		return min(t.c.Start, ran), min(t.c.End, ran)
 	}
+	return min(t.p.Start, ran), min(t.p.End, ran)
 }
 
 // at calls f for the slot and the phase of a time.
@@ -243,25 +242,25 @@ func (t *timeline) moments() []moment {
 }
 
 func (t *timeline) series() []series.Series {
-	record := series.NewRecorder(SeriesLoads, SeriesP50, SeriesP99, SeriesErrors, SeriesFetches,
-		SeriesLocal)
+	record := series.NewRecorder(seriesLoads, seriesP50, seriesP99, seriesErrors, seriesFetches,
+		seriesLocal)
 	for i, m := range t.moments() {
 		at := time.Duration(i)*slot + slot/2
 		perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
-		record.Add(SeriesLoads, at, perSecond(m.loads))
-		record.Add(SeriesErrors, at, perSecond(m.errors))
-		record.Add(SeriesFetches, at, perSecond(m.fetches))
+		record.Add(seriesLoads, at, perSecond(m.loads))
+		record.Add(seriesErrors, at, perSecond(m.errors))
+		record.Add(seriesFetches, at, perSecond(m.fetches))
 		local := perSecond(m.local)
 		if m.unseen {
 			local = float64(measured.None()) // a gap
 		}
-		record.Add(SeriesLocal, at, local)
+		record.Add(seriesLocal, at, local)
 		p50, p99 := measured.None(), measured.None() // a gap: nothing was to begin, or nothing ended
 		if m.fetches > 0 {
 			p50, p99 = measured.Value(m.p50.Seconds()), measured.Value(m.p99.Seconds())
 		}
-		record.Add(SeriesP50, at, float64(p50))
-		record.Add(SeriesP99, at, float64(p99))
+		record.Add(seriesP50, at, float64(p50))
+		record.Add(seriesP99, at, float64(p99))
 	}
 	return record.All()
 }

@@ -5,33 +5,34 @@ import (
 	"errors"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // disturb does to the nodes what the configuration says, when it says. The victims are the last
 // ones; the first node is never one, so that there is somebody to join.
 func (r *run) disturb(ctx context.Context) error {
-	if r.c.Disturb == Calm {
+	if r.p.Disturb == lab.Calm {
 		return nil
 	}
-	if err := r.Until(ctx, r.c.Start); err != nil {
+	if err := r.Until(ctx, r.p.Start); err != nil {
 		return err
 	}
-	victims := make([]int, 0, r.c.Victims)
-	for i := r.c.Nodes - r.c.Victims; i < r.c.Nodes; i++ {
+	victims := make([]int, 0, r.p.Victims)
+	for i := r.p.Nodes - r.p.Victims; i < r.p.Nodes; i++ {
 		victims = append(victims, i)
 	}
-	switch r.c.Disturb {
-	case Kill, Restart:
-		r.strike(victims...)
+	switch r.p.Disturb {
+	case lab.Kill, lab.Restart:
+		r.hit(victims...)
 		for _, i := range victims {
 			r.remove(i).kill()
 		}
-		if r.c.Disturb == Kill {
+		if r.p.Disturb == lab.Kill {
 			r.over(r.Now())
 			return nil
 		}
-		if err := r.Until(ctx, r.c.End); err != nil {
+		if err := r.Until(ctx, r.p.End); err != nil {
 			return err
 		}
 		for _, i := range victims {
@@ -39,47 +40,48 @@ func (r *run) disturb(ctx context.Context) error {
 				return err
 			}
 		}
-	case Pause:
-		r.strike(victims...)
+	case lab.Pause:
+		r.hit(victims...)
 		if err := r.pause(true, victims); err != nil {
 			return err
 		}
-		slept := r.Until(ctx, r.c.End)
+		slept := r.Until(ctx, r.p.End)
 		if err := errors.Join(slept, r.pause(false, victims)); err != nil {
 			return err
 		}
-	case Split:
-		r.strike(victims...)
+	case lab.Split:
+		r.hit(victims...)
 		if err := r.split(victims); err != nil {
 			return err
 		}
-		slept := r.Until(ctx, r.c.End)
+		slept := r.Until(ctx, r.p.End)
 		if err := errors.Join(slept, r.split(nil)); err != nil {
 			return err
 		}
-	case Rolling:
+	case lab.Rolling:
 		if err := r.roll(ctx); err != nil {
 			return err
 		}
-	case OriginSlow, OriginFail:
-		r.origin.set(r.c.Disturb == OriginSlow, r.c.Disturb == OriginFail)
-		err := r.Until(ctx, r.c.End)
+	case lab.OriginSlow, lab.OriginFail:
+		r.origin.set(r.p.Disturb == lab.OriginSlow, r.p.Disturb == lab.OriginFail)
+		err := r.Until(ctx, r.p.End)
 		r.origin.set(false, false)
 		if err != nil {
 			return err
 		}
-	case Poison:
+	case lab.Poison:
 		return r.poison(ctx)
-	case Calm:
+	case lab.Calm:
 	}
 	r.over(r.Now())
 	return nil
 }
 
-// quarantine returns that of the nodes: the key is tried again when it is harmless.
-func (c Config) quarantine() time.Duration {
-	if c.Disturb == Poison {
-		return c.End - c.Start
+// quarantine returns cluster.Options.Quarantine, 0 for the default. A poisoned key is tried again
+// when it is harmless.
+func (p *Params) quarantine() time.Duration {
+	if p.Disturb == lab.Poison {
+		return p.End - p.Start
 	}
 	return 0
 }
@@ -88,7 +90,7 @@ func (c Config) quarantine() time.Duration {
 // it.
 func (r *run) poison(ctx context.Context) error {
 	r.order(true)
-	for r.Now() < r.c.End {
+	for r.Now() < r.p.End {
 		if err := pace.Sleep(ctx, tick/2); err != nil {
 			return err
 		}
@@ -113,7 +115,7 @@ func (r *run) order(poisoned bool) {
 
 // reap takes out the nodes whose process has ended.
 func (r *run) reap() {
-	for i := range r.c.Nodes {
+	for i := range r.p.Nodes {
 		r.mu.Lock()
 		p := r.nodes[i]
 		r.mu.Unlock()
@@ -123,7 +125,7 @@ func (r *run) reap() {
 		select {
 		case <-p.Gone():
 			r.remove(i).mark() // some time after it has ended
-			r.strike(i)
+			r.hit(i)
 		default:
 		}
 	}
@@ -131,12 +133,12 @@ func (r *run) reap() {
 
 // roll restarts one node after the other, evenly over the time there is; longer if they need it.
 func (r *run) roll(ctx context.Context) error {
-	each := (r.c.End - r.c.Start) / time.Duration(r.c.Nodes)
-	for i := range r.c.Nodes {
-		if err := r.Until(ctx, r.c.Start+time.Duration(i)*each); err != nil {
+	each := (r.p.End - r.p.Start) / time.Duration(r.p.Nodes)
+	for i := range r.p.Nodes {
+		if err := r.Until(ctx, r.p.Start+time.Duration(i)*each); err != nil {
 			return err
 		}
-		r.strike(i)
+		r.hit(i)
 		if err := r.remove(i).leave(); err != nil {
 			return err
 		}
@@ -144,7 +146,7 @@ func (r *run) roll(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.Until(ctx, r.c.End)
+	return r.Until(ctx, r.p.End)
 }
 
 // again starts a node once more, and has it take up its load.
@@ -152,7 +154,7 @@ func (r *run) again(ctx context.Context, i int) error {
 	if err := r.start(ctx, i); err != nil {
 		return err
 	}
-	return r.nodes[i].Send(order{Begin: r.Zero.UnixNano(), Duration: r.c.Duration})
+	return r.nodes[i].Send(order{Begin: r.Zero.UnixNano()})
 }
 
 // split cuts the links between the victims and the others, at both ends; nil makes all whole.
@@ -194,11 +196,11 @@ func (r *run) remove(i int) *process {
 	return p
 }
 
-func (r *run) strike(nodes ...int) {
+func (r *run) hit(nodes ...int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, i := range nodes {
-		r.struck = append(r.struck, nodeName(i))
+		r.victims = append(r.victims, nodeName(i))
 	}
 }
 

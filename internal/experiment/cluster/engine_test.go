@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,10 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-const nodeVariable = "PEERLOAD_TEST_NODE"
+const nodeVariable = "CLUSTER_TEST_NODE"
 
 // TestMain is also the program of a node.
 func TestMain(m *testing.M) {
@@ -32,6 +33,15 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	leak.Main(m)
+}
+
+// testEnv is what a run is given whose nodes are processes of this program.
+func testEnv(t *testing.T) lab.Env {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return lab.Env{Child: []string{"env", nodeVariable + "=1", self},
+		Progress: func(float64, string) {}}
 }
 
 func ms(n ...int) (list []time.Duration) {
@@ -142,107 +152,6 @@ func TestHeal(t *testing.T) {
 		"the first loads, into empty caches, set no measure")
 }
 
-func TestValidate(t *testing.T) {
-	require.NoError(t, DefaultConfig().Validate())
-	for want, change := range map[string]func(c *Config){
-		"nodes: 0: want 1 to 64": func(c *Config) {
-			c.Nodes = 0
-		},
-		"ownership: []: want at least one": func(c *Config) {
-			c.Ownerships = nil
-		},
-		"ownership: raft: want key, slot, ring or none": func(c *Config) {
-			c.Ownerships = []Ownership{"raft"}
-		},
-		"duration: 1s: want at least 2s, to be measured": func(c *Config) {
-			c.Duration = time.Second
-		},
-		"rate: 0: want above 0, at most 100000": func(c *Config) {
-			c.Rate = 0
-		},
-		"keys: 0: want 1 to 10000000": func(c *Config) {
-			c.Keys = 0
-		},
-		"zipf: 0.5: want 0 (all keys alike) or above 1, at most 10": func(c *Config) {
-			c.Zipf = 0.5
-		},
-		"size: -1: want 0 to 1048576 bytes": func(c *Config) {
-			c.Size = -1
-		},
-		"ttl: -1s: want 0 (for ever) or more": func(c *Config) {
-			c.TTL = -time.Second
-		},
-		"capacity: 0: want at least 1": func(c *Config) {
-			c.Capacity = 0
-		},
-		"peer-timeout: 1ns: want 0 (the default) or at least 1ms": func(c *Config) {
-			c.PeerTimeout = 1
-		},
-		"deadline: 0s: want above 0": func(c *Config) {
-			c.Deadline = 0
-		},
-		"origin-latency: -1s: want 0 or more": func(c *Config) {
-			c.OriginLatency = -time.Second
-		},
-		"origin-errors: 2: want a share from 0 to 1": func(c *Config) {
-			c.OriginErrors = 2
-		},
-		"start: 0s: want at least 1s, to know what it was like before": func(c *Config) {
-			c.Disturb, c.Start = Kill, 0
-		},
-		"end: 5s: want later than start (5s)": func(c *Config) {
-			c.Disturb, c.End = Kill, 5*time.Second
-		},
-		"end: 20s: want at most duration (15s)": func(c *Config) {
-			c.Disturb, c.End = Kill, 20*time.Second
-		},
-		"victims: 3: want at least 1, fewer than nodes": func(c *Config) {
-			c.Disturb, c.Victims = Restart, 3
-		},
-		"nodes: 1: want at least 2 for --disturb rolling": func(c *Config) {
-			c.Disturb, c.Nodes = Rolling, 1
-		},
-		"nodes: 2: want at least 3 for --disturb poison, since two may die": func(c *Config) {
-			c.Disturb, c.Nodes = Poison, 2
-		},
-		"ttl: 4s: want less than from start to end (4s), so that the key is loaded in " +
-			"between": func(c *Config) {
-			c.Disturb, c.TTL = Poison, 4*time.Second
-		},
-		"nodes: 1: want at least 2 for --disturb split": func(c *Config) {
-			c.Disturb, c.Nodes = Split, 1
-		},
-		"disturb: rain: want none, kill, restart, pause, split, rolling, origin-slow, origin-fail or " +
-			"poison": func(c *Config) {
-			c.Disturb = "rain"
-		},
-	} {
-		c := DefaultConfig()
-		change(&c)
-		err := c.Validate()
-		require.EqualError(t, err, want)
-		require.ErrorAs(t, err, new(*FieldError))
-		_, err = Execute(t.Context(), c)
-		require.EqualError(t, err, want, "before any work")
-	}
-	_, err := Execute(t.Context(), DefaultConfig())
-	require.EqualError(t, err, "peerload: no command for the nodes' processes")
-}
-
-// A pause is refused before any work where processes can't be paused.
-func TestNoPause(t *testing.T) {
-	defer func(before bool) { pausable = before }(pausable)
-	pausable = false
-	c := DefaultConfig()
-	c.Disturb = Pause
-	err := c.Validate()
-	require.EqualError(t, err, "disturb: pause: want another one, since pausing a process "+
-		"needs SIGSTOP, which "+runtime.GOOS+" lacks")
-	require.ErrorAs(t, err, new(*FieldError))
-	_, again := Execute(t.Context(), c)
-	require.Equal(t, err, again, "before any work")
-}
-
 // What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all
 // works again.
 func TestDialer(t *testing.T) {
@@ -284,8 +193,12 @@ func TestDialer(t *testing.T) {
 
 // The load begins by the clock, and what happens while the process does not run is nobody's fault.
 func TestLoad(t *testing.T) {
-	l := newLoad(nodeConfig{Name: "n", Rate: 1000, Keys: 5, TTL: time.Second, Deadline: time.Second,
-		Seed: rand.Uint64()})
+	p := defaults()
+	p.Rate, p.KeyCount, p.TTL, p.Timeout, p.Seed = 1000, 5, time.Second, time.Second, rand.Uint64()
+	p.Duration = 300 * time.Millisecond
+	t.Logf("seed %d", p.Seed)
+	l, err := newLoad(nodeConfig{Params: &p, Name: "n"})
+	require.NoError(t, err)
 	fetch := func(_ context.Context, key string) ([]byte, error) {
 		switch key {
 		case keyName(0):
@@ -300,7 +213,7 @@ func TestLoad(t *testing.T) {
 			return nil, errors.New("who knows")
 		}
 	}
-	l.run(t.Context(), time.Now(), 300*time.Millisecond, fetch)
+	l.run(t.Context(), time.Now(), fetch)
 	r := l.report()
 	require.True(t, r.Done)
 	count := make(map[string]uint64)
@@ -326,15 +239,12 @@ func TestLoad(t *testing.T) {
 // each load has a reason.
 func TestRuns(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	run := func(t *testing.T, c Config) *Result {
+	run := func(t *testing.T, p *Params) *Result {
 		t.Helper()
-		c.Command = []string{"env", nodeVariable + "=1", self}
-		r, err := Execute(t.Context(), c)
+		r, err := Execute(t.Context(), p, testEnv(t))
 		require.NoError(t, err)
 		require.False(t, r.Partial)
-		require.Len(t, r.Runs, len(c.Ownerships))
+		require.Len(t, r.Runs, len(p.Ownerships))
 		for _, x := range r.Runs {
 			assert.Zero(t, x.Wrong)
 			assert.Zero(t, x.Stale)
@@ -345,22 +255,22 @@ func TestRuns(t *testing.T) {
 		}
 		return r
 	}
-	base := DefaultConfig()
-	base.Duration, base.Start, base.End, base.Rate, base.Keys = 3*time.Second, time.Second,
+	base := defaults()
+	base.Duration, base.Start, base.End, base.Rate, base.KeyCount = 3*time.Second, time.Second,
 		2*time.Second, 100, 200
 	base.TTL = time.Minute
-	base.Deadline, base.Seed = 5*time.Second, 3
+	base.Timeout, base.Seed = 5*time.Second, 3
 
 	t.Run("calm", func(t *testing.T) {
 		t.Parallel()
-		c := base
-		c.Ownerships = []Ownership{ByKey, ByRing, None}
+		p := base
+		p.Ownerships = []Ownership{ByKey, ByRing, None}
 		if !testing.Short() {
-			c.Ownerships = append(c.Ownerships, BySlot)
+			p.Ownerships = append(p.Ownerships, BySlot)
 		}
-		c.Duration = 2 * time.Second
-		c.PeerTimeout = 4 * time.Second // a busy machine makes no owner silent
-		r := run(t, c)
+		p.Duration = 2 * time.Second
+		p.PeerTimeout = 4 * time.Second // a busy machine makes no owner silent
+		r := run(t, &p)
 		for _, x := range r.Runs {
 			if x.Ownership == None {
 				assert.Greater(t, x.Loads.Total, x.Loads.Ideal*3/2,
@@ -377,44 +287,44 @@ func TestRuns(t *testing.T) {
 			assert.Nil(t, x.Before.Errors)
 		}
 	})
-	disturbances := []Disturb{Kill, Restart, Pause, Split, Rolling, OriginSlow, OriginFail, Poison}
+	disturbances := []lab.Disturbance{lab.Kill, lab.Restart, lab.Pause, lab.Split, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison}
 	if testing.Short() {
-		disturbances = []Disturb{Restart, Split, Poison}
+		disturbances = []lab.Disturbance{lab.Restart, lab.Split, lab.Poison}
 	}
 	for _, d := range disturbances {
 		t.Run(string(d), func(t *testing.T) {
 			t.Parallel()
-			c := base
-			c.Disturb, c.Ownerships = d, []Ownership{ByKey}
-			if d == Rolling {
-				c.Duration, c.End = 9*time.Second, 4*time.Second // a node that leaves takes its time
+			p := base
+			p.Disturb, p.Ownerships = d, []Ownership{ByKey}
+			if d == lab.Rolling {
+				p.Duration, p.End = 9*time.Second, 4*time.Second // a node that leaves takes its time
 			}
-			if d == Poison {
-				c.Duration, c.TTL, c.Nodes = 4*time.Second, 500*time.Millisecond, 5
+			if d == lab.Poison {
+				p.Duration, p.TTL, p.Nodes = 4*time.Second, 500*time.Millisecond, 5
 			}
-			x := run(t, c).Runs[0]
+			x := run(t, &p).Runs[0]
 			switch d {
-			case Poison:
-				assert.Len(t, x.Struck, x.Poison.Deaths)
+			case lab.Poison:
+				assert.Len(t, x.Victims, x.Poison.Deaths)
 				assert.Equal(t, maxDeaths, x.Poison.Deaths)
 				assert.Zero(t, x.Poison.Others)
 				assert.NotZero(t, x.Poison.Refused)
 				assert.True(t, x.Poison.Again.Exists())
-			case OriginFail:
+			case lab.OriginFail:
 				assert.NotZero(t, x.During.Errors[errorLoad])
-				assert.Empty(t, x.Struck)
-			case OriginSlow:
+				assert.Empty(t, x.Victims)
+			case lab.OriginSlow:
 				assert.Greater(t, time.Duration(float64(x.During.Latency.Max)*float64(time.Second)),
 					900*time.Millisecond)
-			case Rolling:
-				assert.Len(t, x.Struck, 3)
+			case lab.Rolling:
+				assert.Len(t, x.Victims, 3)
 			default:
-				assert.Equal(t, []string{"node3"}, x.Struck)
+				assert.Equal(t, []string{"node3"}, x.Victims)
 			}
-			if d != OriginFail {
+			if d != lab.OriginFail {
 				assert.Zero(t, x.During.Errors[errorLoad])
 			}
-			if d == Split {
+			if d == lab.Split {
 				assert.NotZero(t, x.Stats.AskFailures, "who is cut off can't be asked")
 			}
 		})
@@ -423,17 +333,15 @@ func TestRuns(t *testing.T) {
 
 // A run that is stopped gives what was measured so far, and leaves no process.
 func TestStopped(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	c := DefaultConfig()
-	c.Command = []string{"env", nodeVariable + "=1", self}
+	p := defaults()
+	env := testEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	c.Progress = func(p Progress) {
-		if p.Doing == Running && p.Fetches > 0 {
+	env.Progress = func(_ float64, doing string) {
+		if strings.Contains(doing, "running") && !strings.Contains(doing, " 0 fetches") {
 			cancel()
 		}
 	}
-	r, err := Execute(ctx, c)
+	r, err := Execute(ctx, &p, env)
 	require.NoError(t, err)
 	require.True(t, r.Partial)
 	require.Len(t, r.Runs, 1)
@@ -441,17 +349,15 @@ func TestStopped(t *testing.T) {
 
 // The run before one that fails has been measured, and is not lost.
 func TestRunThatFailsLeavesTheOneBeforeIt(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	c := DefaultConfig()
-	c.Ownerships, c.Nodes, c.Duration, c.Rate = []Ownership{None, ByRing}, 1, 2*time.Second, 50
-	c.Command = []string{"env", nodeVariable + "=1", self}
-	c.Progress = func(p Progress) {
-		if p.Run == 1 && p.Doing == Starting {
-			c.Command[2] = "/no/such/program"
+	p := defaults()
+	p.Ownerships, p.Nodes, p.Duration, p.Rate = []Ownership{None, ByRing}, 1, 2*time.Second, 50
+	env := testEnv(t)
+	env.Progress = func(_ float64, doing string) {
+		if doing == "ring  starting" {
+			env.Child[2] = "/no/such/program"
 		}
 	}
-	r, err := Execute(t.Context(), c)
+	r, err := Execute(t.Context(), &p, env)
 	require.ErrorContains(t, err, "node node1")
 	require.True(t, r.Partial)
 	require.Len(t, r.Runs, 1)
@@ -459,9 +365,10 @@ func TestRunThatFailsLeavesTheOneBeforeIt(t *testing.T) {
 
 // A process that is no node is named, with what it says.
 func TestNoNode(t *testing.T) {
-	c := DefaultConfig()
-	c.Command = []string{"sh", "-c", "echo what is this >&2; exit 3"}
-	_, err := Execute(t.Context(), c)
+	p := defaults()
+	env := testEnv(t)
+	env.Child = []string{"sh", "-c", "echo what is this >&2; exit 3"}
+	_, err := Execute(t.Context(), &p, env)
 	require.ErrorContains(t, err, "node node1")
 	require.ErrorContains(t, err, "what is this")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 // before have ended.
 type load struct {
 	c       nodeConfig
+	keys    workload.Source
 	running context.Context // ends when no more fetches are to begin
 	stop    context.CancelFunc
 
@@ -30,37 +30,32 @@ type load struct {
 // stall is how long a process must not run to count as stopped.
 const stall = 400 * time.Millisecond
 
-func newLoad(c nodeConfig) *load {
-	l := &load{c: c, beat: time.Now()}
+func newLoad(c nodeConfig) (*load, error) {
+	keys, err := workload.NewSpace(workload.SpaceConfig{Keys: c.Keys, Count: uint64(c.KeyCount),
+		Seed: c.Seed}) //nolint:gosec // not negative
+	if err != nil {
+		return nil, err
+	}
+	l := &load{c: c, keys: keys.Source(uint64(c.Index)), beat: time.Now()} //nolint:gosec // not negative
 	l.running, l.stop = context.WithCancel(context.Background())
-	return l
+	return l, nil
 }
 
-// run has the load begin, and returns when its fetches have ended.
+// run begins the fetches of a load that began at a time, and returns when they have ended.
 func (l *load) run(
-	ctx context.Context, begin time.Time, d time.Duration,
-	fetch func(context.Context, string) ([]byte, error),
+	ctx context.Context, begin time.Time, fetch func(context.Context, string) ([]byte, error),
 ) {
-	rng := rand.New(rand.NewPCG(l.c.Seed, uint64(l.c.Index))) //nolint:gosec // no secret
-	pick := func() int { return rng.IntN(l.c.Keys) }
-	if l.c.Zipf > 0 {
-		z, err := workload.NewZipf(uint64(l.c.Keys), l.c.Zipf) //nolint:gosec // at least 1
-		if err != nil {
-			panic(err) // the configuration is valid
-		}
-		pick = func() int { return int(z.Draw(rng)) } //nolint:gosec // below Keys
-	}
 	clock := pace.Clock{Zero: begin}
 	var fetches sync.WaitGroup
 	// A node that joins late takes up the load where it is.
-	for due := range clock.Open(l.running, l.c.Rate, clock.Now(), d) {
-		key := pick()
+	for due := range clock.Open(l.running, l.c.Rate, clock.Now(), l.c.Duration) {
+		key, _ := l.keys.Next() // they never end
 		if l.missed(begin.Add(due)) {
 			l.count(func(r *nodeReport) { r.Missed++ })
 			continue // its callers were stopped with the process
 		}
 		l.count(func(r *nodeReport) { r.Begun++ })
-		fetches.Go(func() { l.one(ctx, begin, due, key, fetch) })
+		fetches.Go(func() { l.one(ctx, begin, due, int(key), fetch) }) //nolint:gosec // below KeyCount
 	}
 	fetches.Wait()
 	l.count(func(r *nodeReport) { r.Done = true })
@@ -84,13 +79,13 @@ func (l *load) count(f func(*nodeReport)) {
 	f(&l.next)
 }
 
-// one is a fetch.
+// one makes a fetch, and notes what came of it.
 func (l *load) one(
 	ctx context.Context, begin time.Time, due time.Duration, key int,
 	fetch func(context.Context, string) ([]byte, error),
 ) {
 	from := begin.Add(due)
-	ctx, cancel := context.WithDeadline(ctx, from.Add(l.c.Deadline))
+	ctx, cancel := context.WithDeadline(ctx, from.Add(l.c.Timeout))
 	defer cancel()
 	began := time.Now()
 	value, err := fetch(ctx, keyName(key))
@@ -108,7 +103,7 @@ func (l *load) one(
 		return
 	}
 	one := record{Due: due, Latency: took, Key: key}
-	if took > l.c.Deadline+tolerance {
+	if took > l.c.Timeout+tolerance {
 		r.Late++
 	}
 	switch {

@@ -14,7 +14,7 @@ import (
 
 // An origin is where values come from: an HTTP server in this process, which counts.
 type origin struct {
-	c      Config
+	p      *Params
 	server *http.Server
 	url    string
 	ended  chan struct{}
@@ -29,14 +29,14 @@ type origin struct {
 	keys  []string // of each version
 }
 
-func openOrigin(ctx context.Context, c Config) (*origin, error) {
+func openOrigin(ctx context.Context, p *Params) (*origin, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	o := &origin{
-		c: c, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
-		rng: rand.New(rand.NewPCG(c.Seed, 7)), //nolint:gosec // no secret
+		p: p, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
+		rng: rand.New(rand.NewPCG(p.Seed, 7)), //nolint:gosec // no secret
 	}
 	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
 	go func() {
@@ -78,10 +78,10 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		load.start = time.Since(o.begun)
 		o.loads = append(o.loads, load)
 	}
-	fails := o.fail || o.c.OriginErrors > 0 && o.rng.Float64() < o.c.OriginErrors
-	latency := o.c.OriginLatency
+	fails := o.fail || o.p.OriginErrors > 0 && o.rng.Float64() < o.p.OriginErrors
+	latency, size := o.p.OriginLatency.Sample(o.rng), o.p.Size.Sample(o.rng)
 	if o.slow {
-		latency = max(10*latency, time.Second)
+		latency = slowed(latency)
 	}
 	o.mu.Unlock()
 	select {
@@ -95,8 +95,11 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin fails", http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(makeValue(string(key), version, time.Now(), o.c.Size))
+	_, _ = w.Write(makeValue(string(key), version, time.Now(), size))
 }
+
+// slowed returns how long a load takes of a slow origin.
+func slowed(latency time.Duration) time.Duration { return max(10*latency, time.Second) }
 
 // end notes that a load has ended, before anybody gets to know.
 func (o *origin) end(load *loadRecord, how func()) {

@@ -4,34 +4,21 @@ import "time"
 
 // A nodeConfig is the first line that a node's process gets.
 type nodeConfig struct {
-	Name  string `json:"name"`
-	Index int    `json:"index"`
-	// the number of this process; a node that is started again has another
-	Process   int           `json:"process"`
-	Ownership Ownership     `json:"ownership"`
-	Seeds     []string      `json:"seeds"`
-	Port      int           `json:"port"`   // of the registry; 0: any
-	Origin    string        `json:"origin"` // URL
-	Rate      float64       `json:"rate"`
-	Keys      int           `json:"keys"`
-	Zipf      float64       `json:"zipf"`
-	TTL       time.Duration `json:"ttl"`
-	Capacity  int           `json:"capacity"`
-	CopyTTL   time.Duration `json:"copy_ttl"`
-	Timeout   time.Duration `json:"peer_timeout"`
-	Deadline  time.Duration `json:"deadline"`
-	// Quarantine is that of package cluster; 0: the default.
-	Quarantine time.Duration `json:"quarantine"`
-	Seed       uint64        `json:"seed"`
+	*Params   `json:"params"`
+	Name      string    `json:"name"`
+	Index     int       `json:"index"`
+	Process   int       `json:"process"` // another one for a node that is started again
+	Ownership Ownership `json:"ownership"`
+	Seeds     []string  `json:"seeds"`
+	Port      int       `json:"port"`   // of the registry; 0: any
+	Origin    string    `json:"origin"` // URL
 }
 
-// An order is each further line that it gets. At the end of them the node leaves in good order.
+// An order is each further line. The end of the input tells the node to leave.
 type order struct {
-	// start the load: the beginning of the run, in nanoseconds of the wall clock
-	Begin    int64         `json:"begin,omitempty"`
-	Duration time.Duration `json:"duration,omitempty"` // of the load
-	Cut      *cutOrder     `json:"cut,omitempty"`
-	Poison   *bool         `json:"poison,omitempty"` // whether the load of poisonKey ends the process
+	Begin  int64     `json:"begin,omitempty"` // start the load: nanoseconds of the wall clock
+	Cut    *cutOrder `json:"cut,omitempty"`
+	Poison *bool     `json:"poison,omitempty"` // whether the load of poisonKey ends the process
 }
 
 // A cutOrder says which addresses nothing is sent to any more.

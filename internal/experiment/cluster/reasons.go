@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/lab"
 )
 
 // A Reason says why a load was allowed.
@@ -245,7 +247,7 @@ func reasonList(counts map[Reason]uint64) string {
 	var words []string
 	for _, w := range reasonWords {
 		if n := counts[w.is]; n > 0 {
-			words = append(words, whole(n)+" "+w.text)
+			words = append(words, human.Count(n)+" "+w.text)
 		}
 	}
 	return strings.Join(words, ", ")
@@ -273,10 +275,10 @@ func (r *run) giveUp(loads []*loadRecord) {
 // evidence returns what is known of the run. mu is held.
 func (r *run) evidence(ran time.Duration) *evidence {
 	e := &evidence{
-		ttl:      r.c.TTL,
-		copyTTL:  max(0, cmp.Or(r.c.CopyTTL, cluster.DefaultCopyTTL)),
-		patience: r.c.Deadline + noticed, clustered: r.ownership.clustered(),
-		small: r.c.Keys > r.c.Capacity/copyShare, letDown: make(map[string][]time.Duration),
+		ttl:      r.p.TTL,
+		copyTTL:  max(0, cmp.Or(r.p.CopyTTL, cluster.DefaultCopyTTL)),
+		patience: r.p.Timeout + noticed, clustered: r.ownership.clustered(),
+		small: r.p.KeyCount > r.p.Capacity/copyShare, letDown: make(map[string][]time.Duration),
 	}
 	for _, p := range r.all {
 		p.mu.Lock()
@@ -287,7 +289,7 @@ func (r *run) evidence(ran time.Duration) *evidence {
 		e.names, e.ended = append(e.names, p.name), append(e.ended, ended)
 		for _, one := range p.letDown {
 			key := keyName(one.Key)
-			e.letDown[key] = append(e.letDown[key], one.Due+r.c.Deadline)
+			e.letDown[key] = append(e.letDown[key], one.Due+r.p.Timeout)
 		}
 		p.mu.Unlock()
 	}
@@ -304,7 +306,7 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	if !e.clustered {
 		return nil
 	}
-	deaths := r.ownership != BySlot && (r.c.Disturb == Kill || r.c.Disturb == Poison)
+	deaths := r.ownership != BySlot && (r.p.Disturb == lab.Kill || r.p.Disturb == lab.Poison)
 	for _, p := range r.all {
 		p.mu.Lock()
 		for _, v := range p.views {
@@ -323,14 +325,14 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 		return list
 	}
 	list = append(list, r.unsettled...)
-	switch r.c.Disturb {
-	case Calm, OriginSlow, OriginFail:
+	switch r.p.Disturb {
+	case lab.Calm, lab.OriginSlow, lab.OriginFail:
 	default:
 		end := ran
 		if r.ended > 0 {
 			end = r.ended
 		}
-		list = append(list, span{r.c.Start, end + noticed})
+		list = append(list, span{r.p.Start, end + noticed})
 	}
 	return list
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
@@ -145,10 +145,10 @@ func TestChanges(t *testing.T) {
 	seen := func(node string, at int) view {
 		return view{node, begin.Add(ms(at)[0]).UnixNano()}
 	}
-	of := func(o Ownership, d Disturb) []span {
-		c := DefaultConfig()
-		c.Disturb = d
-		r := &run{c: c, ownership: o, Clock: pace.Clock{Zero: begin}, ended: ms(5000)[0]}
+	of := func(o Ownership, d lab.Disturbance) []span {
+		p := defaults()
+		p.Disturb = d
+		r := &run{p: &p, ownership: o, Clock: pace.Clock{Zero: begin}, ended: ms(5000)[0]}
 		r.unsettled = []span{{ms(6000)[0], ms(7000)[0]}}
 		r.all = []*process{
 			{name: "node1", views: []view{
@@ -158,7 +158,7 @@ func TestChanges(t *testing.T) {
 			{name: "node2"},
 			{name: "node3", leaving: true, left: begin.Add(5 * time.Second)},
 		}
-		return r.evidence(c.Duration).unsettled
+		return r.evidence(p.Duration).unsettled
 	}
 	spans := func(ends ...int) (list []span) {
 		for i := 0; i < len(ends); i += 2 {
@@ -168,12 +168,12 @@ func TestChanges(t *testing.T) {
 	}
 	flap, death := []int{1000, 3000}, []int{4500, 6500}
 	sample, window := []int{6000, 7000}, []int{5000, 6000}
-	assert.Equal(t, spans(flap...), of(ByKey, Kill))
-	assert.Equal(t, spans(flap...), of(ByRing, Poison))
-	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(BySlot, Kill))
-	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(ByRing, Restart))
-	assert.Equal(t, spans(slices.Concat(flap, death, sample)...), of(ByRing, OriginSlow))
-	assert.Empty(t, of(None, Kill))
+	assert.Equal(t, spans(flap...), of(ByKey, lab.Kill))
+	assert.Equal(t, spans(flap...), of(ByRing, lab.Poison))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(BySlot, lab.Kill))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample, window)...), of(ByRing, lab.Restart))
+	assert.Equal(t, spans(slices.Concat(flap, death, sample)...), of(ByRing, lab.OriginSlow))
+	assert.Empty(t, of(None, lab.Kill))
 }
 
 // What has no reason is told with key, nodes and times.
@@ -220,17 +220,14 @@ func TestAPlantedLoadHasNoReason(t *testing.T) {
 // A second load in a real run fails the check, which names its key and its node.
 func TestAPlantedLoadFailsTheCheck(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	c := DefaultConfig()
-	c.Command = []string{"env", nodeVariable + "=1", self}
-	c.Ownerships, c.Duration, c.Rate, c.Keys = []Ownership{ByRing}, 2*time.Second, 100, 5
-	c.TTL, c.PeerTimeout, c.Seed = time.Minute, 10*time.Second, rand.Uint64()
-	t.Logf("seed %d", c.Seed)
-	r := &run{ownership: ByRing}
+	p := defaults()
+	p.Ownerships, p.Duration, p.Rate, p.KeyCount = []Ownership{ByRing}, 2*time.Second, 100, 5
+	p.TTL, p.PeerTimeout, p.Seed = time.Minute, 10*time.Second, rand.Uint64()
+	t.Logf("seed %d", p.Seed)
+	r := &run{p: &p, ownership: ByRing, env: testEnv(t)}
 	planted := false
-	c.Progress = func(p Progress) {
-		if planted || p.Elapsed < time.Second {
+	r.env.Progress = func(_ float64, doing string) {
+		if planted || !strings.Contains(doing, "running") || r.Now() < time.Second {
 			return
 		}
 		planted = true
@@ -244,12 +241,11 @@ func TestAPlantedLoadFailsTheCheck(t *testing.T) {
 			}
 		}
 	}
-	r.c = c
 	x, err := r.execute(t.Context())
 	http.DefaultClient.CloseIdleConnections()
 	require.NoError(t, err)
 	require.True(t, planted)
-	failed := failing((&Result{Runs: []*Run{x}}).Checks(c))
+	failed := failing((&Result{Runs: []*Run{x}}).checks(&p))
 	require.Equal(t, []string{"each load has a reason"}, slices.Collect(maps.Keys(failed)))
 	got := failed["each load has a reason"]
 	require.Regexp(t, fmt.Sprintf(`^1 of %d have none: key/0 at 1\.\d+ s by node2, though `+

@@ -7,16 +7,14 @@ import (
 
 // A Result is what the runs showed.
 type Result struct {
-	Seed    uint64 `json:"seed"`
-	Partial bool   `json:"partial"` // stopped: the last run is incomplete, or some are missing
 	Runs    []*Run `json:"runs"`
+	Partial bool   `json:"-"` // stopped: the last run is incomplete, or some are missing
 }
 
 // A Run is what one run showed. Times are in seconds.
 type Run struct {
 	Ownership Ownership      `json:"ownership"`
-	Nodes     int            `json:"nodes"`
-	Struck    []string       `json:"struck"` // the nodes that the disturbance was for
+	Victims   []string       `json:"victims"` // the nodes that the disturbance was for
 	Seconds   measured.Value `json:"seconds"`
 
 	Fetches uint64 `json:"fetches"` // that were begun, on all nodes
@@ -28,32 +26,30 @@ type Run struct {
 
 	Loads Loads `json:"loads"` // by the origin, of the whole run
 
-	// Heal is the time from the end of the disturbance (of Kill: from its beginning) until the rate of
-	// loads, the errors and the 99th percentile of the latency were back in the range that they had
-	// before, and stayed there.
+	// Heal is the time from the end of the disturbance (of kill: from its beginning) until the rate
+	// of loads, the errors and the 99th percentile of the latency were back in the range that they
+	// had before, and stayed there.
 	Heal measured.Value `json:"heal_seconds"`
 
 	Poison *PoisonResult `json:"poison,omitempty"` // of that disturbance
 
-	// What may never be.
+	// What must be 0, or empty.
 	Wrong   uint64 `json:"wrong"`   // values that the origin never issued for that key
 	Stale   uint64 `json:"stale"`   // values that were older than their TTL allows
 	Late    uint64 `json:"late"`    // fetches that did not end by their deadline, with some tolerance
 	Failure string `json:"failure"` // the first error of a fetch that nothing explains
 
-	Stats Stats `json:"stats"` // of all nodes together, as far as they were alive to tell
+	Stats Stats `json:"stats"` // of all nodes together, as far as they were alive to report
 
 	Series []series.Series `json:"-"`
 }
 
 // A PoisonResult says what a key did whose load ended its process.
 type PoisonResult struct {
-	Deaths int `json:"deaths"` // nodes that died of it
-	// fetches of it that failed, as it was quarantined or its node died
-	Refused uint64 `json:"refused"`
-	Others  uint64 `json:"other_errors"` // fetches of other keys that failed
-	// from when it was harmless until it was served, and went on to be
-	Again measured.Value `json:"again_seconds"`
+	Deaths  int            `json:"deaths"`        // nodes that died of it
+	Refused uint64         `json:"refused"`       // fetches of it that failed
+	Others  uint64         `json:"other_errors"`  // fetches of other keys that failed
+	Again   measured.Value `json:"again_seconds"` // from when it was harmless until it was served for good
 }
 
 // A Phase is a part of a run: before the disturbance, during it, or after it.
@@ -100,12 +96,55 @@ type Stats struct {
 	Lost        uint64 `json:"lost"`
 }
 
+// phases returns the phases in the order of time.
+func (x *Run) phases() []Phase { return []Phase{x.Before, x.During, x.After} }
+
+// kinds counts the errors of a run by their kind.
+func (x *Run) kinds() map[string]uint64 {
+	all := make(map[string]uint64)
+	for _, p := range x.phases() {
+		for kind, n := range p.Errors {
+			all[kind] += n
+		}
+	}
+	return all
+}
+
+func (p Phase) errors() (n uint64) {
+	for _, of := range p.Errors {
+		n += of
+	}
+	return n
+}
+
+func (x *Run) errors() uint64 { return x.Before.errors() + x.During.errors() + x.After.errors() }
+
+// againstIdeal returns the loads as a multiple of the ideal.
+func (x *Run) againstIdeal() measured.Value {
+	if x.Loads.Ideal == 0 {
+		return measured.None()
+	}
+	return measured.Value(float64(x.Loads.Total) / float64(x.Loads.Ideal))
+}
+
+// againstNone returns the share of the loads that nodes without a cluster cause, if there was such
+// a run. Each is measured against its ideal, since a node that is away for longer has fewer
+// fetches.
+func (r *Result) againstNone(x *Run) measured.Value {
+	for _, none := range r.Runs {
+		if none.Ownership == None {
+			return x.againstIdeal() / none.againstIdeal()
+		}
+	}
+	return measured.None()
+}
+
 // The names of the series.
 const (
-	SeriesLoads   = "origin_loads_per_second"
-	SeriesP50     = "latency_p50_seconds"
-	SeriesP99     = "latency_p99_seconds"
-	SeriesErrors  = "errors_per_second"
-	SeriesFetches = "fetches_per_second"
-	SeriesLocal   = "local_loads_per_second"
+	seriesLoads   = "origin_loads_per_second"
+	seriesP50     = "latency_p50_seconds"
+	seriesP99     = "latency_p99_seconds"
+	seriesErrors  = "errors_per_second"
+	seriesFetches = "fetches_per_second"
+	seriesLocal   = "local_loads_per_second"
 )

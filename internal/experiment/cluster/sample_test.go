@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -22,32 +23,37 @@ func TestWriteSample(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	c, r := sampleRuns()
-	page := r.Report(c)
-	page.Command, page.Environment, page.Checks = "cachebench cluster", report.CurrentEnvironment(),
-		r.Checks(c)
-	require.NoError(t, page.WriteHTMLFile(filepath.Join(dir, "report.html")))
-	require.NoError(t, page.Charts[0].WriteSVGFile(filepath.Join(dir, "cluster.svg")))
+	p, r := sampleRuns()
+	doc := sampleReport(p, r)
+	require.NoError(t, doc.WriteHTMLFile(filepath.Join(dir, "report.html")))
+	require.NoError(t, doc.Charts[0].WriteSVGFile(filepath.Join(dir, "cluster.svg")))
 }
 
-// sampleConfig is the run that sampleRuns made up.
-func sampleConfig() Config {
-	return Config{
-		Nodes: 3, Ownerships: []Ownership{ByKey, ByRing, None}, Duration: 10 * time.Second, Rate: 500,
-		Keys: 200, Zipf: 1.1, Size: 100,
-		TTL: 2 * time.Second, Capacity: 1000, Deadline: 3 * time.Second,
-		OriginLatency: 20 * time.Millisecond,
-		Disturb:       Split, Start: 3 * time.Second, End: 6 * time.Second, Victims: 1, Seed: 7,
-	}
+// sampleReport returns the report of a result.
+func sampleReport(p *Params, r *Result) *report.Report {
+	shown := page(p, r)
+	return &report.Report{Title: shown.Title, Summary: shown.Story + " " + shown.Finding,
+		Command: "cachebench cluster", Environment: report.CurrentEnvironment(), Checks: shown.Checks,
+		Tables: shown.Tables, Charts: shown.Charts}
+}
+
+// sampleParams are those of the run that sampleRuns made up.
+func sampleParams() *Params {
+	p := defaults()
+	p.Ownerships, p.Duration, p.Rate, p.KeyCount = []Ownership{ByKey, ByRing, None}, 10*time.Second,
+		500, 200
+	p.TTL, p.Capacity, p.Timeout = 2*time.Second, 1000, 3*time.Second
+	p.Disturb, p.Start, p.End, p.Seed = lab.Split, 3*time.Second, 6*time.Second, 7
+	return &p
 }
 
 // sampleRuns is a result with invented numbers.
-func sampleRuns() (Config, *Result) {
-	c, r := sampleConfig(), &Result{Seed: 7}
-	for i, o := range c.Ownerships {
+func sampleRuns() (*Params, *Result) {
+	p, r := sampleParams(), &Result{}
+	for i, o := range p.Ownerships {
 		total := []uint64{1040, 1300, 2900}[i]
 		r.Runs = append(r.Runs, &Run{
-			Ownership: o, Nodes: 3, Struck: []string{"node-2"}, Seconds: 10, Fetches: 15000,
+			Ownership: o, Victims: []string{"node-2"}, Seconds: 10, Fetches: 15000,
 			Before: samplePhase(3, 4500, 300, 5, nil),
 			During: samplePhase(3, 4500, 400, 900, nil),
 			After:  samplePhase(4, 6000, total-700, 6, nil),
@@ -60,16 +66,16 @@ func sampleRuns() (Config, *Result) {
 				Held: 200, Moved: 60, Lost: 12,
 			},
 			Series: []series.Series{
-				sampleWave(SeriesLoads, float64(total)/10), sampleWave(SeriesP99, 0.02),
-				sampleWave(SeriesP50, 0.0005),
-				{Name: SeriesErrors, Points: []series.Point{{T: 0, V: 0}, {T: 1, V: 0}}},
-				sampleWave(SeriesFetches, 1500), sampleWave(SeriesLocal, 5),
+				sampleWave(seriesLoads, float64(total)/10), sampleWave(seriesP99, 0.02),
+				sampleWave(seriesP50, 0.0005),
+				{Name: seriesErrors, Points: []series.Point{{T: 0, V: 0}, {T: 1, V: 0}}},
+				sampleWave(seriesFetches, 1500), sampleWave(seriesLocal, 5),
 			},
 		})
 	}
 	r.Runs[2].Heal = measured.None()
 	r.Runs[2].Stats = Stats{Hits: 12100, Misses: 2900, Loads: r.Runs[2].Loads.Total}
-	return c, r
+	return p, r
 }
 
 // samplePhase is one of so many seconds, fetches and loads, and milliseconds of p99.

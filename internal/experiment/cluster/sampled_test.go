@@ -6,12 +6,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/internal/lab"
 )
 
 // What was counted while no sample was taken is no spike at the next one, and no line is drawn
 // over that time.
 func TestMissedSamplesAreSpread(t *testing.T) {
-	line := newTimeline(Config{Disturb: Calm}, 2*time.Second)
+	line := newTimeline(&Params{Disturb: lab.Calm}, 2*time.Second)
 	line.sampled([]countSample{
 		{-100 * time.Millisecond, 0}, {100 * time.Millisecond, 10}, {300 * time.Millisecond, 20},
 		{1500 * time.Millisecond, 90}, {1550 * time.Millisecond, 91},
@@ -26,7 +28,7 @@ func TestMissedSamplesAreSpread(t *testing.T) {
 	assert.Equal(t, uint64(91), line.phases[0].local)
 	for _, s := range line.series() {
 		for i, p := range s.Points {
-			require.Equal(t, s.Name == SeriesLocal && i >= 2 && i <= 6, s.Name == SeriesLocal && p.Gap(),
+			require.Equal(t, s.Name == seriesLocal && i >= 2 && i <= 6, s.Name == seriesLocal && p.Gap(),
 				"%s, slot %d", s.Name, i)
 		}
 	}

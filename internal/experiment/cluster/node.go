@@ -35,7 +35,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	orders := json.NewDecoder(bufio.NewReader(in))
 	var c nodeConfig
 	if err := orders.Decode(&c); err != nil {
-		return fmt.Errorf("peerload: the node's configuration: %w", err)
+		return fmt.Errorf("the node's configuration: %w", err)
 	}
 	n, err := openNode(ctx, c)
 	if err != nil {
@@ -101,7 +101,9 @@ var errOrigin = errors.New("the origin fails")
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	n = &node{c: c, dialer: newDialer(), served: make(chan struct{})}
 	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	n.load = newLoad(c)
+	if n.load, err = newLoad(c); err != nil {
+		return nil, err
+	}
 	if n.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
@@ -143,7 +145,7 @@ func (n *node) openShared(
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
 			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache",
 			Load:  n.fromOrigin,
-			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.Timeout, Quarantine: n.c.Quarantine,
+			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.PeerTimeout, Quarantine: n.c.quarantine(),
 			Ownership: ownership,
 			Transport: tracer{n.dialer.transport()}, Errors: map[string]error{"origin": errOrigin},
 		})
@@ -237,7 +239,7 @@ func (n *node) obey(ctx context.Context, o order) {
 		n.poison.Store(*o.Poison)
 	}
 	if o.Begin > 0 {
-		n.loading.Go(func() { n.load.run(ctx, time.Unix(0, o.Begin), o.Duration, n.fetch) })
+		n.loading.Go(func() { n.load.run(ctx, time.Unix(0, o.Begin), n.fetch) })
 	}
 }
 

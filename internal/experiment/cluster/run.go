@@ -9,27 +9,22 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // Execute runs the load once for each kind of ownership. It blocks for their durations and the time
 // that the nodes need to start, see each other and end. If ctx ends it stops, and returns what was
-// measured so far as a partial result and no error. An error says that c can't be run, or that a
-// node could not be started or did not do as it was told; what was measured before is then returned
-// as a partial result.
-func Execute(ctx context.Context, c Config) (*Result, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if len(c.Command) == 0 {
-		return nil, errors.New("peerload: no command for the nodes' processes")
-	}
-	result := &Result{Seed: c.Seed}
-	for i, ownership := range c.Ownerships {
+// measured so far as a partial result and no error. If a node can't be started or fails, it
+// returns the error and, if there is something, what was measured before.
+func Execute(ctx context.Context, p *Params, env lab.Env) (*Result, error) {
+	result := &Result{}
+	for i, ownership := range p.Ownerships {
 		if ctx.Err() != nil {
 			break
 		}
-		r := &run{c: c, number: i, ownership: ownership}
+		r := &run{p: p, env: env, number: i, ownership: ownership}
 		done, err := r.execute(ctx)
 		if done != nil {
 			result.Runs = append(result.Runs, done)
@@ -50,7 +45,8 @@ func Execute(ctx context.Context, c Config) (*Result, error) {
 type run struct {
 	pace.Clock // of the load
 
-	c         Config
+	p         *Params
+	env       lab.Env
 	number    int
 	ownership Ownership
 	origin    *origin
@@ -58,12 +54,12 @@ type run struct {
 	mu      sync.Mutex // guards what follows
 	nodes   []*process // those that are there, by number; nil: killed
 	all     []*process // also those that are gone
-	struck  []string
+	victims []string
 	samples []countSample
 	moves   uint64 // names that had been claimed or lost at the last sample
 	// unsettled is when not all nodes saw each other, or names moved.
 	unsettled []span
-	ended     time.Duration // when the disturbance was over, from begin
+	ended     time.Duration // when the disturbance was over; 0: not yet
 }
 
 // A countSample is what the nodes' caches had counted at a time.
@@ -73,13 +69,13 @@ type countSample struct {
 }
 
 func (r *run) execute(ctx context.Context) (done *Run, err error) {
-	if r.origin, err = openOrigin(ctx, r.c); err != nil {
+	if r.origin, err = openOrigin(ctx, r.p); err != nil {
 		return nil, err
 	}
 	defer r.origin.close()
 	defer func() { err = errors.Join(err, r.end()) }()
-	r.tell(Starting)
-	r.nodes = make([]*process, r.c.Nodes)
+	r.progress("starting")
+	r.nodes = make([]*process, r.p.Nodes)
 	for i := range r.nodes {
 		if err := r.start(ctx, i); err != nil {
 			return nil, err
@@ -92,7 +88,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	r.Zero = time.Now().Add(200 * time.Millisecond)
 	r.origin.begin(r.Zero)
 	for _, p := range r.living() {
-		if err := p.Send(order{Begin: r.Zero.UnixNano(), Duration: r.c.Duration}); err != nil {
+		if err := p.Send(order{Begin: r.Zero.UnixNano()}); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +101,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	if failed := <-disturbed; failed != nil && !errors.Is(failed, context.Canceled) {
 		return nil, failed
 	}
-	ran := min(r.Now(), r.c.Duration)
+	ran := min(r.Now(), r.p.Duration)
 	err = r.end()
 	return r.result(ran), err
 }
@@ -132,12 +128,9 @@ func (r *run) start(ctx context.Context, i int) error {
 			port = int(address.Port())
 		}
 	}
-	p, err := startProcess(ctx, r.c.Command, nodeConfig{
-		Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership, Seeds: seeds,
-		Port: port, Origin: r.origin.url,
-		Rate: r.c.Rate, Keys: r.c.Keys, Zipf: r.c.Zipf, TTL: r.c.TTL, Capacity: r.c.Capacity,
-		CopyTTL: r.c.CopyTTL,
-		Timeout: r.c.PeerTimeout, Deadline: r.c.Deadline, Quarantine: r.c.quarantine(), Seed: r.c.Seed,
+	p, err := startProcess(ctx, r.env.Child, nodeConfig{
+		Params: r.p, Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership,
+		Seeds: seeds, Port: port, Origin: r.origin.url,
 	})
 	if err != nil {
 		return err
@@ -171,7 +164,7 @@ func (r *run) together(ctx context.Context) error {
 	deadline := time.Now().Add(patience)
 	for !r.settled() {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("peerload: the nodes do not see each other after %v", patience)
+			return fmt.Errorf("the nodes do not see each other after %v", patience)
 		}
 		if err := pace.Sleep(ctx, tick); err != nil {
 			return err
@@ -200,14 +193,14 @@ func (r *run) settled() bool {
 
 // watch takes samples until the load is over, and the last fetches have ended.
 func (r *run) watch(ctx context.Context) {
-	for r.Now() < r.c.Duration {
+	for r.Now() < r.p.Duration {
 		if err := pace.Sleep(ctx, tick); err != nil {
 			return // stopped: a partial result
 		}
 		r.take()
-		r.tell(Running)
+		r.progress("running")
 	}
-	deadline := time.Now().Add(r.c.Deadline + patience)
+	deadline := time.Now().Add(r.p.Timeout + patience)
 	for time.Now().Before(deadline) {
 		done := true
 		for _, p := range r.living() {
@@ -216,7 +209,7 @@ func (r *run) watch(ctx context.Context) {
 		if done {
 			return
 		}
-		r.tell(Settling)
+		r.progress("settling")
 		if err := pace.Sleep(ctx, tick); err != nil {
 			return
 		}
@@ -253,21 +246,22 @@ func (r *run) take() {
 	r.moves = moves
 }
 
-func (r *run) tell(doing string) {
-	if r.c.Progress == nil {
-		return
+// progress reports how far all runs are.
+func (r *run) progress(doing string) {
+	part := map[string]float64{"settling": 0.9}[doing]
+	if doing == "running" {
+		part = 0.1 + 0.8*min(1, float64(r.Now())/float64(r.p.Duration))
 	}
-	p := Progress{
-		Run: r.number, Runs: len(r.c.Ownerships), Ownership: r.ownership, Doing: doing,
-		Duration: r.c.Duration, Loads: r.origin.issued(),
+	text := string(r.ownership) + "  " + doing
+	if doing != "starting" {
+		var fetches uint64
+		for _, n := range r.living() {
+			fetches += n.seen().Begun
+		}
+		text += fmt.Sprintf(": %s fetches, %s loads", human.Count(fetches),
+			human.Count(r.origin.issued()))
 	}
-	if doing != Starting {
-		p.Elapsed = min(r.Now(), r.c.Duration)
-	}
-	for _, n := range r.living() {
-		p.Fetches += n.seen().Begun
-	}
-	r.c.Progress(p)
+	r.env.Progress((float64(r.number)+part)/float64(len(r.p.Ownerships)), text)
 }
 
 // end ends all nodes that are there. It may be called again.
