@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/snowfence/snowfence/internal/leak"
@@ -11,8 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	// For nodes in processes of their own a command starts itself again, which in a test is this
 	// program.
-	if len(os.Args) == 2 && (os.Args[1] == nodeCommand || os.Args[1] == "cluster-child" ||
-		os.Args[1] == memoryCellCommand) {
+	if len(os.Args) == 2 && (os.Args[1] == nodeCommand || strings.HasSuffix(os.Args[1], "-child")) {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	leak.Main(m)

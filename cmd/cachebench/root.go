@@ -6,8 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snowfence/snowfence/internal/experiment/churn"
 	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
+	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -46,7 +48,8 @@ command line or an input file was wrong.`,
 		lab.Command(faults.Experiment, out),
 		[]*cobra.Command{newRegistry(old), newNode()},
 		lab.Command(cluster.Experiment, out),
-		[]*cobra.Command{newMemory(old), newMemoryCell()},
+		lab.Command(memory.Experiment, out),
+		lab.Command(churn.Experiment, out),
 	)
 	return root
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/scenario"
 )
 

@@ -28,7 +28,7 @@ var (
 	snowballOnce = []string{"snowball", "--rate", "100", "--workers", "4", "--duration", "1s"}
 	memoryOnce   = []string{
 		"memory", "--entries", "1000", "--phase", "100ms", "--rate", "100", "--gogc", "100", "--stores",
-		"map", "--limit", "none", "--ttl", "0",
+		"map", "--limit", "none", "--ttl", "0s",
 	}
 )
 

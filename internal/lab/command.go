@@ -212,6 +212,7 @@ func Root(root *cobra.Command, out *Output, topics []Topic, commands ...[]*cobra
 		root.AddCommand(list...)
 	}
 	addTopics(root, topics, nil)
+	cobra.AddTemplateFunc("topics", topicsOf)
 	root.SetUsageTemplate(usageTemplate)
 	addDefaultCommands(root)
 }

@@ -25,21 +25,29 @@ Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "help"))}}
   {{rpad .Name .NamePadding }} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
-{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasHelpSubCommands}}
-
-More help:{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
-  {{$.Root.Name}} help {{rpad (slice .CommandPath (len $.Root.Name | inc)) 18}} {{.Short}}{{end}}{{end}}{{end}}
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{topics .}}
 `
 
-func init() {
-	cobra.AddTemplateFunc("inc", func(n int) int { return n + 1 })
+// topicsOf lists the topics of a command.
+func topicsOf(cmd *cobra.Command) string {
+	var b strings.Builder
+	for _, c := range cmd.Commands() {
+		if c.IsAdditionalHelpTopicCommand() {
+			root, path, _ := strings.Cut(c.CommandPath(), " ")
+			fmt.Fprintf(&b, "\n  %s help %-18s %s", root, path, c.Short)
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n\nMore help:" + b.String()
 }
 
 // addTopics adds topics to the help of a command, and one that lists all its parameters if it has
 // some.
 func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
 	if set != nil {
-		topics = append(topics, Topic{"flags", "all flags, which are the fields of a scenario file too",
+		topics = append(topics, Topic{"flags", "every flag and its default",
 			flagsText(set)})
 	}
 	for _, t := range topics {

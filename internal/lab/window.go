@@ -29,7 +29,7 @@ func (w *Window) Scale(s *params.Set, usual, duration, least time.Duration) {
 
 // Check holds the window to the rules that all windows have: it has a length, of at least least,
 // and ends within the run.
-func (w Window) Check(c *params.Checker, duration, least time.Duration) {
+func (w *Window) Check(c *params.Checker, duration, least time.Duration) {
 	if least > 0 {
 		c.Check(w.End-w.Start >= least, "end", "must be at least %v after %s (%v), got %v", least,
 			c.Call("start"), w.Start, w.End)
@@ -42,6 +42,6 @@ func (w Window) Check(c *params.Checker, duration, least time.Duration) {
 }
 
 // Shaded returns the window as a chart shows it.
-func (w Window) Shaded(label string) report.Window {
+func (w *Window) Shaded(label string) report.Window {
 	return report.Window{From: w.Start.Seconds(), To: w.End.Seconds(), Label: label}
 }

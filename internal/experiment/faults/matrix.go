@@ -218,7 +218,8 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 func (c *Cell) problems(f *fault, callers int) []string {
 	texts := c.otherKinds(f.want(callers))
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
-		texts = append(texts, fmt.Sprintf("the next caller got %q, wanted: %q", c.Next.text(), f.wantNext))
+		texts = append(texts,
+			fmt.Sprintf("the next caller got %q, wanted: %q", c.Next.text(), f.wantNext))
 	}
 	return append(texts, c.otherLoads(f.wantLoads)...)
 }

@@ -90,8 +90,7 @@ func (c *Checker) Check(ok bool, name, format string, args ...any) {
 func (c *Checker) Unused(ignored bool, why string, names ...string) {
 	for _, name := range names {
 		if f := c.set.field(name); ignored && c.set.Given(name) {
-			c.errs = append(c.errs, c.set.fieldError(f,
-				fmt.Sprintf("%s has no effect: %s", f.format(), why)))
+			c.errs = append(c.errs, c.set.fieldError(f, "has no effect: "+why))
 		}
 	}
 }
@@ -103,7 +102,8 @@ func (c *Checker) Given(name string) bool { return c.set.Given(name) }
 func (c *Checker) Call(name string) string { return c.set.Call(name) }
 
 // Validate holds each field to its bounds and then, if these hold, all of them to the rules of
-// the experiment, which may be nil; held is for these. What is wrong is returned in full, each a *FieldError.
+// the experiment, which may be nil; held is for these. What is wrong is returned in full, each a
+// *FieldError.
 func (s *Set) Validate(held bool, rules func(*Checker)) error {
 	c := &Checker{Held: held, set: s}
 	for _, f := range s.fields {

@@ -1,23 +1,24 @@
-package memload
+package memory
 
 import "slices"
 
 // A Result is what a run found.
 type Result struct {
-	Seed    uint64  `json:"seed"`
-	Partial bool    `json:"partial,omitempty"` // it was stopped before the end
-	Cells   []*Cell `json:"cells"`
+	Cells []*Cell `json:"cells"`
+
+	Partial bool `json:"-"` // it was stopped before the end
 }
 
 // A Cell is a store with a setting of the collector.
 type Cell struct {
-	Job     Job                `json:"job"`
+	Store string `json:"store"`
+	Setting
 	Samples []Sample           `json:"samples"`
 	Begin   map[string]float64 `json:"begin_seconds"` // of each phase
 	Totals
 }
 
-// within are the samples of a phase.
+// within returns the samples of a phase.
 func (c *Cell) within(phase string) []Sample {
 	from, to := c.Begin[phase], c.last().T
 	for _, begin := range c.Begin {
@@ -34,7 +35,7 @@ func (c *Cell) within(phase string) []Sample {
 	return in
 }
 
-// most is the largest of a value over all samples.
+// most returns the largest of a value over all samples.
 func (c *Cell) most(value func(Sample) float64) (most float64) {
 	for _, s := range c.Samples {
 		most = max(most, value(s))
@@ -42,19 +43,19 @@ func (c *Cell) most(value func(Sample) float64) (most float64) {
 	return most
 }
 
-// PeakHeap is the most that the heap had, in bytes.
+// PeakHeap returns the most that the heap had, in bytes.
 func (c *Cell) PeakHeap() float64 { return c.most(func(s Sample) float64 { return s.Heap }) }
 
-// PeakInUse is the most that counted towards the limit, in bytes.
+// PeakInUse returns the most that counted towards the limit, in bytes.
 func (c *Cell) PeakInUse() float64 { return c.most(func(s Sample) float64 { return s.InUse }) }
 
-// last is how it ended.
+// last returns the last sample.
 func (c *Cell) last() Sample { return c.Samples[len(c.Samples)-1] }
 
-// Left is what of the heap was in use at the end, in bytes.
+// Left returns what of the heap was in use at the end, in bytes.
 func (c *Cell) Left() float64 { return c.last().Live }
 
-// CPU is the processor time of a phase, in seconds.
+// CPU returns the processor time of a phase, in seconds.
 func (c *Cell) CPU(phase string) float64 {
 	in := c.within(phase)
 	if len(in) == 0 {
@@ -63,7 +64,7 @@ func (c *Cell) CPU(phase string) float64 {
 	return in[len(in)-1].CPUSeconds - in[0].CPUSeconds
 }
 
-// GCShare is the part of the processor time that collections took, over all. Both
+// GCShare returns the part of the processor time that collections took, over all. Both
 // are the runtime's estimates, which count the time that another process took of
 // a core, too.
 func (c *Cell) GCShare() float64 {
@@ -74,17 +75,17 @@ func (c *Cell) GCShare() float64 {
 	return last.GCSeconds / last.Busy
 }
 
-// Pause is the longest that collections stopped everything, in seconds.
+// Pause returns the longest time that collections stopped everything, in seconds.
 func (c *Cell) Pause() float64 { return c.most(func(s Sample) float64 { return s.Pause }) }
 
-// HitRatio is the part of the reads that found something.
+// HitRatio returns the part of the reads that found something.
 func (c *Cell) HitRatio() float64 { return float64(c.Hits) / float64(max(c.Gets, 1)) }
 
-// settings are those of the cells, in order, that match.
+// settings returns those of the cells, in order, that match.
 func (r *Result) settings(match func(Setting) bool) (all []Setting) {
 	for _, c := range r.Cells {
-		if match(c.Job.Setting) && !slices.Contains(all, c.Job.Setting) {
-			all = append(all, c.Job.Setting)
+		if match(c.Setting) && !slices.Contains(all, c.Setting) {
+			all = append(all, c.Setting)
 		}
 	}
 	return all
@@ -95,20 +96,20 @@ func unlimited(s Setting) bool { return s.Limit == 0 && s.TTL == 0 }
 func limited(s Setting) bool   { return s.Limit > 0 }
 func expiring(s Setting) bool  { return s.TTL > 0 }
 
-// under are the cells of a setting.
+// under returns the cells of a setting.
 func (r *Result) under(s Setting) (cells []*Cell) {
 	for _, c := range r.Cells {
-		if c.Job.Setting == s {
+		if c.Setting == s {
 			cells = append(cells, c)
 		}
 	}
 	return cells
 }
 
-// find is the cell of a store with a setting, or nil.
+// find returns the cell of a store with a setting, or nil.
 func (r *Result) find(store string, s Setting) *Cell {
 	for _, c := range r.under(s) {
-		if c.Job.Store == store {
+		if c.Store == store {
 			return c
 		}
 	}

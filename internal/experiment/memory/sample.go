@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"runtime/metrics"

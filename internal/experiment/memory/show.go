@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"fmt"
@@ -8,48 +8,45 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// Glossary says what the columns of the table are.
-func Glossary() [][2]string {
-	return [][2]string{
-		{"objects", "in use on the heap once the store is full"},
-		{"live", "their size"},
-		{"peak heap", "the most that the heap had, garbage included"},
-		{"peak in use", "the most that counts towards GOMEMLIMIT"},
-		{"left", "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
-		{"CPU full", "processor time of the churn, while the store was full"},
-		{"CPU after", "processor time after the shrink, in light traffic"},
-		{"GC", "garbage collection's part of all processor time"},
-		{"p99 pause", "of the times that garbage collection stopped everything, the 99th percentile"},
-		{"longest", "and the longest"},
-		{"hits", "reads that found their key"},
-		{"done", "the operations that the process kept up with"},
-	}
+// columns explains the columns of the tables.
+var columns = []lab.Term{
+	{Row: "objects", Meaning: "in use on the heap once the store is full"},
+	{Row: "live", Meaning: "their size"},
+	{Row: "peak heap", Meaning: "the most that the heap had, garbage included"},
+	{Row: "peak in use", Meaning: "the most that counts towards GOMEMLIMIT"},
+	{Row: "left",
+		Meaning: "what the heap had in use at the end, with 1 % of the entries left (--keep)"},
+	{Row: "CPU full", Meaning: "processor time of the churn, while the store was full"},
+	{Row: "CPU after", Meaning: "processor time after the shrink, in light traffic"},
+	{Row: "GC", Meaning: "garbage collection's part of all processor time"},
+	{Row: "p99 pause",
+		Meaning: "of the times that garbage collection stopped everything, the 99th percentile"},
+	{Row: "longest", Meaning: "and the longest"},
+	{Row: "hits", Meaning: "reads that found their key"},
+	{Row: "done", Meaning: "the operations that the process kept up with"},
 }
 
-// Table has a row per cell.
-func (r *Result) Table() *table.Table {
-	t := table.New("Memory", "setting", "store", "objects", "live", "peak heap", "peak in use", "left",
-		"CPU full", "CPU after", "GC",
-		"p99 pause", "longest", "hits", "done")
-	for _, c := range r.Cells {
-		setting := c.Job.Setting
-		t.Add(table.Text(setting.String()), table.Text(c.Job.Store), table.Count(int64(c.Objects)),
-			table.Bytes(c.Live),
+// table returns the cells of a setting, a row each.
+func (r *Result) table(setting Setting) *table.Table {
+	t := table.New("Memory, "+setting.String(), "store", "objects", "live", "peak heap",
+		"peak in use", "left", "CPU full", "CPU after", "GC", "p99 pause", "longest", "hits", "done")
+	for _, c := range r.under(setting) {
+		t.Add(table.Text(c.Store), table.Count(int64(c.Objects)), table.Bytes(c.Live),
 			table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()), table.Bytes(c.Left()),
-			seconds(c.CPU(Churn)),
-			seconds(c.CPU(Rest)), table.Percent(c.GCShare()), seconds(c.PauseP99), seconds(c.Pause()),
-			table.Percent(c.HitRatio()),
+			seconds(c.CPU(Churn)), seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
+			seconds(c.PauseP99), seconds(c.Pause()), table.Percent(c.HitRatio()),
 			table.Percent(c.done()))
 	}
 	return t
 }
 
-// done is the part of the operations that were to be done that the process kept
+// done returns the part of the operations that were to be done that the process kept
 // up with.
 func (c *Cell) done() float64 { return float64(c.Ops) / float64(max(c.Due, 1)) }
 
@@ -57,7 +54,7 @@ func seconds(s float64) table.Cell {
 	return table.Duration(time.Duration(s * float64(time.Second)))
 }
 
-// Charts are the heap, the collector's processor time and its pauses over time,
+// Charts returns the heap, the collector's processor time and its pauses over time,
 // without a limit, under each, and where entries expire.
 func (r *Result) Charts() (charts []*report.Chart) {
 	for _, setting := range r.charted() {
@@ -97,7 +94,7 @@ func (r *Result) Charts() (charts []*report.Chart) {
 	return charts
 }
 
-// charted are the settings that get charts: of those without a limit the one of
+// charted returns the settings that get charts: of those without a limit the one of
 // GOGC 100, or the nearest thing, and all others.
 func (r *Result) charted() (all []Setting) {
 	if plain := r.settings(unlimited); len(plain) > 0 {
@@ -110,7 +107,7 @@ func (r *Result) charted() (all []Setting) {
 }
 
 func (c *Cell) series(value func(Sample) float64) series.Series {
-	s := series.Series{Name: c.Job.Store}
+	s := series.Series{Name: c.Store}
 	every := sampleEvery.Seconds()
 	for i, now := range c.Samples {
 		if i > 0 && now.T-c.Samples[i-1].T >= 2*every { // one was missed
@@ -121,7 +118,7 @@ func (c *Cell) series(value func(Sample) float64) series.Series {
 	return s
 }
 
-// Finding is the result in a few sentences.
+// Finding returns the result in a few sentences.
 func (r *Result) Finding() string {
 	var b strings.Builder
 	shrunk := func(setting Setting, how string) {
@@ -166,7 +163,7 @@ const limitSlack = 1.1
 // change that this run is modelled on brought.
 const leastGain = 3.5
 
-// Checks are what the run is to show, as far as it has the cells for it.
+// Checks holds the run to what it is to show, as far as it has the cells for it.
 func (r *Result) Checks() (checks []report.Check) {
 	for _, setting := range append(r.settings(unlimited), r.settings(expiring)...) {
 		full, lean := r.find(Uncompacted, setting), r.find(Snowfence, setting)
@@ -203,15 +200,4 @@ func (r *Result) Checks() (checks []report.Check) {
 		}
 	}
 	return checks
-}
-
-// Report is the result as a page. The command, the environment and the checks
-// are the caller's to add.
-func (r *Result) Report() *report.Report {
-	return &report.Report{
-		Title: "Memory: what a cache leaves behind",
-		Summary: "Each store was filled, churned, shrunk to a part, and used lightly after that, in a " +
-			"process of its own. " + r.Finding(),
-		Seed: &r.Seed, Tables: []*table.Table{r.Table()}, Charts: r.Charts(),
-	}
 }

@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 // left is a cell that had so much in use at the end, in MiB.
 func left(store string, limit int64, most, mib, gcShare float64) *Cell {
-	return &Cell{Job: Job{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20}},
+	return &Cell{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20},
 		Begin: map[string]float64{},
 		Samples: []Sample{{T: 0}, {T: 1, InUse: most * (1 << 20), Live: mib * (1 << 20), Busy: 1,
 			GCSeconds: gcShare}}}

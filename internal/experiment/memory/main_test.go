@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"fmt"
@@ -10,12 +10,12 @@ import (
 )
 
 // cellVariable has this program be the process of a cell.
-const cellVariable = "MEMLOAD_TEST_CELL"
+const cellVariable = "MEMORY_TEST_CELL"
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(cellVariable) {
 	case "serve":
-		if err := Serve(os.Stdin, os.Stdout); err != nil {
+		if err := serve(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

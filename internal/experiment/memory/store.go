@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"fmt"
@@ -22,22 +22,22 @@ type store interface {
 func newStore(j *Job) (store, error) {
 	switch j.Store {
 	case Map:
-		return &mapStore{entries: make(map[int][]byte), most: j.Entries}, nil
+		return &mapStore{entries: make(map[int][]byte), most: j.Params.Entries}, nil
 	case GolangLRU:
-		c, err := lru.New[int, []byte](j.Entries)
+		c, err := lru.New[int, []byte](j.Params.Entries)
 		return &lruStore{c}, err
 	case Expirable:
-		return &lruStore{expirable.NewLRU[int, []byte](j.Entries, nil, j.TTL)}, nil
+		return &lruStore{expirable.NewLRU[int, []byte](j.Params.Entries, nil, j.TTL)}, nil
 	case Uncompacted, Snowfence, Shedding:
-		o := cache.Options[int, []byte]{Capacity: j.Entries, TTL: j.TTL,
+		o := cache.Options[int, []byte]{Capacity: j.Params.Entries, TTL: j.TTL,
 			NoCompaction: j.Store == Uncompacted}
 		if j.Store == Shedding {
-			o.ShedAbove = ShedAbove
+			o.ShedAbove = 0.8
 		}
 		c, err := cache.New(o)
 		return &cacheStore{c}, err
 	default:
-		return nil, fmt.Errorf("memload: no such store: %q", j.Store)
+		return nil, fmt.Errorf("memory: no such store: %q", j.Store)
 	}
 }
 

@@ -1,4 +1,4 @@
-package memload
+package memory
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/params"
 )
 
 // The phases of a cell.
@@ -40,15 +42,28 @@ type Totals struct {
 	Objects float64 `json:"objects,omitempty"`
 }
 
-// Serve runs one cell: it reads a Job and writes lines until the cell is done. It
+// A Job is one cell, as its process gets it.
+type Job struct {
+	Store string
+	Setting
+	Params Params
+}
+
+// kept returns how many entries the shrink leaves.
+func (j *Job) kept() int { return max(1, int(j.Params.Keep*float64(j.Params.Entries))) }
+
+// serve runs one cell: it reads a Job and writes lines until the cell is done. It
 // changes the collector's settings of its process.
-func Serve(in io.Reader, out io.Writer) error {
+func serve(in io.Reader, out io.Writer) error {
 	var j Job
 	if err := json.NewDecoder(io.LimitReader(in, 1<<16)).Decode(&j); err != nil {
-		return fmt.Errorf("memload: a cell's job: %w", err)
+		return fmt.Errorf("memory: a cell's job: %w", err)
 	}
-	if err := j.validate(); err != nil {
+	if err := params.Of(&j.Params).Validate(false, j.Params.rules); err != nil {
 		return err
+	}
+	if !j.suits(j.Store) || j.Limit == 0 && j.GOGC < 1 {
+		return fmt.Errorf("memory: %s can't be run with %s", j.Store, j.Setting)
 	}
 	j.apply()
 	s, err := newStore(&j)
@@ -57,7 +72,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 	c := &cell{
 		job: &j, store: s, out: json.NewEncoder(out), began: time.Now(),
-		random: rand.New(rand.NewPCG(j.Seed, 2)), //nolint:gosec // no secret
+		random: rand.New(rand.NewPCG(j.Params.Seed, 2)), //nolint:gosec // no secret
 	}
 	if err := c.run(); err != nil {
 		return err
@@ -111,20 +126,20 @@ func (c *cell) run() error {
 func (c *cell) work() {
 	j := c.job
 	c.write(line{Phase: Fill})
-	for c.next < j.Entries {
+	for c.next < j.Params.Entries {
 		c.set()
 	}
 	runtime.GC()
 	full := newSampler().read()
 	c.totals.Live, c.totals.Objects = full.Live, full.Objects
 	c.write(line{Phase: Churn})
-	c.traffic(j.Phase, func() {
+	c.traffic(j.Params.Phase, func() {
 		// Three of four operations read, more often what is newer.
 		if c.random.IntN(4) == 0 {
 			c.set()
 			return
 		}
-		age := int(c.random.ExpFloat64() * float64(j.Entries) / 3)
+		age := int(c.random.ExpFloat64() * float64(j.Params.Entries) / 3)
 		c.get(c.next - 1 - age)
 	})
 	c.write(line{Phase: Shrink})
@@ -134,7 +149,7 @@ func (c *cell) work() {
 	light := func() {
 		key := first + c.random.IntN(kept)
 		if c.random.IntN(10) == 0 || !c.get(key) {
-			c.store.set(key, make([]byte, j.ValueSize))
+			c.store.set(key, c.value())
 		}
 	}
 	if j.TTL > 0 {
@@ -146,15 +161,18 @@ func (c *cell) work() {
 	}
 	runtime.GC()
 	c.write(line{Phase: Rest})
-	c.traffic(j.Phase, light)
+	c.traffic(j.Params.Phase, light)
 	runtime.GC()
 }
 
 // expiryGrace is how long a store may take to reclaim what has expired.
 const expiryGrace = 2 * time.Second
 
+// value returns a new value.
+func (c *cell) value() []byte { return make([]byte, c.job.Params.ValueSize.Sample(c.random)) }
+
 func (c *cell) set() {
-	c.store.set(c.next, make([]byte, c.job.ValueSize))
+	c.store.set(c.next, c.value())
 	c.next++
 }
 
@@ -176,9 +194,9 @@ func (c *cell) traffic(d time.Duration, op func()) {
 	done := int64(0)
 	for {
 		passed := min(time.Since(began), d)
-		due := int64(passed.Seconds() * float64(c.job.Rate))
+		due := int64(passed.Seconds() * float64(c.job.Params.Rate))
 		// Who is late catches up only a little at a time, to see the clock.
-		for range min(due-done, int64(c.job.Rate/20+1)) {
+		for range min(due-done, int64(c.job.Params.Rate/20+1)) {
 			op()
 			done++
 		}
@@ -188,7 +206,7 @@ func (c *cell) traffic(d time.Duration, op func()) {
 		<-ticker.C
 	}
 	c.totals.Ops += done
-	c.totals.Due += int64(d.Seconds() * float64(c.job.Rate))
+	c.totals.Due += int64(d.Seconds() * float64(c.job.Params.Rate))
 }
 
 // sample looks at the process now and then, and once more when it is to stop.
