@@ -138,7 +138,7 @@ func (l *ledger) conflicts() Conflicts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var c Conflicts
-	apart := newHistogram()
+	apart := measured.Fine()
 	for _, claims := range l.contested {
 		c.Names++
 		made, told, dead := 0, 0, 0
@@ -160,14 +160,13 @@ func (l *ledger) conflicts() Conflicts {
 		case dead > 0:
 			c.ByDeath++
 		default:
-			// an hour is out of reach
-			_ = apart.RecordValue(abs(claims[0].time.Nanos - claims[1].time.Nanos))
+			apart.Add(time.Duration(abs(claims[0].time.Nanos - claims[1].time.Nanos)))
 		}
 		c.Both++
 		c.Losers += max(0, made-1)
 		c.Told += told
 	}
-	c.Apart = measured.Quantile(apart, 50)
+	c.Apart = apart.Quantile(50)
 	return c
 }
 

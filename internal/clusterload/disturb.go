@@ -31,7 +31,7 @@ func (r *run) pickStruck() []int {
 // the run.
 func (r *run) disturb(ctx context.Context) {
 	strike, undo := r.blow()
-	if strike == nil || r.Until(ctx, r.line.start) != nil {
+	if strike == nil || r.Until(ctx, r.line.Start) != nil {
 		return
 	}
 	err := strike(ctx)
@@ -39,7 +39,7 @@ func (r *run) disturb(ctx context.Context) {
 		// Nothing comes back, so the cluster can recover from here on.
 		r.over.Store(int64(r.Now()))
 	}
-	if err == nil && r.Until(ctx, r.line.end) == nil {
+	if err == nil && r.Until(ctx, r.line.End) == nil {
 		r.over.CompareAndSwap(0, int64(r.Now()))
 		err = undo(ctx)
 	}
@@ -101,7 +101,7 @@ func (r *run) split(ctx context.Context) error {
 func (r *run) flap(ctx context.Context) error {
 	rng := r.random(streamDisturb)
 	links := r.crossing(func(a, b bool) bool { return a || b })
-	for t := r.line.start; t < r.line.end; t += r.scenario.Disturb.Period {
+	for t := r.line.Start; t < r.line.End; t += r.scenario.Disturb.Period {
 		if err := r.Until(ctx, t); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
@@ -189,7 +190,7 @@ func TestFreeNames(t *testing.T) {
 
 func TestViewsBehind(t *testing.T) {
 	l := newLedger(false, 3)
-	v := newViews(l, timeline{start: 10, end: 20, stop: 30})
+	v := newViews(l, phase.Line{Start: 10, End: 20, Stop: 30})
 	v.set(0, true)
 	v.set(1, true)
 	c := l.open("a", 0, false, 4)
@@ -207,15 +208,15 @@ func TestViewsBehind(t *testing.T) {
 	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: int64(2*time.Millisecond) + 4},
 		{Name: "stranger", ID: 77, At: 8}}})
 	require.Equal(t, [2]int{0, 0}, behind(5))
-	require.Equal(t, int64(1), v.latency[before].TotalCount(), "on the other node alone")
-	require.InDelta(t, float64(2*time.Millisecond), float64(v.latency[before].Max()), 4096)
+	require.Equal(t, int64(1), v.latency[phase.Before].Count(), "on the other node alone")
+	require.InDelta(t, float64(2*time.Millisecond), float64(v.latency[phase.Before].Max()), 4096)
 
 	// A view that is lost and found is no new visibility.
 	v.apply(1, observation{Changes: []change{{Name: "a", At: 8}}})
 	require.Equal(t, [2]int{1, 1}, behind(5))
 	v.apply(1, observation{Changes: []change{{Name: "a", ID: c.id, At: 9}}})
 	require.Equal(t, [2]int{0, 0}, behind(5))
-	require.Equal(t, int64(1), v.latency[before].TotalCount())
+	require.Equal(t, int64(1), v.latency[phase.Before].Count())
 
 	// A whole view replaces what was known.
 	v.apply(1, observation{Full: true})

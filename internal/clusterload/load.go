@@ -86,7 +86,7 @@ func (r *run) generate(ctx context.Context) {
 		return
 	}
 	rng := r.random(streamLoad)
-	for intended := range r.Open(ctx, rate, 0, r.line.stop) {
+	for intended := range r.Open(ctx, rate, 0, r.line.Stop) {
 		if rng.Float64() < r.scenario.Registry.Churn {
 			if c := r.ledger.take(rng.Uint64(), r.Now()); c != nil {
 				if !r.begin(func() { r.release(ctx, c) }) {
@@ -125,9 +125,9 @@ const (
 func (r *run) contest(ctx context.Context) {
 	n := r.scenario.Registry.Contested
 	rng := r.random(streamContest)
-	length := r.line.end - r.line.start
+	length := r.line.End - r.line.Start
 	for i := range n {
-		intended := r.line.start + time.Duration((float64(i)+0.5)/float64(n)*float64(length))
+		intended := r.line.Start + time.Duration((float64(i)+0.5)/float64(n)*float64(length))
 		if r.Until(ctx, intended) != nil {
 			return
 		}

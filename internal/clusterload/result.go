@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/registry"
@@ -112,8 +113,8 @@ func (r *run) result(ran time.Duration) *Run {
 		x.Failure = fmt.Sprint(t.first)
 	}
 	l := &s.views.latency
-	x.Visible.Before, x.Visible.During, x.Visible.After = measured.SpreadOf(l[before]),
-		measured.SpreadOf(l[during]), measured.SpreadOf(l[after])
+	x.Visible.Before, x.Visible.During, x.Visible.After = l[phase.Before].Spread(),
+		l[phase.During].Spread(), l[phase.After].Spread()
 	return x
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -22,7 +23,7 @@ type run struct {
 	scenario   *scenario.Scenario
 	number     int
 	partitions int
-	line       timeline
+	line       phase.Line
 	struck     []int // the members that the disturbance is for
 
 	cluster *cluster
@@ -40,7 +41,8 @@ type run struct {
 func newRun(c Config, number, partitions int) *run {
 	s := c.Scenario
 	r := &run{
-		config: c, scenario: s, number: number, partitions: partitions, line: timelineOf(s),
+		config: c, scenario: s, number: number, partitions: partitions,
+		line:    phase.Line{Start: s.Disturb.Start, End: s.Disturb.End, Stop: s.Duration},
 		cluster: newCluster(s, partitions, c.Command),
 		ledger:  newLedger(s.Registry.Resolver == scenario.Oldest, s.Registry.Nodes),
 	}
@@ -151,10 +153,10 @@ func (r *run) load(ctx context.Context) (ran time.Duration, stopped bool) {
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
 		work.Go(func() { do(ctx) })
 	}
-	r.sampler.run(ctx, r.line.stop)
+	r.sampler.run(ctx, r.line.Stop)
 	work.Wait() // all end by themselves; a node that was started late may take its time
 	r.ops.Wait()
-	ran = min(r.Now(), r.line.stop)
+	ran = min(r.Now(), r.line.Stop)
 	if ctx.Err() == nil {
 		r.sampler.settle(ctx)
 	}
@@ -167,10 +169,10 @@ func (r *run) tell(doing string, o observed) {
 	}
 	elapsed := time.Duration(0)
 	if doing == Running || doing == Settling {
-		elapsed = min(r.Now(), r.line.stop)
+		elapsed = min(r.Now(), r.line.Stop)
 	}
 	r.config.Progress(Progress{
 		Run: r.number, Runs: len(r.scenario.Registry.Partitions), Partitions: r.partitions, Doing: doing,
-		Elapsed: elapsed, Duration: r.line.stop, Names: o.most, Behind: o.behind, Queue: o.queue,
+		Elapsed: elapsed, Duration: r.line.Stop, Names: o.most, Behind: o.behind, Queue: o.queue,
 	})
 }

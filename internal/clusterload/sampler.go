@@ -16,6 +16,8 @@ const (
 	mostSamples    = 200
 	minInterval    = 100 * time.Millisecond
 	settleInterval = 50 * time.Millisecond
+	// patience is how long the cluster may take to agree after the load, at the least.
+	patience = 15 * time.Second
 	// calm is for how many samples in a row all must agree before a run is over.
 	calm = 3
 )
@@ -240,8 +242,8 @@ func (s *sampler) note(now, interval time.Duration, o observed) {
 		}
 	}
 	add(seriesBehind, float64(o.behind))
-	add(seriesVisible50, float64(measured.Quantile(s.views.recent, 50)))
-	add(seriesVisible99, float64(measured.Quantile(s.views.recent, 99)))
+	add(seriesVisible50, float64(s.views.recent.Quantile(50)))
+	add(seriesVisible99, float64(s.views.recent.Quantile(99)))
 	s.views.recent.Reset()
 	add(seriesQueue, float64(o.queue))
 	add(seriesMessages, float64(d.Sent.All())/length)

@@ -4,34 +4,30 @@ import (
 	"math/bits"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/snowfence/snowfence/internal/lab/phase"
+	"github.com/snowfence/snowfence/internal/measured"
 )
 
 // views compares what each node shows, as far as its observations tell, with the ledger. It belongs
 // to the sampler's goroutine.
 type views struct {
 	ledger  *ledger
-	line    timeline
+	line    phase.Line
 	began   int64 // the wall clock at the start of the run
 	up      []bool
-	late    map[*entry]struct{}             // the names of which a view is behind
-	latency [phases]*hdrhistogram.Histogram // until a registration was visible on another node
-	recent  *hdrhistogram.Histogram         // the same, since the last sample
+	late    map[*entry]struct{}          // the names of which a view is behind
+	latency [phase.Count]*measured.Times // until a registration was visible on another node
+	recent  *measured.Times              // the same, since the last sample
 	missed  uint64
 }
 
-func newViews(l *ledger, line timeline) *views {
+func newViews(l *ledger, line phase.Line) *views {
 	v := &views{ledger: l, line: line, up: make([]bool, l.nodes), late: make(map[*entry]struct{}),
-		recent: newHistogram()}
+		recent: measured.Fine()}
 	for i := range v.latency {
-		v.latency[i] = newHistogram()
+		v.latency[i] = measured.Fine()
 	}
 	return v
-}
-
-// newHistogram is for times from a microsecond to an hour, in nanoseconds.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(int64(time.Microsecond), int64(time.Hour), 3)
 }
 
 // rebase sets the start of the run.
@@ -88,9 +84,9 @@ func (v *views) shown(node int, id claimID, at time.Duration, late bool) {
 	if c.contested || late {
 		return // one of them may never be visible; or nobody knows since when it is
 	}
-	took := int64(max(at-c.asked, time.Microsecond))
-	_ = v.latency[v.line.at(c.asked)].RecordValue(took) // an hour is out of reach
-	_ = v.recent.RecordValue(took)
+	took := max(at-c.asked, time.Microsecond)
+	v.latency[v.line.At(c.asked)].Add(took)
+	v.recent.Add(took)
 }
 
 // behind counts the views that are not what they must be, and those among them whose name was

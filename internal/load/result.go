@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
@@ -101,21 +102,11 @@ type Latencies struct {
 	Max     Seconds  `json:"max_seconds"`
 }
 
-func (h *histogram) latencies() Latencies {
-	if h.buckets == nil {
-		return Latencies{}
-	}
-	at := func(percent float64) Seconds {
-		// A bucket may end above the largest value that is in it.
-		return Seconds(min(time.Duration(h.buckets.ValueAtPercentile(percent)), h.largest))
-	}
-	n := h.buckets.TotalCount()
+func latencies(t *measured.Times) Latencies {
+	n := uint64(t.Count()) //nolint:gosec // a count
 	return Latencies{
-		Count: uint64(n), //nolint:gosec // a count
-		Timed: uint64(n), //nolint:gosec // a count
-		Mean:  Seconds(int64(h.total) / max(n, 1)),
-		P50:   at(50), P90: at(90), P99: at(99), P999: at(99.9),
-		Max: Seconds(h.largest),
+		Count: n, Timed: n, Mean: Seconds(t.Mean()), Max: Seconds(t.Max()),
+		P50: Seconds(t.At(50)), P90: Seconds(t.At(90)), P99: Seconds(t.At(99)), P999: Seconds(t.At(99.9)),
 	}
 }
 

@@ -225,7 +225,7 @@ func (r *run) result(cost time.Duration) *Result {
 		if n == 0 {
 			continue
 		}
-		l := all.times[o].latencies()
+		l := latencies(&all.times[o])
 		l.Outcome, l.Count = &o, n
 		res.Outcomes = append(res.Outcomes, l)
 		res.Operations += n
@@ -250,7 +250,7 @@ func (r *run) result(cost time.Duration) *Result {
 		}
 	}
 	if r.pacer != nil {
-		late := all.late.latencies()
+		late := latencies(&all.late)
 		res.Late, res.Missed = &late, r.pacer.missed(r.stoppedAt)
 	}
 	r.sampler.finish(res)

@@ -5,8 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
@@ -46,8 +45,8 @@ type tally struct {
 	worst  atomic.Int64  // largest latency since the last sample
 
 	mu      sync.Mutex // guards what follows
-	times   [outcomes]histogram
-	late    histogram // how long after they were due operations began
+	times   [outcomes]measured.Times
+	late    measured.Times // how long after they were due operations began
 	errors  map[verdict.Kind]uint64
 	loaded  uint64 // keys of batches, by their own fetch functions
 	failed  uint64 // keys of batches
@@ -62,7 +61,7 @@ func (t *tally) add(o Outcome, took time.Duration) {
 		return
 	}
 	t.mu.Lock()
-	t.times[o].record(took)
+	t.times[o].Add(took)
 	t.mu.Unlock()
 	for {
 		worst := t.worst.Load()
@@ -100,16 +99,16 @@ func (t *tally) cut() {
 func (t *tally) began(late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.late.record(late)
+	t.late.Add(late)
 }
 
 // merge adds the other to t, which must have a map of errors. Nobody uses either meanwhile.
 func (t *tally) merge(other *tally) {
 	for o := range t.counts {
 		t.counts[o].Add(other.counts[o].Load())
-		t.times[o].merge(&other.times[o])
+		t.times[o].Merge(&other.times[o])
 	}
-	t.late.merge(&other.late)
+	t.late.Merge(&other.late)
 	for kind, n := range other.errors {
 		t.errors[kind] += n
 	}
@@ -118,37 +117,4 @@ func (t *tally) merge(other *tally) {
 	t.failed += other.failed
 	t.cutOff += other.cutOff
 	t.skipped += other.skipped
-}
-
-// A histogram of durations to two digits, with the largest in full. Its memory,
-// some 40 kB, is taken on first use.
-type histogram struct {
-	buckets *hdrhistogram.Histogram
-	largest time.Duration
-	total   time.Duration
-}
-
-const longest = 48 * time.Hour // twice the longest run
-
-func (h *histogram) record(d time.Duration) {
-	if h.buckets == nil {
-		h.buckets = hdrhistogram.New(1, int64(longest), 2)
-	}
-	d = min(d, longest)
-	// The only error is for a value that is out of range.
-	_ = h.buckets.RecordValue(int64(d))
-	h.largest = max(h.largest, d)
-	h.total += d
-}
-
-func (h *histogram) merge(other *histogram) {
-	if other.buckets == nil {
-		return
-	}
-	if h.buckets == nil {
-		h.buckets = hdrhistogram.New(1, int64(longest), 2)
-	}
-	h.buckets.Merge(other.buckets)
-	h.largest = max(h.largest, other.largest)
-	h.total += other.total
 }

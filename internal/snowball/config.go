@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/scenario"
 )
 
@@ -88,42 +89,8 @@ func checkStale(s *scenario.Scenario, check func(ok bool, field, format string, 
 // minDuration is the shortest run of which a few samples fall into each phase.
 const minDuration = 800 * time.Millisecond
 
-// The phases of a run.
-type phase int
-
-const (
-	warming phase = iota // the cache fills; not compared with
-	before
-	inside // the fault window
-	after
-	phases
-)
-
-// timeline says which phase is when, since the start of a run.
-type timeline struct {
-	settled, start, end, stop time.Duration
-}
-
-func timelineOf(s *scenario.Scenario) timeline {
-	return timeline{settled: s.Fault.Start / 2, start: s.Fault.Start, end: s.Fault.End,
-		stop: s.Duration}
-}
-
-func (l timeline) at(t time.Duration) phase {
-	switch {
-	case t < l.settled:
-		return warming
-	case t < l.start:
-		return before
-	case t < l.end:
-		return inside
-	}
-	return after
-}
-
-// length is how long a phase of a run lasted that ended at ran.
-func (l timeline) length(p phase, ran time.Duration) time.Duration {
-	from := [phases]time.Duration{0, l.settled, l.start, l.end}[p]
-	to := [phases]time.Duration{l.settled, l.start, l.end, l.stop}[p]
-	return max(0, min(to, ran)-from)
+// lineOf returns the phases of a run. Until half of the time before the fault the cache fills.
+func lineOf(s *scenario.Scenario) phase.Line {
+	return phase.Line{Before: s.Fault.Start / 2, Start: s.Fault.Start, End: s.Fault.End,
+		Stop: s.Duration}
 }

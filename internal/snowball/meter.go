@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
+	"github.com/snowfence/snowfence/internal/lab/phase"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
@@ -33,7 +33,7 @@ func (a answer) kind() verdict.Kind {
 
 // A meter counts what becomes of events. It is safe for concurrent use.
 type meter struct {
-	line timeline
+	line phase.Line
 
 	// deaths is when the last fetch of each failing key died, since the start of
 	// the run. The map is never written to after newMeter.
@@ -56,19 +56,19 @@ type totals struct {
 	unfinished uint64 // queued or waiting when the run ended
 	heldPeak   int64
 	queuePeak  int
-	droppedOK  uint64         // healthy events among dropped
-	failedOK   uint64         // healthy events among failed
-	healthy    [phases]uint64 // healthy events that were served
-	due        [phases]uint64 // healthy events that were offered
+	droppedOK  uint64              // healthy events among dropped
+	failedOK   uint64              // healthy events among failed
+	healthy    [phase.Count]uint64 // healthy events that were served
+	due        [phase.Count]uint64 // healthy events that were offered
 	told       map[verdict.Kind]uint64
 
 	// Of events of failing keys, by when they were offered; without what follows from the rest.
-	failing [phases]Failing
+	failing [phase.Count]Failing
 
-	latency [phases]*hdrhistogram.Histogram // of healthy events, by when they were offered
-	answer  [phases]*hdrhistogram.Histogram // of these events, from call to answer
-	learn   *hdrhistogram.Histogram         // callers of failing keys: from call to error
-	tell    *hdrhistogram.Histogram         // the same, but from the fetch's death if that was later
+	latency [phase.Count]*measured.Times // of healthy events, by when they were offered
+	answer  [phase.Count]*measured.Times // of these events, from call to answer
+	learn   *measured.Times              // callers of failing keys: from call to error
+	tell    *measured.Times              // the same, but from the fetch's death if that was later
 }
 
 // interval is what a meter has counted since the last sample.
@@ -77,19 +77,19 @@ type interval struct {
 	// events that got a value, and of them a stale one
 	answered, stale uint64
 
-	latency *hdrhistogram.Histogram
+	latency *measured.Times
 }
 
-func newMeter(line timeline, failing []uint64) *meter {
+func newMeter(line phase.Line, failing []uint64) *meter {
 	m := &meter{line: line, deaths: make(map[uint64]*atomic.Int64, len(failing))}
 	for _, key := range failing {
 		m.deaths[key] = new(atomic.Int64)
 	}
 	m.told = make(map[verdict.Kind]uint64)
 	for p := range m.latency {
-		m.latency[p], m.answer[p] = newHistogram(), newHistogram()
+		m.latency[p], m.answer[p] = measured.Fine(), measured.Fine()
 	}
-	m.learn, m.tell, m.now.latency = newHistogram(), newHistogram(), newHistogram()
+	m.learn, m.tell, m.now.latency = measured.Fine(), measured.Fine(), measured.Fine()
 	return m
 }
 
@@ -104,9 +104,9 @@ func (m *meter) offer(e event, queued bool, depth int) {
 	m.queuePeak = max(m.queuePeak, depth)
 	if !e.failing {
 		m.now.healthyOffered++
-		m.due[m.line.at(e.intended)]++
+		m.due[m.line.At(e.intended)]++
 	} else {
-		m.failing[m.line.at(e.intended)].Offered++
+		m.failing[m.line.At(e.intended)].Offered++
 	}
 	if queued {
 		return
@@ -165,18 +165,18 @@ func (m *meter) finish(e event, called, answered time.Duration, a answer) {
 		return
 	}
 	if a.err == nil {
-		m.healthy[m.line.at(answered)]++
+		m.healthy[m.line.At(answered)]++
 		m.now.healthy++
 	} else {
 		m.failedOK++
 	}
-	record(m.latency[m.line.at(e.intended)], answered-e.intended)
-	record(m.now.latency, answered-e.intended)
+	m.latency[m.line.At(e.intended)].Add(answered - e.intended)
+	m.now.latency.Add(answered - e.intended)
 }
 
 // answeredFailing counts what the caller of a failing key got, and after how long. mu is held.
 func (m *meter) answeredFailing(e event, took time.Duration, a answer) {
-	p := m.line.at(e.intended)
+	p := m.line.At(e.intended)
 	switch f := &m.failing[p]; {
 	case a.err != nil:
 		f.Errors++
@@ -185,15 +185,15 @@ func (m *meter) answeredFailing(e event, took time.Duration, a answer) {
 	default:
 		f.Fresh++
 	}
-	record(m.answer[p], took)
+	m.answer[p].Add(took)
 }
 
 // learned notes how long the caller of a failing key was kept in the dark. mu
 // is held.
 func (m *meter) learned(e event, called, answered time.Duration) {
-	record(m.learn, answered-called)
+	m.learn.Add(answered - called)
 	if death := time.Duration(m.deaths[e.key].Load()); death > 0 && death <= answered {
-		record(m.tell, answered-max(death, called))
+		m.tell.Add(answered - max(death, called))
 	}
 }
 
@@ -204,13 +204,13 @@ func (m *meter) abort(e event, ended time.Duration) {
 	defer m.mu.Unlock()
 	m.unfinished++
 	if !e.failing {
-		record(m.latency[m.line.at(e.intended)], ended-e.intended)
+		m.latency[m.line.At(e.intended)].Add(ended - e.intended)
 	}
 }
 
 // swap hands over what was counted since the last call. The histogram is the
 // caller's until it calls swap again with it.
-func (m *meter) swap(spare *hdrhistogram.Histogram) interval {
+func (m *meter) swap(spare *measured.Times) interval {
 	spare.Reset()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -227,14 +227,4 @@ func (m *meter) total() totals {
 	t := m.totals
 	t.told = maps.Clone(m.told)
 	return t
-}
-
-// newHistogram covers what a run can last, to three digits.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, int64(25*time.Hour), 3)
-}
-
-func record(h *hdrhistogram.Histogram, d time.Duration) {
-	// The error is for values out of range, and no run is that long.
-	_ = h.RecordValue(int64(max(0, d)))
 }

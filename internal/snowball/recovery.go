@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
@@ -18,14 +19,14 @@ const (
 
 // recovery returns how long after the end of the window healthy throughput was
 // back for good and the queue empty. It is NaN if that was not within the run.
-func recovery(line timeline, queue int, healthy, offered, depth series.Series) float64 {
+func recovery(line phase.Line, queue int, healthy, offered, depth series.Series) float64 {
 	// A queue of a healthy service holds what came in the last moment.
 	empty := max(2, float64(queue)/50)
-	steady := min(steady, (line.stop-line.end)/2)
+	steady := min(steady, (line.Stop-line.End)/2)
 	var span []int // of samples, all with an empty queue
 	for i, p := range healthy.Points {
 		// A sample stands at the end of its interval.
-		if p.T <= line.end.Seconds() || p.Gap() {
+		if p.T <= line.End.Seconds() || p.Gap() {
 			continue
 		}
 		if depth.Points[i].V > empty {
@@ -43,7 +44,7 @@ func recovery(line timeline, queue int, healthy, offered, depth series.Series) f
 		}
 		if due > 0 && done >= recovered*due {
 			first := healthy.Points[1].T - healthy.Points[0].T // an interval
-			return max(0, begin-first-line.end.Seconds())
+			return max(0, begin-first-line.End.Seconds())
 		}
 		span = span[1:]
 	}

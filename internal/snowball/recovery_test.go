@@ -7,16 +7,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
 func TestRecoveryRule(t *testing.T) {
-	line := timeline{settled: time.Second, start: 2 * time.Second, end: 4 * time.Second,
-		stop: 8 * time.Second}
+	line := phase.Line{Before: time.Second, Start: 2 * time.Second, End: 4 * time.Second,
+		Stop: 8 * time.Second}
 	const interval = 50 * time.Millisecond
 	// sampled has a sample at the end of each interval, worth f of its beginning.
 	sampled := func(f func(seconds float64) float64) (s series.Series) {
-		for at := time.Duration(0); at < line.stop; at += interval {
+		for at := time.Duration(0); at < line.Stop; at += interval {
 			s.Points = append(s.Points, series.Point{T: (at + interval).Seconds(), V: f(at.Seconds())})
 		}
 		return s

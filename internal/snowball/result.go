@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/series"
@@ -157,8 +158,8 @@ type Spread = measured.Spread
 // result puts together what was measured in a run that lasted so long.
 func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) *Run {
 	t := v.meter.total()
-	rate := func(events [phases]uint64, p phase) Value {
-		length := v.line.length(p, ran)
+	rate := func(events [phase.Count]uint64, p phase.Phase) Value {
+		length := v.line.Length(p, ran)
 		if length <= 0 {
 			return measured.None()
 		}
@@ -166,19 +167,19 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 	}
 	// On a busy machine the warm-up leaves a backlog, and working it off is no
 	// throughput to compare with.
-	t.healthy[before] = min(t.healthy[before], t.due[before])
+	t.healthy[phase.Before] = min(t.healthy[phase.Before], t.due[phase.Before])
 	r := &Run{
 		Fix: v.fix, Seconds: Value(ran.Seconds()),
 		Offered: t.offered, Served: t.served, Failed: t.failed, Dropped: t.dropped,
 		Unfinished:     t.unfinished,
 		Fingerprint:    fmt.Sprintf("%016x", v.print),
 		HealthyDropped: t.droppedOK, HealthyFailed: t.failedOK,
-		HealthyBefore: rate(t.healthy, before), HealthyInside: rate(t.healthy, inside),
-		HealthyAfter:  rate(t.healthy, after),
-		OfferedInside: rate(t.due, inside), OfferedAfter: rate(t.due, after),
-		LatencyInside: measured.SpreadOf(t.latency[inside]),
-		LatencyAfter:  measured.SpreadOf(t.latency[after]),
-		Learn:         measured.SpreadOf(t.learn), AfterDeath: measured.SpreadOf(t.tell), Told: t.told,
+		HealthyBefore: rate(t.healthy, phase.Before), HealthyInside: rate(t.healthy, phase.During),
+		HealthyAfter:  rate(t.healthy, phase.After),
+		OfferedInside: rate(t.due, phase.During), OfferedAfter: rate(t.due, phase.After),
+		LatencyInside: t.latency[phase.During].Spread(),
+		LatencyAfter:  t.latency[phase.After].Spread(),
+		Learn:         t.learn.Spread(), AfterDeath: t.tell.Spread(), Told: t.told,
 		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
 		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads,
 		AbandonedPeak: m.abandonedPeak,
@@ -189,9 +190,9 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 	}
 	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
 	if v.scenario.Cache.StaleFor > 0 {
-		f := t.failing[inside]
+		f := t.failing[phase.During]
 		f.Unanswered = f.Offered - f.Fresh - f.Stale - f.Errors
-		f.Answer = measured.SpreadOf(t.answer[inside])
+		f.Answer = t.answer[phase.During].Spread()
 		r.Failing = &f
 	}
 	if dead >= 0 {

@@ -19,20 +19,20 @@ import (
 
 func TestValueJSON(t *testing.T) {
 	text, err := json.Marshal(map[string]any{"none": measured.None(), "some": Value(1.5),
-		"spread": measured.SpreadOf(newHistogram())})
+		"spread": new(measured.Times).Spread()})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"none": null, "some": 1.5, "spread": {"count": 0, "p50_seconds": null, "p99_seconds": null, "max_seconds": null}}`, string(text))
 }
 
 func TestSpread(t *testing.T) {
-	h := newHistogram()
+	h := measured.Fine()
 	for range 98 {
-		record(h, time.Millisecond)
+		h.Add(time.Millisecond)
 	}
-	record(h, time.Second)
-	record(h, -time.Second) // a clock that was set back is no reason to fail
-	record(h, 20*time.Second)
-	s := measured.SpreadOf(h)
+	h.Add(time.Second)
+	h.Add(-time.Second) // a clock that was set back is no reason to fail
+	h.Add(20 * time.Second)
+	s := h.Spread()
 	assert.Equal(t, int64(101), s.Count)
 	assert.InEpsilon(t, 0.001, float64(s.P50), 0.01)
 	assert.InEpsilon(t, 1, float64(s.P99), 0.01)

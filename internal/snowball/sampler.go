@@ -2,13 +2,11 @@ package snowball
 
 import (
 	"context"
-	"math"
 	"runtime"
 	"runtime/metrics"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
@@ -37,7 +35,7 @@ type sampler struct {
 	service  *service
 	interval time.Duration
 	record   *series.Recorder
-	spare    *hdrhistogram.Histogram
+	spare    *measured.Times
 	heap     []metrics.Sample
 
 	blockedPeak, goroutinesPeak, abandonedPeak int
@@ -56,7 +54,7 @@ func newSampler(v *service) *sampler {
 		service:  v,
 		interval: max(50*time.Millisecond, v.scenario.Duration/maxSamples),
 		record:   series.NewRecorder(names...),
-		spare:    newHistogram(),
+		spare:    measured.Fine(),
 		heap:     []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
 	}
 }
@@ -72,7 +70,7 @@ func (m *sampler) run(ctx context.Context) {
 		case <-ticker.C:
 			now := m.service.Now()
 			m.sample(now)
-			if now >= m.service.line.stop {
+			if now >= m.service.line.Stop {
 				return
 			}
 		}
@@ -92,10 +90,6 @@ func (m *sampler) sample(t time.Duration) {
 
 	n := v.meter.swap(m.spare)
 	m.spare = n.latency
-	p99 := math.NaN()
-	if n.latency.TotalCount() > 0 {
-		p99 = time.Duration(n.latency.ValueAtQuantile(99)).Seconds()
-	}
 	stats := v.cache.Stats().Courier
 	metrics.Read(m.heap)
 	goroutines, heap := runtime.NumGoroutine(), float64(m.heap[0].Value.Uint64())
@@ -106,7 +100,7 @@ func (m *sampler) sample(t time.Duration) {
 
 	m.record.Add(seriesHealthy, at, float64(n.healthy)/length)
 	m.record.Add(seriesOffered, at, float64(n.healthyOffered)/length)
-	m.record.Add(seriesLatency, at, p99)
+	m.record.Add(seriesLatency, at, float64(n.latency.Quantile(99)))
 	m.record.Add(seriesQueue, at, float64(len(v.queue)))
 	m.record.Add(seriesBlocked, at, float64(stats.Waiting))
 	m.record.Add(seriesHeld, at, float64(v.meter.held.Load()))
@@ -121,8 +115,8 @@ func (m *sampler) sample(t time.Duration) {
 	}
 	if v.progress != nil {
 		v.progress(Progress{
-			Fix: v.fix, Elapsed: min(t, v.line.stop), Duration: v.line.stop,
-			Part:    (float64(v.number) + min(1, t.Seconds()/v.line.stop.Seconds())) / float64(v.of),
+			Fix: v.fix, Elapsed: min(t, v.line.Stop), Duration: v.line.Stop,
+			Part:    (float64(v.number) + min(1, t.Seconds()/v.line.Stop.Seconds())) / float64(v.of),
 			Healthy: float64(n.healthy) / length, Blocked: stats.Waiting, Queue: len(v.queue),
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/workload"
@@ -23,7 +24,7 @@ type service struct {
 	number, of int // which of the runs this is, from 0
 	progress   func(Progress)
 
-	line    timeline
+	line    phase.Line
 	source  workload.Source
 	failing []uint64 // the keys
 	share   float64  // the part of all events that is for them
@@ -42,7 +43,7 @@ func newService(c Config, fix Fix) (*service, error) {
 	}
 	v := &service{
 		scenario: s, fix: fix, of: 1, progress: c.Progress,
-		line: timelineOf(s), source: space.Source(0),
+		line: lineOf(s), source: space.Source(0),
 	}
 	// Also without a fault: the same keys are then compared with the others.
 	if v.failing, v.share, err = s.Targets(space); err != nil {
@@ -137,7 +138,7 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 // generate offers events, each at its intended time. If it was late it offers
 // all that are due, as a network would.
 func (v *service) generate(ctx context.Context) {
-	for intended := range v.Open(ctx, v.scenario.Events.Rate, 0, v.line.stop) {
+	for intended := range v.Open(ctx, v.scenario.Events.Rate, 0, v.line.Stop) {
 		key, ok := v.source.Next()
 		if !ok {
 			return
@@ -174,7 +175,7 @@ func (v *service) handle(ctx context.Context, e event) {
 	cancel()
 	answered := v.Now()
 	if got.err != nil && ctx.Err() != nil {
-		v.meter.abort(e, min(answered, v.line.stop))
+		v.meter.abort(e, min(answered, v.line.Stop))
 		return
 	}
 	v.meter.finish(e, called, answered, got)

@@ -1,11 +1,11 @@
 package cluster
 
 import (
+	"math"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 )
@@ -68,7 +68,8 @@ func (r *run) result(ran time.Duration) *Run {
 		x.Loads.PerKey = measured.Value(float64(x.Loads.Total) / float64(x.Loads.Keys))
 	}
 	t.sampled(r.samples)
-	x.Before, x.During, x.After = t.phases[0].phase(), t.phases[1].phase(), t.phases[2].phase()
+	x.Before, x.During, x.After = t.phases[phase.Before].result(),
+		t.phases[phase.During].result(), t.phases[phase.After].result()
 	x.Heal = measured.None()
 	if r.p.Disturb != lab.Calm && r.ended > 0 {
 		x.Heal = heal(t.moments(), r.p.Start, r.ended)
@@ -115,9 +116,9 @@ func (s *Stats) add(a, first Stats) {
 // A timeline is what happened when: in slots, and in the phases before, during and after the
 // disturbance. A fetch belongs to when it was to begin.
 type timeline struct {
-	p      *Params
+	line   phase.Line
 	slots  []*part
-	phases [3]*part
+	phases [phase.Count]*part
 }
 
 // A part is what happened in a part of a run.
@@ -127,31 +128,27 @@ type part struct {
 	local          uint64
 	unseen         bool // there was no sample, so local is a guess
 	errors         map[string]uint64
-	latency        *hdrhistogram.Histogram
+	latency        measured.Times
 }
 
 func newPart(d time.Duration) *part {
-	return &part{seconds: d.Seconds(), errors: make(map[string]uint64),
-		latency: hdrhistogram.New(1000, int64(time.Minute), 2)}
+	return &part{seconds: d.Seconds(), errors: make(map[string]uint64)}
 }
 
+// newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what was
+// killed for good stays away to the end.
 func newTimeline(p *Params, ran time.Duration) *timeline {
-	t := &timeline{p: p}
+	t := &timeline{line: phase.Line{Start: p.Start, End: p.End, Stop: p.Duration}}
+	if p.Disturb == lab.Calm {
+		t.line.Start, t.line.End = math.MaxInt64, math.MaxInt64
+	}
 	for at := time.Duration(0); at < ran; at += slot {
 		t.slots = append(t.slots, newPart(slot))
 	}
-	start, end := t.bounds(ran)
-	t.phases = [3]*part{newPart(start), newPart(end - start), newPart(ran - end)}
-	return t
-}
-
-// bounds returns where the phases meet. Without a disturbance all is before it; what was killed for
-// good stays away to the end.
-func (t *timeline) bounds(ran time.Duration) (start, end time.Duration) {
-	if t.p.Disturb == lab.Calm {
-		return ran, ran
+	for i := range phase.Count {
+		t.phases[i] = newPart(t.line.Length(i, ran))
 	}
-	return min(t.p.Start, ran), min(t.p.End, ran)
+	return t
 }
 
 // at calls f for the slot and the phase of a time.
@@ -159,22 +156,13 @@ func (t *timeline) at(when time.Duration, f func(*part)) {
 	if i := int(when / slot); when >= 0 && i < len(t.slots) {
 		f(t.slots[i])
 	}
-	start, end := t.bounds(time.Duration(len(t.slots)) * slot)
-	switch {
-	case when < start:
-		f(t.phases[0])
-	case when < end:
-		f(t.phases[1])
-	default:
-		f(t.phases[2])
-	}
+	f(t.phases[t.line.At(max(0, when))])
 }
 
 func (t *timeline) fetched(one record) {
 	t.at(one.Due, func(p *part) {
 		p.fetches++
-		// it is in range
-		_ = p.latency.RecordValue(min(max(int64(one.Latency), 1000), int64(time.Minute)))
+		p.latency.Add(one.Latency)
 		if one.Error != "" {
 			p.errors[one.Error]++
 		}
@@ -218,10 +206,9 @@ func (p *part) failed() (n uint64) {
 	return n
 }
 
-func (p *part) phase() Phase {
+func (p *part) result() Phase {
 	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches,
-		Latency: measured.SpreadOf(p.latency),
-		P999:    measured.Quantile(p.latency, 99.9), Loads: p.loads}
+		Latency: p.latency.Spread(), P999: p.latency.Quantile(99.9), Loads: p.loads}
 	if len(p.errors) > 0 {
 		x.Errors = p.errors
 	}
@@ -232,11 +219,7 @@ func (t *timeline) moments() []moment {
 	list := make([]moment, len(t.slots))
 	for i, p := range t.slots {
 		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local,
-			unseen: p.unseen}
-		if p.fetches > 0 {
-			list[i].p50, list[i].p99 = time.Duration(p.latency.ValueAtQuantile(50)),
-				time.Duration(p.latency.ValueAtQuantile(99))
-		}
+			unseen: p.unseen, p50: p.latency.At(50), p99: p.latency.At(99)}
 	}
 	return list
 }

@@ -112,14 +112,14 @@ func TestRules(t *testing.T) {
 		"--nodes: must be at least 2 for --disturb split, got 1":   {"--disturb", "split", "--nodes", "1"},
 		"--ttl: must be above 0 and less than from --start to --end (4s), so that the key is loaded in " +
 			"between, got 4s": {"--disturb", "poison", "--ttl", "4s"},
-		"--start: 1s has no effect: nothing is disturbed without --disturb": {"--start", "1s"},
-		"--victims: 2 has no effect: --disturb rolling is for all nodes": {
+		"--start: has no effect: nothing is disturbed without --disturb": {"--start", "1s"},
+		"--victims: has no effect: --disturb rolling is for all nodes": {
 			"--disturb", "rolling", "--victims", "2"},
-		"--victims: 2 has no effect: --disturb poison is for whatever node loads the key": {
+		"--victims: has no effect: --disturb poison is for whatever node loads the key": {
 			"--disturb", "poison", "--victims", "2"},
-		"--victims: 1 has no effect: --disturb origin-slow is for the origin": {
+		"--victims: has no effect: --disturb origin-slow is for the origin": {
 			"--disturb", "origin-slow", "--victims", "1"},
-		"--copy-ttl: 1s has no effect: with --ownership none no node asks another": {
+		"--copy-ttl: has no effect: with --ownership none no node asks another": {
 			"--ownership", "none", "--copy-ttl", "1s"},
 	} {
 		_, err := plan(t, args...)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/lab/phase"
 )
 
 // What was counted while no sample was taken is no spike at the next one, and no line is drawn
@@ -25,7 +26,7 @@ func TestMissedSamplesAreSpread(t *testing.T) {
 		assert.Equal(t, i >= 2 && i <= 6, m.unseen, "slot %d", i)
 	}
 	assert.Equal(t, uint64(91), total)
-	assert.Equal(t, uint64(91), line.phases[0].local)
+	assert.Equal(t, uint64(91), line.phases[phase.Before].local)
 	for _, s := range line.series() {
 		for i, p := range s.Points {
 			require.Equal(t, s.Name == seriesLocal && i >= 2 && i <= 6, s.Name == seriesLocal && p.Gap(),

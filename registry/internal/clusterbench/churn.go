@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/usage"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -34,13 +35,13 @@ func (l churn) run(ctx context.Context) (figures []figure, err error) {
 		took := time.Since(start)
 		locks, cpu = lockWait()-locks, usage.CPU()-cpu
 		held := 0
-		var all latencies
+		all := measured.Fine()
 		for _, w := range workers {
 			if w.err != nil {
 				return w.err
 			}
 			held += len(w.held)
-			all.merge(&w.latencies)
+			all.Merge(w.latencies)
 		}
 		if err := c.visible(ctx, held); err != nil {
 			return err
@@ -53,7 +54,7 @@ func (l churn) run(ctx context.Context) (figures []figure, err error) {
 		sum.add(c.nodes)
 		n := len(workers) * l.ops
 		figures = append(figures, figure{"registrations per second", perSecond, rate(n, took)})
-		figures = append(figures, all.figures("registration", 50, 99, 99.9)...)
+		figures = append(figures, figuresOf(all, "registration", 50, 99, 99.9)...)
 		figures = append(figures,
 			figure{"from the last change until all nodes agree", seconds, converged.Seconds()},
 			figure{"deepest queue of a partition (names)", number, float64(sum.queueHigh)},
@@ -77,7 +78,7 @@ func (l churn) run(ctx context.Context) (figures []figure, err error) {
 type worker struct {
 	done      chan struct{} // closed when the following may be read
 	held      []*registry.Registration
-	latencies latencies
+	latencies *measured.Times
 	err       error
 }
 
@@ -89,7 +90,7 @@ func (l churn) start(c *cluster) []*worker {
 	epoch := time.Now()
 	total := l.nodes * l.workers
 	for i := range total {
-		w := &worker{done: make(chan struct{})}
+		w := &worker{done: make(chan struct{}), latencies: measured.Fine()}
 		workers = append(workers, w)
 		go func() {
 			defer close(w.done)
@@ -114,7 +115,7 @@ func (w *worker) step(r *registry.Registry, name, keep int, due time.Time) error
 	if err != nil {
 		return err
 	}
-	w.latencies.add(time.Since(due))
+	w.latencies.Add(time.Since(due))
 	w.held = append(w.held, g)
 	if len(w.held) <= keep {
 		return nil

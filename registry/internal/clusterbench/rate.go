@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -79,18 +80,18 @@ func oneByOne(ctx context.Context, nodes, times int) (figures []figure, err erro
 	err = setup{nodes: nodes}.with(ctx, func(c *cluster) error {
 		s := newStepper(ctx, c)
 		defer s.close()
-		var registered, released latencies
+		registered, released := measured.Fine(), measured.Fine()
 		start := time.Now()
 		for range times {
-			if err := s.step(ctx, &registered, &released); err != nil {
+			if err := s.step(ctx, registered, released); err != nil {
 				return err
 			}
 		}
 		figures = append(figures, figure{"register and release one at a time", perSecond,
 			rate(times, time.Since(start))})
-		figures = append(figures, registered.figures("one at a time: register until all show it", 50,
+		figures = append(figures, figuresOf(registered, "one at a time: register until all show it", 50,
 			99)...)
-		figures = append(figures, released.figures("one at a time: release until none shows it", 50,
+		figures = append(figures, figuresOf(released, "one at a time: release until none shows it", 50,
 			99)...)
 		return nil
 	})
@@ -112,7 +113,7 @@ func newStepper(ctx context.Context, c *cluster) *stepper {
 	return s
 }
 
-func (s *stepper) step(ctx context.Context, registered, released *latencies) error {
+func (s *stepper) step(ctx context.Context, registered, released *measured.Times) error {
 	start := time.Now()
 	g, err := s.first.RegisterFor(ctx, context.Background(), s.name, metaOf())
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *stepper) step(ctx context.Context, registered, released *latencies) err
 	if err := s.see(ctx, registry.Registered); err != nil {
 		return errors.Join(err, g.Release())
 	}
-	registered.add(time.Since(start))
+	registered.Add(time.Since(start))
 	start = time.Now()
 	if err := g.Release(); err != nil {
 		return err
@@ -129,7 +130,7 @@ func (s *stepper) step(ctx context.Context, registered, released *latencies) err
 	if err := s.see(ctx, registry.Unregistered); err != nil {
 		return err
 	}
-	released.add(time.Since(start))
+	released.Add(time.Since(start))
 	return nil
 }
 
