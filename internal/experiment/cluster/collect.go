@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// result puts together what was measured in a run whose load lasted so long.
+// result puts together what was measured in a run whose load lasted for ran.
 func (r *run) result(ran time.Duration) *Run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,8 +68,8 @@ func (r *run) result(ran time.Duration) *Run {
 		x.Loads.PerKey = measured.Value(float64(x.Loads.Total) / float64(x.Loads.Keys))
 	}
 	t.sampled(r.samples)
-	x.Before, x.During, x.After = t.phases[phase.Before].result(),
-		t.phases[phase.During].result(), t.phases[phase.After].result()
+	x.Before, x.During, x.After = t.phases[phase.Before].done(), t.phases[phase.During].done(),
+		t.phases[phase.After].done()
 	x.Heal = measured.None()
 	if r.p.Disturb != lab.Calm && r.ended > 0 {
 		x.Heal = heal(t.moments(), r.p.Start, r.ended)
@@ -78,7 +78,7 @@ func (r *run) result(ran time.Duration) *Run {
 	return x
 }
 
-// poisoned looks at what became of the fetches of the poisoned key and of the others. mu is held.
+// poisoned returns what became of the fetches of the poisoned key, and of the others. mu is held.
 func (r *run) poisoned() *PoisonResult {
 	x := &PoisonResult{Deaths: len(r.victims), Again: measured.None()}
 	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
@@ -113,26 +113,20 @@ func (s *Stats) add(a, first Stats) {
 	s.Moved += a.Moved - first.Moved
 }
 
-// A timeline is what happened when: in slots, and in the phases before, during and after the
-// disturbance. A fetch belongs to when it was to begin.
+// A timeline collects what happened when: by slot, and before, during and after the disturbance. A
+// fetch belongs to the time at which it was to begin.
 type timeline struct {
 	line   phase.Line
 	slots  []*part
 	phases [phase.Count]*part
 }
 
-// A part is what happened in a part of a run.
+// A part collects what happened in a part of a run. Its Latency and P999 are set by done.
 type part struct {
-	seconds        float64
-	loads, fetches uint64
-	local          uint64
-	unseen         bool // there was no sample, so local is a guess
-	errors         map[string]uint64
-	latency        measured.Times
-}
-
-func newPart(d time.Duration) *part {
-	return &part{seconds: d.Seconds(), errors: make(map[string]uint64)}
+	Phase
+	times  measured.Times
+	local  uint64 // loads without the owner
+	unseen bool   // no sample was taken, so local is a guess
 }
 
 // newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what was
@@ -143,83 +137,66 @@ func newTimeline(p *Params, ran time.Duration) *timeline {
 		t.line.Start, t.line.End = math.MaxInt64, math.MaxInt64
 	}
 	for at := time.Duration(0); at < ran; at += slot {
-		t.slots = append(t.slots, newPart(slot))
+		t.slots = append(t.slots, &part{})
 	}
 	for i := range phase.Count {
-		t.phases[i] = newPart(t.line.Length(i, ran))
+		t.phases[i] = &part{Phase: Phase{Seconds: measured.Value(t.line.Length(i, ran).Seconds())}}
 	}
 	return t
 }
 
 // at calls f for the slot and the phase of a time.
 func (t *timeline) at(when time.Duration, f func(*part)) {
-	if i := int(when / slot); when >= 0 && i < len(t.slots) {
+	when = max(0, when)
+	if i := int(when / slot); i < len(t.slots) {
 		f(t.slots[i])
 	}
-	f(t.phases[t.line.At(max(0, when))])
+	f(t.phases[t.line.At(when)])
 }
 
 func (t *timeline) fetched(one record) {
 	t.at(one.Due, func(p *part) {
-		p.fetches++
-		p.latency.Add(one.Latency)
-		if one.Error != "" {
-			p.errors[one.Error]++
+		p.Fetches++
+		p.times.Add(one.Latency)
+		if one.Error == "" {
+			return
 		}
+		if p.Errors == nil {
+			p.Errors = make(map[string]uint64)
+		}
+		p.Errors[one.Error]++
 	})
 }
 
-func (t *timeline) loaded(at time.Duration) { t.at(max(0, at), func(p *part) { p.loads++ }) }
+func (t *timeline) loaded(at time.Duration) { t.at(at, func(p *part) { p.Loads++ }) }
 
-// sampled spreads what was counted between two samples evenly over the time between them. Of slots
-// in which there was no sample at all nothing is known: of those the series has a gap.
+// sampled spreads what was counted between two samples evenly over the slots between them. If a
+// slot had no sample at all, the series has a gap there.
 func (t *timeline) sampled(samples []countSample) {
 	var before countSample
 	for _, s := range samples {
 		n := s.local - min(s.local, before.local)
-		first, last := before.at/slot, s.at/slot
+		first, last := max(0, int(before.at/slot)), min(int(s.at/slot), len(t.slots)-1)
 		for i := first; i <= last; i++ {
 			share := n / uint64(last-i+1) //nolint:gosec // at least 1
 			n -= share
-			when, inside := i*slot, false //nolint:durationcheck // i is a number of slots
-			switch i {
-			case last:
-				when = s.at
-			case first:
-				when = before.at
-			default:
-				inside = true
-			}
-			t.at(when, func(p *part) {
-				p.local += share
-				p.unseen = p.unseen || inside
-			})
+			t.slots[i].local += share
+			t.slots[i].unseen = t.slots[i].unseen || first < i && i < last
 		}
 		before = s
 	}
 }
 
-func (p *part) failed() (n uint64) {
-	for _, k := range p.errors {
-		n += k
-	}
-	return n
-}
-
-func (p *part) result() Phase {
-	x := Phase{Seconds: measured.Value(p.seconds), Fetches: p.fetches,
-		Latency: p.latency.Spread(), P999: p.latency.Quantile(99.9), Loads: p.loads}
-	if len(p.errors) > 0 {
-		x.Errors = p.errors
-	}
-	return x
+// done returns what happened in the part.
+func (p *part) done() Phase {
+	p.Latency, p.P999 = p.times.Spread(), p.times.Quantile(99.9)
+	return p.Phase
 }
 
 func (t *timeline) moments() []moment {
 	list := make([]moment, len(t.slots))
 	for i, p := range t.slots {
-		list[i] = moment{loads: p.loads, errors: p.failed(), fetches: p.fetches, local: p.local,
-			unseen: p.unseen, p50: p.latency.At(50), p99: p.latency.At(99)}
+		list[i] = moment{p.Loads, p.errors(), p.Fetches, p.times.At(99)}
 	}
 	return list
 }
@@ -227,23 +204,19 @@ func (t *timeline) moments() []moment {
 func (t *timeline) series() []series.Series {
 	record := series.NewRecorder(seriesLoads, seriesP50, seriesP99, seriesErrors, seriesFetches,
 		seriesLocal)
-	for i, m := range t.moments() {
+	perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
+	for i, p := range t.slots {
 		at := time.Duration(i)*slot + slot/2
-		perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
-		record.Add(seriesLoads, at, perSecond(m.loads))
-		record.Add(seriesErrors, at, perSecond(m.errors))
-		record.Add(seriesFetches, at, perSecond(m.fetches))
-		local := perSecond(m.local)
-		if m.unseen {
-			local = float64(measured.None()) // a gap
+		local := perSecond(p.local)
+		if p.unseen {
+			local = float64(measured.None())
 		}
+		record.Add(seriesLoads, at, perSecond(p.Loads))
+		record.Add(seriesErrors, at, perSecond(p.errors()))
+		record.Add(seriesFetches, at, perSecond(p.Fetches))
 		record.Add(seriesLocal, at, local)
-		p50, p99 := measured.None(), measured.None() // a gap: nothing was to begin, or nothing ended
-		if m.fetches > 0 {
-			p50, p99 = measured.Value(m.p50.Seconds()), measured.Value(m.p99.Seconds())
-		}
-		record.Add(seriesP50, at, float64(p50))
-		record.Add(seriesP99, at, float64(p99))
+		record.Add(seriesP50, at, float64(p.times.Quantile(50))) // a gap where nothing ended
+		record.Add(seriesP99, at, float64(p.times.Quantile(99)))
 	}
 	return record.All()
 }

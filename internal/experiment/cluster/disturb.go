@@ -9,71 +9,69 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
-// disturb does to the nodes what the configuration says, when it says. The victims are the last
-// ones; the first node is never one, so that there is somebody to join.
-func (r *run) disturb(ctx context.Context) error {
+// disturb does to the nodes what --disturb says, and notes when that is over. The victims are the
+// last nodes; the first one is never a victim, so that others can join it.
+func (r *run) disturb(ctx context.Context) (err error) {
 	if r.p.Disturb == lab.Calm {
 		return nil
 	}
 	if err := r.Until(ctx, r.p.Start); err != nil {
 		return err
 	}
-	victims := make([]int, 0, r.p.Victims)
+	var victims []int
 	for i := r.p.Nodes - r.p.Victims; i < r.p.Nodes; i++ {
 		victims = append(victims, i)
 	}
 	switch r.p.Disturb {
 	case lab.Kill, lab.Restart:
-		r.hit(victims...)
-		for _, i := range victims {
-			r.remove(i).kill()
-		}
-		if r.p.Disturb == lab.Kill {
-			r.over(r.Now())
-			return nil
-		}
-		if err := r.Until(ctx, r.p.End); err != nil {
-			return err
-		}
-		for _, i := range victims {
-			if err := r.again(ctx, i); err != nil {
-				return err
-			}
-		}
+		err = r.kill(ctx, victims)
 	case lab.Pause:
 		r.hit(victims...)
-		if err := r.pause(true, victims); err != nil {
-			return err
-		}
-		slept := r.Until(ctx, r.p.End)
-		if err := errors.Join(slept, r.pause(false, victims)); err != nil {
-			return err
-		}
+		err = r.during(ctx, func(on bool) error { return r.pause(on, victims) })
 	case lab.Split:
 		r.hit(victims...)
-		if err := r.split(victims); err != nil {
-			return err
-		}
-		slept := r.Until(ctx, r.p.End)
-		if err := errors.Join(slept, r.split(nil)); err != nil {
-			return err
-		}
+		err = r.during(ctx, func(on bool) error { return r.split(on, victims) })
 	case lab.Rolling:
-		if err := r.roll(ctx); err != nil {
-			return err
-		}
+		err = r.roll(ctx)
 	case lab.OriginSlow, lab.OriginFail:
-		r.origin.set(r.p.Disturb == lab.OriginSlow, r.p.Disturb == lab.OriginFail)
-		err := r.Until(ctx, r.p.End)
-		r.origin.set(false, false)
-		if err != nil {
-			return err
-		}
+		err = r.during(ctx, func(on bool) error {
+			r.origin.set(on && r.p.Disturb == lab.OriginSlow, on && r.p.Disturb == lab.OriginFail)
+			return nil
+		})
 	case lab.Poison:
 		return r.poison(ctx)
-	case lab.Calm:
 	}
-	r.over(r.Now())
+	if err == nil {
+		r.over()
+	}
+	return err
+}
+
+// during sets something on, and off at the end of the window or when ctx ends.
+func (r *run) during(ctx context.Context, set func(on bool) error) error {
+	if err := set(true); err != nil {
+		return err
+	}
+	return errors.Join(r.Until(ctx, r.p.End), set(false))
+}
+
+// kill ends nodes without notice. With --disturb restart they are started again at the end.
+func (r *run) kill(ctx context.Context, victims []int) error {
+	r.hit(victims...)
+	for _, i := range victims {
+		r.remove(i).kill()
+	}
+	if r.p.Disturb == lab.Kill {
+		return nil
+	}
+	if err := r.Until(ctx, r.p.End); err != nil {
+		return err
+	}
+	for _, i := range victims {
+		if err := r.again(ctx, i); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -86,30 +84,25 @@ func (p *Params) quarantine() time.Duration {
 	return 0
 }
 
-// poison makes the load of one key end its process, until End, and takes out the nodes that die of
-// it.
+// poison makes the load of one key end its process within the window, and takes out the nodes that
+// die of it until ctx ends.
 func (r *run) poison(ctx context.Context) error {
-	r.order(true)
-	for r.Now() < r.p.End {
+	set := func(poisoned bool) {
+		for _, p := range r.living() {
+			_ = p.Send(order{Poison: &poisoned}) // one that has just died does not get it
+		}
+	}
+	set(true)
+	for over := false; ; {
 		if err := pace.Sleep(ctx, tick/2); err != nil {
 			return err
 		}
 		r.reap()
-	}
-	r.order(false)
-	r.over(r.Now())
-	for { // until the load is over
-		if err := pace.Sleep(ctx, tick/2); err != nil {
-			return err
+		if !over && r.Now() >= r.p.End {
+			over = true
+			set(false)
+			r.over()
 		}
-		r.reap()
-	}
-}
-
-// order tells all nodes whether the key is poisoned. One that has just died does not hear it.
-func (r *run) order(poisoned bool) {
-	for _, p := range r.living() {
-		_ = p.Send(order{Poison: &poisoned})
 	}
 }
 
@@ -131,7 +124,7 @@ func (r *run) reap() {
 	}
 }
 
-// roll restarts one node after the other, evenly over the time there is; longer if they need it.
+// roll restarts one node after the other, evenly over the window; longer if they need it.
 func (r *run) roll(ctx context.Context) error {
 	each := (r.p.End - r.p.Start) / time.Duration(r.p.Nodes)
 	for i := range r.p.Nodes {
@@ -149,7 +142,7 @@ func (r *run) roll(ctx context.Context) error {
 	return r.Until(ctx, r.p.End)
 }
 
-// again starts a node once more, and has it take up its load.
+// again starts a node once more, and lets it take up its load.
 func (r *run) again(ctx context.Context, i int) error {
 	if err := r.start(ctx, i); err != nil {
 		return err
@@ -157,11 +150,11 @@ func (r *run) again(ctx context.Context, i int) error {
 	return r.nodes[i].Send(order{Begin: r.Zero.UnixNano()})
 }
 
-// split cuts the links between the victims and the others, at both ends; nil makes all whole.
-func (r *run) split(victims []int) error {
+// split cuts the links between the victims and the others at both ends, or makes all whole.
+func (r *run) split(on bool, victims []int) error {
 	side := make(map[int]bool)
 	for _, i := range victims {
-		side[i] = true
+		side[i] = on
 	}
 	for i, p := range r.nodes {
 		cut := &cutOrder{Registry: []string{}, HTTP: []string{}}
@@ -178,16 +171,16 @@ func (r *run) split(victims []int) error {
 	return nil
 }
 
-func (r *run) pause(stop bool, victims []int) error {
+func (r *run) pause(on bool, victims []int) error {
 	for _, i := range victims {
-		if err := r.nodes[i].pause(stop); err != nil {
+		if err := r.nodes[i].pause(on); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// remove takes a node out, for its process to be ended.
+// remove takes a node out, for its process to be ended, and returns it; nil if it is gone.
 func (r *run) remove(i int) *process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -196,6 +189,7 @@ func (r *run) remove(i int) *process {
 	return p
 }
 
+// hit notes that nodes are victims.
 func (r *run) hit(nodes ...int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -204,7 +198,9 @@ func (r *run) hit(nodes ...int) {
 	}
 }
 
-func (r *run) over(at time.Duration) {
+// over notes that the disturbance is over.
+func (r *run) over() {
+	at := r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = at

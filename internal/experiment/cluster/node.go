@@ -25,12 +25,14 @@ import (
 	"github.com/snowfence/snowfence/registry/group"
 )
 
-// Serve is a node's process: in has its configuration and then orders, out gets its reports, all as
-// lines of JSON. It blocks until in ends or SIGTERM tells it to leave, or the node can't be opened.
+// Serve runs a node in a process of its own. It reads the configuration and then orders, and writes
+// reports, all as lines of JSON. It blocks until in ends or SIGTERM comes, or the node can't be
+// opened.
 func Serve(in io.Reader, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	// it goes to all processes of a terminal; the parent ends this one when it has what it needs
+	// An interrupt goes to all processes of a terminal. The parent ends this one when it has what it
+	// needs.
 	signal.Ignore(os.Interrupt)
 	orders := json.NewDecoder(bufio.NewReader(in))
 	var c nodeConfig
@@ -42,7 +44,7 @@ func Serve(in io.Reader, out io.Writer) error {
 		return err
 	}
 	reports := json.NewEncoder(out)
-	if err := reports.Encode(nodeReport{Registry: n.address(),
+	if err := reports.Encode(nodeReport{Registry: n.address,
 		HTTP: n.listener.Addr().String()}); err != nil {
 		return errors.Join(err, n.close())
 	}
@@ -76,9 +78,10 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// A node is what is in a node's process.
+// A node holds what is in a node's process.
 type node struct {
 	c        nodeConfig
+	address  string       // of the registry; empty without a cluster
 	client   *http.Client // to the origin
 	listener net.Listener
 	server   *http.Server
@@ -140,6 +143,7 @@ func (n *node) openShared(
 	if err != nil {
 		return err
 	}
+	n.address = n.registry.Addr()
 	ownership, err := cluster.ParseOwnership(string(n.c.Ownership))
 	if err == nil {
 		n.shared, err = cluster.New(cluster.Options[[]byte]{
@@ -169,7 +173,7 @@ func (n *node) openShared(
 	return nil
 }
 
-// fromOrigin is the cache's Load.
+// fromOrigin loads a value, for the cache.
 func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	if n.poison.Load() && key == keyName(poisonKey) {
 		os.Exit(1)
@@ -185,7 +189,7 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// ask is a load of the origin, with what it notes.
+// ask asks the origin for a value, and tells it what it is to note.
 func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin,
 		bytes.NewReader([]byte(key)))
@@ -221,13 +225,6 @@ func (n *node) fetch(ctx context.Context, key string) ([]byte, error) {
 		return n.plain.Fetch(ctx, key, n.fromOrigin)
 	}
 	return n.shared.Fetch(withTrail(ctx), key)
-}
-
-func (n *node) address() string {
-	if n.registry == nil {
-		return ""
-	}
-	return n.registry.Addr()
 }
 
 func (n *node) obey(ctx context.Context, o order) {

@@ -17,18 +17,18 @@ type process struct {
 	registry, http string // addresses
 
 	mu      sync.Mutex // guards what follows
-	last    nodeReport // without Ended
+	last    nodeReport // without the lists, which are collected below
 	records []record   // all that ended
 	views   []view     // when other nodes came or went, as this one saw it
 	letDown []record   // fetches whose deadlines passed
 	givenUp []givenUp  // loads that were given up
 	first   Stats      // of a second after the beginning
-	stopped bool       // by SIGSTOP
-	leaving bool       // it was told to end, or killed
-	left    time.Time  // when
+	paused  bool
+	leaving bool      // it was told to end, or killed, or has ended
+	left    time.Time // when
 }
 
-// patience is how long a node may take to be ready, to see the others, or to end.
+// patience bounds how long a node may take to be ready, to see the others, or to end.
 const patience = 20 * time.Second
 
 // startProcess starts a node, and waits until it is ready.
@@ -48,7 +48,7 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	if err != nil {
 		return nil, err
 	}
-	// A process that ends at once may do so before it was told: what it says then is the error.
+	// A process that ends at once may do so before this: what it says then is the error.
 	sent := p.Send(c)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -67,12 +67,11 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	return nil, err
 }
 
-// take adds up the process's reports.
+// take collects what the process reports.
 func (p *process) take(r nodeReport) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.records = append(p.records, r.Ended...)
-	p.views = append(p.views, r.Views...)
+	p.records, p.views = append(p.records, r.Ended...), append(p.views, r.Views...)
 	p.letDown, p.givenUp = append(p.letDown, r.LetDown...), append(p.givenUp, r.GivenUp...)
 	r.Ended, r.Views, r.LetDown, r.GivenUp = nil, nil, nil, nil
 	p.last = r
@@ -86,11 +85,11 @@ func (p *process) seen() nodeReport {
 }
 
 // pause halts the process, or lets it go on.
-func (p *process) pause(stop bool) error {
+func (p *process) pause(on bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = stop
-	if stop {
+	p.paused = on
+	if on {
 		return p.Pause()
 	}
 	return p.Resume()
@@ -100,16 +99,17 @@ func (p *process) pause(stop bool) error {
 func (p *process) runs() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.stopped && !p.leaving
+	return !p.paused && !p.leaving
 }
 
-// mark notes that the process is going to end, or has ended.
-func (p *process) mark() {
+// mark notes that the process is going to end, or has ended. It returns false if it is paused.
+func (p *process) mark() (listens bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.leaving {
 		p.leaving, p.left = true, time.Now()
 	}
+	return !p.paused
 }
 
 func (p *process) kill() {
@@ -117,8 +117,11 @@ func (p *process) kill() {
 	p.Kill()
 }
 
-// leave makes the node end in good order.
+// leave makes the node end in good order, or kills one that is paused.
 func (p *process) leave() error {
-	p.mark()
+	if !p.mark() {
+		p.Kill()
+		return nil
+	}
 	return p.Close(patience)
 }

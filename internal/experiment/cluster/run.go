@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
@@ -52,7 +54,8 @@ type run struct {
 	origin    *origin
 
 	mu      sync.Mutex // guards what follows
-	nodes   []*process // those that are there, by number; nil: killed
+	nodes   []*process // those that are there, by number; nil: gone
+	ports   []int      // of their registries
 	all     []*process // also those that are gone
 	victims []string
 	samples []countSample
@@ -62,7 +65,7 @@ type run struct {
 	ended     time.Duration // when the disturbance was over; 0: not yet
 }
 
-// A countSample is what the nodes' caches had counted at a time.
+// A countSample holds what the nodes' caches had counted at a time.
 type countSample struct {
 	at    time.Duration
 	local uint64
@@ -75,7 +78,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	defer r.origin.close()
 	defer func() { err = errors.Join(err, r.end()) }()
 	r.progress("starting")
-	r.nodes = make([]*process, r.p.Nodes)
+	r.nodes, r.ports = make([]*process, r.p.Nodes), make([]int, r.p.Nodes)
 	for i := range r.nodes {
 		if err := r.start(ctx, i); err != nil {
 			return nil, err
@@ -106,39 +109,31 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	return r.result(ran), err
 }
 
-// start starts node i, which joins those that are there.
+// start starts node i, which joins those that are there. A node that is started again has the
+// address that it had, so the others know at once that its incarnation before is over.
 func (r *run) start(ctx context.Context, i int) error {
 	var seeds []string
-	if r.ownership != None {
+	if r.ownership.clustered() {
 		for _, p := range r.living() {
 			if p.runs() {
 				seeds = append(seeds, p.registry)
 			}
 		}
 	}
-	// A node that is started again has the address that it had: so the others know at once that its
-	// run before is over.
-	port := 0
-	for _, before := range r.all {
-		if before.name == nodeName(i) && before.registry != "" {
-			address, err := netip.ParseAddrPort(before.registry)
-			if err != nil {
-				return err
-			}
-			port = int(address.Port())
-		}
-	}
 	p, err := startProcess(ctx, r.env.Child, nodeConfig{
 		Params: r.p, Name: nodeName(i), Index: i, Process: len(r.all), Ownership: r.ownership,
-		Seeds: seeds, Port: port, Origin: r.origin.url,
+		Seeds: seeds, Port: r.ports[i], Origin: r.origin.url,
 	})
 	if err != nil {
 		return err
 	}
+	if address, err := netip.ParseAddrPort(p.registry); err == nil { // none without a cluster
+		r.ports[i] = int(address.Port())
+	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.nodes[i] = p
 	r.all = append(r.all, p)
-	r.mu.Unlock()
 	return nil
 }
 
@@ -158,11 +153,7 @@ func (r *run) living() (list []*process) {
 
 // together waits until all nodes see each other and, by slot, each has its share.
 func (r *run) together(ctx context.Context) error {
-	if r.ownership == None {
-		return nil
-	}
-	deadline := time.Now().Add(patience)
-	for !r.settled() {
+	for deadline := time.Now().Add(patience); !r.settled(); {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the nodes do not see each other after %v", patience)
 		}
@@ -173,10 +164,10 @@ func (r *run) together(ctx context.Context) error {
 	return nil
 }
 
-// settled reports whether the nodes that are there see each other, and nobody else, and, by slot,
+// settled reports whether the nodes that are there see each other, and no other node, and, by slot,
 // have all slots in even shares.
 func (r *run) settled() bool {
-	if r.ownership == None {
+	if !r.ownership.clustered() {
 		return true
 	}
 	living, held := r.living(), 0
@@ -191,17 +182,17 @@ func (r *run) settled() bool {
 	return r.ownership != BySlot || held == cluster.DefaultSlots
 }
 
-// watch takes samples until the load is over, and the last fetches have ended.
+// watch takes samples until the load is over and the last fetches have ended, or ctx ends. What has
+// not ended then counts as late.
 func (r *run) watch(ctx context.Context) {
 	for r.Now() < r.p.Duration {
-		if err := pace.Sleep(ctx, tick); err != nil {
-			return // stopped: a partial result
+		if pace.Sleep(ctx, tick) != nil {
+			return
 		}
 		r.take()
 		r.progress("running")
 	}
-	deadline := time.Now().Add(r.p.Timeout + patience)
-	for time.Now().Before(deadline) {
+	for r.Now() < r.p.Duration+r.p.Timeout+patience {
 		done := true
 		for _, p := range r.living() {
 			done = done && (p.seen().Done || !p.runs())
@@ -210,11 +201,10 @@ func (r *run) watch(ctx context.Context) {
 			return
 		}
 		r.progress("settling")
-		if err := pace.Sleep(ctx, tick); err != nil {
+		if pace.Sleep(ctx, tick) != nil {
 			return
 		}
 	}
-	// What has not ended by now counts as late.
 }
 
 // take takes a sample. What a node that is gone had counted stays counted.
@@ -248,12 +238,9 @@ func (r *run) take() {
 
 // progress reports how far all runs are.
 func (r *run) progress(doing string) {
-	part := map[string]float64{"settling": 0.9}[doing]
-	if doing == "running" {
-		part = 0.1 + 0.8*min(1, float64(r.Now())/float64(r.p.Duration))
-	}
-	text := string(r.ownership) + "  " + doing
+	part, text := 0.0, fmt.Sprintf("%s  %s", r.ownership, doing)
 	if doing != "starting" {
+		part = 0.1 + 0.8*min(1, r.Now().Seconds()/r.p.Duration.Seconds())
 		var fetches uint64
 		for _, n := range r.living() {
 			fetches += n.seen().Begun
@@ -266,28 +253,11 @@ func (r *run) progress(doing string) {
 
 // end ends all nodes that are there. It may be called again.
 func (r *run) end() error {
-	var errs []error
-	var mu sync.Mutex // guards errs
-	var ending sync.WaitGroup
-	for i, p := range r.nodes {
-		if p == nil {
-			continue
+	var ending errgroup.Group
+	for i := range r.nodes {
+		if p := r.remove(i); p != nil {
+			ending.Go(p.leave)
 		}
-		r.mu.Lock()
-		r.nodes[i] = nil
-		stopped := p.stopped
-		r.mu.Unlock()
-		ending.Go(func() {
-			if stopped {
-				p.kill()
-				return
-			}
-			err := p.leave()
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-		})
 	}
-	ending.Wait()
-	return errors.Join(errs...)
+	return ending.Wait()
 }
