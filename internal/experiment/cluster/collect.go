@@ -52,7 +52,7 @@ func (r *run) result(ran time.Duration) *Run {
 	}
 	starts := make(map[string][]time.Duration)
 	for _, load := range loads {
-		starts[load.key] = append(starts[load.key], load.start)
+		starts[load.Key] = append(starts[load.Key], load.start)
 		t.loaded(load.start)
 	}
 	for _, times := range starts {

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -191,20 +190,19 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 
 // ask asks the origin for a value, and tells it what it is to note.
 func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin,
-		bytes.NewReader([]byte(key)))
+	told := request{Key: key, Process: n.c.Process, Number: number, Vain: vainOf(ctx)}
+	if n.shared != nil {
+		s := n.shared.Stats()
+		told.Unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
+	}
+	body, err := json.Marshal(told)
 	if err != nil {
 		return nil, err
 	}
-	var unasked uint64
-	if n.shared != nil {
-		s := n.shared.Stats()
-		unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, n.c.Origin, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
-	r.Header.Set(headerProcess, strconv.Itoa(n.c.Process))
-	r.Header.Set(headerNumber, strconv.FormatUint(number, 10))
-	r.Header.Set(headerVain, vainOf(ctx))
-	r.Header.Set(headerUnasked, strconv.FormatUint(unasked, 10))
 	answer, err := n.client.Do(r)
 	if err != nil {
 		return nil, err

@@ -2,17 +2,15 @@ package cluster
 
 import (
 	"context"
-	"errors"
-	"io"
+	"encoding/json"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 )
 
-// An origin is where values come from: an HTTP server in this process, which counts.
+// An origin gives values over HTTP, and counts what it is asked for.
 type origin struct {
 	p      *Params
 	server *http.Server
@@ -46,34 +44,18 @@ func openOrigin(ctx context.Context, p *Params) (*origin, error) {
 	return o, nil
 }
 
-// The headers of a load: see loadRecord.
-const (
-	headerProcess = "Load-Process"
-	headerNumber  = "Load-Number"
-	headerVain    = "Load-Vain"
-	headerUnasked = "Load-Unasked"
-)
-
-// ServeHTTP is a load: the body is the key.
+// ServeHTTP serves a load. The body is a request, and the answer's the value.
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	key, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<12))
+	load := &loadRecord{end: unended}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<12)).Decode(&load.request)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	load := &loadRecord{key: string(key), end: unended, vain: r.Header.Get(headerVain)}
-	var bad [3]error
-	load.process, bad[0] = strconv.Atoi(r.Header.Get(headerProcess))
-	load.number, bad[1] = strconv.ParseUint(r.Header.Get(headerNumber), 10, 64)
-	load.unasked, bad[2] = strconv.ParseUint(r.Header.Get(headerUnasked), 10, 64)
-	if err := errors.Join(bad[:]...); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	o.mu.Lock()
 	o.total++
 	version := o.total
-	o.keys = append(o.keys, string(key))
+	o.keys = append(o.keys, load.Key)
 	if !o.begun.IsZero() {
 		load.start = time.Since(o.begun)
 		o.loads = append(o.loads, load)
@@ -95,13 +77,13 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin fails", http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(makeValue(string(key), version, time.Now(), size))
+	_, _ = w.Write(makeValue(load.Key, version, time.Now(), size))
 }
 
 // slowed returns how long a load takes of a slow origin.
 func slowed(latency time.Duration) time.Duration { return max(10*latency, time.Second) }
 
-// end notes that a load has ended, before anybody gets to know.
+// end notes that a load has ended, before its node gets to know.
 func (o *origin) end(load *loadRecord, how func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -109,14 +91,14 @@ func (o *origin) end(load *loadRecord, how func()) {
 	how()
 }
 
-// begin has loads counted from now on.
+// begin counts loads from now on.
 func (o *origin) begin(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.begun = at
 }
 
-// set makes the origin slow, or has it fail.
+// set makes the origin slow, or makes it fail.
 func (o *origin) set(slow, fail bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

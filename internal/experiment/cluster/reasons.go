@@ -46,21 +46,25 @@ var reasonWords = []struct {
 // unended is the end of what has not ended.
 const unended = time.Duration(1<<63 - 1)
 
+// A request is what a node tells the origin of a load.
+type request struct {
+	Key     string `json:"key"`
+	Process int    `json:"process"` // its number, in the order in which processes were started
+	Number  uint64 `json:"number"`  // of the load, among those of the process
+	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	Vain string `json:"vain"`
+	// Unasked is how often the process had, by then, not asked a node that it should have: since
+	// that node had failed too often, or had too much to do, or the key was on trial.
+	Unasked uint64 `json:"unasked"`
+}
+
 // A loadRecord is what the origin notes of a load. Times are from the beginning of the run. The
 // value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
 type loadRecord struct {
-	key        string
-	process    int    // its number, in the order in which processes were started
-	number     uint64 // of the load, among those of the process
+	request
 	start, end time.Duration
 	failed     bool // the origin failed
 	cut        bool // the node gave up
-
-	// vain is the host that the node asked in vain just before; empty: none, or it has answered.
-	vain string
-	// unasked is how often the process had, by then, not asked a node that it should have: since
-	// that node had failed too often, or had too much to do, or the key was on trial.
-	unasked uint64
 }
 
 // A span is a part of a run.
@@ -114,8 +118,8 @@ func (e *evidence) describe(l, other *loadRecord) string {
 	} else {
 		did += " from"
 	}
-	text := fmt.Sprintf("%s at %.3f s by %s, though %s %s %.3f s", l.key, l.start.Seconds(),
-		e.names[l.process], e.names[other.process], did, other.start.Seconds())
+	text := fmt.Sprintf("%s at %.3f s by %s, though %s %s %.3f s", l.Key, l.start.Seconds(),
+		e.names[l.Process], e.names[other.Process], did, other.start.Seconds())
 	if other.end <= l.start {
 		text += fmt.Sprintf(" to %.3f s", other.end.Seconds())
 	}
@@ -139,10 +143,10 @@ type keyLoads struct {
 
 // why returns why l was allowed and, if it was not, the load that made it one too many.
 func (x *explainer) why(l *loadRecord) (why Reason, other *loadRecord) {
-	key := x.keys[l.key]
+	key := x.keys[l.Key]
 	if key == nil {
 		key = &keyLoads{before: reasonFirst}
-		x.keys[l.key] = key
+		x.keys[l.Key] = key
 	}
 	key.living = slices.DeleteFunc(key.living, func(p *loadRecord) bool {
 		gone := x.gone(p, l)
@@ -180,13 +184,13 @@ func (x *explainer) gone(p, l *loadRecord) Reason {
 func (x *explainer) excuse(p, l *loadRecord) Reason {
 	changed := x.changed(p.start, l.start)
 	switch {
-	case x.ended[p.process] <= l.start:
+	case x.ended[p.Process] <= l.start:
 		return reasonLost
 	case x.late(p, l):
 		return reasonLate
-	case p.process == l.process && (p.cut || l.cut):
+	case p.Process == l.Process && (p.cut || l.cut):
 		return reasonFailed // which of the two came to the origin first says nothing
-	case p.process == l.process:
+	case p.Process == l.Process:
 		lives := x.copyTTL
 		if x.small {
 			lives = 0
@@ -215,27 +219,27 @@ func (x *explainer) changed(from, to time.Duration) bool {
 // late reports whether a caller was let down before l started who may have waited for p. The flight
 // of p may have asked another node first.
 func (x *explainer) late(p, l *loadRecord) bool {
-	return slices.ContainsFunc(x.letDown[p.key], func(at time.Duration) bool {
+	return slices.ContainsFunc(x.letDown[p.Key], func(at time.Duration) bool {
 		return p.start-x.patience <= at && at <= l.start
 	})
 }
 
 // vain reports whether l was made in place of a node that did not answer, or may have been made in
 // place of one that was not asked: which loads those were is not recorded.
-func (x *explainer) vain(l *loadRecord) bool { return l.vain != "" || x.passing[l] }
+func (x *explainer) vain(l *loadRecord) bool { return l.Vain != "" || x.passing[l] }
 
 // pass notes whether the process of l has passed over a node of late. It may be as long ago as a
 // caller waits.
 func (x *explainer) pass(l *loadRecord) {
-	list := x.recent[l.process]
+	list := x.recent[l.Process]
 	list = append(list, l)
 	for len(list) > 2 && list[1].start <= l.start-x.patience {
 		list = list[1:]
 	}
-	x.recent[l.process] = list
-	passed := l.unasked > 0
+	x.recent[l.Process] = list
+	passed := l.Unasked > 0
 	if list[0] != l && list[0].start <= l.start-x.patience {
-		passed = l.unasked > list[0].unasked
+		passed = l.Unasked > list[0].Unasked
 	}
 	if passed {
 		x.passing[l] = true
@@ -266,7 +270,7 @@ func (r *run) giveUp(loads []*loadRecord) {
 		p.mu.Unlock()
 	}
 	for _, l := range loads {
-		if at, ok := given[l.process][l.number]; ok {
+		if at, ok := given[l.Process][l.Number]; ok {
 			l.cut, l.end = true, max(l.start, min(l.end, at))
 		}
 	}

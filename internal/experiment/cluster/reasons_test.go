@@ -44,19 +44,19 @@ func loads(t require.TestingT, text string) (list []*loadRecord) {
 			return n
 		}
 		l := &loadRecord{
-			key: "key/1", process: slices.Index([]string{"1", "2", "3", "3'"}, part[1]),
+			request: request{Key: "key/1", Process: slices.Index([]string{"1", "2", "3", "3'"}, part[1]),
+				Unasked: uint64(number(5))}, //nolint:gosec // few
 			start: ms(number(2))[0], end: ms(number(3))[0],
-			unasked: uint64(number(5)), //nolint:gosec // few
-			failed:  strings.Contains(part[4], "!"), cut: strings.Contains(part[4], "x"),
+			failed: strings.Contains(part[4], "!"), cut: strings.Contains(part[4], "x"),
 		}
 		if part[3] == "…" {
 			l.end = unended
 		}
 		if strings.Contains(part[4], "?") {
-			l.vain = "127.0.0.1:1"
+			l.Vain = "127.0.0.1:1"
 		}
 		if strings.Contains(part[4], "b") {
-			l.key = "key/2"
+			l.Key = "key/2"
 		}
 		list = append(list, l)
 	}
@@ -205,7 +205,7 @@ func TestAPlantedLoadHasNoReason(t *testing.T) {
 		list := loads(t, calmly.String())
 		beside := rapid.SampledFrom(list).Draw(t, "beside")
 		planted := *beside
-		planted.process = rapid.IntRange(0, 2).Draw(t, "planted process")
+		planted.Process = rapid.IntRange(0, 2).Draw(t, "planted process")
 		most := int64(beside.end - beside.start + time.Second - 1)
 		planted.start += time.Duration(rapid.Int64Range(1, most).Draw(t, "later"))
 		planted.end = planted.start + time.Millisecond
@@ -231,10 +231,9 @@ func TestAPlantedLoadFailsTheCheck(t *testing.T) {
 			return
 		}
 		planted = true
-		body := strings.NewReader(keyName(0))
+		body := strings.NewReader(`{"key":"key/0","process":1}`)
 		q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.origin.url, body)
 		if assert.NoError(t, err) {
-			q.Header = http.Header{headerProcess: {"1"}, headerNumber: {"0"}, headerUnasked: {"0"}}
 			answer, err := http.DefaultClient.Do(q)
 			if assert.NoError(t, err) {
 				assert.NoError(t, answer.Body.Close())

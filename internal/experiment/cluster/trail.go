@@ -4,15 +4,13 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync"
+	"sync/atomic"
 )
 
-// A trail is the way of a fetch through the cluster. The flight that the fetch begins carries it to
-// the requests that it makes and to its load.
-type trail struct {
-	mu   sync.Mutex // guards vain
-	vain string     // the host that was asked last, if it has not answered
-}
+// A trail is the way of a fetch through the cluster: it holds the host that was asked last, if that
+// has not answered. The flight that the fetch begins carries it to the requests that it makes and to
+// its load.
+type trail struct{ vain atomic.Pointer[string] }
 
 type trailKey struct{}
 
@@ -20,22 +18,14 @@ func withTrail(ctx context.Context) context.Context {
 	return context.WithValue(ctx, trailKey{}, new(trail))
 }
 
-// note notes who was asked in vain last.
-func (t *trail) note(vain string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.vain = vain
-}
-
 // vainOf returns the host that the flight in ctx has asked last, if it has not answered.
 func vainOf(ctx context.Context) string {
-	t, ok := ctx.Value(trailKey{}).(*trail)
-	if !ok {
-		return ""
+	if t, ok := ctx.Value(trailKey{}).(*trail); ok {
+		if host := t.vain.Load(); host != nil {
+			return *host
+		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.vain
+	return ""
 }
 
 // A tracer is a transport that leaves trails.
@@ -43,18 +33,17 @@ type tracer struct{ *http.Transport }
 
 // RoundTrip implements http.RoundTripper.
 func (t tracer) RoundTrip(r *http.Request) (*http.Response, error) {
-	on, ok := r.Context().Value(trailKey{}).(*trail)
-	if !ok {
-		return t.Transport.RoundTrip(r)
-	}
 	answer, err := t.Transport.RoundTrip(r)
-	if err != nil {
-		on.note(r.URL.Host)
-		return nil, err
+	on, ok := r.Context().Value(trailKey{}).(*trail)
+	switch {
+	case !ok:
+	case err != nil:
+		on.vain.Store(&r.URL.Host)
+	default:
+		on.vain.Store(nil)
+		answer.Body = &tracedBody{answer.Body, on, r.URL.Host}
 	}
-	on.note("")
-	answer.Body = &tracedBody{answer.Body, on, r.URL.Host}
-	return answer, nil
+	return answer, err
 }
 
 // A tracedBody is an answer that may break off.
@@ -68,7 +57,7 @@ type tracedBody struct {
 func (b *tracedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.on.note(b.host)
+		b.on.vain.Store(&b.host)
 	}
 	return n, err
 }
