@@ -37,7 +37,8 @@ func TestCharts(t *testing.T) {
 func TestShade(t *testing.T) {
 	p, r := sampleRuns()
 	for d, want := range map[lab.Disturbance]string{
-		lab.Restart: "node-2 down", lab.Pause: "node-2 stopped", lab.Rolling: "one after the other restarted",
+		lab.Restart: "node-2 down", lab.Pause: "node-2 stopped",
+		lab.Rolling:    "one after the other restarted",
 		lab.OriginSlow: "origin slow", lab.OriginFail: "origin fails",
 	} {
 		p.Disturb = d

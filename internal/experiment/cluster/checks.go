@@ -97,7 +97,7 @@ func (x *Run) early(p *Params) bool {
 		return x.errors() > 0
 	}
 	for _, point := range lab.SeriesOf(x.Series, seriesErrors, "").Points {
-		if point.V > 0 && point.T < (p.Start-p.Timeout-slot).Seconds() {
+		if point.V > 0 && point.T < (p.Start-p.Timeout-interval).Seconds() {
 			return true
 		}
 	}
@@ -112,7 +112,8 @@ func (x *Run) odd(p *Params) string {
 	}
 	if n := kinds[errorDeadline]; n > 0 && (p.Disturb == lab.OriginFail ||
 		p.Disturb == lab.OriginSlow && slowed(p.OriginLatency.Max()) < p.Timeout) {
-		return human.Count(n) + " past their deadline, though no node was a victim and loads ended in time"
+		return human.Count(n) + " past their deadline, though no node was a victim and loads ended in " +
+			"time"
 	}
 	return ""
 }

@@ -106,10 +106,10 @@ func TestChecksOfErrors(t *testing.T) {
 		{lab.Kill, errorOverloaded, ""},
 		{lab.Kill, errorLoad, "3 by an origin that never failed"},
 		{lab.OriginFail, errorLoad, ""},
-		{lab.OriginFail, errorDeadline, "3 past their deadline, though no node was a victim and loads ended " +
-			"in time"},
-		{lab.OriginSlow, errorDeadline, "3 past their deadline, though no node was a victim and loads ended " +
-			"in time"},
+		{lab.OriginFail, errorDeadline, "3 past their deadline, though no node was a victim and " +
+			"loads ended in time"},
+		{lab.OriginSlow, errorDeadline, "3 past their deadline, though no node was a victim and " +
+			"loads ended in time"},
 	} {
 		p.Disturb, r.Runs[0].During.Errors, r.Runs[0].Loads.Total = tt.disturb,
 			map[string]uint64{tt.kind: 3}, 1000

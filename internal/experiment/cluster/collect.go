@@ -113,12 +113,12 @@ func (s *Stats) add(a, first Stats) {
 	s.Moved += a.Moved - first.Moved
 }
 
-// A timeline collects what happened when: by slot, and before, during and after the disturbance. A
-// fetch belongs to the time at which it was to begin.
+// A timeline collects what happened when: by interval, and before, during and after the
+// disturbance. A fetch belongs to the time at which it was to begin.
 type timeline struct {
-	line   phase.Line
-	slots  []*part
-	phases [phase.Count]*part
+	line      phase.Line
+	intervals []*part
+	phases    [phase.Count]*part
 }
 
 // A part collects what happened in a part of a run. Its Latency and P999 are set by done.
@@ -129,15 +129,15 @@ type part struct {
 	unseen bool   // no sample was taken, so local is a guess
 }
 
-// newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what was
-// killed for good stays away to the end.
+// newTimeline returns the timeline of a run. Without a disturbance all of it is before one; what
+// was killed for good stays away to the end.
 func newTimeline(p *Params, ran time.Duration) *timeline {
 	t := &timeline{line: phase.Line{Start: p.Start, End: p.End, Stop: p.Duration}}
 	if p.Disturb == lab.Calm {
 		t.line.Start, t.line.End = math.MaxInt64, math.MaxInt64
 	}
-	for at := time.Duration(0); at < ran; at += slot {
-		t.slots = append(t.slots, &part{})
+	for at := time.Duration(0); at < ran; at += interval {
+		t.intervals = append(t.intervals, &part{})
 	}
 	for i := range phase.Count {
 		t.phases[i] = &part{Phase: Phase{Seconds: measured.Value(t.line.Length(i, ran).Seconds())}}
@@ -145,11 +145,11 @@ func newTimeline(p *Params, ran time.Duration) *timeline {
 	return t
 }
 
-// at calls f for the slot and the phase of a time.
+// at calls f for the interval and the phase of a time.
 func (t *timeline) at(when time.Duration, f func(*part)) {
 	when = max(0, when)
-	if i := int(when / slot); i < len(t.slots) {
-		f(t.slots[i])
+	if i := int(when / interval); i < len(t.intervals) {
+		f(t.intervals[i])
 	}
 	f(t.phases[t.line.At(when)])
 }
@@ -170,18 +170,18 @@ func (t *timeline) fetched(one record) {
 
 func (t *timeline) loaded(at time.Duration) { t.at(at, func(p *part) { p.Loads++ }) }
 
-// sampled spreads what was counted between two samples evenly over the slots between them. If a
-// slot had no sample at all, the series has a gap there.
+// sampled spreads what was counted between two samples evenly over the intervals between them. If
+// an interval had no sample at all, the series has a gap there.
 func (t *timeline) sampled(samples []countSample) {
 	var before countSample
 	for _, s := range samples {
 		n := s.local - min(s.local, before.local)
-		first, last := max(0, int(before.at/slot)), min(int(s.at/slot), len(t.slots)-1)
+		first, last := max(0, int(before.at/interval)), min(int(s.at/interval), len(t.intervals)-1)
 		for i := first; i <= last; i++ {
 			share := n / uint64(last-i+1) //nolint:gosec // at least 1
 			n -= share
-			t.slots[i].local += share
-			t.slots[i].unseen = t.slots[i].unseen || first < i && i < last
+			t.intervals[i].local += share
+			t.intervals[i].unseen = t.intervals[i].unseen || first < i && i < last
 		}
 		before = s
 	}
@@ -194,8 +194,8 @@ func (p *part) done() Phase {
 }
 
 func (t *timeline) moments() []moment {
-	list := make([]moment, len(t.slots))
-	for i, p := range t.slots {
+	list := make([]moment, len(t.intervals))
+	for i, p := range t.intervals {
 		list[i] = moment{p.Loads, p.errors(), p.Fetches, p.times.At(99)}
 	}
 	return list
@@ -204,9 +204,9 @@ func (t *timeline) moments() []moment {
 func (t *timeline) series() []series.Series {
 	record := series.NewRecorder(seriesLoads, seriesP50, seriesP99, seriesErrors, seriesFetches,
 		seriesLocal)
-	perSecond := func(n uint64) float64 { return float64(n) / slot.Seconds() }
-	for i, p := range t.slots {
-		at := time.Duration(i)*slot + slot/2
+	perSecond := func(n uint64) float64 { return float64(n) / interval.Seconds() }
+	for i, p := range t.intervals {
+		at := time.Duration(i)*interval + interval/2
 		local := perSecond(p.local)
 		if p.unseen {
 			local = float64(measured.None())

@@ -147,7 +147,7 @@ func (r *run) again(ctx context.Context, i int) error {
 	if err := r.start(ctx, i); err != nil {
 		return err
 	}
-	return r.nodes[i].Send(order{Begin: r.Zero.UnixNano()})
+	return r.nodes[i].Send(order{Begin: r.Zero})
 }
 
 // split cuts the links between the victims and the others at both ends, or makes all whole.

@@ -85,24 +85,7 @@ func TestIdealAndSameAgree(t *testing.T) {
 	})
 }
 
-func TestValues(t *testing.T) {
-	at := time.Unix(0, 1234567890123456789)
-	value := makeValue("key/7", 42, at, 100)
-	require.Len(t, value, 100)
-	key, version, issued, ok := readValue(value)
-	require.True(t, ok)
-	require.Equal(t, "key/7", key)
-	require.EqualValues(t, 42, version)
-	require.True(t, at.Equal(issued))
-	_, _, _, ok = readValue(makeValue("k", 1, at, 0))
-	require.True(t, ok, "too short for the padding")
-	for _, bad := range []string{"", "a", "a b c d", "a 1 c d", "a b 1 d"} {
-		_, _, _, ok := readValue([]byte(bad))
-		require.False(t, ok, bad)
-	}
-}
-
-// moments of a calm run, in slots.
+// calmMoments returns the moments of a calm run.
 func calmMoments() []moment {
 	list := make([]moment, 60)
 	for i := range list {
@@ -113,7 +96,7 @@ func calmMoments() []moment {
 
 func TestHeal(t *testing.T) {
 	const start, end = 4 * time.Second, 7 * time.Second
-	at := func(s float64) int { return int(s * float64(time.Second) / float64(slot)) }
+	at := func(s float64) int { return int(s * float64(time.Second) / float64(interval)) }
 	calm := calmMoments()
 	require.EqualValues(t, 0, heal(calm, start, end))
 
@@ -202,11 +185,11 @@ func TestLoad(t *testing.T) {
 	fetch := func(_ context.Context, key string) ([]byte, error) {
 		switch key {
 		case keyName(0):
-			return makeValue(key, 1, time.Now(), 0), nil
+			return receive(makeValue(key, 1, 0), time.Now()), nil
 		case keyName(1):
-			return makeValue(key, 1, time.Now().Add(-time.Minute), 0), nil // stale
+			return receive(makeValue(key, 1, 0), time.Now().Add(-time.Minute)), nil // stale
 		case keyName(2):
-			return makeValue("another", 1, time.Now(), 0), nil // wrong
+			return receive(makeValue("another", 1, 0), time.Now()), nil // wrong
 		case keyName(3):
 			return nil, fmt.Errorf("load: %w", errOrigin)
 		default:
@@ -287,7 +270,8 @@ func TestRuns(t *testing.T) {
 			assert.Nil(t, x.Before.Errors)
 		}
 	})
-	disturbances := []lab.Disturbance{lab.Kill, lab.Restart, lab.Pause, lab.Split, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison}
+	disturbances := []lab.Disturbance{lab.Kill, lab.Restart, lab.Pause, lab.Split, lab.Rolling,
+		lab.OriginSlow, lab.OriginFail, lab.Poison}
 	if testing.Short() {
 		disturbances = []lab.Disturbance{lab.Restart, lab.Split, lab.Poison}
 	}

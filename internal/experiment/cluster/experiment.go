@@ -14,25 +14,25 @@ import (
 
 // Params are the parameters of the experiment. The processes of nodes get them as JSON.
 type Params struct {
-	Ownerships []Ownership     `name:"ownership" kind:"kind,..." choices:"slot,key,ring,none,all" help:"how a key finds its node; each is a run"`
-	Disturb    lab.Disturbance `name:"disturb" choices:"none,kill,restart,pause,split,rolling,origin-slow,origin-fail,poison" help:"what is done: cachebench help cluster disturb"`
+	Ownerships []Ownership     `name:"ownership" kind:"kind,..." choices:"slot,key,ring,none,all" help:"how a key finds its node; a run for each"`
+	Disturb    lab.Disturbance `name:"disturb" choices:"none,kill,restart,pause,split,rolling,origin-slow,origin-fail,poison" help:"what is done; see the topic disturb"`
 	lab.Window
-	Victims int `name:"victims" help:"to how many nodes; of a split, on one side"`
+	Victims int `name:"victims" help:"nodes that it is done to"`
 
-	Nodes    int              `name:"nodes" min:"1" max:"64" help:"nodes of the cluster, a process each"`
-	Duration time.Duration    `name:"duration" min:"2s" help:"how long the load of each run takes"`
+	Nodes    int              `name:"nodes" min:"1" max:"64" help:"processes that share the cache"`
+	Duration time.Duration    `name:"duration" min:"2s" help:"of the load of each run"`
 	Rate     float64          `name:"rate" kind:"per-second" above:"0" max:"100000" help:"fetches that begin on each node"`
-	Keys     workload.KeySpec `name:"keys" kind:"law" help:"zipf:SKEW, uniform, scan, zipf-scan:SKEW"`
+	Keys     workload.KeySpec `name:"keys" kind:"law" help:"zipf:SKEW, uniform, scan or zipf-scan:SKEW"`
 	KeyCount int              `name:"key-count" min:"1" max:"10000000" help:"how many keys there are"`
 	Size     workload.Size    `name:"value-size" kind:"size" help:"bytes of a value"`
-	TTL      time.Duration    `name:"ttl" min:"0s" help:"how long a value may be used" zero:"for ever"`
+	TTL      time.Duration    `name:"ttl" min:"0s" help:"of a value" zero:"for ever"`
 	Capacity int              `name:"capacity" min:"1" more:"yes" help:"entries of each node's cache"`
 	// CopyTTL and PeerTimeout are options of package cluster.
 	CopyTTL     time.Duration `name:"copy-ttl" more:"yes" help:"how long a node keeps a copy of another's value; negative: not at all" zero:"the default of the cluster's cache"`
-	PeerTimeout time.Duration `name:"peer-timeout" min:"0s" help:"how long an owner may be silent" zero:"default"`
+	PeerTimeout time.Duration `name:"peer-timeout" min:"0s" help:"how long an owner may be silent" zero:"the default of the cluster's cache" more:"yes"`
 	Timeout     time.Duration `name:"timeout" above:"0s" help:"a caller's own deadline"`
 
-	OriginLatency workload.Latency `name:"origin-latency" kind:"latency" help:"how long a load takes"`
+	OriginLatency workload.Latency `name:"origin-latency" kind:"law" help:"how long a load takes"`
 	OriginErrors  float64          `name:"origin-errors" kind:"share" min:"0" max:"1" more:"yes" help:"the part of the loads that fail"`
 
 	Seed uint64 `name:"seed" help:"settles which keys are fetched"`
@@ -70,18 +70,17 @@ func defaults() Params {
 var Experiment = &lab.Experiment[Params, Result]{
 	Name:  "cluster",
 	Short: "Run a cache that nodes share, disturb it, and count what the origin has to bear",
-	Long: `Cluster starts processes on this machine that share a cache over the loopback
-interface, and an origin that counts what it is asked for. Fetches begin on every
-node at a steady rate, whether or not those before have ended. From --start to
---end something is done to the nodes or to the origin. Each --ownership is a run,
-and the results stand side by side:
+	Long: `Cluster starts processes on this machine that share a cache, and an origin that
+counts what it is asked for. Fetches begin on every node at a steady rate. From
+--start to --end something is done to the nodes or to the origin. The results of
+each --ownership stand side by side:
   slot   a node owns the keys of the slots whose names it holds in the registry
   key    a node owns the keys whose names it holds
   ring   a key has a fixed place on a hash ring of the nodes, without names
-  none   no cluster: each node loads for itself, as services do today`,
+  none   no cluster: each node loads for itself, as services do today
+  all    one run of each`,
 	Example: `  cachebench cluster
   cachebench cluster --ownership all --disturb kill --check --out out/cluster
-  cachebench cluster --nodes 5 --victims 2 --disturb split
   cachebench cluster --disturb rolling --duration 30s --start 5s --end 20s`,
 	Topics: []lab.Topic{
 		{Name: "disturb", Short: "what can be done to the cluster", Text: disturbHelp},
@@ -110,42 +109,33 @@ From --start to --end, with --disturb:
   origin-fail  every load fails
   poison       the load of the most popular key ends its process, as a crash would
 
-Victims of kill, restart, pause and split are the last --victims nodes. In a run of
-another --duration the window keeps its place in proportion, unless it is given.`
+Victims of kill, restart, pause and split are the last --victims nodes. A split
+has them on one side. In a run of another --duration the window keeps its place in
+proportion, unless it is given.`
 
 const rowsHelp = `
-Two numbers tell most. The ideal is how many loads one single cache for all nodes
-would have needed, had it never failed nor evicted: x1.00 is the best there is.
-Without a cluster (none) each node loads what it needs, so that the origin bears
-up to as many times the ideal as there are nodes.
+Two numbers tell most. The ideal is how many loads one single cache for all
+nodes would have needed, had it never failed nor evicted: x1.00 is the best there
+is. Without a cluster (none) each node loads what it needs, so that the origin
+bears up to as many times the ideal as there are nodes.
 
 `
 
-const promisesHelp = `
-With --check the exit code is 1 if a promise was broken: a value was wrong or stale,
-a fetch late, an error or a load had no reason, or it took too long until all was as
-before. An error has a reason if the origin fails, the node is a victim of the
-disturbance, or the key is in quarantine.
+var promisesHelp = `
+With --check the exit code is 1 if a promise was broken: a value was wrong or
+stale, a fetch late, an error or a load had no reason, or it took too long until
+all was as before. An error has a reason if the origin fails, the node is a victim
+of the disturbance, or the key is in quarantine.
 
 The origin notes which node loads which key from when to when. Below the table
 stands how many loads had which of these reasons:
 
-  of new keys                                no node had loaded the key
-  after the TTL                              of the value that was there
-  after a load that failed or was given up   so there was no value
-  lost with a node                           the node with the value had ended
-  as nodes came or went                      see below
-  for a node that did not deliver            it was asked in vain, or passed over
-  beside a late load                         which had let a caller down
-  had by another node                        without a cluster only
-
-Any other load fails the check, which names key, nodes and times.
-
+` + reasonsHelp() + `
 While nodes come, go or are cut off, and for a second after the last of them has
 noticed, they may differ in who owns what. Each may then load for itself, but not
 twice within a TTL or, where a value has changed its owner, within --copy-ttl. If
-nodes die (kill, poison), this is for --ownership slot alone: by key and by ring all
-that are left agree on who owns what.`
+nodes die (kill, poison), this is for --ownership slot alone: by key and by ring
+all that are left agree on who owns what.`
 
 // complete replaces all by the ownerships, and moves the window in proportion to the duration. A
 // run must be seen for a second before it is disturbed.
@@ -171,8 +161,8 @@ func rules(p *Params, c *params.Checker) {
 		c.Unused(true, "nothing is disturbed without --disturb", "start", "end", "victims")
 		return
 	}
-	c.Check(p.Start >= time.Second, "start", "must be at least 1s, to know what it was like before, got %v",
-		p.Start)
+	c.Check(p.Start >= time.Second, "start", "must be at least 1s, to know what it was like "+
+		"before, got %v", p.Start)
 	p.Check(c, p.Duration, 0)
 	least := 2
 	switch p.Disturb {
@@ -193,8 +183,8 @@ func rules(p *Params, c *params.Checker) {
 		c.Check(p.Disturb != lab.Pause || pausable, "disturb",
 			"must be another one, since this system lacks SIGSTOP, got %s", p.Disturb)
 	}
-	c.Check(p.Nodes >= least, "nodes", "must be at least %d for --disturb %s, got %d", least, p.Disturb,
-		p.Nodes)
+	c.Check(p.Nodes >= least, "nodes", "must be at least %d for --disturb %s, got %d", least,
+		p.Disturb, p.Nodes)
 }
 
 // page shows the result.

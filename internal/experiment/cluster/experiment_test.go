@@ -30,7 +30,8 @@ func plan(t *testing.T, args ...string) (Params, error) {
 	}
 	require.NoError(t, set.ApplyFlags())
 	complete(&p, set)
-	return p, set.Validate(false, func(c *params.Checker) { rules(&p, c) })
+	err := set.Validate(false, func(c *params.Checker) { rules(&p, c) })
+	return p, err
 }
 
 func TestParams(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/internal/measured"
 )
 
-// A moment says what happened in one slot of a run.
+// A moment says what happened in one interval of a run.
 type moment struct {
 	loads, errors, fetches uint64
 	p99                    time.Duration // 0: nothing ended
@@ -16,10 +16,11 @@ type moment struct {
 // heal returns how long after from, in seconds, the run was as before start, and stayed so. The
 // value does not exist if that did not happen.
 //
-// Slots are taken in pairs, so that one that is empty by chance says nothing. The range of before is
-// that of the second half of the time before the disturbance (in the first one caches fill), with
-// some room: half as many loads more and 20 per second, twice the latency and 100 ms. A busy machine
-// makes a pair slow at any time, so one pair alone out of range counts for its errors only.
+// Intervals are taken in pairs, so that one that is empty by chance says nothing. The range of
+// before is that of the second half of the time before the disturbance (in the first one caches
+// fill), with some room: half as many loads more and 20 per second, twice the latency and 100 ms. A
+// busy machine makes a pair slow at any time, so one pair alone out of range counts for its errors
+// only.
 func heal(moments []moment, start, from time.Duration) measured.Value {
 	pairs := make([]moment, len(moments)/2)
 	for i := range pairs {
@@ -27,7 +28,7 @@ func heal(moments []moment, start, from time.Duration) measured.Value {
 		pairs[i] = moment{a.loads + b.loads, a.errors + b.errors, a.fetches + b.fetches,
 			max(a.p99, b.p99)}
 	}
-	width := 2 * slot
+	width := 2 * interval
 	var most moment
 	for i := int(start / 2 / width); i < int(start/width) && i < len(pairs); i++ {
 		most.loads, most.errors, most.p99 = max(most.loads, pairs[i].loads),
@@ -56,8 +57,8 @@ func heal(moments []moment, start, from time.Duration) measured.Value {
 }
 
 // ideal returns how many loads one cache for all would need for the fetches of a key that were to
-// begin at these times: one for each that finds the load before older than ttl. With ttl 0 the first
-// is enough.
+// begin at these times: one for each that finds the load before older than ttl. With ttl 0 the
+// first is enough.
 func ideal(due []time.Duration, ttl time.Duration) (n uint64) {
 	slices.Sort(due)
 	var loaded time.Duration

@@ -36,7 +36,8 @@ func newLoad(c nodeConfig) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{c: c, keys: keys.Source(uint64(c.Index)), beat: time.Now()} //nolint:gosec // not negative
+	source := keys.Source(uint64(c.Index)) //nolint:gosec // not negative
+	l := &load{c: c, keys: source, beat: time.Now()}
 	l.running, l.stop = context.WithCancel(context.Background())
 	return l, nil
 }
@@ -108,11 +109,11 @@ func (l *load) one(
 	}
 	switch {
 	case err == nil:
-		name, version, issued, ok := readValue(value)
+		name, version, received, ok := readValue(value)
 		one.Version = version
 		if !ok || name != keyName(key) {
 			r.Wrong++
-		} else if l.c.TTL > 0 && began.Sub(received(value, issued)) > l.c.TTL+staleTolerance {
+		} else if l.c.TTL > 0 && began.Sub(received) > l.c.TTL+staleTolerance {
 			r.Stale++
 		}
 	case errors.As(err, new(*cluster.QuarantineError)):
@@ -132,8 +133,8 @@ func (l *load) one(
 	r.Ended = append(r.Ended, one)
 }
 
-// staleTolerance is for the way of a value from the end of its load to the cache, in which its TTL
-// has not begun.
+// staleTolerance is for the way of a value from the end of its load to the cache: its TTL begins
+// there.
 const staleTolerance = 250 * time.Millisecond
 
 // report returns what has happened since the last one.
@@ -141,7 +142,6 @@ func (l *load) report() nodeReport {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.next
-	r.At = time.Now().UnixNano()
 	l.next.Ended, l.next.Views, l.next.LetDown, l.next.GivenUp = nil, nil, nil, nil
 	return r
 }

@@ -164,7 +164,7 @@ func (n *node) openShared(
 	n.watching.Go(func() {
 		for e := range views.Events() {
 			n.load.count(func(r *nodeReport) {
-				r.Views = append(r.Views, view{e.Member.Node, time.Now().UnixNano()})
+				r.Views = append(r.Views, view{e.Member.Node, time.Now()})
 			})
 		}
 	})
@@ -182,7 +182,7 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	// A value that comes when nobody waits any more is not kept either.
 	if ctx.Err() != nil || err != nil && !errors.Is(err, errOrigin) {
 		n.load.count(func(r *nodeReport) {
-			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now().UnixNano()})
+			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now()})
 		})
 	}
 	return value, err
@@ -233,8 +233,8 @@ func (n *node) obey(ctx context.Context, o order) {
 	if o.Poison != nil {
 		n.poison.Store(*o.Poison)
 	}
-	if o.Begin > 0 {
-		n.loading.Go(func() { n.load.run(ctx, time.Unix(0, o.Begin), n.fetch) })
+	if !o.Begin.IsZero() {
+		n.loading.Go(func() { n.load.run(ctx, o.Begin, n.fetch) })
 	}
 }
 

@@ -44,6 +44,30 @@ func openOrigin(ctx context.Context, p *Params) (*origin, error) {
 	return o, nil
 }
 
+// unended is the end of what has not ended.
+const unended = time.Duration(1<<63 - 1)
+
+// A request tells the origin of a load.
+type request struct {
+	Key     string `json:"key"`
+	Process int    `json:"process"` // its number, in the order in which processes were started
+	Number  uint64 `json:"number"`  // of the load, among those of the process
+	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	Vain string `json:"vain"`
+	// Unasked is how often the process had, by then, not asked a node that it should have: since
+	// that node had failed too often, or had too much to do, or the key was on trial.
+	Unasked uint64 `json:"unasked"`
+}
+
+// A loadRecord holds what the origin notes of a load. Times are from the beginning of the run. The
+// value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
+type loadRecord struct {
+	request
+	start, end time.Duration
+	failed     bool // the origin failed
+	cut        bool // the node gave up
+}
+
 // ServeHTTP serves a load. The body is a request, and the answer's the value.
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	load := &loadRecord{end: unended}
@@ -77,7 +101,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin fails", http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(makeValue(load.Key, version, time.Now(), size))
+	_, _ = w.Write(makeValue(load.Key, version, size))
 }
 
 // slowed returns how long a load takes of a slow origin.

@@ -16,23 +16,22 @@ type nodeConfig struct {
 
 // An order is each further line. The end of the input tells the node to leave.
 type order struct {
-	Begin  int64     `json:"begin,omitempty"` // start the load: nanoseconds of the wall clock
+	Begin  time.Time `json:"begin,omitzero"` // of the load
 	Cut    *cutOrder `json:"cut,omitempty"`
 	Poison *bool     `json:"poison,omitempty"` // whether the load of poisonKey ends the process
 }
 
-// A cutOrder says which addresses nothing is sent to any more.
+// A cutOrder lists the addresses to which nothing is sent any more.
 type cutOrder struct {
 	Registry []string `json:"registry"`
 	HTTP     []string `json:"http"`
 }
 
-// A report is each line that it writes: the first when it is ready, then one in every tick.
+// A nodeReport is a line that a node writes: the first when it is ready, then one in every tick.
 type nodeReport struct {
 	Registry string `json:"registry,omitempty"` // its addresses; in the first report
 	HTTP     string `json:"http,omitempty"`
 
-	At    int64    `json:"at"`    // nanoseconds of the wall clock
 	Peers int      `json:"peers"` // that it sees and has exchanged deletes with
 	Ended []record `json:"ended"` // fetches that ended since the report before
 	Views []view   `json:"views"` // of other nodes that came or went since then
@@ -49,7 +48,7 @@ type nodeReport struct {
 	Done    bool      `json:"done,omitempty"` // all fetches of the load have ended
 }
 
-// A record is one fetch.
+// A record is a fetch that has ended.
 type record struct {
 	Due     time.Duration `json:"d"`           // when it was to begin, from the beginning of the run
 	Latency time.Duration `json:"l"`           // from then
@@ -58,37 +57,36 @@ type record struct {
 	Version uint64        `json:"v,omitempty"` // of the value
 }
 
-// A view is that a node has seen another one come or go.
+// A view says when a node saw another one come or go.
 type view struct {
-	Node string `json:"n"`
-	At   int64  `json:"at"` // nanoseconds of the wall clock
+	Node string    `json:"n"`
+	At   time.Time `json:"at"`
 }
 
 // A givenUp is a load that nobody waited for any more.
 type givenUp struct {
-	Number uint64 `json:"n"`  // of the load: see loadRecord
-	At     int64  `json:"at"` // nanoseconds of the wall clock
+	Number uint64    `json:"n"` // of its request
+	At     time.Time `json:"at"`
 }
 
 // Kinds of errors.
 const (
-	errorLoad       = "load"
-	errorDeadline   = "deadline"
-	errorOverloaded = "overloaded"
-	errorOther      = "other"
-	// errorQuarantined is that of a key whose load has ended processes.
-	errorQuarantined = "quarantined"
+	errorLoad        = "load"
+	errorDeadline    = "deadline"
+	errorOverloaded  = "overloaded"
+	errorOther       = "other"
+	errorQuarantined = "quarantined" // the key's load has ended processes
 )
-
-// poisonKey is the number of the key whose load ends its process: the most popular one.
-const poisonKey = 0
 
 const (
 	// tick is how often a node reports.
 	tick = 100 * time.Millisecond
 
-	// slot is the width of what the series show.
-	slot = 200 * time.Millisecond
+	// interval is the width of what the series show.
+	interval = 200 * time.Millisecond
+
+	// poisonKey is the key whose load ends its process: the most popular one.
+	poisonKey = 0
 
 	// tolerance is how much later than its deadline a fetch may end on a busy machine.
 	tolerance = time.Second

@@ -15,62 +15,48 @@ import (
 // A Reason says why a load was allowed.
 type Reason string
 
-// The reasons, in the order in which they are told.
+// The reasons; reasons says what they mean.
 const (
-	reasonFirst   Reason = "first"    // no node had loaded the key
-	reasonExpired Reason = "ttl"      // the TTL of the value had ended
-	reasonFailed  Reason = "failed"   // the load before had failed, or was given up
-	reasonEach    Reason = "each"     // another node had the value, and there is no cluster
-	reasonLost    Reason = "lost"     // the node with the value had ended
-	reasonChange  Reason = "change"   // nodes came, went or were cut off since the load before
-	reasonInPlace Reason = "in_place" // a node that was asked did not answer
-	reasonLate    Reason = "late"     // the load before had let a caller down
-	reasonNone    Reason = "none"     // the load must not have been
+	reasonFirst   Reason = "first"
+	reasonExpired Reason = "ttl"
+	reasonFailed  Reason = "failed"
+	reasonEach    Reason = "each"
+	reasonLost    Reason = "lost"
+	reasonChange  Reason = "change"
+	reasonInPlace Reason = "in_place"
+	reasonLate    Reason = "late"
+	reasonNone    Reason = "none"
 )
 
-var reasonWords = []struct {
-	is   Reason
-	text string
+// reasons are in the order in which they are listed.
+var reasons = []struct {
+	is            Reason
+	text, meaning string
 }{
-	{reasonFirst, "of new keys"},
-	{reasonExpired, "after the TTL"},
-	{reasonFailed, "after a load that failed or was given up"},
-	{reasonEach, "had by another node"},
-	{reasonLost, "lost with a node"},
-	{reasonChange, "as nodes came or went"},
-	{reasonInPlace, "for a node that did not deliver"},
-	{reasonLate, "beside a late load"},
-	{reasonNone, "without a reason"},
+	{reasonFirst, "of new keys", "no node had loaded the key"},
+	{reasonExpired, "after the TTL", "of the value that was there"},
+	{reasonFailed, "after a load that failed or was given up", "so there was no value"},
+	{reasonEach, "had by another node", "without a cluster only"},
+	{reasonLost, "lost with a node", "the node with the value had ended"},
+	{reasonChange, "as nodes came or went", "see below"},
+	{reasonInPlace, "for a node that did not deliver", "it was asked in vain, or passed over"},
+	{reasonLate, "beside a late load", "which had let a caller down"},
+	{reasonNone, "without a reason", "the check names key, nodes and times"},
 }
 
-// unended is the end of what has not ended.
-const unended = time.Duration(1<<63 - 1)
-
-// A request is what a node tells the origin of a load.
-type request struct {
-	Key     string `json:"key"`
-	Process int    `json:"process"` // its number, in the order in which processes were started
-	Number  uint64 `json:"number"`  // of the load, among those of the process
-	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
-	Vain string `json:"vain"`
-	// Unasked is how often the process had, by then, not asked a node that it should have: since
-	// that node had failed too often, or had too much to do, or the key was on trial.
-	Unasked uint64 `json:"unasked"`
+// reasonsHelp lists the reasons for the help.
+func reasonsHelp() string {
+	var b strings.Builder
+	for _, w := range reasons {
+		fmt.Fprintf(&b, "  %-42s %s\n", w.text, w.meaning)
+	}
+	return b.String()
 }
 
-// A loadRecord is what the origin notes of a load. Times are from the beginning of the run. The
-// value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
-type loadRecord struct {
-	request
-	start, end time.Duration
-	failed     bool // the origin failed
-	cut        bool // the node gave up
-}
-
-// A span is a part of a run.
+// A span is a time of a run.
 type span struct{ from, to time.Duration }
 
-// evidence is what the loads of a run are held against.
+// evidence holds what was seen of a run, against which its loads are held.
 type evidence struct {
 	ttl, copyTTL time.Duration // ttl 0: for ever
 	patience     time.Duration // how long after a node was asked in vain a load may be made for it
@@ -80,20 +66,20 @@ type evidence struct {
 	names []string        // of each process
 	ended []time.Duration // when each process was ended; unended if it was not
 
-	// unsettled is when nodes came, went or were cut off, or had not all noticed yet.
+	// nodes came, went or were cut off, or had not all noticed yet
 	unsettled []span
-	// letDown is when the deadlines passed of fetches of a key.
+	// of each key, when the deadlines of fetches passed
 	letDown map[string][]time.Duration
 }
 
-// explain says for each load why it was allowed, and describes those that were not. loads are in
-// the order in which they started.
+// explain counts why loads were allowed, and describes those that were not. The loads are in the
+// order in which they started.
 //
-// What is promised: a value is loaded again when its TTL has ended, its load has failed, or its
-// node is gone. While nodes come, go or are cut off, and until all have noticed, each node may load
-// for itself, once per TTL, as without a cluster; the value of a key that has changed hands lives
-// for CopyTTL only. So may a node at any time that has asked another one in vain. What two nodes
-// have loaded since all is settled is one load too many, whatever was before.
+// The promise is: a value is loaded again when its TTL has ended, its load has failed, or its node
+// is gone. While nodes come, go or are cut off, and until all have noticed, each node may load for
+// itself, once per TTL, as without a cluster; the value of a key that has changed its owner lives
+// for CopyTTL only. A node that has asked another one in vain may do so at any time. If two nodes
+// have loaded since all is settled, one load is too many, whatever was before.
 func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broken []string) {
 	x := explainer{
 		evidence: e, keys: make(map[string]*keyLoads),
@@ -111,19 +97,15 @@ func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broke
 	return counts, broken
 }
 
+// describe says that l was one too many, since there was another load.
 func (e *evidence) describe(l, other *loadRecord) string {
-	did := "had loaded it"
-	if other.end > l.start {
-		did = "was loading it since"
-	} else {
-		did += " from"
-	}
-	text := fmt.Sprintf("%s at %.3f s by %s, though %s %s %.3f s", l.Key, l.start.Seconds(),
-		e.names[l.Process], e.names[other.Process], did, other.start.Seconds())
+	had := fmt.Sprintf("was loading it since %.3f s", other.start.Seconds())
 	if other.end <= l.start {
-		text += fmt.Sprintf(" to %.3f s", other.end.Seconds())
+		had = fmt.Sprintf("had loaded it from %.3f s to %.3f s", other.start.Seconds(),
+			other.end.Seconds())
 	}
-	return text
+	return fmt.Sprintf("%s at %.3f s by %s, though %s %s", l.Key, l.start.Seconds(),
+		e.names[l.Process], e.names[other.Process], had)
 }
 
 // An explainer goes through loads in the order of time.
@@ -249,7 +231,7 @@ func (x *explainer) pass(l *loadRecord) {
 // reasonList lists how many loads had which reason.
 func reasonList(counts map[Reason]uint64) string {
 	var words []string
-	for _, w := range reasonWords {
+	for _, w := range reasons {
 		if n := counts[w.is]; n > 0 {
 			words = append(words, human.Count(n)+" "+w.text)
 		}
@@ -265,7 +247,7 @@ func (r *run) giveUp(loads []*loadRecord) {
 		given[i] = make(map[uint64]time.Duration)
 		p.mu.Lock()
 		for _, g := range p.givenUp {
-			given[i][g.Number] = time.Unix(0, g.At).Sub(r.Zero)
+			given[i][g.Number] = g.At.Sub(r.Zero)
 		}
 		p.mu.Unlock()
 	}
@@ -303,9 +285,8 @@ func (r *run) evidence(ran time.Duration) *evidence {
 
 // changes returns when nodes came, went or were cut off, or had not all noticed. mu is held.
 //
-// That a node dies changes nothing of what the others own: all choose the same home for the keys of
-// the one that died. So it is no reason, but by slot, where the nodes' plans may differ for a
-// moment.
+// The death of a node changes nothing of what the others own, since all choose the same owner for
+// its keys. So it is no reason, but by slot, where the nodes' plans may differ for a moment.
 func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	if !e.clustered {
 		return nil
@@ -314,7 +295,7 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	for _, p := range r.all {
 		p.mu.Lock()
 		for _, v := range p.views {
-			at := time.Unix(0, v.At).Sub(r.Zero)
+			at := v.At.Sub(r.Zero)
 			died := slices.Index(e.names, v.Node)
 			switch {
 			case at < 0 || at >= ran: // all come or leave
@@ -331,21 +312,15 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	list = append(list, r.unsettled...)
 	switch r.p.Disturb {
 	case lab.Calm, lab.OriginSlow, lab.OriginFail:
-	default:
-		end := ran
-		if r.ended > 0 {
-			end = r.ended
-		}
-		list = append(list, span{r.p.Start, end + noticed})
+		return list
 	}
-	return list
+	return append(list, span{r.p.Start, cmp.Or(r.ended, ran) + noticed})
 }
 
 const (
 	// copyShare is the part of a cache that package cluster leaves to copies.
 	copyShare = 8
 
-	// noticed is how much later than nodes have changed that may be in their reports, on a busy
-	// machine.
+	// noticed bounds how long after a change of nodes their reports may show it, on a busy machine.
 	noticed = time.Second
 )

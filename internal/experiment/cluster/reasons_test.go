@@ -143,7 +143,7 @@ func TestReasons(t *testing.T) {
 func TestChanges(t *testing.T) {
 	begin := time.Now()
 	seen := func(node string, at int) view {
-		return view{node, begin.Add(ms(at)[0]).UnixNano()}
+		return view{node, begin.Add(ms(at)[0])}
 	}
 	of := func(o Ownership, d lab.Disturbance) []span {
 		p := defaults()

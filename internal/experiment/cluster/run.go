@@ -91,7 +91,7 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	r.Zero = time.Now().Add(200 * time.Millisecond)
 	r.origin.begin(r.Zero)
 	for _, p := range r.living() {
-		if err := p.Send(order{Begin: r.Zero.UnixNano()}); err != nil {
+		if err := p.Send(order{Begin: r.Zero}); err != nil {
 			return nil, err
 		}
 	}

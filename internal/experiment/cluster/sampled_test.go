@@ -19,16 +19,16 @@ func TestMissedSamplesAreSpread(t *testing.T) {
 		{1500 * time.Millisecond, 90}, {1550 * time.Millisecond, 91},
 	})
 	var total uint64
-	for i, m := range line.slots {
+	for i, m := range line.intervals {
 		total += m.local
-		assert.LessOrEqual(t, m.local, uint64(20), "slot %d", i)
-		assert.Equal(t, i >= 2 && i <= 6, m.unseen, "slot %d", i)
+		assert.LessOrEqual(t, m.local, uint64(20), "interval %d", i)
+		assert.Equal(t, i >= 2 && i <= 6, m.unseen, "interval %d", i)
 	}
 	assert.Equal(t, uint64(91), total)
 	for _, s := range line.series() {
 		for i, p := range s.Points {
 			require.Equal(t, s.Name == seriesLocal && i >= 2 && i <= 6, s.Name == seriesLocal && p.Gap(),
-				"%s, slot %d", s.Name, i)
+				"%s, interval %d", s.Name, i)
 		}
 	}
 }

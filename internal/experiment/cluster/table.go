@@ -67,7 +67,8 @@ var measures = slices.Concat([]measure{
 					x.After.errors()).String())
 			},
 			Meaning: "fetches that ended in an error; of which kind stands below the table"},
-		{Name: "lost while a node did not run", Of: func(x column) table.Cell { return table.Counts(x.Lost) },
+		{Name: "lost while a node did not run",
+			Of: func(x column) table.Cell { return table.Counts(x.Lost) },
 			Meaning: "fetches that were under way on a node when it was killed or stopped, or would have " +
 				"begun while it was stopped or the machine too busy for it"},
 		{Name: "local hits / asked a node",

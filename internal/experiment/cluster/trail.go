@@ -8,8 +8,8 @@ import (
 )
 
 // A trail is the way of a fetch through the cluster: it holds the host that was asked last, if that
-// has not answered. The flight that the fetch begins carries it to the requests that it makes and to
-// its load.
+// has not answered. The flight that the fetch begins carries it to the requests that it makes and
+// to its load.
 type trail struct{ vain atomic.Pointer[string] }
 
 type trailKey struct{}
