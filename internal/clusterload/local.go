@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/snowfence/snowfence/internal/links"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/internal/wallclock"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -20,8 +20,9 @@ const watchBuffer = 1 << 18
 
 // A localNode is a node in this process.
 type localNode struct {
+	name    string
 	reg     *registry.Registry
-	links   *links.Links
+	network *cutnet.Network // this node's own
 	watcher *registry.Watcher
 	watched sync.WaitGroup
 	skew    atomic.Int64 // by which the wall clock is ahead, in nanoseconds
@@ -39,11 +40,12 @@ type localNode struct {
 
 // openLocal starts a node and joins the cluster.
 func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
-	l, err := links.Listen(c.Port)
+	n := &localNode{name: c.Name, network: cutnet.New(0),
+		held: make(map[claimID]*registry.Registration)}
+	l, err := n.network.Listen(c.Name, "127.0.0.1", c.Port)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.Name, err)
 	}
-	n := &localNode{links: l, held: make(map[claimID]*registry.Registration)}
 	n.reg, err = registry.Open(wallclock.With(ctx, n.now), n.config(c, l))
 	if err != nil {
 		// The registry may not have got so far as to own the transport; a second Shutdown does nothing.
@@ -54,7 +56,7 @@ func openLocal(ctx context.Context, c nodeConfig) (*localNode, error) {
 	return n, nil
 }
 
-func (n *localNode) config(c nodeConfig, l *links.Links) registry.Config {
+func (n *localNode) config(c nodeConfig, l *cutnet.Transport) registry.Config {
 	resolver := registry.KeepNewest
 	if c.Oldest {
 		resolver = registry.KeepOldest
@@ -134,7 +136,7 @@ func (n *localNode) Release(_ context.Context, id claimID) error {
 }
 
 func (n *localNode) Cut(_ context.Context, addrs []string) error {
-	n.links.Set(addrs)
+	n.network.CutOnly(n.name, addrs...)
 	return nil
 }
 
@@ -173,7 +175,9 @@ func (n *localNode) Observe(ctx context.Context) (observation, error) {
 	}
 	o.Count = countOf(n.reg.Stats())
 	o.Count.NodesDown = downs
-	o.Count.Packets, o.Count.Streams, o.Count.WireBytes = n.links.Count()
+	sent := n.network.TrafficFrom(n.name)
+	o.Count.Packets, o.Count.Streams = sent.Packets, sent.Streams
+	o.Count.WireBytes = sent.PacketBytes + sent.StreamBytes
 	return o, nil
 }
 
@@ -187,7 +191,7 @@ func (n *localNode) View(context.Context) (map[string]claimID, error) {
 
 func (n *localNode) Kill() error {
 	// A process that is killed says nothing more; here it would.
-	n.links.Silence()
+	n.network.Isolate(n.name)
 	return n.Close()
 }
 

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/internal/links"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -126,59 +122,6 @@ func TestServe(t *testing.T) {
 	require.Len(t, answers, 2)
 	require.Contains(t, answers[0], `"addr":"127.0.0.1:`)
 	require.Contains(t, answers[1], `{"id":2,"error":"unknown operation \"dance\""}`)
-}
-
-func TestLinks(t *testing.T) {
-	a, err := links.Listen(0)
-	require.NoError(t, err)
-	b, err := links.Listen(0)
-	require.NoError(t, err)
-	_, port, err := b.FinalAdvertiseAddr("", 0)
-	require.NoError(t, err)
-	to := memberlist.Address{Addr: "127.0.0.1:" + strconv.Itoa(port)}
-
-	got := func() string {
-		select {
-		case p := <-b.PacketCh():
-			return string(p.Buf)
-		case <-time.After(20 * time.Second):
-			return "nothing came"
-		}
-	}
-	_, err = a.WriteTo([]byte("one"), to.Addr)
-	require.NoError(t, err)
-	require.Equal(t, "one", got())
-	conn, err := a.DialTimeout(to.Addr, 10*time.Second)
-	require.NoError(t, err)
-	other := <-b.StreamCh()
-	_, err = conn.Write([]byte("abc"))
-	require.NoError(t, err)
-
-	// What is sent over a cut link is lost, and its streams are reset.
-	a.Set([]string{to.Addr})
-	_, err = a.WriteToAddress([]byte("two"), to)
-	require.NoError(t, err)
-	_, err = a.DialAddressTimeout(to, time.Second)
-	require.ErrorContains(t, err, "is cut")
-	_, err = io.Copy(io.Discard, other)
-	require.NoError(t, err, "it ends")
-	_, err = conn.Write([]byte("abc"))
-	require.Error(t, err)
-	require.NoError(t, other.Close())
-
-	a.Set(nil)
-	_, err = a.WriteTo([]byte("three"), to.Addr)
-	require.NoError(t, err)
-	require.Equal(t, "three", got(), "the second never came")
-	packets, streams, sent := a.Count()
-	require.Equal(t, []uint64{2, 1, 3 + 3 + 5}, []uint64{packets, streams, sent})
-
-	a.Silence()
-	a.Set(nil)
-	_, err = a.DialTimeout(to.Addr, time.Second)
-	require.ErrorContains(t, err, "is cut", "for good")
-	require.NoError(t, a.Shutdown())
-	require.NoError(t, b.Shutdown())
 }
 
 func TestTotals(t *testing.T) {

@@ -103,7 +103,7 @@ func (r *run) result(ran time.Duration) *Run {
 		BehindPeak: s.behindPeak, QueuePeak: s.queuePeak, QueueLimit: r.queueLimit(),
 		QueuePeaks: s.queueByPart, HeapPeak: s.heapPeak,
 		EventsMissed: s.views.missed, Counts: s.total(), SecondsCounted: Value(s.at.Seconds()),
-		Series: s.record.All(),
+		Series: s.All(),
 	}
 	for _, i := range r.struck {
 		x.Struck = append(x.Struck, r.cluster.members[i].name)

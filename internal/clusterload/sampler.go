@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/measured"
-	"github.com/snowfence/snowfence/internal/series"
 )
 
 const (
@@ -24,14 +24,15 @@ const (
 
 // A sampler watches a run. It belongs to the goroutine that executes the run.
 type sampler struct {
+	*sample.Sampler
+
 	r      *run
 	views  *views
-	lives  []int       // of each member, that its view and its counters are of
-	first  []Totals    // of each life, at the start of the run
-	last   []nodeCount // of each life
-	ended  Totals      // of lives that are over
-	record *series.Recorder
-	at     time.Duration // of the sample before
+	lives  []int         // of each member, that its view and its counters are of
+	first  []Totals      // of each life, at the start of the run
+	last   []nodeCount   // of each life
+	ended  Totals        // of lives that are over
+	at     time.Duration // of the sample before, also one that is not in the series
 	before Totals        // at the last sample that is in the series
 
 	whole, settled agreement
@@ -45,7 +46,7 @@ func newSampler(r *run) *sampler {
 	n := len(r.cluster.members)
 	return &sampler{
 		r: r, views: newViews(r.ledger, r.line), lives: make([]int, n),
-		first: make([]Totals, n), last: make([]nodeCount, n), record: series.NewRecorder(),
+		first: make([]Totals, n), last: make([]nodeCount, n), Sampler: sample.New(),
 		whole: newAgreement(never), settled: newAgreement(never),
 	}
 }
@@ -171,9 +172,8 @@ func (s *sampler) begin(ctx context.Context) error {
 // run takes samples until a time.
 func (s *sampler) run(ctx context.Context, until time.Duration) {
 	interval := max(minInterval, until/mostSamples)
-	// A sample may take longer than that. Those that are missed are not made up for.
-	for at := interval; at <= until; at = nextAt(s.r.Now(), interval) {
-		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Running, interval) {
+	for range s.r.Every(ctx, interval, interval, until) {
+		if !s.sample(ctx, Running, interval) {
 			return
 		}
 	}
@@ -181,22 +181,23 @@ func (s *sampler) run(ctx context.Context, until time.Duration) {
 
 // settle takes samples until all views are as they must be and stay so, or patience is over.
 func (s *sampler) settle(ctx context.Context) {
-	s.settled = newAgreement(s.r.Now())
-	end := s.r.Now() + max(patience, s.r.scenario.Expect.WholeWithin)
+	now := s.r.Now()
+	s.settled = newAgreement(now)
 	inARow := 0
-	for at := s.r.Now(); at < end && inARow < calm; at = nextAt(s.r.Now(), settleInterval) {
-		if s.r.Until(ctx, at) != nil || !s.sample(ctx, Settling, settleInterval) {
+	for range s.r.Every(ctx, settleInterval, now,
+		now+max(patience, s.r.scenario.Expect.WholeWithin)) {
+		if !s.sample(ctx, Settling, settleInterval) {
 			return
 		}
 		inARow++
 		if !s.settled.reached() || s.r.ledger.unsettled() > 0 {
 			inARow = 0
 		}
+		if inARow == calm {
+			return
+		}
 	}
 }
-
-// nextAt returns the first multiple of interval after now.
-func nextAt(now, interval time.Duration) time.Duration { return now.Truncate(interval) + interval }
 
 // sample looks at the cluster and notes what it sees, interval being the time between two samples.
 // It returns false if the run can't go on.
@@ -223,31 +224,28 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 
 // note puts a sample into the series.
 func (s *sampler) note(now, interval time.Duration, o observed) {
-	since, due := s.record.Next(now, interval)
-	if !due {
+	if !s.Next(now, interval) {
 		return
 	}
-	length := since.Seconds()
 	d := o.total.since(s.before)
 	s.before = o.total
-	add := func(name string, v float64) { s.record.Add(name, now, v) }
-	add(seriesExpected, float64(o.expected))
-	add(seriesLeast, float64(o.least))
-	add(seriesMost, float64(o.most))
+	s.Gauge(seriesExpected, float64(o.expected))
+	s.Gauge(seriesLeast, float64(o.least))
+	s.Gauge(seriesMost, float64(o.most))
 	for i, n := range o.names {
-		if v := measured.None(); n >= 0 {
-			add(seriesNamesOf+s.r.cluster.members[i].name, float64(n))
-		} else {
-			add(seriesNamesOf+s.r.cluster.members[i].name, float64(v))
+		v := measured.None()
+		if n >= 0 {
+			v = Value(n)
 		}
+		s.Gauge(seriesNamesOf+s.r.cluster.members[i].name, float64(v))
 	}
-	add(seriesBehind, float64(o.behind))
-	add(seriesVisible50, float64(s.views.recent.Quantile(50)))
-	add(seriesVisible99, float64(s.views.recent.Quantile(99)))
+	s.Gauge(seriesBehind, float64(o.behind))
+	s.Gauge(seriesVisible50, float64(s.views.recent.Quantile(50)))
+	s.Gauge(seriesVisible99, float64(s.views.recent.Quantile(99)))
 	s.views.recent.Reset()
-	add(seriesQueue, float64(o.queue))
-	add(seriesMessages, float64(d.Sent.All())/length)
-	add(seriesBytes, float64(d.WireBytes)/length)
-	add(seriesConflicts, float64(d.Lost)/length)
-	add(seriesRepairs, float64(d.Pulls)/length)
+	s.Gauge(seriesQueue, float64(o.queue))
+	s.Rate(seriesMessages, d.Sent.All())
+	s.Rate(seriesBytes, d.WireBytes)
+	s.Rate(seriesConflicts, d.Lost)
+	s.Rate(seriesRepairs, d.Pulls)
 }

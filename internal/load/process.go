@@ -1,22 +1,16 @@
 package load
 
 import (
-	"runtime"
 	"runtime/metrics"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
-// Names of runtime/metrics. Reading them does not stop the program.
-const (
-	metricHeap = "/memory/classes/heap/objects:bytes"
-	metricGCs  = "/gc/cycles/total:gc-cycles"
-)
+const metricGCs = "/gc/cycles/total:gc-cycles"
 
-// A process reads what the program as a whole looks like.
+// A process reads what the collector does. Reading runtime/metrics does not stop the program.
 type process struct {
-	now    []metrics.Sample // heap
 	gc     []metrics.Sample // collections and pauses
 	cycles uint64           // at the start
 	pauses []uint64         // at the start, by bucket
@@ -24,14 +18,8 @@ type process struct {
 
 func newProcess() *process {
 	return &process{
-		now: []metrics.Sample{{Name: metricHeap}},
-		gc:  []metrics.Sample{{Name: metricGCs}, {Name: usage.PausesMetric}},
+		gc: []metrics.Sample{{Name: metricGCs}, {Name: usage.PausesMetric}},
 	}
-}
-
-func (p *process) look() (goroutines, heap uint64) {
-	metrics.Read(p.now)
-	return uint64(runtime.NumGoroutine()), number(p.now[0]) //nolint:gosec // a count
 }
 
 func number(s metrics.Sample) uint64 {

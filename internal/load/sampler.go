@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/series"
 )
 
@@ -43,7 +44,7 @@ type snapshot struct {
 func newSampler(r *run) *sampler {
 	s := &sampler{run: r, rec: series.NewRecorder(SeriesOperations, SeriesHitRatio, SeriesErrors,
 		SeriesLoads, SeriesWaiting, SeriesWorst, SeriesGoroutines, SeriesHeap)}
-	s.goroutines.Start, s.heap.Start = r.process.look()
+	s.goroutines.Start, s.heap.Start = sample.Program()
 	s.goroutines.Peak, s.heap.Peak = s.goroutines.Start, s.heap.Start
 	return s
 }
@@ -91,7 +92,7 @@ func (now snapshot) hitRatio(was snapshot) float64 {
 
 func (s *sampler) sample() {
 	r := s.run
-	goroutines, heap := r.process.look()
+	goroutines, heap := sample.Program()
 	s.goroutines.Peak, s.heap.Peak = max(s.goroutines.Peak, goroutines), max(s.heap.Peak, heap)
 	if !r.measuring.Load() {
 		s.observe(Progress{Warming: true, HitRatio: math.NaN()})
@@ -157,7 +158,7 @@ func (s *sampler) observe(p Progress) {
 // finish adds what the sampler knows to the result.
 func (s *sampler) finish(res *Result) {
 	runtime.GC()
-	s.goroutines.End, s.heap.End = s.run.process.look()
+	s.goroutines.End, s.heap.End = sample.Program()
 	res.Goroutines, res.Heap, res.WaitingPeak = s.goroutines, s.heap, s.waiting
 	res.Series = s.rec.All()
 }

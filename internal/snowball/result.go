@@ -180,13 +180,14 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		LatencyInside: t.latency[phase.During].Spread(),
 		LatencyAfter:  t.latency[phase.After].Spread(),
 		Learn:         t.learn.Spread(), AfterDeath: t.tell.Spread(), Told: t.told,
-		Timeouts: t.timedOut, BlockedPeak: m.blockedPeak, HeldPeak: t.heldPeak, QueuePeak: t.queuePeak,
-		GoroutinesPeak: m.goroutinesPeak, HeapPeak: Value(m.heapPeak), Loads: loads,
-		AbandonedPeak: m.abandonedPeak,
+		Timeouts: t.timedOut, BlockedPeak: int(m.Peak(seriesBlocked)), HeldPeak: t.heldPeak,
+		QueuePeak:      t.queuePeak,
+		GoroutinesPeak: int(m.Peak(seriesGoroutines)), HeapPeak: Value(m.Peak(seriesHeap)), Loads: loads,
+		AbandonedPeak: int(m.Peak(seriesAbandoned)),
 		FailingKeys:   len(v.failing), FailingShare: Value(v.share), DeadKeys: measured.None(),
-		Recovery: Value(recovery(v.line, cap(v.queue), m.record.Series(seriesHealthy),
-			m.record.Series(seriesOffered), m.record.Series(seriesQueue))),
-		Series: m.record.All(),
+		Recovery: Value(recovery(v.line, cap(v.queue), m.Series(seriesHealthy),
+			m.Series(seriesOffered), m.Series(seriesQueue))),
+		Series: m.All(),
 	}
 	r.ShareInside, r.ShareAfter = r.HealthyInside/r.OfferedInside, r.HealthyAfter/r.OfferedAfter
 	if v.scenario.Cache.StaleFor > 0 {

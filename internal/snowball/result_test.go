@@ -100,7 +100,7 @@ func TestSamplesThatAreClose(t *testing.T) {
 		m.sample(at)
 	}
 	var rates []float64
-	for _, p := range m.record.Series(seriesOffered).Points {
+	for _, p := range m.Series(seriesOffered).Points {
 		rates = append(rates, p.V)
 	}
 	require.Len(t, rates, 2)

@@ -2,12 +2,10 @@ package snowball
 
 import (
 	"context"
-	"runtime"
-	"runtime/metrics"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/measured"
-	"github.com/snowfence/snowfence/internal/series"
 )
 
 // The names of the series of a run, which are columns of series.csv too.
@@ -32,14 +30,11 @@ const maxSamples = 20_000
 
 // A sampler looks at a service at regular times.
 type sampler struct {
+	*sample.Sampler
+
 	service  *service
 	interval time.Duration
-	record   *series.Recorder
 	spare    *measured.Times
-	heap     []metrics.Sample
-
-	blockedPeak, goroutinesPeak, abandonedPeak int
-	heapPeak                                   float64
 }
 
 func newSampler(v *service) *sampler {
@@ -51,73 +46,55 @@ func newSampler(v *service) *sampler {
 		names = append(names, seriesStale)
 	}
 	return &sampler{
+		Sampler:  sample.New(names...),
 		service:  v,
 		interval: max(50*time.Millisecond, v.scenario.Duration/maxSamples),
-		record:   series.NewRecorder(names...),
 		spare:    measured.Fine(),
-		heap:     []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
 	}
 }
 
 // run samples until the scenario's duration is over, or ctx has ended.
 func (m *sampler) run(ctx context.Context) {
-	ticker := time.NewTicker(m.interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			now := m.service.Now()
-			m.sample(now)
-			if now >= m.service.line.Stop {
-				return
-			}
-		}
+	v := m.service
+	for range v.Every(ctx, m.interval, m.interval, v.line.Stop+m.interval-1) {
+		m.sample(v.Now())
 	}
 }
 
 func (m *sampler) sample(t time.Duration) {
-	v := m.service
-	since, due := m.record.Next(t, m.interval)
-	if !due {
+	if !m.Next(t, m.interval) {
 		return
 	}
-	length := since.Seconds()
 	// Both runs are sampled at multiples of the interval, give or take what the
 	// machine does meanwhile; the rows of the CSV file should be the same.
-	at := t.Round(m.interval)
+	m.At = t.Round(m.interval)
 
+	v := m.service
 	n := v.meter.swap(m.spare)
 	m.spare = n.latency
 	stats := v.cache.Stats().Courier
-	metrics.Read(m.heap)
-	goroutines, heap := runtime.NumGoroutine(), float64(m.heap[0].Value.Uint64())
-	m.blockedPeak = max(m.blockedPeak, stats.Waiting)
-	m.abandonedPeak = max(m.abandonedPeak, stats.Abandoned)
-	m.goroutinesPeak = max(m.goroutinesPeak, goroutines)
-	m.heapPeak = max(m.heapPeak, heap)
+	goroutines, heap := sample.Program()
 
-	m.record.Add(seriesHealthy, at, float64(n.healthy)/length)
-	m.record.Add(seriesOffered, at, float64(n.healthyOffered)/length)
-	m.record.Add(seriesLatency, at, float64(n.latency.Quantile(99)))
-	m.record.Add(seriesQueue, at, float64(len(v.queue)))
-	m.record.Add(seriesBlocked, at, float64(stats.Waiting))
-	m.record.Add(seriesHeld, at, float64(v.meter.held.Load()))
-	m.record.Add(seriesGoroutines, at, float64(goroutines))
-	m.record.Add(seriesHeap, at, heap)
-	m.record.Add(seriesTimeouts, at, float64(n.timedOut)/length)
-	m.record.Add(seriesDrops, at, float64(n.dropped)/length)
-	m.record.Add(seriesAbandoned, at, float64(stats.Abandoned))
-	m.record.Add(seriesAnswered, at, float64(n.answered)/length)
+	healthy := m.Rate(seriesHealthy, n.healthy)
+	m.Rate(seriesOffered, n.healthyOffered)
+	m.Gauge(seriesLatency, float64(n.latency.Quantile(99)))
+	m.Gauge(seriesQueue, float64(len(v.queue)))
+	m.Gauge(seriesBlocked, float64(stats.Waiting))
+	m.Gauge(seriesHeld, float64(v.meter.held.Load()))
+	m.Gauge(seriesGoroutines, float64(goroutines))
+	m.Gauge(seriesHeap, float64(heap))
+	m.Rate(seriesTimeouts, n.timedOut)
+	m.Rate(seriesDrops, n.dropped)
+	m.Gauge(seriesAbandoned, float64(stats.Abandoned))
+	m.Rate(seriesAnswered, n.answered)
 	if v.fix == Stale {
-		m.record.Add(seriesStale, at, float64(n.stale)/length)
+		m.Rate(seriesStale, n.stale)
 	}
 	if v.progress != nil {
 		v.progress(Progress{
 			Fix: v.fix, Elapsed: min(t, v.line.Stop), Duration: v.line.Stop,
 			Part:    (float64(v.number) + min(1, t.Seconds()/v.line.Stop.Seconds())) / float64(v.of),
-			Healthy: float64(n.healthy) / length, Blocked: stats.Waiting, Queue: len(v.queue),
+			Healthy: healthy, Blocked: stats.Waiting, Queue: len(v.queue),
 		})
 	}
 }

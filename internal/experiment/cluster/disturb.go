@@ -157,14 +157,13 @@ func (r *run) split(on bool, victims []int) error {
 		side[i] = on
 	}
 	for i, p := range r.nodes {
-		cut := &cutOrder{Registry: []string{}, HTTP: []string{}}
+		cut := []string{}
 		for j, other := range r.nodes {
 			if side[i] != side[j] {
-				cut.Registry = append(cut.Registry, other.registry)
-				cut.HTTP = append(cut.HTTP, other.http)
+				cut = append(cut, other.registry, other.http)
 			}
 		}
-		if err := p.Send(order{Cut: cut}); err != nil {
+		if err := p.Send(order{Cut: &cut}); err != nil {
 			return err
 		}
 	}

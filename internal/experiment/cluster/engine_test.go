@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -133,45 +130,6 @@ func TestHeal(t *testing.T) {
 	cold[at(8)].loads, cold[at(8.5)].loads = 100, 100
 	require.Positive(t, float64(heal(cold, start, end)),
 		"the first loads, into empty caches, set no measure")
-}
-
-// What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all
-// works again.
-func TestDialer(t *testing.T) {
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	server := &http.Server{ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write([]byte("hello"))
-		})}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }()
-	defer func() { require.NoError(t, server.Close()); <-ended }()
-	d := newDialer()
-	transport := d.transport()
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
-	call := func(patience time.Duration) error {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listener.Addr().String(),
-			http.NoBody)
-		require.NoError(t, err)
-		answer, err := client.Do(r)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		_, err = io.ReadAll(answer.Body)
-		return err
-	}
-	require.NoError(t, call(10*time.Second))
-	d.set([]string{listener.Addr().String()})
-	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded)
-	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded)
-	d.set([]string{"127.0.0.1:1"})
-	require.Eventually(t, func() bool { return call(time.Second) == nil }, 20*time.Second,
-		time.Millisecond)
 }
 
 // The load begins by the clock, and what happens while the process does not run is nobody's fault.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
-	"github.com/snowfence/snowfence/internal/links"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry"
 	"github.com/snowfence/snowfence/registry/group"
 )
@@ -85,8 +85,7 @@ type node struct {
 	listener net.Listener
 	server   *http.Server
 	served   chan struct{}
-	links    *links.Links
-	dialer   *dialer
+	network  *cutnet.Network // this node's own
 	registry *registry.Registry
 	watching sync.WaitGroup
 	shared   *cluster.Cache[[]byte]
@@ -101,7 +100,7 @@ type node struct {
 var errOrigin = errors.New("the origin fails")
 
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
-	n = &node{c: c, dialer: newDialer(), served: make(chan struct{})}
+	n = &node{c: c, network: cutnet.New(0), served: make(chan struct{})}
 	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	if n.load, err = newLoad(c); err != nil {
 		return nil, err
@@ -130,13 +129,14 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 func (n *node) openShared(
 	ctx context.Context, mux *http.ServeMux, options cache.Options[string, []byte],
 ) (err error) {
-	if n.links, err = links.Listen(n.c.Port); err != nil {
+	transport, err := n.network.Listen(n.c.Name, "127.0.0.1", n.c.Port)
+	if err != nil {
 		return err
 	}
 	// A node that dies is noticed in some two seconds: faster than by default, so that a short run
 	// shows it.
 	n.registry, err = registry.Open(ctx, registry.Config{
-		NodeName: n.c.Name, Seeds: n.c.Seeds, Transport: n.links,
+		NodeName: n.c.Name, Seeds: n.c.Seeds, Transport: transport,
 		ProbeInterval: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 3,
 	})
 	if err != nil {
@@ -150,7 +150,11 @@ func (n *node) openShared(
 			Load:  n.fromOrigin,
 			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.PeerTimeout, Quarantine: n.c.quarantine(),
 			Ownership: ownership,
-			Transport: tracer{n.dialer.transport()}, Errors: map[string]error{"origin": errOrigin},
+			Transport: tracer{&http.Transport{ // like package cluster's own
+				DialContext: n.network.DialContext(n.c.Name), MaxIdleConnsPerHost: 64,
+				DisableCompression: true,
+			}},
+			Errors: map[string]error{"origin": errOrigin},
 		})
 	}
 	if err != nil {
@@ -226,9 +230,8 @@ func (n *node) fetch(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (n *node) obey(ctx context.Context, o order) {
-	if o.Cut != nil && n.links != nil {
-		n.links.Set(o.Cut.Registry)
-		n.dialer.set(o.Cut.HTTP)
+	if o.Cut != nil {
+		n.network.CutOnly(n.c.Name, *o.Cut...)
 	}
 	if o.Poison != nil {
 		n.poison.Store(*o.Poison)

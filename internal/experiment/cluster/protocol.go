@@ -16,15 +16,9 @@ type nodeConfig struct {
 
 // An order is each further line. The end of the input tells the node to leave.
 type order struct {
-	Begin  time.Time `json:"begin,omitzero"` // of the load
-	Cut    *cutOrder `json:"cut,omitempty"`
+	Begin  time.Time `json:"begin,omitzero"`   // of the load
+	Cut    *[]string `json:"cut,omitempty"`    // the addresses to which nothing is sent any more
 	Poison *bool     `json:"poison,omitempty"` // whether the load of poisonKey ends the process
-}
-
-// A cutOrder lists the addresses to which nothing is sent any more.
-type cutOrder struct {
-	Registry []string `json:"registry"`
-	HTTP     []string `json:"http"`
 }
 
 // A nodeReport is a line that a node writes: the first when it is ready, then one in every tick.

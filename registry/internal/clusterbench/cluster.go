@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry"
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
 )
 
 // A cluster is some registries in this process, each of which sees all others.

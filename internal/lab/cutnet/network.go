@@ -19,6 +19,8 @@ type Network struct {
 	isolated map[string]struct{}
 	names    map[string]string // by address
 	streams  map[*stream]struct{}
+	conns    map[*conn]struct{}
+	changed  chan struct{} // closed when links change
 	traffic  map[link]*Traffic
 }
 
@@ -33,6 +35,8 @@ func New(seed uint64) *Network {
 		isolated: make(map[string]struct{}),
 		names:    make(map[string]string),
 		streams:  make(map[*stream]struct{}),
+		conns:    make(map[*conn]struct{}),
+		changed:  make(chan struct{}),
 		traffic:  make(map[link]*Traffic),
 	}
 }
@@ -48,6 +52,16 @@ func (n *Network) Cut(a, b string) {
 // CutOneWay cuts the direction from one node to another.
 func (n *Network) CutOneWay(from, to string) {
 	n.change(func() { n.cut[link{from, to}] = struct{}{} })
+}
+
+// CutOnly cuts the links between a node and others, in both directions, and brings all other links
+// up, except those of isolated nodes.
+func (n *Network) CutOnly(name string, others ...string) {
+	n.change(func() {
+		clear(n.cut)
+		n.cutAll([]string{name}, others)
+		n.cutAll(others, []string{name})
+	})
 }
 
 // Split cuts every link between nodes of different groups. Links within a group, and of nodes in no
@@ -134,13 +148,24 @@ func (n *Network) down(from, to string) bool {
 	return a || b
 }
 
-// change applies a change of links and resets the streams that are on a cut one.
+// change applies a change of links. It resets the streams that are on a cut one, and breaks the
+// connections that were.
 func (n *Network) change(f func()) {
 	n.mu.Lock()
 	f()
+	close(n.changed)
+	n.changed = make(chan struct{})
+	var healed []*conn
+	for c := range n.conns {
+		cut := n.either(c.from, c.to)
+		if c.cut && !cut {
+			healed = append(healed, c)
+		}
+		c.cut = cut
+	}
 	var broken []*stream
 	for s := range n.streams {
-		if n.down(s.from, s.to) || n.down(s.to, s.from) {
+		if n.either(s.from, s.to) {
 			broken = append(broken, s)
 			delete(n.streams, s)
 			n.of(s.from, s.to).Broken++
@@ -150,6 +175,20 @@ func (n *Network) change(f func()) {
 	for _, s := range broken {
 		s.reset()
 	}
+	for _, c := range healed {
+		_ = c.Close() // whoever uses it sees that it failed
+	}
+}
+
+// either reports whether one direction of a link is down. n.mu is held.
+func (n *Network) either(a, b string) bool { return n.down(a, b) || n.down(b, a) }
+
+// nameOf returns who listens on an address. n.mu is held.
+func (n *Network) nameOf(addr string) string {
+	if name, ok := n.names[addr]; ok {
+		return name
+	}
+	return addr
 }
 
 // register gives an address to a name. Whoever had it is gone: the socket is the new one's.
@@ -169,19 +208,16 @@ func (n *Network) unregister(addr string) {
 func (n *Network) packet(from, addr string, size int) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	to, ok := n.names[addr]
-	if !ok {
-		return true
-	}
+	to := n.nameOf(addr)
 	t := n.of(from, to)
-	t.Packets++
-	t.PacketBytes += uint64(size)
 	// The die is rolled for every packet, so that a cut does not change who is lost afterwards.
 	lost := n.loss > 0 && n.rand.Float64() < n.loss
 	if lost || n.down(from, to) {
 		t.Dropped++
 		return false
 	}
+	t.Packets++
+	t.PacketBytes += uint64(size)
 	return true
 }
 
@@ -189,8 +225,8 @@ func (n *Network) packet(from, addr string, size int) bool {
 func (n *Network) arrived(addr, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	from, ok := n.names[addr]
-	if !ok || !n.down(from, to) {
+	from := n.nameOf(addr)
+	if !n.down(from, to) {
 		return true
 	}
 	n.of(from, to).Dropped++

@@ -18,7 +18,7 @@ type stream struct {
 func (n *Network) open(from, to string, c net.Conn) (net.Conn, error) {
 	s := &stream{Conn: c, network: n, from: from, to: to}
 	n.mu.Lock()
-	if n.down(from, to) || n.down(to, from) {
+	if n.either(from, to) {
 		n.of(from, to).Refused++
 		n.mu.Unlock()
 		s.reset()

@@ -2,7 +2,7 @@ package cutnet
 
 // Traffic counts what went over a link, or over all.
 type Traffic struct {
-	Packets     uint64 // sent, those dropped included
+	Packets     uint64 // sent, those included that met a cut on their way
 	PacketBytes uint64
 	Dropped     uint64 // packets that were lost or met a cut
 	Streams     uint64 // opened
@@ -28,6 +28,19 @@ func (n *Network) Traffic() Traffic {
 	var sum Traffic
 	for _, t := range n.traffic {
 		sum.add(t)
+	}
+	return sum
+}
+
+// TrafficFrom returns the counts of all links from a node.
+func (n *Network) TrafficFrom(name string) Traffic {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var sum Traffic
+	for link, t := range n.traffic {
+		if link.from == name {
+			sum.add(t)
+		}
 	}
 	return sum
 }

@@ -1,16 +1,16 @@
 package cutnet
 
 import (
+	"context"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net"
-	"os"
+	"net/http"
+	"net/http/httptest"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 )
 
@@ -115,14 +115,17 @@ func TestPacketsMeetCuts(t *testing.T) {
 			before := n.LinkTraffic(way.from.name, way.to.name)
 			way.from.send(t, way.to, s.what)
 			after := n.LinkTraffic(way.from.name, way.to.name)
-			require.Equal(t, before.Packets+1, after.Packets)
-			require.Equal(t, before.PacketBytes+uint64(len(s.what)), after.PacketBytes)
+			if way.up {
+				before.Packets, before.PacketBytes = before.Packets+1,
+					before.PacketBytes+uint64(len(s.what))
+			} else {
+				before.Dropped++
+			}
+			require.Equal(t, before, after, "%s: %s to %s", s.what, way.from.name, way.to.name)
 			require.Equal(t, !way.up, n.IsCut(way.from.name, way.to.name), s.what)
 			if way.up {
 				way.to.expect(t, s.what)
 			}
-			require.Equal(t, way.up, before.Dropped == after.Dropped, "%s: %s to %s", s.what, way.from.name,
-				way.to.name)
 		}
 	}
 }
@@ -239,18 +242,72 @@ func TestFlapIsSeeded(t *testing.T) {
 	require.InDelta(t, 60, len(cuts), 30)
 }
 
-func TestStrangersPass(t *testing.T) {
+// A node that is on another network, as in another process, is known by its address.
+func TestStrangers(t *testing.T) {
 	n := New(1)
 	a := start(t, n, "a")
-	stranger, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
-		BindAddrs: []string{"127.0.0.1"}, Logger: log.New(os.Stderr, "", 0),
-	})
+	other := start(t, New(1), "other")
+	for _, both := range [][2]*node{{a, other}, {other, a}} {
+		both[0].send(t, both[1], "hi")
+		both[1].expect(t, "hi")
+	}
+	c, err := a.dial(other)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, stranger.Shutdown()) }()
+	peer := other.accept(t)
+	_, err = c.Write([]byte("abc"))
+	require.NoError(t, err)
+
+	// What is sent over a cut link is lost, and its streams are reset.
+	n.CutOnly("a", other.Addr(), "127.0.0.1:1")
+	a.send(t, other, "lost")
+	_, err = a.dial(other)
+	require.ErrorIs(t, err, ErrCut)
+	_, err = io.Copy(io.Discard, peer)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.NoError(t, peer.Close())
+	require.Equal(t, Traffic{Packets: 1, PacketBytes: 2, Dropped: 1, Streams: 1, StreamBytes: 3,
+		Refused: 1, Broken: 1}, n.TrafficFrom("a"))
+
+	n.CutOnly("a", "127.0.0.1:1")
+	a.send(t, other, "found")
+	other.expect(t, "found")
 	n.Isolate("a")
-	_, err = stranger.WriteTo([]byte("hi"), a.Addr())
-	require.NoError(t, err)
-	a.expect(t, "hi")
+	n.CutOnly("a")
+	require.True(t, n.IsCut("a", other.Addr()), "for good")
+}
+
+// What is sent over a cut link is lost, what comes is kept back, and none can be opened; then all
+// works again.
+func TestHTTP(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("hello"))
+	}))
+	defer server.Close()
+	addr := server.Listener.Addr().String()
+	n := New(1)
+	transport := &http.Transport{DialContext: n.DialContext("a")}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	call := func(patience time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, http.NoBody)
+		require.NoError(t, err)
+		answer, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		_, err = io.ReadAll(answer.Body)
+		return err
+	}
+	require.NoError(t, call(patience))
+	n.CutOnly("a", addr)
+	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded, "over the connection")
+	require.ErrorIs(t, call(50*time.Millisecond), context.DeadlineExceeded, "over a new one")
+	n.CutOnly("a", "127.0.0.1:1")
+	require.Eventually(t, func() bool { return call(time.Second) == nil }, patience,
+		time.Millisecond)
 }
 
 func TestAddressIsGivenBack(t *testing.T) {

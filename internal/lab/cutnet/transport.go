@@ -46,7 +46,7 @@ func (n *Network) Listen(name, ip string, port int) (*Transport, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("cutnet: node %q: %w", name, err)
+	return nil, fmt.Errorf("listening: %w", err)
 }
 
 // Wrap puts a node's transport on the network. The node is known by the address that base
@@ -147,28 +147,27 @@ func (t *Transport) DialAddressContext(
 }
 
 func (t *Transport) dial(a memberlist.Address, dial func() (net.Conn, error)) (net.Conn, error) {
-	to, known := t.network.lookup(t.name, a.Addr)
-	if known && to == "" {
+	to, up := t.network.lookup(t.name, a.Addr)
+	if !up {
 		return nil, cutError(address(a.Addr))
 	}
 	c, err := dial()
-	if err != nil || !known {
-		return c, err
+	if err != nil {
+		return nil, err
 	}
 	return t.network.open(t.name, to, c)
 }
 
-// lookup returns who listens on an address, and whether anybody known does. The name is empty
-// if a stream to there would meet a cut.
-func (n *Network) lookup(from, addr string) (to string, known bool) {
+// lookup returns who listens on an address, and whether a stream to there meets no cut.
+func (n *Network) lookup(from, addr string) (to string, up bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	to, known = n.names[addr]
-	if known && (n.down(from, to) || n.down(to, from)) {
+	to = n.nameOf(addr)
+	if n.either(from, to) {
 		n.of(from, to).Refused++
-		return "", true
+		return to, false
 	}
-	return to, known
+	return to, true
 }
 
 // cutError has the form that memberlist takes for a failure of the other end.
