@@ -34,7 +34,8 @@ func (r *run) result(ran time.Duration) *Run {
 		if x.Failure == "" {
 			x.Failure = s.Failure
 		}
-		x.Stats.add(s.Stats, p.first)
+		x.Stats.add(s.Stats)
+		x.Stats.Moved -= p.moved
 		for _, one := range p.records {
 			if one.Error == "" && !r.origin.gave(keyName(one.Key), one.Version) {
 				x.Wrong++
@@ -106,11 +107,11 @@ func (r *run) poisoned() *PoisonResult {
 	return x
 }
 
-func (s *Stats) add(a, first Stats) {
+func (s *Stats) add(a Stats) {
 	s.Hits, s.Misses = s.Hits+a.Hits, s.Misses+a.Misses
 	s.Loads, s.LocalLoads, s.Asked = s.Loads+a.Loads, s.LocalLoads+a.LocalLoads, s.Asked+a.Asked
-	s.AskFailures, s.Held, s.Lost = s.AskFailures+a.AskFailures, s.Held+a.Held, s.Lost+a.Lost
-	s.Moved += a.Moved - first.Moved
+	s.AskFailures, s.Held = s.AskFailures+a.AskFailures, s.Held+a.Held
+	s.Moved, s.Lost = s.Moved+a.Moved, s.Lost+a.Lost
 }
 
 // A timeline collects what happened when: by interval, and before, during and after the

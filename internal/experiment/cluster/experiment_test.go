@@ -108,9 +108,12 @@ func TestRules(t *testing.T) {
 		"--end: must be at most --duration (15s), got 20s": {"--disturb", "kill", "--end", "20s"},
 		"--victims: must be at least 1 and below --nodes (3), got 3": {
 			"--disturb", "restart", "--victims", "3"},
-		"--nodes: must be at least 2 for --disturb rolling, got 1": {"--disturb", "rolling", "--nodes", "1"},
-		"--nodes: must be at least 3 for --disturb poison, got 2":  {"--disturb", "poison", "--nodes", "2"},
-		"--nodes: must be at least 2 for --disturb split, got 1":   {"--disturb", "split", "--nodes", "1"},
+		"--nodes: must be at least 2 for --disturb rolling, got 1": {
+			"--disturb", "rolling", "--nodes", "1"},
+		"--nodes: must be at least 3 for --disturb poison, got 2": {
+			"--disturb", "poison", "--nodes", "2"},
+		"--nodes: must be at least 2 for --disturb split, got 1": {
+			"--disturb", "split", "--nodes", "1"},
 		"--ttl: must be above 0 and less than from --start to --end (4s), so that the key is loaded in " +
 			"between, got 4s": {"--disturb", "poison", "--ttl", "4s"},
 		"--start: has no effect: nothing is disturbed without --disturb": {"--start", "1s"},

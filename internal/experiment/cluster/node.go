@@ -63,17 +63,17 @@ func Serve(in io.Reader, out io.Writer) error {
 	for {
 		select {
 		case o, ok := <-told:
-			if !ok {
-				return errors.Join(n.close(), reports.Encode(n.report()))
+			if ok {
+				n.obey(ctx, o)
+				continue
 			}
-			n.obey(ctx, o)
-		case <-ctx.Done():
-			return errors.Join(n.close(), reports.Encode(n.report()))
 		case <-ticker.C:
-			if err := reports.Encode(n.report()); err != nil {
-				return errors.Join(err, n.close())
+			if err = reports.Encode(n.report()); err == nil {
+				continue
 			}
+		case <-ctx.Done():
 		}
+		return errors.Join(err, n.close(), reports.Encode(n.report()))
 	}
 }
 

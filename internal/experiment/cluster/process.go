@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ type process struct {
 	views   []view     // when other nodes came or went, as this one saw it
 	letDown []record   // fetches whose deadlines passed
 	givenUp []givenUp  // loads that were given up
-	first   Stats      // of a second after the beginning
+	moved   uint64     // names that were claimed within the first second
 	paused  bool
 	leaving bool      // it was told to end, or killed, or has ended
 	left    time.Time // when
@@ -48,10 +47,10 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	if err != nil {
 		return nil, err
 	}
-	// A process that ends at once may do so before this: what it says then is the error.
-	sent := p.Send(c)
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("node %s: not ready after %v", c.Name, patience))
+	defer cancel()
+	_ = p.Send(c) // where this fails, what follows does too, and says more
 	select {
 	case r := <-ready:
 		p.registry, p.http = r.Registry, r.HTTP
@@ -59,12 +58,9 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	case <-p.Gone():
 		return nil, p.Ended()
 	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-timer.C:
-		err = errors.Join(sent, fmt.Errorf("node %s: not ready after %v", c.Name, patience))
+		p.kill()
+		return nil, context.Cause(ctx)
 	}
-	p.kill()
-	return nil, err
 }
 
 // take collects what the process reports.

@@ -56,7 +56,8 @@ func reasonsHelp() string {
 // A span is a time of a run.
 type span struct{ from, to time.Duration }
 
-// evidence holds what was seen of a run, against which its loads are held.
+// evidence holds what was seen of a run, against which its loads are held. An evidence can explain
+// loads once.
 type evidence struct {
 	ttl, copyTTL time.Duration // ttl 0: for ever
 	patience     time.Duration // how long after a node was asked in vain a load may be made for it
@@ -66,10 +67,19 @@ type evidence struct {
 	names []string        // of each process
 	ended []time.Duration // when each process was ended; unended if it was not
 
-	// nodes came, went or were cut off, or had not all noticed yet
-	unsettled []span
-	// of each key, when the deadlines of fetches passed
-	letDown map[string][]time.Duration
+	unsettled []span                     // nodes came, went or were cut off, or had not all noticed yet
+	letDown   map[string][]time.Duration // of each key, when deadlines of fetches passed
+
+	// What follows belongs to explain, which goes through the loads in the order of time.
+	keys    map[string]*keyLoads
+	recent  [][]*loadRecord      // of each process, the loads of the last patience, and one before
+	passing map[*loadRecord]bool // loads of processes that had passed over a node in that time
+}
+
+// keyLoads holds the earlier loads of a key.
+type keyLoads struct {
+	living []*loadRecord // whose values are good still, or that go on
+	before Reason        // of a load if none is living
 }
 
 // explain counts why loads were allowed, and describes those that were not. The loads are in the
@@ -81,14 +91,12 @@ type evidence struct {
 // for CopyTTL only. A node that has asked another one in vain may do so at any time. If two nodes
 // have loaded since all is settled, one load is too many, whatever was before.
 func (e *evidence) explain(loads []*loadRecord) (counts map[Reason]uint64, broken []string) {
-	x := explainer{
-		evidence: e, keys: make(map[string]*keyLoads),
-		recent: make([][]*loadRecord, len(e.names)), passing: make(map[*loadRecord]bool),
-	}
+	e.keys, e.passing = make(map[string]*keyLoads), make(map[*loadRecord]bool)
+	e.recent = make([][]*loadRecord, len(e.names))
 	counts = make(map[Reason]uint64)
 	for _, l := range loads {
-		x.pass(l)
-		why, other := x.why(l)
+		e.pass(l)
+		why, other := e.why(l)
 		counts[why]++
 		if why == reasonNone {
 			broken = append(broken, e.describe(l, other))
@@ -108,38 +116,29 @@ func (e *evidence) describe(l, other *loadRecord) string {
 		e.names[l.Process], e.names[other.Process], had)
 }
 
-// An explainer goes through loads in the order of time.
-type explainer struct {
-	*evidence
-	keys map[string]*keyLoads
-
-	recent  [][]*loadRecord      // of each process, the loads of the last patience, and one before
-	passing map[*loadRecord]bool // loads of processes that had passed over a node in that time
-}
-
-// keyLoads are the earlier loads of a key.
-type keyLoads struct {
-	living []*loadRecord // whose values are good still, or that go on
-	before Reason        // of a load if none is living
-}
-
 // why returns why l was allowed and, if it was not, the load that made it one too many.
-func (x *explainer) why(l *loadRecord) (why Reason, other *loadRecord) {
-	key := x.keys[l.Key]
+func (e *evidence) why(l *loadRecord) (why Reason, other *loadRecord) {
+	key := e.keys[l.Key]
 	if key == nil {
 		key = &keyLoads{before: reasonFirst}
-		x.keys[l.Key] = key
+		e.keys[l.Key] = key
 	}
 	key.living = slices.DeleteFunc(key.living, func(p *loadRecord) bool {
-		gone := x.gone(p, l)
-		if gone != "" {
-			key.before = gone
+		switch {
+		case p.end > l.start: // it goes on
+			return false
+		case p.failed || p.cut:
+			key.before = reasonFailed
+		case e.ttl > 0 && l.start-p.end >= e.ttl:
+			key.before = reasonExpired
+		default:
+			return false
 		}
-		return gone != ""
+		return true
 	})
 	why = key.before
 	for _, p := range key.living {
-		if why = x.excuse(p, l); why == reasonNone {
+		if why = e.excuse(p, l); why == reasonNone {
 			other = p
 			break
 		}
@@ -148,42 +147,29 @@ func (x *explainer) why(l *loadRecord) (why Reason, other *loadRecord) {
 	return why, other
 }
 
-// gone returns why the value of p had ended when l started; empty if it had not.
-func (x *explainer) gone(p, l *loadRecord) Reason {
-	switch {
-	case p.end > l.start: // it goes on
-		return ""
-	case p.failed || p.cut:
-		return reasonFailed
-	case x.ttl > 0 && l.start-p.end >= x.ttl:
-		return reasonExpired
-	}
-	return ""
-}
-
 // excuse returns why l was allowed although p, an earlier load, has brought a value that is good
 // still, or goes on.
-func (x *explainer) excuse(p, l *loadRecord) Reason {
-	changed := x.changed(p.start, l.start)
+func (e *evidence) excuse(p, l *loadRecord) Reason {
+	changed := e.changed(p.start, l.start)
 	switch {
-	case x.ended[p.Process] <= l.start:
+	case e.ended[p.Process] <= l.start:
 		return reasonLost
-	case x.late(p, l):
+	case e.late(p, l):
 		return reasonLate
 	case p.Process == l.Process && (p.cut || l.cut):
 		return reasonFailed // which of the two came to the origin first says nothing
 	case p.Process == l.Process:
-		lives := x.copyTTL
-		if x.small {
+		lives := e.copyTTL
+		if e.small {
 			lives = 0
 		}
-		if x.clustered && p.end <= l.start && l.start-p.end >= lives && (changed || x.vain(p)) {
+		if e.clustered && p.end <= l.start && l.start-p.end >= lives && (changed || e.vain(p)) {
 			return reasonChange
 		}
 		return reasonNone
-	case !x.clustered:
+	case !e.clustered:
 		return reasonEach
-	case x.vain(l), x.vain(p):
+	case e.vain(l), e.vain(p):
 		return reasonInPlace
 	case changed:
 		return reasonChange
@@ -192,39 +178,39 @@ func (x *explainer) excuse(p, l *loadRecord) Reason {
 }
 
 // changed reports whether nodes came or went between two times, or had not all noticed.
-func (x *explainer) changed(from, to time.Duration) bool {
-	return slices.ContainsFunc(x.unsettled, func(s span) bool {
+func (e *evidence) changed(from, to time.Duration) bool {
+	return slices.ContainsFunc(e.unsettled, func(s span) bool {
 		return s.from <= to && from <= s.to
 	})
 }
 
 // late reports whether a caller was let down before l started who may have waited for p. The flight
 // of p may have asked another node first.
-func (x *explainer) late(p, l *loadRecord) bool {
-	return slices.ContainsFunc(x.letDown[p.Key], func(at time.Duration) bool {
-		return p.start-x.patience <= at && at <= l.start
+func (e *evidence) late(p, l *loadRecord) bool {
+	return slices.ContainsFunc(e.letDown[p.Key], func(at time.Duration) bool {
+		return p.start-e.patience <= at && at <= l.start
 	})
 }
 
 // vain reports whether l was made in place of a node that did not answer, or may have been made in
 // place of one that was not asked: which loads those were is not recorded.
-func (x *explainer) vain(l *loadRecord) bool { return l.Vain != "" || x.passing[l] }
+func (e *evidence) vain(l *loadRecord) bool { return l.Vain != "" || e.passing[l] }
 
 // pass notes whether the process of l has passed over a node of late. It may be as long ago as a
 // caller waits.
-func (x *explainer) pass(l *loadRecord) {
-	list := x.recent[l.Process]
+func (e *evidence) pass(l *loadRecord) {
+	list := e.recent[l.Process]
 	list = append(list, l)
-	for len(list) > 2 && list[1].start <= l.start-x.patience {
+	for len(list) > 2 && list[1].start <= l.start-e.patience {
 		list = list[1:]
 	}
-	x.recent[l.Process] = list
+	e.recent[l.Process] = list
 	passed := l.Unasked > 0
-	if list[0] != l && list[0].start <= l.start-x.patience {
+	if list[0] != l && list[0].start <= l.start-e.patience {
 		passed = l.Unasked > list[0].Unasked
 	}
 	if passed {
-		x.passing[l] = true
+		e.passing[l] = true
 	}
 }
 

@@ -225,7 +225,7 @@ func (r *run) take() {
 			moves += p.last.Stats.Moved
 		}
 		if at <= time.Second {
-			p.first = p.last.Stats
+			p.moved = p.last.Stats.Moved
 		}
 		p.mu.Unlock()
 	}

@@ -108,18 +108,20 @@ func TestFinding(t *testing.T) {
 	r.Runs[0].Poison = &PoisonResult{Deaths: 2}
 	r.Runs[1].Poison = &PoisonResult{Deaths: p.Nodes}
 	assert.Contains(t, r.finding(p), "; the poisoned key ended 2 nodes; all was as before")
-	assert.Contains(t, r.finding(p), "; the poisoned key ended all nodes, and their callers with them;")
+	assert.Contains(t, r.finding(p),
+		"; the poisoned key ended all nodes, and their callers with them;")
 }
 
 func TestCourse(t *testing.T) {
 	p, r := sampleRuns()
 	for d, want := range map[lab.Disturbance]string{
-		lab.Calm:       "Nothing is disturbed",
-		lab.Kill:       "At 3 s node-2 is killed",
-		lab.Restart:    "At 3 s node-2 is killed, and started again at 6 s",
-		lab.Pause:      "From 3 s to 6 s node-2 is stopped, as a process that hangs",
-		lab.Split:      "From 3 s to 6 s node-2 is cut off from the others",
-		lab.Rolling:    "From 3 s to 6 s one node after the other is ended in good order and started again",
+		lab.Calm:    "Nothing is disturbed",
+		lab.Kill:    "At 3 s node-2 is killed",
+		lab.Restart: "At 3 s node-2 is killed, and started again at 6 s",
+		lab.Pause:   "From 3 s to 6 s node-2 is stopped, as a process that hangs",
+		lab.Split:   "From 3 s to 6 s node-2 is cut off from the others",
+		lab.Rolling: "From 3 s to 6 s one node after the other is ended in good order and " +
+			"started again",
 		lab.OriginSlow: "From 3 s to 6 s the origin is slow",
 		lab.OriginFail: "From 3 s to 6 s the origin fails",
 	} {
