@@ -10,26 +10,18 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// result puts together what was measured in a run whose load lasted for ran.
+// result puts together what was measured in a run whose load lasted for ran. All processes have
+// ended, so nothing changes any more.
 func (r *run) result(ran time.Duration) *Run {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	x := &Run{Ownership: r.ownership, Victims: append([]string{}, r.victims...),
 		Seconds: measured.Value(ran.Seconds())}
 	loads := r.origin.recorded()
 	t := newTimeline(r.p, ran)
 	due := make(map[int][]time.Duration)
 	for _, p := range r.all {
-		p.mu.Lock()
 		s := p.last
 		x.Fetches += s.Begun
-		if ended := uint64(len(p.records)); s.Begun > ended {
-			x.Lost += s.Begun - ended
-			if !p.leaving {
-				x.Late += s.Begun - ended // it has not ended, and its process is there
-			}
-		}
-		x.Lost += s.Missed
+		x.Lost += s.Missed + s.Begun - min(s.Begun, uint64(len(p.records)))
 		x.Wrong, x.Stale, x.Late = x.Wrong+s.Wrong, x.Stale+s.Stale, x.Late+s.Late
 		if x.Failure == "" {
 			x.Failure = s.Failure
@@ -43,7 +35,6 @@ func (r *run) result(ran time.Duration) *Run {
 			t.fetched(one)
 			due[one.Key] = append(due[one.Key], one.Due)
 		}
-		p.mu.Unlock()
 	}
 	if r.p.Disturb == lab.Poison {
 		x.Poison = r.poisoned()
@@ -79,12 +70,11 @@ func (r *run) result(ran time.Duration) *Run {
 	return x
 }
 
-// poisoned returns what became of the fetches of the poisoned key, and of the others. mu is held.
+// poisoned returns what became of the fetches of the poisoned key, and of the others.
 func (r *run) poisoned() *PoisonResult {
 	x := &PoisonResult{Deaths: len(r.victims), Again: measured.None()}
 	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
 	for _, p := range r.all {
-		p.mu.Lock()
 		for _, one := range p.records {
 			switch {
 			case one.Error != "" && one.Key != poisonKey:
@@ -99,7 +89,6 @@ func (r *run) poisoned() *PoisonResult {
 				}
 			}
 		}
-		p.mu.Unlock()
 	}
 	if first >= 0 {
 		x.Again = measured.Value(max(first, last).Seconds() - r.ended.Seconds())

@@ -226,16 +226,14 @@ func reasonList(counts map[Reason]uint64) string {
 }
 
 // giveUp notes which loads were given up, as their nodes have said. The origin sees that later, or
-// never. mu is held.
+// never.
 func (r *run) giveUp(loads []*loadRecord) {
 	given := make([]map[uint64]time.Duration, len(r.all))
 	for i, p := range r.all {
 		given[i] = make(map[uint64]time.Duration)
-		p.mu.Lock()
 		for _, g := range p.givenUp {
 			given[i][g.Number] = g.At.Sub(r.Zero)
 		}
-		p.mu.Unlock()
 	}
 	for _, l := range loads {
 		if at, ok := given[l.Process][l.Number]; ok {
@@ -244,7 +242,7 @@ func (r *run) giveUp(loads []*loadRecord) {
 	}
 }
 
-// evidence returns what is known of the run. mu is held.
+// evidence returns what is known of the run.
 func (r *run) evidence(ran time.Duration) *evidence {
 	e := &evidence{
 		ttl:      r.p.TTL,
@@ -253,7 +251,6 @@ func (r *run) evidence(ran time.Duration) *evidence {
 		small: r.p.KeyCount > r.p.Capacity/copyShare, letDown: make(map[string][]time.Duration),
 	}
 	for _, p := range r.all {
-		p.mu.Lock()
 		ended := unended
 		if p.leaving {
 			ended = p.left.Sub(r.Zero)
@@ -263,13 +260,12 @@ func (r *run) evidence(ran time.Duration) *evidence {
 			key := keyName(one.Key)
 			e.letDown[key] = append(e.letDown[key], one.Due+r.p.Timeout)
 		}
-		p.mu.Unlock()
 	}
 	e.unsettled = r.changes(e, ran)
 	return e
 }
 
-// changes returns when nodes came, went or were cut off, or had not all noticed. mu is held.
+// changes returns when nodes came, went or were cut off, or had not all noticed.
 //
 // The death of a node changes nothing of what the others own, since all choose the same owner for
 // its keys. So it is no reason, but by slot, where the nodes' plans may differ for a moment.
@@ -279,7 +275,6 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 	}
 	deaths := r.ownership != BySlot && (r.p.Disturb == lab.Kill || r.p.Disturb == lab.Poison)
 	for _, p := range r.all {
-		p.mu.Lock()
 		for _, v := range p.views {
 			at := v.At.Sub(r.Zero)
 			died := slices.Index(e.names, v.Node)
@@ -290,7 +285,6 @@ func (r *run) changes(e *evidence, ran time.Duration) (list []span) {
 				list = append(list, span{at - noticed, at + noticed})
 			}
 		}
-		p.mu.Unlock()
 	}
 	if deaths {
 		return list

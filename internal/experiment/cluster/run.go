@@ -182,8 +182,8 @@ func (r *run) settled() bool {
 	return r.ownership != BySlot || held == cluster.DefaultSlots
 }
 
-// watch takes samples until the load is over and the last fetches have ended, or ctx ends. What has
-// not ended then counts as late.
+// watch takes samples until the load is over and the last fetches have ended, or ctx ends. A node
+// of which fetches go on for longer does not end in good order either, which is an error.
 func (r *run) watch(ctx context.Context) {
 	for r.Now() < r.p.Duration {
 		if pace.Sleep(ctx, tick) != nil {
