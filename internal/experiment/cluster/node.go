@@ -83,8 +83,7 @@ type node struct {
 	address  string       // of the registry; empty without a cluster
 	client   *http.Client // to the origin
 	listener net.Listener
-	server   *http.Server
-	served   chan struct{}
+	stop     func()          // ends the server
 	network  *cutnet.Network // this node's own
 	registry *registry.Registry
 	watching sync.WaitGroup
@@ -100,7 +99,7 @@ type node struct {
 var errOrigin = errors.New("the origin fails")
 
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
-	n = &node{c: c, network: cutnet.New(0), served: make(chan struct{})}
+	n = &node{c: c, network: cutnet.New(0)}
 	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	if n.load, err = newLoad(c); err != nil {
 		return nil, err
@@ -110,7 +109,6 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	}
 	options := cache.Options[string, []byte]{Capacity: c.Capacity, TTL: c.TTL}
 	mux := http.NewServeMux()
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	if c.Ownership == None {
 		n.plain, err = cache.New(options)
 	} else {
@@ -119,10 +117,7 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	if err != nil {
 		return nil, errors.Join(err, n.listener.Close())
 	}
-	go func() {
-		defer close(n.served)
-		_ = n.server.Serve(n.listener) // it fails when it is closed
-	}()
+	n.stop = serve(n.listener, mux)
 	return n, nil
 }
 
@@ -268,18 +263,15 @@ func (n *node) close() error {
 	n.load.stop()
 	n.loading.Wait()
 	var errs []error
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	} else {
 		errs = append(errs, n.plain.Close())
 	}
-	if n.server.Shutdown(ctx) != nil {
-		_ = n.server.Close() // a peer that is stopped or cut off keeps its connection
-	}
-	<-n.served
+	n.stop()
 	if n.registry != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
 		_ = n.registry.Leave(ctx) // it fails if others can't be reached, who will notice
 		errs = append(errs, n.registry.Close())
 	}

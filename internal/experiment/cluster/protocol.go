@@ -82,6 +82,9 @@ const (
 	// poisonKey is the key whose load ends its process: the most popular one.
 	poisonKey = 0
 
+	// closePatience bounds what a node does to end in good order.
+	closePatience = 2 * time.Second
+
 	// tolerance is how much later than its deadline a fetch may end on a busy machine.
 	tolerance = time.Second
 )
