@@ -10,6 +10,7 @@ import (
 	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
+	"github.com/snowfence/snowfence/internal/experiment/registry"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -46,7 +47,7 @@ command line or an input file was wrong.`,
 		[]*cobra.Command{newRun(old)},
 		[]*cobra.Command{newSnowball(old)},
 		lab.Command(faults.Experiment, out),
-		[]*cobra.Command{newRegistry(old), newNode()},
+		lab.Command(registry.Experiment, out),
 		lab.Command(cluster.Experiment, out),
 		lab.Command(memory.Experiment, out),
 		lab.Command(churn.Experiment, out),

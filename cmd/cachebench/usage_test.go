@@ -30,12 +30,12 @@ func TestIgnoredFlagsAreRefused(t *testing.T) {
 		{"cluster --ownership none --peer-timeout 1s",
 			"--peer-timeout: has no effect: with --ownership none"},
 		{"cluster --ownership none --copy-ttl 1s", "--copy-ttl: has no effect"},
-		{"registry --disturb none --struck 2",
-			"--struck 2: has no effect: with --disturb none no node is disturbed"},
-		{"registry --disturb none --contested 0 --disturb-start 1s", "--disturb-start 1s: has no effect"},
+		{"registry --disturb none --victims 2",
+			"--victims: has no effect: with --disturb none no node is disturbed"},
+		{"registry --disturb none --contested 0 --start 1s", "--start: has no effect"},
 		{"registry --flap-period 1s",
-			"--flap-period 1s: has no effect: links flap with --disturb flap alone"},
-		{"registry --disturb kill --skew 1s", "--skew 1s: has no effect"},
+			"--flap-period: has no effect: links flap with --disturb flap alone"},
+		{"registry --disturb kill --skew 1s", "--skew: has no effect"},
 		{"snowball --fault none --fault-rate 0.5",
 			"--fault-rate 0.5: has no effect: no load fails with --fault none"},
 		{"snowball --keys trace:" + smallTrace + " --key-count 10",
@@ -122,14 +122,14 @@ func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 	window := file(t, "window.yaml",
 		"duration: 4s\nfault: {kind: panic, start: 400ms, end: 2s, share: 0.1}\n")
-	nodes := file(t, "nodes.yaml", "kind: registry\ndisturb: {kind: kill, nodes: 4}\n")
+	nodes := file(t, "nodes.yaml", "experiment: registry\ndisturb: kill\nvictims: 4\n")
 	for _, c := range []struct{ line, want string }{
 		{"snowball --fault-start 6s",
 			"cachebench: --fault-end: must be after --fault-start (6s), got 5s\n"},
 		{"snowball --duration 3s --fault-start 1s",
 			"cachebench: --fault-end: must be at most --duration (3s), got 5s\n"},
-		{"registry --disturb-start 6s",
-			"cachebench: --disturb-end: must be after --disturb-start (6s), got 5s\n"},
+		{"registry --start 6s",
+			"cachebench: --end: must be at least 100ms after --start (6s), got 5s\n"},
 		{"run --fault panic --fault-keys 7 --key-count 5",
 			"cachebench: --fault-keys: must be at most --key-count (5), got 7\n"},
 		{"snowball --scenario " + window + " --fault-start 3s", window +
@@ -141,8 +141,8 @@ func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 		},
 		{"run --scenario " + window + " --keys uniform", window +
 			":2: fault.share: has no meaning for uniform keys (--keys), which are all alike\n"},
-		{"registry --scenario " + nodes + " --disturb flap --nodes 3 --struck 4",
-			"cachebench: --struck: must leave a node alone: at most 3 of 3 (--nodes), got 4\n"},
+		{"registry --scenario " + nodes + " --disturb flap --nodes 3 --victims 4",
+			"cachebench: --victims: must leave a node alone: at most 3 of 3 (--nodes), got 4\n"},
 		{
 			"snowball --fault panic --keys trace:" + smallTrace + " --fault-share 0 --fault-keys 9999",
 			"cachebench: --fault-keys: must be from 1 to 5853, which is all keys that there are, got 9999\n",
@@ -153,5 +153,5 @@ func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 		assert.NotContains(t, said, "built-in", c.line)
 	}
 	_, _, stderr := cachebench(t.Context(), "snowball", "--scenario", nodes)
-	require.Contains(t, stderr, nodes+":1: kind: must be cache")
+	require.Contains(t, stderr, nodes+":1: experiment: ")
 }

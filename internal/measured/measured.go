@@ -4,10 +4,14 @@ package measured
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/snowfence/snowfence/internal/human"
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 // A Value is a number that may not exist: then it is NaN, and null in JSON.
@@ -125,4 +129,13 @@ func (t *Times) Spread() Spread {
 	}
 	return Spread{Count: t.Count(), P50: t.Quantile(50), P99: t.Quantile(99),
 		Max: Value(t.max.Seconds())}
+}
+
+// Cell shows the median, the 99th percentile and the maximum. It is compared by the second.
+func (s Spread) Cell() table.Cell {
+	if s.Count == 0 {
+		return table.Missing()
+	}
+	return table.Seconds(float64(s.P99)).As(fmt.Sprintf("%s / %s / %s",
+		human.Seconds(float64(s.P50)), human.Seconds(float64(s.P99)), human.Seconds(float64(s.Max))))
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/internal/table"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,6 +37,9 @@ func TestTimes(t *testing.T) {
 		require.LessOrEqual(t, s.P99, s.Max)
 		require.LessOrEqual(t, times.At(100), 100*time.Millisecond, "no step of the histogram")
 		require.Equal(t, 50500*time.Microsecond, times.Mean())
+
+		require.Regexp(t, "^50 ms / (99|100) ms / 100 ms$", s.Cell().String())
+		require.Equal(t, table.Missing(), Spread{}.Cell())
 
 		times.Reset()
 		require.Zero(t, times.Count())

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +65,6 @@ expect: {healthy_drop_off: 0.1, healthy_drop_on: 0.2, learn_within: 1ms}
 		Origin: Origin{Latency: latency, Concurrency: 8},
 		Fault: Fault{Kind: origin.FaultSlow, Keys: 2, Share: 0.5, Rate: 0.1, Start: time.Second,
 			End: 2 * time.Second, Slow: 3 * time.Second},
-		Registry: Default().Registry, Disturb: Default().Disturb,
 		Expect: Expect{HealthyDropOff: 0.1, HealthyDropOn: 0.2, LearnWithin: time.Millisecond},
 	}, plain(s))
 }
@@ -357,8 +355,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "{}", "a: &a [*a]", "<<: *x", "? {a: b}\n: c",
 		"seed: !!binary aGk=", "seed: 1\nseed: 2", "---\n---\n", `{"events":{"rate":1e3}}`,
 		"keys: {skew: .nan}", "\xff\xfe", "a: |\n  b\n", "%YAML 1.2\n---\nseed: 1",
-		"kind: registry\nregistry: {nodes: 3, partitions: '1, 16'}\ndisturb: {kind: flap}\n",
-		"kind: registry\nmix: {}\n"} {
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -384,12 +381,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := Parse("x.yaml", text)
-		if err != nil {
+		if _, err := Parse("x.yaml", text); err != nil {
 			t.Fatalf("what it writes it does not read: %v", err)
-		}
-		if s.Kind == KindRegistry && !reflect.DeepEqual(plain(again), plain(s)) {
-			t.Fatalf("it reads back something else: %v instead of %v", plain(again), plain(s))
 		}
 		space, err := s.NewSpace(nil, false)
 		if err != nil {

@@ -24,8 +24,6 @@ type Scenario struct {
 	Cache       Cache         `yaml:"cache"`
 	Origin      Origin        `yaml:"origin"`
 	Fault       Fault         `yaml:"fault"`
-	Registry    Registry      `yaml:"registry"`
-	Disturb     Disturb       `yaml:"disturb"`
 	Expect      Expect        `yaml:"expect"`
 
 	source *source // where it was read from; nil if it was made in a program
@@ -103,8 +101,6 @@ type Expect struct {
 	HealthyDropOn  float64       `yaml:"healthy_drop_on"`
 	Alike          float64       `yaml:"alike"`
 	LearnWithin    time.Duration `yaml:"learn_within"`
-	WholeWithin    time.Duration `yaml:"whole_within"`
-	QueueAtMost    int           `yaml:"queue_at_most"`
 }
 
 // Default returns the scenario that an empty file would be: a healthy service,
@@ -132,12 +128,6 @@ func Default() *Scenario {
 		Origin: Origin{Latency: latency},
 		Fault: Fault{Kind: origin.FaultNone, Keys: 5, Rate: 1, Start: 2 * time.Second,
 			End: 5 * time.Second, Slow: time.Second},
-		Registry: Registry{
-			Nodes: 5, Partitions: Counts{16}, Names: 2000, Rate: 500, Churn: 0.5, Contested: 100,
-			Gossip: 100 * time.Millisecond, Probe: 200 * time.Millisecond,
-		},
-		Disturb: Disturb{Nodes: 1, Start: 2 * time.Second, End: 5 * time.Second,
-			Period: 200 * time.Millisecond, Skew: 2 * time.Second},
 	}
 }
 

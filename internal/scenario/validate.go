@@ -64,12 +64,6 @@ func (s *Scenario) invalidFields() []*FieldError {
 	c := &checker{scenario: s}
 	c.check(s.Duration > 0 && s.Duration <= maxDuration, "duration",
 		"must be above 0 and at most %v, got %v", maxDuration, s.Duration)
-	c.check(s.Kind >= KindCache && s.Kind <= KindRegistry, "kind", "unknown kind %d", int(s.Kind))
-	if s.Kind == KindRegistry {
-		s.invalidRegistry(c)
-		return c.errs
-	}
-
 	within(c, "events.rate", s.Events.Rate, 0, maxRate)
 	c.check(s.Events.Until >= 0 && s.Events.Until <= s.Duration, "events.until",
 		"must be from 0s to %s (%v), got %v", s.NameOf("duration"), s.Duration, s.Events.Until)

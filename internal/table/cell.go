@@ -40,7 +40,7 @@ func Duration(d time.Duration) Cell { return numeric(human.Duration(d), "s", d.S
 func Seconds(s float64) Cell { return numeric(human.Seconds(s), "s", s) }
 
 // Count shows a number of things.
-func Count(n int64) Cell { return numeric(human.Count(n), "", float64(n)) }
+func Count[N int | int64 | uint64](n N) Cell { return numeric(human.Count(n), "", float64(n)) }
 
 // Counts shows numbers of things with slashes between, and has the value of the first.
 func Counts(ns ...uint64) Cell {
