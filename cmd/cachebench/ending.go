@@ -6,8 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
 	"github.com/snowfence/snowfence/internal/human"
@@ -141,4 +144,60 @@ func resultFile(v any) reportFile {
 			return string(text), err
 		})
 	}}
+}
+
+// failedChecks names each check that did not hold.
+func failedChecks(checks []report.Check) error {
+	var failed []string
+	for _, c := range checks {
+		if !c.OK {
+			failed = append(failed, fmt.Sprintf("%s: %s", c.Name, c.Detail))
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d checks did not hold:\n  %s", len(failed), len(checks),
+		strings.Join(failed, "\n  "))
+}
+
+var unit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|%)([^\pL\d]|$)`)
+
+// wrapped breaks a text between words so that lines have at most width columns.
+// A number stays with its unit.
+func wrapped(text string, width int) string {
+	const joined = "\x00" // no space to Fields
+	text = unit.ReplaceAllString(text, "$1"+joined+"$2$3")
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		length := len([]rune(word))
+		switch {
+		case i == 0:
+		case column+1+length > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += length
+	}
+	return strings.ReplaceAll(b.String(), joined, " ")
+}
+
+// glossary sets terms and their meanings below each other.
+func glossary(terms [][2]string) string {
+	const indent = "\n      "
+	var rows []string
+	for _, term := range terms {
+		rows = append(rows, "  "+term[0]+indent+strings.ReplaceAll(wrapped(term[1], 74), "\n", indent))
+	}
+	return strings.Join(rows, "\n")
+}
+
+// refused returns the error for a flag that was given though it means nothing.
+func refused(flags *pflag.FlagSet, name, why string) error {
+	return fmt.Errorf("--%s %s: has no effect: %s", name, flagText(flags.Lookup(name).Value), why)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/experiment/registry"
+	"github.com/snowfence/snowfence/internal/experiment/run"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -42,10 +44,9 @@ command line or an input file was wrong.`,
   cachebench memory --check --out out/memory`,
 		Version: version(),
 	}
-	old := &output{out}
 	lab.Root(root, out, topics,
-		[]*cobra.Command{newRun(old)},
-		[]*cobra.Command{newSnowball(old)},
+		lab.Command(run.Experiment, out),
+		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
 		lab.Command(registry.Experiment, out),
 		lab.Command(cluster.Experiment, out),

@@ -67,7 +67,7 @@ type evidence struct {
 	names []string        // of each process
 	ended []time.Duration // when each process was ended; unended if it was not
 
-	unsettled []span                     // nodes came, went or were cut off, or had not all noticed yet
+	unsettled []span                     // nodes came, went or were cut off, and not all had noticed
 	letDown   map[string][]time.Duration // of each key, when deadlines of fetches passed
 
 	// What follows belongs to explain, which goes through the loads in the order of time.
