@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/experiment/churn"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
 	"github.com/snowfence/snowfence/internal/experiment/registry"
@@ -43,13 +44,12 @@ command line or an input file was wrong.`,
   cachebench memory --check --out out/memory`,
 		Version: version(),
 	}
-	old := &output{out}
 	lab.Root(root, out, topics,
 		lab.Command(run.Experiment, out),
 		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
 		lab.Command(registry.Experiment, out),
-		[]*cobra.Command{newCluster(old), newClusterNode()},
+		lab.Command(cluster.Experiment, out),
 		lab.Command(memory.Experiment, out),
 		lab.Command(churn.Experiment, out),
 	)

@@ -1,0 +1,160 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// An origin gives values over HTTP, and counts what it is asked for.
+type origin struct {
+	p      *Params
+	server *http.Server
+	url    string
+	ended  chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	rng   *rand.Rand
+	begun time.Time // of the run
+	slow  bool
+	fail  bool
+	loads []*loadRecord // since begun, in the order in which they came
+	total uint64
+	keys  []string // of each version
+}
+
+func openOrigin(ctx context.Context, p *Params) (*origin, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	o := &origin{
+		p: p, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
+		rng: rand.New(rand.NewPCG(p.Seed, 7)), //nolint:gosec // no secret
+	}
+	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
+	go func() {
+		defer close(o.ended)
+		_ = o.server.Serve(listener) // it fails when it is closed
+	}()
+	return o, nil
+}
+
+// unended is the end of what has not ended.
+const unended = time.Duration(1<<63 - 1)
+
+// A request tells the origin of a load.
+type request struct {
+	Key     string `json:"key"`
+	Process int    `json:"process"` // its number, in the order in which processes were started
+	Number  uint64 `json:"number"`  // of the load, among those of the process
+	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	Vain string `json:"vain"`
+	// Unasked is how often the process had, by then, not asked a node that it should have: since
+	// that node had failed too often, or had too much to do, or the key was on trial.
+	Unasked uint64 `json:"unasked"`
+}
+
+// A loadRecord holds what the origin notes of a load. Times are from the beginning of the run. The
+// value that it brings is stored after end, so its TTL ends no sooner than end and the TTL.
+type loadRecord struct {
+	request
+	start, end time.Duration
+	failed     bool // the origin failed
+	cut        bool // the node gave up
+}
+
+// ServeHTTP serves a load. The body is a request, and the answer's the value.
+func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	load := &loadRecord{end: unended}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<12)).Decode(&load.request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	o.mu.Lock()
+	o.total++
+	version := o.total
+	o.keys = append(o.keys, load.Key)
+	if !o.begun.IsZero() {
+		load.start = time.Since(o.begun)
+		o.loads = append(o.loads, load)
+	}
+	fails := o.fail || o.p.OriginErrors > 0 && o.rng.Float64() < o.p.OriginErrors
+	latency, size := o.p.OriginLatency.Sample(o.rng), o.p.Size.Sample(o.rng)
+	if o.slow {
+		latency = slowed(latency)
+	}
+	o.mu.Unlock()
+	select {
+	case <-time.After(latency):
+	case <-r.Context().Done():
+		o.end(load, func() { load.cut = true })
+		return
+	}
+	o.end(load, func() { load.failed = fails })
+	if fails {
+		http.Error(w, "the origin fails", http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(makeValue(load.Key, version, size))
+}
+
+// slowed returns how long a load takes of a slow origin.
+func slowed(latency time.Duration) time.Duration { return max(10*latency, time.Second) }
+
+// end notes that a load has ended, before its node gets to know.
+func (o *origin) end(load *loadRecord, how func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	load.end = time.Since(o.begun)
+	how()
+}
+
+// begin counts loads from now on.
+func (o *origin) begin(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.begun = at
+}
+
+// set makes the origin slow, or makes it fail.
+func (o *origin) set(slow, fail bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slow, o.fail = slow, fail
+}
+
+// recorded returns the loads in the order in which they came, as they are now.
+func (o *origin) recorded() []*loadRecord {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]*loadRecord, len(o.loads))
+	for i, load := range o.loads {
+		now := *load
+		all[i] = &now
+	}
+	return all
+}
+
+// gave reports whether a version is one of key.
+func (o *origin) gave(key string, version uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return version > 0 && version <= uint64(len(o.keys)) && o.keys[version-1] == key
+}
+
+func (o *origin) issued() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.total
+}
+
+func (o *origin) close() {
+	_ = o.server.Close()
+	<-o.ended
+}
