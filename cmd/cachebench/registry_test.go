@@ -87,6 +87,7 @@ func TestRegistryJSON(t *testing.T) {
 		Command string
 		Params  struct {
 			Seed       uint64
+			Nodes      int
 			Partitions string
 			Processes  bool
 		}
@@ -96,7 +97,6 @@ func TestRegistryJSON(t *testing.T) {
 		Result  struct {
 			Runs []struct {
 				Partitions int
-				Nodes      int
 				Victims    []string
 				Registered int
 				Died       int
@@ -122,6 +122,7 @@ func TestRegistryJSON(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
 	assert.Equal(t, uint64(7), result.Params.Seed)
+	assert.Equal(t, 3, result.Params.Nodes)
 	assert.False(t, result.Partial)
 	assert.Empty(t, result.Checks)
 	assert.Contains(t, result.Command, "--partitions 1,3")
@@ -136,7 +137,6 @@ func TestRegistryJSON(t *testing.T) {
 		assert.Equal(t, partitions, run.Partitions)
 		assert.Len(t, run.Queues, partitions)
 		assert.Equal(t, slices.Max(run.Queues), run.Queue)
-		assert.Equal(t, 3, run.Nodes)
 		assert.Len(t, run.Victims, 1)
 		assert.Positive(t, run.Died)
 		assert.Positive(t, run.Registered)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
 // An origin gives values over HTTP, and counts what it is asked for.
@@ -90,9 +92,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		latency = slowed(latency)
 	}
 	o.mu.Unlock()
-	select {
-	case <-time.After(latency):
-	case <-r.Context().Done():
+	if pace.Sleep(r.Context(), latency) != nil {
 		o.end(load, func() { load.cut = true })
 		return
 	}

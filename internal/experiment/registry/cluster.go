@@ -84,6 +84,11 @@ func (m *member) get() node {
 	return m.node
 }
 
+// up returns the members that have a node.
+func (c *cluster) up() []*member {
+	return slices.DeleteFunc(slices.Clone(c.members), func(m *member) bool { return m.get() == nil })
+}
+
 // take returns the member's node, nil while it is down, and takes it away from others.
 func (m *member) take() node {
 	m.mu.Lock()
@@ -106,10 +111,8 @@ func (c *cluster) restart(ctx context.Context, m *member) error {
 		return fmt.Errorf("node %s: %w", m.name, err)
 	}
 	var seeds []string
-	for _, other := range c.members {
-		if other.get() != nil {
-			seeds = append(seeds, other.address())
-		}
+	for _, other := range c.up() {
+		seeds = append(seeds, other.address())
 	}
 	return c.open(ctx, m, port, seeds)
 }

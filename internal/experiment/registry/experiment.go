@@ -173,19 +173,10 @@ func page(p *Params, r *Result) *lab.Page {
 }
 
 func title(p *Params) string {
-	switch p.Disturb { //nolint:exhaustive // the others are no choices
-	case lab.Kill:
-		return "a node is killed"
-	case lab.Restart:
-		return "a node is killed and comes back"
-	case lab.Split:
-		return "the cluster splits and heals"
-	case lab.Flap:
-		return "links fail and work again"
-	case lab.Skew:
-		return "a clock is wrong"
-	}
-	if len(p.Partitions) > 1 {
+	switch text := disturbances[p.Disturb].title; {
+	case text != "":
+		return text
+	case len(p.Partitions) > 1:
 		return "one load, several numbers of partitions"
 	}
 	return "a cluster that nobody disturbs"

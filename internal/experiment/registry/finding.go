@@ -29,28 +29,29 @@ func (r *Result) victims(p *Params, most int) string {
 	return human.Plural(p.Victims, "node", "nodes")
 }
 
+// disturbances has words for each but lab.Calm.
+var disturbances = map[lab.Disturbance]struct{ title, course string }{
+	lab.Kill: {"a node is killed", "At FROM ARE killed"},
+	lab.Restart: {"a node is killed and comes back",
+		"At FROM ARE killed, and started again at TO"},
+	lab.Split: {"the cluster splits and heals", "From FROM to TO ARE cut off from the others"},
+	lab.Flap: {"links fail and work again",
+		"From FROM to TO each link of VICTIMS is cut or not, anew every PERIOD"},
+	lab.Skew: {"a clock is wrong", "From FROM to TO the clock of VICTIMS is off by SKEW"},
+}
+
 // disturbance says what is done to the cluster.
 func disturbance(p *Params, victims string) string {
-	from, to := human.Plain(p.Start), human.Plain(p.End)
+	if p.Disturb == lab.Calm {
+		return "Nothing is disturbed"
+	}
 	are := victims + " are"
 	if p.Victims == 1 {
 		are = victims + " is"
 	}
-	switch p.Disturb { //nolint:exhaustive // the others are no choices
-	case lab.Kill:
-		return fmt.Sprintf("At %s %s killed", from, are)
-	case lab.Restart:
-		return fmt.Sprintf("At %s %s killed, and started again at %s", from, are, to)
-	case lab.Split:
-		return fmt.Sprintf("From %s to %s %s cut off from the others", from, to, are)
-	case lab.Flap:
-		return fmt.Sprintf("From %s to %s each link of %s is cut or not, anew every %s", from, to,
-			victims, human.Plain(p.FlapPeriod))
-	case lab.Skew:
-		return fmt.Sprintf("From %s to %s the clock of %s is off by %s", from, to, victims,
-			human.Plain(p.Skew))
-	}
-	return "Nothing is disturbed"
+	return strings.NewReplacer("FROM", human.Plain(p.Start), "TO", human.Plain(p.End), "ARE", are,
+		"VICTIMS", victims, "PERIOD", human.Plain(p.FlapPeriod), "SKEW", human.Plain(p.Skew),
+	).Replace(disturbances[p.Disturb].course)
 }
 
 // story says what the scenario is about, for a reader who knows nothing of it.

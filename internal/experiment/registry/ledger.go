@@ -195,8 +195,8 @@ func (l *ledger) lost(x loss, now time.Duration) {
 	e.changed = changed
 }
 
-// take picks a name that is held, the i-th in no order, and ends its claim: it is to be released. It
-// returns nil if no name is held.
+// take picks a name that is held, the i-th in no order, and ends its claim, which the caller is to
+// release. It returns nil if no name is held.
 func (l *ledger) take(i uint64, now time.Duration) *claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -62,8 +62,8 @@ func (r *run) fill(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		m, n := r.anyNode(rng)
-		c := r.ledger.open(r.freshName(), m.index, false, min(r.Now(), -1))
+		m := r.anyNode(rng)
+		n, c := m.get(), r.ledger.open(r.freshName(), m.index, false, min(r.Now(), -1))
 		group.Go(func() error { r.register(ctx, c, n); return nil })
 	}
 	_ = group.Wait()
@@ -85,7 +85,8 @@ func (r *run) generate(ctx context.Context) {
 				continue
 			}
 		}
-		m, n := r.anyNode(rng)
+		m := r.anyNode(rng)
+		n := m.get()
 		// Names come back as well: a name that was released can be taken again, on any node.
 		name := ""
 		if rng.Float64() < reuseShare {
@@ -133,15 +134,11 @@ func (r *run) contest(ctx context.Context) {
 
 // rivals picks two nodes that run, from both sides of a split. b is nil if there are no two.
 func (r *run) rivals(rng *rand.Rand) (a, b *member) {
-	var up, others []*member
-	for _, m := range r.cluster.members {
-		switch {
-		case m.get() == nil:
-		case r.p.Disturb == lab.Split && r.isVictim(m.index):
-			others = append(others, m)
-		default:
-			up = append(up, m)
-		}
+	up := r.cluster.up()
+	var others []*member
+	if r.p.Disturb == lab.Split {
+		others = slices.DeleteFunc(slices.Clone(up), func(m *member) bool { return !r.isVictim(m.index) })
+		up = slices.DeleteFunc(up, func(m *member) bool { return r.isVictim(m.index) })
 	}
 	first, second := rng.Uint64(), rng.Uint64()
 	if r.p.Disturb != lab.Split && len(up) > 0 {
@@ -154,16 +151,15 @@ func (r *run) rivals(rng *rand.Rand) (a, b *member) {
 	return up[first%uint64(len(up))], others[second%uint64(len(others))]
 }
 
-// anyNode picks a node that runs. The node is nil if none does, which no parameters ask for.
-func (r *run) anyNode(rng *rand.Rand) (*member, node) {
-	from := rng.IntN(len(r.cluster.members))
-	for i := range r.cluster.members {
-		m := r.cluster.members[(from+i)%len(r.cluster.members)]
-		if n := m.get(); n != nil {
-			return m, n
+// anyNode picks a member that runs; there always is one.
+func (r *run) anyNode(rng *rand.Rand) (m *member) {
+	from := rng.IntN(r.p.Nodes)
+	for i := range r.p.Nodes {
+		if m = r.cluster.members[(from+i)%r.p.Nodes]; m.get() != nil {
+			break
 		}
 	}
-	return r.cluster.members[from], nil
+	return m
 }
 
 func (r *run) freshName() string {

@@ -145,7 +145,7 @@ const (
 // fillAndSettle registers the names that are there from the start, and waits until all nodes show
 // them.
 func (r *run) fillAndSettle(ctx context.Context) error {
-	r.Zero = time.Now().Add(setupPatience) // so that all times until the start of the run are negative
+	r.Zero = time.Now().Add(setupPatience) // until the start of the run all times are negative
 	r.ledger.rebase(r.Zero)
 	filled := make(chan struct{})
 	var filling sync.WaitGroup
