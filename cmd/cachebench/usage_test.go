@@ -8,6 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
 // refusedUsage runs a command line that is wrong, and returns what it says.
 func refusedUsage(t *testing.T, line string) string {
 	t.Helper()
