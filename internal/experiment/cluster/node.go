@@ -47,22 +47,22 @@ func Serve(in io.Reader, out io.Writer) error {
 		HTTP: n.listener.Addr().String()}); err != nil {
 		return errors.Join(err, n.close())
 	}
-	told := make(chan order)
+	given := make(chan order)
 	go func() { // ends with in, and so with the process
-		defer close(told)
+		defer close(given)
 		for {
 			var o order
 			if orders.Decode(&o) != nil {
 				return
 			}
-			told <- o
+			given <- o
 		}
 	}()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		select {
-		case o, ok := <-told:
+		case o, ok := <-given:
 			if ok {
 				n.obey(ctx, o)
 				continue
@@ -178,7 +178,7 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	}
 	number := n.loads.Add(1)
 	value, err := n.ask(ctx, key, number)
-	// A value that comes when nobody waits any more is not kept either.
+	// A value that comes after its last caller has left is not kept either.
 	if ctx.Err() != nil || err != nil && !errors.Is(err, errOrigin) {
 		n.load.count(func(r *nodeReport) {
 			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now()})
@@ -187,14 +187,14 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// ask asks the origin for a value, and tells it what it is to note.
+// ask asks the origin for a value.
 func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
-	told := request{Key: key, Process: n.c.Process, Number: number, Vain: vainOf(ctx)}
+	q := request{Key: key, Process: n.c.Process, Number: number, Vain: vainOf(ctx)}
 	if n.shared != nil {
 		s := n.shared.Stats()
-		told.Unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
+		q.Unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
 	}
-	body, err := json.Marshal(told)
+	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (n *node) close() error {
 	if n.registry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 		defer cancel()
-		_ = n.registry.Leave(ctx) // it fails if others can't be reached, who will notice
+		_ = n.registry.Leave(ctx) // it fails if others can't be reached; they will notice
 		errs = append(errs, n.registry.Close())
 	}
 	n.watching.Wait()

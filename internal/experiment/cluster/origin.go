@@ -58,7 +58,7 @@ func serve(listener net.Listener, handler http.Handler) (stop func()) {
 	}
 }
 
-// unended is the end of what has not ended.
+// unended stands for the end of what has not ended.
 const unended = time.Duration(1<<63 - 1)
 
 // A request tells the origin of a load.
@@ -66,9 +66,9 @@ type request struct {
 	Key     string `json:"key"`
 	Process int    `json:"process"` // its number, in the order in which processes were started
 	Number  uint64 `json:"number"`  // of the load, among those of the process
-	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	// Vain names the host that the node asked in vain just before; empty: none, or it has answered.
 	Vain string `json:"vain"`
-	// Unasked is how often the process had, by then, not asked a node that it should have: since
+	// Unasked counts how often the process had, by then, not asked a node that it should have asked:
 	// that node had failed too often, or had too much to do, or the key was on trial.
 	Unasked uint64 `json:"unasked"`
 }

@@ -57,7 +57,7 @@ type view struct {
 	At   time.Time `json:"at"`
 }
 
-// A givenUp is a load that nobody waited for any more.
+// A givenUp is a load whose callers had all left.
 type givenUp struct {
 	Number uint64    `json:"n"` // of its request
 	At     time.Time `json:"at"`
@@ -73,7 +73,7 @@ const (
 )
 
 const (
-	// tick is how often a node reports.
+	// tick is the time between two reports of a node.
 	tick = 100 * time.Millisecond
 
 	// interval is the width of what the series show.
