@@ -8,6 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
 // refusedUsage runs a command line that is wrong, and returns what it says.
 func refusedUsage(t *testing.T, line string) string {
 	t.Helper()
@@ -20,16 +26,16 @@ func refusedUsage(t *testing.T, line string) string {
 // A flag that would be ignored is a mistake in the command line.
 func TestIgnoredFlagsAreRefused(t *testing.T) {
 	for _, c := range []struct{ line, want string }{
-		{"cluster --victims 2", "--victims 2: has no effect: nothing is disturbed without --disturb"},
-		{"cluster --start 2s", "--start 2s: has no effect: nothing is disturbed without --disturb"},
-		{"cluster --end 4s", "--end 4s: has no effect"},
+		{"cluster --victims 2", "--victims: has no effect: nothing is disturbed without --disturb"},
+		{"cluster --start 2s", "--start: has no effect: nothing is disturbed without --disturb"},
+		{"cluster --end 4s", "--end: has no effect"},
 		{"cluster --disturb rolling --victims 2",
-			"--victims 2: has no effect: --disturb rolling is for all nodes"},
+			"--victims: has no effect: --disturb rolling is for all nodes"},
 		{"cluster --disturb origin-slow --victims 1",
-			"--victims 1: has no effect: --disturb origin-slow is for the origin"},
+			"--victims: has no effect: --disturb origin-slow is for the origin"},
 		{"cluster --ownership none --peer-timeout 1s",
-			"--peer-timeout 1s: has no effect: with --ownership none"},
-		{"cluster --ownership none --copy-ttl 1s", "--copy-ttl 1s: has no effect"},
+			"--peer-timeout: has no effect: with --ownership none"},
+		{"cluster --ownership none --copy-ttl 1s", "--copy-ttl: has no effect"},
 		{"registry --disturb none --victims 2",
 			"--victims: has no effect: with --disturb none no node is disturbed"},
 		{"registry --disturb none --contested 0 --start 1s", "--start: has no effect"},

@@ -43,7 +43,7 @@ func Seconds(s float64) Cell { return numeric(human.Seconds(s), "s", s) }
 func Count[N int | int64 | uint64](n N) Cell { return numeric(human.Count(n), "", float64(n)) }
 
 // Counts shows numbers of things with slashes between, and has the value of the first.
-func Counts(ns ...uint64) Cell {
+func Counts[N int | int64 | uint64](ns ...N) Cell {
 	words := make([]string, len(ns))
 	for i, n := range ns {
 		words[i] = human.Count(n)
