@@ -190,7 +190,7 @@ func rules(p *Params, c *params.Checker) {
 // page shows the result.
 func page(p *Params, r *Result) *lab.Page {
 	return &lab.Page{
-		Title:    "Cluster cache: " + inWords[p.Disturb].headline,
+		Title:    "Cluster cache: " + p.Disturb.Headline(),
 		Story:    story(p, r),
 		Finding:  r.finding(p),
 		Seed:     &p.Seed,
