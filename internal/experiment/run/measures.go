@@ -19,7 +19,8 @@ import (
 var totals = []lab.Measure[*Result]{
 	{Name: "operations", Of: func(r *Result) table.Cell { return table.Count(r.Operations) },
 		Meaning: "reads, writes and deletes that ended in the measured part; a batch is one"},
-	{Name: "measured for", Of: func(r *Result) table.Cell { return table.Duration(r.Elapsed.Duration()) },
+	{Name: "measured for",
+		Of:      func(r *Result) table.Cell { return table.Duration(r.Elapsed.Duration()) },
 		Meaning: "how long operations began"},
 	{Name: "throughput", Of: func(r *Result) table.Cell { return table.Rate(r.PerSecond) },
 		Meaning: "operations per second of that time"},
@@ -44,7 +45,8 @@ var totals = []lab.Measure[*Result]{
 	some("origin loads per batch with a miss", func(r *Result) (table.Cell, bool) {
 		return table.Number(r.LoadsPerMiss), r.LoadsPerMiss > 0 && r.Keys != nil
 	}, "the same by batches of which a key was missing"),
-	{Name: "origin loads at once, peak", Of: func(r *Result) table.Cell { return table.Count(r.OriginPeak) },
+	{Name: "origin loads at once, peak",
+		Of:      func(r *Result) table.Cell { return table.Count(r.OriginPeak) },
 		Meaning: "the warm-up and loads that hang count, too"},
 	{Name: "callers waiting for a load at once, peak",
 		Of:      func(r *Result) table.Cell { return table.Count(r.WaitingPeak) },

@@ -33,7 +33,6 @@ type Keys struct {
 // Check holds the keys to their rules, and reads the trace if there is one.
 func (k *Keys) Check(c *params.Checker) {
 	c.Unused(k.Trace != "", "a trace has keys of its own", "keys", "key-count", "scramble")
-	c.Check(k.Law.Kind != workload.KindTrace, "keys", "must be a law; the keys of a trace are for --trace")
 	c.Unused(k.Trace == "", "there is no --trace", "trace-format", "trace-column")
 	if k.Trace == "" {
 		return
@@ -61,8 +60,9 @@ func (k *Keys) Size() uint64 {
 // Space returns the keys from their beginning. A trace starts again when it ends if loop is set.
 func (k *Keys) Space(seed uint64, loop bool) (*workload.Space, error) {
 	if k.Replay != nil {
-		return workload.NewSpace(workload.SpaceConfig{Keys: workload.KeySpec{Kind: workload.KindTrace, Path: k.Trace},
-			Seed: seed, Trace: k.Replay.IDs, Loop: loop})
+		return workload.NewSpace(workload.SpaceConfig{
+			Keys: workload.KeySpec{Kind: workload.KindTrace}, Seed: seed, Trace: k.Replay.IDs, Loop: loop,
+		})
 	}
 	return workload.NewSpace(workload.SpaceConfig{Keys: k.Law, Count: k.Count, Seed: seed,
 		Scramble: k.Scramble})
