@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// A Comparison is what a plain golang-lru cache made of the same requests.
+// A Comparison is the hit ratio of a plain golang-lru cache for the same requests.
 type Comparison struct {
 	Requests uint64  `json:"requests"`
 	HitRatio float64 `json:"hit_ratio"`

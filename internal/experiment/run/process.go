@@ -38,7 +38,7 @@ func (p *process) start() {
 	}
 }
 
-// GC is what the garbage collector did in the measured part of a run.
+// GC counts the work of the garbage collector in the measured part of a run.
 type GC struct {
 	Cycles uint64 `json:"cycles"`
 	Pauses uint64 `json:"pauses"`
@@ -46,7 +46,7 @@ type GC struct {
 	Longest Seconds `json:"longest_pause_seconds"`
 }
 
-// collected returns what the collector did since start.
+// collected returns the work of the collector since start.
 func (p *process) collected() GC {
 	metrics.Read(p.gc)
 	gc := GC{Cycles: number(p.gc[0]) - p.cycles}

@@ -15,11 +15,10 @@ type Seconds time.Duration
 // MarshalJSON writes seconds.
 func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
 
-// Duration is s.
+// Duration returns s as a duration.
 func (s Seconds) Duration() time.Duration { return time.Duration(s) }
 
-// A Result is what a run measured. Counts are of the measured part, after the
-// warm-up.
+// A Result holds the measurements of a run, after its warm-up.
 type Result struct {
 	Partial bool `json:"-"` // the run was interrupted
 
@@ -43,9 +42,8 @@ type Result struct {
 	Errors   map[verdict.Kind]uint64 `json:"errors"`   // of batches: of their keys
 	Keys     *Keys                   `json:"keys,omitempty"`
 
-	// Of an open loop: how long after they were due operations began, and how
-	// many were due but did not begin before the end. Late is nil in a closed
-	// loop.
+	// Of an open loop: how long after they were due operations began, and how many were due but did
+	// not begin before the end. Late is nil in a closed loop.
 	Late   *Latencies `json:"started_late,omitempty"`
 	Missed uint64     `json:"not_begun"`
 
@@ -73,8 +71,8 @@ type Result struct {
 	Series []series.Series `json:"-"`
 }
 
-// Keys is what became of the keys that batches asked for. A key that stands in a batch twice
-// counts twice. A stale value counts as loaded or joined.
+// Keys counts the keys that batches asked for, by outcome. A key that stands in a batch twice counts
+// twice. A stale value counts as loaded or joined.
 type Keys struct {
 	Asked     uint64  `json:"asked"`
 	PerSecond float64 `json:"per_second"`
@@ -91,7 +89,7 @@ type Level struct {
 	End   uint64 `json:"end"`
 }
 
-// Latencies is how long operations of one outcome took.
+// Latencies holds percentiles of the times that operations of one outcome took.
 type Latencies struct {
 	Outcome *Outcome `json:"outcome,omitempty"` // nil: not of one outcome
 	Count   uint64   `json:"count"`
@@ -112,7 +110,7 @@ func latencies(t *measured.Times) Latencies {
 	}
 }
 
-// Outcome returns the latencies of one outcome, zeroes if it did not come up.
+// Outcome returns the latencies of one outcome, zeros if it did not come up.
 func (r *Result) Outcome(o Outcome) Latencies {
 	for _, l := range r.Outcomes {
 		if l.Outcome != nil && *l.Outcome == o {

@@ -1,4 +1,4 @@
-// Package traffic is the parameters that experiments with one cache share: which keys are asked
+// Package traffic holds the parameters that experiments with one cache share: which keys are asked
 // for, the cache, its origin, and what goes wrong with loads.
 package traffic
 
@@ -125,7 +125,7 @@ func (o *Origin) Config(seed uint64) origin.Config {
 		Seed: seed, Go: courier.Go}
 }
 
-// Fault is what goes wrong with loads, of which keys, and when.
+// Fault says how loads fail, of which keys, and when.
 type Fault struct {
 	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"panic, goexit, error, hang, child, slow or none"`
 	Keys  int              `name:"fault-keys" min:"1" help:"how many keys fail"`
