@@ -261,7 +261,7 @@ func TestRegistryHelp(t *testing.T) {
 	}
 	assert.LessOrEqual(t, strings.Count(stdout.String(), "\n"), 46, "it fits a screen")
 	for topic, want := range map[string]string{
-		"rows": "zombies at the end", "run": "flap      links of victims", "flags": "--queue-at-most n",
+		"rows": "zombies at the end", "course": "flap      links of victims", "flags": "--queue-at-most n",
 	} {
 		stdout.Reset()
 		require.Equal(t, exitOK,

@@ -15,10 +15,10 @@ const (
 	// and to notice that a split is over as well.
 	healsWithin = 10 * time.Second
 
-	// maxDeaths is how many nodes one key may end.
+	// maxDeaths bounds how many nodes one key may end.
 	maxDeaths = 2
 
-	// mostBroken is how many loads without a reason are described one by one.
+	// mostBroken bounds how many loads without a reason are described one by one.
 	mostBroken = 3
 )
 

@@ -72,8 +72,8 @@ var Experiment = &lab.Experiment[Params, Result]{
 	Short: "Run a cache that nodes share, disturb it, and count what the origin has to bear",
 	Long: `Cluster starts processes on this machine that share a cache, and an origin that
 counts what it is asked for. Fetches begin on every node at a steady rate. From
---start to --end something is done to the nodes or to the origin. The results of
-each --ownership stand side by side:
+--start to --end something is done to the nodes or to the origin. The results
+of each --ownership stand side by side:
   slot   a node owns the keys of the slots whose names it holds in the registry
   key    a node owns the keys whose names it holds
   ring   a key has a fixed place on a hash ring of the nodes, without names
@@ -104,38 +104,38 @@ From --start to --end, with --disturb:
   restart      nodes end as by kill -9, and are started again at the end
   pause        nodes are stopped (SIGSTOP), as a process that hangs
   split        the network between two sides is cut; both reach the origin
-  rolling      all nodes, one after the other, end in good order and start again
+  rolling      each node in turn ends in good order and starts again
   origin-slow  loads take ten times as long, at least a second
   origin-fail  every load fails
-  poison       the load of the most popular key ends its process, as a crash would
+  poison       the load of the most popular key ends its process, as a crash
 
 Victims of kill, restart, pause and split are the last --victims nodes. A split
-has them on one side. In a run of another --duration the window keeps its place in
-proportion, unless it is given.`
+has them on one side. In a run of another --duration the window keeps its place
+in proportion, unless it is given.`
 
 const rowsHelp = `
 Two numbers tell most. The ideal is how many loads one single cache for all
-nodes would have needed, had it never failed nor evicted: x1.00 is the best there
-is. Without a cluster (none) each node loads what it needs, so that the origin
-bears up to as many times the ideal as there are nodes.
+nodes would have needed, had it never failed nor evicted: x1.00 is the best
+there is. Without a cluster (none) each node loads what it needs, so that the
+origin bears up to as many times the ideal as there are nodes.
 
 `
 
 var promisesHelp = `
 With --check the exit code is 1 if a promise was broken: a value was wrong or
-stale, a fetch late, an error or a load had no reason, or it took too long until
-all was as before. An error has a reason if the origin fails, the node is a victim
-of the disturbance, or the key is in quarantine.
+stale, a fetch late, an error or a load had no reason, or it took too long
+until all was as before. An error has a reason if the origin fails, the node is
+a victim of the disturbance, or the key is in quarantine.
 
 The origin notes which node loads which key from when to when. Below the table
 stands how many loads had which of these reasons:
 
 ` + reasonsHelp() + `
-While nodes come, go or are cut off, and for a second after the last of them has
-noticed, they may differ in who owns what. Each may then load for itself, but not
-twice within a TTL or, where a value has changed its owner, within --copy-ttl. If
-nodes die (kill, poison), this is for --ownership slot alone: by key and by ring
-all that are left agree on who owns what.`
+While nodes come, go or are cut off, and for a second after the last of them
+has noticed, they may differ in who owns what. Each may then load for itself,
+but not twice within a TTL or, where a value has changed its owner, within
+--copy-ttl. If nodes die (kill, poison), this is for --ownership slot alone: by
+key and by ring all that are left agree on who owns what.`
 
 // complete replaces all by the ownerships, and moves the window in proportion to the duration. A
 // run must be seen for a second before it is disturbed.

@@ -111,7 +111,7 @@ func course(p *Params, r *Result) string {
 		"{victims}", victims(p, r)+verb).Replace(inWords[p.Disturb].course)
 }
 
-// story says what is run, for a reader who knows nothing of it.
+// story says what is run, for a reader that knows nothing of it.
 func story(p *Params, r *Result) string {
 	return fmt.Sprintf("%s share a cache of what an origin delivers: a key is meant to be loaded "+
 		"by one of them, its owner, and the others ask the owner. "+

@@ -27,7 +27,7 @@ type load struct {
 	next    nodeReport
 }
 
-// stall is how long a process must not run to count as stopped.
+// stall is the shortest time without running that counts as a stop.
 const stall = 400 * time.Millisecond
 
 func newLoad(c nodeConfig) (*load, error) {

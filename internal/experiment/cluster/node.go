@@ -47,22 +47,22 @@ func Serve(in io.Reader, out io.Writer) error {
 		HTTP: n.listener.Addr().String()}); err != nil {
 		return errors.Join(err, n.close())
 	}
-	told := make(chan order)
+	given := make(chan order)
 	go func() { // ends with in, and so with the process
-		defer close(told)
+		defer close(given)
 		for {
 			var o order
 			if orders.Decode(&o) != nil {
 				return
 			}
-			told <- o
+			given <- o
 		}
 	}()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		select {
-		case o, ok := <-told:
+		case o, ok := <-given:
 			if ok {
 				n.obey(ctx, o)
 				continue
@@ -83,8 +83,7 @@ type node struct {
 	address  string       // of the registry; empty without a cluster
 	client   *http.Client // to the origin
 	listener net.Listener
-	server   *http.Server
-	served   chan struct{}
+	stop     func()          // ends the server
 	network  *cutnet.Network // this node's own
 	registry *registry.Registry
 	watching sync.WaitGroup
@@ -100,7 +99,7 @@ type node struct {
 var errOrigin = errors.New("the origin fails")
 
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
-	n = &node{c: c, network: cutnet.New(0), served: make(chan struct{})}
+	n = &node{c: c, network: cutnet.New(0)}
 	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	if n.load, err = newLoad(c); err != nil {
 		return nil, err
@@ -110,7 +109,6 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	}
 	options := cache.Options[string, []byte]{Capacity: c.Capacity, TTL: c.TTL}
 	mux := http.NewServeMux()
-	n.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	if c.Ownership == None {
 		n.plain, err = cache.New(options)
 	} else {
@@ -119,10 +117,7 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	if err != nil {
 		return nil, errors.Join(err, n.listener.Close())
 	}
-	go func() {
-		defer close(n.served)
-		_ = n.server.Serve(n.listener) // it fails when it is closed
-	}()
+	n.stop = serve(n.listener, mux)
 	return n, nil
 }
 
@@ -183,7 +178,7 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	}
 	number := n.loads.Add(1)
 	value, err := n.ask(ctx, key, number)
-	// A value that comes when nobody waits any more is not kept either.
+	// A value that comes after its last caller has left is not kept either.
 	if ctx.Err() != nil || err != nil && !errors.Is(err, errOrigin) {
 		n.load.count(func(r *nodeReport) {
 			r.GivenUp = append(r.GivenUp, givenUp{number, time.Now()})
@@ -192,14 +187,14 @@ func (n *node) fromOrigin(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// ask asks the origin for a value, and tells it what it is to note.
+// ask asks the origin for a value.
 func (n *node) ask(ctx context.Context, key string, number uint64) ([]byte, error) {
-	told := request{Key: key, Process: n.c.Process, Number: number, Vain: vainOf(ctx)}
+	q := request{Key: key, Process: n.c.Process, Number: number, Vain: vainOf(ctx)}
 	if n.shared != nil {
 		s := n.shared.Stats()
-		told.Unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
+		q.Unasked = s.AskFailures.PassedOver + s.AskFailures.Busy + s.Trials
 	}
-	body, err := json.Marshal(told)
+	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
@@ -268,19 +263,16 @@ func (n *node) close() error {
 	n.load.stop()
 	n.loading.Wait()
 	var errs []error
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	if n.shared != nil {
 		errs = append(errs, n.shared.Close())
 	} else {
 		errs = append(errs, n.plain.Close())
 	}
-	if n.server.Shutdown(ctx) != nil {
-		_ = n.server.Close() // a peer that is stopped or cut off keeps its connection
-	}
-	<-n.served
+	n.stop()
 	if n.registry != nil {
-		_ = n.registry.Leave(ctx) // it fails if others can't be reached, who will notice
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		_ = n.registry.Leave(ctx) // it fails if others can't be reached; they will notice
 		errs = append(errs, n.registry.Close())
 	}
 	n.watching.Wait()

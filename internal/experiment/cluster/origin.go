@@ -14,10 +14,9 @@ import (
 
 // An origin gives values over HTTP, and counts what it is asked for.
 type origin struct {
-	p      *Params
-	server *http.Server
-	url    string
-	ended  chan struct{}
+	p     *Params
+	url   string
+	close func()
 
 	mu    sync.Mutex // guards what follows
 	rng   *rand.Rand
@@ -25,8 +24,7 @@ type origin struct {
 	slow  bool
 	fail  bool
 	loads []*loadRecord // since begun, in the order in which they came
-	total uint64
-	keys  []string // of each version
+	keys  []string      // of each version, from 1 on
 }
 
 func openOrigin(ctx context.Context, p *Params) (*origin, error) {
@@ -35,18 +33,32 @@ func openOrigin(ctx context.Context, p *Params) (*origin, error) {
 		return nil, err
 	}
 	o := &origin{
-		p: p, url: "http://" + listener.Addr().String(), ended: make(chan struct{}),
+		p: p, url: "http://" + listener.Addr().String(),
 		rng: rand.New(rand.NewPCG(p.Seed, 7)), //nolint:gosec // no secret
 	}
-	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
-	go func() {
-		defer close(o.ended)
-		_ = o.server.Serve(listener) // it fails when it is closed
-	}()
+	o.close = serve(listener, o)
 	return o, nil
 }
 
-// unended is the end of what has not ended.
+// serve starts a server, and returns a function that ends it.
+func serve(listener net.Listener, handler http.Handler) (stop func()) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Serve(listener) // it fails when it is closed
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close() // a peer that is paused or cut off keeps its connection
+		}
+		<-ended
+	}
+}
+
+// unended stands for the end of what has not ended.
 const unended = time.Duration(1<<63 - 1)
 
 // A request tells the origin of a load.
@@ -54,9 +66,9 @@ type request struct {
 	Key     string `json:"key"`
 	Process int    `json:"process"` // its number, in the order in which processes were started
 	Number  uint64 `json:"number"`  // of the load, among those of the process
-	// Vain is the host that the node asked in vain just before; empty: none, or it has answered.
+	// Vain names the host that the node asked in vain just before; empty: none, or it has answered.
 	Vain string `json:"vain"`
-	// Unasked is how often the process had, by then, not asked a node that it should have: since
+	// Unasked counts how often the process had, by then, not asked a node that it should have asked:
 	// that node had failed too often, or had too much to do, or the key was on trial.
 	Unasked uint64 `json:"unasked"`
 }
@@ -79,9 +91,8 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o.mu.Lock()
-	o.total++
-	version := o.total
 	o.keys = append(o.keys, load.Key)
+	version := uint64(len(o.keys))
 	if !o.begun.IsZero() {
 		load.start = time.Since(o.begun)
 		o.loads = append(o.loads, load)
@@ -148,13 +159,9 @@ func (o *origin) gave(key string, version uint64) bool {
 	return version > 0 && version <= uint64(len(o.keys)) && o.keys[version-1] == key
 }
 
-func (o *origin) issued() uint64 {
+// issued returns how many values there were so far.
+func (o *origin) issued() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.total
-}
-
-func (o *origin) close() {
-	_ = o.server.Close()
-	<-o.ended
+	return len(o.keys)
 }

@@ -23,7 +23,7 @@ type process struct {
 	givenUp []givenUp  // loads that were given up
 	moved   uint64     // names that were claimed within the first second
 	paused  bool
-	leaving bool      // it was told to end, or killed, or has ended
+	leaving bool      // it is to end, or has ended
 	left    time.Time // when
 }
 

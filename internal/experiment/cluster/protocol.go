@@ -57,7 +57,7 @@ type view struct {
 	At   time.Time `json:"at"`
 }
 
-// A givenUp is a load that nobody waited for any more.
+// A givenUp is a load whose callers had all left.
 type givenUp struct {
 	Number uint64    `json:"n"` // of its request
 	At     time.Time `json:"at"`
@@ -73,7 +73,7 @@ const (
 )
 
 const (
-	// tick is how often a node reports.
+	// tick is the time between two reports of a node.
 	tick = 100 * time.Millisecond
 
 	// interval is the width of what the series show.
@@ -81,6 +81,9 @@ const (
 
 	// poisonKey is the key whose load ends its process: the most popular one.
 	poisonKey = 0
+
+	// closePatience bounds what a node does to end in good order.
+	closePatience = 2 * time.Second
 
 	// tolerance is how much later than its deadline a fetch may end on a busy machine.
 	tolerance = time.Second

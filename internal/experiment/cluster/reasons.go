@@ -48,7 +48,7 @@ var reasons = []struct {
 func reasonsHelp() string {
 	var b strings.Builder
 	for _, w := range reasons {
-		fmt.Fprintf(&b, "  %-42s %s\n", w.text, w.meaning)
+		fmt.Fprintf(&b, "  %-41s %s\n", w.text, w.meaning)
 	}
 	return b.String()
 }
@@ -67,7 +67,7 @@ type evidence struct {
 	names []string        // of each process
 	ended []time.Duration // when each process was ended; unended if it was not
 
-	unsettled []span                     // nodes came, went or were cut off, or had not all noticed yet
+	unsettled []span                     // nodes came, went or were cut off, and not all had noticed
 	letDown   map[string][]time.Duration // of each key, when deadlines of fetches passed
 
 	// What follows belongs to explain, which goes through the loads in the order of time.
@@ -184,8 +184,8 @@ func (e *evidence) changed(from, to time.Duration) bool {
 	})
 }
 
-// late reports whether a caller was let down before l started who may have waited for p. The flight
-// of p may have asked another node first.
+// late reports whether a caller that may have waited for p was let down before l started. The
+// flight of p may have asked another node first.
 func (e *evidence) late(p, l *loadRecord) bool {
 	return slices.ContainsFunc(e.letDown[p.Key], func(at time.Duration) bool {
 		return p.start-e.patience <= at && at <= l.start

@@ -62,16 +62,16 @@ type Phase struct {
 	Errors  map[string]uint64 `json:"errors"` // by kind; nil if there were none
 }
 
-// Loads is what the origin was asked for.
+// Loads counts what the origin was asked for.
 type Loads struct {
 	Total  uint64         `json:"total"`
 	Keys   int            `json:"keys"`    // that were loaded at all
 	PerKey measured.Value `json:"per_key"` // the mean
 
-	// Ideal is how many loads one cache for all nodes, which never fails and never evicts, would have
-	// needed for the same fetches: one for each time that a key is fetched and the load before is
-	// older than the TTL. Total/Ideal is the number to look at: 1 is the best there is, and without a
-	// cluster it goes towards the number of nodes.
+	// Ideal counts the loads that one cache for all nodes, which never fails and never evicts, would
+	// have needed for the same fetches: one for each time that a key is fetched and the load before
+	// is older than the TTL. Total/Ideal is the number to look at: 1 is the best there is, and
+	// without a cluster it goes towards the number of nodes.
 	Ideal uint64 `json:"ideal"`
 
 	// Reasons counts why loads were allowed; nil if the caches hold fewer than all keys. Broken

@@ -53,15 +53,14 @@ type run struct {
 	ownership Ownership
 	origin    *origin
 
-	mu      sync.Mutex // guards what follows
-	nodes   []*process // those that are there, by number; nil: gone
-	ports   []int      // of their registries
-	all     []*process // also those that are gone
-	victims []string
-	samples []countSample
-	moves   uint64 // names that had been claimed or lost at the last sample
-	// unsettled is when not all nodes saw each other, or names moved.
-	unsettled []span
+	mu        sync.Mutex // guards what follows
+	nodes     []*process // those that are there, by number; nil: gone
+	ports     []int      // of their registries
+	all       []*process // also those that are gone
+	victims   []string
+	samples   []countSample
+	moves     uint64        // names that had been claimed or lost at the last sample
+	unsettled []span        // not all nodes saw each other, or names moved
 	ended     time.Duration // when the disturbance was over; 0: not yet
 }
 

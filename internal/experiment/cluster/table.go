@@ -93,7 +93,7 @@ var measures = slices.Concat([]measure{
 			Meaning: "from the end of the disturbance (for kill: from the kill) until loads, errors and " +
 				"latency were as before, and stayed so; a dash: not within the run"},
 		{Name: "nodes that the poisoned key ended", Better: table.Lower, Optional: true,
-			Of: ofPoison(func(z *PoisonResult) table.Cell { return table.Count(int64(z.Deaths)) }),
+			Of: ofPoison(func(z *PoisonResult) table.Cell { return table.Count(z.Deaths) }),
 			Meaning: "their processes have ended while they loaded it; two is the most that a cluster " +
 				"loses to it"},
 		{Name: "errors of that key / of others", Better: table.Lower, Optional: true,

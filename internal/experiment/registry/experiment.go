@@ -49,7 +49,7 @@ really done.`,
   cachebench registry --scenario testdata/scenarios/registry-partitions.yaml
   cachebench registry --disturb none --partitions 1,16 --rate 4000 --churn 0`,
 	Topics: []lab.Topic{
-		{Name: "run", Short: "what happens in a run, the disturbances and the checks", Text: course},
+		{Name: "course", Short: "what a run does, and what --check wants", Text: course},
 		{Name: "rows", Short: "how to read the tables", Text: lab.Glossaries(lab.Glossary(measures))},
 	},
 	Defaults: defaults,
@@ -62,11 +62,12 @@ really done.`,
 }
 
 const course = `
-The nodes talk over sockets of the loopback interface. They are in one process, or
-with --processes in one each; all disturbances work with both. The names that are
-there from the start are registered first, and the run begins when all nodes show
-them. Then changes come at a steady rate, whether or not the cluster keeps up with
-them: each registers a name on some node, or makes its holder release it.
+The nodes talk over sockets of the loopback interface. They are in one process,
+or with --processes in one each; all disturbances work with both. The names
+that are there from the start are registered first, and the run begins when all
+nodes show them. Then changes come at a steady rate, whether or not the cluster
+keeps up with them: each registers a name on some node, or makes its holder
+release it.
 
 Disturbances, from --start to --end:
   none      nothing; names are still claimed by two nodes at the same moment
@@ -76,16 +77,16 @@ Disturbances, from --start to --end:
   flap      links of victims are cut or not at random, anew every --flap-period
   skew      the clocks of victims are off by --skew
 
-Each has a scenario file, testdata/scenarios/registry-KIND.yaml, which is a part of
-this program too: without --scenario its values are the defaults. --partitions 1,16
-runs the same load with each of these numbers of partitions, one run after the
-other, and shows them side by side.
+Each has a scenario file, testdata/scenarios/registry-KIND.yaml, which is a
+part of this program too: without --scenario its values are the defaults.
+--partitions 1,16 runs the same load with each of these numbers of partitions,
+one run after the other, and shows them side by side.
 
-With --check the exit code is 1 if a name has two holders or the wrong one, if a
-node shows a holder that is gone (a zombie), if nodes disagree, if the holder of a
-claim that lost was not told, if a claim was lost without a reason, if an operation
-failed, if the cluster was not whole again within --whole-within, or if a queue was
-deeper than --queue-at-most.`
+With --check the exit code is 1 if a name has two holders or the wrong one, if
+a node shows a holder that is gone (a zombie), if nodes disagree, if the holder
+of a claim that lost was not told, if a claim was lost without a reason, if an
+operation failed, if the cluster was not whole again within --whole-within, or
+if a queue was deeper than --queue-at-most.`
 
 // defaults returns the parameters of testdata/scenarios/registry-split.yaml.
 func defaults() Params {
@@ -106,11 +107,8 @@ func base(p *Params, s *params.Set) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Parse(file, text, "registry"); err != nil {
-		return err
-	}
-	s.Forget()
-	return nil
+	defer s.Forget()
+	return s.Parse(file, text, "registry")
 }
 
 // complete fits what was not given to a run of another length and to a cluster of another size.

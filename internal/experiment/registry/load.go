@@ -26,21 +26,8 @@ const (
 
 // A tally counts operations.
 type tally struct {
-	mu    sync.Mutex // guards ended
-	ended Operations
-}
-
-// restart forgets what went well until now.
-func (t *tally) restart() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ended.Registered, t.ended.Taken = 0, 0
-}
-
-func (t *tally) counts() Operations {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ended
+	mu sync.Mutex // guards Operations while there are any
+	Operations
 }
 
 // count counts an operation as one of those that n counts. If it failed, err says why.
@@ -48,8 +35,8 @@ func (t *tally) count(n *uint64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*n++
-	if err != nil && t.ended.Failure == "" {
-		t.ended.Failure = err.Error()
+	if err != nil && t.Failure == "" {
+		t.Failure = err.Error()
 	}
 }
 
@@ -171,7 +158,7 @@ func (r *run) freshName() string {
 func (r *run) begin(op func()) bool {
 	begun := r.ops.TryGo(func() error { op(); return nil })
 	if !begun {
-		r.tally.count(&r.tally.ended.Shed, nil)
+		r.tally.count(&r.tally.Shed, nil)
 	}
 	return begun
 }
@@ -202,16 +189,16 @@ func (r *run) register(ctx context.Context, c *claim, n node) {
 	}
 	switch {
 	case err == nil:
-		r.tally.count(&r.tally.ended.Registered, nil)
+		r.tally.count(&r.tally.Registered, nil)
 	case errors.Is(err, registry.ErrTaken):
 		r.ledger.settle(c, refused, r.Now())
-		r.tally.count(&r.tally.ended.Taken, nil)
+		r.tally.count(&r.tally.Taken, nil)
 	case errors.Is(err, registry.ErrOverloaded):
 		r.ledger.settle(c, overloaded, r.Now())
-		r.tally.count(&r.tally.ended.Overloaded, nil)
+		r.tally.count(&r.tally.Overloaded, nil)
 	default:
 		r.ledger.settle(c, failed, r.Now())
-		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
+		r.tally.count(&r.tally.Failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
 	}
 }
 
@@ -226,9 +213,9 @@ func (r *run) release(ctx context.Context, c *claim) {
 	defer cancel()
 	_, err := n.do(limited, request{Op: opRelease, Claim: c.id})
 	if err != nil && m.get() == n {
-		r.tally.count(&r.tally.ended.Failed, fmt.Errorf("release %s on %s: %w", c.name, m.name, err))
+		r.tally.count(&r.tally.Failed, fmt.Errorf("release %s on %s: %w", c.name, m.name, err))
 		return
 	}
-	r.tally.count(&r.tally.ended.Released, nil)
+	r.tally.count(&r.tally.Released, nil)
 	r.ledger.freed(c, r.Now())
 }

@@ -99,7 +99,7 @@ func (r *run) result(ran time.Duration) *Run {
 	x := &Run{
 		Partitions: r.partitions, Victims: []string{},
 		Seconds: measured.Value(ran.Seconds()), Setup: measured.Value(r.setup.Seconds()),
-		Operations: r.tally.counts(),
+		Operations: r.tally.Operations,
 		Died:       r.ledger.count(died), Dropped: r.ledger.count(dropped),
 		Whole: s.whole.took(), Settled: s.settled.took(),
 		Conflicts: r.ledger.conflicts(),

@@ -99,8 +99,8 @@ func (r *run) random(stream uint64) *rand.Rand {
 
 func (r *run) isVictim(node int) bool { return slices.Contains(r.victims, node) }
 
-// execute runs the cluster from its start to its end. If ctx ends it returns what was measured until
-// then, together with ctx's error. No goroutine and no process is left when it returns.
+// execute runs the cluster from its start to its end. If parent ends it returns what was measured
+// until then and its error. No goroutine and no process is left when it returns.
 func (r *run) execute(parent context.Context) (result *Run, err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	r.fail = fail
@@ -183,7 +183,7 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 func (r *run) load(ctx context.Context) (ran time.Duration) {
 	r.Zero = time.Now()
 	r.ledger.rebase(r.Zero)
-	r.tally.restart()
+	r.tally.Registered, r.tally.Taken = 0, 0
 	var work sync.WaitGroup
 	for _, do := range []func(context.Context){r.generate, r.contest, r.disturb} {
 		work.Go(func() { do(ctx) })
