@@ -223,7 +223,7 @@ func (r *run) result(cost time.Duration) *Result {
 	elapsed := r.stoppedAt - r.measuredFrom
 	res := &Result{
 		Partial:       r.ctx.Err() != nil,
-		Elapsed:       Seconds(elapsed),
+		Elapsed:       seconds(elapsed),
 		Skipped:       all.skipped,
 		CutOff:        all.cutOff,
 		OriginLoads:   originNow.Loads - r.before.origin.Loads,
@@ -240,7 +240,7 @@ func (r *run) result(cost time.Duration) *Result {
 		AbandonedLeft: cacheNow.Courier.Abandoned,
 		FlightsLeft:   cacheNow.Courier.InFlight,
 		GC:            r.process.collected(),
-		TimingCost:    Seconds(cost),
+		TimingCost:    seconds(cost),
 	}
 	for o := range outcomes {
 		n := all.counts[o].Load()
