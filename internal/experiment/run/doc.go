@@ -30,8 +30,8 @@
 //   - stale: Fetch returned the last good value, since no load brought a fresh one in time;
 //   - error: Fetch returned one, whoever's load it was.
 //
-// The call also makes its deadline only when it is asked for it. So a hit pays for none of this, and
-// allocates nothing.
+// The call also makes its deadline only when it is asked for it. So a hit pays for none of this,
+// and allocates nothing.
 //
 // # Batches
 //

@@ -14,9 +14,9 @@ type Comparison struct {
 	HitRatio float64 `json:"hit_ratio"`
 }
 
-// plainLRU asks a golang-lru cache of a capacity for the keys of worker 0 of a fresh space, and adds
-// what is missing at once. It does not count the first requests up to skip, and counts those after
-// them up to count.
+// plainLRU asks a golang-lru cache of a capacity for the keys of worker 0 of a fresh space, and
+// adds what is missing at once. It does not count the first requests up to skip, and counts those
+// after them up to count.
 func plainLRU(
 	keys *workload.Space, capacity int, skip, count uint64,
 ) (*Comparison, error) {

@@ -53,8 +53,8 @@ func (p *pacer) wait(due time.Duration) bool {
 	return true
 }
 
-// missed returns the number of operations that were due by a time but never begun. It is called when
-// the workers have ended.
+// missed returns the number of operations that were due by a time but never begun. It is called
+// when the workers have ended.
 func (p *pacer) missed(by time.Duration) uint64 {
 	due := uint64(by.Seconds() * p.rate)
 	if due <= p.begun {

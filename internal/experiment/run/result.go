@@ -61,8 +61,8 @@ type Result struct {
 	Series []series.Series `json:"-"`
 }
 
-// Keys counts the keys that batches asked for, by outcome. A key that stands in a batch twice counts
-// twice. A stale value counts as loaded or joined.
+// Keys counts the keys that batches asked for, by outcome. A key that stands in a batch twice
+// counts twice. A stale value counts as loaded or joined.
 type Keys struct {
 	Asked     uint64  `json:"asked"`
 	PerSecond float64 `json:"per_second"`

@@ -134,8 +134,8 @@ func Execute(ctx context.Context, p *Params, e lab.Env) (_ *Result, err error) {
 	return res, nil
 }
 
-// supervise starts the workers, steers the run through its parts, and takes samples. It returns when
-// the workers have ended and the time is over.
+// supervise starts the workers, steers the run through its parts, and takes samples. It returns
+// when the workers have ended and the time is over.
 func (r *run) supervise(ctx context.Context) {
 	if r.params.Warmup == 0 {
 		r.measure()
