@@ -73,7 +73,7 @@ func (r *run) result(ran time.Duration) *Run {
 // poisoned returns what became of the fetches of the poisoned key, and of the others.
 func (r *run) poisoned() *PoisonResult {
 	x := &PoisonResult{Deaths: len(r.victims), Again: measured.None()}
-	first, last := time.Duration(-1), time.Duration(-1) // that was served since, and that failed
+	served, failed := unended, time.Duration(0) // the first since it was harmless, and the last
 	for _, p := range r.all {
 		for _, one := range p.records {
 			switch {
@@ -82,16 +82,14 @@ func (r *run) poisoned() *PoisonResult {
 			case one.Key != poisonKey:
 			case one.Error != "":
 				x.Refused++
-				last = max(last, one.Due)
-			case one.Due >= r.ended && r.ended > 0:
-				if first < 0 || one.Due < first {
-					first = one.Due
-				}
+				failed = max(failed, one.Due)
+			case r.ended > 0 && one.Due >= r.ended:
+				served = min(served, one.Due)
 			}
 		}
 	}
-	if first >= 0 {
-		x.Again = measured.Value(max(first, last).Seconds() - r.ended.Seconds())
+	if served < unended {
+		x.Again = measured.Value((max(served, failed) - r.ended).Seconds())
 	}
 	return x
 }

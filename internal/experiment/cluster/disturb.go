@@ -42,7 +42,7 @@ func (r *run) disturb(ctx context.Context) (err error) {
 		return r.poison(ctx)
 	}
 	if err == nil {
-		r.over()
+		r.ended = r.Now()
 	}
 	return err
 }
@@ -68,7 +68,7 @@ func (r *run) kill(ctx context.Context, victims []int) error {
 		return err
 	}
 	for _, i := range victims {
-		if err := r.again(ctx, i); err != nil {
+		if err := r.start(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -101,17 +101,14 @@ func (r *run) poison(ctx context.Context) error {
 		if !over && r.Now() >= r.p.End {
 			over = true
 			set(false)
-			r.over()
+			r.ended = r.Now()
 		}
 	}
 }
 
 // reap takes out the nodes whose process has ended.
 func (r *run) reap() {
-	for i := range r.p.Nodes {
-		r.mu.Lock()
-		p := r.nodes[i]
-		r.mu.Unlock()
+	for i, p := range r.nodes { // which nothing else changes meanwhile
 		if p == nil {
 			continue
 		}
@@ -135,19 +132,11 @@ func (r *run) roll(ctx context.Context) error {
 		if err := r.remove(i).leave(); err != nil {
 			return err
 		}
-		if err := r.again(ctx, i); err != nil {
+		if err := r.start(ctx, i); err != nil {
 			return err
 		}
 	}
 	return r.Until(ctx, r.p.End)
-}
-
-// again starts a node once more, and lets it take up its load.
-func (r *run) again(ctx context.Context, i int) error {
-	if err := r.start(ctx, i); err != nil {
-		return err
-	}
-	return r.nodes[i].Send(order{Begin: r.Zero})
 }
 
 // split cuts the links between the victims and the others at both ends, or makes all whole.
@@ -190,17 +179,7 @@ func (r *run) remove(i int) *process {
 
 // hit notes that nodes are victims.
 func (r *run) hit(nodes ...int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, i := range nodes {
 		r.victims = append(r.victims, nodeName(i))
 	}
-}
-
-// over notes that the disturbance is over.
-func (r *run) over() {
-	at := r.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = at
 }

@@ -221,8 +221,10 @@ func TestRuns(t *testing.T) {
 			// A machine that is starved makes nodes silent, or unknown to each other for a moment.
 			why := x.Loads.Reasons
 			starved := why[reasonInPlace] + why[reasonChange] + why[reasonLate] + why[reasonFailed]
-			assert.Equal(t, x.Loads.Ideal, x.Loads.Total-starved, "%s: each key once", x.Ownership)
-			if starved == 0 {
+			// It also stops them, and a fetch that was stopped has loaded its key but is not counted.
+			assert.LessOrEqual(t, x.Loads.Total-starved-x.Loads.Ideal, x.Lost, "%s: each key once",
+				x.Ownership)
+			if starved+x.Lost == 0 {
 				assert.Equal(t, []uint64{x.Loads.Total}, x.Loads.Same)
 			}
 			assert.Nil(t, x.Before.Errors)

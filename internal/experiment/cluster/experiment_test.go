@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -79,13 +77,10 @@ func TestParams(t *testing.T) {
 	assert.Equal(t, time.Second, fixed.Start)
 	assert.Equal(t, usual.End, fixed.End)
 
-	file := filepath.Join(t.TempDir(), "kill.yaml")
-	require.NoError(t, os.WriteFile(file, []byte("experiment: cluster\nownership: [key, ring]\n"+
-		"disturb: kill\nkeys: uniform\nttl: 2s\n"), 0o600))
-	read := valid("--scenario", file, "--ttl", "1s")
-	assert.Equal(t, []Ownership{ByKey, ByRing}, read.Ownerships)
-	assert.Equal(t, lab.Kill, read.Disturb)
-	assert.Equal(t, workload.KindUniform, read.Keys.Kind)
+	read := valid("--scenario", "../../../testdata/scenarios/cluster-poison.yaml", "--ttl", "1s")
+	assert.Equal(t, []Ownership{BySlot, ByKey, ByRing, None}, read.Ownerships)
+	assert.Equal(t, lab.Poison, read.Disturb)
+	assert.Equal(t, 5, read.Nodes)
 	assert.Equal(t, time.Second, read.TTL)
 }
 

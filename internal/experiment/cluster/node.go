@@ -42,11 +42,6 @@ func Serve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	reports := json.NewEncoder(out)
-	if err := reports.Encode(nodeReport{Registry: n.address,
-		HTTP: n.listener.Addr().String()}); err != nil {
-		return errors.Join(err, n.close())
-	}
 	given := make(chan order)
 	go func() { // ends with in, and so with the process
 		defer close(given)
@@ -60,21 +55,22 @@ func Serve(in io.Reader, out io.Writer) error {
 	}()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for {
+	reports := json.NewEncoder(out)
+	err = reports.Encode(nodeReport{Registry: n.address, HTTP: n.listener.Addr().String()})
+	for running := err == nil; running; {
 		select {
 		case o, ok := <-given:
-			if ok {
+			if running = ok; ok {
 				n.obey(ctx, o)
-				continue
-			}
-		case <-ticker.C:
-			if err = reports.Encode(n.report()); err == nil {
-				continue
 			}
 		case <-ctx.Done():
+			running = false
+		case <-ticker.C:
+			err = reports.Encode(n.report())
+			running = err == nil
 		}
-		return errors.Join(err, n.close(), reports.Encode(n.report()))
 	}
+	return errors.Join(err, n.close(), reports.Encode(n.report()))
 }
 
 // A node holds what is in a node's process.
@@ -87,6 +83,7 @@ type node struct {
 	network  *cutnet.Network // this node's own
 	registry *registry.Registry
 	watching sync.WaitGroup
+	cache    io.Closer // one of these:
 	shared   *cluster.Cache[[]byte]
 	plain    *cache.Cache[string, []byte] // without a cluster
 
@@ -98,6 +95,7 @@ type node struct {
 
 var errOrigin = errors.New("the origin fails")
 
+// openNode starts all but the load. If that fails the process ends, so what was opened stays open.
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	n = &node{c: c, network: cutnet.New(0)}
 	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -111,19 +109,18 @@ func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
 	mux := http.NewServeMux()
 	if c.Ownership == None {
 		n.plain, err = cache.New(options)
+		n.cache = n.plain
 	} else {
 		err = n.openShared(ctx, mux, options)
-	}
-	if err != nil {
-		return nil, errors.Join(err, n.listener.Close())
+		n.cache = n.shared
 	}
 	n.stop = serve(n.listener, mux)
-	return n, nil
+	return n, err
 }
 
 func (n *node) openShared(
 	ctx context.Context, mux *http.ServeMux, options cache.Options[string, []byte],
-) (err error) {
+) error {
 	transport, err := n.network.Listen(n.c.Name, "127.0.0.1", n.c.Port)
 	if err != nil {
 		return err
@@ -139,25 +136,25 @@ func (n *node) openShared(
 	}
 	n.address = n.registry.Addr()
 	ownership, err := cluster.ParseOwnership(string(n.c.Ownership))
-	if err == nil {
-		n.shared, err = cluster.New(cluster.Options[[]byte]{
-			Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache",
-			Load:  n.fromOrigin,
-			Cache: options, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.PeerTimeout, Quarantine: n.c.quarantine(),
-			Ownership: ownership,
-			Transport: tracer{&http.Transport{ // like package cluster's own
-				DialContext: n.network.DialContext(n.c.Name), MaxIdleConnsPerHost: 64,
-				DisableCompression: true,
-			}},
-			Errors: map[string]error{"origin": errOrigin},
-		})
-	}
 	if err != nil {
-		return errors.Join(err, n.registry.Close())
+		return err
+	}
+	n.shared, err = cluster.New(cluster.Options[[]byte]{
+		Registry: n.registry, URL: "http://" + n.listener.Addr().String() + "/_cache",
+		Load: n.fromOrigin, Errors: map[string]error{"origin": errOrigin}, Cache: options,
+		Ownership: ownership, CopyTTL: n.c.CopyTTL, PeerTimeout: n.c.PeerTimeout,
+		Quarantine: n.c.quarantine(),
+		Transport: tracer{&http.Transport{ // like package cluster's own
+			DialContext: n.network.DialContext(n.c.Name), MaxIdleConnsPerHost: 64,
+			DisableCompression: true,
+		}},
+	})
+	if err != nil {
+		return err
 	}
 	groups, err := group.Open(ctx, n.registry)
 	if err != nil {
-		return errors.Join(err, n.shared.Close(), n.registry.Close())
+		return err
 	}
 	views := groups.Watch(ctx) // until the registry is closed
 	n.watching.Go(func() {
@@ -262,12 +259,7 @@ func (n *node) report() nodeReport {
 func (n *node) close() error {
 	n.load.stop()
 	n.loading.Wait()
-	var errs []error
-	if n.shared != nil {
-		errs = append(errs, n.shared.Close())
-	} else {
-		errs = append(errs, n.plain.Close())
-	}
+	errs := []error{n.cache.Close()}
 	n.stop()
 	if n.registry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closePatience)

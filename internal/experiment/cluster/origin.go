@@ -93,10 +93,8 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.keys = append(o.keys, load.Key)
 	version := uint64(len(o.keys))
-	if !o.begun.IsZero() {
-		load.start = time.Since(o.begun)
-		o.loads = append(o.loads, load)
-	}
+	load.start = time.Since(o.begun)
+	o.loads = append(o.loads, load)
 	fails := o.fail || o.p.OriginErrors > 0 && o.rng.Float64() < o.p.OriginErrors
 	latency, size := o.p.OriginLatency.Sample(o.rng), o.p.Size.Sample(o.rng)
 	if o.slow {
@@ -126,7 +124,7 @@ func (o *origin) end(load *loadRecord, how func()) {
 	how()
 }
 
-// begin counts loads from now on.
+// begin sets the time from which the times of loads count.
 func (o *origin) begin(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -13,7 +13,8 @@ import (
 type process struct {
 	*proc.Process
 	name           string
-	registry, http string // addresses
+	ready          chan struct{} // closed after the first report
+	registry, http string        // addresses, from then on
 
 	mu      sync.Mutex // guards what follows
 	last    nodeReport // without the lists, which are collected below
@@ -32,19 +33,9 @@ const patience = 20 * time.Second
 
 // startProcess starts a node, and waits until it is ready.
 func startProcess(ctx context.Context, command []string, c nodeConfig) (*process, error) {
-	p := &process{name: c.Name}
-	ready := make(chan nodeReport, 1)
-	first := true
+	p := &process{name: c.Name, ready: make(chan struct{})}
 	var err error
-	p.Process, err = proc.Start("node "+c.Name, command, func(r nodeReport) {
-		if first {
-			first = false
-			ready <- r
-			return
-		}
-		p.take(r)
-	})
-	if err != nil {
+	if p.Process, err = proc.Start("node "+c.Name, command, p.take); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience,
@@ -52,8 +43,7 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 	defer cancel()
 	_ = p.Send(c) // where this fails, what follows does too, and says more
 	select {
-	case r := <-ready:
-		p.registry, p.http = r.Registry, r.HTTP
+	case <-p.ready:
 		return p, nil
 	case <-p.Gone():
 		return nil, p.Ended()
@@ -65,6 +55,11 @@ func startProcess(ctx context.Context, command []string, c nodeConfig) (*process
 
 // take collects what the process reports.
 func (p *process) take(r nodeReport) {
+	if r.HTTP != "" {
+		p.registry, p.http = r.Registry, r.HTTP
+		close(p.ready)
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.records, p.views = append(p.records, r.Ended...), append(p.views, r.Views...)

@@ -23,7 +23,7 @@ type order struct {
 
 // A nodeReport is a line that a node writes: the first when it is ready, then one in every tick.
 type nodeReport struct {
-	Registry string `json:"registry,omitempty"` // its addresses; in the first report
+	Registry string `json:"registry,omitempty"` // its addresses; in the first report alone
 	HTTP     string `json:"http,omitempty"`
 
 	Peers int      `json:"peers"` // that it sees and has exchanged deletes with

@@ -53,15 +53,19 @@ type run struct {
 	ownership Ownership
 	origin    *origin
 
-	mu        sync.Mutex // guards what follows
-	nodes     []*process // those that are there, by number; nil: gone
-	ports     []int      // of their registries
-	all       []*process // also those that are gone
-	victims   []string
+	mu    sync.Mutex // guards nodes and all
+	nodes []*process // those that are there, by number; nil: gone
+	all   []*process // also those that are gone
+	ports []int      // of the registries of nodes
+
+	// Of the samples.
 	samples   []countSample
-	moves     uint64        // names that had been claimed or lost at the last sample
-	unsettled []span        // not all nodes saw each other, or names moved
-	ended     time.Duration // when the disturbance was over; 0: not yet
+	moves     uint64 // names that had been claimed or lost at the last one
+	unsettled []span // not all nodes saw each other, or names moved
+
+	// Of the disturbance.
+	victims []string
+	ended   time.Duration // when it was over; 0: not yet
 }
 
 // A countSample holds what the nodes' caches had counted at a time.
@@ -108,8 +112,9 @@ func (r *run) execute(ctx context.Context) (done *Run, err error) {
 	return r.result(ran), err
 }
 
-// start starts node i, which joins those that are there. A node that is started again has the
-// address that it had, so the others know at once that its incarnation before is over.
+// start starts node i, which joins those that are there and takes up its load if that has begun. A
+// node that is started again has the address that it had, so the others know at once that its
+// incarnation before is over.
 func (r *run) start(ctx context.Context, i int) error {
 	var seeds []string
 	if r.ownership.clustered() {
@@ -130,10 +135,12 @@ func (r *run) start(ctx context.Context, i int) error {
 		r.ports[i] = int(address.Port())
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.nodes[i] = p
-	r.all = append(r.all, p)
-	return nil
+	r.nodes[i], r.all = p, append(r.all, p)
+	r.mu.Unlock()
+	if r.Zero.IsZero() {
+		return nil
+	}
+	return p.Send(order{Begin: r.Zero})
 }
 
 func nodeName(i int) string { return fmt.Sprintf("node%d", i+1) }

@@ -152,18 +152,11 @@ func latencies(phase, meaning string, of func(column) Phase) []measure {
 
 // loadedAgain sums up how often keys were loaded once, twice and more often within one TTL.
 func loadedAgain(x column) table.Cell {
-	var once, twice, more uint64
-	for i, n := range x.Loads.Same {
-		switch i {
-		case 0:
-			once = n
-		case 1:
-			twice = n
-		default:
-			more += n
-		}
+	same, more := slices.Concat(x.Loads.Same, []uint64{0, 0}), uint64(0)
+	for _, n := range same[2:] {
+		more += n
 	}
-	return table.Counts(twice + more).As(table.Counts(once, twice, more).String())
+	return table.Counts(same[1] + more).As(table.Counts(same[0], same[1], more).String())
 }
 
 // rates shows the loads per second in the three phases.
