@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -255,4 +256,19 @@ func TestWordsOfDisturbances(t *testing.T) {
 			assert.NotRegexp(t, "[{}]", shaded.Label, d)
 		}
 	}
+}
+
+func TestChecksOfRuns(t *testing.T) {
+	of := func(ok bool) (c lab.Checks) {
+		c.Add(ok, "it holds", "seen: %v", ok)
+		return c
+	}
+	title := func(ok bool) string { return strings.ToUpper(strconv.FormatBool(ok)) }
+	require.Equal(t, lab.Checks{{Name: "it holds", OK: true, Detail: "seen: true"}},
+		lab.ChecksOfRuns([]bool{true}, 1, title, of))
+	require.Equal(t, lab.Checks{
+		{Name: "TRUE: it holds", OK: true, Detail: "seen: true"},
+		{Name: "FALSE: it holds", Detail: "seen: false"},
+		{Name: "every run took place", Detail: "1 did not"},
+	}, lab.ChecksOfRuns([]bool{true, false}, 3, title, of))
 }
