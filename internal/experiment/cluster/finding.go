@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -63,13 +64,10 @@ func loadTime(l workload.Latency) string {
 
 func nodes(n int) string { return human.Plural(n, "node", "nodes") }
 
-// victims names the nodes that the disturbance was for, or counts them if they are many or not the
-// same in all runs. r is nil before it is known.
+// victims names the nodes that the disturbance was for, or counts them if they are many, unknown or
+// not the same in all runs.
 func victims(p *Params, r *Result) string {
 	names := ""
-	if r == nil {
-		return nodes(p.Victims)
-	}
 	for i, x := range r.Runs {
 		these := strings.Join(x.Victims, ", ")
 		if i > 0 && these != names || len(x.Victims) > 3 {
@@ -77,10 +75,7 @@ func victims(p *Params, r *Result) string {
 		}
 		names = these
 	}
-	if names == "" {
-		return nodes(p.Victims)
-	}
-	return names
+	return cmp.Or(names, nodes(p.Victims))
 }
 
 // inWords says of each disturbance what a report is called, and what is done when.
