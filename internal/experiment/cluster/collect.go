@@ -56,10 +56,7 @@ func (r *run) result(ran time.Duration) *Run {
 		r.giveUp(loads)
 		x.Loads.Reasons, x.Loads.Broken = r.evidence(ran).explain(loads)
 	}
-	x.Loads.PerKey = measured.None()
-	if x.Loads.Keys > 0 {
-		x.Loads.PerKey = measured.Value(float64(x.Loads.Total) / float64(x.Loads.Keys))
-	}
+	x.Loads.PerKey = measured.Value(float64(x.Loads.Total) / float64(x.Loads.Keys))
 	t.sampled(r.samples)
 	x.Before, x.During, x.After = t.phases[phase.Before].done(), t.phases[phase.During].done(),
 		t.phases[phase.After].done()
