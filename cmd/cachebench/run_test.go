@@ -273,7 +273,7 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--fault panic --fault-keys 0", []string{"--fault-keys", "0"}},
 		{"--fault-rate 1.5", []string{"--fault-rate", "1.5"}},
 		{"--keys zipf:x", []string{"--keys", "zipf:x"}},
-		{"--keys trace:x", []string{"--keys", "--trace"}},
+		{"--keys trace:x", []string{"--keys: must be one of zipf, uniform"}},
 		{"--keys scan --trace x", []string{"--keys: has no effect: a trace"}},
 		{"--key-count 0", []string{"--key-count", "0"}},
 		{"--mix read:x", []string{"--mix", "read:x"}},

@@ -272,7 +272,7 @@ func TestSnowballWrongUsage(t *testing.T) {
 		{[]string{"--max-waiting-per-key", "32"},
 			"--max-waiting-per-key: has no effect: no more than 32 callers can wait, one for each of " +
 				"--workers"},
-		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
+		{[]string{"--keys", "zipf"}, "--keys: must be zipf:SKEW, got \"zipf\""},
 		{[]string{"--keys", "trace:none.arc"}, "--keys: "},
 		{[]string{"--trace", "none.arc"}, "--trace: none.arc: no such file"},
 		{[]string{"--trace", "none.arc", "--keys", "scan"},

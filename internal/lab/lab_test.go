@@ -233,3 +233,26 @@ func TestHelp(t *testing.T) {
 	assert.Equal(t, 2, code)
 	assert.Contains(t, stderr, `unknown command "nosuch" for "lab help"`)
 }
+
+func TestWordsOfDisturbances(t *testing.T) {
+	w := lab.Window{Start: 2 * time.Second, End: 5 * time.Second}
+	a, b := []string{"a"}, []string{"a", "b"}
+	assert.Equal(t, "From 2 s to 5 s a is cut off from the others",
+		lab.Split.Course(w, lab.Whom(1, 3, a, a), 1))
+	assert.Equal(t, "At 2 s a, b are killed", lab.Kill.Course(w, lab.Whom(2, 3, b), 2))
+	for _, counted := range []string{lab.Whom(2, 3), lab.Whom(2, 3, nil), lab.Whom(2, 1, b),
+		lab.Whom(2, 3, b, []string{"b", "c"})} {
+		assert.Equal(t, "2 nodes", counted)
+	}
+	for _, d := range []lab.Disturbance{lab.Calm, lab.Kill, lab.Restart, lab.Pause, lab.Split, lab.Flap,
+		lab.Skew, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison} {
+		assert.NotEmpty(t, d.Headline(), d)
+		assert.NotRegexp(t, "[{}]", d.Course(w, "a", 1), d)
+		c := &report.Chart{}
+		d.Shade(c, w, "a")
+		assert.Equal(t, d != lab.Calm, len(c.Marks)+len(c.Windows) == 1, d)
+		for _, shaded := range c.Windows {
+			assert.NotRegexp(t, "[{}]", shaded.Label, d)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -179,7 +178,10 @@ func (r *run) register(ctx context.Context, c *claim, n node) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), opTimeout)
 	defer cancel()
 	a, err := n.do(limited, request{Op: opRegister, Name: c.name, Claim: c.id})
-	if err == nil {
+	if err != nil {
+		a.State, err = failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err)
+	}
+	if a.State == alive {
 		r.ledger.registered(c, a.Time, r.Now())
 	}
 	if m.get() != n {
@@ -187,19 +189,11 @@ func (r *run) register(ctx context.Context, c *claim, n node) {
 		r.ledger.settle(c, died, r.Now())
 		return
 	}
-	switch {
-	case err == nil:
-		r.tally.count(&r.tally.Registered, nil)
-	case errors.Is(err, registry.ErrTaken):
-		r.ledger.settle(c, refused, r.Now())
-		r.tally.count(&r.tally.Taken, nil)
-	case errors.Is(err, registry.ErrOverloaded):
-		r.ledger.settle(c, overloaded, r.Now())
-		r.tally.count(&r.tally.Overloaded, nil)
-	default:
-		r.ledger.settle(c, failed, r.Now())
-		r.tally.count(&r.tally.Failed, fmt.Errorf("register %s on %s: %w", c.name, m.name, err))
+	if a.State != alive {
+		r.ledger.settle(c, a.State, r.Now())
 	}
+	r.tally.count(map[claimState]*uint64{alive: &r.tally.Registered, refused: &r.tally.Taken,
+		overloaded: &r.tally.Overloaded, failed: &r.tally.Failed}[a.State], err)
 }
 
 // release gives up a claim that the ledger has taken out already.

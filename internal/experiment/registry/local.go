@@ -95,7 +95,7 @@ func (n *localNode) watch() {
 func (n *localNode) do(ctx context.Context, r request) (a response, err error) {
 	switch r.Op {
 	case opRegister:
-		a.Time, err = n.register(ctx, r.Name, r.Claim)
+		a.State, a.Time, err = n.register(ctx, r.Name, r.Claim)
 	case opRelease:
 		n.mu.Lock()
 		g := n.held[r.Claim]
@@ -123,17 +123,22 @@ func (n *localNode) do(ctx context.Context, r request) (a response, err error) {
 
 func (n *localNode) register(
 	ctx context.Context, name string, id claimID,
-) (registry.Timestamp, error) {
+) (state claimState, at registry.Timestamp, err error) {
 	// ctx bounds the call. The name is held until it is released.
 	g, err := n.reg.RegisterFor(ctx, context.WithoutCancel(ctx), name, id.meta())
-	if err != nil {
-		return registry.Timestamp{}, err
+	switch {
+	case errors.Is(err, registry.ErrTaken):
+		return refused, at, nil
+	case errors.Is(err, registry.ErrOverloaded):
+		return overloaded, at, nil
+	case err != nil:
+		return failed, at, err
 	}
 	n.mu.Lock()
 	n.held[id] = g
 	n.mu.Unlock()
 	context.AfterFunc(g.Context(), func() { n.ended(id, context.Cause(g.Context())) })
-	return g.Claim().Time, nil
+	return alive, g.Claim().Time, nil
 }
 
 // ended notes the end of a registration, which is a loss unless it was released.

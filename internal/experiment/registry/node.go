@@ -62,7 +62,7 @@ type request struct {
 // The operations.
 const (
 	opOpen     = "open"
-	opRegister = "register" // claims Name, with the number Claim as metadata; answers Time
+	opRegister = "register" // claims Name, with Claim as its metadata; answers State and Time
 	opRelease  = "release"  // releases Claim
 	opCut      = "cut"      // sends nothing to Addrs, and to all others again
 	opSkew     = "skew"     // makes the wall clock Skew ahead, or behind if it is negative
@@ -75,6 +75,7 @@ type response struct {
 	ID          uint64             `json:"id"`
 	Error       string             `json:"error,omitempty"`
 	Addr        string             `json:"addr,omitempty"`
+	State       claimState         `json:"state,omitempty"` // alive, refused or overloaded
 	Time        registry.Timestamp `json:"time,omitzero"`
 	Observation observation        `json:"observation,omitzero"`
 	View        map[string]claimID `json:"view,omitempty"`
@@ -118,28 +119,6 @@ type loss struct {
 
 // errNoClock says that a skewed clock would go unnoticed, and so would prove nothing.
 var errNoClock = errors.New("the registry does not take the time from the clock that it was given")
-
-// knownErrors keep their identity on the way from another process.
-var knownErrors = []error{registry.ErrTaken, registry.ErrOverloaded, registry.ErrConflict,
-	registry.ErrClosed}
-
-func errorText(err error) string {
-	for _, known := range knownErrors {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	return err.Error()
-}
-
-func errorOf(text string) error {
-	for _, known := range knownErrors {
-		if known.Error() == text {
-			return known
-		}
-	}
-	return errors.New(text)
-}
 
 // Serve is a node's process: it reads requests and writes responses until the input ends, and then
 // closes the node. It fails if a line is no request, or if the node fails to close.
@@ -196,7 +175,7 @@ func (s *server) take(r request) error {
 		}
 		a, err := s.node.do(ctx, r)
 		if err != nil {
-			a = response{Error: errorText(err)}
+			a = response{Error: err.Error()}
 		}
 		a.ID = r.ID
 		_ = s.answer(a) // if the parent is gone, the end of the input says so as well

@@ -29,9 +29,8 @@ func TestNode(t *testing.T) {
 			require.NoError(t, err)
 			require.Positive(t, port)
 
-			register := func(ctx context.Context, name string, id claimID) (registry.Timestamp, error) {
-				a, err := n.do(ctx, request{Op: opRegister, Name: name, Claim: id})
-				return a.Time, err
+			register := func(ctx context.Context, name string, id claimID) (response, error) {
+				return n.do(ctx, request{Op: opRegister, Name: name, Claim: id})
 			}
 			does := func(r request) response {
 				t.Helper()
@@ -39,11 +38,13 @@ func TestNode(t *testing.T) {
 				require.NoError(t, err)
 				return a
 			}
-			at, err := register(ctx, "a", 7)
+			a, err := register(ctx, "a", 7)
 			require.NoError(t, err)
-			require.Positive(t, at.Nanos)
-			_, err = register(ctx, "a", 8)
-			require.ErrorIs(t, err, registry.ErrTaken)
+			require.Equal(t, alive, a.State)
+			require.Positive(t, a.Time.Nanos)
+			again, err := register(ctx, "a", 8)
+			require.NoError(t, err)
+			require.Equal(t, refused, again.State)
 			_, err = register(ctx, "", 9)
 			require.ErrorContains(t, err, "name of 0 bytes")
 			gone, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))
@@ -59,7 +60,7 @@ func TestNode(t *testing.T) {
 
 			does(request{Op: opRelease, Claim: 7})
 			_, err = n.do(ctx, request{Op: opRelease, Claim: 99})
-			require.ErrorIs(t, err, registry.ErrConflict, "it is not held")
+			require.ErrorContains(t, err, registry.ErrConflict.Error(), "it is not held")
 			does(request{Op: opCut, Addrs: []string{"127.0.0.1:1"}})
 			require.Eventually(t, func() bool {
 				a, err := n.do(ctx, request{Op: opObserve})
@@ -71,7 +72,7 @@ func TestNode(t *testing.T) {
 			if _, err := n.do(ctx, request{Op: opSkew, Skew: time.Hour}); err == nil {
 				late, err := register(ctx, "b", 11)
 				require.NoError(t, err)
-				require.Greater(t, late.Time().Sub(at.Time()), 50*time.Minute)
+				require.Greater(t, late.Time.Time().Sub(a.Time.Time()), 50*time.Minute)
 			}
 			require.NoError(t, n.close())
 			_, err = register(ctx, "c", 12)

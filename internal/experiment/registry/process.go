@@ -75,7 +75,7 @@ func (p *processNode) do(ctx context.Context, r request) (a response, err error)
 		return response{}, context.Cause(ctx)
 	}
 	if a.Error != "" {
-		return a, errorOf(a.Error)
+		return a, errors.New(a.Error)
 	}
 	return a, nil
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// loadMany is the fetch function of every batch. An error of single keys is theirs alone.
+// loadMany loads keys for the cache, and notes for which call. An error of single keys is theirs
+// alone.
 func (r *run) loadMany(ctx context.Context, missing []uint64) (map[uint64][]byte, error) {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		c.ran.Store(true)
@@ -36,7 +37,7 @@ func (w *worker) fill(key uint64) {
 	}
 }
 
-// addBatch counts what became of the keys of the batch, for which FetchMany returned err.
+// addBatch counts the keys of the batch, for which FetchMany returned err, by outcome.
 func (w *worker) addBatch(c *call, err error) {
 	w.tally.keys.Add(uint64(len(w.batch)))
 	c.mu.Lock()
@@ -73,7 +74,7 @@ func byKey(err error) func(key uint64) error {
 	return func(key uint64) error { return many.ByKey[key] }
 }
 
-// keys sums up what became of the keys of batches. The cache has counted the hits.
+// keys returns the counts of the keys of batches by outcome. The cache has counted the hits.
 func (r *run) keys(all *tally, hits uint64, elapsed time.Duration) *Keys {
 	k := &Keys{Asked: all.keys.Load(), Loaded: all.loaded, Failed: all.failed}
 	if elapsed > 0 {

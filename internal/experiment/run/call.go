@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// A call is the context of one read. Err, Done and Deadline are called by the
-// reading goroutine alone, and only if the read is no hit; Value is called by
-// the load's goroutine too, even long after. So a call that was asked anything
-// is never used again.
+// A call is the context of one read. Err, Done and Deadline are called by the reading goroutine
+// alone, and only if the read is no hit; Value is called by the load's goroutine too, even long
+// after. So a call is never used again once one of its methods was called.
 type call struct {
 	run      *run
-	deadline context.Context // nil until it is asked for
+	deadline context.Context // nil until it is needed
 	cancel   context.CancelFunc
-	asked    time.Duration // when
+	asked    time.Duration // when it was made
 	ran      atomic.Bool   // the fetch function ran for this call
 
 	mu      sync.Mutex // guards what follows
-	missing []uint64   // what the fetch function was called for, of a batch
+	missing []uint64   // of a batch: the keys that the fetch function was called for
 }
 
 type callKey struct{}
@@ -46,7 +45,7 @@ func (c *call) Value(key any) any {
 	return nil
 }
 
-// load is the fetch function of every read.
+// load loads a key for the cache, and notes that it ran for its call.
 func (r *run) load(ctx context.Context, key uint64) ([]byte, error) {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		c.ran.Store(true)

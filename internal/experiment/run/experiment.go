@@ -232,7 +232,8 @@ func (p *Params) space() (*workload.Space, error) { return p.Space(p.Seed, p.Loo
 // keysText says which keys are asked for.
 func (p *Params) keysText() string {
 	if t := p.Replay; t != nil {
-		return fmt.Sprintf("%s: %s requests for %s keys", t.Name, human.Count(t.Len()), human.Count(len(t.Keys)))
+		return fmt.Sprintf("%s: %s requests for %s keys", t.Name, human.Count(t.Len()),
+			human.Count(len(t.Keys)))
 	}
 	return fmt.Sprintf("%s over %s keys", p.Law, human.Count(p.Count))
 }

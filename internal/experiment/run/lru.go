@@ -8,16 +8,18 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// A Comparison is what a plain golang-lru cache made of the same requests.
+// A Comparison is the hit ratio of a plain golang-lru cache for the same requests.
 type Comparison struct {
 	Requests uint64  `json:"requests"`
 	HitRatio float64 `json:"hit_ratio"`
 }
 
-// plainLRU asks a golang-lru cache of a capacity for the keys of worker 0 of a fresh space, and adds
-// what is missing at once. It does not count the first requests up to skip, and counts those after
-// them up to count.
-func plainLRU(keys *workload.Space, capacity int, skip, count uint64) (*Comparison, error) {
+// plainLRU asks a golang-lru cache of a capacity for the keys of worker 0 of a fresh space, and
+// adds what is missing at once. It does not count the first requests up to skip, and counts those
+// after them up to count.
+func plainLRU(
+	keys *workload.Space, capacity int, skip, count uint64,
+) (*Comparison, error) {
 	plain, err := lru.New[uint64, struct{}](capacity)
 	if err != nil {
 		return nil, fmt.Errorf("golang-lru: %w", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/table"
@@ -19,7 +20,8 @@ import (
 var totals = []lab.Measure[*Result]{
 	{Name: "operations", Of: func(r *Result) table.Cell { return table.Count(r.Operations) },
 		Meaning: "reads, writes and deletes that ended in the measured part; a batch is one"},
-	{Name: "measured for", Of: func(r *Result) table.Cell { return table.Duration(r.Elapsed.Duration()) },
+	{Name: "measured for",
+		Of:      func(r *Result) table.Cell { return table.Seconds(float64(r.Elapsed)) },
 		Meaning: "how long operations began"},
 	{Name: "throughput", Of: func(r *Result) table.Cell { return table.Rate(r.PerSecond) },
 		Meaning: "operations per second of that time"},
@@ -44,7 +46,8 @@ var totals = []lab.Measure[*Result]{
 	some("origin loads per batch with a miss", func(r *Result) (table.Cell, bool) {
 		return table.Number(r.LoadsPerMiss), r.LoadsPerMiss > 0 && r.Keys != nil
 	}, "the same by batches of which a key was missing"),
-	{Name: "origin loads at once, peak", Of: func(r *Result) table.Cell { return table.Count(r.OriginPeak) },
+	{Name: "origin loads at once, peak",
+		Of:      func(r *Result) table.Cell { return table.Count(r.OriginPeak) },
 		Meaning: "the warm-up and loads that hang count, too"},
 	{Name: "callers waiting for a load at once, peak",
 		Of:      func(r *Result) table.Cell { return table.Count(r.WaitingPeak) },
@@ -195,12 +198,8 @@ func (r *Result) latencies(p *Params) *table.Table {
 		"max")
 	row := func(name string, share table.Cell, l Latencies) {
 		cells := []table.Cell{table.Text(name), table.Count(l.Count), share}
-		for _, d := range []Seconds{l.P50, l.P90, l.P99, l.P999, l.Max} {
-			cell := table.Missing()
-			if l.Timed > 0 {
-				cell = table.Duration(d.Duration())
-			}
-			cells = append(cells, cell)
+		for _, v := range []measured.Value{l.P50, l.P90, l.P99, l.P999, l.Max} {
+			cells = append(cells, table.Seconds(float64(v)))
 		}
 		t.Add(cells...)
 	}
@@ -220,7 +219,7 @@ func (r *Result) latencies(p *Params) *table.Table {
 	if p.SampleHits > 1 {
 		done = fmt.Sprintf("and is done for one hit in %d and for all other operations.", p.SampleHits)
 	}
-	t.Note("Timing an operation costs about %s, %s", human.Duration(r.TimingCost.Duration()), done)
+	t.Note("Timing an operation costs about %s, %s", human.Seconds(float64(r.TimingCost)), done)
 	return t
 }
 
@@ -274,7 +273,7 @@ func (r *Result) process() *table.Table {
 	level("heap", r.Heap, func(n uint64) table.Cell { return table.Bytes(float64(n)) })
 	t.Note("Start and end of the heap are after a collection; the peak includes garbage.")
 	t.Note("Garbage collections: %s, longest pause at most %s.", human.Count(r.GC.Cycles),
-		human.Duration(r.GC.Longest.Duration()))
+		human.Seconds(float64(r.GC.Longest)))
 	if r.AbandonedLeft > 0 || r.FlightsLeft > 0 {
 		t.Note("Loads that had not ended at the end: %s, of which abandoned: %s.",
 			human.Count(r.FlightsLeft+r.AbandonedLeft), human.Count(r.AbandonedLeft))

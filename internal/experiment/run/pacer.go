@@ -7,9 +7,9 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/pace"
 )
 
-// A pacer says when the next operation of an open loop is due. One worker at a
-// time waits for that; the others wait for their turn to wait, so that only one
-// goroutine is ever kept awake.
+// A pacer gives the operations of an open loop to workers when they are due. One worker at a time
+// waits for that; the others wait for their turn to wait, so that only one goroutine is ever kept
+// awake.
 type pacer struct {
 	run  *run
 	rate float64
@@ -22,9 +22,8 @@ func newPacer(r *run) *pacer {
 	return &pacer{run: r, rate: r.params.Rate, turn: make(chan struct{}, 1)}
 }
 
-// next waits until the next operation is due and returns when that was, which
-// is in the past if all workers were busy. It returns false when the run has
-// stopped.
+// next waits until the next operation is due and returns when that was, which is in the past if all
+// workers were busy. It returns false when the run has stopped.
 func (p *pacer) next() (due time.Duration, ok bool) {
 	select {
 	case p.turn <- struct{}{}:
@@ -40,8 +39,7 @@ func (p *pacer) next() (due time.Duration, ok bool) {
 	return due, true
 }
 
-// wait blocks until the time has come, or returns false if the run has stopped
-// before.
+// wait blocks until an operation is due, or returns false if the run has stopped before.
 func (p *pacer) wait(due time.Duration) bool {
 	if p.run.Until(p.run.running, due-p.run.params.spin) != nil {
 		return false
@@ -55,8 +53,8 @@ func (p *pacer) wait(due time.Duration) bool {
 	return true
 }
 
-// missed is how many operations were due by the given time but never begun.
-// Called when the workers have ended.
+// missed returns the number of operations that were due by a time but never begun. It is called
+// when the workers have ended.
 func (p *pacer) missed(by time.Duration) uint64 {
 	due := uint64(by.Seconds() * p.rate)
 	if due <= p.begun {

@@ -2,8 +2,8 @@ package run
 
 import (
 	"runtime/metrics"
-	"time"
 
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
@@ -38,21 +38,21 @@ func (p *process) start() {
 	}
 }
 
-// GC is what the garbage collector did in the measured part of a run.
+// GC counts the work of the garbage collector in the measured part of a run.
 type GC struct {
 	Cycles uint64 `json:"cycles"`
 	Pauses uint64 `json:"pauses"`
 	// Longest is the upper bound of the slot that the longest pause fell into.
-	Longest Seconds `json:"longest_pause_seconds"`
+	Longest measured.Value `json:"longest_pause_seconds"`
 }
 
-// collected returns what the collector did since start.
+// collected returns the work of the collector since start.
 func (p *process) collected() GC {
 	metrics.Read(p.gc)
 	gc := GC{Cycles: number(p.gc[0]) - p.cycles}
 	if h := p.histogram(); h != nil {
 		n, longest := usage.Pauses(h, p.pauses)
-		gc.Pauses, gc.Longest = n, Seconds(longest*float64(time.Second))
+		gc.Pauses, gc.Longest = n, measured.Value(longest)
 	}
 	return gc
 }

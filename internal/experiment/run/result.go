@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
@@ -9,25 +8,15 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// Seconds is a duration that JSON has as a number of seconds.
-type Seconds time.Duration
-
-// MarshalJSON writes seconds.
-func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
-
-// Duration is s.
-func (s Seconds) Duration() time.Duration { return time.Duration(s) }
-
-// A Result is what a run measured. Counts are of the measured part, after the
-// warm-up.
+// A Result holds the measurements of a run, after its warm-up.
 type Result struct {
 	Partial bool `json:"-"` // the run was interrupted
 
-	Elapsed    Seconds `json:"elapsed_seconds"` // of operations beginning
-	Operations uint64  `json:"operations"`
-	Skipped    uint64  `json:"warmup_operations"`
-	CutOff     uint64  `json:"cut_off"` // reads that an interruption ended; not in Operations
-	PerSecond  float64 `json:"operations_per_second"`
+	Elapsed    measured.Value `json:"elapsed_seconds"` // of operations beginning
+	Operations uint64         `json:"operations"`
+	Skipped    uint64         `json:"warmup_operations"`
+	CutOff     uint64         `json:"cut_off"` // reads that an interruption ended; not in Operations
+	PerSecond  float64        `json:"operations_per_second"`
 
 	Reads uint64 `json:"reads"`
 	// hits by reads or, of batches, by keys; 0 without reads
@@ -43,9 +32,8 @@ type Result struct {
 	Errors   map[verdict.Kind]uint64 `json:"errors"`   // of batches: of their keys
 	Keys     *Keys                   `json:"keys,omitempty"`
 
-	// Of an open loop: how long after they were due operations began, and how
-	// many were due but did not begin before the end. Late is nil in a closed
-	// loop.
+	// Of an open loop: how long after they were due operations began, and how many were due but did
+	// not begin before the end. Late is nil in a closed loop.
 	Late   *Latencies `json:"started_late,omitempty"`
 	Missed uint64     `json:"not_begun"`
 
@@ -65,7 +53,7 @@ type Result struct {
 	Heap       Level `json:"heap_bytes"` // start and end after a collection
 	GC         GC    `json:"gc"`
 
-	TimingCost Seconds `json:"timing_cost_seconds"` // of one timed operation
+	TimingCost measured.Value `json:"timing_cost_seconds"` // of one timed operation
 
 	PlainLRU   *Comparison `json:"plain_lru,omitempty"`
 	FaultShare float64     `json:"fault_share"` // of the requests, for keys that can fail
@@ -73,7 +61,7 @@ type Result struct {
 	Series []series.Series `json:"-"`
 }
 
-// Keys is what became of the keys that batches asked for. A key that stands in a batch twice
+// Keys counts the keys that batches asked for, by outcome. A key that stands in a batch twice
 // counts twice. A stale value counts as loaded or joined.
 type Keys struct {
 	Asked     uint64  `json:"asked"`
@@ -91,28 +79,32 @@ type Level struct {
 	End   uint64 `json:"end"`
 }
 
-// Latencies is how long operations of one outcome took.
+// Latencies holds percentiles of the times that operations of one outcome took.
 type Latencies struct {
-	Outcome *Outcome `json:"outcome,omitempty"` // nil: not of one outcome
-	Count   uint64   `json:"count"`
-	Timed   uint64   `json:"timed"` // fewer than Count where hits are sampled
-	Mean    Seconds  `json:"mean_seconds"`
-	P50     Seconds  `json:"p50_seconds"`
-	P90     Seconds  `json:"p90_seconds"`
-	P99     Seconds  `json:"p99_seconds"`
-	P999    Seconds  `json:"p999_seconds"`
-	Max     Seconds  `json:"max_seconds"`
+	Outcome *Outcome       `json:"outcome,omitempty"` // nil: not of one outcome
+	Count   uint64         `json:"count"`
+	Timed   uint64         `json:"timed"` // fewer than Count where hits are sampled
+	Mean    measured.Value `json:"mean_seconds"`
+	P50     measured.Value `json:"p50_seconds"`
+	P90     measured.Value `json:"p90_seconds"`
+	P99     measured.Value `json:"p99_seconds"`
+	P999    measured.Value `json:"p999_seconds"`
+	Max     measured.Value `json:"max_seconds"`
 }
 
 func latencies(t *measured.Times) Latencies {
 	n := uint64(t.Count()) //nolint:gosec // a count
-	return Latencies{
-		Count: n, Timed: n, Mean: Seconds(t.Mean()), Max: Seconds(t.Max()),
-		P50: Seconds(t.At(50)), P90: Seconds(t.At(90)), P99: Seconds(t.At(99)), P999: Seconds(t.At(99.9)),
+	l := Latencies{Count: n, Timed: n, Mean: measured.None(), Max: measured.None(),
+		P50: t.Quantile(50), P90: t.Quantile(90), P99: t.Quantile(99), P999: t.Quantile(99.9)}
+	if n > 0 {
+		l.Mean, l.Max = seconds(t.Mean()), seconds(t.Max())
 	}
+	return l
 }
 
-// Outcome returns the latencies of one outcome, zeroes if it did not come up.
+func seconds(d time.Duration) measured.Value { return measured.Value(d.Seconds()) }
+
+// Outcome returns the latencies of one outcome, zeros if it did not come up.
 func (r *Result) Outcome(o Outcome) Latencies {
 	for _, l := range r.Outcomes {
 		if l.Outcome != nil && *l.Outcome == o {

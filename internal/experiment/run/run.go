@@ -19,7 +19,7 @@ import (
 
 type cacheT = cache.Cache[uint64, []byte]
 
-// A run is one run under way.
+// A run is a cache under load.
 type run struct {
 	pace.Clock
 
@@ -97,8 +97,8 @@ func Execute(ctx context.Context, p *Params, e lab.Env) (_ *Result, err error) {
 		sampleHits: max(1, p.SampleHits),
 		process:    newProcess(),
 	}
-	// Not ctx itself: workers would go on for a moment, with reads that all end
-	// at once, and be counted.
+	// Not ctx itself: workers would go on for a moment, with reads that all end at once, and be
+	// counted.
 	r.ctx, r.cutOff = context.WithCancel(context.WithoutCancel(ctx))
 	defer r.cutOff()
 	r.running, r.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -134,8 +134,8 @@ func Execute(ctx context.Context, p *Params, e lab.Env) (_ *Result, err error) {
 	return res, nil
 }
 
-// supervise starts the workers, steers the run through its parts, samples, and
-// returns when the workers have ended and the time is over.
+// supervise starts the workers, steers the run through its parts, and takes samples. It returns
+// when the workers have ended and the time is over.
 func (r *run) supervise(ctx context.Context) {
 	if r.params.Warmup == 0 {
 		r.measure()
@@ -205,7 +205,7 @@ func (r *run) measure() {
 	r.measuring.Store(true)
 }
 
-// halt lets no operation begin any more.
+// halt keeps further operations from beginning.
 func (r *run) halt() {
 	if !r.stopped.Swap(true) {
 		r.stoppedAt = r.Now()
@@ -213,7 +213,7 @@ func (r *run) halt() {
 	}
 }
 
-// result sums up. The workers have ended; cache and origin are still open.
+// result returns what was measured. The workers have ended; cache and origin are still open.
 func (r *run) result(cost time.Duration) *Result {
 	all := tally{errors: make(map[verdict.Kind]uint64)}
 	for _, t := range r.tallies {
@@ -223,7 +223,7 @@ func (r *run) result(cost time.Duration) *Result {
 	elapsed := r.stoppedAt - r.measuredFrom
 	res := &Result{
 		Partial:       r.ctx.Err() != nil,
-		Elapsed:       Seconds(elapsed),
+		Elapsed:       seconds(elapsed),
 		Skipped:       all.skipped,
 		CutOff:        all.cutOff,
 		OriginLoads:   originNow.Loads - r.before.origin.Loads,
@@ -240,7 +240,7 @@ func (r *run) result(cost time.Duration) *Result {
 		AbandonedLeft: cacheNow.Courier.Abandoned,
 		FlightsLeft:   cacheNow.Courier.InFlight,
 		GC:            r.process.collected(),
-		TimingCost:    Seconds(cost),
+		TimingCost:    seconds(cost),
 	}
 	for o := range outcomes {
 		n := all.counts[o].Load()
@@ -279,7 +279,7 @@ func (r *run) result(cost time.Duration) *Result {
 	return res
 }
 
-// timingCost measures what a timed operation costs, see the package's comment.
+// timingCost measures the cost of a timed operation, see the package's comment.
 func timingCost() time.Duration {
 	const rounds = 20_000
 	best := time.Duration(math.MaxInt64)

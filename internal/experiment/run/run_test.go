@@ -302,7 +302,8 @@ func TestSeriesAddUp(t *testing.T) {
 		cfg.Rate, cfg.Workers = 1000, 4
 		cfg.Duration = 990500 * time.Microsecond // no sample falls on the end
 		var last string
-		r, err := Execute(t.Context(), cfg, lab.Env{Progress: func(_ float64, doing string) { last = doing }})
+		r, err := Execute(t.Context(), cfg,
+			lab.Env{Progress: func(_ float64, doing string) { last = doing }})
 		require.NoError(t, err)
 		byName := make(map[string]series.Series)
 		for _, s := range r.Series {
@@ -396,7 +397,8 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
 	cfg := config(replay(0))
-	r := &run{params: cfg, space: space(t, cfg.Keys), ctx: t.Context(), cache: c, origin: o, sampleHits: 1, Clock: pace.Start()}
+	r := &run{params: cfg, space: space(t, cfg.Keys), ctx: t.Context(), cache: c, origin: o,
+		sampleHits: 1, Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -412,8 +414,8 @@ func BenchmarkMeasuredHit(b *testing.B) {
 	c, err := cache.New(cache.Options[uint64, []byte]{})
 	require.NoError(b, err)
 	defer func() { require.NoError(b, errors.Join(o.Close(), c.Close())) }()
-	r := &run{params: config(replay(0)), space: space(b, replay(0)), ctx: b.Context(), cache: c, origin: o, sampleHits: 1,
-		Clock: pace.Start()}
+	r := &run{params: config(replay(0)), space: space(b, replay(0)), ctx: b.Context(), cache: c, origin: o,
+		sampleHits: 1, Clock: pace.Start()}
 	r.fetch = r.load
 	r.measuring.Store(true)
 	w := newWorker(r, new(tally), 0)
@@ -447,7 +449,8 @@ func TestARefreshDoesNotMarkLaterReads(t *testing.T) {
 		c, err := cache.New(cache.Options[uint64, []byte]{TTL: 4 * time.Second, RefreshAt: 0.25})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, errors.Join(o.Close(), c.Close())) }()
-		r := &run{params: config(replay(0)), space: space(t, replay(0)), ctx: t.Context(), cache: c, origin: o, refreshes: true,
+		r := &run{params: config(replay(0)), space: space(t, replay(0)), ctx: t.Context(), cache: c, origin: o,
+			refreshes:  true,
 			sampleHits: 1, Clock: pace.Start()}
 		r.fetch = r.load
 		r.measuring.Store(true)

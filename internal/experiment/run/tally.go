@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// An Outcome is what an operation turned out to be.
+// An Outcome is the class of an operation by how it ended.
 type Outcome int
 
 // The outcomes. The package's comment says what they mean for reads.
@@ -24,8 +24,7 @@ const (
 	outcomes // how many
 )
 
-// String returns the outcome's name: hit, loaded, joined, stale, error, write or
-// delete.
+// String returns the outcome's name: hit, loaded, joined, stale, error, write or delete.
 func (o Outcome) String() string {
 	return [...]string{"hit", "loaded", "joined", "stale", "error", "write", "delete"}[o]
 }
@@ -33,13 +32,13 @@ func (o Outcome) String() string {
 // MarshalText returns the outcome's name.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-// mostTallies bounds the memory of the histograms: one outcome of one tally takes some 40 kB. As
-// long as there are no more workers than that, each has a tally to itself.
+// mostTallies bounds the memory of the histograms: one outcome of one tally takes some 40 kB. Up to
+// as many workers have a tally each.
 const mostTallies = 128
 
-// A tally is what one worker counted, or several. It is safe for concurrent use.
+// A tally counts for one worker, or several. It is safe for concurrent use.
 type tally struct {
-	// Read by whoever samples.
+	// Read by the sampler.
 	counts [outcomes]atomic.Uint64
 	keys   atomic.Uint64 // that measured batches asked for
 	worst  atomic.Int64  // largest latency since the last sample
@@ -88,7 +87,7 @@ func (t *tally) skip() {
 	t.skipped++
 }
 
-// cut counts a read that the end of an interrupted run cut off.
+// cut counts a read that was under way when the run was interrupted.
 func (t *tally) cut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// What is drawn from the seed besides keys: the first step of the path. The
-// workload package uses small numbers.
+// pathOps is the first step of the path of the streams that operations are drawn from. Package
+// workload uses small numbers for its own.
 const pathOps = 1 << 32
 
 // A worker runs one operation after the other.
@@ -101,7 +101,7 @@ func (w *worker) end(o Outcome, began time.Duration, measured bool) {
 	}
 }
 
-// fetch reads the key, or the batch, and tells whether the value of a key is stale.
+// fetch reads the key, or the batch, and reports whether the value of a key is stale.
 func (w *worker) fetch(c *call, key uint64) (stale bool, err error) {
 	switch r := w.run; {
 	case r.batch > 1:
@@ -116,7 +116,7 @@ func (w *worker) fetch(c *call, key uint64) (stale bool, err error) {
 }
 
 func (w *worker) read(key uint64, due time.Duration, measured bool) {
-	// A batch is looked up key by key: when that is over tells little of when it began.
+	// A batch is looked up key by key: when that ends says little of when it began.
 	timed := due != notDue || w.run.batch > 1
 	w.toTime--
 	if w.toTime < 0 {

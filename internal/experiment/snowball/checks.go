@@ -11,7 +11,7 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// answerSlack is how much later than the soft time-out a caller that can have a stale value may be
+// answerSlack is added to the soft time-out by which a caller that can have a stale value must be
 // answered, in 99 of 100 cases: on a busy machine a goroutine that is woken runs some time later.
 const answerSlack = 50 * time.Millisecond
 

@@ -1,5 +1,5 @@
-// Package snowball runs a service in miniature with the courier's link and without, to show what the
-// link is worth.
+// Package snowball runs a service in miniature with the courier's link and without, to show what
+// the link is worth.
 //
 // The service ingests events. A generator offers them at a steady rate and never waits: it puts
 // each into a bounded queue, or drops it if the queue is full. A bounded pool of workers takes them

@@ -29,7 +29,7 @@ type Params struct {
 	Expect
 }
 
-// Expect is what --check holds the runs to.
+// Expect holds the bounds of --check.
 type Expect struct {
 	DropOff     float64       `name:"expect-drop-off" kind:"share" min:"0" max:"1" zero:"not checked" more:"1" help:"with the fix off, at least this part of the healthy events offered within the window must not be served in it"`
 	DropOn      float64       `name:"expect-drop-on" kind:"share" min:"0" max:"1" zero:"not checked" more:"1" help:"with the fix on, at most this part of them may not be served"`

@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/internal/human"
 )
 
-// alike is how much two runs may differ and still be called alike in a sentence.
+// alike is the largest difference between two runs that a sentence calls alike.
 const alike = 0.05
 
 // story says what the runs are about, for a reader who knows nothing of them.

@@ -29,19 +29,19 @@ var measures = []lab.Measure[*Run]{
 		"the same from the end of the window to the end of the run; above 100 % what had been queued "+
 			"was worked off"),
 	row("healthy latency during it: p50 / p99 / max", table.Lower,
-		func(r *Run) table.Cell { return spread(r.LatencyInside) },
+		func(r *Run) table.Cell { return r.LatencyInside.Cell() },
 		"of healthy events offered within the window, from when each was meant to be offered: waiting "+
 			"in the queue counts (and so does a sleeping program's waking up late, up to 1 ms)"),
 	row("healthy latency after it: p50 / p99 / max", table.Lower,
-		func(r *Run) table.Cell { return spread(r.LatencyAfter) },
+		func(r *Run) table.Cell { return r.LatencyAfter.Cell() },
 		"of healthy events offered after the window; what is unfinished at the end counts with the "+
 			"time it waited"),
 	row("failing key's caller learns: p50 / p99 / max", table.Lower,
-		func(r *Run) table.Cell { return spread(r.Learn) },
+		func(r *Run) table.Cell { return r.Learn.Cell() },
 		"from the call to the error, for callers of failing keys who got one: the origin's latency is "+
 			"in it"),
 	row("of that, after the fetch died: p50 / p99 / max", table.Lower,
-		func(r *Run) table.Cell { return spread(r.AfterDeath) },
+		func(r *Run) table.Cell { return r.AfterDeath.Cell() },
 		"how long these callers waited though the fetch was dead: the cost of not being notified (none "+
 			"where fetches do not die, as when they hang)"),
 
@@ -55,13 +55,14 @@ var measures = []lab.Measure[*Run]{
 		},
 		"events of failing keys that were offered within the window and got a value, fresh or stale, "+
 			"and which part that is"),
-	ofFailing("of that, a stale value", "", func(f *Failing) table.Cell { return table.Count(f.Stale) },
+	ofFailing("of that, a stale value", "",
+		func(f *Failing) table.Cell { return table.Count(f.Stale) },
 		"those whose load failed or was late, so that the last good value was given"),
 	ofFailing("failing key's caller gets an error", table.Lower,
 		func(f *Failing) table.Cell { return table.Count(f.Errors) },
 		"the others of these events but for those that were dropped or unfinished at the end"),
 	ofFailing("failing key's caller waits: p50 / p99 / max", table.Lower,
-		func(f *Failing) table.Cell { return spread(f.Answer) },
+		func(f *Failing) table.Cell { return f.Answer.Cell() },
 		"of these events, from the call to the value or error"),
 
 	row("healthy events failed", table.Lower,
@@ -77,7 +78,8 @@ var measures = []lab.Measure[*Run]{
 		func(r *Run) table.Cell { return table.Count(r.HeldPeak) },
 		"workers of the pool that are held by callers of failing keys at one time"),
 	row("queue depth, peak", table.Lower,
-		func(r *Run) table.Cell { return table.Count(r.QueuePeak) }, "events in the queue before the workers"),
+		func(r *Run) table.Cell { return table.Count(r.QueuePeak) },
+		"events in the queue before the workers"),
 	row("events dropped", table.Lower, func(r *Run) table.Cell { return table.Count(r.Dropped) },
 		"events that found the queue full"),
 	row("goroutines, peak", "", func(r *Run) table.Cell { return table.Count(r.GoroutinesPeak) },
@@ -132,20 +134,12 @@ func ofOffered(rate, share Value) table.Cell {
 	return c.As(fmt.Sprintf("%s (%s)", c, percent(float64(share))))
 }
 
-// spread is compared by its 99th percentile.
-func spread(s Spread) table.Cell {
-	if s.Count == 0 {
-		return table.Missing()
-	}
-	return table.Seconds(float64(s.P99)).As(fmt.Sprintf("%s / %s / %s", human.Seconds(float64(s.P50)),
-		human.Seconds(float64(s.P99)), human.Seconds(float64(s.Max))))
-}
-
 func deadKeys(r *Run) table.Cell {
 	if !r.DeadKeys.Exists() {
 		return table.Missing()
 	}
-	return table.Number(float64(r.DeadKeys)).As(fmt.Sprintf("%d of %d", int(r.DeadKeys), r.FailingKeys))
+	dead := int(r.DeadKeys)
+	return table.Count(dead).As(fmt.Sprintf("%d of %d", dead, r.FailingKeys))
 }
 
 func recoveryCell(r *Run) table.Cell {

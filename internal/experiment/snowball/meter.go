@@ -18,7 +18,7 @@ type event struct {
 	failing  bool
 }
 
-// An answer is what a worker got of the cache.
+// An answer is a value or an error that a worker got of the cache.
 type answer struct {
 	stale bool
 	err   error
@@ -35,8 +35,8 @@ func (a answer) kind() verdict.Kind {
 type meter struct {
 	line phase.Line
 
-	// deaths is when the last fetch of each failing key died, since the start of
-	// the run. The map is never written to after newMeter.
+	// deaths holds, for each failing key, when its last fetch died, since the start of the run. The
+	// map is never written to after newMeter.
 	deaths map[uint64]*atomic.Int64
 
 	held atomic.Int64 // workers that fetch a failing key now
@@ -46,7 +46,7 @@ type meter struct {
 	now interval
 }
 
-// totals is what a meter has counted since the start.
+// totals are the counts since the start.
 type totals struct {
 	offered    uint64
 	dropped    uint64
@@ -71,7 +71,7 @@ type totals struct {
 	tell    *measured.Times              // the same, but from the fetch's death if that was later
 }
 
-// interval is what a meter has counted since the last sample.
+// An interval holds the counts since the last sample.
 type interval struct {
 	healthy, healthyOffered, timedOut, dropped uint64
 	// events that got a value, and of them a stale one
@@ -95,8 +95,8 @@ func newMeter(line phase.Line, failing []uint64) *meter {
 
 func (m *meter) isFailing(key uint64) bool { return m.deaths[key] != nil }
 
-// offer counts an event that the generator put into the queue, which is then so
-// deep, or had to drop.
+// offer counts an event that the generator put into the queue or, if that was full, dropped. depth
+// is the queue's length after that.
 func (m *meter) offer(e event, queued bool, depth int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,8 +125,7 @@ func (m *meter) died(key uint64, at time.Duration) {
 	}
 }
 
-// hold notes that a worker begins to fetch, and returns what is to be called
-// when it has done.
+// hold notes that a worker begins to fetch. The worker calls done when it has ended.
 func (m *meter) hold(e event) (done func()) {
 	if !e.failing {
 		return func() {}
@@ -138,8 +137,7 @@ func (m *meter) hold(e event) (done func()) {
 	return func() { m.held.Add(-1) }
 }
 
-// finish counts an event whose worker called the cache at one time and had its
-// answer at another.
+// finish counts an event, by when its worker called the cache and when it had the answer.
 func (m *meter) finish(e event, called, answered time.Duration, a answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -188,8 +186,7 @@ func (m *meter) answeredFailing(e event, took time.Duration, a answer) {
 	m.answer[p].Add(took)
 }
 
-// learned notes how long the caller of a failing key was kept in the dark. mu
-// is held.
+// learned notes how long the caller of a failing key waited for its error. mu is held.
 func (m *meter) learned(e event, called, answered time.Duration) {
 	m.learn.Add(answered - called)
 	if death := time.Duration(m.deaths[e.key].Load()); death > 0 && death <= answered {
@@ -197,8 +194,7 @@ func (m *meter) learned(e event, called, answered time.Duration) {
 	}
 }
 
-// abort counts an event that was queued or waited for its key when the run
-// ended.
+// abort counts an event that was queued or waited for its key when the run ended.
 func (m *meter) abort(e event, ended time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -208,8 +204,8 @@ func (m *meter) abort(e event, ended time.Duration) {
 	}
 }
 
-// swap hands over what was counted since the last call. The histogram is the
-// caller's until it calls swap again with it.
+// swap returns the counts since the last call. The histogram in them is the caller's until it calls
+// swap again with it.
 func (m *meter) swap(spare *measured.Times) interval {
 	spare.Reset()
 	m.mu.Lock()
@@ -219,8 +215,8 @@ func (m *meter) swap(spare *measured.Times) interval {
 	return last
 }
 
-// total returns a copy of the counts. The histograms are shared, so nothing may
-// be measured any more.
+// total returns a copy of the counts. The histograms are shared, so that nothing may be measured
+// any more.
 func (m *meter) total() totals {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// recovered is the part of the offered healthy events that a service which
-	// has recovered gets done.
+	// recovered is the least part of the healthy events offered that a service serves which has
+	// recovered.
 	recovered = 0.95
-	// steady is how long it must do so: shorter, and the moment in which a
-	// crowded service catches up would be taken for its recovery.
+	// steady is the time for which it must do so. Within a shorter one the moment in which a crowded
+	// service catches up would be taken for its recovery.
 	steady = 500 * time.Millisecond
 )
 
-// recovery returns how long after the end of the window healthy throughput was
-// back for good and the queue empty. It is NaN if that was not within the run.
+// recovery returns the seconds from the end of the window until healthy throughput was back for
+// good and the queue empty, and NaN if that was not within the run.
 func recovery(line phase.Line, queue int, healthy, offered, depth series.Series) float64 {
 	// A queue of a healthy service holds what came in the last moment.
 	empty := max(2, float64(queue)/50)

@@ -37,7 +37,7 @@ func fixesOf(p *Params) []Fix {
 	return []Fix{Off, On}
 }
 
-// A Result is what the runs showed.
+// A Result holds the runs.
 type Result struct {
 	Off   *Run `json:"fix_off"` // nil if it had not begun when the runs were stopped
 	On    *Run `json:"fix_on"`
@@ -51,7 +51,7 @@ func (r *Result) runs() []*Run {
 	return slices.DeleteFunc([]*Run{r.Off, r.On, r.Stale}, func(r *Run) bool { return r == nil })
 }
 
-// A Run is what one run showed. Rates are per second, times in seconds.
+// A Run is the result of one run. Rates are per second, times in seconds.
 type Run struct {
 	Fix     Fix   `json:"fix"`
 	Seconds Value `json:"seconds"` // how long it took
@@ -72,24 +72,24 @@ type Run struct {
 	OfferedInside Value `json:"healthy_offered_per_second_inside"`
 	OfferedAfter  Value `json:"healthy_offered_per_second_after"`
 
-	// ShareInside and ShareAfter are what was served of what was offered in the same time, and not
-	// of what was served before: what is offered differs from moment to moment. 0 is a standstill;
-	// above 1 a backlog was worked off.
+	// ShareInside and ShareAfter are the parts of the events offered that were served in the same
+	// time: what is offered differs from moment to moment, so that what was served before is no
+	// measure. 0 is a standstill; above 1 a backlog was worked off.
 	ShareInside Value `json:"healthy_share_inside"`
 	ShareAfter  Value `json:"healthy_share_after"`
 
 	LatencyInside Spread `json:"healthy_latency_inside"`
 	LatencyAfter  Spread `json:"healthy_latency_after"`
 
-	// Learn is how long callers of failing keys waited for their error, and
-	// AfterDeath how much of that was after the fetch had died.
+	// Learn is the time that callers of failing keys waited for their error, and AfterDeath the part
+	// of it after the fetch had died.
 	Learn      Spread `json:"learn"`
 	AfterDeath Spread `json:"learn_after_death"`
 
-	// Told is what the callers of failing keys were told, in the whole run.
+	// Told counts what the callers of failing keys got, in the whole run.
 	Told map[verdict.Kind]uint64 `json:"told"`
 
-	// Failing is what became of the events of failing keys that were offered within the window.
+	// Failing counts the events of failing keys that were offered within the window, by outcome.
 	// It is nil without stale values.
 	Failing *Failing `json:"failing_inside,omitempty"`
 
@@ -106,15 +106,14 @@ type Run struct {
 	FailingShare Value `json:"failing_share"` // the part of all events that is for them
 	DeadKeys     Value `json:"dead_keys"`     // failing keys that did not work at the end
 
-	// Recovery is the time from the window's end to the first moment from which
-	// at least 95 % of the healthy events offered were served for half a second,
-	// the queue being empty.
+	// Recovery is the time from the window's end to the first moment from which at least 95 % of the
+	// healthy events offered were served for half a second, the queue being empty.
 	Recovery Value `json:"recovery_seconds"`
 
 	Series []series.Series `json:"-"`
 }
 
-// Failing is what became of events of failing keys.
+// Failing counts events of failing keys by outcome.
 type Failing struct {
 	Offered uint64 `json:"offered"`
 	Fresh   uint64 `json:"fresh"`
@@ -146,8 +145,8 @@ func (v *service) result(ran time.Duration, m *sampler, dead int, loads uint64) 
 		}
 		return Value(float64(events[p]) / length.Seconds())
 	}
-	// On a busy machine the warm-up leaves a backlog, and working it off is no
-	// throughput to compare with.
+	// On a busy machine the warm-up leaves a backlog, and working it off is no throughput to compare
+	// with.
 	t.healthy[phase.Before] = min(t.healthy[phase.Before], t.due[phase.Before])
 	r := &Run{
 		Fix: v.fix, Seconds: Value(ran.Seconds()),

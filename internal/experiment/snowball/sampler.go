@@ -27,10 +27,10 @@ const (
 	seriesAbandoned  = "abandoned_functions"
 )
 
-// maxSamples bounds what the series of a long run take.
+// maxSamples bounds the memory that the series of a long run take.
 const maxSamples = 20_000
 
-// A sampler looks at a service at regular times.
+// A sampler samples a service at regular times.
 type sampler struct {
 	*sample.Sampler
 
@@ -67,8 +67,8 @@ func (m *sampler) sample(t time.Duration) {
 	if !m.Next(t, m.interval) {
 		return
 	}
-	// Both runs are sampled at multiples of the interval, give or take what the
-	// machine does meanwhile; the rows of the CSV file should be the same.
+	// All runs are sampled at multiples of the interval, give or take what the machine does
+	// meanwhile; the rows of the CSV file should be the same.
 	m.At = t.Round(m.interval)
 
 	v := m.service

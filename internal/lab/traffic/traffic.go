@@ -1,4 +1,4 @@
-// Package traffic is the parameters that experiments with one cache share: which keys are asked
+// Package traffic holds the parameters that experiments with one cache share: which keys are asked
 // for, the cache, its origin, and what goes wrong with loads.
 package traffic
 
@@ -33,7 +33,6 @@ type Keys struct {
 // Check holds the keys to their rules, and reads the trace if there is one.
 func (k *Keys) Check(c *params.Checker) {
 	c.Unused(k.Trace != "", "a trace has keys of its own", "keys", "key-count", "scramble")
-	c.Check(k.Law.Kind != workload.KindTrace, "keys", "must be a law; the keys of a trace are for --trace")
 	c.Unused(k.Trace == "", "there is no --trace", "trace-format", "trace-column")
 	if k.Trace == "" {
 		return
@@ -61,8 +60,9 @@ func (k *Keys) Size() uint64 {
 // Space returns the keys from their beginning. A trace starts again when it ends if loop is set.
 func (k *Keys) Space(seed uint64, loop bool) (*workload.Space, error) {
 	if k.Replay != nil {
-		return workload.NewSpace(workload.SpaceConfig{Keys: workload.KeySpec{Kind: workload.KindTrace, Path: k.Trace},
-			Seed: seed, Trace: k.Replay.IDs, Loop: loop})
+		return workload.NewSpace(workload.SpaceConfig{
+			Keys: workload.KeySpec{Kind: workload.KindTrace}, Seed: seed, Trace: k.Replay.IDs, Loop: loop,
+		})
 	}
 	return workload.NewSpace(workload.SpaceConfig{Keys: k.Law, Count: k.Count, Seed: seed,
 		Scramble: k.Scramble})
@@ -125,7 +125,7 @@ func (o *Origin) Config(seed uint64) origin.Config {
 		Seed: seed, Go: courier.Go}
 }
 
-// Fault is what goes wrong with loads, of which keys, and when.
+// Fault says how loads fail, of which keys, and when.
 type Fault struct {
 	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"panic, goexit, error, hang, child, slow or none"`
 	Keys  int              `name:"fault-keys" min:"1" help:"how many keys fail"`
