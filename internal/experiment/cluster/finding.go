@@ -63,14 +63,12 @@ func loadTime(l workload.Latency) string {
 
 func nodes(n int) string { return human.Plural(n, "node", "nodes") }
 
-// victims names the nodes that the disturbance was for, if they are known and few. r is nil before
-// there is a result.
+// victims names the nodes that the disturbance was for, if they are known, few and the same in all
+// runs.
 func victims(p *Params, r *Result) string {
 	var all [][]string
-	if r != nil {
-		for _, x := range r.Runs {
-			all = append(all, x.Victims)
-		}
+	for _, x := range r.Runs {
+		all = append(all, x.Victims)
 	}
 	return lab.Whom(p.Victims, 3, all...)
 }

@@ -97,8 +97,8 @@ var errOrigin = errors.New("the origin fails")
 
 // openNode starts all but the load. If that fails the process ends, so what was opened stays open.
 func openNode(ctx context.Context, c nodeConfig) (n *node, err error) {
-	n = &node{c: c, network: cutnet.New(0)}
-	n.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	n = &node{c: c, network: cutnet.New(0),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	if n.load, err = newLoad(c); err != nil {
 		return nil, err
 	}

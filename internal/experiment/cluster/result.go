@@ -119,11 +119,8 @@ func (p Phase) errors() (n uint64) {
 
 func (x *Run) errors() uint64 { return x.Before.errors() + x.During.errors() + x.After.errors() }
 
-// againstIdeal returns the loads as a multiple of the ideal.
+// againstIdeal returns the loads as a multiple of the ideal, which does not exist if that is 0.
 func (x *Run) againstIdeal() measured.Value {
-	if x.Loads.Ideal == 0 {
-		return measured.None()
-	}
 	return measured.Value(float64(x.Loads.Total) / float64(x.Loads.Ideal))
 }
 

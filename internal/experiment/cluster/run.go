@@ -26,8 +26,7 @@ func Execute(ctx context.Context, p *Params, env lab.Env) (*Result, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		r := &run{p: p, env: env, number: i, ownership: ownership}
-		done, err := r.execute(ctx)
+		done, err := (&run{p: p, env: env, number: i, ownership: ownership}).execute(ctx)
 		if done != nil {
 			result.Runs = append(result.Runs, done)
 		}

@@ -169,7 +169,7 @@ func rates(x column) table.Cell {
 		}
 		words = append(words, word)
 	}
-	return table.Text(strings.Join(words, " / "))
+	return table.Counts(x.Before.Loads).As(strings.Join(words, " / "))
 }
 
 // ofPoison makes a cell of what became of the poisoned key, if there was one.
@@ -196,9 +196,6 @@ func calmly(m measure) measure {
 			return cell
 		}
 		first, _, _ := strings.Cut(cell.String(), " / ")
-		if !cell.IsNumber() {
-			return table.Text(first)
-		}
 		return cell.As(first)
 	}
 	return m

@@ -132,7 +132,7 @@ func TestCourse(t *testing.T) {
 		assert.NotEmpty(t, d.Headline())
 	}
 	p.Disturb, p.Victims = lab.Kill, 2
-	assert.Equal(t, "At 3 s 2 nodes are killed", course(p, nil), "before it is known which")
+	assert.Equal(t, "At 3 s 2 nodes are killed", course(p, &Result{}), "before it is known which")
 	r.Runs[1].Victims = []string{"node-1", "node-3"}
 	assert.Equal(t, "At 3 s 2 nodes are killed", course(p, r), "they differ from run to run")
 	uniform := workload.KeySpec{Kind: workload.KindUniform}
