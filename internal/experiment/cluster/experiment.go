@@ -151,7 +151,6 @@ var pausable = proc.Pausable
 
 // rules checks what depends on several parameters.
 func rules(p *Params, c *params.Checker) {
-	c.Check(p.Keys.Kind != workload.KindTrace, "keys", "must be no trace, got %s", p.Keys)
 	c.Check(p.Size.Max() <= 1<<20, "value-size", "must be at most 1MiB, got %s", p.Size)
 	c.Check(p.PeerTimeout == 0 || p.PeerTimeout >= time.Millisecond, "peer-timeout",
 		"must be 0 or at least 1ms, got %v", p.PeerTimeout)
