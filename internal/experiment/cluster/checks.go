@@ -33,12 +33,12 @@ func (r *Result) checks(p *Params) lab.Checks {
 	return checks
 }
 
-func (x *Run) checks(p *Params) (checks lab.Checks) {
-	checks.Add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
+func (x *Run) checks(p *Params) (all lab.Checks) {
+	all.Add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
 		"%s fetches: %s wrong, %s stale", human.Count(x.Fetches), human.Count(x.Wrong),
 		human.Count(x.Stale))
-	checks.Add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", human.Count(x.Late),
-		human.Plain(p.Timeout))
+	all.Add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s",
+		human.Count(x.Late), human.Plain(p.Timeout))
 	detail := human.Count(x.errors()) + " of " + human.Count(x.Fetches) + " fetches failed"
 	early, odd := x.early(p), x.odd(p)
 	if x.Failure != "" {
@@ -49,26 +49,27 @@ func (x *Run) checks(p *Params) (checks lab.Checks) {
 	if odd != "" {
 		detail += "; " + odd
 	}
-	checks.Add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
+	all.Add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
 	if len(x.Loads.Reasons) > 0 {
 		broken := x.Loads.Broken
 		detail := fmt.Sprintf("%d of %s have none", len(broken), human.Count(x.Loads.Total))
 		if len(broken) > 0 {
 			detail += ": " + strings.Join(broken[:min(len(broken), mostBroken)], "; ")
 		}
-		checks.Add(len(broken) == 0, "each load has a reason", "%s", detail)
+		all.Add(len(broken) == 0, "each load has a reason", "%s", detail)
 	}
 	if z := x.Poison; z != nil && x.Ownership.clustered() {
-		checks.Add(z.Deaths > 0 && z.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most",
+		all.Add(z.Deaths > 0 && z.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most",
 			"%d died", z.Deaths)
-		checks.Add(z.Others == 0, "no other key fails", "%s fetches of other keys failed", human.Count(z.Others))
-		checks.Add(z.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(z.Again)))
+		all.Add(z.Others == 0, "no other key fails", "%s fetches of other keys failed",
+			human.Count(z.Others))
+		all.Add(z.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(z.Again)))
 	}
 	if p.Disturb != lab.Calm && x.Ownership.clustered() {
-		checks.Add(x.Heal.Exists() && x.Heal.Duration() <= healsWithin, "as before soon after the disturbance",
-			"after %s; wanted: at most %s", human.Seconds(float64(x.Heal)), human.Plain(healsWithin))
+		all.Add(x.Heal.Exists() && x.Heal.Duration() <= healsWithin,
+			"as before soon after the disturbance", "after %s; wanted: at most %s", human.Seconds(float64(x.Heal)), human.Plain(healsWithin))
 	}
-	return checks
+	return all
 }
 
 // early reports whether fetches failed that were over before the disturbance. What was under way
