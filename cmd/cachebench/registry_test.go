@@ -50,7 +50,7 @@ func TestRegistryCommand(t *testing.T) {
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{
-		"Registry: the cluster splits and heals", "cachebench registry --duration 500ms",
+		"Registry: the network splits and heals", "cachebench registry --duration 500ms",
 		"--check --out ", "experiment: registry",
 		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent",
 		"Bytes on the wire", "Conflicts lost",

@@ -72,12 +72,11 @@ func (d Disturbance) Course(w Window, victims string, n int) string {
 // Whom names the victims of some runs, or counts them: there are n, more than most, or not the same
 // in each run, or none is known yet.
 func Whom(n, most int, runs ...[]string) string {
+	known := len(runs) > 0
 	for _, r := range runs {
-		if len(r) == 0 || len(r) > most || !slices.Equal(r, runs[0]) {
-			return human.Plural(n, "node", "nodes")
-		}
+		known = known && len(r) > 0 && len(r) <= most && slices.Equal(r, runs[0])
 	}
-	if len(runs) == 0 {
+	if !known {
 		return human.Plural(n, "node", "nodes")
 	}
 	return strings.Join(runs[0], ", ")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -244,8 +245,8 @@ func TestWordsOfDisturbances(t *testing.T) {
 		lab.Whom(2, 3, b, []string{"b", "c"})} {
 		assert.Equal(t, "2 nodes", counted)
 	}
-	for _, d := range []lab.Disturbance{lab.Calm, lab.Kill, lab.Restart, lab.Pause, lab.Split, lab.Flap,
-		lab.Skew, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison} {
+	for _, d := range []lab.Disturbance{lab.Calm, lab.Kill, lab.Restart, lab.Pause, lab.Split,
+		lab.Flap, lab.Skew, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison} {
 		assert.NotEmpty(t, d.Headline(), d)
 		assert.NotRegexp(t, "[{}]", d.Course(w, "a", 1), d)
 		c := &report.Chart{}
@@ -255,4 +256,19 @@ func TestWordsOfDisturbances(t *testing.T) {
 			assert.NotRegexp(t, "[{}]", shaded.Label, d)
 		}
 	}
+}
+
+func TestChecksOfRuns(t *testing.T) {
+	of := func(ok bool) (c lab.Checks) {
+		c.Add(ok, "it holds", "seen: %v", ok)
+		return c
+	}
+	title := func(ok bool) string { return strings.ToUpper(strconv.FormatBool(ok)) }
+	require.Equal(t, lab.Checks{{Name: "it holds", OK: true, Detail: "seen: true"}},
+		lab.ChecksOfRuns([]bool{true}, 1, title, of))
+	require.Equal(t, lab.Checks{
+		{Name: "TRUE: it holds", OK: true, Detail: "seen: true"},
+		{Name: "FALSE: it holds", Detail: "seen: false"},
+		{Name: "every run took place", Detail: "1 did not"},
+	}, lab.ChecksOfRuns([]bool{true, false}, 3, title, of))
 }

@@ -25,36 +25,21 @@ const (
 // checks holds the runs to what the cluster promises. A run that was stopped fails what it can't
 // answer.
 func (r *Result) checks(p *Params) []report.Check {
-	var checks []report.Check
-	for _, x := range r.Runs {
-		for _, check := range x.checks(p) {
-			if len(p.Ownerships) > 1 {
-				check.Name = x.Ownership.column() + ": " + check.Name
-			}
-			checks = append(checks, check)
-		}
-	}
-	if missing := len(p.Ownerships) - len(r.Runs); missing > 0 {
-		checks = append(checks, report.Check{Name: "every run took place",
-			Detail: fmt.Sprintf("%d did not", missing)})
-	}
+	all := lab.ChecksOfRuns(r.Runs, len(p.Ownerships),
+		func(x *Run) string { return x.Ownership.column() },
+		func(x *Run) lab.Checks { return x.checks(p) })
 	if r.Partial {
-		checks = append(checks, report.Check{Name: "the runs went to their end",
-			Detail: "they were stopped"})
+		all.Add(false, "the runs went to their end", "they were stopped")
 	}
-	return checks
+	return all
 }
 
-func (x *Run) checks(p *Params) []report.Check {
-	var checks []report.Check
-	add := func(ok bool, name, format string, args ...any) {
-		checks = append(checks, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
-	}
-	add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
+func (x *Run) checks(p *Params) (all lab.Checks) {
+	all.Add(x.Fetches > 0 && x.Loads.Total > 0 && x.Wrong+x.Stale == 0, "no value is wrong or stale",
 		"%s fetches: %s wrong, %s stale", human.Count(x.Fetches), human.Count(x.Wrong),
 		human.Count(x.Stale))
-	add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s", human.Count(x.Late),
-		human.Plain(p.Timeout))
+	all.Add(x.Late == 0, "no fetch is late", "%s went on after the deadline of %s",
+		human.Count(x.Late), human.Plain(p.Timeout))
 	detail := human.Count(x.errors()) + " of " + human.Count(x.Fetches) + " fetches failed"
 	early, odd := x.early(p), x.odd(p)
 	if x.Failure != "" {
@@ -65,26 +50,28 @@ func (x *Run) checks(p *Params) []report.Check {
 	if odd != "" {
 		detail += "; " + odd
 	}
-	add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
+	all.Add(x.Failure == "" && !early && odd == "", "no error without a reason", "%s", detail)
 	if len(x.Loads.Reasons) > 0 {
 		broken := x.Loads.Broken
 		detail := fmt.Sprintf("%d of %s have none", len(broken), human.Count(x.Loads.Total))
 		if len(broken) > 0 {
 			detail += ": " + strings.Join(broken[:min(len(broken), mostBroken)], "; ")
 		}
-		add(len(broken) == 0, "each load has a reason", "%s", detail)
+		all.Add(len(broken) == 0, "each load has a reason", "%s", detail)
 	}
 	if z := x.Poison; z != nil && x.Ownership.clustered() {
-		add(z.Deaths > 0 && z.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most",
+		all.Add(z.Deaths > 0 && z.Deaths <= maxDeaths, "the poisoned key ends a node, and two at most",
 			"%d died", z.Deaths)
-		add(z.Others == 0, "no other key fails", "%s fetches of other keys failed", human.Count(z.Others))
-		add(z.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(z.Again)))
+		all.Add(z.Others == 0, "no other key fails", "%s fetches of other keys failed",
+			human.Count(z.Others))
+		all.Add(z.Again.Exists(), "the key is served again", "after %s", human.Seconds(float64(z.Again)))
 	}
 	if p.Disturb != lab.Calm && x.Ownership.clustered() {
-		add(x.Heal.Exists() && x.Heal.Duration() <= healsWithin, "as before soon after the disturbance",
-			"after %s; wanted: at most %s", human.Seconds(float64(x.Heal)), human.Plain(healsWithin))
+		all.Add(x.Heal.Exists() && x.Heal.Duration() <= healsWithin,
+			"as before soon after the disturbance", "after %s; wanted: at most %s",
+			human.Seconds(float64(x.Heal)), human.Plain(healsWithin))
 	}
-	return checks
+	return all
 }
 
 // early reports whether fetches failed that were over before the disturbance. What was under way

@@ -151,7 +151,6 @@ var pausable = proc.Pausable
 
 // rules checks what depends on several parameters.
 func rules(p *Params, c *params.Checker) {
-	c.Check(p.Keys.Kind != workload.KindTrace, "keys", "must be no trace, got %s", p.Keys)
 	c.Check(p.Size.Max() <= 1<<20, "value-size", "must be at most 1MiB, got %s", p.Size)
 	c.Check(p.PeerTimeout == 0 || p.PeerTimeout >= time.Millisecond, "peer-timeout",
 		"must be 0 or at least 1ms, got %v", p.PeerTimeout)
@@ -190,7 +189,7 @@ func rules(p *Params, c *params.Checker) {
 // page shows the result.
 func page(p *Params, r *Result) *lab.Page {
 	return &lab.Page{
-		Title:    "Cluster cache: " + inWords[p.Disturb].headline,
+		Title:    "Cluster cache: " + p.Disturb.Headline(),
 		Story:    story(p, r),
 		Finding:  r.finding(p),
 		Seed:     &p.Seed,

@@ -89,7 +89,6 @@ func TestRules(t *testing.T) {
 		"--nodes: must be from 1 to 64, got 0":               {"--nodes", "0"},
 		"--duration: must be at least 2s, got 1s":            {"--duration", "1s"},
 		"--rate: must be above 0 and at most 100000, got 0":  {"--rate", "0"},
-		"--keys: must be no trace, got trace:x":              {"--keys", "trace:x"},
 		"--key-count: must be from 1 to 10000000, got 0":     {"--key-count", "0"},
 		"--value-size: must be at most 1MiB, got 2MiB":       {"--value-size", "2MiB"},
 		"--ttl: must be at least 0s, got -1s":                {"--ttl", "-1s"},

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -67,43 +66,16 @@ func nodes(n int) string { return human.Plural(n, "node", "nodes") }
 // victims names the nodes that the disturbance was for, or counts them if they are many, unknown or
 // not the same in all runs.
 func victims(p *Params, r *Result) string {
-	names := ""
-	for i, x := range r.Runs {
-		these := strings.Join(x.Victims, ", ")
-		if i > 0 && these != names || len(x.Victims) > 3 {
-			return nodes(p.Victims)
-		}
-		names = these
+	var all [][]string
+	for _, x := range r.Runs {
+		all = append(all, x.Victims)
 	}
-	return cmp.Or(names, nodes(p.Victims))
-}
-
-// inWords says of each disturbance what a report is called, and what is done when.
-var inWords = map[lab.Disturbance]struct{ headline, course string }{
-	lab.Calm: {"nobody disturbs it", "Nothing is disturbed"},
-	lab.Kill: {"a node is killed", "At {from} {victims} killed"},
-	lab.Restart: {"a node is killed and comes back",
-		"At {from} {victims} killed, and started again at {to}"},
-	lab.Pause: {"a node hangs for a while",
-		"From {from} to {to} {victims} stopped, as a process that hangs"},
-	lab.Split: {"the network splits and heals",
-		"From {from} to {to} {victims} cut off from the others"},
-	lab.Rolling: {"one node after the other is restarted",
-		"From {from} to {to} one node after the other is ended in good order and started again"},
-	lab.OriginSlow: {"the origin is slow", "From {from} to {to} the origin is slow"},
-	lab.OriginFail: {"the origin fails", "From {from} to {to} the origin fails"},
-	lab.Poison: {"the load of one key kills its node",
-		"From {from} to {to} a load of the most popular key ends its process"},
+	return lab.Whom(p.Victims, 3, all...)
 }
 
 // course says what is done to the nodes or to the origin, and when.
 func course(p *Params, r *Result) string {
-	verb := " are"
-	if p.Victims == 1 {
-		verb = " is"
-	}
-	return strings.NewReplacer("{from}", human.Plain(p.Start), "{to}", human.Plain(p.End),
-		"{victims}", victims(p, r)+verb).Replace(inWords[p.Disturb].course)
+	return p.Disturb.Course(p.Window, victims(p, r), p.Victims)
 }
 
 // story says what is run, for a reader that knows nothing of it.

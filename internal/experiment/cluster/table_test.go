@@ -129,7 +129,7 @@ func TestCourse(t *testing.T) {
 		assert.Equal(t, want, course(p, r))
 		assert.Contains(t, title(p, r), want+".")
 		assert.Contains(t, story(p, r), want+".")
-		assert.NotEmpty(t, inWords[d].headline)
+		assert.NotEmpty(t, d.Headline())
 	}
 	p.Disturb, p.Victims = lab.Kill, 2
 	assert.Equal(t, "At 3 s 2 nodes are killed", course(p, &Result{}), "before it is known which")

@@ -103,7 +103,7 @@ func (r *Result) latencyChart() *report.Chart {
 
 // shade adds the window of the disturbance.
 func (r *Result) shade(p *Params, c *report.Chart) {
-	p.Disturb.Shade(c, p.Window, r.victims(p, 3))
+	p.Disturb.Shade(c, p.Window, r.whom(p, 3))
 	switch {
 	case p.Disturb == lab.Skew:
 		c.Windows[len(c.Windows)-1].Label += " by " + human.Plain(p.Skew)

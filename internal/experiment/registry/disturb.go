@@ -28,45 +28,48 @@ func (r *run) pickVictims() []int {
 // disturb starts the disturbance at the start of the window, and ends it at the window's end. An
 // error in either ends the run.
 func (r *run) disturb(ctx context.Context) {
-	begin, end := r.actions()
-	if begin == nil || r.Until(ctx, r.p.Start) != nil {
+	if r.p.Disturb == lab.Calm || r.Until(ctx, r.p.Start) != nil {
 		return
 	}
-	err := begin(ctx)
+	err := r.startDisturbance(ctx)
 	if r.p.Disturb == lab.Kill {
 		// Nothing comes back, so the cluster can recover from here on.
 		r.over.Store(int64(r.Now()))
 	}
 	if err == nil && r.Until(ctx, r.p.End) == nil {
 		r.over.CompareAndSwap(0, int64(r.Now()))
-		err = end(ctx)
+		err = r.endDisturbance(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.fail(fmt.Errorf("%s: %w", r.p.Disturb, err))
 	}
 }
 
-// actions returns what starts and what ends the disturbance, nil if there is none.
-func (r *run) actions() (begin, end func(context.Context) error) {
-	heal := func(ctx context.Context) error { return r.cluster.cut(ctx, nil) }
+// startDisturbance starts the disturbance. Links flap until the end of the window.
+func (r *run) startDisturbance(ctx context.Context) error {
 	switch r.p.Disturb { //nolint:exhaustive // the others are no choices
-	case lab.Kill:
-		return r.kill, func(context.Context) error { return nil }
-	case lab.Restart:
-		return r.kill, func(ctx context.Context) error {
-			return r.eachVictim(func(m *member) error { return r.cluster.restart(ctx, m) })
-		}
 	case lab.Split:
-		return func(ctx context.Context) error {
-			return r.cluster.cut(ctx, r.links(func(a, b bool) bool { return a != b }))
-		}, heal
+		return r.cluster.cut(ctx, r.links(func(a, b bool) bool { return a != b }))
 	case lab.Flap:
-		return r.flap, heal
+		return r.flap(ctx)
 	case lab.Skew:
-		return func(ctx context.Context) error { return r.skew(ctx, r.p.Skew) },
-			func(ctx context.Context) error { return r.skew(ctx, 0) }
+		return r.skew(ctx, r.p.Skew)
+	default: // lab.Kill, lab.Restart
+		return r.kill()
 	}
-	return nil, nil
+}
+
+// endDisturbance ends the disturbance.
+func (r *run) endDisturbance(ctx context.Context) error {
+	switch r.p.Disturb { //nolint:exhaustive // what is killed stays away
+	case lab.Restart:
+		return r.eachVictim(func(m *member) error { return r.cluster.restart(ctx, m) })
+	case lab.Split, lab.Flap:
+		return r.cluster.cut(ctx, nil)
+	case lab.Skew:
+		return r.skew(ctx, 0)
+	}
+	return nil
 }
 
 func (r *run) eachVictim(f func(*member) error) error {
@@ -77,7 +80,7 @@ func (r *run) eachVictim(f func(*member) error) error {
 	return group.Wait()
 }
 
-func (r *run) kill(context.Context) error {
+func (r *run) kill() error {
 	return r.eachVictim(func(m *member) error {
 		n := m.take()
 		r.ledger.died(m.index, r.Now()) // while it still runs

@@ -162,22 +162,16 @@ func rules(p *Params, c *params.Checker) {
 
 // page shows a result.
 func page(p *Params, r *Result) *lab.Page {
+	title := "Registry: " + p.Disturb.Headline()
+	if p.Disturb == lab.Calm && len(p.Partitions) > 1 {
+		title = "Registry: one load, several numbers of partitions"
+	}
 	return &lab.Page{
-		Title: "Registry: " + title(p), Story: story(p), Finding: r.finding(p),
+		Title: title, Story: story(p), Finding: r.finding(p),
 		Seed: &p.Seed, Partial: r.partial,
 		Tables: r.tables(p), Glossary: lab.Glossary(measures),
 		Charts: r.charts(p), Series: r.series(), Checks: r.checks(p),
 	}
-}
-
-func title(p *Params) string {
-	switch text := disturbances[p.Disturb].title; {
-	case text != "":
-		return text
-	case len(p.Partitions) > 1:
-		return "one load, several numbers of partitions"
-	}
-	return "a cluster that nobody disturbs"
 }
 
 func partitionsText(n int) string { return human.Plural(n, "partition", "partitions") }

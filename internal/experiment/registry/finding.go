@@ -16,42 +16,28 @@ func (r *Result) headline(p *Params) string {
 	}
 	return fmt.Sprintf("%s %s, %s names from the start, %s changes/s for %s. %s.",
 		human.Plural(p.Nodes, "node", "nodes"), where, human.Count(p.Names), human.Number(p.Rate),
-		human.Plain(p.Duration), disturbance(p, r.victims(p, p.Nodes)))
+		human.Plain(p.Duration), r.disturbance(p))
 }
 
-// victims names the victims or, if they are unknown or more than most, counts them.
-func (r *Result) victims(p *Params, most int) string {
-	if len(r.Runs) > 0 {
-		if list := r.Runs[0].Victims; len(list) > 0 && len(list) <= most {
-			return strings.Join(list, ", ")
-		}
+// whom names the victims, if they are known and not more than most.
+func (r *Result) whom(p *Params, most int) string {
+	var victims [][]string
+	for _, x := range r.Runs {
+		victims = append(victims, x.Victims)
 	}
-	return human.Plural(p.Victims, "node", "nodes")
-}
-
-// disturbances has words for each but lab.Calm.
-var disturbances = map[lab.Disturbance]struct{ title, course string }{
-	lab.Kill: {"a node is killed", "At FROM ARE killed"},
-	lab.Restart: {"a node is killed and comes back",
-		"At FROM ARE killed, and started again at TO"},
-	lab.Split: {"the cluster splits and heals", "From FROM to TO ARE cut off from the others"},
-	lab.Flap: {"links fail and work again",
-		"From FROM to TO each link of VICTIMS is cut or not, anew every PERIOD"},
-	lab.Skew: {"a clock is wrong", "From FROM to TO the clock of VICTIMS is off by SKEW"},
+	return lab.Whom(p.Victims, most, victims...)
 }
 
 // disturbance says what is done to the cluster.
-func disturbance(p *Params, victims string) string {
-	if p.Disturb == lab.Calm {
-		return "Nothing is disturbed"
+func (r *Result) disturbance(p *Params) string {
+	text := p.Disturb.Course(p.Window, r.whom(p, p.Nodes), p.Victims)
+	switch p.Disturb { //nolint:exhaustive // of the others all is said
+	case lab.Flap:
+		text += ", anew every " + human.Plain(p.FlapPeriod)
+	case lab.Skew:
+		text += " by " + human.Plain(p.Skew)
 	}
-	are := victims + " are"
-	if p.Victims == 1 {
-		are = victims + " is"
-	}
-	return strings.NewReplacer("FROM", human.Plain(p.Start), "TO", human.Plain(p.End), "ARE", are,
-		"VICTIMS", victims, "PERIOD", human.Plain(p.FlapPeriod), "SKEW", human.Plain(p.Skew),
-	).Replace(disturbances[p.Disturb].course)
+	return text
 }
 
 // story says what the scenario is about, for a reader who knows nothing of it.
@@ -65,7 +51,7 @@ func story(p *Params) string {
 			"the %s claim is to be kept.",
 			human.Plain(p.Start), human.Plain(p.End), human.Count(p.Contested), p.Resolver)
 	}
-	return text + " " + disturbance(p, human.Plural(p.Victims, "node", "nodes")) + "."
+	return text + " " + (&Result{}).disturbance(p) + "."
 }
 
 // finding says in a few sentences, with numbers, what the runs showed.

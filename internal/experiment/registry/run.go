@@ -109,7 +109,7 @@ func (r *run) execute(parent context.Context) (result *Run, err error) {
 		_ = r.ops.Wait()
 		err = errors.Join(err, r.cluster.close())
 	}()
-	r.report("starting", 0)
+	r.tell("starting", 0, nil)
 	if err := r.cluster.start(ctx); err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (r *run) fillAndSettle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.tell("filling", 0.05, o)
+		r.tell("filling", 0.05, &o)
 		last, behind = max(last, o.last), o.behind
 		if full && behind == 0 {
 			r.setup = last + setupPatience
@@ -198,15 +198,14 @@ func (r *run) load(ctx context.Context) (ran time.Duration) {
 	return ran
 }
 
-// tell reports what was observed when that part of the run was over.
-func (r *run) tell(doing string, part float64, o observed) {
-	r.report(fmt.Sprintf("%s: %s names, %s views behind, queue %s", doing,
-		human.Count(o.most), human.Count(o.behind), human.Count(o.queue)), part)
-}
-
-func (r *run) report(text string, part float64) {
-	if len(r.p.Partitions) > 1 {
-		text = fmt.Sprintf("partitions %d  %s", r.partitions, text)
+// tell reports what was observed, if anything, when that part of the run was over.
+func (r *run) tell(doing string, part float64, o *observed) {
+	if o != nil {
+		doing += fmt.Sprintf(": %s names, %s views behind, queue %s", human.Count(o.most),
+			human.Count(o.behind), human.Count(o.queue))
 	}
-	r.env.Progress((float64(r.number)+part)/float64(len(r.p.Partitions)), text)
+	if len(r.p.Partitions) > 1 {
+		doing = fmt.Sprintf("partitions %d  %s", r.partitions, doing)
+	}
+	r.env.Progress((float64(r.number)+part)/float64(len(r.p.Partitions)), doing)
 }

@@ -212,7 +212,7 @@ func (s *sampler) sample(ctx context.Context, doing string, interval time.Durati
 	s.settled.see(now, o.last, o.behind == 0)
 	s.peaks.BehindPeak = max(s.peaks.BehindPeak, o.behind)
 	s.note(now, interval, o)
-	s.r.tell(doing, 0.1+0.8*min(1, now.Seconds()/s.r.p.Duration.Seconds()), o)
+	s.r.tell(doing, 0.1+0.8*min(1, now.Seconds()/s.r.p.Duration.Seconds()), &o)
 	return true
 }
 
