@@ -7,6 +7,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/report"
 )
 
 const (
@@ -23,14 +24,14 @@ const (
 
 // checks holds the runs to what the cluster promises. A run that was stopped fails what it can't
 // answer.
-func (r *Result) checks(p *Params) lab.Checks {
-	checks := lab.ChecksOfRuns(r.Runs, len(p.Ownerships),
+func (r *Result) checks(p *Params) []report.Check {
+	all := lab.ChecksOfRuns(r.Runs, len(p.Ownerships),
 		func(x *Run) string { return x.Ownership.column() },
 		func(x *Run) lab.Checks { return x.checks(p) })
 	if r.Partial {
-		checks.Add(false, "the runs went to their end", "they were stopped")
+		all.Add(false, "the runs went to their end", "they were stopped")
 	}
-	return checks
+	return all
 }
 
 func (x *Run) checks(p *Params) (all lab.Checks) {

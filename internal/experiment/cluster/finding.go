@@ -63,8 +63,8 @@ func loadTime(l workload.Latency) string {
 
 func nodes(n int) string { return human.Plural(n, "node", "nodes") }
 
-// victims names the nodes that the disturbance was for, if they are known, few and the same in all
-// runs.
+// victims names the nodes that the disturbance was for, or counts them if they are many, unknown or
+// not the same in all runs.
 func victims(p *Params, r *Result) string {
 	var all [][]string
 	for _, x := range r.Runs {
