@@ -3,7 +3,9 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,8 +15,8 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/origin"
-	"github.com/snowfence/snowfence/internal/scenario"
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
@@ -29,24 +31,28 @@ func TestScenarios(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
 	for _, path := range paths {
-		s, err := scenario.Load(path)
+		text, err := os.ReadFile(path)
 		require.NoError(t, err)
-		if s.Keys.Kind == workload.KindTrace {
-			continue // no fault depends on where keys come from
+		if !strings.Contains(string(text), "\nexperiment: snowball\n") {
+			continue
 		}
-		t.Run(s.Name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runScenario(t, s) })
+		p, err := snowball.Experiment.Parse("--scenario", path)
+		require.NoError(t, err)
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runScenario(t, p) })
 		})
 	}
 }
 
-func runScenario(t *testing.T, s *scenario.Scenario) {
+func runScenario(t *testing.T, p *snowball.Params) {
 	t.Helper()
-	space, err := s.NewSpace(nil, false)
+	space, err := p.Space(p.Seed, true)
 	require.NoError(t, err)
-	cfg, _, err := s.OriginConfig(space)
+	targets, _, err := p.Targets(space)
 	require.NoError(t, err)
-	cfg.Go = courier.Go
+	cfg := p.Origin.Config(p.Seed)
+	cfg.Fault, err = p.Fault.Of(targets)
+	require.NoError(t, err)
 	cfg.CountKeys = true
 	if cfg.Fault.Rate > 0 {
 		cfg.Fault.Rate = 1 // so that each load within the window is known to fail
@@ -57,22 +63,15 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 	require.NoError(t, err)
 
 	c := newCache(t, cache.Options[uint64, []byte]{
-		Capacity:  s.Cache.Capacity,
-		TTL:       s.Cache.TTL,
-		TTLJitter: s.Cache.Jitter,
-		Courier: []courier.Option{courier.WithTimeout(s.Cache.FetchTimeout),
-			courier.WithMaxConcurrent(s.Cache.MaxConcurrent)},
+		Capacity: p.Capacity, TTL: p.TTL, TTLJitter: p.Jitter,
+		Courier: []courier.Option{courier.WithTimeout(p.FetchTimeout),
+			courier.WithMaxConcurrent(p.MaxConcurrent)},
 	})
 	defer func() { require.NoError(t, o.Close()) }() // before the cache: it releases functions that hang
 
-	faulty, healthy := uint64(0), uint64(0)
-	if s.Fault.Kind != origin.FaultNone {
-		keys, _, err := space.Targets(s.Fault.Keys, s.Fault.Share)
-		require.NoError(t, err)
-		faulty = keys[0]
-		for cfg.Fault.Match(healthy) {
-			healthy++
-		}
+	faulty, healthy := targets[0], uint64(0)
+	for cfg.Fault.Match(healthy) {
+		healthy++
 	}
 
 	// herd makes all workers of the scenario fetch one key, each with the
@@ -80,11 +79,11 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 	herd := func(key uint64, check func(v []byte, err error, took time.Duration)) {
 		c.Delete(key)
 		loads := o.KeyLoads(key)
-		ctx, cancel := context.WithTimeout(t.Context(), s.Events.Timeout)
+		ctx, cancel := context.WithTimeout(t.Context(), p.Timeout)
 		defer cancel()
 		var wg sync.WaitGroup
 		var mu sync.Mutex // for check
-		for range s.Events.Workers {
+		for range p.Workers {
 			wg.Go(func() {
 				began := time.Now()
 				v, err := c.Fetch(ctx, key, o.Load)
@@ -113,13 +112,13 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 	herd(faulty, good(faulty)) // the window has not begun
 	herd(healthy, good(healthy))
 
-	time.Sleep(s.Fault.Start - time.Since(began))
-	strikes := s.Fault.Kind != origin.FaultNone && s.Fault.Rate > 0
-	for time.Since(began) < s.Fault.End-time.Second && c.Stats().Courier.AbandonedTotal < 4 {
+	time.Sleep(p.Start - time.Since(began))
+	strikes := p.Fault.Rate > 0
+	for time.Since(began) < p.End-time.Second && c.Stats().Courier.AbandonedTotal < 4 {
 		if strikes {
-			herd(faulty, func(v []byte, err error, took time.Duration) { checkFault(t, s, v, err, took) })
+			herd(faulty, func(v []byte, err error, took time.Duration) { checkFault(t, p, v, err, took) })
 			_, ok := c.Get(faulty)
-			if s.Fault.Kind != origin.FaultSlow {
+			if p.Fault.Kind != origin.FaultSlow {
 				require.False(t, ok, "nothing is stored")
 			}
 		} else {
@@ -130,17 +129,17 @@ func runScenario(t *testing.T, s *scenario.Scenario) {
 	}
 	require.Equal(t, strikes, o.Stats().Faults > 0, "the fault has struck")
 
-	time.Sleep(s.Fault.End - time.Since(began))
+	time.Sleep(p.End - time.Since(began))
 	herd(faulty, good(faulty)) // although the functions still hang
 	herd(healthy, good(healthy))
 }
 
 // checkFault checks the result of one caller against the scenario's fault.
-func checkFault(t *testing.T, s *scenario.Scenario, v []byte, err error, took time.Duration) {
+func checkFault(t *testing.T, p *snowball.Params, v []byte, err error, took time.Duration) {
 	t.Helper()
 	within, ok := latency, false
 	var panicked *courier.PanicError
-	switch s.Fault.Kind {
+	switch p.Fault.Kind {
 	case origin.FaultError:
 		ok = errors.Is(err, origin.ErrInjected)
 	case origin.FaultPanic, origin.FaultChild:
@@ -148,16 +147,16 @@ func checkFault(t *testing.T, s *scenario.Scenario, v []byte, err error, took ti
 	case origin.FaultGoexit:
 		ok = errors.Is(err, courier.ErrGoexit)
 	case origin.FaultHang:
-		within, ok = s.Cache.FetchTimeout, errors.Is(err, courier.ErrTimeout)
+		within, ok = p.FetchTimeout, errors.Is(err, courier.ErrTimeout)
 	case origin.FaultSlow:
-		if within += s.Fault.Slow; within < s.Cache.FetchTimeout {
+		if within += p.Fault.Slow; within < p.FetchTimeout {
 			ok = err == nil
 		} else {
-			within, ok = s.Cache.FetchTimeout, errors.Is(err, courier.ErrTimeout)
+			within, ok = p.FetchTimeout, errors.Is(err, courier.ErrTimeout)
 		}
 	case origin.FaultNone:
 	}
 	if !ok || took != within {
-		t.Errorf("%v: got %d bytes, %v after %v", s.Fault.Kind, len(v), err, took)
+		t.Errorf("%v: got %d bytes, %v after %v", p.Fault.Kind, len(v), err, took)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 )
 
 // patience is how long a test waits for what must come. It is not reached where all is well.

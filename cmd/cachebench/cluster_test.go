@@ -12,13 +12,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/snowfence/snowfence/internal/peerload"
 )
 
 // smallCluster is a cluster that a busy machine can keep up with, for some seconds.
 var smallCluster = []string{
-	"cluster", "--duration", "2s", "--nodes", "2", "--keys", "40", "--rate", "100", "--ttl", "1s",
+	"cluster", "--duration", "2s", "--nodes", "2", "--key-count", "40", "--rate", "100", "--ttl", "1s",
 	"--origin-latency", "2ms",
 }
 
@@ -75,47 +73,46 @@ func TestClusterJSON(t *testing.T) {
 	code, stdout, stderr := runCluster(t.Context(), "--json", "--check", "--ownership", "key",
 		"--seed", "7")
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
-	var result struct {
+	var got struct {
 		Command string
-		Seed    uint64
 		Partial bool
-		Config  struct {
-			Nodes      int
-			Ownerships []string
-			Duration   float64 `json:"duration_seconds"`
-			Disturb    string
+		Params  struct {
+			Nodes                        int
+			Ownership, Duration, Disturb string
+			Seed                         uint64
 		}
 		Finding string
 		Checks  []struct{ OK bool }
-		Runs    []struct {
-			Ownership string
-			Nodes     int
-			Fetches   uint64
-			Before    struct {
-				Fetches uint64
-				Latency struct {
-					P99 *float64 `json:"p99_seconds"`
+		Result  struct {
+			Runs []struct {
+				Ownership string
+				Fetches   uint64
+				Before    struct {
+					Fetches uint64
+					Latency struct {
+						P99 *float64 `json:"p99_seconds"`
+					}
 				}
+				Loads              struct{ Total, Ideal uint64 }
+				Wrong, Stale, Late uint64
+				Stats              struct{ Hits uint64 }
 			}
-			Loads              struct{ Total, Ideal uint64 }
-			Wrong, Stale, Late uint64
-			Stats              struct{ Hits uint64 }
 		}
 	}
-	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
-	assert.Equal(t, uint64(7), result.Seed)
-	assert.False(t, result.Partial)
-	assert.NotEmpty(t, result.Checks)
-	assert.Contains(t, result.Command, "--check --ownership key --seed 7")
-	assert.Equal(t, 2, result.Config.Nodes)
-	assert.Equal(t, []string{"key"}, result.Config.Ownerships)
-	assert.InDelta(t, 2, result.Config.Duration, 0)
-	assert.Equal(t, "none", result.Config.Disturb)
-	assert.NotEmpty(t, result.Finding)
-	require.Len(t, result.Runs, 1)
-	run := result.Runs[0]
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got), "the table must not be printed")
+	assert.False(t, got.Partial)
+	assert.NotEmpty(t, got.Checks)
+	assert.Contains(t, got.Command, "--check")
+	assert.Contains(t, got.Command, "--ownership key")
+	assert.Equal(t, uint64(7), got.Params.Seed)
+	assert.Equal(t, 2, got.Params.Nodes)
+	assert.Equal(t, "key", got.Params.Ownership)
+	assert.Equal(t, "2s", got.Params.Duration)
+	assert.Equal(t, "none", got.Params.Disturb)
+	assert.NotEmpty(t, got.Finding)
+	require.Len(t, got.Result.Runs, 1)
+	run := got.Result.Runs[0]
 	assert.Equal(t, "key", run.Ownership)
-	assert.Equal(t, 2, run.Nodes)
 	assert.Positive(t, run.Fetches)
 	assert.Positive(t, run.Before.Fetches)
 	assert.NotNil(t, run.Before.Latency.P99)
@@ -143,25 +140,26 @@ func TestClusterWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--disturb", "spilt"},
-			`--disturb "spilt": must be one of none, kill, restart, pause, split, rolling, origin-slow, origin-fail`},
+		{[]string{"--disturb", "spilt"}, "--disturb: must be one of none, kill, restart, pause, split, " +
+			`rolling, origin-slow, origin-fail, poison, got "spilt" (did you mean split?)`},
 		{[]string{"--ownership", "kay"},
-			`--ownership "kay": must be key, slot, ring, none, several of them with commas between, or all, got "kay"`},
+			`--ownership: must be one of slot, key, ring, none, all, got "kay" (did you mean key?)`},
 		{[]string{"--ownership", "key,"}, `got ""`},
 		{[]string{"--ownership", "key,slot,key"}, "key stands there twice"},
-		{[]string{"--nodes", "many"}, `--nodes "many": must be a whole number`},
-		{[]string{"--seed", "-1"}, `--seed "-1": must be a whole number from 0 on`},
-		{[]string{"--rate", "NaN"}, `--rate "NaN": must be a number`},
-		{[]string{"--ttl", "5"}, `--ttl: must be a duration such as 500ms or 10s`},
+		{[]string{"--nodes", "many"}, `--nodes: must be a whole number, got "many"`},
+		{[]string{"--seed", "-1"}, `--seed: must be a whole number from 0 on, got "-1"`},
+		{[]string{"--rate", "NaN"}, `--rate: must be a number, got "NaN"`},
+		{[]string{"--ttl", "5"}, `--ttl: must be a duration such as 250ms, got "5"`},
 		{[]string{"--nodes", "0"}, "--nodes"},
 		{[]string{"--rate", "-1"}, "--rate"},
-		{[]string{"--keys", "0"}, "--keys"},
-		{[]string{"--zipf", "0.5"}, "--zipf"},
-		{[]string{"--size", "-1"}, "--size"},
+		{[]string{"--key-count", "0"}, "--key-count"},
+		{[]string{"--keys", "zipf:-0.5"}, "--keys"},
+		{[]string{"--keys", "trace:some.arc"}, "--keys"},
+		{[]string{"--value-size", "-1"}, "--value-size"},
 		{[]string{"--duration", "0s"}, "--duration"},
 		{[]string{"--ttl", "-1s"}, "--ttl"},
 		{[]string{"--capacity", "0"}, "--capacity"},
-		{[]string{"--deadline", "0s"}, "--deadline"},
+		{[]string{"--timeout", "0s"}, "--timeout"},
 		{[]string{"--origin-latency", "-1s"}, "--origin-latency"},
 		{[]string{"--origin-errors", "1.5"}, "--origin-errors"},
 		{[]string{"--disturb", "kill", "--nodes", "3", "--victims", "3"}, "--victims"},
@@ -186,62 +184,27 @@ func TestClusterWrongUsage(t *testing.T) {
 func TestClusterHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"cluster", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "origin loads against the ideal", "--peer-timeout",
-		"pause        nodes are stopped", "no cluster: each node loads for itself"} {
+	for _, want := range []string{"Examples:", "--key-count", "no cluster: each node loads for itself",
+		"cachebench help cluster rows"} {
+		assert.Contains(t, stdout.String(), want)
+	}
+	for topic, want := range map[string]string{
+		"rows":     "origin loads against the ideal",
+		"flags":    "--copy-ttl",
+		"disturb":  "pause        nodes are stopped",
+		"promises": "lost with a node",
+	} {
+		stdout.Reset()
+		require.Equal(t, exitOK, execute(t.Context(), []string{"help", "cluster", topic}, &stdout, &stderr))
 		assert.Contains(t, stdout.String(), want)
 	}
 	stdout.Reset()
 	require.Equal(t, exitOK, execute(t.Context(), []string{"-h"}, &stdout, &stderr))
 	assert.Regexp(t, `(?m)^  cluster +Run a cache that nodes share`, stdout.String())
-	assert.NotContains(t, stdout.String(), clusterNodeCommand, "it is not for people")
+	assert.NotContains(t, stdout.String(), "cluster-child", "it is not for people")
 
 	stdout.Reset()
 	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "cluster", "--ownership", ""},
 		&stdout, &stderr))
 	assert.Contains(t, stdout.String(), "slot\nkey\nring\nnone\nall\n")
-}
-
-// Flags become the configuration, and what is not given is the engine's default.
-func TestClusterPlan(t *testing.T) {
-	plan := func(args ...string) peerload.Config {
-		t.Helper()
-		f := &clusterFlags{config: peerload.DefaultConfig()}
-		cmd := newCluster(&output{})
-		cmd.ResetFlags()
-		f.define(cmd)
-		require.NoError(t, cmd.ParseFlags(args))
-		c, err := f.plan()
-		require.NoError(t, err)
-		return c
-	}
-	usual := peerload.DefaultConfig()
-	assert.Equal(t, usual, plan())
-
-	want := peerload.Config{
-		Nodes: 5, Ownerships: []peerload.Ownership{peerload.ByRing, peerload.ByKey},
-		Duration: 20 * time.Second, Rate: 12.5, Keys: 11, Zipf: 1.2, Size: 99,
-		TTL: 3 * time.Second, Capacity: 77, CopyTTL: -1, PeerTimeout: 300 * time.Millisecond,
-		Deadline:      4 * time.Second,
-		OriginLatency: 5 * time.Millisecond, OriginErrors: 0.25, Disturb: peerload.Split,
-		Start: 6 * time.Second, End: 7 * time.Second, Victims: 2, Seed: 9,
-	}
-	assert.Equal(t, want, plan(
-		"--nodes", "5", "--ownership", "ring,key", "--duration", "20s", "--rate", "12.5", "--keys", "11",
-		"--zipf", "1.2", "--size", "99", "--ttl", "3s",
-		"--capacity", "77", "--copy-ttl", "-1ns", "--peer-timeout", "300ms", "--deadline", "4s",
-		"--origin-latency", "5ms", "--origin-errors", "0.25",
-		"--disturb", "split", "--start", "6s", "--end", "7s", "--victims", "2", "--seed", "9"))
-	assert.Equal(t, []peerload.Ownership{peerload.BySlot, peerload.ByKey, peerload.ByRing,
-		peerload.None}, plan("--ownership", "all").Ownerships)
-
-	// The window keeps its place in a longer run, unless it was given.
-	double := plan("--duration", (2 * usual.Duration).String())
-	assert.Equal(t, 2*usual.Start, double.Start)
-	assert.Equal(t, 2*usual.End, double.End)
-	short := plan("--duration", "2s")
-	assert.Equal(t, time.Second, short.Start, "it takes a second to see what it was like before")
-	assert.Greater(t, short.End, short.Start)
-	fixed := plan("--duration", (2 * usual.Duration).String(), "--disturb", "kill", "--start", "1s")
-	assert.Equal(t, time.Second, fixed.Start)
-	assert.Equal(t, usual.End, fixed.End)
 }

@@ -12,8 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	// For nodes in processes of their own a command starts itself again, which in a test is this
 	// program.
-	if len(os.Args) == 2 && (os.Args[1] == nodeCommand || os.Args[1] == clusterNodeCommand ||
-		strings.HasSuffix(os.Args[1], "-child")) {
+	if len(os.Args) == 2 && strings.HasSuffix(os.Args[1], "-child") {
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	// Tests look for whole lines, whatever the terminal that they run in.

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +50,8 @@ func TestRegistryCommand(t *testing.T) {
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{
-		"Registry: the cluster splits and heals", "cachebench registry --duration 500ms",
-		"--check --out ", "kind: registry",
+		"Registry: the network splits and heals", "cachebench registry --duration 500ms",
+		"--check --out ", "experiment: registry",
 		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent",
 		"Bytes on the wire", "Conflicts lost", `class="lead">`, "<dt>losers told</dt>",
 	} {
@@ -84,52 +84,60 @@ func TestRegistryJSON(t *testing.T) {
 		"--partitions", "1,3", "--seed", "7", "--resolver", "oldest")
 	require.Equal(t, exitOK, code, stderr)
 	var result struct {
-		Command  string
-		Seed     uint64
-		Partial  bool
-		Scenario string
-		Finding  string
-		Checks   []any
-		Runs     []struct {
-			Partitions int
+		Command string
+		Params  struct {
+			Seed       uint64
 			Nodes      int
-			Struck     []string
-			Registered int
-			Died       int
-			Visible    map[string]struct {
-				Count int
-				P99   *float64 `json:"p99_seconds"`
-			}
-			Whole     *float64 `json:"whole_seconds"`
-			Settled   *float64 `json:"settled_seconds"`
-			Conflicts struct{ Names, Losers, Told int }
-			Audit     struct {
-				Names, Zombies, Disagreements int
-				TwoHolders                    int `json:"two_holders"`
-			}
-			Queues []int `json:"queue_peak_by_partition"`
-			Counts struct {
-				Sent struct{ Updates int }
-				Wire int `json:"wire_bytes"`
+			Partitions string
+			Processes  bool
+		}
+		Partial bool
+		Finding string
+		Checks  []any
+		Result  struct {
+			Runs []struct {
+				Partitions int
+				Victims    []string
+				Registered int
+				Died       int
+				Visible    map[string]struct {
+					Count int
+					P99   *float64 `json:"p99_seconds"`
+				}
+				Whole     *float64 `json:"whole_seconds"`
+				Settled   *float64 `json:"settled_seconds"`
+				Conflicts struct{ Names, Losers, Told int }
+				Audit     struct {
+					Names, Zombies, Disagreements int
+					TwoHolders                    int `json:"two_holders"`
+				}
+				Queue  int   `json:"queue_peak"`
+				Queues []int `json:"queue_peak_by_partition"`
+				Counts struct {
+					Sent struct{ Updates int }
+					Wire int `json:"wire_bytes"`
+				}
 			}
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
-	assert.Equal(t, uint64(7), result.Seed)
+	assert.Equal(t, uint64(7), result.Params.Seed)
+	assert.Equal(t, 3, result.Params.Nodes)
 	assert.False(t, result.Partial)
 	assert.Empty(t, result.Checks)
 	assert.Contains(t, result.Command, "--partitions 1,3")
 	assert.Contains(t, result.Command, "--processes")
-	assert.Contains(t, result.Scenario, "partitions: 1,3")
-	assert.Contains(t, result.Scenario, "processes: true")
+	assert.Equal(t, "1,3", result.Params.Partitions)
+	assert.True(t, result.Params.Processes)
 	assert.NotEmpty(t, result.Finding)
-	require.Len(t, result.Runs, 2)
+	runs := result.Result.Runs
+	require.Len(t, runs, 2)
 	for i, partitions := range []int{1, 3} {
-		run := result.Runs[i]
+		run := runs[i]
 		assert.Equal(t, partitions, run.Partitions)
 		assert.Len(t, run.Queues, partitions)
-		assert.Equal(t, 3, run.Nodes)
-		assert.Len(t, run.Struck, 1)
+		assert.Equal(t, slices.Max(run.Queues), run.Queue)
+		assert.Len(t, run.Victims, 1)
 		assert.Positive(t, run.Died)
 		assert.Positive(t, run.Registered)
 		assert.Positive(t, run.Counts.Sent.Updates)
@@ -141,16 +149,15 @@ func TestRegistryJSON(t *testing.T) {
 		assert.Zero(t, run.Audit.Zombies+run.Audit.Disagreements+run.Audit.TwoHolders)
 		assert.Equal(t, run.Conflicts.Losers, run.Conflicts.Told)
 	}
-	assert.Equal(t, result.Runs[0].Struck, result.Runs[1].Struck, "the seed is the same")
+	assert.Equal(t, runs[0].Victims, runs[1].Victims, "the seed is the same")
 }
 
 func TestRegistryCheckFails(t *testing.T) {
 	// Nobody heals a split of 1 s in no time at all.
 	dir := t.TempDir()
 	path := filepath.Join(dir, "hasty.yaml")
-	writeFile(t, path, "kind: registry\nduration: 600ms\nregistry: {nodes: 2, names: 20, rate: 50, "+
-		"contested: 5}\n"+
-		"disturb: {kind: split, start: 100ms, end: 500ms}\nexpect: {whole_within: 1ns}\n")
+	writeFile(t, path, "experiment: registry\nduration: 600ms\nnodes: 2\nnames: 20\nrate: 50\n"+
+		"contested: 5\ndisturb: split\nstart: 100ms\nend: 500ms\nwhole-within: 1ns\n")
 	var stdout, stderr bytes.Buffer
 	code := execute(t.Context(), []string{"registry", "--scenario", path, "--check"}, &stdout, &stderr)
 	assert.Equal(t, exitFailed, code)
@@ -176,8 +183,9 @@ func TestRegistryWrongUsage(t *testing.T) {
 		writeFile(t, path, text)
 		return path
 	}
-	unknown := file("unknown.yaml", "kind: registry\nregistry:\n  node: 5\n")
-	cache := file("cache.yaml", "seed: 1\n")
+	unknown := file("unknown.yaml", "experiment: registry\nnames: 7\nnode: 5\n")
+	faults := file("faults.yaml", "seed: 1\nexperiment: faults\n")
+	many := file("many.yaml", "nodes: 3\npartitions: [1, 2, 3, 4, 5, 6, 7, 8, 9]\nvictims: 3\n")
 	for _, tt := range []struct {
 		args []string
 		want string
@@ -186,33 +194,38 @@ func TestRegistryWrongUsage(t *testing.T) {
 			`--disturb: must be one of none, kill, restart, split, flap, skew, got "spilt" (did you mean split?)`},
 		{[]string{"--disturb", "split", "--nodes", "1"},
 			"--disturb: split needs at least 2 nodes, and --nodes is 1"},
-		{[]string{"--disturb", "kill", "--nodes", "3", "--struck", "3"},
-			"--struck: must leave a node alone: at most 2 of 3 (--nodes), got 3"},
+		{[]string{"--disturb", "kill", "--nodes", "3", "--victims", "3"},
+			"--victims: must leave a node alone: at most 2 of 3 (--nodes), got 3"},
 		{[]string{"--nodes", "0"}, "--nodes: must be from 1 to 64, got 0"},
+		{[]string{"--nodes", "65"}, "--nodes: must be from 1 to 64, got 65"},
 		{[]string{"--nodes", "-2"}, "--nodes: must be from 1 to 64, got -2"},
 		{[]string{"--nodes", "many"}, `--nodes: must be a whole number, got "many"`},
 		{[]string{"--nodes", "1", "--disturb", "none", "--contested", "5"},
 			"--contested: needs two nodes that claim a name, and --nodes is 1"},
-		{[]string{"--partitions", "0"},
-			`--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "0" in "0"`},
-		{[]string{"--partitions", "1,x"},
-			`--partitions: must be whole numbers above 0 with commas between them, such as 1,16, got "x" in "1,x"`},
+		{[]string{"--partitions", "0"}, "--partitions: must be from 1 to 4096, got 0"},
+		{[]string{"--partitions", "1,x"}, `--partitions: must be a whole number, got "x"`},
+		{[]string{"--partitions", ""}, `--partitions: must be a whole number, got ""`},
 		{[]string{"--partitions", "16,16"}, "--partitions: 16 stands there twice"},
 		{[]string{"--partitions", "5000"}, "--partitions: must be from 1 to 4096, got 5000"},
 		{[]string{"--processes=perhaps"}, `--processes: must be true or false, got "perhaps"`},
 		{[]string{"--resolver", "last"}, `--resolver: must be one of newest, oldest, got "last"`},
-		{[]string{"--rate", "-1"}, "--rate: must be from 0 to 1e+06, got -1"},
+		{[]string{"--rate", "-1"}, "--rate: must be from 0 to 1000000, got -1"},
 		{[]string{"--churn", "1"}, "--churn: must be at least 0 and below 1, got 1"},
-		{[]string{"--duration", "100ms"}, "--duration: must be at least 500ms to be measured, got 100ms"},
-		{[]string{"--disturb-start", "6s", "--disturb-end", "5s"},
-			"--disturb-end: must be after --disturb-start (6s), got 5s"},
-		{[]string{"--disturb-end", "9s"}, "--disturb-end: must be at most --duration (8s), got 9s"},
-		{[]string{"--gossip", "0"}, "--gossip: must be from 1ms to 1m0s, got 0s"},
+		{[]string{"--queue", "-1"}, "--queue: must be at least 0, got -1"},
+		{[]string{"--queue-at-most", "-1"}, "--queue-at-most: must be at least 0, got -1"},
+		{[]string{"--skew", "2h"}, "--skew: must be from -1h to 1h, got 2h"},
+		{[]string{"--duration", "100ms"}, "--duration: must be from 500ms to 24h, got 100ms"},
+		{[]string{"--start", "6s", "--end", "5s"},
+			"--end: must be at least 100ms after --start (6s), got 5s"},
+		{[]string{"--end", "9s"}, "--end: must be at most --duration (8s), got 9s"},
+		{[]string{"--gossip", "0"}, "--gossip: must be from 1ms to 1m, got 0s"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
-		{[]string{"--scenario", unknown}, unknown +
-			":3: registry.node: unknown field (did you mean nodes?)"},
-		{[]string{"--scenario", cache}, cache + ":1: kind: must be registry, got cache"},
-		{[]string{"--out", filepath.Join(cache, "x")}, "--out: "},
+		{[]string{"--scenario", unknown}, unknown + ":3: node: unknown field (did you mean nodes?)"},
+		{[]string{"--scenario", faults},
+			faults + `:2: experiment: is "faults": this is no scenario of cachebench registry`},
+		{[]string{"--scenario", many}, many + ":2: partitions: must be at most 8 numbers\n" + many +
+			":3: victims: must leave a node alone: at most 2 of 3 (nodes), got 3"},
+		{[]string{"--out", filepath.Join(faults, "x")}, "--out: "},
 		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
 		{[]string{"stray"}, `unknown command "stray"`},
 	} {
@@ -234,7 +247,7 @@ func TestScenariosOfAnotherCommand(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		code := execute(t.Context(), []string{command, "--scenario", path}, &stdout, &stderr)
 		assert.Equal(t, exitUsage, code)
-		assert.Contains(t, stderr.String(), path+":4: kind: must be cache, got registry")
+		assert.Contains(t, stderr.String(), path+":5: experiment: ")
 		assert.Empty(t, stdout.String())
 	}
 }
@@ -242,42 +255,28 @@ func TestScenariosOfAnotherCommand(t *testing.T) {
 func TestRegistryHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"registry", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "zombies at the end", "--disturb-start",
-		"flap      links of nodes", "--processes  "} {
+	for _, want := range []string{"Examples:", "--start duration", "--victims n",
+		"(default split)", "--processes  ", "cachebench help registry rows"} {
+		assert.Contains(t, stdout.String(), want)
+	}
+	assert.LessOrEqual(t, strings.Count(stdout.String(), "\n"), 46, "it fits a screen")
+	for topic, want := range map[string]string{
+		"rows": "zombies at the end", "course": "flap      links of victims", "flags": "--queue-at-most n",
+	} {
+		stdout.Reset()
+		require.Equal(t, exitOK,
+			execute(t.Context(), []string{"help", "registry", topic}, &stdout, &stderr))
 		assert.Contains(t, stdout.String(), want)
 	}
 	stdout.Reset()
 	require.Equal(t, exitOK, execute(t.Context(), []string{"-h"}, &stdout, &stderr))
 	assert.Regexp(t, `(?m)^  registry +Run a cluster`, stdout.String())
-	assert.NotContains(t, stdout.String(), "\n  node ", "it is not for people")
+	assert.NotContains(t, stdout.String(), "registry-child", "it is not for people")
 
 	stdout.Reset()
 	require.Equal(t, exitOK, execute(t.Context(), []string{"__complete", "registry", "--disturb", ""},
 		&stdout, &stderr))
 	assert.Contains(t, stdout.String(), "none\nkill\nrestart\nsplit\nflap\nskew\n")
-}
-
-// The defaults that help shows are those of the built-in scenario.
-func TestRegistryDefaults(t *testing.T) {
-	f := &registryFlags{}
-	cmd := newRegistry(&output{})
-	f.fields = newOverrides(cmd.Flags())
-	f.fields.byField = map[string]string{}
-	s, err := f.plan()
-	require.NoError(t, err)
-	for flag, want := range map[string]any{
-		"seed": s.Seed, "duration": s.Duration, "nodes": s.Registry.Nodes,
-		"processes": s.Registry.Processes, "partitions": s.Registry.Partitions,
-		"resolver": s.Registry.Resolver, "names": s.Registry.Names, "rate": s.Registry.Rate,
-		"churn":     s.Registry.Churn,
-		"contested": s.Registry.Contested, "struck": s.Disturb.Nodes, "disturb": s.Disturb.Kind,
-		"disturb-start": s.Disturb.Start,
-		"disturb-end":   s.Disturb.End, "flap-period": s.Disturb.Period, "skew": s.Disturb.Skew,
-		"queue":  s.Registry.Queue,
-		"gossip": s.Registry.Gossip, "probe": s.Registry.Probe,
-	} {
-		assert.Equal(t, fmt.Sprint(want), cmd.Flags().Lookup(flag).DefValue, flag)
-	}
 }
 
 func writeFile(t *testing.T, path, text string) {

@@ -7,8 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snowfence/snowfence/internal/experiment/churn"
+	"github.com/snowfence/snowfence/internal/experiment/cluster"
 	"github.com/snowfence/snowfence/internal/experiment/faults"
 	"github.com/snowfence/snowfence/internal/experiment/memory"
+	"github.com/snowfence/snowfence/internal/experiment/registry"
+	"github.com/snowfence/snowfence/internal/experiment/run"
+	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -40,13 +44,12 @@ command line or an input file was wrong.`,
   cachebench memory --check --out out/memory`,
 		Version: version(),
 	}
-	old := &output{out}
 	lab.Root(root, out, topics,
-		[]*cobra.Command{newRun(old)},
-		[]*cobra.Command{newSnowball(old)},
+		lab.Command(run.Experiment, out),
+		lab.Command(snowball.Experiment, out),
 		lab.Command(faults.Experiment, out),
-		[]*cobra.Command{newRegistry(old), newNode()},
-		[]*cobra.Command{newCluster(old), newClusterNode()},
+		lab.Command(registry.Experiment, out),
+		lab.Command(cluster.Experiment, out),
 		lab.Command(memory.Experiment, out),
 		lab.Command(churn.Experiment, out),
 	)
@@ -71,6 +74,16 @@ are refused, all of them at once, with file, line and field. result.json and the
 report of each run hold the parameters of that run as such a file has them.
 
 Files to start from are in testdata/scenarios.`},
+	{Name: "values", Short: "how laws, times and sizes are written", Text: `
+  --keys            zipf:SKEW, the key of rank r has a weight of 1/r^SKEW; uniform;
+                    scan, one key after the other; zipf-scan:SKEW[,SHARE[,LENGTH]],
+                    zipf with scans of LENGTH keys (a tenth of all) in between that
+                    have this SHARE of all requests (0.3)
+  --origin-latency  5ms; uniform:1ms..10ms; exp:MEAN; lognormal:MEDIAN,P99
+  --value-size      100B; uniform:64B..4KiB; lognormal:MEDIAN,P99[,LARGEST]
+  --mix             read:95,write:4,delete:1, the weights of operations
+
+Sizes are in B, KiB, MiB, kB or MB.`},
 	{Name: "json", Short: "what --json prints and result.json holds", Text: `
 Each command prints one object:
 

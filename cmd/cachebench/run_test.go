@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/snowfence/snowfence/internal/lab"
-	"github.com/snowfence/snowfence/internal/scenario"
 )
 
 const smallTrace = "../../testdata/traces/small.arc"
@@ -36,11 +33,12 @@ func file(t *testing.T, name, text string) string {
 
 // runJSON is what a program that reads --json relies on.
 type runJSON struct {
-	Command  string
-	Seed     uint64
-	Scenario string
-	Result   struct {
-		Interrupted bool
+	Command string
+	Partial bool
+	Params  struct {
+		Seed, Capacity uint64
+	}
+	Result struct {
 		Operations  uint64
 		Elapsed     float64 `json:"elapsed_seconds"`
 		HitRatio    float64 `json:"hit_ratio"`
@@ -56,11 +54,11 @@ type runJSON struct {
 		Late   *struct {
 			Max float64 `json:"max_seconds"`
 		} `json:"started_late"`
+		PlainLRU *struct {
+			Requests uint64
+			HitRatio float64 `json:"hit_ratio"`
+		} `json:"plain_lru"`
 	}
-	PlainLRU *struct {
-		Requests uint64
-		HitRatio float64 `json:"hit_ratio"`
-	} `json:"plain_lru"`
 	Checks []struct{ OK bool }
 }
 
@@ -78,15 +76,15 @@ func TestRunReplaysATrace(t *testing.T) {
 	require.Empty(t, stderr)
 	r := decodeRun(t, stdout)
 	require.Equal(t, uint64(20_000), r.Result.Operations)
-	require.Equal(t, r.Result.Operations, r.PlainLRU.Requests)
-	require.Equal(t, r.PlainLRU.HitRatio, r.Result.HitRatio) // below 512 entries: a strict LRU
+	require.Equal(t, r.Result.Operations, r.Result.PlainLRU.Requests)
+	require.Equal(t, r.Result.PlainLRU.HitRatio, r.Result.HitRatio) // below 512 entries: a strict LRU
 	require.Greater(t, r.Result.HitRatio, 0.2)
 	require.Less(t, r.Result.HitRatio, 0.9)
-	require.False(t, r.Result.Interrupted)
+	require.False(t, r.Partial)
 	require.Nil(t, r.Result.Late)
 	require.Contains(t, r.Command, "cachebench run")
 	require.Contains(t, r.Command, "--compare-lru")
-	require.Contains(t, r.Scenario, "capacity: 500")
+	require.Equal(t, uint64(500), r.Params.Capacity)
 	counts := make(map[string]uint64)
 	for _, o := range r.Result.Outcomes {
 		counts[o.Outcome] = o.Count
@@ -121,11 +119,11 @@ func TestRunOpenLoopWithAFault(t *testing.T) {
 		"--duration", "400ms",
 		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
 		"5ms", "--jitter", "0",
-		"--fault", "panic", "--fault-keys", "20", "--fault-start", "0s", "--fault-end", "400ms", "--json",
+		"--fault", "panic", "--fault-keys", "20", "--start", "0s", "--end", "400ms", "--json",
 		"--seed", "7")
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
-	require.Equal(t, uint64(7), r.Seed)
+	require.Equal(t, uint64(7), r.Params.Seed)
 	require.NotNil(t, r.Result.Late)
 	require.Positive(t, r.Result.Errors["panic"])
 	require.Len(t, r.Result.Errors, 1)
@@ -139,7 +137,8 @@ func TestRunWritesItsReport(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	require.NoError(t, err)
 	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace",
-		"kind: trace", "% of the reads were hits; the origin was asked", "<dt>joined</dt>"} {
+		"trace: ../../testdata/traces/small.arc",
+		"% of the reads were hits; the origin was asked", "<dt>joined</dt>"} {
 		require.Contains(t, string(page), part)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "series.csv"))
@@ -155,16 +154,16 @@ func TestRunOfBatches(t *testing.T) {
 		"--batch", "30", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	var r struct {
-		Scenario string
-		Result   struct {
-			Operations, Batch uint64
-			HitRatio          float64 `json:"hit_ratio"`
-			Loads             uint64  `json:"origin_loads"`
-			Keys              struct{ Asked, Hit, Loaded, Joined, Failed uint64 }
+		Params struct{ Batch uint64 }
+		Result struct {
+			Operations uint64
+			HitRatio   float64 `json:"hit_ratio"`
+			Loads      uint64  `json:"origin_loads"`
+			Keys       struct{ Asked, Hit, Loaded, Joined, Failed uint64 }
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
-	require.Contains(t, r.Scenario, "batch: 30")
+	require.Equal(t, uint64(30), r.Params.Batch)
 	keys := r.Result.Keys
 	require.Equal(t, uint64(20_000), keys.Asked)
 	require.Equal(t, uint64(20_000/30+1), r.Result.Operations)
@@ -177,7 +176,7 @@ func TestRunOfBatches(t *testing.T) {
 		"--rate", "200",
 		"--keys", "uniform", "--key-count", "40", "--ttl", "20ms", "--jitter", "0", "--origin-latency",
 		"1ms",
-		"--fault", "error", "--fault-start", "0s", "--fault-end", "200ms", "--min-hit-ratio", "0.01")
+		"--fault", "error", "--start", "0s", "--end", "200ms", "--min-hit-ratio", "0.01")
 	require.Equal(t, exitOK, code, stderr)
 	for _, part := range []string{
 		"7 keys at a time", "keys per second", "hit ratio of keys", "origin loads per batch with a miss",
@@ -197,7 +196,7 @@ func TestRunWithStaleValuesAndRefreshes(t *testing.T) {
 		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
 		"20ms", "--jitter", "0",
 		"--stale-for", "1m", "--refresh-at", "0.8", "--fault", "panic", "--fault-keys", "20",
-		"--fault-start", "200ms", "--fault-end", "400ms")
+		"--start", "200ms", "--end", "400ms")
 	require.Equal(t, exitOK, code, stderr)
 	require.NotContains(t, stdout, "the load panicked")
 	require.Regexp(t, `(?m)^stale values given +[1-9]`, stdout)
@@ -213,7 +212,7 @@ func TestRunWithASoftTimeout(t *testing.T) {
 		"20ms", "--jitter", "0",
 		"--stale-for", "1m", "--soft-timeout", "10ms", "--fault", "hang", "--fault-keys", "4",
 		"--fetch-timeout", "0s",
-		"--fault-start", "0s", "--fault-end", "300ms", "--json")
+		"--start", "0s", "--end", "300ms", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
 	require.Empty(t, r.Result.Errors)
@@ -238,9 +237,9 @@ func TestInterruptedRunPrintsWhatWasMeasured(t *testing.T) {
 	code, stdout, stderr := cachebench(ctx, "run", "--duration", "1h", "--json", "--origin-latency",
 		"1ms")
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "interrupted after")
+	require.Contains(t, stderr, "stopped before the end; the result is partial")
 	r := decodeRun(t, stdout)
-	require.True(t, r.Result.Interrupted)
+	require.True(t, r.Partial)
 	require.Less(t, r.Result.Elapsed, 3000.0)
 	require.Empty(t, r.Result.Errors)
 
@@ -259,7 +258,7 @@ func TestRunRefusesBadInput(t *testing.T) {
 		fmt.Fprintf(&broken, "%d 1 0 0\n", i+1)
 	}
 	brokenTrace := file(t, "broken.arc", broken.String())
-	unknownField := file(t, "run.yaml", "duration: 1s\nevents:\n  ratee: 5\n")
+	unknownField := file(t, "run.yaml", "duration: 1s\nratee: 5\n")
 	noFolder := filepath.Join(brokenTrace, "out")
 	for _, c := range []struct {
 		args string
@@ -271,12 +270,12 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--nosuch", []string{"--nosuch"}},
 		{"extra", []string{"extra"}},
 		{"--fault boom", []string{"--fault", "boom", "panic, goexit"}},
-		{"--fault panic --fault-end 11s", []string{"--fault-end", "11s", "10s"}},
+		{"--fault panic --end 11s", []string{"--end", "11s", "10s"}},
 		{"--fault panic --fault-keys 0", []string{"--fault-keys", "0"}},
 		{"--fault-rate 1.5", []string{"--fault-rate", "1.5"}},
 		{"--keys zipf:x", []string{"--keys", "zipf:x"}},
-		{"--keys trace:x", []string{"--keys", "--trace x"}},
-		{"--keys scan --trace x", []string{"--keys scan", "--trace"}},
+		{"--keys trace:x", []string{"--keys: must be one of zipf, uniform"}},
+		{"--keys scan --trace x", []string{"--keys: has no effect: a trace"}},
 		{"--key-count 0", []string{"--key-count", "0"}},
 		{"--mix read:x", []string{"--mix", "read:x"}},
 		{"--mix read:0", []string{"--mix", "above 0"}},
@@ -291,30 +290,30 @@ func TestRunRefusesBadInput(t *testing.T) {
 		{"--jitter 2", []string{"--jitter", "2"}},
 		{"--refresh-at 1", []string{"--refresh-at: must be at least 0 and below 1, got 1"}},
 		{"--refresh-at soon", []string{"--refresh-at", `"soon"`}},
-		{"--refresh-at 0.5 --ttl 0s", []string{"--refresh-at: has no meaning without --ttl"}},
-		{"--stale-for 1m --ttl 0s", []string{"--stale-for: has no meaning without --ttl"}},
-		{"--stale-for -1s", []string{"--stale-for: must not be negative, got -1s"}},
-		{"--stale-for 1m --soft-timeout -1s", []string{"--soft-timeout: must not be negative, got -1s"}},
+		{"--refresh-at 0.5 --ttl 0s", []string{"--refresh-at: must be 0 without --ttl"}},
+		{"--stale-for 1m --ttl 0s", []string{"--stale-for: must be 0 without --ttl"}},
+		{"--stale-for -1s", []string{"--stale-for: must be at least 0s, got -1s"}},
+		{"--stale-for 1m --soft-timeout -1s", []string{"--soft-timeout: must be at least 0s, got -1s"}},
 		{"--batch 0", []string{"--batch: must be from 1 to 100000, got 0"}},
 		{"--batch 100001", []string{"--batch: must be from 1 to 100000, got 100001"}},
 		{"--batch many", []string{"--batch", `"many"`}},
-		{"--batch 5 --sample-hits 9", []string{"--sample-hits 9", "--batch"}},
+		{"--batch 5 --sample-hits 9", []string{"--sample-hits: has no effect: of batches (--batch)"}},
 		{"--batch 5 --compare-lru --mix read:100 --workers 1",
 			[]string{"--compare-lru", "one key at a time", "--batch"}},
-		{"--batch 5 --mix write:1", []string{"--batch 5: has no effect: nothing is read"}},
+		{"--batch 5 --mix write:1", []string{"--batch: has no effect: nothing is read"}},
 		{"--sample-hits 0", []string{"--sample-hits", "0"}},
-		{"--sample-hits 9 --rate 5", []string{"--sample-hits 9", "--rate"}},
+		{"--sample-hits 9 --rate 5", []string{"--sample-hits: has no effect: in an open loop (--rate)"}},
 		{"--min-hit-ratio 50", []string{"--min-hit-ratio", "50"}},
 		{"--loop", []string{"--loop", "trace"}},
-		{"--trace-format csv", []string{"--trace-format csv"}},
-		{"--compare-lru", []string{"--compare-lru", "--mix read:100", "--workers 1"}},
+		{"--trace-format csv", []string{"--trace-format: has no effect"}},
+		{"--compare-lru", []string{"--compare-lru", "--mix other than read:100", "--workers other than 1"}},
 		{"--trace missing.arc", []string{"missing.arc", "no such file"}},
 		{"--trace " + smallTrace + " --loop", []string{"--loop", "--duration"}},
 		{"--trace " + smallTrace + " --trace-format x", []string{"--trace-format", `"x"`}},
 		{"--trace " + brokenTrace, []string{brokenTrace + ":1000: field 2 (count)", `"x"`}},
 		{"--scenario missing.yaml", []string{"missing.yaml", "no such file"}},
 		{"--scenario " + unknownField,
-			[]string{unknownField + ":3: events.ratee: unknown field", "rate?"}},
+			[]string{unknownField + ":2: ratee: unknown field", "rate?"}},
 		{"--out " + noFolder, []string{"--out", "not a directory"}},
 	} {
 		code, stdout, stderr := cachebench(t.Context(),
@@ -328,66 +327,35 @@ func TestRunRefusesBadInput(t *testing.T) {
 	}
 }
 
-func TestRunDefaultIsTheScenarioFile(t *testing.T) {
-	s, err := scenario.Load("../../testdata/scenarios/run-default.yaml")
-	require.NoError(t, err)
-	want, err := s.YAML()
-	require.NoError(t, err)
-	got, err := runDefault().YAML()
-	require.NoError(t, err)
-	require.Equal(t, string(want), string(got))
-
-	replay := replayDefault()
-	replay.Keys.Trace = "some.arc"
-	require.NoError(t, replay.Validate())
-}
-
-// Help shows the defaults, which are those of the scenario.
-func TestRunHelpShowsTheDefaults(t *testing.T) {
-	var out bytes.Buffer
-	cmd := newRun(&output{&lab.Output{Stdout: &out, Stderr: &out}})
-	s := runDefault()
-	for field, name := range map[string]string{
-		"duration": "duration", "events.workers": "workers", "events.rate": "rate",
-		"events.timeout": "timeout",
-		"events.batch":   "batch", "cache.refresh_at": "refresh-at", "cache.stale_for": "stale-for",
-		"cache.soft_timeout": "soft-timeout",
-		"keys.count":         "key-count", "value.size": "value-size", "cache.capacity": "capacity",
-		"cache.ttl":    "ttl",
-		"cache.jitter": "jitter", "cache.fetch_timeout": "fetch-timeout",
-		"cache.max_concurrent": "max-concurrent",
-		"origin.latency":       "origin-latency", "origin.concurrency": "origin-concurrency",
-		"fault.kind": "fault",
-		"fault.keys": "fault-keys", "fault.share": "fault-share", "fault.rate": "fault-rate",
-		"fault.slow": "fault-slow", "seed": "seed",
+func TestRunHelp(t *testing.T) {
+	for topic, wants := range map[string][]string{
+		"":         {"cachebench help run rows", "read:95,write:4,delete:1", "lognormal:2ms,20ms"},
+		"rows":     {"origin loads per miss", "keys per second"},
+		"outcomes": {"joined   the value came from a load that another call had started"},
+		"loops":    {"coordinated omission"},
+		"flags":    {"--sample-hits n  (1)"},
 	} {
-		changed := runDefault()
-		require.NoError(t, changed.Set(field, cmd.Flags().Lookup(name).DefValue))
-		want, err := s.YAML()
-		require.NoError(t, err)
-		got, err := changed.YAML()
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(got), "--%s", name)
+		code, stdout, stderr := cachebench(t.Context(), strings.Fields("help run "+topic)...)
+		require.Equal(t, exitOK, code, stderr)
+		for _, want := range wants {
+			require.Contains(t, stdout, want)
+		}
 	}
-	// The window moves with the duration, so its defaults are shares of that.
-	for name, share := range map[string]string{"fault-start": "20 %", "fault-end": "50 %"} {
-		require.Contains(t, cmd.Flags().Lookup(name).Usage, share)
-	}
-	require.InEpsilon(t, 0.2, s.Fault.Start.Seconds()/s.Duration.Seconds(), 1e-9)
-	require.InEpsilon(t, 0.5, s.Fault.End.Seconds()/s.Duration.Seconds(), 1e-9)
 }
 
 func TestFlagsOverrideAScenario(t *testing.T) {
-	path := file(t, "x.yaml", "duration: 1h\nseed: 5\nkeys: {count: 10}\nfault: {kind: error, "+
-		"start: 10ms, end: 20ms}\ncache: {capacity: 7}\n")
+	path := file(t, "x.yaml", "duration: 1h\nseed: 5\nkey-count: 10\nfault: error\nstart: 10ms\n"+
+		"end: 20ms\ncapacity: 7\n")
+	dir := t.TempDir()
 	code, stdout, stderr := cachebench(t.Context(), "run", "--scenario", path, "--duration", "50ms",
-		"--capacity", "8", "--keys", "uniform", "--json")
+		"--capacity", "8", "--keys", "uniform", "--json", "--out", dir)
 	require.Equal(t, exitOK, code, stderr)
 	r := decodeRun(t, stdout)
-	require.Equal(t, uint64(5), r.Seed)
-	for _, part := range []string{"duration: 50ms", "capacity: 8", "kind: uniform", "start: 10ms",
-		"count: 10"} {
-		require.Contains(t, r.Scenario, part)
+	require.Equal(t, uint64(5), r.Params.Seed)
+	page := readFile(t, dir, "report.html")
+	for _, part := range []string{"duration: 50ms", "capacity: 8", "keys: uniform", "start: 10ms",
+		"key-count: 10"} {
+		require.True(t, strings.Contains(page, part), part) //nolint:testifylint // would print the page
 	}
 }
 
@@ -408,7 +376,7 @@ func TestCompletion(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.Contains(t, stdout, "__start_cachebench")
 	for flag, want := range map[string]string{
-		"--fault":        "none\npanic\ngoexit\nerror\nhang\nchild\nslow\n",
+		"--fault":        "panic\ngoexit\nerror\nhang\nchild\nslow\nnone\n",
 		"--keys":         "zipf:1.01\nuniform\nscan\nzipf-scan:1.01\n",
 		"--trace-format": "auto\narc\nkeys\ncsv\n",
 		"--scenario":     "yaml\nyml\njson\n",

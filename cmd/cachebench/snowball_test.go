@@ -59,8 +59,8 @@ func TestSnowballCommand(t *testing.T) {
 
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check " +
-		"--out ", "healthy_drop_off: 0.5", "fault: fetch of 5 keys panics",
-		`class="lead">Fix off`, "<dt>fix off</dt>", "<dt>time to recover</dt>"} {
+		"--out ", "expect-drop-off: 0.5", "fault: fetch of 5 keys panics",
+		`class="lead">Fix off`, "<dt>time to recover</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
@@ -95,7 +95,8 @@ func TestSnowballCommand(t *testing.T) {
 
 	var result map[string]any
 	require.NoError(t, json.Unmarshal([]byte(readFile(t, dir, "result.json")), &result))
-	assert.Len(t, result["files"], 4)
+	assert.Len(t, result["files"], 5)
+	assert.Contains(t, readFile(t, dir, "tables.md"), "| healthy events/s before the fault")
 }
 
 func readFile(t *testing.T, dir, name string) string {
@@ -110,28 +111,33 @@ func TestSnowballJSON(t *testing.T) {
 		"--duration", "4s")
 	require.Equal(t, exitOK, code, stderr)
 	var result struct {
-		Command  string
-		Seed     uint64
-		Partial  bool
-		Scenario string
-		Finding  string
-		Off      map[string]any `json:"fix_off"`
-		On       map[string]any `json:"fix_on"`
-		Checks   []any
+		Command string
+		Partial bool
+		Finding string
+		Params  struct {
+			Seed       uint64
+			Start, End string
+		}
+		Result struct {
+			Off map[string]any `json:"fix_off"`
+			On  map[string]any `json:"fix_on"`
+		}
+		Checks []any
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &result), "the table must not be printed")
-	assert.Equal(t, uint64(7), result.Seed)
+	assert.Equal(t, uint64(7), result.Params.Seed)
 	assert.False(t, result.Partial)
 	assert.Empty(t, result.Checks)
 	assert.Contains(t, result.Command, "--fault goexit")
-	assert.Contains(t, result.Scenario, "start: 1s", "the window keeps its place in a shorter run")
-	assert.Contains(t, result.Scenario, "end: 2.5s")
+	assert.Equal(t, "1s", result.Params.Start, "the window keeps its place in a shorter run")
+	assert.Equal(t, "2.5s", result.Params.End)
 	assert.NotEmpty(t, result.Finding)
-	assert.Equal(t, result.Off["fingerprint"], result.On["fingerprint"])
-	assert.Nil(t, result.Off["recovery_seconds"], "it did not recover")
-	assert.Equal(t, 0.0, result.On["recovery_seconds"])
-	assert.Less(t, result.Off["healthy_share_inside"], 0.7)
-	assert.Greater(t, result.On["healthy_share_inside"], 0.95)
+	off, on := result.Result.Off, result.Result.On
+	assert.Equal(t, off["fingerprint"], on["fingerprint"])
+	assert.Nil(t, off["recovery_seconds"], "it did not recover")
+	assert.Equal(t, 0.0, on["recovery_seconds"])
+	assert.Less(t, off["healthy_share_inside"], 0.7)
+	assert.Greater(t, on["healthy_share_inside"], 0.95)
 }
 
 func TestSnowballCheckFails(t *testing.T) {
@@ -163,11 +169,14 @@ func TestSnowballStopped(t *testing.T) {
 
 	code, stdout, _ = snowballOnFakeClock(t, 4*time.Second, "--json")
 	assert.Equal(t, exitFailed, code)
-	var result map[string]any
+	var result struct {
+		Partial bool
+		Result  map[string]any
+	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
-	assert.Equal(t, true, result["partial"])
-	assert.NotNil(t, result["fix_off"])
-	assert.Nil(t, result["fix_on"])
+	assert.True(t, result.Partial)
+	assert.NotNil(t, result.Result["fix_off"])
+	assert.Nil(t, result.Result["fix_on"])
 }
 
 func TestSnowballWithStaleValues(t *testing.T) {
@@ -190,7 +199,7 @@ func TestSnowballWithStaleValues(t *testing.T) {
 	assert.NotContains(t, stdout, "FAIL")
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values",
-		"stale values among them", "stale_for: 8s", "<dt>fix on, stale values</dt>"} {
+		"stale values among them", "stale-for: 8s"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
@@ -198,15 +207,17 @@ func TestSnowballWithStaleValues(t *testing.T) {
 		",stale_answered_per_second,stale_stale_per_second")
 
 	// A scenario asks for it as well, and a flag takes it out again.
-	path := file(t, "stale.yaml", "fault: {kind: error, share: 0.05}\ncache: {stale_for: 1m}\n")
+	path := file(t, "stale.yaml", "fault: error\nstale-for: 1m\n")
 	code, stdout, stderr = snowballOnFakeClock(t, 0, "--scenario", path, "--check", "--json")
 	require.Equal(t, exitOK, code, stderr)
 	var result struct {
-		Stale  *struct{ Fix string } `json:"fix_on_stale"`
+		Result struct {
+			Stale *struct{ Fix string } `json:"fix_on_stale"`
+		}
 		Checks []struct{ OK bool }
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &result))
-	assert.Equal(t, "stale", result.Stale.Fix)
+	assert.Equal(t, "stale", result.Result.Stale.Fix)
 	assert.Len(t, result.Checks, 3, "the scenario itself expects nothing")
 	code, stdout, stderr = snowballOnFakeClock(t, 0, "--scenario", path, "--stale=false")
 	require.Equal(t, exitOK, code, stderr)
@@ -225,9 +236,9 @@ func TestSnowballScenarioFile(t *testing.T) {
 
 func TestSnowballKeys(t *testing.T) {
 	trace := filepath.Join("..", "..", "testdata", "traces", "small.arc")
-	for _, keys := range []string{"uniform", "zipf:0.8", "trace:" + trace} {
-		code, stdout, stderr := snowballOnFakeClock(t, 0, "--keys", keys, "--duration", "1s",
-			"--fault-keys", "3", "--fault-share", "0")
+	for _, keys := range []string{"--keys uniform", "--keys zipf:0.8", "--trace " + trace} {
+		code, stdout, stderr := snowballOnFakeClock(t, 0, append(strings.Fields(keys), "--duration", "1s",
+			"--fault-keys", "3", "--fault-share", "0")...)
 		require.Equal(t, exitOK, code, "%s: %s", keys, stderr)
 		assert.Contains(t, stdout, "the fetch of 3 keys", keys)
 	}
@@ -240,47 +251,51 @@ func TestSnowballWrongUsage(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	unknown := file("unknown.yaml", "events:\n  ratee: 5\n")
-	writes := file("writes.yaml", "seed: 1\nmix: {write: 1}\n")
+	unknown := file("unknown.yaml", "seed: 1\nratee: 5\n")
+	closed := file("closed.yaml", "seed: 1\nrate: 0\n")
 	plain := file("plain.yaml", "seed: 1\n")
 	for _, tt := range []struct {
 		args []string
 		want string
 	}{
 		{[]string{"--fault", "crash"},
-			`--fault: "crash": must be one of panic, goexit, error, hang, child, slow, none`},
+			`--fault: must be one of panic, goexit, error, hang, child, slow, none, got "crash"`},
 		{[]string{"--rate", "many"}, `--rate: must be a number, got "many"`},
-		{[]string{"--rate", "0"}, "--rate: must be above 0: the snowball offers events at a steady rate"},
+		{[]string{"--rate", "0"}, "--rate: must be above 0, got 0"},
 		{[]string{"--workers", "0"}, "--workers: must be from 1 to 100000, got 0"},
 		{[]string{"--workers", "-3"}, "--workers: must be from 1 to 100000, got -3"},
-		{[]string{"--timeout", "2"}, "--timeout: must be a duration such as 250ms, got 2"},
+		{[]string{"--timeout", "2"}, `--timeout: must be a duration such as 250ms, got "2"`},
 		{[]string{"--fault-rate", "1.5"}, "--fault-rate: must be from 0 to 1, got 1.5"},
-		{[]string{"--fault-start", "6s"},
-			"cachebench: --fault-end: must be after --fault-start (6s), got 5s"},
+		{[]string{"--start", "6s"},
+			"cachebench: --end: must be at least 200ms after --start (6s), got 5s"},
 		{[]string{"--fault-keys", "5000"}, "--fault-keys: must be at most --key-count (1000), got 5000"},
-		{[]string{"--max-waiting-per-key", "-1"}, "--max-waiting-per-key: must not be negative, got -1"},
+		{[]string{"--max-waiting-per-key", "-1"}, "--max-waiting-per-key: must be at least 0, got -1"},
 		{[]string{"--max-waiting-per-key", "32"},
-			"--max-waiting-per-key 32: has no effect: no more than 32 callers can wait, one for each of " +
+			"--max-waiting-per-key: has no effect: no more than 32 callers can wait, one for each of " +
 				"--workers"},
-		{[]string{"--keys", "zipf"}, "--keys: keys \"zipf\": the skew is missing"},
-		{[]string{"--keys", "trace:none.arc"}, "none.arc"},
+		{[]string{"--keys", "zipf"}, "--keys: must be zipf:SKEW, got \"zipf\""},
+		{[]string{"--keys", "trace:none.arc"}, "--keys: "},
+		{[]string{"--trace", "none.arc"}, "--trace: none.arc: no such file"},
+		{[]string{"--trace", "none.arc", "--keys", "scan"},
+			"--keys: has no effect: a trace has keys of its own"},
 		{[]string{"--stale", "--ttl", "0s"},
-			"--stale: has no meaning without --ttl: no value ever becomes stale"},
+			"--stale-for: must be 0 without --ttl: no entry ever expires"},
 		{[]string{"--stale", "--ttl", "6s"},
-			"--ttl: must be below --fault-end (5s), or no value is stale by then, got 6s"},
+			"--ttl: must be below --end (5s), or no value is stale by then, got 6s"},
 		{[]string{"--stale", "--soft-timeout", "0s"}, "--soft-timeout: must be above 0s"},
 		{[]string{"--stale", "--soft-timeout", "2s"},
 			"--soft-timeout: must be below --timeout (2s), after which callers leave, got 2s"},
 		{[]string{"--stale=perhaps"}, `--stale: must be true or false, got "perhaps"`},
-		{[]string{"--duration", "100ms"}, "--duration: must be at least 800ms to be measured, got 100ms"},
+		{[]string{"--duration", "100ms"}, "--duration: must be from 800ms to 24h, got 100ms"},
 		{[]string{"--scenario", "missing.yaml"}, "missing.yaml: no such file"},
 		{[]string{"--scenario", unknown}, unknown +
-			":2: events.ratee: unknown field (did you mean rate?)"},
-		{[]string{"--scenario", writes}, writes + ":2: mix.write: must be 0"},
+			":2: ratee: unknown field (did you mean rate?)"},
+		{[]string{"--scenario", closed}, closed + ":2: rate: must be above 0, got 0"},
 		{[]string{"--scenario", plain, "--check"},
-			"--check: scenario plain has no section expect to be held to"},
+			"--expect-drop-on: must be above 0 for --check, or another of the flags --expect-...: there " +
+				"is nothing to check"},
 		{[]string{"--scenario", plain, "--fault", "crash"},
-			`--fault: "crash": must be one of none, panic`},
+			`--fault: must be one of panic, goexit`},
 		{[]string{"--out", filepath.Join(plain, "x")}, "--out: "},
 		{[]string{"--nonsense"}, "unknown flag: --nonsense"},
 		{[]string{"stray"}, `unknown command "stray"`},
@@ -299,8 +314,19 @@ func TestSnowballWrongUsage(t *testing.T) {
 func TestSnowballHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitOK, execute(t.Context(), []string{"snowball", "-h"}, &stdout, &stderr))
-	for _, want := range []string{"Examples:", "time to recover", "--fault-start", "queue depth, peak",
-		"goexit   it calls runtime.Goexit"} {
+	for _, want := range []string{"Examples:", "--start", "cachebench help snowball rows"} {
 		assert.Contains(t, stdout.String(), want)
+	}
+	for topic, wants := range map[string][]string{
+		"rows":   {"time to recover", "queue depth, peak", "with --stale: "},
+		"faults": {"goexit   it calls runtime.Goexit"},
+		"flags":  {"--expect-drop-off share  (0)"},
+	} {
+		stdout.Reset()
+		require.Equal(t, exitOK, execute(t.Context(), []string{"help", "snowball", topic}, &stdout,
+			&stderr))
+		for _, want := range wants {
+			assert.Contains(t, stdout.String(), want)
+		}
 	}
 }

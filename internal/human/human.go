@@ -1,6 +1,7 @@
 package human
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -42,6 +43,9 @@ func Duration(d time.Duration) string {
 	return pair(minutes/60, " h", minutes%60, " min")
 }
 
+// Plain writes a duration that was chosen and not measured: "8 s" and not "8.0 s".
+func Plain(d time.Duration) string { return strings.Replace(Duration(d), ".0 ", " ", 1) }
+
 // Seconds is Duration for a number of seconds.
 func Seconds(s float64) string {
 	if !finite(s) {
@@ -55,7 +59,15 @@ func Seconds(s float64) string {
 }
 
 // Count writes n with a comma between thousands.
-func Count(n int64) string { return group(strconv.FormatInt(n, 10)) }
+func Count[N int | int64 | uint64](n N) string { return group(fmt.Sprint(n)) }
+
+// Plural writes a number of things: "1 node", "2 nodes".
+func Plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
 
 // Number writes f with a comma between thousands; below 100 it keeps up to two
 // decimals, and past 10^15 it changes to an exponent.

@@ -62,6 +62,24 @@ type call[P, R any] struct {
 // Command returns the commands of an experiment: the one that people use and, if it has child
 // processes, the hidden one of these.
 func Command[P, R any](e *Experiment[P, R], out *Output) []*cobra.Command {
+	_, cmd := newCall(e, out)
+	all := []*cobra.Command{cmd}
+	if e.Child != nil {
+		all = append(all, &cobra.Command{
+			Use: childName(e.Name), Short: "A process of " + e.Name + ", told by its standard input",
+			Hidden: true, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				// An interrupt goes to all processes of a terminal. The parent ends this one, when it has
+				// what it needs, by the end of the input; so the context is left alone.
+				return e.Child(cmd.InOrStdin(), cmd.OutOrStdout())
+			},
+		})
+	}
+	return all
+}
+
+// newCall returns a call and its command.
+func newCall[P, R any](e *Experiment[P, R], out *Output) (*call[P, R], *cobra.Command) {
 	c := &call[P, R]{experiment: e, out: out, params: e.Defaults()}
 	c.set = params.Of(&c.params)
 	cmd := &cobra.Command{
@@ -84,19 +102,16 @@ func Command[P, R any](e *Experiment[P, R], out *Output) []*cobra.Command {
 		panic(err) // the flags were defined just now
 	}
 	addTopics(cmd, e.Topics, c.set)
-	all := []*cobra.Command{cmd}
-	if e.Child != nil {
-		all = append(all, &cobra.Command{
-			Use: childName(e.Name), Short: "A process of " + e.Name + ", told by its standard input",
-			Hidden: true, Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				// An interrupt goes to all processes of a terminal. The parent ends this one, when it has
-				// what it needs, by the end of the input; so the context is left alone.
-				return e.Child(cmd.InOrStdin(), cmd.OutOrStdout())
-			},
-		})
+	return c, cmd
+}
+
+// Parse returns the parameters that a command line gives, for programs other than the load tool.
+func (e *Experiment[P, R]) Parse(args ...string) (*P, error) {
+	c, cmd := newCall(e, &Output{})
+	if err := cmd.ParseFlags(args); err != nil {
+		return nil, err
 	}
-	return all
+	return &c.params, c.plan()
 }
 
 func childName(experiment string) string { return experiment + "-child" }

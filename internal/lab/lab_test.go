@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -232,4 +233,42 @@ func TestHelp(t *testing.T) {
 	code, _, stderr := run(t, t.Context(), "help", "nosuch")
 	assert.Equal(t, 2, code)
 	assert.Contains(t, stderr, `unknown command "nosuch" for "lab help"`)
+}
+
+func TestWordsOfDisturbances(t *testing.T) {
+	w := lab.Window{Start: 2 * time.Second, End: 5 * time.Second}
+	a, b := []string{"a"}, []string{"a", "b"}
+	assert.Equal(t, "From 2 s to 5 s a is cut off from the others",
+		lab.Split.Course(w, lab.Whom(1, 3, a, a), 1))
+	assert.Equal(t, "At 2 s a, b are killed", lab.Kill.Course(w, lab.Whom(2, 3, b), 2))
+	for _, counted := range []string{lab.Whom(2, 3), lab.Whom(2, 3, nil), lab.Whom(2, 1, b),
+		lab.Whom(2, 3, b, []string{"b", "c"})} {
+		assert.Equal(t, "2 nodes", counted)
+	}
+	for _, d := range []lab.Disturbance{lab.Calm, lab.Kill, lab.Restart, lab.Pause, lab.Split,
+		lab.Flap, lab.Skew, lab.Rolling, lab.OriginSlow, lab.OriginFail, lab.Poison} {
+		assert.NotEmpty(t, d.Headline(), d)
+		assert.NotRegexp(t, "[{}]", d.Course(w, "a", 1), d)
+		c := &report.Chart{}
+		d.Shade(c, w, "a")
+		assert.Equal(t, d != lab.Calm, len(c.Marks)+len(c.Windows) == 1, d)
+		for _, shaded := range c.Windows {
+			assert.NotRegexp(t, "[{}]", shaded.Label, d)
+		}
+	}
+}
+
+func TestChecksOfRuns(t *testing.T) {
+	of := func(ok bool) (c lab.Checks) {
+		c.Add(ok, "it holds", "seen: %v", ok)
+		return c
+	}
+	title := func(ok bool) string { return strings.ToUpper(strconv.FormatBool(ok)) }
+	require.Equal(t, lab.Checks{{Name: "it holds", OK: true, Detail: "seen: true"}},
+		lab.ChecksOfRuns([]bool{true}, 1, title, of))
+	require.Equal(t, lab.Checks{
+		{Name: "TRUE: it holds", OK: true, Detail: "seen: true"},
+		{Name: "FALSE: it holds", Detail: "seen: false"},
+		{Name: "every run took place", Detail: "1 did not"},
+	}, lab.ChecksOfRuns([]bool{true, false}, 3, title, of))
 }

@@ -36,8 +36,20 @@ func Missing() Cell { return Cell{text: human.Missing} }
 // Duration shows d; its value is in seconds.
 func Duration(d time.Duration) Cell { return numeric(human.Duration(d), "s", d.Seconds()) }
 
+// Seconds shows a number of seconds, and a dash for NaN.
+func Seconds(s float64) Cell { return numeric(human.Seconds(s), "s", s) }
+
 // Count shows a number of things.
-func Count(n int64) Cell { return numeric(human.Count(n), "", float64(n)) }
+func Count[N int | int64 | uint64](n N) Cell { return numeric(human.Count(n), "", float64(n)) }
+
+// Counts shows numbers of things with slashes between, and has the value of the first.
+func Counts[N int | int64 | uint64](ns ...N) Cell {
+	words := make([]string, len(ns))
+	for i, n := range ns {
+		words[i] = human.Count(n)
+	}
+	return numeric(strings.Join(words, " / "), "", float64(ns[0]))
+}
 
 // Number shows a number without a unit.
 func Number(f float64) Cell { return numeric(human.Number(f), "", f) }

@@ -155,6 +155,16 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errFull }
 
+func TestMeasuredCells(t *testing.T) {
+	assert.Equal(t, table.Missing(), table.Seconds(math.NaN()))
+	assert.Equal(t, table.Duration(1500*time.Millisecond), table.Seconds(1.5))
+	several := table.Counts(1234, 5)
+	assert.Equal(t, "1,234 / 5", several.String())
+	value, _, ok := several.Value()
+	assert.True(t, ok)
+	assert.InDelta(t, 1234, value, 0)
+}
+
 func TestCellAs(t *testing.T) {
 	c := table.Rate(310).As("310/s (-83.7 %)")
 	require.Equal(t, "310/s (-83.7 %)", c.String())

@@ -49,7 +49,10 @@ func TestLatencyShapes(t *testing.T) {
 		require.InEpsilon(t, float64(tt.median), float64(samples[n/2]), 0.02, tt.text)
 		require.InEpsilon(t, float64(tt.p99), float64(samples[n*99/100]), 0.03, tt.text)
 		require.InEpsilon(t, float64(tt.mean), sum/n, 0.02, tt.text)
+		require.LessOrEqual(t, samples[n-1], l.Max(), tt.text)
 	}
+	require.Equal(t, 5*time.Millisecond, latency(t, "5ms").Max())
+	require.Equal(t, 11*time.Millisecond, latency(t, "uniform:1ms..11ms").Max())
 }
 
 func TestLatencyNeverOverflows(t *testing.T) {

@@ -17,7 +17,8 @@
 //   - uniform, all keys alike.
 //   - scan, one key after the other, again and again.
 //   - zipf-scan:SKEW, zipf requests with scans in between.
-//   - trace:PATH, the requests of a recorded trace, in order.
+//
+// The requests of a recorded trace, in order, are keys too ([KindTrace]), and no law.
 //
 // Key and rank are the same number unless [SpaceConfig].Scramble is set. Then
 // popular keys lie scattered over the whole range, by a permutation that the

@@ -1,7 +1,9 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,7 +17,7 @@ const (
 	KindUniform                 // all keys alike
 	KindScan                    // one key after the other, in a loop
 	KindZipfScan                // zipf with scans in between
-	KindTrace                   // a recorded trace
+	KindTrace                   // a recorded trace, which has no text
 )
 
 var kindNames = [...]string{KindZipf: "zipf", KindUniform: "uniform", KindScan: "scan",
@@ -29,27 +31,12 @@ func (k KeyKind) String() string {
 	return kindNames[k]
 }
 
-// MarshalText returns the kind's name.
-func (k KeyKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText takes a kind's name.
-func (k *KeyKind) UnmarshalText(text []byte) error {
-	for i, name := range kindNames {
-		if name == string(text) {
-			*k = KeyKind(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q: must be one of %s", text, strings.Join(kindNames[:], ", "))
-}
-
 // A KeySpec says how keys are chosen. As text it is one of
 //
 //	zipf:SKEW
 //	uniform
 //	scan
 //	zipf-scan:SKEW[,SHARE[,LENGTH]]
-//	trace:PATH
 //
 // such as zipf:1.01. SHARE is the part of the requests that belong to scans and
 // LENGTH the number of keys in a scan.
@@ -58,7 +45,6 @@ type KeySpec struct {
 	Skew       float64 // of zipf and zipf-scan: above 0; 1.01 is a usual web load
 	ScanShare  float64 // of zipf-scan: above 0 and below 1; 0 means DefaultScanShare
 	ScanLength uint64  // of zipf-scan: keys per scan; 0 means a tenth of all keys
-	Path       string  // of trace: its file
 }
 
 // DefaultScanShare is the part of the requests of zipf-scan that are in scans.
@@ -92,28 +78,22 @@ func (k KeySpec) scanBegin(count uint64) float64 {
 // is set though the kind has no such field.
 func (k KeySpec) Validate() error {
 	if k.Kind < KindZipf || k.Kind > KindTrace {
-		return fmt.Errorf("keys: kind: unknown kind %d", int(k.Kind))
+		return fmt.Errorf("unknown kind %d", int(k.Kind))
 	}
 	if k.hasSkew() {
 		if err := checkSkew(k.Skew); err != nil {
-			return fmt.Errorf("keys: %w", err)
+			return err
 		}
 	} else if k.Skew != 0 {
-		return fmt.Errorf("keys: skew: not for %s keys, got %v", k.Kind, k.Skew)
+		return fmt.Errorf("skew: not for %s keys, got %v", k.Kind, k.Skew)
 	}
 	if k.Kind == KindZipfScan {
 		if !(k.ScanShare >= 0 && k.ScanShare < 1) {
-			return fmt.Errorf("keys: scan share: must be at least 0 and below 1, got %v", k.ScanShare)
+			return fmt.Errorf("scan share: must be at least 0 and below 1, got %v", k.ScanShare)
 		}
 	} else if k.ScanShare != 0 || k.ScanLength != 0 {
-		return fmt.Errorf("keys: scan share and length: not for %s keys, got %v and %d", k.Kind,
+		return fmt.Errorf("scan share and length: not for %s keys, got %v and %d", k.Kind,
 			k.ScanShare, k.ScanLength)
-	}
-	if k.Kind == KindTrace && k.Path == "" {
-		return fmt.Errorf("keys: path: must be given for trace keys")
-	}
-	if k.Kind != KindTrace && k.Path != "" {
-		return fmt.Errorf("keys: path: not for %s keys, got %q", k.Kind, k.Path)
 	}
 	return nil
 }
@@ -132,8 +112,6 @@ func (k KeySpec) String() string {
 			text += "," + strconv.FormatUint(k.ScanLength, 10)
 		}
 		return text
-	case KindTrace:
-		return "trace:" + k.Path
 	default:
 		return k.Kind.String()
 	}
@@ -142,57 +120,39 @@ func (k KeySpec) String() string {
 // MarshalText is String.
 func (k KeySpec) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText reads the text form. The error quotes the text and says what is
-// wrong with it.
+// UnmarshalText reads the text form. The error says what the text must be.
 func (k *KeySpec) UnmarshalText(text []byte) error {
 	name, rest, colon := strings.Cut(string(text), ":")
-	var spec KeySpec
-	err := spec.Kind.UnmarshalText([]byte(name))
-	if err != nil {
-		return fmt.Errorf("keys %q: kind %w", text, err)
+	laws := kindNames[:KindTrace]
+	spec := KeySpec{Kind: KeyKind(slices.Index(laws, name))}
+	if spec.Kind < 0 {
+		return fmt.Errorf("must be one of %s, got %q", strings.Join(laws, ", "), text)
 	}
-	switch spec.Kind {
-	case KindTrace:
-		spec.Path = rest
-	case KindUniform, KindScan:
-		if colon {
-			return fmt.Errorf("keys %q: nothing may follow %q", text, name)
-		}
-	default:
-		if !colon {
-			return fmt.Errorf("keys %q: the skew is missing; write %s:1.01", text, name)
-		}
-		parts := strings.Split(rest, ",")
-		if most := 3; spec.Kind == KindZipf && len(parts) > 1 || len(parts) > most {
-			return fmt.Errorf("keys %q: too many parts", text)
-		}
-		if spec.Skew, err = parseFloat(parts[0]); err != nil {
-			return fmt.Errorf("keys %q: skew %w", text, err)
-		}
-		if len(parts) > 1 {
-			if spec.ScanShare, err = parseFloat(parts[1]); err != nil {
-				return fmt.Errorf("keys %q: scan share %w", text, err)
-			}
-		}
-		if len(parts) > 2 {
-			if spec.ScanLength, err = strconv.ParseUint(parts[2], 10, 64); err != nil {
-				return fmt.Errorf("keys %q: scan length %q is not a whole number", text, parts[2])
-			}
-		}
+	form := map[KeyKind]string{KindZipf: "zipf:SKEW", KindUniform: "uniform", KindScan: "scan",
+		KindZipfScan: "zipf-scan:SKEW[,SHARE[,LENGTH]]"}[spec.Kind]
+	wrong := fmt.Errorf("must be %s, got %q", form, text)
+	parts := strings.Split(rest, ",")
+	if most := strings.Count(form, ",") + 1; colon != spec.hasSkew() || len(parts) > most {
+		return wrong
+	}
+	var errs [3]error
+	if colon {
+		spec.Skew, errs[0] = strconv.ParseFloat(parts[0], 64)
+	}
+	if len(parts) > 1 {
+		spec.ScanShare, errs[1] = strconv.ParseFloat(parts[1], 64)
+	}
+	if len(parts) > 2 {
+		spec.ScanLength, errs[2] = strconv.ParseUint(parts[2], 10, 64)
+	}
+	if errors.Join(errs[:]...) != nil {
+		return wrong
 	}
 	if err := spec.Validate(); err != nil {
-		return fmt.Errorf("%q: %w", text, err)
+		return err
 	}
 	*k = spec
 	return nil
-}
-
-func parseFloat(text string) (float64, error) {
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a number", text)
-	}
-	return f, nil
 }
 
 func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

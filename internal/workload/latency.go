@@ -72,6 +72,16 @@ func newLatency(l law, a, b time.Duration) (Latency, error) {
 	return lat, nil
 }
 
+// Max returns the longest duration that Sample can return.
+func (l Latency) Max() time.Duration {
+	switch l.law {
+	case exponential, lognormal:
+		return MaxLatency
+	default:
+		return max(l.a, l.b)
+	}
+}
+
 // Sample draws a duration, at most MaxLatency. It allocates nothing.
 func (l Latency) Sample(r *rand.Rand) time.Duration {
 	switch l.law {

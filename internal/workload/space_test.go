@@ -110,13 +110,13 @@ func TestZipfScan(t *testing.T) {
 
 func TestTraceReplay(t *testing.T) {
 	ids := []uint32{0, 1, 1, 2, 0}
-	s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: ids})
+	s := space(t, SpaceConfig{Keys: KeySpec{Kind: KindTrace}, Trace: ids})
 	require.Equal(t, uint64(3), s.Count())
 	require.Equal(t, []uint64{0, 1, 1, 2, 0}, take(s.Source(0), 10))
 	_, ok := s.Source(1).Next()
 	require.False(t, ok, "a trace has one end for all workers")
 
-	s = space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: ids, Loop: true})
+	s = space(t, SpaceConfig{Keys: KeySpec{Kind: KindTrace}, Trace: ids, Loop: true})
 	require.Equal(t, []uint64{0, 1, 1, 2, 0, 0, 1}, take(s.Source(0), 7))
 }
 
@@ -126,7 +126,7 @@ func TestTraceIsShared(t *testing.T) {
 	for i := range ids {
 		ids[i] = uint32(i)
 	}
-	s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: ids})
+	s := space(t, SpaceConfig{Keys: KeySpec{Kind: KindTrace}, Trace: ids})
 	var mu sync.Mutex
 	var all []uint64
 	var wg sync.WaitGroup
@@ -203,7 +203,7 @@ func TestTargets(t *testing.T) {
 		}
 	}
 	t.Run("trace", func(t *testing.T) {
-		s := space(t, SpaceConfig{Keys: spec(t, "trace:x"),
+		s := space(t, SpaceConfig{Keys: KeySpec{Kind: KindTrace},
 			Trace: []uint32{2, 2, 2, 2, 2, 0, 0, 0, 1, 3}})
 		keys, got, err := s.Targets(2, 0)
 		require.NoError(t, err)
@@ -236,14 +236,14 @@ func TestSpaceIsChecked(t *testing.T) {
 		want string
 	}{
 		{SpaceConfig{Keys: KeySpec{Kind: KindZipf}, Count: 1},
-			"keys: skew: must be > 0 and at most 50, got 0"},
+			"skew: must be > 0 and at most 50, got 0"},
 		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}},
 			"workload: Count: must be from 1 to 4503599627370496, got 0"},
 		{SpaceConfig{Keys: KeySpec{Kind: KindUniform}, Count: 1, Trace: []uint32{1}},
 			"workload: Trace: given, but the keys are uniform"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}},
+		{SpaceConfig{Keys: KeySpec{Kind: KindTrace}},
 			"workload: Trace: is empty, but the keys are those of a trace"},
-		{SpaceConfig{Keys: KeySpec{Kind: KindTrace, Path: "x"}, Trace: []uint32{1}, Count: 4},
+		{SpaceConfig{Keys: KeySpec{Kind: KindTrace}, Trace: []uint32{1}, Count: 4},
 			"workload: Count and Scramble: not for a trace, whose keys are its own"},
 	} {
 		_, err := NewSpace(tt.c)
@@ -256,7 +256,7 @@ func TestNextAllocatesNothing(t *testing.T) {
 		s := space(t, SpaceConfig{Keys: spec(t, text), Count: 1000, Scramble: true}).Source(0)
 		require.Zero(t, testing.AllocsPerRun(1000, func() { s.Next() }), text)
 	}
-	s := space(t, SpaceConfig{Keys: spec(t, "trace:x"), Trace: []uint32{1, 2, 3}, Loop: true}).Source(
+	s := space(t, SpaceConfig{Keys: KeySpec{Kind: KindTrace}, Trace: []uint32{1, 2, 3}, Loop: true}).Source(
 		0)
 	require.Zero(t, testing.AllocsPerRun(1000, func() { s.Next() }))
 }

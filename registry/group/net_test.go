@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry"
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
 )
 
 // patience is how long a test waits for what must come. It is not reached where all is well.

@@ -1,14 +1,17 @@
 package memory
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync"
 	"time"
 
+	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/lab/params"
 )
 
@@ -71,7 +74,7 @@ func serve(in io.Reader, out io.Writer) error {
 		return err
 	}
 	c := &cell{
-		job: &j, store: s, out: json.NewEncoder(out), began: time.Now(),
+		job: &j, store: s, out: json.NewEncoder(out), Clock: pace.Start(),
 		random: rand.New(rand.NewPCG(j.Params.Seed, 2)), //nolint:gosec // no secret
 	}
 	if err := c.run(); err != nil {
@@ -85,10 +88,11 @@ const sampleEvery = 20 * time.Millisecond
 
 // A cell is a run of one store.
 type cell struct {
+	pace.Clock
+
 	job    *Job
 	store  store
 	random *rand.Rand
-	began  time.Time
 	next   int // the next key to set
 	totals Totals
 
@@ -112,12 +116,19 @@ func (c *cell) failed() error {
 }
 
 func (c *cell) run() error {
-	stop := make(chan struct{})
+	ctx, stop := context.WithCancel(context.Background())
+	s := newSampler()
 	var sampling sync.WaitGroup
-	sampling.Go(func() { c.sample(stop) })
+	sampling.Go(func() {
+		for range c.Every(ctx, sampleEvery, 0, math.MaxInt64) {
+			c.sample(s)
+		}
+	})
 	c.work()
-	close(stop)
+	stop()
 	sampling.Wait()
+	c.sample(s)
+	c.totals.PauseP99 = s.pauseQuantile(0.99)
 	c.write(line{Done: true, Totals: c.totals})
 	return c.failed()
 }
@@ -209,24 +220,8 @@ func (c *cell) traffic(d time.Duration, op func()) {
 	c.totals.Due += int64(d.Seconds() * float64(c.job.Params.Rate))
 }
 
-// sample looks at the process now and then, and once more when it is to stop.
-func (c *cell) sample(stop <-chan struct{}) {
-	s := newSampler()
-	ticker := time.NewTicker(sampleEvery)
-	defer ticker.Stop()
-	for last := false; ; {
-		now := s.read()
-		now.T = time.Since(c.began).Seconds()
-		now.Entries = c.store.size()
-		c.write(line{Sample: &now})
-		if last {
-			c.totals.PauseP99 = s.pauseQuantile(0.99)
-			return
-		}
-		select {
-		case <-stop:
-			last = true
-		case <-ticker.C:
-		}
-	}
+func (c *cell) sample(s *sampler) {
+	now := s.read()
+	now.T, now.Entries = c.Now().Seconds(), c.store.size()
+	c.write(line{Sample: &now})
 }

@@ -43,6 +43,21 @@ func (c Clock) Open(
 	}
 }
 
+// Every yields the time from, and then each multiple of interval after it, when it comes. Multiples
+// that pass while the body of the loop runs are left out. The loop ends after the time until, or
+// with ctx.
+func (c Clock) Every(
+	ctx context.Context, interval, from, until time.Duration,
+) iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		for at := from; at <= until; at = c.Now().Truncate(interval) + interval {
+			if c.Until(ctx, at) != nil || !yield(at) {
+				return
+			}
+		}
+	}
+}
+
 // Sleep blocks for a while. If ctx ends before, or has ended, it returns its cause.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 || ctx.Err() != nil {

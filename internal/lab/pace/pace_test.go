@@ -50,6 +50,21 @@ func TestOpen(t *testing.T) {
 	})
 }
 
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Start()
+		var at []time.Duration
+		const ms = time.Millisecond
+		for x := range c.Every(t.Context(), 10*ms, 5*ms, 60*ms) {
+			require.Equal(t, x, c.Now())
+			if at = append(at, x); x == 20*ms {
+				time.Sleep(25 * ms)
+			}
+		}
+		require.Equal(t, []time.Duration{5 * ms, 10 * ms, 20 * ms, 50 * ms, 60 * ms}, at)
+	})
+}
+
 func TestTheEndOfTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())

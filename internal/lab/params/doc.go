@@ -15,6 +15,7 @@
 //	kind   the placeholder where help has none; without both the type gives one
 //	min, max, above, below   bounds of a number or a duration
 //	choices  the words that a text, or each of a list, may be: "panic,hang"
+//	suggest  words that completion offers for a text that may be others too
 //	file   completes file names; of these endings if there are any, such as "yaml,yml"
 //	more   anything: the flag is left out of the short help
 //	zero   what 0 means; it is added to the help

@@ -32,7 +32,8 @@ type field struct {
 	flagText  string // what the flag was given
 	flagGiven bool
 	source    source
-	line      int // in the file
+	line      int  // in the file
+	unused    bool // it means nothing beside the others: see Checker.Unused
 }
 
 // A source says where a field's value came from.
@@ -129,9 +130,13 @@ func (s *Set) AddFlags(cmd *cobra.Command) {
 
 func (f *field) complete(cmd *cobra.Command) {
 	var err error
-	if choices := f.choices(); choices != nil {
+	words := f.choices()
+	if suggested, ok := f.tag.Lookup("suggest"); ok {
+		words = strings.Split(suggested, ",")
+	}
+	if words != nil {
 		err = cmd.RegisterFlagCompletionFunc(f.name,
-			cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
+			cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	} else if endings, ok := f.tag.Lookup("file"); ok {
 		err = cmd.MarkFlagFilename(f.name, strings.FieldsFunc(endings,
 			func(r rune) bool { return r == ',' })...)
@@ -230,7 +235,7 @@ func (s *Set) Fields() []Field {
 }
 
 // Text returns the scenario as a file that gives the same run, however the fields came to their
-// values. Fields that Ignore was called for are left out.
+// values. Fields that Checker.Unused found to mean nothing are left out.
 func (s *Set) Text(experiment string) string {
 	var b strings.Builder
 	if s.name != "" {
@@ -241,7 +246,9 @@ func (s *Set) Text(experiment string) string {
 	}
 	fmt.Fprintf(&b, "experiment: %s\n", experiment)
 	for _, f := range s.fields {
-		fmt.Fprintf(&b, "%s: %s\n", f.name, f.fileText())
+		if !f.unused {
+			fmt.Fprintf(&b, "%s: %s\n", f.name, f.fileText())
+		}
 	}
 	return b.String()
 }

@@ -89,7 +89,9 @@ func (c *Checker) Check(ok bool, name, format string, args ...any) {
 // ignored is true. why says what takes its meaning: "nothing is disturbed without --disturb".
 func (c *Checker) Unused(ignored bool, why string, names ...string) {
 	for _, name := range names {
-		if f := c.set.field(name); ignored && c.set.Given(name) {
+		f := c.set.field(name)
+		f.unused = f.unused || ignored
+		if ignored && c.set.Given(name) {
 			c.errs = append(c.errs, c.set.fieldError(f, "has no effect: "+why))
 		}
 	}

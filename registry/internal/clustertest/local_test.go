@@ -8,8 +8,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry"
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
 )
 
 // A local is a node that lives in the test's own process.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry"
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
 )
 
 // TestSplit splits a cluster in two, in one process.

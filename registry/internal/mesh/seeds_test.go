@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry/internal/fakenames"
 )
 

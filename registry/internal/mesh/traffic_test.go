@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/snowfence/snowfence/registry/internal/cutnet"
+	"github.com/snowfence/snowfence/internal/lab/cutnet"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
