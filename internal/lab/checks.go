@@ -14,8 +14,8 @@ func (c *Checks) Add(ok bool, name, format string, args ...any) {
 	*c = append(*c, report.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
 }
 
-// ChecksOfRuns returns the checks of runs, and one that does not hold if there are fewer than wanted.
-// Where several are wanted, the name of a check begins with the title of its run.
+// ChecksOfRuns returns the checks of runs, and one that does not hold if there are fewer than
+// wanted. Where several are wanted, the name of a check begins with the title of its run.
 func ChecksOfRuns[R any](runs []R, wanted int, title func(R) string, of func(R) Checks) Checks {
 	var all Checks
 	for _, r := range runs {
