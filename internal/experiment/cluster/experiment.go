@@ -14,7 +14,7 @@ import (
 
 // Params are the parameters of the experiment. The processes of nodes get them as JSON.
 type Params struct {
-	Ownerships []Ownership     `name:"ownership" kind:"kind,..." choices:"slot,key,ring,none,all" help:"how a key finds its node; a run for each"`
+	Ownerships []Ownership     `name:"ownership" kind:"kind,..." choices:"slot,key,ring,none,all" help:"a run for each of these"`
 	Disturb    lab.Disturbance `name:"disturb" choices:"none,kill,restart,pause,split,rolling,origin-slow,origin-fail,poison" help:"what is done; see the topic disturb"`
 	lab.Window
 	Victims int `name:"victims" help:"nodes that it is done to"`
