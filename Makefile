@@ -171,6 +171,15 @@ else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif
 
+# AGAINST_FLAGS can be given: make snowball-against AGAINST_FLAGS='--fault hang --against otter'
+.PHONY: snowball-against
+snowball-against: ## The snowball through other libraries, side by side (a minute); report in out/against
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) run ./cachebench snowball --out ../out/against $(AGAINST_FLAGS)
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
 # What docs/ quotes. Each file begins with the command that made it.
 REPORTS = snowball-panic snowball-hang snowball-stale faults run-trace registry-split cluster-kill memory
 REPORT_snowball-panic = snowball --fault panic --check --quiet

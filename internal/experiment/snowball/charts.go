@@ -86,7 +86,14 @@ func (r *Result) lines(name string) []report.Line {
 }
 
 func (r *Run) line(name, label string) report.Line {
-	return report.Line{Series: lab.SeriesOf(r.Series, name, label), Role: report.Role(r.Fix)}
+	line := report.Line{Series: lab.SeriesOf(r.Series, name, label)}
+	switch r.Fix {
+	case Off, On, Stale:
+		line.Role = report.Role(r.Fix)
+	case Snowfence:
+		line.Role = report.FixOn
+	}
+	return line
 }
 
 // series returns the series of all runs, for a CSV file: off_..., on_... and stale_....

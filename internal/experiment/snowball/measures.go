@@ -105,7 +105,7 @@ func row(
 ) lab.Measure[*Run] {
 	return lab.Measure[*Run]{Name: name, Better: better, Meaning: meaning,
 		Of: func(r *Run) table.Cell {
-			if r == nil {
+			if r == nil || r.End != "" {
 				return table.Missing()
 			}
 			return of(r)

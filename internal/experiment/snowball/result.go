@@ -23,10 +23,13 @@ const (
 
 // words returns what tables and charts call a run.
 func (f Fix) words() string {
-	if f == Stale {
+	switch f {
+	case Off, On:
+		return "fix " + string(f)
+	case Stale:
 		return "fix on, stale values"
 	}
-	return "fix " + string(f)
+	return string(f) // another library
 }
 
 // fixesOf returns the runs that the parameters ask for.
@@ -43,18 +46,24 @@ type Result struct {
 	On    *Run `json:"fix_on"`
 	Stale *Run `json:"fix_on_stale,omitempty"` // nil without stale values, too
 
+	Libraries []*Run `json:"libraries,omitempty"` // instead of these: see Through
+
 	Partial bool `json:"-"` // the runs were stopped
 }
 
 // runs returns the runs that have begun, in their order.
 func (r *Result) runs() []*Run {
-	return slices.DeleteFunc([]*Run{r.Off, r.On, r.Stale}, func(r *Run) bool { return r == nil })
+	return slices.DeleteFunc(append([]*Run{r.Off, r.On, r.Stale}, r.Libraries...),
+		func(r *Run) bool { return r == nil })
 }
 
 // A Run is the result of one run. Rates are per second, times in seconds.
 type Run struct {
 	Fix     Fix   `json:"fix"`
 	Seconds Value `json:"seconds"` // how long it took
+
+	// End is why the process of another library has ended in the run; empty if it has not.
+	End string `json:"end,omitempty"`
 
 	Offered     uint64 `json:"offered"`
 	Served      uint64 `json:"served"`

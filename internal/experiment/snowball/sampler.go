@@ -74,25 +74,28 @@ func (m *sampler) sample(t time.Duration) {
 	v := m.service
 	n := v.meter.swap(m.spare)
 	m.spare = n.latency
-	stats := v.cache.Stats().Courier
+	waiting, abandoned := v.subject.waiting()
 	goroutines, heap := sample.Program()
 
 	healthy := m.Rate(seriesHealthy, n.healthy)
 	m.Rate(seriesOffered, n.healthyOffered)
 	m.Gauge(seriesLatency, float64(n.latency.Quantile(99)))
 	m.Gauge(seriesQueue, float64(len(v.queue)))
-	m.Gauge(seriesBlocked, float64(stats.Waiting))
+	m.Gauge(seriesBlocked, float64(waiting))
 	m.Gauge(seriesHeld, float64(v.meter.held.Load()))
 	m.Gauge(seriesGoroutines, float64(goroutines))
 	m.Gauge(seriesHeap, float64(heap))
 	m.Rate(seriesTimeouts, n.timedOut)
 	m.Rate(seriesDrops, n.dropped)
-	m.Gauge(seriesAbandoned, float64(stats.Abandoned))
+	m.Gauge(seriesAbandoned, float64(abandoned))
 	m.Rate(seriesAnswered, n.answered)
 	if v.fix == Stale {
 		m.Rate(seriesStale, n.stale)
 	}
+	if v.observe != nil {
+		v.observe(m.All())
+	}
 	v.progress(min(1, t.Seconds()/v.line.Stop.Seconds()), fmt.Sprintf(
 		"fix %-5s  healthy %s, %s callers blocked, queue %s", v.fix, human.Rate(healthy),
-		human.Count(stats.Waiting), human.Count(len(v.queue))))
+		human.Count(waiting), human.Count(len(v.queue))))
 }

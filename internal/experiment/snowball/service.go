@@ -15,6 +15,7 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/lab/phase"
 	"github.com/snowfence/snowfence/internal/origin"
+	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
@@ -23,14 +24,17 @@ type service struct {
 	params   *Params
 	fix      Fix
 	progress func(part float64, doing string)
+	observe  func([]series.Series) // nil: no need
 
 	line    phase.Line
 	source  workload.Source
 	failing []uint64 // the keys
 	share   float64  // the part of all events that is for them
 	cache   *cache.Cache[uint64, []byte]
+	subject subject // cache, or another library
 	origin  *origin.Origin
 	meter   *meter
+	probes  sync.WaitGroup // that have not ended
 	queue   chan event
 	pace.Clock
 	print uint64 // of the events offered; the generator's until it has ended
@@ -62,6 +66,7 @@ func newService(p *Params, fix Fix) (*service, error) {
 		return nil, err
 	}
 	v.cache, err = cache.New(v.options())
+	v.subject = ours{v.cache, v.fetch}
 	return v, err
 }
 
@@ -91,25 +96,46 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	var generator, workers sync.WaitGroup
 	generator.Go(func() { v.generate(load) })
 	for range v.params.Workers {
-		workers.Go(func() { v.work(load) })
+		workers.Go(func() { v.work(load, &workers) })
 	}
 	sampler.run(ctx) // until the end
 	ran := min(v.Now(), v.params.Duration)
 	stop()
 	generator.Wait()
-	workers.Wait()
+	dead := v.probe(ctx)
+	loads := v.origin.Stats().Loads
+	// What hangs has to be let go before workers return that a library leaves no other way out, and
+	// before the cache waits for it.
+	err := v.origin.Close()
+	v.settle(&workers, &v.probes)
 	for len(v.queue) > 0 {
 		v.meter.abort(<-v.queue, ran)
 	}
-
-	dead := v.probe(ctx)
-	loads := v.origin.Stats().Loads
-	// What hangs has to be let go before the cache waits for it.
-	err := errors.Join(v.origin.Close(), v.cache.Close())
+	err = errors.Join(err, v.subject.close())
 	if err != nil {
 		err = fmt.Errorf("snowball: after the run: %w", err)
 	}
 	return v.result(ran, sampler, dead, loads), err
+}
+
+// settle waits for goroutines to end. Those of a library may never do so; they end with its
+// process.
+func (v *service) settle(groups ...*sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for _, g := range groups {
+			g.Wait()
+		}
+	}()
+	var late <-chan time.Time
+	if _, other := v.subject.(*theirs); other {
+		late = time.After(maxProbeTime)
+	}
+	select {
+	case <-ended:
+	case <-late:
+	}
 }
 
 // generate offers events, each at its intended time. If it is late it offers all that are due, as a
@@ -131,11 +157,19 @@ func (v *service) generate(ctx context.Context) {
 	}
 }
 
-// work handles events until ctx ends.
-func (v *service) work(ctx context.Context) {
+// work handles events until ctx ends. If Goexit ends it instead, which a library may call in its
+// callers, another worker takes its place.
+func (v *service) work(ctx context.Context, workers *sync.WaitGroup) {
+	returned := false
+	defer func() {
+		if !returned {
+			workers.Go(func() { v.work(ctx, workers) })
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
+			returned = true
 			return
 		case e := <-v.queue:
 			v.handle(ctx, e)
@@ -145,11 +179,16 @@ func (v *service) work(ctx context.Context) {
 
 func (v *service) handle(ctx context.Context, e event) {
 	called := v.Now()
+	got := answer{err: courier.ErrGoexit} // unless get returns
+	defer func() { v.answered(ctx, e, called, got) }()
 	own, cancel := context.WithTimeout(ctx, v.params.Timeout)
-	done := v.meter.hold(e)
-	got := v.get(own, e.key)
-	done()
-	cancel()
+	defer cancel()
+	defer v.meter.hold(e)()
+	got = v.subject.get(own, e.key)
+}
+
+// answered counts an event whose worker has called the cache and has its answer.
+func (v *service) answered(ctx context.Context, e event, called time.Duration, got answer) {
 	answered := v.Now()
 	if got.err != nil && ctx.Err() != nil {
 		v.meter.abort(e, min(answered, v.line.Stop))
@@ -179,7 +218,11 @@ func (v *service) fetch(ctx context.Context, key uint64) ([]byte, error) {
 
 // linkedChild does what courier.Go does, and notes when the child dies.
 func (v *service) linkedChild(ctx context.Context, child func(context.Context) error) {
-	courier.Go(ctx, func(ctx context.Context) error {
+	start := func(child func(context.Context) error) { courier.Go(ctx, child) }
+	if _, other := v.subject.(*theirs); other { // they have no linked goroutines
+		start = func(child func(context.Context) error) { go func() { _ = child(ctx) }() }
+	}
+	start(func(ctx context.Context) error {
 		if key, ok := ctx.Value(failingKey{}).(uint64); ok {
 			defer func() { v.meter.died(key, v.Now()) }()
 		}
@@ -194,14 +237,8 @@ func (v *service) warm() {
 		return
 	}
 	for _, key := range v.failing {
-		v.cache.Set(key, v.origin.Value(key))
+		v.subject.set(key, v.origin.Value(key))
 	}
-}
-
-// get fetches a key.
-func (v *service) get(ctx context.Context, key uint64) answer {
-	r, err := v.cache.FetchResult(ctx, key, v.fetch)
-	return answer{r.Stale, err}
 }
 
 const (
@@ -240,12 +277,18 @@ func (v *service) probe(ctx context.Context) int {
 
 // works reports whether a fresh value of key can be had before ctx ends.
 func (v *service) works(ctx context.Context, key uint64) bool {
+	got := make(chan answer, 1)
 	for ctx.Err() == nil {
-		r, err := v.cache.FetchResult(ctx, key, v.origin.Load)
-		if !r.Stale {
-			return err == nil
+		// Apart, since a library may not look at ctx, or end its caller.
+		v.probes.Go(func() { got <- v.subject.get(ctx, key) })
+		select {
+		case a := <-got:
+			if !a.stale {
+				return a.err == nil
+			}
+			time.Sleep(probeInterval)
+		case <-ctx.Done():
 		}
-		time.Sleep(probeInterval)
 	}
 	return false
 }
