@@ -138,7 +138,7 @@ func TestRunWritesItsReport(t *testing.T) {
 	require.NoError(t, err)
 	for _, part := range []string{"<svg", "Hit ratio", "Latency by outcome", "--trace",
 		"trace: ../../testdata/traces/small.arc",
-		"% of the reads were hits; the origin was asked", "<dt>joined</dt>"} {
+		"with a hit ratio of 70.73 %; the origin was asked", "<dt>joined</dt>"} {
 		require.Contains(t, string(page), part)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "series.csv"))

@@ -60,7 +60,7 @@ func TestSnowballCommand(t *testing.T) {
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"cachebench snowball --rate 500 --workers 8 --queue 128 --check " +
 		"--out ", "expect-drop-off: 0.5", "fault: fetch of 5 keys panics",
-		`class="lead">Fix off`, "<dt>time to recover</dt>"} {
+		`class="lead">Fix off`, "<dt>fix off</dt>", "<dt>time to recover</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}
@@ -199,7 +199,7 @@ func TestSnowballWithStaleValues(t *testing.T) {
 	assert.NotContains(t, stdout, "FAIL")
 	page := readFile(t, dir, "report.html")
 	for _, part := range []string{"with the courier&#39;s fix off and on, and with stale values",
-		"stale values among them", "stale-for: 8s"} {
+		"stale values among them", "stale-for: 8s", "<dt>fix on, stale values</dt>"} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
 	}

@@ -107,7 +107,7 @@ func (r *Report) WriteCSVFile(path string) error {
 
 // figures draws the charts, those over time with one time axis.
 func (r *Report) figures() []figure {
-	from, to := math.Inf(1), math.Inf(-1)
+	from, to := 0.0, math.Inf(-1) // time begins with the run
 	for _, c := range r.Charts {
 		if c.XLabel != "" {
 			continue
@@ -118,7 +118,7 @@ func (r *Report) figures() []figure {
 	figures := make([]figure, len(r.Charts))
 	for i, c := range r.Charts {
 		shared := *c
-		if c.XLabel == "" && shared.XRange == ([2]float64{}) {
+		if c.XLabel == "" && shared.XRange == ([2]float64{}) && to > from {
 			shared.XRange = [2]float64{from, to}
 		}
 		figures[i] = shared.figure(i)

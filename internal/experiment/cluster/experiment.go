@@ -186,6 +186,21 @@ func rules(p *Params, c *params.Checker) {
 		p.Disturb, p.Nodes)
 }
 
+// ownershipTerms explains the columns of the table, which are the lines of the charts.
+func ownershipTerms(p *Params) []lab.Term {
+	meanings := map[Ownership]string{
+		BySlot: "the node loads a key that holds, in the registry, the name of the key's hash slot",
+		ByKey:  "the node loads a key that holds the name of the key in the registry",
+		ByRing: "the node loads a key whose place on a hash ring comes after the key's",
+		None:   "each node loads for itself, as services without a shared cache do",
+	}
+	var terms []lab.Term
+	for _, o := range p.Ownerships {
+		terms = append(terms, lab.Term{Row: o.column(), Meaning: meanings[o]})
+	}
+	return terms
+}
+
 // page shows the result.
 func page(p *Params, r *Result) *lab.Page {
 	return &lab.Page{
@@ -195,7 +210,7 @@ func page(p *Params, r *Result) *lab.Page {
 		Seed:     &p.Seed,
 		Partial:  r.Partial,
 		Tables:   []*table.Table{r.table(p)},
-		Glossary: lab.Glossary(measures),
+		Glossary: append(ownershipTerms(p), lab.Glossary(measures)...),
 		Charts:   r.charts(p),
 		Series:   r.allSeries(),
 		Checks:   r.checks(p),

@@ -58,7 +58,7 @@ prints throughput, hit ratio, origin loads and latencies.`,
 		{Name: "traces", Short: "how a trace is replayed", Text: tracesText},
 		{Name: "faults", Short: "which loads fail, and when", Text: faultsText},
 		{Name: "rows", Short: "what the rows of the tables say",
-			Text: lab.Glossaries(lab.Glossary(totals))},
+			Text: lab.Glossaries(glossary())},
 	},
 	Defaults: func() Params {
 		return Params{

@@ -130,7 +130,7 @@ func page(p *Params, r *Result) *lab.Page {
 	return &lab.Page{
 		Title: "Load on the cache: " + p.keysText(), Story: p.story() + " " + p.faultText(r),
 		Finding: r.finding(), Seed: &p.Seed, Partial: r.Partial,
-		Tables: append(tables, r.process()), Glossary: lab.Glossary(totals),
+		Tables: append(tables, r.process()), Glossary: glossary(),
 		Charts: r.charts(p), Series: r.Series, Checks: checks,
 	}
 }
@@ -309,4 +309,19 @@ func (r *Result) charts(p *Params) []*report.Chart {
 		chart("Goroutines", "goroutines", seriesGoroutines),
 		heap,
 	})
+}
+
+// glossary explains the words of the tables and the rows of the totals.
+func glossary() []lab.Term {
+	return append([]lab.Term{
+		{Row: "hit", Meaning: "a read whose value was there, and fresh"},
+		{Row: "loaded", Meaning: "a read whose own fetch function brought the value"},
+		{Row: "joined", Meaning: "a read that waited for a load which another one had started"},
+		{Row: "stale", Meaning: "a read that got the last good value, since the load failed or took long"},
+		{Row: "p50, p90, p99, p99.9", Meaning: "half of the operations took at most the first, 90 of 100 " +
+			"at most the second, and so on"},
+		{Row: "open loop", Meaning: "operations are due at fixed times, and latency counts from then, so " +
+			"that it contains the wait for a worker"},
+		{Row: "closed loop", Meaning: "each worker starts its next operation when the last has ended"},
+	}, lab.Glossary(totals)...)
 }

@@ -183,6 +183,21 @@ func (p *Params) rules(c *params.Checker) {
 		"must be above 0 for --check, or another of the flags --expect-...: there is nothing to check")
 }
 
+// fixTerms explains the columns of the table, which are the lines of the charts.
+func fixTerms(p *Params) []lab.Term {
+	meanings := map[Fix]string{
+		Off: "the courier's link is switched off (courier.WithUnlinked), as in libraries that have none: " +
+			"callers are not notified when their fetch dies",
+		On:    "the library with its default link",
+		Stale: "the same, and the cache gives values past their TTL where a load fails or is late",
+	}
+	var terms []lab.Term
+	for _, f := range fixesOf(p) {
+		terms = append(terms, lab.Term{Row: f.words(), Meaning: meanings[f]})
+	}
+	return terms
+}
+
 // page shows the runs.
 func page(p *Params, r *Result) *lab.Page {
 	title := "Snowball: one fault, with the courier's fix off and on"
@@ -191,7 +206,7 @@ func page(p *Params, r *Result) *lab.Page {
 	}
 	return &lab.Page{
 		Title: title, Story: story(p), Finding: r.finding(), Seed: &p.Seed, Partial: r.Partial,
-		Tables: []*table.Table{r.table(p)}, Glossary: lab.Glossary(measures),
+		Tables: []*table.Table{r.table(p)}, Glossary: append(fixTerms(p), lab.Glossary(measures)...),
 		Charts: r.charts(p), Series: r.series(), Checks: r.checks(p),
 	}
 }
