@@ -156,3 +156,28 @@ func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 	_, _, stderr := cachebench(t.Context(), "snowball", "--scenario", nodes)
 	require.Contains(t, stderr, nodes+":1: experiment: ")
 }
+
+// The help of a command fits a screen of 50 lines and 80 columns; the rest is in its topics.
+func TestHelpFitsAScreen(t *testing.T) {
+	for _, name := range []string{"", "churn", "cluster", "faults", "memory", "registry", "run",
+		"snowball"} {
+		code, stdout, _ := cachebench(t.Context(), strings.Fields(name+" --help")...)
+		assert.Equal(t, exitOK, code, name)
+		lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+		assert.LessOrEqual(t, len(lines), 50, name)
+		for _, line := range lines {
+			assert.LessOrEqual(t, len([]rune(line)), 80, "%s: %s", name, line)
+		}
+		topics := 0
+		for _, line := range lines {
+			if topic, ok := strings.CutPrefix(line, "  cachebench help "); ok {
+				topics++
+				words := strings.Fields(strings.Split(topic, "   ")[0])
+				code, stdout, _ := cachebench(t.Context(), append([]string{"help"}, words...)...)
+				assert.Equal(t, exitOK, code, topic)
+				assert.Greater(t, strings.Count(stdout, "\n"), 2, topic)
+			}
+		}
+		assert.GreaterOrEqual(t, topics, 2, name)
+	}
+}

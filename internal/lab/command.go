@@ -85,7 +85,7 @@ func newCall[P, R any](e *Experiment[P, R], out *Output) (*call[P, R], *cobra.Co
 	cmd := &cobra.Command{
 		Use:     e.Name,
 		Short:   e.Short,
-		Long:    e.Long,
+		Long:    paragraphs(e.Long),
 		Example: e.Example,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
@@ -93,10 +93,10 @@ func newCall[P, R any](e *Experiment[P, R], out *Output) (*call[P, R], *cobra.Co
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&c.scenario, "scenario", "",
-		"read the parameters from this `file`; flags override them")
+		"read flags from this `file`")
 	c.set.AddFlags(cmd)
 	flags.BoolVar(&c.check, "check", false, "exit with 1 if a check does not hold")
-	flags.StringVar(&c.dir, "out", "", "write the report and the numbers into this `folder`")
+	flags.StringVar(&c.dir, "out", "", "write a report into this `folder`")
 	if err := errors.Join(cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"),
 		cmd.MarkFlagDirname("out")); err != nil {
 		panic(err) // the flags were defined just now

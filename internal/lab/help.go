@@ -51,10 +51,21 @@ func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
 			flagsText(set)})
 	}
 	for _, t := range topics {
-		topic := &cobra.Command{Use: t.Name, Short: t.Short, Long: strings.TrimSpace(t.Text)}
+		topic := &cobra.Command{Use: t.Name, Short: t.Short, Long: paragraphs(t.Text)}
 		topic.SetHelpTemplate("{{.Long}}\n")
 		cmd.AddCommand(topic)
 	}
+}
+
+// paragraphs wraps the paragraphs of a text. What is indented or set in columns stays as it is.
+func paragraphs(text string) string {
+	blocks := strings.Split(strings.TrimSpace(text), "\n\n")
+	for i, b := range blocks {
+		if !strings.Contains(b, "  ") {
+			blocks[i] = table.Wrap(b, helpWidth)
+		}
+	}
+	return strings.Join(blocks, "\n\n")
 }
 
 // flagsText lists all parameters with their defaults.

@@ -10,8 +10,8 @@ import (
 // A Window is when something goes wrong within a run, from the run's beginning. It is a group of
 // parameters.
 type Window struct {
-	Start time.Duration `name:"start" min:"0s" help:"when things begin to go wrong; in proportion to --duration unless given"`
-	End   time.Duration `name:"end" min:"0s" help:"when that ends; in proportion to --duration unless given"`
+	Start time.Duration `name:"start" min:"0s" help:"when things begin to go wrong"`
+	End   time.Duration `name:"end" min:"0s" help:"when that ends"`
 }
 
 // Scale gives the window the place in a run of that duration that it has in one that takes as

@@ -47,7 +47,7 @@ type Params struct {
 // Experiment is "cachebench churn".
 var Experiment = &lab.Experiment[Params, Result]{
 	Name:  "churn",
-	Short: "Ask for keys that come and go, and show that nothing of them is left",
+	Short: "Ask for keys that come and go; nothing may be left",
 	Long: `Churn asks a cache for keys that come and go: each second some are never asked for
 again, and as many new ones come. It shows the heap, the goroutines and the entries
 over time. With --check they may not grow once the cache is warm: what is in use in

@@ -69,7 +69,7 @@ func defaults() Params {
 // Experiment is "cachebench cluster".
 var Experiment = &lab.Experiment[Params, Result]{
 	Name:  "cluster",
-	Short: "Run a cache that nodes share, disturb it, and count what the origin has to bear",
+	Short: "Run a cache that nodes share, and disturb it",
 	Long: `Cluster starts processes on this machine that share a cache, and an origin that
 counts what it is asked for. Fetches begin on every node at a steady rate. From
 --start to --end something is done to the nodes or to the origin. The results

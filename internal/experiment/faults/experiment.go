@@ -25,7 +25,7 @@ type Params struct {
 // Experiment is "cachebench faults".
 var Experiment = &lab.Experiment[Params, Matrix]{
 	Name:  "faults",
-	Short: "Show what every fault does to its callers, with the fix off and on",
+	Short: "Show what every fault does to its callers",
 	Long: `Faults lets one load go wrong in every known way while many callers wait for it,
 with the courier's fix off and on, and with the fix on and a stale value there,
 and prints what the callers got, and how long after the fault.

@@ -16,16 +16,16 @@ import (
 
 // Params are the parameters of the experiment.
 type Params struct {
-	Entries   int           `name:"entries" min:"1000" max:"20000000" help:"entries that each store is filled with"`
-	ValueSize workload.Size `name:"value-size" kind:"size" help:"sizes of values: 100B, uniform:A..B, lognormal:MEDIAN,P99[,LARGEST]"`
-	Keep      float64       `name:"keep" kind:"share" min:"0" max:"1" help:"the share of the entries that is left after the shrink"`
-	Phase     time.Duration `name:"phase" min:"100ms" max:"1h" help:"how long the churn takes, and the light traffic after the shrink"`
+	Entries   int           `name:"entries" min:"1000" max:"20000000" help:"entries of each store"`
+	ValueSize workload.Size `name:"value-size" kind:"size" help:"sizes of values: 100B, uniform:A..B"`
+	Keep      float64       `name:"keep" kind:"share" min:"0" max:"1" help:"share of the entries that the shrink leaves"`
+	Phase     time.Duration `name:"phase" min:"100ms" max:"1h" help:"length of the churn, and of what follows"`
 	Rate      int           `name:"rate" kind:"per-second" min:"100" max:"100000000" help:"operations per second"`
-	Stores    []string      `name:"stores" kind:"name,..." choices:"map,golang-lru,golang-lru-expirable,snowfence-uncompact,snowfence,snowfence-shed" help:"which stores to run: see cachebench help memory stores"`
-	GOGC      []int         `name:"gogc" min:"1" max:"10000" help:"run without a limit with each GOGC of these"`
-	Limits    Limits        `name:"limit" kind:"size,..." help:"run with each GOMEMLIMIT of these: 100MiB, or 1.5x of what the leanest store has live; none: no such runs"`
-	LimitGOGC GOGCs         `name:"limit-gogc" kind:"n,..." help:"run under each limit with each GOGC of these, or off"`
-	TTL       time.Duration `name:"ttl" min:"0s" max:"1h" help:"the TTL of entries that expire" zero:"no such runs"`
+	Stores    []string      `name:"stores" kind:"name,..." choices:"all,map,golang-lru,golang-lru-expirable,snowfence-uncompact,snowfence,snowfence-shed" help:"stores to run: help memory stores"`
+	GOGC      []int         `name:"gogc" min:"1" max:"10000" help:"GOGC of runs without a limit"`
+	Limits    Limits        `name:"limit" kind:"size,..." help:"GOMEMLIMIT of runs with one, or none"`
+	LimitGOGC GOGCs         `name:"limit-gogc" kind:"n,..." help:"GOGC of these, or off"`
+	TTL       time.Duration `name:"ttl" min:"0s" max:"1h" help:"TTL of runs with one"`
 	Seed      uint64        `name:"seed" help:"settles which keys are asked for"`
 }
 
@@ -37,6 +37,8 @@ const (
 	Uncompacted = "snowfence-uncompact"  // Options.NoCompaction
 	Snowfence   = "snowfence"
 	Shedding    = "snowfence-shed" // Options.ShedAbove
+
+	allStores = "all" // in parameters alone
 )
 
 // Experiment is "cachebench memory".
@@ -59,13 +61,26 @@ near GOMEMLIMIT, or if it costs more collection than a cache that fills up to it
 	Topics: []lab.Topic{
 		{Name: "columns", Short: "what the columns of the tables say", Text: lab.Glossaries(columns)},
 		{Name: "stores", Short: "which stores there are", Text: stores},
+		{Name: "limits", Short: "runs with and without a limit", Text: limits},
 	},
 	Defaults: defaults,
-	Rules:    (*Params).rules,
-	Run:      Run,
-	Page:     page,
-	Child:    serve,
+	Complete: func(p *Params, _ *params.Set) {
+		if slices.Contains(p.Stores, allStores) {
+			p.Stores = []string{Map, GolangLRU, Expirable, Uncompacted, Snowfence, Shedding}
+		}
+	},
+	Rules: (*Params).rules,
+	Run:   Run,
+	Page:  page,
+	Child: serve,
 }
+
+const limits = `
+Each store runs with each GOGC of --gogc without a limit; then under each GOMEMLIMIT
+of --limit, with each GOGC of --limit-gogc. A limit is a size (100MiB) or a multiple of
+what the leanest store has live when it is full (1.5x); none means no such runs. At last
+the stores that have a TTL run with entries that expire after --ttl instead of being
+deleted; 0 means no such runs.`
 
 const stores = `
 map                   a Go map behind a mutex, which evicts the oldest
@@ -89,7 +104,7 @@ func defaults() Params {
 	}
 	return Params{
 		Entries: 400_000, ValueSize: size, Keep: 0.01, Phase: 900 * time.Millisecond, Rate: 150_000,
-		Stores: []string{Map, GolangLRU, Expirable, Uncompacted, Snowfence, Shedding},
+		Stores: []string{allStores},
 		GOGC:   []int{50, 100, 200}, Limits: Limits{{Times: 1.1}, {Times: 1.5}},
 		LimitGOGC: GOGCs{100, Off}, TTL: 2 * time.Second, Seed: 1,
 	}

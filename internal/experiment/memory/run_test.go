@@ -26,6 +26,7 @@ func small(t *testing.T, cell string) (Params, lab.Env) {
 	p.ValueSize, err = workload.FixedSize(50)
 	require.NoError(t, err)
 	p.GOGC, p.Limits, p.TTL = []int{100}, nil, 0
+	Experiment.Complete(&p, nil) // all stores
 	return p, lab.Env{Child: []string{self}}
 }
 

@@ -37,7 +37,7 @@ type Params struct {
 // Experiment is "cachebench registry".
 var Experiment = &lab.Experiment[Params, Result]{
 	Name:  "registry",
-	Short: "Run a cluster of registries, disturb it, and show how it comes to agree again",
+	Short: "Run a cluster of registries, and disturb it",
 	Long: `Registry starts a cluster of name registries on this machine. Names are
 registered and released at a steady rate; within a window of time nodes are
 disturbed, and two nodes at a time claim the same name. Every claim is kept

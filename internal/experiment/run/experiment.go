@@ -17,13 +17,13 @@ import (
 // Params are the parameters of the experiment.
 type Params struct {
 	Seed     uint64        `name:"seed" help:"settles all that is random"`
-	Duration time.Duration `name:"duration" above:"0s" max:"24h" help:"how long to measure; a trace ends by itself"`
+	Duration time.Duration `name:"duration" above:"0s" max:"24h" help:"how long to measure"`
 	Until    time.Duration `name:"until" min:"0s" zero:"at the end" more:"1" help:"when operations end, before --duration; the process is looked at until then"`
 	Warmup   time.Duration `name:"warmup" min:"0s" max:"24h" more:"1" help:"run for this long before measuring"`
 	Workers  int           `name:"workers" min:"1" max:"100000" help:"goroutines that run operations"`
-	Rate     float64       `name:"rate" kind:"per-second" min:"0" zero:"as fast as workers can" help:"operations per second"`
+	Rate     float64       `name:"rate" kind:"per-second" min:"0" zero:"all they can" help:"operations per second"`
 	Timeout  time.Duration `name:"timeout" above:"0s" max:"24h" help:"a read's own deadline"`
-	Batch    int           `name:"batch" min:"1" max:"100000" help:"keys that a read asks for at once"`
+	Batch    int           `name:"batch" min:"1" max:"100000" more:"1" help:"keys that a read asks for at once"`
 	Mix      workload.Mix  `name:"mix" kind:"weights" help:"weights of the operations"`
 	traffic.Keys
 	Loop bool `name:"loop" more:"1" help:"begin the trace again when it ends; needs --duration"`
@@ -49,12 +49,12 @@ var Experiment = &lab.Experiment[Params, Result]{
 	Short: "Run load on an embedded cache and measure it",
 	Long: `Run makes a cache and a simulated origin, lets workers read, write and delete, and
 prints throughput, hit ratio, origin loads and latencies.`,
-	Example: `  cachebench run --keys zipf:1.2 --key-count 1000000 --capacity 100000 --duration 30s
+	Example: `  cachebench run --keys zipf:1.2 --key-count 1000000 --capacity 100000
   cachebench run --rate 5000 --workers 64 --fault hang --out out/hang
   cachebench run --trace testdata/traces/small.arc --capacity 500 --compare-lru`,
 	Topics: []lab.Topic{
 		{Name: "outcomes", Short: "what a read turns out to be, batches", Text: outcomesText},
-		{Name: "loops", Short: "closed and open loop, and what measuring costs", Text: loopsText},
+		{Name: "loops", Short: "closed and open loop, cost of measuring", Text: loopsText},
 		{Name: "traces", Short: "how a trace is replayed", Text: tracesText},
 		{Name: "faults", Short: "which loads fail, and when", Text: faultsText},
 		{Name: "rows", Short: "what the rows of the tables say",

@@ -40,7 +40,7 @@ type Expect struct {
 // Experiment is "cachebench snowball".
 var Experiment = &lab.Experiment[Params, Result]{
 	Name:  "snowball",
-	Short: "Show what one crashing fetch does to everyone else, with the fix off and on",
+	Short: "Show what one crashing fetch does to everyone else",
 	Long: `Snowball runs a service in miniature: events queue for a pool of workers, each of
 which fetches a key through the cache. For a while the fetch function of a few keys
 goes wrong. The same events run twice, with the courier's fix off and on. Without
@@ -51,7 +51,7 @@ goes wrong. The same events run twice, with the courier's fix off and on. Withou
 		{Name: "faults", Short: "which faults there are", Text: faultsText},
 		{Name: "rows", Short: "what the rows of the table say",
 			Text: lab.Glossaries(lab.Glossary(measures))},
-		{Name: "runs", Short: "what differs between the runs, and stale values", Text: runsText},
+		{Name: "runs", Short: "what differs between the runs", Text: runsText},
 		{Name: "check", Short: "what --check holds the result to", Text: checkText},
 	},
 	Defaults: defaults,

@@ -19,7 +19,7 @@ import (
 
 // Keys says which keys are asked for.
 type Keys struct {
-	Law      workload.KeySpec `name:"keys" kind:"law" suggest:"zipf:1.01,uniform,scan,zipf-scan:1.01" help:"zipf:SKEW, uniform, scan or zipf-scan:SKEW[,SHARE[,LENGTH]]"`
+	Law      workload.KeySpec `name:"keys" kind:"law" suggest:"zipf:1.01,uniform,scan,zipf-scan:1.01" help:"zipf:SKEW, uniform, scan, zipf-scan:SKEW"`
 	Count    uint64           `name:"key-count" min:"1" max:"1099511627776" help:"how many keys there are"`
 	Scramble bool             `name:"scramble" more:"1" help:"scatter the popular keys over the range; otherwise key 0 is the most popular, key 1 the next"`
 	Trace    string           `name:"trace" kind:"file" file:"" help:"ask for the keys of this trace instead"`
@@ -127,7 +127,7 @@ func (o *Origin) Config(seed uint64) origin.Config {
 
 // Fault says how loads fail, of which keys, and when.
 type Fault struct {
-	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"panic, goexit, error, hang, child, slow or none"`
+	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"how loads fail, or none"`
 	Keys  int              `name:"fault-keys" min:"1" help:"how many keys fail"`
 	Share float64          `name:"fault-share" kind:"share" min:"0" max:"1" zero:"the most popular" more:"1" help:"fail neighbours in popularity that get this part of all requests"`
 	Rate  float64          `name:"fault-rate" kind:"share" min:"0" max:"1" help:"the part of their loads that fail"`
