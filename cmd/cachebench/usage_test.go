@@ -170,13 +170,15 @@ func TestHelpFitsAScreen(t *testing.T) {
 		}
 		topics := 0
 		for _, line := range lines {
-			if topic, ok := strings.CutPrefix(line, "  cachebench help "); ok {
-				topics++
-				words := strings.Fields(strings.Split(topic, "   ")[0])
-				code, stdout, _ := cachebench(t.Context(), append([]string{"help"}, words...)...)
-				assert.Equal(t, exitOK, code, topic)
-				assert.Greater(t, strings.Count(stdout, "\n"), 2, topic)
+			topic, ok := strings.CutPrefix(line, "  cachebench help ")
+			if !ok {
+				continue
 			}
+			topics++
+			words := strings.Fields(strings.Split(topic, "   ")[0])
+			code, stdout, _ := cachebench(t.Context(), append([]string{"help"}, words...)...)
+			assert.Equal(t, exitOK, code, topic)
+			assert.Greater(t, strings.Count(stdout, "\n"), 2, topic)
 		}
 		assert.GreaterOrEqual(t, topics, 2, name)
 	}

@@ -317,11 +317,12 @@ func glossary() []lab.Term {
 		{Row: "hit", Meaning: "a read whose value was there, and fresh"},
 		{Row: "loaded", Meaning: "a read whose own fetch function brought the value"},
 		{Row: "joined", Meaning: "a read that waited for a load which another one had started"},
-		{Row: "stale", Meaning: "a read that got the last good value, since the load failed or took long"},
-		{Row: "p50, p90, p99, p99.9", Meaning: "half of the operations took at most the first, 90 of 100 " +
-			"at most the second, and so on"},
-		{Row: "open loop", Meaning: "operations are due at fixed times, and latency counts from then, so " +
-			"that it contains the wait for a worker"},
+		{Row: "stale",
+			Meaning: "a read that got the last good value, since the load failed or took long"},
+		{Row: "p50, p90, p99, p99.9", Meaning: "half of the operations took at most the first, 90 of " +
+			"100 at most the second, and so on"},
+		{Row: "open loop", Meaning: "operations are due at fixed times, and latency counts from then, " +
+			"so that it contains the wait for a worker"},
 		{Row: "closed loop", Meaning: "each worker starts its next operation when the last has ended"},
 	}, lab.Glossary(totals)...)
 }

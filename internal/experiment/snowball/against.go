@@ -164,8 +164,8 @@ func Against(p *Params, r *Result) *lab.Page {
 		found = []string{"The runs were stopped: what is above is a part of what was to be measured."}
 	}
 	charts := r.charts(p)
-	charts[0].Caption = "Events of all keys that got a value, as means of 0.2 s; what is missing got " +
-		"an error, waits, or was dropped."
+	charts[0].Caption = "Events of all keys that got a value, as means of 0.2 s; what is missing " +
+		"got an error, waits, or was dropped."
 	return &lab.Page{
 		Title: "Snowball: one fault, and what it does with each library",
 		Story: fmt.Sprintf("A service of %s workers takes %s events per second from a queue of %s. Each "+

@@ -186,8 +186,8 @@ func (p *Params) rules(c *params.Checker) {
 // fixTerms explains the columns of the table, which are the lines of the charts.
 func fixTerms(p *Params) []lab.Term {
 	meanings := map[Fix]string{
-		Off: "the courier's link is switched off (courier.WithUnlinked), as in libraries that have none: " +
-			"callers are not notified when their fetch dies",
+		Off: "the courier's link is switched off (courier.WithUnlinked), as in libraries that have " +
+			"none: callers are not notified when their fetch dies",
 		On:    "the library with its default link",
 		Stale: "the same, and the cache gives values past their TTL where a load fails or is late",
 	}
