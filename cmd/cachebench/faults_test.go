@@ -28,7 +28,7 @@ func TestFaultsPrintsTheMatrix(t *testing.T) {
 		} {
 			require.Contains(t, stdout, part)
 		}
-		tables, _, _ := strings.Cut(stdout, "Written: ")
+		tables, _, _ := strings.Cut(stdout, "Written to ")
 		for _, line := range strings.Split(tables, "\n") {
 			require.LessOrEqual(t, len([]rune(line)), 120, line)
 		}

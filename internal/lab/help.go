@@ -59,7 +59,7 @@ func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
 
 // paragraphs wraps the paragraphs of a text. What is indented or set in columns stays as it is.
 func paragraphs(text string) string {
-	blocks := strings.Split(strings.TrimSpace(text), "\n\n")
+	blocks := strings.Split(strings.Trim(text, "\n"), "\n\n")
 	for i, b := range blocks {
 		if !strings.Contains(b, "  ") {
 			blocks[i] = table.Wrap(b, helpWidth)
