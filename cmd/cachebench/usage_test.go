@@ -113,7 +113,10 @@ func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 	assert.Contains(t, refusedUsage(t, "completion bash more"),
 		`unknown command "more" for "cachebench completion bash"`)
 	assert.Contains(t, refusedUsage(t, "help nosuch"),
-		`unknown command "nosuch" for "cachebench help"`)
+		`no help for "nosuch"`)
+	assert.Contains(t, refusedUsage(t, "help snowbal"), "did you mean snowball?")
+	assert.Contains(t, refusedUsage(t, "snowbal"), "did you mean snowball?")
+	assert.Contains(t, refusedUsage(t, "help churn nosuch"), "the topics of churn are flags, rows")
 	for _, line := range []string{"completion", "completion zsh", "help", "help run",
 		"help completion bash"} {
 		code, stdout, stderr := cachebench(t.Context(), strings.Fields(line)...)

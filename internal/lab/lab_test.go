@@ -111,7 +111,10 @@ func TestText(t *testing.T) {
 	assert.Empty(t, stderr)
 	for _, part := range []string{
 		"Sums\n", "the sum    10\n", "There is a sum.\n", "pass     the sum is large", "Took ", " Seed 1.\n",
-		"Written to " + dir + ": report.html, sum.svg, series.csv, tables.md, result.json\n",
+		"\nWritten:\n  " + strings.Join([]string{
+			filepath.Join(dir, "report.html"), filepath.Join(dir, "sum.svg"), filepath.Join(dir, "series.csv"),
+			filepath.Join(dir, "tables.md"), filepath.Join(dir, "result.json"),
+		}, "\n  ") + "\nTook ",
 	} {
 		assert.Contains(t, stdout, part)
 	}
@@ -229,7 +232,7 @@ func TestHelp(t *testing.T) {
 	assert.NotContains(t, stdout, "--fails", "it is in the long help")
 	code, _, stderr := run(t, t.Context(), "help", "nosuch")
 	assert.Equal(t, 2, code)
-	assert.Contains(t, stderr, `unknown command "nosuch" for "lab help"`)
+	assert.Contains(t, stderr, `no help for "nosuch"`)
 }
 
 func TestWordsOfDisturbances(t *testing.T) {

@@ -85,11 +85,7 @@ func (s *shown) writeText(w io.Writer) error {
 		}
 	}
 	if len(s.Files) > 0 {
-		var names []string
-		for _, f := range s.Files {
-			names = append(names, filepath.Base(f))
-		}
-		fmt.Fprintf(&b, "\nWritten to %s: %s\n", filepath.Dir(s.Files[0]), strings.Join(names, ", "))
+		fmt.Fprintf(&b, "\nWritten:\n  %s\n", strings.Join(s.Files, "\n  "))
 	}
 	fmt.Fprintf(&b, "Took %s.", human.Duration(s.took))
 	if s.page.Seed != nil {
