@@ -312,7 +312,7 @@ func page(p *Params, r *Result) *lab.Page {
 		Title: "Churn: keys that come and go",
 		Story: "Callers asked a cache for keys of which some were replaced every second.",
 		Finding: fmt.Sprintf("%s keys came, of which %s were alive at a time. Collections found %s "+
-			"in use early in the run and %s late, and there were %.0f goroutines and %.0f.",
+			"in use early in the run and %s late. There were %.0f goroutines early and %.0f late.",
 			human.Count(int64(r.Keys)), human.Count(int64(p.KeyCount)), human.Bytes(r.Early.Heap),
 			human.Bytes(r.Late.Heap), r.Early.Goroutines, r.Late.Goroutines),
 		Seed: &p.Seed, Partial: r.partial, Tables: []*table.Table{t},
