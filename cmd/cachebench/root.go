@@ -69,7 +69,8 @@ A scenario file holds the flags of one command by their names, in YAML or JSON:
 
 Run it with "cachebench snowball --scenario FILE". Flags on the command line override
 the file, and what neither has keeps the command's default. A relative path in a
-file starts at the file's folder. Unknown names, wrong types and values out of range
+file starts at the file's folder. --check, --out, --json and --quiet are for the command
+line alone. Unknown names, wrong types and values out of range
 are refused, all of them at once, with file, line and field. result.json and the
 report of each run hold the parameters of that run as such a file has them.
 

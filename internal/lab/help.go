@@ -71,7 +71,7 @@ func paragraphs(text string) string {
 // flagsText lists all parameters with their defaults.
 func flagsText(set *params.Set) string {
 	var b strings.Builder
-	b.WriteString("All flags. A scenario file has the same names without the dashes.\n")
+	b.WriteString("What a scenario file can hold, too, by these names without the dashes.\n")
 	for _, f := range set.Fields() {
 		fmt.Fprintf(&b, "\n  --%s", f.Name)
 		if f.Kind != "" {
