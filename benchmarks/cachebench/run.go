@@ -120,7 +120,7 @@ func runOne(
 	case err == nil || len(last.Series) == 0:
 		return nil, child.Ended()
 	default:
-		return last.Died(p, reason(err)), nil
+		return last.Died(p, reason(err)), nil //nolint:nilerr // that is the result
 	}
 }
 
