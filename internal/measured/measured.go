@@ -1,5 +1,5 @@
-// Package measured holds numbers that come out of a run and may be missing: a [Value], and the
-// [Spread] of times.
+// Package measured holds results of a run that may be missing: a [Value], and the [Spread] of
+// times.
 package measured
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// A Value is a number that may not exist: then it is NaN, and null in JSON.
+// A Value is a number that may be missing: then it is NaN, and null in JSON.
 type Value float64
 
-// None is the Value that does not exist.
+// None returns the missing Value.
 func None() Value { return Value(math.NaN()) }
 
-// Exists reports whether there is a number.
+// Exists reports whether the value is not missing.
 func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 
-// MarshalJSON writes the number, or null.
+// MarshalJSON returns the number, or null.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if !v.Exists() {
 		return []byte("null"), nil
@@ -27,12 +27,12 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
-// Duration is the value in seconds as a duration.
+// Duration returns the value, in seconds, as a duration.
 func (v Value) Duration() time.Duration {
 	return time.Duration(math.Round(float64(v) * float64(time.Second)))
 }
 
-// Spread is how times were spread.
+// Spread summarises the distribution of times.
 type Spread struct {
 	Count int64 `json:"count"`
 	P50   Value `json:"p50_seconds"`
@@ -40,7 +40,7 @@ type Spread struct {
 	Max   Value `json:"max_seconds"`
 }
 
-// SpreadOf returns the spread of what a histogram of nanoseconds has recorded.
+// SpreadOf returns the spread of a histogram of nanoseconds.
 func SpreadOf(h *hdrhistogram.Histogram) Spread {
 	if h.TotalCount() == 0 {
 		return Spread{P50: None(), P99: None(), Max: None()}
@@ -49,12 +49,11 @@ func SpreadOf(h *hdrhistogram.Histogram) Spread {
 		Max: Value(time.Duration(h.Max()).Seconds())}
 }
 
-// Quantile returns the time, in seconds, that so many percent of a histogram of nanoseconds do not
-// exceed.
+// Quantile returns a percentile of a histogram of nanoseconds, in seconds.
 func Quantile(h *hdrhistogram.Histogram, percent float64) Value {
 	if h.TotalCount() == 0 {
 		return None()
 	}
-	// A histogram rounds up to its next step, which may lie above its largest value.
+	// ValueAtQuantile rounds up, possibly above the largest value.
 	return Value(time.Duration(min(h.ValueAtQuantile(percent), h.Max())).Seconds())
 }
