@@ -16,7 +16,7 @@ import (
 
 const benchKeys = 100_000
 
-// zipfKeys are draws of the hit path's keys, made before the clock runs.
+// zipfKeys returns keys for benchmarks of hits, drawn before the timer starts.
 func zipfKeys(b *testing.B) []int {
 	b.Helper()
 	z, err := workload.NewZipf(benchKeys, 1.01)
@@ -29,14 +29,14 @@ func zipfKeys(b *testing.B) []int {
 	return keys
 }
 
-// parallelHits calls get for keys of a zipf law, in as many goroutines as -cpu
-// sets. Each begins at a different key.
+// parallelHits calls get for zipf-distributed keys, in as many goroutines as -cpu sets. Each begins
+// at a different key.
 func parallelHits(b *testing.B, get func(int) bool) {
 	b.Helper()
 	keys := zipfKeys(b)
 	var place atomic.Uint64
 	b.ReportAllocs()
-	b.ResetTimer() // the keys and the full cache took their time
+	b.ResetTimer() // excludes making the keys and filling the cache
 	b.RunParallel(func(pb *testing.PB) {
 		i := int(place.Add(1)) * 7919
 		for pb.Next() {
@@ -92,7 +92,7 @@ func BenchmarkFetchMiss(b *testing.B) {
 	ctx := b.Context()
 	var next atomic.Int64
 	b.ReportAllocs()
-	b.ResetTimer() // the keys and the full cache took their time
+	b.ResetTimer() // excludes making the keys and filling the cache
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if _, err := c.Fetch(ctx, int(next.Add(1)), load); err != nil {
@@ -131,7 +131,7 @@ func BenchmarkDelete(b *testing.B) {
 	c := full(b, cache.Options[int, int]{})
 	b.ReportAllocs()
 	i := 0
-	for b.Loop() { // every other one is there
+	for b.Loop() { // every other one is stored
 		c.Delete(i % benchKeys)
 		if i&1 == 0 {
 			c.Set(i%benchKeys, i)
@@ -140,8 +140,8 @@ func BenchmarkDelete(b *testing.B) {
 	}
 }
 
-// BenchmarkEmpty shows that the time per entry for emptying a cache does not grow
-// with their number.
+// BenchmarkEmpty shows that the time per entry for emptying a cache does not grow with the number
+// of entries.
 func BenchmarkEmpty(b *testing.B) {
 	for name, empty := range map[string]func(*cache.Cache[int, int]){
 		"Clear": func(c *cache.Cache[int, int]) { c.Clear() },
@@ -155,7 +155,7 @@ func BenchmarkEmpty(b *testing.B) {
 		for _, n := range []int{benchKeys / 10, 5 * benchKeys} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				for range b.N {
-					b.StopTimer() // it takes a while to fill one
+					b.StopTimer() // filling the next cache does not count
 					c, err := cache.New(cache.Options[int, int]{Capacity: n})
 					require.NoError(b, err)
 					for i := range n {

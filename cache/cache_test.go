@@ -90,8 +90,7 @@ func TestNaN(t *testing.T) {
 	require.Equal(t, 7, v)
 }
 
-// A key that can't be compared panics in its caller, as it would in a map, and
-// does no harm beyond: no lock stays taken.
+// A key that can't be compared panics in its caller, as it would in a map, and leaves no lock held.
 func TestUncomparableKey(t *testing.T) {
 	for name, o := range map[string]cache.Options[any, int]{
 		"one shard":   {Capacity: 10},
@@ -105,7 +104,7 @@ func TestUncomparableKey(t *testing.T) {
 			require.Panics(t, func() { c.SetTTL(key, 1, time.Hour) })
 			require.Panics(t, func() { c.Delete(key) })
 			require.Panics(t, func() { _, _ = c.Fetch(t.Context(), key, returns[any](1)) })
-			for i := range 1000 { // every shard can be written
+			for i := range 1000 { // every shard still accepts writes
 				c.Set(i, i)
 			}
 			require.Positive(t, c.Len())
@@ -139,8 +138,8 @@ func TestAll(t *testing.T) {
 	require.Zero(t, c.Len())
 }
 
-// All is weakly consistent: while others write, it yields each key that stays
-// exactly once, and no value that was never stored.
+// All is weakly consistent: during writes, it yields each key that stays exactly once, and no value
+// that was never stored.
 func TestAllWhileOthersWrite(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Capacity: 20_000})
 	const fixed = 2000
@@ -198,8 +197,8 @@ func TestClear(t *testing.T) {
 	}
 }
 
-// Clear empties all shards at once, so a callback that takes long finds the cache
-// empty and usable. Its reason is that of the time of the Clear.
+// Clear empties all shards before it notifies callbacks, so a slow callback finds the cache empty
+// and usable. The reason is as of the time of the Clear.
 func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, ttl = 4000, time.Second
@@ -209,7 +208,7 @@ func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 			Capacity: 2 * n,
 			OnEviction: func(key, _ int, reason cache.Reason) {
 				reasons[reason]++
-				time.Sleep(ttl) // the others' time is up meanwhile
+				time.Sleep(ttl) // the TTL of the others ends meanwhile
 				_, ok := c.Get(n - 1 - key)
 				assert.False(t, ok)
 				assert.Zero(t, c.Len())
@@ -228,7 +227,7 @@ func TestClearIsDoneBeforeItIsTold(t *testing.T) {
 	})
 }
 
-// Everything at once, for the race detector and the books.
+// All methods are called concurrently, for the race detector and the audit.
 func TestBooksUnderConcurrency(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{
 		Capacity:   2000,

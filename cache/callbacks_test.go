@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A callback that hangs stalls no caller, no load and not the sweep.
+// A callback that hangs blocks neither callers nor loads nor the sweep.
 func TestStuckCallbackStallsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -56,7 +56,7 @@ func TestStuckCallbackStallsNobody(t *testing.T) {
 	})
 }
 
-// A callback is no part of the load that made its entry leave: the load has ended by then.
+// A callback is not part of the load that made its entry leave: that load has ended.
 func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 	fetchAgain := func(c *cache.Cache[string, int], key string) {
 		_, _ = c.Fetch(context.Background(), key, returns[string](3))
@@ -106,7 +106,7 @@ func TestCallbackIsNoPartOfTheLoad(t *testing.T) {
 	}
 }
 
-// A callback that calls Goexit, as those of package testing do, is as one that panics.
+// A callback that calls Goexit, as t.FailNow does, is handled like one that panics.
 func TestCallbackCallsGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []departure[string, int]
@@ -125,11 +125,11 @@ func TestCallbackCallsGoexit(t *testing.T) {
 	})
 }
 
-// The entries of a key leave in the order in which they came, and that is the order
-// of the calls, whatever removed them.
+// The callbacks for the entries of a key are called in the order in which the entries were stored,
+// whatever removed them.
 func TestCallbacksAreInOrder(t *testing.T) {
 	const keys, sets = 4, 2000
-	var last [keys]int // the callback's alone
+	var last [keys]int // only the callback uses it
 	calls := 0
 	c := newCache(t, cache.Options[int, int]{OnEviction: func(k, v int, _ cache.Reason) {
 		if v <= last[k] {
@@ -217,8 +217,8 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 	})
 }
 
-// A callback that stores each evicted entry again goes on for ever, in the background: it
-// does not hold up callers, and ends with the cache.
+// A callback that stores each evicted entry again is called for ever, in the background: it does
+// not block callers, and ends with the cache.
 func TestCallbackPutsBack(t *testing.T) {
 	var c *cache.Cache[int, int]
 	var mu sync.Mutex
@@ -245,7 +245,7 @@ func TestCallbackPutsBack(t *testing.T) {
 }
 
 // The callback gets the entries that Clear removes before those that are stored later, however many
-// they are, even if it ends its goroutine in the midst of them.
+// they are, even if it ends its goroutine in between.
 func TestClearIsToldInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys, rounds = 3000, 5
@@ -275,7 +275,7 @@ func TestClearIsToldInOrder(t *testing.T) {
 	})
 }
 
-// While a few notifications wait, Clear drops those for which there is no room, and no more.
+// While a few notifications wait, Clear drops only those for which there is no room.
 func TestClearOfAFullCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 50_000

@@ -10,8 +10,8 @@ import (
 
 func (k *clock) keeping() bool { return k.coarse.Load() != 0 }
 
-// While hits are many the clock is kept by a goroutine, and is late by no more
-// than it may be; when they cease the goroutine ends and the clock is exact.
+// While there are many hits, a goroutine advances the clock, which is late by no more than its
+// bound. When the hits cease, the goroutine ends and the clock is exact.
 func TestClock(t *testing.T) {
 	for _, may := range []time.Duration{0, 10 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestClockIsExact(t *testing.T) {
 	}
 }
 
-// A goroutine that does not get its turn is made up for by the hits.
+// If the goroutine does not run, the hits advance the clock.
 func TestClockThatIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s stripe
@@ -107,20 +107,20 @@ func TestClockStops(t *testing.T) {
 	})
 }
 
-// An entry's end is exact, although the clock that hits read is late, up to maxDelay.
-// Beyond that Get and Peek are of one mind.
+// An entry's end is exact, although the clock that hits read is up to maxDelay late. If it is
+// later, Get and Peek still agree.
 func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Options[int, int]{TTL: time.Second})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, c.Close()) }()
-		c.sweeper.stop() // it would reclaim the entries
+		c.sweeper.stop() // otherwise it would reclaim the entries
 		for _, tt := range []struct {
 			late time.Duration
 			live bool
 		}{{76 * time.Millisecond, false}, {maxDelay, false}, {maxDelay + 1, true}} {
 			c.Set(1, 1)
-			c.Get(1) // so that the next is not the one that compares the clocks
+			c.Get(1) // so that the next hit does not compare the clocks
 			time.Sleep(time.Second)
 			c.clock.coarse.Store(c.clock.now() - int64(tt.late))
 			_, got := c.Get(1)
@@ -133,9 +133,8 @@ func TestEndOfEntryWhileClockIsLate(t *testing.T) {
 	})
 }
 
-// In a bubble, a cache that was made outside, as package-level ones are, has TTLs by the
-// bubble's clock, and starts no goroutine that the bubble would wait for, at any time of its own
-// clock.
+// In a bubble, a cache that was made outside, as package-level ones are, uses the bubble's clock
+// for TTLs. It starts no goroutine that the bubble would wait for, at any time of its own clock.
 func TestCacheFromOutsideOfBubble(t *testing.T) {
 	for name, o := range map[string]Options[int, int]{
 		"TTL":     {TTL: time.Minute},

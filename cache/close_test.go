@@ -84,8 +84,8 @@ func TestCloseWithStuckLoad(t *testing.T) {
 	})
 }
 
-// A callback that is stuck, or that closes the cache, does not hold up Close for
-// longer than its grace. The entries for which it was not called are counted.
+// A callback that is stuck, or that closes the cache, does not delay Close for longer than its
+// grace period. The entries for which it was not called are counted.
 func TestCloseWhileCallbackIsStuck(t *testing.T) {
 	t.Run("stuck", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestCloseWhileCallbackIsStuck(t *testing.T) {
 	})
 }
 
-// Close in the midst of everything leaves nothing behind.
+// Close leaves no goroutine and no callback, whatever is under way.
 func TestCloseRaces(t *testing.T) {
 	for range 200 {
 		c, err := cache.New(cache.Options[int, int]{TTL: time.Hour, RefreshAt: 1e-12})

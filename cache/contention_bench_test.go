@@ -30,7 +30,7 @@ func BenchmarkWhileALoadRuns(b *testing.B) {
 	var first atomic.Int64
 	each := func(b *testing.B, op func(key int)) {
 		b.RunParallel(func(pb *testing.PB) {
-			for key := int(first.Add(1e9)); pb.Next(); key++ { // keys of this goroutine alone
+			for key := int(first.Add(1e9)); pb.Next(); key++ { // keys that only this goroutine uses
 				op(key)
 			}
 		})

@@ -20,9 +20,8 @@ type ignore struct{}
 
 func (ignore) Errorf(string, ...any) {}
 
-// A load's context may be printed, logged and compared while the load
-// and others run: nothing that changes can be reached from it. The race detector sees
-// to that.
+// A load's context may be printed, logged and compared while the load and others run: nothing that
+// changes is reachable from it. The race detector checks this.
 func TestContextCanBeLookedAt(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{TTL: time.Hour, RefreshAt: 1e-12})
 	logger := slog.New(slog.NewJSONHandler(io.Discard, nil))
@@ -40,7 +39,7 @@ func TestContextCanBeLookedAt(t *testing.T) {
 	var wg sync.WaitGroup
 	for k := range 8 {
 		wg.Go(func() {
-			var before context.Context // of the load before
+			var before context.Context // of the previous load
 			for range 5 {
 				_, err := c.Fetch(t.Context(), k, func(ctx context.Context, _ int) (int, error) {
 					var looking sync.WaitGroup
@@ -48,7 +47,7 @@ func TestContextCanBeLookedAt(t *testing.T) {
 					for _, other := range []context.Context{ctx, before} {
 						looking.Go(func() { look(ctx, other) })
 					}
-					before = ctx //nolint:fatcontext // to be looked at by the next load
+					before = ctx //nolint:fatcontext // for the next load to print
 					for i := range 100 {
 						cache.StoreFor(ctx, time.Duration(-i))
 					}

@@ -18,8 +18,8 @@ type departure[K comparable, V any] struct {
 	reason cache.Reason
 }
 
-// record makes an OnEviction that appends to a slice, which may be read once nothing
-// is going on.
+// record returns an OnEviction that appends to a slice, which may be read once all callbacks have
+// returned.
 func record[K comparable, V any](to *[]departure[K, V]) func(K, V, cache.Reason) {
 	return func(k K, v V, r cache.Reason) { *to = append(*to, departure[K, V]{k, v, r}) }
 }
@@ -164,8 +164,8 @@ func TestCallbackUsesTheCache(t *testing.T) {
 	}
 }
 
-// A callback that panics spoils nothing: not the call that caused it, not the
-// load, not the sweep, not the callbacks after it.
+// A callback that panics affects neither the call that caused it, nor the load, nor the sweep, nor
+// later callbacks.
 func TestCallbackPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -184,7 +184,7 @@ func TestCallbackPanics(t *testing.T) {
 		c.Clear()
 		synctest.Wait()
 		require.Equal(t, 5, calls)
-		for range 2 { // the sweep outlives the first
+		for range 2 { // the sweep goes on after the first
 			c.SetTTL(4, 4, time.Millisecond)
 			time.Sleep(3 * time.Second)
 			synctest.Wait()

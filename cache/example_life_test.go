@@ -10,8 +10,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// While the origin is down, callers get the last good value, and a slow load is not waited
-// for.
+// While the origin is down, callers get the last good value, and do not wait for a slow load.
 func ExampleCache_FetchResult() {
 	rates, err := cache.New(cache.Options[string, float64]{
 		TTL:         time.Minute,
@@ -43,7 +42,7 @@ func ExampleCache_FetchResult() {
 	// 1.27 true courier: the flight is late <nil>
 }
 
-// That there is no record is remembered, but not as a value.
+// The cache remembers that there is no record, but not as a value.
 func ExampleOptions_isNotFound() {
 	users, err := cache.New(cache.Options[int, string]{
 		NotFoundTTL: 10 * time.Second,
@@ -70,7 +69,7 @@ func ExampleOptions_isNotFound() {
 	// 0
 }
 
-// A load asks whether the record has changed since the value that it is to replace.
+// A load asks the origin whether the record has changed since the previous value.
 func ExamplePrevious() {
 	type document struct {
 		text    string
@@ -122,7 +121,7 @@ func ExampleCache_Update() {
 	fmt.Println(visits.Get("ada"))
 	fmt.Println(visits.Update("bob", func(old int, ok bool) (int, cache.Op) {
 		if !ok {
-			return 0, cache.Keep // he was never here
+			return 0, cache.Keep // there is no entry
 		}
 		return old, cache.Remove
 	}))

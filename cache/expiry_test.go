@@ -43,7 +43,7 @@ func TestTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		store func(*cache.Cache[string, int])
-		want  time.Duration // 0: for ever, negative: not at all
+		want  time.Duration // 0: no TTL; negative: not stored
 	}{
 		{"Set", func(c *cache.Cache[string, int]) { c.Set("k", 1) }, ttl},
 		{"Fetch", func(c *cache.Cache[string, int]) { fetch(c, returns[string](1)) }, ttl},
@@ -167,7 +167,7 @@ func TestJitter(t *testing.T) {
 	}
 }
 
-// The longest and the shortest TTL survive any jitter.
+// The longest and the shortest TTL are valid with any jitter.
 func TestJitterOfExtremes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{Capacity: 100, TTLJitter: 1, ClockError: -1})
@@ -189,7 +189,7 @@ func TestSweep(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{Capacity: 10_000})
 		require.Greater(t, c.Shards(), 1)
 		for i := range 9000 {
-			c.SetTTL(i, i, time.Duration(i%3)*10*time.Second) // a third for ever
+			c.SetTTL(i, i, time.Duration(i%3)*10*time.Second) // a third without a TTL
 		}
 		require.Equal(t, 9000, c.Len())
 		time.Sleep(10*time.Second + cache.SweepEvery)
@@ -203,7 +203,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// One sweep does no more than its budget, and comes back soon for the rest.
+// One sweep does no more than its budget, and the next one follows soon.
 func TestSweepBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 5*cache.SweepBudget/2 + 7
@@ -237,6 +237,6 @@ func TestNoSweeperWithoutTTL(t *testing.T) {
 		c.Set(1, 1)
 		_, err = c.Fetch(t.Context(), 2, returns[int](2))
 		require.NoError(t, err)
-		// The bubble fails the test if a goroutine is left.
+		// The bubble fails the test if a goroutine remains.
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/cache/internal/evict"
 )
 
-// The declarations that tests of the package's API need from inside.
+// This file exports what the tests of package cache_test need.
 
 const (
 	SweepEvery      time.Duration = sweepEvery
@@ -39,7 +39,7 @@ func (c *Cache[K, V]) ShardOf(key K) int {
 	return -1
 }
 
-// Holds reports whether the cache holds an entry of key, even one that is gone.
+// Holds reports whether the cache holds an entry of key, even one past its TTL and StaleFor.
 func (c *Cache[K, V]) Holds(key K) bool {
 	s, hash := c.shardOf(key)
 	return s.index.find(hash, key) != nil
@@ -72,9 +72,9 @@ func (c *Cache[K, V]) NotFoundKeys() (n int) {
 	return n
 }
 
-// Audit compares the books, which are kept in several places, and returns how
-// they differ. It stops all writers meanwhile, but must not meet one between
-// its insertion and the eviction that makes room for it.
+// Audit compares the cache's counters and structures with each other, and returns the differences.
+// It blocks all writers. It must not run between an insertion and the eviction that makes room for
+// it.
 func (c *Cache[K, V]) Audit() error {
 	var errs []error
 	bad := func(format string, args ...any) {
@@ -209,7 +209,7 @@ func (s *shard[K, V]) ordered() (n int) {
 	return n
 }
 
-// ExpiryRoom returns the number of entries that the wheels have room for.
+// ExpiryRoom returns the number of entries for which the wheels have room.
 func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -220,7 +220,7 @@ func (c *Cache[K, V]) ExpiryRoom() (n int) {
 	return n
 }
 
-// room returns how many entries there is room for.
+// room returns the number of entries for which there is room.
 func (w *wheel[K, V]) room() int {
 	n := cap(w.due)
 	for _, l := range w.levels {
@@ -242,7 +242,7 @@ func (w *wheel[K, V]) holder(id uint32) []*entry[K, V] {
 	return w.levels[id/wheelSlots].buckets[id%wheelSlots]
 }
 
-// audit compares where the wheel's entries are with where they belong.
+// audit checks that the wheel's entries are in the right buckets.
 func (w *wheel[K, V]) audit() error {
 	n := len(w.due)
 	moving := 0

@@ -20,15 +20,14 @@ import (
 const (
 	// callerPatience is the deadline of each caller.
 	callerPatience = 10 * time.Second
-	// flightTimeout is the courier's, where it has one.
+	// flightTimeout is the time-out of flights, where they have one.
 	flightTimeout = 2 * time.Second
-	// gathering is the time after which a faulty fetch function fails, so that all
-	// callers wait for it by then.
+	// gathering is the time after which a faulty fetch function fails. All callers wait for it by
+	// then.
 	gathering = time.Millisecond
 )
 
-// A fault is a way in which a fetch function fails, with the results that its callers
-// are to get.
+// A fault is a way for a fetch function to fail, with the results that its callers must get.
 type fault struct {
 	name    string
 	fetch   func(ctx context.Context, release <-chan struct{}) (string, error)
@@ -36,7 +35,7 @@ type fault struct {
 
 	after time.Duration            // when each caller gets the error; 0: at once
 	check func(error) error        // of each caller's error
-	value string                   // where it is no error
+	value string                   // where there is no error
 	alone func(courier.Stats) bool // checks Stats afterwards
 
 	// snowball: without the link each caller waits for its own deadline.
@@ -63,7 +62,7 @@ func wantsPanic(err error) error {
 // faults are those of F1 in docs/architecture.md.
 func faults() []fault {
 	hang := func(_ context.Context, release <-chan struct{}) (string, error) {
-		<-release // deaf to its context
+		<-release // ignores its context
 		return "late", nil
 	}
 	return []fault{
@@ -167,14 +166,14 @@ func faults() []fault {
 	}
 }
 
-// An outcome is when and how a caller came back.
+// An outcome is the result of a caller, and its time.
 type outcome struct {
 	value string
 	err   error
 	took  time.Duration
 }
 
-// storm makes many callers fetch one key, whose fetch function has the fault.
+// storm makes many callers fetch one key with a fetch function that has the fault.
 func storm(
 	t *testing.T, c *cache.Cache[string, string], f fault, callers int, release <-chan struct{},
 ) (outcomes []outcome, loads int) {
@@ -201,7 +200,7 @@ func storm(
 	}
 	synctest.Wait()
 	close(start)
-	// Healthy keys go on meanwhile, at once.
+	// Meanwhile, fetches of healthy keys return at once.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -228,8 +227,8 @@ func storm(
 	return outcomes, loads
 }
 
-// A fault reaches every caller at once, or exactly at its bound; nothing is
-// stored, and the key works afterwards. Each bubble fails if a goroutine is left.
+// Every caller gets the outcome of a fault at once, or exactly at its bound. Nothing is stored, and
+// the key works afterwards. Each bubble fails if a goroutine remains.
 func TestFaults(t *testing.T) {
 	for _, f := range faults() {
 		for _, callers := range []int{1, 2, 1000} {
@@ -261,7 +260,7 @@ func TestFaults(t *testing.T) {
 					require.Equal(t, f.value != "", ok, "what is stored")
 					require.Equal(t, f.value, v)
 					c.Delete("faulty")
-					// The function that hangs does so still.
+					// The function that hangs still hangs.
 					began := time.Now()
 					v, err := c.Fetch(t.Context(), "faulty", returns[string]("good"))
 					require.NoError(t, err)
@@ -320,8 +319,8 @@ func TestFaultsUnlinked(t *testing.T) {
 	}
 }
 
-// A fault that comes back again and again affects only its own callers, up to the
-// bound on functions that hang; past it callers are refused at once.
+// A recurring fault affects only its own callers, up to the bound on functions that hang. Past the
+// bound, callers are refused at once.
 func TestRepeatedHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, string]{Courier: []courier.Option{courier.WithTimeout(

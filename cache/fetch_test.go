@@ -67,7 +67,7 @@ func TestDoubleCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithMaxConcurrent(
 			1)}})
-		go func() { // takes the only slot
+		go func() { // takes the only turn
 			_, _ = c.Fetch(t.Context(), "slow", func(context.Context, string) (int, error) {
 				time.Sleep(time.Second)
 				return 0, nil
@@ -133,7 +133,7 @@ func TestBackoff(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) { // a value that is there is no matter of back-off
+	synctest.Test(t, func(t *testing.T) { // back-off does not affect a stored value
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithBackoff(
 			time.Hour, time.Hour)}})
 		_, err := c.Fetch(t.Context(), "k", func(context.Context, string) (int, error) {
@@ -156,7 +156,7 @@ func TestNestedFetch(t *testing.T) {
 				return 0, nil
 			}
 			below, err := c.Fetch(ctx, n-1, sum)
-			// StoreFor of each nested load is about its own result.
+			// StoreFor in a nested load applies to its own result.
 			cache.StoreFor(ctx, time.Duration(n)*time.Second)
 			return below + n, err
 		}
@@ -238,7 +238,7 @@ func TestCallersLeave(t *testing.T) {
 	})
 }
 
-// The result of a load that ends after its flight does not count.
+// The result of a load that ends after its flight is dropped.
 func TestLateResultIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{Courier: []courier.Option{courier.WithTimeout(

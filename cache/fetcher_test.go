@@ -50,7 +50,7 @@ func TestLoading(t *testing.T) {
 	require.EqualError(t, err, "cache: Options.Capacity: -1: want 0 (the default) or more")
 }
 
-// Without LoadMany, keys are loaded side by side, and fail one by one.
+// Without LoadMany, keys are loaded concurrently, and fail independently.
 func TestFetchManyWithoutLoadMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.NewLoading(cache.Options[int, int]{},

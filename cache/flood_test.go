@@ -21,7 +21,7 @@ func TestFloodOfUnknownIDs(t *testing.T) {
 		flood = 1_000_000
 	}
 	if raceEnabled {
-		flood = 200_000 // one goroutine: nothing for the race detector to see
+		flood = 200_000 // one goroutine, so the race detector finds nothing
 	}
 	load := func(_ context.Context, id int) (int, error) {
 		if id < 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// The hit ratio is no worse than that of golang-lru with equal capacity, though
-// hits reach the order of eviction late and shards each have their own.
+// The hit ratio is no worse than that of golang-lru with equal capacity, although hits affect the
+// order of eviction late and each shard has its own order.
 func TestHitRatio(t *testing.T) {
 	small, err := trace.Load("../testdata/traces/small.arc", trace.Options{})
 	require.NoError(t, err)
@@ -27,7 +27,7 @@ func TestHitRatio(t *testing.T) {
 		requests = 200_000
 	}
 	if raceEnabled {
-		requests = 20_000 // one goroutine: nothing for the race detector to see
+		requests = 20_000 // one goroutine, so the race detector finds nothing
 	}
 	for _, skew := range []float64{0.8, 1.01, 1.2} {
 		const keys = 100_000

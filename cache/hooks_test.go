@@ -27,7 +27,7 @@ func hooked(
 	return c, hook.Of[string, int](c)
 }
 
-// OnChange reports each entry that is stored or removed, and f sees the present state.
+// OnChange reports each entry that is stored or removed, and f sees the current state.
 func TestHookOnChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{
@@ -168,7 +168,7 @@ func TestStoreForOfNotFound(t *testing.T) {
 	})
 }
 
-// An error that is the answer of another process makes no key back off.
+// An error that another process answered does not make the key back off.
 func TestHookAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, h := hooked(t, cache.Options[string, int]{

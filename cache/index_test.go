@@ -17,7 +17,7 @@ func indexEntry(hash uint32, key, value int) *entry[int, int] {
 	return &entry[int, int]{evict.Node{Hash: hash << hashReserved}, key, value}
 }
 
-// An index is a map, even where all hashes are alike.
+// An index behaves like a map, even if all hashes are equal.
 func TestIndex(t *testing.T) {
 	for _, hashes := range []uint32{1, 3, 1 << 30} {
 		rapid.Check(t, func(t *rapid.T) {
@@ -66,18 +66,18 @@ func TestIndex(t *testing.T) {
 // continues with the others.
 func TestIndexWhileOneLeaves(t *testing.T) {
 	var x index[int, int]
-	for key := range 2 { // of one hash, in one bucket
+	for key := range 2 { // with the same hash, in one bucket
 		x.insert(indexEntry(7, key, 0))
 	}
 	b := &x.table.Load().buckets[0]
 	require.NotNil(t, b.slots[0].Load())
-	b.slots[0].Store(nil) // remove has come so far for a reader
+	b.slots[0].Store(nil) // a reader may see remove at this point
 	require.Nil(t, x.find(7<<hashReserved, 0))
 	require.NotNil(t, x.find(7<<hashReserved, 1))
 }
 
-// A reader finds, while others write, each entry that is there all the time, and none
-// that is never there, whichever table it reads.
+// During writes, a reader finds each entry that stays, and none that was never stored, whichever
+// table it reads.
 func TestIndexWhileItChanges(t *testing.T) {
 	var x index[int, int]
 	hash := func(key int) uint32 { // with collisions
@@ -143,9 +143,9 @@ func (t *table[K, V]) probes() (n int) {
 	return n
 }
 
-// In whatever order entries leave, the others crowd no part of a table: to
-// insert, find and remove an entry takes a bucket or two. They may also be inserted again in the
-// order in which All yields them.
+// In whatever order entries leave, the others do not cluster in a part of the table: inserting,
+// finding and removing an entry takes a bucket or two. They may also be inserted again in the order
+// in which All yields them.
 func TestNoPartIsCrowded(t *testing.T) {
 	const n = 20_000
 	seed := rand.Uint64()

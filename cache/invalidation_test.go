@@ -15,8 +15,8 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// A Set, Delete or Clear during a load wins: its callers get the older value, it
-// is not stored, and later callers do not join.
+// A Set, Delete or Clear during a load supersedes it: its callers get the older value, which is not
+// stored, and later callers do not join.
 func TestInvalidationDuringLoad(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -107,7 +107,7 @@ func TestOvertakenLoadIsNotStored(t *testing.T) {
 	}
 }
 
-// Invalidation ends no load that it does not have to.
+// Invalidation supersedes no loads of other keys.
 func TestInvalidationOfOtherKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{})
@@ -129,7 +129,7 @@ func TestInvalidationOfOtherKeys(t *testing.T) {
 	})
 }
 
-// An older load that comes home after a newer one does not overwrite it.
+// An older load that ends after a newer one does not overwrite its value.
 func TestOlderLoadComesLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, string]{})
@@ -149,7 +149,7 @@ func TestOlderLoadComesLast(t *testing.T) {
 		v, _ := c.Get("k")
 		require.Equal(t, "newer", v)
 
-		c.Delete("k") // and the other way round: the newer one is kept out by nothing
+		c.Delete("k") // the other way round, the newer value is stored
 		slow(time.Second, "older")
 		c.Delete("k")
 		slow(10*time.Second, "newer")
@@ -182,8 +182,8 @@ func TestLoadWritesItsOwnKey(t *testing.T) {
 	require.False(t, ok)
 }
 
-// A Fetch that begins after a Delete (Clear, Set) has returned never gets a value whose
-// load began before it was called. Loads are stamped when they begin.
+// A Fetch that begins after a Delete, Clear or Set has returned never gets a value of a load that
+// began before that call. Values are the times at which their loads began, by a logical clock.
 func TestNoStaleValueAfterInvalidation(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
@@ -205,7 +205,7 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, uint64(w)))
 			load := func(context.Context, int) (int64, error) {
 				stamp := clock.Add(1)
-				for range rand.IntN(200) { // unseeded: the scheduler is, too
+				for range rand.IntN(200) { // not seeded, as the scheduler is not either
 					clock.Load()
 				}
 				return stamp, nil

@@ -19,7 +19,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A lifeScenario is a fault of the fetch function of one key, with the events meanwhile.
+// A lifeScenario is a fault of the fetch function of one key, with concurrent events.
 type lifeScenario struct {
 	fault   lifeFault
 	stale   bool // whether there is a stale value when the callers come
@@ -43,7 +43,7 @@ const (
 	lifeSoft  = 100 * time.Millisecond
 	lifeQuick = 20 * time.Millisecond // a load
 	lifeSlow  = 300 * time.Millisecond
-	lifeLong  = 1650 * time.Millisecond // ends when no deadline does
+	lifeLong  = 1650 * time.Millisecond // ends at a time that is no deadline
 	lifeMends = 65 * time.Second        // a load that begins later succeeds
 	lifeEnd   = 100 * time.Second
 )
@@ -125,8 +125,8 @@ func (s lifeScenario) String() string {
 		s.fault.name, s.stale, s.soft, s.timeout, s.crowd, s.ops, s.opsAt)
 }
 
-// However loads end, and whatever happens meanwhile, callers get the results that the
-// documentation promises, and none that is older, later or loaded more often.
+// However loads end, and whatever happens meanwhile, callers get the results that the documentation
+// promises: none is older or later, and no key is loaded more often.
 func TestLife(t *testing.T) {
 	scenarios := lifeScenarios()
 	share := len(scenarios) / 5
@@ -154,7 +154,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// A lifeRun is a scenario at work.
+// A lifeRun is the state of a running scenario.
 type lifeRun struct {
 	lifeScenario
 	ctx     context.Context
@@ -164,7 +164,7 @@ type lifeRun struct {
 
 	mu     sync.Mutex // guards the following
 	starts []time.Duration
-	born   map[int]time.Duration // when a value was stored or loaded
+	born   map[int]time.Duration // the times at which values were stored or loaded
 	wrong  []string
 }
 
@@ -245,7 +245,7 @@ func (s lifeScenario) run(t *testing.T) (wrong []string) {
 	return r.wrong
 }
 
-// answered returns how many functions brought a value in time.
+// answered returns the number of functions that returned a value in time.
 func (m *lifeModel) answered() (n int) {
 	for _, f := range m.flights {
 		if !f.dropped && f.result == "" {
@@ -325,7 +325,7 @@ func (r *lifeRun) load(ctx context.Context, _ string) (int, error) {
 	return 100 + n, nil
 }
 
-// occupy makes a caller wait for another key until lifeMends, so that no other one may wait.
+// occupy makes a caller wait for another key until lifeMends, so that other callers are refused.
 func (r *lifeRun) occupy() {
 	r.sleepUntil(-500 * time.Microsecond)
 	for r.now() < lifeMends {
@@ -399,7 +399,7 @@ func (r *lifeRun) call(c lifeCaller) lifeCaller {
 	return c
 }
 
-// checkAge checks that a value is not older than it may be, and that its Age is right.
+// checkAge checks that a value is not too old, and that its Age is right.
 func (r *lifeRun) checkAge(c lifeCaller, got cache.Result[int]) {
 	r.mu.Lock()
 	age := c.done - r.born[got.Value]

@@ -9,10 +9,10 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A lifeModel models one key of a cache after the documentation: that of Options for the values
-// that callers get, and that of package courier for late flights and stuck functions. It shares no
-// code with either, has no locks, and plays all events in the order of time. Times count from the
-// end of the first value's TTL.
+// A lifeModel models one key of a cache by the documentation: that of Options for the values that
+// callers get, and that of package courier for late flights and stuck functions. It shares no code
+// with either, has no locks, and processes all events in order of time. Times count from the end of
+// the first value's TTL.
 type lifeModel struct {
 	lifeOptions
 	origin func(n int, at time.Duration) lifeCall
@@ -21,7 +21,7 @@ type lifeModel struct {
 	now     time.Duration
 	closed  bool
 	value   *lifeValue   // in the cache
-	values  []*lifeValue // all that were
+	values  []*lifeValue // all, in order
 	missing time.Duration
 	tagged  time.Duration // the last invalidation of the tag of all values
 
@@ -29,10 +29,10 @@ type lifeModel struct {
 	owner   *lifeFlight   // the one that callers join
 	lates   int           // in a row
 	lateAt  time.Duration
-	backoff time.Duration // its least end: callers come before that, or after the longest
+	backoff time.Duration // its earliest end: callers come before that, or after the latest
 
-	worked    time.Duration // when a function returned in time last
-	probe     time.Duration // when one may try although too many are stuck
+	worked    time.Duration // the last time at which a function returned in time
+	probe     time.Duration // from when one may try although too many are stuck
 	probeRest time.Duration
 
 	callers []*lifeCaller
@@ -46,12 +46,12 @@ type lifeOptions struct {
 type lifeCall struct {
 	takes  time.Duration // never: it hangs
 	result string        // "", "error", "not found", "panic" or "goexit"
-	deaf   bool          // to its context
+	deaf   bool          // ignores its context
 }
 
 type lifeValue struct {
 	v                   int
-	stored, fresh, gone time.Duration // until when it is
+	stored, fresh, gone time.Duration // when it was stored, is no more fresh, and is gone
 	ended               bool          // deleted, replaced and the like, but not evicted
 	rest                time.Duration // until when it is given at once
 	restWhy             string
@@ -76,7 +76,7 @@ type lifeCaller struct {
 	stale  *lifeValue
 	flight *lifeFlight
 	lifeResult
-	perhaps bool // the cache may have lost sight of the stale value, and give the error
+	perhaps bool // the cache may have lost the stale value, and return the error
 }
 
 type lifeResult struct {
@@ -86,7 +86,7 @@ type lifeResult struct {
 	done  time.Duration
 }
 
-// Times that do not come, and that have passed.
+// A time that never comes, and one that has passed.
 const (
 	forever time.Duration = math.MaxInt64
 	past                  = -forever
@@ -107,8 +107,7 @@ func (m *lifeModel) endAll() {
 	m.missing = past
 }
 
-// write does what all writes of the user have in common: loads under way are not stored, and not
-// joined any more.
+// write does the common part of all writes of the user: loads under way are superseded.
 func (m *lifeModel) write() {
 	for _, f := range m.flights {
 		f.storable = false
@@ -162,14 +161,14 @@ func (m *lifeModel) do(op string) {
 	}
 }
 
-// endValues does what endAll does, but keeps missing records.
+// endValues does the same as endAll, but keeps missing records.
 func (m *lifeModel) endValues() {
 	missing := m.missing
 	m.endAll()
 	m.missing = missing
 }
 
-// arrive decides the fate of a caller that comes now.
+// arrive processes a caller that comes now.
 func (m *lifeModel) arrive(c *lifeCaller) {
 	c.done = forever
 	v := m.value
@@ -259,8 +258,8 @@ func (m *lifeModel) freshBeside(f *lifeFlight) *lifeFlight {
 	return fresh
 }
 
-// start starts a flight, which is the one to join from now on. It returns nil if too many
-// functions of the key are stuck.
+// start starts a flight, which callers join from now on. It returns nil if too many functions of
+// the key are stuck.
 func (m *lifeModel) start() *lifeFlight {
 	if m.stuck() >= courier.DefaultMaxAbandonedPerKey {
 		if m.now < m.probe {
@@ -284,7 +283,8 @@ func (m *lifeModel) start() *lifeFlight {
 	return f
 }
 
-// stuck returns how many functions run on after their flights, since the key worked last.
+// stuck returns the number of functions that outlive their flights, of those since the key last
+// worked.
 func (m *lifeModel) stuck() (n int) {
 	for _, f := range m.flights {
 		if f.deaf && f.dropped && f.over > m.worked && f.end() > m.now {
@@ -305,7 +305,7 @@ func (m *lifeModel) cameLate(f *lifeFlight) {
 	}
 }
 
-// abandonUnwanted ends f if it has no waiter any more, and does not go on without one.
+// abandonUnwanted ends f if it has no waiter and does not go on without one.
 func (m *lifeModel) abandonUnwanted(f *lifeFlight) {
 	//nolint:staticcheck // as one says it
 	if f.waiters == 0 && !(f.goesOn && (f == m.owner || f.replaced)) && f.over == forever {
@@ -313,7 +313,7 @@ func (m *lifeModel) abandonUnwanted(f *lifeFlight) {
 	}
 }
 
-// end ends f, with the result of its function, or with another reason.
+// end ends f, with the result of its function or for another reason.
 func (m *lifeModel) end(f *lifeFlight, how string) {
 	f.over = m.now
 	owns := f == m.owner
@@ -380,7 +380,7 @@ func (f *lifeFlight) end() time.Duration {
 	return f.start + f.takes
 }
 
-// fail decides the result of a caller that was refused, or whose load has failed.
+// fail determines the result of a caller that was refused, or whose load has failed.
 func (m *lifeModel) fail(c *lifeCaller, why string) {
 	if v := c.stale; v != nil {
 		v.rest, v.restWhy = m.now+m.retry, why
@@ -432,7 +432,7 @@ func (m *lifeModel) leave(c *lifeCaller, why string) {
 	m.abandonUnwanted(f)
 }
 
-// play plays all until the end: callers come, and ops happen, in the order of time.
+// play processes all callers and ops in order of time.
 func (m *lifeModel) play(callers []*lifeCaller, ops []string, opsAt, until time.Duration) {
 	slices.SortFunc(callers, func(a, b *lifeCaller) int { return cmp.Compare(a.at, b.at) })
 	for {

@@ -37,12 +37,12 @@ type opOutput struct {
 	found bool // of opDelete
 }
 
-// Values show where they are from: those that a load does not store are odd.
+// storable reports whether a load stores v: odd values are not stored.
 func storable(v int) bool { return v%2 == 0 }
 
-// registerModel models one key: a register that may be empty (0). A Fetch returns
-// its value or, if it is empty, loads one and may or may not store that: the
-// callers of a load that was superseded get its value too.
+// registerModel models one key: a register that may be empty (0). A Fetch returns its value. If it
+// is empty, a Fetch loads a value, which may not be stored: callers of a superseded load also get
+// its value.
 var registerModel = porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byKey := make(map[int][]porcupine.Operation)
@@ -86,8 +86,8 @@ var registerModel = porcupine.NondeterministicModel{
 	},
 }
 
-// Concurrent histories look, key by key, as if each operation happened at one
-// moment between its call and its return.
+// Concurrent histories are linearizable, key by key: each operation seems to happen at one time
+// between its call and its return.
 func TestLinearizable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
@@ -102,7 +102,7 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// The check is worth something: a history with a stale read is refused.
+// The check detects a history with a stale read.
 func TestLinearizableCheckBites(t *testing.T) {
 	op := func(call int64, in opInput, out opOutput) porcupine.Operation {
 		return porcupine.Operation{Input: in, Call: call, Output: out, Return: call + 1}

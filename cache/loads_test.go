@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A key has one load, the last: the end of an older one, which was stuck and given
-// up, does not end it.
+// A key has one load, the latest: the end of an older one, which was stuck and abandoned, does not
+// end it.
 func TestLoadsOfOneKey(t *testing.T) {
 	var s shard[int, int]
 	older, newer := &load[int, int]{key: 1, hash: 4}, &load[int, int]{key: 1, hash: 4}
@@ -23,7 +23,7 @@ func TestLoadsOfOneKey(t *testing.T) {
 	require.Zero(t, s.loads.n)
 }
 
-// The table grows with the loads under way, and is given up after many.
+// The table grows with the loads under way, and is released after many.
 func TestLoadsRoom(t *testing.T) {
 	var s shard[int, int]
 	all := make([]*load[int, int], 2*minShrinkSize)

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newCache makes a cache that is audited and closed at the end of the test.
+// newCache returns a cache that is audited and closed at the end of the test.
 func newCache[K comparable, V any](tb testing.TB, o cache.Options[K, V]) *cache.Cache[K, V] {
 	tb.Helper()
 	c, err := cache.New(o)
@@ -39,7 +39,7 @@ func returns[K comparable, V any](v V) func(context.Context, K) (V, error) {
 	return func(context.Context, K) (V, error) { return v, nil }
 }
 
-// mustNotLoad is a fetch function for keys that are there.
+// mustNotLoad returns a fetch function for keys that are stored. It fails the test.
 func mustNotLoad[K comparable, V any](tb testing.TB) func(context.Context, K) (V, error) {
 	tb.Helper()
 	return func(_ context.Context, key K) (v V, _ error) {

@@ -21,8 +21,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// records is an origin that is asked for many keys at once. Odd keys above 1,000 do not
-// exist.
+// records is an origin that loads many keys at once. Odd keys above 1,000 do not exist.
 type records struct {
 	mu    sync.Mutex
 	calls [][]int
@@ -41,7 +40,7 @@ func (o *records) load(_ context.Context, missing []int) (map[int]int, error) {
 	return values, nil
 }
 
-// mustNotLoadMany is a fetch function for keys that are there.
+// mustNotLoadMany returns a fetch function for keys that are stored. It fails the test.
 func mustNotLoadMany[K comparable, V any](
 	tb testing.TB,
 ) func(context.Context, []K) (map[K]V, error) {
@@ -81,7 +80,7 @@ func TestFetchMany(t *testing.T) {
 	require.Len(t, o.calls, 2)
 }
 
-// A fetch function may sort the keys that it is given, or use their slice for something else.
+// A fetch function may sort its keys, or reuse their slice.
 func TestBatchOwnsItsKeys(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{})
 	got, err := c.FetchMany(t.Context(), []int{3, 1, 2},
@@ -96,7 +95,7 @@ func TestBatchOwnsItsKeys(t *testing.T) {
 	require.Equal(t, map[int]int{1: 10, 2: 20, 3: 30, 4: 40}, contents(c))
 }
 
-// A key that is there twice has a value or an error, whatever is stored between the two lookups.
+// A duplicate key has a value or an error, whatever is stored between the two lookups.
 func TestKeyThatIsThereTwice(t *testing.T) {
 	l, err := cache.NewLoading(cache.Options[int, int]{},
 		func(context.Context, int) (int, error) { return 0, io.ErrUnexpectedEOF })
@@ -156,8 +155,8 @@ func TestExtraKeys(t *testing.T) {
 	require.Equal(t, map[int]int{1: 10}, contents(c))
 }
 
-// However a batch ends, each waiter of each key gets the outcome, and FetchMany returns the values
-// that there are.
+// However a batch ends, each waiter of each key gets the outcome, and FetchMany returns the
+// available values.
 func TestFailingBatch(t *testing.T) {
 	for name, tt := range map[string]struct {
 		load func(context.Context, []int) (map[int]int, error)
@@ -220,7 +219,7 @@ func TestFailingBatch(t *testing.T) {
 	}
 }
 
-// A function can fail for some keys alone.
+// A function can fail for some keys only.
 func TestErrorsByKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{NotFoundTTL: time.Minute})
@@ -244,8 +243,8 @@ func TestErrorsByKey(t *testing.T) {
 	})
 }
 
-// Stale values are given key by key, and no key waits for longer than it must: a key with a
-// stale value for SoftTimeout, one without until the load ends.
+// Stale values are returned key by key, and callers wait no longer than necessary: for SoftTimeout
+// for a key with a stale value, and until the load ends for one without.
 func TestStaleInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{TTL: staleTTL, StaleFor: staleFor,
@@ -308,7 +307,7 @@ func TestStaleAfterOutdatedLoadInBatch(t *testing.T) {
 	})
 }
 
-// A caller at its deadline gets the values that there are.
+// At its deadline a caller gets the values that are available.
 func TestDeadlineInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{})
@@ -333,7 +332,7 @@ func TestDeadlineInBatch(t *testing.T) {
 	})
 }
 
-// Batches and single fetches join each other, and cannot wait for each other.
+// Batches and single fetches join each other, and do not deadlock.
 func TestBatchesJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{})
@@ -365,7 +364,7 @@ func TestBatchesJoin(t *testing.T) {
 	})
 }
 
-// A load that asks for its own key in a batch is a cycle, at once, for that key alone.
+// A load that fetches its own key in a batch gets a deadlock error at once, for that key only.
 func TestCycleThroughBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{})
@@ -435,7 +434,7 @@ func TestBatchJoinsFailedRefresh(t *testing.T) {
 	})
 }
 
-// A write during a batch wins for its key alone.
+// A write during a batch supersedes the load of its key only.
 func TestWriteDuringBatch(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{
 		Tags: func(k, _ int) []string { return []string{fmt.Sprint(k)} }, //nolint:perfsprint // a test
@@ -470,7 +469,7 @@ func TestStoreForInBatch(t *testing.T) {
 }
 
 // Batches and single fetches overlap, with faults: each caller gets a value or an error that the
-// origin returned for the key, and nothing is left behind.
+// origin returned for the key, and no load remains.
 func TestRandomBatches(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)

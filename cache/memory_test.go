@@ -20,8 +20,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// requireGivenBack asserts that empty frees the memory that fill has taken, except for a twentieth
-// and 2 MiB.
+// requireGivenBack asserts that empty frees the memory that fill has allocated, except for a
+// twentieth and 2 MiB.
 func requireGivenBack(t *testing.T, fill, empty func()) {
 	t.Helper()
 	before := heap()
@@ -35,14 +35,14 @@ func requireGivenBack(t *testing.T, fill, empty func()) {
 	require.Less(t, left, grown/20+2*mib)
 }
 
-// Memory is given back when a burst is over, although maps never shrink.
+// Memory is released after a burst, although maps never shrink.
 func TestMemoryIsGivenBack(t *testing.T) {
 	n := 1_000_000
 	if testing.Short() {
 		n = 300_000
 	}
 	if raceEnabled {
-		n = 60_000 // the race detector is slow, and needs no more
+		n = 60_000 // fewer, because the race detector is slow
 	}
 	for name, empty := range map[string]func(c *cache.Cache[int, int]){
 		"Delete": func(c *cache.Cache[int, int]) {
@@ -78,18 +78,17 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
-// bigKey makes a map of it big, even if nothing is in it any more.
+// bigKey makes a map large, even when it is empty.
 type bigKey [16]int
 
-// A burst of loads at one time leaves neither flights nor load records behind,
-// even where nothing is stored.
+// A burst of concurrent loads leaves neither flights nor load records, even if no value is stored.
 func TestMemoryOfLoadsIsGivenBack(t *testing.T) {
 	n := 50_000
 	if testing.Short() || raceEnabled {
 		n = 10_000
 	}
-	// The runtime never gives a goroutine's own record back: have it make them
-	// now. A load has a caller and a flight.
+	// The runtime never releases the record of a goroutine, so start as many goroutines now. A load
+	// has a caller and a flight.
 	var wg sync.WaitGroup
 	release := make(chan struct{})
 	for range 2*n + 1000 {
@@ -132,8 +131,7 @@ func TestMemoryOfLoadsIsGivenBack(t *testing.T) {
 	}
 }
 
-// The books of loads and of expiry are given back by themselves, while the
-// entries stay.
+// The tables of loads and of expiry shrink by themselves, while the entries stay.
 func TestTablesShrink(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Capacity: 100_000})
 	for i := range 20_000 {

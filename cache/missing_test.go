@@ -31,8 +31,8 @@ func lacking(t *testing.T, o cache.Options[string, int]) *cache.Cache[string, in
 	return c
 }
 
-// A missing record is an answer: it is remembered for NotFoundTTL and counts apart. When it
-// appears, it is found.
+// A missing record is an answer: it is remembered for NotFoundTTL and counted separately. When the
+// record appears, it is found.
 func TestNotFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := lacking(t, cache.Options[string, int]{ClockError: -1})
@@ -58,7 +58,7 @@ func TestNotFound(t *testing.T) {
 	})
 }
 
-// Without NotFoundTTL each Fetch asks again, and the key does not back off.
+// Without NotFoundTTL each Fetch calls the origin, and the key does not back off.
 func TestNotFoundIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -125,7 +125,7 @@ func TestNotFoundErrors(t *testing.T) {
 	require.Zero(t, c.NotFoundKeys())
 }
 
-// An IsNotFound that panics is a load that does, and one that blocks is a load that hangs.
+// If IsNotFound panics, the load does; if it blocks, the load hangs.
 func TestIsNotFoundMisbehaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		misbehave := func() { panic(errLoad) }
@@ -138,8 +138,7 @@ func TestIsNotFoundMisbehaves(t *testing.T) {
 		require.ErrorAs(t, err, &panicked)
 		require.Equal(t, [2]uint64{1, 0}, [2]uint64{c.Stats().LoadErrors, c.Stats().NotFound})
 
-		// What it might have said when it comes back is not believed any more: a load
-		// that is over ends no stale value.
+		// Its late result is ignored: a load whose flight is over does not end a stale value.
 		c.Set("k", 1)
 		c.Expire("k")
 		misbehave = func() { time.Sleep(2 * courier.DefaultTimeout) }
@@ -156,7 +155,7 @@ func TestIsNotFoundMisbehaves(t *testing.T) {
 	})
 }
 
-// A later write or load of a key wins over a missing record that is remembered.
+// A later write or load of a key replaces a remembered missing record.
 func TestNotFoundIsForgotten(t *testing.T) {
 	refresh := func(load func(context.Context, string) (int, error)) func(*cache.Cache[string, int]) {
 		return func(c *cache.Cache[string, int]) {
@@ -254,7 +253,7 @@ func TestNotFoundNotRemembered(t *testing.T) {
 	})
 }
 
-// A write during a load wins over the missing record that the load finds.
+// A write during a load supersedes the missing record that the load finds.
 func TestWriteWhileNothingIsFound(t *testing.T) {
 	for name, write := range map[string]func(*cache.Cache[string, int]){
 		"Set":         func(c *cache.Cache[string, int]) { c.Set("k", 1) },
@@ -313,8 +312,7 @@ func TestRecordHasGone(t *testing.T) {
 	})
 }
 
-// Missing records have a bound of their own, take no room of values, and the ones that are
-// asked for stay.
+// Missing records have a bound of their own and take no room from values, and those in use stay.
 func TestMaxNotFound(t *testing.T) {
 	one := func(int, int) uint32 { return 1 }
 	for name, tt := range map[string]struct {
@@ -355,8 +353,8 @@ func TestMaxNotFound(t *testing.T) {
 	}
 }
 
-// The memory of keys that were not found is given back when their time has come, and when
-// the last one is forgotten, though none is asked for again.
+// The memory of keys that were not found is released when their TTL ends, even if none is fetched
+// again, and when the last one is forgotten.
 func TestNotFoundIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000

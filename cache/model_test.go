@@ -16,12 +16,12 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Random sequences of operations have the same results on a simple model. A failure
-// is logged with its seed and shrunk; -rapid.seed plays it again.
+// Random sequences of operations have the same results on a simple model. A failure is logged with
+// its seed and shrunk; -rapid.seed replays it.
 func TestModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Behind the interface, since rapid asks a *testing.T for what there is
-		// not in a bubble: its deadline.
+		// The interface hides the deadline of *testing.T from rapid, since it does not exist in a
+		// bubble.
 		rounds := 20
 		if raceEnabled {
 			rounds = 5
@@ -51,9 +51,9 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// A model is a strict LRU of fresh and stale entries. Stale ones go first, those that would
-// be gone the soonest before the others. Entries that are gone need no place in it: they go
-// before all, so they never cost another one its place.
+// A model is a strict LRU of fresh and stale entries. Stale ones go first, those that would be gone
+// the soonest before the others. Entries that are gone are not in the model: the cache evicts them
+// first, so they never displace others.
 type model struct {
 	c        *cache.Cache[int, int]
 	capacity int
@@ -436,7 +436,7 @@ func (l *modelLoad) end(t *rapid.T, m *model, key int) (v int, failed error) {
 var errPanic = errors.New("panic")
 
 func isError(err, want error) bool {
-	if want == errPanic { //nolint:errorlint // it is the very one
+	if want == errPanic { //nolint:errorlint // it is not wrapped
 		return errors.As(err, new(*courier.PanicError))
 	}
 	return errors.Is(err, want)

@@ -11,7 +11,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Each wrong option is refused with its name and value.
+// Each invalid option is an error with its name and value.
 func TestOptionErrors(t *testing.T) {
 	type options = cache.Options[int, int]
 	weigher := func(int, int) uint32 { return 1 }

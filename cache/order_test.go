@@ -32,7 +32,7 @@ func TestOrder(t *testing.T) {
 	require.NoError(t, err)
 	c.Set("c", 1)
 	c.Get("missing")
-	for range c.All() { // counts for nothing
+	for range c.All() { // does not count as use
 	}
 	for _, k := range []string{"1", "2", "3", "4"} {
 		_, err := c.Fetch(t.Context(), k, returns[string](0))
@@ -43,7 +43,7 @@ func TestOrder(t *testing.T) {
 	require.Equal(t, []string{"d", "a", "b", "c"}, left)
 }
 
-// Long random sequences leave the same entries as golang-lru, in the same order.
+// After long random sequences the cache has the same entries as golang-lru, in the same order.
 func TestOrderIsThatOfGolangLRU(t *testing.T) {
 	for _, capacity := range []int{1, 2, 3, 17, cache.StrictBelow - 1} {
 		seed := rand.Uint64()

@@ -15,11 +15,11 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// The outage of Altinn/dialogporten#4252: the function that loads a key hangs for a day and
-// longer, callers come all the time, and the stale value runs out. There the key was dead from
-// then on until a restart, since the function held its lock. Here callers get the stale value
-// at once while it lasts, then errors within bounds, and the key works again by itself. But for
-// the three durations the options are as they come.
+// This is the outage of Altinn/dialogporten#4252: the function that loads a key hangs for a day and
+// longer, callers keep coming, and StaleFor ends. There the key was dead until a restart, since the
+// function held its lock. Here callers get the stale value at once while there is one, and then
+// errors within bounds, and the key works again by itself. Except for three durations the options
+// have their defaults.
 func TestOutageOfADay(t *testing.T) {
 	const (
 		ttl    = 20 * time.Minute
@@ -34,10 +34,10 @@ func TestOutageOfADay(t *testing.T) {
 	outage := window + time.Hour // from the end of the TTL
 	for _, tt := range []struct {
 		name string
-		deaf bool // to its context, and hangs even after the origin is mended
+		deaf bool // ignores its context, and hangs even after the origin works again
 		most int  // functions at a time
 	}{
-		// Past the bound by key one more is tried each minute.
+		// Past the bound per key, one more is tried each minute.
 		{"deaf", true, courier.DefaultMaxAbandonedPerKey + int(outage/time.Minute) + 5},
 		{"heeding", false, 5},
 	} {
@@ -121,7 +121,7 @@ func TestOutageOfADay(t *testing.T) {
 				// The rest between two tries of a key whose functions hang, or the flight's time.
 				assert.LessOrEqual(t, served-outage, time.Minute+2*every)
 
-				// From then on all is as it was.
+				// From then on the key works as before.
 				r, err := c.FetchResult(t.Context(), "k", mustNotLoad[string, int](t))
 				require.NoError(t, err)
 				require.Equal(t, 2, r.Value)

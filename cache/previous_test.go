@@ -69,7 +69,7 @@ var previousLoads = map[string]func(*testing.T, *previousCache, previousLoad) (i
 
 var previousOptions = cache.Options[string, int]{StaleFor: time.Hour, RefreshAt: 0.5}
 
-// A value that is not modified is kept for a new TTL, with its weight and tags. None leaves.
+// A value that is not modified is kept for a new TTL, with its weight and tags. No entry leaves.
 func TestNotModified(t *testing.T) {
 	for name, load := range previousLoads {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestNotModifiedMeanwhile(t *testing.T) {
 	}
 }
 
-// Where there is no value to keep, it is an error like any other.
+// Without a value to keep, ErrNotModified is an error like any other.
 func TestNotModifiedWithoutValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bare := func(ctx context.Context, _ string) (int, error) {
@@ -224,8 +224,7 @@ func TestPreviousWithoutLoad(t *testing.T) {
 	})
 }
 
-// Previous returns false in a load that was given up, and the result of that function does not
-// count.
+// Previous returns false in a load that was abandoned, and its result is dropped.
 func TestPreviousAfterTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := previousOptions
@@ -251,8 +250,7 @@ func TestPreviousAfterTimeout(t *testing.T) {
 	})
 }
 
-// A record that is found to be missing in a refresh ends the entry, unless something else
-// was written meanwhile.
+// A refresh that finds no record ends the entry, unless another value was written meanwhile.
 func TestRefreshFindsNoRecord(t *testing.T) {
 	for name, load := range previousLoads {
 		t.Run(name, func(t *testing.T) {

@@ -67,12 +67,12 @@ func TestRefresh(t *testing.T) {
 		synctest.Wait()
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 		require.Equal(t, uint64(1), c.Stats().Refreshes)
-		time.Sleep(refreshNotYet) // the new entry is young again
+		time.Sleep(refreshNotYet) // the new entry is not due
 		requireFetch(t, c, 2, mustNotLoad[string, int](t))
 	})
 }
 
-// The caller that starts a refresh may leave without ending it.
+// The refresh goes on when the caller that started it leaves.
 func TestRefreshOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -94,7 +94,7 @@ func TestRefreshOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// A refresh inside of a fetch function is nothing that this one waits for.
+// A fetch function does not wait for a refresh that it starts.
 func TestRefreshInsideALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -147,8 +147,8 @@ func TestFailedRefresh(t *testing.T) {
 	}
 }
 
-// A refresh has the time-out of a load, and runs alone: one that takes longer than
-// RefreshAt's share is not given up, and no other one starts.
+// A refresh has the time-out of a load, and no other runs beside it: one that takes longer than the
+// share RefreshAt is not abandoned.
 func TestSlowRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -171,8 +171,8 @@ func TestSlowRefresh(t *testing.T) {
 	})
 }
 
-// A stuck refresh is given up after the courier's time-out, and followed by another
-// after RefreshAfter.
+// A stuck refresh is abandoned after the courier's time-out, and another follows after
+// RefreshAfter.
 func TestStuckRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = time.Minute
@@ -199,7 +199,7 @@ func TestStuckRefresh(t *testing.T) {
 	})
 }
 
-// Entries that were stored together are not refreshed together, the first time and later.
+// Entries that were stored together are not refreshed together, neither the first time nor later.
 func TestRefreshesDoNotMarchInStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 1000
@@ -225,8 +225,8 @@ func TestRefreshesDoNotMarchInStep(t *testing.T) {
 	})
 }
 
-// The number of refreshes is bounded, and those that wait cost no goroutine. An entry for which
-// the queue has no room is left for a later Fetch.
+// The number of refreshes is bounded, and waiting ones have no goroutine. If the queue has no room,
+// a later Fetch starts the refresh.
 func TestRefreshesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 5000
@@ -318,8 +318,8 @@ func TestRefreshQueuedBeforeExpiry(t *testing.T) {
 	}
 }
 
-// A refresh whose result is not to be stored ends the entry, since that is outdated, unless the
-// refresh was superseded.
+// A refresh whose result must not be stored ends the entry, which is outdated, unless the refresh
+// was superseded.
 func TestRefreshThatIsNotStored(t *testing.T) {
 	for _, ttl := range []time.Duration{0, -1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -370,8 +370,8 @@ func TestFailedRefreshIsNoReasonToBackOff(t *testing.T) {
 	})
 }
 
-// Nor does one that a caller has joined: that caller loads the key, as if there had been no
-// refresh.
+// Nor does a failed refresh that a caller has joined: that caller loads the key, as if there had
+// been no refresh.
 func TestJoinedRefreshIsNoReasonToBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -430,7 +430,7 @@ func TestRefreshesYieldToCallers(t *testing.T) {
 	})
 }
 
-// A Set or Delete during a refresh wins.
+// A Set or Delete during a refresh supersedes it.
 func TestInvalidationDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := refreshing(t)
@@ -453,7 +453,7 @@ func TestInvalidationDuringRefresh(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.Zero(t, c.Len())
 
-		// Even before its goroutine has begun.
+		// The same before the refresh's goroutine runs.
 		for range 100 {
 			c.Set("k", 1)
 			time.Sleep(refreshAfter)
@@ -465,8 +465,7 @@ func TestInvalidationDuringRefresh(t *testing.T) {
 	})
 }
 
-// Nor does a refresh that had to wait for its turn bring back an entry that was deleted
-// meanwhile.
+// A refresh that had to wait for its turn does not restore an entry that was deleted meanwhile.
 func TestRefreshQueuedBeforeDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -529,7 +528,7 @@ func TestNoRefreshAfterClose(t *testing.T) {
 	})
 }
 
-// A RefreshAfter near the end of time does not wrap around into the past.
+// The largest RefreshAfter does not overflow.
 func TestLongestRefreshAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{TTL: math.MaxInt64 - 1,
@@ -543,7 +542,7 @@ func TestLongestRefreshAfter(t *testing.T) {
 	})
 }
 
-// A cache of the whole process is used by tests with clocks of their own, and outside.
+// A package-level cache is used by tests with clocks of their own, and outside of bubbles.
 func TestRefreshInSeveralBubbles(t *testing.T) {
 	c, err := cache.New(cache.Options[string, int]{TTL: time.Hour, RefreshAt: 1e-6, ShedAbove: 0.9})
 	require.NoError(t, err)
@@ -563,7 +562,7 @@ func TestRefreshInSeveralBubbles(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// A hit does not look at its context, not even where it sets off a refresh.
+// A hit does not use its context, even if it starts a refresh.
 func TestRefreshWithoutContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{TTL: refreshTTL, RefreshAt: refreshAt})

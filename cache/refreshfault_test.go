@@ -21,7 +21,7 @@ type answer struct {
 	took time.Duration
 }
 
-// An originOutage is a time in which loads that begin in it end with a fault.
+// An originOutage is a period; loads that begin in it end with a fault.
 type originOutage struct {
 	fault    string
 	takes    time.Duration
@@ -54,7 +54,7 @@ const (
 	refreshFaultEnd  = 16 * time.Second
 )
 
-// answers returns the results of callers that come at each step, one after the other.
+// answers returns the results of callers that come one after the other, one at each step.
 func (o originOutage) answers(t *testing.T, opts cache.Options[string, int]) []answer {
 	t.Helper()
 	c := newCache(t, opts)
@@ -85,11 +85,11 @@ func (o originOutage) answers(t *testing.T, opts cache.Options[string, int]) []a
 	return answers
 }
 
-// A refresh that fails does not make callers worse off than none, whatever the fault and
-// whenever it begins and ends: no caller gets an error, or a stale value, where it would get a
-// better result without refreshes, or waits longer. The exception is a caller that comes when the
-// TTL has ended and finds a refresh under way: it waits for that, or for SoftTimeout at most, and
-// loads the key itself if the refresh fails; and then the key backs off as after any failed load.
+// A failed refresh never leads to a worse result than no refresh, whatever the fault and whenever
+// it begins and ends: no caller gets an error, or a stale value, if it would get a better result
+// without refreshes, and none waits longer. The exception is a caller that comes when the TTL has
+// ended and finds a refresh under way: it waits for that, or for SoftTimeout at most, and loads the
+// key itself if the refresh fails; and then the key backs off as after any failed load.
 func TestFailedRefreshMakesNobodyWorseOff(t *testing.T) {
 	for _, fault := range []originOutage{
 		{fault: "error"}, {fault: "panic"}, {fault: "goexit"},
@@ -138,7 +138,7 @@ func (o originOutage) compare(t *testing.T, opts cache.Options[string, int]) {
 			break
 		}
 		least, most := without[i].rank, without[i].took
-		if at >= refreshFaultTTL && o.takes > 0 { // it may find one under way
+		if at >= refreshFaultTTL && o.takes > 0 { // it may find a refresh under way
 			most = refreshFaultEnd
 			if opts.SoftTimeout > 0 {
 				least, most = min(least, 1), opts.SoftTimeout
@@ -151,8 +151,8 @@ func (o originOutage) compare(t *testing.T, opts cache.Options[string, int]) {
 	}
 }
 
-// A hit of an entry for which a load is under way does not look for that load each time: it takes
-// no lock, and allocates nothing.
+// A hit of an entry for which a load is under way does not look up that load each time: it takes no
+// lock, and allocates nothing.
 func TestHitsDuringRefresh(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

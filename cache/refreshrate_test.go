@@ -97,8 +97,8 @@ func TestRefreshRate(t *testing.T) {
 	}
 }
 
-// A load that takes twice as long as the time after which it is due is a refresh all the
-// same: callers never wait for it, if the TTL leaves it the time.
+// A load that takes twice the time after which an entry is due is still a refresh: callers never
+// wait for it, if it ends before the TTL.
 func TestRefreshThatTakesLong(t *testing.T) {
 	for name, ttl := range map[string]time.Duration{"TTL": 30 * time.Second,
 		"StoreFor": 12 * time.Second} {

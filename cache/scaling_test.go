@@ -1,6 +1,6 @@
 //go:build !race
 
-// A copy of memory would be a race for the detector.
+// For the race detector, copying memory would be a race.
 
 package cache
 
@@ -19,8 +19,8 @@ func image[T any](p *T) []byte {
 	return bytes.Clone(unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)))
 }
 
-// A hit writes nothing that cores share: not to the cache, not to a shard, not to
-// the table, and to its entry only once per interval. It counts in a stripe.
+// A hit does not write to memory that cores share: not to the cache, a shard or the table, and to
+// its entry only once per interval. It counts in a stripe.
 func TestHitsWriteNothingShared(t *testing.T) {
 	for name, o := range map[string]Options[int, int]{
 		"LRU":     {Capacity: 100_000},
@@ -34,10 +34,10 @@ func TestHitsWriteNothingShared(t *testing.T) {
 			for i := range n {
 				c.Set(i, i)
 			}
-			for i := range n { // leaves the marks that are due
+			for i := range n { // notes the uses that are due
 				c.Get(i)
 			}
-			c.sweeper.stop() // it moves its own clock
+			c.sweeper.stop() // it advances its own clock
 			c.sweeper.wait()
 			look := func() (all [][]byte) {
 				for i := range c.shards {

@@ -20,12 +20,12 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// latency replaces the origin's latency of each scenario: it is fixed, so that the time at
-// which a fault reaches the callers is known to the nanosecond.
+// latency replaces the origin's latency in each scenario. It is constant, so the time at which
+// callers get the outcome of a fault is known to the nanosecond.
 const latency = 5 * time.Millisecond
 
-// In the scenarios of cachebench each fault reaches its callers at once, before, within
-// and after its window, and the keys recover.
+// In the scenarios of cachebench, callers get the outcome of each fault at once, before, within and
+// after its window, and the keys recover.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("../testdata/scenarios/*.yaml")
 	require.NoError(t, err)

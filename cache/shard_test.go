@@ -24,8 +24,8 @@ func TestTouchOfWhatHasLeft(t *testing.T) {
 	require.Equal(t, 2, s.policy.Len())
 }
 
-// Room is taken from those that hold more than their share, so that all come to
-// hold the same.
+// Room is taken from the shards that hold more than their share, so that all eventually hold the
+// same.
 func TestSharesAreEqual(t *testing.T) {
 	const capacity = 16 * minShardEntries
 	c, err := New(Options[int, int]{Capacity: capacity})

@@ -27,8 +27,8 @@ func TestExcess(t *testing.T) {
 	}
 }
 
-// Entries are given up, those that go first, as far as there is too much in use
-// and once per garbage collection.
+// The entries next to be evicted are shed, as far as too much memory is in use, and once per
+// garbage collection.
 func TestShed(t *testing.T) {
 	for _, policy := range []Policy{LRU, TinyLFU} {
 		synctest.Test(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestShed(t *testing.T) {
 			require.NoError(t, c.Audit())
 
 			before := c.Len()
-			collected(5000) // hopeless: not all at once
+			collected(5000) // far too much: not all at once
 			require.InDelta(t, float64(before)*(1-maxShedShare), c.Len(), 8)
 
 			require.NoError(t, c.Close())
@@ -73,7 +73,7 @@ func TestShed(t *testing.T) {
 	}
 }
 
-// readMemory reads the values that the runtime has.
+// readMemory reads metrics that the runtime has.
 func TestReadMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 40))
 	debug.FreeOSMemory()

@@ -97,8 +97,7 @@ func TestStaleValue(t *testing.T) {
 	}
 }
 
-// While callers come all the time, the origin of a key that fails is asked once per
-// StaleRetry.
+// While callers keep coming, a key that fails is loaded once per StaleRetry.
 func TestStaleRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := staling(t, 0)
@@ -142,7 +141,7 @@ func TestStaleAndContexts(t *testing.T) {
 	})
 }
 
-// Whatever ends an entry ends its stale value, also for callers that wait for a load already.
+// Whatever ends an entry ends its stale value, also for callers that already wait for a load.
 func TestEndOfStaleValue(t *testing.T) {
 	for name, end := range map[string]func(*cache.Cache[string, int]){
 		"Delete":       func(c *cache.Cache[string, int]) { c.Delete("k") },

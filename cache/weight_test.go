@@ -52,8 +52,8 @@ func TestWeightBudgetIsHeld(t *testing.T) {
 	}
 }
 
-// One entry may be heavier than its shard's share, up to MaxWeight itself:
-// others make room for it.
+// An entry may be heavier than its shard's share, up to MaxWeight: other entries are evicted for
+// it.
 func TestEntryHeavierThanItsShardsShare(t *testing.T) {
 	c := weighted(t, 8*mib)
 	require.Greater(t, c.Shards(), 1)
@@ -114,8 +114,7 @@ func TestWeightAndCapacity(t *testing.T) {
 	require.Equal(t, int64(50), c.Weight())
 }
 
-// A Weigher that panics does so in its caller, or is an error of Fetch; the
-// cache stays whole.
+// A Weigher that panics does so in its caller, or is an error of Fetch; the cache stays consistent.
 func TestWeigherPanics(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{MaxWeight: 10, Weigher: func(k, _ int) uint32 {
 		if k == 13 {
@@ -131,8 +130,8 @@ func TestWeigherPanics(t *testing.T) {
 	require.Equal(t, 1, c.Len())
 }
 
-// A Weigher that is slow within a load is a part of it: the load's time-out counts, and a result
-// that comes too late is not stored.
+// A Weigher within a load is part of it: the load's time-out applies, and a late result is not
+// stored.
 func TestSlowWeigher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[string, int]{
@@ -209,7 +208,7 @@ func TestWeightless(t *testing.T) {
 			_, ok := c.Get(n)
 			require.False(t, ok)
 
-			// By number all go in the order of their use.
+			// When the number of entries is bounded, all are evicted in the order of their use.
 			c.Set(n+2, 0)
 			there := func() bool {
 				_, _, ok := c.Peek(n + 1)

@@ -16,8 +16,8 @@ func timedAt(expires int64) *entry[int, int] {
 	return &e.entry
 }
 
-// A wheel yields all entries that have expired and no others, however far and in
-// whatever steps the time advances.
+// A wheel yields exactly the entries that have expired, however far and in whatever steps the time
+// advances.
 func TestWheel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w wheel[int, int]
@@ -77,7 +77,7 @@ func TestWheel(t *testing.T) {
 	})
 }
 
-// A wheel gives room back.
+// A wheel releases memory.
 func TestWheelRoom(t *testing.T) {
 	var w wheel[int, int]
 	var all []*entry[int, int]
@@ -94,8 +94,8 @@ func TestWheelRoom(t *testing.T) {
 	require.NoError(t, w.audit())
 }
 
-// Time in which nothing expires is crossed in one step, and as many entries of
-// one moment as there may be are moved a few at a time.
+// The wheel advances over time in which nothing expires in one step, and moves entries that expire
+// at the same time a few at a time.
 func TestWheelMoves(t *testing.T) {
 	var w wheel[int, int]
 	const n = 1000

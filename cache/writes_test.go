@@ -17,7 +17,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// Update is atomic, however many change a key at once, and beside other writers.
+// Update is atomic, with any number of concurrent updates of a key and other writes.
 func TestUpdateIsAtomic(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{})
 	const workers, each = 20, 200
@@ -57,7 +57,7 @@ func TestUpdate(t *testing.T) {
 	require.Empty(t, contents(c))
 }
 
-// A value that can't be stored is not there afterwards, nor is the old one.
+// A value that can't be stored is dropped, and so is the old one.
 func TestUpdateThatIsNotStored(t *testing.T) {
 	c := newCache(t, cache.Options[string, int]{
 		MaxWeight: 10, Weigher: func(_ string, v int) uint32 { return uint32(v) }, //nolint:gosec // small
@@ -183,7 +183,7 @@ func TestInvalidateTagDuringLoad(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { require.Equal(t, 3, get()) })
 		synctest.Wait()
-		c.InvalidateTag("1") // not one of it
+		c.InvalidateTag("1") // not a tag of the value
 		wg.Go(func() { require.Equal(t, 3, get()) })
 		synctest.Wait()
 		c.InvalidateTag("0")
@@ -196,8 +196,8 @@ func TestInvalidateTagDuringLoad(t *testing.T) {
 	})
 }
 
-// Nor do they get it when its load has ended already, but not its flight: a batch ends for all of
-// its keys at once.
+// Nor do they get it if its load has ended and its flight has not: a batch ends for all of its keys
+// at once.
 func TestInvalidateTagAtTheEndOfALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(t, cache.Options[int, int]{Tags: func(k, v int) []string {
@@ -235,7 +235,7 @@ func TestInvalidateTagAtTheEndOfALoad(t *testing.T) {
 	})
 }
 
-// After more invalidations than are remembered, values that they may concern are not stored.
+// After more invalidations than are remembered, values that they may affect are not stored.
 func TestManyInvalidationsDuringLoad(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Tags: tagged})
 	for _, n := range []int{1000, 2000} {
@@ -251,7 +251,8 @@ func TestManyInvalidationsDuringLoad(t *testing.T) {
 	}
 }
 
-// Tags under many writers: the books agree, and nothing survives the last invalidation.
+// With concurrent writers of tagged entries, the audit finds no difference, and no entry survives
+// the last invalidation.
 func TestTagsUnderConcurrency(t *testing.T) {
 	c := newCache(t, cache.Options[int, int]{Capacity: 3000, TTL: time.Hour, StaleFor: time.Hour,
 		Tags: tagged})

@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// rest makes a fetch for key fail, and returns the rest that follows.
+// rest makes a fetch for key fail, and returns the back-off that follows.
 func rest(t *testing.T, c *courier.Courier[string, int], key string) time.Duration {
 	t.Helper()
 	_, _, err := c.Do(t.Context(), key, failing(errBoom))
@@ -90,7 +90,7 @@ func TestBackoffEnds(t *testing.T) {
 	}
 }
 
-// The rest stays at the longest, however often a key fails.
+// The back-off stays at its maximum, however often a key fails.
 func TestBackoffDoesNotOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Shifted 31 times, this is 2 s more than 64 bits hold.
@@ -163,7 +163,7 @@ func TestForgottenFailure(t *testing.T) {
 		assert.ErrorIs(t, old.one().err, errBoom)
 		works(t, c, "key")
 
-		// Nor does its success end the rest of a later failure.
+		// Nor does its success end the back-off of a later failure.
 		old = callers(t, c, 1, "key", 0, sleeps(time.Second))
 		c.Forget("key")
 		rest(t, c, "key")
@@ -183,7 +183,7 @@ func TestBackoffMemoryIsBounded(t *testing.T) {
 		for key := range 2 * bound {
 			require.True(t, fails(key))
 		}
-		// Each shard remembers its part of the bound, so it is not to the key.
+		// Each shard has its part of the bound, so the total is not exact.
 		var resting, old int
 		for key := range 2 * bound {
 			if !fails(key) {

@@ -19,7 +19,7 @@ func BenchmarkDo(b *testing.B) {
 		ctx  context.Context
 	}{
 		{"background", context.Background()},
-		{"cancellable", b.Context()}, // as a request's is: DoChan's user selects
+		{"cancellable", b.Context()}, // like that of a request, for which users of DoChan select
 	}
 	for _, bc := range contexts {
 		ctx := bc.ctx
@@ -54,8 +54,8 @@ func BenchmarkDo(b *testing.B) {
 	}
 }
 
-// BenchmarkHerd lets 1,000 goroutines ask for one key that is not there. An
-// operation is a herd; allocations include the goroutines of the herd.
+// BenchmarkHerd fetches one missing key in 1,000 goroutines. An operation is a herd; allocations
+// include its goroutines.
 func BenchmarkHerd(b *testing.B) {
 	const callers = 1000
 	herd := func(b *testing.B, call func(gate chan struct{}) error) {
@@ -94,8 +94,8 @@ func BenchmarkHerd(b *testing.B) {
 	})
 }
 
-// BenchmarkDoMany fetches that many keys with one call. Time and allocations per key are
-// reported apart, so that sizes can be compared.
+// BenchmarkDoMany fetches several keys with one call. Time and allocations per key are reported
+// apart, so that sizes can be compared.
 func BenchmarkDoMany(b *testing.B) {
 	for _, n := range []int{1, 10, 1000, 100_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

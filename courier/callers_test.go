@@ -75,7 +75,7 @@ func TestDeafFunctionDoesNotKeepTheKey(t *testing.T) {
 		fresh := callers(t, &c, 2, "key", 0, func(context.Context) (int, error) { <-gate; return 7, nil })
 		assert.Equal(t, 1, c.Stats().Abandoned)
 
-		close(release) // no caller gets the late result, and it does not free the key
+		close(release) // no caller gets the late result, which does not free the key
 		synctest.Wait()
 		assert.Equal(t, 0, c.Stats().Abandoned)
 		joined := callers(t, &c, 1, "key", 0, value(8))
@@ -159,8 +159,8 @@ func TestForeignContextWithUncomparableError(t *testing.T) {
 	})
 }
 
-// A caller whose context ends in the moment in which the flight does gets the
-// outcome or its context's error, and is counted once.
+// A caller whose context ends at the same time as the flight gets the outcome or its context's
+// error, and is counted once.
 func TestLeavingAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
@@ -182,8 +182,8 @@ func TestLeavingAtTheEnd(t *testing.T) {
 	})
 }
 
-// A flight that is over before its goroutine got to run does not call its
-// function. On one processor the caller leaves first, but for rare preemption.
+// A flight that ends before its goroutine runs does not call its function. On one processor the
+// caller leaves first, except after a rare preemption.
 func TestNothingRunsForNobody(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var c courier.Courier[string, int]
@@ -206,8 +206,8 @@ func TestNothingRunsForNobody(t *testing.T) {
 	assert.Less(t, calls.Load(), int32(500))
 }
 
-// leaving is a context that lives when it is asked first and is over when it
-// is waited for.
+// leaving is a context that has not ended at the first call of Err, and has ended when a caller
+// waits for it.
 type leaving struct {
 	context.Context
 	done  chan struct{}

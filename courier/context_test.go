@@ -187,8 +187,7 @@ func TestAfterFunc(t *testing.T) {
 	})
 }
 
-// AfterFunc and stop race with the end: each function runs or is stopped,
-// never both, never neither.
+// AfterFunc and stop race with the end: each function runs or is stopped, and never both.
 func TestAfterFuncRacesWithTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
@@ -218,7 +217,7 @@ func TestDetach(t *testing.T) {
 		detached := courier.Detach(ctx)
 		assert.Equal(t, "value", detached.Value(contextKey{}))
 
-		// A call from outside the flight waits for it like any other.
+		// A call from outside the flight waits for the flight.
 		gotten := make(chan outcome, 1)
 		go func() {
 			v, shared, err := c.Do(detached, "key", value(8))

@@ -61,7 +61,7 @@ func TestDeadlockInARing(t *testing.T) {
 	})
 }
 
-// The function that gets the error may have another way.
+// The function that gets the error may still return a value.
 func TestDeadlockIsSurvived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
@@ -118,8 +118,7 @@ func TestDeadlockOfTwoCallers(t *testing.T) {
 	})
 }
 
-// Of two calls that would close the cycle in the same moment, one gets the
-// error.
+// If two concurrent calls would close the cycle, one gets the error.
 func TestDeadlockRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]
@@ -149,7 +148,7 @@ func TestDeadlockThroughAChild(t *testing.T) {
 		var c courier.Courier[string, int]
 		o := callers(t, &c, 1, "a", 0, func(ctx context.Context) (int, error) {
 			courier.Go(ctx, func(ctx context.Context) error {
-				ctx, cancel := context.WithTimeout(ctx, time.Hour) // a derived context is as good
+				ctx, cancel := context.WithTimeout(ctx, time.Hour) // a derived context works, too
 				defer cancel()
 				_, err := asks(&c, "b", asks(&c, "a", nil))(ctx)
 				return err
@@ -207,7 +206,7 @@ func TestNoDeadlockInSequence(t *testing.T) {
 		o := callers(t, &c, 1, "a", 0, func(ctx context.Context) (int, error) {
 			for _, fetch := range []fetchFunc{
 				asks(&c, "b", slow),
-				asks(&c, "c", asks(&c, "b", slow)), // b is not waited for any more
+				asks(&c, "c", asks(&c, "b", slow)), // no call waits for b any more
 				asks(&c, "b", asks(&c, "c", slow)),
 			} {
 				if v, err := fetch(ctx); err != nil || v != 7 {
@@ -221,8 +220,8 @@ func TestNoDeadlockInSequence(t *testing.T) {
 	})
 }
 
-// A call that left early is no edge, even while the flight waits for its turn
-// to go on.
+// A call that was given up is no edge of the graph, even while its flight waits for its turn to go
+// on.
 func TestNoDeadlockWithOneWhoLeft(t *testing.T) {
 	for name, opts := range map[string][]courier.Option{
 		"no limit":      nil,
@@ -260,7 +259,7 @@ func TestNoDeadlockWithAnEndedFlight(t *testing.T) {
 		var c courier.Courier[string, int]
 		a := callers(t, &c, 1, "a", time.Second, func(ctx context.Context) (int, error) {
 			time.Sleep(time.Nanosecond)                           // until b is under way
-			return asks(&c, "b", nil)(context.WithoutCancel(ctx)) // deaf, and still in the flight
+			return asks(&c, "b", nil)(context.WithoutCancel(ctx)) // ignores the end of the context, and is still in the flight
 		})
 		b := callers(t, &c, 1, "b", 0, func(ctx context.Context) (int, error) {
 			time.Sleep(2 * time.Second)
@@ -274,7 +273,7 @@ func TestNoDeadlockWithAnEndedFlight(t *testing.T) {
 }
 
 // Callers that were woken, but did not run yet, do not count as waiting either. On one processor
-// they do not run before the call, except for rare preemption.
+// they do not run before the call, except after a rare preemption.
 func TestNoDeadlockWithOneWhoWasTold(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +300,7 @@ func TestNoDeadlockWithOneWhoWasTold(t *testing.T) {
 	})
 }
 
-// Work that is set off but not waited for is no edge.
+// Work that is started and not waited for is no edge of the graph.
 func TestNoDeadlockWithDetachedWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]

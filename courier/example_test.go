@@ -15,7 +15,7 @@ import (
 func ExampleCourier_Do() {
 	var c courier.Courier[string, int]
 	release := make(chan struct{})
-	price := func(context.Context) (int, error) { //nolint:unparam // this shop always answers
+	price := func(context.Context) (int, error) { //nolint:unparam // the type of a fetch function
 		<-release // a slow shop
 		fmt.Println("asked the shop")
 		return 42, nil
@@ -68,8 +68,8 @@ func ExampleCourier_DoMany() {
 	// pear 37 <nil>
 }
 
-// A helper started with Go takes the flight with it when it dies, even though
-// the fetch function waits for it in vain.
+// If a goroutine started with Go returns an error, the flight ends, although the fetch function
+// still waits for the goroutine.
 func ExampleGo() {
 	var c courier.Courier[string, string]
 	_, _, err := c.Do(context.Background(), "page", func(ctx context.Context) (string, error) {
@@ -101,8 +101,8 @@ func ExamplePanicError() {
 	// Output: runtime error: index out of range [0] with length 0
 }
 
-// The flight's time-out reaches its waiters although the function ignores its
-// context; the function is counted until it ends.
+// The waiters of a flight get its time-out although the function ignores its context. The function
+// is counted until it ends.
 func ExampleWithTimeout() {
 	c := courier.New[string, int](courier.WithTimeout(10 * time.Millisecond))
 	release := make(chan struct{})

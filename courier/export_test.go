@@ -2,8 +2,7 @@ package courier
 
 import "fmt"
 
-// AtRest returns an error if anything counts as under way in c: a waiter, a turn or a function that
-// was not counted out.
+// AtRest returns an error if c counts anything as under way: a waiter, a turn or a function.
 func AtRest[K comparable, V any](c *Courier[K, V]) error {
 	if n := c.waiting.Load(); n != 0 {
 		return fmt.Errorf("%d callers count as waiting", n)

@@ -18,8 +18,8 @@ import (
 
 var errBoom = errors.New("boom")
 
-// scene has the signals for a faulty function: fault is closed when all callers
-// wait, release at the end of the test.
+// scene holds the signals for a faulty function: fault is closed when all callers wait, and release
+// at the end of the test.
 type scene struct{ fault, release chan struct{} }
 
 type fault struct {
@@ -57,7 +57,7 @@ func child(f func(context.Context) error) func(scene, context.Context) (int, err
 			<-s.fault
 			return f(ctx)
 		})
-		<-s.release // the child was to send something
+		<-s.release // for an answer of the child that does not come
 		return -1, nil
 	}
 }
@@ -180,7 +180,7 @@ func faults() []fault {
 				got := make(chan int)
 				courier.Go(ctx, func(context.Context) error { <-s.fault; got <- 5; return nil })
 				v := <-got
-				time.Sleep(time.Nanosecond) // passes once the child has returned: else it might be left behind
+				time.Sleep(time.Nanosecond) // lets the child return first
 				return v, nil
 			},
 			value: 5,

@@ -20,7 +20,7 @@ func TestForgetStartsAfresh(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var c courier.Courier[string, int]
-				forget(&c) // of nothing: nothing
+				forget(&c) // without a flight it does nothing
 				gates := make([]chan struct{}, 3)
 				herds := make([]*herd, 3)
 				for i := range herds {
@@ -40,7 +40,7 @@ func TestForgetStartsAfresh(t *testing.T) {
 					return 9, nil
 				})
 
-				close(gates[0]) // a forgotten flight goes on, and does not take the key with it
+				close(gates[0]) // a forgotten flight goes on, and its end does not affect the key
 				for _, o := range herds[0].wait() {
 					assert.Equal(t, outcome{value: 0, shared: true}, o)
 				}
@@ -80,7 +80,7 @@ func TestForgottenFlightIsDeserted(t *testing.T) {
 	})
 }
 
-// Forget helps against a failing key, not against a stuck one.
+// Forget ends the back-off of a failing key, but does not lift the bound of a stuck one.
 func TestForgetDoesNotLiftTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Second), courier.WithMaxAbandoned(1, 10))
@@ -94,7 +94,7 @@ func TestForgetDoesNotLiftTheBound(t *testing.T) {
 	})
 }
 
-// A burst of keys, more than the map is kept for, leaves everything in order.
+// The courier works after a burst of keys that makes it replace its map.
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]

@@ -12,9 +12,9 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Most tests run in a bubble of testing/synctest. Time stands still while any
-// goroutine can run, so "at once" is a duration of 0, and a time-out is exact to
-// the nanosecond. A caller that hangs, or a goroutine that is left, fails the test.
+// Most tests run in a bubble of testing/synctest. Its time stands still while any goroutine can
+// run, so "at once" is a duration of 0, and a time-out is exact to the nanosecond. A caller that
+// hangs, or a goroutine that remains, fails the test.
 
 type fetchFunc = func(context.Context) (int, error)
 
@@ -64,7 +64,7 @@ func (h *herd) wait() []outcome {
 	return h.outcomes
 }
 
-// one is wait for a herd of one.
+// one returns the outcome of the caller of a herd of one.
 func (h *herd) one() outcome { return h.wait()[0] }
 
 // works asserts that a fresh fetch for key gives its value.
@@ -87,7 +87,7 @@ func value(v int) fetchFunc { return func(context.Context) (int, error) { return
 
 func failing(err error) fetchFunc { return func(context.Context) (int, error) { return 0, err } }
 
-// deaf waits for ch whatever happens to its context.
+// deaf returns a function that waits for ch and ignores the end of its context.
 func deaf(ch <-chan struct{}) fetchFunc {
 	return func(context.Context) (int, error) { <-ch; return -1, nil }
 }

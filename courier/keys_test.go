@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// NaN equals nothing, so it can't be shared, nor leave anything behind.
+// NaN does not equal itself, so its flights can't be joined, and must leave no state.
 func TestKeysThatDoNotEqualThemselves(t *testing.T) {
 	keys := map[string]any{
 		"NaN":             math.NaN(),
@@ -26,7 +26,7 @@ func TestKeysThatDoNotEqualThemselves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := courier.New[any, int](courier.WithTimeout(time.Second), courier.WithMaxAbandoned(1, 2))
-				for range 2 { // the bound by key can't apply
+				for range 2 { // the bound per key does not apply
 					_, shared, err := c.Do(t.Context(), key, func(ctx context.Context) (int, error) {
 						time.Sleep(time.Minute)
 						return 0, ctx.Err()
@@ -41,7 +41,7 @@ func TestKeysThatDoNotEqualThemselves(t *testing.T) {
 				time.Sleep(time.Hour)
 				still(t, c.Stats())
 
-				// Shutdown finds a flight that no key leads to.
+				// Shutdown finds a flight that a lookup of its key does not find.
 				got := make(chan error)
 				go func() {
 					_, _, err := c.Do(t.Context(), key, func(ctx context.Context) (int, error) {

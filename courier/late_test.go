@@ -51,8 +51,8 @@ func (o *origin) startsWithin(from, before time.Duration) (n int) {
 	return n
 }
 
-// arrive makes ten callers a second call do, for d, each with a deadline of within, and returns
-// their errors, in the order in which they came.
+// arrive calls do ten times a second for d, each time in a new goroutine with a deadline of within.
+// It returns the errors in the order of the calls.
 func arrive(d, within time.Duration, do func(context.Context) error) []error {
 	const every = 100 * time.Millisecond
 	errs := make([]error, d/every)
@@ -69,8 +69,8 @@ func arrive(d, within time.Duration, do func(context.Context) error) []error {
 	return errs
 }
 
-// The first call of a hot key hangs, the others would answer at once. With the
-// options as they come the key serves again after the first deadline.
+// The first fetch of a hot key hangs, and later ones would return at once. With the default options
+// the key works again after the first deadline.
 func TestHangOfAHotKey(t *testing.T) {
 	for name, heeds := range map[string]bool{"deaf to its context": false, "heeds its context": true} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,8 @@ func TestHangOfAHotKey(t *testing.T) {
 	}
 }
 
-// Functions that hung keep no caller out, even if the key has worked often since.
+// Functions that hang do not make the courier refuse callers, even if the key has worked often
+// since.
 func TestFreshFlightIsJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -128,8 +129,8 @@ func TestFreshFlightIsJoined(t *testing.T) {
 	})
 }
 
-// An origin that is merely slower than its callers is not asked over and over,
-// and whoever waits for long enough gets the value.
+// An origin that is only slower than its callers is not called again and again, and a caller that
+// waits long enough gets the value.
 func TestOriginSlowerThanItsCallers(t *testing.T) {
 	for name, heeds := range map[string]bool{"deaf to its context": false, "heeds its context": true} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestOriginSlowerThanItsCallers(t *testing.T) {
 	}
 }
 
-// A success that let no caller down ends the rest.
+// A success that came in time for all callers ends the pause between fresh flights.
 func TestRestStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -201,7 +202,7 @@ func TestRestStartsOver(t *testing.T) {
 			patient() // at once
 			assert.Equal(t, started+1, c.Stats().Started)
 			late()
-			patient() // it rests
+			patient() // the key rests
 			assert.Equal(t, started+1, c.Stats().Started)
 			time.Sleep(4 * time.Second) // two run
 			works(t, c, "key")
@@ -241,7 +242,7 @@ func TestQueuedFlightIsNotLate(t *testing.T) {
 	})
 }
 
-// A key that hangs behind another one, in a nested call, is found as well.
+// A key whose nested call hangs is late as well.
 func TestHangInANestedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outer, inner := courier.New[string, int](), courier.New[string, int]()
@@ -268,7 +269,7 @@ func TestHangInANestedCall(t *testing.T) {
 	})
 }
 
-// Another process has waited in vain, and hands that on.
+// A caller can pass on that a caller in another process has waited in vain.
 func TestLateAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -304,7 +305,7 @@ func TestLateAge(t *testing.T) {
 	})
 }
 
-// If all that is tried hangs, tries get fewer, and never end.
+// If every try hangs, tries become less frequent, but never stop.
 func TestKeyThatHangsForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -336,7 +337,7 @@ func TestKeyThatHangsForLong(t *testing.T) {
 	})
 }
 
-// Late flights that others still wait for must not hold all the turns.
+// Late flights that still have waiters must not hold all turns.
 func TestLateFlightsLeaveTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const keys = 4
@@ -352,7 +353,7 @@ func TestLateFlightsLeaveTurns(t *testing.T) {
 			}
 		}
 		for i := range keys {
-			callers(t, c, 1, key(i), 0, fetch(i)) // as patient as can be
+			callers(t, c, 1, key(i), 0, fetch(i)) // without a deadline
 		}
 		for i := range keys {
 			callers(t, c, 1, key(i), time.Second, fetch(i))
@@ -373,7 +374,7 @@ func TestLateFlightsLeaveTurns(t *testing.T) {
 	})
 }
 
-// A success that comes too late for one of its callers is a success: functions that hung before
+// A success that is too late for one of its callers is still a success: functions that hung before
 // it no longer count.
 func TestSlowSuccessForgives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -392,8 +393,8 @@ func TestSlowSuccessForgives(t *testing.T) {
 	})
 }
 
-// Where functions of other keys have used up the bound in all, a late flight is joined
-// rather than its callers refused.
+// If functions of other keys have reached the total bound, callers join a late flight instead of
+// being refused.
 func TestLateFlightIsJoinedPastTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxAbandoned(8, 1))

@@ -96,8 +96,8 @@ func TestTimeoutInSeveralBubbles(t *testing.T) {
 	}
 }
 
-// A timer of outside must not end a flight of a bubble: that would be the end of the
-// process. Nor may one of another bubble.
+// A timer outside a bubble, or of another bubble, must not end a flight of a bubble: the runtime
+// would end the process.
 func TestTimersOfOtherClocks(t *testing.T) {
 	c := courier.New[int, int](courier.WithTimeout(time.Millisecond))
 	do := func(key int, fetch fetchFunc) error {
@@ -111,7 +111,7 @@ func TestTimersOfOtherClocks(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, func() { close(fired) })
 	synctest.Test(t, func(t *testing.T) {
 		assert.NoError(t, do(1, func(context.Context) (int, error) {
-			<-fired // of outside: the bubble's clock stands still meanwhile
+			<-fired // a timer outside: the bubble's clock stands still meanwhile
 			return 1, nil
 		}))
 	})
@@ -139,8 +139,7 @@ func TestMaxWaitingPerKey(t *testing.T) {
 		}()
 		synctest.Wait()
 
-		// One has left: its deadline has passed, so that the next caller starts a
-		// fresh flight.
+		// The deadline of one caller has passed, so the next caller starts a fresh flight.
 		assert.ErrorIs(t, short.one().err, context.DeadlineExceeded)
 		fresh := callers(t, c, 3, "slow", 0, fetch)
 		overloaded(t, refusal(t, c, "slow"), "slow", courier.KeyWaiting)
@@ -152,7 +151,7 @@ func TestMaxWaitingPerKey(t *testing.T) {
 	})
 }
 
-// The limit on callers in all holds whatever their keys, and to the caller.
+// The total limit on callers is exact, whatever their keys.
 func TestMaxWaitingOverManyKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 100
@@ -183,7 +182,7 @@ func TestMaxWaitingOverManyKeys(t *testing.T) {
 		wg.Wait()
 		assert.Equal(t, limit, served)
 		assert.Equal(t, 2*limit, refused)
-		for range limit { // all places are free again
+		for range limit { // all callers have left
 			_, _, err := c.Do(t.Context(), 1, func(context.Context) (int, error) { return 0, nil })
 			assert.NoError(t, err)
 		}
@@ -201,7 +200,7 @@ func TestLeaksOfManyKeysAreForgiven(t *testing.T) {
 			time.Sleep(time.Hour)
 			_, _, err := c.Do(t.Context(), strconv.Itoa(i), deaf(release))
 			require.ErrorIs(t, err, courier.ErrTimeout)
-			// The first after the bound was reached may have to wait for a second.
+			// The first call after the bound was reached may have to wait for a second.
 			if _, _, err = c.Do(t.Context(), "healthy", value(1)); err != nil {
 				overloaded(t, err, "healthy", courier.Stuck)
 				refusals++
@@ -218,8 +217,8 @@ func TestLeaksOfManyKeysAreForgiven(t *testing.T) {
 	})
 }
 
-// Keys that hang, each up to its own bound, must not stop the others; and they
-// work again as soon as their functions do.
+// Keys that hang, each up to its own bound, must not affect others, and they work again as soon as
+// their functions do.
 func TestManyHangingKeysStopOnlyThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Second))
@@ -346,7 +345,7 @@ func TestLowPriority(t *testing.T) {
 		do(low, "low 2")
 		do(low, "low 3")
 		assert.Equal(t, 1, c.Stats().Waiting)
-		do(t.Context(), "low 2") // joined: it is like any other from now on
+		do(t.Context(), "low 2") // an ordinary caller joins, so its priority is ordinary from now on
 		overloaded(t, refusal(t, c, "miss"), "miss", courier.Waiting)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -356,7 +355,7 @@ func TestLowPriority(t *testing.T) {
 
 		_, _, err := c.Do(low, "key", failing(errBoom))
 		assert.Equal(t, errBoom, err)
-		works(t, c, "key") // no ordinary caller had asked: it does not rest
+		works(t, c, "key") // the flight had no ordinary caller, so the key does not rest
 		rest(t, c, "key")
 		_, _, err = c.Do(low, "key", value(7))
 		assert.ErrorIs(t, err, errBoom, "but it rests for all")
@@ -421,8 +420,8 @@ func TestKeptContextDoesNotKeepTheValue(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// A fetch with many linked children that each fetch takes time in proportion to
-// their number: 20,000 of them were 2·10⁸ comparisons under one lock.
+// A fetch whose many linked children each make a nested call takes time in proportion to their
+// number. With 20,000 of them it once took 2·10⁸ comparisons under one lock.
 func BenchmarkManyNestedCalls(b *testing.B) {
 	for _, n := range []int{1000, 10_000, 20_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

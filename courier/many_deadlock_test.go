@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A cycle is an error of the key that closes it, alone, and names the keys.
+// A cycle is an error of only the key that closes it. The error names the keys.
 func TestDoManyDeadlocks(t *testing.T) {
 	cycle := func(t *testing.T, err error, want ...any) {
 		t.Helper()
@@ -121,7 +121,7 @@ func TestDoManyDeadlocks(t *testing.T) {
 	})
 }
 
-// Many keys, nearly all of which would close a cycle: one walk of the graph for all.
+// The graph is walked once for all keys, of which nearly all would close a cycle.
 func TestDoManyDeadlocksOfManyKeys(t *testing.T) {
 	c := courier.New[string, int]()
 	keys := keysNamed(20_000)

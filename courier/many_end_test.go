@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A caller at its deadline gets the outcomes that there are.
+// At its deadline a caller gets the outcomes that are available.
 func TestDoManyAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -164,7 +164,7 @@ func TestDoManyShutdown(t *testing.T) {
 	})
 }
 
-// Shutdown meets callers of DoMany at whatever point they are.
+// Shutdown races with callers of DoMany.
 func TestDoManyRacesWithShutdown(t *testing.T) {
 	for range 100 {
 		c := courier.New[string, int](courier.WithTimeout(time.Minute))
@@ -188,7 +188,7 @@ func TestDoManyRacesWithShutdown(t *testing.T) {
 	}
 }
 
-// Nor do time-outs that end before all passengers have been made.
+// Time-outs that pass before all keys of a batch have their flights race with DoMany.
 func TestDoManyWithTheShortestTimeout(t *testing.T) {
 	c := courier.New[string, int](courier.WithTimeout(1), courier.WithMaxAbandoned(1000, 1000))
 	for range 100 {

@@ -88,7 +88,7 @@ func TestDoManyWithPatience(t *testing.T) {
 			}
 		}
 		assert.Equal(t, d, h.after, "until its own is so old")
-		// The two that were late already have fresh ones behind.
+		// The two late keys already have fresh flights.
 		assert.Equal(t, [][]string{{"late", "old", "own"}}, asked)
 		assert.Equal(t, 6, c.Stats().InFlight)
 
@@ -163,7 +163,7 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 		})
 	}
 
-	// A fresh flight behind late ones, forgotten before it had a waiter.
+	// A fresh flight beside late ones is forgotten before it has a waiter.
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
 		callers(t, c, 1, "a", 0, sleeps(5*d))
@@ -179,8 +179,8 @@ func TestBatchThatGoesOnAlone(t *testing.T) {
 	})
 }
 
-// A caller waits as usual for keys for which it has nothing else to give, in the same batch as the
-// keys for which it has.
+// A caller waits as usual for keys without a substitute, in the same batch as keys for which it has
+// one.
 func TestManyWithPatienceForSome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[int, int]()

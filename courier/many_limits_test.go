@@ -42,7 +42,7 @@ func TestDoManyWaitsForItsTurn(t *testing.T) {
 		overloaded(t, joined.one().err, "b", courier.QueueWait)
 		assert.EqualValues(t, 2, c.Stats().Overloads)
 
-		// Nor one that is left, or shut down, meanwhile.
+		// The same for a batch whose callers leave, or that is shut down, while it waits.
 		h = many(t, within(t, time.Second/2), c, []string{"a", "b"}, nil)
 		assert.Equal(t, context.DeadlineExceeded, h.wait()[0].Err)
 		h = many(t, t.Context(), c, []string{"a", "b"}, nil)
@@ -52,7 +52,7 @@ func TestDoManyWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-// The same for one whose turn was lent.
+// The same for a batch that has lent its turn.
 func TestDoManyWaitsToGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithQueueWait(2*time.Second))
@@ -159,7 +159,7 @@ func TestDoManyThatIsStuck(t *testing.T) {
 		assert.Equal(t, 1, got[1].Value)
 		assert.EqualValues(t, 3, c.Stats().Overloads)
 
-		// The third is the last in all; then one may try, for all of its keys.
+		// The third reaches the total bound; then one batch may try, for all of its keys.
 		c.DoMany(t.Context(), []string{"d", "e"}, whole(deaf(release)))
 		for i, o := range c.DoMany(t.Context(), []string{"x", "y"}, nil) {
 			overloaded(t, o.Err, []string{"x", "y"}[i], courier.Stuck)
@@ -213,7 +213,7 @@ func TestDoManyWithAHangingChild(t *testing.T) {
 		works(t, c, "a")
 		atRest(t, c)
 
-		// A child that is started when all have gone counts by itself.
+		// A child that is started after all callers have left counts separately.
 		var kept context.Context
 		c.DoMany(t.Context(), []string{"a", "b"},
 			func(ctx context.Context, missing []string) (outcomes, error) {
@@ -257,7 +257,7 @@ func TestDoManyWithLowPriority(t *testing.T) {
 		assert.Equal(t, []string{"e", "c", "d", "f", "a", "b"}, order)
 		works(t, c, "a")
 		works(t, c, "c")
-		works(t, c, "d") // an ordinary caller has joined it, but not begun it
+		works(t, c, "d") // an ordinary caller has joined the flight, but not started it
 		atRest(t, c)
 
 		c = courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))

@@ -42,7 +42,7 @@ func TestNothingKeepsTheValuesOfABatch(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// A batch pays for its keys with space in slices, not with an allocation for each.
+// A batch allocates slices for its keys, and does not allocate for each key.
 func TestAllocationsOfDoMany(t *testing.T) {
 	if raced {
 		t.Skip("the race detector allocates")

@@ -26,7 +26,7 @@ type run struct {
 	bad        []bool // keys with an error of their own
 }
 
-// A deed is the way in which a run ends.
+// A deed is the way a run ends.
 type deed int
 
 const (
@@ -63,7 +63,7 @@ type reference struct {
 
 type share struct{ run, key int }
 
-// start notes a run, and checks that it had to be.
+// start records a run, and checks that it was necessary.
 func (m *reference) start(rnd *rand.Rand, keys []int) *run {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,7 +87,7 @@ func (m *reference) start(rnd *rand.Rand, keys []int) *run {
 	return r
 }
 
-// end notes that a run ends now.
+// end records that a run ends now.
 func (m *reference) end(r *run) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,7 +129,7 @@ func (m *reference) fetch(
 	return o, nil
 }
 
-// single is that of one key.
+// single is the function of one key.
 func (m *reference) single(ctx context.Context, rnd *rand.Rand, key int) (int, error) {
 	o, err := m.fetch(ctx, rnd, []int{key})
 	if err != nil {
@@ -256,9 +256,9 @@ func (m *reference) check(ctx context.Context, begin time.Time, key int, o couri
 	}
 }
 
-// Batches and single calls overlap, with faults, and are compared with a reference: for each key
-// all callers get the result of one function that ran while they waited, and no key is fetched
-// twice at a time, unless a caller was let down.
+// Batches and single calls overlap, with faults, and are compared with a reference. For each key,
+// all callers get the result of one function that ran while they waited. No key is fetched twice at
+// a time, unless a flight was late.
 func TestDoManyAgainstAReference(t *testing.T) {
 	s := *seed
 	if s == 0 {

@@ -33,7 +33,7 @@ func lengths(_ context.Context, missing []string) (outcomes, error) {
 	return o, nil
 }
 
-// lengthsAfter returns a function that does what lengths does, after d.
+// lengthsAfter returns a function that returns the result of lengths after d.
 func lengthsAfter(d time.Duration) manyFunc {
 	return func(ctx context.Context, missing []string) (outcomes, error) {
 		time.Sleep(d)
@@ -170,7 +170,7 @@ func TestDoManyWithOddKeys(t *testing.T) {
 	})
 }
 
-// Whatever ends the function of a batch reaches all waiters of all its keys.
+// All waiters of all keys get the outcome of a batch, however its function ends.
 func TestDoManyFaults(t *testing.T) {
 	list := faults()
 	for name, n := range map[string]int{"none": 0, "too few": 2, "too many": 4} {
@@ -301,7 +301,7 @@ func TestDoManyErrorsByKey(t *testing.T) {
 		refused(t, c, "bad", errBoom)
 		assert.EqualValues(t, 2, c.Stats().BackedOff)
 
-		// One error for all is one of each.
+		// An error of the whole batch is an error of each key.
 		all := c.DoMany(t.Context(), []string{"x", "y"}, whole(failing(errMissing)))
 		assert.Equal(t, outcomes{{Err: errMissing}, {Err: errMissing}}, all)
 		c.DoMany(t.Context(), []string{"x", "y"}, whole(failing(errBoom)))
@@ -370,7 +370,7 @@ func TestUnlinkedDoMany(t *testing.T) {
 	})
 }
 
-// The context of a batch is that of a flight.
+// The context of a batch behaves like that of a flight.
 func TestDoManyContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Minute))

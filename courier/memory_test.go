@@ -12,8 +12,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A flight that is over is garbage: no timer, map or goroutine keeps it, nor
-// the value it had.
+// A flight that has ended is garbage: no timer, map or goroutine keeps it or its value.
 func TestNothingKeepsAFlight(t *testing.T) {
 	type big [1 << 16]byte
 	c := courier.New[string, *big](courier.WithTimeout(time.Hour), courier.WithMaxConcurrent(2))

@@ -14,7 +14,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A function that needs no turn waits for none, and one that asks for its turn has it in order.
+// A function that needs no turn does not wait for one, and functions that ask for a turn get it in
+// order.
 func TestTurnOnDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTurnOnDemand())
@@ -49,7 +50,7 @@ func TestTurnOnDemand(t *testing.T) {
 	})
 }
 
-// The turn of a batch is one turn.
+// A batch takes one turn.
 func TestTurnOnDemandOfABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTurnOnDemand())
@@ -143,11 +144,11 @@ func TestRestartTimeout(t *testing.T) {
 		o := h.wait()[0]
 		assert.ErrorIs(t, o.err, courier.ErrTimeout)
 		assert.Equal(t, time.Hour+3*time.Second, o.after)
-		courier.RestartTimeout(t.Context(), 0) // of no flight
+		courier.RestartTimeout(t.Context(), 0) // outside of a flight
 	})
 }
 
-// As above, with the list of deadlines, which bubbles do without.
+// The same test with the list of deadlines, which is not used in bubbles.
 func TestRestartTimeoutInOrder(t *testing.T) {
 	c := courier.New[string, int](courier.WithTimeout(10 * time.Millisecond))
 	others := make(chan error, 2)

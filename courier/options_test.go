@@ -54,7 +54,7 @@ func TestOptionsInRange(t *testing.T) {
 		for _, o := range h.wait() {
 			assert.Equal(t, outcome{value: 7, shared: true, after: 1000 * time.Hour}, o)
 		}
-		// The longest there are do no harm.
+		// The largest values are valid.
 		const ever = 1<<63 - 1
 		c = courier.New[string, int](courier.WithTimeout(ever), courier.WithQueueWait(ever),
 			courier.WithMaxConcurrent(1), courier.WithBackoff(ever, ever))

@@ -20,7 +20,7 @@ func refused(t *testing.T, c *courier.Courier[string, int], key string, target e
 	assert.ErrorIs(t, refusal(t, c, key), target)
 }
 
-// refusal is the error that a call for key gets at once.
+// refusal returns the error that a call for key gets at once.
 func refusal(t *testing.T, c *courier.Courier[string, int], key string) error {
 	t.Helper()
 	before := c.Stats()
@@ -140,9 +140,8 @@ func TestMaxWaiting(t *testing.T) {
 	})
 }
 
-// Goroutines that only wait for a processor are not stuck. Here the children
-// have nothing left to do but starve, since caller and flight hand one
-// processor to each other.
+// Goroutines that only wait for a processor are not stuck. Here the children never get one, since
+// caller and flight hand the only processor to each other.
 func TestStarvingIsNotStuck(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	c := courier.New[string, int](courier.WithMaxAbandoned(1, 1))

@@ -33,8 +33,8 @@ func panicsHere(v any) { panic(v) }
 //go:noinline
 func dereferences(p *http.Request) { p.Method = "GET" }
 
-// topFrame is the function that panicked: the first one below panic that is
-// not the runtime's.
+// topFrame returns the function that panicked: the first one below panic that does not belong to
+// the runtime.
 func topFrame(t *testing.T, stack []byte) string {
 	t.Helper()
 	lines := strings.Split(string(stack), "\n")
@@ -93,7 +93,7 @@ func TestPanicNil(t *testing.T) {
 	p := panicOf(t, func() { panicsHere(nil) })
 	assert.ErrorAs(t, p, &nilError)
 
-	t.Setenv("GODEBUG", "panicnil=1") // as Go was before 1.21
+	t.Setenv("GODEBUG", "panicnil=1") // the behaviour before Go 1.21
 	p = panicOf(t, func() { panicsHere(nil) })
 	assert.Nil(t, p.Value)
 	assert.NoError(t, p.Unwrap())

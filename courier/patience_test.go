@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// patiently calls Do with that much patience.
+// patiently calls Do with a patience of d.
 func patiently(c *courier.Courier[string, int], d time.Duration, fetch fetchFunc) (o outcome) {
 	return patientlyIn(context.Background(), c, d, fetch)
 }
@@ -30,7 +30,7 @@ func patientlyIn(
 	return o
 }
 
-// TestPatience is the table of who waits for which flight, with a patience of a second.
+// TestPatience is the table of which caller waits for which flight, with a patience of a second.
 func TestPatience(t *testing.T) {
 	const (
 		d     = time.Second
@@ -158,7 +158,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// While a flight is late no caller with patience waits for it, nor for the fresh ones beside it.
+// While a flight is late, callers with patience do not wait for it, nor for the fresh ones beside
+// it.
 func TestNobodyPaysThePatienceTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const d = time.Second
@@ -192,9 +193,9 @@ func TestNobodyPaysThePatienceTwice(t *testing.T) {
 	})
 }
 
-// A function hangs for a day while callers with patience keep coming: no more than a
-// bounded number of it runs, none of the callers waits for longer than it has patience,
-// it is tried now and then, and works at once when it is mended.
+// A function hangs for a day while callers with patience keep coming. The number of running calls
+// is bounded, no caller waits longer than its patience, the function is tried now and then, and
+// once it works again the next try succeeds.
 func TestPatienceWithAHangOfADay(t *testing.T) {
 	day, every := 24*time.Hour, 100*time.Millisecond
 	if raced || testing.Short() {
@@ -273,7 +274,7 @@ func TestPatienceWithAHangOfADay(t *testing.T) {
 	}
 }
 
-// What goes on without a waiter ends as any flight does.
+// A flight that goes on without a waiter ends like any other.
 func TestFlightThatGoesOnAlone(t *testing.T) {
 	const d = time.Second
 	hang := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }
@@ -366,8 +367,8 @@ func TestFlightThatGoesOnAlone(t *testing.T) {
 	}
 }
 
-// A flight that was replaced and forgotten by all must not stay for ever where there is
-// no time-out.
+// Without a time-out, a flight that was replaced and that all callers have left must not stay for
+// ever.
 func TestReplacedFlightWithoutATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(0))
@@ -390,7 +391,7 @@ func TestReplacedFlightWithoutATimeout(t *testing.T) {
 	})
 }
 
-// A flight that waits for its turn is not late, but no caller with patience waits longer for it
+// A flight that waits for its turn is not late, but callers with patience wait no longer for it
 // than for any other.
 func TestPatienceInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -415,8 +416,8 @@ func TestPatienceInTheQueue(t *testing.T) {
 	})
 }
 
-// A refresh that a caller with patience wants is a flight like any other, also if that
-// caller does not join it.
+// A refresh that a caller with patience needs is a flight like any other, even if that caller does
+// not join it.
 func TestPatienceWithALowFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1),
@@ -435,12 +436,12 @@ func TestPatienceWithALowFlight(t *testing.T) {
 		assert.Equal(t, 1, c.Stats().InFlight, "it had its turn before the other one")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		works(t, c, "key") // it does not rest: the flight began without an ordinary caller
+		works(t, c, "key") // the key does not rest: the flight began without an ordinary caller
 		still(t, c.Stats())
 	})
 }
 
-// What a caller with patience passes by goes on, whoever leaves it afterwards.
+// A flight that a caller with patience did not wait for goes on, even if its callers leave.
 func TestWhatIsPassedByGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -471,7 +472,7 @@ func TestWhatIsPassedByGoesOn(t *testing.T) {
 	})
 }
 
-// While the key rests from starts, it is the late one itself that goes on.
+// While the key rests, so that no fresh flight starts, the late one goes on.
 func TestLateOneIsPassedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -498,7 +499,7 @@ func TestLateOneIsPassedBy(t *testing.T) {
 	})
 }
 
-// A fresh flight is beside a late one even if both have started in the same moment.
+// A fresh flight counts as fresh even if it started at the same time as the late one.
 func TestFreshFlightInTheSameMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -522,7 +523,7 @@ func TestFreshFlightInTheSameMoment(t *testing.T) {
 	})
 }
 
-// A caller with patience that does not wait is not refused because others do.
+// A caller with patience that does not wait is not refused because too many others wait.
 func TestLateComesBeforeOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxWaiting(2), courier.WithMaxWaitingPerKey(2))
@@ -542,7 +543,7 @@ func TestLateComesBeforeOverload(t *testing.T) {
 	})
 }
 
-// Without end means until the flight's end, unless it is known to be late.
+// A caller with unlimited patience waits until the flight ends, unless it is known to be late.
 func TestPatienceWithoutEnd(t *testing.T) {
 	for _, d := range []time.Duration{0, -time.Second} {
 		t.Run(fmt.Sprint(d), func(t *testing.T) { //nolint:gocritic // shorter so
@@ -569,7 +570,7 @@ func TestPatienceWithoutEnd(t *testing.T) {
 	}
 }
 
-// A flight that a nested call leaves to go on alone is none that its parent waits for.
+// A parent does not wait for a flight that its nested call has left to go on alone.
 func TestPatienceInANestedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int]()
@@ -618,7 +619,7 @@ func TestPatienceWithAKeyThatDoesNotEqualItself(t *testing.T) {
 	})
 }
 
-// Without the link a caller with patience leaves, and that is all.
+// Without the link, a caller with patience just leaves.
 func TestUnlinkedPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithUnlinked())
@@ -678,7 +679,7 @@ func TestIsFailure(t *testing.T) {
 		var p *courier.PanicError
 		assert.ErrorAs(t, refusal(t, c, "panics"), &p)
 
-		// An answer ends the rest, as a success does.
+		// An error that is an answer ends the back-off, as a success does.
 		time.Sleep(time.Hour)
 		assert.Equal(t, errMissing, do("key", failing(errMissing)))
 		works(t, c, "key")

@@ -12,8 +12,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A key whose functions hang for ever is refused, tried now and then, and works
-// again as soon as its function does, although the old ones still hang.
+// Callers of a key whose functions hang for ever are refused, and the key is tried now and then. It
+// works again as soon as its function does, although the old ones still hang.
 func TestStuckKeyIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 3
@@ -30,7 +30,7 @@ func TestStuckKeyIsTriedAgain(t *testing.T) {
 		for range bound {
 			require.ErrorIs(t, do(hang), courier.ErrTimeout)
 		}
-		// The rest doubles with each try, from a second up to a minute.
+		// The pause doubles with each try, from a second up to a minute.
 		reached := time.Now()
 		for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
 			rest := time.Duration(seconds) * time.Second
@@ -60,7 +60,7 @@ func TestStuckKeyIsTriedAgain(t *testing.T) {
 	})
 }
 
-// Tries past the bound of a key may not use up the bound of all keys.
+// Tries past the bound of a key must not use up the total bound.
 func TestTriesLeaveRoomForOtherKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Millisecond),

@@ -2,5 +2,5 @@
 
 package courier_test
 
-// raced is true under the race detector, which allocates for itself.
+// raced reports whether the race detector is on, which makes allocations of its own.
 const raced = true

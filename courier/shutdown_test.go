@@ -96,8 +96,7 @@ func TestShutdownOfNothing(t *testing.T) {
 	assert.NoError(t, used.Shutdown(t.Context()))
 }
 
-// Calls that race with Shutdown get their value or ErrClosed, and nothing is
-// left.
+// Calls that race with Shutdown get their value or ErrClosed, and no flight remains.
 func TestShutdownRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 100 {

@@ -22,8 +22,8 @@ type tally struct {
 	refused atomic.Uint64
 }
 
-// A storm is many callers, few keys, and faults at random. The faults follow
-// from the seed; their interleaving is the scheduler's.
+// A storm has many callers, few keys, and random faults. The seed determines the faults, but not
+// their interleaving.
 type storm struct {
 	c     *courier.Courier[int, int]
 	keys  int
@@ -136,8 +136,8 @@ func (st *storm) callMany(t *testing.T, asked *askedContext, rnd, inner *rand.Ra
 	}
 }
 
-// An askedContext keeps the answer to the first call of Err, which is Do's: if the test asked
-// before Do, the context could still end in between.
+// An askedContext keeps the result of the first call of Err, which is in Do: the context could end
+// between a call in the test and Do.
 type askedContext struct {
 	context.Context
 	before, refused bool
@@ -164,7 +164,7 @@ func (st *storm) fetch(
 	case 2:
 		return 0, errBoom
 	case 3:
-		time.Sleep(10 * time.Second) // deaf
+		time.Sleep(10 * time.Second) // ignores the context
 	case 4:
 		<-ctx.Done()
 		return 0, ctx.Err()
@@ -198,7 +198,7 @@ func (st *storm) fetch(
 	return key, nil
 }
 
-// note counts the outcome of a call, and checks that it is a possible one.
+// note counts the outcome of a call, and checks that it is possible.
 func (st *storm) note(t *testing.T, ctx context.Context, key, v int, err error) {
 	n := &st.tally
 	var p *courier.PanicError
@@ -231,7 +231,7 @@ func (st *storm) note(t *testing.T, ctx context.Context, key, v int, err error) 
 }
 
 func (st *storm) check(t *testing.T) {
-	time.Sleep(time.Minute) // of fake time: the deaf ones end
+	time.Sleep(time.Minute) // of fake time: functions that ignore their context end
 	synctest.Wait()
 	s, n := st.c.Stats(), &st.tally
 	t.Logf("%+v", s)
@@ -239,9 +239,8 @@ func (st *storm) check(t *testing.T) {
 	assert.NoError(t, courier.AtRest(st.c))
 	assert.NoError(t, st.c.Shutdown(t.Context()))
 
-	// Each call started a flight, joined one, or was turned away; flights that the
-	// queue turned away had started. A call that got ErrLate at once may have started a
-	// flight or not.
+	// Each call started a flight, joined one, or was refused; flights that the queue refused had
+	// started. A call that got ErrLate at once may or may not have started a flight.
 	turnedAway := s.BackedOff + n.refused.Load()
 	entered := s.Started + s.Joined
 	assert.LessOrEqual(t, entered+turnedAway, n.calls.Load())

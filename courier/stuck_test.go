@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Of the keys past their bounds the one that has waited for longest is probed next, even if
-// another is asked for more often; but the others do not wait for it for ever.
+// Of the keys past their bounds the one that has waited longest is probed next, even if another has
+// more callers. If it has no more callers, the others do not wait for it for ever.
 func TestStuckKeysTakeTurns(t *testing.T) {
 	var in stuckInAll
 	start := time.Unix(1_000_000, 0)

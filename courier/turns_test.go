@@ -126,8 +126,7 @@ func TestQueuedFlightIsDeserted(t *testing.T) {
 	})
 }
 
-// A flight that gets its turn in the moment in which its time is up gives it
-// back.
+// A flight that gets its turn at the same time as its time-out gives it back.
 func TestHolderAndQueuedTimeOutTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTimeout(time.Second))
@@ -143,7 +142,7 @@ func TestHolderAndQueuedTimeOutTogether(t *testing.T) {
 	})
 }
 
-// A few stuck functions do not stop all keys.
+// A few stuck functions must not stop all keys.
 func TestFlightThatIsOverHasNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1), courier.WithTimeout(time.Second))
@@ -229,8 +228,8 @@ func TestTwoLimitedCouriers(t *testing.T) {
 	})
 }
 
-// The turn that was lent must come back before the function goes on, and two
-// goroutines of one flight must not queue for two.
+// A flight must get its lent turn back before the function goes on, and two goroutines of one
+// flight must not queue for two turns.
 func TestTwoGoroutinesOfAFlightComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1))
@@ -257,7 +256,7 @@ func TestTwoGoroutinesOfAFlightComeBack(t *testing.T) {
 	})
 }
 
-// The same while one of them has gone into another nested call meanwhile.
+// The same if one of them has made another nested call meanwhile.
 func TestFlightThatWaitsAgainLeavesItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithMaxConcurrent(1))

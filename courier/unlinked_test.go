@@ -13,7 +13,7 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// WithUnlinked must show the effect of the link: each of these is an error at once without it.
+// WithUnlinked shows the effect of the link: with the link, each of these is an error at once.
 func TestUnlinkedTellsNobody(t *testing.T) {
 	release := func(ctx context.Context) { <-ctx.Done() }
 	for name, fetch := range map[string]fetchFunc{
@@ -79,7 +79,7 @@ func TestUnlinkedDeadlockHangs(t *testing.T) {
 	})
 }
 
-// A return reaches the waiters, as always.
+// The waiters get the result of a function that returns.
 func TestUnlinkedWorksWhereNothingDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithUnlinked())
@@ -87,7 +87,7 @@ func TestUnlinkedWorksWhereNothingDies(t *testing.T) {
 			assert.Equal(t, outcome{value: 7, shared: true, after: time.Second}, o)
 		}
 		assert.ErrorIs(t, callers(t, c, 1, "key", 0, failing(errBoom)).one().err, errBoom)
-		// Nobody is left, yet the flight goes on and its result frees the key.
+		// All callers have left, yet the flight goes on and its result frees the key.
 		left := callers(t, c, 1, "key", time.Second, sleeps(3*time.Second)).one()
 		assert.ErrorIs(t, left.err, context.DeadlineExceeded)
 		joins := callers(t, c, 1, "key", 0, nil).one()

@@ -85,7 +85,7 @@ func run(ctx context.Context, a *against, e lab.Env) (*snowball.Result, error) {
 		}
 	}
 	r.Partial = ctx.Err() != nil
-	return r, nil
+	return r, nil //nolint:nilerr // what fails once it is stopped is no error
 }
 
 // runOne runs the events through one library. That its process ends is a result, unless it did

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 
 var errOrigin = errors.New("the origin says no")
 
-// ask calls Do in so many goroutines, and returns what each of them came to: its results, or what
-// was raised in it.
+// ask calls Do in several goroutines, and returns for each the results, or the panic or Goexit
+// raised in it.
 func ask(g *singleflight.Group, callers int, fn func() (any, error)) []any {
 	got := make([]any, callers)
 	var wg sync.WaitGroup
@@ -110,7 +110,8 @@ func TestFunctionsThatDie(t *testing.T) {
 	})
 }
 
-// What fn returns is returned, even if it is the death of another courier's function.
+// An error that fn returns is returned, even if another courier returned it for a function that
+// panicked or called Goexit.
 func TestReturnedDeaths(t *testing.T) {
 	var inner courier.Courier[string, any]
 	_, _, panicked := inner.Do(t.Context(), "key", func(context.Context) (any, error) { panic("inside") })
@@ -147,7 +148,7 @@ func TestDoChanHasBegun(t *testing.T) {
 	assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-second)
 }
 
-// Also where a courier refuses the call.
+// DoChan also returns if the courier refuses the call.
 func TestDoChanThatIsRefused(t *testing.T) {
 	var g singleflight.Group
 	require.NoError(t, g.Courier().Shutdown(t.Context()))
@@ -178,7 +179,7 @@ func TestDoContext(t *testing.T) {
 	})
 }
 
-// A function that never returns ends its callers' wait by the time-out, and not never.
+// The callers of a function that never returns get the time-out.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -196,8 +197,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// The tests of x/sync pass with this package in place of theirs, but for what the package's
-// comment says: that a recovered panic has their own type.
+// The tests of x/sync pass with this package in place of x/sync's, except for the type of a
+// recovered panic.
 func TestTheTestsOfXSync(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: builds a package")
@@ -210,7 +211,7 @@ func TestTheTestsOfXSync(t *testing.T) {
 	here, err := os.Getwd()
 	require.NoError(t, err)
 	dir := t.TempDir()
-	// A test of theirs panics with a value of a type that is not exported.
+	// One of these tests uses an unexported type of x/sync.
 	shim := "package singleflight\n\ntype panicError struct{ value, stack any }\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shim.go"), []byte(shim), 0o600))
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{

@@ -8,11 +8,10 @@ import (
 	"path/filepath"
 )
 
-// Write makes the folder of path if it is missing, has fill write the content
-// and then puts it in place at once. If anything fails, whatever was at path
-// stays and the temporary file is removed. The error names path and wraps its
-// cause. It blocks on the disk; two concurrent writers of one path leave one
-// of the two contents, whole.
+// Write creates the folder of path if necessary, calls fill to write the content, and then replaces
+// path with it atomically. If anything fails, the file at path is unchanged and the temporary file
+// is removed. The error names path and wraps its cause. After concurrent writes of one path it has
+// one of the contents, whole.
 func Write(path string, fill func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -26,7 +25,7 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 		return fmt.Errorf("can't write %s: %w", path, err)
 	}
 	done := false
-	// Runs on a panic of fill too, so that no litter stays.
+	// This also removes the temporary file if fill panics.
 	defer func() {
 		if !done {
 			_ = tmp.Close()
@@ -40,7 +39,7 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	if err := buf.Flush(); err != nil {
 		return fmt.Errorf("can't write %s: %w", path, err)
 	}
-	// CreateTemp makes files private; a report is for others to read.
+	// CreateTemp makes files private, but others may read a report.
 	if err := tmp.Chmod(0o644); err != nil {
 		return fmt.Errorf("can't write %s: %w", path, err)
 	}

@@ -63,6 +63,6 @@ func assertOnly(t *testing.T, dir, name string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "a temporary file was left")
+	require.Len(t, entries, 1, "a temporary file remains")
 	assert.Equal(t, name, entries[0].Name())
 }

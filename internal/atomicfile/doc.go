@@ -1,5 +1,5 @@
-// Package atomicfile writes a whole file or leaves the old one alone.
+// Package atomicfile writes a whole file or leaves the old one unchanged.
 //
-// The bytes go to a temporary file beside the target, which is then renamed
-// over it. A reader, or a run that is cut off, never sees half a report.
+// It writes to a temporary file beside the target, and then renames it over the target. So a reader
+// never sees half a file, even if the program is killed.
 package atomicfile

@@ -10,7 +10,7 @@ import (
 type Command struct {
 	Page  string
 	Line  int
-	Dir   string   // where the block or span went before, by cd; "" is the root
+	Dir   string   // to which the block or span has changed by cd; "" is the root
 	Words []string // the program and its arguments, without quotes and redirections
 }
 
@@ -19,17 +19,17 @@ var programs = map[string]bool{
 	"make": true, "go": true, "cachebench": true, "bin/cachebench": true, "cd": true,
 }
 
-// Problem returns a problem at the command's place, with a text made like fmt.Sprintf's.
+// Problem returns a problem at the command's position, with a text formatted as by fmt.Sprintf.
 func (c *Command) Problem(format string, args ...any) Problem {
 	return Problem{c.Page, c.Line, fmt.Sprintf(format, args...)}
 }
 
-// Commands returns the commands of the page's shell blocks (sh, bash, shell), of the lines of
-// its other blocks that begin with "$ ", and of its code spans that begin with the name of a
-// program of the project. A line that ends in a backslash goes on in the next one.
+// Commands returns the commands of the page's shell blocks (sh, bash, shell), of the lines of its
+// other blocks that begin with "$ ", and of its code spans that begin with one of programs. A line
+// that ends in a backslash continues on the next one.
 func (p *Page) Commands() []Command {
 	var commands []Command
-	dir := "" // to the end of a block
+	dir := "" // until the end of a block
 	for i := 0; i < len(p.lines); i++ {
 		first := i
 		b := p.fenced[i]
@@ -39,7 +39,7 @@ func (p *Page) Commands() []Command {
 		if b == nil {
 			text := p.lines[i]
 			for i+1 < len(p.lines) && p.fenced[i+1] == nil && strings.Count(text, "`")%2 == 1 {
-				i++ // a span that goes on in the next line
+				i++ // the span continues on the next line
 				text += " " + strings.TrimSpace(p.lines[i])
 			}
 			for _, span := range codeSpan.FindAllString(text, -1) {
@@ -68,8 +68,8 @@ func (p *Page) Commands() []Command {
 
 func isShell(info string) bool { return info == "sh" || info == "bash" || info == "shell" }
 
-// add appends found commands, which stand in lines[i] and begin in the folder dir. It returns the
-// folder that they end in.
+// add appends the commands found in lines[i], of which the first runs in the folder dir. It also
+// returns the folder after the last one.
 func (p *Page) add(commands []Command, i int, dir string, found []Command) ([]Command, string) {
 	for _, c := range found {
 		if c.Words[0] == "cd" && len(c.Words) == 2 {
@@ -82,13 +82,13 @@ func (p *Page) add(commands []Command, i int, dir string, found []Command) ([]Co
 	return commands, dir
 }
 
-// split returns the commands of a line of shell: at least one word each. It knows quotes,
-// comments, redirections, and what stands between two commands; it expands nothing.
+// split returns the commands of a line of shell, each with at least one word. It parses quotes,
+// comments, redirections and the operators between commands, and expands nothing.
 func split(line string) []Command {
 	var commands []Command
 	var words []string
 	var word strings.Builder
-	begun := false // a word, which may be empty: ''
+	begun := false // a word has begun; it may be empty: ''
 	flush := func() {
 		if begun {
 			words = append(words, word.String())
@@ -104,7 +104,7 @@ func split(line string) []Command {
 		words = nil
 	}
 	quote := rune(0)
-	skip := false // a redirection's target
+	skip := false // the next word is the target of a redirection
 	for i, r := range line {
 		switch {
 		case quote != 0:
@@ -148,7 +148,7 @@ func split(line string) []Command {
 	return commands
 }
 
-// program drops what may stand before a program: settings of the environment, time and env.
+// program drops environment settings, time and env before a program.
 func program(words []string) []string {
 	for len(words) > 0 {
 		name, _, set := strings.Cut(words[0], "=")

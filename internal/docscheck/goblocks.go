@@ -12,12 +12,12 @@ import (
 	"strings"
 )
 
-// GoBlocks compiles and vets the pages' Go blocks in a temporary module, made in dir, that uses
-// the checkout at root. It may download modules, and returns a problem for each complaint.
+// GoBlocks compiles and vets the pages' Go blocks in a temporary module, made in dir, that uses the
+// checkout at root. It may download modules. It returns a problem for each error.
 //
 // A block that begins with a package clause is a file, and is compiled as it stands. Any other
-// block is a snippet of the file before it on the page: see [wrap]. A block whose language
-// is "go ignore" is left out.
+// block is a snippet of the file before it on the page: see [wrap]. Blocks with the language "go
+// ignore" are skipped.
 func GoBlocks(ctx context.Context, root, dir string, pages []*Page) ([]Problem, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -48,13 +48,13 @@ func GoBlocks(ctx context.Context, root, dir string, pages []*Page) ([]Problem, 
 	return append(w.problems, found...), err
 }
 
-// A writer makes a package of each file among the blocks, with the snippets that follow it.
+// A writer writes a package for each file among the blocks, with the snippets that follow it.
 type writer struct {
 	dir      string
 	imports  map[string][]string // import paths by package name
 	packages int
 	files    int
-	file     *file // the page's last one
+	file     *file // the last one of the page
 	problems []Problem
 }
 
@@ -62,8 +62,8 @@ type writer struct {
 type file struct {
 	dir      string
 	pkg      string
-	test     bool            // it belongs into a _test.go file
-	declared map[string]bool // by the package, at its top level
+	test     bool            // it needs a name that ends in _test.go
+	declared map[string]bool // at the top level of the package
 }
 
 var packageClause = regexp.MustCompile(`(?m)^package (\w+)`)
@@ -92,8 +92,8 @@ func (w *writer) write(p *Page, b Block) error {
 	if err := os.MkdirAll(w.file.dir, 0o755); err != nil {
 		return err
 	}
-	// The compiler's complaints name the page and its line. A snippet's directive comes from
-	// wrap, behind what wrap puts before it.
+	// A line directive makes the compiler's errors name the page and its line. In a snippet, wrap
+	// has left a mark for the directive.
 	text = strings.Replace(text, lineMark, fmt.Sprintf("//line %s%s:%d", pageMark, p.Path, b.Line), 1)
 	if !strings.Contains(text, "//line ") {
 		text = fmt.Sprintf("//line %s%s:%d\n%s", pageMark, p.Path, b.Line, text)
@@ -111,17 +111,17 @@ func (w *writer) newPackage(name string, test bool) {
 	}
 }
 
-// pageMark stands before a page's path in what the compiler prints. It makes the path absolute,
-// so that the go command does not rewrite it.
+// pageMark is the prefix of page paths in the compiler's output. It makes them absolute, so that
+// the go command does not rewrite them.
 const pageMark = "/page/"
 
 var complaint = regexp.MustCompile(`(?m)/page/(\S+\.md):(\d+)(?::\d+)?: (.*)$`)
 
-// vet compiles all packages and their tests and returns the complaints.
+// vet compiles all packages and their tests, and returns the errors.
 func vet(ctx context.Context, dir string) ([]Problem, error) {
 	var problems []Problem
 	seen := make(map[Problem]bool)
-	// The compiler shows every error, vet but the first; vet also reads the tests.
+	// The compiler shows every error, and vet only the first, but vet also reads the tests.
 	for _, args := range [][]string{
 		{"build", "-gcflags=-e", "-o", os.DevNull, "./..."},
 		{"vet", "./..."},
@@ -154,7 +154,7 @@ func vet(ctx context.Context, dir string) ([]Problem, error) {
 
 var moduleClause = regexp.MustCompile(`(?m)^module .*$`)
 
-// writeModule makes dir a module that can import what root and its benchmarks can.
+// writeModule makes dir a module that can import the same packages as root and its benchmarks.
 func writeModule(root, dir string) error {
 	// The benchmarks' module already requires the other libraries that pages show.
 	mod, err := os.ReadFile(filepath.Join(root, "benchmarks", "go.mod"))
@@ -177,8 +177,8 @@ func writeModule(root, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o644)
 }
 
-// packageNames returns the import paths of the standard library and of the module at root that
-// a page can import, by the packages' names.
+// packageNames returns the import paths that a page can use without an import, by package name:
+// those of the standard library and of the module at root.
 func packageNames(ctx context.Context, root string) (map[string][]string, error) {
 	out, err := goCommand(ctx, root, "list", "-mod=readonly", "-f", "{{.Name}} {{.ImportPath}}",
 		"std", "./...").Output()
@@ -200,7 +200,7 @@ func packageNames(ctx context.Context, root string) (map[string][]string, error)
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	// -mod=mod, since what the pages import is not all required directly by the benchmarks.
+	// -mod=mod, since the pages import packages that the benchmarks do not require directly.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	return cmd
 }

@@ -19,9 +19,9 @@ var (
 	codeSpan  = regexp.MustCompile("`+[^`]*`+")
 )
 
-// Links returns a problem for each relative link whose file or anchor does not exist. Anchors
-// are looked up in the given pages and, of other Markdown files, in root. Links to other sites
-// are not followed: a check must not fail because of them.
+// Links returns a problem for each relative link whose file or anchor does not exist. Anchors are
+// looked up in the given pages, and those of other Markdown files in root. Links to other sites are
+// not followed, so that the check does not depend on them.
 func Links(root string, pages []*Page) []Problem {
 	known := make(map[string]*Page)
 	for _, p := range pages {
@@ -43,7 +43,7 @@ func Links(root string, pages []*Page) []Problem {
 	return problems
 }
 
-// targets returns what a line links to.
+// targets returns the targets of the links in a line.
 func targets(line string) []string {
 	line = codeSpan.ReplaceAllString(line, "`code`")
 	var all []string
@@ -55,7 +55,7 @@ func targets(line string) []string {
 	return all
 }
 
-// broken says what is wrong with a link of page p, or returns "".
+// broken returns the problem of a link of page p, or "".
 func broken(root string, known map[string]*Page, p *Page, target string) string {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -68,9 +68,9 @@ func broken(root string, known map[string]*Page, p *Page, target string) string 
 	if u.Path != "" {
 		name = path.Join(path.Dir(p.Path), u.Path)
 		if path.IsAbs(u.Path) {
-			name = strings.TrimPrefix(u.Path, "/") // GitHub reads it from the repository's root
+			name = strings.TrimPrefix(u.Path, "/") // GitHub resolves it from the repository's root
 		}
-		// The names are compared as they are written: not every file system tells a from A.
+		// exists is case-sensitive, unlike some file systems.
 		if !exists(root, name) {
 			return fmt.Sprintf("link to %s: there is no %s", target, name)
 		}

@@ -24,8 +24,8 @@ import (
 
 const operations = "docs/operations.md"
 
-// exported returns, by the name of each metric that the collectors export, its labels' names and
-// values.
+// exported returns the labels of each metric that the collectors export, by the metric's name: the
+// values by the label's name.
 func exported(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	all := prometheus.NewPedanticRegistry()
@@ -70,7 +70,7 @@ var (
 	metricName = regexp.MustCompile(`\bsnowfence_[a-z_]*[a-z]\b`)
 )
 
-// The tables name the metrics that are exported, all of them, each once, with their labels.
+// The tables list each exported metric once, with its labels.
 func TestMetricsOfOperations(t *testing.T) {
 	metrics := exported(t)
 	_, text := read(t, operations)
@@ -115,7 +115,7 @@ func TestMetricsOfOperations(t *testing.T) {
 	}
 }
 
-// A metric that a page or the doc of a collector names in full is exported.
+// A metric whose full name is in a page or in the doc of a collector is exported.
 func TestMetricsOfAllPages(t *testing.T) {
 	metrics := exported(t)
 	texts := make(map[string]string)
@@ -147,7 +147,7 @@ type alert struct {
 	Annotations      map[string]string
 }
 
-// alerts returns the rules that the page shows.
+// alerts returns the alerting rules of the page.
 func alerts(t *testing.T) (rules []alert) {
 	t.Helper()
 	p, _ := read(t, operations)
@@ -177,7 +177,8 @@ var (
 	summary  = regexp.MustCompile(`\$labels\.(\w+)`)
 )
 
-// What an alert looks at is exported, labels included: an alert on what does not exist never fires.
+// The metrics and labels of each alert are exported: an alert on one that does not exist never
+// fires.
 func TestAlertsOfOperations(t *testing.T) {
 	metrics := exported(t)
 	seen := make(map[string]bool)
@@ -211,7 +212,7 @@ func TestAlertsOfOperations(t *testing.T) {
 			}
 		}
 	}
-	// What the failures that were seen show themselves by.
+	// The metrics by which known failures show.
 	for _, name := range []string{
 		"queue_depth", "queue_age_seconds", "callers_waiting", "heap_bytes", "syncing",
 		"resyncs_total", "conflicts_total", "nodes_lost", "rejoin_attempts_total", "members",

@@ -11,17 +11,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxColumns is the longest a line outside of an output block may be, in characters.
+// MaxColumns is the maximum length of a line outside of output blocks, in characters.
 const MaxColumns = 100
 
-// A Problem is something in a page that does not hold.
+// A Problem is an error in a page.
 type Problem struct {
 	Page string // slash-separated, relative to the root
-	Line int    // from 1 on
+	Line int    // counted from 1
 	Text string
 }
 
-// String returns the problem in one line, as compilers do.
+// String returns the problem in one line, in the format of compilers.
 func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.Page, p.Line, p.Text) }
 
 // A Page is one Markdown file.
@@ -30,7 +30,7 @@ type Page struct {
 	Blocks []Block
 
 	lines   []string        // lines[i] is line i+1
-	fenced  []*Block        // the block that a line belongs to, fences included; nil outside
+	fenced  []*Block        // the block of a line, including its fences; nil outside of blocks
 	anchors map[string]bool // of the headings, and of <a id="…">
 }
 
@@ -41,8 +41,8 @@ type Block struct {
 	Text string // without the fences and their indentation
 }
 
-// Load reads the pages below root that readers begin with: README.md, CONTRIBUTING.md,
-// SECURITY.md, and every .md file in docs and examples. Whole outputs in docs/reports are left out.
+// Load reads the pages below root: README.md, CONTRIBUTING.md, SECURITY.md, and every .md file in
+// docs and examples. It skips docs/reports, which holds outputs.
 func Load(root string) ([]*Page, error) {
 	files := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"}
 	for _, folder := range []string{"docs", "examples"} {
@@ -72,7 +72,7 @@ func Load(root string) ([]*Page, error) {
 	return pages, nil
 }
 
-// Parse reads the text of the page at name, which is slash-separated and relative to the root.
+// Parse parses the text of the page at name, which is slash-separated and relative to the root.
 func Parse(name, text string) *Page {
 	p := &Page{Path: name, anchors: make(map[string]bool)}
 	p.lines = strings.Split(strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")
@@ -87,7 +87,7 @@ func Parse(name, text string) *Page {
 	return p
 }
 
-// openingFence returns a line's fence and the info string behind it.
+// openingFence returns a line's fence and the info string after it.
 func openingFence(line string) (fence, info string, ok bool) {
 	line = strings.TrimLeft(line, " ")
 	for _, c := range "`~" {
@@ -121,7 +121,7 @@ func (p *Page) readBlock(open int, fence string) int {
 	return end
 }
 
-// readAnchors adds the anchors that links can lead to in this line.
+// readAnchors adds the anchors that the line defines.
 func (p *Page) readAnchors(line string) {
 	for _, m := range anchorTag.FindAllStringSubmatch(line, -1) {
 		p.anchors[m[1]] = true

@@ -23,7 +23,7 @@ func pages(t *testing.T) []*docscheck.Page {
 	return all
 }
 
-// none fails the test with every problem of its own line.
+// none fails the test if there are problems, and prints one a line.
 func none(t *testing.T, problems []docscheck.Problem) {
 	t.Helper()
 	for _, p := range problems {
@@ -186,7 +186,7 @@ func TestGoBlocks(t *testing.T) {
 		"bad.md:10: undefined: cache.NoSuchName",
 		"bad.md:15: rand can be any of crypto/rand, math/rand, math/rand/v2: make the block a file",
 		"bad.md:19: neither a file with a package clause nor a snippet",
-		"bad.md:27: ", // vet's complaint of the verb
+		"bad.md:27: ", // vet's error about the verb
 	} {
 		assert.Contains(t, got, want)
 	}

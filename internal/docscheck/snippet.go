@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// lineMark is where a wrapped snippet begins.
+// lineMark marks the beginning of the snippet in a wrapped one.
 const lineMark = "//docscheck:line"
 
-// wrap makes a file of a snippet. Its declarations join the package of the page's file, and its
-// statements become a function of that package, which has a context.Context called ctx and,
-// where the snippet returns something, an error as its result. Packages of the standard library
-// and of this module are imported by their names, and variables need not be used. Where that can't
-// be done, wrap says what is wrong.
+// wrap returns a Go file with the snippet. Its declarations join the package of the page's file.
+// Its statements become a function of that package, which has a context.Context called ctx and, if
+// the snippet returns a value, an error as its result. wrap adds imports of packages of the
+// standard library and of this module by their names, and uses of unused variables. If it fails,
+// wrong is the reason.
 func (w *writer) wrap(text string) (source, wrong string) {
 	head := "package " + w.file.pkg + "\n"
 	source = head + lineMark + "\n" + text
@@ -25,7 +25,7 @@ func (w *writer) wrap(text string) (source, wrong string) {
 	if err == nil {
 		w.file.declare(source)
 	} else {
-		// No declarations, so statements.
+		// The snippet has no declarations, so it has statements.
 		if source, f, err = function(head, text); err != nil {
 			return "", err.Error()
 		}
@@ -45,7 +45,7 @@ func (w *writer) wrap(text string) (source, wrong string) {
 	return strings.Replace(source, head, head+strings.Join(imports, ""), 1), ""
 }
 
-// function wraps statements.
+// function returns a Go file with the statements as a function.
 func function(head, text string) (string, *ast.File, error) {
 	result, end := "", ""
 	body := func() string {
@@ -61,7 +61,7 @@ func function(head, text string) (string, *ast.File, error) {
 		return "", nil, errors.New("the snippet ends the function that it is put into")
 	}
 	block := wrapper.Body
-	ended := false // vet would call what follows unreachable
+	ended := false // code after it would be unreachable for vet
 	if n := len(block.List); n > 0 {
 		_, ended = block.List[n-1].(*ast.ReturnStmt)
 	}
@@ -128,7 +128,7 @@ func variables(body *ast.BlockStmt) []string {
 	return names
 }
 
-// unresolved returns the names that f uses like packages, and that nothing in it declares.
+// unresolved returns the names that f uses like packages and does not declare.
 func unresolved(f *ast.File) []string {
 	free := make(map[*ast.Ident]bool)
 	for _, id := range f.Unresolved {
@@ -146,11 +146,11 @@ func unresolved(f *ast.File) []string {
 	return names
 }
 
-// declare notes what a file declares for its package.
+// declare records the names that a file declares for its package.
 func (f *file) declare(text string) {
 	parsed, err := parser.ParseFile(token.NewFileSet(), "", text, 0)
 	if err != nil {
-		return // the compiler will say so
+		return // the compiler will report it
 	}
 	for _, d := range parsed.Decls {
 		switch d := d.(type) {

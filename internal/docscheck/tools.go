@@ -40,8 +40,8 @@ func MakeTargets(root string, commands []Command) ([]Problem, error) {
 	return problems, nil
 }
 
-// GoTool returns a problem for each "go run", "go build", "go vet" or "go test" of a path that
-// is no package's, and for each -run, -bench or -fuzz that matches nothing there.
+// GoTool returns a problem for each "go run", "go build", "go vet" or "go test" of a path without a
+// package, and for each -run, -bench or -fuzz that matches nothing there.
 func GoTool(root string, commands []Command) []Problem {
 	var problems []Problem
 	for _, c := range commands {
@@ -58,13 +58,13 @@ func GoTool(root string, commands []Command) []Problem {
 
 func goPaths(root string, c *Command) []Problem {
 	if c.Dir != "" && !exists(root, c.Dir) {
-		return nil // a folder that the reader has made
+		return nil // a folder of the reader
 	}
 	var problems []Problem
 	var tests []string
 	for i, word := range c.Words[2:] {
 		value := strings.HasPrefix(c.Words[i+1], "-") // -bench .
-		here := word == "." && c.Dir != "" && !value  // without a cd it is the reader's own folder
+		here := word == "." && c.Dir != "" && !value  // without cd, "." is a folder of the reader
 		if !here && !strings.HasPrefix(word, "./") {
 			continue
 		}
@@ -79,7 +79,7 @@ func goPaths(root string, c *Command) []Problem {
 			tests = append(tests, glob(root, dir, "*_test.go")...)
 		}
 		if c.Words[1] == "run" {
-			return problems // what follows are the program's arguments
+			return problems // the program's arguments follow
 		}
 	}
 	if c.Words[1] != "test" || len(tests) == 0 {
@@ -106,7 +106,7 @@ func glob(root, dir, pattern string) []string {
 
 var testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Example|Fuzz|Benchmark)\w*)\(`)
 
-// matches says that a pattern matches no function of the test files, or returns "".
+// matches returns the problem that a pattern matches no function of the test files, or "".
 func matches(files []string, flag, pattern string) string {
 	if pattern == "^$" || pattern == "NONE" {
 		return "" // runs nothing on purpose

@@ -1,8 +1,6 @@
-// Package human writes durations, rates, sizes and counts the way a person
-// reads them.
+// Package human formats durations, rates, sizes and counts for people.
 //
-// Two to three digits are kept, because a load test never repeats the fourth.
-// A value that rounds up to the next unit is shown in that unit, so there is
-// no "1000 µs". A value that is not a finite number is written as [Missing].
-// All functions are pure and safe for concurrent use.
+// It keeps two to three digits, because a fourth differs between runs of a load test. A value that
+// rounds up to the next unit is shown in that unit, so there is no "1000 µs". NaN and infinite
+// values are formatted as [Missing].
 package human

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Missing stands for a value that does not exist.
+// Missing is shown for a value that does not exist.
 const Missing = "–"
 
-// Duration writes d with a unit that suits it: "45 µs", "1.2 ms", "5.0 s",
-// "2 min 5 s". Below ten of a unit one decimal is kept.
+// Duration formats d with a suitable unit: "45 µs", "1.2 ms", "5.0 s", "2 min 5 s". Below ten of a
+// unit it keeps one decimal.
 func Duration(d time.Duration) string {
 	if d < 0 {
 		if d == math.MinInt64 {
@@ -43,10 +43,10 @@ func Duration(d time.Duration) string {
 	return pair(minutes/60, " h", minutes%60, " min")
 }
 
-// Plain writes a duration that was chosen and not measured: "8 s" and not "8.0 s".
+// Plain formats a duration that was chosen and not measured: "8 s" and not "8.0 s".
 func Plain(d time.Duration) string { return strings.Replace(Duration(d), ".0 ", " ", 1) }
 
-// Seconds is Duration for a number of seconds.
+// Seconds formats a number of seconds, as Duration does.
 func Seconds(s float64) string {
 	if !finite(s) {
 		return Missing
@@ -58,10 +58,10 @@ func Seconds(s float64) string {
 	return Duration(time.Duration(math.Round(ns)))
 }
 
-// Count writes n with a comma between thousands.
+// Count formats n with a comma between thousands.
 func Count[N int | int64 | uint64](n N) string { return group(fmt.Sprint(n)) }
 
-// Plural writes a number of things: "1 node", "2 nodes".
+// Plural formats a number of things: "1 node", "2 nodes".
 func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -69,8 +69,8 @@ func Plural(n int, one, many string) string {
 	return Count(n) + " " + many
 }
 
-// Number writes f with a comma between thousands; below 100 it keeps up to two
-// decimals, and past 10^15 it changes to an exponent.
+// Number formats f with a comma between thousands. Below 100 it keeps up to two decimals; above
+// 10^15 it uses an exponent.
 func Number(f float64) string {
 	switch a := math.Abs(f); {
 	case !finite(f):
@@ -84,7 +84,7 @@ func Number(f float64) string {
 	}
 }
 
-// Rate writes events per second: "3.4/s", "12,345/s".
+// Rate formats events per second: "3.4/s", "12,345/s".
 func Rate(perSecond float64) string {
 	if !finite(perSecond) {
 		return Missing
@@ -98,7 +98,7 @@ func Rate(perSecond float64) string {
 	return strconv.FormatFloat(perSecond, 'g', 3, 64) + "/s"
 }
 
-// Bytes writes a size with a binary unit: "512 B", "3.4 MiB".
+// Bytes formats a size with a binary unit: "512 B", "3.4 MiB".
 func Bytes(n float64) string {
 	if !finite(n) {
 		return Missing
@@ -123,8 +123,8 @@ func Bytes(n float64) string {
 	return Missing
 }
 
-// Percent writes a fraction as a percentage with two decimals: 0.7921 is
-// "79.21 %". A share that is not 0 or 1 never reads as if it were.
+// Percent formats a fraction as a percentage with two decimals: 0.7921 is "79.21 %". A fraction
+// other than 0 and 1 is never shown as 0 or 100 %.
 func Percent(fraction float64) string {
 	switch p := fraction * 100; {
 	case !finite(p):
@@ -140,7 +140,7 @@ func Percent(fraction float64) string {
 	}
 }
 
-// SI writes f with a metric suffix, short enough for an axis: "12k", "1.5M".
+// SI formats f with a metric suffix, short enough for an axis: "12k", "1.5M".
 func SI(f float64) string {
 	a := math.Abs(f)
 	if !finite(f) {
@@ -164,8 +164,8 @@ func SI(f float64) string {
 	return trimZeros(group(strconv.FormatFloat(f, 'f', 3, 64)))
 }
 
-// scaled keeps one decimal below limit, and refuses what rounds to 1000 or
-// more so that the caller goes on to the next unit.
+// scaled formats f with one decimal below limit. It reports false if f rounds to 1000 or more, so
+// that the caller goes on to the next unit.
 func scaled(f, limit float64) (string, bool) {
 	if math.Round(f*10)/10 < limit {
 		return strconv.FormatFloat(f, 'f', 1, 64), true
@@ -181,7 +181,7 @@ func pair(big int64, bigUnit string, small int64, smallUnit string) string {
 	return s
 }
 
-// group puts commas into the integer part of a decimal number.
+// group inserts commas into the integer part of a decimal number.
 func group(s string) string {
 	sign := ""
 	if strings.HasPrefix(s, "-") {

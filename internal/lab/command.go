@@ -16,16 +16,16 @@ import (
 	"github.com/snowfence/snowfence/internal/progress"
 )
 
-// A UsageError is the user's to mend: a wrong flag, argument or input file.
+// A UsageError is an error of the user: a wrong flag, argument or input file.
 type UsageError struct{ Err error }
 
-// Error is that of Err.
+// Error returns the text of Err.
 func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// usage makes an error the user's to mend.
+// usage wraps an error in a UsageError.
 func usage(err error) error {
 	if err == nil {
 		return nil
@@ -33,14 +33,15 @@ func usage(err error) error {
 	return &UsageError{err}
 }
 
-// Output is where commands print, and how.
+// Output holds the outputs of commands, and their format.
 type Output struct {
 	Stdout, Stderr io.Writer
-	Quiet          bool // no progress
+	Quiet          bool // without progress
 	JSON           bool // results as JSON
 }
 
-// progress returns the live line on standard error, which is silent where that is no terminal.
+// progress returns the progress line on standard error, which is disabled if that is not a
+// terminal.
 func (o *Output) progress() *progress.Line {
 	if f, ok := o.Stderr.(*os.File); ok {
 		return progress.ForFile(f, o.Quiet)
@@ -48,7 +49,7 @@ func (o *Output) progress() *progress.Line {
 	return progress.New(o.Stderr, progress.Options{})
 }
 
-// A call is one command line of an experiment.
+// A call is one invocation of an experiment.
 type call[P, R any] struct {
 	experiment *Experiment[P, R]
 	out        *Output
@@ -60,8 +61,8 @@ type call[P, R any] struct {
 	check    bool
 }
 
-// Command returns the commands of an experiment: the one that people use and, if it has child
-// processes, the hidden one of these.
+// Command returns the commands of an experiment: the visible one and, if it has child processes, a
+// hidden one for these.
 func Command[P, R any](e *Experiment[P, R], out *Output) []*cobra.Command {
 	_, cmd := newCall(e, out)
 	all := []*cobra.Command{cmd}
@@ -70,8 +71,9 @@ func Command[P, R any](e *Experiment[P, R], out *Output) []*cobra.Command {
 			Use: childName(e.Name), Short: "A process of " + e.Name + ", told by its standard input",
 			Hidden: true, Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				// An interrupt goes to all processes of a terminal. The parent ends this one, when it has
-				// what it needs, by the end of the input; so the context is left alone.
+				// An interrupt goes to all processes of a terminal. This process must outlive it
+				// until the parent has its results and closes the input, so the context is not
+				// used.
 				return e.Child(cmd.InOrStdin(), cmd.OutOrStdout())
 			},
 		})
@@ -144,7 +146,7 @@ func (c *call[P, R]) run(cmd *cobra.Command) error {
 	return c.conclude(cmd, result, failed, time.Since(began))
 }
 
-// plan gives the parameters their values, and returns what is wrong with them.
+// plan sets the parameters, and returns an error if they are invalid.
 func (c *call[P, R]) plan() error {
 	e := c.experiment
 	if c.scenario != "" {
@@ -173,8 +175,8 @@ func (c *call[P, R]) plan() error {
 	})
 }
 
-// conclude shows a result, and returns why the command fails, if it does: because of failed,
-// which ended the run, since it was stopped, or since a check did not hold.
+// conclude shows a result. It returns an error if failed is one, if the run was stopped, or if a
+// check did not hold.
 func (c *call[P, R]) conclude(
 	cmd *cobra.Command, result *R, failed error, took time.Duration,
 ) error {
@@ -199,8 +201,8 @@ func (c *call[P, R]) conclude(
 	return errors.Join(errs...)
 }
 
-// Execute runs a command line of the root command, and returns the exit code: 0, all was well; 1,
-// the run failed or a check did not hold; 2, the command line or an input file was wrong.
+// Execute runs a command line of the root command, and returns the exit code: 0 for success, 1 if
+// the run failed or a check did not hold, 2 if the command line or an input file was wrong.
 func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.Writer) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -216,7 +218,8 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 	return 1
 }
 
-// Root makes a command the root of experiments: its flags, its help and its errors.
+// Root adds the commands of experiments to the root command, and sets up its flags, help and
+// errors.
 func Root(root *cobra.Command, out *Output, topics []Topic, commands ...[]*cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SuggestionsMinimumDistance = 2 // letters
@@ -236,8 +239,8 @@ func Root(root *cobra.Command, out *Output, topics []Topic, commands ...[]*cobra
 	addDefaultCommands(root)
 }
 
-// addDefaultCommands adds cobra's own commands, which by themselves take a wrong argument for a
-// wish for help and succeed, and makes a complaint about any command's arguments a usage error.
+// addDefaultCommands adds cobra's own commands. By default they show the help and succeed if an
+// argument is wrong; here, wrong arguments of any command are usage errors.
 func addDefaultCommands(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
@@ -307,7 +310,7 @@ func completeHelp(cmd *cobra.Command, args []string, _ string) (
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// usageArgs makes a complaint about arguments a usage error.
+// usageArgs returns a check of arguments whose errors are usage errors.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.NoArgs
@@ -315,7 +318,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error { return usage(check(cmd, args)) }
 }
 
-// flagError returns an error about a flag as those about fields are.
+// flagError returns an error about a flag in the format of those about fields.
 func flagError(err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {

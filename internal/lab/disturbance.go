@@ -8,20 +8,20 @@ import (
 	"github.com/snowfence/snowfence/internal/report"
 )
 
-// A Disturbance is what an experiment does to a cluster. Which of them it knows is in the tag
-// "choices" of its parameter.
+// A Disturbance is what an experiment does to a cluster. The tag "choices" of its parameter lists
+// those that it supports.
 type Disturbance string
 
-// The disturbances. Victims are the nodes that they are for.
+// The disturbances. Victims are the nodes that they hit.
 const (
 	Calm       Disturbance = "none"
-	Kill       Disturbance = "kill"        // victims end as by kill -9, and stay away
-	Restart    Disturbance = "restart"     // the same, and they start again at the end
+	Kill       Disturbance = "kill"        // victims are killed (SIGKILL), and stay away
+	Restart    Disturbance = "restart"     // victims are killed, and start again at the end
 	Pause      Disturbance = "pause"       // victims are stopped (SIGSTOP), and go on at the end
 	Split      Disturbance = "split"       // victims are cut off from the others
 	Flap       Disturbance = "flap"        // links of victims fail and work again, at random
-	Skew       Disturbance = "skew"        // clocks of victims are off
-	Rolling    Disturbance = "rolling"     // all nodes end in good order and start again, in turn
+	Skew       Disturbance = "skew"        // clocks of victims are wrong
+	Rolling    Disturbance = "rolling"     // all nodes shut down and start again, in turn
 	OriginSlow Disturbance = "origin-slow" // loads take longer
 	OriginFail Disturbance = "origin-fail" // loads fail
 	Poison     Disturbance = "poison"      // the load of one key ends its process
@@ -82,7 +82,7 @@ func Whom(n, most int, runs ...[]string) string {
 	return strings.Join(runs[0], ", ")
 }
 
-// Shade shows a disturbance in a chart: as a window or, of Kill, as a moment. whom names the
+// Shade marks the disturbance in a chart: as a window or, for Kill, as a moment. whom names the
 // victims.
 func (d Disturbance) Shade(c *report.Chart, w Window, whom string) {
 	label := strings.ReplaceAll(words[d].label, "{victims}", whom)

@@ -1,10 +1,10 @@
-// Package lab is what every experiment of the load tool is made of: one struct of parameters from
-// which flags, scenario fields, validation, help and JSON come, one way to run, and one way to
-// show what came out, as text, JSON and files.
+// Package lab is the framework of the experiments of the load tool. From one struct of parameters
+// it makes flags, scenario fields, validation, help and JSON. It runs an experiment as a command,
+// and shows the result as text, JSON and files.
 //
-// An [Experiment] is parameters, a Run, and a Page: tables made of measures, charts, checks and a
-// finding. [Command] makes a command of it. What experiments do alike lives beside this package,
-// below internal/lab, one subject a folder.
+// An [Experiment] has parameters, a Run, and a Page with tables of measures, charts, checks and a
+// finding. [Command] makes a command of it. Code that experiments share is in the folders of
+// internal/lab, one for each subject.
 //
-// Read experiment.go first, then command.go for what happens in which order.
+// Read experiment.go first, then command.go for the steps of a command.
 package lab

@@ -10,10 +10,10 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// helpWidth is what help texts are wrapped to.
+// helpWidth is the width of help texts, in columns.
 const helpWidth = 80
 
-// usageTemplate is cobra's, without what is the same for each command.
+// usageTemplate is cobra's template, without the parts that are the same for each command.
 const usageTemplate = `Usage:{{if .HasAvailableSubCommands}}
   {{.CommandPath}} [command]{{else}}
   {{.UseLine}}{{end}}{{if .HasExample}}
@@ -43,8 +43,7 @@ func topicsOf(cmd *cobra.Command) string {
 	return "\n\nMore help:" + b.String()
 }
 
-// addTopics adds topics to the help of a command, and one that lists all its parameters if it has
-// some.
+// addTopics adds topics to the help of a command, and one that lists its parameters if it has any.
 func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
 	if set != nil {
 		topics = append(topics, Topic{"flags", "every flag and its default",
@@ -85,7 +84,7 @@ func flagsText(set *params.Set) string {
 	return b.String()
 }
 
-// Glossaries sets terms and their meanings below each other, for a topic of the help.
+// Glossaries returns the terms and their meanings as a list, for a topic of the help.
 func Glossaries(terms []Term) string {
 	var rows []string
 	for _, t := range terms {

@@ -38,7 +38,7 @@ type sum struct {
 	partial bool
 }
 
-// summing is an experiment that adds numbers up.
+// summing returns an experiment that adds numbers.
 func summing() *lab.Experiment[sumParams, sum] {
 	measures := []lab.Measure[*sum]{
 		{Name: "the sum", Better: table.Higher, Meaning: "what comes out",
@@ -183,8 +183,8 @@ func TestExitCodes(t *testing.T) {
 	assert.Equal(t, "lab: it failed at once\n", stderr)
 }
 
-// A scenario is the flags in a file; its defaults are those without it, and not those that belong
-// to a flag.
+// A scenario sets the same parameters as flags. Its defaults are the general ones, and not those
+// that a flag selects.
 func TestScenario(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "large.yaml")
 	require.NoError(t, os.WriteFile(path, []byte("experiment: sum\nkind: large\nleast: 3\n"), 0o600))

@@ -6,14 +6,14 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A Measure is a row of a table whose columns are runs.
+// A Measure is a row of a table with a column for each run.
 type Measure[R any] struct {
 	Name    string
 	Better  table.Better
 	Of      func(R) table.Cell
 	Meaning string // for the help and the report
 
-	Optional bool // the row is left out where no run has such a thing
+	Optional bool // the row is omitted if no run has a value
 }
 
 // Compare adds a row for each measure to a table, with a cell for each of the runs.
@@ -36,7 +36,7 @@ func Compare[R any](t *table.Table, runs []R, measures []Measure[R]) {
 	}
 }
 
-// Glossary explains the rows of measures.
+// Glossary returns the meanings of measures.
 func Glossary[R any](measures []Measure[R]) []Term {
 	var terms []Term
 	for _, m := range measures {
@@ -45,7 +45,7 @@ func Glossary[R any](measures []Measure[R]) []Term {
 	return terms
 }
 
-// SeriesOf returns the series of that name, called label; an empty one if there is none.
+// SeriesOf returns the series called name, renamed to label; it is empty if there is none.
 func SeriesOf(all []series.Series, name, label string) series.Series {
 	for _, s := range all {
 		if s.Name == name {
@@ -56,7 +56,7 @@ func SeriesOf(all []series.Series, name, label string) series.Series {
 	return series.Series{Name: label}
 }
 
-// WithEvents returns the charts that show anything but zeros, and the first one in any case.
+// WithEvents returns the first chart, and of the others those with a value other than 0.
 func WithEvents(charts []*report.Chart) []*report.Chart {
 	var kept []*report.Chart
 	for i, c := range charts {

@@ -21,8 +21,8 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A shown result is what a command prints and writes. Its JSON is that of --json and of
-// result.json, the same for each experiment.
+// A shown is the result that a command prints and writes. Its JSON is the format of --json and of
+// result.json for all experiments.
 type shown struct {
 	Command     string             `json:"command"`
 	Experiment  string             `json:"experiment"`
@@ -46,8 +46,8 @@ func newShown(experiment, command string, set *params.Set, page *Page, result an
 	}
 }
 
-// show prints a result, and writes it into the folder if there is one. What can't be written, as
-// when the disk is full, keeps nothing from being printed: the run may have taken long.
+// show prints a result, and writes it into dir unless that is empty. If writing fails, it still
+// prints everything: the run may have taken long.
 func (s *shown) show(o *Output, dir string) error {
 	var unwritten error
 	if dir != "" {
@@ -96,7 +96,8 @@ func (s *shown) writeText(w io.Writer) error {
 	return err
 }
 
-// writeFiles writes the files up to the first that can't be, the result last: it names the others.
+// writeFiles writes the files, until the first error. It writes the result last, because that names
+// the others.
 func (s *shown) writeFiles(dir string) error {
 	p := s.page
 	doc := s.report()
@@ -184,8 +185,8 @@ func failedChecks(checks []report.Check) error {
 		strings.Join(failed, "\n  "))
 }
 
-// reportFolder makes the folder for a report, if there is to be one, and tries whether a file can
-// be made in it: better now than after the run.
+// reportFolder creates the folder for a report, if there is to be one, and a file in it as a test,
+// so that an error shows before the run and not after it.
 func reportFolder(dir string) error {
 	if dir == "" {
 		return nil
@@ -203,7 +204,7 @@ func reportFolder(dir string) error {
 	return nil
 }
 
-// commandLine returns the command as it could be typed again.
+// commandLine returns the command line for a shell.
 func commandLine(cmd *cobra.Command) string {
 	words := []string{cmd.CommandPath()}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -219,7 +220,7 @@ func commandLine(cmd *cobra.Command) string {
 	return strings.Join(words, " ")
 }
 
-// shellWord quotes a word where a shell would not take it as it is.
+// shellWord quotes a word if a shell would not take it literally.
 func shellWord(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||

@@ -7,15 +7,15 @@ import (
 	"github.com/snowfence/snowfence/internal/report"
 )
 
-// A Window is when something goes wrong within a run, from the run's beginning. It is a group of
+// A Window is the time of a fault or disturbance, from the start of the run. It is a group of
 // parameters.
 type Window struct {
 	Start time.Duration `name:"start" min:"0s" help:"when things begin to go wrong"`
 	End   time.Duration `name:"end" min:"0s" help:"when that ends"`
 }
 
-// Scale gives the window the place in a run of that duration that it has in one that takes as
-// long as usual, if only --duration was given. It begins after least at the earliest.
+// Scale scales a window made for a run of the usual duration to one of the given duration, if only
+// --duration was given. The window begins after least at the earliest.
 func (w *Window) Scale(s *params.Set, usual, duration, least time.Duration) {
 	if !s.Given("duration") || s.Given("start") || s.Given("end") || usual <= 0 || duration <= 0 {
 		return
@@ -27,8 +27,8 @@ func (w *Window) Scale(s *params.Set, usual, duration, least time.Duration) {
 	s.Derive("start", "end")
 }
 
-// Check holds the window to the rules that all windows have: it has a length, of at least least,
-// and ends within the run.
+// Check checks the rules for all windows: the window is at least least long, and ends within the
+// run.
 func (w *Window) Check(c *params.Checker, duration, least time.Duration) {
 	if least > 0 {
 		c.Check(w.End-w.Start >= least, "end", "must be at least %v after %s (%v), got %v", least,
@@ -41,7 +41,7 @@ func (w *Window) Check(c *params.Checker, duration, least time.Duration) {
 		w.End)
 }
 
-// Shaded returns the window as a chart shows it.
+// Shaded returns the window for a chart.
 func (w *Window) Shaded(label string) report.Window {
 	return report.Window{From: w.Start.Seconds(), To: w.End.Seconds(), Label: label}
 }

@@ -1,4 +1,4 @@
-// Package leak checks that the tests of a package over memberlist leave no goroutine.
+// Package leak checks that tests which use memberlist leave no goroutine.
 package leak
 
 import (
@@ -13,9 +13,9 @@ import (
 // Main runs the tests, checks that no goroutine is left, and exits.
 func Main(m *testing.M) { os.Exit(Run(m, 5*time.Second)) }
 
-// Run runs the tests, checks that no goroutine is left, and returns the exit code. It waits for
-// goroutines to end for up to patience, which is longer than goleak would: a probe of memberlist
-// that was under way when its node closed lives until its time-out.
+// Run runs the tests, checks that no goroutine is left, and returns the exit code. It waits up to
+// patience for goroutines to end, longer than goleak would by default: when a node closes, a probe
+// of memberlist that is under way lives until its time-out.
 func Run(m *testing.M, patience time.Duration) (code int) {
 	if code = m.Run(); code != 0 {
 		return code

@@ -14,16 +14,16 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// A Value is a number that may not exist: then it is NaN, and null in JSON.
+// A Value is a number that may be missing: then it is NaN, and null in JSON.
 type Value float64
 
-// None is the Value that does not exist.
+// None returns the missing Value.
 func None() Value { return Value(math.NaN()) }
 
-// Exists reports whether there is a number.
+// Exists reports whether the value is not missing.
 func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 
-// MarshalJSON writes the number, or null.
+// MarshalJSON returns the number, or null.
 func (v Value) MarshalJSON() ([]byte, error) {
 	if !v.Exists() {
 		return []byte("null"), nil
@@ -31,12 +31,12 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
-// Duration is the value in seconds as a duration.
+// Duration returns the value, in seconds, as a duration.
 func (v Value) Duration() time.Duration {
 	return time.Duration(math.Round(float64(v) * float64(time.Second)))
 }
 
-// Spread is how times were spread.
+// Spread summarises the distribution of times.
 type Spread struct {
 	Count int64 `json:"count"`
 	P50   Value `json:"p50_seconds"`

@@ -10,10 +10,10 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// A FaultKind is a way in which a load goes wrong.
+// A FaultKind is a kind of fault.
 type FaultKind int
 
-// The kinds of faults; the package's comment says what each does.
+// The kinds of faults; the package's doc describes each.
 const (
 	FaultNone FaultKind = iota
 	FaultPanic
@@ -46,7 +46,7 @@ func (k FaultKind) String() string {
 // MarshalText returns the kind's name.
 func (k FaultKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText takes a kind's name.
+// UnmarshalText parses a kind's name.
 func (k *FaultKind) UnmarshalText(text []byte) error {
 	for i, name := range kindNames {
 		if name == string(text) {
@@ -57,30 +57,29 @@ func (k *FaultKind) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q: must be one of %s", text, strings.Join(kindNames[:], ", "))
 }
 
-// DefaultSlow is the delay of FaultSlow where none is given.
+// DefaultSlow is the default delay of FaultSlow.
 const DefaultSlow = time.Second
 
-// A Fault says which loads go wrong, when and how.
+// A Fault selects the loads that go wrong, and how.
 type Fault struct {
 	Kind FaultKind
 
-	// Match tells which keys can fail. Nil means all. It is called by many
-	// goroutines at once.
+	// Match reports whether the fault can strike loads of key. Nil means all keys. It must be safe
+	// for concurrent use.
 	Match func(key uint64) bool
 
-	// Rate is the part of those keys' loads that fail, from 0 to 1.
+	// Rate is the fraction of those keys' loads that it strikes, from 0 to 1.
 	Rate float64
 
-	// Start and End bound the window within which loads that begin can fail,
-	// counted from Origin.Start: from Start on, and before End. An End of 0
-	// means no end.
+	// It can strike loads that begin from Start on and before End, counted from Origin.Start. An
+	// End of 0 means no end.
 	Start, End time.Duration
 
-	// Slow is how much longer a load takes with FaultSlow. 0 means DefaultSlow.
+	// Slow is the additional time that a load takes with FaultSlow. 0 means DefaultSlow.
 	Slow time.Duration
 }
 
-// Validate returns an error that names the first field that is wrong.
+// Validate returns an error that names the first field that is invalid.
 func (f Fault) Validate() error {
 	switch {
 	case f.Kind < FaultNone || f.Kind > FaultSlow:
@@ -104,8 +103,8 @@ func (f Fault) delay() time.Duration {
 	return f.Slow
 }
 
-// OneOf returns a function for [Fault].Match that matches the given keys. Its
-// error is for a list without keys, which would be a fault that never strikes.
+// OneOf returns a function for [Fault].Match that matches the given keys. An empty list is an
+// error, because such a fault would never strike.
 func OneOf(keys []uint64) (func(key uint64) bool, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("origin: no keys to match")
@@ -117,7 +116,7 @@ func OneOf(keys []uint64) (func(key uint64) bool, error) {
 	return func(key uint64) bool { _, ok := set[key]; return ok }, nil
 }
 
-// decide returns what goes wrong with a load of key that begins now.
+// decide returns the fault of a load of key that begins now.
 func (o *Origin) decide(key uint64) FaultKind {
 	f := &o.cfg.Fault
 	if f.Kind == FaultNone || f.Rate == 0 || f.Match != nil && !f.Match(key) {
@@ -135,8 +134,7 @@ func (o *Origin) decide(key uint64) FaultKind {
 	attempt := o.attempts[key]
 	o.attempts[key]++
 	o.mu.Unlock()
-	// 53 bits, so that the quotient is exact and below 1: a rate of 1 strikes
-	// always.
+	// 53 bits, so that the quotient is exact and below 1: a fault with the rate 1 always strikes.
 	x := float64(workload.Hash(o.cfg.Seed, drawFault, key, attempt)>>11) / math.Exp2(53)
 	if x >= f.Rate {
 		return FaultNone

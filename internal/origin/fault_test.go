@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every fault does what it says, after the load's latency.
+// Every fault has its documented effect, after the load's latency.
 func TestFaults(t *testing.T) {
 	const wait = 5 * time.Millisecond
 	start := func(t *testing.T, c Config) *Origin {
@@ -55,7 +55,7 @@ func TestFaults(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := load(ctx, o, 9)
 			time.Sleep(wait)
-			synctest.Wait() // or the end of the latency and of the context would race
+			synctest.Wait() // otherwise the end of the latency and that of the context would race
 			cancel()
 			time.Sleep(time.Hour)
 			synctest.Wait()
@@ -151,7 +151,7 @@ func TestFaultWindow(t *testing.T) {
 	})
 }
 
-// schedule returns which of n loads of each key fail.
+// schedule reports for each of n loads of each key whether it fails.
 func schedule(t *testing.T, seed uint64, rate float64, n int, keys ...uint64) map[uint64][]bool {
 	t.Helper()
 	o := newOrigin(t, Config{Seed: seed, Fault: Fault{Kind: FaultError, Rate: rate}})

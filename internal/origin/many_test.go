@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One load of many keys takes as long as the slowest of them, and draws what loads of one draw.
+// A load of many keys takes as long as the slowest of them, and has the same latencies as loads of
+// one key.
 func TestLoadManyTakesAsLongAsItsSlowestKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Config{Latency: latency(t, "exp:5ms"), Size: size(t, "100B"), Seed: 3, CountKeys: true}
@@ -33,7 +34,7 @@ func TestLoadManyTakesAsLongAsItsSlowestKey(t *testing.T) {
 	})
 }
 
-// An error is of single keys, and any other fault of the whole load.
+// An error affects single keys, and any other fault the whole load.
 func TestFaultsOfLoadMany(t *testing.T) {
 	odd := func(kind FaultKind) Fault {
 		return Fault{Kind: kind, Rate: 1, Match: func(key uint64) bool { return key%2 == 1 }}

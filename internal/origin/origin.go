@@ -13,43 +13,40 @@ import (
 )
 
 var (
-	// ErrInjected is wrapped by every error that a fault returns or panics
-	// with.
+	// ErrInjected is wrapped by every error with which a fault returns or panics.
 	ErrInjected = errors.New("origin: injected fault")
-	// ErrClosed is returned by loads that Close released, and by later ones.
+	// ErrClosed is returned by loads that Close ended, and by later ones.
 	ErrClosed = errors.New("origin: closed")
 )
 
-// Config says what an origin is like.
+// Config configures an Origin.
 type Config struct {
 	Latency     workload.Latency // how long a load takes
-	Concurrency int              // how many loads are served at a time; 0 means no limit
+	Concurrency int              // how many loads run at a time; 0 means no limit
 	Size        workload.Size    // how big values are
-	Seed        uint64           // settles latencies, sizes, contents and faults
-	Fault       Fault            // what goes wrong; the zero value is nothing
+	Seed        uint64           // determines latencies, sizes, contents and faults
+	Fault       Fault            // the zero value is none
 
-	// Go starts a goroutine that is linked to the fetch in ctx. It must be
-	// courier.Go. Only [FaultChild] uses it, and only that needs it; it is given
-	// here so that this package depends on no cache.
+	// Go starts a goroutine that is linked to the flight in ctx. It must be courier.Go. Only
+	// [FaultChild] needs it. It is a parameter so that this package does not depend on a cache.
 	Go func(ctx context.Context, f func(context.Context) error)
 
-	// CountKeys makes KeyLoads count. It costs a lock and memory for every key.
+	// CountKeys enables KeyLoads. It costs a lock and memory for every key.
 	CountKeys bool
 }
 
-// An Origin serves loads. It is safe for concurrent use. Whoever makes one must
-// close it.
+// An Origin serves loads. It is safe for concurrent use and must be closed.
 type Origin struct {
 	cfg    Config
-	slots  chan struct{} // nil without a limit; full when all places are taken
+	turns  chan struct{} // nil without a limit; full when all turns are taken
 	closed chan struct{}
 	close  sync.Once
 	start  atomic.Pointer[time.Time] // nil until Start
 
-	// turns numbers the loads of a key, to draw the latency of each. Keys from
-	// its length on share numbers, which makes their latencies depend on each
-	// other's order and nothing worse: exact numbers would need memory per key.
-	turns [1 << 16]atomic.Uint32
+	// loadNumbers counts the loads of a key, to draw the latency of each. Keys beyond its length
+	// share counters, so their latencies depend on the order of their loads. Exact numbers would
+	// need memory for each key.
+	loadNumbers [1 << 16]atomic.Uint32
 
 	mu       sync.Mutex        // guards the maps
 	attempts map[uint64]uint64 // loads of a key that may fail, within the window
@@ -58,7 +55,7 @@ type Origin struct {
 	stats counters
 }
 
-// New checks the configuration and returns an origin.
+// New validates the configuration and returns an origin.
 func New(c Config) (*Origin, error) {
 	if c.Concurrency < 0 {
 		return nil, fmt.Errorf("origin: Concurrency: must not be negative, got %d", c.Concurrency)
@@ -76,14 +73,13 @@ func New(c Config) (*Origin, error) {
 		loads:    make(map[uint64]uint64),
 	}
 	if c.Concurrency > 0 {
-		o.slots = make(chan struct{}, c.Concurrency)
+		o.turns = make(chan struct{}, c.Concurrency)
 	}
 	return o, nil
 }
 
-// Start sets the time from which the fault's window counts. Before the first
-// Start nothing goes wrong. A second Start moves the window and begins its
-// schedule of faults anew.
+// Start sets the time from which the fault's window counts. Before the first Start no fault
+// strikes. A second Start moves the window and restarts the schedule of faults.
 func (o *Origin) Start() {
 	now := time.Now()
 	o.mu.Lock()
@@ -92,10 +88,10 @@ func (o *Origin) Start() {
 	o.start.Store(&now)
 }
 
-// Load returns the value of key. It blocks for the load's latency, and before
-// that until a place is free where concurrency is limited. If ctx ends first it
-// returns [context.Cause], except while a fault has it hang. The caller owns the
-// value. With a fault, Load may panic, call runtime.Goexit, or block until Close.
+// Load returns the value of key. It blocks until a turn is free, if concurrency is limited, and
+// then for the load's latency. If ctx ends first, it returns [context.Cause], unless a fault makes
+// it hang. The caller owns the value. With a fault, Load may panic, call runtime.Goexit, or block
+// until Close.
 func (o *Origin) Load(ctx context.Context, key uint64) ([]byte, error) {
 	fault := o.decide(key)
 	o.stats.begin(fault)
@@ -104,8 +100,8 @@ func (o *Origin) Load(ctx context.Context, key uint64) ([]byte, error) {
 	if err := o.serve(ctx, key); err != nil {
 		return nil, err
 	}
-	// The fault is in the program that loads, not in the backend: its place
-	// there is free again, or a few loads that hang would block all others.
+	// The fault is in the program that loads, not in the origin. So the load has given up its turn;
+	// otherwise a few loads that hang would block all others.
 	if fault != FaultNone {
 		if err := o.fail(ctx, key, fault); err != nil {
 			return nil, err
@@ -114,10 +110,9 @@ func (o *Origin) Load(ctx context.Context, key uint64) ([]byte, error) {
 	return o.Value(key), nil
 }
 
-// LoadMany returns the values of several keys, with one load: it takes one place, and as long as
-// the slowest of its keys would. It blocks, and may end, as Load does. FaultError strikes single
-// keys, and failed has an error for each of them; of any other fault one key is enough to strike
-// the whole load.
+// LoadMany returns the values of several keys with one load, which needs one turn and takes as long
+// as its slowest key. It blocks, and may end, as Load does. FaultError strikes single keys, and
+// failed has an error for each of them. Any other fault of one key strikes the whole load.
 func (o *Origin) LoadMany(
 	ctx context.Context, keys []uint64,
 ) (values map[uint64][]byte, failed map[uint64]error, err error) {
@@ -163,22 +158,21 @@ func (o *Origin) countKey(key uint64) {
 	o.loads[key]++
 }
 
-// Close ends all loads, those that hang too, with ErrClosed. It does not wait
-// for them to return. It always returns nil, and may be called again.
+// Close ends all loads, including those that hang, with ErrClosed. It does not wait for them to
+// return. It always returns nil, and may be called again.
 func (o *Origin) Close() error {
 	o.close.Do(func() { close(o.closed) })
 	return nil
 }
 
-// KeyLoads returns how many loads of key have begun. Without Config.CountKeys
-// it is 0.
+// KeyLoads returns the number of loads of key that have begun, or 0 without Config.CountKeys.
 func (o *Origin) KeyLoads(key uint64) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.loads[key]
 }
 
-// What is drawn from a key: the first step of the paths.
+// The purposes of random numbers: the first elements of the paths.
 const (
 	drawLatency = 1 + iota
 	drawFault
@@ -186,33 +180,32 @@ const (
 	drawContent
 )
 
-// serve waits for a place and for the latency of the slowest key.
+// serve waits for a turn and for the latency of the slowest key.
 func (o *Origin) serve(ctx context.Context, keys ...uint64) error {
-	// A context or an origin that has already ended must win over a free place
-	// and a latency of 0.
+	// The end of the context or the origin takes precedence over a free turn and a latency of 0.
 	if err := o.ended(ctx); err != nil {
 		return err
 	}
-	if o.slots != nil {
-		if err := o.takeSlot(ctx); err != nil {
+	if o.turns != nil {
+		if err := o.takeTurn(ctx); err != nil {
 			return err
 		}
-		defer func() { <-o.slots }()
+		defer func() { <-o.turns }()
 	}
 	longest := time.Duration(0)
 	for _, key := range keys {
-		turn := o.turns[key%uint64(len(o.turns))].Add(1)
-		r := workload.Stream(o.cfg.Seed, drawLatency, key, uint64(turn))
+		n := o.loadNumbers[key%uint64(len(o.loadNumbers))].Add(1)
+		r := workload.Stream(o.cfg.Seed, drawLatency, key, uint64(n))
 		longest = max(longest, o.cfg.Latency.Sample(r))
 	}
 	return o.sleep(ctx, longest)
 }
 
-func (o *Origin) takeSlot(ctx context.Context) error {
+func (o *Origin) takeTurn(ctx context.Context) error {
 	o.stats.waiting.Add(1)
 	defer o.stats.waiting.Add(-1)
 	select {
-	case o.slots <- struct{}{}:
+	case o.turns <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -249,7 +242,7 @@ func (o *Origin) ended(ctx context.Context) error {
 	return nil
 }
 
-// fail does what the fault is. If it returns nil, the load goes on.
+// fail performs the fault. If it returns nil, the load goes on.
 func (o *Origin) fail(ctx context.Context, key uint64, kind FaultKind) error {
 	injected := fmt.Errorf("%w: %s of key %d", ErrInjected, kind, key)
 	switch kind {
@@ -270,7 +263,7 @@ func (o *Origin) fail(ctx context.Context, key uint64, kind FaultKind) error {
 	return nil
 }
 
-// hang waits for an answer that never comes, deaf to any context.
+// hang blocks until Close, whatever happens to the load's context.
 func (o *Origin) hang() error {
 	o.stats.hanging.Add(1)
 	defer o.stats.hanging.Add(-1)

@@ -28,7 +28,7 @@ func size(tb testing.TB, text string) workload.Size {
 	return s
 }
 
-// newOrigin closes the origin when the test, or its bubble's test, is over.
+// newOrigin returns an origin that is closed at the end of the test.
 func newOrigin(t *testing.T, c Config) *Origin {
 	t.Helper()
 	o, err := New(c)
@@ -37,7 +37,7 @@ func newOrigin(t *testing.T, c Config) *Origin {
 	return o
 }
 
-// outcome is how a goroutine that loads ended.
+// outcome holds the result of a load, or how its goroutine ended.
 type outcome struct {
 	value    []byte
 	err      error
@@ -46,7 +46,7 @@ type outcome struct {
 	took     time.Duration
 }
 
-// load runs Load in a goroutine of its own, which a fault may kill.
+// load runs Load in a goroutine of its own, which a fault may end.
 func load(ctx context.Context, o *Origin, key uint64) <-chan outcome {
 	done := make(chan outcome, 1)
 	began := time.Now()
@@ -101,7 +101,7 @@ func TestLoadHeedsItsContext(t *testing.T) {
 		reason := errors.New("enough")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, reason)
 		defer cancel()
-		first, second := load(ctx, o, 1), load(ctx, o, 2) // one waits for its latency, one for a place
+		first, second := load(ctx, o, 1), load(ctx, o, 2) // one waits for its latency, one for a turn
 		synctest.Wait()
 		require.Equal(t, Stats{Loads: 2, InProgress: 2, Peak: 2, Waiting: 1}, o.Stats())
 		for _, c := range []<-chan outcome{first, second} {
@@ -110,7 +110,7 @@ func TestLoadHeedsItsContext(t *testing.T) {
 			require.Equal(t, 3*time.Second, out.took)
 		}
 		require.Equal(t, Stats{Loads: 2, Peak: 2}, o.Stats())
-		// A context that has ended wins over a free place.
+		// The end of the context takes precedence over a free turn.
 		require.ErrorIs(t, (<-load(ctx, o, 3)).err, reason)
 	})
 }

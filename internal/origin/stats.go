@@ -2,18 +2,17 @@ package origin
 
 import "sync/atomic"
 
-// Stats are an origin's counters at one moment.
+// Stats holds an origin's counters.
 type Stats struct {
 	Loads      uint64 // loads begun
-	Faults     uint64 // of these, loads that a fault was decided for
-	InProgress int    // loads that have begun and not ended, hanging ones too
-	Peak       int    // the most loads that were ever in progress at once
-	Waiting    int    // loads that wait for a place
+	Faults     uint64 // of these, loads with a fault
+	InProgress int    // loads that have begun and not ended, including those that hang
+	Peak       int    // the maximum of InProgress
+	Waiting    int    // loads that wait for a turn
 	Hanging    int    // loads that hang until Close
 }
 
-// Stats returns the counters. Each is exact, but they are not read at the very
-// same moment.
+// Stats returns the counters. Each is exact, but they are not read atomically together.
 func (o *Origin) Stats() Stats {
 	return Stats{
 		Loads:      o.stats.loads.Load(),

@@ -8,16 +8,14 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// Value returns the value that Load returns for key, at once and without
-// faults. Its size and content are settled by the seed and the key. The caller
-// owns it.
+// Value returns the value that Load returns for key, at once and without faults. The seed and the
+// key determine its size and content. The caller owns it.
 func (o *Origin) Value(key uint64) []byte {
 	return o.fill(make([]byte, o.size(key)), key)
 }
 
-// Check returns nil if value is the value of key, and otherwise an error that
-// says what differs. Values of different keys differ, unless they are but a few
-// bytes long.
+// Check returns nil if value is the value of key, and otherwise an error with the difference.
+// Values of different keys differ, unless they are only a few bytes long.
 func (o *Origin) Check(key uint64, value []byte) error {
 	want := o.Value(key)
 	if bytes.Equal(want, value) {
@@ -39,7 +37,7 @@ func (o *Origin) size(key uint64) int {
 	return o.cfg.Size.Sample(workload.Stream(o.cfg.Seed, drawSize, key))
 }
 
-// fill writes a sequence that starts at a number of the key's own.
+// fill writes a pseudo-random sequence that the key determines.
 func (o *Origin) fill(value []byte, key uint64) []byte {
 	const step = 0x9e3779b97f4a7c15
 	x := workload.Hash(o.cfg.Seed, drawContent, key)

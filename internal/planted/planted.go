@@ -13,19 +13,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Bug is some text of a package that is replaced.
+// A Bug is a bug to plant in a package, by replacing some of its text.
 type Bug struct {
 	Name       string
 	Changes    []Change
-	Invariants []string // one of these must catch it: a failure says its name and a colon
-	Run        string   // the tests that must, as for go test -run; "": those of Check
+	Invariants []string // one of these must catch it: the failure contains its name and a colon
+	Run        string   // the tests that must fail, as for go test -run; "": those of Check
 }
 
-// A Change is a file, text that is in it once, and what takes its place.
+// A Change is a file, a text that it contains once, and the replacement.
 type Change [3]string
 
 // Check plants each bug in the package in dir, and fails unless the tests in the working directory
-// that run names catch it. They run with -short, and with SEED=1 in their environment.
+// that match run catch it. They run with -short and SEED=1 in their environment.
 func Check(t *testing.T, dir, run string, bugs []Bug) {
 	t.Helper()
 	for _, b := range bugs {
@@ -44,7 +44,7 @@ func (b Bug) check(t *testing.T, dir, run string) {
 	cmd.Env = append(os.Environ(), "SEED=1")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		t.Fatalf("nobody noticed:\n%s", out)
+		t.Fatalf("no test caught it:\n%s", out)
 	}
 	var seen []string
 	for line := range strings.Lines(string(out)) {
@@ -61,10 +61,10 @@ func (b Bug) check(t *testing.T, dir, run string) {
 	if seen == nil { // it does not build
 		seen = []string{string(out)}
 	}
-	t.Fatalf("wanted one of %v, got:\n%s", b.Invariants, strings.Join(seen, ""))
+	t.Fatalf("want one of %v to catch it, got:\n%s", b.Invariants, strings.Join(seen, ""))
 }
 
-// plant writes the changed files, and returns the one that tells the go command of them.
+// plant writes the changed files, and returns the path of the overlay file for the go command.
 func (b Bug) plant(t *testing.T, dir string) (overlay string) {
 	t.Helper()
 	dir, err := filepath.Abs(dir)
@@ -79,7 +79,7 @@ func (b Bug) plant(t *testing.T, dir string) (overlay string) {
 			wrong[path] = string(source)
 		}
 		if n := strings.Count(wrong[path], text); n != 1 {
-			t.Fatalf("%s has %d times, not once:\n\t%s\nPlant it another way.", file, n, text)
+			t.Fatalf("%s contains this text %d times, want once:\n\t%s\nAdapt the planted bug.", file, n, text)
 		}
 		wrong[path] = strings.Replace(wrong[path], text, instead, 1)
 	}

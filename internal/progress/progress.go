@@ -13,13 +13,13 @@ import (
 	"golang.org/x/term"
 )
 
-// Line is a progress line. Its methods are safe for concurrent use, block only
-// while the line is written, and ignore write errors: progress is no result.
+// Line is a progress line. Its methods are safe for concurrent use, block only while the line is
+// written, and ignore write errors.
 type Line struct {
 	options Options
 	w       io.Writer
 
-	// mu guards all below and keeps writes whole.
+	// mu guards all fields below and serialises writes.
 	mu      sync.Mutex
 	active  bool
 	label   string
@@ -28,20 +28,19 @@ type Line struct {
 	pending bool // nothing drawn since Start
 }
 
-// Options is what a Line needs to know about its surroundings.
+// Options configures a Line.
 type Options struct {
-	// Enabled is false where nothing must be written.
+	// Enabled turns the line on; otherwise nothing is written.
 	Enabled bool
-	// Width returns the columns of the terminal; nil, or an answer below 1,
-	// means 80.
+	// Width returns the number of columns of the terminal; nil, or a result below 1, means 80.
 	Width func() int
-	// Now is the clock that limits redrawing; nil means time.Now.
+	// Now returns the time, which limits redrawing; nil means time.Now.
 	Now func() time.Time
 }
 
 const interval = 100 * time.Millisecond
 
-// New makes a line that is written to w.
+// New returns a line that writes to w.
 func New(w io.Writer, o Options) *Line {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -52,8 +51,8 @@ func New(w io.Writer, o Options) *Line {
 	return &Line{w: w, options: o}
 }
 
-// ForFile makes a line on f, such as os.Stderr: live if f is a terminal that
-// can redraw a line and quiet is false, and silent otherwise.
+// ForFile returns a line on f, such as os.Stderr. It is enabled if f is a terminal that can redraw
+// a line and quiet is false.
 func ForFile(f *os.File, quiet bool) *Line {
 	fd := int(f.Fd())
 	return New(f, Options{
@@ -68,8 +67,7 @@ func ForFile(f *os.File, quiet bool) *Line {
 	})
 }
 
-// Start shows the line with a label, such as the name of the run. It may be
-// called again for the next part; the old line is replaced.
+// Start shows the line with a label, such as the name of the run. Another call replaces the label.
 func (l *Line) Start(label string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,9 +75,9 @@ func (l *Line) Start(label string) {
 	l.draw(0, "")
 }
 
-// Update shows how much is done, from 0 to 1, and a few words. A fraction that
-// is out of range is brought into it. Calls that come too fast are skipped, but
-// not one that reports 1. Before Start and after Done it does nothing.
+// Update shows the completed fraction, clamped to 0 to 1, and a short text. Calls within a tenth of
+// a second after the last drawing are skipped, unless the fraction is 1. Before Start and after
+// Done it does nothing.
 func (l *Line) Update(fraction float64, text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +88,7 @@ func (l *Line) Update(fraction float64, text string) {
 	l.draw(fraction, clean(text))
 }
 
-// Done clears the line. It may be called at any time and more than once.
+// Done clears the line. It may be called at any time, and repeatedly.
 func (l *Line) Done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +99,7 @@ func (l *Line) Done() {
 	}
 }
 
-// draw replaces the line on the screen. mu is held.
+// draw replaces the line on the screen. The caller holds mu.
 func (l *Line) draw(fraction float64, text string) {
 	if !l.active || !l.options.Enabled {
 		return
@@ -111,11 +109,11 @@ func (l *Line) draw(fraction float64, text string) {
 	if width < 1 {
 		width = 80
 	}
-	// The last column stays free: writing to it may wrap.
+	// The last column stays empty, because writing to it may wrap.
 	line := cut(render(l.label, fraction, text), width-1)
 	columns := len([]rune(line))
-	// A terminal that was made narrower has wrapped already; never pad past
-	// its edge and make that worse.
+	// A terminal that was made narrower has wrapped the line already; padding past its edge would
+	// wrap more.
 	pad := max(0, min(l.drawn, width-1)-columns)
 	_, _ = io.WriteString(l.w, "\r"+line+strings.Repeat(" ", pad))
 	l.drawn = columns
@@ -147,7 +145,7 @@ func cut(s string, width int) string {
 	return string(r[:width-1]) + "…"
 }
 
-// clean keeps a text on its line.
+// clean replaces characters that would break the line.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/internal/progress"
 )
 
-// screen is a one-line terminal: it keeps what the user would see.
+// screen is a one-line terminal: it keeps the visible text.
 type screen struct {
 	mu    sync.Mutex
 	width int

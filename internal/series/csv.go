@@ -13,18 +13,16 @@ import (
 	"github.com/snowfence/snowfence/internal/atomicfile"
 )
 
-// TimeColumn is the name of the first column of a CSV file, in seconds since
-// the start of the run.
+// TimeColumn is the header of the first column of a CSV file: seconds since the start of the run.
 const TimeColumn = "t_seconds"
 
-// WriteCSV writes one row for each time at which any of the series has a
-// point, and one column for each series. A gap, or a series without a point at
-// that time, is an empty field. Of several points at one time the last counts.
-// Numbers are written in full. Two series of one name are an error, raised
-// before anything is written.
+// WriteCSV writes one row for each time at which any of the series has a point, and one column for
+// each series. A gap, or a series without a point at that time, is an empty field. Of several
+// points at one time the last is written. Numbers are not rounded. If two series have the same
+// name, WriteCSV writes nothing and returns an error.
 //
-// Names become headers on one line, and one that a spreadsheet would take for
-// a formula gets an apostrophe in front.
+// Names become headers of one line. A name that a spreadsheet would take for a formula gets an
+// apostrophe in front.
 func WriteCSV(w io.Writer, all ...Series) error {
 	header := []string{TimeColumn}
 	for _, s := range all {
@@ -65,8 +63,8 @@ func WriteCSV(w io.Writer, all ...Series) error {
 	return nil
 }
 
-// WriteCSVFile is [WriteCSV] into a file, which is replaced whole or not at
-// all. It makes the folder if need be.
+// WriteCSVFile writes a file as [WriteCSV] does. It creates the folder if necessary, and replaces
+// the file whole or not at all.
 func WriteCSVFile(path string, all ...Series) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return WriteCSV(w, all...) })
 }

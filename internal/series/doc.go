@@ -1,8 +1,7 @@
-// Package series holds what a run looked like over time.
+// Package series holds the measurements of a run over time.
 //
-// A [Series] is a name and points: seconds since the start of the run, and a
-// value. A value that is NaN or infinite is a gap, not a number. A [Recorder]
-// collects several series while a run goes on; whoever samples feeds it, so
-// the package has no goroutine and no clock. [WriteCSV] writes series side by
-// side, and [Downsample] thins one out for drawing without losing its spikes.
+// A [Series] is a name and points. A point has a time, in seconds since the start of the run, and a
+// value; NaN or an infinite value is a gap. A [Recorder] collects several series during a run. Its
+// caller takes the samples, so the package has no goroutine and no clock. [WriteCSV] writes series
+// side by side, and [Downsample] reduces the points of one for drawing without losing its spikes.
 package series

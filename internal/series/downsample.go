@@ -1,10 +1,9 @@
 package series
 
-// Downsample returns at most about three points for each of n equal slices of
-// time: the smallest and the largest value, and a gap where there was one. The
-// first and last point stay, so spikes, gaps and the span survive. Points must
-// be in order of time, as [Series.Ordered] gives them. It returns points itself
-// if there are no more than 2n of them or n is below 1.
+// Downsample returns at most about three points for each of n equal slices of time: the smallest
+// and the largest value, and a gap if there is one. It keeps the first and the last point, so
+// spikes, gaps and the span survive. Points must be in order of time, as [Series.Ordered] returns
+// them. It returns points itself if there are no more than 2n of them or n is below 1.
 func Downsample(points []Point, n int) []Point {
 	if n < 1 || len(points) <= 2*n {
 		return points
@@ -31,8 +30,7 @@ func Downsample(points []Point, n int) []Point {
 	return append(out, last)
 }
 
-// appendExtremes adds the lowest, the highest and the first gap of points, in
-// their order.
+// appendExtremes appends the lowest, the highest and the first gap of points, in their order.
 func appendExtremes(out, points []Point) []Point {
 	low, high, gap := -1, -1, -1
 	for i, p := range points {

@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// Recorder collects series while a run goes on. The zero value is not ready;
-// use [NewRecorder]. All methods are safe for concurrent use. Memory grows by
-// 16 bytes for each sample, so the caller's interval sets what a run costs.
+// Recorder collects series during a run. Use [NewRecorder] to make one. All methods are safe for
+// concurrent use. Each sample takes 16 bytes.
 type Recorder struct {
 	// mu guards all fields below.
 	mu     sync.Mutex
 	index  map[string]int
 	series []Series
-	last   time.Duration // the time of the last sample, see Next
+	last   time.Duration // the time of the last sample; see Next
 }
 
-// NewRecorder makes a recorder. The names fix the order of the series; a name
-// that is first seen in Add comes after them.
+// NewRecorder returns a recorder. The names fix the order of the series; a series that Add creates
+// comes after them.
 func NewRecorder(names ...string) *Recorder {
 	r := &Recorder{index: make(map[string]int)}
 	for _, name := range names {
@@ -27,8 +26,7 @@ func NewRecorder(names ...string) *Recorder {
 	return r
 }
 
-// Add notes that the series called name had value v at time t after the start
-// of the run. It never blocks for long.
+// Add adds a point to the series called name: the value v at time t after the start of the run.
 func (r *Recorder) Add(name string, t time.Duration, v float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,15 +34,15 @@ func (r *Recorder) Add(name string, t time.Duration, v float64) {
 	s.Points = append(s.Points, Point{T: t.Seconds(), V: v})
 }
 
-// Next begins the sample at time t after the start of the run, where samples are meant to be
-// interval apart, and returns how long after the one before it is, or after the start: that is what
-// to divide what was counted since by.
+// Next begins the sample at time t after the start of the run. It returns the time since the
+// previous sample, or since the start, by which to divide the events counted since then. Samples
+// are meant to be interval apart.
 //
-// If due is false, that is less than half an interval, as when a busy machine makes up for samples
-// that it missed. A rate over so short a time is noise that looks like a spike. The sample is to be
-// left out, so that what was counted belongs to the next one. If it is twice the interval or more,
-// every series gets a gap where the sample that was missed would have been, so that no line is
-// drawn over a time of which nothing is known.
+// If length is less than half an interval, as when a busy machine catches up with ticks that it
+// missed, due is false and the caller must skip the sample: a rate over so short a time is noise
+// that looks like a spike. The events then count towards the next sample. If length is twice the
+// interval or more, every series gets a gap at the time of the missed sample, so that no line is
+// drawn over it.
 func (r *Recorder) Next(t, interval time.Duration) (length time.Duration, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,8 +60,8 @@ func (r *Recorder) Next(t, interval time.Duration) (length time.Duration, due bo
 	return length, true
 }
 
-// Series returns a copy of one series, in order of time. It has no points if
-// nothing was added under that name.
+// Series returns a copy of the series called name, in order of time. It has no points if Add was
+// not called with that name.
 func (r *Recorder) Series(name string) Series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +72,7 @@ func (r *Recorder) Series(name string) Series {
 	return Series{Name: name, Points: r.series[i].Ordered()}
 }
 
-// All returns a copy of every series, in the order of their names' first use.
+// All returns a copy of every series, in the order in which they were created.
 func (r *Recorder) All() []Series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +83,7 @@ func (r *Recorder) All() []Series {
 	return all
 }
 
-// at returns the series called name, new if need be. mu is held, or r is not
+// at returns the series called name, and creates it if necessary. The caller holds mu, or r is not
 // shared yet.
 func (r *Recorder) at(name string) *Series {
 	i, ok := r.index[name]

@@ -12,13 +12,13 @@ type Series struct {
 	Points []Point `json:"points"`
 }
 
-// Point is one sample. T is in seconds since the start of the run. A V that
-// is NaN or infinite marks a gap.
+// Point is one sample: the value V at T seconds since the start of the run. NaN or an infinite V is
+// a gap.
 type Point struct {
 	T, V float64
 }
 
-// Gap reports whether p has no value that can be drawn.
+// Gap reports whether p has no finite value.
 func (p Point) Gap() bool { return math.IsNaN(p.V) || math.IsInf(p.V, 0) }
 
 // MarshalJSON writes [t, v], with null for a gap, because JSON has no NaN.
@@ -26,8 +26,7 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	return []byte("[" + jsonNumber(p.T) + "," + jsonNumber(p.V) + "]"), nil
 }
 
-// Range returns the smallest and the largest value, leaving gaps out. ok is
-// false if there is none.
+// Range returns the smallest and the largest value that is no gap. ok is false if there is none.
 func (s Series) Range() (low, high float64, ok bool) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, p := range s.Points {
@@ -42,8 +41,8 @@ func (s Series) Range() (low, high float64, ok bool) {
 	return low, high, true
 }
 
-// Ordered returns the points of s in order of time, without those whose time
-// is not a number. Points of one time keep their order. s is not changed.
+// Ordered returns a copy of the points of s in order of time, without those whose time is NaN.
+// Points of one time keep their order.
 func (s Series) Ordered() []Point {
 	points := make([]Point, 0, len(s.Points))
 	for _, p := range s.Points {

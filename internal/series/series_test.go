@@ -18,7 +18,7 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// pts makes points from t, v, t, v and so on.
+// pts returns points made from t, v, t, v and so on.
 func pts(tv ...float64) (points []series.Point) {
 	for i := 0; i+1 < len(tv); i += 2 {
 		points = append(points, series.Point{T: tv[i], V: tv[i+1]})
@@ -41,7 +41,7 @@ func TestRecorderKeepsOrder(t *testing.T) {
 	assert.Equal(t, series.Series{Name: "none"}, r.Series("none"))
 
 	all[0].Points[0].V = 99
-	assert.Equal(t, 1.0, r.Series("queue").Points[0].V, "a copy was promised")
+	assert.Equal(t, 1.0, r.Series("queue").Points[0].V, "the recorder must return a copy")
 }
 
 func TestRecorderConcurrent(t *testing.T) {
@@ -60,8 +60,8 @@ func TestRecorderConcurrent(t *testing.T) {
 	assert.Len(t, r.Series("b").Points, 400)
 }
 
-// What is counted is divided by the time in which it was, which is not too short to tell; and where
-// a sample was missed there is a gap and no line.
+// Next returns the time by which to divide counts, skips samples that follow too soon, and leaves a
+// gap where a sample was missed.
 func TestRecorderNext(t *testing.T) {
 	const interval = 50 * time.Millisecond
 	r := series.NewRecorder("rate", "level")

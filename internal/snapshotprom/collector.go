@@ -1,19 +1,19 @@
-// Package snapshotprom makes a Prometheus collector of a function that returns a struct of counts.
+// Package snapshotprom makes a Prometheus collector from a function that returns a snapshot.
 package snapshotprom
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// A Metric is one value of a snapshot of type S.
+// A Metric is a metric with values from a snapshot of type S.
 type Metric[S any] struct {
 	Name, Help string
 	Kind       prometheus.ValueType
-	Labels     []string // of the values
+	Labels     []string // the names of the labels
 
-	// Each calls set for each value, with those of Labels.
+	// Each calls set for each value, with the values of Labels.
 	Each func(s S, set func(value float64, labels ...string))
 }
 
-// Counter is a metric that only goes up.
+// Counter returns a metric that only goes up.
 func Counter[S any](name, help string, value func(S) uint64) Metric[S] {
 	return Metric[S]{Name: name, Help: help, Kind: prometheus.CounterValue,
 		Each: func(s S, set func(float64, ...string)) {
@@ -21,7 +21,7 @@ func Counter[S any](name, help string, value func(S) uint64) Metric[S] {
 		}}
 }
 
-// Gauge is a metric that goes up and down.
+// Gauge returns a metric that goes up and down.
 func Gauge[S any](name, help string, value func(S) int) Metric[S] {
 	return Metric[S]{Name: name, Help: help, Kind: prometheus.GaugeValue,
 		Each: func(s S, set func(float64, ...string)) {
@@ -29,8 +29,8 @@ func Gauge[S any](name, help string, value func(S) int) Metric[S] {
 		}}
 }
 
-// New returns a collector that takes one snapshot for each scrape. constant are labels that all
-// metrics have.
+// New returns a collector that takes one snapshot for each scrape. All metrics have the labels in
+// constant.
 func New[S any](
 	snapshot func() S, constant prometheus.Labels, metrics ...Metric[S],
 ) prometheus.Collector {

@@ -110,7 +110,7 @@ func cutField(line []byte) (field, rest []byte) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// quote shows text from a trace in an error, cut to a readable length.
+// quote quotes text from a trace for an error, cut to a readable length.
 func quote(text []byte) string {
 	const most = 40
 	if len(text) > most {

@@ -7,14 +7,13 @@ import (
 	"strings"
 )
 
-// defaultColumn is the column that holds the key where none is chosen.
+// defaultColumn is the default name of the key column.
 const defaultColumn = "key"
 
-// csvParser reads comma-separated fields as RFC 4180 has them, except that a
-// field may not hold a line break: a missing quote would otherwise swallow the
-// rest of the file and be reported at its end.
+// csvParser reads comma-separated fields by RFC 4180, except that a field may not contain a line
+// break: otherwise a missing quote would swallow the rest of the file and be reported at its end.
 type csvParser struct {
-	column string // as chosen in Options
+	column string // as in Options
 	isARC  bool   // its lines look like those of an ARC trace
 	header []string
 	index  int // of the key column
@@ -43,7 +42,7 @@ func (p *csvParser) line(line []byte) (uint64, *SyntaxError) {
 					Reason: "holds a NUL byte; a trace is text, plain or gzipped"}
 			}
 			p.text = field
-			p.buf = nil // keeps a later field of this line out of the key's buffer
+			p.buf = nil // so that later fields of this line do not overwrite the key
 		}
 	}
 	if n != len(p.header) {
@@ -99,8 +98,8 @@ func (p *csvParser) readHeader(line []byte) *SyntaxError {
 		strings.Join(header, ", "))}
 }
 
-// cut returns the first field of line, and whether a comma and so another
-// field follows. The field lies in line or in p.buf.
+// cut returns the first field of line, the rest, and whether another field follows. The field
+// points into line or p.buf.
 func (p *csvParser) cut(line []byte) (field, rest []byte, more bool, reason string) {
 	if len(line) == 0 || line[0] != '"' {
 		field, rest, more = bytes.Cut(line, []byte{','})

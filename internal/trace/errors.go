@@ -14,12 +14,12 @@ var ErrLimit = errors.New("trace: limit exceeded")
 // single request.
 var ErrEmpty = errors.New("no requests in the trace")
 
-// A SyntaxError says what is wrong with a trace, and where.
+// A SyntaxError is an error in the text of a trace.
 type SyntaxError struct {
 	File   string // the name that was given to Open or NewReader
 	Line   int    // the line, counted from 1
-	Field  string // the field, such as "field 2 (count)"; empty where the whole line is meant
-	Reason string // what is wrong with it
+	Field  string // the field, such as "field 2 (count)"; empty for the whole line
+	Reason string // a description for people
 	Err    error  // the cause, such as ErrLimit or io.ErrUnexpectedEOF; may be nil
 }
 

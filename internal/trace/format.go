@@ -35,7 +35,7 @@ func (f Format) MarshalText() ([]byte, error) {
 	return []byte(f.String()), nil
 }
 
-// UnmarshalText takes a format's name, in any case.
+// UnmarshalText parses a format's name, in any case.
 func (f *Format) UnmarshalText(text []byte) error {
 	for i, name := range formatNames {
 		if strings.EqualFold(name, string(text)) {
@@ -46,14 +46,13 @@ func (f *Format) UnmarshalText(text []byte) error {
 	return fmt.Errorf("trace format %q: must be one of %s", text, strings.Join(formatNames[:], ", "))
 }
 
-// sampleLines is how many lines detect looks at. More than one, so that a
-// broken first line of an ARC trace does not turn it into a list of keys.
+// sampleLines is the number of lines that detect examines. It examines more than one, so that a
+// malformed first line of an ARC trace does not make it a list of keys.
 const sampleLines = 16
 
-// detect guesses a format from the first bytes of a trace. More than half of
-// the lines must look like ARC, or more than half hold a comma. A lone "key" on
-// the first line is taken for the header of a CSV file with one column. All
-// else is one key per line.
+// detect guesses a format from the first bytes of a trace. More than half of the lines must look
+// like ARC, or more than half hold a comma. A first line "key" is taken for the header of a CSV
+// file with one column. Anything else is one key per line.
 func detect(sample []byte, whole bool) Format {
 	var lines, arc, comma int
 	for first := true; len(sample) > 0 && lines < sampleLines; {

@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// fuzzReader checks what must hold of any input whatever: no panic, no more
-// than the limits allow, every error either placed or nothing, and Load and
-// All agreeing.
+// fuzzReader checks what must hold for any input: no panic, no limit exceeded, each error with its
+// position, and the same result from Load and All.
 func fuzzReader(t *testing.T, text string, f Format) {
 	o := Options{Format: f, MaxLine: 1 << 10, MaxCount: 1 << 8, MaxBytes: 1 << 16,
 		MaxRequests: 1 << 12}

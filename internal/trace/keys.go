@@ -6,8 +6,7 @@ import "bytes"
 type keyParser struct{ text []byte }
 
 func (p *keyParser) line(line []byte) (uint64, *SyntaxError) {
-	// A compressed or otherwise binary file would pass for a list of strange
-	// keys; a NUL byte gives it away.
+	// Otherwise a compressed or binary file would pass for a list of strange keys.
 	if bytes.IndexByte(line, 0) >= 0 {
 		return 0, &SyntaxError{Reason: "holds a NUL byte; a trace is text, plain or gzipped"}
 	}

@@ -6,10 +6,9 @@ import (
 	"io"
 )
 
-// A Trace is a whole trace in memory. The distinct keys are numbered from 0 in
-// the order of their first request, and a request is its key's number, so that
-// a replay touches four bytes per request and compares no strings. It is safe
-// for concurrent use as long as nobody writes to its slices.
+// A Trace is a whole trace in memory. The distinct keys are numbered from 0 in the order of their
+// first request. A request is the number of its key, so a replay reads four bytes per request and
+// compares no strings. A Trace is safe for concurrent use as long as its slices are not written to.
 type Trace struct {
 	Name   string
 	Format Format
@@ -34,8 +33,7 @@ func Load(path string, o Options) (_ *Trace, err error) {
 	return r.load()
 }
 
-// LoadFrom is Load for a trace that is not in a file of its own; see
-// [NewReader].
+// LoadFrom reads the whole trace from in, as Load does from a file. The name is for errors.
 func LoadFrom(in io.Reader, name string, o Options) (*Trace, error) {
 	r, err := NewReader(in, name, o)
 	if err != nil {

@@ -10,17 +10,16 @@ const (
 	DefaultMaxRequests = 1 << 26
 )
 
-// Options say how a trace is read. The zero value guesses the format and
-// applies the default limits. There is no way to switch a limit off; set it as
-// high as the trace needs.
+// Options configures how a trace is read. The zero value guesses the format and applies the default
+// limits. A limit can't be switched off; set it as high as the trace needs.
 type Options struct {
 	// Format is the layout of the lines; Auto guesses it.
 	Format Format
 
-	// Column is the key column of a CSV trace: a name from the header row, in
-	// any case, or a number counted from 1. A name wins over a number. Empty
-	// means the column named "key", or the first column if none is. Where it
-	// is set, Auto means CSV. Lines that are those of an ARC trace are refused as CSV.
+	// Column is the key column of a CSV trace: a name from the header row, in any case, or a number
+	// counted from 1. A name wins over a number. Empty means the column named "key", or the first
+	// column if none is. If it is set, Auto means CSV. Lines that look like those of an ARC trace
+	// are rejected as CSV.
 	Column string
 
 	// MaxLine is the longest line, in bytes without its end. 0 means
@@ -34,14 +33,14 @@ type Options struct {
 	// DefaultMaxBytes.
 	MaxBytes int64
 
-	// MaxRequests is the largest number of requests. 0 means
-	// DefaultMaxRequests. It bounds the memory of Load: a few hundred bytes of
-	// ARC lines can stand for a hundred million keys.
+	// MaxRequests is the largest number of requests. 0 means DefaultMaxRequests. It bounds the
+	// memory of Load, because a few hundred bytes of ARC lines can stand for a hundred million
+	// keys.
 	MaxRequests int64
 }
 
-// largest values that a limit may have: a line is buffered whole, and Load
-// numbers distinct keys with 32 bits.
+// The upper bounds of the limits: a line is buffered whole, and Load numbers distinct keys with 32
+// bits.
 const (
 	maxMaxLine     = 1 << 30
 	maxMaxRequests = 1<<32 - 1

@@ -14,7 +14,7 @@ import (
 // A Request is one request of a trace.
 type Request struct {
 	Key  string
-	Line int // the line that it stands on, counted from 1
+	Line int // the line of the request, counted from 1
 }
 
 // A Reader streams the requests of a trace. It is not safe for concurrent use.
@@ -30,14 +30,13 @@ type Reader struct {
 	requests int64  // requests returned so far
 	next     uint64 // the next key of the current line
 	count    uint64 // how many keys the current line has
-	err      error  // what ended the trace; io.EOF for its end
+	err      error  // the error that ended the trace; io.EOF at its end
 }
 
-// A parser takes lines of one format apart.
+// A parser parses the lines of one format.
 type parser interface {
-	// line takes a line that is not blank and returns how many keys it holds.
-	// The line stays valid until the next call. Of an error, line sets Field,
-	// Reason and Err.
+	// line takes a line that is not blank and returns how many keys it holds. The line stays valid
+	// until the next call. It sets Field, Reason and Err of an error.
 	line(line []byte) (uint64, *SyntaxError)
 	// key returns one of the keys, valid until the next call of either method.
 	key(i uint64) []byte
@@ -59,8 +58,8 @@ func Open(path string, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// NewReader reads a trace from in. The name stands in errors. NewReader blocks
-// until the first kilobytes have arrived, because it looks at them.
+// NewReader reads a trace from in. The name is for errors. NewReader blocks until it has read the
+// first kilobytes, from which it guesses the format.
 func NewReader(in io.Reader, name string, o Options) (*Reader, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -84,8 +83,8 @@ func NewReader(in io.Reader, name string, o Options) (*Reader, error) {
 	}
 	guess := detect(sample, errors.Is(err, io.EOF))
 	if o.Format == Auto {
-		// An error other than the end of the file comes again when the lines
-		// are read, with the line's number.
+		// Reading the lines returns an error other than the end of the file again, with the line's
+		// number.
 		o.Format = guess
 		r.opts.Format = o.Format
 	}
@@ -100,8 +99,8 @@ func NewReader(in io.Reader, name string, o Options) (*Reader, error) {
 	return r, nil
 }
 
-// decompress looks at the first bytes of in and unpacks gzip. Other packed
-// formats are named, since they would otherwise pass for a list of odd keys.
+// decompress returns a reader of the decompressed text, if in begins like gzip, and otherwise in.
+// Other compressed formats are errors, since they would pass for a list of odd keys.
 func (r *Reader) decompress(in *bufio.Reader) (io.Reader, error) {
 	head, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -130,13 +129,12 @@ func (r *Reader) decompress(in *bufio.Reader) (io.Reader, error) {
 	return in, nil
 }
 
-// Format returns the format that is read: the forced one or the guess.
+// Format returns the format in Options or, if that is Auto, the guessed one.
 func (r *Reader) Format() Format { return r.opts.Format }
 
-// All returns the requests in the order of the trace. It can be ranged over
-// once; a second time, it goes on where the first stopped. An error is the last
-// thing it yields, with a zero Request: a [*SyntaxError] for what is wrong with
-// the text, or a read error with file and line.
+// All returns the requests in the order of the trace. It can be ranged over once; a second loop
+// goes on where the first stopped. An error is the last thing it yields, with a zero Request: a
+// [*SyntaxError], or a read error with file and line.
 func (r *Reader) All() iter.Seq2[Request, error] {
 	return func(yield func(Request, error) bool) {
 		for {
@@ -155,8 +153,8 @@ func (r *Reader) All() iter.Seq2[Request, error] {
 	}
 }
 
-// Close closes the file that Open opened. A Reader from NewReader has nothing
-// to close, and what was given to NewReader stays open.
+// Close closes the file that Open opened. For a Reader from NewReader it does nothing: the input
+// stays open.
 func (r *Reader) Close() error {
 	if r.file == nil {
 		return nil
@@ -192,7 +190,7 @@ func (r *Reader) readLine() error {
 	switch {
 	case errors.Is(err, io.EOF) && len(line) == 0:
 		return io.EOF
-	case err != nil && !errors.Is(err, io.EOF): // the last line may lack its end
+	case err != nil && !errors.Is(err, io.EOF): // the last line may lack a line break
 		return r.lineError(err)
 	}
 	r.line++
@@ -214,7 +212,7 @@ func (r *Reader) readLine() error {
 	return nil
 }
 
-// lineError places an error that came instead of the next line.
+// lineError returns the error of reading the next line, with its position.
 func (r *Reader) lineError(err error) error {
 	r.line++
 	switch {
@@ -242,7 +240,8 @@ func gzipReason(err error) string {
 	return "the gzip data is damaged: " + err.Error()
 }
 
-// noEOF keeps a cut-off file from looking like the end of a good one.
+// noEOF returns io.ErrUnexpectedEOF for io.EOF, so that a truncated file does not pass for a
+// complete one.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -250,9 +249,9 @@ func noEOF(err error) error {
 	return err
 }
 
-// limitedReader fails with ErrLimit once more than its limit was read, where
-// io.LimitedReader would report the end of the file. It keeps its error: the
-// look at the first lines may meet it before the lines are read.
+// limitedReader fails with ErrLimit once more than its limit was read, where io.LimitedReader would
+// report the end of the file. It keeps its error, because guessing the format may reach the limit
+// before the lines are read.
 type limitedReader struct {
 	in   io.Reader
 	left int64
@@ -263,8 +262,8 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
-	// One byte past the limit tells a trace that fits exactly from one that
-	// does not.
+	// One byte more than the limit distinguishes a trace that is too long from one that fits
+	// exactly.
 	if int64(len(p)) > l.left+1 {
 		p = p[:l.left+1]
 	}

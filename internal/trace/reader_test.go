@@ -191,7 +191,7 @@ func TestDecompressionBomb(t *testing.T) {
 	require.Len(t, keys, 500)
 }
 
-// A short line can stand for a million keys, so a short file for any number.
+// A short line can stand for a million keys, so a short file can stand for any number.
 func TestRequestBomb(t *testing.T) {
 	_, err := LoadFrom(strings.NewReader(strings.Repeat("1 65536 0 0\n", 100)), "t",
 		Options{MaxRequests: 1 << 17})
@@ -235,7 +235,7 @@ func TestDamagedGzip(t *testing.T) {
 
 func TestReadErrorsNameTheLine(t *testing.T) {
 	broken := errors.New("the disk is gone")
-	for _, lines := range []int{1, 5000} { // within and beyond the bytes that are looked at first
+	for _, lines := range []int{1, 5000} { // within and beyond the bytes that are examined first
 		in := io.MultiReader(strings.NewReader(strings.Repeat("a\n", lines)), iotest.ErrReader(broken))
 		r, err := NewReader(in, "t", Options{})
 		if err == nil {
@@ -250,7 +250,7 @@ func TestReadErrorsNameTheLine(t *testing.T) {
 	}
 }
 
-// All can be left and taken up again, and stays at its end.
+// A loop over All can be resumed, and yields nothing after the end.
 func TestAllResumes(t *testing.T) {
 	r, err := NewReader(strings.NewReader("1 3 0 0\n9 1 0 0\n"), "t", Options{})
 	require.NoError(t, err)
@@ -266,7 +266,7 @@ func TestAllResumes(t *testing.T) {
 	}
 	require.Equal(t, []Request{{"2", 1}, {"3", 1}, {"9", 2}}, rest)
 	for req, err := range r.All() {
-		t.Fatal("something after the end:", req, err)
+		t.Fatal("a request after the end:", req, err)
 	}
 	require.NoError(t, r.Close())
 }
@@ -326,7 +326,7 @@ func TestFormatText(t *testing.T) {
 	require.Equal(t, "Format(-1)", Format(-1).String())
 }
 
-// Reading a key costs no allocation unless the key is new.
+// Only a new key costs an allocation.
 func TestLoadAllocates(t *testing.T) {
 	text := strings.Repeat("1 100 0 0\n", 1000)
 	allocs := testing.AllocsPerRun(5, func() {

@@ -18,15 +18,14 @@ var update = flag.Bool("update", false, "write the traces in testdata/traces ane
 
 const tracesDir = "../../testdata/traces"
 
-// The small traces are made here, from fixed seeds and with whole numbers
-// only, so that they come out the same on every machine.
+// smallTraces returns the small traces by file name. They are made from fixed seeds and with
+// integers only, so they are the same on every machine.
 func smallTraces() map[string][]byte {
 	return map[string][]byte{"small.arc": smallARC(), "small.csv": smallCSV(),
 		"small.keys": smallKeys()}
 }
 
-// harmonic draws a rank in 1..len(h), rank i with a weight of 1/i: zipf with
-// skew 1.
+// A harmonic draws a rank in 1..len(h), rank i with a weight of 1/i: zipf with skew 1.
 type harmonic []uint64
 
 func newHarmonic(n int) harmonic {
@@ -52,9 +51,8 @@ func (h harmonic) draw(r *rand.Rand) uint64 {
 	return uint64(lo + 1)
 }
 
-// smallARC is 14,000 single requests, zipf over 3,000 keys spread out by a
-// multiplication, with 24 scans of 250 neighbouring keys in between: 20,000
-// requests.
+// smallARC returns 20,000 requests: 14,000 single ones, zipf over 3,000 keys that a multiplication
+// scatters, with 24 scans of 250 neighbouring keys in between.
 func smallARC() []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	ranks := newHarmonic(3000)

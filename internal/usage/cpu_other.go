@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// CPU returns what this process has had of the processors, as the runtime
-// estimated it at the end of the last garbage collection.
+// CPU returns the processor time of this process, as the runtime estimated it at the end of the
+// last garbage collection.
 func CPU() time.Duration {
 	s := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"},
 		{Name: "/cpu/classes/idle:cpu-seconds"}}

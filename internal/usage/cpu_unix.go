@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// CPU returns what this process has had of the processors, 0 if the system does
-// not say.
+// CPU returns the processor time of this process, or 0 if the system does not report it.
 func CPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

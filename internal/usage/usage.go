@@ -1,5 +1,4 @@
-// Package usage measures what the process takes: processor time, and the pauses
-// of its garbage collector.
+// Package usage measures the processor time of the process and the pauses of its garbage collector.
 package usage
 
 import (
@@ -10,10 +9,9 @@ import (
 // PausesMetric is the metric that [Pauses] reads.
 const PausesMetric = "/sched/pauses/total/gc:seconds"
 
-// Pauses tells how many pauses h has that before had not, by the counts of its
-// slots, and the upper bound of the slot that the longest of them fell into, in
-// seconds; of the last slot, which has none, the lower. Counts that are not those
-// of h's slots tell nothing: 0 and 0.
+// Pauses returns the number of pauses since before, the earlier counts of h, and the length of the
+// longest in seconds: the upper bound of its bucket or, of the last bucket, the lower. It returns 0
+// and 0 if before does not have the length of h.Counts.
 func Pauses(h *metrics.Float64Histogram, before []uint64) (n uint64, longest float64) {
 	if len(h.Counts) != len(before) {
 		return 0, 0
@@ -30,9 +28,8 @@ func Pauses(h *metrics.Float64Histogram, before []uint64) (n uint64, longest flo
 	return n, longest
 }
 
-// PauseQuantile is the upper bound of the slot that the quantile q, from 0 to 1,
-// of the pauses since before falls into, in seconds, as [Pauses] has it for the
-// longest. It is 0 if there were none.
+// PauseQuantile returns the quantile q, from 0 to 1, of the pauses since before, in seconds: the
+// bound of its bucket, as for [Pauses]. It returns 0 if there were none.
 func PauseQuantile(h *metrics.Float64Histogram, before []uint64, q float64) float64 {
 	n, longest := Pauses(h, before)
 	if n == 0 {

@@ -36,10 +36,10 @@ func TestPauseQuantile(t *testing.T) {
 	for q, want := range map[float64]float64{0.01: 1, 0.97: 1, 0.98: 2, 0.99: 3, 1: 3} {
 		require.InDelta(t, want, PauseQuantile(h, before, q), 1e-12, "%v", q)
 	}
-	require.Zero(t, PauseQuantile(h, h.Counts, 0.5), "none since then")
+	require.Zero(t, PauseQuantile(h, h.Counts, 0.5), "no pause since then")
 }
 
-// The runtime has the metric, and counts.
+// The runtime has the metric, and counts pauses.
 func TestPausesMetric(t *testing.T) {
 	s := []metrics.Sample{{Name: PausesMetric}}
 	metrics.Read(s)
@@ -51,7 +51,7 @@ func TestPausesMetric(t *testing.T) {
 	require.Positive(t, longest)
 }
 
-// Work takes time.
+// Work adds processor time.
 func TestCPU(t *testing.T) {
 	before := CPU()
 	sum := 0

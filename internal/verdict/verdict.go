@@ -1,5 +1,5 @@
-// Package verdict gives what a caller of the cache was told one of a few
-// names, so that callers can be counted by it.
+// Package verdict classifies the outcome of a call of the cache, so that callers can be counted by
+// it.
 package verdict
 
 import (
@@ -9,10 +9,10 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// A Kind is what a caller was told.
+// A Kind is a kind of outcome.
 type Kind string
 
-// The kinds. Failed is any error that the fetch function itself returned.
+// The kinds. Failed is any error of the fetch function itself.
 const (
 	Value      Kind = "value"
 	Stale      Kind = "stale" // the last good value, since no load brought a fresh one in time
@@ -28,13 +28,13 @@ const (
 	Closed     Kind = "closed"
 )
 
-// Of names the outcome of a call that returned err; nil is Value.
+// Of returns the kind of outcome of a call that returned err; it is Value for nil.
 func Of(err error) Kind {
 	if err == nil {
 		return Value
 	}
-	// What wraps another error comes before what it may wrap: a panic may have
-	// been with any error, and a flight's time-out is a DeadlineExceeded too.
+	// An error that may wrap others is checked before them: a panic may have any error as its
+	// value, and a flight's time-out is a DeadlineExceeded too.
 	var backoff *courier.BackoffError
 	if errors.As(err, &backoff) {
 		return BackedOff

@@ -89,7 +89,7 @@ func TestSizes(t *testing.T) {
 		}
 		slices.Sort(samples)
 		require.GreaterOrEqual(t, samples[0], tt.least, tt.text)
-		require.Equal(t, tt.most, samples[n-1], "%s: the cut is reached and not passed", tt.text)
+		require.Equal(t, tt.most, samples[n-1], "%s: the largest sample", tt.text)
 		require.Equal(t, tt.most, s.Max())
 		require.InDelta(t, tt.median, samples[n/2], float64(tt.within), tt.text)
 	}

@@ -1,17 +1,16 @@
-// Package workload makes the load that a cache is tested with: which keys are
-// asked for, what is done to them, how big values are and how long a backend
-// takes.
+// Package workload generates the load for testing a cache: the keys, the operations on them, the
+// sizes of values and the latencies of an origin.
 //
-// Everything random comes from [Stream], so a run is settled by its seed: the
-// same seed and worker give the same keys, operations, sizes and latencies.
-// Workers draw from streams of their own, which makes drawing free of locks and
-// one worker's choices independent of how the others are scheduled.
+// All random numbers come from [Stream], so the seed determines a run: the same seed and worker
+// give the same keys, operations, sizes and latencies. Each worker draws from a stream of its own.
+// So drawing takes no lock, and the choices of a worker do not depend on how the others are
+// scheduled.
 //
 // # Keys
 //
-// A [Space] is the set of keys of a run and their popularity. A key is a number
-// below [Space.Count]; its rank says how popular it is, rank 0 most. [KeySpec]
-// names the law:
+// A [Space] is the set of keys of a run and their popularity. A key is a number below
+// [Space.Count]; its rank orders it by popularity, and rank 0 is the most popular. A [KeySpec]
+// selects the distribution:
 //
 //   - zipf:SKEW, rank r (from 0) with a weight of 1/(r+1)^SKEW, for any SKEW above 0.
 //   - uniform, all keys alike.
@@ -20,14 +19,13 @@
 //
 // The requests of a recorded trace, in order, are keys too ([KindTrace]), and no law.
 //
-// Key and rank are the same number unless [SpaceConfig].Scramble is set. Then
-// popular keys lie scattered over the whole range, by a permutation that the
-// seed chooses. Scramble where the order of keys could help or hurt what is
-// tested, as with a range-partitioned store; leave it off where a report should
-// say "key 0" for the most popular one.
+// Key and rank are the same number unless [SpaceConfig].Scramble is set. Then a permutation, which
+// the seed determines, scatters popular keys over the whole range. Set it where the order of keys
+// could help or hurt the system under test, as with a range-partitioned store. Leave it off where a
+// report should call the most popular key "key 0".
 //
 // # Distributions
 //
-// [Latency] and [Size] are read from short texts such as "lognormal:5ms,40ms",
-// so that flags and scenario files write them alike, and print as they are read.
+// [Latency] and [Size] have a text form such as "lognormal:5ms,40ms", which flags and scenario
+// files share.
 package workload

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A KeyKind is a law by which keys are chosen.
+// A KeyKind is a rule for choosing keys.
 type KeyKind int
 
 // The kinds of keys.
@@ -38,8 +38,8 @@ func (k KeyKind) String() string {
 //	scan
 //	zipf-scan:SKEW[,SHARE[,LENGTH]]
 //
-// such as zipf:1.01. SHARE is the part of the requests that belong to scans and
-// LENGTH the number of keys in a scan.
+// such as zipf:1.01. SHARE is the fraction of requests that belong to scans, and LENGTH the number
+// of keys in a scan.
 type KeySpec struct {
 	Kind       KeyKind
 	Skew       float64 // of zipf and zipf-scan: above 0; 1.01 is a usual web load
@@ -47,7 +47,7 @@ type KeySpec struct {
 	ScanLength uint64  // of zipf-scan: keys per scan; 0 means a tenth of all keys
 }
 
-// DefaultScanShare is the part of the requests of zipf-scan that are in scans.
+// DefaultScanShare is the default fraction of the requests of zipf-scan that belong to scans.
 const DefaultScanShare = 0.3
 
 func (k KeySpec) hasSkew() bool { return k.Kind == KindZipf || k.Kind == KindZipfScan }
@@ -66,16 +66,16 @@ func (k KeySpec) scanLength(count uint64) uint64 {
 	return k.ScanLength
 }
 
-// scanBegin returns the chance p that begins a scan of l requests, so that
-// scans have the share s of all requests: s = pl/(pl + 1-p), solved for p.
+// scanBegin returns the probability p of beginning a scan of l requests with which scans make up
+// the share s of all requests: s = pl/(pl + 1-p), solved for p.
 func (k KeySpec) scanBegin(count uint64) float64 {
 	s := k.scanShare()
 	l := float64(min(k.scanLength(count), count))
 	return s / (s + l*(1-s))
 }
 
-// Validate returns an error that names the first field that is wrong, or that
-// is set though the kind has no such field.
+// Validate returns an error that names the first field that is invalid, or that is set though the
+// kind does not use it.
 func (k KeySpec) Validate() error {
 	if k.Kind < KindZipf || k.Kind > KindTrace {
 		return fmt.Errorf("unknown kind %d", int(k.Kind))
@@ -98,7 +98,7 @@ func (k KeySpec) Validate() error {
 	return nil
 }
 
-// String returns the text that UnmarshalText reads back as k.
+// String returns the text form, which UnmarshalText parses.
 func (k KeySpec) String() string {
 	switch k.Kind {
 	case KindZipf:
@@ -117,7 +117,7 @@ func (k KeySpec) String() string {
 	}
 }
 
-// MarshalText is String.
+// MarshalText returns the text form, as String does.
 func (k KeySpec) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads the text form. The error says what the text must be.

@@ -8,24 +8,23 @@ import (
 	"time"
 )
 
-// MaxLatency is the longest time that a Latency may be made of and the longest
-// that it returns.
+// MaxLatency is the upper bound of the parameters of a Latency and of its samples.
 const MaxLatency = time.Hour
 
 // A Latency is a distribution of durations. As text it is one of
 //
-//	5ms                 always the same; also fixed:5ms
-//	uniform:1ms..10ms   evenly from the first to the last
+//	5ms                 constant; also fixed:5ms
+//	uniform:1ms..10ms   uniform between the bounds
 //	exp:5ms             exponential, by its mean
 //	lognormal:5ms,40ms  lognormal, by its median and 99th percentile
 //
-// The zero value is always 0. Latencies can be compared with ==.
+// The zero value is the constant 0. Latencies can be compared with ==.
 type Latency struct {
 	law  law
 	a, b time.Duration
 }
 
-// A law is a distribution's family.
+// A law is a family of distributions.
 type law uint8
 
 const (
@@ -38,18 +37,18 @@ const (
 // z99 is the 99th percentile of the standard normal distribution.
 const z99 = 2.3263478740408408
 
-// FixedLatency is always d.
+// FixedLatency returns the constant latency d.
 func FixedLatency(d time.Duration) (Latency, error) { return newLatency(fixed, d, 0) }
 
-// UniformLatency is evenly spread from lo to hi.
+// UniformLatency returns a uniform latency between lo and hi.
 func UniformLatency(lo, hi time.Duration) (Latency, error) { return newLatency(uniform, lo, hi) }
 
-// ExponentialLatency has the given mean.
+// ExponentialLatency returns an exponential latency with the given mean.
 func ExponentialLatency(mean time.Duration) (Latency, error) {
 	return newLatency(exponential, mean, 0)
 }
 
-// LognormalLatency has the given median and 99th percentile.
+// LognormalLatency returns a lognormal latency with the given median and 99th percentile.
 func LognormalLatency(median, p99 time.Duration) (Latency, error) {
 	return newLatency(lognormal, median, p99)
 }
@@ -107,7 +106,7 @@ func lognormalSample(r *rand.Rand, median, p99 float64) float64 {
 	return median * math.Exp(sigma*r.NormFloat64())
 }
 
-// String returns the text that UnmarshalText reads back as l.
+// String returns the text form, which UnmarshalText parses.
 func (l Latency) String() string {
 	switch l.law {
 	case uniform:
@@ -121,11 +120,10 @@ func (l Latency) String() string {
 	}
 }
 
-// MarshalText is String.
+// MarshalText returns the text form, as String does.
 func (l Latency) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText reads the text form. The error quotes the text and says what is
-// wrong with it.
+// UnmarshalText parses the text form. The error quotes the text and gives the reason.
 func (l *Latency) UnmarshalText(text []byte) error {
 	family, parts, err := splitLaw(string(text))
 	if err != nil {
@@ -148,9 +146,8 @@ func (l *Latency) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// splitLaw takes "family:part..." apart. Without a family it is fixed. It
-// returns one part for fixed and exp, two for uniform, two or more for
-// lognormal.
+// splitLaw parses "family:part...". The family is fixed by default. It returns one part for fixed
+// and exp, two for uniform, and two or more for lognormal.
 func splitLaw(text string) (law, []string, error) {
 	name, rest, ok := strings.Cut(text, ":")
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An Op is what is done to a key.
+// An Op is an operation on a key.
 type Op int
 
 // The operations.
@@ -31,9 +31,8 @@ func (o Op) String() string {
 	}
 }
 
-// A Mix is how often each operation is chosen, as weights: an operation's
-// chance is its weight over the sum. As text it is "read:90,write:9,delete:1";
-// what is left out is 0.
+// A Mix holds the weight of each operation; an operation's probability is its weight over the sum.
+// As text it is "read:90,write:9,delete:1"; an operation that is left out has the weight 0.
 type Mix struct {
 	Read, Write, Delete uint32
 }
@@ -64,15 +63,15 @@ func (m Mix) Pick(r *rand.Rand) Op {
 	}
 }
 
-// String returns the text that UnmarshalText reads back as m.
+// String returns the text form, which UnmarshalText parses.
 func (m Mix) String() string {
 	return fmt.Sprintf("read:%d,write:%d,delete:%d", m.Read, m.Write, m.Delete)
 }
 
-// MarshalText is String.
+// MarshalText returns the text form, as String does.
 func (m Mix) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads the text form.
+// UnmarshalText parses the text form.
 func (m *Mix) UnmarshalText(text []byte) error {
 	var mix Mix
 	seen := make(map[string]bool)

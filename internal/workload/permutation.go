@@ -2,9 +2,9 @@ package workload
 
 import "math/bits"
 
-// A permutation is a bijection of 0..n-1 that looks random. It is a Feistel
-// network over the next even number of bits, walked again where it leaves the
-// range, so it needs no memory per key and can be run backwards.
+// A permutation is a pseudo-random bijection of 0..n-1. It is a Feistel network over the next even
+// number of bits, applied again while the result is out of range. It needs no memory per key and
+// can be inverted.
 type permutation struct {
 	n    uint64
 	half uint // bits of one half
@@ -27,9 +27,9 @@ func (p *permutation) of(x uint64) uint64 {
 		for _, k := range p.keys {
 			left, right = right, left^(mix(right+k)&p.mask)
 		}
-		// The network's own range is less than four times n, so the walk takes
-		// under four steps on average. It does end: the network is a bijection,
-		// so it comes back to where it started, which is in range.
+		// The network's range is less than four times n, so the loop takes under four steps on
+		// average. It ends, because the network is a bijection: the cycle leads back to the start,
+		// which is in range.
 		if x = left<<p.half | right; x < p.n {
 			return x
 		}

@@ -7,33 +7,32 @@ import (
 	"strings"
 )
 
-// MaxSize is the largest size, in bytes, that a Size may be made of.
+// MaxSize is the upper bound, in bytes, of the parameters of a Size.
 const MaxSize = 64 << 20
 
 // A Size is a distribution of sizes in bytes. As text it is one of
 //
-//	100B                        always the same; also fixed:100B
-//	uniform:64B..4KiB           evenly from the first to the last
+//	100B                        constant; also fixed:100B
+//	uniform:64B..4KiB           uniform between the bounds
 //	lognormal:256B,4KiB         lognormal, by its median and 99th percentile
 //	lognormal:256B,4KiB,64KiB   the same, cut off at the third
 //
-// Units are B, KiB, MiB, kB and MB; a bare number is bytes. A lognormal size is
-// at least 1 byte, and where it has no third part it is cut off at 4 times its
-// 99th percentile, so that no single value upsets a run. The zero value is
-// always 0. Sizes can be compared with ==.
+// Units are B, KiB, MiB, kB and MB; a bare number is bytes. A lognormal size is at least 1 byte.
+// Without a third part it is cut off at 4 times its 99th percentile, so that no single value
+// dominates a run. The zero value is the constant 0. Sizes can be compared with ==.
 type Size struct {
 	law     law
 	a, b, c int
 }
 
-// FixedSize is always n bytes.
+// FixedSize returns the constant size of n bytes.
 func FixedSize(n int) (Size, error) { return newSize(fixed, n, 0, 0) }
 
-// UniformSize is evenly spread from lo to hi bytes.
+// UniformSize returns a uniform size between lo and hi bytes.
 func UniformSize(lo, hi int) (Size, error) { return newSize(uniform, lo, hi, 0) }
 
-// LognormalSize has the given median and 99th percentile, cut off at most; 0
-// for most means the default.
+// LognormalSize returns a lognormal size with the given median and 99th percentile, cut off at
+// most; a most of 0 means the default.
 func LognormalSize(median, p99, most int) (Size, error) {
 	return newSize(lognormal, median, p99, most)
 }
@@ -85,7 +84,7 @@ func (s Size) Sample(r *rand.Rand) int {
 	}
 }
 
-// String returns the text that UnmarshalText reads back as s.
+// String returns the text form, which UnmarshalText parses.
 func (s Size) String() string {
 	switch {
 	case s.law == uniform:
@@ -99,11 +98,10 @@ func (s Size) String() string {
 	}
 }
 
-// MarshalText is String.
+// MarshalText returns the text form, as String does.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads the text form. The error quotes the text and says what is
-// wrong with it.
+// UnmarshalText parses the text form. The error quotes the text and gives the reason.
 func (s *Size) UnmarshalText(text []byte) error {
 	family, parts, err := splitLaw(string(text))
 	if err != nil {
@@ -126,7 +124,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// The units, longest suffix first: every one of them ends in B.
+// The longest suffixes come first, because every unit ends in B.
 var sizeUnits = []struct {
 	suffix string
 	bytes  int

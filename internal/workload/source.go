@@ -2,8 +2,7 @@ package workload
 
 import "math/rand/v2"
 
-// A Source yields the keys that one worker asks for. It belongs to that worker
-// and is not safe for concurrent use.
+// A Source yields the keys that one worker requests. It is not safe for concurrent use.
 type Source interface {
 	// Next returns the next key. It returns false when there are no more, which
 	// happens only at the end of a trace that is not looped. It allocates
@@ -11,10 +10,9 @@ type Source interface {
 	Next() (key uint64, ok bool)
 }
 
-// Source returns the keys of one worker. The same seed and worker always give
-// the same keys. Workers that scan start at different keys, worker 0 at the
-// first. A trace is shared: each request goes to whichever worker asks next, so
-// that together they replay it in its order.
+// Source returns the keys of one worker. The same seed and worker always give the same keys.
+// Scanning workers start at different keys, worker 0 at the first. Workers share a trace: each
+// request goes to the next worker that calls Next, so together they replay the trace in order.
 func (s *Space) Source(worker uint64) Source {
 	keys := s.cfg.Keys
 	switch keys.Kind {
@@ -65,8 +63,7 @@ type uniformSource struct {
 
 func (u *uniformSource) Next() (uint64, bool) { return u.rand.Uint64N(u.space.count), true }
 
-// scanSource goes through the keys in their own order, not in that of their
-// ranks: a scan is sequential in storage.
+// scanSource yields the keys in numerical order, not by rank: a scan is sequential in storage.
 type scanSource struct {
 	space *Space
 	next  uint64
@@ -82,8 +79,8 @@ type zipfScanSource struct {
 	space  *Space
 	rand   *rand.Rand
 	length uint64  // of a scan
-	begin  float64 // the chance that a request which is not in a scan begins one
-	left   uint64  // requests left of the current scan
+	begin  float64 // the probability that a request outside a scan begins one
+	left   uint64  // remaining requests of the current scan
 	next   uint64  // the scan's next key
 }
 

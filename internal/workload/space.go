@@ -8,22 +8,21 @@ import (
 	"sync/atomic"
 )
 
-// SpaceConfig says which keys a run has.
+// SpaceConfig configures a Space.
 type SpaceConfig struct {
 	Keys     KeySpec
-	Count    uint64 // the number of keys, 1 to 2^52; not for a trace, whose keys are its own
+	Count    uint64 // the number of keys, 1 to 2^52; not for a trace, which has its own keys
 	Seed     uint64
 	Scramble bool // scatter popular keys over the range; not for a trace
 
-	// Trace is the requests of a trace as key numbers, in order, for the kind
-	// KindTrace. It is read and never written to.
+	// Trace holds the requests of a trace as key numbers, in order, for the kind KindTrace. It is
+	// only read.
 	Trace []uint32
-	// Loop starts the trace again when it ends.
+	// Loop restarts the trace when it ends.
 	Loop bool
 }
 
-// A Space is the keys of a run and how popular each is. It is safe for
-// concurrent use.
+// A Space is the set of keys of a run with their popularity. It is safe for concurrent use.
 type Space struct {
 	cfg    SpaceConfig
 	count  uint64
@@ -32,7 +31,7 @@ type Space struct {
 	cursor atomic.Uint64
 }
 
-// NewSpace checks the configuration and returns its Space.
+// NewSpace validates the configuration and returns its Space.
 func NewSpace(c SpaceConfig) (*Space, error) {
 	if err := c.Keys.Validate(); err != nil {
 		return nil, err
@@ -66,7 +65,7 @@ func NewSpace(c SpaceConfig) (*Space, error) {
 	return s, nil
 }
 
-// What the streams of a run are for: the first step of their paths.
+// The purposes of the streams of a run: the first elements of their paths.
 const (
 	pathPermutation = 1 + iota
 	pathKeys
@@ -76,8 +75,8 @@ const (
 // Count returns the number of keys. Keys are the numbers below it.
 func (s *Space) Count() uint64 { return s.count }
 
-// Key returns the key with the given rank, which must be below Count. Of a
-// trace, and of a scan, rank says nothing about popularity.
+// Key returns the key with the given rank, which must be below Count. The ranks of a trace or a
+// scan do not reflect popularity.
 func (s *Space) Key(rank uint64) uint64 {
 	if s.perm == nil {
 		return rank
@@ -85,12 +84,11 @@ func (s *Space) Key(rank uint64) uint64 {
 	return s.perm.of(rank)
 }
 
-// Targets chooses n keys whose requests together are as near to the given
-// share of all requests as can be had with n neighbouring ranks. With share 0
-// they are the n most popular keys. It returns the keys and their true share.
+// Targets chooses n keys of neighbouring ranks whose share of all requests is closest to the given
+// one. With share 0 they are the n most popular keys. It returns the keys and their actual share.
 //
-// Only where popularity is zipf, or comes from a trace, can a share be asked
-// for: otherwise n keys have the share n/Count whichever they are.
+// A share can be given only where popularity is zipf or comes from a trace; otherwise any n keys
+// have the share n/Count.
 func (s *Space) Targets(n int, share float64) (keys []uint64, got float64, err error) {
 	if n < 1 || uint64(n) > s.count {
 		return nil, 0, fmt.Errorf("workload: targets: number of keys: must be from 1 to %d, got %d",
@@ -105,8 +103,8 @@ func (s *Space) Targets(n int, share float64) (keys []uint64, got float64, err e
 			"alike", s.cfg.Keys)
 	}
 	weight, total, byRank := s.popularity()
-	// The window slides from the most popular ranks down. Its weight only
-	// falls, so the search is over once it lies below what is wanted.
+	// The window slides from the most popular ranks down. Its weight only falls, so the search ends
+	// once it is below the wanted one.
 	sum := 0.0
 	for r := range n {
 		sum += weight(uint64(r))
@@ -135,7 +133,7 @@ func (s *Space) popularity() (
 	switch spec.Kind {
 	case KindZipf, KindZipfScan:
 		sum := 0.0
-		for r := s.count; r > 0; r-- { // small ones first, for the sum's sake
+		for r := s.count; r > 0; r-- { // smallest first, for an accurate sum
 			sum += s.zipf.weight(float64(r))
 		}
 		scanned := 0.0

@@ -49,8 +49,7 @@ func TestSourcesAreDeterministic(t *testing.T) {
 	}
 }
 
-// The numbers themselves, so that a change of the generators does not pass
-// unseen: it would make old seeds mean other runs.
+// A change of the generators must not go unnoticed: old seeds would select other runs.
 func TestGoldenKeys(t *testing.T) {
 	require.Equal(t, []uint64{0, 43, 0, 350, 493, 1, 256, 390},
 		take(space(t, SpaceConfig{Keys: spec(t, "zipf:1.01"), Count: 1000, Seed: 1}).Source(0), 8))
@@ -120,7 +119,7 @@ func TestTraceReplay(t *testing.T) {
 	require.Equal(t, []uint64{0, 1, 1, 2, 0, 0, 1}, take(s.Source(0), 7))
 }
 
-// Workers share a trace: each of its requests is made once.
+// Workers share a trace: each of its requests is made exactly once.
 func TestTraceIsShared(t *testing.T) {
 	ids := make([]uint32, 10_000)
 	for i := range ids {
@@ -192,7 +191,7 @@ func TestTargets(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, keys, 5)
 			require.InDelta(t, 0.05, got, 0.005, text)
-			// What it promises is what a run gets.
+			// A run gets the promised share.
 			hits := 0
 			for _, k := range take(s.Source(0), 200_000) {
 				if slices.Contains(keys, k) {

@@ -5,16 +5,15 @@ import (
 	"math/rand/v2"
 )
 
-// Stream returns a generator settled by the seed and a path, such as a worker's
-// number and what the worker draws for. Streams with different paths are
-// independent of each other. The generator is not safe for concurrent use.
+// Stream returns a generator that the seed and a path determine, such as a worker's number and a
+// purpose. Streams with different paths are independent. The generator is not safe for concurrent
+// use.
 func Stream(seed uint64, path ...uint64) *rand.Rand {
 	a, b := derive(seed, path...)
 	return rand.New(rand.NewPCG(a, b))
 }
 
-// Hash returns a 64-bit number settled by the seed and a path, where a single
-// number is wanted and not a stream.
+// Hash returns a single 64-bit number that the seed and a path determine.
 func Hash(seed uint64, path ...uint64) uint64 {
 	a, _ := derive(seed, path...)
 	return a
@@ -23,8 +22,8 @@ func Hash(seed uint64, path ...uint64) uint64 {
 func derive(seed uint64, path ...uint64) (a, b uint64) {
 	a = mix(seed + golden)
 	for _, p := range path {
-		// The rotation puts the order into the result: without it, seed 1 with
-		// path 2 would be seed 2 with path 1.
+		// The rotation makes the order count: without it, seed 1 with path 2 would equal seed 2
+		// with path 1.
 		a = mix(bits.RotateLeft64(a, 23) ^ mix(p+golden))
 	}
 	return a, mix(a + golden)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// text is what all types with a text form have.
+// text is implemented by all types with a text form.
 type text interface {
 	encoding.TextUnmarshaler
 	encoding.TextMarshaler
@@ -22,7 +22,7 @@ var textKinds = map[string]func() text{
 	"mix":     func() text { return new(Mix) },
 }
 
-// goodTexts are read, and print as the second text, or as they are.
+// goodTexts are parsed, and print as the second text or, if that is empty, unchanged.
 var goodTexts = map[string][][2]string{
 	"latency": {
 		{"5ms", ""}, {"0s", ""}, {"fixed:1.5s", "1.5s"}, {"uniform:1ms..10ms", ""}, {"exp:5ms", ""},
@@ -128,8 +128,8 @@ func TestKeySpecFieldsOfOtherKinds(t *testing.T) {
 	require.EqualError(t, KeySpec{Kind: 9}.Validate(), "unknown kind 9")
 }
 
-// What is read prints as something that reads back as the same, whatever the
-// text; and drawing from it does no harm.
+// Any text that parses prints as a text that parses to the same value, and samples of the value are
+// in range.
 func FuzzText(f *testing.F) {
 	for kind := range textKinds {
 		for _, tt := range goodTexts[kind] {

@@ -6,19 +6,17 @@ import (
 	"math/rand/v2"
 )
 
-// A Zipf draws ranks from 0 to n-1, rank r with a weight of 1/(r+1)^skew. It
-// uses rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion
-// to generate variates from monotone discrete distributions", ACM TOMACS 6(3),
-// 1996), which holds for every skew above 0, takes the same time whatever n is,
-// and needs no table. [rand.Zipf] is limited to a skew above 1. A Zipf is
-// immutable, so any number of goroutines may draw from it, each with its own
-// generator.
+// A Zipf draws ranks from 0 to n-1, rank r with a weight of 1/(r+1)^skew. It uses
+// rejection-inversion (W. Hörmann and G. Derflinger, "Rejection-inversion to generate variates from
+// monotone discrete distributions", ACM TOMACS 6(3), 1996), which works for every skew above 0,
+// takes a time independent of n, and needs no table. [rand.Zipf] is limited to a skew above 1. A
+// Zipf is immutable, so goroutines may share it, each with its own generator.
 type Zipf struct {
 	n     float64
 	skew  float64
-	first float64 // the area up to 1.5, less the whole of rank 0's weight
+	first float64 // the area up to 1.5, minus the weight of rank 0
 	last  float64 // the area up to n+0.5
-	near  float64 // a point this near below its rank is accepted without a look at the area
+	near  float64 // a point this near below its rank is accepted without computing the area
 }
 
 // maxRanks keeps ranks exact in a float64.
@@ -41,8 +39,7 @@ func NewZipf(n uint64, skew float64) (*Zipf, error) {
 	return z, nil
 }
 
-// maxSkew is far beyond any use: at 50, all but one request in 10^15 are for
-// one key.
+// maxSkew is far beyond any use: at 50, all but one request in 10^15 go to one key.
 const maxSkew = 50
 
 func checkSkew(skew float64) error {
@@ -55,8 +52,8 @@ func checkSkew(skew float64) error {
 // Draw returns a rank.
 func (z *Zipf) Draw(r *rand.Rand) uint64 {
 	for {
-		// A point of the area under the continuous weight, from the right end
-		// to the left, and the rank that it falls to.
+		// u is a point of the area under the continuous weight, from its right end to its left; it
+		// selects the rank.
 		u := z.last + r.Float64()*(z.first-z.last)
 		x := z.areaInverse(u)
 		k := min(max(math.Floor(x+0.5), 1), z.n)
@@ -66,11 +63,11 @@ func (z *Zipf) Draw(r *rand.Rand) uint64 {
 	}
 }
 
-// weight is x^-skew.
+// weight returns x^-skew.
 func (z *Zipf) weight(x float64) float64 { return math.Exp(-z.skew * math.Log(x)) }
 
-// area is the integral of weight from 1 to x. Written with expm1 so that it
-// passes smoothly through the logarithm, which it is at a skew of 1.
+// area returns the integral of weight from 1 to x. With expm1 it is continuous at a skew of 1,
+// where it is the logarithm.
 func (z *Zipf) area(x float64) float64 {
 	l := math.Log(x)
 	return expm1Over((1-z.skew)*l) * l
@@ -82,8 +79,8 @@ func (z *Zipf) areaInverse(y float64) float64 {
 	return math.Exp(log1pOver(t) * y)
 }
 
-// expm1Over is (e^t - 1)/t, and log1pOver is ln(1+t)/t; both are 1 at 0, near
-// which the first terms of their series are exact enough.
+// expm1Over returns (e^t - 1)/t, and log1pOver ln(1+t)/t. Both are 1 at 0; near 0 the first terms
+// of their series are accurate enough.
 func expm1Over(t float64) float64 {
 	if math.Abs(t) < 1e-8 {
 		return 1 + t/2

@@ -8,10 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireChiSquared fails if counts are unlikely to come from the distribution
-// p. Neighbouring outcomes are put together until at least 10 are expected of
-// each. The bound is 4 standard deviations out: a right generator fails for one
-// seed in 30,000, and the seeds here are fixed.
+// requireChiSquared fails if counts are unlikely to come from the distribution p. Neighbouring
+// outcomes are merged until at least 10 of each are expected. The bound is 4 standard deviations: a
+// correct generator fails for one seed in 30,000, and the seeds here are fixed.
 func requireChiSquared(t *testing.T, counts []int, p []float64) {
 	t.Helper()
 	require.Len(t, p, len(counts))

@@ -104,7 +104,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// A stop is heeded by All.
+// All stops when the loop does.
 func TestAllStops(t *testing.T) {
 	for _, fresh := range policies() {
 		p := fresh()
@@ -122,7 +122,7 @@ func TestAllStops(t *testing.T) {
 	}
 }
 
-// cacheOf simulates a cache of that number of entries.
+// cacheOf simulates a cache of size entries.
 type cacheOf struct {
 	p        Policy
 	size     int
@@ -192,7 +192,7 @@ func TestScansAndLoops(t *testing.T) {
 	require.Greater(t, hits(tiny(), scan), best*97/100)
 	require.Less(t, hits(NewLRU(), scan), best*94/100)
 	require.Zero(t, hits(NewLRU(), loop(2*size)))
-	// At best all that fits is hit, in each lap but the first.
+	// At best, every node that fits is hit in each lap but the first.
 	for _, length := range []uint32{2 * size, 3 * size, 10 * size} {
 		require.Greater(t, hits(tiny(), loop(length)), (laps-1)*size*95/100, "loop over %d", length)
 	}
@@ -214,7 +214,7 @@ func TestSketchIsGivenBack(t *testing.T) {
 	require.Equal(t, 100, p.Len())
 }
 
-// LRU with Use is exact; with marks it gives those that were used another turn.
+// LRU with Use is exact; with marks it gives used nodes a second chance.
 func TestSecondChance(t *testing.T) {
 	p := NewLRU()
 	nodes := make([]Node, 4)
@@ -236,7 +236,7 @@ func TestSecondChance(t *testing.T) {
 	}
 	require.Equal(t, []int{3, 1, 0, 2}, order)
 
-	// All of many were used: the search ends all the same.
+	// The search ends even if all of many nodes were used.
 	many := make([]Node, 10*secondChances)
 	for i := range many {
 		p.Add(&many[i])
@@ -264,7 +264,7 @@ func TestReplaceIsAUse(t *testing.T) {
 	}
 }
 
-// Used nodes are protected, but a part of the room is for new ones.
+// Used nodes are protected, but a part of the capacity is for new ones.
 func TestProtected(t *testing.T) {
 	const size = 1000
 	p := NewTinyLFU(new(stub).window())

@@ -10,7 +10,7 @@ import (
 
 func contents(all func(func(*Node) bool)) []*Node { return slices.Collect(all) }
 
-// A queue is a list, whatever its holes and wherever its positions are.
+// A queue behaves like a list, whatever its holes and positions.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		start := rapid.SampledFrom([]uint32{0, posMask - 70, posMask - 5}).Draw(t,
@@ -54,7 +54,7 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// Holes do not pile up, and a queue that turns over allocates nothing.
+// Holes do not accumulate, and a queue of constant length allocates nothing.
 func TestQueueRoom(t *testing.T) {
 	var q queue
 	nodes := make([]Node, 10_000)

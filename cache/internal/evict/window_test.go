@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The window goes on in a direction that pays, turns where it does not, and
-// stays within its bounds.
+// The window moves on in a direction that raises the hit ratio, turns otherwise, and stays within
+// its bounds.
 func TestWindowClimbs(t *testing.T) {
 	for _, best := range []float64{windowLeast, 0.3, windowMost} {
 		s := &stub{entries: 100}
@@ -34,7 +34,7 @@ func TestWindowClimbs(t *testing.T) {
 	}
 }
 
-// Nothing changes before enough happened.
+// The window does not change before there were enough hits and misses.
 func TestWindowWaits(t *testing.T) {
 	s := &stub{entries: 1000}
 	w := s.window()
@@ -46,8 +46,7 @@ func TestWindowWaits(t *testing.T) {
 	require.Zero(t, w.lastTotal)
 }
 
-// Steps become smaller while little changes, and as large as the first when much
-// does.
+// Steps become smaller while the hit ratio changes little, and are reset when it changes much.
 func TestWindowStartsAnew(t *testing.T) {
 	s := &stub{entries: 100}
 	w := s.window()

@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
-// The clock is false, so that nothing depends on how busy the machine is.
+// The clock is faked, so the test does not depend on the load of the machine.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Experiment.Defaults()
@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// What grows is found out, and a run that was stopped shows nothing.
+// A check fails if a level grows, and all checks of a stopped run fail.
 func TestChecksFail(t *testing.T) {
 	p := Experiment.Defaults()
 	level := Level{Heap: 100 << 20, Goroutines: 100, Entries: 10}

@@ -1,10 +1,10 @@
-// Package churn asks a cache for keys that come and go, for as long as it is told, and shows
-// whether the heap and the goroutines stay what they were. It is "cachebench churn".
+// Package churn requests keys that come and go from a cache, and shows whether the heap and the
+// number of goroutines stay constant. It is "cachebench churn".
 //
-// At any time so many keys are alive (--key-count), and callers ask for each of them alike. Every
-// second some of them (--replace) are never asked for again, and as many new ones come. So a cache
-// that keeps anything for each key that it has ever seen grows without bound, and one that does
-// not stays as large as its capacity.
+// At any time --key-count keys are alive, and callers request each of them with the same
+// probability. Every second, --replace of them are retired, and as many new ones come. So a cache
+// that keeps state for each key that it has ever seen grows without bound, and one that does not is
+// bounded by its capacity.
 package churn
 
 import (
@@ -77,8 +77,8 @@ the last fifth of the run is compared with the second fifth.`,
 	Page: page,
 }
 
-// fills returns how long the number of entries grows: until the first expire, or until the cache
-// is full.
+// fills returns the time for which the number of entries grows: until the first ones expire, or
+// until the cache is full.
 func (p *Params) fills() time.Duration {
 	full := 24 * time.Hour
 	if p.Replace > 0 {
@@ -90,12 +90,12 @@ func (p *Params) fills() time.Duration {
 	return full.Round(time.Millisecond)
 }
 
-// A Result is what a run showed.
+// A Result is the result of a run.
 type Result struct {
 	Seconds  float64 `json:"seconds"`
 	Fetches  uint64  `json:"fetches"`
 	Errors   uint64  `json:"errors"`
-	Keys     int     `json:"keys"` // that were alive at some time
+	Keys     int     `json:"keys"` // all that were alive at some time
 	Stats    counts  `json:"cache"`
 	Early    Level   `json:"early"` // the second fifth of the run
 	Late     Level   `json:"late"`  // the last fifth
@@ -105,7 +105,7 @@ type Result struct {
 	partial bool
 }
 
-// counts are those of the cache at the end.
+// counts are the counters of the cache at the end.
 type counts struct {
 	Hits      uint64 `json:"hits"`
 	Loads     uint64 `json:"loads"`
@@ -113,9 +113,9 @@ type counts struct {
 	Most      int    `json:"most_entries"`
 }
 
-// A Level is the mean of what was in use in a part of a run.
+// A Level holds the means of a part of a run.
 type Level struct {
-	Heap       float64 `json:"heap_bytes"` // what collections found in use
+	Heap       float64 `json:"heap_bytes"` // live, as of the last collection
 	Goroutines float64 `json:"goroutines"`
 	Entries    float64 `json:"entries"`
 }
@@ -128,7 +128,7 @@ const (
 	seriesLoads      = "loads_per_second"
 )
 
-// Run asks for keys for the run's duration, or until ctx ends.
+// Run requests keys for the run's duration, or until ctx ends.
 func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	before := runtime.NumGoroutine()
 	o, err := origin.New(origin.Config{Latency: p.OriginLatency, Size: p.ValueSize, Seed: p.Seed})
@@ -167,20 +167,20 @@ func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	return result, nil
 }
 
-// A run is the experiment while it goes on.
+// A run is the state of the experiment.
 type run struct {
 	params  *Params
 	cache   *cache.Cache[uint64, []byte]
 	origin  *origin.Origin
 	clock   pace.Clock
 	record  *series.Recorder
-	next    atomic.Uint64 // the number of the fetch that is due next
+	next    atomic.Uint64 // the number of the next fetch
 	fetches atomic.Uint64
 	errors  atomic.Uint64
-	most    int // entries; it belongs to watch
+	most    int // the maximum of entries; only watch uses it
 }
 
-// work fetches a key when the next fetch is due, again and again.
+// work fetches keys at the times that are due, until the run is over.
 func (r *run) work(ctx context.Context, random *rand.Rand) {
 	p := r.params
 	for {
@@ -188,7 +188,7 @@ func (r *run) work(ctx context.Context, random *rand.Rand) {
 		if due >= p.Duration || r.clock.Until(ctx, due) != nil {
 			return
 		}
-		// Keys below the oldest are gone for good.
+		// Keys below the oldest are retired.
 		oldest := uint64(due.Seconds() * p.Replace)
 		key := oldest + random.Uint64N(uint64(p.KeyCount)) //nolint:gosec // at least 1
 		limited, cancel := context.WithTimeout(ctx, p.Timeout)
@@ -230,7 +230,7 @@ func (r *run) watch(ctx context.Context, e lab.Env) {
 	}
 }
 
-// levelOf returns the means within a part of a run.
+// levelOf returns the means between two times of a run.
 func levelOf(all []series.Series, from, to time.Duration) Level {
 	mean := func(name string) float64 {
 		sum, n := 0.0, 0
@@ -270,8 +270,8 @@ var measures = []lab.Measure[*Result]{
 		}},
 }
 
-// checks holds the result to what it must show. Growth of a tenth, and some for the machine's
-// sake, is none.
+// checks returns the checks of the result. They tolerate a growth of a tenth, and a little more for
+// noise.
 func (r *Result) checks(p *Params) []report.Check {
 	check := func(name string, ok bool, format string, args ...any) report.Check {
 		return report.Check{Name: name, OK: ok && !r.partial, Detail: fmt.Sprintf(format, args...)}

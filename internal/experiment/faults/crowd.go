@@ -8,14 +8,14 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// told is what one caller was told.
-type told struct {
+// An answer is the outcome of one caller's fetch.
+type answer struct {
 	kind  verdict.Kind
-	since time.Time // from when its time counts: its call, until the trial knows better
+	since time.Time // the start of its time: the call, or a later time that the trial sets
 	at    time.Time
 }
 
-// A crowd is callers who fetch the key, each with a deadline of its own.
+// A crowd is a group of callers that fetch the key, each with its own deadline.
 type crowd struct {
 	trial     *trial
 	fetch     func(context.Context, string) (string, error)
@@ -23,8 +23,8 @@ type crowd struct {
 	callers   sync.WaitGroup
 }
 
-// call adds a caller. When it was told, a is written and after called.
-func (c *crowd) call(ctx context.Context, a *told, after func()) {
+// call adds a caller. When its fetch returns, call has written a and calls after.
+func (c *crowd) call(ctx context.Context, a *answer, after func()) {
 	own, release := newDeadline(ctx)
 	c.deadlines = append(c.deadlines, own)
 	c.callers.Go(func() {
@@ -36,18 +36,18 @@ func (c *crowd) call(ctx context.Context, a *told, after func()) {
 	})
 }
 
-// wait blocks until all callers were told. The time of those who were not is up after
-// Params.Timeout, or at once if they did not come together.
+// wait blocks until all callers have their answers. It ends the waiting of the others after
+// Params.Timeout, or at once if the callers did not come together.
 func (c *crowd) wait(together bool) {
-	allKnow := make(chan struct{})
+	answered := make(chan struct{})
 	go func() {
 		c.callers.Wait()
-		close(allKnow)
+		close(answered)
 	}()
-	if !together || spend(c.trial.cfg.Timeout, allKnow) {
+	if !together || spend(c.trial.cfg.Timeout, answered) {
 		for _, own := range c.deadlines {
-			c.trial.timeIsUp(own)
+			c.trial.expire(own)
 		}
 	}
-	<-allKnow
+	<-answered
 }

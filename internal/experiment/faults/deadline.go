@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A deadline is a context whose deadline passes when pass is called. A timer's would pass while a
-// busy machine keeps this process from doing what it was to have done until then.
+// A deadline is a context whose deadline passes when pass is called. That of a timer could pass
+// while a busy machine keeps this process from running.
 type deadline struct {
 	context.Context // the parent
 
@@ -17,7 +17,7 @@ type deadline struct {
 }
 
 // newDeadline returns a context that ends with its parent, or when its deadline passes. Release
-// unties it from the parent.
+// detaches it from the parent.
 func newDeadline(parent context.Context) (d *deadline, release func() bool) {
 	d = &deadline{Context: parent, done: make(chan struct{})}
 	return d, context.AfterFunc(parent, func() { d.end(parent.Err()) })
@@ -45,12 +45,11 @@ func (d *deadline) end(err error) {
 	})
 }
 
-// spend waits until this process has had time d to run, or until stop is closed, and reports which
-// it was. It counts slices of d, for each of which it is woken: the time in which the machine does
-// other things is one slice at most.
+// spend waits until this process had d to run, and returns true, or until stop is closed. It waits
+// in slices of d, so that time in which this process does not run counts as one slice at most.
 func spend(d time.Duration, stop <-chan struct{}) bool {
 	const slices = 100
-	ticker := time.NewTicker(max(1, d/slices)) // drops the ticks that nobody was awake for
+	ticker := time.NewTicker(max(1, d/slices)) // drops ticks while the process does not run
 	defer ticker.Stop()
 	for range slices {
 		select {

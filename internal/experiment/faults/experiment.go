@@ -15,8 +15,8 @@ import (
 // Params are the parameters of the experiment.
 type Params struct {
 	Callers int `name:"callers" min:"2" max:"100000" help:"how many callers wait for each load"`
-	// Timeout is a caller's own deadline, from when the fault strikes or, where callers keep
-	// coming, from its call. It is below courier.DefaultTimeout, which holds there.
+	// Timeout is a caller's own deadline, from the time at which the fault strikes or, where
+	// callers keep coming, from its call. It is below courier.DefaultTimeout, which applies there.
 	Timeout      time.Duration `name:"timeout" above:"0s" below:"30s" help:"a caller's own deadline"`
 	FetchTimeout time.Duration `name:"fetch-timeout" above:"0s" help:"the flight's time-out, below --timeout; with the fix off there is none"`
 	SoftTimeout  time.Duration `name:"soft-timeout" above:"0s" help:"how long a caller that can have a stale value waits; half of --fetch-timeout unless given"`
@@ -97,7 +97,7 @@ that is not so. Times are shown and not judged: they are the machine's, too. A
 deadline passes only while this process gets to run, so that a busy machine is not
 taken for a fault.`
 
-// page shows the matrix.
+// page returns the page of a matrix.
 func page(p *Params, m *Matrix) *lab.Page {
 	what := table.New("The faults", "fault", "what happens")
 	for _, row := range m.Rows {
@@ -126,7 +126,7 @@ func page(p *Params, m *Matrix) *lab.Page {
 	}
 }
 
-// callers returns the matrix itself.
+// callers returns a table of the outcomes with the fix off and on.
 func (m *Matrix) callers(p *Params) *table.Table {
 	t := table.New(fmt.Sprintf("What %s callers of one load saw, and how long after the fault they "+
 		"knew", human.Count(int64(p.Callers))),
@@ -154,7 +154,7 @@ func (m *Matrix) callers(p *Params) *table.Table {
 	return t
 }
 
-// stale returns what callers got that could have a stale value.
+// stale returns a table of the outcomes of callers that can have a stale value.
 func (m *Matrix) stale(p *Params) *table.Table {
 	t := table.New("The same with the fix on and a stale value there",
 		"fault", "stale value there", "median", "max", "next caller", "fresh after", "loads")
@@ -180,7 +180,7 @@ func (m *Matrix) stale(p *Params) *table.Table {
 	return t
 }
 
-// afterwards returns what came after.
+// afterwards returns a table of the next callers.
 func (m *Matrix) afterwards() *table.Table {
 	t := table.New("Afterwards: one more caller, whose fetch function works", "fault", "fix off",
 		"took", "loads", "fix on", "took", "loads")

@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// What loads return, so that it can be told who gave a caller its value.
+// The key, and the values of loads, which identify the source of a caller's value.
 const (
 	key    = "k"
 	loaded = "the load's value"
@@ -24,34 +24,33 @@ var (
 	errGone     = errors.New("the first caller left")
 )
 
-// A fault is one way in which a load goes wrong, or what happens meanwhile.
+// A fault is a way for a load to go wrong, or an event during the load.
 type fault struct {
 	name string
-	what string // in words
+	what string // a description
 
-	// load is the rest of the load, once all callers wait. It calls t.strike
-	// at the moment from which the callers' time counts. A stream has none.
+	// load is the rest of the load, once all callers wait. It calls t.strike at the time from which
+	// the callers' times count. A stream has none.
 	load func(ctx context.Context, t *trial) (string, error)
-	// meanwhile happens outside the load, once all callers wait and before
-	// the load goes on.
+	// meanwhile runs outside the load, once all callers wait and before the load goes on.
 	meanwhile func(t *trial)
 
-	// What the fix is to make of it.
-	want      func(callers int) map[verdict.Kind]int // what so many callers are told
-	wantNext  string                                 // what the next caller is to get
+	// The expected results with the fix on.
+	want      func(callers int) map[verdict.Kind]int // the number of callers for each outcome
+	wantNext  string                                 // the value of the next caller
 	wantLoads int                                    // with the next caller's, if it needs one
 
 	fails bool // callers get a stale value instead, if there is one
 
-	waits       bool // callers know when the flight's time is up, not at once
+	waits       bool // callers get their outcome at the flight's time-out, not at once
 	firstLeaves bool // the first caller leaves
-	stream      bool // callers keep coming; the courier's options are as they come
+	stream      bool // callers keep coming; the courier has its default options
 }
 
-// soft reports whether callers who can have a stale value get it after the soft time-out.
+// soft reports whether callers that can have a stale value get it after the soft time-out.
 func (f *fault) soft() bool { return f.waits || f.stream }
 
-// all expects that every caller is told the same.
+// all expects the same outcome for every caller.
 func all(kind verdict.Kind) func(callers int) map[verdict.Kind]int {
 	return func(callers int) map[verdict.Kind]int { return map[verdict.Kind]int{kind: callers} }
 }
@@ -148,7 +147,7 @@ var faults = []fault{
 		load: func(ctx context.Context, t *trial) (string, error) {
 			select {
 			case <-t.proceed:
-			case <-ctx.Done(): // it would be cancelled for everybody
+			case <-ctx.Done(): // this would end the load for all callers
 				return "", context.Cause(ctx)
 			}
 			t.strike()

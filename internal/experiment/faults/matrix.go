@@ -17,33 +17,33 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// A Matrix is the outcome of all trials, or of those until one failed.
+// A Matrix holds the results of all trials, or of those before one that failed.
 type Matrix struct {
 	Rows []Row `json:"rows"` // fewer if the run was stopped
-	// GoroutinesLeft is how many more goroutines there were some time after the
-	// last trial than before the first.
+	// GoroutinesLeft is the number of goroutines after the last trial, when they had time to end,
+	// minus those before the first.
 	GoroutinesLeft int `json:"goroutines_left"`
 }
 
 func seconds(d time.Duration) measured.Value { return measured.Value(d.Seconds()) }
 
-// A Row is one fault, with the fix off, with it on, and with it on and a stale value there.
+// A Row is one fault: with the fix off, with it on, and with it on and a stale value.
 type Row struct {
 	Fault string `json:"fault"`
-	What  string `json:"what"` // in words
+	What  string `json:"what"` // a description
 	Off   *Cell  `json:"off"`
 	On    *Cell  `json:"on"`
 	Stale *Cell  `json:"stale_value_there"`
 }
 
-// A setting is what a trial has of the fix.
+// A setting selects the fix, and a stale value, for a trial.
 type setting int
 
 const (
 	fixOff setting = iota
 	fixOn
-	staleThere // and the fix is on
-	settings   // how many
+	staleValue // with the fix on
+	settings   // their number
 )
 
 func (s setting) String() string {
@@ -55,43 +55,43 @@ type Cell struct {
 	Fault string `json:"-"`
 	FixOn bool   `json:"fix_on"`
 	Saw   []Seen `json:"callers_saw"` // the most frequent first, then by name
-	// Median and Max are how long after the fault struck the callers knew or, where
-	// callers keep coming, after their calls.
+	// Median and Max are the times from the fault, or from the call where callers keep coming,
+	// until the callers had their outcomes.
 	Median measured.Value `json:"median_seconds"`
 	Max    measured.Value `json:"max_seconds"`
 	Next   Next           `json:"next_caller"`
 	Loads  int            `json:"loads"` // fetch functions called, for all callers
-	// FetchTimeout is the flight's; 0: none is given. It is longer than Params.FetchTimeout
-	// where that was over before all callers had come together.
+	// FetchTimeout is the flight's time-out; 0: none is set. It is longer than Params.FetchTimeout
+	// if that passed before all callers had come together.
 	FetchTimeout measured.Value `json:"fetch_timeout_seconds"`
 
-	// Of a trial with a stale value. SoftTimeout is 0 where callers wait until the load ends, and
-	// longer than Params.SoftTimeout where that was over before all callers had come together.
-	// FreshAfter is how long after the next caller one got a fresh value.
+	// These are set in a trial with a stale value. SoftTimeout is 0 if callers wait until the load
+	// ends. It is longer than Params.SoftTimeout if that passed before all callers had come
+	// together. FreshAfter is the time from the next caller until one got a fresh value.
 	SoftTimeout measured.Value  `json:"soft_timeout_seconds,omitempty"`
 	FreshAfter  *measured.Value `json:"fresh_after_seconds,omitempty"` // nil: none did
 }
 
-// Seen is how many callers were told the same.
+// Seen is the number of callers with the same outcome.
 type Seen struct {
 	Kind  verdict.Kind `json:"kind"`
 	Count int          `json:"count"`
 }
 
-// Next is what the caller saw who came afterwards.
+// Next is the outcome of the caller that comes afterwards.
 type Next struct {
 	Kind  verdict.Kind   `json:"kind"`
 	Value string         `json:"value,omitempty"`
 	Took  measured.Value `json:"took_seconds"`
 }
 
-// callers sums up what the callers were told.
-func (c *Cell) callers(answers []told) {
+// callers summarises the outcomes of the callers.
+func (c *Cell) callers(answers []answer) {
 	var times []time.Duration
 	counts := make(map[verdict.Kind]int)
 	for _, a := range answers {
 		counts[a.kind]++
-		// the flight's time may be up just before the fault
+		// The flight's time-out may pass just before the fault.
 		times = append(times, max(0, a.at.Sub(a.since)))
 	}
 	slices.Sort(times)
@@ -104,21 +104,20 @@ func (c *Cell) callers(answers []told) {
 	})
 }
 
-// Run makes the matrix. It blocks for some seconds: for each trial in which
-// callers wait for their deadlines, twice Params.Timeout. If ctx ends before,
-// the matrix has fewer rows. An error with a matrix is about the trial
-// after its last row.
+// Run runs all trials. It blocks for some seconds: twice Params.Timeout for each trial in which
+// callers wait for their deadlines. If ctx ends before, the matrix has fewer rows. If a trial
+// fails, the matrix has the rows before it.
 func Run(ctx context.Context, p *Params, e lab.Env) (*Matrix, error) {
 	before := runtime.NumGoroutine()
 	rows, err := trials(ctx, *p, e)
 	m := &Matrix{Rows: rows, GoroutinesLeft: goroutinesLeft(before)}
 	if ctx.Err() != nil {
-		err = nil // it is the interruption's
+		err = nil // it comes from the interruption
 	}
 	return m, err
 }
 
-// trials returns the rows that were done, and why not all were.
+// trials runs the trials, and returns the rows until the first error.
 func trials(ctx context.Context, cfg Params, e lab.Env) (rows []Row, err error) {
 	for i := range faults {
 		f := &faults[i]
@@ -128,21 +127,22 @@ func trials(ctx context.Context, cfg Params, e lab.Env) (rows []Row, err error) 
 				e.Progress(float64(int(settings)*i+int(s))/float64(int(settings)*len(faults)),
 					fmt.Sprintf("%s, %s", f.name, s))
 			}
-			if cells[s], err = patiently(ctx, cfg, f, s); err != nil {
+			if cells[s], err = runTogether(ctx, cfg, f, s); err != nil {
 				return rows, err
 			}
 		}
 		rows = append(rows, Row{
 			Fault: f.name, What: f.what,
-			Off: cells[fixOff], On: cells[fixOn], Stale: cells[staleThere],
+			Off: cells[fixOff], On: cells[fixOn], Stale: cells[staleValue],
 		})
 	}
 	return rows, nil
 }
 
-// patiently runs a trial, again with longer time-outs if the callers did not come together.
-func patiently(ctx context.Context, cfg Params, f *fault, s setting) (*Cell, error) {
-	hurried := s == fixOn && f.waits || s == staleThere && f.soft()
+// runTogether runs a trial, and repeats it with longer time-outs if the callers did not come
+// together.
+func runTogether(ctx context.Context, cfg Params, f *fault, s setting) (*Cell, error) {
+	hurried := s == fixOn && f.waits || s == staleValue && f.soft()
 	cell, err := runTrial(ctx, cfg, f, s)
 	for range mostDoublings {
 		if !errors.Is(err, errSetup) || !hurried {
@@ -156,24 +156,24 @@ func patiently(ctx context.Context, cfg Params, f *fault, s setting) (*Cell, err
 	return cell, err
 }
 
-// mostDoublings is how often a time-out is doubled for the callers to come together
-// within it, which depends on the machine and on how many they are.
+// mostDoublings bounds the doublings of a time-out until the callers come together within it. The
+// number needed depends on the machine and on the number of callers.
 const mostDoublings = 8
 
-// goroutinesLeft gives goroutines that have done their work a moment to end.
+// goroutinesLeft returns the number of goroutines above before, once they had time to end.
 func goroutinesLeft(before int) int {
 	const looks, look = 1000, time.Millisecond
 	for range looks {
 		if runtime.NumGoroutine() <= before {
 			return 0
 		}
-		time.Sleep(look) // in which they get to run, however busy the machine
+		time.Sleep(look) // lets them run, however busy the machine
 	}
 	return max(0, goroutines()-before)
 }
 
-// goroutines is exact, where runtime.NumGoroutine, which stops nothing to
-// count, may still see one that has just ended.
+// goroutines returns the exact number of goroutines. runtime.NumGoroutine may count one that has
+// just ended.
 func goroutines() int {
 	for room := 2 * runtime.NumGoroutine(); ; room *= 2 {
 		if n, ok := runtime.GoroutineProfile(make([]runtime.StackRecord, room)); ok {
@@ -182,11 +182,10 @@ func goroutines() int {
 	}
 }
 
-// Checks holds each cell in which the fix was on to what it must be:
-// the value or the error that the fault brings, and never a wait for the
-// caller's own deadline, but for the first wave where callers keep coming. With a
-// stale value there, that must be what callers get instead of an error. How long that took is
-// the machine's doing too, and so no matter. The checks name the fault.
+// Checks returns the checks of the cells with the fix on; their names contain the fault. Callers
+// must get the value or the error of the fault, and must not wait for their own deadlines, except
+// the first wave where callers keep coming. With a stale value, they must get it instead of an
+// error. Times are not checked, because they depend on the machine.
 func (m *Matrix) Checks(p *Params) []report.Check {
 	var checks []report.Check
 	add := func(name, seen string, problems []string) {
@@ -205,7 +204,7 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 		}
 		row := m.Rows[at]
 		add(fmt.Sprintf("%s, %s", f.name, fixOn), row.On.seen(), row.On.problems(f, p.Callers))
-		add(fmt.Sprintf("%s, %s", f.name, staleThere), row.Stale.seen(),
+		add(fmt.Sprintf("%s, %s", f.name, staleValue), row.Stale.seen(),
 			row.Stale.staleProblems(f, p.Callers))
 	}
 	var left []string
@@ -220,23 +219,23 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 func (c *Cell) seen() string { return saw(c) + "; the next caller: " + saw1(c.Next) }
 
 func (c *Cell) problems(f *fault, callers int) []string {
-	texts := c.otherKinds(f.want(callers))
+	texts := c.wrongKinds(f.want(callers))
 	if c.Next.Kind != verdict.Value || c.Next.Value != f.wantNext {
 		texts = append(texts,
 			fmt.Sprintf("the next caller got %q, wanted: %q", c.Next.text(), f.wantNext))
 	}
-	return append(texts, c.otherLoads(f.wantLoads)...)
+	return append(texts, c.wrongLoads(f.wantLoads)...)
 }
 
-// otherLoads is what is wrong with the number of loads.
-func (c *Cell) otherLoads(want int) []string {
+// wrongLoads returns the problem with the number of loads, if any.
+func (c *Cell) wrongLoads(want int) []string {
 	if c.Loads == want {
 		return nil
 	}
 	return []string{fmt.Sprintf("%d loads, wanted: %d", c.Loads, want)}
 }
 
-// text is what the caller got, in short.
+// text returns the value, or else the kind of the caller's outcome.
 func (n Next) text() string {
 	if n.Value != "" {
 		return n.Value
@@ -244,8 +243,9 @@ func (n Next) text() string {
 	return string(n.Kind)
 }
 
-// otherKinds is what is wrong with what the callers were told, who were to be told what is missing.
-func (c *Cell) otherKinds(missing map[verdict.Kind]int) []string {
+// wrongKinds returns the problems with the outcomes of the callers. missing holds the wanted
+// outcomes; wrongKinds modifies it.
+func (c *Cell) wrongKinds(missing map[verdict.Kind]int) []string {
 	var texts []string
 	for _, seen := range c.Saw {
 		missing[seen.Kind] -= seen.Count

@@ -20,8 +20,8 @@ var config = Params{
 	SoftTimeout: 50 * time.Millisecond,
 }
 
-// harmful are the faults that leave callers to their own deadlines, and the key
-// dead, when the fix is off.
+// harmful are the faults that, with the fix off, make callers wait for their own deadlines and
+// leave the key dead.
 var harmful = map[string]bool{
 	"panic": true, "goexit": true, "hang": true, "hang, callers keep coming": true, "child": true,
 	"slow":             true,
@@ -45,8 +45,8 @@ func TestMatrix(t *testing.T) {
 			require.Zero(t, m.GoroutinesLeft)
 			for i, row := range m.Rows {
 				f := faults[i]
-				// With the fix on, on a clock that only moves while all wait:
-				// known in no time, or when the flight's time is up.
+				// With the fix on and a clock that moves only while all goroutines wait, callers
+				// have their outcomes at once, or at the flight's time-out.
 				switch {
 				case f.stream:
 					require.InDelta(t, cfg.Timeout, row.On.Max.Duration(), float64(5*time.Millisecond), row.Fault)
@@ -74,7 +74,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// broken returns the checks that do not hold, a line each.
+// broken returns the checks that do not hold, one a line.
 func broken(m *Matrix, p *Params) string {
 	var lines []string
 	for _, c := range m.Checks(p) {
@@ -85,8 +85,8 @@ func broken(m *Matrix, p *Params) string {
 	return strings.Join(lines, "\n")
 }
 
-// checkStale is of a clock that only moves while all wait: callers who can have a stale value
-// know in no time, or after the soft time-out.
+// checkStale requires that callers that can have a stale value get it at once or after the soft
+// time-out, on a clock that moves only while all goroutines wait.
 func checkStale(t *testing.T, cfg Params, f *fault, c *Cell) {
 	t.Helper()
 	soft := time.Duration(0)
@@ -110,7 +110,7 @@ func checkStale(t *testing.T, cfg Params, f *fault, c *Cell) {
 	}
 }
 
-// with makes the matrix of other faults than all.
+// with runs the trials of the given faults instead of all.
 func with(t *testing.T, cfg Params, others ...fault) (*Matrix, error) {
 	t.Helper()
 	all := faults
@@ -119,7 +119,7 @@ func with(t *testing.T, cfg Params, others ...fault) (*Matrix, error) {
 	return Run(t.Context(), &cfg, lab.Env{})
 }
 
-// named returns the fault of that name.
+// named returns the fault called name.
 func named(name string) fault {
 	for i := range faults {
 		if faults[i].name == name {
@@ -129,7 +129,7 @@ func named(name string) fault {
 	panic(name)
 }
 
-// On the real clock, and with as many callers as a busy service may have.
+// This runs on the real clock, with as many callers as a busy service may have.
 func TestMatrixOnTheRealClock(t *testing.T) {
 	cfg := config
 	cfg.Callers = 200
@@ -143,8 +143,8 @@ func TestMatrixOnTheRealClock(t *testing.T) {
 	}
 }
 
-// A machine that does other things for a while is no fault of the cache: neither while the trial is
-// set up, nor before the callers know.
+// A machine that does not run the process for a while does not fail the checks: neither during the
+// setup of a trial, nor before the callers have their outcomes.
 func TestVerdictRestsOnNoClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		late := named("panic")
@@ -165,7 +165,8 @@ func TestVerdictRestsOnNoClock(t *testing.T) {
 	})
 }
 
-// Where a flight's time is up before all callers have joined it, its next one has twice as much.
+// If a flight's time-out passes before all callers have joined it, the trial is repeated with twice
+// the time-out.
 func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := Params{
@@ -180,16 +181,16 @@ func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 		require.Greater(t, m.Rows[0].On.FetchTimeout.Duration(), cfg.FetchTimeout)
 		require.Empty(t, m.Rows[0].Stale.staleProblems(&hang, cfg.Callers))
 		require.Greater(t, m.Rows[0].Stale.SoftTimeout.Duration(), cfg.SoftTimeout)
-		rest := time.Second // of the courier, after a second late flight in a row
-		require.Less(t, time.Since(began), rest+time.Second, "callers who have left are not waited for")
+		rest := time.Second // the courier's pause after a second late flight in a row
+		require.Less(t, time.Since(began), rest+time.Second, "the trial must not wait for callers that have left")
 	})
 }
 
-// A trial that can't be set up leaves the rows before it.
+// If the callers of a trial do not come together, Run returns the rows before it.
 func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alone := named("none")
-		alone.firstLeaves = true // its load waits for nobody, so nobody can join it
+		alone.firstLeaves = true // its load does not wait, so no caller can join it
 		m, err := with(t, config, named("none"), alone, named("none"))
 		require.ErrorIs(t, err, errSetup)
 		require.Len(t, m.Rows, 1)
@@ -199,7 +200,7 @@ func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 	})
 }
 
-// Of a stream at least the first wave gets the stale value, and the others nothing worse.
+// In a stream, at least the first wave gets the stale value, and the others that or a fresh one.
 func TestStaleStream(t *testing.T) {
 	stream := named("hang, callers keep coming")
 	again := new(measured.Value)
@@ -230,8 +231,7 @@ func TestSpend(t *testing.T) {
 	})
 }
 
-// Cells in which the fix is off, taken for cells in which it is on, must be
-// found out: otherwise the check proves nothing.
+// The checks must fail for cells with the fix off in the place of those with the fix on.
 func TestProblemsNameEachCell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := Run(t.Context(), &config, lab.Env{})
@@ -244,7 +244,7 @@ func TestProblemsNameEachCell(t *testing.T) {
 		for i := range faults {
 			name := faults[i].name + ", fix on: "
 			require.Equal(t, harmful[faults[i].name], strings.Contains(text, name), "%s\n%s", name, text)
-			// The same for cells without a stale value, taken for cells with one.
+			// The same for cells without a stale value in the place of those with one.
 			require.Regexp(t, `(?m)^`+faults[i].name+
 				", stale value there: .*no caller got a fresh value afterwards", text)
 			if faults[i].fails && !faults[i].stream {

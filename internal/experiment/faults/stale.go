@@ -10,21 +10,21 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// withStale makes options those of a trial with a stale value. soft is how long callers wait; 0:
+// withStale changes options for a trial with a stale value. Callers wait for soft or, if it is 0,
 // until the load ends.
 func withStale(options *cache.Options[string, string], cfg Params, soft time.Duration) {
 	options.TTL, options.StaleFor = 24*time.Hour, 24*time.Hour
 	options.SoftTimeout = soft
-	options.StaleRetry = cfg.SoftTimeout // not a second for each fault
+	options.StaleRetry = cfg.SoftTimeout // the default of a second for each fault would take long
 }
 
-// makeStale stores a value whose TTL is over.
+// makeStale stores a stale value.
 func (t *trial) makeStale() {
 	t.cache.Set(key, old)
 	t.cache.Expire(key)
 }
 
-// get fetches the key and says what came of it.
+// get fetches the key, and returns the value and the kind of the outcome.
 func (t *trial) get(
 	ctx context.Context, fetch func(context.Context, string) (string, error),
 ) (string, verdict.Kind) {
@@ -35,12 +35,13 @@ func (t *trial) get(
 	return r.Value, verdict.Of(err)
 }
 
-// freshAgain has callers come, one after the other, until one gets a fresh value, and returns how
-// long that took, or nil if none does.
+// freshAgain fetches the key repeatedly until it gets a fresh value. It returns the time that this
+// took, or nil if it gave up.
 func (t *trial) freshAgain(ctx context.Context) *measured.Value {
 	look := max(1, t.cfg.SoftTimeout/50)
 	began := time.Now()
-	// Looks and not a time: each is after a pause in which the loads get to run.
+	// The number of tries is bounded, not the time: the loads can run before each, however busy the
+	// machine.
 	for range 10 * t.cfg.Timeout / look {
 		if _, kind := t.get(ctx, t.good); kind == verdict.Value {
 			took := seconds(time.Since(began))
@@ -51,9 +52,9 @@ func (t *trial) freshAgain(ctx context.Context) *measured.Value {
 	return nil
 }
 
-// wantStale is what so many callers are to be told who can have a stale value. Of a stream, fresh
-// is how many have seen a fresh value: those after the first wave do not wait for the fresh
-// flight, but may find what it brought.
+// wantStale returns the wanted outcomes of callers that can have a stale value. In a stream, fresh
+// callers got a fresh value: callers after the first wave do not wait for the fresh flight, but may
+// find its value.
 func (f *fault) wantStale(callers, fresh int) map[verdict.Kind]int {
 	switch {
 	case f.stream:
@@ -65,7 +66,7 @@ func (f *fault) wantStale(callers, fresh int) map[verdict.Kind]int {
 	return f.want(callers)
 }
 
-// count is how many callers were told so.
+// count returns the number of callers with an outcome of that kind.
 func (c *Cell) count(kind verdict.Kind) int {
 	for _, seen := range c.Saw {
 		if seen.Kind == kind {
@@ -75,14 +76,14 @@ func (c *Cell) count(kind verdict.Kind) int {
 	return 0
 }
 
-// staleProblems is what is wrong with a cell of a trial with a stale value.
+// staleProblems returns the problems with the cell of a trial with a stale value.
 func (c *Cell) staleProblems(f *fault, callers int) []string {
-	texts := c.otherKinds(f.wantStale(callers, c.count(verdict.Value)))
+	texts := c.wrongKinds(f.wantStale(callers, c.count(verdict.Value)))
 	next, loads := f.wantNext, f.wantLoads
 	switch {
 	case f.fails && f.soft() && c.Next.Kind == verdict.Value:
-		// A caller who finds a late flight starts a fresh one, and gets what that brings if it is
-		// quicker than the stale value.
+		// A caller that finds a late flight starts a fresh one, and gets its value if that arrives
+		// before the stale one.
 	case f.fails:
 		next = old
 	}
@@ -92,5 +93,5 @@ func (c *Cell) staleProblems(f *fault, callers int) []string {
 	if c.FreshAfter == nil {
 		texts = append(texts, "no caller got a fresh value afterwards")
 	}
-	return append(texts, c.otherLoads(loads)...)
+	return append(texts, c.wrongLoads(loads)...)
 }

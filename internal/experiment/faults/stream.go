@@ -7,28 +7,28 @@ import (
 	"github.com/snowfence/snowfence/internal/verdict"
 )
 
-// mostWaves is how many waves the callers of a stream come in, if there are enough of them.
+// mostWaves is the number of waves of a stream, if there are enough callers.
 const mostWaves = 5
 
 func waves(callers int) int { return min(mostWaves, callers) }
 
-// wantOfStream expects that only the first wave waits in vain: that a load hangs is known once a
+// wantOfStream expects that only the first wave waits in vain: a flight is known to be late once a
 // deadline has passed.
 func wantOfStream(callers int) map[verdict.Kind]int {
 	first := callers / waves(callers)
 	return map[verdict.Kind]int{verdict.Deadline: first, verdict.Value: callers - first}
 }
 
-// stream lets callers come in waves, each when the one before was told. It reports whether the
-// callers of each wave came together. One more caller, who is not counted, waits from before the
-// first wave until after the last: without it a load that hangs would be given up with the last
-// caller of a wave, and in a service where callers keep coming there is always one who waits.
-func (t *trial) stream(ctx context.Context, answers []told) bool {
+// stream runs the callers in waves, each once the wave before has its answers. It reports whether
+// the callers of each wave came together. One more caller, which is not counted, waits from before
+// the first wave until after the last: without it, the last caller of a wave would abandon the load
+// that hangs. In a service where callers keep coming, one is always waiting.
+func (t *trial) stream(ctx context.Context, answers []answer) bool {
 	patient, leave := context.WithCancel(ctx)
 	hangs := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		defer t.answered.Add(1) // early where it gets a stale value
+		defer t.answered.Add(1) // before the end if it gets a stale value
 		_, _ = t.cache.Fetch(patient, key, func(context.Context, string) (string, error) {
 			t.running.Add(1)
 			defer t.running.Done()

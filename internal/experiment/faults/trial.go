@@ -20,16 +20,16 @@ type trial struct {
 	cache   *cache.Cache[string, string]
 
 	proceed chan struct{}  // closed when all callers wait, and the load may go on
-	release chan struct{}  // closed in the end, for loads that hang
+	release chan struct{}  // closed at the end, for loads that hang
 	running sync.WaitGroup // loads and their children
 	loads   atomic.Int64
 	struck  atomic.Pointer[time.Time] // when the fault struck
 
-	answered atomic.Int64 // callers of a stream who have their answers
-	left     atomic.Int64 // callers of a burst who have
+	answered atomic.Int64 // callers of a stream that have their answers
+	left     atomic.Int64 // callers of a burst that have their answers
 
 	first       context.CancelCauseFunc // ends the first caller's context
-	firstKnows  chan struct{}           // closed when it was told
+	firstKnows  chan struct{}           // closed when it has its answer
 	firstLeaves time.Time
 }
 
@@ -43,20 +43,20 @@ func (t *trial) load(ctx context.Context, _ string) (string, error) {
 	t.running.Add(1)
 	defer t.running.Done()
 	t.loads.Add(1)
-	if !t.fault.firstLeaves { // that one must see its context while it waits
+	if !t.fault.firstLeaves { // otherwise the load must react to its context while it waits
 		<-t.proceed
 	}
 	return t.fault.load(ctx, t)
 }
 
-// good is the fetch function of the next caller, and of a stream's.
+// good is the fetch function of the next caller, and of the callers of a stream.
 func (t *trial) good(context.Context, string) (string, error) {
 	t.loads.Add(1)
 	return fresh, nil
 }
 
-// errSetup means that the trial could not be set up, and says nothing about the
-// cache: the machine was too busy to bring all callers together.
+// errSetup means that the machine was too busy for all callers to come together. It is no result
+// about the cache.
 var errSetup = errors.New("the callers did not come together; give fewer --callers or a longer " +
 	"--fetch-timeout and --timeout")
 
@@ -65,16 +65,17 @@ func runTrial(ctx context.Context, cfg Params, f *fault, s setting) (_ *Cell, er
 	options := cache.Options[string, string]{}
 	switch {
 	case s == fixOff:
-		options.Courier = append(options.Courier, courier.WithUnlinked()) // which keeps no time-outs
-	case f.stream: // the options as they come
+		options.Courier = append(options.Courier, courier.WithUnlinked()) // it ignores time-outs
+	case f.stream: // the default options
 	default:
-		// No fault is to end by a time-out that would only race with it.
+		// Only a flight that should end by its time-out has one; otherwise it would race with the
+		// fault.
 		if f.waits && s == fixOn {
 			cell.FetchTimeout = seconds(cfg.FetchTimeout)
 		}
 		options.Courier = append(options.Courier, courier.WithTimeout(cell.FetchTimeout.Duration()))
 	}
-	if s == staleThere {
+	if s == staleValue {
 		if f.soft() {
 			cell.SoftTimeout = seconds(cfg.SoftTimeout)
 		}
@@ -96,10 +97,10 @@ func runTrial(ctx context.Context, cfg Params, f *fault, s setting) (_ *Cell, er
 		t.running.Wait()
 	}()
 
-	if s == staleThere {
+	if s == staleValue {
 		t.makeStale()
 	}
-	answers := make([]told, cfg.Callers)
+	answers := make([]answer, cfg.Callers)
 	var together bool
 	if f.stream {
 		together = t.stream(ctx, answers)
@@ -114,15 +115,15 @@ func runTrial(ctx context.Context, cfg Params, f *fault, s setting) (_ *Cell, er
 	}
 	cell.callers(answers)
 	cell.Next = t.next(ctx)
-	if s == staleThere {
+	if s == staleValue {
 		cell.FreshAfter = t.freshAgain(ctx)
 	}
 	cell.Loads = int(t.loads.Load())
 	return cell, ctx.Err()
 }
 
-// burst lets all callers come before the fault strikes. It reports whether they came together.
-func (t *trial) burst(ctx context.Context, answers []told, proceed func()) bool {
+// burst starts all callers before the fault strikes. It reports whether they came together.
+func (t *trial) burst(ctx context.Context, answers []answer, proceed func()) bool {
 	all := crowd{trial: t, fetch: t.load}
 	first, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
@@ -154,17 +155,17 @@ func (t *trial) burst(ctx context.Context, answers []told, proceed func()) bool 
 	return together
 }
 
-// waiting waits until that many callers of all wait for the load or were told, and reports whether
-// they came together: before the flight's time was up, if it has a time-out, or the first of a
-// burst had left with a stale value.
+// waiting waits until n callers wait for the load or have their answers. It reports false if the
+// flight's time-out passed, or a caller of a burst left with a stale value, before that.
 func (t *trial) waiting(ctx context.Context, n int) bool {
-	// Looks and not a time: each is after a pause in which the callers get to run.
+	// The number of looks is bounded, not the time: the callers can run before each, however busy
+	// the machine.
 	const look, looks = 50 * time.Microsecond, 200_000
 	for range looks {
-		told := int(t.answered.Load()) // first, or a caller could be counted twice
+		answered := int(t.answered.Load()) // read first, or a caller could be counted twice
 		stats := t.cache.Stats().Courier
 		switch {
-		case told+stats.Waiting == n:
+		case answered+stats.Waiting == n:
 			return true
 		case ctx.Err() != nil || stats.Abandoned > 0 || t.left.Load() > 0:
 			return false
@@ -181,7 +182,7 @@ func (t *trial) dismissFirst() {
 	<-t.firstKnows
 }
 
-// next is one more caller, whose fetch function works.
+// next fetches the key once more, with a fetch function that works.
 func (t *trial) next(ctx context.Context) Next {
 	own, release := newDeadline(ctx)
 	defer release()
@@ -189,7 +190,7 @@ func (t *trial) next(ctx context.Context) Next {
 	var passing sync.WaitGroup
 	passing.Go(func() {
 		if spend(t.cfg.Timeout, done) {
-			t.timeIsUp(own)
+			t.expire(own)
 		}
 	})
 	began := time.Now()
@@ -200,10 +201,10 @@ func (t *trial) next(ctx context.Context) Next {
 	return Next{Kind: kind, Value: value, Took: seconds(took)}
 }
 
-// timeIsUp ends a caller's context. Who can have a stale value would get it at a deadline, too,
-// so that it could not be told from one that came before.
-func (t *trial) timeIsUp(own *deadline) {
-	if t.setting == staleThere {
+// expire ends a caller's context. A caller that can have a stale value would also get it at a
+// deadline, which could not be distinguished from one in time. So it is cancelled.
+func (t *trial) expire(own *deadline) {
+	if t.setting == staleValue {
 		own.cancel()
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/proc"
 )
 
-// leanest returns what the store that needs least had live when it was full, in bytes.
+// leanest returns the live bytes of the full store that needed the least.
 func (r *Result) leanest() float64 {
 	least := 0.0
 	for _, c := range r.Cells {
@@ -41,7 +41,7 @@ func runCell(ctx context.Context, command []string, j Job) (*Cell, error) {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, p.Kill)()
-	_ = p.Send(j) // it fails if the process has ended, and how it ended says more
+	_ = p.Send(j) // it fails if the process has ended; the exit status says more
 	switch err := p.Err(); {
 	case err != nil:
 		return nil, err

@@ -33,7 +33,7 @@ type Params struct {
 const (
 	Map         = "map"                  // a Go map behind a mutex
 	GolangLRU   = "golang-lru"           // hashicorp/golang-lru's simple LRU cache
-	Expirable   = "golang-lru-expirable" // and the one that has a TTL
+	Expirable   = "golang-lru-expirable" // hashicorp/golang-lru's cache with a TTL
 	Uncompacted = "snowfence-uncompact"  // Options.NoCompaction
 	Snowfence   = "snowfence"
 	Shedding    = "snowfence-shed" // Options.ShedAbove
@@ -97,7 +97,7 @@ grown by a share of what is live, so that it costs as much per allocated byte wh
 much is live or little. Near a limit it saves time, too, since what is left behind
 counts towards it.`
 
-// defaults take a minute and a half.
+// defaults returns the default parameters. A run with them takes a minute and a half.
 func defaults() Params {
 	size, err := workload.FixedSize(100)
 	if err != nil {
@@ -126,10 +126,10 @@ func (p *Params) rules(c *params.Checker) {
 	}
 }
 
-// Off is the GOGC with which only the limit makes the collector run.
+// Off is the GOGC with which only the memory limit triggers the collector.
 const Off = -1
 
-// GOGCs are values of GOGC, Off among them.
+// GOGCs are values of GOGC, which may include Off.
 type GOGCs []int
 
 // MarshalText returns the values with commas between them.
@@ -143,7 +143,7 @@ func (g GOGCs) MarshalText() ([]byte, error) {
 	return []byte(strings.Join(words, ",")), nil
 }
 
-// UnmarshalText reads what MarshalText returns.
+// UnmarshalText parses the format of MarshalText.
 func (g *GOGCs) UnmarshalText(text []byte) error {
 	*g = nil
 	for word := range strings.SplitSeq(string(text), ",") {
@@ -161,17 +161,17 @@ func (g *GOGCs) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// leastLimit is what a Go program needs for itself, generously.
+// leastLimit is an upper bound of the memory that a Go program needs for itself.
 const leastLimit = 16 << 20
 
-// A Limit is a GOMEMLIMIT, in bytes or as a multiple of what the leanest store has
-// live when it is full.
+// A Limit is a GOMEMLIMIT, in bytes or as a multiple of the live bytes of the leanest store when it
+// is full.
 type Limit struct {
 	Bytes params.Bytes
-	Times float64 // 0: Bytes is meant
+	Times float64 // 0: use Bytes
 }
 
-// String returns the limit as it is written on the command line.
+// String returns the limit in the format of the command line.
 func (l Limit) String() string {
 	if l.Times != 0 {
 		return fmt.Sprintf("%gx", l.Times)
@@ -179,7 +179,7 @@ func (l Limit) String() string {
 	return l.Bytes.String()
 }
 
-// of returns the limit in bytes, where the leanest store has that much live.
+// of returns the limit in bytes, given the live bytes of the leanest store.
 func (l Limit) of(live float64) int64 {
 	if l.Times != 0 {
 		return max(int64(l.Times*live), leastLimit)
@@ -187,7 +187,7 @@ func (l Limit) of(live float64) int64 {
 	return int64(l.Bytes) //nolint:gosec // at most 2^50
 }
 
-// Limits are limits, or none.
+// Limits are any number of limits.
 type Limits []Limit
 
 // MarshalText returns the limits with commas between them.
@@ -202,7 +202,7 @@ func (l Limits) MarshalText() ([]byte, error) {
 	return []byte(strings.Join(words, ",")), nil
 }
 
-// UnmarshalText reads what MarshalText returns.
+// UnmarshalText parses the format of MarshalText.
 func (l *Limits) UnmarshalText(text []byte) error {
 	*l = nil
 	if string(text) == "none" {
@@ -227,9 +227,9 @@ func (l *Limits) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Run runs all cells, one after the other. If ctx ends it stops the one that
-// runs, and returns the others and no error, unless there is none. With the error of a cell that
-// fails, the cells before it are returned as a partial result.
+// Run runs all cells, one after the other. If ctx ends, it stops the current cell, and returns the
+// earlier ones without an error, unless there are none. If a cell fails, it returns the error and
+// the earlier cells as a partial result.
 func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	r := &Result{}
 	for _, settings := range []func() []Setting{
@@ -271,7 +271,7 @@ func (r *Result) run(ctx context.Context, p *Params, e lab.Env, settings []Setti
 	return nil
 }
 
-// page shows a table for each setting.
+// page returns the page of a result, with a table for each setting.
 func page(p *Params, r *Result) *lab.Page {
 	var tables []*table.Table
 	for _, s := range r.settings(func(Setting) bool { return true }) {

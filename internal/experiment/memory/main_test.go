@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// cellVariable has this program be the process of a cell.
+// cellVariable makes this program the process of a cell.
 const cellVariable = "MEMORY_TEST_CELL"
 
 func TestMain(m *testing.M) {

@@ -2,11 +2,11 @@ package memory
 
 import "slices"
 
-// A Result is what a run found.
+// A Result is the result of a run.
 type Result struct {
 	Cells []*Cell `json:"cells"`
 
-	Partial bool `json:"-"` // it was stopped before the end
+	Partial bool `json:"-"` // the run was stopped before its end
 }
 
 // A Cell is a store with a setting of the collector.
@@ -35,7 +35,7 @@ func (c *Cell) within(phase string) []Sample {
 	return in
 }
 
-// most returns the largest of a value over all samples.
+// most returns the maximum of a value over all samples.
 func (c *Cell) most(value func(Sample) float64) (most float64) {
 	for _, s := range c.Samples {
 		most = max(most, value(s))
@@ -43,16 +43,16 @@ func (c *Cell) most(value func(Sample) float64) (most float64) {
 	return most
 }
 
-// PeakHeap returns the most that the heap had, in bytes.
+// PeakHeap returns the largest heap, in bytes.
 func (c *Cell) PeakHeap() float64 { return c.most(func(s Sample) float64 { return s.Heap }) }
 
-// PeakInUse returns the most that counted towards the limit, in bytes.
+// PeakInUse returns the largest amount of memory that counted towards the limit, in bytes.
 func (c *Cell) PeakInUse() float64 { return c.most(func(s Sample) float64 { return s.InUse }) }
 
 // last returns the last sample.
 func (c *Cell) last() Sample { return c.Samples[len(c.Samples)-1] }
 
-// Left returns what of the heap was in use at the end, in bytes.
+// Left returns the live heap at the end, in bytes.
 func (c *Cell) Left() float64 { return c.last().Live }
 
 // CPU returns the processor time of a phase, in seconds.
@@ -64,9 +64,8 @@ func (c *Cell) CPU(phase string) float64 {
 	return in[len(in)-1].CPUSeconds - in[0].CPUSeconds
 }
 
-// GCShare returns the part of the processor time that collections took, over all. Both
-// are the runtime's estimates, which count the time that another process took of
-// a core, too.
+// GCShare returns the fraction of the processor time that collections took. Both times are the
+// runtime's estimates, which include time that other processes took of a core.
 func (c *Cell) GCShare() float64 {
 	last := c.last()
 	if last.Busy == 0 {
@@ -78,10 +77,10 @@ func (c *Cell) GCShare() float64 {
 // Pause returns the longest time that collections stopped everything, in seconds.
 func (c *Cell) Pause() float64 { return c.most(func(s Sample) float64 { return s.Pause }) }
 
-// HitRatio returns the part of the reads that found something.
+// HitRatio returns the fraction of reads that found a value.
 func (c *Cell) HitRatio() float64 { return float64(c.Hits) / float64(max(c.Gets, 1)) }
 
-// settings returns those of the cells, in order, that match.
+// settings returns the settings of the cells that match, in order.
 func (r *Result) settings(match func(Setting) bool) (all []Setting) {
 	for _, c := range r.Cells {
 		if match(c.Setting) && !slices.Contains(all, c.Setting) {
@@ -91,7 +90,7 @@ func (r *Result) settings(match func(Setting) bool) (all []Setting) {
 	return all
 }
 
-// Which settings to look at.
+// Filters for settings.
 func unlimited(s Setting) bool { return s.Limit == 0 && s.TTL == 0 }
 func limited(s Setting) bool   { return s.Limit > 0 }
 func expiring(s Setting) bool  { return s.TTL > 0 }

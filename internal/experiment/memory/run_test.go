@@ -15,7 +15,7 @@ import (
 	"github.com/snowfence/snowfence/internal/workload"
 )
 
-// small returns parameters of a run that ends soon, and how it starts a cell's process.
+// small returns parameters of a short run, and an environment that starts a cell's process.
 func small(t *testing.T, cell string) (Params, lab.Env) {
 	t.Helper()
 	self, err := os.Executable()
@@ -30,8 +30,7 @@ func small(t *testing.T, cell string) (Params, lab.Env) {
 	return p, lab.Env{Child: []string{self}}
 }
 
-// Every store goes through all phases, with the entries and the traffic that it
-// is to have.
+// Every store goes through all phases, with the configured entries and traffic.
 func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: 18 cells, each of them a process")
@@ -42,7 +41,7 @@ func TestRun(t *testing.T) {
 		shown = append(shown, fmt.Sprintf("%.3f %s", part, what))
 	}
 	p.Limits, p.LimitGOGC = Limits{{Bytes: 64 << 20}, {Times: 20}}, GOGCs{Off}
-	p.TTL = 3 * time.Second // longer than a busy machine takes to fill a store
+	p.TTL = 3 * time.Second // longer than filling a store takes on a busy machine
 	p.Stores = []string{Map, GolangLRU, Uncompacted, Shedding, Expirable, Snowfence}
 	r, err := Run(t.Context(), &p, e)
 	require.NoError(t, err)
@@ -100,7 +99,7 @@ func TestCellThatFails(t *testing.T) {
 	}
 }
 
-// The cells before one that fails have been measured, and are not lost.
+// The cells measured before one that fails are returned.
 func TestCellThatFailsLeavesThoseBeforeIt(t *testing.T) {
 	p, e := small(t, "serve")
 	p.Stores = []string{Map, Snowfence}
@@ -115,7 +114,7 @@ func TestCellThatFailsLeavesThoseBeforeIt(t *testing.T) {
 	require.Len(t, r.Cells, 1)
 }
 
-// An interrupt stops the cell that runs.
+// An interrupt stops the current cell.
 func TestInterrupt(t *testing.T) {
 	p, e := small(t, "stuck")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,27 +7,27 @@ import (
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
-// A Sample is what the runtime said at a moment.
+// A Sample holds metrics of the runtime at one time.
 type Sample struct {
 	T       float64 `json:"t"`       // seconds since the start of the cell
-	Heap    float64 `json:"heap"`    // bytes of objects, those that are garbage included
-	Live    float64 `json:"live"`    // bytes that the last collection found in use
+	Heap    float64 `json:"heap"`    // bytes of objects, including garbage
+	Live    float64 `json:"live"`    // bytes that the last collection found reachable
 	InUse   float64 `json:"in_use"`  // bytes that count towards the limit
-	Objects float64 `json:"objects"` // number of them, those that are garbage included
+	Objects float64 `json:"objects"` // number of objects, including garbage
 	Entries int     `json:"entries"`
 
 	GCSeconds  float64 `json:"gc_s"`    // CPU time of collections so far, as the runtime estimates it
 	Busy       float64 `json:"busy_s"`  // CPU time of everything so far, as the runtime estimates it
 	CPUSeconds float64 `json:"cpu_s"`   // CPU time of the process so far, as the system measures it
-	Pause      float64 `json:"pause_s"` // longest pause since the sample before
+	Pause      float64 `json:"pause_s"` // longest pause since the previous sample
 	Cycles     uint64  `json:"cycles"`
 }
 
-// sampler reads samples. It is used by one goroutine.
+// A sampler reads samples. It is not safe for concurrent use.
 type sampler struct {
 	s      []metrics.Sample
-	pauses []uint64 // counts at the sample before
-	first  []uint64 // and at the first
+	pauses []uint64 // counts at the previous sample
+	first  []uint64 // counts at the first sample
 }
 
 func newSampler() *sampler {
@@ -61,8 +61,7 @@ func (p *sampler) read() Sample {
 	}
 }
 
-// pauseQuantile is the pause that so many of those since the first sample do not
-// exceed, as of the last one, in seconds.
+// pauseQuantile returns a quantile of the pauses between the first and the last sample, in seconds.
 func (p *sampler) pauseQuantile(q float64) float64 {
 	return usage.PauseQuantile(p.s[6].Value.Float64Histogram(), p.first, q)
 }

@@ -23,40 +23,40 @@ const (
 	Rest   = "rest"
 )
 
-// A line is what a cell's process writes: a sample, the end of a phase, or the
-// end.
+// A line is one line of the output of a cell's process: a sample, the beginning of a phase, or the
+// totals.
 type line struct {
 	Sample *Sample `json:"sample,omitempty"`
-	Phase  string  `json:"phase,omitempty"` // which begins
+	Phase  string  `json:"phase,omitempty"` // the phase that begins
 	Done   bool    `json:"done,omitempty"`
 	Totals
 }
 
-// Totals are what a cell says at its end.
+// Totals are the results of a cell as a whole.
 type Totals struct {
 	Hits     int     `json:"hits,omitempty"`
 	Gets     int     `json:"gets,omitempty"`
 	Ops      int64   `json:"ops,omitempty"`
-	Due      int64   `json:"due,omitempty"`         // operations that were to be done
+	Due      int64   `json:"due,omitempty"`         // operations that were scheduled
 	PauseP99 float64 `json:"pause_p99_s,omitempty"` // of the pauses of collections
 
-	// What a collection found in use once the store was full.
+	// The live heap once the store was full.
 	Live    float64 `json:"live,omitempty"` // bytes
 	Objects float64 `json:"objects,omitempty"`
 }
 
-// A Job is one cell, as its process gets it.
+// A Job is the input of a cell's process.
 type Job struct {
 	Store string
 	Setting
 	Params Params
 }
 
-// kept returns how many entries the shrink leaves.
+// kept returns the number of entries that the shrink leaves.
 func (j *Job) kept() int { return max(1, int(j.Params.Keep*float64(j.Params.Entries))) }
 
-// serve runs one cell: it reads a Job and writes lines until the cell is done. It
-// changes the collector's settings of its process.
+// serve runs one cell: it reads a Job and writes lines until the cell is done. It changes the
+// settings of the process's collector.
 func serve(in io.Reader, out io.Writer) error {
 	var j Job
 	if err := json.NewDecoder(io.LimitReader(in, 1<<16)).Decode(&j); err != nil {
@@ -83,10 +83,10 @@ func serve(in io.Reader, out io.Writer) error {
 	return s.close()
 }
 
-// sampleEvery is how often a cell looks at itself.
+// sampleEvery is the interval of samples.
 const sampleEvery = 20 * time.Millisecond
 
-// A cell is a run of one store.
+// A cell is the state of a run of one store.
 type cell struct {
 	pace.Clock
 
@@ -133,7 +133,7 @@ func (c *cell) run() error {
 	return c.failed()
 }
 
-// work goes through the phases.
+// work runs the phases.
 func (c *cell) work() {
 	j := c.job
 	c.write(line{Phase: Fill})
@@ -145,7 +145,7 @@ func (c *cell) work() {
 	c.totals.Live, c.totals.Objects = full.Live, full.Objects
 	c.write(line{Phase: Churn})
 	c.traffic(j.Params.Phase, func() {
-		// Three of four operations read, more often what is newer.
+		// Three of four operations read, newer entries more often.
 		if c.random.IntN(4) == 0 {
 			c.set()
 			return
@@ -156,7 +156,8 @@ func (c *cell) work() {
 	c.write(line{Phase: Shrink})
 	kept := j.kept()
 	first := c.next - kept
-	// Light traffic over what is left: one of ten is set anew, and what is not there.
+	// Light traffic over the remaining entries: one operation in ten sets its key, and so does one
+	// that misses.
 	light := func() {
 		key := first + c.random.IntN(kept)
 		if c.random.IntN(10) == 0 || !c.get(key) {
@@ -176,7 +177,7 @@ func (c *cell) work() {
 	runtime.GC()
 }
 
-// expiryGrace is how long a store may take to reclaim what has expired.
+// expiryGrace is the time that a store has to reclaim expired entries.
 const expiryGrace = 2 * time.Second
 
 // value returns a new value.
@@ -196,7 +197,7 @@ func (c *cell) get(key int) bool {
 	return ok
 }
 
-// traffic does operations at the job's rate, as far as the process keeps up.
+// traffic runs operations at the job's rate, as far as the process keeps up.
 func (c *cell) traffic(d time.Duration, op func()) {
 	const beat = 2 * time.Millisecond
 	ticker := time.NewTicker(beat)
@@ -206,7 +207,7 @@ func (c *cell) traffic(d time.Duration, op func()) {
 	for {
 		passed := min(time.Since(began), d)
 		due := int64(passed.Seconds() * float64(c.job.Params.Rate))
-		// Who is late catches up only a little at a time, to see the clock.
+		// A late process catches up in small steps, so that it checks the clock in between.
 		for range min(due-done, int64(c.job.Params.Rate/20+1)) {
 			op()
 			done++

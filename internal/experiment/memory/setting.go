@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// A Setting is what a store is measured under.
+// A Setting is a setting of the collector, and of the shrink, under which stores are measured.
 type Setting struct {
 	GOGC  int   `json:"gogc"`
 	Limit int64 `json:"limit_bytes,omitempty"` // GOMEMLIMIT; 0: none
-	// the shrink is that entries expire; 0: that they are deleted
+	// the shrink is the expiry of entries; 0: entries are deleted
 	TTL time.Duration `json:"ttl_ns,omitempty"`
 }
 
@@ -32,8 +32,8 @@ func (s Setting) String() string {
 	return strings.Join(parts, " ")
 }
 
-// suits reports whether a store can be measured under s: not all can expire
-// entries, and one is there for that alone.
+// suits reports whether to measure a store under s: not all can expire entries, and one is only for
+// that.
 func (s Setting) suits(store string) bool {
 	switch store {
 	case Map, GolangLRU, Shedding:
@@ -45,7 +45,7 @@ func (s Setting) suits(store string) bool {
 	}
 }
 
-// apply sets up the collector of this process.
+// apply configures the collector of this process.
 func (s Setting) apply() {
 	debug.SetGCPercent(s.GOGC)
 	if s.Limit > 0 {
@@ -53,8 +53,7 @@ func (s Setting) apply() {
 	}
 }
 
-// unlimited returns the settings in which neither is memory limited nor do entries
-// expire.
+// unlimited returns the settings without a memory limit and without expiry.
 func (p *Params) unlimited() (all []Setting) {
 	for _, gogc := range p.GOGC {
 		all = append(all, Setting{GOGC: gogc})
@@ -62,12 +61,12 @@ func (p *Params) unlimited() (all []Setting) {
 	return all
 }
 
-// limited returns those with a limit, given what the leanest store has live.
+// limited returns the settings with a memory limit, given the live bytes of the leanest store.
 func (p *Params) limited(live float64) (all []Setting) {
 	for _, l := range p.Limits {
 		for _, gogc := range p.LimitGOGC {
 			s := Setting{GOGC: gogc, Limit: l.of(live)}
-			if !slices.Contains(all, s) { // small multiples come to the same
+			if !slices.Contains(all, s) { // small multiples give the same limit
 				all = append(all, s)
 			}
 		}
@@ -75,7 +74,7 @@ func (p *Params) limited(live float64) (all []Setting) {
 	return all
 }
 
-// expiring returns that in which entries expire, if there is to be one.
+// expiring returns the setting with expiry, if there is one.
 func (p *Params) expiring() []Setting {
 	if p.TTL == 0 {
 		return nil
@@ -83,7 +82,7 @@ func (p *Params) expiring() []Setting {
 	return []Setting{{GOGC: 100, TTL: p.TTL}}
 }
 
-// cells returns how many runs there are at most.
+// cells returns the maximum number of cells.
 func (p *Params) cells() (n int) {
 	const plenty = 1 << 40 // so that all multiples differ
 	for _, s := range slices.Concat(p.unlimited(), p.limited(plenty), p.expiring()) {

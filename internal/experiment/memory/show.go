@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// columns explains the columns of the tables.
+// columns are the meanings of the columns of the tables.
 var columns = []lab.Term{
 	{Row: "objects", Meaning: "in use on the heap once the store is full"},
 	{Row: "live", Meaning: "their size"},
@@ -32,7 +32,7 @@ var columns = []lab.Term{
 	{Row: "done", Meaning: "the operations that the process kept up with"},
 }
 
-// table returns the cells of a setting, a row each.
+// table returns a table of the cells of a setting, with a row for each.
 func (r *Result) table(setting Setting) *table.Table {
 	t := table.New("Memory, "+setting.String(), "store", "objects", "live", "peak heap",
 		"peak in use", "left", "CPU full", "CPU after", "GC", "p99 pause", "longest", "hits", "done")
@@ -46,20 +46,19 @@ func (r *Result) table(setting Setting) *table.Table {
 	return t
 }
 
-// done returns the part of the operations that were to be done that the process kept
-// up with.
+// done returns the fraction of the scheduled operations that the process did.
 func (c *Cell) done() float64 { return float64(c.Ops) / float64(max(c.Due, 1)) }
 
 func seconds(s float64) table.Cell {
 	return table.Duration(time.Duration(s * float64(time.Second)))
 }
 
-// Charts returns the heap, the collector's processor time and its pauses over time,
-// without a limit, under each, and where entries expire.
+// Charts returns charts of the heap, the collector's processor time and its pauses over time:
+// without a limit, under each limit, and with expiry.
 func (r *Result) Charts() (charts []*report.Chart) {
 	for _, setting := range r.charted() {
 		cells := r.under(setting)
-		end := 0.0 // where entries expire it takes longer
+		end := 0.0 // a run with expiry takes longer
 		for _, cell := range cells {
 			end = max(end, cell.last().T)
 		}
@@ -94,8 +93,8 @@ func (r *Result) Charts() (charts []*report.Chart) {
 	return charts
 }
 
-// charted returns the settings that get charts: of those without a limit the one of
-// GOGC 100, or the nearest thing, and all others.
+// charted returns the settings that get charts: of those without a limit the one with GOGC 100, or
+// the closest, and all others.
 func (r *Result) charted() (all []Setting) {
 	if plain := r.settings(unlimited); len(plain) > 0 {
 		all = plain[:1]
@@ -158,15 +157,15 @@ func (r *Result) Finding() string {
 	return strings.TrimSpace(b.String())
 }
 
-// limitSlack is how far the memory in use may exceed the limit for a moment: the
-// limit is a soft one for Go, too.
+// limitSlack is the factor by which the memory in use may exceed the limit for a short time: it is
+// a soft limit for Go, too.
 const limitSlack = 1.1
 
-// leastGain is how many times as much must be left without compaction: what the
-// change that this run is modelled on brought.
+// leastGain is the least factor between the memory kept without and with compaction: the gain of
+// the change on which this run is modelled.
 const leastGain = 3.5
 
-// Checks holds the run to what it is to show, as far as it has the cells for it.
+// Checks returns the checks of the run, as far as it has the cells for them.
 func (r *Result) Checks() (checks []report.Check) {
 	for _, setting := range append(r.settings(unlimited), r.settings(expiring)...) {
 		full, lean := r.find(Uncompacted, setting), r.find(Snowfence, setting)
@@ -191,7 +190,7 @@ func (r *Result) Checks() (checks []report.Check) {
 			Detail: fmt.Sprintf("%s in use at most, limit %s, of which a tenth more is let pass for a "+
 				"moment", human.Bytes(sheds.PeakInUse()), human.Bytes(float64(setting.Limit))),
 		})
-		// Where there is room for all, nothing is shed and there is nothing to compare.
+		// If all entries fit, none is shed and there is nothing to compare.
 		if keeps := r.find(Snowfence, setting); keeps != nil &&
 			keeps.PeakInUse() > float64(setting.Limit) {
 			checks = append(checks, report.Check{

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// left is a cell that had so much in use at the end, in MiB.
+// left returns a cell with the given live heap at the end, in MiB.
 func left(store string, limit int64, most, mib, gcShare float64) *Cell {
 	return &Cell{Store: store, Setting: Setting{GOGC: 100, Limit: limit << 20},
 		Begin: map[string]float64{},
@@ -60,7 +60,7 @@ func TestPhases(t *testing.T) {
 	require.InDelta(t, 0.004, c.Pause(), 1e-9)
 }
 
-// Where a sample was missed nothing is known, and no line is drawn.
+// A missed sample is a gap, over which no line is drawn.
 func TestMissedSamplesAreGaps(t *testing.T) {
 	c := &Cell{Samples: []Sample{{T: 0.02, Heap: 1}, {T: 0.05, Heap: 2}, {T: 0.2, Heap: 3}}}
 	points := c.series(func(s Sample) float64 { return s.Heap }).Points

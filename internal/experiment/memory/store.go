@@ -10,7 +10,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// A store is what is measured.
+// A store is a cache under test.
 type store interface {
 	get(key int) bool
 	set(key int, value []byte)
@@ -41,8 +41,8 @@ func newStore(j *Job) (store, error) {
 	}
 }
 
-// mapStore is what services have before they have a cache: a map behind a lock,
-// and an end to it that somebody thought of, the oldest goes.
+// mapStore is a map behind a lock that evicts the oldest entry, as services have it before they use
+// a cache.
 type mapStore struct {
 	mu      sync.Mutex // guards the following
 	entries map[int][]byte
@@ -81,8 +81,8 @@ func (s *mapStore) size() int {
 
 func (s *mapStore) close() error { return nil }
 
-// lruStore is either of golang-lru's caches. The expirable one has a goroutine
-// that can't be stopped; its process ends.
+// lruStore wraps one of golang-lru's caches. The expirable one has a goroutine that can't be
+// stopped; it ends with the process.
 type lruStore struct {
 	c interface {
 		Get(key int) ([]byte, bool)

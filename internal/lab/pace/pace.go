@@ -1,4 +1,4 @@
-// Package pace makes things happen when they are due in a run.
+// Package pace schedules the operations of a run.
 package pace
 
 import (
@@ -17,18 +17,18 @@ func Start() Clock { return Clock{Zero: time.Now()} }
 // Now returns the time of the run. It is negative before the start.
 func (c Clock) Now() time.Duration { return time.Since(c.Zero) }
 
-// Until blocks until a time of the run. If ctx ends before, or has ended, it returns its cause.
+// Until blocks until time t of the run. If ctx ends before, or has ended, it returns the cause.
 func (c Clock) Until(ctx context.Context, t time.Duration) error { return Sleep(ctx, t-c.Now()) }
 
-// Due returns when the operation with a number, from 0 on, is due at a rate per second. No error
-// adds up over the operations.
+// Due returns the time at which the operation with the given number, from 0 on, is due at a rate
+// per second. Rounding errors do not add up.
 func Due(number uint64, rate float64) time.Duration {
 	return time.Duration(math.Round(float64(number) / rate * float64(time.Second)))
 }
 
-// Open is an open loop: it yields when each operation is due, at that time and whether or not the
-// operations before have ended. An operation that is late is yielded at once. The first is the one
-// that is due nearest to from. The loop ends at a time of the run, or with ctx.
+// Open returns an open loop: it yields the due time of each operation at that time, whether or not
+// earlier operations have ended. An operation that is late is yielded at once. The first is the one
+// that is due nearest to from. The loop ends at time until of the run, or with ctx.
 func (c Clock) Open(
 	ctx context.Context, rate float64, from, until time.Duration,
 ) iter.Seq[time.Duration] {
@@ -58,7 +58,7 @@ func (c Clock) Every(
 	}
 }
 
-// Sleep blocks for a while. If ctx ends before, or has ended, it returns its cause.
+// Sleep blocks for d. If ctx ends before, or has ended, it returns the cause.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 || ctx.Err() != nil {
 		return context.Cause(ctx)

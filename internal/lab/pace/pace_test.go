@@ -29,7 +29,7 @@ func TestOpen(t *testing.T) {
 		for d := range c.Open(t.Context(), 10, 0, time.Second/2) {
 			due, at = append(due, d), append(at, c.Now())
 			if d == 100*time.Millisecond {
-				time.Sleep(250 * time.Millisecond) // what is due meanwhile is late
+				time.Sleep(250 * time.Millisecond) // operations that are due meanwhile are late
 			}
 		}
 		ms := func(n ...int) (list []time.Duration) {

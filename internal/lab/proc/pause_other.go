@@ -4,11 +4,11 @@ package proc
 
 import "errors"
 
-// Pausable reports whether the system can halt a process.
+// Pausable reports whether the system can stop a process.
 const Pausable = false
 
-// Pause fails.
+// Pause returns errors.ErrUnsupported.
 func (*Process) Pause() error { return errors.ErrUnsupported }
 
-// Resume fails.
+// Resume returns errors.ErrUnsupported.
 func (*Process) Resume() error { return errors.ErrUnsupported }

@@ -4,11 +4,11 @@ package proc
 
 import "syscall"
 
-// Pausable reports whether the system can halt a process.
+// Pausable reports whether the system can stop a process.
 const Pausable = true
 
-// Pause halts the process with SIGSTOP.
+// Pause stops the process with SIGSTOP.
 func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
 
-// Resume undoes Pause.
+// Resume continues a paused process.
 func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }

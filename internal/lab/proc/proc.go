@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// A Process is a running program. Its methods may be called at the same time.
+// A Process is a running program. Its methods are safe for concurrent use.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
 	stderr head
 
-	writing sync.Mutex // keeps lines whole
+	writing sync.Mutex // serialises writes to the input
 	stdin   io.WriteCloser
 
 	gone chan struct{}
@@ -29,7 +29,7 @@ type Process struct {
 }
 
 // Start runs a command line and calls take with each line that the program writes, one after the
-// other. The name is for errors. Whoever starts a process must wait until it is gone.
+// other. The name is for errors. The caller must wait until the process is gone.
 func Start[T any](name string, command []string, take func(T)) (*Process, error) {
 	p := &Process{name: name, gone: make(chan struct{})}
 	p.cmd = exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // our own program; see Kill
@@ -61,11 +61,11 @@ func Start[T any](name string, command []string, take func(T)) (*Process, error)
 	return p, nil
 }
 
-// wait waits for the end of a process whose output ended with the error given.
+// wait waits for the end of a process whose output ended with the given error.
 func (p *Process) wait(output error) error {
 	garbage := !errors.Is(output, io.EOF) && !errors.Is(output, io.ErrUnexpectedEOF)
 	if garbage {
-		_ = p.cmd.Process.Kill() // it would block on its output
+		_ = p.cmd.Process.Kill() // otherwise it would block on its output
 	}
 	err := p.cmd.Wait()
 	switch text := p.stderr.String(); {
@@ -79,7 +79,7 @@ func (p *Process) wait(output error) error {
 	return fmt.Errorf("%s: its process has ended: %w", p.name, err)
 }
 
-// Send writes a value as a line to the program's input.
+// Send writes a value as a line of JSON to the program's input.
 func (p *Process) Send(line any) error {
 	b, err := json.Marshal(line)
 	if err != nil {
@@ -98,8 +98,8 @@ func (p *Process) Send(line any) error {
 	return nil
 }
 
-// Gone returns a channel that is closed when the process has ended and take has been called with
-// all that it wrote.
+// Gone returns a channel that is closed when the process has ended and take has returned for its
+// last line.
 func (p *Process) Gone() <-chan struct{} { return p.gone }
 
 // Err waits until the process is gone. It returns nil if the exit status was 0, and otherwise an
@@ -109,19 +109,19 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// Ended is Err for callers that did not expect the end: it never returns nil.
+// Ended returns Err for callers that did not expect the end: it never returns nil.
 func (p *Process) Ended() error {
 	return cmp.Or(p.Err(), fmt.Errorf("%s: its process has ended", p.name))
 }
 
-// Kill ends the process without notice (kill -9) and waits until it is gone.
+// Kill kills the process (kill -9) and waits until it is gone.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it fails if the process has ended
 	<-p.gone
 }
 
-// Close closes the program's input, upon which the program should end. A process that is not gone
-// after the patience given is killed, which is an error.
+// Close closes the program's input, upon which the program should end. If the process is not gone
+// after patience, Close kills it and returns an error.
 func (p *Process) Close(patience time.Duration) error {
 	p.writing.Lock()
 	err := p.stdin.Close()
@@ -137,7 +137,7 @@ func (p *Process) Close(patience time.Duration) error {
 	}
 }
 
-// A head keeps the first bytes that were written to it.
+// A head keeps the first bytes written to it.
 type head struct {
 	mu   sync.Mutex // guards text
 	text strings.Builder

@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// asChild makes this test program a child that behaves as its argument says.
+// asChild makes this test program a child with the behaviour of its argument.
 const asChild = "proc-child"
 
 func TestMain(m *testing.M) {

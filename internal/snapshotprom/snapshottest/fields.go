@@ -1,4 +1,4 @@
-// Package snapshottest checks which values a collector shows.
+// Package snapshottest checks the values that a collector exports.
 package snapshottest
 
 import (
@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Fields checks that each number in a struct of type S is shown, by changing one after the other
-// and comparing what is shown. It skips those of leftOut, all of which must exist. Fields of
-// structs inside are named with a dot.
+// Fields checks that each number in a struct of type S is exported, by changing one after the other
+// and comparing the exported values. It skips those in leftOut, all of which must exist. Names of
+// fields of nested structs contain a dot.
 func Fields[S any](
 	tb testing.TB, base S, collector func(stats func() S) prometheus.Collector, leftOut ...string,
 ) {
@@ -33,7 +33,7 @@ func Fields[S any](
 			}
 			changed := base
 			v := reflect.ValueOf(&changed).Elem().FieldByIndex(at)
-			switch f.Type.Kind() { //nolint:exhaustive // what is a number, or holds some
+			switch f.Type.Kind() { //nolint:exhaustive // only numbers, and types that contain some
 			case reflect.Struct:
 				visit(at, f.Type, name)
 				continue
@@ -42,12 +42,12 @@ func Fields[S any](
 			case reflect.Uint64:
 				v.SetUint(12345)
 			default:
-				tb.Errorf("%s is a %s: say whether it is left out", name, f.Type)
+				tb.Errorf("%s is a %s: add it to leftOut or support its type", name, f.Type)
 				continue
 			}
 			assert.NotEqual(tb, without, values(changed), "%s is not shown", name)
 		}
 	}
 	visit(nil, reflect.TypeFor[S](), "")
-	assert.Empty(tb, leftOut, "there are no such fields")
+	assert.Empty(tb, leftOut, "leftOut names fields that do not exist")
 }

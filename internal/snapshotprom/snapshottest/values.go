@@ -59,7 +59,7 @@ func Values(
 	return all
 }
 
-// Number gives each number in the struct v a value of its own, counting on from *last.
+// Number sets each number in the struct v to a different value, counting up from *last.
 func Number(v reflect.Value, last *int) {
 	switch {
 	case v.Kind() == reflect.Struct:
