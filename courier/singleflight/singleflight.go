@@ -116,11 +116,11 @@ func (g *Group) outcome(err error, goexit func()) error {
 	if g.PanicsAsErrors || !died(err) {
 		return err
 	}
-	if err == courier.ErrGoexit { //nolint:errorlint // as died says
-		goexit()
-		return err
+	if p, ok := err.(*courier.PanicError); ok { //nolint:errorlint // as died says
+		panic(raised{p})
 	}
-	panic(raised{err.(*courier.PanicError)}) //nolint:forcetypeassert,errorlint // as died says
+	goexit()
+	return err
 }
 
 // A raised error is the panic of fn in the goroutine of a caller. Its text has the stack of fn: the

@@ -169,7 +169,7 @@ func TestExitCodes(t *testing.T) {
 		{t.Context(), "more", 2, `unknown command "more" for "lab sum"`, false},
 		{t.Context(), "--check=maybe", 2, "lab: --check: must be true or false, got \"maybe\"\n", false},
 		{t.Context(), "--out " + os.Args[0] + "/x", 2, "lab: --out: mkdir ", false},
-		{t.Context(), "--scenario /no/such", 2, "lab: scenario: open /no/such", false},
+		{t.Context(), "--scenario /no/such", 2, "lab: --scenario: open /no/such", false},
 		{t.Context(), "--start 7s", 2, "lab: --end: must be at least 100ms after --start (7s), got 5s\n", false},
 	} {
 		code, stdout, stderr := run(t, c.ctx, append([]string{"sum"}, strings.Fields(c.args)...)...)
