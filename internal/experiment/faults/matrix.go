@@ -182,6 +182,9 @@ func goroutines() int {
 	}
 }
 
+// untried is the detail of the check of a fault that a run did not get to.
+const untried = "it was not tried"
+
 // Checks returns the checks of the cells with the fix on; their names contain the fault. Callers
 // must get the value or the error of the fault, and must not wait for their own deadlines, except
 // the first wave where callers keep coming. With a stale value, they must get it instead of an
@@ -199,7 +202,7 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 		f := &faults[i]
 		at := slices.IndexFunc(m.Rows, func(r Row) bool { return r.Fault == f.name })
 		if at < 0 {
-			add(f.name, "", []string{"it was not tried"})
+			add(f.name, "", []string{untried})
 			continue
 		}
 		row := m.Rows[at]

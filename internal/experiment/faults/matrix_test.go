@@ -196,6 +196,7 @@ func TestFailedTrialLeavesTheRowsBeforeIt(t *testing.T) {
 		require.Len(t, m.Rows, 1)
 		require.Contains(t, broken(m, &config), "panic: it was not tried")
 		require.True(t, page(&config, m).Partial)
+		require.Contains(t, page(&config, m).Finding, "The run ended after ")
 		require.Zero(t, m.GoroutinesLeft)
 	})
 }
