@@ -22,6 +22,7 @@ import (
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/lab/params"
+	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -159,7 +160,7 @@ func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 		Seconds: took.Seconds(), Fetches: r.fetches.Load(), Errors: r.errors.Load(),
 		Keys:     p.KeyCount + int(p.Replace*min(took, p.Duration).Seconds()),
 		Stats:    counts{stats.Hits, stats.Loads, stats.Evictions, r.most},
-		Leftover: max(0, runtime.NumGoroutine()-before),
+		Leftover: sample.GoroutinesLeft(before),
 		series:   r.record.All(), partial: ctx.Err() != nil,
 	}
 	result.Early = levelOf(result.series, p.Duration/5, 2*p.Duration/5)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/internal/lab"
+	"github.com/snowfence/snowfence/internal/lab/sample"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/verdict"
@@ -110,7 +111,7 @@ func (c *Cell) callers(answers []answer) {
 func Run(ctx context.Context, p *Params, e lab.Env) (*Matrix, error) {
 	before := runtime.NumGoroutine()
 	rows, err := trials(ctx, *p, e)
-	m := &Matrix{Rows: rows, GoroutinesLeft: goroutinesLeft(before)}
+	m := &Matrix{Rows: rows, GoroutinesLeft: sample.GoroutinesLeft(before)}
 	if ctx.Err() != nil {
 		err = nil // it comes from the interruption
 	}
@@ -159,28 +160,6 @@ func runTogether(ctx context.Context, cfg Params, f *fault, s setting) (*Cell, e
 // mostDoublings bounds the doublings of a time-out until the callers come together within it. The
 // number needed depends on the machine and on the number of callers.
 const mostDoublings = 8
-
-// goroutinesLeft returns the number of goroutines above before, once they had time to end.
-func goroutinesLeft(before int) int {
-	const looks, look = 1000, time.Millisecond
-	for range looks {
-		if runtime.NumGoroutine() <= before {
-			return 0
-		}
-		time.Sleep(look) // lets them run, however busy the machine
-	}
-	return max(0, goroutines()-before)
-}
-
-// goroutines returns the exact number of goroutines. runtime.NumGoroutine may count one that has
-// just ended.
-func goroutines() int {
-	for room := 2 * runtime.NumGoroutine(); ; room *= 2 {
-		if n, ok := runtime.GoroutineProfile(make([]runtime.StackRecord, room)); ok {
-			return n
-		}
-	}
-}
 
 // untried is the detail of the check of a fault that a run did not get to.
 const untried = "it was not tried"

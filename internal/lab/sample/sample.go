@@ -1,4 +1,5 @@
-// Package sample takes samples of a run: gauges, rates, and what the program as a whole takes.
+// Package sample takes samples of a run: gauges, rates, and what the program as a whole takes or
+// leaves behind.
 package sample
 
 import (
