@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openFor makes a cluster that is closed when the benchmark ends.
+// openFor returns a cluster that is closed when the benchmark ends.
 func openFor(b *testing.B, s setup) *cluster {
 	b.Helper()
 	c, err := s.open(b.Context())
@@ -21,8 +21,8 @@ func openFor(b *testing.B, s setup) *cluster {
 }
 
 // BenchmarkRegisterVisible registers names on the first of three nodes, without a pause, until the
-// others show them. An operation is a name; so the time is that of what limits the way from
-// Register to Lookup elsewhere.
+// others show them. An operation is a name, so the time is that of the slowest step from Register
+// to Lookup on another node.
 func BenchmarkRegisterVisible(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	b.ReportAllocs()
@@ -35,7 +35,7 @@ func BenchmarkRegisterVisible(b *testing.B) {
 	require.NoError(b, c.check())
 }
 
-// BenchmarkReleaseVisible is the same for releases.
+// BenchmarkReleaseVisible does the same for releases.
 func BenchmarkReleaseVisible(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	all, err := register(c.nodes[0], 0, b.N, 4)
@@ -49,7 +49,7 @@ func BenchmarkReleaseVisible(b *testing.B) {
 }
 
 // BenchmarkOneAtATime registers and releases one name; each change waits until two other nodes have
-// seen the one before.
+// seen the previous one.
 func BenchmarkOneAtATime(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	s := newStepper(b.Context(), c)
@@ -63,8 +63,8 @@ func BenchmarkOneAtATime(b *testing.B) {
 	b.ReportMetric(released.quantile(50).Seconds()*1e3, "release-p50-ms")
 }
 
-// BenchmarkSpread has 10,000 and 100,000 names of one node spread to two others. An operation is
-// all of that.
+// BenchmarkSpread spreads 10,000 and 100,000 names of one node to two others. An operation is all
+// of them.
 func BenchmarkSpread(b *testing.B) {
 	for _, n := range DefaultPlan.Spread {
 		b.Run("names="+strconv.Itoa(n), func(b *testing.B) {
@@ -86,8 +86,8 @@ func BenchmarkSpread(b *testing.B) {
 	}
 }
 
-// BenchmarkJoin has a node join a cluster that holds 100,000 names, or as many as
-// -clusterbench.names says.
+// BenchmarkJoin makes a node join a cluster with 100,000 names, or the number in
+// -clusterbench.names.
 func BenchmarkJoin(b *testing.B) {
 	b.Run("names="+strconv.Itoa(*names), func(b *testing.B) {
 		f, err := fill(b.Context(), *names)
@@ -114,7 +114,7 @@ func BenchmarkJoin(b *testing.B) {
 	})
 }
 
-// BenchmarkJoinUnderChurn has a node join while names are released and registered, see
+// BenchmarkJoinUnderChurn makes a node join while names are released and registered; see
 // -clusterbench.names and -clusterbench.churn.
 func BenchmarkJoinUnderChurn(b *testing.B) {
 	b.Run("names="+strconv.Itoa(*names)+"/churn="+strconv.Itoa(*churned), func(b *testing.B) {
@@ -160,7 +160,7 @@ func BenchmarkChurn(b *testing.B) {
 	}
 }
 
-// BenchmarkIdle listens to 16 nodes to which nothing happens. An operation is 100 ms of that.
+// BenchmarkIdle measures the traffic of 16 idle nodes. An operation is 100 ms.
 func BenchmarkIdle(b *testing.B) {
 	c := openFor(b, setup{nodes: DefaultPlan.BigCluster, metered: true})
 	require.NoError(b, c.quiet(b.Context()))
@@ -175,8 +175,8 @@ func BenchmarkIdle(b *testing.B) {
 		"packets/node/s")
 }
 
-// BenchmarkBytes counts what all nodes send for each name, in a burst that goes in packets and in
-// one that goes over connections.
+// BenchmarkBytes counts the bytes that all nodes send for each name, in a burst that is sent in
+// packets and in one that is sent over connections.
 func BenchmarkBytes(b *testing.B) {
 	for _, nodes := range []int{3, DefaultPlan.BigCluster} {
 		for _, n := range []int{DefaultPlan.Few, DefaultPlan.Many} {

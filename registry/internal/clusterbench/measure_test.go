@@ -47,7 +47,7 @@ func TestMeasure(t *testing.T) {
 	}))
 }
 
-// tiny is a plan of which nothing is learnt but that the measurements work.
+// tiny is a plan that only shows that the measurements work.
 var tiny = Plan{
 	Rounds: 1, Names: 64, Spread: [2]int{32, 300}, Join: 301, Steps: 2, Few: 4, Many: 300,
 	BigCluster: 4,
@@ -55,9 +55,8 @@ var tiny = Plan{
 	Churn: 20, ChurnRate: 5000,
 }
 
-// Everything is measured, in a small way, and comes to plausible figures. Most of the time is spent
-// waiting, so some runs go on at once; all of them would be so many nodes that some get no turn for
-// seconds, and are not let in.
+// All measurements, on a small scale, have plausible results. They mostly wait, so some run
+// concurrently; if all did, some of the many nodes would not run for seconds and could not join.
 func TestMeasurements(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -75,7 +74,7 @@ func TestMeasurements(t *testing.T) {
 		for i, v := range s.variants {
 			run := func() { all[i].figures, all[i].err = v.run(ctx) }
 			if s.name == "lookup" {
-				run() // by itself: it sets GOMAXPROCS
+				run() // alone, because it sets GOMAXPROCS
 				continue
 			}
 			wg.Go(func() {
@@ -157,8 +156,8 @@ func TestMeasureOnly(t *testing.T) {
 	require.Equal(t, []string{"One node, nobody else in the cluster"}, titles)
 }
 
-// A measurement whose time is up ends with an error that says what it waited for, and leaves
-// nothing behind.
+// A measurement that exceeds its time ends with an error that names what it waited for, and leaves
+// no goroutine.
 func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
