@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chain is n updates of one claim each.
+// chain returns n updates of one claim each.
 func chain(n int) []*Update {
 	var all []*Update
 	for i := range n {
@@ -108,7 +108,8 @@ func TestMessagesAboutStrangersAreIgnored(t *testing.T) {
 	require.NotContains(t, o.tables, "z")
 }
 
-// A chunk that was served before the claim ended comes after the tombstone came, and was dropped.
+// A chunk that was served before the claim ended arrives after the tombstone arrived and was
+// dropped.
 func TestALateChunkCanNotBringBackWhatIsGone(t *testing.T) {
 	for _, keep := range []int{1024, -1} {
 		o := observe(t, Config{Limits: Limits{Tombstones: keep}}, "b", "c")

@@ -61,8 +61,8 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 	require.Equal(t, "c", last.Record.Node)
 }
 
-// A partition that does not compare by itself sleeps, however many claims stand on its names, as
-// long as no conflict is open.
+// A partition that does not compare digests by itself sleeps, however many claims stand on its
+// names, as long as there is no unresolved conflict.
 func TestClaimsSideBySideLeaveThePartitionAsleep(t *testing.T) {
 	c := newCluster(t)
 	for i, n := range []string{"a", "b", "c"} {
