@@ -14,8 +14,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Many members join, update, leave and end on two nodes, while others read and watch. In the end
-// both nodes show the members that stayed; and when a node closes meanwhile, every membership ends.
+// Many members join, update, leave and end on two nodes, while others read and watch. At the end
+// both nodes show the members that stayed. When a node closes during this, every membership ends.
 func TestStress(t *testing.T) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // bits
 	t.Logf("seed %d", seed)
