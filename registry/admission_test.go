@@ -125,7 +125,7 @@ func TestOpenFails(t *testing.T) {
 	require.ErrorContains(t, err, port)
 	t.Log(err)
 
-	// The first node of a cluster may be given the list that all are given.
+	// The first node of a cluster may get the same list as all others.
 	b := openReal(t, "b", nil)
 	addr := b.Addr()
 	require.NoError(t, b.Close())

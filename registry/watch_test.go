@@ -56,7 +56,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A watcher that takes nothing delays no other, and gets the number of events that it missed.
+// A watcher that is not read delays no other, and gets the number of events that it missed.
 func TestSlowWatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")
@@ -182,7 +182,7 @@ func TestWaitFor(t *testing.T) {
 		for range 10 {
 			require.Equal(t, g.Claim(), <-got)
 		}
-		synctest.Wait() // until the partition is done with it
+		synctest.Wait() // until the partition has handled it
 		require.Empty(t, b.part("x").waits)
 		c, err := b.WaitFor(ctx, "x")
 		require.NoError(t, err, "who is there already is returned even if ctx has ended")
