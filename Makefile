@@ -130,7 +130,6 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null || exit 1; \
 	done
 
-# A pipe's status is its last command's, so a failure is read from the output.
 .PHONY: sim
 sim: ## Run the registry's simulator over SEEDS (100000) seeds; prints seeds per second
 	$(GO) test ./registry/internal/sim -run '^TestSeeds$$' -count 1 -timeout 0 -v -sim.seeds $(SEEDS)
@@ -144,6 +143,7 @@ soak: ## Random faults on a cluster of caches for SOAK (3m), from SOAK_SEED
 explore: ## Explore more of the registry's small worlds than the tests do (minutes, and some GiB)
 	$(GO) test ./registry/internal/explore -run Deep -count 1 -timeout 0 -v -explore.deep
 
+# The status of a pipe is that of its last command, so failures are read from the output.
 .PHONY: bench
 bench: tool-benchstat ## Benchmarks of the packages, COUNT (6) times each, with a summary
 	@mkdir -p out
