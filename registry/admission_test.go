@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 	eventually(t, "they still understand each other", func() bool { return holderOf(b, "x") == "a" })
 	openReal(t, "c", []string{b.Addr()}, with(next))
 	require.Error(t, a.InstallKey([]byte("short")))
-	require.Error(t, a.RemoveKey(next), "it is in use")
+	require.Error(t, a.RemoveKey(next), "the key is in use")
 }
 
 func TestOpenFails(t *testing.T) {

@@ -27,7 +27,7 @@ func TestIdleWakeUps(t *testing.T) {
 				time.Sleep(time.Second)
 				alone := a.wakeUps.Load()
 				time.Sleep(time.Hour)
-				require.Equal(t, alone, a.wakeUps.Load(), "nobody to talk to")
+				require.Equal(t, alone, a.wakeUps.Load(), "there is no other node")
 
 				b, _ := lan.open(t, "b", several)
 				time.Sleep(10 * time.Second)
@@ -66,15 +66,15 @@ func TestAlarm(t *testing.T) {
 		require.GreaterOrEqual(t, wait, tickEvery/2)
 		time.Sleep(wait)
 		synctest.Wait()
-		require.Equal(t, int64(never), due.Load(), "looked at")
+		require.Equal(t, int64(never), due.Load(), "checked")
 
 		p.mu.Lock()
 		due.Store(1)
 		require.Less(t, a.tickDue(a.parts), int64(never), "to tick again")
-		require.Equal(t, int64(1), due.Load(), "not looked at while somebody has the lock")
+		require.Equal(t, int64(1), due.Load(), "not checked while the lock is held")
 		p.mu.Unlock()
 		synctest.Wait()
-		require.Equal(t, int64(never), due.Load(), "looked at by its goroutine")
+		require.Equal(t, int64(never), due.Load(), "checked by its goroutine")
 
 		lan.open(t, "b")
 		synctest.Wait() // the due time is never while the alarm looks

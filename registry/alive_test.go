@@ -22,7 +22,7 @@ func TestSilentHolderLosesItsName(t *testing.T) {
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
-		require.NoError(t, g.Alive(), "without RequireAlive silence is no matter")
+		require.NoError(t, g.Alive(), "without RequireAlive no signs of life are needed")
 
 		g.RequireAlive(time.Second)
 		for range 10 {
@@ -160,7 +160,7 @@ func TestAliveAmidEverything(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.NoError(t, r.Close(), "and nothing is left to wait for")
+	require.NoError(t, r.Close(), "Close has nothing to wait for")
 	require.Zero(t, r.Len())
 }
 

@@ -81,7 +81,7 @@ func TestGroupsSleepUntilOpened(t *testing.T) {
 		require.False(t, registry.Asleep(b))
 		c := registry.OpenOn(t, lan, "c", 0)
 		synctest.Wait()
-		require.False(t, registry.Asleep(c), "who comes later is woken as well")
+		require.False(t, registry.Asleep(c), "a node that joins later is woken as well")
 		require.Len(t, a.Stats().Partitions, 4, "they are not among those of the names")
 	})
 }
@@ -148,7 +148,7 @@ func TestSlowGroupWatcher(t *testing.T) {
 		for i := range registry.DefaultWatchBuffer + 7 {
 			joined(t, g, strconv.Itoa(i), "")
 		}
-		require.Equal(t, before, time.Now(), "nobody waited for it")
+		require.Equal(t, before, time.Now(), "no caller waited for the watcher")
 		all := words(w)
 		require.Len(t, all, registry.DefaultWatchBuffer+1)
 		require.Equal(t, []string{"missed 7 events", "joined 7 a:"}, all[:2])
@@ -279,7 +279,7 @@ func TestGroupLimits(t *testing.T) {
 		require.ErrorAs(t, err, &full)
 		require.ErrorIs(t, err, group.ErrFull)
 		require.Equal(t, 15, full.Members)
-		require.Equal(t, 14, g.Len("g"), "who does not fit is not taken, the others stay")
+		require.Equal(t, 14, g.Len("g"), "a member that does not fit is refused, and the others stay")
 		m := joined(t, g, "g", "")
 		err = m.Update(t.Context(), func([]byte) []byte { return make([]byte, registry.DefaultMaxMeta) })
 		require.ErrorIs(t, err, group.ErrFull)

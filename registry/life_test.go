@@ -37,7 +37,7 @@ func TestRegisterRefusesADeadline(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		_, err = r.Register(request, "x", nil)
-		require.Equal(t, context.DeadlineExceeded, err, "a context that has ended is told as before")
+		require.Equal(t, context.DeadlineExceeded, err, "not the error of a deadline")
 	})
 }
 

@@ -60,7 +60,7 @@ func TestThreeNodes(t *testing.T) {
 	c := openReal(t, "c", []string{b.Addr()})
 	all := []*Registry{a, b, c}
 	for _, r := range all {
-		eventually(t, "everybody sees everybody",
+		eventually(t, "all nodes see each other",
 			func() bool { return len(r.Members()) == 3 && r.Stats().Members == 3 })
 	}
 
@@ -161,7 +161,7 @@ func TestCrashAndRestart(t *testing.T) {
 	_, err = again.Register(t.Context(), "x", nil)
 	require.NoError(t, err)
 	eventually(t, "the new run's name is seen", func() bool { return holderOf(a, "x") == "b" })
-	require.Equal(t, 1, a.Len(), "what the run before had is gone")
+	require.Equal(t, 1, a.Len(), "the names of the previous incarnation are gone")
 }
 
 func TestLeave(t *testing.T) {
@@ -234,7 +234,7 @@ func TestSplitAndHeal(t *testing.T) {
 				select {
 				case <-g.Context().Done():
 				case <-deadline:
-					t.Fatal("a loser was not told")
+					t.Fatal("the context of a loser did not end")
 				}
 				require.ErrorIs(t, context.Cause(g.Context()), ErrConflict)
 				var conflict *ConflictError
@@ -299,7 +299,7 @@ func TestLosersAndWinnersUnderLoad(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	eventually(t, "nothing is left", func() bool {
+	eventually(t, "no name is left", func() bool {
 		return a.Len() == 0 && b.Len() == 0 && len(a.Registrations()) == 0 && len(b.Registrations()) == 0
 	})
 }

@@ -36,7 +36,7 @@ func fill(t *testing.T, r *Registry) {
 		require.NoError(t, err)
 	}
 	synctestWait()
-	require.Equal(t, r.cfg.QueueSize, r.Stats().Partitions[0].Queue, "it stays full")
+	require.Equal(t, r.cfg.QueueSize, r.Stats().Partitions[0].Queue, "the queue stays full")
 }
 
 func TestFullQueuePushesBack(t *testing.T) {
@@ -84,7 +84,7 @@ func TestFullQueuePushesBack(t *testing.T) {
 		s := a.Stats().Partitions[0]
 		require.Equal(t, 4, s.QueueHigh)
 		require.Zero(t, s.Waiting)
-		require.Zero(t, a.parts[0].gate.granted, "who gave up left no claim on room")
+		require.Zero(t, a.parts[0].gate.granted, "callers that gave up hold no room")
 
 		node.jam(false)
 		time.Sleep(30 * time.Second) // lost changes are pulled
@@ -197,12 +197,12 @@ func TestGate(t *testing.T) {
 	require.False(t, g.full(1))
 	require.True(t, g.full(0))
 	first, second, third := g.enter(), g.enter(), g.enter()
-	require.True(t, g.full(1), "nobody slips past those who wait")
+	require.True(t, g.full(1), "no caller overtakes those that wait")
 	g.open(1)
 	require.True(t, isClosed(first.turn))
 	require.False(t, isClosed(second.turn))
 	g.open(1)
-	require.False(t, isClosed(second.turn), "the room is spoken for")
+	require.False(t, isClosed(second.turn), "the room is reserved")
 	g.leave(second)
 	g.leave(first)
 	g.open(1)

@@ -53,7 +53,7 @@ func TestOpenBringsWhatTheOthersHave(t *testing.T) {
 		before := time.Now()
 		b, _ := lan.open(t, "b")
 		require.Equal(t, 1000, b.Len(), "at the moment when Open returns")
-		require.Less(t, time.Since(before), time.Second, "Open saw that all was there")
+		require.Less(t, time.Since(before), time.Second, "Open detected that all names were there")
 	})
 }
 
@@ -180,7 +180,7 @@ func TestRegisterAgain(t *testing.T) {
 		_, err = a.Register(context.Background(), "y", nil)
 		require.NoError(t, err)
 		_, err = a.Register(context.Background(), "y", nil)
-		require.ErrorIs(t, err, ErrTaken, "contexts that never end say nothing about who the holder is")
+		require.ErrorIs(t, err, ErrTaken, "contexts that never end do not identify a holder")
 	})
 }
 
@@ -198,7 +198,7 @@ func TestHolderEnds(t *testing.T) {
 		end(died)
 		synctestWait()
 		require.Equal(t, died, context.Cause(g.Context()))
-		require.Equal(t, died, g.Release(), "it had ended before")
+		require.Equal(t, died, g.Release(), "the registration had ended before")
 		require.Equal(t, died, g.Update(t.Context(), func(m []byte) []byte { return m }))
 		require.Equal(t, "x", g.Claim().Name, "the last claim stays readable")
 		for _, r := range []*Registry{a, b} {

@@ -75,13 +75,13 @@ func TestRunTakesOver(t *testing.T) {
 
 		failed := errors.New("failed")
 		first.end <- failed
-		require.Equal(t, failed, <-first.result, "the function's error is Run's")
+		require.Equal(t, failed, <-first.result, "Run returns the function's error")
 		require.Error(t, ctx.Err())
 		<-second.begun
 		synctestWait()
 		require.Equal(t, "b", holderOf(a, "x"))
 		second.end <- nil
-		require.NoError(t, <-second.result, "a function that has done its work ends Run")
+		require.NoError(t, <-second.result, "Run ends when the function returns nil")
 		synctestWait()
 		require.Zero(t, a.Len())
 
@@ -166,7 +166,7 @@ func TestRunAgainAfterAConflict(t *testing.T) {
 		g, _ := RegistrationFromContext(again)
 		synctestWait()
 		require.Equal(t, "a", holderOf(b, "x"))
-		require.Greater(t, g.Claim().Token(), conflict.Winner.Token(), "fences off those before")
+		require.Greater(t, g.Claim().Token(), conflict.Winner.Token(), "greater than earlier ones")
 	})
 }
 
@@ -194,7 +194,7 @@ func TestRunLeavesNoNameBehind(t *testing.T) {
 			<-ctx.Done()
 			return errStopped
 		})
-		require.Equal(t, errStopped, err, "who releases the name by itself has ended Run")
+		require.Equal(t, errStopped, err, "a function that releases the name ends Run")
 		require.ErrorIs(t, context.Cause(left), ErrReleased)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -205,7 +205,7 @@ func TestRunLeavesNoNameBehind(t *testing.T) {
 			left = ctx //nolint:fatcontext // read once it has ended
 			return nil
 		}))
-		require.ErrorIs(t, context.Cause(left), ErrReleased, "what the function left behind ends")
+		require.ErrorIs(t, context.Cause(left), ErrReleased, "the function's context ends")
 	})
 }
 
@@ -227,7 +227,7 @@ func TestRunFailsAtOnce(t *testing.T) {
 			within, cancel := context.WithTimeout(ctx, time.Hour)
 			defer cancel()
 			err := a.Run(within, "y", nil, never)
-			require.ErrorIs(t, err, ErrTaken, "or it would wait for itself")
+			require.ErrorIs(t, err, ErrTaken, "otherwise it would wait for itself")
 			return a.Run(ctx, "z", nil, func(ctx context.Context) error {
 				g, _ := RegistrationFromContext(ctx)
 				require.Equal(t, "z", g.Name(), "the last one")
@@ -253,7 +253,7 @@ func TestRunFailsAtOnce(t *testing.T) {
 		}()
 		<-began
 		require.NoError(t, a.Leave(t.Context()))
-		require.Equal(t, ErrClosed, <-caused, "said once")
+		require.Equal(t, ErrClosed, <-caused, "the cause is not wrapped twice")
 		require.ErrorIs(t, <-left.result, ErrClosed)
 		err = <-held.result
 		require.ErrorIs(t, context.Cause(ctx), ErrClosed)

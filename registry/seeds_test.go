@@ -151,7 +151,7 @@ func TestStartAlone(t *testing.T) {
 	r, err = tryReal(t, network, "first", func(c *Config, addr string) {
 		c.Seeds, c.Logger = []string{addr}, slog.New(slog.NewTextHandler(&log, nil))
 	})
-	require.NoError(t, err, "it finds itself")
+	require.NoError(t, err, "the node finds itself")
 	require.NoError(t, r.Close())
 	require.Contains(t, log.String(), "this node starts alone")
 	require.NotContains(t, log.String(), "error=")
@@ -159,7 +159,7 @@ func TestStartAlone(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(ErrReleased)
 	_, err = Open(ctx, Config{StartAlone: true, Seeds: []string{"127.0.0.1:1"}})
-	require.ErrorIs(t, err, ErrReleased, "a context that has ended is no silence")
+	require.ErrorIs(t, err, ErrReleased, "the end of the context is not taken for silence")
 }
 
 // TestCutOffWhileOpening opens two nodes that list each other as seeds and can't reach each other.
@@ -268,14 +268,14 @@ func TestWhoeverIsKeptOutDoesNotOpen(t *testing.T) {
 			}
 			_, err := friend.Join(t.Context(), seed)
 			var j *JoinError
-			require.ErrorAs(t, err, &j, "Join says the same")
+			require.ErrorAs(t, err, &j, "Join returns the same error")
 			x.want(t, err)
 			eventually(t, "the friend is alone again", members(1, friend))
 			for {
 				e, err := watcher.Next(t.Context())
 				require.NoError(t, err)
 				if e.Kind == NodeDown {
-					require.Equal(t, ReasonNodeLeft, e.Reason, "it was told that the node leaves")
+					require.Equal(t, ReasonNodeLeft, e.Reason, "the friend was notified")
 					break
 				}
 			}

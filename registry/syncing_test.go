@@ -94,7 +94,7 @@ func TestTheWaitToCatchUpIsBounded(t *testing.T) {
 		_, err = b.RegisterFor(ctx, t.Context(), "x", nil)
 		require.ErrorIs(t, err, ErrSyncing)
 		require.ErrorIs(t, err, cause)
-		require.Empty(t, b.part("x").asked, "nobody waits any more")
+		require.Empty(t, b.part("x").asked, "no caller waits any more")
 
 		// Own claims, and those of nodes that are down, are known without a wait.
 		start = time.Now()
@@ -146,7 +146,7 @@ func TestRunEndsWhileItCatchesUp(t *testing.T) {
 		go func() { done <- b.Run(ctx, "x", nil, nil) }()
 		time.Sleep(DefaultSyncTimeout + time.Second)
 		synctest.Wait()
-		require.Empty(t, done, "it goes on")
+		require.Empty(t, done, "Run goes on")
 		tired := errors.New("tired")
 		cancel(tired)
 		require.Equal(t, tired, <-done)
@@ -177,7 +177,7 @@ func TestClosingEndsJoin(t *testing.T) {
 					done <- err
 				}()
 				synctest.Wait()
-				require.Empty(t, done, "it waits until b has caught up with a")
+				require.Empty(t, done, "Run waits until b has caught up with a")
 				require.NoError(t, c.end(b))
 				require.ErrorIs(t, <-done, ErrClosed)
 			})

@@ -91,7 +91,7 @@ func TestThreeNodes(t *testing.T) {
 	life, end := context.WithCancel(t.Context())
 	join(t, life, c, "g", "4")
 	_, err := c.Register(t.Context(), "g", nil)
-	require.NoError(t, err, "a name is another thing")
+	require.NoError(t, err, "names are separate from groups")
 	for _, n := range nodes {
 		eventually(t, "all are seen", func() bool { return n.groups.Len("g") == 4 && n.Len() == 1 })
 		require.Equal(t, []string{"a 1", "a 3", "b 2", "c 4"}, show(n.groups, "g"))
@@ -167,7 +167,7 @@ func TestSplitAndHeal(t *testing.T) {
 	for i := range groups {
 		join(t, t.Context(), a, name(i), "late")
 		join(t, t.Context(), b, name(i), "late")
-		require.NoError(t, early[3*i+2].Leave(), "c leaves while a can't hear of it")
+		require.NoError(t, early[3*i+2].Leave(), "c leaves while a can't be notified")
 	}
 	cut.Heal()
 	want := []string{"a early", "a late", "b early", "b late"}
@@ -184,7 +184,7 @@ func TestSplitAndHeal(t *testing.T) {
 	}
 	for i, m := range early {
 		if i%3 != 2 {
-			require.NoError(t, m.Context().Err(), "nobody loses anything")
+			require.NoError(t, m.Context().Err(), "no membership ends")
 		}
 	}
 }

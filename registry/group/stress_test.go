@@ -102,7 +102,7 @@ func TestStress(t *testing.T) {
 		return all
 	}
 	for _, n := range nodes {
-		eventually(t, "who stayed is shown, and nobody else", func() bool {
+		eventually(t, "exactly the members that stayed are shown", func() bool {
 			return fmt.Sprint(shown(n.groups)) == fmt.Sprint(stayed)
 		})
 	}

@@ -186,7 +186,7 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	for _, r := range []*registry.Registry{plain, locked} {
-		require.Len(t, r.Members(), 1, "nobody got in")
+		require.Len(t, r.Members(), 1, "no node was admitted")
 	}
 	lockedSees.Close()
 }

@@ -61,7 +61,7 @@ func live(c *cluster, size int) {
 	}
 
 	c.kill(last)
-	require.Zero(c.tb, c.restart(last, c.lastPort), "refusals at the address of the node before")
+	require.Zero(c.tb, c.restart(last, c.lastPort), "refusals at the address of the previous node")
 	c.whole("it started anew at once at the same port")
 	c.register(last, orphans[namesEach/2:]...)
 	c.whole("it took its other names once more")
@@ -70,7 +70,7 @@ func live(c *cluster, size int) {
 	refused := c.restart(last, 0)
 	c.tb.Logf("started at another port at once after a kill: refused %d times until the node before "+
 		"was given up", refused)
-	require.Positive(c.tb, refused, "the name is still that of the node before")
+	require.Positive(c.tb, refused, "the name still belongs to the previous node")
 	c.register(last, orphans[namesEach/2:]...)
 	c.whole("its name was free again")
 

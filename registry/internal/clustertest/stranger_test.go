@@ -187,7 +187,7 @@ func TestForger(t *testing.T) {
 				}
 				return ""
 			})
-			require.Equal(t, before, a.tally(), "nothing has happened at a")
+			require.Equal(t, before, a.tally(), "a has no new events")
 			require.Equal(t, []string{"a", "b"}, a.members())
 			c.register("b", "honest")
 			c.whole("they go on")

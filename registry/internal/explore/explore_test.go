@@ -47,7 +47,7 @@ func explore(t *testing.T, worlds []World) {
 					t.Fatal("the search ended early")
 				}
 				if r.Rests == 0 {
-					t.Fatal("no state of rest was judged")
+					t.Fatal("no state of rest was checked")
 				}
 			})
 		}

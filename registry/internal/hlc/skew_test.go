@@ -196,7 +196,7 @@ func TestAClockBeforeItsTimeHasNoSay(t *testing.T) {
 	c := New(time.Second)
 	require.False(t, hears(c, "b", wrong, right))
 	require.Equal(t, right, c.Now(right).Nanos)
-	require.False(t, hears(c, "d", wrong, right), "nor do two")
+	require.False(t, hears(c, "d", wrong, right), "nor do two such nodes")
 	require.Equal(t, right+1, c.Now(right+1).Nanos)
 
 	// Such clocks count among each other, and against a plausible one.

@@ -70,7 +70,7 @@ func TestIdentityMustBeEqual(t *testing.T) {
 			require.Equal(t, a.Addr(), seed.Seed)
 			require.ErrorContains(t, err, fmt.Sprintf("%s is %q there, %q here", x.field, x.ours, x.theirs))
 
-			soon(t, "the seed hears of it", func() bool { return len(a.refusals0()) > 0 })
+			soon(t, "the seed is notified", func() bool { return len(a.refusals0()) > 0 })
 			r := a.refusals0()[0]
 			require.Equal(t, "b", r.node)
 			require.Equal(t, b.Addr(), r.addr)
@@ -187,7 +187,7 @@ func TestWordOfTheRunBefore(t *testing.T) {
 	again.Transport, again.Incarnation = transport, 2
 	b = open(t, again)
 	<-exchanged
-	require.False(t, early, "memberlist was spoken to too early")
+	require.False(t, early, "memberlist received messages too early")
 	soon(t, "a hears of the restart", func() bool { return a.heard("up b 2") })
 	together(t, a, b)
 }

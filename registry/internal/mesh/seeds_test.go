@@ -67,7 +67,7 @@ func TestAllStartAtOnce(t *testing.T) {
 			for i, n := range nodes {
 				together(t, nodes[i/group*group:i/group*group+group]...)
 				n.search()
-				require.Len(t, n.Members(), group, "the name service shows nobody else yet")
+				require.Len(t, n.Members(), group, "the name service shows no other node yet")
 			}
 			for _, s := range services {
 				setService(s, nodes...)
@@ -219,15 +219,15 @@ func TestRoundsAreFairAndBounded(t *testing.T) {
 	for i := range maxJoins {
 		newest = append(newest, addr(many-1-i))
 	}
-	require.ElementsMatch(t, newest, round(), "whoever was lost last is tried first")
-	require.NotContains(t, r.places, addr(0), "and whoever was lost longest ago is forgotten")
+	require.ElementsMatch(t, newest, round(), "the addresses lost last are tried first")
+	require.NotContains(t, r.places, addr(0), "the address lost longest ago is forgotten")
 	seen := make(map[string]int)
 	for range maxPlaces / maxJoins {
 		for _, a := range round() {
 			seen[a]++
 		}
 	}
-	require.Len(t, seen, maxPlaces, "each has its turn before any has two")
+	require.Len(t, seen, maxPlaces, "each is tried once before any is tried twice")
 	r.lost("late", "10.9.9.9:1")
 	require.Contains(t, round(), "10.9.9.9:1")
 	r.found("late")

@@ -56,7 +56,7 @@ func TestRubbishFromOutside(t *testing.T) {
 	}
 	require.NoError(t, udp.Close())
 	require.True(t, nodes[1].Send("a", 0, update("b", 1, 10)))
-	soon(t, "it still hears", func() bool { return nodes[0].has("b", 0, 1) })
+	soon(t, "the node still receives", func() bool { return nodes[0].has("b", 0, 1) })
 	require.Positive(t, nodes[0].Stats().Rejected+nodes[0].counters.unknown.Load())
 	require.Equal(t, []string{"a", "b"}, nodes[0].names())
 }

@@ -151,7 +151,7 @@ func TestAStandingThatDoesNotFitIsIgnored(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.hear("b", update(0, 1, claim("x", 1)))
 	o.hear("b", standing(0, 1, 1, Span{UpTo: 1}))
-	require.Equal(t, 1, o.Len(), "nobody asked")
+	require.Equal(t, 1, o.Len(), "no check was sent")
 }
 
 // An answer does not affect claims that are newer than it.

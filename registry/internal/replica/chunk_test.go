@@ -67,7 +67,7 @@ func TestAChunkTellsHowFarTombstonesReach(t *testing.T) {
 func TestAJoinerShowsWhatItHas(t *testing.T) {
 	o := observe(t, Config{}, "c")
 	o.NodeUp(o.at, "b", 1)
-	require.False(t, o.CaughtUp(), "nobody has spoken for b yet")
+	require.False(t, o.CaughtUp(), "no node has spoken for b yet")
 	n, node := o.Behind()
 	require.Equal(t, 1, n)
 	require.Equal(t, "b", node)

@@ -45,7 +45,7 @@ func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	require.True(t, o.isAhead(right))
 	out := o.pass(0)
 	require.Equal(t, 1, count(out.Events, ClockAhead))
-	require.Equal(t, 4, count(out.Events, Updated), "nobody released anything")
+	require.Equal(t, 4, count(out.Events, Updated), "no claim was released")
 	require.Len(t, out.Events, 5)
 	require.Equal(t, 4, o.Len())
 	o.OwnNames(func(r *Record) bool {

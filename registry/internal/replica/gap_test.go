@@ -43,7 +43,7 @@ func TestAnUpdateIsRelayedOnceAndOnlyIfItWasNews(t *testing.T) {
 	require.Empty(t, o.hear("b", all[2]).Relay)
 	require.Equal(t, []*Update{all[0]}, o.hear("b", all[0]).Relay)
 	require.Empty(t, o.hear("b", all[0]).Relay)
-	require.Equal(t, []*Update{all[1], all[2]}, o.hear("b", all[1]).Relay, "what waited was news too")
+	require.Equal(t, []*Update{all[1], all[2]}, o.hear("b", all[1]).Relay, "the one that waited, too")
 }
 
 func TestAnUpdateThatOverlapsBringsWhatIsNew(t *testing.T) {

@@ -30,7 +30,7 @@ func TestARestartedNodesClaimsAreDropped(t *testing.T) {
 			require.Zero(t, o.Len())
 			o.hear("c", update(2, 3, claim("z", 3)))
 			o.hear("c", update(0, 3, claim("x", 1), claim("y", 2), claim("z", 3)))
-			require.Zero(t, o.Len(), "messages of the run before are void")
+			require.Zero(t, o.Len(), "messages of the previous incarnation are ignored")
 			o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
 			o.hear("b", &Update{Origin: "b", Incarnation: 2, UpTo: 1, Records: []*Record{claim("x", 1)}})
 			require.Equal(t, 1, o.Len())
@@ -64,8 +64,8 @@ func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
 	o.NodeUp(o.at, "b", 4)
 	require.Nil(t, o.Lookup("x"), "the holder died with its node")
 	o.hear("b", &Update{Origin: "b", Incarnation: 4, UpTo: 1, Records: []*Record{claim("y", 1)}})
-	require.Nil(t, o.Lookup("y"), "for all we know that is an old message")
-	require.EqualValues(t, 9, o.tables["b"].inc, "which b has to hear of")
+	require.Nil(t, o.Lookup("y"), "it may be an old message")
+	require.EqualValues(t, 9, o.tables["b"].inc, "b must be notified of it")
 }
 
 // A node restarts with a clock that was set back. The others would ignore it for ever, so it raises
@@ -103,7 +103,7 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	out := o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40,
 		Visible: true}}})
 	require.Greater(t, o.own.inc, uint64(9))
-	require.Len(t, sent[*Vector](out), 1, "all hear of it")
+	require.Len(t, sent[*Vector](out), 1, "all nodes are notified")
 	require.Empty(t, out.Lost)
 	var seqs []uint64
 	o.OwnNames(func(r *Record) bool {

@@ -36,7 +36,7 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 	}
 	c.nodes["c"].Unregister(c.at, "group/g", WhyReleased)
 	own, taken := c.nodes["c"].Register(c.at, "group/g", nil)
-	require.Nil(t, taken, "that others have it is no matter")
+	require.Nil(t, taken, "the claims of others do not matter")
 	require.NotNil(t, own)
 	c.nodes["b"].Unregister(c.at, "group/g", WhyEnded)
 	c.pump(time.Second)

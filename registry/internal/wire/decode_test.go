@@ -367,7 +367,7 @@ func TestAllocations(t *testing.T) {
 	half = half.bytes(0xff).zeros(4 * n)
 	for _, b := range []raw{records, items} {
 		_, err := wire.Decode(b, wire.Limits{})
-		require.NoError(t, err, "the smallest are not taken for a lie")
+		require.NoError(t, err, "the smallest elements are accepted")
 	}
 	for name, b := range map[string]raw{"records": records, "items": items, "half": half} {
 		size := cost(b)
