@@ -67,8 +67,8 @@ the last fifth of the run is compared with the second fifth.`,
 	},
 	Rules: func(p *Params, c *params.Checker) {
 		c.Check(!c.Held || p.Duration/5 >= p.fills(), "duration",
-			"must be at least %v with --check: the cache fills up until %v, and is measured from a fifth of "+
-				"the run on; got %v", 5*p.fills(), p.fills(), p.Duration)
+			"must be at least %v with --check: the cache fills up until %v, and is measured from a fifth "+
+				"of the run on; got %v", 5*p.fills(), p.fills(), p.Duration)
 		c.Check(p.Rate*p.Duration.Seconds() >= float64(p.Workers), "workers",
 			"must be at most one for each fetch of the run (%.0f), got %d", p.Rate*p.Duration.Seconds(),
 			p.Workers)
