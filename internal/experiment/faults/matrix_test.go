@@ -182,7 +182,7 @@ func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 		require.Empty(t, m.Rows[0].Stale.staleProblems(&hang, cfg.Callers))
 		require.Greater(t, m.Rows[0].Stale.SoftTimeout.Duration(), cfg.SoftTimeout)
 		rest := time.Second // the courier's pause after a second late flight in a row
-		require.Less(t, time.Since(began), rest+time.Second, "the trial must not wait for callers that have left")
+		require.Less(t, time.Since(began), rest+time.Second, "no wait for callers that left")
 	})
 }
 
