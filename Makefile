@@ -175,7 +175,8 @@ endif
 .PHONY: snowball-against
 snowball-against: ## The snowball through other libraries, side by side (a minute); report in out/against
 ifneq ($(NESTED),)
-	cd benchmarks && $(GO) run ./cachebench snowball --out ../out/against $(AGAINST_FLAGS)
+	$(GO) build -C benchmarks -o ../bin/against ./cachebench
+	bin/against snowball --out out/against $(AGAINST_FLAGS)
 else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif

@@ -21,11 +21,11 @@
 // outcome at once:
 //
 //	the function returns         its value and error
-//	it panics                    *[PanicError], with the stack of the panic
-//	it calls runtime.Goexit      [ErrGoexit] (golang/go#67087)
+//	it panics                    *PanicError, with the stack of the panic
+//	it calls runtime.Goexit      ErrGoexit (golang/go#67087)
 //	a linked child dies          the child's error, *PanicError or ErrGoexit
-//	the flight times out         [ErrTimeout], which is a context.DeadlineExceeded
-//	the courier is shut down     [ErrClosed]
+//	the flight times out         ErrTimeout, which is a context.DeadlineExceeded
+//	the courier is shut down     ErrClosed
 //
 // A fetch function that wants help from another goroutine starts it with [Go],
 // not with a go statement. Such a child is linked: if it panics, calls Goexit

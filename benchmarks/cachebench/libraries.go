@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/maypok86/otter/v2"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
+	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/viccon/sturdyc"
 	"golang.org/x/sync/singleflight"
 )
@@ -41,17 +42,17 @@ var libraries = []library{
 }
 
 func librariesText() string {
-	var b strings.Builder
+	var terms []lab.Term
 	for _, l := range libraries {
-		fmt.Fprintf(&b, "%s\n    %s\n", l.name, l.what)
+		terms = append(terms, lab.Term{Row: l.name, Meaning: l.what})
 	}
-	b.WriteString(`
+	return lab.Glossaries(terms) + `
+
 Snowfence runs last, with the fix on and the parameters of the scenario, as all of them:
 capacity, TTL, and the callers' deadline in the context. Where a library raises a panic
 in its callers, each worker recovers from it, as the handlers of net/http do, and where
 it ends them by Goexit, another worker takes their place. A library whose process ends
-has a line that ends there.`)
-	return b.String()
+has a line that ends there.`
 }
 
 func newLRU(p *snowball.Params) *expirable.LRU[uint64, []byte] {

@@ -29,9 +29,9 @@ func main() {
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &lab.Output{Stdout: stdout, Stderr: stderr}
 	root := &cobra.Command{
-		Use:   "cachebench",
+		Use:   "against",
 		Short: "The snowball of Snowfence's load tool, against other libraries",
-		Long: `This cachebench has one experiment, the snowball, and runs it through other libraries.
+		Long: `Against has one experiment, the snowball, and runs it through other libraries.
 All the others are in the cachebench of the main module.`,
 	}
 	lab.Root(root, out, nil, lab.Command(experiment, out))

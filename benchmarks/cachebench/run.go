@@ -21,7 +21,7 @@ import (
 // params are those of the snowball, and the libraries.
 type against struct {
 	snowball.Params
-	Against []string `name:"against" kind:"name,..." choices:"singleflight-do,singleflight-dochan,otter,sturdyc,groupcache" help:"libraries to run: see cachebench help snowball libraries"`
+	Against []string `name:"against" kind:"name,..." choices:"singleflight-do,singleflight-dochan,otter,sturdyc,groupcache" help:"libraries to run: see against help snowball libraries"`
 }
 
 // experiment is the snowball through other libraries and through Snowfence.

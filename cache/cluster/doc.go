@@ -31,7 +31,7 @@
 // Two nodes never wait for each other, whatever they believe about the key's owner: while a node
 // asks others for a key, it answers requests for that key that it is busy.
 //
-// # Reading the code
+// # Reading the source
 //
 // Read fetch.go first, then serve.go, which is the other end of steps 3 and 4. A fetch of many keys
 // is many.go (callers) and batch.go (flights). turns.go has the turns of step 5. invalidate.go and

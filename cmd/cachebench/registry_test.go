@@ -37,11 +37,11 @@ func TestRegistryCommand(t *testing.T) {
 	assert.NotContains(t, stdout, "\x1b")
 	assert.Regexp(t, `^3 nodes in one process, 50 names from the start, 200 changes/s for 500 ms. From 125 ms to 313 ms node-0\d, node-0\d are cut off`, stdout)
 	assert.Regexp(t, `names claimed by two nodes +10 of 10`, stdout)
-	assert.Regexp(t, `losers told +10 of 10`, stdout)
+	assert.Regexp(t, `losers notified +10 of 10`, stdout)
 	assert.Regexp(t, `zombies at the end +0`, stdout)
 	assert.Contains(t, stdout, "Deepest queue by partition: ")
 	assert.Contains(t, stdout, "pull: a request for what is missing")
-	assert.Contains(t, stdout, "pass     every loser was told")
+	assert.Contains(t, stdout, "pass     every loser was notified")
 	assert.NotContains(t, stdout, "FAIL")
 	for _, name := range []string{"report.html", "registry.svg", "series.csv", "tables.md",
 		"result.json"} {
@@ -53,7 +53,7 @@ func TestRegistryCommand(t *testing.T) {
 		"Registry: the network splits and heals", "cachebench registry --duration 500ms",
 		"--check --out ", "experiment: registry",
 		"split: node-", "Names visible", "Views behind", "Queue depth", "Messages sent",
-		"Bytes on the wire", "Conflicts lost", `class="lead">`, "<dt>losers told</dt>",
+		"Bytes on the wire", "Conflicts lost", `class="lead">`, "<dt>losers notified</dt>",
 	} {
 		//nolint:testifylint // would print the page
 		assert.True(t, strings.Contains(page, part), "the page must have %q", part)
@@ -63,7 +63,7 @@ func TestRegistryCommand(t *testing.T) {
 		assert.False(t, strings.Contains(page, foreign), "the page must need nothing else: %s", foreign)
 	}
 	assert.Contains(t, readFile(t, dir, "registry.svg")[:300], "<svg ")
-	assert.Contains(t, readFile(t, dir, "tables.md"), "| losers told | 10 of 10 |")
+	assert.Contains(t, readFile(t, dir, "tables.md"), "| losers notified | 10 of 10 |")
 	rows, err := csv.NewReader(strings.NewReader(readFile(t, dir, "series.csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Equal(t, []string{

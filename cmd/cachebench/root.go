@@ -69,16 +69,17 @@ A scenario file holds the flags of one command by their names, in YAML or JSON:
 
 Run it with "cachebench snowball --scenario FILE". Flags on the command line override
 the file, and what neither has keeps the command's default. A relative path in a
-file starts at the file's folder. Unknown names, wrong types and values out of range
+file starts at the file's folder. --check, --out, --json and --quiet are for the command
+line alone. Unknown names, wrong types and values out of range
 are refused, all of them at once, with file, line and field. result.json and the
 report of each run hold the parameters of that run as such a file has them.
 
 Files to start from are in testdata/scenarios.`},
 	{Name: "values", Short: "how laws, times and sizes are written", Text: `
-  --keys            zipf:SKEW, the key of rank r has a weight of 1/r^SKEW; uniform;
-                    scan, one key after the other; zipf-scan:SKEW[,SHARE[,LENGTH]],
-                    zipf with scans of LENGTH keys (a tenth of all) in between that
-                    have this SHARE of all requests (0.3)
+  --keys            zipf:SKEW: the key of rank r has a weight of 1/r^SKEW;
+                    uniform: all keys are alike; scan: one after the other;
+                    zipf-scan:SKEW[,SHARE[,LENGTH]]: zipf with scans of LENGTH
+                    keys (a tenth of all), a SHARE of all requests (0.3)
   --origin-latency  5ms; uniform:1ms..10ms; exp:MEAN; lognormal:MEDIAN,P99
   --value-size      100B; uniform:64B..4KiB; lognormal:MEDIAN,P99[,LARGEST]
   --mix             read:95,write:4,delete:1, the weights of operations
@@ -93,7 +94,7 @@ Each command prints one object:
   environment  the machine and the program
   partial      whether the run was stopped before its end
   finding      what came out, in words
-  checks       what --check held the result to: name, ok, detail; null without it
+  checks       what --check found: name, ok, detail; null without it
   result       what was measured
   files        the files that --out wrote; null without it
 

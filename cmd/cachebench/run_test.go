@@ -327,6 +327,13 @@ func TestRunRefusesBadInput(t *testing.T) {
 	}
 }
 
+// --check on a run that no check applies to must not look like a check that held.
+func TestCheckOfNothingFails(t *testing.T) {
+	code, _, stderr := cachebench(t.Context(), "run", "--trace", smallTrace, "--check")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "--check: nothing of this run can be checked")
+}
+
 func TestRunHelp(t *testing.T) {
 	for topic, wants := range map[string][]string{
 		"":         {"cachebench help run rows", "read:95,write:4,delete:1", "lognormal:2ms,20ms"},
@@ -375,6 +382,11 @@ func TestCompletion(t *testing.T) {
 	code, stdout, _ := cachebench(t.Context(), "completion", "bash")
 	require.Equal(t, exitOK, code)
 	require.Contains(t, stdout, "__start_cachebench")
+	for _, words := range []string{"help churn ", "cluster --ownership slot,"} {
+		_, stdout, _ := cachebench(t.Context(), append([]string{"__complete"},
+			strings.Split(words, " ")...)...)
+		require.Regexp(t, `^(flags\tevery flag|slot,slot\nslot,key\n)`, stdout, words)
+	}
 	for flag, want := range map[string]string{
 		"--fault":        "panic\ngoexit\nerror\nhang\nchild\nslow\nnone\n",
 		"--keys":         "zipf:1.01\nuniform\nscan\nzipf-scan:1.01\n",

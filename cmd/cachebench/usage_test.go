@@ -113,7 +113,10 @@ func TestWrongArgumentsOfDefaultCommands(t *testing.T) {
 	assert.Contains(t, refusedUsage(t, "completion bash more"),
 		`unknown command "more" for "cachebench completion bash"`)
 	assert.Contains(t, refusedUsage(t, "help nosuch"),
-		`unknown command "nosuch" for "cachebench help"`)
+		`no help for "nosuch"`)
+	assert.Contains(t, refusedUsage(t, "help snowbal"), "did you mean snowball?")
+	assert.Contains(t, refusedUsage(t, "snowbal"), "did you mean snowball?")
+	assert.Contains(t, refusedUsage(t, "help churn nosuch"), "the topics of churn are flags, rows")
 	for _, line := range []string{"completion", "completion zsh", "help", "help run",
 		"help completion bash"} {
 		code, stdout, stderr := cachebench(t.Context(), strings.Fields(line)...)
@@ -179,6 +182,9 @@ func TestHelpFitsAScreen(t *testing.T) {
 			code, stdout, _ := cachebench(t.Context(), append([]string{"help"}, words...)...)
 			assert.Equal(t, exitOK, code, topic)
 			assert.Greater(t, strings.Count(stdout, "\n"), 2, topic)
+			for line := range strings.Lines(stdout) {
+				assert.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 80, "%s: %s", topic, line)
+			}
 		}
 		assert.GreaterOrEqual(t, topics, 2, name)
 	}

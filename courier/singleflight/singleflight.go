@@ -13,8 +13,9 @@
 //     time-out, or none.
 //   - runtime.Goexit in fn never leaves a caller without an answer: the channel of DoChan gets a
 //     result with courier.ErrGoexit, where that of x/sync stays empty for ever.
-//   - fn runs in a goroutine of its own, not in that of the first caller, and what is raised in a
-//     caller is a *courier.PanicError, which wraps what fn has panicked with and has its stack.
+//   - fn runs in a goroutine of its own, not in that of the first caller. What is raised in a
+//     caller is an error whose text has the stack of fn, for a caller that does not recover; it
+//     wraps a *courier.PanicError, which wraps what fn has panicked with.
 //   - Functions that hang are bounded, and past the bound callers are refused with an error that
 //     matches courier.ErrOverloaded.
 //
@@ -115,12 +116,22 @@ func (g *Group) outcome(err error, goexit func()) error {
 	if g.PanicsAsErrors || !died(err) {
 		return err
 	}
-	if err == courier.ErrGoexit { //nolint:errorlint // as died says
-		goexit()
-		return err
+	if p, ok := err.(*courier.PanicError); ok { //nolint:errorlint // as died says
+		panic(raised{p})
 	}
-	panic(err)
+	goexit()
+	return err
 }
+
+// A raised error is the panic of fn in the goroutine of a caller. Its text has the stack of fn: the
+// one that the runtime prints is the caller's.
+type raised struct{ *courier.PanicError }
+
+// Error returns the text of the PanicError and its stack.
+func (r raised) Error() string { return r.PanicError.Error() + "\n\n" + string(r.Stack) }
+
+// Unwrap returns the PanicError.
+func (r raised) Unwrap() error { return r.PanicError }
 
 // DoChan is Do, but returns a channel that gets the results when they are ready. The channel is
 // not closed. It does not block: when it returns, the call has begun or was joined. By default a

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -192,6 +193,8 @@ func (c *call[P, R]) conclude(
 		errs = append(errs, failed)
 	case page.Partial:
 		errs = append(errs, errors.New("stopped before the end; the result is partial"))
+	case c.check && len(page.Checks) == 0:
+		errs = append(errs, errors.New("--check: nothing of this run can be checked"))
 	default:
 		errs = append(errs, failedChecks(page.Checks))
 	}
@@ -219,6 +222,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stderr io.
 // errors.
 func Root(root *cobra.Command, out *Output, topics []Topic, commands ...[]*cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SuggestionsMinimumDistance = 2 // letters
 	root.Args = cobra.NoArgs
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.SetOut(out.Stdout)
@@ -245,19 +249,65 @@ func addDefaultCommands(root *cobra.Command) {
 		case "completion":
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		case "help":
-			cmd.Args = func(cmd *cobra.Command, args []string) error {
-				if _, unknown, err := root.Find(args); err != nil || len(unknown) > 0 {
-					return fmt.Errorf("unknown command %q for %q", joined(args), cmd.CommandPath())
-				}
-				return nil
-			}
+			cmd.Args = func(_ *cobra.Command, args []string) error { return noHelp(root, args) }
+			cmd.ValidArgsFunction = completeHelp
 		}
 		for _, sub := range cmd.Commands() {
 			sub.Args = usageArgs(sub.Args)
 		}
 		cmd.Args = usageArgs(cmd.Args)
 	}
-	root.Args = usageArgs(root.Args)
+	root.Args = usageArgs(func(cmd *cobra.Command, args []string) error {
+		err := cobra.NoArgs(cmd, args)
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("%w%s", err, didYouMean(cmd, args[0]))
+	})
+}
+
+// noHelp returns an error if there is no help for the words, and names the help that is there.
+func noHelp(root *cobra.Command, words []string) error {
+	known, unknown, err := root.Find(words)
+	if err == nil && len(unknown) == 0 {
+		return nil
+	}
+	if known == nil || known == root {
+		return fmt.Errorf("no help for %q%s", words[0], didYouMean(root, words[0]))
+	}
+	var topics []string
+	for _, c := range known.Commands() {
+		topics = append(topics, c.Name())
+	}
+	if topics == nil {
+		return fmt.Errorf("no help for %q, which has no topics", joined(words))
+	}
+	return fmt.Errorf("no help for %q; the topics of %s are %s", joined(words), known.Name(),
+		strings.Join(topics, ", "))
+}
+
+// didYouMean returns a remark about commands with a similar name, empty if there is none.
+func didYouMean(root *cobra.Command, word string) string {
+	similar := root.SuggestionsFor(word)
+	if len(similar) == 0 {
+		return ""
+	}
+	return " (did you mean " + strings.Join(similar, " or ") + "?)"
+}
+
+// completeHelp completes commands and topics.
+func completeHelp(cmd *cobra.Command, args []string, _ string) (
+	[]cobra.Completion, cobra.ShellCompDirective,
+) {
+	var words []cobra.Completion
+	if at, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+		for _, c := range at.Commands() {
+			if !c.Hidden {
+				words = append(words, cobra.CompletionWithDesc(c.Name(), c.Short))
+			}
+		}
+	}
+	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
 // usageArgs returns a check of arguments whose errors are usage errors.

@@ -58,7 +58,7 @@ func addTopics(cmd *cobra.Command, topics []Topic, set *params.Set) {
 
 // paragraphs wraps the paragraphs of a text. What is indented or set in columns stays as it is.
 func paragraphs(text string) string {
-	blocks := strings.Split(strings.TrimSpace(text), "\n\n")
+	blocks := strings.Split(strings.Trim(text, "\n"), "\n\n")
 	for i, b := range blocks {
 		if !strings.Contains(b, "  ") {
 			blocks[i] = table.Wrap(b, helpWidth)
@@ -70,7 +70,7 @@ func paragraphs(text string) string {
 // flagsText lists all parameters with their defaults.
 func flagsText(set *params.Set) string {
 	var b strings.Builder
-	b.WriteString("All flags. A scenario file has the same names without the dashes.\n")
+	b.WriteString("What a scenario file can hold, too, by these names without the dashes.\n")
 	for _, f := range set.Fields() {
 		fmt.Fprintf(&b, "\n  --%s", f.Name)
 		if f.Kind != "" {

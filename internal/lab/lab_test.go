@@ -111,10 +111,10 @@ func TestText(t *testing.T) {
 	assert.Empty(t, stderr)
 	for _, part := range []string{
 		"Sums\n", "the sum    10\n", "There is a sum.\n", "pass     the sum is large", "Took ", " Seed 1.\n",
-		"Written: " + strings.Join([]string{
+		"\nWritten:\n  " + strings.Join([]string{
 			filepath.Join(dir, "report.html"), filepath.Join(dir, "sum.svg"), filepath.Join(dir, "series.csv"),
 			filepath.Join(dir, "tables.md"), filepath.Join(dir, "result.json"),
-		}, ", "),
+		}, "\n  ") + "\nTook ",
 	} {
 		assert.Contains(t, stdout, part)
 	}
@@ -169,7 +169,7 @@ func TestExitCodes(t *testing.T) {
 		{t.Context(), "more", 2, `unknown command "more" for "lab sum"`, false},
 		{t.Context(), "--check=maybe", 2, "lab: --check: must be true or false, got \"maybe\"\n", false},
 		{t.Context(), "--out " + os.Args[0] + "/x", 2, "lab: --out: mkdir ", false},
-		{t.Context(), "--scenario /no/such", 2, "lab: scenario: open /no/such", false},
+		{t.Context(), "--scenario /no/such", 2, "lab: --scenario: open /no/such", false},
 		{t.Context(), "--start 7s", 2, "lab: --end: must be at least 100ms after --start (7s), got 5s\n", false},
 	} {
 		code, stdout, stderr := run(t, c.ctx, append([]string{"sum"}, strings.Fields(c.args)...)...)
@@ -232,7 +232,7 @@ func TestHelp(t *testing.T) {
 	assert.NotContains(t, stdout, "--fails", "it is in the long help")
 	code, _, stderr := run(t, t.Context(), "help", "nosuch")
 	assert.Equal(t, 2, code)
-	assert.Contains(t, stderr, `unknown command "nosuch" for "lab help"`)
+	assert.Contains(t, stderr, `no help for "nosuch"`)
 }
 
 func TestWordsOfDisturbances(t *testing.T) {

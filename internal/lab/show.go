@@ -85,7 +85,7 @@ func (s *shown) writeText(w io.Writer) error {
 		}
 	}
 	if len(s.Files) > 0 {
-		fmt.Fprintf(&b, "\nWritten: %s\n", strings.Join(s.Files, ", "))
+		fmt.Fprintf(&b, "\nWritten:\n  %s\n", strings.Join(s.Files, "\n  "))
 	}
 	fmt.Fprintf(&b, "Took %s.", human.Duration(s.took))
 	if s.page.Seed != nil {

@@ -66,6 +66,9 @@ func TestStopped(t *testing.T) {
 		r, err := Run(ctx, &p, lab.Env{Progress: func(float64, string) {}})
 		require.NoError(t, err)
 		assert.InDelta(t, 3, r.Seconds, 0.1)
-		assert.True(t, page(&p, r).Partial)
+		shown := page(&p, r)
+		assert.True(t, shown.Partial)
+		assert.Contains(t, shown.Finding, "stopped before its early and late parts")
+		assert.NotContains(t, shown.Finding, "0 goroutines")
 	})
 }

@@ -261,10 +261,16 @@ var measures = []lab.Measure[*Result]{
 		Meaning: "what collections found in use, as a mean over the second fifth of the run, and over " +
 			"the last",
 		Of: func(r *Result) table.Cell {
+			if r.partial {
+				return table.Missing()
+			}
 			return table.Bytes(r.Late.Heap).As(human.Bytes(r.Early.Heap) + " / " + human.Bytes(r.Late.Heap))
 		}},
 	{Name: "goroutines, early / late", Meaning: "the same of all goroutines of the process",
 		Of: func(r *Result) table.Cell {
+			if r.partial {
+				return table.Missing()
+			}
 			return table.Number(r.Late.Goroutines).As(fmt.Sprintf("%.0f / %.0f", r.Early.Goroutines,
 				r.Late.Goroutines))
 		}},
@@ -308,14 +314,19 @@ func page(p *Params, r *Result) *lab.Page {
 		chart(seriesLoads, "Loads", "loads/s", "Of the origin.", report.Number),
 	}
 	charts[0].Wide = true
+	finding := fmt.Sprintf("%s keys came, of which %s were alive at a time. ",
+		human.Count(int64(r.Keys)), human.Count(int64(p.KeyCount)))
+	if r.partial {
+		finding += "The run was stopped before its early and late parts could be compared."
+	} else {
+		finding += fmt.Sprintf("Collections found %s in use early in the run and %s late. There were "+
+			"%.0f goroutines early and %.0f late.", human.Bytes(r.Early.Heap), human.Bytes(r.Late.Heap),
+			r.Early.Goroutines, r.Late.Goroutines)
+	}
 	return &lab.Page{
-		Title: "Churn: keys that come and go",
-		Story: "Callers asked a cache for keys of which some were replaced every second.",
-		Finding: fmt.Sprintf("%s keys came, of which %s were alive at a time. Collections found %s "+
-			"in use early in the run and %s late, and there were %.0f goroutines and %.0f.",
-			human.Count(int64(r.Keys)), human.Count(int64(p.KeyCount)), human.Bytes(r.Early.Heap),
-			human.Bytes(r.Late.Heap), r.Early.Goroutines, r.Late.Goroutines),
-		Seed: &p.Seed, Partial: r.partial, Tables: []*table.Table{t},
+		Title:   "Churn: keys that come and go",
+		Story:   "Callers asked a cache for keys of which some were replaced every second.",
+		Finding: finding, Seed: &p.Seed, Partial: r.partial, Tables: []*table.Table{t},
 		Glossary: lab.Glossary(measures), Charts: lab.WithEvents(charts), Series: r.series,
 		Checks: r.checks(p),
 	}

@@ -68,7 +68,7 @@ func (x *Run) checks(p *Params) (all lab.Checks) {
 	}
 	if p.Disturb != lab.Calm && x.Ownership.clustered() {
 		all.Add(x.Heal.Exists() && x.Heal.Duration() <= healsWithin,
-			"as before soon after the disturbance", "after %s; wanted: at most %s",
+			"heals soon after the disturbance", "after %s; wanted: at most %s",
 			human.Seconds(float64(x.Heal)), human.Plain(healsWithin))
 	}
 	return all

@@ -41,9 +41,9 @@ func TestChecksHold(t *testing.T) {
 		assert.NotEmpty(t, check.Detail)
 	}
 	assert.Contains(t, names, "by key: each load has a reason")
-	assert.Contains(t, names, "by ring: as before soon after the disturbance")
+	assert.Contains(t, names, "by ring: heals soon after the disturbance")
 	assert.Contains(t, names, "no cluster: each load has a reason", "each node is held to the TTL")
-	assert.NotContains(t, names, "no cluster: as before soon after the disturbance")
+	assert.NotContains(t, names, "no cluster: heals soon after the disturbance")
 	assert.Contains(t, names, "no cluster: no value is wrong or stale")
 }
 
@@ -62,7 +62,7 @@ func TestChecksFail(t *testing.T) {
 			x.Loads.Broken = []string{"a", "b", "c", "d"}
 		},
 			"4 of 1,040 have none: a; b; c"},
-		"as before soon after the disturbance": {func(_ *Params, _ *Result, x *Run) { x.Heal = 10.1 },
+		"heals soon after the disturbance": {func(_ *Params, _ *Result, x *Run) { x.Heal = 10.1 },
 			"after 10.1 s; wanted: at most 10 s"},
 		"the runs went to their end": {func(_ *Params, r *Result, _ *Run) { r.Partial = true },
 			"they were stopped"},
@@ -74,7 +74,7 @@ func TestChecksFail(t *testing.T) {
 	p, r := one()
 	r.Runs[0].Heal = measured.None()
 	assert.Equal(t, map[string]string{
-		"as before soon after the disturbance": "after –; wanted: at most 10 s",
+		"heals soon after the disturbance": "after –; wanted: at most 10 s",
 	}, failing(r.checks(p)))
 	p.Ownerships = []Ownership{ByKey, BySlot, None}
 	assert.Equal(t, "2 did not", failing(r.checks(p))["every run took place"])

@@ -32,7 +32,7 @@ type Params struct {
 	PeerTimeout time.Duration `name:"peer-timeout" min:"0s" help:"how long an owner may be silent" zero:"the default of the cluster's cache" more:"yes"`
 	Timeout     time.Duration `name:"timeout" above:"0s" help:"a caller's own deadline"`
 
-	OriginLatency workload.Latency `name:"origin-latency" kind:"law" help:"how long a load takes"`
+	OriginLatency workload.Latency `name:"origin-latency" kind:"latency" help:"how long a load takes"`
 	OriginErrors  float64          `name:"origin-errors" kind:"share" min:"0" max:"1" more:"yes" help:"the part of the loads that fail"`
 
 	Seed uint64 `name:"seed" help:"settles which keys are fetched"`

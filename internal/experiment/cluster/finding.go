@@ -148,11 +148,11 @@ func (r *Result) findingOf(p *Params, x *Run) string {
 	switch {
 	case p.Disturb == lab.Calm || !x.Ownership.clustered() || x.After.Fetches == 0 && !x.Heal.Exists():
 	case x.Heal == 0:
-		text += "; all was as before at once"
+		text += "; it healed at once"
 	case x.Heal.Exists():
-		text += "; all was as before after " + human.Seconds(float64(x.Heal))
+		text += "; it healed after " + human.Seconds(float64(x.Heal))
 	default:
-		text += "; not all was as before by the end"
+		text += "; it had not healed by the end"
 	}
 	return text + "."
 }

@@ -78,15 +78,15 @@ func TestTableOfNothing(t *testing.T) {
 func TestFinding(t *testing.T) {
 	p, r := sampleRuns()
 	assert.Equal(t, "By key the origin was asked 1,040 times, 1.04 times the ideal and 36 % of what "+
-		"it takes without a cluster; all was as before after 1.5 s. "+
+		"it takes without a cluster; it healed after 1.5 s. "+
 		"By ring the origin was asked 1,300 times, 1.30 times the ideal and 45 % of what it takes "+
-		"without a cluster; all was as before after 1.5 s. "+
+		"without a cluster; it healed after 1.5 s. "+
 		"Without a cluster the origin was asked 2,900 times, 2.90 times the ideal. "+
 		"No value was wrong or stale, and no fetch late.", r.finding(p))
 
 	r.Runs[1].Heal = measured.None()
 	assert.Contains(t, r.finding(p),
-		"45 % of what it takes without a cluster; not all was as before by the end. Without")
+		"45 % of what it takes without a cluster; it had not healed by the end. Without")
 
 	r.Partial = true
 	r.Runs = r.Runs[:1]
@@ -107,7 +107,7 @@ func TestFinding(t *testing.T) {
 	p, r = sampleRuns()
 	r.Runs[0].Poison = &PoisonResult{Deaths: 2}
 	r.Runs[1].Poison = &PoisonResult{Deaths: p.Nodes}
-	assert.Contains(t, r.finding(p), "; the poisoned key ended 2 nodes; all was as before")
+	assert.Contains(t, r.finding(p), "; the poisoned key ended 2 nodes; it healed")
 	assert.Contains(t, r.finding(p),
 		"; the poisoned key ended all nodes, and their callers with them;")
 }

@@ -188,8 +188,8 @@ func goroutines() int {
 // error. Times are not checked, because they depend on the machine.
 func (m *Matrix) Checks(p *Params) []report.Check {
 	var checks []report.Check
-	add := func(name string, problems []string) {
-		c := report.Check{Name: name, OK: len(problems) == 0, Detail: "as it must be"}
+	add := func(name, seen string, problems []string) {
+		c := report.Check{Name: name, OK: len(problems) == 0, Detail: seen}
 		if !c.OK {
 			c.Detail = strings.Join(problems, "; ")
 		}
@@ -199,20 +199,24 @@ func (m *Matrix) Checks(p *Params) []report.Check {
 		f := &faults[i]
 		at := slices.IndexFunc(m.Rows, func(r Row) bool { return r.Fault == f.name })
 		if at < 0 {
-			add(f.name, []string{"it was not tried"})
+			add(f.name, "", []string{"it was not tried"})
 			continue
 		}
 		row := m.Rows[at]
-		add(fmt.Sprintf("%s, %s", f.name, fixOn), row.On.problems(f, p.Callers))
-		add(fmt.Sprintf("%s, %s", f.name, staleValue), row.Stale.staleProblems(f, p.Callers))
+		add(fmt.Sprintf("%s, %s", f.name, fixOn), row.On.seen(), row.On.problems(f, p.Callers))
+		add(fmt.Sprintf("%s, %s", f.name, staleValue), row.Stale.seen(),
+			row.Stale.staleProblems(f, p.Callers))
 	}
 	var left []string
 	if m.GoroutinesLeft > 0 {
 		left = []string{fmt.Sprintf("%d goroutines were left", m.GoroutinesLeft)}
 	}
-	add("no goroutine is left", left)
+	add("no goroutine is left", "0 were left", left)
 	return checks
 }
+
+// seen returns what the callers got, and the next one.
+func (c *Cell) seen() string { return saw(c) + "; the next caller: " + saw1(c.Next) }
 
 func (c *Cell) problems(f *fault, callers int) []string {
 	texts := c.wrongKinds(f.want(callers))

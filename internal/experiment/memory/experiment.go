@@ -86,7 +86,8 @@ const stores = `
 map                   a Go map behind a mutex, which evicts the oldest
 golang-lru            hashicorp/golang-lru's LRU cache
 golang-lru-expirable  and the one that has a TTL: only where entries expire
-snowfence-uncompact   Snowfence with tables that never shrink (Options.NoCompaction)
+snowfence-uncompact   Snowfence with tables that never shrink
+                      (Options.NoCompaction)
 snowfence             Snowfence with its default options
 snowfence-shed        Snowfence that gives up entries as memory runs short
                       (Options.ShedAbove)

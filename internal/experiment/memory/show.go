@@ -148,8 +148,11 @@ func (r *Result) Finding() string {
 			setting, human.Percent(keeps.GCShare()), human.Percent(sheds.GCShare()),
 			human.Percent(sheds.HitRatio()), human.Percent(keeps.HitRatio()))
 	}
-	if b.Len() == 0 {
-		return "Run it with both snowfence-uncompact and snowfence, and GOGC 100, for a comparison."
+	if b.Len() == 0 { // the two that are compared above did not both run
+		for _, c := range r.under(r.charted()[0]) {
+			fmt.Fprintf(&b, "%s had %s in use when it was full, and %s at the end. ", c.Store,
+				human.Bytes(c.Live), human.Bytes(c.Left()))
+		}
 	}
 	return strings.TrimSpace(b.String())
 }

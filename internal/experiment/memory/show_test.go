@@ -36,6 +36,13 @@ func TestChecks(t *testing.T) {
 	require.Empty(t, passed(&Result{Cells: []*Cell{left(Map, 0, 50, 7, 0.1)}}), "nothing to compare")
 }
 
+func TestFindingOfAnyStores(t *testing.T) {
+	r := &Result{Cells: []*Cell{left(Map, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1)}}
+	r.Cells[0].Live, r.Cells[1].Live = 60<<20, 70<<20
+	require.Equal(t, "map had 60.0 MiB in use when it was full, and 7.0 MiB at the end. "+
+		"snowfence had 70.0 MiB in use when it was full, and 2.0 MiB at the end.", r.Finding())
+}
+
 func TestPhases(t *testing.T) {
 	c := &Cell{Begin: map[string]float64{Fill: 0, Churn: 1, Shrink: 2, Rest: 3}}
 	for i := range 9 {

@@ -32,7 +32,7 @@ func (x *Run) checks(p *Params) (all lab.Checks) {
 			a.Disagreements, a.Missing, example)
 	}
 	c := x.Conflicts
-	all.Add(c.Told == c.Losers, "every loser was told", "%s, in %s conflicts",
+	all.Add(c.Told == c.Losers, "every loser was notified", "%s, in %s conflicts",
 		partText(c.Told, c.Losers), human.Count(c.Both))
 	all.Add(x.Dropped == 0, "no claim was lost without a reason", "%d were", x.Dropped)
 	failure := ""

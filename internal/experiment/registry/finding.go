@@ -94,7 +94,7 @@ func (x *Run) course(p *Params) string {
 		say("after the %s the nodes did not come to agree", p.Disturb)
 	}
 	if c := x.Conflicts; c.Both > 0 {
-		say("%s had been claimed by two nodes at a time, and %s losers were told",
+		say("%s had been claimed by two nodes at a time, and %s losers were notified",
 			human.Plural(c.Both, "name", "names"), partText(c.Told, c.Losers))
 	}
 	switch a := x.Audit; {

@@ -99,7 +99,7 @@ func TestChecksOfARun(t *testing.T) {
 	}
 	require.Empty(t, failing(good()))
 	for want, spoil := range map[string]func(*Run){
-		"every loser was told": func(x *Run) {
+		"every loser was notified": func(x *Run) {
 			x.Conflicts = Conflicts{Both: 2, Losers: 2, Told: 1}
 		},
 		"no claim was lost without a reason": func(x *Run) { x.Dropped = 1 },

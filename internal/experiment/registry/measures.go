@@ -54,7 +54,7 @@ var measures = []lab.Measure[*Run]{
 		Of: func(x *Run) table.Cell { return part(x.Conflicts.Both, x.Conflicts.Names) },
 		Meaning: "conflicts, of the names that two nodes asked for (--contested); in the others one " +
 			"came first and the other was refused"},
-	{Name: "losers told",
+	{Name: "losers notified",
 		Of:      func(x *Run) table.Cell { return part(x.Conflicts.Told, x.Conflicts.Losers) },
 		Meaning: "holders whose registration ended with ErrConflict, of those that lost"},
 	{Name: "names with two holders at the end", Better: table.Lower,

@@ -87,9 +87,10 @@ A read is one Cache.Fetch. It turns out to be a
   hit      the value was there
   loaded   the fetch function of this very call ran, and gave the value
   joined   the value came from a load that another call had started
-  stale    no load brought a fresh value in time, and the last good one was given
-           (--stale-for)
+  stale    no load brought a fresh value in time, and the last good one was
+           given (--stale-for)
   error    Fetch returned an error, no matter which call had started the load
+
 How that is found out without disturbing what is measured: a hit does not look at its
 context, and a fetch function is given values of the context of the call that started
 it. So each call brings a context that notices.

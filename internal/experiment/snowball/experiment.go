@@ -71,8 +71,8 @@ a part of this program. All faults are in the fetch function:
   hang     it never returns, deaf to its context
   child    it waits for a linked goroutine, which panics
   slow     it takes longer; with the fix on one caller at a time waits for a key
-  error    it returns an error, which any cache hands on: no difference is expected
-  none     nothing goes wrong: no difference is expected
+  error    it returns an error, which any cache hands on: no difference
+  none     nothing goes wrong: no difference
 
 The scenarios of two faults have other values than the defaults:
 

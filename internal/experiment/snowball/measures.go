@@ -171,7 +171,7 @@ func (r *Result) table(p *Params) *table.Table {
 	lab.Compare(t, runs, measures)
 	for _, run := range r.runs() {
 		if len(run.Told) > 0 {
-			t.Note("Callers of failing keys were told, %s: %s.", run.Fix.words(), told(run.Told))
+			t.Note("Callers of failing keys got, %s: %s.", run.Fix.words(), told(run.Told))
 		}
 	}
 	if p.Stale {

@@ -58,7 +58,7 @@ func TestPresentation(t *testing.T) {
 		}
 		assert.Contains(t, text.String(), "not within the run")
 		assert.Contains(t, text.String(), "5 of 5")
-		assert.Contains(t, text.String(), "Callers of failing keys were told, fix off: value ")
+		assert.Contains(t, text.String(), "Callers of failing keys got, fix off: value ")
 
 		assert.Regexp(t, `^Fix off: healthy throughput fell to \d+/s during the fault, which is \d+\.\d % of the 1,\d+/s offered, and did not recover within the run; `+
 			`[\d,]+ events were dropped\. Fix on: healthy throughput held at 1,\d+/s during the fault, which is (99\.\d|100\.\d) % of the 1,\d+/s offered; `+

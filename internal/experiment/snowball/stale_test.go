@@ -113,7 +113,7 @@ func TestStalePresentation(t *testing.T) {
 			assert.Contains(t, text.String(), m.Name)
 		}
 		assert.Contains(t, text.String(), "(100.0 %)")
-		assert.Contains(t, text.String(), "Callers of failing keys were told, fix on, stale values: ")
+		assert.Contains(t, text.String(), "Callers of failing keys got, fix on, stale values: ")
 		assert.Contains(t, text.String(), "stale value ")
 		assert.Contains(t, text.String(), "has not ended after 50 ms")
 		assert.Regexp(t, `Stale values: of \d+ events of failing keys in the window \d+ got a value, \d+ of them a stale one, after .*; none got an error\.$`, r.finding())

@@ -27,11 +27,11 @@ var headers = []string{"name", "description", "experiment"}
 func (s *Set) ReadFile(path, experiment string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("scenario: %w", err)
+		return fmt.Errorf("--scenario: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, MaxFileSize+1))
 	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("scenario: %w", err)
+		return fmt.Errorf("--scenario: %w", err)
 	}
 	if err := s.Parse(path, data, experiment); err != nil {
 		return err

@@ -135,14 +135,30 @@ func (f *field) complete(cmd *cobra.Command) {
 		words = strings.Split(suggested, ",")
 	}
 	if words != nil {
-		err = cmd.RegisterFlagCompletionFunc(f.name,
-			cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+		err = cmd.RegisterFlagCompletionFunc(f.name, f.completions(words))
 	} else if endings, ok := f.tag.Lookup("file"); ok {
 		err = cmd.MarkFlagFilename(f.name, strings.FieldsFunc(endings,
 			func(r rune) bool { return r == ',' })...)
 	}
 	if err != nil {
 		panic(err) // the flag was defined just now
+	}
+}
+
+// completions returns the function that completes a word or, of a list, the last word.
+func (f *field) completions(words []string) cobra.CompletionFunc {
+	if f.value.Kind() != reflect.Slice {
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	return func(_ *cobra.Command, _ []string, typed string) (
+		[]cobra.Completion, cobra.ShellCompDirective,
+	) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		var all []cobra.Completion
+		for _, w := range words {
+			all = append(all, before+w)
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
 }
 

@@ -79,7 +79,7 @@ type Cache struct {
 	TTL              time.Duration `name:"ttl" min:"0s" zero:"for ever" help:"how long an entry lives"`
 	Jitter           float64       `name:"jitter" kind:"share" min:"0" below:"1" more:"1" help:"the share of the TTL of which a random part is taken off"`
 	RefreshAt        float64       `name:"refresh-at" kind:"share" min:"0" below:"1" zero:"never" more:"1" help:"load an entry that is asked for anew in the background from this share of its TTL on, such as 0.8"`
-	StaleFor         time.Duration `name:"stale-for" min:"0s" zero:"never" more:"1" help:"give values for so long past their TTL if a load fails or is late"`
+	StaleFor         time.Duration `name:"stale-for" min:"0s" zero:"never, but with snowball --stale as long as a run takes" more:"1" help:"give values for so long past their TTL if a load fails or is late"`
 	SoftTimeout      time.Duration `name:"soft-timeout" min:"0s" zero:"until it ends" more:"1" help:"how long a caller that can have a stale value waits for a load"`
 	FetchTimeout     time.Duration `name:"fetch-timeout" min:"0s" zero:"none" help:"time-out of a load"`
 	MaxConcurrent    int           `name:"max-concurrent" min:"0" zero:"no limit" more:"1" help:"loads at a time"`
@@ -127,7 +127,7 @@ func (o *Origin) Config(seed uint64) origin.Config {
 
 // Fault says how loads fail, of which keys, and when.
 type Fault struct {
-	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"how loads fail, or none"`
+	Kind  origin.FaultKind `name:"fault" kind:"kind" choices:"panic,goexit,error,hang,child,slow,none" help:"how loads fail: panic, goexit, error, hang, child, slow or none"`
 	Keys  int              `name:"fault-keys" min:"1" help:"how many keys fail"`
 	Share float64          `name:"fault-share" kind:"share" min:"0" max:"1" zero:"the most popular" more:"1" help:"fail neighbours in popularity that get this part of all requests"`
 	Rate  float64          `name:"fault-rate" kind:"share" min:"0" max:"1" help:"the part of their loads that fail"`
