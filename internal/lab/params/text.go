@@ -87,10 +87,11 @@ func parseList(v reflect.Value, text string) error {
 		if err := parse(item, part); err != nil {
 			return err
 		}
-		if seen[part] {
-			return fmt.Errorf("%s stands there twice", part)
+		word := format(item) // 01 is 1
+		if seen[word] {
+			return fmt.Errorf("%s stands there twice", word)
 		}
-		seen[part] = true
+		seen[word] = true
 		list = reflect.Append(list, item)
 	}
 	v.Set(list)
