@@ -79,7 +79,7 @@ func TestFlagErrorsAreForUsers(t *testing.T) {
 		{"memory --gogc 50,off", `cachebench: --gogc: must be a whole number, got "off"`},
 		{"memory --seed -1", `cachebench: --seed: must be a whole number from 0 on, got "-1"`},
 		{"memory --check=perhaps", `cachebench: --check: must be true or false, got "perhaps"`},
-		{"memory --stores a\"b", `cachebench: --stores: must be one of map, golang-lru, `},
+		{"memory --stores a\"b", `cachebench: --stores: must be one of all, map, golang-lru, `},
 		{"faults --callers 99999999999999999999",
 			`cachebench: --callers: must be a whole number, got "99999999999999999999"`},
 		{"run --max-bytes 12Q", `cachebench: --max-bytes: must be a whole number of bytes such as 64MiB, got "12Q"`},

@@ -108,6 +108,21 @@ most: 64MiB
 	assert.True(t, strings.HasPrefix(string(text), `{"seed":1,"rate":7.5,`), "in order: %s", text)
 }
 
+// A field without a meaning stands neither in the text nor in the JSON, so that both are files
+// that give the same run.
+func TestUnusedFieldsAreLeftOut(t *testing.T) {
+	p, set, err := read(t, "", "--nodes", "7")
+	require.NoError(t, err)
+	text, err := json.Marshal(set)
+	require.NoError(t, err)
+	for _, file := range []string{set.Text("sample"), string(text)} {
+		assert.NotContains(t, file, "rate", "only slow has one")
+		again, _, err := read(t, file)
+		require.NoError(t, err)
+		assert.Equal(t, p, again)
+	}
+}
+
 // What is wrong is named with flag, or file and line, in one dialect.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
