@@ -35,20 +35,22 @@ func (t *trial) get(
 	return r.Value, verdict.Of(err)
 }
 
-// freshAgain has callers come, one after the other, until one gets a fresh value, and returns how
-// long that took, or nil if none does.
-func (t *trial) freshAgain(ctx context.Context) *measured.Value {
+// freshAgain lets callers come, one after the other, until one gets a fresh value, and returns how
+// long that took, or nil if none does within ten times a caller's own deadline.
+func (t *trial) freshAgain(ctx context.Context) (took *measured.Value) {
 	look := max(1, t.cfg.SoftTimeout/50)
 	began := time.Now()
-	// Looks and not a time: each is after a pause in which the loads get to run.
-	for range 10 * t.cfg.Timeout / look {
-		if _, kind := t.get(ctx, t.good); kind == verdict.Value {
-			took := seconds(time.Since(began))
-			return &took
+	t.within(ctx, 10*t.cfg.Timeout, func(own context.Context) {
+		for own.Err() == nil {
+			if _, kind := t.get(own, t.good); kind == verdict.Value {
+				s := seconds(time.Since(began))
+				took = &s
+				return
+			}
+			time.Sleep(look) // loads get to run
 		}
-		time.Sleep(look)
-	}
-	return nil
+	})
+	return took
 }
 
 // wantStale is what so many callers are to be told who can have a stale value. Of a stream, fresh
