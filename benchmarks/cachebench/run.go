@@ -149,7 +149,7 @@ func serve(in io.Reader, out io.Writer) error {
 	if err := set.Parse("job", []byte(j.Scenario), snowball.Experiment.Name); err != nil {
 		return err
 	}
-	set.Forget() // all fields are there, those without effect, too
+	set.Forget()                                                          // all fields are there, those without effect, too
 	rules := func(c *params.Checker) { snowball.Experiment.Rules(&p, c) } // they read the trace
 	if err := set.Validate(false, rules); err != nil {
 		return err
