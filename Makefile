@@ -1,6 +1,6 @@
-# `make` lists the targets. Needed: Go, GNU make, and a C compiler for the race
-# detector. Nothing here needs root, or a network beyond the Go module proxy
-# (`make vuln` excepted).
+# `make` lists the targets. It needs Go, GNU make, and a C compiler for the race
+# detector, but neither root nor, except for `make vuln`, a network beyond the Go
+# module proxy.
 
 SHELL         := /bin/sh
 .SHELLFLAGS   := -ec
@@ -9,7 +9,7 @@ MAKEFLAGS     += --no-builtin-rules --no-print-directory
 
 GO ?= go
 
-# What `make demo` runs, so that the line can be copied and changed.
+# The flags of `make demo`.
 DEMO_FLAGS ?= --fault panic --stale --check --out out/snowball
 
 TEST_TIMEOUT ?= 10m
@@ -22,8 +22,8 @@ SEEDS        ?= 100000
 SOAK         ?= 3m
 SOAK_SEED    ?= 0
 
-# What `make portable` builds for. One of them is arm64 and one has 32 bits. A
-# browser gets what needs no sockets. The cores are tested with 32 bits, too.
+# The platforms of `make portable`. One is arm64 and one has 32 bits. Packages that
+# need no sockets are built for browsers. The cores are also tested with 32 bits.
 PLATFORMS ?= windows/amd64 darwin/arm64 freebsd/amd64 linux/386
 BROWSER   := ./partition ./courier ./cache ./cache/internal/...
 CORES     := $(BROWSER) ./registry \
@@ -32,12 +32,12 @@ CORES     := $(BROWSER) ./registry \
 # The folders of this module's packages.
 TESTED := $(filter-out benchmarks tools docs testdata bin out,$(patsubst %/,%,$(wildcard */)))
 
-# benchmarks/ is a module of its own, so that its dependencies stay out of ours.
+# benchmarks/ is a module of its own, so that its dependencies stay out of this one.
 NESTED := $(wildcard benchmarks/go.mod)
 
 # Tools are built from the versions that tools/go.mod pins, into a folder named
-# after the Go that builds them: a linter reads the export data of its own Go, so
-# one built by another release would not do.
+# after the version of Go: a linter can read only the export data of the release
+# that built it.
 TOOLS     = bin/tools/$(shell $(GO) env GOVERSION)
 GOLANGCI  = $(TOOLS)/golangci-lint
 GOVULN    = $(TOOLS)/govulncheck
@@ -56,13 +56,13 @@ demo: build ## Show the snowball without the fix, with it, and with stale values
 	@mkdir -p out
 	bin/cachebench snowball $(DEMO_FLAGS)
 
-# The packages mostly wait for clocks and sockets, so more of them run at a time than there are
+# The tests mostly wait for clocks and sockets, so more packages run at a time than there are
 # processors.
 P = $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))))
 
 GO_TEST = $(GO) test -p $(P) -timeout $(TEST_TIMEOUT)
 
-# With -race, so that the tests use what vet has compiled. The linter and portable vet without.
+# vet runs with -race, so that the tests reuse its builds. The linter and portable vet without it.
 .PHONY: test
 test: ## Vet and test under the race detector, without the long tests (4 minutes at first)
 	$(GO) vet -race ./...
@@ -71,7 +71,7 @@ test: ## Vet and test under the race detector, without the long tests (4 minutes
 .PHONY: check
 check: test test-long test-bench lint portable tidy-check ## Everything: the long tests too, lint, other systems (18 minutes at first)
 
-# The packages are found by what their tests say, so that none can be forgotten.
+# The packages are found by the text of their tests, so that the list is complete.
 packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 .PHONY: test-long
@@ -85,7 +85,7 @@ ifneq ($(NESTED),)
 	cd benchmarks && $(GO) vet -race ./... && $(GO_TEST) -race ./...
 endif
 
-# A failure to start the empty test is the machine's, any other one the project's.
+# If the empty test can't start, the machine does not run such programs. Any other failure is a bug.
 .PHONY: portable
 portable: ## Build and vet for other systems and 32 bit; test the cores as linux/386
 	@export CGO_ENABLED=0; \
@@ -118,7 +118,7 @@ ifneq ($(NESTED),)
 endif
 
 # `go test -fuzz` takes one target of one package at a time. The list comes from
-# the tests themselves: names first, then the line of the package they are in.
+# the tests themselves: the names come before the line of their package.
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@list=$$($(GO) test -list '^Fuzz' ./...); \
@@ -130,12 +130,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null || exit 1; \
 	done
 
-# A pipe's status is its last command's, so a failure is read from the output.
 .PHONY: sim
 sim: ## Run the registry's simulator over SEEDS (100000) seeds; prints seeds per second
 	$(GO) test ./registry/internal/sim -run '^TestSeeds$$' -count 1 -timeout 0 -v -sim.seeds $(SEEDS)
 
-# SOAK_SEED=0 has the soak choose a seed, which it prints.
+# With SOAK_SEED=0 the soak chooses a seed and prints it.
 .PHONY: soak
 soak: ## Random faults on a cluster of caches for SOAK (3m), from SOAK_SEED
 	$(GO) test ./cache/cluster/internal/clustertest -run '^TestSoak$$' -count 1 -timeout 0 -v -soak $(SOAK) -soak.seed $(SOAK_SEED)
@@ -144,6 +143,7 @@ soak: ## Random faults on a cluster of caches for SOAK (3m), from SOAK_SEED
 explore: ## Explore more of the registry's small worlds than the tests do (minutes, and some GiB)
 	$(GO) test ./registry/internal/explore -run Deep -count 1 -timeout 0 -v -explore.deep
 
+# The status of a pipe is that of its last command, so failures are read from the output.
 .PHONY: bench
 bench: tool-benchstat ## Benchmarks of the packages, COUNT (6) times each, with a summary
 	@mkdir -p out
@@ -181,7 +181,7 @@ else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif
 
-# What docs/ quotes. Each file begins with the command that made it.
+# The outputs that docs/ quotes. Each file begins with its command.
 REPORTS = snowball-panic snowball-hang snowball-stale faults run-trace registry-split cluster-kill memory
 REPORT_snowball-panic = snowball --fault panic --check --quiet
 REPORT_snowball-hang  = snowball --fault hang --check --quiet
@@ -200,7 +200,7 @@ $(addprefix report-,$(REPORTS)): report-%: build
 	@out=$$(bin/cachebench $(REPORT_$*)) && \
 		printf '$$ bin/cachebench %s\n%s\n' '$(REPORT_$*)' "$$out" >docs/reports/$*.txt
 
-# SCALE_NODES leaves out larger clusters: make scale SCALE_NODES=100 takes seconds.
+# SCALE_NODES skips larger clusters: make scale SCALE_NODES=100 takes seconds.
 SCALE_NODES ?= 1000
 
 .PHONY: scale
@@ -239,9 +239,9 @@ endif
 clean: ## Remove what the other targets made (bin/ and out/)
 	rm -rf bin out
 
-# One rule for each tool. The file rule does the work once and again whenever the
-# pins change; the phony one spares every other target the call of `go env`. GOFLAGS
-# are for the project's code: -race or -mod=vendor would spoil a tool.
+# Each tool has two rules. The file rule builds it, again whenever the pins change. The
+# phony one avoids a call of `go env` for every other target. GOFLAGS apply only to the
+# project's code: -race or -mod=vendor would break a tool.
 .PHONY: tool-golangci-lint tool-govulncheck tool-benchstat
 tool-golangci-lint:
 	@$(MAKE) -s $(GOLANGCI)

@@ -4,5 +4,5 @@ package benchmarks
 
 import "time"
 
-// processorTime is not known here.
+// processorTime returns false: it is not implemented for this system.
 func processorTime() (used time.Duration, ok bool) { return 0, false }

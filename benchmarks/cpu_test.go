@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A cpuMeter adds up the processor time of a benchmark while it is not stopped.
+// A cpuMeter measures the processor time of a benchmark while it is not stopped.
 type cpuMeter struct{ used, from time.Duration }
 
 func newCPUMeter() *cpuMeter {
@@ -21,7 +21,7 @@ func (m *cpuMeter) stop() {
 	m.used += now - m.from
 }
 
-// report stops the meter and reports the processor time of an operation, where it is known.
+// report stops the meter and reports the processor time per operation, if it is known.
 func (m *cpuMeter) report(b *testing.B) {
 	b.Helper()
 	m.stop()

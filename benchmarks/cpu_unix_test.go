@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processorTime returns the time that the processors have worked for this process, its garbage
-// collector included. Other work on the machine does not add to it.
+// processorTime returns the processor time of this process, including its garbage collector. Other
+// work on the machine does not add to it.
 func processorTime() (used time.Duration, ok bool) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// cannot says which libraries can't be put through BenchmarkFaults, and why.
+// cannot lists the libraries that BenchmarkFaults can't run, with the reasons.
 var cannot = map[string]string{
 	"groupcache": "after a panic every later call for the key hangs for ever",
 	"ttlcache":   "its loader has no context, so a load that hangs never ends, nor do its callers",
 }
 
-// BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most, with the loads of 1
-// % of the keys panicking and of another 1 % hanging until their context ends; loads that don't
-// heed one would hang most libraries for good. Callers have 20 ms each, and recover, since most
-// libraries panic in them. What is measured is the other 98 %: an operation is one fetch of these,
-// whatever those of the bad keys did to the 64 workers meanwhile.
+// BenchmarkFaults fetches 10,000 keys, zipf(1.01), that live for 50 ms at most, while the loads of
+// 1 % of the keys panic and those of another 1 % hang until their context ends; loads that ignore
+// it would hang most libraries for ever. Callers have a deadline of 20 ms each, and recover, since
+// most libraries panic in them. An operation is one fetch of the other 98 % of the keys; the time
+// includes the effect of the bad keys on the 64 workers.
 func BenchmarkFaults(b *testing.B) {
 	const keyTotal, workers = 10_000, 64
 	load := func(ctx context.Context, key int) (int, error) {
@@ -73,7 +73,7 @@ func BenchmarkFaults(b *testing.B) {
 	}
 }
 
-// fetchWithin has a caller survive what is thrown at it.
+// fetchWithin fetches a key with a deadline, and recovers from panics.
 func fetchWithin(
 	fetch func(context.Context, int) (int, error), key int, limit time.Duration,
 ) (err error) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// BenchmarkHit reads keys that are there, zipf(1.01) over 100,000.
+// BenchmarkHit reads stored keys, zipf(1.01) over 100,000.
 func BenchmarkHit(b *testing.B) {
 	b.Run("keys=int", benchmarkHit[int])
 	b.Run("keys=string", benchmarkHit[string])
@@ -14,7 +14,7 @@ func BenchmarkHit(b *testing.B) {
 
 func benchmarkHit[K keys](b *testing.B) {
 	each(b, both, func(b *testing.B, l library[K, int], ttl time.Duration) {
-		// Twice the room, since some libraries drop a few of what just fits.
+		// Twice the capacity, since some libraries evict entries that would just fit.
 		c := l.make(b, 2*keyCount, ttl, number[K])
 		for i, key := range keysOf[K](keyCount) {
 			c.set(key, i)
@@ -26,8 +26,7 @@ func benchmarkHit[K keys](b *testing.B) {
 	})
 }
 
-// BenchmarkMixed reads and writes, zipf(1.01) over 100,000 keys with room for a
-// half of them.
+// BenchmarkMixed reads and writes, zipf(1.01) over 100,000 keys with a capacity of half of them.
 func BenchmarkMixed(b *testing.B) {
 	b.Run("reads=75", func(b *testing.B) {
 		each(b, both, func(b *testing.B, l library[int, int], ttl time.Duration) {
@@ -41,7 +40,7 @@ func BenchmarkMixed(b *testing.B) {
 	})
 }
 
-// benchmarkMixed reads in so many of a hundred operations, and else writes.
+// benchmarkMixed reads in the given number of a hundred operations, and writes in the others.
 func benchmarkMixed[K keys](b *testing.B, c subject[K, int], n, reads int) {
 	b.Helper()
 	keys := draws[K](b, n)

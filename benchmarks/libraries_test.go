@@ -22,30 +22,30 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// keys are the types of keys that are compared.
+// keys are the types of keys in benchmarks.
 type keys interface{ int | string }
 
-// A loader is what fetch calls for a key that is missing.
+// A loader loads the value of a missing key.
 type loader[K keys, V any] func(ctx context.Context, key K) (V, error)
 
-// A subject is a library set up for use.
+// A subject is a cache of a library, ready for use.
 type subject[K keys, V any] struct {
 	get   func(key K) (V, bool)
 	set   func(key K, value V)
 	del   func(key K)
 	fetch func(ctx context.Context, key K) (V, error)
 	all   iter.Seq2[K, V] // nil: it has no iteration over pairs
-	wait  func()          // nil: what was set can be read at once
+	wait  func()          // nil: values can be read as soon as they are set
 }
 
-// A library makes subjects of capacity entries that live for ttl; 0: for good.
+// A library makes subjects of capacity entries with a TTL; 0: none.
 type library[K keys, V any] struct {
 	name  string
 	timed bool // it has expiry
 	make  func(tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V]
 }
 
-// libraries are all that can be used with these types.
+// libraries returns the libraries that can be used with these types.
 func libraries[K keys, V any]() []library[K, V] {
 	all := []library[K, V]{
 		{"snowfence", true, newSnowfence[K, V](cache.LRU)},
@@ -104,8 +104,8 @@ func newTheine[K keys, V any](
 	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
 ) subject[K, V] {
 	tb.Helper()
-	// A loading cache has no lookup that does not load, so there is one for fetch,
-	// which is made when it is needed, and one for the rest.
+	// A loading cache has no lookup without a load, so there is one cache for fetch, which is made
+	// on demand, and one for the rest.
 	loading := sync.OnceValue(func() *theine.LoadingCache[K, V] {
 		c, err := theine.NewBuilder[K, V](int64(capacity)).BuildWithLoader(
 			func(ctx context.Context, key K) (theine.Loaded[V], error) {
@@ -142,7 +142,7 @@ func newRistretto[K keys, V any](
 		fetch: around(c.get, set, load)}
 }
 
-// ristrettoCache hides that ristretto's constraint on keys is another.
+// ristrettoCache adapts ristretto, which has a different constraint on keys.
 type ristrettoCache[K keys, V any] struct {
 	get         func(K) (V, bool)
 	set         func(K, V, time.Duration)
@@ -164,7 +164,7 @@ func newRistrettoCache[K keys, V any](capacity int) (ristrettoCache[K, V], error
 	}, nil
 }
 
-// around is what services write around a cache without a loader, with
+// around returns a fetch as services write it for a cache without a loader, with
 // x/sync/singleflight.
 func around[K keys, V any](
 	get func(K) (V, bool), set func(K, V), load loader[K, V],
@@ -176,7 +176,7 @@ func around[K keys, V any](
 	}, get, set, load)
 }
 
-// aroundWith is around with another way to have one load per key.
+// aroundWith does the same with another function that runs one load per key.
 func aroundWith[K keys, V any](
 	do func(key string, f func() (any, error)) (any, error), get func(K) (V, bool), set func(K, V),
 	load loader[K, V],
@@ -200,7 +200,7 @@ func aroundWith[K keys, V any](
 	}
 }
 
-// name is the key as x/sync/singleflight wants it.
+// name returns the key as a string, for x/sync/singleflight.
 func name[K keys](key K) string {
 	if s, ok := any(key).(string); ok {
 		return s
@@ -281,8 +281,8 @@ func newTTLCache[K keys, V any](
 	}
 }
 
-// newGroupcache is what golang/groupcache is made of, its lru behind a mutex and
-// its singleflight: a Group stores bytes only, and never forgets.
+// newGroupcache uses the parts of golang/groupcache, its lru behind a mutex and its singleflight: a
+// Group stores only bytes, and has no expiry.
 func newGroupcache[K keys, V any](
 	_ testing.TB, capacity int, _ time.Duration, load loader[K, V],
 ) subject[K, V] {
@@ -319,7 +319,7 @@ func newSturdyc[V any](
 ) subject[string, V] {
 	tb.Helper()
 	if ttl == 0 {
-		ttl = 1000 * time.Hour // it must have one
+		ttl = 1000 * time.Hour // a TTL is required
 	}
 	c := sturdyc.New[V](capacity, 64, ttl, 10)
 	return subject[string, V]{

@@ -12,8 +12,7 @@ import (
 	resenje "resenje.org/singleflight"
 )
 
-// BenchmarkMiss fetches keys that were never there, with a loader that does
-// nothing.
+// BenchmarkMiss fetches keys that were never stored, with a loader that does nothing.
 func BenchmarkMiss(b *testing.B) {
 	b.Run("keys=int", benchmarkMiss[int])
 	b.Run("keys=string", benchmarkMiss[string])
@@ -41,8 +40,8 @@ func benchmarkMiss[K keys](b *testing.B) {
 	})
 }
 
-// BenchmarkHerd has 1,000 goroutines fetch one key that is not there. An
-// operation is a herd, its goroutines included.
+// BenchmarkHerd fetches one missing key in 1,000 goroutines. An operation is a herd, including its
+// goroutines.
 func BenchmarkHerd(b *testing.B) {
 	b.Run("keys=1/callers=1000", func(b *testing.B) { benchmarkHerd(b, 1, 1000) })
 	b.Run("keys=1000/callers=10", func(b *testing.B) { benchmarkHerd(b, 1000, 10) })
@@ -73,9 +72,9 @@ func benchmarkHerd(b *testing.B, keys, callers int) {
 	})
 }
 
-// BenchmarkFlight is one call for a key that nobody else asks for: the courier
-// beside what others de-duplicate calls with. singleflight.Do runs the function
-// in its caller, so that it dies with it; the others have a goroutine for it.
+// BenchmarkFlight makes one call for a key without other callers, with the courier and with other
+// ways to de-duplicate calls. singleflight.Do runs the function in its caller, so a panic or Goexit
+// reaches the caller; the others run it in a goroutine.
 func BenchmarkFlight(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -15,16 +15,16 @@ import (
 // A manyLoader loads the keys that are missing with one call.
 type manyLoader[K keys] func(ctx context.Context, missing []K) (map[K]int, error)
 
-// A manyFetch returns the values of keys, and has those that are missing loaded.
+// A manyFetch returns the values of keys, and loads missing ones.
 type manyFetch[K keys] func(ctx context.Context, keys []K) (map[K]int, error)
 
-// A manyLibrary is a library that can be asked for many keys at once.
+// A manyLibrary is a library that can fetch many keys with one call.
 type manyLibrary[K keys] struct {
 	name string
 	make func(tb testing.TB, capacity int, load manyLoader[K]) manyFetch[K]
 }
 
-// manyLibraries are all that can be used with keys of type K.
+// manyLibraries returns the libraries that can be used with keys of type K.
 func manyLibraries[K keys]() []manyLibrary[K] {
 	all := []manyLibrary[K]{{"snowfence", snowfenceMany[K]}, {"otter", otterMany[K]}}
 	if more, ok := any([]manyLibrary[string]{{"sturdyc", sturdycMany}}).([]manyLibrary[K]); ok {
@@ -64,12 +64,12 @@ func sturdycMany(_ testing.TB, capacity int, load manyLoader[string]) manyFetch[
 
 const (
 	manyKeys  = 1000    // of a call
-	manyFresh = 1 << 18 // keys that were never there, before a new cache is made
+	manyFresh = 1 << 18 // keys that were never stored, before a new cache is made
 )
 
-// BenchmarkFetchMany asks for 1,000 keys with one call, of which all, a half or none
-// are missing. An operation is a call. The loader does nothing but make its map. The
-// processor time of a call is measured, too, which other work on the machine spoils less.
+// BenchmarkFetchMany fetches 1,000 keys with one call, of which all, a half or none are missing. An
+// operation is a call. The loader only makes its map. The processor time of a call is measured,
+// too, because other work on the machine affects it less.
 func BenchmarkFetchMany(b *testing.B) {
 	for _, missing := range []int{manyKeys, manyKeys / 2, 0} {
 		b.Run(fmt.Sprintf("missing=%d", missing), func(b *testing.B) {
@@ -93,7 +93,7 @@ func benchmarkFetchMany[K keys](b *testing.B, missing int) {
 			asked := 0
 			var fetch manyFetch[K]
 			renew := func() {
-				// Room for all: what is evicted would differ from library to library.
+				// There is room for all keys, because evictions would differ between libraries.
 				fetch = l.make(b, 4*manyFresh, func(_ context.Context, missing []K) (map[K]int, error) {
 					asked += len(missing)
 					return sevens(missing), nil
@@ -128,7 +128,7 @@ func benchmarkFetchMany[K keys](b *testing.B, missing int) {
 	}
 }
 
-// sevens is what every load of many keys returns.
+// sevens returns the result of every load of many keys.
 func sevens[K keys](keys []K) map[K]int {
 	values := make(map[K]int, len(keys))
 	for _, key := range keys {
@@ -144,7 +144,7 @@ func spread[K keys](batch, fresh []K) {
 	}
 }
 
-// What is compared does the same: one call of the loader, for what is missing alone.
+// The libraries do the same work: one call of the loader, for the missing keys only.
 func TestManyLibraries(t *testing.T) {
 	t.Run("int", testManyLibraries[int])
 	t.Run("string", testManyLibraries[string])

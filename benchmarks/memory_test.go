@@ -10,12 +10,11 @@ import (
 	"github.com/snowfence/snowfence/internal/usage"
 )
 
-// BenchmarkMemory fills a cache with a million entries. An operation is all of
-// it; what counts are the metrics: bytes per entry after a garbage collection,
-// what such a collection takes with all cores at it, the share of the processors
-// that collections take, one at the end included, and their longest pause while
-// entries are replaced, and
-// what is left, of the bytes per entry, after 99 of 100 were deleted.
+// BenchmarkMemory fills a cache with a million entries. An operation is the whole life of a cache.
+// The results are the metrics: the bytes per entry after a garbage collection; the time of such a
+// collection on all cores; while entries are replaced, the share of processor time of collections,
+// including one at the end, and their longest pause; and the bytes per original entry that remain
+// after 99 of 100 were deleted.
 func BenchmarkMemory(b *testing.B) {
 	b.Run("types=int-int", func(b *testing.B) {
 		benchmarkMemory[int](b, func(i int) int { return i })
@@ -37,7 +36,8 @@ func benchmarkMemory[K keys, V any](b *testing.B, value func(int) V) {
 			keys := keysOf[K](2 * entries)
 			var none V
 			before := heap()
-			// A tenth more room: who drops some of what just fits would look small.
+			// A tenth more capacity: libraries that evict entries which would just fit would seem
+			// to need less memory.
 			c := l.make(b, entries*11/10, ttl, func(_ context.Context, _ K) (V, error) { return none, nil })
 			for i := range entries {
 				c.set(keys[i], value(i))
@@ -87,20 +87,20 @@ func benchmarkMemory[K keys, V any](b *testing.B, value func(int) V) {
 
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools held on to
+	runtime.GC() // frees objects that finalizers and pools kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// gcTimes is what garbage collections have cost so far.
+// gcTimes is the cost of garbage collections so far.
 type gcTimes struct {
 	gc, total float64
 	pauses    *metrics.Float64Histogram
 }
 
 func readGC() gcTimes {
-	// The CPU classes are brought up to date by a collection.
+	// A collection updates the CPU classes.
 	runtime.GC()
 	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"},
 		{Name: "/cpu/classes/total:cpu-seconds"}, {Name: usage.PausesMetric}}
@@ -108,7 +108,7 @@ func readGC() gcTimes {
 	return gcTimes{s[0].Value.Float64(), s[1].Value.Float64(), s[2].Value.Float64Histogram()}
 }
 
-// since is the share of the processors, and the longest pause in seconds.
+// since returns the share of processor time, and the longest pause in seconds.
 func (m gcTimes) since() (share, pause float64) {
 	now := readGC()
 	_, pause = usage.Pauses(now.pauses, m.pauses.Counts)

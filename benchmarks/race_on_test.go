@@ -2,5 +2,6 @@
 
 package benchmarks
 
-// raceEnabled tells tests that count memory or allocations, or that are big.
+// raceEnabled reports whether the race detector is on. Tests that count memory or allocations, or
+// that are large, read it.
 const raceEnabled = true

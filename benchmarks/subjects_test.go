@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLibraries makes sure that what is compared is the same thing.
+// TestLibraries checks that all libraries behave the same.
 func TestLibraries(t *testing.T) {
 	t.Run("int", testLibraries[int])
 	t.Run("string", testLibraries[string])

@@ -17,13 +17,13 @@ const keyCount = 100_000
 
 var errLoad = errors.New("the load failed")
 
-// loaded is what every load returns.
+// loaded returns the result of every load.
 func loaded[K keys](_ context.Context, key K) (int, error) { return len(name(key)), nil }
 
-// number returns at once: what is measured is the library.
+// number returns at once, so that benchmarks measure the library.
 func number[K keys](context.Context, K) (int, error) { return 7, nil }
 
-// keyOf makes the key of a number.
+// keyOf returns the key for a number.
 func keyOf[K keys](n int) (key K) {
 	switch k := any(&key).(type) {
 	case *int:
@@ -34,7 +34,7 @@ func keyOf[K keys](n int) (key K) {
 	return key
 }
 
-// keysOf is a fixed set of keys, made beforehand.
+// keysOf returns a fixed set of n keys.
 func keysOf[K keys](n int) []K {
 	keys := make([]K, n)
 	for i := range keys {
@@ -43,7 +43,7 @@ func keysOf[K keys](n int) []K {
 	return keys
 }
 
-// draws is a fixed sequence of keys, zipf(1.01) over n.
+// draws returns a fixed sequence of keys, zipf(1.01) over n.
 func draws[K keys](tb testing.TB, n int) []K {
 	tb.Helper()
 	z, err := workload.NewZipf(uint64(n), 1.01) //nolint:gosec // positive
@@ -57,7 +57,7 @@ func draws[K keys](tb testing.TB, n int) []K {
 	return drawn
 }
 
-// each runs a sub-benchmark per library, and per TTL that it has.
+// each runs a sub-benchmark for each library, and each TTL that it supports.
 func each[K keys, V any](
 	b *testing.B, ttls []time.Duration, run func(b *testing.B, l library[K, V], ttl time.Duration),
 ) {
@@ -76,8 +76,8 @@ func each[K keys, V any](
 	}
 }
 
-// wanted reports whether a library is to be measured: all are, unless the
-// environment names one, as compare does so that each has its own process.
+// wanted reports whether to measure a library: all are measured, unless the environment names one.
+// compare sets it, so that each library has its own process.
 func wanted(lib string) bool {
 	only := os.Getenv("BENCHMARK_LIB")
 	return only == "" || only == lib

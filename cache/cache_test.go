@@ -121,7 +121,7 @@ func TestAll(t *testing.T) {
 	}
 	before := c.Stats()
 	require.Equal(t, want, contents(c))
-	require.Equal(t, before, c.Stats(), "iterating is no use")
+	require.Equal(t, before, c.Stats(), "iterating must not count as use")
 
 	n := 0
 	for range c.All() {
@@ -193,7 +193,7 @@ func TestClear(t *testing.T) {
 		require.Empty(t, contents(c))
 		require.NoError(t, c.Audit())
 		c.Set(1, 1)
-		require.Equal(t, 1, c.Len(), "it is usable afterwards")
+		require.Equal(t, 1, c.Len(), "the cache is usable after Clear")
 	}
 }
 

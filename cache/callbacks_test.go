@@ -46,12 +46,12 @@ func TestStuckCallbackStallsNobody(t *testing.T) {
 		select {
 		case <-done:
 		default:
-			t.Fatal("a caller is stalled")
+			t.Fatal("a caller is blocked")
 		}
 		require.Zero(t, time.Since(start))
 		c.SetTTL("expires", 1, time.Millisecond)
 		time.Sleep(3 * time.Second)
-		require.Zero(t, c.Len(), "it is swept")
+		require.Zero(t, c.Len(), "the sweep reclaims the entry")
 		close(release)
 	})
 }
@@ -190,7 +190,7 @@ func TestWaitingCallbacksAreBounded(t *testing.T) {
 				c.Set(1, tt.value)
 				c.Delete(1)
 				synctest.Wait()
-				require.Equal(t, 1, calls, "the one that hangs does not wait")
+				require.Equal(t, 1, calls, "the callback that hangs is not in the queue")
 				for range tt.writes {
 					c.Set(1, tt.value)
 				}

@@ -37,7 +37,7 @@ func TestClock(t *testing.T) {
 			}
 			time.Sleep(ticksPerRateCheck * may)
 			synctest.Wait()
-			require.False(t, c.clock.keeping(), "nobody asks")
+			require.False(t, c.clock.keeping(), "without hits")
 			for range 3 {
 				c.Set(1, 1)
 				time.Sleep(time.Second - 1)
@@ -45,7 +45,7 @@ func TestClock(t *testing.T) {
 				require.True(t, ok)
 				time.Sleep(time.Nanosecond)
 				_, ok = c.Get(1)
-				require.False(t, ok, "few hits: exact")
+				require.False(t, ok, "with few hits the clock is exact")
 			}
 			require.NoError(t, c.Close())
 		})
@@ -79,12 +79,12 @@ func TestClockThatIsLate(t *testing.T) {
 		time.Sleep(time.Second)
 		k.coarse.Store(k.now() - int64(time.Millisecond))
 		k.adapt(&s)
-		require.Equal(t, k.now()-int64(time.Millisecond), k.approx(), "late enough to be let be")
+		require.Equal(t, k.now()-int64(time.Millisecond), k.approx(), "a small delay is not corrected")
 		time.Sleep(time.Nanosecond)
 		k.adapt(&s)
 		require.Equal(t, k.now(), k.approx())
 		k.advance(k.now() - 5)
-		require.Equal(t, k.now(), k.approx(), "never back")
+		require.Equal(t, k.now(), k.approx(), "the clock does not go back")
 	})
 }
 
@@ -152,7 +152,7 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 					time.Sleep(time.Minute - 1)
 					for range 3 * adaptEvery {
 						_, ok := c.Get(1)
-						require.True(t, ok, "just before its time is up")
+						require.True(t, ok, "just before the TTL ends")
 					}
 					c.sweep()
 					_, ttl, ok := c.Peek(1)
@@ -160,14 +160,14 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 					require.Equal(t, time.Nanosecond, ttl)
 					time.Sleep(time.Nanosecond)
 					_, ok = c.Get(1)
-					require.False(t, ok, "its time is up")
+					require.False(t, ok, "the TTL has ended")
 					_, ok = c.Get(2)
-					require.True(t, ok, "it has no TTL")
+					require.True(t, ok, "the entry has no TTL")
 					c.SetTTL(3, 3, time.Hour)
 				})
 				c.clock.coarse.Store(0)
 				_, ok := c.Get(3)
-				require.False(t, ok, "by the clock outside it is long past")
+				require.False(t, ok, "by the clock outside, the TTL ended long ago")
 				require.NoError(t, c.Audit())
 				c.Set(1, 1)
 				_, ttl, ok := c.Peek(1)

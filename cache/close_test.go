@@ -79,7 +79,7 @@ func TestCloseWithStuckLoad(t *testing.T) {
 		require.ErrorIs(t, <-waiting, cache.ErrClosed)
 		close(release)
 		synctest.Wait()
-		require.Zero(t, c.Len(), "its late result is dropped")
+		require.Zero(t, c.Len(), "the late result is dropped")
 		require.NoError(t, c.Close())
 	})
 }

@@ -17,11 +17,11 @@ func requireLives[V any](t *testing.T, c *cache.Cache[string, V], key string, tt
 	t.Helper()
 	time.Sleep(ttl - 1)
 	_, ok := c.Get(key)
-	require.True(t, ok, "just before its time is up")
+	require.True(t, ok, "just before the TTL ends")
 	require.Contains(t, contents(c), key)
 	time.Sleep(time.Nanosecond)
 	_, ok = c.Get(key)
-	require.False(t, ok, "its time is up")
+	require.False(t, ok, "the TTL has ended")
 	require.NotContains(t, contents(c), key)
 }
 
@@ -106,7 +106,7 @@ func TestTTL(t *testing.T) {
 				c.Set("k", 1)
 				time.Sleep(10 * time.Hour)
 				_, ok := c.Get("k")
-				require.True(t, ok, "nothing is taken off what does not end")
+				require.True(t, ok, "jitter does not apply without a TTL")
 			}
 		})
 	})
@@ -139,7 +139,7 @@ func TestFetchOfExpired(t *testing.T) {
 		require.Equal(t, 2, v)
 		require.Equal(t, 1, c.Len())
 		time.Sleep(10 * time.Millisecond)
-		require.False(t, c.Delete("k"), "what has expired is not there")
+		require.False(t, c.Delete("k"), "an expired entry does not count as deleted")
 		require.Zero(t, c.Len())
 	})
 }
@@ -219,7 +219,7 @@ func TestSweepBudget(t *testing.T) {
 		require.InDelta(t, n-cache.SweepBudget, left, 128)
 		time.Sleep(cache.SweepAgain - 1)
 		synctest.Wait()
-		require.Equal(t, left, c.Len(), "it rests")
+		require.Equal(t, left, c.Len(), "the sweep pauses")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.InDelta(t, n-2*cache.SweepBudget, c.Len(), 256)

@@ -241,7 +241,7 @@ func TestFaults(t *testing.T) {
 					require.Equal(t, 1, loads)
 					for _, o := range outcomes {
 						if want := cmp.Or(f.after, gathering); o.took != want {
-							t.Fatalf("a caller heard of it after %v, want %v", o.took, want)
+							t.Fatalf("a caller got its outcome after %v, want %v", o.took, want)
 						}
 						if f.check == nil {
 							require.NoError(t, o.err)
@@ -257,7 +257,7 @@ func TestFaults(t *testing.T) {
 					require.Zero(t, c.Stats().Courier.InFlight)
 
 					v, ok := c.Get("faulty")
-					require.Equal(t, f.value != "", ok, "what is stored")
+					require.Equal(t, f.value != "", ok, "a value is stored")
 					require.Equal(t, f.value, v)
 					c.Delete("faulty")
 					// The function that hangs still hangs.
@@ -270,7 +270,7 @@ func TestFaults(t *testing.T) {
 					close(release)
 					synctest.Wait()
 					v, _ = c.Get("faulty")
-					require.Equal(t, "good", v, "a late result is dropped")
+					require.Equal(t, "good", v, "the late result is dropped")
 					require.Zero(t, c.Stats().Courier.Abandoned)
 					require.Zero(t, c.Loads())
 				})

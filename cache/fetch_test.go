@@ -28,7 +28,7 @@ func TestFetch(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	v, err = c.Fetch(ended, "k", mustNotLoad[string, int](t))
-	require.NoError(t, err, "a hit doesn't look at the context")
+	require.NoError(t, err, "a hit does not use the context")
 	require.Equal(t, 1, v)
 	_, err = c.Fetch(ended, "other", mustNotLoad[string, int](t))
 	require.ErrorIs(t, err, context.Canceled)
@@ -125,7 +125,7 @@ func TestBackoff(t *testing.T) {
 				require.ErrorAs(t, err, &rests)
 				require.ErrorIs(t, err, errLoad)
 				_, err = c.Fetch(t.Context(), "other", returns[string](1))
-				require.NoError(t, err, "other keys do not rest")
+				require.NoError(t, err, "other keys do not back off")
 				end(c)
 				v, err := c.Fetch(t.Context(), "k", returns[string](2))
 				require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestNestedFetch(t *testing.T) {
 		require.Equal(t, 55, v)
 		require.Equal(t, 11, c.Len())
 		time.Sleep(5 * time.Second)
-		require.Len(t, contents(c), 6, "0 for ever and 6 to 10")
+		require.Len(t, contents(c), 6, "0 without a TTL, and 6 to 10")
 	})
 }
 

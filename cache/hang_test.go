@@ -53,7 +53,7 @@ func TestHangOfAHotKey(t *testing.T) {
 				failed++
 			}
 		}
-		assert.Equal(t, 10, failed, "who came before the first deadline")
+		assert.Equal(t, 10, failed, "callers that came before the first deadline")
 		assert.EqualValues(t, 2, calls.Load())
 		close(release)
 	})

@@ -108,7 +108,7 @@ func TestHookHit(t *testing.T) {
 
 		time.Sleep(59 * time.Minute)
 		_, _, ok = h.Hit("a", nil)
-		require.False(t, ok, "it is due")
+		require.False(t, ok, "the entry is due")
 		var mu sync.Mutex // guards loaded
 		var loaded []string
 		for i, o := range h.FetchMany(t.Context(), []string{"a", "none", "fails"}, func(
@@ -164,7 +164,7 @@ func TestStoreForOfNotFound(t *testing.T) {
 			}
 			time.Sleep(40 * time.Second)
 		}
-		require.EqualValues(t, 3, loads.Load(), "the short one twice")
+		require.EqualValues(t, 3, loads.Load(), "the one with the short TTL is loaded twice")
 	})
 }
 

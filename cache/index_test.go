@@ -103,7 +103,7 @@ func TestIndexWhileItChanges(t *testing.T) {
 						return
 					}
 					if e := x.find(hash(-1-key)<<hashReserved, -1-key); e != nil {
-						t.Errorf("key %d is not there: %v", -1-key, e)
+						t.Errorf("key %d is missing: %v", -1-key, e)
 						return
 					}
 				}
@@ -128,7 +128,7 @@ func TestIndexWhileItChanges(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	require.NoError(t, x.audit())
-	require.Less(t, len(x.table.Load().buckets), 100, "it shrank")
+	require.Less(t, len(x.table.Load().buckets), 100, "the table shrank")
 }
 
 // probes returns the number of buckets that were probed to insert the entries of t.
@@ -181,7 +181,7 @@ func TestNoPartIsCrowded(t *testing.T) {
 					require.LessOrEqual(t, now.probes(), maxProbes*x.n, "after %d removals", i+1)
 				}
 			}
-			require.Less(t, len(seen.buckets)*bucketSlots, minShrinkSize, "it shrank in the end")
+			require.Less(t, len(seen.buckets)*bucketSlots, minShrinkSize, "the table shrank at the end")
 			require.NoError(t, x.audit())
 		})
 	}

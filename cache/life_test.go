@@ -149,7 +149,7 @@ func TestLife(t *testing.T) {
 		}
 		t.Errorf("%v:\n%s", s, strings.Join(wrong, "\n"))
 		if failed++; failed == 20 { //nolint:gocritic // shorter so
-			t.Fatal("and so on")
+			t.Fatal("too many failures; the rest is left out")
 		}
 	}
 }

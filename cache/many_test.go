@@ -58,7 +58,7 @@ func TestFetchMany(t *testing.T) {
 	got, err := c.FetchMany(t.Context(), []int{1, 2, 3, 1, 2, 1001}, o.load)
 	require.NoError(t, err)
 	require.Equal(t, map[int]int{1: 10, 2: 22, 3: 30}, got)
-	require.Equal(t, [][]int{{1, 3, 1001}}, o.calls, "once, for what is missing, in order")
+	require.Equal(t, [][]int{{1, 3, 1001}}, o.calls, "one call, for the missing keys, in order")
 
 	got, err = c.FetchMany(t.Context(), []int{3, 2, 1}, mustNotLoadMany[int, int](t))
 	require.NoError(t, err)
@@ -259,7 +259,7 @@ func TestStaleInBatch(t *testing.T) {
 		got, err := c.FetchMany(t.Context(), []int{1, 2}, slow)
 		require.NoError(t, err)
 		require.Equal(t, map[int]int{1: 10, 2: 20}, got, "the new value of 1 was there by then")
-		require.Equal(t, time.Second, time.Since(start), "for 2, which has no value")
+		require.Equal(t, time.Second, time.Since(start), "the time of 2, which has no value")
 
 		time.Sleep(staleTTL)
 		start = time.Now()
@@ -303,7 +303,7 @@ func TestStaleAfterOutdatedLoadInBatch(t *testing.T) {
 			})
 		require.NoError(t, err)
 		require.Equal(t, map[string]int{"k": 1}, got)
-		require.Equal(t, softAfter, time.Since(start), "not longer in all")
+		require.Equal(t, softAfter, time.Since(start), "SoftTimeout bounds the total wait")
 	})
 }
 
@@ -360,7 +360,7 @@ func TestBatchesJoin(t *testing.T) {
 		start := time.Now()
 		wg.Wait()
 		require.Equal(t, time.Second, time.Since(start))
-		require.ElementsMatch(t, []int{1, 2, 3}, slices.Concat(o.calls...), "each once")
+		require.ElementsMatch(t, []int{1, 2, 3}, slices.Concat(o.calls...), "each key is loaded once")
 	})
 }
 

@@ -31,7 +31,7 @@ func requireGivenBack(t *testing.T, fill, empty func()) {
 	after := heap()
 	grown, left := int64(full-before), int64(after)-int64(before)
 	t.Logf("grew by %d KiB, %d KiB left", grown>>10, left>>10)
-	require.Greater(t, grown, int64(3*mib), "the burst was none")
+	require.Greater(t, grown, int64(3*mib), "the burst was too small")
 	require.Less(t, left, grown/20+2*mib)
 }
 

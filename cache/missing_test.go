@@ -272,7 +272,7 @@ func TestWriteWhileNothingIsFound(t *testing.T) {
 					time.Sleep(2 * time.Second)
 					return 0, cache.ErrNotFound
 				})
-				require.ErrorIs(t, err, cache.ErrNotFound, "it came before")
+				require.ErrorIs(t, err, cache.ErrNotFound, "the caller came before the write")
 				require.Zero(t, c.NotFoundKeys())
 				requireFetch(t, c, 1, returns[string](1))
 			})

@@ -196,7 +196,7 @@ func (m *model) evict(t *rapid.T) {
 			return
 		}
 	}
-	t.Fatalf("what has been stale for longest was not evicted, of %v", stale)
+	t.Fatalf("the entry that has been stale longest was not evicted, of %v", stale)
 }
 
 // renew gives the entry at i a new TTL.

@@ -120,7 +120,7 @@ func TestCapacityIsExact(t *testing.T) {
 					t.Fatalf("%d entries, capacity %d", c.Len(), capacity)
 				}
 				if _, ok := c.Get(-1 - i); !ok {
-					t.Fatal("what was just stored is gone")
+					t.Fatal("the entry just stored is gone")
 				}
 			}
 			require.NoError(t, c.Audit())

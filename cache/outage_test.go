@@ -89,14 +89,14 @@ func TestOutageOfADay(t *testing.T) {
 					switch {
 					case came < window-soft: // later it may be gone when the load is late
 						if err != nil || !r.Stale || r.Value != 1 || took > soft {
-							t.Errorf("who came at %v got %+v, %v after %v", came, r, err, took)
+							t.Errorf("the caller at %v got %+v, %v after %v", came, r, err, took)
 						}
 						if took > 0 {
 							waited++
 						}
 					case came < outage-within:
 						if err == nil && came >= window || took > within {
-							t.Errorf("who came at %v got %+v after %v", came, r, took)
+							t.Errorf("the caller at %v got %+v after %v", came, r, took)
 						}
 						failed++
 						kinds[kindOf(err)]++

@@ -31,6 +31,6 @@ func TestWindowDoesNotSeeUnknownKeys(t *testing.T) {
 		_, err := c.Fetch(t.Context(), key, load)
 		require.NoError(t, err)
 	}
-	require.Equal(t, uint64(4), c.missesOfRecords(), "less the one that was none")
+	require.Equal(t, uint64(4), c.missesOfRecords(), "without the one that was no miss")
 	require.Equal(t, uint64(7), c.Stats().Misses)
 }

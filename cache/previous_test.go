@@ -87,13 +87,13 @@ func TestNotModified(t *testing.T) {
 				require.Equal(t, previousTTL, ttl)
 				r, err := p.FetchResult(t.Context(), "k", mustNotLoad[string, int](t))
 				require.NoError(t, err)
-				require.Equal(t, cache.Result[int]{Value: 1}, r, "it is as new")
+				require.Equal(t, cache.Result[int]{Value: 1}, r, "the value is fresh again")
 				require.EqualValues(t, 7, p.Weight())
 				require.Equal(t, 1, p.Len())
 				s := p.Stats()
 				require.Zero(t, s.LoadErrors)
 				require.Zero(t, s.Expired)
-				require.Empty(t, p.left, "no value has left")
+				require.Empty(t, p.left, "no entry has left")
 
 				p.InvalidateTag("tag")
 				require.Zero(t, p.Len())
@@ -163,7 +163,7 @@ func TestNotModifiedMeanwhile(t *testing.T) {
 						return notModified(t, 1)(ctx, key)
 					})
 					require.NoError(t, err)
-					require.Equal(t, 1, v, "its callers came before")
+					require.Equal(t, 1, v, "its callers came before the write")
 					synctest.Wait()
 					v, ttl, ok := p.Peek("k")
 					require.Equal(t, tt.want, state{v, ttl})
@@ -210,7 +210,7 @@ func TestPreviousWithoutLoad(t *testing.T) {
 		_, err := p.Refresh(t.Context(), "k", func(ctx context.Context, _ string) (int, error) {
 			kept = ctx //nolint:fatcontext // kept on purpose
 			_, ok := cache.Previous[string](ctx)
-			require.False(t, ok, "of another type")
+			require.False(t, ok, "the type differs")
 			derived, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			v, ok := cache.Previous[int](derived)
@@ -239,7 +239,7 @@ func TestPreviousAfterTimeout(t *testing.T) {
 		})
 		require.ErrorIs(t, err, courier.ErrTimeout)
 		synctest.Wait() // the end of the flight is recorded in a goroutine of its own
-		require.Zero(t, p.Loads(), "what hangs is not registered any more")
+		require.Zero(t, p.Loads(), "a load that hangs is no longer registered")
 		close(release)
 		synctest.Wait()
 		require.False(t, ok)

@@ -62,7 +62,7 @@ func TestHitsWriteNothingShared(t *testing.T) {
 			}
 			for i, now := range look() {
 				if !bytes.Equal(before[i], now) {
-					t.Fatal("hits wrote to memory that is shared")
+					t.Fatal("hits wrote to shared memory")
 				}
 			}
 			require.Equal(t, uint64(4*n), c.Stats().Hits)
@@ -81,7 +81,7 @@ func TestLayout(t *testing.T) {
 		require.EqualValues(t, 48, unsafe.Sizeof(timedEntry[int, int]{}))
 		var s shard[int, int]
 		require.Zero(t, unsafe.Sizeof(s)%line)
-		require.Zero(t, unsafe.Offsetof(s.index)%line, "what a hit reads of a shard is on one line")
+		require.Zero(t, unsafe.Offsetof(s.index)%line, "a hit reads one line of a shard")
 		require.Less(t, unsafe.Offsetof(s.touchInterval)-unsafe.Offsetof(s.index), uintptr(line))
 	}
 	var k clock

@@ -91,7 +91,7 @@ func TestStaleValue(t *testing.T) {
 				c.Expire("k")
 				time.Sleep(staleFor)
 				_, err = c.Fetch(t.Context(), "k", tt.load)
-				require.Error(t, err, "it is gone")
+				require.Error(t, err, "the stale value is gone")
 			})
 		})
 	}

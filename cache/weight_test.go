@@ -41,14 +41,14 @@ func TestWeightBudgetIsHeld(t *testing.T) {
 				t.Fatalf("weight %d after %d sets, at most %d", got, i+1, budget)
 			}
 			if v, ok := c.Get(k); !ok || uint64(v) != w {
-				t.Fatal("what was just stored is gone")
+				t.Fatal("the entry just stored is gone")
 			}
 			most = max(most, c.Weight())
 			if i%1000 == 0 {
 				require.NoError(t, c.Audit())
 			}
 		}
-		require.Greater(t, most, int64(budget)*9/10, "the budget is there to be used")
+		require.Greater(t, most, int64(budget)*9/10, "the cache uses its budget")
 	}
 }
 
@@ -68,7 +68,7 @@ func TestEntryHeavierThanItsShardsShare(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, w, v)
 		require.NoError(t, c.Audit())
-		require.Greater(t, c.Weight(), int64(8*mib)-2048, "no more goes than has to")
+		require.Greater(t, c.Weight(), int64(8*mib)-2048, "no more entries than necessary are evicted")
 	}
 	require.Equal(t, 1, c.Len())
 	for i := range 100 { // now it has to go
@@ -86,10 +86,10 @@ func TestEntryHeavierThanTheBudget(t *testing.T) {
 	c.Set(1, 1001)
 	_, ok := c.Get(1)
 	require.False(t, ok, "the older value is outdated")
-	require.Equal(t, 1, c.Len(), "nothing else had to go")
+	require.Equal(t, 1, c.Len(), "no other entry was evicted")
 	v, err := c.Fetch(t.Context(), 3, returns[int](uint32(math.MaxUint32)))
 	require.NoError(t, err)
-	require.Equal(t, uint32(math.MaxUint32), v, "who fetched it gets it")
+	require.Equal(t, uint32(math.MaxUint32), v, "its caller gets it")
 	_, ok = c.Get(3)
 	require.False(t, ok)
 	require.Equal(t, uint64(2), c.Stats().Rejected)
@@ -178,7 +178,7 @@ func TestHeavyEntryTakesRoomFromAllShards(t *testing.T) {
 	}
 	for i := range 8 * n {
 		_, ok := c.Get(heavy)
-		require.True(t, ok, "it is in use")
+		require.True(t, ok, "the entry is in use")
 		c.Set(i, light)
 	}
 	for _, held := range perShard(c, heavy) {
@@ -217,7 +217,7 @@ func TestWeightless(t *testing.T) {
 			for i := range n / 2 {
 				c.Set(-1-i, 0)
 			}
-			require.True(t, there(), "older ones had to go")
+			require.True(t, there(), "older ones were evicted")
 			for i := range n {
 				c.Set(-1-n-i, 0)
 			}

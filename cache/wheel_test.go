@@ -44,7 +44,7 @@ func TestWheel(t *testing.T) {
 			default:
 				now = addTime(now, time.Duration(span.Draw(t, "step")))
 				if e := w.expired(now); e != nil && (!in[e] || e.expiry() > now) {
-					t.Fatal("what it gives out has not expired")
+					t.Fatal("an entry that is due has not expired")
 				}
 				if moves := rapid.IntRange(0, 10).Draw(t, "moves"); w.advance(now, moves) {
 					break // the rest some other time
@@ -57,7 +57,7 @@ func TestWheel(t *testing.T) {
 				}
 				for e := range in {
 					if e.expiry() <= now {
-						t.Fatalf("at %d, what expired at %d is not due", now, e.expiry())
+						t.Fatalf("at %d, an entry that expired at %d is not due", now, e.expiry())
 					}
 				}
 			}

@@ -17,7 +17,7 @@ import (
 func rest(t *testing.T, c *courier.Courier[string, int], key string) time.Duration {
 	t.Helper()
 	_, _, err := c.Do(t.Context(), key, failing(errBoom))
-	require.Equal(t, errBoom, err, "the failure itself is passed on as it is")
+	require.Equal(t, errBoom, err, "the failure itself is returned unwrapped")
 	var b *courier.BackoffError
 	err = refusal(t, c, key)
 	require.ErrorAs(t, err, &b)
@@ -84,7 +84,7 @@ func TestBackoffEnds(t *testing.T) {
 				rest(t, c, "key") // up to 8 s
 				time.Sleep(4 * time.Second)
 				end(t, c)
-				assert.LessOrEqual(t, rest(t, c, "key"), time.Second, "it starts anew")
+				assert.LessOrEqual(t, rest(t, c, "key"), time.Second, "it starts again")
 			})
 		})
 	}
@@ -193,7 +193,7 @@ func TestBackoffMemoryIsBounded(t *testing.T) {
 				}
 			}
 		}
-		assert.Zero(t, old, "those that failed longest ago were forgotten")
+		assert.Zero(t, old, "keys that failed longest ago were forgotten")
 		assert.LessOrEqual(t, resting, bound)
 	})
 }

@@ -105,7 +105,7 @@ func TestCauseOfTheCallerIsReachable(t *testing.T) {
 			<-ctx.Done()
 			return 0, nil
 		})
-		assert.Equal(t, context.DeadlineExceeded, err, "nothing is added where the cause says no more")
+		assert.Equal(t, context.DeadlineExceeded, err, "the cause adds nothing")
 	})
 }
 

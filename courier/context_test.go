@@ -69,7 +69,7 @@ func TestFetchContextCarriesValuesAlone(t *testing.T) {
 		assert.True(t, limited)
 		assert.Equal(t, time.Now().Add(time.Minute), deadline)
 		end()
-		assert.Equal(t, context.Canceled, ctx.Err(), "it ended before its time")
+		assert.Equal(t, context.Canceled, ctx.Err(), "the flight ended before its deadline")
 	})
 }
 
@@ -181,7 +181,7 @@ func TestAfterFunc(t *testing.T) {
 		late := context.AfterFunc(ctx, count(&runs))
 		lateDirect := direct.AfterFunc(count(&runs))
 		synctest.Wait()
-		assert.EqualValues(t, 4, runs.Load(), "the context was over: at once, each once")
+		assert.EqualValues(t, 4, runs.Load(), "the context has ended, so each ran once, at once")
 		assert.False(t, late())
 		assert.False(t, lateDirect())
 	})

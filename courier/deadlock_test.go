@@ -259,7 +259,7 @@ func TestNoDeadlockWithAnEndedFlight(t *testing.T) {
 		var c courier.Courier[string, int]
 		a := callers(t, &c, 1, "a", time.Second, func(ctx context.Context) (int, error) {
 			time.Sleep(time.Nanosecond)                           // until b is under way
-			return asks(&c, "b", nil)(context.WithoutCancel(ctx)) // ignores the end of the context, and is still in the flight
+			return asks(&c, "b", nil)(context.WithoutCancel(ctx)) // ignores ctx, still in the flight
 		})
 		b := callers(t, &c, 1, "b", 0, func(ctx context.Context) (int, error) {
 			time.Sleep(2 * time.Second)

@@ -68,7 +68,7 @@ func TestUncomparableKeyPanicsInItsCaller(t *testing.T) {
 		t.Error("Do returned", err)
 	})
 	v, _, err := c.Do(t.Context(), 1, func(context.Context) (int, error) { return 7, nil })
-	assert.NoError(t, err, "no lock was left behind")
+	assert.NoError(t, err, "no lock is still held")
 	assert.Equal(t, 7, v)
 	assert.Equal(t, courier.Stats{Started: 1}, c.Stats())
 }

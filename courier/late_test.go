@@ -121,7 +121,7 @@ func TestFreshFlightIsJoined(t *testing.T) {
 		for _, o := range fresh.wait() {
 			assert.Equal(t, outcome{value: 7, shared: true, after: time.Second}, o)
 		}
-		assert.Equal(t, 1, c.Stats().InFlight, "the late one goes on for those who wait for it")
+		assert.Equal(t, 1, c.Stats().InFlight, "the late flight goes on for its waiters")
 		close(release)
 		assert.Equal(t, -1, patient.one().value)
 		synctest.Wait()
@@ -176,10 +176,10 @@ func TestOriginSlowerThanItsCallers(t *testing.T) {
 				before := o.startsWithin(0, part)
 				for from := part; from < 2*time.Minute; from += part {
 					now := o.startsWithin(from, from+part)
-					assert.LessOrEqual(t, now, before, "fewer and fewer starts")
+					assert.LessOrEqual(t, now, before, "starts become less frequent")
 					before = now
 				}
-				assert.LessOrEqual(t, before, 6, "one after the other in the end")
+				assert.LessOrEqual(t, before, 6, "one after the other at the end")
 			})
 		})
 	}
@@ -292,7 +292,7 @@ func TestLateAge(t *testing.T) {
 
 		ctx := courier.ContextWithLateAge(t.Context(), time.Second)
 		v, _, err := c.Do(ctx, "key", func(ctx context.Context) (int, error) {
-			assert.Equal(t, time.Second, courier.LateAge(ctx), "it is passed on")
+			assert.Equal(t, time.Second, courier.LateAge(ctx), "the age is passed on")
 			assert.Zero(t, courier.LateAge(courier.Detach(ctx)))
 			return 7, nil
 		})
@@ -330,7 +330,7 @@ func TestKeyThatHangsForLong(t *testing.T) {
 		for ; errs[first] != nil; first++ {
 		}
 		served := time.Duration(first) * 100 * time.Millisecond
-		assert.Less(t, served-time.Hour, 2*time.Minute, "after it was healthy again")
+		assert.Less(t, served-time.Hour, 2*time.Minute, "after the origin worked again")
 		close(release)
 		synctest.Wait()
 		still(t, c.Stats())

@@ -358,7 +358,7 @@ func TestLowPriority(t *testing.T) {
 		works(t, c, "key") // the flight had no ordinary caller, so the key does not rest
 		rest(t, c, "key")
 		_, _, err = c.Do(low, "key", value(7))
-		assert.ErrorIs(t, err, errBoom, "but it rests for all")
+		assert.ErrorIs(t, err, errBoom, "the key backs off for all callers")
 		still(t, c.Stats())
 	})
 }

@@ -129,7 +129,7 @@ func TestDoManyForget(t *testing.T) {
 		c.Forget("a")
 		works(t, c, "a")
 		for _, o := range h.wait() {
-			assert.Equal(t, errBoom, o.Err, "it goes on for those who wait")
+			assert.Equal(t, errBoom, o.Err, "the flight goes on for its waiters")
 		}
 		works(t, c, "a") // the outcome of a forgotten flight does not count for its key
 		refused(t, c, "b", errBoom)
@@ -159,7 +159,7 @@ func TestDoManyShutdown(t *testing.T) {
 		}
 		time.AfterFunc(time.Second, func() { close(release) })
 		assert.NoError(t, c.Shutdown(t.Context()))
-		assert.NoError(t, courier.AtRest(c), "the keys' books are closed before Shutdown returns")
+		assert.NoError(t, courier.AtRest(c), "no key counts as under way when Shutdown returns")
 		atRest(t, c)
 	})
 }

@@ -87,7 +87,7 @@ func TestDoManyWithPatience(t *testing.T) {
 				assert.Zero(t, o.Value)
 			}
 		}
-		assert.Equal(t, d, h.after, "until its own is so old")
+		assert.Equal(t, d, h.after, "until its own flight has that age")
 		// The two late keys already have fresh flights.
 		assert.Equal(t, [][]string{{"late", "old", "own"}}, asked)
 		assert.Equal(t, 6, c.Stats().InFlight)

@@ -106,7 +106,7 @@ func TestDoManyAndTheLimitsOfCallers(t *testing.T) {
 		got := c.DoMany(within(t, time.Second/2), []string{"a", "b", "x"}, lengths)
 		overloaded(t, got[0].Err, "a", courier.KeyWaiting)
 		assert.Equal(t, context.DeadlineExceeded, got[1].Err)
-		assert.Equal(t, 1, got[2].Value, "the other keys are none the worse")
+		assert.Equal(t, 1, got[2].Value, "the other keys are not affected")
 		assert.Equal(t, 2, c.Stats().Waiting)
 
 		callers(t, c, 1, "other", 0, sleeps(time.Second))
@@ -185,7 +185,7 @@ func TestDoManyKeyThatIsLeft(t *testing.T) {
 		stays := callers(t, c, 1, "b", 0, nil)
 		h.wait()
 		overloaded(t, refusal(t, c, "a"), "a", courier.KeyStuck)
-		assert.Zero(t, c.Stats().Abandoned, "the function is wanted")
+		assert.Zero(t, c.Stats().Abandoned, "the function still has waiters")
 		assert.Equal(t, 1, stays.one().value)
 		works(t, c, "a")
 		atRest(t, c)

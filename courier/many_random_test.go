@@ -177,7 +177,7 @@ func (m *reference) call(rnd *rand.Rand, impatient bool) {
 	require.Len(t, got, len(keys))
 	for i, key := range keys {
 		if first := slices.Index(keys, key); first < i {
-			assert.Equal(t, got[first], got[i], "of equal keys")
+			assert.Equal(t, got[first], got[i], "the outcomes of equal keys")
 			continue
 		}
 		m.check(ctx, begin, key, got[i])
@@ -249,8 +249,8 @@ func (m *reference) check(ctx context.Context, begin time.Time, key int, o couri
 		return
 	}
 	assert.Contains(m.t, r.keys, key)
-	assert.False(m.t, r.end.IsZero(), "of a function that still runs")
-	assert.False(m.t, r.end.Before(begin), "of a function that had ended before")
+	assert.False(m.t, r.end.IsZero(), "an outcome of a function that still runs")
+	assert.False(m.t, r.end.Before(begin), "an outcome of a function that had ended before the call")
 	if kind != "Goexit" && kind != "wrong number" {
 		m.shares[share{r.id, key}] = append(m.shares[share{r.id, key}], o.Shared)
 	}

@@ -43,7 +43,7 @@ func TestTurnOnDemand(t *testing.T) {
 			assert.Equal(t, after, o.after)
 		}
 		o := missed.wait()[0]
-		assert.ErrorIs(t, o.err, courier.ErrOverloaded, "its turn has not come in time")
+		assert.ErrorIs(t, o.err, courier.ErrOverloaded, "the turn did not come in time")
 		assert.Equal(t, courier.DefaultQueueWait, o.after)
 		assert.ErrorIs(t, late.wait()[0].err, courier.ErrTimeout)
 		time.Sleep(time.Minute) // its function ends
@@ -175,5 +175,5 @@ func TestRestartTimeoutInOrder(t *testing.T) {
 		_, _, err := c.Do(context.Background(), "other", hang)
 		return 7, err
 	})
-	require.ErrorIs(t, err, courier.ErrTimeout, "of the other one")
+	require.ErrorIs(t, err, courier.ErrTimeout, "the time-out of the other flight")
 }

@@ -138,7 +138,7 @@ func TestPanicMeetsGoexit(t *testing.T) {
 		panic(7)
 	})
 	assert.NoError(t, err)
-	assert.Equal(t, 7, v, "a panic that the function recovers is its own business")
+	assert.Equal(t, 7, v, "a panic that the function recovers has no effect")
 }
 
 func TestNilFunction(t *testing.T) {

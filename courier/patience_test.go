@@ -142,7 +142,7 @@ func TestPatience(t *testing.T) {
 					assert.Equal(t, flights, c.Stats().Started)
 					assert.Equal(t, late, c.Stats().Late > 0)
 					if late {
-						assert.NotZero(t, c.Stats().InFlight, "it goes on")
+						assert.NotZero(t, c.Stats().InFlight, "the flight goes on")
 					}
 					assert.Equal(t, errors.Is(want, context.Canceled), c.Stats().Deserted > 0)
 
@@ -185,7 +185,7 @@ func TestNobodyPaysThePatienceTwice(t *testing.T) {
 		}
 		synctest.Wait()
 		t.Log("starts", o.starts)
-		assert.Equal(t, d, o.starts[1], "the next caller has a fresh one started")
+		assert.Equal(t, d, o.starts[1], "the next caller starts a fresh flight")
 		assert.LessOrEqual(t, len(o.starts), 5)
 		close(release)
 		synctest.Wait()
@@ -260,7 +260,7 @@ func TestPatienceWithAHangOfADay(t *testing.T) {
 					len(o.starts), o.most, waited, served.Sub(mended), s)
 				assert.LessOrEqual(t, o.most, tc.most, "functions at a time")
 				for from := time.Duration(0); from < day; from += 10 * time.Minute {
-					assert.NotZero(t, o.startsWithin(from, from+10*time.Minute), "it is tried again")
+					assert.NotZero(t, o.startsWithin(from, from+10*time.Minute), "tried again")
 				}
 				require.False(t, served.IsZero())
 				assert.Less(t, served.Sub(mended), 4*time.Minute+d)
@@ -433,7 +433,7 @@ func TestPatienceWithALowFlight(t *testing.T) {
 		assert.ErrorIs(t, patiently(c, time.Second, nil).err, courier.ErrLate)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		assert.Equal(t, 1, c.Stats().InFlight, "it had its turn before the other one")
+		assert.Equal(t, 1, c.Stats().InFlight, "its flight had its turn before the other one")
 		time.Sleep(time.Second)
 		synctest.Wait()
 		works(t, c, "key") // the key does not rest: the flight began without an ordinary caller
@@ -460,8 +460,8 @@ func TestWhatIsPassedByGoesOn(t *testing.T) {
 		leave(time.Second, nil) // of the fresh one
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, 1, c.Stats().InFlight, "the fresh one")
-		assert.EqualValues(t, 1, c.Stats().Deserted, "nobody has asked the first to go on")
+		assert.Equal(t, 1, c.Stats().InFlight, "the fresh flight goes on")
+		assert.EqualValues(t, 1, c.Stats().Deserted, "the first flight was not asked to go on")
 
 		assert.ErrorIs(t, patiently(c, time.Second, nil).err, courier.ErrLate)
 		time.Sleep(time.Minute)
@@ -665,7 +665,7 @@ func TestIsFailure(t *testing.T) {
 		}
 		for range 3 {
 			assert.Equal(t, errMissing, do("key", failing(errMissing)), "an answer")
-			assert.Equal(t, errMissing, do("key", ends(errMissing)), "of a child")
+			assert.Equal(t, errMissing, do("key", ends(errMissing)), "an answer of a child")
 		}
 		assert.Equal(t, errBoom, do("key", failing(errBoom)))
 		refused(t, c, "key", errBoom)

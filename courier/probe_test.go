@@ -46,10 +46,10 @@ func TestStuckKeyIsTriedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.NoError(t, do(work))
 		for range 10 {
-			require.NoError(t, do(work), "the key works: what hangs is from before")
+			require.NoError(t, do(work), "the key works, although older functions hang")
 		}
 		for range bound {
-			require.ErrorIs(t, do(hang), courier.ErrTimeout, "and the count starts anew")
+			require.ErrorIs(t, do(hang), courier.ErrTimeout, "the count starts again")
 		}
 		require.ErrorIs(t, do(hang), courier.ErrOverloaded)
 
@@ -73,7 +73,7 @@ func TestTriesLeaveRoomForOtherKeys(t *testing.T) {
 			time.Sleep(30 * time.Second)
 		}
 		abandoned := c.Stats().Abandoned
-		assert.InDelta(t, 1000/2, abandoned, 10, "it is tried every minute for as long as it hangs")
+		assert.InDelta(t, 1000/2, abandoned, 10, "the key is tried every minute while it hangs")
 		_, _, err := c.Do(t.Context(), "other", func(context.Context) (int, error) { return 1, nil })
 		require.NoError(t, err)
 		close(release)

@@ -64,7 +64,7 @@ func TestShutdownWaitsForFunctionsAndChildren(t *testing.T) {
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorIs(t, err, errBoom)
 		assert.Contains(t, err.Error(), "left 2 functions running")
-		assert.Equal(t, outcome{err: courier.ErrClosed}, function.one(), "callers do not wait for that")
+		assert.Equal(t, outcome{err: courier.ErrClosed}, function.one(), "callers do not wait")
 
 		for range 3 {
 			go func() {

@@ -17,14 +17,14 @@ func TestStuckKeysTakeTurns(t *testing.T) {
 	longest, busy := at(-time.Hour), at(-time.Minute)
 
 	assert.False(t, in.keyMayProbe(at(0), busy))
-	assert.False(t, in.keyMayProbe(at(time.Second), longest), "all rest")
+	assert.False(t, in.keyMayProbe(at(time.Second), longest), "all keys rest")
 	due := probeRestMax
-	assert.False(t, in.keyMayProbe(at(due), busy), "it is not its turn")
+	assert.False(t, in.keyMayProbe(at(due), busy), "another key has waited longer")
 	assert.True(t, in.keyMayProbe(at(due+time.Second), longest))
-	assert.False(t, in.keyMayProbe(at(due+2*time.Second), busy), "all rest again")
+	assert.False(t, in.keyMayProbe(at(due+2*time.Second), busy), "all keys rest again")
 
 	due += probeRestMax + time.Second
 	assert.False(t, in.keyMayProbe(at(due-time.Second), longest))
 	assert.False(t, in.keyMayProbe(at(due), busy))
-	assert.True(t, in.keyMayProbe(at(due+probeRestMax/4), busy), "the other one does not come")
+	assert.True(t, in.keyMayProbe(at(due+probeRestMax/4), busy), "the other key has no callers")
 }

@@ -155,7 +155,7 @@ func TestFlightThatIsOverHasNoSlot(t *testing.T) {
 		a := callers(t, c, 1, "a", 0, sleeps(time.Second/2))
 		b := callers(t, c, 1, "b", 0, value(8))
 		assert.Equal(t, time.Second/2, a.one().after)
-		assert.Equal(t, time.Second/2, b.one().after, "still one at a time")
+		assert.Equal(t, time.Second/2, b.one().after, "still one function at a time")
 	})
 }
 
@@ -189,7 +189,7 @@ func TestNestedCallsLendTheirTurn(t *testing.T) {
 		v, err := fib(t.Context(), 6)
 		assert.NoError(t, err)
 		assert.Equal(t, 8, v)
-		assert.EqualValues(t, 1, most.Load(), "never two at a time")
+		assert.EqualValues(t, 1, most.Load(), "never two functions at a time")
 		assert.Zero(t, c.Stats().InFlight)
 	})
 }

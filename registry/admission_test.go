@@ -77,7 +77,7 @@ func TestKeys(t *testing.T) {
 	eventually(t, "they still understand each other", func() bool { return holderOf(b, "x") == "a" })
 	openReal(t, "c", []string{b.Addr()}, with(next))
 	require.Error(t, a.InstallKey([]byte("short")))
-	require.Error(t, a.RemoveKey(next), "it is in use")
+	require.Error(t, a.RemoveKey(next), "the key is in use")
 }
 
 func TestOpenFails(t *testing.T) {
@@ -125,7 +125,7 @@ func TestOpenFails(t *testing.T) {
 	require.ErrorContains(t, err, port)
 	t.Log(err)
 
-	// The first node of a cluster may be given the list that all are given.
+	// The first node of a cluster may get the same list as all others.
 	b := openReal(t, "b", nil)
 	addr := b.Addr()
 	require.NoError(t, b.Close())

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A registry that has nothing to do does next to nothing, however many partitions it has: no
-// goroutine wakes up but the alarm's, for comparing notes with another node every two seconds.
+// An idle registry does next to nothing, however many partitions it has: only the goroutine of the
+// alarm wakes up, to compare digests with another node every two seconds.
 func TestIdleWakeUps(t *testing.T) {
 	const minutes = 5
 	for _, partitions := range []int{1, 64, 4096} {
@@ -27,7 +27,7 @@ func TestIdleWakeUps(t *testing.T) {
 				time.Sleep(time.Second)
 				alone := a.wakeUps.Load()
 				time.Sleep(time.Hour)
-				require.Equal(t, alone, a.wakeUps.Load(), "nobody to talk to")
+				require.Equal(t, alone, a.wakeUps.Load(), "there is no other node")
 
 				b, _ := lan.open(t, "b", several)
 				time.Sleep(10 * time.Second)
@@ -46,8 +46,8 @@ func TestIdleWakeUps(t *testing.T) {
 	}
 }
 
-// A moment that is named while the alarm sleeps until a later one is not slept through, and one
-// whose partition is at work is seen to by that.
+// The alarm wakes up for a time that is set while it sleeps until a later one. If a partition is
+// locked, the goroutine that holds its lock handles the time.
 func TestAlarm(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -66,18 +66,18 @@ func TestAlarm(t *testing.T) {
 		require.GreaterOrEqual(t, wait, tickEvery/2)
 		time.Sleep(wait)
 		synctest.Wait()
-		require.Equal(t, int64(never), due.Load(), "looked at")
+		require.Equal(t, int64(never), due.Load(), "checked")
 
 		p.mu.Lock()
 		due.Store(1)
 		require.Less(t, a.tickDue(a.parts), int64(never), "to tick again")
-		require.Equal(t, int64(1), due.Load(), "not looked at while somebody has the lock")
+		require.Equal(t, int64(1), due.Load(), "not checked while the lock is held")
 		p.mu.Unlock()
 		synctest.Wait()
-		require.Equal(t, int64(never), due.Load(), "looked at by its goroutine")
+		require.Equal(t, int64(never), due.Load(), "checked by its goroutine")
 
 		lan.open(t, "b")
-		synctest.Wait() // the alarm says never while it looks
+		synctest.Wait() // the due time is never while the alarm looks
 		require.NotEqual(t, int64(never), a.alarm.next.Load())
 	})
 }

@@ -22,7 +22,7 @@ func TestSilentHolderLosesItsName(t *testing.T) {
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
-		require.NoError(t, g.Alive(), "without RequireAlive silence is no matter")
+		require.NoError(t, g.Alive(), "without RequireAlive no signs of life are needed")
 
 		g.RequireAlive(time.Second)
 		for range 10 {
@@ -68,7 +68,7 @@ func TestBoundOnSilenceIsReplaced(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.NoError(t, g.Context().Err())
 
-		// What was the bound of one registration is none of the next one.
+		// The bound of one registration does not apply to the next one.
 		g.RequireAlive(time.Second)
 		require.NoError(t, g.Release())
 		again, err := a.Register(t.Context(), "x", nil)
@@ -82,8 +82,8 @@ func TestBoundOnSilenceIsReplaced(t *testing.T) {
 	})
 }
 
-// A function that hangs loses its name to another node's. Once it has returned it takes its turn
-// again.
+// A function that hangs loses its name to a function on another node. Once it has returned, Run
+// waits for its turn again.
 func TestRunPastAHang(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -122,7 +122,7 @@ func TestRunPastAHang(t *testing.T) {
 	})
 }
 
-// Signs of life, new bounds, ends of all kinds and their timers may come at the same moment.
+// Signs of life, new bounds, ends of all kinds and their timers may come at the same time.
 func TestAliveAmidEverything(t *testing.T) {
 	r := openReal(t, "a", nil)
 	var wg sync.WaitGroup
@@ -133,7 +133,7 @@ func TestAliveAmidEverything(t *testing.T) {
 				g, err := r.Register(life, strconv.Itoa(i), nil)
 				if err != nil {
 					end()
-					continue // the one before has ended, and its name is about to be free
+					continue // the previous one has ended, and its name is about to be free
 				}
 				var both sync.WaitGroup
 				both.Go(func() {
@@ -160,7 +160,7 @@ func TestAliveAmidEverything(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.NoError(t, r.Close(), "and nothing is left to wait for")
+	require.NoError(t, r.Close(), "Close has nothing to wait for")
 	require.Zero(t, r.Len())
 }
 
@@ -173,7 +173,7 @@ func TestLoserWaitsItsTurn(t *testing.T) {
 		b, _ := lan.open(t, "b")
 		synctestWait()
 		name := ""
-		for i := 0; name == ""; i++ { // one of which b has the first turn
+		for i := 0; name == ""; i++ { // a name for which b has the first turn
 			if rank, _ := b.peers.rank("b", strconv.Itoa(i)); rank == 0 {
 				name = strconv.Itoa(i)
 			}
@@ -203,8 +203,8 @@ func TestLoserWaitsItsTurn(t *testing.T) {
 	})
 }
 
-// A timer that has fired already, when its registration ends, does no harm to the next one of the
-// name.
+// A timer that has already fired when its registration ends does not affect the next registration
+// of the name.
 func TestLateTimerMeansOldRegistration(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")

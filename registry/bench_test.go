@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Benchmarks of one node that no other has joined; those of clusters are in internal/clusterbench.
+// These are benchmarks of a single node; those of clusters are in internal/clusterbench.
 
 const benchNames = 100_000
 
@@ -20,7 +20,7 @@ func benchName(i int) string { return fmt.Sprintf("bench/%010d", i) }
 
 var benchMeta = []byte("10.20.30.40:5678")
 
-// benchList returns n names from the first on, made beforehand so that they are not measured.
+// benchList returns n names, numbered from first on, so that making them is not measured.
 func benchList(first, n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -92,7 +92,7 @@ func BenchmarkRelease(b *testing.B) {
 }
 
 // BenchmarkRegisterRelease registers and releases one name, by holders whose contexts can end: each
-// of their own, or all derived from one that many others are derived from as well.
+// has its own, or all are derived from one from which many others are derived as well.
 func BenchmarkRegisterRelease(b *testing.B) {
 	for _, shared := range []bool{false, true} {
 		b.Run("shared="+strconv.FormatBool(shared), func(b *testing.B) {
@@ -125,7 +125,7 @@ func BenchmarkRegisterRelease(b *testing.B) {
 	}
 }
 
-// BenchmarkRegisterTaken asks for a name that is held.
+// BenchmarkRegisterTaken registers a name that is held.
 func BenchmarkRegisterTaken(b *testing.B) {
 	r := benchHold(b, []string{"name"})
 	ctx := context.Background()
@@ -151,7 +151,7 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
-// BenchmarkLookup looks names up among 100,000: such as are held, and such as are not.
+// BenchmarkLookup looks up names, held ones and others, in a registry of 100,000.
 func BenchmarkLookup(b *testing.B) {
 	held := benchList(0, benchNames)
 	r := benchHold(b, held)
@@ -173,7 +173,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// BenchmarkLookupParallel looks names up that are held, by one goroutine on each of some cores.
+// BenchmarkLookupParallel looks up held names in one goroutine on each of several cores.
 func BenchmarkLookupParallel(b *testing.B) {
 	held := benchList(0, benchNames)
 	r := benchHold(b, held)
@@ -197,7 +197,7 @@ func BenchmarkLookupParallel(b *testing.B) {
 	}
 }
 
-// BenchmarkLookupWhileRegistering looks names up while another goroutine registers and releases
+// BenchmarkLookupWhileRegistering looks up names while another goroutine registers and releases
 // without a pause.
 func BenchmarkLookupWhileRegistering(b *testing.B) {
 	held := benchList(0, benchNames)
@@ -233,8 +233,8 @@ func BenchmarkLookupWhileRegistering(b *testing.B) {
 	require.NoError(b, <-stopped)
 }
 
-// BenchmarkWatch registers and releases one name while some watch: all events, or only those about
-// another name. The first watcher is read, the others are too slow.
+// BenchmarkWatch registers and releases one name with watchers of all events, or only of those
+// about another name. The first watcher is read, the others are too slow.
 func BenchmarkWatch(b *testing.B) {
 	for _, c := range []struct {
 		name     string
@@ -250,7 +250,7 @@ func BenchmarkWatch(b *testing.B) {
 			r := openReal(b, "a", nil)
 			ctx := context.Background()
 			var reading sync.WaitGroup
-			b.Cleanup(reading.Wait) // when the watchers are closed: the last comes first
+			b.Cleanup(reading.Wait) // runs after the watchers were closed: cleanups run last to first
 			for i := range c.watchers {
 				w := r.Watch(ctx, c.opts...)
 				b.Cleanup(w.Close)

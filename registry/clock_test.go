@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A node whose clock is an hour ahead says so, and does not win every conflict of the next hour.
+// A node whose clock is an hour ahead reports it, and does not win every conflict of the next hour.
 func TestClockAhead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -66,7 +66,7 @@ func TestLog(t *testing.T) {
 		require.NoError(t, a.Close())
 		require.NoError(t, b.Close())
 		require.Contains(t, info.String(), `msg="registry is open" node=a addr=a:1`)
-		resolved := 0 // in one line, or in two if they were seen at different moments
+		resolved := 0 // in one line, or in two if they were seen at different times
 		for _, n := range regexp.MustCompile(
 			`resolved" node=a conflicts=(\d) "lost here"=(\d)`).FindAllStringSubmatch(info.String(), -1) {
 			require.Equal(t, n[1], n[2])
@@ -79,7 +79,7 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// A node that stood still finds frames as old as its pause. It does not take its own clock for
+// A node that was paused receives frames as old as its pause. It must not consider its own clock
 // ahead.
 func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		before := g.Claim()
-		for i := range 50 { // what waited in the socket, of the last half minute
+		for i := range 50 { // frames of the last half minute that waited in the socket
 			sent := b.wall() - int64(30*time.Second) + int64(i)*int64(time.Second/2)
 			for _, from := range []string{"b", "c"} {
 				handler{a}.Frame(&wire.Frame{From: from, Incarnation: b.incarnation, Sent: sent}, 0)
@@ -105,7 +105,7 @@ func TestAPausedNodeDoesNotTakeItsClockForAhead(t *testing.T) {
 	})
 }
 
-// No watcher on any node gets an Unregistered when a claim gets another time.
+// No watcher on any node gets an Unregistered when a claim gets a new timestamp.
 func TestAClaimThatIsStampedAnewIsUpdated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()

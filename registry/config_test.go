@@ -93,7 +93,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.Equal(t, "127.0.0.1", c.BindAddr)
 	require.Equal(t, 16, c.Partitions)
 	require.Equal(t, KeepNewest, c.Resolver)
-	require.NotEqual(t, c.NodeName, Config{}.withDefaults().NodeName, "two nodes of one machine")
+	require.NotEqual(t, c.NodeName, Config{}.withDefaults().NodeName, "on one machine")
 	host, err := os.Hostname()
 	require.NoError(t, err)
 	require.Regexp(t, "^"+host+"-[0-9a-f]{8}$", c.NodeName)
@@ -103,7 +103,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.True(t, open.openToStrangers())
 	locked := Config{BindAddr: "0.0.0.0", Keys: [][]byte{make([]byte, 16)}}.withDefaults()
 	require.NoError(t, locked.validate())
-	require.Equal(t, DefaultCluster, locked.Cluster, "whoever has no key is kept out")
+	require.Equal(t, DefaultCluster, locked.Cluster, "nodes without a key are not admitted")
 	require.False(t, locked.openToStrangers())
 }
 
@@ -128,7 +128,7 @@ func TestPresets(t *testing.T) {
 			Preset: p, GossipInterval: 1, ProbeInterval: 3, ProbeTimeout: 2, SuspicionMult: 4,
 			RejoinInterval: 5,
 		}
-		require.Equal(t, own, own.withPreset(), "what is set keeps its value")
+		require.Equal(t, own, own.withPreset(), "fields that are set keep their values")
 		require.Equal(t, time.Duration(20),
 			Config{Preset: p, ProbeInterval: 40}.withPreset().ProbeTimeout)
 	}

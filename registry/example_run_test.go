@@ -10,11 +10,11 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A journal is a store with a fence: it refuses writes of a holder that was replaced by one that
-// wrote.
+// A journal is a store that checks fencing tokens: it refuses writes of a holder once a newer one
+// has written.
 type journal struct {
 	mu     sync.Mutex
-	newest string // the greatest token of a write
+	newest string // the greatest token so far
 }
 
 var errFenced = errors.New("a newer holder has written")
@@ -30,8 +30,8 @@ func (j *journal) write(token, text string) error {
 	return nil
 }
 
-// One node at a time runs the scheduler. The claim's token keeps one that was late to stop from
-// writing.
+// One node at a time runs the scheduler. The claim's token prevents writes of a function that does
+// not stop in time.
 func ExampleRegistry_Run() {
 	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
 	if err != nil {
@@ -41,14 +41,14 @@ func ExampleRegistry_Run() {
 	defer stop(r)
 
 	var j journal
-	var late *registry.Registration // of a function that would not stop
+	var late *registry.Registration // of a function that does not stop
 	for _, text := range []string{"first", "second"} {
 		err := r.Run(context.Background(), "scheduler", nil, func(ctx context.Context) error {
 			g, _ := registry.RegistrationFromContext(ctx)
 			if late == nil {
 				late = g
 			}
-			// Until ctx ends; here for one piece of work.
+			// A real function works until ctx ends; this one writes once.
 			return j.write(g.Claim().Token(), text)
 		})
 		if err != nil {
@@ -62,7 +62,7 @@ func ExampleRegistry_Run() {
 	// late: a newer holder has written
 }
 
-// A holder that hangs does not keep its name: another one, here the same function, has its turn.
+// A holder that hangs loses its name: another one, here the same function, gets its turn.
 func ExampleRegistration_RequireAlive() {
 	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
 	if err != nil {
@@ -80,7 +80,7 @@ func ExampleRegistration_RequireAlive() {
 			}
 			if hangs {
 				hangs = false
-				<-ctx.Done() // the name is another's from here on
+				<-ctx.Done() // from here on another holder may have the name
 				fmt.Println("hung:", errors.Is(context.Cause(ctx), registry.ErrSilent))
 			}
 		}

@@ -29,7 +29,7 @@ func Example() {
 	}
 	defer stop(second)
 
-	holder, end := context.WithCancel(context.Background()) // the life of what holds the name
+	holder, end := context.WithCancel(context.Background()) // the life of the holder
 	defer end()
 	_, err = first.Register(holder, "mailer", []byte("pid 4711"))
 	if err != nil {
@@ -47,7 +47,7 @@ func Example() {
 	}
 
 	w := second.Watch(ctx, registry.WatchNames("mailer"))
-	end() // the holder is gone, and so is its name
+	end() // the holder ends, and so does its registration
 	event, err := w.Next(ctx)
 	fmt.Println(event, err)
 
@@ -63,7 +63,7 @@ func stop(r *registry.Registry) {
 	}
 }
 
-// A holder runs until its registration ends, and looks at the cause to see what that means for it.
+// A holder runs until its registration ends, and then reads the cause.
 func ExampleRegistration_Context() {
 	r, err := registry.Open(context.Background(), registry.Config{NodeName: "only"})
 	if err != nil {
@@ -72,7 +72,7 @@ func ExampleRegistration_Context() {
 	}
 	g, err := r.Register(context.Background(), "scheduler", nil)
 	if err != nil {
-		fmt.Println(err) // a *registry.TakenError: it runs elsewhere
+		fmt.Println(err) // a *registry.TakenError: the holder is on another node
 		return
 	}
 	ended := make(chan struct{})
@@ -99,7 +99,7 @@ func ExampleRegistration_Context() {
 	// Output: stopped: registry: closed
 }
 
-// A rule of one's own: the claim with the higher priority, which is the first byte of the metadata.
+// This rule keeps the claim with the higher priority, which is the first byte of the metadata.
 func ExampleNewResolver() {
 	byPriority := registry.NewResolver("by-priority-1", func(a, b registry.Claim) int {
 		return int(priority(a)) - int(priority(b)) // 0, where they are equal: the newer one
@@ -117,7 +117,7 @@ func priority(c registry.Claim) byte {
 	return c.Meta[0]
 }
 
-// Following all names: what is there, and then what changes.
+// A program follows all names: it reads the current ones, and then the changes.
 func ExampleRegistry_Watch() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -135,12 +135,12 @@ func ExampleRegistry_Watch() {
 			names[c.Name] = c.Node
 		}
 	}
-	w := r.Watch(ctx) // before reading: nothing falls between
+	w := r.Watch(ctx) // before reading, so that no change is missed
 	reload()
 	if _, err := r.Register(context.Background(), "a", nil); err != nil {
 		fmt.Println(err)
 	}
-	w.Close() // so that the loop ends once it has seen what was there
+	w.Close() // so that the loop ends after the events so far
 	for e := range w.Events() {
 		switch e.Kind {
 		case registry.Registered:

@@ -18,7 +18,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A fakeLAN is a network in memory: what is sent arrives at once, but where a link is cut. It
+// A fakeLAN is a network in memory: messages arrive at once, except over links that are cut. It
 // starts no goroutine, so a registry over it can be tested in a synctest bubble.
 type fakeLAN struct {
 	mu    sync.Mutex
@@ -30,7 +30,7 @@ func newLAN() *fakeLAN {
 	return &fakeLAN{nodes: make(map[string]*fakeNode), cut: make(map[[2]string]bool)}
 }
 
-// A fakeNode is one node's end.
+// A fakeNode is one node's side of the network.
 type fakeNode struct {
 	lan  *fakeLAN
 	name string
@@ -39,10 +39,10 @@ type fakeNode struct {
 
 	mu       sync.Mutex
 	jammed   bool // nothing can be sent
-	backlog  int  // as if gossip were busy
-	direct   int  // updates sent straight to all
+	backlog  int  // of gossip, as reported
+	direct   int  // updates sent directly to all
 	gossiped int
-	callers  []func()      // of Soon; whoever comes first sets a timer
+	callers  []func()      // of Soon; the first one sets a timer
 	held     chan struct{} // SendAll waits until it is closed; nil: it does not
 	waiting  int           // in SendAll, for held
 
@@ -57,7 +57,7 @@ func (l *fakeLAN) connect(r *Registry) (network, error) {
 	return n, nil
 }
 
-// see makes each of two nodes see the other up, or down.
+// see notifies each of two nodes that the other is up, or down.
 func (l *fakeLAN) see(a, b *fakeNode, up, left bool) {
 	for _, pair := range [][2]*fakeNode{{a, b}, {b, a}} {
 		me, other := pair[0], pair[1]
@@ -73,7 +73,7 @@ func (l *fakeLAN) see(a, b *fakeNode, up, left bool) {
 	}
 }
 
-// split cuts all links between a and b, and has the nodes see it.
+// split cuts all links between a and b, and notifies both.
 func (l *fakeLAN) split(a, b *Registry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,7 +175,7 @@ func (n *fakeNode) all() []string {
 	return slices.Sorted(maps.Keys(n.up))
 }
 
-// fakeWindow is how long Soon takes.
+// fakeWindow is the delay of Soon.
 const fakeWindow = 2 * time.Millisecond
 
 func (n *fakeNode) Soon(f func()) {
@@ -239,8 +239,8 @@ func (n *fakeNode) Send(to string, partition int, m replica.Message) bool {
 	return true
 }
 
-// hold blocks SendAll until the test calls letGo, whatever the caller's context. Changes stay in
-// the queue meanwhile.
+// hold blocks SendAll until the test calls letGo, even if the caller's context ends. Changes stay
+// in the queue meanwhile.
 func (n *fakeNode) hold() (letGo func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -283,7 +283,7 @@ func (n *fakeNode) RemoveKey([]byte) error  { return nil }
 func (n *fakeNode) Keys() [][]byte          { return nil }
 func (n *fakeNode) Stats() NetworkStats     { return NetworkStats{} }
 
-// openFake opens a registry on the LAN that knows all the others there.
+// open opens a registry on the LAN that knows all the others there.
 func (l *fakeLAN) open(tb testing.TB, name string, change ...func(*Config)) (*Registry, *fakeNode) {
 	tb.Helper()
 	c := Config{NodeName: name, Partitions: 4}
@@ -301,7 +301,7 @@ func (l *fakeLAN) open(tb testing.TB, name string, change ...func(*Config)) (*Re
 	return r, l.nodes[name]
 }
 
-// bubble runs a test with a clock of its own, in which waiting costs nothing.
+// bubble runs a test in a synctest bubble.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)

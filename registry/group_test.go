@@ -21,7 +21,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/shared"
 )
 
-// Tests of package group over the network in memory, where waiting costs nothing.
+// These are tests of package group over the network in memory, in synctest bubbles.
 
 func groupsOf(tb testing.TB, r *registry.Registry) *group.Groups {
 	tb.Helper()
@@ -46,7 +46,7 @@ func list(g *group.Groups, name string) string {
 	return strings.Join(words, " ")
 }
 
-// words returns what waits in a watcher.
+// words returns the events that wait in a watcher.
 func words(w *group.Watcher) []string {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -81,7 +81,7 @@ func TestGroupsSleepUntilOpened(t *testing.T) {
 		require.False(t, registry.Asleep(b))
 		c := registry.OpenOn(t, lan, "c", 0)
 		synctest.Wait()
-		require.False(t, registry.Asleep(c), "who comes later is woken as well")
+		require.False(t, registry.Asleep(c), "a node that joins later is woken as well")
 		require.Len(t, a.Stats().Partitions, 4, "they are not among those of the names")
 	})
 }
@@ -148,7 +148,7 @@ func TestSlowGroupWatcher(t *testing.T) {
 		for i := range registry.DefaultWatchBuffer + 7 {
 			joined(t, g, strconv.Itoa(i), "")
 		}
-		require.Equal(t, before, time.Now(), "nobody waited for it")
+		require.Equal(t, before, time.Now(), "no caller waited for the watcher")
 		all := words(w)
 		require.Len(t, all, registry.DefaultWatchBuffer+1)
 		require.Equal(t, []string{"missed 7 events", "joined 7 a:"}, all[:2])
@@ -158,7 +158,7 @@ func TestSlowGroupWatcher(t *testing.T) {
 	})
 }
 
-// Many joins at once are few messages, and full queues push back.
+// Many concurrent joins are sent in few messages, and full queues block callers.
 func TestGroupQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := registry.NewLAN()
@@ -245,7 +245,7 @@ func TestGroupsEnd(t *testing.T) {
 	}
 }
 
-// A registry that closed before anybody opened its groups is not woken by what comes late.
+// A registry that closed before its groups were opened is not woken by late messages.
 func TestGroupsAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := registry.OpenOn(t, registry.NewLAN(), "a", 0)
@@ -279,7 +279,7 @@ func TestGroupLimits(t *testing.T) {
 		require.ErrorAs(t, err, &full)
 		require.ErrorIs(t, err, group.ErrFull)
 		require.Equal(t, 15, full.Members)
-		require.Equal(t, 14, g.Len("g"), "who does not fit is not taken, the others stay")
+		require.Equal(t, 14, g.Len("g"), "a member that does not fit is refused, and the others stay")
 		m := joined(t, g, "g", "")
 		err = m.Update(t.Context(), func([]byte) []byte { return make([]byte, registry.DefaultMaxMeta) })
 		require.ErrorIs(t, err, group.ErrFull)
@@ -298,7 +298,7 @@ func TestGroupLimits(t *testing.T) {
 	})
 }
 
-// Updates of one member by many are one after the other.
+// Concurrent updates of one member are serialised.
 func TestGroupUpdates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := groupsOf(t, registry.OpenOn(t, registry.NewLAN(), "a", 0))
@@ -320,8 +320,7 @@ func TestGroupUpdates(t *testing.T) {
 	})
 }
 
-// What another version says of its members is not shown, but counted; and it is all that is not
-// shown.
+// Members in a list of another version are counted and not shown, and all others are shown.
 func TestUnreadableMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := registry.NewLAN()
@@ -357,8 +356,8 @@ func (deaf) Changed(*replica.Record) {}
 func (deaf) Retire()                 {}
 func (deaf) Close()                  {}
 
-// After any sequence of steps all nodes that see each other show the members that there are, each
-// once, and a watcher's events add up to them.
+// After any sequence of steps all nodes that see each other show each member once, and a watcher's
+// events add up to them.
 func TestGroupsConverge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 1, 60).Draw(rt, "steps")
@@ -454,7 +453,7 @@ func converge(t *testing.T, steps []int) {
 	require.Equal(t, want, told)
 }
 
-// A member's life is no call's deadline, as with names.
+// A member's context must have no deadline, as with names.
 func TestJoinRefusesADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := registry.OpenOn(t, registry.NewLAN(), "a", 0)

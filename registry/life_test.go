@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The deadline of a call must not become the end of a name, minutes later: the first call with such
-// a context fails, whether the name is free or taken.
+// The deadline of a call must not end the registration minutes later: a first call with such a
+// context fails, whether the name is free or taken.
 func TestRegisterRefusesADeadline(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")
@@ -37,11 +37,11 @@ func TestRegisterRefusesADeadline(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		_, err = r.Register(request, "x", nil)
-		require.Equal(t, context.DeadlineExceeded, err, "a context that has ended is told as before")
+		require.Equal(t, context.DeadlineExceeded, err, "not the error of a deadline")
 	})
 }
 
-// The wait's context may end at once after RegisterFor has returned; the name stays.
+// The context of the wait may end right after RegisterFor has returned; the registration stays.
 func TestRegisterForTakesWaitAndLifeApart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")

@@ -26,7 +26,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	})
 }
 
-// Lookup takes no lock: it answers while the partition's is held.
+// Lookup takes no lock: it returns while the partition's lock is held.
 func TestLookupTakesNoLock(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")
@@ -111,7 +111,7 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// HeapBytes is near what the tables take in truth.
+// HeapBytes is close to the memory that the tables take.
 func TestHeapEstimate(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector changes sizes")
@@ -144,7 +144,7 @@ func TestHeapEstimate(t *testing.T) {
 		t.Logf("own names: %.0f bytes each, %.0f by the estimate", took, said)
 		require.InEpsilon(t, took, said, 0.35)
 
-		// In this process the two nodes share the records and what they point to.
+		// In this process the two nodes share the records and their strings.
 		took, said = measure(b, func() {
 			lan.heal(a, b)
 			time.Sleep(10 * time.Second)

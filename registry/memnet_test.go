@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A memNet is a network in memory on which the real mesh runs in a synctest bubble: what is sent
-// arrives at once.
+// A memNet is a network in memory on which the real mesh runs in a synctest bubble: messages arrive
+// at once.
 type memNet struct {
 	mu    sync.Mutex
 	ends  map[string]*memEnd

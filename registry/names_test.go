@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Any bytes are a name, and come back as they were on another node, whether or not there are groups
+// Any bytes are a valid name, and arrive unchanged on another node, whether or not there are groups
 // of the same name.
 func TestAnyBytesAreAName(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

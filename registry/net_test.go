@@ -16,10 +16,10 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/cutnet"
 )
 
-// patience is how long a test waits for what must come. It is not reached where all is well.
+// patience bounds the waits of a test. A passing test does not reach it.
 const patience = 60 * time.Second
 
-// quick has membership notice a lost node soon.
+// quick makes membership detect a lost node soon.
 func quick(c *Config) {
 	c.GossipInterval = 20 * time.Millisecond
 	c.ProbeInterval = 200 * time.Millisecond
@@ -60,7 +60,7 @@ func TestThreeNodes(t *testing.T) {
 	c := openReal(t, "c", []string{b.Addr()})
 	all := []*Registry{a, b, c}
 	for _, r := range all {
-		eventually(t, "everybody sees everybody",
+		eventually(t, "all nodes see each other",
 			func() bool { return len(r.Members()) == 3 && r.Stats().Members == 3 })
 	}
 
@@ -90,7 +90,7 @@ func TestThreeNodes(t *testing.T) {
 	require.Zero(t, s.Network.Rejected)
 }
 
-// In a small cluster each change crosses the wire once for each other node: no node passes it on.
+// In a small cluster each change is sent once to each other node: no node forwards it.
 func TestNothingIsSentTwice(t *testing.T) {
 	a := openReal(t, "a", nil)
 	b := openReal(t, "b", []string{a.Addr()})
@@ -118,14 +118,14 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// A burst that gossip could not carry goes straight to all nodes.
+// A burst that is too large for gossip is sent directly to all nodes.
 func TestBurst(t *testing.T) {
 	a := openReal(t, "a", nil)
 	b := openReal(t, "b", []string{a.Addr()})
 	c := openReal(t, "c", []string{a.Addr()})
 	names := 20_000
 	if raceDetector {
-		names = 2_000 // it is ten times slower
+		names = 2_000 // the race detector is ten times slower
 	}
 	for i := range names {
 		_, err := a.Register(t.Context(), fmt.Sprint("name ", i), []byte("some metadata"))
@@ -151,7 +151,7 @@ func TestCrashAndRestart(t *testing.T) {
 	eventually(t, "seen", func() bool { return a.Len() == 2 })
 	w := a.Watch(t.Context())
 
-	require.NoError(t, b.Close()) // without a word
+	require.NoError(t, b.Close()) // does not notify the others
 	eventually(t, "hidden", func() bool { return a.Len() == 0 })
 	require.ElementsMatch(t, []string{
 		"node down: b: node down", `unregistered "x" on b: node down`, `unregistered "y" on b: node down`,
@@ -161,7 +161,7 @@ func TestCrashAndRestart(t *testing.T) {
 	_, err = again.Register(t.Context(), "x", nil)
 	require.NoError(t, err)
 	eventually(t, "the new run's name is seen", func() bool { return holderOf(a, "x") == "b" })
-	require.Equal(t, 1, a.Len(), "what the run before had is gone")
+	require.Equal(t, 1, a.Len(), "the names of the previous incarnation are gone")
 }
 
 func TestLeave(t *testing.T) {
@@ -234,7 +234,7 @@ func TestSplitAndHeal(t *testing.T) {
 				select {
 				case <-g.Context().Done():
 				case <-deadline:
-					t.Fatal("a loser was not told")
+					t.Fatal("the context of a loser did not end")
 				}
 				require.ErrorIs(t, context.Cause(g.Context()), ErrConflict)
 				var conflict *ConflictError
@@ -299,7 +299,7 @@ func TestLosersAndWinnersUnderLoad(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	eventually(t, "nothing is left", func() bool {
+	eventually(t, "no name is left", func() bool {
 		return a.Len() == 0 && b.Len() == 0 && len(a.Registrations()) == 0 && len(b.Registrations()) == 0
 	})
 }
@@ -337,8 +337,8 @@ func TestCloseIsCompleteAndMayBeRepeated(t *testing.T) {
 	require.True(t, strings.HasPrefix(r.Addr(), "127.0.0.1:"))
 }
 
-// Over sockets: two nodes run one function, both sides of a split do, and the conflict ends one of
-// them, which runs again when the other one dies without a word.
+// Over sockets, one of two nodes runs a function; both sides of a split do; and the conflict ends
+// one of them, which runs again when the other node dies.
 func TestRunOverSockets(t *testing.T) {
 	cut := cutnet.New(1)
 	on := func(name string) func(*Config) {
@@ -352,7 +352,7 @@ func TestRunOverSockets(t *testing.T) {
 	b := openReal(t, "b", []string{a.Addr()}, on("b"))
 	type start struct {
 		node string
-		ctx  context.Context //nolint:containedctx // what the function was given
+		ctx  context.Context //nolint:containedctx // that of the function
 	}
 	begun := make(chan start)
 	next := func(node string) context.Context {
@@ -404,7 +404,7 @@ func TestRunOverSockets(t *testing.T) {
 	require.NotEmpty(t, g.Claim().Token())
 }
 
-// A node that leaves waits for no name any more, although it sees the holder still.
+// A node that leaves no longer waits for names, although it still sees their holders.
 func TestLeaveEndsRun(t *testing.T) {
 	a := openReal(t, "a", nil)
 	b := openReal(t, "b", []string{a.Addr()})

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// one is a single partition with a short queue.
+// one configures a single partition with a short queue.
 func one(c *Config) { c.Partitions, c.QueueSize = 1, 4 }
 
-// stall holds the sending side of a node with one partition still: its goroutine waits to send a
-// name, until letGo is called, and what changes meanwhile stays in the queue.
+// stall blocks the sender of a node with one partition: its goroutine waits to send a name until
+// letGo is called. Changes stay in the queue meanwhile.
 func stall(t *testing.T, r *Registry, node *fakeNode) (letGo func()) {
 	t.Helper()
 	letGo = node.hold()
@@ -28,7 +28,7 @@ func stall(t *testing.T, r *Registry, node *fakeNode) (letGo func()) {
 	return letGo
 }
 
-// fill fills the queue of a node that is stalled.
+// fill fills the queue of a stalled node.
 func fill(t *testing.T, r *Registry) {
 	t.Helper()
 	for i := r.Stats().Partitions[0].Queue; i < r.cfg.QueueSize; i++ {
@@ -36,7 +36,7 @@ func fill(t *testing.T, r *Registry) {
 		require.NoError(t, err)
 	}
 	synctestWait()
-	require.Equal(t, r.cfg.QueueSize, r.Stats().Partitions[0].Queue, "it stays full")
+	require.Equal(t, r.cfg.QueueSize, r.Stats().Partitions[0].Queue, "the queue stays full")
 }
 
 func TestFullQueuePushesBack(t *testing.T) {
@@ -47,7 +47,7 @@ func TestFullQueuePushesBack(t *testing.T) {
 		letGo := stall(t, a, node)
 		fill(t, a)
 
-		// A caller without patience gets an error that says where and how much.
+		// A caller whose context ends gets an error with the partition and the length of its queue.
 		gaveUp := errors.New("gave up")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		result := make(chan error)
@@ -67,8 +67,8 @@ func TestFullQueuePushesBack(t *testing.T) {
 		_, ok := a.Lookup("impatient")
 		require.False(t, ok)
 
-		// Others wait, and the queue does not grow meanwhile. Nothing gets out yet, but the sender
-		// gives up on some.
+		// Others wait, and the queue does not grow meanwhile. No message gets through yet, but the
+		// sender drops some.
 		letGo()
 		const waiting = 50
 		for i := range waiting {
@@ -84,16 +84,16 @@ func TestFullQueuePushesBack(t *testing.T) {
 		s := a.Stats().Partitions[0]
 		require.Equal(t, 4, s.QueueHigh)
 		require.Zero(t, s.Waiting)
-		require.Zero(t, a.parts[0].gate.granted, "who gave up left no claim on room")
+		require.Zero(t, a.parts[0].gate.granted, "callers that gave up hold no room")
 
 		node.jam(false)
-		time.Sleep(30 * time.Second) // what was lost is asked for
+		time.Sleep(30 * time.Second) // lost changes are pulled
 		require.Equal(t, a.Len(), b.Len())
 		require.Zero(t, a.Stats().Partitions[0].Queue)
 	})
 }
 
-// A name that waits already can change as often as it likes: the queue has one place for each name.
+// A queued name can change any number of times: the queue has one entry for each name.
 func TestQueueCoalesces(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -122,7 +122,7 @@ func TestQueueCoalesces(t *testing.T) {
 	})
 }
 
-// Giving a name up never waits.
+// Release never waits.
 func TestReleaseNeedsNoRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -191,18 +191,18 @@ func TestManyChangesGoStraightToAll(t *testing.T) {
 	})
 }
 
-// Whoever gives up while its turn comes must not take the turn along.
+// A caller that gives up when its turn comes must pass the turn on.
 func TestGate(t *testing.T) {
 	var g gate
 	require.False(t, g.full(1))
 	require.True(t, g.full(0))
 	first, second, third := g.enter(), g.enter(), g.enter()
-	require.True(t, g.full(1), "nobody slips past those who wait")
+	require.True(t, g.full(1), "no caller overtakes those that wait")
 	g.open(1)
 	require.True(t, isClosed(first.turn))
 	require.False(t, isClosed(second.turn))
 	g.open(1)
-	require.False(t, isClosed(second.turn), "the room is spoken for")
+	require.False(t, isClosed(second.turn), "the room is reserved")
 	g.leave(second)
 	g.leave(first)
 	g.open(1)
@@ -240,7 +240,7 @@ func TestInboxIsBounded(t *testing.T) {
 	require.Equal(t, 1, n)
 	require.Equal(t, uint64(2*inboxMessages+1), s.dropped)
 
-	// News of nodes are kept even so, the last of each node.
+	// Messages about membership are kept nevertheless, the last of each node.
 	for i := range uint64(1000) {
 		b.node("x", nodeUp, i)
 		b.node("x", nodeDown, 0)

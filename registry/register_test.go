@@ -21,7 +21,7 @@ func TestRegisterIsSeenEverywhere(t *testing.T) {
 		meta := []byte("v1")
 		g, err := a.Register(t.Context(), "x", meta)
 		require.NoError(t, err)
-		meta[0] = 'w' // Register has its own copy
+		meta[0] = 'w' // Register has copied it
 
 		for _, r := range []*Registry{a, b, c} {
 			claim, err := r.WaitFor(t.Context(), "x")
@@ -53,12 +53,12 @@ func TestOpenBringsWhatTheOthersHave(t *testing.T) {
 		before := time.Now()
 		b, _ := lan.open(t, "b")
 		require.Equal(t, 1000, b.Len(), "at the moment when Open returns")
-		require.Less(t, time.Since(before), time.Second, "Open saw that all was there")
+		require.Less(t, time.Since(before), time.Second, "Open detected that all names were there")
 	})
 }
 
-// An Open that waits in vain returns after SyncTimeout; the registry works, and the rest comes
-// later.
+// If the node does not catch up, Open returns after SyncTimeout; the registry works, and the rest
+// of the names comes later.
 func TestOpenDoesNotWaitForEver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -76,7 +76,7 @@ func TestOpenDoesNotWaitForEver(t *testing.T) {
 		require.Equal(t, "a", c.Node)
 
 		node.jam(true)
-		other.jam(true) // it could speak for a
+		other.jam(true) // it could answer for a
 		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err = open(impatient, Config{NodeName: "c", Partitions: 4, Seeds: []string{"a:1"}},
@@ -173,14 +173,14 @@ func TestRegisterAgain(t *testing.T) {
 			_, err := a.Register(ctx, "x", nil)
 			require.ErrorIs(t, err, ErrTaken, "another holder")
 		}
-		cancel() // only what was derived for one call
+		cancel() // ends only the context derived for one call
 		synctestWait()
 		require.NoError(t, g.Context().Err())
 
 		_, err = a.Register(context.Background(), "y", nil)
 		require.NoError(t, err)
 		_, err = a.Register(context.Background(), "y", nil)
-		require.ErrorIs(t, err, ErrTaken, "contexts that never end say nothing about who the holder is")
+		require.ErrorIs(t, err, ErrTaken, "contexts that never end do not identify a holder")
 	})
 }
 
@@ -198,7 +198,7 @@ func TestHolderEnds(t *testing.T) {
 		end(died)
 		synctestWait()
 		require.Equal(t, died, context.Cause(g.Context()))
-		require.Equal(t, died, g.Release(), "it had ended before")
+		require.Equal(t, died, g.Release(), "the registration had ended before")
 		require.Equal(t, died, g.Update(t.Context(), func(m []byte) []byte { return m }))
 		require.Equal(t, "x", g.Claim().Name, "the last claim stays readable")
 		for _, r := range []*Registry{a, b} {
@@ -263,7 +263,7 @@ func TestUpdate(t *testing.T) {
 			require.Equal(t, "a", c.Node)
 			return plus("3")(c.Meta)
 		}))
-		// Changed meanwhile: f is called again with what is there now.
+		// If the metadata have changed meanwhile, f is called again with the current ones.
 		calls := 0
 		require.NoError(t, g.Update(t.Context(), func(m []byte) []byte {
 			calls++
@@ -368,7 +368,7 @@ func TestResolverThatPanicsIsReported(t *testing.T) {
 func TestDisagreementIsReported(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
-		selfish := func(self string) func(*Config) { // each side prefers its own
+		selfish := func(self string) func(*Config) { // each side prefers its own claims
 			return func(c *Config) {
 				c.Resolver = NewResolver("selfish", func(a, _ Claim) int {
 					if a.Node == self {
@@ -393,7 +393,7 @@ func TestDisagreementIsReported(t *testing.T) {
 	})
 }
 
-// taken returns the next n events in words.
+// taken returns the next n events as text.
 func taken(t *testing.T, w *Watcher, n int) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -407,14 +407,14 @@ func taken(t *testing.T, w *Watcher, n int) []string {
 	return all
 }
 
-// takenAll returns all events that are there.
+// takenAll returns all events that are ready.
 func takenAll(w *Watcher) []string {
 	synctestWait()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	var all []string
 	for {
-		e, err := w.Next(ended) // takes what is there before it looks at the context
+		e, err := w.Next(ended) // takes events before it checks the context
 		if err != nil {
 			return all
 		}
@@ -422,8 +422,8 @@ func takenAll(w *Watcher) []string {
 	}
 }
 
-// synctestWait lets everything happen that is going to happen within the next 20 ms: what waits for
-// company is sent.
+// synctestWait lets 20 ms pass, so that changes which wait for others to share their packet are
+// sent.
 func synctestWait() {
 	time.Sleep(20 * time.Millisecond)
 	synctest.Wait()

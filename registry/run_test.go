@@ -16,12 +16,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A worker is the function of one Run, and what became of it.
+// A worker is the function of one Run, and its results.
 type worker struct {
 	node   *Registry
 	cancel context.CancelFunc
 	begun  chan context.Context // each time that the function begins
-	end    chan error           // what the function is to return; it heeds its context, too
+	end    chan error           // the function returns it; it also returns when its context ends
 	result chan error           // what Run returned
 }
 
@@ -50,7 +50,7 @@ func run(t *testing.T, r *Registry, name string) *worker {
 	return w
 }
 
-// waits says that the function does not run.
+// waits requires that the function does not run.
 func (w *worker) waits(t *testing.T) {
 	t.Helper()
 	time.Sleep(time.Second) // longer than any turn of a small cluster
@@ -75,13 +75,13 @@ func TestRunTakesOver(t *testing.T) {
 
 		failed := errors.New("failed")
 		first.end <- failed
-		require.Equal(t, failed, <-first.result, "the function's error is Run's")
+		require.Equal(t, failed, <-first.result, "Run returns the function's error")
 		require.Error(t, ctx.Err())
 		<-second.begun
 		synctestWait()
 		require.Equal(t, "b", holderOf(a, "x"))
 		second.end <- nil
-		require.NoError(t, <-second.result, "a function that has done its work ends Run")
+		require.NoError(t, <-second.result, "Run ends when the function returns nil")
 		synctestWait()
 		require.Zero(t, a.Len())
 
@@ -89,13 +89,13 @@ func TestRunTakesOver(t *testing.T) {
 		<-third.begun
 		fourth := run(t, b, "x")
 		fourth.waits(t)
-		require.NoError(t, a.Close()) // no word to b
+		require.NoError(t, a.Close()) // without notifying b
 		require.ErrorIs(t, <-third.result, ErrClosed)
 		<-fourth.begun
 	})
 }
 
-// Nobody begins before the work has ended of the one whose context has.
+// No function begins before the one whose context ended has returned.
 func TestRunEndsWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -166,7 +166,7 @@ func TestRunAgainAfterAConflict(t *testing.T) {
 		g, _ := RegistrationFromContext(again)
 		synctestWait()
 		require.Equal(t, "a", holderOf(b, "x"))
-		require.Greater(t, g.Claim().Token(), conflict.Winner.Token(), "fences off those before")
+		require.Greater(t, g.Claim().Token(), conflict.Winner.Token(), "greater than earlier ones")
 	})
 }
 
@@ -188,13 +188,13 @@ func TestRunLeavesNoNameBehind(t *testing.T) {
 
 		var left context.Context
 		err := a.Run(t.Context(), "x", nil, func(ctx context.Context) error {
-			left = ctx //nolint:fatcontext // it is looked at once it has ended
+			left = ctx //nolint:fatcontext // read once it has ended
 			g, _ := RegistrationFromContext(ctx)
 			require.NoError(t, g.Release())
 			<-ctx.Done()
 			return errStopped
 		})
-		require.Equal(t, errStopped, err, "who releases the name by itself has ended Run")
+		require.Equal(t, errStopped, err, "a function that releases the name ends Run")
 		require.ErrorIs(t, context.Cause(left), ErrReleased)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -202,10 +202,10 @@ func TestRunLeavesNoNameBehind(t *testing.T) {
 		require.NoError(t, a.Run(ctx, "x", nil, func(ctx context.Context) error {
 			_, ok := ctx.Deadline()
 			require.True(t, ok, "Run may have a deadline, and the function sees it")
-			left = ctx //nolint:fatcontext // it is looked at once it has ended
+			left = ctx //nolint:fatcontext // read once it has ended
 			return nil
 		}))
-		require.ErrorIs(t, context.Cause(left), ErrReleased, "what the function left behind ends")
+		require.ErrorIs(t, context.Cause(left), ErrReleased, "the function's context ends")
 	})
 }
 
@@ -227,7 +227,7 @@ func TestRunFailsAtOnce(t *testing.T) {
 			within, cancel := context.WithTimeout(ctx, time.Hour)
 			defer cancel()
 			err := a.Run(within, "y", nil, never)
-			require.ErrorIs(t, err, ErrTaken, "or it would wait for itself")
+			require.ErrorIs(t, err, ErrTaken, "otherwise it would wait for itself")
 			return a.Run(ctx, "z", nil, func(ctx context.Context) error {
 				g, _ := RegistrationFromContext(ctx)
 				require.Equal(t, "z", g.Name(), "the last one")
@@ -253,7 +253,7 @@ func TestRunFailsAtOnce(t *testing.T) {
 		}()
 		<-began
 		require.NoError(t, a.Leave(t.Context()))
-		require.Equal(t, ErrClosed, <-caused, "said once")
+		require.Equal(t, ErrClosed, <-caused, "the cause is not wrapped twice")
 		require.ErrorIs(t, <-left.result, ErrClosed)
 		err = <-held.result
 		require.ErrorIs(t, context.Cause(ctx), ErrClosed)
@@ -266,8 +266,8 @@ func TestRunFailsAtOnce(t *testing.T) {
 	})
 }
 
-// Of many nodes that wait for a name one registers it when it becomes free, not all: no conflict
-// follows.
+// When a name becomes free, one of the nodes that wait for it registers it, and not all: no
+// conflict follows.
 func TestRunIsNoHerd(t *testing.T) {
 	for _, cause := range []string{"released", "crashed", "all start at once"} {
 		t.Run(cause, func(t *testing.T) { bubble(t, func(t *testing.T) { herd(t, cause) }) })
@@ -333,7 +333,8 @@ func herd(t *testing.T, cause string) {
 	wg.Wait()
 }
 
-// The turns of nodes are apart by more than news need, and differ from name to name.
+// The times between the turns of nodes exceed the latency of changes, and the turns differ from
+// name to name.
 func TestTurns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, nodes := range []int{1, 2, 32, 33, 200, 20_000} {
@@ -381,9 +382,9 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// In a network that is never split, one function runs at a time however functions and nodes end,
-// except for the moment of a conflict; none begins before the one whose Run was cancelled has
-// returned; and one runs again soon.
+// In a network that is never split, one function runs at a time, however functions and nodes end,
+// except for the duration of a conflict. None begins before the one whose Run was cancelled has
+// returned, and one runs again soon.
 func TestRunOneAtATime(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 25).Draw(rt, "steps")
@@ -396,7 +397,7 @@ func TestRunOneAtATime(t *testing.T) {
 	})
 }
 
-// A chronicle has all functions that ever ran.
+// A chronicle records all functions that ran.
 type chronicle struct {
 	mu   sync.Mutex // guards what follows, but for the contexts
 	runs []*chapter
@@ -432,9 +433,9 @@ func (c *chronicle) running() (n int) {
 	return n
 }
 
-// wrong returns what must not be in a chronicle whose functions have all returned.
+// wrong returns an error in a chronicle whose functions have all returned, or "".
 func (c *chronicle) wrong() string {
-	const conflict = 25 * time.Millisecond // two batches of news, and a turn
+	const conflict = 25 * time.Millisecond // two batches of changes, and a turn
 	for i, r := range c.runs {
 		for _, next := range c.runs[i+1:] {
 			lost := errors.Is(context.Cause(r.ctx), ErrConflict)
@@ -490,7 +491,7 @@ func oneAtATime(t *testing.T, steps, who []int) (wrong string) {
 			stop(x)
 			start(x)
 			start(y)
-		case 2: // the node leaves in good order, and another comes in its place
+		case 2: // the node leaves, and another takes its place
 			stop(x)
 			require.NoError(t, x.r.Leave(t.Context()))
 			require.NoError(t, x.r.Close())

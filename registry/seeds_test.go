@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/fakenames"
 )
 
-// tryReal opens a node on loopback sockets, of which a network knows the address before.
+// tryReal opens a node on loopback sockets, whose address a network knows before.
 func tryReal(
 	t *testing.T, network *cutnet.Network, name string, change func(c *Config, addr string),
 ) (*Registry, error) {
@@ -45,8 +45,8 @@ func members(n int, all ...*Registry) func() bool {
 	}
 }
 
-// TestAllPodsStartAtOnce opens nodes at the same moment, each of which finds only itself behind the
-// name they share, or no record at all. They become one cluster when the name service knows them
+// TestAllPodsStartAtOnce opens nodes at the same time, each of which finds only itself under their
+// common name, or no record at all. They become one cluster when the name service has records of
 // all.
 func TestAllPodsStartAtOnce(t *testing.T) {
 	const pods = 4
@@ -94,8 +94,8 @@ func TestAllPodsStartAtOnce(t *testing.T) {
 	})
 }
 
-// TestOrderedStartByHostName starts nodes one after the other. Each is given the host names of all,
-// its own included, and a name has an address from when its node listens.
+// TestOrderedStartByHostName starts nodes one after the other. Each gets the host names of all,
+// including its own. A name has an address once its node listens.
 func TestOrderedStartByHostName(t *testing.T) {
 	const pods = 3
 	network, names := cutnet.New(1), fakenames.New()
@@ -121,7 +121,7 @@ func TestOrderedStartByHostName(t *testing.T) {
 	}
 }
 
-// TestStartAlone opens nodes for whose seed there is no record.
+// TestStartAlone opens nodes whose seed has no record.
 func TestStartAlone(t *testing.T) {
 	network, names := cutnet.New(1), fakenames.New()
 	var log bytes.Buffer
@@ -151,7 +151,7 @@ func TestStartAlone(t *testing.T) {
 	r, err = tryReal(t, network, "first", func(c *Config, addr string) {
 		c.Seeds, c.Logger = []string{addr}, slog.New(slog.NewTextHandler(&log, nil))
 	})
-	require.NoError(t, err, "it finds itself")
+	require.NoError(t, err, "the node finds itself")
 	require.NoError(t, r.Close())
 	require.Contains(t, log.String(), "this node starts alone")
 	require.NotContains(t, log.String(), "error=")
@@ -159,10 +159,10 @@ func TestStartAlone(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(ErrReleased)
 	_, err = Open(ctx, Config{StartAlone: true, Seeds: []string{"127.0.0.1:1"}})
-	require.ErrorIs(t, err, ErrReleased, "a context that has ended is no silence")
+	require.ErrorIs(t, err, ErrReleased, "the end of the context is not taken for silence")
 }
 
-// TestCutOffWhileOpening has two nodes list each other and open while they can't reach each other.
+// TestCutOffWhileOpening opens two nodes that list each other as seeds and can't reach each other.
 func TestCutOffWhileOpening(t *testing.T) {
 	network := cutnet.New(1)
 	network.Cut("a", "b")
@@ -192,9 +192,9 @@ func TestCutOffWhileOpening(t *testing.T) {
 	})
 }
 
-// TestWhoeverIsKeptOutDoesNotOpen gives a node a reason to be kept out by one seed, with every
-// excuse to open all the same: its own address and that of a node that takes it in are among the
-// seeds, and it may start alone.
+// TestWhoeverIsKeptOutDoesNotOpen opens a node that one seed rejects, although it might open
+// otherwise: its own address and that of a node that admits it are among the seeds, and it may
+// start alone.
 func TestWhoeverIsKeptOutDoesNotOpen(t *testing.T) {
 	key := func(b byte) [][]byte { return [][]byte{bytes.Repeat([]byte{b}, 32)} }
 	open := func(t *testing.T, network *cutnet.Network, name string, change func(*Config)) *Registry {
@@ -268,14 +268,14 @@ func TestWhoeverIsKeptOutDoesNotOpen(t *testing.T) {
 			}
 			_, err := friend.Join(t.Context(), seed)
 			var j *JoinError
-			require.ErrorAs(t, err, &j, "Join says the same")
+			require.ErrorAs(t, err, &j, "Join returns the same error")
 			x.want(t, err)
 			eventually(t, "the friend is alone again", members(1, friend))
 			for {
 				e, err := watcher.Next(t.Context())
 				require.NoError(t, err)
 				if e.Kind == NodeDown {
-					require.Equal(t, ReasonNodeLeft, e.Reason, "it was told that the node leaves")
+					require.Equal(t, ReasonNodeLeft, e.Reason, "the friend was notified")
 					break
 				}
 			}
@@ -283,7 +283,7 @@ func TestWhoeverIsKeptOutDoesNotOpen(t *testing.T) {
 	}
 }
 
-// webServer listens and answers whatever it is asked as one does.
+// webServer listens and responds to any request like a web server.
 func webServer(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -297,7 +297,7 @@ func webServer(t *testing.T) (addr string) {
 			}
 			_, _ = c.Read(make([]byte, 16))
 			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
-			_ = c.Close() // the other side may have gone
+			_ = c.Close() // the other side may have closed it
 		}
 	})
 	t.Cleanup(func() {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each conflict counts once on each node that sees it, by what the node had to do with it.
+// Each conflict counts once on each node that sees it, by its outcome for the node.
 func TestConflictsAreCountedByOutcome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()
@@ -35,7 +35,8 @@ func TestConflictsAreCountedByOutcome(t *testing.T) {
 	})
 }
 
-// A node that fetches all names of another one shows so while it does, and afterwards that it has.
+// The stats of a node show that it fetches all names of another, and afterwards that it has done
+// so.
 func TestResyncsAreCounted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		lan := newLAN()

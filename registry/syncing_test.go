@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mute makes a and b members of each other, while nothing that a says reaches b: so b can't know
-// yet what a holds.
+// mute makes a and b members of each other, and drops all messages from a to b: so b can't know yet
+// what a holds.
 func (l *fakeLAN) mute(a, b *Registry, quiet bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -21,7 +21,7 @@ func (l *fakeLAN) mute(a, b *Registry, quiet bool) {
 	l.see(na, nb, true, false)
 }
 
-// A node does not give a name away that another holds, although it does not know that yet.
+// A node does not register a name that another holds, although it does not know that yet.
 func TestRegisterWaitsUntilTheNodeHasCaughtUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLAN()
@@ -57,7 +57,7 @@ func TestRegisterWaitsUntilTheNodeHasCaughtUp(t *testing.T) {
 		require.ErrorIs(t, (<-taken).err, ErrTaken)
 		require.NoError(t, (<-free).err)
 		require.NoError(t, held.Context().Err())
-		time.Sleep(time.Minute) // each partition asks by itself, less and less often
+		time.Sleep(time.Minute) // each partition asks separately, less and less often
 		synctest.Wait()
 		require.Zero(t, b.Stats().Partitions[0].Syncing)
 		require.Zero(t, b.Stats().Partitions[0].Conflicts)
@@ -94,9 +94,9 @@ func TestTheWaitToCatchUpIsBounded(t *testing.T) {
 		_, err = b.RegisterFor(ctx, t.Context(), "x", nil)
 		require.ErrorIs(t, err, ErrSyncing)
 		require.ErrorIs(t, err, cause)
-		require.Empty(t, b.part("x").asked, "nobody waits any more")
+		require.Empty(t, b.part("x").asked, "no caller waits any more")
 
-		// What is known needs no wait: the own claim, and whose node is down.
+		// Own claims, and those of nodes that are down, are known without a wait.
 		start = time.Now()
 		again, err := b.Register(t.Context(), "own", nil)
 		require.NoError(t, err)
@@ -130,8 +130,8 @@ func TestClosingEndsTheWaitToCatchUp(t *testing.T) {
 	})
 }
 
-// Whoever ends Run while the node catches up is given the cause, as at any other moment at which
-// the function does not run.
+// If its context ends while the node catches up, Run returns the cause, as whenever the function
+// does not run.
 func TestRunEndsWhileItCatchesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := newLAN()
@@ -146,14 +146,14 @@ func TestRunEndsWhileItCatchesUp(t *testing.T) {
 		go func() { done <- b.Run(ctx, "x", nil, nil) }()
 		time.Sleep(DefaultSyncTimeout + time.Second)
 		synctest.Wait()
-		require.Empty(t, done, "it goes on")
+		require.Empty(t, done, "Run goes on")
 		tired := errors.New("tired")
 		cancel(tired)
 		require.Equal(t, tired, <-done)
 	})
 }
 
-// A Join that is under way when the node closes or leaves fails as one that comes after.
+// A Join that is under way when the node closes or leaves fails like a later one.
 func TestClosingEndsJoin(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -177,7 +177,7 @@ func TestClosingEndsJoin(t *testing.T) {
 					done <- err
 				}()
 				synctest.Wait()
-				require.Empty(t, done, "it waits until b has caught up with a")
+				require.Empty(t, done, "Run waits until b has caught up with a")
 				require.NoError(t, c.end(b))
 				require.ErrorIs(t, <-done, ErrClosed)
 			})

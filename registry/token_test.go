@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The order of tokens, byte by byte, is that of the claims.
+// Tokens, compared byte by byte, have the order of their claims.
 func TestTokensAreInOrder(t *testing.T) {
 	claim := func(rt *rapid.T, what string) Claim {
 		nanos := rapid.OneOf(rapid.Int64(), rapid.Int64Range(-2, 2), rapid.Int64Range(1<<60, 1<<60+2))

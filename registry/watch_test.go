@@ -56,7 +56,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A watcher that takes nothing delays no other, and gets the number of events that it missed.
+// A watcher that is not read delays no other, and gets the number of events that it missed.
 func TestSlowWatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, _ := newLAN().open(t, "a")
@@ -66,7 +66,7 @@ func TestSlowWatcher(t *testing.T) {
 			_, err := r.Register(t.Context(), strconv.Itoa(i), nil)
 			require.NoError(t, err)
 		}
-		require.Equal(t, before, time.Now(), "nobody waited for it")
+		require.Equal(t, before, time.Now(), "no caller waited for the watcher")
 		e, err := w.Next(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, Event{Kind: Missed, Missed: 990}, e)
@@ -175,17 +175,17 @@ func TestWaitFor(t *testing.T) {
 		require.Equal(t, gaveUp, <-failed)
 		require.Equal(t, gaveUp, <-failed)
 		require.Empty(t, got)
-		require.Empty(t, b.part("y").waits, "nothing is kept for those who gave up")
+		require.Empty(t, b.part("y").waits, "no state is kept for callers that gave up")
 
 		g, err := a.Register(t.Context(), "x", nil)
 		require.NoError(t, err)
 		for range 10 {
 			require.Equal(t, g.Claim(), <-got)
 		}
-		synctest.Wait() // until the partition is done with it
+		synctest.Wait() // until the partition has handled it
 		require.Empty(t, b.part("x").waits)
 		c, err := b.WaitFor(ctx, "x")
-		require.NoError(t, err, "who is there already is returned even if ctx has ended")
+		require.NoError(t, err, "an existing holder is returned even if ctx has ended")
 		require.Equal(t, g.Claim(), c)
 	})
 }

@@ -30,12 +30,11 @@ func openMem(t *testing.T, n *memNet, nodes int, change func(*Config)) (all []*R
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
-	time.Sleep(10 * time.Second) // all is said that is said when nodes meet
+	time.Sleep(10 * time.Second) // the messages after a join have ended
 	return all
 }
 
-// A change waits once on its way, for 2 ms, and what changes meanwhile in any partition goes in the
-// same packet to a node.
+// A change waits once, for 2 ms, and changes in any partition meanwhile share its packet to a node.
 func TestOneWindow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const rounds, names = 20, 20
@@ -75,7 +74,7 @@ func TestOneWindow(t *testing.T) {
 	})
 }
 
-// What the network lost is found by digests, with one partition and with all that there can be.
+// Digests detect lost messages, with one partition and with the maximum number of partitions.
 func TestLossIsFound(t *testing.T) {
 	for _, partitions := range []int{1, 4096} {
 		t.Run(strconv.Itoa(partitions), func(t *testing.T) {
@@ -91,7 +90,7 @@ func TestLossIsFound(t *testing.T) {
 				synctestWait()
 				net.loses.Store(false)
 				require.Zero(t, all[1].Len())
-				// And a ring of the alarm, and some windows.
+				// Plus the time of the alarm, and some windows.
 				time.Sleep(compareEvery*5/4 + 100*time.Millisecond)
 				require.Equal(t, 1, all[1].Len())
 			})

@@ -72,11 +72,34 @@ func TestAgainst(t *testing.T) {
 	assert.Contains(t, string(page), "its process ended after")
 }
 
+// The keys of a trace are those that a process asks for.
+func TestAgainstATrace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "one.keys")
+	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("the only key\n", 50)), 0o600))
+	code, stdout, stderr := cachebench(t, short+"--json --fault none --against otter --fault-keys 1 "+
+		"--trace "+path)
+	require.Zero(t, code, "%s%s", stdout, stderr)
+	var r struct {
+		Result struct {
+			Libraries []struct {
+				Share float64 `json:"failing_share"`
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &r))
+	require.Len(t, r.Result.Libraries, 2)
+	for _, l := range r.Result.Libraries {
+		assert.InDelta(t, 1, l.Share, 0, "all requests are for the one key")
+	}
+}
+
 func TestAgainstRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"--against olric":       `--against: must be one of singleflight-do, `,
 		"--against otter,otter": "--against: otter stands there twice",
 		"--stale":               "--stale: must be false, since other libraries have no stale values",
+		"--check":               "--against: must be without --check: nothing is expected of other libraries",
+		"--ttl 0s":              "--ttl: must be above 0s for sturdyc and groupcache, got 0s",
 		"--duration 1ms":        "--duration: must be from 800ms to 24h, got 1ms",
 	} {
 		code, _, stderr := cachebench(t, "snowball "+line)

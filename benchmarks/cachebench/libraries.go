@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -135,9 +134,6 @@ func openSturdyc(p *snowball.Params, load snowball.Load) (snowball.Library, erro
 }
 
 func openGroupcache(p *snowball.Params, load snowball.Load) (snowball.Library, error) {
-	if p.TTL <= 0 {
-		return snowball.Library{}, errors.New("groupcache needs a TTL, which its keys hold")
-	}
 	get := func(ctx context.Context, name string, dest groupcache.Sink) error {
 		text, _, _ := strings.Cut(name, "@")
 		key, err := strconv.ParseUint(text, 10, 64)

@@ -49,6 +49,10 @@ Snowfence, each in a process of its own.`,
 	Rules: func(a *against, c *params.Checker) {
 		snowball.Experiment.Rules(&a.Params, c)
 		c.Check(!a.Stale, "stale", "must be false, since other libraries have no stale values, got true")
+		c.Check(!c.Held, "against", "must be without --check: nothing is expected of other libraries")
+		c.Check(a.TTL > 0 || !slices.Contains(a.Against, "sturdyc") &&
+			!slices.Contains(a.Against, "groupcache"), "ttl",
+			"must be above 0s for sturdyc and groupcache, got %v", a.TTL)
 	},
 	Run:   run,
 	Page:  func(a *against, r *snowball.Result) *lab.Page { return snowball.Against(&a.Params, r) },
@@ -141,7 +145,13 @@ func serve(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("a job: %w", err)
 	}
 	p := snowball.Experiment.Defaults()
-	if err := params.Of(&p).Parse("job", []byte(j.Scenario), snowball.Experiment.Name); err != nil {
+	set := params.Of(&p)
+	if err := set.Parse("job", []byte(j.Scenario), snowball.Experiment.Name); err != nil {
+		return err
+	}
+	set.Forget()                                                          // all fields are there, those without effect, too
+	rules := func(c *params.Checker) { snowball.Experiment.Rules(&p, c) } // they read the trace
+	if err := set.Validate(false, rules); err != nil {
 		return err
 	}
 	lines := json.NewEncoder(out)

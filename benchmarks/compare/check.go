@@ -17,14 +17,14 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// checked are the benchmarks that must not become slower, by package.
+// checked lists the benchmarks that must not become slower, by package.
 var checked = map[string]string{
 	"cache":     `^(BenchmarkHit|BenchmarkFetchMiss|BenchmarkSetNew|BenchmarkSetReplace)$`,
 	"courier":   `^(BenchmarkDo|BenchmarkHerd)$`,
 	"partition": `^BenchmarkOf$`,
 }
 
-// mostLoss is how much slower a benchmark may become.
+// mostLoss is the largest slowdown of a benchmark that is accepted.
 const mostLoss = 0.10
 
 var errSlower = errors.New("slower than before")
@@ -55,7 +55,7 @@ difference is significant (Mann-Whitney U test, p < 0.05).
 	f.StringVar(&c.benchtime, "benchtime", "300ms", "how long each measurement takes")
 	f.StringVar(&c.cpu, "cpu", "1,2", "numbers of cores")
 	if err := f.Parse(args); err != nil {
-		if err == flag.ErrHelp { //nolint:errorlint // as package flag returns it
+		if err == flag.ErrHelp { //nolint:errorlint // package flag does not wrap it
 			return nil
 		}
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -79,7 +79,7 @@ func git(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// revision is the commit to compare with.
+// revision returns the commit to compare with.
 func (c *check) revision(ctx context.Context) (string, error) {
 	base := c.base
 	if base == "" {
@@ -128,7 +128,7 @@ func (c *check) run(ctx context.Context) error {
 	return verdict(os.Stdout, all)
 }
 
-// compare measures one package of both.
+// compare measures one package of both revisions.
 func (c *check) compare(
 	ctx context.Context, older, newer, pkg, pattern, dir string,
 ) ([]pair, error) {
@@ -188,7 +188,7 @@ func (c *check) compare(
 	return pairs, nil
 }
 
-// A pair is what a benchmark had before and has now, in one unit.
+// A pair holds the old and the new values of a benchmark, in one unit.
 type pair struct {
 	name, unit string
 	old, now   []float64
@@ -202,8 +202,8 @@ func (p *pair) add(current bool, v float64) {
 	}
 }
 
-// loss is by how much the median rose, and whether that is too much and no
-// accident. A benchmark that only one of the two has is no loss.
+// loss returns the relative rise of the median, and whether it is too large and significant. A
+// benchmark that only one revision has is no loss.
 func (p *pair) loss() (change float64, bad bool) {
 	if len(p.old) == 0 || len(p.now) == 0 {
 		return 0, false
@@ -214,7 +214,7 @@ func (p *pair) loss() (change float64, bad bool) {
 	case before > 0:
 		change = after/before - 1
 	case after > 0:
-		change = 1 // from nothing
+		change = 1 // from 0
 	}
 	if p.unit == "allocs/op" {
 		limit = 0.01
@@ -231,7 +231,7 @@ func (p *pair) loss() (change float64, bad bool) {
 
 var cores = regexp.MustCompile(`-\d+$`)
 
-// verdict prints all, and fails if one became worse.
+// verdict prints all pairs, and returns an error if one became worse.
 func verdict(w io.Writer, all []pair) error {
 	if len(all) == 0 {
 		return errNoResults

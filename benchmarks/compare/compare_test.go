@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// raw is what two rounds of two libraries and two benchmarks wrote.
+// raw is the output of two rounds of two libraries and two benchmarks.
 const raw = `BenchmarkHit/keys=int/ttl=1h0m0s/lib=snowfence         	 100	 10.0 ns/op	 0 B/op	 0 allocs/op
 BenchmarkHit/keys=int/ttl=1h0m0s/lib=snowfence-2       	 100	 8.0 ns/op	 0 B/op	 0 allocs/op
 BenchmarkHit/keys=int/ttl=1h0m0s/lib=otter             	 100	 30.0 ns/op	 0 B/op	 0 allocs/op
@@ -114,7 +114,7 @@ func TestUnits(t *testing.T) {
 	require.Equal(t, "0.25", format("%failed", 0.25))
 }
 
-// A loss is one if it is large and no accident.
+// A loss is reported if it is large and significant.
 func TestVerdict(t *testing.T) {
 	quiet := []float64{100, 101, 99, 100, 102, 98}
 	times := func(by float64, values []float64) []float64 {

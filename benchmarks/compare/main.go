@@ -1,14 +1,13 @@
-// Compare runs the benchmarks of Snowfence and of other libraries turn by turn,
-// and writes what came out as Markdown and as a page of its own with charts.
+// Compare runs the benchmarks of Snowfence and other libraries in rounds, and writes the results as
+// Markdown and as a page with charts.
 //
 //	go run ./compare            # everything, 5 rounds
 //	go run ./compare -h         # what can be chosen
 //	go run ./compare check      # this revision against an older one
 //
-// In each round every library has its turn at each benchmark, in a process of
-// its own, so that neither heaps nor slow moments of the machine are shared
-// unequally. A ratio is taken within a round; the table shows the median of the
-// rounds and how far they were apart.
+// In each round every library runs each benchmark, in a process of its own, so that libraries do
+// not share a heap, and slow phases of the machine affect all. Ratios are computed within a round;
+// the table shows the median of the rounds and their extremes.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 	"syscall"
 )
 
-// errUsage is what is wrong about the command line. It ends with exit code 2.
+// errUsage marks errors of the command line. They lead to exit code 2.
 var errUsage = errors.New("wrong usage")
 
 func main() {

@@ -16,11 +16,11 @@ import (
 // ours is the library that the others are compared with.
 const ours = "snowfence"
 
-// allLibs are the libraries that some benchmark knows.
+// allLibs are the libraries of all benchmarks.
 const allLibs = "snowfence,snowfence-tinylfu,otter,theine,ristretto,golang-lru,ttlcache,sturdyc," +
 	"groupcache,singleflight-do,singleflight-dochan,resenje"
 
-// A plan is what to run and where to put what comes out.
+// A plan holds what to run, and where to write the results.
 type plan struct {
 	rounds    int
 	bench     string

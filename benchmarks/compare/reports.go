@@ -13,8 +13,7 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// shown are the units that the tables have, and whether they are shown where all
-// libraries have 0.
+// shown are the units that have tables.
 var shown = []string{
 	"sec/op", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc", "%gc-cpu",
 	"µs-pause", "B-left/entry",
@@ -30,7 +29,7 @@ func (m *measurement) empty() bool {
 	return true
 }
 
-// title is what is measured, for people.
+// title returns a description of the measurement for people.
 func (m *measurement) title() string {
 	bench, cores := m.bench, ""
 	if at := strings.LastIndexByte(bench, '-'); at >= 0 {
@@ -97,7 +96,8 @@ func markdown(tables []*table.Table) (string, error) {
 	return strings.Join(parts, "\n"), nil
 }
 
-// tables returns a table per unit, with a row per measurement and a column per library.
+// tables returns a table for each unit, with a row for each measurement and a column for each
+// library.
 func (r *results) tables() []*table.Table {
 	var tables []*table.Table
 	for _, unit := range shown {
@@ -130,8 +130,7 @@ func (r *results) tables() []*table.Table {
 	return tables
 }
 
-// cell is a library's median, and the median ratio to ours of the same rounds
-// with its extremes.
+// cell returns a library's median, and the median and extremes of its ratio to ours within rounds.
 func (m *measurement) cell(lib string) table.Cell {
 	if len(m.by[lib]) == 0 {
 		return table.Missing()

@@ -12,7 +12,7 @@ import (
 
 // A measurement is one unit of one benchmark, for all libraries.
 type measurement struct {
-	bench string // its name without the library, as "Hit/keys=int/ttl=0s-2"
+	bench string // the name without the library, such as "Hit/keys=int/ttl=0s-2"
 	unit  string
 	libs  []string             // in the order in which they came
 	by    map[string][]float64 // library to one value per round
@@ -53,7 +53,7 @@ func readResults(path string) (*results, error) {
 
 var errNoResults = errors.New("there is no result of a benchmark in it")
 
-// add files a result under what it measures.
+// add adds a result to its measurements.
 func (r *results) add(result *benchfmt.Result) {
 	bench, lib, ok := splitName(string(result.Name))
 	if !ok {
@@ -78,7 +78,7 @@ func (r *results) add(result *benchfmt.Result) {
 	}
 }
 
-// splitName takes the library out of a benchmark's name.
+// splitName splits a benchmark's name into the library and the rest.
 func splitName(name string) (bench, lib string, ok bool) {
 	before, after, ok := strings.Cut(name, "/lib=")
 	if !ok {
@@ -107,11 +107,10 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// A ratio is how many times ours a library's value is, and between which
-// rounds.
+// A ratio is a library's value as a multiple of ours: the median of the rounds and the extremes.
 type ratio struct{ median, low, high float64 }
 
-// against is lib's value as a multiple of ours, taken round by round.
+// against returns the ratio of lib's values to ours, computed within rounds.
 func (m *measurement) against(lib string) (ratio, bool) {
 	var all []float64
 	for i, v := range m.by[lib] {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// run measures everything and appends it to the file raw as it comes.
+// run measures everything and appends results to the file raw as they come.
 func (p *plan) run(ctx context.Context, raw string) error {
 	dir, err := os.MkdirTemp("", "compare")
 	if err != nil {
@@ -40,7 +40,7 @@ func (p *plan) run(ctx context.Context, raw string) error {
 	for round := range p.rounds {
 		for _, name := range names {
 			for at := range p.libs {
-				// Another one begins in each round.
+				// Each round begins with another library.
 				lib := p.libs[(at+round)%len(p.libs)]
 				if err := p.measure(ctx, binary, name, lib, file); err != nil {
 					return err
@@ -56,7 +56,7 @@ func (p *plan) run(ctx context.Context, raw string) error {
 	return file.Close()
 }
 
-// list is the benchmarks to run.
+// list returns the benchmarks to run.
 func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
 	//nolint:gosec // what was just built
 	out, err := exec.CommandContext(ctx, binary, "-test.list", "^Benchmark").Output()
@@ -81,7 +81,7 @@ func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
 // measure runs one benchmark of one library in a process of its own.
 func (p *plan) measure(ctx context.Context, binary, name, lib string, to io.Writer) error {
 	cpu, benchtime := p.cpu, p.benchtime
-	if name == "BenchmarkMemory" { // an operation is a whole life of a cache, on all cores
+	if name == "BenchmarkMemory" { // an operation is the whole life of a cache, on all cores
 		cpu, benchtime = cpu[strings.LastIndexByte(cpu, ',')+1:], "1x"
 	}
 	//nolint:gosec // what was just built

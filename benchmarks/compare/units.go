@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/internal/human"
 )
 
-// unitName says what a unit is, for people.
+// unitName returns the description of a unit for people.
 func unitName(unit string) string {
 	switch unit {
 	case "sec/op":
@@ -39,7 +39,7 @@ func unitName(unit string) string {
 	}
 }
 
-// format writes a value of a unit.
+// format returns a value with its unit.
 func format(unit string, v float64) string {
 	switch {
 	case unit == "sec/op" || strings.HasSuffix(unit, "-sec"):
@@ -53,7 +53,7 @@ func format(unit string, v float64) string {
 	}
 }
 
-// formatSeconds has three digits that count.
+// formatSeconds returns a time with three significant digits.
 func formatSeconds(v float64) string {
 	for _, u := range []struct {
 		name string

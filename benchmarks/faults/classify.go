@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// An outcome holds what a caller got.
+// An outcome is the kind of result of a caller.
 type outcome string
 
 const (
@@ -22,12 +22,12 @@ const (
 	value     outcome = "value"
 )
 
-// outcomes are all of them, the worst first.
+// outcomes are all outcomes, the worst first.
 var outcomes = []outcome{hangs, killed, panicked, zeroValue, cancelled, late, failed, value}
 
-// outcomeOf returns the outcome of a fetch with ctx that returned v and err. The
-// error of another caller's deadline counts as late, too: all have the same, and
-// which of them passes first is chance.
+// outcomeOf returns the outcome of a fetch with ctx that returned v and err. The error of another
+// caller's deadline counts as late, too: all callers have the same deadline, and which passes first
+// is random.
 func outcomeOf(ctx context.Context, v string, err error) outcome {
 	_, hasDeadline := ctx.Deadline()
 	switch {
@@ -43,25 +43,25 @@ func outcomeOf(ctx context.Context, v string, err error) outcome {
 	return failed
 }
 
-// fate says what became of a cell's process.
+// A fate is the way a cell's process ended.
 type fate string
 
 const (
 	survives fate = ""
 	dies     fate = "dies"
-	silent   fate = "no answer" // it was killed when its time was up
-	broken   fate = "broken"    // it could not do its work, which says nothing of the library
+	silent   fate = "no answer" // it was killed at its time-out
+	broken   fate = "broken"    // it could not run the trial; no result about the library
 )
 
-// atOnce is the longest time that still counts as at once, on a busy machine.
+// atOnce is the longest time that counts as at once, even on a busy machine.
 const atOnce = time.Second
 
-// An observation holds what was seen in one cell.
+// An observation holds the results of one cell.
 type observation struct {
-	// Unsupported is set if the library has no such call, and nothing was seen.
+	// Unsupported is set if the library has no such call, so that there is no result.
 	Unsupported bool `json:"unsupported,omitempty"`
-	// Process says what became of the process. Unless it survives there is no more
-	// than Message, the first line that it left when it died.
+	// Process is the fate of the process. Unless it survives, the only other result is Message, the
+	// first line that the process wrote when it died.
 	Process fate   `json:"process,omitempty"`
 	Message string `json:"message,omitempty"`
 
@@ -69,7 +69,7 @@ type observation struct {
 	Took     map[outcome]time.Duration `json:"took_ns,omitempty"`  // the longest, since the fault
 
 	Loads     int     `json:"loads,omitempty"`       // with the next caller's, if it needed one
-	Next      outcome `json:"next_caller,omitempty"` // of a caller who came afterwards
+	Next      outcome `json:"next_caller,omitempty"` // of a caller that came afterwards
 	NextValue string  `json:"next_value,omitempty"`  // its value: oldValue, newValue or setValue
 }
 
@@ -79,8 +79,8 @@ func (s observation) all(o outcome) bool { return len(s.Outcomes) == 1 && s.Outc
 // works reports whether the key works again.
 func (s observation) works() bool { return s.Next == value }
 
-// stored says what the cache held after the load, where the key was deleted or
-// set meanwhile, or "" if something else was seen that matters more.
+// stored describes the value in the cache after the load, if the key was deleted or set meanwhile,
+// or returns "" if another result matters more.
 func (s observation) stored(f fault) string {
 	switch {
 	case !f.deletes && !f.sets || !s.all(value) || !s.works():
@@ -95,7 +95,7 @@ func (s observation) stored(f fault) string {
 	return "lost"
 }
 
-// brief returns what was seen in a few characters, for a table.
+// brief returns the observation in a few characters, for a table.
 func (s observation) brief(f fault) string {
 	switch {
 	case s.Unsupported && f.deletes:
@@ -138,8 +138,8 @@ func (s observation) brief(f fault) string {
 	return strings.Join(parts, ", ") + dagger
 }
 
-// delay returns how late a value or an error was, or "" if it came at once. When
-// the other outcomes come is part of what they are.
+// delay returns the delay of a value or an error, or "" if it came at once. The times of the other
+// outcomes follow from their kinds.
 func (s observation) delay(o outcome) string {
 	if took := s.Took[o]; (o == failed || o == value) && took > atOnce {
 		return fmt.Sprintf(" at %.0f s", took.Seconds())
@@ -147,7 +147,7 @@ func (s observation) delay(o outcome) string {
 	return ""
 }
 
-// phrases are the outcomes in words, for one caller and for more.
+// phrases describe the outcomes, for one caller and for several.
 var phrases = map[outcome][2]string{
 	hangs:     {"hangs", "hang"},
 	killed:    {"is killed", "are killed"},
@@ -159,7 +159,7 @@ var phrases = map[outcome][2]string{
 	value:     {"gets a value", "get a value"},
 }
 
-// words says what was seen in a line.
+// words describes the observation in a line.
 func (s observation) words(f fault) string {
 	switch {
 	case s.Unsupported:

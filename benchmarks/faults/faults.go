@@ -8,33 +8,33 @@ import (
 	"time"
 )
 
-// key is the only key that is asked for.
+// key is the only key that is fetched.
 const key = "k"
 
-// What the values are, so that it can be told where a caller's came from.
+// The values, which identify the source of a caller's value.
 const (
-	oldValue = "old" // what the first load reads
-	newValue = "new" // what every later load reads
-	setValue = "set" // what is set during the first load
+	oldValue = "old" // of the first load
+	newValue = "new" // of every later load
+	setValue = "set" // set during the first load
 )
 
-// The deadlines of callers. Where the load does not hang it matters only to those
-// that are left waiting, so it is long enough for a machine that is busy.
+// The deadlines of callers. If the load does not hang, only callers that get no answer reach
+// theirs, so it is long enough for a busy machine.
 const (
 	callerDeadline = 3 * time.Second
 	hangDeadline   = 200 * time.Millisecond
 	noDeadline     = 0
 )
 
-// A fault is one way in which the first load of a key goes wrong.
+// A fault is a way for the first load of a key to go wrong.
 type fault struct {
 	name  string // on the command line
 	title string // in the table, short
-	what  string // in words
+	what  string // a description
 
 	// load is the rest of the first load, once all callers wait.
 	load func(ctx context.Context, t *trial) (string, error)
-	// meanwhile happens once all callers wait, before the load goes on.
+	// meanwhile runs once all callers wait, before the load goes on.
 	meanwhile func(t *trial)
 
 	deadline time.Duration // of each caller; 0: none

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// What the README says of Snowfence, in the words of the table. Time is
-// synctest's, so the numbers are exact.
+// The results of Snowfence are those in the README. Time is that of synctest, so the numbers are
+// exact.
 func TestSnowfence(t *testing.T) {
 	l, ok := find(libraries, "snowfence")
 	require.True(t, ok)
@@ -62,7 +62,7 @@ func TestSnowfence(t *testing.T) {
 	assert.Len(t, want, len(faults))
 }
 
-// A process of its own is needed where the library's dies, and used for all.
+// Each cell runs in a process of its own, since some faults end the process.
 func TestProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seen.json")
 	var out bytes.Buffer
@@ -85,7 +85,7 @@ func TestProcesses(t *testing.T) {
 	assert.Equal(t, value, r.Cells[2].Seen.Next)
 }
 
-// A cell that could not be seen is an error, not a process that died.
+// A cell without a result is an error, not a process that died.
 func TestCellFails(t *testing.T) {
 	_, err := watch(t.Context(), fault{name: "no such"}, libraries[0], config{Callers: 2})
 	require.ErrorContains(t, err, `there is no "no such"`)
@@ -125,7 +125,7 @@ func TestOutcomeOf(t *testing.T) {
 	}
 }
 
-// seen makes an observation of a key that works again.
+// seen returns an observation of a key that works again.
 func seen(outcomes map[outcome]int, next string) observation {
 	return observation{Outcomes: outcomes, Next: value, NextValue: next}
 }
@@ -194,7 +194,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// The table fits the README: its widest rows were seen like this.
+// The table fits the README, even with the widest rows that occurred.
 func TestWidth(t *testing.T) {
 	rows := map[string]string{
 		"goexit":          "killed;deadline;1 killed;1 killed, 49 zero;49 hang, 1 killed †;error",

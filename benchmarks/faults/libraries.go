@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// capacity is far more than what one key needs.
+// capacity is far more than one key needs.
 const capacity = 10_000
 
 // A loader loads the key when a library misses it.
 type loader func(ctx context.Context) (string, error)
 
-// A subject is a library set up to load the one key.
+// A subject is a cache of a library that loads the key.
 type subject struct {
 	fetch func(ctx context.Context) (string, error)
-	del   func()             // nil: it can't
-	set   func(value string) // nil: it can't
+	del   func()             // nil: not supported
+	set   func(value string) // nil: not supported
 	close func() error       // nil: nothing to close
 }
 
@@ -99,7 +99,7 @@ func newDoChan(load loader) (subject, error) {
 	})
 }
 
-// newSingleflight puts x/sync's singleflight, called by do, in front of golang-lru.
+// newSingleflight combines x/sync's singleflight, called by do, with golang-lru.
 func newSingleflight(
 	load loader, do func(context.Context, *singleflight.Group, func() (any, error)) (any, error),
 ) (subject, error) {
@@ -121,7 +121,7 @@ func newSingleflight(
 	}, nil
 }
 
-// loadAndAdd returns what a flight of singleflight runs.
+// loadAndAdd returns the function of a flight of singleflight.
 func loadAndAdd(
 	ctx context.Context, c *lru.Cache[string, string], load loader,
 ) func() (any, error) {
@@ -173,8 +173,7 @@ func newSturdyc(load loader) (subject, error) {
 	}, nil
 }
 
-// newGroupcache makes a group for good, of which a process can have only one of
-// a name.
+// newGroupcache makes a group, which stays for ever. A process can have only one group of a name.
 func newGroupcache(load loader) (subject, error) {
 	get := func(ctx context.Context, _ string, dest groupcache.Sink) error {
 		v, err := load(ctx)

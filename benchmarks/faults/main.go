@@ -5,11 +5,11 @@
 //	go run ./faults -markdown                # the table in the README
 //	go run ./faults -only panic,otter        # one row of one library
 //
-// Each cell is seen in a process of its own, since some faults end the process:
-// the command starts itself once per cell, with a bounded time.
+// Each cell runs in a process of its own, since some faults end the process: the command starts
+// itself once for each cell, with a time-out.
 //
-// faults.go holds the faults, libraries.go how each library is set up, trial.go
-// what happens in a cell's process, classify.go the words for what was seen.
+// faults.go has the faults, libraries.go the setup of each library, trial.go the work of a cell's
+// process, and classify.go the words for the results.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/snowfence/snowfence/internal/atomicfile"
 )
 
-// errUsage marks errors of the command line. It ends with exit code 2.
+// errUsage marks errors of the command line. They lead to exit code 2.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -56,7 +56,7 @@ in a process of its own, since some faults end the process.
 Flags:
 `
 
-// usage writes what -h shows.
+// usage writes the help of -h.
 func usage(f *flag.FlagSet) {
 	out := f.Output()
 	fmt.Fprint(out, help)
@@ -83,7 +83,7 @@ Examples:
 `)
 }
 
-// options are the command line.
+// options holds the command line.
 type options struct {
 	config
 

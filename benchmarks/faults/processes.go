@@ -18,25 +18,25 @@ import (
 )
 
 const (
-	// cellVariable makes a process a cell's; its value is an assignment.
+	// cellVariable makes a process run a cell; its value is an assignment.
 	cellVariable = "SNOWFENCE_FAULTS_CELL"
-	// cellFailed is the exit code of a cell's process that could not do its work.
-	// It is not 2, with which Go programs end that panic.
+	// cellFailed is the exit code of a cell's process that could not run the trial. It is not 2,
+	// which is that of a panic.
 	cellFailed = 3
-	// cellExtra is how long a cell's process may take beside the time that its
-	// callers may hang.
+	// cellExtra is the time that a cell's process may take in addition to the time that its callers
+	// may hang.
 	cellExtra = 12 * time.Second
-	// cellsAtOnce is how many processes run at a time. They mostly wait.
+	// cellsAtOnce is the number of processes that run at a time. They mostly wait.
 	cellsAtOnce = 16
 )
 
-// totalTime returns how long all cells may take.
+// totalTime returns the time-out of all cells together.
 func totalTime(cfg config) time.Duration { return cfg.Timeout + 2*cellExtra }
 
 // errTooLong means that the machine is too busy.
 var errTooLong = errors.New("the cells took too long all together")
 
-// An assignment tells a cell's process what to do.
+// An assignment is the input of a cell's process.
 type assignment struct {
 	config
 
@@ -44,7 +44,7 @@ type assignment struct {
 	Library string `json:"library"`
 }
 
-// A cell holds what was seen of a library and a fault.
+// A cell holds the observation of a library with a fault.
 type cell struct {
 	Fault   string      `json:"fault"`
 	Library string      `json:"library"`
@@ -84,8 +84,8 @@ func serve(text string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(seen)
 }
 
-// watch runs a cell in a process of its own. It blocks until that has ended, or
-// was killed because its time was up or ctx ended.
+// watch runs a cell in a process of its own. It blocks until that has ended, or was killed at its
+// time-out or at the end of ctx.
 func watch(ctx context.Context, f fault, l library, cfg config) (seen observation, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -117,8 +117,8 @@ func watch(ctx context.Context, f fault, l library, cfg config) (seen observatio
 	return seen, err
 }
 
-// fateOf returns the fate of a process that ended with that error of os/exec,
-// after its time was up or not.
+// fateOf returns the fate of a process that ended with that error of os/exec, after its time-out or
+// before.
 func fateOf(ended error, timeUp bool) fate {
 	var exit *exec.ExitError
 	switch {
@@ -132,8 +132,8 @@ func fateOf(ended error, timeUp bool) fate {
 	return broken
 }
 
-// run watches all cells and reports them. Callers without a deadline take the
-// longest to be given up, so their cells come first.
+// run runs all cells and returns the report. Cells with callers without a deadline can take the
+// longest, so they come first.
 func run(ctx context.Context, o *options) (*report, error) {
 	r := &report{
 		Date: time.Now().Format(time.DateOnly),

@@ -7,7 +7,7 @@ import (
 	"github.com/snowfence/snowfence/internal/table"
 )
 
-// width is the most columns of a line of text.
+// width is the maximum width of a line of text, in columns.
 const width = 100
 
 // caption says what was seen, when, and of which versions.

@@ -9,13 +9,12 @@ import (
 )
 
 const (
-	// settle is how much later than the first caller the others come, so that its
-	// deadline passes first, and how long they then have to join its load before it
-	// goes wrong. No library tells who waits. A caller that is slower starts a load
-	// of its own, which shows in the counts.
+	// settle is the time between the first caller and the others, so that its deadline passes
+	// first, and the time that they then have to join its load before it goes wrong. No library
+	// reports its waiting callers. A caller that is slower starts a load of its own, which shows in
+	// the counts.
 	settle = 100 * time.Millisecond
-	// grace is how much longer than its deadline a caller may take before it
-	// counts as hanging.
+	// grace is the time past its deadline after which a caller counts as hanging.
 	grace = time.Second
 )
 
@@ -25,10 +24,10 @@ type config struct {
 	Timeout time.Duration `json:"timeout"` // of callers without a deadline
 }
 
-// errNoLoad means that a trial could not begin, and says nothing of a library.
+// errNoLoad means that a trial could not begin. It is no result about a library.
 var errNoLoad = errors.New("the first load did not start")
 
-// A trial is a fault that happens to a library.
+// A trial runs one fault with one library.
 type trial struct {
 	cfg     config
 	fault   fault
@@ -43,7 +42,7 @@ type trial struct {
 	cancelFirst context.CancelFunc
 }
 
-// An answer holds what one caller got.
+// An answer is the result of one caller.
 type answer struct {
 	caller  int
 	outcome outcome
@@ -51,7 +50,7 @@ type answer struct {
 	at      time.Time
 }
 
-// observe makes the fault happen to the library, and returns what was seen.
+// observe runs the fault with the library, and returns the observation.
 func observe(l library, f fault, cfg config) (seen observation, err error) {
 	t := &trial{
 		cfg: cfg, fault: f,
@@ -109,8 +108,8 @@ func observe(l library, f fault, cfg config) (seen observation, err error) {
 	return seen, nil
 }
 
-// whileAllWait runs what happens once all callers wait. The channel is closed
-// when that is done, which may be after the load if the library makes it wait.
+// whileAllWait runs meanwhile of the fault. The channel is closed when that has returned, which may
+// be after the load if the library makes it wait.
 func (t *trial) whileAllWait() <-chan struct{} {
 	done := make(chan struct{})
 	if !t.fault.spread {
@@ -138,7 +137,7 @@ func within(d time.Duration, c <-chan struct{}) bool {
 	}
 }
 
-// load is called by the library. Only its first call goes wrong.
+// load is the loader of the library. Only its first call goes wrong.
 func (t *trial) load(ctx context.Context) (string, error) {
 	if t.loads.Add(1) > 1 {
 		return newValue, nil
@@ -148,7 +147,7 @@ func (t *trial) load(ctx context.Context) (string, error) {
 	return t.fault.load(ctx, t)
 }
 
-// call is one caller, which has that long, or no deadline if that is 0.
+// call runs one caller with the given deadline; 0: none.
 func (t *trial) call(ctx context.Context, caller int, deadline time.Duration) {
 	if deadline > 0 {
 		var cancel context.CancelFunc
@@ -170,7 +169,7 @@ func (t *trial) call(ctx context.Context, caller int, deadline time.Duration) {
 	a.outcome, a.value = outcomeOf(ctx, v, err), v
 }
 
-// collect waits for the callers and counts what they got, since the fault struck.
+// collect waits for the callers, and counts their outcomes with the times since the fault struck.
 func (t *trial) collect(struck time.Time) observation {
 	seen := observation{Outcomes: map[outcome]int{}, Took: map[outcome]time.Duration{}}
 	patience := t.fault.deadline + grace

@@ -2,12 +2,11 @@ package main
 
 import "container/heap"
 
-// belady counts the hits of a cache that knows the future: it evicts the key
-// whose next request is furthest away (Belady 1966), which may be the one that
-// just came.
+// belady returns the number of hits of a cache that knows the future: it evicts the key whose next
+// request is furthest away (Belady 1966), which may be the one just requested.
 func belady(ids []uint32, capacity int) int {
 	const never = int(^uint(0) >> 1)
-	next := make([]int, len(ids)) // when the key of each request comes again
+	next := make([]int, len(ids)) // the next request of the key of each request
 	last := make(map[uint32]int)
 	for i := len(ids) - 1; i >= 0; i-- {
 		if at, ok := last[ids[i]]; ok {
@@ -17,8 +16,8 @@ func belady(ids []uint32, capacity int) int {
 		}
 		last[ids[i]] = i
 	}
-	// The heap has what was evicted or asked for again as well, until it comes to
-	// the top; due tells which is current.
+	// Keys that were evicted or requested again stay in the heap until they reach its top; due has
+	// the current ones.
 	due := make(map[uint32]int)
 	var furthest futures
 	hits := 0
@@ -38,13 +37,13 @@ func belady(ids []uint32, capacity int) int {
 	return hits
 }
 
-// A future is when a key comes again.
+// A future is the next request of a key.
 type future struct {
 	at int
 	id uint32
 }
 
-// futures is a heap with the furthest on top.
+// futures is a heap with the furthest request on top.
 type futures []future //nolint:recvcheck // as heap.Interface has it
 
 func (f futures) Len() int           { return len(f) }

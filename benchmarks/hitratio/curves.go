@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/internal/series"
 )
 
-// curves makes a chart of the results of one trace: the hit ratio of each policy
-// over the capacity.
+// curves returns a chart of the results of one trace: the hit ratio of each policy over the
+// capacity.
 func curves(t trace, results []result) *report.Chart {
 	c := &report.Chart{
 		Title: t.name,

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// best tries all that a cache could do, not to keep what comes among it.
+// best returns the most hits of any sequence of evictions, including not storing a key.
 func best(ids, held []uint32, capacity int) int {
 	if len(ids) == 0 {
 		return 0
@@ -53,8 +53,7 @@ func TestBeladyIsTheOptimum(t *testing.T) {
 	}
 }
 
-// Every policy stores what it was given: with room for all, only the first
-// request of each key misses. And none beats the optimum.
+// With room for all keys, only the first request of each misses, and no policy beats the optimum.
 func TestPolicies(t *testing.T) {
 	ids, err := zipf(1.01, 20_000, 1)
 	require.NoError(t, err)
@@ -79,7 +78,7 @@ func TestMain(m *testing.M) {
 		"github.com/golang/glog.(*fileSink).flushDaemon"))
 }
 
-// In a loop LRU has no hits, and the optimum nearly as many as there is room.
+// In a loop LRU has no hits, and the optimum nearly as many per lap as its capacity.
 func TestLoop(t *testing.T) {
 	ids := loop(1000, 20_000)
 	hits, err := replayLRU(ids, 500)

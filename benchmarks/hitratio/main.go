@@ -1,19 +1,17 @@
-// Hitratio replays traces against caches of several libraries and sizes, prints
-// the share of requests that each of them answers, and draws it as curves.
+// Hitratio replays traces against caches of several libraries and sizes, prints the hit ratio of
+// each, and draws curves.
 //
 //	go run ./hitratio                                      # generated traces
 //	go run ./hitratio -trace oltp.arc.gz -svg ../out/bench # and a file; with curves
 //
-// A request that finds nothing stores its key, as a loading cache does. One
-// goroutine replays, so that the order is the same for all. A library that does
-// its evictions in the background is measured as it comes, where they lag, and
-// in a variant that does them at once where it has one: what lags holds more
-// entries than it may, which in small caches is worth some hits. (Otter holds up
-// to 512 more. Asked for 186, it held 321 on average over the OLTP trace.)
+// A miss stores its key, as a loading cache does. One goroutine replays, so that the order is the
+// same for all. A library that evicts in the background is measured with its defaults and, if it
+// has one, in a variant that evicts at once: if evictions are late, a cache holds more entries than
+// its capacity, which in small caches adds some hits. (Otter holds up to 512 more. With a capacity
+// of 186, it held 321 on average over the OLTP trace.)
 //
-// Hash functions have a seed of their own in each process or cache, which in
-// caches of a few hundred entries moves the share by a point. So -rounds 3 and more
-// print the median.
+// Hash functions have a different seed in each process or cache, which in caches of a few hundred
+// entries changes the hit ratio by a point. So -rounds 3 and more print the median.
 package main
 
 import (
@@ -31,7 +29,7 @@ import (
 	"github.com/snowfence/snowfence/internal/human"
 )
 
-// errUsage is what is wrong about the command line. It ends with exit code 2.
+// errUsage marks errors of the command line. They lead to exit code 2.
 var errUsage = errors.New("wrong usage")
 
 func main() {
@@ -47,7 +45,7 @@ func main() {
 	}
 }
 
-// A result is what one cache did with one trace.
+// A result is the hit ratio of one cache with one trace.
 type result struct {
 	Trace    string  `json:"trace"`
 	Share    float64 `json:"capacity_share"` // of the distinct keys
@@ -148,7 +146,7 @@ keys, and prints the share of hits, in percent.
 	})
 }
 
-// choose is the policies that are named, or all.
+// choose returns the named policies, or all.
 func choose(names string) ([]policy, error) {
 	if names == "" {
 		return policies, nil
@@ -164,7 +162,7 @@ func choose(names string) ([]policy, error) {
 	return chosen, nil
 }
 
-// shares are the capacities, of the distinct keys.
+// shares are the capacities, as fractions of the number of distinct keys.
 var shares = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5}
 
 func replayAll(t trace, chosen []policy, rounds int) ([]result, error) {
@@ -190,8 +188,8 @@ func replayAll(t trace, chosen []policy, rounds int) ([]result, error) {
 	return results, nil
 }
 
-// show prints the results of one trace: a line per policy, a column per size.
-// It is 100 characters wide.
+// show prints the results of one trace, with a line for each policy and a column for each size. It
+// is 100 characters wide.
 func show(out io.Writer, t trace, results []result) error {
 	var b strings.Builder
 	n := len(results) / len(shares)

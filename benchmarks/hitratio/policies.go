@@ -11,7 +11,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// A policy is a library with a way to choose what goes.
+// A policy is a library with an eviction policy.
 type policy struct {
 	name   string
 	replay func(ids []uint32, capacity int) (hits int, err error)
@@ -46,7 +46,7 @@ type cacher interface {
 	Get(id uint32) (struct{}, bool)
 }
 
-// count replays ids against a cache.
+// count replays ids against a cache, and returns the number of hits.
 func count(ids []uint32, c cacher, set func(uint32)) (hits int) {
 	for _, id := range ids {
 		if _, ok := c.Get(id); ok {
@@ -68,7 +68,7 @@ func snowfence(p cache.Policy) func(ids []uint32, capacity int) (int, error) {
 	}
 }
 
-// otterCache has otter's lookup under the name of the others.
+// otterCache adapts the name of otter's lookup.
 type otterCache struct {
 	*otter.Cache[uint32, struct{}]
 }
@@ -84,7 +84,7 @@ func otterWith(executor func(func()), ids []uint32, capacity int) (int, error) {
 	return count(ids, otterCache{c}, func(id uint32) { c.Set(id, struct{}{}) }), nil
 }
 
-// A waiting cache inserts in the background, and can be waited for.
+// A waiting cache inserts in the background, and has a method that waits for that.
 type waiting interface {
 	cacher
 	Set(id uint32, value struct{}, cost int64) bool
@@ -129,7 +129,7 @@ func replayLRU(ids []uint32, capacity int) (int, error) {
 }
 
 func replay2Q(ids []uint32, capacity int) (int, error) {
-	c, err := lru.New2Q[uint32, struct{}](max(capacity, 4)) // it can't be made smaller
+	c, err := lru.New2Q[uint32, struct{}](max(capacity, 4)) // the least capacity
 	if err != nil {
 		return 0, err
 	}

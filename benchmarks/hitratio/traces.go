@@ -23,8 +23,8 @@ const (
 	loopKeys = 100_000
 )
 
-// loadTraces reads the files, which comes first so that a wrong one is known
-// before any work, and generates the others.
+// loadTraces reads the files and generates the other traces. It reads files first, so that an
+// invalid one is reported before any work.
 func loadTraces(paths []string, requests int, seed uint64) ([]trace, error) {
 	var read []trace
 	for _, path := range paths {
@@ -72,7 +72,7 @@ func zipf(skew float64, n int, seed uint64) ([]uint32, error) {
 	return ids, nil
 }
 
-// scans has after every length requests as many for keys that never come again.
+// scans inserts a scan after every length requests: as many requests for keys that do not recur.
 func scans(ids []uint32, length int) []uint32 {
 	mixed := make([]uint32, 0, 2*len(ids))
 	next := uint32(zipfKeys)
@@ -88,8 +88,8 @@ func scans(ids []uint32, length int) []uint32 {
 	return mixed
 }
 
-// recency asks for each key two to five times, within window requests, and never
-// again. Keys come up one after the other.
+// recency returns requests for each key two to five times, within window requests, and never again.
+// New keys begin one after the other.
 func recency(n, window int, seed uint64) []uint32 {
 	r := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // no secret
 	type request struct {
@@ -113,7 +113,7 @@ func recency(n, window int, seed uint64) []uint32 {
 	return ids
 }
 
-// loop asks for keys one after the other, again and again.
+// loop returns requests for keys one after the other, again and again.
 func loop(keys, n int) []uint32 {
 	ids := make([]uint32, n)
 	for i := range ids {

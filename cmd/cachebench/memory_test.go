@@ -71,7 +71,12 @@ func TestMemoryUsage(t *testing.T) {
 		"--gogc: must be from 1 to 10000, got 0":       {"--gogc", "0"},
 		"--gogc: 100 stands there twice":               {"--gogc", "100,100"},
 		`--gogc: must be a whole number, got "off"`:    {"--gogc", "off"},
-		"unknown command":                              {"and more"},
+		"--limit: 1.5x stands there twice":             {"--limit", "1.5x,1.50x"},
+		"--limit: 64MiB stands there twice":            {"--limit", "64MiB,65536KiB"},
+		"--stores: must have snowfence-uncompact and snowfence, or snowfence-shed and a --limit": {
+			"--check", "--stores", "map,snowfence-shed", "--limit", "none",
+		},
+		"unknown command": {"and more"},
 	} {
 		code, stdout, stderr := runMemory(t, args...)
 		require.Equal(t, exitUsage, code, want)

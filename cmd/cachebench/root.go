@@ -90,7 +90,7 @@ Each command prints one object:
 
   command      the command line, as it could be typed again
   experiment   the name of the command
-  params       all parameters by the names of their flags
+  params       a scenario of the same run, without what has no effect
   environment  the machine and the program
   partial      whether the run was stopped before its end
   finding      what came out, in words

@@ -339,7 +339,7 @@ func TestRunHelp(t *testing.T) {
 		"":         {"cachebench help run rows", "read:95,write:4,delete:1", "lognormal:2ms,20ms"},
 		"rows":     {"origin loads per miss", "keys per second"},
 		"outcomes": {"joined   the value came from a load that another call had started"},
-		"loops":    {"coordinated\nomission"},
+		"loops":    {"(coordinated\nomission)"},
 		"flags":    {"--sample-hits n  (1)"},
 	} {
 		code, stdout, stderr := cachebench(t.Context(), strings.Fields("help run "+topic)...)

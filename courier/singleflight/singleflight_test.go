@@ -94,7 +94,7 @@ func TestFunctionsThatDie(t *testing.T) {
 			assert.Equal(t, "goexit", r)
 		}
 		r := <-g.DoChan("key", dies["goexit"])
-		assert.Equal(t, singleflight.Result{Err: courier.ErrGoexit}, r, "and not silence")
+		assert.Equal(t, singleflight.Result{Err: courier.ErrGoexit}, r, "from DoChan")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		g := singleflight.Group{PanicsAsErrors: true}

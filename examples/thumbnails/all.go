@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// startAll runs three processes of this program, one for each node, until ctx ends. If one of
-// them ends before, the others go on, as they would on machines of their own. So a node can be
-// killed to see what happens then.
+// startAll runs three processes of this program, one for each node, until ctx ends. If one of them
+// ends before, the others go on, as they would on machines of their own. So you can kill a node to
+// see the effect.
 func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Logger) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -26,9 +26,9 @@ func startAll(ctx context.Context, args []string, stderr io.Writer, log *slog.Lo
 	var running sync.WaitGroup
 	ended := make(chan error, nodes)
 	for node := 1; node <= nodes; node++ {
-		// Of a flag that is given twice, the last one counts.
+		// If a flag is given twice, the last one counts.
 		given := append(slices.Clone(args), "-all=false", "-node", strconv.Itoa(node))
-		cmd := exec.CommandContext(ctx, self, given...) //nolint:gosec // ourselves
+		cmd := exec.CommandContext(ctx, self, given...) //nolint:gosec // this program
 		cmd.Stdout, cmd.Stderr = stderr, stderr
 		// Ask the process to shut down; kill it if that takes longer than WaitDelay.
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

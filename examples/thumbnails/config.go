@@ -15,8 +15,8 @@ const (
 	minSecret = cluster.MinSharedKey
 )
 
-// config holds the values of the flags. The ports are those of node 1; the nodes 2 and 3 have the
-// next two.
+// config holds the values of the flags. The ports are those of node 1; nodes 2 and 3 use the next
+// two.
 type config struct {
 	node            int
 	publicPort      int // for users

@@ -28,8 +28,8 @@ func (g gallery) handler() http.Handler {
 }
 
 func (g gallery) get(w http.ResponseWriter, r *http.Request) {
-	// Every request has a deadline, since what is behind a cache may hang. It holds for this
-	// user only: if others wait for the same thumbnail, the load goes on for them.
+	// Every request has a deadline, since a load may hang. It applies to this request only: if
+	// others wait for the same thumbnail, the load goes on for them.
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	name, began := r.PathValue("name"), time.Now()
@@ -45,8 +45,8 @@ func (g gallery) get(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(thumb.PNG)
 }
 
-// delete removes a thumbnail from all nodes. The service in which users change their pictures
-// calls it.
+// delete deletes a thumbnail on all nodes. The service in which users change their pictures calls
+// it.
 func (g gallery) delete(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
@@ -66,14 +66,14 @@ func (g gallery) delete(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fail responds with a status and no details, which are nothing for strangers. The log has them:
-// the node, the cause, and the stack of a panic.
+// fail responds with a status and without details, which strangers should not see. The log has
+// them: the node, the cause, and the stack of a panic.
 func (g gallery) fail(w http.ResponseWriter, r *http.Request, name string, err error) {
 	status := http.StatusBadGateway
 	switch {
 	case r.Context().Err() != nil: // the user has left
 		return
-	case errors.Is(err, errNoPicture): // also if another node returned it, see cluster.Options.Errors
+	case errors.Is(err, errNoPicture): // even if another node returned it; see cluster.Options.Errors
 		http.Error(w, errNoPicture.Error(), http.StatusNotFound)
 		return
 	case errors.As(err, new(*cluster.KeyError)):

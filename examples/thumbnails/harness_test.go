@@ -37,7 +37,7 @@ func portFlags(first int) []string {
 	}
 }
 
-// answer is that of a node, or the error of not having got one.
+// answer is the response of a node, or the error of the request.
 type answer struct {
 	status int
 	body   string
@@ -45,12 +45,12 @@ type answer struct {
 	err    error
 }
 
-// thumb asks a node, 1 to 3, for a thumbnail, or has it do something else with one.
+// thumb sends a request for a thumbnail with any method to a node, 1 to 3.
 func (s site) thumb(method string, node int, name string) answer {
 	return s.do(method, fmt.Sprintf("http://127.0.0.1:%d/thumb/%s", s.first+node-1, name))
 }
 
-// health is what /healthz of a node says.
+// health returns the response of /healthz of a node.
 func (s site) health(node int) answer { return s.inside(node, "/healthz") }
 
 func (s site) inside(node int, path string) answer {
@@ -84,7 +84,7 @@ func (s site) metric(tb testing.TB, node int, name string) int {
 	return n
 }
 
-// loads returns how many thumbnails all nodes have made.
+// loads returns the number of thumbnails that all nodes have made.
 func (s site) loads(tb testing.TB) (n int) {
 	tb.Helper()
 	for node := 1; node <= nodes; node++ {
@@ -93,7 +93,7 @@ func (s site) loads(tb testing.TB) (n int) {
 	return n
 }
 
-// await waits until the nodes serve and see as many others.
+// await waits until the nodes serve and each sees the given number of others.
 func (s site) await(tb testing.TB, others int, of ...int) {
 	tb.Helper()
 	require.Eventually(tb, func() bool {
@@ -107,8 +107,8 @@ func (s site) await(tb testing.TB, others int, of ...int) {
 	}, 30*time.Second, 20*time.Millisecond, "the nodes do not see each other")
 }
 
-// freePorts returns the first of as many ports in a row as three nodes need that nobody uses, for
-// TCP and UDP. They are below those that kernels give to whoever does not care.
+// freePorts returns the first of a row of unused TCP and UDP ports, as many as three nodes need.
+// They are below those that kernels choose for port 0.
 func freePorts(tb testing.TB) int {
 	tb.Helper()
 	free := func(port int) bool {

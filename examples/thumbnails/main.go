@@ -2,7 +2,7 @@
 // make, so each is made once for all nodes, by the node that owns it. The others ask that node,
 // and keep a copy for a second.
 //
-// Its README has the commands to try.
+// The README has commands to try.
 package main
 
 import (
@@ -24,11 +24,11 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Getenv("THUMBNAILS_SECRET"), os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "thumbnails:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
+		os.Exit(1) //nolint:gocritic // stop need not run
 	}
 }
 
-// run parses the arguments and runs one node, or with -all three processes, until ctx ends.
+// run parses the arguments and runs one node, or three processes with -all, until ctx ends.
 func run(ctx context.Context, args []string, secret string, stderr io.Writer) error {
 	c, all, err := parse(args, stderr)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// nodeVariable makes this test binary the program, for tests that start it as a process: a build of
-// their own would take longer than they do.
+// nodeVariable makes this test binary run the program, for tests that start processes: building the
+// program would take longer than the tests.
 const nodeVariable = "THUMBNAILS_TEST_NODE"
 
 func TestMain(m *testing.M) {
@@ -58,7 +58,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// A port that is in use is named, and so is the flag that chooses another.
+// The error for a port in use names the port and the flag for another.
 func TestPortInUse(t *testing.T) {
 	for _, flag := range []string{"-port", "-inside-port", "-cache-port", "-gossip-port"} {
 		t.Run(flag, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // A thumbnail is a value of the cache. Nodes send it to each other as JSON. All callers share it,
-// so it must not be changed.
+// so they must not change it.
 type thumbnail struct {
 	MadeBy string // the node
 	PNG    []byte

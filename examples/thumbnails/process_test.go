@@ -21,10 +21,10 @@ import (
 
 const secret = "a secret of more than thirty-two bytes"
 
-// process is a node that was started as a user starts it.
+// process is a node that was started like a user starts it.
 type process struct {
 	*exec.Cmd
-	log   bytes.Buffer // to be read when it has ended
+	log   bytes.Buffer // read it only when the process has ended
 	ended chan error
 }
 
@@ -53,8 +53,7 @@ func startProcess(t *testing.T, secret string, args ...string) *process {
 	return p
 }
 
-// Three processes make a thumbnail once; when one is killed, the others go on; and they end when
-// they are told to.
+// Three processes make a thumbnail once. When one is killed, the others go on. They end on SIGTERM.
 func TestThreeNodes(t *testing.T) {
 	s := newSite(t)
 	node := make(map[int]*process)
@@ -82,7 +81,7 @@ func TestThreeNodes(t *testing.T) {
 	for i := range nodes {
 		made[s.thumb(http.MethodGet, i+1, "cat").header.Get("X-Made-By")] = true
 	}
-	require.Len(t, made, 1, "all say the same node has made it")
+	require.Len(t, made, 1, "all nodes name the same maker")
 
 	for i := range nodes {
 		a := s.thumb(http.MethodGet, i+1, "no-cat")
@@ -105,7 +104,7 @@ func TestThreeNodes(t *testing.T) {
 		require.NoError(t, a.err)
 		require.Equal(t, http.StatusOK, a.status, a.body)
 	}
-	// Whoever has another secret does not start, and disturbs nobody.
+	// A node with another secret does not start, and does not affect the others.
 	stranger := startProcess(t, "no "+secret,
 		append(portFlags(s.first), "-node", "3", "-work", "1ms")...)
 	require.Error(t, <-stranger.ended)
@@ -114,15 +113,15 @@ func TestThreeNodes(t *testing.T) {
 	require.NotEqual(t, "thumbs-3", s.thumb(http.MethodGet, 1, "cat").header.Get("X-Made-By"))
 
 	if runtime.GOOS == "windows" {
-		return // it has no signal that asks a process to end
+		return // it has no signal for a graceful end
 	}
-	// A node ends in good order although the only other one can't be told.
+	// A node shuts down cleanly although it cannot notify the only other one.
 	require.NoError(t, node[2].Process.Kill())
 	require.NoError(t, node[1].Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-node[1].ended)
 }
 
-// -all starts three processes; one that is killed leaves the others alone; and all end with it.
+// -all starts three processes. When one is killed, the others go on, and all end with the parent.
 func TestAll(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no signal that asks a process to end")
@@ -144,7 +143,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// A node that is told to end says so, and gives users who wait what they wait for.
+// A node that shuts down fails its health check, and still serves waiting users.
 func TestEnd(t *testing.T) {
 	s := newSite(t)
 	ctx, cancel := context.WithCancel(t.Context())

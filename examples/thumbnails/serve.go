@@ -24,8 +24,8 @@ import (
 // serve runs one node until ctx ends or a server fails, and shuts it down.
 func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	// There are three listeners. Those for other nodes, and for metrics and health checks, must not
-	// be reachable for users, and have to stay open until the last of their requests has ended.
-	// Listen before joining the registry: if a port is in use, no other node knows this one yet.
+	// be reachable for users, and must stay open until the last of their requests has ended. Listen
+	// before joining the registry: if a port is in use, no other node knows this one yet.
 	public, err := new(net.ListenConfig).Listen(ctx, "tcp", c.addr(c.publicPort))
 	if err != nil {
 		return fmt.Errorf("listen for users (-port): %w", err)
@@ -103,7 +103,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	return errors.Join(err, n.stop())
 }
 
-// A node holds what serve has opened.
+// A node holds everything that serve has opened.
 type node struct {
 	config
 	names    *registry.Registry
@@ -126,8 +126,8 @@ func (n node) stop() error {
 		err = fmt.Errorf("requests did not end within %v: %w", n.shutdownTimeout, err)
 		err = errors.Join(err, n.public.Close())
 	}
-	// 2. The cache: its Close tells the other nodes, which stop asking this one, and can own what
-	// it owned.
+	// 2. The cache: its Close notifies the other nodes, which then send no more requests to this
+	// one, and can own its keys.
 	err = errors.Join(err, n.thumbs.Close())
 	// 3. The connections of other nodes and of operators.
 	ctx, cancel = context.WithTimeout(context.Background(), requestTimeout)
@@ -138,7 +138,8 @@ func (n node) stop() error {
 		}
 	}
 	// 4. The registry, last, since the cache uses it. Without Leave the other nodes would need
-	// seconds to notice that this one is gone. It fails if they shut down as well, which is no error.
+	// seconds to detect that this one is gone. Leave fails if they shut down as well, which is no
+	// error.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if left := n.names.Leave(ctx); left != nil {

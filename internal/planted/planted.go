@@ -79,7 +79,7 @@ func (b Bug) plant(t *testing.T, dir string) (overlay string) {
 			wrong[path] = string(source)
 		}
 		if n := strings.Count(wrong[path], text); n != 1 {
-			t.Fatalf("%s contains this text %d times, want once:\n\t%s\nAdapt the planted bug.", file, n, text)
+			t.Fatalf("%s has this text %d times, want once:\n\t%s\nAdapt the bug.", file, n, text)
 		}
 		wrong[path] = strings.Replace(wrong[path], text, instead, 1)
 	}

@@ -12,8 +12,8 @@ import (
 
 var benchMeta = []byte("10.20.30.40:5678")
 
-// BenchmarkJoin joins and leaves a group in which this node has some members already: its list is
-// written anew each time.
+// BenchmarkJoin joins and leaves a group in which this node already has members: its list is
+// encoded again each time.
 func BenchmarkJoin(b *testing.B) {
 	for _, members := range []int{0, 10, 100, 1000} {
 		b.Run("members="+strconv.Itoa(members), func(b *testing.B) {

@@ -36,7 +36,7 @@ func TestListRoundTrip(t *testing.T) {
 	})
 }
 
-// The format does not change by mistake: other versions must read it.
+// The format must not change by mistake, because other versions read it.
 func TestListFormat(t *testing.T) {
 	members := []Member{
 		{Node: "n", ID: 300, Time: at(1000, 0), Meta: []byte("x")},

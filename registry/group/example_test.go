@@ -39,7 +39,7 @@ func Example() {
 	}
 
 	w := here.Watch(ctx, "room 7")
-	connection, hangUp := context.WithCancel(context.Background()) // the life of what is the member
+	connection, hangUp := context.WithCancel(context.Background()) // the life of the member
 	defer hangUp()
 	if _, err := there.Join(connection, "room 7", []byte("10.0.0.2:5222")); err != nil {
 		fmt.Println(err)
@@ -56,7 +56,7 @@ func Example() {
 		fmt.Printf("send to %s at %s\n", m.Node, m.Meta)
 	}
 
-	hangUp() // and so they are no members any more
+	hangUp() // so they are no longer members
 	for here.Len("room 7") > 0 {
 		if _, err := w.Next(ctx); err != nil {
 			fmt.Println(err)

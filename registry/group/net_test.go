@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// patience is how long a test waits for what must come. It is not reached where all is well.
+// patience bounds the waits of a test. A passing test does not reach it.
 const patience = 60 * time.Second
 
 // A node is a registry on loopback sockets, and its groups.
@@ -65,7 +65,7 @@ func eventually(tb testing.TB, what string, cond func() bool) {
 	require.Eventually(tb, cond, patience, 5*time.Millisecond, what)
 }
 
-// show returns the metadata of a group's members, sorted as they are shown.
+// show returns the metadata of a group's members, in the order in which they are shown.
 func show(g *Groups, name string) []string {
 	words := []string{}
 	for _, m := range g.Members(name) {
@@ -91,7 +91,7 @@ func TestThreeNodes(t *testing.T) {
 	life, end := context.WithCancel(t.Context())
 	join(t, life, c, "g", "4")
 	_, err := c.Register(t.Context(), "g", nil)
-	require.NoError(t, err, "a name is another thing")
+	require.NoError(t, err, "names are separate from groups")
 	for _, n := range nodes {
 		eventually(t, "all are seen", func() bool { return n.groups.Len("g") == 4 && n.Len() == 1 })
 		require.Equal(t, []string{"a 1", "a 3", "b 2", "c 4"}, show(n.groups, "g"))
@@ -116,7 +116,7 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
-// Many members, and lists that fit into no packet.
+// Groups can have many members, with lists that do not fit into a packet.
 func TestManyMembers(t *testing.T) {
 	_, nodes := cluster(t)
 	const each = 500
@@ -167,7 +167,7 @@ func TestSplitAndHeal(t *testing.T) {
 	for i := range groups {
 		join(t, t.Context(), a, name(i), "late")
 		join(t, t.Context(), b, name(i), "late")
-		require.NoError(t, early[3*i+2].Leave(), "c leaves while a can't hear of it")
+		require.NoError(t, early[3*i+2].Leave(), "c leaves while a can't be notified")
 	}
 	cut.Heal()
 	want := []string{"a early", "a late", "b early", "b late"}
@@ -184,7 +184,7 @@ func TestSplitAndHeal(t *testing.T) {
 	}
 	for i, m := range early {
 		if i%3 != 2 {
-			require.NoError(t, m.Context().Err(), "nobody loses anything")
+			require.NoError(t, m.Context().Err(), "no membership ends")
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestCrashAndRestart(t *testing.T) {
 	require.True(t, ok)
 	eventually(t, "seen", func() bool { return a.groups.Len("g") == 2 })
 	w := a.groups.Watch(t.Context(), "g")
-	require.NoError(t, b.Close()) // without a word
+	require.NoError(t, b.Close()) // does not notify the others
 	require.ErrorIs(t, context.Cause(old.Context()), registry.ErrClosed)
 	require.ErrorIs(t, old.Leave(), registry.ErrClosed)
 	e, err := w.Next(t.Context())
@@ -217,7 +217,7 @@ func TestCrashAndRestart(t *testing.T) {
 		"what the run before had is gone")
 }
 
-// One node that opens its groups wakes those of all.
+// A node that opens its groups wakes those of all nodes.
 func TestWoken(t *testing.T) {
 	a := open(t, registry.Config{NodeName: "a"})
 	b := open(t, registry.Config{NodeName: "b", Seeds: []string{a.Addr()}})

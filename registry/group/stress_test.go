@@ -14,8 +14,8 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// Many members join, update, leave and end on two nodes, while others read and watch. In the end
-// both nodes show the members that stayed; and when a node closes meanwhile, every membership ends.
+// Many members join, update, leave and end on two nodes, while others read and watch. At the end
+// both nodes show the members that stayed. When a node closes during this, every membership ends.
 func TestStress(t *testing.T) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // bits
 	t.Logf("seed %d", seed)
@@ -102,7 +102,7 @@ func TestStress(t *testing.T) {
 		return all
 	}
 	for _, n := range nodes {
-		eventually(t, "who stayed is shown, and nobody else", func() bool {
+		eventually(t, "exactly the members that stayed are shown", func() bool {
 			return fmt.Sprint(shown(n.groups)) == fmt.Sprint(stayed)
 		})
 	}

@@ -21,18 +21,18 @@ func TestMain(m *testing.M) { leak.Main(m) }
 func TestAllIsShown(t *testing.T) {
 	snapshottest.Fields(t, registry.Stats{}, registryprom.New,
 		"Partitions", // below
-		// Prometheus knows the highest of what it has seen
+		// Prometheus computes maxima itself
 		"Network.BroadcastHigh", "Network.PeerQueueHigh")
 	snapshottest.Fields(t, registry.PartitionStats{},
 		func(stats func() registry.PartitionStats) prometheus.Collector {
 			return registryprom.New(func() registry.Stats {
 				return registry.Stats{Partitions: []registry.PartitionStats{{}, stats(), {}}}
 			})
-		}, "Registrations", "Counts.Conflicts", // the sums of what is shown
+		}, "Registrations", "Counts.Conflicts", // sums of exported values
 		"QueueHigh", "InboxHigh") // as above
 }
 
-// Each count is shown under its own name, and there is no metric besides these.
+// Each count is exported under its own name, and there are no other metrics.
 func TestValues(t *testing.T) {
 	var s registry.Stats
 	var a, b registry.PartitionStats
@@ -116,7 +116,7 @@ func TestValues(t *testing.T) {
 		nil))
 }
 
-// The number of series does not depend on what is in the registry, and has a bound.
+// The number of series does not depend on the content of the registry, and is bounded.
 func TestInUse(t *testing.T) {
 	inUse := func(partitions int) {
 		r, err := registry.Open(t.Context(), registry.Config{Partitions: partitions})
@@ -142,7 +142,7 @@ func TestInUse(t *testing.T) {
 	inUse(registryprom.MaxPartitions + 1)
 }
 
-// Of many partitions the worst is shown.
+// Of several partitions the worst is exported.
 func TestWorstPartition(t *testing.T) {
 	s := registry.Stats{Partitions: make([]registry.PartitionStats, registryprom.MaxPartitions+1)}
 	s.Partitions[3].Queue, s.Partitions[5].Queue = 30, 50

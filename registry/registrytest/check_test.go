@@ -20,7 +20,8 @@ import (
 	"github.com/snowfence/snowfence/registry/registrytest"
 )
 
-// A recorder is a testing.TB that takes note instead of failing. What it doesn't override panics.
+// A recorder is a testing.TB that records failures instead of failing. Methods that it does not
+// override panic.
 type recorder struct {
 	testing.TB
 	failures, logs []string
@@ -32,7 +33,7 @@ func (r *recorder) Errorf(f string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(f, args...))
 }
 
-// verdict returns what CheckResolver says of a resolver, "" if it has nothing against it.
+// verdict returns the failure that CheckResolver reports for a resolver, or "".
 func verdict(tb testing.TB, r registry.Resolver, opts ...registrytest.Option) string {
 	tb.Helper()
 	var rec recorder
@@ -89,10 +90,10 @@ func TestGoodResolvers(t *testing.T) {
 	}
 }
 
-// bad makes resolvers anew, since some remember what they were asked.
+// bad has functions that make invalid resolvers, since some have state.
 var bad = map[string]struct {
 	new  func() compare
-	want string // in the complaint
+	want string // in the report
 }{
 	"panics on empty metadata": {func() compare {
 		return func(a, b registry.Claim) int { return cmp.Compare(a.Meta[0], b.Meta[0]) }
@@ -198,7 +199,7 @@ var bad = map[string]struct {
 	}, "runs in a circle: "},
 }
 
-// TestBadResolvers: each is caught under every seed, for what is wrong with it.
+// TestBadResolvers checks that each is detected with every seed, for the right reason.
 func TestBadResolvers(t *testing.T) {
 	for name, tt := range bad {
 		t.Run(name, func(t *testing.T) {
@@ -216,8 +217,8 @@ func TestBadResolvers(t *testing.T) {
 	}
 }
 
-// TestDefaultMetadata: without any option, there is enough variety to catch what depends on
-// metadata.
+// TestDefaultMetadata checks that without options there is enough variety to detect faults that
+// depend on metadata.
 func TestDefaultMetadata(t *testing.T) {
 	for _, name := range []string{"panics on empty metadata", "panics on garbage",
 		"sorts metadata in place", "knows one side only"} {
@@ -241,7 +242,7 @@ func TestNames(t *testing.T) {
 	calls = 0
 	late := named(func() string {
 		calls++
-		return fmt.Sprint("v", calls/3) // the third time it is another one
+		return fmt.Sprint("v", calls/3) // another name from the third call on
 	})
 	require.Contains(t, verdict(t, late), `name changed from "v0" to "v1"`)
 	require.Contains(t, verdict(t, nil), "the resolver is nil")
@@ -259,7 +260,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestSameSeedSameReport: what was found once can be found again.
+// TestSameSeedSameReport checks that a seed reproduces a failure.
 func TestSameSeedSameReport(t *testing.T) {
 	for _, name := range []string{"plays a game", "forgets the tie", "calls close times equal"} {
 		report := func() string {
@@ -271,7 +272,7 @@ func TestSameSeedSameReport(t *testing.T) {
 	}
 }
 
-// TestSeedIsLogged: also where none was given, and nothing is found.
+// TestSeedIsLogged checks that the seed is logged even if none was given and the check passes.
 func TestSeedIsLogged(t *testing.T) {
 	var a, b recorder
 	registrytest.CheckResolver(&a, registry.KeepNewest, registrytest.WithRounds(1))
@@ -281,7 +282,7 @@ func TestSeedIsLogged(t *testing.T) {
 	require.NotEqual(t, a.logs, b.logs)
 }
 
-// TestExamplesAreSimple: what doesn't matter to the fault is taken out of the example.
+// TestExamplesAreSimple checks that the example has no claims without effect on the fault.
 func TestExamplesAreSimple(t *testing.T) {
 	report := verdict(t, registry.NewResolver("mine", bad["forgets the tie"].new()))
 	require.Contains(t, report, `    a: node "a", time 2026-01-01T12:00:00.000000000Z, metadata nil
@@ -294,7 +295,7 @@ func TestExamplesAreSimple(t *testing.T) {
 	require.NotContains(t, report, "    d: ", "three claims suffice")
 }
 
-// TestOnlyGivenNodes: with names of nodes given, no others come up.
+// TestOnlyGivenNodes checks that only the given names of nodes are used.
 func TestOnlyGivenNodes(t *testing.T) {
 	nodes := []string{"x-1", "x-2", "x-3", "x-4"}
 	seen := make(map[string]bool)

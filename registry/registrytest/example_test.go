@@ -11,15 +11,15 @@ import (
 	"github.com/snowfence/snowfence/registry/registrytest"
 )
 
-// A printer stands in for the *testing.T of a test, and prints what would fail it.
+// A printer stands in for the *testing.T of a test, and prints its failures.
 type printer struct{ testing.TB }
 
 func (printer) Helper()                      {}
 func (printer) Logf(string, ...any)          {}
 func (printer) Errorf(f string, args ...any) { fmt.Printf(f+"\n", args...) }
 
-// The metadata are a priority in decimal digits. The rule calls priorities that are less than 10
-// apart equal, which looks harmless and is not: a loses to b, b to c, and c to a.
+// The metadata are a priority in decimal digits. The rule treats priorities that differ by less
+// than 10 as equal, which looks harmless and is not: a loses to b, b to c, and c to a.
 func ExampleCheckResolver() {
 	priority := func(c registry.Claim) int {
 		n, _ := strconv.Atoi(string(c.Meta)) // anything else counts as 0

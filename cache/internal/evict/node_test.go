@@ -25,7 +25,7 @@ func TestTouch(t *testing.T) {
 	require.Equal(t, uint32(usesMax), n.takeUses())
 	require.Zero(t, n.takeUses())
 	n.Touch(399, 4)
-	require.Zero(t, n.uses(), "what is taken leaves the time")
+	require.Zero(t, n.uses(), "takeUses keeps the time of the last use")
 
 	n.Reset(math.MaxUint32 >> usesBits) // the last before it begins anew
 	n.Touch(3, 5)

@@ -93,7 +93,7 @@ func TestPolicies(t *testing.T) {
 				for n := range p.All {
 					seen++
 					if !in[n] {
-						t.Fatal("a node that left is in")
+						t.Fatal("a node that was removed is still there")
 					}
 				}
 				if seen != len(in) {

@@ -44,7 +44,7 @@ func TestQueue(t *testing.T) {
 			}
 			for _, n := range want {
 				if !q.contains(n) {
-					t.Fatal("a node does not know its queue")
+					t.Fatal("a node has the wrong queue")
 				}
 			}
 		}

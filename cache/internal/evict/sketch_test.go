@@ -60,7 +60,7 @@ func TestSketchOfManyKeys(t *testing.T) {
 	for i := range uint32(8 * n) {
 		total += s.count(i << HashReserved)
 	}
-	require.Less(t, float64(total)/(8*n), 1.4, "what keys that came once are taken for")
+	require.Less(t, float64(total)/(8*n), 1.4, "the mean estimate for keys that were added once")
 }
 
 // Counters are halved after ten additions per node.

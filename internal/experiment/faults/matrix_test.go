@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/verdict"
@@ -182,7 +185,7 @@ func TestFetchTimeoutGrowsUntilCallersAreTogether(t *testing.T) {
 		require.Empty(t, m.Rows[0].Stale.staleProblems(&hang, cfg.Callers))
 		require.Greater(t, m.Rows[0].Stale.SoftTimeout.Duration(), cfg.SoftTimeout)
 		rest := time.Second // the courier's pause after a second late flight in a row
-		require.Less(t, time.Since(began), rest+time.Second, "the trial must not wait for callers that have left")
+		require.Less(t, time.Since(began), rest+time.Second, "no wait for callers that left")
 	})
 }
 
@@ -307,5 +310,33 @@ func TestMatrixAsJSON(t *testing.T) {
 		require.Equal(t, "deadline", back.Rows[2].Off.Saw[0].Kind)
 		require.Equal(t, 50, back.Rows[2].Off.Saw[0].Count)
 		require.InDelta(t, 0.2, back.Rows[2].Off.Median, 0.005)
+	})
+}
+
+// Where the fix is broken callers wait in vain, and the trial ends nevertheless.
+func TestNoCallerEverGetsAFreshValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		options := cache.Options[string, string]{Courier: []courier.Option{courier.WithUnlinked()}}
+		withStale(&options, config, 0)
+		c, err := cache.New(options)
+		require.NoError(t, err)
+		x := &trial{cfg: config, setting: staleValue, cache: c}
+		x.makeStale()
+		go func() {
+			_, _ = c.Fetch(t.Context(), key, func(context.Context, string) (string, error) {
+				runtime.Goexit()
+				return "", nil
+			})
+		}()
+		synctest.Wait()
+		ended := make(chan *measured.Value, 1)
+		go func() { ended <- x.freshAgain(t.Context()) }()
+		select {
+		case took := <-ended:
+			require.Nil(t, took)
+		case <-time.After(time.Hour):
+			t.Error("it waits for ever")
+		}
+		require.NoError(t, c.Close())
 	})
 }

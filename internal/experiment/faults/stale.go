@@ -35,21 +35,22 @@ func (t *trial) get(
 	return r.Value, verdict.Of(err)
 }
 
-// freshAgain fetches the key repeatedly until it gets a fresh value. It returns the time that this
-// took, or nil if it gave up.
-func (t *trial) freshAgain(ctx context.Context) *measured.Value {
+// freshAgain fetches the key repeatedly until it gets a fresh value, for ten times a caller's own
+// deadline at most. It returns the time that this took, or nil if it gave up.
+func (t *trial) freshAgain(ctx context.Context) (took *measured.Value) {
 	look := max(1, t.cfg.SoftTimeout/50)
 	began := time.Now()
-	// The number of tries is bounded, not the time: the loads can run before each, however busy the
-	// machine.
-	for range 10 * t.cfg.Timeout / look {
-		if _, kind := t.get(ctx, t.good); kind == verdict.Value {
-			took := seconds(time.Since(began))
-			return &took
+	t.within(ctx, 10*t.cfg.Timeout, func(own context.Context) {
+		for own.Err() == nil {
+			if _, kind := t.get(own, t.good); kind == verdict.Value {
+				s := seconds(time.Since(began))
+				took = &s
+				return
+			}
+			time.Sleep(look) // loads get to run
 		}
-		time.Sleep(look)
-	}
-	return nil
+	})
+	return took
 }
 
 // wantStale returns the wanted outcomes of callers that can have a stale value. In a stream, fresh

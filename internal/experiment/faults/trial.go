@@ -183,22 +183,29 @@ func (t *trial) dismissFirst() {
 }
 
 // next fetches the key once more, with a fetch function that works.
-func (t *trial) next(ctx context.Context) Next {
+func (t *trial) next(ctx context.Context) (n Next) {
+	t.within(ctx, t.cfg.Timeout, func(own context.Context) {
+		began := time.Now()
+		n.Value, n.Kind = t.get(own, t.good)
+		n.Took = seconds(time.Since(began))
+	})
+	return n
+}
+
+// within calls f with a context that ends when this process has had time d to run.
+func (t *trial) within(ctx context.Context, d time.Duration, f func(own context.Context)) {
 	own, release := newDeadline(ctx)
 	defer release()
 	done := make(chan struct{})
 	var passing sync.WaitGroup
 	passing.Go(func() {
-		if spend(t.cfg.Timeout, done) {
+		if spend(d, done) {
 			t.expire(own)
 		}
 	})
-	began := time.Now()
-	value, kind := t.get(own, t.good)
-	took := time.Since(began)
+	f(own)
 	close(done)
 	passing.Wait()
-	return Next{Kind: kind, Value: value, Took: seconds(took)}
 }
 
 // expire ends a caller's context. A caller that can have a stale value would also get it at a

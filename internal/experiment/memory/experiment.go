@@ -116,14 +116,13 @@ func (p *Params) rules(c *params.Checker) {
 	c.Check(p.TTL == 0 || p.TTL >= 100*time.Millisecond, "ttl", "must be at least 100ms, or 0, got %v",
 		p.TTL)
 	c.Unused(len(p.Limits) == 0, "with --limit none no run has a limit", "limit-gogc")
-	for _, l := range p.Limits {
-		c.Check(l.Times == 0 || len(p.GOGC) > 0, "limit",
-			"must be bytes without --gogc, since nothing tells what it is a multiple of, got %s", l)
-	}
-	if p.cells() == 0 {
-		c.Check(false, "stores", "must have one that suits the runs: %s needs a --ttl, and others "+
-			"can't be without --gogc and --limit, got %s", Expirable, strings.Join(p.Stores, ","))
-	}
+	stores := strings.Join(p.Stores, ",")
+	c.Check(p.cells() > 0, "stores", "must have one that suits the runs: %s needs a --ttl, got %s",
+		Expirable, stores)
+	has := func(store string) bool { return slices.Contains(p.Stores, store) }
+	c.Check(!c.Held || has(Uncompacted) && has(Snowfence) || has(Shedding) && len(p.Limits) > 0,
+		"stores", "must have %s and %s, or %s and a --limit, for --check: there is nothing to check, "+
+			"got %s", Uncompacted, Snowfence, Shedding, stores)
 }
 
 // Off is the GOGC with which only the memory limit triggers the collector.
@@ -222,14 +221,17 @@ func (l *Limits) UnmarshalText(text []byte) error {
 			return fmt.Errorf("must be at least 16MiB, since a Go program needs some for itself, got %s",
 				limit.Bytes)
 		}
+		if slices.Contains(*l, limit) {
+			return fmt.Errorf("%s stands there twice", limit)
+		}
 		*l = append(*l, limit)
 	}
 	return nil
 }
 
 // Run runs all cells, one after the other. If ctx ends, it stops the current cell, and returns the
-// earlier ones without an error, unless there are none. If a cell fails, it returns the error and
-// the earlier cells as a partial result.
+// earlier ones without an error. If a cell fails, it returns the error and the earlier cells as a
+// partial result.
 func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	r := &Result{}
 	for _, settings := range []func() []Setting{
@@ -261,7 +263,7 @@ func (r *Result) run(ctx context.Context, p *Params, e lab.Env, settings []Setti
 			switch {
 			case err == nil:
 				r.Cells = append(r.Cells, cell)
-			case ctx.Err() != nil && len(r.Cells) > 0:
+			case ctx.Err() != nil:
 				r.Partial = true
 			default:
 				return err

@@ -119,8 +119,11 @@ func TestInterrupt(t *testing.T) {
 	p, e := small(t, "stuck")
 	ctx, cancel := context.WithCancel(t.Context())
 	e.Progress = func(float64, string) { time.AfterFunc(50*time.Millisecond, cancel) }
-	_, err := Run(ctx, &p, e)
-	require.Error(t, err)
+	r, err := Run(ctx, &p, e)
+	require.NoError(t, err)
+	require.True(t, r.Partial)
+	require.Empty(t, r.Cells)
+	require.Equal(t, "The run was stopped before there was anything to see.", page(&p, r).Finding)
 
 	p, e = small(t, "serve")
 	ctx, cancel = context.WithCancel(t.Context())
@@ -130,7 +133,7 @@ func TestInterrupt(t *testing.T) {
 			cancel()
 		}
 	}
-	r, err := Run(ctx, &p, e)
+	r, err = Run(ctx, &p, e)
 	require.NoError(t, err)
 	require.True(t, r.Partial)
 	require.Len(t, r.Cells, 1)

@@ -119,6 +119,9 @@ func (c *Cell) series(value func(Sample) float64) series.Series {
 
 // Finding returns the result in a few sentences.
 func (r *Result) Finding() string {
+	if len(r.Cells) == 0 {
+		return "The run was stopped before there was anything to see."
+	}
 	var b strings.Builder
 	shrunk := func(setting Setting, how string) {
 		full, lean := r.find(Uncompacted, setting), r.find(Snowfence, setting)

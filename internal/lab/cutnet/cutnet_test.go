@@ -61,7 +61,7 @@ func (x *node) send(t *testing.T, to *node, text string) {
 	require.NoError(t, err)
 }
 
-// expect waits for one packet: loopback loses none while buffers have room.
+// expect waits for one packet. Loopback loses none while buffers have room.
 func (x *node) expect(t *testing.T, text string) {
 	t.Helper()
 	select {
@@ -138,7 +138,8 @@ func TestPacketUnderWay(t *testing.T) {
 	a := start(t, n, "a")
 	defer func() { require.NoError(t, b.Shutdown()) }()
 
-	// Nobody reads b's packets yet: the first is held between socket and reader, the others behind it.
+	// No goroutine reads b's packets yet: the first is held between socket and reader, the others
+	// behind it.
 	for range 3 {
 		_, err := a.WriteTo([]byte("early"), b.Addr())
 		require.NoError(t, err)

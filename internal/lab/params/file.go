@@ -119,7 +119,7 @@ func (d *decoding) pair(key, value *yaml.Node) {
 		d.unknown(key, name)
 		return
 	}
-	text, ok := d.text(value, name)
+	text, ok := d.text(value, name, f != nil && f.value.Kind() == reflect.Slice)
 	if !ok {
 		return
 	}
@@ -133,18 +133,19 @@ func (d *decoding) pair(key, value *yaml.Node) {
 	}
 }
 
-// text returns a value as a flag would have it: a list has commas between its values.
-func (d *decoding) text(node *yaml.Node, name string) (text string, ok bool) {
+// text returns a value, which may be a list if list is true, as a flag would have it: a list has
+// commas between its values.
+func (d *decoding) text(node *yaml.Node, name string, list bool) (text string, ok bool) {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
 		// A few aliases of aliases could stand for gigabytes.
 		d.fail(node, name, "anchors and aliases are not allowed")
 	case node.Style&yaml.TaggedStyle != 0:
 		d.fail(node, name, "tags such as %s are not allowed", node.Tag)
-	case node.Kind == yaml.SequenceNode:
+	case node.Kind == yaml.SequenceNode && list:
 		var words []string
 		for _, item := range node.Content {
-			word, ok := d.text(item, name)
+			word, ok := d.text(item, name, false)
 			if !ok {
 				return "", false
 			}

@@ -108,6 +108,21 @@ most: 64MiB
 	assert.True(t, strings.HasPrefix(string(text), `{"seed":1,"rate":7.5,`), "in order: %s", text)
 }
 
+// A field without a meaning stands neither in the text nor in the JSON, so that both are files
+// that give the same run.
+func TestUnusedFieldsAreLeftOut(t *testing.T) {
+	p, set, err := read(t, "", "--nodes", "7")
+	require.NoError(t, err)
+	text, err := json.Marshal(set)
+	require.NoError(t, err)
+	for _, file := range []string{set.Text("sample"), string(text)} {
+		assert.NotContains(t, file, "rate", "only slow has one")
+		again, _, err := read(t, file)
+		require.NoError(t, err)
+		assert.Equal(t, p, again)
+	}
+}
+
 // What is wrong is named with flag, or file and line, in one dialect.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
@@ -127,6 +142,7 @@ func TestErrors(t *testing.T) {
 		{"", "--kind hnag", []string{`must be one of panic, hang, slow, got "hnag" (did you mean hang?)`}},
 		{"", "--kinds a,d", []string{`must be one of a, b, c, got "d"`}},
 		{"", "--parts 1,1", []string{"1 stands there twice"}},
+		{"", "--parts 1,01", []string{"1 stands there twice"}},
 		{"", "--parts 1,5000", []string{"--parts: must be from 1 to 4096, got 5000"}},
 		{"", "--loop=maybe", []string{`must be true or false, got "maybe"`}},
 		{"", "--most 12Q", []string{`must be a whole number of bytes such as 64MiB, got "12Q"`}},
@@ -141,6 +157,9 @@ func TestErrors(t *testing.T) {
 		{"experiment: other", "", []string{`x.yaml:1: experiment: is "other": this is no scenario of cachebench sample`}},
 		{"seed: 1\nseed: 2", "", []string{"x.yaml:2: seed: stands there twice, first on line 1"}},
 		{"seed:\n", "", []string{"x.yaml:1: seed: must be one value, got nothing"}},
+		{"seed: [1]", "", []string{"x.yaml:1: seed: must be one value, got a list"}},
+		{"name: [a]", "", []string{"x.yaml:1: name: must be one value, got a list"}},
+		{"parts: [[1], 2]", "", []string{"x.yaml:1: parts: must be one value, got a list"}},
 		{"seed: {a: 1}\n", "", []string{"x.yaml:1: seed: must be one value, got a mapping"}},
 		{"[1, 2]", "", []string{"x.yaml:1: must be a mapping of names to values, got a list"}},
 		{"seed: &a 1\nnodes: *a", "", []string{"x.yaml:1: seed: anchors and aliases are not allowed"}},

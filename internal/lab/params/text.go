@@ -87,10 +87,11 @@ func parseList(v reflect.Value, text string) error {
 		if err := parse(item, part); err != nil {
 			return err
 		}
-		if seen[part] {
-			return fmt.Errorf("%s stands there twice", part)
+		word := format(item) // 01 is 1
+		if seen[word] {
+			return fmt.Errorf("%s stands there twice", word)
 		}
-		seen[part] = true
+		seen[word] = true
 		list = reflect.Append(list, item)
 	}
 	v.Set(list)
@@ -193,11 +194,15 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// MarshalJSON returns an object with the fields in the order of the struct: numbers and truth
-// values as such, and everything else as the text that flags and files have.
+// MarshalJSON returns an object with the fields that Text has, in the order of the struct: numbers
+// and truth values as such, and everything else as the text that flags and files have. It is a
+// scenario file that gives the same run.
 func (s *Set) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
-	for i, f := range s.fields {
+	for _, f := range s.fields {
+		if f.unused {
+			continue
+		}
 		var value any = f.format()
 		if f.isNumber() || f.value.Kind() == reflect.Bool {
 			value = f.value.Interface()
@@ -207,7 +212,7 @@ func (s *Set) MarshalJSON() ([]byte, error) {
 		if err := errors.Join(err, err2); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		if i > 0 {
+		if len(b) > 1 {
 			b = append(b, ',')
 		}
 		b = append(append(append(b, name...), ':'), text...)

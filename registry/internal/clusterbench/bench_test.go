@@ -27,7 +27,7 @@ var (
 	settle   = 3 * time.Second // until nodes that have met say no more than usual
 )
 
-// openFor makes a cluster that is closed when the benchmark ends.
+// openFor returns a cluster that is closed when the benchmark ends.
 func openFor(b *testing.B, s setup) *cluster {
 	b.Helper()
 	c, err := s.open(b.Context())
@@ -67,7 +67,7 @@ func BenchmarkVisible(b *testing.B) {
 func perName(d time.Duration, n int) float64 { return d.Seconds() * 1e6 / float64(n) }
 
 // BenchmarkOneAtATime registers and releases one name; each change waits until two other nodes have
-// seen the one before.
+// seen the previous one.
 func BenchmarkOneAtATime(b *testing.B) {
 	c := openFor(b, setup{nodes: 3})
 	const name = "name"

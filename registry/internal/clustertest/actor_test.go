@@ -18,10 +18,10 @@ type request struct {
 	Meta  []byte
 }
 
-// A reply is what came of it. Only what was asked for is set.
+// A reply is the result of a request. Only the requested fields are set.
 type reply struct {
 	Error     string
-	Duplicate bool     // Error says that the node's name is taken
+	Duplicate bool     // Error means that the node's name is taken
 	Errors    []string // by the request's names, "" for none
 
 	Addr    string
@@ -32,7 +32,7 @@ type reply struct {
 	Stats   *registry.Stats
 }
 
-// A claim names the holder of a name. Names are any bytes, which a string in JSON is not.
+// A claim is a name and its holder. Names can be any bytes, and JSON strings cannot.
 type claim struct {
 	Name []byte
 	Node string
@@ -47,7 +47,7 @@ type ending struct {
 	Winner   string // of the conflict
 }
 
-// An actor carries requests out on a registry.
+// An actor executes requests on a registry.
 type actor struct {
 	reg   *registry.Registry
 	ended func(ending)
@@ -74,7 +74,7 @@ func open(c registry.Config, ended func(ending)) (*actor, error) {
 	return a, nil
 }
 
-// count tallies the events by what they say besides the name.
+// count tallies the events by their fields other than the name.
 func (a *actor) count(w *registry.Watcher) {
 	for e := range w.Events() {
 		key := e.Kind.String()
@@ -90,7 +90,7 @@ func (a *actor) count(w *registry.Watcher) {
 	}
 }
 
-// do carries a request out.
+// do executes a request.
 func (a *actor) do(q *request) *reply {
 	switch q.Op {
 	case "register":
@@ -192,8 +192,8 @@ func (a *actor) register(q *request) *reply {
 	})
 }
 
-// run runs a function that does nothing but hold the name, again after each loss. The request
-// "held" lists such names.
+// run runs a function that only holds the name, and runs again after each loss. The request "held"
+// lists such names.
 func (a *actor) run(name string) {
 	a.watching.Go(func() {
 		err := a.reg.Run(context.Background(), name, nil, func(ctx context.Context) error {
@@ -230,7 +230,7 @@ func (a *actor) holding() *reply {
 	return p
 }
 
-// close ends the registry without a word to the others.
+// close closes the registry without notifying the others.
 func (a *actor) close() error {
 	err := a.reg.Close()
 	a.watching.Wait()

@@ -16,7 +16,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// listener takes connections and does something to each.
+// listener accepts connections and calls each with every one.
 func listener(tb testing.TB, each func(net.Conn)) (addr string) {
 	tb.Helper()
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -57,9 +57,9 @@ func closedPort(tb testing.TB) string {
 	return l.Addr().String()
 }
 
-// TestBadInput opens registries with wrong configurations. The messages are compared in full, as
-// users have to learn from them what is wrong. In those of a joining node SEED stands for the
-// seed's address, in those of the other side NODE for the node's, which the test does not choose.
+// TestBadInput opens registries with wrong configurations. The messages are compared in full,
+// because users rely on them. In those of a joining node SEED stands for the seed's address, and in
+// those of the other side NODE for the node's, which the test does not choose.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	keyA, keyB := []byte("0123456789abcdef"), []byte("fedcba9876543210")
@@ -88,10 +88,10 @@ func TestBadInput(t *testing.T) {
 		with registry.Config
 		want string
 		is   error
-		as   any // a pointer to the type of an error that must be within
+		as   any // a pointer to the type of an error that must be wrapped
 		sees *registry.Watcher
 		seen string
-		bump *registry.Registry // whose count of rejected messages must grow
+		bump *registry.Registry // its count of rejected messages must grow
 	}{{
 		what: "a seed that answers with rubbish", seed: rubbish,
 		want: `registry: could not join any of SEED: seed SEED: what answers there is not a node of this module: another program listens, or the port is wrong (it says "SSH-2.0-")`, as: new(*foreign),
@@ -186,12 +186,12 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	for _, r := range []*registry.Registry{plain, locked} {
-		require.Len(t, r.Members(), 1, "nobody got in")
+		require.Len(t, r.Members(), 1, "no node was admitted")
 	}
 	lockedSees.Close()
 }
 
-// openPlain opens a registry for others to meet, and watches it.
+// openPlain opens a registry that others join, and watches it.
 func openPlain(tb testing.TB, c registry.Config) (*registry.Registry, *registry.Watcher) {
 	tb.Helper()
 	c.ProbeInterval, c.SuspicionMult = 500*time.Millisecond, 4
@@ -202,7 +202,7 @@ func openPlain(tb testing.TB, c registry.Config) (*registry.Registry, *registry.
 	return r, w
 }
 
-// TestBadConfig gives Open what can be refused before any work.
+// TestBadConfig calls Open with configurations that are rejected before any work.
 func TestBadConfig(t *testing.T) {
 	t.Parallel()
 	taken, _ := openPlain(t, registry.Config{NodeName: "first"})
@@ -244,7 +244,7 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestBadNames registers what can't be registered.
+// TestBadNames makes registrations that are invalid.
 func TestBadNames(t *testing.T) {
 	t.Parallel()
 	r, _ := openPlain(t, registry.Config{NodeName: "a"})

@@ -8,22 +8,23 @@ import (
 	"sync"
 )
 
-// A line is what a process that is a node writes: a reply to the line it read, or news.
+// A line is one line of output of a child process: a reply to the line that it read, or a
+// notification.
 type line struct {
 	Reply *reply  `json:",omitempty"`
 	Ended *ending `json:",omitempty"`
 }
 
-// serve runs a process that is a node: it opens the registry, replies, and carries requests out
-// until its input ends, as it does when the test dies.
+// serve runs a child process: it opens the registry, replies, and executes requests until its input
+// ends, as it does when the test dies.
 func serve(text string, in io.Reader, out io.Writer) (code int) {
-	var mu sync.Mutex // keeps lines whole
+	var mu sync.Mutex // serialises writes
 	enc := json.NewEncoder(out)
 	write := func(l line) {
 		mu.Lock()
 		defer mu.Unlock()
 		if err := enc.Encode(l); err != nil {
-			os.Exit(1) // nobody listens any more
+			os.Exit(1) // the parent is gone
 		}
 	}
 	var s spec

@@ -14,18 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for what must come. It is not reached where all is well.
+// patience bounds the waits of a test. A passing test does not reach it.
 const patience = 60 * time.Second
 
-// A cluster is some nodes, and what they must come to see.
+// A cluster holds the nodes of a test, and the state that they must reach.
 type cluster struct {
 	tb    testing.TB
 	start starter
 	base  spec // of all nodes
 	nodes []*node
-	want  map[string]string // the holder of each name, as it must be
+	want  map[string]string // the wanted holder of each name
 
-	lastPort int // of the node that was killed last
+	lastPort int // of the last node that was killed
 }
 
 func newCluster(tb testing.TB, start starter, base spec) *cluster {
@@ -36,7 +36,7 @@ func newCluster(tb testing.TB, start starter, base spec) *cluster {
 	return &cluster{tb: tb, start: start, base: base, want: make(map[string]string)}
 }
 
-// add opens nodes, each with the addresses of those that are there as seeds.
+// add opens nodes, each with the addresses of existing ones as seeds.
 func (c *cluster) add(names ...string) {
 	c.tb.Helper()
 	for _, name := range names {
@@ -46,7 +46,7 @@ func (c *cluster) add(names ...string) {
 	}
 }
 
-// seeds returns the addresses of three nodes at the most.
+// seeds returns the addresses of at most three nodes.
 func (c *cluster) seeds() []string {
 	var list []string
 	for _, n := range c.nodes[:min(3, len(c.nodes))] {
@@ -55,8 +55,8 @@ func (c *cluster) seeds() []string {
 	return list
 }
 
-// nextPort is the next port, below those that the system chooses, so that a node which comes back
-// finds its own free. Two runs of the tests at the same time begin at different ones.
+// nextPort is the next port to use. It is below those that the system chooses, so that the port of
+// a node that restarts is free. Concurrent runs of the tests begin at different ports.
 var nextPort atomic.Int32
 
 const firstPort, ports = 12_000, 20_000
@@ -107,7 +107,7 @@ func (c *cluster) node(name string) *node {
 	return nil
 }
 
-// drop forgets a node, and what it held.
+// drop removes a node, and its names from the wanted state.
 func (c *cluster) drop(name string) *node {
 	c.tb.Helper()
 	n := c.node(name)
@@ -116,7 +116,7 @@ func (c *cluster) drop(name string) *node {
 	return n
 }
 
-// register has a node register names, all of which must be free.
+// register registers names on a node. All must be free.
 func (c *cluster) register(node string, names ...string) {
 	c.tb.Helper()
 	for i, e := range c.node(node).register([]byte("on "+node), names...) {
@@ -135,7 +135,8 @@ func (c *cluster) release(node string, names ...string) {
 	}
 }
 
-// whole waits until all nodes see each other and what is wanted, and returns how long that took.
+// whole waits until all nodes see each other and the wanted state, and returns the time that this
+// took.
 func (c *cluster) whole(when string) time.Duration {
 	c.tb.Helper()
 	took := waitUntil(c.tb, when, func() string {
@@ -150,8 +151,8 @@ func (c *cluster) whole(when string) time.Duration {
 	return took
 }
 
-// disagreement says in what a node differs from what is wanted, by what it shows or by what is held
-// there.
+// disagreement returns a difference between a node and the wanted state, in the names that it shows
+// or in those of its own holders, or "".
 func disagreement(nodes []*node, want map[string]string) string {
 	for _, n := range nodes {
 		got := n.holders()
@@ -183,7 +184,7 @@ func disagreement(nodes []*node, want map[string]string) string {
 	return ""
 }
 
-// agreed checks that no conflict was resolved in two ways.
+// agreed checks that no two nodes resolved a conflict differently.
 func (c *cluster) agreed() {
 	c.tb.Helper()
 	for _, n := range c.nodes {
@@ -198,11 +199,11 @@ func (c *cluster) agreed() {
 	}
 }
 
-// slow is the time after which a test logs what it waits for.
+// slow is the time after which a test logs the condition for which it waits.
 const slow = 5 * time.Second
 
-// waitUntil waits until missing returns "", which otherwise says what is missing, and returns how
-// long it took.
+// waitUntil waits until missing, which returns the unmet condition, returns "". It returns the time
+// that this took.
 func waitUntil(tb testing.TB, what string, missing func() string) time.Duration {
 	tb.Helper()
 	start, tell := time.Now(), slow

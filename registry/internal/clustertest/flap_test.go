@@ -28,24 +28,24 @@ func seeded(tb testing.TB) (seed uint64) {
 
 const (
 	flapNodes = 16
-	flapShare = 0.3 // of the links that are down at any moment
+	flapShare = 0.3 // of links that are down at any time
 	flapEvery = 200 * time.Millisecond
 	flapQueue = 256 // names per partition that may wait
 
-	// wholeWithin is by when the cluster must be whole after the links have come to rest. A suspicion
-	// that began at the last moment, and whose refutation was lost, ends with a node given up 4.8 s
-	// later. Who lost a node looks for it every five seconds, give or take a quarter, for one of
-	// several at a time; that may take three rounds. What was missed is found by the probe of a random
-	// peer every two seconds. That makes 25 s; the rest is for machines that are busy.
+	// wholeWithin is the time within which the cluster must be whole once the links no longer flap.
+	// A suspicion that began at the last moment, and whose refutation was lost, ends with a dead
+	// node 4.8 s later. A node that lost others searches for one of them every five seconds, give
+	// or take a quarter; that may take three rounds. Missed changes are found by the probe of a
+	// random peer every two seconds. That makes 25 s; the rest is for busy machines.
 	wholeWithin = 50 * time.Second
 
-	// repairsPerChange bounds the messages that repair (vectors, pulls, chunks) for each link that
-	// goes down or comes up, in the whole cluster: three times the most that was measured, 0.3 to 1.9.
-	// See TestFlappingCluster for where they come from.
+	// repairsPerChange bounds the repair messages (vectors, pulls, chunks) in the whole cluster for
+	// each link that goes down or comes up. It is three times the largest of the measured values,
+	// 0.3 to 1.9. See TestFlappingCluster for the causes of repairs.
 	repairsPerChange = 6
 )
 
-// traffic is what the nodes have sent, all together.
+// traffic is the total of what all nodes have sent.
 type traffic struct {
 	updates, summaries, repairs, frames uint64
 }
@@ -70,15 +70,15 @@ func (t traffic) less(u traffic) traffic {
 		t.frames - u.frames}
 }
 
-// TestFlappingCluster has links come and go at random while names are registered and released. What
-// must not happen is what made registries with one mailbox drown: that broken links lead to
-// messages which lead to more of them. A link that is down costs repairs in three ways: a node that
-// was given up and came back is sent a vector by each partition of each other node and sends one to
-// each, and pulls what it missed; a packet of gossip that was lost shows as a gap, which is pulled;
-// and the probes of a random peer, whose number is fixed, are answered by vectors if they differ.
-// The latter two depend on the load and the time, not on how often links change.
+// TestFlappingCluster makes links flap at random while names are registered and released. Broken
+// links must not lead to messages that break more links, as in registries with one mailbox. A link
+// that is down costs repairs in three ways. A node that was declared dead and came back exchanges a
+// vector with each partition of each other node, and pulls what it missed. A lost packet of gossip
+// is a gap, which is pulled. And the probes of a random peer, whose number is fixed, are answered
+// by vectors if they differ. The latter two depend on the load and the time, not on the number of
+// flaps.
 //
-// It runs alone: sixteen nodes are as much as a small machine can stand.
+// It runs alone, because sixteen nodes are all that a small machine can run.
 func TestFlappingCluster(t *testing.T) {
 	seed := seeded(t)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -188,7 +188,7 @@ func TestFlappingCluster(t *testing.T) {
 	require.LessOrEqual(t, peers, 4<<20)
 }
 
-// pause lets time pass in which things happen. Nothing is expected to be done at its end.
+// pause waits for d. Tests must not rely on anything having happened at its end.
 func pause(tb testing.TB, d time.Duration) {
 	tb.Helper()
 	select {
@@ -220,8 +220,8 @@ const (
 	loadNames = 200
 )
 
-// work starts a load on all nodes of a cluster: at each of its steps a random node registers a
-// random name or, if it sees it held, has the holder release it.
+// work starts a load on all nodes of a cluster: at each step a random node registers a random name
+// or, if that is held, makes its holder release it.
 func work(c *cluster, seed uint64) *load {
 	l := &load{quit: make(chan struct{})}
 	nodes := c.nodes
@@ -253,7 +253,7 @@ func (l *load) step(nodes []*node, at *node, name string) {
 	}
 	done, err := at.call(&op)
 	if err != nil || done.Errors[0] != "" {
-		return // it is taken, or was lost just now
+		return // the name is taken, or its registration was just lost
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -269,8 +269,8 @@ func (l *load) stop() {
 	l.wg.Wait()
 }
 
-// TestFlappingLink lets the link between two nodes flap. That concerns only those two: no node is
-// declared dead, and all news reaches all nodes.
+// TestFlappingLink makes the link between two nodes flap. Only those two are affected: no node is
+// declared dead, and all changes reach all nodes.
 func TestFlappingLink(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)

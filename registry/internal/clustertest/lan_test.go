@@ -15,7 +15,7 @@ import (
 )
 
 // A lan is a network of network namespaces: one for each node, and one with bridges that link them.
-// Which bridge a node's wire is plugged into decides whom it can reach.
+// A node reaches the nodes on the same bridge.
 type lan struct {
 	tb    testing.TB
 	hub   string
@@ -24,13 +24,13 @@ type lan struct {
 	addrs map[string]string // by node
 }
 
-// lanPrefix is the prefix of the namespaces' names; the process's number follows, so that those of
+// lanPrefix is the prefix of the namespaces' names. The process's number follows, so that those of
 // a dead process can be found.
 const lanPrefix = "snowfence-test-"
 
 var lans atomic.Int64
 
-// newLan makes a network, or skips the test where that can't be done.
+// newLan makes a network, or skips the test where that is not possible.
 func newLan(tb testing.TB, nodes ...string) *lan {
 	tb.Helper()
 	if os.Geteuid() != 0 {
@@ -81,7 +81,7 @@ func (l *lan) build(prefix string, nodes []string) error {
 	return nil
 }
 
-// namespace makes one, and has it removed at the end of the test. Links go with it.
+// namespace makes a namespace, which is removed with its links at the end of the test.
 func (l *lan) namespace(name string) error {
 	if err := ip("netns", "add", name); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (l *lan) start(tb testing.TB, s *spec) (caller, string, error) {
 	return startProcess(tb, s)
 }
 
-// plug puts nodes onto a bridge.
+// plug connects nodes to a bridge.
 func (l *lan) plug(bridge string, nodes ...string) {
 	l.tb.Helper()
 	for _, node := range nodes {
@@ -108,7 +108,7 @@ func (l *lan) plug(bridge string, nodes ...string) {
 	}
 }
 
-// isolate has a bridge pass nothing between the nodes that are isolated.
+// isolate makes a bridge drop all packets between isolated nodes.
 func (l *lan) isolate(state string, nodes ...string) {
 	l.tb.Helper()
 	for _, node := range nodes {
@@ -126,7 +126,7 @@ func ip(args ...string) error {
 	return nil
 }
 
-// sweep removes what processes left behind that could not clean up.
+// sweep removes namespaces of processes that could not clean up.
 func sweep(tb testing.TB) {
 	tb.Helper()
 	out, err := exec.Command("ip", "netns", "list").Output() //nolint:noctx // it ends by itself

@@ -27,7 +27,7 @@ func TestSplitOfNetworks(t *testing.T) {
 	}
 }
 
-// TestOverlappingSplitOfNetworks lets nothing pass between two processes that both reach a third.
+// TestOverlappingSplitOfNetworks cuts two processes off from each other that both reach a third.
 func TestOverlappingSplitOfNetworks(t *testing.T) {
 	t.Parallel()
 	l := newLan(t, "a", "b", "c")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLifeOfACluster goes through what happens to a cluster in its life, in one process and as
-// processes.
+// TestLifeOfACluster tests the usual events in the life of a cluster, in one process and in
+// several.
 func TestLifeOfACluster(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
@@ -61,7 +61,7 @@ func live(c *cluster, size int) {
 	}
 
 	c.kill(last)
-	require.Zero(c.tb, c.restart(last, c.lastPort), "refusals at the address of the node before")
+	require.Zero(c.tb, c.restart(last, c.lastPort), "refusals at the address of the previous node")
 	c.whole("it started anew at once at the same port")
 	c.register(last, orphans[namesEach/2:]...)
 	c.whole("it took its other names once more")
@@ -70,7 +70,7 @@ func live(c *cluster, size int) {
 	refused := c.restart(last, 0)
 	c.tb.Logf("started at another port at once after a kill: refused %d times until the node before "+
 		"was given up", refused)
-	require.Positive(c.tb, refused, "the name is still that of the node before")
+	require.Positive(c.tb, refused, "the name still belongs to the previous node")
 	c.register(last, orphans[namesEach/2:]...)
 	c.whole("its name was free again")
 
@@ -108,7 +108,7 @@ func live(c *cluster, size int) {
 	c.agreed()
 }
 
-// kill kills a node, and says nothing of what the others make of it.
+// kill kills a node, and does not wait for the others to detect it.
 func (c *cluster) kill(name string) {
 	c.tb.Helper()
 	n := c.drop(name)
@@ -116,8 +116,8 @@ func (c *cluster) kill(name string) {
 	require.NoError(c.tb, n.kill())
 }
 
-// crash kills a node and waits until the others have given it up. Its names must be hidden, and no
-// others even for a moment.
+// crash kills a node and waits until the others have declared it dead. Its names must be hidden,
+// and no others even for a moment.
 func (c *cluster) crash(name string) {
 	c.tb.Helper()
 	before := make(map[*node]map[string]int)
@@ -141,8 +141,8 @@ func (c *cluster) crash(name string) {
 			case "unregistered " + name + ": node down":
 				hidden += count
 			case "unregistered " + name + ": registry closed":
-				// A node in this process dies by closing its registry. On a slow machine that gets a word out
-				// first; a process that is killed can't.
+				// A node in this process is killed by closing its registry. On a slow machine that
+				// may still send a message first; a killed process can't.
 				hidden += count
 			case "node down " + name + ": node down":
 				downs = count
@@ -159,8 +159,8 @@ func (c *cluster) crash(name string) {
 	})
 }
 
-// told waits until each node's watchers have got the events of what the node shows already: events
-// come after that, and are counted later still.
+// told waits until each node's watchers have the events for what the node already shows: events are
+// sent after that, and counted later still.
 func (c *cluster) told(what string, missing func(*node) string) {
 	c.tb.Helper()
 	waitUntil(c.tb, what+": the events", func() string {
@@ -183,7 +183,7 @@ func (c *cluster) namesOf(node string) []string {
 	return list
 }
 
-// restart opens a node under the name of one that is gone. It returns how often it was refused.
+// restart opens a node under the name of one that is gone. It returns the number of refusals.
 func (c *cluster) restart(name string, port int) (refused int) {
 	c.tb.Helper()
 	s := c.base
@@ -191,7 +191,7 @@ func (c *cluster) restart(name string, port int) (refused int) {
 	return c.open(&s)
 }
 
-// leave has a node leave in good order and exit, and returns its port.
+// leave makes a node leave and exit, and returns its port.
 func (c *cluster) leave(name string) (port int) {
 	c.tb.Helper()
 	n := c.drop(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A local is a node that lives in the test's own process.
+// A local is a node in the test's own process.
 type local struct {
 	actor *actor
 	endings
@@ -24,7 +24,7 @@ func startLocal(tb testing.TB, s *spec) (caller, string, error) {
 	return startOver(tb, s, nil)
 }
 
-// over opens nodes over links that can be cut.
+// over returns a starter of nodes over links that can be cut.
 func over(cut *cutnet.Network) starter {
 	return func(tb testing.TB, s *spec) (caller, string, error) {
 		tb.Helper()
@@ -64,6 +64,7 @@ func (l *local) call(q *request) (*reply, error) {
 	return r, nil
 }
 
-// kill closes the registry, the nearest to kill -9 in this process: it does not notify the others.
+// kill closes the registry without notifying the others, which is the closest to SIGKILL in this
+// process.
 func (l *local) kill() error { return l.actor.close() }
 func (l *local) exit() error { return l.actor.close() }

@@ -10,11 +10,11 @@ import (
 	"github.com/snowfence/snowfence/internal/leak"
 )
 
-// childEnv has the spec of the node that this process is to be, as JSON; none in the test's own
-// process.
+// childEnv holds the spec, as JSON, of the node that this process runs; it is not set in the test's
+// own process.
 const childEnv = "SNOWFENCE_CLUSTERTEST_NODE"
 
-// atOnce is how many tests run at a time unless -parallel says so: they mostly wait.
+// atOnce is the number of tests that run at a time by default: they mostly wait.
 const atOnce = 4
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	if !given {
 		n := atOnce
 		if testing.Short() {
-			n = 3 * atOnce // one after the other would take longer than -short should
+			n = 3 * atOnce // fewer would take longer than -short should
 		}
 		if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
 			panic(err)

@@ -13,10 +13,10 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A caller is the way to a node, wherever it lives.
+// A caller gives access to a node, in this process or another.
 type caller interface {
 	call(*request) (*reply, error)
-	kill() error     // it dies without a word
+	kill() error     // without notifying the others
 	exit() error     // it closes
 	ended() []ending // the registrations that ended so far
 }
@@ -24,7 +24,7 @@ type caller interface {
 // A starter opens a node and returns its address.
 type starter func(testing.TB, *spec) (caller, string, error)
 
-// errDuplicate is why a starter fails if the node's name is taken.
+// errDuplicate is the error of a starter if the node's name is taken.
 var errDuplicate = errors.New("duplicate name")
 
 // A node is a member of a cluster under test. Its methods end the test if they fail.
@@ -111,8 +111,8 @@ func (n *node) conflicts() map[string]string {
 	return m
 }
 
-// toldOf waits until that many contexts on the node have ended by a lost conflict, and returns the
-// conflicts as conflicts does.
+// toldOf waits until count contexts on the node have ended by a lost conflict, and returns the
+// result of conflicts.
 func (n *node) toldOf(count int) (got map[string]string) {
 	n.tb.Helper()
 	waitUntil(n.tb, "every loser on "+n.spec.Name+" is told", func() string {

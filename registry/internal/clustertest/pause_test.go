@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPause stops a process until it is declared dead, and resumes it: it keeps the names that no
-// other node took meanwhile, and loses the rest. It does not know that it was stopped.
+// TestPause stops a process until it is declared dead, and resumes it. It keeps the names that no
+// other node took meanwhile, and loses the rest.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, startProcess, spec{})

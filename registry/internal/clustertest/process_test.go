@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A process is a node that lives in a process of its own.
+// A process is a node in a process of its own.
 type process struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -37,11 +37,11 @@ func startProcess(tb testing.TB, s *spec) (caller, string, error) {
 	}
 	args := []string{self}
 	if s.Namespace != "" {
-		// becomes the process that it starts
+		// ip replaces itself with the command
 		args = append([]string{"ip", "netns", "exec", s.Namespace}, args...)
 	}
 	p := &process{
-		//nolint:noctx // killed by its owner, also when the test's context has ended
+		//nolint:noctx // killed by its owner, even after the test's context has ended
 		cmd:   exec.Command(args[0], args[1:]...),
 		reply: make(chan *reply, 1), done: make(chan struct{}), log: newTail(tb, s.Name),
 	}
@@ -67,7 +67,7 @@ func startProcess(tb testing.TB, s *spec) (caller, string, error) {
 	return p, opened.Addr, nil
 }
 
-// read takes what the process writes, until its end.
+// read reads the output of the process until its end.
 func (p *process) read(out io.Reader) {
 	dec := json.NewDecoder(out)
 	for {
@@ -82,7 +82,7 @@ func (p *process) read(out io.Reader) {
 			p.reply <- l.Reply
 		}
 	}
-	_ = p.cmd.Wait() // that it was killed is no news
+	_ = p.cmd.Wait() // the error is that it was killed
 	close(p.reply)
 	close(p.done)
 }
@@ -113,7 +113,7 @@ func (p *process) call(q *request) (*reply, error) {
 	return p.await()
 }
 
-// kill is kill -9.
+// kill kills the process (SIGKILL).
 func (p *process) kill() error {
 	err := p.cmd.Process.Kill()
 	<-p.done
@@ -123,7 +123,7 @@ func (p *process) kill() error {
 	return err
 }
 
-// exit has the process end by itself.
+// exit makes the process end by itself.
 func (p *process) exit() error {
 	if err := p.enc.Encode(&request{Op: "exit"}); err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRunOutlivesItsProcess kills the process of a function that one node at a time runs: another
-// one's begins, on one node alone. It goes on until the last process.
+// TestRunOutlivesItsProcess kills the process that runs a function: another one begins, on one node
+// only. It repeats that until the last process.
 func TestRunOutlivesItsProcess(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, startProcess, spec{})

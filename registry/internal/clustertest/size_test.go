@@ -13,14 +13,14 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// TestLargeMetadata registers metadata that no packet holds.
+// TestLargeMetadata registers metadata that do not fit into a packet.
 func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, startProcess, spec{MaxMeta: 1<<16 - 1})
 	c.add("a", "b", "c")
 	r := rand.New(rand.NewPCG(1, 1))
 	metas := make(map[string][]byte)
-	// with the most metadata it fills a frame of its own
+	// With the most metadata it fills a frame of its own.
 	longest := strings.Repeat("\xff", registry.MaxName)
 	for i, size := range []int{0, 1, 1100, 1400, 4096, 60_000, 65_535} {
 		name := fmt.Sprintf("of %d bytes", size)
@@ -68,7 +68,7 @@ func TestNamesOfAnyBytes(t *testing.T) {
 	c.whole("and taken by the other")
 }
 
-// TestLateJoin has a node come to a cluster that holds many names.
+// TestLateJoin makes a node join a cluster with many names.
 func TestLateJoin(t *testing.T) {
 	t.Parallel()
 	names := 20_000

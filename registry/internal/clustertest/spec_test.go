@@ -11,7 +11,7 @@ import (
 	"github.com/snowfence/snowfence/registry"
 )
 
-// A spec says what node is to be opened. It travels to another process as JSON.
+// A spec configures a node. It is passed to another process as JSON.
 type spec struct {
 	Name       string
 	Host       string // the address to listen on; "": loopback
@@ -24,18 +24,19 @@ type spec struct {
 	Keys       [][]byte
 	Pace       pace
 
-	// Namespace is the network namespace that the process is to run in; "": that of the test.
+	// Namespace is the network namespace of the process; "": that of the test.
 	Namespace string
 }
 
-// A pace is how fast membership works.
+// A pace holds the times of membership.
 type pace struct {
 	Gossip, Probe, Timeout time.Duration
 	Suspicion              int
 }
 
-// brisk gives a dead node up within four or five seconds, and stands a machine that is busy for
-// two. With a factor of 2 a suspicion takes a fixed time, whatever others say.
+// brisk returns a pace that declares a dead node dead within four or five seconds, and tolerates a
+// machine that is busy for two. With a factor of 2 a suspicion takes a fixed time, whatever other
+// nodes confirm.
 func brisk() pace {
 	if testing.Short() {
 		return pace{20 * time.Millisecond, 700 * time.Millisecond, 500 * time.Millisecond, 2}
@@ -52,7 +53,7 @@ func patient() pace {
 	return p
 }
 
-// suspicion returns how long a suspect has to answer for itself, in a cluster of at most ten nodes.
+// suspicion returns the time that a suspect has to refute, in a cluster of at most ten nodes.
 func (p pace) suspicion() time.Duration { return time.Duration(p.Suspicion) * p.Probe }
 
 func (s *spec) config(log *slog.Logger, tr memberlist.Transport) registry.Config {

@@ -33,7 +33,7 @@ func TestSplit(t *testing.T) {
 
 const namesInSplit = 1000
 
-// split has both sides of a split register the same names, and sees to it that each then has one
+// split registers the same names on both sides of a split, and checks that each then has one
 // holder. Of every other name the left side's claim is the newer one.
 func split(c *cluster, left, right []string, cut, heal func()) {
 	t := c.tb
@@ -116,7 +116,7 @@ func split(c *cluster, left, right []string, cut, heal func()) {
 	require.Equal(t, namesInSplit, told)
 	t.Logf("%d losers were told, each of its winner", told)
 
-	// A name that is given up is free for the side that lost it, everywhere and for good.
+	// A released name is free for the side that lost it, on all nodes and for good.
 	for _, n := range slices.Clone(c.nodes) {
 		var mine []string
 		for i, name := range names {
@@ -138,8 +138,8 @@ func split(c *cluster, left, right []string, cut, heal func()) {
 	c.agreed()
 }
 
-// TestOneWaySplit cuts one direction of one link. Nobody may be given up for that, and all news
-// must come round.
+// TestOneWaySplit cuts one direction of one link. No node may be declared dead because of it, and
+// all changes must reach all nodes.
 func TestOneWaySplit(t *testing.T) {
 	t.Parallel()
 	cut := cutnet.New(1)
@@ -167,8 +167,8 @@ func TestOverlappingSplit(t *testing.T) {
 	c.agreed()
 }
 
-// beside uses a cluster in which the link between a and b is bad: each sees the other's names,
-// conflicts between them are resolved, and no node is declared dead meanwhile.
+// beside tests a cluster in which the link between a and b is bad: each sees the other's names,
+// conflicts between them are resolved, and no node is declared dead.
 func beside(c *cluster) {
 	t := c.tb
 	start, bad := time.Now(), 2*c.base.Pace.suspicion() // one that began late ends within that
@@ -183,7 +183,7 @@ func beside(c *cluster) {
 			c.release(n.spec.Name, series(fmt.Sprintf("round %d of %s", round, n.spec.Name), 10)...)
 		}
 		c.whole("with a bad link: releases")
-		pause(t, bad/20) // what matters is the time; work without a pause slows down all other tests
+		pause(t, bad/20) // the time matters; work without a pause would slow down other tests
 	}
 	for _, n := range c.nodes {
 		for key, count := range n.tally() {
@@ -192,8 +192,8 @@ func beside(c *cluster) {
 	}
 }
 
-// contest makes two nodes register the same names at the same time, waits until each has one
-// holder, and enters that into c.want: only the nodes know which claim was last.
+// contest registers the same names on two nodes at the same time, waits until each has one holder,
+// and enters that into c.want: only the nodes know which claim was last.
 func contest(c *cluster, x, y string, names []string) {
 	t := c.tb
 	done := make(chan struct{})
@@ -222,7 +222,7 @@ func contest(c *cluster, x, y string, names []string) {
 	})
 }
 
-// TestMute cuts one direction of all links of a node: it receives, but nothing that it sends
+// TestMute cuts one direction of all links of a node: it receives messages, but none that it sends
 // arrives.
 func TestMute(t *testing.T) {
 	t.Parallel()

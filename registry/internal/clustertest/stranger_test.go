@@ -22,15 +22,16 @@ import (
 
 const forged = "forged"
 
-// A forger knows all of a cluster but its key, and speaks for one of its nodes.
+// A forger knows everything about a cluster except its key, and sends messages in the name of one
+// of its nodes.
 type forger struct {
 	victim      string
 	incarnation uint64
 	partitions  int
 }
 
-// knows learns what there is to know, as a node that has the key would. That node is gone when it
-// returns.
+// knows returns a forger with the knowledge of a node that has the key. That node has left when
+// knows returns.
 func knows(tb testing.TB, c *cluster, victim string) *forger {
 	tb.Helper()
 	partitions := 4
@@ -66,14 +67,14 @@ func knows(tb testing.TB, c *cluster, victim string) *forger {
 	return f
 }
 
-// packet says, in the victim's name, that it holds a name.
+// packet returns a packet in the victim's name with a claim on a name.
 func (f *forger) packet(tb testing.TB) []byte {
 	tb.Helper()
 	places, err := partition.New(f.partitions)
 	require.NoError(tb, err)
 	r := &replica.Record{Name: forged, Node: f.victim, Seq: 1,
 		Time: hlc.Timestamp{Nanos: time.Now().UnixNano()}}
-	// memberlist's byte for a message of its user, and the mesh's for a frame of gossip
+	// These are memberlist's byte for a user message, and the mesh's for a frame of gossip.
 	const byUser, gossip = 8, 'G'
 	b, err := wire.Append([]byte{byUser, gossip}, &wire.Frame{
 		From: f.victim, Incarnation: f.incarnation, Sent: time.Now().UnixNano(),
@@ -85,7 +86,8 @@ func (f *forger) packet(tb testing.TB) []byte {
 	return b
 }
 
-// stream is a message over a connection: memberlist puts its length before it, as MessagePack.
+// stream returns the packet as a message over a connection, where memberlist puts its length before
+// it, as MessagePack.
 func stream(packet []byte) []byte {
 	n := len(packet) - 1
 	head := append([]byte{8, 0x81, 0xaa}, "UserMsgLen"...)
@@ -100,7 +102,7 @@ func (deaf) NodeUp(string, uint64, string) {}
 func (deaf) NodeDown(string, bool)         {}
 func (deaf) Refused(_, _ string, _ error)  {}
 
-// throw sends bytes to a node, in a packet and over a connection.
+// throw sends bytes to a node, as a packet and over a connection.
 func throw(tb testing.TB, addr string, packet, stream []byte) {
 	tb.Helper()
 	var d net.Dialer
@@ -111,16 +113,16 @@ func throw(tb testing.TB, addr string, packet, stream []byte) {
 	require.NoError(tb, udp.Close())
 	tcp, err := d.DialContext(tb.Context(), "tcp", addr)
 	require.NoError(tb, err)
-	_, _ = tcp.Write(stream) // it may hang up before
+	_, _ = tcp.Write(stream) // the node may close the connection before
 	half, ok := tcp.(*net.TCPConn)
 	require.True(tb, ok)
-	_ = half.CloseWrite() // it may have hung up
+	_ = half.CloseWrite() // the node may have closed the connection
 	require.NoError(tb, tcp.SetReadDeadline(time.Now().Add(patience)))
-	_, _ = io.Copy(io.Discard, tcp) // until the node has had enough
+	_, _ = io.Copy(io.Discard, tcp) // until the node closes the connection
 	require.NoError(tb, tcp.Close())
 }
 
-// junk is bytes of which each kind looks a bit like something.
+// junk returns random bytes; each kind resembles a valid message a little.
 func junk(r *rand.Rand, i int) []byte {
 	b := make([]byte, 1+r.IntN(1400))
 	for j := range b {
@@ -135,8 +137,8 @@ func junk(r *rand.Rand, i int) []byte {
 	return b
 }
 
-// TestForger shows that the forged packets work where there are no keys, as the docs say they do,
-// and then that they are nothing where there are.
+// TestForger checks that forged packets work without keys, as documented, and are rejected with
+// keys.
 func TestForger(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -185,7 +187,7 @@ func TestForger(t *testing.T) {
 				}
 				return ""
 			})
-			require.Equal(t, before, a.tally(), "nothing has happened at a")
+			require.Equal(t, before, a.tally(), "a has no new events")
 			require.Equal(t, []string{"a", "b"}, a.members())
 			c.register("b", "honest")
 			c.whole("they go on")
@@ -195,7 +197,7 @@ func TestForger(t *testing.T) {
 	}
 }
 
-// TestJunk throws bytes at nodes that have no keys.
+// TestJunk sends random bytes to nodes without keys.
 func TestJunk(t *testing.T) {
 	t.Parallel()
 	seed := seeded(t)

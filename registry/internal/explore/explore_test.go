@@ -14,11 +14,11 @@ var most = flag.Int("explore.states", 0,
 
 var deep = flag.Bool("explore.deep", false, "search the bigger worlds too")
 
-// quick is how many states of a world are enough with -short; the race detector, which has little
-// to find here, sees fewer still.
+// quick is the number of states of a world that are explored with -short. The race detector, which
+// has little to find here, gets fewer.
 const quick = 20_000
 
-// Explore the worlds, two at a time, and print what was seen.
+// explore explores the worlds, two at a time, and prints the results.
 func explore(t *testing.T, worlds []World) {
 	var mu sync.Mutex // guards reports
 	reports := make([]Report, len(worlds))
@@ -47,7 +47,7 @@ func explore(t *testing.T, worlds []World) {
 					t.Fatal("the search ended early")
 				}
 				if r.Rests == 0 {
-					t.Fatal("no state of rest was judged")
+					t.Fatal("no state of rest was checked")
 				}
 			})
 		}
@@ -65,7 +65,7 @@ func TestDeepWorlds(t *testing.T) {
 	explore(t, DeepWorlds())
 }
 
-// A name for each world, or -run could not choose one.
+// Each world has a name of its own, so that -run can select it.
 func TestWorldsHaveNames(t *testing.T) {
 	var names []string
 	for _, w := range slices.Concat(Worlds(), SynRace(), DeepWorlds()) {
@@ -76,7 +76,7 @@ func TestWorldsHaveNames(t *testing.T) {
 	}
 }
 
-// A search must be the same each time, or a path could not be described.
+// A search is the same each time; otherwise a path could not be described.
 func TestTheSearchIsRepeatable(t *testing.T) {
 	w := World{Name: "two: small", Nodes: 2,
 		Budget: Budget{Register: 2, Release: 1, Split: 1, Tick: 1}, Flying: 1, MaxStates: quick}
@@ -88,7 +88,7 @@ func TestTheSearchIsRepeatable(t *testing.T) {
 	}
 }
 
-// A state survives being written down.
+// A state is the same after encoding and decoding.
 func TestStatesAreWrittenInFull(t *testing.T) {
 	s := state{
 		node: [3]uint32{1, 70_000, 3}, run: [3]uint8{4, 5, 6},

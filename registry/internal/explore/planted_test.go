@@ -153,7 +153,7 @@ const oldRule = `	if c.After == max(t.seq, t.walkNext) && c.UpTo > c.After && (c
 	}
 `
 
-// The explorer is worth what it finds: each of these bugs, in the worlds that take seconds.
+// The explorer finds each of these bugs, in the worlds that take seconds.
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if testing.Short() || race {
 		t.Skip("builds the core once for each bug")

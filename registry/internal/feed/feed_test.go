@@ -13,12 +13,12 @@ import (
 
 var errEnded = errors.New("ended")
 
-// newHub returns a hub of numbers, in which those that were missed are a negative one.
+// newHub returns a hub of numbers, in which a negative number counts missed ones.
 func newHub() *Hub[int] {
 	return &Hub[int]{Ended: errEnded, Missed: func(n uint64) int { return -int(n) }}
 }
 
-// taken returns all that waits.
+// taken returns all events that wait.
 func taken(s *Subscription[int]) []int {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -32,8 +32,8 @@ func taken(s *Subscription[int]) []int {
 	}
 }
 
-// However publishing and taking alternate, events come in order, the last limit of them, and none
-// is lost without being counted.
+// However publishing and taking alternate, the last limit events come in order, and lost ones are
+// counted.
 func TestOrderAndCount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHub()
@@ -109,7 +109,7 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-// Many take and many publish; each event goes to one.
+// With many publishers and many takers, each event goes to one taker.
 func TestMany(t *testing.T) {
 	h := newHub()
 	s := h.Subscribe(t.Context(), 100_000, nil)

@@ -11,7 +11,7 @@ import (
 
 const skew = int64(time.Second)
 
-// Whatever the wall clock does and whatever is observed, a node's readings rise.
+// A node's readings rise, whatever the wall clock does and whatever is observed.
 func TestReadingsRise(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := New(time.Second)
@@ -38,8 +38,7 @@ func TestReadingsRise(t *testing.T) {
 	})
 }
 
-// A reading is ahead of the wall clock only as far as the wall clock stepped back, or as is
-// tolerated.
+// A reading is ahead of the wall clock by at most a step back of that clock, or by the tolerance.
 func TestReadingsStayNearTheWallClock(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := New(time.Second)

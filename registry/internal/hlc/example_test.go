@@ -13,11 +13,11 @@ func Example() {
 	fmt.Println(c.Now(noon))
 	fmt.Println(c.Now(noon - int64(time.Minute))) // the wall clock was set back
 
-	// Another node is a little ahead; what we write after hearing of it is newer.
+	// Another node is a little ahead; a timestamp after Observe is newer.
 	c.Observe(hlc.Timestamp{Nanos: noon + int64(time.Second)}, noon)
 	fmt.Println(c.Now(noon))
 
-	// Far ahead is not followed.
+	// A timestamp far ahead is not followed.
 	fmt.Println(c.Observe(hlc.Timestamp{Nanos: noon + int64(time.Hour)}, noon))
 	// Output:
 	// 2026-03-01T12:00:00.000000000Z

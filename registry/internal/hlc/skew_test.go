@@ -12,7 +12,7 @@ import (
 )
 
 // hears passes a clock messages of a node for longer than probation, until the wall clock shows
-// wall and the node's shows theirs. It returns the result of the last Heard.
+// wall and the node's clock shows theirs. It returns the result of the last Heard.
 func hears(c *Clock, node string, theirs, wall int64) bool {
 	for _, ago := range []int64{probation, probation / 2} {
 		c.Heard(node, theirs-ago, wall-ago)
@@ -20,16 +20,16 @@ func hears(c *Clock, node string, theirs, wall int64) bool {
 	return c.Heard(node, theirs, wall)
 }
 
-// Offsets are of the others' wall clocks against ours, in seconds; one second is tolerated.
+// Offsets are those of the others' wall clocks from ours, in seconds; one second is tolerated.
 func TestWhoIsTooFarAhead(t *testing.T) {
 	for _, c := range []struct {
 		offsets []int
-		ahead   int // of what is tolerated
+		ahead   int // beyond the tolerance
 	}{
 		{[]int{}, 0},
 		{[]int{0}, 0},
 		{[]int{-1}, 0},
-		{[]int{-5}, 4}, // of two nodes the one ahead gives way
+		{[]int{-5}, 4}, // of two nodes the one ahead is held back
 		{[]int{5}, 0},  // and not the one behind
 		{[]int{-5, -5}, 4},
 		{[]int{-5, 0}, 0}, // one other is slow
@@ -68,7 +68,7 @@ func TestBeingAheadIsFoundOnce(t *testing.T) {
 	_, clamps := c.Limit(wall)
 	require.EqualValues(t, 1, clamps)
 
-	// It is put right, and goes wrong again.
+	// The clock is corrected, and then becomes wrong again.
 	wall += 10 * probation
 	require.False(t, c.Heard("b", wall, wall))
 	require.Zero(t, c.Stats().Ahead)
@@ -88,7 +88,8 @@ func TestANodeThatIsGoneHasNoSay(t *testing.T) {
 	require.Zero(t, c.Stats().Ahead)
 }
 
-// While a clock is held back, what others say is measured from where it is held.
+// While a clock is held back, other nodes' timestamps are compared with the time at which it is
+// held.
 func TestAClockThatIsHeldBackIsNotCarriedAway(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
 	hears(c, "b", wall-10*skew, wall)
@@ -97,8 +98,8 @@ func TestAClockThatIsHeldBackIsNotCarriedAway(t *testing.T) {
 	require.True(t, c.Observe(Timestamp{Nanos: wall - 8*skew}, wall))
 }
 
-// With a majority of clocks near each other, every node's readings stay within what is tolerated of
-// the newest good one.
+// If a majority of clocks agree, every node's readings stay within the tolerance of the newest good
+// one.
 func TestAMajorityBoundsEverybody(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.SampledFrom([]int{3, 5, 7}).Draw(r, "nodes")
@@ -128,8 +129,8 @@ func TestAMajorityBoundsEverybody(t *testing.T) {
 	})
 }
 
-// A process that stood still, or a machine that slept, finds messages that are as old as its pause.
-// It must not take its own clock for ahead.
+// After a pause, a process receives messages that are as old as the pause. It must not consider its
+// own clock ahead.
 func TestMessagesThatWaitedForThisNodeDoNotCount(t *testing.T) {
 	for name, known := range map[string]bool{"of nodes that it knows": true,
 		"of nodes that are new": false} {
@@ -143,7 +144,7 @@ func TestMessagesThatWaitedForThisNodeDoNotCount(t *testing.T) {
 			}
 			for range 3 {
 				before := wall
-				wall += 15 * skew // it stands still
+				wall += 15 * skew // the process is paused
 				for i := range int64(100) {
 					sent := before + i*15*skew/100
 					require.False(t, c.Heard("b", sent, wall+i))
@@ -159,7 +160,7 @@ func TestMessagesThatWaitedForThisNodeDoNotCount(t *testing.T) {
 	}
 }
 
-// One message after another comes late, but not all of a node.
+// Messages are late one after the other, but not all messages of a node.
 func TestLateMessagesDoNotCountBesideOthers(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
 	for i := range 100 {
@@ -172,7 +173,7 @@ func TestLateMessagesDoNotCountBesideOthers(t *testing.T) {
 	}
 }
 
-// A clock that this node set back or forward is judged by what comes after.
+// After a step of the own clock, only later messages count.
 func TestASteppedClockIsJudgedAnew(t *testing.T) {
 	c, wall := New(time.Second), int64(1e18)
 	hears(c, "b", wall, wall)
@@ -189,16 +190,16 @@ func TestASteppedClockIsJudgedAnew(t *testing.T) {
 	require.Equal(t, 3599*time.Second, c.Stats().Ahead)
 }
 
-// Of two nodes, the one that started in 1970 does not make the right one stamp 1970.
+// Of two nodes, one whose clock started in 1970 does not hold back the other to 1970.
 func TestAClockBeforeItsTimeHasNoSay(t *testing.T) {
 	right, wrong := plausible+int64(1e17), int64(3*time.Second)
 	c := New(time.Second)
 	require.False(t, hears(c, "b", wrong, right))
 	require.Equal(t, right, c.Now(right).Nanos)
-	require.False(t, hears(c, "d", wrong, right), "nor do two")
+	require.False(t, hears(c, "d", wrong, right), "nor do two such nodes")
 	require.Equal(t, right+1, c.Now(right+1).Nanos)
 
-	// It has one among others of its kind, and against one that is plausible.
+	// Such clocks count among each other, and against a plausible one.
 	c = New(time.Second)
 	require.True(t, hears(c, "b", wrong, wrong+10*skew))
 	c = New(time.Second)

@@ -24,8 +24,7 @@ func newGreeter(t *testing.T, name string, keys ...[]byte) *greeter {
 	return g
 }
 
-// hello makes one greeter ask another, and returns what it learns and whether the other would go
-// on.
+// hello makes one greeter ask another. It returns the answer, and whether the other would go on.
 func hello(t *testing.T, asks, answers *greeter) (who greeting, goesOn bool, err error) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -81,7 +80,7 @@ func TestHello(t *testing.T) {
 	}
 }
 
-// TestHelloIsBoundToItsQuestion repeats an answer to another question.
+// TestHelloIsBoundToItsQuestion replays the answer to another question.
 func TestHelloIsBoundToItsQuestion(t *testing.T) {
 	key := []byte("0123456789abcdef")
 	a, b := newGreeter(t, "a", key), newGreeter(t, "b", key)
@@ -101,8 +100,8 @@ func TestHelloIsBoundToItsQuestion(t *testing.T) {
 	require.NoError(t, there.Close())
 }
 
-// TestHelloOfAnotherRelease gets answers that this release does not know, and gives one to a
-// question that it does not.
+// TestHelloOfAnotherRelease receives answers that this release does not know, and answers a
+// question that it does not know.
 func TestHelloOfAnotherRelease(t *testing.T) {
 	g := newGreeter(t, "a")
 	later := newHello(helloPlain, []byte("whatever"))
@@ -115,7 +114,7 @@ func TestHelloOfAnotherRelease(t *testing.T) {
 		go func() {
 			_, _, _ = readHello(there)
 			_, _ = there.Write(answer)
-			_ = there.Close() // what could go wrong here shows there
+			_ = there.Close() // errors here show on the other side
 		}()
 		_, err := g.ask(here)
 		var foreign *ForeignError
@@ -140,11 +139,12 @@ func TestHelloOfAnotherRelease(t *testing.T) {
 	}
 }
 
-// TestStreamsWithoutHello: memberlist's own messages, and silence, pass by the hello.
+// TestStreamsWithoutHello opens streams that do not begin with a hello: memberlist's own, and one
+// that stays silent.
 func TestStreamsWithoutHello(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a := nodes[0]
-	_, err := nodes[1].list.Join([]string{a.Addr()}) // memberlist alone says no hello
+	_, err := nodes[1].list.Join([]string{a.Addr()}) // memberlist itself sends no hello
 	require.NoError(t, err)
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", a.Addr())
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func TestJoinOfThree(t *testing.T) {
 		}
 	}
 
-	// The own address among the seeds, and one twice, change nothing.
+	// The own address among the seeds, and a duplicate, change nothing.
 	answered, err := a.Join(deadline(t), a.Addr(), b.Addr(), b.Addr())
 	require.NoError(t, err)
 	require.Equal(t, 1, answered)
@@ -70,7 +70,7 @@ func TestIdentityMustBeEqual(t *testing.T) {
 			require.Equal(t, a.Addr(), seed.Seed)
 			require.ErrorContains(t, err, fmt.Sprintf("%s is %q there, %q here", x.field, x.ours, x.theirs))
 
-			soon(t, "the seed hears of it", func() bool { return len(a.refusals0()) > 0 })
+			soon(t, "the seed is notified", func() bool { return len(a.refusals0()) > 0 })
 			r := a.refusals0()[0]
 			require.Equal(t, "b", r.node)
 			require.Equal(t, b.Addr(), r.addr)
@@ -145,8 +145,8 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	together(t, a, b, c)
 }
 
-// A pestered transport lets others send to the node while memberlist listens but has not added the
-// node to its list: just before, it asks for the address to advertise.
+// A pestered transport lets others send to the node while memberlist listens and has not added the
+// node to its list yet. Just before it does, it calls for the address to advertise.
 type pestered struct {
 	memberlist.NodeAwareTransport
 	calls  atomic.Int32
@@ -154,15 +154,15 @@ type pestered struct {
 }
 
 func (p *pestered) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
-	if p.calls.Add(1) == 3 { // the mesh, memberlist when it is made, and then
+	if p.calls.Add(1) == 3 { // the mesh calls first, then memberlist when it is made
 		p.pester()
 	}
 	return p.NodeAwareTransport.FinalAdvertiseAddr(ip, port)
 }
 
-// TestWordOfTheRunBefore lets others send news of its last run to a node that starts again, as soon
-// as memberlist listens. Memberlist must not get them before it has added the node: whether they do
-// harm then is a matter of a few instructions.
+// TestWordOfTheRunBefore lets others send messages about its previous incarnation to a node that
+// restarts, as soon as memberlist listens. Memberlist must not get them before it has added the
+// node: whether they then cause an error depends on a few instructions.
 func TestWordOfTheRunBefore(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a, b := nodes[0], nodes[1]
@@ -187,12 +187,12 @@ func TestWordOfTheRunBefore(t *testing.T) {
 	again.Transport, again.Incarnation = transport, 2
 	b = open(t, again)
 	<-exchanged
-	require.False(t, early, "memberlist was spoken to too early")
+	require.False(t, early, "memberlist received messages too early")
 	soon(t, "a hears of the restart", func() bool { return a.heard("up b 2") })
 	together(t, a, b)
 }
 
-// TestRestartOfASeed starts the first node of a cluster again, which joins no other: the nodes that
+// TestRestartOfASeed restarts the first node of a cluster, which joins no other: the nodes that
 // probe it detect that.
 func TestRestartOfASeed(t *testing.T) {
 	nodes := cluster(t, 2, nil)
@@ -205,8 +205,8 @@ func TestRestartOfASeed(t *testing.T) {
 	together(t, a, nodes[1])
 }
 
-// TestAnswerOfAnotherRun: an answer to a probe that names another incarnation leads to an exchange
-// at once.
+// TestAnswerOfAnotherRun checks that an answer to a probe with another incarnation leads to an
+// exchange at once.
 func TestAnswerOfAnotherRun(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	a, b := nodes[0], nodes[1]
@@ -224,8 +224,8 @@ func TestAnswerOfAnotherRun(t *testing.T) {
 	soon(t, "an exchange", func() bool { return a.Stats().Rejoined > 0 })
 }
 
-// TestRestartAsAnotherKind: the new process answers probes for the one before, which must be found
-// dead all the same.
+// TestRestartAsAnotherKind checks that a node is found dead even if a new process answers its
+// probes.
 func TestRestartAsAnotherKind(t *testing.T) {
 	nodes := cluster(t, 3, nil)
 	addr := nodes[2].Addr()
@@ -240,7 +240,7 @@ func TestRestartAsAnotherKind(t *testing.T) {
 	require.Equal(t, []string{"c"}, c.names())
 	require.NoError(t, c.Close())
 
-	again.Identity = identity // put right, it is welcome at once
+	again.Identity = identity // with the right identity it is admitted at once
 	again.Incarnation = 3
 	c = open(t, again)
 	join(t, c, nodes[0])
@@ -395,13 +395,13 @@ func TestSeedsThatAreNoNodes(t *testing.T) {
 		require.ErrorAs(t, err, &seed, bad)
 	}
 
-	// A node among them is enough, and what failed is no error then.
+	// If one seed is a node, Join succeeds whatever the others are.
 	b := open(t, config("b"))
 	answered, err := b.Join(deadline(t), closed, n.Addr(), unused)
 	require.NoError(t, err)
 	require.Equal(t, 1, answered)
 
-	// A join ends with its context, whatever the seed does.
+	// A join ends with its context, even if the seed is silent.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = n.Join(ctx, silent)

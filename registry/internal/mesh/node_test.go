@@ -16,18 +16,18 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// patience is how long a test waits for what must come. It is never reached where all is well.
+// patience bounds the waits of a test. A passing test does not reach it.
 const patience = 40 * time.Second
 
 var identity = Identity{Cluster: "test", Partitions: 16, Resolver: "newest", Protocol: 1}
 
-// A node is a mesh with a handler that keeps all it gets.
+// A node is a mesh with a handler that records all calls.
 type node struct {
 	*Mesh
 	log *lockedBuffer
 
 	mu       sync.Mutex
-	relay    bool // pass on updates that are news, as a core does
+	relay    bool // forward updates that are new, as a core does
 	events   []string
 	frames   []*wire.Frame
 	seen     map[string]bool // updates, by origin and number
@@ -193,7 +193,7 @@ func join(t *testing.T, n *node, seeds ...*node) {
 	require.Equal(t, len(seeds), answered)
 }
 
-// together waits until all nodes see all.
+// together waits until all nodes see each other.
 func together(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {

@@ -16,10 +16,10 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/fakenames"
 )
 
-// service is the name behind which the nodes of these tests are.
+// service is the name of the nodes of these tests in the name service.
 const service = "dnssrv+peers.test"
 
-// setService makes the name stand for nodes, in the eyes of one name service.
+// setService sets the records of the name in one name service.
 func setService(names *fakenames.Service, nodes ...*node) {
 	var addrs []string
 	for _, n := range nodes {
@@ -28,7 +28,7 @@ func setService(names *fakenames.Service, nodes ...*node) {
 	names.SetSRV("peers.test", addrs...)
 }
 
-// byHand returns a config of a node that looks for others only when a test calls search.
+// byHand returns a config of a node that searches for others only when a test calls search.
 func byHand(name string, names NameService) Config {
 	c := config(name)
 	c.RejoinInterval, c.Names, c.Seeds = -1, names, []string{service}
@@ -36,7 +36,7 @@ func byHand(name string, names NameService) Config {
 	return c
 }
 
-// searchAll makes all nodes look for others once, at the same time.
+// searchAll makes all nodes search for others once, at the same time.
 func searchAll(nodes ...*node) {
 	var wg sync.WaitGroup
 	for _, n := range nodes {
@@ -45,8 +45,8 @@ func searchAll(nodes ...*node) {
 	wg.Wait()
 }
 
-// TestAllStartAtOnce starts nodes each of which finds only itself behind the name, or one other.
-// When the name service has caught up, one round makes one cluster of them.
+// TestAllStartAtOnce starts nodes, each of which finds only itself under the name, or one other.
+// When the name service is up to date, one round makes one cluster of them.
 func TestAllStartAtOnce(t *testing.T) {
 	for _, group := range []int{1, 2} {
 		t.Run(fmt.Sprintf("each sees %d", group), func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestAllStartAtOnce(t *testing.T) {
 			for i, n := range nodes {
 				together(t, nodes[i/group*group:i/group*group+group]...)
 				n.search()
-				require.Len(t, n.Members(), group, "the name service shows nobody else yet")
+				require.Len(t, n.Members(), group, "the name service shows no other node yet")
 			}
 			for _, s := range services {
 				setService(s, nodes...)
@@ -79,8 +79,8 @@ func TestAllStartAtOnce(t *testing.T) {
 }
 
 // TestAllAddressesAreReplaced cuts a node off while each other node leaves and a new one at a new
-// address takes its place behind the name. All that the node knew is dead then, and it finds the
-// new ones by the name.
+// address takes its place under the name. All members that the node knew are then dead, and it
+// finds the new ones by the name.
 func TestAllAddressesAreReplaced(t *testing.T) {
 	network, names := cutnet.New(1), fakenames.New()
 	start := func(name string) *node {
@@ -116,8 +116,8 @@ func TestAllAddressesAreReplaced(t *testing.T) {
 	together(t, left, nodes[0], nodes[1])
 }
 
-// TestAnAddressIsGivenAway gives the address of a node that died to one of another cluster, and
-// then to a new one of this cluster. The first is let alone and logged once, the second is found.
+// TestAnAddressIsGivenAway gives the address of a dead node to a node of another cluster, and then
+// to a new one of this cluster. The first is not joined and logged once, the second is found.
 func TestAnAddressIsGivenAway(t *testing.T) {
 	names := fakenames.New()
 	a, b := open(t, byHand("a", names)), open(t, byHand("b", names))
@@ -172,7 +172,7 @@ func TestDeadAddressesDoNotDelay(t *testing.T) {
 	network.Cut("a", "b")
 	soon(t, "a and b are apart", func() bool { return len(a.Members()) == 1 && len(b.Members()) == 1 })
 	for i := range dead {
-		a.rejoin.lost(fmt.Sprint("dead-", i), fmt.Sprintf("127.0.0.1:%d", i+1)) // nobody listens there
+		a.rejoin.lost(fmt.Sprint("dead-", i), fmt.Sprintf("127.0.0.1:%d", i+1)) // no node listens there
 	}
 	for range 5 { // all have been tried before the split heals
 		a.search()
@@ -189,8 +189,8 @@ func TestDeadAddressesDoNotDelay(t *testing.T) {
 	t.Logf("%d rounds, %d attempts", rounds, after.RejoinAttempts-before.RejoinAttempts)
 	require.Equal(t, before.Rejoined+1, after.Rejoined, "b was met within %d rounds",
 		most)
-	// Each has taken the other for dead, and where memberlist has not forgotten that yet, it takes
-	// another exchange until both have said that they are alive.
+	// Each node considers the other dead. Unless memberlist has forgotten that, another exchange is
+	// needed until both have refuted it.
 	soon(t, "a and b are together", func() bool {
 		a.search()
 		return len(a.Members()) == 2 && len(b.Members()) == 2
@@ -219,15 +219,15 @@ func TestRoundsAreFairAndBounded(t *testing.T) {
 	for i := range maxJoins {
 		newest = append(newest, addr(many-1-i))
 	}
-	require.ElementsMatch(t, newest, round(), "whoever was lost last is tried first")
-	require.NotContains(t, r.places, addr(0), "and whoever was lost longest ago is forgotten")
+	require.ElementsMatch(t, newest, round(), "the addresses lost last are tried first")
+	require.NotContains(t, r.places, addr(0), "the address lost longest ago is forgotten")
 	seen := make(map[string]int)
 	for range maxPlaces / maxJoins {
 		for _, a := range round() {
 			seen[a]++
 		}
 	}
-	require.Len(t, seen, maxPlaces, "each has its turn before any has two")
+	require.Len(t, seen, maxPlaces, "each is tried once before any is tried twice")
 	r.lost("late", "10.9.9.9:1")
 	require.Contains(t, round(), "10.9.9.9:1")
 	r.found("late")
@@ -252,7 +252,7 @@ func TestRoundsAreFairAndBounded(t *testing.T) {
 	require.Len(t, asked, maxGiven, "all names are looked up in turn")
 }
 
-// TestOwnAddressBySpelling lists a node's own address in ways that Addr does not spell it.
+// TestOwnAddressBySpelling lists a node's own address in other spellings than that of Addr.
 func TestOwnAddressBySpelling(t *testing.T) {
 	names := fakenames.New()
 	names.SetHost("localhost", "127.0.0.1")
@@ -300,8 +300,7 @@ func otherIPs(t *testing.T, port string) (addrs []string) {
 	return addrs
 }
 
-// TestSeedsAreNames: what was given is looked up again, whether it answered when it was given or
-// not.
+// TestSeedsAreNames checks that seeds are looked up again, whether or not they answered at first.
 func TestSeedsAreNames(t *testing.T) {
 	names := fakenames.New()
 	c := byHand("a", names)
@@ -327,7 +326,7 @@ func TestSeedsAreNames(t *testing.T) {
 	a.search()
 	together(t, a, d)
 	lookups := names.Lookups()
-	names.SetSRV("peers.test") // the name service has lost it
+	names.SetSRV("peers.test") // the name service has lost the record
 	require.NoError(t, d.Close())
 	addr := d.Addr()
 	soon(t, "d is dead", func() bool { return len(a.Members()) == 1 })
@@ -339,7 +338,7 @@ func TestSeedsAreNames(t *testing.T) {
 	require.Greater(t, names.Lookups(), lookups)
 }
 
-// A stuckService answers when the context ends.
+// A stuckService answers only when the context ends.
 type stuckService struct{}
 
 func (stuckService) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {

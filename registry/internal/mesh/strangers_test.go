@@ -18,7 +18,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// TestRubbishFromOutside throws bytes at both sockets, and expects the node to be well.
+// TestRubbishFromOutside sends random bytes to both sockets; the node must go on to work.
 func TestRubbishFromOutside(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -50,13 +50,13 @@ func TestRubbishFromOutside(t *testing.T) {
 		if i%100 == 0 {
 			tcp, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 			require.NoError(t, err)
-			_, _ = tcp.Write(b) // it may hang up before
+			_, _ = tcp.Write(b) // the node may close the connection before
 			require.NoError(t, tcp.Close())
 		}
 	}
 	require.NoError(t, udp.Close())
 	require.True(t, nodes[1].Send("a", 0, update("b", 1, 10)))
-	soon(t, "it still hears", func() bool { return nodes[0].has("b", 0, 1) })
+	soon(t, "the node still receives", func() bool { return nodes[0].has("b", 0, 1) })
 	require.Positive(t, nodes[0].Stats().Rejected+nodes[0].counters.unknown.Load())
 	require.Equal(t, []string{"a", "b"}, nodes[0].names())
 }
@@ -69,7 +69,8 @@ func random(r *rand.Rand, n int) []byte {
 	return b
 }
 
-// TestFramesOfOthers are counted and dropped if their sender is no member of that incarnation.
+// TestFramesOfOthers checks that frames are counted and dropped if no member has the name and
+// incarnation of their sender.
 func TestFramesOfOthers(t *testing.T) {
 	nodes := cluster(t, 2, func(c *Config) { c.Incarnation = 5 })
 	a := nodes[0]
@@ -87,10 +88,10 @@ func TestFramesOfOthers(t *testing.T) {
 	require.EqualValues(t, 3, a.Stats().Strangers)
 	require.Empty(t, a.received())
 	give("b", 5)
-	give("b", 6) // a restart that has not come round
+	give("b", 6) // a restart of which this node has not been notified
 	require.Len(t, a.received(), 2)
 
-	give("b", wire.MaxIncarnation) // forged: there would be nothing above it
+	give("b", wire.MaxIncarnation) // forged: no incarnation could be higher
 	require.Len(t, a.received(), 2)
 	require.EqualValues(t, 1, a.Stats().Rejected)
 
@@ -103,8 +104,8 @@ func TestFramesOfOthers(t *testing.T) {
 	require.Less(t, strings.Count(a.log.String(), "bytes rejected"), 5, "repeats are not logged")
 }
 
-// TestAStrangerIsAskedFor lets a node join another while nothing is gossiped: a third learns of it
-// by its frames alone.
+// TestAStrangerIsAskedFor lets a node join another without gossip: a third node detects it only by
+// its frames.
 func TestAStrangerIsAskedFor(t *testing.T) {
 	silent := func(c *Config) { c.GossipInterval, c.ProbeInterval = time.Hour, time.Hour }
 	nodes := cluster(t, 2, silent)

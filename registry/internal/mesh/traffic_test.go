@@ -22,8 +22,7 @@ func (n *node) has(origin string, partition int, upTo uint64) bool {
 	return n.seen[fmt.Sprintf("%s/%d/%d", origin, partition, upTo)]
 }
 
-// TestBroadcastReachesAll lets updates go round by gossip, passed on by those to whom they are
-// news.
+// TestBroadcastReachesAll spreads updates by gossip; nodes forward those that are new to them.
 func TestBroadcastReachesAll(t *testing.T) {
 	const size, updates = 5, 200
 	nodes := cluster(t, size, nil)
@@ -31,7 +30,7 @@ func TestBroadcastReachesAll(t *testing.T) {
 		u := update("a", uint64(i+1), 20)
 		soon(t, "room", func() bool { return nodes[0].Broadcast(i%16, u) })
 	}
-	// A few may be missed, which the core repairs. A node that misses all, or most, would be a bug.
+	// A node may miss a few, which the core repairs, but not most of them.
 	for _, n := range nodes[1:] {
 		soon(t, n.cfg.Node+" hears nearly all", func() bool {
 			got := 0
@@ -57,7 +56,7 @@ func TestBroadcastReachesAll(t *testing.T) {
 func TestBroadcastIsBounded(t *testing.T) {
 	nodes := cluster(t, 2, func(c *Config) {
 		c.QueueLimit = 10
-		c.GossipInterval = time.Hour // nothing leaves but with probes
+		c.GossipInterval = time.Hour // messages are sent only with probes
 		c.ProbeInterval = time.Minute
 		c.ProbeTimeout = time.Second
 	})
@@ -73,7 +72,7 @@ func TestBroadcastIsBounded(t *testing.T) {
 	require.Equal(t, 10, s.BroadcastHigh)
 	require.EqualValues(t, 1, s.BroadcastsFull)
 
-	// The largest that fits is taken, one byte more is not.
+	// The largest that fits is accepted, and one byte more is not.
 	fit := func(meta int) int { return wire.Item{Message: update("a", 1, meta)}.Size() }
 	meta := 1000
 	for fit(meta+1) <= a.broadcastSize() {
@@ -83,8 +82,8 @@ func TestBroadcastIsBounded(t *testing.T) {
 	require.EqualValues(t, 1, a.counters.tooLarge.Load())
 }
 
-// TestSmallClustersNeedNoGossip shows that updates go straight to each member up to a size of
-// cluster, and are then not passed on.
+// TestSmallClustersNeedNoGossip checks that up to a size of cluster, updates are sent directly to
+// each member and are not forwarded.
 func TestSmallClustersNeedNoGossip(t *testing.T) {
 	nodes := cluster(t, 3, func(c *Config) { c.GossipAbove = 3 })
 	for i := range 100 {
@@ -114,7 +113,7 @@ func TestSmallClustersNeedNoGossip(t *testing.T) {
 	require.Positive(t, nodes[0].Stats().BroadcastHigh)
 }
 
-// TestLargestBroadcastTravels shows that broadcastSize leaves room for all that is put around it.
+// TestLargestBroadcastTravels checks that broadcastSize leaves room for all headers.
 func TestLargestBroadcastTravels(t *testing.T) {
 	for _, keys := range [][][]byte{nil, {bytes.Repeat([]byte{1}, 32)}} {
 		nodes := cluster(t, 2, func(c *Config) { c.Keys = keys })
@@ -148,7 +147,7 @@ func TestSendCarriesMuch(t *testing.T) {
 	for i := range count {
 		require.True(t, a.Send("b", i%16, update("a", uint64(i+1), 10_000)))
 	}
-	// One message larger than a frame is wont to be, and one larger than any may be.
+	// One message is larger than a usual frame, and one is larger than any frame may be.
 	chunk := func(records int) *replica.Chunk {
 		c := &replica.Chunk{Origin: "a", Incarnation: 1, UpTo: uint64(records), AsOf: uint64(records)}
 		for i := range records {
@@ -205,7 +204,7 @@ func TestProbesShareAPacket(t *testing.T) {
 	require.Less(t, b.Stats().Packets.FramesIn, uint64(count/2))
 	require.False(t, a.Probe("b", 0, update("a", 1, 3000)), "too large for a packet")
 
-	// What can't be encoded spoils nothing beside it.
+	// A message that can't be encoded does not affect others.
 	require.True(t, a.Probe("b", 0, &replica.Vector{Entries: []replica.Entry{{Origin: ""}}}))
 	require.True(t, a.Probe("b", 0, &replica.Summary{Root: 77}))
 	require.True(t, a.Send("b", 0, &replica.Vector{Entries: []replica.Entry{{Origin: ""}}}))
@@ -224,13 +223,13 @@ func TestProbesShareAPacket(t *testing.T) {
 	soon(t, "the others are counted", func() bool { return a.counters.invalid.Load() == 2 })
 }
 
-// TestSlowPeerHurtsOnlyItself cuts one of two members off and fills its queue.
+// TestSlowPeerHurtsOnlyItself blocks the queue of one of two members and fills it.
 func TestSlowPeerHurtsOnlyItself(t *testing.T) {
 	stalled := make(chan struct{})
 	nodes := cluster(t, 3, func(c *Config) { c.PeerQueueBytes = 100_000 })
 	a, c := nodes[0], nodes[2]
 	b := a.members.get("b").peer
-	b.mu.Lock() // as if its connection did not move: nothing is taken out
+	b.mu.Lock() // as if its connection hung: nothing is taken out
 	b.bytes += 1 << 20
 	b.mu.Unlock()
 	require.False(t, a.Send("b", 0, update("a", 1, 100)))
@@ -295,8 +294,8 @@ func TestLeaveAlone(t *testing.T) {
 	require.NoError(t, a.Leave(deadline(t)))
 }
 
-// TestKeyRotation changes the key of three nodes while messages go round; none is lost to a node
-// that lacks a key.
+// TestKeyRotation changes the key of three nodes while they send messages; none is lost because a
+// node lacks a key.
 func TestKeyRotation(t *testing.T) {
 	old, key := bytes.Repeat([]byte{1}, 16), bytes.Repeat([]byte{2}, 32)
 	nodes := cluster(t, 3, func(c *Config) { c.Keys = [][]byte{old} })
@@ -377,8 +376,8 @@ func TestSplitAndHeal(t *testing.T) {
 	}
 }
 
-// TestLongSplit lets memberlist forget the dead at once, as it does after half a minute: the mesh
-// must still find the others.
+// TestLongSplit makes memberlist forget dead nodes at once, as it does after half a minute: the
+// mesh must still find them.
 func TestLongSplit(t *testing.T) {
 	network := cutnet.New(1)
 	nodes := cluster(t, 2, func(c *Config) {
@@ -428,7 +427,7 @@ func TestCloseWhileSending(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCloseWhileLeaving must neither hang nor panic, whichever is first.
+// TestCloseWhileLeaving checks that Close and Leave neither hang nor panic in any order.
 func TestCloseWhileLeaving(t *testing.T) {
 	nodes := cluster(t, 2, nil)
 	done := make(chan error, 1)

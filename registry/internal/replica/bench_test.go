@@ -28,7 +28,7 @@ func benchNames() []string {
 	return names
 }
 
-// filled is a partition that holds many names of "b".
+// filled returns a partition that holds the names for "b".
 func filled(names []string) (*Partition, At) {
 	p, at := bench()
 	const batch = 20
@@ -120,7 +120,7 @@ func BenchmarkNodeDownAndUp(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/name")
 }
 
-// Who holds many names lets them all go, with no flush in between.
+// BenchmarkReleaseAll releases many names, with no flush in between.
 func BenchmarkReleaseAll(b *testing.B) {
 	names := benchNames()
 	for b.Loop() {
@@ -160,8 +160,8 @@ func BenchmarkServeAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/name")
 }
 
-// What a name costs on each node that does not hold it. The strings of names are shared with the
-// test, and not counted.
+// BenchmarkHeapPerName measures the memory of a name on each node that does not hold it. The
+// strings of names are shared with the test, and not counted.
 func BenchmarkHeapPerName(b *testing.B) {
 	names := benchNames()
 	var before, after runtime.MemStats

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// doubting holds claims 1 to n of "b", any of which may have ended.
+// doubting returns an observer with claims 1 to n of "b", any of which may have ended.
 func doubting(t *testing.T, n uint64, l Limits) (*observer, Output) {
 	o := observe(t, Config{Limits: l}, "b", "c")
 	var claims []*Record
@@ -71,15 +71,15 @@ func TestAnAnswerToACheckIsBounded(t *testing.T) {
 		q.Origin, q.Incarnation = "a", 1
 		return sent[*Standing](o.hear("b", &q))[0]
 	}
-	// One block that differs has more numbers than an answer takes.
+	// One block that differs has more numbers than fit into an answer.
 	s := answer(Check{Blocks: []Block{{UpTo: 50}}})
 	require.Equal(t, []Span{{UpTo: 10, Seqs: numbers(1, 10)}}, s.Spans)
 	require.EqualValues(t, 10, s.UpTo)
-	// And so have several.
+	// So have several blocks.
 	s = answer(Check{After: 10, Blocks: []Block{{UpTo: 16}, {UpTo: 22}, {UpTo: 50}}})
 	require.Equal(t, []Span{{10, 16, numbers(11, 16)}, {16, 20, numbers(17, 20)}}, s.Spans)
 	require.EqualValues(t, 20, s.UpTo)
-	// What is the same is not listed.
+	// Blocks that are equal are not listed.
 	var d digest
 	for _, n := range numbers(21, 40) {
 		d.add(n)
@@ -108,7 +108,7 @@ func TestACheckThatIsNotAnsweredIsTriedElsewhere(t *testing.T) {
 	require.Less(t, o.Stats().PullTimeouts, uint64(16), "less and less often")
 
 	asked = map[string]bool{}
-	for range 200 { // who can't tell says so
+	for range 200 { // a server that can't answer replies so
 		out := o.pass(50 * time.Millisecond)
 		for to, q := range checks(out) {
 			asked[to] = true
@@ -120,7 +120,7 @@ func TestACheckThatIsNotAnsweredIsTriedElsewhere(t *testing.T) {
 	require.True(t, o.Synced(), "a late answer serves as well")
 }
 
-// A check must not hold up what is new, nor what is new the check.
+// Checks must not delay pulls, nor pulls checks.
 func TestChecksAndPullsTakeTurns(t *testing.T) {
 	o, out := doubting(t, 10, Limits{ChunkBytes: 8, BlockRecords: 1})
 	q := checks(out)["b"]
@@ -151,10 +151,10 @@ func TestAStandingThatDoesNotFitIsIgnored(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.hear("b", update(0, 1, claim("x", 1)))
 	o.hear("b", standing(0, 1, 1, Span{UpTo: 1}))
-	require.Equal(t, 1, o.Len(), "nobody asked")
+	require.Equal(t, 1, o.Len(), "no check was sent")
 }
 
-// A claim that is newer than the answer is none of its business.
+// An answer does not affect claims that are newer than it.
 func TestWhatIsMadeWhileACheckIsUnderWayStays(t *testing.T) {
 	o, _ := doubting(t, 3, Limits{})
 	o.hear("b", update(13, 15, claim("n2", 14), claim("new", 15)))

@@ -62,12 +62,12 @@ func TestAChunkTellsHowFarTombstonesReach(t *testing.T) {
 	}
 }
 
-// The claims of a chunk are shown at once if they are as new as the vector of the node that speaks
-// for the origin, whether or not there are more.
+// The claims of a chunk are visible at once if they are as new as the vector of the node that
+// speaks for the origin, whether or not there are more.
 func TestAJoinerShowsWhatItHas(t *testing.T) {
 	o := observe(t, Config{}, "c")
 	o.NodeUp(o.at, "b", 1)
-	require.False(t, o.CaughtUp(), "nobody has spoken for b yet")
+	require.False(t, o.CaughtUp(), "no node has spoken for b yet")
 	n, node := o.Behind()
 	require.Equal(t, 1, n)
 	require.Equal(t, "b", node)
@@ -140,7 +140,7 @@ func TestANodeThatComesBackIsShownOnceItsClaimsAreSure(t *testing.T) {
 	require.True(t, o.Synced())
 }
 
-// A replica that is on its way lacks claims that stand, or holds some that ended: it is no server.
+// A replica that is catching up lacks claims that stand, or holds some that ended: it is no server.
 func TestWhoIsNotExactServesNobody(t *testing.T) {
 	server := observe(t, Config{}, "b", "c")
 	server.hear("b", update(0, 5, claim("x", 3), claim("y", 5)))
@@ -153,7 +153,7 @@ func TestWhoIsNotExactServesNobody(t *testing.T) {
 			&Check{Origin: "b", Incarnation: 1, Blocks: []Block{{UpTo: 5}}}))
 		require.Equal(t, []*Standing{{Origin: "b", Incarnation: 1}}, s)
 	}
-	server.hear("b", chunk(5, 12, 20, 8, claim("z", 12))) // there is more to come
+	server.hear("b", chunk(5, 12, 20, 8, claim("z", 12))) // there are more chunks
 	refuses()
 	server.hear("b", chunk(12, 20, 20, 8, tombstone("x", 20)))
 	refuses() // y may have ended before 8
@@ -184,7 +184,7 @@ func TestWhatEndsWhileAJoinIsUnderWayIsFound(t *testing.T) {
 	require.EqualValues(t, 28, o.tables["b"].floor, "tombstones up to here may be missing here too")
 }
 
-// Names come and go all the while; the walk through them goes on from where it was.
+// Names come and go meanwhile; the walk through them continues where it was.
 func TestAJoinUnderChurnSendsEachRecordOnce(t *testing.T) {
 	const names, churn = 20_000, 300 // released and registered again while a chunk is under way
 	server := observe(t, Config{Limits: Limits{ChunkBytes: 64 << 10}}, "b")
@@ -226,7 +226,7 @@ func TestAJoinUnderChurnSendsEachRecordOnce(t *testing.T) {
 	require.EqualValues(t, 1, joiner.Stats().Checks)
 }
 
-// A node that was away for longer than tombstones are kept gets what changed, not all names.
+// A node that was away for longer than tombstones are kept gets the changes, not all names.
 func TestWhoWasAwayGetsWhatChanged(t *testing.T) {
 	const names, changed = 50_000, 4000
 	c := newCluster(t, "b", "c")
@@ -254,7 +254,7 @@ func TestWhoWasAwayGetsWhatChanged(t *testing.T) {
 	}
 }
 
-// A walk that was interrupted goes on where it was, with another server.
+// An interrupted walk continues where it was, with another server.
 func TestAWalkGoesOnWithAnotherServer(t *testing.T) {
 	o := observe(t, Config{}, "b", "c", "d")
 	o.hear("c", stands(9))

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Of a cluster with a million names in 16 partitions in which 20,000 names a second are released
-// and as many registered, over links of 50 ms.
+// The parameters are those of a cluster with a million names in 16 partitions, in which 20,000
+// names a second are released and as many registered, over links of 50 ms.
 const (
 	churnNames   = 62_500
 	churnRate    = 1_250
@@ -17,14 +17,14 @@ const (
 	churnBatch   = 5 * time.Millisecond
 )
 
-// post is a message on its way.
+// A post is a message under way.
 type post struct {
 	at time.Duration
 	m  Message
 }
 
-// BenchmarkJoinUnderChurn has a node join one partition while names change. The times are those of
-// a simulated clock: what the round trips take.
+// BenchmarkJoinUnderChurn makes a node join one partition while names change. The times are those
+// of a simulated clock, and consist of round trips.
 func BenchmarkJoinUnderChurn(b *testing.B) {
 	var took time.Duration
 	var records, bytes, checked uint64
@@ -41,7 +41,7 @@ func BenchmarkJoinUnderChurn(b *testing.B) {
 		server.Flush(1200, 0)
 		server.Take()
 		next := 0
-		turn := func() { // what changes in a batch
+		turn := func() { // the changes of a batch
 			for range churnRate * churnBatch / time.Second {
 				server.Unregister(at, names[next], WhyReleased)
 				server.Register(at, names[next+churnNames], nil)

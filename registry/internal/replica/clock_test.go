@@ -15,7 +15,7 @@ func (o *observer) isAhead(theirs int64) bool {
 	return o.cfg.Clock.Heard("b", theirs, o.at.Wall)
 }
 
-// Another node sees the same: the claim has an older time, and the same holder.
+// Another node sees a claim with an older timestamp and the same holder.
 func TestAClaimThatIsStampedAgainIsNotReleased(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	ahead := claim("x", 1)
@@ -24,13 +24,13 @@ func TestAClaimThatIsStampedAgainIsNotReleased(t *testing.T) {
 	again := claim("x", 2)
 	out := o.hear("b", update(1, 2, again))
 	require.Equal(t, []Event{{Type: Updated, Name: "x", Record: again, Other: ahead}}, out.Events)
-	// A newer time is another holder.
+	// A claim with a newer timestamp has another holder.
 	out = o.hear("b", update(2, 4, claim("x", 4)))
 	require.Equal(t, []EventType{Unregistered, Registered}, types(out.Events))
 	require.Equal(t, WhyReleased, out.Events[0].Why)
 }
 
-// A node whose clock is found to be a day ahead gives its claims another timestamp, so that it does
+// A node whose clock is found to be a day ahead gives its claims new timestamps, so that it does
 // not win for a day.
 func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	o := observe(t, Config{}, "b")
@@ -45,7 +45,7 @@ func TestClaimsOfAClockThatIsAheadAreStampedAgain(t *testing.T) {
 	require.True(t, o.isAhead(right))
 	out := o.pass(0)
 	require.Equal(t, 1, count(out.Events, ClockAhead))
-	require.Equal(t, 4, count(out.Events, Updated), "nobody released anything")
+	require.Equal(t, 4, count(out.Events, Updated), "no claim was released")
 	require.Len(t, out.Events, 5)
 	require.Equal(t, 4, o.Len())
 	o.OwnNames(func(r *Record) bool {
@@ -71,7 +71,8 @@ func TestAClaimThatWasAheadLosesOnceItIsStampedAgain(t *testing.T) {
 	require.Equal(t, "b", o.Lookup("x").Node)
 }
 
-// Who takes a name after another is newer than that one was, even if its wall clock is behind.
+// A claim of a node that has seen an earlier claim is newer than that, even if the wall clock is
+// behind.
 func TestAClaimIsNewerThanAllThatWereSeen(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	theirs := claim("x", 1)

@@ -10,8 +10,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// A cluster runs partitions over a network that is fast and loses nothing, but for
-// links that are cut.
+// A cluster runs partitions over a fast network that loses no message, except over links that are
+// cut.
 type cluster struct {
 	t     *testing.T
 	at    At
@@ -46,7 +46,7 @@ func (c *cluster) start(name string, inc uint64, cfg Config) {
 	}
 }
 
-// pump delivers until nothing is sent any more, and lets d pass in steps of 50 ms.
+// pump delivers messages until none is sent, and lets d pass in steps of 50 ms.
 func (c *cluster) pump(d time.Duration) {
 	for end := c.at.Mono + d; ; {
 		for busy := true; busy; {

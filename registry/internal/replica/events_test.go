@@ -13,8 +13,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// What b and c say is drawn at random; a must show what a naive model of claims, kept as sets,
-// makes of it. The events and what is published must lead to the same.
+// The messages of b and c are drawn at random. The visible claims of a must be those of a naive
+// model, which keeps claims in sets. The events and the published claims must lead to the same.
 func TestEventsReplayToWhatIsShown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		published := map[string]*Record{}
@@ -31,7 +31,7 @@ func TestEventsReplayToWhatIsShown(t *testing.T) {
 		})
 		at := At{Wall: 1e18, Mono: time.Hour}
 		others := []string{"b", "c"}
-		// by node and name: what stands
+		// The standing claims by node and name.
 		claims := map[string]map[string]*Record{"a": {}, "b": {}, "c": {}}
 		seq, up := map[string]uint64{}, map[string]bool{}
 		shown := map[string]*Record{}

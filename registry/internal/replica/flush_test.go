@@ -94,7 +94,7 @@ func TestFlushedUpdatesFollowUponOneAnother(t *testing.T) {
 		}
 		pending, _ := o.Pending()
 		require.Equal(t, left, pending)
-		// something changes between two flushes: a name that was handed out, and one that was not
+		// Names change between two flushes: one that was handed out, and one that was not.
 		if k == 1 {
 			o.Update(o.at, "n1", []byte("again"))
 			o.Update(o.at, "n98", []byte("again"))
@@ -119,7 +119,8 @@ func TestPendingTellsItsAge(t *testing.T) {
 	require.Equal(t, o.at.Mono, since)
 }
 
-// A name is queued from its change until Flush hands that out, whether it is claimed or given up.
+// A name is queued from its change until Flush hands that out, whether it is registered or
+// released.
 func TestQueued(t *testing.T) {
 	c := newCluster(t, "a")
 	p := c.nodes["a"]

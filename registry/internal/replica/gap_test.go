@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chain is n updates of one claim each.
+// chain returns n updates of one claim each.
 func chain(n int) []*Update {
 	var all []*Update
 	for i := range n {
@@ -43,7 +43,7 @@ func TestAnUpdateIsRelayedOnceAndOnlyIfItWasNews(t *testing.T) {
 	require.Empty(t, o.hear("b", all[2]).Relay)
 	require.Equal(t, []*Update{all[0]}, o.hear("b", all[0]).Relay)
 	require.Empty(t, o.hear("b", all[0]).Relay)
-	require.Equal(t, []*Update{all[1], all[2]}, o.hear("b", all[1]).Relay, "what waited was news too")
+	require.Equal(t, []*Update{all[1], all[2]}, o.hear("b", all[1]).Relay, "the one that waited, too")
 }
 
 func TestAnUpdateThatOverlapsBringsWhatIsNew(t *testing.T) {
@@ -108,7 +108,8 @@ func TestMessagesAboutStrangersAreIgnored(t *testing.T) {
 	require.NotContains(t, o.tables, "z")
 }
 
-// A chunk that was served before the claim ended comes after the tombstone came, and was dropped.
+// A chunk that was served before the claim ended arrives after the tombstone arrived and was
+// dropped.
 func TestALateChunkCanNotBringBackWhatIsGone(t *testing.T) {
 	for _, keep := range []int{1024, -1} {
 		o := observe(t, Config{Limits: Limits{Tombstones: keep}}, "b", "c")

@@ -30,11 +30,11 @@ func TestARestartedNodesClaimsAreDropped(t *testing.T) {
 			require.Zero(t, o.Len())
 			o.hear("c", update(2, 3, claim("z", 3)))
 			o.hear("c", update(0, 3, claim("x", 1), claim("y", 2), claim("z", 3)))
-			require.Zero(t, o.Len(), "messages of the run before are void")
+			require.Zero(t, o.Len(), "messages of the previous incarnation are ignored")
 			o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Visible: true}}})
 			o.hear("b", &Update{Origin: "b", Incarnation: 2, UpTo: 1, Records: []*Record{claim("x", 1)}})
 			require.Equal(t, 1, o.Len())
-			o.NodeUp(o.at, "b", 2) // told late, or twice
+			o.NodeUp(o.at, "b", 2) // a late or repeated notification
 			require.Equal(t, 1, o.Len())
 			require.Empty(t, o.Take().Events)
 		})
@@ -49,7 +49,7 @@ func TestARestartedNodeIsHiddenUntilSomebodySpeaksForIt(t *testing.T) {
 	require.Zero(t, o.Len(), "there may be more, such as that x is gone")
 	o.hear("b", &Vector{Entries: []Entry{{Origin: "b", Incarnation: 2, Seq: 1, Visible: true}}})
 	require.Equal(t, 1, o.Len())
-	// The new sequence has nothing to do with the old: no tombstone of it was ever dropped.
+	// The new sequence is independent of the old one: no tombstone of it was ever dropped.
 	c := sent[*Chunk](o.hear("c", &Pull{Origin: "b", Incarnation: 2}))
 	require.Len(t, c, 1)
 	require.Zero(t, c[0].Floor)
@@ -64,17 +64,17 @@ func TestALowerIncarnationDropsTheClaimsToo(t *testing.T) {
 	o.NodeUp(o.at, "b", 4)
 	require.Nil(t, o.Lookup("x"), "the holder died with its node")
 	o.hear("b", &Update{Origin: "b", Incarnation: 4, UpTo: 1, Records: []*Record{claim("y", 1)}})
-	require.Nil(t, o.Lookup("y"), "for all we know that is an old message")
-	require.EqualValues(t, 9, o.tables["b"].inc, "which b has to hear of")
+	require.Nil(t, o.Lookup("y"), "it may be an old message")
+	require.EqualValues(t, 9, o.tables["b"].inc, "b must be notified of it")
 }
 
-// A node starts again with a clock that was set back. The others would ignore it for ever; it
-// learns of its earlier incarnation and raises its own above that.
+// A node restarts with a clock that was set back. The others would ignore it for ever, so it raises
+// its incarnation above its earlier one, which the others report.
 func TestALowerIncarnationIsRaised(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
 	c.nodes["a"].Register(c.at, "old", nil)
 	c.pump(time.Second)
-	c.start("b", 50, Config{}) // another node restarts, for good measure
+	c.start("b", 50, Config{}) // another node restarts, too
 	c.pump(time.Second)
 	c.start("b", 10, Config{})
 	c.nodes["b"].Register(c.at, "new", nil)
@@ -103,7 +103,7 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	out := o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40,
 		Visible: true}}})
 	require.Greater(t, o.own.inc, uint64(9))
-	require.Len(t, sent[*Vector](out), 1, "all hear of it")
+	require.Len(t, sent[*Vector](out), 1, "all nodes are notified")
 	require.Empty(t, out.Lost)
 	var seqs []uint64
 	o.OwnNames(func(r *Record) bool {
@@ -120,7 +120,7 @@ func TestARefutationKeepsTheClaims(t *testing.T) {
 	require.Zero(t, updates[0].After)
 	require.Len(t, updates[0].Records, 4)
 	require.Empty(t, o.withdrawn)
-	// The same rumour again is no news.
+	// The same vector again has no effect.
 	o.hear("b", &Vector{Entries: []Entry{{Origin: "a", Incarnation: 9, Seq: 40}}})
 	require.EqualValues(t, 1, o.Stats().Refutations)
 }
@@ -137,8 +137,8 @@ func TestWhatIsKnownOfTheOwnNodeNeedsNoRefutation(t *testing.T) {
 	require.EqualValues(t, 1, o.Stats().Refutations, "it never wrote a fourth")
 }
 
-// Two nodes of one name each take the other for an earlier run of their own. Membership should
-// prevent that; if it does not, they must not keep all nodes busy.
+// Two nodes with the same name each consider the other an earlier incarnation of their own.
+// Membership should prevent that; if it does not, they must not keep all nodes busy.
 func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	start := func() *observer {
 		o := observe(t, Config{}, "b")
@@ -160,7 +160,7 @@ func TestTwoNodesOfOneNameDoNotChaseEachOther(t *testing.T) {
 	require.Less(t, n, uint64(150), "each waits up to a minute")
 }
 
-// Another run of the node may have raised its incarnation to the next number already.
+// Another run of the node may already have raised its incarnation to the next number.
 func TestARaisedIncarnationIsOneOfItsOwn(t *testing.T) {
 	rumour := &Vector{Entries: []Entry{{Origin: "a", Incarnation: 5000, Seq: 40}}}
 	seen := map[uint64]bool{}

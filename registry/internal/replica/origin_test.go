@@ -10,14 +10,14 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// An observer is node "a", and the test plays all others by hand.
+// An observer is node "a"; the test plays all other nodes.
 type observer struct {
 	*Partition
 	t  *testing.T
 	at At
 }
 
-// observe starts "a". The others are up, and seen by it, and hold nothing.
+// observe starts "a". The others are up, and hold nothing.
 func observe(t *testing.T, cfg Config, others ...string) *observer {
 	cfg.Self, cfg.Incarnation, cfg.Clock = "a", 1, hlc.New(time.Second)
 	o := &observer{Partition: New(cfg), t: t, at: At{Wall: 1e18, Mono: time.Hour}}
@@ -25,7 +25,7 @@ func observe(t *testing.T, cfg Config, others ...string) *observer {
 		o.NodeUp(o.at, n, 1)
 		o.Receive(o.at, n, &Vector{Entries: []Entry{{Origin: n, Incarnation: 1, Visible: true}}})
 	}
-	o.Tick(o.at) // settles the time of the first probe
+	o.Tick(o.at) // sets the time of the first probe
 	o.Take()
 	return o
 }
@@ -42,10 +42,10 @@ func (o *observer) hear(from string, m Message) Output {
 	return o.Take()
 }
 
-// mark is how far it has come with "b".
+// mark returns the watermark of "b".
 func (o *observer) mark() uint64 { return o.tables["b"].seq }
 
-// claim makes a claim of "b", if need be of another node.
+// claim returns a claim of "b".
 func claim(name string, seq uint64) *Record { return claimOf("b", name, seq) }
 
 func claimOf(node, name string, seq uint64) *Record {
@@ -59,24 +59,24 @@ func tombstone(name string, seq uint64) *Record {
 	return r
 }
 
-// update is one of "b".
+// update returns an update of "b".
 func update(after, upTo uint64, records ...*Record) *Update {
 	return &Update{Origin: "b", Incarnation: 1, After: after, UpTo: upTo, Records: records}
 }
 
-// chunk is one about "b".
+// chunk returns a chunk of the claims of "b".
 func chunk(after, upTo, asOf, floor uint64, records ...*Record) *Chunk {
 	return &Chunk{
 		Origin: "b", Incarnation: 1, After: after, UpTo: upTo, AsOf: asOf, Floor: floor, Records: records,
 	}
 }
 
-// stands is the vector of a node that stands with "b" where the number says.
+// stands returns the vector of a node whose watermark of "b" is seq.
 func stands(seq uint64) *Vector {
 	return &Vector{Entries: []Entry{{Origin: "b", Incarnation: 1, Seq: seq, Visible: true}}}
 }
 
-// pulls returns the pulls among what is sent, by whom they are sent to.
+// pulls returns the pulls in out, by the nodes to which they are sent.
 func pulls(out Output) map[string]*Pull {
 	found := map[string]*Pull{}
 	for _, e := range out.Send {

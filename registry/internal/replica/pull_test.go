@@ -42,11 +42,12 @@ func TestAPullIsTriedAgainLessAndLessOften(t *testing.T) {
 	require.EqualValues(t, 10, o.Stats().Pulls)
 }
 
-// The first pull reached a node that did not know this one yet, and the second a link that was cut.
+// The first pull was sent to a node that did not know this one yet, and the second over a link that
+// was cut.
 func TestAPullIsTriedAgainOnceItsServerIsHeard(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		timeout time.Duration // the time-outs double; the last pull was sent that long ago
+		timeout time.Duration // time-outs double; the last pull was sent that long ago
 		vector  *Vector
 		again   bool
 	}{
@@ -167,7 +168,7 @@ func TestANodeThatDoesNotAnswerIsAskedLessAndLessOften(t *testing.T) {
 	require.Greater(t, asked, 8)
 	require.Less(t, asked, 16)
 	require.False(t, o.Synced())
-	// A link that flaps does not make it more.
+	// A link that flaps does not add to them.
 	for range 100 {
 		o.NodeDown(o.at, "b", false)
 		o.NodeUp(o.at, "b", 1)
@@ -198,7 +199,7 @@ func TestAChunkThatDoesNotFitIsIgnored(t *testing.T) {
 	}
 }
 
-// Who is ahead of the server is not taken back.
+// A replica that is ahead of the server does not go back.
 func TestAServerThatIsBehindSaysSo(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	fill(o.Partition, o.at, 3)

@@ -9,7 +9,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/hlc"
 )
 
-// together makes a cluster of a and b in which each has its resolver, and both claim "x", a first.
+// together returns a cluster of a and b in which each has its own resolver, and both claim "x", a
+// first.
 func together(t *testing.T, a, b func(x, y *Record) int) *cluster {
 	c := newCluster(t)
 	c.start("a", 1, Config{Compare: a})
@@ -89,7 +90,7 @@ func TestBothKeepIsNoticed(t *testing.T) {
 		require.Equal(t, 1, count(c.event[n], Disagreement))
 		require.Empty(t, c.lost[n])
 	}
-	// Once one lets go, all is well.
+	// Once one node releases the name, both agree.
 	c.nodes["a"].Unregister(c.at, "x", WhyReleased)
 	c.pump(5 * time.Second)
 	require.Equal(t, "b", c.nodes["a"].Lookup("x").Node)
@@ -170,7 +171,7 @@ func TestATieFallsToTheGreaterName(t *testing.T) {
 	require.Equal(t, "c", o.Lookup("x").Node)
 }
 
-// New metadata do not change the winner, unless the resolver reads them.
+// New metadata do not change the winner, unless the resolver depends on them.
 func TestNewMetadataKeepsTheTimestamp(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	own, _ := o.Register(o.at, "x", []byte("1"))

@@ -36,7 +36,7 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 	}
 	c.nodes["c"].Unregister(c.at, "group/g", WhyReleased)
 	own, taken := c.nodes["c"].Register(c.at, "group/g", nil)
-	require.Nil(t, taken, "that others have it is no matter")
+	require.Nil(t, taken, "the claims of others do not matter")
 	require.NotNil(t, own)
 	c.nodes["b"].Unregister(c.at, "group/g", WhyEnded)
 	c.pump(time.Second)
@@ -61,8 +61,8 @@ func TestClaimsOnASharedNameLiveSideBySide(t *testing.T) {
 	require.Equal(t, "c", last.Record.Node)
 }
 
-// A partition that does not compare by itself sleeps, however many claims stand on its names, as
-// long as no conflict is open.
+// A partition that does not compare digests by itself sleeps, however many claims stand on its
+// names, as long as there is no unresolved conflict.
 func TestClaimsSideBySideLeaveThePartitionAsleep(t *testing.T) {
 	c := newCluster(t)
 	for i, n := range []string{"a", "b", "c"} {

@@ -53,7 +53,8 @@ func TestATombstoneStaysUntilItWasHandedOut(t *testing.T) {
 	require.LessOrEqual(t, o.Stats().Tombstones, 4)
 }
 
-// Names come and go for long; what is kept follows what stands, not what was.
+// Names come and go for a long time; the memory depends on the standing claims, not on the past
+// ones.
 func TestTheLogGivesMemoryBack(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	const n = 20_000
@@ -82,7 +83,7 @@ func TestTheLogGivesMemoryBack(t *testing.T) {
 	runtime.KeepAlive(o)
 }
 
-// Updating one name over and over keeps one record, not all.
+// Repeated updates of a name keep one record, not all.
 func TestOutdatedRecordsAreDropped(t *testing.T) {
 	o := observe(t, Config{}, "b")
 	o.Register(o.at, "x", nil)

@@ -10,22 +10,22 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// The files under testdata are transcripts: commands, and below each the messages that result and
-// what the nodes show. They document the protocol. A change of it is a diff there, to be read and
-// then made by
+// The files under testdata are transcripts: commands, and below each the resulting messages and
+// visible claims. They document the protocol. A change of the protocol is a diff there. Review it,
+// and write it with
 //
 //	go test ./registry/internal/replica -run TestTranscripts -rewrite
 //
 // The commands:
 //
-//	nodes a b c [chunk=400] [tombstones=8]   starts nodes, which know of each other
+//	nodes a b c [chunk=400] [tombstones=8]   starts nodes, which know each other
 //	start d                                  starts one more
-//	restart a [incarnation=1]                starts a node anew, by default under a higher incarnation
+//	restart a [incarnation=1]                restarts a node, by default with a higher incarnation
 //	register a x y, release a x, update a x  changes names on a node
 //	deliver                                  delivers until nothing is under way
 //	pass 500ms                               lets time pass, and delivers
-//	lose a b, mend                           drops what a sends to b, unnoticed; drops nothing
-//	split a b, heal a b                      cuts a link, which both nodes notice; mends it
+//	lose a b, mend                           drops messages from a to b silently; stops dropping
+//	split a b, heal a b                      cuts a link, which both nodes detect; restores it
 //	show                                     prints the holders as each node sees them
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/transcripts", func(t *testing.T, path string) {
@@ -201,7 +201,7 @@ func (s *scribe) show() {
 	}
 }
 
-// names returns all names that any node knows of.
+// names returns all names that any node knows.
 func (s *scribe) names() (names []string) {
 	for _, p := range s.nodes {
 		for _, t := range p.tables {
@@ -232,8 +232,8 @@ func describe(e Event) string {
 	return text
 }
 
-// text returns a message in a line: an origin's incarnation after a /, numbers of changes after a #,
-// + for a claim and - for its end. A ? marks an origin for which the sender can't speak.
+// text returns a message in a line: an origin's incarnation follows a /, the numbers of changes
+// follow a #, + is a claim and - its end. A ? marks an origin for which the sender can't answer.
 func text(m Message) string {
 	switch m := m.(type) {
 	case *Update:

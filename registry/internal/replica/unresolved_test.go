@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever happens to claims and nodes, the unresolved names are those on which the own
-// claim wins and another visible one stands.
+// Whatever happens to claims and nodes, the unresolved names are those on which the own claim wins
+// and there is another visible one.
 func TestUnresolvedNamesAreKnown(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		o := observe(t, Config{Shared: func(name string) bool { return name == "s" }}, "b", "c")
@@ -51,7 +51,8 @@ func TestUnresolvedNamesAreKnown(t *testing.T) {
 	})
 }
 
-// A vector costs what is unresolved, not what is contested: of groups that is nearly every name.
+// The cost of a vector depends on the unresolved names, not on the contested ones, which with
+// groups are nearly all.
 func BenchmarkVectorBesideManyGroups(b *testing.B) {
 	p, at := filled(benchNames())
 	p.cfg.Shared = func(string) bool { return true }

@@ -48,8 +48,8 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// What the model says of large clusters is what the real cores do in small ones, on either side of
-// the size from which gossip carries updates; and a world follows from its seed.
+// The results of the model agree with real cores in small clusters, on either side of the size from
+// which updates are gossiped; and a seed determines a world.
 func TestModelAgreesWithSimulation(t *testing.T) {
 	m := Measure()
 	for _, nodes := range []int{16, 48} {

@@ -8,20 +8,20 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// What flapping may cost, and how soon it must be over.
+// The parameters of flapping, and the bounds of its cost.
 const (
 	flapNodes    = 16
 	flapTime     = time.Minute     // a third of it with -short
 	flapOwn      = 20              // names that each node holds throughout
 	flapMessages = 10              // per flap, above what the same cluster sends without flaps
-	flapPending  = 8               // names that wait to be flushed, on any node
+	flapPending  = 8               // names in the queue of a node
 	flapFlying   = 200             // messages under way at a time
 	flapWhole    = 5 * time.Second // after the last flap, every claim is seen everywhere
 )
 
-// flapSetup returns a cluster with the registry's defaults. With indirect probes (as memberlist's)
-// one bad link takes no node down; without them, each flap of a link hides two nodes from each
-// other.
+// flapSetup returns a cluster with the registry's defaults. With indirect probes, as in memberlist,
+// no node is declared dead because of one bad link. Without them, each flap of a link hides two
+// nodes from each other.
 func flapSetup(seed uint64, indirect bool) Setup {
 	return Setup{
 		Seed: seed, Nodes: flapNodes, Partitions: 1, MaxSkew: 2 * time.Second,
@@ -76,15 +76,15 @@ func flapSteps(s Setup, length time.Duration, flapping bool) (steps []Step, flap
 	return g.steps, flaps
 }
 
-// flapResult is what a minute cost.
+// flapResult is the cost of a run.
 type flapResult struct {
 	sent, flaps, pending, flying int
 	byKind                       [replica.Kinds]int
 	whole                        time.Duration
 }
 
-// flap runs the steps. It checks that the claims of a node that is seen up, and was spoken for,
-// stay shown: no other node's message hides them.
+// flap runs the steps. It checks that the claims of a node that is seen up, and whose state is
+// known, stay visible: no message of another node hides them.
 func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapResult) {
 	w := New(s)
 	defer func() {
@@ -143,7 +143,7 @@ func flap(t *testing.T, s Setup, length time.Duration, flapping bool) (r flapRes
 
 func own(node, k int) string { return fmt.Sprintf("own-%d-%d", node, k) }
 
-// everywhere reports whether each node shows each claim that stands.
+// everywhere reports whether each node shows each standing claim.
 func everywhere(w *World) bool {
 	for _, holder := range w.nodes {
 		for name, r := range holder.cores[0].own {

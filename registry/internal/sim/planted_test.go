@@ -23,7 +23,7 @@ type mutation struct {
 // A plantedBug is a bug that the tests must catch.
 type plantedBug struct {
 	name      string
-	test      string // that must catch it
+	test      string // the test that must catch it
 	mutations []mutation
 }
 
@@ -174,12 +174,12 @@ var plantedBugs = []plantedBug{
 	}},
 }
 
-// caughtBy says which invariant must catch a bug, where that is the point of it.
+// caughtBy names the invariant that must catch a bug, where a certain one must.
 var caughtBy = map[string]string{
 	"walk begins anew when tombstones ran out": "NeverAnew",
 }
 
-// plantedReplica is added to the core: which bug is planted, and what some of them do.
+// plantedReplica is added to the core: it selects the bug, and has functions of some bugs.
 const plantedReplica = `package replica
 
 import (
@@ -345,7 +345,7 @@ var (
 
 var planted = flag.String("sim.planted", "", "hunt only the planted bugs whose names contain this")
 
-// mostSeeds bounds the hunt for a bug. Most take a handful.
+// mostSeeds bounds the search for a bug. Most take a handful of seeds.
 const mostSeeds = 3000
 
 // TestPlantedBugs plants bugs into the core and requires that the seeds find each. The core is

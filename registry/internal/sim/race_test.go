@@ -9,14 +9,14 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// duo is two cores and the messages between them, which the test delivers by hand.
+// A duo is two cores and the messages between them, which the test delivers one by one.
 type duo struct {
 	t     *testing.T
 	now   time.Duration
 	cores [2]*replica.Partition
 	lost  [2]int
 	mail  [2][]replica.Message // to each
-	done  []string             // what was done, for a failure
+	done  []string             // the steps so far, for a failure
 }
 
 func newDuo(t *testing.T) *duo {
@@ -77,8 +77,7 @@ func (d *duo) flush(i int) {
 	}
 }
 
-// deliver takes the first or the last message of a mailbox, and leaves it there to come again if
-// double.
+// deliver delivers the first or the last message of a mailbox, and leaves a copy there if double.
 func (d *duo) deliver(i int, newest, double bool) bool {
 	n := len(d.mail[i])
 	if n == 0 {
@@ -98,7 +97,7 @@ func (d *duo) deliver(i int, newest, double bool) bool {
 	return true
 }
 
-// deliverAll delivers all messages, and lets time pass, until neither side sends any more.
+// deliverAll delivers all messages, and lets time pass, until neither side sends another.
 func (d *duo) deliverAll(newest bool) {
 	for range 100 {
 		for d.deliver(0, newest, false) || d.deliver(1, newest, false) {
@@ -177,10 +176,10 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	d.register(0)
 	d.register(1) // the newer one
 	for i := range d.cores {
-		d.cores[i].Flush(1, 0) // nobody to hear it
+		d.cores[i].Flush(1, 0) // no member receives it
 	}
 	d.meet()
-	var stale [2][]replica.Message // delivered once more at the very end
+	var stale [2][]replica.Message // delivered once more at the end
 	for k := range point {
 		i := k % 2
 		if n := len(d.mail[i]); n > 0 {
@@ -197,7 +196,7 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	}
 	d.deliverAll(newest)
 	holder := d.agree()
-	// What is sent once more can't bring anything back.
+	// A message that is delivered again can't bring a claim back.
 	for i := range stale {
 		d.mail[i] = append(d.mail[i], stale[i]...)
 	}
@@ -215,7 +214,7 @@ func synRace(t *testing.T, who, point int, newest, double, late bool) {
 	case who == 0 && released && d.lost[0] > 0, who == 0 && !released && d.lost[0] != 1:
 		d.fail("%s released: %v, lost: %d", nodeName(0), released, d.lost[0])
 	}
-	// And the name can be had again.
+	// And the name can be registered again.
 	if holder < 0 {
 		d.register(0)
 		d.flush(0)

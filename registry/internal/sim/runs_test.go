@@ -8,10 +8,10 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/replica"
 )
 
-// TestTwoRunsApart starts a node twice with its clock set back. Both runs learn of an earlier one
-// with a higher incarnation, and raise their own above that; they must not raise it to the same
-// number, as the others would take one run's records for the other's. (One world in some thousands
-// finds this.)
+// TestTwoRunsApart starts a node twice with its clock set back. Both runs detect an earlier one
+// with a higher incarnation, and raise their own above that. They must not raise it to the same
+// number, since the others would then confuse the records of the two. (One world in some thousands
+// shows this.)
 func TestTwoRunsApart(t *testing.T) {
 	const before uint64 = 5_000_000_000
 	raised := make(map[uint64]uint64)

@@ -37,7 +37,7 @@ func TestSeeds(t *testing.T) {
 		}
 		most, until = 1<<63, time.Now().Add(d)
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // worlds are small and die young
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // worlds are small and short-lived
 	start := time.Now()
 	var sum tally
 	done, failed := sum.run(*first, most, until, func(done uint64) {
@@ -71,16 +71,16 @@ func replay(t *testing.T, seed uint64) {
 	t.Logf("seed %d holds: %v of simulated time, messages by kind %v", seed, w.now, w.sent[1:])
 }
 
-// tally adds up what worlds met, so that a run shows that it tested something.
+// tally adds up the events of worlds, so that a run shows what it has tested.
 type tally struct {
 	mu        sync.Mutex // guards the fields below
 	simulated time.Duration
 	sent      [replica.Kinds]uint64
 	stats     replica.Stats
-	wronged   uint64 // worlds of right clocks in which one was held to be ahead
+	wronged   uint64 // worlds with correct clocks in which one was considered ahead
 }
 
-// run runs seeds until one fails, and returns how many were run and the lowest that failed.
+// run runs seeds until one fails. It returns the number of seeds run, and the lowest that failed.
 func (a *tally) run(
 	first, most uint64, until time.Time, progress func(uint64),
 ) (done, failed uint64) {
@@ -173,7 +173,8 @@ func (a *tally) log(t *testing.T, seeds uint64) {
 		each(s.Checks), each(s.Refutations), each(s.DroppedBuffered), each(s.Ignored))
 }
 
-// TestSameSeedSameWorld runs some seeds twice: without that, no failure could be replayed.
+// TestSameSeedSameWorld runs some seeds twice. They must have the same results, or failures could
+// not be replayed.
 func TestSameSeedSameWorld(t *testing.T) {
 	for seed := uint64(1); seed <= 15; seed++ {
 		s := NewSetup(seed)

@@ -29,7 +29,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodePacket is the common case: one registration by gossip.
+// BenchmarkDecodePacket decodes the common case: one registration by gossip.
 func BenchmarkDecodePacket(b *testing.B) {
 	buf := mustAppend(b, bigChunk(1))
 	b.ReportAllocs()

@@ -14,8 +14,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// TestTruncated: no frame that was cut short is taken for another one, and the error says where it
-// ends.
+// TestTruncated checks that a truncated frame does not pass for another one, and that the error has
+// the position of its end.
 func TestTruncated(t *testing.T) {
 	for name, f := range samples() {
 		b := mustAppend(t, f)
@@ -29,8 +29,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestFlippedBits: a frame with a bit flipped is refused or means something else, which encodes to
-// just these bytes: each message has one form.
+// TestFlippedBits checks that a frame with a flipped bit is rejected, or decodes to another one
+// that encodes to the same bytes: each message has one encoding.
 func TestFlippedBits(t *testing.T) {
 	for name, f := range samples() {
 		b := mustAppend(t, f)
@@ -64,7 +64,7 @@ func TestUnknownVersion(t *testing.T) {
 		"wire: frame is of format version 1, this node reads version 2")
 }
 
-// A raw frame is put together by hand, to say what Append never would.
+// A raw frame is assembled byte by byte, to have content that Append never writes.
 type raw []byte
 
 func header(items int) raw {
@@ -86,7 +86,7 @@ func update(n uint64) raw {
 	return header(1).kind(replica.KindUpdate).origin("n").uvarint(10).uvarint(10).uvarint(n)
 }
 
-// first is a whole record, as the first of a list.
+// first appends a whole record, as the first of a list.
 func (r raw) first() raw { return r.bytes(0).zeros(8).bytes(1, 'x') }
 
 func TestRefused(t *testing.T) {
@@ -193,7 +193,7 @@ func TestRefused(t *testing.T) {
 			require.Equal(t, tt.offset, syntax.Offset)
 		})
 	}
-	// The pieces above make a frame where nothing is wrong with them.
+	// The pieces above make a valid frame if none of them is invalid.
 	_, err := wire.Decode(update(2).first().bytes(0, 0, 1, 'y'), wire.Limits{})
 	require.NoError(t, err)
 }
@@ -230,7 +230,7 @@ func TestLimits(t *testing.T) {
 	require.ErrorContains(t, err, "frame: 1048577 bytes are more than 1048576")
 }
 
-// TestLargest: what is just within the format's bounds goes through.
+// TestLargest checks that values just within the format's bounds are accepted.
 func TestLargest(t *testing.T) {
 	name, meta := strings.Repeat("n", wire.MaxName), slices.Repeat([]byte{7}, wire.MaxMeta)
 	node := strings.Repeat("o", wire.MaxNode)
@@ -249,7 +249,7 @@ func TestLargest(t *testing.T) {
 	require.Equal(t, f, got)
 }
 
-// TestInvalid: Append refuses what no Decode would take, and leaves dst as it was.
+// TestInvalid checks that Append rejects what Decode would not accept, and leaves dst unchanged.
 func TestInvalid(t *testing.T) {
 	valid := func() *replica.Record { return &replica.Record{Name: "x", Node: "n", Seq: 11} }
 	with := func(change func(*replica.Record)) replica.Message {
@@ -338,8 +338,8 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// TestAllocations: what a length or a count claims costs nothing before it is checked, and the
-// most that any frame can make Decode allocate is in proportion to its size.
+// TestAllocations checks that a length or a count costs no memory before it is checked, and that
+// the memory that Decode allocates is at most proportional to the size of the frame.
 func TestAllocations(t *testing.T) {
 	lies := map[string]raw{
 		"items":    header(wire.MaxItems).zeros(100),
@@ -353,7 +353,7 @@ func TestAllocations(t *testing.T) {
 		require.Less(t, size, uint64(2048), name)
 	}
 
-	// The dearest frames: as many of the smallest things as fit.
+	// The most expensive frames have as many of the smallest elements as fit.
 	const n = 50_000
 	records := header(1).kind(replica.KindUpdate).origin("n").uvarint(0).uvarint(n).uvarint(n).first()
 	for range n - 1 {
@@ -363,11 +363,11 @@ func TestAllocations(t *testing.T) {
 	for range n {
 		items = items.kind(replica.KindVector).bytes(0, 0)
 	}
-	half := update(n).first() // fails late: the list is there, the records are not
+	half := update(n).first() // fails late: the list is there, but not the records
 	half = half.bytes(0xff).zeros(4 * n)
 	for _, b := range []raw{records, items} {
 		_, err := wire.Decode(b, wire.Limits{})
-		require.NoError(t, err, "the smallest are not taken for a lie")
+		require.NoError(t, err, "the smallest elements are accepted")
 	}
 	for name, b := range map[string]raw{"records": records, "items": items, "half": half} {
 		size := cost(b)
@@ -392,10 +392,10 @@ func TestAllocations(t *testing.T) {
 	}))
 }
 
-// cost returns how many bytes decoding b allocates, whether it succeeds or not.
+// cost returns the number of bytes that decoding b allocates, whether it succeeds or not.
 func cost(b []byte) uint64 {
 	least := uint64(math.MaxUint64)
-	for range 5 { // whatever else runs in the process counts, too
+	for range 5 { // allocations elsewhere in the process count, too
 		least = min(least, costOnce(b))
 	}
 	return least
@@ -411,7 +411,7 @@ func costOnce(b []byte) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestNoPinning: a record that lives on keeps neither the frame nor its neighbours in memory.
+// TestNoPinning checks that a record keeps neither the frame nor its neighbours in memory.
 func TestNoPinning(t *testing.T) {
 	const frames, records = 50, 4000
 	heap := func() uint64 {

@@ -14,7 +14,7 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// drawFrame draws any frame that the format has words for.
+// drawFrame draws any frame that the format can express.
 func drawFrame(t *rapid.T) *wire.Frame {
 	f := &wire.Frame{
 		From:        node().Draw(t, "from"),
@@ -99,7 +99,7 @@ func drawMessage(t *rapid.T) replica.Message {
 	}
 }
 
-// drawNumbers draws one number or more, which rise.
+// drawNumbers draws one or more increasing numbers.
 func drawNumbers(t *rapid.T) []uint64 {
 	n := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0, 300))
 	numbers := rapid.SliceOfNDistinct(n, 1, 12, rapid.ID[uint64]).Draw(t, "numbers")
@@ -107,7 +107,7 @@ func drawNumbers(t *rapid.T) []uint64 {
 	return numbers
 }
 
-// drawRecords draws a range and records within it, up to the ends of what 64 bits hold.
+// drawRecords draws a range and records within it, up to the limits of 64 bits.
 func drawRecords(t *rapid.T, origin string) (after, upTo uint64, records []*replica.Record) {
 	after = rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0, 300)).Draw(t, "after")
 	seq := after
@@ -163,7 +163,7 @@ func node() *rapid.Generator[string] {
 		rapid.StringN(1, 60, wire.MaxNode))
 }
 
-// A clock of the samples: 2026-03-01 12:00:00 UTC.
+// noon is the time of the samples: 2026-03-01 12:00:00 UTC.
 const noon = 1772366400_000000000
 
 func at(d time.Duration) hlc.Timestamp { return hlc.Timestamp{Nanos: noon + int64(d)} }

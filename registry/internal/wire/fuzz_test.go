@@ -11,7 +11,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// FuzzDecode: any bytes are refused, or are a frame that is sound and has just these bytes.
+// FuzzDecode checks that any bytes are rejected, or decode to a sound frame that encodes to the
+// same bytes.
 func FuzzDecode(f *testing.F) {
 	for _, frame := range samples() {
 		b := mustAppend(f, frame)
@@ -39,7 +40,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// sound checks what the package promises of a decoded frame.
+// sound checks what the package guarantees for a decoded frame.
 func sound(tb testing.TB, f *wire.Frame, l wire.Limits) {
 	tb.Helper()
 	name := func(s string, limit int) {

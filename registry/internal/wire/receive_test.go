@@ -15,8 +15,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// A victim is a partition with claims of its own that is sent anything at all, by a peer
-// that has the cluster's key.
+// A victim is a partition with claims of its own that receives arbitrary messages from a peer that
+// has the cluster's key.
 type victim struct {
 	tb          rapid.TB
 	p           *replica.Partition
@@ -66,7 +66,7 @@ func newVictim(tb rapid.TB, favoured bool) *victim {
 	return v
 }
 
-// receive hands a frame over as the shell does, and reports whether it was one.
+// receive passes a frame on as the shell does, and reports whether it was valid.
 func (v *victim) receive(b []byte) bool {
 	v.tb.Helper()
 	f, err := wire.Decode(b, wire.Limits{Partitions: 1000, MaxIncarnation: maxIncarnation})
@@ -110,7 +110,7 @@ func (v *victim) check() {
 	require.LessOrEqual(tb, stats.Tombstones, tables*maxTombstones)
 	require.LessOrEqual(tb, stats.Buffered, (tables-1)*maxBuffered)
 
-	// One message must not lead to many, and all that leaves can be written and read.
+	// One message must not lead to many, and all messages sent can be encoded and decoded.
 	require.LessOrEqual(tb, len(out.Send), 16)
 	for _, e := range out.Send {
 		v.leaves(e.Message)
@@ -142,9 +142,9 @@ func (v *victim) leaves(m replica.Message) {
 	}
 }
 
-// FuzzReceive: whatever bytes come from the network, nothing panics, the own claims stand unless
-// the resolver says otherwise, and memory stays bounded. The input is cut into frames by lengths of
-// two bytes.
+// FuzzReceive checks that with any bytes from the network nothing panics, own claims stand unless
+// the resolver decides otherwise, and memory stays bounded. The input is split into frames by
+// lengths of two bytes.
 func FuzzReceive(f *testing.F) {
 	join := func(frames ...*wire.Frame) []byte {
 		var b []byte
@@ -205,7 +205,8 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
-// TestReceiveFlood: what a peer may make a node remember is bounded, however much it sends.
+// TestReceiveFlood checks that the memory that a peer can make a node use is bounded, however much
+// it sends.
 func TestReceiveFlood(t *testing.T) {
 	v := newVictim(t, true)
 	send := func(m replica.Message) {
@@ -213,7 +214,7 @@ func TestReceiveFlood(t *testing.T) {
 			&wire.Frame{From: "peer", Items: []wire.Item{{Message: m}}})))
 	}
 	var seq uint64
-	for i := range 200 { // tombstones of names that nobody ever had
+	for i := range 200 { // tombstones of names that never had a holder
 		r := &replica.Record{Name: fmt.Sprint("name-", i), Node: "other", Seq: seq + 1, Dead: true,
 			Why: replica.WhyReleased}
 		send(&replica.Update{Origin: "other", Incarnation: 1000, After: seq, UpTo: seq + 1,
@@ -231,7 +232,7 @@ func TestReceiveFlood(t *testing.T) {
 	require.Equal(t, maxBuffered, held.Buffered)
 	require.Positive(t, held.DroppedBuffered)
 	require.Less(t, held.Pulls, uint64(200), "nor does each gap lead to a pull")
-	for i := range uint64(200) { // vectors that bring news of everybody each time
+	for i := range uint64(200) { // vectors with new states of all nodes each time
 		send(&replica.Vector{Reply: true, Entries: []replica.Entry{
 			{Origin: "other", Incarnation: 1001 + i, Seq: 10 * i, Visible: true},
 			{Origin: "self", Incarnation: 1001 + i, Seq: 10 * i, Visible: true},
@@ -241,7 +242,7 @@ func TestReceiveFlood(t *testing.T) {
 	require.Less(t, v.p.Stats().Refutations, uint64(20), "each takes longer than the one before")
 }
 
-// TestReceiveForged does the same with frames that are well formed, and so get further.
+// TestReceiveForged does the same with well-formed frames, which get further.
 func TestReceiveForged(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := newVictim(t, rapid.Bool().Draw(t, "favoured"))
@@ -252,7 +253,7 @@ func TestReceiveForged(t *testing.T) {
 	})
 }
 
-// drawForged draws a message whose names and numbers meet those of the victim.
+// drawForged draws a message with names and numbers of the victim.
 func drawForged(t *rapid.T) replica.Message {
 	origin := rapid.SampledFrom([]string{"peer", "peer", "other", "self", "stranger"}).Draw(t,
 		"origin")

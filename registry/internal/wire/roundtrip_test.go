@@ -16,8 +16,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// TestRoundTrip: whatever can be encoded is decoded as it was, takes the bytes that Size said, and
-// shares nothing with the bytes it came from.
+// TestRoundTrip checks that a frame is the same after encoding and decoding, takes the number of
+// bytes that Size returns, and shares no memory with its encoding.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFrame(t)
@@ -42,7 +42,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestItemSizeKnowsNoFrame: an item takes the same bytes in any frame and at any place in it.
+// TestItemSizeKnowsNoFrame checks that an item takes the same number of bytes in any frame and at
+// any position.
 func TestItemSizeKnowsNoFrame(t *testing.T) {
 	for name, f := range samples() {
 		other := *f
@@ -53,7 +54,7 @@ func TestItemSizeKnowsNoFrame(t *testing.T) {
 	}
 }
 
-// TestEmptyMetadataIsNil: the format has one form for "no metadata", and so has what is decoded.
+// TestEmptyMetadataIsNil checks that "no metadata" has one encoding, and one decoded form.
 func TestEmptyMetadataIsNil(t *testing.T) {
 	f := samples()["update"]
 	update, ok := f.Items[0].Message.(*replica.Update)
@@ -69,8 +70,8 @@ func TestEmptyMetadataIsNil(t *testing.T) {
 var rewrite = flag.Bool("rewrite", false,
 	"write testdata/golden.txt anew; for a change of wire.Version only")
 
-// TestGolden: the bytes of version 2 are those in testdata. If this fails, nodes of two releases in
-// one cluster would not understand each other: raise Version.
+// TestGolden compares the encodings of version 2 with testdata. If it fails, nodes of two releases
+// in one cluster would not understand each other: raise Version.
 func TestGolden(t *testing.T) {
 	file := filepath.Join("testdata", "golden.txt")
 	frames := samples()

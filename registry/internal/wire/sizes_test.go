@@ -11,8 +11,8 @@ import (
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
-// TestDocumentedSizes holds the example sizes in the package's doc. The name has 16 bytes, that of
-// the node 6, the sequence stands at about a million, and the registrations are some 100 µs apart.
+// TestDocumentedSizes checks the example sizes in the package's doc. The name has 16 bytes, that of
+// the node 6, the sequence is about a million, and the registrations are some 100 µs apart.
 func TestDocumentedSizes(t *testing.T) {
 	const inc, seq = noon, 1_000_000
 	claim := func(i int, meta string) *replica.Record {
