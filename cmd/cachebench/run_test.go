@@ -192,11 +192,11 @@ func TestRunOfBatches(t *testing.T) {
 
 func TestRunWithStaleValuesAndRefreshes(t *testing.T) {
 	code, stdout, stderr := cachebench(t.Context(), "run", "--rate", "500", "--workers", "8",
-		"--duration", "400ms",
+		"--duration", "1s",
 		"--keys", "uniform", "--key-count", "20", "--origin-latency", "1ms", "--mix", "read:100", "--ttl",
-		"20ms", "--jitter", "0",
-		"--stale-for", "1m", "--refresh-at", "0.8", "--fault", "panic", "--fault-keys", "20",
-		"--start", "200ms", "--end", "400ms")
+		"100ms", "--jitter", "0",
+		"--stale-for", "1m", "--refresh-at", "0.3", "--fault", "panic", "--fault-keys", "20",
+		"--start", "500ms", "--end", "1s")
 	require.Equal(t, exitOK, code, stderr)
 	require.NotContains(t, stdout, "the load panicked")
 	require.Regexp(t, `(?m)^stale values given +[1-9]`, stdout)
