@@ -23,14 +23,14 @@ type library struct {
 }
 
 var libraries = []library{
-	{"singleflight-do", "Do of golang.org/x/sync/singleflight in front of golang-lru's expirable LRU, " +
-		"which has the TTL", openDo},
-	{"singleflight-dochan", "the same with DoChan and a select, so that callers leave at their deadlines",
-		openDoChan},
+	{"singleflight-do", "Do of golang.org/x/sync/singleflight in front of golang-lru's expirable " +
+		"LRU, which has the TTL", openDo},
+	{"singleflight-dochan", "the same with DoChan and a select, so that callers leave at their " +
+		"deadlines", openDoChan},
 	{"otter", "Get of maypok86/otter/v2 with a loader; entries expire after writing", openOtter},
 	{"sturdyc", "GetOrFetch of viccon/sturdyc with the numbers of its README", openSturdyc},
-	{"groupcache", "Group.Get of golang/groupcache without peers; it has no TTL, so its keys hold the " +
-		"time in steps of it, as its users do", openGroupcache},
+	{"groupcache", "Group.Get of golang/groupcache without peers; it has no TTL, so its keys hold " +
+		"the time in steps of it, as its users do", openGroupcache},
 }
 
 func librariesText() string {
