@@ -149,8 +149,9 @@ func serve(in io.Reader, out io.Writer) error {
 	if err := set.Parse("job", []byte(j.Scenario), snowball.Experiment.Name); err != nil {
 		return err
 	}
-	set.Forget()                                                          // all fields are there, those without effect, too
-	rules := func(c *params.Checker) { snowball.Experiment.Rules(&p, c) } // they read the trace
+	// All fields are there, those without effect, too, and the rules read the trace.
+	set.Forget()
+	rules := func(c *params.Checker) { snowball.Experiment.Rules(&p, c) }
 	if err := set.Validate(false, rules); err != nil {
 		return err
 	}
