@@ -62,10 +62,28 @@ func (r *run) result(ran time.Duration) *Run {
 		t.phases[phase.After].done()
 	x.Heal = measured.None()
 	if r.p.Disturb != lab.Calm && r.ended > 0 {
-		x.Heal = heal(t.moments(), r.p.Start, r.ended)
+		x.Heal = r.healedTogether(heal(t.moments(), r.p.Start, r.ended))
 	}
 	x.Series = t.series()
 	return x
+}
+
+// healedTogether returns how long it took to heal, given what the fetches showed of it. After a
+// disturbance that ends with all nodes in place they must see each other again, too: loads and
+// latencies of a split that never ends look much like those before.
+func (r *run) healedTogether(healed measured.Value) measured.Value {
+	switch r.p.Disturb {
+	case lab.Split, lab.Pause, lab.Restart, lab.Rolling:
+	default:
+		return healed
+	}
+	if n := len(r.samples); n == 0 || r.apart >= r.samples[n-1].at {
+		return measured.None()
+	}
+	if !healed.Exists() {
+		return healed
+	}
+	return max(healed, measured.Value((r.apart - r.ended).Seconds()))
 }
 
 // poisoned returns what became of the fetches of the poisoned key, and of the others.

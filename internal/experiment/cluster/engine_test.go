@@ -16,6 +16,7 @@ import (
 
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/leak"
+	"github.com/snowfence/snowfence/internal/measured"
 )
 
 const nodeVariable = "CLUSTER_TEST_NODE"
@@ -130,6 +131,29 @@ func TestHeal(t *testing.T) {
 	cold[at(8)].loads, cold[at(8.5)].loads = 100, 100
 	require.Positive(t, float64(heal(cold, start, end)),
 		"the first loads, into empty caches, set no measure")
+}
+
+// A split that never ends may look healed by its loads and latencies.
+func TestHealedNodesSeeEachOther(t *testing.T) {
+	p := defaults()
+	r := &run{p: &p, ended: 7 * time.Second, samples: []countSample{{at: 14 * time.Second}}}
+	for _, c := range []struct {
+		disturb lab.Disturbance
+		apart   time.Duration
+		want    measured.Value
+	}{
+		{lab.Split, 6 * time.Second, 0.5},
+		{lab.Split, 8 * time.Second, 1},
+		{lab.Split, 14 * time.Second, measured.None()},
+		{lab.Kill, 14 * time.Second, 0.5},
+	} {
+		p.Disturb, r.apart = c.disturb, c.apart
+		got := r.healedTogether(0.5)
+		require.Equal(t, c.want.Exists(), got.Exists(), c)
+		if got.Exists() {
+			require.InDelta(t, float64(c.want), float64(got), 1e-9, c)
+		}
+	}
 }
 
 // The load begins by the clock, and what happens while the process does not run is nobody's fault.

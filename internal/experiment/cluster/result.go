@@ -28,7 +28,8 @@ type Run struct {
 
 	// Heal is the time from the end of the disturbance (of kill: from its beginning) until the rate
 	// of loads, the errors and the 99th percentile of the latency were back in the range that they
-	// had before, and stayed there.
+	// had before, and stayed there; and, where all nodes are in place again, until they see each
+	// other.
 	Heal measured.Value `json:"heal_seconds"`
 
 	Poison *PoisonResult `json:"poison,omitempty"` // of that disturbance

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,8 +60,9 @@ type run struct {
 
 	// Of the samples.
 	samples   []countSample
-	moves     uint64 // names that had been claimed or lost at the last one
-	unsettled []span // not all nodes saw each other, or names moved
+	moves     uint64        // names that had been claimed or lost at the last one
+	unsettled []span        // not all nodes saw each other, or names moved
+	apart     time.Duration // the last one in which not all nodes saw each other
 
 	// Of the disturbance.
 	victims []string
@@ -175,16 +177,26 @@ func (r *run) settled() bool {
 	if !r.ownership.clustered() {
 		return true
 	}
+	if r.ownership != BySlot {
+		return r.seeEachOther()
+	}
 	living, held := r.living(), 0
 	for _, p := range living {
-		s := p.seen()
-		if s.Peers != len(living)-1 || r.ownership == BySlot &&
-			s.Stats.Held < cluster.DefaultSlots/len(living) {
+		n := p.seen().Stats.Held
+		if n < cluster.DefaultSlots/len(living) {
 			return false
 		}
-		held += s.Stats.Held
+		held += n
 	}
-	return r.ownership != BySlot || held == cluster.DefaultSlots
+	return r.seeEachOther() && held == cluster.DefaultSlots
+}
+
+// seeEachOther reports whether the nodes that are there see each other, and no other node.
+func (r *run) seeEachOther() bool {
+	living := r.living()
+	return !r.ownership.clustered() || !slices.ContainsFunc(living, func(p *process) bool {
+		return p.seen().Peers != len(living)-1
+	})
 }
 
 // watch takes samples until the load is over and the last fetches have ended, or ctx ends. A node
@@ -215,6 +227,9 @@ func (r *run) watch(ctx context.Context) {
 // take takes a sample. What a node that is gone had counted stays counted.
 func (r *run) take() {
 	settled, at := r.settled(), r.Now()
+	if !r.seeEachOther() {
+		r.apart = at
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, before := countSample{at: at}, time.Duration(0)
