@@ -159,6 +159,10 @@ func start(
 	return nodes
 }
 
+// startLimit bounds how long nodes may take to start. With a PeerTimeout of a few milliseconds an
+// exchange of deletes takes many tries on a busy machine.
+const startLimit = time.Minute
+
 // waitForPeers waits until each node has exchanged deletes with each other one.
 func waitForPeers(tb testing.TB, nodes ...*node) {
 	tb.Helper()
@@ -175,7 +179,7 @@ func waitForPeers(tb testing.TB, nodes ...*node) {
 			}
 		}
 		return true
-	}, 20*time.Second, 5*time.Millisecond, "the nodes do not see each other")
+	}, startLimit, 5*time.Millisecond, "the nodes do not see each other")
 }
 
 // waitForSlots waits until all nodes hold as many slots, one more or less.
@@ -190,7 +194,7 @@ func waitForSlots(tb testing.TB, slots int, nodes ...*node) {
 			}
 		}
 		return held == slots
-	}, 20*time.Second, 5*time.Millisecond, "the slots are not spread")
+	}, startLimit, 5*time.Millisecond, "the slots are not spread")
 }
 
 // everywhere calls f for each node, some times each, all at once.
