@@ -3,8 +3,8 @@
 // callers along.
 //
 // What is the same: Do and DoChan run one call of fn per key at a time and give its results to
-// all who ask meanwhile, and Forget makes the next Do call fn anew. By default a panic of fn is
-// raised in each caller of Do, and Goexit ends each of them.
+// all callers that ask meanwhile, and Forget makes the next Do call fn anew. By default a panic of
+// fn is raised in each caller of Do, and Goexit ends each of them.
 //
 // What differs, since it is what this package is for:
 //
@@ -47,7 +47,7 @@ type Group struct {
 // courier.New does.
 func New(opts ...courier.Option) *Group { return &Group{made: courier.New[string, any](opts...)} }
 
-// Courier returns what runs the calls, for its Stats, Flights and Shutdown.
+// Courier returns the courier of the group, for its Stats and Shutdown.
 func (g *Group) Courier() *courier.Courier[string, any] {
 	if g.made != nil {
 		return g.made
