@@ -51,7 +51,7 @@ type Times struct {
 	max, total time.Duration
 }
 
-// longest is what longer times count as.
+// longest bounds the times: a longer one counts as this.
 const longest = 48 * time.Hour
 
 // Fine returns Times of three digits, which take some 300 kB.

@@ -6,7 +6,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// gap is what a column takes beyond its width.
+// gap is the space between columns.
 const gap = 3
 
 // numbersCost weighs the lines that broken numbers add: a broken text is easier to read.

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	leak.Main(m)
 }
 
-// testEnv is what a run is given whose nodes are processes of this program.
+// testEnv returns the Env of a run whose nodes are processes of this program.
 func testEnv(t *testing.T) lab.Env {
 	t.Helper()
 	self, err := os.Executable()

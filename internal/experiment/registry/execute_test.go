@@ -38,7 +38,7 @@ func valid(p *Params) error {
 	return params.Of(p).Validate(false, func(c *params.Checker) { rules(p, c) })
 }
 
-// env is what the lab gives a run; progress may be nil.
+// env returns the Env of a run; progress may be nil.
 func env(t *testing.T, progress func(part float64, doing string)) lab.Env {
 	t.Helper()
 	if progress == nil {
