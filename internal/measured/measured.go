@@ -20,6 +20,9 @@ type Value float64
 // None returns the missing Value.
 func None() Value { return Value(math.NaN()) }
 
+// Of returns a duration as a Value, in seconds.
+func Of(d time.Duration) Value { return Value(d.Seconds()) }
+
 // Exists reports whether the value is not missing.
 func (v Value) Exists() bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 

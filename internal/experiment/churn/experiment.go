@@ -23,26 +23,25 @@ import (
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/lab/params"
 	"github.com/snowfence/snowfence/internal/lab/sample"
+	"github.com/snowfence/snowfence/internal/lab/traffic"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
-	"github.com/snowfence/snowfence/internal/workload"
 )
 
 // Params are the parameters of the experiment.
 type Params struct {
-	Seed          uint64           `name:"seed" help:"settles which keys are asked for, and the latencies"`
-	Duration      time.Duration    `name:"duration" min:"1s" max:"24h" help:"how long callers ask"`
-	Rate          float64          `name:"rate" kind:"per-second" min:"1" max:"10000000" help:"fetches per second"`
-	Workers       int              `name:"workers" min:"1" max:"100000" help:"goroutines that fetch"`
-	KeyCount      int              `name:"key-count" min:"1" max:"100000000" help:"keys that are alive at a time"`
-	Replace       float64          `name:"replace" kind:"per-second" min:"0" max:"10000000" help:"keys that go per second, and as many come"`
-	Capacity      int              `name:"capacity" min:"1" help:"entries that the cache holds"`
-	TTL           time.Duration    `name:"ttl" min:"0s" help:"how long an entry lives" zero:"for ever"`
-	Timeout       time.Duration    `name:"timeout" above:"0s" help:"a caller's own deadline"`
-	ValueSize     workload.Size    `name:"value-size" kind:"size" help:"sizes of values: 100B, uniform:A..B, lognormal:MEDIAN,P99[,LARGEST]"`
-	OriginLatency workload.Latency `name:"origin-latency" kind:"latency" help:"how long a load takes: 5ms, uniform:A..B, exp:MEAN, lognormal:MEDIAN,P99"`
+	Seed     uint64        `name:"seed" help:"settles which keys are asked for, and the latencies"`
+	Duration time.Duration `name:"duration" min:"1s" max:"24h" help:"how long callers ask"`
+	Rate     float64       `name:"rate" kind:"per-second" min:"1" max:"10000000" help:"fetches per second"`
+	Workers  int           `name:"workers" min:"1" max:"100000" help:"goroutines that fetch"`
+	KeyCount int           `name:"key-count" min:"1" max:"100000000" help:"keys that are alive at a time"`
+	Replace  float64       `name:"replace" kind:"per-second" min:"0" max:"10000000" help:"keys that go per second, and as many come"`
+	Capacity int           `name:"capacity" min:"1" help:"entries that the cache holds"`
+	TTL      time.Duration `name:"ttl" min:"0s" help:"how long an entry lives" zero:"for ever"`
+	Timeout  time.Duration `name:"timeout" above:"0s" help:"a caller's own deadline"`
+	traffic.Origin
 }
 
 // Experiment is "cachebench churn".
@@ -59,12 +58,9 @@ the last fifth of the run is compared with the second fifth.`,
 	Topics: []lab.Topic{{Name: "rows", Short: "what the rows of the table say",
 		Text: lab.Glossaries(lab.Glossary(measures))}},
 	Defaults: func() Params {
-		p := Params{Seed: 1, Duration: 30 * time.Second, Rate: 20_000, Workers: 64, KeyCount: 5_000,
-			Replace: 1000, Capacity: 10_000, TTL: 5 * time.Second, Timeout: 2 * time.Second}
-		// Constants, so that neither can fail.
-		_ = p.ValueSize.UnmarshalText([]byte("lognormal:256B,4KiB"))
-		_ = p.OriginLatency.UnmarshalText([]byte("lognormal:2ms,20ms"))
-		return p
+		return Params{Seed: 1, Duration: 30 * time.Second, Rate: 20_000, Workers: 64, KeyCount: 5_000,
+			Replace: 1000, Capacity: 10_000, TTL: 5 * time.Second, Timeout: 2 * time.Second,
+			Origin: traffic.Lognormal(2*time.Millisecond, 20*time.Millisecond)}
 	},
 	Rules: func(p *Params, c *params.Checker) {
 		c.Check(!c.Held || p.Duration/5 >= p.fills(), "duration",
@@ -132,7 +128,7 @@ const (
 // Run requests keys for the run's duration, or until ctx ends.
 func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	before := runtime.NumGoroutine()
-	o, err := origin.New(origin.Config{Latency: p.OriginLatency, Size: p.ValueSize, Seed: p.Seed})
+	o, err := origin.New(p.Origin.Config(p.Seed))
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +136,7 @@ func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{params: p, cache: c, origin: o, clock: pace.Start(), record: series.NewRecorder()}
+	r := &run{params: p, cache: c, origin: o, clock: pace.Start(), record: sample.New()}
 	var workers sync.WaitGroup
 	for i := range p.Workers {
 		random := rand.New(rand.NewPCG(p.Seed, uint64(i))) //nolint:gosec // no secret
@@ -159,7 +155,7 @@ func Run(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 	result := &Result{
 		Seconds: took.Seconds(), Fetches: r.fetches.Load(), Errors: r.errors.Load(),
 		Keys:     p.KeyCount + int(p.Replace*min(took, p.Duration).Seconds()),
-		Stats:    counts{stats.Hits, stats.Loads, stats.Evictions, r.most},
+		Stats:    counts{stats.Hits, stats.Loads, stats.Evictions, int(r.record.Peak(seriesEntries))},
 		Leftover: sample.GoroutinesLeft(before),
 		series:   r.record.All(), partial: ctx.Err() != nil,
 	}
@@ -174,11 +170,10 @@ type run struct {
 	cache   *cache.Cache[uint64, []byte]
 	origin  *origin.Origin
 	clock   pace.Clock
-	record  *series.Recorder
+	record  *sample.Sampler
 	next    atomic.Uint64 // the number of the next fetch
 	fetches atomic.Uint64
 	errors  atomic.Uint64
-	most    int // the maximum of entries; only watch uses it
 }
 
 // work fetches keys at the times that are due, until the run is over.
@@ -210,24 +205,19 @@ func (r *run) watch(ctx context.Context, e lab.Env) {
 	interval := max(100*time.Millisecond, r.params.Duration/1000)
 	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	var loads uint64
-	for at := interval; at <= r.params.Duration; at += interval {
-		if r.clock.Until(ctx, at) != nil {
-			return
-		}
-		length, due := r.record.Next(at, interval)
-		if !due {
+	for at := range r.clock.Every(ctx, interval, interval, r.params.Duration) {
+		if !r.record.Next(at, interval) {
 			continue
 		}
 		metrics.Read(heap)
-		stats, entries := r.cache.Stats(), r.cache.Len()
-		r.most = max(r.most, entries)
-		r.record.Add(seriesHeap, at, float64(heap[0].Value.Uint64()))
-		r.record.Add(seriesGoroutines, at, float64(runtime.NumGoroutine()))
-		r.record.Add(seriesEntries, at, float64(entries))
-		r.record.Add(seriesLoads, at, float64(stats.Loads-loads)/length.Seconds())
+		live, stats, entries := float64(heap[0].Value.Uint64()), r.cache.Stats(), r.cache.Len()
+		r.record.Gauge(seriesHeap, live)
+		r.record.Gauge(seriesGoroutines, float64(runtime.NumGoroutine()))
+		r.record.Gauge(seriesEntries, float64(entries))
+		r.record.Rate(seriesLoads, stats.Loads-loads)
 		loads = stats.Loads
 		e.Progress(float64(at)/float64(r.params.Duration), fmt.Sprintf("%s entries, heap %s",
-			human.Count(int64(entries)), human.Bytes(float64(heap[0].Value.Uint64()))))
+			human.Count(entries), human.Bytes(live)))
 	}
 }
 

@@ -26,8 +26,6 @@ type Matrix struct {
 	GoroutinesLeft int `json:"goroutines_left"`
 }
 
-func seconds(d time.Duration) measured.Value { return measured.Value(d.Seconds()) }
-
 // A Row is one fault: with the fix off, with it on, and with it on and a stale value.
 type Row struct {
 	Fault string `json:"fault"`
@@ -96,7 +94,7 @@ func (c *Cell) callers(answers []answer) {
 		times = append(times, max(0, a.at.Sub(a.since)))
 	}
 	slices.Sort(times)
-	c.Median, c.Max = seconds(times[len(times)/2]), seconds(times[len(times)-1])
+	c.Median, c.Max = measured.Of(times[len(times)/2]), measured.Of(times[len(times)-1])
 	for kind, n := range counts {
 		c.Saw = append(c.Saw, Seen{kind, n})
 	}

@@ -69,7 +69,7 @@ func TestMatrix(t *testing.T) {
 				require.Equal(t, []Seen{{verdict.Deadline, callers}}, row.Off.Saw, row.Fault)
 				require.InDelta(t, cfg.Timeout, row.Off.Median.Duration(), float64(5*time.Millisecond),
 					row.Fault)
-				require.Equal(t, Next{Kind: verdict.Deadline, Took: seconds(cfg.Timeout)}, row.Off.Next,
+				require.Equal(t, Next{Kind: verdict.Deadline, Took: measured.Of(cfg.Timeout)}, row.Off.Next,
 					row.Fault)
 				require.Equal(t, 1, row.Off.Loads, row.Fault)
 			}

@@ -43,7 +43,7 @@ func (t *trial) freshAgain(ctx context.Context) (took *measured.Value) {
 	t.within(ctx, 10*t.cfg.Timeout, func(own context.Context) {
 		for own.Err() == nil {
 			if _, kind := t.get(own, t.good); kind == verdict.Value {
-				s := seconds(time.Since(began))
+				s := measured.Of(time.Since(began))
 				took = &s
 				return
 			}

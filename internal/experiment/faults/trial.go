@@ -10,6 +10,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/measured"
 )
 
 // A trial is one fault in one setting.
@@ -71,13 +72,13 @@ func runTrial(ctx context.Context, cfg Params, f *fault, s setting) (_ *Cell, er
 		// Only a flight that should end by its time-out has one; otherwise it would race with the
 		// fault.
 		if f.waits && s == fixOn {
-			cell.FetchTimeout = seconds(cfg.FetchTimeout)
+			cell.FetchTimeout = measured.Of(cfg.FetchTimeout)
 		}
 		options.Courier = append(options.Courier, courier.WithTimeout(cell.FetchTimeout.Duration()))
 	}
 	if s == staleValue {
 		if f.soft() {
-			cell.SoftTimeout = seconds(cfg.SoftTimeout)
+			cell.SoftTimeout = measured.Of(cfg.SoftTimeout)
 		}
 		withStale(&options, cfg, cell.SoftTimeout.Duration())
 	}
@@ -187,7 +188,7 @@ func (t *trial) next(ctx context.Context) (n Next) {
 	t.within(ctx, t.cfg.Timeout, func(own context.Context) {
 		began := time.Now()
 		n.Value, n.Kind = t.get(own, t.good)
-		n.Took = seconds(time.Since(began))
+		n.Took = measured.Of(time.Since(began))
 	})
 	return n
 }

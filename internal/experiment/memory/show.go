@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/lab"
@@ -39,8 +38,8 @@ func (r *Result) table(setting Setting) *table.Table {
 	for _, c := range r.under(setting) {
 		t.Add(table.Text(c.Store), table.Count(int64(c.Objects)), table.Bytes(c.Live),
 			table.Bytes(c.PeakHeap()), table.Bytes(c.PeakInUse()), table.Bytes(c.Left()),
-			seconds(c.CPU(Churn)), seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
-			seconds(c.PauseP99), seconds(c.Pause()), table.Percent(c.HitRatio()),
+			table.Seconds(c.CPU(Churn)), table.Seconds(c.CPU(Rest)), table.Percent(c.GCShare()),
+			table.Seconds(c.PauseP99), table.Seconds(c.Pause()), table.Percent(c.HitRatio()),
 			table.Percent(c.done()))
 	}
 	return t
@@ -48,10 +47,6 @@ func (r *Result) table(setting Setting) *table.Table {
 
 // done returns the fraction of the scheduled operations that the process did.
 func (c *Cell) done() float64 { return float64(c.Ops) / float64(max(c.Due, 1)) }
-
-func seconds(s float64) table.Cell {
-	return table.Duration(time.Duration(s * float64(time.Second)))
-}
 
 // Charts returns charts of the heap, the collector's processor time and its pauses over time:
 // without a limit, under each limit, and with expiry.

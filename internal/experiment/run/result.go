@@ -1,8 +1,6 @@
 package run
 
 import (
-	"time"
-
 	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/verdict"
@@ -97,12 +95,10 @@ func latencies(t *measured.Times) Latencies {
 	l := Latencies{Count: n, Timed: n, Mean: measured.None(), Max: measured.None(),
 		P50: t.Quantile(50), P90: t.Quantile(90), P99: t.Quantile(99), P999: t.Quantile(99.9)}
 	if n > 0 {
-		l.Mean, l.Max = seconds(t.Mean()), seconds(t.Max())
+		l.Mean, l.Max = measured.Of(t.Mean()), measured.Of(t.Max())
 	}
 	return l
 }
-
-func seconds(d time.Duration) measured.Value { return measured.Value(d.Seconds()) }
 
 // Outcome returns the latencies of one outcome, zeros if it did not come up.
 func (r *Result) Outcome(o Outcome) Latencies {

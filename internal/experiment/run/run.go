@@ -12,6 +12,7 @@ import (
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
+	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/origin"
 	"github.com/snowfence/snowfence/internal/verdict"
 	"github.com/snowfence/snowfence/internal/workload"
@@ -223,7 +224,7 @@ func (r *run) result(cost time.Duration) *Result {
 	elapsed := r.stoppedAt - r.measuredFrom
 	res := &Result{
 		Partial:       r.ctx.Err() != nil,
-		Elapsed:       seconds(elapsed),
+		Elapsed:       measured.Of(elapsed),
 		Skipped:       all.skipped,
 		CutOff:        all.cutOff,
 		OriginLoads:   originNow.Loads - r.before.origin.Loads,
@@ -240,7 +241,7 @@ func (r *run) result(cost time.Duration) *Result {
 		AbandonedLeft: cacheNow.Courier.Abandoned,
 		FlightsLeft:   cacheNow.Courier.InFlight,
 		GC:            r.process.collected(),
-		TimingCost:    seconds(cost),
+		TimingCost:    measured.Of(cost),
 	}
 	for o := range outcomes {
 		n := all.counts[o].Load()

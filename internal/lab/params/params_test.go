@@ -91,8 +91,10 @@ most: 64MiB
 	}, p)
 	assert.Equal(t, "a sample", set.Name())
 	assert.Equal(t, "it shows: all kinds", set.Description())
-	assert.True(t, set.Given("rate") && set.GivenByFlag("rate"))
-	assert.True(t, set.Given("kind") && !set.GivenByFlag("kind"))
+	assert.True(t, set.Given("rate"))
+	assert.Equal(t, "--rate", set.Call("rate"), "by a flag")
+	assert.True(t, set.Given("kind"))
+	assert.Equal(t, "kind", set.Call("kind"), "by the file")
 	assert.False(t, set.Given("seed"))
 
 	// Its text gives the same again.

@@ -94,9 +94,6 @@ func (s *Set) Given(name string) bool {
 	return from == fromFlag || from == fromFile
 }
 
-// GivenByFlag reports whether a flag gave the field its value.
-func (s *Set) GivenByFlag(name string) bool { return s.field(name).source == fromFlag }
-
 // Derive notes that the program changed fields because of others, so that errors say so: "--end
 // (in proportion to --duration)".
 func (s *Set) Derive(names ...string) {
