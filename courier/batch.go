@@ -132,6 +132,7 @@ func (b *batch[K, V]) start() {
 	if d := s.courier.cfg.flightTimeout(); d > 0 {
 		s.limit(f, d)
 	}
+	f.labels = s.labels.take(s.courier.name)
 	s.setDetached(f)
 	s.busy++
 	s.mu.Unlock()
@@ -247,19 +248,22 @@ func (b *batch[K, V]) unload(over, gone bool) {
 func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	var v V
 	s, err, fine := p.shard, b.carrier.err, b.result.answered
+	remembered := err
 	switch {
 	case err == nil:
 		o := &b.outcomes[i]
 		//nolint:gocritic // as long as outcomes
 		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i]
+		remembered = err
 	case b.result.missed:
 		s.stats.Overloads++
 		err = &OverloadedError{p.key, QueueWait}
 	case b.carrier.timedOut:
 		s.stats.Timeouts++
+		err, remembered = p.timeoutErrors(err)
 	}
 	if b.result.counts {
-		s.remember(p, err, fine)
+		s.remember(p, remembered, fine)
 	}
 	if b.result.works {
 		s.forgiveStuck(p)

@@ -61,6 +61,11 @@ func (c *flightContext[K, V]) Value(key any) any {
 	if key == (flightKey{}) {
 		return node(f)
 	}
+	if f.labels != nil { // for pprof.Do in the function
+		if v := f.labels.ctx.Value(key); v != nil {
+			return v
+		}
+	}
 	// WithoutCancel hides the key by which package context looks for the nearest standard context:
 	// it must not find the caller's.
 	return context.WithoutCancel(f.values).Value(key)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"runtime"
 	"sync/atomic"
+
+	"github.com/snowfence/snowfence/internal/stacks"
 )
 
 // A Courier runs one fetch per key at a time and gives its outcome to every
@@ -17,7 +19,8 @@ type Courier[K comparable, V any] struct {
 	waiting atomic.Int64 // callers, counted if WithMaxWaiting is given
 	many    atomic.Int64 // waiting callers of DoMany
 	stuck   stuckInAll
-	drained signal // fired when functions have ended after Shutdown
+	drained signal        // fired when functions have ended after Shutdown
+	bubble  stacks.Source // for tests
 }
 
 // New makes a Courier. Without options a flight has [DefaultTimeout], functions

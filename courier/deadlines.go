@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/stacks"
 )
 
 // An instant is a time on the monotonic clock, in nanoseconds since the process
@@ -102,10 +104,19 @@ func (s *shard[K, V]) expireAt(f *flight[K, V], at instant) {
 
 // expireAlone ends f, which is not in limited, if its deadline has passed.
 func (s *shard[K, V]) expireAlone(f *flight[K, V]) {
+	timeout := s.courier.cfg.flightTimeout()
 	s.mu.Lock()
-	first := !f.ended && now() >= f.ends(s.courier.cfg.flightTimeout())
+	due := !f.ended && now() >= f.ends(timeout)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	shown := stacks.Recent(&s.courier.bubble)
+	s.mu.Lock()
+	at := now()
+	first := !f.ended && at >= f.ends(timeout)
 	if first {
-		s.timeOut(f)
+		s.timeOut(f, at, shown)
 	}
 	s.mu.Unlock()
 	if first {
@@ -132,12 +143,29 @@ func (d *deadlines[K, V]) remove(f *flight[K, V]) {
 	f.before, f.after = nil, nil
 }
 
-// expire ends the flights whose deadlines have passed. The timer calls it.
+// isDue reports whether the deadline of one of the shard's flights has passed at that instant.
+func (s *shard[K, V]) isDue(at instant, timeout time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f := s.limited.oldest; f != nil && at.since(f.started) >= timeout; f = f.after {
+		if f.ends(timeout) <= at {
+			return true
+		}
+	}
+	return false
+}
+
+// expire ends the flights whose deadlines have passed. The timer calls it. The stacks of their
+// functions are taken without the lock; until then a flight may still succeed.
 func (s *shard[K, V]) expire() {
+	timeout := s.courier.cfg.flightTimeout()
+	at := now()
+	var shown *stacks.Snapshot
+	if s.isDue(at, timeout) {
+		shown = stacks.Recent(&s.courier.bubble)
+	}
 	var ended []*flight[K, V]
 	s.mu.Lock()
-	at := now()
-	timeout := s.courier.cfg.flightTimeout()
 	f := s.limited.oldest
 	for f != nil && at.since(f.started) >= timeout {
 		next := f.after
@@ -145,13 +173,13 @@ func (s *shard[K, V]) expire() {
 			s.limited.remove(f)
 			s.expireAt(f, ends)
 		} else {
-			s.timeOut(f)
+			s.timeOut(f, at, shown)
 			ended = append(ended, f)
 		}
 		f = next
 	}
 	if s.limited.armed = f != nil; f != nil {
-		time.AfterFunc(timeout-at.since(f.started), s.expire)
+		time.AfterFunc(timeout-now().since(f.started), s.expire)
 	}
 	s.mu.Unlock()
 	for _, f := range ended {

@@ -27,9 +27,9 @@ var (
 	// may well succeed.
 	ErrLate = errors.New("courier: the flight is late")
 
-	// ErrTimeout is the outcome of a flight that has timed out (WithTimeout). It wraps
-	// context.DeadlineExceeded; a comparison with ErrTimeout distinguishes it from the end of
-	// the caller's own deadline. It has a method Timeout, as net.Error requires.
+	// ErrTimeout matches, by errors.Is, every *TimeoutError: the outcome of a flight that has timed
+	// out (WithTimeout). It wraps context.DeadlineExceeded; errors.Is with ErrTimeout distinguishes
+	// it from the end of the caller's own deadline. It has a method Timeout, as net.Error requires.
 	ErrTimeout error = timeoutError{}
 )
 

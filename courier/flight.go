@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/snowfence/snowfence/internal/stacks"
 )
 
 // A flight is one call of a fetch function and everyone who waits for it. This file is its life, in
@@ -33,6 +35,7 @@ type flight[K comparable, V any] struct {
 	values  context.Context // the first caller's: only its values are used
 	started instant
 	lateAge time.Duration // see LateAge
+	labels  *labelSet     // nil: a passenger; written once more by its goroutine, with shard.mu held
 
 	// value, err, joins and the flags are final when done is closed, and may be read without a lock
 	// from then on. The last waiter clears value.
@@ -87,6 +90,7 @@ func (s *shard[K, V]) newFlight(
 		fetch:         fetch,
 		values:        ctx,
 		started:       now(),
+		labels:        s.labels.take(s.courier.name),
 		owns:          owns,
 		running:       1,
 	}
@@ -299,6 +303,7 @@ func (f *flight[K, V]) run() {
 	defer func() {
 		f.finish(o.value, o.how, o.err, o.how <= answered || !f.shard.courier.cfg.unlinked)
 	}()
+	f.setLabels()
 	o.run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
@@ -365,16 +370,18 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 	f.afterEnd(first, last)
 }
 
-// timeOut ends f with ErrTimeout. s.mu is held; the caller calls wake after it has unlocked.
-func (s *shard[K, V]) timeOut(f *flight[K, V]) {
+// timeOut ends f, which times out at that instant, with a *TimeoutError. shown has the stacks of all
+// flights. s.mu is held; the caller calls wake after it has unlocked.
+func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapshot) {
+	err := s.timeoutError(f, at, shown)
 	if f.batch == nil {
 		s.stats.Timeouts++
 	} else { // counted for each key
 		f.batch.result.counts = true
 	}
 	f.timedOut = true
-	s.remember(f, ErrTimeout, false)
-	f.settle(*new(V), ErrTimeout)
+	s.remember(f, err.withoutStack(), false)
+	f.settle(*new(V), err)
 }
 
 // missTurn ends f, whose turn has not come in time. shard.mu is held; the caller calls wake after
@@ -461,6 +468,10 @@ func (s *shard[K, V]) abandon(f *flight[K, V]) {
 	}
 	s.stats.Abandoned++
 	s.stats.AbandonedTotal++
+	if s.abandoned == nil {
+		s.abandoned = make(map[*flight[K, V]]struct{})
+	}
+	s.abandoned[f] = struct{}{}
 	s.keepTurn(f)
 	s.countStuck(f)
 }
@@ -505,9 +516,11 @@ func (f *flight[K, V]) retire() {
 		s.idle()
 	}
 	f.giveBack()
+	s.labels.put(f.labels)
 	if f.abandoned {
 		f.abandoned = false
 		s.stats.Abandoned--
+		delete(s.abandoned, f)
 		s.uncountStuck(f)
 	}
 }

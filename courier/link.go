@@ -1,6 +1,9 @@
 package courier
 
-import "context"
+import (
+	"context"
+	"runtime/pprof"
+)
 
 // Go starts f in a new goroutine that is linked to the flight in ctx: the
 // context a fetch function was given, or one derived from it. f gets ctx.
@@ -32,7 +35,8 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	s := f.shard
 	s.mu.Lock()
 	f.running++
-	if f.running == 1 { // no other runs: ctx was kept beyond the end of the flight
+	kept := f.running == 1 // no other runs: ctx was kept beyond the end of the flight
+	if kept {
 		s.busy++
 	}
 	if f.ended && !f.abandoned {
@@ -40,7 +44,12 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	}
 	s.mu.Unlock()
 
+	labelled := ctx
+	if kept { // another flight may have the label
+		labelled = context.Background()
+	}
 	go func() {
+		pprof.SetGoroutineLabels(labelled)
 		o := assumeGoexit[struct{}]()
 		defer func() { f.childExit(o.how, o.err) }()
 		o.run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) },

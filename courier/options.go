@@ -35,6 +35,8 @@ type config struct {
 	backoffMin       time.Duration
 	backoffMax       time.Duration
 	isFailure        func(error) bool // nil: all errors are failures
+	name             string           // empty: made from the types
+	keyText          func(key any) string
 	turnOnDemand     bool
 	unlinked         bool
 }
@@ -230,6 +232,29 @@ func WithBackoff(shortest, longest time.Duration) Option {
 func WithIsFailure(is func(error) bool) Option {
 	return func(c *config) error {
 		c.isFailure = is
+		return nil
+	}
+}
+
+// WithName names the courier, in the pprof label "courier" of its functions' goroutines and in logs.
+// Without it the name is made from the types of its keys and values.
+func WithName(name string) Option {
+	return func(c *config) error {
+		c.name = name
+		return nil
+	}
+}
+
+// WithKeyText shows keys as text returns them: in the pprof label "key" of the functions' goroutines,
+// in logs and on the page of package debug. Keys may be personal data, so without this option they
+// show a number made from the key instead, which is another one in each process, and goroutines have
+// no such label. A flight then costs a third more, since its labels are its own.
+//
+// text is called without locks, and must be safe for concurrent use. If it panics for a key, the
+// number stands for that key.
+func WithKeyText(text func(key any) string) Option {
+	return func(c *config) error {
+		c.keyText = text
 		return nil
 	}
 }

@@ -25,15 +25,17 @@ type shard[K comparable, V any] struct {
 	// mu guards everything below, and the mutable fields of every flight of the shard. With mu held
 	// these may be taken: the locks of turns, of stuckInAll and of signal. No two shards' locks are
 	// held together, and none together with a flight's lock of the wait-for graph.
-	mu       sync.Mutex
-	flights  flights[K, V]              // live flights that own their key
-	detached map[*flight[K, V]]struct{} // live flights that own no key any more
-	limited  deadlines[K, V]            // live flights with a time-out
-	history  history[K]
-	stuck    map[K]*stuckKey // keys with functions that are stuck
-	busy     int             // flights with a goroutine still running
-	closed   bool
-	stats    Stats
+	mu        sync.Mutex
+	flights   flights[K, V]              // live flights that own their key
+	detached  map[*flight[K, V]]struct{} // live flights that own no key any more
+	limited   deadlines[K, V]            // live flights with a time-out
+	history   history[K]
+	stuck     map[K]*stuckKey            // keys with functions that are stuck
+	labels    labelSets                  // that no flight uses
+	abandoned map[*flight[K, V]]struct{} // flights that are over, with goroutines that run on
+	busy      int                        // flights with a goroutine still running
+	closed    bool
+	stats     Stats
 
 	_ [64]byte // keeps the next shard's tracked and mu off this one's cache lines
 }
