@@ -32,6 +32,9 @@ type batch[K comparable, V any] struct {
 	live    atomic.Int64 // passengers that are under way; 0 or less before start
 	hasTurn atomic.Bool  // the carrier has had its turn
 
+	label    string // of the carrier's goroutines; final when hasLabel is set
+	hasLabel atomic.Bool
+
 	// outcomes is what the function has returned. It belongs to the function's goroutine, which
 	// unloads it if the function's end was the carrier's.
 	outcomes []Outcome[V]
@@ -121,7 +124,7 @@ func (b *batch[K, V]) start() {
 	b.live.Add(int64(len(b.passengers)))
 	s.mu.Lock()
 	if s.closed {
-		f.ended, f.err, f.running = true, ErrClosed, 0
+		f.ended, f.err, f.end, f.endedAt, f.running = true, ErrClosed, EndClosed, now(), 0
 		s.mu.Unlock()
 		f.closeContext()
 		b.unload(true, true)
@@ -133,6 +136,8 @@ func (b *batch[K, V]) start() {
 		s.limit(f, d)
 	}
 	f.labels = s.labels.take(s.courier.name)
+	b.label = f.labels.id
+	b.hasLabel.Store(true)
 	s.setDetached(f)
 	s.busy++
 	s.mu.Unlock()
@@ -183,7 +188,7 @@ func (b *batch[K, V]) cancel() {
 	s.mu.Lock()
 	first := b.started && !f.ended
 	if first {
-		f.settle(*new(V), context.Canceled)
+		f.settle(*new(V), context.Canceled, EndCancelled, now())
 	}
 	s.mu.Unlock()
 	if first {
@@ -198,6 +203,9 @@ func (b *batch[K, V]) afterEnd(over, last bool) {
 	}
 	if over || last {
 		b.unload(over, last)
+	}
+	if over {
+		b.carrier.endSpan()
 	}
 	if last {
 		s := b.carrier.shard
@@ -248,13 +256,13 @@ func (b *batch[K, V]) unload(over, gone bool) {
 func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	var v V
 	s, err, fine := p.shard, b.carrier.err, b.result.answered
-	remembered := err
+	remembered, end := err, b.carrier.end
 	switch {
 	case err == nil:
 		o := &b.outcomes[i]
 		//nolint:gocritic // as long as outcomes
 		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i]
-		remembered = err
+		remembered, end = err, endOfOutcome(err, fine)
 	case b.result.missed:
 		s.stats.Overloads++
 		err = &OverloadedError{p.key, QueueWait}
@@ -268,5 +276,14 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	if b.result.works {
 		s.forgiveStuck(p)
 	}
-	p.settle(v, err)
+	p.settle(v, err, end, b.carrier.endedAt)
+}
+
+// endOfOutcome returns how a passenger ends whose function has returned that error for it; fine
+// reports that it is no failure.
+func endOfOutcome(err error, fine bool) FlightEnd {
+	if fine {
+		return EndAnswer
+	}
+	return endOf(returned, err)
 }

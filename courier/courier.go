@@ -92,6 +92,7 @@ type waiter struct {
 	low     bool // ContextWithLowPriority
 	nested  bool // inside another flight
 	patient bool // ContextWithPatience
+	since   instant
 }
 
 // flightFor returns the flight that the caller of Do waits for, which the caller starts if it has
@@ -120,7 +121,15 @@ func (c *Courier[K, V]) flightFor(
 	if err != nil && f != nil { // ErrLate: f has no waiter
 		go f.run()
 	}
-	return f, waiter{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient()}, err
+	w := waiter{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient(), 0}
+	switch {
+	case err != nil:
+	case joined:
+		w.since = now()
+	default:
+		w.since = f.started
+	}
+	return f, w, err
 }
 
 // retryStuck calls joinOrStart again, a few times, for a caller that was refused because functions
@@ -178,7 +187,7 @@ func (s *shard[K, V]) joinOrStart(
 		}
 	}
 	if f != nil {
-		f, why = s.join(f, from, m)
+		f, why = s.join(ctx, f, from, m)
 		return f, f != nil, why, nil
 	}
 	if m.lacksBatch() {
@@ -187,7 +196,7 @@ func (s *shard[K, V]) joinOrStart(
 	probe, why, err := s.mayStart(key, owns, m)
 	if why == Stuck && late != nil {
 		// Functions of other keys are stuck, and the late flight may well succeed.
-		f, why = s.join(late, from, m)
+		f, why = s.join(ctx, late, from, m)
 		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
@@ -207,13 +216,13 @@ func (s *shard[K, V]) joinOrStart(
 // join makes an admitted caller wait for f, which is under way. If too many callers wait for it
 // already, it returns nil and the reason. s.mu is held.
 func (s *shard[K, V]) join(
-	f *flight[K, V], from call, m *manyCall[K, V],
+	ctx context.Context, f *flight[K, V], from call, m *manyCall[K, V],
 ) (*flight[K, V], OverloadReason) {
 	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low() && int(f.callers) >= limit {
 		s.courier.dismissCaller(from, m)
 		return nil, KeyWaiting
 	}
-	f.join(from, m != nil)
+	f.join(ctx, from, m != nil)
 	return f, 0
 }
 

@@ -39,28 +39,31 @@ type flight[K comparable, V any] struct {
 
 	// value, err, joins and the flags are final when done is closed, and may be read without a lock
 	// from then on. The last waiter clears value.
-	value  V
-	err    error
-	unread atomic.Int32 // waiters that have not read value yet, if there are several
+	value   V
+	err     error
+	endedAt instant
+	end     FlightEnd
+	unread  atomic.Int32 // waiters that have not read value yet, if there are several
 
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
-	waiters   int32 // all of them
-	callers   int32 // the waiters that count towards the limits
-	many      int32 // the callers from DoMany: see batch.go
-	joins     int32
-	running   int32 // goroutines: the function and its linked children
-	owns      bool  // it is in shard.flights, where callers find it by its key
-	ended     bool
-	timedOut  bool
-	isLate    bool // it has let a caller down
-	probe     probing
-	abandoned bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
-	replaced  bool // it is late, and counted as such in shard.stuck
-	goesOn    bool // even without a waiter: see late.go
-	limited   bool // it is in shard.limited
-	keyEra    uint32
-	allEra    uint32
-	turn      turn // of WithMaxConcurrent
+	waiters    int32 // all of them
+	callers    int32 // the waiters that count towards the limits
+	many       int32 // the callers from DoMany: see batch.go
+	joins      int32
+	running    int32 // goroutines: the function and its linked children
+	owns       bool  // it is in shard.flights, where callers find it by its key
+	ended      bool
+	timedOut   bool
+	isLate     bool // it has let a caller down
+	probe      probing
+	abandoned  bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
+	replaced   bool // it is late, and counted as such in shard.stuck
+	goesOn     bool // even without a waiter: see late.go
+	limited    bool // it is in shard.limited
+	unlabelled bool // another flight may have its label
+	keyEra     uint32
+	allEra     uint32
+	turn       turn // of WithMaxConcurrent
 
 	// deadline is set by RestartTimeout: an instant, or 0 for the usual one. It is read without a
 	// lock.
@@ -69,6 +72,7 @@ type flight[K comparable, V any] struct {
 	next          *flight[K, V] // in shard.flights
 	before, after *flight[K, V] // in shard.limited
 	afterFuncs    map[*afterFunc]struct{}
+	trace         *trace       // nil: there is no tracer, or nothing to keep
 	batch         *batch[K, V] // nil: it is neither a carrier nor a passenger
 
 	waitsFor edges
@@ -136,7 +140,8 @@ func (f *flight[K, V]) enter(from call, many bool) {
 }
 
 // join counts in a caller of a flight that another caller has started. shard.mu is held.
-func (f *flight[K, V]) join(from call, many bool) {
+func (f *flight[K, V]) join(ctx context.Context, from call, many bool) {
+	f.noteJoin(ctx)
 	f.enter(from, many)
 	f.joins++
 	f.shard.stats.Joined++
@@ -153,17 +158,18 @@ func (f *flight[K, V]) wait(ctx context.Context, w waiter) (v V, shared bool, er
 	leaving := ctx.Done()
 	if leaving == nil { // a plain receive is half the price of a select
 		<-f.done
-		return f.read()
+		return f.readFor(w)
 	}
 	select {
 	case <-f.done:
 	case <-leaving:
 		if f.leave(ctx, w.low) {
+			f.shard.observeLeft(w)
 			return v, w.joined, contextError(ctx)
 		}
 		// The flight had ended by then: its outcome is better than the context's error.
 	}
-	return f.read()
+	return f.readFor(w)
 }
 
 // read returns the outcome. Each waiter calls it once, and the last of them clears the value, so
@@ -176,6 +182,14 @@ func (f *flight[K, V]) read() (v V, shared bool, err error) {
 	return v, shared, err
 }
 
+// readFor does what read does, and records the wait of a caller that was not f's only one.
+func (f *flight[K, V]) readFor(w waiter) (v V, shared bool, err error) {
+	if f.joins > 0 && !w.low {
+		f.shard.timings.observeWait(f.endedAt.since(w.since))
+	}
+	return f.read()
+}
+
 // waitPatiently does what wait does, for a caller with patience.
 func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared bool, err error) {
 	var late <-chan time.Time
@@ -186,7 +200,7 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 	}
 	select {
 	case <-f.done:
-		return f.read()
+		return f.readFor(w)
 	case <-ctx.Done():
 		err = contextError(ctx)
 	case <-late:
@@ -194,9 +208,10 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 	}
 	letDown := errors.Is(err, ErrLate) || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if f.removeWaiter(leaver{low: w.low, late: letDown, goesOn: letDown}) {
+		f.shard.observeLeft(w)
 		return v, w.joined, err
 	}
-	return f.read()
+	return f.readFor(w)
 }
 
 // leave removes a waiter whose context has ended, and reports whether f was still under way. A
@@ -304,6 +319,7 @@ func (f *flight[K, V]) run() {
 		f.finish(o.value, o.how, o.err, o.how <= answered || !f.shard.courier.cfg.unlinked)
 	}()
 	f.setLabels()
+	f.startSpan()
 	o.run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
@@ -330,7 +346,7 @@ func (f *flight[K, V]) takeTurn() bool {
 	switch {
 	case !first:
 	case s.closed:
-		f.settle(*new(V), ErrClosed)
+		f.settle(*new(V), ErrClosed, EndClosed, now())
 	default:
 		f.missTurn()
 	}
@@ -360,7 +376,7 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 		if f.batch != nil {
 			f.batch.result = result{counts: true, answered: how == answered, works: works}
 		}
-		f.settle(v, err)
+		f.settle(v, err, endOf(how, err), now())
 	}
 	last := f.running == 0
 	if last {
@@ -381,7 +397,7 @@ func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapsho
 	}
 	f.timedOut = true
 	s.remember(f, err.withoutStack(), false)
-	f.settle(*new(V), err)
+	f.settle(*new(V), err, EndTimeout, at)
 }
 
 // missTurn ends f, whose turn has not come in time. shard.mu is held; the caller calls wake after
@@ -392,14 +408,14 @@ func (f *flight[K, V]) missTurn() {
 	} else {
 		f.shard.stats.Overloads++
 	}
-	f.settle(*new(V), &OverloadedError{f.key, QueueWait})
+	f.settle(*new(V), &OverloadedError{f.key, QueueWait}, EndOverloaded, now())
 }
 
 // cancel ends f, which is not wanted any more. shard.mu is held; the caller calls wake after it has
 // unlocked.
 func (f *flight[K, V]) cancel() {
 	f.shard.stats.Deserted++
-	f.settle(*new(V), context.Canceled)
+	f.settle(*new(V), context.Canceled, EndCancelled, now())
 }
 
 // remember updates the history of f's key with an outcome; fine reports that err is no failure. A
@@ -420,11 +436,12 @@ func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
 }
 
 // settle fixes the outcome, frees the key and the turn, and counts the flight as abandoned if a
-// goroutine of it still runs. shard.mu is held; the caller calls wake after it has unlocked.
-func (f *flight[K, V]) settle(v V, err error) {
+// goroutine of it still runs. at is the present instant. shard.mu is held; the caller calls wake
+// after it has unlocked.
+func (f *flight[K, V]) settle(v V, err error, end FlightEnd, at instant) {
 	s := f.shard
 	f.ended = true
-	f.err = err
+	f.err, f.end, f.endedAt = err, end, at
 	if f.waiters > 0 {
 		f.value = v
 	}
@@ -443,6 +460,11 @@ func (f *flight[K, V]) settle(v V, err error) {
 	s.limited.remove(f)
 	if !f.isCarrier() {
 		s.stats.InFlight--
+		took := at.since(f.started)
+		s.timings.observeEnd(f.key, f.hash, took, end, at)
+		if f.callers == 1 && f.many == 0 && f.joins == 0 {
+			s.timings.observeSingle(took)
+		}
 	}
 	single := f.callers - f.many
 	s.stats.Waiting -= int(single)
@@ -497,6 +519,7 @@ func (f *flight[K, V]) wake() {
 	default:
 		f.batch.passengerEnded()
 	}
+	f.endSpan()
 }
 
 // closeContext ends f's context.
@@ -516,7 +539,10 @@ func (f *flight[K, V]) retire() {
 		s.idle()
 	}
 	f.giveBack()
-	s.labels.put(f.labels)
+	if !f.unlabelled { // else a child was started later
+		f.unlabelled = true
+		s.labels.put(f.labels)
+	}
 	if f.abandoned {
 		f.abandoned = false
 		s.stats.Abandoned--

@@ -83,6 +83,21 @@ func (h *history[K]) backsOff(key K) error {
 	return &e
 }
 
+// resting returns the keys that rest.
+func (h *history[K]) resting() (keys []RestingKey) {
+	if h.byKey == nil {
+		return nil
+	}
+	for _, key := range h.byKey.Keys() {
+		if r := h.find(key); time.Now().Before(r.failed.Until) {
+			keys = append(keys, RestingKey{
+				Key: key, Failures: r.inRow, Err: r.failed.Err, Until: r.failed.Until,
+			})
+		}
+	}
+	return keys
+}
+
 // endBackoff forgets the failures of key.
 func (h *history[K]) endBackoff(key K) {
 	r := h.find(key)

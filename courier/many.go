@@ -61,15 +61,20 @@ func (c *Courier[K, V]) DoMany(
 		}
 		return m.outcomes
 	}
+	began := now()
 	m.from = callOf(ctx)
 	m.impatient = m.from.withoutPatience()
 	m.findEqualKeys()
 	m.joinOrStartAll()
+	waits := m.waits > 0 && !m.from.low()
 	if m.from.flight != nil && !c.cfg.unlinked {
 		m.waitNested()
 	} else {
 		m.start()
 		m.wait()
+	}
+	if waits {
+		m.shardOf(m.states[0].hash).timings.observeWait(now().since(began))
 	}
 	for i := range m.states {
 		m.outcomes[i] = m.outcomes[m.states[i].first]

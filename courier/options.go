@@ -37,6 +37,7 @@ type config struct {
 	isFailure        func(error) bool // nil: all errors are failures
 	name             string           // empty: made from the types
 	keyText          func(key any) string
+	tracer           Tracer
 	turnOnDemand     bool
 	unlinked         bool
 }

@@ -36,6 +36,7 @@ type shard[K comparable, V any] struct {
 	busy      int                        // flights with a goroutine still running
 	closed    bool
 	stats     Stats
+	timings   timings[K] // waits needs no lock
 
 	_ [64]byte // keeps the next shard's tracked and mu off this one's cache lines
 }

@@ -34,7 +34,7 @@ func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
 			ended = append(ended, f)
 		}
 		for _, f := range ended[first:] {
-			f.settle(*new(V), ErrClosed)
+			f.settle(*new(V), ErrClosed, EndClosed, now())
 		}
 		s.history.clear()
 		s.track()

@@ -34,8 +34,12 @@ type TimeoutError struct {
 // Error describes the TimeoutError in one line, without the key: with the call in which the function
 // hangs, or the reason why it is not known.
 func (e *TimeoutError) Error() string {
-	text := fmt.Sprintf("%v after %v with %d callers waiting", ErrTimeout, e.Age.Round(time.Millisecond),
-		e.Waiters)
+	callers := "callers"
+	if e.Waiters == 1 {
+		callers = "caller"
+	}
+	text := fmt.Sprintf("%v after %v with %d %s waiting", ErrTimeout, e.Age.Round(time.Millisecond),
+		e.Waiters, callers)
 	switch {
 	case e.where == "":
 		return text
