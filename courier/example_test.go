@@ -110,13 +110,16 @@ func ExampleWithTimeout() {
 		<-release
 		return 1, nil
 	})
-	fmt.Println(err)
+	var timeout *courier.TimeoutError
+	if errors.As(err, &timeout) { // timeout.Stack, and the error's text, say where it hangs
+		fmt.Println(timeout.Key, timeout.Waiters)
+	}
 	fmt.Println(errors.Is(err, context.DeadlineExceeded), c.Stats().Abandoned)
 
 	close(release)
 	fmt.Println(c.Shutdown(context.Background()), c.Stats().Abandoned)
 	// Output:
-	// courier: flight timed out
+	// key 1
 	// true 1
 	// <nil> 0
 }

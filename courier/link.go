@@ -35,19 +35,18 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 	s := f.shard
 	s.mu.Lock()
 	f.running++
-	kept := f.running == 1 // no other runs: ctx was kept beyond the end of the flight
-	if kept {
+	if f.running == 1 { // no other runs: ctx was kept beyond the end of the flight
 		s.busy++
+	}
+	labelled := ctx
+	if f.unlabelled { // another flight may have the label
+		labelled = context.Background()
 	}
 	if f.ended && !f.abandoned {
 		s.abandon(f)
 	}
 	s.mu.Unlock()
 
-	labelled := ctx
-	if kept { // another flight may have the label
-		labelled = context.Background()
-	}
 	go func() {
 		pprof.SetGoroutineLabels(labelled)
 		o := assumeGoexit[struct{}]()
