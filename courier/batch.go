@@ -95,7 +95,7 @@ func (b *batch[K, V]) newPassenger(
 	b.passengers = b.passengers[:n+1]
 	b.keys = append(b.keys, key)
 	f := &b.passengers[n]
-	f.shard, f.hash, f.key, f.owns = s, hash, key, owns
+	f.shard, f.hash, f.key, f.owns = s, uint32(hash>>32), key, owns
 	f.batch = b
 	f.started = b.carrier.started
 	f.running = 1
@@ -266,7 +266,7 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	case b.result.missed:
 		s.stats.Overloads++
 		err = &OverloadedError{p.key, QueueWait}
-	case b.carrier.timedOut:
+	case end == EndTimeout:
 		s.stats.Timeouts++
 		err, remembered = p.timeoutErrors(err)
 	}

@@ -46,7 +46,7 @@ func (c *flightContext[K, V]) Done() <-chan struct{} { return c.done }
 func (c *flightContext[K, V]) Err() error {
 	select {
 	case <-c.done:
-		if c.flight().timedOut {
+		if c.flight().end == EndTimeout {
 			return context.DeadlineExceeded
 		}
 		return context.Canceled
@@ -98,18 +98,19 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 		return func() bool { return false }
 	}
 	a := &afterFunc{do}
-	if f.afterFuncs == nil {
-		f.afterFuncs = make(map[*afterFunc]struct{})
+	extra := f.extras()
+	if extra.afterFuncs == nil {
+		extra.afterFuncs = make(map[*afterFunc]struct{})
 	}
-	f.afterFuncs[a] = struct{}{}
+	extra.afterFuncs[a] = struct{}{}
 	return func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if f.ended {
 			return false // wake runs it
 		}
-		_, waiting := f.afterFuncs[a]
-		delete(f.afterFuncs, a)
+		_, waiting := extra.afterFuncs[a]
+		delete(extra.afterFuncs, a)
 		return waiting
 	}
 }

@@ -70,8 +70,14 @@ func (l *edges) nodes() (to []node) {
 	return to
 }
 
-func (f *flight[K, V]) edges() *edges       { return &f.waitsFor }
 func (f *flight[K, V]) late() time.Duration { return f.lateAge }
+
+func (f *flight[K, V]) edges() *edges {
+	if f.waitsFor.Load() == nil {
+		f.waitsFor.CompareAndSwap(nil, &edges{})
+	}
+	return f.waitsFor.Load()
+}
 
 func (f *flight[K, V]) label() any {
 	if f.isCarrier() {

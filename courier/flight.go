@@ -29,7 +29,6 @@ type flight[K comparable, V any] struct {
 	flightContext[K, V]
 
 	shard   *shard[K, V]
-	hash    uint64
 	key     K
 	fetch   func(context.Context) (V, error)
 	values  context.Context // the first caller's: only its values are used
@@ -42,19 +41,19 @@ type flight[K comparable, V any] struct {
 	value   V
 	err     error
 	endedAt instant
-	end     FlightEnd
 	unread  atomic.Int32 // waiters that have not read value yet, if there are several
 
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
-	waiters    int32 // all of them
-	callers    int32 // the waiters that count towards the limits
-	many       int32 // the callers from DoMany: see batch.go
+	hash       uint32 // the high half of that of the key; it does not change
+	waiters    int32  // all of them
+	callers    int32  // the waiters that count towards the limits
+	many       int32  // the callers from DoMany: see batch.go
 	joins      int32
 	running    int32 // goroutines: the function and its linked children
 	owns       bool  // it is in shard.flights, where callers find it by its key
 	ended      bool
-	timedOut   bool
-	isLate     bool // it has let a caller down
+	end        FlightEnd // if ended
+	isLate     bool      // it has let a caller down
 	probe      probing
 	abandoned  bool // it is in Stats.Abandoned, shard.stuck and stuckInAll
 	replaced   bool // it is late, and counted as such in shard.stuck
@@ -71,11 +70,25 @@ type flight[K comparable, V any] struct {
 
 	next          *flight[K, V] // in shard.flights
 	before, after *flight[K, V] // in shard.limited
-	afterFuncs    map[*afterFunc]struct{}
-	trace         *trace       // nil: there is no tracer, or nothing to keep
-	batch         *batch[K, V] // nil: it is neither a carrier nor a passenger
+	extra         *extra        // nil: it has none of it
+	batch         *batch[K, V]  // nil: it is neither a carrier nor a passenger
 
-	waitsFor edges
+	waitsFor atomic.Pointer[edges] // nil: it has never waited for another
+}
+
+// An extra holds what few flights have. shard.mu guards it; afterFuncs is final when the flight is
+// over.
+type extra struct {
+	afterFuncs map[*afterFunc]struct{}
+	trace      trace
+}
+
+// extras returns f.extra, made if need be. shard.mu is held.
+func (f *flight[K, V]) extras() *extra {
+	if f.extra == nil {
+		f.extra = &extra{}
+	}
+	return f.extra
 }
 
 // newFlight makes a flight, without a waiter so far. s.mu is held.
@@ -89,7 +102,7 @@ func (s *shard[K, V]) newFlight(
 	f := &flight[K, V]{
 		flightContext: flightContext[K, V]{done: make(chan struct{})},
 		shard:         s,
-		hash:          hash,
+		hash:          uint32(hash >> 32),
 		key:           key,
 		fetch:         fetch,
 		values:        ctx,
@@ -395,7 +408,6 @@ func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapsho
 	} else { // counted for each key
 		f.batch.result.counts = true
 	}
-	f.timedOut = true
 	s.remember(f, err.withoutStack(), false)
 	f.settle(*new(V), err, EndTimeout, at)
 }
@@ -527,8 +539,10 @@ func (f *flight[K, V]) closeContext() {
 	if f.done != nil {
 		close(f.done)
 	}
-	for a := range f.afterFuncs {
-		go a.do()
+	if f.extra != nil {
+		for a := range f.extra.afterFuncs {
+			go a.do()
+		}
 	}
 }
 

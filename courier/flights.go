@@ -11,10 +11,9 @@ type flights[K comparable, V any] struct {
 // chainsKept is the size up to which a table is kept when it is empty.
 const chainsKept = 256
 
-// chain returns the chain of hash. It uses the high bits, since all hashes of a shard share their
-// low bits.
-func (t *flights[K, V]) chain(hash uint64) **flight[K, V] {
-	return &t.chains[hash>>32&uint64(len(t.chains)-1)]
+// chain returns the chain of the high half of a hash: all hashes of a shard share their low bits.
+func (t *flights[K, V]) chain(hash uint32) **flight[K, V] {
+	return &t.chains[int(hash)&(len(t.chains)-1)]
 }
 
 // find returns the flight of key, or nil.
@@ -22,8 +21,9 @@ func (t *flights[K, V]) find(hash uint64, key K) *flight[K, V] {
 	if t.n == 0 {
 		return nil
 	}
-	f := *t.chain(hash)
-	for f != nil && (f.hash != hash || f.key != key) {
+	high := uint32(hash >> 32)
+	f := *t.chain(high)
+	for f != nil && (f.hash != high || f.key != key) {
 		f = f.next
 	}
 	return f

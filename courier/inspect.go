@@ -179,7 +179,7 @@ func (c *Courier[K, V]) Resting() iter.Seq[RestingKey] {
 			for _, r := range resting {
 				key := r.Key.(K) //nolint:errcheck,forcetypeassert // history has keys of that type
 				_, hash := c.shardOf(key, true)
-				r.KeyText = c.keyText(key, hash)
+				r.KeyText = c.keyText(key, uint32(hash>>32))
 				if !yield(r) {
 					return
 				}

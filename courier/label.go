@@ -95,10 +95,10 @@ func hasLabels(ctx context.Context) (has bool) {
 	return has
 }
 
-// keyText returns the text that stands for key: that of WithKeyText, or else a number made from its
-// hash.
-func (c *Courier[K, V]) keyText(key K, hash uint64) (text string) {
-	text = fmt.Sprintf("#%08x", uint32(hash>>32)) //nolint:gosec // a part of it will do
+// keyText returns the text that stands for key: that of WithKeyText, or else a number: the high
+// half of its hash.
+func (c *Courier[K, V]) keyText(key K, hash uint32) (text string) {
+	text = fmt.Sprintf("#%08x", hash)
 	if c.cfg.keyText == nil {
 		return text
 	}

@@ -17,7 +17,7 @@ const (
 
 type slowFlight[K comparable] struct {
 	key  K
-	hash uint64
+	hash uint32
 	took time.Duration
 	end  FlightEnd
 	at   instant

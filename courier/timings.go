@@ -83,7 +83,7 @@ type timings[K comparable] struct {
 }
 
 // observeEnd records f, which has ended now. shard.mu is held.
-func (t *timings[K]) observeEnd(key K, hash uint64, took time.Duration, end FlightEnd, at instant) {
+func (t *timings[K]) observeEnd(key K, hash uint32, took time.Duration, end FlightEnd, at instant) {
 	h := t.flights[end]
 	if h == nil {
 		h = &Histogram{}

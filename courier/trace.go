@@ -34,11 +34,8 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 	if f.shard.courier.cfg.tracer == nil {
 		return
 	}
-	if f.trace == nil {
-		f.trace = &trace{}
-	}
-	if len(f.trace.joined) < maxJoined {
-		f.trace.joined = append(f.trace.joined, ctx)
+	if t := &f.extras().trace; len(t.joined) < maxJoined {
+		t.joined = append(t.joined, ctx)
 	}
 }
 
@@ -59,11 +56,10 @@ func (f *flight[K, V]) startSpan() {
 	}
 	f.values = values
 	s.mu.Lock()
-	if f.trace == nil {
-		f.trace = &trace{}
-	}
-	f.trace.span = span
 	ended := f.ended
+	if !ended {
+		f.extras().trace.span = span
+	}
 	s.mu.Unlock()
 	if ended { // its end came before the span
 		endSpan(span, f.end, f.err, nil)
@@ -95,8 +91,9 @@ func (f *flight[K, V]) endSpan() {
 	var span Span
 	var joined []context.Context
 	s.mu.Lock()
-	if f.trace != nil {
-		span, joined, f.trace.joined = f.trace.span, f.trace.joined, nil
+	if f.extra != nil {
+		span, joined = f.extra.trace.span, f.extra.trace.joined
+		f.extra.trace.joined = nil
 	}
 	s.mu.Unlock()
 	if span == nil {
@@ -113,9 +110,9 @@ func (b *batch[K, V]) joined() (all []context.Context) {
 	for i := range b.passengers {
 		p := &b.passengers[i]
 		p.shard.mu.Lock()
-		if p.trace != nil {
-			all = append(all, p.trace.joined...)
-			p.trace = nil
+		if p.extra != nil {
+			all = append(all, p.extra.trace.joined...)
+			p.extra.trace.joined = nil
 		}
 		p.shard.mu.Unlock()
 	}
