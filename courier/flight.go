@@ -155,7 +155,7 @@ func (f *flight[K, V]) wait(ctx context.Context, w waiter) (v V, shared bool, er
 	case <-f.done:
 	case <-leaving:
 		if f.leave(ctx, w.low) {
-			return v, w.joined, contextError(ctx)
+			return v, f.wasJoined(), contextError(ctx)
 		}
 		// The flight had ended by then: its outcome is better than the context's error.
 	}
@@ -190,7 +190,7 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 	}
 	letDown := errors.Is(err, ErrLate) || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if f.removeWaiter(leaver{low: w.low, late: letDown, goesOn: letDown}) {
-		return v, w.joined, err
+		return v, f.wasJoined(), err
 	}
 	return f.read()
 }
@@ -199,6 +199,13 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 // waiter whose deadline has passed makes f late; the last one to leave cancels it.
 func (f *flight[K, V]) leave(ctx context.Context, low bool) bool {
 	return f.removeWaiter(leaver{low: low, late: errors.Is(ctx.Err(), context.DeadlineExceeded)})
+}
+
+// wasJoined reports whether f has had more than one waiter.
+func (f *flight[K, V]) wasJoined() bool {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	return f.joins > 0
 }
 
 // A leaver is a waiter that leaves before the flight has ended.
