@@ -10,17 +10,20 @@
 //
 //   - A call ends after courier.DefaultTimeout (30 s) with an error that matches
 //     courier.ErrTimeout, even if fn never returns. New(courier.WithTimeout(d)) has another
-//     time-out, or none.
+//     time-out; d = 0 is none.
 //   - runtime.Goexit in fn never leaves a caller without an answer: the channel of DoChan gets a
 //     result with courier.ErrGoexit, where that of x/sync stays empty for ever.
+//   - Functions that run on after their time-out are bounded, and past the bound callers are
+//     refused with an error that matches courier.ErrOverloaded.
+//   - With these errors, which fn has not returned, the value is nil. Callers that assert its type
+//     before they look at the error would panic. Without a time-out Do and DoChan return only what
+//     fn does, unless it calls Goexit or the group's courier is shut down.
 //   - fn runs in a goroutine of its own, not in that of the first caller. What is raised in a
 //     caller is an error whose text has the stack of fn, for a caller that does not recover; it
 //     wraps a *courier.PanicError, which wraps what fn has panicked with.
-//   - Functions that hang are bounded, and past the bound callers are refused with an error that
-//     matches courier.ErrOverloaded.
 //
-// What is new: DoContext, for callers that have a deadline and functions that take a context; and
-// Group.PanicsAsErrors, for groups whose callers want errors.
+// What is new: DoContext, for callers that have a deadline and functions that take a context, which
+// gives up on a call that is late; and Group.PanicsAsErrors, for groups whose callers want errors.
 package singleflight
 
 import (
@@ -72,10 +75,16 @@ func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared
 }
 
 // DoContext is Do for a caller with a context. It blocks until the call or ctx ends; in the
-// second case the error is that of ctx, and the call goes on for its other callers. fn gets a
-// context that has the values of the first caller's, and ends when the last caller has left or the
-// call is over. A call that fn makes with that context is part of the call: one that would wait for
-// itself gets courier.ErrDeadlock.
+// second case the error is that of ctx, and the call goes on for its other callers. If ctx has
+// ended before, fn is not called.
+//
+// fn gets a context that has the values of the first caller's, and ends when the last caller has
+// left or the call is over. A call that fn makes with that context is part of the call: one that
+// would wait for itself gets courier.ErrDeadlock.
+//
+// A call that has let down a caller, whose deadline passed meanwhile, is late: the next caller of
+// any method calls its own fn instead of joining it, beside the late one, which goes on for those
+// who wait for it. A caller that is cancelled makes no call late.
 //
 //nolint:revive // the order of the results is that of Do
 func (g *Group) DoContext(
