@@ -65,8 +65,8 @@ type flight[K comparable, V any] struct {
 
 	next          *flight[K, V] // in shard.flights
 	before, after *flight[K, V] // in shard.limited
-	afterFuncs    map[*afterFunc]struct{}
-	batch         *batch[K, V] // nil: it is neither a carrier nor a passenger
+	afterFuncs    *afterFunc    // the first of a list: see context.go
+	batch         *batch[K, V]  // nil: it is neither a carrier nor a passenger
 
 	waitsFor edges
 }
@@ -495,13 +495,17 @@ func (f *flight[K, V]) wake() {
 	}
 }
 
-// closeContext ends f's context.
+// closeContext ends f's context, and with it what waits for f.
 func (f *flight[K, V]) closeContext() {
 	if f.done != nil {
 		close(f.done)
 	}
-	for a := range f.afterFuncs {
-		go a.do()
+	for a := f.afterFuncs; a != nil; a = a.after { // which nothing changes any more
+		if a.quick {
+			a.do()
+		} else {
+			go a.do()
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"runtime"
 
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/courier/internal/async"
 )
 
 // A Group is a namespace of keys within which calls are shared. The zero value is ready to use,
@@ -71,7 +72,8 @@ type Result struct {
 //
 //nolint:revive // the order of the results is that of x/sync
 func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) {
-	return g.DoContext(context.Background(), key, func(context.Context) (any, error) { return fn() })
+	v, shared, err = g.Courier().Do(context.Background(), key, marked(fn))
+	return v, g.outcome(err), shared
 }
 
 // DoContext is Do for a caller with a context. It blocks until the call or ctx ends; in the
@@ -90,23 +92,27 @@ func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared
 func (g *Group) DoContext(
 	ctx context.Context, key string, fn func(context.Context) (any, error),
 ) (v any, err error, shared bool) {
-	v, shared, err = g.Courier().Do(ctx, key, plain(fn))
-	return v, g.outcome(err, func() { runtime.Goexit() }), shared
+	v, shared, err = g.Courier().Do(ctx, key, func(ctx context.Context) (any, error) {
+		return mark(fn(ctx))
+	})
+	return v, g.outcome(err), shared
 }
 
 // A returned error is one that fn has returned although it looks as if fn had died: that of
 // another courier's call, for example.
 type returned struct{ error }
 
-// plain returns fn, whose errors then can be told from its death.
-func plain(fn func(context.Context) (any, error)) func(context.Context) (any, error) {
-	return func(ctx context.Context) (any, error) {
-		v, err := fn(ctx)
-		if died(err) {
-			err = returned{err}
-		}
-		return v, err
+// mark returns the results of fn, with an error that can be told from fn's death.
+func mark(v any, err error) (any, error) {
+	if died(err) {
+		err = returned{err}
 	}
+	return v, err
+}
+
+// marked returns a fetch function that calls fn.
+func marked(fn func() (any, error)) func(context.Context) (any, error) {
+	return func(context.Context) (any, error) { return mark(fn()) }
 }
 
 // died reports whether err is what a courier returns for a function that has panicked or called
@@ -116,19 +122,30 @@ func died(err error) bool {
 	return panicked || err == courier.ErrGoexit //nolint:errorlint // it is that itself
 }
 
-// outcome returns the error for a caller, or raises it in its goroutine if it is no error that fn
-// returned: Goexit by calling goexit.
-func (g *Group) outcome(err error, goexit func()) error {
-	if r, ok := err.(returned); ok { //nolint:errorlint // nothing wraps it
-		return r.error
+// outcome returns the error for a caller of Do or DoContext, or raises fn's death in its goroutine.
+func (g *Group) outcome(err error) error {
+	if g.raises(err) {
+		raise(err)
 	}
-	if g.PanicsAsErrors || !died(err) {
-		return err
-	}
+	return unmarked(err)
+}
+
+// raises reports whether err is fn's death, and to be raised.
+func (g *Group) raises(err error) bool { return !g.PanicsAsErrors && died(err) }
+
+// raise ends its goroutine as fn has ended.
+func raise(err error) {
 	if p, ok := err.(*courier.PanicError); ok { //nolint:errorlint // as died says
 		panic(raised{p})
 	}
-	goexit()
+	runtime.Goexit()
+}
+
+// unmarked reverses mark.
+func unmarked(err error) error {
+	if r, ok := err.(returned); ok { //nolint:errorlint // nothing wraps it
+		return r.error
+	}
 	return err
 }
 
@@ -148,14 +165,13 @@ func (r raised) Unwrap() error { return r.PanicError }
 // Group.PanicsAsErrors.
 func (g *Group) DoChan(key string, fn func() (any, error)) <-chan Result {
 	results := make(chan Result, 1)
-	waits := &signal{Context: context.Background(), asked: make(chan struct{})}
-	go func() {
-		defer waits.fire() // also where the call was refused
-		v, shared, err := g.Courier().Do(waits, key,
-			plain(func(context.Context) (any, error) { return fn() }))
-		results <- Result{v, g.outcome(err, func() {}), shared}
-	}()
-	<-waits.asked
+	async.Start(g.Courier(), key, marked(fn), func(v any, shared bool, err error) {
+		if g.raises(err) && err != courier.ErrGoexit { //nolint:errorlint // as died says
+			go raise(err)
+			return
+		}
+		results <- Result{v, unmarked(err), shared}
+	})
 	return results
 }
 

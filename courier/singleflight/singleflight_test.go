@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,26 @@ func TestDoChanHasBegun(t *testing.T) {
 	close(release)
 	assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-first)
 	assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-second)
+}
+
+// Each channel gets one result, also if it joins a call that ends at that moment.
+func TestDoChanOfManyCallers(t *testing.T) {
+	var g singleflight.Group
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				r := <-g.DoChan("key", func() (any, error) { return calls.Add(1), errOrigin })
+				assert.Equal(t, errOrigin, r.Err)
+				assert.Positive(t, r.Val)
+			}
+		})
+	}
+	wg.Wait()
+	stats := g.Courier().Stats()
+	assert.EqualValues(t, calls.Load(), stats.Started)
+	assert.EqualValues(t, 8*2000, stats.Started+stats.Joined)
 }
 
 // DoChan also returns if the courier refuses the call.
