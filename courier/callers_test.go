@@ -2,6 +2,7 @@ package courier_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,51 @@ func TestLastCallerCancelsTheFlight(t *testing.T) {
 		assert.Equal(t, courier.Stats{Started: 1, Joined: 1, Late: 1, Deserted: 1, AbandonedTotal: 1},
 			c.Stats())
 	})
+}
+
+// A caller that leaves a flight learns whether others have joined it, also if it has started it.
+func TestSharedOfACallerThatLeaves(t *testing.T) {
+	type caller func(context.Context, *courier.Courier[string, int]) bool
+	hang := func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }
+	do := func(ctx context.Context, c *courier.Courier[string, int]) bool {
+		_, shared, err := c.Do(ctx, "key", hang)
+		assert.ErrorIs(t, err, context.Canceled)
+		return shared
+	}
+	for name, first := range map[string]caller{
+		"Do": do,
+		"with patience": func(ctx context.Context, c *courier.Courier[string, int]) bool {
+			return do(courier.ContextWithPatience(ctx, time.Hour), c)
+		},
+		"DoMany": func(ctx context.Context, c *courier.Courier[string, int]) bool {
+			o := c.DoMany(ctx, []string{"key"},
+				func(ctx context.Context, _ []string) ([]courier.Outcome[int], error) {
+					<-ctx.Done()
+					return nil, nil
+				})[0]
+			assert.ErrorIs(t, o.Err, context.Canceled)
+			return o.Shared
+		},
+	} {
+		for _, joined := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, joined: %t", name, joined), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var c courier.Courier[string, int]
+					ctx, leave := context.WithCancel(t.Context())
+					shared := make(chan bool, 1)
+					go func() { shared <- first(ctx, &c) }()
+					synctest.Wait()
+					others := &herd{}
+					if joined {
+						others = callers(t, &c, 1, "key", time.Second, hang)
+					}
+					leave()
+					assert.Equal(t, joined, <-shared)
+					others.wait()
+				})
+			})
+		}
+	}
 }
 
 func TestDeafFunctionDoesNotKeepTheKey(t *testing.T) {

@@ -80,39 +80,64 @@ func (c *flightContext[K, V]) String() string {
 	return fmt.Sprintf("courier.Flight(%v)", f.label())
 }
 
-type afterFunc struct{ do func() }
+// An afterFunc is called when its flight is over.
+type afterFunc struct {
+	do    func()
+	quick bool // do neither blocks nor panics, so it needs no goroutine
+
+	listed        bool // in flight.afterFuncs
+	before, after *afterFunc
+}
 
 // AfterFunc calls do in a goroutine of its own when the flight is over, unless stop is called
 // before. Package context looks for this method in contexts of other packages; with it, a derived
 // context needs no goroutine.
 func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	f := c.flight()
-	s := f.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.ended {
+	a := &afterFunc{do: do}
+	if !f.addAfterFunc(a) {
 		go func() {
 			<-f.done // which may be about to be closed
 			do()
 		}()
 		return func() bool { return false }
 	}
-	a := &afterFunc{do}
-	extra := f.extras()
-	if extra.afterFuncs == nil {
-		extra.afterFuncs = make(map[*afterFunc]struct{})
+	return func() bool { return f.removeAfterFunc(a) }
+}
+
+// addAfterFunc makes the flight call a at its end. It returns false if that has come.
+func (f *flight[K, V]) addAfterFunc(a *afterFunc) bool {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	if f.ended {
+		return false
 	}
-	extra.afterFuncs[a] = struct{}{}
-	return func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if f.ended {
-			return false // wake runs it
-		}
-		_, waiting := extra.afterFuncs[a]
-		delete(extra.afterFuncs, a)
-		return waiting
+	a.listed, a.after = true, f.afterFuncs
+	if a.after != nil {
+		a.after.before = a
 	}
+	f.afterFuncs = a
+	return true
+}
+
+// removeAfterFunc reverses addAfterFunc. It returns false if it has done so before, or if the
+// flight calls a.
+func (f *flight[K, V]) removeAfterFunc(a *afterFunc) bool {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	if f.ended || !a.listed {
+		return false
+	}
+	a.listed = false
+	if a.before == nil {
+		f.afterFuncs = a.after
+	} else {
+		a.before.after = a.after
+	}
+	if a.after != nil {
+		a.after.before = a.before
+	}
+	return true
 }
 
 // contextError returns ctx.Err(), joined by the cause where that says more. errors.Is reaches both.

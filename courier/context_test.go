@@ -187,6 +187,38 @@ func TestAfterFunc(t *testing.T) {
 	})
 }
 
+// Whichever functions are stopped, and in whichever order, the others run once.
+func TestAfterFuncsOfWhichSomeAreStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c courier.Courier[string, int]
+		for _, order := range [][]int{{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}, {2, 0, 3, 1}} {
+			for stopped := range 1 << len(order) { // a bit for each function
+				ctx, end := flightContext(t, t.Context(), &c)
+				var runs [4]atomic.Int32
+				// Directly, since context.AfterFunc itself keeps a stopped function from running.
+				direct, ok := ctx.(interface {
+					AfterFunc(f func()) (stop func() bool)
+				})
+				require.True(t, ok)
+				stops := make([]func() bool, len(order))
+				for i := range order {
+					stops[i] = direct.AfterFunc(func() { runs[i].Add(1) })
+				}
+				for _, i := range order {
+					if stopped>>i&1 == 1 {
+						assert.True(t, stops[i]())
+					}
+				}
+				end()
+				synctest.Wait()
+				for i := range order {
+					assert.EqualValues(t, 1-stopped>>i&1, runs[i].Load(), "%d of %04b, %v", i, stopped, order)
+				}
+			}
+		}
+	})
+}
+
 // AfterFunc and stop race with the end: each function runs or is stopped, and never both.
 func TestAfterFuncRacesWithTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,7 +60,7 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 // that of [WithTimeout], never a caller's.
 //
 // shared reports whether the outcome was given to more than one caller, as in
-// singleflight.
+// singleflight; for a caller that leaves, whether the flight has had others.
 //
 // Besides what fetch returns, err may be or wrap: *[PanicError], [ErrGoexit],
 // [ErrTimeout], [ErrClosed], *[DeadlockError], *[OverloadedError] and

@@ -109,6 +109,7 @@
 //	deadlock.go            the wait-for graph
 //	many.go, batch.go      DoMany: the caller's part, and the function's
 //	shutdown.go            Shutdown
+//	async.go               a call that does not wait, for package singleflight
 //
 // # Where the ideas come from
 //

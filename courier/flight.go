@@ -70,25 +70,10 @@ type flight[K comparable, V any] struct {
 
 	next          *flight[K, V] // in shard.flights
 	before, after *flight[K, V] // in shard.limited
-	extra         *extra        // nil: it has none of it
+	afterFuncs    *afterFunc    // the first of a list: see context.go
 	batch         *batch[K, V]  // nil: it is neither a carrier nor a passenger
 
 	waitsFor atomic.Pointer[edges] // nil: it has never waited for another
-}
-
-// An extra holds what few flights have. shard.mu guards it; afterFuncs is final when the flight is
-// over.
-type extra struct {
-	afterFuncs map[*afterFunc]struct{}
-	trace      trace
-}
-
-// extras returns f.extra, made if need be. shard.mu is held.
-func (f *flight[K, V]) extras() *extra {
-	if f.extra == nil {
-		f.extra = &extra{}
-	}
-	return f.extra
 }
 
 // newFlight makes a flight, without a waiter so far. s.mu is held.
@@ -178,7 +163,7 @@ func (f *flight[K, V]) wait(ctx context.Context, w waiter) (v V, shared bool, er
 	case <-leaving:
 		if f.leave(ctx, w.low) {
 			f.shard.observeLeft(w)
-			return v, w.joined, contextError(ctx)
+			return v, f.wasJoined(), contextError(ctx)
 		}
 		// The flight had ended by then: its outcome is better than the context's error.
 	}
@@ -222,7 +207,7 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 	letDown := errors.Is(err, ErrLate) || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	if f.removeWaiter(leaver{low: w.low, late: letDown, goesOn: letDown}) {
 		f.shard.observeLeft(w)
-		return v, w.joined, err
+		return v, f.wasJoined(), err
 	}
 	return f.readFor(w)
 }
@@ -231,6 +216,13 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 // waiter whose deadline has passed makes f late; the last one to leave cancels it.
 func (f *flight[K, V]) leave(ctx context.Context, low bool) bool {
 	return f.removeWaiter(leaver{low: low, late: errors.Is(ctx.Err(), context.DeadlineExceeded)})
+}
+
+// wasJoined reports whether f has had more than one waiter.
+func (f *flight[K, V]) wasJoined() bool {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	return f.joins > 0
 }
 
 // A leaver is a waiter that leaves before the flight has ended.
@@ -534,13 +526,15 @@ func (f *flight[K, V]) wake() {
 	f.endSpan()
 }
 
-// closeContext ends f's context.
+// closeContext ends f's context, and with it what waits for f.
 func (f *flight[K, V]) closeContext() {
 	if f.done != nil {
 		close(f.done)
 	}
-	if f.extra != nil {
-		for a := range f.extra.afterFuncs {
+	for a := f.afterFuncs; a != nil; a = a.after { // which nothing changes any more
+		if a.quick {
+			a.do()
+		} else {
 			go a.do()
 		}
 	}

@@ -21,7 +21,10 @@ type labelSet struct {
 	ctx  context.Context //nolint:containedctx // package pprof has labels in contexts
 	id   string
 	next *labelSet // in labelSets.free
-	base *labelSet // from which this one was made, with more labels; nil: it can be used again
+	// trace is that of the flight: here, since few couriers have a tracer, and flights are kept small.
+	// shard.mu guards it.
+	trace trace
+	base  *labelSet // from which this one was made, with more labels; nil: it can be used again
 }
 
 // labelsKept bounds the label sets that a shard keeps while no flight uses them.
@@ -55,6 +58,9 @@ func (l *labelSets) put(p *labelSet) {
 	if p.base != nil {
 		p = p.base
 	}
+	if p.trace.span != nil || len(p.trace.joined) > 0 {
+		return // its span may be about to end
+	}
 	if l.n < labelsKept {
 		l.free, p.next = p, l.free
 		l.n++
@@ -83,6 +89,7 @@ func (f *flight[K, V]) extendLabels() {
 	}
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
+	extended.trace = base.trace
 	f.labels = extended
 }
 

@@ -416,7 +416,7 @@ func (m *manyCall[K, V]) leave(i int, patient bool, err error) {
 	letDown := errors.Is(err, ErrLate) || err != nil && m.pastDeadline
 	w := leaver{low: m.from.low(), many: true, late: letDown, goesOn: letDown && patient}
 	if err != nil && f.removeWaiter(w) {
-		o.Shared, o.Err = state.joined, err
+		o.Shared, o.Err = f.wasJoined(), err
 		return
 	}
 	o.Value, o.Shared, o.Err = f.read()

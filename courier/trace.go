@@ -25,8 +25,18 @@ const maxJoined = 100
 
 // A trace holds what a flight of a courier with a Tracer has in addition.
 type trace struct {
-	span   Span              // nil: the flight's goroutine has not begun
-	joined []context.Context //nolint:containedctx // for as long as the flight
+	span   Span // nil: the flight's goroutine has not begun
+	joined joined
+}
+
+// joined holds the contexts of the callers that have joined a flight.
+type joined []context.Context
+
+// note adds ctx, unless there are too many.
+func (j *joined) note(ctx context.Context) {
+	if len(*j) < maxJoined {
+		*j = append(*j, ctx)
+	}
 }
 
 // noteJoin keeps the context of a caller that has joined f. shard.mu is held.
@@ -34,8 +44,12 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 	if f.shard.courier.cfg.tracer == nil {
 		return
 	}
-	if t := &f.extras().trace; len(t.joined) < maxJoined {
-		t.joined = append(t.joined, ctx)
+	if f.isPassenger() {
+		f.batch.joined.mu.Lock()
+		defer f.batch.joined.mu.Unlock()
+		f.batch.joined.contexts.note(ctx)
+	} else {
+		f.labels.trace.joined.note(ctx)
 	}
 }
 
@@ -58,7 +72,7 @@ func (f *flight[K, V]) startSpan() {
 	s.mu.Lock()
 	ended := f.ended
 	if !ended {
-		f.extras().trace.span = span
+		f.labels.trace.span = span
 	}
 	s.mu.Unlock()
 	if ended { // its end came before the span
@@ -89,34 +103,19 @@ func (f *flight[K, V]) endSpan() {
 		return
 	}
 	var span Span
-	var joined []context.Context
+	var joined joined
 	s.mu.Lock()
-	if f.extra != nil {
-		span, joined = f.extra.trace.span, f.extra.trace.joined
-		f.extra.trace.joined = nil
-	}
+	span, joined = f.labels.trace.span, f.labels.trace.joined
 	s.mu.Unlock()
 	if span == nil {
 		return
 	}
 	if f.batch != nil {
-		joined = f.batch.joined()
+		f.batch.joined.mu.Lock()
+		joined = f.batch.joined.contexts
+		f.batch.joined.mu.Unlock()
 	}
 	endSpan(span, f.end, f.err, joined)
-}
-
-// joined returns the contexts of the callers that have joined the flights of the batch.
-func (b *batch[K, V]) joined() (all []context.Context) {
-	for i := range b.passengers {
-		p := &b.passengers[i]
-		p.shard.mu.Lock()
-		if p.extra != nil {
-			all = append(all, p.extra.trace.joined...)
-			p.extra.trace.joined = nil
-		}
-		p.shard.mu.Unlock()
-	}
-	return all[:min(len(all), maxJoined)]
 }
 
 // WithTracer makes t trace the courier's flights. A flight that ends before its goroutine has begun

@@ -10,17 +10,20 @@
 //
 //   - A call ends after courier.DefaultTimeout (30 s) with an error that matches
 //     courier.ErrTimeout, even if fn never returns. New(courier.WithTimeout(d)) has another
-//     time-out, or none.
+//     time-out; d = 0 is none.
 //   - runtime.Goexit in fn never leaves a caller without an answer: the channel of DoChan gets a
 //     result with courier.ErrGoexit, where that of x/sync stays empty for ever.
+//   - Functions that run on after their time-out are bounded, and past the bound callers are
+//     refused with an error that matches courier.ErrOverloaded.
+//   - With these errors, which fn has not returned, the value is nil. Callers that assert its type
+//     before they look at the error would panic. Without a time-out Do and DoChan return only what
+//     fn does, unless it calls Goexit or the group's courier is shut down.
 //   - fn runs in a goroutine of its own, not in that of the first caller. What is raised in a
 //     caller is an error whose text has the stack of fn, for a caller that does not recover; it
 //     wraps a *courier.PanicError, which wraps what fn has panicked with.
-//   - Functions that hang are bounded, and past the bound callers are refused with an error that
-//     matches courier.ErrOverloaded.
 //
-// What is new: DoContext, for callers that have a deadline and functions that take a context; and
-// Group.PanicsAsErrors, for groups whose callers want errors.
+// What is new: DoContext, for callers that have a deadline and functions that take a context, which
+// gives up on a call that is late; and Group.PanicsAsErrors, for groups whose callers want errors.
 package singleflight
 
 import (
@@ -28,6 +31,7 @@ import (
 	"runtime"
 
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/courier/internal/async"
 )
 
 // A Group is a namespace of keys within which calls are shared. The zero value is ready to use,
@@ -68,36 +72,47 @@ type Result struct {
 //
 //nolint:revive // the order of the results is that of x/sync
 func (g *Group) Do(key string, fn func() (any, error)) (v any, err error, shared bool) {
-	return g.DoContext(context.Background(), key, func(context.Context) (any, error) { return fn() })
+	v, shared, err = g.Courier().Do(context.Background(), key, marked(fn))
+	return v, g.outcome(err), shared
 }
 
 // DoContext is Do for a caller with a context. It blocks until the call or ctx ends; in the
-// second case the error is that of ctx, and the call goes on for its other callers. fn gets a
-// context that has the values of the first caller's, and ends when the last caller has left or the
-// call is over. A call that fn makes with that context is part of the call: one that would wait for
-// itself gets courier.ErrDeadlock.
+// second case the error is that of ctx, and the call goes on for its other callers. If ctx has
+// ended before, fn is not called.
+//
+// fn gets a context that has the values of the first caller's, and ends when the last caller has
+// left or the call is over. A call that fn makes with that context is part of the call: one that
+// would wait for itself gets courier.ErrDeadlock.
+//
+// A call that has let down a caller, whose deadline passed meanwhile, is late: the next caller of
+// any method calls its own fn instead of joining it, beside the late one, which goes on for those
+// who wait for it. A caller that is cancelled makes no call late.
 //
 //nolint:revive // the order of the results is that of Do
 func (g *Group) DoContext(
 	ctx context.Context, key string, fn func(context.Context) (any, error),
 ) (v any, err error, shared bool) {
-	v, shared, err = g.Courier().Do(ctx, key, plain(fn))
-	return v, g.outcome(err, func() { runtime.Goexit() }), shared
+	v, shared, err = g.Courier().Do(ctx, key, func(ctx context.Context) (any, error) {
+		return mark(fn(ctx))
+	})
+	return v, g.outcome(err), shared
 }
 
 // A returned error is one that fn has returned although it looks as if fn had died: that of
 // another courier's call, for example.
 type returned struct{ error }
 
-// plain returns fn, whose errors then can be told from its death.
-func plain(fn func(context.Context) (any, error)) func(context.Context) (any, error) {
-	return func(ctx context.Context) (any, error) {
-		v, err := fn(ctx)
-		if died(err) {
-			err = returned{err}
-		}
-		return v, err
+// mark returns the results of fn, with an error that can be told from fn's death.
+func mark(v any, err error) (any, error) {
+	if died(err) {
+		err = returned{err}
 	}
+	return v, err
+}
+
+// marked returns a fetch function that calls fn.
+func marked(fn func() (any, error)) func(context.Context) (any, error) {
+	return func(context.Context) (any, error) { return mark(fn()) }
 }
 
 // died reports whether err is what a courier returns for a function that has panicked or called
@@ -107,19 +122,30 @@ func died(err error) bool {
 	return panicked || err == courier.ErrGoexit //nolint:errorlint // it is that itself
 }
 
-// outcome returns the error for a caller, or raises it in its goroutine if it is no error that fn
-// returned: Goexit by calling goexit.
-func (g *Group) outcome(err error, goexit func()) error {
-	if r, ok := err.(returned); ok { //nolint:errorlint // nothing wraps it
-		return r.error
+// outcome returns the error for a caller of Do or DoContext, or raises fn's death in its goroutine.
+func (g *Group) outcome(err error) error {
+	if g.raises(err) {
+		raise(err)
 	}
-	if g.PanicsAsErrors || !died(err) {
-		return err
-	}
+	return unmarked(err)
+}
+
+// raises reports whether err is fn's death, and to be raised.
+func (g *Group) raises(err error) bool { return !g.PanicsAsErrors && died(err) }
+
+// raise ends its goroutine as fn has ended.
+func raise(err error) {
 	if p, ok := err.(*courier.PanicError); ok { //nolint:errorlint // as died says
 		panic(raised{p})
 	}
-	goexit()
+	runtime.Goexit()
+}
+
+// unmarked reverses mark.
+func unmarked(err error) error {
+	if r, ok := err.(returned); ok { //nolint:errorlint // nothing wraps it
+		return r.error
+	}
 	return err
 }
 
@@ -139,14 +165,13 @@ func (r raised) Unwrap() error { return r.PanicError }
 // Group.PanicsAsErrors.
 func (g *Group) DoChan(key string, fn func() (any, error)) <-chan Result {
 	results := make(chan Result, 1)
-	waits := &signal{Context: context.Background(), asked: make(chan struct{})}
-	go func() {
-		defer waits.fire() // also where the call was refused
-		v, shared, err := g.Courier().Do(waits, key,
-			plain(func(context.Context) (any, error) { return fn() }))
-		results <- Result{v, g.outcome(err, func() {}), shared}
-	}()
-	<-waits.asked
+	async.Start(g.Courier(), key, marked(fn), func(v any, shared bool, err error) {
+		if g.raises(err) && err != courier.ErrGoexit { //nolint:errorlint // as died says
+			go raise(err)
+			return
+		}
+		results <- Result{v, unmarked(err), shared}
+	})
 	return results
 }
 

@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +151,26 @@ func TestDoChanHasBegun(t *testing.T) {
 	assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-second)
 }
 
+// Each channel gets one result, also if it joins a call that ends at that moment.
+func TestDoChanOfManyCallers(t *testing.T) {
+	var g singleflight.Group
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				r := <-g.DoChan("key", func() (any, error) { return calls.Add(1), errOrigin })
+				assert.Equal(t, errOrigin, r.Err)
+				assert.Positive(t, r.Val)
+			}
+		})
+	}
+	wg.Wait()
+	stats := g.Courier().Stats()
+	assert.EqualValues(t, calls.Load(), stats.Started)
+	assert.EqualValues(t, 8*2000, stats.Started+stats.Joined)
+}
+
 // DoChan also returns if the courier refuses the call.
 func TestDoChanThatIsRefused(t *testing.T) {
 	var g singleflight.Group
@@ -180,22 +202,151 @@ func TestDoContext(t *testing.T) {
 	})
 }
 
-// The callers of a function that never returns get the time-out.
+// The callers of a function that never returns get the time-out, without a value.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		hang := func() (any, error) { <-release; return nil, nil }
+		hang := func() (any, error) { <-release; return "late", nil }
 		for g, within := range map[*singleflight.Group]time.Duration{
 			{}: courier.DefaultTimeout,
 			singleflight.New(courier.WithTimeout(time.Second)): time.Second,
 		} {
 			began := time.Now()
-			_, err, _ := g.Do("key", hang)
+			v, err, _ := g.Do("key", hang)
 			assert.ErrorIs(t, err, courier.ErrTimeout)
+			assert.Nil(t, v)
+			assert.Equal(t, within, time.Since(began))
+
+			began = time.Now()
+			r := <-g.DoChan("key", hang)
+			assert.ErrorIs(t, r.Err, courier.ErrTimeout)
+			assert.Nil(t, r.Val)
 			assert.Equal(t, within, time.Since(began))
 		}
 		close(release)
 	})
+}
+
+// Without a time-out callers get what the function returns, however long it takes and however many
+// functions hang.
+func TestNoTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := singleflight.New(courier.WithTimeout(0))
+		release := make(chan struct{})
+		hang := func() (any, error) { <-release; return "late", errOrigin }
+		want := singleflight.Result{Val: "late", Err: errOrigin}
+		var results []<-chan singleflight.Result
+		for i := range 2 * courier.DefaultMaxAbandoned {
+			results = append(results, g.DoChan(strconv.Itoa(i), hang))
+		}
+		for range 2 * courier.DefaultMaxAbandonedPerKey {
+			results = append(results, g.DoChan("key", hang))
+			g.Forget("key")
+		}
+		time.AfterFunc(1000*time.Hour, func() { close(release) })
+		assert.Equal(t, []any{"late the origin says no false"}, ask(g, 1, hang))
+		for _, r := range results {
+			assert.Equal(t, want, <-r)
+		}
+	})
+}
+
+// Functions that run on after their time-out are bounded: further callers get an error at once,
+// without a value.
+func TestTooManyFunctionsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g singleflight.Group
+		release := make(chan struct{})
+		hang := func() (any, error) { <-release; return nil, nil }
+		for range courier.DefaultMaxAbandonedPerKey {
+			_, err, _ := g.Do("key", hang)
+			assert.ErrorIs(t, err, courier.ErrTimeout)
+		}
+		began := time.Now()
+		v, err, _ := g.Do("key", hang)
+		assert.ErrorIs(t, err, courier.ErrOverloaded)
+		assert.Nil(t, v)
+		r := <-g.DoChan("key", hang)
+		assert.ErrorIs(t, r.Err, courier.ErrOverloaded)
+		assert.Nil(t, r.Val)
+		assert.Zero(t, time.Since(began))
+		close(release)
+	})
+}
+
+// The function runs in a goroutine of its own, whose stack does not lead to the caller.
+func TestGoroutineOfTheFunction(t *testing.T) {
+	var g singleflight.Group
+	outermost := func() (any, error) {
+		pcs := make([]uintptr, 100)
+		frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+		for last := ""; ; {
+			frame, more := frames.Next()
+			if frame.Function == "runtime.goexit" || !more {
+				return last, nil
+			}
+			last = frame.Function
+		}
+	}
+	here, err := outermost()
+	require.NoError(t, err)
+	require.Equal(t, "testing.tRunner", here)
+	v, err, _ := g.Do("key", outermost)
+	require.NoError(t, err)
+	assert.Contains(t, v, "/courier.")
+	assert.Contains(t, (<-g.DoChan("key", outermost)).Val, "/courier.")
+}
+
+// A call past a caller's deadline is late: the next caller calls its own function beside it. A
+// caller that is cancelled leaves the call as it is.
+func TestLateCall(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		context func(context.Context) (context.Context, context.CancelFunc)
+		late    bool
+	}{
+		{"deadline", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		}, true},
+		{"cancelled", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g singleflight.Group
+				first := g.DoChan("key", func() (any, error) { time.Sleep(3 * time.Second); return 1, nil })
+				ctx, cancel := tc.context(t.Context())
+				defer cancel()
+				_, err, shared := g.DoContext(ctx, "key", nil)
+				assert.ErrorIs(t, err, ctx.Err())
+				assert.True(t, shared)
+
+				next := g.DoChan("key", func() (any, error) { return 2, nil })
+				if tc.late {
+					assert.Equal(t, singleflight.Result{Val: 2}, <-next)
+				} else {
+					assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-next)
+				}
+				assert.Equal(t, singleflight.Result{Val: 1, Shared: true}, <-first)
+			})
+		})
+	}
+}
+
+// A caller whose context has ended starts nothing.
+func TestDoContextThatHasEnded(t *testing.T) {
+	var g singleflight.Group
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err, shared := g.DoContext(ctx, "key", func(context.Context) (any, error) {
+		t.Error("called")
+		return nil, nil
+	})
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.False(t, shared)
 }
 
 // The tests of x/sync pass with this package in place of x/sync's, except for the type of a
