@@ -23,7 +23,7 @@ type TimeoutError struct {
 	// of runtime/debug.Stack, without the frames of the scheduler and of this module. It comes from a
 	// goroutine profile. One is taken at most every second, and profiles take at most a hundredth of
 	// the process's time; until the next one, flights that have begun before the last one get their
-	// stacks from that. Stack is nil if there is none, and in a process with more than 20,000
+	// stacks from that. Stack is nil if there is none, and in a process with more than 10,000
 	// goroutines, of which no profile is taken: Error says why.
 	Stack []byte
 

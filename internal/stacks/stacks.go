@@ -15,9 +15,9 @@ import (
 const Label = "flight"
 
 const (
-	// maxGoroutines bounds the goroutines of a process of which a profile is taken. With 20,000 that
+	// maxGoroutines bounds the goroutines of a process of which a profile is taken. With 10,000 that
 	// takes a tenth of a second, with 100,000 more than a second.
-	maxGoroutines = 20_000
+	maxGoroutines = 10_000
 
 	// minRest and restPerCost bound the rest after a profile: at least minRest, and so long that
 	// profiles take one hundredth of the time.
@@ -88,7 +88,7 @@ var process Source
 
 // Recent returns the last snapshot of the process or, if its rest is over, a new one. Of several
 // callers at the same time one takes it and the others wait. The rest is a second, or 100 times as
-// long as the profile took. In a process with more than 20,000 goroutines there is no profile; the
+// long as the profile took. In a process with more than 10,000 goroutines there is no profile; the
 // error of Snapshot.Of says so.
 //
 // In a bubble of testing/synctest, whose clock can't be compared with others and stands still while
@@ -96,7 +96,7 @@ var process Source
 // and doubles each time.
 //
 // Recent blocks while a profile is taken: a millisecond with few goroutines, a tenth of a second
-// with 20,000.
+// with 10,000.
 func Recent(bubble *Source) *Snapshot {
 	s := &process
 	inBubble := time.Now().Before(processStart) // it starts in the year 2000
