@@ -22,7 +22,7 @@ func TestDependencies(t *testing.T) {
 	require.NoError(t, err, string(out))
 	allowed := []string{
 		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
-		module + "/courier", module + "/partition",
+		module + "/courier", module + "/courier/internal/guard", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
 		"golang.org/x/sync/",
