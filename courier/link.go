@@ -39,10 +39,11 @@ func InFlight(ctx context.Context) bool { return callOf(ctx).flight != nil }
 
 func init() {
 	guard.FlightOf = func(ctx context.Context) guard.Flight {
-		if n := callOf(ctx).flight; n != nil {
-			return n
+		n := callOf(ctx).flight
+		if n == nil { // a nil node would not be a nil Flight
+			return nil
 		}
-		return nil
+		return n
 	}
 }
 

@@ -11,6 +11,6 @@ type Flight interface {
 	Spawn(ctx context.Context, f func(context.Context) error, ended func(Ending, error))
 }
 
-// FlightOf returns the flight that ctx belongs to, or nil. Package courier sets it before any flight
-// starts: the key of a flight in its context is not exported.
+// FlightOf returns the flight that ctx belongs to, or nil. Package courier sets it when it is
+// initialised: the key of a flight in its context is not exported.
 var FlightOf func(ctx context.Context) Flight

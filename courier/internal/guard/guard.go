@@ -37,9 +37,9 @@ type Panic struct {
 // before, Goexit has ended it.
 func AssumeGoexit[V any]() Outcome[V] { return Outcome[V]{How: Exited} }
 
-// Run calls f and sets o, which is from AssumeGoexit, to its outcome, whatever ends it. If f returns
-// an error, Run calls isFailure with it, unless that is nil, as a part of f. The caller reads o in a
-// deferred function, since after Goexit Run does not return.
+// Run calls f and sets o, which is from AssumeGoexit, to its outcome, whatever ends it. If f
+// returns an error, Run calls isFailure with it, unless that is nil, as a part of f. The caller
+// reads o in a deferred function, since after Goexit Run does not return.
 //
 // It takes two frames and no closure of the caller's: a goroutine starts with a small stack, and
 // the rest of it decides whether a fetch has to pay for a larger one.
