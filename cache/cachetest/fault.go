@@ -12,7 +12,7 @@ type Fault struct {
 	kind  kind
 	err   error         // of Error
 	value any           // of Panic
-	delay time.Duration // of Slow
+	delay time.Duration // of Slow and After
 	nth   int           // of Every; 0: every call
 }
 
@@ -24,7 +24,6 @@ const (
 	panicking
 	exiting
 	hanging
-	slow
 )
 
 // None makes a call answer.
@@ -55,7 +54,15 @@ func Hang() Fault { return Fault{kind: hanging} }
 // context has ended before. Slow panics if d is negative.
 func Slow(d time.Duration) Fault {
 	checkDuration("Slow", d)
-	return Fault{kind: slow, delay: d}
+	return Fault{delay: d}
+}
+
+// After returns f for a call that takes d longer than [Origin.SetLatency] says, unless its context
+// ends before. After panics if d is negative.
+func (f Fault) After(d time.Duration) Fault {
+	checkDuration("After", d)
+	f.delay = d
+	return f
 }
 
 // Every returns a fault that strikes only each n-th call of a key, counted from the key's first

@@ -162,7 +162,7 @@ func (c *call[K, V]) perform(ctx context.Context) error {
 			panic(p.fault.value)
 		case exiting:
 			runtime.Goexit()
-		case none, failing, hanging, slow:
+		case none, failing, hanging:
 		}
 	}
 	return nil

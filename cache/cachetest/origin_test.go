@@ -81,6 +81,8 @@ func TestFaults(t *testing.T) {
 			outcome[string]{err: &courier.PanicError{Value: &runtime.PanicNilError{}}}},
 		{"Goexit", cachetest.Goexit(), outcome[string]{err: courier.ErrGoexit}},
 		{"slow", cachetest.Slow(time.Minute), outcome[string]{value: "user 7", took: time.Minute}},
+		{"error, later", cachetest.Error(errDown).After(time.Minute),
+			outcome[string]{err: errDown, took: time.Minute}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -290,8 +292,11 @@ func TestMistakesAreNamed(t *testing.T) {
 		"cachetest: New: value: got nil, want a function": func() { cachetest.New[int, int](t, nil) },
 		"cachetest: Error(nil): want an error":            func() { cachetest.Error(nil) },
 		"cachetest: Slow(-1s): want 0 or more":            func() { cachetest.Slow(-time.Second) },
-		"cachetest: Every(0): want 1 or more":             func() { cachetest.Hang().Every(0) },
-		"cachetest: SetLatency(-1s): want 0 or more":      func() { o.SetLatency(-time.Second) },
+		"cachetest: After(-1s): want 0 or more": func() {
+			cachetest.Hang().After(-time.Second)
+		},
+		"cachetest: Every(0): want 1 or more":        func() { cachetest.Hang().Every(0) },
+		"cachetest: SetLatency(-1s): want 0 or more": func() { o.SetLatency(-time.Second) },
 	} {
 		assert.PanicsWithValue(t, want, mistake)
 	}
