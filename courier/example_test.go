@@ -88,7 +88,7 @@ func ExampleGo() {
 	// Output: no route to host
 }
 
-// A helper that is called inside and outside of a fetch asks where it is.
+// A function that is called inside and outside of a fetch asks where it is.
 func ExampleInFlight() {
 	warm := func(ctx context.Context) {
 		if courier.InFlight(ctx) {
