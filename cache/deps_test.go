@@ -22,7 +22,8 @@ func TestDependencies(t *testing.T) {
 	require.NoError(t, err, string(out))
 	allowed := []string{
 		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
-		module + "/courier", module + "/courier/internal/async", module + "/partition",
+		module + "/courier", module + "/courier/internal/async", module + "/courier/internal/guard",
+		module + "/internal/stacks", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
 		"golang.org/x/sync/",

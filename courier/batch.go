@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // A batch is one call of the function of DoMany. The function runs in a flight of its own, the
@@ -293,5 +295,5 @@ func endOfOutcome(err error, fine bool) FlightEnd {
 	if fine {
 		return EndAnswer
 	}
-	return endOf(returned, err)
+	return endOf(guard.Returned, err)
 }

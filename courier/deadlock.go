@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // A node is a flight of any courier, as the wait-for graph and the functions of the package that
@@ -20,7 +22,7 @@ type node interface {
 	reclaim()            // it goes on
 	takeLentTurn()       // see TakeTurn
 	restart(more time.Duration)
-	spawn(context.Context, func(context.Context) error)
+	guard.Flight // see Go
 }
 
 // edges hold the flights that a flight waits for: a part of the wait-for graph, which spans all

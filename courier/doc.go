@@ -99,7 +99,8 @@
 // The other files hold one subject each, which that walk refers to:
 //
 //	shard.go, flights.go   the state, sharded by key
-//	guard.go, link.go      calling a function so that its end is noticed; linked children
+//	internal/guard         calling a function so that its end is noticed
+//	guard.go, link.go      the errors that this means; linked children
 //	context.go             what a function and a caller have in their contexts
 //	deadlines.go           time-outs
 //	late.go                when a fresh flight takes the place of a late one

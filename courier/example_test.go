@@ -88,6 +88,27 @@ func ExampleGo() {
 	// Output: no route to host
 }
 
+// A function that is called inside and outside of a fetch asks where it is.
+func ExampleInFlight() {
+	warm := func(ctx context.Context) {
+		if courier.InFlight(ctx) {
+			fmt.Println("linked to the flight")
+			courier.Go(ctx, func(context.Context) error { return nil })
+		} else {
+			fmt.Println("on its own")
+		}
+	}
+	var c courier.Courier[string, int]
+	warm(context.Background())
+	_, _, _ = c.Do(context.Background(), "key", func(ctx context.Context) (int, error) {
+		warm(ctx)
+		return 1, nil
+	})
+	// Output:
+	// on its own
+	// linked to the flight
+}
+
 func ExamplePanicError() {
 	var c courier.Courier[string, int]
 	_, _, err := c.Do(context.Background(), "key", func(context.Context) (int, error) {

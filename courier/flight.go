@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snowfence/snowfence/courier/internal/guard"
 	"github.com/snowfence/snowfence/internal/stacks"
 )
 
@@ -313,19 +314,20 @@ func (s *shard[K, V]) setDetached(f *flight[K, V]) {
 // run calls the fetch function, when the flight has its turn. It is the flight's goroutine.
 func (f *flight[K, V]) run() {
 	if f.over() { // before it began
-		f.finish(*new(V), returned, nil, true)
+		f.finish(*new(V), guard.Returned, nil, true)
 		return
 	}
 	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand && !f.takeTurn() {
 		return
 	}
-	o := assumeGoexit[V]()
+	o := guard.AssumeGoexit[V]()
 	defer func() {
-		f.finish(o.value, o.how, o.err, o.how <= answered || !f.shard.courier.cfg.unlinked)
+		f.finish(o.Value, o.How, failure(&o),
+			o.How <= guard.Answered || !f.shard.courier.cfg.unlinked)
 	}()
 	f.setLabels()
 	f.startSpan()
-	o.run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
+	o.Run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
 // takeTurn waits for the flight's turn, and reports whether it came. If not, the flight is over and
@@ -366,20 +368,20 @@ func (f *flight[K, V]) takeTurn() bool {
 
 // finish accounts for a goroutine of the flight that has ended, whatever ended it. If that decides
 // the outcome, and nothing else came first, it ends the flight.
-func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
+func (f *flight[K, V]) finish(v V, how guard.Ending, err error, decides bool) {
 	s := f.shard
 	s.mu.Lock()
 	s.count(how)
 	first := decides && !f.ended
 	f.running--
 	if first {
-		s.remember(f, err, how == answered)
-		works := how <= answered && f.running == 0
+		s.remember(f, err, how == guard.Answered)
+		works := how <= guard.Answered && f.running == 0
 		if works {
 			s.forgiveStuck(f)
 		}
 		if f.batch != nil {
-			f.batch.result = result{counts: true, answered: how == answered, works: works}
+			f.batch.result = result{counts: true, answered: how == guard.Answered, works: works}
 		}
 		f.settle(v, err, endOf(how, err), now())
 	}

@@ -3,6 +3,8 @@ package courier
 import (
 	"context"
 	"runtime/pprof"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // Go starts f in a new goroutine that is linked to the flight in ctx: the
@@ -20,18 +22,36 @@ import (
 // ends the process, and if Goexit ends it, a fetch function that waits for it
 // waits until the flight times out.
 //
-// Go panics if there is no flight in ctx, since f's end would reach no caller.
-// It does not block and is safe for concurrent use.
+// Go panics if there is no flight in ctx, since f's end would reach no caller; [InFlight] reports
+// whether there is one. It does not block and is safe for concurrent use. Package courier/errgroup
+// has groups of such goroutines, and a Wait for their end.
 func Go(ctx context.Context, f func(context.Context) error) {
 	n := callOf(ctx).flight
 	if n == nil {
 		panic("courier.Go: no flight in the context; pass the one that the fetch function was given")
 	}
-	n.spawn(ctx, f)
+	n.Spawn(ctx, f, nil)
 }
 
-// spawn starts a linked child.
-func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) error) {
+// InFlight reports whether ctx belongs to a flight: whether it is the context that a fetch
+// function was given, or one derived from it, but not one from [Detach]. Then [Go] can be called
+// with it, even if the flight is over. It does not block and is safe for concurrent use.
+func InFlight(ctx context.Context) bool { return callOf(ctx).flight != nil }
+
+func init() {
+	guard.FlightOf = func(ctx context.Context) guard.Flight {
+		n := callOf(ctx).flight
+		if n == nil { // a nil node would not be a nil Flight
+			return nil
+		}
+		return n
+	}
+}
+
+// Spawn starts a linked child.
+func (f *flight[K, V]) Spawn(
+	ctx context.Context, child func(context.Context) error, ended func(guard.Ending, error),
+) {
 	s := f.shard
 	s.mu.Lock()
 	f.running++
@@ -49,15 +69,21 @@ func (f *flight[K, V]) spawn(ctx context.Context, child func(context.Context) er
 
 	go func() {
 		pprof.SetGoroutineLabels(labelled)
-		o := assumeGoexit[struct{}]()
-		defer func() { f.childExit(o.how, o.err) }()
-		o.run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) },
+		o := guard.AssumeGoexit[struct{}]()
+		defer func() {
+			err := failure(&o)
+			f.childExit(o.How, err)
+			if ended != nil {
+				ended(o.How, err)
+			}
+		}()
+		o.Run(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, child(ctx) },
 			s.courier.cfg.isFailure)
 	}()
 }
 
 // childExit accounts for a linked child that has ended, whatever ended it. Only a failure ends the
 // flight.
-func (f *flight[K, V]) childExit(how ending, err error) {
+func (f *flight[K, V]) childExit(how guard.Ending, err error) {
 	f.finish(*new(V), how, err, err != nil && !f.shard.courier.cfg.unlinked)
 }

@@ -166,3 +166,29 @@ func TestGoOutsideAFlightPanics(t *testing.T) {
 			func() { courier.Go(ctx, func(context.Context) error { return nil }) })
 	}
 }
+
+func TestInFlight(t *testing.T) {
+	assert.False(t, courier.InFlight(t.Context()))
+	low := courier.ContextWithLowPriority(t.Context())
+	assert.False(t, courier.InFlight(low), "terms alone are no flight")
+	var c courier.Courier[string, int]
+	var kept context.Context
+	_, _, err := c.Do(low, "key", func(ctx context.Context) (int, error) {
+		kept = ctx //nolint:fatcontext // kept on purpose
+		derived, cancel := context.WithCancel(ctx)
+		defer cancel()
+		for _, ctx := range []context.Context{ctx, derived, courier.ContextWithLowPriority(ctx)} {
+			assert.True(t, courier.InFlight(ctx))
+		}
+		assert.False(t, courier.InFlight(courier.Detach(ctx)))
+		return 7, nil
+	})
+	assert.NoError(t, err)
+	assert.True(t, courier.InFlight(kept), "also when the flight is over")
+	asked := c.DoMany(t.Context(), []string{"a", "b"},
+		func(ctx context.Context, keys []string) ([]courier.Outcome[int], error) {
+			assert.True(t, courier.InFlight(ctx))
+			return make([]courier.Outcome[int], len(keys)), nil
+		})
+	assert.Len(t, asked, 2)
+}

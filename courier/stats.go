@@ -1,5 +1,7 @@
 package courier
 
+import "github.com/snowfence/snowfence/courier/internal/guard"
+
 // Stats is a snapshot of a Courier: counts since it was made, and its present state.
 type Stats struct {
 	// Counts.
@@ -54,12 +56,12 @@ func (s *Stats) add(t *Stats) {
 }
 
 // count counts a goroutine that has ended by a panic or Goexit. s.mu is held.
-func (s *shard[K, V]) count(how ending) {
+func (s *shard[K, V]) count(how guard.Ending) {
 	switch how {
-	case panicked:
+	case guard.Panicked:
 		s.stats.Panics++
-	case exited:
+	case guard.Exited:
 		s.stats.Goexits++
-	case returned, answered:
+	case guard.Returned, guard.Answered:
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // A FlightEnd describes how a flight has ended.
@@ -36,13 +38,13 @@ func (e FlightEnd) String() string {
 }
 
 // endOf returns how a flight ends of which a goroutine has ended that way, with that error.
-func endOf(how ending, err error) FlightEnd {
+func endOf(how guard.Ending, err error) FlightEnd {
 	switch {
-	case how == panicked:
+	case how == guard.Panicked:
 		return EndPanic
-	case how == exited:
+	case how == guard.Exited:
 		return EndGoexit
-	case how == answered:
+	case how == guard.Answered:
 		return EndAnswer
 	case err != nil:
 		return EndError

@@ -12,11 +12,12 @@ import (
 // courierPackages are the packages whose frames may be between a goroutine's start and the function
 // of a flight.
 var courierPackages = map[string]bool{
-	"github.com/snowfence/snowfence/courier":              true,
-	"github.com/snowfence/snowfence/courier/errgroup":     true,
-	"github.com/snowfence/snowfence/courier/singleflight": true,
-	"github.com/snowfence/snowfence/cache":                true,
-	"github.com/snowfence/snowfence/cache/cluster":        true,
+	"github.com/snowfence/snowfence/courier":                true,
+	"github.com/snowfence/snowfence/courier/internal/guard": true,
+	"github.com/snowfence/snowfence/courier/errgroup":       true,
+	"github.com/snowfence/snowfence/courier/singleflight":   true,
+	"github.com/snowfence/snowfence/cache":                  true,
+	"github.com/snowfence/snowfence/cache/cluster":          true,
 }
 
 // trim takes the frames of the scheduler and those between the goroutine's start and the flight's
