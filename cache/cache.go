@@ -99,7 +99,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		maxWeight:   int64(o.MaxWeight), //nolint:gosec // validated
 		weigher:     o.Weigher,
 		tagger:      o.Tags,
-		strict:      o.Policy == LRU,
+		strict:      o.Policy == LRU || o.Policy == StrictLRU,
 		compacts:    !o.NoCompaction,
 		shedAbove:   o.ShedAbove,
 		courier:     courier.New[K, V](o.courierOptions()...),
@@ -118,6 +118,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
 		c.shards[i].policy = newPolicy()
+		c.shards[i].exact = o.Policy == StrictLRU
 		if o.MaxWeight > 0 {
 			c.shards[i].weightless = evict.NewLRU()
 		}
