@@ -72,6 +72,8 @@ type Cache[K comparable, V any] struct {
 	callbacks   callbacks[K, V]
 	counters    counters
 
+	onRemoval func(K, V) // set by packages lru and expirable; see package hook
+
 	access
 }
 
@@ -244,7 +246,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64, ends bool) *table[K,
 }
 
 // recordCleared counts those entries of t that were gone when Clear removed them, at now,
-// and calls onChange for all of them. No lock is held.
+// and calls onChange and onRemoval for all of them. No lock is held.
 func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
@@ -255,6 +257,9 @@ func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 		}
 		if c.onChange != nil {
 			c.onChange(e.key)
+		}
+		if c.onRemoval != nil {
+			c.onRemoval(e.key, e.value)
 		}
 	}
 }
@@ -338,8 +343,8 @@ func (c *Cache[K, V]) Close() error {
 	c.clear(false)
 	loads := c.courier.Shutdown(ctx)
 	c.refresher.stop()
-	c.sweeper.wait()
-	c.shedder.wait()
+	c.sweeper.wait(ctx)
+	c.shedder.wait(ctx)
 	return errors.Join(loads, c.callbacks.stop(ctx))
 }
 

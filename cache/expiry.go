@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -68,11 +69,14 @@ func (p *periodic) stop() {
 	}
 }
 
-// wait blocks until the goroutine has ended, which takes a short time, since no function
-// of the user runs in it. stop must have been called.
-func (p *periodic) wait() {
+// wait blocks until the goroutine or ctx has ended. The goroutine takes a short time, unless it
+// runs a function of the user: see hook.Order. stop must have been called.
+func (p *periodic) wait(ctx context.Context) {
 	if p.quit != nil {
-		<-p.done
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+		}
 	}
 }
 

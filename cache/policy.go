@@ -28,9 +28,13 @@ const (
 
 // policies returns a function that makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
-	if p == TinyLFU {
+	switch p {
+	case TinyLFU:
 		c.window = evict.NewWindow(c.stripes.hits, c.missesOfRecords, c.Len)
 		return func() evict.Policy { return evict.NewTinyLFU(c.window) }
+	case StrictLRU:
+		return func() evict.Policy { return evict.NewStrict() }
+	case LRU:
 	}
 	return func() evict.Policy { return evict.NewLRU() }
 }

@@ -17,7 +17,7 @@ import (
 const ours = "snowfence"
 
 // allLibs are the libraries of all benchmarks.
-const allLibs = "snowfence,snowfence-tinylfu,otter,theine,ristretto,golang-lru,ttlcache,sturdyc," +
+const allLibs = "snowfence,snowfence-tinylfu,snowfence-lru,otter,theine,ristretto,golang-lru,ttlcache,sturdyc," +
 	"groupcache,singleflight-do,singleflight-dochan,resenje"
 
 // A plan holds what to run, and where to write the results.
