@@ -343,9 +343,7 @@ func (c *Cache[K, V]) Close() error {
 	c.clear(false)
 	loads := c.courier.Shutdown(ctx)
 	c.refresher.stop()
-	c.sweeper.wait(ctx)
-	c.shedder.wait(ctx)
-	return errors.Join(loads, c.callbacks.stop(ctx))
+	return errors.Join(loads, c.sweeper.wait(ctx), c.shedder.wait(ctx), c.callbacks.stop(ctx))
 }
 
 // shardOf returns key's shard, and the hash by which the shard finds it. They come from different

@@ -69,14 +69,18 @@ func (p *periodic) stop() {
 	}
 }
 
-// wait blocks until the goroutine or ctx has ended. The goroutine takes a short time, unless it
-// runs a function of the user: see hook.Order. stop must have been called.
-func (p *periodic) wait(ctx context.Context) {
-	if p.quit != nil {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-		}
+// wait blocks until the goroutine or ctx has ended; in the second case it returns a *CallbackError.
+// The goroutine takes a short time, unless it runs the function of hook.Order.OnRemoval. stop must
+// have been called.
+func (p *periodic) wait(ctx context.Context) error {
+	if p.quit == nil {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return &CallbackError{}
 	}
 }
 

@@ -64,8 +64,9 @@ func (h hooks[K, V]) add(s *shard[K, V], e *entry[K, V], tags []string, p *place
 	if h.closed.Load() {
 		return false
 	}
+	before := h.counters.evictions.Load() // changed with the lock of the one shard alone
 	h.put(s, e, tags, false, p)
-	return h.countFresh(p.out) > 0
+	return h.counters.evictions.Load() > before
 }
 
 // added does what is left to do after add. The function of OnRemoval comes last, since it may
@@ -73,16 +74,6 @@ func (h hooks[K, V]) add(s *shard[K, V], e *entry[K, V], tags []string, p *place
 func (h hooks[K, V]) added(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
 	h.courier.Forget(e.key)
 	h.settle(s, e, p)
-}
-
-// countFresh returns the number of entries in out that were fresh when they left, just now.
-func (h hooks[K, V]) countFresh(out evicted[K, V]) (n int) {
-	for _, e := range out.entries {
-		if !h.gone(e) {
-			n++
-		}
-	}
-	return n
 }
 
 func (h hooks[K, V]) Oldest() (key K, value V, ok bool) {
@@ -133,18 +124,11 @@ func (h hooks[K, V]) Each(f func(key K, value V)) {
 	}
 }
 
-func (h hooks[K, V]) Resize(capacity int) (evicted int) {
+func (h hooks[K, V]) Resize(capacity int) (n int) {
 	s := &h.shards[0]
-	out := h.resize(s, capacity)
-	evicted = h.countFresh(out)
-	h.notify(out)
-	return evicted
-}
-
-// resize sets the capacity and returns what was evicted.
-func (h hooks[K, V]) resize(s *shard[K, V], capacity int) (out evicted[K, V]) {
+	var out evicted[K, V]
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	before := h.counters.evictions.Load()
 	h.capacity.Store(int64(max(1, capacity)))
 	s.index.fullBuckets = bucketsFor(capacity + 1)
 	for s.size.Load() > int64(max(0, capacity)) {
@@ -152,5 +136,8 @@ func (h hooks[K, V]) resize(s *shard[K, V], capacity int) (out evicted[K, V]) {
 		h.endEvicted(s, e)
 		h.remove(s, e, h.reasonFor(e, ReasonSize), &out)
 	}
-	return out
+	n = int(h.counters.evictions.Load() - before) //nolint:gosec // at most the size
+	s.mu.Unlock()
+	h.notify(out)
+	return n
 }

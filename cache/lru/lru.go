@@ -37,10 +37,9 @@ func NewWithEvict[K comparable, V any](
 		return nil, err
 	}
 	order := hook.OrderOf[K, V](c)
-	if onEvicted == nil {
-		onEvicted = func(K, V) {}
+	if onEvicted != nil {
+		order.OnRemoval(onEvicted)
 	}
-	order.OnRemoval(onEvicted)
 	return &Cache[K, V]{c, order}, nil
 }
 

@@ -51,12 +51,9 @@ func NewLRU[K comparable, V any](
 		panic(err) // a bug: all values are allowed
 	}
 	l := &LRU[K, V]{c, hook.OrderOf[K, V](c), new(sync.Mutex)}
-	if onEvict == nil {
-		onEvict = func(K, V) {}
-	} else {
-		onEvict = oneByOne(onEvict)
+	if onEvict != nil {
+		l.order.OnRemoval(oneByOne(onEvict))
 	}
-	l.order.OnRemoval(onEvict)
 	l.order.OnSweep(sweepPause(ttl), l.deleteExpired)
 	return l
 }
