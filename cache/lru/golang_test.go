@@ -94,8 +94,9 @@ func build(t *testing.T, dir string, files []string) (program string) {
 	temp := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(temp, "overlay.json"), overlay, 0o600))
 	program = filepath.Join(temp, "golang-lru.test")
-	text, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", //nolint:gosec // of us
-		"-overlay", filepath.Join(temp, "overlay.json"), "-o", program, dir).CombinedOutput()
+	text, err := exec.CommandContext(t.Context(), //nolint:gosec // the go tool
+		"go", "test", "-c", "-vet=off", "-overlay", filepath.Join(temp, "overlay.json"),
+		"-o", program, dir).CombinedOutput()
 	require.NoError(t, err, string(text))
 	return program
 }

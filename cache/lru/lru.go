@@ -8,9 +8,9 @@ import (
 )
 
 // A Cache is an LRU of a fixed size. Make one with [New] or [NewWithEvict]. All methods are safe
-// for concurrent use. It has the methods of golang-lru and, besides, those of the cache.Cache in it,
-// such as Fetch, FetchMany, Update and Stats. It has no goroutine while no load is under way, so it
-// need not be closed.
+// for concurrent use. It has the methods of golang-lru and, besides, those of the cache.Cache in
+// it, such as Fetch, FetchMany, Update and Stats. It has no goroutine while no load is under way,
+// unless SetTTL or Touch gave an entry a TTL, so it need not be closed.
 type Cache[K comparable, V any] struct {
 	*cache.Cache[K, V]
 	order hook.Order[K, V]

@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// An Access holds the Store of the cache.Cache that embeds it, which is an Order, too. Its method is
-// not exported, so that only Of and OrderOf can call it on the cache.
+// An Access holds the Store of the cache.Cache that embeds it, which is an Order, too. Its method
+// is not exported, so that only Of and OrderOf can call it on the cache.
 type Access struct{ store any }
 
 // To returns an Access that holds s.

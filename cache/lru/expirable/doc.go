@@ -4,9 +4,10 @@
 //
 // What is the same: the order is that of a strict LRU, the size is exact, a size of 0 is no bound
 // and a TTL of 0 no expiry, and the results are those of golang-lru. The callback runs before the
-// method that removed the entry returns, one call at a time, and must not use the LRU: it would wait
-// for itself, but for Get, Peek and Contains. For expired entries it is called in a goroutine of the cache, within a
-// hundredth of the TTL, but not more often than every millisecond nor less often than every second.
+// method that removed the entry returns, one call at a time, and must not use the LRU, except for
+// Get, Peek and Contains: it would wait for itself. For expired entries it runs in a goroutine of
+// the cache, which looks for them every hundredth of the TTL, but not more often than every
+// millisecond nor less often than every second.
 //
 // What differs:
 //

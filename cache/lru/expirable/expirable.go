@@ -13,9 +13,9 @@ import (
 type EvictCallback[K comparable, V any] func(key K, value V)
 
 // An LRU holds entries that expire. Make one with [NewLRU]. All methods are safe for concurrent
-// use. It has the methods of golang-lru and, besides, those of the cache.Cache in it, such as Fetch,
-// FetchMany, SetTTL and Stats. Its goroutine starts with the first entry, if there is a TTL; Close
-// stops it.
+// use. It has the methods of golang-lru and, besides, those of the cache.Cache in it, such as
+// Fetch, FetchMany, SetTTL and Stats. Its goroutine starts with the first entry that has a TTL;
+// Close stops it.
 type LRU[K comparable, V any] struct {
 	*cache.Cache[K, V]
 	order hook.Order[K, V]
@@ -35,10 +35,10 @@ const (
 	mostPause    = time.Second
 )
 
-// NewLRU makes an LRU of that many entries, which expire ttl after they were added. If size is 0 or
-// less, their number has no bound. If ttl is 0 or less, they do not expire. It calls onEvict, unless
-// that is nil, for each entry that left: that was evicted or removed, or has expired, but not for a
-// value that was replaced. The package's comment describes when.
+// NewLRU makes an LRU of that many entries, which expire ttl after they were added. If size is 0
+// or less, their number has no bound. If ttl is 0 or less, they do not expire. It calls onEvict,
+// unless that is nil, for each entry that left: that was evicted or removed, or has expired, but
+// not for a value that was replaced. The package's comment describes when.
 func NewLRU[K comparable, V any](
 	size int, onEvict EvictCallback[K, V], ttl time.Duration,
 ) *LRU[K, V] {
