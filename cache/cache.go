@@ -138,7 +138,8 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 }
 
 // Get returns the fresh value stored for key, and whether there is one. It counts as a use
-// of the entry. It does not block. [Cache.Peek] finds stale values, too.
+// of the entry. It does not block; only with [StrictLRU] it waits for the lock that writes take.
+// [Cache.Peek] finds stale values, too.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	if e := c.lookup(key); e != nil {
 		return e.value, true
@@ -343,7 +344,11 @@ func (c *Cache[K, V]) Close() error {
 	c.clear(false)
 	loads := c.courier.Shutdown(ctx)
 	c.refresher.stop()
-	return errors.Join(loads, c.sweeper.wait(ctx), c.shedder.wait(ctx), c.callbacks.stop(ctx))
+	sweeps := context.Background() // without functions of the user they end at once
+	if c.onRemoval != nil {
+		sweeps = ctx
+	}
+	return errors.Join(loads, c.sweeper.wait(sweeps), c.shedder.wait(sweeps), c.callbacks.stop(ctx))
 }
 
 // shardOf returns key's shard, and the hash by which the shard finds it. They come from different

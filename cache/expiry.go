@@ -70,8 +70,8 @@ func (p *periodic) stop() {
 }
 
 // wait blocks until the goroutine or ctx has ended; in the second case it returns a *CallbackError.
-// The goroutine takes a short time, unless it runs the function of hook.Order.OnRemoval. stop must
-// have been called.
+// The goroutine takes a short time, unless it runs a function of the user: that of
+// hook.Order.OnRemoval. stop must have been called.
 func (p *periodic) wait(ctx context.Context) error {
 	if p.quit == nil {
 		return nil
@@ -80,6 +80,11 @@ func (p *periodic) wait(ctx context.Context) error {
 	case <-p.done:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-p.done: // both have ended
+		return nil
+	default:
 		return &CallbackError{}
 	}
 }
