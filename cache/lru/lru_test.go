@@ -225,7 +225,7 @@ func TestConcurrency(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.EqualValues(t, added.Load()+loaded.Load()-int64(c.Len()), calls.Load())
+	require.Equal(t, added.Load()+loaded.Load()-int64(c.Len()), calls.Load())
 	for _, key := range c.Keys() {
 		require.Zero(t, reported[key].Load())
 	}

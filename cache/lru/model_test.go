@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	golang "github.com/hashicorp/golang-lru/v2"
@@ -39,7 +40,7 @@ var (
 // the same order, and report the same ones before the operation returns.
 func TestBesideGolangLRU(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 10, 700} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Log("seed", seed)
 			r := rand.New(rand.NewPCG(seed, 0))
@@ -103,15 +104,15 @@ func do(c reference, op byte, size, key, value int) (name, results string) {
 		return "Purge", ""
 	case 1:
 		to := 1 + value%(2*size)
-		return "Resize", fmt.Sprint(c.Resize(to))
+		return "Resize", strconv.Itoa(c.Resize(to))
 	case 2, 3:
 		return "RemoveOldest", fmt.Sprint(c.RemoveOldest())
 	case 4, 5:
 		return "GetOldest", fmt.Sprint(c.GetOldest())
 	case 6, 7, 8:
-		return "Remove", fmt.Sprint(c.Remove(key))
+		return "Remove", strconv.FormatBool(c.Remove(key))
 	case 9, 10:
-		return "Contains", fmt.Sprint(c.Contains(key))
+		return "Contains", strconv.FormatBool(c.Contains(key))
 	case 11, 12:
 		return "Peek", fmt.Sprint(c.Peek(key))
 	case 13, 14, 15:
@@ -121,6 +122,6 @@ func do(c reference, op byte, size, key, value int) (name, results string) {
 	case 19, 20, 21, 22, 23, 24:
 		return "Get", fmt.Sprint(c.Get(key))
 	default:
-		return "Add", fmt.Sprint(c.Add(key, value))
+		return "Add", strconv.FormatBool(c.Add(key, value))
 	}
 }

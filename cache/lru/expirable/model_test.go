@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,15 +96,15 @@ func do(c reference, op, size, key, value int) (name, results string) {
 		if size > 0 {
 			to = value % (2 * size)
 		}
-		return "Resize", fmt.Sprint(c.Resize(to))
+		return "Resize", strconv.Itoa(c.Resize(to))
 	case 2, 3:
 		return "RemoveOldest", fmt.Sprint(c.RemoveOldest())
 	case 4, 5:
 		return "GetOldest", fmt.Sprint(c.GetOldest())
 	case 6, 7, 8:
-		return "Remove", fmt.Sprint(c.Remove(key))
+		return "Remove", strconv.FormatBool(c.Remove(key))
 	case 9, 10:
-		return "Contains", fmt.Sprint(c.Contains(key))
+		return "Contains", strconv.FormatBool(c.Contains(key))
 	case 11, 12:
 		return "Peek", fmt.Sprint(c.Peek(key))
 	case 13, 14, 15, 16, 17, 18:
@@ -111,6 +112,6 @@ func do(c reference, op, size, key, value int) (name, results string) {
 	case 31:
 		return "a pause", ""
 	default:
-		return "Add", fmt.Sprint(c.Add(key, value))
+		return "Add", strconv.FormatBool(c.Add(key, value))
 	}
 }
