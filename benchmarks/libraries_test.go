@@ -17,6 +17,8 @@ import (
 	"github.com/jellydator/ttlcache/v3"
 	"github.com/maypok86/otter/v2"
 	"github.com/snowfence/snowfence/cache"
+	snowlru "github.com/snowfence/snowfence/cache/lru"
+	snowexpirable "github.com/snowfence/snowfence/cache/lru/expirable"
 	"github.com/stretchr/testify/require"
 	"github.com/viccon/sturdyc"
 	"golang.org/x/sync/singleflight"
@@ -50,6 +52,7 @@ func libraries[K keys, V any]() []library[K, V] {
 	all := []library[K, V]{
 		{"snowfence", true, newSnowfence[K, V](cache.LRU)},
 		{"snowfence-tinylfu", true, newSnowfence[K, V](cache.TinyLFU)},
+		{"snowfence-lru", true, newSnowfenceLRU[K, V]},
 		{"otter", true, newOtter[K, V]},
 		{"theine", true, newTheine[K, V]},
 		{"ristretto", true, newRistretto[K, V]},
@@ -75,6 +78,34 @@ func newSnowfence[K keys, V any](
 			get: c.Get, set: c.Set, del: func(key K) { c.Delete(key) }, all: c.All(),
 			fetch: func(ctx context.Context, key K) (V, error) { return c.Fetch(ctx, key, load) },
 		}
+	}
+}
+
+// newSnowfenceLRU uses the packages that have golang-lru's API.
+func newSnowfenceLRU[K keys, V any](
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
+	tb.Helper()
+	var c interface {
+		Get(key K) (V, bool)
+		Add(key K, value V) bool
+		Remove(key K) bool
+		Fetch(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error)
+		All() iter.Seq2[K, V]
+		Close() error
+	}
+	if ttl > 0 {
+		c = snowexpirable.NewLRU[K, V](capacity, nil, ttl)
+	} else {
+		plain, err := snowlru.New[K, V](capacity)
+		require.NoError(tb, err)
+		c = plain
+	}
+	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
+	return subject[K, V]{
+		get: c.Get, set: func(key K, value V) { c.Add(key, value) }, del: func(key K) { c.Remove(key) },
+		fetch: func(ctx context.Context, key K) (V, error) { return c.Fetch(ctx, key, load) },
+		all:   c.All(),
 	}
 }
 

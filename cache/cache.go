@@ -72,6 +72,8 @@ type Cache[K comparable, V any] struct {
 	callbacks   callbacks[K, V]
 	counters    counters
 
+	onRemoval func(K, V) // set by packages lru and expirable; see package hook
+
 	access
 }
 
@@ -99,7 +101,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		maxWeight:   int64(o.MaxWeight), //nolint:gosec // validated
 		weigher:     o.Weigher,
 		tagger:      o.Tags,
-		strict:      o.Policy == LRU,
+		strict:      o.Policy == LRU || o.Policy == StrictLRU,
 		compacts:    !o.NoCompaction,
 		shedAbove:   o.ShedAbove,
 		courier:     courier.New[K, V](o.courierOptions()...),
@@ -118,6 +120,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
 		c.shards[i].policy = newPolicy()
+		c.shards[i].exact = o.Policy == StrictLRU
 		if o.MaxWeight > 0 {
 			c.shards[i].weightless = evict.NewLRU()
 		}
@@ -135,7 +138,8 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 }
 
 // Get returns the fresh value stored for key, and whether there is one. It counts as a use
-// of the entry. It does not block. [Cache.Peek] finds stale values, too.
+// of the entry. It does not block; only with [StrictLRU] it waits for the lock that writes take.
+// [Cache.Peek] finds stale values, too.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	if e := c.lookup(key); e != nil {
 		return e.value, true
@@ -243,7 +247,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64, ends bool) *table[K,
 }
 
 // recordCleared counts those entries of t that were gone when Clear removed them, at now,
-// and calls onChange for all of them. No lock is held.
+// and calls onChange and onRemoval for all of them. No lock is held.
 func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 	if t == nil {
 		return
@@ -254,6 +258,9 @@ func (c *Cache[K, V]) recordCleared(t *table[K, V], now int64) {
 		}
 		if c.onChange != nil {
 			c.onChange(e.key)
+		}
+		if c.onRemoval != nil {
+			c.onRemoval(e.key, e.value)
 		}
 	}
 }
@@ -337,9 +344,11 @@ func (c *Cache[K, V]) Close() error {
 	c.clear(false)
 	loads := c.courier.Shutdown(ctx)
 	c.refresher.stop()
-	c.sweeper.wait()
-	c.shedder.wait()
-	return errors.Join(loads, c.callbacks.stop(ctx))
+	sweeps := context.Background() // without functions of the user they end at once
+	if c.onRemoval != nil {
+		sweeps = ctx
+	}
+	return errors.Join(loads, c.sweeper.wait(sweeps), c.shedder.wait(sweeps), c.callbacks.stop(ctx))
 }
 
 // shardOf returns key's shard, and the hash by which the shard finds it. They come from different

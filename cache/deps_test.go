@@ -18,10 +18,12 @@ func TestDependencies(t *testing.T) {
 	const module = "github.com/snowfence/snowfence"
 	out, err := exec.CommandContext(t.Context(), tool, "list", "-deps", //nolint:gosec // the go tool
 		"-f", "{{if not .Standard}}{{.ImportPath}}{{end}}",
-		module+"/cache", module+"/courier", module+"/partition").CombinedOutput()
+		module+"/cache", module+"/cache/lru", module+"/cache/lru/expirable",
+		module+"/courier", module+"/partition").CombinedOutput()
 	require.NoError(t, err, string(out))
 	allowed := []string{
 		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
+		module + "/cache/lru", module + "/cache/lru/expirable",
 		module + "/courier", module + "/courier/internal/async", module + "/courier/internal/guard",
 		module + "/internal/stacks", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",

@@ -11,9 +11,9 @@
 // A hit writes to no cache line that other cores use, except for a mark in the
 // entry that the policy reads later. It writes that mark at most once while a
 // sixteenth of the shard's entries are inserted, so hits scale with the cores. The
-// exception: in an LRU shard of fewer than 512 entries every hit moves its entry at
+// exceptions: in an LRU shard of fewer than 512 entries every hit moves its entry at
 // once, under the shard's lock unless that is taken, so that a small cache is a
-// strict LRU.
+// strict LRU. With [StrictLRU] every hit does so, and waits for the lock.
 //
 // A hit reads six cache lines: two of the Cache, one of the shard, the bucket, the
 // entry and, with a TTL, the clock. It writes one: its stripe. The shard's line

@@ -35,7 +35,7 @@ func (r Reason) String() string {
 // evicted collects the work that is left, once a shard is unlocked, for the entries that left
 // while it was locked.
 type evicted[K comparable, V any] struct {
-	entries        []*entry[K, V] // to call onChange for
+	entries        []*entry[K, V] // to call onChange and onRemoval for
 	startCallbacks bool           // whether callbacks.start has to be called
 }
 
@@ -54,7 +54,8 @@ func (c *Cache[K, V]) record(e *entry[K, V], reason Reason, out *evicted[K, V]) 
 	if c.callbacks.call != nil && c.callbacks.enqueue(e, reason) {
 		out.startCallbacks = true
 	}
-	if c.onChange != nil && reason != ReasonReplaced { // else settle calls it
+	// settle calls onChange for what was replaced.
+	if (c.onChange != nil || c.onRemoval != nil) && reason != ReasonReplaced {
 		out.entries = append(out.entries, e)
 	}
 }
@@ -67,13 +68,18 @@ func (c *Cache[K, V]) reasonFor(e *entry[K, V], fallback Reason) Reason {
 	return fallback
 }
 
-// notify starts the callbacks of the entries in out, and calls onChange for them. No lock is
-// held.
+// notify starts the callbacks of the entries in out, and calls onChange and onRemoval for them. No
+// lock is held.
 func (c *Cache[K, V]) notify(out evicted[K, V]) {
 	if out.startCallbacks {
 		c.callbacks.start()
 	}
 	for _, e := range out.entries {
-		c.onChange(e.key)
+		if c.onChange != nil {
+			c.onChange(e.key)
+		}
+		if c.onRemoval != nil {
+			c.onRemoval(e.key, e.value)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -68,11 +69,23 @@ func (p *periodic) stop() {
 	}
 }
 
-// wait blocks until the goroutine has ended, which takes a short time, since no function
-// of the user runs in it. stop must have been called.
-func (p *periodic) wait() {
-	if p.quit != nil {
-		<-p.done
+// wait blocks until the goroutine or ctx has ended; in the second case it returns a *CallbackError.
+// The goroutine takes a short time, unless it runs a function of the user: that of
+// hook.Order.OnRemoval. stop must have been called.
+func (p *periodic) wait(ctx context.Context) error {
+	if p.quit == nil {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-p.done: // both have ended
+		return nil
+	default:
+		return &CallbackError{}
 	}
 }
 

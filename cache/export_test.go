@@ -39,6 +39,12 @@ func (c *Cache[K, V]) ShardOf(key K) int {
 	return -1
 }
 
+// LockShard locks the shard of that number, and returns the function that unlocks it.
+func (c *Cache[K, V]) LockShard(i int) (unlock func()) {
+	c.shards[i].mu.Lock()
+	return c.shards[i].mu.Unlock
+}
+
 // Holds reports whether the cache holds an entry of key, even one past its TTL and StaleFor.
 func (c *Cache[K, V]) Holds(key K) bool {
 	s, hash := c.shardOf(key)

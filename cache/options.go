@@ -110,8 +110,8 @@ type Options[K comparable, V any] struct {
 	// key. A Cache made with New does not use it.
 	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
-	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, or
-	// TinyLFU.
+	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, TinyLFU or
+	// StrictLRU.
 	Policy Policy
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or
@@ -186,8 +186,8 @@ func (o *Options[K, V]) validate() error {
 		return bad("TTL", o.TTL, "0 (no expiry) or more")
 	case !(o.TTLJitter >= 0 && o.TTLJitter <= 1): // so that NaN is refused
 		return bad("TTLJitter", o.TTLJitter, "a share from 0 to 1")
-	case o.Policy > TinyLFU:
-		return bad("Policy", uint8(o.Policy), "cache.LRU or cache.TinyLFU")
+	case o.Policy > StrictLRU:
+		return bad("Policy", uint8(o.Policy), "cache.LRU, cache.TinyLFU or cache.StrictLRU")
 	case !(o.ShedAbove >= 0 && o.ShedAbove <= 1):
 		return bad("ShedAbove", o.ShedAbove, "a share from 0 to 1")
 	case o.ClockError > time.Second:
@@ -258,10 +258,10 @@ const (
 )
 
 // shardCount returns the number of shards: about four per core, so that writers seldom
-// contend, but fewer if each would be too small for its policy.
+// contend, but fewer if each would be too small for its policy, and one if its order is exact.
 func (o Options[K, V]) shardCount() int {
 	n := 1
-	for n < 4*runtime.GOMAXPROCS(0) &&
+	for o.Policy != StrictLRU && n < 4*runtime.GOMAXPROCS(0) &&
 		(o.Capacity == 0 || o.Capacity/(2*n) >= minShardEntries) &&
 		(o.MaxWeight == 0 || o.MaxWeight/uint64(2*n) >= minShardWeight) { //nolint:gosec // n is small
 		n *= 2

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -43,15 +44,19 @@ func TestOrder(t *testing.T) {
 	require.Equal(t, []string{"d", "a", "b", "c"}, left)
 }
 
-// After long random sequences the cache has the same entries as golang-lru, in the same order.
+// After long random sequences the cache has the same entries as golang-lru, in the same order: a
+// small LRU, and a StrictLRU of any size.
 func TestOrderIsThatOfGolangLRU(t *testing.T) {
-	for _, capacity := range []int{1, 2, 3, 17, cache.StrictBelow - 1} {
+	for capacity, policy := range map[int]cache.Policy{
+		1: cache.LRU, 2: cache.LRU, 3: cache.StrictLRU, 17: cache.LRU,
+		cache.StrictBelow - 1: cache.LRU, 5000: cache.StrictLRU, // which would be two shards
+	} {
 		seed := rand.Uint64()
 		t.Run(strconv.Itoa(capacity), func(t *testing.T) {
 			t.Log("seed", seed)
 			r := rand.New(rand.NewPCG(seed, 0))
 			var got, want []int
-			c := newCache(t, cache.Options[int, int]{Capacity: capacity,
+			c := newCache(t, cache.Options[int, int]{Capacity: capacity, Policy: policy,
 				OnEviction: func(k, _ int, reason cache.Reason) {
 					if reason == cache.ReasonSize {
 						got = append(got, k)
@@ -64,7 +69,7 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 				}
 			})
 			require.NoError(t, err)
-			for range 10_000 {
+			for range max(10_000, 5*capacity) {
 				k := r.IntN(2 * capacity)
 				switch r.IntN(10) {
 				case 0:
@@ -94,13 +99,46 @@ func TestOrderIsThatOfGolangLRU(t *testing.T) {
 	}
 }
 
+// A hit of a StrictLRU waits for the lock and moves its entry, where one of an LRU passes by.
+func TestStrictLRUDoesNotSkipUses(t *testing.T) {
+	for policy, want := range map[cache.Policy][]int{
+		cache.StrictLRU: {1, 3},
+		cache.LRU:       {2, 3},
+	} {
+		t.Run(policy.String(), func(t *testing.T) {
+			c := newCache(t, cache.Options[int, int]{Capacity: 2, Policy: policy})
+			c.Set(1, 1)
+			c.Set(2, 2)
+			unlock := c.LockShard(0)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				c.Get(1)
+			}()
+			if policy == cache.LRU {
+				<-done // although the shard is locked
+			}
+			for range 100 {
+				runtime.Gosched()
+			}
+			unlock()
+			<-done
+			c.Set(3, 3)
+			require.ElementsMatch(t, want, slices.Collect(c.Keys()))
+		})
+	}
+}
+
 // The cache uses its whole capacity, for any number of shards, and never more.
 func TestCapacityIsExact(t *testing.T) {
 	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000,
-		100_000} {
+		100_000, 10, 10_000} {
 		policy := cache.LRU
 		if i >= 6 {
 			policy = cache.TinyLFU
+		}
+		if i >= 12 {
+			policy = cache.StrictLRU
 		}
 		t.Run(fmt.Sprint(policy, " ", capacity), func(t *testing.T) {
 			if raceEnabled && capacity > 10_000 {

@@ -19,13 +19,22 @@ const (
 	// includes keys which are not stored. It takes 8 bytes more per entry. It is W-TinyLFU,
 	// by Einziger, Friedman and Manes, with a window that adapts to the hit ratio.
 	TinyLFU
+	// StrictLRU evicts exactly the entry that was not used for the longest time, whatever the
+	// capacity; only entries that are expired or stale go before it. It is for tests and callers
+	// that rely on the order. All entries are in one shard, and a hit waits for the lock that
+	// writes take, so it does not scale with the cores: LRU is as good for nearly all else.
+	StrictLRU
 )
 
 // policies returns a function that makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
-	if p == TinyLFU {
+	switch p {
+	case TinyLFU:
 		c.window = evict.NewWindow(c.stripes.hits, c.missesOfRecords, c.Len)
 		return func() evict.Policy { return evict.NewTinyLFU(c.window) }
+	case StrictLRU:
+		return func() evict.Policy { return evict.NewStrict() }
+	case LRU:
 	}
 	return func() evict.Policy { return evict.NewLRU() }
 }
@@ -44,13 +53,15 @@ func (c *Cache[K, V]) observeEvery() uint32 {
 	return uint32(max(64, len(c.stripes))) //nolint:gosec // far below 2^32
 }
 
-// String returns "LRU" or "TinyLFU", and "unknown" for any other value.
+// String returns "LRU", "TinyLFU" or "StrictLRU", and "unknown" for any other value.
 func (p Policy) String() string {
 	switch p {
 	case LRU:
 		return "LRU"
 	case TinyLFU:
 		return "TinyLFU"
+	case StrictLRU:
+		return "StrictLRU"
 	default:
 		return "unknown"
 	}

@@ -38,7 +38,7 @@ func TestHitsWriteNothingShared(t *testing.T) {
 				c.Get(i)
 			}
 			c.sweeper.stop() // it advances its own clock
-			c.sweeper.wait()
+			require.NoError(t, c.sweeper.wait(t.Context()))
 			look := func() (all [][]byte) {
 				for i := range c.shards {
 					s := &c.shards[i]

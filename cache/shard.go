@@ -23,7 +23,8 @@ type shard[K comparable, V any] struct {
 	loads  loads[K, V]
 	clears uint32   // calls of Clear
 	writes uint32   // values that the user set or removed
-	_      [96]byte // puts all fields that a hit reads into one cache line, apart from loads
+	exact  bool     // touch waits for the lock, and touchInterval is always 0; does not change
+	_      [95]byte // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -46,14 +47,20 @@ const touchIntervalDivisor = 16
 // the others only to their own entry.
 //
 // In a strict shard touch moves e at once, unless e was the last to be moved or the lock
-// is taken. There the clock counts moves, too.
+// is taken; in an exact one it waits for the lock. There the clock counts moves, too.
 func (s *shard[K, V]) touch(e *entry[K, V]) {
 	if interval := s.touchInterval.Load(); interval > 0 {
 		e.Touch(s.clock.Load(), interval)
 		return
 	}
-	if e.UntouchedSince(s.clock.Load()) || !s.mu.TryLock() {
+	if e.UntouchedSince(s.clock.Load()) {
 		return
+	}
+	if !s.mu.TryLock() {
+		if !s.exact {
+			return
+		}
+		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
 	if s.index.find(e.Hash&hashMask, e.key) == e {
@@ -112,7 +119,7 @@ func (s *shard[K, V]) replace(old, e *entry[K, V]) {
 // shard is strict. s.mu is held.
 func (s *shard[K, V]) setTouchInterval(strict bool) {
 	interval := uint32(max(1, s.size.Load()/touchIntervalDivisor)) //nolint:gosec // far below 2^32
-	if strict && s.size.Load() < strictBelow {
+	if s.exact || strict && s.size.Load() < strictBelow {
 		interval = 0
 	}
 	if interval != s.touchInterval.Load() {

@@ -17,6 +17,8 @@
 // follows one pointer per entry instead of two; an entry of plain values has no pointers at
 // all. Removing an entry leaves a hole.
 //
+// A [Strict] alone is a list, since its hits move nodes under the lock of the shard.
+//
 // Nothing in this package locks: callers hold the shard's lock, except for [Node.Touch],
 // [Node.UntouchedSince] and [Window.Observe].
 package evict

@@ -19,6 +19,7 @@ func (s *stub) window() *Window {
 func policies() map[string]func() Policy {
 	return map[string]func() Policy{
 		"LRU":     func() Policy { return NewLRU() },
+		"Strict":  func() Policy { return NewStrict() },
 		"TinyLFU": func() Policy { return NewTinyLFU(new(stub).window()) },
 	}
 }

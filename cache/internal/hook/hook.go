@@ -1,5 +1,5 @@
-// Package hook gives package cluster, and no other package, access to a cache beyond the API of
-// package cache.
+// Package hook gives packages of this module access to a cache beyond the API of package cache: a
+// [Store] to package cluster, and an [Order] to packages lru and expirable.
 package hook
 
 import (
@@ -9,8 +9,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// An Access holds the Store of the cache.Cache that embeds it. Its method is not exported, so that
-// only Of can call it on the cache.
+// An Access holds the Store of the cache.Cache that embeds it, which is an Order, too. Its method
+// is not exported, so that only Of and OrderOf can call it on the cache.
 type Access struct{ store any }
 
 // To returns an Access that holds s.
