@@ -194,14 +194,14 @@ func ExampleOptions_courier() {
 		return "", nil
 	}
 	_, err = c.Fetch(context.Background(), "k", stuck)
-	fmt.Println(err)
+	fmt.Println(errors.Is(err, courier.ErrTimeout)) // err says where stuck hangs
 	_, err = c.Fetch(context.Background(), "k", stuck)
 	var rests *courier.BackoffError
 	fmt.Println(errors.As(err, &rests), errors.Is(err, courier.ErrTimeout))
 	close(never)
 	fmt.Println(c.Close())
 	// Output:
-	// courier: flight timed out
+	// true
 	// true true
 	// <nil>
 }
