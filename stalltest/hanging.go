@@ -1,0 +1,139 @@
+package stalltest
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// hanging returns the cases of a load that never returns.
+func hanging() []Case {
+	return group("The load hangs", nothingMore,
+		Case{
+			Name: "hang", Title: "no deadlines", What: "callers have no deadline",
+			Want: "every caller gets an error at a time-out of the load, and the key works again",
+			run:  hangsWithoutDeadlines,
+		},
+		Case{
+			Name: "hang-deadline", Title: "deadlines", What: "the callers' deadlines pass",
+			Want: "every caller returns at its deadline, and the key works again",
+			run: func(t *trial) error {
+				hang := func(context.Context, int) (string, error) { return t.hang() }
+				callers, struck, err := burst{load: hang, doomed: true}.run(t)
+				if err != nil {
+					return err
+				}
+				t.count(struck, callers, Deadline, Value)
+				t.next(key)
+				return nil
+			},
+		},
+		Case{
+			Name: "hang-hot", Title: "more callers come",
+			What: "callers with deadlines keep coming, in five waves; one without a deadline, who is not " +
+				"counted, waits all along. n of m callers get a value",
+			Want: "every caller past the first wave gets a value, by another load",
+			run:  hotKeyHangs,
+		},
+		Case{
+			Name: "hang-others", Title: "other keys", What: "64 other keys are fetched meanwhile",
+			Want: "all of them get their values",
+			run: func(t *trial) error {
+				if err := t.hangs(); err != nil {
+					return err
+				}
+				began := time.Now()
+				callers := t.fetchOthers("other")
+				settle(patience, callers...)
+				t.countServed(began, callers, 0)
+				return nil
+			},
+		},
+		Case{
+			Name: "hang-delete", Title: "Delete", lacks: needsDelete,
+			What: "the key is deleted meanwhile, and then fetched",
+			Want: "Delete returns, and the caller after it gets a value",
+			run:  func(t *trial) error { return t.writesWhileItHangs(func() { t.cache.Delete(key) }, newValue) },
+		},
+		Case{
+			Name: "hang-set", Title: "Set", lacks: needsSet,
+			What: "the key is set meanwhile, and then fetched",
+			Want: "Set returns, and the caller after it gets the value that was set",
+			run: func(t *trial) error {
+				return t.writesWhileItHangs(func() { t.cache.Set(key, setValue) }, setValue)
+			},
+		},
+	)
+}
+
+// hangs starts a caller, which is not counted, whose load hangs.
+func (t *trial) hangs() error {
+	started := t.first(key, func(context.Context, int) (string, error) { return t.hang() })
+	t.fetch(key)
+	if !begins(started) {
+		return errNoLoad
+	}
+	quiet()
+	return nil
+}
+
+func hangsWithoutDeadlines(t *trial) error {
+	if err := t.hangs(); err != nil {
+		return err
+	}
+	struck := time.Now()
+	callers := t.fetches(t.cfg.callers, key)
+	waitOut(t.cfg.timeout, callers)
+	t.count(struck, callers, Error, Value)
+	t.next(key)
+	return nil
+}
+
+func hotKeyHangs(t *trial) error {
+	if err := t.hangs(); err != nil {
+		return err
+	}
+	const waves = 5
+	began := time.Now()
+	var all []*caller
+	stuck := false
+	for i := range waves {
+		from, to := i*t.cfg.callers/waves, (i+1)*t.cfg.callers/waves
+		wave := t.fetches(to-from, key)
+		all = append(all, wave...)
+		if stuck { // the next ones only add to the pile
+			continue
+		}
+		quiet()
+		settle(0, wave...)
+		for _, c := range wave {
+			stuck = stuck || !c.has()
+		}
+	}
+	settle(0, all...)
+	t.countServed(began, all, t.cfg.callers/waves)
+	t.next(key)
+	return nil
+}
+
+// writesWhileItHangs writes the key while its load hangs, and fetches it then.
+func (t *trial) writesWhileItHangs(write func(), want string) error {
+	if err := t.hangs(); err != nil {
+		return err
+	}
+	began := time.Now()
+	w := t.within(write)
+	if w.seen() != Value {
+		t.count(began, []*caller{w}, Value)
+		t.fail("the write waits for the load")
+		return nil
+	}
+	after := t.fetch(key)
+	settle(patience, after)
+	t.count(began, []*caller{after}, Value)
+	if got := after.value; after.seen() == Value && got != want {
+		t.word = fmt.Sprintf("%s value", got)
+		t.fail(fmt.Sprintf("the caller after the write got the %s value", got))
+	}
+	return nil
+}
