@@ -91,18 +91,19 @@ func (t *trial) firstAndLater(key string, f, later loader) (started chan struct{
 }
 
 // begins waits for a load, and reports whether it began.
-func begins(started <-chan struct{}) bool {
-	const longest = 30 * time.Second
-	stop := make(chan struct{})
+func begins(started <-chan struct{}) bool { return closes(30*time.Second, started) }
+
+// closes waits until c is closed or this process had d to run, and reports whether c was closed.
+func closes(d time.Duration, c <-chan struct{}) bool {
+	stop, expired := make(chan struct{}), make(chan struct{})
 	defer close(stop)
-	expired := make(chan struct{})
 	go func() {
-		if spend(longest, stop) {
+		if spend(d, stop) {
 			close(expired)
 		}
 	}()
 	select {
-	case <-started:
+	case <-c:
 		return true
 	case <-expired:
 		return false

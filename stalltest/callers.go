@@ -73,7 +73,7 @@ func (t *trial) fetch(key string) *caller {
 
 // right reports whether v is a value that the key may have.
 func right(k, v string) bool {
-	return v == valueOf(k) || slices.Contains([]string{oldValue, newValue, setValue}, v)
+	return v == valueOf(k) || v == oldValue || v == newValue || v == setValue
 }
 
 // fetches starts n callers of the key.
@@ -117,21 +117,20 @@ func (c *caller) seen() Outcome {
 
 // wait waits for the callers until this process had d to run, and reports whether all returned.
 func wait(d time.Duration, callers ...*caller) bool {
-	stop, expired := make(chan struct{}), make(chan struct{})
+	all := make(chan struct{})
+	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
-		if spend(d, stop) {
-			close(expired)
+		for _, c := range callers {
+			select {
+			case <-c.done:
+			case <-stop:
+				return
+			}
 		}
+		close(all)
 	}()
-	for _, c := range callers {
-		select {
-		case <-c.done:
-		case <-expired:
-			return false
-		}
-	}
-	return true
+	return closes(d, all)
 }
 
 // settle waits for the callers. Their deadlines pass after d, and those that do not return then,

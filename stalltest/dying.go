@@ -67,8 +67,9 @@ func dying() []Case {
 		},
 		Case{
 			Name: "child", Title: "child panics",
-			What: "a goroutine that is linked to the load panics while the load waits for it",
-			Want: all,
+			What: "a goroutine that is linked to the load panics while the load waits for it; callers " +
+				"recover",
+			Want: "every caller gets an error or the panic at once, and the key works again",
 			lacks: func(_ Subject, c Cache) string {
 				if c.Go == nil {
 					return "linked goroutines"
@@ -79,7 +80,7 @@ func dying() []Case {
 				return fails(func(ctx context.Context, _ int) (string, error) {
 					t.cache.Go(ctx, func(context.Context) error { panic("the child panics") })
 					return t.hang()
-				}, false)(t)
+				}, false, Panicked)(t)
 			},
 		},
 	)

@@ -29,6 +29,14 @@ func hanging() []Case {
 			},
 		},
 		Case{
+			Name: "slow", Title: "slow",
+			What: "the load is slower than the callers' deadlines, and heeds its context. " +
+				"runs on: its context does not end",
+			Want: "every caller returns at its deadline, the load's context ends when no caller waits, " +
+				"and the key works again",
+			run: slow,
+		},
+		Case{
 			Name: "hang-hot", Title: "more callers come",
 			What: "callers with deadlines keep coming, in five waves; one without a deadline, who is not " +
 				"counted, waits all along. n of m callers get a value",
@@ -53,7 +61,9 @@ func hanging() []Case {
 			Name: "hang-delete", Title: "Delete", lacks: needsDelete,
 			What: "the key is deleted meanwhile, and then fetched",
 			Want: "Delete returns, and the caller after it gets a value",
-			run:  func(t *trial) error { return t.writesWhileItHangs(func() { t.cache.Delete(key) }, newValue) },
+			run: func(t *trial) error {
+				return t.writesWhileItHangs(func() { t.cache.Delete(key) }, newValue)
+			},
 		},
 		Case{
 			Name: "hang-set", Title: "Set", lacks: needsSet,
@@ -135,5 +145,31 @@ func (t *trial) writesWhileItHangs(write func(), want string) error {
 		t.word = fmt.Sprintf("%s value", got)
 		t.fail(fmt.Sprintf("the caller after the write got the %s value", got))
 	}
+	return nil
+}
+
+func slow(t *trial) error {
+	ended := make(chan struct{})
+	load := func(ctx context.Context, _ int) (string, error) {
+		select {
+		case <-ctx.Done():
+			close(ended)
+			return "", ctx.Err()
+		case <-t.release:
+			return "", errInjected
+		}
+	}
+	callers, struck, err := burst{load: load, doomed: true}.run(t)
+	if err != nil {
+		return err
+	}
+	t.count(struck, callers, Deadline, Value)
+	if !closes(grace, ended) {
+		if t.result.Verdict != Fail {
+			t.word = "runs on"
+		}
+		t.fail("the load runs on although no caller waits")
+	}
+	t.next(key)
 	return nil
 }

@@ -20,8 +20,8 @@ func notifying() []Case {
 	},
 		Case{
 			Name: "callback-hang", Title: "hang",
-			What: "it never returns; 64 more keys are fetched meanwhile. n of m callers get a value, with the " +
-				"one that evicts",
+			What: "it never returns; 64 more keys are fetched meanwhile. n of m callers get a value, " +
+				"with the one that evicts",
 			Want: all,
 			run: func(t *trial) error {
 				return t.callback(func(int) { <-t.release }, false)
@@ -91,7 +91,7 @@ func (t *trial) callback(f func(n int), again bool) error {
 		return nil
 	}
 	quiet()
-	callers := append(fillers[len(fillers)-1:], t.fetchOthers("other")...)
+	callers := append(t.fetchOthers("other"), fillers[len(fillers)-1])
 	settle(patience, callers...)
 	t.countServed(began, callers, 0)
 	if !again || t.result.Verdict == Fail {

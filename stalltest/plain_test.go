@@ -230,13 +230,15 @@ func (p *plain) many(ctx context.Context, keys []string) (map[string]string, err
 		found, err := p.LoadMany(ctx, keys)
 		values = found
 		if p.has("missing records fail the batch") && len(found) < len(keys) {
-			values = nil
 			return "", errors.New("a record is missing")
 		}
 		return "a batch", err
 	})
-	if err != nil || values != nil {
-		return values, err
+	if err != nil { // the load may still run
+		return nil, err
+	}
+	if values != nil {
+		return values, nil
 	}
 	if p.has("zero values") {
 		return nil, nil

@@ -58,8 +58,8 @@ func TestBugsAreSeen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, err := stalltest.Observe(planted(tt.bug), tt.name)
 				require.NoError(t, err)
-				assert.Equal(t, stalltest.Fail, r.Verdict, r)
-				assert.Equal(t, tt.seen, r.Seen, r)
+				assert.Equal(t, stalltest.Fail, r.Verdict, r.String())
+				assert.Equal(t, tt.seen, r.Seen, r.String())
 				assert.Contains(t, r.Why, tt.why)
 			})
 		})

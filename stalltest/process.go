@@ -70,11 +70,8 @@ func (a *assignment) observe(s Subject) error {
 	if c == nil {
 		return fmt.Errorf("stalltest: there is no case %q", a.Case)
 	}
-	write := func(name string, text []byte) error {
-		return os.WriteFile(filepath.Join(a.Folder, name), text, 0o600)
-	}
 	r, err := observe(s, c, config{callers: a.Callers, timeout: a.Timeout},
-		func() error { return write(begunFile, nil) })
+		func() error { return a.write(begunFile, nil) })
 	if err != nil {
 		return err
 	}
@@ -82,12 +79,16 @@ func (a *assignment) observe(s Subject) error {
 	if err != nil {
 		return err
 	}
-	return write(resultFile, text)
+	return a.write(resultFile, text)
+}
+
+func (a *assignment) write(name string, text []byte) error {
+	return os.WriteFile(filepath.Join(a.Folder, name), text, 0o600)
 }
 
 // start runs the case of the assignment in a process of this program with these arguments. It
-// blocks until the process has ended, or ctx.
-func (a assignment) start(ctx context.Context, args []string) (r Result, err error) {
+// blocks until the process has ended, or ctx has.
+func (a *assignment) start(ctx context.Context, args []string) (r Result, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, err
@@ -96,7 +97,7 @@ func (a assignment) start(ctx context.Context, args []string) (r Result, err err
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(a.Folder)) }()
-	text, err := json.Marshal(a)
+	text, err := json.Marshal(a) // with the folder
 	if err != nil {
 		return r, err
 	}
@@ -115,7 +116,7 @@ func (a assignment) start(ctx context.Context, args []string) (r Result, err err
 
 // fate returns the result of a process that ended with that error of os/exec, after its time-out or
 // before.
-func (a assignment) fate(ended error, timeUp bool, output string) (r Result, err error) {
+func (a *assignment) fate(ended error, timeUp bool, output string) (r Result, err error) {
 	text, err := os.ReadFile(filepath.Join(a.Folder, resultFile)) //nolint:gosec // our own
 	if err == nil {
 		if err := json.Unmarshal(text, &r); err != nil {
@@ -159,8 +160,8 @@ func firstLine(text string) string {
 	return line
 }
 
-// Main runs the case for which Matrix has started this process, and ends it. In any other process it
-// does nothing. The subjects are those that Matrix gets.
+// Main runs the case for which Matrix has started this process, and ends it. In any other process
+// it does nothing. The subjects are those that Matrix gets.
 func Main(subjects ...Subject) {
 	a, err := assigned()
 	switch {
@@ -190,9 +191,10 @@ func Matrix(ctx context.Context, subjects []Subject, opts ...Option) ([]Result, 
 		return nil, err
 	}
 	var all []assignment
-	for _, c := range cfg.cases() {
+	cases := cfg.cases()
+	for i := range cases {
 		for _, s := range subjects {
-			all = append(all, cfg.assign("", s, c))
+			all = append(all, cfg.assign("", s.Name, cases[i].Name))
 		}
 	}
 	results := make([]Result, len(all))
@@ -203,8 +205,10 @@ func Matrix(ctx context.Context, subjects []Subject, opts ...Option) ([]Result, 
 	return results, err
 }
 
-func (c *config) assign(test string, s Subject, x Case) assignment {
-	return assignment{Test: test, Subject: s.Name, Case: x.Name, Callers: c.callers, Timeout: c.timeout}
+func (c *config) assign(test, subject, name string) assignment {
+	return assignment{
+		Test: test, Subject: subject, Case: name, Callers: c.callers, Timeout: c.timeout,
+	}
 }
 
 // each calls f for the numbers below n, for as many at a time as there may be processes, and

@@ -15,7 +15,8 @@ func quiet() bool {
 	const looks, wanted = 2000, 3
 	calm := 0
 	for range looks {
-		if calm++; canRun(stacks()) {
+		calm++
+		if canRun(stacks()) {
 			calm = 0
 		}
 		if calm == wanted {

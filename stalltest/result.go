@@ -58,7 +58,7 @@ type Result struct {
 }
 
 // String returns the result in one line.
-func (r Result) String() string {
+func (r *Result) String() string {
 	s := fmt.Sprintf("%s: %s: %s", r.Case, r.Verdict, r.Seen)
 	if r.Subject != "" {
 		s = r.Subject + ", " + s

@@ -13,8 +13,8 @@ import (
 // order of Cases, for a table. It blocks for a minute or so.
 //
 // A process is this test binary, which is started to run the calling test alone, up to Run. So what
-// the test does before Run is done in each process, and must not end the test. Run can be called in a
-// subtest; with other subjects in the same test these need different names.
+// the test does before Run is done in each process, and must not end the test. Run can be called in
+// a subtest; with other subjects in the same test these need different names.
 func Run(t *testing.T, s Subject, opts ...Option) []Result {
 	t.Helper()
 	cfg, err := configOf(opts)
@@ -35,20 +35,21 @@ func Run(t *testing.T, s Subject, opts ...Option) []Result {
 	results := make([]Result, len(cases))
 	args := []string{"-test.run=" + exactly(t.Name()), "-test.timeout=0"}
 	err = cfg.each(t.Context(), len(cases), func(ctx context.Context, i int) (err error) {
-		results[i], err = cfg.assign(t.Name(), s, cases[i]).start(ctx, args)
+		a := cfg.assign(t.Name(), s.Name, cases[i].Name)
+		results[i], err = a.start(ctx, args)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, c := range cases {
-		t.Run(c.Name, func(t *testing.T) { report(t, c, results[i]) })
+	for i := range cases {
+		t.Run(cases[i].Name, func(t *testing.T) { report(t, &cases[i], &results[i]) })
 	}
 	return results
 }
 
 // report is the subtest of a case.
-func report(t *testing.T, c Case, r Result) {
+func report(t *testing.T, c *Case, r *Result) {
 	t.Helper()
 	switch r.Verdict {
 	case None:

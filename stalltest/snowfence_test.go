@@ -130,8 +130,7 @@ func TestSnowfence(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r, err := stalltest.Observe(s, c.Name)
 					require.NoError(t, err)
-					t.Log(r, r.Loads, r.Longest, r.Callers)
-					assert.NotEqual(t, stalltest.Fail, r.Verdict, r)
+					assert.NotEqual(t, stalltest.Fail, r.Verdict, r.String())
 				})
 			})
 		}

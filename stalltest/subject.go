@@ -52,7 +52,7 @@ type Cache struct {
 	// FetchAny is Fetch for keys that are interfaces: its Setup.Load gets the key as fmt.Sprint
 	// formats it.
 	FetchAny func(ctx context.Context, key any) (string, error)
-	// Set stores a value. Together with Delete it shows whether there is anything stored at all.
+	// Set stores a value. It is nil if the subject stores nothing.
 	Set func(key, value string)
 	// Delete removes a key so that later callers load it anew.
 	Delete func(key string)
