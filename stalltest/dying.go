@@ -52,7 +52,7 @@ func dying() []Case {
 			run: fails(panics, true),
 		},
 		Case{
-			Name: "panic-recovered", Title: "panic, recovered",
+			Name: "panic-recovered", Title: "recovered",
 			What: "the load panics; callers recover, as HTTP handlers do",
 			Want: "every caller gets an error or the panic at once, and the key works again",
 			run:  fails(panics, false, Panicked),

@@ -77,8 +77,6 @@ func ExampleCases() {
 	//   slow
 	//   hang-hot
 	//   hang-others
-	//   hang-delete
-	//   hang-set
 	// A caller leaves:
 	//   first-cancelled
 	//   first-deadline
@@ -92,6 +90,8 @@ func ExampleCases() {
 	//   set
 	//   set-within
 	//   set-error
+	//   hang-delete
+	//   hang-set
 	// A batch of ten keys:
 	//   batch-panic
 	//   batch-goexit

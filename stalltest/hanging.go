@@ -2,7 +2,6 @@ package stalltest
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -57,22 +56,6 @@ func hanging() []Case {
 				return nil
 			},
 		},
-		Case{
-			Name: "hang-delete", Title: "Delete", lacks: needsDelete,
-			What: "the key is deleted meanwhile, and then fetched",
-			Want: "Delete returns, and the caller after it gets a value",
-			run: func(t *trial) error {
-				return t.writesWhileItHangs(func() { t.cache.Delete(key) }, newValue)
-			},
-		},
-		Case{
-			Name: "hang-set", Title: "Set", lacks: needsSet,
-			What: "the key is set meanwhile, and then fetched",
-			Want: "Set returns, and the caller after it gets the value that was set",
-			run: func(t *trial) error {
-				return t.writesWhileItHangs(func() { t.cache.Set(key, setValue) }, setValue)
-			},
-		},
 	)
 }
 
@@ -123,28 +106,6 @@ func hotKeyHangs(t *trial) error {
 	settle(0, all...)
 	t.countServed(began, all, t.cfg.callers/waves)
 	t.next(key)
-	return nil
-}
-
-// writesWhileItHangs writes the key while its load hangs, and fetches it then.
-func (t *trial) writesWhileItHangs(write func(), want string) error {
-	if err := t.hangs(); err != nil {
-		return err
-	}
-	began := time.Now()
-	w := t.within(write)
-	if w.seen() != Value {
-		t.count(began, []*caller{w}, Value)
-		t.fail("the write waits for the load")
-		return nil
-	}
-	after := t.fetch(key)
-	settle(patience, after)
-	t.count(began, []*caller{after}, Value)
-	if got := after.value; after.seen() == Value && got != want {
-		t.word = fmt.Sprintf("%s value", got)
-		t.fail(fmt.Sprintf("the caller after the write got the %s value", got))
-	}
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"time"
 )
 
 // writing returns the cases of writes during a load.
@@ -59,6 +61,22 @@ func writing() []Case {
 					func() { t.cache.Set(key, setValue) }, keptOrLost)
 			},
 		},
+		Case{
+			Name: "hang-delete", Title: "Delete, it hangs", lacks: needsDelete,
+			What: "the key is deleted while the load hangs, and then fetched",
+			Want: "Delete returns, and the caller after it gets a value",
+			run: func(t *trial) error {
+				return t.writesWhileItHangs(func() { t.cache.Delete(key) }, newValue)
+			},
+		},
+		Case{
+			Name: "hang-set", Title: "Set, it hangs", lacks: needsSet,
+			What: "the key is set while the load hangs, and then fetched",
+			Want: "Set returns, and the caller after it gets the value that was set",
+			run: func(t *trial) error {
+				return t.writesWhileItHangs(func() { t.cache.Set(key, setValue) }, setValue)
+			},
+		},
 	)
 }
 
@@ -103,6 +121,28 @@ func (t *trial) writtenDuring(
 	t.word = word
 	if why != "" {
 		t.fail(why)
+	}
+	return nil
+}
+
+// writesWhileItHangs writes the key while its load hangs, and fetches it then.
+func (t *trial) writesWhileItHangs(write func(), want string) error {
+	if err := t.hangs(); err != nil {
+		return err
+	}
+	began := time.Now()
+	w := t.within(write)
+	if w.seen() != Value {
+		t.count(began, []*caller{w}, Value)
+		t.fail("the write waits for the load")
+		return nil
+	}
+	after := t.fetch(key)
+	settle(patience, after)
+	t.count(began, []*caller{after}, Value)
+	if got := after.value; after.seen() == Value && got != want {
+		t.word = fmt.Sprintf("%s value", got)
+		t.fail(fmt.Sprintf("the caller after the write got the %s value", got))
 	}
 	return nil
 }
