@@ -20,8 +20,8 @@ func aging() []Case {
 		return "", nil
 	}
 	const kept = "callers get the value of before meanwhile, and a later refresh brings a new one"
-	refreshes := func(f loader) func(*trial) error {
-		return func(t *trial) error { return t.refresh(f) }
+	refreshes := func(f loader) func(*trial) bool {
+		return func(t *trial) bool { return t.refresh(f) }
 	}
 	cases := group("A refresh in the background", func(s Subject, _ Cache) string {
 		if !s.Refreshes {
@@ -43,8 +43,8 @@ func aging() []Case {
 		cases[i].setup = Setup{TTL: long, RefreshAfter: refreshAfter}
 	}
 	const stale = "every caller gets the value that has expired"
-	stales := func(f loader) func(*trial) error {
-		return func(t *trial) error { return t.stale(f) }
+	stales := func(f loader) func(*trial) bool {
+		return func(t *trial) bool { return t.stale(f) }
 	}
 	expired := group("The load of an expired value", func(s Subject, _ Cache) string {
 		if !s.ServesStale {
@@ -125,7 +125,7 @@ func closed(c <-chan struct{}) func() bool {
 }
 
 // refresh lets the first refresh of the key go wrong.
-func (t *trial) refresh(f loader) error {
+func (t *trial) refresh(f loader) bool {
 	strike := make(chan struct{})
 	started := t.second(f, strike)
 	began := time.Now()
@@ -134,7 +134,7 @@ func (t *trial) refresh(f loader) error {
 		t.word = "no refresh"
 		t.fail("the value is not refreshed")
 		close(strike)
-		return nil
+		return true
 	}
 	quiet()
 	callers = append(callers, t.fetches(t.cfg.callers, key)...)
@@ -145,7 +145,7 @@ func (t *trial) refresh(f loader) error {
 	settle(patience, callers...)
 	t.count(began, callers, Value)
 	if f == nil {
-		return nil
+		return true
 	}
 	t.result.Next = Value
 	fresh := false
@@ -158,17 +158,17 @@ func (t *trial) refresh(f loader) error {
 		t.result.Next = Error
 		t.fail("the key is never refreshed again")
 	}
-	return nil
+	return true
 }
 
 // stale lets the load of the expired key go wrong.
-func (t *trial) stale(f loader) error {
+func (t *trial) stale(f loader) bool {
 	strike := make(chan struct{})
 	started := t.second(f, strike)
 	first := t.fetch(key)
 	settle(patience, first)
 	if first.seen() != Value {
-		return errNoLoad
+		return false
 	}
 	began := time.Now()
 	callers, ok := t.until(closed(started))
@@ -176,7 +176,7 @@ func (t *trial) stale(f loader) error {
 		t.word = "no load"
 		t.fail("the value does not expire")
 		close(strike)
-		return nil
+		return true
 	}
 	callers = callers[len(callers)-1:] // that of the load
 	callers = append(callers, t.fetches(t.cfg.callers-1, key)...)
@@ -189,5 +189,8 @@ func (t *trial) stale(f loader) error {
 		}
 	}
 	t.count(began, callers, Stale, Value)
-	return nil
+	if n := t.result.Callers[Stale]; n > 0 && n+t.result.Callers[Value] == len(callers) {
+		t.word = string(Stale) // those that came late have a fresh value
+	}
+	return true
 }

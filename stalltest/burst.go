@@ -27,9 +27,10 @@ func returns(v string, err error) loader {
 	return func(context.Context, int) (string, error) { return v, err }
 }
 
-// run runs the burst, and returns the callers and the time of the fault. Later loads of the key
+// run runs the burst, and returns the callers and the time of the fault. It reports false if the
+// load did not begin. Later loads of the key
 // return newValue, unless every is set.
-func (b burst) run(t *trial) (callers []*caller, struck time.Time, err error) {
+func (b burst) run(t *trial) (callers []*caller, struck time.Time, ok bool) {
 	strike := make(chan struct{})
 	strikeOnce := sync.OnceFunc(func() { close(strike) })
 	defer strikeOnce()
@@ -52,7 +53,7 @@ func (b burst) run(t *trial) (callers []*caller, struck time.Time, err error) {
 	started := t.firstAndLater(key, do, later)
 	callers = append(callers, t.fetch(key))
 	if !begins(started) {
-		return nil, struck, errNoLoad
+		return nil, struck, false
 	}
 	callers = append(callers, t.fetches(t.cfg.callers-1, key)...)
 	quiet()
@@ -64,10 +65,10 @@ func (b burst) run(t *trial) (callers []*caller, struck time.Time, err error) {
 	if b.doomed {
 		quiet()
 		settle(0, callers...)
-		return callers, struck, nil
+		return callers, struck, true
 	}
 	settle(patience, callers...)
-	return callers, struck, nil
+	return callers, struck, true
 }
 
 // first sets the first load of the key, which closes started, and lets every later one return

@@ -13,7 +13,8 @@ type Case struct {
 	setup Setup // what Subject.New gets in addition to the load functions
 	// lacks returns what the subject has not, if the case needs it.
 	lacks func(Subject, Cache) string
-	run   func(*trial) error
+	// run reports false if the load did not begin.
+	run func(*trial) bool
 }
 
 // Cases returns all cases, those of a group beside each other.

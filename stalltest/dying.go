@@ -10,18 +10,18 @@ func panics(context.Context, int) (string, error) { panic("the load panics") }
 
 // dying returns the cases of loads that end without a value.
 func dying() []Case {
-	fails := func(load loader, bare bool, wanted ...Outcome) func(*trial) error {
-		return func(t *trial) error {
+	fails := func(load loader, bare bool, wanted ...Outcome) func(*trial) bool {
+		return func(t *trial) bool {
 			t.bare = bare
-			callers, struck, err := burst{load: load}.run(t)
-			if err != nil {
-				return err
+			callers, struck, ok := burst{load: load}.run(t)
+			if !ok {
+				return false
 			}
 			t.bare = false
 			// A caller that came too late to join has the value of another load.
 			t.count(struck, callers, append(wanted, Error, Value)...)
 			t.next(key)
-			return nil
+			return true
 		}
 	}
 	const all = "every caller gets an error at once, and the key works again"
@@ -29,10 +29,10 @@ func dying() []Case {
 		Case{
 			Name: "none", Title: "no fault", What: "the load returns a value",
 			Want: "every caller gets the value of one load",
-			run: func(t *trial) error {
-				callers, struck, err := burst{load: returns(oldValue, nil), every: true}.run(t)
-				if err != nil {
-					return err
+			run: func(t *trial) bool {
+				callers, struck, ok := burst{load: returns(oldValue, nil), every: true}.run(t)
+				if !ok {
+					return false
 				}
 				t.count(struck, callers, Value)
 				if n := t.loadsOf(key); n > 1 && len(t.result.Callers) == 1 {
@@ -40,7 +40,7 @@ func dying() []Case {
 					t.fail("the loads of a key are not de-duplicated")
 				}
 				t.next(key)
-				return nil
+				return true
 			},
 		},
 		Case{
@@ -76,7 +76,7 @@ func dying() []Case {
 				}
 				return ""
 			},
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				return fails(func(ctx context.Context, _ int) (string, error) {
 					t.cache.Go(ctx, func(context.Context) error { panic("the child panics") })
 					return t.hang()

@@ -16,15 +16,15 @@ func hanging() []Case {
 		Case{
 			Name: "hang-deadline", Title: "deadlines", What: "the callers' deadlines pass",
 			Want: "every caller returns at its deadline, and the key works again",
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				hang := func(context.Context, int) (string, error) { return t.hang() }
-				callers, struck, err := burst{load: hang, doomed: true}.run(t)
-				if err != nil {
-					return err
+				callers, struck, ok := burst{load: hang, doomed: true}.run(t)
+				if !ok {
+					return false
 				}
 				t.count(struck, callers, Deadline, Value)
 				t.next(key)
-				return nil
+				return true
 			},
 		},
 		Case{
@@ -45,46 +45,46 @@ func hanging() []Case {
 		Case{
 			Name: "hang-others", Title: "other keys", What: "64 other keys are fetched meanwhile",
 			Want: "all of them get their values",
-			run: func(t *trial) error {
-				if err := t.hangs(); err != nil {
-					return err
+			run: func(t *trial) bool {
+				if !t.hangs() {
+					return false
 				}
 				began := time.Now()
 				callers := t.fetchOthers("other")
 				settle(patience, callers...)
 				t.countServed(began, callers, 0)
-				return nil
+				return true
 			},
 		},
 	)
 }
 
 // hangs starts a caller, which is not counted, whose load hangs.
-func (t *trial) hangs() error {
+func (t *trial) hangs() bool {
 	started := t.first(key, func(context.Context, int) (string, error) { return t.hang() })
 	t.fetch(key)
 	if !begins(started) {
-		return errNoLoad
+		return false
 	}
 	quiet()
-	return nil
+	return true
 }
 
-func hangsWithoutDeadlines(t *trial) error {
-	if err := t.hangs(); err != nil {
-		return err
+func hangsWithoutDeadlines(t *trial) bool {
+	if !t.hangs() {
+		return false
 	}
 	struck := time.Now()
 	callers := t.fetches(t.cfg.callers, key)
 	waitOut(t.cfg.timeout, callers)
 	t.count(struck, callers, Error, Value)
 	t.next(key)
-	return nil
+	return true
 }
 
-func hotKeyHangs(t *trial) error {
-	if err := t.hangs(); err != nil {
-		return err
+func hotKeyHangs(t *trial) bool {
+	if !t.hangs() {
+		return false
 	}
 	const waves = 5
 	began := time.Now()
@@ -106,10 +106,10 @@ func hotKeyHangs(t *trial) error {
 	settle(0, all...)
 	t.countServed(began, all, t.cfg.callers/waves)
 	t.next(key)
-	return nil
+	return true
 }
 
-func slow(t *trial) error {
+func slow(t *trial) bool {
 	ended := make(chan struct{})
 	load := func(ctx context.Context, _ int) (string, error) {
 		select {
@@ -120,9 +120,9 @@ func slow(t *trial) error {
 			return "", errInjected
 		}
 	}
-	callers, struck, err := burst{load: load, doomed: true}.run(t)
-	if err != nil {
-		return err
+	callers, struck, ok := burst{load: load, doomed: true}.run(t)
+	if !ok {
+		return false
 	}
 	t.count(struck, callers, Deadline, Value)
 	if !closes(grace, ended) {
@@ -132,5 +132,5 @@ func slow(t *trial) error {
 		t.fail("the load runs on although no caller waits")
 	}
 	t.next(key)
-	return nil
+	return true
 }

@@ -24,7 +24,7 @@ func keys() []Case {
 		Case{
 			Name: "key-nan", Title: "NaN", What: "callers ask for NaN, which does not equal itself",
 			Want: "every caller gets a value, by whichever load",
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				began := time.Now()
 				callers := make([]*caller, t.cfg.callers)
 				for i := range callers {
@@ -32,7 +32,7 @@ func keys() []Case {
 				}
 				settle(patience, callers...)
 				t.count(began, callers, Value)
-				return nil
+				return true
 			},
 		},
 	)
@@ -49,7 +49,7 @@ func (t *trial) fetchAny(key any) *caller {
 	})
 }
 
-func uncomparable(t *trial) error {
+func uncomparable(t *trial) bool {
 	began := time.Now()
 	callers := make([]*caller, t.cfg.callers)
 	for i := range callers {
@@ -70,5 +70,5 @@ func uncomparable(t *trial) error {
 			break
 		}
 	}
-	return nil
+	return true
 }

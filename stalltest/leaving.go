@@ -13,14 +13,14 @@ func leaving() []Case {
 			What: "the context of the first caller is cancelled; the load heeds its own context. " +
 				"n loads: it was loaded anew for the others",
 			Want: "the others get the value of the load",
-			run:  func(t *trial) error { return t.firstLeaves(context.Canceled) },
+			run:  func(t *trial) bool { return t.firstLeaves(context.Canceled) },
 		},
 		Case{
 			Name: "first-deadline", Title: "first, deadline",
 			What: "the deadline of the first caller passes; the load heeds its own context. " +
 				"n loads: it was loaded anew for the others",
 			Want: "the others get the value of the load",
-			run:  func(t *trial) error { return t.firstLeaves(context.DeadlineExceeded) },
+			run:  func(t *trial) bool { return t.firstLeaves(context.DeadlineExceeded) },
 		},
 		Case{
 			Name: "joined-cancelled", Title: "another, cancelled",
@@ -32,29 +32,29 @@ func leaving() []Case {
 	)
 }
 
-func (t *trial) firstLeaves(why error) error {
+func (t *trial) firstLeaves(why error) bool {
 	t.hasLeft = true
-	callers, struck, err := burst{
+	callers, struck, ok := burst{
 		load: returns(oldValue, nil), heeds: true,
 		meanwhile: func(callers []*caller) {
 			callers[0].own.end(why)
 			quiet() // it leaves, or the load ends for all
 		},
 	}.run(t)
-	if err != nil {
-		return err
+	if !ok {
+		return false
 	}
 	t.count(struck, callers[1:], Value)
 	if n := t.loadsOf(key); n > 1 && t.result.Callers[Value] == len(callers)-1 {
 		t.word = fmt.Sprintf("%d loads", n)
 	}
 	t.next(key)
-	return nil
+	return true
 }
 
-func joinedLeaves(t *trial) error {
+func joinedLeaves(t *trial) bool {
 	stuck := false
-	callers, struck, err := burst{
+	callers, struck, ok := burst{
 		load: returns(oldValue, nil),
 		meanwhile: func(callers []*caller) {
 			leaver := callers[len(callers)-1]
@@ -63,8 +63,8 @@ func joinedLeaves(t *trial) error {
 			stuck = !leaver.has()
 		},
 	}.run(t)
-	if err != nil {
-		return err
+	if !ok {
+		return false
 	}
 	t.count(struck, callers[:len(callers)-1], Value)
 	if stuck {
@@ -74,5 +74,5 @@ func joinedLeaves(t *trial) error {
 		t.fail("a caller whose context has ended waits for the load")
 	}
 	t.next(key)
-	return nil
+	return true
 }

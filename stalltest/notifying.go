@@ -23,7 +23,7 @@ func notifying() []Case {
 			What: "it never returns; 64 more keys are fetched meanwhile. n of m callers get a value, " +
 				"with the one that evicts",
 			Want: all,
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				return t.callback(func(int) { <-t.release }, false)
 			},
 		},
@@ -32,7 +32,7 @@ func notifying() []Case {
 			What: "its first call panics; 64 more keys are fetched then. n of m callers get a value; " +
 				"no calls: it is never called again",
 			Want: all + ", and the callback is called again",
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				return t.callback(func(n int) {
 					if n == 1 {
 						panic("the callback panics")
@@ -44,7 +44,7 @@ func notifying() []Case {
 			Name: "callback-fetch", Title: "fetch in it",
 			What: "it fetches a key; 64 more keys are fetched meanwhile. n of m callers get a value",
 			Want: all + ", and so does the callback",
-			run: func(t *trial) error {
+			run: func(t *trial) bool {
 				return t.callback(func(n int) {
 					if n == 1 {
 						_, _ = t.cache.Fetch(context.Background(), "within")
@@ -61,7 +61,7 @@ func notifying() []Case {
 
 // callback fetches keys until one has to go, and others when the callback was called. again says
 // that it must be called again then.
-func (t *trial) callback(f func(n int), again bool) error {
+func (t *trial) callback(f func(n int), again bool) bool {
 	called := make(chan struct{})
 	t.mu.Lock()
 	t.notify = func(n int) {
@@ -88,25 +88,25 @@ func (t *trial) callback(f func(n int), again bool) error {
 	if !isCalled() {
 		t.word = "no calls"
 		t.fail("the callback is never called")
-		return nil
+		return true
 	}
 	quiet()
 	callers := append(t.fetchOthers("other"), fillers[len(fillers)-1])
 	settle(patience, callers...)
 	t.countServed(began, callers, 0)
 	if !again || t.result.Verdict == Fail {
-		return nil
+		return true
 	}
 	for i := range most {
 		t.mu.Lock()
 		n := t.notices
 		t.mu.Unlock()
 		if n > 1 {
-			return nil
+			return true
 		}
 		wait(patience, t.fetch(fmt.Sprintf("again%d", i)))
 	}
 	t.word = "no calls"
 	t.fail("the callback is never called again")
-	return nil
+	return true
 }

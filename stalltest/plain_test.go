@@ -85,6 +85,7 @@ func (p *plain) get(
 		p.flights[key] = f
 		run := func() { p.run(ctx, key, f, load) }
 		switch {
+		case p.has("loads do not begin"):
 		case p.has("a load keeps the lock"):
 			run()
 		case p.has("loads in the caller"), due && p.has("refreshes in the caller"):

@@ -16,6 +16,8 @@ func TestBugsAreSeen(t *testing.T) {
 		bug, name, seen, why string
 	}{
 		{"no de-duplication", "none", "50 loads", "the loads of a key are not de-duplicated"},
+		{"loads do not begin", "none", "no load", "the load does not begin"},
+		{"loads do not begin", "nested-cycle", "no load", "the load does not begin"},
 		{"values are mixed up", "error", "error †", "the next caller fails, too"},
 		{"values are mixed up", "none", "wrong †", "a caller got the value of another key"},
 		{"waiters are lost", "panic-recovered", "deadline †", "a caller learned nothing"},

@@ -44,9 +44,9 @@ type Result struct {
 	Case    string  `json:"case"`              // its name
 	Verdict Verdict `json:"verdict"`
 	// Seen describes the result in a few words. These are outcomes, with the number of callers
-	// before each unless all had the same; "n of m" for m callers of which n got a value; "dies"
-	// if the process ended; a few words of single cases, which Case.What explains; and "–" for
-	// None. A "†" follows if the key fails the next caller, too.
+	// before each unless all had the same; "n of m" for m callers of which n got a value; "no load"
+	// if no load began; "dies" if the process ended; a few words of single cases, which Case.What
+	// explains; and "–" for None. A "†" follows if the key fails the next caller, too.
 	Seen string `json:"seen"`
 	Why  string `json:"why,omitempty"` // what was not as it should be; or what the subject has not
 

@@ -27,7 +27,6 @@ const (
 var (
 	errInjected = errors.New("injected error")
 	errWrong    = errors.New("the value of another key")
-	errNoLoad   = errors.New("the first load did not begin")
 )
 
 // A loader is a load function of a case; n counts the loads of the key from 1.
@@ -82,8 +81,9 @@ func observe(s Subject, c *Case, cfg config, begins func() error) (r Result, err
 	if err := begins(); err != nil {
 		return r, err
 	}
-	if err := c.run(t); err != nil {
-		return r, fmt.Errorf("stalltest: %s: %w", c.Name, err)
+	if !c.run(t) {
+		t.word = "no load"
+		t.fail("the load does not begin")
 	}
 	return t.summary(), nil
 }

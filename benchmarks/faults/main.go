@@ -1,7 +1,7 @@
 // Faults prints what the callers of Snowfence and of other libraries get when a load goes wrong.
 // Its cases are those of package stalltest; it has an adapter for each library.
 //
-//	go run ./faults                          # every case and library, a minute and a half
+//	go run ./faults                          # every case and library, 75 seconds
 //	go run ./faults -markdown                # the tables in docs/migrating.md and in the README
 //	go run ./faults -only panic,otter        # one case of one library
 //
