@@ -100,10 +100,25 @@ func (p *plain) get(
 		return e.value, nil
 	}
 	v, err := p.wait(ctx, f)
+	if p.has("values are looked up") && err == nil {
+		v = p.look(key)
+	}
 	if err != nil && e != nil && age < p.TTL+p.StaleFor && !p.has("no stale values") {
 		return e.value, nil
 	}
 	return v, err
+}
+
+// look returns the stored value of a key, or "".
+func (p *plain) look(key any) string {
+	if p.take() != nil {
+		return ""
+	}
+	defer p.give()
+	if e := p.entries[key]; e != nil {
+		return e.value
+	}
+	return ""
 }
 
 // wait waits for the outcome of a flight.
@@ -168,6 +183,9 @@ func (p *plain) end(key any, f *flight) {
 	if p.flights[key] == f && !p.has("a dead load keeps its key") {
 		delete(p.flights, key)
 	}
+	if f.err != nil && p.has("failed loads delete") {
+		delete(p.entries, key)
+	}
 	if f.err == nil && f.value != "" && (!f.written || p.has("loads win over writes")) {
 		p.store(key, f.value)
 	}
@@ -225,6 +243,9 @@ func (p *plain) write(key string, change func()) {
 
 // many loads a batch, which is one flight.
 func (p *plain) many(ctx context.Context, keys []string) (map[string]string, error) {
+	if p.has("batches wait for keys") {
+		p.waitFor(keys)
+	}
 	var values map[string]string
 	batch := fmt.Sprint(keys)
 	_, err := p.get(ctx, batch, func(ctx context.Context) (string, error) {
@@ -251,6 +272,24 @@ func (p *plain) many(ctx context.Context, keys []string) (map[string]string, err
 	return values, nil
 }
 
+// waitFor waits until no key is being loaded.
+func (p *plain) waitFor(keys []string) {
+	for _, k := range keys {
+		if p.take() != nil {
+			return
+		}
+		f := p.flights[k]
+		p.give()
+		if f == nil {
+			continue
+		}
+		select {
+		case <-f.done:
+		case <-p.quit:
+		}
+	}
+}
+
 // planted returns a subject with bugs.
 func planted(bugs ...string) stalltest.Subject {
 	return stalltest.Subject{
@@ -260,7 +299,7 @@ func planted(bugs ...string) stalltest.Subject {
 				Setup: s, bugs: bugs, lock: make(chan struct{}, 1), quit: make(chan struct{}),
 				entries: map[any]*entry{}, flights: map[any]*flight{},
 			}
-			return stalltest.Cache{
+			c := stalltest.Cache{
 				Fetch: func(ctx context.Context, key string) (string, error) {
 					return p.get(ctx, key, func(ctx context.Context) (string, error) { return s.Load(ctx, key) })
 				},
@@ -276,7 +315,16 @@ func planted(bugs ...string) stalltest.Subject {
 					close(p.quit)
 					return nil
 				},
-			}, nil
+			}
+			if p.has("goroutines are not linked") {
+				c.Go = func(ctx context.Context, f func(context.Context) error) {
+					go func() {
+						defer func() { _ = recover() }()
+						_ = f(ctx)
+					}()
+				}
+			}
+			return c, nil
 		},
 	}
 }

@@ -12,6 +12,14 @@ import (
 
 // Each bug is seen, and described as it is.
 func TestBugsAreSeen(t *testing.T) {
+	unseen := map[string]bool{}
+	cases := stalltest.Cases()
+	for i := range cases {
+		unseen[cases[i].Name] = true
+	}
+	for _, ends := range []string{"panic", "refresh-panic"} { // the process: see TestMatrix
+		delete(unseen, ends)
+	}
 	for _, tt := range []struct {
 		bug, name, seen, why string
 	}{
@@ -28,6 +36,8 @@ func TestBugsAreSeen(t *testing.T) {
 		{"", "hang", "hang †", "a caller hangs"},
 		{"callers wait for the load", "hang-deadline", "hang †", "a caller hangs"},
 		{"", "hang-deadline", "deadline †", "the next caller fails, too"},
+		{"", "slow", "runs on †", "the load runs on"},
+		{"goroutines are not linked", "child", "deadline †", "a caller learned nothing"},
 		{"", "hang-hot", "0 of 50 †", "a caller learned nothing"},
 		{"a load keeps the lock", "hang-others", "0 of 64", "a caller hangs"},
 		{"writes wait for the load", "hang-delete", "hang", "a caller hangs"},
@@ -41,6 +51,8 @@ func TestBugsAreSeen(t *testing.T) {
 		{"loads win over writes", "delete", "stale", "what was loaded before Delete is stored"},
 		{"loads win over writes", "set", "lost", "is lost"},
 		{"writes wait for the load", "set-within", "deadline †", "a caller learned nothing"},
+		{"failed loads delete", "set-error", "lost", "is lost"},
+		{"batches wait for keys", "batch-joined", "hang", "a caller hangs"},
 		{"zero values", "batch-panic", "zero", "a caller got neither a value nor an error"},
 		{"waiters are lost", "batch-goexit", "deadline †", "a caller learned nothing"},
 		{"callers wait for the load", "batch-hang", "hang †", "a caller hangs"},
@@ -54,8 +66,11 @@ func TestBugsAreSeen(t *testing.T) {
 		{"callbacks in the caller", "callback-fetch", "0 of 65", "a caller hangs"},
 		{"no callbacks", "callback-panic", "no calls", "the callback is never called"},
 		{"a panic keeps the lock", "key-uncomparable", "49 hang, 1 panic †", "a caller hangs"},
+		{"values are looked up", "key-nan", "zero", "a caller got neither a value nor an error"},
+		{"zero values", "stale-goexit", "zero", "a caller got neither a value nor an error"},
 		{"zero values", "stale-panic", "zero", "a caller got neither a value nor an error"},
 	} {
+		delete(unseen, tt.name)
 		t.Run(tt.bug+"/"+tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, err := stalltest.Observe(planted(tt.bug), tt.name)
@@ -66,4 +81,5 @@ func TestBugsAreSeen(t *testing.T) {
 			})
 		})
 	}
+	assert.Empty(t, unseen, "cases in which no bug is seen")
 }
