@@ -57,14 +57,15 @@ func batches() []Case {
 		},
 		Case{
 			Name: "batch-missing", Title: "one is missing",
-			What: "the load finds nine of the ten. n of 10: so few values come; zero: the tenth is \"\"",
+			What: "the load finds nine of the ten. n of 10: the number of values that come; " +
+				"zero: the tenth is \"\"",
 			Want: "callers get the nine",
 			run:  oneIsMissing,
 		},
 		Case{
 			Name: "batch-joined", Title: "one hangs",
 			What: "a load of one of the keys by itself hangs; the callers' deadlines pass. " +
-				"n of 10: so many values come, or more; fewer: a caller gets less than nine",
+				"9 of 10, 10 of 10: the number of values that come; fewer: a caller gets less than nine",
 			Want: "callers return at their deadlines; better, with the other nine",
 			run:  oneHangs,
 		},

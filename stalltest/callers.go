@@ -181,7 +181,7 @@ func served(callers []*caller) (n int) {
 }
 
 // countServed counts like count, and describes the result by the number of callers with a value,
-// all of which are wanted but for so many.
+// all of which are wanted, except for but of them.
 func (t *trial) countServed(since time.Time, callers []*caller, but int) {
 	t.count(since, callers, outcomes...)
 	n := served(callers)

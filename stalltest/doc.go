@@ -47,8 +47,8 @@
 //
 // What counts as hanging does not depend on how busy the machine is. A fault strikes when no
 // goroutine of the process has anything to do. A caller's deadline passes by an event, once the
-// process had two seconds to run. A caller hangs if it has not returned when the process had three
-// seconds more and has nothing left to do.
+// process had two seconds to run, so Deadline of its context reports none. A caller hangs if it
+// has not returned when the process had three seconds more and has nothing left to do.
 //
 // [Observe] runs a case in this process: for a debugger, or for a bubble of testing/synctest,
 // where it takes no time.

@@ -25,7 +25,7 @@ func dying() []Case {
 		}
 	}
 	const all = "every caller gets an error at once, and the key works again"
-	return group("The load dies", nothingMore,
+	return group("The load ends", nothingMore,
 		Case{
 			Name: "none", Title: "no fault", What: "the load returns a value",
 			Want: "every caller gets the value of one load",

@@ -64,7 +64,7 @@ func ExampleCases() {
 		fmt.Println("  " + c.Name)
 	}
 	// Output:
-	// The load dies:
+	// The load ends:
 	//   none
 	//   error
 	//   panic

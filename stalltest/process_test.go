@@ -100,7 +100,7 @@ func TestRunReports(t *testing.T) {
 		"--- PASS: TestRunOfBugs/c/none", "--- SKIP: TestRunOfBugs/c/child",
 		"planted, child: none: – (has no linked goroutines)",
 		"planted, panic: fail: dies (the process ends)",
-		"The load dies; the load panics; callers do not recover.",
+		"The load ends; the load panics; callers do not recover.",
 		"Wanted: every caller gets an error at once, and the key works again.",
 		"The process wrote: panic: the load panics",
 		"planted, goexit: fail: zero (a caller got neither a value nor an error)",

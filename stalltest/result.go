@@ -38,7 +38,7 @@ const (
 	None Verdict = "none"
 )
 
-// A Result is what was seen of one subject in one case.
+// A Result holds what was seen of one subject in one case.
 type Result struct {
 	Subject string  `json:"subject,omitempty"` // its name
 	Case    string  `json:"case"`              // its name

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Subject is what is tested: a cache, or anything that de-duplicates loads.
+// A Subject makes instances of a cache to test, or of anything else that de-duplicates loads.
 type Subject struct {
 	// Name identifies the subject among others. It can be empty where there is one.
 	Name string

@@ -85,6 +85,7 @@ func observe(s Subject, c *Case, cfg config, begins func() error) (r Result, err
 		t.word = "no load"
 		t.fail("the load does not begin")
 	}
+	quiet() // a process that is about to end by a panic ends before there is a result
 	return t.summary(), nil
 }
 
@@ -167,7 +168,7 @@ func (t *trial) loadsOf(key string) int {
 	return t.loads[key]
 }
 
-// hang is what a load does that never returns: it waits until the case is over.
+// hang waits until the case is over, as a load does that never returns.
 func (t *trial) hang() (string, error) {
 	<-t.release
 	return "", errInjected

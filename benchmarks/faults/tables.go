@@ -187,7 +187,7 @@ func row(title string, cells []string) string {
 
 // legend explains the words of the tables.
 const legend = `- **✓**: what the case wants, which ` + "`faults -h`" + ` describes. **–**: the library has no such
-  call; a library that has none of a table's is left out.
+  call; a library that has none of a table's calls is left out.
 - **†**: the key fails the next caller, too.
 - A number counts the callers with an outcome; those not counted got a value or an error in time.
 - **value**, **error**: before the caller's deadline. **deadline**: an error when that had passed.
@@ -195,8 +195,8 @@ const legend = `- **✓**: what the case wants, which ` + "`faults -h`" + ` desc
   **zero**: neither a value nor an error. **wrong**: the value of another key. **cancelled**: the
   end of another caller's context. **panic**, **killed**: the caller panics, or its goroutine is
   ended. **dies**: the process ends.
-- **40 of 50**: so many callers got a value, or so many keys of a batch came. **fewer**: of a batch,
-  the number depends on chance. **2 loads**: the key was loaded that often.
+- **40 of 50**: 40 of the callers got a value. **9 of 10**: nine keys of the batch came. **fewer**:
+  less than nine. **2 loads**: the key was loaded twice.
 - **stuck**: a caller whose context has ended waits for the load. **runs on**: the load's context
   does not end when no caller waits. **fresh**, **stale**: what is stored after a Delete. **kept**,
   **lost**: the value that was set. **no calls**: the callback is not called again.
