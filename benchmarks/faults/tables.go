@@ -186,7 +186,7 @@ func row(title string, cells []string) string {
 }
 
 // legend explains the words of the tables.
-const legend = `- **✓**: what the case wants, which ` + "`faults -h`" + ` describes. **–**: the library has no such
+const legend = `- **✓**: what the case wants, which ` + "`stalltest.Cases`" + ` describes. **–**: the library has no such
   call; a library that has none of a table's calls is left out.
 - **†**: the key fails the next caller, too.
 - A number counts the callers with an outcome; those not counted got a value or an error in time.
