@@ -164,7 +164,7 @@ endif
 
 # FAULTS_FLAGS can be given: make fault-matrix FAULTS_FLAGS='-only hang-hot'
 .PHONY: fault-matrix
-fault-matrix: ## What other libraries do when a load goes wrong: a table (40 seconds)
+fault-matrix: ## What other libraries do when a load goes wrong: tables (75 seconds)
 ifneq ($(NESTED),)
 	cd benchmarks && $(GO) run ./faults $(FAULTS_FLAGS)
 else

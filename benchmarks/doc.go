@@ -10,6 +10,6 @@
 // benchmark has it, and one load per key. A library without a loader is used with the code that its
 // users write for that.
 //
-// "make fault-matrix" prints the outcomes of their callers when a load goes wrong; see the command
-// in faults.
+// "make fault-matrix" prints what their callers get when a load goes wrong; see the command in
+// faults, which has an adapter of package stalltest for each.
 package benchmarks

@@ -2,189 +2,104 @@ package main
 
 import (
 	"context"
-	"time"
 
-	"github.com/golang/groupcache"
-	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/maypok86/otter/v2"
-	"github.com/snowfence/snowfence/cache"
-	"github.com/viccon/sturdyc"
-	"golang.org/x/sync/singleflight"
+	"github.com/snowfence/snowfence/stalltest"
 )
 
-// capacity is far more than one key needs.
-const capacity = 10_000
-
-// A loader loads the key when a library misses it.
-type loader func(ctx context.Context) (string, error)
-
-// A subject is a cache of a library that loads the key.
-type subject struct {
-	fetch func(ctx context.Context) (string, error)
-	del   func()             // nil: not supported
-	set   func(value string) // nil: not supported
-	close func() error       // nil: nothing to close
-}
-
-// A library makes subjects.
+// A library is a row of the tables.
 type library struct {
-	name    string // on the command line
-	title   string // in the table, short
-	what    string // in words
+	subject stalltest.Subject // its name is that on the command line
+	title   string            // in the tables, short
+	what    string            // in words
 	modules []string
-	make    func(load loader) (subject, error)
 }
 
-// libraries are the columns, in the table's order.
+const (
+	xsync     = "golang.org/x/sync"
+	golangLRU = "github.com/hashicorp/golang-lru/v2"
+	snowfence = "github.com/snowfence/snowfence"
+)
+
+// libraries are the rows, in the tables' order: those that only share loads, and then caches.
 var libraries = []library{
 	{
-		name: "singleflight-do", title: "Do", what: "Do of x/sync/singleflight, in front of golang-lru",
-		modules: []string{"golang.org/x/sync", "github.com/hashicorp/golang-lru/v2"}, make: newDo,
+		subject: stalltest.Subject{Name: "do", New: newDo}, title: "x/sync `Do`",
+		what: "Group.Do of x/sync/singleflight", modules: []string{xsync},
 	},
 	{
-		name: "singleflight-dochan", title: "DoChan",
-		what:    "DoChan of x/sync/singleflight and select, in front of golang-lru",
-		modules: []string{"golang.org/x/sync", "github.com/hashicorp/golang-lru/v2"}, make: newDoChan,
+		subject: stalltest.Subject{Name: "dochan", New: newDoChan}, title: "x/sync `DoChan`",
+		what: "Group.DoChan of x/sync/singleflight and select", modules: []string{xsync},
 	},
 	{
-		name: "otter", title: "otter", what: "Get of maypok86/otter/v2",
-		modules: []string{"github.com/maypok86/otter/v2"}, make: newOtter,
+		subject: stalltest.Subject{Name: "resenje", New: newResenje}, title: "resenje",
+		what: "Group.Do of resenje.org/singleflight", modules: []string{"resenje.org/singleflight"},
 	},
 	{
-		name: "sturdyc", title: "sturdyc", what: "GetOrFetch of viccon/sturdyc",
-		modules: []string{"github.com/viccon/sturdyc"}, make: newSturdyc,
+		subject: stalltest.Subject{Name: "snowfence-do", New: newSnowfenceDo},
+		title:   "Snowfence `Do`",
+		what:    "Group.DoContext of Snowfence's courier/singleflight", modules: []string{snowfence},
 	},
 	{
-		name: "groupcache", title: "groupcache", what: "Group.Get of golang/groupcache, without peers",
-		modules: []string{"github.com/golang/groupcache"}, make: newGroupcache,
+		subject: stalltest.Subject{Name: "courier", New: newCourier}, title: "Snowfence courier",
+		what: "Do of Snowfence's courier, with its default options", modules: []string{snowfence},
 	},
 	{
-		name: "snowfence", title: "Snowfence",
-		what:    "Fetch of Snowfence's cache, with the options as they come",
-		modules: []string{"github.com/snowfence/snowfence"}, make: newSnowfence,
+		subject: stalltest.Subject{Name: "golang-lru", New: newGolangLRU, Notifies: true},
+		title:   "golang-lru",
+		what:    "hashicorp/golang-lru behind Group.Do of x/sync/singleflight",
+		modules: []string{golangLRU, xsync},
 	},
-}
-
-func newSnowfence(load loader) (subject, error) {
-	c, err := cache.New(cache.Options[string, string]{})
-	if err != nil {
-		return subject{}, err
-	}
-	fetch := func(ctx context.Context, _ string) (string, error) { return load(ctx) }
-	return subject{
-		fetch: func(ctx context.Context) (string, error) { return c.Fetch(ctx, key, fetch) },
-		del:   func() { c.Delete(key) },
-		set:   func(value string) { c.Set(key, value) },
-		close: c.Close,
-	}, nil
-}
-
-func newDo(load loader) (subject, error) {
-	return newSingleflight(load, func(_ context.Context, g *singleflight.Group,
-		f func() (any, error)) (any, error) {
-		v, err, _ := g.Do(key, f)
-		return v, err
-	})
-}
-
-func newDoChan(load loader) (subject, error) {
-	return newSingleflight(load, func(ctx context.Context, g *singleflight.Group,
-		f func() (any, error)) (any, error) {
-		select {
-		case r := <-g.DoChan(key, f):
-			return r.Val, r.Err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	})
-}
-
-// newSingleflight combines x/sync's singleflight, called by do, with golang-lru.
-func newSingleflight(
-	load loader, do func(context.Context, *singleflight.Group, func() (any, error)) (any, error),
-) (subject, error) {
-	c, err := lru.New[string, string](capacity)
-	if err != nil {
-		return subject{}, err
-	}
-	var flights singleflight.Group
-	return subject{
-		fetch: func(ctx context.Context) (string, error) {
-			if v, ok := c.Get(key); ok {
-				return v, nil
-			}
-			v, err := do(ctx, &flights, loadAndAdd(ctx, c, load))
-			return text(v), err
+	{
+		subject: stalltest.Subject{Name: "otter", New: newOtter, Refreshes: true, Notifies: true},
+		title:   "otter", what: "Get and BulkGet of maypok86/otter/v2",
+		modules: []string{"github.com/maypok86/otter/v2"},
+	},
+	{
+		subject: stalltest.Subject{
+			Name: "sturdyc", New: newSturdyc, Refreshes: true, ServesStale: true,
 		},
-		del: func() { remove(c, &flights) },
-		set: func(value string) { c.Add(key, value) },
-	}, nil
+		title: "sturdyc", what: "GetOrFetch and GetOrFetchBatch of viccon/sturdyc",
+		modules: []string{"github.com/viccon/sturdyc"},
+	},
+	{
+		subject: stalltest.Subject{Name: "theine", New: newTheine, Notifies: true},
+		title:   "theine", what: "Get of a loading cache of Yiling-J/theine-go",
+		modules: []string{"github.com/Yiling-J/theine-go"},
+	},
+	{
+		subject: stalltest.Subject{Name: "ttlcache", New: newTTLCache, Notifies: true},
+		title:   "ttlcache", what: "Get of jellydator/ttlcache/v3, with a SuppressedLoader",
+		modules: []string{"github.com/jellydator/ttlcache/v3"},
+	},
+	{
+		subject: stalltest.Subject{Name: "groupcache", New: newGroupcache},
+		title:   "groupcache", what: "Group.Get of golang/groupcache, without peers",
+		modules: []string{"github.com/golang/groupcache"},
+	},
+	{
+		subject: stalltest.Subject{
+			Name: "cache", New: newSnowfence, Refreshes: true, ServesStale: true, Notifies: true,
+		},
+		title: "Snowfence", what: "Fetch and FetchMany of Snowfence's cache, with its default options",
+		modules: []string{snowfence},
+	},
 }
 
-// loadAndAdd returns the function of a flight of singleflight.
-func loadAndAdd(
-	ctx context.Context, c *lru.Cache[string, string], load loader,
-) func() (any, error) {
-	return func() (any, error) {
-		v, err := load(ctx)
-		if err == nil {
-			c.Add(key, v)
-		}
-		return v, err
+func subjects(libraries []library) []stalltest.Subject {
+	all := make([]stalltest.Subject, len(libraries))
+	for i := range libraries {
+		all[i] = libraries[i].subject
 	}
+	return all
 }
 
-// remove deletes the key, and makes later callers start a flight of their own.
-func remove(c *lru.Cache[string, string], flights *singleflight.Group) {
-	c.Remove(key)
-	flights.Forget(key)
+// loading returns the load function of a key for libraries that take functions without a key.
+func loading(s stalltest.Setup, key string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) { return s.Load(ctx, key) }
 }
 
-// text returns v as a string, or "" if it is none: a flight that failed has nil.
+// text returns v as a string, or "" if it is none: a call that failed has nil.
 func text(v any) string {
 	s, _ := v.(string)
 	return s
-}
-
-func newOtter(load loader) (subject, error) {
-	c, err := otter.New(&otter.Options[string, string]{MaximumSize: capacity})
-	if err != nil {
-		return subject{}, err
-	}
-	fetch := func(ctx context.Context, _ string) (string, error) { return load(ctx) }
-	return subject{
-		fetch: func(ctx context.Context) (string, error) {
-			return c.Get(ctx, key, otter.LoaderFunc[string, string](fetch))
-		},
-		del: func() { c.Invalidate(key) },
-		set: func(value string) { c.Set(key, value) },
-	}, nil
-}
-
-// newSturdyc uses the numbers of sturdyc's README.
-func newSturdyc(load loader) (subject, error) {
-	c := sturdyc.New[string](capacity, 10, 2*time.Hour, 10)
-	return subject{
-		fetch: func(ctx context.Context) (string, error) {
-			return c.GetOrFetch(ctx, key, sturdyc.FetchFn[string](load))
-		},
-		del: func() { c.Delete(key) },
-		set: func(value string) { c.Set(key, value) },
-	}, nil
-}
-
-// newGroupcache makes a group, which stays for ever. A process can have only one group of a name.
-func newGroupcache(load loader) (subject, error) {
-	get := func(ctx context.Context, _ string, dest groupcache.Sink) error {
-		v, err := load(ctx)
-		if err != nil {
-			return err
-		}
-		return dest.SetString(v)
-	}
-	g := groupcache.NewGroup("faults", 1<<20, groupcache.GetterFunc(get))
-	return subject{fetch: func(ctx context.Context) (v string, err error) {
-		err = g.Get(ctx, key, groupcache.StringSink(&v))
-		return v, err
-	}}, nil
 }

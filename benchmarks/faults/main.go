@@ -1,15 +1,12 @@
-// Faults prints what many callers of one key get from Snowfence and from other
-// libraries when the load of the key goes wrong.
+// Faults prints what the callers of Snowfence and of other libraries get when a load goes wrong.
+// Its cases are those of package stalltest; it has an adapter for each library.
 //
-//	go run ./faults                          # every fault and library, some 40 seconds
-//	go run ./faults -markdown                # the table in the README
-//	go run ./faults -only panic,otter        # one row of one library
+//	go run ./faults                          # every case and library, 75 seconds
+//	go run ./faults -markdown                # the tables in docs/migrating.md and in the README
+//	go run ./faults -only panic,otter        # one case of one library
 //
-// Each cell runs in a process of its own, since some faults end the process: the command starts
-// itself once for each cell, with a time-out.
-//
-// faults.go has the faults, libraries.go the setup of each library, trial.go the work of a cell's
-// process, and classify.go the words for the results.
+// caches.go and groups.go have the adapters, and tables.go the tables. Each cell is seen in a
+// process of its own, which is this program again.
 package main
 
 import (
@@ -22,18 +19,20 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/stalltest"
 )
 
 // errUsage marks errors of the command line. They lead to exit code 2.
 var errUsage = errors.New("wrong usage")
 
 func main() {
-	runAsCell()
+	stalltest.Main(subjects(libraries)...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -48,10 +47,20 @@ func main() {
 	}
 }
 
-const help = `Faults lets the load of one key go wrong while many callers wait for it, with Snowfence
-and with other libraries, each set up as its documentation advises. It prints what the
-callers got, and whether the key works again afterwards. Each cell of the table is seen
-in a process of its own, since some faults end the process.
+// options holds the command line.
+type options struct {
+	cases     []stalltest.Case
+	libraries []library
+	callers   int
+	timeout   time.Duration
+	processes int
+	markdown  bool
+	json      string
+}
+
+const help = `Faults lets loads go wrong while many callers wait, with Snowfence and with other libraries,
+each set up as its documentation advises. It prints what the callers got. Each cell is seen in a
+process of its own, since some faults end the process.
 
 Flags:
 `
@@ -61,36 +70,23 @@ func usage(f *flag.FlagSet) {
 	out := f.Output()
 	fmt.Fprint(out, help)
 	f.PrintDefaults()
-	fmt.Fprintln(out, "\nFaults:")
-	for _, x := range faults {
-		fmt.Fprintf(out, "  %-16s %s\n", x.name, x.what)
+	fmt.Fprintln(out, "\nCases:")
+	cases := stalltest.Cases()
+	for i := range cases {
+		c := &cases[i]
+		fmt.Fprintf(out, "  %-17s %s; %s\n%20swanted: %s\n", c.Name, c.Group, c.What, "", c.Want)
 	}
 	fmt.Fprintln(out, "\nLibraries:")
-	for _, l := range libraries {
-		fmt.Fprintf(out, "  %-20s %s\n", l.name, l.what)
+	for i := range libraries {
+		fmt.Fprintf(out, "  %-17s %s\n", libraries[i].subject.Name, libraries[i].what)
 	}
 	fmt.Fprint(out, `
-Only the first load goes wrong: the next one succeeds. Callers have a deadline of 3s,
-where the load hangs one of 200ms (but none in the fault "hang"). A caller hangs if it
-has not returned a second after its deadline, or in "hang" after -timeout. Snowfence's
-time-out of a load is 30s; with a shorter -timeout its callers count as hanging, too.
-
 Examples:
   go run ./faults -markdown
   go run ./faults -only goexit,hang-hot
-  go run ./faults -only panic,singleflight-do,snowfence -callers 1000
-  go run ./faults -timeout 2s -json faults.json
+  go run ./faults -only panic,otter,cache -callers 1000
+  go run ./faults -timeout 5s -json faults.json
 `)
-}
-
-// options holds the command line.
-type options struct {
-	config
-
-	faults    []fault
-	libraries []library
-	markdown  bool
-	json      string
 }
 
 func parse(args []string, errOut io.Writer) (*options, error) {
@@ -98,58 +94,51 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	f := flag.NewFlagSet("faults", flag.ContinueOnError)
 	f.SetOutput(errOut)
 	f.Usage = func() { usage(f) }
-	f.IntVar(&o.Callers, "callers", 50, "how many callers ask for the key, from 2 to 10000")
-	f.DurationVar(&o.Timeout, "timeout", 35*time.Second,
+	f.IntVar(&o.callers, "callers", 50, "how many callers ask for the key, from 10 to 10000")
+	f.DurationVar(&o.timeout, "timeout", 40*time.Second,
 		"how long a caller without a deadline may wait until it counts as hanging")
+	f.IntVar(&o.processes, "processes", 24, "how many cells run at a time, from 1 to 256")
 	f.BoolVar(&o.markdown, "markdown", false,
-		"print a table in Markdown, in short words that are explained below it")
+		"print tables in Markdown, in short words that are explained below them")
 	f.StringVar(&o.json, "json", "", "write what was seen into this `file`, too")
 	only := f.String("only", "",
-		"faults and libraries, with commas between; none of a kind means all of it")
+		"cases and libraries, with commas between; none of a kind means all of it")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	bad := func(name string, value any, want string) error {
-		return fmt.Errorf("%w: -%s: %v: want %s", errUsage, name, value, want)
-	}
-	switch {
-	case f.NArg() > 0:
-		return nil, fmt.Errorf("%w: %q is not a flag; faults and libraries are given with -only",
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("%w: %q is not a flag; cases and libraries are given with -only",
 			errUsage, f.Arg(0))
-	case o.Callers < 2 || o.Callers > 10_000:
-		return nil, bad("callers", o.Callers, "2 to 10000")
-	case o.Timeout < time.Second || o.Timeout > 10*time.Minute:
-		return nil, bad("timeout", o.Timeout, "1s to 10m")
 	}
-	if o.json != "" { // before half a minute of work
+	if o.json != "" { // before minutes of work
 		if folder, err := os.Stat(filepath.Dir(o.json)); err != nil || !folder.IsDir() {
-			return nil, bad("json", o.json, "a file in a folder that exists")
+			return nil, fmt.Errorf("%w: -json: %s: want a file in a folder that exists", errUsage, o.json)
 		}
 	}
 	err := o.choose(*only)
 	return o, err
 }
 
-// choose sets the faults and libraries to those that names lists.
+// choose sets the cases and libraries to those that names lists.
 func (o *options) choose(names string) error {
+	cases := stalltest.Cases()
 	for name := range strings.SplitSeq(names, ",") {
-		f, isFault := find(faults, name)
-		l, isLibrary := find(libraries, name)
+		c := slices.IndexFunc(cases, func(c stalltest.Case) bool { return c.Name == name })
+		l := slices.IndexFunc(libraries, func(l library) bool { return l.subject.Name == name })
 		switch {
-		case isFault:
-			o.faults = append(o.faults, f)
-		case isLibrary:
-			o.libraries = append(o.libraries, l)
+		case c >= 0:
+			o.cases = append(o.cases, cases[c])
+		case l >= 0:
+			o.libraries = append(o.libraries, libraries[l])
 		case names != "":
-			return fmt.Errorf("%w: -only: %q: want some of %s, %s",
-				errUsage, name, list(faults), list(libraries))
+			return fmt.Errorf("%w: -only: %q: want some of the names that -h lists", errUsage, name)
 		}
 	}
-	if len(o.faults) == 0 {
-		o.faults = faults
+	if len(o.cases) == 0 {
+		o.cases = cases
 	}
 	if len(o.libraries) == 0 {
 		o.libraries = libraries
@@ -157,17 +146,19 @@ func (o *options) choose(names string) error {
 	return nil
 }
 
-// A report is written by -json.
-type report struct {
-	Date     string            `json:"date"`
-	Go       string            `json:"go"`
-	Platform string            `json:"platform"`
-	Versions map[string]string `json:"versions"` // by module
-	Callers  int               `json:"callers"`
-	Cells    []cell            `json:"cells"` // a fault's beside each other
-
-	faults    []fault
-	libraries []library
+// matrix runs the cells and returns the report.
+func (o *options) matrix(ctx context.Context) (*report, error) {
+	names := make([]string, len(o.cases))
+	for i := range o.cases {
+		names[i] = o.cases[i].Name
+	}
+	results, err := stalltest.Matrix(ctx, subjects(o.libraries), stalltest.WithCases(names...),
+		stalltest.WithCallers(o.callers), stalltest.WithTimeout(o.timeout),
+		stalltest.WithProcesses(o.processes))
+	if bad := new(stalltest.OptionError); errors.As(err, &bad) {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return newReport(o, results), err
 }
 
 func command(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -175,17 +166,15 @@ func command(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(errOut, "faults: %d cells, each in a process of its own; at most %s\n",
-		len(o.faults)*len(o.libraries), totalTime(o.config))
-	r, err := run(ctx, o)
+	fmt.Fprintf(errOut, "faults: %d cells, each in a process of its own\n",
+		len(o.cases)*len(o.libraries))
+	r, err := o.matrix(ctx)
 	if err != nil {
 		return err
 	}
 	text := r.text()
 	if o.markdown {
-		if text, err = r.markdown(); err != nil {
-			return err
-		}
+		text = r.markdown()
 	}
 	if _, err := io.WriteString(out, text); err != nil || o.json == "" {
 		return err
