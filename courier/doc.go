@@ -24,7 +24,7 @@
 //	it panics                    *PanicError, with the stack of the panic
 //	it calls runtime.Goexit      ErrGoexit (golang/go#67087)
 //	a linked child dies          the child's error, *PanicError or ErrGoexit
-//	the flight times out         ErrTimeout, which is a context.DeadlineExceeded
+//	the flight times out         *TimeoutError, which says where the function hangs
 //	the courier is shut down     ErrClosed
 //
 // A fetch function that wants help from another goroutine starts it with [Go],
@@ -91,6 +91,15 @@
 // lends its turn to others meanwhile, so a limit of 1 can't deadlock nested
 // fetches. A Do without a waiting user yields to others: [ContextWithLowPriority].
 //
+// # Seeing what goes on
+//
+// The goroutines of a flight bear pprof labels: "courier" ([WithName]) and "flight", a number. When
+// a flight times out, a goroutine profile shows by these where its function and its linked children
+// hang: [TimeoutError]. [Courier.Flights] lists what is under way, [Courier.Timings] has histograms of
+// how long flights took and callers waited, [Courier.Slowest] the slowest, and [WithTracer] makes a
+// span for each. Package debug shows all that on a page. Keys may be personal data, so pages, logs
+// and labels show a number in place of a key, unless [WithKeyText] is given.
+//
 // # Reading the source
 //
 // Open courier.go first: Do looks for the flight of its key, and joinOrStart joins it or
@@ -110,6 +119,10 @@
 //	deadlock.go            the wait-for graph
 //	many.go, batch.go      DoMany: the caller's part, and the function's
 //	shutdown.go            Shutdown
+//	label.go, timeout.go   pprof labels, and the error of a hang
+//	inspect.go             the list of flights
+//	timings.go, slow.go    durations, in the histograms of histogram.go
+//	trace.go               spans
 //	async.go               a call that does not wait, for package singleflight
 //
 // # Where the ideas come from
