@@ -6,6 +6,6 @@
 // goroutine of the process, and stops all of them for a moment, profiles are bounded: see Recent.
 //
 // Open stacks.go first. profile.go reads the profile's format, profile.proto of
-// github.com/google/pprof, as far as it is needed here, so that programs need not link a library for
-// it.
+// github.com/google/pprof, as far as it is needed here, so that programs need not link a library
+// for it.
 package stacks

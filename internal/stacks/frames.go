@@ -21,9 +21,9 @@ var courierPackages = map[string]bool{
 }
 
 // trim takes the frames of the scheduler and those between the goroutine's start and the flight's
-// function off g. It reports whether g is a goroutine of a flight: one that the function has started
-// with a go statement inherits the label, and may outlive the flight, but did not start in the
-// courier.
+// function off g. It reports whether g is a goroutine of a flight: one that the function has
+// started with a go statement inherits the label, and may outlive the flight, but did not start in
+// the courier.
 func (g *group) trim() bool {
 	f := g.frames
 	for len(f) > 0 && packageOf(f[len(f)-1].function) == "runtime" {

@@ -50,8 +50,8 @@ const (
 
 var errProfile = errors.New("stacks: malformed profile")
 
-// read takes the profile p and returns its groups that have a label with this key.
-func read(p *pprof.Profile, label string) ([]group, error) {
+// read takes the profile p and returns its groups of goroutines with a Label.
+func read(p *pprof.Profile) ([]group, error) {
 	var buf bytes.Buffer
 	if err := p.WriteTo(&buf, 0); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func read(p *pprof.Profile, label string) ([]group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(b, label)
+	return parse(b)
 }
 
 // A profile holds the tables of a profile, by which its samples are resolved.
@@ -75,8 +75,8 @@ type profile struct {
 	functions map[uint64][]byte
 }
 
-// parse returns the groups of an uncompressed profile that have a label with this key.
-func parse(b []byte, label string) ([]group, error) {
+// parse returns the groups of an uncompressed profile that have a Label.
+func parse(b []byte) ([]group, error) {
 	p := profile{locations: map[uint64][]byte{}, functions: map[uint64][]byte{}}
 	for f, err := range fields(b) {
 		switch {
@@ -94,7 +94,7 @@ func parse(b []byte, label string) ([]group, error) {
 	}
 	var groups []group
 	for _, sample := range p.samples {
-		g, err := p.group(sample, label)
+		g, err := p.group(sample)
 		if err != nil {
 			return nil, err
 		}
@@ -105,8 +105,8 @@ func parse(b []byte, label string) ([]group, error) {
 	return groups, nil
 }
 
-// group resolves a sample. Without a label of that key it returns a group without labels.
-func (p *profile) group(sample []byte, label string) (g group, err error) {
+// group resolves a sample. Without a Label it returns a group without labels.
+func (p *profile) group(sample []byte) (g group, err error) {
 	labels := map[string]string{}
 	for f, err := range fields(sample) {
 		switch {
@@ -116,11 +116,14 @@ func (p *profile) group(sample []byte, label string) (g group, err error) {
 			labels[p.text(first(f.bytes, labelKey))] = p.text(first(f.bytes, labelText))
 		}
 	}
-	if _, ok := labels[label]; !ok {
+	if _, ok := labels[Label]; !ok {
 		return g, nil
 	}
 	g.labels = labels
-	for f := range fields(sample) {
+	for f, err := range fields(sample) {
+		if err != nil {
+			return g, err
+		}
 		switch f.number {
 		case sampleValue:
 			for n := range f.numbers {

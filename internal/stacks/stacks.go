@@ -15,8 +15,8 @@ import (
 const Label = "flight"
 
 const (
-	// maxGoroutines bounds the goroutines of a process of which a profile is taken. With 10,000 that
-	// takes a tenth of a second, with 100,000 more than a second.
+	// maxGoroutines bounds the goroutines of a process of which a profile is taken. With 10,000
+	// that takes a tenth of a second, with 100,000 more than a second.
 	maxGoroutines = 10_000
 
 	// minRest and restPerCost bound the rest after a profile: at least minRest, and so long that
@@ -129,7 +129,7 @@ func take(now time.Time) *Snapshot {
 		return s
 	}
 	var groups []group
-	if groups, s.err = read(pprof.Lookup("goroutine"), Label); s.err != nil {
+	if groups, s.err = read(pprof.Lookup("goroutine")); s.err != nil {
 		return s
 	}
 	stacks := map[string][]group{}
@@ -154,7 +154,7 @@ func (s *Snapshot) findLeaks() {
 	if leaks == nil || len(s.flights) == 0 {
 		return
 	}
-	groups, err := read(leaks, Label)
+	groups, err := read(leaks)
 	if err != nil {
 		return
 	}

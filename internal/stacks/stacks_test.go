@@ -38,7 +38,7 @@ func TestReadProfile(t *testing.T) {
 		hang(t, "three", release)
 	}
 	require.Eventually(t, func() bool { // until all of them wait
-		groups, err := read(pprof.Lookup("goroutine"), Label)
+		groups, err := read(pprof.Lookup("goroutine"))
 		require.NoError(t, err)
 		counts := map[string]int64{}
 		for _, g := range groups {
@@ -133,7 +133,7 @@ func TestRecentRests(t *testing.T) {
 		assert.ErrorIs(t, err, ErrTooSoon)
 		_, err = first.Of("1", time.Now().Add(-time.Hour))
 		assert.ErrorIs(t, err, errGone)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		second := Recent(&source)
 		assert.NotSame(t, first, second)
 		time.Sleep(2*minRest - 1)
@@ -163,7 +163,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(b[:len(b)/2])
 	f.Add([]byte{profileSample<<3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		groups, err := parse(b, Label)
+		groups, err := parse(b)
 		if err != nil {
 			return
 		}
@@ -191,7 +191,7 @@ func BenchmarkTake(b *testing.B) {
 				<-running
 			}
 			for b.Loop() {
-				if _, err := read(pprof.Lookup("goroutine"), Label); err != nil {
+				if _, err := read(pprof.Lookup("goroutine")); err != nil {
 					b.Fatal(err)
 				}
 			}
