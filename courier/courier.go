@@ -75,6 +75,8 @@ func (c *Courier[K, V]) Do(
 	switch {
 	case err != nil:
 		return v, false, err
+	case w.traced:
+		return c.waitTraced(ctx, w, f)
 	case w.nested:
 		return c.waitNested(ctx, w, f)
 	case !w.joined:
@@ -92,6 +94,7 @@ type waiter struct {
 	low     bool // ContextWithLowPriority
 	nested  bool // inside another flight
 	patient bool // ContextWithPatience
+	traced  bool // joined, with a Tracer
 	since   instant
 }
 
@@ -121,11 +124,14 @@ func (c *Courier[K, V]) flightFor(
 	if err != nil && f != nil { // ErrLate: f has no waiter
 		go f.run()
 	}
-	w := waiter{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient(), 0}
+	w := waiter{
+		joined: joined, low: from.low(), nested: from.flight != nil && !c.cfg.unlinked,
+		patient: from.patient(),
+	}
 	switch {
 	case err != nil:
 	case joined:
-		w.since = now()
+		w.since, w.traced = now(), c.cfg.tracer != nil
 	default:
 		w.since = f.started
 	}

@@ -66,13 +66,14 @@ func (c *Courier[K, V]) DoMany(
 	m.impatient = m.from.withoutPatience()
 	m.findEqualKeys()
 	m.joinOrStartAll()
-	waits := m.waits > 0 && !m.from.low()
+	waits, joined := m.waits > 0 && !m.from.low(), m.joined()
 	if m.from.flight != nil && !c.cfg.unlinked {
 		m.waitNested()
 	} else {
 		m.start()
 		m.wait()
 	}
+	m.tellJoined(joined)
 	if waits {
 		m.shardOf(m.states[0].hash).timings.observeWait(now().since(began))
 	}
