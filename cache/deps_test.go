@@ -23,6 +23,7 @@ func TestDependencies(t *testing.T) {
 	allowed := []string{
 		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
 		module + "/courier", module + "/partition",
+		module + "/internal/stacks", module + "/internal/eventlog",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
 		"golang.org/x/sync/",
