@@ -265,6 +265,7 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 		remembered, end = err, endOfOutcome(err, fine)
 	case b.result.missed:
 		s.stats.Overloads++
+		s.courier.logRefusal(p.key, p.hash, QueueWait)
 		err = &OverloadedError{p.key, QueueWait}
 	case b.carrier.timedOut:
 		s.stats.Timeouts++

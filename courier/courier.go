@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/snowfence/snowfence/internal/eventlog"
 	"github.com/snowfence/snowfence/internal/stacks"
 )
 
@@ -20,6 +21,7 @@ type Courier[K comparable, V any] struct {
 	many    atomic.Int64 // waiting callers of DoMany
 	stuck   stuckInAll
 	drained signal        // fired when functions have ended after Shutdown
+	log     *eventlog.Log // nil: there is no WithLogger
 	bubble  stacks.Source // for tests
 }
 
@@ -35,7 +37,7 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 	if err != nil {
 		panic(err)
 	}
-	c := &Courier[K, V]{cfg: cfg}
+	c := &Courier[K, V]{cfg: cfg, log: newLog(&cfg)}
 	if cfg.maxConcurrent > 0 {
 		c.turns = newTurns(cfg.maxConcurrent, cfg.queueWait)
 	}
@@ -155,6 +157,7 @@ func (s *shard[K, V]) retryStuck(
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.stats.Overloads++
+		s.courier.logRefusal(key, hash, why)
 		err = &OverloadedError{Key: key, Reason: why}
 	}
 	return f, joined, err

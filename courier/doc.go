@@ -109,6 +109,7 @@
 //	deadlock.go            the wait-for graph
 //	many.go, batch.go      DoMany: the caller's part, and the function's
 //	shutdown.go            Shutdown
+//	log.go, trace.go       WithLogger, WithTracer
 //
 // # Where the ideas come from
 //

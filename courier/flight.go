@@ -365,6 +365,9 @@ func (f *flight[K, V]) finish(v V, how ending, err error, decides bool) {
 	s := f.shard
 	s.mu.Lock()
 	s.count(how)
+	if how > answered {
+		f.logDeath(how, err)
+	}
 	first := decides && !f.ended
 	f.running--
 	if first {
@@ -396,6 +399,7 @@ func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapsho
 		f.batch.result.counts = true
 	}
 	f.timedOut = true
+	f.logTimeout(err)
 	s.remember(f, err.withoutStack(), false)
 	f.settle(*new(V), err, EndTimeout, at)
 }
@@ -407,6 +411,7 @@ func (f *flight[K, V]) missTurn() {
 		f.batch.result.missed = true // an error for each key
 	} else {
 		f.shard.stats.Overloads++
+		f.shard.courier.logRefusal(f.key, f.hash, QueueWait)
 	}
 	f.settle(*new(V), &OverloadedError{f.key, QueueWait}, EndOverloaded, now())
 }
@@ -426,12 +431,16 @@ func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
 	fine = fine || err == nil
 	switch {
 	case !f.owns || s.history.byKey == nil && fine:
-	case fine && f.isLate:
-		s.history.endBackoff(f.key)
 	case fine:
-		s.history.forget(f.key)
+		s.logBackoffEnd(f)
+		if f.isLate {
+			s.history.endBackoff(f.key)
+		} else {
+			s.history.forget(f.key)
+		}
 	case s.courier.cfg.backoffMin > 0 && !f.turn.quiet:
 		s.history.noteFailure(f.key, err)
+		s.logBackoff(f, err)
 	}
 }
 

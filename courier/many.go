@@ -179,6 +179,7 @@ func (m *manyCall[K, V]) joinOrStartAll() {
 			s.mu.Lock()
 			s.stats.Overloads++
 			s.mu.Unlock()
+			m.courier.logRefusal(m.keys[i], state.hash, state.why)
 			m.outcomes[i].Err = &OverloadedError{Key: m.keys[i], Reason: state.why}
 		}
 	}

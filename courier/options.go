@@ -2,6 +2,7 @@ package courier
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type config struct {
 	name             string           // empty: made from the types
 	keyText          func(key any) string
 	tracer           Tracer
+	logger           *slog.Logger // nil: none
 	turnOnDemand     bool
 	unlinked         bool
 }
