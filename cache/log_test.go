@@ -42,8 +42,8 @@ func (b *lockedBuffer) take() []string {
 	return strings.Split(text, "\n")
 }
 
-// Stale values are logged once in ten seconds, with the reason, for single keys and batches; and the
-// cache's courier logs to the same logger.
+// Stale values are logged once in ten seconds, with the reason, for single keys and batches; and
+// the cache's courier logs to the same logger.
 func TestLogsStaleValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b lockedBuffer

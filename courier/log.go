@@ -8,10 +8,10 @@ import (
 	"github.com/snowfence/snowfence/internal/eventlog"
 )
 
-// WithLogger logs what somebody should look into: that functions of a key hang so that it is refused,
-// and that it works again; time-outs, panics and calls of runtime.Goexit; that callers are refused
-// because of a limit; that a key begins to back off, and that this has ended. Of each of these kinds
-// one line in ten seconds is logged, which counts the ones that were left out since
+// WithLogger logs what somebody should look into: that functions of a key hang so that it is
+// refused, and that it works again; time-outs, panics and calls of runtime.Goexit; that callers are
+// refused because of a limit; that a key begins to back off, and that this has ended. Of each of
+// these kinds one line in ten seconds is logged, which counts the ones that were left out since
 // ("suppressed"). Without this option, or with nil, nothing is logged.
 //
 // Lines have the attributes "courier" (WithName), "key" (WithKeyText) or "keys" (how many a DoMany
@@ -49,8 +49,8 @@ const (
 	numEvents = eventRefusal + int(QueueWait) + 1
 )
 
-// logEvent logs an event of f, with the attributes that more returns: nil is none. Locks may be held;
-// more is called later, without any.
+// logEvent logs an event of f, with the attributes that more returns: nil is none. Locks may be
+// held; more is called later, without any.
 func (f *flight[K, V]) logEvent(kind int, level slog.Level, text string, more moreAttrs) {
 	c := f.shard.courier
 	ok, suppressed := c.log.Allow(kind)
@@ -161,7 +161,8 @@ func (s *shard[K, V]) logBackoff(f *flight[K, V], err error) {
 	})
 }
 
-// logBackoffEnd logs that f has succeeded, and its key no longer backs off, if it did. s.mu is held.
+// logBackoffEnd logs that f has succeeded, and its key no longer backs off, if it did. s.mu is
+// held.
 func (s *shard[K, V]) logBackoffEnd(f *flight[K, V]) {
 	if s.courier.log == nil {
 		return
@@ -175,8 +176,8 @@ func (s *shard[K, V]) logBackoffEnd(f *flight[K, V]) {
 		func(*slog.Logger) []slog.Attr { return []slog.Attr{slog.Int("failures", failures)} })
 }
 
-// logRefusal logs that a caller or flight was refused. That functions of its key hang has been logged
-// when it was given up.
+// logRefusal logs that a caller or flight was refused. That functions of its key hang has been
+// logged when it was given up.
 func (c *Courier[K, V]) logRefusal(key K, hash uint64, why OverloadReason) {
 	kind := eventRefusal + int(why)
 	if c.log == nil || why == KeyStuck {

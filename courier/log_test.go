@@ -196,8 +196,8 @@ func TestLogsBackoff(t *testing.T) {
 	})
 }
 
-// A key is given up when as many of its functions hang as may, and works again when a probe succeeds
-// or functions return.
+// A key is given up when as many of its functions hang as may, and works again when a probe
+// succeeds or functions return.
 func TestLogsKeysThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := logged(slog.LevelInfo, courier.WithMaxAbandoned(2, 100), courier.WithTimeout(-1+time.Hour))

@@ -2,10 +2,10 @@ package courier
 
 import "context"
 
-// A Tracer makes a span for each flight, as of OpenTelemetry: see package cacheotel. Its methods, and
-// those of its spans, are called by several goroutines at a time, without locks. A method that blocks
-// delays its flight or caller. If Start panics, the flight has no span; panics of the other methods
-// are ignored.
+// A Tracer makes a span for each flight, as of OpenTelemetry: see package cacheotel. Its methods,
+// and those of its spans, are called by several goroutines at a time, without locks. A method that
+// blocks delays its flight or caller. If Start panics, the flight has no span; panics of the other
+// methods are ignored.
 type Tracer interface {
 	// Start is called in the flight's goroutine before its function. ctx has the values of the
 	// context of the caller that has started the flight; those of the returned one are the values

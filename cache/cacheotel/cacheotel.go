@@ -12,9 +12,9 @@
 //	registration, err := cacheotel.Register(provider, "users", users)
 //	durations.Add("users", users)
 //
-// [Register] makes observable counters and gauges, whose names begin with snowfence.cache. and which
-// have the attribute snowfence.cache.name. They are those of package cacheprom. [Durations] has two
-// exponential histograms, snowfence.cache.load_duration with the attribute
+// [Register] makes observable counters and gauges, whose names begin with snowfence.cache. and
+// which have the attribute snowfence.cache.name. They are those of package cacheprom. [Durations]
+// has two exponential histograms, snowfence.cache.load_duration with the attribute
 // snowfence.cache.load.outcome, and snowfence.cache.wait_duration.
 //
 // All are read when the reader collects, and a load costs no more than without. That is why the
@@ -36,10 +36,10 @@
 // what the fetch function starts is a child of it. That caller may leave, and its span end: the
 // flight's goes on.
 //
-// A load serves many callers, and a span has one parent. So the callers that have joined are linked,
-// both ways: the flight's span has links to theirs (100 at most), and each of these has a link to
-// the flight's, which is added when the caller's wait is over. Where no tracer is set, all this costs
-// nothing.
+// A load serves many callers, and a span has one parent. So the callers that have joined are
+// linked, both ways: the flight's span has links to theirs (100 at most), and each of these has a
+// link to the flight's, which is added when the caller's wait is over. Where no tracer is set, all
+// this costs nothing.
 //
 // The span has these attributes:
 //
@@ -52,8 +52,8 @@
 //	error.type                    the outcome, if that is a failure
 //
 // Its status is Error for failures, and not for answers such as cache.ErrNotFound, nor if the last
-// caller has left or the cache was closed. Neither keys nor texts of errors, which may contain keys,
-// are in spans unless you ask for them: [WithKeys], [WithErrorText].
+// caller has left or the cache was closed. Neither keys nor texts of errors, which may contain
+// keys, are in spans unless you ask for them: [WithKeys], [WithErrorText].
 //
 // # In a cluster
 //
@@ -66,9 +66,9 @@
 //	})
 //
 // On the node of the caller the flight's span covers the request to the key's owner. The propagator
-// carries that span to the owner, so that the owner's flight, which calls Load, is its child: a trace
-// shows caller, flight, owner's flight and what Load does. Callers on other nodes that have joined
-// the owner's flight are linked to it.
+// carries that span to the owner, so that the owner's flight, which calls Load, is its child: a
+// trace shows caller, flight, owner's flight and what Load does. Callers on other nodes that have
+// joined the owner's flight are linked to it.
 package cacheotel
 
 import (

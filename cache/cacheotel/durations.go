@@ -14,8 +14,8 @@ import (
 	"github.com/snowfence/snowfence/courier"
 )
 
-// Durations is a producer, in the sense of the SDK (go.opentelemetry.io/otel/sdk/metric.Producer), of
-// the durations of loads and waits of caches. The temporality is cumulative. Make one with
+// Durations is a producer, in the sense of the SDK (go.opentelemetry.io/otel/sdk/metric.Producer),
+// of the durations of loads and waits of caches. The temporality is cumulative. Make one with
 // NewDurations, give it to the reader with WithProducer, and add caches when they are made. Its
 // methods are safe for concurrent use.
 type Durations struct {
@@ -91,8 +91,8 @@ type exponential = metricdata.ExponentialHistogram[float64]
 // scale is that of the courier's histograms.
 const scale = 2
 
-// point returns h in the form of OpenTelemetry. There the bucket with index i begins where it ends in
-// a courier's histogram: at 2^(i/4) seconds.
+// point returns h in the form of OpenTelemetry. There the bucket with index i begins where it ends
+// in a courier's histogram: at 2^(i/4) seconds.
 func (s *durationsOf) point(
 	h *courier.Histogram, now time.Time, more ...attribute.KeyValue,
 ) metricdata.ExponentialHistogramDataPoint[float64] {

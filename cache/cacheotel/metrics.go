@@ -9,10 +9,10 @@ import (
 	"github.com/snowfence/snowfence/cache/internal/metrics"
 )
 
-// Register makes the counters and gauges of c, with name as the attribute snowfence.cache.name. They
-// are read when a reader of provider collects, several at a time if there are several readers. It
-// returns the errors of the provider. Unregister of the result ends it: call it before c is dropped,
-// since until then c stays in memory.
+// Register makes the counters and gauges of c, with name as the attribute snowfence.cache.name.
+// They are read when a reader of provider collects, several at a time if there are several readers.
+// It returns the errors of the provider. Unregister of the result ends it: call it before c is
+// dropped, since until then c stays in memory.
 func Register(
 	provider metric.MeterProvider, name string, c Source,
 ) (metric.Registration, error) {

@@ -15,8 +15,8 @@
 //
 // load_duration_seconds has the time that flights took, with the label outcome: value, answer (an
 // error that is no failure, such as ErrNotFound), error, panic, goexit, timeout, cancelled,
-// overloaded or closed. wait_duration_seconds has the time for which callers waited; hits are not in
-// there. A caller that joins a flight waits for less than that takes, and many callers of a slow
+// overloaded or closed. wait_duration_seconds has the time for which callers waited; hits are not
+// in there. A caller that joins a flight waits for less than that takes, and many callers of a slow
 // flight are many waits.
 //
 // Both are native histograms with schema 2, whose buckets are 19 % wide, and have classic buckets

@@ -185,8 +185,8 @@ func label(m *dto.Metric, name string) string {
 	return ""
 }
 
-// The bounds of the classic buckets are plain numbers, and an unused cache has the series of values,
-// so that a rate over them begins at 0.
+// The bounds of the classic buckets are plain numbers, and an unused cache has the series of
+// values, so that a rate over them begins at 0.
 func TestClassicBounds(t *testing.T) {
 	c, err := cache.New(cache.Options[string, int]{})
 	require.NoError(t, err)

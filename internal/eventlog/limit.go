@@ -9,8 +9,8 @@ import (
 // Every is the time for which repeats of a line are suppressed.
 const Every = 10 * time.Second
 
-// A Limit lets one line pass in each time Every, and counts the others. The zero value lets the next
-// one pass. Its methods are safe for concurrent use.
+// A Limit lets one line pass in each time Every, and counts the others. The zero value lets the
+// next one pass. Its methods are safe for concurrent use.
 type Limit struct {
 	last       atomic.Int64 // when a line passed; 0: none has
 	suppressed atomic.Int64 // since

@@ -22,7 +22,8 @@ type Durations struct {
 const schema = 2
 
 // classicBounds has the indexes of the buckets whose upper bounds are those of the classic buckets
-// as well: 122 µs, 488 µs, 1 ms, 2 ms and so on up to 64 s. These are exact in binary and in decimal.
+// as well: 122 µs, 488 µs, 1 ms, 2 ms and so on up to 64 s. These are exact in binary and in
+// decimal.
 var classicBounds = []int{
 	-52, -44, -40, -36, -32, -28, -24, -20, -16, -12, -8, -4, 0, 4, 8, 12, 16, 20, 24,
 }

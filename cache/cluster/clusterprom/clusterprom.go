@@ -43,8 +43,8 @@ type Source interface {
 	Inspect() courier.Inspector
 }
 
-// New returns a collector of the numbers of c. name becomes the label cache. The collector's methods
-// may be called at the same time.
+// New returns a collector of the numbers of c. name becomes the label cache. The collector's
+// methods may be called at the same time.
 func New(name string, c Source) prometheus.Collector {
 	take := func() stats {
 		shown := c.Inspect()

@@ -1,5 +1,5 @@
-// Package metrics lists the numbers of a cache that packages cacheprom and cacheotel export, so that
-// both export the same ones under the same names.
+// Package metrics lists the numbers of a cache that packages cacheprom and cacheotel export, so
+// that both export the same ones under the same names.
 package metrics
 
 import (
@@ -127,8 +127,8 @@ const (
 	Outcome          = "outcome" // FlightEnd.String()
 )
 
-// LoadDurations returns the durations of the flights that have ended that way, and false if there are
-// none. Values are always there, so that a rate of them begins at 0.
+// LoadDurations returns the durations of the flights that have ended that way, and false if there
+// are none. Values are always there, so that a rate of them begins at 0.
 func (s Snapshot) LoadDurations(end courier.FlightEnd) (*courier.Histogram, bool) {
 	h := s.Timings.Flights[end]
 	if h == nil && end == courier.EndValue {
