@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/courier"
@@ -290,7 +291,7 @@ func TestLogsLimits(t *testing.T) {
 			go func() {
 				defer close(done)
 				_, _, err := c.Do(t.Context(), "k", func(context.Context) (int, error) { <-over; return 0, nil })
-				require.NoError(t, err)
+				assert.NoError(t, err)
 			}()
 			synctest.Wait()
 			each(t, r, line, map[string]string{"key": "<k>", "limit": option}, func() {
@@ -311,7 +312,7 @@ func TestLogsLimits(t *testing.T) {
 		go func() {
 			defer close(done)
 			_, _, err := c.Do(t.Context(), "k", func(context.Context) (int, error) { <-over; return 0, nil })
-			require.NoError(t, err)
+			assert.NoError(t, err)
 		}()
 		synctest.Wait()
 		each(t, r, line, map[string]string{"key": "<other>", "limit": "WithQueueWait"}, func() {

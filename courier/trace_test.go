@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/courier"
@@ -158,7 +159,7 @@ func TestJoinedCallers(t *testing.T) {
 		done := make(chan error, 3)
 		go func() {
 			_, _, err := c.Do(named(t, "first"), "k", func(ctx context.Context) (int, error) {
-				require.Equal(t, "in flight", ctx.Value(callerName{}))
+				assert.Equal(t, "in flight", ctx.Value(callerName{}))
 				time.Sleep(10 * time.Second)
 				return 1, nil
 			})

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
@@ -62,12 +63,12 @@ func goWrong(t *testing.T, c *cache.Cache[string, int]) map[string]float64 {
 			<-ctx.Done()
 			return 0, nil
 		})
-		require.ErrorIs(t, err, cache.ErrClosed)
+		assert.ErrorIs(t, err, cache.ErrClosed)
 	})
 	synctest.Wait()
 	callers.Go(func() {
 		_, err := c.Fetch(t.Context(), "queued", nil)
-		require.ErrorIs(t, err, courier.ErrOverloaded)
+		assert.ErrorIs(t, err, courier.ErrOverloaded)
 	})
 	time.Sleep(13 * time.Second)
 	require.NoError(t, c.Close())

@@ -59,7 +59,7 @@ func TestRepeats(t *testing.T) {
 		require.Equal(t, []string{"a0 ", "b "}, lines)
 		time.Sleep(eventlog.Every - 1)
 		add(l, 0, "too early")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		add(l, 0, "c")
 		time.Sleep(eventlog.Every)
 		add(l, 0, "d")
