@@ -3,6 +3,7 @@ package courier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strconv"
@@ -76,7 +77,7 @@ func logged(level slog.Level, opts ...courier.Option) (*courier.Courier[string, 
 	r := &recorder{level: level}
 	return courier.New[string, int](append([]courier.Option{
 		courier.WithName("users"), courier.WithLogger(slog.New(r)),
-		courier.WithKeyText(func(key any) string { return "<" + key.(string) + ">" }),
+		courier.WithKeyText(func(key any) string { return fmt.Sprintf("<%v>", key) }),
 	}, opts...)...), r
 }
 

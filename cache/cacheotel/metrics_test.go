@@ -56,11 +56,11 @@ func TestRegister(t *testing.T) {
 	for _, name := range []string{"users", "orders"} {
 		c, err := cache.New(cache.Options[string, int]{})
 		require.NoError(t, err)
-		defer func() { require.NoError(t, c.Close()) }()
+		t.Cleanup(func() { require.NoError(t, c.Close()) })
 		caches[name] = c
 		registration, err := cacheotel.Register(provider, name, c)
 		require.NoError(t, err)
-		defer func() { require.NoError(t, registration.Unregister()) }()
+		t.Cleanup(func() { require.NoError(t, registration.Unregister()) })
 	}
 	caches["users"].Set("a", 1)
 	for _, key := range []string{"a", "a", "b"} {

@@ -41,7 +41,7 @@ func newTraced(
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, c.Close())
-		require.NoError(t, provider.Shutdown(context.Background())) //nolint:usetesting // it has ended
+		require.NoError(t, provider.Shutdown(context.Background()))
 	})
 	return &traced{c, provider.Tracer("test"), exporter}
 }
@@ -50,9 +50,10 @@ func newTraced(
 func (c *traced) span(t *testing.T, name string) tracetest.SpanStub {
 	t.Helper()
 	var found []tracetest.SpanStub
-	for _, s := range c.exporter.GetSpans() {
-		if s.Name == name {
-			found = append(found, s)
+	spans := c.exporter.GetSpans()
+	for i := range spans {
+		if spans[i].Name == name {
+			found = append(found, spans[i])
 		}
 	}
 	require.Len(t, found, 1, name)
@@ -62,7 +63,7 @@ func (c *traced) span(t *testing.T, name string) tracetest.SpanStub {
 func attributes(s tracetest.SpanStub) map[string]string {
 	all := make(map[string]string)
 	for _, a := range s.Attributes {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
@@ -182,7 +183,7 @@ func TestOutcomes(t *testing.T) {
 						opts = []cacheotel.Option{cacheotel.WithKeys(), cacheotel.WithErrorText()}
 					}
 					c := newTraced(t, cache.Options[string, int]{Courier: []courier.Option{
-						courier.WithKeyText(func(key any) string { return key.(string) }),
+						courier.WithKeyText(func(key any) string { return fmt.Sprint(key) }),
 					}}, opts...)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
