@@ -134,7 +134,7 @@ func TestDurationsByOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry, took := broken(t)
 		text := families(t, scrape(t, registry, "text/plain")) //nolint:bodyclose // families does
-		binary := families(t, scrape(t, registry, protobuf)) //nolint:bodyclose // families does
+		binary := families(t, scrape(t, registry, protobuf))   //nolint:bodyclose // families does
 		for _, all := range []map[string]*dto.MetricFamily{text, binary} {
 			f := all["snowfence_cache_load_duration_seconds"]
 			require.Equal(t, dto.MetricType_HISTOGRAM, f.GetType())
