@@ -13,6 +13,7 @@ import (
 	"github.com/snowfence/snowfence/cache/internal/evict"
 	"github.com/snowfence/snowfence/cache/internal/hook"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/snowfence/snowfence/internal/eventlog"
 )
 
 // ErrClosed is returned by Fetch after Close. It equals courier.ErrClosed.
@@ -71,6 +72,7 @@ type Cache[K comparable, V any] struct {
 	invalidated invalidations
 	callbacks   callbacks[K, V]
 	counters    counters
+	log         *eventlog.Log // nil: there is no Options.Logger
 
 	onRemoval func(K, V) // set by packages lru and expirable; see package hook
 
@@ -109,6 +111,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		shards:      make([]shard[K, V], o.shardCount()),
 		stripes:     newStripes(),
 		memory:      readMemory,
+		log:         eventlog.New(o.Logger, numEvents),
 	}
 	c.access = hook.To[K, V](hooks[K, V]{c})
 	c.capacity.Store(int64(o.Capacity))

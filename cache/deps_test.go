@@ -25,7 +25,7 @@ func TestDependencies(t *testing.T) {
 		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
 		module + "/cache/lru", module + "/cache/lru/expirable",
 		module + "/courier", module + "/courier/internal/async", module + "/courier/internal/guard",
-		module + "/internal/stacks", module + "/partition",
+		module + "/internal/eventlog", module + "/internal/stacks", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
 		"golang.org/x/sync/",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
 	"time"
@@ -149,9 +150,14 @@ type Options[K comparable, V any] struct {
 	// evict another one, and so is called again and again until Close.
 	OnEviction func(key K, value V, reason Reason)
 
+	// Logger gets what somebody should look into: that stale values are given, and why, and what
+	// courier.WithLogger describes. Of each kind one line in ten seconds is logged. No caller waits
+	// for its handler. nil, the default, means that nothing is logged.
+	Logger *slog.Logger
+
 	// Courier configures how fetch functions run: limits, back-off of failing keys. See the
-	// options of package courier. Timeout, if set, overrides courier.WithTimeout. The cache
-	// sets courier.WithIsFailure itself: a missing record is no failure.
+	// options of package courier. Timeout and Logger, if set, override courier.WithTimeout and
+	// courier.WithLogger. The cache sets courier.WithIsFailure itself: a missing record is no failure.
 	Courier []courier.Option
 }
 
@@ -246,6 +252,9 @@ func (o Options[K, V]) courierOptions() []courier.Option {
 	}
 	if o.Timeout != 0 {
 		opts = append(opts, courier.WithTimeout(max(0, o.Timeout)))
+	}
+	if o.Logger != nil {
+		opts = append(opts, courier.WithLogger(o.Logger))
 	}
 	return opts
 }

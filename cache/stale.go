@@ -192,6 +192,9 @@ func (c *Cache[K, V]) fallbackAfter(
 // stale returns the result of a caller that gets the stale value of e because of err.
 func (c *Cache[K, V]) stale(e *entry[K, V], err error) Result[V] {
 	c.counters.stale.Add(1)
+	if c.log != nil {
+		c.logStale(e, err)
+	}
 	return Result[V]{Value: e.value, Stale: true, Age: c.age(e), Err: err}
 }
 

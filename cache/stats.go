@@ -33,6 +33,11 @@ type Stats struct {
 	// many notifications waited, or since Close's second had passed.
 	CallbacksDropped uint64
 
+	// Present state: the entries whose TTL has ended and that StaleFor keeps, and the keys that are
+	// remembered for NotFoundTTL. Both change when the cache sweeps, every second or so.
+	StaleEntries int
+	NotFoundKeys int
+
 	Courier courier.Stats // of flights, waiting callers and abandoned functions
 }
 
@@ -59,8 +64,8 @@ type counters struct {
 	callbacksDropped atomic.Uint64
 }
 
-// Stats returns the cache's counters. It takes the locks of the courier's shards one after
-// the other, each for a short time.
+// Stats returns the cache's counters. It takes the locks of the cache's shards and of the courier's
+// one after the other, each for a short time.
 func (c *Cache[K, V]) Stats() Stats {
 	s := Stats{
 		Hits:             c.stripes.hits(),
@@ -80,5 +85,31 @@ func (c *Cache[K, V]) Stats() Stats {
 		Courier:          c.courier.Stats(),
 	}
 	s.Panics = s.Courier.Panics
+	if c.staleFor > 0 || c.notFoundTTL > 0 {
+		for i := range c.shards {
+			s.StaleEntries += c.shards[i].staleEntries()
+			s.NotFoundKeys += c.shards[i].notFoundKeys()
+		}
+	}
 	return s
+}
+
+// staleEntries returns the number of entries that are filed as stale.
+func (s *shard[K, V]) staleEntries() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stale == nil {
+		return 0
+	}
+	return s.stale.n
+}
+
+// notFoundKeys returns the number of keys that are remembered as having no record.
+func (s *shard[K, V]) notFoundKeys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.missing == nil || s.missing.byKey == nil {
+		return 0
+	}
+	return s.missing.byKey.Len()
 }

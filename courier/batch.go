@@ -35,8 +35,8 @@ type batch[K comparable, V any] struct {
 	live    atomic.Int64 // passengers that are under way; 0 or less before start
 	hasTurn atomic.Bool  // the carrier has had its turn
 
-	// joined has the callers that have joined its passengers, if there is a tracer. Its lock is taken
-	// with a shard's held.
+	// joined has the callers that have joined its passengers, if there is a tracer. Its lock is
+	// taken with a shard's held.
 	joined struct {
 		mu       sync.Mutex
 		contexts joined
@@ -159,7 +159,6 @@ func (b *batch[K, V]) start() {
 
 // call calls the function of the batch. It is the fetch function of the carrier.
 //
-//nolint:unparam // as any fetch function
 func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
 	outcomes, err := b.fetch(ctx, b.keys)
 	if err != nil {
@@ -270,11 +269,11 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	switch {
 	case err == nil:
 		o := &b.outcomes[i]
-		//nolint:gocritic // as long as outcomes
 		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i]
 		remembered, end = err, endOfOutcome(err, fine)
 	case b.result.missed:
 		s.stats.Overloads++
+		s.courier.logRefusal(p.key, p.hash, QueueWait)
 		err = &OverloadedError{p.key, QueueWait}
 	case end == EndTimeout:
 		s.stats.Timeouts++

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"github.com/snowfence/snowfence/internal/eventlog"
 	"github.com/snowfence/snowfence/internal/stacks"
 )
 
@@ -20,6 +21,7 @@ type Courier[K comparable, V any] struct {
 	many    atomic.Int64 // waiting callers of DoMany
 	stuck   stuckInAll
 	drained signal        // fired when functions have ended after Shutdown
+	log     *eventlog.Log // nil: there is no WithLogger
 	bubble  stacks.Source // for tests
 }
 
@@ -35,7 +37,7 @@ func New[K comparable, V any](opts ...Option) *Courier[K, V] {
 	if err != nil {
 		panic(err)
 	}
-	c := &Courier[K, V]{cfg: cfg}
+	c := &Courier[K, V]{cfg: cfg, log: newLog(&cfg)}
 	if cfg.maxConcurrent > 0 {
 		c.turns = newTurns(cfg.maxConcurrent, cfg.queueWait)
 	}
@@ -75,6 +77,8 @@ func (c *Courier[K, V]) Do(
 	switch {
 	case err != nil:
 		return v, false, err
+	case w.traced:
+		return c.waitTraced(ctx, w, f)
 	case w.nested:
 		return c.waitNested(ctx, w, f)
 	case !w.joined:
@@ -92,6 +96,7 @@ type waiter struct {
 	low     bool // ContextWithLowPriority
 	nested  bool // inside another flight
 	patient bool // ContextWithPatience
+	traced  bool // joined, with a Tracer
 	since   instant
 }
 
@@ -99,7 +104,6 @@ type waiter struct {
 // not joined it. It is a function apart, so that callers wait on a small stack: many goroutines
 // have only the first 2 KiB, and to grow a stack takes a tenth of the time of a fetch.
 //
-//go:noinline
 func (c *Courier[K, V]) flightFor(
 	ctx context.Context, key K, fetch func(context.Context) (V, error),
 ) (*flight[K, V], waiter, error) {
@@ -121,11 +125,14 @@ func (c *Courier[K, V]) flightFor(
 	if err != nil && f != nil { // ErrLate: f has no waiter
 		go f.run()
 	}
-	w := waiter{joined, from.low(), from.flight != nil && !c.cfg.unlinked, from.patient(), 0}
+	w := waiter{
+		joined: joined, low: from.low(), nested: from.flight != nil && !c.cfg.unlinked,
+		patient: from.patient(),
+	}
 	switch {
 	case err != nil:
 	case joined:
-		w.since = now()
+		w.since, w.traced = now(), c.cfg.tracer != nil
 	default:
 		w.since = f.started
 	}
@@ -149,6 +156,7 @@ func (s *shard[K, V]) retryStuck(
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.stats.Overloads++
+		s.courier.logRefusal(key, uint32(hash>>32), why)
 		err = &OverloadedError{Key: key, Reason: why}
 	}
 	return f, joined, err

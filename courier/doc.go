@@ -95,10 +95,10 @@
 //
 // The goroutines of a flight bear pprof labels: "courier" ([WithName]) and "flight", a number. When
 // a flight times out, a goroutine profile shows by these where its function and its linked children
-// hang: [TimeoutError]. [Courier.Flights] lists what is under way, [Courier.Timings] has histograms of
-// how long flights took and callers waited, [Courier.Slowest] the slowest, and [WithTracer] makes a
-// span for each. Package debug shows all that on a page. Keys may be personal data, so pages, logs
-// and labels show a number in place of a key, unless [WithKeyText] is given.
+// hang: [TimeoutError]. [Courier.Flights] lists what is under way, [Courier.Timings] has histograms
+// of how long flights took and callers waited, [Courier.Slowest] the slowest, and [WithTracer]
+// makes a span for each. Package debug shows all that on a page. Keys may be personal data, so
+// pages, logs and labels show a number in place of a key, unless [WithKeyText] is given.
 //
 // # Reading the source
 //
@@ -122,7 +122,7 @@
 //	label.go, timeout.go   pprof labels, and the error of a hang
 //	inspect.go             the list of flights
 //	timings.go, slow.go    durations, in the histograms of histogram.go
-//	trace.go               spans
+//	log.go, trace.go       WithLogger, WithTracer
 //	async.go               a call that does not wait, for package singleflight
 //
 // # Where the ideas come from

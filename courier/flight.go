@@ -372,6 +372,9 @@ func (f *flight[K, V]) finish(v V, how guard.Ending, err error, decides bool) {
 	s := f.shard
 	s.mu.Lock()
 	s.count(how)
+	if how > guard.Answered {
+		f.logDeath(how, err)
+	}
 	first := decides && !f.ended
 	f.running--
 	if first {
@@ -393,8 +396,8 @@ func (f *flight[K, V]) finish(v V, how guard.Ending, err error, decides bool) {
 	f.afterEnd(first, last)
 }
 
-// timeOut ends f, which times out at that instant, with a *TimeoutError. shown has the stacks of all
-// flights. s.mu is held; the caller calls wake after it has unlocked.
+// timeOut ends f, which times out at that instant, with a *TimeoutError. shown has the stacks of
+// all flights. s.mu is held; the caller calls wake after it has unlocked.
 func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapshot) {
 	err := s.timeoutError(f, at, shown)
 	if f.batch == nil {
@@ -402,6 +405,7 @@ func (s *shard[K, V]) timeOut(f *flight[K, V], at instant, shown *stacks.Snapsho
 	} else { // counted for each key
 		f.batch.result.counts = true
 	}
+	f.logTimeout(err)
 	s.remember(f, err.withoutStack(), false)
 	f.settle(*new(V), err, EndTimeout, at)
 }
@@ -413,6 +417,7 @@ func (f *flight[K, V]) missTurn() {
 		f.batch.result.missed = true // an error for each key
 	} else {
 		f.shard.stats.Overloads++
+		f.shard.courier.logRefusal(f.key, f.hash, QueueWait)
 	}
 	f.settle(*new(V), &OverloadedError{f.key, QueueWait}, EndOverloaded, now())
 }
@@ -432,12 +437,16 @@ func (s *shard[K, V]) remember(f *flight[K, V], err error, fine bool) {
 	fine = fine || err == nil
 	switch {
 	case !f.owns || s.history.byKey == nil && fine:
-	case fine && f.isLate:
-		s.history.endBackoff(f.key)
 	case fine:
-		s.history.forget(f.key)
+		s.logBackoffEnd(f)
+		if f.isLate {
+			s.history.endBackoff(f.key)
+		} else {
+			s.history.forget(f.key)
+		}
 	case s.courier.cfg.backoffMin > 0 && !f.turn.quiet:
 		s.history.noteFailure(f.key, err)
+		s.logBackoff(f, err)
 	}
 }
 
@@ -551,7 +560,9 @@ func (f *flight[K, V]) retire() {
 	f.giveBack()
 	if !f.unlabelled { // else a child was started later
 		f.unlabelled = true
-		s.labels.put(f.labels)
+		if s.courier.cfg.tracer == nil { // else the span that is in there may be about to end
+			s.labels.put(f.labels)
+		}
 	}
 	if f.abandoned {
 		f.abandoned = false

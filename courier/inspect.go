@@ -72,8 +72,8 @@ func (s FlightState) String() string {
 func (c *Courier[K, V]) Name() string { return c.name() }
 
 // Flights yields the flights under way, and those that are over but whose functions run on, in no
-// order. Each key of a DoMany is a flight. The locks of the shards are taken one after the other, and
-// none is held while the loop's body runs, which may use the courier.
+// order. Each key of a DoMany is a flight. The locks of the shards are taken one after the other,
+// and none is held while the loop's body runs, which may use the courier.
 func (c *Courier[K, V]) Flights() iter.Seq[Flight] {
 	return func(yield func(Flight) bool) {
 		for s := range c.shards {

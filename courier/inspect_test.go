@@ -205,7 +205,8 @@ func TestTimings(t *testing.T) {
 	})
 }
 
-// A caller that joins waits for the rest of the flight, and one with low priority is nobody who waits.
+// A caller that joins waits for the rest of the flight, and one with low priority is nobody who
+// waits.
 func TestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c courier.Courier[string, int]

@@ -11,18 +11,19 @@ import (
 	"github.com/snowfence/snowfence/internal/stacks"
 )
 
-// A labelSet holds the pprof labels of a flight's goroutines: the courier's name, and a number that no
-// other live flight of the process has. By these a goroutine profile shows where a function hangs.
+// A labelSet holds the pprof labels of a flight's goroutines: the courier's name, and a number that
+// no other live flight of the process has. By these a goroutine profile shows where a function
+// hangs.
 //
-// To make labels takes a third of the time of a fetch, so they are made once and used for one flight
-// after the other. The labels of the key (WithKeyText), and those of the first caller, are added
-// where there are any.
+// To make labels takes a third of the time of a fetch, so they are made once and used for one
+// flight after the other. The labels of the key (WithKeyText), and those of the first caller, are
+// added where there are any.
 type labelSet struct {
 	ctx  context.Context //nolint:containedctx // package pprof has labels in contexts
 	id   string
 	next *labelSet // in labelSets.free
-	// trace is that of the flight: here, since few couriers have a tracer, and flights are kept small.
-	// shard.mu guards it.
+	// trace is that of the flight: here, since few couriers have a tracer, and flights are kept
+	// small. shard.mu guards it.
 	trace trace
 	base  *labelSet // from which this one was made, with more labels; nil: it can be used again
 }
@@ -57,9 +58,6 @@ func (l *labelSets) take(name func() string) *labelSet {
 func (l *labelSets) put(p *labelSet) {
 	if p.base != nil {
 		p = p.base
-	}
-	if p.trace.span != nil || len(p.trace.joined) > 0 {
-		return // its span may be about to end
 	}
 	if l.n < labelsKept {
 		l.free, p.next = p, l.free

@@ -66,13 +66,14 @@ func (c *Courier[K, V]) DoMany(
 	m.impatient = m.from.withoutPatience()
 	m.findEqualKeys()
 	m.joinOrStartAll()
-	waits := m.waits > 0 && !m.from.low()
+	waits, joined := m.waits > 0 && !m.from.low(), m.joined()
 	if m.from.flight != nil && !c.cfg.unlinked {
 		m.waitNested()
 	} else {
 		m.start()
 		m.wait()
 	}
+	m.tellJoined(joined)
 	if waits {
 		m.shardOf(m.states[0].hash).timings.observeWait(now().since(began))
 	}
@@ -178,6 +179,7 @@ func (m *manyCall[K, V]) joinOrStartAll() {
 			s.mu.Lock()
 			s.stats.Overloads++
 			s.mu.Unlock()
+			m.courier.logRefusal(m.keys[i], uint32(state.hash>>32), state.why)
 			m.outcomes[i].Err = &OverloadedError{Key: m.keys[i], Reason: state.why}
 		}
 	}
@@ -302,7 +304,6 @@ func (m *manyCall[K, V]) waitNested() {
 	// A flight that has not begun waits for nothing: only joined ones can close a cycle.
 	seen := make(map[node]bool)
 	for at, i := range joined {
-		//nolint:gocritic // the seldom case
 		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil {
 			edges[at].to = nil
 			f := m.states[i].flight

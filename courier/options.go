@@ -2,6 +2,7 @@ package courier
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type config struct {
 	name             string           // empty: made from the types
 	keyText          func(key any) string
 	tracer           Tracer
+	logger           *slog.Logger // nil: none
 	turnOnDemand     bool
 	unlinked         bool
 }
@@ -237,8 +239,8 @@ func WithIsFailure(is func(error) bool) Option {
 	}
 }
 
-// WithName names the courier, in the pprof label "courier" of its functions' goroutines and in logs.
-// Without it the name is made from the types of its keys and values.
+// WithName names the courier, in the pprof label "courier" of its functions' goroutines and in
+// logs. Without it the name is made from the types of its keys and values.
 func WithName(name string) Option {
 	return func(c *config) error {
 		c.name = name
@@ -246,10 +248,10 @@ func WithName(name string) Option {
 	}
 }
 
-// WithKeyText shows keys as text returns them: in the pprof label "key" of the functions' goroutines,
-// in logs and on the page of package debug. Keys may be personal data, so without this option they
-// show a number made from the key instead, which is another one in each process, and goroutines have
-// no such label. A flight then costs a third more, since its labels are its own.
+// WithKeyText shows keys as text returns them: in the pprof label "key" of the functions'
+// goroutines, in logs and on the page of package debug. Keys may be personal data, so without this
+// option they show a number made from the key instead, which is another one in each process, and
+// goroutines have no such label. A flight then costs a third more, since its labels are its own.
 //
 // text is called without locks, and must be safe for concurrent use. If it panics for a key, the
 // number stands for that key.

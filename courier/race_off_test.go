@@ -1,4 +1,3 @@
-//go:build !race
 
 package courier_test
 

@@ -176,6 +176,7 @@ func (s *shard[K, V]) countStuckKey(f *flight[K, V], now time.Time) *stuckKey {
 	a.counted++
 	if a.counted == s.courier.cfg.abandonedPerKey() {
 		a.probe.restFrom(now, probeRest)
+		f.logGivenUp(a.counted)
 	}
 	return a
 }
@@ -231,6 +232,9 @@ func (s *shard[K, V]) uncountStuckKey(f *flight[K, V]) bool {
 	counted := f.keyEra == a.era
 	if counted {
 		a.counted--
+		if a.counted == s.courier.cfg.abandonedPerKey()-1 {
+			f.logWorks()
+		}
 	}
 	s.tidyStuck(f.key)
 	return counted
@@ -247,6 +251,9 @@ func (s *shard[K, V]) forgiveStuck(f *flight[K, V]) {
 	if f.probe == ofAll || f.probe == ofKeyAlone {
 		in.mu.Lock()
 		if f.probe == ofAll {
+			if in.counted.Load() >= int64(s.courier.cfg.abandonedInAll()) {
+				f.logAllWork()
+			}
 			in.era++
 			in.counted.Store(0)
 		} else {
@@ -267,6 +274,9 @@ func (s *shard[K, V]) forgiveStuck(f *flight[K, V]) {
 		a.inAll = 0
 	}
 	in.mu.Unlock()
+	if a.counted >= s.courier.cfg.abandonedPerKey() {
+		f.logWorks()
+	}
 	a.era++
 	a.counted = 0
 }

@@ -19,20 +19,20 @@ type TimeoutError struct {
 	// Waiters is the number of callers that waited for the flight when it timed out.
 	Waiters int
 
-	// Stack has the stacks of the flight's function and linked children when it timed out, in the form
-	// of runtime/debug.Stack, without the frames of the scheduler and of this module. It comes from a
-	// goroutine profile. One is taken at most every second, and profiles take at most a hundredth of
-	// the process's time; until the next one, flights that have begun before the last one get their
-	// stacks from that. Stack is nil if there is none, and in a process with more than 10,000
-	// goroutines, of which no profile is taken: Error says why.
+	// Stack has the stacks of the flight's function and linked children when it timed out, in the
+	// form of runtime/debug.Stack, without the frames of the scheduler and of this module. It comes
+	// from a goroutine profile. One is taken at most every second, and profiles take at most a
+	// hundredth of the process's time; until the next one, flights that have begun before the last
+	// one get their stacks from that. Stack is nil if there is none, and in a process with more
+	// than 10,000 goroutines, of which no profile is taken: Error says why.
 	Stack []byte
 
 	where  string // in one line, or why there is no stack
 	leaked bool
 }
 
-// Error describes the TimeoutError in one line, without the key: with the call in which the function
-// hangs, or the reason why it is not known.
+// Error describes the TimeoutError in one line, without the key: with the call in which the
+// function hangs, or the reason why it is not known.
 func (e *TimeoutError) Error() string {
 	callers := "callers"
 	if e.Waiters == 1 {

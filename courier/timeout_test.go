@@ -19,13 +19,11 @@ import (
 
 // The following functions are looked for in stacks.
 
-//go:noinline
 func silentQuery(ch <-chan struct{}) int {
 	<-ch
 	return 1
 }
 
-//go:noinline
 func silentChild(ch <-chan struct{}) { <-ch }
 
 // With the options as they come, the error of a hang says where the function and its child hang.
@@ -128,8 +126,8 @@ func TestTimeoutWithoutAStack(t *testing.T) {
 	})
 }
 
-// A function whose goroutine ends while the profile is taken succeeds, or has no stack; and one that
-// has ended is not mistaken for the next that gets its label.
+// A function whose goroutine ends while the profile is taken succeeds, or has no stack; and one
+// that has ended is not mistaken for the next that gets its label.
 func TestStacksAreOfTheRightFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := courier.New[string, int](courier.WithTimeout(time.Minute))

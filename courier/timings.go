@@ -54,8 +54,8 @@ func endOf(how guard.Ending, err error) FlightEnd {
 }
 
 // Timings hold the durations of a courier's flights since it was made, and of its callers' waits.
-// They differ: a caller that joins a flight waits for the rest of it, one that leaves waits for less,
-// and the durations of a slow flight with many callers are many waits.
+// They differ: a caller that joins a flight waits for the rest of it, one that leaves waits for
+// less, and the durations of a slow flight with many callers are many waits.
 type Timings struct {
 	// Flights has the time from the start of flights, by how they ended, to their end. The wait for
 	// their turn (WithMaxConcurrent) is a part of it. Each key of a DoMany counts.
@@ -77,8 +77,8 @@ type SlowFlight struct {
 // timings hold a shard's part of Timings and of Slowest. The shard's lock guards all but waits.
 type timings[K comparable] struct {
 	flights [numEnds]*Histogram
-	// single counts the waits of callers that had their flight for themselves. Most are, and the lock
-	// is held anyway when it ends; an atomic addition takes longer.
+	// single counts the waits of callers that had their flight for themselves. Most are, and the
+	// lock is held anyway when it ends; an atomic addition takes longer.
 	single *Histogram
 	waits  atomic.Pointer[sharedHistogram] // of the other callers
 	slow   *slowFlights[K]

@@ -2,31 +2,53 @@ package courier
 
 import "context"
 
-// A Tracer makes a span for each flight, as of OpenTelemetry: see package cacheotel. Its methods are
-// called by several goroutines at a time, without locks. A method that blocks delays its flight. If
-// Start panics, the flight has no span, and a panic of End is ignored.
+// A Tracer makes a span for each flight, as of OpenTelemetry: see package cacheotel. Its methods,
+// and those of its spans, are called by several goroutines at a time, without locks. A method that
+// blocks delays its flight or caller. If Start panics, the flight has no span; panics of the other
+// methods are ignored.
 type Tracer interface {
 	// Start is called in the flight's goroutine before its function. ctx has the values of the
 	// context of the caller that has started the flight; those of the returned one are the values
-	// that the function sees. keys is the number of keys that the function is called for: 1, or
-	// those of a DoMany.
-	Start(ctx context.Context, keys int) (context.Context, Span)
+	// that the function sees.
+	Start(ctx context.Context, f TracedFlight) (context.Context, Span)
+}
+
+// A TracedFlight describes a flight that a Tracer starts.
+type TracedFlight struct {
+	Courier string // its name: see WithName
+	Keys    int    // that the function is called for: 1, or those of a DoMany
+
+	// KeyText returns what may be shown of the key: see WithKeyText. It is nil for a DoMany.
+	KeyText func() string
 }
 
 // A Span is a flight that a Tracer has started.
 type Span interface {
-	// End is called once, when the flight is over; its function may run on. err is the outcome.
-	// joined has the contexts of the callers that have joined the flight, but of 100 at most.
-	End(end FlightEnd, err error, joined []context.Context)
+	// Joined is called for each caller that has joined the flight, by that caller, when its wait is
+	// over, with its context. A caller that leaves early calls it before End, others before or
+	// after that.
+	Joined(ctx context.Context)
+	// End is called once, when the flight is over.
+	End(e TracedEnd)
 }
 
-// maxJoined bounds the contexts that a flight keeps for Span.End.
+// A TracedEnd describes how a flight with a Span has ended.
+type TracedEnd struct {
+	End    FlightEnd
+	Err    error             // the outcome
+	Joined []context.Context // those of the callers that have joined the flight; 100 at most
+	RunsOn bool              // its function, or a linked child, is still running
+}
+
+// maxJoined bounds the contexts that a flight keeps for TracedEnd.
 const maxJoined = 100
 
-// A trace holds what a flight of a courier with a Tracer has in addition.
+// A trace holds what a flight of a courier with a Tracer has in addition. The lock of the flight's
+// shard guards it. The callers that join a passenger are in batch.joined.
 type trace struct {
 	span   Span // nil: the flight's goroutine has not begun
 	joined joined
+	closed bool // the flight is over, and its span has ended or never will begin
 }
 
 // joined holds the contexts of the callers that have joined a flight.
@@ -56,44 +78,47 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 // startSpan makes f's span. The flight's goroutine calls it before the function.
 func (f *flight[K, V]) startSpan() {
 	s := f.shard
-	t := s.courier.cfg.tracer
-	if t == nil {
+	c := s.courier
+	if c.cfg.tracer == nil {
 		return
 	}
-	keys := 1
+	of := TracedFlight{Courier: c.name(), Keys: 1}
 	if f.batch != nil {
-		keys = len(f.batch.passengers)
+		of.Keys = len(f.batch.passengers)
+	} else {
+		of.KeyText = func() string { return c.keyText(f.key, f.hash) }
 	}
-	values, span := startSpan(t, context.WithoutCancel(f.values), keys)
+	values, span := startSpan(c.cfg.tracer, context.WithoutCancel(f.values), of)
 	if span == nil {
 		return
 	}
-	f.values = values
-	s.mu.Lock()
-	ended := f.ended
-	if !ended {
-		f.labels.trace.span = span
+	if values != nil {
+		f.values = values
 	}
+	s.mu.Lock()
+	t := &f.labels.trace
+	t.span = span
+	closed := t.closed
 	s.mu.Unlock()
-	if ended { // its end came before the span
-		endSpan(span, f.end, f.err, nil)
+	if closed { // the flight's end came before the span
+		endSpan(span, TracedEnd{End: f.end, Err: f.err, RunsOn: true})
 	}
 }
 
 func startSpan(
-	t Tracer, ctx context.Context, keys int, //nolint:revive // as the interface has it
+	t Tracer, ctx context.Context, of TracedFlight, //nolint:revive // as the interface has it
 ) (values context.Context, span Span) {
 	defer func() {
 		if recover() != nil {
 			span = nil
 		}
 	}()
-	return t.Start(ctx, keys)
+	return t.Start(ctx, of)
 }
 
-func endSpan(span Span, end FlightEnd, err error, joined []context.Context) {
+func endSpan(span Span, e TracedEnd) {
 	defer func() { _ = recover() }()
-	span.End(end, err, joined)
+	span.End(e)
 }
 
 // endSpan ends f's span, if it has one. It is called once, when f is over, without a lock.
@@ -102,10 +127,11 @@ func (f *flight[K, V]) endSpan() {
 	if s.courier.cfg.tracer == nil || f.isPassenger() {
 		return
 	}
-	var span Span
-	var joined joined
 	s.mu.Lock()
-	span, joined = f.labels.trace.span, f.labels.trace.joined
+	t := &f.labels.trace
+	span, joined := t.span, t.joined
+	t.joined, t.closed = nil, true
+	runsOn := f.running > 0
 	s.mu.Unlock()
 	if span == nil {
 		return
@@ -115,7 +141,69 @@ func (f *flight[K, V]) endSpan() {
 		joined = f.batch.joined.contexts
 		f.batch.joined.mu.Unlock()
 	}
-	endSpan(span, f.end, f.err, joined)
+	endSpan(span, TracedEnd{f.end, f.err, joined, runsOn})
+}
+
+// tellJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.
+func (f *flight[K, V]) tellJoined(ctx context.Context) {
+	if f.isPassenger() {
+		if !f.batch.hasLabel.Load() { // the batch has not been started
+			return
+		}
+		f = &f.batch.carrier
+	}
+	f.shard.mu.Lock()
+	span := f.labels.trace.span
+	f.shard.mu.Unlock()
+	if span != nil {
+		defer func() { _ = recover() }()
+		span.Joined(ctx)
+	}
+}
+
+// waitTraced does what Do does for a caller that has joined f, and then tells f's span.
+func (c *Courier[K, V]) waitTraced(
+	ctx context.Context, w waiter, f *flight[K, V],
+) (v V, shared bool, err error) {
+	defer f.tellJoined(ctx)
+	switch {
+	case w.nested:
+		return c.waitNested(ctx, w, f)
+	case w.patient:
+		return f.waitPatiently(ctx, w)
+	default:
+		return f.wait(ctx, w)
+	}
+}
+
+// tellJoined does what flight.tellJoined does, for each flight that m has joined: once for a batch.
+func (m *manyCall[K, V]) tellJoined(joined []*flight[K, V]) {
+	if joined == nil {
+		return
+	}
+	told := make(map[*batch[K, V]]struct{})
+	for _, f := range joined {
+		if f.batch != nil {
+			if _, ok := told[f.batch]; ok {
+				continue
+			}
+			told[f.batch] = struct{}{}
+		}
+		f.tellJoined(m.ctx)
+	}
+}
+
+// joined returns the flights that m has joined, if there is a Tracer: 100 at most.
+func (m *manyCall[K, V]) joined() (flights []*flight[K, V]) {
+	if m.courier.cfg.tracer == nil {
+		return nil
+	}
+	for i := range m.states {
+		if state := &m.states[i]; state.joined && state.flight != nil && len(flights) < maxJoined {
+			flights = append(flights, state.flight)
+		}
+	}
+	return flights
 }
 
 // WithTracer makes t trace the courier's flights. A flight that ends before its goroutine has begun

@@ -15,14 +15,26 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cacheprom"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/snapshotprom/snapshottest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// A fake has the numbers that a test wants.
+type fake struct {
+	stats   func() cache.Stats
+	entries int
+	courier.Courier[string, int]
+}
+
+func (f *fake) Stats() cache.Stats         { return f.stats() }
+func (f *fake) Len() int                   { return f.entries }
+func (f *fake) Inspect() courier.Inspector { return &f.Courier }
+
 func TestAllIsShown(t *testing.T) {
 	snapshottest.Fields(t, cache.Stats{}, func(stats func() cache.Stats) prometheus.Collector {
-		return cacheprom.New("users", stats, func() int { return 0 })
+		return cacheprom.New("users", &fake{stats: stats})
 	}, "Courier.Panics") // shown as Panics
 }
 
@@ -56,23 +68,29 @@ func TestNames(t *testing.T) {
 		"functions_abandoned_total": s.Courier.AbandonedTotal,
 	}
 	gauges := map[string]int{
-		"entries": 1234, "flights": s.Courier.InFlight, "callers_waiting": s.Courier.Waiting,
+		"entries": 1234, "stale_entries": s.StaleEntries, "not_found_keys": s.NotFoundKeys,
+		"keys_resting": 0, // see TestPresentState
+		"flights":      s.Courier.InFlight, "callers_waiting": s.Courier.Waiting,
 		"functions_abandoned": s.Courier.Abandoned,
 	}
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(t, registry.Register(cacheprom.New("users", func() cache.Stats { return s },
-		func() int { return 1234 })))
+	source := &fake{stats: func() cache.Stats { return s }, entries: 1234}
+	require.NoError(t, registry.Register(cacheprom.New("users", source)))
 	families, err := registry.Gather()
 	require.NoError(t, err)
-	require.Len(t, families, len(want)+len(gauges))
+	require.Len(t, families, len(want)+len(gauges)+2)
 	for _, f := range families {
 		name := strings.TrimPrefix(f.GetName(), "snowfence_cache_")
 		require.Len(t, f.GetMetric(), 1)
 		require.NotEmpty(t, f.GetHelp())
-		if m := f.GetMetric()[0]; m.Counter != nil {
+		m := f.GetMetric()[0]
+		switch {
+		case m.Histogram != nil:
+			require.Contains(t, []string{"load_duration_seconds", "wait_duration_seconds"}, name)
+		case m.Counter != nil:
 			require.Contains(t, want, name)
 			require.EqualValues(t, want[name], m.GetCounter().GetValue(), name)
-		} else {
+		default:
 			require.Contains(t, gauges, name)
 			require.EqualValues(t, gauges[name], m.GetGauge().GetValue(), name)
 		}
@@ -87,7 +105,7 @@ func TestValues(t *testing.T) {
 		_, err := c.Fetch(t.Context(), "a", func(context.Context, string) (int, error) { return 1, nil })
 		require.NoError(t, err)
 	}
-	collector := cacheprom.New("users", c.Stats, c.Len)
+	collector := cacheprom.New("users", c)
 	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(`
 # HELP snowfence_cache_entries Entries stored, including stale ones and expired ones not removed yet.
 # TYPE snowfence_cache_entries gauge
@@ -130,7 +148,7 @@ func ExampleNew() {
 	}
 	defer users.Close()
 	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
-	registry.MustRegister(cacheprom.New("users", users.Stats, users.Len))
+	registry.MustRegister(cacheprom.New("users", users))
 
 	users.Set("42", "Ada")
 	users.Get("42")

@@ -109,9 +109,15 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 // openStore makes the store, and the courier of loads in place of owners.
 func (c *Cache[V]) openStore() (err error) {
 	own := c.o.Cache
+	if own.Logger == nil && c.o.Logger.Handler() != slog.DiscardHandler {
+		own.Logger = c.log
+	}
 	loads := slices.Clip(own.Courier)
 	if own.Timeout != 0 {
 		loads = append(loads, courier.WithTimeout(max(0, own.Timeout)))
+	}
+	if own.Logger != nil {
+		loads = append(loads, courier.WithLogger(own.Logger))
 	}
 	own.Courier = append(slices.Clip(own.Courier), courier.WithTurnOnDemand()) // asking takes no turn
 	// MaxBatch is about LoadMany, and not about requests to owners.

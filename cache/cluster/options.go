@@ -167,7 +167,8 @@ type Options[V any] struct {
 	Errors map[string]error
 
 	// Logger gets what somebody should look into (Warn), what happens in the cluster (Info) and single
-	// requests that failed (Debug). If it is nil, nothing is logged.
+	// requests that failed (Debug). Cache.Logger gets it too, unless that is set. If it is nil, nothing
+	// is logged.
 	Logger *slog.Logger
 }
 

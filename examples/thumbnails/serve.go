@@ -59,7 +59,7 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	n := node{config: c, names: names, thumbs: thumbs, log: log.With("node", c.name())}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(
-		clusterprom.New("thumbs", thumbs.Stats), registryprom.New(names.Stats))
+		clusterprom.New("thumbs", thumbs), registryprom.New(names.Stats))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

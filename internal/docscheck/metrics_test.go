@@ -17,6 +17,7 @@ import (
 	"github.com/snowfence/snowfence/cache/cacheprom"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterprom"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/docscheck"
 	"github.com/snowfence/snowfence/registry"
 	"github.com/snowfence/snowfence/registry/registryprom"
@@ -29,12 +30,12 @@ const operations = "docs/operations.md"
 func exported(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	all := prometheus.NewPedanticRegistry()
-	none := func() int { return 0 }
+	local, err := cache.New(cache.Options[string, int]{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, local.Close()) }()
 	all.MustRegister(
-		cacheprom.New("c", func() cache.Stats { return cache.Stats{} }, none),
-		clusterprom.New("c", func() cluster.Stats {
-			return cluster.Stats{Peers: []cluster.PeerStats{{Node: "n"}}}
-		}),
+		cacheprom.New("c", local),
+		clusterprom.New("c", node{local.Inspect()}),
 		registryprom.New(func() registry.Stats {
 			return registry.Stats{Partitions: make([]registry.PartitionStats, 1)}
 		}),
@@ -55,6 +56,15 @@ func exported(t *testing.T) map[string]map[string][]string {
 	return metrics
 }
 
+// A node is a cluster cache with another node.
+type node struct{ courier.Inspector }
+
+func (n node) Inspect() courier.Inspector { return n.Inspector }
+
+func (node) Stats() cluster.Stats {
+	return cluster.Stats{Peers: []cluster.PeerStats{{Node: "n"}}}
+}
+
 func read(t *testing.T, path string) (p *docscheck.Page, text string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path)))
@@ -63,11 +73,13 @@ func read(t *testing.T, path string) (p *docscheck.Page, text string) {
 }
 
 var (
-	section    = regexp.MustCompile(`^### (snowfence_\w+_)(?: \(label .*\))?$`)
-	firstCell  = regexp.MustCompile(`^\| (.*?) \| `)
-	parens     = regexp.MustCompile(`\(([^)]*)\)`)
-	span       = regexp.MustCompile("`([a-z_]+)`")
-	metricName = regexp.MustCompile(`\bsnowfence_[a-z_]*[a-z]\b`)
+	section   = regexp.MustCompile(`^### (snowfence_\w+_)(?: \(label .*\))?$`)
+	firstCell = regexp.MustCompile(`^\| (.*?) \| `)
+	parens    = regexp.MustCompile(`\(([^)]*)\)`)
+	span      = regexp.MustCompile("`([a-z_]+)`")
+	// a series of a classic histogram
+	ofHistogram = regexp.MustCompile(`^(.*_duration_seconds)_(?:bucket|count|sum)$`)
+	metricName  = regexp.MustCompile(`\bsnowfence_[a-z_]*[a-z]\b`)
 )
 
 // The tables list each exported metric once, with its labels.
@@ -135,7 +147,7 @@ func TestMetricsOfAllPages(t *testing.T) {
 				continue
 			}
 			count++
-			name := text[at[0]:at[1]]
+			name := ofHistogram.ReplaceAllString(text[at[0]:at[1]], "$1")
 			assert.NotNil(t, metrics[name], "%s names %s, which is not exported", path, name)
 		}
 	}

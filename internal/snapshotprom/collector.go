@@ -11,6 +11,8 @@ type Metric[S any] struct {
 
 	// Each calls set for each value, with the values of Labels.
 	Each func(s S, set func(value float64, labels ...string))
+
+	durations func(s S, set func(d Durations, labels ...string)) // instead of Each: see Histogram
 }
 
 // Counter returns a metric that only goes up.
@@ -58,12 +60,20 @@ func (c *collector[S]) Describe(to chan<- *prometheus.Desc) {
 func (c *collector[S]) Collect(to chan<- prometheus.Metric) {
 	s := c.snapshot()
 	for i, m := range c.metrics {
-		m.Each(s, func(value float64, labels ...string) {
-			metric, err := prometheus.NewConstMetric(c.descs[i], m.Kind, value, labels...)
+		send := func(metric prometheus.Metric, err error) {
 			if err != nil { // a panic here would end the process
 				metric = prometheus.NewInvalidMetric(c.descs[i], err)
 			}
 			to <- metric
+		}
+		if m.durations != nil {
+			m.durations(s, func(d Durations, labels ...string) {
+				send(newHistogram(c.descs[i], d, labels...))
+			})
+			continue
+		}
+		m.Each(s, func(value float64, labels ...string) {
+			send(prometheus.NewConstMetric(c.descs[i], m.Kind, value, labels...))
 		})
 	}
 }

@@ -13,10 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cacheotel"
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterotel"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/registry"
 )
@@ -123,6 +128,63 @@ func TestLoadIsInTheTraceOfTheCaller(t *testing.T) {
 	}
 }
 
+// With a tracer on both nodes, the caller, its flight, the owner's flight and Load are one trace.
+func TestFlightsHaveSpans(t *testing.T) {
+	exporter := tracetest.NewInMemoryExporter()
+	provider := sdk.NewTracerProvider(sdk.WithSyncer(exporter))
+	defer func() { require.NoError(t, provider.Shutdown(context.WithoutCancel(t.Context()))) }()
+	on := func(node string) []courier.Option {
+		return []courier.Option{
+			courier.WithName(node), courier.WithTracer(cacheotel.NewTracer(provider)),
+		}
+	}
+	var mu sync.Mutex
+	loads := make(map[string]heard) // by key
+	a := startNode(t, "a", nil, nil, func(ctx context.Context, key, node string) {
+		mu.Lock()
+		defer mu.Unlock()
+		loads[key] = heard{node: node, span: trace.SpanContextFromContext(ctx)}
+	}, on("a")...)
+	b := startNode(t, "b", []string{a.names.Addr()}, nil, a.load, on("b")...)
+	for _, n := range []*node{a, b} {
+		require.Eventually(t, func() bool {
+			peers := n.Stats().Peers
+			return len(peers) == 1 && peers[0].Synced
+		}, time.Minute, 5*time.Millisecond)
+	}
+	for i := range 1000 {
+		key := strconv.Itoa(i)
+		ctx, caller := provider.Tracer("test").Start(t.Context(), "caller")
+		_, err := a.Fetch(ctx, key)
+		require.NoError(t, err)
+		caller.End()
+		mu.Lock()
+		load := loads[key]
+		mu.Unlock()
+		if load.node != "b" {
+			continue
+		}
+		spans := make(map[trace.SpanID]tracetest.SpanStub)
+		require.Eventually(t, func() bool { // a flight's span ends after its callers wake
+			for _, s := range exporter.GetSpans() {
+				spans[s.SpanContext.SpanID()] = s
+			}
+			owner, ok := spans[load.span.SpanID()]
+			_, asked := spans[owner.Parent.SpanID()]
+			return ok && asked
+		}, time.Minute, time.Millisecond)
+		owner := spans[load.span.SpanID()]
+		require.Equal(t, "load b", owner.Name)
+		require.True(t, owner.Parent.IsRemote())
+		flight := spans[owner.Parent.SpanID()]
+		require.Equal(t, "load a", flight.Name)
+		require.Equal(t, caller.SpanContext().SpanID(), flight.Parent.SpanID())
+		require.Equal(t, caller.SpanContext().TraceID(), load.span.TraceID())
+		return
+	}
+	t.Fatal("b owns no key")
+}
+
 type node struct {
 	*cluster.Cache[string]
 	names *registry.Registry
@@ -131,7 +193,7 @@ type node struct {
 
 func startNode(
 	t *testing.T, name string, seeds []string, keys [][]byte,
-	load func(ctx context.Context, key, node string),
+	load func(ctx context.Context, key, node string), opts ...courier.Option,
 ) *node {
 	t.Helper()
 	names, err := registry.Open(t.Context(), registry.Config{NodeName: name, Seeds: seeds})
@@ -153,6 +215,7 @@ func startNode(
 			return "the user " + key, nil
 		},
 		PeerTimeout: 5 * time.Second, // on a busy machine as well
+		Cache:       cache.Options[string, string]{Courier: opts},
 		Propagator: clusterotel.New(propagation.NewCompositeTextMapPropagator(
 			propagation.TraceContext{}, propagation.Baggage{})),
 	})

@@ -1,7 +1,7 @@
 // Package clusterprom exports the counts of a cluster cache to Prometheus. Package registryprom
 // does so for the registry below it.
 //
-//	prometheus.MustRegister(clusterprom.New("users", users.Stats), registryprom.New(names.Stats))
+//	prometheus.MustRegister(clusterprom.New("users", users), registryprom.New(names.Stats))
 //
 // The names of the metrics begin with snowfence_cluster_, and each metric has the label cache. They
 // are read at each scrape; nothing runs in between.
@@ -18,15 +18,12 @@
 //	snowfence_cluster_peer_synced           by peer: 0 for long if deletes do not reach it
 //	snowfence_cluster_peers_differing       nodes with other options of the cluster: should be 0
 //	snowfence_cluster_stale_total           callers got old values: loads fail or are late
+//	snowfence_cluster_load_duration_seconds by outcome: how long loads take
 //	snowfence_cluster_evictions_total       the cache is too small
 //	snowfence_cluster_functions_abandoned   calls of Load that still run after their flight is over
 //	snowfence_cluster_refused_total         by reason; unauthenticated: wrong keys, or a stranger
 //
-// Package cacheprom exports more counts of the store:
-//
-//	cacheprom.New("users",
-//		func() cache.Stats { return users.Stats().Store },
-//		func() int { return users.Stats().Entries })
+// Package cacheprom exports more counts of the store: cacheprom.New("users", users.Store()).
 package clusterprom
 
 import (
@@ -36,18 +33,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/snapshotprom"
 )
 
-// New returns a collector of the counts that stats returns, usually the method Stats of a
-// cluster.Cache. name becomes the label cache. The collector's methods may be called at the same
-// time.
-func New(name string, stats func() cluster.Stats) prometheus.Collector {
-	return snapshotprom.New(stats, prometheus.Labels{"cache": name}, cacheMetrics...)
+// A Source is a *cluster.Cache.
+type Source interface {
+	Stats() cluster.Stats
+	Inspect() courier.Inspector
+}
+
+// New returns a collector of the numbers of c. name becomes the label cache. The collector's
+// methods may be called at the same time.
+func New(name string, c Source) prometheus.Collector {
+	take := func() stats {
+		shown := c.Inspect()
+		s := stats{Stats: c.Stats(), timings: shown.Timings()}
+		for range shown.Resting() {
+			s.resting++
+		}
+		return s
+	}
+	return snapshotprom.New(take, prometheus.Labels{"cache": name}, cacheMetrics...)
 }
 
 type (
-	stats  = cluster.Stats
+	stats struct {
+		cluster.Stats
+		resting int
+		timings courier.Timings
+	}
 	metric = snapshotprom.Metric[stats]
 )
 
@@ -123,6 +138,12 @@ var cacheMetrics = []metric{
 	}),
 	gauge("entries", "Entries, with the copies.", func(s stats) int { return s.Entries }),
 	gauge("copies", "Entries that other nodes own.", func(s stats) int { return s.Copies }),
+	gauge("stale_entries", "Entries whose TTL has ended, and that StaleFor keeps.",
+		func(s stats) int { return s.Store.StaleEntries }),
+	gauge("not_found_keys", "Keys that are remembered as having no record.",
+		func(s stats) int { return s.Store.NotFoundKeys }),
+	gauge("keys_resting", "Keys that back off after failures.",
+		func(s stats) int { return s.resting }),
 	counter("evictions_total", "Entries that had to go because there was no room.",
 		func(s stats) uint64 { return s.Store.Evictions }),
 	counter("expired_total", "Expired entries that were reclaimed.",
@@ -150,6 +171,27 @@ var cacheMetrics = []metric{
 		func(p cluster.PeerStats) bool { return p.Breaker == "closed" }),
 	byPeer("peer_synced", "Whether another node has applied all deletes that are known here.",
 		func(p cluster.PeerStats) bool { return p.Synced }),
+	snapshotprom.Histogram(prefix+"load_duration_seconds",
+		"Time that loads of this node and requests to owners took, by their outcome.",
+		[]string{"outcome"}, func(s stats, set func(snapshotprom.Durations, ...string)) {
+			set(of(s.timings.Flights[courier.EndValue]), courier.EndValue.String())
+			for end, h := range s.timings.Flights {
+				if end != courier.EndValue {
+					set(of(h), end.String())
+				}
+			}
+		}),
+	snapshotprom.Histogram(prefix+"wait_duration_seconds",
+		"Time for which callers waited for values.", nil,
+		func(s stats, set func(snapshotprom.Durations, ...string)) { set(of(&s.timings.Waits)) }),
+}
+
+// of returns h in the form of Prometheus. nil is empty.
+func of(h *courier.Histogram) snapshotprom.Durations {
+	if h == nil {
+		h = &courier.Histogram{}
+	}
+	return snapshotprom.Durations{Count: h.Count, Sum: h.Sum, Buckets: h.Buckets()}
 }
 
 func counter(name, help string, value func(stats) uint64) metric {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache/cluster"
 	"github.com/snowfence/snowfence/cache/cluster/clusterprom"
+	"github.com/snowfence/snowfence/courier"
 	"github.com/snowfence/snowfence/internal/leak"
 	"github.com/snowfence/snowfence/internal/snapshotprom/snapshottest"
 	"github.com/snowfence/snowfence/registry"
@@ -22,6 +24,17 @@ import (
 var users = prometheus.Labels{"cache": "users"}
 
 func TestMain(m *testing.M) { leak.Main(m) }
+
+// A fake has the Stats that a test wants, and an Inspector that shows nothing.
+type fake struct {
+	stats func() cluster.Stats
+	courier.Courier[string, int]
+}
+
+func (f *fake) Stats() cluster.Stats       { return f.stats() }
+func (f *fake) Inspect() courier.Inspector { return &f.Courier }
+
+func of(stats func() cluster.Stats) *fake { return &fake{stats: stats} }
 
 func TestAllIsShown(t *testing.T) {
 	leftOut := []string{
@@ -38,7 +51,7 @@ func TestAllIsShown(t *testing.T) {
 		leftOut = append(leftOut, "Store.Courier."+field)
 	}
 	snapshottest.Fields(t, cluster.Stats{}, func(stats func() cluster.Stats) prometheus.Collector {
-		return clusterprom.New("users", stats)
+		return clusterprom.New("users", of(stats))
 	}, leftOut...)
 }
 
@@ -103,8 +116,13 @@ func TestValues(t *testing.T) {
 		"functions_abandoned":                     float64(s.Store.Courier.Abandoned),
 		"peers":                                   1, "peers_differing": 0, "peer_up peer=a": 1,
 		"peer_synced peer=a": 1,
-	}, snapshottest.Values(t, clusterprom.New("users", func() cluster.Stats { return s }), "snowfence_cluster_",
-		users))
+		"stale_entries":      float64(s.Store.StaleEntries),
+		"not_found_keys":     float64(s.Store.NotFoundKeys),
+		"keys_resting":       0, // see TestLoads
+		"load_duration_seconds outcome=value count": 0,
+		"wait_duration_seconds count":               0,
+	}, snapshottest.Values(t, clusterprom.New("users", of(func() cluster.Stats { return s })),
+		"snowfence_cluster_", users))
 }
 
 func TestPeers(t *testing.T) {
@@ -112,7 +130,7 @@ func TestPeers(t *testing.T) {
 		"a new field: show it, or say here why not")
 	// URL identifies a member as Node does, and is longer. The log has Differs and Failure; the metric
 	// is the number of members that differ.
-	collector := clusterprom.New("users", func() cluster.Stats {
+	collector := clusterprom.New("users", of(func() cluster.Stats {
 		return cluster.Stats{Peers: []cluster.PeerStats{
 			{Node: "a", Breaker: "closed", Synced: true},
 			{Node: "b", Breaker: "open"},
@@ -120,7 +138,7 @@ func TestPeers(t *testing.T) {
 			{Node: "d", Breaker: "half-open", Synced: true},
 			{Node: "\xff", Breaker: "closed"}, // not UTF-8, which would make the whole scrape fail
 		}}
-	})
+	}))
 	all := snapshottest.Values(t, collector, "snowfence_cluster_peer", users)
 	require.Equal(t, map[string]float64{
 		"s": 5, "s_differing": 1,
@@ -128,6 +146,34 @@ func TestPeers(t *testing.T) {
 		"_synced peer=a": 1, "_synced peer=b": 0, "_synced peer=d": 1, `_synced peer="\xff"`: 0,
 	}, all)
 }
+
+// Durations and resting keys come from what Inspect returns.
+func TestLoads(t *testing.T) {
+	c := &backingOff{courier.New[string, int](courier.WithBackoff(time.Hour, time.Hour))}
+	_, _, err := c.Do(t.Context(), "a", func(context.Context) (int, error) { return 1, nil })
+	require.NoError(t, err)
+	for range 2 {
+		_, _, err = c.Do(t.Context(), "b", func(context.Context) (int, error) {
+			return 0, errors.New("down")
+		})
+		require.Error(t, err)
+	}
+	all := snapshottest.Values(t, clusterprom.New("users", c), "snowfence_cluster_", users)
+	require.Equal(t, map[string]float64{
+		"keys_resting": 1, "load_duration_seconds outcome=value count": 1,
+		"load_duration_seconds outcome=error count": 1, "wait_duration_seconds count": 2,
+	}, map[string]float64{
+		"keys_resting": all["keys_resting"],
+		"load_duration_seconds outcome=value count": all["load_duration_seconds outcome=value count"],
+		"load_duration_seconds outcome=error count": all["load_duration_seconds outcome=error count"],
+		"wait_duration_seconds count":               all["wait_duration_seconds count"],
+	})
+}
+
+type backingOff struct{ *courier.Courier[string, int] }
+
+func (*backingOff) Stats() cluster.Stats         { return cluster.Stats{} }
+func (c *backingOff) Inspect() courier.Inspector { return c.Courier }
 
 func Example() {
 	ctx := context.Background()
@@ -147,7 +193,7 @@ func Example() {
 	defer users.Close()
 
 	metrics := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
-	metrics.MustRegister(clusterprom.New("users", users.Stats), registryprom.New(names.Stats))
+	metrics.MustRegister(clusterprom.New("users", users), registryprom.New(names.Stats))
 
 	_, err1 := users.Fetch(ctx, "42")
 	_, err2 := users.Fetch(ctx, "42")

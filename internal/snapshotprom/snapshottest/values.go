@@ -12,7 +12,8 @@ import (
 )
 
 // Values returns the values of a collector whose metrics begin with prefix, by the rest of the
-// metric's name and its labels: "refused_total reason=busy". It checks that each metric has the
+// metric's name and its labels: "refused_total reason=busy"; those of a histogram are the number of
+// values in it, with " count" at the end. It checks that each metric has the
 // constant labels, which the result leaves out, and it lints all metrics.
 func Values(
 	tb testing.TB, c prometheus.Collector, prefix string, constant prometheus.Labels,
@@ -47,6 +48,10 @@ func Values(
 				require.Equal(tb, value, labels[name], f.GetName())
 			}
 			name := strings.Join(words, " ")
+			if h := m.GetHistogram(); h != nil {
+				all[name+" count"] = float64(h.GetSampleCount())
+				continue
+			}
 			all[name] = m.GetGauge().GetValue()
 			if m.Counter != nil {
 				require.Regexp(tb, "_total$", f.GetName())

@@ -82,7 +82,7 @@ func (m *Mesh) nameFree() time.Duration {
 // refuse reports a node that was kept out, unless it has reported that lately.
 func (m *Mesh) refuse(node, addr string, err error) {
 	m.counters.refused.Add(1)
-	if ok, repeats := m.repeats.allow("refused " + node + " " + addr + " " + err.Error()); ok {
+	if ok, repeats := m.repeats.Allow("refused " + node + " " + addr + " " + err.Error()); ok {
 		m.log.Warn("node refused", "refused", node, "addr", addr, "err", err, "repeats", repeats)
 		m.cfg.Handler.Refused(node, addr, err)
 	}

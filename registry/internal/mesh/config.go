@@ -89,7 +89,7 @@ type Handler interface {
 
 	// Refused reports that a node was kept out, by a [*MismatchError] or a [*DuplicateNameError]. If
 	// node is this node's own name, another live member has it, too. Repeats are suppressed for
-	// repeatAfter.
+	// eventlog.Every.
 	Refused(node, addr string, err error)
 }
 

@@ -4,62 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
-	"time"
+
+	"github.com/snowfence/snowfence/internal/eventlog"
 )
-
-// repeatAfter is how long repeats of a log line are suppressed.
-const repeatAfter = 10 * time.Second
-
-// maxRepeats bounds the keys that a limiter remembers.
-const maxRepeats = 512
-
-// A limiter suppresses repeats of log lines.
-type limiter struct {
-	now    func() time.Time
-	mu     sync.Mutex // guards logged
-	logged map[string]*repeat
-}
-
-// A repeat counts the suppressed lines of a key.
-type repeat struct {
-	at    time.Time // when a line was last logged
-	count int       // since
-}
-
-func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, logged: make(map[string]*repeat)}
-}
-
-// allow reports whether a line with this key may be logged, and how many were suppressed since the
-// last one.
-func (l *limiter) allow(key string) (ok bool, repeats int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	r := l.logged[key]
-	if r != nil && now.Sub(r.at) < repeatAfter {
-		r.count++
-		return false, 0
-	}
-	if r == nil {
-		if len(l.logged) >= maxRepeats {
-			clear(l.logged)
-		}
-		r = new(repeat)
-		l.logged[key] = r
-	}
-	repeats = r.count
-	r.at, r.count = now, 0
-	return true, repeats
-}
 
 // A logWriter gets memberlist's lines. Their text, for which there is no typed way, decides on the
 // level; and on a rejection, for the lines of keyTrouble. Most of what memberlist calls an error is
 // normal for a network, and goes to the debug level; a few lines are for the operator.
 type logWriter struct {
 	log      *slog.Logger
-	repeats  *limiter
+	repeats  *eventlog.Limiter
 	rejected func(from string, err error)
 }
 
@@ -124,7 +78,7 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	}
 	// lines that differ in numbers and addresses alone are repeats
 	key := strings.Join(strings.FieldsFunc(line, isDigit), "#")
-	if ok, repeats := w.repeats.allow(key); ok {
+	if ok, repeats := w.repeats.Allow(key); ok {
 		w.log.Log(context.Background(), level, "memberlist: "+line, "repeats", repeats)
 	}
 	return len(b), nil

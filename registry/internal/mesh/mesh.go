@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/snowfence/snowfence/internal/eventlog"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
 
@@ -24,7 +25,7 @@ type Mesh struct {
 	transport *transport
 	keyring   *memberlist.Keyring
 	log       *slog.Logger
-	repeats   *limiter
+	repeats   *eventlog.Limiter
 	self      Member
 	limits    wire.Limits
 	room      int // bytes that a packet has for a frame
@@ -72,7 +73,7 @@ func Open(c Config) (*Mesh, error) {
 	m := &Mesh{
 		cfg:     c,
 		log:     c.Logger.With("node", c.Node),
-		repeats: newLimiter(time.Now),
+		repeats: eventlog.NewLimiter(time.Now),
 		ready:   make(chan struct{}),
 		started: time.Now(),
 

@@ -147,7 +147,7 @@ func (p *peer) send(items []wire.Item) {
 	}
 	if err := m.list.SendReliable(&p.member.node, b); err != nil {
 		m.counters.sendFailed.Add(uint64(len(items)))
-		if ok, repeats := m.repeats.allow("send " + p.member.Name); ok {
+		if ok, repeats := m.repeats.Allow("send " + p.member.Name); ok {
 			m.log.Debug("send failed", "member", p.member.Name, "addr", p.member.Addr, "err", err, "repeats",
 				repeats)
 		}

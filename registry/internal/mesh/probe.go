@@ -217,7 +217,7 @@ func (m *Mesh) sendProbe(x *member, items []wire.Item) {
 func (m *Mesh) sendPacket(x *member, b []byte) bool {
 	err := m.list.SendBestEffort(&x.node, b)
 	if err != nil {
-		if ok, repeats := m.repeats.allow("packet " + x.Name); ok {
+		if ok, repeats := m.repeats.Allow("packet " + x.Name); ok {
 			m.log.Debug("packet not sent", "member", x.Name, "addr", x.Addr, "err", err, "repeats", repeats)
 		}
 	}

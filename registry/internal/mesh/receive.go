@@ -74,7 +74,7 @@ func (m *Mesh) receiveFrame(b []byte, path *pathCounters) {
 
 func (m *Mesh) reject(from string, err error) {
 	m.counters.rejected.Add(1)
-	if ok, repeats := m.repeats.allow("rejected " + host(from) + " " + fmt.Sprintf("%T", err)); ok {
+	if ok, repeats := m.repeats.Allow("rejected " + host(from) + " " + fmt.Sprintf("%T", err)); ok {
 		m.log.Warn("bytes rejected", "from", from, "err", err, "repeats", repeats)
 	}
 	m.cfg.Handler.Rejected(from, err)

@@ -85,7 +85,7 @@ func (m *Mesh) encode(path byte, items []wire.Item) ([]byte, error) {
 // invalid logs a message that can't be encoded: a bug in this program, and no reason to end it.
 func (m *Mesh) invalid(err error) {
 	m.counters.invalid.Add(1)
-	if ok, repeats := m.repeats.allow("invalid"); ok {
+	if ok, repeats := m.repeats.Allow("invalid"); ok {
 		m.log.Error("a message can't be encoded", "err", err, "repeats", repeats)
 	}
 }

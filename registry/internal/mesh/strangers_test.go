@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 
+	"github.com/snowfence/snowfence/internal/eventlog"
 	"github.com/snowfence/snowfence/registry/internal/replica"
 	"github.com/snowfence/snowfence/registry/internal/wire"
 )
@@ -142,7 +143,7 @@ func TestLogLines(t *testing.T) {
 	var rejected []string
 	w := &logWriter{
 		log:     slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		repeats: newLimiter(func() time.Time { return now }),
+		repeats: eventlog.NewLimiter(func() time.Time { return now }),
 		rejected: func(from string, err error) {
 			require.ErrorIs(t, err, ErrKey)
 			rejected = append(rejected, from)
@@ -163,7 +164,7 @@ func TestLogLines(t *testing.T) {
 		"failed, network may be misconfigured"), "level=WARN")
 	require.Empty(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:25"),
 		"only a number differs")
-	now = now.Add(repeatAfter)
+	now = now.Add(eventlog.Every)
 	require.Contains(t, say("[DEBUG] memberlist: Stream connection from=1.2.3.4:31"), "repeats=1")
 	require.Empty(t, say("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt "+
 		"the message from=1.2.3.4:5"))
