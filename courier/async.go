@@ -10,6 +10,7 @@ func init() {
 	async.Start = func(
 		c any, key string, fetch func(context.Context) (any, error), done func(any, bool, error),
 	) {
+		//nolint:errcheck,forcetypeassert // else a bug of package singleflight
 		c.(*Courier[string, any]).start(key, fetch, done)
 	}
 }

@@ -159,6 +159,7 @@ func (b *batch[K, V]) start() {
 
 // call calls the function of the batch. It is the fetch function of the carrier.
 //
+//nolint:unparam // as any fetch function
 func (b *batch[K, V]) call(ctx context.Context) (none V, err error) {
 	outcomes, err := b.fetch(ctx, b.keys)
 	if err != nil {
@@ -269,6 +270,7 @@ func (b *batch[K, V]) deliver(p *flight[K, V], i int) {
 	switch {
 	case err == nil:
 		o := &b.outcomes[i]
+		//nolint:gocritic // as long as outcomes
 		v, err, fine = o.Value, o.Err, b.answers != nil && b.answers[i]
 		remembered, end = err, endOfOutcome(err, fine)
 	case b.result.missed:

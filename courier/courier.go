@@ -104,6 +104,7 @@ type waiter struct {
 // not joined it. It is a function apart, so that callers wait on a small stack: many goroutines
 // have only the first 2 KiB, and to grow a stack takes a tenth of the time of a fetch.
 //
+//go:noinline
 func (c *Courier[K, V]) flightFor(
 	ctx context.Context, key K, fetch func(context.Context) (V, error),
 ) (*flight[K, V], waiter, error) {

@@ -304,6 +304,7 @@ func (m *manyCall[K, V]) waitNested() {
 	// A flight that has not begun waits for nothing: only joined ones can close a cycle.
 	seen := make(map[node]bool)
 	for at, i := range joined {
+		//nolint:gocritic // the seldom case
 		if cycle := breakCycle(parent, &edges[at], seen); cycle != nil {
 			edges[at].to = nil
 			f := m.states[i].flight

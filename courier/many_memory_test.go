@@ -51,6 +51,7 @@ func TestAllocationsOfDoMany(t *testing.T) {
 	for _, n := range []int{1, 100, 10_000} {
 		keys := keysNamed(n)
 		answer := make(outcomes, n)
+		//nolint:unparam // as the type of such functions wants
 		fetch := func(context.Context, []string) (outcomes, error) { return answer, nil }
 		c.DoMany(t.Context(), keys, fetch) // the shards' tables grow
 		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { c.DoMany(t.Context(), keys, fetch) }),

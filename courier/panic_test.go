@@ -27,8 +27,10 @@ func panicOf(t *testing.T, f func()) *courier.PanicError {
 	return p
 }
 
+//go:noinline
 func panicsHere(v any) { panic(v) }
 
+//go:noinline
 func dereferences(p *http.Request) { p.Method = "GET" }
 
 // topFrame returns the function that panicked: the first one below panic that does not belong to

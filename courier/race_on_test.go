@@ -1,3 +1,4 @@
+//go:build race
 
 package courier_test
 

@@ -19,11 +19,13 @@ import (
 
 // The following functions are looked for in stacks.
 
+//go:noinline
 func silentQuery(ch <-chan struct{}) int {
 	<-ch
 	return 1
 }
 
+//go:noinline
 func silentChild(ch <-chan struct{}) { <-ch }
 
 // With the options as they come, the error of a hang says where the function and its child hang.
