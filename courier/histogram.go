@@ -28,7 +28,7 @@ const (
 // from 2^((i-1)/4) to 2^(i/4) seconds.
 func (h *Histogram) Buckets() iter.Seq2[int, uint64] {
 	return func(yield func(int, uint64) bool) {
-		for i, n := range h.buckets {
+		for i, n := range &h.buckets {
 			if n > 0 && !yield(i+firstBucket, n) {
 				return
 			}
@@ -58,7 +58,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 func (h *Histogram) Add(other *Histogram) {
 	h.Count += other.Count
 	h.Sum += other.Sum
-	for i, n := range other.buckets {
+	for i, n := range &other.buckets {
 		h.buckets[i] += n
 	}
 }

@@ -29,7 +29,7 @@ func flightsOf(t *testing.T, c courier.Inspector) []courier.Flight {
 	return flights
 }
 
-func keyText(key any) string { return key.(string) } //nolint:forcetypeassert // all keys are strings
+func keyText(key any) string { return key.(string) } //nolint:errcheck,forcetypeassert // all keys are strings
 
 func TestFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestTimings(t *testing.T) {
 		c := courier.New[string, int](
 			courier.WithIsFailure(func(err error) bool { return err.Error() != "no record" }))
 		after := func(d time.Duration, f func() (int, error)) fetchFunc {
-			return func(ctx context.Context) (int, error) {
+			return func(context.Context) (int, error) {
 				time.Sleep(d)
 				return f()
 			}

@@ -71,7 +71,9 @@ func (e *TimeoutError) withoutStack() *TimeoutError {
 
 // timeoutError returns the outcome of f, which times out at that instant. shown has the stacks of
 // all flights. s.mu is held.
-func (s *shard[K, V]) timeoutError(f *flight[K, V], at instant, shown *stacks.Snapshot) *TimeoutError {
+func (s *shard[K, V]) timeoutError(
+	f *flight[K, V], at instant, shown *stacks.Snapshot,
+) *TimeoutError {
 	age := at.since(f.started)
 	e := &TimeoutError{Key: f.label(), Age: age, Waiters: int(f.waiters)}
 	if s.courier.turns != nil && !f.turn.came() {

@@ -160,7 +160,7 @@ func TestLateChildHasNoLabel(t *testing.T) {
 		var c courier.Courier[string, int]
 		var kept context.Context
 		_, _, err := c.Do(t.Context(), "key", func(ctx context.Context) (int, error) {
-			kept = ctx
+			kept = ctx //nolint:fatcontext // it is kept on purpose
 			return 1, nil
 		})
 		require.NoError(t, err)
@@ -192,9 +192,7 @@ func TestLabels(t *testing.T) {
 		want    map[string]string
 	}{
 		"default": {nil, map[string]string{"courier": "string to map[string]string", "caller": "me"}},
-		"named": {[]courier.Option{courier.WithName("users"), courier.WithKeyText(func(key any) string {
-			return key.(string)
-		})}, map[string]string{"courier": "users", "key": "Ada", "caller": "me"}},
+		"named":   {[]courier.Option{courier.WithName("users"), courier.WithKeyText(keyText)}, map[string]string{"courier": "users", "key": "Ada", "caller": "me"}},
 		"panicking text": {[]courier.Option{courier.WithName("users"), courier.WithKeyText(func(any) string {
 			panic("no text")
 		})}, map[string]string{"courier": "users", "key": "#", "caller": "me"}},

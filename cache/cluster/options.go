@@ -166,9 +166,9 @@ type Options[V any] struct {
 	// error reaches other nodes as text, in a *LoadError.
 	Errors map[string]error
 
-	// Logger gets what somebody should look into (Warn), what happens in the cluster (Info) and single
-	// requests that failed (Debug). Cache.Logger gets it too, unless that is set. If it is nil, nothing
-	// is logged.
+	// Logger gets what somebody should look into (Warn), what happens in the cluster (Info) and
+	// single requests that failed (Debug). It is Cache.Logger, too, unless that is set. If it is
+	// nil, nothing is logged.
 	Logger *slog.Logger
 }
 
