@@ -110,8 +110,12 @@ func (s *shard[K, V]) show() (shown []Flight, flights []*flight[K, V]) {
 	defer s.mu.Unlock()
 	at := now()
 	show := func(f *flight[K, V]) {
+		waiters := int(f.waiters)
+		if f.ended { // they have the outcome
+			waiters = 0
+		}
 		shown = append(shown, Flight{
-			Key: f.key, Age: at.since(f.started), Waiters: int(f.waiters), State: f.state(),
+			Key: f.key, Age: at.since(f.started), Waiters: waiters, State: f.state(),
 			Label: f.labelID(),
 		})
 		flights = append(flights, f)

@@ -102,6 +102,7 @@ func TestAViewNamesTheFlightThatHangsAndItsLine(t *testing.T) {
 				synctest.Wait()
 				f = snapshot(t, h).Sources[0].Flights.Rows[0]
 				require.Equal(t, "abandoned", f.State)
+				require.Zero(t, f.Waiters)
 				require.Contains(t, f.Stack, "hangHere")
 				close(release)
 				synctest.Wait()
