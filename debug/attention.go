@@ -2,6 +2,7 @@ package debug
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/snowfence/snowfence/courier"
@@ -27,9 +28,9 @@ func (v *Section) findAttention(slow time.Duration) {
 		case c.Gauge && c.Value > 0:
 			v.attend("%s (%s)", c.Attention, human.Count(c.Value))
 		case perSecond > 0:
-			v.attend("%s (%s, for %s)", c.Attention,
+			v.attend("%s (%s in the last %s)", c.Attention,
 				human.Plural(int(perSecond*v.WindowSeconds+0.5), "time", "times"),
-				human.Plain(seconds(v.WindowSeconds)))
+				human.Plain(seconds(math.Ceil(v.WindowSeconds))))
 		}
 	}
 	for _, m := range v.Members {

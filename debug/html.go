@@ -62,11 +62,18 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"slots":    slotsOf,
 	"few":      func(a []Attention) []Attention { return a[:min(len(a), fewAttention)] },
 	"rest":     func(a []Attention) int { return max(0, len(a)-fewAttention) },
+	"fewRows":  func(f []Flight) []Flight { return f[:min(len(f), fewRows)] },
+	"restRows": func(f []Flight) []Flight { return f[min(len(f), fewRows):] },
+	"rows":     func(s *Section, f []Flight) map[string]any { return map[string]any{"Name": s.Name, "Rows": f} },
 	"source":   func(v *Snapshot, s *Section) map[string]any { return map[string]any{"View": v, "S": s} },
 }).Parse(pageHTML))
 
-// fewAttention is the number of lines that come before all sources.
-const fewAttention = 20
+const (
+	// fewAttention bounds the lines that come before all sources.
+	fewAttention = 20
+	// fewRows is the number of flights that are not folded.
+	fewRows = 8
+)
 
 func writeHTML(to *bytes.Buffer, v *Snapshot) error { return page.Execute(to, v) }
 
