@@ -52,7 +52,8 @@ func (v *Section) findHanging(slow time.Duration) {
 	oldest := 0.0
 	bad := f.States[courier.Late.String()] + f.States[courier.Abandoned.String()]
 	where := ""
-	for _, row := range f.Rows { // the oldest first
+	for i := range f.Rows { // the oldest first
+		row := &f.Rows[i]
 		late := row.State == courier.Late.String() || row.State == courier.Abandoned.String()
 		if !late && row.AgeSeconds >= slow.Seconds() {
 			bad++

@@ -21,8 +21,8 @@ const (
 	maxWaits  = 8 // keys that one flight waits for
 )
 
-// collect makes the section of a source. It holds no lock of the handler, and calls functions of the
-// user, so it may hang or panic.
+// collect makes the section of a source. It holds no lock of the handler, and calls functions of
+// the user, so it may hang or panic.
 func (h *Handler) collect(s *source) *Section {
 	v := &Section{Name: clean(s.name, maxKey)}
 	state, c := s.of.State(maxHot), s.of.Inspect()
@@ -95,7 +95,8 @@ func (h *Handler) flights(c courier.Inspector) *Flights {
 	slices.SortFunc(oldest, olderFirst)
 	oldest = oldest[:min(len(oldest), h.o.Rows)]
 	v.Rows, v.More = make([]Flight, len(oldest)), v.Total-len(oldest)
-	for i, f := range oldest {
+	for i := range oldest {
+		f := &oldest[i]
 		row := Flight{
 			Key: h.keyText(f.Key, f.KeyText), AgeSeconds: f.Age.Seconds(), Waiters: f.Waiters,
 			State: f.State.String(), Label: f.Label,
@@ -115,7 +116,8 @@ func (h *Handler) flights(c courier.Inspector) *Flights {
 // enough.
 func (v *Flights) addStacks(shown, hang []seen, all *stacks.Snapshot) {
 	places := make(map[string]*Place)
-	for _, f := range hang {
+	for i := range hang {
+		f := &hang[i]
 		stack, err := all.Of(f.Label, f.began)
 		if err != nil {
 			continue
@@ -138,7 +140,8 @@ func (v *Flights) addStacks(shown, hang []seen, all *stacks.Snapshot) {
 	})
 	v.Places = v.Places[:min(len(v.Places), maxPlaces)]
 	room := maxStacks
-	for i, f := range shown {
+	for i := range shown {
+		f := &shown[i]
 		row := &v.Rows[i]
 		if f.State == courier.Queued {
 			row.NoStack = "it waits for its turn (courier.WithMaxConcurrent)"

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -127,9 +128,13 @@ func (h *Handler) Snapshot(ctx context.Context, names ...string) *Snapshot {
 	sources := slices.Clone(h.sources)
 	h.mu.Unlock()
 	if len(names) > 0 {
-		sources = slices.DeleteFunc(sources, func(s *source) bool { return !slices.Contains(names, s.name) })
+		sources = slices.DeleteFunc(sources, func(s *source) bool {
+			return !slices.Contains(names, s.name)
+		})
 	}
-	v := &Snapshot{Time: time.Now(), Goroutines: runtime.NumGoroutine(), Sources: make([]*Section, len(sources))}
+	v := &Snapshot{
+		Time: time.Now(), Goroutines: runtime.NumGoroutine(), Sources: make([]*Section, len(sources)),
+	}
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for i, s := range sources {
@@ -150,7 +155,9 @@ func (h *Handler) Snapshot(ctx context.Context, names ...string) *Snapshot {
 func (h *Handler) section(ctx context.Context, s *source) *Section {
 	ctx, cancel := context.WithCancel(courier.ContextWithPatience(ctx, patience))
 	defer cancel()
-	v, _, err := h.views.Do(ctx, s, func(context.Context) (*Section, error) { return h.collect(s), nil })
+	v, _, err := h.views.Do(ctx, s, func(context.Context) (*Section, error) {
+		return h.collect(s), nil
+	})
 	if err == nil {
 		return v
 	}
@@ -196,7 +203,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", content)
-	header.Set("Content-Length", fmt.Sprint(body.Len()))
+	header.Set("Content-Length", strconv.Itoa(body.Len()))
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
@@ -207,7 +214,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// formatOf returns the function that writes a format, and its media type; nil for an unknown format.
+// formatOf returns the function that writes a format, and its media type; nil if it is unknown.
 func formatOf(format string, accept []string) (func(*bytes.Buffer, *Snapshot) error, string) {
 	if accepted := strings.Join(accept, ","); format == "" {
 		switch {

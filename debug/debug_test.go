@@ -31,7 +31,7 @@ func newPage(t *testing.T, o debug.Options) *debug.Handler {
 func view(t *testing.T, h http.Handler, query string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/any/where?"+query, nil))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/any/where?"+query, http.NoBody))
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	return w.Body.String()
@@ -42,6 +42,15 @@ func snapshot(t *testing.T, h http.Handler) (v debug.Snapshot) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(view(t, h, "format=json")), &v))
 	return v
+}
+
+// start calls Do in a goroutine.
+func start[K comparable](
+	t *testing.T, c *courier.Courier[K, int], key K, fetch func(context.Context) (int, error),
+) {
+	t.Helper()
+	ctx := t.Context()
+	go func() { _, _, _ = c.Do(ctx, key, fetch) }()
 }
 
 // hangHere is the function whose name is in stacks.
@@ -71,11 +80,13 @@ func TestAViewNamesTheFlightThatHangsAndItsLine(t *testing.T) {
 
 				release := make(chan struct{})
 				for range 3 {
-					go users.Fetch(t.Context(), "alice@example.com",
-						func(ctx context.Context, _ string) (int, error) {
-							fetch(ctx, release)
-							return 1, nil
-						})
+					go func() {
+						_, _ = users.Fetch(t.Context(), "alice@example.com",
+							func(ctx context.Context, _ string) (int, error) {
+								fetch(ctx, release)
+								return 1, nil
+							})
+					}()
 				}
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
@@ -119,7 +130,7 @@ func TestAViewShowsWhatANestedFlightWaitsFor(t *testing.T) {
 		h := newPage(t, debug.Options{})
 		h.Add("c", debug.Courier(c))
 		release := make(chan struct{})
-		go c.Do(t.Context(), "outer", func(ctx context.Context) (int, error) {
+		start(t, c, "outer", func(ctx context.Context) (int, error) {
 			v, _, err := c.Do(ctx, "inner", func(context.Context) (int, error) {
 				hangHere(release)
 				return 1, nil
@@ -227,7 +238,7 @@ func TestKeysAreHostile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hostile = "</script><script>alert(1)</script>\x1b[2J\u202egnp\xff"
 		c := courier.New[string, int](
-			courier.WithKeyText(func(key any) string { return key.(string) }),
+			courier.WithKeyText(func(key any) string { return fmt.Sprint(key) }),
 			courier.WithBackoff(time.Minute, time.Hour), courier.WithName("<b>name</b>"))
 		h := newPage(t, debug.Options{})
 		h.Add("<i>source</i>", debug.Courier(c))
@@ -240,7 +251,7 @@ func TestKeysAreHostile(t *testing.T) {
 			require.Error(t, err)
 		}
 		release := make(chan struct{})
-		go c.Do(t.Context(), hostile+"2", func(context.Context) (int, error) { <-release; return 1, nil })
+		start(t, c, hostile+"2", func(context.Context) (int, error) { <-release; return 1, nil })
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		html := view(t, h, "format=html")
@@ -269,7 +280,7 @@ func TestTenThousandFlightsMakeASmallPage(t *testing.T) { //nolint:paralleltest 
 		h.Add("c", debug.Courier(c))
 		release := make(chan struct{})
 		for i := range n {
-			go c.Do(t.Context(), i, func(context.Context) (int, error) {
+			start(t, c, i, func(context.Context) (int, error) {
 				hangHere(release)
 				return 1, nil
 			})
@@ -305,7 +316,7 @@ func TestASourceThatHangsDoesNotHangThePage(t *testing.T) {
 		h.Add("stuck", debug.Courier(c))
 		h.Add("well", debug.Courier(well))
 		h.Add("panics", panics{debug.Courier(well)})
-		go c.Do(t.Context(), 1, func(context.Context) (int, error) { <-release; return 1, nil })
+		start(t, c, 1, func(context.Context) (int, error) { <-release; return 1, nil })
 		synctest.Wait()
 		began := time.Now()
 		v := snapshot(t, h)
@@ -352,7 +363,7 @@ func TestMethodsFormatsAndSources(t *testing.T) {
 	h.Add("b", debug.Courier(courier.New[int, int]()))
 	call := func(method, target, accept string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequestWithContext(t.Context(), method, target, nil)
+		r := httptest.NewRequestWithContext(t.Context(), method, target, http.NoBody)
 		r.Header.Set("Accept", accept)
 		h.ServeHTTP(w, r)
 		return w
@@ -389,7 +400,7 @@ func TestThePageRunsNothingButItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newPage(t, debug.Options{})
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?format=html", nil))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?format=html", http.NoBody))
 	policy := w.Header().Get("Content-Security-Policy")
 	require.Contains(t, policy, "default-src 'none'")
 	require.NotContains(t, policy, "unsafe")

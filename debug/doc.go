@@ -1,5 +1,5 @@
-// Package debug shows what goes on in the caches and couriers of a process: a page for a person with
-// a browser, JSON for a program, and text for curl.
+// Package debug shows what goes on in the caches and couriers of a process: a page for a browser,
+// JSON for a program, and text for curl.
 //
 //	page, err := debug.New(debug.Options{})
 //	…
@@ -7,8 +7,8 @@
 //	mux.Handle("/debug/snowfence/", page)
 //
 // Nothing is shown that was not added, and the handler is mounted nowhere by itself. Package
-// clusterdebug makes sources of caches of a cluster. Like net/http/pprof, the page is for operators:
-// mount it where users can't reach it.
+// clusterdebug makes sources of caches of a cluster. Like net/http/pprof, the page is for
+// operators: mount it where users can't reach it.
 //
 // # What it shows
 //

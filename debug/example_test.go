@@ -27,7 +27,8 @@ func Example() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	answer, err := http.Get(server.URL + "/debug/snowfence/?format=text")
+	answer, err := server.Client().Get( //nolint:noctx // in a process
+		server.URL + "/debug/snowfence/?format=text")
 	if err != nil {
 		panic(err)
 	}

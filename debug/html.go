@@ -25,7 +25,8 @@ var (
 
 // policy lets the page use its own style sheet and script, fetch itself, and nothing else.
 var policy = strings.Join([]string{
-	"default-src 'none'", "img-src data:", "style-src " + hashOf(pageCSS), "script-src " + hashOf(pageJS),
+	"default-src 'none'", "img-src data:", "style-src " + hashOf(pageCSS),
+	"script-src " + hashOf(pageJS),
 	"connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 }, "; ")
 
@@ -35,10 +36,10 @@ func hashOf(text string) string {
 }
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"css":      func() template.CSS { return template.CSS(pageCSS) }, //nolint:gosec // a part of the program
+	"css":      func() template.CSS { return template.CSS(pageCSS) }, //nolint:gosec // the program's
 	"js":       func() template.JS { return template.JS(pageJS) },    //nolint:gosec // as above
 	"seconds":  func(s float64) string { return human.Duration(seconds(s)) },
-	"count":    func(n any) string { return group(n) },
+	"count":    group,
 	"percent":  shortPercent,
 	"ratio":    func(r *float64) string { return shortPercent(*r) },
 	"rate":     human.Rate,
@@ -64,8 +65,12 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"rest":     func(a []Attention) int { return max(0, len(a)-fewAttention) },
 	"fewRows":  func(f []Flight) []Flight { return f[:min(len(f), fewRows)] },
 	"restRows": func(f []Flight) []Flight { return f[min(len(f), fewRows):] },
-	"rows":     func(s *Section, f []Flight) map[string]any { return map[string]any{"Name": s.Name, "Rows": f} },
-	"source":   func(v *Snapshot, s *Section) map[string]any { return map[string]any{"View": v, "S": s} },
+	"rows": func(s *Section, f []Flight) map[string]any {
+		return map[string]any{"Name": s.Name, "Rows": f}
+	},
+	"source": func(v *Snapshot, s *Section) map[string]any {
+		return map[string]any{"View": v, "S": s}
+	},
 }).Parse(pageHTML))
 
 const (

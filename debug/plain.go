@@ -13,7 +13,8 @@ import (
 // writeText writes v for a terminal.
 func writeText(to *bytes.Buffer, v *Snapshot) error {
 	t := tabwriter.NewWriter(to, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "%s, %s\n", v.Time.UTC().Format(time.RFC3339), human.Plural(v.Goroutines, "goroutine", "goroutines"))
+	fmt.Fprintf(t, "%s, %s\n", v.Time.UTC().Format(time.RFC3339),
+		human.Plural(v.Goroutines, "goroutine", "goroutines"))
 	for _, a := range v.Attention {
 		fmt.Fprintf(t, "! %s: %s\n", a.Source, a.Text)
 	}
@@ -47,14 +48,15 @@ func writeSection(t *tabwriter.Writer, s *Section) {
 	for _, p := range s.Flights.Places {
 		fmt.Fprintf(t, "  %s in %s\n", human.Plural(p.Flights, "flight", "flights"), p.Where)
 	}
-	for _, f := range s.Flights.Rows {
-		fmt.Fprintf(t, "  flight %s\t%s\t%s\t%s\t%s\n", f.Key, f.State, human.Duration(seconds(f.AgeSeconds)),
-			human.Plural(f.Waiters, "caller", "callers"), f.place())
+	for i := range s.Flights.Rows {
+		f := &s.Flights.Rows[i]
+		fmt.Fprintf(t, "  flight %s\t%s\t%s\t%s\t%s\n", f.Key, f.State,
+			human.Duration(seconds(f.AgeSeconds)), human.Plural(f.Waiters, "caller", "callers"), f.place())
 	}
 	writeMore(t, s.Flights.More, "flights")
 	for _, r := range s.Resting.Rows {
-		fmt.Fprintf(t, "  resting %s\t%s\tuntil %s\t%s\n", r.Key, human.Plural(r.Failures, "failure", "failures"),
-			r.Until.UTC().Format(time.TimeOnly), r.Error)
+		fmt.Fprintf(t, "  resting %s\t%s\tuntil %s\t%s\n", r.Key,
+			human.Plural(r.Failures, "failure", "failures"), r.Until.UTC().Format(time.TimeOnly), r.Error)
 	}
 	writeMore(t, s.Resting.More, "resting keys")
 	for _, k := range s.Suspects {

@@ -25,11 +25,12 @@ const (
 	leastReplaced = 4
 )
 
-// clean returns s without control characters, which are shown as Go would escape them, and no longer
-// than most. Marks that change the direction of text, and bytes that are no UTF-8, count as such.
+// clean returns s without control characters, which are shown as Go would escape them, and no
+// longer than most. Marks that change the direction of text, and bytes that are no UTF-8, count as
+// such.
 func clean(s string, most int) string {
 	var b strings.Builder
-	for len(s) > 0 {
+	for s != "" {
 		r, size := utf8.DecodeRuneInString(s)
 		if b.Len()+size > most {
 			return b.String() + "…"
@@ -58,8 +59,11 @@ func (h *Handler) keyText(key any, text string) (shown string) {
 	if h.o.KeyText == nil {
 		return clean(text, maxKey)
 	}
-	shown = "?"
-	defer func() { _ = recover() }()
+	defer func() {
+		if recover() != nil {
+			shown = "?"
+		}
+	}()
 	return clean(h.o.KeyText(key), maxKey)
 }
 
@@ -68,8 +72,11 @@ func (h *Handler) errorText(c courier.Inspector, key any, err error) (shown stri
 	if err == nil {
 		return ""
 	}
-	shown = "its text can't be had"
-	defer func() { _ = recover() }() // of functions of the user
+	defer func() { // the error is the user's
+		if recover() != nil {
+			shown = "its text can't be had"
+		}
+	}()
 	text := err.Error()
 	keys := []any{key}
 	if deadlock := (*courier.DeadlockError)(nil); errors.As(err, &deadlock) {

@@ -25,7 +25,7 @@ func TestDebugPage(t *testing.T) {
 	for path, want := range map[string]string{
 		"": "subject (courier)", "debug/pprof/goroutine?debug=1": "goroutine profile:",
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, http.NoBody)
 		require.NoError(t, err)
 		answer, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)

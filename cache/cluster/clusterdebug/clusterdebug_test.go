@@ -86,7 +86,7 @@ func TestMembersAndSuspectKeysAreShown(t *testing.T) {
 	for _, format := range []string{"html", "json", "text"} {
 		w := httptest.NewRecorder()
 		page.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet,
-			"/?format="+format, nil))
+			"/?format="+format, http.NoBody))
 		body := w.Body.String()
 		require.NotContains(t, body, "alice", format)
 		require.Contains(t, body, "connection refused", format)
