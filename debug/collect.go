@@ -18,7 +18,9 @@ const (
 	stackAge  = 100 * time.Millisecond
 	maxPlaces = 5
 	maxHot    = 10
-	maxWaits  = 8 // keys that one flight waits for
+	// leastSample is the number of sampled hits from which shares of them mean something.
+	leastSample = 20
+	maxWaits    = 8 // keys that one flight waits for
 )
 
 // collect makes the section of a source. It holds no lock of the handler, and calls functions of
@@ -46,6 +48,9 @@ func (h *Handler) collect(s *source) *Section {
 	}
 	if hot := state.Hottest; hot != nil {
 		v.Hottest = &Hottest{Sampled: hot.Sampled, Keys: []HotKey{}}
+		if hot.Sampled < leastSample {
+			hot.Keys = nil
+		}
 		for _, k := range hot.Keys {
 			v.Hottest.Keys = append(v.Hottest.Keys,
 				HotKey{h.keyText(k.Key, k.KeyText), float64(k.Hits) / float64(hot.Sampled)})

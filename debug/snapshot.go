@@ -121,7 +121,7 @@ type Bucket struct {
 }
 
 // Hottest are the keys that were asked for most, as far as a sample of the hits shows: see
-// cache.HotKeys.
+// cache.HotKeys. There are none while the sample has fewer than 20 hits.
 type Hottest struct {
 	Sampled int      `json:"sampled"` // hits in the sample
 	Keys    []HotKey `json:"keys"`
