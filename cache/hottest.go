@@ -38,10 +38,10 @@ const (
 	leastHot = 2
 )
 
-// hitSamples holds a sample of hits: for each the shard's number and the key's hash, since a pointer
-// would keep an evicted entry in memory. 0 is a free place. A new sample takes the place of any
-// other one, whatever the stripe, so that each stripe has a part of the sample in proportion to its
-// hits.
+// hitSamples holds a sample of hits: for each the shard's number and the key's hash, since a
+// pointer would keep an evicted entry in memory. 0 is a free place. A new sample takes the place of
+// any other one, whatever the stripe, so that each stripe has a part of the sample in proportion to
+// its hits.
 type hitSamples [sampleSize]atomic.Uint64
 
 // look does what not every hit has to do: it adapts the clock and samples the hit. n is the number
@@ -60,11 +60,10 @@ func (c *Cache[K, V]) look(s *shard[K, V], e *entry[K, V], on *stripe, n uint64)
 	}
 }
 
-// Hottest returns the n keys that were asked for most of late, as far as a sample of the hits shows.
-// Keys that the sample has once, or that have left the cache, are left out. The first call returns
-// none: it starts the sample, which costs hits nothing that can be measured. Misses do not count:
-// those are in the courier's statistics. If the keys are asked for in a fixed cycle, whose length
-// is a power of two, the sample may have a few of them alone.
+// Hottest returns the n keys that were asked for most of late, as far as a sample of the hits
+// shows. Keys that the sample has once, or that have left the cache, are left out. The first call
+// returns none: it starts the sample, which costs hits nothing that can be measured. Misses do not
+// count. If the keys are asked for in a fixed cycle, the sample may have a few of them alone.
 //
 // Hottest takes no lock, and its work does not grow with the cache.
 func (c *Cache[K, V]) Hottest(n int) HotKeys {

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ func TestKeyTextIsThatOfFlights(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]Option{
 		"hashed": nil,
-		"shown":  {WithKeyText(func(key any) string { return "user " + key.(string) })},
+		"shown":  {WithKeyText(func(key any) string { return fmt.Sprint("user ", key) })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package snowball
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -51,7 +52,7 @@ func TestTheDebugPageShowsTheFault(t *testing.T) {
 		require.NoError(t, err)
 		var want []string
 		for _, key := range failing {
-			want = append(want, fmt.Sprint(key))
+			want = append(want, strconv.FormatUint(key, 10))
 		}
 		require.ElementsMatch(t, want, keys["snowball, fix off"])
 		// These flights come one after the other, and profiles rest longer each time in a bubble.
