@@ -106,8 +106,8 @@ func (c *Courier[K, V]) keyText(key K, hash uint64) (text string) {
 	return c.cfg.keyText(key)
 }
 
-// KeyText returns what Flights, Resting and Slowest show of key, to compare with. It is empty if key
-// is not of type K.
+// KeyText returns what Flights, Resting and Slowest show of key, to compare with. It is empty if
+// key is not of type K.
 func (c *Courier[K, V]) KeyText(key any) string {
 	k, ok := key.(K)
 	if !ok {
