@@ -73,6 +73,7 @@ type Cache[K comparable, V any] struct {
 	callbacks   callbacks[K, V]
 	counters    counters
 	log         *eventlog.Log // nil: there is no Options.Logger
+	sampled     atomic.Pointer[hitSamples] // nil until the first call of Hottest
 
 	onRemoval func(K, V) // set by packages lru and expirable; see package hook
 
@@ -159,16 +160,13 @@ func (c *Cache[K, V]) lookup(key K) *entry[K, V] {
 		stripe.misses.Add(1)
 		return nil
 	}
-	if expires := e.expiry(); expires != never {
-		if c.clock.reached(expires) {
-			stripe.misses.Add(1)
-			return nil
-		}
-		if stripe.hits.Load()%adaptEvery == 0 {
-			c.clock.adapt(stripe)
-		}
+	if expires := e.expiry(); expires != never && c.clock.reached(expires) {
+		stripe.misses.Add(1)
+		return nil
 	}
-	stripe.hits.Add(1)
+	if n := stripe.hits.Add(1); n%lookEvery == 0 {
+		c.look(s, e, stripe, n)
+	}
 	s.touch(e)
 	return e
 }

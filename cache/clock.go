@@ -42,9 +42,6 @@ type clock struct {
 const DefaultClockError = time.Millisecond
 
 const (
-	// adaptEvery is the number of a stripe's hits between two calls of adapt.
-	adaptEvery = 64
-
 	// minHitRate is the number of hits per second, in one stripe, from which the
 	// goroutine costs less than it saves.
 	minHitRate = 10_000
@@ -78,7 +75,8 @@ func (k *clock) approx() int64 {
 }
 
 // adapt corrects the coarse time if that is late, or starts the goroutine if hits of s
-// have become frequent. Every adaptEvery-th hit of s that needs the time calls it.
+// have become frequent. Every lookEvery-th hit of s calls it, if it needs the
+// time.
 func (k *clock) adapt(s *stripe) {
 	if k.maxError < 0 {
 		return
@@ -92,7 +90,7 @@ func (k *clock) adapt(s *stripe) {
 	switch since := now - last; {
 	case coarse != 0 && now-coarse > int64(k.maxError):
 		k.advance(now)
-	case coarse == 0 && last != 0 && since < int64(time.Second)*adaptEvery/minHitRate:
+	case coarse == 0 && last != 0 && since < int64(time.Second)*lookEvery/minHitRate:
 		k.start()
 	}
 }

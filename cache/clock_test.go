@@ -61,7 +61,7 @@ func TestClockIsExact(t *testing.T) {
 			c, err := New(Options[int, int]{TTL: time.Hour, ClockError: tt.may})
 			require.NoError(t, err)
 			c.Set(1, 1)
-			for range 10 * adaptEvery {
+			for range 10 * lookEvery {
 				c.Get(1)
 				require.False(t, c.clock.keeping())
 				time.Sleep(tt.between)
@@ -150,7 +150,7 @@ func TestCacheFromOutsideOfBubble(t *testing.T) {
 					c.Set(1, 1)
 					c.SetTTL(2, 2, 0)
 					time.Sleep(time.Minute - 1)
-					for range 3 * adaptEvery {
+					for range 3 * lookEvery {
 						_, ok := c.Get(1)
 						require.True(t, ok, "just before the TTL ends")
 					}

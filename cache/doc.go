@@ -22,6 +22,9 @@
 // cores. There are 16 stripes per core. Two goroutines that run at once and share a
 // stripe pay for moving its cache line, and for nothing else.
 //
+// No key has a counter. [Cache.Hottest] estimates which keys are asked for most, from a sample that
+// is taken where every 64th hit of a stripe looks at the clock.
+//
 // Each shard has a [Policy] that chooses which entry to evict. It reads the marks
 // when it needs room. LRU gives an entry that was used a second chance: its hit
 // ratio is mostly better than a strict LRU's, and at most one percentage point

@@ -96,10 +96,9 @@ func (h hooks[K, V]) Hit(key K, now *int64) (value V, ttl time.Duration, ok bool
 		}
 	}
 	stripe := h.stripes.local() // as lookup: a function for both would cost each hit a call
-	if e.expiry() != never && stripe.hits.Load()%adaptEvery == 0 {
-		h.clock.adapt(stripe)
+	if n := stripe.hits.Add(1); n%lookEvery == 0 {
+		h.look(s, e, stripe, n)
 	}
-	stripe.hits.Add(1)
 	s.touch(e)
 	switch expires := e.expiry(); {
 	case now == nil:

@@ -14,6 +14,7 @@ import (
 // take a context use it.
 type node interface {
 	label() any          // the key
+	labelText() string   // what may be shown of it
 	over() bool          // no caller can wait for it any more
 	edges() *edges       // the flights that it waits for
 	carrier() node       // a passenger's carrier, for which it waits as well; else nil
@@ -86,6 +87,13 @@ func (f *flight[K, V]) label() any {
 		return f.batch.passengers[0].key
 	}
 	return f.key
+}
+
+func (f *flight[K, V]) labelText() string {
+	if f.isCarrier() {
+		f = &f.batch.passengers[0]
+	}
+	return f.shard.courier.keyText(f.key, f.hash)
 }
 
 func (f *flight[K, V]) carrier() node {

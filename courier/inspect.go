@@ -21,6 +21,9 @@ type Inspector interface {
 	Slowest() []SlowFlight
 	// Timings returns the durations of flights and waits.
 	Timings() Timings
+	// KeyText returns what may be shown of a key: see WithKeyText. It is empty if key is not of the
+	// type of the courier's keys.
+	KeyText(key any) string
 }
 
 // A Flight describes a flight as it was when it was looked at.
@@ -34,6 +37,8 @@ type Flight struct {
 	// WaitsFor has the keys of the flights that its function waits for in nested calls, of this
 	// courier or others.
 	WaitsFor []any
+	// WaitsForText has what may be shown of these keys.
+	WaitsForText []string
 
 	// Label is the value of the pprof label "flight" of its goroutines. The keys of one call of
 	// DoMany have the same one.
@@ -88,6 +93,7 @@ func (c *Courier[K, V]) Flights() iter.Seq[Flight] {
 				}
 				for _, n := range edges {
 					shown[i].WaitsFor = append(shown[i].WaitsFor, n.label())
+					shown[i].WaitsForText = append(shown[i].WaitsForText, n.labelText())
 				}
 				shown[i].KeyText = c.keyText(f.key, f.hash)
 				if !yield(shown[i]) {
@@ -98,14 +104,18 @@ func (c *Courier[K, V]) Flights() iter.Seq[Flight] {
 	}
 }
 
-// show returns the shard's flights, but for WaitsFor and KeyText.
+// show returns the shard's flights, but for the texts and WaitsFor.
 func (s *shard[K, V]) show() (shown []Flight, flights []*flight[K, V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := now()
 	show := func(f *flight[K, V]) {
+		waiters := int(f.waiters)
+		if f.ended { // they have the outcome
+			waiters = 0
+		}
 		shown = append(shown, Flight{
-			Key: f.key, Age: at.since(f.started), Waiters: int(f.waiters), State: f.state(),
+			Key: f.key, Age: at.since(f.started), Waiters: waiters, State: f.state(),
 			Label: f.labelID(),
 		})
 		flights = append(flights, f)

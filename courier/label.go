@@ -111,6 +111,17 @@ func (c *Courier[K, V]) keyText(key K, hash uint32) (text string) {
 	return c.cfg.keyText(key)
 }
 
+// KeyText returns what Flights, Resting and Slowest show of key, to compare with. It is empty if
+// key is not of type K.
+func (c *Courier[K, V]) KeyText(key any) string {
+	k, ok := key.(K)
+	if !ok {
+		return ""
+	}
+	_, hash := c.shardOf(k, equalsItself(k))
+	return c.keyText(k, hash)
+}
+
 // name returns the courier's name: WithName, or else the types of its keys and values.
 func (c *Courier[K, V]) name() string {
 	if c.cfg.name != "" {

@@ -20,7 +20,7 @@ const (
 type config struct {
 	node            int
 	publicPort      int // for users
-	internalPort    int // for Prometheus and health checks
+	internalPort    int // for Prometheus, health checks and the debug page
 	cachePort       int // for the caches of the other nodes
 	registryPort    int // for the registry
 	ttl             time.Duration
@@ -61,6 +61,8 @@ For users, on 8081, 8082, 8083:
 For operators, on 9081, 9082, 9083:
   GET    /healthz      returns 200 while the node serves, 503 while it shuts down
   GET    /metrics      returns metrics for Prometheus
+  GET    /debug/snowfence/
+                       shows the loads under way, the members and more
 
 If THUMBNAILS_SECRET is set, to 32 random bytes or more and the same on all nodes, they speak TLS
 with each other and refuse everybody else.

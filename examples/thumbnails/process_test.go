@@ -158,6 +158,9 @@ func TestEnd(t *testing.T) {
 	waits := make(chan answer, 1)
 	go func() { waits <- s.thumb(http.MethodGet, 1, "cat") }()
 	soon(func() bool { return s.metric(t, 1, "snowfence_cluster_callers_waiting") == 1 })
+	page := s.inside(1, "/debug/snowfence/?format=text")
+	require.NoError(t, page.err)
+	require.Contains(t, page.body, "thumbs (cluster)")
 
 	cancel()
 	soon(func() bool { return s.health(1).status == http.StatusServiceUnavailable })

@@ -16,7 +16,9 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster"
+	"github.com/snowfence/snowfence/cache/cluster/clusterdebug"
 	"github.com/snowfence/snowfence/cache/cluster/clusterprom"
+	"github.com/snowfence/snowfence/debug"
 	"github.com/snowfence/snowfence/registry"
 	"github.com/snowfence/snowfence/registry/registryprom"
 )
@@ -60,7 +62,13 @@ func serve(ctx context.Context, c config, log *slog.Logger) (err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(
 		clusterprom.New("thumbs", thumbs), registryprom.New(names.Stats))
+	page, err := debug.New(debug.Options{})
+	if err != nil {
+		return err
+	}
+	page.Add("thumbs", clusterdebug.New(thumbs))
 	mux := http.NewServeMux()
+	mux.Handle("/debug/snowfence/", page)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if ctx.Err() != nil {

@@ -56,9 +56,10 @@ type call[P, R any] struct {
 	params     P
 	set        *params.Set
 
-	scenario string
-	dir      string
-	check    bool
+	scenario  string
+	dir       string
+	check     bool
+	debugAddr string
 }
 
 // Command returns the commands of an experiment: the visible one and, if it has child processes, a
@@ -100,6 +101,9 @@ func newCall[P, R any](e *Experiment[P, R], out *Output) (*call[P, R], *cobra.Co
 	c.set.AddFlags(cmd)
 	flags.BoolVar(&c.check, "check", false, "exit with 1 if a check does not hold")
 	flags.StringVar(&c.dir, "out", "", "write a report into this `folder`")
+	if e.Shows {
+		flags.StringVar(&c.debugAddr, "debug-addr", "", "`host:port` of the debug page")
+	}
 	if err := errors.Join(cmd.MarkFlagFilename("scenario", "yaml", "yml", "json"),
 		cmd.MarkFlagDirname("out")); err != nil {
 		panic(err) // the flags were defined just now
@@ -129,6 +133,14 @@ func (c *call[P, R]) run(cmd *cobra.Command) error {
 	}
 	line := c.out.progress()
 	env := Env{Progress: line.Update}
+	if c.debugAddr != "" {
+		page, stop, err := serveDebug(cmd.Context(), c.debugAddr, c.out.Stderr)
+		if err != nil {
+			return usage(err)
+		}
+		defer stop()
+		env.Debug = page
+	}
 	if e.Child != nil {
 		self, err := os.Executable()
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/snowfence/snowfence/debug"
 	"github.com/snowfence/snowfence/internal/lab/params"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -44,6 +45,9 @@ type Experiment[P, R any] struct {
 	// Child runs in the processes that the experiment starts with Env.Child. It may be nil.
 	Child func(in io.Reader, out io.Writer) error
 
+	// Shows says that Run adds what it runs to Env.Debug.
+	Shows bool
+
 	// AlwaysChecked makes a check that does not hold fail the command even without --check.
 	AlwaysChecked bool
 }
@@ -55,6 +59,9 @@ type Topic struct{ Name, Short, Text string }
 type Env struct {
 	// Child is the command line of a process that runs Experiment.Child.
 	Child []string
+
+	// Debug is the page of --debug-addr, for an experiment with Shows; nil without that flag.
+	Debug *debug.Handler
 
 	// Progress shows the completed part of the run, from 0 to 1, and its current step. It does not
 	// block. It must not be called concurrently.

@@ -24,7 +24,7 @@ type Params struct {
 	Rate     float64       `name:"rate" kind:"per-second" min:"0" zero:"all they can" help:"operations per second"`
 	Timeout  time.Duration `name:"timeout" above:"0s" max:"24h" help:"a read's own deadline"`
 	Batch    int           `name:"batch" min:"1" max:"100000" more:"1" help:"keys that a read asks for at once"`
-	Mix      workload.Mix  `name:"mix" kind:"weights" help:"weights of the operations"`
+	Mix      workload.Mix  `name:"mix" kind:"weights" help:"operations"`
 	traffic.Keys
 	Loop bool `name:"loop" more:"1" help:"begin the trace again when it ends; needs --duration"`
 	traffic.Cache
@@ -76,6 +76,7 @@ prints throughput, hit ratio, origin loads and latencies.`,
 	Complete:      (*Params).complete,
 	Rules:         (*Params).rules,
 	Run:           Execute,
+	Shows:         true,
 	Page:          page,
 	AlwaysChecked: true, // there is a check with --min-hit-ratio alone
 }

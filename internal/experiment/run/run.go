@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/debug"
 	"github.com/snowfence/snowfence/internal/lab"
 	"github.com/snowfence/snowfence/internal/lab/pace"
 	"github.com/snowfence/snowfence/internal/measured"
@@ -85,6 +86,9 @@ func Execute(ctx context.Context, p *Params, e lab.Env) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, o.Close(), c.Close()) }()
+	if e.Debug != nil {
+		e.Debug.Add("run", debug.Cache(c))
+	}
 
 	r := &run{
 		params:     p,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 
+	"github.com/snowfence/snowfence/debug"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -28,7 +29,14 @@ func Execute(ctx context.Context, p *Params, e lab.Env) (*Result, error) {
 		}
 		// The first run's garbage is not the second one's.
 		runtime.GC()
+		name := "snowball, " + fix.words()
+		if e.Debug != nil {
+			e.Debug.Add(name, debug.Cache(service.cache))
+		}
 		run, err := service.run(ctx)
+		if e.Debug != nil {
+			e.Debug.Remove(name)
+		}
 		switch fix {
 		case Off:
 			r.Off = run

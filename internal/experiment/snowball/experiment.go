@@ -59,6 +59,7 @@ goes wrong. The same events run twice, with the courier's fix off and on. Withou
 	Complete: (*Params).complete,
 	Rules:    (*Params).rules,
 	Run:      Execute,
+	Shows:    true,
 	Page:     page,
 }
 

@@ -90,5 +90,8 @@ func (k *keys) SetMembers(nodes []string) { k.members.set(nodes) }
 // Stats counts the names of keys.
 func (k *keys) Stats() Stats { return k.claims.stats() }
 
+// Shares returns nil.
+func (k *keys) Shares() map[string]int { return nil }
+
 // Close releases all names.
 func (k *keys) Close(ctx context.Context) error { return k.claims.close(ctx) }

@@ -29,6 +29,10 @@ type Owners interface {
 	// Stats returns the counts so far.
 	Stats() Stats
 
+	// Shares returns how many slots each node owns, as far as this node sees; nil if keys have no
+	// slots. It looks at each slot.
+	Shares() map[string]int
+
 	// Close releases all names. It waits until that is done and calls of Config.Lost have ended, or
 	// until ctx ends.
 	Close(ctx context.Context) error

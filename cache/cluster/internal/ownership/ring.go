@@ -56,6 +56,9 @@ func (r *ring) Owner(key string) string {
 	return (*all)[i].node
 }
 
+// Shares returns nil.
+func (r *ring) Shares() map[string]int { return nil }
+
 // Changed does nothing.
 func (r *ring) Changed(string) {}
 

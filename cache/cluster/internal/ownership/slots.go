@@ -103,6 +103,17 @@ func (s *slots) lost(ids []string) {
 // Stats counts slots.
 func (s *slots) Stats() Stats { return s.claims.stats() }
 
+// Shares counts the slots of each owner, whether it holds their names or not.
+func (s *slots) Shares() map[string]int {
+	shares := make(map[string]int)
+	for slot := range s.names {
+		if owner, _ := s.ownerOf(slot); owner != "" {
+			shares[owner]++
+		}
+	}
+	return shares
+}
+
 // Close releases all slots.
 func (s *slots) Close(ctx context.Context) error { return s.claims.close(ctx) }
 

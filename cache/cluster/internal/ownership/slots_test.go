@@ -326,6 +326,7 @@ func TestSlotOfAStranger(t *testing.T) {
 	})
 	s.SetMembers([]string{"a"})
 	require.Equal(t, "a", s.Owner("k"))
+	require.Equal(t, map[string]int{"a": testSlots}, s.Shares())
 	v, _ := s.round(false)
 	s.claimOpen(v)
 	soon(t, "all others are held", func() bool { return s.Stats().Held == testSlots-1 })

@@ -219,6 +219,22 @@ func (b *Book) Stats() (s Stats) {
 	return s
 }
 
+// All returns the verdicts on the keys that are not clear.
+func (b *Book) All() map[string]Verdict {
+	if b.Empty() {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[string]Verdict)
+	for key, r := range b.records {
+		if v := b.verdict(r); v.State != Clear {
+			all[key] = v
+		}
+	}
+	return all
+}
+
 // update runs f under the lock, and then calls Changed for the keys that have changed.
 func (b *Book) update(f func()) {
 	b.mu.Lock()

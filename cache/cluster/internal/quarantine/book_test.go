@@ -48,6 +48,7 @@ func TestStates(t *testing.T) {
 	require.Equal(t, Verdict{State: Suspect, Deaths: []string{"a"}, Trier: v.Trier}, v)
 	require.Contains(t, []Incarnation{b1, c1}, v.Trier, "the dead try nothing")
 	require.Equal(t, Verdict{}, b.Check("other"))
+	require.Equal(t, map[string]Verdict{"k": v}, b.All())
 	send(t, b, other)
 	require.Equal(t, v, other.Check("k"))
 
