@@ -72,7 +72,7 @@ type Cache[K comparable, V any] struct {
 	invalidated invalidations
 	callbacks   callbacks[K, V]
 	counters    counters
-	log         *eventlog.Log // nil: there is no Options.Logger
+	log         *eventlog.Log              // nil: there is no Options.Logger
 	sampled     atomic.Pointer[hitSamples] // nil until the first call of Hottest
 
 	onRemoval func(K, V) // set by packages lru and expirable; see package hook

@@ -119,7 +119,7 @@ func (c *Courier[K, V]) KeyText(key any) string {
 		return ""
 	}
 	_, hash := c.shardOf(k, equalsItself(k))
-	return c.keyText(k, hash)
+	return c.keyText(k, uint32(hash>>32))
 }
 
 // name returns the courier's name: WithName, or else the types of its keys and values.

@@ -29,13 +29,6 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// KeyText returns the text that stands for key in logs and traces: that of WithKeyText or, without
-// that, a number made from the key, which is another one in each courier and process.
-func (c *Courier[K, V]) KeyText(key K) string {
-	_, hash := c.shardOf(key, equalsItself(key))
-	return c.keyText(key, uint32(hash>>32))
-}
-
 // The kinds of events. Those of refusals follow, by their reasons.
 const (
 	eventGivenUp = iota
