@@ -35,8 +35,7 @@ type batch[K comparable, V any] struct {
 	live    atomic.Int64 // passengers that are under way; 0 or less before start
 	hasTurn atomic.Bool  // the carrier has had its turn
 
-	// joined has the callers that have joined its passengers, if there is a tracer. Its lock is
-	// taken with a shard's held.
+	// joined has the callers that have joined its passengers, if there is a tracer.
 	joined struct {
 		mu       sync.Mutex
 		contexts joined

@@ -196,7 +196,7 @@ func (s *shard[K, V]) joinOrStart(
 		}
 	}
 	if f != nil {
-		f, why = s.join(ctx, f, from, m)
+		f, why = s.join(f, from, m)
 		return f, f != nil, why, nil
 	}
 	if m.lacksBatch() {
@@ -205,7 +205,7 @@ func (s *shard[K, V]) joinOrStart(
 	probe, why, err := s.mayStart(key, owns, m)
 	if why == Stuck && late != nil {
 		// Functions of other keys are stuck, and the late flight may well succeed.
-		f, why = s.join(ctx, late, from, m)
+		f, why = s.join(late, from, m)
 		return f, f != nil, why, nil
 	}
 	if why != 0 || err != nil {
@@ -225,13 +225,13 @@ func (s *shard[K, V]) joinOrStart(
 // join makes an admitted caller wait for f, which is under way. If too many callers wait for it
 // already, it returns nil and the reason. s.mu is held.
 func (s *shard[K, V]) join(
-	ctx context.Context, f *flight[K, V], from call, m *manyCall[K, V],
+	f *flight[K, V], from call, m *manyCall[K, V],
 ) (*flight[K, V], OverloadReason) {
 	if limit := s.courier.cfg.maxWaitingPerKey; limit > 0 && !from.low() && int(f.callers) >= limit {
 		s.courier.dismissCaller(from, m)
 		return nil, KeyWaiting
 	}
-	f.join(ctx, from, m != nil)
+	f.join(from, m != nil)
 	return f, 0
 }
 

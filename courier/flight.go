@@ -139,8 +139,7 @@ func (f *flight[K, V]) enter(from call, many bool) {
 }
 
 // join counts in a caller of a flight that another caller has started. shard.mu is held.
-func (f *flight[K, V]) join(ctx context.Context, from call, many bool) {
-	f.noteJoin(ctx)
+func (f *flight[K, V]) join(from call, many bool) {
 	f.enter(from, many)
 	f.joins++
 	f.shard.stats.Joined++

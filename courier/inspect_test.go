@@ -53,7 +53,7 @@ func TestFlights(t *testing.T) {
 			{Key: "inner", KeyText: "inner", Age: time.Second, Waiters: 1, State: courier.Running},
 			{Key: "late", KeyText: "late", Age: 2 * time.Second, Waiters: 1, State: courier.Late},
 			{Key: "outer", KeyText: "outer", Age: time.Second, Waiters: 2, State: courier.Running,
-				WaitsFor: []any{"inner"}},
+				WaitsFor: []any{"inner"}, WaitsForText: []string{"inner"}},
 			{Key: "queued", KeyText: "queued", Age: time.Second, Waiters: 1, State: courier.Queued},
 		}, flightsOf(t, c))
 		close(release)

@@ -23,9 +23,9 @@ type shard[K comparable, V any] struct {
 	tracked atomic.Int64
 
 	// mu guards everything below, and the mutable fields of every flight of the shard. With mu held
-	// these may be taken: the locks of turns, of stuckInAll, of signal and of batch.joined. No two
+	// these may be taken: the locks of turns, of stuckInAll, of signal and of the log. No two
 	// shards' locks are held together, and none together with a flight's lock of the wait-for
-	// graph.
+	// graph, or that of batch.joined.
 	mu        sync.Mutex
 	flights   flights[K, V]              // live flights that own their key
 	detached  map[*flight[K, V]]struct{} // live flights that own no key any more

@@ -61,17 +61,18 @@ func (j *joined) note(ctx context.Context) {
 	}
 }
 
-// noteJoin keeps the context of a caller that has joined f. shard.mu is held.
+// noteJoin keeps the context of a caller that has joined f, for TracedEnd.
 func (f *flight[K, V]) noteJoin(ctx context.Context) {
-	if f.shard.courier.cfg.tracer == nil {
-		return
-	}
 	if f.isPassenger() {
 		f.batch.joined.mu.Lock()
 		defer f.batch.joined.mu.Unlock()
 		f.batch.joined.contexts.note(ctx)
-	} else {
-		f.labels.trace.joined.note(ctx)
+		return
+	}
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	if t := &f.labels.trace; !t.closed {
+		t.joined.note(ctx)
 	}
 }
 
@@ -165,6 +166,7 @@ func (f *flight[K, V]) tellJoined(ctx context.Context) {
 func (c *Courier[K, V]) waitTraced(
 	ctx context.Context, w waiter, f *flight[K, V],
 ) (v V, shared bool, err error) {
+	f.noteJoin(ctx)
 	defer f.tellJoined(ctx)
 	switch {
 	case w.nested:
@@ -193,13 +195,15 @@ func (m *manyCall[K, V]) tellJoined(joined []*flight[K, V]) {
 	}
 }
 
-// joined returns the flights that m has joined, if there is a Tracer: 100 at most.
+// joined returns the flights that m has joined, 100 at most, and notes that it has, if there is a
+// Tracer.
 func (m *manyCall[K, V]) joined() (flights []*flight[K, V]) {
 	if m.courier.cfg.tracer == nil {
 		return nil
 	}
 	for i := range m.states {
 		if state := &m.states[i]; state.joined && state.flight != nil && len(flights) < maxJoined {
+			state.flight.noteJoin(m.ctx)
 			flights = append(flights, state.flight)
 		}
 	}
