@@ -76,13 +76,11 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 	}
 }
 
-// startSpan makes f's span. The flight's goroutine calls it before the function.
+// startSpan makes f's span. The flight's goroutine calls it before the function, if there is a
+// Tracer.
 func (f *flight[K, V]) startSpan() {
 	s := f.shard
 	c := s.courier
-	if c.cfg.tracer == nil {
-		return
-	}
 	of := TracedFlight{Courier: c.name(), Keys: 1}
 	if f.batch != nil {
 		of.Keys = len(f.batch.passengers)

@@ -3,6 +3,7 @@ package courier_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -197,3 +198,46 @@ func TestJoinedCallers(t *testing.T) {
 		require.Len(t, l.ended[0].Joined, 3)
 	})
 }
+
+// A span whose End hangs delays no other flight, and not Shutdown.
+func TestHangingSpans(t *testing.T) {
+	block := make(chan struct{})
+	for _, how := range []string{"time-out", "shutdown"} {
+		t.Run(how, func(t *testing.T) {
+			opts := []courier.Option{courier.WithTracer(hangingTracer{block})}
+			if how == "time-out" {
+				opts = append(opts, courier.WithTimeout(50*time.Millisecond))
+			}
+			c := courier.New[string, int](opts...)
+			var all []<-chan error
+			began := make(chan struct{}, 64)
+			for i := range 64 {
+				all = append(all, goDo(c, strconv.Itoa(i), func(ctx context.Context) (int, error) {
+					began <- struct{}{}
+					<-ctx.Done()
+					return 1, nil
+				}))
+			}
+			for range 64 {
+				<-began
+			}
+			if how == "shutdown" {
+				require.NoError(t, c.Shutdown(t.Context()))
+			}
+			for _, done := range all {
+				assert.Error(t, <-done)
+			}
+		})
+	}
+	close(block)
+}
+
+type hangingTracer struct{ block chan struct{} }
+
+func (h hangingTracer) Start(
+	ctx context.Context, _ courier.TracedFlight,
+) (context.Context, courier.Span) {
+	return ctx, h
+}
+func (h hangingTracer) Joined(context.Context) {}
+func (h hangingTracer) End(courier.TracedEnd)  { <-h.block }
