@@ -82,14 +82,18 @@ func TestEndsWhileItsSpanStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &spanLog{start: func() { time.Sleep(time.Minute) }}
 		c := courier.New[string, int](courier.WithTracer(l), courier.WithTimeout(time.Second))
-		_, _, err := c.Do(t.Context(), "k", func(context.Context) (int, error) { return 1, nil })
-		require.ErrorIs(t, err, courier.ErrTimeout)
+		for _, o := range callers(t, c, 3, "k", 0, func(context.Context) (int, error) {
+			return 1, nil
+		}).wait() {
+			require.ErrorIs(t, o.err, courier.ErrTimeout)
+		}
 		synctest.Wait()
 		require.Zero(t, l.ends())
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Len(t, l.started, 1)
 		require.Len(t, l.ended, 1)
+		require.Len(t, l.ended[0].Joined, 2)
 		require.Equal(t, courier.EndTimeout, l.ended[0].End)
 		require.ErrorIs(t, l.ended[0].Err, courier.ErrTimeout)
 		require.NoError(t, courier.AtRest(c))
