@@ -74,8 +74,8 @@ func (f *flight[K, V]) setLabels() {
 	pprof.SetGoroutineLabels(f.labels.ctx)
 }
 
-// setTracerLabels adds the labels that a Tracer has set, as one does for a profiler, to those of the
-// flight's goroutine.
+// setTracerLabels adds the labels that a Tracer has set, as one does for a profiler, to those of
+// the flight's goroutine.
 func (f *flight[K, V]) setTracerLabels() {
 	if hasLabels(f.values) {
 		f.extendLabels()
