@@ -24,7 +24,7 @@ func (c *Courier[K, V]) start(
 		done(*new(V), false, err)
 		return
 	}
-	answer := func() { done(f.read()) }
+	answer := func() { done(f.readFor(w)) }
 	if !f.addAfterFunc(&afterFunc{do: answer, quick: true}) { // it has ended since flightFor
 		answer()
 	}

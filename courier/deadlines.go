@@ -182,7 +182,5 @@ func (s *shard[K, V]) expire() {
 		time.AfterFunc(timeout-now().since(f.started), s.expire)
 	}
 	s.mu.Unlock()
-	for _, f := range ended {
-		f.wake()
-	}
+	wakeAll(ended)
 }

@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"errors"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -316,8 +317,13 @@ func (f *flight[K, V]) run() {
 		f.finish(*new(V), guard.Returned, nil, true)
 		return
 	}
-	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand && !f.takeTurn() {
-		return
+	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand {
+		// else it would wait with the labels of the goroutine that has started it, which may be
+		// another flight's
+		pprof.SetGoroutineLabels(f.labels.ctx)
+		if !f.takeTurn() {
+			return
+		}
 	}
 	o := guard.AssumeGoexit[V]()
 	defer func() {
@@ -325,7 +331,10 @@ func (f *flight[K, V]) run() {
 			o.How <= guard.Answered || !f.shard.courier.cfg.unlinked)
 	}()
 	f.setLabels()
-	f.startSpan()
+	if f.shard.courier.cfg.tracer != nil {
+		f.startSpan()
+		f.setTracerLabels()
+	}
 	o.Run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
 }
 
@@ -525,6 +534,23 @@ func (f *flight[K, V]) afterEnd(over, last bool) {
 // wake notifies all waiters, the function and its children that the flight is over. It is called
 // once, after settle, and without a lock: to wake many waiters takes a while.
 func (f *flight[K, V]) wake() {
+	f.wakeWaiters()
+	f.endSpan()
+}
+
+// wakeAll does what wake does, for flights that have ended together. Their spans end in goroutines
+// of their own: one that hangs must not keep the callers of the other flights waiting.
+func wakeAll[K comparable, V any](ended []*flight[K, V]) {
+	for _, f := range ended {
+		f.wakeWaiters()
+		if f.shard.courier.cfg.tracer != nil {
+			go f.endSpan()
+		}
+	}
+}
+
+// wakeWaiters does what wake does, but for the span.
+func (f *flight[K, V]) wakeWaiters() {
 	f.closeContext()
 	switch {
 	case f.batch == nil:
@@ -533,7 +559,6 @@ func (f *flight[K, V]) wake() {
 	default:
 		f.batch.passengerEnded()
 	}
-	f.endSpan()
 }
 
 // closeContext ends f's context, and with it what waits for f.

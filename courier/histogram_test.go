@@ -54,3 +54,14 @@ func TestHistogramCounts(t *testing.T) {
 		assert.InEpsilon(t, want, sum.Quantile(q), 0.2, "%v", q)
 	}
 }
+
+// A caller that comes while the flight ends begins to wait after the end, and has not waited.
+func TestWaitIsNotNegative(t *testing.T) {
+	var of timings[string]
+	of.observeWait(-time.Second)
+	of.observeWait(time.Second)
+	var waits Histogram
+	of.waits.Load().addTo(&waits)
+	assert.Equal(t, uint64(2), waits.Count)
+	assert.Equal(t, time.Second, waits.Sum)
+}

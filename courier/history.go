@@ -83,16 +83,20 @@ func (h *history[K]) backsOff(key K) error {
 	return &e
 }
 
+// A restingKey is a key that rests, as its record says.
+type restingKey[K comparable] struct {
+	record
+	key K
+}
+
 // resting returns the keys that rest.
-func (h *history[K]) resting() (keys []RestingKey) {
+func (h *history[K]) resting() (keys []restingKey[K]) {
 	if h.byKey == nil {
 		return nil
 	}
 	for _, key := range h.byKey.Keys() {
 		if r := h.find(key); time.Now().Before(r.failed.Until) {
-			keys = append(keys, RestingKey{
-				Key: key, Failures: r.inRow, Err: r.failed.Err, Until: r.failed.Until,
-			})
+			keys = append(keys, restingKey[K]{*r, key})
 		}
 	}
 	return keys

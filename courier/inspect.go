@@ -187,10 +187,10 @@ func (c *Courier[K, V]) Resting() iter.Seq[RestingKey] {
 			resting := s.history.resting()
 			s.mu.Unlock()
 			for _, r := range resting {
-				key := r.Key.(K) //nolint:errcheck,forcetypeassert // history has keys of that type
-				_, hash := c.shardOf(key, true)
-				r.KeyText = c.keyText(key, uint32(hash>>32))
-				if !yield(r) {
+				_, hash := c.shardOf(r.key, true)
+				if !yield(RestingKey{
+					r.key, c.keyText(r.key, uint32(hash>>32)), r.inRow, r.failed.Err, r.failed.Until,
+				}) {
 					return
 				}
 			}

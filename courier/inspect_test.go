@@ -240,3 +240,17 @@ func TestWaits(t *testing.T) {
 		assert.Equal(t, (3+2+2+1+2)*time.Second, waits.Sum)
 	})
 }
+
+// A nil key of an interface type can rest as any other.
+func TestNilKeyRests(t *testing.T) {
+	c := courier.New[any, int](courier.WithBackoff(time.Hour, time.Hour))
+	_, _, err := c.Do(t.Context(), nil, func(context.Context) (int, error) { return 0, errors.New("no") })
+	require.Error(t, err)
+	n := 0
+	for r := range c.Resting() {
+		n++
+		assert.Nil(t, r.Key)
+		assert.Equal(t, r.KeyText, c.KeyText(nil))
+	}
+	assert.Equal(t, 1, n)
+}

@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
 	"runtime/pprof"
 	"strconv"
@@ -67,8 +68,16 @@ func (l *labelSets) put(p *labelSet) {
 
 // setLabels labels the flight's goroutine, which inherits the labels of the first caller's.
 func (f *flight[K, V]) setLabels() {
-	c := f.shard.courier
-	if c.cfg.keyText != nil || hasLabels(f.values) {
+	if f.shard.courier.cfg.keyText != nil || hasLabels(f.values) {
+		f.extendLabels()
+	}
+	pprof.SetGoroutineLabels(f.labels.ctx)
+}
+
+// setTracerLabels adds the labels that a Tracer has set, as one does for a profiler, to those of
+// the flight's goroutine.
+func (f *flight[K, V]) setTracerLabels() {
+	if hasLabels(f.values) {
 		f.extendLabels()
 	}
 	pprof.SetGoroutineLabels(f.labels.ctx)
@@ -80,24 +89,49 @@ func (f *flight[K, V]) extendLabels() {
 	base := f.labels
 	set := []string{"courier", c.name(), stacks.Label, base.id}
 	if c.cfg.keyText != nil && !f.isCarrier() {
-		set = append(set, "key", c.keyText(f.key, f.hash))
+		set = append(set, keyLabel, c.keyText(f.key, f.hash))
 	}
+	for key, value := range labelsOf(f.values) {
+		if key != keyLabel || len(set) == 4 {
+			set = append(set, key, value)
+		}
+	}
+	// Not a context derived from f.values: whatever else is in there must not be found in front of
+	// what a Tracer has set, and not at all if it is the caller's own end.
 	extended := &labelSet{
-		ctx: pprof.WithLabels(f.values, pprof.Labels(set...)), id: base.id, base: base,
+		ctx: pprof.WithLabels(context.Background(), pprof.Labels(set...)), id: base.id, base: base,
 	}
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
+	if base.base != nil {
+		extended.base = base.base
+	}
 	extended.trace = base.trace
 	f.labels = extended
 }
 
+// keyLabel is the pprof label of the key's text.
+const keyLabel = "key"
+
 // hasLabels reports whether ctx has labels that a courier has not set.
-func hasLabels(ctx context.Context) (has bool) {
-	pprof.ForLabels(ctx, func(key, _ string) bool {
-		has = key != "courier" && key != stacks.Label && key != "key"
-		return !has
-	})
-	return has
+func hasLabels(ctx context.Context) bool {
+	for range labelsOf(ctx) {
+		return true
+	}
+	return false
+}
+
+// labelsOf yields the labels of ctx that a courier has not set. In a flight, that of the key is the
+// flight's.
+func labelsOf(ctx context.Context) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		pprof.ForLabels(ctx, func(key, value string) bool {
+			if key == "courier" || key == stacks.Label || key == keyLabel && InFlight(ctx) {
+				return true
+			}
+			return yield(key, value)
+		})
+	}
 }
 
 // keyText returns the text that stands for key: that of WithKeyText, or else a number: the high
@@ -115,7 +149,7 @@ func (c *Courier[K, V]) keyText(key K, hash uint32) (text string) {
 // key is not of type K.
 func (c *Courier[K, V]) KeyText(key any) string {
 	k, ok := key.(K)
-	if !ok {
+	if !ok && (key != nil || reflect.TypeFor[K]().Kind() != reflect.Interface) {
 		return ""
 	}
 	_, hash := c.shardOf(k, equalsItself(k))

@@ -5,6 +5,7 @@ import (
 	"runtime/pprof"
 
 	"github.com/snowfence/snowfence/courier/internal/guard"
+	"github.com/snowfence/snowfence/internal/stacks"
 )
 
 // Go starts f in a new goroutine that is linked to the flight in ctx: the
@@ -61,6 +62,7 @@ func (f *flight[K, V]) Spawn(
 	labelled := ctx
 	if f.unlabelled { // another flight may have the label
 		labelled = context.Background()
+		ctx = pprof.WithLabels(ctx, pprof.Labels(stacks.Label, "over")) // for pprof.Do in the child
 	}
 	if f.ended && !f.abandoned {
 		s.abandon(f)

@@ -253,8 +253,9 @@ func WithName(name string) Option {
 // option they show a number made from the key instead, which is another one in each process, and
 // goroutines have no such label. A flight then costs a third more, since its labels are its own.
 //
-// text is called without locks, and must be safe for concurrent use. If it panics for a key, the
-// number stands for that key.
+// text is called without locks, and must be safe for concurrent use. The goroutine of each flight
+// calls it before the fetch function, so that one which blocks delays the flight. If it panics for
+// a key, the number stands for that key.
 func WithKeyText(text func(key any) string) Option {
 	return func(c *config) error {
 		c.keyText = text

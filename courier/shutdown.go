@@ -40,9 +40,7 @@ func (c *Courier[K, V]) Shutdown(ctx context.Context) error {
 		s.track()
 		s.mu.Unlock()
 	}
-	for _, f := range ended {
-		f.wake()
-	}
+	wakeAll(ended)
 	for {
 		fired := c.drained.next() // before busy, so that no firing is missed
 		if c.busy() == 0 {

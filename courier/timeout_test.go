@@ -167,7 +167,10 @@ func TestLateChildHasNoLabel(t *testing.T) {
 		synctest.Wait()
 		release := make(chan struct{})
 		for range 3 {
-			courier.Go(kept, func(context.Context) error { silentChild(release); return nil })
+			courier.Go(kept, func(ctx context.Context) error {
+				pprof.Do(ctx, pprof.Labels("mine", "yes"), func(context.Context) { silentChild(release) })
+				return nil
+			})
 			synctest.Wait()
 		}
 		h := callers(t, &c, 1, "key", 0, deaf(release))

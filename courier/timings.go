@@ -108,14 +108,15 @@ func (t *timings[K]) observeSingle(waited time.Duration) {
 	t.single.observe(waited)
 }
 
-// observeWait records the wait of another caller. It needs no lock.
+// observeWait records the wait of another caller, which is negative for one that came as the flight
+// ended. It needs no lock.
 func (t *timings[K]) observeWait(waited time.Duration) {
 	h := t.waits.Load()
 	if h == nil {
 		t.waits.CompareAndSwap(nil, &sharedHistogram{})
 		h = t.waits.Load()
 	}
-	h.observe(waited)
+	h.observe(max(0, waited))
 }
 
 // observeLeft records the wait of a caller that leaves before its flight has ended.

@@ -76,13 +76,11 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 	}
 }
 
-// startSpan makes f's span. The flight's goroutine calls it before the function.
+// startSpan makes f's span. The flight's goroutine calls it before the function, if there is a
+// Tracer.
 func (f *flight[K, V]) startSpan() {
 	s := f.shard
 	c := s.courier
-	if c.cfg.tracer == nil {
-		return
-	}
 	of := TracedFlight{Courier: c.name(), Keys: 1}
 	if f.batch != nil {
 		of.Keys = len(f.batch.passengers)
@@ -102,7 +100,7 @@ func (f *flight[K, V]) startSpan() {
 	closed := t.closed
 	s.mu.Unlock()
 	if closed { // the flight's end came before the span
-		endSpan(span, TracedEnd{End: f.end, Err: f.err, RunsOn: true})
+		endSpan(span, TracedEnd{f.end, f.err, f.takeJoined(), true})
 	}
 }
 
@@ -130,19 +128,27 @@ func (f *flight[K, V]) endSpan() {
 	}
 	s.mu.Lock()
 	t := &f.labels.trace
-	span, joined := t.span, t.joined
-	t.joined, t.closed = nil, true
+	span := t.span
+	t.closed = true
 	runsOn := f.running > 0
 	s.mu.Unlock()
-	if span == nil {
-		return
+	if span != nil {
+		endSpan(span, TracedEnd{f.end, f.err, f.takeJoined(), runsOn})
 	}
+}
+
+// takeJoined returns the contexts of the callers that have joined f, which is over.
+func (f *flight[K, V]) takeJoined() (contexts []context.Context) {
 	if f.batch != nil {
 		f.batch.joined.mu.Lock()
-		joined = f.batch.joined.contexts
-		f.batch.joined.mu.Unlock()
+		defer f.batch.joined.mu.Unlock()
+		return f.batch.joined.contexts
 	}
-	endSpan(span, TracedEnd{f.end, f.err, joined, runsOn})
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	t := &f.labels.trace
+	contexts, t.joined = t.joined, nil
+	return contexts
 }
 
 // tellJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.

@@ -3,6 +3,7 @@ package courier_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -81,14 +82,18 @@ func TestEndsWhileItsSpanStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &spanLog{start: func() { time.Sleep(time.Minute) }}
 		c := courier.New[string, int](courier.WithTracer(l), courier.WithTimeout(time.Second))
-		_, _, err := c.Do(t.Context(), "k", func(context.Context) (int, error) { return 1, nil })
-		require.ErrorIs(t, err, courier.ErrTimeout)
+		for _, o := range callers(t, c, 3, "k", 0, func(context.Context) (int, error) {
+			return 1, nil
+		}).wait() {
+			require.ErrorIs(t, o.err, courier.ErrTimeout)
+		}
 		synctest.Wait()
 		require.Zero(t, l.ends())
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Len(t, l.started, 1)
 		require.Len(t, l.ended, 1)
+		require.Len(t, l.ended[0].Joined, 2)
 		require.Equal(t, courier.EndTimeout, l.ended[0].End)
 		require.ErrorIs(t, l.ended[0].Err, courier.ErrTimeout)
 		require.NoError(t, courier.AtRest(c))
@@ -197,3 +202,46 @@ func TestJoinedCallers(t *testing.T) {
 		require.Len(t, l.ended[0].Joined, 3)
 	})
 }
+
+// A span whose End hangs delays no other flight, and not Shutdown.
+func TestHangingSpans(t *testing.T) {
+	block := make(chan struct{})
+	for _, how := range []string{"time-out", "shutdown"} {
+		t.Run(how, func(t *testing.T) {
+			opts := []courier.Option{courier.WithTracer(hangingTracer{block})}
+			if how == "time-out" {
+				opts = append(opts, courier.WithTimeout(50*time.Millisecond))
+			}
+			c := courier.New[string, int](opts...)
+			var all []<-chan error
+			began := make(chan struct{}, 64)
+			for i := range 64 {
+				all = append(all, goDo(c, strconv.Itoa(i), func(ctx context.Context) (int, error) {
+					began <- struct{}{}
+					<-ctx.Done()
+					return 1, nil
+				}))
+			}
+			for range 64 {
+				<-began
+			}
+			if how == "shutdown" {
+				require.NoError(t, c.Shutdown(t.Context()))
+			}
+			for _, done := range all {
+				assert.Error(t, <-done)
+			}
+		})
+	}
+	close(block)
+}
+
+type hangingTracer struct{ block chan struct{} }
+
+func (h hangingTracer) Start(
+	ctx context.Context, _ courier.TracedFlight,
+) (context.Context, courier.Span) {
+	return ctx, h
+}
+func (h hangingTracer) Joined(context.Context) {}
+func (h hangingTracer) End(courier.TracedEnd)  { <-h.block }

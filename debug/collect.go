@@ -63,6 +63,10 @@ func (h *Handler) collect(s *source) *Section {
 	}
 	for _, k := range state.Suspects[:min(len(state.Suspects), h.o.Rows)] {
 		k.KeyText = h.keyText(k.Key, k.KeyText)
+		k.Trier, k.Died = clean(k.Trier, maxKey), slices.Clone(k.Died)
+		for i, node := range k.Died {
+			k.Died[i] = clean(node, maxKey)
+		}
 		v.Suspects = append(v.Suspects, k)
 	}
 	v.findAttention(h.o.Slow)

@@ -271,6 +271,30 @@ func TestKeysAreHostile(t *testing.T) {
 	})
 }
 
+// suspects is a source with a suspect key, whose nodes have odd names.
+type suspects struct{ courier.Courier[string, int] }
+
+func (s *suspects) Inspect() courier.Inspector { return &s.Courier }
+
+func (*suspects) State(int) debug.State {
+	return debug.State{Kind: "cluster", Suspects: []debug.Suspect{{
+		Key: "key", State: "suspect", Died: []string{"\x1b[2J"}, Trier: "<b>\u202e",
+	}}}
+}
+
+func TestNodesAreHostile(t *testing.T) {
+	t.Parallel()
+	h := newPage(t, debug.Options{})
+	h.Add("users", &suspects{})
+	for _, format := range []string{"html", "json", "text"} {
+		body := view(t, h, "format="+format)
+		require.NotContains(t, body, "\x1b")
+		require.NotContains(t, body, "\u202e")
+		require.NotContains(t, body, "<b>\\u202e")
+		require.Contains(t, body, "x1b[2J")
+	}
+}
+
 // It is not parallel: no profile is taken while there are 20,000 goroutines, and others need one.
 func TestTenThousandFlightsMakeASmallPage(t *testing.T) { //nolint:paralleltest // see above
 	synctest.Test(t, func(t *testing.T) {

@@ -384,3 +384,20 @@ func TestTheTestsOfXSync(t *testing.T) {
 		assert.Contains(t, text.String(), "--- PASS: "+name)
 	}
 }
+
+// Each caller of DoChan is one wait, as each of Do is.
+func TestWaitsOfDoChan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g singleflight.Group
+		slow := func() (any, error) { time.Sleep(time.Second); return 1, nil }
+		first, second := g.DoChan("key", slow), g.DoChan("key", slow)
+		_, err, _ := g.Do("key", slow)
+		require.NoError(t, err)
+		<-first
+		<-second
+		<-g.DoChan("key", slow)
+		waits := g.Courier().Timings().Waits
+		assert.Equal(t, uint64(4), waits.Count)
+		assert.Equal(t, 4*time.Second, waits.Sum)
+	})
+}

@@ -20,6 +20,11 @@ var courierPackages = map[string]bool{
 	"github.com/snowfence/snowfence/cache/cluster":          true,
 }
 
+// leastCut is a number of calls that a profile has only of deeper stacks: it has the innermost 128
+// calls, unless GODEBUG=profstackdepth says otherwise, and a complete stack ends with one that trim
+// takes off.
+const leastCut = 127
+
 // trim takes the frames of the scheduler and those between the goroutine's start and the flight's
 // function off g. It reports whether g is a goroutine of a flight: one that the function has
 // started with a go statement inherits the label, and may outlive the flight, but did not start in
@@ -29,10 +34,18 @@ func (g *group) trim() bool {
 	for len(f) > 0 && packageOf(f[len(f)-1].function) == "runtime" {
 		f = f[:len(f)-1]
 	}
-	if len(f) == 0 || packageOf(f[len(f)-1].function) != "github.com/snowfence/snowfence/courier" {
+	switch {
+	case len(f) == 0:
+		return false
+	case packageOf(f[len(f)-1].function) == "github.com/snowfence/snowfence/courier":
+		if !strings.HasSuffix(f[len(f)-1].function, ".run") {
+			g.kind = child
+		}
+	case len(f) >= leastCut:
+		g.kind = unknown
+	default:
 		return false
 	}
-	g.child = !strings.HasSuffix(f[len(f)-1].function, ".run")
 	user := f
 	for len(user) > 0 && courierPackages[packageOf(user[len(user)-1].function)] {
 		user = user[:len(user)-1]

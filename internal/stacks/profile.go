@@ -14,8 +14,17 @@ type group struct {
 	count  int64
 	labels map[string]string
 	frames []frame // the innermost call first
-	child  bool    // of linked children, and not of the function; see trim
+	kind   kind    // see trim
 }
+
+// A kind says what the goroutines of a group do for their flight.
+type kind uint8
+
+const (
+	function kind = iota // they run its function
+	unknown              // the profile does not have the calls with which they began
+	child                // they are linked children
+)
 
 type frame struct {
 	function string

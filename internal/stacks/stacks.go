@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -166,16 +167,7 @@ func (s *Snapshot) findLeaks() {
 }
 
 // functionFirst orders the goroutine of the function before those of linked children.
-func functionFirst(a, b group) int {
-	switch {
-	case a.child == b.child:
-		return 0
-	case b.child:
-		return -1
-	default:
-		return 1
-	}
-}
+func functionFirst(a, b group) int { return cmp.Compare(a.kind, b.kind) }
 
 // newFlight makes the text of groups, the goroutines of one flight.
 func newFlight(groups []group) *Flight {
@@ -191,7 +183,7 @@ func newFlight(groups []group) *Flight {
 		switch {
 		case g.count > 1:
 			fmt.Fprintf(&text, "%d linked children:\n", g.count)
-		case g.child:
+		case g.kind == child:
 			text.WriteString("a linked child:\n")
 		}
 		for j, f := range g.frames {
