@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"runtime/pprof"
 	"sync"
 	"time"
 )
@@ -143,6 +144,8 @@ func (q *callbacks[K, V]) start() {
 }
 
 func (q *callbacks[K, V]) run() {
+	// Without this a profile shows the goroutine as one of the flight whose load started it.
+	pprof.SetGoroutineLabels(context.Background())
 	done := false
 	defer func() {
 		if !done { // the callback called runtime.Goexit

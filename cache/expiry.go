@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"runtime/pprof"
 	"sync"
 	"time"
 )
@@ -49,6 +50,8 @@ func (p *periodic) start() {
 
 func (p *periodic) loop() {
 	defer close(p.done)
+	// Without this a profile shows the goroutine as one of the flight whose load started it.
+	pprof.SetGoroutineLabels(context.Background())
 	timer := time.NewTimer(p.firstDelay)
 	defer timer.Stop()
 	for {

@@ -16,7 +16,7 @@ import (
 // no other live flight of the process has. By these a goroutine profile shows where a function
 // hangs.
 //
-// To make labels takes a third of the time of a fetch, so they are made once and used for one
+// Making labels takes a third of the time of a fetch, so they are made once and used for one
 // flight after the other. The labels of the key (WithKeyText), and those of the first caller, are
 // added where there are any.
 type labelSet struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/snowfence/snowfence/internal/eventlog"
 )
 
-// WithLogger logs what somebody should look into: that functions of a key hang so that it is
+// WithLogger logs events that need attention: that functions of a key hang so that it is
 // refused, and that it works again; time-outs, panics and calls of runtime.Goexit; that callers are
 // refused because of a limit; that a key begins to back off, and that this has ended. Of each of
 // these kinds one line in ten seconds is logged, which counts the ones that were left out since

@@ -73,7 +73,7 @@ func (c *Courier[K, V]) DoMany(
 		m.start()
 		m.wait()
 	}
-	m.tellJoined(joined)
+	m.notifyJoined(joined)
 	if waits {
 		m.shardOf(m.states[0].hash).timings.observeWait(now().since(began))
 	}

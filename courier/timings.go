@@ -37,7 +37,7 @@ func (e FlightEnd) String() string {
 	return endNames[e]
 }
 
-// endOf returns how a flight ends of which a goroutine has ended that way, with that error.
+// endOf returns the FlightEnd of a flight that ends with this ending of a goroutine, and its error.
 func endOf(how guard.Ending, err error) FlightEnd {
 	switch {
 	case how == guard.Panicked:

@@ -151,8 +151,8 @@ func (f *flight[K, V]) takeJoined() (contexts []context.Context) {
 	return contexts
 }
 
-// tellJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.
-func (f *flight[K, V]) tellJoined(ctx context.Context) {
+// notifyJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.
+func (f *flight[K, V]) notifyJoined(ctx context.Context) {
 	if f.isPassenger() {
 		if !f.batch.hasLabel.Load() { // the batch has not been started
 			return
@@ -168,12 +168,12 @@ func (f *flight[K, V]) tellJoined(ctx context.Context) {
 	}
 }
 
-// waitTraced does what Do does for a caller that has joined f, and then tells f's span.
+// waitTraced does what Do does for a caller that has joined f, and then notifies f's span.
 func (c *Courier[K, V]) waitTraced(
 	ctx context.Context, w waiter, f *flight[K, V],
 ) (v V, shared bool, err error) {
 	f.noteJoin(ctx)
-	defer f.tellJoined(ctx)
+	defer f.notifyJoined(ctx)
 	switch {
 	case w.nested:
 		return c.waitNested(ctx, w, f)
@@ -184,8 +184,8 @@ func (c *Courier[K, V]) waitTraced(
 	}
 }
 
-// tellJoined does what flight.tellJoined does, for each flight that m has joined: once for a batch.
-func (m *manyCall[K, V]) tellJoined(joined []*flight[K, V]) {
+// notifyJoined calls Joined of the spans of the flights that m has joined, once for a batch.
+func (m *manyCall[K, V]) notifyJoined(joined []*flight[K, V]) {
 	if joined == nil {
 		return
 	}
@@ -197,7 +197,7 @@ func (m *manyCall[K, V]) tellJoined(joined []*flight[K, V]) {
 			}
 			told[f.batch] = struct{}{}
 		}
-		f.tellJoined(m.ctx)
+		f.notifyJoined(m.ctx)
 	}
 }
 

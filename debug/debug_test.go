@@ -295,7 +295,7 @@ func TestNodesAreHostile(t *testing.T) {
 	}
 }
 
-// It is not parallel: no profile is taken while there are 20,000 goroutines, and others need one.
+// It is not parallel: no profile is taken while there are so many goroutines, and others need one.
 func TestTenThousandFlightsMakeASmallPage(t *testing.T) { //nolint:paralleltest // see above
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000

@@ -22,7 +22,7 @@
 // [Options].Slow. Stacks come from a goroutine profile, which stops the process for a moment. So a
 // view takes one only if a flight is a tenth of a second old, and at most one is taken each second,
 // also by all time-outs of couriers together: then a young flight has no stack yet, and says so.
-// A profile is not taken in a process with more than 20,000 goroutines.
+// A profile is not taken in a process with more than 10,000 goroutines.
 //
 // Rates are those since an earlier view, up to a minute or so ago, or longer if there was none.
 // Hits are counted by no key. The hottest keys come from a sample of the hits (see
@@ -38,7 +38,7 @@
 //
 // # Cost
 //
-// A source that nobody looks at costs nothing, except for the sample of hits. A view looks at up to
+// A source costs nothing without views, except for the sample of hits. A view looks at up to
 // 100,000 flights of a source, shows [Options].Rows of them, and holds no lock while it formats. A
 // source that hangs, because a function of the user such as that of courier.WithKeyText does, is
 // given up after two seconds; the other sources are shown, and later views do not wait for it.

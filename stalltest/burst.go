@@ -28,8 +28,7 @@ func returns(v string, err error) loader {
 }
 
 // run runs the burst, and returns the callers and the time of the fault. It reports false if the
-// load did not begin. Later loads of the key
-// return newValue, unless every is set.
+// load did not begin. Later loads of the key return newValue, unless every is set.
 func (b burst) run(t *trial) (callers []*caller, struck time.Time, ok bool) {
 	strike := make(chan struct{})
 	strikeOnce := sync.OnceFunc(func() { close(strike) })

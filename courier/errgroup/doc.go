@@ -18,8 +18,8 @@
 //   - Go, also one that waits for the limit, calls no further function and does not block. TryGo
 //     returns false.
 //
-// Nothing is delayed until Wait, and nobody waits for the functions that still run. They run on
-// until they return, so a caller that has got such an error must not use what they write.
+// Wait does not wait for the functions that still run then. They run on until they return, so a
+// caller that has got such an error must not use what they write.
 //
 // A function that hangs, without any that dies, still makes Wait block. It should end with the
 // context. Inside a flight the callers are helped by the time-out of the flight.

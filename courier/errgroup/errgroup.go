@@ -25,7 +25,7 @@ type Group struct {
 	mu    sync.Mutex    // guards the following
 	err   error         // the first that a function returned
 	death error         // of the first function that died
-	idle  chan struct{} // closed when no function runs, or one dies; nil: nobody waits
+	idle  chan struct{} // closed when no function runs, or one dies; nil: no Wait blocks
 }
 
 // linked holds what starts the functions of a group in a flight.
@@ -212,7 +212,7 @@ func (g *Group) leave() {
 	}
 }
 
-// wake notifies those who are in Wait. g.mu is held.
+// wake ends the calls of Wait that block. g.mu is held.
 func (g *Group) wake() {
 	if g.idle != nil {
 		close(g.idle)

@@ -1,5 +1,6 @@
-// Package eventlog logs what somebody should look into, without harm to those who do the work:
-// lines that repeat are suppressed, and a handler that blocks or panics stops nothing but the log.
+// Package eventlog logs events that need attention, without delaying the goroutines that report
+// them: lines that repeat are suppressed, and a handler that blocks or panics stops nothing but the
+// log.
 //
 // Open log.go first: a [Log] has kinds of events, each with a [Limit]. A [Limiter] has limits by
 // text, for logs whose lines are not known beforehand.
@@ -18,7 +19,7 @@ import (
 const maxQueued = 32
 
 // A Log hands events to a logger, one at a time, in a goroutine that ends when there are no more.
-// So whoever has an event never waits for the handler, and may hold locks. If a call of the handler
+// So a caller of Add never waits for the handler, and may hold locks. If a call of the handler
 // blocks, later events wait, and those that find too many waiting are suppressed. A panic or Goexit
 // of the handler ends one call. The methods are safe for concurrent use; those of a nil *Log do
 // nothing.
@@ -77,7 +78,7 @@ func (l *Log) Add(
 
 // drain logs the events until there are none left.
 func (l *Log) drain() {
-	// else a profile shows the goroutine as one of the flight that had the first event
+	// Without this a profile shows the goroutine as one of the flight that had the first event.
 	pprof.SetGoroutineLabels(context.Background())
 	done := false
 	defer func() {

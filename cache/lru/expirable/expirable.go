@@ -20,8 +20,8 @@ type LRU[K comparable, V any] struct {
 	*cache.Cache[K, V]
 	order hook.Order[K, V]
 
-	// expiring is held while expired entries are removed and reported. Whoever has held it since
-	// sees none of which the report is still under way.
+	// expiring is held while expired entries are removed and reported. Locking it waits for
+	// the reports under way.
 	expiring *sync.Mutex
 }
 
