@@ -11,8 +11,7 @@ const (
 	slowAtLeast = time.Millisecond
 	slowWindows = 5
 	slowWindow  = instant(time.Minute)
-	slowPerTime = 8 // of a shard, in one window
-	maxSlowest  = 20
+	maxSlowest  = 20 // in all; so each shard keeps as many of each window
 )
 
 type slowFlight[K comparable] struct {
@@ -41,11 +40,11 @@ func (t *slowFlights[K]) add(f slowFlight[K]) {
 	if w.began != began {
 		w.began, w.flights = began, nil
 	}
-	if len(w.flights) == slowPerTime {
-		if f.took <= w.flights[slowPerTime-1].took {
+	if len(w.flights) == maxSlowest {
+		if f.took <= w.flights[maxSlowest-1].took {
 			return
 		}
-		w.flights = w.flights[:slowPerTime-1]
+		w.flights = w.flights[:maxSlowest-1]
 	}
 	at, _ := slices.BinarySearchFunc(w.flights, f, slowerFirst[K])
 	w.flights = slices.Insert(w.flights, at, f)
