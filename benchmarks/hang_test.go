@@ -8,11 +8,10 @@ import (
 	"time"
 
 	_ "github.com/lib/pq"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/courier"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // silentServer accepts connections and never answers, until stop closes them.
@@ -23,12 +22,16 @@ func silentServer(t *testing.T) (addr string, stop func()) {
 	accepted := make(chan struct{})
 	go func() {
 		defer close(accepted)
+		var conns []net.Conn
 		for {
 			conn, err := l.Accept()
 			if err != nil {
-				return
+				break
 			}
-			defer conn.Close() //nolint:revive // all of them are kept open until the end
+			conns = append(conns, conn)
+		}
+		for _, conn := range conns {
+			_ = conn.Close()
 		}
 	}()
 	return l.Addr().String(), func() {
@@ -48,7 +51,8 @@ func TestHangOfADatabase(t *testing.T) {
 
 	_, err = users.Fetch(t.Context(), 7, func(_ context.Context, id int) (string, error) {
 		var name string
-		return name, db.QueryRow("SELECT name FROM users WHERE id = $1", id).Scan(&name) //nolint:noctx // it hangs
+		err := db.QueryRow("SELECT name FROM users WHERE id = $1", id).Scan(&name) //nolint:noctx // it hangs
+		return name, err
 	})
 	var hang *courier.TimeoutError
 	require.ErrorAs(t, err, &hang)
