@@ -120,7 +120,7 @@ func TestTimeoutWithoutAStack(t *testing.T) {
 		assert.Nil(t, e.Stack)
 		release <- struct{}{}
 
-		time.Sleep(time.Second)
+		time.Sleep(time.Hour)
 		assert.ErrorContains(t, callers(t, c, 1, "late", 0, deaf(release)).one().err, "in courier_test.")
 		close(release)
 		synctest.Wait()

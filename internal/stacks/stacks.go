@@ -21,8 +21,10 @@ const (
 	maxGoroutines = 10_000
 
 	// minRest and restPerCost bound the rest after a profile: at least minRest, and so long that
-	// profiles take one hundredth of the time.
+	// profiles take one hundredth of the time. In a bubble of testing/synctest it is bubbleRest at
+	// first.
 	minRest     = time.Second
+	bubbleRest  = time.Hour
 	restPerCost = 100
 
 	// maxStacks and maxFrames bound the text of a flight.
@@ -93,8 +95,8 @@ var process Source
 // error of Snapshot.Of says so.
 //
 // In a bubble of testing/synctest, whose clock can't be compared with others and stands still while
-// a profile is taken, Recent uses bubble instead. The rest is then a second of that clock at first,
-// and doubles each time.
+// a profile is taken, Recent uses bubble instead. The rest is then an hour of that clock at first,
+// and doubles each time, so that tests with many time-outs stay fast.
 //
 // Recent blocks while a profile is taken: a millisecond with few goroutines, a tenth of a second
 // with 10,000.
@@ -110,7 +112,7 @@ func Recent(bubble *Source) *Snapshot {
 	if s.last == nil || !now.Before(s.next) {
 		s.last = take(now)
 		if inBubble {
-			s.rest = max(minRest, 2*s.rest)
+			s.rest = max(bubbleRest, 2*s.rest)
 		} else {
 			s.rest = max(minRest, restPerCost*time.Since(now))
 		}

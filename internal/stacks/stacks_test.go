@@ -121,22 +121,22 @@ func TestWhere(t *testing.T) {
 	assert.Equal(t, "main", packageOf("main.(*T[...]).load.func1"))
 }
 
-// In a bubble a source rests for a second of the bubble's clock, and then for twice as long.
+// In a bubble a source rests for an hour of the bubble's clock, and then for twice as long.
 func TestRecentRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var source Source
 		first := Recent(&source)
 		assert.Same(t, first, Recent(&source))
-		time.Sleep(minRest - 1)
+		time.Sleep(bubbleRest - 1)
 		assert.Same(t, first, Recent(&source))
 		_, err := first.Of("1", time.Now())
 		assert.ErrorIs(t, err, ErrTooSoon)
-		_, err = first.Of("1", time.Now().Add(-time.Hour))
+		_, err = first.Of("1", time.Now().Add(-2*time.Hour))
 		assert.ErrorIs(t, err, errGone)
 		time.Sleep(time.Nanosecond)
 		second := Recent(&source)
 		assert.NotSame(t, first, second)
-		time.Sleep(2*minRest - 1)
+		time.Sleep(2*bubbleRest - 1)
 		assert.Same(t, second, Recent(&source))
 	})
 }
