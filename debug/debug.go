@@ -90,6 +90,7 @@ func New(o Options) (*Handler, error) {
 	return &Handler{
 		o: o, views: courier.New[*source, *Section](courier.WithName("snowfence/debug"),
 			courier.WithTimeout(10*time.Second), courier.WithMaxAbandoned(1, 64)),
+		bubble: stacks.Source{BubbleRest: time.Second},
 	}, nil
 }
 

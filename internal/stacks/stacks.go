@@ -80,6 +80,9 @@ var (
 
 // A Source takes snapshots, with rests between them. The zero value is ready to use.
 type Source struct {
+	// BubbleRest is the first rest in a bubble of testing/synctest. 0 means an hour.
+	BubbleRest time.Duration
+
 	mu   sync.Mutex // guards the following
 	last *Snapshot
 	next time.Time // no other is taken before
@@ -95,8 +98,8 @@ var process Source
 // error of Snapshot.Of says so.
 //
 // In a bubble of testing/synctest, whose clock can't be compared with others and stands still while
-// a profile is taken, Recent uses bubble instead. The rest is then an hour of that clock at first,
-// and doubles each time, so that tests with many time-outs stay fast.
+// a profile is taken, Recent uses bubble instead. The rest is then its BubbleRest at first, and
+// doubles each time, so that tests with many time-outs stay fast.
 //
 // Recent blocks while a profile is taken: a millisecond with few goroutines, a tenth of a second
 // with 10,000.
@@ -112,7 +115,7 @@ func Recent(bubble *Source) *Snapshot {
 	if s.last == nil || !now.Before(s.next) {
 		s.last = take(now)
 		if inBubble {
-			s.rest = max(bubbleRest, 2*s.rest)
+			s.rest = max(cmp.Or(s.BubbleRest, bubbleRest), 2*s.rest)
 		} else {
 			s.rest = max(minRest, restPerCost*time.Since(now))
 		}
