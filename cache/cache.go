@@ -60,7 +60,7 @@ type Cache[K comparable, V any] struct {
 	heavy    atomic.Int64 // the part of weight in entries above heavyAbove
 
 	heavyAbove int64         // an entry above this weight does not count towards its shard's share
-	window     *evict.Window // nil unless the policy is TinyLFU
+	window     *evict.Window // nil unless the policy is Adaptive
 
 	closed    atomic.Bool
 	sweeper   periodic
@@ -124,6 +124,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	newPolicy := c.policies(o.Policy)
 	for i := range c.shards {
 		c.shards[i].policy = newPolicy()
+		c.shards[i].window = c.window
 		c.shards[i].exact = o.Policy == StrictLRU
 		if o.MaxWeight > 0 {
 			c.shards[i].weightless = evict.NewLRU()

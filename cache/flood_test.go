@@ -29,7 +29,7 @@ func TestFloodOfUnknownIDs(t *testing.T) {
 		}
 		return id, nil
 	}
-	for policy, flood := range map[cache.Policy]int{cache.LRU: flood, cache.TinyLFU: flood / 10} {
+	for policy, flood := range map[cache.Policy]int{cache.Adaptive: flood, cache.TinyLFU: flood / 10} {
 		z, err := workload.NewZipf(keys, 1.01)
 		require.NoError(t, err)
 		r := workload.Stream(1)

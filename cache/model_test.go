@@ -86,6 +86,7 @@ func newModel(t *rapid.T) *model {
 	}
 	o := cache.Options[int, int]{
 		Capacity:    m.capacity,
+		Policy:      cache.LRU, // which is strict
 		TTL:         m.ttl,
 		StaleFor:    m.staleFor,
 		NotFoundTTL: m.notFound,

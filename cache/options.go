@@ -111,8 +111,8 @@ type Options[K comparable, V any] struct {
 	// key. A Cache made with New does not use it.
 	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
-	// Policy chooses the entry to evict when the cache is full: LRU, the zero value, TinyLFU or
-	// StrictLRU.
+	// Policy chooses the entry to evict when the cache is full: Adaptive, the zero value, LRU,
+	// TinyLFU or StrictLRU.
 	Policy Policy
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or
@@ -193,7 +193,7 @@ func (o *Options[K, V]) validate() error {
 	case !(o.TTLJitter >= 0 && o.TTLJitter <= 1): // so that NaN is refused
 		return bad("TTLJitter", o.TTLJitter, "a share from 0 to 1")
 	case o.Policy > StrictLRU:
-		return bad("Policy", uint8(o.Policy), "cache.LRU, cache.TinyLFU or cache.StrictLRU")
+		return bad("Policy", uint8(o.Policy), "cache.Adaptive, cache.LRU, cache.TinyLFU or cache.StrictLRU")
 	case !(o.ShedAbove >= 0 && o.ShedAbove <= 1):
 		return bad("ShedAbove", o.ShedAbove, "a share from 0 to 1")
 	case o.ClockError > time.Second:

@@ -36,7 +36,7 @@ func TestOptionErrors(t *testing.T) {
 		{options{TTLJitter: 1.5}, "TTLJitter", 1.5,
 			"cache: Options.TTLJitter: 1.5: want a share from 0 to 1"},
 		{options{Policy: 9}, "Policy", uint8(9),
-			"cache: Options.Policy: 9: want cache.LRU, cache.TinyLFU or cache.StrictLRU"},
+			"cache: Options.Policy: 9: want cache.Adaptive, cache.LRU, cache.TinyLFU or cache.StrictLRU"},
 		{options{ShedAbove: 1.5}, "ShedAbove", 1.5,
 			"cache: Options.ShedAbove: 1.5: want a share from 0 to 1"},
 		{options{ClockError: time.Minute}, "ClockError", time.Minute,

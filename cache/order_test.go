@@ -16,10 +16,10 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// A small cache is a strict LRU: Get, Fetch and Set count as use.
+// A small LRU is strict: Get, Fetch and Set count as use.
 func TestOrder(t *testing.T) {
 	var left []string
-	c := newCache(t, cache.Options[string, int]{Capacity: 4,
+	c := newCache(t, cache.Options[string, int]{Capacity: 4, Policy: cache.LRU,
 		OnEviction: func(k string, _ int, r cache.Reason) {
 			if r == cache.ReasonSize {
 				left = append(left, k)
@@ -133,7 +133,7 @@ func TestStrictLRUDoesNotSkipUses(t *testing.T) {
 func TestCapacityIsExact(t *testing.T) {
 	for i, capacity := range []int{1, 2, 100, 1000, 10_000, 100_000, 1, 2, 100, 1000, 10_000,
 		100_000, 10, 10_000} {
-		policy := cache.LRU
+		policy := cache.Adaptive
 		if i >= 6 {
 			policy = cache.TinyLFU
 		}

@@ -3,21 +3,22 @@ package cache
 import "github.com/snowfence/snowfence/cache/internal/evict"
 
 // A Policy chooses the entry to evict when the cache is full.
-//
-// On most traces TinyLFU's hit ratio is as high as that of golang-lru's 2Q and ARC. Where
-// only recency counts, as in the OLTP trace with room for a tenth of its keys, LRU's is
-// higher. (2Q and ARC cannot be used here: they are caches with locks of their own that
-// do not report which entries they evict.)
 type Policy uint8
 
 // The policies.
 const (
+	// Adaptive is LRU, TinyLFU, or between them, whatever has the most hits with the requests of
+	// late. It finds that by simulating all of them for a sample of the keys. After a change of
+	// the load it follows within requests for ten times the capacity, mostly within fewer. It takes
+	// 8 bytes per entry more than LRU, and the memory of the sample, at most 1.5 MB.
+	Adaptive Policy = iota
 	// LRU evicts approximately the entry that was not used for the longest time: see
-	// the package's documentation.
-	LRU Policy = iota
+	// the package's documentation. It is for loads in which only recency counts.
+	LRU
 	// TinyLFU evicts the entry that is asked for least, by a count that decays and that
-	// includes keys which are not stored. It takes 8 bytes more per entry. It is W-TinyLFU,
-	// by Einziger, Friedman and Manes, with a window that adapts to the hit ratio.
+	// includes keys which are not stored. It takes 8 bytes more per entry than LRU. It is
+	// W-TinyLFU, by Einziger, Friedman and Manes, with a window of 1 %. It is for loads in which
+	// some keys are always popular, and scans or loops.
 	TinyLFU
 	// StrictLRU evicts exactly the entry that was not used for the longest time, whatever the
 	// capacity; only entries that are expired or stale go before it. It is for tests and callers
@@ -29,33 +30,33 @@ const (
 // policies returns a function that makes the policy of a shard.
 func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	switch p {
-	case TinyLFU:
-		c.window = evict.NewWindow(c.stripes.hits, c.missesOfRecords, c.Len)
-		return func() evict.Policy { return evict.NewTinyLFU(c.window) }
+	case LRU:
+		return func() evict.Policy { return evict.NewLRU() }
 	case StrictLRU:
 		return func() evict.Policy { return evict.NewStrict() }
-	case LRU:
+	case TinyLFU:
+		window := evict.NewWindow()
+		return func() evict.Policy { return evict.NewTinyLFU(window) }
+	case Adaptive:
 	}
-	return func() evict.Policy { return evict.NewLRU() }
+	c.window = evict.NewAdaptiveWindow(c.room)
+	return func() evict.Policy { return evict.NewTinyLFU(c.window) }
 }
 
-// missesOfRecords returns the number of misses without those of keys that have no record: no
-// window would make these hits, and a flood of them would hide the effect on the others.
-func (c *Cache[K, V]) missesOfRecords() uint64 {
-	misses := c.stripes.misses()
-	return misses - min(misses, c.counters.notFound.Load()+c.counters.notFoundHits.Load())
+// room returns the number of entries for which there is room. Where weights bound it, that is
+// about the number of entries.
+func (c *Cache[K, V]) room() int {
+	if c.maxWeight > 0 {
+		return c.Len()
+	}
+	return int(c.capacity.Load())
 }
 
-// observeEvery returns the number of insertions into a shard between two calls of
-// Window.Observe. Observe reads each stripe, a cache line, so that is at most one line
-// per insertion.
-func (c *Cache[K, V]) observeEvery() uint32 {
-	return uint32(max(64, len(c.stripes))) //nolint:gosec // far below 2^32
-}
-
-// String returns "LRU", "TinyLFU" or "StrictLRU", and "unknown" for any other value.
+// String returns "Adaptive", "LRU", "TinyLFU" or "StrictLRU", and "unknown" for any other value.
 func (p Policy) String() string {
 	switch p {
+	case Adaptive:
+		return "Adaptive"
 	case LRU:
 		return "LRU"
 	case TinyLFU:

@@ -23,7 +23,8 @@ func image[T any](p *T) []byte {
 // its entry only once per interval. It counts in a stripe.
 func TestHitsWriteNothingShared(t *testing.T) {
 	for name, o := range map[string]Options[int, int]{
-		"LRU":     {Capacity: 100_000},
+		"default": {Capacity: 100_000},
+		"LRU":     {Capacity: 100_000, Policy: LRU},
 		"TinyLFU": {Capacity: 100_000, Policy: TinyLFU},
 		"TTL":     {Capacity: 100_000, TTL: time.Hour, ClockError: -1},
 	} {

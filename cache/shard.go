@@ -20,11 +20,13 @@ type shard[K comparable, V any] struct {
 	missing    *missing[K]  // nil unless NotFoundTTL is set
 	tags       map[string]*tagSet[K, V]
 
+	window *evict.Window // nil unless the policy is Adaptive; does not change
+
 	loads  loads[K, V]
 	clears uint32   // calls of Clear
 	writes uint32   // values that the user set or removed
 	exact  bool     // touch waits for the lock, and touchInterval is always 0; does not change
-	_      [95]byte // puts all fields that a hit reads into one cache line, apart from loads
+	_      [87]byte // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -39,18 +41,20 @@ type shard[K comparable, V any] struct {
 // strictBelow is the number of entries below which an LRU shard is strict.
 const strictBelow = 512
 
-// touchIntervalDivisor sets the touch interval: a use of an entry is noted again after
-// this fraction of the shard, a sixteenth, has been inserted.
+// touchIntervalDivisor sets the touch interval: after a use of an entry was noted, another is noted
+// once this fraction of the shard, a sixteenth, has been inserted, or the policy has seen the first.
 const touchIntervalDivisor = 16
 
-// touch notes a use of e, at most once per touch interval. So most hits write nothing, and
-// the others only to their own entry.
+// touch notes a use of e, if none is noted or that is a touch interval ago. So most hits write nothing,
+// and the others only to their own entry.
 //
 // In a strict shard touch moves e at once, unless e was the last to be moved or the lock
 // is taken; in an exact one it waits for the lock. There the clock counts moves, too.
 func (s *shard[K, V]) touch(e *entry[K, V]) {
 	if interval := s.touchInterval.Load(); interval > 0 {
-		e.Touch(s.clock.Load(), interval)
+		if e.Touch(s.clock.Load(), interval) && s.window != nil && s.window.Samples(e.Hash) {
+			s.window.Record(e.Hash)
+		}
 		return
 	}
 	if e.UntouchedSince(s.clock.Load()) {

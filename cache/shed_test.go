@@ -30,7 +30,7 @@ func TestExcess(t *testing.T) {
 // The entries next to be evicted are shed, as far as too much memory is in use, and once per
 // garbage collection.
 func TestShed(t *testing.T) {
-	for _, policy := range []Policy{LRU, TinyLFU} {
+	for _, policy := range []Policy{Adaptive, LRU, TinyLFU} {
 		synctest.Test(t, func(t *testing.T) {
 			now := memory{limit: 1000, live: 500, other: 100, cycles: 1}
 			reasons := map[Reason]int{}

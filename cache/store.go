@@ -93,14 +93,14 @@ func (s *shard[K, V]) written(hash uint32, key K) {
 
 // A placed holds the work that is left, once the shard is unlocked, after an entry was put.
 type placed[K comparable, V any] struct {
-	out      evicted[K, V]
-	observes bool // whether Window.Observe is due
+	out     evicted[K, V]
+	sampled bool // whether Window.Record is to be called
 }
 
 // settle does the work that is left after put has stored e in s. No lock is held.
 func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
-	if p.observes {
-		c.window.Observe()
+	if p.sampled {
+		c.window.Record(e.Hash)
 	}
 	c.makeRoom(s, e, &p.out)
 	if e.scheduled() {
@@ -132,7 +132,6 @@ func (c *Cache[K, V]) put(
 		}
 		return
 	}
-	before := s.clock.Load()
 	s.insert(e, old)
 	if len(tags) > 0 {
 		s.tag(e, tags)
@@ -161,8 +160,7 @@ func (c *Cache[K, V]) put(
 	}
 	s.setTouchInterval(c.strict)
 	c.addTotals(count, weight)
-	inserted := s.clock.Load() // the insertions into s since the cache was made
-	p.observes = c.window != nil && inserted != before && inserted%c.observeEvery() == 0
+	p.sampled = c.window != nil && c.window.Samples(e.Hash)
 }
 
 // remove removes e and records its reason. s.mu is held.

@@ -188,7 +188,7 @@ func TestHeavyEntryTakesRoomFromAllShards(t *testing.T) {
 
 // Entries of weight 0 stay when room is needed for weight, and only then.
 func TestWeightless(t *testing.T) {
-	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
+	for _, policy := range []cache.Policy{cache.Adaptive, cache.LRU, cache.TinyLFU} {
 		t.Run(policy.String(), func(t *testing.T) {
 			const n = 1000
 			c := newCache(t, cache.Options[int, uint32]{

@@ -115,7 +115,7 @@ func TestSetIfAbsent(t *testing.T) {
 
 // SetCapacity evicts the excess at once, and lets the cache grow.
 func TestSetCapacity(t *testing.T) {
-	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
+	for _, policy := range []cache.Policy{cache.Adaptive, cache.LRU, cache.TinyLFU} {
 		c := newCache(t, cache.Options[int, int]{Capacity: 20_000, Policy: policy})
 		fill := func(n int) {
 			for i := range n {

@@ -19,6 +19,7 @@ type policy struct {
 
 var policies = []policy{
 	{"belady", func(ids []uint32, capacity int) (int, error) { return belady(ids, capacity), nil }},
+	{"snowfence", snowfence(cache.Adaptive)},
 	{"snowfence LRU", snowfence(cache.LRU)},
 	{"snowfence TinyLFU", snowfence(cache.TinyLFU)},
 	{"otter", func(ids []uint32, capacity int) (int, error) { return otterWith(nil, ids, capacity) }},

@@ -20,5 +20,5 @@
 // A [Strict] alone is a list, since its hits move nodes under the lock of the shard.
 //
 // Nothing in this package locks: callers hold the shard's lock, except for [Node.Touch],
-// [Node.UntouchedSince] and [Window.Observe].
+// [Node.UntouchedSince], [Window.Samples] and [Window.Record].
 package evict

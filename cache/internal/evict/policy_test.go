@@ -8,19 +8,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// stub returns a Window for a cache with that number of hits and misses.
-type stub struct{ hits, misses, entries uint64 }
-
-func (s *stub) window() *Window {
-	return NewWindow(func() uint64 { return s.hits }, func() uint64 { return s.misses },
-		func() int { return int(s.entries) }) //nolint:gosec // small
-}
-
 func policies() map[string]func() Policy {
 	return map[string]func() Policy{
 		"LRU":     func() Policy { return NewLRU() },
 		"Strict":  func() Policy { return NewStrict() },
-		"TinyLFU": func() Policy { return NewTinyLFU(new(stub).window()) },
+		"TinyLFU": func() Policy { return NewTinyLFU(NewWindow()) },
 	}
 }
 
@@ -49,6 +41,9 @@ func TestPolicies(t *testing.T) {
 				}
 				p.Add(add())
 				for range rapid.IntRange(1, 300).Draw(t, "steps") {
+					if tiny, ok := p.(*TinyLFU); ok && rapid.IntRange(0, 20).Draw(t, "turn") == 0 {
+						tiny.windowShare.set(rapid.SampledFrom(shares[:]).Draw(t, "share"))
+					}
 					if rapid.IntRange(0, 100).Draw(t, "clear") == 0 {
 						p.Clear()
 						clear(in)
@@ -131,6 +126,7 @@ type cacheOf struct {
 	now      uint32
 	interval uint32
 	hits     int
+	window   *Window // nil: it does not adapt
 }
 
 func newCacheOf(p Policy, size int) *cacheOf {
@@ -141,7 +137,9 @@ func newCacheOf(p Policy, size int) *cacheOf {
 func (c *cacheOf) get(key uint32) {
 	if n := c.nodes[key]; n != nil {
 		c.hits++
-		n.Touch(c.now, c.interval)
+		if n.Touch(c.now, c.interval) {
+			c.record(n)
+		}
 		return
 	}
 	c.now++
@@ -153,6 +151,13 @@ func (c *cacheOf) get(key uint32) {
 		v := c.p.Victim(n)
 		c.p.Remove(v)
 		delete(c.nodes, v.Hash>>HashReserved)
+	}
+	c.record(n)
+}
+
+func (c *cacheOf) record(n *Node) {
+	if c.window != nil && c.window.Samples(n.Hash) {
+		c.window.Record(n.Hash)
 	}
 }
 
@@ -188,7 +193,7 @@ func TestScansAndLoops(t *testing.T) {
 			}
 		}
 	}
-	tiny := func() Policy { return NewTinyLFU(new(stub).window()) }
+	tiny := func() Policy { return NewTinyLFU(NewWindow()) }
 	best := 20 * 10 * size
 	require.Greater(t, hits(tiny(), scan), best*97/100)
 	require.Less(t, hits(NewLRU(), scan), best*94/100)
@@ -201,7 +206,7 @@ func TestScansAndLoops(t *testing.T) {
 
 // The sketch grows with the nodes, and is given back after a burst.
 func TestSketchIsGivenBack(t *testing.T) {
-	p := NewTinyLFU(new(stub).window())
+	p := NewTinyLFU(NewWindow())
 	nodes := make([]Node, 100_000)
 	for i := range nodes {
 		nodes[i].Hash = uint32(i) << HashReserved //nolint:gosec // small
@@ -248,7 +253,7 @@ func TestSecondChance(t *testing.T) {
 
 // A node that replaces another has its position, and counts as used.
 func TestReplaceIsAUse(t *testing.T) {
-	for _, p := range []Policy{NewLRU(), NewTinyLFU(new(stub).window())} {
+	for _, p := range []Policy{NewLRU(), NewTinyLFU(NewWindow())} {
 		nodes := make([]*Node, 4)
 		for i := range nodes {
 			nodes[i] = &Node{Hash: uint32(i) << HashReserved} //nolint:gosec // small
@@ -268,7 +273,7 @@ func TestReplaceIsAUse(t *testing.T) {
 // Used nodes are protected, but a part of the capacity is for new ones.
 func TestProtected(t *testing.T) {
 	const size = 1000
-	p := NewTinyLFU(new(stub).window())
+	p := NewTinyLFU(NewWindow())
 	c := newCacheOf(p, size)
 	for range 20 {
 		for key := range uint32(size) {
@@ -286,7 +291,7 @@ func TestProtected(t *testing.T) {
 // A candidate that is asked for as often as the victim is admitted by chance, once in a
 // while, if it is asked for often, and never if it is rare.
 func TestAdmission(t *testing.T) {
-	p := NewTinyLFU(new(stub).window())
+	p := NewTinyLFU(NewWindow())
 	p.sketch.grow(1000)
 	admitted := func(candidate, victim uint32) (n int) {
 		a, b := &Node{Hash: 1 << HashReserved}, &Node{Hash: 2 << HashReserved}

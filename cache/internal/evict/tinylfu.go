@@ -5,8 +5,8 @@ package evict
 // nodes in use. It is W-TinyLFU (Einziger, Friedman and Manes, ACM Transactions on Storage
 // 2017). New nodes first pass through a window, so that bursts hit. Then they compete for a
 // place in the main part. That consists of nodes on probation, and of protected nodes,
-// which were used while on probation. The window's size adapts to the hit ratio, see
-// [Window].
+// which were used while on probation. If the window is the whole cache, nothing is in the main
+// part, and TinyLFU is LRU. See [Window] for its size.
 //
 // Unlike in the paper, a hit moves nothing. A node's mark counts its uses, which take
 // effect when the node is the oldest of its queue.
@@ -33,15 +33,23 @@ func NewTinyLFU(share *Window) *TinyLFU {
 	return &TinyLFU{windowShare: share, probation: queue{id: 1}, protected: queue{id: 2}, random: 1}
 }
 
-// Add adds n to the window. Nodes for which the window has no room move on to the main part.
+// Add adds n to the window. Nodes for which the window has no room move on to the main part, unless
+// they were used. Few move at a time: if the window's share has become much smaller, it takes some
+// additions to follow.
 func (p *TinyLFU) Add(n *Node) {
 	p.sketch.grow(p.Len() + 1)
 	p.sketch.add(n.Hash, 1)
 	p.window.push(n)
 	p.candidate = nil
-	for size := p.windowShare.size(p.Len()); p.window.n > size; {
-		p.candidate = p.window.pop()
-		p.probation.push(p.candidate)
+	size := p.windowShare.size(p.Len())
+	for moves := secondChances; p.window.n > size && moves > 0; moves-- {
+		oldest := p.window.pop()
+		if oldest != n && p.flushUses(oldest) {
+			p.window.push(oldest)
+			continue
+		}
+		p.candidate = oldest
+		p.probation.push(oldest)
 	}
 }
 
@@ -164,15 +172,19 @@ func (p *TinyLFU) demote() {
 	}
 }
 
-// oldestInWindow returns the oldest node of the window, other than spared, or nil if there is
-// none.
+// oldestInWindow returns the oldest node of the window, other than spared, that was not used since
+// it was last moved, or nil if there is none but spared. It moves used nodes that it passes.
 func (p *TinyLFU) oldestInWindow(spared *Node) *Node {
-	for n := range p.window.all {
-		if n != spared {
+	if p.window.n == 0 || p.window.n == 1 && p.window.oldest() == spared {
+		return nil
+	}
+	for chances := secondChances; ; chances-- {
+		n := p.window.oldest()
+		if n != spared && (chances <= 0 || !p.flushUses(n)) {
 			return n
 		}
+		p.window.push(p.window.pop())
 	}
-	return nil
 }
 
 // admits reports whether candidate stays and victim is evicted.

@@ -1,43 +1,43 @@
 package evict
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 )
 
-// A Window adapts the share of the entries that a [TinyLFU] reserves for new ones. All shards
-// of a cache have the same share. It is found by hill climbing on the hit ratio: a change
-// that raised the ratio is followed by another in the same direction, any other change by one
-// in the opposite direction (Einziger, Eytan, Friedman and Manes, Middleware 2018).
+// A Window is the share of the entries that a [TinyLFU] reserves for new ones. All shards of a
+// cache have the same Window. Its share is fixed, or adapts to the requests, as a [contest] on a
+// sample of the keys finds it.
 type Window struct {
-	hits, misses func() uint64 // the cache's totals
-	entries      func() int
+	share  atomic.Uint32 // in units of 2^-16
+	cutoff atomic.Uint32 // log2 of the number of 32-bit hashes that are in the sample
 
-	share atomic.Uint32 // in units of 2^-16
-
-	mu        sync.Mutex // guards the following; taken only by TryLock
-	lastTotal uint64     // hits and misses up to the last change
-	lastHits  uint64
-	lastRatio float64 // the hit ratio between the last two changes
-	step      float64
+	room    func() int
+	mu      sync.Mutex // guards the following; taken by TryLock alone
+	contest *contest
+	large   bool // the cache was seen to have room for largeCache entries
 }
 
-const (
-	windowFirst = 0.01
-	windowLeast = 0.005
-	windowMost  = 0.8
-	stepFirst   = 0.0625
-	stepDecay   = 0.98
-	stepRestart = 0.05 // a change of the hit ratio from which the step is reset to stepFirst
-	sampleSize  = 10   // hits and misses per entry between two changes
-	leastSample = 64   // the number of entries to assume if there are fewer
-)
+// largeCache is the number of entries from which an adaptive Window is first that of TinyLFU. The
+// first share counts until the contest knows better, which takes longer in a large cache. In a
+// small one it is the whole: those who look at the order of few entries expect an LRU.
+const largeCache = 64
 
-// NewWindow makes a Window for a cache that counts its hits, misses and entries.
-func NewWindow(hits, misses func() uint64, entries func() int) *Window {
-	w := &Window{hits: hits, misses: misses, entries: entries, step: stepFirst}
-	w.set(windowFirst)
+// NewWindow makes a Window with the fixed share of TinyLFU.
+func NewWindow() *Window { return windowOf(tinyShare) }
+
+// NewAdaptiveWindow makes a Window that adapts. Its cache has room for as many entries as the
+// function returns.
+func NewAdaptiveWindow(room func() int) *Window {
+	w := windowOf(wholeShare)
+	w.room, w.contest = room, newContest()
+	w.cutoff.Store(hashBits) // all keys
+	return w
+}
+
+func windowOf(share float64) *Window {
+	w := new(Window)
+	w.set(share)
 	return w
 }
 
@@ -47,39 +47,64 @@ func (w *Window) get() float64      { return float64(w.share.Load()) / (1 << 16)
 // size returns how many of n nodes may be in the window.
 func (w *Window) size(n int) int { return max(1, int(float64(n)*w.get())) }
 
-// Observe changes the share if there were enough hits and misses since the last change. It
-// is to be called periodically, without locks, since it reads all counters of hits and
-// misses. It is safe for concurrent use and does not block.
-func (w *Window) Observe() {
-	if w.mu.TryLock() {
-		w.climb()
-		w.mu.Unlock()
+const hashBits = 32
+
+// Samples reports whether uses of the key with that hash are to be reported to Record. It is safe
+// for concurrent use, and does not block.
+func (w *Window) Samples(hash uint32) bool {
+	return w.contest != nil && spread(hash)>>w.cutoff.Load() == 0
+}
+
+// spread makes a number of hash whose high bits depend on all of its bits, in another way than
+// those that choose a bucket, a shard or a counter of the sketch.
+func spread(hash uint32) uint32 { return hash >> HashReserved * 0x85eb_ca6b }
+
+// Record notes a use, or the insertion, of the key with that hash, for which Samples was true. It
+// is safe for concurrent use, and does not block: of several uses at the same time it notes one.
+func (w *Window) Record(hash uint32) {
+	if !w.mu.TryLock() {
+		return
+	}
+	defer w.mu.Unlock()
+	room := w.room()
+	if !w.large && room >= largeCache {
+		w.large = true
+		w.set(w.contest.restart(tiny))
+	}
+	bits := w.adjust(room)
+	if !w.Samples(hash) { // any more
+		return
+	}
+	if share, won := w.contest.use(hash&^(1<<HashReserved-1), max(1, room>>bits)); won {
+		w.set(share)
 	}
 }
 
-// climb changes the share if there were enough hits and misses since the last change. w.mu
-// is held.
-func (w *Window) climb() {
-	hits := w.hits()
-	all := hits + w.misses()
-	sample := uint64(sampleSize * max(w.entries(), leastSample)) //nolint:gosec // not negative
-	if all-w.lastTotal < sample {
-		return
+// adjust makes the sample fit the room, and returns sampleBits. It makes the sample larger again
+// only if it is much too small, so that a room that varies does not change it all the
+// time. w.mu is held.
+func (w *Window) adjust(room int) (bits uint32) {
+	bits = sampleBits(room)
+	now := hashBits - w.cutoff.Load()
+	if bits == now || bits+1 == now {
+		return now
 	}
-	ratio := float64(hits-w.lastHits) / float64(all-w.lastTotal)
-	first := w.lastTotal == 0
-	change := ratio - w.lastRatio
-	w.lastTotal, w.lastHits, w.lastRatio = all, hits, ratio
-	if first {
-		return // the first sample is of an empty cache, and not comparable
+	w.cutoff.Store(hashBits - bits)
+	w.contest.keep(w.Samples)
+	return bits
+}
+
+const (
+	sampleShare = 32   // one of so many keys is in the sample, if that gives enough
+	sampleLeast = 256  // the number of sampled entries to be had at least
+	sampleMost  = 4096 // and at most
+)
+
+// sampleBits returns log2 of the number of keys of which one is in the sample, for a cache with
+// that much room.
+func sampleBits(room int) (bits uint32) {
+	for most := min(max(sampleLeast, room/sampleShare), sampleMost); room>>bits > most; {
+		bits++
 	}
-	if change <= 0 {
-		w.step = -w.step
-	}
-	w.set(min(max(w.get()+w.step, windowLeast), windowMost))
-	if math.Abs(change) >= stepRestart {
-		w.step = math.Copysign(stepFirst, w.step)
-	} else {
-		w.step *= stepDecay
-	}
+	return bits
 }
