@@ -50,8 +50,7 @@ type library[K keys, V any] struct {
 // libraries returns the libraries that can be used with these types.
 func libraries[K keys, V any]() []library[K, V] {
 	all := []library[K, V]{
-		{"snowfence", true, newSnowfence[K, V](cache.LRU)},
-		{"snowfence-tinylfu", true, newSnowfence[K, V](cache.TinyLFU)},
+		{"snowfence", true, newSnowfence[K, V]},
 		{"snowfence-lru", true, newSnowfenceLRU[K, V]},
 		{"otter", true, newOtter[K, V]},
 		{"theine", true, newTheine[K, V]},
@@ -67,17 +66,15 @@ func libraries[K keys, V any]() []library[K, V] {
 }
 
 func newSnowfence[K keys, V any](
-	policy cache.Policy,
-) func(testing.TB, int, time.Duration, loader[K, V]) subject[K, V] {
-	return func(tb testing.TB, capacity int, ttl time.Duration, load loader[K, V]) subject[K, V] {
-		tb.Helper()
-		c, err := cache.New(cache.Options[K, V]{Capacity: capacity, TTL: ttl, Policy: policy})
-		require.NoError(tb, err)
-		tb.Cleanup(func() { require.NoError(tb, c.Close()) })
-		return subject[K, V]{
-			get: c.Get, set: c.Set, del: func(key K) { c.Delete(key) }, all: c.All(),
-			fetch: func(ctx context.Context, key K) (V, error) { return c.Fetch(ctx, key, load) },
-		}
+	tb testing.TB, capacity int, ttl time.Duration, load loader[K, V],
+) subject[K, V] {
+	tb.Helper()
+	c, err := cache.New(cache.Options[K, V]{Capacity: capacity, TTL: ttl})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
+	return subject[K, V]{
+		get: c.Get, set: c.Set, del: func(key K) { c.Delete(key) }, all: c.All(),
+		fetch: func(ctx context.Context, key K) (V, error) { return c.Fetch(ctx, key, load) },
 	}
 }
 

@@ -169,8 +169,8 @@ func TestCheckUsage(t *testing.T) {
 func TestSplitName(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"BenchmarkX/a=1/lib=otter-2":             {"X/a=1-2", "otter"},
-		"BenchmarkX/lib=snowfence-tinylfu":       {"X-1", "snowfence-tinylfu"},
-		"BenchmarkX/lib=snowfence-tinylfu-16":    {"X-16", "snowfence-tinylfu"},
+		"BenchmarkX/lib=snowfence-lru":           {"X-1", "snowfence-lru"},
+		"BenchmarkX/lib=snowfence-lru-16":        {"X-16", "snowfence-lru"},
 		"BenchmarkFlight/lib=singleflight-do-12": {"Flight-12", "singleflight-do"},
 	} {
 		bench, lib, ok := splitName(name)

@@ -92,6 +92,46 @@ func TestScans(t *testing.T) {
 		scans([]uint32{1, 2, 3, 4}, 2))
 }
 
+func TestPhases(t *testing.T) {
+	require.Equal(t, []uint32{1, 2, zipfKeys + 5, zipfKeys + 6, 3, 4, zipfKeys + 7, zipfKeys + 8},
+		phases([]uint32{1, 2, 3, 4, 9}, []uint32{5, 6, 7, 8, 9}, 2))
+}
+
+// Each key that was inserted comes once.
+func TestOneTimers(t *testing.T) {
+	once := make(map[uint32]bool)
+	rest := slices.DeleteFunc(oneTimers([]uint32{1, 1, 2, 3, 1, 1, 1, 1, 1, 1}, 1),
+		func(id uint32) bool {
+			if id < zipfKeys {
+				return false
+			}
+			require.False(t, once[id])
+			once[id] = true
+			return true
+		})
+	require.Equal(t, []uint32{1, 1, 2, 3, 1, 1, 1, 1, 1, 1}, rest)
+	require.NotEmpty(t, once)
+}
+
+// A key is asked for while it is one of those of the time, by its popularity, and not before or
+// after that.
+func TestDrift(t *testing.T) {
+	const keys = 100
+	ids, err := drift(20_000, keys, 1)
+	require.NoError(t, err)
+	times := make(map[uint32]int)
+	for i, id := range ids {
+		require.GreaterOrEqual(t, int(id), i/20)
+		require.Less(t, int(id), i/20+keys)
+		times[id]++
+	}
+	most := 0
+	for _, n := range times {
+		most = max(most, n)
+	}
+	require.Greater(t, most, 10*len(ids)/len(times))
+}
+
 // Every key comes two to five times, close together.
 func TestRecency(t *testing.T) {
 	ids := recency(10_000, 100, 1)
@@ -167,7 +207,7 @@ func TestCommand(t *testing.T) {
 	}
 	drawn, err := filepath.Glob(filepath.Join(pictures, "*.svg"))
 	require.NoError(t, err)
-	require.Len(t, drawn, 7)
+	require.Len(t, drawn, 10)
 	for _, file := range drawn {
 		requireXML(t, file)
 	}
@@ -176,7 +216,7 @@ func TestCommand(t *testing.T) {
 	require.NoError(t, err)
 	var results []result
 	require.NoError(t, json.Unmarshal(data, &results))
-	require.Len(t, results, 7*3*10)
+	require.Len(t, results, 10*3*10)
 	for _, r := range results {
 		require.LessOrEqual(t, r.HitRatio, 1.)
 		require.LessOrEqual(t, r.Lowest, r.HitRatio)

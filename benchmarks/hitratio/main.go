@@ -69,7 +69,7 @@ func (f *files) Set(path string) error {
 func command(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("hitratio", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), `Hitratio replays traces against caches that hold from 0.1 to 50 % of the distinct
+		fmt.Fprint(f.Output(), `Hitratio replays traces against caches that hold from 0.1 to 80 % of the distinct
 keys, and prints the share of hits, in percent.
 
 `)
@@ -163,7 +163,7 @@ func choose(names string) ([]policy, error) {
 }
 
 // shares are the capacities, as fractions of the number of distinct keys.
-var shares = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5}
+var shares = []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8}
 
 func replayAll(t trace, chosen []policy, rounds int) ([]result, error) {
 	var results []result

@@ -45,10 +45,21 @@ func loadTraces(paths []string, requests int, seed uint64) ([]trace, error) {
 			all = append(all, newTrace("zipf 1.01 and scans", scans(ids, requests/40)))
 		}
 	}
+	recent := recency(requests, requests/100, seed)
 	all = append(all,
 		newTrace("loop", loop(min(loopKeys, requests/10), requests/2)),
-		newTrace("recency", recency(requests, requests/100, seed)))
-	return append(all, read...), nil
+		newTrace("recency", recent))
+	popular, err := zipf(1.01, requests, seed)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, newTrace("phases", phases(popular, recent, requests/5)),
+		newTrace("one-timers", oneTimers(popular, seed)))
+	drifting, err := drift(2*requests, requests/10, seed)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(all, newTrace("drift", drifting)), read...), nil
 }
 
 func newTrace(name string, ids []uint32) trace {
@@ -111,6 +122,52 @@ func recency(n, window int, seed uint64) []uint32 {
 		ids[i] = q.id
 	}
 	return ids
+}
+
+// phases returns length requests of the first sequence, as many of the second, and so on in turn, as
+// long as there are any of both. The keys of the second are others than those of the first.
+func phases(first, second []uint32, length int) []uint32 {
+	var mixed []uint32
+	for at := 0; at+length <= min(len(first), len(second)); at += length {
+		mixed = append(mixed, first[at:at+length]...)
+		for _, id := range second[at : at+length] {
+			mixed = append(mixed, zipfKeys+id)
+		}
+	}
+	return mixed
+}
+
+// oneTimers inserts requests for keys that do not recur: after each request one, or none, by chance.
+func oneTimers(ids []uint32, seed uint64) []uint32 {
+	r := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // no secret
+	var mixed []uint32
+	next := uint32(zipfKeys)
+	for _, id := range ids {
+		mixed = append(mixed, id)
+		if r.IntN(2) == 0 {
+			mixed = append(mixed, next)
+			next++
+		}
+	}
+	return mixed
+}
+
+// drift returns n requests for as many keys at a time as keys, of which some are popular. After every
+// 20 requests one of them leaves, whether popular or not, and a new one comes.
+func drift(n, keys int, seed uint64) ([]uint32, error) {
+	z, err := workload.NewZipf(uint64(keys), 1.01) //nolint:gosec // positive
+	if err != nil {
+		return nil, err
+	}
+	r := rand.New(rand.NewPCG(seed, 4)) //nolint:gosec // no secret
+	popularity := r.Perm(keys)
+	ids := make([]uint32, n)
+	for i := range ids {
+		// Of the numbers from gone on, the one that is place modulo keys.
+		gone, place := i/20, popularity[z.Draw(r)]
+		ids[i] = uint32(gone + ((place-gone)%keys+keys)%keys) //nolint:gosec // small
+	}
+	return ids, nil
 }
 
 // loop returns requests for keys one after the other, again and again.
