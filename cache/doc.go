@@ -11,7 +11,7 @@
 // A hit writes to no cache line that other cores use, except for a mark in the
 // entry that the policy reads later. It writes that mark at most once while a
 // sixteenth of the shard's entries are inserted, so hits scale with the cores. The
-// exceptions: in an LRU shard of fewer than 512 entries every hit moves its entry at
+// exceptions: with [LRU], in a shard of fewer than 512 entries every hit moves its entry at
 // once, under the shard's lock unless that is taken, so that a small cache is a
 // strict LRU. With [StrictLRU] every hit does so, and waits for the lock.
 //
@@ -29,8 +29,9 @@
 // when it needs room. LRU gives an entry that was used a second chance: its hit
 // ratio is mostly better than a strict LRU's, and at most one percentage point
 // worse. TinyLFU estimates how often keys are asked for, including keys that are not
-// stored, so that a scan or a loop does not flush the entries in use. A new value
-// for a stored key takes the place of the old one, and counts as a use.
+// stored, so that a scan or a loop does not flush the entries in use. [Adaptive], the
+// default, finds out which of them, or what between them, has the most hits. A new
+// value for a stored key takes the place of the old one, and counts as a use.
 //
 // # The life of an entry
 //

@@ -225,9 +225,9 @@ func ExampleCache_All() {
 	// b 2
 }
 
-// A nightly job reads every record once. TinyLFU keeps the entries in use.
+// A nightly job reads every record once. The default policy keeps the entries in use.
 func ExamplePolicy() {
-	for _, policy := range []cache.Policy{cache.LRU, cache.TinyLFU} {
+	for _, policy := range []cache.Policy{cache.LRU, cache.Adaptive} {
 		c, err := cache.New(cache.Options[int, string]{Capacity: 1000, Policy: policy})
 		if err != nil {
 			fmt.Println(err)
@@ -254,5 +254,5 @@ func ExamplePolicy() {
 	}
 	// Output:
 	// LRU kept more than nine of ten: false
-	// TinyLFU kept more than nine of ten: true
+	// Adaptive kept more than nine of ten: true
 }

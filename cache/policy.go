@@ -10,7 +10,7 @@ const (
 	// Adaptive is LRU, TinyLFU, or between them, whatever has the most hits with the requests of
 	// late. It finds that by simulating all of them for a sample of the keys. After a change of
 	// the load it follows within requests for ten times the capacity, mostly within fewer. It takes
-	// 8 bytes per entry more than LRU, and the memory of the sample, at most 1.5 MB.
+	// 8 bytes per entry more than LRU, and the memory of the sample, less than 1 MB.
 	Adaptive Policy = iota
 	// LRU evicts approximately the entry that was not used for the longest time: see
 	// the package's documentation. It is for loads in which only recency counts.

@@ -77,7 +77,7 @@ func TestRunReplaysATrace(t *testing.T) {
 	r := decodeRun(t, stdout)
 	require.Equal(t, uint64(20_000), r.Result.Operations)
 	require.Equal(t, r.Result.Operations, r.Result.PlainLRU.Requests)
-	require.Equal(t, r.Result.PlainLRU.HitRatio, r.Result.HitRatio) // below 512 entries: a strict LRU
+	require.Greater(t, r.Result.HitRatio, r.Result.PlainLRU.HitRatio-0.01)
 	require.Greater(t, r.Result.HitRatio, 0.2)
 	require.Less(t, r.Result.HitRatio, 0.9)
 	require.False(t, r.Partial)
