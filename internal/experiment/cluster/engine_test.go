@@ -268,7 +268,8 @@ func TestRuns(t *testing.T) {
 				p.Duration, p.End = 9*time.Second, 4*time.Second // a node that leaves takes its time
 			}
 			if d == lab.Poison {
-				p.Duration, p.TTL, p.Nodes = 4*time.Second, 500*time.Millisecond, 5
+				p.Duration, p.TTL, p.Nodes = 6*time.Second, 500*time.Millisecond, 5
+				p.End = 4 * time.Second // a busy machine needs more than a second for two deaths
 			}
 			x := run(t, &p).Runs[0]
 			switch d {
