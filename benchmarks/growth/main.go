@@ -6,9 +6,11 @@
 //	go run ./growth -svg ../docs -markdown         # the tables and charts of docs/performance.md
 //	go run ./growth -libs snowfence,theine -sizes 10000,1000000 -rounds 3
 //
-// In a round every library is measured with every size, each time in a process of its own, which is
-// this program again; each round begins with another library. The tables show medians, and ratios
-// to Snowfence's value of the same round. What is measured is in measure.go.
+// In a round every library is measured once, in a process of its own, which is this program again;
+// each round begins with another library. The sizes come one after the other. The tables show
+// medians, and ratios to Snowfence's value of the same round. What is measured is in measure.go.
+//
+// An interrupt ends the run. What was measured until then is shown.
 //
 // A size for which memory may be lacking is skipped, with the reason. What it will need is
 // estimated from what the process of the next smaller size has taken.
@@ -67,7 +69,7 @@ func parse(args []string) (*plan, error) {
 	f := flag.NewFlagSet("growth", flag.ContinueOnError)
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), `Growth measures caches of several sizes and libraries, each in a process of its own,
-and prints tables. By default it takes some five minutes and two gibibytes of memory.
+and prints tables. By default it takes some eight minutes and two gibibytes of memory.
 
 `)
 		f.PrintDefaults()
@@ -75,9 +77,11 @@ and prints tables. By default it takes some five minutes and two gibibytes of me
 	p := &plan{}
 	libs := f.String("libs", "snowfence,otter,golang-lru", "some of "+libraryNames()+
 		", with commas between")
-	sizes := f.String("sizes", "10000,100000,1000000,10000000", "numbers of entries, with commas between")
+	sizes := f.String("sizes", "10000,100000,1000000,10000000",
+		"numbers of entries, with commas between")
 	f.IntVar(&p.rounds, "rounds", 5, "how often each size of each library is measured")
-	f.StringVar(&p.svg, "svg", "", "draw the charts, as SVG files in this folder, which is made if need be")
+	f.StringVar(&p.svg, "svg", "",
+		"draw the charts, as SVG files in this folder, which is made if need be")
 	f.StringVar(&p.json, "json", "", "write the results into this file, too")
 	f.BoolVar(&p.markdown, "markdown", false, "print the tables as Markdown")
 	if err := f.Parse(args); err != nil {
@@ -137,10 +141,30 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 	if err != nil {
 		return err
 	}
-	r := &run{plan: p, progress: progress, needs: make(map[string]need), measure: inProcess}
-	if err := r.rounds(ctx); err != nil {
+	return p.run(ctx, out, progress, inProcess)
+}
+
+// run measures, each time by a call of measure, and shows the results.
+func (p *plan) run(
+	ctx context.Context, out, progress io.Writer,
+	measure func(ctx context.Context, l library, entries int) (*result, error),
+) error {
+	r := &run{plan: p, progress: progress, needs: make(map[string]need), measure: measure}
+	stopped := r.rounds(ctx)
+	if stopped != nil && (ctx.Err() == nil || len(r.results) == 0) {
+		return stopped
+	}
+	if err := p.write(out, r); err != nil {
 		return err
 	}
+	if stopped != nil {
+		return fmt.Errorf("stopped before the end, what was measured is shown: %w", stopped)
+	}
+	return nil
+}
+
+// write prints the tables, and writes the files.
+func (p *plan) write(out io.Writer, r *run) error {
 	if err := show(out, r.results, r.skipped, p.markdown); err != nil {
 		return err
 	}

@@ -41,10 +41,10 @@ type result struct {
 	Taken uint64 `json:"taken"` // memory that the process has taken from the system, in bytes
 }
 
-// The numbers of operations that are measured.
+// The numbers of operations that are measured: less in caches below a few thousand entries.
 const (
-	hits        = 2_000_000
-	misses      = 300_000
+	mostHits    = 2_000_000
+	mostMisses  = 300_000
 	collections = 3
 )
 
@@ -98,7 +98,7 @@ func measure(l library, n int) (*result, error) {
 	r.collect()
 
 	random := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // no secret
-	r.Hit, r.HitCPU, err = timed(hits, func(int) error {
+	r.Hit, r.HitCPU, err = timed(min(mostHits, 200*n), func(int) error {
 		c.get(random.IntN(n)) // all keys alike, so that a larger cache misses the processor's caches
 		return nil
 	})
@@ -109,7 +109,9 @@ func measure(l library, n int) (*result, error) {
 	fill(n, first)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r.Miss, r.MissCPU, err = timed(misses, func(i int) error { return c.fetch(ctx, first+i) })
+	r.Miss, r.MissCPU, err = timed(min(mostMisses, 30*n), func(i int) error {
+		return c.fetch(ctx, first+i)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -43,22 +43,24 @@ func (n need) estimate(entries int) float64 {
 	return n.bytes * max(1, float64(entries)/float64(n.entries))
 }
 
+// rounds measures one size after the other, so that a run which is stopped has all rounds of the
+// smaller ones.
 func (r *run) rounds(ctx context.Context) error {
 	began := time.Now()
-	left := make(map[string]bool) // sizes that are skipped, so that all rounds have the same
-	for round := range r.plan.rounds {
-		for _, entries := range r.sizes {
+	for _, entries := range r.sizes {
+		left := make(map[string]bool) // libraries that are skipped in all further rounds
+		for round := range r.plan.rounds {
 			for at := range r.libraries {
 				// Each round begins with another library.
 				l := r.libraries[(at+round)%len(r.libraries)]
-				cell := fmt.Sprintf("%s with %s entries", l.name, human.Count(entries))
-				if left[cell] {
+				if left[l.name] {
 					continue
 				}
-				fmt.Fprintf(r.progress, "\r\x1b[Kround %d of %d  %s  %v", round+1, r.plan.rounds, cell,
+				cell := fmt.Sprintf("%s with %s entries", l.name, human.Count(entries))
+				fmt.Fprintf(r.progress, "\r\x1b[K%s  round %d of %d  %v", cell, round+1, r.plan.rounds,
 					time.Since(began).Round(time.Second))
 				if why := r.lacks(l, entries); why != "" {
-					left[cell] = true
+					left[l.name] = true
 					r.skipped = append(r.skipped, cell+": "+why)
 					continue
 				}
@@ -68,9 +70,7 @@ func (r *run) rounds(ctx context.Context) error {
 				}
 				m.Round = round
 				r.results = append(r.results, *m)
-				if entries >= r.needs[l.name].entries {
-					r.needs[l.name] = need{entries, float64(m.Taken)}
-				}
+				r.needs[l.name] = need{entries, float64(m.Taken)}
 			}
 		}
 	}
