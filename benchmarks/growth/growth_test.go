@@ -73,6 +73,10 @@ func TestCommand(t *testing.T) {
 	}
 	require.Contains(t, out.String(), "| 2,000 entries")
 	require.NotContains(t, out.String(), "Not measured")
+
+	var again bytes.Buffer
+	require.NoError(t, command(t.Context(), []string{"-from", path, "-markdown"}, &again, io.Discard))
+	require.Equal(t, out.String(), again.String())
 }
 
 func TestUsage(t *testing.T) {
@@ -85,6 +89,7 @@ func TestUsage(t *testing.T) {
 		"-rounds: 0: want":       {"-rounds", "0"},
 		"-json: ":                {"-json", filepath.Join(file, "results.json")},
 		"-svg: ":                 {"-svg", file},
+		"-from: ":                {"-from", file},
 		`"now" is not a flag`:    {"now"},
 		"not defined":            {"-no-such"},
 		`not "lru" and "1000"`:   {measureCommand, "lru", "1000"},

@@ -59,6 +59,7 @@ type plan struct {
 	rounds    int
 	svg       string
 	json      string
+	from      string
 	markdown  bool
 }
 
@@ -83,6 +84,7 @@ and prints tables. By default it takes some eight minutes and two gibibytes of m
 	f.StringVar(&p.svg, "svg", "",
 		"draw the charts, as SVG files in this folder, which is made if need be")
 	f.StringVar(&p.json, "json", "", "write the results into this file, too")
+	f.StringVar(&p.from, "from", "", "measure nothing: take the results from this file of -json")
 	f.BoolVar(&p.markdown, "markdown", false, "print the tables as Markdown")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -141,6 +143,9 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 	if err != nil {
 		return err
 	}
+	if p.from != "" {
+		return p.again(out)
+	}
 	return p.run(ctx, out, progress, inProcess)
 }
 
@@ -154,7 +159,7 @@ func (p *plan) run(
 	if stopped != nil && (ctx.Err() == nil || len(r.results) == 0) {
 		return stopped
 	}
-	if err := p.write(out, r); err != nil {
+	if err := p.write(out, r.results, r.skipped); err != nil {
 		return err
 	}
 	if stopped != nil {
@@ -163,13 +168,26 @@ func (p *plan) run(
 	return nil
 }
 
+// again shows the results of an earlier run.
+func (p *plan) again(out io.Writer) error {
+	data, err := os.ReadFile(p.from)
+	if err != nil {
+		return fmt.Errorf("%w: -from: %w", errUsage, err)
+	}
+	var results []result
+	if err := json.Unmarshal(data, &results); err != nil {
+		return fmt.Errorf("%w: -from: %s: %w", errUsage, p.from, err)
+	}
+	return p.write(out, results, nil)
+}
+
 // write prints the tables, and writes the files.
-func (p *plan) write(out io.Writer, r *run) error {
-	if err := show(out, r.results, r.skipped, p.markdown); err != nil {
+func (p *plan) write(out io.Writer, results []result, skipped []string) error {
+	if err := show(out, results, skipped, p.markdown); err != nil {
 		return err
 	}
 	if p.svg != "" {
-		if err := draw(p.svg, r.results); err != nil {
+		if err := draw(p.svg, results); err != nil {
 			return err
 		}
 	}
@@ -179,6 +197,6 @@ func (p *plan) write(out io.Writer, r *run) error {
 	return atomicfile.Write(p.json, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "\t")
-		return e.Encode(r.results)
+		return e.Encode(results)
 	})
 }

@@ -19,24 +19,28 @@ type quantity struct {
 	of      func(*result) float64
 	seconds bool   // otherwise bytes
 	chart   string // name of its file; empty: there is none
+	unit    string // of the chart, if it is a time
 	caption string
 }
 
 var quantities = []quantity{
 	{name: "time of a hit", of: func(r *result) float64 { return r.Hit }, seconds: true},
 	{name: "processor time of a hit", of: func(r *result) float64 { return r.HitCPU }, seconds: true,
-		chart: "growth-hit.svg", caption: "Get of a stored key, all keys alike."},
+		chart: "growth-hit.svg", unit: "ns", caption: "Get of a stored key, all keys alike."},
 	{name: "time of a miss", of: func(r *result) float64 { return r.Miss }, seconds: true},
 	{name: "processor time of a miss", of: func(r *result) float64 { return r.MissCPU }, seconds: true,
-		chart: "growth-miss.svg", caption: "Fetch of a new key, which evicts another."},
+		chart: "growth-miss.svg", unit: "ns", caption: "Fetch of a new key, which evicts another."},
 	{name: "bytes of an entry", of: func(r *result) float64 { return r.PerEntry },
 		chart: "growth-bytes.svg", caption: "Of the heap, for an int key and an int value."},
 	{name: "a garbage collection", of: func(r *result) float64 { return r.GC }, seconds: true,
-		chart: "growth-gc.svg", caption: "From its call to its end, in an idle cache."},
+		chart: "growth-gc.svg", unit: "ms", caption: "From its call to its end, in an idle cache."},
 	{name: "its processor time", of: func(r *result) float64 { return r.GCCPU }, seconds: true},
 	{name: "longest pause", of: func(r *result) float64 { return r.Pause }, seconds: true,
-		chart: "growth-pause.svg", caption: "Of the garbage collections of a whole run."},
+		chart: "growth-pause.svg", unit: "ms", caption: "Of the garbage collections of a whole run."},
 }
+
+// perSecond has the units of charts.
+var perSecond = map[string]float64{"ms": 1e3, "ns": 1e9}
 
 // values returns the values of a library and a size, by round.
 func (q *quantity) values(results []result, library string, entries int) map[int]float64 {
@@ -161,8 +165,9 @@ func draw(folder string, results []result) error {
 func (q *quantity) curves(results []result) *report.Chart {
 	c := &report.Chart{Title: q.name, Unit: "bytes", Quantity: report.Bytes, Caption: q.caption,
 		XLabel: "entries (logarithmic)", XLog: true}
-	if q.seconds {
-		c.Unit, c.Quantity, c.Log = "time", report.Seconds, true
+	scale := 1.0
+	if q.seconds { // numbers of one unit, since a label of minutes has no room
+		c.Unit, c.Quantity, c.Log, scale = q.unit, report.Number, true, perSecond[q.unit]
 	}
 	for _, name := range librariesOf(results) {
 		line := report.Line{Series: series.Series{Name: name}, Bold: name == ours}
@@ -171,7 +176,7 @@ func (q *quantity) curves(results []result) *report.Chart {
 			for _, v := range q.values(results, name, entries) {
 				all = append(all, v)
 			}
-			line.Points = append(line.Points, series.Point{T: float64(entries), V: median(all)})
+			line.Points = append(line.Points, series.Point{T: float64(entries), V: scale * median(all)})
 		}
 		c.Lines = append(c.Lines, line)
 	}
