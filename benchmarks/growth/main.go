@@ -69,8 +69,8 @@ const mostEntries = 1_000_000_000
 func parse(args []string) (*plan, error) {
 	f := flag.NewFlagSet("growth", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), `Growth measures caches of several sizes and libraries, each in a process of its own,
-and prints tables. By default it takes some eight minutes and two gibibytes of memory.
+		fmt.Fprint(f.Output(), `Growth measures caches of several sizes and libraries, each in a process
+of its own, and prints tables. By default it takes some eight minutes and two gibibytes of memory.
 
 `)
 		f.PrintDefaults()
