@@ -10,6 +10,9 @@
 // benchmark has it, and one load per key. A library without a loader is used with the code that its
 // users write for that.
 //
+// "go run ./growth" draws curves of caches from ten thousand to ten million entries; see the command
+// in growth.
+//
 // "make fault-matrix" prints what their callers get when a load goes wrong; see the command in
 // faults, which has an adapter of package stalltest for each.
 package benchmarks

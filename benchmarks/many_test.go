@@ -3,6 +3,7 @@ package benchmarks
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,27 +63,27 @@ func sturdycMany(_ testing.TB, capacity int, load manyLoader[string]) manyFetch[
 	}
 }
 
-const (
-	manyKeys  = 1000    // of a call
-	manyFresh = 1 << 18 // keys that were never stored, before a new cache is made
-)
+const manyFresh = 1 << 18 // keys that were never stored, before a new cache is made
 
-// BenchmarkFetchMany fetches 1,000 keys with one call, of which all, a half or none are missing. An
-// operation is a call. The loader only makes its map. The processor time of a call is measured,
-// too, because other work on the machine affects it less.
+// BenchmarkFetchMany fetches 10 to 1,000 keys with one call, of which all, a half or none are
+// missing, from a cache that holds 100,000 others. An operation is a call. The loader only makes
+// its map. The processor time of a call is measured, too, because other work on the machine affects
+// it less.
 func BenchmarkFetchMany(b *testing.B) {
-	for _, missing := range []int{manyKeys, manyKeys / 2, 0} {
-		b.Run(fmt.Sprintf("missing=%d", missing), func(b *testing.B) {
-			b.Run("keys=int", func(b *testing.B) { benchmarkFetchMany[int](b, missing) })
-			b.Run("keys=string", func(b *testing.B) { benchmarkFetchMany[string](b, missing) })
-		})
+	for _, size := range []int{10, 100, 1000} {
+		for _, missing := range []int{size, size / 2, 0} {
+			b.Run(fmt.Sprintf("size=%d/missing=%d", size, missing), func(b *testing.B) {
+				b.Run("keys=int", func(b *testing.B) { benchmarkFetchMany[int](b, size, missing) })
+				b.Run("keys=string", func(b *testing.B) { benchmarkFetchMany[string](b, size, missing) })
+			})
+		}
 	}
 }
 
-func benchmarkFetchMany[K keys](b *testing.B, missing int) {
+func benchmarkFetchMany[K keys](b *testing.B, size, missing int) {
 	b.Helper()
-	keys := keysOf[K](manyKeys + manyFresh)
-	there, fresh := keys[:manyKeys], keys[manyKeys:]
+	keys := keysOf[K](size + manyFresh + keyCount)
+	there, fresh, others := keys[:size], keys[size:size+manyFresh], keys[size+manyFresh:]
 	for _, l := range manyLibraries[K]() {
 		if !wanted(l.name) {
 			continue
@@ -98,8 +99,10 @@ func benchmarkFetchMany[K keys](b *testing.B, missing int) {
 					asked += len(missing)
 					return sevens(missing), nil
 				})
-				_, err := fetch(ctx, there)
-				require.NoError(b, err)
+				for batch := range slices.Chunk(append(others, there...), 1000) {
+					_, err := fetch(ctx, batch)
+					require.NoError(b, err)
+				}
 			}
 			renew()
 			n := 0
@@ -119,7 +122,7 @@ func benchmarkFetchMany[K keys](b *testing.B, missing int) {
 				n += missing
 				asked = 0
 				values, err := fetch(ctx, batch)
-				if err != nil || len(values) != manyKeys || asked != missing {
+				if err != nil || len(values) != size || asked != missing {
 					b.Fatalf("%d values, %d keys loaded, %v", len(values), asked, err)
 				}
 			}

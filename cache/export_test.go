@@ -78,6 +78,43 @@ func (c *Cache[K, V]) NotFoundKeys() (n int) {
 	return n
 }
 
+// Tables returns the sizes of the internal tables by name: the things in them, and the room that they
+// have.
+func (c *Cache[K, V]) Tables() map[string]int {
+	sizes := map[string]int{
+		"entries": c.Len(), "loads": c.Loads(), "not found": c.NotFoundKeys(), "expiry room": c.ExpiryRoom(),
+	}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		if t := s.index.table.Load(); t != nil {
+			sizes["index room"] += bucketSlots * len(t.buckets)
+		}
+		if s.stale != nil {
+			sizes["stale entries"] += s.stale.n
+			sizes["stale room"] += s.stale.room()
+		}
+		sizes["tags"] += len(s.tags)
+		for _, set := range s.tags {
+			sizes["tag room"] += cap(set.entries)
+		}
+		sizes["load room"] += len(s.loads.chains)
+		s.mu.Unlock()
+	}
+	c.invalidated.mu.Lock()
+	sizes["invalidations"] = cap(c.invalidated.last)
+	c.invalidated.mu.Unlock()
+	c.refresher.mu.Lock()
+	sizes["refreshes"] = c.refresher.running + len(c.refresher.queue)
+	c.refresher.mu.Unlock()
+	for range c.courier.Resting() {
+		sizes["resting keys"]++
+	}
+	flights := c.courier.Stats()
+	sizes["flights"], sizes["abandoned"] = flights.InFlight, flights.Abandoned
+	return sizes
+}
+
 // Audit compares the cache's counters and structures with each other, and returns the differences.
 // It blocks all writers. It must not run between an insertion and the eviction that makes room for
 // it.

@@ -38,7 +38,6 @@ import (
 func (c *Cache[K, V]) FetchMany(
 	ctx context.Context, keys []K, fetch func(ctx context.Context, missing []K) (map[K]V, error),
 ) (map[K]V, error) {
-	m := many[K, V]{c, func(ctx context.Context, b *batch[K, V]) { b.call(ctx, fetch) }}
 	r := manyResult[K, V]{found: make(map[K]V, len(keys))}
 	var missing []K
 	var due []*entry[K, V]
@@ -56,6 +55,10 @@ func (c *Cache[K, V]) FetchMany(
 			due = append(due, e)
 		}
 	}
+	if len(missing) == 0 && len(due) == 0 {
+		return r.found, nil
+	}
+	m := many[K, V]{c, func(ctx context.Context, b *batch[K, V]) { b.call(ctx, fetch) }}
 	m.refresh(ctx, due)
 	for i, o := range m.load(ctx, missing) {
 		r.put(missing[i], o.Value, o.Err)
@@ -132,7 +135,10 @@ type many[K comparable, V any] struct {
 // load returns the outcomes of keys, which have no fresh value.
 func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	c := m.cache
-	if !c.arrivals || len(keys) == 0 {
+	if len(keys) == 0 {
+		return nil
+	}
+	if !c.arrivals {
 		return c.courier.DoMany(ctx, keys, m.flight(c.beginMany))
 	}
 	came := c.clock.now()
@@ -280,6 +286,9 @@ func (m *many[K, V]) flight(
 
 // refresh starts a background load of entries that are due, in one batch.
 func (m *many[K, V]) refresh(ctx context.Context, due []*entry[K, V]) {
+	if len(due) == 0 {
+		return
+	}
 	c := m.cache
 	at := make(map[K]int, len(due))
 	var keys []K

@@ -17,8 +17,8 @@ import (
 const ours = "snowfence"
 
 // allLibs are the libraries of all benchmarks.
-const allLibs = "snowfence,snowfence-lru,otter,theine,ristretto,golang-lru,ttlcache," +
-	"sturdyc,groupcache,singleflight-do,singleflight-dochan,resenje"
+const allLibs = "snowfence,snowfence-lru,snowfence-tagged,otter,theine,ristretto,golang-lru," +
+	"ttlcache,sturdyc,groupcache,singleflight-do,singleflight-dochan,resenje"
 
 // A plan holds what to run, and where to write the results.
 type plan struct {
