@@ -106,7 +106,7 @@ func (o *options) measure(ctx context.Context, database, library string, rate fl
 	}
 	draws := workload.Stream(f.Seed, uint64(rate)) // the same for each library
 	t := &traffic{
-		address: ready.Address, rate: rate, warm: o.warm(), measure: o.duration,
+		address: ready.Address, rate: rate, warm: o.warm, measure: o.duration,
 		connections: o.connections, timeout: o.timeout, ids: func() uint64 { return zipf.Draw(draws) },
 	}
 	clock := pace.Start()

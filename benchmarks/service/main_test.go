@@ -28,8 +28,14 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction(
-		"github.com/golang/glog.(*fileSink).flushDaemon"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		goleak.Cleanup(func(code int) {
+			if dir, err := folder(); err == nil {
+				_ = os.RemoveAll(dir)
+			}
+			os.Exit(code)
+		}))
 }
 
 // run calls the program with a command line, whose words are separated by spaces.
@@ -40,7 +46,7 @@ func run(t *testing.T, line string) (stdout, stderr string, err error) {
 	return o.String(), e.String(), err
 }
 
-const short = "-duration 500ms -ttl 100ms -timeout 1m -connections 50 "
+const short = "-warm-up 200ms -duration 500ms -ttl 1h -timeout 1m -connections 50 "
 
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
@@ -50,7 +56,7 @@ func TestCommand(t *testing.T) {
 		"-json "+jsonPath+" -svg "+svg)
 	require.NoError(t, err)
 	assert.Contains(t, stderr, "round 2 of 2, 400/s")
-	for _, text := range []string{"200/s", "400/s", "snowfence", "otter", "Medians of 2 rounds"} {
+	for _, text := range []string{"200/s", "snowfence", "otter", "Medians of 2 rounds"} {
 		assert.Contains(t, stdout, text)
 	}
 	for line := range strings.Lines(stdout) {
@@ -61,14 +67,17 @@ func TestCommand(t *testing.T) {
 	require.NoError(t, err)
 	var r result
 	require.NoError(t, json.Unmarshal(text, &r))
-	require.Len(t, r.Cells, 2*2*3)
+	assert.GreaterOrEqual(t, len(r.Cells), 2*3)
 	for _, c := range r.Cells {
+		if c.Saturated { // the machine is busy
+			continue
+		}
 		assert.Zero(t, c.Errors, "%+v", c)
 		assert.Positive(t, c.Heap, "%+v", c)
 		assert.LessOrEqual(t, c.P50, c.P99)
 		assert.LessOrEqual(t, c.P99, c.P999)
 		if c.Library == "none" {
-			assert.InDelta(t, 1, float64(c.Queries), 0.2, "%+v", c)
+			assert.InDelta(t, 1, float64(c.Queries), 0.1, "%+v", c)
 		} else {
 			assert.Less(t, float64(c.Queries), 0.95, "%+v", c)
 		}
@@ -120,6 +129,7 @@ func TestRefuses(t *testing.T) {
 		"-rounds 0":                 "-rounds: 0: want 1 to 1000",
 		"-duration 1ms":             "-duration: 1ms: want 100ms to 1h",
 		"-rates 10 -duration 5s":    "-duration: 5s: want 100 requests or more at 10/s",
+		"-warm-up -1s":              "-warm-up: -1s: want 0s to 1h",
 		"-ttl 0s":                   "-ttl: 0s: want 10ms to 1h",
 		"-timeout 0s":               "-timeout: 0s: want 1ms to 1h",
 		"-slow -1s":                 "-slow: -1s: want 0s to 1h",

@@ -75,7 +75,7 @@ func TestChart(t *testing.T) {
 func TestRoundsStop(t *testing.T) {
 	o, err := parse([]string{
 		"-libs", "none,snowfence", "-rates", "400,500", "-rounds", "2", "-duration", "250ms",
-		"-ttl", "100ms", "-connections", "1", "-slow", "50ms", "-slow-share", "1", "-fail-share", "0",
+		"-warm-up", "100ms", "-timeout", "100ms", "-ttl", "100ms", "-connections", "1", "-slow", "50ms", "-slow-share", "1", "-fail-share", "0",
 	}, io.Discard)
 	require.NoError(t, err)
 	cells, err := o.run(t.Context(), io.Discard)

@@ -18,6 +18,7 @@ type options struct {
 	libraries   []string
 	rates       []float64 // rising
 	rounds      int
+	warm        time.Duration
 	duration    time.Duration
 	ttl         time.Duration
 	timeout     time.Duration
@@ -27,10 +28,6 @@ type options struct {
 	json, svg   string
 	child       []string // the command of a server's process
 }
-
-// warm returns how long requests are sent before they are measured: each key that is asked for
-// often has expired once by then.
-func (o *options) warm() time.Duration { return o.ttl + o.ttl/4 }
 
 const help = `Service runs a small HTTP service with each library as its cache and sends it requests
 at rising rates. It prints latencies, errors, processor time, memory and queries per request.
@@ -72,12 +69,13 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	f.SetOutput(errOut)
 	f.Usage = func() { usageText(f) }
 	libs := f.String("libs", libraryNames(), "the libraries, with commas between")
-	rates := f.String("rates", "1000,2000,4000,8000,12000",
+	rates := f.String("rates", "1000,4000,8000,12000,16000",
 		"requests a second, rising, with commas between")
 	f.IntVar(&o.rounds, "rounds", 5,
 		"how often each library has its turn at each rate; medians are shown")
-	f.DurationVar(&o.duration, "duration", 2*time.Second,
-		"how long each measurement takes, after a warm-up of 1.25 times the TTL")
+	f.DurationVar(&o.warm, "warm-up", 1250*time.Millisecond, "how long requests are sent at a rising "+
+		"rate before they are measured; longer than the TTL, so that values have expired")
+	f.DurationVar(&o.duration, "duration", 2*time.Second, "how long each measurement takes after that")
 	f.DurationVar(&o.ttl, "ttl", time.Second, "how old a value may be")
 	f.DurationVar(&o.timeout, "timeout", time.Second, "how long the service gives each request")
 	f.DurationVar(&o.faults.Slow, "slow", 200*time.Millisecond, "how much longer a slow query takes")
@@ -147,6 +145,8 @@ func (o *options) validate(rest []string) error {
 	switch f := o.faults; {
 	case o.rounds < 1 || o.rounds > 1000:
 		return wrong("rounds", o.rounds, "1 to 1000")
+	case o.warm < 0 || o.warm > time.Hour:
+		return wrong("warm-up", o.warm, "0s to 1h")
 	case o.duration < 100*time.Millisecond || o.duration > time.Hour:
 		return wrong("duration", o.duration, "100ms to 1h")
 	case least*o.duration.Seconds() < 100:

@@ -28,7 +28,7 @@ func (o *options) run(ctx context.Context, errOut io.Writer) ([]cell, error) {
 		stopped := make(map[string]bool)
 		for number, rate := range o.rates {
 			fmt.Fprintf(errOut, "service: %v: round %d of %d, %s\n",
-				human.Duration(time.Since(began)), round+1, o.rounds, human.Rate(rate))
+				time.Since(began).Round(time.Second), round+1, o.rounds, human.Rate(rate))
 			for at := range o.libraries {
 				// Each round and rate begins with another library.
 				library := o.libraries[(at+round+number)%len(o.libraries)]

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,15 +15,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// folder has the database of all tests. TestMain removes it.
+var folder = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "service-test")
+	if err != nil {
+		return dir, err
+	}
+	return dir, createDatabase(context.Background(), filepath.Join(dir, "rows.db"))
+})
+
+// database returns the path of a database, which is made once.
+func database(t *testing.T) string {
+	t.Helper()
+	dir, err := folder()
+	require.NoError(t, err)
+	return filepath.Join(dir, "rows.db")
+}
+
 // send sends requests for one id to a library's server, as many as fit, and returns what came back
 // and what the server used.
 func send(t *testing.T, library string, f faults) (*tally, usage) {
 	t.Helper()
 	o, err := parse(nil, t.Output())
 	require.NoError(t, err)
-	database := filepath.Join(t.TempDir(), "rows.db")
-	require.NoError(t, createDatabase(t.Context(), database))
-	s, err := startServer(o.child, job{library, database, time.Hour, time.Minute, f})
+	s, err := startServer(o.child, job{library, database(t), time.Hour, time.Minute, f})
 	require.NoError(t, err)
 	defer s.Kill()
 	ready, err := s.reply(t.Context())
@@ -47,13 +66,13 @@ func TestLoadsAreShared(t *testing.T) {
 			assert.EqualValues(t, 100, got.good)
 			assert.Zero(t, got.failed+got.lost)
 			assert.EqualValues(t, 100, used.Requests)
-			switch name {
-			case "none":
+			switch {
+			case name == "none":
 				assert.EqualValues(t, 100, used.Loads)
-			case "ristretto": // it stores the value later than it returns it
-				assert.Less(t, used.Loads, uint64(50))
-			default:
+			case strings.HasPrefix(name, ours):
 				assert.EqualValues(t, 1, used.Loads)
+			default: // a caller that has looked in vain may load just after the value was stored
+				assert.Less(t, used.Loads, uint64(50))
 			}
 		})
 	}
@@ -105,9 +124,7 @@ func TestFaults(t *testing.T) {
 
 // The service gives each row as it is in the database.
 func TestOrigin(t *testing.T) {
-	database := filepath.Join(t.TempDir(), "rows.db")
-	require.NoError(t, createDatabase(t.Context(), database))
-	o, err := openOrigin(t.Context(), database, faults{})
+	o, err := openOrigin(t.Context(), database(t), faults{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, o.close()) }()
 	for _, id := range []uint64{0, 7, rows - 1} {

@@ -103,7 +103,8 @@ func (r *result) chart() *report.Chart {
 		Unit:     "p99",
 		Quantity: report.Seconds,
 		Log:      true,
-		XLabel:   "requests per second",
+		XLabel:   "requests per second (logarithmic)",
+		XLog:     true,
 		Tall:     true,
 	}
 	for _, library := range r.Libraries {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/lab/pace"
@@ -12,11 +13,21 @@ import (
 // or not earlier ones have been answered, and its latency counts from then.
 type traffic struct {
 	address       string
-	rate          float64 // requests a second
+	rate          float64 // requests a second, once warm
 	warm, measure time.Duration
 	connections   int           // the most that are open
 	timeout       time.Duration // of the service
 	ids           func() uint64
+}
+
+// due returns when the request with a number is due. During the warm-up the rate rises from 0, so
+// that an empty cache is not hit by the full rate.
+func (t *traffic) due(number uint64) time.Duration {
+	rising := uint64(t.rate * t.warm.Seconds() / 2)
+	if number < rising {
+		return time.Duration(float64(t.warm) * math.Sqrt(float64(number)/float64(rising)))
+	}
+	return t.warm + pace.Due(number-rising, t.rate)
 }
 
 // grace is how long answers are waited for beyond the service's time-out.
@@ -34,7 +45,7 @@ func (t *traffic) run(ctx context.Context, clock pace.Clock) (*tally, error) {
 		},
 	}
 	for number := uint64(0); ctx.Err() == nil; number++ {
-		due := pace.Due(number, t.rate)
+		due := t.due(number)
 		if due >= end {
 			break
 		}

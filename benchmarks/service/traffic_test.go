@@ -85,14 +85,19 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 	assert.True(t, got.cell(sent.measure).Saturated, "a fifth of the answers come in time")
 }
 
-// What is due during the warm-up is sent and not counted.
+// During the warm-up the rate rises to the full one. What is due in it is sent and not counted.
 func TestWarmUp(t *testing.T) {
 	var served atomic.Int64
 	sent := serving(t, func(http.ResponseWriter, *http.Request) { served.Add(1) })
 	sent.warm = 50 * time.Millisecond
 	got, err := sent.run(t.Context(), pace.Start())
 	require.NoError(t, err)
-	assert.EqualValues(t, 150, served.Load())
+	assert.EqualValues(t, 125, served.Load())
+	for number := range uint64(124) {
+		require.Less(t, sent.due(number), sent.due(number+1), number)
+	}
+	assert.Less(t, sent.due(24), sent.warm)
+	assert.Equal(t, sent.warm, sent.due(25))
 	assert.EqualValues(t, 100, got.good)
 	assert.EqualValues(t, 100, got.times.Count())
 	assert.EqualValues(t, 100, got.late.Count())

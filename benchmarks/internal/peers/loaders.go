@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -94,7 +95,11 @@ func TTLCache[V any](s Setup[V]) (Cache[V], error) {
 		ttlcache.WithTTL[uint64, V](s.TTL),
 		ttlcache.WithDisableTouchOnHit[uint64, V](),
 		ttlcache.WithLoader(ttlcache.NewSuppressedLoader(ttlcache.LoaderFunc[uint64, V](load), nil)))
-	go c.Start() // deletes expired entries, until Close
+	ended := make(chan struct{})
+	go func() { // deletes expired entries, until Close
+		defer close(ended)
+		c.Start()
+	}()
 	return Cache[V]{
 		Fetch: func(_ context.Context, key uint64) (v V, err error) {
 			item := c.Get(key)
@@ -103,7 +108,17 @@ func TTLCache[V any](s Setup[V]) (Cache[V], error) {
 			}
 			return item.Value(), nil
 		},
-		Set:   func(key uint64, value V) { c.Set(key, value, ttlcache.DefaultTTL) },
-		Close: c.Stop,
+		Set: func(key uint64, value V) { c.Set(key, value, ttlcache.DefaultTTL) },
+		Close: func() {
+			for {
+				c.Stop() // it does nothing if Start has not begun
+				select {
+				case <-ended:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+		},
 	}, nil
 }
