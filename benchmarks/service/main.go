@@ -3,7 +3,8 @@
 //
 //	go run ./service                                     # every library, 15 minutes
 //	go run ./service -quick                              # one short round, to see that it works
-//	go run ./service -libs snowfence,otter -rates 4000,8000 -svg ../out/bench/service.svg
+//	go run ./service -libs snowfence,otter -rates 4000,8000 -json service.json
+//	go run ./service -from service.json -markdown        # the tables again, in Markdown
 //
 // The service answers GET /rows/{id} over loopback with a row of a SQLite database, in JSON. Some
 // queries are slow and some fail. For each measurement a new process of this program serves, and
@@ -26,7 +27,6 @@ import (
 	"syscall"
 
 	"github.com/snowfence/snowfence/internal/atomicfile"
-	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/table"
 )
 
@@ -59,11 +59,21 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	if err != nil {
 		return err
 	}
-	cells, stopped := o.run(ctx, errOut)
-	if stopped != nil && (ctx.Err() == nil || len(cells) == 0) {
-		return stopped
+	var r *result
+	var stopped error
+	if o.from != "" {
+		r, err = readResult(o.from)
+		if err != nil {
+			return err
+		}
+	} else {
+		var cells []cell
+		cells, stopped = o.run(ctx, errOut)
+		if stopped != nil && (ctx.Err() == nil || len(cells) == 0) {
+			return stopped
+		}
+		r = newResult(o, cells)
 	}
-	r := newResult(o, cells)
 	if err := o.write(out, r); err != nil {
 		return err
 	}
@@ -105,9 +115,6 @@ func (o *options) write(out io.Writer, r *result) error {
 	return atomicfile.Write(o.json, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "\t")
-		return e.Encode(struct {
-			Environment report.Environment `json:"environment"`
-			*result
-		}{report.CurrentEnvironment(), r})
+		return e.Encode(r)
 	})
 }

@@ -82,6 +82,10 @@ func TestCommand(t *testing.T) {
 			assert.Less(t, float64(c.Queries), 0.95, "%+v", c)
 		}
 	}
+	again, _, err := run(t, "-from "+jsonPath)
+	require.NoError(t, err)
+	assert.Equal(t, stdout, again)
+
 	picture, err := os.Open(svg)
 	require.NoError(t, err)
 	defer picture.Close()
@@ -96,7 +100,7 @@ func TestCommand(t *testing.T) {
 func TestMarkdown(t *testing.T) {
 	stdout, _, err := run(t, short+"-rounds 1 -rates 200 -libs snowfence -markdown")
 	require.NoError(t, err)
-	assert.Contains(t, stdout, "| library | answered |")
+	assert.Contains(t, stdout, "| 99th percentile | 200/s |")
 	assert.Contains(t, stdout, "| snowfence | ")
 }
 
@@ -136,6 +140,7 @@ func TestRefuses(t *testing.T) {
 		"-slow-share NaN":           "-slow-share: NaN: want a share from 0 to 1",
 		"-fail-share 2":             "-fail-share: 2: want a share from 0 to 1",
 		"-connections 0":            "-connections: 0: want 1 to 20000",
+		"-from nowhere.json":        "-from: nowhere.json: want a file that exists",
 		"-json nowhere/at/all.json": "-json: nowhere/at/all.json: want a file in a folder that exists",
 		"-svg nowhere/at/all.svg":   "-svg: nowhere/at/all.svg: want a file in a folder that exists",
 		"otter":                     `"otter" is not a flag; libraries are given with -libs`,
@@ -154,6 +159,13 @@ func TestHelp(t *testing.T) {
 		assert.Contains(t, stderr, libraries[i].name+" ")
 		assert.Contains(t, stderr, libraries[i].what)
 	}
+}
+
+func TestFromNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "empty.json")
+	require.NoError(t, os.WriteFile(path, []byte("{}"), 0o600))
+	_, _, err := run(t, "-from "+path)
+	require.ErrorIs(t, err, errNoResult)
 }
 
 func TestQuick(t *testing.T) {

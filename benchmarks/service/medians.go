@@ -1,26 +1,55 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/measured"
+	"github.com/snowfence/snowfence/internal/report"
 )
 
 // A result is what came out of all rounds.
 type result struct {
-	Libraries []string      `json:"libraries"`
-	Rates     []float64     `json:"rates"`
-	Rounds    int           `json:"rounds"`
-	Duration  time.Duration `json:"duration_ns"`
-	TTL       time.Duration `json:"ttl_ns"`
-	Faults    faults        `json:"faults"`
-	Cells     []cell        `json:"cells"`
+	Environment report.Environment `json:"environment"`
+	Libraries   []string           `json:"libraries"`
+	Rates       []float64          `json:"rates"`
+	WarmUp      time.Duration      `json:"warm_up_ns"`
+	Duration    time.Duration      `json:"duration_ns"`
+	TTL         time.Duration      `json:"ttl_ns"`
+	Timeout     time.Duration      `json:"timeout_ns"`
+	Faults      faults             `json:"faults"`
+	Connections int                `json:"connections"`
+	Cells       []cell             `json:"cells"`
 }
 
 func newResult(o *options, cells []cell) *result {
-	return &result{o.libraries, o.rates, o.rounds, o.duration, o.ttl, o.faults, cells}
+	return &result{
+		report.CurrentEnvironment(), o.libraries, o.rates, o.warm, o.duration, o.ttl, o.timeout,
+		o.faults, o.connections, cells,
+	}
 }
+
+// readResult reads a file that -json wrote.
+func readResult(path string) (*result, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the user's choice
+	if err != nil {
+		return nil, err
+	}
+	r := &result{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(r.Cells) == 0 {
+		return nil, fmt.Errorf("%s: %w", path, errNoResult)
+	}
+	return r, nil
+}
+
+var errNoResult = errors.New("there is no measurement in it")
 
 // A number is one of a cell.
 type number func(*cell) measured.Value
@@ -35,7 +64,6 @@ func cpu(c *cell) measured.Value      { return c.CPU }
 func heap(c *cell) measured.Value     { return c.Heap }
 func rss(c *cell) measured.Value      { return c.RSS }
 func queries(c *cell) measured.Value  { return c.Queries }
-func late(c *cell) measured.Value     { return c.Late }
 
 // of returns the cells of a library at a rate: of each round in which it got that far.
 func (r *result) of(library string, rate float64) []*cell {

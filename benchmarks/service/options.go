@@ -26,6 +26,7 @@ type options struct {
 	connections int
 	markdown    bool
 	json, svg   string
+	from        string
 	child       []string // the command of a server's process
 }
 
@@ -59,7 +60,8 @@ Examples:
   go run ./service -quick
   go run ./service -libs none,snowfence,otter -rates 2000,4000 -rounds 3
   go run ./service -slow-share 0 -fail-share 0 -svg healthy.svg
-  go run ./service -markdown -json service.json
+  go run ./service -json service.json
+  go run ./service -from service.json -markdown
 `)
 }
 
@@ -87,6 +89,7 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	f.StringVar(&o.json, "json", "", "write all measurements into this `file`, too")
 	f.StringVar(&o.svg, "svg", "",
 		"draw the 99th percentile over the rate into this `file`, in a folder that exists")
+	f.StringVar(&o.from, "from", "", "measure nothing: take the results from this `file` of -json")
 	quick := f.Bool("quick", false, "one round of 500ms at 1000 and 4000 requests a second: a minute")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -163,6 +166,11 @@ func (o *options) validate(rest []string) error {
 		return wrong("fail-share", f.FailShare, "a share from 0 to 1, with -slow-share at most 1")
 	case o.connections < 1 || o.connections > 20_000:
 		return wrong("connections", o.connections, "1 to 20000")
+	}
+	if o.from != "" {
+		if _, err := os.Stat(o.from); err != nil {
+			return wrong("from", o.from, "a file that exists")
+		}
 	}
 	for flagName, path := range map[string]string{"json": o.json, "svg": o.svg} {
 		if path == "" { // the others are looked at before minutes of work

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
@@ -16,84 +15,92 @@ import (
 // ours is the library with whose processor time that of the others is compared.
 const ours = "snowfence"
 
-// tables returns a table for each rate.
+// A measure has a table, with a row for each library and a column for each rate.
+type measure struct {
+	title string
+	cell  func(r *result, library string, rate float64) table.Cell
+}
+
+var measures = []measure{
+	{"99th percentile", median(p99, table.Seconds)},
+	{"99th percentile, the lowest and the highest of the rounds", extremes},
+	{"median", median(p50, table.Seconds)},
+	{"99.9th percentile", median(p999, table.Seconds)},
+	{"errors", median(failures, table.Percent)},
+	{"answered with the status 200", median(answered, table.Rate)},
+	{"processor time of the server per request", median(cpu, table.Seconds)},
+	{"the same as a multiple of " + ours + "'s, within rounds", multiple},
+	{"queries per request", median(queries, table.Number)},
+	{"heap without garbage", median(heap, table.Bytes)},
+	{"largest resident set", median(rss, table.Bytes)},
+}
+
+// median returns a function that shows the median of a number.
+func median(of number, show func(float64) table.Cell) func(*result, string, float64) table.Cell {
+	return func(r *result, library string, rate float64) table.Cell {
+		return show(float64(r.spread(library, rate, of).median))
+	}
+}
+
+func extremes(r *result, library string, rate float64) table.Cell {
+	s := r.spread(library, rate, p99)
+	return table.Text(human.Seconds(float64(s.low)) + " to " + human.Seconds(float64(s.high)))
+}
+
+func multiple(r *result, library string, rate float64) table.Cell {
+	x := r.against(library, ours, rate, cpu).median
+	if !x.Exists() {
+		return table.Missing()
+	}
+	return table.Number(float64(x)).As(fmt.Sprintf("%.2f", float64(x)))
+}
+
 func (r *result) tables() []*table.Table {
-	var tables []*table.Table
-	for _, rate := range r.Rates {
-		if t := r.table(rate); len(t.Rows) > 0 {
-			tables = append(tables, t)
+	tables := make([]*table.Table, len(measures))
+	for i, m := range measures {
+		t := table.New("", m.title)
+		for _, rate := range r.Rates {
+			t.Columns = append(t.Columns, table.Column{Title: human.Rate(rate)})
 		}
+		for _, library := range r.Libraries {
+			cells := []table.Cell{table.Text(library)}
+			for _, rate := range r.Rates {
+				cells = append(cells, r.cell(m, library, rate))
+			}
+			t.Add(cells...)
+		}
+		tables[i] = t
 	}
-	if len(tables) > 0 {
-		r.explain(tables[len(tables)-1])
-	}
+	r.explain(tables[len(tables)-1])
 	return tables
 }
 
-func (r *result) table(rate float64) *table.Table {
-	t := table.New(human.Rate(rate), "library", "answered", "p50", "p99", "p99.9", "errors",
-		"CPU/request", "queries", "live heap", "peak RSS")
-	for _, library := range r.Libraries {
-		if len(r.of(library, rate)) == 0 {
-			continue
-		}
-		get := func(of number) float64 { return float64(r.spread(library, rate, of).median) }
-		name := library
-		if !r.keepsUp(library, rate) {
-			name += " †"
-		}
-		t.Add(table.Text(name), table.Rate(get(answered)), table.Seconds(get(p50)),
-			r.percentile(library, rate), table.Seconds(get(p999)), table.Percent(get(failures)),
-			r.cpu(library, rate), table.Number(get(queries)), table.Bytes(get(heap)),
-			table.Bytes(get(rss)))
+// cell marks the cells of a library that does not keep up with the rate.
+func (r *result) cell(m measure, library string, rate float64) table.Cell {
+	if len(r.of(library, rate)) == 0 {
+		return table.Missing()
 	}
-	return t
-}
-
-// percentile shows the 99th percentile with its extremes.
-func (r *result) percentile(library string, rate float64) table.Cell {
-	s := r.spread(library, rate, p99)
-	c := table.Seconds(float64(s.median))
-	if r.rounds() < 2 {
-		return c
-	}
-	return c.As(fmt.Sprintf("%s (%s–%s)", human.Seconds(float64(s.median)),
-		human.Seconds(float64(s.low)), human.Seconds(float64(s.high))))
-}
-
-// cpu shows the processor time of a request, and as a multiple of ours.
-func (r *result) cpu(library string, rate float64) table.Cell {
-	median := float64(r.spread(library, rate, cpu).median)
-	c := table.Seconds(median)
-	if x := r.against(library, ours, rate, cpu).median; library != ours && x.Exists() {
-		return c.As(fmt.Sprintf("%s ×%.2f", human.Seconds(median), float64(x)))
+	c := m.cell(r, library, rate)
+	if !r.keepsUp(library, rate) {
+		return c.As(c.String() + " †")
 	}
 	return c
 }
 
 func (r *result) explain(t *table.Table) {
 	if r.rounds() > 1 {
-		t.Note("Medians of %d rounds; of p99, the lowest and the highest, too.", r.rounds())
+		t.Note("Medians of %d rounds.", r.rounds())
 	}
-	t.Note("answered: with the status 200, a second. errors: other answers, and none. queries: for " +
-		"each request.")
-	t.Note("CPU/request: of the server, and the median multiple of %s's in the same rounds.", ours)
-	for _, library := range r.Libraries {
-		i := slices.IndexFunc(r.Rates, func(rate float64) bool { return !r.keepsUp(library, rate) })
-		if i >= 0 {
-			t.Note("†: it answers less than 95 %% of the requests, or its p99 is above a second, in half " +
-				"of the rounds or more. It gets no higher rate in such a round.")
-			break
-		}
-	}
+	t.Note("†: in half of the rounds or more the service answered less than 95 %% of the requests in " +
+		"time, or its 99th percentile was above a second. It gets no higher rate in such a round.")
 	var worst measured.Value
 	for i := range r.Cells {
 		if c := &r.Cells[i]; !c.Saturated {
-			worst = max(worst, late(c))
+			worst = max(worst, c.Late)
 		}
 	}
-	t.Note("Requests were sent up to %s late (the worst p99 of all measurements), which counts as "+
-		"latency.", human.Seconds(float64(worst)))
+	t.Note("99 %% of the requests were sent at most %s late, in the worst measurement without †. That "+
+		"is a part of their latency.", human.Seconds(float64(worst)))
 }
 
 // chart returns the 99th percentiles over the rate.
