@@ -91,7 +91,7 @@ func (o *options) measure(ctx context.Context, database, library string, rate fl
 ) {
 	f := o.faults
 	f.Seed = workload.Hash(f.Seed, uint64(round)) //nolint:gosec // from 0 on
-	s, err := startServer(o.child, job{library, database, o.ttl, o.timeout, f})
+	s, err := startServer(o.child, job{library, database, o.ttl, o.timeout, f, true})
 	if err != nil {
 		return cell{}, err
 	}

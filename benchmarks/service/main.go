@@ -105,7 +105,7 @@ func (o *options) write(out io.Writer, r *result) error {
 		}
 	}
 	if o.svg != "" {
-		if err := r.chart().WriteSVGFile(o.svg); err != nil {
+		if err := r.writeCharts(o.svg); err != nil {
 			return err
 		}
 	}

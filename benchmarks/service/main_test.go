@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +51,10 @@ const short = "-warm-up 200ms -duration 500ms -ttl 1h -timeout 1m -connections 5
 
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
-	jsonPath, svg := filepath.Join(dir, "service.json"), filepath.Join(dir, "service.svg")
+	jsonPath, charts := filepath.Join(dir, "service.json"), filepath.Join(dir, "charts")
 	stdout, stderr, err := run(t, short+"-rounds 2 -rates 200,400 -libs none,snowfence,otter "+
 		"-slow-share 0 -fail-share 0 "+
-		"-json "+jsonPath+" -svg "+svg)
+		"-json "+jsonPath+" -svg "+charts)
 	require.NoError(t, err)
 	assert.Contains(t, stderr, "round 2 of 2, 400/s")
 	for _, text := range []string{"200/s", "snowfence", "otter", "Medians of 2 rounds"} {
@@ -74,26 +75,39 @@ func TestCommand(t *testing.T) {
 		}
 		assert.Zero(t, c.Errors, "%+v", c)
 		assert.Positive(t, c.Heap, "%+v", c)
+		if runtime.GOOS == "linux" {
+			assert.Positive(t, c.CPU, "%+v", c)
+			assert.Greater(t, c.RSS, c.Heap, "%+v", c)
+		}
 		assert.LessOrEqual(t, c.P50, c.P99)
 		assert.LessOrEqual(t, c.P99, c.P999)
 		if c.Library == "none" {
 			assert.InDelta(t, 1, float64(c.Queries), 0.1, "%+v", c)
 		} else {
-			assert.Less(t, float64(c.Queries), 0.95, "%+v", c)
+			assert.Zero(t, c.Queries, "each row is stored before: %+v", c)
 		}
 	}
 	again, _, err := run(t, "-from "+jsonPath)
 	require.NoError(t, err)
 	assert.Equal(t, stdout, again)
 
-	picture, err := os.Open(svg)
+	for _, name := range []string{"service-p99.svg", "service-p99.9.svg"} {
+		requireXML(t, filepath.Join(charts, name))
+	}
+}
+
+// requireXML fails unless path is well-formed XML.
+func requireXML(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
 	require.NoError(t, err)
-	defer picture.Close()
-	for d := xml.NewDecoder(picture); ; {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			break
+	defer file.Close()
+	for d := xml.NewDecoder(file); ; {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
 		}
-		require.NoError(t, err)
+		require.NoError(t, err, path)
 	}
 }
 
@@ -142,7 +156,6 @@ func TestRefuses(t *testing.T) {
 		"-connections 0":            "-connections: 0: want 1 to 20000",
 		"-from nowhere.json":        "-from: nowhere.json: want a file that exists",
 		"-json nowhere/at/all.json": "-json: nowhere/at/all.json: want a file in a folder that exists",
-		"-svg nowhere/at/all.svg":   "-svg: nowhere/at/all.svg: want a file in a folder that exists",
 		"otter":                     `"otter" is not a flag; libraries are given with -libs`,
 		"-no-such":                  "flag provided but not defined",
 	} {
@@ -166,6 +179,8 @@ func TestFromNothing(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("{}"), 0o600))
 	_, _, err := run(t, "-from "+path)
 	require.ErrorIs(t, err, errNoResult)
+	_, _, err = run(t, "-from "+path+" -svg "+path)
+	require.ErrorIs(t, err, errUsage, "a file is no folder")
 }
 
 func TestQuick(t *testing.T) {

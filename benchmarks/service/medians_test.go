@@ -74,7 +74,7 @@ func TestTables(t *testing.T) {
 
 // A line ends at the last rate that the library keeps up with.
 func TestChart(t *testing.T) {
-	c := sample().chart()
+	c := sample().chart("", p99)
 	require.Len(t, c.Lines, 2, "none keeps up with no rate")
 	assert.Equal(t, []series.Point{{T: 100, V: 2}, {T: 200, V: 2}}, c.Lines[0].Points)
 	assert.True(t, c.Lines[0].Bold)

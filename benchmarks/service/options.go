@@ -38,7 +38,8 @@ for, zipf 1.0. By default 1 % of the queries take 200 ms more and 0.1 % fail.
 
 For each measurement a new process serves, and this one sends the requests. Each is due at a time
 of a schedule, and its latency counts from then, so a slow answer does not hide the wait of the
-requests behind it. A library that no longer keeps up with a rate gets no higher one in that round.
+requests behind it. Each row is stored before the first request, as in a service that has run for
+long. A library that no longer keeps up with a rate gets no higher one in that round.
 
 Both processes share the cores. Compare the libraries of one run, on a machine that is idle
 otherwise, and not with numbers of other machines.
@@ -59,7 +60,7 @@ func usageText(f *flag.FlagSet) {
 Examples:
   go run ./service -quick
   go run ./service -libs none,snowfence,otter -rates 2000,4000 -rounds 3
-  go run ./service -slow-share 0 -fail-share 0 -svg healthy.svg
+  go run ./service -slow-share 0 -fail-share 0 -svg healthy
   go run ./service -json service.json
   go run ./service -from service.json -markdown
 `)
@@ -87,8 +88,8 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	f.IntVar(&o.connections, "connections", 1000, "the most that are open at a time")
 	f.BoolVar(&o.markdown, "markdown", false, "print tables in Markdown")
 	f.StringVar(&o.json, "json", "", "write all measurements into this `file`, too")
-	f.StringVar(&o.svg, "svg", "",
-		"draw the 99th percentile over the rate into this `file`, in a folder that exists")
+	f.StringVar(&o.svg, "svg", "", "draw the 99th and the 99.9th percentile over the rate, as SVG "+
+		"files in this `folder`, which is made if need be")
 	f.StringVar(&o.from, "from", "", "measure nothing: take the results from this `file` of -json")
 	quick := f.Bool("quick", false, "one round of 500ms at 1000 and 4000 requests a second: a minute")
 	if err := f.Parse(args); err != nil {
@@ -172,12 +173,14 @@ func (o *options) validate(rest []string) error {
 			return wrong("from", o.from, "a file that exists")
 		}
 	}
-	for flagName, path := range map[string]string{"json": o.json, "svg": o.svg} {
-		if path == "" { // the others are looked at before minutes of work
-			continue
+	if o.json != "" { // before minutes of work
+		if folder, err := os.Stat(filepath.Dir(o.json)); err != nil || !folder.IsDir() {
+			return wrong("json", o.json, "a file in a folder that exists")
 		}
-		if folder, err := os.Stat(filepath.Dir(path)); err != nil || !folder.IsDir() {
-			return wrong(flagName, path, "a file in a folder that exists")
+	}
+	if o.svg != "" {
+		if err := os.MkdirAll(o.svg, 0o755); err != nil { //nolint:gosec // pictures are no secret
+			return wrong("svg", o.svg, "a folder: "+err.Error())
 		}
 	}
 	return nil

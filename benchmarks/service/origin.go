@@ -108,6 +108,23 @@ func (o *origin) close() error { return errors.Join(o.query.Close(), o.db.Close(
 
 var errOrigin = errors.New("the load failed, as one in many does")
 
+// all yields each row. It counts as no load.
+func (o *origin) all(ctx context.Context, yield func(*row)) error {
+	found, err := o.db.QueryContext(ctx, `SELECT id, name, price, details FROM rows`)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		r := &row{}
+		if err := found.Scan(&r.ID, &r.Name, &r.Price, &r.Details); err != nil {
+			return err
+		}
+		yield(r)
+	}
+	return found.Err()
+}
+
 // load returns the row of an id. A slow load waits before its query, and so holds no connection
 // meanwhile.
 func (o *origin) load(ctx context.Context, id uint64) (*row, error) {

@@ -23,6 +23,10 @@ type job struct {
 	TTL      time.Duration `json:"ttl_ns"`
 	Timeout  time.Duration `json:"timeout_ns"` // of each request
 	Faults   faults        `json:"faults"`
+
+	// Fill stores each row before the first request, as in a service that has run for long: a library
+	// with stale values has one of each.
+	Fill bool `json:"fill"`
 }
 
 // A usage is what a server has used since it started. The server writes one when it is ready, and
@@ -108,6 +112,11 @@ func serve(in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer c.Close()
+	if j.Fill {
+		if err := o.all(ctx, func(r *row) { c.Set(r.ID, r) }); err != nil {
+			return err
+		}
+	}
 	s := &service{fetch: c.Fetch, timeout: j.Timeout}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -38,7 +38,7 @@ func send(t *testing.T, library string, f faults) (*tally, usage) {
 	t.Helper()
 	o, err := parse(nil, t.Output())
 	require.NoError(t, err)
-	s, err := startServer(o.child, job{library, database(t), time.Hour, time.Minute, f})
+	s, err := startServer(o.child, job{library, database(t), time.Hour, time.Minute, f, false})
 	require.NoError(t, err)
 	defer s.Kill()
 	ready, err := s.reply(t.Context())
@@ -134,5 +134,12 @@ func TestOrigin(t *testing.T) {
 	}
 	_, err = o.load(t.Context(), rows)
 	assert.ErrorContains(t, err, "row 10000: ")
+	assert.EqualValues(t, 4, o.loads.Load())
+	var next uint64
+	require.NoError(t, o.all(t.Context(), func(r *row) {
+		assert.Equal(t, rowOf(next), *r)
+		next++
+	}))
+	assert.EqualValues(t, rows, next)
 	assert.EqualValues(t, 4, o.loads.Load())
 }

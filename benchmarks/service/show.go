@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
@@ -103,11 +104,21 @@ func (r *result) explain(t *table.Table) {
 		"is a part of their latency.", human.Seconds(float64(worst)))
 }
 
-// chart returns the 99th percentiles over the rate.
-func (r *result) chart() *report.Chart {
+// writeCharts writes the charts into a folder.
+func (r *result) writeCharts(folder string) error {
+	c := r.chart("A whole service: 99th percentile", p99)
+	if err := c.WriteSVGFile(filepath.Join(folder, "service-p99.svg")); err != nil {
+		return err
+	}
+	c = r.chart("A whole service: 99.9th percentile", p999)
+	return c.WriteSVGFile(filepath.Join(folder, "service-p99.9.svg"))
+}
+
+// chart returns the medians of a latency over the rate, as far as each library keeps up.
+func (r *result) chart(title string, of number) *report.Chart {
 	c := &report.Chart{
-		Title:    "A whole service: 99th percentile",
-		Unit:     "p99",
+		Title:    title,
+		Unit:     "latency",
 		Quantity: report.Seconds,
 		Log:      true,
 		XLabel:   "requests per second (logarithmic)",
@@ -119,7 +130,7 @@ func (r *result) chart() *report.Chart {
 			Series: series.Series{Name: library}, Bold: strings.HasPrefix(library, ours),
 		}
 		for _, rate := range r.Rates {
-			v := float64(r.spread(library, rate, p99).median)
+			v := float64(r.spread(library, rate, of).median)
 			if !math.IsNaN(v) && r.keepsUp(library, rate) {
 				l.Points = append(l.Points, series.Point{T: rate, V: v})
 			}

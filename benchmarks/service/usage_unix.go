@@ -3,7 +3,9 @@
 package main
 
 import (
-	"runtime"
+	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -15,8 +17,14 @@ func (u *usage) measureProcess() {
 		return
 	}
 	u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	u.RSS = uint64(r.Maxrss) //nolint:gosec // a size
-	if runtime.GOOS != "darwin" && runtime.GOOS != "ios" {
-		u.RSS *= 1024 // others count in KiB
+	// Rusage's Maxrss includes the process that has started this one, on Linux.
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return // only Linux has it
+	}
+	var kib uint64
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(peak, &kib); err == nil {
+		u.RSS = 1024 * kib
 	}
 }
