@@ -10,6 +10,9 @@
 // benchmark has it, and one load per key. A library without a loader is used with the code that its
 // users write for that.
 //
+// "make bench-service" measures a whole service with each library as its cache; see the command in
+// service. Its set-ups are those of internal/peers, which cachebench shares.
+//
 // "make fault-matrix" prints what their callers get when a load goes wrong; see the command in
 // faults, which has an adapter of package stalltest for each.
 package benchmarks

@@ -64,6 +64,7 @@ func cpu(c *cell) measured.Value      { return c.CPU }
 func heap(c *cell) measured.Value     { return c.Heap }
 func rss(c *cell) measured.Value      { return c.RSS }
 func queries(c *cell) measured.Value  { return c.Queries }
+func late(c *cell) measured.Value     { return c.Late }
 
 // of returns the cells of a library at a rate: of each round in which it got that far.
 func (r *result) of(library string, rate float64) []*cell {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
-	"github.com/snowfence/snowfence/internal/measured"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
@@ -23,17 +22,19 @@ type measure struct {
 }
 
 var measures = []measure{
-	{"99th percentile", median(p99, table.Seconds)},
-	{"99th percentile, the lowest and the highest of the rounds", extremes},
 	{"median", median(p50, table.Seconds)},
+	{"99th percentile", median(p99, table.Seconds)},
+	{"99th, all rounds", extremes(p99)},
 	{"99.9th percentile", median(p999, table.Seconds)},
+	{"99.9th, all rounds", extremes(p999)},
 	{"errors", median(failures, table.Percent)},
-	{"answered with the status 200", median(answered, table.Rate)},
-	{"processor time of the server per request", median(cpu, table.Seconds)},
-	{"the same as a multiple of " + ours + "'s, within rounds", multiple},
+	{"answered with 200", median(answered, table.Rate)},
+	{"CPU per request", median(cpu, table.Seconds)},
+	{"times " + ours + "'s", multiple},
 	{"queries per request", median(queries, table.Number)},
-	{"heap without garbage", median(heap, table.Bytes)},
-	{"largest resident set", median(rss, table.Bytes)},
+	{"live heap", median(heap, table.Bytes)},
+	{"peak resident set", median(rss, table.Bytes)},
+	{"sent late", median(late, table.Seconds)},
 }
 
 // median returns a function that shows the median of a number.
@@ -43,11 +44,15 @@ func median(of number, show func(float64) table.Cell) func(*result, string, floa
 	}
 }
 
-func extremes(r *result, library string, rate float64) table.Cell {
-	s := r.spread(library, rate, p99)
-	return table.Text(human.Seconds(float64(s.low)) + " to " + human.Seconds(float64(s.high)))
+// extremes returns a function that shows the lowest and the highest of a time.
+func extremes(of number) func(*result, string, float64) table.Cell {
+	return func(r *result, library string, rate float64) table.Cell {
+		s := r.spread(library, rate, of)
+		return table.Text(human.Seconds(float64(s.low)) + " to " + human.Seconds(float64(s.high)))
+	}
 }
 
+// multiple shows the processor time as a multiple of ours in the same rounds.
 func multiple(r *result, library string, rate float64) table.Cell {
 	x := r.against(library, ours, rate, cpu).median
 	if !x.Exists() {
@@ -76,10 +81,11 @@ func (r *result) tables() []*table.Table {
 	return tables
 }
 
-// cell marks the cells of a library that does not keep up with the rate.
+// cell marks the cells of a library that does not keep up with the rate. It shows no number if
+// half of the rounds or more ended below the rate: the others were the lucky ones.
 func (r *result) cell(m measure, library string, rate float64) table.Cell {
-	if len(r.of(library, rate)) == 0 {
-		return table.Missing()
+	if 2*len(r.of(library, rate)) <= r.rounds() {
+		return table.Text("†")
 	}
 	c := m.cell(r, library, rate)
 	if !r.keepsUp(library, rate) {
@@ -90,18 +96,15 @@ func (r *result) cell(m measure, library string, rate float64) table.Cell {
 
 func (r *result) explain(t *table.Table) {
 	if r.rounds() > 1 {
-		t.Note("Medians of %d rounds.", r.rounds())
+		t.Note("Medians of %d rounds. Of \"all rounds\", the lowest and the highest.", r.rounds())
 	}
+	t.Note("CPU per request: processor time of the server. Below it, the median multiple of %s's in "+
+		"the same rounds.", ours)
 	t.Note("†: in half of the rounds or more the service answered less than 95 %% of the requests in " +
-		"time, or its 99th percentile was above a second. It gets no higher rate in such a round.")
-	var worst measured.Value
-	for i := range r.Cells {
-		if c := &r.Cells[i]; !c.Saturated {
-			worst = max(worst, c.Late)
-		}
-	}
-	t.Note("99 %% of the requests were sent at most %s late, in the worst measurement without †. That "+
-		"is a part of their latency.", human.Seconds(float64(worst)))
+		"time, or its 99th percentile was above a second. It gets no higher rate in such a round, " +
+		"and has no number if half of the rounds ended before.")
+	t.Note("Sent late: the time from when a request was due until it was sent, 99th percentile. It is a " +
+		"part of the latencies. Where it is as long, they say nothing of the service.")
 }
 
 // writeCharts writes the charts into a folder.
