@@ -162,6 +162,23 @@ else
 	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
 endif
 
+# SERVICE_FLAGS can be given: make bench-service SERVICE_FLAGS=-quick
+.PHONY: bench-service
+bench-service: ## A whole service with each library as its cache (15 minutes); report in out/bench
+ifneq ($(NESTED),)
+	@mkdir -p out/bench
+	cd benchmarks && $(GO) run ./service -json ../out/bench/service.json \
+		-svg ../out/bench $(SERVICE_FLAGS)
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
+.PHONY: bench-service-docs
+bench-service-docs: ## Put what bench-service measured last into docs/; prints the tables of performance.md
+	@cp out/bench/service-p99.svg out/bench/service-p99.9.svg docs/
+	@cd benchmarks && $(GO) run ./service -from ../out/bench/service.json >../docs/reports/service.txt
+	@cd benchmarks && $(GO) run ./service -from ../out/bench/service.json -markdown
+
 # FAULTS_FLAGS can be given: make fault-matrix FAULTS_FLAGS='-only hang-hot'
 .PHONY: fault-matrix
 fault-matrix: ## What other libraries do when a load goes wrong: tables (75 seconds)

@@ -13,6 +13,9 @@
 // "go run ./growth" draws curves of caches from ten thousand to ten million entries; see the command
 // in growth.
 //
+// "make bench-service" measures a whole service with each library as its cache; see the command in
+// service. Its set-ups are those of internal/peers, which cachebench shares.
+//
 // "make fault-matrix" prints what their callers get when a load goes wrong; see the command in
 // faults, which has an adapter of package stalltest for each.
 package benchmarks

@@ -34,6 +34,18 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
+// UnmarshalJSON takes a number, or null for the missing Value.
+func (v *Value) UnmarshalJSON(text []byte) error {
+	f := math.NaN()
+	if string(text) != "null" {
+		if err := json.Unmarshal(text, &f); err != nil {
+			return err
+		}
+	}
+	*v = Value(f)
+	return nil
+}
+
 // Duration returns the value, in seconds, as a duration.
 func (v Value) Duration() time.Duration {
 	return time.Duration(math.Round(float64(v) * float64(time.Second)))

@@ -58,4 +58,9 @@ func TestValue(t *testing.T) {
 	b, err := json.Marshal([]Value{None(), 1.5})
 	require.NoError(t, err)
 	require.JSONEq(t, `[null, 1.5]`, string(b))
+	read := []Value{7, 7}
+	require.NoError(t, json.Unmarshal(b, &read))
+	require.False(t, read[0].Exists())
+	require.Equal(t, Value(1.5), read[1])
+	require.Error(t, json.Unmarshal([]byte(`["fast"]`), &read))
 }
