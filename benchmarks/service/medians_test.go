@@ -50,13 +50,10 @@ func TestMedians(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	tables := sample().tables()
 	var all strings.Builder
-	for _, t := range tables {
-		text, err := t.Markdown()
-		if err != nil {
-			all.WriteString(err.Error())
-		}
+	for _, each := range sample().tables() {
+		text, err := each.Markdown()
+		require.NoError(t, err)
 		all.WriteString(text)
 	}
 	for _, text := range []string{

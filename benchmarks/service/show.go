@@ -100,11 +100,11 @@ func (r *result) explain(t *table.Table) {
 	}
 	t.Note("CPU per request: processor time of the server. Below it, the median multiple of %s's in "+
 		"the same rounds.", ours)
-	t.Note("†: in half of the rounds or more the service answered less than 95 %% of the requests in " +
-		"time, or its 99th percentile was above a second. It gets no higher rate in such a round, " +
+	t.Note("†: in half of the rounds or more the service answered less than 95 %% of the requests " +
+		"in time, or its 99th percentile was above a second. It gets no higher rate in such a round, " +
 		"and has no number if half of the rounds ended before.")
-	t.Note("Sent late: the time from when a request was due until it was sent, 99th percentile. It is a " +
-		"part of the latencies. Where it is as long, they say nothing of the service.")
+	t.Note("Sent late: the time from when a request was due until it was sent, 99th percentile. It " +
+		"is a part of the latencies. Where it is as long, they say nothing of the service.")
 }
 
 // writeCharts writes the charts into a folder.

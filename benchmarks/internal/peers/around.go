@@ -57,16 +57,16 @@ func around[V any](
 
 // GolangLRU returns the expirable LRU of hashicorp/golang-lru behind Group.Do of x/sync's
 // singleflight. It can't be closed.
-func GolangLRU[V any](s Setup[V]) (Cache[V], error) { return golangLRU(s, do) }
+func GolangLRU[V any](s Setup[V]) (Cache[V], error) { return golangLRU(s, do), nil }
 
 // GolangLRUChan is GolangLRU with Group.DoChan and a select, so that callers leave at their
 // deadlines.
-func GolangLRUChan[V any](s Setup[V]) (Cache[V], error) { return golangLRU(s, doChan) }
+func GolangLRUChan[V any](s Setup[V]) (Cache[V], error) { return golangLRU(s, doChan), nil }
 
-func golangLRU[V any](s Setup[V], share sharer) (Cache[V], error) {
+func golangLRU[V any](s Setup[V], share sharer) Cache[V] {
 	c := expirable.NewLRU[uint64, V](s.Capacity, nil, s.TTL)
 	set := func(key uint64, value V) { c.Add(key, value) }
-	return Cache[V]{Fetch: around(s, share, c.Get, set), Set: set, Close: func() {}}, nil
+	return Cache[V]{Fetch: around(s, share, c.Get, set), Set: set, Close: func() {}}
 }
 
 // Ristretto returns dgraph-io/ristretto behind Group.Do of x/sync's singleflight. It stores values

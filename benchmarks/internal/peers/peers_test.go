@@ -17,7 +17,8 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// These libraries can't end their goroutines.
-		goleak.IgnoreAnyFunction("github.com/viccon/sturdyc.(*Client[...]).performContinuousEvictions.func1"),
+		goleak.IgnoreAnyFunction(
+			"github.com/viccon/sturdyc.(*Client[...]).performContinuousEvictions.func1"),
 		goleak.IgnoreAnyFunction("github.com/hashicorp/golang-lru/v2/expirable.NewLRU[...].func1"))
 }
 
