@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/golang/groupcache"
-	"github.com/snowfence/snowfence/benchmarks/internal/peers"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
 	"github.com/snowfence/snowfence/internal/lab"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/peers"
 )
 
 // A library is one that --against can name.

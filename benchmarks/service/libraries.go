@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/peers"
 	"github.com/snowfence/snowfence/cache"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/peers"
 )
 
 // The types of what a library is opened with, and of the result.

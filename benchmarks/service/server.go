@@ -123,8 +123,11 @@ func serve(in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: time.Minute}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }() // until Close
+	ended := make(chan struct{})
+	go func() { // until Close
+		defer close(ended)
+		_ = server.Serve(listener)
+	}()
 	defer func() {
 		_ = server.Close()
 		<-ended

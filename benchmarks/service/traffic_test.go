@@ -36,10 +36,10 @@ func TestOutcomes(t *testing.T) {
 			id = 10*id + int(digit-'0')
 		}
 		seen[id].Store(true)
-		switch {
-		case id%10 == 1:
+		switch id % 10 {
+		case 1:
 			http.Error(w, "no", http.StatusServiceUnavailable)
-		case id%10 == 2:
+		case 2:
 			panic(http.ErrAbortHandler) // breaks the connection
 		}
 	})
@@ -48,7 +48,7 @@ func TestOutcomes(t *testing.T) {
 	for id := range seen {
 		assert.True(t, seen[id].Load(), id)
 	}
-	assert.EqualValues(t, []uint64{80, 10, 10}, []uint64{got.good, got.failed, got.lost})
+	assert.Equal(t, []uint64{80, 10, 10}, []uint64{got.good, got.failed, got.lost})
 	assert.InDelta(t, 0.2, float64(got.cell(sent.measure).Errors), 1e-9)
 	assert.LessOrEqual(t, got.opened, 10)
 	assert.EqualValues(t, 100, got.late.Count())
