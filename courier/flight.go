@@ -317,25 +317,24 @@ func (f *flight[K, V]) run() {
 		f.finish(*new(V), guard.Returned, nil, true)
 		return
 	}
-	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand {
-		// else it would wait with the labels of the goroutine that has started it, which may be
-		// another flight's
-		pprof.SetGoroutineLabels(f.labels.ctx)
-		if !f.takeTurn() {
-			return
-		}
+	// Until here it has the labels of the goroutine that has started it, which may be another flight's.
+	pprof.SetGoroutineLabels(f.labels.ctx)
+	cfg := &f.shard.courier.cfg
+	if f.shard.courier.turns != nil && !cfg.turnOnDemand && !f.takeTurn() {
+		return
 	}
 	o := guard.AssumeGoexit[V]()
 	defer func() {
-		f.finish(o.Value, o.How, failure(&o),
-			o.How <= guard.Answered || !f.shard.courier.cfg.unlinked)
+		f.finish(o.Value, o.How, failure(&o), o.How <= guard.Answered || !cfg.unlinked)
 	}()
-	f.setLabels()
-	if f.shard.courier.cfg.tracer != nil {
+	if cfg.tracer != nil {
 		f.startSpan()
-		f.setTracerLabels()
 	}
-	o.Run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
+	if cfg.keyText != nil || hasLabels(f.values) {
+		f.extendLabels()
+		pprof.SetGoroutineLabels(f.labels.ctx)
+	}
+	o.Run(&f.flightContext, f.fetch, cfg.isFailure)
 }
 
 // takeTurn waits for the flight's turn, and reports whether it came. If not, the flight is over and

@@ -66,24 +66,8 @@ func (l *labelSets) put(p *labelSet) {
 	}
 }
 
-// setLabels labels the flight's goroutine, which inherits the labels of the first caller's.
-func (f *flight[K, V]) setLabels() {
-	if f.shard.courier.cfg.keyText != nil || hasLabels(f.values) {
-		f.extendLabels()
-	}
-	pprof.SetGoroutineLabels(f.labels.ctx)
-}
-
-// setTracerLabels adds the labels that a Tracer has set, as one does for a profiler, to those of
-// the flight's goroutine.
-func (f *flight[K, V]) setTracerLabels() {
-	if hasLabels(f.values) {
-		f.extendLabels()
-	}
-	pprof.SetGoroutineLabels(f.labels.ctx)
-}
-
-// extendLabels adds the labels of the first caller's context, and that of the key, to f's.
+// extendLabels adds the label of the key, and the labels of the first caller or of the Tracer, which
+// sets some for a profiler, to f's. f's goroutine calls it once.
 func (f *flight[K, V]) extendLabels() {
 	c := f.shard.courier
 	base := f.labels
@@ -103,9 +87,6 @@ func (f *flight[K, V]) extendLabels() {
 	}
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	if base.base != nil {
-		extended.base = base.base
-	}
 	extended.trace = base.trace
 	f.labels = extended
 }
