@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"unsafe"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // A flightContext is the context of a flight's function. Two standard contexts
@@ -20,9 +22,6 @@ type flightContext[K comparable, V any] struct {
 
 // flight returns the flight that c is the first part of.
 func (c *flightContext[K, V]) flight() *flight[K, V] { return (*flight[K, V])(unsafe.Pointer(c)) }
-
-// flightKey is the context key of the flight in any context that is derived from its own.
-type flightKey struct{}
 
 // Deadline returns the flight's deadline, from WithTimeout.
 func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
@@ -55,10 +54,10 @@ func (c *flightContext[K, V]) Err() error {
 	}
 }
 
-// Value returns the flight itself for flightKey, and the values of the first caller's context.
+// Value returns the flight itself for guard.FlightKey, and the values of the first caller's context.
 func (c *flightContext[K, V]) Value(key any) any {
 	f := c.flight()
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return node(f)
 	}
 	if f.labels != nil { // for pprof.Do in the function
@@ -163,7 +162,7 @@ func Detach(ctx context.Context) context.Context {
 type detachedContext struct{ context.Context }
 
 func (d detachedContext) Value(key any) any {
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return nil
 	}
 	return d.Context.Value(key)
@@ -212,7 +211,7 @@ func (c call) lateAge() time.Duration {
 
 // callOf returns the call that ctx describes.
 func callOf(ctx context.Context) call {
-	switch from := ctx.Value(flightKey{}).(type) {
+	switch from := ctx.Value(guard.FlightKey{}).(type) {
 	case *callContext:
 		return call{from.flight, &from.terms}
 	case node:
@@ -240,8 +239,16 @@ func withTerms(ctx context.Context) *callContext {
 	return c
 }
 
+// Flight returns the flight that c belongs to, or nil.
+func (c *callContext) Flight() guard.Flight {
+	if c.flight == nil { // a nil node would not be a nil Flight
+		return nil
+	}
+	return c.flight
+}
+
 func (c *callContext) Value(key any) any {
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return c
 	}
 	return c.Context.Value(key)
