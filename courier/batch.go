@@ -41,8 +41,7 @@ type batch[K comparable, V any] struct {
 		contexts joined
 	}
 
-	label    string // of the carrier's goroutines; final when hasLabel is set
-	hasLabel atomic.Bool
+	labels atomic.Pointer[labelSet] // of the carrier when it was started; nil before
 
 	// outcomes is what the function has returned. It belongs to the function's goroutine, which
 	// unloads it if the function's end was the carrier's.
@@ -145,8 +144,7 @@ func (b *batch[K, V]) start() {
 		s.limit(f, d)
 	}
 	f.labels = s.labels.take(s.courier.name)
-	b.label = f.labels.id
-	b.hasLabel.Store(true)
+	b.labels.Store(f.labels)
 	s.setDetached(f)
 	s.busy++
 	s.mu.Unlock()

@@ -160,14 +160,13 @@ func (f *flight[K, V]) state() FlightState {
 
 // labelID returns the value of the pprof label of f's goroutines. shard.mu is held.
 func (f *flight[K, V]) labelID() string {
-	switch {
-	case !f.isPassenger():
+	if !f.isPassenger() {
 		return f.labels.id
-	case f.batch.hasLabel.Load():
-		return f.batch.label
-	default:
-		return "" // the batch has not been started yet
 	}
+	if labels := f.batch.labels.Load(); labels != nil {
+		return labels.id
+	}
+	return "" // the batch has not been started yet
 }
 
 // A RestingKey is a key that backs off after failures (WithBackoff).

@@ -154,7 +154,7 @@ func (f *flight[K, V]) takeJoined() (contexts []context.Context) {
 // notifyJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.
 func (f *flight[K, V]) notifyJoined(ctx context.Context) {
 	if f.isPassenger() {
-		if !f.batch.hasLabel.Load() { // the batch has not been started
+		if f.batch.labels.Load() == nil { // the batch has not been started
 			return
 		}
 		f = &f.batch.carrier
