@@ -143,7 +143,7 @@ func (b *batch[K, V]) start() {
 	if d := s.courier.cfg.flightTimeout(); d > 0 {
 		s.limit(f, d)
 	}
-	f.labels = s.labels.take(s.courier.name)
+	f.labels = s.labels.take(s.courier.Name)
 	b.labels.Store(f.labels)
 	s.setDetached(f)
 	s.busy++

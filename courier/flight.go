@@ -94,7 +94,7 @@ func (s *shard[K, V]) newFlight(
 		fetch:         fetch,
 		values:        ctx,
 		started:       now(),
-		labels:        s.labels.take(s.courier.name),
+		labels:        s.labels.take(s.courier.Name),
 		owns:          owns,
 		running:       1,
 	}

@@ -72,10 +72,6 @@ func (s FlightState) String() string {
 	}
 }
 
-// Name returns the courier's name: that of WithName or, without that, the types of its keys and
-// values.
-func (c *Courier[K, V]) Name() string { return c.name() }
-
 // Flights yields the flights under way, and those that are over but whose functions run on, in no
 // order. Each key of a DoMany is a flight. The locks of the shards are taken one after the other,
 // and none is held while the loop's body runs, which may use the courier.

@@ -71,7 +71,7 @@ func (l *labelSets) put(p *labelSet) {
 func (f *flight[K, V]) extendLabels() {
 	c := f.shard.courier
 	base := f.labels
-	set := []string{"courier", c.name(), stacks.Label, base.id}
+	set := []string{"courier", c.Name(), stacks.Label, base.id}
 	if c.cfg.keyText != nil && !f.isCarrier() {
 		set = append(set, keyLabel, c.keyText(f.key, f.hash))
 	}
@@ -137,8 +137,9 @@ func (c *Courier[K, V]) KeyText(key any) string {
 	return c.keyText(k, uint32(hash>>32))
 }
 
-// name returns the courier's name: WithName, or else the types of its keys and values.
-func (c *Courier[K, V]) name() string {
+// Name returns the courier's name: that of WithName or, without that, the types of its keys and
+// values.
+func (c *Courier[K, V]) Name() string {
 	if c.cfg.name != "" {
 		return c.cfg.name
 	}

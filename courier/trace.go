@@ -81,7 +81,7 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 func (f *flight[K, V]) startSpan() {
 	s := f.shard
 	c := s.courier
-	of := TracedFlight{Courier: c.name(), Keys: 1}
+	of := TracedFlight{Courier: c.Name(), Keys: 1}
 	if f.batch != nil {
 		of.Keys = len(f.batch.passengers)
 	} else {
