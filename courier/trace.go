@@ -189,13 +189,13 @@ func (m *manyCall[K, V]) notifyJoined(joined []*flight[K, V]) {
 	if joined == nil {
 		return
 	}
-	told := make(map[*batch[K, V]]struct{})
+	notified := make(map[*batch[K, V]]struct{})
 	for _, f := range joined {
 		if f.batch != nil {
-			if _, ok := told[f.batch]; ok {
+			if _, ok := notified[f.batch]; ok {
 				continue
 			}
-			told[f.batch] = struct{}{}
+			notified[f.batch] = struct{}{}
 		}
 		f.notifyJoined(m.ctx)
 	}
