@@ -83,7 +83,6 @@ func newBatch[K comparable, V any](m *manyCall[K, V], room int) *batch[K, V] {
 		unloaded:   make(chan struct{}),
 	}
 	f := &b.carrier
-	f.done = make(chan struct{})
 	f.batch = b
 	f.fetch = b.call
 	f.values = m.ctx
@@ -133,6 +132,7 @@ func (b *batch[K, V]) start() {
 	s.mu.Lock()
 	if s.closed {
 		f.ended, f.err, f.end, f.endedAt, f.running = true, ErrClosed, EndClosed, now(), 0
+		f.final.Store(true)
 		s.mu.Unlock()
 		f.closeContext()
 		b.unload(true, true)

@@ -17,7 +17,7 @@ import (
 // It is the first part of its flight, and a type of its own, since code that prints or compares a
 // context by reflection must not read fields that the courier writes meanwhile.
 type flightContext[K comparable, V any] struct {
-	done chan struct{}
+	started instant
 }
 
 // flight returns the flight that c is the first part of.
@@ -39,19 +39,54 @@ func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
 }
 
 // Done returns a channel that is closed when the flight is over.
-func (c *flightContext[K, V]) Done() <-chan struct{} { return c.done }
+func (c *flightContext[K, V]) Done() <-chan struct{} {
+	f := c.flight()
+	if done := f.doneIfMade(); done != nil {
+		return done
+	}
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	if f.ended && f.doneIfMade() == nil {
+		return closed
+	}
+	return f.makeDone()
+}
+
+// closed is the done channel of a flight that was over before it had one.
+var closed = func() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
+// doneIfMade returns f's done channel, or nil. It needs no lock.
+func (f *flight[K, V]) doneIfMade() chan struct{} {
+	done, _ := f.done.Load().(chan struct{})
+	return done
+}
+
+// makeDone returns f's done channel, made if need be. f has not ended, or has one. shard.mu is
+// held.
+func (f *flight[K, V]) makeDone() chan struct{} {
+	done := f.doneIfMade()
+	if done == nil {
+		done = make(chan struct{})
+		f.done.Store(done)
+	}
+	return done
+}
 
 // Err returns nil until the flight is over.
 func (c *flightContext[K, V]) Err() error {
-	select {
-	case <-c.done:
-		if c.flight().end == EndTimeout {
-			return context.DeadlineExceeded
-		}
-		return context.Canceled
-	default:
+	f := c.flight()
+	if !f.over() {
 		return nil
 	}
+	<-c.Done() // which may be about to be closed
+	if f.end == EndTimeout {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
 }
 
 // Value returns the flight itself for guard.FlightKey, and the values of the first caller's context.
@@ -96,7 +131,7 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	a := &afterFunc{do: do}
 	if !f.addAfterFunc(a) {
 		go func() {
-			<-f.done // which may be about to be closed
+			<-c.Done() // which may be about to be closed
 			do()
 		}()
 		return func() bool { return false }

@@ -61,7 +61,8 @@ func (f *flight[K, V]) Spawn(
 
 	go func() {
 		pprof.SetGoroutineLabels(labelled)
-		o := guard.AssumeGoexit[struct{}]()
+		var o guard.Outcome[struct{}]
+		o.AssumeGoexit()
 		defer func() {
 			err := failure(&o)
 			f.childExit(o.How, err)
