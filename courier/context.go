@@ -89,7 +89,8 @@ func (c *flightContext[K, V]) Err() error {
 	return context.Canceled
 }
 
-// Value returns the flight itself for guard.FlightKey, and the values of the first caller's context.
+// Value returns the flight itself for guard.FlightKey, and the values of the first caller's
+// context.
 func (c *flightContext[K, V]) Value(key any) any {
 	f := c.flight()
 	if key == (guard.FlightKey{}) {

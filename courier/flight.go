@@ -324,9 +324,9 @@ func (s *shard[K, V]) setDetached(f *flight[K, V]) {
 	s.detached[f] = struct{}{}
 }
 
-// run calls the fetch function, when the flight has its turn. It is the flight's goroutine, which has
-// a stack of 2 KiB, a third of it reserved: so that a function which needs little more than that does
-// not pay for a larger one, what comes before the call is in functions apart.
+// run calls the fetch function, when the flight has its turn. It is the flight's goroutine. That has
+// a stack of 2 KiB, a part of it reserved. So that a function which needs little does not pay for a
+// larger one, what comes before the call is in functions apart.
 func (f *flight[K, V]) run() {
 	if !f.isReady() {
 		return
@@ -350,7 +350,7 @@ func (f *flight[K, V]) isReady() bool {
 		f.finish(*new(V), guard.Returned, nil, true)
 		return false
 	}
-	// Until here it has the labels of the goroutine that has started it, which may be another flight's.
+	// Until here it has the labels of the goroutine that has started it, maybe another flight's.
 	pprof.SetGoroutineLabels(f.labels.ctx)
 	c := f.shard.courier
 	return c.turns == nil || c.cfg.turnOnDemand || f.takeTurn()

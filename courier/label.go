@@ -66,8 +66,8 @@ func (l *labelSets) put(p *labelSet) {
 	}
 }
 
-// extendLabels adds the label of the key, and the labels of the first caller or of the Tracer, which
-// sets some for a profiler, to f's. f's goroutine calls it once.
+// extendLabels adds the label of the key, and the labels of the first caller or of the Tracer,
+// which sets some for a profiler, to f's. f's goroutine calls it once.
 func (f *flight[K, V]) extendLabels() {
 	c := f.shard.courier
 	base := f.labels
