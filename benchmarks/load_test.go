@@ -18,8 +18,8 @@ func BenchmarkMiss(b *testing.B) {
 	b.Run("keys=string", benchmarkMiss[string])
 }
 
-// floor names the least that a miss with a goroutine of its own can cost: its fetch starts one, which
-// calls the loader and wakes the caller, and nothing else.
+// floor names the least that a miss with a goroutine of its own can cost: its fetch starts one,
+// which calls the loader and wakes the caller, and nothing else.
 const floor = "floor"
 
 func newFloor[K keys](

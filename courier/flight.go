@@ -324,8 +324,8 @@ func (s *shard[K, V]) setDetached(f *flight[K, V]) {
 	s.detached[f] = struct{}{}
 }
 
-// run calls the fetch function, when the flight has its turn. It is the flight's goroutine. That has
-// a stack of 2 KiB, a part of it reserved. So that a function which needs little does not pay for a
+// run calls the fetch function, when the flight has its turn. It is the flight's goroutine, with a
+// stack of 2 KiB, a part of it reserved. So that a function which needs little does not pay for a
 // larger one, what comes before the call is in functions apart.
 func (f *flight[K, V]) run() {
 	if !f.isReady() {

@@ -23,8 +23,8 @@ func TestAFlightAllocatesNoChannel(t *testing.T) {
 	}), 2.0)
 }
 
-// Callers that leave as their flights end leave no wake-up behind that another flight's caller would
-// take for its own.
+// Callers that leave as their flights end leave no wake-up behind that another flight's caller
+// would take for its own.
 func TestLeavingCallersWakeNoOthers(t *testing.T) {
 	var c courier.Courier[int, int]
 	for i := range 2000 {
