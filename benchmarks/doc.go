@@ -10,8 +10,8 @@
 // benchmark has it, and one load per key. A library without a loader is used with the code that its
 // users write for that.
 //
-// "go run ./growth" draws curves of caches from ten thousand to ten million entries; see the command
-// in growth.
+// "go run ./growth" draws curves of caches from ten thousand to ten million entries; see the
+// command in growth.
 //
 // "make bench-service" measures a whole service with each library as its cache; see the command in
 // service. Its set-ups are those of internal/peers, which cachebench shares.

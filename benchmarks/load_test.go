@@ -18,8 +18,30 @@ func BenchmarkMiss(b *testing.B) {
 	b.Run("keys=string", benchmarkMiss[string])
 }
 
+// floor names the least that a miss with a goroutine of its own can cost: its fetch starts one,
+// which calls the loader and wakes the caller, and nothing else.
+const floor = "floor"
+
+func newFloor[K keys](
+	_ testing.TB, _ int, _ time.Duration, load loader[K, int],
+) subject[K, int] {
+	return subject[K, int]{fetch: func(ctx context.Context, key K) (int, error) {
+		done := make(chan courier.Outcome[int], 1)
+		go func() {
+			v, err := load(ctx, key)
+			done <- courier.Outcome[int]{Value: v, Err: err}
+		}()
+		select {
+		case o := <-done:
+			return o.Value, o.Err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}}
+}
+
 func benchmarkMiss[K keys](b *testing.B) {
-	each(b, plain, func(b *testing.B, l library[K, int], ttl time.Duration) {
+	run := func(b *testing.B, l library[K, int], ttl time.Duration) {
 		c := l.make(b, keyCount, ttl, number[K])
 		keys := keysOf[K](1 << 20)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -37,7 +59,13 @@ func benchmarkMiss[K keys](b *testing.B) {
 			}
 			n++
 		}
-	})
+	}
+	each(b, plain, run)
+	if wanted(floor) {
+		b.Run("lib="+floor, func(b *testing.B) {
+			run(b, library[K, int]{name: floor, make: newFloor[K]}, 0)
+		})
+	}
 }
 
 // BenchmarkHerd fetches one missing key in 1,000 goroutines. An operation is a herd, including its

@@ -180,13 +180,14 @@ func (c *Cache[K, V]) findOrRegister(s *shard[K, V], l *load[K, V]) (*entry[K, V
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.index.find(l.hash, l.key); e != nil && !c.expired(e) {
+	e := s.index.find(l.hash, l.key)
+	if e != nil && !c.expired(e) {
 		return e, nil
 	}
 	if err := s.missing.find(l.key, &c.clock); err != nil {
 		return nil, err
 	}
-	c.registerLocked(s, l)
+	c.registerLocked(s, l, e)
 	return nil, nil //nolint:nilnil // neither
 }
 
@@ -197,12 +198,13 @@ func (c *Cache[K, V]) register(s *shard[K, V], l *load[K, V]) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.registerLocked(s, l)
+	c.registerLocked(s, l, s.index.find(l.hash, l.key))
 }
 
-// registerLocked registers l, even if its key has a fresh value. s.mu is held.
-func (c *Cache[K, V]) registerLocked(s *shard[K, V], l *load[K, V]) {
-	if e := s.index.find(l.hash, l.key); e != nil && !c.gone(e) {
+// registerLocked registers l, even if its key has a fresh value. e is the key's entry, or nil. s.mu
+// is held.
+func (c *Cache[K, V]) registerLocked(s *shard[K, V], l *load[K, V], e *entry[K, V]) {
+	if e != nil && !c.gone(e) {
 		r := &replacement[K, V]{
 			fresh: !c.expired(e), supersedes: s.loads.get(l.hash, l.key) != nil,
 		}
@@ -229,7 +231,9 @@ func (c *Cache[K, V]) load(
 	l.ctx = ctx
 	var r loaded[V]
 	c.call(s, l, fetch, &r)
-	c.keep(s, l, &r)
+	if c.keeps(s, l, &r) { // as keep, whose frame would be one too many
+		c.store(s, l, &r, c.entryOf(l, &r))
+	}
 	return r.value, r.err
 }
 

@@ -193,7 +193,8 @@ func (o *Options[K, V]) validate() error {
 	case !(o.TTLJitter >= 0 && o.TTLJitter <= 1): // so that NaN is refused
 		return bad("TTLJitter", o.TTLJitter, "a share from 0 to 1")
 	case o.Policy > StrictLRU:
-		return bad("Policy", uint8(o.Policy), "cache.Adaptive, cache.LRU, cache.TinyLFU or cache.StrictLRU")
+		return bad("Policy", uint8(o.Policy),
+			"cache.Adaptive, cache.LRU, cache.TinyLFU or cache.StrictLRU")
 	case !(o.ShedAbove >= 0 && o.ShedAbove <= 1):
 		return bad("ShedAbove", o.ShedAbove, "a share from 0 to 1")
 	case o.ClockError > time.Second:

@@ -120,7 +120,7 @@ func (c *Cache[K, V]) registerRefresh(s *shard[K, V], e *entry[K, V], l *load[K,
 		e.lived().refreshAt.Store(addTime(c.clock.now(), c.staleRetry))
 		return false
 	}
-	c.registerLocked(s, l)
+	c.registerLocked(s, l, e)
 	return true
 }
 

@@ -42,11 +42,12 @@ type shard[K comparable, V any] struct {
 const strictBelow = 512
 
 // touchIntervalDivisor sets the touch interval: after a use of an entry was noted, another is noted
-// once this fraction of the shard, a sixteenth, has been inserted, or the policy has seen the first.
+// once this fraction of the shard, a sixteenth, has been inserted, or the policy has taken the
+// first.
 const touchIntervalDivisor = 16
 
-// touch notes a use of e, if none is noted or that is a touch interval ago. So most hits write nothing,
-// and the others only to their own entry.
+// touch notes a use of e, if none is noted or that is a touch interval ago. So most hits write
+// nothing, and the others only to their own entry.
 //
 // In a strict shard touch moves e at once, unless e was the last to be moved or the lock
 // is taken; in an exact one it waits for the lock. There the clock counts moves, too.

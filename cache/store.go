@@ -14,17 +14,36 @@ func (c *Cache[K, V]) weigh(key K, value V) uint32 {
 // keep stores the result of l, if l is still registered and none of its tags was invalidated
 // since l began. l is not registered afterwards.
 func (c *Cache[K, V]) keep(s *shard[K, V], l *load[K, V], r *loaded[V]) {
-	switch {
-	case r.failure != nil || c.ended(s, l):
-		return
-	case r.ttl == 0:
-		c.storeAbsence(s, l, r.err)
-		return
+	if c.keeps(s, l, r) {
+		c.store(s, l, r, c.entryOf(l, r))
 	}
+}
+
+// keeps reports whether the result of l may be stored. If not, l is not registered afterwards.
+func (c *Cache[K, V]) keeps(s *shard[K, V], l *load[K, V], r *loaded[V]) bool {
+	if r.failure != nil || c.ended(s, l) {
+		return false
+	}
+	if r.ttl == 0 {
+		c.storeAbsence(s, l, r.err)
+		return false
+	}
+	return true
+}
+
+// entryOf makes the entry of l's result.
+//
+//go:noinline
+func (c *Cache[K, V]) entryOf(l *load[K, V], r *loaded[V]) *entry[K, V] {
 	e := c.newEntry(l.hash, l.key, r.value, r.weight, r.ttl, r.tags)
 	if c.refreshAt > 0 && l.refreshes() {
 		e.lived().refreshAt.Store(c.nextRefresh(e))
 	}
+	return e
+}
+
+// store stores e, the entry of l's result, which keeps has allowed, as keep does.
+func (c *Cache[K, V]) store(s *shard[K, V], l *load[K, V], r *loaded[V], e *entry[K, V]) {
 	var p placed[K, V]
 	s.mu.Lock()
 	if !s.loads.has(l) {

@@ -41,8 +41,7 @@ type batch[K comparable, V any] struct {
 		contexts joined
 	}
 
-	label    string // of the carrier's goroutines; final when hasLabel is set
-	hasLabel atomic.Bool
+	labels atomic.Pointer[labelSet] // of the carrier when it was started; nil before
 
 	// outcomes is what the function has returned. It belongs to the function's goroutine, which
 	// unloads it if the function's end was the carrier's.
@@ -84,7 +83,6 @@ func newBatch[K comparable, V any](m *manyCall[K, V], room int) *batch[K, V] {
 		unloaded:   make(chan struct{}),
 	}
 	f := &b.carrier
-	f.done = make(chan struct{})
 	f.batch = b
 	f.fetch = b.call
 	f.values = m.ctx
@@ -134,6 +132,7 @@ func (b *batch[K, V]) start() {
 	s.mu.Lock()
 	if s.closed {
 		f.ended, f.err, f.end, f.endedAt, f.running = true, ErrClosed, EndClosed, now(), 0
+		f.final.Store(true)
 		s.mu.Unlock()
 		f.closeContext()
 		b.unload(true, true)
@@ -144,9 +143,8 @@ func (b *batch[K, V]) start() {
 	if d := s.courier.cfg.flightTimeout(); d > 0 {
 		s.limit(f, d)
 	}
-	f.labels = s.labels.take(s.courier.name)
-	b.label = f.labels.id
-	b.hasLabel.Store(true)
+	f.labels = s.labels.take(s.courier.Name)
+	b.labels.Store(f.labels)
 	s.setDetached(f)
 	s.busy++
 	s.mu.Unlock()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"unsafe"
+
+	"github.com/snowfence/snowfence/courier/internal/guard"
 )
 
 // A flightContext is the context of a flight's function. Two standard contexts
@@ -15,14 +17,11 @@ import (
 // It is the first part of its flight, and a type of its own, since code that prints or compares a
 // context by reflection must not read fields that the courier writes meanwhile.
 type flightContext[K comparable, V any] struct {
-	done chan struct{}
+	started instant
 }
 
 // flight returns the flight that c is the first part of.
 func (c *flightContext[K, V]) flight() *flight[K, V] { return (*flight[K, V])(unsafe.Pointer(c)) }
-
-// flightKey is the context key of the flight in any context that is derived from its own.
-type flightKey struct{}
 
 // Deadline returns the flight's deadline, from WithTimeout.
 func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
@@ -40,25 +39,61 @@ func (c *flightContext[K, V]) Deadline() (time.Time, bool) {
 }
 
 // Done returns a channel that is closed when the flight is over.
-func (c *flightContext[K, V]) Done() <-chan struct{} { return c.done }
+func (c *flightContext[K, V]) Done() <-chan struct{} {
+	f := c.flight()
+	if done := f.doneIfMade(); done != nil {
+		return done
+	}
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	if f.ended && f.doneIfMade() == nil {
+		return closed
+	}
+	return f.makeDone()
+}
+
+// closed is the done channel of a flight that was over before it had one.
+var closed = func() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
+// doneIfMade returns f's done channel, or nil. It needs no lock.
+func (f *flight[K, V]) doneIfMade() chan struct{} {
+	done, _ := f.done.Load().(chan struct{})
+	return done
+}
+
+// makeDone returns f's done channel, made if need be. f has not ended, or has one. shard.mu is
+// held.
+func (f *flight[K, V]) makeDone() chan struct{} {
+	done := f.doneIfMade()
+	if done == nil {
+		done = make(chan struct{})
+		f.done.Store(done)
+	}
+	return done
+}
 
 // Err returns nil until the flight is over.
 func (c *flightContext[K, V]) Err() error {
-	select {
-	case <-c.done:
-		if c.flight().end == EndTimeout {
-			return context.DeadlineExceeded
-		}
-		return context.Canceled
-	default:
+	f := c.flight()
+	if !f.over() {
 		return nil
 	}
+	<-c.Done() // which may be about to be closed
+	if f.end == EndTimeout {
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
 }
 
-// Value returns the flight itself for flightKey, and the values of the first caller's context.
+// Value returns the flight itself for guard.FlightKey, and the values of the first caller's
+// context.
 func (c *flightContext[K, V]) Value(key any) any {
 	f := c.flight()
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return node(f)
 	}
 	if f.labels != nil { // for pprof.Do in the function
@@ -97,7 +132,7 @@ func (c *flightContext[K, V]) AfterFunc(do func()) (stop func() bool) {
 	a := &afterFunc{do: do}
 	if !f.addAfterFunc(a) {
 		go func() {
-			<-f.done // which may be about to be closed
+			<-c.Done() // which may be about to be closed
 			do()
 		}()
 		return func() bool { return false }
@@ -163,7 +198,7 @@ func Detach(ctx context.Context) context.Context {
 type detachedContext struct{ context.Context }
 
 func (d detachedContext) Value(key any) any {
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return nil
 	}
 	return d.Context.Value(key)
@@ -212,7 +247,7 @@ func (c call) lateAge() time.Duration {
 
 // callOf returns the call that ctx describes.
 func callOf(ctx context.Context) call {
-	switch from := ctx.Value(flightKey{}).(type) {
+	switch from := ctx.Value(guard.FlightKey{}).(type) {
 	case *callContext:
 		return call{from.flight, &from.terms}
 	case node:
@@ -240,8 +275,16 @@ func withTerms(ctx context.Context) *callContext {
 	return c
 }
 
+// Flight returns the flight that c belongs to, or nil.
+func (c *callContext) Flight() guard.Flight {
+	if c.flight == nil { // a nil node would not be a nil Flight
+		return nil
+	}
+	return c.flight
+}
+
 func (c *callContext) Value(key any) any {
-	if key == (flightKey{}) {
+	if key == (guard.FlightKey{}) {
 		return c
 	}
 	return c.Context.Value(key)

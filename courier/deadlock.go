@@ -103,19 +103,7 @@ func (f *flight[K, V]) carrier() node {
 	return nil
 }
 
-func (f *flight[K, V]) over() bool {
-	if f.isPassenger() { // which may have no channel
-		f.shard.mu.Lock()
-		defer f.shard.mu.Unlock()
-		return f.ended
-	}
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
-	}
-}
+func (f *flight[K, V]) over() bool { return f.final.Load() }
 
 // waitNested starts f, if the caller has not joined it, and waits for it: the rest of a Do inside a
 // flight. If the wait would close a cycle, it returns a *DeadlockError.

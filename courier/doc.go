@@ -111,6 +111,7 @@
 //	internal/guard         calling a function so that its end is noticed
 //	guard.go, link.go      the errors that this means; linked children
 //	context.go             what a function and a caller have in their contexts
+//	wakeup.go              the channel that wakes the caller which has started a flight
 //	deadlines.go           time-outs
 //	late.go                when a fresh flight takes the place of a late one
 //	stuck.go               the bounds on functions that run on

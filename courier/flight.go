@@ -26,23 +26,28 @@ import (
 // How a caller gets here is in courier.go, and how the flights of a batch differ, in batch.go.
 type flight[K comparable, V any] struct {
 	// The context that the function gets (see context.go); first, so that the flight is found from
-	// it. Its done channel is closed when the flight is over: one channel wakes the waiters, the
-	// function and its children.
+	// it.
 	flightContext[K, V]
+
+	// done is a chan struct{} that is closed when the flight is over: it wakes the callers that
+	// have joined the flight, the function and its children. It is made when one of them needs it;
+	// most flights end before. It is stored with shard.mu held, and not any more when ended is set.
+	done   atomic.Value
+	wakeup chan struct{} // wakes the caller that has started the flight; see wakeups; nil: done does
 
 	shard   *shard[K, V]
 	key     K
 	fetch   func(context.Context) (V, error)
 	values  context.Context // the first caller's: only its values are used
-	started instant
-	lateAge time.Duration // see LateAge
-	labels  *labelSet     // nil: a passenger; written once more by its goroutine, with shard.mu held
+	lateAge time.Duration   // see LateAge
+	labels  *labelSet       // nil: a passenger; written once more by its goroutine, with shard.mu held
 
-	// value, err, joins and the flags are final when done is closed, and may be read without a lock
-	// from then on. The last waiter clears value.
+	// value, err, joins and the flags are final when the flight is over, and may be read without a
+	// lock from then on. The last waiter clears value.
 	value   V
 	err     error
 	endedAt instant
+	final   atomic.Bool  // the flight is over; may be read without a lock
 	unread  atomic.Int32 // waiters that have not read value yet, if there are several
 
 	// Guarded by shard.mu. Small types: a flight is allocated per fetch.
@@ -87,17 +92,17 @@ func (s *shard[K, V]) newFlight(
 		return m.newPassenger(s, hash, key, owns)
 	}
 	f := &flight[K, V]{
-		flightContext: flightContext[K, V]{done: make(chan struct{})},
+		flightContext: flightContext[K, V]{started: now()},
 		shard:         s,
 		hash:          uint32(hash >> 32),
 		key:           key,
 		fetch:         fetch,
 		values:        ctx,
-		started:       now(),
-		labels:        s.labels.take(s.courier.name),
+		labels:        s.labels.take(s.courier.Name),
 		owns:          owns,
 		running:       1,
 	}
+	f.wakeup = takeWakeup(f.started)
 	f.turn.low, f.turn.quiet = from.low(), from.low()
 	f.turn.lendUntilTaken(&s.courier.cfg)
 	if d := s.courier.cfg.flightTimeout(); d > 0 {
@@ -144,9 +149,7 @@ func (f *flight[K, V]) join(from call, many bool) {
 	f.enter(from, many)
 	f.joins++
 	f.shard.stats.Joined++
-	if f.done == nil { // a passenger for which only the caller of its batch has waited
-		f.done = make(chan struct{})
-	}
+	f.makeDone()
 	if !from.low() && f.turn.low {
 		f.promote()
 	}
@@ -154,13 +157,15 @@ func (f *flight[K, V]) join(from call, many bool) {
 
 // wait blocks until f has ended or ctx has.
 func (f *flight[K, V]) wait(ctx context.Context, w waiter) (v V, shared bool, err error) {
+	over := f.overFor(w)
 	leaving := ctx.Done()
 	if leaving == nil { // a plain receive is half the price of a select
-		<-f.done
-		return f.readFor(w)
+		<-over
+		return f.readWoken(w)
 	}
 	select {
-	case <-f.done:
+	case <-over:
+		return f.readWoken(w)
 	case <-leaving:
 		if f.leave(ctx, w.low) {
 			f.shard.observeLeft(w)
@@ -189,6 +194,14 @@ func (f *flight[K, V]) readFor(w waiter) (v V, shared bool, err error) {
 	return f.read()
 }
 
+// readWoken does what readFor does, for a caller that overFor's channel has woken.
+func (f *flight[K, V]) readWoken(w waiter) (v V, shared bool, err error) {
+	if !w.joined {
+		putWakeup(f.wakeup)
+	}
+	return f.readFor(w)
+}
+
 // waitPatiently does what wait does, for a caller with patience.
 func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared bool, err error) {
 	var late <-chan time.Time
@@ -198,8 +211,8 @@ func (f *flight[K, V]) waitPatiently(ctx context.Context, w waiter) (v V, shared
 		late = timer.C
 	}
 	select {
-	case <-f.done:
-		return f.readFor(w)
+	case <-f.overFor(w):
+		return f.readWoken(w)
 	case <-ctx.Done():
 		err = contextError(ctx)
 	case <-late:
@@ -311,31 +324,50 @@ func (s *shard[K, V]) setDetached(f *flight[K, V]) {
 	s.detached[f] = struct{}{}
 }
 
-// run calls the fetch function, when the flight has its turn. It is the flight's goroutine.
+// run calls the fetch function, when the flight has its turn. It is the flight's goroutine, with a
+// stack of 2 KiB, a part of it reserved. So that a function which needs little does not pay for a
+// larger one, what comes before the call is in functions apart.
 func (f *flight[K, V]) run() {
-	if f.over() { // before it began
-		f.finish(*new(V), guard.Returned, nil, true)
+	if !f.isReady() {
 		return
 	}
-	if c := f.shard.courier; c.turns != nil && !c.cfg.turnOnDemand {
-		// else it would wait with the labels of the goroutine that has started it, which may be
-		// another flight's
-		pprof.SetGoroutineLabels(f.labels.ctx)
-		if !f.takeTurn() {
-			return
-		}
-	}
-	o := guard.AssumeGoexit[V]()
+	var o guard.Outcome[V]
+	o.AssumeGoexit()
 	defer func() {
 		f.finish(o.Value, o.How, failure(&o),
 			o.How <= guard.Answered || !f.shard.courier.cfg.unlinked)
 	}()
-	f.setLabels()
-	if f.shard.courier.cfg.tracer != nil {
-		f.startSpan()
-		f.setTracerLabels()
-	}
+	f.prepare()
 	o.Run(&f.flightContext, f.fetch, f.shard.courier.cfg.isFailure)
+}
+
+// isReady prepares the goroutine for the call, and reports whether the function is to be called. If
+// not, the flight is over and its goroutine accounted for.
+//
+//go:noinline
+func (f *flight[K, V]) isReady() bool {
+	if f.over() { // before it began
+		f.finish(*new(V), guard.Returned, nil, true)
+		return false
+	}
+	// Until here it has the labels of the goroutine that has started it, maybe another flight's.
+	pprof.SetGoroutineLabels(f.labels.ctx)
+	c := f.shard.courier
+	return c.turns == nil || c.cfg.turnOnDemand || f.takeTurn()
+}
+
+// prepare makes f's span, and adds the labels of others to those of its goroutine.
+//
+//go:noinline
+func (f *flight[K, V]) prepare() {
+	cfg := &f.shard.courier.cfg
+	if cfg.tracer != nil {
+		f.startSpan()
+	}
+	if cfg.keyText != nil || hasLabels(f.values) {
+		f.extendLabels()
+		pprof.SetGoroutineLabels(f.labels.ctx)
+	}
 }
 
 // takeTurn waits for the flight's turn, and reports whether it came. If not, the flight is over and
@@ -502,6 +534,7 @@ func (f *flight[K, V]) settle(v V, err error, end FlightEnd, at instant) {
 	} else {
 		f.giveBack()
 	}
+	f.final.Store(true)
 }
 
 // abandon counts a flight that has ended while a goroutine of it still runs. s.mu is held.
@@ -563,8 +596,11 @@ func (f *flight[K, V]) wakeWaiters() {
 
 // closeContext ends f's context, and with it what waits for f.
 func (f *flight[K, V]) closeContext() {
-	if f.done != nil {
-		close(f.done)
+	if f.wakeup != nil {
+		f.wakeup <- struct{}{} // it has room
+	}
+	if done := f.doneIfMade(); done != nil {
+		close(done)
 	}
 	for a := f.afterFuncs; a != nil; a = a.after { // which nothing changes any more
 		if a.quick {

@@ -72,10 +72,6 @@ func (s FlightState) String() string {
 	}
 }
 
-// Name returns the courier's name: that of WithName or, without that, the types of its keys and
-// values.
-func (c *Courier[K, V]) Name() string { return c.name() }
-
 // Flights yields the flights under way, and those that are over but whose functions run on, in no
 // order. Each key of a DoMany is a flight. The locks of the shards are taken one after the other,
 // and none is held while the loop's body runs, which may use the courier.
@@ -160,14 +156,13 @@ func (f *flight[K, V]) state() FlightState {
 
 // labelID returns the value of the pprof label of f's goroutines. shard.mu is held.
 func (f *flight[K, V]) labelID() string {
-	switch {
-	case !f.isPassenger():
+	if !f.isPassenger() {
 		return f.labels.id
-	case f.batch.hasLabel.Load():
-		return f.batch.label
-	default:
-		return "" // the batch has not been started yet
 	}
+	if labels := f.batch.labels.Load(); labels != nil {
+		return labels.id
+	}
+	return "" // the batch has not been started yet
 }
 
 // A RestingKey is a key that backs off after failures (WithBackoff).

@@ -66,28 +66,12 @@ func (l *labelSets) put(p *labelSet) {
 	}
 }
 
-// setLabels labels the flight's goroutine, which inherits the labels of the first caller's.
-func (f *flight[K, V]) setLabels() {
-	if f.shard.courier.cfg.keyText != nil || hasLabels(f.values) {
-		f.extendLabels()
-	}
-	pprof.SetGoroutineLabels(f.labels.ctx)
-}
-
-// setTracerLabels adds the labels that a Tracer has set, as one does for a profiler, to those of
-// the flight's goroutine.
-func (f *flight[K, V]) setTracerLabels() {
-	if hasLabels(f.values) {
-		f.extendLabels()
-	}
-	pprof.SetGoroutineLabels(f.labels.ctx)
-}
-
-// extendLabels adds the labels of the first caller's context, and that of the key, to f's.
+// extendLabels adds the label of the key, and the labels of the first caller or of the Tracer,
+// which sets some for a profiler, to f's. f's goroutine calls it once.
 func (f *flight[K, V]) extendLabels() {
 	c := f.shard.courier
 	base := f.labels
-	set := []string{"courier", c.name(), stacks.Label, base.id}
+	set := []string{"courier", c.Name(), stacks.Label, base.id}
 	if c.cfg.keyText != nil && !f.isCarrier() {
 		set = append(set, keyLabel, c.keyText(f.key, f.hash))
 	}
@@ -103,9 +87,6 @@ func (f *flight[K, V]) extendLabels() {
 	}
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	if base.base != nil {
-		extended.base = base.base
-	}
 	extended.trace = base.trace
 	f.labels = extended
 }
@@ -156,8 +137,9 @@ func (c *Courier[K, V]) KeyText(key any) string {
 	return c.keyText(k, uint32(hash>>32))
 }
 
-// name returns the courier's name: WithName, or else the types of its keys and values.
-func (c *Courier[K, V]) name() string {
+// Name returns the courier's name: that of WithName or, without that, the types of its keys and
+// values.
+func (c *Courier[K, V]) Name() string {
 	if c.cfg.name != "" {
 		return c.cfg.name
 	}

@@ -39,16 +39,6 @@ func Go(ctx context.Context, f func(context.Context) error) {
 // with it, even if the flight is over. It does not block and is safe for concurrent use.
 func InFlight(ctx context.Context) bool { return callOf(ctx).flight != nil }
 
-func init() {
-	guard.FlightOf = func(ctx context.Context) guard.Flight {
-		n := callOf(ctx).flight
-		if n == nil { // a nil node would not be a nil Flight
-			return nil
-		}
-		return n
-	}
-}
-
 // Spawn starts a linked child.
 func (f *flight[K, V]) Spawn(
 	ctx context.Context, child func(context.Context) error, ended func(guard.Ending, error),
@@ -71,7 +61,8 @@ func (f *flight[K, V]) Spawn(
 
 	go func() {
 		pprof.SetGoroutineLabels(labelled)
-		o := guard.AssumeGoexit[struct{}]()
+		var o guard.Outcome[struct{}]
+		o.AssumeGoexit()
 		defer func() {
 			err := failure(&o)
 			f.childExit(o.How, err)

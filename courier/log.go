@@ -57,7 +57,7 @@ func (f *flight[K, V]) logEvent(kind int, level slog.Level, text string, more mo
 	}
 	keys := len(f.batch.passengers)
 	c.log.Add(kind, suppressed, level, text, func(l *slog.Logger) []slog.Attr {
-		return more.appendTo([]slog.Attr{slog.String("courier", c.name()), slog.Int("keys", keys)}, l)
+		return more.appendTo([]slog.Attr{slog.String("courier", c.Name()), slog.Int("keys", keys)}, l)
 	})
 }
 
@@ -67,7 +67,7 @@ func (c *Courier[K, V]) addEvent(
 ) {
 	c.log.Add(kind, suppressed, level, text, func(l *slog.Logger) []slog.Attr {
 		return more.appendTo([]slog.Attr{
-			slog.String("courier", c.name()), slog.String("key", c.keyText(key, hash)),
+			slog.String("courier", c.Name()), slog.String("key", c.keyText(key, hash)),
 		}, l)
 	})
 }

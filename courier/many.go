@@ -363,7 +363,7 @@ func (m *manyCall[K, V]) waitFor(patient bool) {
 		switch {
 		case f == nil || m.fromOf(i).patient() != patient:
 		case state.joined:
-			m.leave(i, patient, m.waitUntil(f.done, f.started, patient))
+			m.leave(i, patient, m.waitUntil(f.Done(), f.started, patient))
 		default:
 			if f.batch != last {
 				last = f.batch

@@ -81,7 +81,7 @@ func (f *flight[K, V]) noteJoin(ctx context.Context) {
 func (f *flight[K, V]) startSpan() {
 	s := f.shard
 	c := s.courier
-	of := TracedFlight{Courier: c.name(), Keys: 1}
+	of := TracedFlight{Courier: c.Name(), Keys: 1}
 	if f.batch != nil {
 		of.Keys = len(f.batch.passengers)
 	} else {
@@ -154,7 +154,7 @@ func (f *flight[K, V]) takeJoined() (contexts []context.Context) {
 // notifyJoined calls Joined of f's span, if it has one, for a caller whose wait for f is over.
 func (f *flight[K, V]) notifyJoined(ctx context.Context) {
 	if f.isPassenger() {
-		if !f.batch.hasLabel.Load() { // the batch has not been started
+		if f.batch.labels.Load() == nil { // the batch has not been started
 			return
 		}
 		f = &f.batch.carrier
@@ -189,13 +189,13 @@ func (m *manyCall[K, V]) notifyJoined(joined []*flight[K, V]) {
 	if joined == nil {
 		return
 	}
-	told := make(map[*batch[K, V]]struct{})
+	notified := make(map[*batch[K, V]]struct{})
 	for _, f := range joined {
 		if f.batch != nil {
-			if _, ok := told[f.batch]; ok {
+			if _, ok := notified[f.batch]; ok {
 				continue
 			}
-			told[f.batch] = struct{}{}
+			notified[f.batch] = struct{}{}
 		}
 		f.notifyJoined(m.ctx)
 	}

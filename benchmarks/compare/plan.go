@@ -18,7 +18,7 @@ const ours = "snowfence"
 
 // allLibs are the libraries of all benchmarks.
 const allLibs = "snowfence,snowfence-lru,snowfence-tagged,otter,theine,ristretto,golang-lru," +
-	"ttlcache,sturdyc,groupcache,singleflight-do,singleflight-dochan,resenje"
+	"ttlcache,sturdyc,groupcache,singleflight-do,singleflight-dochan,resenje,floor"
 
 // A plan holds what to run, and where to write the results.
 type plan struct {

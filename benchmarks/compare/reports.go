@@ -15,7 +15,8 @@ import (
 
 // shown are the units that have tables.
 var shown = []string{
-	"sec/op", "cpu-sec", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc", "%gc-cpu",
+	"sec/op", "cpu-sec", "allocs/op", "p99.9-ns", "p99.9-sec", "%failed", "B/entry", "ms/gc",
+	"%gc-cpu",
 	"µs-pause", "B-left/entry",
 }
 

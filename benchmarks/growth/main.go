@@ -95,7 +95,8 @@ of its own, and prints tables. By default it takes some eight minutes and two gi
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
 	}
-	return p, p.validate(*libs, *sizes)
+	err := p.validate(*libs, *sizes)
+	return p, err
 }
 
 // validate checks the values of the flags, and sets the libraries and sizes.

@@ -124,8 +124,8 @@ func recency(n, window int, seed uint64) []uint32 {
 	return ids
 }
 
-// phases returns length requests of the first sequence, as many of the second, and so on in turn, as
-// long as there are any of both. The keys of the second are others than those of the first.
+// phases returns length requests of the first sequence, as many of the second, and so on in turn,
+// as long as there are any of both. The keys of the second are others than those of the first.
 func phases(first, second []uint32, length int) []uint32 {
 	var mixed []uint32
 	for at := 0; at+length <= min(len(first), len(second)); at += length {
@@ -137,7 +137,8 @@ func phases(first, second []uint32, length int) []uint32 {
 	return mixed
 }
 
-// oneTimers inserts requests for keys that do not recur: after each request one, or none, by chance.
+// oneTimers inserts requests for keys that do not recur: after each request one, or none, by
+// chance.
 func oneTimers(ids []uint32, seed uint64) []uint32 {
 	r := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // no secret
 	var mixed []uint32
@@ -152,8 +153,8 @@ func oneTimers(ids []uint32, seed uint64) []uint32 {
 	return mixed
 }
 
-// drift returns n requests for as many keys at a time as keys, of which some are popular. After every
-// 20 requests one of them leaves, whether popular or not, and a new one comes.
+// drift returns n requests for as many keys at a time as keys, of which some are popular. After
+// every 20 requests one of them leaves, whether popular or not, and a new one comes.
 func drift(n, keys int, seed uint64) ([]uint32, error) {
 	z, err := workload.NewZipf(uint64(keys), 1.01) //nolint:gosec // positive
 	if err != nil {

@@ -136,7 +136,8 @@ func (g *Group) start(f func() error) bool {
 
 // run calls f, in a goroutine that belongs to no flight.
 func (g *Group) run(f func() error) {
-	o := guard.AssumeGoexit[struct{}]()
+	var o guard.Outcome[struct{}]
+	o.AssumeGoexit()
 	defer func() {
 		switch o.How {
 		case guard.Panicked:

@@ -27,10 +27,10 @@ const (
 	usesMax  = 1<<usesBits - 1
 )
 
-// Touch notes a use at now, unless one was noted that the policy has not taken yet, less than interval
-// ago. So an entry in use does not leave before a use was noted, and hardly any hit writes. Time is
-// counted in insertions into the shard. Touch reports whether it has noted the use. It is safe for concurrent
-// use; of several uses at the same time, some may not be noted.
+// Touch notes a use at now, unless one was noted that the policy has not taken yet, less than
+// interval ago. So an entry in use does not leave before a use was noted, and hardly any hit
+// writes. Time is counted in insertions into the shard. Touch reports whether it has noted the use.
+// It is safe for concurrent use; of several uses at the same time, some may not be noted.
 func (n *Node) Touch(now, interval uint32) bool {
 	m := n.mark.Load()
 	if m&usesMax > 0 && now<<usesBits-m&^usesMax < interval<<usesBits {

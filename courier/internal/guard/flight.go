@@ -11,6 +11,18 @@ type Flight interface {
 	Spawn(ctx context.Context, f func(context.Context) error, ended func(Ending, error))
 }
 
-// FlightOf returns the flight that ctx belongs to, or nil. Package courier sets it when it is
-// initialised: the key of a flight in its context is not exported.
-var FlightOf func(ctx context.Context) Flight
+// FlightKey is the context key of the flight that a context belongs to. The value is the Flight, or
+// has a method Flight that returns it, or nil.
+type FlightKey struct{}
+
+// FlightOf returns the flight that ctx belongs to, or nil.
+func FlightOf(ctx context.Context) Flight {
+	switch v := ctx.Value(FlightKey{}).(type) {
+	case Flight:
+		return v
+	case interface{ Flight() Flight }:
+		return v.Flight()
+	default:
+		return nil
+	}
+}

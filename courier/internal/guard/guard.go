@@ -33,11 +33,11 @@ type Panic struct {
 	Stack []byte // of its goroutine, as it panicked; it begins at the panic
 }
 
-// AssumeGoexit returns the outcome to assume until the function returns: if its goroutine ends
-// before, Goexit has ended it.
-func AssumeGoexit[V any]() Outcome[V] { return Outcome[V]{How: Exited} }
+// AssumeGoexit sets o, which is zero, to the outcome to assume until the function returns: if its
+// goroutine ends before, Goexit has ended it.
+func (o *Outcome[V]) AssumeGoexit() { o.How = Exited }
 
-// Run calls f and sets o, which is from AssumeGoexit, to its outcome, whatever ends it. If f
+// Run calls f and sets o, for which AssumeGoexit was called, to its outcome, whatever ends it. If f
 // returns an error, Run calls isFailure with it, unless that is nil, as a part of f. The caller
 // reads o in a deferred function, since after Goexit Run does not return.
 //
@@ -62,7 +62,7 @@ func (o *Outcome[V]) Run(
 		if err != nil && isFailure != nil && !isFailure(err) {
 			how = Answered
 		}
-		*o = Outcome[V]{Value: v, Err: err, How: how}
+		o.Value, o.Err, o.How = v, err, how // a literal would take as much stack once more
 	}()
 	if o.How == Exited {
 		o.How, o.Panic = Panicked, &Panic{}

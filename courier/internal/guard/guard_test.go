@@ -20,7 +20,8 @@ var errAnswer = errors.New("an answer")
 func outcomeOf(f func() (int, error)) guard.Outcome[int] {
 	outcome := make(chan guard.Outcome[int], 1)
 	go func() {
-		o := guard.AssumeGoexit[int]()
+		var o guard.Outcome[int]
+		o.AssumeGoexit()
 		defer func() { outcome <- o }()
 		o.Run(context.Background(), func(context.Context) (int, error) { return f() },
 			func(err error) bool { return !errors.Is(err, errAnswer) })
