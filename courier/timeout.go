@@ -80,7 +80,9 @@ func (s *shard[K, V]) timeoutError(
 		e.where = "waiting for its turn (WithMaxConcurrent)"
 		return e
 	}
-	switch stack, err := shown.Of(f.labels.id, time.Now().Add(-age)); {
+	// The age is as of at, before the profile was taken.
+	began := time.Now().Add(-now().since(f.started))
+	switch stack, err := shown.Of(f.labels.id, began); {
 	case err != nil:
 		e.where = "no stack: " + err.Error()
 	default:
