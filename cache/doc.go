@@ -11,7 +11,8 @@
 // A hit writes to no cache line that other cores use, except for a mark in the
 // entry that the policy reads later. It writes that mark at most once while a
 // sixteenth of the shard's entries are inserted, so hits scale with the cores. The
-// exceptions: with [LRU], in a shard of fewer than 512 entries every hit moves its entry at
+// exceptions: with [Adaptive], a hit that marks the entry of a sampled key is replayed in the
+// models, under a lock that is only tried; with [LRU], in a shard of fewer than 512 entries every hit moves its entry at
 // once, under the shard's lock unless that is taken, so that a small cache is a
 // strict LRU. With [StrictLRU] every hit does so, and waits for the lock.
 //
@@ -97,9 +98,9 @@
 //
 // # Memory
 //
-// An entry takes 32 bytes in addition to its key and value, subject to Go's size classes.
-// The table and the eviction order add about 20 bytes, and a TTL 24. StaleFor, RefreshAt or
-// both add 24. The first tag adds about 40, each further one 26, and tags without these two
+// An entry takes 16 bytes in addition to its key and value, subject to Go's size classes.
+// The table and the eviction order add about 22 bytes, the counters of Adaptive and TinyLFU
+// 8 to 16, and a TTL 24. StaleFor, RefreshAt or both add 24. The first tag adds about 40, each further one 26, and tags without these two
 // options 24 once more. Entries are not linked to each other: for each, the garbage collector
 // follows two pointers, three with a TTL, and those inside key and value.
 //

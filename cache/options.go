@@ -111,8 +111,8 @@ type Options[K comparable, V any] struct {
 	// key. A Cache made with New does not use it.
 	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
-	// Policy chooses the entry to evict when the cache is full: Adaptive, the zero value, LRU,
-	// TinyLFU or StrictLRU.
+	// Policy chooses the entry to evict when the cache is full. The zero value is Adaptive; the
+	// others are LRU, TinyLFU and StrictLRU.
 	Policy Policy
 
 	// ShedAbove, from 0 to 1, is the share of the process's memory limit (GOMEMLIMIT or

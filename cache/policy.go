@@ -7,16 +7,17 @@ type Policy uint8
 
 // The policies.
 const (
-	// Adaptive is LRU, TinyLFU, or between them, whatever has the most hits with the requests of
-	// late. It finds that by simulating all of them for a sample of the keys. After a change of
-	// the load it follows within requests for ten times the capacity, mostly within fewer. It takes
-	// 8 bytes per entry more than LRU, and the memory of the sample, less than 1 MB.
+	// Adaptive evicts as TinyLFU, as LRU, or between them: by whichever window for new entries would
+	// have had the most hits of late, in simulations on a sample of the keys. After a change of the
+	// load it follows within requests for ten times the capacity, mostly within fewer; after repeated
+	// changes it waits longer. It takes 8 to 16 bytes more per entry than LRU, and less than 1 MB for
+	// the sample. A cache with room for fewer than 64 entries begins as an LRU.
 	Adaptive Policy = iota
 	// LRU evicts approximately the entry that was not used for the longest time: see
 	// the package's documentation. It is for loads in which only recency counts.
 	LRU
 	// TinyLFU evicts the entry that is asked for least, by a count that decays and that
-	// includes keys which are not stored. It takes 8 bytes more per entry than LRU. It is
+	// includes keys which are not stored. It takes 8 to 16 bytes more per entry than LRU. It is
 	// W-TinyLFU, by Einziger, Friedman and Manes, with a window of 1 %. It is for loads in which
 	// some keys are always popular, and scans or loops.
 	TinyLFU

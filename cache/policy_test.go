@@ -55,7 +55,7 @@ func TestDefaultPolicyIsNeverTheWrongOne(t *testing.T) {
 		for i := range ids {
 			ids[i] = load(i)
 		}
-		for _, capacity := range []int{200, 1000, 5000} {
+		for _, capacity := range []int{200, 800, 2000} {
 			ratio := func(p cache.Policy) float64 {
 				c := newCache(t, cache.Options[uint32, int]{Capacity: capacity, Policy: p})
 				hits := 0
