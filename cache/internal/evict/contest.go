@@ -20,6 +20,8 @@ type contest struct {
 	keys    map[uint32]*sampled // by hash: those that are in a model
 	leads   [len(shares)]float64
 	current int     // the model whose window the cache has
+	last    int     // the one before it
+	earned  float64 // the hits of current, less those of last, since the change
 	caution float64 // multiplies the limit
 	now     uint32
 }
@@ -51,22 +53,25 @@ const (
 // A lead has to pass limitShare of the model's size and limitRoot of its root, the size of chance.
 // leadLoss is the loss of a lead with each use, so that a tiny advantage does not count.
 //
-// Where the models lead in turn, as with keys that are asked for up and down, a change comes too
-// late each time. So each multiplies the limit by cautionRaise, up to cautionMost. Half of that is
-// forgotten in uses for cautionLife times the model's size.
+// Where the models lead in turn, as with keys that are asked for up and down, a change may come too
+// late each time: the cache takes a while to follow, and has fewer hits than with any fixed window.
+// So a change after which the last one has earned less than payShare of the model's size multiplies
+// the limit by cautionRaise, up to cautionMost, and any other divides it. Half of that is forgotten
+// in uses for cautionLife times the model's size.
 const (
 	limitShare = 0.02
 	limitRoot  = 1.5
 	leadLoss   = 0.002
 
+	payShare     = 0.3
 	cautionRaise = 4
-	cautionMost  = 32
-	cautionLife  = 10
+	cautionMost  = 128
+	cautionLife  = 30
 )
 
 // newContest makes a contest whose current model is that of the whole.
 func newContest() *contest {
-	c := &contest{keys: make(map[uint32]*sampled), current: whole, caution: 1}
+	c := &contest{keys: make(map[uint32]*sampled), current: whole, last: whole, caution: 1}
 	for i, share := range shares {
 		c.models[i] = NewTinyLFU(windowOf(share))
 	}
@@ -76,7 +81,7 @@ func newContest() *contest {
 // restart makes a model the current one, without regard to the leads, and returns its share.
 func (c *contest) restart(current int) float64 {
 	clear(c.leads[:])
-	c.current = current
+	c.current, c.last, c.earned = current, current, 0
 	return shares[current]
 }
 
@@ -109,18 +114,14 @@ func (c *contest) use(hash uint32, size int) (share float64, changed bool) {
 		hits[i] = s.nodes[i].Weight > 0
 		c.replay(i, &s.nodes[i], hash, size)
 	}
+	c.earned += lead(hits[c.current], hits[c.last])
 	limit := limitShare*float64(size) + limitRoot*math.Sqrt(float64(size))
 	best := c.current
 	for i := range c.leads {
-		switch {
-		case i == c.current:
+		if i == c.current {
 			continue
-		case hits[i] && !hits[c.current]:
-			c.leads[i]++
-		case !hits[i] && hits[c.current]:
-			c.leads[i]--
 		}
-		c.leads[i] = max(-limit, c.leads[i]-leadLoss)
+		c.leads[i] = max(-limit, c.leads[i]+lead(hits[i], hits[c.current])-leadLoss)
 		if c.leads[i] > c.leads[best] {
 			best = i
 		}
@@ -129,13 +130,29 @@ func (c *contest) use(hash uint32, size int) (share float64, changed bool) {
 	if c.leads[best] <= limit*c.caution {
 		return 0, false
 	}
-	c.caution = min(c.caution*cautionRaise, cautionMost)
-	lead := c.leads[best]
-	for i := range c.leads {
-		c.leads[i] -= lead
+	if c.earned < payShare*float64(size) {
+		c.caution = min(c.caution*cautionRaise, cautionMost)
+	} else {
+		c.caution = max(1, c.caution/cautionRaise)
 	}
-	c.current = best
+	ahead := c.leads[best]
+	for i := range c.leads {
+		c.leads[i] -= ahead
+	}
+	c.current, c.last, c.earned = best, c.current, 0
 	return shares[best], true
+}
+
+// lead returns how many more hits a model has than another for a use that they hit or not.
+func lead(hit, other bool) float64 {
+	switch {
+	case hit == other:
+		return 0
+	case hit:
+		return 1
+	default:
+		return -1
+	}
 }
 
 // replay replays a use of a key, whose node is n, in a model.
