@@ -44,10 +44,10 @@ func (c *Cache[K, V]) policies(p Policy) func() evict.Policy {
 	return func() evict.Policy { return evict.NewTinyLFU(c.window) }
 }
 
-// room returns the number of entries for which there is room. Where weights bound it, that is
-// about the number of entries.
+// room returns the number of entries for which there is room. Where weights or the memory may bound
+// it, that is about the number of entries.
 func (c *Cache[K, V]) room() int {
-	if c.maxWeight > 0 {
+	if c.maxWeight > 0 || c.shedAbove > 0 {
 		return c.Len()
 	}
 	return int(c.capacity.Load())
