@@ -67,10 +67,18 @@ func (f *flight[K, V]) doneIfMade() chan struct{} {
 
 // makeDone returns f's done channel, made if need be. f has not ended, or has one. shard.mu is
 // held.
+//
+// A channel that is made in a bubble of testing/synctest can't be closed outside of it. So a caller
+// in a bubble that joins a flight of outside, as of a courier that all tests share, takes one that
+// was made when a flight began outside.
 func (f *flight[K, V]) makeDone() chan struct{} {
 	done := f.doneIfMade()
 	if done == nil {
-		done = make(chan struct{})
+		if s := f.shard; s.outside != nil && !f.started.inBubble() && now().inBubble() {
+			done, s.outside = s.outside, nil
+		} else {
+			done = make(chan struct{})
+		}
 		f.done.Store(done)
 	}
 	return done

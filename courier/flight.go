@@ -103,6 +103,9 @@ func (s *shard[K, V]) newFlight(
 		running:       1,
 	}
 	f.wakeup = takeWakeup(f.started)
+	if s.outside == nil && !f.started.inBubble() {
+		s.outside = make(chan struct{})
+	}
 	f.turn.low, f.turn.quiet = from.low(), from.low()
 	f.turn.lendUntilTaken(&s.courier.cfg)
 	if d := s.courier.cfg.flightTimeout(); d > 0 {

@@ -33,6 +33,7 @@ type shard[K comparable, V any] struct {
 	history   history[K]
 	stuck     map[K]*stuckKey            // keys with functions that are stuck
 	labels    labelSets                  // that no flight uses
+	outside   chan struct{}              // made outside of any bubble; see makeDone
 	abandoned map[*flight[K, V]]struct{} // flights that are over, with goroutines that run on
 	busy      int                        // flights with a goroutine still running
 	closed    bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,37 @@ func TestLeavingCallersWakeNoOthers(t *testing.T) {
 	}
 	for c.Stats().Abandoned > 0 {
 		runtime.Gosched()
+	}
+}
+
+// A caller in a bubble can join a flight that began outside, as of a courier which tests share.
+func TestABubbleJoinsAFlightOfOutside(t *testing.T) {
+	var c courier.Courier[string, int]
+	for i := range 3 {
+		release, began := make(chan struct{}), make(chan struct{})
+		first := make(chan int)
+		go func() {
+			v, _, _ := c.Do(context.Background(), "key", func(context.Context) (int, error) {
+				close(began)
+				<-release
+				return 1, nil
+			})
+			first <- v
+		}()
+		<-began
+		go func() {
+			for c.Stats().Joined <= uint64(i) { //nolint:gosec // small
+				runtime.Gosched()
+			}
+			close(release)
+		}()
+		synctest.Test(t, func(t *testing.T) {
+			v, shared, err := c.Do(t.Context(), "key", value(2))
+			require.NoError(t, err)
+			require.Equal(t, 1, v)
+			require.True(t, shared)
+		})
+		require.Equal(t, 1, <-first)
 	}
 }
 
