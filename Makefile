@@ -35,6 +35,10 @@ TESTED := $(filter-out benchmarks tools docs testdata bin out,$(patsubst %/,%,$(
 # benchmarks/ is a module of its own, so that its dependencies stay out of this one.
 NESTED := $(wildcard benchmarks/go.mod)
 
+# SQLite, which benchmarks/service uses, takes minutes to compile: for the race detector, and for each
+# system.
+BUT_SERVICE = $$($(GO) list ./... | grep -v /service$$)
+
 # Tools are built from the versions that tools/go.mod pins, into a folder named
 # after the version of Go: a linter can read only the export data of the release
 # that built it.
@@ -82,11 +86,9 @@ test-long: ## The packages that have tests which -short or -race leaves out, in 
 .PHONY: test-bench
 test-bench: ## Vet and test benchmarks/, a module of its own
 ifneq ($(NESTED),)
-	cd benchmarks && $(GO) vet -race ./... && $(GO_TEST) -race ./...
+	cd benchmarks && $(GO) vet -race $(BUT_SERVICE) && $(GO_TEST) -race $(BUT_SERVICE) && $(GO_TEST) ./service
 endif
 
-# SQLite, which benchmarks/service uses, takes minutes to compile for each system.
-#
 # If the empty test can't start, the machine does not run such programs. Any other failure is a bug.
 .PHONY: portable
 portable: ## Build and vet for other systems and 32 bit; test the cores as linux/386
@@ -95,7 +97,7 @@ portable: ## Build and vet for other systems and 32 bit; test the cores as linux
 	for p in $(PLATFORMS); do \
 		export GOOS=$${p%/*} GOARCH=$${p#*/}; \
 		check ./...; \
-		$(if $(NESTED),(cd benchmarks; check $$($(GO) list ./... | grep -v /service$$);) \
+		$(if $(NESTED),(cd benchmarks; check $(BUT_SERVICE));) \
 	done; \
 	export GOOS=js GOARCH=wasm; check $(BROWSER); \
 	export GOOS=linux GOARCH=386; \

@@ -33,6 +33,7 @@ func turns(r *rand.Rand, size, n int) (load []uint32) {
 // long its turns are, the cache has about as many hits as with the worse of two fixed windows, or
 // more. With long turns it has more than with either.
 func TestTurnsOfAnyLength(t *testing.T) {
+	skipIfRace(t)
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -56,6 +56,7 @@ func (q *requests) recent(within, n int) []uint32 {
 // After a change of the load the window is a right one within requests for ten times the size. A
 // loop has hits with a small one alone, and recent keys have the most with the whole.
 func TestWindowFollows(t *testing.T) {
+	skipIfRace(t)
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	for _, size := range []int{100, 1000, 10_000} {
@@ -80,6 +81,7 @@ func TestWindowFollows(t *testing.T) {
 
 // While windows of all sizes have the same hits, the share hardly ever changes.
 func TestWindowStays(t *testing.T) {
+	skipIfRace(t)
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -109,6 +111,7 @@ func TestFirstShare(t *testing.T) {
 
 // The sample holds about one of 2^sampleBits keys, and follows the room.
 func TestSample(t *testing.T) {
+	skipIfRace(t)
 	for room, bits := range map[int]uint32{
 		0: 0, 1: 0, sampleLeast: 0, sampleLeast + 2: 1, 1024: 2, 10_000: 5, 100_000: 5, 10_000_000: 12,
 	} {
