@@ -73,14 +73,20 @@ test: ## Vet and test under the race detector, without the long tests (4 minutes
 	$(GO_TEST) -race -short ./...
 
 .PHONY: check
-check: test test-long test-bench lint portable tidy-check ## Everything: the long tests too, lint, other systems (18 minutes at first)
+check: check-quick test-long ## Everything: the long tests too, lint, other systems (25 minutes at first)
+
+.PHONY: check-quick
+check-quick: test test-norace test-bench lint portable tidy-check ## What CI runs: check without the long tests under the race detector
 
 # The packages are found by the text of their tests, so that the list is complete.
 packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 .PHONY: test-long
-test-long: ## The packages that have tests which -short or -race leaves out, in full (5 minutes)
+test-long: ## The packages that have tests which -short leaves out, in full, under the race detector (8 minutes)
 	$(GO_TEST) -race $(call packages_with,testing\.Short())
+
+.PHONY: test-norace
+test-norace: ## The packages that have tests which the race detector leaves out, in full, without it
 	$(GO_TEST) $(call packages_with,^//go:build !race$$)
 
 .PHONY: test-bench
