@@ -14,7 +14,8 @@
 // exceptions: with [Adaptive], a hit that marks the entry of a sampled key is replayed in the
 // models, under a lock that is only tried; with [LRU], in a shard of fewer than 512
 // entries every hit moves its entry at once, under the shard's lock unless that is
-// taken, so that a small cache is a strict LRU. With [StrictLRU] every hit does so, and waits for the lock.
+// taken, so that a small cache is a strict LRU. With [StrictLRU] every hit does so, and
+// waits for the lock.
 //
 // A hit reads six cache lines: two of the Cache, one of the shard, the bucket, the
 // entry and, with a TTL, the clock. It writes one: its stripe. The shard's line
@@ -101,8 +102,8 @@
 // An entry takes 16 bytes in addition to its key and value, subject to Go's size classes.
 // The table and the eviction order add about 22 bytes, the counters of Adaptive and TinyLFU
 // 8 to 16, and a TTL 24. StaleFor, RefreshAt or both add 24. The first tag adds about 40,
-// each further one 26, and tags without these two options 24 once more. Entries are not linked to each other: for each, the garbage collector
-// follows two pointers, three with a TTL, and those inside key and value.
+// each further one 26, and tags without these two options 24 once more. Entries are not
+// linked to each other: for each, the garbage collector follows two pointers, three with a TTL, and those inside key and value.
 //
 // Memory is returned after a burst: a table is rebuilt when only a quarter of its
 // peak is left, where a Go map would keep its size.
