@@ -103,7 +103,8 @@
 // The table and the eviction order add about 22 bytes, the counters of Adaptive and TinyLFU
 // 8 to 16, and a TTL 24. StaleFor, RefreshAt or both add 24. The first tag adds about 40,
 // each further one 26, and tags without these two options 24 once more. Entries are not
-// linked to each other: for each, the garbage collector follows two pointers, three with a TTL, and those inside key and value.
+// linked to each other: for each, the garbage collector follows two pointers, three with a
+// TTL, and those inside key and value.
 //
 // Memory is returned after a burst: a table is rebuilt when only a quarter of its
 // peak is left, where a Go map would keep its size.
