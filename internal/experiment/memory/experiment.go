@@ -52,7 +52,7 @@ store with each --gogc; then under each --limit, with each --limit-gogc; and at 
 for the stores that have a TTL, with entries that expire instead of being deleted.
 Each of these runs in a process of its own.
 
---check fails if compaction does not leave 2.5 times less, if shedding does not stay
+--check fails if compaction does not leave 3.5 times less, if shedding does not stay
 near GOMEMLIMIT, or if it costs more collection than a cache that fills up to it.`,
 	Example: `  cachebench memory                                    # a minute and a half
   cachebench memory --check --out out/memory

@@ -159,10 +159,9 @@ func (r *Result) Finding() string {
 // a soft limit for Go, too.
 const limitSlack = 1.1
 
-// leastGain is the least factor between the memory kept without and with compaction. The change on
-// which this run is modelled gained 3.5; with few entries the policy's sample of the keys, up to
-// 1 MB, is a large part of what is left.
-const leastGain = 2.5
+// leastGain is the least factor between the memory kept without and with compaction: the gain of
+// the change on which this run is modelled.
+const leastGain = 3.5
 
 // Checks returns the checks of the run, as far as it has the cells for them.
 func (r *Result) Checks() (checks []report.Check) {

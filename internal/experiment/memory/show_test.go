@@ -23,11 +23,11 @@ func passed(r *Result) (ok []bool) {
 
 func TestChecks(t *testing.T) {
 	require.Equal(t, []bool{true, true, true}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 5, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5),
+		left(Uncompacted, 0, 50, 7, 0.1), left(Snowfence, 0, 50, 2, 0.1), left(Snowfence, 60, 80, 2, 0.5),
 		left(Shedding, 60, 62, 2, 0.2),
 	}}))
 	require.Equal(t, []bool{false, false, false}, passed(&Result{Cells: []*Cell{
-		left(Uncompacted, 0, 50, 4.9, 0.1), left(Snowfence, 0, 50, 2, 0.1),
+		left(Uncompacted, 0, 50, 6.9, 0.1), left(Snowfence, 0, 50, 2, 0.1),
 		left(Snowfence, 60, 80, 2, 0.5), left(Shedding, 60, 67, 2, 0.51),
 	}}))
 	require.Equal(t, []bool{true}, passed(&Result{Cells: []*Cell{
