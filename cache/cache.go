@@ -228,7 +228,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64, ends bool) *table[K,
 	defer s.mu.Unlock()
 	s.loads.clear()
 	s.missing.clear()
-	s.writes++
+	s.writes.Add(1)
 	if ends {
 		s.clears++
 	}

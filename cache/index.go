@@ -31,8 +31,10 @@ type table[K comparable, V any] struct{ buckets []bucket[K, V] }
 
 type bucket[K comparable, V any] struct {
 	tags  atomic.Uint64 // a byte per slot, 0: free; the highest byte: the overflow count
-	slots [bucketSlots]atomic.Pointer[entry[K, V]]
+	slots [bucketSlots]slot[K, V]
 }
+
+type slot[K comparable, V any] = atomic.Pointer[entry[K, V]]
 
 const (
 	bucketSlots = 7
@@ -91,6 +93,37 @@ func (x *index[K, V]) find(hash uint32, key K) *entry[K, V] {
 	return nil
 }
 
+// slotOf does what find does, and returns the slot of the entry, too. The shard's lock is
+// held. (If find called it, hits would be slower.)
+func (x *index[K, V]) slotOf(hash uint32, key K) (*entry[K, V], *slot[K, V]) {
+	t := x.table.Load()
+	if t == nil {
+		return nil, nil
+	}
+	tag := tagOf(hash)
+	at := t.home(hash)
+	for range len(t.buckets) {
+		b := &t.buckets[at]
+		tags := b.tags.Load()
+		differ := (tags ^ tag) &^ (0xff << (8 * bucketSlots))
+		for equal := (differ - lowBits) &^ differ & highBits; equal != 0; equal &= equal - 1 {
+			at := &b.slots[bits.TrailingZeros64(equal)/8]
+			e := at.Load()
+			if e != nil && e.Hash&hashMask == hash && e.key == key {
+				return e, at
+			}
+		}
+		if tags < overflowOne {
+			return nil, nil
+		}
+		at++
+		if at == len(t.buckets) {
+			at = 0
+		}
+	}
+	return nil, nil
+}
+
 // insert adds e, whose key must not be in the index.
 func (x *index[K, V]) insert(e *entry[K, V]) {
 	t := x.table.Load()
@@ -136,13 +169,6 @@ func (t *table[K, V]) insert(e *entry[K, V]) (probes int) {
 			b.tags.Store(tags + overflowOne)
 		}
 	}
-}
-
-// replace puts e in the slot of old, which has the same key and must be in the index.
-func (x *index[K, V]) replace(old, e *entry[K, V]) {
-	t := x.table.Load()
-	at, slot := t.locate(old)
-	t.buckets[at].slots[slot].Store(e)
 }
 
 // remove removes e, which must be in the index.

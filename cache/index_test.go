@@ -39,7 +39,11 @@ func TestIndex(t *testing.T) {
 					delete(want, key)
 				default:
 					want[key] = indexEntry(hash(key), key, 1)
-					x.replace(e, want[key])
+					found, at := x.slotOf(hash(key)<<hashReserved, key)
+					if found != e {
+						t.Fatalf("slotOf(%d) is %v, want %v", key, found, e)
+					}
+					at.Store(want[key])
 				}
 				if rapid.IntRange(0, 30).Draw(t, "shrink") == 0 {
 					x.rebuild(bucketsFor(x.n))
@@ -117,8 +121,8 @@ func TestIndexWhileItChanges(t *testing.T) {
 			x.insert(entries[i])
 		}
 		for key := range steady {
-			old := x.find(hash(key)<<hashReserved, key)
-			x.replace(old, indexEntry(hash(key), key, 1))
+			_, at := x.slotOf(hash(key)<<hashReserved, key)
+			at.Store(indexEntry(hash(key), key, 1))
 		}
 		for _, e := range entries {
 			x.remove(e)

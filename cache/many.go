@@ -341,7 +341,7 @@ func (b *batch[K, V]) call(
 	c := b.cache
 	writes := make([]uint32, len(c.shards))
 	for i := range c.shards {
-		writes[i] = c.shards[i].writesNow()
+		writes[i] = c.shards[i].writes.Load()
 	}
 	invalidations := c.invalidated.seq.Load()
 	values, err := fetch(ctx, slices.Clone(b.keys)) // fetch may sort or keep them
@@ -423,13 +423,6 @@ func (b *batch[K, V]) run(
 	}
 }
 
-// writesNow returns the number of writes by the user so far.
-func (s *shard[K, V]) writesNow() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.writes
-}
-
 // storeExtra stores, for ttl, the values of keys that fetch was not called for, unless the user
 // has written to their shard since the writes counted in before: that may have been a delete of
 // the key.
@@ -453,7 +446,7 @@ func (b *batch[K, V]) storeExtra(
 		writes := before[c.shardNumber(s)]
 		var p placed[K, V]
 		s.mu.Lock()
-		if c.closed.Load() || s.writes != writes || c.fresh(s, hash, key) != nil ||
+		if c.closed.Load() || s.writes.Load() != writes || c.fresh(s, hash, key) != nil ||
 			s.loads.get(hash, key) != nil ||
 			c.invalidatedSince(invalidations, tags) {
 			s.mu.Unlock()

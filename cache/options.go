@@ -267,11 +267,11 @@ const (
 	minShardWeight  = 1 << 20
 )
 
-// shardCount returns the number of shards: about four per core, so that writers seldom
+// shardCount returns the number of shards: sixteen per core, so that writers seldom
 // contend, but fewer if each would be too small for its policy, and one if its order is exact.
 func (o Options[K, V]) shardCount() int {
 	n := 1
-	for o.Policy != StrictLRU && n < 4*runtime.GOMAXPROCS(0) &&
+	for o.Policy != StrictLRU && n < 16*runtime.GOMAXPROCS(0) &&
 		(o.Capacity == 0 || o.Capacity/(2*n) >= minShardEntries) &&
 		(o.MaxWeight == 0 || o.MaxWeight/uint64(2*n) >= minShardWeight) { //nolint:gosec // n is small
 		n *= 2

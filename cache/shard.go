@@ -23,10 +23,10 @@ type shard[K comparable, V any] struct {
 	window *evict.Window // nil unless the policy is Adaptive; does not change
 
 	loads  loads[K, V]
-	clears uint32   // calls of Clear
-	writes uint32   // values that the user set or removed
-	exact  bool     // touch waits for the lock, and touchInterval is always 0; does not change
-	_      [87]byte // puts all fields that a hit reads into one cache line, apart from loads
+	clears uint32        // calls of Clear
+	writes atomic.Uint32 // values that the user set or removed; changed with mu held
+	exact  bool          // touch waits for the lock, and touchInterval is always 0; does not change
+	_      [87]byte      // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -83,19 +83,19 @@ func (s *shard[K, V]) policyOf(e *entry[K, V]) evict.Policy {
 	return s.policy
 }
 
-// insert adds e or, unless old is nil, replaces old by it. s.mu is held.
-func (s *shard[K, V]) insert(e, old *entry[K, V]) {
+// insert adds e or, unless old is nil, replaces old by it, whose slot is at. s.mu is held.
+func (s *shard[K, V]) insert(e, old *entry[K, V], at *slot[K, V]) {
 	switch {
 	case old == nil:
-		e.Reset(s.clock.Add(1))
+		e.Begin(s.clock.Add(1))
 		s.index.insert(e)
 		s.policyOf(e).Add(e.node())
 		s.size.Add(1)
 	case s.touchInterval.Load() > 0: // the clock is not changed, since hits read its cache line
-		e.Reset(s.clock.Load())
-		s.replace(old, e)
+		e.Begin(s.clock.Load())
+		s.replace(old, e, at)
 	default:
-		s.replace(old, e)
+		s.replace(old, e, at)
 		s.policyOf(e).Use(e.node())
 		e.Reset(s.clock.Add(1))
 	}
@@ -104,16 +104,16 @@ func (s *shard[K, V]) insert(e, old *entry[K, V]) {
 	}
 }
 
-// replace replaces old by e in the index and the eviction order, and takes old out of its
-// wheel and its tags. s.mu is held.
-func (s *shard[K, V]) replace(old, e *entry[K, V]) {
-	s.index.replace(old, e)
+// replace replaces old by e in the eviction order and the index, where old's slot is at, and takes
+// old out of its wheel and its tags. s.mu is held.
+func (s *shard[K, V]) replace(old, e *entry[K, V], at *slot[K, V]) {
 	if from, to := s.policyOf(old), s.policyOf(e); from == to {
 		to.Replace(old.node(), e.node())
 	} else {
 		from.Remove(old.node())
 		to.Add(e.node())
 	}
+	at.Store(e) // not before: hits write to the entries that they find
 	s.unschedule(old)
 	if old.kind() == tagged {
 		s.untag(old)

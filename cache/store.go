@@ -107,7 +107,7 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 func (s *shard[K, V]) written(hash uint32, key K) {
 	s.supersede(hash, key)
 	s.missing.forget(key)
-	s.writes++
+	s.writes.Add(1)
 }
 
 // A placed holds the work that is left, once the shard is unlocked, after an entry was put.
@@ -141,7 +141,7 @@ func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
 func (c *Cache[K, V]) put(
 	s *shard[K, V], e *entry[K, V], tags []string, keeps bool, p *placed[K, V],
 ) {
-	old := s.index.find(e.Hash&hashMask, e.key)
+	old, at := s.index.slotOf(e.Hash&hashMask, e.key)
 	replaces := old != nil
 	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
 		// The old value is outdated, although the new one cannot be stored.
@@ -151,7 +151,7 @@ func (c *Cache[K, V]) put(
 		}
 		return
 	}
-	s.insert(e, old)
+	s.insert(e, old, at)
 	if len(tags) > 0 {
 		s.tag(e, tags)
 	}

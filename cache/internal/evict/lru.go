@@ -15,7 +15,7 @@ func (l *LRU) Add(n *Node) { l.q.push(n) }
 // hole for each value that is replaced.
 func (l *LRU) Replace(old, n *Node) {
 	l.q.replace(old, n)
-	n.setUses(1)
+	n.beginUses(1)
 }
 
 // Remove removes n.

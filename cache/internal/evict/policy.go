@@ -4,7 +4,8 @@ package evict
 type Policy interface {
 	// Add adds a new node.
 	Add(n *Node)
-	// Replace puts n in old's place, and notes a use: the key has a new value.
+	// Replace puts n in old's place, and notes a use: the key has a new value. n must not be
+	// shared yet: hits must not find it.
 	Replace(old, n *Node)
 	// Remove removes n, which must have been added.
 	Remove(n *Node)

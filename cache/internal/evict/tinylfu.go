@@ -55,7 +55,7 @@ func (p *TinyLFU) Add(n *Node) {
 
 // Replace puts n in old's place, and notes a use.
 func (p *TinyLFU) Replace(old, n *Node) {
-	n.setUses(old.uses() + 1)
+	n.beginUses(old.uses() + 1)
 	p.queueOf(old).replace(old, n)
 	if old == p.candidate {
 		p.candidate = n
