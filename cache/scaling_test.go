@@ -82,6 +82,8 @@ func TestLayout(t *testing.T) {
 		require.EqualValues(t, 48, unsafe.Sizeof(timedEntry[int, int]{}))
 		var s shard[int, int]
 		require.Zero(t, unsafe.Sizeof(s)%line)
+		require.EqualValues(t, line, unsafe.Offsetof(s.policy)+unsafe.Sizeof(s.policy),
+			"most writes need one line of a shard, in addition to that of a hit")
 		require.Zero(t, unsafe.Offsetof(s.index)%line, "a hit reads one line of a shard")
 		require.Less(t, unsafe.Offsetof(s.touchInterval)-unsafe.Offsetof(s.index), uintptr(line))
 	}

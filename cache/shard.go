@@ -12,8 +12,12 @@ type shard[K comparable, V any] struct {
 	// mu guards the fields up to the padding, the positions of the shard's entries in
 	// queues, and writing to the index. While it is held, no function of the user runs, and
 	// only the locks of callbacks and invalidations are taken.
-	mu         sync.Mutex
-	policy     evict.Policy
+	mu     sync.Mutex
+	loads  loads[K, V]
+	clears uint32        // calls of Clear
+	writes atomic.Uint32 // values that the user set or removed; changed with mu held
+	policy evict.Policy  // the last field of the one cache line that most writes need
+
 	weightless *evict.LRU   // the entries of weight 0; nil unless MaxWeight is set
 	expiring   wheel[K, V]  // by the end of the TTL
 	stale      *wheel[K, V] // stale entries, by the end of StaleFor; nil unless that is set
@@ -22,11 +26,8 @@ type shard[K comparable, V any] struct {
 
 	window *evict.Window // nil unless the policy is Adaptive; does not change
 
-	loads  loads[K, V]
-	clears uint32        // calls of Clear
-	writes atomic.Uint32 // values that the user set or removed; changed with mu held
-	exact  bool          // touch waits for the lock, and touchInterval is always 0; does not change
-	_      [87]byte      // puts all fields that a hit reads into one cache line, apart from loads
+	exact bool     // touch waits for the lock, and touchInterval is always 0; does not change
+	_     [87]byte // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]
@@ -99,13 +100,25 @@ func (s *shard[K, V]) insert(e, old *entry[K, V], at *slot[K, V]) {
 		s.policyOf(e).Use(e.node())
 		e.Reset(s.clock.Add(1))
 	}
+	s.schedule(e, old)
+}
+
+// schedule adds e to a wheel, if it belongs there, and takes old, unless that is nil, out of its
+// own. s.mu is held.
+func (s *shard[K, V]) schedule(e, old *entry[K, V]) {
+	if old != nil && old.scheduled() {
+		if e.scheduled() && s.expiring.replace(old, e) {
+			return
+		}
+		s.unschedule(old)
+	}
 	if e.scheduled() {
 		s.expiring.add(e)
 	}
 }
 
 // replace replaces old by e in the eviction order and the index, where old's slot is at, and takes
-// old out of its wheel and its tags. s.mu is held.
+// old out of its tags. s.mu is held.
 func (s *shard[K, V]) replace(old, e *entry[K, V], at *slot[K, V]) {
 	if from, to := s.policyOf(old), s.policyOf(e); from == to {
 		to.Replace(old.node(), e.node())
@@ -114,7 +127,6 @@ func (s *shard[K, V]) replace(old, e *entry[K, V], at *slot[K, V]) {
 		to.Add(e.node())
 	}
 	at.Store(e) // not before: hits write to the entries that they find
-	s.unschedule(old)
 	if old.kind() == tagged {
 		s.untag(old)
 	}

@@ -49,21 +49,47 @@ func (w *wheel[K, V]) timeOf(e *timedEntry[K, V]) int64 { return addTime(e.expir
 // add adds an entry whose time is not negative.
 func (w *wheel[K, V]) add(e *entry[K, V]) {
 	t := e.timed()
-	tick := w.timeOf(t) >> tickBits
-	id, b := uint32(dueBucket), &w.due
-	if tick > w.tick {
-		// The highest digit, in base 64, in which tick and w.tick differ.
-		level := (bits.Len64(uint64(tick^w.tick)) - 1) / slotBits
-		slot := int(tick >> (slotBits * level) & (wheelSlots - 1))
+	id, b := w.bucketOf(t), &w.due
+	if id != dueBucket {
+		level, slot := id/wheelSlots, id%wheelSlots
 		if w.levels[level] == nil {
 			w.levels[level] = new(wheelLevel[K, V])
 		}
 		w.levels[level].occupied |= 1 << slot
-		id, b = uint32(level*wheelSlots+slot), &w.levels[level].buckets[slot] //nolint:gosec // small
+		b = &w.levels[level].buckets[slot]
 	}
 	t.bucket, t.pos = id|w.mark, uint32(len(*b)) //nolint:gosec // entries fit in memory
 	*b = append(*b, e)
 	w.n++
+}
+
+// bucketOf returns the number of the bucket for e.
+func (w *wheel[K, V]) bucketOf(e *timedEntry[K, V]) uint32 {
+	tick := w.timeOf(e) >> tickBits
+	if tick <= w.tick {
+		return dueBucket
+	}
+	// The highest digit, in base 64, in which tick and w.tick differ.
+	level := (bits.Len64(uint64(tick^w.tick)) - 1) / slotBits
+	slot := int(tick >> (slotBits * level) & (wheelSlots - 1))
+	return uint32(level*wheelSlots + slot) //nolint:gosec // small
+}
+
+// replace puts e in old's place, if both belong into the same bucket, and reports whether it
+// did. It saves the cache misses of removing old, whose place another entry would take.
+func (w *wheel[K, V]) replace(old, e *entry[K, V]) bool {
+	from, to := old.timed(), e.timed()
+	id := w.bucketOf(to)
+	if from.bucket != id|w.mark {
+		return false
+	}
+	b := w.due
+	if id != dueBucket {
+		b = w.levels[id/wheelSlots].buckets[id%wheelSlots]
+	}
+	to.bucket, to.pos = from.bucket, from.pos
+	b[from.pos] = e
+	return true
 }
 
 // remove removes an entry, which must be in the wheel.
