@@ -56,7 +56,9 @@ func (c *Cache[K, V]) store(s *shard[K, V], l *load[K, V], r *loaded[V], e *entr
 		s.mu.Unlock()
 		return
 	}
-	c.put(s, e, r.tags, r.same, &p)
+	if count, weight, ok := c.place(s, e, r.tags, r.same, &p); ok { // put needs more stack
+		c.makeRoomIn(s, e, count, weight, &p)
+	}
 	s.mu.Unlock()
 	c.settle(s, e, &p)
 }
@@ -141,6 +143,16 @@ func (c *Cache[K, V]) settle(s *shard[K, V], e *entry[K, V], p *placed[K, V]) {
 func (c *Cache[K, V]) put(
 	s *shard[K, V], e *entry[K, V], tags []string, keeps bool, p *placed[K, V],
 ) {
+	if count, weight, ok := c.place(s, e, tags, keeps, p); ok {
+		c.makeRoomIn(s, e, count, weight, p)
+	}
+}
+
+// place does the first part of put, and returns by how much the entries and their weight are
+// more than before. If ok, makeRoomIn has to be called, before s is unlocked.
+func (c *Cache[K, V]) place(
+	s *shard[K, V], e *entry[K, V], tags []string, keeps bool, p *placed[K, V],
+) (count, weight int64, ok bool) {
 	old, at := s.index.slotOf(e.Hash&hashMask, e.key)
 	replaces := old != nil
 	if c.maxWeight > 0 && int64(e.Weight) > c.maxWeight {
@@ -149,14 +161,14 @@ func (c *Cache[K, V]) put(
 		if replaces {
 			c.end(s, old, ReasonReplaced, &p.out)
 		}
-		return
+		return 0, 0, false
 	}
 	s.insert(e, old, at)
 	if len(tags) > 0 {
 		s.tag(e, tags)
 	}
 	c.addWeight(s, int64(e.Weight))
-	count, weight := int64(1), int64(e.Weight)
+	count, weight = int64(1), int64(e.Weight)
 	if replaces {
 		if c.staleFor > 0 {
 			old.lived().failure.Store(ended)
@@ -167,8 +179,20 @@ func (c *Cache[K, V]) put(
 		}
 		count, weight = 0, weight-int64(old.Weight)
 	}
+	return count, weight, true
+}
+
+// makeRoomIn does the rest of put. It is not called by place, since that would need more stack:
+// see load.
+func (c *Cache[K, V]) makeRoomIn(
+	s *shard[K, V], e *entry[K, V], count, weight int64, p *placed[K, V],
+) {
 	for {
-		victim := c.localVictim(s, e, count, weight)
+		forWeight, over := c.overShare(s, count, weight)
+		if !over {
+			break
+		}
+		victim := c.victim(s, e, forWeight)
 		if victim == nil {
 			break
 		}
@@ -238,23 +262,18 @@ func (c *Cache[K, V]) tooHeavy(more int64) bool {
 	return c.maxWeight > 0 && c.weight.Load()+more > c.maxWeight
 }
 
-// localVictim returns the entry, other than spared, that s has to evict when count entries
-// of weight in total are added to the cache. It returns nil if there is room, or if s is
-// within its share, so that another shard has to evict. A shard's share of the capacity is
-// the same for all shards; its share of the weight is the average weight of light entries
-// per shard. s.mu is held.
-func (c *Cache[K, V]) localVictim(
-	s *shard[K, V], spared *entry[K, V], count, weight int64,
-) *entry[K, V] {
+// overShare reports whether s has to evict an entry when count entries of weight in total are
+// added to the cache, and whether for their weight. It has not if there is room, or if s is within
+// its share, so that another shard has to evict. A shard's share of the capacity is the same for
+// all shards; its share of the weight is the average weight of light entries per shard. s.mu is
+// held.
+func (c *Cache[K, V]) overShare(s *shard[K, V], count, weight int64) (forWeight, over bool) {
 	n := int64(len(c.shards))
-	switch {
-	case c.tooMany(count) && s.size.Load() > c.capacity.Load()/n:
-		return c.victim(s, spared, false)
-	case c.tooHeavy(weight) && s.light.Load() > (c.weight.Load()+weight-c.heavy.Load())/n:
-		return c.victim(s, spared, true)
-	default:
-		return nil
+	if c.tooMany(count) && s.size.Load() > c.capacity.Load()/n {
+		return false, true
 	}
+	return true, c.tooHeavy(weight) &&
+		s.light.Load() > (c.weight.Load()+weight-c.heavy.Load())/n
 }
 
 // victim returns the entry of s to evict next, other than spared, or nil if there is none.
