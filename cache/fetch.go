@@ -87,6 +87,9 @@ func (c *Cache[K, V]) miss(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (Result[V], error) {
 	s, hash := c.shardOf(key)
+	if r, ok := c.staleAtOnce(ctx, s, hash, key); ok {
+		return r, nil
+	}
 	a := c.arrive(s, hash, key)
 	waiting := ctx
 	switch {
@@ -94,11 +97,7 @@ func (c *Cache[K, V]) miss(
 		c.counters.notFoundHits.Add(1)
 		return Result[V]{}, a.missing
 	case a.entry != nil:
-		err := c.recentFailure(a.entry)
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+		if err := ctx.Err(); err != nil {
 			if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 				return r, nil
 			}

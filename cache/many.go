@@ -146,6 +146,10 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	waits := make([]waiter[K, V], 0, len(keys))
 	for i, key := range keys {
 		s, hash := c.shardOf(key)
+		if r, ok := c.staleAtOnce(ctx, s, hash, key); ok {
+			outcomes[i].Value = r.Value
+			continue
+		}
 		a := c.arrive(s, hash, key)
 		if a.missing != nil {
 			c.counters.notFoundHits.Add(1)
@@ -153,11 +157,7 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 			continue
 		}
 		if a.entry != nil {
-			err := c.recentFailure(a.entry)
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
+			if err := ctx.Err(); err != nil {
 				if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
 					outcomes[i].Value = r.Value
 					continue

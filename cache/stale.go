@@ -24,9 +24,10 @@ type failure struct {
 // by way of which its end is noticed.
 var ended = &failure{}
 
-// noteFailure records the failure of a load in e, the stale entry of the key.
-func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error) {
-	f := &failure{err, addTime(c.clock.now(), c.staleRetry)}
+// noteFailure records err, the failure of a load, in e, the stale entry of the key. For d, callers
+// get e's value at once.
+func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error, d time.Duration) {
+	f := &failure{err, addTime(c.clock.now(), d)}
 	last := &e.lived().failure
 	for {
 		now := last.Load()
@@ -36,8 +37,14 @@ func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error) {
 	}
 }
 
+// lateFor is the time for which callers get a stale value at once after the key's load was found to
+// be late. So while a load hangs, most callers do not ask the courier, which now and then starts
+// another one.
+const lateFor = 10 * time.Millisecond
+
 // recentFailure returns the error of the last load of e's key if that has failed less than
-// StaleRetry ago, so that callers get e's value at once, and nil otherwise.
+// StaleRetry ago, or was late less than lateFor ago, so that callers get e's value at once, and
+// nil otherwise.
 func (c *Cache[K, V]) recentFailure(e *entry[K, V]) error {
 	f := e.lived().failure.Load()
 	if f == nil || c.clock.reached(f.until) {
@@ -183,15 +190,38 @@ func (c *Cache[K, V]) fallbackAfter(
 		// The stale value would hide the mistake, and might be stored as a new one.
 		return r, false
 	}
-	if ctx.Err() == nil && !errors.Is(err, courier.ErrLate) {
-		c.noteFailure(a.entry, err)
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, courier.ErrLate):
+		c.noteFailure(a.entry, err, lateFor)
+	default:
+		c.noteFailure(a.entry, err, c.staleRetry)
 	}
 	return c.fallback(ctx, s, hash, key, a, err)
 }
 
+// staleAtOnce returns the result of a caller that does not wait for a load, since the last one has
+// failed recently or is late. It takes no lock. ok is false if the caller has to arrive.
+func (c *Cache[K, V]) staleAtOnce(
+	ctx context.Context, s *shard[K, V], hash uint32, key K,
+) (r Result[V], ok bool) {
+	if c.staleFor == 0 {
+		return r, false
+	}
+	e := s.index.find(hash, key)
+	if e == nil || !c.expired(e) || c.gone(e) || ctx.Err() != nil {
+		return r, false
+	}
+	err := c.recentFailure(e)
+	if err == nil {
+		return r, false
+	}
+	return c.stale(e, err), true
+}
+
 // stale returns the result of a caller that gets the stale value of e because of err.
 func (c *Cache[K, V]) stale(e *entry[K, V], err error) Result[V] {
-	c.counters.stale.Add(1)
+	c.stripes.local().stale.Add(1)
 	if c.log != nil {
 		c.logStale(e, err)
 	}
@@ -229,6 +259,6 @@ func (c *Cache[K, V]) noteEnd(l *load[K, V], failure error) {
 		failure = nil
 	}
 	if failure != nil && c.staleFor > 0 && !r.fresh {
-		c.noteFailure(e, failure)
+		c.noteFailure(e, failure, c.staleRetry)
 	}
 }

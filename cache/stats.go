@@ -52,7 +52,6 @@ func (s Stats) HitRatio() float64 {
 type counters struct {
 	loads            atomic.Uint64
 	loadErrors       atomic.Uint64
-	stale            atomic.Uint64
 	notFound         atomic.Uint64
 	notFoundHits     atomic.Uint64
 	refreshes        atomic.Uint64
@@ -68,11 +67,8 @@ type counters struct {
 // one after the other, each for a short time.
 func (c *Cache[K, V]) Stats() Stats {
 	s := Stats{
-		Hits:             c.stripes.hits(),
-		Misses:           c.stripes.misses(),
 		Loads:            c.counters.loads.Load(),
 		LoadErrors:       c.counters.loadErrors.Load(),
-		Stale:            c.counters.stale.Load(),
 		NotFound:         c.counters.notFound.Load(),
 		NotFoundHits:     c.counters.notFoundHits.Load(),
 		Refreshes:        c.counters.refreshes.Load(),
@@ -84,6 +80,7 @@ func (c *Cache[K, V]) Stats() Stats {
 		CallbacksDropped: c.counters.callbacksDropped.Load(),
 		Courier:          c.courier.Stats(),
 	}
+	s.Hits, s.Misses, s.Stale = c.stripes.totals()
 	s.Panics = s.Courier.Panics
 	if c.staleFor > 0 || c.notFoundTTL > 0 {
 		for i := range c.shards {

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// stripes counts hits and misses so that goroutines on different cores seldom write to
+// stripes counts hits, misses and stale values so that goroutines on different cores seldom write to
 // the same cache line. A goroutine's stripe is chosen by the address of its stack. That
 // takes an instruction or two, and two goroutines that run at the same time share a
 // stripe with a probability of at most 1/16 per core. (xsync's counter gets the processor
@@ -16,8 +16,9 @@ type stripes []stripe
 type stripe struct {
 	hits      atomic.Uint64
 	misses    atomic.Uint64
-	lastAdapt atomic.Int64 // the time of the last call of clock.adapt
-	_         [40]byte     // makes the stripe a cache line
+	stale     atomic.Uint64 // of the misses, see Stats
+	lastAdapt atomic.Int64  // the time of the last call of clock.adapt
+	_         [32]byte      // makes the stripe a cache line
 }
 
 const stripesPerCore = 16
@@ -46,9 +47,11 @@ func (s stripes) hits() (n uint64) {
 	return n
 }
 
-func (s stripes) misses() (n uint64) {
+func (s stripes) totals() (hits, misses, stale uint64) {
 	for i := range s {
-		n += s[i].misses.Load()
+		hits += s[i].hits.Load()
+		misses += s[i].misses.Load()
+		stale += s[i].stale.Load()
 	}
-	return n
+	return hits, misses, stale
 }
