@@ -18,12 +18,12 @@ const maxCalls = 256
 const closeGrace = time.Second
 
 // A connection is a valkey.Client that is made at the first call, and again after that has failed.
-// Each call runs in a goroutine of its own, since a client that dials or has a full queue lets
-// callers wait regardless of their contexts. A call that is abandoned runs on until the client
-// gives up, and counts until then.
+// Each call runs in a goroutine of its own, which goes on if the caller leaves. So no caller waits
+// longer than its context lives, while the client dials or its queue is full. And no caller who is
+// in a hurry makes the attempt to connect again fail for all, as it would with its own context.
 type connection struct {
 	option valkey.ClientOption
-	places chan struct{} // holds an element for each call
+	places chan struct{} // holds an element for each call, those included whose callers have left
 	life   context.Context
 	end    context.CancelFunc
 
@@ -72,7 +72,7 @@ func call[T any](
 	go func() {
 		defer c.running.Done()
 		defer func() { <-c.places }()
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.longest())
 		defer cancel()
 		defer context.AfterFunc(c.life, cancel)()
 		defer func() { // a malformed redirection makes the client panic
@@ -92,6 +92,12 @@ func call[T any](
 	case <-ctx.Done():
 		return result, fmt.Errorf("cachevalkey: the server has not answered: %w", ctx.Err())
 	}
+}
+
+// longest bounds a call whose caller has left: for as long the client may take to connect, and to
+// find out that nothing comes.
+func (c *connection) longest() time.Duration {
+	return c.option.Dialer.Timeout + c.option.ConnWriteTimeout
 }
 
 // get returns the client. It waits for one that is being made until ctx ends.

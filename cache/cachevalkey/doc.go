@@ -26,12 +26,12 @@
 // server, or more, so that they rise also if the clock goes back or the log is lost.
 //
 //	{prefix:1}:tags       each invalidated tag. Each Read returns the latest.
-//	{prefix:1}:notices    each deleted key and invalidated tag, and who did it. [Storage.Watch] reads it.
+//	{prefix:1}:notices    each deleted key and invalidated tag, and by whom. Watch reads it.
 //
 // A log begins with an entry that invalidates everything. So if the server loses the log, and not
 // the records, no record is believed that an invalidation in the lost log may have been about.
 //
-// Watch uses client-side caching in broadcast mode: the server announces each change of the notices
+// [Storage.Watch] uses client-side caching in broadcast mode: the server announces each change of the notices
 // and of nothing else, so no fill makes traffic. The announcement has no content; the watcher reads
 // the log from where it was. So an interrupted connection loses nothing.
 //

@@ -13,14 +13,14 @@ import (
 // A proxy stands between a client and a server. It can cut connections, and counts round trips.
 type proxy struct {
 	addr  string
-	trips atomic.Int64 // times that a client has sent something after the server did, on any connection
+	trips atomic.Int64 // times that a client has sent something after the server did
 
 	target   string
 	listener net.Listener
 	handlers sync.WaitGroup
 
-	mu     sync.Mutex // guards the following
-	conns  map[net.Conn]bool
+	mu     sync.Mutex                // guards the following
+	conns  map[net.Conn]*atomic.Bool // whether what arrives is swallowed
 	refuse bool
 }
 
@@ -28,7 +28,7 @@ func newProxy(tb testing.TB, target string) *proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	p := &proxy{addr: l.Addr().String(), target: target, listener: l, conns: make(map[net.Conn]bool)}
+	p := &proxy{addr: l.Addr().String(), target: target, listener: l, conns: make(map[net.Conn]*atomic.Bool)}
 	p.handlers.Go(func() {
 		for {
 			client, err := l.Accept()
@@ -56,6 +56,15 @@ func (p *proxy) cut(refuse bool) {
 	}
 }
 
+// swallow makes all connections there are go dead without a sign: what arrives is swallowed.
+func (p *proxy) swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, dead := range p.conns {
+		dead.Store(true)
+	}
+}
+
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", p.target) //nolint:noctx // of this machine
@@ -68,7 +77,8 @@ func (p *proxy) serve(client net.Conn) {
 		p.mu.Unlock()
 		return
 	}
-	p.conns[client], p.conns[server] = true, true
+	dead := new(atomic.Bool)
+	p.conns[client], p.conns[server] = dead, dead
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
@@ -83,12 +93,18 @@ func (p *proxy) serve(client net.Conn) {
 			if !turn.Swap(true) {
 				p.trips.Add(1)
 			}
+			if dead.Load() {
+				return len(b), nil
+			}
 			return server.Write(b)
 		}), client)
 		_ = server.Close()
 	})
 	_, _ = io.Copy(writer(func(b []byte) (int, error) {
 		turn.Store(false)
+		if dead.Load() {
+			return len(b), nil
+		}
 		return client.Write(b)
 	}), server)
 }

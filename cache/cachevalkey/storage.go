@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valkey-io/valkey-go"
 
@@ -32,6 +33,8 @@ type Storage struct {
 	conn   *connection
 	seen   atomic.Uint64 // the highest version of a log that is known
 
+	pollEvery time.Duration // pollTracked; a test may change it before it calls Watch
+
 	life context.Context // ends with Close
 	end  context.CancelFunc
 
@@ -48,7 +51,8 @@ func New(o Options) (*Storage, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Storage{o: o, names: makeNames(o.Prefix), origin: newHeader('-')[1:]}
+	s := &Storage{o: o, names: makeNames(o.Prefix), origin: newHeader('-')[1:],
+		pollEvery: pollTracked}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.conn = newConnection(s.life, o.Client)
 	return s, nil

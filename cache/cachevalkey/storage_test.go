@@ -66,13 +66,17 @@ func TestFence(t *testing.T) {
 	b := open(t, at(server.Addr()))
 
 	for name, outdate := range map[string]func(key, fence string){
-		"a delete":                func(key, _ string) { require.NoError(t, b.Delete(within(t), []string{key})) },
-		"a write":                 func(key, f string) { store(t, b, key, "other", f) },
-		"an unconditional write":  func(key, _ string) { store(t, b, key, "other", "") },
-		"the loss of the record":  func(key, _ string) { do(t, server, "DEL", "snowfence:1:k:"+key) },
-		"the loss of all":         func(string, string) { do(t, server, "FLUSHALL") },
-		"a restart with loss":     func(string, string) { require.NoError(t, server.Restart(within(t))) },
-		"garbage":                 func(key, _ string) { do(t, server, "SET", "snowfence:1:k:"+key, "garbage") },
+		"a delete": func(key, _ string) {
+			require.NoError(t, b.Delete(within(t), []string{key}))
+		},
+		"a write":                func(key, f string) { store(t, b, key, "other", f) },
+		"an unconditional write": func(key, _ string) { store(t, b, key, "other", "") },
+		"the loss of the record": func(key, _ string) { do(t, server, "DEL", "snowfence:1:k:"+key) },
+		"the loss of all":        func(string, string) { do(t, server, "FLUSHALL") },
+		"a restart with loss":    func(string, string) { require.NoError(t, server.Restart(within(t))) },
+		"garbage": func(key, _ string) {
+			do(t, server, "SET", "snowfence:1:k:"+key, "garbage")
+		},
 		"garbage of another type": func(key, _ string) { garbage(t, server, "snowfence:1:k:"+key) },
 	} {
 		for _, read := range []bool{false, true} {
@@ -334,8 +338,10 @@ func TestClose(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for field, set := range map[string]func(*Options){
-		"Client.InitAddress":           func(o *Options) { o.Client.InitAddress = nil },
-		"Client.OnInvalidations":       func(o *Options) { o.Client.OnInvalidations = func([]valkey.ValkeyMessage) {} },
+		"Client.InitAddress": func(o *Options) { o.Client.InitAddress = nil },
+		"Client.OnInvalidations": func(o *Options) {
+			o.Client.OnInvalidations = func([]valkey.ValkeyMessage) {}
+		},
 		"Client.ClientTrackingOptions": func(o *Options) { o.Client.ClientTrackingOptions = []string{} },
 		"Client.ReplicaOnly":           func(o *Options) { o.Client.ReplicaOnly = true },
 		"Client.SendToReplicas": func(o *Options) {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// pollEvery is the time between readings of the log that no invalidation has caused. A server
-	// may lose a connection's tracking without a sign: when the slot of the log moves in a cluster.
-	pollEvery = 5 * time.Second
+	// pollTracked is the time between readings of the log that no announcement has caused. A server
+	// may stop announcing without a sign: when the slot of the log moves in a cluster.
+	pollTracked = 5 * time.Second
 
 	// pollUntracked is the same for a server, or a proxy, without client-side caching.
 	pollUntracked = time.Second
@@ -122,7 +122,7 @@ func (w *watcher) run(ctx context.Context) {
 			wait = retry/2 + rand.N(retry) //nolint:gosec // no secret: spreads the retries
 			wake = nil
 		case w.tracked:
-			retry, wait = 0, pollEvery
+			retry, wait = 0, w.s.pollEvery
 		default:
 			retry, wait = 0, pollUntracked
 		}
