@@ -31,9 +31,9 @@
 // A log begins with an entry that invalidates everything. So if the server loses the log, and not
 // the records, no record is believed that an invalidation in the lost log may have been about.
 //
-// [Storage.Watch] uses client-side caching in broadcast mode: the server announces each change of the notices
-// and of nothing else, so no fill makes traffic. The announcement has no content; the watcher reads
-// the log from where it was. So an interrupted connection loses nothing.
+// [Storage.Watch] uses client-side caching in broadcast mode: the server announces each change of
+// the notices and of nothing else, so no fill makes traffic. The announcement has no content; the
+// watcher reads the log from where it was. So an interrupted connection loses nothing.
 //
 // # No distributed lock
 //

@@ -28,7 +28,8 @@ func newProxy(tb testing.TB, target string) *proxy {
 	tb.Helper()
 	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
-	p := &proxy{addr: l.Addr().String(), target: target, listener: l, conns: make(map[net.Conn]*atomic.Bool)}
+	p := &proxy{addr: l.Addr().String(), target: target, listener: l}
+	p.conns = make(map[net.Conn]*atomic.Bool)
 	p.handlers.Go(func() {
 		for {
 			client, err := l.Accept()
