@@ -306,14 +306,10 @@ func TestCluster(t *testing.T) {
 	// The keys of a server that is down are left out, and written to no more. The others work on.
 	servers.Servers[owner].Kill()
 	var r cache.Reading
-	for ctx := within(t); ; { // the client learns within a second where the slot is now
-		var err error
-		if r, err = b.Read(ctx, keys, 0); err == nil {
-			break
-		}
-		require.NoError(t, ctx.Err())
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(t, func() (err error) { // the clients learn within a second where the slot is now
+		r, err = b.Read(within(t), keys, 0)
+		return err
+	})
 	found := 0
 	for i, stored := range r.Stored {
 		if stored.Data != nil {
@@ -334,7 +330,19 @@ func TestCluster(t *testing.T) {
 			break
 		}
 	}
-	l.settle(t, a, "without one")
+	// The key is one of a server that is up.
+	eventually(t, func() error { return a.Delete(within(t), []string{"without one"}) })
+	l.until(t, l.hasKey("without one"))
+}
+
+// eventually calls f until it returns nil.
+func eventually(tb testing.TB, f func() error) {
+	tb.Helper()
+	ctx := within(tb)
+	for err := f(); err != nil; err = f() {
+		require.NoError(tb, ctx.Err(), err)
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func tagNames(r cache.Reading) (tags []string) {
