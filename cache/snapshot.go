@@ -197,11 +197,11 @@ func (r *restore[K, V]) Add(e hook.Saved[K, V]) hook.Fit {
 		return hook.Full
 	}
 	if !equalsItself(e.Key) {
-		return hook.Gone
+		return hook.Known
 	}
 	s, hash := r.shardOf(e.Key)
 	if now := s.index.find(hash, e.Key); now != nil && !r.gone(now) {
-		return hook.Gone
+		return hook.Known
 	}
 	made, tags := r.make(hash, e)
 	if made == nil {

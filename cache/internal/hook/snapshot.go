@@ -60,7 +60,8 @@ type Fit uint8
 
 const (
 	Fits     Fit = iota
-	Gone         // neither its TTL nor StaleFor has time left, or the cache has a value of the key
+	Gone         // neither its TTL nor StaleFor has time left
+	Known        // the cache has a value of the key, or the key can't be stored
 	TooHeavy     // there is no room for the entry, but there may be for lighter ones
 	Full         // there is no room for the entry, nor for later ones
 )

@@ -1,0 +1,5 @@
+package cachefile_test
+
+const childVariable = "CACHEFILE_TEST_CHILD"
+
+func runChild(string) {}
