@@ -25,32 +25,51 @@ func (h hooks[K, V]) TTL() time.Duration { return h.ttl }
 
 func (h hooks[K, V]) Snapshot() (entries iter.Seq[hook.Saved[K, V]], n int, err error) {
 	now := h.clock.now()
-	shards := make([][]ranked[K, V], len(h.shards))
+	fresh := make([][]ranked[K, V], len(h.shards))
+	stale := make([][]ranked[K, V], len(h.shards)) // they are evicted first
 	for i := range h.shards {
-		shards[i] = h.snapshotShard(&h.shards[i], now)
-		n += len(shards[i])
+		all := h.snapshotShard(&h.shards[i], now)
+		at := slices.IndexFunc(all, func(r ranked[K, V]) bool { return r.expired(now) > 0 })
+		if at < 0 {
+			at = len(all)
+		}
+		fresh[i], stale[i] = all[:at], all[at:]
+		n += len(all)
 	}
 	if h.closed.Load() { // then some shards may have been empty
 		return nil, 0, ErrClosed
 	}
 	return func(yield func(hook.Saved[K, V]) bool) {
-		// Keys are spread over the shards at random. So the shards' n-th entries are about as hot.
-		for at, more := 0, true; more; at++ {
-			more = false
-			for _, s := range shards {
-				if at >= len(s) {
-					continue
-				}
-				more = true
-				if r, ok := h.present(s[at]); ok && !yield(h.saved(r, now)) {
-					return
-				}
+		for r := range inTurn(fresh, stale) {
+			if r, ok := h.present(r); ok && !yield(h.saved(r, now)) {
+				return
 			}
 		}
 	}, n, nil
 }
 
-// snapshotShard returns the entries of s that are not gone at now, the hottest first.
+// inTurn yields the entries of the shards in each of phases, the first of each shard first. Keys are
+// spread over the shards at random, so the shards' n-th entries are about as hot.
+func inTurn[K comparable, V any](phases ...[][]ranked[K, V]) iter.Seq[ranked[K, V]] {
+	return func(yield func(ranked[K, V]) bool) {
+		for _, shards := range phases {
+			for at, more := 0, true; more; at++ {
+				more = false
+				for _, entries := range shards {
+					if at >= len(entries) {
+						continue
+					}
+					if more = true; !yield(entries[at]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// snapshotShard returns the entries of s that are not gone at now: those that have not expired
+// first, and of both the hottest first.
 func (h hooks[K, V]) snapshotShard(s *shard[K, V], now int64) []ranked[K, V] {
 	var orders [2]evict.Snapshot
 	s.mu.Lock()
@@ -70,7 +89,7 @@ func (h hooks[K, V]) snapshotShard(s *shard[K, V], now int64) []ranked[K, V] {
 		}
 	}
 	slices.SortStableFunc(entries, func(a, b ranked[K, V]) int {
-		return cmp.Or(cmp.Compare(a.stale(now), b.stale(now)), a.rank.Compare(b.rank))
+		return cmp.Or(a.expired(now)-b.expired(now), a.rank.Compare(b.rank))
 	})
 	if counter, ok := s.policy.(evict.Counter); ok {
 		for part := range slices.Chunk(entries, sweepBatch) {
@@ -84,9 +103,8 @@ func (h hooks[K, V]) snapshotShard(s *shard[K, V], now int64) []ranked[K, V] {
 	return entries
 }
 
-// stale returns 1 if the entry has expired at now, since it would be evicted first, and 0
-// otherwise.
-func (r ranked[K, V]) stale(now int64) int {
+// expired returns 1 if the entry has expired at now, and 0 otherwise.
+func (r ranked[K, V]) expired(now int64) int {
 	if r.entry.expiry() <= now {
 		return 1
 	}

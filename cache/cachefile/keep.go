@@ -8,7 +8,7 @@ import (
 )
 
 // Keep calls Save every interval until ctx ends, and once more then, with a context that does not
-// end with ctx: so a program saves at its shutdown, and loses little if it is killed. Keep blocks,
+// end with ctx (a Save that is under way is given up): so a program saves at its shutdown, and loses little if it is killed. Keep blocks,
 // and returns the error of that last Save. One that failed before is tried again an interval later;
 // Options.OnSave gets each result. The errors of wrong options are returned at once.
 //
