@@ -16,10 +16,13 @@ import (
 
 // A ranked is an entry of a snapshot.
 type ranked[K comparable, V any] struct {
-	entry *entry[K, V]
-	rank  evict.Ranked
-	count uint32
+	evict.Ranked
+	// place is the entry's place in its part of the policy, from 0 to 1. A smaller cache would have
+	// the parts in the same proportion, so it would keep the entries of each part up to one place.
+	place float64
 }
+
+func (r *ranked[K, V]) entry() *entry[K, V] { return entryOf[K, V](r.Node) }
 
 func (h hooks[K, V]) TTL() time.Duration { return h.ttl }
 
@@ -41,7 +44,7 @@ func (h hooks[K, V]) Snapshot() (entries iter.Seq[hook.Saved[K, V]], n int, err 
 	}
 	return func(yield func(hook.Saved[K, V]) bool) {
 		for r := range inTurn(fresh, stale) {
-			if r, ok := h.present(r); ok && !yield(h.saved(r, now)) {
+			if s, ok := h.saved(&r, now); ok && !yield(s) {
 				return
 			}
 		}
@@ -73,62 +76,74 @@ func inTurn[K comparable, V any](phases ...[][]ranked[K, V]) iter.Seq[ranked[K, 
 func (h hooks[K, V]) snapshotShard(s *shard[K, V], now int64) []ranked[K, V] {
 	var orders [2]evict.Snapshot
 	s.mu.Lock()
-	orders[0] = evict.SnapshotOf(s.policy, s.clock.Load())
+	clock, interval := s.clock.Load(), s.touchInterval.Load()
+	orders[0] = evict.SnapshotOf(s.policy, clock, interval)
 	if s.weightless != nil {
-		orders[1] = evict.SnapshotOf(s.weightless, s.clock.Load())
+		orders[1] = evict.SnapshotOf(s.weightless, clock, interval)
 	}
 	size := s.size.Load()
 	s.mu.Unlock()
 
-	entries := make([]ranked[K, V], 0, size)
+	var parts [evict.Parts][]ranked[K, V]
 	for i := range orders {
 		for r := range orders[i].All {
 			if e := entryOf[K, V](r.Node); !e.goneBy(now, h.staleFor) {
-				entries = append(entries, ranked[K, V]{entry: e, rank: r})
+				parts[r.Part] = append(parts[r.Part], ranked[K, V]{Ranked: r})
 			}
 		}
 	}
+	entries := make([]ranked[K, V], 0, size)
+	for _, part := range parts {
+		h.rank(s, part)
+		entries = append(entries, part...)
+	}
 	slices.SortStableFunc(entries, func(a, b ranked[K, V]) int {
-		return cmp.Or(a.expired(now)-b.expired(now), a.rank.Compare(b.rank))
+		return cmp.Or(a.expired(now)-b.expired(now), cmp.Compare(a.place, b.place))
 	})
+	return entries
+}
+
+// rank sets the counts and places of entries, a part of s, and sorts it.
+func (h hooks[K, V]) rank(s *shard[K, V], entries []ranked[K, V]) {
 	if counter, ok := s.policy.(evict.Counter); ok {
-		for part := range slices.Chunk(entries, sweepBatch) {
+		for some := range slices.Chunk(entries, sweepBatch) {
 			s.mu.Lock()
-			for i := range part {
-				part[i].count = counter.Count(part[i].entry.node())
+			for i := range some {
+				some[i].Count = counter.Count(some[i].Node)
 			}
 			s.mu.Unlock()
 		}
 	}
-	return entries
+	slices.SortStableFunc(entries, func(a, b ranked[K, V]) int { return a.Compare(b.Ranked) })
+	for i := range entries {
+		entries[i].place = float64(i) / float64(len(entries))
+	}
 }
 
 // expired returns 1 if the entry has expired at now, and 0 otherwise.
-func (r ranked[K, V]) expired(now int64) int {
-	if r.entry.expiry() <= now {
+func (r *ranked[K, V]) expired(now int64) int {
+	if r.entry().expiry() <= now {
 		return 1
 	}
 	return 0
 }
 
-// present returns r with the entry that its key has by now, if any: the key may have been deleted
-// since the snapshot was taken.
-func (h hooks[K, V]) present(r ranked[K, V]) (ranked[K, V], bool) {
-	s, hash := h.shardOf(r.entry.key)
-	r.entry = s.index.find(hash, r.entry.key)
-	return r, r.entry != nil && !h.gone(r.entry)
-}
-
-func (h hooks[K, V]) saved(r ranked[K, V], now int64) hook.Saved[K, V] {
-	e := r.entry
-	s := hook.Saved[K, V]{Key: e.key, Value: e.value, Rest: Forever, Age: AgeUnknown, Count: r.count}
+// saved returns what is saved of r: the entry that its key has by now, if any, since it may have
+// been deleted since the snapshot was taken, at now.
+func (h hooks[K, V]) saved(r *ranked[K, V], now int64) (s hook.Saved[K, V], ok bool) {
+	in, hash := h.shardOf(r.entry().key)
+	e := in.index.find(hash, r.entry().key)
+	if e == nil || h.gone(e) {
+		return s, false
+	}
+	s = hook.Saved[K, V]{Key: e.key, Value: e.value, Rest: Forever, Age: AgeUnknown, Count: r.Count}
 	if expires := e.expiry(); expires != never {
 		s.Rest = time.Duration(expires - now)
 	}
 	if e.kind() >= lived {
 		s.Age = max(0, time.Duration(now-e.lived().storedAt))
 	}
-	return s
+	return s, true
 }
 
 // longestPast bounds how long before the cache its clock begins.

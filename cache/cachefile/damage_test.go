@@ -103,7 +103,7 @@ func TestTruncation(t *testing.T) {
 // A changed bit anywhere is noticed.
 func TestFlippedBits(t *testing.T) {
 	file := smallFile(t, 200)
-	for at := 0; at < len(file); at += step(61) {
+	for at := 0; at < len(file); at += step(307) {
 		data := bytes.Clone(file)
 		data[at] ^= 1 << (at % 8)
 		_, entries, err := loadDamaged(t, data)

@@ -7,37 +7,62 @@ import (
 
 // A Snapshot holds the nodes of a policy, copied so that they can be read without the shard's lock.
 type Snapshot struct {
-	queues []snapshotQueue // those that are evicted from last come first
+	queues []snapshotQueue
 	now    uint32
+	every  uint32 // the interval of Touch
 }
 
 type snapshotQueue struct {
 	nodes []*Node
-	rises bool // a node that was used since it was last moved belongs to the queue before
+	part  Part
+	level int  // within the part; 0: that which is evicted from last
+	rises bool // a node that was used since it was last moved belongs to the level before
 }
 
-// A Ranked is a node with its rank, as the policy would keep it.
+// A Part is a part of a policy that orders its nodes by itself.
+type Part uint8
+
+// The parts.
+const (
+	ByUse   Part = iota // ordered by the last use
+	ByCount             // ordered by the count, and then by the last use
+	Parts   = iota
+)
+
+// A Ranked is a node with what decides its rank in its part.
 type Ranked struct {
 	Node  *Node
-	queue int   // 0: that which is evicted from last
-	age   int32 // since the last noted use, in insertions
+	Part  Part
+	Count uint32 // to be set by the caller, if the policy is a Counter
+	level int
+	// A use is noted at most once per interval, so age counts intervals since the last noted one. Of
+	// nodes with one age, those with more noted uses are hotter.
+	age, uses uint32
+	exact     uint32 // the age in insertions
 }
 
-// Compare returns a negative number if r is hotter than o, of the same shard.
+// Compare returns a negative number if r is hotter than o, of the same part and shard.
 func (r Ranked) Compare(o Ranked) int {
-	return cmp.Or(cmp.Compare(r.queue, o.queue), cmp.Compare(r.age, o.age))
+	byUse := cmp.Or(
+		cmp.Compare(r.level, o.level), cmp.Compare(r.age, o.age), cmp.Compare(o.uses, r.uses),
+		cmp.Compare(r.exact, o.exact),
+	)
+	if r.Part == ByCount {
+		return cmp.Or(cmp.Compare(o.Count, r.Count), byUse)
+	}
+	return byUse
 }
 
-// SnapshotOf copies the pointers to the nodes of p, without reading the nodes. now is the shard's
-// time.
-func SnapshotOf(p Policy, now uint32) Snapshot {
-	s := Snapshot{now: now}
+// SnapshotOf copies the pointers to the nodes of p, without reading the nodes. now and interval are
+// those of the shard for Touch.
+func SnapshotOf(p Policy, now, interval uint32) Snapshot {
+	s := Snapshot{now: now, every: max(1, interval)}
 	switch p := p.(type) {
 	case *TinyLFU:
 		s.queues = []snapshotQueue{
-			{nodes: p.protected.pointers()},
 			{nodes: p.window.pointers()},
-			{nodes: p.probation.pointers(), rises: true},
+			{nodes: p.protected.pointers(), part: ByCount},
+			{nodes: p.probation.pointers(), part: ByCount, level: 1, rises: true},
 		}
 	case *LRU:
 		s.queues = []snapshotQueue{{nodes: p.q.pointers()}}
@@ -64,18 +89,20 @@ func (q *queue) pointers() []*Node {
 // among nodes of one age. No lock is needed. A node that was removed after the snapshot was taken
 // is among them.
 func (s *Snapshot) All(yield func(Ranked) bool) {
-	for i := range s.queues {
-		for _, n := range slices.Backward(s.queues[i].nodes) {
+	for _, q := range s.queues {
+		for _, n := range slices.Backward(q.nodes) {
 			if n == nil {
 				continue
 			}
 			m := n.mark.Load()
-			// In the future, if it was used since.
-			age := max(0, int32(s.now<<usesBits-m&^usesMax)) >> usesBits //nolint:gosec // wraps
-			r := Ranked{n, i, age}
-			if s.queues[i].rises && m&usesMax > 0 {
-				r.queue = 0
+			r := Ranked{Node: n, Part: q.part, level: q.level, uses: m & usesMax}
+			if q.rises && r.uses > 0 {
+				r.level--
 			}
+			// The mark is in the future if the node was used since.
+			age := max(0, int32(s.now<<usesBits-m&^usesMax)) >> usesBits //nolint:gosec // wraps
+			r.exact = uint32(age)                                        //nolint:gosec // not negative
+			r.age = r.exact / s.every
 			if !yield(r) {
 				return
 			}
