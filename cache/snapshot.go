@@ -51,8 +51,8 @@ func (h hooks[K, V]) Snapshot() (entries iter.Seq[hook.Saved[K, V]], n int, err 
 	}, n, nil
 }
 
-// inTurn yields the entries of the shards in each of phases, the first of each shard first. Keys are
-// spread over the shards at random, so the shards' n-th entries are about as hot.
+// inTurn yields the entries of the shards in each of phases, the first of each shard first. Keys
+// are spread over the shards at random, so the shards' n-th entries are about as hot.
 func inTurn[K comparable, V any](phases ...[][]ranked[K, V]) iter.Seq[ranked[K, V]] {
 	return func(yield func(ranked[K, V]) bool) {
 		for _, shards := range phases {

@@ -108,7 +108,9 @@ func TestLoadBesideTraffic(t *testing.T) {
 		Tags:        func(key, _ string) []string { return []string{"tag of " + key} },
 	}
 	from := newCache(t, options)
-	keys := []string{"untouched", "set", "set and deleted", "deleted", "loaded", "expired", "invalidated", "missing"}
+	keys := []string{
+		"untouched", "set", "set and deleted", "deleted", "loaded", "expired", "invalidated", "missing",
+	}
 	for _, key := range keys {
 		from.Set(key, "old")
 	}
@@ -277,14 +279,15 @@ func TestKeep(t *testing.T) {
 		defer end()
 		folder := filepath.Dir(path)
 		gone := folder + ".gone"
-		err := cachefile.Keep(ctx, c, path, 10*time.Minute, texts{OnSave: func(_ cachefile.Saved, err error) {
+		onSave := func(_ cachefile.Saved, err error) {
 			log = append(log, fmt.Sprint(time.Since(begin), err == nil))
 			if len(log) == 1 { // the second one fails
 				require.NoError(t, os.Rename(folder, gone))
 			} else if len(log) == 2 {
 				require.NoError(t, os.Rename(gone, folder))
 			}
-		}})
+		}
+		err := cachefile.Keep(ctx, c, path, 10*time.Minute, texts{OnSave: onSave})
 		require.NoError(t, err)
 		require.Equal(t, []string{"10m0s true", "20m0s false", "30m0s true", "35m0s true"}, log)
 

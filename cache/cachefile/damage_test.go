@@ -187,8 +187,8 @@ func TestHostileLengths(t *testing.T) {
 	hostile := map[string][]byte{
 		"frame length": append(cachefile.Frames(kinds[:1], head), 0xff, 0xff, 0xff, 3, 0, 0, 0, 0, 2),
 		"frame beyond": append(cachefile.Frames(kinds[:1], head), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 2),
-		"key":          cachefile.Frames(kinds, head, append([]byte{0}, uvarints(0, 1<<60)...), uvarints(1)),
-		"value":        cachefile.Frames(kinds, head, append([]byte{0}, uvarints(0, 0, 1<<60)...), uvarints(1)),
+		"key":          cachefile.Frames(kinds, head, uvarints(0, 0, 1<<60), uvarints(1)),
+		"value":        cachefile.Frames(kinds, head, uvarints(0, 0, 0, 1<<60), uvarints(1)),
 		"long number":  cachefile.Frames(kinds, head, bytes.Repeat([]byte{0xff}, 100), uvarints(1)),
 		"flags":        cachefile.Frames(kinds, head, []byte{0xff, 0, 0, 0, 0}, uvarints(1)),
 		"end":          cachefile.Frames(kinds, head, nil, uvarints(1<<60)),
@@ -221,7 +221,8 @@ func TestExtremeTimes(t *testing.T) {
 			head = append(head, old[n:]...)
 			block := binary.AppendVarint([]byte{3}, rest)
 			block = append(block, uvarints(math.MaxUint64, math.MaxUint64, 1)...)
-			block = append(append(append(block, 'k'), uvarints(uint64(len(valueOf("k"))))...), valueOf("k")...)
+			block = append(append(block, 'k'), uvarints(uint64(len(valueOf("k"))))...)
+			block = append(block, valueOf("k")...)
 			c := newCache(t, cache.Options[string, string]{TTL: time.Hour, StaleFor: cache.Forever})
 			_, err := cachefile.LoadBytes(t.Context(), c,
 				cachefile.Frames(kinds, head, block, uvarints(1)), texts{})

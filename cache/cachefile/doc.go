@@ -24,11 +24,11 @@
 //
 // # Time
 //
-// A file has the wall clock's time of its save. The time between Save and Load counts towards the TTL
-// and StaleFor, and towards the age. If the wall clock has gone back, so that the file
-// seems to come from the future, no time is taken to have passed: an entry has the rest of its TTL
-// as of the save. So a clock that is wrong by d makes values up to d too old, once. If the
-// clock is far ahead, entries are stale or gone.
+// A file has the wall clock's time of its save. The time between Save and Load counts towards the
+// TTL, StaleFor and the age. If the wall clock has gone back, so that the file seems to come from
+// the future, no time is taken to have passed: an entry has the rest of its TTL as of the save. So
+// a clock that is wrong by d makes values up to d too old, once. If the clock is far ahead, entries
+// are stale or gone.
 //
 // An entry keeps the TTL that it was stored with. But if Options.TTL of the cache is shorter than
 // in the process before, no entry lives longer than that from now on.
@@ -36,10 +36,10 @@
 // # What is newer wins
 //
 // Load replaces nothing. What was stored, deleted or invalidated in this process while Load runs
-// counts, and so does the result of a load that is under way. Load knows nothing of deletes before it
-// began, nor of those after the save in the process before: a value that was deleted after the last
-// save is back after a restart, until its TTL ends. Where that matters, save after the delete, or
-// remove the file, or don't save that cache. If several processes share an origin, the file does
+// counts, and so does the result of a load that is under way. Load knows nothing of deletes before
+// it began, nor of those after the save in the process before: a value that was deleted after the
+// last save is back after a restart, until its TTL ends. Where that matters, save after the delete,
+// or remove the file, or don't save that cache. If several processes share an origin, the file does
 // not know what the others have changed either: its values are as old as their TTL allows.
 //
 // # The file

@@ -7,10 +7,11 @@ import (
 	"github.com/snowfence/snowfence/cache"
 )
 
-// Keep calls Save every interval until ctx ends, and once more then, with a context that does not
-// end with ctx (a Save that is under way is given up): so a program saves at its shutdown, and loses little if it is killed. Keep blocks,
-// and returns the error of that last Save. One that failed before is tried again an interval later;
-// Options.OnSave gets each result. The errors of wrong options are returned at once.
+// Keep calls Save every interval until ctx ends. Then it gives up a Save that is under way, and
+// saves once more, with a context that does not end with ctx. So a program saves at its shutdown,
+// and loses little if it is killed. Keep blocks, and returns the error of that last Save. One that
+// failed before is tried again an interval later; Options.OnSave gets each result. The errors of
+// wrong options are returned at once.
 //
 // Begin it after Load has returned: until then a Save would replace a full file by that of a cold
 // cache. Close the cache after Keep has returned. If the cache is closed before, no file is

@@ -91,8 +91,8 @@ func (k *killer) Write(b []byte) (int, error) {
 	return 0, nil
 }
 
-// A process that is killed while it saves, at whatever byte or step, leaves the older file whole or,
-// once the new one is in its place, the new one. The next Save removes what it has left.
+// A process that is killed while it saves, at whatever byte or step, leaves the older file whole
+// or, once the new one is in its place, the new one. The next Save removes what it has left.
 func TestKill(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
@@ -121,7 +121,8 @@ func TestKill(t *testing.T) {
 		var exit *exec.ExitError
 		require.ErrorAs(t, err, &exit, "killed at %s: %s", place, out)
 		status, ok := exit.Sys().(syscall.WaitStatus)
-		require.True(t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL, "%s: %s", place, out)
+		require.True(t, ok && status.Signaled(), "%s: %s", place, out)
+		require.Equal(t, syscall.SIGKILL, status.Signal(), "%s: %s", place, out)
 
 		if place == "renamed" {
 			requireGeneration(t, path, "new", killEntries)

@@ -30,11 +30,11 @@ type Loaded struct {
 	SavedAt time.Time // by the wall clock of the process that has saved the file
 }
 
-// Load stores the entries of a file that Save has written in c, as far as there is room: the hottest
-// ones. It returns an error that errors.Is finds to be fs.ErrNotExist if there is no file, as at the
-// first start; a *[MismatchError] for a file that another program has written, and a *[DamageError]
-// for one that is not whole. In the last case, and if ctx ends, what was read before is stored. After
-// any error the cache works; it has fewer values.
+// Load stores the entries of a file that Save has written in c, as far as there is room: the
+// hottest ones. It returns an error for which errors.Is(err, fs.ErrNotExist) is true if there is no
+// file, as at the first start; a *[MismatchError] for a file that another program has written, and
+// a *[DamageError] for one that is not whole. In the last case, and if ctx ends, what was read before
+// is stored. After any error the cache works; it has fewer values.
 //
 // Load evicts nothing and replaces nothing: what c has, or stores while Load runs, is newer, and so
 // is the result of a load that is under way. A key that is deleted or invalidated while Load runs
@@ -270,8 +270,8 @@ func (r *reader[K, V]) take(e *entry) {
 	}
 }
 
-// decode decodes an entry. The codecs may keep what they get, which is a copy, so that a small value
-// does not keep its block in memory.
+// decode decodes an entry. The codecs may keep what they get, which is a copy, so that a small
+// value does not keep its block in memory.
 func (r *reader[K, V]) decode(e *entry) (key K, value V, err error) {
 	key, err = guard(func() (K, error) { return r.Key.Decode(bytes.Clone(e.key)) })
 	if err != nil {

@@ -12,8 +12,8 @@ const closeFirst = true
 
 func lock(*os.File) bool { return true }
 
-// removeUnlocked removes the file unless it is open: Windows refuses that. On other systems it can't
-// tell, and does nothing.
+// removeUnlocked removes the file unless it is open: Windows refuses that. On other systems it
+// can't tell, and does nothing.
 func removeUnlocked(name string) {
 	if runtime.GOOS == "windows" {
 		_ = os.Remove(name)

@@ -46,11 +46,14 @@ func roundTrip[K comparable, V any](t *testing.T, all map[K]V) {
 
 func TestKindsOfKeysAndValues(t *testing.T) {
 	t.Run("strings", func(t *testing.T) {
-		roundTrip(t, map[string]string{"": "", "a": "b", "\xff\x00": "\xfe", "long": strings.Repeat("x", 300_000)})
+		roundTrip(t, map[string]string{
+			"": "", "a": "b", "\xff\x00": "\xfe", "long": strings.Repeat("x", 300_000),
+		})
 	})
 	t.Run("bytes", func(t *testing.T) {
 		roundTrip(t, map[string][]byte{
-			"nil": nil, "empty": {}, "zero": {0}, "zeros": {0, 0}, "a": {1, 0}, "large": make([]byte, 200_000),
+			"nil": nil, "empty": {}, "zero": {0}, "zeros": {0, 0}, "a": {1, 0},
+			"large": make([]byte, 200_000),
 		})
 	})
 	t.Run("structs", func(t *testing.T) {
@@ -181,8 +184,8 @@ func (otherCodec) Decode([]byte) (point, error) { return point{}, nil }
 func TestCodecFails(t *testing.T) {
 	path := tempPath(t)
 	from := newCache(t, cache.Options[string, int]{})
-	for k, v := range map[string]int{"good": 1, "fails": 2, "panics": 3, "won't decode": 4, "won't, loudly": 5} {
-		from.Set(k, v)
+	for i, k := range []string{"good", "fails", "panics", "won't decode", "won't, loudly"} {
+		from.Set(k, i+1)
 	}
 	o := cachefile.Options[string, int]{Value: pickyCodec{}}
 	saved, err := cachefile.Save(t.Context(), from, path, o)
@@ -317,7 +320,8 @@ func TestLargeEntryAmongSmallOnes(t *testing.T) {
 		from.Set(i, "small")
 	}
 	from.Set(10, strings.Repeat("x", 10_000))
-	saved, err := cachefile.Save(t.Context(), from, path, cachefile.Options[int, string]{MaxBytes: 5000})
+	o := cachefile.Options[int, string]{MaxBytes: 5000}
+	saved, err := cachefile.Save(t.Context(), from, path, o)
 	require.NoError(t, err)
 	require.Equal(t, 10, saved.Entries)
 	require.Equal(t, 1, saved.Left)

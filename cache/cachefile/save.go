@@ -21,9 +21,9 @@ type Saved struct {
 	Err     error // why the first of these could not: an *EntryError, or nil
 }
 
-// Save writes the entries of c to a file, the hottest first, for Load. It replaces the file at path,
-// if there is one, once the new file is whole and on the disk: if Save fails, or the process or
-// the machine dies at any time, the older file is still there. It returns the error of ctx if that
+// Save writes the entries of c to a file, the hottest first, for Load. It replaces the file at
+// path, if there is one, once the new file is whole and on the disk: if Save fails, or the process
+// or the machine dies at any time, the older file is still there. It returns the error of ctx if that
 // ends before, cache.ErrClosed after c.Close, an *[OptionError], or an error of the file system.
 //
 // c may be in use meanwhile. A value that is stored or removed while Save runs may be in the file
@@ -40,8 +40,9 @@ func Save[K comparable, V any](
 	o = o.withDefaults()
 	from := hook.SnapshotsOf[K, V](c)
 	head := header{
-		savedAt: o.now(), nonce: rand.Uint64(), ttl: from.TTL(), version: o.Version, //nolint:gosec // no secret
-		keys: contents(o.Key), values: contents(o.Value),
+		savedAt: o.now(), ttl: from.TTL(), version: o.Version,
+		nonce: rand.Uint64(), //nolint:gosec // no secret
+		keys:  contents(o.Key), values: contents(o.Value),
 	}
 	entries, n, err := from.Snapshot()
 	if err != nil {
