@@ -116,7 +116,10 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	}
 	c.access = hook.To[K, V](hooks[K, V]{c})
 	c.capacity.Store(int64(o.Capacity))
-	c.clock.base, c.clock.maxError, c.clock.hits = time.Now(), o.ClockError, c.stripes.hits
+	// The clock begins at StaleFor, so that an entry of an earlier process that is still stale has
+	// expired after the beginning.
+	c.clock.base = time.Now().Add(-min(o.StaleFor, longestPast))
+	c.clock.maxError, c.clock.hits = o.ClockError, c.stripes.hits
 	c.callbacks.init(o.OnEviction, &c.counters, int64(o.Capacity), c.maxWeight)
 	c.sweeper.init(sweepEvery, c.runSweep)
 	c.shedder.init(shedEvery, c.runShed)
@@ -227,6 +230,7 @@ func (c *Cache[K, V]) clearShard(s *shard[K, V], now int64, ends bool) *table[K,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads.clear()
+	s.changes.noteAll()
 	s.missing.clear()
 	s.writes.Add(1)
 	if ends {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A clock returns the cache's time, in nanoseconds since the cache was made.
+// A clock returns the cache's time, in nanoseconds since StaleFor before the cache was made.
 //
 // Reading the system's clock takes longer than the rest of a hit. So while hits
 // are many, a goroutine reads it for all of them, every half of maxError, and hits

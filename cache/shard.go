@@ -26,8 +26,10 @@ type shard[K comparable, V any] struct {
 
 	window *evict.Window // nil unless the policy is Adaptive; does not change
 
+	changes *changes // nil unless a Restore is under way
+
 	exact bool     // touch waits for the lock, and touchInterval is always 0; does not change
-	_     [87]byte // puts all fields that a hit reads into one cache line, apart from loads
+	_     [79]byte // puts all fields that a hit reads into one cache line, apart from loads
 
 	// Read on every hit, written on insertion (with mu held).
 	index         index[K, V]

@@ -64,6 +64,7 @@ func (c *Cache[K, V]) end(s *shard[K, V], e *entry[K, V], reason Reason, out *ev
 // supersede unregisters the load of key, if any. If the entry that the load was to replace was
 // evicted, it marks that as ended. s.mu is held.
 func (s *shard[K, V]) supersede(hash uint32, key K) {
+	s.changes.note(hash)
 	l := s.loads.get(hash, key)
 	if l == nil {
 		return
