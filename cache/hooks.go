@@ -39,7 +39,7 @@ func (h hooks[K, V]) Fetch(
 func (h hooks[K, V]) missResult(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (value V, instead, err error) {
-	r, err := h.miss(ctx, key, fetch)
+	r, err := h.miss(ctx, key, fetch, 0)
 	return r.Value, r.Err, err
 }
 

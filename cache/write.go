@@ -21,6 +21,7 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 	}
 	s, hash := c.shardOf(key)
 	e, tags := c.entryFor(hash, key, value, cmp.Or(ttl, Forever))
+	name := c.nameOf(key)
 	var p placed[K, V]
 	s.mu.Lock()
 	s.written(hash, key)
@@ -29,6 +30,9 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 		return
 	}
 	c.put(s, e, tags, false, &p)
+	if c.second != nil {
+		c.second.set(name, e, tags)
+	}
 	s.mu.Unlock()
 	c.settle(s, e, &p)
 	c.courier.Forget(key)
@@ -66,6 +70,7 @@ func (c *Cache[K, V]) storeIf(
 	s *shard[K, V], e *entry[K, V], tags []string, allows func(now *entry[K, V]) bool,
 ) (now *entry[K, V], stored bool) {
 	hash, key := e.Hash&hashMask, e.key
+	name := c.nameOf(key)
 	var p placed[K, V]
 	s.mu.Lock()
 	now = c.fresh(s, hash, key)
@@ -75,6 +80,9 @@ func (c *Cache[K, V]) storeIf(
 	}
 	s.written(hash, key)
 	c.put(s, e, tags, false, &p)
+	if c.second != nil {
+		c.second.set(name, e, tags)
+	}
 	stored = s.index.find(hash, key) == e
 	s.mu.Unlock()
 	c.settle(s, e, &p)
@@ -149,6 +157,7 @@ func (c *Cache[K, V]) Update(key K, f func(old V, ok bool) (V, Op)) (V, bool) {
 func (c *Cache[K, V]) removeIf(
 	s *shard[K, V], hash uint32, key K, allows func(now *entry[K, V]) bool,
 ) bool {
+	name := c.nameOf(key)
 	var out evicted[K, V]
 	s.mu.Lock()
 	if !allows(c.fresh(s, hash, key)) {
@@ -158,6 +167,9 @@ func (c *Cache[K, V]) removeIf(
 	s.written(hash, key)
 	if e := s.index.find(hash, key); e != nil {
 		c.end(s, e, ReasonDeleted, &out)
+	}
+	if c.second != nil {
+		c.second.delete(name)
 	}
 	s.mu.Unlock()
 	c.courier.Forget(key)
@@ -198,9 +210,13 @@ func (c *Cache[K, V]) Expire(key K) bool {
 		return false
 	}
 	s, hash := c.shardOf(key)
+	name := c.nameOf(key)
 	var p placed[K, V]
 	s.mu.Lock()
 	s.written(hash, key)
+	if c.second != nil {
+		c.second.delete(name)
+	}
 	old := c.fresh(s, hash, key)
 	var e *entry[K, V]
 	switch {
